@@ -1,0 +1,25 @@
+# Each goal makes its own virtual environment first; Python is all that a fresh machine needs.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test gradients benchmarks clean
+
+demo: .venv/installed
+	$(BIN)/python -m minirl
+
+test: .venv/installed
+	$(BIN)/python -m pytest -q
+
+gradients: .venv/installed
+	$(BIN)/python -m pytest -q -m gradient
+
+benchmarks: .venv/installed
+	$(BIN)/python -m benchmarks
+
+.venv/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,229 @@
+"""Counting: everything a table policy can learn from a batch is how often it did what.
+
+A batch is N steps.  Step n is a pair (s_n, a_n): the state it was taken in and the action it took.
+Suppose a loss sees the steps only through log π(a_n|s_n).  Two equal pairs then contribute equally,
+and the sum over steps is a sum over the table:
+
+    Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),   W[s, a] = Σ_{n: (s,a)} w_n.   (counts.1)
+
+So a batch of any length collapses, once, into one S × A table.  After that an epoch of training
+costs S·A operations, whatever the number of tokens.
+
+Some losses want the log-probability of each sequence by itself, for example to compare two answers.
+With X[i, s·A + a] = how often sequence i took the pair (s, a),
+
+    log π(y_i) = Σ_{s,a} X[i, s·A + a] log π(a|s),   that is   X @ log π.                    (counts.2)
+
+X is a sparse B × (S·A) matrix.  A preference between two sequences needs only the difference
+
+    D = X⁺ − X⁻,   D @ log π = log π(y⁺) − log π(y⁻).                                        (counts.3)
+
+Neither matrix is ever computed.  In compressed sparse row form a row is a list of columns and
+values, and a column may repeat.  The pairs of a sequence, as they lie in memory, *are* the columns;
+the values are 1 (for D, +1 on the chosen string and −1 on the rejected one).  Nothing is sorted or
+summed, and there are no padding masks, no −100 labels and no shifted slices in any loss of this book.
+
+Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything
+that builds `Steps` goes through `steps`, which checks every range once, so that all other functions
+may trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A + A, which is
+the pair (s + 1, 0): an action one too large would silently be counted in the next row.
+
+Read first: `softmax`.  Read next: `mdp`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+
+class Steps(NamedTuple):
+    """N steps of B sequences, laid end to end: sequence i owns steps starts[i] : starts[i + 1].
+
+    Made by `steps` or `from_rectangle`, which check the ranges.  An empty sequence is allowed.
+    """
+
+    index: np.ndarray   # (N,) int32, s·A + a
+    starts: np.ndarray  # (B + 1,) int32, from 0 to N, never falling
+    shape: tuple        # (S, A)
+
+
+def steps(states, actions, starts, shape):
+    """Check pairs (s, a) and lay them out as `Steps`.
+
+    Parameters
+    ----------
+    states, actions : (N,) int
+        The pairs of all sequences, end to end.
+    starts : (B + 1,) int
+        Where each sequence starts; the last entry is N.
+    shape : (int, int)
+        S and A.
+
+    Raises
+    ------
+    ValueError
+        If a pair lies outside the table, the arrays are not integers or differ in length, or
+        `starts` does not rise from 0 to N.
+
+    Examples
+    --------
+    Two sequences, (0, 1) (1, 0) and (0, 1), in a world of two states and two actions:
+
+    >>> print(steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2)).index)
+    [1 2 1]
+    """
+    for name, values, bound in (("states", states, shape[0]), ("actions", actions, shape[1])):
+        if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"{name} must be a vector of integers, "
+                             f"got {values.dtype} of shape {values.shape}")
+        if values.size and not (0 <= values.min() and values.max() < bound):
+            raise ValueError(f"{name} must lie in [0, {bound}), "
+                             f"got [{values.min()}, {values.max()}]")
+    if states.shape != actions.shape:
+        raise ValueError(f"states and actions must have one length, "
+                         f"got {states.size} and {actions.size}")
+    if starts.size == 0 or starts[0] != 0 or starts[-1] != states.size or (np.diff(starts) < 0).any():
+        raise ValueError(f"starts must rise from 0 to {states.size}, got {starts}")
+    if max(states.size, shape[0] * shape[1]) >= 2**31:
+        raise ValueError(f"steps and pairs are numbered with 32 bits, got {states.size} steps "
+                         f"of {shape[0] * shape[1]} pairs")
+    index = (states * np.int64(shape[1]) + actions).astype(np.int32)
+    return Steps(index, starts.astype(np.int32), tuple(shape))
+
+
+def flatten(rectangle, alive):
+    """The living entries of a time-major (T, N) array, episode after episode: shape (steps,).
+
+    Episodes come in columns and `alive` marks each column's first steps.  The result is in the
+    order of `from_rectangle`.
+
+    Examples
+    --------
+    >>> print(flatten(np.array([[1, 2], [3, 4]]), np.array([[True, True], [True, False]])))
+    [1 3 2]
+    """
+    return rectangle.T[alive.T]
+
+
+def from_rectangle(states, actions, alive, shape):
+    """`Steps` from time-major (T, N) arrays, one episode a column; dead steps are dropped.
+
+    Raises ValueError as `steps` does.
+
+    Examples
+    --------
+    >>> states, actions = np.array([[0, 0], [1, 0]]), np.array([[1, 1], [0, 0]])
+    >>> episodes = from_rectangle(states, actions, np.array([[True, True], [True, False]]), (2, 2))
+    >>> print(episodes.index, episodes.starts)
+    [1 2 1] [0 2 3]
+    """
+    starts = np.concatenate([[0], np.cumsum(alive.sum(axis=0))])
+    return steps(flatten(states, alive), flatten(actions, alive), starts, shape)
+
+
+def select(steps, rows):
+    """The sequences `rows` (M,) int of `steps`, in that order; a sequence may be taken twice.
+
+    Raises
+    ------
+    ValueError
+        If a row is not a sequence of `steps`.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(select(two, np.array([1, 0])).index)
+    [1 1 2]
+    """
+    sequences = steps.starts.size - 1
+    if rows.size and not (0 <= rows.min() and rows.max() < sequences):
+        raise ValueError(f"rows must lie in [0, {sequences}), got [{rows.min()}, {rows.max()}]")
+    lengths = np.diff(steps.starts)[rows]
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    # Step n of the result belongs to a sequence that moved by a fixed distance: where it lay
+    # before, minus where it lies now.
+    moved = np.repeat(steps.starts[rows] - starts[:-1], lengths)
+    return Steps(steps.index[np.arange(starts[-1]) + moved], starts, steps.shape)
+
+
+def table(steps, weights=None):
+    """W of (counts.1): counts of each pair, or sums of `weights`.
+
+    Parameters
+    ----------
+    steps : Steps
+        N steps.
+    weights : (N,) float, optional
+        One number a step; by default each step counts one.
+
+    Returns
+    -------
+    (S, A) float
+
+    Raises
+    ------
+    ValueError
+        If `weights` does not have one entry a step.
+
+    Examples
+    --------
+    >>> one = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 3]), (2, 2))
+    >>> print(table(one))
+    [[0. 2.]
+     [1. 0.]]
+    """
+    if weights is not None and weights.shape != steps.index.shape:
+        raise ValueError(f"weights must have shape {steps.index.shape}, got {weights.shape}")
+    size = steps.shape[0] * steps.shape[1]
+    return np.bincount(steps.index, weights, minlength=size).reshape(steps.shape).astype(float)
+
+
+def matrix(steps):
+    """X of (counts.2): sparse (B, S·A) float, one row a sequence.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(matrix(two).toarray())
+    [[0. 1. 1. 0.]
+     [0. 1. 0. 0.]]
+    """
+    shape = (steps.starts.size - 1, steps.shape[0] * steps.shape[1])
+    return sparse.csr_array((np.ones(steps.index.size), steps.index, steps.starts), shape=shape)
+
+
+def difference_matrix(chosen, rejected):
+    """D of (counts.3): sparse (B, S·A) float, row i = chosen sequence i minus rejected sequence i.
+
+    A row lists the pairs of the chosen sequence with value +1, then those of the rejected one
+    with −1; pairs that both share stay as they are and cancel in every product.
+
+    Raises
+    ------
+    ValueError
+        If the two do not have the same number of sequences over one table.
+
+    Examples
+    --------
+    >>> chosen = steps(np.array([0, 1]), np.array([1, 0]), np.array([0, 2]), (2, 2))
+    >>> rejected = steps(np.array([0]), np.array([1]), np.array([0, 1]), (2, 2))
+    >>> print(difference_matrix(chosen, rejected).toarray())
+    [[0. 0. 1. 0.]]
+    """
+    if chosen.shape != rejected.shape or chosen.starts.size != rejected.starts.size:
+        raise ValueError(f"chosen and rejected must have one table and one number of sequences, got "
+                         f"{chosen.starts.size - 1} of {chosen.shape} and "
+                         f"{rejected.starts.size - 1} of {rejected.shape}")
+    # In the joint layout a chosen step moves right by all rejected steps of the rows before it,
+    # and a rejected step by all chosen steps up to and including its own row.
+    at_chosen = np.arange(chosen.index.size) + np.repeat(rejected.starts[:-1],
+                                                         np.diff(chosen.starts))
+    at_rejected = np.arange(rejected.index.size) + np.repeat(chosen.starts[1:],
+                                                             np.diff(rejected.starts))
+    columns = np.empty(at_chosen.size + at_rejected.size, dtype=np.int32)
+    columns[at_chosen], columns[at_rejected] = chosen.index, rejected.index
+    signs = np.empty(columns.size)
+    signs[at_chosen], signs[at_rejected] = 1.0, -1.0
+    shape = (chosen.starts.size - 1, chosen.shape[0] * chosen.shape[1])
+    return sparse.csr_array((signs, columns, chosen.starts + rejected.starts), shape=shape)

@@ -1,0 +1,175 @@
+"""Going downhill: gradient descent, Adam, and SciPy's quasi-Newton method for deterministic fits.
+
+A loss gives a direction; an optimiser turns directions into steps.  Gradient descent with learning
+rate α takes the plain one,
+
+    θ ← θ − α g.                                                                  (optim.1)
+
+Adam keeps running means m of the gradient and v of its square, corrects both for having started at
+zero, and takes steps of nearly the same length in every coordinate,
+
+    m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,
+    θ ← θ − α m̂ / (√v̂ + ε),  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).              (optim.2)
+
+So its first step has length α wherever the gradient is not zero.  That suits a table: a pair visited
+once in a thousand steps moves as fast as a common one.  It also means that noise is amplified where
+there is little signal, and that α must fall towards zero if the iterates are to settle.
+
+Both are pairs of functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes in
+and a new state comes out.  A learning rate that changes over time is a number that the caller changes.
+
+Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
+tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.
+
+With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
+infinite weight.  `pull` is the remedy used in this book, a quadratic attraction to a centre,
+
+    R = (w/2) Σ (θ − c)²,   ∂R/∂θ = w (θ − c).                                   (optim.3)
+
+Read next: any chapter that learns.
+Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1.
+"""
+
+from typing import Callable, NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+
+class Optimiser(NamedTuple):
+    """`init(x) -> state` and `step(x, grad, state, learning_rate) -> (x, state)`."""
+
+    init: Callable
+    step: Callable
+
+
+class AdamState(NamedTuple):
+    """The running means of (optim.2) and the number of steps taken."""
+
+    mean: np.ndarray
+    square: np.ndarray
+    count: int
+
+
+def gradient_descent():
+    """The optimiser (optim.1).  It has no state.
+
+    Examples
+    --------
+    >>> descent = gradient_descent()
+    >>> x, state = descent.step(np.array([3.0]), np.array([2.0]), descent.init(None), 0.5)
+    >>> print(x)
+    [2.]
+    """
+    return Optimiser(init=lambda x: (),
+                     step=lambda x, grad, state, learning_rate: (x - learning_rate * grad, state))
+
+
+def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
+    """The optimiser (optim.2).
+
+    Parameters
+    ----------
+    beta1, beta2 : float in [0, 1)
+        Memory of the two running means.
+    eps : float > 0
+        Keeps a coordinate that never had a gradient at rest.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> optimiser = adam()
+    >>> x = np.array([3.0, 3.0, 3.0])
+    >>> x, state = optimiser.step(x, np.array([2.0, -0.01, 0.0]), optimiser.init(x), 0.5)
+    >>> print(x.round(4))
+    [2.5 3.5 3. ]
+    """
+    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+        raise ValueError(f"beta1 and beta2 must lie in [0, 1), got {beta1} and {beta2}")
+    if not eps > 0:
+        raise ValueError(f"eps must be positive, got {eps}")
+
+    def init(x):
+        return AdamState(np.zeros_like(x), np.zeros_like(x), 0)
+
+    def step(x, grad, state, learning_rate):
+        mean = beta1 * state.mean + (1 - beta1) * grad
+        square = beta2 * state.square + (1 - beta2) * grad**2
+        count = state.count + 1
+        unbiased_mean = mean / (1 - beta1**count)
+        unbiased_square = square / (1 - beta2**count)
+        x = x - learning_rate * unbiased_mean / (np.sqrt(unbiased_square) + eps)
+        return x, AdamState(mean, square, count)
+
+    return Optimiser(init, step)
+
+
+def pull(x, centre, weight):
+    """The attraction (optim.3): the penalty and its gradient, to be added to a loss.
+
+    For a loss that is a mean over B examples, weight = p/B makes it a Gaussian prior of precision p
+    on each entry: its influence fades as the data grow.
+
+    Raises
+    ------
+    ValueError
+        If the weight is negative.
+
+    Examples
+    --------
+    >>> penalty, grad = pull(np.array([3.0, 1.0]), np.array([1.0, 1.0]), 0.5)
+    >>> print(penalty, grad)
+    1.0 [1. 0.]
+    """
+    if not weight >= 0:
+        raise ValueError(f"weight must not be negative, got {weight}")
+    return weight / 2 * ((x - centre) ** 2).sum(), weight * (x - centre)
+
+
+class Fit(NamedTuple):
+    """What a deterministic fit found."""
+
+    x: np.ndarray     # the minimiser, in the shape of the start
+    loss: float       # the loss there
+    evaluations: int  # how often the loss was evaluated
+    converged: bool   # False: stopped at the limit of iterations, or could go no lower
+
+
+def minimise(loss, start, *, tol=1e-7, max_iterations=10_000):
+    """Minimise a smooth loss by L-BFGS-B.
+
+    Parameters
+    ----------
+    loss : callable
+        `loss(x) -> (value, gradient shaped like x)`.
+    start : array
+        Where to begin; any shape.
+    tol : float > 0
+        Stop when no entry of the gradient is larger.
+    max_iterations : int
+        Give up after this many iterations.
+
+    Returns
+    -------
+    Fit
+
+    Examples
+    --------
+    >>> bowl = minimise(lambda x: (((x - 1) ** 2).sum(), 2 * (x - 1)), np.zeros((2, 2)))
+    >>> print(bowl.x.round(6), bowl.converged)
+    [[1. 1.]
+     [1. 1.]] True
+    """
+    def flat(x):
+        value, grad = loss(x.reshape(start.shape))
+        return value, grad.ravel()
+
+    found = optimize.minimize(flat, start.ravel(), jac=True, method="L-BFGS-B",
+                              options={"gtol": tol, "ftol": 0.0, "maxcor": 20,
+                                       "maxiter": max_iterations, "maxfun": 2 * max_iterations})
+    converged = bool(np.abs(found.jac).max() <= tol)
+    return Fit(found.x.reshape(start.shape), float(found.fun), int(found.nfev), converged)

@@ -1,0 +1,223 @@
+"""The best policy that stays near a reference: what RLHF and DPO chase, computed exactly.
+
+A language model that only maximised a reward would forget how to speak.  So the objective charges a
+price β for every nat by which the policy π departs from a reference π_ref,
+
+    J_β(π) = E[Σ_t γᵗ (r_t − β log π(a_t|s_t)/π_ref(a_t|s_t))] = E[r] − β KL(π‖π_ref).   (regularised.1)
+
+At γ = 1 the sum of log-ratios along an episode is the log-ratio of the whole string, so its mean is
+the KL of strings.  Solve one step first.  Let Q(s, a) be the return of action a *before* its own KL is
+charged.  Among all rows the expression Σ_a π(a|s) [Q(s, a) − β log π(a|s)/π_ref(a|s)] is largest at
+
+    π(a|s) = π_ref(a|s) exp(Q(s, a)/β) / Σ_b π_ref(b|s) exp(Q(s, b)/β),                  (regularised.2)
+
+because it equals β log of that denominator minus β KL to this very row.  The largest value is therefore
+
+    V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),   Q* = r + γ P V*.                     (regularised.3)
+
+*Soft policy iteration* alternates (regularised.2) with solving for V under the present policy, a step
+of which earns r(s, a) − β log π(a|s)/π_ref(a|s).  It is Newton's method on (regularised.3): V rises in
+each round and each round about squares the error, so that some six rounds are enough.
+
+Where an action has a single outcome and γ = 1, as in every language model, there is a second way.  Put
+Z = exp(V*/β).  The fixed point becomes linear, with Z = 1 once the episode has ended:
+
+    Z(s) = Σ_a π_ref(a|s) e^{r(s,a)/β} Z(s'),   J*_β = β Σ_s start(s) log Z(s).          (regularised.4)
+
+So Z(s) sums π_ref(y) e^{r(y)/β} over all strings y that start in s, and the optimum over *strings*,
+π_ref(y) e^{r(y)/β}/Z, is again a bigram.  That is special: a reward of the whole string, or a hard
+limit on its length, leaves the class.
+
+The sum may diverge.  Where a letter earns more than it costs, a longer string is always better and no
+optimum exists.  It converges if and only if the matrix of (regularised.4) has a spectral radius below
+one, which `planning.solve` certifies.  The logarithm of that radius is a convex function of 1/β and
+negative at 1/β = 0, where the matrix is that of the reference.  So it crosses zero at most once: there
+is one `critical_beta`, and an optimum exists exactly above it.
+
+Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the problem.
+
+Read first: `planning`.  Compare: `rlhf` and `dpo`, two ways to approach this policy from samples.
+Source: Ziegler et al. 2019, "Fine-tuning language models from human preferences", arXiv:1909.08593,
+eq. 2; Rafailov et al. 2023, arXiv:2305.18290, eq. 4; Todorov 2007, "Linearly-solvable Markov
+decision problems", for (regularised.4).
+"""
+
+import numpy as np
+from scipy import optimize
+
+from minirl.planning import action_values, evaluate, optimum, reachable, solve, transitions_under
+from minirl.softmax import log_softmax
+
+
+def _check(mdp, ref_logits, beta):
+    if ref_logits.shape != mdp.shape:
+        raise ValueError(f"ref_logits must have shape {mdp.shape}, got {ref_logits.shape}")
+    if not np.isfinite(ref_logits).all():
+        raise ValueError("ref_logits must be finite: the reference needs full support")
+    if not 0 < beta < np.inf:
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+
+
+def _is_linear(mdp):
+    """Whether (regularised.4) holds: one outcome an action, and no discount."""
+    return mdp.next_state.shape[2] == 1 and mdp.gamma == 1
+
+
+def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
+    """The policy that maximises J_β of (regularised.1), by soft policy iteration.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    ref_logits : (S, A) float
+        The reference policy's table; finite, so that the reference can do everything.
+    beta : float > 0
+        Reward per nat of KL.
+    tol : float > 0
+        Stop when a round changes no value by more than this, relative to the largest.
+    max_rounds : int
+
+    Returns
+    -------
+    planning.Optimum
+        `values` are V*, with the KL charged; `action_values` are Q*, before their own KL.  At
+        gamma 1 the values of states that no episode reaches are NaN.
+
+    Raises
+    ------
+    ValueError
+        If beta is not positive, the table does not fit, or no optimum exists: J_β has no upper
+        bound.  Where actions have several outcomes there is no exact test for that, and the error
+        is raised when `max_rounds` do not converge.
+
+    Examples
+    --------
+    The coin game ends surely if heads are paid less than they cost.  At β = 2 the fair coin's
+    Z = ½ e^{1/2} Z + ½ gives J* = 2 log Z = 2 log(½ / (1 − ½ e^{1/2})):
+
+    >>> from minirl.mdp import coin_game
+    >>> best = regularised_optimum(coin_game(), np.zeros((1, 2)), beta=2.0)
+    >>> print(best.policy.round(4), round(best.objective, 4))
+    [[0.8244 0.1756]] 2.0924
+    """
+    _check(mdp, ref_logits, beta)
+    if _is_linear(mdp):
+        try:
+            if _partition(mdp, ref_logits, 1 / beta) is None:
+                raise _divergence(mdp, ref_logits, beta)
+        except OverflowError:
+            pass  # too small a beta for Z, but not for the logarithms below
+    ref_logp = log_softmax(ref_logits)
+    logp, before = ref_logp, None
+    for rounds in range(1, max_rounds + 1):
+        policy = np.exp(logp)
+        try:
+            values = evaluate(mdp, policy, mdp.mean_reward - beta * (logp - ref_logp))
+        except ValueError:  # the policy has run away so far that its episodes do not end
+            break
+        known = np.nan_to_num(values)
+        if before is not None and np.abs(known - before).max() <= tol * (1 + np.abs(known).max()):
+            return optimum(mdp, policy, values, rounds)
+        logp, before = log_softmax(ref_logp + action_values(mdp, known) / beta), known
+    raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
+                     f"likely has no upper bound, or the reference does not end")
+
+
+def _partition(mdp, ref_logits, inverse_beta):
+    """Z of (regularised.4) at 1/β, NaN in states that no episode reaches; None if it is infinite.
+
+    Raises OverflowError where a single step is worth more than e^700.
+    """
+    exponents = log_softmax(ref_logits) + mdp.mean_reward * inverse_beta
+    if exponents.max() > 700:
+        raise OverflowError
+    weights = np.exp(exponents)
+    states = reachable(mdp, weights)
+    ending = (weights * mdp.terminated[:, :, 0]).sum(axis=1)
+    solution = solve(transitions_under(mdp, weights)[states][:, states], ending[states])
+    if solution is None:
+        return None
+    Z = np.full(mdp.shape[0], np.nan)
+    Z[states] = solution
+    return Z
+
+
+def _divergence(mdp, ref_logits, beta):
+    """The error for a beta at which Z is infinite."""
+    return ValueError(
+        f"no optimum exists at beta = {beta:g}: a longer episode is always worth more than the KL "
+        f"it costs; one exists above beta = {critical_beta(mdp, ref_logits):.5f}")
+
+
+def log_partition(mdp, ref_logits, *, beta):
+    """β log Z of (regularised.4), by one linear solve: the values V* of `regularised_optimum`.
+
+    Only where actions have a single outcome and gamma is 1.
+
+    Returns
+    -------
+    (S,) float
+        In units of reward.
+
+    Raises
+    ------
+    ValueError
+        If beta is not positive, the equation is not linear in this world, or Z is infinite or
+        too large for a float.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(log_partition(coin_game(), np.zeros((1, 2)), beta=2.0).round(4))
+    [2.0924]
+    """
+    _check(mdp, ref_logits, beta)
+    if not _is_linear(mdp):
+        raise ValueError(f"the partition sum is linear only at gamma = 1 with one outcome an "
+                         f"action, got gamma = {mdp.gamma} and {mdp.next_state.shape[2]} outcomes")
+    try:
+        Z = _partition(mdp, ref_logits, 1 / beta)
+    except OverflowError:
+        raise ValueError(f"Z overflows at beta = {beta:g}; use regularised_optimum") from None
+    if Z is None:
+        raise _divergence(mdp, ref_logits, beta)
+    return beta * np.log(Z)
+
+
+def critical_beta(mdp, ref_logits):
+    """The β at or below which no optimum exists, because Z of (regularised.4) diverges.
+
+    Returns a float in units of reward per nat; 0.0 if an optimum exists for every β at which no
+    step is worth e^700.
+
+    Raises
+    ------
+    ValueError
+        If the equation is not linear in this world, or the reference policy does not end.
+
+    Examples
+    --------
+    A fair coin, ½ e^{1/β} = 1 at β = 1/log 2:
+
+    >>> from minirl.mdp import coin_game
+    >>> print(round(critical_beta(coin_game(), np.zeros((1, 2))), 4))
+    1.4427
+    """
+    _check(mdp, ref_logits, 1.0)
+    if not _is_linear(mdp):
+        raise ValueError(f"a critical beta is defined only at gamma = 1 with one outcome an "
+                         f"action, got gamma = {mdp.gamma} and {mdp.next_state.shape[2]} outcomes")
+
+    def diverges(inverse_beta):
+        return 1.0 if _partition(mdp, ref_logits, inverse_beta) is None else -1.0
+
+    if diverges(0.0) > 0:
+        raise ValueError("the reference policy does not end, so that no objective is finite")
+    largest = mdp.mean_reward.max()
+    if largest <= 0:  # no step earns anything, so Z is at most the reference's
+        return 0.0
+    try:
+        upper = next(t for t in 2.0 ** np.arange(-10, 12) / largest if diverges(t) > 0)
+    except OverflowError:
+        return 0.0
+    return 1 / optimize.bisect(diverges, 0.0, upper, xtol=1e-15 / largest, rtol=1e-14)

@@ -1,0 +1,168 @@
+"""The softmax table: the only policy, and the only backward pass, in this book.
+
+A policy is a table of logits θ[s, a], one real number for each action a in each state s, and
+
+    π(a|s) = exp θ[s, a] / Σ_b exp θ[s, b].                                       (softmax.1)
+
+In a gridworld s is a cell and a is a move.  In a bigram language model s is the last character
+and a is the next one.  Adding a constant to a row of θ changes nothing: only differences count.
+
+How does a loss change when one logit moves?  Take the logarithm of (softmax.1) and differentiate:
+
+    ∂ log π(a|s) / ∂θ[s, b] = 1{a = b} − π(b|s).                                  (softmax.2)
+
+Raising the logit of b makes b more likely, and every action of that row pays for it in proportion
+to π(b|s).  Rows do not touch each other.  Now let a loss L see θ only through the table log π, and
+write G[s, a] = ∂L/∂log π(a|s), where all entries of log π are treated as free.  The chain rule is
+
+    ∂L/∂θ[s, b] = Σ_a G[s, a] (1{a = b} − π(b|s)) = G[s, b] − π(b|s) Σ_a G[s, a].   (softmax.3)
+
+That is the whole of backpropagation here.  Every later chapter derives one table G and calls
+`backward`.  Two things follow at once.  Each row of a gradient sums to zero.  And a multiple
+c[s]·π(a|s) may be added to G without changing anything, because `backward` removes it.
+
+Two quantities belong to a row of the table rather than to any algorithm: its entropy, and its
+distance to another row,
+
+    H(s) = −Σ_a π(a|s) log π(a|s),                                                (softmax.4)
+    KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.               (softmax.5)
+
+Lecture notes sometimes print the second as Σ P (P − Q).  The logarithms are needed: without them it
+is neither additive along a sequence nor bounded below by zero.
+
+A binary choice is a softmax over two logits, x and 0.  It has its own name, the logistic function
+σ(x) = 1/(1 + e^−x), and its logarithm must be computed without forming e^1000:
+
+    log σ(x) = min(x, 0) − log(1 + e^−|x|).                                       (softmax.6)
+
+Read next: `counts`.
+Source: Williams 1992, "Simple statistical gradient-following algorithms", §6 (characteristic
+eligibility of a softmax); Cover and Thomas, "Elements of information theory", chapter 2.
+"""
+
+import numpy as np
+
+
+def log_softmax(logits):
+    """The table log π of (softmax.1).
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        Finite, of any size: the largest logit of each row is subtracted before `exp`.
+
+    Returns
+    -------
+    (S, A) float
+        Log-probabilities in nats.  Each row of `exp` of it sums to one.
+
+    Examples
+    --------
+    >>> print(np.exp(log_softmax(np.array([[0., 0.], [1e4, -1e4]]))))
+    [[0.5 0.5]
+     [1.  0. ]]
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def backward(logp, G):
+    """The gradient in the logits, (softmax.3).
+
+    Parameters
+    ----------
+    logp : (S, A) float
+        The table log π at which the loss was taken.
+    G : (S, A) float
+        ∂L/∂log π, every entry treated as free.
+
+    Returns
+    -------
+    (S, A) float
+        ∂L/∂θ.  Each row sums to zero.
+
+    Examples
+    --------
+    The loss −log π(0|s) of a fair coin: push the first logit up, the second one down.
+
+    >>> print(backward(np.log([[0.5, 0.5]]), np.array([[-1., 0.]])))
+    [[-0.5  0.5]]
+    """
+    return G - np.exp(logp) * G.sum(axis=-1, keepdims=True)
+
+
+def entropy(logp):
+    """H of (softmax.4) for each row of `logp` (S, A): shape (S,), in nats, from 0 to log A.
+
+    Examples
+    --------
+    >>> print(entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4))
+    [0.6931 0.3251]
+    """
+    return -(np.exp(logp) * logp).sum(axis=-1)
+
+
+def kl(logp, other_logp):
+    """KL(π‖μ) of (softmax.5), row by row, for two (S, A) tables of log-probabilities.
+
+    Returns (S,) in nats.  The order of the arguments is the direction: the mean is under the first.
+
+    Examples
+    --------
+    >>> fair, bent = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
+    >>> print(kl(fair, bent).round(4), kl(bent, fair).round(4))
+    [0.5108] [0.3681]
+    """
+    return (np.exp(logp) * (logp - other_logp)).sum(axis=-1)
+
+
+def entropy_loss(logits, weights):
+    """Minus the weighted entropy, −Σ_s weights[s] H(s): minimising it keeps a policy undecided.
+
+    By (softmax.4), G = weights[s] π (log π + 1), and `backward` removes the 1.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        Policy table θ.
+    weights : (S,) float
+        How much each row matters, for example the share of a batch's steps taken there.  Held
+        fixed: that the policy also decides how often a state is visited is not differentiated.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    grad : (S, A) float
+        ∂loss/∂logits.
+
+    Raises
+    ------
+    ValueError
+        If `weights` does not have one entry per row of `logits`.
+
+    Examples
+    --------
+    >>> loss, grad = entropy_loss(np.log([[0.9, 0.1]]), np.array([1.0]))
+    >>> print(round(loss, 4), grad.round(4))
+    -0.3251 [[ 0.1978 -0.1978]]
+    """
+    if weights.shape != logits.shape[:1]:
+        raise ValueError(f"weights must have shape {logits.shape[:1]}, got {weights.shape}")
+    logp = log_softmax(logits)
+    loss = -(weights * entropy(logp)).sum()
+    return loss, backward(logp, weights[:, None] * np.exp(logp) * logp)
+
+
+def log_sigmoid(x):
+    """log σ(x) of (softmax.6), any shape, in nats; never overflows.
+
+    It accepts a complex x, for the gradient checks; −|x| is therefore written 2·min(x, 0) − x.
+
+    Examples
+    --------
+    >>> print(log_sigmoid(np.array([-1000., 0., 1000.])).round(4))
+    [-1.000e+03 -6.931e-01  0.000e+00]
+    """
+    negative = np.minimum(x, 0)
+    return negative - np.log1p(np.exp(2 * negative - x))
