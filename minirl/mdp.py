@@ -51,7 +51,9 @@ from minirl import counts
 
 @dataclass(frozen=True, eq=False)
 class TabularMDP:
-    """A world of S states and A actions, each with K possible outcomes.  Checked when it is made.
+    """A world of S states and A actions, each with K possible outcomes.
+
+    Checked when it is made, and read-only after that.
 
     Parameters
     ----------
@@ -109,6 +111,10 @@ class TabularMDP:
             raise ValueError(f"start must sum to one, got {self.start.sum()}")
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
+        for name in ("next_state", "prob", "reward", "terminated", "start"):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     @property
     def shape(self):
@@ -124,11 +130,18 @@ class TabularMDP:
     def transitions(self):
         """P(s'|s, a) of (mdp.2), sparse (S·A, S); row s·A + a sums to the chance of going on."""
         S, A, K = self.next_state.shape
-        going_on = sparse.csr_array(((self.prob * ~self.terminated).ravel(), self.next_state.ravel(),
+        going_on = sparse.csr_array(((self.prob * ~self.terminated).ravel(),
+                                     self.next_state.flatten(),  # a copy: it is sorted in place
                                      np.arange(0, S * A * K + 1, K)), shape=(S * A, S))
         going_on.sum_duplicates()
         going_on.eliminate_zeros()
         return going_on
+
+    @cached_property
+    def outcome_thresholds(self):
+        """The thresholds of (mdp.4) for the outcomes of each pair, shape (S·A, K − 1)."""
+        S, A, K = self.prob.shape
+        return thresholds(self.prob).reshape(S * A, K - 1)
 
 
 def coin_game(*, gamma=1.0):
@@ -203,18 +216,57 @@ def check_policy(mdp, policy):
     _refuse_first("policy", total, "must sum to one", np.abs(total - 1) > 1e-9)
 
 
-def _cumulative(prob):
-    """Running sums along the last axis without their last entry, the thresholds of (mdp.4).
+def thresholds(prob):
+    """The running sums along the last axis that (mdp.4) compares with, all but the last.
 
     Divided by the total first, so that a last outcome of probability zero can never be drawn.
+
+    Examples
+    --------
+    >>> print(thresholds(np.array([[0.25, 0.25, 0.5], [0.0, 1.0, 0.0]])))
+    [[0.25 0.5 ]
+     [0.   1.  ]]
     """
     running = prob.cumsum(axis=-1)
     return (running / running[..., -1:])[..., :-1]
 
 
-def _draw(thresholds, rng):
-    """One outcome for each row of `thresholds` (N, K − 1), by (mdp.4): (N,) int."""
-    return (thresholds <= rng.random(thresholds.shape[0])[:, None]).sum(axis=1)
+def draw(rows, uniforms):
+    """One outcome for each row of thresholds (N, n − 1), by (mdp.4), from uniforms (N,): (N,) int.
+
+    Examples
+    --------
+    >>> print(draw(np.array([[0.25, 0.5], [0.0, 1.0]]), np.array([0.3, 0.0])))
+    [1 1]
+    """
+    return (rows <= uniforms[:, None]).sum(axis=1)
+
+
+def step(mdp, states, actions, uniforms):
+    """Move N parallel worlds by one step.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    states, actions : (N,) int
+        *Trusted*, since this is the inner loop of everything that plays: an action A would silently be
+        read as action 0 of the next state.
+    uniforms : (N,) float
+        One number in [0, 1) a world, which decides the outcome by (mdp.4).
+
+    Returns
+    -------
+    next_states (N,) int, rewards (N,) float, terminated (N,) bool
+
+    Examples
+    --------
+    >>> step(coin_game(), np.array([0]), np.array([1]), np.array([0.5]))
+    (array([0]), array([0.]), array([ True]))
+    """
+    A, K = mdp.next_state.shape[1:]
+    pair = states * A + actions
+    outcome = pair * K + draw(mdp.outcome_thresholds.take(pair, axis=0), uniforms)
+    return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
 
 
 def start_states(mdp, episodes, rng):
@@ -229,8 +281,8 @@ def start_states(mdp, episodes, rng):
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    thresholds = np.broadcast_to(_cumulative(mdp.start), (episodes, mdp.start.size - 1))
-    return _draw(thresholds, generator(rng))
+    rows = np.broadcast_to(thresholds(mdp.start), (episodes, mdp.start.size - 1))
+    return draw(rows, generator(rng).random(episodes))
 
 
 def rollout(mdp, policy, starts, *, horizon, rng):
@@ -267,27 +319,20 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     [0. 0. 1. 0.] [False False False False]
     """
     check_policy(mdp, policy)
-    S, A, K = mdp.next_state.shape
-    if starts.ndim != 1 or starts.size == 0 or starts.min() < 0 or starts.max() >= S:
-        raise ValueError(f"starts must be a vector of states in [0, {S}), got {starts}")
+    if starts.ndim != 1 or starts.size == 0 or starts.min() < 0 or starts.max() >= mdp.shape[0]:
+        raise ValueError(f"starts must be a vector of states in [0, {mdp.shape[0]}), got {starts}")
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1, got {horizon}")
     rng = generator(rng)
-    choices = _cumulative(policy)
-    outcomes = _cumulative(mdp.prob).reshape(S * A, K - 1)
-    next_state, reward, terminated = (table.reshape(S * A * K) for table in
-                                      (mdp.next_state, mdp.reward, mdp.terminated))
+    choices = thresholds(policy)
     last_state = np.array(starts)
-    running, state, trace = np.arange(starts.size), starts, []
+    running, states, trace = np.arange(starts.size), starts, []
     while running.size and len(trace) < horizon:
-        action = _draw(choices[state], rng)
-        pair = state * A + action
-        outcome = pair * K + _draw(outcomes[pair], rng)
-        ended = terminated[outcome]
-        trace.append((running, state, action, reward[outcome], ended))
-        state = next_state[outcome]
-        last_state[running] = state
-        running, state = running[~ended], state[~ended]
+        actions = draw(choices.take(states, axis=0), rng.random(running.size))
+        following, rewards, ended = step(mdp, states, actions, rng.random(running.size))
+        trace.append((running, states, actions, rewards, ended))
+        last_state[running] = following
+        running, states = running[~ended], following[~ended]
 
     shape = (len(trace), starts.size)
     played = Rollout(np.zeros(shape, int), np.zeros(shape, int), np.zeros(shape),

@@ -16,15 +16,16 @@ once in a thousand steps moves as fast as a common one.  It also means that nois
 there is little signal, and that α must fall towards zero if the iterates are to settle.
 
 Both are pairs of functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes in
-and a new state comes out.  A learning rate that changes over time is a number that the caller changes.
+and a new state comes out.  Where a hyperparameter should change over time, a trainer takes a function of
+the iteration number in its place: `linear` makes the commonest one, `at` evaluates it.
 
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
 tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.
 
 With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
-infinite weight.  `pull` is the remedy used in this book, a quadratic attraction to a centre,
+infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
 
-    R = (w/2) Σ (θ − c)²,   ∂R/∂θ = w (θ − c).                                   (optim.3)
+    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                             (optim.3)
 
 Read next: any chapter that learns.
 Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1.
@@ -41,6 +42,33 @@ class Optimiser(NamedTuple):
 
     init: Callable
     step: Callable
+
+
+def at(value, iteration):
+    """A hyperparameter in a given iteration: a number is itself, a function is a schedule.
+
+    Examples
+    --------
+    >>> at(0.5, 10), at(lambda iteration: 1 / iteration, 10)
+    (0.5, 0.1)
+    """
+    return value(iteration) if callable(value) else value
+
+
+def linear(first, last, iterations):
+    """The schedule that goes from `first` to `last` in a number of iterations, and stays there.
+
+    Raises ValueError if `iterations` is not positive.
+
+    Examples
+    --------
+    >>> rate = linear(1.0, 0.0, 10)
+    >>> rate(0), rate(5), rate(20)
+    (1.0, 0.5, 0.0)
+    """
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, got {iterations}")
+    return lambda iteration: first + (last - first) * min(iteration / iterations, 1.0)
 
 
 class AdamState(NamedTuple):
@@ -108,11 +136,11 @@ def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
     return Optimiser(init, step)
 
 
-def pull(x, centre, weight):
-    """The attraction (optim.3): the penalty and its gradient, to be added to a loss.
+def attracted(loss, centre, weight):
+    """`loss` plus the attraction (optim.3), again a function x -> (value, gradient).
 
-    For a loss that is a mean over B examples, weight = p/B makes it a Gaussian prior of precision p
-    on each entry: its influence fades as the data grow.
+    For a loss that is a mean over B examples, weight = p/B makes the attraction a Gaussian prior of
+    precision p on each entry: its influence fades as the data grow.
 
     Raises
     ------
@@ -121,13 +149,19 @@ def pull(x, centre, weight):
 
     Examples
     --------
-    >>> penalty, grad = pull(np.array([3.0, 1.0]), np.array([1.0, 1.0]), 0.5)
-    >>> print(penalty, grad)
-    1.0 [1. 0.]
+    >>> bowl = attracted(lambda x: (x.sum(), np.ones(2)), np.array([1.0, 1.0]), 0.5)
+    >>> value, grad = bowl(np.array([3.0, 1.0]))
+    >>> print(value, grad)
+    5.0 [2. 1.]
     """
-    if not weight >= 0:
-        raise ValueError(f"weight must not be negative, got {weight}")
-    return weight / 2 * ((x - centre) ** 2).sum(), weight * (x - centre)
+    if not 0 <= weight < np.inf:
+        raise ValueError(f"the weight of an attraction must be finite and not negative, got {weight}")
+
+    def total(x):
+        value, grad = loss(x)
+        return value + weight / 2 * ((x - centre) ** 2).sum(), grad + weight * (x - centre)
+
+    return total
 
 
 class Fit(NamedTuple):

@@ -49,6 +49,28 @@ from minirl.planning import action_values, evaluate, optimum, reachable, solve, 
 from minirl.softmax import log_softmax
 
 
+def tilt(ref_logits, action_values, *, beta):
+    """log π of (regularised.2): the reference, tilted towards what is worth more.
+
+    Parameters
+    ----------
+    ref_logits, action_values : (S, A) float
+        The reference, and what each action is worth before its own KL.
+    beta : float > 0
+
+    Returns
+    -------
+    (S, A) float
+        Log-probabilities; finite where the probability itself underflows to zero.
+
+    Examples
+    --------
+    >>> print(np.exp(tilt(np.zeros((1, 2)), np.array([[1., 0.]]), beta=0.5)).round(4))
+    [[0.8808 0.1192]]
+    """
+    return log_softmax(log_softmax(ref_logits) + action_values / beta)
+
+
 def _check(mdp, ref_logits, beta):
     if ref_logits.shape != mdp.shape:
         raise ValueError(f"ref_logits must have shape {mdp.shape}, got {ref_logits.shape}")
@@ -118,7 +140,7 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         known = np.nan_to_num(values)
         if before is not None and np.abs(known - before).max() <= tol * (1 + np.abs(known).max()):
             return optimum(mdp, policy, values, rounds)
-        logp, before = log_softmax(ref_logp + action_values(mdp, known) / beta), known
+        logp, before = tilt(ref_logits, action_values(mdp, known), beta=beta), known
     raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
                      f"likely has no upper bound, or the reference does not end")
 

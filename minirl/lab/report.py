@@ -1,0 +1,116 @@
+"""What the main job prints, and writes as JSON."""
+
+import json
+import os
+import textwrap
+from math import exp
+
+from gridworld.draw import policy_text, side_by_side
+from minirl.lab.main_job import GAMMA, GRIDS, PSEUDO_COUNT
+from toy_lm.rewards import LETTER
+
+WIDTH = 80
+
+
+def _line(words, widths):
+    """Words in columns: text to the left where the width is negative, else to the right."""
+    return " ".join(word.ljust(-width) if width < 0 else word.rjust(width)
+                    for word, width in zip(words, widths)).rstrip()
+
+
+def _number(value, digits):
+    return "null" if value is None else f"{value:.{digits}f}"
+
+
+def grid_text(rows):
+    """The table of a world you can draw, and the learned policies over their maps."""
+    widths = (-15, -10, 8, 8, 6, 8, 9, 7)
+    lines = ["A world you can draw: exact value from the start of the learned policy, gamma "
+             f"{GAMMA}", "",
+             _line(("world", "method", "value", "optimum", "share", "gap", "steps", "seconds"),
+                   widths)]
+    for row in rows:
+        lines.append(_line((row.world, row.method, f"{row.value:.4f}", f"{row.optimum:.4f}",
+                            f"{row.share:.4f}", f"{row.gap:.4f}", f"{row.steps:,}",
+                            f"{row.seconds:.1f}"), widths))
+    lines += ["", "Share is 1 - (J* - J)/|J*|, gap is J* - J.  q_learning is greedy on the mean of 16",
+              "tables; reinforce and ppo are evaluated as they are, stochastic."]
+    for world, grid in GRIDS.items():
+        drawings = {row.method: policy_text(grid, row.policy) for row in rows if row.world == world}
+        lines += ["", f"{world}: the likeliest move in each cell", "", side_by_side(drawings)]
+    return "\n".join(lines)
+
+
+def language_text(result, *, beta, pairs, file):
+    """The table of a world you can read, and ten words drawn from each policy.
+
+    `file` is the name of the corpus file, or None for the default corpus.
+    """
+    corpus = result.corpus
+    source = file or "the words in Unicode 3.2 character names"
+    held = (f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
+            f"{exp(corpus.nll_heldout):.2f})" if corpus.nll_heldout is not None
+            else "no held-out items in a corpus of fewer than ten")
+    widths = (-10, 9, 9, 10, 8, 12, 8)
+    lines = [f"A world you can read: {corpus.items:,} items, {corpus.symbols} symbols, from",
+             f"{source}", "",
+             f"bigram, pseudo-count {PSEUDO_COUNT}, nats per character, end symbols counted:",
+             f"  {corpus.nll_train:.4f} on training items (perplexity {exp(corpus.nll_train):.2f})",
+             f"  {held}",
+             f"  {corpus.nll_all:.4f} fitted to all items: the reference below", "",
+             f"reward: which is easier to say?  J = E[reward] - {beta:g} KL to the reference", "",
+             _line(("method", "reward", "KL", "J", "share", "mean length", "seconds"), widths)]
+    for row in result.rows:
+        lines.append(_line((row.method, _number(row.reward, 4), _number(row.kl, 4),
+                            _number(row.objective, 4), _number(row.share, 4),
+                            _number(row.mean_length, 2), f"{row.seconds:.2f}"), widths))
+    lines += ["", "All exact, by linear solves: KL in nats a string, share of J* - J(ref), length in",
+              f"letters.  rlhf and dpo saw {pairs:,} preferences over strings of the reference;",
+              f"in {result.identical:,} of them the two strings were the same."]
+    if not result.learned_optimum:
+        lines.append("The learned reward has no optimum at this beta; PPO went on climbing it.")
+    if file:
+        lines.append(f"The bonus of {LETTER} a letter was fitted to the default corpus, not to this one.")
+    for row in result.rows:
+        words = "  ".join(word or "(empty)" for word in row.samples)
+        lines += ["", f"{row.method}:", textwrap.fill(words, WIDTH, initial_indent="  ",
+                                                      subsequent_indent="  ")]
+    return "\n".join(lines)
+
+
+def as_json(rows, result):
+    """The results of the main job as one JSON document: str."""
+    corpus = {name: getattr(result.corpus, name)
+              for name in ("items", "symbols", "nll_train", "nll_heldout")}
+    grids = [{name: value for name, value in row._asdict().items() if name != "policy"}
+             for row in rows]
+    methods = [row._asdict() for row in result.rows]
+    return json.dumps({"gridworld": grids, "language": {"corpus": corpus, "methods": methods}},
+                      indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def check_writable(path):
+    """Raise ValueError unless a file can be written at `path`, before the work starts."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise ValueError(f"cannot write {path}: it must be a file in a folder that exists and may "
+                         f"be written to")
+
+
+def write_text(path, text):
+    """Write a file so that a crash leaves either the old one or the new one: beside, then renamed."""
+    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe has no beside
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return
+    beside = f"{os.path.realpath(path)}.{os.getpid()}.part"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, os.path.realpath(path))
+    except BaseException:
+        if os.path.exists(beside):
+            os.remove(beside)
+        raise

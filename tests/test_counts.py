@@ -1,0 +1,263 @@
+"""Counting against loops over the steps, with repeated pairs and empty sequences."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from minirl import counts
+from minirl.softmax import log_softmax
+
+SHAPE = (3, 4)
+STARTS = np.array([0, 0, 5, 6, 6, 12, 30, 30])  # seven sequences, three of them empty
+
+
+@pytest.fixture
+def batch():
+    """Pairs (s, a) and their `Steps`; with 30 steps over 12 pairs, many repeat."""
+    rng = np.random.default_rng(1)
+    states, actions = rng.integers(0, 3, 30), rng.integers(0, 4, 30)
+    return list(zip(states.tolist(), actions.tolist())), counts.steps(states, actions, STARTS, SHAPE)
+
+
+@pytest.fixture
+def logp():
+    return log_softmax(np.random.default_rng(2).normal(size=SHAPE))
+
+
+def sequences(pairs, starts):
+    return [pairs[i:j] for i, j in zip(starts[:-1], starts[1:])]
+
+
+def steps_of(*sequences, shape=SHAPE):
+    """`Steps` from lists of pairs."""
+    flat = np.array([pair for sequence in sequences for pair in sequence], int).reshape(-1, 2)
+    starts = np.array([0, *np.cumsum([len(sequence) for sequence in sequences], dtype=int)])
+    return counts.steps(flat[:, 0], flat[:, 1], starts, shape)
+
+
+def test_steps_are_numbered_row_after_row(batch):
+    pairs, steps = batch
+    assert steps.index.tolist() == [s * 4 + a for s, a in pairs]
+    assert steps.index.dtype == np.int32 and steps.starts.dtype == np.int32
+    assert steps.starts.tolist() == STARTS.tolist() and steps.shape == SHAPE
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.uint64])
+def test_small_and_unsigned_integers_do_not_wrap_around(dtype):
+    """Row 100 of a table with 100 columns starts at 10,000, which no int8 holds."""
+    steps = counts.steps(np.array([100, 3], dtype), np.array([99, 0], dtype), np.array([0, 2]),
+                         (101, 100))
+    assert steps.index.tolist() == [10_099, 300]
+
+
+def test_a_sum_over_steps_is_a_sum_over_the_table(batch, logp):
+    """(counts.1), for f = log and f = exp, with weights of both signs and without."""
+    pairs, steps = batch
+    weights = np.random.default_rng(3).normal(size=30)
+    by_loops = np.zeros(SHAPE)
+    for w, (s, a) in zip(weights, pairs):
+        by_loops[s, a] += w
+    np.testing.assert_allclose(counts.table(steps, weights), by_loops, atol=1e-12)
+    for f in np.array, np.exp:
+        total = sum(w * f(logp[s, a]) for w, (s, a) in zip(weights, pairs))
+        assert math.isclose((counts.table(steps, weights) * f(logp)).sum(), total, rel_tol=1e-12)
+        plain = sum(f(logp[pair]) for pair in pairs)
+        assert math.isclose((counts.table(steps) * f(logp)).sum(), plain, rel_tol=1e-12)
+
+
+def test_a_table_is_float_and_a_pair_never_taken_counts_zero():
+    table = counts.table(steps_of([(0, 1), (0, 1)], shape=(2, 2)))
+    assert table.dtype == float and table.tolist() == [[0.0, 2.0], [0.0, 0.0]]
+
+
+def test_the_matrix_gives_the_log_probability_of_each_sequence(batch, logp):
+    """(counts.2)."""
+    pairs, steps = batch
+    X = counts.matrix(steps)
+    expected = np.zeros((7, 12))
+    for i, sequence in enumerate(sequences(pairs, STARTS)):
+        for s, a in sequence:
+            expected[i, s * 4 + a] += 1
+    np.testing.assert_array_equal(X.toarray(), expected)
+    for value, sequence in zip(X @ logp.ravel(), sequences(pairs, STARTS)):
+        assert math.isclose(value, sum(logp[pair] for pair in sequence), abs_tol=1e-12)
+
+
+def test_the_difference_matrix_gives_the_gap_between_two_sequences(batch, logp):
+    """(counts.3), with sequences that share pairs and with empty ones on either side."""
+    pairs, chosen = batch
+    starts = np.array([0, 3, 3, 9, 9, 20, 22, 25])
+    other = pairs[:12] + pairs[:13]
+    rejected = counts.steps(*np.array(other).T, starts, SHAPE)
+    D = counts.difference_matrix(chosen, rejected)
+    expected = (counts.matrix(chosen) - counts.matrix(rejected)).toarray()
+    np.testing.assert_array_equal(D.toarray(), expected)
+    for value, plus, minus in zip(D @ logp.ravel(), sequences(pairs, STARTS),
+                                  sequences(other, starts)):
+        gap = sum(logp[pair] for pair in plus) - sum(logp[pair] for pair in minus)
+        assert math.isclose(value, gap, abs_tol=1e-12)
+
+
+def test_the_difference_of_a_batch_and_itself_is_zero(batch, logp):
+    D = counts.difference_matrix(batch[1], batch[1])
+    assert D.shape == (7, 12) and not D.toarray().any()
+    np.testing.assert_allclose(D @ logp.ravel(), 0, atol=1e-12)
+
+
+def test_swapping_chosen_and_rejected_changes_the_sign(batch):
+    other = steps_of(*[[(i % 3, 1), (0, 0)] for i in range(7)])
+    np.testing.assert_array_equal(counts.difference_matrix(batch[1], other).toarray(),
+                                  -counts.difference_matrix(other, batch[1]).toarray())
+
+
+def test_a_batch_of_empty_sequences_and_an_empty_batch_are_allowed():
+    for steps, B in ((steps_of([], []), 2), (steps_of(), 0)):
+        assert steps.index.dtype == np.int32
+        assert counts.table(steps).tolist() == np.zeros(SHAPE).tolist()
+        assert counts.table(steps, np.zeros(0)).shape == SHAPE
+        for matrix in counts.matrix(steps), counts.difference_matrix(steps, steps):
+            assert matrix.shape == (B, 12) and matrix.nnz == 0
+            assert (matrix @ np.ones(12)).tolist() == [0.0] * B
+
+
+def test_select_takes_sequences_in_the_order_asked_and_as_often(batch):
+    pairs, steps = batch
+    rows = [5, 1, 1, 0, 4, 6, 5]
+    chosen = counts.select(steps, np.array(rows))
+    expected = steps_of(*[sequences(pairs, STARTS)[row] for row in rows])
+    assert chosen.index.tolist() == expected.index.tolist()
+    assert chosen.starts.tolist() == expected.starts.tolist() and chosen.shape == SHAPE
+    assert chosen.index.dtype == np.int32 and chosen.starts.dtype == np.int32
+
+
+def test_selecting_nothing_leaves_an_empty_batch(batch):
+    nothing = counts.select(batch[1], np.zeros(0, int))
+    assert nothing.index.size == 0 and nothing.starts.tolist() == [0] and nothing.shape == SHAPE
+
+
+def test_a_selected_batch_has_the_selected_rows_of_the_matrix(batch):
+    rows = np.array([4, 0, 4, 5])
+    np.testing.assert_array_equal(counts.matrix(counts.select(batch[1], rows)).toarray(),
+                                  counts.matrix(batch[1]).toarray()[rows])
+
+
+@pytest.mark.parametrize("rows", [[7], [-1], [0, 7, 1], [3, -2]])
+def test_a_row_that_is_no_sequence_is_refused(batch, rows):
+    found = re.escape(f"rows must lie in [0, 7), got [{min(rows)}, {max(rows)}]")
+    with pytest.raises(ValueError, match=found):
+        counts.select(batch[1], np.array(rows))
+
+
+def test_a_rectangle_is_read_episode_after_episode_and_dead_steps_are_dropped():
+    states = np.array([[0, 1, 2], [1, 0, 2], [2, 0, 0]])
+    actions = np.array([[3, 0, 1], [2, 0, 3], [0, 0, 0]])
+    alive = np.array([[True, True, True], [True, False, True], [True, False, False]])
+    steps = counts.from_rectangle(states, actions, alive, SHAPE)
+    expected = steps_of([(0, 3), (1, 2), (2, 0)], [(1, 0)], [(2, 1), (2, 3)])
+    assert steps.index.tolist() == expected.index.tolist()
+    assert steps.starts.tolist() == expected.starts.tolist() == [0, 3, 4, 6]
+    by_loops = [float(10 * t + n) for n in range(3) for t in range(3) if alive[t, n]]
+    times = np.arange(3)[:, None] * 10.0 + np.arange(3)
+    assert counts.flatten(times, alive).tolist() == by_loops
+
+
+def test_weights_of_a_rectangle_meet_their_own_steps():
+    """`flatten` and `from_rectangle` agree on the order, in a rectangle of random lengths."""
+    rng = np.random.default_rng(4)
+    alive = np.arange(6)[:, None] < rng.integers(0, 7, 5)
+    states, actions = rng.integers(0, 3, (6, 5)), rng.integers(0, 4, (6, 5))
+    weights, by_loops = rng.normal(size=(6, 5)), np.zeros(SHAPE)
+    for t, n in np.ndindex(6, 5):
+        if alive[t, n]:
+            by_loops[states[t, n], actions[t, n]] += weights[t, n]
+    steps = counts.from_rectangle(states, actions, alive, SHAPE)
+    np.testing.assert_allclose(counts.table(steps, counts.flatten(weights, alive)), by_loops,
+                               atol=1e-12)
+
+
+def test_dead_entries_may_hold_anything_and_an_episode_may_be_empty():
+    alive = np.array([[False, True], [False, False]])
+    steps = counts.from_rectangle(np.array([[99, 1], [-7, 99]]), np.array([[99, 2], [-7, 99]]),
+                                  alive, SHAPE)
+    assert steps.index.tolist() == [6] and steps.starts.tolist() == [0, 0, 1]
+
+
+def test_an_action_too_large_is_refused():
+    """Unchecked, (0, 4) would be counted as (1, 0)."""
+    with pytest.raises(ValueError, match=re.escape("actions must lie in [0, 4), got [0, 4]")):
+        counts.steps(np.array([0, 1]), np.array([4, 0]), np.array([0, 2]), SHAPE)
+    with pytest.raises(ValueError, match=re.escape("actions must lie in [0, 4), got [4, 4]")):
+        counts.from_rectangle(np.array([[0]]), np.array([[4]]), np.array([[True]]), SHAPE)
+
+
+@pytest.mark.parametrize("states, actions, message", [
+    ([0, 3], [0, 0], "states must lie in [0, 3), got [0, 3]"),
+    ([-1, 0], [0, 0], "states must lie in [0, 3), got [-1, 0]"),
+    ([1, 2], [0, -1], "actions must lie in [0, 4), got [-1, 0]"),
+    ([0.0, 1.0], [0, 0], "states must be a vector of integers, got float64 of shape (2,)"),
+    ([0, 1], [True, False], "actions must be a vector of integers, got bool of shape (2,)"),
+    ([[0, 1]], [0, 0], "states must be a vector of integers, got int64 of shape (1, 2)"),
+    ([0, 1], [0], "states and actions must have one length, got 2 and 1"),
+])
+def test_impossible_pairs_are_refused(states, actions, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        counts.steps(np.array(states), np.array(actions), np.array([0, 2]), SHAPE)
+
+
+@pytest.mark.parametrize("starts", [[0, 2], [0, 4], [1, 3], [-1, 3], [0, 2, 1, 3], [], [3],
+                                    [0, 1.5, 3]])
+def test_starts_that_do_not_rise_from_zero_to_N_are_refused(starts):
+    starts = np.array(starts, float if 1.5 in starts else int)
+    with pytest.raises(ValueError, match="starts must .*got"):
+        counts.steps(np.zeros(3, int), np.zeros(3, int), starts, SHAPE)
+
+
+def test_unsigned_starts_that_fall_are_refused():
+    """A difference of unsigned integers is never negative."""
+    with pytest.raises(ValueError, match="starts must rise from 0 to 3"):
+        counts.steps(np.zeros(3, int), np.zeros(3, int), np.array([0, 2, 1, 3], np.uint32), SHAPE)
+
+
+def test_a_table_too_large_for_32_bits_is_refused():
+    """Its last pair would have a negative number."""
+    none, shape = np.zeros(0, int), (2**16, 2**15)
+    with pytest.raises(ValueError, match="32 bits, got 0 steps of 2147483648 pairs"):
+        counts.steps(none, none, np.array([0]), shape)
+    last = counts.steps(np.array([2**16 - 1]), np.array([2**15 - 2]), np.array([0, 1]),
+                        (2**16, 2**15 - 1))
+    assert last.index.tolist() == [2**16 * (2**15 - 1) - 1]
+
+
+@pytest.mark.parametrize("size", [1, 29, 31])
+def test_weights_that_are_not_one_a_step_are_refused(batch, size):
+    with pytest.raises(ValueError, match=re.escape(f"weights must have shape (30,), got ({size},)")):
+        counts.table(batch[1], np.ones(size))
+
+
+def test_pairs_of_different_batches_or_tables_are_refused():
+    one, two = steps_of([(0, 0)]), steps_of([(0, 0)], [(0, 1)])
+    elsewhere = steps_of([(0, 0)], shape=(4, 3))
+    with pytest.raises(ValueError, match=re.escape("got 1 of (3, 4) and 2 of (3, 4)")):
+        counts.difference_matrix(one, two)
+    with pytest.raises(ValueError, match=re.escape("got 1 of (3, 4) and 1 of (4, 3)")):
+        counts.difference_matrix(one, elsewhere)
+
+
+def test_nothing_is_mutated(batch):
+    _, steps = batch
+    kept = steps.index.copy(), steps.starts.copy()
+    weights = np.ones(30)
+    counts.table(steps, weights), counts.select(steps, np.array([4, 1]))
+    counts.matrix(steps) @ np.ones(12), counts.difference_matrix(steps, steps)
+    np.testing.assert_array_equal(steps.index, kept[0])
+    np.testing.assert_array_equal(steps.starts, kept[1])
+    np.testing.assert_array_equal(weights, 1)
+
+
+def test_tidying_a_matrix_leaves_its_steps_alone(batch):
+    """SciPy sorts and sums in place: a matrix that lent the arrays of its steps would spoil them."""
+    pairs, steps = batch
+    counts.matrix(steps).sum_duplicates()
+    assert steps.index.tolist() == [s * 4 + a for s, a in pairs]

@@ -1,0 +1,482 @@
+"""The world and the sampler: against loops, replayed step by step, and by chi-square."""
+
+from dataclasses import replace
+import re
+
+import numpy as np
+import pytest
+from scipy.special import chdtrc
+
+from minirl.mdp import (TabularMDP, check_policy, coin_game, draw, generator, rollout, start_states,
+                        step, thresholds, unroll)
+from worlds import episodes, random_mdp, random_policy, single_outcome, tables, value_by_loops
+
+FALSE_ALARM = 1e-6
+CORRIDOR = single_outcome([[1], [2], [2]], [[0], [0], [1]], [[False], [False], [True]], [1, 0, 0])
+FOREVER = single_outcome([[1, 0], [0, 1]], [[1, 0], [2, 0]], np.zeros((2, 2)), [0.5, 0.5])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+@pytest.fixture
+def world(rng):
+    return random_mdp(rng, 4, 3, 3, 0.9)
+
+
+@pytest.fixture
+def played(world, rng):
+    """A world, a policy, 200 start states and their episodes, some of them cut after 3 steps."""
+    policy, starts = random_policy(rng, world), start_states(world, 200, rng)
+    return world, starts, rollout(world, policy, starts, horizon=3, rng=rng)
+
+
+def assert_drawn_from(observed, expected):
+    """Chi-square; outcomes expected fewer than five times are counted together."""
+    rare = expected < 5
+    observed = np.append(observed[~rare], observed[rare].sum())
+    expected = np.append(expected[~rare], max(expected[rare].sum(), 1e-300))
+    statistic = ((observed - expected) ** 2 / expected)[expected > 1e-300].sum()
+    assert chdtrc((expected > 1e-300).sum() - 1, statistic) > FALSE_ALARM
+
+
+# The tables.
+
+
+def test_the_mean_reward_and_the_transitions_are_sums_over_outcomes(world):
+    """(mdp.1) and (mdp.2)."""
+    r, P = tables(world)
+    np.testing.assert_allclose(world.mean_reward, r, atol=1e-12)
+    np.testing.assert_allclose(world.transitions.toarray(), P.reshape(12, 4), atol=1e-12)
+
+
+def test_outcomes_that_lead_to_one_state_are_added():
+    """(mdp.2), with a state met twice, out of order, and once by an ending."""
+    mdp = TabularMDP(np.array([[[1, 0, 1, 1]], [[1, 1, 1, 1]]]), np.array([[[0.1, 0.2, 0.3, 0.4]]] * 2),
+                     np.ones((2, 1, 4)), np.array([[[False, False, False, True]]] * 2),
+                     np.ones(2) / 2, 1.0)
+    np.testing.assert_allclose(mdp.transitions.toarray(), [[0.2, 0.4], [0.0, 0.6]], atol=1e-15)
+    assert mdp.transitions.nnz == 3
+
+
+def test_an_ending_is_a_leak(world):
+    """(mdp.2): a row lacks exactly the probability that the step ends the episode."""
+    ends = (world.prob * world.terminated).sum(axis=2).ravel()
+    np.testing.assert_allclose(world.transitions.sum(axis=1), 1 - ends, atol=1e-12)
+
+
+def test_impossible_transitions_are_not_stored():
+    mdp = TabularMDP(np.array([[[0, 1]], [[0, 1]]]), np.array([[[0.0, 1.0]]] * 2), np.zeros((2, 1, 2)),
+                     np.array([[[False, True]], [[False, False]]]), np.ones(2) / 2, 1.0)
+    assert mdp.transitions.nnz == 1 and mdp.transitions.toarray().tolist() == [[0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_reading_the_tables_leaves_the_world_alone(rng, dtype):
+    """SciPy sorts in place: tables that lent the world's arrays would rewire the world."""
+    mdp = random_mdp(rng, 5, 2, 4, 0.9)
+    mdp = replace(mdp, next_state=mdp.next_state.astype(dtype))
+    kept = {name: getattr(mdp, name).copy() for name in ("next_state", "prob", "reward", "terminated")}
+    mdp.transitions, mdp.mean_reward, unroll(mdp, 2).transitions
+    rollout(mdp, np.full((5, 2), 0.5), np.arange(5), horizon=3, rng=0)
+    for name, values in kept.items():
+        np.testing.assert_array_equal(getattr(mdp, name), values)
+
+
+def test_a_world_is_frozen(world):
+    with pytest.raises(AttributeError):
+        world.gamma = 0.5
+
+
+def test_the_coin_game_is_worth_the_odds():
+    coin = coin_game()
+    assert coin.shape == (1, 2) and coin.gamma == 1.0 and coin_game(gamma=0.5).gamma == 0.5
+    for p in 0.1, 0.5, 0.9:
+        values, _ = value_by_loops(coin, np.array([[p, 1 - p]]))
+        np.testing.assert_allclose(values, p / (1 - p), rtol=1e-12)
+
+
+# Worlds and policies that are refused.
+
+
+def changed(array, entry, value):
+    array = array.copy()
+    array[entry] = value
+    return array
+
+
+@pytest.mark.parametrize("name, entry, value, message", [
+    ("next_state", (1, 0, 2), 4, "next_state[1, 0, 2] must lie in [0, 4), got 4"),
+    ("next_state", (3, 2, 1), -1, "next_state[3, 2, 1] must lie in [0, 4), got -1"),
+    ("reward", (2, 1, 0), np.nan, "reward[2, 1, 0] must be finite, got nan"),
+    ("reward", (0, 0, 1), -np.inf, "reward[0, 0, 1] must be finite, got -inf"),
+    ("prob", (1, 2, 0), -0.25, "prob[1, 2, 0] must lie in [0, 1], got -0.25"),
+    ("prob", (1, 2, 1), 1.25, "prob[1, 2, 1] must lie in [0, 1], got 1.25"),
+    ("prob", (0, 1, 2), np.nan, "prob[0, 1, 2] must lie in [0, 1], got nan"),
+    ("prob", (3, 1), [0.5, 0.25, 0.125], "prob[3, 1] must sum to one, got 0.875"),
+    ("prob", (3, 1), [0.5, 0.5, 0.125], "prob[3, 1] must sum to one, got 1.125"),
+    ("start", 2, -0.5, "start[2] must lie in [0, 1], got -0.5"),
+    ("start", 3, 1.5, "start[3] must lie in [0, 1], got 1.5"),
+    ("start", 0, np.nan, "start[0] must lie in [0, 1], got nan"),
+    ("start", slice(None), 0.125, "start must sum to one, got 0.5"),
+    ("start", slice(None), 0.5, "start must sum to one, got 2.0"),
+])
+def test_an_impossible_entry_is_named(world, name, entry, value, message):
+    with pytest.raises(ValueError, match=re.escape(message) + "$"):
+        replace(world, **{name: changed(getattr(world, name), entry, value)})
+
+
+def test_of_several_impossible_entries_the_first_is_named(world):
+    wrong = changed(changed(world.reward, (3, 0, 0), np.nan), (1, 2, 1), np.inf)
+    with pytest.raises(ValueError, match=re.escape("reward[1, 2, 1] must be finite, got inf")):
+        replace(world, reward=wrong)
+
+
+@pytest.mark.parametrize("name, value, message", [
+    ("next_state", np.zeros((4, 3), int), "next_state must have shape (S, A, K), got (4, 3)"),
+    ("next_state", np.zeros((4, 0, 3), int), "next_state must have shape (S, A, K), got (4, 0, 3)"),
+    ("next_state", np.zeros((4, 3, 3)), "next_state must hold integers, got float64"),
+    ("prob", np.ones((4, 3, 1)),
+     "prob must have the shape of next_state, (4, 3, 3), got (4, 3, 1)"),
+    ("reward", np.ones((4, 3)), "reward must have the shape of next_state, (4, 3, 3), got (4, 3)"),
+    ("terminated", np.zeros((3, 3, 3), bool),
+     "terminated must have the shape of next_state, (4, 3, 3), got (3, 3, 3)"),
+    ("terminated", np.zeros((4, 3, 3), int), "terminated must hold booleans, got int64"),
+    ("start", np.ones(3) / 3, "start must have shape (4,), got (3,)"),
+    ("start", np.ones((4, 1)) / 4, "start must have shape (4,), got (4, 1)"),
+    ("gamma", 1.5, "gamma must lie in [0, 1], got 1.5"),
+    ("gamma", -0.5, "gamma must lie in [0, 1], got -0.5"),
+    ("gamma", np.nan, "gamma must lie in [0, 1], got nan"),
+])
+def test_an_impossible_table_is_refused(world, name, value, message):
+    with pytest.raises(ValueError, match=re.escape(message) + "$"):
+        replace(world, **{name: value})
+
+
+def test_rounding_is_forgiven_and_no_more(world):
+    for name, entry in (("prob", (2, 1, 0)), ("start", 1)):
+        array = getattr(world, name)
+        replace(world, **{name: changed(array, entry, array[entry] - 1e-10)})
+        with pytest.raises(ValueError, match=f"{name}.* must sum to one"):
+            replace(world, **{name: changed(array, entry, array[entry] - 1e-8)})
+    assert replace(world, gamma=0).gamma == 0 and replace(world, gamma=1).gamma == 1
+
+
+@pytest.mark.parametrize("policy, message", [
+    (np.full((3, 4), 0.25), "policy must have shape (4, 3), got (3, 4)"),
+    (np.full((4, 2), 0.5), "policy must have shape (4, 3), got (4, 2)"),
+    (np.full((4, 4), 0.25), "policy must have shape (4, 3), got (4, 4)"),
+    (changed(np.full((4, 3), 1 / 3), (2, 1), -0.5), "policy[2, 1] must lie in [0, 1], got -0.5"),
+    (changed(np.full((4, 3), 1 / 3), (1, 2), 1.5), "policy[1, 2] must lie in [0, 1], got 1.5"),
+    (changed(np.full((4, 3), 1 / 3), (0, 0), np.nan), "policy[0, 0] must lie in [0, 1], got nan"),
+    (changed(np.full((4, 3), 1 / 3), 3, 0.25), "policy[3] must sum to one, got 0.75"),
+    (changed(np.full((4, 3), 1 / 3), 1, 0.5), "policy[1] must sum to one, got 1.5"),
+])
+def test_a_policy_that_is_no_distribution_is_refused(world, policy, message):
+    for use in (lambda: check_policy(world, policy),
+                lambda: rollout(world, policy, np.zeros(1, int), horizon=1, rng=0)):
+        with pytest.raises(ValueError, match=re.escape(message) + "$"):
+            use()
+
+
+def test_a_policy_may_be_off_by_rounding(world):
+    check_policy(world, np.full((4, 3), (1 + 1e-10) / 3))
+    check_policy(world, np.eye(3)[[0, 1, 2, 0]] * (1 + 1e-10))
+    with pytest.raises(ValueError, match="must sum to one"):
+        check_policy(world, np.full((4, 3), (1 + 1e-8) / 3))
+
+
+@pytest.mark.parametrize("starts", [[[0, 1]], [], [0, 4], [-1, 0]])
+def test_start_states_outside_the_world_are_refused(world, starts):
+    with pytest.raises(ValueError, match=re.escape("starts must be a vector of states in [0, 4), got")):
+        rollout(world, np.full((4, 3), 1 / 3), np.array(starts, int), horizon=1, rng=0)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_counts_that_are_not_positive_are_refused(world, count):
+    with pytest.raises(ValueError, match=f"horizon must be at least 1, got {count}"):
+        rollout(world, np.full((4, 3), 1 / 3), np.zeros(1, int), horizon=count, rng=0)
+    with pytest.raises(ValueError, match=f"horizon must be at least 1, got {count}"):
+        unroll(world, count)
+    with pytest.raises(ValueError, match=f"episodes must be at least 1, got {count}"):
+        start_states(world, count, 0)
+
+
+# Drawing.
+
+
+def test_a_draw_counts_the_cumulative_probabilities_that_are_no_larger(rng):
+    """(mdp.4)."""
+    prob, uniforms = rng.dirichlet(np.ones(5), 300), rng.random(300)
+    drawn = draw(thresholds(prob), uniforms)
+    for row, u, outcome in zip(prob, uniforms, drawn):
+        assert outcome == sum(row[:k + 1].sum() <= u for k in range(4))
+
+
+@pytest.mark.parametrize("prob", [[0, 0.5, 0, 0.5, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [1],
+                                  [0.1] * 10 + [0], [0] + [0.1] * 10 + [0, 0]])
+def test_an_outcome_of_probability_zero_is_never_drawn(prob):
+    """Not even by the smallest and the largest uniform number, where the sum is 1 − 1e-16."""
+    prob = np.array([prob], float)
+    for u in 0.0, 2.0**-53, 0.5, 1 - 2.0**-53:
+        assert prob[0, draw(thresholds(prob), np.array([u]))[0]] > 0
+
+
+def test_a_step_reads_the_outcome_drawn_from_the_tables(world, rng):
+    """(mdp.4), for the outcome of an action."""
+    states, actions = rng.integers(0, 4, 100), rng.integers(0, 3, 100)
+    uniforms = rng.random(100)
+    following, rewards, ended = step(world, states, actions, uniforms)
+    for n, (s, a) in enumerate(zip(states, actions)):
+        k = sum(world.prob[s, a, :j + 1].sum() <= uniforms[n] for j in range(2))
+        assert following[n] == world.next_state[s, a, k]
+        assert rewards[n] == world.reward[s, a, k] and ended[n] == world.terminated[s, a, k]
+
+
+def test_start_states_follow_the_start_distribution():
+    start = np.array([0.0, 0.1, 0.6, 0.0, 0.3, 0.0])
+    mdp = random_mdp(np.random.default_rng(2), 6, 2, 2, 1.0)
+    drawn = start_states(replace(mdp, start=start), 20_000, np.random.default_rng(3))
+    observed = np.bincount(drawn, minlength=6)
+    assert observed.shape == (6,) and not observed[start == 0].any()
+    assert_drawn_from(observed[start > 0], 20_000 * start[start > 0])
+
+
+# Playing.
+
+
+def test_every_step_is_one_the_tables_allow(played):
+    """Replays all episodes: states follow one another, rewards and ends are those of an outcome."""
+    world, starts, play = played
+    for n, state in enumerate(starts):
+        for t in range(play.alive[:, n].sum()):
+            assert play.states[t, n] == state
+            action = play.actions[t, n]
+            k = world.reward[state, action].tolist().index(play.rewards[t, n])
+            assert play.terminated[t, n] == world.terminated[state, action, k]
+            state = world.next_state[state, action, k]
+        assert play.last_state[n] == state
+
+
+def test_an_episode_is_alive_and_then_dead(played):
+    _, _, play = played
+    lengths = play.alive.sum(axis=0)
+    assert lengths.min() == 1 and lengths.max() == len(play.alive) == 3
+    for n, length in enumerate(lengths):
+        assert play.alive[:, n].tolist() == [True] * length + [False] * (3 - length)
+
+
+def test_a_dead_episode_stays_zero(played):
+    _, _, play = played
+    dead = ~play.alive
+    assert dead.any()
+    for name in ("states", "actions", "rewards", "terminated"):
+        assert not getattr(play, name)[dead].any()
+
+
+def test_an_episode_is_terminated_on_its_last_step_or_truncated_by_the_horizon(played):
+    _, _, play = played
+    assert 5 < play.truncated.sum() < 195
+    for n, length in enumerate(play.alive.sum(axis=0)):
+        ended = play.terminated[:length, n].tolist()
+        assert ended == [False] * (length - 1) + [not play.truncated[n]]
+        assert length == 3 or not play.truncated[n]
+
+
+def test_the_shapes_and_types_are_those_promised(played):
+    _, _, play = played
+    for name in ("states", "actions", "rewards", "alive", "terminated"):
+        assert getattr(play, name).shape == (3, 200)
+    assert play.last_state.shape == play.truncated.shape == (200,)
+    assert play.alive.dtype == play.terminated.dtype == play.truncated.dtype == bool
+    assert play.rewards.dtype == float
+
+
+def test_the_rectangle_is_as_long_as_the_longest_episode():
+    tail = rollout(coin_game(), np.array([[0.0, 1.0]]), np.zeros(3, int), horizon=50, rng=0)
+    assert tail.states.shape == (1, 3) and tail.terminated.all() and not tail.truncated.any()
+    head = rollout(coin_game(), np.array([[1.0, 0.0]]), np.zeros(3, int), horizon=50, rng=0)
+    assert head.states.shape == (50, 3) and head.alive.all() and head.truncated.all()
+    assert head.rewards.sum() == 150 and not head.terminated.any()
+
+
+@pytest.mark.parametrize("horizon, last, truncated", [(1, 1, True), (2, 2, True), (3, 2, False),
+                                                      (4, 2, False)])
+def test_an_end_reached_exactly_at_the_horizon_terminates(horizon, last, truncated):
+    play = rollout(CORRIDOR, np.ones((3, 1)), np.zeros(2, int), horizon=horizon, rng=0)
+    assert play.truncated.tolist() == [truncated] * 2 and play.last_state.tolist() == [last] * 2
+    assert play.alive.shape == (min(horizon, 3), 2) and play.alive.all()
+    assert play.terminated.any(axis=0).tolist() == [not truncated] * 2
+
+
+def test_the_last_state_of_an_ended_episode_is_where_its_last_step_led():
+    mdp = single_outcome([[1], [2], [0]], [[0], [0], [0]], [[False], [True], [True]], [1, 0, 0])
+    play = rollout(mdp, np.ones((3, 1)), np.array([0, 1, 2]), horizon=5, rng=0)
+    assert play.last_state.tolist() == [2, 2, 0]
+    assert play.states.tolist() == [[0, 1, 2], [1, 0, 0]]
+
+
+def test_the_steps_of_a_rollout_are_those_taken_while_alive(played):
+    _, _, play = played
+    steps = play.steps((4, 3))
+    by_loops = [play.states[t, n] * 3 + play.actions[t, n]
+                for n in range(200) for t in range(3) if play.alive[t, n]]
+    assert steps.index.tolist() == by_loops and steps.shape == (4, 3)
+    assert np.diff(steps.starts).tolist() == play.alive.sum(axis=0).tolist()
+
+
+def test_episodes_follow_the_law_of_the_world_and_the_policy():
+    """Chi-square over every possible episode of at most two steps, zero probabilities included."""
+    rng = np.random.default_rng(4)
+    mdp = random_mdp(rng, 2, 4, 3, 1.0)
+    prob = rng.dirichlet(np.ones(3), (2, 4))
+    prob[:, ::2] = [0.0, 0.4, 0.6]
+    prob[:, 3] = [0.7, 0.3, 0.0]
+    mdp = replace(mdp, prob=prob)
+    policy = np.array([[0.0, 0.3, 0.7, 0.0], [0.5, 0.0, 0.1, 0.4]])
+    N = 30_000
+    play = rollout(mdp, policy, start_states(mdp, N, rng), horizon=2, rng=rng)
+    observed = {}
+    for n, length in enumerate(play.alive.sum(axis=0)):
+        key = tuple(zip(play.states[:length, n], play.actions[:length, n], play.rewards[:length, n]))
+        observed[key] = observed.get(key, 0) + 1
+    expected = {}
+    for chance, pairs, rewards, _ in episodes(mdp, 2):
+        key = tuple((s, a, r) for (s, a), r in zip(pairs, rewards))
+        if chance * np.prod([policy[pair] for pair in pairs]) > 0:
+            expected[key] = N * chance * np.prod([policy[pair] for pair in pairs])
+    assert len(expected) > 30 and not observed.keys() - expected.keys()
+    assert abs(sum(expected.values()) - N) < 1e-6
+    assert_drawn_from(np.array([observed.get(key, 0) for key in expected]),
+                      np.array(list(expected.values())))
+
+
+def test_neighbouring_episodes_do_not_share_their_luck():
+    """One draw for all episodes, or one for the action and its outcome, would pass a marginal test."""
+    mdp = TabularMDP(np.zeros((1, 2, 2), int), np.full((1, 2, 2), 0.5),
+                     np.array([[[0.0, 1.0], [0.0, 1.0]]]), np.full((1, 2, 2), False), np.ones(1), 1.0)
+    play = rollout(mdp, np.array([[0.5, 0.5]]), np.zeros(8000, int), horizon=2, rng=5)
+    starts = start_states(FOREVER, 8000, 5)
+    for left, right in ((starts[:-1], starts[1:]), (play.actions, play.rewards), (play.actions[:, :-1], play.actions[:, 1:]),
+                        (play.rewards[:, :-1], play.rewards[:, 1:]),
+                        (play.actions[0], play.actions[1]), (play.rewards[0], play.rewards[1])):
+        observed = np.bincount((2 * left + right).astype(int).ravel(), minlength=4)
+        assert_drawn_from(observed, np.full(4, left.size / 4))
+
+
+def test_the_mean_of_sampled_returns_is_the_objective(rng):
+    """(mdp.3), by enumeration of all episodes, by backward induction, and by play (a z-test)."""
+    mdp = unroll(random_mdp(rng, 2, 2, 2, 0.8), 3)
+    policy = random_policy(rng, mdp)
+    J = sum(chance * np.prod([policy[pair] for pair in pairs])
+            * sum(0.8**t * r for t, r in enumerate(rewards))
+            for chance, pairs, rewards, _ in episodes(mdp, 3))
+    np.testing.assert_allclose(mdp.start @ value_by_loops(mdp, policy)[0], J, atol=1e-12)
+    play = rollout(mdp, policy, start_states(mdp, 40_000, rng), horizon=3, rng=rng)
+    returns = (0.8 ** np.arange(3)[:, None] * play.rewards).sum(axis=0)
+    assert abs(returns.mean() - J) < 4.9 * returns.std() / 200
+
+
+# Randomness.
+
+
+def play_forever(rng):
+    return rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(50, int), horizon=20, rng=rng)
+
+
+def assert_same(one, other):
+    for left, right in zip(one, other):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_the_same_seed_plays_the_same_episodes():
+    assert_same(play_forever(3), play_forever(3))
+    assert_same(play_forever(3), play_forever(np.random.default_rng(3)))
+    assert (play_forever(3).actions != play_forever(4).actions).any()
+    np.testing.assert_array_equal(start_states(FOREVER, 50, 3),
+                                  start_states(FOREVER, 50, np.random.default_rng(3)))
+
+
+def test_a_generator_advances():
+    rng = np.random.default_rng(3)
+    assert generator(rng) is rng
+    assert (play_forever(rng).actions != play_forever(rng).actions).any()
+    assert (start_states(FOREVER, 50, rng) != start_states(FOREVER, 50, rng)).any()
+
+
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox,
+                                  np.random.SFC64])
+def test_a_saved_state_continues_bit_for_bit_and_may_be_used_twice(bits):
+    rng = np.random.Generator(bits(7))
+    rng.random(3)
+    saved = rng.bit_generator.state
+    continued = play_forever(rng)
+    assert_same(play_forever(saved), continued)
+    assert_same(play_forever(saved), continued)
+
+
+def test_global_randomness_is_neither_used_nor_disturbed():
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    first = play_forever(3)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    np.random.seed(1)
+    assert_same(play_forever(3), first)
+
+
+def test_playing_mutates_neither_the_policy_nor_the_start_states(world):
+    policy, starts = np.full((4, 3), 1 / 3), np.array([3, 1, 0, 2] * 10)
+    play = rollout(world, policy, starts, horizon=5, rng=0)
+    assert (policy == 1 / 3).all() and starts.tolist() == [3, 1, 0, 2] * 10
+    play.last_state[:], play.states[:] = -1, -1
+    assert starts.tolist() == [3, 1, 0, 2] * 10 and world.next_state.min() >= 0
+
+
+# Time limits.
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.7])
+def test_an_unrolled_world_is_worth_what_backward_induction_says(rng, gamma):
+    """For a policy that looks at the clock, in a world that need not end by itself."""
+    mdp = random_mdp(rng, 3, 2, 2, gamma)
+    mdp = replace(mdp, terminated=mdp.terminated & (rng.random((3, 2, 2)) < 0.3))
+    r, P = tables(mdp)
+    timed = unroll(mdp, 4)
+    policy = random_policy(rng, timed)
+    later, by_time = np.zeros(3), []
+    for t in reversed(range(4)):
+        now = np.zeros(3)
+        for s, a in np.ndindex(3, 2):
+            now[s] += policy[3 * t + s, a] * (r[s, a] + gamma * P[s, a] @ later)
+        later = now
+        by_time.insert(0, now)
+    np.testing.assert_allclose(value_by_loops(timed, policy)[0], np.concatenate(by_time), atol=1e-12)
+
+
+def test_an_unrolled_world_starts_at_time_zero_and_counts_the_time(world):
+    timed = unroll(world, 3)
+    assert timed.shape == (12, 3) and timed.gamma == world.gamma
+    np.testing.assert_array_equal(timed.start, [*world.start, *np.zeros(8)])
+    for t, s, a, k in np.ndindex(3, 4, 3, 3):
+        entry, old = (4 * t + s, a, k), (s, a, k)
+        assert timed.prob[entry] == world.prob[old] and timed.reward[entry] == world.reward[old]
+        assert timed.terminated[entry] == (world.terminated[old] or t == 2)
+        if t < 2:
+            assert timed.next_state[entry] == 4 * (t + 1) + world.next_state[old]
+
+
+def test_a_horizon_of_one_ends_every_step_and_the_world_is_left_alone(world):
+    before = world.terminated.copy()
+    assert unroll(world, 1).terminated.all()
+    np.testing.assert_array_equal(world.terminated, before)
+
+
+def test_play_in_an_unrolled_world_is_play_up_to_the_horizon():
+    """The same draws make the same episodes; only what was cut has now ended."""
+    cut = rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(9, int), horizon=4, rng=6)
+    timed = rollout(unroll(FOREVER, 4), np.full((8, 2), 0.5), np.zeros(9, int), horizon=99, rng=6)
+    np.testing.assert_array_equal(timed.states, cut.states + 2 * np.arange(4)[:, None])
+    np.testing.assert_array_equal(timed.rewards, cut.rewards)
+    assert cut.truncated.all() and not timed.truncated.any() and timed.terminated[-1].all()

@@ -1,0 +1,210 @@
+"""Optimisers against loops over single numbers, and fits against known minima."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gradcheck import assert_gradient
+from minirl.optim import adam, at, attracted, gradient_descent, linear, minimise
+
+SHAPE = (2, 3)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def quadratic(x):
+    """A convex bowl with coupled coordinates, unequal curvatures, and its minimum at `BOTTOM`."""
+    z = (x - BOTTOM).ravel()
+    return 0.5 * z @ CURVATURE @ z + 2.0, (CURVATURE @ z).reshape(x.shape)
+
+
+BOTTOM = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
+CURVATURE = np.diag([1.0, 10.0, 100.0, 1.0, 5.0, 0.5]) + 0.1
+
+
+def rosenbrock(x):
+    value = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+    return value, np.array([-400 * x[0] * (x[1] - x[0] ** 2) - 2 * (1 - x[0]),
+                            200 * (x[1] - x[0] ** 2)])
+
+
+def test_gradient_descent_subtracts_the_gradient_times_the_rate(rng):
+    """(optim.1), three steps at three rates."""
+    optimiser, x = gradient_descent(), rng.normal(size=SHAPE)
+    by_loops, state = x.copy(), optimiser.init(x)
+    for rate in 0.1, 0.5, 2.0:
+        grad = rng.normal(size=SHAPE)
+        x, state = optimiser.step(x, grad, state, rate)
+        for i in np.ndindex(SHAPE):
+            by_loops[i] -= rate * grad[i]
+        np.testing.assert_allclose(x, by_loops, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"beta1": 0.5, "beta2": 0.8, "eps": 0.1},
+                                     {"beta1": 0.0, "beta2": 0.0}])
+def test_adam_follows_its_equations(rng, options):
+    """(optim.2), ten steps with a falling rate, one number at a time."""
+    beta1, beta2, eps = (options.get(name, default) for name, default in
+                         (("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8)))
+    start, grads = rng.normal(size=SHAPE), rng.normal(size=(10, *SHAPE))
+    optimiser, x = adam(**options), start
+    state = optimiser.init(x)
+    for t in range(10):
+        x, state = optimiser.step(x, grads[t], state, 0.1 / (t + 1))
+    for i in np.ndindex(SHAPE):
+        theta, m, v = start[i], 0.0, 0.0
+        for t in range(1, 11):
+            g = grads[t - 1][i]
+            m = beta1 * m + (1 - beta1) * g
+            v = beta2 * v + (1 - beta2) * g**2
+            m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+            theta -= 0.1 / t * m_hat / (math.sqrt(v_hat) + eps)
+        assert math.isclose(x[i], theta, rel_tol=1e-12)
+        assert math.isclose(state.mean[i], m, rel_tol=1e-12)
+        assert math.isclose(state.square[i], v, rel_tol=1e-12)
+    assert state.count == 10
+
+
+def test_the_first_step_of_adam_is_as_long_as_the_rate_and_points_downhill():
+    """(optim.2), for gradients over twelve orders of magnitude; without a gradient it rests."""
+    optimiser = adam(eps=1e-30)
+    grad = np.array([1e-6, -1e-3, 1.0, -1e6, 0.0])
+    x, _ = optimiser.step(np.zeros(5), grad, optimiser.init(np.zeros(5)), 0.25)
+    np.testing.assert_allclose(x, [-0.25, 0.25, -0.25, 0.25, 0.0], rtol=1e-12)
+
+
+def test_a_step_mutates_nothing_and_may_be_repeated(rng):
+    for optimiser in gradient_descent(), adam():
+        x, grad = rng.normal(size=SHAPE), rng.normal(size=SHAPE)
+        kept_x, kept_grad = x.copy(), grad.copy()
+        _, state = optimiser.step(x, grad, optimiser.init(x), 0.1)
+        kept_state = [np.array(part) for part in state]
+        first, _ = optimiser.step(x, grad, state, 0.1)
+        again, _ = optimiser.step(x, grad, state, 0.1)
+        np.testing.assert_array_equal(first, again)
+        np.testing.assert_array_equal(x, kept_x)
+        np.testing.assert_array_equal(grad, kept_grad)
+        for part, kept in zip(state, kept_state):
+            np.testing.assert_array_equal(part, kept)
+
+
+@pytest.mark.parametrize("optimiser, rate", [(gradient_descent(), 0.01), (adam(), 0.3)])
+def test_both_optimisers_reach_the_bottom_of_a_bowl(optimiser, rate):
+    x = np.zeros(SHAPE)
+    state = optimiser.init(x)
+    for t in range(4000):
+        x, state = optimiser.step(x, quadratic(x)[1], state, rate * 0.998**t if rate > 0.1 else rate)
+    np.testing.assert_allclose(x, BOTTOM, atol=1e-4)
+
+
+@pytest.mark.parametrize("beta1, beta2", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, -0.1),
+                                          (np.nan, 0.9), (0.9, np.nan)])
+def test_memories_outside_zero_to_one_are_refused(beta1, beta2):
+    with pytest.raises(ValueError, match=f"must lie in .*, got {beta1} and {beta2}"):
+        adam(beta1=beta1, beta2=beta2)
+
+
+@pytest.mark.parametrize("eps", [0.0, -1e-8, np.nan])
+def test_an_eps_that_is_not_positive_is_refused(eps):
+    with pytest.raises(ValueError, match=f"eps must be positive, got {eps}"):
+        adam(eps=eps)
+
+
+def test_a_schedule_is_a_line_that_ends_where_it_should():
+    rate = linear(2.0, 0.5, 4)
+    assert [rate(t) for t in (0, 1, 2, 3, 4, 5, 100)] == [2.0, 1.625, 1.25, 0.875, 0.5, 0.5, 0.5]
+    assert at(rate, 2) == 1.25 and at(0.25, 2) == 0.25
+    assert linear(1.0, 3.0, 1)(1) == 3.0
+    for iterations in 0, -1:
+        with pytest.raises(ValueError, match=f"iterations must be at least 1, got {iterations}"):
+            linear(1.0, 0.0, iterations)
+
+
+def test_an_attraction_adds_half_the_weighted_squared_distance(rng):
+    """(optim.3), by loops, and its gradient."""
+    centre, x = rng.normal(size=SHAPE), rng.normal(size=SHAPE)
+    loss = attracted(quadratic, centre, 0.3)
+    value, grad = loss(x)
+    plain, plain_grad = quadratic(x)
+    expected = plain + 0.15 * sum((x[i] - centre[i]) ** 2 for i in np.ndindex(SHAPE))
+    assert math.isclose(value, expected, rel_tol=1e-12)
+    for i in np.ndindex(SHAPE):
+        assert math.isclose(grad[i], plain_grad[i] + 0.3 * (x[i] - centre[i]), abs_tol=1e-12)
+    assert_gradient(loss, x)
+
+
+def test_an_attraction_leaves_the_gradient_that_it_was_given_alone():
+    own = np.ones(2)
+    loss = attracted(lambda x: (x.sum(), own), np.zeros(2), 1.0)
+    assert loss(np.ones(2))[1].tolist() == loss(np.ones(2))[1].tolist() == [2.0, 2.0]
+    assert own.tolist() == [1.0, 1.0]
+
+
+def test_an_attraction_of_weight_zero_changes_nothing_and_of_great_weight_wins():
+    centre, x = np.ones(SHAPE), np.zeros(SHAPE)
+    np.testing.assert_array_equal(attracted(quadratic, centre, 0)(x)[1], quadratic(x)[1])
+    held = minimise(attracted(quadratic, centre, 1e6), x, tol=1e-3)
+    np.testing.assert_allclose(held.x, centre, atol=1e-3)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_an_attraction_that_repels_is_refused(weight):
+    with pytest.raises(ValueError, match=f"weight .*not.* negative, got {weight}"):
+        attracted(quadratic, np.zeros(SHAPE), weight)
+
+
+def test_a_fit_finds_the_bottom_of_a_bowl_in_the_shape_of_its_start():
+    start = np.zeros(SHAPE)
+    fit = minimise(quadratic, start)
+    np.testing.assert_allclose(fit.x, BOTTOM, atol=1e-6)
+    assert fit.x.shape == SHAPE and fit.converged
+    assert math.isclose(fit.loss, 2.0, rel_tol=1e-12) and type(fit.loss) is float
+    assert np.abs(quadratic(fit.x)[1]).max() <= 1e-7
+    assert not start.any()
+
+
+def test_a_fit_follows_a_curved_valley():
+    fit = minimise(rosenbrock, np.array([-1.2, 1.0]), tol=1e-9)
+    np.testing.assert_allclose(fit.x, 1.0, atol=1e-8)
+    assert fit.converged and fit.loss < 1e-16
+
+
+def test_a_smaller_tolerance_is_a_smaller_gradient():
+    for tol in 1e-1, 1e-4, 1e-8:
+        fit = minimise(rosenbrock, np.array([-1.2, 1.0]), tol=tol)
+        assert fit.converged and np.abs(rosenbrock(fit.x)[1]).max() <= tol
+    coarse = minimise(rosenbrock, np.array([-1.2, 1.0]), tol=1e-1)
+    assert np.abs(rosenbrock(coarse.x)[1]).max() > 1e-8 and coarse.evaluations < fit.evaluations
+
+
+def test_a_fit_that_runs_out_of_iterations_says_so():
+    fit = minimise(rosenbrock, np.array([-1.2, 1.0]), max_iterations=5)
+    assert not fit.converged and fit.evaluations <= 9
+    assert math.isclose(fit.loss, rosenbrock(fit.x)[0], rel_tol=1e-12) and fit.loss < 24.2
+
+
+def test_a_fit_that_can_go_no_lower_without_reaching_the_tolerance_says_so():
+    """At the kink of |x| no point has a small gradient."""
+    fit = minimise(lambda x: (np.abs(x).sum(), np.sign(x) + (x == 0)), np.array([0.3, -2.0]))
+    assert not fit.converged and fit.loss < 2.3
+
+
+def test_a_fit_whose_loss_is_flattened_by_rounding_says_so():
+    """Next to 1e16 no step lowers the loss, and SciPy calls that a success."""
+    fit = minimise(lambda x: (1e16 + rosenbrock(x)[0], rosenbrock(x)[1]), np.array([-1.2, 1.0]))
+    assert not fit.converged and np.abs(rosenbrock(fit.x)[1]).max() > 1e-3
+
+
+def test_a_flat_loss_is_at_its_minimum_wherever_it_starts():
+    fit = minimise(lambda x: (1.5, np.zeros(x.shape)), np.ones((2, 1)))
+    assert fit.converged and fit.evaluations == 1 and fit.x.tolist() == [[1.0], [1.0]]
+
+
+def test_evaluations_are_counted():
+    calls = []
+    fit = minimise(lambda x: calls.append(1) or rosenbrock(x), np.array([-1.2, 1.0]))
+    assert fit.evaluations == len(calls) > 10

@@ -1,0 +1,435 @@
+"""The KL-regularised optimum against enumeration of strings, eigenvalues and closed forms."""
+
+from dataclasses import replace
+import math
+import re
+
+import numpy as np
+import pytest
+
+from minirl.mdp import TabularMDP, coin_game, unroll
+from minirl.planning import expectation, policy_iteration
+from minirl.regularised import critical_beta, log_partition, regularised_optimum
+from minirl.softmax import kl, log_softmax
+from worlds import episodes, random_mdp, single_outcome, tables, value_by_loops
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def language(rng, reward=1.0):
+    """Two letters and an end symbol: state 0 is the start, 1 and 2 the last letter; action 0 ends."""
+    return single_outcome([[0, 1, 2]] * 3, reward * rng.normal(size=(3, 3)),
+                          [[True, False, False]] * 3, [1, 0, 0])
+
+
+def cycle(rewards):
+    """Two states; action 0 goes to the other one and pays, action 1 ends and pays nothing."""
+    return single_outcome([[1, 1], [0, 0]], [[rewards[0], 0], [rewards[1], 0]],
+                          [[False, True]] * 2, [1, 0])
+
+
+def objective_by_enumeration(mdp, policy, ref, beta, horizon):
+    """J_β of (regularised.1) and its two parts, E[r] and KL, over all episodes of a timed world."""
+    E, KL = 0.0, 0.0
+    for chance, pairs, rewards, ended in episodes(mdp, horizon):
+        assert ended
+        weight = chance * np.prod([policy[pair] for pair in pairs])
+        for t, (pair, r) in enumerate(zip(pairs, rewards)):
+            E += weight * mdp.gamma**t * r
+            KL += weight * mdp.gamma**t * math.log(policy[pair] / ref[pair])
+    return E - beta * KL, E, KL
+
+
+def softmax(logits):
+    return np.exp(log_softmax(logits))
+
+
+# The equations.
+
+
+@pytest.mark.parametrize("gamma", [0.8, 1.0])
+@pytest.mark.parametrize("K", [1, 2])
+def test_the_objective_is_the_mean_reward_minus_beta_times_kl(rng, gamma, K):
+    """(regularised.1), over all episodes of at most three steps."""
+    mdp = unroll(random_mdp(rng, 2, 3, K, gamma), 3)
+    ref_logits = rng.normal(size=mdp.shape)
+    best = regularised_optimum(mdp, ref_logits, beta=0.7)
+    J, _, KL = objective_by_enumeration(mdp, best.policy, softmax(ref_logits), 0.7, 3)
+    assert math.isclose(best.objective, J, abs_tol=1e-12) and KL > 0.01
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_the_optimum_tilts_the_reference_by_the_action_values(rng, gamma):
+    """(regularised.2) and (regularised.3), by loops, with random transitions."""
+    mdp = random_mdp(rng, 4, 3, 2, gamma)
+    ref_logits = rng.normal(size=(4, 3))
+    ref, beta = softmax(ref_logits), 0.6
+    best = regularised_optimum(mdp, ref_logits, beta=beta)
+    r, P = tables(mdp)
+    for s in range(4):
+        weights = [ref[s, a] * math.exp(best.action_values[s, a] / beta) for a in range(3)]
+        assert math.isclose(best.values[s], beta * math.log(sum(weights)), abs_tol=1e-10)
+        for a in range(3):
+            assert math.isclose(best.policy[s, a], weights[a] / sum(weights), rel_tol=1e-10)
+            Q = r[s, a] + gamma * sum(P[s, a, t] * best.values[t] for t in range(4))
+            assert math.isclose(best.action_values[s, a], Q, abs_tol=1e-10)
+    assert math.isclose(best.objective, mdp.start @ best.values, abs_tol=1e-12)
+
+
+def test_the_values_are_those_of_the_optimal_policy_with_its_kl_charged(rng):
+    """(regularised.1) by a dense solve: V* is what the policy is worth, not only a fixed point."""
+    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+    ref_logits = rng.normal(size=(4, 3))
+    best = regularised_optimum(mdp, ref_logits, beta=0.5)
+    charged = tables(mdp)[0] - 0.5 * (np.log(best.policy) - log_softmax(ref_logits))
+    np.testing.assert_allclose(best.values, value_by_loops(mdp, best.policy, charged)[0], atol=1e-10)
+
+
+def test_the_partition_sum_is_a_linear_fixed_point_and_agrees_with_the_optimum(rng):
+    """(regularised.4), by power iteration."""
+    for beta in 2.0, 5.0:
+        mdp, ref_logits = language(rng), rng.normal(size=(3, 3)) + [2.0, 0.0, 0.0]
+        ref, (r, P), Z = softmax(ref_logits), tables(mdp), np.zeros(3)
+        for _ in range(2000):
+            Z = np.array([sum(ref[s, a] * math.exp(r[s, a] / beta)
+                              * (1 if mdp.terminated[s, a, 0] else Z[mdp.next_state[s, a, 0]])
+                              for a in range(3)) for s in range(3)])
+        values = log_partition(mdp, ref_logits, beta=beta)
+        best = regularised_optimum(mdp, ref_logits, beta=beta)
+        np.testing.assert_allclose(values, beta * np.log(Z), atol=1e-10)
+        np.testing.assert_allclose(best.values, values, atol=1e-10)
+        assert math.isclose(best.objective, beta * math.log(Z[0]), abs_tol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("length", [3, 4])
+def test_the_optimum_over_strings_is_the_reference_tilted_by_the_reward(rng, length, beta):
+    """(regularised.4): π*(y) = π_ref(y) e^{r(y)/β}/Z for every string y of at most `length` steps."""
+    mdp = unroll(language(rng), length)
+    ref_logits = rng.normal(size=mdp.shape)
+    ref, best = softmax(ref_logits), regularised_optimum(mdp, ref_logits, beta=beta)
+    strings = [(pairs, np.prod([ref[pair] for pair in pairs]) * math.exp(sum(rewards) / beta))
+               for _, pairs, rewards, _ in episodes(mdp, length)]
+    Z = sum(weight for _, weight in strings)
+    assert len(strings) == 2**(length + 1) - 1
+    assert math.isclose(best.objective, beta * math.log(Z), abs_tol=1e-10)
+    assert math.isclose(log_partition(mdp, ref_logits, beta=beta)[0], beta * math.log(Z), abs_tol=1e-10)
+    for pairs, weight in strings:
+        chance = np.prod([best.policy[pair] for pair in pairs])
+        assert math.isclose(chance, weight / Z, rel_tol=1e-10, abs_tol=1e-15)
+
+
+def test_at_gamma_one_the_kl_of_the_steps_is_the_kl_of_the_strings(rng):
+    """(regularised.1): Σ_y π(y) log π(y)/π_ref(y) is the sum over visits of the rows' KL."""
+    mdp = unroll(language(rng), 3)
+    ref_logits = rng.normal(size=mdp.shape)
+    best = regularised_optimum(mdp, ref_logits, beta=0.5)
+    _, E, KL = objective_by_enumeration(mdp, best.policy, softmax(ref_logits), 0.5, 3)
+    log_ratio = np.log(best.policy) - log_softmax(ref_logits)
+    np.testing.assert_allclose(expectation(mdp, best.policy, np.stack([mdp.mean_reward, log_ratio])),
+                               [E, KL], atol=1e-12)
+
+
+# It is an optimum.
+
+
+@pytest.mark.parametrize("gamma, K", [(0.9, 2), (1.0, 2), (1.0, 1)])
+def test_no_change_of_the_logits_improves_the_objective(rng, gamma, K):
+    mdp = random_mdp(rng, 3, 3, K, gamma)
+    ref_logits, beta = rng.normal(size=(3, 3)) + [0.0, 0.0, 2.0], 3.0
+
+    def J(logits):
+        logp = log_softmax(logits)
+        charged = tables(mdp)[0] - beta * (logp - log_softmax(ref_logits))
+        return mdp.start @ value_by_loops(mdp, np.exp(logp), charged)[0]
+
+    best = regularised_optimum(mdp, ref_logits, beta=beta)
+    logits = np.log(best.policy)
+    assert math.isclose(J(logits), best.objective, abs_tol=1e-10)
+    assert J(ref_logits) < best.objective - 1e-3
+    for size in 1e-3, 0.1, 1.0:
+        for _ in range(50):
+            change = size * rng.normal(size=(3, 3))
+            assert J(logits + change) < best.objective
+            assert J(logits - change) < best.objective
+
+
+@pytest.mark.parametrize("gamma, K", [(0.9, 3), (1.0, 1)])
+def test_the_slope_of_the_objective_in_beta_is_minus_the_kl(rng, gamma, K):
+    """And along the optima a nat of KL buys β of reward: dE[r]/dKL = β."""
+    mdp = random_mdp(rng, 3, 3, K, gamma)
+    ref_logits = rng.normal(size=(3, 3)) + [0.0, 0.0, 2.0]
+    found = []
+    for beta in 3 - 1e-4, 3.0, 3 + 1e-4:
+        best = regularised_optimum(mdp, ref_logits, beta=beta)
+        log_ratio = np.log(best.policy) - log_softmax(ref_logits)
+        found.append([best.objective,
+                      *expectation(mdp, best.policy, np.stack([mdp.mean_reward, log_ratio]))])
+    (J0, E0, KL0), (_, _, KL), (J1, E1, KL1) = found
+    assert math.isclose((J1 - J0) / 2e-4, -KL, rel_tol=1e-6) and KL > 1e-3
+    assert math.isclose((E1 - E0) / (KL1 - KL0), 3.0, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("gamma, K", [(0.9, 2), (1.0, 1), (1.0, 2)])
+def test_a_large_beta_holds_the_policy_at_the_reference(rng, gamma, K):
+    mdp = random_mdp(rng, 4, 3, K, gamma)
+    ref_logits = rng.normal(size=(4, 3))
+    ref = softmax(ref_logits)
+    worth = mdp.start @ value_by_loops(mdp, ref)[0]
+    for beta in 1e2, 1e3:
+        best = regularised_optimum(mdp, ref_logits, beta=beta)
+        assert 0.1 / beta < np.abs(best.policy - ref).max() < 10 / beta
+        assert 0.01 / beta < best.objective - worth < 10 / beta
+
+
+@pytest.mark.parametrize("beta", [1e4, 1e8])
+def test_a_huge_beta_times_rounding_is_no_sign_of_an_infinite_objective(beta):
+    """β (log π − log π_ref) is then good to only 1e-16 β, which is more than `tol`."""
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        mdp, ref_logits = random_mdp(rng, 8, 5, 2, 1.0), rng.normal(size=(8, 5))
+        best = regularised_optimum(mdp, ref_logits, beta=beta)
+        np.testing.assert_allclose(best.policy, softmax(ref_logits), atol=100 / beta)
+
+
+@pytest.mark.parametrize("gamma, K", [(0.9, 2), (0.9, 1), (1.0, 2)])
+def test_a_small_beta_leaves_the_best_policy_of_all(rng, gamma, K):
+    mdp = random_mdp(rng, 4, 3, K, gamma)
+    best = policy_iteration(mdp)
+    ref_logits = rng.normal(size=(4, 3))
+    gaps = [best.objective - regularised_optimum(mdp, ref_logits, beta=beta).objective
+            for beta in (1.0, 0.1, 1e-2, 1e-4)]
+    assert gaps[0] > gaps[1] > gaps[2] > gaps[3] > 0 and gaps[3] < 1e-2
+    cold = regularised_optimum(mdp, ref_logits, beta=1e-4)
+    np.testing.assert_allclose(cold.policy, best.policy, atol=1e-9)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.1, 0.06, 0.03, 0.01, 3e-3, 1e-3, 1e-5])
+def test_a_world_without_cycles_has_an_optimum_at_every_beta(beta):
+    """Three fair coins, heads paying 1: J* = 3 β log(½ + ½ e^{1/β}) but for the last, which may stop
+    at any time; at small β the sum Z overflows, the logarithms do not."""
+    worth = 0.0
+    for _ in range(3):
+        high = max(1 + worth, 0.0)
+        worth = high + beta * math.log(0.5 * math.exp((1 + worth - high) / beta)
+                                       + 0.5 * math.exp(-high / beta))
+    best = regularised_optimum(unroll(coin_game(), 3), np.zeros((3, 2)), beta=beta)
+    assert math.isclose(best.objective, worth, abs_tol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.06, 0.03, 0.01])
+def test_a_partition_sum_that_a_float_can_hold_is_returned(beta):
+    """(regularised.4): at β = 0.01, three heads make Z = e^{300}/8."""
+    heads = unroll(coin_game(), 3)
+    Z = 1.0
+    for _ in range(3):
+        Z = 0.5 * math.exp(1 / beta) * Z + 0.5
+    np.testing.assert_allclose(log_partition(heads, np.zeros((3, 2)), beta=beta)[0],
+                               beta * math.log(Z), atol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [1e-3, 2e-3, 3e-3])
+def test_a_partition_sum_that_overflows_is_refused(beta):
+    """At β = 0.003 and 0.002 no step does, only the product of three."""
+    with pytest.raises(ValueError, match=f"overflows at beta = {beta:g}; use regularised_optimum"):
+        log_partition(unroll(coin_game(), 3), np.zeros((3, 2)), beta=beta)
+
+
+def test_a_partition_sum_that_underflows_is_refused():
+    """log 0 would be a value of −∞ for a string that costs 1000 nats."""
+    costly = single_outcome([[0, 0]], [[-1000, -1000]], [[False, True]], [1])
+    assert math.isclose(regularised_optimum(costly, np.zeros((1, 2)), beta=1.0).objective,
+                        -1000 + math.log(0.5), rel_tol=1e-12)
+    with pytest.raises(ValueError, match="use regularised_optimum"):
+        log_partition(costly, np.zeros((1, 2)), beta=1.0)
+
+
+# Convergence.
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.99, 1.0])
+def test_a_few_rounds_are_enough(gamma):
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        best = regularised_optimum(random_mdp(rng, 6, 4, 3, gamma), rng.normal(size=(6, 4)), beta=0.3)
+        assert 2 <= best.rounds <= 9
+
+
+def test_states_out_of_reach_have_no_value_at_gamma_one():
+    """State 1, which no episode reaches, never ends."""
+    mdp = single_outcome([[2, 0], [1, 1], [0, 2]], [[1, 0], [9, 9], [0, 0]],
+                         [[False, True], [False, False], [True, True]], [1, 0, 0])
+    ref_logits = np.zeros((3, 2))
+    best = regularised_optimum(mdp, ref_logits, beta=1.0)
+    J = math.log(0.5 * math.e + 0.5)
+    np.testing.assert_allclose(best.values, [J, np.nan, 0], atol=1e-12)
+    np.testing.assert_allclose(log_partition(mdp, ref_logits, beta=1.0), [J, np.nan, 0], atol=1e-12)
+    assert math.isclose(best.objective, J, rel_tol=1e-12)
+    elsewhere = regularised_optimum(replace(mdp, gamma=0.5), ref_logits, beta=1.0)
+    assert np.isfinite(elsewhere.values).all()
+
+
+def two_outcomes(mdp):
+    """The same world with every outcome written twice, at half the probability each."""
+    twice = {name: np.repeat(getattr(mdp, name), 2, axis=2)
+             for name in ("next_state", "reward", "terminated")}
+    return TabularMDP(prob=np.repeat(mdp.prob, 2, axis=2) / 2, start=mdp.start, gamma=mdp.gamma, **twice)
+
+
+def test_random_transitions_reach_the_same_optimum_and_find_the_same_limit():
+    """Where nothing is linear, no convergence is the only sign that the objective has no bound."""
+    coin, ref_logits = coin_game(), np.zeros((1, 2))
+    split = two_outcomes(coin)
+    for beta in 1.45, 2.0, 50.0:
+        np.testing.assert_allclose(regularised_optimum(split, ref_logits, beta=beta).values,
+                                   log_partition(coin, ref_logits, beta=beta), rtol=1e-9)
+    for beta in 1.44, 1.0, 0.1, 1e-3:
+        with pytest.raises(ValueError, match=f"no convergence at beta = {beta:g} in .* upper bound"):
+            regularised_optimum(split, ref_logits, beta=beta)
+    assert regularised_optimum(replace(split, gamma=0.99), ref_logits, beta=0.1).objective > 90
+
+
+def test_rounds_that_run_out_are_reported(rng):
+    with pytest.raises(ValueError, match="no convergence at beta = 0.3 in 2 rounds"):
+        regularised_optimum(random_mdp(rng, 4, 3, 2, 0.9), np.zeros((4, 3)), beta=0.3, max_rounds=2)
+
+
+# The critical β.
+
+
+@pytest.mark.parametrize("p, reward", [(0.5, 1.0), (0.9, 0.3), (0.01, 20.0), (0.999, 1e-3),
+                                       (0.2, 1e5)])
+def test_the_critical_beta_of_a_coin_is_the_price_of_a_head(p, reward):
+    """p e^{r/β} = 1; an optimum exists exactly above."""
+    coin = replace(coin_game(), reward=np.array([[[reward], [0.0]]]))
+    ref_logits, exact = np.log([[p, 1 - p]]), reward / -math.log(p)
+    assert math.isclose(critical_beta(coin, ref_logits), exact, rel_tol=1e-9)
+    above = 1.01 * exact
+    Z = (1 - p) / (1 - p * math.exp(reward / above))
+    best = regularised_optimum(coin, ref_logits, beta=above)
+    assert math.isclose(best.objective, above * math.log(Z), rel_tol=1e-8)
+    for use, beta in (regularised_optimum, 0.99 * exact), (log_partition, 0.3 * exact):
+        message = f"no optimum exists at beta = {beta:g}: .*; one exists above beta = {exact:.5f}"
+        with pytest.raises(ValueError, match=re.escape(message).replace(r"\.\*", ".*")):
+            use(coin, ref_logits, beta=beta)
+
+
+@pytest.mark.parametrize("rewards", [(1.0, 1.0), (1.0, -0.5), (-2.0, 3.0), (1.0, -0.9)])
+def test_the_critical_beta_of_a_cycle_counts_the_whole_round(rewards):
+    """p q e^{(r₁ + r₂)/β} = 1: a loss on the way is paid back by the gain."""
+    ref_logits = np.log([[0.5, 0.5], [0.125, 0.875]])
+    np.testing.assert_allclose(critical_beta(cycle(rewards), ref_logits),
+                               sum(rewards) / math.log(16), rtol=1e-9)
+
+
+def test_a_cycle_of_unequal_rewards_does_not_lose_its_critical_beta_to_rounding():
+    """p q e^{0.1/β} = 1 at β ≈ 0.01, where one step is worth e^{100} and the next e^{-110}."""
+    ref_logits = np.log([[0.5, 0.5], [math.exp(-10), 1 - math.exp(-10)]])
+    np.testing.assert_allclose(critical_beta(cycle((1.0, -0.9)), ref_logits),
+                               0.1 / (10 + math.log(2)), rtol=1e-6)
+
+
+def test_at_the_critical_beta_the_largest_eigenvalue_is_one():
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        mdp, ref_logits = language(rng, reward=rng.choice([0.1, 1.0, 10.0])), rng.normal(size=(3, 3))
+        beta = critical_beta(mdp, ref_logits)
+
+        def radius(beta):
+            M, weights = np.zeros((3, 3)), softmax(ref_logits) * np.exp(mdp.mean_reward / beta)
+            for s in range(3):
+                M[s, 1:] = weights[s, 1:]
+            return np.abs(np.linalg.eigvals(M)).max()
+
+        if beta == 0:
+            assert radius(1e-2 * mdp.mean_reward.max()) < 1
+            continue
+        assert math.isclose(radius(beta), 1, abs_tol=1e-9)
+        assert radius(1.01 * beta) < 1 < radius(0.99 * beta)
+        assert np.isfinite(regularised_optimum(mdp, ref_logits, beta=1.001 * beta).objective)
+        with pytest.raises(ValueError, match="no optimum exists"):
+            regularised_optimum(mdp, ref_logits, beta=0.999 * beta)
+
+
+@pytest.mark.parametrize("mdp", [
+    cycle((0.0, 0.0)), cycle((-1.0, -3.0)), cycle((1.0, -1.5)), cycle((1.0, -1.0)),
+    single_outcome([[0, 0]], [[-1, 5]], [[False, True]], [1]),
+    unroll(coin_game(), 1), unroll(coin_game(), 3), unroll(coin_game(), 40),
+])
+def test_where_no_round_pays_an_optimum_exists_at_every_beta(mdp):
+    assert critical_beta(mdp, np.zeros(mdp.shape)) == 0.0
+
+
+@pytest.mark.parametrize("logit", [-600.0, -1000.0, -3000.0])
+def test_a_reference_that_hardly_ever_earns_has_a_small_critical_beta(logit):
+    """e^{logit + 1/β} = 1: no step is worth e^700 at any β on the way."""
+    beta = critical_beta(coin_game(), np.array([[logit, 0.0]]))
+    assert math.isclose(beta, -1 / logit, rel_tol=1e-9)
+
+
+def test_the_critical_beta_is_found_next_to_the_largest_float():
+    """The round trip diverges at 1/β = 607, between 512, where it does not, and 1024, where one
+    step overflows."""
+    ref_logits = np.array([[0.0, 0.0], [-60.0, 0.0]])
+    exact = 0.1 / (60 + math.log(2))
+    np.testing.assert_allclose(critical_beta(cycle((1.0, -0.9)), ref_logits), exact, rtol=1e-5)
+
+
+def test_states_out_of_reach_have_no_say_in_the_critical_beta():
+    mdp = single_outcome([[0, 0], [1, 1]], [[1, 0], [50, 50]], [[False, True], [False, False]], [1, 0])
+    np.testing.assert_allclose(critical_beta(mdp, np.zeros((2, 2))), 1 / math.log(2), rtol=1e-9)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan, np.inf])
+def test_a_price_that_is_no_price_is_refused(beta):
+    for use in regularised_optimum, log_partition:
+        with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
+            use(coin_game(), np.zeros((1, 2)), beta=beta)
+
+
+@pytest.mark.parametrize("ref_logits, message", [
+    (np.zeros((2, 2)), "ref_logits must have shape (1, 2), got (2, 2)"),
+    (np.array([[0.0, -np.inf]]), "ref_logits must be finite"),
+    (np.array([[np.nan, 0.0]]), "ref_logits must be finite"),
+])
+def test_a_reference_that_does_not_fit_is_refused(ref_logits, message):
+    for use in (regularised_optimum, log_partition,
+                lambda mdp, ref_logits, beta: critical_beta(mdp, ref_logits)):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            use(coin_game(), ref_logits, beta=2.0)
+
+
+@pytest.mark.parametrize("mdp, found", [(coin_game(gamma=0.9), "gamma = 0.9 and 1 outcomes"),
+                                        (two_outcomes(coin_game()), "gamma = 1.0 and 2 outcomes")])
+def test_the_linear_equation_is_refused_where_it_does_not_hold(mdp, found):
+    with pytest.raises(ValueError, match=f"partition sum is linear only .* got {found}"):
+        log_partition(mdp, np.zeros((1, 2)), beta=2.0)
+    with pytest.raises(ValueError, match=f"critical beta is defined only .* got {found}"):
+        critical_beta(mdp, np.zeros((1, 2)))
+
+
+def test_a_reference_that_never_ends_is_refused():
+    for reward in -1.0, 0.0, 1.0:
+        forever = single_outcome([[0, 0]], [[reward, reward]], [[False, False]], [1])
+        with pytest.raises(ValueError, match="the reference policy does not end"):
+            critical_beta(forever, np.zeros((1, 2)))
+        for mdp in forever, two_outcomes(forever):
+            with pytest.raises(ValueError, match="the reference.* does not end"):
+                regularised_optimum(mdp, np.zeros((1, 2)), beta=1.0)
+
+
+def test_the_reference_is_compared_by_its_probabilities(rng):
+    """A constant added to a row of reference logits is no preference."""
+    mdp, ref_logits = random_mdp(rng, 3, 2, 2, 0.9), rng.normal(size=(3, 2))
+    kept = ref_logits.copy()
+    one = regularised_optimum(mdp, ref_logits, beta=0.5)
+    other = regularised_optimum(mdp, ref_logits + [[3.0], [-100.0], [0.5]], beta=0.5)
+    np.testing.assert_allclose(other.values, one.values, atol=1e-10)
+    np.testing.assert_array_equal(ref_logits, kept)
+    assert (kl(np.log(one.policy), log_softmax(ref_logits)) > 0).all()

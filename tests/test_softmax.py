@@ -1,0 +1,187 @@
+"""The softmax table against its equations, at ordinary logits and at ±1e4."""
+
+from decimal import Decimal, localcontext
+import math
+
+import numpy as np
+import pytest
+
+from minirl.softmax import backward, entropy, entropy_loss, kl, log_sigmoid, log_softmax
+
+S, A = 3, 4
+EXTREME = np.array([[1e4, -1e4, 0.0, 0.0], [-1e4, -1e4, -1e4, -1e4], [1e4, 1e4, -1e4, 3.0]])
+
+
+@pytest.fixture
+def logits():
+    return np.random.default_rng(1).normal(size=(S, A))
+
+
+@pytest.fixture
+def G():
+    return np.random.default_rng(2).normal(size=(S, A))
+
+
+def test_probabilities_are_exponentials_divided_by_their_row_sum(logits):
+    """(softmax.1)."""
+    logp = log_softmax(logits)
+    for s, a in np.ndindex(S, A):
+        total = sum(math.exp(logits[s, b]) for b in range(A))
+        assert math.isclose(math.exp(logp[s, a]), math.exp(logits[s, a]) / total, rel_tol=1e-12)
+
+
+def test_only_differences_within_a_row_count(logits):
+    shift = np.array([[5.0], [-300.0], [0.25]])
+    np.testing.assert_allclose(log_softmax(logits + shift), log_softmax(logits), atol=1e-12)
+    assert not np.allclose(log_softmax(logits + np.eye(A)[0]), log_softmax(logits))
+
+
+def test_an_infinitesimal_rise_of_one_logit_moves_log_probabilities_as_the_equation_says(logits):
+    """(softmax.2), by complex step on `log_softmax`, and again as a pulled-back unit."""
+    p = np.exp(log_softmax(logits))
+    for t, b in np.ndindex(S, A):
+        rise = np.zeros((S, A), complex)
+        rise[t, b] = 1e-30j
+        moved = log_softmax(logits + rise).imag / 1e-30
+        for s, a in np.ndindex(S, A):
+            slope = float(a == b) - p[s, b] if s == t else 0.0
+            assert math.isclose(moved[s, a], slope, abs_tol=1e-12)
+            unit = np.zeros((S, A))
+            unit[s, a] = 1.0
+            assert math.isclose(backward(np.log(p), unit)[t, b], slope, abs_tol=1e-12)
+
+
+def test_backward_is_the_chain_rule(logits, G):
+    """(softmax.3), both of its forms."""
+    logp = log_softmax(logits)
+    grad, p = backward(logp, G), np.exp(logp)
+    for s, b in np.ndindex(S, A):
+        chain = sum(G[s, a] * (float(a == b) - p[s, b]) for a in range(A))
+        assert math.isclose(grad[s, b], chain, abs_tol=1e-12)
+        assert math.isclose(grad[s, b], G[s, b] - p[s, b] * sum(G[s]), abs_tol=1e-12)
+
+
+def test_the_rows_of_a_gradient_sum_to_zero(logits, G):
+    np.testing.assert_allclose(backward(log_softmax(logits), G).sum(axis=1), 0, atol=1e-12)
+
+
+def test_a_multiple_of_the_policy_may_be_added_to_G(logits, G):
+    logp = log_softmax(logits)
+    moved = G + np.array([[3.0], [-40.0], [0.1]]) * np.exp(logp)
+    np.testing.assert_allclose(backward(logp, moved), backward(logp, G), atol=1e-12)
+
+
+def test_entropy_is_minus_the_mean_log_probability(logits):
+    """(softmax.4)."""
+    logp = log_softmax(logits)
+    for s in range(S):
+        expected = -sum(math.exp(x) * x for x in logp[s])
+        assert math.isclose(entropy(logp)[s], expected, rel_tol=1e-12)
+
+
+def test_entropy_lies_between_zero_and_log_A():
+    bounds = entropy(log_softmax(np.array([[0.0] * A, [800.0] + [0.0] * (A - 1)])))
+    np.testing.assert_allclose(bounds, [math.log(A), 0.0], atol=1e-12)
+
+
+def test_kl_is_the_mean_log_ratio_under_its_first_argument(logits, G):
+    """(softmax.5)."""
+    logp, logq = log_softmax(logits), log_softmax(G)
+    for s in range(S):
+        expected = sum(math.exp(x) * (x - y) for x, y in zip(logp[s], logq[s]))
+        assert math.isclose(kl(logp, logq)[s], expected, rel_tol=1e-12)
+
+
+def test_kl_is_positive_asymmetric_and_zero_only_at_itself(logits, G):
+    logp, logq = log_softmax(logits), log_softmax(G)
+    assert (kl(logp, logq) > 0).all() and (kl(logq, logp) > 0).all()
+    assert (np.abs(kl(logp, logq) - kl(logq, logp)) > 1e-5).all()
+    np.testing.assert_array_equal(kl(logp, logp), 0)
+
+
+def test_kl_adds_up_over_independent_choices(logits, G):
+    """With Σ P (P − Q) in place of (softmax.5) it would not."""
+    logp, logq = log_softmax(logits[:2]), log_softmax(G[:2])
+    joint, other = ((x[0][:, None] + x[1]).reshape(1, -1) for x in (logp, logq))
+    np.testing.assert_allclose(kl(joint, other), kl(logp, logq).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-9, -1e-9, 0.3, -0.3, 2.0, -2.0, 40.0, -40.0, 700.0, -1000.0])
+def test_log_sigmoid_is_right_to_the_last_digits(x):
+    """(softmax.6), against many digits of log(1/(1 + e^−x))."""
+    with localcontext() as context:
+        context.prec = 500
+        expected = float(-(1 + (-Decimal(x)).exp()).ln())
+    value = log_sigmoid(np.array([x]))[0]
+    assert math.isclose(value, expected, rel_tol=1e-15)
+    assert math.isclose(value, min(x, 0) - math.log1p(math.exp(-abs(x))), rel_tol=1e-15)
+
+
+def test_log_sigmoid_does_not_overflow():
+    np.testing.assert_array_equal(log_sigmoid(np.array([[-1000.0, 1000.0], [-1e8, 1e8]])),
+                                  [[-1000.0, 0.0], [-1e8, 0.0]])
+
+
+def test_log_sigmoid_is_the_softmax_of_x_and_zero():
+    x = np.linspace(-30, 30, 61)
+    both = log_softmax(np.stack([x, np.zeros(61)], axis=1))
+    np.testing.assert_allclose(log_sigmoid(x), both[:, 0], atol=1e-12)
+    np.testing.assert_allclose(log_sigmoid(-x), both[:, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("x", [-1000.0, -2.0, -0.1, 0.1, 2.0, 1000.0])
+def test_log_sigmoid_of_a_complex_number_has_the_right_slope(x):
+    slope = log_sigmoid(np.array([x + 1e-30j]))[0].imag / 1e-30
+    assert math.isclose(slope, math.exp(log_sigmoid(np.array([-x]))[0]), rel_tol=1e-12)
+
+
+def test_extreme_logits_stay_finite_without_a_warning():
+    logp = log_softmax(EXTREME)
+    np.testing.assert_allclose(np.exp(logp).sum(axis=1), 1, rtol=1e-15)
+    np.testing.assert_allclose(logp[0], [0, -2e4, -1e4, -1e4], atol=1e-12)
+    np.testing.assert_allclose(logp[1], math.log(0.25), rtol=1e-12)
+    np.testing.assert_allclose(entropy(logp), [0, math.log(4), math.log(2)], atol=1e-12)
+    np.testing.assert_allclose(kl(logp, log_softmax(-EXTREME))[0], 2e4, rtol=1e-12)
+    np.testing.assert_allclose(kl(logp, logp), 0, atol=1e-12)
+    assert np.isfinite(backward(logp, EXTREME)).all()
+    loss, grad = entropy_loss(EXTREME, np.ones(3))
+    assert math.isclose(loss, -math.log(8), rel_tol=1e-12) and np.isfinite(grad).all()
+
+
+def test_complex_logits_keep_their_imaginary_part(logits):
+    """Slopes in the direction of G, against differences: nothing on the way casts to float."""
+    direction = np.random.default_rng(3).normal(size=(S, A))
+    reference = log_softmax(direction)
+    for f in (lambda x: entropy(log_softmax(x)), lambda x: kl(log_softmax(x), reference),
+              lambda x: kl(reference, log_softmax(x)),
+              lambda x: backward(log_softmax(x), direction),
+              lambda x: entropy_loss(x, np.ones(S))[0]):
+        slope = f(logits + 1e-30j * direction).imag / 1e-30
+        difference = (f(logits + 1e-6 * direction) - f(logits - 1e-6 * direction)) / 2e-6
+        np.testing.assert_allclose(slope, difference, atol=1e-8)
+        assert np.abs(slope).max() > 1e-2
+
+
+def test_entropy_loss_is_minus_the_weighted_entropy(logits):
+    """(softmax.4), weighted."""
+    weights = np.array([0.5, 0.0, 2.0])
+    loss, _ = entropy_loss(logits, weights)
+    H = entropy(log_softmax(logits))
+    assert math.isclose(loss, -(0.5 * H[0] + 2.0 * H[2]), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(S + 1,), (1,), (S, 1), (S, A)])
+def test_entropy_weights_of_another_shape_are_refused(logits, shape):
+    with pytest.raises(ValueError, match=r"weights must have shape \(3,\), got \(" + str(shape[0])):
+        entropy_loss(logits, np.ones(shape))
+
+
+def test_nothing_is_mutated(logits, G):
+    before = logits.copy(), G.copy()
+    logp = log_softmax(logits)
+    kept = logp.copy()
+    backward(logp, G), entropy(logp), kl(logp, logp), entropy_loss(logits, np.ones(S))
+    log_sigmoid(G)
+    np.testing.assert_array_equal(logits, before[0])
+    np.testing.assert_array_equal(G, before[1])
+    np.testing.assert_array_equal(logp, kept)

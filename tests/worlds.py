@@ -1,0 +1,91 @@
+"""What several tests need: random worlds, and slow oracles that follow the definitions by loops."""
+
+import itertools
+
+import numpy as np
+
+from minirl.mdp import TabularMDP
+
+
+def random_mdp(rng, S, A, K, gamma):
+    """A random world that leaks: a policy with full support ends from every state, at any gamma.
+
+    With several outcomes (K > 1) the first outcome of every action ends the episode, so that every
+    policy ends.  With one outcome only the last action ends it surely.
+    """
+    terminated = rng.random((S, A, K)) < 0.2
+    if K > 1:
+        terminated[:, :, 0] = True
+    else:
+        terminated[:, -1] = True
+    return TabularMDP(next_state=rng.integers(0, S, (S, A, K)),
+                      prob=0.7 * rng.dirichlet(np.ones(K), (S, A)) + 0.3 / K,
+                      reward=rng.normal(size=(S, A, K)), terminated=terminated,
+                      start=rng.dirichlet(np.ones(S)), gamma=gamma)
+
+
+def random_policy(rng, mdp):
+    """A random policy with full support."""
+    return rng.dirichlet(np.ones(mdp.shape[1]), mdp.shape[0])
+
+
+def single_outcome(next_state, reward, ends, start, gamma=1.0):
+    """A world in which an action has one outcome, from nested lists (S, A)."""
+    next_state = np.array(next_state)[:, :, None]
+    return TabularMDP(next_state=next_state, prob=np.ones(next_state.shape),
+                      reward=np.array(reward, float)[:, :, None],
+                      terminated=np.array(ends, bool)[:, :, None],
+                      start=np.array(start, float), gamma=gamma)
+
+
+def tables(mdp):
+    """r (S, A) of (mdp.1) and P (S, A, S) of (mdp.2), by loops."""
+    S, A, K = mdp.next_state.shape
+    r, P = np.zeros((S, A)), np.zeros((S, A, S))
+    for s, a, k in np.ndindex(S, A, K):
+        r[s, a] += mdp.prob[s, a, k] * mdp.reward[s, a, k]
+        if not mdp.terminated[s, a, k]:
+            P[s, a, mdp.next_state[s, a, k]] += mdp.prob[s, a, k]
+    return r, P
+
+
+def episodes(mdp, horizon):
+    """Yield (chance, pairs, rewards, ended) for every episode of at most `horizon` steps.
+
+    `chance` is the world's part of its probability; the policy's part is the product of π over the
+    list `pairs` of (s, a).  `ended` is False if the horizon cut the episode.
+    """
+    def extend(state, chance, pairs, rewards):
+        if len(pairs) == horizon:
+            yield chance, pairs, rewards, False
+            return
+        for a, k in np.ndindex(mdp.next_state.shape[1:]):
+            prob = chance * mdp.prob[state, a, k]
+            longer = pairs + [(state, a)], rewards + [mdp.reward[state, a, k]]
+            if prob > 0 and mdp.terminated[state, a, k]:
+                yield prob, *longer, True
+            elif prob > 0:
+                yield from extend(int(mdp.next_state[state, a, k]), prob, *longer)
+
+    for state, chance in enumerate(mdp.start):
+        if chance > 0:
+            yield from extend(state, chance, [], [])
+
+
+def deterministic_policies(mdp):
+    """Yield all A^S policies that never hesitate."""
+    S, A = mdp.shape
+    for choice in itertools.product(range(A), repeat=S):
+        yield np.eye(A)[list(choice)]
+
+
+def value_by_loops(mdp, policy, table=None):
+    """V of (planning.1) and γ P_π, from tables by loops and a dense solve; every state must end."""
+    r, P = tables(mdp)
+    r = r if table is None else table
+    S, A = mdp.shape
+    M, right = np.zeros((S, S)), np.zeros(S)
+    for s, a in np.ndindex(S, A):
+        right[s] += policy[s, a] * r[s, a]
+        M[s] += mdp.gamma * policy[s, a] * P[s, a]
+    return np.linalg.solve(np.eye(S) - M, right), M
