@@ -116,6 +116,6 @@ def fit_dpo(ref_logits, pairs, *, beta, pull):
     """
     if not pull >= 0:
         raise ValueError(f"pull must not be negative, got {pull}")
-    loss = attracted(lambda logits: dpo_loss(logits, ref_logits, pairs, beta=beta),
-                     ref_logits, pull / pairs.shape[0])
+    share = pull / max(pairs.shape[0], 1)  # an empty batch is refused by the loss
+    loss = attracted(lambda logits: dpo_loss(logits, ref_logits, pairs, beta=beta), ref_logits, share)
     return minimise(loss, ref_logits)

@@ -108,5 +108,6 @@ def fit_reward_model(pairs, shape, *, pull):
     """
     if not pull >= 0:
         raise ValueError(f"pull must not be negative, got {pull}")
-    loss = attracted(lambda weights: bradley_terry_loss(weights, pairs), 0, pull / pairs.shape[0])
+    share = pull / max(pairs.shape[0], 1)  # an empty batch is refused by the loss
+    loss = attracted(lambda weights: bradley_terry_loss(weights, pairs), 0, share)
     return minimise(loss, np.zeros(shape))

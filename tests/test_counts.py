@@ -18,7 +18,8 @@ def batch():
     """Pairs (s, a) and their `Steps`; with 30 steps over 12 pairs, many repeat."""
     rng = np.random.default_rng(1)
     states, actions = rng.integers(0, 3, 30), rng.integers(0, 4, 30)
-    return list(zip(states.tolist(), actions.tolist())), counts.steps(states, actions, STARTS, SHAPE)
+    pairs = list(zip(states.tolist(), actions.tolist()))
+    return pairs, counts.steps(states, actions, STARTS, SHAPE)
 
 
 @pytest.fixture
@@ -232,7 +233,7 @@ def test_a_table_too_large_for_32_bits_is_refused():
 
 @pytest.mark.parametrize("size", [1, 29, 31])
 def test_weights_that_are_not_one_a_step_are_refused(batch, size):
-    with pytest.raises(ValueError, match=re.escape(f"weights must have shape (30,), got ({size},)")):
+    with pytest.raises(ValueError, match=re.escape(f"must have shape (30,), got ({size},)")):
         counts.table(batch[1], np.ones(size))
 
 
@@ -257,7 +258,7 @@ def test_nothing_is_mutated(batch):
 
 
 def test_tidying_a_matrix_leaves_its_steps_alone(batch):
-    """SciPy sorts and sums in place: a matrix that lent the arrays of its steps would spoil them."""
+    """SciPy sorts and sums in place: a matrix that borrowed the arrays of its steps spoils them."""
     pairs, steps = batch
     counts.matrix(steps).sum_duplicates()
     assert steps.index.tolist() == [s * 4 + a for s, a in pairs]

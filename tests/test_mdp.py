@@ -54,9 +54,10 @@ def test_the_mean_reward_and_the_transitions_are_sums_over_outcomes(world):
 
 def test_outcomes_that_lead_to_one_state_are_added():
     """(mdp.2), with a state met twice, out of order, and once by an ending."""
-    mdp = TabularMDP(np.array([[[1, 0, 1, 1]], [[1, 1, 1, 1]]]), np.array([[[0.1, 0.2, 0.3, 0.4]]] * 2),
-                     np.ones((2, 1, 4)), np.array([[[False, False, False, True]]] * 2),
-                     np.ones(2) / 2, 1.0)
+    mdp = TabularMDP(next_state=np.array([[[1, 0, 1, 1]], [[1, 1, 1, 1]]]),
+                     prob=np.array([[[0.1, 0.2, 0.3, 0.4]]] * 2), reward=np.ones((2, 1, 4)),
+                     terminated=np.array([[[False, False, False, True]]] * 2),
+                     start=np.ones(2) / 2, gamma=1.0)
     np.testing.assert_allclose(mdp.transitions.toarray(), [[0.2, 0.4], [0.0, 0.6]], atol=1e-15)
     assert mdp.transitions.nnz == 3
 
@@ -68,26 +69,34 @@ def test_an_ending_is_a_leak(world):
 
 
 def test_impossible_transitions_are_not_stored():
-    mdp = TabularMDP(np.array([[[0, 1]], [[0, 1]]]), np.array([[[0.0, 1.0]]] * 2), np.zeros((2, 1, 2)),
-                     np.array([[[False, True]], [[False, False]]]), np.ones(2) / 2, 1.0)
+    mdp = TabularMDP(next_state=np.array([[[0, 1]], [[0, 1]]]), prob=np.array([[[0.0, 1.0]]] * 2),
+                     reward=np.zeros((2, 1, 2)),
+                     terminated=np.array([[[False, True]], [[False, False]]]),
+                     start=np.ones(2) / 2, gamma=1.0)
     assert mdp.transitions.nnz == 1 and mdp.transitions.toarray().tolist() == [[0, 0], [0, 1]]
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_reading_the_tables_leaves_the_world_alone(rng, dtype):
-    """SciPy sorts in place: tables that lent the world's arrays would rewire the world."""
+    """SciPy sorts in place: tables that borrowed the world's arrays would rewire the world."""
     mdp = random_mdp(rng, 5, 2, 4, 0.9)
     mdp = replace(mdp, next_state=mdp.next_state.astype(dtype))
-    kept = {name: getattr(mdp, name).copy() for name in ("next_state", "prob", "reward", "terminated")}
+    names = "next_state", "prob", "reward", "terminated", "start"
+    kept = {name: getattr(mdp, name).copy() for name in names}
     mdp.transitions, mdp.mean_reward, unroll(mdp, 2).transitions
     rollout(mdp, np.full((5, 2), 0.5), np.arange(5), horizon=3, rng=0)
     for name, values in kept.items():
         np.testing.assert_array_equal(getattr(mdp, name), values)
 
 
-def test_a_world_is_frozen(world):
+def test_a_world_is_frozen_but_the_arrays_it_was_made_of_are_not(world):
     with pytest.raises(AttributeError):
         world.gamma = 0.5
+    for name in "next_state", "prob", "reward", "terminated", "start":
+        array = getattr(world, name).copy()
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(replace(world, **{name: array}), name)[0] = 0
+        array[0] = 0
 
 
 def test_the_coin_game_is_worth_the_odds():
@@ -190,7 +199,7 @@ def test_a_policy_may_be_off_by_rounding(world):
 
 @pytest.mark.parametrize("starts", [[[0, 1]], [], [0, 4], [-1, 0]])
 def test_start_states_outside_the_world_are_refused(world, starts):
-    with pytest.raises(ValueError, match=re.escape("starts must be a vector of states in [0, 4), got")):
+    with pytest.raises(ValueError, match=r"starts must be a vector of states in \[0, 4\), got"):
         rollout(world, np.full((4, 3), 1 / 3), np.array(starts, int), horizon=1, rng=0)
 
 
@@ -340,7 +349,7 @@ def test_episodes_follow_the_law_of_the_world_and_the_policy():
     play = rollout(mdp, policy, start_states(mdp, N, rng), horizon=2, rng=rng)
     observed = {}
     for n, length in enumerate(play.alive.sum(axis=0)):
-        key = tuple(zip(play.states[:length, n], play.actions[:length, n], play.rewards[:length, n]))
+        key = tuple(zip(*(x[:length, n] for x in (play.states, play.actions, play.rewards))))
         observed[key] = observed.get(key, 0) + 1
     expected = {}
     for chance, pairs, rewards, _ in episodes(mdp, 2):
@@ -354,12 +363,14 @@ def test_episodes_follow_the_law_of_the_world_and_the_policy():
 
 
 def test_neighbouring_episodes_do_not_share_their_luck():
-    """One draw for all episodes, or one for the action and its outcome, would pass a marginal test."""
-    mdp = TabularMDP(np.zeros((1, 2, 2), int), np.full((1, 2, 2), 0.5),
-                     np.array([[[0.0, 1.0], [0.0, 1.0]]]), np.full((1, 2, 2), False), np.ones(1), 1.0)
+    """One draw for all episodes, or for an action and its outcome, would pass a marginal test."""
+    mdp = TabularMDP(next_state=np.zeros((1, 2, 2), int), prob=np.full((1, 2, 2), 0.5),
+                     reward=np.array([[[0.0, 1.0], [0.0, 1.0]]]),
+                     terminated=np.full((1, 2, 2), False), start=np.ones(1), gamma=1.0)
     play = rollout(mdp, np.array([[0.5, 0.5]]), np.zeros(8000, int), horizon=2, rng=5)
     starts = start_states(FOREVER, 8000, 5)
-    for left, right in ((starts[:-1], starts[1:]), (play.actions, play.rewards), (play.actions[:, :-1], play.actions[:, 1:]),
+    for left, right in ((starts[:-1], starts[1:]), (play.actions, play.rewards),
+                        (play.actions[:, :-1], play.actions[:, 1:]),
                         (play.rewards[:, :-1], play.rewards[:, 1:]),
                         (play.actions[0], play.actions[1]), (play.rewards[0], play.rewards[1])):
         observed = np.bincount((2 * left + right).astype(int).ravel(), minlength=4)
@@ -452,7 +463,8 @@ def test_an_unrolled_world_is_worth_what_backward_induction_says(rng, gamma):
             now[s] += policy[3 * t + s, a] * (r[s, a] + gamma * P[s, a] @ later)
         later = now
         by_time.insert(0, now)
-    np.testing.assert_allclose(value_by_loops(timed, policy)[0], np.concatenate(by_time), atol=1e-12)
+    values, _ = value_by_loops(timed, policy)
+    np.testing.assert_allclose(values, np.concatenate(by_time), atol=1e-12)
 
 
 def test_an_unrolled_world_starts_at_time_zero_and_counts_the_time(world):

@@ -9,7 +9,7 @@ import pytest
 
 from minirl.mdp import TabularMDP, coin_game, unroll
 from minirl.planning import expectation, policy_iteration
-from minirl.regularised import critical_beta, log_partition, regularised_optimum
+from minirl.regularised import critical_beta, log_partition, regularised_optimum, tilt
 from minirl.softmax import kl, log_softmax
 from worlds import episodes, random_mdp, single_outcome, tables, value_by_loops
 
@@ -20,7 +20,7 @@ def rng():
 
 
 def language(rng, reward=1.0):
-    """Two letters and an end symbol: state 0 is the start, 1 and 2 the last letter; action 0 ends."""
+    """Two letters and an end symbol: state 0 is the start, 1 and 2 a last letter; action 0 ends."""
     return single_outcome([[0, 1, 2]] * 3, reward * rng.normal(size=(3, 3)),
                           [[True, False, False]] * 3, [1, 0, 0])
 
@@ -61,6 +61,17 @@ def test_the_objective_is_the_mean_reward_minus_beta_times_kl(rng, gamma, K):
     assert math.isclose(best.objective, J, abs_tol=1e-12) and KL > 0.01
 
 
+def test_a_tilted_reference_follows_its_equation_and_stays_finite(rng):
+    """(regularised.2), by loops; then at Q/β = ±1e4, where the probability underflows."""
+    ref_logits, Q = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    ref, tilted = softmax(ref_logits), np.exp(tilt(ref_logits, Q, beta=0.4))
+    for s, a in np.ndindex(4, 3):
+        total = sum(ref[s, b] * math.exp(Q[s, b] / 0.4) for b in range(3))
+        assert math.isclose(tilted[s, a], ref[s, a] * math.exp(Q[s, a] / 0.4) / total, rel_tol=1e-12)
+    np.testing.assert_allclose(tilt(np.zeros((1, 2)), np.array([[1.0, -1.0]]), beta=1e-4),
+                               [[0, -2e4]], atol=1e-8)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
 def test_the_optimum_tilts_the_reference_by_the_action_values(rng, gamma):
     """(regularised.2) and (regularised.3), by loops, with random transitions."""
@@ -85,7 +96,8 @@ def test_the_values_are_those_of_the_optimal_policy_with_its_kl_charged(rng):
     ref_logits = rng.normal(size=(4, 3))
     best = regularised_optimum(mdp, ref_logits, beta=0.5)
     charged = tables(mdp)[0] - 0.5 * (np.log(best.policy) - log_softmax(ref_logits))
-    np.testing.assert_allclose(best.values, value_by_loops(mdp, best.policy, charged)[0], atol=1e-10)
+    values, _ = value_by_loops(mdp, best.policy, charged)
+    np.testing.assert_allclose(best.values, values, atol=1e-10)
 
 
 def test_the_partition_sum_is_a_linear_fixed_point_and_agrees_with_the_optimum(rng):
@@ -93,7 +105,7 @@ def test_the_partition_sum_is_a_linear_fixed_point_and_agrees_with_the_optimum(r
     for beta in 2.0, 5.0:
         mdp, ref_logits = language(rng), rng.normal(size=(3, 3)) + [2.0, 0.0, 0.0]
         ref, (r, P), Z = softmax(ref_logits), tables(mdp), np.zeros(3)
-        for _ in range(2000):
+        for _ in range(800):
             Z = np.array([sum(ref[s, a] * math.exp(r[s, a] / beta)
                               * (1 if mdp.terminated[s, a, 0] else Z[mdp.next_state[s, a, 0]])
                               for a in range(3)) for s in range(3)])
@@ -107,7 +119,7 @@ def test_the_partition_sum_is_a_linear_fixed_point_and_agrees_with_the_optimum(r
 @pytest.mark.parametrize("beta", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("length", [3, 4])
 def test_the_optimum_over_strings_is_the_reference_tilted_by_the_reward(rng, length, beta):
-    """(regularised.4): π*(y) = π_ref(y) e^{r(y)/β}/Z for every string y of at most `length` steps."""
+    """(regularised.4): π*(y) = π_ref(y) e^{r(y)/β}/Z for every string y of up to `length` steps."""
     mdp = unroll(language(rng), length)
     ref_logits = rng.normal(size=mdp.shape)
     ref, best = softmax(ref_logits), regularised_optimum(mdp, ref_logits, beta=beta)
@@ -115,8 +127,8 @@ def test_the_optimum_over_strings_is_the_reference_tilted_by_the_reward(rng, len
                for _, pairs, rewards, _ in episodes(mdp, length)]
     Z = sum(weight for _, weight in strings)
     assert len(strings) == 2**(length + 1) - 1
-    assert math.isclose(best.objective, beta * math.log(Z), abs_tol=1e-10)
-    assert math.isclose(log_partition(mdp, ref_logits, beta=beta)[0], beta * math.log(Z), abs_tol=1e-10)
+    for J in best.objective, log_partition(mdp, ref_logits, beta=beta)[0]:
+        assert math.isclose(J, beta * math.log(Z), abs_tol=1e-10)
     for pairs, weight in strings:
         chance = np.prod([best.policy[pair] for pair in pairs])
         assert math.isclose(chance, weight / Z, rel_tol=1e-10, abs_tol=1e-15)
@@ -129,8 +141,8 @@ def test_at_gamma_one_the_kl_of_the_steps_is_the_kl_of_the_strings(rng):
     best = regularised_optimum(mdp, ref_logits, beta=0.5)
     _, E, KL = objective_by_enumeration(mdp, best.policy, softmax(ref_logits), 0.5, 3)
     log_ratio = np.log(best.policy) - log_softmax(ref_logits)
-    np.testing.assert_allclose(expectation(mdp, best.policy, np.stack([mdp.mean_reward, log_ratio])),
-                               [E, KL], atol=1e-12)
+    both = expectation(mdp, best.policy, np.stack([mdp.mean_reward, log_ratio]))
+    np.testing.assert_allclose(both, [E, KL], atol=1e-12)
 
 
 # It is an optimum.
@@ -151,7 +163,7 @@ def test_no_change_of_the_logits_improves_the_objective(rng, gamma, K):
     assert math.isclose(J(logits), best.objective, abs_tol=1e-10)
     assert J(ref_logits) < best.objective - 1e-3
     for size in 1e-3, 0.1, 1.0:
-        for _ in range(50):
+        for _ in range(25):
             change = size * rng.normal(size=(3, 3))
             assert J(logits + change) < best.objective
             assert J(logits - change) < best.objective
@@ -188,7 +200,7 @@ def test_a_large_beta_holds_the_policy_at_the_reference(rng, gamma, K):
 @pytest.mark.parametrize("beta", [1e4, 1e8])
 def test_a_huge_beta_times_rounding_is_no_sign_of_an_infinite_objective(beta):
     """β (log π − log π_ref) is then good to only 1e-16 β, which is more than `tol`."""
-    for seed in range(15):
+    for seed in range(8):
         rng = np.random.default_rng(seed)
         mdp, ref_logits = random_mdp(rng, 8, 5, 2, 1.0), rng.normal(size=(8, 5))
         best = regularised_optimum(mdp, ref_logits, beta=beta)
@@ -209,8 +221,8 @@ def test_a_small_beta_leaves_the_best_policy_of_all(rng, gamma, K):
 
 @pytest.mark.parametrize("beta", [1.0, 0.1, 0.06, 0.03, 0.01, 3e-3, 1e-3, 1e-5])
 def test_a_world_without_cycles_has_an_optimum_at_every_beta(beta):
-    """Three fair coins, heads paying 1: J* = 3 β log(½ + ½ e^{1/β}) but for the last, which may stop
-    at any time; at small β the sum Z overflows, the logarithms do not."""
+    """A coin thrown at most three times: heads pays 1, tail ends, V_n = β log(½ e^{(1 + V)/β} + ½)
+    with V = V_{n−1}.  At small β the sum Z overflows, the logarithms do not."""
     worth = 0.0
     for _ in range(3):
         high = max(1 + worth, 0.0)
@@ -252,10 +264,29 @@ def test_a_partition_sum_that_underflows_is_refused():
 
 @pytest.mark.parametrize("gamma", [0.5, 0.99, 1.0])
 def test_a_few_rounds_are_enough(gamma):
-    for seed in range(10):
+    for seed in range(5):
         rng = np.random.default_rng(seed)
-        best = regularised_optimum(random_mdp(rng, 6, 4, 3, gamma), rng.normal(size=(6, 4)), beta=0.3)
+        mdp, ref_logits = random_mdp(rng, 6, 4, 3, gamma), rng.normal(size=(6, 4))
+        best = regularised_optimum(mdp, ref_logits, beta=0.3)
         assert 2 <= best.rounds <= 9
+
+
+def test_without_a_reward_the_reference_is_the_optimum_at_once(rng):
+    mdp, ref_logits = random_mdp(rng, 4, 3, 2, 1.0), rng.normal(size=(4, 3))
+    best = regularised_optimum(replace(mdp, reward=0 * mdp.reward), ref_logits, beta=1.0)
+    np.testing.assert_allclose(best.policy, softmax(ref_logits), rtol=1e-12)
+    assert best.rounds == 2 and abs(best.objective) < 1e-12
+
+
+def test_the_rounds_wait_for_the_slowest_state(rng):
+    """In state 0 every action ends, so that its own value is right from the second round on."""
+    mdp, beta = random_mdp(rng, 5, 3, 2, 0.99), 0.1
+    terminated = mdp.terminated.copy()
+    terminated[0], terminated[1:] = True, False
+    mdp, ref_logits = replace(mdp, terminated=terminated), rng.normal(size=(5, 3))
+    best = regularised_optimum(mdp, ref_logits, beta=beta)
+    scale = np.exp((best.action_values - best.values[:, None]) / beta)
+    np.testing.assert_allclose((softmax(ref_logits) * scale).sum(axis=1), 1, atol=1e-9)
 
 
 def test_states_out_of_reach_have_no_value_at_gamma_one():
@@ -274,9 +305,10 @@ def test_states_out_of_reach_have_no_value_at_gamma_one():
 
 def two_outcomes(mdp):
     """The same world with every outcome written twice, at half the probability each."""
-    twice = {name: np.repeat(getattr(mdp, name), 2, axis=2)
-             for name in ("next_state", "reward", "terminated")}
-    return TabularMDP(prob=np.repeat(mdp.prob, 2, axis=2) / 2, start=mdp.start, gamma=mdp.gamma, **twice)
+    next_state, prob, reward, terminated = (
+        np.repeat(table, 2, axis=2) for table in
+        (mdp.next_state, mdp.prob / 2, mdp.reward, mdp.terminated))
+    return TabularMDP(next_state, prob, reward, terminated, mdp.start, mdp.gamma)
 
 
 def test_random_transitions_reach_the_same_optimum_and_find_the_same_limit():
@@ -287,7 +319,7 @@ def test_random_transitions_reach_the_same_optimum_and_find_the_same_limit():
         np.testing.assert_allclose(regularised_optimum(split, ref_logits, beta=beta).values,
                                    log_partition(coin, ref_logits, beta=beta), rtol=1e-9)
     for beta in 1.44, 1.0, 0.1, 1e-3:
-        with pytest.raises(ValueError, match=f"no convergence at beta = {beta:g} in .* upper bound"):
+        with pytest.raises(ValueError, match=f"no convergence at beta = {beta:g} .* upper bound"):
             regularised_optimum(split, ref_logits, beta=beta)
     assert regularised_optimum(replace(split, gamma=0.99), ref_logits, beta=0.1).objective > 90
 
@@ -300,8 +332,7 @@ def test_rounds_that_run_out_are_reported(rng):
 # The critical β.
 
 
-@pytest.mark.parametrize("p, reward", [(0.5, 1.0), (0.9, 0.3), (0.01, 20.0), (0.999, 1e-3),
-                                       (0.2, 1e5)])
+@pytest.mark.parametrize("p, reward", [(0.01, 20.0), (0.999, 1e-3), (0.2, 1e5)])
 def test_the_critical_beta_of_a_coin_is_the_price_of_a_head(p, reward):
     """p e^{r/β} = 1; an optimum exists exactly above."""
     coin = replace(coin_game(), reward=np.array([[[reward], [0.0]]]))
@@ -311,10 +342,17 @@ def test_the_critical_beta_of_a_coin_is_the_price_of_a_head(p, reward):
     Z = (1 - p) / (1 - p * math.exp(reward / above))
     best = regularised_optimum(coin, ref_logits, beta=above)
     assert math.isclose(best.objective, above * math.log(Z), rel_tol=1e-8)
-    for use, beta in (regularised_optimum, 0.99 * exact), (log_partition, 0.3 * exact):
-        message = f"no optimum exists at beta = {beta:g}: .*; one exists above beta = {exact:.5f}"
-        with pytest.raises(ValueError, match=re.escape(message).replace(r"\.\*", ".*")):
-            use(coin, ref_logits, beta=beta)
+    with pytest.raises(ValueError, match="no optimum exists") as error:
+        regularised_optimum(coin, ref_logits, beta=0.999 * exact)
+    assert f"at beta = {0.999 * exact:g}: a longer episode" in str(error.value)
+    assert str(error.value).endswith(f"one exists above beta = {exact:.5f}")
+
+
+def test_a_partition_sum_that_diverges_is_refused():
+    for beta in 1.0, 1.4426:
+        with pytest.raises(ValueError, match=f"at beta = {beta:g}: .* exists above beta = 1.44270"):
+            log_partition(coin_game(), np.zeros((1, 2)), beta=beta)
+    assert log_partition(coin_game(), np.zeros((1, 2)), beta=1.4428)[0] > 10
 
 
 @pytest.mark.parametrize("rewards", [(1.0, 1.0), (1.0, -0.5), (-2.0, 3.0), (1.0, -0.9)])
@@ -333,9 +371,10 @@ def test_a_cycle_of_unequal_rewards_does_not_lose_its_critical_beta_to_rounding(
 
 
 def test_at_the_critical_beta_the_largest_eigenvalue_is_one():
-    for seed in range(4):
+    for seed in range(3):
         rng = np.random.default_rng(seed)
-        mdp, ref_logits = language(rng, reward=rng.choice([0.1, 1.0, 10.0])), rng.normal(size=(3, 3))
+        mdp = language(rng, reward=rng.choice([0.1, 1.0, 10.0]))
+        ref_logits = rng.normal(size=(3, 3))
         beta = critical_beta(mdp, ref_logits)
 
         def radius(beta):
@@ -350,14 +389,12 @@ def test_at_the_critical_beta_the_largest_eigenvalue_is_one():
         assert math.isclose(radius(beta), 1, abs_tol=1e-9)
         assert radius(1.01 * beta) < 1 < radius(0.99 * beta)
         assert np.isfinite(regularised_optimum(mdp, ref_logits, beta=1.001 * beta).objective)
-        with pytest.raises(ValueError, match="no optimum exists"):
-            regularised_optimum(mdp, ref_logits, beta=0.999 * beta)
 
 
 @pytest.mark.parametrize("mdp", [
     cycle((0.0, 0.0)), cycle((-1.0, -3.0)), cycle((1.0, -1.5)), cycle((1.0, -1.0)),
     single_outcome([[0, 0]], [[-1, 5]], [[False, True]], [1]),
-    unroll(coin_game(), 1), unroll(coin_game(), 3), unroll(coin_game(), 40),
+    unroll(coin_game(), 1), unroll(coin_game(), 3), unroll(coin_game(), 20),
 ])
 def test_where_no_round_pays_an_optimum_exists_at_every_beta(mdp):
     assert critical_beta(mdp, np.zeros(mdp.shape)) == 0.0
@@ -379,7 +416,8 @@ def test_the_critical_beta_is_found_next_to_the_largest_float():
 
 
 def test_states_out_of_reach_have_no_say_in_the_critical_beta():
-    mdp = single_outcome([[0, 0], [1, 1]], [[1, 0], [50, 50]], [[False, True], [False, False]], [1, 0])
+    mdp = single_outcome([[0, 0], [1, 1]], [[1, 0], [50, 50]], [[False, True], [False, False]],
+                         [1, 0])
     np.testing.assert_allclose(critical_beta(mdp, np.zeros((2, 2))), 1 / math.log(2), rtol=1e-9)
 
 

@@ -1,0 +1,74 @@
+"""What the tests of preference learning share: the running example, and all strings of a small one."""
+
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl import counts
+from minirl.planning import expectation
+from minirl.regularised import regularised_optimum
+from minirl.sft import fit_by_counting
+from minirl.softmax import log_softmax
+from toy_lm.bigram import language
+from toy_lm.corpora import unicode_words
+from toy_lm.preferences import sample_pairs
+from toy_lm.rewards import easy_to_say
+from toy_lm.vocabulary import from_items
+
+BETA = 0.5
+
+
+class Example(NamedTuple):
+    """The running example: the reference of the Unicode words and the reward "easy to say"."""
+
+    reference: np.ndarray
+    world: object
+    optimum: object
+
+
+@cache
+def running_example():
+    items = unicode_words()
+    vocabulary = from_items(items)
+    reference = fit_by_counting(counts.table(vocabulary.encode(items)), pseudo_count=0.1)
+    world = language(easy_to_say(vocabulary))
+    return Example(reference, world, regularised_optimum(world, reference, beta=BETA))
+
+
+@cache
+def preference_matrix(pairs, seed):
+    """D of the running example's preferences."""
+    example = running_example()
+    data = sample_pairs(example.reference, example.world.mean_reward, pairs, rng=seed)
+    return counts.difference_matrix(data.chosen, data.rejected)
+
+
+def share(logits):
+    """(J − J(ref)) / (J* − J(ref)) on the running example, exactly."""
+    example = running_example()
+
+    def J(logp):
+        table = example.world.mean_reward - BETA * (logp - example.reference)
+        return expectation(example.world, np.exp(logp), table)
+
+    start = J(example.reference)
+    return (J(log_softmax(logits)) - start) / (example.optimum.objective - start)
+
+
+def all_strings(letters, longest):
+    """Every string of at most `longest` letters, as lists of (s, a) pairs with the end included."""
+    strings = []
+    for length in range(longest + 1):
+        for letters_of in product(range(1, letters + 1), repeat=length):
+            path = [0, *letters_of, 0]
+            strings.append(list(zip(path[:-1], path[1:])))
+    return strings
+
+
+def as_steps(strings, symbols):
+    """`counts.Steps` of lists of pairs over a (symbols, symbols) table."""
+    pairs = np.array([pair for string in strings for pair in string])
+    starts = np.append(0, np.cumsum([len(string) for string in strings]))
+    return counts.steps(pairs[:, 0], pairs[:, 1], starts, (symbols, symbols))

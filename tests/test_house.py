@@ -1,0 +1,121 @@
+"""The house itself: contents page, import order, dependencies, equation tags, global randomness."""
+
+import ast
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import minirl
+
+ROOT = Path(minirl.__file__).parent.parent
+PACKAGES = ("minirl", "toy_lm", "gridworld")
+CHAPTERS = re.findall(r"^    (\w+) {2,}\S", minirl.__doc__, flags=re.M)
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imported_modules(path):
+    """Full names of the modules that a source file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names.update(name if is_module(name) else node.module for name in inside)
+    return names
+
+
+def is_module(name):
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_the_contents_page_lists_exactly_the_chapters():
+    files = {path.stem for path in (ROOT / "minirl").glob("*.py")} - {"__init__", "__main__"}
+    assert set(CHAPTERS) == files
+    assert len(CHAPTERS) == len(set(CHAPTERS))
+
+
+@pytest.mark.parametrize("package", ["toy_lm", "gridworld", "minirl/lab"])
+def test_the_contents_of_the_other_rooms_are_listed_too(package):
+    doc = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")))
+    listed = re.findall(r"^    (\w+) {2,}\S", doc, flags=re.M)
+    assert set(listed) == {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_imports_only_earlier_chapters(chapter):
+    earlier = {f"minirl.{name}" for name in CHAPTERS[:CHAPTERS.index(chapter)]}
+    imported = {name for name in imported_modules(ROOT / "minirl" / f"{chapter}.py")
+                if name.split(".")[0] in PACKAGES}
+    assert imported <= earlier
+
+
+@pytest.mark.parametrize("package, allowed", [("gridworld", {"gridworld", "minirl"}),
+                                              ("toy_lm", {"toy_lm", "minirl"})])
+def test_the_worlds_do_not_know_each_other_or_the_laboratory(package, allowed):
+    for path in (ROOT / package).glob("*.py"):
+        for name in imported_modules(path):
+            assert name.split(".")[0] not in set(PACKAGES) - allowed, path
+            assert not name.startswith(("minirl.lab", "minirl.__main__")), path
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_only_numpy_scipy_and_the_standard_library_are_imported(path):
+    for name in imported_modules(path):
+        top = name.split(".")[0]
+        assert top in sys.stdlib_module_names or top in {"numpy", "scipy", *PACKAGES}, name
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.stem != "__main__"], ids=module_name)
+def test_every_module_can_be_imported_and_says_what_it_is(path):
+    module = importlib.import_module(module_name(path).removesuffix(".__init__"))
+    assert module.__doc__ and module.__doc__.strip()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_every_public_function_and_class_has_a_docstring(path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if "lab" not in p.parts], ids=module_name)
+def test_every_public_function_of_a_chapter_has_an_example(path):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            reads_files_or_refuses = node.name in {"check_policy", "read_lines", "main", "run",
+                                                   "environment_rewards"}
+            assert reads_files_or_refuses or ">>>" in ast.get_docstring(node), node.name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_no_module_uses_numpys_global_generator(path):
+    """Pitfall 43: randomness is an argument."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
+            assert node.attr in {"Generator", "default_rng"}, f"{path}: np.random.{node.attr}"
+
+
+def test_every_tagged_equation_is_named_by_a_test():
+    """An equation is defined by its tag at the end of a line of a docstring."""
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    tags = set()
+    for path in SOURCES:
+        doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        tags.update(re.findall(rf"\(({path.stem}\.\d+)\)", doc))
+    assert len(tags) > 40
+    assert {tag for tag in tags if f"({tag})" not in tests} == set()
+
+
+def test_the_version_is_a_release_of_the_changelog():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {minirl.__version__}" in changelog
