@@ -34,7 +34,7 @@ import numpy as np
 from minirl.mdp import TabularMDP
 
 MOVES = {"L": (0, -1), "D": (1, 0), "R": (0, 1), "U": (-1, 0)}
-SYMBOLS = "SFGHC#"
+SYMBOLS = ("S", "F", "G", "H", "C", "#")
 
 
 def parse(text):
@@ -119,7 +119,7 @@ class GridWorld:
     rewards: dict = field(default_factory=lambda: {"G": 1.0})
 
     def __post_init__(self):
-        if len(self.moves) != 4 or self.moves not in "LDRULDRU" + "URDLURDL":
+        if len(self.moves) != 4 or not any(self.moves in twice for twice in ("LDRULDRU", "URDLURDL")):
             raise ValueError(f"moves must be L, D, R, U in a cyclic order, got {self.moves!r}")
         if not 0 <= self.success_rate <= 1:
             raise ValueError(f"success_rate must lie in [0, 1], got {self.success_rate}")

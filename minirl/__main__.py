@@ -22,10 +22,11 @@ def _parser():
                         help="price of a nat of KL to the reference, in reward (0.5)")
     parser.add_argument("--pairs", type=_whole(1), default=20_000,
                         help="preferences that rlhf and dpo learn from (20,000)")
-    parser.add_argument("--corpus", metavar="FILE",
+    parser.add_argument("--corpus", type=_file, metavar="FILE",
                         help="text to model, UTF-8, one item a line (default: the words in Unicode "
                              "character names)")
-    parser.add_argument("--json", metavar="FILE", help="write the results there as well")
+    parser.add_argument("--json", type=_file, metavar="FILE",
+                        help="write the results there as well")
     parser.add_argument("--quiet", action="store_true", help="print no tables")
     parser.add_argument("--version", action="version", version=f"minirl {__version__}")
     return parser
@@ -42,6 +43,13 @@ def _whole(least):
             raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
         return value
     return convert
+
+
+def _file(text):
+    """A converter of file names, for argparse."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a file is expected, got ''")
+    return text
 
 
 def _positive(text):
@@ -63,14 +71,15 @@ def _progress(line):
 
 def run(arguments):
     """The main job, with parsed arguments.  Raises ValueError for what the user can mend."""
-    if arguments.json:
+    if arguments.json is not None:
         report.check_writable(arguments.json)
-    items = corpora.read_lines(arguments.corpus) if arguments.corpus else corpora.unicode_words()
+    items = (corpora.unicode_words() if arguments.corpus is None
+             else corpora.read_lines(arguments.corpus))
     # The text first: if its objective has no optimum, that is known at once.
     result = main_job.language_table(items, arguments.seed, arguments.beta, arguments.pairs, _progress)
     rows = main_job.grid_table(arguments.seed, _progress)
     _progress("")
-    if arguments.json:
+    if arguments.json is not None:
         report.write_text(arguments.json, report.as_json(rows, result))
     if not arguments.quiet:
         print(report.grid_text(rows), end="\n\n\n")
@@ -98,7 +107,7 @@ def main(argv=None):
         return 1
     except (OSError, MemoryError) as error:
         _progress("")
-        print(f"minirl: {error or 'out of memory'}", file=sys.stderr)
+        print(f"minirl: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1
     return 0
 

@@ -83,7 +83,11 @@ def steps(states, actions, starts, shape):
     if states.shape != actions.shape:
         raise ValueError(f"states and actions must have one length, "
                          f"got {states.size} and {actions.size}")
-    if starts.size == 0 or starts[0] != 0 or starts[-1] != states.size or (np.diff(starts) < 0).any():
+    if starts.ndim != 1 or not np.issubdtype(starts.dtype, np.integer):
+        raise ValueError(f"starts must be a vector of integers, "
+                         f"got {starts.dtype} of shape {starts.shape}")
+    if not (starts.size and starts[0] == 0 and starts[-1] == states.size
+            and (starts[:-1] <= starts[1:]).all()):
         raise ValueError(f"starts must rise from 0 to {states.size}, got {starts}")
     if max(states.size, shape[0] * shape[1]) >= 2**31:
         raise ValueError(f"steps and pairs are numbered with 32 bits, got {states.size} steps "
@@ -190,7 +194,9 @@ def matrix(steps):
      [0. 1. 0. 0.]]
     """
     shape = (steps.starts.size - 1, steps.shape[0] * steps.shape[1])
-    return sparse.csr_array((np.ones(steps.index.size), steps.index, steps.starts), shape=shape)
+    # Copies, since SciPy may later sort a matrix in place, and the steps with it.
+    return sparse.csr_array((np.ones(steps.index.size), steps.index.copy(), steps.starts.copy()),
+                            shape=shape)
 
 
 def difference_matrix(chosen, rejected):

@@ -18,7 +18,8 @@ solves for V and acts greedily on Q, until nothing changes:
     π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                     (planning.4)
 
 Why keep it?  At γ = 1 two actions may look equally good although one of them, repeated, never ends.
-On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.
+On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.  For the same reason
+policy iteration starts from a policy that ends.
 
 **How fast does J climb?**  Differentiate J in the logits.  Write ∇ for any derivative.  From
 (planning.1), ∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s'): the same equation as that of V, with
@@ -93,7 +94,7 @@ def solve(M, right):
 
 
 def transitions_under(mdp, policy):
-    """γ P_π of (planning.1), sparse (S, S).
+    """P_π of (planning.1), sparse (S, S).
 
     Examples
     --------
@@ -104,7 +105,7 @@ def transitions_under(mdp, policy):
     S, A = mdp.shape
     mixture = sparse.csr_array((policy.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)),
                                shape=(S, S * A))
-    return mdp.gamma * (mixture @ mdp.transitions)
+    return mixture @ mdp.transitions
 
 
 def reachable(mdp, policy):
@@ -127,7 +128,7 @@ def reachable(mdp, policy):
 
 def _values(mdp, policy, table, states):
     """V of (planning.1) with `table` as the reward, NaN outside the mask `states`."""
-    M = transitions_under(mdp, policy)[states][:, states]
+    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
     solution = solve(M, (policy * table).sum(axis=1)[states])
     if solution is None:
         raise ValueError(f"the value is infinite or undefined: at gamma = {mdp.gamma} there are "
@@ -204,7 +205,8 @@ def occupancy(mdp, policy):
     """
     check_policy(mdp, policy)
     states = reachable(mdp, policy)
-    solution = solve(transitions_under(mdp, policy)[states][:, states].T, mdp.start[states])
+    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states].T
+    solution = solve(M, mdp.start[states])
     if solution is None:
         raise ValueError(f"the number of visits is infinite: at gamma = {mdp.gamma} there are "
                          f"states from which this policy never ends")
@@ -352,8 +354,36 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
                      f"{mdp.gamma} the optimum may be infinite")
 
 
+def policy_that_ends(mdp):
+    """A deterministic policy under which every episode ends, wherever that is possible: (S, A).
+
+    In each state it takes an action that may end the episode; failing that, one that may lead to a
+    state where such an action was found before; and so on backwards.  From every state some end then
+    has a positive probability, so that no episode can avoid it for ever.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(policy_that_ends(coin_game()))
+    [[0. 1.]]
+    """
+    S, A = mdp.shape
+    helps = (mdp.prob * mdp.terminated).sum(axis=2) > 0
+    action, found = np.zeros(S, int), np.full(S, False)
+    while True:
+        new = helps.any(axis=1) & ~found
+        if not new.any():
+            return np.eye(A)[action]
+        action[new] = helps[new].argmax(axis=1)
+        found |= new
+        helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A)
+
+
 def policy_iteration(mdp, *, tol=1e-10):
-    """The optimum by (planning.4), starting from the policy that chooses at random.
+    """The optimum by (planning.4), starting from `policy_that_ends`.
+
+    At gamma 1 every policy on the way ends too: a round that no longer ends would have to earn something
+    at each turn, and then the optimum is infinite.
 
     Parameters
     ----------
@@ -370,8 +400,8 @@ def policy_iteration(mdp, *, tol=1e-10):
     Raises
     ------
     ValueError
-        If `tol` is not positive; or, at gamma 1, if the random policy does not end because some
-        state cannot reach an end.
+        If `tol` is not positive; or, at gamma 1, if some state cannot reach an end or the optimum is
+        infinite.
 
     Examples
     --------
@@ -383,15 +413,14 @@ def policy_iteration(mdp, *, tol=1e-10):
     if not tol > 0:
         raise ValueError(f"tol must be positive, got {tol}")
     S, A = mdp.shape
-    policy, rounds = np.full(mdp.shape, 1 / A), 0
-    states = _states_with_value(mdp, policy)
+    policy, rounds = policy_that_ends(mdp), 0
+    states = _states_with_value(mdp, np.full(mdp.shape, 1 / A))
     while True:
         values = _values(mdp, policy, mdp.mean_reward, states)
         Q = action_values(mdp, np.nan_to_num(values))
         best = Q.argmax(axis=1)
         gain = Q[np.arange(S), best] - (policy * Q).sum(axis=1)
-        # The random policy keeps nothing: in the first round every state takes its best action.
-        better = gain > tol * (1 + np.abs(Q).max()) if rounds else np.full(S, True)
+        better = gain > tol * (1 + np.abs(Q).max())
         if not better.any():
             return optimum(mdp, policy, values, rounds)
         policy, rounds = np.where(better[:, None], np.eye(A)[best], policy), rounds + 1

@@ -96,7 +96,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     beta : float > 0
         Reward per nat of KL.
     tol : float > 0
-        Stop when a round changes no value by more than this, relative to the largest.
+        Stop when a round changes no value by more than this, relative to the largest value and β,
+        which is what rounding allows.
     max_rounds : int
 
     Returns
@@ -123,12 +124,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     [[0.8244 0.1756]] 2.0924
     """
     _check(mdp, ref_logits, beta)
-    if _is_linear(mdp):
-        try:
-            if _partition(mdp, ref_logits, 1 / beta) is None:
-                raise _divergence(mdp, ref_logits, beta)
-        except OverflowError:
-            pass  # too small a beta for Z, but not for the logarithms below
+    if _is_linear(mdp) and _log_partition(mdp, ref_logits, 1 / beta) is None:
+        raise _divergence(mdp, ref_logits, beta)
     ref_logp = log_softmax(ref_logits)
     logp, before = ref_logp, None
     for rounds in range(1, max_rounds + 1):
@@ -138,30 +135,44 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         except ValueError:  # the policy has run away so far that its episodes do not end
             break
         known = np.nan_to_num(values)
-        if before is not None and np.abs(known - before).max() <= tol * (1 + np.abs(known).max()):
+        scale = 1 + beta + np.abs(known).max()
+        if before is not None and np.abs(known - before).max() <= tol * scale:
             return optimum(mdp, policy, values, rounds)
         logp, before = tilt(ref_logits, action_values(mdp, known), beta=beta), known
     raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
                      f"likely has no upper bound, or the reference does not end")
 
 
-def _partition(mdp, ref_logits, inverse_beta):
-    """Z of (regularised.4) at 1/β, NaN in states that no episode reaches; None if it is infinite.
+def _log_partition(mdp, ref_logits, inverse_beta):
+    """log Z of (regularised.4) at 1/β, NaN in states that no episode reaches; None if it is infinite.
 
-    Raises OverflowError where a single step is worth more than e^700.
+    The terms of Z are as large as e^{r/β}, so the largest is taken out first, as in every log-sum-exp.
+    Here a term is a string.  The largest one that starts in s has the logarithm b(s), the largest
+    over a of log π_ref(a|s) + r(s, a)/β + b(s'), found by at most S sweeps.  What is left to solve,
+
+        Z(s) e^{−b(s)} = Σ_a π_ref(a|s) e^{r(s,a)/β + b(s') − b(s)} · Z(s') e^{−b(s')},
+
+    has no coefficient above one, unless going round in circles pays, and then Z is infinite.
     """
-    exponents = log_softmax(ref_logits) + mdp.mean_reward * inverse_beta
-    if exponents.max() > 700:
-        raise OverflowError
-    weights = np.exp(exponents)
-    states = reachable(mdp, weights)
-    ending = (weights * mdp.terminated[:, :, 0]).sum(axis=1)
-    solution = solve(transitions_under(mdp, weights)[states][:, states], ending[states])
+    steps = log_softmax(ref_logits) + mdp.mean_reward * inverse_beta
+    following, ends = mdp.next_state[:, :, 0], mdp.terminated[:, :, 0]
+    best = np.where(ends, steps, -np.inf).max(axis=1)
+    for _ in range(mdp.shape[0]):
+        before, best = best, (steps + np.where(ends, 0, best[following])).max(axis=1)
+        if (best == before).all():
+            break
+    states = reachable(mdp, np.ones(mdp.shape))
+    if not np.isfinite(best[states]).all():  # there is no end in sight
+        return None
+    best[~states] = 0
+    scaled = np.exp(np.minimum(steps + np.where(ends, 0, best[following]) - best[:, None], 700))
+    solution = solve(transitions_under(mdp, scaled)[states][:, states],
+                     (scaled * ends).sum(axis=1)[states])
     if solution is None:
         return None
-    Z = np.full(mdp.shape[0], np.nan)
-    Z[states] = solution
-    return Z
+    log_Z = np.full(mdp.shape[0], np.nan)
+    log_Z[states] = best[states] + np.log(solution)
+    return log_Z
 
 
 def _divergence(mdp, ref_logits, beta):
@@ -184,8 +195,7 @@ def log_partition(mdp, ref_logits, *, beta):
     Raises
     ------
     ValueError
-        If beta is not positive, the equation is not linear in this world, or Z is infinite or
-        too large for a float.
+        If beta is not positive, the equation is not linear in this world, or Z is infinite.
 
     Examples
     --------
@@ -197,20 +207,17 @@ def log_partition(mdp, ref_logits, *, beta):
     if not _is_linear(mdp):
         raise ValueError(f"the partition sum is linear only at gamma = 1 with one outcome an "
                          f"action, got gamma = {mdp.gamma} and {mdp.next_state.shape[2]} outcomes")
-    try:
-        Z = _partition(mdp, ref_logits, 1 / beta)
-    except OverflowError:
-        raise ValueError(f"Z overflows at beta = {beta:g}; use regularised_optimum") from None
-    if Z is None:
+    log_Z = _log_partition(mdp, ref_logits, 1 / beta)
+    if log_Z is None:
         raise _divergence(mdp, ref_logits, beta)
-    return beta * np.log(Z)
+    return beta * log_Z
 
 
 def critical_beta(mdp, ref_logits):
     """The β at or below which no optimum exists, because Z of (regularised.4) diverges.
 
-    Returns a float in units of reward per nat; 0.0 if an optimum exists for every β at which no
-    step is worth e^700.
+    Returns a float in units of reward per nat; 0.0 if an optimum exists at every β down to a
+    millionth of the largest reward.
 
     Raises
     ------
@@ -231,15 +238,14 @@ def critical_beta(mdp, ref_logits):
                          f"action, got gamma = {mdp.gamma} and {mdp.next_state.shape[2]} outcomes")
 
     def diverges(inverse_beta):
-        return 1.0 if _partition(mdp, ref_logits, inverse_beta) is None else -1.0
+        return 1.0 if _log_partition(mdp, ref_logits, inverse_beta) is None else -1.0
 
     if diverges(0.0) > 0:
         raise ValueError("the reference policy does not end, so that no objective is finite")
     largest = mdp.mean_reward.max()
     if largest <= 0:  # no step earns anything, so Z is at most the reference's
         return 0.0
-    try:
-        upper = next(t for t in 2.0 ** np.arange(-10, 12) / largest if diverges(t) > 0)
-    except OverflowError:
-        return 0.0
-    return 1 / optimize.bisect(diverges, 0.0, upper, xtol=1e-15 / largest, rtol=1e-14)
+    for upper in 2.0 ** np.arange(-10, 21) / largest:
+        if diverges(upper) > 0:
+            return 1 / optimize.bisect(diverges, 0.0, upper, xtol=1e-15 / largest, rtol=1e-14)
+    return 0.0

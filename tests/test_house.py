@@ -119,3 +119,20 @@ def test_every_tagged_equation_is_named_by_a_test():
 def test_the_version_is_a_release_of_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {minirl.__version__}" in changelog
+
+
+def test_the_example_of_the_readme_does_what_it_says():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, = re.findall(r"```python\n(.*?)```", readme, flags=re.S)
+    names = {}
+    exec(code, names)
+    promised = float(re.search(r"# (0\.\d+) of the optimum", code)[1])
+    reached = names["J"] / names["policy_iteration"](names["lake"]).objective
+    assert round(reached, 2) == promised
+
+
+def test_the_readme_lists_every_chapter_and_every_room():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rooms = [path.stem for package in ("toy_lm", "gridworld") for path in (ROOT / package).glob("*.py")]
+    for name in {*CHAPTERS, *rooms} - {"__init__"}:
+        assert f"`{name}`" in readme, name

@@ -54,6 +54,9 @@ class Vocabulary(NamedTuple):
         [2 7 3] [0 3] (3, 3)
         """
         text = "".join(item + END for item in items)
+        if text.count(END) != len(items):
+            i = next(i for i, item in enumerate(items, start=1) if END in item)
+            raise ValueError(f"item {i} contains a line feed; an item is one line")
         codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
         known = self._codes()
         ends = codes == ord(END)
@@ -63,9 +66,6 @@ class Vocabulary(NamedTuple):
             n = int(wrong.argmax())
             raise ValueError(f"item {int(ends[:n].sum()) + 1} contains {text[n]!r}, which is not in "
                              f"the vocabulary of {len(self.letters)} letters")
-        if ends.sum() != len(items):
-            i = next(i for i, item in enumerate(items, start=1) if END in item)
-            raise ValueError(f"item {i} contains a line feed; an item is one line")
         states = np.append(0, symbols)[:symbols.size]
         starts = np.append(0, np.flatnonzero(ends) + 1)
         return counts.steps(states, symbols, starts, (self.size, self.size))

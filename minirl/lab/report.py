@@ -89,28 +89,34 @@ def as_json(rows, result):
                       indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _is_device(path):
+    """Whether `path` is something other than a file: a terminal, a pipe, /dev/null."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
 def check_writable(path):
     """Raise ValueError unless a file can be written at `path`, before the work starts."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path) or not (
+            _is_device(path) or os.path.isdir(folder) and os.access(folder, os.W_OK)):
         raise ValueError(f"cannot write {path}: it must be a file in a folder that exists and may "
                          f"be written to")
 
 
 def write_text(path, text):
     """Write a file so that a crash leaves either the old one or the new one: beside, then renamed."""
-    if os.path.exists(path) and not os.path.isfile(path):  # a device or a pipe has no beside
+    if _is_device(path):  # which has no beside
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         return
-    beside = f"{os.path.realpath(path)}.{os.getpid()}.part"
+    target = os.path.realpath(path)
+    beside = f"{target}.{os.getpid()}.part"
     try:
         with open(beside, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, os.path.realpath(path))
-    except BaseException:
+        os.replace(beside, target)
+    finally:
         if os.path.exists(beside):
             os.remove(beside)
-        raise

@@ -1,0 +1,369 @@
+"""The command line: what it refuses and how, and one full run judged by its own JSON."""
+
+import io
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from minirl import __main__ as command_line
+from minirl import __version__
+from minirl.lab import main_job, report
+from minirl.planning import policy_iteration
+from toy_lm import corpora
+
+ROOT = Path(__file__).parent.parent
+NAMES = ["anna", "otto", "nona", "hanna", "tona", "nat", "hat", "ahnot", "noah", "hoho", "ottona"]
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command line here: (exit status, stdout, stderr)."""
+    def run(*arguments):
+        try:
+            status = command_line.main(list(arguments))
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+    return run
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """Every trainer stops after its first iteration."""
+    monkeypatch.setattr(main_job, "_last", lambda trainer, iterations: next(
+        record for record in trainer if record.iteration == 1))
+
+
+@pytest.fixture
+def names(tmp_path):
+    """A corpus file of eleven names."""
+    path = tmp_path / "names.txt"
+    path.write_text("\n".join(NAMES))
+    return str(path)
+
+
+def terminal(monkeypatch):
+    """Make stderr a terminal, and return it."""
+    stderr = io.StringIO()
+    stderr.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stderr)
+    return stderr
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """Fail if any work is begun."""
+    for owner, name in ((corpora, "unicode_words"), (main_job, "language_table"),
+                        (main_job, "grid_table")):
+        monkeypatch.setattr(owner, name, lambda *_: pytest.fail("work was begun"))
+
+
+def give_up(error):
+    def function(*_):
+        raise error
+    return function
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--beta", "0"], "argument --beta: must be positive and finite, got 0"),
+    (["--beta", "-0.5"], "argument --beta: must be positive and finite, got -0.5"),
+    (["--beta", "nan"], "argument --beta: must be positive and finite, got nan"),
+    (["--beta", "inf"], "argument --beta: must be positive and finite, got inf"),
+    (["--beta", "half"], "argument --beta: 'half' is not a number"),
+    (["--pairs", "0"], "argument --pairs: must be at least 1, got 0"),
+    (["--pairs", "1.5"], "argument --pairs: '1.5' is not a whole number"),
+    (["--seed", "-1"], "argument --seed: must be at least 0, got -1"),
+    (["--seed", ""], "argument --seed: '' is not a whole number"),
+    (["--sead", "1"], "unrecognized arguments: --sead 1"),
+    (["--pair", "1"], "unrecognized arguments: --pair 1"),
+    (["names.txt"], "unrecognized arguments: names.txt"),
+    (["--json"], "argument --json: expected one argument"),
+])
+def test_a_wrong_argument_is_refused_by_name(command, idle, arguments, message):
+    status, out, err = command(*arguments)
+    assert status == 2 and out == ""
+    assert err.startswith("usage: minirl ") and err.endswith(f"minirl: error: {message}\n")
+
+
+@pytest.mark.parametrize("argument", ["--json", "--corpus"])
+def test_an_empty_file_name_is_refused_and_not_taken_for_none(command, idle, argument):
+    status, out, err = command(argument, "")
+    assert status == 2 and out == "" and argument in err
+
+
+def test_a_beta_without_an_optimum_is_refused_before_anything_is_trained(command, monkeypatch):
+    for name in "ppo", "sample_pairs", "grid_table":
+        monkeypatch.setattr(main_job, name, lambda *_: pytest.fail("training was begun"))
+    status, out, err = command("--beta", "0.25")
+    assert status == 2 and out == ""
+    assert err == ("minirl: no optimum exists at beta = 0.25: a longer episode is always worth more "
+                   "than the KL it costs; one exists above beta = 0.27757\n")
+
+
+@pytest.mark.parametrize("data, message", [
+    (b"", "{path} holds no item: one item a line is expected"),
+    (b" \n\r\n", "{path} holds no item: one item a line is expected"),
+    (b"anna\nb\xf6b\n", "{path}, line 2: not UTF-8 (byte 0xf6)"),
+    (b"aaa\na\n", "the corpus must have at least two different letters, got 'a'"),
+])
+def test_a_corpus_that_cannot_be_used_is_refused(command, tmp_path, data, message):
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(data)
+    status, out, err = command("--corpus", str(path))
+    assert (status, out, err) == (2, "", f"minirl: {message.format(path=path)}\n")
+
+
+def test_a_corpus_that_is_missing_or_a_folder_is_refused(command, tmp_path):
+    missing = tmp_path / "missing.txt"
+    assert command("--corpus", str(missing)) == (
+        2, "", f"minirl: cannot read {missing}: No such file or directory\n")
+    assert command("--corpus", str(tmp_path)) == (
+        2, "", f"minirl: cannot read {tmp_path}: Is a directory\n")
+
+
+def test_a_result_that_could_not_be_written_is_refused_before_any_work(command, idle, tmp_path):
+    for path in tmp_path / "missing" / "out.json", tmp_path:
+        status, out, err = command("--json", str(path))
+        assert status == 2 and out == "" and err.startswith(f"minirl: cannot write {path}: ")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("error, status, message", [
+    (ValueError("the world is flat"), 2, "minirl: the world is flat\n"),
+    (KeyboardInterrupt(), 1, "\nminirl: interrupted\n"),
+    (MemoryError(), 1, "minirl: out of memory\n"),
+    (OSError(28, "No space left on device"), 1, "minirl: [Errno 28] No space left on device\n"),
+])
+def test_a_failure_at_work_is_one_line_on_stderr(command, names, monkeypatch, error, status,
+                                                      message):
+    monkeypatch.setattr(main_job, "language_table", give_up(error))
+    assert command("--corpus", names) == (status, "", message)
+
+
+def test_a_reader_who_has_seen_enough_ends_the_command_silently(monkeypatch, names, tmp_path, capsys):
+    with open(tmp_path / "out", "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(main_job, "language_table", give_up(BrokenPipeError()))
+        assert command_line.main(["--corpus", names]) == 1
+        print("what is still in the buffer goes nowhere", file=stdout)
+    assert (tmp_path / "out").read_text() == "" and capsys.readouterr().err == ""
+
+
+# What is done.
+
+
+def test_the_arguments_and_their_defaults_reach_the_work(command, monkeypatch, names):
+    seen = []
+
+    def language_table(items, seed, beta, pairs, progress):
+        seen.append((len(items), items[0], seed, beta, pairs))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(main_job, "language_table", language_table)
+    monkeypatch.setattr(corpora, "unicode_words", lambda: ["latin", "letter"])
+    command()
+    command("--seed", "7", "--beta", "0.3", "--pairs", "12", "--corpus", names)
+    assert seen == [(2, "latin", 0, 0.5, 20_000), (11, "anna", 7, 0.3, 12)]
+
+
+def test_the_seed_reaches_the_grids(command, monkeypatch, names):
+    seen = []
+    monkeypatch.setattr(main_job, "language_table", lambda *_: None)
+    monkeypatch.setattr(main_job, "grid_table", lambda seed, progress: seen.append(seed))
+    assert command("--seed", "7", "--quiet", "--corpus", names) == (0, "", "") and seen == [7]
+
+
+def test_an_own_corpus_works_from_end_to_end(command, hurried, names, tmp_path):
+    path = tmp_path / "out.json"
+    status, out, err = command("--corpus", names, "--pairs", "30", "--json", str(path))
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert status == 0 and err == ""
+    assert out.startswith("A world you can draw") and "\n\n\nA world you can read: 11 items" in out
+    assert f"from\n{names}\n" in out and "rlhf and dpo saw 30 preferences" in out
+    assert "The bonus of 0.139 a letter was fitted to the default corpus" in out
+    corpus = found["language"]["corpus"]
+    assert (corpus["items"], corpus["symbols"]) == (11, 6)
+    assert len(found["gridworld"]) == 6 and len(found["language"]["methods"]) == 5
+    for row in found["language"]["methods"]:
+        assert len(row["samples"]) == 10 and set("".join(row["samples"])) <= set("ahnot…")
+
+
+def test_a_quiet_command_shows_its_progress_on_a_terminal_and_wipes_it_away(
+        capsys, monkeypatch, hurried, names, tmp_path):
+    path, stderr = tmp_path / "out.json", terminal(monkeypatch)
+    arguments = ["--quiet", "--corpus", names, "--pairs", "5", "--json", str(path)]
+    assert command_line.main(arguments) == 0 and capsys.readouterr().out == ""
+    assert list(json.loads(path.read_text(encoding="utf-8"))) == ["gridworld", "language"]
+    lines = stderr.getvalue().split("\r\033[K")
+    assert lines[:3] == ["", "language: reference", "language: optimum"]
+    assert "frozen_lake_4x4: q_learning" in lines and lines[-2:] == ["cliff_walk: ppo", ""]
+    assert "\n" not in stderr.getvalue()
+
+
+def test_a_terminal_without_arrows_prints_question_marks(monkeypatch, names):
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", plain)
+    for name in "language_table", "grid_table":
+        monkeypatch.setattr(main_job, name, lambda *_: None)
+    monkeypatch.setattr(report, "grid_text", lambda rows: "H ← G")
+    monkeypatch.setattr(report, "language_text", lambda result, **_: "ön")
+    assert command_line.main(["--corpus", names]) == 0
+    assert plain.buffer.getvalue() == b"H ? G\n\n\n?n\n"
+
+
+def test_a_seed_gives_the_same_results_apart_from_the_seconds(hurried):
+    def results(seed):
+        language = main_job.language_table(NAMES, seed, 0.5, 50, lambda line: None)
+        return language._replace(rows=[row._replace(seconds=0.0) for row in language.rows])
+
+    first = results(3)
+    assert first == results(3)
+    for row, other in zip(first.rows, results(4).rows):
+        assert row.samples != other.samples
+        assert (row.objective == other.objective) == (row.method in ("reference", "optimum"))
+
+
+@pytest.mark.parametrize("bonus, exists", [(0.1, True), (9.0, False)])
+def test_a_learned_reward_without_an_optimum_is_found_out(hurried, monkeypatch, bonus, exists):
+    def fit_reward_model(matrix, shape, *, pull):
+        return SimpleNamespace(x=np.array([[0.0] + [bonus] * (shape[1] - 1)] * shape[0]))
+
+    monkeypatch.setattr(main_job, "fit_reward_model", fit_reward_model)
+    result = main_job.language_table(NAMES, 0, 0.5, 20, lambda line: None)
+    assert result.learned_optimum == exists and len(result.rows) == 5
+
+
+def test_a_message_on_a_terminal_is_not_glued_to_the_progress(monkeypatch, names):
+    stderr = terminal(monkeypatch)
+    monkeypatch.setattr(main_job, "fit_corpus", give_up(ValueError("no")))
+    assert command_line.main(["--corpus", names]) == 2
+    assert stderr.getvalue() == "\r\033[Klanguage: reference\r\033[Kminirl: no\n"
+
+
+def test_help_names_every_argument_and_the_version_is_printed(command):
+    status, out, err = command("--help")
+    assert status == 0 and err == ""
+    for name in "--seed", "--beta", "--pairs", "--corpus", "--json", "--quiet", "--version":
+        assert name in out
+    assert command("--version") == (0, f"minirl {__version__}\n", "")
+
+
+# The one full run.
+
+
+@pytest.fixture(scope="module")
+def full_run(tmp_path_factory):
+    """`python -m minirl --json FILE` as a user starts it: (process, what is in FILE)."""
+    path = tmp_path_factory.mktemp("full_run") / "out.json"
+    done = subprocess.run([sys.executable, "-m", "minirl", "--json", path], cwd=ROOT,
+                          env=os.environ | {"PYTHONUTF8": "1"}, capture_output=True, text=True,
+                          encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done, json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def grids(full_run):
+    return {(row["world"], row["method"]): row for row in full_run[1]["gridworld"]}
+
+
+@pytest.fixture(scope="module")
+def methods(full_run):
+    return {row["method"]: row for row in full_run[1]["language"]["methods"]}
+
+
+@pytest.mark.slow
+def test_the_full_run_says_nothing_on_stderr(full_run):
+    assert full_run[0].stderr == ""
+
+
+@pytest.mark.slow
+def test_the_full_run_lists_worlds_and_methods_in_order(full_run):
+    found = full_run[1]
+    assert [(row["world"], row["method"]) for row in found["gridworld"]] == [
+        (world, method) for world in ("frozen_lake_4x4", "cliff_walk")
+        for method in ("q_learning", "reinforce", "ppo")]
+    assert [row["method"] for row in found["language"]["methods"]] == [
+        "reference", "optimum", "ppo", "rlhf", "dpo"]
+
+
+@pytest.mark.slow
+def test_the_grids_are_measured_against_their_exact_optimum(grids):
+    optima = {world: policy_iteration(grid.mdp(gamma=0.99)).objective
+              for world, grid in main_job.GRIDS.items()}
+    assert optima["cliff_walk"] == pytest.approx(-(1 - 0.99**13) / 0.01, abs=1e-9)
+    for (world, _), row in grids.items():
+        best = row["optimum"]
+        assert best == pytest.approx(optima[world], abs=1e-9)
+        assert row["value"] <= best + 1e-9 and row["steps"] > 100_000 and row["seconds"] > 0
+        assert row["gap"] == pytest.approx(best - row["value"], abs=1e-12)
+        assert row["share"] == pytest.approx(1 - (best - row["value"]) / abs(best), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_every_learner_crosses_the_lake_and_survives_the_cliff(grids):
+    for method in "q_learning", "reinforce", "ppo":
+        assert grids["frozen_lake_4x4", method]["share"] >= 0.95
+    assert abs(grids["cliff_walk", "q_learning"]["gap"]) <= 1e-9
+    assert grids["cliff_walk", "ppo"]["value"] >= -14
+    assert grids["cliff_walk", "reinforce"]["value"] >= -30
+
+
+@pytest.mark.slow
+def test_every_writer_reaches_its_share_of_the_exact_optimum(methods):
+    assert abs(methods["reference"]["kl"]) <= 1e-12 and methods["reference"]["share"] == 0
+    assert methods["optimum"]["share"] == pytest.approx(1, abs=1e-12)
+    assert 0.99 <= methods["ppo"]["share"] <= 1
+    assert 0.88 <= methods["rlhf"]["share"] <= 1
+    assert 0.90 <= methods["dpo"]["share"] <= 1
+
+
+@pytest.mark.slow
+def test_the_numbers_of_a_writer_agree_with_each_other(methods):
+    worst, best = methods["reference"]["objective"], methods["optimum"]["objective"]
+    for row in methods.values():
+        J = row["reward"] - 0.5 * row["kl"]
+        assert row["objective"] == pytest.approx(J, abs=1e-12)
+        assert row["share"] == pytest.approx((J - worst) / (best - worst), abs=1e-9)
+        assert row["kl"] >= 0 and 3 < row["mean_length"] < 9 and row["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_ten_words_are_drawn_from_each_writer_with_one_seed(methods):
+    for row in methods.values():
+        assert len(row["samples"]) == 10
+        assert set("".join(row["samples"])) <= set("abcdefghijklmnopqrstuvwxyz…")
+    assert methods["reference"]["samples"] != methods["optimum"]["samples"]
+    together = zip(methods["optimum"]["samples"], methods["ppo"]["samples"])
+    assert sum(one == other for one, other in together) >= 5  # nearly the same policy
+
+
+@pytest.mark.slow
+def test_the_corpus_of_the_full_run_is_the_unicode_words(full_run):
+    corpus = full_run[1]["language"]["corpus"]
+    assert (corpus["items"], corpus["symbols"]) == (2465, 27)
+    assert round(corpus["nll_train"], 4) == 2.5842 and round(corpus["nll_heldout"], 4) == 2.5996
+    assert "2.5838 fitted to all items" in full_run[0].stdout
+
+
+@pytest.mark.slow
+def test_the_tables_show_the_numbers_of_the_json_within_eighty_columns(full_run, grids, methods):
+    lines = [line for line in full_run[0].stdout.split("\n") if len(line) <= 80]
+    rows = [line.split() for line in lines]
+    for (world, method), row in grids.items():
+        numbers = [f"{row[name]:.4f}" for name in ("value", "optimum", "share", "gap")]
+        assert [world, method, *numbers, f"{row['steps']:,}", f"{row['seconds']:.1f}"] in rows
+    for method, row in methods.items():
+        numbers = [f"{row[name]:.4f}" for name in ("reward", "kl", "objective", "share")]
+        assert [method, *numbers, f"{row['mean_length']:.2f}", f"{row['seconds']:.2f}"] in rows
+        first = row["samples"][0]
+        assert lines[lines.index(f"{method}:") + 1].startswith(f"  {first or '(empty)'}")
