@@ -6,6 +6,6 @@ In reading order:
     ppo     four epochs of PPO on one batch of strings
     dpo     the DPO loss and its gradient on pairs of strings
 
-`python -m benchmarks` runs all, `python -m benchmarks dpo` one.  Absolute times depend on the machine and
-on the minute; compare the ratios of one run.
+`python -m benchmarks` runs all, `python -m benchmarks dpo` one.  Absolute times depend on the
+machine and on the minute; compare the ratios of one run.
 """

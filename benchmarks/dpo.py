@@ -1,8 +1,9 @@
 """The DPO loss and its gradient on pairs of strings, from the strings themselves.
 
 *plain* is (dpo.2) as the paper writes it: a loop over pairs, and over the tokens of each string.
-*arrays* is what most code does: per-token arrays, padded to the longest string and masked.
-*book* makes one sparse matrix of counts (counts.3), after which a loss is one product.  Making it is timed too.
+*arrays* is what most code does: per-token arrays, padded to the longest string and masked.  *book*
+makes one sparse matrix of counts (counts.3), after which a loss is one product.  Making it is timed
+too.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
 """Four full-batch epochs of PPO on one batch of strings.
 
-*plain* is (ppo.1) as the paper writes it: a loop over tokens, each with its own softmax row and ratio.
-*arrays* is what most code does: the same sum over per-token arrays, a gather and a scatter an epoch.
-*book* collapses the batch into two tables once (ppo.2), after which an epoch does not see a token.
+*plain* is (ppo.1) as the paper writes it: a loop over tokens, each with its own softmax row and
+ratio.  *arrays* is what most code does: the same sum over per-token arrays, a gather and a scatter
+an epoch.  *book* collapses the batch into two tables once (ppo.2), after which an epoch does not
+see a token.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Timing several forms of one work fairly.
 
-The forms take turns, round by round, so that a slow minute of the machine hits all of them.  Each is
-reported by its median, with the fastest and slowest round beside it.  A control, a fixed piece of NumPy
-arithmetic, takes its turn too: where its extremes are far apart the machine was busy.
+The forms take turns, round by round, so that a slow minute of the machine hits all of them.  Each
+is reported by its median, with the fastest and slowest round beside it.  A control, a fixed piece
+of NumPy arithmetic, takes its turn too: where its extremes are far apart the machine was busy.
 """
 
 from statistics import median

@@ -1,13 +1,13 @@
 """The maps of the literature, with their rules.
 
 *The frozen lake.*  A walker crosses a lake from S to G and must not fall into a hole.  Reaching the
-goal pays 1, everything else 0.  On slippery ice a move goes where it was meant to with probability 1/3
-only, and to one of its sides otherwise; then the best policy often walks into the edge of the map, so
-as to slip along it.  It is the FrozenLake of Gymnasium.
+goal pays 1, everything else 0.  On slippery ice a move goes where it was meant to with probability
+1/3 only, and to one of its sides otherwise; then the best policy often walks into the edge of the
+map, so as to slip along it.  It is the FrozenLake of Gymnasium.
 
-*The cliff.*  Every step costs 1.  The shortest way runs along a cliff; a step over the edge costs 100
-and leads back to the start, but does not end the episode.  It is example 6.6 of Sutton and Barto, and
-the CliffWalking of Gymnasium.
+*The cliff.*  Every step costs 1.  The shortest way runs along a cliff; a step over the edge costs
+100 and leads back to the start, but does not end the episode.  It is example 6.6 of Sutton and
+Barto, and the CliffWalking of Gymnasium.
 
 Read first: `world`.  Read next: `draw`.
 Source: the map files of Gymnasium; Sutton and Barto, 2nd edition, example 6.6.

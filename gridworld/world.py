@@ -6,20 +6,22 @@ A map is a rectangle of cells, one character each:
     G  a goal: entering it ends            H  a hole: entering it ends
     C  a cliff: entering it puts the walker back on the start, and the episode goes on
 
-and digits, which are free cells that pay that number on entering.  A line with spaces in it is read as
-words instead, so that a cell may also hold a number such as −2.5.
+and digits, which are free cells that pay that number on entering.  A line with spaces in it is read
+as words instead, so that a cell may also hold a number such as −2.5.
 
-Cells are numbered row by row from 0, and that number is the state.  There are four moves.  A move off
-the map stays put.  Three rules complete a world.
+Cells are numbered row by row from 0, and that number is the state.  There are four moves.  A move
+off the map stays put.  Three rules complete a world.
 
-*Moves.*  Their order gives the numbers of the actions: "LDRU" (left 0, down 1, right 2, up 3) on the
-lake, "URDL" on the cliff.  The two orders in use are both cyclic, so the neighbours of a move in the
-string are the two moves at right angles to it.
+*Moves.*  Their order gives the numbers of the actions: "LDRU" (left 0, down 1, right 2, up 3) on
+the lake, "URDL" on the cliff.  The two orders in use are both cyclic, so the neighbours of a move
+in the string are the two moves at right angles to it.
 
-*Slip.*  The intended move happens with probability `success_rate`.  Otherwise the walker goes to one of
-the two sides, each with half of what is left.  An action has K = 3 outcomes then, and K = 1 without slip.
+*Slip.*  The intended move happens with probability `success_rate`.  Otherwise the walker goes to
+one of the two sides, each with half of what is left.  An action has K = 3 outcomes then, and K = 1
+without slip.
 
-*Rewards* are paid on entering a cell, by its symbol.  A move that stays put enters the same cell again.
+*Rewards* are paid on entering a cell, by its symbol.  A move that stays put enters the same cell
+again.
 
 A goal and a hole are states too, in which nothing happens any more: their rows lead to themselves,
 earn nothing and terminate.  The same holds for walls, where nobody ever is.
@@ -34,6 +36,7 @@ import numpy as np
 from minirl.mdp import TabularMDP
 
 MOVES = {"L": (0, -1), "D": (1, 0), "R": (0, 1), "U": (-1, 0)}
+CYCLES = "LDRULDRU", "URDLURDL"  # the two ways round, twice, so that any start is found
 SYMBOLS = ("S", "F", "G", "H", "C", "#")
 
 
@@ -63,7 +66,8 @@ def parse(text):
         if not line:
             continue
         words = line.split() if any(c.isspace() for c in line) else list(line)
-        rows.append(tuple(_cell(word, number, column) for column, word in enumerate(words, start=1)))
+        rows.append(tuple(_cell(word, number, column)
+                          for column, word in enumerate(words, start=1)))
         if len(rows[-1]) != len(rows[0]):
             raise ValueError(f"map line {number}, column {min(len(rows[-1]), len(rows[0])) + 1}: "
                              f"this row has {len(rows[-1])} cells, the first one {len(rows[0])}")
@@ -119,7 +123,7 @@ class GridWorld:
     rewards: dict = field(default_factory=lambda: {"G": 1.0})
 
     def __post_init__(self):
-        if len(self.moves) != 4 or not any(self.moves in twice for twice in ("LDRULDRU", "URDLURDL")):
+        if len(self.moves) != 4 or not any(self.moves in turns for turns in CYCLES):
             raise ValueError(f"moves must be L, D, R, U in a cyclic order, got {self.moves!r}")
         if not 0 <= self.success_rate <= 1:
             raise ValueError(f"success_rate must lie in [0, 1], got {self.success_rate}")
@@ -176,7 +180,9 @@ class GridWorld:
         [0 1 0] [0.3333 0.3333 0.3333]
         """
         slip = (1 - self.success_rate) / 2
-        turns, chances = ((0,), (1.0,)) if slip == 0 else ((-1, 0, 1), (slip, self.success_rate, slip))
+        turns, chances = (0,), (1.0,)
+        if slip > 0:
+            turns, chances = (-1, 0, 1), (slip, self.success_rate, slip)
         next_state, reward, terminated = (
             np.stack([np.roll(table, -turn, axis=1) for turn in turns], axis=2)
             for table in self._landing())

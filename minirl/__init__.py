@@ -1,7 +1,8 @@
 """Reinforcement learning and the alignment of language models, from scratch in NumPy.
 
 The contents page.  Every chapter is a module: its docstring is the text, its functions are the
-equations.  A chapter imports only chapters above it, so the reading order is also the dependency order.
+equations.  A chapter imports only chapters above it, so the reading order is also the dependency
+order.
 
     softmax       the table π(a|s), and the one backward pass
     counts        batches as tables and sparse matrices of counts

@@ -15,8 +15,8 @@ from toy_lm import corpora
 def _parser():
     parser = argparse.ArgumentParser(
         prog="minirl", allow_abbrev=False,
-        description="Train the first learners on a gridworld and on a language model, and judge each "
-                    "by its distance to the exact optimum.")
+        description="Train the first learners on a gridworld and on a language model, and judge "
+                    "each by its distance to the exact optimum.")
     parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
     parser.add_argument("--beta", type=_positive, default=0.5,
                         help="price of a nat of KL to the reference, in reward (0.5)")
@@ -64,7 +64,7 @@ def _positive(text):
 
 
 def _progress(line):
-    """One line of progress on stderr, overwritten by the next; nothing when it is not a terminal."""
+    """One line of progress on stderr, overwritten by the next; nothing if it is no terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
@@ -76,7 +76,8 @@ def run(arguments):
     items = (corpora.unicode_words() if arguments.corpus is None
              else corpora.read_lines(arguments.corpus))
     # The text first: if its objective has no optimum, that is known at once.
-    result = main_job.language_table(items, arguments.seed, arguments.beta, arguments.pairs, _progress)
+    result = main_job.language_table(items, arguments.seed, arguments.beta, arguments.pairs,
+                                     _progress)
     rows = main_job.grid_table(arguments.seed, _progress)
     _progress("")
     if arguments.json is not None:

@@ -4,7 +4,8 @@ A batch is N steps.  Step n is a pair (s_n, a_n): the state it was taken in and 
 Suppose a loss sees the steps only through log π(a_n|s_n).  Two equal pairs then contribute equally,
 and the sum over steps is a sum over the table:
 
-    Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),   W[s, a] = Σ_{n: (s,a)} w_n.   (counts.1)
+    Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),
+    W[s, a] = sum of w_n over the steps n with s_n = s and a_n = a.                       (counts.1)
 
 So a batch of any length collapses, once, into one S × A table.  After that an epoch of training
 costs S·A operations, whatever the number of tokens.
@@ -12,21 +13,22 @@ costs S·A operations, whatever the number of tokens.
 Some losses want the log-probability of each sequence by itself, for example to compare two answers.
 With X[i, s·A + a] = how often sequence i took the pair (s, a),
 
-    log π(y_i) = Σ_{s,a} X[i, s·A + a] log π(a|s),   that is   X @ log π.                    (counts.2)
+    log π(y_i) = Σ_{s,a} X[i, s·A + a] log π(a|s),   that is   X @ log π.                 (counts.2)
 
 X is a sparse B × (S·A) matrix.  A preference between two sequences needs only the difference
 
-    D = X⁺ − X⁻,   D @ log π = log π(y⁺) − log π(y⁻).                                        (counts.3)
+    D = X⁺ − X⁻,   D @ log π = log π(y⁺) − log π(y⁻).                                     (counts.3)
 
 Neither matrix is ever computed.  In compressed sparse row form a row is a list of columns and
 values, and a column may repeat.  The pairs of a sequence, as they lie in memory, *are* the columns;
 the values are 1 (for D, +1 on the chosen string and −1 on the rejected one).  Nothing is sorted or
-summed, and there are no padding masks, no −100 labels and no shifted slices in any loss of this book.
+summed, and there are no padding masks, no −100 labels and no shifted slices in any loss of this
+book.
 
-Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything
-that builds `Steps` goes through `steps`, which checks every range once, so that all other functions
-may trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A + A, which is
-the pair (s + 1, 0): an action one too large would silently be counted in the next row.
+Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
+builds `Steps` goes through `steps`, which checks every range once, so that all other functions may
+trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A + A, which is the
+pair (s + 1, 0): an action one too large would silently be counted in the next row.
 
 Read first: `softmax`.  Read next: `mdp`.
 """
@@ -218,7 +220,7 @@ def difference_matrix(chosen, rejected):
     [[0. 0. 1. 0.]]
     """
     if chosen.shape != rejected.shape or chosen.starts.size != rejected.starts.size:
-        raise ValueError(f"chosen and rejected must have one table and one number of sequences, got "
+        raise ValueError(f"chosen and rejected must share a table and a number of sequences, got "
                          f"{chosen.starts.size - 1} of {chosen.shape} and "
                          f"{rejected.starts.size - 1} of {rejected.shape}")
     # In the joint layout a chosen step moves right by all rejected steps of the rows before it,

@@ -1,31 +1,32 @@
 """Direct preference optimisation (DPO): fit the policy to preferences, with no reward model.
 
-RLHF first fits a reward to preferences and then looks for the policy that trades it against the KL to a
-reference.  Can one step do both?  The optimal policy of (regularised.1) for a reward r of whole strings
-is π(y) = π_ref(y) e^{r(y)/β}/Z.  Take logarithms and solve for the reward:
+RLHF first fits a reward to preferences and then looks for the policy that trades it against the KL
+to a reference.  Can one step do both?  The optimal policy of (regularised.1) for a reward r of
+whole strings is π(y) = π_ref(y) e^{r(y)/β}/Z.  Take logarithms and solve for the reward:
 
-    r(y) = β [log π(y) − log π_ref(y)] + β log Z.                                 (dpo.1)
+    r(y) = β [log π(y) − log π_ref(y)] + β log Z.                                            (dpo.1)
 
 So a policy *is* a reward model, up to the constant β log Z, which no preference can see.  Put this
 reward into the Bradley–Terry regression (reward_model.1), for pairs (chosen y⁺_i, rejected y⁻_i):
 
-    L = −(1/B) Σ_i log σ(m_i),   m_i = β [log π/π_ref(y⁺_i) − log π/π_ref(y⁻_i)].  (dpo.2)
+    L = −(1/B) Σ_i log σ(m_i),   m_i = β [log π/π_ref(y⁺_i) − log π/π_ref(y⁻_i)].            (dpo.2)
 
 With D = X⁺ − X⁻ of (counts.3), m = β D (log π − log π_ref) is linear in the table log π, and
 
-    G = ∂L/∂log π = −(β/B) Dᵀ σ(−m).                                              (dpo.3)
+    G = ∂L/∂log π = −(β/B) Dᵀ σ(−m).                                                         (dpo.3)
 
 A pair that the policy already ranks well, m_i ≫ 0, stops pushing.  Log-probabilities of strings are
 sums over steps, the end symbol included; a mean over the length would be another method.
 
-*What to watch.*  Only the difference of the two log-probabilities is trained.  Where chosen and rejected
-strings share letter pairs, both may fall; that is no bug.  And as for the reward model, few pairs make
-rare letter pairs run away: a pair of letters seen in preferred strings only is sent to probability
-one.  `pull` attracts the logits to the reference, (optim.3) with weight pull/B.  Without it 20,000 pairs
-of the running example end far below the reference itself.
+*What to watch.*  Only the difference of the two log-probabilities is trained.  Where chosen and
+rejected strings share letter pairs, both may fall; that is no bug.  And as for the reward model,
+few pairs make rare letter pairs run away: a pair of letters seen in preferred strings only is sent
+to probability one.  `pull` attracts the logits to the reference, (optim.3) with weight pull/B.
+Without it 20,000 pairs of the running example end far below the reference itself.
 
-Lecture notes sometimes call DPO "derived from PPO".  It is derived from the optimum (dpo.1), whatever
-algorithm would have found it, and from Bradley–Terry.  They also print (dpo.2) without its logarithms.
+Lecture notes sometimes call DPO "derived from PPO".  It is derived from the optimum (dpo.1),
+whatever algorithm would have found it, and from Bradley–Terry.  They also print (dpo.2) without its
+logarithms.
 
 Read first: `counts`, `regularised`, `reward_model`.  Compare: `rlhf`.
 Source: Rafailov et al. 2023, arXiv:2305.18290, eqs. 5 and 7.
@@ -117,5 +118,6 @@ def fit_dpo(ref_logits, pairs, *, beta, pull):
     if not pull >= 0:
         raise ValueError(f"pull must not be negative, got {pull}")
     share = pull / max(pairs.shape[0], 1)  # an empty batch is refused by the loss
-    loss = attracted(lambda logits: dpo_loss(logits, ref_logits, pairs, beta=beta), ref_logits, share)
-    return minimise(loss, ref_logits)
+    fitted = attracted(lambda logits: dpo_loss(logits, ref_logits, pairs, beta=beta),
+                       ref_logits, share)
+    return minimise(fitted, ref_logits)

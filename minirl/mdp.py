@@ -1,42 +1,42 @@
 """The Markov decision process: one object for a world you can draw and a world you can read.
 
 A learner sits in a state s, takes an action a, receives a reward r and lands in a next state s'.
-In a *tabular* world states and actions are numbered, so that the whole world is a handful of arrays.
-An action has K possible outcomes: outcome k of (s, a) has
+In a *tabular* world states and actions are numbered, so that the whole world is a handful of
+arrays.  An action has K possible outcomes: outcome k of (s, a) has
 
     probability prob[s, a, k],  next state next_state[s, a, k],  reward reward[s, a, k],
     and terminated[s, a, k] says whether the episode ends with it.
 
-K is 3 on slippery ice (forward, and the two sides) and 1 in a language model, where writing a letter
-has only one consequence.  Two tables say everything that planning needs.  The mean reward of a step,
-and the probability of going on in s',
+K is 3 on slippery ice (forward, and the two sides) and 1 in a language model, where writing a
+letter has only one consequence.  Two tables say everything that planning needs.  The mean reward of
+a step, and the probability of going on in s',
 
-    r(s, a)     = Σ_k prob[s, a, k] reward[s, a, k],                                      (mdp.1)
+    r(s, a)     = Σ_k prob[s, a, k] reward[s, a, k],                                         (mdp.1)
     P(s'|s, a)  = Σ_k prob[s, a, k] 1{next_state[s, a, k] = s'} 1{not terminated[s, a, k]}.  (mdp.2)
 
 An ending is thus a *leak*: Σ_s' P(s'|s, a) is one minus the probability that the step ends the
 episode, and no absorbing state is needed.  A policy π is judged by its expected return from the
 start distribution,
 
-    J(π) = E[Σ_t γᵗ r_t],   s_0 ~ start,  a_t ~ π(·|s_t).                                (mdp.3)
+    J(π) = E[Σ_t γᵗ r_t],   s_0 ~ start,  a_t ~ π(·|s_t).                                    (mdp.3)
 
 The discount γ may be 1 where every policy that matters ends.
 
 *Time limits truncate, goals terminate.*  An episode that reaches its goal is over, and the value of
-what comes after is zero.  An episode that was merely cut by a limit would have gone on, and a learner
-with a value table should count the value of the last state.  `Rollout` keeps the two apart.  To make
-a limit part of the world instead, so that a policy may know how much time is left, `unroll` the
-world: its states are then pairs (time, state), and its last step does terminate.
+what comes after is zero.  An episode that was merely cut by a limit would have gone on, and a
+learner with a value table should count the value of the last state.  `Rollout` keeps the two apart.
+To make a limit part of the world instead, so that a policy may know how much time is left, `unroll`
+the world: its states are then pairs (time, state), and its last step does terminate.
 
 `rollout` plays many episodes at once: one array operation moves all of them by one step, and
 episodes that have ended drop out, so that later steps cost less.  It draws by inverting the
 cumulative distribution: with u uniform on [0, 1),
 
-    draw the number of cumulative probabilities that are ≤ u.                            (mdp.4)
+    draw the number of cumulative probabilities that are ≤ u.                                (mdp.4)
 
 Read first: `softmax`, `counts`.  Read next: `planning`.
-Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapter 3; Pardo et al. 2018,
-"Time limits in reinforcement learning", arXiv:1712.00378.
+Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapter 3; Pardo et al. 2018, "Time
+limits in reinforcement learning", arXiv:1712.00378.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class TabularMDP:
     Raises
     ------
     ValueError
-        If a shape, a probability, a next state, a reward or gamma is impossible; the entry is named.
+        If a shape, probability, next state, reward or gamma is impossible; the entry is named.
 
     Examples
     --------
@@ -102,7 +102,8 @@ class TabularMDP:
         _refuse_first("next_state", self.next_state, f"must lie in [0, {S})",
                       (self.next_state < 0) | (self.next_state >= S))
         _refuse_first("reward", self.reward, "must be finite", ~np.isfinite(self.reward))
-        _refuse_first("prob", self.prob, "must lie in [0, 1]", ~((self.prob >= 0) & (self.prob <= 1)))
+        _refuse_first("prob", self.prob, "must lie in [0, 1]",
+                      ~((self.prob >= 0) & (self.prob <= 1)))
         _refuse_first("start", self.start, "must lie in [0, 1]",
                       ~((self.start >= 0) & (self.start <= 1)))
         total = self.prob.sum(axis=2)
@@ -249,8 +250,8 @@ def step(mdp, states, actions, uniforms):
     ----------
     mdp : TabularMDP
     states, actions : (N,) int
-        *Trusted*, since this is the inner loop of everything that plays: an action A would silently be
-        read as action 0 of the next state.
+        *Trusted*, since this is the inner loop of everything that plays: an action A would silently
+        be read as action 0 of the next state.
     uniforms : (N,) float
         One number in [0, 1) a world, which decides the outcome by (mdp.4).
 

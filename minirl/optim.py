@@ -3,21 +3,22 @@
 A loss gives a direction; an optimiser turns directions into steps.  Gradient descent with learning
 rate α takes the plain one,
 
-    θ ← θ − α g.                                                                  (optim.1)
+    θ ← θ − α g.                                                                           (optim.1)
 
 Adam keeps running means m of the gradient and v of its square, corrects both for having started at
 zero, and takes steps of nearly the same length in every coordinate,
 
     m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,
-    θ ← θ − α m̂ / (√v̂ + ε),  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).              (optim.2)
+    θ ← θ − α m̂ / (√v̂ + ε),  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).                    (optim.2)
 
-So its first step has length α wherever the gradient is not zero.  That suits a table: a pair visited
-once in a thousand steps moves as fast as a common one.  It also means that noise is amplified where
-there is little signal, and that α must fall towards zero if the iterates are to settle.
+So its first step has length α wherever the gradient is not zero.  That suits a table: a pair
+visited once in a thousand steps moves as fast as a common one.  It also means that noise is
+amplified where there is little signal, and that α must fall towards zero if the iterates are to
+settle.
 
-Both are pairs of functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes in
-and a new state comes out.  Where a hyperparameter should change over time, a trainer takes a function of
-the iteration number in its place: `linear` makes the commonest one, `at` evaluates it.
+Both are pairs of functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes
+in and a new state comes out.  Where a hyperparameter should change over time, a trainer takes a
+function of the iteration number in its place: `linear` makes the commonest one, `at` evaluates it.
 
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
 tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.
@@ -25,7 +26,7 @@ tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BF
 With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
 infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
 
-    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                             (optim.3)
+    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                       (optim.3)
 
 Read next: any chapter that learns.
 Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1.
@@ -155,7 +156,7 @@ def attracted(loss, centre, weight):
     5.0 [2. 1.]
     """
     if not 0 <= weight < np.inf:
-        raise ValueError(f"the weight of an attraction must be finite and not negative, got {weight}")
+        raise ValueError(f"weight must be finite and not negative, got {weight}")
 
     def total(x):
         value, grad = loss(x)

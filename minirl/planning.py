@@ -1,47 +1,47 @@
 """Exact answers: what a policy is worth, which policy is best, and how fast its worth climbs.
 
-Everything a learner estimates by playing can be computed, because a tabular world is linear once the
-policy is fixed.  The value V(s) is the expected return from s.  The visits η(s) are the expected
-discounted number of times an episode is in s.  Average the tables (mdp.1) and (mdp.2) over actions,
-r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a).  Then
+Everything a learner estimates by playing can be computed, because a tabular world is linear once
+the policy is fixed.  The value V(s) is the expected return from s.  The visits η(s) are the
+expected discounted number of times an episode is in s.  Average the tables (mdp.1) and (mdp.2) over
+actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a).  Then
 
-    V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s'),              (planning.1)
-    η = start + γ P_πᵀ η,   J = Σ_s start(s) V(s) = Σ_{s,a} η(s) π(a|s) r(s, a).      (planning.2)
+    V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s'),                (planning.1)
+    η = start + γ P_πᵀ η,   J = Σ_s start(s) V(s) = Σ_{s,a} η(s) π(a|s) r(s, a).        (planning.2)
 
-The last sum works for any table in place of r.  So one solve for η yields the expected reward, the KL
-to a reference, the entropy and the length of an episode: `expectation`.
+The last sum works for any table in place of r.  So one solve for η yields the expected reward, the
+KL to a reference, the entropy and the length of an episode: `expectation`.
 
 **Which policy is best?**  Value iteration repeats the best one-step improvement.  Policy iteration
 solves for V and acts greedily on Q, until nothing changes:
 
-    V(s) ← max_a Q(s, a),                                                             (planning.3)
-    π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                     (planning.4)
+    V(s) ← max_a Q(s, a),                                                               (planning.3)
+    π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.4)
 
 Why keep it?  At γ = 1 two actions may look equally good although one of them, repeated, never ends.
-On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.  For the same reason
-policy iteration starts from a policy that ends.
+On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.  For the
+same reason policy iteration starts from a policy that ends.
 
 **How fast does J climb?**  Differentiate J in the logits.  Write ∇ for any derivative.  From
-(planning.1), ∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s'): the same equation as that of V, with
-another reward.  Solving it by the visits (planning.2) gives the policy gradient theorem,
-∇J = Σ_s η(s) Σ_a ∇π(a|s) Q(s, a).  How the visits change need not be differentiated.  For a softmax
+(planning.1), ∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s'): the same equation as that of V,
+with another reward.  Solving it by the visits (planning.2) gives the policy gradient theorem, ∇J =
+Σ_s η(s) Σ_a ∇π(a|s) Q(s, a).  How the visits change need not be differentiated.  For a softmax
 table, (softmax.3) turns it into
 
-    ∂J/∂θ[s, a] = η(s) π(a|s) [Q(s, a) − V(s)].                                       (planning.5)
+    ∂J/∂θ[s, a] = η(s) π(a|s) [Q(s, a) − V(s)].                                         (planning.5)
 
-**When is there no answer?**  Every solve in this book has the form x = M x + b with M ≥ 0.  It has a
-meaningful answer if and only if the spectral radius of M is below one: then x = b + M b + M² b + …
-converges.  There is a certificate that costs one more right-hand side:
+**When is there no answer?**  Every solve in this book has the form x = M x + b with M ≥ 0.  It has
+a meaningful answer if and only if the spectral radius of M is below one: then x = b + M b + M² b +
+… converges.  There is a certificate that costs one more right-hand side:
 
-    if some x > 0 has x − M x > 0, then the spectral radius of M is below one.         (planning.6)
+    if some x > 0 has x − M x > 0, then the spectral radius of M is below one.          (planning.6)
 
 `solve` asks for the x with x − M x = 1, which for M = P_π is the expected length of an episode, and
 refuses to answer without it.  Up to a thousand unknowns it solves densely, above by sparse LU.
 
 Read first: `mdp`.  Read next: `regularised`, then `q_learning`, where Q is learned by playing.
 Source: Sutton and Barto, 2nd edition, chapters 4 and 13.2; Sutton et al. 2000, "Policy gradient
-methods for reinforcement learning with function approximation", theorem 1; Berman and Plemmons 1994,
-"Nonnegative matrices", chapter 6, for (planning.6).
+methods for reinforcement learning with function approximation", theorem 1; Berman and Plemmons
+1994, "Nonnegative matrices", chapter 6, for (planning.6).
 """
 
 from typing import NamedTuple
@@ -358,8 +358,8 @@ def policy_that_ends(mdp):
     """A deterministic policy under which every episode ends, wherever that is possible: (S, A).
 
     In each state it takes an action that may end the episode; failing that, one that may lead to a
-    state where such an action was found before; and so on backwards.  From every state some end then
-    has a positive probability, so that no episode can avoid it for ever.
+    state where such an action was found before; and so on backwards.  From every state some end
+    then has a positive probability, so that no episode can avoid it for ever.
 
     Examples
     --------
@@ -382,8 +382,8 @@ def policy_that_ends(mdp):
 def policy_iteration(mdp, *, tol=1e-10):
     """The optimum by (planning.4), starting from `policy_that_ends`.
 
-    At gamma 1 every policy on the way ends too: a round that no longer ends would have to earn something
-    at each turn, and then the optimum is infinite.
+    At gamma 1 every policy on the way ends too: going round in circles could only replace an end if
+    each turn paid, and then the optimum is infinite.
 
     Parameters
     ----------
@@ -400,8 +400,8 @@ def policy_iteration(mdp, *, tol=1e-10):
     Raises
     ------
     ValueError
-        If `tol` is not positive; or, at gamma 1, if some state cannot reach an end or the optimum is
-        infinite.
+        If `tol` is not positive; or, at gamma 1, if some state cannot reach an end or the optimum
+        is infinite.
 
     Examples
     --------

@@ -2,36 +2,38 @@
 
 REINFORCE uses a batch once and throws it away, since (reinforce.1) holds only for the policy that
 played it.  Playing is expensive.  Importance sampling corrects for the difference: with the ratio
-ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old, and its gradient at
-ρ = 1 is that of REINFORCE.  But far from π_old it promises what it cannot keep.  PPO takes away the
-incentive to go far: the *clipped surrogate* of a batch of N steps is
+ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old, and
+its gradient at ρ = 1 is that of REINFORCE.  But far from π_old it promises what it cannot keep.
+PPO takes away the incentive to go far: the *clipped surrogate* of a batch of N steps is
 
-    L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n).                            (ppo.1)
+    L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n).                                (ppo.1)
 
-A good action gains nothing beyond 1 + ε, a bad one nothing below 1 − ε.  The minimum keeps it pessimistic: an
-action that has moved the wrong way is always pulled back.
+A good action gains nothing beyond 1 + ε, a bad one nothing below 1 − ε.  The minimum keeps it
+pessimistic: an action that has moved the wrong way is always pulled back.
 
-The ratio depends on a step only through its pair, and the minimum on A_n only through its sign.  So the
-batch collapses (counts.1) into the sum of its positive advantages U[s, a] and of its negative ones V[s, a]:
+The ratio depends on a step only through its pair, and the minimum on A_n only through its sign.  So
+the batch collapses (counts.1) into the sum of its positive advantages U[s, a] and of its negative
+ones V[s, a]:
 
-    L = −(1/N) Σ_{s,a} [min(ρ, 1 + ε) U + max(ρ, 1 − ε) V].                              (ppo.2)
+    L = −(1/N) Σ_{s,a} [min(ρ, 1 + ε) U + max(ρ, 1 − ε) V].                                  (ppo.2)
 
 An epoch then costs S·A operations however long the batch was.  Since ∂ρ/∂log π = ρ,
 
-    G = −(ρ/N) (U·1{ρ ≤ 1 + ε} + V·1{ρ ≥ 1 − ε}).                                        (ppo.3)
+    G = −(ρ/N) (U·1{ρ ≤ 1 + ε} + V·1{ρ ≥ 1 − ε}).                                            (ppo.3)
 
 Where a bracket is zero the gradient is dead.  The share of steps with a dead gradient is the *clip
-fraction*; counting every step outside the interval, as some libraries do, would also count those that are
-being pulled back.
+fraction*; counting every step outside the interval, as some libraries do, would also count those
+that are being pulled back.
 
-Advantages come from GAE (returns.3) on the value table, which moves towards the λ-returns after the policy.
-They are divided by their standard deviation over the batch, so that one learning rate and one entropy
-coefficient serve every reward scale.  Their mean is not subtracted: that would reward or punish being
-alive.
+Advantages come from GAE (returns.3) on the value table, which moves towards the λ-returns after the
+policy.  They are divided by their standard deviation over the batch, so that one learning rate and
+one entropy coefficient serve every reward scale.  Their mean is not subtracted: that would reward
+or punish being alive.
 
-Lecture notes often put the reference policy of RLHF where PPO has the old one.  They are two policies.  π_old is
-the one that played this batch and changes every iteration; π_ref is the one before training and never
-changes.  PPO knows nothing of π_ref.  In RLHF the reference enters through the reward (`rlhf`).
+Lecture notes often put the reference policy of RLHF where PPO has the old one.  They are two
+policies.  π_old is the one that played this batch and changes every iteration; π_ref is the one
+before training and never changes.  PPO knows nothing of π_ref.  In RLHF the reference enters
+through the reward (`rlhf`).
 
 Read first: `reinforce`, `returns`.  Read next: `rlhf`.
 Source: Schulman et al. 2017, arXiv:1707.06347, eq. 7.
@@ -127,13 +129,14 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     logp = log_softmax(logits)
     ratio = _ratio(logp, log_softmax(old_logits), batch)
     low, high = 1 - clip_range, 1 + clip_range
-    loss = -(np.minimum(ratio, high) * batch.gains + np.maximum(ratio, low) * batch.losses).sum() / N
+    gains, losses = np.minimum(ratio, high) * batch.gains, np.maximum(ratio, low) * batch.losses
+    loss = -(gains + losses).sum() / N
     G = -ratio * (batch.gains * (ratio <= high) + batch.losses * (ratio >= low)) / N
     return loss, backward(logp, G)
 
 
 def _ratio(logp, old_logp, batch):
-    """ρ, or 1 where the batch has no step: a pair without weight must not meet an infinite ratio."""
+    """ρ, or 1 where the batch has no step: ∞·0 would not be a number."""
     log_ratio = np.where(batch.counts > 0, logp - old_logp, 0)
     return np.exp(np.minimum(log_ratio, 700))
 
@@ -150,14 +153,15 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
 
     Examples
     --------
-    Two good steps and a bad one, on an action that has become likelier by more than 1 + ε.  The good
-    ones are dead; the bad one is being pulled back:
+    Two good steps and a bad one, on an action that has become likelier by more than 1 + ε.  The
+    good ones are dead; the bad one is being pulled back:
 
     >>> three = counts.steps(np.zeros(3, int), np.zeros(3, int), np.array([0, 3]), (1, 2))
     >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
     0.6666666666666666
     """
-    ratio = np.exp(np.minimum(log_softmax(logits) - log_softmax(old_logits), 700)).ravel()[steps.index]
+    ratios = np.exp(np.minimum(log_softmax(logits) - log_softmax(old_logits), 700))
+    ratio = ratios.ravel()[steps.index]
     dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
     return float((dead & (advantages != 0)).mean())
 
@@ -178,7 +182,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
     episodes : int ≥ 1
         Played in each iteration.
     horizon : int ≥ 1
-        Episodes are cut after this many steps; what would have followed is taken from the value table.
+        Episodes are cut after this many steps; the value table stands for what would have followed.
     n_epochs : int ≥ 1
         Gradient steps on each batch, all of it at once.
     clip_range : float > 0
@@ -230,9 +234,10 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
         logits, state = record.logits, record.optimiser or optimiser.init(record.logits)
         for _ in range(n_epochs):
             _, grad = ppo_loss(logits, record.logits, batch, clip_range=clip_range)
-            _, spread = entropy_loss(logits, visits / visits.sum())
-            logits, state = optimiser.step(logits, grad + at(ent_coef, record.iteration) * spread,
-                                           state, at(learning_rate, record.iteration))
+            _, entropy_grad = entropy_loss(logits, visits / visits.sum())
+            logits, state = optimiser.step(
+                logits, grad + at(ent_coef, record.iteration) * entropy_grad, state,
+                at(learning_rate, record.iteration))
         values = move_values(record.values, steps, returns, rate=value_rate)
         metrics["policy/clipfrac"] = clip_fraction(logits, record.logits, steps, advantages,
                                                    clip_range=clip_range)

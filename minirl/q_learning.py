@@ -1,33 +1,34 @@
 """Q-learning: learn what actions are worth by playing, and act on it.
 
-Planning (`planning`) needs the tables of the world.  A learner that only plays sees one step at a time:
-from state s action a led to s' and paid r.  The optimal action values satisfy (planning.1) with the
-best action after every step, Q*(s, a) = E[r + γ max_b Q*(s', b)].  So each step is a noisy sample of the
-right-hand side, and Q-learning moves the table towards it:
+Planning (`planning`) needs the tables of the world.  A learner that only plays sees one step at a
+time:  from state s action a led to s' and paid r.  The optimal action values satisfy (planning.1)
+with the best action after every step, Q*(s, a) = E[r + γ max_b Q*(s', b)].  So each step is a noisy
+sample of the right-hand side, and Q-learning moves the table towards it:
 
-    Q(s, a) ← Q(s, a) + α (r + γ max_b Q(s', b) − Q(s, a)),                       (q_learning.1)
+    Q(s, a) ← Q(s, a) + α (r + γ max_b Q(s', b) − Q(s, a)),                           (q_learning.1)
 
 without the second term where the step terminated the episode.  A truncated episode keeps it.
 
-The target does not ask which action the learner takes next.  So Q-learning is *off-policy*: it learns
-about the greedy policy while it explores.  Here a random action is taken with probability ε,
+The target does not ask which action the learner takes next.  So Q-learning is *off-policy*: it
+learns about the greedy policy while it explores.  Here a random action is taken with probability ε,
 
-    a = argmax_b Q(s, b) with probability 1 − ε, else uniform.                    (q_learning.2)
+    a = argmax_b Q(s, b) with probability 1 − ε, else uniform.                        (q_learning.2)
 
-The first action wins a tie.  A table that starts above every possible value is *optimistic*: whatever
-is tried disappoints, so that everything is tried.
+The first action wins a tie.  A table that starts above every possible value is *optimistic*:
+whatever is tried disappoints, so that everything is tried.
 
-For the table to settle in a random world the steps must shrink, but not too fast.  With n the number of
-times the pair was updated,
+For the table to settle in a random world the steps must shrink, but not too fast.  With n the
+number of times the pair was updated,
 
-    α = learning_rate / n^decay,   convergence for ½ < decay ≤ 1.                 (q_learning.3)
+    α = learning_rate / n^decay,   convergence for ½ < decay ≤ 1.                     (q_learning.3)
 
 In a deterministic world a constant α, decay = 0, is as good and quicker.
 
-One call trains R independent learners: the table has shape (R, S, A) and every operation below acts on
-all of them.  They share nothing but the clock.  So their errors are independent, and averaging the tables
-of several learners removes most of what is noise: on the slippery 4x4 lake some 80 in 100 learners are within
-5 % of the optimum after 40,000 steps, and the greedy policy of the mean of sixteen was optimal every time.
+One call trains R independent learners: the table has shape (R, S, A) and every operation below acts
+on all of them.  They share nothing but the clock.  So their errors are independent, and averaging
+the tables of several learners removes most of what is noise: on the slippery 4x4 lake some 80 in
+100 learners are within 5 % of the optimum after 40,000 steps, and the greedy policy of the mean of
+sixteen was optimal every time.
 
 Read first: `planning`.  Compare: `reinforce`, which learns the policy itself.
 Source: Watkins and Dayan 1992, "Q-learning"; Sutton and Barto, 2nd edition, §6.5; Even-Dar and
@@ -145,7 +146,8 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration_rate=0.
         restarts = world.start_states(mdp, steps_per_iteration * runs, rng).reshape(shape)
 
         Q, updates, states, age = record.Q.copy(), record.updates.copy(), record.states, record.age
-        table, entries, counters = Q.reshape(runs * S, A), Q.reshape(-1), updates.reshape(-1)  # views
+        # Three views: rows of Q, entries of Q, and their counters.
+        table, entries, counters = Q.reshape(runs * S, A), Q.reshape(-1), updates.reshape(-1)
         earned, episodes = np.zeros(runs), np.zeros(runs, int)
         for t in range(steps_per_iteration):
             greedy = table.take(row + states, axis=0).argmax(axis=1)

@@ -3,38 +3,42 @@
 A language model that only maximised a reward would forget how to speak.  So the objective charges a
 price β for every nat by which the policy π departs from a reference π_ref,
 
-    J_β(π) = E[Σ_t γᵗ (r_t − β log π(a_t|s_t)/π_ref(a_t|s_t))] = E[r] − β KL(π‖π_ref).   (regularised.1)
+    J_β(π) = E[Σ_t γᵗ (r_t − β log π(a_t|s_t)/π_ref(a_t|s_t))]
+           = E[r] − β KL(π‖π_ref).                                                   (regularised.1)
 
 At γ = 1 the sum of log-ratios along an episode is the log-ratio of the whole string, so its mean is
-the KL of strings.  Solve one step first.  Let Q(s, a) be the return of action a *before* its own KL is
-charged.  Among all rows the expression Σ_a π(a|s) [Q(s, a) − β log π(a|s)/π_ref(a|s)] is largest at
+the KL of strings.  Solve one step first.  Let Q(s, a) be the return of action a *before* its own KL
+is charged.  Among all rows the expression Σ_a π(a|s) [Q(s, a) − β log π(a|s)/π_ref(a|s)] is largest
+at
 
-    π(a|s) = π_ref(a|s) exp(Q(s, a)/β) / Σ_b π_ref(b|s) exp(Q(s, b)/β),                  (regularised.2)
+    π(a|s) = π_ref(a|s) exp(Q(s, a)/β) / Σ_b π_ref(b|s) exp(Q(s, b)/β),              (regularised.2)
 
-because it equals β log of that denominator minus β KL to this very row.  The largest value is therefore
+because it equals β log of that denominator minus β KL to this very row.  The largest value is
+therefore
 
-    V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),   Q* = r + γ P V*.                     (regularised.3)
+    V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),   Q* = r + γ P V*.                 (regularised.3)
 
-*Soft policy iteration* alternates (regularised.2) with solving for V under the present policy, a step
-of which earns r(s, a) − β log π(a|s)/π_ref(a|s).  It is Newton's method on (regularised.3): V rises in
-each round and each round about squares the error, so that some six rounds are enough.
+*Soft policy iteration* alternates (regularised.2) with solving for V under the present policy, a
+step of which earns r(s, a) − β log π(a|s)/π_ref(a|s).  It is Newton's method on (regularised.3): V
+rises in each round and each round about squares the error, so that some six rounds are enough.
 
-Where an action has a single outcome and γ = 1, as in every language model, there is a second way.  Put
-Z = exp(V*/β).  The fixed point becomes linear, with Z = 1 once the episode has ended:
+Where an action has a single outcome and γ = 1, as in every language model, there is a second way.
+Put Z = exp(V*/β).  The fixed point becomes linear, with Z = 1 once the episode has ended:
 
-    Z(s) = Σ_a π_ref(a|s) e^{r(s,a)/β} Z(s'),   J*_β = β Σ_s start(s) log Z(s).          (regularised.4)
+    Z(s) = Σ_a π_ref(a|s) e^{r(s,a)/β} Z(s'),   J*_β = β Σ_s start(s) log Z(s).      (regularised.4)
 
 So Z(s) sums π_ref(y) e^{r(y)/β} over all strings y that start in s, and the optimum over *strings*,
 π_ref(y) e^{r(y)/β}/Z, is again a bigram.  That is special: a reward of the whole string, or a hard
 limit on its length, leaves the class.
 
-The sum may diverge.  Where a letter earns more than it costs, a longer string is always better and no
-optimum exists.  It converges if and only if the matrix of (regularised.4) has a spectral radius below
-one, which `planning.solve` certifies.  The logarithm of that radius is a convex function of 1/β and
-negative at 1/β = 0, where the matrix is that of the reference.  So it crosses zero at most once: there
-is one `critical_beta`, and an optimum exists exactly above it.
+The sum may diverge.  Where a letter earns more than it costs, a longer string is always better and
+no optimum exists.  It converges if and only if the matrix of (regularised.4) has a spectral radius
+below one, which `planning.solve` certifies.  The logarithm of that radius is a convex function of
+1/β and negative at 1/β = 0, where the matrix is that of the reference.  So it crosses zero at most
+once: there is one `critical_beta`, and an optimum exists exactly above it.
 
-Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the problem.
+Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the
+problem.
 
 Read first: `planning`.  Compare: `rlhf` and `dpo`, two ways to approach this policy from samples.
 Source: Ziegler et al. 2019, "Fine-tuning language models from human preferences", arXiv:1909.08593,
@@ -144,11 +148,11 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
 
 
 def _log_partition(mdp, ref_logits, inverse_beta):
-    """log Z of (regularised.4) at 1/β, NaN in states that no episode reaches; None if it is infinite.
+    """log Z of (regularised.4) at 1/β, NaN in states no episode reaches; None if it is infinite.
 
-    The terms of Z are as large as e^{r/β}, so the largest is taken out first, as in every log-sum-exp.
-    Here a term is a string.  The largest one that starts in s has the logarithm b(s), the largest
-    over a of log π_ref(a|s) + r(s, a)/β + b(s'), found by at most S sweeps.  What is left to solve,
+    The terms of Z are as large as e^{r/β}, so the largest is taken out first, as in every
+    log-sum-exp.  Here a term is a string.  The largest one that starts in s has the logarithm
+    b(s) = max_a log π_ref(a|s) + r(s, a)/β + b(s'), found by at most S sweeps.  What is left,
 
         Z(s) e^{−b(s)} = Σ_a π_ref(a|s) e^{r(s,a)/β + b(s') − b(s)} · Z(s') e^{−b(s')},
 

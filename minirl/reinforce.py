@@ -1,38 +1,40 @@
 """REINFORCE: the policy gradient by sampling, with a baseline.
 
-The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation can be
-sampled.  For any number A_t that judges the action at time t,
+The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation
+can be sampled.  For any number A_t that judges the action at time t,
 
-    ∇J = E[Σ_t γᵗ A_t ∇ log π(a_t|s_t)],   for example A_t = G_t, the reward-to-go.       (reinforce.1)
+    ∇J = E[Σ_t γᵗ A_t ∇ log π(a_t|s_t)],   for example A_t = G_t, the reward-to-go.    (reinforce.1)
 
-An action followed by much reward is made likelier, whatever the reason.  The price of not asking for the
-reason is noise.  Part of it can be removed for free: a *baseline* b(s) that does not depend on the action
-changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So
+An action followed by much reward is made likelier, whatever the reason.  The price of not asking
+for the reason is noise.  Part of it can be removed for free: a *baseline* b(s) that does not depend
+on the action changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So
 
-    A_t = G_t − b(s_t)                                                                  (reinforce.2)
+    A_t = G_t − b(s_t)                                                                 (reinforce.2)
 
-is as right as G_t, and less noisy when b(s) is about what state s usually brings.  Here b is a value table
-learned from the episodes of *earlier* iterations.  A baseline that contained its own sample would be biased.
+is as right as G_t, and less noisy when b(s) is about what state s usually brings.  Here b is a
+value table learned from the episodes of *earlier* iterations.  A baseline that contained its own
+sample would be biased.
 
 As a loss to be minimised, over B episodes, with the steps counted (counts.1),
 
-    L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,     (reinforce.3)
+    L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,  (reinforce.3)
 
-where W[s, a] sums the advantages of the pair.  The value of this loss means nothing; its gradient does.
-The normaliser is the number of episodes, not of steps: J is a sum over an episode.
+where W[s, a] sums the advantages of the pair.  The value of this loss means nothing; its gradient
+does.  The normaliser is the number of episodes, not of steps: J is a sum over an episode.
 
-The factor γᵗ of (reinforce.1) is dropped in (reinforce.3), as it is in almost every implementation.  With
-it, late steps would hardly be learned from at all.  Without it, the expected update is no longer ∇J.  For
-the uniform policy at γ = 0.99 it points 1.5 degrees away from ∇J on the slippery 4x4 lake and 3 degrees away on
-the cliff, where it is also 59 times as long, because there an episode lasts 6,453 steps.  At γ = 1, as
-in every language model, the two are the same.
+The factor γᵗ of (reinforce.1) is dropped in (reinforce.3), as it is in almost every implementation.
+With it, late steps would hardly be learned from at all.  Without it, the expected update is no
+longer ∇J.  For the uniform policy at γ = 0.99 it points 1.5 degrees away from ∇J on the slippery
+4x4 lake and 3 degrees away on the cliff, where it is also 59 times as long, because there an
+episode lasts 6,453 steps.  At γ = 1, as in every language model, the two are the same.
 
-A trainer in this book is a generator that yields a record for each iteration, for ever.  The record holds
-everything that the next iteration needs, so any record can be trained on from, bit for bit.  The reward
-is a seam: `rewards(rollout, logp)` may replace what the world paid by anything else, such as a learned
-reward minus the price of leaving a reference.
+A trainer in this book is a generator that yields a record for each iteration, for ever.  The record
+holds everything that the next iteration needs, so any record can be trained on from, bit for bit.
+The reward is a seam: `rewards(rollout, logp)` may replace what the world paid by anything else,
+such as a learned reward minus the price of leaving a reference.
 
-Read first: `planning`, `returns`.  Compare: `sft`, the same loss with every advantage one.  Read next: `ppo`.
+Read first: `planning`, `returns`.  Compare: `sft`, the same loss with every advantage one.  Read
+next: `ppo`.
 Source: Williams 1992; Sutton and Barto, 2nd edition, §13.3-13.4.
 """
 
@@ -62,7 +64,7 @@ class Training(NamedTuple):
 def start(logits, *, rng):
     """The record from which training starts: a policy table (S, A), a seed, and a baseline of zero.
 
-    Training continues from a copy of the generator's state; a Generator passed here does not advance.
+    Training continues from a copy of the generator's state; the Generator itself does not advance.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def environment_rewards(rollout, logp):
 
 
 def play(mdp, record, rng, *, rewards, episodes, horizon):
-    """Play one batch with the policy of `record`: the beginning of every policy trainer's iteration.
+    """Play one batch with the policy of `record`: how every policy trainer's iteration begins.
 
     Returns
     -------
@@ -211,9 +213,9 @@ def reinforce(mdp, record, *, rewards=environment_rewards, episodes=512, horizon
         visits = counts.table(steps).sum(axis=1)
 
         _, grad = reinforce_loss(record.logits, counts.table(steps, advantages), episodes=episodes)
-        _, spread = entropy_loss(record.logits, visits / episodes)
+        _, entropy_grad = entropy_loss(record.logits, visits / episodes)
         logits, state = optimiser.step(
-            record.logits, grad + at(ent_coef, record.iteration) * spread,
+            record.logits, grad + at(ent_coef, record.iteration) * entropy_grad,
             record.optimiser or optimiser.init(record.logits), at(learning_rate, record.iteration))
         values = move_values(record.values, steps, returns, rate=value_rate)
         record = Training(record.iteration + 1, record.steps + steps.index.size, logits, values,

@@ -1,34 +1,35 @@
 """Returns: what came after a step, and how much better it was than expected.
 
-A batch of episodes is a rectangle, time downwards and episodes across (`mdp.Rollout`).  Everything in
-this chapter is one recursion backwards in time, over all episodes at once.  The reward-to-go is
+A batch of episodes is a rectangle, time downwards and episodes across (`mdp.Rollout`).  Everything
+in this chapter is one recursion backwards in time, over all episodes at once.  The reward-to-go is
 
-    G_t = r_t + γ G_{t+1}.                                                        (returns.1)
+    G_t = r_t + γ G_{t+1}.                                                               (returns.1)
 
-It judges action a_t by everything that followed.  That is right on average, and noisy: luck a hundred
-steps later is credited to every step before it.  With a value table V the luck of one step can be told
-apart from the rest.  The temporal-difference error compares what was expected before a step with what
-is expected after it,
+It judges action a_t by everything that followed.  That is right on average, and noisy: luck a
+hundred steps later is credited to every step before it.  With a value table V the luck of one step
+can be told apart from the rest.  The temporal-difference error compares what was expected before a
+step with what is expected after it,
 
-    δ_t = r_t + γ V(s_{t+1}) − V(s_t),                                            (returns.2)
+    δ_t = r_t + γ V(s_{t+1}) − V(s_t),                                                   (returns.2)
 
 where V after a *termination* is zero, and V after a *truncation* is that of the state in which the
 episode was cut: it would have gone on.  Generalised advantage estimation sums these errors with a
 second discount,
 
-    A_t = δ_t + γλ A_{t+1},   λ-return  A_t + V(s_t).                              (returns.3)
+    A_t = δ_t + γλ A_{t+1},   λ-return  A_t + V(s_t).                                    (returns.3)
 
-At λ = 1 the V in the middle cancel, A_t = G_t − V(s_t): no bias where episodes end, and all the noise.  At
-λ = 0 it is δ_t alone: little noise, and all the error of V.  With the true V every λ is right on average.
+At λ = 1 the V in the middle cancel, A_t = G_t − V(s_t): no bias where episodes end, and all the
+noise.  At λ = 0 it is δ_t alone: little noise, and all the error of V.  With the true V every λ is
+right on average.
 
-Mistakes here are silent, and well-known libraries have shipped each of these: letting A_{t+1} of the next
-episode leak into the last step of this one, dropping V at a truncation, keeping it at a termination.  In
-a rectangle the first cannot happen.  Dead steps have δ = 0, so the sum starts from zero at every
-episode's own end.
+Mistakes here are silent, and well-known libraries have shipped each of these: letting A_{t+1} of
+the next episode leak into the last step of this one, dropping V at a truncation, keeping it at a
+termination.  In a rectangle the first cannot happen.  Dead steps have δ = 0, so the sum starts from
+zero at every episode's own end.
 
 A value table is learned from such targets by moving each state towards the mean of its own,
 
-    V(s) ← V(s) + rate · (mean of the targets at s − V(s)).                       (returns.4)
+    V(s) ← V(s) + rate · (mean of the targets at s − V(s)).                              (returns.4)
 
 Read first: `mdp`.  Read next: `reinforce`.
 Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage
@@ -101,7 +102,7 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     Raises
     ------
     ValueError
-        If the rewards do not have the shape of the rollout, or gamma or gae_lambda is outside [0, 1].
+        If the rewards do not have the rollout's shape, or gamma or gae_lambda is outside [0, 1].
 
     Examples
     --------

@@ -1,33 +1,35 @@
 """The reward model: from preferences back to a reward, by Bradley–Terry regression.
 
-People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes preferences:
-y⁺ is preferred to y⁻ with probability σ(r(y⁺) − r(y⁻)).  So the reward can be fitted by maximum
-likelihood.  Here r is linear: a table w of weights, summed over the pairs of the string, r(y) = X w.
-With D = X⁺ − X⁻ of (counts.3),
+People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes
+preferences:  y⁺ is preferred to y⁻ with probability σ(r(y⁺) − r(y⁻)).  So the reward can be fitted
+by maximum likelihood.  Here r is linear: a table w of weights, summed over the pairs of the string,
+r(y) = X w.  With D = X⁺ − X⁻ of (counts.3),
 
-    L = −(1/B) Σ_i log σ(m_i),   m = D w = r(y⁺) − r(y⁻).                         (reward_model.1)
+    L = −(1/B) Σ_i log σ(m_i),   m = D w = r(y⁺) − r(y⁻).                           (reward_model.1)
 
 Since d log σ(m)/dm = σ(−m), and m is linear in w,
 
-    ∂L/∂w = −(1/B) Dᵀ σ(−m).                                                      (reward_model.2)
+    ∂L/∂w = −(1/B) Dᵀ σ(−m).                                                        (reward_model.2)
 
 There is no softmax behind w, so this *is* the gradient.  The loss is convex.
 
-*What can be learned.*  Only differences of rewards, so r is known up to a constant.  The table is free
-besides by a potential: adding φ(a) − φ(s) to every w[s, a], with φ = 0 at the start and the end, changes
-no string's reward, because the sum telescopes.  So compare rewards string by string, centred, never
-table entry by table entry.  The rewards themselves are unbounded; it is the *probabilities* of
-(reward_model.1) that lie between 0 and 1, which slides like to confuse.  And a cross-entropy can train a
-reward model: this is one, on the difference.
+*What can be learned.*  Only differences of rewards, so r is known up to a constant.  The table is
+free besides by a potential: adding φ(a) − φ(s) to every w[s, a], with φ = 0 at the start and the
+end, changes no string's reward, because the sum telescopes.  So compare rewards string by string,
+centred, never table entry by table entry.  The rewards themselves are unbounded; it is the
+*probabilities* of (reward_model.1) that lie between 0 and 1, which slides like to confuse.  And a
+cross-entropy can train a reward model: this is one, on the difference.
 
 *What few pairs do.*  A letter pair that happened to occur in preferred strings only has an infinite
 maximum-likelihood weight.  Then a policy that maximises the learned reward has no optimum, because
 repeating that pair pays more than any KL.  `pull` adds a Gaussian prior of that precision on each
-weight, (optim.3) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs it fades.
+weight, (optim.3) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs it
+fades.
 
-Read first: `counts`, `sft`.  Compare: `dpo`, the same regression with the policy as its own reward model.
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Ng et al. 1999
-on potentials.
+Read first: `counts`, `sft`.  Compare: `dpo`, the same regression with the policy as its own reward
+model.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Ng et al.
+1999 on potentials.
 """
 
 import numpy as np
@@ -109,5 +111,5 @@ def fit_reward_model(pairs, shape, *, pull):
     if not pull >= 0:
         raise ValueError(f"pull must not be negative, got {pull}")
     share = pull / max(pairs.shape[0], 1)  # an empty batch is refused by the loss
-    loss = attracted(lambda weights: bradley_terry_loss(weights, pairs), 0, share)
-    return minimise(loss, np.zeros(shape))
+    fitted = attracted(lambda weights: bradley_terry_loss(weights, pairs), 0, share)
+    return minimise(fitted, np.zeros(shape))

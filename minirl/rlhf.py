@@ -1,33 +1,36 @@
 """RLHF: maximise a reward without leaving the reference, by PPO.
 
-InstructGPT's third step.  The first (`sft`) made a policy that speaks, the second (`reward_model`) a reward
-from human preferences.  Now the policy should earn reward, but it must not wander off to strings that the
-reward model has never seen and happens to overrate.  So every step pays for leaving the reference,
+InstructGPT's third step.  The first (`sft`) made a policy that speaks, the second (`reward_model`)
+a reward from human preferences.  Now the policy should earn reward, but it must not wander off to
+strings that the reward model has never seen and happens to overrate.  So every step pays for
+leaving the reference,
 
-    r̃_t = r_t − β [log π_old(a_t|s_t) − log π_ref(a_t|s_t)],                             (rlhf.1)
+    r̃_t = r_t − β [log π_old(a_t|s_t) − log π_ref(a_t|s_t)],                               (rlhf.1)
 
-where π_old is the policy that played the episode.  The sum of the second terms over an episode is the log-ratio
-of the whole string, and its mean is the KL, so
+where π_old is the policy that played the episode.  The sum of the second terms over an episode is
+the log-ratio of the whole string, and its mean is the KL, so
 
-    E[Σ_t r̃_t] = E[r] − β KL(π‖π_ref) = J_β(π),                                          (rlhf.2)
+    E[Σ_t r̃_t] = E[r] − β KL(π‖π_ref) = J_β(π),                                            (rlhf.2)
 
-the objective (regularised.1), whose optimum is known exactly.  Its gradient is that of REINFORCE with the
-reward r̃ *held fixed*, although r̃ contains the policy: differentiating the log-ratio itself would add
-E[∇ log π] = 0.
+the objective (regularised.1), whose optimum is known exactly.  Its gradient is that of REINFORCE
+with the reward r̃ *held fixed*, although r̃ contains the policy: differentiating the log-ratio
+itself would add E[∇ log π] = 0.
 
-That is all.  Everything else is PPO, which need not know that it is aligning a language model.  The reward
-is a table w over pairs, the true one or a learned one, and is paid in one of two ways: pair by pair
-(`pair_rewards`), or, as InstructGPT does with a reward model that reads whole strings, in one sum on the last
-step (`string_rewards`).  The two have the same optimum, since the sums are equal.  They are not equally easy.  A
-value table that sees only the last letter cannot know what the string has earned so far, so with
-λ = 0.95 its advantages are biased: on the running example PPO then stops near 97 % of the way to the
-optimum, with λ = 1 near 99 %, and pair by pair it reaches 99.9 %.
+That is all.  Everything else is PPO, which need not know that it is aligning a language model.  The
+reward is a table w over pairs, the true one or a learned one, and is paid in one of two ways: pair
+by pair (`pair_rewards`), or, as InstructGPT does with a reward model that reads whole strings, in
+one sum on the last step (`string_rewards`).  The two have the same optimum, since the sums are
+equal.  They are not equally easy.  A value table that sees only the last letter cannot know what
+the string has earned so far, so with λ = 0.95 its advantages are biased: on the running example PPO
+then stops near 97 % of the way to the optimum, with λ = 1 near 99 %, and pair by pair it reaches
+99.9 %.
 
-Two policies, two divergences: π_old changes with every batch and belongs to PPO's clipping, π_ref never changes
-and belongs to the reward.  Notes and at least five libraries have confused them.
+Two policies, two divergences: π_old changes with every batch and belongs to PPO's clipping, π_ref
+never changes and belongs to the reward.  Notes and at least five libraries have confused them.
 
 Read first: `regularised`, `ppo`, `reward_model`.  Compare: `dpo`.
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2; Ziegler et al. 2019, arXiv:1909.08593.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2; Ziegler et al. 2019,
+arXiv:1909.08593.
 """
 
 import numpy as np
@@ -94,8 +97,8 @@ def pair_rewards(weights, ref_logits, *, beta):
 def string_rewards(weights, ref_logits, *, beta):
     """The rewards (rlhf.1), with the sum of r over the string paid on its last step.
 
-    Parameters, result and errors are those of `pair_rewards`.  A string cut by the horizon is paid on
-    the step at which it was cut.
+    Parameters, result and errors are those of `pair_rewards`.  A string cut by the horizon is paid
+    on the step at which it was cut.
 
     Examples
     --------

@@ -1,26 +1,27 @@
 """Supervised fine-tuning (SFT): imitation, by maximum likelihood.
 
-The first of InstructGPT's three steps shows the model what good behaviour looks like, and raises the
-probability of exactly that.  Let C[s, a] count how often the demonstrations took the pair (s, a), N
-times in all.  The loss is the mean negative log-likelihood of a step, the cross-entropy,
+The first of InstructGPT's three steps shows the model what good behaviour looks like, and raises
+the probability of exactly that.  Let C[s, a] count how often the demonstrations took the pair (s,
+a), N times in all.  The loss is the mean negative log-likelihood of a step, the cross-entropy,
 
-    L = −(1/N) Σ_{s,a} C[s, a] log π(a|s),   G = −C/N.                            (sft.1)
+    L = −(1/N) Σ_{s,a} C[s, a] log π(a|s),   G = −C/N.                                       (sft.1)
 
-With Σ_a C[s, a] = N[s], (softmax.3) makes the gradient (N[s] π(a|s) − C[s, a])/N.  It vanishes where the
-policy does what the demonstrations do, as often:
+With Σ_a C[s, a] = N[s], (softmax.3) makes the gradient (N[s] π(a|s) − C[s, a])/N.  It vanishes
+where the policy does what the demonstrations do, as often:
 
-    π(a|s) = C[s, a]/N[s].                                                        (sft.2)
+    π(a|s) = C[s, a]/N[s].                                                                   (sft.2)
 
-So for a table maximum likelihood is counting, and gradient descent only finds the same slowly.  A pair
-that was never seen gets probability zero, and then one new string with that pair has an infinite loss.
-The oldest remedy adds a *pseudo-count* α to every pair before dividing, π = (C + α)/(N[s] + αA): each
-pair is treated as if it had been seen α times more.
+So for a table maximum likelihood is counting, and gradient descent only finds the same slowly.  A
+pair that was never seen gets probability zero, and then one new string with that pair has an
+infinite loss.  The oldest remedy adds a *pseudo-count* α to every pair before dividing, π = (C +
+α)/(N[s] + αA): each pair is treated as if it had been seen α times more.
 
-The end symbol is one of the actions and is counted like any other.  A model whose end symbol is left out
-of the loss never learns to stop, a defect that has shipped in well-known libraries.
+The end symbol is one of the actions and is counted like any other.  A model whose end symbol is
+left out of the loss never learns to stop, a defect that has shipped in well-known libraries.
 
-Is this reinforcement learning?  (sft.1) is the REINFORCE loss with every demonstrated step's advantage
-set to one.  Imitation is the policy gradient on somebody else's episodes, all of them judged good.
+Is this reinforcement learning?  (sft.1) is the REINFORCE loss with every demonstrated step's
+advantage set to one.  Imitation is the policy gradient on somebody else's episodes, all of them
+judged good.
 
 Read first: `softmax`, `counts`.  Compare: `reinforce`.  Read next: `reward_model`.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3.5.

@@ -2,20 +2,20 @@
 
 A policy is a table of logits θ[s, a], one real number for each action a in each state s, and
 
-    π(a|s) = exp θ[s, a] / Σ_b exp θ[s, b].                                       (softmax.1)
+    π(a|s) = exp θ[s, a] / Σ_b exp θ[s, b].                                              (softmax.1)
 
 In a gridworld s is a cell and a is a move.  In a bigram language model s is the last character
 and a is the next one.  Adding a constant to a row of θ changes nothing: only differences count.
 
 How does a loss change when one logit moves?  Take the logarithm of (softmax.1) and differentiate:
 
-    ∂ log π(a|s) / ∂θ[s, b] = 1{a = b} − π(b|s).                                  (softmax.2)
+    ∂ log π(a|s) / ∂θ[s, b] = 1{a = b} − π(b|s).                                         (softmax.2)
 
 Raising the logit of b makes b more likely, and every action of that row pays for it in proportion
 to π(b|s).  Rows do not touch each other.  Now let a loss L see θ only through the table log π, and
 write G[s, a] = ∂L/∂log π(a|s), where all entries of log π are treated as free.  The chain rule is
 
-    ∂L/∂θ[s, b] = Σ_a G[s, a] (1{a = b} − π(b|s)) = G[s, b] − π(b|s) Σ_a G[s, a].   (softmax.3)
+    ∂L/∂θ[s, b] = Σ_a G[s, a] (1{a = b} − π(b|s)) = G[s, b] − π(b|s) Σ_a G[s, a].        (softmax.3)
 
 That is the whole of backpropagation here.  Every later chapter derives one table G and calls
 `backward`.  Two things follow at once.  Each row of a gradient sums to zero.  And a multiple
@@ -24,8 +24,8 @@ c[s]·π(a|s) may be added to G without changing anything, because `backward` re
 Two quantities belong to a row of the table rather than to any algorithm: its entropy, and its
 distance to another row,
 
-    H(s) = −Σ_a π(a|s) log π(a|s),                                                (softmax.4)
-    KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.               (softmax.5)
+    H(s) = −Σ_a π(a|s) log π(a|s),                                                       (softmax.4)
+    KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.                      (softmax.5)
 
 Lecture notes sometimes print the second as Σ P (P − Q).  The logarithms are needed: without them it
 is neither additive along a sequence nor bounded below by zero.
@@ -33,7 +33,7 @@ is neither additive along a sequence nor bounded below by zero.
 A binary choice is a softmax over two logits, x and 0.  It has its own name, the logistic function
 σ(x) = 1/(1 + e^−x), and its logarithm must be computed without forming e^1000:
 
-    log σ(x) = min(x, 0) − log(1 + e^−|x|).                                       (softmax.6)
+    log σ(x) = min(x, 0) − log(1 + e^−|x|).                                              (softmax.6)
 
 Read next: `counts`.
 Source: Williams 1992, "Simple statistical gradient-following algorithms", §6 (characteristic

@@ -1,4 +1,5 @@
-"""Worlds you can read: character-level language models, made into the arrays that `minirl` learns from.
+"""Worlds you can read: character-level language models, made into the arrays that `minirl` learns
+from.
 
 In reading order:
 

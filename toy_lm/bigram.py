@@ -1,17 +1,17 @@
 """The bigram language model: a table policy that writes.
 
 A bigram model knows one thing, the probability of the next character given the last one.  That is a
-softmax table π(a|s) with the last character as the state and the next one as the action, and writing
-is acting: the transition is deterministic, s' = a, and choosing the end symbol ends the episode.  So a
-language model *is* a policy, and `language` makes the world in which it acts.
+softmax table π(a|s) with the last character as the state and the next one as the action, and
+writing is acting: the transition is deterministic, s' = a, and choosing the end symbol ends the
+episode.  So a language model *is* a policy, and `language` makes the world in which it acts.
 
-    log π(y) = Σ_t log π(y_t | y_{t−1}),  the end symbol included.                     (bigram.1)
+    log π(y) = Σ_t log π(y_t | y_{t−1}),  the end symbol included.                        (bigram.1)
 
 This is a sum, not a mean: the mean over letters is another quantity, the negative likelihood per
 character −(1/N) Σ log π, in nats, whose exponential is the perplexity.  `sft.sft_loss` computes it.
 
-Sampling is playing: `sample` is a rollout in that world.  A rollout needs a horizon, and a string cut by
-it has no end symbol; the cut ones are counted, not hidden.
+Sampling is playing: `sample` is a rollout in that world.  A rollout needs a horizon, and a string
+cut by it has no end symbol; the cut ones are counted, not hidden.
 
 Read first: `vocabulary`, `minirl.mdp`.  Read next: `rewards`.
 Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et al. 2003.

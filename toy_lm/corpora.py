@@ -1,9 +1,9 @@
 """Corpora: real text to imitate.
 
-One real corpus is on every machine that has Python.  The Unicode standard gives every character a name,
-"LATIN SMALL LETTER A WITH ACUTE", and Python ships those of version 3.2 beside the current ones, so that
-they never change.  The words in these names, 2,465 of them, are a corpus of short English-like words:
-letter, script and sign names in dozens of languages.
+One real corpus is on every machine that has Python.  The Unicode standard gives every character a
+name, "LATIN SMALL LETTER A WITH ACUTE", and Python ships those of version 3.2 beside the current
+ones, so that they never change.  The words in these names, 2,465 of them, are a corpus of short
+English-like words:  letter, script and sign names in dozens of languages.
 
 For your own text use a file with one item a line.
 
@@ -54,7 +54,8 @@ def read_lines(path):
         text = data.decode("utf-8").removeprefix("\ufeff")  # a byte order mark is no letter
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8 (byte {data[error.start]:#04x})") from None
+        byte = data[error.start]
+        raise ValueError(f"{path}, line {line}: not UTF-8 (byte {byte:#04x})") from None
     items = [line.strip() for line in text.split("\n")]
     items = [item for item in items if item]
     if not items:

@@ -1,15 +1,17 @@
 """Preference data: pairs of strings, and a person who prefers one of them.
 
-Nobody can say how good a name is on a scale from 0 to 100 and mean the same tomorrow.  Comparing two is
-easier.  So the data for alignment are pairs: two strings are drawn from the reference model, and a rater
-says which is better.  Our rater is simulated by the Bradley–Terry model with a reward that we know,
+Nobody can say how good a name is on a scale from 0 to 100 and mean the same tomorrow.  Comparing
+two is easier.  So the data for alignment are pairs: two strings are drawn from the reference model,
+and a rater says which is better.  Our rater is simulated by the Bradley–Terry model with a reward
+that we know,
 
-    P(first preferred) = σ((r(y₁) − r(y₂)) / temperature),                        (preferences.1)
+    P(first preferred) = σ((r(y₁) − r(y₂)) / temperature),                           (preferences.1)
 
 so that everything learned from the pairs can be compared with the truth.  A rater of temperature 1
 errs often where the rewards are close; one of temperature near 0 never does.
 
-Two equal strings are possible.  Such a pair carries no information, and the number of them is reported.
+Two equal strings are possible.  Such a pair carries no information, and the number of them is
+reported.
 
 Read first: `bigram`, `rewards`.  Read next: `minirl.reward_model`, which undoes (preferences.1).
 Source: Bradley and Terry 1952; Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3.
@@ -25,7 +27,7 @@ from toy_lm.bigram import sample
 
 
 class Preferences(NamedTuple):
-    """B pairs of strings: in pair i, string i of `chosen` was preferred to string i of `rejected`."""
+    """B pairs of strings: string i of `chosen` was preferred to string i of `rejected`."""
 
     chosen: counts.Steps
     rejected: counts.Steps

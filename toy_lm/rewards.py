@@ -1,17 +1,18 @@
 """Rewards: what makes a string good.
 
-A reward table gives each pair (last symbol, next symbol) a number, and the reward of a string is the sum
-over its pairs.  Such a reward is *bigram-local*, and the best trade between it and a reference model is
-again a bigram, known exactly (`minirl.regularised`).
+A reward table gives each pair (last symbol, next symbol) a number, and the reward of a string is
+the sum over its pairs.  Such a reward is *bigram-local*, and the best trade between it and a
+reference model is again a bigram, known exactly (`minirl.regularised`).
 
-The running example asks: which invented name is easier to say?  Words are easy to say when vowels and
-consonants alternate.  So every pair of two consonants or two vowels costs 1.  That alone would favour
-short words, since the empty one is never hard to say.  A small bonus per letter makes up for it:
+The running example asks: which invented name is easier to say?  Words are easy to say when vowels
+and consonants alternate.  So every pair of two consonants or two vowels costs 1.  That alone would
+favour short words, since the empty one is never hard to say.  A small bonus per letter makes up for
+it:
 
-    r(y) = −(like pairs in y) + letter · (letters in y).                          (rewards.1)
+    r(y) = −(like pairs in y) + letter · (letters in y).                                 (rewards.1)
 
-The default bonus of 0.139 makes the best policy at β = 0.5 keep the mean length of the Unicode words.
-On another corpus it may lengthen or shorten the words.
+The default bonus of 0.139 makes the best policy at β = 0.5 keep the mean length of the Unicode
+words.  On another corpus it may lengthen or shorten the words.
 
 Read first: `vocabulary`.  Read next: `preferences`.
 """

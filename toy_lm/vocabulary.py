@@ -1,16 +1,18 @@
 """The vocabulary: characters to numbers and back.
 
 Symbol 0 is special.  As an action it ends the string.  As a state it is the beginning: nothing has
-been written yet.  One symbol can do both, because a string is never asked what follows its end.  The
-characters of the corpus, sorted, are the symbols 1, 2, …, so a model of A symbols knows A − 1 letters.
+been written yet.  One symbol can do both, because a string is never asked what follows its end.
+The characters of the corpus, sorted, are the symbols 1, 2, …, so a model of A symbols knows A − 1
+letters.
 
-A string of n letters is n + 1 steps (previous symbol, next symbol), the last of which writes the end:
+A string of n letters is n + 1 steps (previous symbol, next symbol), the last of which writes the
+end:
 
-    "on"  →  (0, o) (o, n) (n, 0)                                                 (vocabulary.1)
+    "on"  →  (0, o) (o, n) (n, 0)                                                     (vocabulary.1)
 
-Strings are encoded all at once.  Laid end to end with a line feed after each, the text is one vector
-of symbols, and the states are that vector shifted by one: what precedes the first letter of a string
-is the end of the string before it, which is symbol 0, as it should be.
+Strings are encoded all at once.  Laid end to end with a line feed after each, the text is one
+vector of symbols, and the states are that vector shifted by one: what precedes the first letter of
+a string is the end of the string before it, which is symbol 0, as it should be.
 
 Read first: `minirl.counts`.  Read next: `corpora`.
 """
@@ -64,7 +66,8 @@ class Vocabulary(NamedTuple):
         wrong = ~ends & (known[np.minimum(symbols, self.size - 1)] != codes)
         if wrong.any():
             n = int(wrong.argmax())
-            raise ValueError(f"item {int(ends[:n].sum()) + 1} contains {text[n]!r}, which is not in "
+            item = int(ends[:n].sum()) + 1
+            raise ValueError(f"item {item} contains {text[n]!r}, which is not in "
                              f"the vocabulary of {len(self.letters)} letters")
         states = np.append(0, symbols)[:symbols.size]
         starts = np.append(0, np.flatnonzero(ends) + 1)
@@ -99,7 +102,7 @@ def from_items(items):
     Raises
     ------
     ValueError
-        If there are no items, or fewer than two letters: with a single one there is nothing to model.
+        If there are no items, or fewer than two letters: a single one leaves nothing to model.
 
     Examples
     --------

@@ -1,12 +1,13 @@
-"""The main job: every first learner on both worlds, each judged by its distance to the exact optimum.
+"""The main job: every first learner on both worlds, each judged by its distance to the exact
+optimum.
 
-*A world you can draw*: Q-learning, REINFORCE and PPO learn two grids by playing.  The final policy is then
-evaluated exactly, by one linear solve, and compared with the optimum of policy iteration.
+*A world you can draw*: Q-learning, REINFORCE and PPO learn two grids by playing.  The final policy
+is then evaluated exactly, by one linear solve, and compared with the optimum of policy iteration.
 
-*A world you can read*: PPO on the true reward, RLHF (a reward model fitted to preferences, then PPO on it) and
-DPO on the same preferences, all around one reference model, are compared with the KL-regularised optimum.
-Reward, KL, objective and length of every policy are exact too.  Nothing in these tables is estimated from
-samples, except the words that are drawn for you to read.
+*A world you can read*: PPO on the true reward, RLHF (a reward model fitted to preferences, then PPO
+on it) and DPO on the same preferences, all around one reference model, are compared with the
+KL-regularised optimum.  Reward, KL, objective and length of every policy are exact too.  Nothing in
+these tables is estimated from samples, except the words that are drawn for you to read.
 """
 
 from time import perf_counter
@@ -27,7 +28,7 @@ from minirl.reward_model import fit_reward_model
 from minirl.rlhf import pair_rewards
 from minirl.sft import fit_by_counting, sft_loss
 from minirl.softmax import log_softmax
-from toy_lm.bigram import HORIZON, language, sample
+from toy_lm.bigram import language, sample
 from toy_lm.corpora import held_out
 from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say
@@ -109,7 +110,7 @@ def learn_reinforce(mdp, seed):
 
 
 def learn_ppo(mdp, seed):
-    """150 iterations of PPO, with an entropy bonus that fades over the first half: (policy, steps)."""
+    """150 iterations of PPO, with an entropy bonus in the first half: (policy, steps)."""
     record = _last(ppo(mdp, start(np.zeros(mdp.shape), rng=seed),
                        learning_rate=linear(0.1, 0.0, 150), ent_coef=linear(0.3, 0.0, 75)), 150)
     return np.exp(log_softmax(record.logits)), record.steps
@@ -144,7 +145,7 @@ def grid_table(seed, progress):
 
 
 def fit_corpus(items):
-    """The vocabulary, the reference model fitted to all items, and the fit's quality on held-out ones."""
+    """The vocabulary, the reference model of all items, and how well a bigram fits: a `Corpus`."""
     vocabulary = from_items(items)
 
     def table(some):
@@ -200,9 +201,16 @@ def language_table(items, seed, beta, pairs, progress):
     (vocabulary, ref_logp, corpus), fitting = _timed(lambda: fit_corpus(items))
     world = language(easy_to_say(vocabulary))
 
+    worst, length = measure(world, ref_logp, ref_logp, beta)[2:]
+
     def write(rewards, stream):
-        """The policy after 100 iterations of PPO around the reference, on a reward table."""
-        trainer = ppo(world, start(ref_logp, rng=[seed, stream]), horizon=HORIZON, episodes=1024,
+        """The policy after 100 iterations of PPO around the reference, on a reward table.
+
+        Strings are cut at twenty times the reference's mean length, where the reference is hardly
+        ever cut; a policy that runs away from it is.
+        """
+        trainer = ppo(world, start(ref_logp, rng=[seed, stream]), episodes=1024,
+                      horizon=20 * (int(length) + 1),
                       rewards=pair_rewards(rewards, ref_logp, beta=beta),
                       learning_rate=linear(0.05, 0.0, 100))
         return log_softmax(_last(trainer, 100).logits)
@@ -220,7 +228,6 @@ def language_table(items, seed, beta, pairs, progress):
     progress("language: dpo")
     by_dpo, preferring = _timed(lambda: fit_dpo(ref_logp, matrix, beta=beta, pull=PULL))
 
-    worst = measure(world, ref_logp, ref_logp, beta)[2]
     rows = []
     for method, logp, seconds in (
             ("reference", ref_logp, fitting),

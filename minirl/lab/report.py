@@ -22,19 +22,25 @@ def _number(value, digits):
     return "null" if value is None else f"{value:.{digits}f}"
 
 
+def _readable(word):
+    """A string for a terminal: what is not for reading, such as an escape, as a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in word)
+
+
 def grid_text(rows):
     """The table of a world you can draw, and the learned policies over their maps."""
     widths = (-15, -10, 8, 8, 6, 8, 9, 7)
-    lines = ["A world you can draw: exact value from the start of the learned policy, gamma "
-             f"{GAMMA}", "",
+    lines = [f"A world you can draw: exact value of the final policy, gamma {GAMMA}", "",
              _line(("world", "method", "value", "optimum", "share", "gap", "steps", "seconds"),
                    widths)]
     for row in rows:
         lines.append(_line((row.world, row.method, f"{row.value:.4f}", f"{row.optimum:.4f}",
                             f"{row.share:.4f}", f"{row.gap:.4f}", f"{row.steps:,}",
                             f"{row.seconds:.1f}"), widths))
-    lines += ["", "Share is 1 - (J* - J)/|J*|, gap is J* - J.  q_learning is greedy on the mean of 16",
-              "tables; reinforce and ppo are evaluated as they are, stochastic."]
+    lines += ["",
+              "Value and optimum are from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.",
+              "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated as",
+              "they are, stochastic."]
     for world, grid in GRIDS.items():
         drawings = {row.method: policy_text(grid, row.policy) for row in rows if row.world == world}
         lines += ["", f"{world}: the likeliest move in each cell", "", side_by_side(drawings)]
@@ -64,15 +70,16 @@ def language_text(result, *, beta, pairs, file):
         lines.append(_line((row.method, _number(row.reward, 4), _number(row.kl, 4),
                             _number(row.objective, 4), _number(row.share, 4),
                             _number(row.mean_length, 2), f"{row.seconds:.2f}"), widths))
-    lines += ["", "All exact, by linear solves: KL in nats a string, share of J* - J(ref), length in",
-              f"letters.  rlhf and dpo saw {pairs:,} preferences over strings of the reference;",
-              f"in {result.identical:,} of them the two strings were the same."]
+    lines += ["", "All exact, by linear solves: KL in nats a string, share of J* - J(ref), length",
+              f"in letters.  rlhf and dpo saw {pairs:,} preferences over strings of the",
+              f"reference; in {result.identical:,} of them the two strings were the same."]
     if not result.learned_optimum:
         lines.append("The learned reward has no optimum at this beta; PPO went on climbing it.")
     if file:
-        lines.append(f"The bonus of {LETTER} a letter was fitted to the default corpus, not to this one.")
+        lines.append(f"The bonus of {LETTER} a letter was fitted to the default corpus, not to "
+                     f"this one.")
     for row in result.rows:
-        words = "  ".join(word or "(empty)" for word in row.samples)
+        words = "  ".join(_readable(word) or "(empty)" for word in row.samples)
         lines += ["", f"{row.method}:", textwrap.fill(words, WIDTH, initial_indent="  ",
                                                       subsequent_indent="  ")]
     return "\n".join(lines)
@@ -104,7 +111,7 @@ def check_writable(path):
 
 
 def write_text(path, text):
-    """Write a file so that a crash leaves either the old one or the new one: beside, then renamed."""
+    """Write a file beside and rename it, so that a crash leaves the old one or the new one."""
     if _is_device(path):  # which has no beside
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
