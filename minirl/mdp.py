@@ -326,25 +326,29 @@ def rollout(mdp, policy, starts, *, horizon, rng):
         raise ValueError(f"horizon must be at least 1, got {horizon}")
     rng = generator(rng)
     choices = thresholds(policy)
-    last_state = np.array(starts)
     running, states, trace = np.arange(starts.size), starts, []
     while running.size and len(trace) < horizon:
-        actions = draw(choices.take(states, axis=0), rng.random(running.size))
-        following, rewards, ended = step(mdp, states, actions, rng.random(running.size))
-        trace.append((running, states, actions, rewards, ended))
-        last_state[running] = following
+        choice, luck = rng.random((2, running.size))
+        actions = draw(choices.take(states, axis=0), choice)
+        following, rewards, ended = step(mdp, states, actions, luck)
+        trace.append((running, states, actions, rewards, ended, following))
         running, states = running[~ended], following[~ended]
 
-    shape = (len(trace), starts.size)
-    played = Rollout(np.zeros(shape, int), np.zeros(shape, int), np.zeros(shape),
-                     np.zeros(shape, bool), np.zeros(shape, bool),
-                     last_state, np.zeros(starts.size, bool))
-    for t, (who, states, actions, rewards, ended) in enumerate(trace):
-        played.states[t, who], played.actions[t, who] = states, actions
-        played.rewards[t, who], played.terminated[t, who] = rewards, ended
-        played.alive[t, who] = True
-    played.truncated[running] = True
-    return played
+    T = len(trace)
+    when = np.repeat(np.arange(T), [len(entry[0]) for entry in trace])
+    who, *columns = (np.concatenate(parts) for parts in zip(*trace))
+
+    def rectangle(values):
+        table = np.zeros((T, starts.size), values.dtype)
+        table[when, who] = values
+        return table
+
+    states, actions, rewards, ended, following = columns
+    last_state, truncated = np.array(starts), np.full(starts.size, False)
+    last_state[who] = following  # in the order of time, so that the last one stays
+    truncated[running] = True
+    return Rollout(rectangle(states), rectangle(actions), rectangle(rewards),
+                   rectangle(np.full(who.size, True)), rectangle(ended), last_state, truncated)
 
 
 def unroll(mdp, horizon):

@@ -2,10 +2,11 @@
 
 A gradient written by hand is compared with two numerical ones, entry by entry.  Central differences
 [f(x + h) − f(x − h)] / 2h are the definition of a derivative, but they subtract two nearly equal
-numbers: in float64 they are good to about 1e-9 of the largest entry.  The complex step
-Im f(x + ih) / h subtracts nothing.  With h = 1e-30 it is good to about 1e-15, and it needs a loss made
-of functions that are differentiable in the complex plane.  A point is special where a loss has a kink
-or a gradient that vanishes by symmetry; a check there proves little, so take random points elsewhere.
+numbers: in float64 they are good to about 1e-9 of the largest entry.  The complex step Im f(x + ih)
+/ h subtracts nothing.  With h = 1e-30 it is good to about 1e-15, and it needs a loss made of
+functions that are differentiable in the complex plane.  A point is special where a loss has a kink
+or a gradient that vanishes by symmetry; a check there proves little, so take random points
+elsewhere.
 """
 
 import numpy as np

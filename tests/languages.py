@@ -1,4 +1,5 @@
-"""What the tests of preference learning share: the running example, and all strings of a small one."""
+"""What the tests of preference learning share: the running example, and all strings of a small
+one."""
 
 from functools import cache
 from itertools import product

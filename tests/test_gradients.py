@@ -1,7 +1,7 @@
 """Every public loss of the book, and the exact policy gradient, against two numerical gradients.
 
-`python -m pytest -m gradient` runs these alone and prints the errors.  A loss is a public function of a
-chapter whose name ends in `_loss`; one that has no case here fails the first test.
+`python -m pytest -m gradient` runs these alone and prints the errors.  A loss is a public function
+of a chapter whose name ends in `_loss`; one that has no case here fails the first test.
 """
 
 import importlib

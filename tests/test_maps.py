@@ -19,7 +19,10 @@ def lake(size, *, slippery=True):
 
 
 def lake_by_rules(rows, slippery):
-    """P[s][a], a list of (probability, next state, reward, terminated): 0 left, 1 down, 2 right, 3 up."""
+    """P[s][a], a list of (probability, next state, reward, terminated).
+
+    Action 0 is left, 1 down, 2 right, 3 up.
+    """
     size, P = len(rows), {}
     for row in range(size):
         for column in range(size):

@@ -1,4 +1,5 @@
-"""PPO: the collapsed loss against the loop over steps, its clipping quadrant by quadrant, the learner."""
+"""PPO: the collapsed loss against the loop over steps, its clipping quadrant by quadrant, the
+learner."""
 
 import numpy as np
 import pytest
@@ -149,15 +150,14 @@ def test_an_iteration_is_its_epochs_on_one_batch_of_normalised_advantages():
 
 @pytest.mark.slow
 def test_it_learns_both_grids_as_well_as_promised():
-    """At least 0.95 of the optimum on the lake, at least −14 on the cliff, for each of two seeds."""
+    """At least 0.95 of the optimum on the lake, at least −14 on the cliff; the main job does it again."""
     for grid, least in ((frozen_lake(), None), (cliff_walk(), -14.0)):
         mdp = grid.mdp(gamma=0.99)
         least = 0.95 * policy_iteration(mdp).objective if least is None else least
-        for seed in (21, 22):
-            trainer = ppo(mdp, start(np.zeros(mdp.shape), rng=seed), ent_coef=linear(0.3, 0.0, 75),
-                          learning_rate=linear(0.1, 0.0, 150))
-            record = next(record for record in trainer if record.iteration == 150)
-            assert policy_gradient(mdp, record.logits)[0] >= least
+        trainer = ppo(mdp, start(np.zeros(mdp.shape), rng=21), ent_coef=linear(0.3, 0.0, 60),
+                      learning_rate=linear(0.1, 0.0, 120))
+        record = next(record for record in trainer if record.iteration == 120)
+        assert policy_gradient(mdp, record.logits)[0] >= least
 
 
 def test_training_continues_from_any_record_bit_for_bit():

@@ -12,12 +12,14 @@ from minirl.lab import report
 from minirl.lab.main_job import GRIDS, Corpus, GridRow, Language, LanguageRow
 
 RIGHT = np.eye(4)[np.full(16, 2)]
-ROWS = [GridRow("frozen_lake_4x4", "ppo", 0.53885, 0.54203, 0.99413, 0.00318, 2_397_201, 1.58, RIGHT),
+ROWS = [GridRow("frozen_lake_4x4", "ppo", 0.53885, 0.54203, 0.99413, 0.00318, 2_397_201, 1.58,
+                RIGHT),
         GridRow("frozen_lake_4x4", "reinforce", 0.5, 0.54203, 0.92246, 0.04203, 640, 12.04,
                 np.eye(4)[np.arange(16) % 4]),
         GridRow("cliff_walk", "reinforce", -98.8566, -12.2479, -6.0713, 86.6087, 9_979_046, 8.25,
                 np.eye(4)[np.zeros(48, int)])]
-METHODS = [LanguageRow("reference", -0.53549, 0.0, -0.53549, 0.0, 5.9129, 0.014, ["on", "", "ön←"]),
+METHODS = [LanguageRow("reference", -0.53549, 0.0, -0.53549, 0.0, 5.9129, 0.014,
+                       ["on", "", "ön←"]),
            LanguageRow("optimum", 0.59576, 0.89366, 0.14893, 1.0, 6.114, 0.006, ["ala"]),
            LanguageRow("rlhf", None, None, None, None, None, 12.3456, ["na" * 99 + "…"] * 10)]
 CORPUS = Corpus(items=2465, symbols=27, nll_train=log(13.25), nll_heldout=log(16), nll_all=2.58377)
@@ -33,7 +35,8 @@ def lines_of_language(result=RESULT, *, beta=0.5, pairs=20_000, file=None):
 
 def test_the_table_of_grids_is_set_in_columns():
     lines = report.grid_text(ROWS).split("\n")
-    head = lines.index("world           method        value  optimum  share      gap     steps seconds")
+    head = lines.index(
+        "world           method        value  optimum  share      gap     steps seconds")
     assert lines[head + 1:head + 5] == [
         "frozen_lake_4x4 ppo          0.5389   0.5420 0.9941   0.0032 2,397,201     1.6",
         "frozen_lake_4x4 reinforce    0.5000   0.5420 0.9225   0.0420       640    12.0",
@@ -121,6 +124,14 @@ def test_the_words_of_each_method_follow_its_name_within_eighty_columns():
     words = lines[lines.index("rlhf:") + 1:]
     assert max(map(len, words)) <= 80 and all(line.startswith("  ") for line in words)
     assert "".join(words).replace(" ", "") == ("na" * 99 + "…") * 10
+
+
+def test_what_is_not_for_reading_is_printed_as_a_question_mark_and_written_as_it_is():
+    strange = METHODS[1]._replace(samples=["a\x1b[31mb", "\0", "é ü\u200d", "\U0001d538…"])
+    result = RESULT._replace(rows=[METHODS[0], strange])
+    assert lines_of_language(result)[-1] == "  a?[31mb  ?  é ü?  \U0001d538…"
+    found = json.loads(report.as_json(ROWS, result))["language"]["methods"][1]["samples"]
+    assert found == strange.samples
 
 
 def test_the_numeric_tables_fit_in_eighty_columns():
@@ -246,6 +257,17 @@ def test_a_symbolic_link_is_followed_and_stays_a_link(tmp_path, there):
     assert link.is_symlink() and target.read_text() == "new" and not target.is_symlink()
     assert os.listdir(tmp_path / "far") == ["real.json"]
     assert sorted(os.listdir(tmp_path)) == ["far", "link.json"]
+
+
+def test_the_new_file_is_renamed_within_the_folder_of_the_old_one(tmp_path, monkeypatch):
+    """A link may lead to another disk, and a file cannot be renamed from one disk to another."""
+    (tmp_path / "far").mkdir()
+    link, renamed, replace = tmp_path / "link.json", [], os.replace
+    link.symlink_to(tmp_path / "far" / "real.json")
+    monkeypatch.setattr(os, "replace", lambda *paths: renamed.append(paths) or replace(*paths))
+    report.write_text(link, "new")
+    far = os.path.realpath(tmp_path / "far")
+    assert [os.path.dirname(path) for path in renamed[0]] == [far, far]
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""Bradley–Terry regression: the loss against a loop, the population optimum, what cannot be learned."""
+"""Bradley–Terry regression: the loss against a loop, the population optimum, what cannot be
+learned."""
 
 import numpy as np
 import pytest

@@ -8,13 +8,14 @@ import pytest
 from minirl import counts
 from toy_lm.vocabulary import from_items
 
-STRANGE = ["a\0b", "\0", "", "e\u0301te\u0301", "\u00e9t\u00e9", "\U0001d538\U00010000", "\U0010ffff",
-           " x\ty ", "\r\v\x85\u2028", "\u200d", "ab" * 300]
+STRANGE = ["a\0b", "\0", "", "e\u0301te\u0301", "\u00e9t\u00e9", "\U0001d538\U00010000",
+           "\U0010ffff", " x\ty ", "\r\v\x85\u2028", "\u200d", "ab" * 300]
 
 
 def pairs_of(steps, i):
     """The pairs (s, a) of string i."""
-    return [divmod(n, steps.shape[1]) for n in steps.index[steps.starts[i]:steps.starts[i + 1]].tolist()]
+    index = steps.index[steps.starts[i]:steps.starts[i + 1]]
+    return [divmod(n, steps.shape[1]) for n in index.tolist()]
 
 
 def pairs_by_loops(letters, item):
@@ -45,6 +46,7 @@ def test_symbols_are_the_letters_that_occur_sorted_by_code_point():
     vocabulary = from_items(["zebra", "Éa", "\U00010000\uffff"])
     assert vocabulary.letters == "aberzÉ\uffff\U00010000"
     assert vocabulary.size == 9
+    assert from_items([" b", "a\t"]).letters == "\t ab"
 
 
 def test_strange_text_survives_the_round_trip():

@@ -94,7 +94,8 @@ def test_blank_lines_and_the_space_around_a_line_are_skipped():
     ("S 1e999", 1, 2, "1e999"), ("SF\nF\u00b2", 2, 2, "\u00b2"), ("S GG", 1, 2, "GG"),
 ])
 def test_an_unknown_cell_is_refused_by_line_and_column(text, line, column, word):
-    message = f"map line {line}, column {column}: {word!r} is neither one of S F G H C # nor a number"
+    message = (f"map line {line}, column {column}: {word!r} is neither one of S F G H C # "
+               f"nor a number")
     with pytest.raises(ValueError, match=re.escape(message)):
         parse(text)
 
@@ -174,7 +175,7 @@ def test_rewards_are_paid_on_entering_and_again_by_a_move_that_stays():
 def test_only_a_goal_pays_by_default():
     mdp = GridWorld(parse("SGH")).mdp(gamma=1.0)
     assert mdp.reward[0, :, 0].tolist() == [0.0, 0.0, 1.0, 0.0]
-    assert GridWorld(parse("SHG")).mdp(gamma=1.0).reward[0].max() == 0.0
+    assert not GridWorld(parse("SHG")).mdp(gamma=1.0).reward[0].any()
 
 
 def test_nothing_happens_any_more_in_a_goal_a_hole_or_a_wall():
@@ -193,7 +194,8 @@ def test_a_cliff_leads_back_to_the_start_and_does_not_end():
 
 
 def test_several_starts_are_equally_likely():
-    assert GridWorld(parse("SF\nSS")).mdp(gamma=1.0).start == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
+    start = GridWorld(parse("SF\nSS")).mdp(gamma=1.0).start
+    assert start == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3])
     assert GridWorld(parse("FFS")).mdp(gamma=1.0).start.tolist() == [0.0, 0.0, 1.0]
 
 

@@ -93,11 +93,11 @@ def _last(trainer, iterations):
 
 
 def learn_q_learning(mdp, seed):
-    """Sixteen learners of 40,000 steps, greedy on the mean of their tables: (policy, steps).
+    """Sixteen learners of 25,000 steps, greedy on the mean of their tables: (policy, steps).
 
     The table starts at 1, above every value of both grids.
     """
-    record = _last(q_learning(mdp, start_q_learning(mdp, rng=seed, runs=16, initial_value=1.0)), 40)
+    record = _last(q_learning(mdp, start_q_learning(mdp, rng=seed, runs=16, initial_value=1.0)), 25)
     greedy = np.eye(mdp.shape[1])[record.Q.mean(axis=0).argmax(axis=1)]
     return greedy, record.steps * len(record.Q)
 
@@ -110,9 +110,9 @@ def learn_reinforce(mdp, seed):
 
 
 def learn_ppo(mdp, seed):
-    """150 iterations of PPO, with an entropy bonus in the first half: (policy, steps)."""
+    """120 iterations of PPO, with an entropy bonus in the first half: (policy, steps)."""
     record = _last(ppo(mdp, start(np.zeros(mdp.shape), rng=seed),
-                       learning_rate=linear(0.1, 0.0, 150), ent_coef=linear(0.3, 0.0, 75)), 150)
+                       learning_rate=linear(0.1, 0.0, 120), ent_coef=linear(0.3, 0.0, 60)), 120)
     return np.exp(log_softmax(record.logits)), record.steps
 
 

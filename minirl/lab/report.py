@@ -39,8 +39,8 @@ def grid_text(rows):
                             f"{row.seconds:.1f}"), widths))
     lines += ["",
               "Value and optimum are from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.",
-              "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated as",
-              "they are, stochastic."]
+              "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated",
+              "as they are, stochastic."]
     for world, grid in GRIDS.items():
         drawings = {row.method: policy_text(grid, row.policy) for row in rows if row.world == world}
         lines += ["", f"{world}: the likeliest move in each cell", "", side_by_side(drawings)]
