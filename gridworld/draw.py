@@ -64,7 +64,7 @@ def values_text(world, values):
     if values.shape != (len(cells),):
         raise ValueError(f"values must have shape {(len(cells),)}, got {values.shape}")
     return _rows(world, [cell if cell in ("G", "H", "C", "#") else
-                         "·" if np.isnan(value) else f"{value:.2f}"
+                         "·" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}"  # no −0.00
                          for cell, value in zip(cells, values)])
 
 

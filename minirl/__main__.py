@@ -53,13 +53,13 @@ def _file(text):
 
 
 def _positive(text):
-    """A converter of positive, finite numbers, for argparse."""
+    """A converter of positive numbers of a sensible size, for argparse."""
     try:
         value = float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be positive and finite, got {text}")
+    if not 1e-6 <= value <= 1e6:  # beyond that the KL is lost to rounding, or the reward is
+        raise argparse.ArgumentTypeError(f"must be positive, from 1e-6 to 1e6, got {text}")
     return value
 
 

@@ -80,7 +80,7 @@ def _check(mdp, ref_logits, beta):
         raise ValueError(f"ref_logits must have shape {mdp.shape}, got {ref_logits.shape}")
     if not np.isfinite(ref_logits).all():
         raise ValueError("ref_logits must be finite: the reference needs full support")
-    if not 0 < beta < np.inf:
+    if not (0 < beta < np.inf and 1 / beta < np.inf):  # both are used
         raise ValueError(f"beta must be positive and finite, got {beta}")
 
 

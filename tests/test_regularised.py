@@ -313,7 +313,8 @@ def test_rounds_that_run_out_are_reported(rng):
 # The critical β.
 
 
-@pytest.mark.parametrize("p, reward", [(0.01, 20.0), (0.999, 1e-3), (0.2, 1e5)])
+@pytest.mark.parametrize("p, reward", [(0.01, 20.0), (0.999, 1e-3), (0.2, 1e5),
+                                       (0.5, 1e-8)])
 def test_the_critical_beta_of_a_coin_is_the_price_of_a_head(p, reward):
     """p e^{r/β} = 1; an optimum exists exactly above."""
     coin = replace(coin_game(), reward=np.array([[[reward], [0.0]]]))

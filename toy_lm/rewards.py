@@ -11,8 +11,8 @@ it:
 
     r(y) = −(like pairs in y) + letter · (letters in y).                                 (rewards.1)
 
-The default bonus of 0.139 makes the best policy at β = 0.5 keep the mean length of the Unicode
-words.  On another corpus it may lengthen or shorten the words.
+The default bonus of 0.139 holds the best policy at β = 0.5 near the mean length of the Unicode
+words, 6.1 letters against 5.9.  On another corpus it may lengthen or shorten the words.
 
 Read first: `vocabulary`.  Read next: `preferences`.
 """

@@ -238,8 +238,8 @@ def language_table(items, seed, beta, pairs, progress):
         words = vocabulary.decode(sample(logp, WORDS, rng=seed, horizon=SHOWN))
         try:
             reward, kl, J, length = measure(world, logp, ref_logp, beta)
-            room = best.objective - worst  # lost to rounding where beta is huge
-            share = (J - worst) / room if room > 0 else None
+            room = best.objective - worst  # a difference of numbers that are good to 1e-16 beta
+            share = (J - worst) / room if room > 1e-10 * (1 + beta) else None
         except ValueError:
             reward = kl = J = length = share = None
         rows.append(LanguageRow(method, reward, kl, J, share, length, seconds, words))
