@@ -67,8 +67,8 @@ def solve(M, right):
     Returns
     -------
     (n,) float, or None
-        None where the spectral radius of M is one or more, and where it is so close to one that
-        the answer is lost to rounding.
+        None where the spectral radius of M is one or more, and where the certificate is lost to
+        rounding: where the radius is one to fifteen digits, or entries are as large as 10^15.
 
     Examples
     --------
@@ -77,13 +77,13 @@ def solve(M, right):
     [6.] None
     """
     n = len(right)
-    both = np.stack([right, np.ones(n)], axis=1)
+    both = np.stack([right, np.ones(n)], axis=1).astype(np.result_type(M.dtype, right.dtype, float))
     try:
         if n <= DENSE:
             x = np.linalg.solve(np.eye(n) - M.toarray(), both)
         else:
             system = sparse.csc_array(sparse.identity(n)) - sparse.csc_array(M)
-            x = linalg.splu(system).solve(both.astype(system.dtype))
+            x = linalg.splu(system.astype(both.dtype)).solve(both)
     except (np.linalg.LinAlgError, RuntimeError):  # exactly singular
         return None
     certificate = x[:, 1]
@@ -355,7 +355,7 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
 
 
 def policy_that_ends(mdp):
-    """A deterministic policy under which every episode ends, wherever that is possible: (S, A).
+    """A deterministic policy (S, A) under which every episode ends, if each state can reach an end.
 
     In each state it takes an action that may end the episode; failing that, one that may lead to a
     state where such an action was found before; and so on backwards.  From every state some end

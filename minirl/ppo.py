@@ -11,9 +11,10 @@ PPO takes away the incentive to go far: the *clipped surrogate* of a batch of N 
 A good action gains nothing beyond 1 + ε, a bad one nothing below 1 − ε.  The minimum keeps it
 pessimistic: an action that has moved the wrong way is always pulled back.
 
-The ratio depends on a step only through its pair, and the minimum on A_n only through its sign.  So
-the batch collapses (counts.1) into the sum of its positive advantages U[s, a] and of its negative
-ones V[s, a]:
+The ratio depends on a step only through its pair, and the minimum on A_n only through its sign.
+Divide by A_n: where it is positive the minimum is min(ρ, 1 + ε), and where it is negative the
+inequality turns round and it is max(ρ, 1 − ε).  So the batch collapses (counts.1) into the sum of
+its positive advantages U[s, a] and of its negative ones V[s, a]:
 
     L = −(1/N) Σ_{s,a} [min(ρ, 1 + ε) U + max(ρ, 1 − ε) V].                                  (ppo.2)
 

@@ -128,6 +128,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     [[0.8244 0.1756]] 2.0924
     """
     _check(mdp, ref_logits, beta)
+    if max_rounds < 1:
+        raise ValueError(f"max_rounds must be at least 1, got {max_rounds}")
     if _is_linear(mdp) and _log_partition(mdp, ref_logits, 1 / beta) is None:
         raise _divergence(mdp, ref_logits, beta)
     ref_logp = log_softmax(ref_logits)

@@ -215,6 +215,13 @@ def test_starts_that_do_not_rise_from_zero_to_N_are_refused(starts):
         counts.steps(np.zeros(3, int), np.zeros(3, int), starts, SHAPE)
 
 
+def test_starts_in_a_table_are_refused():
+    with pytest.raises(ValueError, match="starts must be a vector of integers, got int64"):
+        counts.steps(np.zeros(3, int), np.zeros(3, int), np.array([[0, 3]]), SHAPE)
+    with pytest.raises(ValueError, match="starts must be a vector of integers"):
+        counts.steps(np.zeros(0, int), np.zeros(0, int), np.array(0), SHAPE)
+
+
 def test_unsigned_starts_that_fall_are_refused():
     """A difference of unsigned integers is never negative."""
     with pytest.raises(ValueError, match="starts must rise from 0 to 3"):

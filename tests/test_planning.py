@@ -465,17 +465,6 @@ def test_a_policy_that_ends_takes_the_first_action_that_helps():
     assert policy_that_ends(island()).argmax(axis=1).tolist() == [1, 0, 0]
 
 
-def test_a_policy_that_ends_does_not_bet_on_an_end_that_may_be_a_trap():
-    """Action 0 of state 0 ends or falls into state 2 for ever; action 1 leads to state 1, an end."""
-    mdp = TabularMDP(next_state=np.array([[[0, 2], [1, 1]], [[0, 0], [0, 0]], [[2, 2], [2, 2]]]),
-                     prob=np.full((3, 2, 2), 0.5), reward=np.zeros((3, 2, 2)),
-                     terminated=np.array([[[True, False], [False, False]],
-                                          [[True, True], [True, True]],
-                                          [[False, False], [False, False]]]),
-                     start=np.array([1.0, 0.0, 0.0]), gamma=1.0)
-    np.testing.assert_allclose(occupancy(mdp, policy_that_ends(mdp)), [1, 1, 0], atol=1e-12)
-
-
 def test_a_world_in_which_some_state_never_ends_is_refused():
     with pytest.raises(ValueError, match="never ends"):
         policy_iteration(replace(island(), start=np.array([0.5, 0.5, 0.0])))

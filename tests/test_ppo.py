@@ -154,9 +154,9 @@ def test_it_learns_both_grids_as_well_as_promised():
     for grid, least in ((frozen_lake(), None), (cliff_walk(), -14.0)):
         mdp = grid.mdp(gamma=0.99)
         least = 0.95 * policy_iteration(mdp).objective if least is None else least
-        trainer = ppo(mdp, start(np.zeros(mdp.shape), rng=21), ent_coef=linear(0.3, 0.0, 60),
-                      learning_rate=linear(0.1, 0.0, 120))
-        record = next(record for record in trainer if record.iteration == 120)
+        trainer = ppo(mdp, start(np.zeros(mdp.shape), rng=21), ent_coef=linear(0.3, 0.0, 75),
+                      learning_rate=linear(0.1, 0.0, 150))
+        record = next(record for record in trainer if record.iteration == 150)
         assert policy_gradient(mdp, record.logits)[0] >= least
 
 

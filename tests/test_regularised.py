@@ -308,6 +308,8 @@ def test_random_transitions_reach_the_same_optimum_and_find_the_same_limit():
 def test_rounds_that_run_out_are_reported(rng):
     with pytest.raises(ValueError, match="no convergence at beta = 0.3 in 2 rounds"):
         regularised_optimum(random_mdp(rng, 4, 3, 2, 0.9), np.zeros((4, 3)), beta=0.3, max_rounds=2)
+    with pytest.raises(ValueError, match="max_rounds must be at least 1, got 0"):
+        regularised_optimum(coin_game(), np.zeros((1, 2)), beta=3.0, max_rounds=0)
 
 
 # The critical β.
@@ -405,7 +407,7 @@ def test_states_out_of_reach_have_no_say_in_the_critical_beta():
 # Errors.
 
 
-@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan, np.inf, 1e-320])
 def test_a_price_that_is_no_price_is_refused(beta):
     for use in regularised_optimum, log_partition:
         with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):

@@ -104,8 +104,17 @@ def test_values_move_towards_the_mean_target_of_each_state():
     """(returns.4), with a state visited three times, one visited once, one never"""
     steps = counts.steps(np.array([0, 1, 0, 0]), np.array([0, 1, 1, 0]), np.array([0, 4]), (3, 2))
     targets = np.array([1.0, 5.0, 2.0, 6.0])
-    moved = move_values(np.array([1.0, 1.0, 7.0]), steps, targets, rate=0.25)
-    np.testing.assert_allclose(moved, [1 + 0.25 * (3 - 1), 1 + 0.25 * (5 - 1), 7], atol=1e-15)
+    moved = move_values(np.array([2.0, 1.5, 7.0]), steps, targets, rate=0.25)
+    np.testing.assert_allclose(moved, [2 + 0.25 * (3 - 2), 1.5 + 0.25 * (5 - 1.5), 7], atol=1e-15)
+
+
+def test_the_ends_of_each_range_are_allowed():
+    rewards = np.array([[1.0], [2.0]])
+    assert reward_to_go(rewards, gamma=0.0).ravel().tolist() == [1, 2]
+    assert reward_to_go(rewards, gamma=1.0).ravel().tolist() == [3, 2]
+    steps = counts.steps(np.array([0]), np.array([0]), np.array([0, 1]), (1, 1))
+    for rate, value in ((0.0, 5.0), (1.0, 9.0)):
+        assert move_values(np.array([5.0]), steps, np.array([9.0]), rate=rate).tolist() == [value]
 
 
 def test_bad_arguments_are_refused_by_name():
@@ -119,6 +128,8 @@ def test_bad_arguments_are_refused_by_name():
         gae(batch.rewards[:, 1:], batch, V, gamma=0.9, gae_lambda=0.9)
     with pytest.raises(ValueError, match="gae_lambda must lie in .* got -0.1"):
         gae(batch.rewards, batch, V, gamma=0.9, gae_lambda=-0.1)
+    with pytest.raises(ValueError, match="gamma must lie in .* got 1.5"):
+        gae(batch.rewards, batch, V, gamma=1.5, gae_lambda=0.5)
     with pytest.raises(ValueError, match="gamma must lie in .* got nan"):
         gae(batch.rewards, batch, V, gamma=float("nan"), gae_lambda=0.5)
     steps = batch.steps((5, 3))

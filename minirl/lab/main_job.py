@@ -110,9 +110,9 @@ def learn_reinforce(mdp, seed):
 
 
 def learn_ppo(mdp, seed):
-    """120 iterations of PPO, with an entropy bonus in the first half: (policy, steps)."""
+    """150 iterations of PPO, with an entropy bonus in the first half: (policy, steps)."""
     record = _last(ppo(mdp, start(np.zeros(mdp.shape), rng=seed),
-                       learning_rate=linear(0.1, 0.0, 120), ent_coef=linear(0.3, 0.0, 60)), 120)
+                       learning_rate=linear(0.1, 0.0, 150), ent_coef=linear(0.3, 0.0, 75)), 150)
     return np.exp(log_softmax(record.logits)), record.steps
 
 
