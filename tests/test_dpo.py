@@ -13,7 +13,8 @@ from toy_lm.bigram import language
 
 def two_pairs():
     """Pairs of unequal lengths: (chosen, rejected) lists of strings, and D."""
-    chosen, rejected = [[(0, 1), (1, 1), (1, 2), (2, 0)], [(0, 0)]], [[(0, 2), (2, 0)], [(0, 1), (1, 0)]]
+    chosen = [[(0, 1), (1, 1), (1, 2), (2, 0)], [(0, 0)]]
+    rejected = [[(0, 2), (2, 0)], [(0, 1), (1, 0)]]
     return chosen, rejected, counts.difference_matrix(as_steps(chosen, 3), as_steps(rejected, 3))
 
 
@@ -35,11 +36,12 @@ def test_the_loss_compares_sums_of_log_ratios():
 
 def test_at_the_reference_the_loss_is_log_two():
     ref = np.random.default_rng(1).normal(size=(3, 3))
-    assert dpo_loss(ref + 5.0, ref, two_pairs()[2], beta=0.3)[0] == pytest.approx(np.log(2), abs=1e-12)
+    loss, _ = dpo_loss(ref + 5.0, ref, two_pairs()[2], beta=0.3)
+    assert loss == pytest.approx(np.log(2), abs=1e-12)
 
 
 def test_the_regularised_optimum_contains_its_reward():
-    """(dpo.1): β log π*/π_ref is the reward of the string minus β log Z, the same for all strings"""
+    """(dpo.1): β log π*/π_ref is the reward of the string minus β log Z, a constant"""
     rng = np.random.default_rng(2)
     rewards, ref = rng.normal(size=(3, 3)) - 1, rng.normal(size=(3, 3))
     best = regularised_optimum(language(rewards), ref, beta=0.7)
@@ -76,7 +78,7 @@ def test_the_reference_counts_up_to_a_constant_a_row_only():
 
 
 def test_the_chosen_string_may_become_less_likely():
-    """Pitfall 14: "ab" is preferred to "aa"; both share (start, a), and the loss cares for b only"""
+    """Pitfall 14: "ab" is preferred to "aa"; both share (start, a), so the loss cares for b only"""
     ref = np.zeros((3, 3))
     chosen, rejected = [(0, 1), (1, 2), (2, 0)], [(0, 1), (1, 1), (1, 0)]
     extra = [(0, 2), (2, 2), (2, 2), (2, 0)]
@@ -102,8 +104,8 @@ def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
     whole = dpo_loss(logits, ref, D, beta=0.5)
     parts = [(n / 1000, dpo_loss(logits, ref, D[i:i + n], beta=0.5))
              for i, n in ((0, 1), (1, 300), (301, 699))]
-    assert sum(share * loss for share, (loss, _) in parts) == pytest.approx(whole[0], abs=1e-12)
-    np.testing.assert_allclose(sum(share * grad for share, (_, grad) in parts), whole[1], atol=1e-12)
+    assert sum(part * loss for part, (loss, _) in parts) == pytest.approx(whole[0], abs=1e-12)
+    np.testing.assert_allclose(sum(part * grad for part, (_, grad) in parts), whole[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("pairs, least", [(20_000, 0.90), (100_000, 0.97)])

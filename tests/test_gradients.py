@@ -46,7 +46,8 @@ def ppo_case(clip_range):
     logits, old, batch = table(), table(), some_advantages()
     ratio = np.exp(softmax.log_softmax(logits) - softmax.log_softmax(old))
     for advantages in (batch.gains > 0, batch.losses < 0):
-        assert (ratio < 1 - clip_range)[advantages].any() and (ratio > 1 + clip_range)[advantages].any()
+        assert (ratio < 1 - clip_range)[advantages].any()
+        assert (ratio > 1 + clip_range)[advantages].any()
     return lambda x: ppo.ppo_loss(x, old, batch, clip_range=clip_range), logits
 
 
@@ -71,8 +72,9 @@ CASES = {
                      case(sft.sft_loss, counts.table(some_steps(3, 3)), at=5.0)],
     "reinforce.reinforce_loss": [case(reinforce.reinforce_loss, table(), episodes=3)],
     "ppo.ppo_loss": [ppo_case(0.2), ppo_case(0.05), ppo_case(0.4)],
-    "reward_model.bradley_terry_loss": [case(reward_model.bradley_terry_loss, some_pairs(7)),
-                                        case(reward_model.bradley_terry_loss, some_pairs(7), at=9.0)],
+    "reward_model.bradley_terry_loss": [
+        case(reward_model.bradley_terry_loss, some_pairs(7)),
+        case(reward_model.bradley_terry_loss, some_pairs(7), at=9.0)],
     "optim.attracted": [case(optim.attracted(lambda x: (0.0, 0.0), table(), 0.3))],
     "dpo.dpo_loss": [dpo_case(0.5), dpo_case(3.0), dpo_case(0.1, scale=9.0)],
 }
@@ -97,7 +99,8 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.gradient
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
-    """(softmax.3), (planning.5), (optim.3), (sft.1), (reinforce.3), (ppo.3), (reward_model.2), (dpo.3)"""
+    """(softmax.3), (planning.5), (optim.3), (sft.1), (reinforce.3), (ppo.3), (reward_model.2) and
+    (dpo.3)"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 

@@ -116,6 +116,12 @@ def test_every_tagged_equation_is_named_by_a_test():
     assert {tag for tag in tags if f"({tag})" not in tests} == set()
 
 
+def test_no_line_is_longer_than_a_hundred_characters():
+    for path in [*SOURCES, *ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+            assert len(line) <= 100, f"{path}, line {number}"
+
+
 def test_the_version_is_a_release_of_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {minirl.__version__}" in changelog
@@ -133,6 +139,7 @@ def test_the_example_of_the_readme_does_what_it_says():
 
 def test_the_readme_lists_every_chapter_and_every_room():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rooms = [path.stem for package in ("toy_lm", "gridworld") for path in (ROOT / package).glob("*.py")]
+    rooms = [path.stem for package in ("toy_lm", "gridworld")
+             for path in (ROOT / package).glob("*.py")]
     for name in {*CHAPTERS, *rooms} - {"__init__"}:
         assert f"`{name}`" in readme, name

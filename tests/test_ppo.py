@@ -67,7 +67,7 @@ def test_the_four_quadrants_of_clipping(ratio, advantage):
 
 
 def test_a_ratio_exactly_at_the_bound_still_has_a_gradient():
-    """(ppo.3) with ≤ and ≥: ε is chosen so that the ratio 1.5 equals the bound in floating point."""
+    """(ppo.3) with ≤ and ≥: ε is chosen so that the ratio 1.5 is the bound in floating point."""
     old, logits = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
     reached = float(np.exp(log_softmax(logits) - log_softmax(old))[0, 0])
     up = Advantages(np.array([[1.0, 0]]), np.zeros((1, 2)), np.array([[1.0, 0]]))
@@ -83,7 +83,7 @@ def test_before_the_first_step_n_times_the_gradient_is_b_times_that_of_reinforce
 
 
 def test_before_the_first_step_the_ratio_is_exactly_one():
-    """Pitfall 32: the loss is then exactly minus the mean advantage, up to the order of summation."""
+    """Pitfall 32: the loss is then minus the mean advantage, up to the order of summation."""
     steps, advantages, old, _ = random_batch(8)
     order = np.random.default_rng(0).permutation(60)
     shuffled = steps._replace(index=steps.index[order])
@@ -128,8 +128,9 @@ def test_an_iteration_is_its_epochs_on_one_batch_of_normalised_advantages():
     """Advantages over their batch standard deviation, not centred (pitfall 33)."""
     mdp = random_mdp(np.random.default_rng(0), 4, 3, 2, 0.9)
     first = next(ppo(mdp, start(np.zeros((4, 3)), rng=1), episodes=30))
-    second = next(ppo(mdp, first, episodes=30, horizon=9, n_epochs=3, clip_range=0.1, gae_lambda=0.8,
-                      learning_rate=2.0, ent_coef=0.05, value_rate=0.7, optimiser=gradient_descent()))
+    second = next(ppo(mdp, first, episodes=30, horizon=9, n_epochs=3, clip_range=0.1,
+                      gae_lambda=0.8, learning_rate=2.0, ent_coef=0.05, value_rate=0.7,
+                      optimiser=gradient_descent()))
     played, earned, _ = play(mdp, first, world.generator(first.rng), rewards=environment_rewards,
                              episodes=30, horizon=9)
     A, returns = gae(earned, played, first.values, gamma=0.9, gae_lambda=0.8)
@@ -150,7 +151,7 @@ def test_an_iteration_is_its_epochs_on_one_batch_of_normalised_advantages():
 
 @pytest.mark.slow
 def test_it_learns_both_grids_as_well_as_promised():
-    """At least 0.95 of the optimum on the lake, at least −14 on the cliff; the main job does it again."""
+    """At least 0.95 of the optimum on the lake and −14 on the cliff; the main job does it again."""
     for grid, least in ((frozen_lake(), None), (cliff_walk(), -14.0)):
         mdp = grid.mdp(gamma=0.99)
         least = 0.95 * policy_iteration(mdp).objective if least is None else least

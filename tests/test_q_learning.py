@@ -46,7 +46,8 @@ def test_training_equals_a_loop_over_learners_and_steps():
 
 def test_a_terminal_state_is_never_bootstrapped_even_from_an_optimistic_table():
     """Pitfall 36: the value of what comes after the end is 0, not the table's initial 50."""
-    mdp = single_outcome([[1, 0], [1, 1]], [[1, 0], [0, 0]], [[True, False], [True, True]], [1, 0], 0.9)
+    mdp = single_outcome([[1, 0], [1, 1]], [[1, 0], [0, 0]], [[True, False], [True, True]], [1, 0],
+                         gamma=0.9)
     record = after(20, q_learning(mdp, start(mdp, rng=0, initial_value=50.0), learning_rate=0.5,
                                   decay=0.0, steps_per_iteration=100))
     best = policy_iteration(mdp)
@@ -106,8 +107,8 @@ def test_the_metrics_count_episodes_and_rewards():
     assert record.metrics["rollout/reward"].tolist() == [14.0, 14.0]
 
 
-@pytest.mark.parametrize("name, value", [("learning_rate", 0.0), ("learning_rate", 1.5), ("decay", -0.1),
-                                         ("exploration_rate", 1.1), ("horizon", 0),
+@pytest.mark.parametrize("name, value", [("learning_rate", 0.0), ("learning_rate", 1.5),
+                                         ("decay", -0.1), ("exploration_rate", 1.1), ("horizon", 0),
                                          ("steps_per_iteration", 0)])
 def test_bad_arguments_are_refused_by_name(name, value):
     mdp = frozen_lake().mdp(gamma=0.99)

@@ -69,10 +69,11 @@ def test_dropping_gamma_t_turns_the_gradient_by_the_angle_that_the_chapter_state
 def test_the_loss_is_the_weighted_log_likelihood_of_an_episode():
     """(reinforce.3), as a loop over steps with repeated pairs"""
     rng = np.random.default_rng(3)
-    steps = counts.steps(np.array([0, 1, 0, 0]), np.array([1, 2, 1, 0]), np.array([0, 3, 4]), (2, 3))
+    states, actions = np.array([0, 1, 0, 0]), np.array([1, 2, 1, 0])
+    steps = counts.steps(states, actions, np.array([0, 3, 4]), (2, 3))
     advantages, logits = rng.normal(size=4), rng.normal(size=(2, 3))
     logp = log_softmax(logits)
-    direct = -sum(A * logp[s, a] for A, s, a in zip(advantages, [0, 1, 0, 0], [1, 2, 1, 0])) / 2
+    direct = -sum(A * logp[s, a] for A, s, a in zip(advantages, states, actions)) / 2
     loss, _ = reinforce_loss(logits, counts.table(steps, advantages), episodes=2)
     assert loss == pytest.approx(direct, abs=1e-12)
 
@@ -96,10 +97,11 @@ def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baselin
             visits[s] += 1
             targets[s].append(G)
     _, grad = reinforce_loss(first.logits, weights, episodes=50)
-    _, spread = entropy_loss(first.logits, visits / 50)
-    np.testing.assert_allclose(second.logits, first.logits - 0.5 * (grad + 0.3 * spread), atol=1e-12)
+    direction = grad + 0.3 * entropy_loss(first.logits, visits / 50)[1]
+    np.testing.assert_allclose(second.logits, first.logits - 0.5 * direction, atol=1e-12)
     for s, seen in targets.items():
-        assert second.values[s] == pytest.approx(np.mean(seen) if seen else first.values[s], abs=1e-12)
+        value = np.mean(seen) if seen else first.values[s]
+        assert second.values[s] == pytest.approx(value, abs=1e-12)
 
 
 def test_the_rewards_seam_replaces_what_the_world_pays():
@@ -126,7 +128,7 @@ def test_strings_cut_by_the_horizon_are_counted():
 
 @pytest.mark.slow
 def test_it_learns_both_grids_as_well_as_promised():
-    """At least 0.95 of the optimum on the lake, at least −30 on the cliff; the main job does it again."""
+    """At least 0.95 of the optimum on the lake and −30 on the cliff; the main job does it again."""
     for grid, least in ((frozen_lake(), None), (cliff_walk(), -30.0)):
         mdp = grid.mdp(gamma=0.99)
         least = 0.95 * policy_iteration(mdp).objective if least is None else least

@@ -80,7 +80,8 @@ def test_expected_gae_with_the_true_value_is_the_true_advantage(gae_lambda):
                 weight = chance * policy[s2, a2] * mdp.prob[s2, a2, k2]
                 batch = Rollout(
                     states=np.array([[s], [s2]]), actions=np.array([[a], [a2]]),
-                    rewards=np.array([[mdp.reward[s, a, k]], [0 if ends else mdp.reward[s2, a2, k2]]]),
+                    rewards=np.array([[mdp.reward[s, a, k]],
+                                      [0 if ends else mdp.reward[s2, a2, k2]]]),
                     alive=np.array([[True], [not ends]]),
                     terminated=np.array([[ends], [not ends and mdp.terminated[s2, a2, k2]]]),
                     last_state=mdp.next_state[s2, a2, [k2]],

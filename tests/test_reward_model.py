@@ -16,7 +16,8 @@ def every_pair(letters=2, longest=3):
     """(D, steps): the matrix over all ordered pairs of different strings of a small language."""
     steps = as_steps(all_strings(letters, longest), letters + 1)
     first, second = np.nonzero(~np.eye(steps.starts.size - 1, dtype=bool))
-    return counts.difference_matrix(counts.select(steps, first), counts.select(steps, second)), steps
+    D = counts.difference_matrix(counts.select(steps, first), counts.select(steps, second))
+    return D, steps
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_the_choice():
@@ -76,9 +77,10 @@ def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
     """Pitfall 26"""
     D, w = preference_matrix(20_000, 0)[:1000], np.random.default_rng(4).normal(size=(27, 27))
     whole = bradley_terry_loss(w, D)
-    parts = [(n / 1000, bradley_terry_loss(w, D[i:i + n])) for i, n in ((0, 1), (1, 300), (301, 699))]
-    assert sum(share * loss for share, (loss, _) in parts) == pytest.approx(whole[0], abs=1e-12)
-    np.testing.assert_allclose(sum(share * grad for share, (_, grad) in parts), whole[1], atol=1e-12)
+    parts = [(n / 1000, bradley_terry_loss(w, D[i:i + n]))
+             for i, n in ((0, 1), (1, 300), (301, 699))]
+    assert sum(part * loss for part, (loss, _) in parts) == pytest.approx(whole[0], abs=1e-12)
+    np.testing.assert_allclose(sum(part * grad for part, (_, grad) in parts), whole[1], atol=1e-12)
 
 
 @pytest.mark.parametrize("pairs, least", [(20_000, 0.88), (100_000, 0.97)])
@@ -90,8 +92,9 @@ def test_the_optimum_of_the_learned_reward_is_nearly_that_of_the_true_one(pairs,
 
 
 def test_without_a_pull_a_pair_seen_in_chosen_strings_only_runs_away():
-    """What the chapter says of few pairs: the learned reward then has no optimum; a pull mends it."""
-    D = counts.difference_matrix(as_steps([[(0, 1), (1, 1), (1, 0)]], 2), as_steps([[(0, 1), (1, 0)]], 2))
+    """What the chapter says of few pairs: the reward then has no optimum; a pull mends it."""
+    D = counts.difference_matrix(as_steps([[(0, 1), (1, 1), (1, 0)]], 2),
+                                 as_steps([[(0, 1), (1, 0)]], 2))
     free, held = (fit_reward_model(D, (2, 2), pull=pull).x for pull in (0.0, 2.0))
     assert free[1, 1] > 10 > 0.5 > held[1, 1] > 0
     with pytest.raises(ValueError, match="no optimum exists"):

@@ -59,10 +59,12 @@ def test_the_expected_return_is_the_objective_of_the_whole_string():
     chance, spent, divergence = np.array([1.0, 0, 0]), np.zeros(3), 0.0
     for _ in range(2000):  # chance of, and Σ chance · log-ratio over, the beginnings of this length
         divergence += chance @ step[:, 0] + spent @ policy[:, 0]
-        chance, spent = chance @ (policy * onwards), spent @ (policy * onwards) + chance @ (step * onwards)
+        spent = spent @ (policy * onwards) + chance @ (step * onwards)
+        chance = chance @ (policy * onwards)
     assert chance.sum() < 1e-15 and divergence > 0.1
+    reward = expectation(world, policy, weights)
     shaped = expectation(world, policy, weights - 0.4 * ratio)
-    assert shaped == pytest.approx(expectation(world, policy, weights) - 0.4 * divergence, abs=1e-12)
+    assert shaped == pytest.approx(reward - 0.4 * divergence, abs=1e-12)
 
 
 def test_holding_the_shaped_reward_fixed_gives_the_gradient_of_the_objective():

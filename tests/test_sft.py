@@ -11,7 +11,7 @@ from toy_lm.vocabulary import from_items
 
 
 def test_the_loss_is_the_mean_negative_log_likelihood_of_a_step():
-    """(sft.1), pitfall 27: over steps, whatever the lengths of the strings, as a loop over characters"""
+    """(sft.1), pitfall 27: a mean over steps, not over strings, as a loop over characters"""
     words = from_items(["on", "noon"])
     logits = np.random.default_rng(0).normal(size=(3, 3))
     logp, number = log_softmax(logits), {"n": 1, "o": 2}
@@ -29,7 +29,8 @@ def test_the_minimum_does_what_the_demonstrations_do_as_often():
     C = np.random.default_rng(1).integers(1, 9, (4, 3)).astype(float)
     policy = C / C.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(sft_loss(np.log(policy), C)[1], 0, atol=1e-15)
-    np.testing.assert_allclose(np.exp(log_softmax(fit_sft(C, np.zeros((4, 3))).x)), policy, atol=1e-7)
+    fitted = log_softmax(fit_sft(C, np.zeros((4, 3))).x)
+    np.testing.assert_allclose(np.exp(fitted), policy, atol=1e-7)
 
 
 def test_counting_and_gradient_give_the_same_model_of_the_unicode_words():
