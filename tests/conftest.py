@@ -1,6 +1,11 @@
-"""What the tests share: a report of the gradient checks."""
+"""What the tests share: one thread for linear algebra, and a report of the gradient checks."""
+
+import os
 
 import pytest
+
+# Set before NumPy is imported: at the size of these matrices threads only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 GRADIENTS = pytest.StashKey()
 

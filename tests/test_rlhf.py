@@ -110,7 +110,7 @@ def test_a_reward_on_the_last_step_is_biased_by_lambda_as_the_chapter_states():
 def test_bad_arguments_are_refused_by_name():
     weights = coin_game().mean_reward
     for maker in (pair_rewards, string_rewards):
-        for beta in (0.0, -0.5, np.nan):
+        for beta in (0.0, -0.5, np.nan, np.inf):
             with pytest.raises(ValueError, match="beta must be positive"):
                 maker(weights, np.zeros((1, 2)), beta=beta)
         with pytest.raises(ValueError, match="weights must be finite and have the shape"):
