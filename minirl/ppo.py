@@ -128,7 +128,7 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     if not N > 0:
         raise ValueError("the batch must hold at least one step")
     logp = log_softmax(logits)
-    ratio = _ratio(logp, log_softmax(old_logits), batch)
+    ratio = _ratio(logp, log_softmax(old_logits))
     low, high = 1 - clip_range, 1 + clip_range
     gains, losses = np.minimum(ratio, high) * batch.gains, np.maximum(ratio, low) * batch.losses
     loss = -(gains + losses).sum() / N
@@ -136,10 +136,9 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     return loss, backward(logp, G)
 
 
-def _ratio(logp, old_logp, batch):
-    """ρ, or 1 where the batch has no step: ∞·0 would not be a number."""
-    log_ratio = np.where(batch.counts > 0, logp - old_logp, 0)
-    return np.exp(np.minimum(log_ratio, 700))
+def _ratio(logp, old_logp):
+    """ρ, capped where it would overflow: ∞ times no advantage would not be a number."""
+    return np.exp(np.minimum(logp - old_logp, 700))
 
 
 def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
@@ -161,8 +160,7 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
     0.6666666666666666
     """
-    ratios = np.exp(np.minimum(log_softmax(logits) - log_softmax(old_logits), 700))
-    ratio = ratios.ravel()[steps.index]
+    ratio = _ratio(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
     dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
     return float((dead & (advantages != 0)).mean())
 

@@ -126,16 +126,15 @@ def test_strings_cut_by_the_horizon_are_counted():
     assert 0 < metrics["rollout/truncated"] == batch.truncated.sum() < 64
 
 
-@pytest.mark.slow
-def test_it_learns_both_grids_as_well_as_promised():
-    """At least 0.95 of the optimum on the lake and −30 on the cliff; the main job does it again."""
-    for grid, least in ((frozen_lake(), None), (cliff_walk(), -30.0)):
-        mdp = grid.mdp(gamma=0.99)
-        least = 0.95 * policy_iteration(mdp).objective if least is None else least
-        trainer = reinforce(mdp, start(np.zeros(mdp.shape), rng=11),
-                            learning_rate=linear(0.1, 0.0, 200))
-        record = next(record for record in trainer if record.iteration == 200)
-        assert policy_gradient(mdp, record.logits)[0] >= least
+@pytest.mark.parametrize("seed", range(5))
+def test_it_comes_near_the_optimum_of_small_random_worlds(seed):
+    """A share of J* − J(uniform); the promises for the grids are checked on the main job's run."""
+    mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
+    best, (worst, _) = policy_iteration(mdp).objective, policy_gradient(mdp, np.zeros((5, 3)))
+    trainer = reinforce(mdp, start(np.zeros((5, 3)), rng=seed), episodes=256,
+                        learning_rate=linear(0.3, 0.0, 60))
+    record = next(record for record in trainer if record.iteration == 60)
+    assert (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) >= 0.9
 
 
 def test_training_continues_from_any_record_bit_for_bit():
