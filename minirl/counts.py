@@ -94,7 +94,7 @@ def steps(states, actions, starts, shape):
     if max(states.size, shape[0] * shape[1]) >= 2**31:
         raise ValueError(f"steps and pairs are numbered with 32 bits, got {states.size} steps "
                          f"of {shape[0] * shape[1]} pairs")
-    index = (states * np.int64(shape[1]) + actions).astype(np.int32)
+    index = (states.astype(np.int64) * shape[1] + actions).astype(np.int32)
     return Steps(index, starts.astype(np.int32), tuple(shape))
 
 

@@ -320,13 +320,14 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     [0. 0. 1. 0.] [False False False False]
     """
     check_policy(mdp, policy)
-    if starts.ndim != 1 or starts.size == 0 or starts.min() < 0 or starts.max() >= mdp.shape[0]:
+    if (starts.ndim != 1 or starts.size == 0 or not np.issubdtype(starts.dtype, np.integer)
+            or starts.min() < 0 or starts.max() >= mdp.shape[0]):
         raise ValueError(f"starts must be a vector of states in [0, {mdp.shape[0]}), got {starts}")
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1, got {horizon}")
     rng = generator(rng)
     choices = thresholds(policy)
-    running, states, trace = np.arange(starts.size), starts, []
+    running, states, trace = np.arange(starts.size), starts.astype(np.int64), []
     while running.size and len(trace) < horizon:
         choice, luck = rng.random((2, running.size))
         actions = draw(choices.take(states, axis=0), choice)
@@ -344,7 +345,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
         return table
 
     states, actions, rewards, ended, following = columns
-    last_state, truncated = np.array(starts), np.full(starts.size, False)
+    last_state, truncated = np.empty(starts.size, int), np.full(starts.size, False)
     last_state[who] = following  # in the order of time, so that the last one stays
     truncated[running] = True
     return Rollout(rectangle(states), rectangle(actions), rectangle(rewards),

@@ -82,8 +82,10 @@ def solve(M, right):
         if n <= DENSE:
             x = np.linalg.solve(np.eye(n) - M.toarray(), both)
         else:
-            system = sparse.csc_array(sparse.identity(n)) - sparse.csc_array(M)
-            x = linalg.splu(system.astype(both.dtype)).solve(both)
+            system = (sparse.csc_array(sparse.identity(n)) - sparse.csc_array(M)).astype(both.dtype)
+            system.indices = system.indices.astype(np.int32)  # all that SuperLU knows
+            system.indptr = system.indptr.astype(np.int32)
+            x = linalg.splu(system).solve(both)
     except (np.linalg.LinAlgError, RuntimeError):  # exactly singular
         return None
     certificate = x[:, 1]

@@ -492,3 +492,14 @@ def test_play_in_an_unrolled_world_is_play_up_to_the_horizon():
     np.testing.assert_array_equal(timed.states, cut.states + 2 * np.arange(4)[:, None])
     np.testing.assert_array_equal(timed.rewards, cut.rewards)
     assert cut.truncated.all() and not timed.truncated.any() and timed.terminated[-1].all()
+
+
+def test_start_states_of_a_small_integer_type_do_not_wrap_around():
+    """State 50 of three actions is pair 150, which eight bits do not hold."""
+    mdp = random_mdp(np.random.default_rng(0), 60, 3, 2, 0.9)
+    policy = np.full((60, 3), 1 / 3)
+    small, large = (rollout(mdp, policy, np.full(20, 50, dtype), horizon=5, rng=1)
+                    for dtype in (np.int8, np.int64))
+    assert (small.states == large.states).all() and (small.rewards == large.rewards).all()
+    with pytest.raises(ValueError, match="starts must be a vector of states"):
+        rollout(mdp, policy, np.zeros(20), horizon=5, rng=1)
