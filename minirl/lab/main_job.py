@@ -209,8 +209,7 @@ def language_table(items, seed, beta, pairs, progress):
         Strings are cut at twenty times the reference's mean length, where the reference is hardly
         ever cut; a policy that runs away from it is.
         """
-        trainer = ppo(world, start(ref_logp, rng=[seed, stream]), episodes=1024,
-                      horizon=20 * (int(length) + 1),
+        trainer = ppo(world, start(ref_logp, rng=[seed, stream]), horizon=20 * (int(length) + 1),
                       rewards=pair_rewards(rewards, ref_logp, beta=beta),
                       learning_rate=linear(0.05, 0.0, 100))
         return log_softmax(_last(trainer, 100).logits)
