@@ -116,6 +116,14 @@ def test_every_tagged_equation_is_named_by_a_test():
     assert {tag for tag in tags if f"({tag})" not in tests} == set()
 
 
+def test_the_list_of_pitfalls_and_the_tests_that_name_them_agree():
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    named = {number for numbers in re.findall(r"[Pp]itfalls? (\d+(?: and \d+)*)", tests)
+             for number in numbers.split(" and ")}
+    pitfalls = (ROOT / "tests" / "PITFALLS.md").read_text(encoding="utf-8")
+    assert named == set(re.findall(r"^\| (\d+) \|", pitfalls, flags=re.M))
+
+
 def test_no_line_is_longer_than_a_hundred_characters():
     for path in [*SOURCES, *ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]:
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):

@@ -314,6 +314,7 @@ def test_the_rectangle_is_as_long_as_the_longest_episode():
 @pytest.mark.parametrize("horizon, last, truncated", [(1, 1, True), (2, 2, True), (3, 2, False),
                                                       (4, 2, False)])
 def test_an_end_reached_exactly_at_the_horizon_terminates(horizon, last, truncated):
+    """Pitfall 20: the goal ends an episode, the horizon only cuts it."""
     play = rollout(CORRIDOR, np.ones((3, 1)), np.zeros(2, int), horizon=horizon, rng=0)
     assert play.truncated.tolist() == [truncated] * 2 and play.last_state.tolist() == [last] * 2
     assert play.alive.shape == (min(horizon, 3), 2) and play.alive.all()

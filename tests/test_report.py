@@ -210,6 +210,7 @@ def fail(error):
 @pytest.mark.parametrize("name", ["replace", "fsync"])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_failure_leaves_the_old_file_and_no_stray_one(tmp_path, monkeypatch, name, error, there):
+    """Pitfall 44: a file is written beside and renamed."""
     path = tmp_path / "out.json"
     if there:
         path.write_text("old")
