@@ -119,8 +119,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
 
     Examples
     --------
-    The coin game ends surely if heads are paid less than they cost.  At β = 2 the fair coin's
-    Z = ½ e^{1/2} Z + ½ gives J* = 2 log Z = 2 log(½ / (1 − ½ e^{1/2})):
+    The coin game with a fair coin as the reference.  At β = 2, (regularised.4) reads
+    Z = ½ e^{1/2} Z + ½, so that J* = 2 log Z = 2 log(½ / (1 − ½ e^{1/2})):
 
     >>> from minirl.mdp import coin_game
     >>> best = regularised_optimum(coin_game(), np.zeros((1, 2)), beta=2.0)
@@ -196,7 +196,7 @@ def log_partition(mdp, ref_logits, *, beta):
     Returns
     -------
     (S,) float
-        In units of reward.
+        In units of reward; NaN in states that no episode reaches.
 
     Raises
     ------

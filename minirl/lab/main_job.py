@@ -200,8 +200,7 @@ def language_table(items, seed, beta, pairs, progress):
     progress("language: reference")
     (vocabulary, ref_logp, corpus), fitting = _timed(lambda: fit_corpus(items))
     world = language(easy_to_say(vocabulary))
-
-    worst, length = measure(world, ref_logp, ref_logp, beta)[2:]
+    *_, ref_J, ref_length = measure(world, ref_logp, ref_logp, beta)
 
     def write(rewards, stream):
         """The policy after 100 iterations of PPO around the reference, on a reward table.
@@ -209,7 +208,8 @@ def language_table(items, seed, beta, pairs, progress):
         Strings are cut at twenty times the reference's mean length, where the reference is hardly
         ever cut; a policy that runs away from it is.
         """
-        trainer = ppo(world, start(ref_logp, rng=[seed, stream]), horizon=20 * (int(length) + 1),
+        trainer = ppo(world, start(ref_logp, rng=[seed, stream]),
+                      horizon=20 * (int(ref_length) + 1),
                       rewards=pair_rewards(rewards, ref_logp, beta=beta),
                       learning_rate=linear(0.05, 0.0, 100))
         return log_softmax(_last(trainer, 100).logits)
@@ -227,6 +227,7 @@ def language_table(items, seed, beta, pairs, progress):
     progress("language: dpo")
     by_dpo, preferring = _timed(lambda: fit_dpo(ref_logp, matrix, beta=beta, pull=PULL))
 
+    room = best.objective - ref_J  # a difference of numbers that are good to 1e-16 beta
     rows = []
     for method, logp, seconds in (
             ("reference", ref_logp, fitting),
@@ -237,8 +238,7 @@ def language_table(items, seed, beta, pairs, progress):
         words = vocabulary.decode(sample(logp, WORDS, rng=seed, horizon=SHOWN))
         try:
             reward, kl, J, length = measure(world, logp, ref_logp, beta)
-            room = best.objective - worst  # a difference of numbers that are good to 1e-16 beta
-            share = (J - worst) / room if room > 1e-10 * (1 + beta) else None
+            share = (J - ref_J) / room if room > 1e-10 * (1 + beta) else None
         except ValueError:
             reward = kl = J = length = share = None
         rows.append(LanguageRow(method, reward, kl, J, share, length, seconds, words))
