@@ -28,25 +28,30 @@ learner with a value table should count the value of the last state.  `Rollout` 
 To make a limit part of the world instead, so that a policy may know how much time is left, `unroll`
 the world: its states are then pairs (time, state), and its last step does terminate.
 
-`rollout` plays many episodes at once: one array operation moves all of them by one step, and
-episodes that have ended drop out, so that later steps cost less.  It draws by inverting the
-cumulative distribution: with u uniform on [0, 1),
+There are two ways to play.  `step` moves N parallel worlds by one step and leaves the rest to you;
+with `auto_reset` a world whose episode has ended starts the next one at once.  `rollout` plays
+whole episodes: one array operation moves all of them by one step, and episodes that have ended drop
+out, so that later steps cost less.  Time limits belong to `rollout`; a step does not know the time.
 
-    draw the number of cumulative probabilities that are ≤ u.                                (mdp.4)
+*Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
+(probability, next state, reward, terminated), one entry an outcome.  `TabularMDP.from_gymnasium`
+reads it, and `TabularMDP.P` writes it.
 
-Read first: `softmax`, `counts`.  Read next: `planning`.
+Read first: `softmax`, `counts`, `sampling`.  Read next: `evaluation`.
 Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapter 3; Pardo et al. 2018, "Time
 limits in reinforcement learning", arXiv:1712.00378.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from minirl import counts
+from minirl.sampling import draw, generator, thresholds, uniform
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +122,79 @@ class TabularMDP:
             view.flags.writeable = False
             object.__setattr__(self, name, view)
 
+    @classmethod
+    def from_gymnasium(cls, P, start=0, gamma=1.0):
+        """A world from the law of a tabular Gymnasium environment, `env.unwrapped.P`.
+
+        Parameters
+        ----------
+        P : dict or list
+            P[s][a] is a list of (probability, next state, reward, terminated).  States and actions
+            are numbered from 0, and every state has the same actions.
+        start : int or (S,) float
+            The first state, or its distribution; many environments hold theirs as
+            `env.unwrapped.initial_state_distrib`.  P does not say it.
+        gamma : float in [0, 1]
+            P does not say it either.
+
+        Returns
+        -------
+        TabularMDP
+            K is the largest number of outcomes; a shorter list is filled up with outcomes of
+            probability zero.
+
+        Raises
+        ------
+        ValueError
+            If P is no such table, or its entries are impossible; the entry is named.
+
+        Examples
+        --------
+        >>> coin = TabularMDP.from_gymnasium({0: {0: [(1.0, 0, 1.0, False)],
+        ...                                       1: [(1.0, 0, 0.0, True)]}})
+        >>> coin.P == coin_game().P
+        True
+        """
+        rows = [_numbered(f"P[{s}]", row) for s, row in enumerate(_numbered("P", P))]
+        S, A = len(rows), len(rows[0])
+        outcomes = {(s, a, k): outcome for s, row in enumerate(rows) for a, listed in enumerate(row)
+                    for k, outcome in enumerate(_numbered(f"P[{s}][{a}]", listed))}
+        shape = S, A, 1 + max(k for _, _, k in outcomes)
+        next_state, terminated = np.zeros(shape, int), np.zeros(shape, bool)
+        prob, reward = np.zeros(shape), np.zeros(shape)
+        for s, row in enumerate(rows):
+            if len(row) != A:
+                raise ValueError(f"P[{s}] must have {A} actions, as P[0] has, got {len(row)}")
+        for (s, a, k), outcome in outcomes.items():
+            _check_outcome(f"P[{s}][{a}][{k}]", outcome, S)
+            prob[s, a, k], next_state[s, a, k], reward[s, a, k], terminated[s, a, k] = outcome
+        if np.ndim(start) == 0:
+            if start not in range(S):
+                raise ValueError(f"start must be a state in [0, {S}), got {start!r}")
+            start = np.eye(S)[start]
+        return cls(next_state=next_state, prob=prob, reward=reward, terminated=terminated,
+                   start=np.asarray(start, float), gamma=gamma)
+
+    @property
+    def P(self):
+        """The law as Gymnasium has it: P[s][a] = [(probability, next state, reward, terminated)].
+
+        A new dict of plain Python numbers at every call.  Outcomes that differ in nothing but their
+        probability are merged, and impossible ones are left out.
+        """
+        columns = [table.tolist() for table in (self.prob, self.next_state, self.reward,
+                                                self.terminated)]
+        law = {}
+        for s, row in enumerate(zip(*columns)):
+            law[s] = {}
+            for a, outcomes in enumerate(zip(*row)):
+                chances = {}
+                for prob, *outcome in zip(*outcomes):
+                    if prob > 0:
+                        chances[tuple(outcome)] = chances.get(tuple(outcome), 0.0) + prob
+                law[s][a] = [(prob, *outcome) for outcome, prob in chances.items()]
+        return law
+
     @property
     def shape(self):
         """(S, A), the shape of every policy, logit and action-value table of this world."""
@@ -140,9 +218,9 @@ class TabularMDP:
 
     @cached_property
     def outcome_thresholds(self):
-        """The thresholds of (mdp.4) for the outcomes of each pair, shape (S·A, K − 1)."""
+        """The thresholds of (sampling.1) for the outcomes of each pair, shape (K − 1, S·A)."""
         S, A, K = self.prob.shape
-        return thresholds(self.prob).reshape(S * A, K - 1)
+        return thresholds(self.prob).reshape(K - 1, S * A)
 
 
 def coin_game(*, gamma=1.0):
@@ -159,6 +237,32 @@ def coin_game(*, gamma=1.0):
     return TabularMDP(next_state=np.zeros((1, 2, 1), int), prob=np.ones((1, 2, 1)),
                       reward=np.array([[[1.0], [0.0]]]), terminated=np.array([[[False], [True]]]),
                       start=np.ones(1), gamma=gamma)
+
+
+def _numbered(name, table):
+    """The entries 0, 1, 2, … of a dict or list, as a list."""
+    if not isinstance(table, (dict, list, tuple)) or not table:
+        raise ValueError(f"{name} must be a dict or a list of at least one entry, got {table!r}")
+    if isinstance(table, dict) and set(table) != set(range(len(table))):
+        raise ValueError(f"{name} must have the keys 0 to {len(table) - 1}, "
+                         f"got {list(table)[:5]} …")
+    return [table[i] for i in range(len(table))]
+
+
+def _check_outcome(name, outcome, S):
+    """Raise ValueError unless `outcome` is (probability, next state, reward, terminated)."""
+    if not isinstance(outcome, (tuple, list)) or len(outcome) != 4:
+        raise ValueError(f"{name} must be (probability, next state, reward, terminated), "
+                         f"got {outcome!r}")
+    prob, next_state, reward, terminated = outcome
+    if not isinstance(prob, Real) or not 0 <= prob <= 1:
+        raise ValueError(f"{name} must have a probability in [0, 1], got {prob!r}")
+    if not isinstance(next_state, Integral) or not 0 <= next_state < S:
+        raise ValueError(f"{name} must lead to a state in [0, {S}), got {next_state!r}")
+    if not isinstance(reward, Real) or not np.isfinite(reward):
+        raise ValueError(f"{name} must have a finite reward, got {reward!r}")
+    if not isinstance(terminated, (bool, np.bool_)):
+        raise ValueError(f"{name} must say True or False at its end, got {terminated!r}")
 
 
 def _refuse_first(name, values, rule, wrong):
@@ -183,29 +287,18 @@ class Rollout(NamedTuple):
     last_state: np.ndarray  # (N,) int, the state after the last step
     truncated: np.ndarray   # (N,) bool, the horizon cut the episode
 
+    @property
+    def next_states(self):
+        """The state after each step, (T, N) int; zero after an episode's end."""
+        following = np.zeros_like(self.states)
+        following[:-1] = self.states[1:]
+        last = self.alive.sum(axis=0) - 1
+        following[last, np.arange(last.size)] = self.last_state
+        return following
+
     def steps(self, shape):
         """These episodes as `counts.Steps` over a table of `shape` (S, A)."""
         return counts.from_rectangle(self.states, self.actions, self.alive, shape)
-
-
-def generator(rng):
-    """A NumPy `Generator` from a Generator, a seed, or a saved `bit_generator.state`.
-
-    A Generator is returned as it is and will advance; a saved state is copied, so that work
-    continued from it draws the same numbers again.
-
-    Examples
-    --------
-    >>> first = generator(7)
-    >>> saved = first.bit_generator.state
-    >>> first.random() == generator(saved).random()
-    True
-    """
-    if isinstance(rng, dict):
-        bits = getattr(np.random, rng["bit_generator"])()
-        bits.state = rng
-        return np.random.Generator(bits)
-    return np.random.default_rng(rng)
 
 
 def check_policy(mdp, policy):
@@ -217,43 +310,17 @@ def check_policy(mdp, policy):
     _refuse_first("policy", total, "must sum to one", np.abs(total - 1) > 1e-9)
 
 
-def thresholds(prob):
-    """The running sums along the last axis that (mdp.4) compares with, all but the last.
-
-    Divided by the total first, so that a last outcome of probability zero can never be drawn.
-
-    Examples
-    --------
-    >>> print(thresholds(np.array([[0.25, 0.25, 0.5], [0.0, 1.0, 0.0]])))
-    [[0.25 0.5 ]
-     [0.   1.  ]]
-    """
-    running = prob.cumsum(axis=-1)
-    return (running / running[..., -1:])[..., :-1]
-
-
-def draw(rows, uniforms):
-    """One outcome for each row of thresholds (N, n − 1), by (mdp.4), from uniforms (N,): (N,) int.
-
-    Examples
-    --------
-    >>> print(draw(np.array([[0.25, 0.5], [0.0, 1.0]]), np.array([0.3, 0.0])))
-    [1 1]
-    """
-    return (rows <= uniforms[:, None]).sum(axis=1)
-
-
-def step(mdp, states, actions, uniforms):
-    """Move N parallel worlds by one step.
+def move(mdp, states, actions, numbers):
+    """Move N parallel worlds by one step; the outcomes are decided by uniform numbers.
 
     Parameters
     ----------
     mdp : TabularMDP
     states, actions : (N,) int
         *Trusted*, since this is the inner loop of everything that plays: an action A would silently
-        be read as action 0 of the next state.
-    uniforms : (N,) float
-        One number in [0, 1) a world, which decides the outcome by (mdp.4).
+        be read as action 0 of the next state.  `step` is the form that checks.
+    numbers : (N,) float
+        One number in [0, 1) a world, which decides the outcome by (sampling.1).
 
     Returns
     -------
@@ -261,19 +328,81 @@ def step(mdp, states, actions, uniforms):
 
     Examples
     --------
-    >>> step(coin_game(), np.array([0]), np.array([1]), np.array([0.5]))
+    >>> move(coin_game(), np.array([0]), np.array([1]), np.array([0.5]))
     (array([0]), array([0.]), array([ True]))
     """
     A, K = mdp.next_state.shape[1:]
     pair = states * A + actions
-    outcome = pair * K + draw(mdp.outcome_thresholds.take(pair, axis=0), uniforms)
+    outcome = pair * K + draw(mdp.outcome_thresholds.take(pair, axis=1), numbers)
     return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
+
+
+def step(mdp, states, actions, rng, *, auto_reset=False):
+    """Move N parallel worlds by one step.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    states, actions : (N,) int
+        Where each world stands, and what is done there.
+    rng : Generator or seed
+        A Generator advances; a seed would draw the same luck at every call.
+    auto_reset : bool
+        Whether a world whose episode ended with this step stands on a new first state afterwards.
+
+    Returns
+    -------
+    next_states : (N,) int
+        The states after the step, or the first states of new episodes where `auto_reset` asks for
+        them.  Nothing is lost by that: after a termination there is no state to learn from.
+    rewards : (N,) float
+    terminated : (N,) bool
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not vectors of one length, or an entry is no state or action.
+
+    Examples
+    --------
+    >>> coin, rng = coin_game(), np.random.default_rng(0)
+    >>> next_states, rewards, terminated = step(coin, np.array([0, 0]), np.array([0, 1]), rng)
+    >>> print(next_states, rewards, terminated)
+    [0 0] [1. 0.] [False  True]
+    """
+    for name, values, bound in (("states", states, mdp.shape[0]), ("actions", actions,
+                                                                   mdp.shape[1])):
+        _check_numbers(name, values, bound)
+    if states.shape != actions.shape:
+        raise ValueError(f"actions must have the shape of states, {states.shape}, "
+                         f"got {actions.shape}")
+    rng = generator(rng)
+    next_states, rewards, terminated = move(mdp, states, actions, rng.random(states.size))
+    if auto_reset and terminated.any():
+        next_states[terminated] = start_states(mdp, int(terminated.sum()), rng)
+    return next_states, rewards, terminated
+
+
+def _check_numbers(name, values, bound):
+    """Raise ValueError unless `values` is a vector of at least one whole number in [0, bound)."""
+    if (values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer)
+            or values.min() < 0 or values.max() >= bound):
+        raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")
 
 
 def start_states(mdp, episodes, rng):
     """Draw `episodes` first states from `mdp.start`: (episodes,) int.
 
-    Raises ValueError if `episodes` is not positive.
+    Parameters
+    ----------
+    mdp : TabularMDP
+    episodes : int ≥ 1
+    rng : Generator or seed; or a tuple of Generators, one an episode
+
+    Raises
+    ------
+    ValueError
+        If `episodes` is not positive, or not the number of Generators.
 
     Examples
     --------
@@ -282,8 +411,33 @@ def start_states(mdp, episodes, rng):
     """
     if episodes < 1:
         raise ValueError(f"episodes must be at least 1, got {episodes}")
-    rows = np.broadcast_to(thresholds(mdp.start), (episodes, mdp.start.size - 1))
-    return draw(rows, generator(rng).random(episodes))
+    rng = _for_episodes(rng, episodes)
+    numbers, = uniform(rng, 1, np.arange(episodes))
+    return first_states(mdp, numbers)
+
+
+def first_states(mdp, numbers):
+    """The first state that each uniform number draws from `mdp.start`: int, in the same shape.
+
+    All are drawn from one distribution, so that counting the thresholds that are ≤ u, as
+    (sampling.1) wants it, is a search in a sorted list.
+
+    Examples
+    --------
+    >>> print(first_states(unroll(coin_game(), 3), np.array([[0.1], [0.9]])))
+    [[0]
+     [0]]
+    """
+    return thresholds(mdp.start).searchsorted(numbers, side="right")
+
+
+def _for_episodes(rng, episodes):
+    """The randomness of a batch: one Generator for all, or a tuple with one an episode."""
+    if not isinstance(rng, tuple):
+        return generator(rng)
+    if len(rng) != episodes:
+        raise ValueError(f"rng must hold one Generator an episode, {episodes}, got {len(rng)}")
+    return rng
 
 
 def rollout(mdp, policy, starts, *, horizon, rng):
@@ -298,7 +452,8 @@ def rollout(mdp, policy, starts, *, horizon, rng):
         The first state of each episode; see `start_states`.
     horizon : int ≥ 1
         Episodes that have not ended after this many steps are truncated.
-    rng : Generator or seed
+    rng : Generator or seed; or a tuple of Generators, one an episode
+        With a tuple an episode is the same, whatever is played beside it.
 
     Returns
     -------
@@ -308,7 +463,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     ------
     ValueError
         If the policy is not one for this world, there is no episode, a start state is outside the
-        table, or the horizon is not positive.
+        table, the horizon is not positive, or there is not one Generator an episode.
 
     Examples
     --------
@@ -320,18 +475,16 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     [0. 0. 1. 0.] [False False False False]
     """
     check_policy(mdp, policy)
-    if (starts.ndim != 1 or starts.size == 0 or not np.issubdtype(starts.dtype, np.integer)
-            or starts.min() < 0 or starts.max() >= mdp.shape[0]):
-        raise ValueError(f"starts must be a vector of states in [0, {mdp.shape[0]}), got {starts}")
+    _check_numbers("starts", starts, mdp.shape[0])
     if horizon < 1:
         raise ValueError(f"horizon must be at least 1, got {horizon}")
-    rng = generator(rng)
+    rng = _for_episodes(rng, starts.size)
     choices = thresholds(policy)
     running, states, trace = np.arange(starts.size), starts.astype(np.int64), []
     while running.size and len(trace) < horizon:
-        choice, luck = rng.random((2, running.size))
-        actions = draw(choices.take(states, axis=0), choice)
-        following, rewards, ended = step(mdp, states, actions, luck)
+        choice, luck = uniform(rng, 2, running)
+        actions = draw(choices.take(states, axis=1), choice)
+        following, rewards, ended = move(mdp, states, actions, luck)
         trace.append((running, states, actions, rewards, ended, following))
         running, states = running[~ended], following[~ended]
 

@@ -45,10 +45,10 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl import counts
-from minirl.mdp import generator
 from minirl.optim import adam, at
 from minirl.reinforce import Training, environment_rewards, play
 from minirl.returns import gae, move_values
+from minirl.sampling import generator
 from minirl.softmax import backward, entropy_loss, log_softmax
 
 

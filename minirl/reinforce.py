@@ -43,9 +43,10 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl import counts
-from minirl.mdp import generator, rollout, start_states
+from minirl.mdp import rollout, start_states
 from minirl.optim import adam, at
 from minirl.returns import move_values, reward_to_go
+from minirl.sampling import generator
 from minirl.softmax import backward, entropy_loss, log_softmax
 
 

@@ -20,6 +20,7 @@ Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et a
 import numpy as np
 
 from minirl import mdp
+from minirl.sampling import generator
 from minirl.softmax import log_softmax
 
 HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
@@ -82,7 +83,7 @@ def sample(logits, strings, *, rng, horizon=HORIZON):
     ['oo', 'o', 'no', 'o']
     """
     world = language(np.zeros(logits.shape))
-    rng = mdp.generator(rng)
+    rng = generator(rng)
     starts = mdp.start_states(world, strings, rng)
     return mdp.rollout(world, np.exp(log_softmax(logits)), starts,
                        horizon=horizon, rng=rng).steps(world.shape)

@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts, mdp
+from minirl import counts
+from minirl.sampling import generator
 from minirl.softmax import log_sigmoid
 from toy_lm.bigram import sample
 
@@ -80,7 +81,7 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0):
         raise ValueError(f"pairs must be at least 1, got {pairs}")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    rng = mdp.generator(rng)
+    rng = generator(rng)
     strings = sample(logits, 2 * pairs, rng=rng)
     reward = (counts.matrix(strings) @ rewards.ravel()).reshape(pairs, 2)
     log_chance = log_sigmoid((reward[:, 0] - reward[:, 1]) / temperature)
