@@ -1,254 +1,281 @@
-"""Exact answers: what a policy is worth, which policy is best, and how fast its worth climbs.
+"""Planning: which policy is best, and which way is up.
 
-Everything a learner estimates by playing can be computed, because a tabular world is linear once
-the policy is fixed.  The value V(s) is the expected return from s.  The visits η(s) are the
-expected discounted number of times an episode is in s.  Average the tables (mdp.1) and (mdp.2) over
-actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a).  Then
+A policy that is not the best can be improved in two ways.  The large step takes, in each state, the
+action that is best if the old policy goes on afterwards.  The small step follows the gradient of J.
+Large steps lead to the optimum in a few rounds if the tables of the world are known; small steps
+are what a learner can do that only plays.
 
-    V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s'),                (planning.1)
-    η = start + γ P_πᵀ η,   J = Σ_s start(s) V(s) = Σ_{s,a} η(s) π(a|s) r(s, a).        (planning.2)
+**Large steps.**  The best values satisfy Bellman's equation,
 
-The last sum works for any table in place of r.  So one solve for η yields the expected reward, the
-KL to a reference, the entropy and the length of an episode: `expectation`.
+    V(s) = max_a Q(s, a),   Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s').                (planning.1)
 
-**Which policy is best?**  Value iteration repeats the best one-step improvement.  Policy iteration
-solves for V and acts greedily on Q, until nothing changes:
+*Value iteration* reads it as an assignment and repeats it; below γ = 1 it stops by the bound
+(evaluation.6).  *Policy iteration* solves for the values of the present policy, and then acts
+greedily on them, until nothing changes:
 
-    V(s) ← max_a Q(s, a),                                                               (planning.3)
-    π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.4)
+    π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.2)
 
 Why keep it?  At γ = 1 two actions may look equally good although one of them, repeated, never ends.
 On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.  For the
 same reason policy iteration starts from a policy that ends.
 
-**How fast does J climb?**  Differentiate J in the logits.  Write ∇ for any derivative.  From
-(planning.1), ∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s'): the same equation as that of V,
-with another reward.  Solving it by the visits (planning.2) gives the policy gradient theorem, ∇J =
-Σ_s η(s) Σ_a ∇π(a|s) Q(s, a).  How the visits change need not be differentiated.  For a softmax
-table, (softmax.3) turns it into
+*Backward induction* is for a finite horizon T.  With t steps taken there are T − t left, and what
+is best may depend on that,
 
-    ∂J/∂θ[s, a] = η(s) π(a|s) [Q(s, a) − V(s)].                                         (planning.5)
+    V_T = 0,   V_t(s) = max_a r(s, a) + γ Σ_s' P(s'|s, a) V_{t+1}(s').                  (planning.3)
 
-**When is there no answer?**  Every solve in this book has the form x = M x + b with M ≥ 0.  It has
-a meaningful answer if and only if the spectral radius of M is below one: then x = b + M b + M² b +
-… converges.  There is a certificate that costs one more right-hand side:
+It is exact after T backups, at any γ, and needs no policy that ends.
 
-    if some x > 0 has x − M x > 0, then the spectral radius of M is below one.          (planning.6)
+*Linear programming* is a witness of another kind, because it improves no policy.  A table that
+satisfies V(s) ≥ r(s, a) + γ Σ_s' P(s'|s, a) V(s') for every action lies above V*.  So V* is the
+lowest such table:
 
-`solve` asks for the x with x − M x = 1, which for M = P_π is the expected length of an episode, and
-refuses to answer without it.  Up to a thousand unknowns it solves densely, above by sparse LU.
+    minimise Σ_s c(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
 
-Read first: `mdp`.  Read next: `regularised`, then `q_learning`, where Q is learned by playing.
-Source: Sutton and Barto, 2nd edition, chapters 4 and 13.2; Sutton et al. 2000, "Policy gradient
-methods for reinforcement learning with function approximation", theorem 1; Berman and Plemmons
-1994, "Nonnegative matrices", chapter 6, for (planning.6).
+Any weights c > 0 will do.  A constraint has a price, by how much the minimum would rise with its
+r(s, a).  That is the number of times the best policy takes a in s when episodes start from c: the
+prices are *visits*, as in (evaluation.2), and the actions that have one are the best policy.
+
+**Small steps.**  Differentiate J in the logits.  Write ∇ for any derivative.  From (evaluation.1),
+∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s'): the same equation as that of V, with another
+reward.  Solving it by the visits (evaluation.2) gives the policy gradient theorem, ∇J = Σ_s η(s)
+Σ_a ∇π(a|s) Q(s, a).  How the visits change need not be differentiated.  For a softmax table,
+(softmax.3) turns it into
+
+    ∂J/∂θ[s, a] = η(s) π(a|s) A(s, a).                                                  (planning.5)
+
+Read first: `evaluation`.  Read next: `average_reward` and `regularised`, then `q_learning`, where Q
+is learned by playing.
+Source: Sutton and Barto, 2nd edition, chapters 4 and 13.2; Puterman 1994, "Markov decision
+processes", chapters 4.5 and 6.9; Sutton et al. 2000, "Policy gradient methods for reinforcement
+learning with function approximation", theorem 1.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import linalg
+from scipy import optimize, sparse
 
-from minirl.mdp import check_policy
+from minirl.evaluation import action_values, advantages, evaluate, occupancy, sweep, valued_states
 from minirl.softmax import log_softmax
 
-DENSE = 1000  # up to this many unknowns a dense solve is the faster one
+
+class Optimum(NamedTuple):
+    """A best policy and what it is worth."""
+
+    policy: np.ndarray         # (S, A) rows of probabilities
+    values: np.ndarray         # (S,) V; NaN where no value is asked
+    action_values: np.ndarray  # (S, A) Q
+    objective: float           # J, the value from the start
+    rounds: int                # sweeps, improvements or pivots that were needed
 
 
-def solve(M, right):
-    """x with x = M x + right, certified by (planning.6).
-
-    Parameters
-    ----------
-    M : (n, n) sparse, not negative
-    right : (n,) float
-
-    Returns
-    -------
-    (n,) float, or None
-        None where the spectral radius of M is one or more, and where the certificate is lost to
-        rounding: where the radius is one to fifteen digits, or entries are as large as 10^15.
-
-    Examples
-    --------
-    >>> half, one = sparse.csr_array([[0.5]]), sparse.csr_array([[1.0]])
-    >>> print(solve(half, np.array([3.0])), solve(one, np.array([3.0])))
-    [6.] None
-    """
-    n = len(right)
-    both = np.stack([right, np.ones(n)], axis=1).astype(np.result_type(M.dtype, right.dtype, float))
-    try:
-        if n <= DENSE:
-            x = np.linalg.solve(np.eye(n) - M.toarray(), both)
-        else:
-            system = (sparse.csc_array(sparse.identity(n)) - sparse.csc_array(M)).astype(both.dtype)
-            system.indices = system.indices.astype(np.int32)  # all that SuperLU knows
-            system.indptr = system.indptr.astype(np.int32)
-            x = linalg.splu(system).solve(both)
-    except (np.linalg.LinAlgError, RuntimeError):  # exactly singular
-        return None
-    certificate = x[:, 1]
-    if not np.isfinite(x).all():
-        return None
-    left = certificate - M @ certificate  # one everywhere, if rounding has not eaten it
-    return x[:, 0] if (certificate > 0).all() and (left > 0.5).all() else None
-
-
-def transitions_under(mdp, policy):
-    """P_π of (planning.1), sparse (S, S).
+def optimum(mdp, policy, values, rounds):
+    """The `Optimum` record of a policy with these values; Q and J follow from them.
 
     Examples
     --------
     >>> from minirl.mdp import coin_game
-    >>> print(transitions_under(coin_game(), np.array([[0.75, 0.25]])).toarray())
-    [[0.75]]
+    >>> optimum(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
+    3.0
+    """
+    J = float((mdp.start * np.nan_to_num(values)).sum())
+    return Optimum(policy, values, action_values(mdp, values), J, rounds)
+
+
+def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
+    """The optimum by repeating (planning.1) from V = 0.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    tol : float > 0
+        Below gamma 1 a bound on the error of V, by (evaluation.6).  At gamma 1 that bound is void,
+        and `tol` is the largest change in the last sweep.
+    max_sweeps : int ≥ 1
+
+    Returns
+    -------
+    Optimum
+        Its policy is greedy on Q, the first action on a tie.  At gamma 1 a tie may hide a policy
+        that never ends; `policy_iteration` does not have that weakness.
+
+    Raises
+    ------
+    ValueError
+        If `tol` or `max_sweeps` is not positive, or the values still move after `max_sweeps`.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> best = value_iteration(coin_game(gamma=0.9))
+    >>> print(best.values.round(6), best.policy)
+    [10.] [[1. 0.]]
+    """
+    values, sweeps = sweep(lambda V: action_values(mdp, V).max(axis=1), np.zeros(mdp.shape[0]),
+                           gamma=mdp.gamma, tol=tol, max_sweeps=max_sweeps)
+    greedy = np.eye(mdp.shape[1])[action_values(mdp, values).argmax(axis=1)]
+    return optimum(mdp, greedy, values, sweeps)
+
+
+def policy_that_ends(mdp):
+    """A deterministic policy (S, A) under which every episode ends, if each state can reach an end.
+
+    In each state it takes an action that may end the episode; failing that, one that may lead to a
+    state where such an action was found before; and so on backwards.  From every state some end
+    then has a positive probability, so that no episode can avoid it for ever.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(policy_that_ends(coin_game()))
+    [[0. 1.]]
     """
     S, A = mdp.shape
-    mixture = sparse.csr_array((policy.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)),
-                               shape=(S, S * A))
-    return mixture @ mdp.transitions
-
-
-def reachable(mdp, policy):
-    """The states that an episode can be in under `policy`: (S,) bool.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game, unroll
-    >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
-    [ True  True False]
-    """
-    arrivals = transitions_under(mdp, (policy.real > 0).astype(float)).T
-    reached = mdp.start > 0
+    helps = (mdp.prob * mdp.terminated).sum(axis=2) > 0
+    action, found = np.zeros(S, int), np.full(S, False)
     while True:
-        more = reached | (arrivals @ reached.astype(float) > 0)
-        if (more == reached).all():
-            return reached
-        reached = more
+        new = helps.any(axis=1) & ~found
+        if not new.any():
+            return np.eye(A)[action]
+        action[new] = helps[new].argmax(axis=1)
+        found |= new
+        helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A)
 
 
-def _values(mdp, policy, table, states):
-    """V of (planning.1) with `table` as the reward, NaN outside the mask `states`."""
-    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
-    solution = solve(M, (policy * table).sum(axis=1)[states])
-    if solution is None:
-        raise ValueError(f"the value is infinite or undefined: at gamma = {mdp.gamma} there are "
-                         f"states from which this policy never ends (use gamma < 1, a policy that "
-                         f"ends, or mdp.unroll)")
-    values = np.full(mdp.shape[0], np.nan, dtype=solution.dtype)
-    values[states] = solution
-    return values
+def policy_iteration(mdp, *, tol=1e-10):
+    """The optimum by (planning.2), starting from `policy_that_ends`.
 
-
-def _states_with_value(mdp, policy):
-    """Below gamma 1 every state has a value; at gamma 1 it is asked of the reachable ones."""
-    return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
-
-
-def evaluate(mdp, policy, table=None):
-    """V of (planning.1): what `policy` is worth from each state.
+    At gamma 1 every policy on the way ends too: going round in circles could only replace an end if
+    each turn paid, and then the optimum is infinite.
 
     Parameters
     ----------
     mdp : TabularMDP
-    policy : (S, A) float
-        π(a|s), rows of probabilities.
-    table : (S, A) float, optional
-        What a step earns, in place of the world's mean reward.
+    tol : float > 0
+        Another action replaces the present one only if its Q is larger by more than this, relative
+        to the largest Q: what "keeping the present action on a tie" means in floating point.
 
     Returns
     -------
-    (S,) float
-        In units of reward.  At gamma = 1 a state that no episode reaches is NaN: no value is asked
-        of it, and it may have none.
+    Optimum
+        Deterministic.  At gamma 1 the values of states that no policy reaches are NaN.
 
     Raises
     ------
     ValueError
-        If the policy or the table does not fit the world, or at gamma = 1 the policy does not end.
+        If `tol` is not positive; or, at gamma 1, if some state cannot reach an end or the optimum
+        is infinite.
 
     Examples
     --------
     >>> from minirl.mdp import coin_game
-    >>> print(evaluate(coin_game(), np.array([[0.75, 0.25]])).round(6))
-    [3.]
+    >>> best = policy_iteration(coin_game(gamma=0.9))
+    >>> print(best.values.round(6), best.policy)
+    [10.] [[1. 0.]]
     """
-    check_policy(mdp, policy)
-    table = mdp.mean_reward if table is None else table
-    if table.shape != mdp.shape:
-        raise ValueError(f"table must have shape {mdp.shape}, got {table.shape}")
-    return _values(mdp, policy, table, _states_with_value(mdp, policy))
+    if not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
+    S, A = mdp.shape
+    policy, rounds = policy_that_ends(mdp), 0
+    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
+    while True:
+        values = evaluate(mdp, policy, states=states)
+        Q = action_values(mdp, np.nan_to_num(values))
+        best = Q.argmax(axis=1)
+        gain = Q[np.arange(S), best] - (policy * Q).sum(axis=1)
+        better = gain > tol * (1 + np.abs(Q).max())
+        if not better.any():
+            return optimum(mdp, policy, values, rounds)
+        policy, rounds = np.where(better[:, None], np.eye(A)[best], policy), rounds + 1
 
 
-def action_values(mdp, values):
-    """Q of (planning.1), shape (S, A), from values (S,) of the states that come next.
+class Schedule(NamedTuple):
+    """What is best with a finite horizon T, when t steps have been taken."""
 
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game
-    >>> print(action_values(coin_game(), np.array([3.0])))
-    [[4. 0.]]
-    """
-    return mdp.mean_reward + mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
+    policy: np.ndarray         # (T, S, A) rows of probabilities
+    values: np.ndarray         # (T + 1, S) V_t; the last row is zero
+    action_values: np.ndarray  # (T, S, A) Q_t
+    objective: float           # J, the value from the start at time 0
 
 
-def occupancy(mdp, policy):
-    """η of (planning.2): expected discounted number of visits to each state in an episode.
+def backward_induction(mdp, horizon):
+    """The best policy for `horizon` steps, by (planning.3); it may look at the clock.
 
-    Parameters and errors are those of `evaluate`.  Returns (S,) float, zero where no episode
-    comes.  At gamma = 1 it sums to the expected length of an episode.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game
-    >>> print(occupancy(coin_game(), np.array([[0.75, 0.25]])).round(6))
-    [4.]
-    """
-    check_policy(mdp, policy)
-    states = reachable(mdp, policy)
-    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states].T
-    solution = solve(M, mdp.start[states])
-    if solution is None:
-        raise ValueError(f"the number of visits is infinite: at gamma = {mdp.gamma} there are "
-                         f"states from which this policy never ends")
-    visits = np.zeros(mdp.shape[0])
-    visits[states] = solution
-    return visits
-
-
-def expectation(mdp, policy, table):
-    """E[Σ_t γᵗ table[s_t, a_t]] of an episode, by (planning.2).
+    The same as planning in `mdp.unroll(horizon)`, without making that larger world.
 
     Parameters
     ----------
     mdp : TabularMDP
-    policy : (S, A) float
-    table : (S, A) or (M, S, A) float
-        What a step counts: a reward, a log-ratio, 1 for a length.  Several tables share one solve.
+    horizon : int ≥ 1
 
     Returns
     -------
-    float or (M,) float
+    Schedule
+        Greedy, the first action on a tie.
 
     Raises
     ------
     ValueError
-        As `evaluate`.
+        If the horizon is not positive.
 
     Examples
     --------
-    Expected reward and expected number of steps:
-
     >>> from minirl.mdp import coin_game
-    >>> coin = coin_game()
-    >>> tables = np.array([coin.mean_reward, np.ones((1, 2))])
-    >>> print(expectation(coin, np.array([[0.75, 0.25]]), tables).round(6))
-    [3. 4.]
+    >>> best = backward_induction(coin_game(), 3)
+    >>> print(best.values.ravel(), best.objective)
+    [3. 2. 1. 0.] 3.0
     """
-    if table.shape[-2:] != mdp.shape:
-        raise ValueError(f"table must end in shape {mdp.shape}, got {table.shape}")
-    return (occupancy(mdp, policy)[:, None] * policy * table).sum(axis=(-2, -1))
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least 1, got {horizon}")
+    S, A = mdp.shape
+    values, Q = np.zeros((horizon + 1, S)), np.zeros((horizon, S, A))
+    for t in reversed(range(horizon)):
+        Q[t] = action_values(mdp, values[t + 1])
+        values[t] = Q[t].max(axis=1)
+    return Schedule(np.eye(A)[Q.argmax(axis=2)], values, Q, float(mdp.start @ values[0]))
+
+
+def linear_programme(mdp):
+    """The optimum by (planning.4), solved by SciPy's HiGHS: an independent check of the others.
+
+    Returns
+    -------
+    Optimum
+        The policy takes the action whose constraint has the largest price.  The values solve the
+        constraints of these actions, which are tight, once more: HiGHS ignores coefficients below
+        1e-9, and its own values can be wrong by as much as they add up to.  At gamma 1 states that
+        no policy reaches are NaN.
+
+    Raises
+    ------
+    ValueError
+        If the programme has no solution: at gamma 1 some state cannot reach an end, or the optimum
+        is infinite.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> best = linear_programme(coin_game(gamma=0.9))
+    >>> print(best.values.round(6), best.policy)
+    [10.] [[1. 0.]]
+    """
+    S, A = mdp.shape
+    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
+    here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
+                            shape=(S * A, S))
+    constraints = (here - mdp.gamma * mdp.transitions)[np.repeat(states, A)][:, states]
+    found = optimize.linprog(np.ones(states.sum()), A_ub=-constraints,
+                             b_ub=-mdp.mean_reward[states].ravel(), bounds=(None, None),
+                             method="highs-ds", options={"primal_feasibility_tolerance": 1e-10,
+                                                         "dual_feasibility_tolerance": 1e-10})
+    if found.x is None:
+        raise ValueError(f"the linear programme has no solution: at gamma = {mdp.gamma} some state "
+                         f"cannot reach an end, or the optimum is infinite")
+    visits = np.zeros((S, A))
+    visits[states] = -found.ineqlin.marginals.reshape(-1, A)
+    policy = np.eye(A)[visits.argmax(axis=1)]
+    return optimum(mdp, policy, evaluate(mdp, policy, states=states), int(found.nit))
 
 
 def policy_gradient(mdp, logits):
@@ -284,145 +311,6 @@ def policy_gradient(mdp, logits):
     if logits.shape != mdp.shape:
         raise ValueError(f"logits must have shape {mdp.shape}, got {logits.shape}")
     policy = np.exp(log_softmax(logits))
-    visited = reachable(mdp, policy)
-    values = np.nan_to_num(_values(mdp, policy, mdp.mean_reward, visited))
-    advantages = action_values(mdp, values) - values[:, None]
+    values = np.nan_to_num(evaluate(mdp, policy))
     visits = occupancy(mdp, policy.real)
-    return (mdp.start * values).sum(), visits[:, None] * policy * advantages
-
-
-class Optimum(NamedTuple):
-    """A best policy and what it is worth."""
-
-    policy: np.ndarray         # (S, A) rows of probabilities
-    values: np.ndarray         # (S,) V; NaN where no value is asked
-    action_values: np.ndarray  # (S, A) Q
-    objective: float           # J, the value from the start
-    rounds: int                # sweeps or improvements that were needed
-
-
-def optimum(mdp, policy, values, rounds):
-    """The `Optimum` record of a policy with these values; Q and J follow from them.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game
-    >>> optimum(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
-    3.0
-    """
-    J = float((mdp.start * np.nan_to_num(values)).sum())
-    return Optimum(policy, values, action_values(mdp, values), J, rounds)
-
-
-def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
-    """The optimum by repeating (planning.3) from V = 0.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    tol : float > 0
-        Below gamma 1 a bound on the error of V: a sweep that changes V by at most d leaves it
-        within d γ/(1 − γ) of V*.  At gamma 1 that bound is void, and `tol` is the change itself.
-    max_sweeps : int
-
-    Returns
-    -------
-    Optimum
-        Its policy is greedy on Q, the first action on a tie.  At gamma 1 a tie may hide a policy
-        that never ends; `policy_iteration` does not have that weakness.
-
-    Raises
-    ------
-    ValueError
-        If `tol` is not positive, or the values still move after `max_sweeps`.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game
-    >>> best = value_iteration(coin_game(gamma=0.9))
-    >>> print(best.values.round(6), best.policy)
-    [10.] [[1. 0.]]
-    """
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
-    error_per_change = mdp.gamma / (1 - mdp.gamma) if mdp.gamma < 1 else 1.0
-    values = np.zeros(mdp.shape[0])
-    for sweep in range(1, max_sweeps + 1):
-        before, values = values, action_values(mdp, values).max(axis=1)
-        if np.abs(values - before).max() * error_per_change <= tol:
-            greedy = np.eye(mdp.shape[1])[action_values(mdp, values).argmax(axis=1)]
-            return optimum(mdp, greedy, values, sweep)
-    raise ValueError(f"the values still move after max_sweeps = {max_sweeps} sweeps; at gamma = "
-                     f"{mdp.gamma} the optimum may be infinite")
-
-
-def policy_that_ends(mdp):
-    """A deterministic policy (S, A) under which every episode ends, if each state can reach an end.
-
-    In each state it takes an action that may end the episode; failing that, one that may lead to a
-    state where such an action was found before; and so on backwards.  From every state some end
-    then has a positive probability, so that no episode can avoid it for ever.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game
-    >>> print(policy_that_ends(coin_game()))
-    [[0. 1.]]
-    """
-    S, A = mdp.shape
-    helps = (mdp.prob * mdp.terminated).sum(axis=2) > 0
-    action, found = np.zeros(S, int), np.full(S, False)
-    while True:
-        new = helps.any(axis=1) & ~found
-        if not new.any():
-            return np.eye(A)[action]
-        action[new] = helps[new].argmax(axis=1)
-        found |= new
-        helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A)
-
-
-def policy_iteration(mdp, *, tol=1e-10):
-    """The optimum by (planning.4), starting from `policy_that_ends`.
-
-    At gamma 1 every policy on the way ends too: going round in circles could only replace an end if
-    each turn paid, and then the optimum is infinite.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    tol : float > 0
-        Another action replaces the present one only if its Q is larger by more than this, relative
-        to the largest Q: what "keeping the present action on a tie" means in floating point.
-
-    Returns
-    -------
-    Optimum
-        Deterministic.  At gamma 1 the values of states that no policy reaches are NaN.
-
-    Raises
-    ------
-    ValueError
-        If `tol` is not positive; or, at gamma 1, if some state cannot reach an end or the optimum
-        is infinite.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game
-    >>> best = policy_iteration(coin_game(gamma=0.9))
-    >>> print(best.values.round(6), best.policy)
-    [10.] [[1. 0.]]
-    """
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
-    S, A = mdp.shape
-    policy, rounds = policy_that_ends(mdp), 0
-    states = _states_with_value(mdp, np.full(mdp.shape, 1 / A))
-    while True:
-        values = _values(mdp, policy, mdp.mean_reward, states)
-        Q = action_values(mdp, np.nan_to_num(values))
-        best = Q.argmax(axis=1)
-        gain = Q[np.arange(S), best] - (policy * Q).sum(axis=1)
-        better = gain > tol * (1 + np.abs(Q).max())
-        if not better.any():
-            return optimum(mdp, policy, values, rounds)
-        policy, rounds = np.where(better[:, None], np.eye(A)[best], policy), rounds + 1
+    return (mdp.start * values).sum(), visits[:, None] * policy * advantages(mdp, values)

@@ -33,9 +33,27 @@ limit on its length, leaves the class.
 
 The sum may diverge.  Where a letter earns more than it costs, a longer string is always better and
 no optimum exists.  It converges if and only if the matrix of (regularised.4) has a spectral radius
-below one, which `planning.solve` certifies.  The logarithm of that radius is a convex function of
+below one, which `evaluation.solve` certifies.  The logarithm of that radius is a convex function of
 1/β and negative at 1/β = 0, where the matrix is that of the reference.  So it crosses zero at most
 once: there is one `critical_beta`, and an optimum exists exactly above it.
+
+*Entropy instead of KL.*  Reinforcement learning often rewards the entropy H of each row of the
+policy, to keep it from making up its mind too early.  A uniform reference charges β log A − β H a
+step, since KL(π‖uniform) = log A − H.  So the entropy-regularised objective
+
+    E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
+
+is the regularised one with a uniform reference in a world whose every step pays β log A more:
+`entropy_optimum`.  The two have different optima, because an entropy bonus also rewards long
+episodes.
+
+*As β → 0* either optimum becomes the best policy, and where several actions are best the reference
+decides between them:
+
+    V* ≥ V*_β ≥ V* − β C,   C = the KL to the reference of a best policy's episode.  (regularised.6)
+
+The right side is what the best policy itself is worth under J_β; the left holds because a KL is
+never a gain.  So J_β falls short of J* by about β, and `planning` is the limit.
 
 Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the
 problem.
@@ -46,10 +64,13 @@ eq. 2; Rafailov et al. 2023, arXiv:2305.18290, eq. 4; Todorov 2007, "Linearly-so
 decision problems", for (regularised.4).
 """
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import optimize
 
-from minirl.planning import action_values, evaluate, optimum, reachable, solve, transitions_under
+from minirl.evaluation import action_values, evaluate, reachable, solve, transitions_under
+from minirl.planning import optimum
 from minirl.softmax import log_softmax
 
 
@@ -147,6 +168,46 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         logp, before = tilt(ref_logits, action_values(mdp, known), beta=beta), known
     raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
                      f"likely has no upper bound, or the reference does not end")
+
+
+def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
+    """The policy that maximises the return plus `ent_coef` times its entropy, (regularised.5).
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    ent_coef : float > 0
+        Reward per nat of entropy, the temperature β.
+    tol, max_rounds
+        As in `regularised_optimum`.
+
+    Returns
+    -------
+    planning.Optimum
+        Values and objective with the entropy bonus, `action_values` before that of their own row:
+        π ∝ exp(Q/β).
+
+    Raises
+    ------
+    ValueError
+        As `regularised_optimum`; for example at gamma 1, where the entropy of going on may be worth
+        more than any end.
+
+    Examples
+    --------
+    Head pays 1 and goes on, discounted by ½; V = log(e^{1 + V/2} + 1):
+
+    >>> from minirl.mdp import coin_game
+    >>> best = entropy_optimum(coin_game(gamma=0.5), ent_coef=1.0)
+    >>> print(best.policy.round(4), best.values.round(4))
+    [[0.8923 0.1077]] [2.228]
+    """
+    if not 0 < ent_coef < np.inf:
+        raise ValueError(f"ent_coef must be positive and finite, got {ent_coef}")
+    bonus = ent_coef * np.log(mdp.shape[1])
+    best = regularised_optimum(replace(mdp, reward=mdp.reward + bonus), np.zeros(mdp.shape),
+                               beta=ent_coef, tol=tol, max_rounds=max_rounds)
+    return best._replace(action_values=best.action_values - bonus)
 
 
 def _log_partition(mdp, ref_logits, inverse_beta):

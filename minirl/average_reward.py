@@ -1,0 +1,170 @@
+"""The other objective: reward per step, when an episode that ends starts again.
+
+The return J of an episode asks how much is earned until the end.  A robot that works all day, and a
+learner that plays one episode after the other, may rather ask how much is earned *per step*.  Let
+an episode that has ended begin again from `start`, at once and for ever, and do not discount:
+
+    ρ(π) = lim (1/T) E[r_0 + r_1 + … + r_{T−1}].                                  (average_reward.1)
+
+γ plays no part here.  A policy now has no value, which would be infinite, but a *differential*
+value h(s): how much more is earned from s on than from an ordinary moment.  It is defined up to a
+constant.  Choose the constant so that a fresh episode has none, Σ_s start(s) h(s) = 0; then what
+follows an end is worth nothing, as in an episode, and the restarts drop out of the equation,
+
+    h = r_π − ρ + P_π h,   Σ_s start(s) h(s) = 0.                                 (average_reward.2)
+
+So h is an ordinary value whose reward is counted against the mean.  The share d(s) of time that is
+spent in s balances what flows in and out, with c episodes started per step,
+
+    d = P_πᵀ d + c start,   Σ_s d(s) = 1.                                         (average_reward.3)
+
+Both are one square system, of S + 1 unknowns (h, ρ) and its transpose (d, c).  Where every episode
+ends, it says nothing new: d is η/L and ρ is J/L, with the visits (evaluation.2) at γ = 1 and the
+mean length L = 1/c of an episode.  Where no episode ends, c = 0 and d is the stationary
+distribution.
+
+*The gradient.*  Differentiate (average_reward.2) and take its mean under d.  On the left stands
+Σ d ∇h, on the right Σ d P_π ∇h, and by (average_reward.3) they differ by c Σ_s start(s) ∇h(s),
+which is zero.  So ∇ρ = Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), and for a softmax table
+
+    ∂ρ/∂θ[s, a] = d(s) π(a|s) [Q(s, a) − h(s)],   Q(s, a) = r(s, a) − ρ + Σ_s' P(s'|s, a) h(s'),
+                                                                                  (average_reward.4)
+the same form as (planning.5).  The two objectives are different all the same: a policy that earns
+little, quickly, may have the larger ρ and the smaller J.
+
+*When is there no answer?*  The limit (average_reward.1) must not depend on luck.  If a policy can
+be caught in one of two loops and never leave it, ρ depends on which.  A search in the graph of what
+is possible finds the loops, and more than one is an error.
+
+Read first: `planning`.  Read next: `regularised`.
+Source: Sutton et al. 2000, "Policy gradient methods for reinforcement learning with function
+approximation", theorem 1; Sutton and Barto, 2nd edition, chapters 10.3 and 13.6; Puterman 1994,
+chapter 8.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csgraph
+
+from minirl.evaluation import ending_chance, reachable, transitions_under
+from minirl.mdp import check_policy
+from minirl.softmax import log_softmax
+
+
+class AverageReward(NamedTuple):
+    """What a policy earns per step, and where it spends its time."""
+
+    rate: float                # ρ, reward per step
+    restarts: float            # c, episodes started per step; 0 if none ends
+    visits: np.ndarray         # (S,) d, share of the time; zero where no episode comes
+    values: np.ndarray         # (S,) h, differential; NaN where no episode comes
+    action_values: np.ndarray  # (S, A) Q of (average_reward.4)
+
+
+def average_reward(mdp, policy, table=None):
+    """ρ, c, d, h and Q of a policy, by one dense solve of S + 1 unknowns.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Its gamma is not used.
+    policy : (S, A) float
+    table : (S, A) float, optional
+        What a step earns, in place of the world's mean reward.
+
+    Returns
+    -------
+    AverageReward
+
+    Raises
+    ------
+    ValueError
+        If the policy or the table does not fit the world, or the policy can be caught in more than
+        one loop; a state of each is named.
+
+    Examples
+    --------
+    Head pays 1 and goes on, tail pays nothing and ends.  An episode with π(head) = ¾ takes four
+    steps on average and pays three times:
+
+    >>> from minirl.mdp import coin_game
+    >>> found = average_reward(coin_game(), np.array([[0.75, 0.25]]))
+    >>> print(round(found.rate, 6), round(found.restarts, 6), found.visits.round(6))
+    0.75 0.25 [1.]
+    """
+    check_policy(mdp, policy)
+    table = mdp.mean_reward if table is None else table
+    if table.shape != mdp.shape:
+        raise ValueError(f"table must have shape {mdp.shape}, got {table.shape}")
+    states = reachable(mdp, policy)
+    onwards = transitions_under(mdp, policy)[states][:, states].toarray()
+    start, ends = mdp.start[states], ending_chance(mdp, policy.real)[states] > 0
+    _refuse_several_loops(np.flatnonzero(states),
+                          (onwards.real > 0) | (ends[:, None] & (start > 0)))
+    n = len(onwards)
+    system = np.zeros((n + 1, n + 1), onwards.dtype)
+    system[:n, :n] = np.eye(n) - onwards
+    system[:n, n] = 1.0
+    system[n, :n] = start
+    differential = np.linalg.solve(system, np.append((policy * table).sum(axis=1)[states], 0.0))
+    balance = np.linalg.solve(system.T, np.append(np.zeros(n), 1.0))
+    values = np.full(mdp.shape[0], np.nan, system.dtype)
+    values[states], rate = differential[:n], differential[n]
+    visits = np.zeros(mdp.shape[0], system.dtype)
+    visits[states], restarts = balance[:n], -balance[n]
+    Q = table - rate + (mdp.transitions @ values).reshape(mdp.shape)
+    return AverageReward(rate, restarts, visits, values, Q)
+
+
+def _refuse_several_loops(numbers, links):
+    """Raise ValueError if more than one part of a graph cannot be left.
+
+    `numbers` (n,) are the numbers of its states in the world; `links` (n, n) bool says which states
+    can follow which, restarts included.
+    """
+    parts, part = csgraph.connected_components(links, connection="strong")
+    source, target = np.nonzero(links)
+    left = part[source[part[source] != part[target]]]  # parts with a way out
+    loops = [int(numbers[part == i][0]) for i in np.setdiff1d(np.arange(parts), left)]
+    if len(loops) > 1:
+        raise ValueError(f"the reward per step depends on luck: this policy can be caught in loops "
+                         f"around the states {', '.join(map(str, loops))}, and never leave them")
+
+
+def average_reward_gradient(mdp, logits):
+    """ρ and its exact gradient in the logits, (average_reward.4).  To be climbed, not descended.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Its gamma is not used.
+    logits : (S, A) float
+
+    Returns
+    -------
+    rate : float
+        ρ, reward per step.
+    grad : (S, A) float
+        ∂ρ/∂θ.  Zero in rows that no episode visits; each row sums to zero.
+
+    Raises
+    ------
+    ValueError
+        If the logits do not fit the world, or as `average_reward`.
+
+    Examples
+    --------
+    With π(head) = p, ρ = p, and its derivative in the first logit is p(1 − p):
+
+    >>> from minirl.mdp import coin_game
+    >>> rate, grad = average_reward_gradient(coin_game(), np.log([[0.75, 0.25]]))
+    >>> print(round(rate, 6), grad.round(6))
+    0.75 [[ 0.1875 -0.1875]]
+    """
+    if logits.shape != mdp.shape:
+        raise ValueError(f"logits must have shape {mdp.shape}, got {logits.shape}")
+    policy = np.exp(log_softmax(logits))
+    found = average_reward(mdp, policy)
+    advantages = np.nan_to_num(found.action_values - found.values[:, None])
+    return found.rate, found.visits[:, None] * policy * advantages

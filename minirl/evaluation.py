@@ -1,0 +1,374 @@
+"""Evaluation: what a policy is worth, exactly.
+
+Everything a learner estimates by playing can be computed, because a tabular world is linear once
+the policy is fixed.  The value V(s) is the expected return from s.  The visits η(s) are the
+expected discounted number of times an episode is in s.  Average the tables (mdp.1) and (mdp.2) over
+actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a).  Then
+
+    V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s'),              (evaluation.1)
+    η = start + γ P_πᵀ η,   J = Σ_s start(s) V(s) = Σ_{s,a} η(s) π(a|s) r(s, a).      (evaluation.2)
+
+The last sum works for any table in place of r.  So one solve for η yields the expected reward, the
+KL to a reference, the entropy and the length of an episode: `expectation`.  How much better an
+action is than what the policy does on average is its *advantage*,
+
+    A(s, a) = Q(s, a) − V(s),   Σ_a π(a|s) A(s, a) = 0.                               (evaluation.3)
+
+**When is there no answer?**  Every solve in this book has the form x = M x + b with M ≥ 0.  It has
+a meaningful answer if and only if the spectral radius of M is below one: then x = b + M b + M² b +
+… converges.  There is a certificate that costs one more right-hand side:
+
+    if some x > 0 has x − M x > 0, then the spectral radius of M is below one.        (evaluation.4)
+
+`solve` asks for the x with x − M x = 1, which for M = P_π is the expected length of an episode, and
+refuses to answer without it.  Up to a thousand unknowns it solves densely, above by sparse LU.
+
+**By sweeps.**  The oldest way to the same values is to apply (evaluation.1) again and again,
+
+    V ← r_π + γ P_π V,   from V = 0.                                                  (evaluation.5)
+
+After k sweeps V is the value of k steps.  When to stop?  A sweep brings any two tables closer by
+the factor γ, so one that changes no value by more than d leaves V within
+
+    d γ / (1 − γ)                                                                     (evaluation.6)
+
+of the truth.  At γ = 1 this bound is void.  There a sweep may change little because it is nearly
+done, or because the episodes are long, and nothing tells the two apart: `sweep` then stops on the
+change alone.
+
+Read first: `mdp`.  Read next: `planning`.
+Source: Sutton and Barto, 2nd edition, chapters 3.5 and 4.1; Berman and Plemmons 1994, "Nonnegative
+matrices", chapter 6, for (evaluation.4); Puterman 1994, "Markov decision processes", theorem 6.3.1,
+for (evaluation.6).
+"""
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
+
+from minirl.mdp import check_policy
+
+DENSE = 1000  # up to this many unknowns a dense solve is the faster one
+
+
+def solve(M, right):
+    """x with x = M x + right, certified by (evaluation.4).
+
+    Parameters
+    ----------
+    M : (n, n) sparse, not negative
+    right : (n,) float
+
+    Returns
+    -------
+    (n,) float, or None
+        None where the spectral radius of M is one or more, and where the certificate is lost to
+        rounding: where the radius is one to fifteen digits, or entries are as large as 10^15.
+
+    Examples
+    --------
+    >>> half, one = sparse.csr_array([[0.5]]), sparse.csr_array([[1.0]])
+    >>> print(solve(half, np.array([3.0])), solve(one, np.array([3.0])))
+    [6.] None
+    """
+    n = len(right)
+    both = np.stack([right, np.ones(n)], axis=1).astype(np.result_type(M.dtype, right.dtype, float))
+    try:
+        if n <= DENSE:
+            x = np.linalg.solve(np.eye(n) - M.toarray(), both)
+        else:
+            system = (sparse.csc_array(sparse.identity(n)) - sparse.csc_array(M)).astype(both.dtype)
+            system.indices = system.indices.astype(np.int32)  # all that SuperLU knows
+            system.indptr = system.indptr.astype(np.int32)
+            x = linalg.splu(system).solve(both)
+    except (np.linalg.LinAlgError, RuntimeError):  # exactly singular
+        return None
+    certificate = x[:, 1]
+    if not np.isfinite(x).all():
+        return None
+    left = certificate - M @ certificate  # one everywhere, if rounding has not eaten it
+    return x[:, 0] if (certificate > 0).all() and (left > 0.5).all() else None
+
+
+def transitions_under(mdp, policy):
+    """P_π of (evaluation.1), sparse (S, S).
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(transitions_under(coin_game(), np.array([[0.75, 0.25]])).toarray())
+    [[0.75]]
+    """
+    S, A = mdp.shape
+    mixture = sparse.csr_array((policy.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)),
+                               shape=(S, S * A))
+    return mixture @ mdp.transitions
+
+
+def reachable(mdp, policy):
+    """The states that an episode can be in under `policy`: (S,) bool.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, unroll
+    >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
+    [ True  True False]
+    """
+    arrivals = transitions_under(mdp, (policy.real > 0).astype(float)).T
+    reached = mdp.start > 0
+    while True:
+        more = reached | (arrivals @ reached.astype(float) > 0)
+        if (more == reached).all():
+            return reached
+        reached = more
+
+
+def ending_chance(mdp, policy):
+    """The probability that a step from each state ends the episode: (S,) float.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(ending_chance(coin_game(), np.array([[0.75, 0.25]])))
+    [0.25]
+    """
+    return (policy * (mdp.prob * mdp.terminated).sum(axis=2)).sum(axis=1)
+
+
+def can_end(mdp, policy):
+    """The states from which an episode may end under `policy`: (S,) bool.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(can_end(coin_game(), np.array([[0.75, 0.25]])), can_end(coin_game(), np.eye(2)[[0]]))
+    [ True] [False]
+    """
+    onwards = transitions_under(mdp, (policy.real > 0).astype(float))
+    ends = ending_chance(mdp, policy.real) > 0
+    while True:
+        more = ends | (onwards @ ends.astype(float) > 0)
+        if (more == ends).all():
+            return ends
+        ends = more
+
+
+def valued_states(mdp, policy):
+    """Where a value is asked: below gamma 1 in every state, at gamma 1 in the `reachable` ones.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, unroll
+    >>> tail = np.array([[0., 1.]] * 3)
+    >>> print(valued_states(unroll(coin_game(), 3), tail))
+    [ True False False]
+    """
+    return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
+
+
+def _no_end(mdp, policy, states, what):
+    """The error for a solve without an answer; it names a state that cannot reach an end."""
+    stuck = np.flatnonzero(states & ~can_end(mdp, policy))
+    where = (f"from state {stuck[0]} this policy never ends" if stuck.size
+             else "the episodes of this policy are too long to be told from endless ones")
+    return ValueError(f"{what}: at gamma = {mdp.gamma} {where} (use gamma < 1, a policy that ends, "
+                      f"or mdp.unroll)")
+
+
+def _checked_table(mdp, policy, table):
+    """The table to be evaluated, by default the mean reward, once it and the policy fit."""
+    check_policy(mdp, policy)
+    table = mdp.mean_reward if table is None else table
+    if table.shape != mdp.shape:
+        raise ValueError(f"table must have shape {mdp.shape}, got {table.shape}")
+    return table
+
+
+def evaluate(mdp, policy, table=None, *, states=None):
+    """V of (evaluation.1): what `policy` is worth from each state.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    policy : (S, A) float
+        π(a|s), rows of probabilities.
+    table : (S, A) float, optional
+        What a step earns, in place of the world's mean reward.
+    states : (S,) bool, optional
+        Where a value is asked, by default in `valued_states`.  The policy must not leave them.
+
+    Returns
+    -------
+    (S,) float
+        In units of reward.  NaN where no value is asked: at gamma = 1 a state that no episode
+        reaches may have none.
+
+    Raises
+    ------
+    ValueError
+        If the policy or the table does not fit the world, or at gamma = 1 the policy does not end;
+        a state from which it never ends is named.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(evaluate(coin_game(), np.array([[0.75, 0.25]])).round(6))
+    [3.]
+    """
+    table = _checked_table(mdp, policy, table)
+    states = valued_states(mdp, policy) if states is None else states
+    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
+    solution = solve(M, (policy * table).sum(axis=1)[states])
+    if solution is None:
+        raise _no_end(mdp, policy, states, "the value is infinite or undefined")
+    values = np.full(mdp.shape[0], np.nan, dtype=solution.dtype)
+    values[states] = solution
+    return values
+
+
+def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
+    """Repeat values ← backup(values) until it has settled.
+
+    Parameters
+    ----------
+    backup : callable
+        (n,) float -> (n,) float, which brings any two tables closer by the factor gamma.
+    values : (n,) float
+        Where to begin.
+    gamma : float in [0, 1]
+    tol : float > 0
+        Below gamma 1 a bound on the error, by (evaluation.6).  At gamma 1 the largest change.
+    max_sweeps : int ≥ 1
+
+    Returns
+    -------
+    values : (n,) float
+    sweeps : int
+        How many were needed.
+
+    Raises
+    ------
+    ValueError
+        If `tol` or `max_sweeps` is not positive, or the values still move after `max_sweeps`.
+
+    Examples
+    --------
+    >>> values, sweeps = sweep(lambda V: 1 + 0.5 * V, np.zeros(1), gamma=0.5, tol=1e-3)
+    >>> print(values.round(3), sweeps)
+    [1.999] 11
+    """
+    if not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
+    if max_sweeps < 1:
+        raise ValueError(f"max_sweeps must be at least 1, got {max_sweeps}")
+    error_per_change = gamma / (1 - gamma) if gamma < 1 else 1.0
+    for sweeps in range(1, max_sweeps + 1):
+        before, values = values, backup(values)
+        if np.abs(values - before).max() * error_per_change <= tol:
+            return values, sweeps
+    raise ValueError(f"the values still move after max_sweeps = {max_sweeps} sweeps; at gamma = "
+                     f"{gamma} they may be infinite")
+
+
+def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):
+    """V of (evaluation.1) by repeating (evaluation.5); `evaluate` without linear algebra.
+
+    Parameters, shape and errors are those of `evaluate` and `sweep`.  It needs no certificate and
+    little memory, so it suits worlds too large to solve.  At gamma 1 a policy that never ends is
+    noticed only if it earns something for ever.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(evaluate_by_sweeps(coin_game(), np.array([[0.75, 0.25]])).round(6))
+    [3.]
+    """
+    table = _checked_table(mdp, policy, table)
+    states = valued_states(mdp, policy)
+    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
+    earned = (policy * table).sum(axis=1)[states]
+    values = np.full(mdp.shape[0], np.nan)
+    values[states], _ = sweep(lambda V: earned + M @ V, np.zeros(len(earned)), gamma=mdp.gamma,
+                              tol=tol, max_sweeps=max_sweeps)
+    return values
+
+
+def action_values(mdp, values):
+    """Q of (evaluation.1), shape (S, A), from values (S,) of the states that come next.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(action_values(coin_game(), np.array([3.0])))
+    [[4. 0.]]
+    """
+    return mdp.mean_reward + mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
+
+
+def advantages(mdp, values):
+    """A of (evaluation.3), shape (S, A), from the values (S,) of a policy.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(advantages(coin_game(), np.array([3.0])))
+    [[ 1. -3.]]
+    """
+    return action_values(mdp, values) - values[:, None]
+
+
+def occupancy(mdp, policy):
+    """η of (evaluation.2): expected discounted number of visits to each state in an episode.
+
+    Parameters and errors are those of `evaluate`.  Returns (S,) float, zero where no episode
+    comes.  At gamma = 1 it sums to the expected length of an episode.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> print(occupancy(coin_game(), np.array([[0.75, 0.25]])).round(6))
+    [4.]
+    """
+    check_policy(mdp, policy)
+    states = reachable(mdp, policy)
+    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states].T
+    solution = solve(M, mdp.start[states])
+    if solution is None:
+        raise _no_end(mdp, policy, states, "the number of visits is infinite")
+    visits = np.zeros(mdp.shape[0])
+    visits[states] = solution
+    return visits
+
+
+def expectation(mdp, policy, table):
+    """E[Σ_t γᵗ table[s_t, a_t]] of an episode, by (evaluation.2).
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    policy : (S, A) float
+    table : (S, A) or (M, S, A) float
+        What a step counts: a reward, a log-ratio, 1 for a length.  Several tables share one solve.
+
+    Returns
+    -------
+    float or (M,) float
+
+    Raises
+    ------
+    ValueError
+        As `evaluate`.
+
+    Examples
+    --------
+    Expected reward and expected number of steps:
+
+    >>> from minirl.mdp import coin_game
+    >>> coin = coin_game()
+    >>> tables = np.array([coin.mean_reward, np.ones((1, 2))])
+    >>> print(expectation(coin, np.array([[0.75, 0.25]]), tables).round(6))
+    [3. 4.]
+    """
+    if table.shape[-2:] != mdp.shape:
+        raise ValueError(f"table must end in shape {mdp.shape}, got {table.shape}")
+    return (occupancy(mdp, policy)[:, None] * policy * table).sum(axis=(-2, -1))
