@@ -1,127 +1,270 @@
-"""Q-learning: learn what actions are worth by playing, and act on it.
+"""Learn what actions are worth by playing, and act on it: Q-learning, SARSA and their relatives.
 
 Planning (`planning`) needs the tables of the world.  A learner that only plays sees one step at a
-time:  from state s action a led to s' and paid r.  The optimal action values satisfy (planning.1)
-with the best action after every step, Q*(s, a) = E[r + γ max_b Q*(s', b)].  So each step is a noisy
-sample of the right-hand side, and Q-learning moves the table towards it:
+time: from state s action a led to s' and paid r.  It moves the entry of that pair towards what the
+step suggests,
 
-    Q(s, a) ← Q(s, a) + α (r + γ max_b Q(s', b) − Q(s, a)),                           (q_learning.1)
+    Q(s, a) ← Q(s, a) + α (r + γ v − Q(s, a)),                                        (q_learning.1)
 
-without the second term where the step terminated the episode.  A truncated episode keeps it.
+without the second term where the step terminated the episode; a truncated episode keeps it.  The
+four learners of this chapter differ in the value v that they give to the next state.  In *SARSA* it
+is the value of the action a' that the learner takes there; in *expected SARSA* the mean over what
+it might take, and in *Q-learning* that of the best action, whatever it takes,
 
-The target does not ask which action the learner takes next.  So Q-learning is *off-policy*: it
-learns about the greedy policy while it explores.  Here a random action is taken with probability ε,
+    SARSA           v = Q(s', a'),   a' ~ π(·|s')                                     (q_learning.2)
+    expected SARSA  v = Σ_b π(b|s') Q(s', b)                                          (q_learning.3)
+    Q-learning      v = max_b Q(s', b).                                               (q_learning.4)
 
-    a = argmax_b Q(s, b) with probability 1 − ε, else uniform.                        (q_learning.2)
+Here π is the policy that explores (`exploration`).  So SARSA is *on-policy*: it learns what its own
+exploring policy is worth, and expected SARSA learns the same with less noise.  Q-learning is
+*off-policy*: it learns about the greedy policy while it explores, because v is a sample of the
+right side of Bellman's equation (planning.1).  On the cliff the difference is plain.  Q-learning
+finds the shortest way, along the edge, and falls off while exploring; SARSA knows that it will
+stumble, and takes the detour.
 
-The first action wins a tie.  A table that starts above every possible value is *optimistic*:
-whatever is tried disappoints, so that everything is tried.
+The maximum has a flaw.  The largest of several noisy estimates is too large on average, even where
+each of them is right on average.  *Double Q-learning* keeps two tables.  One chooses the best
+action, the other says what it is worth; a coin decides which of the two is updated,
+
+    double          v = Q₂(s', argmax_b Q₁(s', b))   updates Q₁, and the other way round.
+                                                                                      (q_learning.5)
+The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4), and the
+code below makes use of that.
 
 For the table to settle in a random world the steps must shrink, but not too fast.  With n the
 number of times the pair was updated,
 
-    α = learning_rate / n^decay,   convergence for ½ < decay ≤ 1.                     (q_learning.3)
+    α = learning_rate / n^decay,   convergence for ½ < decay ≤ 1.                     (q_learning.6)
 
 In a deterministic world a constant α, decay = 0, is as good and quicker.
 
-One call trains R independent learners: the table has shape (R, S, A) and every operation below acts
-on all of them.  They share nothing but the clock.  So their errors are independent, and averaging
-the tables of several learners removes most of what is noise.  On the slippery 4x4 lake some 60 in
-100 learners are within 5 % of the optimum after 30,000 steps; the greedy policy of the mean of
-sixteen was optimal in each of 60 trials after 25,000.
+*Many runs at once.*  One call trains R independent learners; every operation below acts on all of
+them.  Each has a generator of its own and draws the same numbers whoever is beside it, so that R
+runs at once equal the same runs one by one, bit for bit, and a curve comes with its spread.  Their
+errors are independent too, so averaging the tables of several learners removes most of what is
+noise: on the slippery 4x4 lake some 60 in 100 learners are within 5 % of the optimum after 30,000
+steps; the greedy policy of the mean of sixteen was optimal in each of 60 trials after 25,000.
 
-Read first: `planning`.  Compare: `reinforce`, which learns the policy itself.
-Source: Watkins and Dayan 1992, "Q-learning"; Sutton and Barto, 2nd edition, §6.5; Even-Dar and
-Mansour 2003, "Learning rates for Q-learning", on (q_learning.3).
+*Judged by the truth.*  Give a learner Q* and it reports ‖Q − Q*‖∞ along the way.
+
+Read first: `planning`, `exploration`.  Compare: `reinforce`, which learns the policy itself.
+Source: Watkins and Dayan 1992, "Q-learning"; van Seijen et al. 2009 on expected SARSA; van Hasselt
+2010, "Double Q-learning"; Sutton and Barto, 2nd edition, §§6.4 to 6.7; Even-Dar and Mansour 2003,
+"Learning rates for Q-learning", on (q_learning.6).
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from minirl import mdp as world
-from minirl.optim import at
+from minirl.evaluation import reachable
+from minirl.exploration import epsilon_greedy
+from minirl.mdp import first_states, move, start_states
+from minirl.sampling import generators
 
 
-class QLearning(NamedTuple):
+class Episodes(NamedTuple):
+    """M episodes that ended, terminated or truncated, in the order of runs and of time."""
+
+    run: np.ndarray      # (M,) int, whose it was
+    number: np.ndarray   # (M,) int, the how-manieth of its run, from 0
+    rewards: np.ndarray  # (M,) float, undiscounted
+    lengths: np.ndarray  # (M,) int, steps
+
+
+class ValueLearning(NamedTuple):
     """R learners after some number of iterations; all that the next iteration needs."""
 
     iteration: int
-    steps: int           # environment steps of each learner
-    Q: np.ndarray        # (R, S, A) action values
-    updates: np.ndarray  # (R, S, A) int, how often each pair was updated
-    states: np.ndarray   # (R,) int, where each learner stands
-    age: np.ndarray      # (R,) int, steps since its episode began
-    rng: dict            # state of the bit generator
-    metrics: dict        # of the last iteration
+    steps: int            # environment steps of each learner
+    tables: np.ndarray    # (M, R, S, A) action values; M is 2 for double Q-learning, else 1
+    updates: np.ndarray   # (M, R, S, A) int, how often each entry was updated
+    states: np.ndarray    # (R,) int, where each learner stands
+    planned: np.ndarray   # (R,) int, the action SARSA has decided on there, −1 for none; or None
+    age: np.ndarray       # (R,) int, steps since its episode began
+    earned: np.ndarray    # (R,) float, rewards since its episode began
+    episodes: np.ndarray  # (R,) int, episodes that ended
+    rng: tuple            # state of each run's bit generator
+    finished: Episodes    # in the last iteration
+    metrics: dict         # of the last iteration
+
+    @property
+    def Q(self):
+        """(R, S, A), the table on which each learner acts: the mean of its tables."""
+        return self.tables.mean(axis=0)
 
 
-def start(mdp, *, rng, runs=1, initial_value=0.0):
-    """The record from which `q_learning` starts.
+def start(mdp, *, rng, initial_value=0.0, tables=1):
+    """The record from which every learner of this chapter starts.
 
     Parameters
     ----------
     mdp : TabularMDP
-    rng : Generator or seed
-        Training continues from a copy of its state.
-    runs : int ≥ 1
-        R, the number of independent learners.
-    initial_value : float
+    rng : seed or Generator, or a sequence of them, one a run
+        Training continues from a copy of their states.
+    initial_value : float, or array that fits (R, S, A)
         Every Q(s, a) at the start.  Above the largest possible return it is optimistic.
+    tables : 1, or 2 for `double_q_learning`
 
     Raises
     ------
     ValueError
-        If `runs` is not positive.
+        If `tables` is not 1 or 2, or the initial values are not finite or do not fit.
 
     Examples
     --------
-    >>> start(world.coin_game(), rng=0, runs=3).Q.shape
+    >>> from minirl.mdp import coin_game
+    >>> start(coin_game(), rng=range(3)).Q.shape
     (3, 1, 2)
     """
-    rng = world.generator(rng)
-    states = world.start_states(mdp, runs, rng)
-    shape = (runs, *mdp.shape)
-    return QLearning(0, 0, np.full(shape, float(initial_value)), np.zeros(shape, int), states,
-                     np.zeros(runs, int), rng.bit_generator.state, {})
+    if tables not in (1, 2):
+        raise ValueError(f"tables must be 1 or 2, got {tables}")
+    rng = generators(rng)
+    R, (S, A) = len(rng), mdp.shape
+    values = np.empty((tables, R, S, A))
+    try:
+        values[:] = initial_value
+    except ValueError:
+        raise ValueError(f"initial_value must fit {(R, S, A)}, "
+                         f"got {np.shape(initial_value)}") from None
+    if not np.isfinite(values).all():
+        raise ValueError(f"initial_value must be finite, got {initial_value}")
+    states, none = start_states(mdp, R, rng), np.zeros(R, int)
+    nothing = Episodes(none[:0], none[:0], np.zeros(0), none[:0])
+    return ValueLearning(0, 0, values, np.zeros(values.shape, int), states, None, none,
+                         np.zeros(R), none, tuple(bits.bit_generator.state for bits in rng),
+                         nothing, {})
 
 
-def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration_rate=0.5, horizon=200,
-               steps_per_iteration=1000):
-    """Train by (q_learning.1), for ever: yields a `QLearning` record an iteration.
+def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+               horizon=200, steps_per_iteration=1000, truth=None):
+    """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record an iteration.
 
     Parameters
     ----------
     mdp : TabularMDP
         Used to play only.
-    record : QLearning
+    record : ValueLearning
         From `start`, or any record yielded before: training continues from it bit for bit.
     learning_rate, decay : float
-        Step size, (q_learning.3).
-    exploration_rate : float in [0, 1], or function of the iteration number
-        ε of (q_learning.2).
+        Step size, (q_learning.6).
+    exploration : Exploration
+        `exploration.epsilon_greedy` or `exploration.boltzmann`.
     horizon : int ≥ 1
         An episode is truncated after this many steps.
     steps_per_iteration : int ≥ 1
+    truth : (S, A) float, optional
+        Q*, as `planning` knows it, to report the distance from.
 
     Yields
     ------
-    QLearning
-        Its `metrics` hold `rollout/reward` (R,), what each learner earned in the iteration, and
-        `rollout/episodes` (R,), how many of its episodes ended.
+    ValueLearning
+        `finished` lists the episodes that ended in the iteration.  Its `metrics` hold for each run
+        `rollout/reward`, what it earned in the iteration, `rollout/episodes`, how many of its
+        episodes ended, and, given the truth, `error/max`, ‖Q − Q*‖∞ over the states that an
+        episode can be in.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, at the first iteration.
+        If an argument is out of range or does not fit the world, at the first iteration.
 
     Examples
     --------
-    >>> coin = world.coin_game(gamma=0.5)
-    >>> for record in q_learning(coin, start(coin, rng=0), learning_rate=0.5, decay=0):
+    >>> from minirl.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> for record in q_learning(coin, start(coin, rng=0), learning_rate=0.5, decay=0.0,
+    ...                          truth=np.array([[2.0, 0.0]])):
     ...     break
-    >>> print(record.Q.round(4))
-    [[[2. 0.]]]
+    >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
+    [[[2. 0.]]] [0.]
+    """
+    yield from _learn(mdp, record, _best, 1, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, truth)
+
+
+def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+                      horizon=200, steps_per_iteration=1000, truth=None):
+    """Double Q-learning, (q_learning.5), for ever; its record starts with `tables=2`.
+
+    Parameters, records and errors are those of `q_learning`.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> record = next(double_q_learning(coin, start(coin, rng=0, tables=2), learning_rate=0.5,
+    ...                                 decay=0.0))
+    >>> print(record.tables.round(4).tolist())
+    [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
+    """
+    yield from _learn(mdp, record, _best, 2, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, truth)
+
+
+def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+          horizon=200, steps_per_iteration=1000, truth=None):
+    """SARSA, (q_learning.2), for ever: yields a `ValueLearning` record an iteration.
+
+    The next action is decided before the table is updated, and then taken.  Parameters, records and
+    errors are those of `q_learning`.
+
+    Examples
+    --------
+    A fair coin is worth 1 + V/2 on head and 0 on tail, V = (1 + V/2)/2 = 2/3:
+
+    >>> from minirl.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> learners = sarsa(coin, start(coin, rng=range(50)), exploration=epsilon_greedy(1.0))
+    >>> print(next(learners).Q.mean(axis=0).round(2))
+    [[1.33 0.  ]]
+    """
+    def taken(tables, mine, other, numbers, iteration):
+        planned = exploration.act(tables.take(mine, axis=0), numbers, iteration)
+        return tables[mine, planned], planned
+
+    yield from _learn(mdp, record, taken, 1, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, truth)
+
+
+def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+                   horizon=200, steps_per_iteration=1000, truth=None):
+    """Expected SARSA, (q_learning.3), for ever: yields a `ValueLearning` record an iteration.
+
+    Parameters, records and errors are those of `q_learning`.
+
+    Examples
+    --------
+    The value of `sarsa`, with less noise:
+
+    >>> from minirl.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> learner = expected_sarsa(coin, start(coin, rng=0), exploration=epsilon_greedy(1.0))
+    >>> print(next(learner).Q.round(2))
+    [[[1.33 0.  ]]]
+    """
+    def expected(tables, mine, other, numbers, iteration):
+        values = tables.take(mine, axis=0)
+        return (exploration.policy(values, iteration) * values).sum(axis=1), None
+
+    yield from _learn(mdp, record, expected, 1, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, truth)
+
+
+def _best(tables, mine, other, numbers, iteration):
+    """v of (q_learning.5), and of (q_learning.4) where the two tables are one."""
+    greedy = tables.take(mine, axis=0).argmax(axis=1)
+    return tables[other, greedy], None
+
+
+def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizon,
+           steps_per_iteration, truth):
+    """(q_learning.1) for every kind of v.
+
+    `look_ahead(tables, mine, other, numbers, iteration) -> (v, planned)` values the next states.
+    All tables are laid end to end, (M·R·S, A): `mine` (R,) are the rows of the next states in the
+    table that each learner updates, `other` those in its other table, if it has one.  `numbers`
+    (R,) are uniform.  `planned` are the actions it has decided on there, or None.
     """
     if not 0 < learning_rate <= 1:
         raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate}")
@@ -130,41 +273,75 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration_rate=0.
     if horizon < 1 or steps_per_iteration < 1:
         raise ValueError(f"horizon and steps_per_iteration must be at least 1, "
                          f"got {horizon} and {steps_per_iteration}")
-    if record.Q.shape[1:] != mdp.shape:
-        raise ValueError(f"the record's Q must be (R, {mdp.shape[0]}, {mdp.shape[1]}), "
-                         f"got {record.Q.shape}")
-    runs, S, A = record.Q.shape
-    row = S * np.arange(runs)  # learner i owns rows i·S … i·S + S − 1 of one long table
+    _, R, S, A = record.tables.shape
+    if record.tables.shape != (M, R, *mdp.shape):
+        raise ValueError(f"the record's tables must be ({M}, R, {mdp.shape[0]}, {mdp.shape[1]}), "
+                         f"got {record.tables.shape}")
+    if truth is not None and truth.shape != mdp.shape:
+        raise ValueError(f"truth must have shape {mdp.shape}, got {truth.shape}")
+    judged = None if truth is None else reachable(mdp, np.full(mdp.shape, 1 / A))
     while True:
-        epsilon = at(exploration_rate, record.iteration)
-        if not 0 <= epsilon <= 1:
-            raise ValueError(f"exploration_rate must lie in [0, 1], got {epsilon}")
-        rng = world.generator(record.rng)
-        shape = (steps_per_iteration, runs)
-        explores, explorations = rng.random(shape) < epsilon, rng.integers(A, size=shape)
-        luck = rng.random(shape)
-        restarts = world.start_states(mdp, steps_per_iteration * runs, rng).reshape(shape)
-
-        Q, updates, states, age = record.Q.copy(), record.updates.copy(), record.states, record.age
-        # Three views: rows of Q, entries of Q, and their counters.
-        table, entries, counters = Q.reshape(runs * S, A), Q.reshape(-1), updates.reshape(-1)
-        earned, episodes = np.zeros(runs), np.zeros(runs, int)
-        for t in range(steps_per_iteration):
-            greedy = table.take(row + states, axis=0).argmax(axis=1)
-            actions = np.where(explores[t], explorations[t], greedy)
-            following, rewards, terminated = world.step(mdp, states, actions, luck[t])
-            best = table.take(row + following, axis=0).max(axis=1)
-            target = rewards + mdp.gamma * ~terminated * best
-            entry = (row + states) * A + actions
-            counters[entry] += 1
-            entries[entry] += learning_rate / counters[entry] ** decay * (target - entries[entry])
+        rng = generators(record.rng)
+        luck = np.stack([bits.random((steps_per_iteration, 4)) for bits in rng], axis=2)
+        restarts = first_states(mdp, luck[:, 2])
+        coin = (luck[:, 3] * M).astype(int)  # which table is updated
+        rows = (coin * R + np.arange(R)) * S, ((coin + 1) % M * R + np.arange(R)) * S
+        all_tables, all_updates = record.tables.copy(), record.updates.copy()
+        # The same memory, by rows and by entries.
+        tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
+        updates = all_updates.reshape(-1)
+        states, planned, age, log = record.states, record.planned, record.age, []
+        for (choice, outcome, _, number), restart, mine, other in zip(luck, restarts, *rows):
+            values = tables.take(mine + states, axis=0)
+            if M > 1:
+                values = (values + tables.take(other + states, axis=0)) / M
+            actions = exploration.act(values, choice, record.iteration)
+            if planned is not None:
+                actions = np.where(planned < 0, actions, planned)
+            following, rewards, terminated = move(mdp, states, actions, outcome)
+            ahead, planned = look_ahead(tables, mine + following, other + following, number,
+                                        record.iteration)
+            ahead[terminated] = 0
+            entry = (mine + states) * A + actions
+            before, n = entries[entry], updates[entry] + 1
+            error = rewards + mdp.gamma * ahead - before
+            entries[entry], updates[entry] = before + learning_rate / n**decay * error, n
 
             age = age + 1
             over = terminated | (age == horizon)
-            states, age = np.where(over, restarts[t], following), age * ~over
-            earned += rewards
-            episodes += over
-        record = QLearning(record.iteration + 1, record.steps + steps_per_iteration, Q, updates,
-                           states, age, rng.bit_generator.state,
-                           {"rollout/episodes": episodes, "rollout/reward": earned})
+            log.append((rewards, over))
+            states, age = np.where(over, restart, following), np.where(over, 0, age)
+            if planned is not None:
+                planned = np.where(over, -1, planned)
+
+        rewards, over = (np.stack(column) for column in zip(*log))
+        finished, earned = _episodes(rewards, over, record)
+        metrics = {"rollout/reward": rewards.sum(axis=0), "rollout/episodes": over.sum(axis=0)}
+        if judged is not None:
+            errors = np.abs(all_tables.mean(axis=0) - truth)[:, judged]
+            metrics["error/max"] = errors.max(axis=(1, 2))
+        record = ValueLearning(record.iteration + 1, record.steps + steps_per_iteration, all_tables,
+                               all_updates, states, planned, age, earned,
+                               record.episodes + over.sum(axis=0),
+                               tuple(bits.bit_generator.state for bits in rng), finished, metrics)
         yield record
+
+
+def _episodes(rewards, over, record):
+    """The `Episodes` that ended where `over` (T, R), and what the unfinished ones have earned (R,).
+
+    Differences of running sums: an episode earned what its run had earned at its end, less what the
+    run had earned at the end before.  `record` is where the iteration began.
+    """
+    total = record.earned + rewards.cumsum(axis=0)
+    run, time = np.nonzero(over.T)
+    same_run = np.append(False, run[1:] == run[:-1])
+    at_end, at_end_before = total[time, run], np.append(0.0, total[time, run])[:-1]
+    time_before = np.append(0, time)[:-1]
+    number = np.arange(run.size) - np.maximum.accumulate(np.where(same_run, 0, np.arange(run.size)))
+    finished = Episodes(run, record.episodes[run] + number,
+                        at_end - np.where(same_run, at_end_before, 0.0),
+                        np.where(same_run, time - time_before, time + 1 + record.age[run]))
+    earned = total[-1].copy()
+    earned[run] = total[-1, run] - at_end  # in the order of time, so that the last one stays
+    return finished, earned

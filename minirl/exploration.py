@@ -1,0 +1,114 @@
+"""Exploration: how a learner that values actions chooses among them.
+
+A learner that always took the action of highest value would never learn that it is wrong about
+another one.  Two rules for trying are in common use.  Both turn a row of values Q(s, ·) into a row
+of probabilities.  *ε-greedy* takes a uniformly random action now and then,
+
+    π(a|s) = (1 − ε) 1{a = argmax_b Q(s, b)} + ε/A.                                  (exploration.1)
+
+The first action wins a tie.  *Boltzmann* exploration prefers the better of two bad actions,
+
+    π(a|s) = exp(Q(s, a)/T) / Σ_b exp(Q(s, b)/T),                                    (exploration.2)
+
+with a temperature T in units of reward: an action that is worth T less is taken e times as rarely.
+
+A third way needs no rule at all.  A table that starts above every possible value is *optimistic*:
+whatever is tried disappoints, so that a greedy learner tries everything.
+
+An `Exploration` is a pair of functions of the values (R, A) of R learners, one row each.  `act`
+draws an action a row, from one uniform number a row; `policy` says with which probabilities, which
+expected SARSA wants to know.  The rate or the temperature may be a function of the iteration
+number.
+
+Read first: `optim`, for schedules.  Read next: `q_learning`.
+Source: Sutton and Barto, 2nd edition, chapters 2.2, 2.6 and 6.4; Watkins 1989 for both rules.
+"""
+
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from minirl.optim import at
+from minirl.sampling import draw, thresholds
+from minirl.softmax import log_softmax
+
+
+class Exploration(NamedTuple):
+    """`act(values, numbers, iteration) -> (R,) int` and `policy(values, iteration) -> (R, A)`."""
+
+    act: Callable
+    policy: Callable
+
+
+def epsilon_greedy(exploration_rate):
+    """The rule (exploration.1).
+
+    Parameters
+    ----------
+    exploration_rate : float in [0, 1], or function of the iteration number
+        ε; 0 is greedy, 1 is uniform.
+
+    Raises
+    ------
+    ValueError
+        If ε is outside [0, 1], when it is first used.
+
+    Examples
+    --------
+    >>> values = np.array([[1.0, 3.0, 3.0, 2.0]])
+    >>> print(epsilon_greedy(0.4).policy(values, 0))
+    [[0.1 0.7 0.1 0.1]]
+    >>> epsilon_greedy(0.4).act(values, np.array([0.9]), 0)
+    array([1])
+    """
+    def rate(iteration):
+        epsilon = at(exploration_rate, iteration)
+        if not 0 <= epsilon <= 1:
+            raise ValueError(f"exploration_rate must lie in [0, 1], got {epsilon}")
+        return epsilon
+
+    def act(values, numbers, iteration):
+        epsilon = rate(iteration)
+        if epsilon == 0:
+            return values.argmax(axis=1)
+        # A number u that is below ε is uniform there, so that u/ε can choose the action.
+        last = values.shape[1] - 1
+        anything = np.minimum(numbers * ((last + 1) / epsilon), last).astype(int)
+        return anything if epsilon == 1 else np.where(numbers < epsilon, anything,
+                                                      values.argmax(axis=1))
+
+    def policy(values, iteration):
+        epsilon = rate(iteration)
+        chances = np.full(values.shape, epsilon / values.shape[1])
+        chances[np.arange(len(values)), values.argmax(axis=1)] += 1 - epsilon
+        return chances
+
+    return Exploration(act, policy)
+
+
+def boltzmann(temperature):
+    """The rule (exploration.2).
+
+    Parameters
+    ----------
+    temperature : float > 0, or function of the iteration number
+        T, in units of reward.
+
+    Raises
+    ------
+    ValueError
+        If T is not positive, when it is first used.
+
+    Examples
+    --------
+    >>> print(boltzmann(0.5).policy(np.array([[1.0, 0.0]]), 0).round(4))
+    [[0.8808 0.1192]]
+    """
+    def policy(values, iteration):
+        degree = at(temperature, iteration)
+        if not 0 < degree < np.inf:
+            raise ValueError(f"temperature must be positive and finite, got {degree}")
+        return np.exp(log_softmax(values / degree))
+
+    return Exploration(lambda values, numbers, iteration:
+                       draw(thresholds(policy(values, iteration)), numbers), policy)

@@ -1,0 +1,264 @@
+"""Prediction: learn what a policy is worth by playing it.
+
+`evaluation` computes V from the tables of the world.  A learner that only plays sees episodes, and
+moves its table towards what they suggest, state by state in the order of time,
+
+    V(s_t) ← V(s_t) + α (target_t − V(s_t)).                                          (prediction.1)
+
+*Monte Carlo* waits for the end of the episode and takes what really followed, (returns.1),
+
+    target_t = G_t = r_t + γ r_{t+1} + γ² r_{t+2} + …                                 (prediction.2)
+
+*Temporal-difference learning*, TD(0), does not wait.  It takes one reward, and the table's own
+opinion of the next state,
+
+    target_t = r_t + γ V(s_{t+1}),                                                    (prediction.3)
+
+without the second term where the step terminated the episode.  Monte Carlo is right on average from
+the first episode and noisy; TD(0) learns a guess from a guess, is wrong at first, and has little
+noise.  A truncated episode would have gone on, so both count V of its last state.
+
+With α = learning_rate / n^decay, n the number of updates of the state, Monte Carlo at decay = 1 and
+learning_rate = 1 is the plain mean of the returns.  A constant α, decay = 0, never settles: it goes
+on forgetting.
+
+*A fixed batch.*  Given the same few episodes again and again, both settle, on different tables.
+Monte Carlo settles on the mean return seen from each state, which fits the past best.  TD(0)
+settles on the values of the world that the counts suggest: with P̂(s'|s) = n(s, s')/n(s), and r̂(s)
+the mean reward seen,
+
+    V = r̂ + γ P̂ V.                                                                    (prediction.4)
+
+If the world is Markov, the second predicts the future better: it uses that what follows s' is the
+same, however s' was reached.
+
+One call learns R independent runs at once; each has a random generator and a table of its own.  An
+iteration is one episode of each.
+
+Read first: `evaluation`, `returns`.  Read next: `q_learning`, which learns what to do.
+Source: Sutton 1988, "Learning to predict by the methods of temporal differences"; Sutton and Barto,
+2nd edition, chapters 6.1 to 6.3, examples 6.2, 6.3 and 6.4.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from minirl.evaluation import reachable, solve
+from minirl.mdp import rollout, start_states
+from minirl.returns import reward_to_go
+from minirl.sampling import generators
+
+
+class Prediction(NamedTuple):
+    """R runs after some number of episodes; all that the next episode needs."""
+
+    iteration: int       # episodes of each run
+    steps: np.ndarray    # (R,) int, environment steps
+    values: np.ndarray   # (R, S) float
+    updates: np.ndarray  # (R, S) int, how often each state was updated
+    rng: tuple           # state of each run's bit generator
+    metrics: dict        # of the last iteration
+
+
+def start(mdp, *, rng, initial_value=0.0):
+    """The record from which `td_prediction` and `monte_carlo` start.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    rng : seed or Generator, or a sequence of them, one a run
+        Training continues from a copy of their states.
+    initial_value : float
+        Every V(s) at the start.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> start(coin_game(), rng=range(5)).values.shape
+    (5, 1)
+    """
+    states = tuple(bits.bit_generator.state for bits in generators(rng))
+    shape = len(states), mdp.shape[0]
+    return Prediction(0, np.zeros(shape[0], int), np.full(shape, float(initial_value)),
+                      np.zeros(shape, int), states, {})
+
+
+def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
+    """Learn V by TD(0), (prediction.3), for ever: yields a `Prediction` record an episode.
+
+    Playing an episode first and learning from it afterwards, in the order of time, is the same as
+    learning while playing, because the policy does not change.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Used to play only.
+    policy : (S, A) float
+        π(a|s), the policy that is to be judged.
+    record : Prediction
+        From `start`, or any record yielded before: learning continues from it bit for bit.
+    learning_rate, decay : float
+        α = learning_rate / n^decay.
+    horizon : int ≥ 1
+        An episode is truncated after this many steps.
+    truth : (S,) float, optional
+        V_π, as `evaluation.evaluate` knows it, to report the distance from.
+
+    Yields
+    ------
+    Prediction
+        Its `metrics` hold for each run `rollout/ep_rew`, `rollout/ep_len` and
+        `rollout/truncated` of its episode and, given the truth, `error/max` and `error/rms`, over
+        the states that an episode can be in.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or does not fit the world, at the first iteration.
+
+    Examples
+    --------
+    Head pays 1 and goes on, tail pays nothing and ends: worth 1 with a fair coin.
+
+    >>> from minirl.mdp import coin_game
+    >>> fair = np.array([[0.5, 0.5]])
+    >>> for record in td_prediction(coin_game(), fair, start(coin_game(), rng=0), decay=1.0,
+    ...                             learning_rate=1.0, truth=np.array([1.0])):
+    ...     if record.iteration == 1000:
+    ...         break
+    >>> print(record.values.round(2), record.metrics["error/max"].round(2))
+    [[1.02]] [0.02]
+    """
+    def targets(play, values):
+        runs, next_states, goes_on = np.arange(len(values)), play.next_states, ~play.terminated
+        return lambda t: play.rewards[t] + mdp.gamma * goes_on[t] * values[runs, next_states[t]]
+
+    yield from _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth)
+
+
+def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
+    """Learn V by Monte Carlo, (prediction.2), for ever: yields a `Prediction` record an episode.
+
+    Every visit to a state counts.  Parameters, records and errors are those of `td_prediction`.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> fair = np.array([[0.5, 0.5]])
+    >>> record = next(monte_carlo(coin_game(), fair, start(coin_game(), rng=range(3)),
+    ...                           learning_rate=1.0, decay=1.0))
+    >>> print(record.metrics["rollout/ep_len"], record.values.ravel())
+    [3 1 3] [1. 0. 1.]
+    """
+    def targets(play, values):
+        runs, last = np.arange(len(values)), play.alive.sum(axis=0) - 1
+        rewards = play.rewards.copy()
+        rewards[last, runs] += mdp.gamma * play.truncated * values[runs, play.last_state]
+        returns = reward_to_go(rewards, gamma=mdp.gamma)
+        return lambda t: returns[t]
+
+    yield from _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth)
+
+
+def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
+    """(prediction.1) for both kinds of target.
+
+    `targets(play, values)` is called after an episode and returns a function of the time step,
+    which may look at `values` while they change.
+    """
+    if not 0 < learning_rate <= 1:
+        raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate}")
+    if not 0 <= decay <= 1:
+        raise ValueError(f"decay must lie in [0, 1], got {decay}")
+    runs, S = record.values.shape
+    if S != mdp.shape[0]:
+        raise ValueError(f"the record's values must be (R, {mdp.shape[0]}), got {(runs, S)}")
+    if truth is not None and truth.shape != (S,):
+        raise ValueError(f"truth must have shape {(S,)}, got {truth.shape}")
+    judged = None if truth is None else reachable(mdp, policy)
+    while True:
+        rng = generators(record.rng)
+        play = rollout(mdp, policy, start_states(mdp, runs, rng), horizon=horizon, rng=rng)
+        values, updates = record.values.copy(), record.updates.copy()
+        target = targets(play, values)
+        for t, alive in enumerate(play.alive):
+            who = np.flatnonzero(alive)
+            entry = who, play.states[t, who]
+            updates[entry] += 1
+            values[entry] += (learning_rate / updates[entry]**decay
+                              * (target(t)[who] - values[entry]))
+        lengths = play.alive.sum(axis=0)
+        metrics = {"rollout/ep_rew": play.rewards.sum(axis=0), "rollout/ep_len": lengths,
+                   "rollout/truncated": play.truncated}
+        if judged is not None:
+            error = np.abs(values - truth)[:, judged]
+            metrics["error/max"] = error.max(axis=1)
+            metrics["error/rms"] = np.sqrt((error**2).mean(axis=1))
+        record = Prediction(record.iteration + 1, record.steps + lengths, values, updates,
+                            tuple(bits.bit_generator.state for bits in rng), metrics)
+        yield record
+
+
+def batch_monte_carlo(play, *, states, gamma):
+    """The table on which Monte Carlo settles, given one batch again and again: mean returns.
+
+    Parameters
+    ----------
+    play : mdp.Rollout
+        The batch.  A truncated episode counts as it is.
+    states : int
+        S, the number of states.
+    gamma : float in [0, 1]
+
+    Returns
+    -------
+    (S,) float
+        NaN in states that the batch does not visit.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> fair = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=1)
+    >>> print(fair.rewards.T.tolist(), batch_monte_carlo(fair, states=1, gamma=1.0))
+    [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]] [0.2]
+    """
+    returns = reward_to_go(play.rewards, gamma=gamma)
+    return _means(play.states[play.alive], returns[play.alive], states)
+
+
+def batch_td(play, *, states, gamma):
+    """The table on which TD(0) settles, given one batch again and again: (prediction.4).
+
+    Parameters and shape are those of `batch_monte_carlo`; the last state of a truncated episode
+    counts with its value, or with 0 if the batch never leaves it.
+
+    Raises
+    ------
+    ValueError
+        If at gamma 1 some state seen in the batch was never seen to lead to an end.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> fair = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=1)
+    >>> print(batch_td(fair, states=1, gamma=1.0).round(4))
+    [0.25]
+    """
+    source, target = play.states[play.alive], play.next_states[play.alive]
+    goes_on = ~play.terminated[play.alive]
+    visits = np.bincount(source, minlength=states)
+    onwards = sparse.csr_array((goes_on / visits[source], (source, target)), shape=(states, states))
+    rewards = _means(source, play.rewards[play.alive], states)
+    values = solve(gamma * onwards, np.nan_to_num(rewards))
+    if values is None:
+        raise ValueError(f"at gamma = {gamma} the batch must show an end from every state in it")
+    return np.where(visits > 0, values, np.nan)
+
+
+def _means(which, numbers, states):
+    """The mean of the `numbers` (N,) of each state `which` (N,), NaN where there is none: (S,)."""
+    visits = np.bincount(which, minlength=states)
+    total = np.bincount(which, numbers, minlength=states)
+    return np.where(visits > 0, total / np.maximum(visits, 1), np.nan)
