@@ -2,7 +2,10 @@
 
 In reading order:
 
-    world  a map and its rules, and the TabularMDP they make
-    maps   the maps of the literature: the frozen lake and the cliff
-    draw   a policy or a value table as text, over its map
+    world      a map and its rules, and the TabularMDP they make
+    maps       the maps of the literature: lakes, the cliff, wind, teleports, rooms; and your own
+    classics   worlds of the literature without a map: a gambler, cars, two estimates
+    draw       a map, a policy, values or visits as text
+    figures    the same as pictures, with matplotlib (the extra `plot`)
+    gymnasium  our worlds as Gymnasium environments (the extra `gym`)
 """

@@ -1,19 +1,56 @@
-"""Drawing a world as text: arrows for a policy, numbers for values.
+"""Drawing a world as text: arrows for a policy, numbers for values, counts for visits.
 
-Read first: `world`.
+A drawing has one word a cell and fits into 80 columns where its map allows it: numbers give up
+decimals, and then words the spaces between them.  `show` prints a drawing, in colour if it goes to
+a terminal; everything else returns plain text.
+
+Read first: `world`.  Read next: `figures`, for pictures.
 """
+
+import os
+import re
+import sys
 
 import numpy as np
 
 ARROWS = {"L": "←", "D": "↓", "R": "→", "U": "↑"}
+WIDTH = 80
+STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
+COLOURS = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
 
 
 def _rows(world, words):
     """One word for each state, set in columns of equal width."""
     width = max(len(word) for word in words)
     columns = world.shape[1]
+    gap = " " if columns * (width + 1) - 1 <= WIDTH else ""
     lines = [words[i:i + columns] for i in range(0, len(words), columns)]
-    return "\n".join(" ".join(word.rjust(width) for word in line) for line in lines)
+    return "\n".join(gap.join(word.rjust(width) for word in line) for line in lines)
+
+
+def _numbers(world, numbers, forms):
+    """The drawing of one number a state in the first of several forms that fits; NaN is a dot."""
+    for form in forms:
+        words = [cell if cell in STANDING else "·" if np.isnan(number) else form(number)
+                 for cell, number in zip(world.symbols, numbers)]
+        if (max(map(len, words)) + 1) * world.shape[1] - 1 <= WIDTH:
+            break
+    return _rows(world, words)
+
+
+def map_text(world):
+    """The map itself.
+
+    Examples
+    --------
+    >>> from gridworld.maps import frozen_lake
+    >>> print(map_text(frozen_lake()))
+    S F F F
+    F H F H
+    F F F H
+    H F F G
+    """
+    return _rows(world, [cell if isinstance(cell, str) else f"{cell:g}" for cell in world.symbols])
 
 
 def policy_text(world, policy):
@@ -37,17 +74,17 @@ def policy_text(world, policy):
     >>> print(policy_text(GridWorld(parse("SFG")), np.array([[0., 0, 1, 0]] * 3)))
     → → G
     """
-    cells = sum(world.cells, ())
-    if policy.shape != (len(cells), 4):
-        raise ValueError(f"policy must have shape {(len(cells), 4)}, got {policy.shape}")
-    return _rows(world, [cell if cell in ("G", "H", "C", "#") else ARROWS[world.moves[action]]
-                         for cell, action in zip(cells, policy.argmax(axis=1))])
+    if policy.shape != (len(world.symbols), 4):
+        raise ValueError(f"policy must have shape {(len(world.symbols), 4)}, got {policy.shape}")
+    return _rows(world, [cell if cell in STANDING else ARROWS[world.moves[action]]
+                         for cell, action in zip(world.symbols, policy.argmax(axis=1))])
 
 
 def values_text(world, values):
-    """The value (S,) of each cell to two decimals; goals, holes, cliffs and walls as themselves.
+    """The value (S,) of each cell; goals, holes, cliffs and walls as themselves.
 
-    A cell whose value is not a number, because no episode reaches it, is drawn as a dot.
+    Two decimals, or fewer if the drawing would be wider than 80 columns.  A cell whose value is not
+    a number, because no episode reaches it, is drawn as a dot.
 
     Raises
     ------
@@ -60,12 +97,44 @@ def values_text(world, values):
     >>> print(values_text(GridWorld(parse("SFG")), np.array([0.81, 0.9, 0])))
     0.81 0.90    G
     """
-    cells = sum(world.cells, ())
-    if values.shape != (len(cells),):
-        raise ValueError(f"values must have shape {(len(cells),)}, got {values.shape}")
-    return _rows(world, [cell if cell in ("G", "H", "C", "#") else
-                         "·" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}"  # no −0.00
-                         for cell, value in zip(cells, values)])
+    _check_states(world, "values", values)
+    # Adding zero makes −0.00, a small negative number rounded, an ordinary zero.
+    return _numbers(world, values, [lambda value, digits=digits:
+                                    f"{round(value, digits) + 0.0:.{digits}f}"
+                                    for digits in (2, 1, 0)])
+
+
+def visits_text(world, visits):
+    """How often each cell was visited (S,); goals, holes, cliffs and walls as themselves.
+
+    Whole numbers are drawn as they are, or in thousands (k) or millions (M) if the drawing would be
+    wider than 80 columns; expected visits, which are no whole numbers, like values.
+
+    Raises
+    ------
+    ValueError
+        If the visits do not fit the map, or one is negative.
+
+    Examples
+    --------
+    >>> from gridworld.world import GridWorld, parse
+    >>> print(visits_text(GridWorld(parse("SFFG")), np.array([12, 7, 0, 3])))
+    12  7  0  G
+    """
+    _check_states(world, "visits", visits)
+    if (visits < 0).any():
+        raise ValueError(f"visits must not be negative, got {visits.min()}")
+    if (visits != np.round(visits)).any():
+        return values_text(world, visits)
+    return _numbers(world, visits, [lambda count: f"{count:.0f}",
+                                    lambda count: f"{count / 1e3:.0f}k",
+                                    lambda count: f"{count / 1e6:.0f}M"])
+
+
+def _check_states(world, name, numbers):
+    """Raise ValueError unless there is one number a state."""
+    if numbers.shape != (len(world.symbols),):
+        raise ValueError(f"{name} must have shape {(len(world.symbols),)}, got {numbers.shape}")
 
 
 def side_by_side(titled, gap="    "):
@@ -90,3 +159,32 @@ def side_by_side(titled, gap="    "):
         words = [block[i] if i < len(block) else "" for block in blocks]
         lines.append(gap.join(word.ljust(width) for word, width in zip(words, widths)).rstrip())
     return "\n".join(lines)
+
+
+def painted(drawing):
+    """A drawing with the colours of a terminal: goals green, holes blue, cliffs red, walls dim.
+
+    Only a symbol that stands alone is painted, so that words of a text stay as they are.
+
+    Examples
+    --------
+    >>> painted("→ → G")
+    '→ → \\x1b[32mG\\x1b[0m'
+    """
+    return re.sub(r"(?<!\S)[GHC#S](?!\S)",
+                  lambda found: f"\x1b[{COLOURS[found[0]]}m{found[0]}\x1b[0m", drawing)
+
+
+def show(drawing, file=None):
+    """Print a drawing, in colour if the file is a terminal and NO_COLOR is not set.
+
+    `file` is standard output unless another is given.
+
+    Examples
+    --------
+    >>> show("→ → G")
+    → → G
+    """
+    file = sys.stdout if file is None else file
+    print(painted(drawing) if file.isatty() and not os.environ.get("NO_COLOR") else drawing,
+          file=file)

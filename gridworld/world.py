@@ -5,23 +5,28 @@ A map is a rectangle of cells, one character each:
     S  a start, otherwise a free cell      F  a free cell       #  a wall: a move into it stays put
     G  a goal: entering it ends            H  a hole: entering it ends
     C  a cliff: entering it puts the walker back on the start, and the episode goes on
+    A  a teleport: every move made on it leads to the cell a, and from B to b
 
 and digits, which are free cells that pay that number on entering.  A line with spaces in it is read
 as words instead, so that a cell may also hold a number such as −2.5.
 
 Cells are numbered row by row from 0, and that number is the state.  There are four moves.  A move
-off the map stays put.  Three rules complete a world.
+off the map stays put, like one into a wall.  Four rules complete a world.
 
 *Moves.*  Their order gives the numbers of the actions: "LDRU" (left 0, down 1, right 2, up 3) on
-the lake, "URDL" on the cliff.  The two orders in use are both cyclic, so the neighbours of a move
-in the string are the two moves at right angles to it.
+the lake, "URDL" on the cliff.  The two orders in use are both cyclic: the next move in the string
+is the one a quarter turn further.
 
-*Slip.*  The intended move happens with probability `success_rate`.  Otherwise the walker goes to
-one of the two sides, each with half of what is left.  An action has K = 3 outcomes then, and K = 1
-without slip.
+*Slip.*  The intended move happens with probability `success_rate`.  Otherwise the walker goes
+another way, `slip` quarter turns off: to one of the two sides with equal chances (`SIDES`), or to
+any of the other three (`OTHERS`).  An action has one outcome for each way it can go.
 
-*Rewards* are paid on entering a cell, by its symbol.  A move that stays put enters the same cell
-again.
+*Wind* blows the walker upwards after its move, by as many cells as the column in which it stood
+says, and no further than an edge or a wall.
+
+*Rewards.*  A step pays the sum of up to four numbers: `step_reward` always, `leaving` by the symbol
+of the cell it was made in, `rewards` by the symbol of the cell it led to, and `bump_reward` if an
+edge or a wall stood in the way.  A move that stays put enters the same cell again.
 
 A goal and a hole are states too, in which nothing happens any more: their rows lead to themselves,
 earn nothing and terminate.  The same holds for walls, where nobody ever is.
@@ -29,7 +34,9 @@ earn nothing and terminate.  The same holds for walls, where nobody ever is.
 Read first: `minirl.mdp`.  Read next: `maps`.
 """
 
+import itertools
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -37,7 +44,11 @@ from minirl.mdp import TabularMDP
 
 MOVES = {"L": (0, -1), "D": (1, 0), "R": (0, 1), "U": (-1, 0)}
 CYCLES = "LDRULDRU", "URDLURDL"  # the two ways round, twice, so that any start is found
-SYMBOLS = ("S", "F", "G", "H", "C", "#")
+SYMBOLS = ("S", "F", "G", "H", "C", "#", "A", "a", "B", "b")
+DEAD = ("G", "H", "#")           # nothing happens here any more
+TELEPORTS = {"A": "a", "B": "b"}
+SIDES = {-1: 0.5, 1: 0.5}                    # shares of what is left of the success rate,
+OTHERS = {-1: 1 / 3, 1: 1 / 3, 2: 1 / 3}     # by quarter turns
 
 
 def parse(text):
@@ -101,14 +112,22 @@ class GridWorld:
         The letters L, D, R, U in the order of the actions, neighbours at right angles.
     success_rate : float in [0, 1]
         Probability that the intended move happens.
-    rewards : dict
-        Reward on entering a cell, by symbol; symbols not named pay 0.
+    slip : dict
+        How the rest is shared: quarter turns (−1, 1 or 2) to share.  `SIDES` or `OTHERS`.
+    wind : tuple of int
+        For each column by how many cells the wind blows upwards, downwards if negative.  Empty: no
+        wind.
+    rewards, leaving : dict
+        Reward on entering and on leaving a cell, by symbol; symbols not named pay 0.
+    step_reward, bump_reward : float
+        Reward of every step, and of a move against an edge or a wall.
 
     Raises
     ------
     ValueError
-        If the moves are not a cyclic order, the success rate is no probability, a reward belongs to
-        no symbol, or there is a cliff but not exactly one start.
+        If the moves are not a cyclic order, a probability is none, the wind does not fit the map,
+        a reward belongs to no symbol or is not finite, there is a cliff but not exactly one start,
+        or a teleport but not exactly one exit.
 
     Examples
     --------
@@ -120,51 +139,82 @@ class GridWorld:
     cells: tuple
     moves: str = "LDRU"
     success_rate: float = 1.0
+    slip: dict = field(default_factory=lambda: SIDES)
+    wind: tuple = ()
     rewards: dict = field(default_factory=lambda: {"G": 1.0})
+    leaving: dict = field(default_factory=dict)
+    step_reward: float = 0.0
+    bump_reward: float = 0.0
 
     def __post_init__(self):
         if len(self.moves) != 4 or not any(self.moves in turns for turns in CYCLES):
             raise ValueError(f"moves must be L, D, R, U in a cyclic order, got {self.moves!r}")
         if not 0 <= self.success_rate <= 1:
             raise ValueError(f"success_rate must lie in [0, 1], got {self.success_rate}")
-        for symbol in self.rewards:
-            if symbol not in SYMBOLS:
-                raise ValueError(f"rewards must be named by one of {' '.join(SYMBOLS)}, "
-                                 f"got {symbol!r}")
-        if self._where("C").size and self._where("S").size != 1:
-            raise ValueError(f"a map with a cliff needs exactly one start, "
-                             f"got {self._where('S').size}")
+        if (not set(self.slip) <= {-1, 1, 2} or not all(share >= 0 for share in self.slip.values())
+                or abs(sum(self.slip.values()) - 1) > 1e-9):
+            raise ValueError(f"slip must share 1 among the quarter turns -1, 1 and 2, "
+                             f"got {self.slip}")
+        if len(self.wind) not in (0, self.shape[1]) or not all(isinstance(strength, int)
+                                                               for strength in self.wind):
+            raise ValueError(f"wind must hold a whole number for each of {self.shape[1]} columns, "
+                             f"got {self.wind}")
+        for name in ("rewards", "leaving"):
+            for symbol, reward in getattr(self, name).items():
+                if symbol not in SYMBOLS:
+                    raise ValueError(f"{name} must be named by one of {' '.join(SYMBOLS)}, "
+                                     f"got {symbol!r}")
+                if not np.isfinite(reward):
+                    raise ValueError(f"{name}[{symbol!r}] must be finite, got {reward}")
+        for name in ("step_reward", "bump_reward"):
+            if not np.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
+        for symbol, needed, what in (("C", "S", "a cliff needs exactly one start"),
+                                     ("A", "a", "a teleport A needs exactly one exit a"),
+                                     ("B", "b", "a teleport B needs exactly one exit b")):
+            if self.places[symbol] and len(self.places[needed]) != 1:
+                raise ValueError(f"a map with {what}, got {len(self.places[needed])}")
 
     @property
     def shape(self):
         """(rows, columns)."""
         return len(self.cells), len(self.cells[0])
 
-    def _where(self, symbol):
-        """The states whose cell is `symbol`: (n,) int."""
-        return np.array([s for s, cell in enumerate(sum(self.cells, ())) if cell == symbol], int)
+    @cached_property
+    def symbols(self):
+        """The cells in the order of the states: a tuple of symbols and numbers."""
+        return tuple(itertools.chain.from_iterable(self.cells))
 
-    def _landing(self):
-        """For each state and move: the state after it, its reward, and whether it ends; (S, 4)."""
+    @cached_property
+    def places(self):
+        """The states of each symbol: a dict of lists; a symbol that does not occur has none."""
+        return {symbol: [s for s, cell in enumerate(self.symbols) if cell == symbol]
+                for symbol in SYMBOLS}
+
+    def _beside(self, s, move):
+        """The state a move away from s; s itself where an edge or a wall stands in the way."""
         rows, columns = self.shape
-        cells = sum(self.cells, ())
-        pays = [cell if isinstance(cell, float) else self.rewards.get(cell, 0.0) for cell in cells]
-        next_state = np.zeros((len(cells), 4), int)
-        reward = np.zeros((len(cells), 4))
-        terminated = np.zeros((len(cells), 4), bool)
-        for s, cell in enumerate(cells):
-            for a, move in enumerate(self.moves):
-                if cell in ("G", "H", "#"):
-                    next_state[s, a], terminated[s, a] = s, True
-                    continue
-                row, column = s // columns + MOVES[move][0], s % columns + MOVES[move][1]
-                inside = 0 <= row < rows and 0 <= column < columns
-                entered = row * columns + column if inside else s
-                entered = s if cells[entered] == "#" else entered
-                reward[s, a] = pays[entered]
-                terminated[s, a] = cells[entered] in ("G", "H")
-                next_state[s, a] = self._where("S")[0] if cells[entered] == "C" else entered
-        return next_state, reward, terminated
+        row, column = s // columns + MOVES[move][0], s % columns + MOVES[move][1]
+        inside = 0 <= row < rows and 0 <= column < columns
+        return row * columns + column if inside and self.cells[row][column] != "#" else s
+
+    def _land(self, s, move):
+        """What a move that does not slip leads to: (next state, reward, whether it ends)."""
+        symbols = self.symbols
+        if symbols[s] in DEAD:
+            return s, 0.0, True
+        reward = self.step_reward + self.leaving.get(symbols[s], 0.0)
+        if symbols[s] in TELEPORTS:
+            entered, = self.places[TELEPORTS[symbols[s]]]
+        else:
+            entered = self._beside(s, move)
+            reward += self.bump_reward * (entered == s)
+            strength = self.wind[s % self.shape[1]] if self.wind else 0
+            for _ in range(abs(strength)):
+                entered = self._beside(entered, "U" if strength > 0 else "D")
+        cell = symbols[entered]
+        reward += cell if isinstance(cell, float) else self.rewards.get(cell, 0.0)
+        return self.places["S"][0] if cell == "C" else entered, reward, cell in DEAD
 
     def mdp(self, *, gamma):
         """The world as arrays, with S = rows · columns states and A = 4 actions.
@@ -179,15 +229,20 @@ class GridWorld:
         >>> print(ice.next_state[0, 2], ice.prob[0, 2].round(4))
         [0 1 0] [0.3333 0.3333 0.3333]
         """
-        slip = (1 - self.success_rate) / 2
-        turns, chances = (0,), (1.0,)
-        if slip > 0:
-            turns, chances = (-1, 0, 1), (slip, self.success_rate, slip)
+        S = len(self.symbols)
+        chances = {0: self.success_rate}
+        for turn, share in self.slip.items():
+            chances[turn] = (1 - self.success_rate) * share
+        turns = sorted(turn for turn, chance in chances.items() if chance > 0)
+        prob = np.empty((S, 4, len(turns)))
+        prob[:] = [chances[turn] for turn in turns]
+        prob[[cell in DEAD for cell in self.symbols]] = np.eye(len(turns))[0]
+        start = np.zeros(S)
+        start[self.places["S"]] = 1 / len(self.places["S"])
+        landings = [self._land(s, move) for s in range(S) for move in self.moves]
+        # Slipping by a quarter turn is landing where the next move of the cycle would.
         next_state, reward, terminated = (
-            np.stack([np.roll(table, -turn, axis=1) for turn in turns], axis=2)
-            for table in self._landing())
-        start, prob = np.zeros(next_state.shape[0]), np.empty(next_state.shape)
-        prob[:] = chances
-        start[self._where("S")] = 1 / self._where("S").size
-        return TabularMDP(next_state=next_state, prob=prob,
-                          reward=reward, terminated=terminated, start=start, gamma=gamma)
+            np.stack([np.roll(np.reshape(column, (S, 4)), -turn, axis=1) for turn in turns], axis=2)
+            for column in zip(*landings))
+        return TabularMDP(next_state=next_state, prob=prob, reward=reward.astype(float),
+                          terminated=terminated, start=start, gamma=gamma)

@@ -1,0 +1,133 @@
+"""Small worlds of Sutton and Barto that have a law but no map.
+
+*The gambler* (example 4.3) stakes some of his capital on each toss of a coin.  Heads pays the stake
+and tails takes it; he stops at nothing or at 100, which alone pays 1.  So his value is the
+probability of winning.  The state is the capital.  Action a stakes a + 1, but no more than he has
+or needs.
+
+*Car rental* (example 4.2, Jack's).  Two places hold up to 20 cars each; the state is 21·n₁ + n₂,
+the cars in the evening.  Up to five are moved overnight, for 2 each: action a moves a − 5 from the
+first place to the second, or as many as there are.  Then customers rent, 10 a car, and bring cars
+back, which can be rented the day after.  Numbers are Poisson, with means 3 and 4 for renting, 3 and
+2 for bringing back; cars beyond 20 disappear.  The reward of a day is its mean, given what was
+moved: planning needs no more.  It never ends; gamma is 0.9 in the book.
+
+*Maximisation bias* (example 6.7, figure 6.5).  From A one may go right, which ends with nothing, or
+left to B, where every one of ten actions ends with a reward of mean −0.1 and variance 1.  Left is
+wrong, but after a few lucky rewards in B its largest estimate looks good: Q-learning goes left far
+too often, and double Q-learning much less.  A table has equally many actions in every state, so
+five of A's ten go left and five go right.  And a table has finitely many outcomes: the normal
+distribution of the book is replaced by twenty equally likely values at its quantiles, with the same
+mean and variance.
+
+Read first: `minirl.mdp`.  Read next: `draw`.
+Source: Sutton and Barto, 2nd edition, chapters 4.3, 4.4 and 6.7.
+"""
+
+import numpy as np
+from scipy import stats
+
+from minirl.mdp import TabularMDP
+
+
+def gambler(*, heads=0.4, goal=100):
+    """The gambler's world, gamma 1: states 0 … goal, actions 0 … goal/2 − 1, a start anywhere.
+
+    Raises
+    ------
+    ValueError
+        If `heads` is no probability, or `goal` is below 2.
+
+    Examples
+    --------
+    >>> game = gambler(goal=4)
+    >>> game.next_state[3, 1].tolist(), game.prob[3, 1].tolist(), game.terminated[3, 1].tolist()
+    ([4, 2], [0.4, 0.6], [True, False])
+    """
+    if not 0 <= heads <= 1:
+        raise ValueError(f"heads must lie in [0, 1], got {heads}")
+    if goal < 2:
+        raise ValueError(f"goal must be at least 2, got {goal}")
+    capital = np.arange(goal + 1)[:, None]
+    stake = np.minimum(np.arange(1, goal // 2 + 1), np.minimum(capital, goal - capital))
+    next_state = np.stack([capital + stake, capital - stake], axis=2)
+    prob = np.empty(next_state.shape)
+    prob[:] = heads, 1 - heads
+    return TabularMDP(next_state=next_state, prob=prob,
+                      reward=((next_state == goal) & (stake > 0)[:, :, None]).astype(float),
+                      terminated=(next_state == 0) | (next_state == goal),
+                      start=np.pad(np.full(goal - 1, 1 / (goal - 1)), 1), gamma=1.0)
+
+
+def car_rental(*, gamma=0.9, most=20):
+    """The world of the car rental: (most + 1)² states, 11 actions.
+
+    Parameters
+    ----------
+    gamma : float in [0, 1]
+    most : int ≥ 5
+        How many cars a place can hold.
+
+    Raises
+    ------
+    ValueError
+        If gamma is outside [0, 1], or `most` is below 5.
+
+    Examples
+    --------
+    With no car anywhere nothing can be moved or rented:
+
+    >>> world = car_rental(most=5)
+    >>> world.shape, world.mean_reward[0].round(6).tolist() == [0.0] * 11
+    ((36, 11), True)
+    """
+    if most < 5:
+        raise ValueError(f"most must be at least 5, got {most}")
+    n = most + 1
+    (first, earned_first), (second, earned_second) = (_day(3, 3, most), _day(4, 2, most))
+    cars = np.arange(n)
+    moved = np.clip(np.arange(-5, 6), -cars[None, :, None], cars[:, None, None])  # (n, n, 11)
+    one = np.minimum(cars[:, None, None] - moved, most)
+    two = np.minimum(cars[None, :, None] + moved, most)
+    chance = first[one][..., :, None] * second[two][..., None, :]  # of (n₁', n₂')
+    reward = 10 * (earned_first[one] + earned_second[two]) - 2 * np.abs(moved)
+    prob = chance.reshape(n * n, 11, n * n)
+    return TabularMDP(next_state=np.broadcast_to(np.arange(n * n), prob.shape), prob=prob,
+                      reward=np.broadcast_to(reward.reshape(n * n, 11, 1), prob.shape),
+                      terminated=np.broadcast_to(False, prob.shape),
+                      start=np.full(n * n, 1 / n**2), gamma=gamma)
+
+
+def _day(renting, bringing, most):
+    """A day at one place: the law P(cars in the evening | cars in the morning), and mean rentals.
+
+    Of n cars in the morning min(n, requests) are rented, and those brought back fill up to `most`.
+    """
+    P, rented = np.zeros((most + 1, most + 1)), np.zeros(most + 1)
+    for n in range(most + 1):
+        rents = stats.poisson.pmf(np.arange(n + 1), renting)
+        rents[n] = stats.poisson.sf(n - 1, renting)  # n requests or more
+        rented[n] = rents @ np.arange(n + 1)
+        for left, chance in zip(range(n, -1, -1), rents):
+            back = stats.poisson.pmf(np.arange(most - left + 1), bringing)
+            back[-1] = stats.poisson.sf(most - left - 1, bringing)
+            P[n, left:] += chance * back
+    return P, rented
+
+
+def maximisation_bias():
+    """The world of the two estimates, gamma 1: A is state 0, B is state 1; actions 0 to 4 go left.
+
+    Examples
+    --------
+    >>> world = maximisation_bias()
+    >>> print(world.shape, world.mean_reward[1].round(6).tolist()[:2], world.terminated[0, :, 0])
+    (2, 10) [-0.1, -0.1] [False False False False False  True  True  True  True  True]
+    """
+    values = stats.norm.ppf((np.arange(20) + 0.5) / 20)
+    values /= values.std()
+    reward, terminated = np.zeros((2, 10, 20)), np.full((2, 10, 20), True)
+    reward[1] = values - 0.1
+    terminated[0, :5] = False
+    return TabularMDP(next_state=np.ones(reward.shape, int), prob=np.full(reward.shape, 1 / 20),
+                      reward=reward, terminated=terminated, start=np.array([1.0, 0.0]), gamma=1.0)

@@ -1,0 +1,85 @@
+"""Pictures of a world, with matplotlib (the extra `plot`): heat maps with arrows.
+
+A function returns a `matplotlib.figure.Figure`, which you save or show; nothing is kept in global
+state.  Without matplotlib the import fails with a sentence that says what to install.
+
+Read first: `draw`, which needs no extra.
+"""
+
+import numpy as np
+
+from gridworld.draw import STANDING
+from gridworld.world import MOVES
+
+try:
+    from matplotlib.figure import Figure
+except ImportError:
+    raise ImportError("pictures need matplotlib: pip install 'minirl[plot]'") from None
+
+
+def heat_map(world, values, *, policy=None, title="", label="value"):
+    """The values of all cells as colours and numbers, and a policy as arrows.
+
+    Parameters
+    ----------
+    world : GridWorld
+    values : (S,) float
+        Goals, holes, cliffs and walls stay uncoloured and carry their symbol, and so does a cell
+        whose value is not a number.
+    policy : (S, 4) float, optional
+        An arrow for each move of a cell, as long as the move is likely.
+    title, label : str
+        Above the map, and beside its scale of colours.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        If the values or the policy do not fit the map.
+
+    Examples
+    --------
+    >>> from gridworld.maps import frozen_lake
+    >>> figure = heat_map(frozen_lake(), np.linspace(0, 1, 16), title="the lake")
+    >>> figure.axes[0].get_title()
+    'the lake'
+    """
+    rows, columns = world.shape
+    if values.shape != (rows * columns,):
+        raise ValueError(f"values must have shape {(rows * columns,)}, got {values.shape}")
+    if policy is not None and policy.shape != (rows * columns, 4):
+        raise ValueError(f"policy must have shape {(rows * columns, 4)}, got {policy.shape}")
+    standing = np.array([cell in STANDING for cell in world.symbols])
+    figure = Figure(figsize=(1.2 + 0.75 * columns, 0.6 + 0.75 * rows), layout="constrained")
+    axes = figure.add_subplot()
+    shown = np.where(standing, np.nan, values).reshape(rows, columns)
+    image = axes.imshow(shown, cmap="YlGnBu")
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8)
+    low, high = image.get_clim()
+    for s, cell in enumerate(world.symbols):
+        row, column = divmod(s, columns)
+        if standing[s]:
+            axes.text(column, row, cell, ha="center", va="center", color="grey", weight="bold")
+        elif np.isfinite(values[s]):
+            dark = values[s] > (low + high) / 2
+            colour = "white" if dark else "black"
+            axes.text(column, row + 0.3, f"{values[s]:.2f}", ha="center", va="center",
+                      fontsize=7, color=colour)
+            if policy is not None:
+                _arrows(axes, world, row, column, policy[s], colour)
+    axes.set(title=title, xticks=[], yticks=[])
+    return figure
+
+
+def _arrows(axes, world, row, column, chances, colour):
+    """One arrow for each move, from the middle of the cell, as long as the move is likely."""
+    for move, chance in zip(world.moves, chances):
+        if chance > 0.01:
+            down, right = MOVES[move]
+            axes.annotate("", (column + 0.38 * chance * right, row - 0.12 + 0.3 * chance * down),
+                          (column, row - 0.12),
+                          arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 0,
+                                      "shrinkB": 0})

@@ -1,0 +1,160 @@
+"""Our worlds as Gymnasium environments (the extra `gym`).
+
+`import gridworld.gymnasium` registers `minirl/GridWorld-v0`, so that
+
+    gymnasium.make("minirl/GridWorld-v0")                       the slippery 4x4 lake
+    gymnasium.make("minirl/GridWorld-v0", map_name="8x8", is_slippery=False)
+    gymnasium.make("minirl/GridWorld-v0", desc=["SFF", "FHG"])  a lake of your own
+    gymnasium.make("minirl/GridWorld-v0", map_name="cliff")     or windy, four_rooms, …
+    gymnasium.make_vec("minirl/GridWorld-v0", num_envs=8)
+
+work as for Gymnasium's own FrozenLake, with its names.  As there, an episode is truncated after 100
+steps unless `max_episode_steps` says otherwise; the time limit is Gymnasium's, not the world's.
+`env.unwrapped.P` is the law, P[s][a] = [(probability, next state, reward, terminated), …].
+
+Any `GridWorld` at all becomes an environment by `WorldEnv(world)`, and any `TabularMDP` too.  The
+way back, from an environment to a `TabularMDP`, is `TabularMDP.from_gymnasium`.
+
+Read first: `maps`.
+"""
+
+import numpy as np
+
+from gridworld import maps
+from gridworld.draw import map_text
+from gridworld.world import GridWorld
+from minirl.mdp import first_states, move
+
+try:
+    import gymnasium
+except ImportError:
+    raise ImportError("gridworld.gymnasium needs Gymnasium: pip install 'minirl[gym]'") from None
+
+LAKES = {"4x4": maps.LAKE_4X4, "8x8": maps.LAKE_8X8}
+OTHERS = {"cliff": maps.cliff_walk, "windy": maps.windy_grid, "four_rooms": maps.four_rooms,
+          "teleports": maps.teleports, "corners": maps.corners, "random_walk": maps.random_walk}
+
+
+class WorldEnv(gymnasium.Env):
+    """A world as a `gymnasium.Env`: observations and actions are whole numbers.
+
+    Parameters
+    ----------
+    world : GridWorld or TabularMDP
+    render_mode : None or "ansi"
+        "ansi" draws the map as text, the cell of the walker in brackets; for a `TabularMDP`, which
+        has no map, only the number of the state.
+
+    Attributes
+    ----------
+    mdp : TabularMDP
+        Its gamma is 1 and plays no part here.
+    P : dict
+        P[s][a] = [(probability, next state, reward, terminated), …].
+    initial_state_distrib : (S,) float
+
+    Examples
+    --------
+    >>> env = WorldEnv(maps.cliff_walk())
+    >>> env.reset(seed=0)
+    (36, {'prob': 1.0})
+    >>> env.step(0)
+    (24, -1.0, False, False, {'prob': 1.0})
+    """
+
+    metadata = {"render_modes": ["ansi"], "render_fps": 4}
+
+    def __init__(self, world, render_mode=None):
+        if render_mode not in (None, "ansi"):
+            raise ValueError(f"render_mode must be None or 'ansi', got {render_mode!r}")
+        self.world = world if isinstance(world, GridWorld) else None
+        self.mdp = world.mdp(gamma=1.0) if self.world is not None else world
+        self.P = self.mdp.P
+        self.initial_state_distrib = self.mdp.start
+        self.render_mode = render_mode
+        states, actions = self.mdp.shape
+        self.observation_space = gymnasium.spaces.Discrete(states)
+        self.action_space = gymnasium.spaces.Discrete(actions)
+        self.state = None
+        # `make` replaces it; without one, Gymnasium's checker could not make this world again.
+        self.spec = gymnasium.envs.registration.EnvSpec("minirl/World-v0", WorldEnv,
+                                                        kwargs={"world": world})
+
+    def reset(self, *, seed=None, options=None):
+        """A new episode: (state, info).  `info["prob"]` is the chance of this start."""
+        super().reset(seed=seed)
+        self.state = int(first_states(self.mdp, self.np_random.random()))
+        return self.state, {"prob": float(self.mdp.start[self.state])}
+
+    def step(self, action):
+        """One step: (state, reward, terminated, False, info).
+
+        `info["prob"]` is the chance of this outcome.  Time limits, which truncate, are the business
+        of Gymnasium's wrapper.
+        """
+        if self.state is None:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        if not self.action_space.contains(action):
+            raise ValueError(f"action must be a whole number in [0, {self.action_space.n}), "
+                             f"got {action!r}")
+        (following,), (reward,), (terminated,) = move(
+            self.mdp, np.array([self.state]), np.array([action]), self.np_random.random(1))
+        outcome = int(following), float(reward), bool(terminated)
+        prob = sum(chance for chance, *other in self.P[self.state][int(action)]
+                   if tuple(other) == outcome)
+        self.state = outcome[0]
+        return *outcome, False, {"prob": prob}
+
+    def render(self):
+        """The map as text, or None without a render mode."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render was called without a render_mode; choose \"ansi\"")
+            return None
+        if self.world is None or self.state is None:
+            return f"state {self.state}\n"
+        rows = [f" {line} " for line in map_text(self.world).split("\n")]
+        row, column = divmod(self.state, self.world.shape[1])
+        width = len(rows[row]) // self.world.shape[1]  # a word and the space before it
+        begin = column * width
+        rows[row] = (f"{rows[row][:begin]}[{rows[row][begin + 1:begin + width]}]"
+                     f"{rows[row][begin + width + 1:]}")
+        return "\n".join(line.rstrip() for line in rows) + "\n"
+
+
+def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
+         reward_schedule=(1, 0, 0), render_mode=None):
+    """The environment registered as `minirl/GridWorld-v0`.
+
+    Parameters
+    ----------
+    map_name : str
+        "4x4" or "8x8", the frozen lakes; or "cliff", "windy", "four_rooms", "teleports", "corners"
+        or "random_walk", to which the arguments about ice do not apply.
+    desc : list of str, optional
+        A lake of your own, a string a row, in place of `map_name`.
+    is_slippery, success_rate, reward_schedule
+        As in `maps.frozen_lake`, and as FrozenLake has them.
+    render_mode : None or "ansi"
+
+    Raises
+    ------
+    ValueError
+        If there is no map of that name, or the map is malformed.
+
+    Examples
+    --------
+    >>> gymnasium.make("minirl/GridWorld-v0").unwrapped.P[0][0][0][1:]
+    (0, 0.0, False)
+    """
+    if desc is None and map_name in OTHERS:
+        return WorldEnv(OTHERS[map_name](), render_mode)
+    if desc is None and map_name not in LAKES:
+        raise ValueError(f"map_name must be one of {', '.join([*LAKES, *OTHERS])}, "
+                         f"got {map_name!r}")
+    text = LAKES[map_name] if desc is None else "\n".join(desc)
+    world = maps.frozen_lake(text, slippery=is_slippery, success_rate=success_rate,
+                             reward_schedule=reward_schedule)
+    return WorldEnv(world, render_mode)
+
+
+gymnasium.register(id="minirl/GridWorld-v0", entry_point=make, max_episode_steps=100)
