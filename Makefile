@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test gradients benchmarks clean
+.PHONY: demo values test gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
+
+values: .venv/installed
+	$(BIN)/python -m minirl values
 
 test: .venv/installed
 	$(BIN)/python -m pytest -q
@@ -18,7 +21,7 @@ benchmarks: .venv/installed
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,plot,gym]"
 	touch $@
 
 clean:

@@ -4,20 +4,26 @@ The contents page.  Every chapter is a module: its docstring is the text, its fu
 equations.  A chapter imports only chapters above it, so the reading order is also the dependency
 order.
 
-    softmax       the table π(a|s), and the one backward pass
-    counts        batches as tables and sparse matrices of counts
-    mdp           the world: tabular Markov decision processes, and playing many episodes at once
-    planning      exact answers: values, visits, the best policy, the exact policy gradient
-    regularised   the best policy near a reference: what RLHF and DPO chase
-    optim         gradient descent, Adam, and quasi-Newton fits
-    q_learning    learn what actions are worth, and act greedily
-    returns       what came after a step: reward-to-go, TD errors, GAE
-    reinforce     the policy gradient by sampling, with a baseline
-    ppo           many steps from one batch, none of them too far
-    sft           imitation: maximum likelihood on demonstrations
-    reward_model  from preferences back to a reward: Bradley-Terry
-    rlhf          maximise a reward without leaving the reference, by PPO
-    dpo           preferences without a reward model
+    softmax         the table π(a|s), and the one backward pass
+    counts          batches as tables and sparse matrices of counts
+    sampling        drawing outcomes, and where randomness comes from
+    mdp             the world: tabular Markov decision processes, and playing many episodes at once
+    evaluation      what a policy is worth: values, advantages, visits
+    planning        which policy is best, by four solvers; the exact policy gradient
+    average_reward  the other objective: reward per step
+    regularised     the best policy near a reference: what RLHF and DPO chase
+    optim           gradient descent, Adam, and quasi-Newton fits
+    returns         what came after a step: reward-to-go, TD errors, GAE
+    prediction      learn what a policy is worth: TD(0) and Monte Carlo
+    exploration     how a learner that values actions chooses among them
+    q_learning      learn what actions are worth: Q-learning, SARSA, expected SARSA, double Q
+    reinforce       the policy gradient by sampling, with a baseline
+    ppo             many steps from one batch, none of them too far
+    sft             imitation: maximum likelihood on demonstrations
+    reward_model    from preferences back to a reward: Bradley-Terry
+    rlhf            maximise a reward without leaving the reference, by PPO
+    dpo             preferences without a reward model
+    files           appendix: reading and writing files so that nothing is lost
 
 Beside the chapters, `lab` holds the experiments and `__main__` the command line.  The worlds are in
 `gridworld` (to draw) and `toy_lm` (to read); `minirl` itself knows neither grids nor text.

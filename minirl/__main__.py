@@ -1,35 +1,81 @@
-"""The command line: `python -m minirl`, also installed as `minirl`.
+"""The command line: `python -m minirl [JOB]`, also installed as `minirl`.
 
-Exit status: 0 done, 1 failed or interrupted, 2 a wrong argument or a file that cannot be used.
+Without the name of a job it runs the main job.  Exit status: 0 done, 1 failed or interrupted, 2 a
+wrong argument or a file that cannot be used.
 """
 
 import argparse
 import os
 import sys
 
-from minirl import __version__
-from minirl.lab import main_job, report
+from gridworld import maps
+from gridworld.draw import show
+from gridworld.world import GridWorld
+from minirl import __version__, files
+from minirl.lab import main_job, report, values
 from toy_lm import corpora
 
 
-def _parser():
+def _main_parser():
     parser = argparse.ArgumentParser(
         prog="minirl", allow_abbrev=False,
         description="Train the first learners on a gridworld and on a language model, and judge "
-                    "each by its distance to the exact optimum.")
+                    "each by its distance to the exact optimum.",
+        epilog="Other jobs: 'minirl values' solves a gridworld and learns its action values; "
+               "'minirl values --help' says more.")
     parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
-    parser.add_argument("--beta", type=_positive, default=0.5,
+    parser.add_argument("--beta", type=_number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")
     parser.add_argument("--pairs", type=_whole(1), default=20_000,
                         help="preferences that rlhf and dpo learn from (20,000)")
     parser.add_argument("--corpus", type=_file, metavar="FILE",
                         help="text to model, UTF-8, one item a line (default: the words in Unicode "
                              "character names)")
+    _add_output(parser)
+    parser.add_argument("--version", action="version", version=f"minirl {__version__}")
+    return parser
+
+
+def _values_parser():
+    parser = argparse.ArgumentParser(
+        prog="minirl values", allow_abbrev=False,
+        description="Solve a gridworld exactly, draw it, and let four learners find its action "
+                    "values, many runs each, judged by their distance to Q*.")
+    world = parser.add_mutually_exclusive_group()
+    world.add_argument("--world", choices=values.WORLDS, default="lake",
+                       help="a known world (lake)")
+    world.add_argument("--map", type=_file, metavar="FILE",
+                       help="a map of your own, UTF-8: S start, F free, G goal, H hole, C cliff, "
+                            "# wall, A and B teleports to a and b, or a number that it pays")
+    parser.add_argument("--success-rate", type=_number(0, 1), metavar="P",
+                        help="on your own map: probability that a move goes where it was meant to "
+                             "(1), and not to one of its sides")
+    parser.add_argument("--step-reward", type=_number(-1e6, 1e6), metavar="R",
+                        help="on your own map: reward of every step (0)")
+    parser.add_argument("--gamma", type=_number(0, 1), default=0.95, help="discount (0.95)")
+    parser.add_argument("--runs", type=_whole(1), default=20, help="of each learner (20)")
+    parser.add_argument("--steps", type=_whole(values.POINTS), default=20_000,
+                        help="of each run (20,000)")
+    parser.add_argument("--learning-rate", type=_number(1e-6, 1), default=1.0, metavar="A",
+                        help="step size of the first update (1)")
+    parser.add_argument("--decay", type=_number(0, 1), default=0.6,
+                        help="the nth update of a pair has step size A / n^decay (0.6)")
+    parser.add_argument("--exploration-rate", type=_number(0, 1), default=0.5, metavar="E",
+                        help="share of random actions (0.5)")
+    parser.add_argument("--initial-value", type=_number(-1e6, 1e6), default=1.0, metavar="Q",
+                        help="of every action; optimistic if large (1)")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--plot", type=_file, metavar="DIR",
+                        help="draw a heat map and the learning curves there as PNG files (needs "
+                             "the extra 'plot')")
+    _add_output(parser)
+    return parser
+
+
+def _add_output(parser):
     parser.add_argument("--json", type=_file, metavar="FILE",
                         help="write the results there as well")
     parser.add_argument("--quiet", action="store_true", help="print no tables")
-    parser.add_argument("--version", action="version", version=f"minirl {__version__}")
-    return parser
 
 
 def _whole(least):
@@ -52,15 +98,17 @@ def _file(text):
     return text
 
 
-def _positive(text):
-    """A converter of positive numbers of a sensible size, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 1e-6 <= value <= 1e6:  # beyond that the KL is lost to rounding, or the reward is
-        raise argparse.ArgumentTypeError(f"must be positive, from 1e-6 to 1e6, got {text}")
-    return value
+def _number(least, most):
+    """A converter of numbers from `least` to `most`, for argparse."""
+    def convert(text):
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must lie between {least:g} and {most:g}, got {text}")
+        return value
+    return convert
 
 
 def _progress(line):
@@ -69,10 +117,10 @@ def _progress(line):
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def run(arguments):
+def run_main_job(arguments):
     """The main job, with parsed arguments.  Raises ValueError for what the user can mend."""
     if arguments.json is not None:
-        report.check_writable(arguments.json)
+        files.check_writable(arguments.json)
     items = (corpora.unicode_words() if arguments.corpus is None
              else corpora.read_lines(arguments.corpus))
     # The text first: if its objective has no optimum, that is known at once.
@@ -81,17 +129,72 @@ def run(arguments):
     rows = main_job.grid_table(arguments.seed, _progress)
     _progress("")
     if arguments.json is not None:
-        report.write_text(arguments.json, report.as_json(rows, result))
+        files.write_bytes(arguments.json, report.as_json(rows, result).encode())
     if not arguments.quiet:
-        print(report.grid_text(rows), end="\n\n\n")
+        show(report.grid_text(rows) + "\n\n")
         print(report.language_text(result, beta=arguments.beta, pairs=arguments.pairs,
                                    file=arguments.corpus))
 
 
+def run_values(arguments):
+    """The job `values`, with parsed arguments.  Raises ValueError for what the user can mend."""
+    if arguments.map is None and (arguments.success_rate, arguments.step_reward) != (None, None):
+        raise ValueError("--success-rate and --step-reward are rules for a map of your own: "
+                         "give --map too")
+    if arguments.json is not None:
+        files.check_writable(arguments.json)
+    if arguments.plot is not None:
+        figures = _figures()
+        files.make_folder(arguments.plot)
+    name, grid = _world(arguments)
+    mdp = grid.mdp(gamma=arguments.gamma)
+    _progress(f"{name}: planning")
+    solution = values.solve_world(mdp)
+    curves = []
+    for method in values.LEARNERS:
+        _progress(f"{name}: {method}")
+        curves.append(values.learn(
+            mdp, solution.optimum, method, seed=arguments.seed, runs=arguments.runs,
+            steps=arguments.steps, learning_rate=arguments.learning_rate, decay=arguments.decay,
+            exploration_rate=arguments.exploration_rate, initial_value=arguments.initial_value))
+    _progress("")
+    if arguments.json is not None:
+        files.write_bytes(arguments.json, report.values_json(name, arguments.gamma, curves,
+                                                             solution).encode())
+    if arguments.plot is not None:
+        figures.draw_values(arguments.plot, name, grid, curves, solution)
+    if not arguments.quiet:
+        show(report.solution_text(name, grid, arguments.gamma, solution) + "\n\n")
+        print(report.curves_text(curves, solution))
+
+
+def _world(arguments):
+    """(name, GridWorld) that the arguments ask for."""
+    if arguments.map is None:
+        return arguments.world, values.WORLDS[arguments.world]()
+    success_rate = 1.0 if arguments.success_rate is None else arguments.success_rate
+    name = os.path.splitext(os.path.basename(arguments.map))[0]
+    return name, GridWorld(maps.read_map(arguments.map), success_rate=success_rate,
+                           step_reward=arguments.step_reward or 0.0)
+
+
+def _figures():
+    """The module that draws; it is imported when asked for, because it needs an extra."""
+    try:
+        from minirl.lab import figures
+    except ImportError as error:
+        raise ValueError(f"--plot cannot draw: {error}") from None
+    return figures
+
+
+JOBS = {"values": (_values_parser, run_values)}
+
+
 def main(argv=None):
     """Run the command line and return its exit status."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    parser, run = JOBS.get(argv[0] if argv else None, (_main_parser, run_main_job))
+    arguments = parser().parse_args(argv[1:] if run is not run_main_job else argv)
     sys.stdout.reconfigure(errors="replace")  # a terminal without arrows prints question marks
     try:
         run(arguments)

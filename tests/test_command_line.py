@@ -74,10 +74,10 @@ def give_up(error):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--beta", "0"], "argument --beta: must be positive, from 1e-6 to 1e6, got 0"),
-    (["--beta", "-0.5"], "argument --beta: must be positive, from 1e-6 to 1e6, got -0.5"),
-    (["--beta", "nan"], "argument --beta: must be positive, from 1e-6 to 1e6, got nan"),
-    (["--beta", "inf"], "argument --beta: must be positive, from 1e-6 to 1e6, got inf"),
+    (["--beta", "0"], "argument --beta: must lie between 1e-06 and 1e+06, got 0"),
+    (["--beta", "-0.5"], "argument --beta: must lie between 1e-06 and 1e+06, got -0.5"),
+    (["--beta", "nan"], "argument --beta: must lie between 1e-06 and 1e+06, got nan"),
+    (["--beta", "inf"], "argument --beta: must lie between 1e-06 and 1e+06, got inf"),
     (["--beta", "half"], "argument --beta: 'half' is not a number"),
     (["--pairs", "0"], "argument --pairs: must be at least 1, got 0"),
     (["--pairs", "1.5"], "argument --pairs: '1.5' is not a whole number"),

@@ -6,6 +6,7 @@ of a chapter whose name ends in `_loss`; one that has no case here fails the fir
 
 import importlib
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from gradcheck import assert_gradient
 from worlds import random_mdp
 
 import minirl
-from minirl import counts, dpo, optim, planning, ppo, reinforce, reward_model, sft, softmax
+from minirl import (average_reward, counts, dpo, optim, planning, ppo, reinforce, reward_model, sft,
+                    softmax)
 from test_house import CHAPTERS
 
 RNG = np.random.default_rng(3)
@@ -56,6 +58,11 @@ def dpo_case(beta, scale=1.0):
     return lambda x: dpo.dpo_loss(x, ref, pairs, beta=beta), table(scale)
 
 
+def without_ends(mdp):
+    """The same world in which no episode ends."""
+    return replace(mdp, terminated=np.zeros(mdp.terminated.shape, bool))
+
+
 def case(loss, *arguments, at=1.0, **hyperparameters):
     return lambda x: loss(x, *arguments, **hyperparameters), table(at)
 
@@ -68,6 +75,11 @@ CASES = {
          planning.policy_gradient(mdp, x), table()),
         (lambda x, mdp=random_mdp(np.random.default_rng(2), S, A, 2, 1.0):
          planning.policy_gradient(mdp, x), table(2.0))],
+    "average_reward.average_reward_gradient": [
+        (lambda x, mdp=random_mdp(np.random.default_rng(3), S, A, 2, 0.9):
+         average_reward.average_reward_gradient(mdp, x), table()),
+        (lambda x, mdp=without_ends(random_mdp(np.random.default_rng(4), S, A, 3, 0.9)):
+         average_reward.average_reward_gradient(mdp, x), table(2.0))],
     "sft.sft_loss": [case(sft.sft_loss, RNG.random((S, A))),
                      case(sft.sft_loss, counts.table(some_steps(3, 3)), at=5.0)],
     "reinforce.reinforce_loss": [case(reinforce.reinforce_loss, table(), episodes=3)],
@@ -82,7 +94,8 @@ CASES = {
 
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
-    found = {"planning.policy_gradient", "optim.attracted"}  # gradients under another name
+    found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
+             "optim.attracted"}  # gradients under another name
     for chapter in CHAPTERS:
         module = importlib.import_module(f"{minirl.__name__}.{chapter}")
         for name, value in inspect.getmembers(module, inspect.isfunction):
@@ -99,8 +112,8 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.gradient
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
-    """(softmax.3), (planning.5), (optim.3), (sft.1), (reinforce.3), (ppo.3), (reward_model.2) and
-    (dpo.3)"""
+    """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (reinforce.3), (ppo.3),
+    (reward_model.2) and (dpo.3)"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 

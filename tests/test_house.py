@@ -13,6 +13,8 @@ import minirl
 ROOT = Path(minirl.__file__).parent.parent
 PACKAGES = ("minirl", "toy_lm", "gridworld")
 CHAPTERS = re.findall(r"^    (\w+) {2,}\S", minirl.__doc__, flags=re.M)
+EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
+          "minirl.lab.figures": "matplotlib"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -22,15 +24,17 @@ def module_name(path):
 
 def imported_modules(path):
     """Full names of the modules that a source file imports, anywhere in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            inside = [f"{node.module}.{alias.name}" for alias in node.names]
-            names.update(name if is_module(name) else node.module for name in inside)
-    return names
+    return {name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, (ast.Import, ast.ImportFrom)) for name in names_imported(node)}
+
+
+def names_imported(node):
+    """Full names of the modules that one import statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    assert node.level == 0, "imports are absolute"
+    inside = [f"{node.module}.{alias.name}" for alias in node.names]
+    return {name if is_module(name) else node.module for name in inside}
 
 
 def is_module(name):
@@ -72,11 +76,23 @@ def test_the_worlds_do_not_know_each_other_or_the_laboratory(package, allowed):
 def test_only_numpy_scipy_and_the_standard_library_are_imported(path):
     for name in imported_modules(path):
         top = name.split(".")[0]
-        assert top in sys.stdlib_module_names or top in {"numpy", "scipy", *PACKAGES}, name
+        assert (top in sys.stdlib_module_names or top in {"numpy", "scipy", *PACKAGES}
+                or top == EXTRAS.get(module_name(path))), name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_a_module_that_needs_an_extra_is_not_imported_by_one_that_does_not(path):
+    """Except inside a function, which may then say what to install."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    at_once = {name for node in module.body if isinstance(node, (ast.Import, ast.ImportFrom))
+               for name in names_imported(node)}
+    assert module_name(path) in EXTRAS or not at_once & set(EXTRAS)
 
 
 @pytest.mark.parametrize("path", [p for p in SOURCES if p.stem != "__main__"], ids=module_name)
 def test_every_module_can_be_imported_and_says_what_it_is(path):
+    if module_name(path) in EXTRAS:
+        pytest.importorskip(EXTRAS[module_name(path)])
     module = importlib.import_module(module_name(path).removesuffix(".__init__"))
     assert module.__doc__ and module.__doc__.strip()
 
@@ -92,7 +108,8 @@ def test_every_public_function_and_class_has_a_docstring(path):
 def test_every_public_function_of_a_chapter_has_an_example(path):
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            reads_files_or_refuses = node.name in {"check_policy", "read_lines", "main", "run",
+            reads_files_or_refuses = node.name in {"check_policy", "read_lines", "read_map", "main",
+                                                   "run_main_job", "run_values",
                                                    "environment_rewards"}
             assert reads_files_or_refuses or ">>>" in ast.get_docstring(node), node.name
 

@@ -13,6 +13,8 @@ Read first: `vocabulary`.  Read next: `bigram`.
 import re
 import unicodedata
 
+from minirl.files import read_text
+
 SKIPPED = ("CJK", "HANGUL", "YI ", "ETHIOPIC", "CANADIAN", "CHEROKEE")  # names made by a system
 
 
@@ -45,18 +47,7 @@ def read_lines(path):
         If the file cannot be read, is not UTF-8, or has no item; the message names the file, and
         the line of a bad byte.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")  # a byte order mark is no letter
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        raise ValueError(f"{path}, line {line}: not UTF-8 (byte {byte:#04x})") from None
-    items = [line.strip() for line in text.split("\n")]
+    items = [line.strip() for line in read_text(path).split("\n")]
     items = [item for item in items if item]
     if not items:
         raise ValueError(f"{path} holds no item: one item a line is expected")

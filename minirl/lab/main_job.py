@@ -19,7 +19,8 @@ from gridworld.maps import cliff_walk, frozen_lake
 from minirl import counts
 from minirl.dpo import fit_dpo
 from minirl.optim import linear
-from minirl.planning import evaluate, expectation, policy_iteration
+from minirl.evaluation import evaluate, expectation
+from minirl.planning import policy_iteration
 from minirl.ppo import ppo
 from minirl.q_learning import q_learning, start as start_q_learning
 from minirl.regularised import regularised_optimum, tilt
@@ -97,9 +98,10 @@ def learn_q_learning(mdp, seed):
 
     The table starts at 1, above every value of both grids.
     """
-    record = _last(q_learning(mdp, start_q_learning(mdp, rng=seed, runs=16, initial_value=1.0)), 25)
+    seeds = [[seed, run] for run in range(16)]
+    record = _last(q_learning(mdp, start_q_learning(mdp, rng=seeds, initial_value=1.0)), 25)
     greedy = np.eye(mdp.shape[1])[record.Q.mean(axis=0).argmax(axis=1)]
-    return greedy, record.steps * len(record.Q)
+    return greedy, record.steps * len(seeds)
 
 
 def learn_reinforce(mdp, seed):

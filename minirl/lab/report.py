@@ -1,12 +1,14 @@
-"""What the main job prints, and writes as JSON."""
+"""What the experiments print, and write as JSON."""
 
 import json
-import os
 import textwrap
 from math import exp
 
-from gridworld.draw import policy_text, side_by_side
+import numpy as np
+
+from gridworld.draw import policy_text, side_by_side, values_text, visits_text
 from minirl.lab.main_job import GAMMA, GRIDS, PSEUDO_COUNT
+from minirl.lab.values import spread
 from toy_lm.rewards import LETTER
 
 WIDTH = 80
@@ -96,34 +98,63 @@ def as_json(rows, result):
                       indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _is_device(path):
-    """Whether `path` is something other than a file: a terminal, a pipe, /dev/null."""
-    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+def solution_text(name, grid, gamma, solution):
+    """A world, its best policy, values and visits, and how well three solvers agree."""
+    drawings = {"best policy": policy_text(grid, solution.optimum.policy),
+                "values": values_text(grid, solution.optimum.values),
+                "expected visits": visits_text(grid, solution.visits)}
+    beside = side_by_side(drawings)
+    wide = max(map(len, beside.split("\n"))) > WIDTH
+    rounds = ", ".join(f"{solver} {count}" for solver, count in solution.rounds.items())
+    return "\n".join([
+        f"{name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}", "",
+        "\n\n".join(f"{title}\n{block}" for title, block in drawings.items()) if wide else beside,
+        "", textwrap.fill(f"Solved three times, with these numbers of rounds: {rounds}.  The values "
+                          f"differ by at most {solution.disagreement:.0e}.", WIDTH)])
 
 
-def check_writable(path):
-    """Raise ValueError unless a file can be written at `path`, before the work starts."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if os.path.isdir(path) or not (
-            _is_device(path) or os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        raise ValueError(f"cannot write {path}: it must be a file in a folder that exists and may "
-                         f"be written to")
+def curves_text(curves, solution):
+    """The final figures of the learners: 10 %, median and 90 % of the runs."""
+    widths = (-17, 7, 7, 7, 8, 8, 8, 7)
+    lines = [_line(("", "", "|Q - Q*|", "", "", "J greedy", "", "share"), widths),
+             _line(("method", *2 * ("10 %", "median", "90 %"), "median"), widths)]
+    for row in value_rows(curves, solution):
+        lines.append(_line((row["method"], *map(_compact, row["error"] + row["value"]),
+                            _number(row["share"], 4)), widths))
+    runs, steps = curves[0].errors.shape[1], curves[0].steps[-1]
+    return "\n".join(lines + [
+        "", f"{runs} runs of {steps:,} steps each.  |Q - Q*| is the largest error of an action",
+        "value; J is the exact value of the greedy policy from the start, null where it",
+        "never ends; share is 1 - (J* - J)/|J*|.  sarsa and expected_sarsa learn what",
+        "their exploring policy is worth, which is not Q*."])
 
 
-def write_text(path, text):
-    """Write a file beside and rename it, so that a crash leaves the old one or the new one."""
-    if _is_device(path):  # which has no beside
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        return
-    target = os.path.realpath(path)
-    beside = f"{target}.{os.getpid()}.part"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, target)
-    finally:
-        if os.path.exists(beside):
-            os.remove(beside)
+def _compact(value):
+    """At most eight characters for a number of any size."""
+    return _number(value, 3) if value is None or abs(value) < 999 else f"{value:.2g}"
+
+
+def value_rows(curves, solution):
+    """The last point of each curve, with None where there is no number: a list of dicts."""
+    best = solution.optimum.objective
+    rows = []
+    for curve in curves:
+        error, value = ([float(x) if np.isfinite(x) else None for x in spread(numbers[-1])]
+                        for numbers in (curve.errors, curve.values))
+        known = value[1] is not None and best != 0
+        rows.append({"method": curve.method, "error": error, "value": value,
+                     "share": 1 - (best - value[1]) / abs(best) if known else None,
+                     "steps": int(curve.steps[-1]), "runs": curve.errors.shape[1],
+                     "seconds": curve.seconds})
+    return rows
+
+
+def values_json(name, gamma, curves, solution):
+    """The results of the job `values` as one JSON document: str.
+
+    `error` and `value` are lists: 10 %, median, 90 % of the runs.
+    """
+    return json.dumps({"world": name, "gamma": gamma, "optimum": solution.optimum.objective,
+                       "disagreement": float(solution.disagreement), "rounds": solution.rounds,
+                       "methods": value_rows(curves, solution)},
+                      indent=1, ensure_ascii=False, allow_nan=False) + "\n"

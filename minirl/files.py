@@ -1,0 +1,93 @@
+"""Appendix: reading and writing files so that nothing is lost and every error can be understood.
+
+A file is written beside its place and renamed when it is whole, so that a crash leaves the old one
+or the new one.  A file is read as UTF-8, and a bad byte is reported with its line.
+"""
+
+import os
+
+
+def read_text(path):
+    """The text of a UTF-8 file, without a byte order mark: str.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or is not UTF-8; the message names the file, and the line of a
+        bad byte.
+
+    Examples
+    --------
+    >>> read_text("no such file")
+    Traceback (most recent call last):
+    ValueError: cannot read no such file: No such file or directory
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        byte = data[error.start]
+        raise ValueError(f"{path}, line {line}: not UTF-8 (byte {byte:#04x})") from None
+
+
+def _is_device(path):
+    """Whether `path` is something other than a file: a terminal, a pipe, /dev/null."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def check_writable(path):
+    """Raise ValueError unless a file can be written at `path`, before the work starts.
+
+    Examples
+    --------
+    >>> check_writable(os.devnull)
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path) or not (
+            _is_device(path) or os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise ValueError(f"cannot write {path}: it must be a file in a folder that exists and may "
+                         f"be written to")
+
+
+def make_folder(path):
+    """Make a folder, unless it is there, and raise ValueError if files cannot be written in it.
+
+    Examples
+    --------
+    >>> make_folder(os.curdir)
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"cannot write in the folder {path}")
+
+
+def write_bytes(path, data):
+    """Write a file beside and rename it, so that a crash leaves the old one or the new one.
+
+    Examples
+    --------
+    >>> write_bytes(os.devnull, b"a device has no beside, and is written to directly")
+    """
+    if _is_device(path):
+        with open(path, "wb") as file:
+            file.write(data)
+        return
+    target = os.path.realpath(path)
+    beside = f"{target}.{os.getpid()}.part"
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+    finally:
+        if os.path.exists(beside):
+            os.remove(beside)

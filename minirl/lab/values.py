@@ -1,0 +1,109 @@
+"""Learning values: a world solved exactly, and four learners on their way to Q*.
+
+The world is solved three times, by different solvers, and their largest difference is reported.
+Then Q-learning, SARSA, expected SARSA and double Q-learning play it, many independent runs of each.
+Along the way every run is judged twice, exactly: by ‖Q − Q*‖∞, and by what its greedy policy is
+worth from the start.  SARSA and expected SARSA do not aim at Q*.  They learn what their exploring
+policy is worth, so their distance does not go to zero; their greedy policy may be the best all the
+same.
+"""
+
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from gridworld import maps
+from minirl.evaluation import evaluate, occupancy
+from minirl.exploration import epsilon_greedy
+from minirl.planning import linear_programme, policy_iteration, value_iteration
+from minirl.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
+
+WORLDS = {"lake": maps.frozen_lake, "lake_8x8": lambda: maps.frozen_lake(maps.LAKE_8X8),
+          "cliff": maps.cliff_walk, "windy": maps.windy_grid, "four_rooms": maps.four_rooms,
+          "teleports": maps.teleports, "corners": maps.corners, "random_walk": maps.random_walk}
+LEARNERS = {"q_learning": q_learning, "double_q_learning": double_q_learning, "sarsa": sarsa,
+            "expected_sarsa": expected_sarsa}
+POINTS = 20  # of a learning curve
+
+
+class Solution(NamedTuple):
+    """A world and its exact answers."""
+
+    optimum: object       # planning.Optimum, of policy iteration
+    visits: np.ndarray    # (S,) of the best policy
+    rounds: dict          # solver to the rounds it needed
+    disagreement: float   # the largest difference between two solvers' values
+
+
+class Curve(NamedTuple):
+    """R runs of one learner, judged POINTS times."""
+
+    method: str
+    steps: np.ndarray    # (POINTS,) int, steps of each run
+    errors: np.ndarray   # (POINTS, R) ‖Q − Q*‖∞
+    values: np.ndarray   # (POINTS, R) exact J of the greedy policy; NaN where it never ends
+    seconds: float
+
+
+def solve_world(mdp):
+    """The `Solution` of a world.
+
+    Raises ValueError where it has none: at gamma 1, if some state cannot reach an end or the
+    optimum is infinite.
+    """
+    found = {"policy iteration": policy_iteration(mdp),
+             "value iteration": value_iteration(mdp, tol=1e-12),
+             "linear programme": linear_programme(mdp)}
+    optimum = found["policy iteration"]
+    asked = ~np.isnan(optimum.values)
+    differences = [np.abs(other.values - optimum.values)[asked].max() for other in found.values()]
+    return Solution(optimum, occupancy(mdp, optimum.policy),
+                    {name: other.rounds for name, other in found.items()}, max(differences))
+
+
+def learn(mdp, optimum, method, *, seed, runs, steps, learning_rate=1.0, decay=0.6,
+          exploration_rate=0.5, initial_value=1.0):
+    """The `Curve` of one learner of `LEARNERS`.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    optimum : planning.Optimum
+    method : str
+    seed, runs : int
+        Run i draws from the seed [seed, i].
+    steps : int
+        Of each run; cut to a multiple of POINTS.
+    learning_rate, decay, exploration_rate, initial_value : float
+        Of the learner; ε-greedy.
+    """
+    began = perf_counter()
+    record = start(mdp, rng=[[seed, run] for run in range(runs)], initial_value=initial_value,
+                   tables=2 if method == "double_q_learning" else 1)
+    trainer = LEARNERS[method](mdp, record, learning_rate=learning_rate, decay=decay,
+                               exploration=epsilon_greedy(exploration_rate),
+                               steps_per_iteration=steps // POINTS, truth=optimum.action_values)
+    points = [(record.steps, record.metrics["error/max"],
+               [greedy_value(mdp, Q) for Q in record.Q])
+              for record, _ in zip(trainer, range(POINTS))]
+    at, errors, values = (np.array(column) for column in zip(*points))
+    return Curve(method, at, errors, values, perf_counter() - began)
+
+
+def greedy_value(mdp, Q):
+    """What the greedy policy of Q is worth from the start, exactly; NaN if it never ends."""
+    try:
+        values = evaluate(mdp, np.eye(mdp.shape[1])[Q.argmax(axis=1)])
+    except ValueError:
+        return np.nan
+    return float(mdp.start @ np.nan_to_num(values))
+
+
+def spread(numbers):
+    """(10 %, median, 90 %) along the last axis, each the number of a run that exists.
+
+    A run that is not a number is worse than any other, so it counts as −∞.
+    """
+    ranked = np.where(np.isnan(numbers), -np.inf, numbers)
+    return np.quantile(ranked, [0.1, 0.5, 0.9], axis=-1, method="lower")

@@ -1,0 +1,223 @@
+"""The job `values`: a world solved three times, learners judged along the way, text, JSON, figures."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from gridworld.maps import cliff_walk, corners, frozen_lake
+from minirl import __main__ as command_line
+from minirl.evaluation import evaluate
+from minirl.exploration import epsilon_greedy
+from minirl.lab import report, values
+from minirl.planning import policy_iteration
+from minirl.q_learning import q_learning, start
+
+LAKE = frozen_lake().mdp(gamma=0.95)
+HASTE = ["--steps", "20", "--runs", "2"]
+
+
+@pytest.fixture
+def command(capsys):
+    """Run the command line here: (exit status, stdout, stderr)."""
+    def run(*arguments):
+        try:
+            status = command_line.main(["values", *arguments])
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+    return run
+
+
+def solution_and_curves(mdp, runs=3, steps=60, **hyperparameters):
+    solution = values.solve_world(mdp)
+    return solution, [values.learn(mdp, solution.optimum, method, seed=0, runs=runs, steps=steps,
+                                   **hyperparameters) for method in values.LEARNERS]
+
+
+@pytest.mark.parametrize("name", values.WORLDS)
+def test_every_known_world_is_solved_by_three_solvers_that_agree(name):
+    mdp = values.WORLDS[name]().mdp(gamma=0.95)
+    solution = values.solve_world(mdp)
+    assert len(solution.rounds) == 3 and solution.disagreement < 1e-8
+    table = mdp.mean_reward
+    J = (solution.visits[:, None] * solution.optimum.policy * table).sum()
+    assert J == pytest.approx(solution.optimum.objective, abs=1e-9)
+
+
+def test_a_solver_that_is_wrong_would_be_noticed(monkeypatch):
+    wrong = values.value_iteration
+    monkeypatch.setattr(values, "value_iteration",
+                        lambda mdp, tol: wrong(mdp, tol=tol)._replace(values=np.full(16, 7.0)))
+    assert values.solve_world(LAKE).disagreement > 6
+
+
+def test_a_curve_judges_the_records_of_the_learner():
+    best = policy_iteration(LAKE)
+    curve = values.learn(LAKE, best, "q_learning", seed=4, runs=2, steps=200, learning_rate=0.9,
+                         decay=0.7, exploration_rate=0.3, initial_value=0.2)
+    trainer = q_learning(LAKE, start(LAKE, rng=[[4, 0], [4, 1]], initial_value=0.2), decay=0.7,
+                         learning_rate=0.9, exploration=epsilon_greedy(0.3),
+                         steps_per_iteration=10)
+    for point, record in zip(range(values.POINTS), trainer):
+        assert curve.steps[point] == 10 * (point + 1)
+        for run, Q in enumerate(record.Q):
+            played = best.action_values.any(axis=1)  # holes and the goal are worth nothing
+            assert curve.errors[point, run] == np.abs(Q - best.action_values)[played].max()
+            greedy = evaluate(LAKE, np.eye(4)[Q.argmax(axis=1)])
+            assert curve.values[point, run] == pytest.approx(greedy[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("method", values.LEARNERS)
+def test_a_run_is_the_same_whatever_runs_beside_it(method):
+    best = policy_iteration(LAKE)
+    many, alone = (values.learn(LAKE, best, method, seed=1, runs=runs, steps=100)
+                   for runs in (3, 1))
+    assert (many.errors[:, :1] == alone.errors).all() and (many.values[:, :1] == alone.values).all()
+
+
+def test_a_greedy_policy_that_never_ends_has_no_value():
+    mdp = cliff_walk().mdp(gamma=1.0)
+    assert np.isnan(values.greedy_value(mdp, np.zeros(mdp.shape)))  # always up
+    assert values.greedy_value(mdp, policy_iteration(mdp).action_values) == -13
+
+
+def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
+    assert values.spread(np.arange(11.0)).tolist() == [1, 5, 9]
+    assert values.spread(np.array([3.0, np.nan, 1.0])).tolist() == [-np.inf, 1, 1]
+    assert values.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3
+
+
+@pytest.mark.parametrize("name, gamma", [*((name, 0.95) for name in values.WORLDS), ("cliff", 1.0)])
+def test_what_is_printed_fits_into_80_columns(name, gamma):
+    grid = values.WORLDS[name]()
+    solution, curves = solution_and_curves(grid.mdp(gamma=gamma), runs=2, steps=20,
+                                           initial_value=-1234.5)
+    text = f"{report.solution_text(name, grid, gamma, solution)}\n" \
+           f"{report.curves_text(curves, solution)}"
+    assert max(map(len, text.split("\n"))) <= 80
+    for word in (name, "best policy", "values", "expected visits", *values.LEARNERS):
+        assert word in text
+
+
+def test_a_wide_world_is_drawn_below_and_a_narrow_one_beside():
+    for grid, beside in (corners(), True), (cliff_walk(), False):
+        text = report.solution_text("x", grid, 0.9, values.solve_world(grid.mdp(gamma=0.9)))
+        assert ("best policy    values" in text) == beside
+
+
+def test_rows_hold_the_last_point_of_each_curve_and_its_share():
+    solution = values.solve_world(LAKE)
+    J = solution.optimum.objective
+    curve = values.Curve("sarsa", np.array([10, 20]), np.array([[9.0, 9, 9], [1, 3, 2]]),
+                         np.array([[0.0, 0, 0], [J, J / 2, np.nan]]), 0.5)
+    row, = report.value_rows([curve], solution)
+    assert row["error"] == [1, 2, 2] and row["value"] == [None, J / 2, J / 2]
+    assert row["share"] == pytest.approx(0.5) and (row["steps"], row["runs"]) == (20, 3)
+    lost, = report.value_rows([curve._replace(values=np.full((2, 3), np.nan))], solution)
+    assert lost["value"] == [None] * 3 and lost["share"] is None
+    found = json.loads(report.values_json("x", 0.95, [curve], solution))
+    assert found["methods"] == [row] and found["optimum"] == J and found["gamma"] == 0.95
+
+
+def test_the_share_of_an_optimum_of_nothing_is_null():
+    solution, curves = solution_and_curves(frozen_lake("SF").mdp(gamma=0.9), steps=20)
+    assert all(row["share"] is None for row in report.value_rows(curves, solution))
+
+
+# The command.
+
+
+def test_it_prints_a_world_and_four_learners(command):
+    status, out, err = command(*HASTE)
+    assert status == 0 and err == "" and "J* = 0.180472" in out and "\x1b" not in out
+    assert all(f"\n{method} " in out for method in values.LEARNERS)
+
+
+def test_the_seed_decides_everything(command, tmp_path):
+    found = []
+    for seed in "3", "3", "4":
+        status, out, _ = command("--steps", "200", "--runs", "2", "--quiet", "--seed", seed,
+                                 "--json", str(tmp_path / "x"))
+        assert status == 0 and out == ""
+        rows = json.loads((tmp_path / "x").read_text())["methods"]
+        found.append([{**row, "seconds": 0} for row in rows])
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_map_of_ones_own_is_solved_with_its_rules(command, tmp_path):
+    path = tmp_path / "corridor.txt"
+    path.write_text("SFG\n")
+    status, _, _ = command(*HASTE, "--map", str(path), "--gamma", "0.5", "--step-reward", "-1",
+                           "--success-rate", "0.5", "--json", str(tmp_path / "out.json"))
+    found = json.loads((tmp_path / "out.json").read_text())
+    # From the middle, W = ½ · 0 + ½ (−1 + W/2) and a goal that pays 1; from the start, −1 as well.
+    middle = (0.5 * 0 + 0.5 * -1) / (1 - 0.25)
+    first = (-1 + 0.25 * middle) / (1 - 0.25)
+    assert status == 0 and found["world"] == "corridor"
+    assert found["optimum"] == pytest.approx(first, abs=1e-12)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--world", "moon"], "argument --world: invalid choice: 'moon'"),
+    (["--map", ""], "argument --map: the name of a file is expected, got ''"),
+    (["--world", "cliff", "--map", "x"], "not allowed with argument"),
+    (["--gamma", "1.5"], "argument --gamma: must lie between 0 and 1, got 1.5"),
+    (["--gamma", "nan"], "argument --gamma: must lie between 0 and 1, got nan"),
+    (["--runs", "0"], "argument --runs: must be at least 1, got 0"),
+    (["--steps", "19"], "argument --steps: must be at least 20, got 19"),
+    (["--learning-rate", "0"], "argument --learning-rate: must lie between 1e-06 and 1, got 0"),
+    (["--decay", "x"], "argument --decay: 'x' is not a number"),
+    (["--success-rate", "0.5"], "are rules for a map of your own: give --map too"),
+    (["--map", "no such file"], "cannot read no such file: No such file or directory"),
+    (["--world", "teleports", "--gamma", "1"], "from state 0 this policy never ends"),
+    (["--json", "no/such/folder"], "cannot write no/such/folder"),
+    (["--plot", "setup.cfg"], "cannot make the folder setup.cfg: File exists"),
+    (["--beta", "1"], "unrecognized arguments: --beta 1"),
+])
+def test_what_the_user_can_mend_is_refused_in_a_sentence(command, arguments, message):
+    if "--plot" in arguments:
+        pytest.importorskip("matplotlib")
+    status, out, err = command(*HASTE, *arguments)
+    assert status == 2 and out == "" and message in err and "Traceback" not in err
+
+
+def test_a_malformed_map_is_refused_by_file_line_and_column(command, tmp_path):
+    path = tmp_path / "map.txt"
+    path.write_text("SFF\nFXG\n")
+    status, _, err = command("--map", str(path))
+    assert status == 2 and f"{path}: map line 2, column 2: 'X' is neither" in err
+
+
+def test_the_figures_are_written_as_png(command, tmp_path):
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "new" / "folder"
+    assert command(*HASTE, "--quiet", "--plot", str(folder))[0] == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["lake_curves.png", "lake_values.png"]
+    for path in folder.iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+def test_without_matplotlib_a_plot_is_refused_before_the_work(command, monkeypatch, tmp_path):
+    for module in ("matplotlib.figure", "gridworld.figures", "minirl.lab.figures"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delattr("minirl.lab.figures", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(values, "solve_world", None)
+    status, _, err = command("--plot", str(tmp_path))
+    assert status == 2 and "pictures need matplotlib: pip install 'minirl[plot]'" in err
+
+
+def test_learning_curves_draw_the_median_the_band_and_the_optimum():
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    runs = np.arange(21.0)
+    curve = values.Curve("sarsa", np.array([10, 20, 30]), np.stack([runs + 5, runs, runs]),
+                         np.stack([runs, runs + 1, np.full(21, np.nan)]), 0.5)
+    left, right = figures.learning_curves([curve], optimum=33.0, title="x").axes
+    assert left.lines[0].get_ydata().tolist() == [15, 10, 10]
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), [10, 11, np.nan])
+    assert list(right.lines[1].get_ydata()) == [33, 33]
+    corners = left.collections[0].get_paths()[0].vertices
+    assert {(10, 7), (10, 23), (30, 2), (30, 18)} <= set(map(tuple, corners.tolist()))
