@@ -19,13 +19,21 @@ STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
 COLOURS = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
 
 
-def _rows(world, words):
-    """One word for each state, set in columns of equal width."""
+def _rows(world, words, walker=None):
+    """One word for each state, set in columns of equal width, the state `walker` in brackets."""
     width = max(len(word) for word in words)
-    columns = world.shape[1]
+    rows, columns = world.shape
     gap = " " if columns * (width + 1) - 1 <= WIDTH else ""
-    lines = [words[i:i + columns] for i in range(0, len(words), columns)]
-    return "\n".join(gap.join(word.rjust(width) for word in line) for line in lines)
+    edge = "" if walker is None else gap  # room for a bracket
+    lines = []
+    for first in range(0, rows * columns, columns):
+        between = [edge, *[gap] * (columns - 1), edge]  # what stands before, between and after
+        if walker is not None and first <= walker < first + columns:
+            between[walker - first:walker - first + 2] = "[", "]"
+        cells = [word.rjust(width) for word in words[first:first + columns]]
+        pairs = zip(between, [*cells, ""])
+        lines.append("".join(left + cell for left, cell in pairs).rstrip())
+    return "\n".join(lines)
 
 
 def _numbers(world, numbers, forms):
@@ -38,8 +46,8 @@ def _numbers(world, numbers, forms):
     return _rows(world, words)
 
 
-def map_text(world):
-    """The map itself.
+def map_text(world, walker=None):
+    """The map itself; given the state of a walker, with that cell in brackets.
 
     Examples
     --------
@@ -49,8 +57,12 @@ def map_text(world):
     F H F H
     F F F H
     H F F G
+    >>> print(map_text(frozen_lake(), walker=4).split("\\n")[1])
+    [F]H F H
     """
-    return _rows(world, [cell if isinstance(cell, str) else f"{cell:g}" for cell in world.symbols])
+    words = [cell if isinstance(cell, str) else repr(cell).removesuffix(".0")
+             for cell in world.symbols]
+    return _rows(world, words, walker)
 
 
 def policy_text(world, policy):
@@ -100,7 +112,7 @@ def values_text(world, values):
     _check_states(world, "values", values)
     # Adding zero makes −0.00, a small negative number rounded, an ordinary zero.
     return _numbers(world, values, [lambda value, digits=digits:
-                                    f"{round(value, digits) + 0.0:.{digits}f}"
+                                    f"{round(float(value), digits) + 0.0:.{digits}f}"
                                     for digits in (2, 1, 0)])
 
 

@@ -53,18 +53,19 @@ def heat_map(world, values, *, policy=None, title="", label="value"):
     if policy is not None and policy.shape != (rows * columns, 4):
         raise ValueError(f"policy must have shape {(rows * columns, 4)}, got {policy.shape}")
     standing = np.array([cell in STANDING for cell in world.symbols])
-    figure = Figure(figsize=(1.2 + 0.75 * columns, 0.6 + 0.75 * rows), layout="constrained")
+    figure = Figure(figsize=(max(4, 1.2 + 0.75 * columns), 0.6 + 0.75 * rows), layout="constrained")
     axes = figure.add_subplot()
     shown = np.where(standing, np.nan, values).reshape(rows, columns)
+    axes.set_facecolor("0.92")  # of the cells that are not coloured
     image = axes.imshow(shown, cmap="YlGnBu")
     figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     low, high = image.get_clim()
     for s, cell in enumerate(world.symbols):
         row, column = divmod(s, columns)
-        if standing[s]:
+        if standing[s] or not np.isfinite(values[s]):
             axes.text(column, row, cell, ha="center", va="center", color="grey", weight="bold")
-        elif np.isfinite(values[s]):
-            dark = values[s] > (low + high) / 2
+        else:
+            dark = values[s] > low + 0.6 * (high - low)
             colour = "white" if dark else "black"
             axes.text(column, row + 0.3, f"{values[s]:.2f}", ha="center", va="center",
                       fontsize=7, color=colour)
@@ -82,4 +83,4 @@ def _arrows(axes, world, row, column, chances, colour):
             axes.annotate("", (column + 0.38 * chance * right, row - 0.12 + 0.3 * chance * down),
                           (column, row - 0.12),
                           arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 0,
-                                      "shrinkB": 0})
+                                      "shrinkB": 0, "mutation_scale": 3 + 9 * chance})

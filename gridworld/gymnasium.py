@@ -48,7 +48,7 @@ class WorldEnv(gymnasium.Env):
     Attributes
     ----------
     mdp : TabularMDP
-        Its gamma is 1 and plays no part here.
+        Its gamma plays no part here.
     P : dict
         P[s][a] = [(probability, next state, reward, terminated), …].
     initial_state_distrib : (S,) float
@@ -100,8 +100,8 @@ class WorldEnv(gymnasium.Env):
         (following,), (reward,), (terminated,) = move(
             self.mdp, np.array([self.state]), np.array([action]), self.np_random.random(1))
         outcome = int(following), float(reward), bool(terminated)
-        prob = sum(chance for chance, *other in self.P[self.state][int(action)]
-                   if tuple(other) == outcome)
+        prob = next(chance for chance, *other in self.P[self.state][int(action)]
+                    if tuple(other) == outcome)
         self.state = outcome[0]
         return *outcome, False, {"prob": prob}
 
@@ -112,13 +112,7 @@ class WorldEnv(gymnasium.Env):
             return None
         if self.world is None or self.state is None:
             return f"state {self.state}\n"
-        rows = [f" {line} " for line in map_text(self.world).split("\n")]
-        row, column = divmod(self.state, self.world.shape[1])
-        width = len(rows[row]) // self.world.shape[1]  # a word and the space before it
-        begin = column * width
-        rows[row] = (f"{rows[row][:begin]}[{rows[row][begin + 1:begin + width]}]"
-                     f"{rows[row][begin + width + 1:]}")
-        return "\n".join(line.rstrip() for line in rows) + "\n"
+        return map_text(self.world, walker=self.state) + "\n"
 
 
 def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,

@@ -37,6 +37,7 @@ Read first: `minirl.mdp`.  Read next: `maps`.
 import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 
@@ -139,7 +140,7 @@ class GridWorld:
     cells: tuple
     moves: str = "LDRU"
     success_rate: float = 1.0
-    slip: dict = field(default_factory=lambda: SIDES)
+    slip: dict = field(default_factory=lambda: dict(SIDES))
     wind: tuple = ()
     rewards: dict = field(default_factory=lambda: {"G": 1.0})
     leaving: dict = field(default_factory=dict)
@@ -155,7 +156,7 @@ class GridWorld:
                 or abs(sum(self.slip.values()) - 1) > 1e-9):
             raise ValueError(f"slip must share 1 among the quarter turns -1, 1 and 2, "
                              f"got {self.slip}")
-        if len(self.wind) not in (0, self.shape[1]) or not all(isinstance(strength, int)
+        if len(self.wind) not in (0, self.shape[1]) or not all(isinstance(strength, Integral)
                                                                for strength in self.wind):
             raise ValueError(f"wind must hold a whole number for each of {self.shape[1]} columns, "
                              f"got {self.wind}")
@@ -209,7 +210,7 @@ class GridWorld:
         else:
             entered = self._beside(s, move)
             reward += self.bump_reward * (entered == s)
-            strength = self.wind[s % self.shape[1]] if self.wind else 0
+            strength = self.wind[s % self.shape[1]] if len(self.wind) else 0
             for _ in range(abs(strength)):
                 entered = self._beside(entered, "U" if strength > 0 else "D")
         cell = symbols[entered]

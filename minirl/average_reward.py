@@ -59,7 +59,7 @@ class AverageReward(NamedTuple):
     restarts: float            # c, episodes started per step; 0 if none ends
     visits: np.ndarray         # (S,) d, share of the time; zero where no episode comes
     values: np.ndarray         # (S,) h, differential; NaN where no episode comes
-    action_values: np.ndarray  # (S, A) Q of (average_reward.4)
+    action_values: np.ndarray  # (S, A) Q of (average_reward.4); NaN where it needs such an h
 
 
 def average_reward(mdp, policy, table=None):

@@ -169,7 +169,7 @@ class TabularMDP:
             _check_outcome(f"P[{s}][{a}][{k}]", outcome, S)
             prob[s, a, k], next_state[s, a, k], reward[s, a, k], terminated[s, a, k] = outcome
         if np.ndim(start) == 0:
-            if start not in range(S):
+            if not isinstance(start, Integral) or not 0 <= start < S:
                 raise ValueError(f"start must be a state in [0, {S}), got {start!r}")
             start = np.eye(S)[start]
         return cls(next_state=next_state, prob=prob, reward=reward, terminated=terminated,
@@ -377,7 +377,8 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
         raise ValueError(f"actions must have the shape of states, {states.shape}, "
                          f"got {actions.shape}")
     rng = generator(rng)
-    next_states, rewards, terminated = move(mdp, states, actions, rng.random(states.size))
+    next_states, rewards, terminated = move(mdp, states.astype(np.int64), actions,
+                                            rng.random(states.size))
     if auto_reset and terminated.any():
         next_states[terminated] = start_states(mdp, int(terminated.sum()), rng)
     return next_states, rewards, terminated

@@ -53,7 +53,7 @@ decides between them:
     V* ≥ V*_β ≥ V* − β C,   C = the KL to the reference of a best policy's episode.  (regularised.6)
 
 The right side is what the best policy itself is worth under J_β; the left holds because a KL is
-never a gain.  So J_β falls short of J* by about β, and `planning` is the limit.
+never a gain.  So J_β falls short of J* by β C at most, and `planning` is the limit.
 
 Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the
 problem.
@@ -69,7 +69,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import optimize
 
-from minirl.evaluation import action_values, evaluate, reachable, solve, transitions_under
+from minirl.evaluation import (action_values, evaluate, reachable, solve, transitions_under,
+                               valued_states)
 from minirl.planning import optimum
 from minirl.softmax import log_softmax
 
@@ -103,6 +104,11 @@ def _check(mdp, ref_logits, beta):
         raise ValueError("ref_logits must be finite: the reference needs full support")
     if not (0 < beta < np.inf and 1 / beta < np.inf):  # both are used
         raise ValueError(f"beta must be positive and finite, got {beta}")
+
+
+def _check_rounds(max_rounds):
+    if max_rounds < 1:
+        raise ValueError(f"max_rounds must be at least 1, got {max_rounds}")
 
 
 def _is_linear(mdp):
@@ -149,16 +155,18 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     [[0.8244 0.1756]] 2.0924
     """
     _check(mdp, ref_logits, beta)
-    if max_rounds < 1:
-        raise ValueError(f"max_rounds must be at least 1, got {max_rounds}")
+    _check_rounds(max_rounds)
     if _is_linear(mdp) and _log_partition(mdp, ref_logits, 1 / beta) is None:
         raise _divergence(mdp, ref_logits, beta)
     ref_logp = log_softmax(ref_logits)
+    # Every state that the reference reaches, also where the policy's probability underflows to 0.
+    states = valued_states(mdp, np.full(mdp.shape, 1 / mdp.shape[1]))
     logp, before = ref_logp, None
     for rounds in range(1, max_rounds + 1):
         policy = np.exp(logp)
         try:
-            values = evaluate(mdp, policy, mdp.mean_reward - beta * (logp - ref_logp))
+            values = evaluate(mdp, policy, mdp.mean_reward - beta * (logp - ref_logp),
+                              states=states)
         except ValueError:  # the policy has run away so far that its episodes do not end
             break
         known = np.nan_to_num(values)
@@ -202,11 +210,17 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
     >>> print(best.policy.round(4), best.values.round(4))
     [[0.8923 0.1077]] [2.228]
     """
-    if not 0 < ent_coef < np.inf:
+    if not (0 < ent_coef < np.inf and 1 / ent_coef < np.inf):
         raise ValueError(f"ent_coef must be positive and finite, got {ent_coef}")
+    _check_rounds(max_rounds)
     bonus = ent_coef * np.log(mdp.shape[1])
-    best = regularised_optimum(replace(mdp, reward=mdp.reward + bonus), np.zeros(mdp.shape),
-                               beta=ent_coef, tol=tol, max_rounds=max_rounds)
+    try:
+        best = regularised_optimum(replace(mdp, reward=mdp.reward + bonus), np.zeros(mdp.shape),
+                                   beta=ent_coef, tol=tol, max_rounds=max_rounds)
+    except ValueError:
+        raise ValueError(f"no optimum was found at ent_coef = {ent_coef:g} in {max_rounds} rounds: "
+                         f"most likely going on, with its entropy, is worth more than any "
+                         f"end") from None
     return best._replace(action_values=best.action_values - bonus)
 
 

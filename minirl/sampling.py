@@ -62,7 +62,8 @@ def generators(rng):
     >>> len(generators(7)), len(generators(range(20)))
     (1, 20)
     """
-    runs = list(rng) if isinstance(rng, (list, tuple, range, np.ndarray)) else [rng]
+    several = isinstance(rng, (list, tuple, range)) or np.ndim(rng) == 1
+    runs = list(rng) if several else [rng]
     if not runs:
         raise ValueError(f"rng must name at least one run, got {rng!r}")
     made = tuple(generator(run) for run in runs)

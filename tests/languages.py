@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl import counts
-from minirl.planning import expectation
+from minirl.evaluation import expectation
 from minirl.regularised import regularised_optimum
 from minirl.sft import fit_by_counting
 from minirl.softmax import log_softmax

@@ -1,12 +1,21 @@
 """Drawings, as the exact text that is expected."""
 
+import importlib
+import io
 import re
+import sys
 
 import numpy as np
 import pytest
 
-from gridworld.draw import policy_text, side_by_side, values_text
+from gridworld.draw import (map_text, painted, policy_text, show, side_by_side, values_text,
+                            visits_text)
+from gridworld.maps import (LAKE_8X8, cliff_walk, corners, four_rooms, frozen_lake, random_walk,
+                            teleports, windy_grid)
 from gridworld.world import GridWorld, parse
+
+SHIPPED = [frozen_lake(), frozen_lake(LAKE_8X8), cliff_walk(), teleports(), corners(), windy_grid(),
+           four_rooms(), random_walk()]
 
 MAP = parse("""
 S F #
@@ -49,6 +58,97 @@ def test_a_value_that_is_not_a_number_is_a_dot_but_a_goal_stays_a_goal():
     assert values_text(GridWorld(parse("SGH")), np.full(3, np.nan)) == "· G H"
 
 
+def test_a_small_negative_value_is_no_negative_zero():
+    assert values_text(GridWorld(parse("SFG")), np.array([-0.004, -0.006, 0.0])) == (
+        " 0.00 -0.01     G")
+
+
+def row_of(columns):
+    return GridWorld(parse("S" * columns))
+
+
+@pytest.mark.parametrize("columns, value, drawn", [
+    (9, -1234.56, "-1234.56"), (9, -12345.67, "-12345.7"), (9, -1234567.89, "-1234568"),
+    (13, -123.45, "-123"), (10, -123.45, "-123.45"), (11, -123.44, "-123.4"), (16, 0.81, "0.81"),
+    (17, 0.81, "0.8"), (20, 0.81, "0.8"), (21, 0.81, "1"), (27, 11.6, "12"), (40, 0.81, "1")])
+def test_values_give_up_decimals_until_80_columns_are_enough(columns, value, drawn):
+    text = values_text(row_of(columns), np.full(columns, value))
+    assert text == " ".join([drawn] * columns) and len(text) <= 80
+
+
+def test_the_widest_number_decides_for_all():
+    values = np.full(16, 0.5)
+    values[7] = 10.25
+    assert values_text(row_of(16), values).split()[6:9] == ["0.5", "10.2", "0.5"]
+
+
+def test_words_give_up_their_spaces_where_nothing_else_helps():
+    for columns, gap in (40, " "), (41, ""), (80, ""):
+        text = gap.join("S" * columns)
+        assert map_text(row_of(columns)) == text and len(text) <= 80
+        assert policy_text(row_of(columns), pointing(*[2] * columns)) == text.replace("S", "→")
+
+
+def test_the_map_itself_is_drawn_with_its_numbers():
+    assert map_text(GridWorld(MAP)) == ("   S    F    #\n"
+                                        "   H    2    G\n"
+                                        "   F    C -1.5")
+
+
+@pytest.mark.parametrize("world", [*SHIPPED, GridWorld(MAP),
+                                   GridWorld(parse("S 12 0.001\nF -7 G"))],
+                         ids=lambda world: str(world.shape))
+def test_a_map_that_is_drawn_can_be_read_again(world):
+    assert parse(map_text(world)) == world.cells
+
+
+def test_a_number_of_a_map_keeps_all_its_digits():
+    world = GridWorld(parse("S 1234567.5 0.123456789"))
+    assert parse(map_text(world)) == world.cells
+
+
+def test_visits_are_whole_numbers_and_symbols_stand_for_themselves():
+    visits = np.array([1234567, 0, 5, 5, 20, 5, 1, 5, 300])
+    assert visits_text(GridWorld(MAP), visits) == ("1234567       0       #\n"
+                                                   "      H      20       G\n"
+                                                   "      1       C     300")
+    assert visits_text(GridWorld(MAP), visits.astype(float)) == visits_text(GridWorld(MAP), visits)
+
+
+@pytest.mark.parametrize("columns, count, drawn", [
+    (16, 1234, "1234"), (17, 1234, "1k"), (13, 12345, "12345"), (13, 123456, "123k"),
+    (13, 12345678, "12M"), (16, 999400, "999k"), (20, 1600000, "2M"), (27, 1400000, "1M")])
+def test_visits_are_counted_in_thousands_or_millions_if_80_columns_want_it(columns, count, drawn):
+    text = visits_text(row_of(columns), np.full(columns, count))
+    assert text == " ".join([drawn] * columns) and len(text) <= 80
+
+
+def test_expected_visits_are_drawn_like_values():
+    visits = np.array([1.0, 2.5, 3.0])
+    assert visits_text(GridWorld(parse("SFG")), visits) == "1.00 2.50    G"
+
+
+def test_visits_that_do_not_fit_the_map_or_are_negative_are_refused():
+    world = GridWorld(parse("SG"))
+    with pytest.raises(ValueError, match=re.escape("visits must have shape (2,), got (3,)")):
+        visits_text(world, np.zeros(3))
+    with pytest.raises(ValueError, match="visits must not be negative, got -2"):
+        visits_text(world, np.array([1, -2]))
+
+
+@pytest.mark.parametrize("world", SHIPPED, ids=lambda world: str(world.shape))
+def test_every_drawing_of_a_map_of_the_book_is_at_most_80_columns_wide(world):
+    """And one word a cell, so that the columns can be told apart."""
+    n = len(world.symbols)
+    drawings = [map_text(world), policy_text(world, pointing(*np.arange(n) % 4)),
+                values_text(world, np.full(n, -123.45)), values_text(world, np.full(n, np.nan)),
+                visits_text(world, np.full(n, 12_345_678)), visits_text(world, np.full(n, 9999.5))]
+    for drawing in drawings:
+        lines = drawing.split("\n")
+        assert max(map(len, lines)) <= 80
+        assert [len(line.split()) for line in lines] == [world.shape[1]] * world.shape[0]
+
+
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3), (8,), (2, 4, 1)])
 def test_a_policy_that_does_not_fit_the_map_is_refused(shape):
     with pytest.raises(ValueError, match=re.escape(f"policy must have shape (2, 4), got {shape}")):
@@ -75,3 +175,61 @@ def test_the_gap_between_blocks_can_be_chosen():
 
 def test_one_block_stands_alone_under_its_title():
     assert side_by_side({"title": "← →\n↑ G"}) == "title\n← →\n↑ G"
+
+
+# Colours.
+
+
+def test_symbols_that_stand_alone_are_painted():
+    assert painted("S H C # G F →\nG") == (
+        "\x1b[1mS\x1b[0m \x1b[34mH\x1b[0m \x1b[31mC\x1b[0m \x1b[2m#\x1b[0m \x1b[32mG\x1b[0m F →\n"
+        "\x1b[32mG\x1b[0m")
+
+
+def test_words_and_numbers_are_not_painted():
+    text = "Goals SARSA Q-learning G. 0.50 #1 HC"
+    assert painted(text) == text
+
+
+def test_only_colours_are_added_by_paint():
+    drawing = map_text(four_rooms())
+    assert re.sub("\x1b\\[[0-9]+m", "", painted(drawing)) == drawing != painted(drawing)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_drawing_is_shown_in_colour_on_a_terminal_only(monkeypatch, capsys):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal, file = Terminal(), io.StringIO()
+    show("→ G", terminal)
+    show("→ G", file)
+    show("→ G")
+    assert terminal.getvalue() == "→ \x1b[32mG\x1b[0m\n"
+    assert file.getvalue() == capsys.readouterr().out == "→ G\n"
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    show("→ G")
+    assert sys.stdout.getvalue() == terminal.getvalue()
+
+
+@pytest.mark.parametrize("no_color, shown", [("1", "G\n"), ("", "\x1b[32mG\x1b[0m\n")])
+def test_no_color_is_respected_unless_it_is_empty(monkeypatch, no_color, shown):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    terminal = Terminal()
+    show("G", terminal)
+    assert terminal.getvalue() == shown
+
+
+# Pictures need an extra.
+
+
+def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):
+    for name in "matplotlib", "matplotlib.figure":
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "gridworld.figures", raising=False)
+    with pytest.raises(ImportError) as found:
+        importlib.import_module("gridworld.figures")
+    assert str(found.value) == "pictures need matplotlib: pip install 'minirl[plot]'"
+    assert found.value.__suppress_context__

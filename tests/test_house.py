@@ -162,6 +162,15 @@ def test_the_example_of_the_readme_does_what_it_says():
     assert round(reached, 2) == promised
 
 
+def test_the_gymnasium_example_of_the_readme_runs():
+    pytest.importorskip("gymnasium")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, = re.findall(r"```py\n(.*?)```", readme, flags=re.S)
+    names = {}
+    exec(code, names)
+    assert names["env"].unwrapped.mdp.shape == (64, 4) and names["world"].shape == (16, 4)
+
+
 def test_the_readme_lists_every_chapter_and_every_room():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rooms = [path.stem for package in ("toy_lm", "gridworld")

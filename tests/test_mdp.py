@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.special import chdtrc
 
-from minirl.mdp import (TabularMDP, check_policy, coin_game, draw, generator, rollout, start_states,
-                        step, thresholds, unroll)
+from minirl.mdp import (TabularMDP, check_policy, coin_game, first_states, move, rollout,
+                        start_states, step, unroll)
+from minirl.sampling import generator, generators
 from worlds import episodes, random_mdp, random_policy, single_outcome, tables, value_by_loops
 
 FALSE_ALARM = 1e-6
@@ -107,6 +108,157 @@ def test_the_coin_game_is_worth_the_odds():
         np.testing.assert_allclose(values, p / (1 - p), rtol=1e-12)
 
 
+# Gymnasium's tables.
+
+
+COIN = {0: {0: [(1.0, 0, 1.0, False)], 1: [(1.0, 0, 0.0, True)]}}
+
+
+def law(P):
+    """What a table of lists says: {(s, a): {(next state, reward, terminated): probability}}."""
+    said = {}
+    for s in range(len(P)):
+        for a in range(len(P[s])):
+            chances = said[s, a] = {}
+            for prob, *outcome in P[s][a]:
+                if prob > 0:
+                    chances[tuple(outcome)] = chances.get(tuple(outcome), 0.0) + prob
+    return said
+
+
+def assert_same_law(one, other):
+    assert one.keys() == other.keys()
+    for pair, chances in one.items():
+        assert chances == pytest.approx(other[pair], abs=1e-15), pair
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_law_written_out_and_read_again_is_the_same_law(seed):
+    """Outcomes that agree in all but their probability are merged, impossible ones left out."""
+    rng = np.random.default_rng(seed)
+    mdp = random_mdp(rng, 4, 3, 4, 0.9)
+    prob = rng.dirichlet(np.ones(4), (4, 3)) * [1, 1, 1, 0]
+    mdp = replace(mdp, prob=prob / prob.sum(axis=2, keepdims=True),
+                  next_state=rng.integers(0, 2, (4, 3, 4)),
+                  reward=rng.integers(0, 2, (4, 3, 4)).astype(float))
+    entries = {(s, a): {} for s, a in np.ndindex(4, 3)}
+    for s, a, k in np.ndindex(4, 3, 3):
+        chances = entries[s, a]
+        key = (mdp.next_state[s, a, k], mdp.reward[s, a, k], mdp.terminated[s, a, k])
+        chances[key] = chances.get(key, 0.0) + mdp.prob[s, a, k]
+    written = mdp.P
+    assert_same_law(law(written), entries)
+    assert all(len(written[s][a]) == len(entries[s, a]) for s, a in entries)
+    again = TabularMDP.from_gymnasium(written, mdp.start, mdp.gamma)
+    assert_same_law(law(again.P), entries)
+    np.testing.assert_allclose(again.mean_reward, mdp.mean_reward, atol=1e-15)
+    np.testing.assert_allclose(again.transitions.toarray(), mdp.transitions.toarray(), atol=1e-15)
+    assert again.start.tolist() == mdp.start.tolist() and again.gamma == 0.9
+
+
+def test_a_law_is_written_in_plain_numbers_afresh_at_every_call():
+    written = coin_game().P
+    assert repr(written) == repr(COIN)
+    written[0][0].clear()
+    assert coin_game().P == COIN and repr(coin_game().P[0][1]) == "[(1.0, 0, 0.0, True)]"
+
+
+def test_lists_of_unequal_lengths_are_filled_up_with_outcomes_that_never_happen():
+    P = [[[(0.25, 1, 2.0, False), (0.5, 0, -1.0, True), (0.25, 1, 2.0, True)], [(1, 1, 3, False)]],
+         {1: ((0.5, 0, 0.0, False), [0.5, 1, 4.0, True]), 0: {0: (1.0, 1, 0.0, True)}}]
+    mdp = TabularMDP.from_gymnasium(P, start=1, gamma=0.5)
+    assert mdp.next_state.shape == (2, 2, 3) and mdp.gamma == 0.5
+    assert mdp.start.tolist() == [0, 1]
+    assert mdp.prob.tolist() == [[[0.25, 0.5, 0.25], [1, 0, 0]], [[1, 0, 0], [0.5, 0.5, 0]]]
+    assert mdp.mean_reward.tolist() == [[0.5, 3.0], [0.0, 2.0]]
+    assert mdp.transitions.toarray().tolist() == [[0, 0.25], [0, 1], [0, 0], [0.5, 0]]
+
+
+def test_numpy_scalars_and_a_distribution_of_starts_are_read():
+    """Many environments hold their entries as NumPy scalars."""
+    outcome = np.float32(1.0), np.int64(1), np.int32(-1), np.bool_(True)
+    mdp = TabularMDP.from_gymnasium({np.int64(s): {0: [outcome]} for s in range(2)}, [0.25, 0.75])
+    assert mdp.P == {s: {0: [(1.0, 1, -1.0, True)]} for s in range(2)}
+    assert mdp.start.tolist() == [0.25, 0.75] and mdp.gamma == 1.0
+    default = TabularMDP.from_gymnasium(mdp.P)
+    assert default.start.tolist() == [1, 0]
+    assert TabularMDP.from_gymnasium(mdp.P, np.int64(1)).start.tolist() == [0, 1]
+
+
+END = [(1.0, 0, 0.0, True)]
+
+
+@pytest.mark.parametrize("P, message", [
+    ({}, "P must be a dict or a list of at least one entry, got {}"),
+    (None, "P must be a dict or a list of at least one entry, got None"),
+    ("P", "P must be a dict or a list of at least one entry, got 'P'"),
+    ({1: [END], 2: [END]}, "P must have the keys 0 to 1, got [1, 2]"),
+    ({0: [END], "1": [END]}, "P must have the keys 0 to 1, got [0, '1']"),
+    ([[END], []], "P[1] must be a dict or a list of at least one entry, got []"),
+    ([[END], {1: END}], "P[1] must have the keys 0 to 0, got [1]"),
+    ([[END, END], [END]], "P[1] must have 2 actions, as P[0] has, got 1"),
+    ([[END], [END, END]], "P[1] must have 1 actions, as P[0] has, got 2"),
+    ([[END], [[]]], "P[1][0] must be a dict or a list of at least one entry, got []"),
+    ([[END], [1.0]], "P[1][0] must be a dict or a list of at least one entry, got 1.0"),
+])
+def test_a_malformed_table_is_named(P, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        TabularMDP.from_gymnasium(P)
+
+
+@pytest.mark.parametrize("outcome, message", [
+    ((0.5, 0, 0.0), "must be (probability, next state, reward, terminated), got (0.5, 0, 0.0)"),
+    ((0.5, 0, 0.0, True, 1), "must be (probability, next state, reward, terminated), got (0.5"),
+    (0.5, "must be (probability, next state, reward, terminated), got 0.5"),
+    ("half", "must be (probability, next state, reward, terminated), got 'half'"),
+    ((-0.5, 0, 0.0, True), "must have a probability in [0, 1], got -0.5"),
+    ((1.5, 0, 0.0, True), "must have a probability in [0, 1], got 1.5"),
+    ((np.nan, 0, 0.0, True), "must have a probability in [0, 1], got nan"),
+    (("1", 0, 0.0, True), "must have a probability in [0, 1], got '1'"),
+    ((0.5, 2, 0.0, True), "must lead to a state in [0, 2), got 2"),
+    ((0.5, -1, 0.0, True), "must lead to a state in [0, 2), got -1"),
+    ((0.5, 1.0, 0.0, True), "must lead to a state in [0, 2), got 1.0"),
+    ((0.5, None, 0.0, True), "must lead to a state in [0, 2), got None"),
+    ((0.5, 0, np.nan, True), "must have a finite reward, got nan"),
+    ((0.5, 0, -np.inf, True), "must have a finite reward, got -inf"),
+    ((0.5, 0, None, True), "must have a finite reward, got None"),
+    ((0.5, 0, 0.0, 1), "must say True or False at its end, got 1"),
+    ((0.5, 0, 0.0, "False"), "must say True or False at its end, got 'False'"),
+    ((0.5, 0, 0.0, None), "must say True or False at its end, got None"),
+])
+def test_a_malformed_outcome_is_named(outcome, message):
+    P = {0: {0: END, 1: END}, 1: {0: END, 1: [(0.5, 1, 0.0, False), outcome]}}
+    with pytest.raises(ValueError, match=re.escape(f"P[1][1][1] {message}")):
+        TabularMDP.from_gymnasium(P)
+
+
+def test_probabilities_that_do_not_sum_to_one_are_named_by_state_and_action():
+    for rest, total in (0.25, 0.75), (0.75, 1.25):
+        P = [[END, END], [END, [(0.5, 1, 0.0, False), (rest, 0, 0.0, True)]]]
+        with pytest.raises(ValueError, match=re.escape(f"[1, 1] must sum to one, got {total}")):
+            TabularMDP.from_gymnasium(P)
+
+
+@pytest.mark.parametrize("start, message", [
+    (2, "start must be a state in [0, 2), got 2"), (-1, "start must be a state in [0, 2), got -1"),
+    (0.5, "start must be a state in [0, 2), got 0.5"),
+    (1.0, "start must be a state in [0, 2), got 1.0"),
+    ("0", "start must be a state in [0, 2), got '0'"),
+    (None, "start must be a state in [0, 2), got None"),
+    ([1.0], "start must have shape (2,), got (1,)"),
+    ([0.5, 0.25], "start must sum to one, got 0.75"),
+    ([1.5, -0.5], "start[0] must lie in [0, 1], got 1.5"),
+])
+def test_a_start_that_is_no_state_and_no_distribution_is_refused(start, message):
+    with pytest.raises(ValueError, match=re.escape(message) + "$"):
+        TabularMDP.from_gymnasium([[END], [END]], start)
+
+
+def test_a_discount_that_gymnasium_does_not_know_is_checked_too():
+    with pytest.raises(ValueError, match=re.escape("gamma must lie in [0, 1], got 1.5")):
+        TabularMDP.from_gymnasium(COIN, gamma=1.5)
+
+
 # Worlds and policies that are refused.
 
 
@@ -199,7 +351,8 @@ def test_a_policy_may_be_off_by_rounding(world):
 
 @pytest.mark.parametrize("starts", [[[0, 1]], [], [0, 4], [-1, 0]])
 def test_start_states_outside_the_world_are_refused(world, starts):
-    with pytest.raises(ValueError, match=r"starts must be a vector of states in \[0, 4\), got"):
+    message = "starts must be a vector of whole numbers in [0, 4), got"
+    with pytest.raises(ValueError, match=re.escape(message)):
         rollout(world, np.full((4, 3), 1 / 3), np.array(starts, int), horizon=1, rng=0)
 
 
@@ -213,35 +366,102 @@ def test_counts_that_are_not_positive_are_refused(world, count):
         start_states(world, count, 0)
 
 
-# Drawing.
-
-
-def test_a_draw_counts_the_cumulative_probabilities_that_are_no_larger(rng):
-    """(mdp.4)."""
-    prob, uniforms = rng.dirichlet(np.ones(5), 300), rng.random(300)
-    drawn = draw(thresholds(prob), uniforms)
-    for row, u, outcome in zip(prob, uniforms, drawn):
-        assert outcome == sum(row[:k + 1].sum() <= u for k in range(4))
-
-
-@pytest.mark.parametrize("prob", [[0, 0.5, 0, 0.5, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [1],
-                                  [0.1] * 10 + [0], [0] + [0.1] * 10 + [0, 0]])
-def test_an_outcome_of_probability_zero_is_never_drawn(prob):
-    """Not even by the smallest and the largest uniform number, where the sum is 1 − 1e-16."""
-    prob = np.array([prob], float)
-    for u in 0.0, 2.0**-53, 0.5, 1 - 2.0**-53:
-        assert prob[0, draw(thresholds(prob), np.array([u]))[0]] > 0
+# Stepping.
 
 
 def test_a_step_reads_the_outcome_drawn_from_the_tables(world, rng):
-    """(mdp.4), for the outcome of an action."""
+    """(sampling.1), for the outcome of an action."""
     states, actions = rng.integers(0, 4, 100), rng.integers(0, 3, 100)
     uniforms = rng.random(100)
-    following, rewards, ended = step(world, states, actions, uniforms)
+    following, rewards, ended = move(world, states, actions, uniforms)
     for n, (s, a) in enumerate(zip(states, actions)):
         k = sum(world.prob[s, a, :j + 1].sum() <= uniforms[n] for j in range(2))
         assert following[n] == world.next_state[s, a, k]
         assert rewards[n] == world.reward[s, a, k] and ended[n] == world.terminated[s, a, k]
+
+
+def test_a_step_is_a_move_by_the_next_numbers_of_its_generator(world):
+    states, actions = np.arange(40) % 4, np.arange(40) % 3
+    rng = np.random.default_rng(5)
+    numbers = np.random.default_rng(5).random((2, 40))
+    assert_same(step(world, states, actions, 5), move(world, states, actions, numbers[0]))
+    for luck in numbers:
+        assert_same(step(world, states, actions, rng), move(world, states, actions, luck))
+
+
+def test_a_step_draws_the_outcomes_of_an_action_by_their_law(world):
+    rng = np.random.default_rng(6)
+    _, rewards, _ = step(world, np.full(20_000, 2), np.full(20_000, 1), rng)
+    observed = np.array([(rewards == r).sum() for r in world.reward[2, 1]])
+    assert observed.sum() == 20_000
+    assert_drawn_from(observed, 20_000 * world.prob[2, 1])
+
+
+def test_an_ended_world_starts_again_and_the_others_go_on(world):
+    """With `auto_reset`; the first states are drawn by their law, one for each ended world."""
+    mdp = replace(world, start=np.array([0.1, 0.0, 0.3, 0.6]))
+    states, actions = np.arange(30_000) % 4, np.arange(30_000) % 3
+    plain, reset = (step(mdp, states, actions, 8, auto_reset=auto) for auto in (False, True))
+    np.testing.assert_array_equal(step(mdp, states, actions, 8)[0], plain[0])
+    np.testing.assert_array_equal(reset[1], plain[1])
+    np.testing.assert_array_equal(reset[2], plain[2])
+    ended = plain[2]
+    assert 5000 < ended.sum() < 25_000
+    np.testing.assert_array_equal(reset[0][~ended], plain[0][~ended])
+    fresh, left = reset[0][ended], plain[0][ended]
+    assert not (fresh == 1).any()
+    for before, first in (fresh[:-1], fresh[1:]), (left, fresh):  # the neighbour's; its own last
+        expected = np.outer(np.bincount(before, minlength=4), mdp.start)
+        observed = np.bincount(4 * before + first, minlength=16).reshape(4, 4)
+        assert_drawn_from(observed[expected > 0], expected[expected > 0])
+
+
+def test_without_an_ending_nothing_starts_again():
+    states, actions = np.array([0, 0, 1, 1] * 9), np.array([0, 1] * 18)
+    following, _, ended = step(FOREVER, states, actions, 0, auto_reset=True)
+    assert following.tolist() == [1, 0, 0, 1] * 9 and not ended.any()
+
+
+def test_worlds_that_start_again_are_a_chain_without_leaks():
+    """Four steps multiply the start by the fourth power of (mdp.2) with its leaks filled again."""
+    rng = np.random.default_rng(9)
+    mdp = random_mdp(rng, 3, 2, 2, 1.0)
+    _, P = tables(mdp)
+    chain = P[:, 0] + np.outer(1 - P[:, 0].sum(axis=1), mdp.start)
+    states, N = start_states(mdp, 20_000, rng), 20_000
+    for _ in range(4):
+        states, _, _ = step(mdp, states, np.zeros(N, int), rng, auto_reset=True)
+    assert_drawn_from(np.bincount(states, minlength=3),
+                      N * mdp.start @ np.linalg.matrix_power(chain, 4))
+
+
+@pytest.mark.parametrize("name, bound", [("states", 4), ("actions", 3)])
+@pytest.mark.parametrize("wrong", [-1, "bound", 0.0, True, "column", "empty"])
+def test_a_step_refuses_what_is_no_state_or_action(world, name, bound, wrong):
+    """An action A would silently be action 0 of the next state."""
+    values = {"bound": np.array([0, bound]), "column": np.zeros((2, 1), int),
+              "empty": np.zeros(0, int)}.get(wrong, np.array([wrong, wrong]))
+    given = {"states": np.zeros(2, int), "actions": np.zeros(2, int), name: values}
+    message = f"{name} must be a vector of whole numbers in [0, {bound}), got {values}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        step(world, rng=0, **given)
+
+
+def test_a_step_refuses_vectors_of_unequal_lengths(world):
+    """One action for all, or one state, would be broadcast."""
+    for states, actions in (3, 1), (1, 3):
+        message = f"actions must have the shape of states, ({states},), got ({actions},)"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            step(world, np.zeros(states, int), np.zeros(actions, int), 0)
+
+
+def test_a_step_changes_neither_its_arguments_nor_the_world(world):
+    states, actions = np.arange(40) % 4, np.arange(40) % 3
+    kept = [x.copy() for x in (states, actions, world.next_state)]
+    following, _, _ = step(world, states, actions, 0, auto_reset=True)
+    following[:] = -1
+    assert_same(kept, (states, actions, world.next_state))
+
 
 
 def test_start_states_follow_the_start_distribution():
@@ -251,6 +471,18 @@ def test_start_states_follow_the_start_distribution():
     observed = np.bincount(drawn, minlength=6)
     assert observed.shape == (6,) and not observed[start == 0].any()
     assert_drawn_from(observed[start > 0], 20_000 * start[start > 0])
+
+
+def test_a_first_state_counts_the_running_sums_that_are_no_larger():
+    """(sampling.1), also exactly on a threshold; a state that never comes first is never drawn."""
+    mdp = random_mdp(np.random.default_rng(2), 5, 2, 2, 1.0)
+    mdp = replace(mdp, start=np.array([0.0, 0.25, 0.0, 0.5, 0.25]))
+    numbers = np.array([[0.0, 0.25 - 2.0**-53, 0.25], [0.5, 0.75, 1 - 2.0**-53]])
+    assert first_states(mdp, numbers).tolist() == [[1, 1, 3], [3, 4, 4]]
+    last = replace(mdp, start=np.array([0.5, 0.5, 0.0, 0.0, 0.0]))
+    assert first_states(last, numbers).tolist() == [[0, 0, 0], [1, 1, 1]]
+    drawn = start_states(mdp, 40, np.random.default_rng(3))
+    np.testing.assert_array_equal(drawn, first_states(mdp, np.random.default_rng(3).random(40)))
 
 
 # Playing.
@@ -326,6 +558,18 @@ def test_the_last_state_of_an_ended_episode_is_where_its_last_step_led():
     play = rollout(mdp, np.ones((3, 1)), np.array([0, 1, 2]), horizon=5, rng=0)
     assert play.last_state.tolist() == [2, 2, 0]
     assert play.states.tolist() == [[0, 1, 2], [1, 0, 0]]
+
+
+def test_the_state_after_a_step_is_the_next_one_or_the_last(played):
+    """An episode's last step leads to its last state, whether it was ended or cut."""
+    _, _, play = played
+    kept = play.states.copy()
+    after, lengths = play.next_states, play.alive.sum(axis=0)
+    assert after.shape == (3, 200) and play.truncated.any() and not play.truncated.all()
+    for n, length in enumerate(lengths):
+        expected = [*play.states[1:length, n], play.last_state[n]] + [0] * (3 - length)
+        assert after[:, n].tolist() == expected
+    np.testing.assert_array_equal(play.states, kept)
 
 
 def test_the_steps_of_a_rollout_are_those_taken_while_alive(played):
@@ -418,6 +662,38 @@ def test_a_generator_advances():
     assert (start_states(FOREVER, 50, rng) != start_states(FOREVER, 50, rng)).any()
 
 
+def test_an_episode_with_a_generator_of_its_own_is_the_same_alone_or_in_a_batch(world):
+    """Bit for bit, also when others have ended before it, and its generator ends up the same."""
+    policy, seeds, others = np.full((4, 3), 1 / 3), range(20, 60), {}
+    together = generators(seeds)
+    starts = start_states(world, 40, together)
+    batch = rollout(world, policy, starts, horizon=4, rng=together)
+    assert batch.truncated.any() and len(set(batch.alive.sum(axis=0))) == 4
+    for n, seed in enumerate(seeds):
+        alone = np.random.default_rng(seed)
+        start = start_states(world, 1, alone if n % 2 else (alone,))
+        play = rollout(world, policy, start, horizon=4, rng=alone if n % 2 else (alone,))
+        length = len(play.states)
+        assert start[0] == starts[n] and length == batch.alive[:, n].sum()
+        for name in "states", "actions", "rewards", "terminated":
+            column = getattr(batch, name)[:length, n]
+            np.testing.assert_array_equal(column, getattr(play, name)[:, 0])
+        assert play.last_state[0] == batch.last_state[n] and play.truncated[0] == batch.truncated[n]
+        assert alone.bit_generator.state == together[n].bit_generator.state
+        others[tuple(batch.states[:length, n])] = None
+    assert len(others) > 10
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_batch_needs_one_generator_an_episode(world, count):
+    message = f"rng must hold one Generator an episode, 2, got {count}"
+    with pytest.raises(ValueError, match=message):
+        start_states(world, 2, generators(range(count)))
+    with pytest.raises(ValueError, match=message):
+        rollout(world, np.full((4, 3), 1 / 3), np.zeros(2, int), horizon=1,
+                rng=generators(range(count)))
+
+
 @pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox,
                                   np.random.SFC64])
 def test_a_saved_state_continues_bit_for_bit_and_may_be_used_twice(bits):
@@ -502,5 +778,14 @@ def test_start_states_of_a_small_integer_type_do_not_wrap_around():
     small, large = (rollout(mdp, policy, np.full(20, 50, dtype), horizon=5, rng=1)
                     for dtype in (np.int8, np.int64))
     assert (small.states == large.states).all() and (small.rewards == large.rewards).all()
-    with pytest.raises(ValueError, match="starts must be a vector of states"):
+    with pytest.raises(ValueError, match="starts must be a vector of whole numbers"):
         rollout(mdp, policy, np.zeros(20), horizon=5, rng=1)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_states_and_actions_of_a_small_integer_type_are_stepped_like_any_others(dtype):
+    """State 100 of three actions is pair 300."""
+    mdp = random_mdp(np.random.default_rng(0), 110, 3, 2, 0.9)
+    states, actions = np.arange(80, 110), np.arange(30) % 3
+    small = step(mdp, states.astype(dtype), actions.astype(dtype), 1)
+    assert_same(small, step(mdp, states, actions, 1))

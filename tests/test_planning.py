@@ -1,4 +1,4 @@
-"""Exact answers against power iteration, enumeration of episodes and enumeration of policies."""
+"""The best policy against enumeration of policies, and the gradient against all episodes."""
 
 from dataclasses import replace
 import itertools
@@ -7,16 +7,15 @@ import re
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from minirl import planning
+from minirl.evaluation import evaluate, expectation, occupancy
 from minirl.mdp import TabularMDP, coin_game, unroll
-from minirl.planning import (action_values, evaluate, expectation, occupancy, optimum,
-                             policy_gradient, policy_iteration, policy_that_ends, reachable, solve,
-                             transitions_under, value_iteration)
+from minirl.planning import (backward_induction, linear_programme, optimum, policy_gradient,
+                             policy_iteration, policy_that_ends, value_iteration)
 from minirl.softmax import log_softmax
-from worlds import (deterministic_policies, episodes, random_mdp, random_policy, single_outcome,
-                    tables, value_by_loops)
+from worlds import (corridor, deterministic_policies, endless, episodes, island, random_mdp,
+                    single_outcome, tables, value_by_loops)
 
 GAMMAS = [0.0, 0.9, 1.0]
 
@@ -26,250 +25,11 @@ def rng():
     return np.random.default_rng(1)
 
 
-@pytest.fixture(params=["dense", "sparse"])
-def route(request, monkeypatch):
-    """Runs a test twice: through the dense solve and through sparse LU."""
-    monkeypatch.setattr(planning, "DENSE", {"dense": 1000, "sparse": 0}[request.param])
-
-
-def with_radius(rng, n, radius):
-    """A random matrix M ≥ 0, sparse, with this spectral radius."""
-    M = rng.random((n, n)) * (rng.random((n, n)) < 0.6) + 0.1 * np.roll(np.eye(n), 1, axis=1)
-    return sparse.csr_array(M * radius / np.abs(np.linalg.eigvals(M)).max())
-
-
-def corridor(length, gamma):
-    """Actions left and right; only the step out of the right end pays, and ends the episode."""
-    cells = range(length)
-    return single_outcome([[max(s - 1, 0), min(s + 1, length - 1)] for s in cells],
-                          [[0, s == length - 1] for s in cells],
-                          [[False, s == length - 1] for s in cells], np.eye(length)[0], gamma)
-
-
-def island():
-    """State 0 ends by action 1 and goes to state 2 by action 2; state 1, which nobody reaches
-    from 0, never ends."""
-    return single_outcome([[0, 0, 2], [1, 1, 1], [0, 0, 0]], [[-1, 2, 3], [5, 5, 5], [0, 0, 7]],
-                          [[False, True, False], [False] * 3, [True] * 3], [1, 0, 0])
-
-
-# The solve.
-
-
-@pytest.mark.parametrize("radius", [0.0, 0.5, 0.99, 1 - 1e-6])
-def test_a_solution_is_that_of_a_dense_solve_and_of_the_series(rng, route, radius):
-    M, right = with_radius(rng, 7, radius), rng.normal(size=7)
-    expected = np.linalg.solve(np.eye(7) - M.toarray(), right)
-    x = solve(M, right)
-    np.testing.assert_allclose(x, expected, rtol=1e-13 / (1 - radius), atol=1e-12)
-    if radius < 0.6:
-        np.testing.assert_allclose(x, sum(np.linalg.matrix_power(M.toarray(), k) @ right
-                                          for k in range(60)), atol=1e-12)
-
-
-def test_the_dense_and_the_sparse_route_agree(rng, monkeypatch):
-    M, right = with_radius(rng, 40, 0.9), rng.normal(size=40)
-    dense = solve(M, right)
-    calls = []
-    splu = planning.linalg.splu
-    monkeypatch.setattr(planning.linalg, "splu", lambda *args: calls.append(1) or splu(*args))
-    monkeypatch.setattr(planning, "DENSE", 39)
-    np.testing.assert_allclose(solve(M, right), dense, atol=1e-12)
-    assert calls
-    calls.clear()
-    monkeypatch.setattr(planning, "DENSE", 40)
-    np.testing.assert_array_equal(solve(M, right), dense)
-    assert not calls
-
-
-@pytest.mark.parametrize("radius", [1.0, 1 + 1e-9, 1.001, 1.5, 40.0])
-def test_there_is_no_answer_from_spectral_radius_one_upwards(rng, route, radius):
-    for n in 1, 2, 6:
-        ring = radius * np.roll(np.eye(n), 1, axis=1)  # the entries, too, are exactly the radius
-        assert solve(sparse.csr_array(ring), np.ones(n)) is None
-        if radius > 1:  # elsewhere the radius of a random matrix is known only up to rounding
-            assert solve(with_radius(rng, n, radius), rng.random(n)) is None
-
-
-def test_a_random_chain_that_never_ends_has_no_answer(rng, route):
-    for n in 2, 5, 30:
-        for chain in rng.dirichlet(np.ones(n), n), rng.multinomial(8, np.ones(n) / n, n) / 8:
-            assert solve(sparse.csr_array(chain), rng.normal(size=n)) is None
-
-
-def test_a_part_that_diverges_is_found_even_where_nothing_is_earned(rng, route):
-    blocks = np.zeros((4, 4))
-    blocks[:2, :2], blocks[2:, 2:] = with_radius(rng, 2, 0.5).toarray(), [[0, 2], [1.5, 0]]
-    assert solve(sparse.csr_array(blocks), np.array([1.0, 1.0, 0.0, 0.0])) is None
-
-
-def test_a_solution_exists_exactly_below_spectral_radius_one(rng, route):
-    """(planning.6): the certificate agrees with the eigenvalues, wherever the radius lies."""
-    for radius in rng.uniform(0.5, 1.5, 60):
-        M = with_radius(rng, rng.integers(1, 8), radius)
-        assert (solve(M, np.ones(M.shape[0])) is None) == (radius >= 1)
-
-
-def test_a_complex_matrix_keeps_its_imaginary_part(rng, route):
-    """What a complex step through a large world needs."""
-    M, right = with_radius(rng, 6, 0.8).toarray(), rng.normal(size=6)
-    dM, dright = rng.random((6, 6)), rng.random(6)
-    x = solve(sparse.csr_array(M + 1e-30j * dM), right + 1e-30j * dright)
-    inverse = np.linalg.inv(np.eye(6) - M)
-    slope = inverse @ (dM @ inverse @ right + dright)
-    np.testing.assert_allclose(x.imag / 1e-30, slope, rtol=1e-10)
-
-
-# Under one policy.
-
-
-@pytest.mark.parametrize("gamma", GAMMAS)
-def test_transitions_under_a_policy_are_averaged_and_not_discounted(rng, gamma):
-    """(planning.1), P_π."""
-    mdp = random_mdp(rng, 4, 3, 2, gamma)
-    policy = random_policy(rng, mdp)
-    _, P = value_by_loops(replace(mdp, gamma=1.0), policy)
-    np.testing.assert_allclose(transitions_under(mdp, policy).toarray(), P, atol=1e-12)
-
-
-def test_reachable_states_are_those_of_a_search(rng):
-    """Against a search by loops, for policies that rule out most actions."""
-    for seed in range(30):
-        mdp = random_mdp(np.random.default_rng(seed), 9, 2, 2, 1.0)
-        mdp = replace(mdp, start=np.eye(9)[4])
-        _, P = tables(mdp)
-        policy = np.eye(2)[rng.integers(0, 2, 9)]
-        found, waiting = {4}, [4]
-        while waiting:
-            s = waiting.pop()
-            for a, t in np.ndindex(2, 9):
-                if policy[s, a] * P[s, a, t] > 0 and t not in found:
-                    found.add(t)
-                    waiting.append(t)
-        assert set(np.flatnonzero(reachable(mdp, policy)).tolist()) == found
-
-
-def test_a_discount_of_zero_does_not_change_where_an_episode_can_be():
-    assert reachable(unroll(coin_game(gamma=0.0), 2), np.full((2, 2), 0.5)).tolist() == [True, True]
-
-
-@pytest.mark.parametrize("gamma", GAMMAS)
-@pytest.mark.parametrize("K", [1, 2])
-def test_values_are_the_limit_of_repeated_one_step_returns(rng, route, gamma, K):
-    """(planning.1), V by power iteration and Q by loops."""
-    mdp = random_mdp(rng, 4, 3, K, gamma)
-    policy = random_policy(rng, mdp)
-    r, P = tables(mdp)
-    V = np.zeros(4)
-    for _ in range(600):
-        Q = np.array([[r[s, a] + gamma * sum(P[s, a, t] * V[t] for t in range(4))
-                       for a in range(3)] for s in range(4)])
-        V = (policy * Q).sum(axis=1)
-    values = evaluate(mdp, policy)
-    np.testing.assert_allclose(values, V, atol=1e-12)
-    np.testing.assert_allclose(action_values(mdp, values), Q, atol=1e-12)
-
-
-def test_another_table_may_take_the_place_of_the_reward(rng):
-    mdp = random_mdp(rng, 4, 3, 2, 0.9)
-    policy, table = random_policy(rng, mdp), rng.normal(size=(4, 3))
-    np.testing.assert_allclose(evaluate(mdp, policy, table), value_by_loops(mdp, policy, table)[0],
-                               atol=1e-12)
-    assert not evaluate(mdp, policy, np.zeros((4, 3))).any()
-
-
-@pytest.mark.parametrize("gamma", GAMMAS)
-def test_visits_are_the_sum_over_time_of_the_state_distribution(rng, route, gamma):
-    """(planning.2), η by power iteration, and J in its two forms."""
-    mdp = random_mdp(rng, 5, 2, 2, gamma)
-    policy = random_policy(rng, mdp)
-    r, P = tables(mdp)
-    distribution, visits = mdp.start, np.zeros(5)
-    for _ in range(600):
-        visits = visits + distribution
-        distribution = sum(gamma * distribution[s] * policy[s, a] * P[s, a]
-                           for s, a in np.ndindex(5, 2))
-    eta = occupancy(mdp, policy)
-    np.testing.assert_allclose(eta, visits, atol=1e-12)
-    J = sum(eta[s] * policy[s, a] * r[s, a] for s, a in np.ndindex(5, 2))
-    assert math.isclose(mdp.start @ evaluate(mdp, policy), J, abs_tol=1e-12)
-    assert math.isclose(expectation(mdp, policy, r), J, abs_tol=1e-12)
-
-
-@pytest.mark.parametrize("gamma", [0.8, 1.0])
-def test_expectations_are_sums_over_all_episodes(rng, gamma):
-    """(planning.2) holds for any table in place of r, and for several at once."""
-    mdp = unroll(random_mdp(rng, 2, 2, 2, gamma), 3)
-    policy = random_policy(rng, mdp)
-    several = np.stack([mdp.mean_reward, np.ones(mdp.shape), rng.normal(size=mdp.shape)])
-    expected = np.zeros(3)
-    for chance, pairs, _, ended in episodes(mdp, 9):
-        assert ended
-        weight = chance * np.prod([policy[pair] for pair in pairs])
-        expected += weight * sum(gamma**t * several[:, s, a] for t, (s, a) in enumerate(pairs))
-    np.testing.assert_allclose(expectation(mdp, policy, several), expected, atol=1e-12)
-    for table, value in zip(several, expected):
-        assert math.isclose(expectation(mdp, policy, table), value, abs_tol=1e-12)
-
-
-def test_without_discount_the_visits_add_up_to_the_length_of_an_episode():
-    for p in 0.25, 0.9:
-        policy = np.array([[p, 1 - p]])
-        np.testing.assert_allclose(occupancy(coin_game(), policy), 1 / (1 - p), rtol=1e-12)
-        np.testing.assert_allclose(evaluate(coin_game(), policy), p / (1 - p), rtol=1e-12)
-
-
-def test_at_gamma_one_exactly_the_unreachable_states_have_no_value():
-    only_end, by_two = np.eye(3)[[1, 0, 0]], np.eye(3)[[2, 0, 2]]
-    np.testing.assert_array_equal(evaluate(island(), only_end), [2, np.nan, np.nan])
-    np.testing.assert_array_equal(evaluate(island(), by_two), [10, np.nan, 7])
-    np.testing.assert_array_equal(occupancy(island(), only_end), [1, 0, 0])
-    np.testing.assert_array_equal(occupancy(island(), by_two), [1, 0, 1])
-
-
-def test_below_gamma_one_every_state_has_a_value():
-    mdp = replace(island(), gamma=0.5)
-    np.testing.assert_allclose(evaluate(mdp, np.eye(3)[[1, 0, 2]]), [2, 10, 7], rtol=1e-12)
-    np.testing.assert_allclose(evaluate(mdp, np.eye(3)[[0, 0, 0]]), [-2, 10, 0], atol=1e-12)
-    np.testing.assert_allclose(occupancy(mdp, np.eye(3)[[0, 0, 0]]), [2, 0, 0], atol=1e-12)
-
-
-@pytest.mark.parametrize("use", [
-    evaluate, occupancy, lambda mdp, policy: expectation(mdp, policy, np.ones(mdp.shape)),
-    lambda mdp, policy: policy_gradient(mdp, 1e4 * policy),
-])
-def test_a_policy_that_never_ends_is_refused(route, use):
-    with pytest.raises(ValueError, match="infinite.* at gamma = 1.0 there are .* never ends"):
-        use(island(), np.eye(3)[[0, 0, 0]])
-    with pytest.raises(ValueError, match="infinite.* at gamma = 1.0 there are .* never ends"):
-        use(replace(island(), start=np.array([0.5, 0.5, 0])), np.eye(3)[[1, 0, 0]])
-    use(replace(island(), gamma=0.99), np.eye(3)[[0, 0, 0]])
-
-
-@pytest.mark.parametrize("use, message", [
-    (lambda mdp: evaluate(mdp, np.ones((2, 3)) / 3), "policy must have shape (3, 3), got (2, 3)"),
-    (lambda mdp: evaluate(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
-    (lambda mdp: occupancy(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
-    (lambda mdp: expectation(mdp, np.ones((3, 3)), np.ones((3, 3))), "policy[0] must sum to one"),
-    (lambda mdp: evaluate(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
-     "table must have shape (3, 3), got (3, 1)"),
-    (lambda mdp: expectation(mdp, np.ones((3, 3)) / 3, np.ones(3)),
-     "table must end in shape (3, 3), got (3,)"),
-    (lambda mdp: expectation(mdp, np.ones((3, 3)) / 3, np.ones((3, 3, 2))),
-     "table must end in shape (3, 3), got (3, 3, 2)"),
-    (lambda mdp: policy_gradient(mdp, np.ones((3, 1))),
-     "logits must have shape (3, 3), got (3, 1)"),
-])
-def test_tables_that_do_not_fit_the_world_are_refused(use, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        use(island())
-
-
 # The policy gradient.
 
 
 @pytest.mark.parametrize("gamma", [0.7, 1.0])
-def test_the_policy_gradient_is_the_mean_of_return_times_score(rng, route, gamma):
+def test_the_policy_gradient_is_the_mean_of_return_times_score(rng, gamma):
     """(planning.5), by the score function E[R Σ_t ∇log π(a_t|s_t)] over all episodes."""
     mdp = unroll(random_mdp(rng, 2, 3, 2, gamma), 3)
     logits = rng.normal(size=mdp.shape)
@@ -326,7 +86,7 @@ def test_nothing_is_mutated(rng):
     logits, policy, table = rng.normal(size=(3, 2)), np.full((3, 2), 0.5), rng.normal(size=(3, 2))
     kept = [x.copy() for x in (logits, policy, table, mdp.mean_reward, mdp.start)]
     policy_gradient(mdp, logits), evaluate(mdp, policy, table), expectation(mdp, policy, table)
-    value_iteration(mdp), policy_iteration(mdp)
+    value_iteration(mdp), policy_iteration(mdp), linear_programme(mdp), backward_induction(mdp, 3)
     for now, before in zip((logits, policy, table, mdp.mean_reward, mdp.start), kept):
         np.testing.assert_array_equal(now, before)
 
@@ -336,14 +96,14 @@ def test_nothing_is_mutated(rng):
 
 @pytest.mark.parametrize("gamma", GAMMAS)
 def test_the_optimum_is_the_best_of_all_deterministic_policies(gamma):
-    """(planning.3) and (planning.4): one policy is best in every state at once."""
+    """(planning.1), (planning.2) and (planning.4): one policy is best in every state at once."""
     rounds = []
     for seed in range(6):
         mdp = random_mdp(np.random.default_rng(seed), 4, 3, 2, gamma)
         worths = [value_by_loops(mdp, policy)[0] for policy in deterministic_policies(mdp)]
         V = np.max(worths, axis=0)
         r, P = tables(mdp)
-        for best in policy_iteration(mdp), value_iteration(mdp):
+        for best in policy_iteration(mdp), value_iteration(mdp), linear_programme(mdp):
             np.testing.assert_allclose(best.values, V, atol=1e-9)
             np.testing.assert_allclose(best.action_values, r + gamma * P @ V, atol=1e-9)
             np.testing.assert_allclose(value_by_loops(mdp, best.policy)[0], V, atol=1e-9)
@@ -354,7 +114,7 @@ def test_the_optimum_is_the_best_of_all_deterministic_policies(gamma):
 
 
 def test_a_sweep_takes_the_best_one_step_return():
-    """(planning.3), sweep by sweep: n sweeps are n steps of the corridor from its end."""
+    """(planning.1), sweep by sweep: n sweeps are n steps of the corridor from its end."""
     mdp = corridor(6, 0.5)
     for sweeps in range(1, 7):
         with pytest.raises(ValueError, match=f"still move after max_sweeps = {sweeps} sweeps"):
@@ -363,8 +123,8 @@ def test_a_sweep_takes_the_best_one_step_return():
     assert value_iteration(replace(mdp, gamma=0.0)).rounds == 1
 
 
-@pytest.mark.parametrize("solver", [value_iteration, policy_iteration])
-def test_a_single_distant_reward_is_found(route, solver):
+@pytest.mark.parametrize("solver", [value_iteration, policy_iteration, linear_programme])
+def test_a_single_distant_reward_is_found(solver):
     """Pitfall 37: the first sweeps change nothing near the start."""
     best = solver(corridor(40, 0.9))
     np.testing.assert_allclose(best.values, 0.9 ** np.arange(39, -1, -1), atol=1e-10)
@@ -393,17 +153,19 @@ def test_value_iteration_without_discount_settles_where_every_policy_ends():
                                    atol=1e-9)
 
 
+@pytest.mark.parametrize("solver", [policy_iteration, linear_programme])
 @pytest.mark.parametrize("reward", [1.0, 0.1 + 0.2, 1e-3, 1e6, -1.0])
-def test_a_tie_keeps_the_action_that_ends(reward):
-    """(planning.4) and pitfall 38: once V is the best, waiting looks as good as ending."""
+def test_a_tie_keeps_the_action_that_ends(solver, reward):
+    """(planning.2), (planning.4) and pitfall 38: once V is the best, waiting looks as good as
+    ending.  A programme without prices would not know which is which."""
     waiting = single_outcome([[0, 0, 0]], [[0, reward, reward - 3]], [[False, True, True]], [1])
-    best = policy_iteration(waiting)
+    best = solver(waiting)
     assert best.policy.tolist() == [[0, 1, 0]]
     np.testing.assert_allclose(best.values, reward, rtol=1e-12)
 
 
 def test_a_tie_keeps_its_action_while_other_states_improve():
-    """(planning.4): state 0 may wait or end, as above; state 1 finds out that state 2 pays more."""
+    """(planning.2): state 0 may wait or end, as above; state 1 finds out that state 2 pays more."""
     mdp = single_outcome([[0, 0, 0], [0, 2, 0], [0, 0, 0]],
                          [[0, 1, -2], [1, 0, -9], [3, -9, -9]],
                          [[False, True, True], [True, False, True], [True, True, True]],
@@ -415,7 +177,7 @@ def test_a_tie_keeps_its_action_while_other_states_improve():
 
 @pytest.mark.parametrize("gain, chosen", [(1e-13, 0), (1e-6, 1)])
 def test_an_action_is_replaced_only_by_one_that_is_better_than_rounding(gain, chosen):
-    """(planning.4): action 0 of state 0 pays 1, action 1 leads to a state worth 1 + gain."""
+    """(planning.2): action 0 of state 0 pays 1, action 1 leads to a state worth 1 + gain."""
     mdp = single_outcome([[0, 1], [0, 0]], [[1, 0], [1 + gain, -9]], [[True, False], [True, True]],
                          [1, 0])
     best = policy_iteration(mdp)
@@ -424,17 +186,19 @@ def test_an_action_is_replaced_only_by_one_that_is_better_than_rounding(gain, ch
     assert policy_iteration(mdp, tol=1e-3).policy[0].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("solver", [policy_iteration, linear_programme])
 @pytest.mark.parametrize("length", [1, 3, 10])
-def test_where_all_policies_that_end_are_worth_the_same_one_that_ends_is_found(length):
-    """(planning.4) and pitfall 38 in the first round: at gamma 1 the corridor is worth 1 under
+def test_where_all_policies_that_end_are_worth_the_same_one_that_ends_is_found(solver, length):
+    """(planning.2) and pitfall 38 in the first round: at gamma 1 the corridor is worth 1 under
     every policy that ends, the random one included, and walking into the wall never ends."""
-    best = policy_iteration(corridor(length, 1.0))
+    best = solver(corridor(length, 1.0))
     np.testing.assert_allclose(best.values, 1, rtol=1e-9)
     np.testing.assert_allclose(evaluate(corridor(length, 1.0), best.policy), 1, rtol=1e-9)
 
 
-def test_at_gamma_one_states_out_of_reach_have_no_value_and_disturb_nothing():
-    best = policy_iteration(island())
+@pytest.mark.parametrize("solver", [policy_iteration, linear_programme])
+def test_at_gamma_one_states_out_of_reach_have_no_value_and_disturb_nothing(solver):
+    best = solver(island())
     np.testing.assert_array_equal(best.values, [10, np.nan, 7])
     assert best.objective == 10 and best.policy[[0, 2]].tolist() == [[0, 0, 1], [0, 0, 1]]
     np.testing.assert_array_equal(best.action_values[[0, 2]], [[9, 2, 10], [0, 0, 7]])
@@ -466,15 +230,23 @@ def test_a_policy_that_ends_takes_the_first_action_that_helps():
 
 
 def test_a_world_in_which_some_state_never_ends_is_refused():
-    with pytest.raises(ValueError, match="never ends"):
-        policy_iteration(replace(island(), start=np.array([0.5, 0.5, 0.0])))
+    for gain in 5.0, 0.0, -5.0:
+        reward = island().reward.copy()
+        reward[1] = gain
+        mdp = replace(island(), reward=reward, start=np.array([0.5, 0.5, 0.0]))
+        with pytest.raises(ValueError, match="at gamma = 1.0 from state 1 this policy never ends"):
+            policy_iteration(mdp)
+        with pytest.raises(ValueError, match="at gamma = 1.0 some state cannot reach an end"):
+            linear_programme(mdp)
 
 
 def test_an_infinite_optimum_is_refused():
     with pytest.raises(ValueError, match="max_sweeps = 50 sweeps; at gamma = 1.0 .* infinite"):
         value_iteration(coin_game(), max_sweeps=50)
-    with pytest.raises(ValueError, match="at gamma = 1.0"):
+    with pytest.raises(ValueError, match="at gamma = 1.0 from state 0 this policy never ends"):
         policy_iteration(coin_game())
+    with pytest.raises(ValueError, match="at gamma = 1.0 .*, or the optimum is infinite"):
+        linear_programme(coin_game())
 
 
 @pytest.mark.parametrize("tol", [0.0, -1e-3, np.nan])
@@ -484,9 +256,131 @@ def test_a_tolerance_that_is_not_positive_is_refused(solver, tol):
         solver(coin_game(gamma=0.9), tol=tol)
 
 
+# Three ways to one optimum.
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("K", [1, 3])
+def test_sweeps_improvements_and_pivots_find_the_same_optimum(gamma, K):
+    """(planning.1), (planning.2) and (planning.4), on worlds too large to enumerate policies.
+
+    With K = 1 and gamma 1 a world may pay for going round in circles; then its rewards are costs.
+    """
+    for seed in range(4):
+        mdp = random_mdp(np.random.default_rng(seed), 12, 4, K, gamma)
+        mdp = replace(mdp, reward=-np.abs(mdp.reward)) if K == gamma == 1 else mdp
+        best = policy_iteration(mdp)
+        for other in value_iteration(mdp), linear_programme(mdp):
+            np.testing.assert_allclose(other.values, best.values, atol=1e-8)
+            np.testing.assert_allclose(other.action_values, best.action_values, atol=1e-8)
+            np.testing.assert_array_equal(other.policy, best.policy)
+            assert math.isclose(other.objective, best.objective, abs_tol=1e-8)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_prices_are_the_visits_of_the_best_policy_from_everywhere(monkeypatch, gamma):
+    """(planning.4), with c = 1: and what the prices earn is the minimum."""
+    solved, linprog = [], planning.optimize.linprog
+    monkeypatch.setattr(planning.optimize, "linprog",
+                        lambda *args, **options: solved.append(linprog(*args, **options))
+                        or solved[-1])
+    for seed in range(4):
+        mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, gamma)
+        best = linear_programme(mdp)
+        prices = -solved[-1].ineqlin.marginals.reshape(5, 3)
+        visits = 5 * occupancy(replace(mdp, start=np.full(5, 0.2)), best.policy)
+        np.testing.assert_allclose(prices, visits[:, None] * best.policy, atol=1e-8)
+        assert math.isclose((prices * tables(mdp)[0]).sum(), best.values.sum(), abs_tol=1e-8)
+
+
+def test_a_rare_outcome_is_not_lost_in_the_programme():
+    """HiGHS ignores coefficients below 1e-9; here one carries a value of a thousandth."""
+    mdp = TabularMDP(next_state=np.array([[[1, 0]], [[0, 0]]]),
+                     prob=np.array([[[1e-10, 1 - 1e-10]], [[1.0, 0.0]]]),
+                     reward=np.array([[[0.0, 1.0]], [[1e7, 0.0]]]),
+                     terminated=np.array([[[False, True]], [[True, True]]]),
+                     start=np.array([1.0, 0.0]), gamma=1.0)
+    best = linear_programme(mdp)
+    np.testing.assert_allclose(best.values, [1.001 - 1e-10, 1e7], rtol=1e-12)
+
+
+# A finite horizon.
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("K", [1, 2])
+def test_backward_induction_follows_its_equation(rng, gamma, K):
+    """(planning.3), by loops; also where an episode would never end by itself."""
+    mdp = endless(random_mdp(rng, 4, 3, K, gamma))
+    r, P = tables(mdp)
+    for horizon in 1, 2, 7:
+        found, V = backward_induction(mdp, horizon), np.zeros(4)
+        assert found.policy.shape == found.action_values.shape == (horizon, 4, 3)
+        assert found.values.shape == (horizon + 1, 4) and not found.values[horizon].any()
+        for t in reversed(range(horizon)):
+            Q = np.array([[r[s, a] + gamma * P[s, a] @ V for a in range(3)] for s in range(4)])
+            V = np.array([max(Q[s]) for s in range(4)])
+            np.testing.assert_allclose(found.action_values[t], Q, atol=1e-12)
+            np.testing.assert_allclose(found.values[t], V, atol=1e-12)
+            assert [row.tolist() for row in found.policy[t]] == np.eye(3)[Q.argmax(1)].tolist()
+        assert math.isclose(found.objective, mdp.start @ V, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+def test_backward_induction_is_planning_in_the_unrolled_world(gamma):
+    """(planning.3); at gamma 1 policy iteration leaves out what no policy can reach in time."""
+    schedules = 0
+    for seed in range(6):
+        mdp = random_mdp(np.random.default_rng(seed), 4, 3, 2, gamma)
+        mdp = mdp if seed % 2 else endless(mdp)
+        timed = policy_iteration(unroll(mdp, 6))
+        found, asked = backward_induction(mdp, 6), np.isfinite(timed.values)
+        assert asked[:4].all() and asked.sum() >= 16
+        for ours, theirs in ((found.values[:-1].reshape(24), timed.values),
+                             (found.action_values.reshape(24, 3), timed.action_values),
+                             (found.policy.reshape(24, 3), timed.policy)):
+            np.testing.assert_allclose(ours[asked], theirs[asked], atol=1e-12)
+        assert math.isclose(found.objective, timed.objective, abs_tol=1e-12)
+        schedules += (found.policy != found.policy[0]).any()
+    assert schedules > 1
+
+
+def test_no_policy_that_looks_at_the_clock_is_better(rng):
+    """(planning.3), by enumeration of all policies of the unrolled world."""
+    mdp = endless(random_mdp(rng, 2, 2, 2, 1.0))
+    worths = [value_by_loops(unroll(mdp, 3), policy)[0]
+              for policy in deterministic_policies(unroll(mdp, 3))]
+    np.testing.assert_allclose(backward_induction(mdp, 3).values[:-1].ravel(),
+                               np.max(worths, axis=0), atol=1e-12)
+
+
+def test_backward_induction_takes_the_first_action_on_a_tie():
+    tie = single_outcome([[0, 0, 0]], [[1, 2, 2]], [[False] * 3], [1])
+    assert backward_induction(tie, 2).policy.tolist() == [[[0, 1, 0]]] * 2
+
+
+@pytest.mark.parametrize("horizon", [0, -1])
+def test_a_horizon_without_a_step_is_refused(horizon):
+    with pytest.raises(ValueError, match=f"horizon must be at least 1, got {horizon}"):
+        backward_induction(coin_game(), horizon)
+
+
+# The record and the errors.
+
+
 def test_the_record_of_an_optimum_skips_states_without_a_value():
     policy, values = np.eye(3)[[2, 0, 2]], np.array([10, np.nan, 7])
     record = optimum(replace(island(), start=np.array([0.5, 0.0, 0.5])), policy, values, 3)
     assert record.objective == 8.5 and record.rounds == 3 and record.policy is policy
     np.testing.assert_array_equal(record.values, values)
     np.testing.assert_array_equal(record.action_values[0], [9, 2, 10])
+
+
+def test_the_policy_gradient_refuses_a_policy_that_never_ends_and_logits_that_do_not_fit():
+    for start, state, policy in ([1, 0, 0], 0, [0, 0, 0]), ([0.5, 0.5, 0], 1, [1, 0, 0]):
+        mdp, logits = replace(island(), start=np.array(start)), 1e4 * np.eye(3)[policy]
+        with pytest.raises(ValueError, match=f"gamma = 1.0 from state {state} this policy never"):
+            policy_gradient(mdp, logits)
+        policy_gradient(replace(mdp, gamma=0.99), logits)
+    with pytest.raises(ValueError, match=re.escape("logits must have shape (3, 3), got (3, 1)")):
+        policy_gradient(island(), np.ones((3, 1)))

@@ -12,6 +12,7 @@ from minirl.planning import policy_gradient, policy_iteration
 from minirl.ppo import Advantages, clip_fraction, collapse, ppo, ppo_loss
 from minirl.reinforce import environment_rewards, play, reinforce_loss, start
 from minirl.returns import gae, move_values
+from minirl.sampling import generator
 from minirl.softmax import entropy_loss, log_softmax
 
 
@@ -137,7 +138,7 @@ def test_an_iteration_is_its_epochs_on_one_batch_of_normalised_advantages():
     second = next(ppo(mdp, first, episodes=30, horizon=9, n_epochs=3, clip_range=0.1,
                       gae_lambda=0.8, learning_rate=2.0, ent_coef=0.05, value_rate=0.7,
                       optimiser=gradient_descent()))
-    played, earned, _ = play(mdp, first, world.generator(first.rng), rewards=environment_rewards,
+    played, earned, _ = play(mdp, first, generator(first.rng), rewards=environment_rewards,
                              episodes=30, horizon=9)
     A, returns = gae(earned, played, first.values, gamma=0.9, gae_lambda=0.8)
     steps = played.steps((4, 3))

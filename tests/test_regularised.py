@@ -7,11 +7,14 @@ import re
 import numpy as np
 import pytest
 
+from minirl.evaluation import evaluate, expectation
 from minirl.mdp import TabularMDP, coin_game, unroll
-from minirl.planning import expectation, policy_iteration
-from minirl.regularised import critical_beta, log_partition, regularised_optimum, tilt
+from minirl.planning import policy_iteration
+from minirl.regularised import (critical_beta, entropy_optimum, log_partition, regularised_optimum,
+                                tilt)
 from minirl.softmax import kl, log_softmax
-from worlds import episodes, random_mdp, single_outcome, tables, value_by_loops
+from worlds import (endless, episodes, island, random_mdp, single_outcome, tables,
+                    value_by_loops)
 
 
 @pytest.fixture
@@ -238,6 +241,209 @@ def test_a_world_in_which_every_step_costs_much_has_an_optimum():
     best = regularised_optimum(costly, np.zeros((1, 2)), beta=1.0)
     for J in best.objective, log_partition(costly, np.zeros((1, 2)), beta=1.0)[0]:
         assert math.isclose(J, -1000 + math.log(0.5), rel_tol=1e-12)
+
+
+# Entropy in place of the KL.
+
+
+def soft_values(mdp, ent_coef, sweeps):
+    """V = β log Σ_a e^{Q/β} and Q, by sweeps of loops from V = 0."""
+    r, P = tables(mdp)
+    S, A = mdp.shape
+    V, Q = np.zeros(S), np.zeros((S, A))
+    for _ in range(sweeps):
+        for s, a in np.ndindex(S, A):
+            Q[s, a] = r[s, a] + mdp.gamma * P[s, a] @ V
+        V = np.array([max(Q[s]) + ent_coef * math.log(sum(
+            math.exp((Q[s, a] - max(Q[s])) / ent_coef) for a in range(A))) for s in range(S)])
+    return V, Q
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("ent_coef", [0.05, 1.0, 20.0])
+def test_the_entropy_optimum_is_the_limit_of_soft_value_iteration(rng, gamma, ent_coef):
+    """(regularised.5), in a world with endings and in one without."""
+    for mdp in random_mdp(rng, 4, 3, 2, gamma), endless(random_mdp(rng, 3, 2, 1, gamma)):
+        V, Q = soft_values(mdp, ent_coef, 260)
+        best = entropy_optimum(mdp, ent_coef=ent_coef)
+        np.testing.assert_allclose(best.values, V, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(best.action_values, Q, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(best.policy, np.exp((Q - V[:, None]) / ent_coef), atol=1e-9)
+        assert math.isclose(best.objective, mdp.start @ V, rel_tol=1e-9, abs_tol=1e-9)
+
+
+@pytest.mark.parametrize("gamma", [0.8, 1.0])
+def test_the_entropy_objective_is_that_of_all_episodes_and_no_policy_has_more(rng, gamma):
+    """(regularised.5): the bonus of a step is that of its state's row, and is discounted too."""
+    mdp, ent_coef = unroll(random_mdp(rng, 2, 3, 2, gamma), 3), 0.6
+
+    def J(policy):
+        H, total = -(policy * np.log(policy)).sum(axis=1), 0.0
+        for chance, pairs, rewards, _ in episodes(mdp, 3):
+            weight = chance * np.prod([policy[pair] for pair in pairs])
+            total += weight * sum(gamma**t * (reward + ent_coef * H[s])
+                                  for t, ((s, _), reward) in enumerate(zip(pairs, rewards)))
+        return total
+
+    best = entropy_optimum(mdp, ent_coef=ent_coef)
+    assert math.isclose(J(best.policy), best.objective, abs_tol=1e-12)
+    for size in 1e-3, 0.1, 1.0:
+        for _ in range(4):
+            other = softmax(np.log(best.policy) + size * rng.normal(size=mdp.shape))
+            assert J(other) < best.objective
+
+
+def test_an_entropy_bonus_pays_for_length_and_a_kl_to_the_uniform_policy_does_not():
+    """(regularised.5): β log A a step lies between the two, so that their optima differ, except
+    where every episode has the same length."""
+    loose = single_outcome([[0, 0]], [[0, 0]], [[False, True]], [1], gamma=0.9)
+    kl_policy = regularised_optimum(loose, np.zeros((1, 2)), beta=1.0).policy
+    np.testing.assert_allclose(kl_policy, [[0.5, 0.5]], atol=1e-12)
+    assert entropy_optimum(loose, ent_coef=1.0).policy[0, 0] > 0.7
+    rng = np.random.default_rng(2)
+    even = endless(random_mdp(rng, 3, 4, 2, 0.9))
+    one = regularised_optimum(even, np.zeros((3, 4)), beta=0.7)
+    other = entropy_optimum(even, ent_coef=0.7)
+    np.testing.assert_allclose(other.policy, one.policy, atol=1e-10)
+    np.testing.assert_allclose(other.values - one.values, 0.7 * math.log(4) / 0.1, rtol=1e-9)
+    np.testing.assert_allclose(other.action_values - one.action_values,
+                               0.7 * math.log(4) * (1 / 0.1 - 1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("ent_coef", [0.0, -1.0, np.nan, np.inf])
+def test_a_temperature_that_is_no_price_is_refused(ent_coef):
+    with pytest.raises(ValueError, match=f"ent_coef must be positive and finite, got {ent_coef}"):
+        entropy_optimum(coin_game(gamma=0.5), ent_coef=ent_coef)
+
+
+@pytest.mark.parametrize("ent_coef", [0.5, 2.0, 8.0])
+def test_where_going_on_is_worth_more_than_any_end_no_temperature_is_promised(ent_coef):
+    """The bonus of a step grows with the temperature, and at gamma 1 it never stops to pay: a
+    critical β, which holds the reward of a step fixed, would promise what is not there."""
+    for mdp in coin_game(), two_outcomes(coin_game()):
+        with pytest.raises(ValueError) as error:
+            entropy_optimum(mdp, ent_coef=ent_coef)
+        assert "exists above" not in str(error.value)
+
+
+def test_rounds_and_tolerance_of_the_entropy_optimum_are_handed_on(rng):
+    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+    with pytest.raises(ValueError, match="in 2 rounds"):
+        entropy_optimum(mdp, ent_coef=0.3, max_rounds=2)
+    assert entropy_optimum(mdp, ent_coef=0.3, tol=0.1).rounds < \
+        entropy_optimum(mdp, ent_coef=0.3).rounds
+
+
+def test_the_entropy_optimum_leaves_the_world_alone_and_states_out_of_reach_without_a_value():
+    mdp = replace(island(), reward=-10 - island().reward)
+    kept = mdp.reward.copy()
+    best = entropy_optimum(mdp, ent_coef=1.0)
+    np.testing.assert_array_equal(mdp.reward, kept)
+    V2 = -10 + math.log(2 + math.exp(-7))
+    V0 = math.log(math.exp(-12) / (1 - math.exp(-9)) + math.exp(-13 + V2) / (1 - math.exp(-9)))
+    np.testing.assert_allclose(best.values, [V0, np.nan, V2], rtol=1e-10)
+    assert math.isclose(best.objective, V0, rel_tol=1e-10)
+
+
+# The limit β → 0.
+
+
+@pytest.mark.parametrize("gamma, K", [(0.0, 2), (0.9, 2), (0.9, 1), (1.0, 2)])
+@pytest.mark.parametrize("beta", [2.0, 0.3, 1e-2, 1e-5])
+def test_the_price_lowers_the_values_by_at_most_the_kl_of_a_best_policy(gamma, K, beta):
+    """(regularised.6), in every state; C by loops."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        mdp, ref_logits = random_mdp(rng, 4, 3, K, gamma), 2 * rng.normal(size=(4, 3))
+        best = policy_iteration(mdp)
+        C, _ = value_by_loops(mdp, best.policy, -log_softmax(ref_logits))
+        V = regularised_optimum(mdp, ref_logits, beta=beta).values
+        assert (C > 0).all() and (best.values - beta * C <= V + 1e-9).all()
+        assert (V <= best.values + 1e-9).all()
+
+
+def test_the_bounds_of_the_price_are_reached():
+    """(regularised.6): by a reference that is the best policy, and by a world without a choice."""
+    mdp = single_outcome([[0, 0]], [[1, 0]], [[True, True]], [1])
+    for logit, beta in (40.0, 0.5), (-3.0, 1e-3):
+        V = regularised_optimum(mdp, np.array([[logit, 0.0]]), beta=beta).objective
+        C = math.log1p(math.exp(-logit))
+        assert math.isclose(V, 1 - beta * C, abs_tol=1e-12)
+
+
+def tied_world(gamma):
+    """From state 0 two ways are best: action 0 ends at once, action 1 leads to state 1, where two
+    of three actions are best.  Action 2 of state 0 is worse, and so is action 0 of state 1."""
+    later = 2 / gamma
+    return single_outcome([[0, 1, 0], [0, 0, 0]], [[2, 0, 1], [0, later, later]],
+                          [[True, False, True], [True] * 3], [1, 0], gamma)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0])
+def test_without_a_price_the_reference_decides_between_the_best_policies(gamma):
+    """(regularised.6): of all best policies the limit is that of least KL, or of most entropy.
+
+    Behind each best action of a state stand the best actions that follow it, weighted by their own
+    share of the reference: ref(a) e^{-γ KL(later)}.
+    """
+    mdp = tied_world(gamma)
+    ref = np.array([[0.2, 0.7, 0.1], [0.5, 0.1, 0.4]])
+    later = 0.1 + 0.4
+    weights = np.array([0.2, 0.7 * later**gamma])
+    limit = np.array([[*weights / weights.sum(), 0], [0, 0.2, 0.8]])
+    cold = regularised_optimum(mdp, np.log(ref), beta=1e-3)
+    np.testing.assert_allclose(cold.policy, limit, atol=1e-10)
+    value = 2 + 1e-3 * math.log(weights.sum())
+    np.testing.assert_allclose(cold.values, [value, 2 / gamma + 1e-3 * math.log(later)], atol=1e-10)
+
+    weights = np.array([1, 2**gamma])
+    limit = np.array([[*weights / weights.sum(), 0], [0, 0.5, 0.5]])
+    cold = entropy_optimum(mdp, ent_coef=1e-3)
+    np.testing.assert_allclose(cold.policy, limit, atol=1e-10)
+    value = 2 + 1e-3 * math.log(weights.sum())
+    np.testing.assert_allclose(cold.values, [value, 2 / gamma + 1e-3 * math.log(2)], atol=1e-10)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_the_optimum_at_a_low_temperature_is_the_best_policy(rng, gamma):
+    """(regularised.6) for entropy: V* ≤ V*_β ≤ V* + β log A times the length of an episode."""
+    mdp = random_mdp(rng, 4, 3, 2, gamma)
+    best = policy_iteration(mdp)
+    gaps = []
+    for ent_coef in 0.1, 1e-2, 1e-4:
+        cold = entropy_optimum(mdp, ent_coef=ent_coef)
+        length = evaluate(mdp, cold.policy, np.ones(mdp.shape))
+        assert (cold.values > best.values - 1e-12).all()
+        assert (cold.values <= best.values + ent_coef * math.log(3) * length + 1e-12).all()
+        gaps.append(np.abs(cold.values - best.values).max())
+    assert gaps[0] > gaps[1] and gaps[2] < 1e-8
+    np.testing.assert_allclose(cold.policy, best.policy, atol=1e-9)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1e-2, 1e-3, 1e-4])
+def test_a_state_that_the_policy_avoids_on_the_way_is_not_lost(beta):
+    """The way to 10 is worth −45 under the reference, so that its chance e^{−47/β} underflows for
+    a round; at gamma 1 the state behind it is then out of reach, but must keep its value."""
+    mdp = single_outcome([[0, 1], [0, 0]], [[2, 0], [-100, 10]], [[True, False], [True, True]],
+                         [1, 0])
+    ref_logits = np.zeros((2, 2))
+    expected = log_partition(mdp, ref_logits, beta=beta)
+    for world in mdp, two_outcomes(mdp), replace(mdp, gamma=1 - 1e-12):
+        best = regularised_optimum(world, ref_logits, beta=beta)
+        np.testing.assert_allclose(best.values, expected, rtol=1e-9)
+    assert policy_iteration(mdp).objective - best.objective <= beta * 2 * math.log(2) + 1e-9
+
+
+@pytest.mark.parametrize("beta", [1e-2, 3e-3, 1e-4])
+def test_at_a_low_price_the_optimum_is_still_that_of_the_partition_sum(beta):
+    """(regularised.4) knows of no policy on the way, so that it cannot lose a state."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        mdp = unroll(random_mdp(rng, 5, 3, 1, 1.0), 4)
+        ref_logits = rng.normal(size=mdp.shape)
+        best = regularised_optimum(mdp, ref_logits, beta=beta)
+        np.testing.assert_allclose(best.values, log_partition(mdp, ref_logits, beta=beta),
+                                   atol=1e-9)
 
 
 # Convergence.

@@ -7,9 +7,11 @@ from worlds import random_mdp
 
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl import counts, mdp as world
+from minirl.evaluation import action_values, evaluate, occupancy
 from minirl.optim import gradient_descent, linear
-from minirl.planning import action_values, evaluate, occupancy, policy_gradient, policy_iteration
+from minirl.planning import policy_gradient, policy_iteration
 from minirl.reinforce import environment_rewards, play, reinforce, reinforce_loss, start
+from minirl.sampling import generator
 from minirl.softmax import entropy_loss, log_softmax
 
 
@@ -84,7 +86,7 @@ def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baselin
     second = next(reinforce(mdp, first, episodes=50, horizon=9, learning_rate=0.5, ent_coef=0.3,
                             value_rate=1.0, optimiser=gradient_descent()))
 
-    batch, earned, _ = play(mdp, first, world.generator(first.rng), rewards=environment_rewards,
+    batch, earned, _ = play(mdp, first, generator(first.rng), rewards=environment_rewards,
                             episodes=50, horizon=9)
     weights, visits = np.zeros(mdp.shape), np.zeros(mdp.shape[0])
     targets = {s: [] for s in range(mdp.shape[0])}
@@ -121,7 +123,7 @@ def test_the_rewards_seam_replaces_what_the_world_pays():
 
 def test_strings_cut_by_the_horizon_are_counted():
     lake = frozen_lake().mdp(gamma=0.99)
-    batch, _, metrics = play(lake, start(np.zeros(lake.shape), rng=0), world.generator(0),
+    batch, _, metrics = play(lake, start(np.zeros(lake.shape), rng=0), generator(0),
                              rewards=environment_rewards, episodes=64, horizon=3)
     assert 0 < metrics["rollout/truncated"] == batch.truncated.sum() < 64
 

@@ -6,7 +6,7 @@ from worlds import random_mdp, random_policy
 
 from minirl import counts
 from minirl.mdp import Rollout, rollout, start_states
-from minirl.planning import action_values, evaluate
+from minirl.evaluation import action_values, evaluate
 from minirl.returns import gae, move_values, reward_to_go
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from minirl import counts
 from minirl.lab.main_job import fit_corpus
-from minirl.planning import expectation
+from minirl.evaluation import expectation
 from minirl.regularised import critical_beta, log_partition, regularised_optimum, tilt
 from toy_lm.bigram import language
 from toy_lm.corpora import unicode_words

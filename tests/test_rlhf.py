@@ -6,7 +6,8 @@ from languages import BETA, running_example, share
 
 from minirl.mdp import coin_game, rollout, start_states
 from minirl.optim import linear
-from minirl.planning import expectation, policy_gradient
+from minirl.evaluation import expectation
+from minirl.planning import policy_gradient
 from minirl.ppo import ppo
 from minirl.reinforce import start
 from minirl.rlhf import pair_rewards, string_rewards

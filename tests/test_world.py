@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from gridworld.world import GridWorld, parse
+from gridworld.world import OTHERS, SIDES, GridWorld, parse
 
 CYCLES = ["LDRU", "DRUL", "RULD", "ULDR", "LURD", "URDL", "RDLU", "DLUR"]
 EVERYTHING = """
@@ -22,30 +22,67 @@ SC0H
 """
 
 
-def outcomes_by_loops(text, moves, success_rate, rewards):
-    """{(s, a): {(next state, reward, ended): probability}} from the rules, without arrays."""
+WEATHER = """
+F A  # F B  2
+# F  C F F  G
+S F  F # a  F
+4 H  F b F -1.5
+F F  # F F  F
+"""
+WIND = 1, -2, 0, 2, 3, -1
+NO_RULES = {"wind": (), "leaving": {}, "step_reward": 0.0, "bump_reward": 0.0}
+RULES = {"wind": WIND, "leaving": {"A": 10.0, "F": 0.25, "S": -0.125, "a": 3.0, "G": 99.0},
+         "step_reward": -1.0, "bump_reward": -0.5}
+PAY = {"S": -0.5, "F": -2.0, "G": 10.0, "H": -7.0, "C": -100.0, "#": 1000.0, "A": 20.0, "a": 5.0,
+       "b": 0.75}
+
+
+def outcomes_by_loops(text, moves, success_rate, rewards, *, others, wind, leaving, step_reward,
+                      bump_reward):
+    """{(s, a): {(next state, reward, ended): probability}} from the rules, without arrays.
+
+    `others` says whether a slip may go in any of the other three directions.
+    """
     cells = {(row, column): cell for row, line in enumerate(text.split("\n")[1:-1])
              for column, cell in enumerate(line.split() if " " in line else line)}
     columns = 1 + max(column for _, column in cells)
-    home = next(place for place, cell in cells.items() if cell == "S")
 
-    def walk(place, move):
+    def the(symbol):
+        place, = (place for place, cell in cells.items() if cell == symbol)
+        return place
+
+    def beside(place, move):
         row, column = place
         target = {"L": (row, column - 1), "R": (row, column + 1),
                   "U": (row - 1, column), "D": (row + 1, column)}[move]
-        if cells.get(target, "#") == "#":
-            target = place
+        return target if cells.get(target, "#") != "#" else None
+
+    def walk(place, move):
+        pay = step_reward + leaving.get(cells[place], 0.0)
+        if cells[place] in ("A", "B"):
+            target = the(cells[place].lower())
+        else:
+            target = beside(place, move)
+            if target is None:
+                target, pay = place, pay + bump_reward
+            breeze = wind[place[1]] if wind else 0
+            for _ in range(abs(breeze)):
+                target = beside(target, "U" if breeze > 0 else "D") or target
         cell = cells[target]
-        pay = rewards.get(cell, 0.0) if cell.isalpha() else float(cell)
-        return home if cell == "C" else target, pay, cell in "GH"
+        pay += rewards.get(cell, 0.0) if cell.isalpha() else float(cell)
+        return the("S") if cell == "C" else target, pay, cell in "GH"
 
     table = {}
     for place, cell in cells.items():
         for a, move in enumerate(moves):
             chances = defaultdict(float)
             for other in "LDRU":
-                sideways = (other in "LR") != (move in "LR")
-                chance = (1 - success_rate) / 2 if sideways else success_rate * (other == move)
+                if other == move:
+                    chance = success_rate
+                elif others:
+                    chance = (1 - success_rate) / 3
+                else:
+                    chance = (1 - success_rate) / 2 * ((other in "LR") != (move in "LR"))
                 (row, column), pay, ended = ((place, 0.0, True) if cell in "GH#"
                                              else walk(place, other))
                 chances[row * columns + column, pay, ended] += chance
@@ -73,6 +110,7 @@ def outcomes_in_order(mdp, s, a):
 
 def test_cells_are_symbols_and_digits_that_pay():
     assert parse("SFGHC#") == (("S", "F", "G", "H", "C", "#"),)
+    assert parse("AaBb\nSFFF") == (("A", "a", "B", "b"), ("S", "F", "F", "F"))
     assert parse("S07\n9F3") == (("S", 0.0, 7.0), (9.0, "F", 3.0))
 
 
@@ -94,7 +132,7 @@ def test_blank_lines_and_the_space_around_a_line_are_skipped():
     ("S 1e999", 1, 2, "1e999"), ("SF\nF\u00b2", 2, 2, "\u00b2"), ("S GG", 1, 2, "GG"),
 ])
 def test_an_unknown_cell_is_refused_by_line_and_column(text, line, column, word):
-    message = (f"map line {line}, column {column}: {word!r} is neither one of S F G H C # "
+    message = (f"map line {line}, column {column}: {word!r} is neither one of S F G H C # A a B b "
                f"nor a number")
     with pytest.raises(ValueError, match=re.escape(message)):
         parse(text)
@@ -123,17 +161,29 @@ def test_a_map_without_a_start_is_refused(text, rows):
 # Rules.
 
 
+def check_every_outcome(text, moves, success_rate, slip, rules):
+    world = GridWorld(parse(text), moves=moves, success_rate=success_rate, slip=slip, rewards=PAY,
+                      **rules)
+    found = outcomes_of(world.mdp(gamma=0.9))
+    expected = outcomes_by_loops(text, moves, success_rate, PAY, others=slip is OTHERS, **rules)
+    assert found.keys() == expected.keys()
+    for pair, chances in expected.items():
+        assert found[pair] == pytest.approx(chances, abs=1e-12)
+
+
 @pytest.mark.parametrize("moves", CYCLES)
 @pytest.mark.parametrize("success_rate", [1.0, 0.5, 0.0])
 @pytest.mark.parametrize("text", [EVERYTHING, CLIFF])
 def test_every_outcome_follows_the_rules(text, moves, success_rate):
-    rewards = {"S": -0.5, "F": -1.0, "G": 10.0, "H": -7.0, "C": -100.0, "#": 1000.0}
-    world = GridWorld(parse(text), moves=moves, success_rate=success_rate, rewards=rewards)
-    found = outcomes_of(world.mdp(gamma=0.9))
-    expected = outcomes_by_loops(text, moves, success_rate, rewards)
-    assert found.keys() == expected.keys()
-    for pair, chances in expected.items():
-        assert found[pair] == pytest.approx(chances, abs=1e-12)
+    check_every_outcome(text, moves, success_rate, SIDES, NO_RULES)
+
+
+@pytest.mark.parametrize("moves", ["LDRU", "URDL"])
+@pytest.mark.parametrize("success_rate", [1.0, 0.6, 0.0])
+@pytest.mark.parametrize("slip", [SIDES, OTHERS])
+@pytest.mark.parametrize("wind", [(), WIND, tuple(-strength for strength in WIND), (9,) * 6])
+def test_every_outcome_follows_all_rules_at_once(moves, success_rate, slip, wind):
+    check_every_outcome(WEATHER, moves, success_rate, slip, {**RULES, "wind": wind})
 
 
 def test_a_slip_goes_to_the_two_sides_in_the_order_of_the_moves():
@@ -151,6 +201,56 @@ def test_a_slip_goes_to_the_two_sides_in_the_order_of_the_moves():
     assert outcomes_in_order(cliff, 1, 3) == [(0.1, *down), (0.8, *left), (0.1, *up)]
 
 
+def test_a_slip_may_prefer_one_way():
+    """One quarter turn further is the next move of the string: from left, down or up."""
+    slip = {-1: 0.1, 1: 0.3, 2: 0.6}
+    left, down, right, up = (0, 0.0, False), (3, 1.0, True), (1, -2.0, False), (1, -2.0, False)
+    lake, cliff = (GridWorld(parse("SF\n#G"), moves=moves, success_rate=0.5, slip=slip,
+                             rewards={"G": 1.0, "F": -2.0}).mdp(gamma=1.0)
+                   for moves in ("LDRU", "URDL"))
+    assert outcomes_in_order(lake, 1, 0) == [(0.05, *up), (0.5, *left), (0.15, *down),
+                                             (0.3, *right)]
+    assert outcomes_in_order(cliff, 1, 3) == [(0.05, *down), (0.5, *left), (0.15, *up),
+                                              (0.3, *right)]
+
+
+def test_a_slip_to_one_side_alone_has_two_outcomes():
+    mdp = GridWorld(parse("SFG"), success_rate=0.75, slip={2: 1.0, 1: 0.0}).mdp(gamma=1.0)
+    assert outcomes_in_order(mdp, 1, 2) == [(0.75, 2, 1.0, True), (0.25, 0, 0.0, False)]
+
+
+def test_a_move_ends_where_the_wind_has_carried_it():
+    """It stays put, pays for the edge, and is blown over a hole into which it does not fall."""
+    world = GridWorld(parse("F\nH\nS"), wind=(2,), bump_reward=-1.0, step_reward=-0.5,
+                      rewards={"H": -10.0, "F": 4.0})
+    assert outcomes_in_order(world.mdp(gamma=1.0), 2, 0) == [(1.0, 0, 2.5, False)]
+
+
+def test_the_wind_is_that_of_the_column_where_the_walker_stood():
+    mdp = GridWorld(parse("FF\nSF\nFF"), wind=(0, 1)).mdp(gamma=1.0)
+    assert mdp.next_state[2].ravel().tolist() == [2, 4, 3, 0]
+    assert mdp.next_state[3].ravel().tolist() == [0, 3, 1, 1]
+
+
+def test_a_wind_that_is_stopped_is_no_bump():
+    mdp = GridWorld(parse("SF"), wind=(1, 1), bump_reward=-1.0).mdp(gamma=1.0)
+    assert mdp.reward[:, :, 0].tolist() == [[-1.0, -1.0, 0.0, -1.0], [0.0, -1.0, -1.0, -1.0]]
+
+
+def test_a_teleport_knows_no_direction_no_wind_and_no_bump():
+    world = GridWorld(parse("ASa"), wind=(1, 0, 0), leaving={"A": 10.0}, rewards={"a": 2.0},
+                      bump_reward=-1.0, success_rate=0.5)
+    found = outcomes_of(world.mdp(gamma=1.0))
+    for a in range(4):
+        assert found[0, a] == pytest.approx({(2, 12.0, False): 1.0})
+
+
+def test_the_shares_of_a_slip_belong_to_one_world():
+    first, second = GridWorld(parse("SFG")), GridWorld(parse("SFG"))
+    first.slip[2] = 9.0
+    assert second.slip == SIDES == {-1: 0.5, 1: 0.5}
+
+
 def test_walls_and_edges_stop_a_move():
     mdp = GridWorld(parse("SF\n#G")).mdp(gamma=1.0)
     assert mdp.next_state.shape == (4, 4, 1)
@@ -159,10 +259,13 @@ def test_walls_and_edges_stop_a_move():
 
 
 def test_an_action_has_three_outcomes_on_ice_and_one_elsewhere():
-    for success_rate, outcomes in (1.0, 1), (0.999, 3), (1 / 3, 3), (0.0, 3):
+    for success_rate, outcomes in (1.0, 1), (0.999, 3), (1 / 3, 3), (0.0, 2):
         mdp = GridWorld(parse("SFG"), success_rate=success_rate).mdp(gamma=1.0)
         assert mdp.prob.shape == (3, 4, outcomes)
         assert mdp.prob.sum(axis=2) == pytest.approx(np.ones((3, 4)), abs=1e-12)
+    for success_rate, outcomes in (1.0, 1), (2 / 3, 4), (0.0, 3):
+        world = GridWorld(parse("SFG"), success_rate=success_rate, slip=OTHERS)
+        assert world.mdp(gamma=1.0).prob.shape == (3, 4, outcomes)
 
 
 def test_rewards_are_paid_on_entering_and_again_by_a_move_that_stays():
@@ -170,6 +273,12 @@ def test_rewards_are_paid_on_entering_and_again_by_a_move_that_stays():
     left, down, right, up = range(4)
     assert mdp.reward[:2, :, 0].tolist() == [[-1.0, 0.0, 4.0, -1.0], [-1.0, 5.0, 4.0, 4.0]]
     assert mdp.reward[5, [left, down, right, up], 0].tolist() == [5.0, 0.0, 0.0, 0.0]
+
+
+def test_a_number_in_a_cell_is_paid_beside_the_other_rewards_of_a_step():
+    mdp = GridWorld(parse("S 4 -2.5"), rewards={}, leaving={"S": 0.5}, step_reward=-1.0,
+                    bump_reward=-8.0).mdp(gamma=1.0)
+    assert mdp.reward[:, 2, 0].tolist() == [3.5, -3.5, -11.5]
 
 
 def test_only_a_goal_pays_by_default():
@@ -180,8 +289,9 @@ def test_only_a_goal_pays_by_default():
 
 def test_nothing_happens_any_more_in_a_goal_a_hole_or_a_wall():
     for success_rate in 1.0, 1 / 3:
-        world = GridWorld(parse("SG\nH#"), success_rate=success_rate,
-                          rewards={"G": 1.0, "H": -1.0, "S": -1.0})
+        world = GridWorld(parse("SG\nH#"), success_rate=success_rate, wind=(1, -1),
+                          rewards={"G": 1.0, "H": -1.0, "S": -1.0}, step_reward=-1.0,
+                          leaving={"G": 5.0, "H": 5.0, "#": 5.0}, bump_reward=-3.0)
         found = outcomes_of(world.mdp(gamma=1.0))
         for s in 1, 2, 3:
             for a in range(4):
@@ -199,9 +309,11 @@ def test_several_starts_are_equally_likely():
     assert GridWorld(parse("FFS")).mdp(gamma=1.0).start.tolist() == [0.0, 0.0, 1.0]
 
 
-def test_a_world_knows_its_shape_and_its_discount():
-    world = GridWorld(parse("SFG\nFFF"))
+def test_a_world_knows_its_shape_its_discount_and_its_symbols():
+    world = GridWorld(parse("SFG\nSF2"))
     assert world.shape == (2, 3) and world.mdp(gamma=0.75).gamma == 0.75
+    assert world.symbols == ("S", "F", "G", "S", "F", 2.0)
+    assert world.places == {"S": [0, 3], "F": [1, 4], "G": [2], **{x: [] for x in "HC#AaBb"}}
 
 
 @pytest.mark.parametrize("moves", ["", "LDR", "LRDU", "LDRUL", "ldru", "LLLL", "UDLR", "LDRR"])
@@ -223,16 +335,61 @@ def test_a_success_rate_that_is_no_probability_is_refused(success_rate):
         GridWorld(parse("SG"), success_rate=success_rate)
 
 
-@pytest.mark.parametrize("symbol", ["X", "g", "SF", ""])
-def test_a_reward_for_no_symbol_is_refused(symbol):
-    message = f"rewards must be named by one of S F G H C #, got {symbol!r}"
+@pytest.mark.parametrize("slip", [{}, {-1: 0.5}, {-1: 0.5, 1: 0.6}, {0: 1.0}, {3: 1.0},
+                                  {-1: 1.5, 1: -0.5}, {-1: np.nan, 1: 1.0}])
+def test_shares_of_a_slip_that_are_no_distribution_over_turns_are_refused(slip):
+    message = f"slip must share 1 among the quarter turns -1, 1 and 2, got {slip}"
     with pytest.raises(ValueError, match=re.escape(message)):
-        GridWorld(parse("SG"), rewards={"G": 1.0, symbol: 2.0})
+        GridWorld(parse("SG"), success_rate=0.5, slip=slip)
 
 
-def test_a_cliff_needs_exactly_one_start():
-    with pytest.raises(ValueError, match="exactly one start, got 2"):
-        GridWorld(parse("SCS"))
+@pytest.mark.parametrize("wind", [(1,), (0, 0, 0), (0.5, 0), (1.0, 0), ("1", 0), (None, 0)])
+def test_a_wind_that_does_not_fit_the_map_is_refused(wind):
+    message = f"wind must hold a whole number for each of 2 columns, got {wind}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        GridWorld(parse("SG\nFF\nFF"), wind=wind)
+
+
+def test_the_whole_numbers_of_a_wind_may_be_those_of_numpy():
+    mdp = GridWorld(parse("FF\nSF"), wind=tuple(np.array([0, 1]))).mdp(gamma=1.0)
+    assert mdp.next_state[3].ravel().tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("symbol", ["X", "g", "SF", "", 2.5])
+@pytest.mark.parametrize("name", ["rewards", "leaving"])
+def test_a_reward_for_no_symbol_is_refused(name, symbol):
+    message = f"{name} must be named by one of S F G H C # A a B b, got {symbol!r}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        GridWorld(parse("SG"), **{name: {"G": 1.0, symbol: 2.0}})
+
+
+@pytest.mark.parametrize("reward", [np.nan, np.inf, -np.inf])
+def test_a_reward_that_is_not_finite_is_refused(reward):
+    for name in "rewards", "leaving":
+        message = f"{name}['F'] must be finite, got {reward}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            GridWorld(parse("SG"), **{name: {"G": 1.0, "F": reward}})
+    for name in "step_reward", "bump_reward":
+        with pytest.raises(ValueError, match=re.escape(f"{name} must be finite, got {reward}")):
+            GridWorld(parse("SG"), **{name: reward})
+
+
+@pytest.mark.parametrize("text, message", [
+    ("SCS", "a cliff needs exactly one start, got 2"),
+    ("SA", "a teleport A needs exactly one exit a, got 0"),
+    ("SAb", "a teleport A needs exactly one exit a, got 0"),
+    ("SaAa", "a teleport A needs exactly one exit a, got 2"),
+    ("SAaB", "a teleport B needs exactly one exit b, got 0"),
+    ("SbBBb", "a teleport B needs exactly one exit b, got 2")])
+def test_a_cliff_or_a_teleport_that_leads_nowhere_in_particular_is_refused(text, message):
+    with pytest.raises(ValueError, match=f"a map with {message}"):
+        GridWorld(parse(text))
+
+
+@pytest.mark.parametrize("text", ["SS", "SaF", "SaabbF", "SAAa", "SCF", "SSAaBb"])
+def test_a_cliff_or_a_teleport_asks_for_no_more_than_it_needs(text):
+    world = GridWorld(parse(text))
+    assert len(world.symbols) == len(text) == world.mdp(gamma=1.0).shape[0]
 
 
 @pytest.mark.parametrize("gamma", [-0.1, 1.1, np.nan])

@@ -1,5 +1,6 @@
 """What several tests need: random worlds, and slow oracles that follow the definitions by loops."""
 
+from dataclasses import replace
 import itertools
 
 import numpy as np
@@ -36,6 +37,26 @@ def single_outcome(next_state, reward, ends, start, gamma=1.0):
                       reward=np.array(reward, float)[:, :, None],
                       terminated=np.array(ends, bool)[:, :, None],
                       start=np.array(start, float), gamma=gamma)
+
+
+def corridor(length, gamma):
+    """Actions left and right; only the step out of the right end pays, and ends the episode."""
+    cells = range(length)
+    return single_outcome([[max(s - 1, 0), min(s + 1, length - 1)] for s in cells],
+                          [[0, s == length - 1] for s in cells],
+                          [[False, s == length - 1] for s in cells], np.eye(length)[0], gamma)
+
+
+def island():
+    """State 0 ends by action 1 and goes to state 2 by action 2; state 1, which nobody reaches
+    from 0, never ends."""
+    return single_outcome([[0, 0, 2], [1, 1, 1], [0, 0, 0]], [[-1, 2, 3], [5, 5, 5], [0, 0, 7]],
+                          [[False, True, False], [False] * 3, [True] * 3], [1, 0, 0])
+
+
+def endless(mdp):
+    """The same world without its endings."""
+    return replace(mdp, terminated=np.zeros(mdp.next_state.shape, bool))
 
 
 def tables(mdp):
@@ -80,7 +101,7 @@ def deterministic_policies(mdp):
 
 
 def value_by_loops(mdp, policy, table=None):
-    """V of (planning.1) and γ P_π, from tables by loops and a dense solve; every state must end."""
+    """V of (evaluation.1) and γ P_π, by loops and a dense solve; every state must end."""
     r, P = tables(mdp)
     r = r if table is None else table
     S, A = mdp.shape

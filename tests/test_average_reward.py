@@ -1,0 +1,319 @@
+"""Reward per step against powers of the restarted chain, visits, and two numerical gradients."""
+
+from dataclasses import replace
+import math
+import re
+
+import numpy as np
+import pytest
+from gradcheck import assert_gradient
+from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
+                    tables, value_by_loops)
+
+from minirl.average_reward import average_reward, average_reward_gradient
+from minirl.evaluation import evaluate, occupancy
+from minirl.mdp import coin_game, unroll
+from minirl.planning import policy_gradient
+from minirl.softmax import log_softmax
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def restarted(mdp, policy):
+    """r_π (S,) and the chain (S, S) in which an end is followed by a first state, by loops."""
+    r, P = tables(mdp)
+    S, A = mdp.shape
+    earned, chain = np.zeros(S), np.zeros((S, S))
+    for s, a in np.ndindex(S, A):
+        earned[s] += policy[s, a] * r[s, a]
+        chain[s] += policy[s, a] * (P[s, a] + (1 - P[s, a].sum()) * mdp.start)
+    return earned, chain
+
+
+def long_run(chain, doublings=50):
+    """(1/T) Σ_{t<T} chainᵗ with T = 2^doublings; it exists for periodic chains too."""
+    total, power = np.eye(len(chain)), chain
+    for _ in range(doublings):
+        total, power = (total + power @ total) / 2, power @ power
+        power /= power.sum(axis=1, keepdims=True)
+    return total
+
+
+def trap():
+    """Episodes in state 0 end with probability 0.9, until one leads to 1 and 2, for ever."""
+    mdp = single_outcome([[0, 1], [2, 2], [1, 1]], [[9, -9], [1, 1], [4, 4]],
+                         [[True, False], [False] * 2, [False] * 2], [1, 0, 0])
+    return mdp, np.array([[0.9, 0.1], [0.5, 0.5], [0.5, 0.5]])
+
+
+def worlds(rng):
+    """Yield (world, policy): all episodes end, some states never end, none ends, periodic."""
+    for K in 1, 3:
+        mdp = random_mdp(rng, 5, 3, K, 0.9)
+        yield mdp, random_policy(rng, mdp)
+        yield endless(mdp), random_policy(rng, mdp)
+    yield coin_game(gamma=0.0), np.array([[0.75, 0.25]])
+    ring = single_outcome([[1], [2], [3], [0]], [[1], [2], [-6], [5]], np.zeros((4, 1)),
+                          [1, 0, 0, 0])
+    yield ring, np.ones((4, 1))
+    yield unroll(ring, 3), np.ones((12, 1))
+    yield trap()
+
+
+# The equations.
+
+
+def test_the_rate_is_the_mean_over_a_long_time_of_the_restarted_chain(rng):
+    """(average_reward.1), with T = 2^50 steps; the visits are the share of time in each state."""
+    for mdp, policy in worlds(rng):
+        earned, chain = restarted(mdp, policy)
+        share = mdp.start @ long_run(chain)
+        found = average_reward(mdp, policy)
+        assert math.isclose(found.rate, share @ earned, abs_tol=1e-12)
+        np.testing.assert_allclose(found.visits, share, atol=1e-12)
+
+
+def test_the_differential_values_count_rewards_against_the_mean(rng):
+    """(average_reward.2), by loops, and the action values of (average_reward.4)."""
+    for mdp, policy in worlds(rng):
+        r, P = tables(mdp)
+        found = average_reward(mdp, policy)
+        states = np.flatnonzero(found.visits + mdp.start > 0)
+        h = np.nan_to_num(found.values)
+        assert abs(mdp.start @ h) < 1e-12 and np.isfinite(found.values[states]).all()
+        for s in states:
+            Q = [r[s, a] - found.rate + P[s, a] @ h for a in range(mdp.shape[1])]
+            np.testing.assert_allclose(found.action_values[s], Q, atol=1e-12)
+            assert math.isclose(h[s], policy[s] @ Q, abs_tol=1e-12)
+
+
+def test_the_share_of_time_balances_what_flows_in_and_out(rng):
+    """(average_reward.3), by loops: c is the rate at which episodes end, and so the rate of new
+    ones."""
+    for mdp, policy in worlds(rng):
+        _, P = tables(mdp)
+        found, into, ended = average_reward(mdp, policy), np.zeros(mdp.shape[0]), 0.0
+        for s, a in np.ndindex(mdp.shape):
+            into += found.visits[s] * policy[s, a] * P[s, a]
+            ended += found.visits[s] * policy[s, a] * (1 - P[s, a].sum())
+        np.testing.assert_allclose(found.visits, into + found.restarts * mdp.start, atol=1e-12)
+        assert math.isclose(found.restarts, ended, abs_tol=1e-12)
+        assert math.isclose(found.visits.sum(), 1, abs_tol=1e-12)
+        assert (found.visits > -1e-15).all()
+
+
+def test_the_differential_values_are_what_a_start_is_worth_in_the_long_run(rng):
+    """(average_reward.2): the lead of s over a fresh episode, by power iteration."""
+    mdp = random_mdp(rng, 4, 2, 2, 1.0)
+    policy = random_policy(rng, mdp)
+    earned, chain = restarted(mdp, policy)
+    found, total = average_reward(mdp, policy), np.zeros(4)
+    for _ in range(300):
+        total = earned + chain @ total
+    np.testing.assert_allclose(found.values, total - mdp.start @ total, atol=1e-10)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_where_every_episode_ends_it_is_the_return_over_the_length(rng, K):
+    """And the visits over the length, whatever the discount of the world is."""
+    mdp = random_mdp(rng, 4, 3, K, 1.0)
+    policy = random_policy(rng, mdp)
+    visits, J = occupancy(mdp, policy), mdp.start @ evaluate(mdp, policy)
+    L = visits.sum()
+    for gamma in 0.0, 0.9, 1.0:
+        found = average_reward(replace(mdp, gamma=gamma), policy)
+        assert math.isclose(found.rate, J / L, abs_tol=1e-12)
+        assert math.isclose(found.restarts, 1 / L, rel_tol=1e-12)
+        np.testing.assert_allclose(found.visits, visits / L, atol=1e-12)
+
+
+def test_the_rate_is_that_of_all_episodes(rng):
+    """E[return] / E[length] over all episodes of at most three steps."""
+    mdp = unroll(random_mdp(rng, 2, 2, 2, 1.0), 3)
+    policy, J, L = random_policy(rng, mdp), 0.0, 0.0
+    for chance, pairs, rewards, _ in episodes(mdp, 3):
+        weight = chance * np.prod([policy[pair] for pair in pairs])
+        J, L = J + weight * sum(rewards), L + weight * len(pairs)
+    assert math.isclose(average_reward(mdp, policy).rate, J / L, abs_tol=1e-12)
+
+
+def test_where_none_ends_the_visits_are_the_stationary_distribution(rng):
+    """Wherever an episode starts, and no episode starts again."""
+    mdp = endless(random_mdp(rng, 5, 3, 3, 1.0))
+    policy = random_policy(rng, mdp)
+    chain = value_by_loops(replace(mdp, gamma=0.5), policy)[1] / 0.5
+    values, vectors = np.linalg.eig(chain.T)
+    stationary = vectors[:, np.abs(values - 1).argmin()].real
+    stationary = stationary / stationary.sum()
+    for start in np.eye(5):
+        found = average_reward(replace(mdp, start=start), policy)
+        assert abs(found.restarts) < 1e-12
+        np.testing.assert_allclose(found.visits, stationary, atol=1e-12)
+
+
+def test_another_table_may_take_the_place_of_the_reward(rng):
+    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+    policy, table = random_policy(rng, mdp), rng.normal(size=(4, 3))
+    found, own = average_reward(mdp, policy, table), average_reward(mdp, policy)
+    expected = own.visits @ (policy * table).sum(axis=1)
+    assert math.isclose(found.rate, expected, abs_tol=1e-12) and found.rate != own.rate
+    np.testing.assert_allclose((policy * found.action_values).sum(axis=1), found.values, atol=1e-12)
+    shifted = average_reward(mdp, policy, table + 3.0)
+    assert math.isclose(shifted.rate, found.rate + 3.0, abs_tol=1e-12)
+    np.testing.assert_allclose(shifted.values, found.values, atol=1e-12)
+
+
+def test_a_policy_that_earns_little_quickly_may_have_the_larger_rate_and_the_smaller_return():
+    """Three steps of the corridor pay 1 at once; the other way out pays a half after one step."""
+    mdp = single_outcome([[1, 0], [2, 1], [0, 2]], [[0, 0.5], [0, 0], [1, 0]],
+                         [[False, True], [False, True], [True, True]], [1, 0, 0])
+    far, near = np.eye(2)[[0, 0, 0]], np.eye(2)[[1, 0, 0]]
+    assert mdp.start @ np.nan_to_num(evaluate(mdp, far)) == 1
+    assert mdp.start @ np.nan_to_num(evaluate(mdp, near)) == 0.5
+    assert math.isclose(average_reward(mdp, far).rate, 1 / 3, rel_tol=1e-12)
+    assert math.isclose(average_reward(mdp, near).rate, 1 / 2, rel_tol=1e-12)
+
+
+# Where episodes come, and loops.
+
+
+def test_exactly_the_states_out_of_reach_have_no_value_and_no_visits():
+    """State 1 of the island never ends, and would be a second loop if an episode came there."""
+    found = average_reward(island(), np.eye(3)[[1, 0, 0]])
+    np.testing.assert_array_equal(found.values, [0, np.nan, np.nan])
+    np.testing.assert_array_equal(found.visits, [1, 0, 0])
+    assert found.rate == 2 and found.restarts == 1
+    both = average_reward(island(), np.array([[0, 0.5, 0.5], [1, 0, 0], [0, 0, 1]]))
+    assert math.isclose(both.rate, 6 / 1.5, rel_tol=1e-12)
+    np.testing.assert_allclose(both.visits, [2 / 3, 0, 1 / 3], atol=1e-15)
+    np.testing.assert_allclose(both.values, [0, np.nan, 7 - 4], atol=1e-12)
+
+
+def test_a_state_that_is_left_for_ever_takes_no_share_of_the_time():
+    found = average_reward(*trap())
+    np.testing.assert_allclose(found.visits, [0, 0.5, 0.5], atol=1e-15)
+    assert math.isclose(found.rate, 2.5, rel_tol=1e-12) and abs(found.restarts) < 1e-15
+
+
+def rooms(start):
+    """States 0 and 1 are a ring, 2 stays, 3 ends, 4 leads to any of the others by its action."""
+    return single_outcome([[1] * 4, [0] * 4, [2] * 4, [3] * 4, [0, 1, 2, 3]],
+                          np.full((4, 5), 2 ** np.arange(5)).T,
+                          [[False] * 4] * 3 + [[True] * 4, [False] * 4], start)
+
+
+@pytest.mark.parametrize("start, leave, loops", [
+    ([0.5, 0, 0.5, 0, 0], [1, 0, 0, 0], [0, 2]), ([0, 0.5, 0.5, 0, 0], [1, 0, 0, 0], [0, 2]),
+    ([0, 0, 0, 0, 1], [0.5, 0, 0.5, 0], [0, 2]), ([0, 0, 0, 0, 1], [0.25] * 4, [0, 2]),
+    ([0, 0, 0, 0, 1], [0.25, 0.25, 0, 0.5], None), ([0, 0, 0, 0, 1], [0, 0, 0, 1], None),
+    ([0, 0, 0.5, 0.5, 0], [1, 0, 0, 0], None), ([0, 0, 0, 1, 0], [0.5, 0, 0.5, 0], None),
+    ([0, 0, 0, 1e-9, 1 - 1e-9], [1, 0, 0, 0], None),
+])
+def test_more_than_one_loop_is_refused_and_a_state_of_each_named(start, leave, loops):
+    """An end leads to a first state, so that it is no loop where a first state may be caught in
+    another one; and what cannot be reached is no loop."""
+    mdp, policy = rooms(start), np.array([[0.25] * 4] * 4 + [leave])
+    if loops is None:
+        earned, chain = restarted(mdp, policy)
+        expected = mdp.start @ long_run(chain) @ earned
+        assert math.isclose(average_reward(mdp, policy).rate, expected, rel_tol=1e-12)
+        return
+    message = (f"the reward per step depends on luck: this policy can be caught in loops around "
+               f"the states {', '.join(map(str, loops))}, and never leave them")
+    with pytest.raises(ValueError, match=re.escape(message) + "$"):
+        average_reward(mdp, policy)
+
+
+def test_loops_are_told_apart_by_what_is_possible_and_not_by_how_likely_it_is():
+    """With one chance in 10^9 to leave, state 2 is no loop; state 0 is one, but out of reach."""
+    mdp = single_outcome([[0, 0], [1, 1], [2, 1]], [[9, 9], [1, 1], [5, 5]], np.zeros((3, 2)),
+                         [0, 0.5, 0.5])
+    found = average_reward(mdp, np.array([[0.5, 0.5], [0.5, 0.5], [1 - 1e-9, 1e-9]]))
+    assert math.isclose(found.rate, 1, rel_tol=1e-6)
+    with pytest.raises(ValueError, match="loops around the states 1, 2, and"):
+        average_reward(mdp, np.array([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("use, message", [
+    (lambda mdp: average_reward(mdp, np.ones((2, 3)) / 3),
+     "policy must have shape (3, 3), got (2, 3)"),
+    (lambda mdp: average_reward(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
+    (lambda mdp: average_reward(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
+     "table must have shape (3, 3), got (3, 1)"),
+    (lambda mdp: average_reward_gradient(mdp, np.ones((3, 1))),
+     "logits must have shape (3, 3), got (3, 1)"),
+])
+def test_tables_that_do_not_fit_the_world_are_refused(use, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        use(island())
+
+
+# The gradient.
+
+
+def test_the_gradient_is_share_of_time_times_policy_times_advantage(rng):
+    """(average_reward.4), by loops from the definitions."""
+    for mdp, _ in worlds(rng):
+        logits = rng.normal(size=mdp.shape)
+        policy = np.exp(log_softmax(logits))
+        earned, chain = restarted(mdp, policy)
+        r, P = tables(mdp)
+        d = mdp.start @ long_run(chain)
+        rho = d @ earned
+        h = np.linalg.pinv(np.eye(len(d)) - chain, rcond=1e-9) @ (earned - rho)
+        h = h - mdp.start @ h
+        rate, grad = average_reward_gradient(mdp, logits)
+        assert math.isclose(rate, rho, abs_tol=1e-12)
+        for s, a in np.ndindex(mdp.shape):
+            Q = r[s, a] - rho + P[s, a] @ h
+            expected = d[s] * policy[s, a] * (Q - h[s]) if d[s] > 1e-15 else 0
+            assert math.isclose(grad[s, a], expected, abs_tol=1e-10)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_the_gradient_is_that_of_a_quotient_where_every_episode_ends(rng, K):
+    """∇(J/L) = (L ∇J − J ∇L)/L², with the policy gradients of the reward and of the length."""
+    mdp, logits = random_mdp(rng, 4, 3, K, 1.0), rng.normal(size=(4, 3))
+    J, dJ = policy_gradient(mdp, logits)
+    L, dL = policy_gradient(replace(mdp, reward=np.ones((4, 3, K))), logits)
+    rate, grad = average_reward_gradient(replace(mdp, gamma=0.5), logits)
+    assert math.isclose(rate, J / L, abs_tol=1e-12)
+    np.testing.assert_allclose(grad, (L * dJ - J * dL) / L**2, atol=1e-12)
+    assert np.abs(grad).max() > 1e-2
+
+
+@pytest.mark.gradient
+def test_the_gradient_agrees_with_two_numerical_ones(rng, report_gradient):
+    """(average_reward.4), where episodes end, and where they do not."""
+    errors = []
+    for mdp in (random_mdp(rng, 4, 3, 2, 0.9), random_mdp(rng, 4, 3, 1, 1.0),
+                endless(random_mdp(rng, 4, 3, 2, 0.9))):
+        errors.append(assert_gradient(lambda x: average_reward_gradient(mdp, x),
+                                      rng.normal(size=(4, 3))))
+    report_gradient("average_reward.average_reward_gradient", np.max(errors, axis=0))
+
+
+def test_rows_of_the_gradient_sum_to_zero_and_vanish_where_no_episode_comes(rng):
+    rate, grad = average_reward_gradient(island(), rng.normal(size=(3, 3)))
+    assert math.isfinite(rate) and np.abs(grad[[0, 2]]).min() > 1e-3
+    np.testing.assert_allclose(grad.sum(axis=1), 0, atol=1e-12)
+    np.testing.assert_array_equal(grad[1], 0)
+
+
+def test_at_extreme_logits_the_gradient_vanishes_and_stays_finite():
+    """A probability that underflows to zero puts states out of reach, whose values are NaN."""
+    for mdp, best in (island(), [1, 0, 2]), (corridor(4, 1.0), [1, 1, 1, 1]):
+        rate, grad = average_reward_gradient(mdp, 1e4 * np.eye(mdp.shape[1])[best])
+        assert math.isfinite(rate) and not grad.any()
+
+
+def test_nothing_is_mutated(rng):
+    mdp = random_mdp(rng, 3, 2, 1, 0.9)
+    logits, policy, table = rng.normal(size=(3, 2)), np.full((3, 2), 0.5), rng.normal(size=(3, 2))
+    kept = [x.copy() for x in (logits, policy, table, mdp.mean_reward, mdp.start)]
+    average_reward(mdp, policy, table), average_reward_gradient(mdp, logits)
+    for now, before in zip((logits, policy, table, mdp.mean_reward, mdp.start), kept):
+        np.testing.assert_array_equal(now, before)

@@ -1,0 +1,416 @@
+"""Exact answers against power iteration, enumeration of episodes and eigenvalues."""
+
+from dataclasses import replace
+import math
+import re
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from minirl import evaluation
+from minirl.evaluation import (action_values, advantages, can_end, ending_chance, evaluate,
+                               evaluate_by_sweeps, expectation, occupancy, reachable, solve, sweep,
+                               transitions_under, valued_states)
+from minirl.mdp import coin_game, unroll
+from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, tables,
+                    value_by_loops)
+
+GAMMAS = [0.0, 0.9, 1.0]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+@pytest.fixture(params=["dense", "sparse"])
+def route(request, monkeypatch):
+    """Runs a test twice: through the dense solve and through sparse LU."""
+    monkeypatch.setattr(evaluation, "DENSE", {"dense": 1000, "sparse": 0}[request.param])
+
+
+def with_radius(rng, n, radius):
+    """A random matrix M ≥ 0, sparse, with this spectral radius."""
+    M = rng.random((n, n)) * (rng.random((n, n)) < 0.6) + 0.1 * np.roll(np.eye(n), 1, axis=1)
+    return sparse.csr_array(M * radius / np.abs(np.linalg.eigvals(M)).max())
+
+
+# The solve.
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.5, 0.99, 1 - 1e-6])
+def test_a_solution_is_that_of_a_dense_solve_and_of_the_series(rng, route, radius):
+    M, right = with_radius(rng, 7, radius), rng.normal(size=7)
+    expected = np.linalg.solve(np.eye(7) - M.toarray(), right)
+    x = solve(M, right)
+    np.testing.assert_allclose(x, expected, rtol=1e-13 / (1 - radius), atol=1e-12)
+    if radius < 0.6:
+        np.testing.assert_allclose(x, sum(np.linalg.matrix_power(M.toarray(), k) @ right
+                                          for k in range(60)), atol=1e-12)
+
+
+def test_the_dense_and_the_sparse_route_agree(rng, monkeypatch):
+    M, right = with_radius(rng, 40, 0.9), rng.normal(size=40)
+    dense = solve(M, right)
+    calls = []
+    splu = evaluation.linalg.splu
+    monkeypatch.setattr(evaluation.linalg, "splu", lambda *args: calls.append(1) or splu(*args))
+    monkeypatch.setattr(evaluation, "DENSE", 39)
+    np.testing.assert_allclose(solve(M, right), dense, atol=1e-12)
+    assert calls
+    calls.clear()
+    monkeypatch.setattr(evaluation, "DENSE", 40)
+    np.testing.assert_array_equal(solve(M, right), dense)
+    assert not calls
+
+
+@pytest.mark.parametrize("radius", [1.0, 1 + 1e-9, 1.001, 1.5, 40.0])
+def test_there_is_no_answer_from_spectral_radius_one_upwards(rng, route, radius):
+    for n in 1, 2, 6:
+        ring = radius * np.roll(np.eye(n), 1, axis=1)  # the entries, too, are exactly the radius
+        assert solve(sparse.csr_array(ring), np.ones(n)) is None
+        if radius > 1:  # elsewhere the radius of a random matrix is known only up to rounding
+            assert solve(with_radius(rng, n, radius), rng.random(n)) is None
+
+
+def test_a_random_chain_that_never_ends_has_no_answer(rng, route):
+    for n in 2, 5, 30:
+        for chain in rng.dirichlet(np.ones(n), n), rng.multinomial(8, np.ones(n) / n, n) / 8:
+            assert solve(sparse.csr_array(chain), rng.normal(size=n)) is None
+
+
+def test_a_part_that_diverges_is_found_even_where_nothing_is_earned(rng, route):
+    blocks = np.zeros((4, 4))
+    blocks[:2, :2], blocks[2:, 2:] = with_radius(rng, 2, 0.5).toarray(), [[0, 2], [1.5, 0]]
+    assert solve(sparse.csr_array(blocks), np.array([1.0, 1.0, 0.0, 0.0])) is None
+
+
+def test_a_solution_exists_exactly_below_spectral_radius_one(rng, route):
+    """(evaluation.4): the certificate agrees with the eigenvalues, wherever the radius lies."""
+    for radius in rng.uniform(0.5, 1.5, 60):
+        M = with_radius(rng, rng.integers(1, 8), radius)
+        assert (solve(M, np.ones(M.shape[0])) is None) == (radius >= 1)
+
+
+def test_a_complex_matrix_keeps_its_imaginary_part(rng, route):
+    """What a complex step through a large world needs."""
+    M, right = with_radius(rng, 6, 0.8).toarray(), rng.normal(size=6)
+    dM, dright = rng.random((6, 6)), rng.random(6)
+    x = solve(sparse.csr_array(M + 1e-30j * dM), right + 1e-30j * dright)
+    inverse = np.linalg.inv(np.eye(6) - M)
+    slope = inverse @ (dM @ inverse @ right + dright)
+    np.testing.assert_allclose(x.imag / 1e-30, slope, rtol=1e-10)
+
+
+# Under one policy.
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_transitions_under_a_policy_are_averaged_and_not_discounted(rng, gamma):
+    """(evaluation.1), P_π."""
+    mdp = random_mdp(rng, 4, 3, 2, gamma)
+    policy = random_policy(rng, mdp)
+    _, P = value_by_loops(replace(mdp, gamma=1.0), policy)
+    np.testing.assert_allclose(transitions_under(mdp, policy).toarray(), P, atol=1e-12)
+
+
+def test_reachable_states_are_those_of_a_search(rng):
+    """Against a search by loops, for policies that rule out most actions."""
+    for seed in range(30):
+        mdp = random_mdp(np.random.default_rng(seed), 9, 2, 2, 1.0)
+        mdp = replace(mdp, start=np.eye(9)[4])
+        _, P = tables(mdp)
+        policy = np.eye(2)[rng.integers(0, 2, 9)]
+        found, waiting = {4}, [4]
+        while waiting:
+            s = waiting.pop()
+            for a, t in np.ndindex(2, 9):
+                if policy[s, a] * P[s, a, t] > 0 and t not in found:
+                    found.add(t)
+                    waiting.append(t)
+        assert set(np.flatnonzero(reachable(mdp, policy)).tolist()) == found
+
+
+def test_a_discount_of_zero_does_not_change_where_an_episode_can_be():
+    assert reachable(unroll(coin_game(gamma=0.0), 2), np.full((2, 2), 0.5)).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("ends_at", [None, 0.1, 0.4])
+def test_the_states_that_can_end_are_those_of_a_search(ends_at):
+    """Against a search by loops; an end that never happens is none, nor one never chosen."""
+    found = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        mdp = random_mdp(rng, 6, 2, 2, 1.0)
+        prob = np.where(rng.random((6, 2, 1)) < 0.5, [1.0, 0.0], mdp.prob)
+        mdp = replace(mdp, prob=prob, terminated=rng.random((6, 2, 2)) < (ends_at or 0))
+        policy = np.where(rng.random((6, 1)) < 0.7, np.eye(2)[rng.integers(0, 2, 6)], 0.5)
+        _, P = tables(mdp)
+        chance, can = np.zeros(6), set()
+        for s, a, k in np.ndindex(6, 2, 2):
+            chance[s] += policy[s, a] * mdp.prob[s, a, k] * mdp.terminated[s, a, k]
+        for _ in range(6):
+            can |= {s for s in range(6) if chance[s] > 0 or any(
+                policy[s, a] * P[s, a, t] > 0 for a in range(2) for t in can)}
+        np.testing.assert_allclose(ending_chance(mdp, policy), chance, atol=1e-15)
+        assert set(np.flatnonzero(can_end(mdp, policy)).tolist()) == can
+        found.add(len(can))
+    assert found == {0} if ends_at is None else len(found) > 2
+
+
+def test_below_gamma_one_a_value_is_asked_everywhere_and_at_gamma_one_where_episodes_come(rng):
+    only_end = np.eye(3)[[1, 0, 0]]
+    assert valued_states(island(), only_end).tolist() == [True, False, False]
+    assert valued_states(island(), np.full((3, 3), 1 / 3)).tolist() == [True, False, True]
+    assert valued_states(replace(island(), gamma=1 - 1e-9), only_end).all()
+
+
+def test_values_may_be_asked_in_other_states():
+    only_end = np.eye(3)[[1, 0, 2]]
+    values = evaluate(island(), only_end, states=np.array([True, False, True]))
+    np.testing.assert_array_equal(values, [2, np.nan, 7])
+    with pytest.raises(ValueError, match="from state 1 this policy never ends"):
+        evaluate(island(), only_end, states=np.full(3, True))
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+@pytest.mark.parametrize("K", [1, 2])
+def test_values_are_the_limit_of_repeated_one_step_returns(rng, route, gamma, K):
+    """(evaluation.1), V by power iteration and Q by loops."""
+    mdp = random_mdp(rng, 4, 3, K, gamma)
+    policy = random_policy(rng, mdp)
+    r, P = tables(mdp)
+    V = np.zeros(4)
+    for _ in range(600):
+        Q = np.array([[r[s, a] + gamma * sum(P[s, a, t] * V[t] for t in range(4))
+                       for a in range(3)] for s in range(4)])
+        V = (policy * Q).sum(axis=1)
+    values = evaluate(mdp, policy)
+    np.testing.assert_allclose(values, V, atol=1e-12)
+    np.testing.assert_allclose(action_values(mdp, values), Q, atol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_an_advantage_is_what_an_action_adds_and_none_on_average(rng, gamma):
+    """(evaluation.3), by loops."""
+    mdp = random_mdp(rng, 4, 3, 2, gamma)
+    policy = random_policy(rng, mdp)
+    (r, P), (V, _) = tables(mdp), value_by_loops(mdp, policy)
+    A = advantages(mdp, V)
+    for s, a in np.ndindex(4, 3):
+        assert math.isclose(A[s, a], r[s, a] + gamma * P[s, a] @ V - V[s], abs_tol=1e-12)
+    assert np.abs(A).max() > 0.1
+    np.testing.assert_allclose((policy * A).sum(axis=1), 0, atol=1e-12)
+
+
+def test_another_table_may_take_the_place_of_the_reward(rng):
+    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+    policy, table = random_policy(rng, mdp), rng.normal(size=(4, 3))
+    np.testing.assert_allclose(evaluate(mdp, policy, table), value_by_loops(mdp, policy, table)[0],
+                               atol=1e-12)
+    np.testing.assert_allclose(evaluate_by_sweeps(mdp, policy, table),
+                               evaluate(mdp, policy, table), atol=1e-10)
+    assert not evaluate(mdp, policy, np.zeros((4, 3))).any()
+
+
+@pytest.mark.parametrize("gamma", GAMMAS)
+def test_visits_are_the_sum_over_time_of_the_state_distribution(rng, route, gamma):
+    """(evaluation.2), η by power iteration, and J in its two forms."""
+    mdp = random_mdp(rng, 5, 2, 2, gamma)
+    policy = random_policy(rng, mdp)
+    r, P = tables(mdp)
+    distribution, visits = mdp.start, np.zeros(5)
+    for _ in range(600):
+        visits = visits + distribution
+        distribution = sum(gamma * distribution[s] * policy[s, a] * P[s, a]
+                           for s, a in np.ndindex(5, 2))
+    eta = occupancy(mdp, policy)
+    np.testing.assert_allclose(eta, visits, atol=1e-12)
+    J = sum(eta[s] * policy[s, a] * r[s, a] for s, a in np.ndindex(5, 2))
+    assert math.isclose(mdp.start @ evaluate(mdp, policy), J, abs_tol=1e-12)
+    assert math.isclose(expectation(mdp, policy, r), J, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.8, 1.0])
+def test_expectations_are_sums_over_all_episodes(rng, gamma):
+    """(evaluation.2) holds for any table in place of r, and for several at once."""
+    mdp = unroll(random_mdp(rng, 2, 2, 2, gamma), 3)
+    policy = random_policy(rng, mdp)
+    several = np.stack([mdp.mean_reward, np.ones(mdp.shape), rng.normal(size=mdp.shape)])
+    expected = np.zeros(3)
+    for chance, pairs, _, ended in episodes(mdp, 9):
+        assert ended
+        weight = chance * np.prod([policy[pair] for pair in pairs])
+        expected += weight * sum(gamma**t * several[:, s, a] for t, (s, a) in enumerate(pairs))
+    np.testing.assert_allclose(expectation(mdp, policy, several), expected, atol=1e-12)
+    for table, value in zip(several, expected):
+        assert math.isclose(expectation(mdp, policy, table), value, abs_tol=1e-12)
+
+
+def test_without_discount_the_visits_add_up_to_the_length_of_an_episode():
+    for p in 0.25, 0.9:
+        policy = np.array([[p, 1 - p]])
+        np.testing.assert_allclose(occupancy(coin_game(), policy), 1 / (1 - p), rtol=1e-12)
+        np.testing.assert_allclose(evaluate(coin_game(), policy), p / (1 - p), rtol=1e-12)
+
+
+def test_at_gamma_one_exactly_the_unreachable_states_have_no_value():
+    only_end, by_two = np.eye(3)[[1, 0, 0]], np.eye(3)[[2, 0, 2]]
+    np.testing.assert_array_equal(evaluate(island(), only_end), [2, np.nan, np.nan])
+    np.testing.assert_array_equal(evaluate(island(), by_two), [10, np.nan, 7])
+    np.testing.assert_array_equal(evaluate_by_sweeps(island(), only_end), [2, np.nan, np.nan])
+    np.testing.assert_array_equal(evaluate_by_sweeps(island(), by_two), [10, np.nan, 7])
+    np.testing.assert_array_equal(occupancy(island(), only_end), [1, 0, 0])
+    np.testing.assert_array_equal(occupancy(island(), by_two), [1, 0, 1])
+
+
+def test_below_gamma_one_every_state_has_a_value():
+    mdp = replace(island(), gamma=0.5)
+    np.testing.assert_allclose(evaluate(mdp, np.eye(3)[[1, 0, 2]]), [2, 10, 7], rtol=1e-12)
+    np.testing.assert_allclose(evaluate(mdp, np.eye(3)[[0, 0, 0]]), [-2, 10, 0], atol=1e-12)
+    np.testing.assert_allclose(occupancy(mdp, np.eye(3)[[0, 0, 0]]), [2, 0, 0], atol=1e-12)
+
+
+# By sweeps.
+
+
+def values_by_steps(mdp, policy, steps):
+    """The values of 0, 1, …, `steps` steps, by loops from the last step backwards."""
+    r, P = tables(mdp)
+    S, A = mdp.shape
+    worth = [np.zeros(S)]
+    for _ in range(steps):
+        now = np.zeros(S)
+        for s, a in np.ndindex(S, A):
+            now[s] += policy[s, a] * (r[s, a] + mdp.gamma * P[s, a] @ worth[-1])
+        worth.append(now)
+    return worth
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.9, 1.0])
+def test_k_sweeps_are_k_steps_and_stop_at_the_first_change_that_is_small_enough(rng, gamma):
+    """(evaluation.5) and, below gamma 1, the change times γ/(1 − γ) of (evaluation.6)."""
+    mdp = random_mdp(rng, 4, 2, 2, gamma)
+    policy = random_policy(rng, mdp)
+    worth = values_by_steps(mdp, policy, 20)
+    factor = gamma / (1 - gamma) if gamma < 1 else 1.0
+    bounds = [factor * np.abs(now - before).max() for before, now in zip(worth, worth[1:])]
+    for k in 1, 2, 3, 8, 20:
+        found = evaluate_by_sweeps(mdp, policy, tol=1.001 * bounds[k - 1], max_sweeps=k)
+        np.testing.assert_allclose(found, worth[k], atol=1e-13)
+        with pytest.raises(ValueError, match=f"still move after max_sweeps = {k} sweeps"):
+            evaluate_by_sweeps(mdp, policy, tol=0.999 * bounds[k - 1], max_sweeps=k)
+
+
+def test_a_sweep_takes_all_values_from_the_one_before():
+    """(evaluation.5): in place, the reward would run through the whole corridor at once."""
+    seen = []
+
+    def backup(V):
+        seen.append(V)
+        return np.append(V[1:], 1.0)
+
+    values, sweeps = sweep(backup, np.zeros(4), gamma=1.0)
+    assert values.tolist() == [1] * 4 and sweeps == 5
+    assert [int(V.sum()) for V in seen] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 0.9, 0.99])
+@pytest.mark.parametrize("tol", [1.0, 1e-3, 1e-8])
+def test_below_gamma_one_the_tolerance_bounds_the_error(gamma, tol):
+    """(evaluation.6), also in worlds without endings, where the bound is nearly reached."""
+    worst = 0.0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        mdp = random_mdp(rng, 5, 2, 2, gamma)
+        mdp = endless(mdp) if seed % 2 else mdp
+        policy = random_policy(rng, mdp)
+        exact, _ = value_by_loops(mdp, policy)
+        worst = max(worst, np.abs(evaluate_by_sweeps(mdp, policy, tol=tol) - exact).max())
+    assert worst <= tol + 1e-12
+    head = evaluate_by_sweeps(coin_game(gamma=gamma), np.array([[1.0, 0.0]]), tol=tol)
+    missing = 1 / (1 - gamma) - head[0]
+    assert gamma * tol - 1e-12 <= missing <= tol + 1e-12
+
+
+def test_at_gamma_one_the_tolerance_bounds_the_change_and_not_the_error():
+    """(evaluation.6) is void there: sweep k of a coin with p = 0.99 changes V by p^k and leaves
+    p^(k+1)/(1 − p), a hundred times as much."""
+    policy, k = np.array([[0.99, 0.01]]), math.ceil(math.log(1e-3) / math.log(0.99))
+    found = evaluate_by_sweeps(coin_game(), policy, tol=1e-3, max_sweeps=k)[0]
+    assert math.isclose(99 - found, 0.99 ** (k + 1) / 0.01, rel_tol=1e-9) and found < 99 - 0.09
+    with pytest.raises(ValueError, match=f"after max_sweeps = {k - 1} sweeps"):
+        evaluate_by_sweeps(coin_game(), policy, tol=1e-3, max_sweeps=k - 1)
+
+
+def test_without_discount_only_a_policy_that_earns_for_ever_is_noticed_by_sweeps():
+    head = np.array([[1.0, 0.0]])
+    with pytest.raises(ValueError, match="max_sweeps = 50 sweeps; at gamma = 1.0 .* infinite"):
+        evaluate_by_sweeps(coin_game(), head, max_sweeps=50)
+    assert evaluate_by_sweeps(coin_game(), head, np.zeros((1, 2)))[0] == 0
+
+
+def test_a_corridor_is_not_given_up_before_its_end_is_seen():
+    """Pitfall 37: the first sweep changes only the last state, and the next one that before it."""
+    right = np.eye(2)[np.ones(30, int)]
+    np.testing.assert_allclose(evaluate_by_sweeps(corridor(30, 0.9), right),
+                               0.9 ** np.arange(29, -1, -1), atol=1e-10)
+    assert evaluate_by_sweeps(corridor(30, 1.0), right).tolist() == [1] * 30
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ({"tol": 0.0}, "tol must be positive, got 0.0"), ({"tol": -1.0}, "be positive, got -1.0"),
+    ({"tol": np.nan}, "tol must be positive, got nan"),
+    ({"max_sweeps": 0}, "max_sweeps must be at least 1, got 0"),
+])
+def test_sweeps_that_could_never_stop_or_start_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(lambda V: V, np.zeros(1), gamma=0.5, **wrong)
+    with pytest.raises(ValueError, match=message):
+        evaluate_by_sweeps(coin_game(gamma=0.5), np.array([[0.5, 0.5]]), **wrong)
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("use", [
+    evaluate, occupancy, lambda mdp, policy: expectation(mdp, policy, np.ones(mdp.shape)),
+])
+def test_a_policy_that_never_ends_is_refused_and_a_state_of_it_named(route, use):
+    message = (r"infinite.*: at gamma = 1.0 from state {} this policy never ends \(use gamma < 1, "
+               r"a policy that ends, or mdp.unroll\)$")
+    with pytest.raises(ValueError, match=message.format(0)):
+        use(island(), np.eye(3)[[0, 0, 0]])
+    with pytest.raises(ValueError, match=message.format(1)):
+        use(replace(island(), start=np.array([0.5, 0.5, 0])), np.eye(3)[[1, 0, 0]])
+    with pytest.raises(ValueError, match=message.format(1)):  # nobody asks for state 0
+        use(replace(endless(corridor(2, 1.0)), start=np.array([0.0, 1.0])), np.eye(2)[[1, 1]])
+    use(replace(island(), gamma=0.99), np.eye(3)[[0, 0, 0]])
+
+
+@pytest.mark.parametrize("use", [evaluate, occupancy])
+def test_episodes_too_long_for_floating_point_are_refused_as_such(use):
+    """Tail has a chance of 1e-17, and 1 − 1e-17 is one."""
+    with pytest.raises(ValueError, match="too long to be told from endless ones"):
+        use(coin_game(), np.array([[1.0, 1e-17]]))
+
+
+@pytest.mark.parametrize("use, message", [
+    (lambda mdp: evaluate(mdp, np.ones((2, 3)) / 3), "policy must have shape (3, 3), got (2, 3)"),
+    (lambda mdp: evaluate(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
+    (lambda mdp: occupancy(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
+    (lambda mdp: evaluate_by_sweeps(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
+    (lambda mdp: evaluate_by_sweeps(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
+     "table must have shape (3, 3), got (3, 1)"),
+    (lambda mdp: expectation(mdp, np.ones((3, 3)), np.ones((3, 3))), "policy[0] must sum to one"),
+    (lambda mdp: evaluate(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
+     "table must have shape (3, 3), got (3, 1)"),
+    (lambda mdp: expectation(mdp, np.ones((3, 3)) / 3, np.ones(3)),
+     "table must end in shape (3, 3), got (3,)"),
+    (lambda mdp: expectation(mdp, np.ones((3, 3)) / 3, np.ones((3, 3, 2))),
+     "table must end in shape (3, 3), got (3, 3, 2)"),
+])
+def test_tables_that_do_not_fit_the_world_are_refused(use, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        use(island())

@@ -1,0 +1,185 @@
+"""Files: written whole or not at all, and read with errors that say where."""
+
+import os
+import re
+import stat
+
+import pytest
+
+from minirl.files import check_writable, read_text, write_bytes
+
+
+# Writing.
+
+
+def test_a_file_is_written_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "out.json"
+    for data in b"first, and longer", b"\xff\x00\r\n", b"":
+        write_bytes(str(path), data)
+        assert path.read_bytes() == data
+        assert os.listdir(tmp_path) == ["out.json"]
+
+
+def test_a_bare_name_is_written_to_the_present_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_writable("out.json")
+    write_bytes("out.json", b"new")
+    assert (tmp_path / "out.json").read_text() == "new"
+
+
+def fail(error):
+    def function(*_):
+        raise error
+    return function
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("name", ["replace", "fsync"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_failure_leaves_the_old_file_and_no_stray_one(tmp_path, monkeypatch, name, error, there):
+    """Pitfall 44: a file is written beside and renamed."""
+    path = tmp_path / "out.json"
+    if there:
+        path.write_text("old")
+    monkeypatch.setattr(os, name, fail(error))
+    with pytest.raises(type(error)):
+        write_bytes(path, b"new")
+    assert os.listdir(tmp_path) == ["out.json"] * there
+    assert not there or path.read_text() == "old"
+
+
+def test_the_whole_file_is_on_disk_beside_the_file_before_it_takes_its_place(tmp_path, monkeypatch):
+    path, seen = tmp_path / "out.json", []
+    path.write_text("old")
+
+    def watch(name, real):
+        def function(*arguments):
+            files = {file.read_text() for file in tmp_path.iterdir()}
+            seen.append((name, sorted(files)))
+            return real(*arguments)
+        return function
+
+    monkeypatch.setattr(os, "fsync", watch("fsync", os.fsync))
+    monkeypatch.setattr(os, "replace", watch("replace", os.replace))
+    write_bytes(path, b"new")
+    assert seen == [("fsync", ["new", "old"]), ("replace", ["new", "old"])]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_is_followed_and_stays_a_link(tmp_path, there):
+    (tmp_path / "far").mkdir()
+    target, link = tmp_path / "far" / "real.json", tmp_path / "link.json"
+    link.symlink_to(os.path.join("far", "real.json"))
+    if there:
+        target.write_text("old")
+    check_writable(link)
+    write_bytes(link, b"new")
+    assert link.is_symlink() and target.read_text() == "new" and not target.is_symlink()
+    assert os.listdir(tmp_path / "far") == ["real.json"]
+    assert sorted(os.listdir(tmp_path)) == ["far", "link.json"]
+
+
+def test_the_new_file_is_renamed_within_the_folder_of_the_old_one(tmp_path, monkeypatch):
+    """A link may lead to another disk, and a file cannot be renamed from one disk to another."""
+    (tmp_path / "far").mkdir()
+    link, renamed, replace = tmp_path / "link.json", [], os.replace
+    link.symlink_to(tmp_path / "far" / "real.json")
+    monkeypatch.setattr(os, "replace", lambda *paths: renamed.append(paths) or replace(*paths))
+    write_bytes(link, b"new")
+    far = os.path.realpath(tmp_path / "far")
+    assert [os.path.dirname(path) for path in renamed[0]] == [far, far]
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """A named pipe with somebody who reads it: (path, file descriptor)."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield path, reader
+    os.close(reader)
+
+
+def test_a_pipe_or_a_device_is_written_to_and_not_replaced(pipe):
+    path, reader = pipe
+    check_writable(path)
+    write_bytes(path, b"\xff\r\n")
+    assert os.read(reader, 100) == b"\xff\r\n" and stat.S_ISFIFO(path.stat().st_mode)
+    assert os.listdir(path.parent) == ["pipe"]
+
+
+def test_a_device_may_be_written_to_although_its_folder_may_not(pipe, monkeypatch):
+    """/dev/null, for everybody but root."""
+    path, _ = pipe
+    monkeypatch.setattr(os, "access", lambda some, mode: os.fspath(some) != str(path.parent))
+    check_writable(path)
+
+
+def test_a_file_that_could_be_written_is_let_through_untouched(tmp_path):
+    old = tmp_path / "old.json"
+    old.write_text("old")
+    check_writable(old)
+    check_writable(tmp_path / "new.json")
+    assert os.listdir(tmp_path) == ["old.json"] and old.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["", "missing/out.json", "file/out.json", "folder", "loop"])
+def test_a_file_that_could_not_be_written_is_refused_by_name(tmp_path, name):
+    (tmp_path / "file").write_text("a file, not a folder")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "missing" / "out.json")
+    path = os.path.join(tmp_path, name)
+    with pytest.raises(ValueError) as found:
+        check_writable(path)
+    assert str(found.value).startswith(f"cannot write {path}: it must be a file in a folder")
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append((path, mode)))
+    with pytest.raises(ValueError, match="cannot write"):
+        check_writable(tmp_path / "out.json")
+    assert asked == [(str(tmp_path), os.W_OK)]
+
+
+# Reading.
+
+
+@pytest.mark.parametrize("data, text", [
+    (b"", ""), (b"one\r\ntwo\n\n three\r", "one\r\ntwo\n\n three\r"),
+    (b"\xef\xbb\xbfone", "one"), (b"\xef\xbb\xbf", ""),
+    ("\ufeff\ufeffone\ufeff".encode(), "\ufeffone\ufeff"),
+    ("\u00e9\0\U0001d538\u2028".encode(), "\u00e9\0\U0001d538\u2028")])
+def test_a_text_is_read_as_it_is_but_without_its_byte_order_mark(tmp_path, data, text):
+    path = tmp_path / "some.txt"
+    path.write_bytes(data)
+    assert read_text(path) == read_text(str(path)) == text
+
+
+def test_what_is_written_is_read(tmp_path):
+    path, text = tmp_path / "out.txt", "\u00f6n\u2190\n\r\n"
+    write_bytes(path, text.encode())
+    assert read_text(path) == text
+
+
+@pytest.mark.parametrize("data, line, byte", [
+    (b"\xff\xfe", 1, 0xFF), (b"one\xe9", 1, 0xE9), (b"one\n\xe9\n\xff", 2, 0xE9),
+    (b"\r\n\r\n\r\n\x80\r\n", 4, 0x80), (b"\n\xed\xa0\x80", 2, 0xED),
+    (b"\xef\xbb\xbfa\n\xf0\x9d\x94", 2, 0xF0)])
+def test_a_text_that_is_not_utf_8_is_refused_by_line_and_byte(tmp_path, data, line, byte):
+    path = tmp_path / "some.txt"
+    path.write_bytes(data)
+    with pytest.raises(ValueError) as found:
+        read_text(path)
+    assert str(found.value) == f"{path}, line {line}: not UTF-8 (byte {byte:#04x})"
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("missing", "No such file or directory"), (".", "Is a directory"),
+    ("file/inside", "Not a directory"), ("loop", "Too many levels of symbolic links")])
+def test_a_file_that_cannot_be_read_is_refused_by_name_and_reason(tmp_path, name, reason):
+    (tmp_path / "file").write_text("a file, not a folder")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    path = os.path.join(tmp_path, name)
+    with pytest.raises(ValueError, match=re.escape(f"cannot read {path}: {reason}")):
+        read_text(path)
