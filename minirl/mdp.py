@@ -332,8 +332,9 @@ def move(mdp, states, actions, numbers):
     (array([0]), array([0.]), array([ True]))
     """
     A, K = mdp.next_state.shape[1:]
-    pair = states * A + actions
-    outcome = pair * K + draw(mdp.outcome_thresholds.take(pair, axis=1), numbers)
+    outcome = pair = states * A + actions
+    if K > 1:
+        outcome = pair * K + draw(mdp.outcome_thresholds.take(pair, axis=1), numbers)
     return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
 
 

@@ -24,10 +24,10 @@ on forgetting.
 
 *A fixed batch.*  Given the same few episodes again and again, both settle, on different tables.
 Monte Carlo settles on the mean return seen from each state, which fits the past best.  TD(0)
-settles on the values of the world that the counts suggest: with P̂(s'|s) = n(s, s')/n(s), and r̂(s)
-the mean reward seen,
+settles on the values of the world that the counts suggest, in which P̂(s'|s) = n(s, s')/n(s) and
+r̂(s) is the mean reward seen,
 
-    V = r̂ + γ P̂ V.                                                                    (prediction.4)
+    V = r̂ + γ P̂ V.                                                                  (prediction.4)
 
 If the world is Markov, the second predicts the future better: it uses that what follows s' is the
 same, however s' was reached.
@@ -46,7 +46,7 @@ import numpy as np
 from scipy import sparse
 
 from minirl.evaluation import reachable, solve
-from minirl.mdp import rollout, start_states
+from minirl.mdp import check_policy, rollout, start_states
 from minirl.returns import reward_to_go
 from minirl.sampling import generators
 
@@ -73,12 +73,19 @@ def start(mdp, *, rng, initial_value=0.0):
     initial_value : float
         Every V(s) at the start.
 
+    Raises
+    ------
+    ValueError
+        If the initial value is not finite.
+
     Examples
     --------
     >>> from minirl.mdp import coin_game
     >>> start(coin_game(), rng=range(5)).values.shape
     (5, 1)
     """
+    if not np.isfinite(initial_value):
+        raise ValueError(f"initial_value must be finite, got {initial_value}")
     states = tuple(bits.bit_generator.state for bits in generators(rng))
     shape = len(states), mdp.shape[0]
     return Prediction(0, np.zeros(shape[0], int), np.full(shape, float(initial_value)),
@@ -177,6 +184,7 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
         raise ValueError(f"the record's values must be (R, {mdp.shape[0]}), got {(runs, S)}")
     if truth is not None and truth.shape != (S,):
         raise ValueError(f"truth must have shape {(S,)}, got {truth.shape}")
+    check_policy(mdp, policy)
     judged = None if truth is None else reachable(mdp, policy)
     while True:
         rng = generators(record.rng)
@@ -190,10 +198,11 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
             values[entry] += (learning_rate / updates[entry]**decay
                               * (target(t)[who] - values[entry]))
         lengths = play.alive.sum(axis=0)
-        metrics = {"rollout/ep_rew": play.rewards.sum(axis=0), "rollout/ep_len": lengths,
+        # Sums in one order, so that a run's metrics do not depend on the runs beside it either.
+        metrics = {"rollout/ep_rew": play.rewards.cumsum(axis=0)[-1], "rollout/ep_len": lengths,
                    "rollout/truncated": play.truncated}
         if judged is not None:
-            error = np.abs(values - truth)[:, judged]
+            error = np.abs(values - truth)[:, judged].copy()
             metrics["error/max"] = error.max(axis=1)
             metrics["error/rms"] = np.sqrt((error**2).mean(axis=1))
         record = Prediction(record.iteration + 1, record.steps + lengths, values, updates,
@@ -217,6 +226,11 @@ def batch_monte_carlo(play, *, states, gamma):
     (S,) float
         NaN in states that the batch does not visit.
 
+    Raises
+    ------
+    ValueError
+        If gamma is outside [0, 1], or the batch has a state outside [0, states).
+
     Examples
     --------
     >>> from minirl.mdp import coin_game
@@ -224,6 +238,7 @@ def batch_monte_carlo(play, *, states, gamma):
     >>> print(fair.rewards.T.tolist(), batch_monte_carlo(fair, states=1, gamma=1.0))
     [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]] [0.2]
     """
+    _check_batch(play, states, gamma)
     returns = reward_to_go(play.rewards, gamma=gamma)
     return _means(play.states[play.alive], returns[play.alive], states)
 
@@ -237,7 +252,8 @@ def batch_td(play, *, states, gamma):
     Raises
     ------
     ValueError
-        If at gamma 1 some state seen in the batch was never seen to lead to an end.
+        As `batch_monte_carlo`; or if at gamma 1 some state seen in the batch was never seen to lead
+        to an end.
 
     Examples
     --------
@@ -246,15 +262,26 @@ def batch_td(play, *, states, gamma):
     >>> print(batch_td(fair, states=1, gamma=1.0).round(4))
     [0.25]
     """
+    _check_batch(play, states, gamma)
     source, target = play.states[play.alive], play.next_states[play.alive]
     goes_on = ~play.terminated[play.alive]
     visits = np.bincount(source, minlength=states)
-    onwards = sparse.csr_array((goes_on / visits[source], (source, target)), shape=(states, states))
+    # Counted first and divided then: six sixths would not add up to one.
+    seen = sparse.csr_array((goes_on.astype(float), (source, target)), shape=(states, states))
+    onwards = sparse.csr_array(seen / np.maximum(visits, 1)[:, None])
     rewards = _means(source, play.rewards[play.alive], states)
     values = solve(gamma * onwards, np.nan_to_num(rewards))
     if values is None:
         raise ValueError(f"at gamma = {gamma} the batch must show an end from every state in it")
     return np.where(visits > 0, values, np.nan)
+
+
+def _check_batch(play, states, gamma):
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
+    largest = max(play.states.max(), play.last_state.max())
+    if states <= largest:
+        raise ValueError(f"states must be above {largest}, a state of the batch, got {states}")
 
 
 def _means(which, numbers, states):

@@ -290,6 +290,8 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
         # The same memory, by rows and by entries.
         tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
         updates = all_updates.reshape(-1)
+        # α after n updates, for every n that can occur in this iteration.
+        step_sizes = learning_rate / np.arange(1, updates.max() + steps_per_iteration + 1)**decay
         states, planned, age, log = record.states, record.planned, record.age, []
         for (choice, outcome, _, number), restart, mine, other in zip(luck, restarts, *rows):
             values = tables.take(mine + states, axis=0)
@@ -303,12 +305,12 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
                                         record.iteration)
             ahead[terminated] = 0
             entry = (mine + states) * A + actions
-            before, n = entries[entry], updates[entry] + 1
+            before, n = entries.take(entry), updates.take(entry)
             error = rewards + mdp.gamma * ahead - before
-            entries[entry], updates[entry] = before + learning_rate / n**decay * error, n
+            entries[entry], updates[entry] = before + step_sizes.take(n) * error, n + 1
 
             age = age + 1
-            over = terminated | (age == horizon)
+            over = terminated | (age >= horizon)
             log.append((rewards, over))
             states, age = np.where(over, restart, following), np.where(over, 0, age)
             if planned is not None:
@@ -316,7 +318,9 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
 
         rewards, over = (np.stack(column) for column in zip(*log))
         finished, earned = _episodes(rewards, over, record)
-        metrics = {"rollout/reward": rewards.sum(axis=0), "rollout/episodes": over.sum(axis=0)}
+        # Summed in the order of time: `sum` may pair up numbers, depending on the number of runs.
+        metrics = {"rollout/reward": rewards.cumsum(axis=0)[-1],
+                   "rollout/episodes": over.sum(axis=0)}
         if judged is not None:
             errors = np.abs(all_tables.mean(axis=0) - truth)[:, judged]
             metrics["error/max"] = errors.max(axis=(1, 2))

@@ -378,6 +378,7 @@ def test_sweeps_that_could_never_stop_or_start_are_refused(wrong, message):
     evaluate, occupancy, lambda mdp, policy: expectation(mdp, policy, np.ones(mdp.shape)),
 ])
 def test_a_policy_that_never_ends_is_refused_and_a_state_of_it_named(route, use):
+    """Pitfall 39: a sentence, and not a warning of the solver."""
     message = (r"infinite.*: at gamma = 1.0 from state {} this policy never ends \(use gamma < 1, "
                r"a policy that ends, or mdp.unroll\)$")
     with pytest.raises(ValueError, match=message.format(0)):

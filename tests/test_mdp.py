@@ -772,7 +772,7 @@ def test_play_in_an_unrolled_world_is_play_up_to_the_horizon():
 
 
 def test_start_states_of_a_small_integer_type_do_not_wrap_around():
-    """State 50 of three actions is pair 150, which eight bits do not hold."""
+    """Pitfall 47: state 50 of three actions is pair 150, which eight bits do not hold."""
     mdp = random_mdp(np.random.default_rng(0), 60, 3, 2, 0.9)
     policy = np.full((60, 3), 1 / 3)
     small, large = (rollout(mdp, policy, np.full(20, 50, dtype), horizon=5, rng=1)
@@ -784,7 +784,7 @@ def test_start_states_of_a_small_integer_type_do_not_wrap_around():
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_states_and_actions_of_a_small_integer_type_are_stepped_like_any_others(dtype):
-    """State 100 of three actions is pair 300."""
+    """Pitfall 47: state 100 of three actions is pair 300."""
     mdp = random_mdp(np.random.default_rng(0), 110, 3, 2, 0.9)
     states, actions = np.arange(80, 110), np.arange(30) % 3
     small = step(mdp, states.astype(dtype), actions.astype(dtype), 1)

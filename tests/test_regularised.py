@@ -422,8 +422,9 @@ def test_the_optimum_at_a_low_temperature_is_the_best_policy(rng, gamma):
 
 @pytest.mark.parametrize("beta", [1.0, 1e-2, 1e-3, 1e-4])
 def test_a_state_that_the_policy_avoids_on_the_way_is_not_lost(beta):
-    """The way to 10 is worth −45 under the reference, so that its chance e^{−47/β} underflows for
-    a round; at gamma 1 the state behind it is then out of reach, but must keep its value."""
+    """Pitfall 46.  The way to 10 is worth −45 under the reference, so that its chance e^{−47/β}
+    underflows for a round; at gamma 1 the state behind it is then out of reach, but must keep its
+    value."""
     mdp = single_outcome([[0, 1], [0, 0]], [[2, 0], [-100, 10]], [[True, False], [True, True]],
                          [1, 0])
     ref_logits = np.zeros((2, 2))

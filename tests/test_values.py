@@ -1,4 +1,4 @@
-"""The job `values`: a world solved three times, learners judged along the way, text, JSON, figures."""
+"""The job `values`: a world solved three times, learners judged by it, text, JSON and figures."""
 
 import json
 import sys

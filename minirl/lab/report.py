@@ -109,8 +109,8 @@ def solution_text(name, grid, gamma, solution):
     return "\n".join([
         f"{name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}", "",
         "\n\n".join(f"{title}\n{block}" for title, block in drawings.items()) if wide else beside,
-        "", textwrap.fill(f"Solved three times, with these numbers of rounds: {rounds}.  The values "
-                          f"differ by at most {solution.disagreement:.0e}.", WIDTH)])
+        "", textwrap.fill(f"Solved three times, with these numbers of rounds: {rounds}.  The "
+                          f"values differ by at most {solution.disagreement:.0e}.", WIDTH)])
 
 
 def curves_text(curves, solution):

@@ -1,0 +1,413 @@
+"""Prediction against plain loops, linear solves, and the examples of Sutton and Barto."""
+
+import copy
+import itertools
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gridworld.maps import random_walk
+from minirl.evaluation import evaluate
+from minirl.mdp import Rollout, rollout, start_states
+from minirl.prediction import batch_monte_carlo, batch_td, monte_carlo, start, td_prediction
+from minirl.sampling import generators
+from worlds import random_mdp, random_policy, single_outcome
+
+LEARNERS = pytest.mark.parametrize("learner", [td_prediction, monte_carlo], ids=["td", "mc"])
+ENDLESS = single_outcome([[0]], [[1]], [[False]], [1], gamma=0.5)
+ONLY = np.ones((1, 1))
+WALK = random_walk().mdp(gamma=1.0)
+LEFT_OR_RIGHT = np.tile([0.5, 0.0, 0.5, 0.0], (7, 1))
+
+
+@pytest.fixture
+def world():
+    """A random world that ends one time in seven, and a policy for it."""
+    rng = np.random.default_rng(1)
+    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+    mdp = replace(mdp, terminated=rng.random((4, 3, 2)) < 0.15)
+    return mdp, random_policy(rng, mdp)
+
+
+def after(iterations, learner):
+    return next(record for record in learner if record.iteration == iterations)
+
+
+def drawn(chances, u):
+    return int((np.cumsum(chances)[:-1] <= u).sum())
+
+
+def an_episode(mdp, policy, horizon, rng):
+    """[(s, a, r, s')], and whether it terminated; step by step."""
+    s, walk = drawn(mdp.start, rng.random()), []
+    while len(walk) < horizon:
+        choice, luck = rng.random(2)
+        a = drawn(policy[s], choice)
+        k = drawn(mdp.prob[s, a], luck)
+        walk.append((s, a, mdp.reward[s, a, k], int(mdp.next_state[s, a, k])))
+        if mdp.terminated[s, a, k]:
+            return walk, True
+        s = walk[-1][-1]
+    return walk, False
+
+
+def only_run(record, i):
+    """Run i of a record, as if it had been alone."""
+    return record._replace(
+        steps=record.steps[i:i + 1], values=record.values[i:i + 1],
+        updates=record.updates[i:i + 1], rng=(record.rng[i],),
+        metrics={name: value[i:i + 1] for name, value in record.metrics.items()})
+
+
+def episodes_of(*walks):
+    """A `Rollout` of one state each step and its reward, [(s, r), ...]; all terminate."""
+    T, N = max(map(len, walks)), len(walks)
+    states, rewards = np.zeros((T, N), int), np.zeros((T, N))
+    alive, terminated = np.zeros((2, T, N), bool)
+    for n, walk in enumerate(walks):
+        for t, (s, r) in enumerate(walk):
+            states[t, n], rewards[t, n], alive[t, n] = s, r, True
+        terminated[len(walk) - 1, n] = True
+    return Rollout(states, np.zeros_like(states), rewards, alive, terminated,
+                   last_state=np.zeros(N, int), truncated=np.zeros(N, bool))
+
+
+# Equation against loop.
+
+
+@LEARNERS
+def test_a_learner_equals_a_loop_over_runs_and_steps(world, learner):
+    """(prediction.1), with (prediction.3) while the episode is played, and with (prediction.2)
+    after its end; α falls with the updates of a state; pitfall 20: a truncated episode counts V of
+    its last state, as Monte Carlo found it when the episode was over."""
+    mdp, policy = world
+    record = start(mdp, rng=[3, 4, 5], initial_value=2.0)
+    trainer = learner(mdp, policy, record, learning_rate=0.8, decay=0.6, horizon=4)
+    rngs, V, n = generators([3, 4, 5]), np.full((3, 4), 2.0), np.zeros((3, 4), int)
+    steps, cut = np.zeros(3, int), 0
+    for record in itertools.islice(trainer, 12):
+        walks = [an_episode(mdp, policy, 4, rng) for rng in rngs]
+        for i, (walk, ended) in enumerate(walks):
+            G, targets = 0.0 if ended else V[i, walk[-1][-1]], []
+            for _, _, r, _ in reversed(walk):
+                G = r + 0.9 * G
+                targets.insert(0, G)
+            for t, (s, _, r, s2) in enumerate(walk):
+                if learner is td_prediction:
+                    ends = ended and t == len(walk) - 1
+                    targets[t] = r if ends else r + 0.9 * V[i, s2]
+                n[i, s] += 1
+                V[i, s] += 0.8 / n[i, s]**0.6 * (targets[t] - V[i, s])
+            steps[i] += len(walk)
+            cut += not ended
+        np.testing.assert_allclose(record.values, V, rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(record.updates, n)
+        np.testing.assert_array_equal(record.steps, steps)
+        np.testing.assert_allclose(record.metrics["rollout/ep_rew"],
+                                   [sum(step[2] for step in walk) for walk, _ in walks], atol=1e-12)
+        assert record.metrics["rollout/ep_len"].tolist() == [len(walk) for walk, _ in walks]
+        assert record.metrics["rollout/truncated"].tolist() == [not ended for _, ended in walks]
+    assert record.iteration == 12 and 5 < cut < 36
+
+
+def test_monte_carlo_at_decay_one_is_the_mean_of_all_returns(world):
+    """(prediction.2): every visit counts, the second of an episode too."""
+    mdp, policy = world
+    seen = [[] for _ in range(4)]
+    rng = np.random.default_rng(8)
+    for _ in range(30):
+        walk, ended = an_episode(mdp, policy, 10**9, rng)
+        assert ended
+        for t, (s, *_) in enumerate(walk):
+            seen[s].append(sum(0.9**k * r for k, (_, _, r, _) in enumerate(walk[t:])))
+    record = after(30, monte_carlo(mdp, policy, start(mdp, rng=8, initial_value=77.0),
+                                   learning_rate=1.0, decay=1.0, horizon=10**9))
+    np.testing.assert_allclose(record.values[0], [np.mean(returns) for returns in seen], rtol=1e-12)
+    assert record.updates[0].tolist() == [len(returns) for returns in seen]
+
+
+@LEARNERS
+def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner):
+    """In a world of ten states, so that sums over states and over steps are long."""
+    mdp = random_mdp(np.random.default_rng(2), 10, 3, 2, 0.9)
+    mdp = replace(mdp, terminated=np.random.default_rng(2).random((10, 3, 2)) < 0.03)
+    policy, seeds = random_policy(np.random.default_rng(3), mdp), [3, 1, 4, 15, 9]
+    options = {"decay": 0.6, "horizon": 50, "truth": evaluate(mdp, policy)}
+    for n in 1, 2, 3:
+        record = after(n, learner(mdp, policy, start(mdp, rng=seeds, initial_value=1.5), **options))
+        for i, seed in enumerate(seeds):
+            alone = after(n, learner(mdp, policy, start(mdp, rng=seed, initial_value=1.5),
+                                     **options))
+            np.testing.assert_equal(alone, only_run(record, i))
+    assert record.metrics["rollout/ep_len"].max() > 20
+
+
+@LEARNERS
+def test_learning_continues_from_any_record_bit_for_bit_and_changes_none(world, learner):
+    mdp, policy = world
+    first = start(mdp, rng=[1, 2])
+    options = {"decay": 0.6, "horizon": 5, "truth": np.zeros(4)}
+    whole, copies = [first], [copy.deepcopy(first)]
+    for record in itertools.islice(learner(mdp, policy, first, **options), 5):
+        whole.append(record)
+        copies.append(copy.deepcopy(record))
+    np.testing.assert_equal(whole, copies)
+    for record in whole[:-1]:
+        np.testing.assert_equal(after(5, learner(mdp, policy, record, **options)), whole[-1])
+
+
+@LEARNERS
+def test_both_learners_have_the_same_defaults(learner):
+    said = {"learning_rate": 0.1, "decay": 0.0, "horizon": 1000, "truth": None}
+    first = start(ENDLESS, rng=0)
+    np.testing.assert_equal(next(learner(ENDLESS, ONLY, first)),
+                            next(learner(ENDLESS, ONLY, first, **said)))
+
+
+def test_the_start_copies_the_states_of_its_generators(world):
+    rng = np.random.default_rng(1)
+    record = start(world[0], rng=rng)
+    rng.random(5)
+    np.testing.assert_equal(record, start(world[0], rng=[1]))
+
+
+# Ends, metrics, convergence.
+
+
+@LEARNERS
+def test_a_truncated_episode_bootstraps(learner):
+    """Pitfall 20: every episode is cut after one step, and still the world pays 1 for ever."""
+    record = after(60, learner(ENDLESS, ONLY, start(ENDLESS, rng=0), horizon=1, learning_rate=1.0))
+    np.testing.assert_allclose(record.values, 1 / (1 - 0.5), rtol=1e-12)
+    assert record.metrics["rollout/truncated"].all()
+
+
+@LEARNERS
+def test_a_goal_reached_at_the_last_step_terminates_even_if_the_table_is_optimistic(learner):
+    """Pitfalls 20 and 36: the goal is a state too, and the table says 50 of it."""
+    mdp = single_outcome([[1], [2], [2]], [[0], [1], [0]], [[False], [True], [True]], [1, 0, 0],
+                         gamma=0.5)
+    record = after(3, learner(mdp, np.ones((3, 1)), start(mdp, rng=0, initial_value=50.0),
+                              horizon=2, learning_rate=1.0))
+    assert record.values.tolist() == [[0.5, 1, 50]]
+    assert not record.metrics["rollout/truncated"].any()
+
+
+@LEARNERS
+def test_errors_are_taken_over_the_states_that_an_episode_can_be_in(learner):
+    """This policy never takes the action that leads to state 2, of which the truth says nothing."""
+    mdp = single_outcome([[1, 2], [0, 2], [0, 0]], [[0, 0], [4, 0], [0, 0]],
+                         [[False, False], [True, False], [False, False]], [1, 0, 0])
+    record = after(1, learner(mdp, np.eye(2)[[0, 0, 0]], start(mdp, rng=[0, 1]), learning_rate=0.5,
+                              truth=np.array([7.0, 1.0, np.nan])))
+    errors = [7 - (2 if learner is monte_carlo else 0), 2 - 1]
+    assert record.metrics["error/max"].tolist() == [max(errors)] * 2
+    np.testing.assert_allclose(record.metrics["error/rms"],
+                               math.sqrt(sum(error**2 for error in errors) / 2), rtol=1e-15)
+
+
+@LEARNERS
+def test_each_seed_finds_what_the_policy_is_worth(world, learner):
+    """(prediction.1) with a falling α, and the mean of the runs is closer."""
+    mdp, policy = world
+    truth = evaluate(mdp, policy)
+    record = after(150, learner(mdp, policy, start(mdp, rng=range(10)), learning_rate=1.0,
+                                decay=0.8, truth=truth, horizon=10))
+    assert record.metrics["error/max"].max() < 0.8 < np.abs(truth).max() / 2
+    assert np.abs(record.values.mean(axis=0) - truth).max() < 0.2
+
+
+# A fixed batch.
+
+
+def a_batch(world, *, horizon, episodes=12):
+    mdp, policy = world
+    rng = np.random.default_rng(5)
+    return rollout(mdp, policy, start_states(mdp, episodes, rng), horizon=horizon, rng=rng)
+
+
+@pytest.mark.parametrize("horizon", [3, 10**9])
+def test_td_settles_on_the_world_that_the_counts_suggest(world, horizon):
+    """(prediction.4), by counting and a dense solve; a truncated step leads on, an end does not."""
+    play = a_batch(world, horizon=horizon)
+    n, N, r = np.zeros(4), np.zeros((4, 4)), np.zeros(4)
+    T, episodes = play.states.shape
+    for e, t in itertools.product(range(episodes), range(T)):
+        if play.alive[t, e]:
+            s, last = play.states[t, e], t + 1 == T or not play.alive[t + 1, e]
+            n[s] += 1
+            r[s] += play.rewards[t, e]
+            if not play.terminated[t, e]:
+                N[s, play.last_state[e] if last else play.states[t + 1, e]] += 1
+    assert play.truncated.any() == (horizon == 3)
+    V = np.linalg.solve(np.eye(4) - 0.9 * N / n[:, None], r / n)
+    np.testing.assert_allclose(batch_td(play, states=4, gamma=0.9), V, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("batch", [batch_td, batch_monte_carlo])
+def test_the_answer_to_a_batch_is_where_sweeps_over_it_settle(world, batch, gamma):
+    """(prediction.1) again and again, the sum of a sweep applied at its end; for Monte Carlo with
+    (prediction.2), for TD with (prediction.3)."""
+    play = a_batch(world, horizon=10**9, episodes=6)
+    values, T = np.zeros(4), len(play.states)
+    for _ in range(3000):
+        change, after_it = np.zeros(4), np.zeros(play.states.shape[1])
+        for t in reversed(range(T)):
+            alive, s = play.alive[t], play.states[t]
+            after_it = np.where(alive, play.rewards[t] + gamma * after_it, 0.0)
+            following = (values[play.states[min(t + 1, T - 1)]] if batch is batch_td else None)
+            target = (after_it if batch is batch_monte_carlo
+                      else play.rewards[t] + gamma * ~play.terminated[t] * following)
+            np.add.at(change, s, alive * (target - values[s]))
+        values += 0.04 * change
+        if np.abs(change).max() < 1e-12:
+            break
+    np.testing.assert_allclose(batch(play, states=4, gamma=gamma), values, rtol=0, atol=1e-9)
+
+
+def test_monte_carlo_settles_on_the_mean_return_of_every_visit():
+    """(prediction.2): state 0 is visited twice in the first episode, state 2 never."""
+    play = episodes_of([(0, 1.0), (1, 2.0), (0, 4.0)], [(1, 8.0)])
+    np.testing.assert_allclose(batch_monte_carlo(play, states=3, gamma=0.5),
+                               [(1 + 1 + 1 + 4) / 2, (2 + 2 + 8) / 2, np.nan], rtol=1e-15)
+    assert np.isnan(batch_td(play, states=3, gamma=0.5)).tolist() == [False, False, True]
+
+
+def test_a_truncated_last_state_that_is_never_left_counts_as_zero():
+    """Pitfall 20: state 0 leads on to 0, which has a value, or to 1, of which nothing is known."""
+    play = rollout(ENDLESS, ONLY, np.zeros(2, int), horizon=1, rng=0)
+    assert batch_td(play, states=2, gamma=0.5).tolist()[0] == 2
+    assert batch_monte_carlo(play, states=2, gamma=0.5).tolist()[0] == 1
+    elsewhere = play._replace(last_state=np.array([0, 1]))
+    # V = 1 + ½ · (½ V + ½ · 0)
+    np.testing.assert_allclose(batch_td(elsewhere, states=2, gamma=0.5), [4 / 3, np.nan])
+
+
+def test_a_batch_without_an_end_is_refused_at_gamma_one():
+    """However many steps it has: six sixths make one."""
+    for steps in range(1, 30):
+        play = rollout(ENDLESS, ONLY, np.zeros(1, int), horizon=steps, rng=0)
+        with pytest.raises(ValueError, match="at gamma = 1.0 the batch must show an end"):
+            batch_td(play, states=1, gamma=1.0)
+
+
+# Bad arguments.
+
+
+@pytest.mark.parametrize("name, value, accepted", [
+    ("learning_rate", 0.0, "must lie in (0, 1], got 0.0"),
+    ("learning_rate", 1.5, "must lie in (0, 1], got 1.5"),
+    ("learning_rate", np.nan, "must lie in (0, 1], got nan"),
+    ("decay", -0.1, "must lie in [0, 1], got -0.1"), ("decay", 1.1, "must lie in [0, 1], got 1.1"),
+    ("decay", np.nan, "must lie in [0, 1], got nan"),
+    ("horizon", 0, "must be at least 1, got 0"),
+    ("truth", np.zeros(2), "must have shape (1,), got (2,)")])
+@LEARNERS
+def test_bad_arguments_are_refused_by_name(learner, name, value, accepted):
+    with pytest.raises(ValueError, match=f"{name} {re.escape(accepted)}"):
+        next(learner(ENDLESS, ONLY, start(ENDLESS, rng=0), **{name: value}))
+
+
+@pytest.mark.parametrize("truth", [None, np.zeros(1)], ids=["no_truth", "truth"])
+@pytest.mark.parametrize("policy, message", [
+    (np.ones((2, 1)), "policy must have shape (1, 1), got (2, 1)"),
+    (np.array([[0.5]]), "policy[0] must sum to one, got 0.5")])
+@LEARNERS
+def test_a_policy_that_does_not_fit_is_refused(learner, policy, message, truth):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        next(learner(ENDLESS, policy, start(ENDLESS, rng=0), truth=truth, horizon=9))
+
+
+@LEARNERS
+def test_a_record_of_another_world_is_refused(learner):
+    message = "the record's values must be (R, 1), got (2, 7)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        next(learner(ENDLESS, ONLY, start(WALK, rng=[0, 1])))
+
+
+@pytest.mark.parametrize("batch", [batch_td, batch_monte_carlo])
+@pytest.mark.parametrize("gamma", [-0.1, 1.1, np.nan])
+def test_a_batch_needs_a_discount(batch, gamma):
+    play = episodes_of([(0, 1.0)])
+    with pytest.raises(ValueError, match=re.escape(f"gamma must lie in [0, 1], got {gamma}")):
+        batch(play, states=1, gamma=gamma)
+
+
+# Sutton and Barto, 2nd edition.
+
+
+def test_the_random_walk_is_worth_one_to_five_sixths():
+    """Example 6.2."""
+    np.testing.assert_allclose(evaluate(WALK, LEFT_OR_RIGHT, states=np.ones(7, bool))[1:6],
+                               np.arange(1, 6) / 6, rtol=1e-12)
+
+
+def test_after_one_episode_only_the_last_state_of_the_random_walk_has_changed():
+    """Example 6.2, left figure: by α/2 = 0.05, down at A or up at E, for each of 100 seeds."""
+    record = next(td_prediction(WALK, LEFT_OR_RIGHT, start(WALK, rng=range(100), initial_value=0.5),
+                                learning_rate=0.1))
+    right = record.metrics["rollout/ep_rew"] == 1
+    assert 30 < right.sum() < 70
+    expected = np.full((100, 7), 0.5)
+    expected[right, 5], expected[~right, 1] = 0.55, 0.45
+    np.testing.assert_allclose(record.values, expected, rtol=0, atol=1e-15)
+
+
+@pytest.mark.slow
+def test_on_the_random_walk_td_is_better_than_monte_carlo():
+    """Example 6.2, right figure, with 25 runs: the error starts at 0.236, and after 40 episodes
+    every curve of TD (at most 0.072 over 300 runs) is below every one of Monte Carlo (at least
+    0.110)."""
+    truth = np.arange(7) / 6
+    first = start(WALK, rng=range(25), initial_value=0.5)
+    assert math.isclose(np.sqrt(((first.values - truth)[0, 1:6]**2).mean()), 0.236, abs_tol=5e-4)
+    curves = {}
+    for learner, rates in ((td_prediction, [0.05, 0.1, 0.15]),
+                           (monte_carlo, [0.01, 0.02, 0.03, 0.04])):
+        for rate in rates:
+            record = after(40, learner(WALK, LEFT_OR_RIGHT, first, learning_rate=rate, truth=truth,
+                                       horizon=10**9))
+            curves[learner, rate] = record.metrics["error/rms"].mean()
+    td, mc = ([error for (learner, _), error in curves.items() if learner is kind]
+              for kind in (td_prediction, monte_carlo))
+    assert max(td) < 0.085 < 0.095 < min(mc)
+
+
+@pytest.mark.parametrize("episodes", [10, 40])
+def test_on_the_random_walk_td_learns_more_from_a_batch(episodes):
+    """Example 6.3: the error of the batch answers, averaged over the states and 100 runs; a state
+    that the batch does not visit keeps 1/2."""
+    errors = {batch_td: [], batch_monte_carlo: []}
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        play = rollout(WALK, LEFT_OR_RIGHT, np.full(episodes, 3), horizon=10**9, rng=rng)
+        for batch, found in errors.items():
+            values = np.nan_to_num(batch(play, states=7, gamma=1.0)[1:6], nan=0.5)
+            found.append(np.sqrt(((values - np.arange(1, 6) / 6)**2).mean()))
+    assert np.mean(errors[batch_td]) < 0.75 * np.mean(errors[batch_monte_carlo])
+
+
+def test_you_are_the_predictor():
+    """Example 6.4: from A nothing was ever earned, but A leads to B, and B is worth 3/4."""
+    A, B = 0, 1
+    play = episodes_of([(A, 0), (B, 0)], *[[(B, 1)]] * 6, [(B, 0)])
+    np.testing.assert_allclose(batch_monte_carlo(play, states=2, gamma=1.0), [0, 0.75], atol=1e-15)
+    np.testing.assert_allclose(batch_td(play, states=2, gamma=1.0), [0.75, 0.75], rtol=1e-15)
+
+
+def test_an_initial_value_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="initial_value must be finite, got nan"):
+        start(random_walk().mdp(gamma=1.0), rng=0, initial_value=np.nan)
+
+
+@pytest.mark.parametrize("batch", [batch_monte_carlo, batch_td])
+def test_a_batch_with_a_state_outside_the_table_is_refused(batch):
+    """Rather than answered with a longer table."""
+    mdp = random_walk().mdp(gamma=1.0)
+    play = rollout(mdp, np.full(mdp.shape, 0.25), np.array([3]), horizon=100, rng=0)
+    with pytest.raises(ValueError, match=r"states must be above \d, a state of the batch, got 3"):
+        batch(play, states=3, gamma=0.9)
