@@ -186,8 +186,8 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
         raise ValueError(f"truth must have shape {(S,)}, got {truth.shape}")
     check_policy(mdp, policy)
     judged = None if truth is None else reachable(mdp, policy)
+    rng = generators(record.rng)
     while True:
-        rng = generators(record.rng)
         play = rollout(mdp, policy, start_states(mdp, runs, rng), horizon=horizon, rng=rng)
         values, updates = record.values.copy(), record.updates.copy()
         target = targets(play, values)

@@ -253,8 +253,9 @@ def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=eps
 
 def _best(tables, mine, other, numbers, iteration):
     """v of (q_learning.5), and of (q_learning.4) where the two tables are one."""
+    A = tables.shape[1]
     greedy = tables.take(mine, axis=0).argmax(axis=1)
-    return tables[other, greedy], None
+    return tables.take(other * A + greedy), None
 
 
 def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizon,
@@ -280,8 +281,8 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     if truth is not None and truth.shape != mdp.shape:
         raise ValueError(f"truth must have shape {mdp.shape}, got {truth.shape}")
     judged = None if truth is None else reachable(mdp, np.full(mdp.shape, 1 / A))
+    rng = generators(record.rng)
     while True:
-        rng = generators(record.rng)
         luck = np.stack([bits.random((steps_per_iteration, 4)) for bits in rng], axis=2)
         restarts = first_states(mdp, luck[:, 2])
         coin = (luck[:, 3] * M).astype(int)  # which table is updated

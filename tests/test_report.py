@@ -2,8 +2,6 @@
 
 import json
 from math import log
-import os
-import stat
 
 import numpy as np
 import pytest
