@@ -124,8 +124,8 @@ def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
     map_name : str
         "4x4" or "8x8", the frozen lakes; or "cliff", "windy", "four_rooms", "teleports", "corners"
         or "random_walk", to which the arguments about ice do not apply.
-    desc : list of str, optional
-        A lake of your own, a string a row, in place of `map_name`.
+    desc : list of str, or str, optional
+        A lake of your own, a string a row or one with line breaks, in place of `map_name`.
     is_slippery, success_rate, reward_schedule
         As in `maps.frozen_lake`, and as FrozenLake has them.
     render_mode : None or "ansi"
@@ -145,7 +145,7 @@ def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
     if desc is None and map_name not in LAKES:
         raise ValueError(f"map_name must be one of {', '.join([*LAKES, *OTHERS])}, "
                          f"got {map_name!r}")
-    text = LAKES[map_name] if desc is None else "\n".join(desc)
+    text = LAKES[map_name] if desc is None else desc if isinstance(desc, str) else "\n".join(desc)
     world = maps.frozen_lake(text, slippery=is_slippery, success_rate=success_rate,
                              reward_schedule=reward_schedule)
     return WorldEnv(world, render_mode)

@@ -115,12 +115,16 @@ def reachable(mdp, policy):
     [ True  True False]
     """
     arrivals = transitions_under(mdp, (policy.real > 0).astype(float)).T
-    reached = mdp.start > 0
+    return _spread(arrivals, mdp.start > 0)
+
+
+def _spread(links, states):
+    """All states that follow from the mask `states` (S,) by a matrix of links (S, S) ≥ 0."""
     while True:
-        more = reached | (arrivals @ reached.astype(float) > 0)
-        if (more == reached).all():
-            return reached
-        reached = more
+        more = states | (links @ states.astype(float) > 0)
+        if (more == states).all():
+            return states
+        states = more
 
 
 def ending_chance(mdp, policy):
@@ -145,12 +149,7 @@ def can_end(mdp, policy):
     [ True] [False]
     """
     onwards = transitions_under(mdp, (policy.real > 0).astype(float))
-    ends = ending_chance(mdp, policy.real) > 0
-    while True:
-        more = ends | (onwards @ ends.astype(float) > 0)
-        if (more == ends).all():
-            return ends
-        ends = more
+    return _spread(onwards, ending_chance(mdp, policy.real) > 0)
 
 
 def valued_states(mdp, policy):

@@ -126,6 +126,7 @@ def test_the_lake_is_slippery_and_small_unless_said_otherwise():
 def test_a_map_of_your_own_takes_the_place_of_a_named_one():
     assert make("cliff", desc=["SFF", "FHG"], is_slippery=False).P == maps.frozen_lake(
         "SFF\nFHG", slippery=False).mdp(gamma=1.0).P
+    assert make(desc="SFF\nFHG").P == make(desc=["SFF", "FHG"]).P
 
 
 def test_the_arguments_about_ice_do_not_touch_the_other_maps():

@@ -102,7 +102,8 @@ def solution_text(name, grid, gamma, solution):
     """A world, its best policy, values and visits, and how well three solvers agree."""
     drawings = {"best policy": policy_text(grid, solution.optimum.policy),
                 "values": values_text(grid, solution.optimum.values),
-                "expected visits": visits_text(grid, solution.visits)}
+                f"{'expected' if gamma == 1 else 'discounted'} visits":
+                    visits_text(grid, solution.visits)}
     beside = side_by_side(drawings)
     wide = max(map(len, beside.split("\n"))) > WIDTH
     rounds = ", ".join(f"{solver} {count}" for solver, count in solution.rounds.items())
