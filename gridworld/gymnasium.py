@@ -31,8 +31,6 @@ except ImportError:
     raise ImportError("gridworld.gymnasium needs Gymnasium: pip install 'minirl[gym]'") from None
 
 LAKES = {"4x4": maps.LAKE_4X4, "8x8": maps.LAKE_8X8}
-OTHERS = {"cliff": maps.cliff_walk, "windy": maps.windy_grid, "four_rooms": maps.four_rooms,
-          "teleports": maps.teleports, "corners": maps.corners, "random_walk": maps.random_walk}
 
 
 class WorldEnv(gymnasium.Env):
@@ -140,11 +138,10 @@ def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
     >>> gymnasium.make("minirl/GridWorld-v0").unwrapped.P[0][0][0][1:]
     (0, 0.0, False)
     """
-    if desc is None and map_name in OTHERS:
-        return WorldEnv(OTHERS[map_name](), render_mode)
+    if desc is None and map_name not in maps.WORLDS:
+        raise ValueError(f"map_name must be one of {', '.join(maps.WORLDS)}, got {map_name!r}")
     if desc is None and map_name not in LAKES:
-        raise ValueError(f"map_name must be one of {', '.join([*LAKES, *OTHERS])}, "
-                         f"got {map_name!r}")
+        return WorldEnv(maps.WORLDS[map_name](), render_mode)
     text = LAKES[map_name] if desc is None else desc if isinstance(desc, str) else "\n".join(desc)
     world = maps.frozen_lake(text, slippery=is_slippery, success_rate=success_rate,
                              reward_schedule=reward_schedule)

@@ -208,6 +208,12 @@ def random_walk():
     return GridWorld(parse("HFFSFFG"))
 
 
+# The names by which the command line and Gymnasium know these worlds; 4x4 and 8x8 are the lakes.
+WORLDS = {"4x4": frozen_lake, "8x8": lambda: frozen_lake(LAKE_8X8), "cliff": cliff_walk,
+          "windy": windy_grid, "four_rooms": four_rooms, "teleports": teleports,
+          "corners": corners, "random_walk": random_walk}
+
+
 def read_map(path):
     """The cells of a map file, UTF-8, as `parse` returns them.
 

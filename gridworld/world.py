@@ -8,7 +8,7 @@ A map is a rectangle of cells, one character each:
     A  a teleport: every move made on it leads to the cell a, and from B to b
 
 and digits, which are free cells that pay that number on entering.  A line with spaces in it is read
-as words instead, so that a cell may also hold a number such as −2.5.
+as words instead, so that a cell may also hold a number such as -2.5.
 
 Cells are numbered row by row from 0, and that number is the state.  There are four moves.  A move
 off the map stays put, like one into a wall.  Four rules complete a world.
@@ -22,11 +22,12 @@ another way, `slip` quarter turns off: to one of the two sides with equal chance
 any of the other three (`OTHERS`).  An action has one outcome for each way it can go.
 
 *Wind* blows the walker upwards after its move, by as many cells as the column in which it stood
-says, and no further than an edge or a wall.
+says, and no further than an edge or a wall.  A teleport is out of the wind.
 
 *Rewards.*  A step pays the sum of up to four numbers: `step_reward` always, `leaving` by the symbol
-of the cell it was made in, `rewards` by the symbol of the cell it led to, and `bump_reward` if an
-edge or a wall stood in the way.  A move that stays put enters the same cell again.
+of the cell it was made in, `rewards` by the symbol of the cell it entered (C on a cliff, not the
+start), and `bump_reward` if an edge or a wall stood in the way.  A move that stays put enters the
+same cell again.
 
 A goal and a hole are states too, in which nothing happens any more: their rows lead to themselves,
 earn nothing and terminate.  The same holds for walls, where nobody ever is.
@@ -126,9 +127,9 @@ class GridWorld:
     Raises
     ------
     ValueError
-        If the moves are not a cyclic order, a probability is none, the wind does not fit the map,
-        a reward belongs to no symbol or is not finite, there is a cliff but not exactly one start,
-        or a teleport but not exactly one exit.
+        If the cells are not a rectangle with a start, the moves are not a cyclic order, a
+        probability is none, the wind does not fit the map, a reward belongs to no symbol or is not
+        finite, there is a cliff but not exactly one start, or a teleport but not exactly one exit.
 
     Examples
     --------
@@ -148,6 +149,9 @@ class GridWorld:
     bump_reward: float = 0.0
 
     def __post_init__(self):
+        if not self.cells or len({len(row) for row in self.cells}) > 1 or not self.places["S"]:
+            raise ValueError("cells must be rows of one length with at least one start, as parse "
+                             "makes them")
         if len(self.moves) != 4 or not any(self.moves in turns for turns in CYCLES):
             raise ValueError(f"moves must be L, D, R, U in a cyclic order, got {self.moves!r}")
         if not 0 <= self.success_rate <= 1:

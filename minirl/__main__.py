@@ -42,11 +42,12 @@ def _values_parser():
         description="Solve a gridworld exactly, draw it, and let four learners find its action "
                     "values, many runs each, judged by their distance to Q*.")
     world = parser.add_mutually_exclusive_group()
-    world.add_argument("--world", choices=values.WORLDS, default="lake",
-                       help="a known world (lake)")
+    world.add_argument("--world", choices=maps.WORLDS, default="4x4",
+                       help="a known world; 4x4 and 8x8 are the slippery lakes (4x4)")
     world.add_argument("--map", type=_file, metavar="FILE",
-                       help="a map of your own, UTF-8: S start, F free, G goal, H hole, C cliff, "
-                            "# wall, A and B teleports to a and b, or a number that it pays")
+                       help="a map of your own, UTF-8, a character a cell: S start, F free, G goal "
+                            "(pays 1), H hole, C cliff, # wall, A and B teleports to a and b; or, "
+                            "with spaces between the cells, a number that the cell pays")
     parser.add_argument("--success-rate", type=_number(0, 1), metavar="P",
                         help="on your own map: probability that a move goes where it was meant to "
                              "(1), and not to one of its sides")
@@ -55,7 +56,8 @@ def _values_parser():
     parser.add_argument("--gamma", type=_number(0, 1), default=0.95, help="discount (0.95)")
     parser.add_argument("--runs", type=_whole(1), default=20, help="of each learner (20)")
     parser.add_argument("--steps", type=_whole(values.POINTS), default=20_000,
-                        help="of each run (20,000)")
+                        help=f"of each run (20,000), a multiple of {values.POINTS}; episodes are "
+                             f"cut after 200")
     parser.add_argument("--learning-rate", type=_number(1e-6, 1), default=1.0, metavar="A",
                         help="step size of the first update (1)")
     parser.add_argument("--decay", type=_number(0, 1), default=0.6,
@@ -171,7 +173,7 @@ def run_values(arguments):
 def _world(arguments):
     """(name, GridWorld) that the arguments ask for."""
     if arguments.map is None:
-        return arguments.world, values.WORLDS[arguments.world]()
+        return arguments.world, maps.WORLDS[arguments.world]()
     success_rate = 1.0 if arguments.success_rate is None else arguments.success_rate
     name = os.path.splitext(os.path.basename(arguments.map))[0]
     return name, GridWorld(maps.read_map(arguments.map), success_rate=success_rate,

@@ -6,10 +6,11 @@ an episode that has ended begin again from `start`, at once and for ever, and do
 
     ρ(π) = lim (1/T) E[r_0 + r_1 + … + r_{T−1}].                                  (average_reward.1)
 
-γ plays no part here.  A policy now has no value, which would be infinite, but a *differential*
-value h(s): how much more is earned from s on than from an ordinary moment.  It is defined up to a
-constant.  Choose the constant so that a fresh episode has none, Σ_s start(s) h(s) = 0; then what
-follows an end is worth nothing, as in an episode, and the restarts drop out of the equation,
+This is the *gain* of the policy; γ plays no part here.  A policy now has no value, which would be
+infinite, but a *differential* value h(s): how much more is earned from s on than from an ordinary
+moment.  It is defined up to a constant.  Choose the constant so that a fresh episode has none, Σ_s
+start(s) h(s) = 0; then what follows an end is worth nothing, as in an episode, and the restarts
+drop out of the equation,
 
     h = r_π − ρ + P_π h,   Σ_s start(s) h(s) = 0.                                 (average_reward.2)
 
@@ -21,11 +22,12 @@ spent in s balances what flows in and out, with c episodes started per step,
 Both are one square system, of S + 1 unknowns (h, ρ) and its transpose (d, c).  Where every episode
 ends, it says nothing new: d is η/L and ρ is J/L, with the visits (evaluation.2) at γ = 1 and the
 mean length L = 1/c of an episode.  Where no episode ends, c = 0 and d is the stationary
-distribution.
+distribution.  Where some end and others are caught in a loop, all are caught at last: again c = 0,
+and d lies on the loop.
 
-*The gradient.*  Differentiate (average_reward.2) and take its mean under d.  On the left stands
-Σ d ∇h, on the right Σ d P_π ∇h, and by (average_reward.3) they differ by c Σ_s start(s) ∇h(s),
-which is zero.  So ∇ρ = Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), and for a softmax table
+*The gradient.*  Differentiate (average_reward.2) and take its mean under d.  On the left stands Σ d
+∇h, on the right Σ d P_π ∇h, and by (average_reward.3) they differ by c Σ_s start(s) ∇h(s), which is
+zero.  So ∇ρ = Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), and for a softmax table
 
     ∂ρ/∂θ[s, a] = d(s) π(a|s) [Q(s, a) − h(s)],   Q(s, a) = r(s, a) − ρ + Σ_s' P(s'|s, a) h(s'),
                                                                                   (average_reward.4)
@@ -47,8 +49,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csgraph
 
-from minirl.evaluation import ending_chance, reachable, transitions_under
-from minirl.mdp import check_policy
+from minirl.evaluation import checked_table, ending_chance, reachable, transitions_under
 from minirl.softmax import log_softmax
 
 
@@ -93,10 +94,7 @@ def average_reward(mdp, policy, table=None):
     >>> print(round(found.rate, 6), round(found.restarts, 6), found.visits.round(6))
     0.75 0.25 [1.]
     """
-    check_policy(mdp, policy)
-    table = mdp.mean_reward if table is None else table
-    if table.shape != mdp.shape:
-        raise ValueError(f"table must have shape {mdp.shape}, got {table.shape}")
+    table = checked_table(mdp, policy, table)
     states = reachable(mdp, policy)
     onwards = transitions_under(mdp, policy)[states][:, states].toarray()
     start, ends = mdp.start[states], ending_chance(mdp, policy.real)[states] > 0

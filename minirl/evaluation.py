@@ -1,9 +1,10 @@
 """Evaluation: what a policy is worth, exactly.
 
 Everything a learner estimates by playing can be computed, because a tabular world is linear once
-the policy is fixed.  The value V(s) is the expected return from s.  The visits η(s) are the
-expected discounted number of times an episode is in s.  Average the tables (mdp.1) and (mdp.2) over
-actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a).  Then
+the policy is fixed.  The value V(s) is the expected return from s.  The visits η(s), or discounted
+state occupancy, are the expected discounted number of times an episode is in s.  Average the tables
+(mdp.1) and (mdp.2) over actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a).
+Then
 
     V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s'),              (evaluation.1)
     η = start + γ P_πᵀ η,   J = Σ_s start(s) V(s) = Σ_{s,a} η(s) π(a|s) r(s, a).      (evaluation.2)
@@ -14,9 +15,9 @@ action is than what the policy does on average is its *advantage*,
 
     A(s, a) = Q(s, a) − V(s),   Σ_a π(a|s) A(s, a) = 0.                               (evaluation.3)
 
-**When is there no answer?**  Every solve in this book has the form x = M x + b with M ≥ 0.  It has
-a meaningful answer if and only if the spectral radius of M is below one: then x = b + M b + M² b +
-… converges.  There is a certificate that costs one more right-hand side:
+**When is there no answer?**  Every solve here and in `regularised` has the form x = M x + b with M
+≥ 0.  It has a meaningful answer for every b if and only if the spectral radius of M is below one:
+then x = b + M b + M² b + … converges.  There is a certificate that costs one more right-hand side:
 
     if some x > 0 has x − M x > 0, then the spectral radius of M is below one.        (evaluation.4)
 
@@ -35,6 +36,8 @@ the factor γ, so one that changes no value by more than d leaves V within
 of the truth.  At γ = 1 this bound is void.  There a sweep may change little because it is nearly
 done, or because the episodes are long, and nothing tells the two apart: `sweep` then stops on the
 change alone.
+
+Tables may be complex numbers throughout, so that a derivative can be checked by a complex step.
 
 Read first: `mdp`.  Read next: `planning`.
 Source: Sutton and Barto, 2nd edition, chapters 3.5 and 4.1; Berman and Plemmons 1994, "Nonnegative
@@ -174,8 +177,17 @@ def _no_end(mdp, policy, states, what):
                       f"or mdp.unroll)")
 
 
-def _checked_table(mdp, policy, table):
-    """The table to be evaluated, by default the mean reward, once it and the policy fit."""
+def checked_table(mdp, policy, table=None):
+    """The table to be evaluated, by default the mean reward.
+
+    Raises ValueError unless the table and the policy fit the world.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> checked_table(coin_game(), np.array([[0.75, 0.25]])).tolist()
+    [[1.0, 0.0]]
+    """
     check_policy(mdp, policy)
     table = mdp.mean_reward if table is None else table
     if table.shape != mdp.shape:
@@ -194,7 +206,8 @@ def evaluate(mdp, policy, table=None, *, states=None):
     table : (S, A) float, optional
         What a step earns, in place of the world's mean reward.
     states : (S,) bool, optional
-        Where a value is asked, by default in `valued_states`.  The policy must not leave them.
+        Where a value is asked, by default in `valued_states`.  *Trusted*: the policy must not leave
+        them.
 
     Returns
     -------
@@ -214,7 +227,7 @@ def evaluate(mdp, policy, table=None, *, states=None):
     >>> print(evaluate(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [3.]
     """
-    table = _checked_table(mdp, policy, table)
+    table = checked_table(mdp, policy, table)
     states = valued_states(mdp, policy) if states is None else states
     M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
     solution = solve(M, (policy * table).sum(axis=1)[states])
@@ -248,7 +261,8 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
     Raises
     ------
     ValueError
-        If `tol` or `max_sweeps` is not positive, or the values still move after `max_sweeps`.
+        If gamma is outside [0, 1], `tol` or `max_sweeps` is not positive, or the values still move
+        after `max_sweeps`.
 
     Examples
     --------
@@ -256,6 +270,8 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
     >>> print(values.round(3), sweeps)
     [1.999] 11
     """
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
     if not tol > 0:
         raise ValueError(f"tol must be positive, got {tol}")
     if max_sweeps < 1:
@@ -265,16 +281,17 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
         before, values = values, backup(values)
         if np.abs(values - before).max() * error_per_change <= tol:
             return values, sweeps
+    advice = "they may be infinite" if gamma == 1 else "a larger tol or max_sweeps is needed"
     raise ValueError(f"the values still move after max_sweeps = {max_sweeps} sweeps; at gamma = "
-                     f"{gamma} they may be infinite")
+                     f"{gamma} {advice}")
 
 
 def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):
     """V of (evaluation.1) by repeating (evaluation.5); `evaluate` without linear algebra.
 
-    Parameters, shape and errors are those of `evaluate` and `sweep`.  It needs no certificate and
-    little memory, so it suits worlds too large to solve.  At gamma 1 a policy that never ends is
-    noticed only if it earns something for ever.
+    Parameters, shape and errors are those of `evaluate`, without `states`, and of `sweep`.  It
+    needs no certificate and little memory, so it suits worlds too large to solve.  At gamma 1 a
+    policy that never ends is noticed only if it earns something for ever.
 
     Examples
     --------
@@ -282,7 +299,7 @@ def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000
     >>> print(evaluate_by_sweeps(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [3.]
     """
-    table = _checked_table(mdp, policy, table)
+    table = checked_table(mdp, policy, table)
     states = valued_states(mdp, policy)
     M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
     earned = (policy * table).sum(axis=1)[states]
@@ -295,12 +312,16 @@ def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000
 def action_values(mdp, values):
     """Q of (evaluation.1), shape (S, A), from values (S,) of the states that come next.
 
+    Raises ValueError if the values do not have that shape.
+
     Examples
     --------
     >>> from minirl.mdp import coin_game
     >>> print(action_values(coin_game(), np.array([3.0])))
     [[4. 0.]]
     """
+    if values.shape != mdp.shape[:1]:
+        raise ValueError(f"values must have shape {mdp.shape[:1]}, got {values.shape}")
     return mdp.mean_reward + mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
 
 
@@ -319,7 +340,7 @@ def advantages(mdp, values):
 def occupancy(mdp, policy):
     """η of (evaluation.2): expected discounted number of visits to each state in an episode.
 
-    Parameters and errors are those of `evaluate`.  Returns (S,) float, zero where no episode
+    `mdp`, `policy` and errors are those of `evaluate`.  Returns (S,) float, zero where no episode
     comes.  At gamma = 1 it sums to the expected length of an episode.
 
     Examples
@@ -334,7 +355,7 @@ def occupancy(mdp, policy):
     solution = solve(M, mdp.start[states])
     if solution is None:
         raise _no_end(mdp, policy, states, "the number of visits is infinite")
-    visits = np.zeros(mdp.shape[0])
+    visits = np.zeros(mdp.shape[0], solution.dtype)
     visits[states] = solution
     return visits
 

@@ -58,7 +58,7 @@ from minirl.sampling import draw, generator, thresholds, uniform
 class TabularMDP:
     """A world of S states and A actions, each with K possible outcomes.
 
-    Checked when it is made, and read-only after that.
+    Copied and checked when it is made, and read-only after that.
 
     Parameters
     ----------
@@ -91,6 +91,8 @@ class TabularMDP:
     gamma: float
 
     def __post_init__(self):
+        for name in ("next_state", "prob", "reward", "terminated", "start"):
+            object.__setattr__(self, name, np.array(getattr(self, name)))
         if self.next_state.ndim != 3 or self.next_state.size == 0:
             raise ValueError(f"next_state must have shape (S, A, K), got {self.next_state.shape}")
         for name in ("prob", "reward", "terminated"):
@@ -117,10 +119,10 @@ class TabularMDP:
             raise ValueError(f"start must sum to one, got {self.start.sum()}")
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
+        # Sixty-four bits, because a small type would wrap around in a flat index.
+        object.__setattr__(self, "next_state", self.next_state.astype(np.int64))
         for name in ("next_state", "prob", "reward", "terminated", "start"):
-            view = getattr(self, name).view()
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+            getattr(self, name).flags.writeable = False
 
     @classmethod
     def from_gymnasium(cls, P, start=0, gamma=1.0):
@@ -203,7 +205,7 @@ class TabularMDP:
     @cached_property
     def mean_reward(self):
         """r(s, a) of (mdp.1), shape (S, A)."""
-        return (self.prob * self.reward).sum(axis=2)
+        return _frozen((self.prob * self.reward).sum(axis=2))
 
     @cached_property
     def transitions(self):
@@ -214,13 +216,14 @@ class TabularMDP:
                                      np.arange(0, S * A * K + 1, K)), shape=(S * A, S))
         going_on.sum_duplicates()
         going_on.eliminate_zeros()
+        _frozen(going_on.data)
         return going_on
 
     @cached_property
     def outcome_thresholds(self):
         """The thresholds of (sampling.1) for the outcomes of each pair, shape (K − 1, S·A)."""
         S, A, K = self.prob.shape
-        return thresholds(self.prob).reshape(K - 1, S * A)
+        return _frozen(thresholds(self.prob).reshape(K - 1, S * A))
 
 
 def coin_game(*, gamma=1.0):
@@ -237,6 +240,12 @@ def coin_game(*, gamma=1.0):
     return TabularMDP(next_state=np.zeros((1, 2, 1), int), prob=np.ones((1, 2, 1)),
                       reward=np.array([[[1.0], [0.0]]]), terminated=np.array([[[False], [True]]]),
                       start=np.ones(1), gamma=gamma)
+
+
+def _frozen(array):
+    """An array that nobody can write to any more."""
+    array.flags.writeable = False
+    return array
 
 
 def _numbered(name, table):
@@ -378,8 +387,8 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
         raise ValueError(f"actions must have the shape of states, {states.shape}, "
                          f"got {actions.shape}")
     rng = generator(rng)
-    next_states, rewards, terminated = move(mdp, states.astype(np.int64), actions,
-                                            rng.random(states.size))
+    next_states, rewards, terminated = move(mdp, states.astype(np.int64),
+                                            actions.astype(np.int64), rng.random(states.size))
     if auto_reset and terminated.any():
         next_states[terminated] = start_states(mdp, int(terminated.sum()), rng)
     return next_states, rewards, terminated

@@ -2,8 +2,8 @@
 
 A policy that is not the best can be improved in two ways.  The large step takes, in each state, the
 action that is best if the old policy goes on afterwards.  The small step follows the gradient of J.
-Large steps lead to the optimum in a few rounds if the tables of the world are known; small steps
-are what a learner can do that only plays.
+Large steps need the tables of the world, and policy iteration, which takes them, arrives in a few
+rounds; small steps are what a learner can do that only plays.
 
 **Large steps.**  The best values satisfy Bellman's equation,
 
@@ -26,15 +26,19 @@ is best may depend on that,
 
 It is exact after T backups, at any γ, and needs no policy that ends.
 
-*Linear programming* is a witness of another kind, because it improves no policy.  A table that
-satisfies V(s) ≥ r(s, a) + γ Σ_s' P(s'|s, a) V(s') for every action lies above V*.  So V* is the
-lowest such table:
+*Linear programming* is an independent witness: the optimum is stated as inequalities, and a solver
+that knows nothing of policies finds it.  A table that satisfies V(s) ≥ r(s, a) + γ Σ_s' P(s'|s, a)
+V(s') for every action lies above V*.  So V* is the lowest such table:
 
     minimise Σ_s c(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
 
 Any weights c > 0 will do.  A constraint has a price, by how much the minimum would rise with its
-r(s, a).  That is the number of times the best policy takes a in s when episodes start from c: the
-prices are *visits*, as in (evaluation.2), and the actions that have one are the best policy.
+r(s, a).  That is the number of times a best policy takes a in s when episodes start from c.  So the
+prices, or dual variables, are *visits*, as in (evaluation.2), and an action that has one is taken.
+
+*At γ = 1* the solvers answer two questions.  Policy iteration and the linear programme look for the
+best policy that ends.  Value iteration from V = 0, like backward induction, also counts going on
+for ever for nothing, and its answer is larger where every end is worth less than that.
 
 **Small steps.**  Differentiate J in the logits.  Write ∇ for any derivative.  From (evaluation.1),
 ∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s'): the same equation as that of V, with another
@@ -70,13 +74,13 @@ class Optimum(NamedTuple):
     rounds: int                # sweeps, improvements or pivots that were needed
 
 
-def optimum(mdp, policy, values, rounds):
+def optimum_of(mdp, policy, values, rounds):
     """The `Optimum` record of a policy with these values; Q and J follow from them.
 
     Examples
     --------
     >>> from minirl.mdp import coin_game
-    >>> optimum(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
+    >>> optimum_of(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
     3.0
     """
     J = float((mdp.start * np.nan_to_num(values)).sum())
@@ -98,7 +102,8 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     -------
     Optimum
         Its policy is greedy on Q, the first action on a tie.  At gamma 1 a tie may hide a policy
-        that never ends; `policy_iteration` does not have that weakness.
+        that never ends; `policy_iteration` does not have that weakness.  At gamma 1 states that no
+        policy reaches are NaN.
 
     Raises
     ------
@@ -112,10 +117,16 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
     """
-    values, sweeps = sweep(lambda V: action_values(mdp, V).max(axis=1), np.zeros(mdp.shape[0]),
-                           gamma=mdp.gamma, tol=tol, max_sweeps=max_sweeps)
-    greedy = np.eye(mdp.shape[1])[action_values(mdp, values).argmax(axis=1)]
-    return optimum(mdp, greedy, values, sweeps)
+    S, A = mdp.shape
+    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
+    M = mdp.gamma * mdp.transitions[np.repeat(states, A)][:, states]
+    reward = mdp.mean_reward[states]
+    values = np.full(S, np.nan)
+    values[states], sweeps = sweep(lambda V: (reward + (M @ V).reshape(-1, A)).max(axis=1),
+                                   np.zeros(len(reward)), gamma=mdp.gamma, tol=tol,
+                                   max_sweeps=max_sweeps)
+    greedy = np.eye(A)[action_values(mdp, np.nan_to_num(values)).argmax(axis=1)]
+    return optimum_of(mdp, greedy, values, sweeps)
 
 
 def policy_that_ends(mdp):
@@ -154,7 +165,8 @@ def policy_iteration(mdp, *, tol=1e-10):
     mdp : TabularMDP
     tol : float > 0
         Another action replaces the present one only if its Q is larger by more than this, relative
-        to the largest Q: what "keeping the present action on a tie" means in floating point.
+        to the largest Q or reward: what "keeping the present action on a tie" means in floating
+        point.
 
     Returns
     -------
@@ -184,9 +196,9 @@ def policy_iteration(mdp, *, tol=1e-10):
         Q = action_values(mdp, np.nan_to_num(values))
         best = Q.argmax(axis=1)
         gain = Q[np.arange(S), best] - (policy * Q).sum(axis=1)
-        better = gain > tol * (1 + np.abs(Q).max())
+        better = gain > tol * max(np.abs(Q).max(), np.abs(mdp.mean_reward).max())
         if not better.any():
-            return optimum(mdp, policy, values, rounds)
+            return optimum_of(mdp, policy, values, rounds)
         policy, rounds = np.where(better[:, None], np.eye(A)[best], policy), rounds + 1
 
 
@@ -202,7 +214,7 @@ class Schedule(NamedTuple):
 def backward_induction(mdp, horizon):
     """The best policy for `horizon` steps, by (planning.3); it may look at the clock.
 
-    The same as planning in `mdp.unroll(horizon)`, without making that larger world.
+    The same as planning in `unroll(mdp, horizon)`, without making that larger world.
 
     Parameters
     ----------
@@ -275,7 +287,7 @@ def linear_programme(mdp):
     visits = np.zeros((S, A))
     visits[states] = -found.ineqlin.marginals.reshape(-1, A)
     policy = np.eye(A)[visits.argmax(axis=1)]
-    return optimum(mdp, policy, evaluate(mdp, policy, states=states), int(found.nit))
+    return optimum_of(mdp, policy, evaluate(mdp, policy, states=states), int(found.nit))
 
 
 def policy_gradient(mdp, logits):

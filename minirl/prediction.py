@@ -14,18 +14,19 @@ opinion of the next state,
 
     target_t = r_t + γ V(s_{t+1}),                                                    (prediction.3)
 
-without the second term where the step terminated the episode.  Monte Carlo is right on average from
-the first episode and noisy; TD(0) learns a guess from a guess, is wrong at first, and has little
-noise.  A truncated episode would have gone on, so both count V of its last state.
+without γ V where the step terminated the episode.  Each return is right on average, but noisy; only
+the mean over every visit is a little wrong at first, because a long episode counts more often.
+TD(0) learns a guess from a guess, is wrong at first, and has little noise.  A truncated episode
+would have gone on, so both count V of its last state.
 
 With α = learning_rate / n^decay, n the number of updates of the state, Monte Carlo at decay = 1 and
-learning_rate = 1 is the plain mean of the returns.  A constant α, decay = 0, never settles: it goes
-on forgetting.
+learning_rate = 1 is the plain mean of the returns.  While new episodes come in, a constant α, decay
+= 0, never settles: it goes on forgetting.
 
-*A fixed batch.*  Given the same few episodes again and again, both settle, on different tables.
-Monte Carlo settles on the mean return seen from each state, which fits the past best.  TD(0)
-settles on the values of the world that the counts suggest, in which P̂(s'|s) = n(s, s')/n(s) and
-r̂(s) is the mean reward seen,
+*A fixed batch.*  Given the same few episodes again and again, in small steps, both settle, on
+different tables.  Monte Carlo settles on the mean return seen from each state, which fits the past
+best.  TD(0) settles on the values of the world that the counts suggest, in which P̂(s'|s) = n(s,
+s')/n(s) and r̂(s) is the mean reward seen,
 
     V = r̂ + γ P̂ V.                                                                  (prediction.4)
 
@@ -90,6 +91,21 @@ def start(mdp, *, rng, initial_value=0.0):
     shape = len(states), mdp.shape[0]
     return Prediction(0, np.zeros(shape[0], int), np.full(shape, float(initial_value)),
                       np.zeros(shape, int), states, {})
+
+
+def check_step_size(learning_rate, decay):
+    """Raise ValueError unless learning_rate / n^decay is a step size: in (0, 1], and not rising.
+
+    Examples
+    --------
+    >>> check_step_size(1.5, 0.0)
+    Traceback (most recent call last):
+    ValueError: learning_rate must lie in (0, 1], got 1.5
+    """
+    if not 0 < learning_rate <= 1:
+        raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate}")
+    if not 0 <= decay <= 1:
+        raise ValueError(f"decay must lie in [0, 1], got {decay}")
 
 
 def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
@@ -175,10 +191,7 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
     `targets(play, values)` is called after an episode and returns a function of the time step,
     which may look at `values` while they change.
     """
-    if not 0 < learning_rate <= 1:
-        raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate}")
-    if not 0 <= decay <= 1:
-        raise ValueError(f"decay must lie in [0, 1], got {decay}")
+    check_step_size(learning_rate, decay)
     runs, S = record.values.shape
     if S != mdp.shape[0]:
         raise ValueError(f"the record's values must be (R, {mdp.shape[0]}), got {(runs, S)}")
@@ -213,10 +226,13 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
 def batch_monte_carlo(play, *, states, gamma):
     """The table on which Monte Carlo settles, given one batch again and again: mean returns.
 
+    The return of a truncated episode goes on with V of its last state, discounted by the steps to
+    it, which makes the means a linear equation.
+
     Parameters
     ----------
     play : mdp.Rollout
-        The batch.  A truncated episode counts as it is.
+        The batch.
     states : int
         S, the number of states.
     gamma : float in [0, 1]
@@ -229,7 +245,8 @@ def batch_monte_carlo(play, *, states, gamma):
     Raises
     ------
     ValueError
-        If gamma is outside [0, 1], or the batch has a state outside [0, states).
+        If gamma is outside [0, 1], the batch has a state outside [0, states), or at gamma 1 some
+        state of the batch was only seen in episodes that were cut.
 
     Examples
     --------
@@ -239,21 +256,25 @@ def batch_monte_carlo(play, *, states, gamma):
     [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]] [0.2]
     """
     _check_batch(play, states, gamma)
+    cut = play.alive & play.truncated
     returns = reward_to_go(play.rewards, gamma=gamma)
-    return _means(play.states[play.alive], returns[play.alive], states)
+    to_go = play.alive.sum(axis=0) - np.arange(len(play.alive))[:, None]
+    ends = np.broadcast_to(play.last_state, cut.shape)
+    return _settled(play.states[play.alive], returns[play.alive],
+                    (play.states[cut], ends[cut], gamma ** to_go[cut]), states, gamma)
 
 
 def batch_td(play, *, states, gamma):
     """The table on which TD(0) settles, given one batch again and again: (prediction.4).
 
-    Parameters and shape are those of `batch_monte_carlo`; the last state of a truncated episode
-    counts with its value, or with 0 if the batch never leaves it.
+    Parameters and shape are those of `batch_monte_carlo`.  In both, a state in which an episode was
+    cut, and which the batch never leaves, counts as worth 0.
 
     Raises
     ------
     ValueError
-        As `batch_monte_carlo`; or if at gamma 1 some state seen in the batch was never seen to lead
-        to an end.
+        As `batch_monte_carlo`, or if at gamma 1 some state of the batch was never seen to lead to
+        an end.
 
     Examples
     --------
@@ -263,14 +284,24 @@ def batch_td(play, *, states, gamma):
     [0.25]
     """
     _check_batch(play, states, gamma)
-    source, target = play.states[play.alive], play.next_states[play.alive]
-    goes_on = ~play.terminated[play.alive]
+    going = play.alive & ~play.terminated
+    return _settled(play.states[play.alive], play.rewards[play.alive],
+                    (play.states[going], play.next_states[going], np.full(going.sum(), gamma)),
+                    states, gamma)
+
+
+def _settled(source, numbers, links, states, gamma):
+    """The table V with V(s) = the mean, over the visits to s, of a number and of linked values.
+
+    `source` (N,) and `numbers` (N,) are the visits; `links` are vectors (s, s', factor): a visit to
+    s adds factor · V(s').
+    """
     visits = np.bincount(source, minlength=states)
+    earned = np.bincount(source, numbers, minlength=states) / np.maximum(visits, 1)
+    here, there, factors = links
     # Counted first and divided then: six sixths would not add up to one.
-    seen = sparse.csr_array((goes_on.astype(float), (source, target)), shape=(states, states))
-    onwards = sparse.csr_array(seen / np.maximum(visits, 1)[:, None])
-    rewards = _means(source, play.rewards[play.alive], states)
-    values = solve(gamma * onwards, np.nan_to_num(rewards))
+    seen = sparse.csr_array((factors.astype(float), (here, there)), shape=(states, states))
+    values = solve(sparse.csr_array(seen / np.maximum(visits, 1)[:, None]), earned)
     if values is None:
         raise ValueError(f"at gamma = {gamma} the batch must show an end from every state in it")
     return np.where(visits > 0, values, np.nan)
@@ -282,10 +313,3 @@ def _check_batch(play, states, gamma):
     largest = max(play.states.max(), play.last_state.max())
     if states <= largest:
         raise ValueError(f"states must be above {largest}, a state of the batch, got {states}")
-
-
-def _means(which, numbers, states):
-    """The mean of the `numbers` (N,) of each state `which` (N,), NaN where there is none: (S,)."""
-    visits = np.bincount(which, minlength=states)
-    total = np.bincount(which, numbers, minlength=states)
-    return np.where(visits > 0, total / np.maximum(visits, 1), np.nan)

@@ -47,8 +47,8 @@ is the regularised one with a uniform reference in a world whose every step pays
 `entropy_optimum`.  The two have different optima, because an entropy bonus also rewards long
 episodes.
 
-*As β → 0* either optimum becomes the best policy, and where several actions are best the reference
-decides between them:
+*As β → 0*, where J* is finite, either optimum becomes the best policy, and where several actions
+are best the reference decides between them:
 
     V* ≥ V*_β ≥ V* − β C,   C = the KL to the reference of a best policy's episode.  (regularised.6)
 
@@ -56,7 +56,8 @@ The right side is what the best policy itself is worth under J_β; the left hold
 never a gain.  So J_β falls short of J* by β C at most, and `planning` is the limit.
 
 Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the
-problem.
+problem.  An implementation that steers β towards a target KL (Ziegler et al., section 2.2) solves
+another problem at every step.
 
 Read first: `planning`.  Compare: `rlhf` and `dpo`, two ways to approach this policy from samples.
 Source: Ziegler et al. 2019, "Fine-tuning language models from human preferences", arXiv:1909.08593,
@@ -71,7 +72,7 @@ from scipy import optimize
 
 from minirl.evaluation import (action_values, evaluate, reachable, solve, transitions_under,
                                valued_states)
-from minirl.planning import optimum
+from minirl.planning import optimum_of
 from minirl.softmax import log_softmax
 
 
@@ -89,11 +90,18 @@ def tilt(ref_logits, action_values, *, beta):
     (S, A) float
         Log-probabilities; finite where the probability itself underflows to zero.
 
+    Raises
+    ------
+    ValueError
+        If beta is not positive.
+
     Examples
     --------
     >>> print(np.exp(tilt(np.zeros((1, 2)), np.array([[1., 0.]]), beta=0.5)).round(4))
     [[0.8808 0.1192]]
     """
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}")
     return log_softmax(log_softmax(ref_logits) + action_values / beta)
 
 
@@ -106,7 +114,9 @@ def _check(mdp, ref_logits, beta):
         raise ValueError(f"beta must be positive and finite, got {beta}")
 
 
-def _check_rounds(max_rounds):
+def _check_stop(tol, max_rounds):
+    if not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
     if max_rounds < 1:
         raise ValueError(f"max_rounds must be at least 1, got {max_rounds}")
 
@@ -127,8 +137,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     beta : float > 0
         Reward per nat of KL.
     tol : float > 0
-        Stop when a round changes no value by more than this, relative to the largest value and β,
-        which is what rounding allows.
+        Stop when a round changes no value by more than this, relative to the largest value or
+        reward and β, which is what rounding allows.
     max_rounds : int
 
     Returns
@@ -155,7 +165,7 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     [[0.8244 0.1756]] 2.0924
     """
     _check(mdp, ref_logits, beta)
-    _check_rounds(max_rounds)
+    _check_stop(tol, max_rounds)
     if _is_linear(mdp) and _log_partition(mdp, ref_logits, 1 / beta) is None:
         raise _divergence(mdp, ref_logits, beta)
     ref_logp = log_softmax(ref_logits)
@@ -170,9 +180,9 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         except ValueError:  # the policy has run away so far that its episodes do not end
             break
         known = np.nan_to_num(values)
-        scale = 1 + beta + np.abs(known).max()
+        scale = beta + max(np.abs(known).max(), np.abs(mdp.mean_reward).max())
         if before is not None and np.abs(known - before).max() <= tol * scale:
-            return optimum(mdp, policy, values, rounds)
+            return optimum_of(mdp, policy, values, rounds)
         logp, before = tilt(ref_logits, action_values(mdp, known), beta=beta), known
     raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
                      f"likely has no upper bound, or the reference does not end")
@@ -212,15 +222,15 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
     """
     if not (0 < ent_coef < np.inf and 1 / ent_coef < np.inf):
         raise ValueError(f"ent_coef must be positive and finite, got {ent_coef}")
-    _check_rounds(max_rounds)
+    _check_stop(tol, max_rounds)
     bonus = ent_coef * np.log(mdp.shape[1])
     try:
         best = regularised_optimum(replace(mdp, reward=mdp.reward + bonus), np.zeros(mdp.shape),
                                    beta=ent_coef, tol=tol, max_rounds=max_rounds)
     except ValueError:
-        raise ValueError(f"no optimum was found at ent_coef = {ent_coef:g} in {max_rounds} rounds: "
-                         f"most likely going on, with its entropy, is worth more than any "
-                         f"end") from None
+        raise ValueError(f"no optimum was found at ent_coef = {ent_coef:g} in {max_rounds} rounds "
+                         f"or fewer: most likely going on, with its entropy, is worth more than "
+                         f"any end") from None
     return best._replace(action_values=best.action_values - bonus)
 
 

@@ -11,7 +11,7 @@ import pytest
 from minirl import planning
 from minirl.evaluation import evaluate, expectation, occupancy
 from minirl.mdp import TabularMDP, coin_game, unroll
-from minirl.planning import (backward_induction, linear_programme, optimum, policy_gradient,
+from minirl.planning import (backward_induction, linear_programme, optimum_of, policy_gradient,
                              policy_iteration, policy_that_ends, value_iteration)
 from minirl.softmax import log_softmax
 from worlds import (corridor, deterministic_policies, endless, episodes, island, random_mdp,
@@ -370,7 +370,7 @@ def test_a_horizon_without_a_step_is_refused(horizon):
 
 def test_the_record_of_an_optimum_skips_states_without_a_value():
     policy, values = np.eye(3)[[2, 0, 2]], np.array([10, np.nan, 7])
-    record = optimum(replace(island(), start=np.array([0.5, 0.0, 0.5])), policy, values, 3)
+    record = optimum_of(replace(island(), start=np.array([0.5, 0.0, 0.5])), policy, values, 3)
     assert record.objective == 8.5 and record.rounds == 3 and record.policy is policy
     np.testing.assert_array_equal(record.values, values)
     np.testing.assert_array_equal(record.action_values[0], [9, 2, 10])

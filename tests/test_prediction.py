@@ -247,23 +247,24 @@ def test_td_settles_on_the_world_that_the_counts_suggest(world, horizon):
     np.testing.assert_allclose(batch_td(play, states=4, gamma=0.9), V, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("gamma, horizon", [(0.0, 10**9), (0.9, 10**9), (1.0, 10**9), (0.9, 4)])
 @pytest.mark.parametrize("batch", [batch_td, batch_monte_carlo])
-def test_the_answer_to_a_batch_is_where_sweeps_over_it_settle(world, batch, gamma):
+def test_the_answer_to_a_batch_is_where_sweeps_over_it_settle(world, batch, gamma, horizon):
     """(prediction.1) again and again, the sum of a sweep applied at its end; for Monte Carlo with
-    (prediction.2), for TD with (prediction.3)."""
-    play = a_batch(world, horizon=10**9, episodes=6)
+    (prediction.2), for TD with (prediction.3).  Pitfall 20: a cut episode goes on with V."""
+    play = a_batch(world, horizon=horizon, episodes=6)
+    assert play.truncated.any() == (horizon == 4)
     values, T = np.zeros(4), len(play.states)
+    visits = np.bincount(play.states[play.alive], minlength=4)
     for _ in range(3000):
-        change, after_it = np.zeros(4), np.zeros(play.states.shape[1])
+        change, after_it = np.zeros(4), play.truncated * values[play.last_state]
         for t in reversed(range(T)):
             alive, s = play.alive[t], play.states[t]
-            after_it = np.where(alive, play.rewards[t] + gamma * after_it, 0.0)
-            following = (values[play.states[min(t + 1, T - 1)]] if batch is batch_td else None)
-            target = (after_it if batch is batch_monte_carlo
-                      else play.rewards[t] + gamma * ~play.terminated[t] * following)
+            after_it = np.where(alive, play.rewards[t] + gamma * after_it, after_it)
+            target = (after_it if batch is batch_monte_carlo else play.rewards[t]
+                      + gamma * ~play.terminated[t] * values[play.next_states[t]])
             np.add.at(change, s, alive * (target - values[s]))
-        values += 0.04 * change
+        values += 0.5 * change / visits
         if np.abs(change).max() < 1e-12:
             break
     np.testing.assert_allclose(batch(play, states=4, gamma=gamma), values, rtol=0, atol=1e-9)
@@ -281,18 +282,20 @@ def test_a_truncated_last_state_that_is_never_left_counts_as_zero():
     """Pitfall 20: state 0 leads on to 0, which has a value, or to 1, of which nothing is known."""
     play = rollout(ENDLESS, ONLY, np.zeros(2, int), horizon=1, rng=0)
     assert batch_td(play, states=2, gamma=0.5).tolist()[0] == 2
-    assert batch_monte_carlo(play, states=2, gamma=0.5).tolist()[0] == 1
+    assert batch_monte_carlo(play, states=2, gamma=0.5).tolist()[0] == 2
     elsewhere = play._replace(last_state=np.array([0, 1]))
     # V = 1 + ½ · (½ V + ½ · 0)
-    np.testing.assert_allclose(batch_td(elsewhere, states=2, gamma=0.5), [4 / 3, np.nan])
+    for batch in batch_td, batch_monte_carlo:
+        np.testing.assert_allclose(batch(elsewhere, states=2, gamma=0.5), [4 / 3, np.nan])
 
 
 def test_a_batch_without_an_end_is_refused_at_gamma_one():
     """However many steps it has: six sixths make one."""
     for steps in range(1, 30):
         play = rollout(ENDLESS, ONLY, np.zeros(1, int), horizon=steps, rng=0)
-        with pytest.raises(ValueError, match="at gamma = 1.0 the batch must show an end"):
-            batch_td(play, states=1, gamma=1.0)
+        for batch in batch_td, batch_monte_carlo:
+            with pytest.raises(ValueError, match="at gamma = 1.0 the batch must show an end"):
+                batch(play, states=1, gamma=1.0)
 
 
 # Bad arguments.

@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from gridworld import maps
 from gridworld.maps import cliff_walk, corners, frozen_lake
+from gridworld.world import GridWorld, parse
 from minirl import __main__ as command_line
 from minirl.evaluation import evaluate
 from minirl.exploration import epsilon_greedy
@@ -36,9 +38,9 @@ def solution_and_curves(mdp, runs=3, steps=60, **hyperparameters):
                                    **hyperparameters) for method in values.LEARNERS]
 
 
-@pytest.mark.parametrize("name", values.WORLDS)
+@pytest.mark.parametrize("name", maps.WORLDS)
 def test_every_known_world_is_solved_by_three_solvers_that_agree(name):
-    mdp = values.WORLDS[name]().mdp(gamma=0.95)
+    mdp = maps.WORLDS[name]().mdp(gamma=0.95)
     solution = values.solve_world(mdp)
     assert len(solution.rounds) == 3 and solution.disagreement < 1e-8
     table = mdp.mean_reward
@@ -89,9 +91,9 @@ def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
     assert values.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3
 
 
-@pytest.mark.parametrize("name, gamma", [*((name, 0.95) for name in values.WORLDS), ("cliff", 1.0)])
+@pytest.mark.parametrize("name, gamma", [*((name, 0.95) for name in maps.WORLDS), ("cliff", 1.0)])
 def test_what_is_printed_fits_into_80_columns(name, gamma):
-    grid = values.WORLDS[name]()
+    grid = maps.WORLDS[name]()
     solution, curves = solution_and_curves(grid.mdp(gamma=gamma), runs=2, steps=20,
                                            initial_value=-1234.5)
     text = f"{report.solution_text(name, grid, gamma, solution)}\n" \
@@ -125,6 +127,18 @@ def test_rows_hold_the_last_point_of_each_curve_and_its_share():
 def test_the_share_of_an_optimum_of_nothing_is_null():
     solution, curves = solution_and_curves(frozen_lake("SF").mdp(gamma=0.9), steps=20)
     assert all(row["share"] is None for row in report.value_rows(curves, solution))
+
+
+@pytest.mark.parametrize("gamma", [0.999, 0.9995])
+def test_large_values_close_to_gamma_one_are_solved_too(gamma):
+    """The tolerance is relative: 10^-11 of 20,000 cannot be told from rounding."""
+    assert values.solve_world(maps.teleports().mdp(gamma=gamma)).disagreement < 1e-6
+
+
+def test_a_world_in_which_it_is_better_never_to_end_is_refused():
+    mdp = GridWorld(parse("S -5 G")).mdp(gamma=1.0)
+    with pytest.raises(ValueError, match="going on for ever is worth more than any end, by up to 4"):
+        values.solve_world(mdp)
 
 
 # The command.
@@ -195,7 +209,7 @@ def test_the_figures_are_written_as_png(command, tmp_path):
     pytest.importorskip("matplotlib")
     folder = tmp_path / "new" / "folder"
     assert command(*HASTE, "--quiet", "--plot", str(folder))[0] == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["lake_curves.png", "lake_values.png"]
+    assert sorted(path.name for path in folder.iterdir()) == ["4x4_curves.png", "4x4_values.png"]
     for path in folder.iterdir():
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
 

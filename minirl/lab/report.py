@@ -131,7 +131,7 @@ def curves_text(curves, solution):
 
 
 def _compact(value):
-    """At most eight characters for a number of any size."""
+    """At most eight characters for a number below 1e100."""
     return _number(value, 3) if value is None or abs(value) < 999 else f"{value:.2g}"
 
 

@@ -13,15 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gridworld import maps
 from minirl.evaluation import evaluate, occupancy
 from minirl.exploration import epsilon_greedy
 from minirl.planning import linear_programme, policy_iteration, value_iteration
 from minirl.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
 
-WORLDS = {"lake": maps.frozen_lake, "lake_8x8": lambda: maps.frozen_lake(maps.LAKE_8X8),
-          "cliff": maps.cliff_walk, "windy": maps.windy_grid, "four_rooms": maps.four_rooms,
-          "teleports": maps.teleports, "corners": maps.corners, "random_walk": maps.random_walk}
 LEARNERS = {"q_learning": q_learning, "double_q_learning": double_q_learning, "sarsa": sarsa,
             "expected_sarsa": expected_sarsa}
 POINTS = 20  # of a learning curve
@@ -49,15 +45,21 @@ class Curve(NamedTuple):
 def solve_world(mdp):
     """The `Solution` of a world.
 
-    Raises ValueError where it has none: at gamma 1, if some state cannot reach an end or the
-    optimum is infinite.
+    Raises ValueError where it has none: at gamma 1, if some state cannot reach an end, the optimum
+    is infinite, or going on for ever is worth more than any end; close to gamma 1, if value
+    iteration does not settle.
     """
-    found = {"policy iteration": policy_iteration(mdp),
-             "value iteration": value_iteration(mdp, tol=1e-12),
+    optimum = policy_iteration(mdp)
+    size = np.abs(np.nan_to_num(optimum.values)).max()
+    found = {"policy iteration": optimum,
+             "value iteration": value_iteration(mdp, tol=1e-11 * (1 + size)),
              "linear programme": linear_programme(mdp)}
-    optimum = found["policy iteration"]
     asked = ~np.isnan(optimum.values)
     differences = [np.abs(other.values - optimum.values)[asked].max() for other in found.values()]
+    if mdp.gamma == 1 and max(differences) > 1e-6 * (1 + size):
+        raise ValueError(f"at gamma = 1 going on for ever is worth more than any end, by up to "
+                         f"{max(differences):.4g}, so that no policy that ends is best (use "
+                         f"gamma < 1)")
     return Solution(optimum, occupancy(mdp, optimum.policy),
                     {name: other.rounds for name, other in found.items()}, max(differences))
 
@@ -103,7 +105,8 @@ def greedy_value(mdp, Q):
 def spread(numbers):
     """(10 %, median, 90 %) along the last axis, each the number of a run that exists.
 
-    A run that is not a number is worse than any other, so it counts as −∞.
+    Of an even number of runs the median is the lower of the two in the middle.  A run that is not a
+    number is worse than any other, so it counts as −∞.
     """
     ranked = np.where(np.isnan(numbers), -np.inf, numbers)
     return np.quantile(ranked, [0.1, 0.5, 0.9], axis=-1, method="lower")
