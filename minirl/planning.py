@@ -277,8 +277,9 @@ def linear_programme(mdp):
     here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
                             shape=(S * A, S))
     constraints = (here - mdp.gamma * mdp.transitions)[np.repeat(states, A)][:, states]
+    unit = np.abs(mdp.mean_reward).max() or 1.0  # because HiGHS's tolerances are absolute
     found = optimize.linprog(np.ones(states.sum()), A_ub=-constraints,
-                             b_ub=-mdp.mean_reward[states].ravel(), bounds=(None, None),
+                             b_ub=-mdp.mean_reward[states].ravel() / unit, bounds=(None, None),
                              method="highs-ds", options={"primal_feasibility_tolerance": 1e-10,
                                                          "dual_feasibility_tolerance": 1e-10})
     if found.x is None:

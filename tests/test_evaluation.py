@@ -415,3 +415,26 @@ def test_episodes_too_long_for_floating_point_are_refused_as_such(use):
 def test_tables_that_do_not_fit_the_world_are_refused(use, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         use(island())
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1, np.nan])
+def test_sweeps_need_a_discount(gamma):
+    with pytest.raises(ValueError, match=r"gamma must lie in \[0, 1\], got"):
+        sweep(lambda V: V, np.zeros(1), gamma=gamma)
+
+
+def test_sweeps_that_do_not_settle_say_what_may_help():
+    for gamma, advice in (0.999, "a larger tol or max_sweeps is needed"), (1.0, "may be infinite"):
+        with pytest.raises(ValueError, match=f"after max_sweeps = 5 sweeps.*{advice}"):
+            sweep(lambda V, gamma=gamma: 1 + gamma * V, np.zeros(1), gamma=gamma, max_sweeps=5)
+
+
+def test_values_of_another_world_are_refused():
+    with pytest.raises(ValueError, match=r"values must have shape \(1,\), got \(2,\)"):
+        action_values(coin_game(), np.zeros(2))
+
+
+def test_visits_keep_the_imaginary_part_of_a_policy():
+    """η = 1/(1 − p) of the coin game, and its derivative by a complex step."""
+    visits = occupancy(coin_game(), np.array([[0.75 + 1e-30j, 0.25 - 1e-30j]]))
+    assert visits.imag[0] / 1e-30 == pytest.approx(16, rel=1e-12)

@@ -789,3 +789,43 @@ def test_states_and_actions_of_a_small_integer_type_are_stepped_like_any_others(
     states, actions = np.arange(80, 110), np.arange(30) % 3
     small = step(mdp, states.astype(dtype), actions.astype(dtype), 1)
     assert_same(small, step(mdp, states, actions, 1))
+
+
+# What a world owns.
+
+
+def test_a_world_keeps_its_law_whatever_happens_to_the_arrays_it_was_made_from():
+    coin = coin_game()
+    arrays = {name: np.array(getattr(coin, name)) for name in
+              ("next_state", "prob", "reward", "terminated", "start")}
+    mdp = TabularMDP(**arrays, gamma=1.0)
+    for array in arrays.values():
+        array[...] = 1
+    assert mdp.P == coin.P and mdp.start.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("table", [lambda mdp: mdp.mean_reward, lambda mdp: mdp.transitions.data,
+                                   lambda mdp: mdp.outcome_thresholds, lambda mdp: mdp.prob,
+                                   lambda mdp: mdp.next_state])
+def test_nobody_can_write_to_the_tables_of_a_world(world, table):
+    with pytest.raises(ValueError, match="read-only"):
+        table(world)[...] = 0
+
+
+def test_a_world_may_be_made_from_lists():
+    made = TabularMDP(next_state=[[[0], [0]]], prob=[[[1], [1]]], reward=[[[1], [0]]],
+                      terminated=[[[False], [True]]], start=[1], gamma=1.0)
+    assert made.P == coin_game().P
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64])
+def test_next_states_of_any_integer_type_are_played_like_any_others(dtype):
+    """Pitfall 47: from the second step on, the states are those of this table."""
+    ring = (np.arange(100)[:, None, None] + 1) % 100 * np.ones((1, 2, 1), int)
+    law = {"prob": np.ones(ring.shape), "reward": 1.0 * ring, "terminated": ring < 0,
+           "start": np.eye(100)[62], "gamma": 0.9}
+    small, large = (TabularMDP(next_state=ring.astype(kind), **law) for kind in (dtype, np.int64))
+    played = [rollout(mdp, np.full((100, 2), 0.5), np.array([62]), horizon=9, rng=0).states.tolist()
+              for mdp in (small, large)]
+    assert played[0] == played[1] == [[s] for s in range(62, 71)]
+    assert (unroll(small, 2).next_state == unroll(large, 2).next_state).all()

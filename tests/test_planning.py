@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from gridworld.world import GridWorld, parse
 from minirl import planning
 from minirl.evaluation import evaluate, expectation, occupancy
 from minirl.mdp import TabularMDP, coin_game, unroll
@@ -384,3 +385,25 @@ def test_the_policy_gradient_refuses_a_policy_that_never_ends_and_logits_that_do
         policy_gradient(replace(mdp, gamma=0.99), logits)
     with pytest.raises(ValueError, match=re.escape("logits must have shape (3, 3), got (3, 1)")):
         policy_gradient(island(), np.ones((3, 1)))
+
+
+def test_value_iteration_asks_nothing_of_states_out_of_reach():
+    """At gamma 1 a free cell behind a wall may earn for ever without disturbing the others."""
+    mdp = GridWorld(parse("S G # 5")).mdp(gamma=1.0)
+    best = value_iteration(mdp)
+    assert best.objective == 1 == best.values[0] and np.isnan(best.values[3])
+
+
+@pytest.mark.parametrize("size", [1e-10, 1e10])
+def test_the_unit_of_reward_does_not_matter(size):
+    for solver in policy_iteration, linear_programme, value_iteration:
+        corner = GridWorld(parse("SFG"), rewards={"G": size}).mdp(gamma=0.9)
+        tight = {"tol": 1e-12 * size} if solver is value_iteration else {}
+        assert solver(corner, **tight).objective == pytest.approx(0.9 * size, rel=1e-9)
+
+
+def test_at_gamma_one_going_on_for_ever_counts_for_value_iteration_only():
+    """The chapter says so: −5 on the way and +1 at the end, or nothing for ever."""
+    mdp = GridWorld(parse("S -5 G")).mdp(gamma=1.0)
+    assert policy_iteration(mdp).objective == linear_programme(mdp).objective == -4
+    assert value_iteration(mdp).objective == 0 == backward_induction(mdp, 50).objective

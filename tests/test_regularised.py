@@ -661,3 +661,28 @@ def test_the_reference_is_compared_by_its_probabilities(rng):
     np.testing.assert_allclose(other.values, one.values, atol=1e-10)
     np.testing.assert_array_equal(ref_logits, kept)
     assert (kl(np.log(one.policy), log_softmax(ref_logits)) > 0).all()
+
+
+@pytest.mark.parametrize("tol", [0.0, -1.0, np.nan])
+def test_a_tolerance_that_is_not_positive_is_refused(tol):
+    coin = coin_game(gamma=0.5)
+    with pytest.raises(ValueError, match="tol must be positive, got"):
+        regularised_optimum(coin, np.zeros((1, 2)), beta=1.0, tol=tol)
+    with pytest.raises(ValueError, match="tol must be positive, got"):
+        entropy_optimum(coin, ent_coef=1.0, tol=tol)
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan])
+def test_a_table_is_tilted_by_a_positive_price_only(beta):
+    with pytest.raises(ValueError, match="beta must be positive, got"):
+        tilt(np.zeros((1, 2)), np.zeros((1, 2)), beta=beta)
+
+
+@pytest.mark.parametrize("size", [1e-11, 1e9])
+def test_the_unit_of_reward_does_not_matter(rng, size):
+    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+    scaled = replace(mdp, reward=size * mdp.reward)
+    logits = rng.normal(size=mdp.shape)
+    J = regularised_optimum(mdp, logits, beta=0.3).objective
+    assert regularised_optimum(scaled, logits, beta=0.3 * size).objective == pytest.approx(
+        size * J, rel=1e-10)

@@ -396,3 +396,9 @@ def test_a_cliff_or_a_teleport_asks_for_no_more_than_it_needs(text):
 def test_an_impossible_gamma_is_refused(gamma):
     with pytest.raises(ValueError, match=re.escape(f"gamma must lie in [0, 1], got {gamma}")):
         GridWorld(parse("SG")).mdp(gamma=gamma)
+
+
+@pytest.mark.parametrize("cells", [(), (("F", "G"),), (("S", "F"), ("G",))])
+def test_cells_that_parse_would_not_make_are_refused(cells):
+    with pytest.raises(ValueError, match="cells must be rows of one length with at least"):
+        GridWorld(cells)
