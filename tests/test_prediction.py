@@ -252,7 +252,7 @@ def test_td_settles_on_the_world_that_the_counts_suggest(world, horizon):
 def test_the_answer_to_a_batch_is_where_sweeps_over_it_settle(world, batch, gamma, horizon):
     """(prediction.1) again and again, the sum of a sweep applied at its end; for Monte Carlo with
     (prediction.2), for TD with (prediction.3).  Pitfall 20: a cut episode goes on with V."""
-    play = a_batch(world, horizon=horizon, episodes=6)
+    play = a_batch(world, horizon=horizon, episodes=4)
     assert play.truncated.any() == (horizon == 4)
     values, T = np.zeros(4), len(play.states)
     visits = np.bincount(play.states[play.alive], minlength=4)

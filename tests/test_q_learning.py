@@ -408,9 +408,9 @@ def test_on_the_slippery_lake_every_learner_is_close_to_the_optimum_after_100_00
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("grid", [frozen_lake(), cliff_walk()], ids=["lake", "cliff"])
-def test_the_greedy_policy_of_the_mean_of_sixteen_learners_is_optimal(grid):
-    mdp = grid.mdp(gamma=0.99)
+def test_the_greedy_policy_of_the_mean_of_sixteen_learners_is_optimal():
+    """On the lake; the main job does the same on the cliff, where every single learner is."""
+    mdp = frozen_lake().mdp(gamma=0.99)
     best = policy_iteration(mdp)
     record = after(25, q_learning(mdp, start(mdp, rng=range(16), initial_value=1.0)))
     values = evaluate(mdp, np.eye(4)[record.Q.mean(axis=0).argmax(axis=1)])

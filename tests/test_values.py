@@ -94,7 +94,7 @@ def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
 @pytest.mark.parametrize("name, gamma", [*((name, 0.95) for name in maps.WORLDS), ("cliff", 1.0)])
 def test_what_is_printed_fits_into_80_columns(name, gamma):
     grid = maps.WORLDS[name]()
-    solution, curves = solution_and_curves(grid.mdp(gamma=gamma), runs=2, steps=20,
+    solution, curves = solution_and_curves(grid.mdp(gamma=gamma), runs=1, steps=20,
                                            initial_value=-1234.5)
     text = f"{report.solution_text(name, grid, gamma, solution)}\n" \
            f"{report.curves_text(curves, solution)}"
@@ -129,10 +129,9 @@ def test_the_share_of_an_optimum_of_nothing_is_null():
     assert all(row["share"] is None for row in report.value_rows(curves, solution))
 
 
-@pytest.mark.parametrize("gamma", [0.999, 0.9995])
-def test_large_values_close_to_gamma_one_are_solved_too(gamma):
-    """The tolerance is relative: 10^-11 of 20,000 cannot be told from rounding."""
-    assert values.solve_world(maps.teleports().mdp(gamma=gamma)).disagreement < 1e-6
+def test_large_values_close_to_gamma_one_are_solved_too():
+    """The tolerance is relative: 10^-12 cannot be told from the rounding of 2,000."""
+    assert values.solve_world(maps.teleports().mdp(gamma=0.999)).disagreement < 1e-7
 
 
 def test_a_world_in_which_it_is_better_never_to_end_is_refused():
