@@ -19,6 +19,21 @@ STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
 COLOURS = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
 
 
+def check_fits(world, name, table, *, moves=False):
+    """Raise ValueError unless a table has one number a state, or one a state and move.
+
+    Examples
+    --------
+    >>> from gridworld.maps import frozen_lake
+    >>> check_fits(frozen_lake(), "values", np.zeros(15))
+    Traceback (most recent call last):
+    ValueError: values must have shape (16,), got (15,)
+    """
+    shape = (len(world.symbols), 4) if moves else (len(world.symbols),)
+    if table.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {table.shape}")
+
+
 def _rows(world, words, walker=None):
     """One word for each state, set in columns of equal width, the state `walker` in brackets."""
     width = max(len(word) for word in words)
@@ -86,8 +101,7 @@ def policy_text(world, policy):
     >>> print(policy_text(GridWorld(parse("SFG")), np.array([[0., 0, 1, 0]] * 3)))
     → → G
     """
-    if policy.shape != (len(world.symbols), 4):
-        raise ValueError(f"policy must have shape {(len(world.symbols), 4)}, got {policy.shape}")
+    check_fits(world, "policy", policy, moves=True)
     return _rows(world, [cell if cell in STANDING else ARROWS[world.moves[action]]
                          for cell, action in zip(world.symbols, policy.argmax(axis=1))])
 
@@ -109,7 +123,7 @@ def values_text(world, values):
     >>> print(values_text(GridWorld(parse("SFG")), np.array([0.81, 0.9, 0])))
     0.81 0.90    G
     """
-    _check_states(world, "values", values)
+    check_fits(world, "values", values)
     # Adding zero makes −0.00, a small negative number rounded, an ordinary zero.
     return _numbers(world, values, [lambda value, digits=digits:
                                     f"{round(float(value), digits) + 0.0:.{digits}f}"
@@ -133,7 +147,7 @@ def visits_text(world, visits):
     >>> print(visits_text(GridWorld(parse("SFFG")), np.array([12, 7, 0, 3])))
     12  7  0  G
     """
-    _check_states(world, "visits", visits)
+    check_fits(world, "visits", visits)
     if (visits < 0).any():
         raise ValueError(f"visits must not be negative, got {visits.min()}")
     if (visits != np.round(visits)).any():
@@ -141,12 +155,6 @@ def visits_text(world, visits):
     return _numbers(world, visits, [lambda count: f"{count:.0f}",
                                     lambda count: f"{count / 1e3:.0f}k",
                                     lambda count: f"{count / 1e6:.0f}M"])
-
-
-def _check_states(world, name, numbers):
-    """Raise ValueError unless there is one number a state."""
-    if numbers.shape != (len(world.symbols),):
-        raise ValueError(f"{name} must have shape {(len(world.symbols),)}, got {numbers.shape}")
 
 
 def side_by_side(titled, gap="    "):

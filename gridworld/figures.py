@@ -8,7 +8,7 @@ Read first: `draw`, which needs no extra.
 
 import numpy as np
 
-from gridworld.draw import STANDING
+from gridworld.draw import STANDING, check_fits
 from gridworld.world import MOVES
 
 try:
@@ -48,10 +48,9 @@ def heat_map(world, values, *, policy=None, title="", label="value"):
     'the lake'
     """
     rows, columns = world.shape
-    if values.shape != (rows * columns,):
-        raise ValueError(f"values must have shape {(rows * columns,)}, got {values.shape}")
-    if policy is not None and policy.shape != (rows * columns, 4):
-        raise ValueError(f"policy must have shape {(rows * columns, 4)}, got {policy.shape}")
+    check_fits(world, "values", values)
+    if policy is not None:
+        check_fits(world, "policy", policy, moves=True)
     standing = np.array([cell in STANDING for cell in world.symbols])
     figure = Figure(figsize=(max(4, 1.2 + 0.75 * columns), 0.6 + 0.75 * rows), layout="constrained")
     axes = figure.add_subplot()
