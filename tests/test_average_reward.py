@@ -1,4 +1,4 @@
-"""Reward per step against powers of the restarted chain, visits, and two numerical gradients."""
+"""Reward per step against powers of the restarted chain, against visits, and by its gradient."""
 
 from dataclasses import replace
 import math
@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-from gradcheck import assert_gradient
 from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
                     tables, value_by_loops)
 
@@ -283,17 +282,6 @@ def test_the_gradient_is_that_of_a_quotient_where_every_episode_ends(rng, K):
     assert math.isclose(rate, J / L, abs_tol=1e-12)
     np.testing.assert_allclose(grad, (L * dJ - J * dL) / L**2, atol=1e-12)
     assert np.abs(grad).max() > 1e-2
-
-
-@pytest.mark.gradient
-def test_the_gradient_agrees_with_two_numerical_ones(rng, report_gradient):
-    """(average_reward.4), where episodes end, and where they do not."""
-    errors = []
-    for mdp in (random_mdp(rng, 4, 3, 2, 0.9), random_mdp(rng, 4, 3, 1, 1.0),
-                endless(random_mdp(rng, 4, 3, 2, 0.9))):
-        errors.append(assert_gradient(lambda x: average_reward_gradient(mdp, x),
-                                      rng.normal(size=(4, 3))))
-    report_gradient("average_reward.average_reward_gradient", np.max(errors, axis=0))
 
 
 def test_rows_of_the_gradient_sum_to_zero_and_vanish_where_no_episode_comes(rng):

@@ -6,12 +6,11 @@ of a chapter whose name ends in `_loss`; one that has no case here fails the fir
 
 import importlib
 import inspect
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from gradcheck import assert_gradient
-from worlds import random_mdp
+from worlds import endless, random_mdp
 
 import minirl
 from minirl import (average_reward, counts, dpo, optim, planning, ppo, reinforce, reward_model, sft,
@@ -58,11 +57,6 @@ def dpo_case(beta, scale=1.0):
     return lambda x: dpo.dpo_loss(x, ref, pairs, beta=beta), table(scale)
 
 
-def without_ends(mdp):
-    """The same world in which no episode ends."""
-    return replace(mdp, terminated=np.zeros(mdp.terminated.shape, bool))
-
-
 def case(loss, *arguments, at=1.0, **hyperparameters):
     return lambda x: loss(x, *arguments, **hyperparameters), table(at)
 
@@ -78,7 +72,9 @@ CASES = {
     "average_reward.average_reward_gradient": [
         (lambda x, mdp=random_mdp(np.random.default_rng(3), S, A, 2, 0.9):
          average_reward.average_reward_gradient(mdp, x), table()),
-        (lambda x, mdp=without_ends(random_mdp(np.random.default_rng(4), S, A, 3, 0.9)):
+        (lambda x, mdp=random_mdp(np.random.default_rng(5), S, A, 1, 1.0):
+         average_reward.average_reward_gradient(mdp, x), table()),
+        (lambda x, mdp=endless(random_mdp(np.random.default_rng(4), S, A, 3, 0.9)):
          average_reward.average_reward_gradient(mdp, x), table(2.0))],
     "sft.sft_loss": [case(sft.sft_loss, RNG.random((S, A))),
                      case(sft.sft_loss, counts.table(some_steps(3, 3)), at=5.0)],
