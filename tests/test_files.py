@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from minirl.files import check_writable, read_text, write_bytes
+from minirl.files import check_writable, make_folder, read_text, write_bytes
 
 
 # Writing.
@@ -140,6 +140,41 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="cannot write"):
         check_writable(tmp_path / "out.json")
     assert asked == [(str(tmp_path), os.W_OK)]
+
+
+def test_two_processes_do_not_write_beside_in_the_same_place(tmp_path, monkeypatch):
+    renamed, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: renamed.append(paths[0]) or replace(*paths))
+    for process in 11, 12:
+        monkeypatch.setattr(os, "getpid", lambda: process)
+        write_bytes(tmp_path / "out.json", b"new")
+    assert renamed[0] != renamed[1]
+
+
+# Folders.
+
+
+def test_a_folder_is_made_with_those_above_it_and_left_alone_if_it_is_there(tmp_path):
+    path = tmp_path / "new" / "folder"
+    make_folder(path)
+    (path / "old").write_text("old")
+    make_folder(path)
+    assert (path / "old").read_text() == "old"
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("file", "File exists"), ("file/inside", "Not a directory")])
+def test_a_folder_that_cannot_be_made_is_refused_by_name_and_reason(tmp_path, name, reason):
+    (tmp_path / "file").write_text("a file, not a folder")
+    path = tmp_path / name
+    with pytest.raises(ValueError, match=re.escape(f"cannot make the folder {path}: {reason}")):
+        make_folder(path)
+
+
+def test_a_folder_that_is_there_but_may_not_be_written_in_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    with pytest.raises(ValueError, match=re.escape(f"cannot write in the folder {tmp_path}")):
+        make_folder(tmp_path)
 
 
 # Reading.
