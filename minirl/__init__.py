@@ -13,11 +13,12 @@ order.
     average_reward  the other objective: reward per step
     regularised     the best policy near a reference: what RLHF and DPO chase
     optim           gradient descent, Adam, and quasi-Newton fits
-    returns         what came after a step: reward-to-go, TD errors, GAE
+    returns         what came after a step: reward-to-go, TD errors, n steps, GAE
     prediction      learn what a policy is worth: TD(0) and Monte Carlo
     exploration     how a learner that values actions chooses among them
     q_learning      learn what actions are worth: Q-learning, SARSA, expected SARSA, double Q
-    reinforce       the policy gradient by sampling, with a baseline
+    reinforce       the policy gradient by sampling, and its baselines
+    actor_critic    a value table that judges single steps: A2C
     ppo             many steps from one batch, none of them too far
     sft             imitation: maximum likelihood on demonstrations
     reward_model    from preferences back to a reward: Bradley-Terry

@@ -23,6 +23,14 @@ function of the iteration number in its place: `linear` makes the commonest one,
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
 tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.
 
+A batch may happen to have a huge gradient, and one step along it may undo a hundred.  A limit M on
+its length keeps the direction,
+
+    g ← g · min(1, M / ‖g‖).                                                               (optim.4)
+
+Before gradient descent that is a limit on the step.  Before Adam, whose steps do not depend on the
+length of all gradients together, it only keeps the batch from weighing more than others in m and v.
+
 With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
 infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
 
@@ -70,6 +78,25 @@ def linear(first, last, iterations):
     if iterations < 1:
         raise ValueError(f"iterations must be at least 1, got {iterations}")
     return lambda iteration: first + (last - first) * min(iteration / iterations, 1.0)
+
+
+def clip_norm(grad, max_norm):
+    """(optim.4): the gradient, no longer than `max_norm` in the Euclidean norm of all its entries.
+
+    Raises
+    ------
+    ValueError
+        If the limit is not positive; infinity is allowed, and changes nothing.
+
+    Examples
+    --------
+    >>> print(clip_norm(np.array([3., 4.]), 1.0), clip_norm(np.array([3., 4.]), np.inf))
+    [0.6 0.8] [3. 4.]
+    """
+    if not max_norm > 0:
+        raise ValueError(f"max_norm must be positive, got {max_norm}")
+    norm = np.linalg.norm(grad)
+    return grad * (max_norm / norm) if norm > max_norm else grad
 
 
 class AdamState(NamedTuple):

@@ -1,32 +1,72 @@
-"""REINFORCE: the policy gradient by sampling, with a baseline.
+"""REINFORCE: the policy gradient by sampling, and its baselines.
 
 The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation
-can be sampled.  For any number A_t that judges the action at time t,
+can be sampled.  For any number A_t that judges the action at time t as well as Q does on average,
 
     ∇J = E[Σ_t γᵗ A_t ∇ log π(a_t|s_t)],   for example A_t = G_t, the reward-to-go.    (reinforce.1)
 
 An action followed by much reward is made likelier, whatever the reason.  The price of not asking
-for the reason is noise.  Part of it can be removed for free: a *baseline* b(s) that does not depend
-on the action changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So
+for the reason is noise.
 
-    A_t = G_t − b(s_t)                                                                 (reinforce.2)
+**Two credits.**  The plainest form pays every action of an episode with the whole return, Σ_t G_0 ∇
+log π(a_t|s_t).  It has no factor γᵗ, because G_0 counts every reward as the start sees it.  The
+rewards before t have no part in the expectation, since they cannot depend on a_t.  Leaving them out
+gives γᵗ G_t, the *reward-to-go*, which is as right and less noisy.
 
-is as right as G_t, and less noisy when b(s) is about what state s usually brings.  Here b is a
-value table learned from the episodes of *earlier* iterations.  A baseline that contained its own
-sample would be biased.
+**Baselines.**  More of the noise can be removed for free.  A baseline b_t that does not depend on
+the action changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So, with the
+credit C_t = G_t or G_0,
 
-As a loss to be minimised, over B episodes, with the steps counted (counts.1),
+    A_t = C_t − b_t                                                                    (reinforce.2)
 
-    L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,  (reinforce.3)
+is as right as C_t, and less noisy if b_t is about what C_t usually is.  A baseline is a function
+here, and there are six:
 
-where W[s, a] sums the advantages of the pair.  The value of this loss means nothing; its gradient
-does.  The normaliser is the number of episodes, not of steps: J is a sum over an episode.
+    no_baseline        0                                             unbiased
+    constant_baseline  a number chosen beforehand                    unbiased
+    optimal_constant   the best number, estimated from the others    unbiased
+    batch_mean         the mean over the batch, at the same time     (N − 1)/N of the gradient
+    leave_one_out      the mean over the others, at the same time    unbiased
+    value_baseline     V(s_t), learned in earlier iterations         unbiased
 
-The factor γᵗ of (reinforce.1) is dropped in (reinforce.3), as it is in almost every implementation.
-With it, late steps would hardly be learned from at all.  Without it, the expected update is no
-longer ∇J.  For the uniform policy at γ = 0.99 it points 1.5 degrees away from ∇J on the slippery
-4x4 lake and 3 degrees away on the cliff, where it is also 59 times as long, because there an
-episode lasts 6,453 steps.  At γ = 1, as in every language model, the two are the same.
+The mean over the batch contains the episode's own credit, and that does depend on the action.  For
+N episodes
+
+    C_i − mean of all = (N − 1)/N · (C_i − mean of the others),                        (reinforce.3)
+
+so its expectation is exactly (N − 1)/N of the right one: a shorter step in the right direction.
+This holds if an episode that has ended counts with credit zero.  A mean over those still alive
+would be biased in its direction too, since living longer may be the action's own doing.
+
+Which constant is best?  Let g be the score of an episode, Σ_t w_t ∇ log π(a_t|s_t), where w_t is γᵗ
+or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is E|h|²
+− 2b E⟨h, g⟩ + b² E|g|² − |E h|², and it is least at
+
+    b = E⟨h, g⟩ / E|g|².                                                               (reinforce.4)
+
+For the whole return that is E[|g|² G_0] / E|g|²: not the mean return, but a mean in which episodes
+count by how much they would move the policy.
+
+**As a loss**, to be minimised, over B episodes, with the steps counted (counts.1),
+
+    L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,  (reinforce.5)
+
+where W[s, a] sums the advantages of the pair, each times its w.  The value of this loss means
+nothing; its gradient does.  The normaliser is the number of episodes, not of steps: J is a sum over
+an episode.
+
+**Which objective?**  With the factor γᵗ it is the discounted return from the start, J.  The trainer
+drops the factor unless told to keep it, as almost every implementation does.  With it, late steps
+would hardly be learned from at all.  Without it, for γ < 1, the expected update is no longer ∇J,
+and in general not the gradient of anything (Nota and Thomas).  For the uniform policy at γ = 0.99
+it points 1.5 degrees away from ∇J on the slippery 4x4 lake and 3 degrees away on the cliff, where
+it is also 59 times as long, because there an episode lasts 6,453 steps.  At γ = 1, as in every
+language model, the two are the same.  In a world without ends the visits that remain when γᵗ is
+dropped are the shares of time of (average_reward.3).  So there it approximates the gradient of the
+reward per step, the better the nearer γ is to 1; with r − ρ in place of r and the differential
+values in place of V it estimates (average_reward.4) itself.
+
+The job `python -m minirl estimators` lists the exact bias and variance of every form above.
 
 A trainer in this book is a generator that yields a record for each iteration, for ever.  The record
 holds everything that the next iteration needs, so any record can be trained on from, bit for bit.
@@ -34,8 +74,11 @@ The reward is a seam: `rewards(rollout, logp)` may replace what the world paid b
 such as a learned reward minus the price of leaving a reference.
 
 Read first: `planning`, `returns`.  Compare: `sft`, the same loss with every advantage one.  Read
-next: `ppo`.
-Source: Williams 1992; Sutton and Barto, 2nd edition, §13.3-13.4.
+next: `actor_critic`.
+Source: Williams 1992; Sutton and Barto, 2nd edition, §13.3-13.4; Greensmith et al. 2004, "Variance
+reduction techniques for gradient estimates in reinforcement learning"; Kool et al. 2019, "Buy 4
+REINFORCE samples, get a baseline for free!"; Nota and Thomas 2020, "Is the policy gradient a
+gradient?", arXiv:1906.07073.
 """
 
 from typing import NamedTuple
@@ -44,33 +87,35 @@ import numpy as np
 
 from minirl import counts
 from minirl.mdp import rollout, start_states
-from minirl.optim import adam, at
-from minirl.returns import move_values, reward_to_go
+from minirl.optim import adam, at, clip_norm
+from minirl.returns import explained_variance, move_values, reward_to_go, whole_return
 from minirl.sampling import generator
-from minirl.softmax import backward, entropy_loss, log_softmax
+from minirl.softmax import backward, entropy, entropy_loss, log_softmax
 
 
 class Training(NamedTuple):
-    """A policy in training; all that the next iteration of `reinforce` or `ppo` needs."""
+    """A policy in training; all that the next iteration of any trainer needs."""
 
     iteration: int
     steps: int           # environment steps so far
     logits: np.ndarray   # (S, A) the policy
-    values: np.ndarray   # (S,) the baseline
+    values: np.ndarray   # (S,) the value table: a baseline, or a critic
     optimiser: tuple     # state of the optimiser; None before the first iteration
     rng: dict            # state of the bit generator
+    kl_coef: float       # the price of a nat of KL, where a learner adapts it
     metrics: dict        # of the last iteration
 
 
-def start(logits, *, rng):
-    """The record from which training starts: a policy table (S, A), a seed, and a baseline of zero.
+def start(logits, *, rng, kl_coef=1.0):
+    """The record from which training starts: a policy table (S, A), a seed, and values of zero.
 
     Training continues from a copy of the generator's state; the Generator itself does not advance.
+    `kl_coef` is where an adaptive price of KL begins; most trainers have none.
 
     Raises
     ------
     ValueError
-        If the logits are not a finite table.
+        If the logits are not a finite table, or kl_coef is not positive.
 
     Examples
     --------
@@ -79,8 +124,10 @@ def start(logits, *, rng):
     """
     if logits.ndim != 2 or not np.isfinite(logits).all():
         raise ValueError(f"logits must be a finite table (S, A), got shape {logits.shape}")
+    if not 0 < kl_coef < np.inf:
+        raise ValueError(f"kl_coef must be positive and finite, got {kl_coef}")
     return Training(0, 0, np.array(logits, dtype=float), np.zeros(len(logits)), None,
-                    generator(rng).bit_generator.state, {})
+                    generator(rng).bit_generator.state, kl_coef, {})
 
 
 def environment_rewards(rollout, logp):
@@ -124,15 +171,217 @@ def play(mdp, record, rng, *, rewards, episodes, horizon):
                            "rollout/truncated": int(batch.truncated.sum())}
 
 
+def scores(batch, weights, logp):
+    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode by itself.
+
+    Parameters
+    ----------
+    batch : mdp.Rollout
+        N episodes.
+    weights : (T, N) float
+        One number a step; those after an episode's end are not used.
+    logp : (S, A) float
+        log π.
+
+    Returns
+    -------
+    (N, S, A) float
+        Their sum is minus B times the gradient of `reinforce_loss`.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not have the shape of the batch.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, rollout
+    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
+    >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
+    [[[ 1.5 -1.5]]
+    <BLANKLINE>
+     [[ 1.5 -1.5]]]
+    """
+    if weights.shape != batch.states.shape:
+        raise ValueError(f"weights must have shape {batch.states.shape}, got {weights.shape}")
+    S, A = logp.shape
+    N = weights.shape[1]
+    pair = (np.arange(N) * S + batch.states) * A + batch.actions
+    table = np.bincount(pair[batch.alive], weights[batch.alive], minlength=N * S * A)
+    return backward(logp, table.reshape(N, S, A))
+
+
+def no_baseline(credits, scale, batch, record):
+    """b = 0.  Unbiased.
+
+    The arguments of every baseline are those of `weigh`: C (T, N), w (T, 1), the episodes, and the
+    record that played them.  Its result can be subtracted from C.
+
+    Examples
+    --------
+    >>> no_baseline(np.array([[4., 6.]]), None, None, None)
+    0.0
+    """
+    return 0.0
+
+
+def constant_baseline(value):
+    """The baseline that is `value` everywhere.  Unbiased, if it was chosen before playing.
+
+    Raises
+    ------
+    ValueError
+        If the value is not finite.
+
+    Examples
+    --------
+    >>> constant_baseline(5.0)(np.array([[4., 6.]]), None, None, None)
+    5.0
+    """
+    if not np.isfinite(value):
+        raise ValueError(f"value must be finite, got {value}")
+    return lambda credits, scale, batch, record: value
+
+
+def batch_mean(credits, scale, batch, record):
+    """The mean of C_t over all N episodes, those that have ended included: (T, 1).
+
+    Biased: by (reinforce.3) the expected gradient is (N − 1)/N of the right one.  For the arguments
+    see `no_baseline`.
+
+    Examples
+    --------
+    >>> print(batch_mean(np.array([[4., 6.], [0., 3.]]), None, None, None).ravel())
+    [5.  1.5]
+    """
+    return credits.mean(axis=1, keepdims=True)
+
+
+def leave_one_out(credits, scale, batch, record):
+    """The mean of C_t over the other N − 1 episodes: (T, N).  Unbiased; for the arguments see
+    `no_baseline`.
+
+    Raises
+    ------
+    ValueError
+        If there is only one episode.
+
+    Examples
+    --------
+    >>> print(leave_one_out(np.array([[4., 6.], [0., 3.]]), None, None, None))
+    [[6. 4.]
+     [3. 0.]]
+    """
+    others = credits.shape[1] - 1
+    if others < 1:
+        raise ValueError("episodes must be at least 2 to leave one out, got 1")
+    return (credits.sum(axis=1, keepdims=True) - credits) / others
+
+
+def optimal_constant(credits, scale, batch, record):
+    """The constant (reinforce.4), for each episode estimated from all the others: (N,).  Unbiased.
+
+    Zero where the others have no score at all, as under a deterministic policy.  With few episodes
+    the estimate is noisy itself.  For the arguments see `no_baseline`.
+
+    Raises
+    ------
+    ValueError
+        If there is only one episode.
+
+    Examples
+    --------
+    Three tosses of a fair coin, one head that pays 1; every toss moves the policy equally far:
+
+    >>> from minirl.mdp import coin_game, rollout
+    >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
+    >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,
+    ...                                      start(np.zeros((1, 2)), rng=0)))
+    [[1. 1. 0.]] [0.5 0.5 1. ]
+    """
+    if credits.shape[1] < 2:
+        raise ValueError("episodes must be at least 2 to leave one out, got 1")
+    logp = log_softmax(record.logits)
+    g = scores(batch, np.broadcast_to(scale, credits.shape), logp)
+    h = scores(batch, scale * credits, logp)
+    product, length = (h * g).sum(axis=(1, 2)), (g * g).sum(axis=(1, 2))
+    product, length = product.sum() - product, length.sum() - length
+    return np.divide(product, length, out=np.zeros_like(length), where=length > 0)
+
+
+def value_baseline(credits, scale, batch, record):
+    """V(s_t) of the record's value table: (T, N).  Unbiased, since V was learned before this batch.
+
+    For the arguments see `no_baseline`.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, rollout
+    >>> toss = rollout(coin_game(), np.array([[0., 1.]]), np.zeros(2, int), horizon=3, rng=0)
+    >>> record = start(np.zeros((1, 2)), rng=0)._replace(values=np.array([7.0]))
+    >>> print(value_baseline(toss.rewards, None, toss, record))
+    [[7. 7.]]
+    """
+    return record.values[batch.states]
+
+
+def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_baseline,
+          keep_discount=False):
+    """w_t A_t, what multiplies ∇ log π(a_t|s_t) of each step, by (reinforce.2).
+
+    Parameters
+    ----------
+    rewards : (T, N) float
+        What to learn from, zero after an episode's end.
+    batch : mdp.Rollout
+    record : Training
+        Its policy played the batch.
+    gamma : float in [0, 1]
+    credit : callable
+        C: `returns.reward_to_go` or `returns.whole_return`.
+    baseline : callable
+        One of the six of this chapter, or one of your own.
+    keep_discount : bool
+        Whether w_t is γᵗ, as (reinforce.1) has it for the reward-to-go, or 1.
+
+    Returns
+    -------
+    (T, N) float
+        Entries after an episode's end mean nothing.
+
+    Raises
+    ------
+    ValueError
+        If the factor γᵗ is asked for with the whole return, which already has it; or as the credit
+        and the baseline do.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, rollout
+    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
+    >>> record = start(np.zeros((1, 2)), rng=0)
+    >>> for keep in False, True:
+    ...     print(weigh(game.rewards, game, record, gamma=0.5, keep_discount=keep).ravel())
+    [1.75 1.5  1.  ]
+    [1.75 0.75 0.25]
+    """
+    if keep_discount and credit is whole_return:
+        raise ValueError("keep_discount must be False for the whole return, which already counts "
+                         "every reward as the start sees it")
+    credits = credit(rewards, gamma=gamma)
+    scale = (gamma if keep_discount else 1.0) ** np.arange(len(rewards))[:, None]
+    return scale * (credits - baseline(credits, scale, batch, record))
+
+
 def reinforce_loss(logits, weights, *, episodes):
-    """The loss (reinforce.3), to be minimised, and its gradient in `logits`.
+    """The loss (reinforce.5), to be minimised, and its gradient in `logits`.
 
     Parameters
     ----------
     logits : (S, A) float
         Policy table θ.
     weights : (S, A) float
-        W, the sum of the advantages of each pair: `counts.table(steps, advantages)`.
+        W, the sum of w A over the steps of each pair: `counts.table(steps, weights)`.
     episodes : int ≥ 1
         B.
 
@@ -162,9 +411,11 @@ def reinforce_loss(logits, weights, *, episodes):
     return -(weights * logp).sum() / episodes, backward(logp, -weights / episodes)
 
 
-def reinforce(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
-              learning_rate=0.05, ent_coef=0.0, value_rate=0.5, optimiser=adam()):
-    """Train by (reinforce.3), for ever: yields a `Training` record an iteration.
+def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
+              baseline=value_baseline, keep_discount=False, episodes=512, horizon=200,
+              learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
+              optimiser=adam()):
+    """Train by (reinforce.5), for ever: yields a `Training` record an iteration.
 
     Parameters
     ----------
@@ -174,20 +425,25 @@ def reinforce(mdp, record, *, rewards=environment_rewards, episodes=512, horizon
         From `start`, or any record yielded before: training continues from it bit for bit.
     rewards : callable
         `rewards(rollout, logp) -> (T, N)`: what to maximise, in place of what the world paid.
+    credit, baseline, keep_discount
+        As in `weigh`.
     episodes : int ≥ 1
         B, played in each iteration.
     horizon : int ≥ 1
         Episodes are cut after this many steps, and then count as they are.
     learning_rate, ent_coef : float, or function of the iteration number
         Step size, and the weight of `entropy_loss` over the states visited, in reward per nat.
+    max_grad_norm : float > 0
+        M of (optim.4).
     value_rate : float in [0, 1]
-        How far the baseline moves towards the mean return of each state.
+        How far the value table moves towards the mean reward-to-go of each state.
     optimiser : Optimiser
 
     Yields
     ------
     Training
-        Its `metrics` are those of `play`.
+        Its `metrics` are those of `play`; `policy/entropy`, nats a step over the states of the
+        batch, after the update; and `value/explained_variance` (returns.6) of the values before.
 
     Raises
     ------
@@ -209,16 +465,22 @@ def reinforce(mdp, record, *, rewards=environment_rewards, episodes=512, horizon
         batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
                                       horizon=horizon)
         steps = batch.steps(mdp.shape)
-        returns = counts.flatten(reward_to_go(earned, gamma=mdp.gamma), batch.alive)
-        advantages = returns - record.values[steps.index // mdp.shape[1]]
         visits = counts.table(steps).sum(axis=1)
+        weights = counts.flatten(weigh(earned, batch, record, gamma=mdp.gamma, credit=credit,
+                                       baseline=baseline, keep_discount=keep_discount), batch.alive)
+        returns = counts.flatten(reward_to_go(earned, gamma=mdp.gamma), batch.alive)
 
-        _, grad = reinforce_loss(record.logits, counts.table(steps, advantages), episodes=episodes)
+        _, grad = reinforce_loss(record.logits, counts.table(steps, weights), episodes=episodes)
         _, entropy_grad = entropy_loss(record.logits, visits / episodes)
-        logits, state = optimiser.step(
-            record.logits, grad + at(ent_coef, record.iteration) * entropy_grad,
-            record.optimiser or optimiser.init(record.logits), at(learning_rate, record.iteration))
-        values = move_values(record.values, steps, returns, rate=value_rate)
-        record = Training(record.iteration + 1, record.steps + steps.index.size, logits, values,
-                          state, rng.bit_generator.state, metrics)
+        grad = clip_norm(grad + at(ent_coef, record.iteration) * entropy_grad, max_grad_norm)
+        logits, state = optimiser.step(record.logits, grad,
+                                       record.optimiser or optimiser.init(record.logits),
+                                       at(learning_rate, record.iteration))
+        predicted = record.values[steps.index // mdp.shape[1]]
+        metrics["policy/entropy"] = float(visits @ entropy(log_softmax(logits)) / visits.sum())
+        metrics["value/explained_variance"] = explained_variance(predicted, returns)
+        record = record._replace(
+            iteration=record.iteration + 1, steps=record.steps + steps.index.size, logits=logits,
+            values=move_values(record.values, steps, returns, rate=value_rate), optimiser=state,
+            rng=rng.bit_generator.state, metrics=metrics)
         yield record

@@ -5,10 +5,11 @@ in this chapter is one recursion backwards in time, over all episodes at once.  
 
     G_t = r_t + γ G_{t+1}.                                                               (returns.1)
 
-It judges action a_t by everything that followed.  That is right on average, and noisy: luck a
-hundred steps later is credited to every step before it.  With a value table V the luck of one step
-can be told apart from the rest.  The temporal-difference error compares what was expected before a
-step with what is expected after it,
+It judges action a_t by everything that followed.  Judging it by the *whole return* G_0, what came
+before included, is right on average too, and noisier: an action is then paid for what it could not
+change.  But the reward-to-go is noisy as well: luck a hundred steps later is credited to every step
+before it.  With a value table V the luck of one step can be told apart from the rest.  The
+temporal-difference error compares what was expected before a step with what is expected after it,
 
     δ_t = r_t + γ V(s_{t+1}) − V(s_t),                                                   (returns.2)
 
@@ -22,6 +23,15 @@ At λ = 1 the V in the middle cancel, A_t = G_t − V(s_t): no bias where episod
 noise.  At λ = 0 it is δ_t alone: little noise, and all the error of V.  With the true V every λ is
 right on average.
 
+Another way to go between the two is to wait n steps before V is asked,
+
+    G_t^(n) = r_t + γ r_{t+1} + … + γⁿ⁻¹ r_{t+n−1} + γⁿ V(s_{t+n}),                       (returns.4)
+
+or less, if the episode is over before: then it is the λ-return at λ = 1.  It needs no recursion of
+its own.  Its advantage G_t^(n) − V(s_t) is the sum of n errors δ, discounted, which is the sum of
+all of them minus γⁿ times the same sum n steps later.  The λ-return is the mean of the n-step
+returns, with the weights (1 − λ) λⁿ⁻¹: a step more is worth a factor λ.
+
 Mistakes here are silent, and well-known libraries have shipped each of these: letting A_{t+1} of
 the next episode leak into the last step of this one, dropping V at a truncation, keeping it at a
 termination.  In a rectangle the first cannot happen.  Dead steps have δ = 0, so the sum starts from
@@ -29,11 +39,21 @@ zero at every episode's own end.
 
 A value table is learned from such targets by moving each state towards the mean of its own,
 
-    V(s) ← V(s) + rate · (mean of the targets at s − V(s)).                              (returns.4)
+    V(s) ← V(s) + rate · (mean of the targets at s − V(s)).                              (returns.5)
 
-Read first: `mdp`.  Read next: `reinforce`.
-Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage
-estimation", arXiv:1506.02438, eq. 16; Pardo et al. 2018, arXiv:1712.00378, on truncation.
+With rate 1 that is least squares: no table is nearer to the targets.  How much of what happened a
+table foresaw is its *explained variance*,
+
+    1 − Var(G − V) / Var(G),                                                             (returns.6)
+
+over all steps, where G is the λ-return at λ = 1: one if V is never wrong, zero if it says no more
+than a constant does, negative if it says less.  With a smaller λ the target contains V itself, and
+a table would be praised for agreeing with itself.
+
+Read first: `mdp`.  Read next: `prediction`, `reinforce`.
+Source: Sutton and Barto, 2nd edition, §7.1, §12.1; Schulman et al. 2016, "High-dimensional
+continuous control using generalized advantage estimation", arXiv:1506.02438, eq. 16; Pardo et al.
+2018, arXiv:1712.00378, on truncation.
 """
 
 import numpy as np
@@ -41,12 +61,35 @@ import numpy as np
 from minirl import counts
 
 
-def _discounted_sums(x, factor):
-    """y_t = x_t + factor · y_{t+1} down the columns of x (T, N); after the last row y is zero."""
+def discounted_sums(x, factor):
+    """The recursion of this chapter, y_t = x_t + factor · y_{t+1}: rewards make (returns.1), errors
+    δ make (returns.3).
+
+    Parameters
+    ----------
+    x : (T, N) float
+        One episode a column, zero after its end.
+    factor : float in [0, 1]
+
+    Returns
+    -------
+    (T, N) float
+        Zero after an episode's end.
+
+    Examples
+    --------
+    >>> print(discounted_sums(np.array([[1.], [0.], [4.]]), 0.5).ravel())
+    [2. 2. 4.]
+    """
     sums = np.array(x, dtype=float)
     for t in range(len(sums) - 2, -1, -1):
         sums[t] += factor * sums[t + 1]
     return sums
+
+
+def _check_fraction(name, value):
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}")
 
 
 def reward_to_go(rewards, *, gamma):
@@ -76,13 +119,30 @@ def reward_to_go(rewards, *, gamma):
     """
     if rewards.ndim != 2:
         raise ValueError(f"rewards must have shape (T, N), got {rewards.shape}")
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
-    return _discounted_sums(rewards, gamma)
+    _check_fraction("gamma", gamma)
+    return discounted_sums(rewards, gamma)
 
 
-def gae(rewards, rollout, values, *, gamma, gae_lambda):
-    """Advantages A and λ-returns of (returns.3).
+def whole_return(rewards, *, gamma):
+    """G_0 of (returns.1), the return of the whole episode, in every row.
+
+    Parameters and errors are those of `reward_to_go`.
+
+    Returns
+    -------
+    (T, N) float
+        Not zero after an episode's end: the rows are equal.
+
+    Examples
+    --------
+    >>> print(whole_return(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
+    [2. 2. 2.]
+    """
+    return np.repeat(reward_to_go(rewards, gamma=gamma)[:1], len(rewards), axis=0)
+
+
+def td_errors(rewards, rollout, values, *, gamma):
+    """δ of (returns.2).
 
     Parameters
     ----------
@@ -92,7 +152,59 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
         The episodes.
     values : (S,) float
         The value table V.
-    gamma, gae_lambda : float in [0, 1]
+    gamma : float in [0, 1]
+
+    Returns
+    -------
+    (T, N) float
+        Zero after an episode's end.
+
+    Raises
+    ------
+    ValueError
+        If the rewards do not have the rollout's shape, the values are no vector with an entry for
+        every state of the rollout, or gamma is outside [0, 1].
+
+    Examples
+    --------
+    A step that ends the episode, and one after which it was cut; only then V(1) counts:
+
+    >>> from minirl.mdp import Rollout
+    >>> step = Rollout(states=np.array([[0, 0]]), actions=np.array([[0, 0]]),
+    ...                rewards=np.array([[1., 1.]]), alive=np.array([[True, True]]),
+    ...                terminated=np.array([[True, False]]), last_state=np.array([1, 1]),
+    ...                truncated=np.array([False, True]))
+    >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
+    [[0.5 2.5]]
+    """
+    return _errors(rewards, rollout, values, gamma)[0]
+
+
+def _errors(rewards, rollout, values, gamma):
+    """(δ, V(s_t)), both zero after an episode's end."""
+    if rewards.shape != rollout.states.shape:
+        raise ValueError(f"rewards must have shape {rollout.states.shape}, got {rewards.shape}")
+    _check_fraction("gamma", gamma)
+    largest = max(rollout.states.max(), rollout.last_state.max())
+    if values.ndim != 1 or values.size <= largest:
+        raise ValueError(f"values must be a vector with an entry for state {largest}, "
+                         f"got shape {values.shape}")
+    here = np.where(rollout.alive, values[rollout.states], 0)
+    after = np.zeros_like(here)
+    after[:-1] = here[1:]
+    episodes, last = np.arange(here.shape[1]), rollout.alive.sum(axis=0) - 1
+    after[last, episodes] = np.where(rollout.truncated, values[rollout.last_state], 0)
+    return rewards + gamma * after - here, here
+
+
+def gae(rewards, rollout, values, *, gamma, gae_lambda):
+    """Advantages A and λ-returns of (returns.3).
+
+    Parameters
+    ----------
+    rewards, rollout, values, gamma
+        As in `td_errors`.
+    gae_lambda : float in [0, 1]
 
     Returns
     -------
@@ -102,7 +214,7 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     Raises
     ------
     ValueError
-        If the rewards do not have the rollout's shape, or gamma or gae_lambda is outside [0, 1].
+        As `td_errors` does, or if gae_lambda is outside [0, 1].
 
     Examples
     --------
@@ -117,23 +229,83 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     >>> print(A.ravel(), returns.ravel())
     [0.9 0. ] [0.9 1. ]
     """
-    if rewards.shape != rollout.states.shape:
-        raise ValueError(f"rewards must have shape {rollout.states.shape}, got {rewards.shape}")
-    for name, value in (("gamma", gamma), ("gae_lambda", gae_lambda)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"{name} must lie in [0, 1], got {value}")
-    here = np.where(rollout.alive, values[rollout.states], 0)
-    after = np.zeros_like(here)
-    after[:-1] = here[1:]
-    episodes, last = np.arange(here.shape[1]), rollout.alive.sum(axis=0) - 1
-    after[last, episodes] = np.where(rollout.truncated, values[rollout.last_state], 0)
-    errors = rewards + gamma * after - here
-    advantages = _discounted_sums(errors, gamma * gae_lambda)
+    _check_fraction("gae_lambda", gae_lambda)
+    errors, here = _errors(rewards, rollout, values, gamma)
+    advantages = discounted_sums(errors, gamma * gae_lambda)
     return advantages, advantages + here
 
 
+def n_step_returns(rewards, rollout, values, *, gamma, n):
+    """G^(n) of (returns.4).
+
+    Parameters
+    ----------
+    rewards, rollout, values, gamma
+        As in `td_errors`.
+    n : int ≥ 1
+        1 is the target of TD(0); from the longest episode's length on it is the λ-return at λ = 1.
+
+    Returns
+    -------
+    (T, N) float
+        Zero after an episode's end.
+
+    Raises
+    ------
+    ValueError
+        As `td_errors` does, or if n is not positive.
+
+    Examples
+    --------
+    The walk of `gae`, judged by one step and by two:
+
+    >>> from minirl.mdp import Rollout
+    >>> yes, end = np.array([[True], [True]]), np.array([[False], [True]])
+    >>> walk = Rollout(states=np.array([[0], [1]]), actions=np.array([[0], [0]]),
+    ...                rewards=np.array([[0.], [1.]]), alive=yes, terminated=end,
+    ...                last_state=np.array([2]), truncated=np.array([False]))
+    >>> for n in 1, 2:
+    ...     print(n_step_returns(walk.rewards, walk, np.array([0., 5., 9.]), gamma=0.9, n=n).T)
+    [[4.5 1. ]]
+    [[0.9 1. ]]
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    errors, here = _errors(rewards, rollout, values, gamma)
+    sums = discounted_sums(errors, gamma)
+    later = np.zeros_like(sums)
+    later[:-n] = sums[n:]
+    return sums - gamma**n * later + here
+
+
+def explained_variance(predictions, returns):
+    """(returns.6), at most 1; NaN if all returns are equal, since there is nothing to explain.
+
+    Parameters
+    ----------
+    predictions, returns : (N,) float
+        V(s_n) and G_n of each step.
+
+    Raises
+    ------
+    ValueError
+        If the two do not have one length, or are empty.
+
+    Examples
+    --------
+    >>> explained_variance(np.array([1., 2., 3.]), np.array([1., 3., 5.]))
+    0.75
+    """
+    if predictions.shape != returns.shape or returns.size == 0:
+        raise ValueError(f"predictions and returns must have one shape and not be empty, "
+                         f"got {predictions.shape} and {returns.shape}")
+    if returns.min() == returns.max():
+        return np.nan
+    return float(1 - (returns - predictions).var() / returns.var())
+
+
 def move_values(values, steps, targets, *, rate):
-    """The value table after one step of (returns.4); states that were not visited keep their value.
+    """The value table after one step of (returns.5); states that were not visited keep their value.
 
     Parameters
     ----------
@@ -162,8 +334,7 @@ def move_values(values, steps, targets, *, rate):
     """
     if values.shape != steps.shape[:1]:
         raise ValueError(f"values must have shape {steps.shape[:1]}, got {values.shape}")
-    if not 0 <= rate <= 1:
-        raise ValueError(f"rate must lie in [0, 1], got {rate}")
+    _check_fraction("rate", rate)
     visits = counts.table(steps).sum(axis=1)
     total = counts.table(steps, targets).sum(axis=1)
     return values + rate * (total - visits * values) / np.maximum(visits, 1)

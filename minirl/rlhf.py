@@ -79,7 +79,7 @@ def pair_rewards(weights, ref_logits, *, beta):
     >>> coin, reference = coin_game(), np.zeros((1, 2))
     >>> paid = pair_rewards(coin.mean_reward, reference, beta=2.0)
     >>> for record in ppo(coin, start(reference, rng=0), rewards=paid,
-    ...                   learning_rate=linear(0.05, 0.0, 50)):
+    ...                   learning_rate=linear(0.05, 0.0, 50), ent_coef=0.0):
     ...     if record.iteration == 50: break
     >>> print(np.exp(log_softmax(record.logits)).round(2))
     [[0.82 0.18]]

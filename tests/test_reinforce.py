@@ -69,7 +69,7 @@ def test_dropping_gamma_t_turns_the_gradient_by_the_angle_that_the_chapter_state
 
 
 def test_the_loss_is_the_weighted_log_likelihood_of_an_episode():
-    """(reinforce.3), as a loop over steps with repeated pairs"""
+    """(reinforce.5), as a loop over steps with repeated pairs"""
     rng = np.random.default_rng(3)
     states, actions = np.array([0, 1, 0, 0]), np.array([1, 2, 1, 0])
     steps = counts.steps(states, actions, np.array([0, 3, 4]), (2, 3))

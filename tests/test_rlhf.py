@@ -90,7 +90,7 @@ def test_ppo_on_the_true_reward_reaches_the_optimum(seed):
     example = running_example()
     rewards = pair_rewards(example.world.mean_reward, example.reference, beta=BETA)
     trainer = ppo(example.world, start(example.reference, rng=seed), rewards=rewards, horizon=1000,
-                  episodes=1024, learning_rate=linear(0.05, 0.0, 100))
+                  episodes=1024, learning_rate=linear(0.05, 0.0, 100), ent_coef=0.0)
     record = next(record for record in trainer if record.iteration == 100)
     assert share(record.logits) >= 0.99
 
@@ -102,7 +102,8 @@ def test_a_reward_on_the_last_step_is_biased_by_lambda_as_the_chapter_states():
     shares = []
     for gae_lambda in (0.95, 1.0):
         trainer = ppo(example.world, start(example.reference, rng=0), rewards=rewards, horizon=1000,
-                      episodes=1024, gae_lambda=gae_lambda, learning_rate=linear(0.05, 0.0, 100))
+                      episodes=1024, gae_lambda=gae_lambda, learning_rate=linear(0.05, 0.0, 100),
+                      ent_coef=0.0)
         record = next(record for record in trainer if record.iteration == 100)
         shares.append(share(record.logits))
     assert 0.955 < shares[0] < 0.975 and 0.98 < shares[1] < 0.995

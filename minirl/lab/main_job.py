@@ -213,7 +213,7 @@ def language_table(items, seed, beta, pairs, progress):
         trainer = ppo(world, start(ref_logp, rng=[seed, stream]),
                       horizon=20 * (int(ref_length) + 1),
                       rewards=pair_rewards(rewards, ref_logp, beta=beta),
-                      learning_rate=linear(0.05, 0.0, 100))
+                      learning_rate=linear(0.05, 0.0, 100), ent_coef=0.0)
         return log_softmax(_last(trainer, 100).logits)
 
     progress("language: optimum")

@@ -1,0 +1,201 @@
+"""Actor-critic: a value table that judges single steps, and not only whole futures.
+
+REINFORCE waits for the end of an episode and subtracts what was expected.  An *actor-critic* does
+not wait.  Its critic, the value table V, says after every step how much better things have become,
+and stands for the rest of the episode.  Actions are judged by generalised advantage estimation
+(returns.3),
+
+    L = −(1/B) Σ_n A_n log π(a_n|s_n) − c (1/B) Σ_n H(s_n),   A_n from GAE,         (actor_critic.1)
+
+over B episodes; the second term is the *entropy bonus* with coefficient c, which keeps the policy
+undecided while little is known.  Advantage actor-critic, A2C, is this with many episodes at once.
+
+**What it costs.**  At λ = 1, and where every episode ends, A_n = G_n − V(s_n): REINFORCE with a
+baseline, and unbiased whatever V is.  At λ < 1 a wrong V enters the expectation.  So it does at any
+λ where an episode is cut and V stands for what would have followed.  In return the noise of all
+later steps is left out.  How much is gained and lost can be computed, and `python -m minirl
+estimators` does.  Lecture notes call any REINFORCE with a learned baseline A2C.  The name is better
+kept for this: a critic that replaces what has not been observed.
+
+**The critic** moves towards the mean of its targets (returns.5), after the actor has used it.  The
+targets are λ-returns, with a λ of their own:
+
+    value_lambda = 1: *regression* on what followed, G, with V only at a cut;
+    value_lambda = 0: *temporal differences*, r + γ V(s'), the targets of TD(0).     (actor_critic.2)
+
+Regression learns what happened.  TD learns what should have happened if V is right about the next
+state: it makes better use of few data and carries errors of V along.
+
+**The scale.**  A learning rate and an entropy bonus mean something else when all rewards are ten
+times as large.  Dividing the advantages by their standard deviation over the batch,
+
+    A_n ← A_n / (std of all A_n + 10⁻⁸),                                            (actor_critic.3)
+
+removes that.  It is a choice, `normalize_advantage`: it leaves the direction of a batch's update as
+it is, but a batch with little to learn from is amplified like any other, so the steps do not shrink
+near the optimum.  The mean is not subtracted, as many libraries do.  It is not zero for good
+reason: with a wrong V, or a policy that has just improved, subtracting it would reward or punish
+living longer.
+
+**Which objective?**  For γ < 1 the factor γᵗ is dropped here, as in `reinforce`.  In a world
+without ends, an actor-critic for the reward per step replaces r by r − ρ, sets γ = 1, and its V
+becomes the differential values of (average_reward.2).  Both need nothing new but another reward.
+
+Read first: `reinforce`, `returns`.  Compare: `prediction`.  Read next: `ppo`.
+Source: Sutton and Barto, 2nd edition, §13.5-13.6; Mnih et al. 2016, "Asynchronous methods for deep
+reinforcement learning", arXiv:1602.01783; Schulman et al. 2016, arXiv:1506.02438.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl import counts
+from minirl.optim import adam, at, clip_norm
+from minirl.reinforce import environment_rewards, play, reinforce_loss
+from minirl.returns import discounted_sums, explained_variance, move_values, td_errors
+from minirl.sampling import generator
+from minirl.softmax import entropy, entropy_loss, log_softmax
+
+
+def normalised(advantages):
+    """(actor_critic.3): advantages (N,) over their standard deviation; not centred.
+
+    Examples
+    --------
+    >>> print(normalised(np.array([1., 3.])).round(6))
+    [1. 3.]
+    """
+    return advantages / (advantages.std() + 1e-8)
+
+
+class Judgement(NamedTuple):
+    """What the critic makes of a batch of N steps."""
+
+    steps: counts.Steps
+    advantages: np.ndarray     # (N,) for the actor
+    values: np.ndarray         # (S,) the critic after the batch
+    explained_variance: float  # (returns.6) of the critic before the batch
+
+
+def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, value_rate,
+          normalize_advantage):
+    """Advantages of a batch, and the critic that has learned from it.
+
+    Parameters
+    ----------
+    rewards : (T, N) float
+        What to learn from, zero after an episode's end.
+    batch : mdp.Rollout
+    values : (S,) float
+        The critic.
+    shape : (int, int)
+        S and A.
+    gamma, gae_lambda, value_lambda : float in [0, 1]
+        Discount, λ of the advantages, and λ of the targets, (actor_critic.2).
+    value_rate : float in [0, 1]
+        How far the critic moves.
+    normalize_advantage : bool
+        Whether to apply (actor_critic.3).
+
+    Returns
+    -------
+    Judgement
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, rollout
+    >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(2, int), horizon=9, rng=8)
+    >>> judged = judge(toss.rewards, toss, np.array([2.0]), shape=(1, 2), gamma=1.0, gae_lambda=0.0,
+    ...                value_lambda=1.0, value_rate=1.0, normalize_advantage=False)
+    >>> print(toss.rewards.T, judged.advantages, judged.values.round(2))
+    [[1. 0.]
+     [0. 0.]] [ 1. -2. -2.] [0.33]
+    """
+    for name, value in (("gae_lambda", gae_lambda), ("value_lambda", value_lambda),
+                        ("value_rate", value_rate)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must lie in [0, 1], got {value}")
+    steps = batch.steps(shape)
+    errors = td_errors(rewards, batch, values, gamma=gamma)
+    advantages, surprises, residuals = (
+        counts.flatten(discounted_sums(errors, gamma * weight), batch.alive)
+        for weight in (gae_lambda, value_lambda, 1.0))
+    predicted = values[steps.index // shape[1]]
+    return Judgement(steps, normalised(advantages) if normalize_advantage else advantages,
+                     move_values(values, steps, predicted + surprises, rate=value_rate),
+                     explained_variance(predicted, predicted + residuals))
+
+
+def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
+                 gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False, learning_rate=0.05,
+                 ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
+    """Train by (actor_critic.1), for ever: yields a `reinforce.Training` record an iteration.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Used to play only.
+    record : Training
+        From `reinforce.start`, or any record yielded before: training continues bit for bit.
+    rewards : callable
+        `rewards(rollout, logp) -> (T, N)`: what to maximise, in place of what the world paid.
+    episodes : int ≥ 1
+        B, played in each iteration.
+    horizon : int ≥ 1
+        Episodes are cut after this many steps; the critic stands for what would have followed.
+    gae_lambda, value_lambda, normalize_advantage, value_rate
+        As in `judge`.
+    learning_rate, ent_coef : float, or function of the iteration number
+        Step size, and c, in the units of the advantages per nat.
+    max_grad_norm : float > 0
+        M of (optim.4).
+    optimiser : Optimiser
+
+    Yields
+    ------
+    Training
+        Its `metrics` are those of `reinforce.reinforce`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, at the first iteration.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.reinforce import start
+    >>> for record in actor_critic(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
+    ...     if record.iteration == 20: break
+    >>> print(np.exp(log_softmax(record.logits)).round(1))
+    [[0.9 0.1]]
+    """
+    while True:
+        rng = generator(record.rng)
+        batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
+                                      horizon=horizon)
+        judged = judge(earned, batch, record.values, shape=mdp.shape, gamma=mdp.gamma,
+                       gae_lambda=gae_lambda, value_lambda=value_lambda, value_rate=value_rate,
+                       normalize_advantage=normalize_advantage)
+        visits = counts.table(judged.steps).sum(axis=1)
+
+        _, grad = reinforce_loss(record.logits, counts.table(judged.steps, judged.advantages),
+                                 episodes=episodes)
+        _, entropy_grad = entropy_loss(record.logits, visits / episodes)
+        grad = clip_norm(grad + at(ent_coef, record.iteration) * entropy_grad, max_grad_norm)
+        logits, state = optimiser.step(record.logits, grad,
+                                       record.optimiser or optimiser.init(record.logits),
+                                       at(learning_rate, record.iteration))
+        metrics["policy/entropy"] = float(visits @ entropy(log_softmax(logits)) / visits.sum())
+        metrics["value/explained_variance"] = judged.explained_variance
+        record = record._replace(
+            iteration=record.iteration + 1, steps=record.steps + judged.steps.index.size,
+            logits=logits, values=judged.values, optimiser=state, rng=rng.bit_generator.state,
+            metrics=metrics)
+        yield record
