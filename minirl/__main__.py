@@ -12,8 +12,10 @@ from gridworld import maps
 from gridworld.draw import show
 from gridworld.world import GridWorld
 from minirl import __version__, files
-from minirl.lab import main_job, report, values
+from minirl.lab import estimators, main_job, policies, report, values
 from toy_lm import corpora
+
+LANGUAGE = "language"  # the name of the world you can read
 
 
 def _main_parser():
@@ -21,8 +23,10 @@ def _main_parser():
         prog="minirl", allow_abbrev=False,
         description="Train the first learners on a gridworld and on a language model, and judge "
                     "each by its distance to the exact optimum.",
-        epilog="Other jobs: 'minirl values' solves a gridworld and learns its action values; "
-               "'minirl values --help' says more.")
+        epilog="Other jobs, each with a --help of its own: 'minirl values' solves a gridworld and "
+               "learns its action values; 'minirl policies' lets four learners of policies play "
+               "one world; 'minirl estimators' lists the exact bias and variance of every estimator "
+               "of the policy gradient.")
     parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
     parser.add_argument("--beta", type=_number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")
@@ -41,18 +45,7 @@ def _values_parser():
         prog="minirl values", allow_abbrev=False,
         description="Solve a gridworld exactly, draw it, and let four learners find its action "
                     "values, many runs each, judged by their distance to Q*.")
-    world = parser.add_mutually_exclusive_group()
-    world.add_argument("--world", choices=maps.WORLDS, default="4x4",
-                       help="a known world; 4x4 and 8x8 are the slippery lakes (4x4)")
-    world.add_argument("--map", type=_file, metavar="FILE",
-                       help="a map of your own, UTF-8, a character a cell: S start, F free, G goal "
-                            "(pays 1), H hole, C cliff, # wall, A and B teleports to a and b; or, "
-                            "with spaces between the cells, a number that the cell pays")
-    parser.add_argument("--success-rate", type=_number(0, 1), metavar="P",
-                        help="on your own map: probability that a move goes where it was meant to "
-                             "(1), and not to one of its sides")
-    parser.add_argument("--step-reward", type=_number(-1e6, 1e6), metavar="R",
-                        help="on your own map: reward of every step (0)")
+    _add_world(parser, maps.WORLDS, "a known world; 4x4 and 8x8 are the slippery lakes (4x4)")
     parser.add_argument("--gamma", type=_number(0, 1), default=0.95, help="discount (0.95)")
     parser.add_argument("--runs", type=_whole(1), default=20, help="of each learner (20)")
     parser.add_argument("--steps", type=_whole(values.POINTS), default=20_000,
@@ -67,11 +60,66 @@ def _values_parser():
     parser.add_argument("--initial-value", type=_number(-1e6, 1e6), default=1.0, metavar="Q",
                         help="of every action; optimistic if large (1)")
     parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
-    parser.add_argument("--plot", type=_file, metavar="DIR",
-                        help="draw a heat map and the learning curves there as PNG files (needs "
-                             "the extra 'plot')")
+    _add_plot(parser, "a heat map and the learning curves")
     _add_output(parser)
     return parser
+
+
+def _policies_parser():
+    parser = argparse.ArgumentParser(
+        prog="minirl policies", allow_abbrev=False,
+        description="Let REINFORCE, A2C, PPO and PPO with a KL penalty learn one world, many runs "
+                    "each, judged by their distance to J*.  The runs are shared out among the "
+                    "cores.")
+    _add_world(parser, (*maps.WORLDS, LANGUAGE),
+               f"a known world; 4x4 and 8x8 are the slippery lakes, {LANGUAGE} is the language "
+               f"model of the main job (4x4)")
+    parser.add_argument("--gamma", type=_number(0, 1), help="discount of a gridworld (0.99)")
+    parser.add_argument("--beta", type=_number(1e-6, 1e6),
+                        help="on the language model: price of a nat of KL to the reference (0.5)")
+    parser.add_argument("--runs", type=_whole(1), default=4, help="of each learner (4)")
+    parser.add_argument("--iterations", type=_whole(policies.POINTS), default=400,
+                        help="of each run (400); all schedules end there")
+    parser.add_argument("--episodes", type=_whole(1), default=512,
+                        help="played in an iteration (512); for 8x8 take 1024")
+    parser.add_argument("--horizon", type=_whole(1), default=200,
+                        help="episodes are cut after this many steps (200)")
+    parser.add_argument("--learner", choices=policies.LEARNERS, help="only this one (all four)")
+    parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
+    _add_plot(parser, "the learning curves")
+    _add_output(parser)
+    return parser
+
+
+def _estimators_parser():
+    parser = argparse.ArgumentParser(
+        prog="minirl estimators", allow_abbrev=False,
+        description="The exact bias and variance of every estimator of the policy gradient, by "
+                    "listing all episodes of a small world.  Nothing is sampled.")
+    parser.add_argument("--episodes", type=_whole(2), default=32,
+                        help="in the batch of an estimate (32)")
+    _add_plot(parser, "bias and variance against lambda, and the surrogate against J,")
+    _add_output(parser)
+    return parser
+
+
+def _add_world(parser, names, text):
+    world = parser.add_mutually_exclusive_group()
+    world.add_argument("--world", choices=names, default="4x4", help=text)
+    world.add_argument("--map", type=_file, metavar="FILE",
+                       help="a map of your own, UTF-8, a character a cell: S start, F free, G goal "
+                            "(pays 1), H hole, C cliff, # wall, A and B teleports to a and b; or, "
+                            "with spaces between the cells, a number that the cell pays")
+    parser.add_argument("--success-rate", type=_number(0, 1), metavar="P",
+                        help="on your own map: probability that a move goes where it was meant to "
+                             "(1), and not to one of its sides")
+    parser.add_argument("--step-reward", type=_number(-1e6, 1e6), metavar="R",
+                        help="on your own map: reward of every step (0)")
+
+
+def _add_plot(parser, what):
+    parser.add_argument("--plot", type=_file, metavar="DIR",
+                        help=f"draw {what} there as PNG files (needs the extra 'plot')")
 
 
 def _add_output(parser):
@@ -140,15 +188,8 @@ def run_main_job(arguments):
 
 def run_values(arguments):
     """The job `values`, with parsed arguments.  Raises ValueError for what the user can mend."""
-    if arguments.map is None and (arguments.success_rate, arguments.step_reward) != (None, None):
-        raise ValueError("--success-rate and --step-reward are rules for a map of your own: "
-                         "give --map too")
-    if arguments.json is not None:
-        files.check_writable(arguments.json)
-    if arguments.plot is not None:
-        figures = _figures()
-        files.make_folder(arguments.plot)
     name, grid = _world(arguments)
+    figures = _prepared(arguments)
     mdp = grid.mdp(gamma=arguments.gamma)
     _progress(f"{name}: planning")
     solution = values.solve_world(mdp)
@@ -173,6 +214,7 @@ def run_values(arguments):
 def _world(arguments):
     """(name, GridWorld) that the arguments ask for."""
     if arguments.map is None:
+        _refuse_rules(arguments)
         return arguments.world, maps.WORLDS[arguments.world]()
     success_rate = 1.0 if arguments.success_rate is None else arguments.success_rate
     name = os.path.splitext(os.path.basename(arguments.map))[0]
@@ -180,16 +222,77 @@ def _world(arguments):
                            step_reward=arguments.step_reward or 0.0)
 
 
-def _figures():
-    """The module that draws; it is imported when asked for, because it needs an extra."""
+def _refuse_rules(arguments):
+    """Raise ValueError if there are rules for a map, and no map."""
+    if (arguments.success_rate, arguments.step_reward) != (None, None):
+        raise ValueError("--success-rate and --step-reward are rules for a map of your own: give "
+                         "--map too")
+
+
+def run_policies(arguments):
+    """The job `policies`, with parsed arguments.  Raises ValueError for what the user can mend."""
+    name, title, problem = _problem(arguments)
+    figures = _prepared(arguments)
+    methods = list(policies.LEARNERS) if arguments.learner is None else [arguments.learner]
+    curves = list(policies.learn(
+        problem, methods, seed=arguments.seed, runs=arguments.runs, iterations=arguments.iterations,
+        episodes=arguments.episodes, horizon=arguments.horizon,
+        progress=lambda method: _progress(f"{name}: {method}")))
+    _progress("")
+    if arguments.json is not None:
+        files.write_bytes(arguments.json, report.policies_json(name, problem, curves).encode())
+    if arguments.plot is not None:
+        figures.draw_policies(arguments.plot, name, problem, curves)
+    if not arguments.quiet:
+        print(report.policies_text(title, problem, curves))
+
+
+def _problem(arguments):
+    """(name, title, policies.Problem) that the arguments ask for."""
+    if arguments.world == LANGUAGE and arguments.map is None:
+        _refuse_rules(arguments)
+        if arguments.gamma is not None:
+            raise ValueError("--gamma is for gridworlds: strings are not discounted")
+        beta = 0.5 if arguments.beta is None else arguments.beta
+        return LANGUAGE, f"{LANGUAGE}, beta {beta:g}", policies.language_problem(beta)
+    if arguments.beta is not None:
+        raise ValueError(f"--beta is for the language model: give --world {LANGUAGE} too")
+    gamma = 0.99 if arguments.gamma is None else arguments.gamma
+    name, grid = _world(arguments)
+    return name, f"{name}, gamma {gamma:g}", policies.grid_problem(grid.mdp(gamma=gamma))
+
+
+def run_estimators(arguments):
+    """The job `estimators`, with parsed arguments."""
+    figures = _prepared(arguments)
+    laboratory = estimators.run(arguments.episodes)
+    if arguments.json is not None:
+        files.write_bytes(arguments.json, report.estimators_json(laboratory).encode())
+    if arguments.plot is not None:
+        figures.draw_estimators(arguments.plot, laboratory)
+    if not arguments.quiet:
+        print(report.estimators_text(laboratory))
+
+
+def _prepared(arguments):
+    """Check where the results are to go, before the work; the module that draws, if asked for.
+
+    It is imported only then, because it needs an extra.
+    """
+    if arguments.json is not None:
+        files.check_writable(arguments.json)
+    if arguments.plot is None:
+        return None
     try:
         from minirl.lab import figures
     except ImportError as error:
         raise ValueError(f"--plot cannot draw: {error}") from None
+    files.make_folder(arguments.plot)
     return figures
 
 
-JOBS = {"values": (_values_parser, run_values)}
+JOBS = {"values": (_values_parser, run_values), "policies": (_policies_parser, run_policies),
+        "estimators": (_estimators_parser, run_estimators)}
 
 
 def main(argv=None):

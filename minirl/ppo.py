@@ -38,7 +38,8 @@ No single β is right for long, so it is steered: after each batch
 
     β ← β/2 if KL < target/1.5,   2β if KL > 1.5 · target.                                   (ppo.6)
 
-The KL is the exact mean over the states of the batch.  A library that has no table estimates it
+While the learning rate falls towards zero, so does the KL, and the rule would halve β until it
+could never come back; it stops here at 10⁻⁶.  The KL is the exact mean over the states of the batch.  A library that has no table estimates it
 from the steps,
 
     (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                           (ppo.7)
@@ -73,7 +74,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
 from minirl.actor_critic import judge
 from minirl.optim import adam, at, clip_norm, linear
 from minirl.reinforce import environment_rewards, play
@@ -107,6 +107,7 @@ def collapse(steps, advantages):
 
     Examples
     --------
+    >>> from minirl import counts
     >>> two = counts.steps(np.array([0, 0]), np.array([1, 1]), np.array([0, 2]), (1, 2))
     >>> batch = collapse(two, np.array([3., -1.]))
     >>> print(batch.gains, batch.losses, batch.counts)
@@ -142,6 +143,7 @@ def minibatches(steps, advantages, parts):
 
     Examples
     --------
+    >>> from minirl import counts
     >>> two = counts.steps(np.array([0, 0]), np.array([1, 0]), np.array([0, 1, 2]), (1, 2))
     >>> for batch in minibatches(two, np.array([3., -1.]), np.array([1, 0])):
     ...     print(batch.gains, batch.losses, batch.counts)
@@ -311,6 +313,7 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     Two good steps and a bad one, on an action that has become likelier by more than 1 + ε.  The
     good ones are dead; the bad one is being pulled back:
 
+    >>> from minirl import counts
     >>> three = counts.steps(np.zeros(3, int), np.zeros(3, int), np.array([0, 3]), (1, 2))
     >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
     0.6666666666666666
@@ -321,7 +324,8 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
 
 
 def steered(kl_coef, distance, target):
-    """β after a batch with this KL, by (ppo.6): a half, the same, or twice as much.
+    """β after a batch with this KL, by (ppo.6): a half, though not below 10⁻⁶, the same, or twice as
+    much.
 
     Examples
     --------
@@ -329,7 +333,7 @@ def steered(kl_coef, distance, target):
     [0.5, 1.0, 2.0]
     """
     if distance < target / 1.5:
-        return kl_coef / 2
+        return max(kl_coef / 2, 1e-6)
     return 2 * kl_coef if distance > 1.5 * target else kl_coef
 
 
@@ -355,6 +359,7 @@ def improved(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learni
 
     Examples
     --------
+    >>> from minirl import counts
     >>> from minirl.actor_critic import Judgement
     >>> from minirl.optim import gradient_descent
     >>> from minirl.reinforce import start

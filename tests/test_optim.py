@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradcheck import assert_gradient
-from minirl.optim import adam, at, attracted, gradient_descent, linear, minimise
+from minirl.optim import adam, at, attracted, clip_norm, gradient_descent, linear, minimise
 
 SHAPE = (2, 3)
 
@@ -123,6 +123,50 @@ def test_a_schedule_is_a_line_that_ends_where_it_should():
     for iterations in 0, -1:
         with pytest.raises(ValueError, match=f"iterations must be at least 1, got {iterations}"):
             linear(1.0, 0.0, iterations)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), SHAPE, (2, 2, 2)])
+def test_a_long_gradient_is_shortened_to_the_limit_and_keeps_its_direction(rng, shape):
+    """(optim.4), over all entries whatever their shape."""
+    grad = np.asarray(rng.normal(size=shape))
+    kept, norm = grad.copy(), math.sqrt(sum(grad[i] ** 2 for i in np.ndindex(shape)))
+    for limit in (0.5 * norm, 0.999 * norm, 1e-9 * norm):
+        clipped = np.asarray(clip_norm(grad, limit))
+        for i in np.ndindex(shape):
+            assert math.isclose(clipped[i], grad[i] * min(1, limit / norm), rel_tol=1e-12)
+        length = math.sqrt(sum(clipped[i] ** 2 for i in np.ndindex(shape)))
+        assert math.isclose(length, limit, rel_tol=1e-12)
+    np.testing.assert_array_equal(grad, kept)
+
+
+def test_a_gradient_within_the_limit_is_left_alone(rng):
+    grad = rng.normal(size=SHAPE)
+    norm = np.linalg.norm(grad)
+    for limit in norm, 1.001 * norm, 1e300, np.inf:
+        np.testing.assert_array_equal(clip_norm(grad, limit), grad)
+    np.testing.assert_array_equal(clip_norm(np.array([3.0, 4.0]), 5), [3, 4])
+
+
+def test_no_gradient_stays_none_under_any_limit():
+    for limit in 1e-300, 1.0, np.inf:
+        np.testing.assert_array_equal(clip_norm(np.zeros(SHAPE), limit), np.zeros(SHAPE))
+
+
+def test_before_gradient_descent_the_limit_is_one_on_the_step(rng):
+    """(optim.4) and (optim.1); Adam takes its first step as before."""
+    x, grad = rng.normal(size=SHAPE), 100 * rng.normal(size=SHAPE)
+    moved, _ = gradient_descent().step(x, clip_norm(grad, 0.3), (), 0.5)
+    assert math.isclose(np.linalg.norm(moved - x), 0.15, rel_tol=1e-12)
+    optimiser = adam(eps=1e-30)
+    steps = [optimiser.step(x, some, optimiser.init(x), 0.5)[0]
+             for some in (grad, clip_norm(grad, 0.3))]
+    np.testing.assert_allclose(*steps, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("limit", [0, 0.0, -1.0, np.nan, -np.inf])
+def test_a_limit_that_is_not_positive_is_refused(limit):
+    with pytest.raises(ValueError, match=f"norm must be positive, got {limit}"):
+        clip_norm(np.ones(2), limit)
 
 
 def test_an_attraction_adds_half_the_weighted_squared_distance(rng):

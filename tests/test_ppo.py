@@ -1,53 +1,117 @@
-"""PPO: the collapsed loss against the loop over steps, its clipping quadrant by quadrant, the
-learner."""
+"""PPO: the collapsed losses against loops over steps, the minibatches against selected episodes,
+the trainers against iterations made by hand, and the learners against J*."""
+
+import hashlib
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from worlds import random_mdp
 
-from gridworld.maps import frozen_lake
+from gridworld.maps import cliff_walk, frozen_lake
 from minirl import counts, mdp as world
-from minirl.optim import gradient_descent, linear
+from minirl.actor_critic import Judgement, actor_critic, judge, normalised
+from minirl.optim import Optimiser, at, gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.ppo import Advantages, clip_fraction, collapse, ppo, ppo_loss
+from minirl.ppo import (Advantages, approximate_kl, clip_fraction, collapse, improved, mean_kl,
+                        minibatches, ppo, ppo_kl, ppo_kl_loss, ppo_loss, steered)
 from minirl.reinforce import environment_rewards, play, reinforce_loss, start
-from minirl.returns import gae, move_values
 from minirl.sampling import generator
-from minirl.softmax import entropy_loss, log_softmax
+from minirl.softmax import entropy_loss, kl, log_softmax
+
+S, A = 4, 3
+STARTS = np.array([0, 7, 7, 8, 20, 33, 35, 50, 58, 60])  # nine episodes, one of them empty
+BOTH = pytest.mark.parametrize("trainer", [ppo, ppo_kl])
 
 
-def random_batch(seed, steps=60):
-    """Steps with many repeated pairs over a 4 × 3 table, and their advantages."""
+def random_batch(seed):
+    """60 steps over a 4 × 3 table: every pair with both signs and with no advantage, and others."""
     rng = np.random.default_rng(seed)
-    states, actions = rng.integers(4, size=steps), rng.integers(3, size=steps)
-    flat = counts.steps(states, actions, np.array([0, steps]), (4, 3))
-    return flat, rng.normal(size=steps), rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    index = np.append(np.repeat(np.arange(12), 3), rng.integers(12, size=24))
+    size = rng.random(60) + 0.1
+    sign = np.append(np.tile([1, -1, 0], 12), rng.choice([1, -1], 24))
+    order = rng.permutation(60)
+    steps = counts.steps(index[order] // A, index[order] % A, STARTS, (S, A))
+    return steps, (sign * size)[order], 0.4 * rng.normal(size=(S, A)), 0.4 * rng.normal(size=(S, A))
 
 
-def loop_loss(logits, old, steps, advantages, epsilon):
-    """(ppo.1), a step at a time"""
-    new_logp, old_logp = log_softmax(logits).ravel(), log_softmax(old).ravel()
-    total = 0.0
-    for n, A in zip(steps.index, advantages):
-        ratio = np.exp(new_logp[n] - old_logp[n])
-        total += min(ratio * A, max(min(ratio, 1 + epsilon), 1 - epsilon) * A)
-    return -total / len(advantages)
+def ratios(logits, old):
+    return np.exp(log_softmax(logits) - log_softmax(old)).ravel()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_the_collapsed_loss_equals_the_loop_over_steps(seed):
-    """(ppo.1) = (ppo.2) by (counts.1)"""
+def clipped_by_loops(logits, old, index, advantages, epsilon):
+    """(ppo.1) and its gradient, a step at a time; the minimum is alive where both sides are equal.
+    """
+    ratio, policy = ratios(logits, old), np.exp(log_softmax(logits))
+    loss, grad = 0.0, np.zeros(logits.shape)
+    for n, advantage in zip(index, advantages):
+        s, a = divmod(n, logits.shape[1])
+        free = ratio[n] * advantage
+        held = max(min(ratio[n], 1 + epsilon), 1 - epsilon) * advantage
+        loss -= min(free, held) / len(index)
+        if free <= held:
+            for b in range(logits.shape[1]):
+                grad[s, b] -= free * ((a == b) - policy[s, b]) / len(index)
+    return loss, grad
+
+
+def charged_by_loops(logits, old, index, advantages, kl_coef):
+    """(ppo.4) and its gradient, a step at a time; each step is charged for its whole state."""
+    policy, old_policy = np.exp(log_softmax(logits)), np.exp(log_softmax(old))
+    loss, grad = 0.0, np.zeros(logits.shape)
+    for n, advantage in zip(index, advantages):
+        s, a = divmod(n, logits.shape[1])
+        ratio = policy[s, a] / old_policy[s, a]
+        loss -= ratio * advantage / len(index)
+        for b in range(logits.shape[1]):
+            loss += (kl_coef / len(index) * old_policy[s, b]
+                     * (np.log(old_policy[s, b]) - np.log(policy[s, b])))
+            grad[s, b] -= ratio * advantage * ((a == b) - policy[s, b]) / len(index)
+            grad[s, b] += kl_coef / len(index) * (policy[s, b] - old_policy[s, b])
+    return loss, grad
+
+
+def assert_same(found, expected):
+    assert found[0] == pytest.approx(expected[0], abs=1e-12)
+    np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=1e-12)
+
+
+# The losses.
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_collapsed_loss_and_its_gradient_equal_the_loop_over_steps(seed):
+    """(ppo.1) = (ppo.2) by (counts.1), and (ppo.3)"""
     steps, advantages, logits, old = random_batch(seed)
-    batch = collapse(steps, advantages)
-    loss, _ = ppo_loss(logits, old, batch, clip_range=0.2)
-    assert loss == pytest.approx(loop_loss(logits, old, steps, advantages, 0.2), abs=1e-12)
+    for epsilon in (0.05, 0.2, 0.9, 3.0, np.inf):
+        assert_same(ppo_loss(logits, old, collapse(steps, advantages), clip_range=epsilon),
+                    clipped_by_loops(logits, old, steps.index, advantages, epsilon))
+    assert_same(ppo_loss(logits, old, collapse(steps, advantages)),
+                clipped_by_loops(logits, old, steps.index, advantages, 0.2))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_they_are_equal_where_the_ratio_of_a_pair_lies_exactly_at_the_bound(seed):
+    """(ppo.3), with ≤ and ≥: between 1/2 and 2 the distance to one is exact in floating point."""
+    steps, advantages, logits, old = random_batch(seed)
+    near = [ratio for ratio in ratios(logits, old) if 0.5 <= ratio <= 2]
+    assert min(near) < 0.9 and max(near) > 1.1
+    for ratio in near:
+        epsilon = abs(ratio - 1)
+        assert ratio in (1 + epsilon, 1 - epsilon)
+        assert_same(ppo_loss(logits, old, collapse(steps, advantages), clip_range=epsilon),
+                    clipped_by_loops(logits, old, steps.index, advantages, epsilon))
 
 
 def test_collapse_separates_gains_from_losses_of_the_same_pair():
     steps = counts.steps(np.zeros(5, int), np.array([1, 1, 1, 0, 2]), np.array([0, 5]), (1, 3))
     batch = collapse(steps, np.array([2.0, -3.0, 4.0, 0.0, -1.0]))
     assert batch.gains.tolist() == [[0, 6, 0]] and batch.losses.tolist() == [[0, -3, -1]]
-    assert batch.counts.tolist() == [[1, 3, 1]]
+    assert batch.counts.tolist() == [[1, 3, 1]] and batch.visits.tolist() == [5]
 
 
 @pytest.mark.parametrize("ratio", [0.7, 1.0, 1.3])
@@ -67,26 +131,73 @@ def test_the_four_quadrants_of_clipping(ratio, advantage):
     np.testing.assert_allclose(grad, [[expected, -expected]], atol=1e-12)
 
 
-def test_a_ratio_exactly_at_the_bound_still_has_a_gradient():
-    """(ppo.3) with ≤ and ≥: ε is chosen so that the ratio 1.5 is the bound in floating point."""
-    old, logits = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
-    reached = float(np.exp(log_softmax(logits) - log_softmax(old))[0, 0])
-    up = Advantages(np.array([[1.0, 0]]), np.zeros((1, 2)), np.array([[1.0, 0]]))
-    _, grad = ppo_loss(logits, old, up, clip_range=reached - 1)
-    assert 1 + (reached - 1) == reached and grad[0, 0] < -0.1
+@pytest.mark.parametrize("kl_coef", [0.0, 0.7, 30.0])
+def test_the_charged_loss_and_its_gradient_equal_the_loop_over_steps(kl_coef):
+    """(ppo.4) and (ppo.5)"""
+    steps, advantages, logits, old = random_batch(5)
+    assert_same(ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef),
+                charged_by_loops(logits, old, steps.index, advantages, kl_coef))
 
-    logits = np.log([[0.25, 0.75]])
-    reached = float(np.exp(log_softmax(logits) - log_softmax(old))[0, 0])
-    down = Advantages(np.zeros((1, 2)), np.array([[-1.0, 0]]), np.array([[1.0, 0]]))
-    _, grad = ppo_loss(logits, old, down, clip_range=1 - reached)
-    assert 1 - (1 - reached) == reached and grad[0, 0] > 0.1
+
+def test_a_charge_of_nothing_is_an_interval_without_bounds():
+    """And at the old policy, where nothing is clipped, the two losses have one gradient."""
+    steps, advantages, logits, old = random_batch(6)
+    batch = collapse(steps, advantages)
+    assert_same(ppo_kl_loss(logits, old, batch, kl_coef=0.0),
+                ppo_loss(logits, old, batch, clip_range=np.inf))
+    for epsilon in (0.01, 0.2):
+        assert_same(ppo_kl_loss(old, old, batch, kl_coef=0.0),
+                    ppo_loss(old, old, batch, clip_range=epsilon))
+        assert_same(ppo_kl_loss(old, old, batch, kl_coef=9.0),
+                    ppo_loss(old, old, batch, clip_range=epsilon))
+
+
+def test_with_nothing_to_gain_a_step_along_the_charge_leads_back_to_the_old_policy():
+    """The sign of the KL: every state that was visited comes nearer, all others stay."""
+    rng = np.random.default_rng(7)
+    logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([3, 0, 1, 9.0])
+    number = np.zeros((S, A))
+    number[:, 0] = visits  # whatever was done there
+    batch = Advantages(np.zeros((S, A)), np.zeros((S, A)), number)
+    _, grad = ppo_kl_loss(logits, old, batch, kl_coef=2.0)
+    before, after = (kl(log_softmax(old), log_softmax(x)) for x in (logits, logits - 0.5 * grad))
+    assert ((after < before) == (visits > 0)).all() and after[1] == before[1]
+    assert mean_kl(logits - 0.5 * grad, old, visits) < mean_kl(logits, old, visits)
+
+
+def test_the_charge_is_the_kl_under_the_old_policy():
+    """(ppo.4): its direction.  The old policy never does what the new one prefers."""
+    old, logits = np.log([[0.999, 0.001]]), np.log([[0.5, 0.5]])
+    batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[2.0, 0.0]]))
+    there, back = (0.999 * np.log(1.998) + 0.001 * np.log(0.002),
+                   0.5 * np.log(0.5 / 0.999) + 0.5 * np.log(500))
+    assert back > 3 * there
+    assert ppo_kl_loss(logits, old, batch, kl_coef=3.0)[0] == pytest.approx(3 * there, abs=1e-12)
+    assert ppo_kl_loss(old, logits, batch, kl_coef=3.0)[0] == pytest.approx(3 * back, abs=1e-12)
+    assert mean_kl(logits, old, batch.visits) == pytest.approx(there, abs=1e-12)
 
 
 def test_before_the_first_step_n_times_the_gradient_is_b_times_that_of_reinforce():
     steps, advantages, old, _ = random_batch(7)
     _, ours = ppo_loss(old, old, collapse(steps, advantages))
-    _, theirs = reinforce_loss(old, counts.table(steps, advantages), episodes=5)
-    np.testing.assert_allclose(60 * ours, 5 * theirs, atol=1e-12)
+    _, theirs = reinforce_loss(old, counts.table(steps, advantages), episodes=9)
+    np.testing.assert_allclose(60 * ours, 9 * theirs, rtol=0, atol=1e-12)
+
+
+@BOTH
+def test_n_times_the_first_step_on_a_played_batch_is_b_times_that_of_actor_critic(trainer):
+    """(ppo.3) and (ppo.5) at ρ = 1 are (reinforce.5) with another divisor, entropy bonus and all."""
+    mdp, first = random_world(0), some_record(0)
+    shared = {"episodes": 25, "horizon": 6, "gae_lambda": 0.8, "normalize_advantage": False,
+              "learning_rate": 0.5, "ent_coef": 0.3, "value_rate": 0.7,
+              "optimiser": gradient_descent()}
+    ours = next(trainer(mdp, first, n_epochs=1, **shared))
+    theirs = next(actor_critic(mdp, first, value_lambda=0.8, **shared))
+    steps = ours.steps - first.steps
+    np.testing.assert_allclose(steps * (ours.logits - first.logits),
+                               25 * (theirs.logits - first.logits), rtol=0, atol=1e-12)
+    assert np.abs(ours.logits - first.logits).max() > 0.01
+    assert (ours.values == theirs.values).all() and ours.rng == theirs.rng
 
 
 def test_before_the_first_step_the_ratio_is_exactly_one():
@@ -94,115 +205,618 @@ def test_before_the_first_step_the_ratio_is_exactly_one():
     steps, advantages, old, _ = random_batch(8)
     order = np.random.default_rng(0).permutation(60)
     shuffled = steps._replace(index=steps.index[order])
-    for flat, A in ((steps, advantages), (shuffled, advantages[order])):
-        loss, _ = ppo_loss(old, old, collapse(flat, A))
-        assert loss == pytest.approx(-advantages.mean(), abs=1e-15)
-        assert clip_fraction(old, old, flat, A) == 0.0
+    for flat, some in ((steps, advantages), (shuffled, advantages[order])):
+        for loss in (ppo_loss(old, old, collapse(flat, some))[0],
+                     ppo_kl_loss(old, old, collapse(flat, some), kl_coef=5.0)[0]):
+            assert loss == pytest.approx(-advantages.mean(), abs=1e-15)
+        assert clip_fraction(old, old, flat, some) == 0.0
 
 
-def test_minibatch_gradients_weighted_by_their_steps_add_up_to_the_batch():
-    """Pitfall 26"""
-    steps, advantages, logits, old = random_batch(9)
-    _, whole = ppo_loss(logits, old, collapse(steps, advantages))
-    total = np.zeros_like(whole)
-    for part in np.array_split(np.arange(60), [7, 30]):
-        some = counts.steps(steps.index[part] // 3, steps.index[part] % 3, np.array([0, part.size]),
-                            (4, 3))
-        total += part.size / 60 * ppo_loss(logits, old, collapse(some, advantages[part]))[1]
-    np.testing.assert_allclose(total, whole, atol=1e-12)
-
-
-def test_a_pair_without_steps_may_have_an_infinite_ratio():
+@pytest.mark.parametrize("loss", [lambda *args: ppo_loss(*args, clip_range=1e-9),
+                                  lambda *args: ppo_kl_loss(*args, kl_coef=0.7)])
+def test_a_pair_without_steps_may_have_an_infinite_ratio(loss):
     old, logits = np.array([[0.0, -2e4]]), np.array([[0.0, 2e4]])
     batch = Advantages(np.array([[0.0, 0.0]]), np.array([[-1.0, 0.0]]), np.array([[1.0, 0.0]]))
-    loss, grad = ppo_loss(logits, old, batch)
-    assert loss == pytest.approx(0.8) and np.isfinite(grad).all()
+    value, grad = loss(logits, old, batch)
+    assert np.isfinite(value) and value > 0.9 and np.isfinite(grad).all()
+    assert approximate_kl(logits, old, batch.counts) == pytest.approx(2e4 - 1)
+
+
+# Minibatches.
+
+
+PARTS = np.array([2, 0, 1, 2, 2, 0, 1, 2, 0])
+
+
+def selected(steps, advantages, rows):
+    """The steps and advantages of some episodes, laid out anew: what `minibatches` avoids."""
+    return counts.select(steps, rows), np.concatenate(
+        [advantages[steps.starts[row]:steps.starts[row + 1]] for row in rows])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_minibatch_is_the_collapse_of_its_episodes(seed):
+    steps, advantages, _, _ = random_batch(seed)
+    batches = minibatches(steps, advantages, PARTS)
+    assert len(batches) == 3
+    assert [batch.counts.sum() for batch in batches] == [0 + 2 + 2, 1 + 15, 7 + 12 + 13 + 8]
+    for part, batch in enumerate(batches):
+        some, theirs = selected(steps, advantages, np.flatnonzero(PARTS == part))
+        gains, losses, number = np.zeros((3, S * A))
+        for n, advantage in zip(some.index, theirs):
+            gains[n] += max(advantage, 0)
+            losses[n] += min(advantage, 0)
+            number[n] += 1
+        for plain in (Advantages(*(x.reshape(S, A) for x in (gains, losses, number))),
+                      collapse(some, theirs)):
+            for found, expected in zip(batch, plain):
+                np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [ppo_loss, lambda *args: ppo_kl_loss(*args, kl_coef=0.7)])
+def test_minibatches_weighted_by_their_steps_add_up_to_the_batch(loss):
+    """Pitfall 26: the loss and its gradient"""
+    steps, advantages, logits, old = random_batch(9)
+    value, grad = 0.0, np.zeros((S, A))
+    for batch in minibatches(steps, advantages, PARTS):
+        some, part = loss(logits, old, batch)
+        value += batch.counts.sum() / 60 * some
+        grad += batch.counts.sum() / 60 * part
+    assert_same(loss(logits, old, collapse(steps, advantages)), (value, grad))
+
+
+def test_parts_may_be_numbered_in_few_bits():
+    """Pitfall 47: eleven parts of a table of twelve pairs need more than eight bits."""
+    steps = counts.steps(np.repeat(np.arange(4), 5), np.arange(20) % 3, np.arange(21), (4, 3))
+    advantages = np.random.default_rng(0).normal(size=20)
+    parts = np.arange(20) % 11
+    for small, plain in zip(minibatches(steps, advantages, parts.astype(np.uint8)),
+                            minibatches(steps, advantages, parts), strict=True):
+        for found, expected in zip(small, plain):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("parts, message", [
+    ([2, 0, 0, 2, 2, 0, 0, 2, 0], "every part up to 2 must have a step"),  # nobody in part 1
+    ([2, 1, 0, 2, 2, 0, 0, 2, 0], "every part up to 2 must have a step"),  # the empty episode
+    ([1, 0, -1, 1, 1, 0, 0, 1, 0], "parts must be 9 numbers that are not negative"),
+    ([0] * 8, "parts must be 9 numbers"), ([0] * 60, "parts must be 9 numbers"),
+    ([[0] * 9], "parts must be 9 numbers")])
+def test_parts_that_do_not_divide_the_batch_are_refused(parts, message):
+    steps, advantages, _, _ = random_batch(0)
+    with pytest.raises(ValueError, match=message):
+        minibatches(steps, advantages, np.array(parts))
+
+
+# Distances.
+
+
+def test_the_mean_kl_is_the_mean_over_the_steps_of_that_of_their_states():
+    rng = np.random.default_rng(11)
+    logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([5, 0, 1, 2.0])
+    p, q = np.exp(log_softmax(old)), np.exp(log_softmax(logits))
+    direct = sum(visits[s] / 8 * p[s, a] * np.log(p[s, a] / q[s, a]) for s, a in np.ndindex(S, A))
+    assert mean_kl(logits, old, visits) == pytest.approx(direct, abs=1e-12)
+    assert type(mean_kl(logits, old, visits)) is float
+    assert abs(mean_kl(old, logits, visits) - direct) > 0.01
+    assert mean_kl(old + rng.normal(size=(S, 1)), old, visits) == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_approximate_kl_is_right_on_average(seed):
+    """(ppo.7): step by step; and exactly `mean_kl` if each action was taken as often as expected"""
+    rng = np.random.default_rng(seed)
+    logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([5, 0, 1, 2.0])
+    steps, _, _, _ = random_batch(seed)
+    ratio = ratios(logits, old)
+    direct = np.mean([ratio[n] - 1 - np.log(ratio[n]) for n in steps.index])
+    assert approximate_kl(logits, old, counts.table(steps)) == pytest.approx(direct, abs=1e-12)
+    expected = visits[:, None] * np.exp(log_softmax(old))
+    assert approximate_kl(logits, old, expected) == pytest.approx(mean_kl(logits, old, visits),
+                                                                  abs=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-6, 1e-3, 1.0, 30.0])
+def test_the_approximate_kl_of_no_pair_is_negative(scale):
+    """(ppo.7): ρ − 1 is never below log ρ, and rounding must not make it so."""
+    rng = np.random.default_rng(12)
+    old = rng.normal(size=(S, A))
+    logits = old + scale * rng.normal(size=(S, A))
+    for pair in np.eye(S * A).reshape(-1, S, A):
+        assert approximate_kl(logits, old, pair) >= 0
+        assert approximate_kl(old, old, pair) == 0
+
+
+def test_the_price_is_doubled_or_halved_outside_an_interval_and_kept_inside():
+    """(ppo.6), at the bounds and next to them: the factor is two, where the target's is 1.5."""
+    for target in (1.0, 0.012):
+        low, high = target / 1.5, 1.5 * target
+        for distance, factor in ((0.0, 0.5), (np.nextafter(low, 0), 0.5), (low, 1), (target, 1),
+                                 (high, 1), (np.nextafter(high, np.inf), 2), (99.0, 2)):
+            assert steered(0.3, distance, target) == 0.3 * factor
+
+
+def test_the_price_of_kl_never_falls_so_low_that_it_cannot_come_back():
+    """The floor under (ppo.6); a price that began below it is not raised by halving."""
+    price = 1.0
+    for _ in range(2000):
+        price = steered(price, 0.0, 0.01)
+    assert price == 1e-6 and steered(1.5e-6, 0.0, 0.01) == 1e-6
+    assert steered(1e-6, 0.01, 0.01) == 1e-6 and steered(1e-6, 0.02, 0.01) == 2e-6
+    assert steered(1e-9, 0.0, 0.01) <= 1e-9 and steered(1e-9, 0.02, 0.01) == 2e-9
 
 
 def test_the_clip_fraction_counts_dead_gradients_only():
     """Pitfall 34, as a loop: a step outside the interval that is being pulled back is alive."""
     steps, advantages, logits, old = random_batch(10)
-    advantages[:3] = 0.0
-    ratio = np.exp(log_softmax(logits) - log_softmax(old)).ravel()
-    dead = sum((A > 0 and ratio[n] > 1.2) or (A < 0 and ratio[n] < 0.8)
-               for n, A in zip(steps.index, advantages))
-    outside = sum(not 0.8 <= ratio[n] <= 1.2 for n in steps.index)
-    assert clip_fraction(logits, old, steps, advantages) == pytest.approx(dead / 60)
-    assert 0 < dead < outside
+    ratio = ratios(logits, old)
+    for epsilon in (0.2, 0.05):
+        dead = sum((some > 0 and ratio[n] > 1 + epsilon) or (some < 0 and ratio[n] < 1 - epsilon)
+                   for n, some in zip(steps.index, advantages))
+        outside = sum(abs(ratio[n] - 1) > epsilon for n in steps.index)
+        assert clip_fraction(logits, old, steps, advantages,
+                             clip_range=epsilon) == pytest.approx(dead / 60)
+        assert 0 < dead < outside
+    at_bound = ratio[(1 < ratio) & (ratio < 2)].max()
+    number = sum(some > 0 and ratio[n] > at_bound for n, some in zip(steps.index, advantages))
+    number += sum(some < 0 and ratio[n] < 2 - at_bound for n, some in zip(steps.index, advantages))
+    assert clip_fraction(logits, old, steps, advantages,
+                         clip_range=at_bound - 1) == pytest.approx(number / 60)
 
 
-def test_an_iteration_is_its_epochs_on_one_batch_of_normalised_advantages():
-    """Advantages over their batch standard deviation, not centred (pitfall 33)."""
-    mdp = random_mdp(np.random.default_rng(0), 4, 3, 2, 0.9)
-    first = next(ppo(mdp, start(np.zeros((4, 3)), rng=1), episodes=30))
-    second = next(ppo(mdp, first, episodes=30, horizon=9, n_epochs=3, clip_range=0.1,
-                      gae_lambda=0.8, learning_rate=2.0, ent_coef=0.05, value_rate=0.7,
-                      optimiser=gradient_descent()))
-    played, earned, _ = play(mdp, first, generator(first.rng), rewards=environment_rewards,
-                             episodes=30, horizon=9)
-    A, returns = gae(earned, played, first.values, gamma=0.9, gae_lambda=0.8)
-    steps = played.steps((4, 3))
-    A, returns = counts.flatten(A, played.alive), counts.flatten(returns, played.alive)
-    A = A / A.std()
-    logits, share = first.logits, np.bincount(steps.index // 3, minlength=4) / steps.index.size
+# The steps on one batch.
+
+
+def watched(optimiser):
+    """The optimiser, and the list of (x, grad, learning rate) that it was asked for."""
+    asked = []
+
+    def step(x, grad, state, learning_rate):
+        asked.append((x, grad, learning_rate))
+        return optimiser.step(x, grad, state, learning_rate)
+
+    return Optimiser(optimiser.init, step), asked
+
+
+def improve(steps, advantages, old, loss, *, seed=0, **options):
+    """`improved` by gradient descent, from a record with the policy `old`."""
+    options = {"n_epochs": 4, "batch_size": None, "learning_rate": 0.5, "ent_coef": 0.1,
+               "max_grad_norm": np.inf, "largest_kl": np.inf,
+               "optimiser": gradient_descent()} | options
+    judged = Judgement(steps, advantages, np.ones(S), 0.25)
+    return improved(start(old, rng=0), judged, loss, np.random.default_rng(seed), {}, **options)
+
+
+@pytest.mark.parametrize("batch_size, sizes", [(None, [9]), (1, [1] * 9), (4, [4, 4, 1]),
+                                               (3, [3] * 3), (8, [8, 1]), (9, [9]), (50, [9])])
+def test_every_episode_is_used_once_an_epoch(batch_size, sizes):
+    """An episode shows which it is: episode i takes pair i, and i + 1 steps."""
+    index = np.repeat(np.arange(9), np.arange(1, 10))
+    steps = counts.steps(index // A, index % A, np.append(0, np.cumsum(np.arange(1, 10))), (S, A))
+    seen = []
+
+    def loss(logits, batch):
+        seen.append(batch.counts.ravel()[:9])
+        return 0.0, np.zeros((S, A))
+
+    record = improve(steps, np.ones(45), np.zeros((S, A)), loss, n_epochs=3, batch_size=batch_size)
+    assert [np.count_nonzero(number) for number in seen] == sizes * 3
+    assert record.metrics["policy/updates"] == len(seen) == 3 * len(sizes)
+    epochs = np.array(seen).reshape(3, len(sizes), 9)
+    assert (epochs.sum(axis=1) == np.arange(1, 10)).all()
+    assert ((epochs == 0) | (epochs == np.arange(1, 10))).all()
+    if len(sizes) > 1:  # drawn anew
+        assert (epochs[0] != epochs[1]).any() and (epochs[1] != epochs[2]).any()
+        assert (epochs[0, 0] > 0).tolist() != [True] * sizes[0] + [False] * (9 - sizes[0])
+
+
+def test_one_minibatch_of_all_episodes_is_the_whole_batch():
+    steps, advantages, old, _ = random_batch(13)
+    full, large = (improve(steps, advantages, old, lambda x, batch: ppo_loss(x, old, batch),
+                           batch_size=size) for size in (None, 9))
+    np.testing.assert_allclose(full.logits, large.logits, rtol=0, atol=1e-12)
+    assert full.rng == np.random.default_rng(0).bit_generator.state != large.rng
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_the_step_that_crosses_the_largest_kl_is_the_last_one(batch_size):
+    """Over the states of the whole batch; a KL that is just as large as allowed does not stop."""
+    steps, advantages, old, _ = random_batch(14)
+    visits = collapse(steps, advantages).visits
+    loss, options = lambda x, batch: ppo_loss(x, old, batch), {"batch_size": batch_size}
+    free, asked = watched(gradient_descent())
+    whole = improve(steps, advantages, old, loss, optimiser=free, **options)
+    path = [x for x, _, _ in asked] + [whole.logits]
+    distances = [mean_kl(x, old, visits) for x in path]
+    assert distances[0] == 0 and len(path) == {None: 5, 3: 13}[batch_size]
+
+    for k in range(1, len(path) - 1):
+        for largest, inclusive in ((distances[k], True),
+                                   (np.nextafter(distances[k], 0), False)):
+            last = next((i for i, distance in enumerate(distances) if distance > largest),
+                        len(path) - 1)
+            assert (last > k) == inclusive or last < k
+            record = improve(steps, advantages, old, loss, largest_kl=largest, **options)
+            assert (record.logits == path[last]).all()
+            assert record.metrics["policy/updates"] == last
+            assert record.metrics["policy/kl"] == distances[last]
+    record = improve(steps, advantages, old, loss, largest_kl=1e-300, **options)
+    assert (record.logits == path[1]).all() and record.metrics["policy/updates"] == 1
+
+
+def test_the_target_kl_stops_a_batch_and_not_the_training():
+    """1.5 times the target; the KL ends just above it, and the next batch begins anew."""
+    mdp, first = random_world(1), some_record(1)
+    options = {"episodes": 20, "horizon": 6, "batch_size": 7, "learning_rate": 0.3}
+    target, updates = 0.002, []
+    optimiser, asked = watched(gradient_descent())
+    for record in ppo(mdp, first, target_kl=target, optimiser=optimiser, **options):
+        played, _, _ = play(mdp, first, generator(first.rng), rewards=environment_rewards,
+                            episodes=20, horizon=6)
+        visits = counts.table(played.steps((S, A))).sum(axis=1)
+        updates.append(record.metrics["policy/updates"])
+        assert len(asked) == updates[-1]
+        inside = [mean_kl(x, first.logits, visits) for x, _, _ in asked]
+        assert max(inside) <= 1.5 * target and record.metrics["policy/kl"] > 1.5 * target
+        assert record.metrics["policy/kl"] == mean_kl(record.logits, first.logits, visits)
+        first = record
+        asked.clear()
+        if len(updates) == 4:
+            break
+    assert min(updates) >= 1 and max(updates) < 30
+    free = next(ppo(mdp, some_record(1), optimiser=gradient_descent(), **options))
+    assert free.metrics["policy/updates"] == 30
+
+
+@BOTH
+def test_no_gradient_step_is_longer_than_the_limit(trainer):
+    """(optim.4) in front of gradient descent; without it the first step would be longer."""
+    mdp, first = random_world(2), some_record(2)
+    options = {"episodes": 20, "horizon": 6, "batch_size": 7, "learning_rate": 0.5}
+    for limit in (0.05, np.inf):
+        optimiser, asked = watched(gradient_descent())
+        record = next(trainer(mdp, first, max_grad_norm=limit, optimiser=optimiser, **options))
+        path = [x for x, _, _ in asked] + [record.logits]
+        lengths = [np.linalg.norm(new - old) for old, new in zip(path, path[1:])]
+        assert len(lengths) == 30
+        if limit < np.inf:
+            assert max(lengths) <= 0.5 * limit + 1e-12
+            assert lengths[0] == pytest.approx(0.5 * limit, abs=1e-12)
+            clipped = asked[0][1]
+        else:
+            assert max(lengths) > 0.5 * 0.05
+            np.testing.assert_allclose(clipped, asked[0][1] * 0.05 / np.linalg.norm(asked[0][1]),
+                                       rtol=0, atol=1e-12)
+
+
+# The trainers.
+
+
+def random_world(seed):
+    return random_mdp(np.random.default_rng(seed), S, A, 4, 0.9)
+
+
+def some_record(seed):
+    """A record in the middle of a training, with values that are not zero and a price of 0.4."""
+    mdp = random_world(seed)
+    begun = next(ppo(mdp, start(np.zeros((S, A)), rng=seed, kl_coef=0.4), episodes=30,
+                     learning_rate=0.3, optimiser=gradient_descent()))
+    return begun._replace(iteration=3)
+
+
+def judged_by_loops(played, earned, values, *, gamma, gae_lambda):
+    """For each episode its list of (s, a, advantage, what followed minus the value)."""
+    episodes = []
+    for i, length in enumerate(played.alive.sum(axis=0)):
+        after = values[played.last_state[i]] if played.truncated[i] else 0.0
+        advantage, residual, steps = 0.0, 0.0, []
+        for t in reversed(range(length)):
+            s, a = played.states[t, i], played.actions[t, i]
+            error = earned[t, i] + gamma * after - values[s]
+            advantage = error + gamma * gae_lambda * advantage
+            residual = error + gamma * residual
+            steps.insert(0, (s, a, advantage, residual))
+            after = values[s]
+        episodes.append(steps)
+    return episodes
+
+
+def spread_out(batch, logp):
+    """A reward of one's own: what the world paid, and −log π of the policy that played."""
+    return batch.rewards - batch.alive * logp[batch.states, batch.actions]
+
+
+@BOTH
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_an_iteration_is_its_epochs_on_one_batch(trainer, batch_size, normalise):
+    """Made by hand, (actor_critic.3) over the whole batch and not centred (pitfall 33), schedules
+    and metrics included.  Only the policy that played matters, not an earlier one (pitfall 9)."""
+    mdp, first = random_world(0), some_record(0)
+    schedules = {"learning_rate": linear(4.0, 0.0, 6), "ent_coef": linear(0.1, 0.0, 6)}
+    own = {"clip_range": linear(0.2, 0.0, 6)} if trainer is ppo else {"target_kl": 1e-9}
+    found = next(trainer(mdp, first, episodes=30, horizon=3, n_epochs=3, batch_size=batch_size,
+                         gae_lambda=0.8, normalize_advantage=normalise, max_grad_norm=0.5,
+                         value_rate=0.7, rewards=spread_out, optimiser=gradient_descent(), **schedules,
+                         **own))
+
+    rng = generator(first.rng)
+    played, earned, metrics = play(mdp, first, rng, rewards=spread_out, episodes=30, horizon=3)
+    assert 0 < played.truncated.sum() < 30
+    episodes = judged_by_loops(played, earned, first.values, gamma=0.9, gae_lambda=0.8)
+    flat = [step for steps in episodes for step in steps]
+    N, V = len(flat), first.values
+    spread = np.std([advantage for _, _, advantage, _ in flat]) + 1e-8 if normalise else 1.0
+    logits, price, epsilon = first.logits, first.kl_coef, 0.1
+    steps_made = 0
     for _ in range(3):
-        _, grad = ppo_loss(logits, first.logits, collapse(steps, A), clip_range=0.1)
-        logits = logits - 2.0 * (grad + 0.05 * entropy_loss(logits, share)[1])
-    np.testing.assert_allclose(second.logits, logits, atol=1e-6)  # std + 1e-8
-    np.testing.assert_allclose(second.values, move_values(first.values, steps, returns, rate=0.7),
-                               atol=1e-12)
-    assert second.steps == first.steps + steps.index.size
-    assert second.metrics["policy/clipfrac"] == clip_fraction(second.logits, first.logits, steps, A,
-                                                              clip_range=0.1) > 0
+        parts = rng.permutation(30) // 7 if batch_size else np.zeros(30, int)
+        for part in range(parts.max() + 1):
+            some = [step for i in np.flatnonzero(parts == part) for step in episodes[i]]
+            index = [s * A + a for s, a, _, _ in some]
+            advantages = [advantage / spread for _, _, advantage, _ in some]
+            if trainer is ppo:
+                _, grad = clipped_by_loops(logits, first.logits, index, advantages, epsilon)
+            else:
+                _, grad = charged_by_loops(logits, first.logits, index, advantages, price)
+            share = np.bincount([s for s, _, _, _ in some], minlength=S) / len(some)
+            grad = grad + 0.05 * entropy_loss(logits, share)[1]
+            logits = logits - 2.0 * grad * min(1, 0.5 / np.linalg.norm(grad))
+            steps_made += 1
+    np.testing.assert_allclose(found.logits, logits, rtol=0, atol=1e-10)
+    assert found.rng == rng.bit_generator.state
+    assert found.steps == first.steps + N and found.iteration == 4
+
+    for s in range(S):
+        targets = [V[s] + advantage for state, _, advantage, _ in flat if state == s]
+        value = V[s] + 0.7 * (np.mean(targets) - V[s]) if targets else V[s]
+        assert found.values[s] == pytest.approx(value, abs=1e-12)
+
+    returns = np.array([V[s] + residual for s, _, _, residual in flat])
+    visits = np.bincount([s for s, _, _, _ in flat], minlength=S)
+    ratio, policy = ratios(found.logits, first.logits), np.exp(log_softmax(found.logits))
+    metrics |= {
+        "value/explained_variance": 1 - np.var([residual for *_, residual in flat]) / returns.var(),
+        "policy/entropy": sum(-visits[s] / N * policy[s, a] * np.log(policy[s, a])
+                              for s, a in np.ndindex(S, A)),
+        "policy/kl": visits @ kl(log_softmax(first.logits), log_softmax(found.logits)) / N,
+        "policy/approxkl": np.mean([ratio[s * A + a] - 1 - np.log(ratio[s * A + a])
+                                    for s, a, _, _ in flat]),
+        "policy/updates": steps_made}
+    if trainer is ppo:
+        dead = [(d > 0 and ratio[s * A + a] > 1 + epsilon)
+                or (d < 0 and ratio[s * A + a] < 1 - epsilon) for s, a, d, _ in flat]
+        metrics["policy/clipfrac"] = np.mean(dead)
+        assert 0 < np.mean(dead) < 1 and found.kl_coef == 0.4
+    else:
+        metrics["policy/kl_coef"] = 0.4
+        assert found.kl_coef == 0.8
+    assert found.metrics == pytest.approx(metrics, abs=1e-12)
+    assert metrics["policy/kl"] > 1e-3
 
 
+def test_advantages_are_judged_by_loops():
+    """As every trainer here uses `judge`: episodes that end, and episodes that are cut."""
+    mdp, first = random_world(3), some_record(3)
+    played, earned, _ = play(mdp, first, generator(5), rewards=environment_rewards, episodes=30,
+                             horizon=3)
+    for normalise in (False, True):
+        judged = judge(earned, played, first.values, shape=(S, A), gamma=0.9, gae_lambda=0.6,
+                       value_lambda=0.6, value_rate=1.0, normalize_advantage=normalise)
+        flat = sum(judged_by_loops(played, earned, first.values, gamma=0.9, gae_lambda=0.6), [])
+        direct = np.array([advantage for _, _, advantage, _ in flat])
+        np.testing.assert_allclose(judged.advantages, normalised(direct) if normalise else direct,
+                                   rtol=0, atol=1e-12)
+        assert judged.steps.index.tolist() == [s * A + a for s, a, _, _ in flat]
+
+
+@pytest.mark.parametrize("target, factor", [(1e9, 0.5), (1e-9, 2.0)])
+def test_the_price_of_kl_is_steered_from_iteration_to_iteration(target, factor):
+    """(ppo.6) in the record; the metric is the price that the batch was trained with."""
+    record = start(np.zeros((S, A)), rng=0, kl_coef=0.3)
+    for _ in range(4):
+        before = record
+        record = next(ppo_kl(random_world(0), before, episodes=20, target_kl=target))
+        assert record.metrics["policy/kl_coef"] == before.kl_coef
+        assert record.kl_coef == factor * before.kl_coef
+    assert record.kl_coef == 0.3 * factor**4
+
+
+def test_it_is_the_exact_kl_that_is_compared_with_the_target():
+    """(ppo.6): targets that the exact KL exceeds 1.5 times and (ppo.7) does not, or vice versa."""
+    factors = set()
+    for seed in range(4):
+        mdp, first = random_world(seed), some_record(seed)
+        options = {"episodes": 20, "horizon": 6, "optimiser": gradient_descent(),
+                   "learning_rate": 1.0}
+        metrics = next(ppo_kl(mdp, first, **options)).metrics
+        exact, sampled = metrics["policy/kl"], metrics["policy/approxkl"]
+        target = np.sqrt(exact * sampled) / 1.5
+        factor = 2 if exact > sampled else 1
+        assert next(ppo_kl(mdp, first, target_kl=target, **options)).kl_coef == 0.4 * factor
+        factors.add(factor)
+    assert factors == {1, 2}
+
+
+def test_the_price_stays_where_the_kl_is_near_its_target_and_matters():
+    mdp, first = random_world(0), some_record(0)
+    options = {"episodes": 20, "horizon": 6, "optimiser": gradient_descent(), "learning_rate": 1.0}
+    reached = next(ppo_kl(mdp, first, target_kl=1.0, **options)).metrics["policy/kl"]
+    assert next(ppo_kl(mdp, first, target_kl=reached, **options)).kl_coef == 0.4
+    dear = next(ppo_kl(mdp, first._replace(kl_coef=4.0), **options))
+    assert 0 < dear.metrics["policy/kl"] < reached / 2
+
+
+@BOTH
 @pytest.mark.parametrize("seed", range(5))
-def test_it_comes_near_the_optimum_of_small_random_worlds(seed):
-    """A share of J* − J(uniform); the promises for the grids are checked on the main job's run."""
+def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, seed):
+    """At least 97 % of J* − J(uniform), in 40 iterations."""
     mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
     best, (worst, _) = policy_iteration(mdp).objective, policy_gradient(mdp, np.zeros((5, 3)))
-    trainer = ppo(mdp, start(np.zeros((5, 3)), rng=seed), episodes=256,
-                  learning_rate=linear(0.1, 0.0, 60), ent_coef=0.0)
-    record = next(record for record in trainer if record.iteration == 60)
-    assert (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) >= 0.97
+    training = trainer(mdp, start(np.zeros((5, 3)), rng=seed), episodes=256,
+                       learning_rate=linear(0.1, 0.0, 40), ent_coef=0.0)
+    record = next(record for record in training if record.iteration == 40)
+    assert 0.97 <= (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) <= 1
 
 
-def test_training_continues_from_any_record_bit_for_bit():
+@BOTH
+def test_the_defaults_are_those_that_the_chapter_states(trainer):
+    default = {name: parameter.default
+               for name, parameter in inspect.signature(trainer).parameters.items()}
+    assert [at(default["learning_rate"], i) for i in (0, 100, 200, 400, 500)] == pytest.approx(
+        [0.05, 0.0375, 0.025, 0, 0], abs=1e-15)
+    assert [at(default["ent_coef"], i) for i in (0, 100, 200, 400)] == pytest.approx(
+        [0.3, 0.15, 0, 0], abs=1e-15)
+    expected = {"episodes": 512, "horizon": 200, "n_epochs": 10, "batch_size": None,
+                "gae_lambda": 0.95, "normalize_advantage": True, "max_grad_norm": np.inf,
+                "value_rate": 0.5, "rewards": environment_rewards}
+    expected |= {"clip_range": 0.2, "target_kl": np.inf} if trainer is ppo else {"target_kl": 0.01}
+    assert {name: default[name] for name in expected} == expected
+    assert set(default) - set(expected) == {"mdp", "record", "learning_rate", "ent_coef",
+                                            "optimiser"}
+
+
+def test_by_default_adam_takes_steps_as_long_as_the_schedule_says():
+    """(optim.2): the first step of each coordinate has the length of the rate."""
+    mdp, begun = random_world(0), start(np.zeros((S, A)), rng=0)
+    for iteration, rate in ((0, 0.05), (200, 0.025), (400, 0.0)):
+        record = next(ppo(mdp, begun._replace(iteration=iteration), n_epochs=1, episodes=50))
+        np.testing.assert_allclose(np.abs(record.logits), rate, rtol=0, atol=1e-6)
+
+
+SCHEDULED = {"episodes": 20, "horizon": 9, "n_epochs": 3, "batch_size": 6,
+             "learning_rate": linear(0.1, 0.0, 5), "ent_coef": linear(0.3, 0.0, 5)}
+
+
+@pytest.mark.parametrize("trainer, own", [(ppo, {"clip_range": linear(0.3, 0.1, 5)}),
+                                          (ppo, {"target_kl": 0.001}),
+                                          (ppo_kl, {"target_kl": 1e-4})])
+def test_training_continues_from_any_record_bit_for_bit(trainer, own):
+    """The generator draws minibatches too, and the price of KL is carried along."""
     mdp = frozen_lake().mdp(gamma=0.99)
-    schedule = linear(0.1, 0.0, 5)
-    whole = [record for record, _ in zip(
-        ppo(mdp, start(np.zeros(mdp.shape), rng=5), ent_coef=schedule), range(4))]
-    for record in ppo(mdp, whole[1], ent_coef=schedule):
-        if record.iteration == 4:
-            break
-    assert (record.logits == whole[3].logits).all() and (record.values == whole[3].values).all()
-    assert record.rng == whole[3].rng and record.optimiser.count == whole[3].optimiser.count == 40
+    first = start(np.zeros(mdp.shape), rng=5)
+    whole = [first] + [record for record, _ in zip(trainer(mdp, first, **SCHEDULED, **own),
+                                                   range(4))]
+    assert len({record.kl_coef for record in whole}) == (5 if trainer is ppo_kl else 1)
+    updates = [record.metrics["policy/updates"] for record in whole[1:]]
+    assert whole[4].optimiser.count == sum(updates) > 4
+    for k in range(4):
+        again = trainer(mdp, whole[k], **SCHEDULED, **own)
+        for expected in whole[k + 1:]:
+            record = next(again)
+            assert record.logits.tobytes() == expected.logits.tobytes()
+            assert record.values.tobytes() == expected.values.tobytes()
+            for found, part in zip(record.optimiser, expected.optimiser, strict=True):
+                assert (found == part).all() if isinstance(part, np.ndarray) else found == part
+            for name in ("iteration", "steps", "rng", "kl_coef"):
+                assert getattr(record, name) == getattr(expected, name)
+            assert record.metrics == pytest.approx(expected.metrics, rel=0, abs=0, nan_ok=True)
 
 
-@pytest.mark.parametrize("name, value", [("clip_range", 0.0), ("n_epochs", 0), ("value_rate", -1.0),
-                                         ("horizon", 0), ("episodes", 0), ("gae_lambda", 1.5)])
-def test_bad_arguments_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=name):
-        next(ppo(world.coin_game(), start(np.zeros((1, 2)), rng=0), **{name: value}))
+PROGRAM = """
+import hashlib
+import numpy as np
+from gridworld.maps import cliff_walk
+from minirl.ppo import ppo, ppo_kl
+from minirl.reinforce import start
+mdp = cliff_walk().mdp(gamma=0.99)
+for trainer in ppo, ppo_kl:
+    training = trainer(mdp, start(np.zeros(mdp.shape), rng=6), episodes=20, batch_size=6)
+    record = next(record for record in training if record.iteration == 3)
+    print(hashlib.sha256(record.logits.tobytes() + record.values.tobytes()).hexdigest())
+"""
+
+
+def test_one_seed_gives_the_same_bytes_in_another_process():
+    process = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True,
+                             cwd=Path(__file__).parent.parent, encoding="utf-8",
+                             env=os.environ | {"PYTHONHASHSEED": "1"})
+    mdp, here = cliff_walk().mdp(gamma=0.99), []
+    for trainer in (ppo, ppo_kl):
+        training = trainer(mdp, start(np.zeros(mdp.shape), rng=6), episodes=20, batch_size=6)
+        record = next(record for record in training if record.iteration == 3)
+        here.append(hashlib.sha256(record.logits.tobytes() + record.values.tobytes()).hexdigest())
+    assert process.stdout.split() == here and here[0] != here[1]
+
+
+# What is refused.
+
+
+@BOTH
+@pytest.mark.parametrize("name, value, message", [
+    ("n_epochs", 0, "at least 1, got 0"), ("batch_size", 0, "at least 1, got 0"),
+    ("batch_size", -3, "at least 1, got -3"), ("episodes", 0, "at least 1, got 0"),
+    ("horizon", 0, "at least 1, got 0"), ("gae_lambda", 1.5, r"lie in \[0, 1\], got 1.5"),
+    ("gae_lambda", -0.1, r"lie in \[0, 1\], got -0.1"), ("value_rate", -1.0, "lie in .*, got -1"),
+    ("value_rate", np.nan, "lie in .*, got nan"), ("target_kl", 0.0, "positive.*, got 0.0"),
+    ("target_kl", -0.1, "positive.*, got -0.1"), ("target_kl", np.nan, "positive.*, got nan")])
+def test_bad_arguments_are_refused_by_name(trainer, name, value, message):
+    with pytest.raises(ValueError, match=f"{name} must (be|lie) ?.*{message.split(' ', 1)[1]}"):
+        next(trainer(world.coin_game(), start(np.zeros((1, 2)), rng=0), **{name: value}))
+
+
+@BOTH
+@pytest.mark.parametrize("limit", [0.0, -1.0, np.nan])
+def test_a_limit_on_the_gradient_that_is_not_positive_is_refused_by_name(trainer, limit):
+    with pytest.raises(ValueError, match=f"max_grad_norm must be positive, got {limit}"):
+        next(trainer(world.coin_game(), start(np.zeros((1, 2)), rng=0), max_grad_norm=limit))
+
+
+@pytest.mark.parametrize("clip_range", [0.0, -0.2, np.nan])
+def test_a_clip_range_that_is_not_positive_is_refused(clip_range):
+    coin, first = world.coin_game(), start(np.zeros((1, 2)), rng=0)
+    with pytest.raises(ValueError, match=f"clip_range must be positive, got {clip_range}"):
+        next(ppo(coin, first, clip_range=clip_range))
+    with pytest.raises(ValueError, match=f"clip_range must be positive, got {clip_range}"):
+        next(ppo(coin, first, clip_range=lambda iteration: clip_range))
+
+
+@pytest.mark.parametrize("kl_coef", [-0.1, np.nan, np.inf])
+def test_a_price_of_kl_that_is_negative_or_endless_is_refused(kl_coef):
+    steps, advantages, logits, old = random_batch(0)
+    with pytest.raises(ValueError, match=f"kl_coef must be finite and not negative, got {kl_coef}"):
+        ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef)
+    with pytest.raises(ValueError, match=f"kl_coef must be positive and finite, got {kl_coef}"):
+        start(logits, rng=0, kl_coef=kl_coef)
+
+
+def test_an_endless_target_cannot_steer():
+    with pytest.raises(ValueError, match="target_kl must be positive and finite, got inf"):
+        next(ppo_kl(world.coin_game(), start(np.zeros((1, 2)), rng=0), target_kl=np.inf))
 
 
 def test_the_ends_of_each_range_are_allowed():
     coin, first = world.coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)
-    for value_rate in (0.0, 1.0):
-        record = next(ppo(coin, first, n_epochs=1, horizon=1, episodes=1, gae_lambda=value_rate,
-                          value_rate=value_rate))
-        assert record.optimiser.count == 1 and (record.values != 0).any() == (value_rate == 1.0)
+    for trainer in (ppo, ppo_kl):
+        for end in (0.0, 1.0):
+            record = next(trainer(coin, first, n_epochs=1, horizon=1, episodes=1, batch_size=1,
+                                  gae_lambda=end, value_rate=end))
+            assert record.optimiser.count == 1 and (record.values != 0).any() == (end == 1.0)
 
 
-def test_bad_batches_are_refused_by_name():
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_advantages_that_are_no_numbers_are_refused(wrong):
+    steps, advantages, _, _ = random_batch(0)
+    advantages[-1] = wrong
+    for make in (collapse, lambda *args: minibatches(*args, PARTS)):
+        with pytest.raises(ValueError, match="advantages must be finite"):
+            make(steps, advantages)
+
+
+@pytest.mark.parametrize("loss", [ppo_loss, lambda *args: ppo_kl_loss(*args, kl_coef=0.7)])
+def test_bad_batches_are_refused_by_name(loss):
     steps, advantages, logits, old = random_batch(0)
-    with pytest.raises(ValueError, match="advantages must be finite"):
-        collapse(steps, np.where(advantages > 0, np.nan, advantages))
-    with pytest.raises(ValueError, match="advantages must have shape"):
-        collapse(steps, advantages[1:])
+    for wrong in (advantages[1:], advantages[:, None]):
+        with pytest.raises(ValueError, match=r"advantages must have shape \(60,\) .* got"):
+            collapse(steps, wrong)
+    nothing = counts.steps(np.zeros(0, int), np.zeros(0, int), np.zeros(2, int), (S, A))
+    with pytest.raises(ValueError, match=r"advantages must .* not be empty"):
+        collapse(nothing, np.zeros(0))
     batch = collapse(steps, advantages)
-    with pytest.raises(ValueError, match="old_logits and the batch must have shape"):
-        ppo_loss(logits, old[1:], batch)
-    empty = Advantages(np.zeros((4, 3)), np.zeros((4, 3)), np.zeros((4, 3)))
+    message = r"old_logits and the batch must have shape \(4, 3\), got \(3, 3\) and \(4, 3\)"
+    with pytest.raises(ValueError, match=message):
+        loss(logits, old[1:], batch)
+    with pytest.raises(ValueError, match=r"must have shape \(4, 3\), got \(4, 3\) and \(1, 2\)"):
+        loss(logits, old, Advantages(*np.zeros((3, 1, 2))))
     with pytest.raises(ValueError, match="at least one step"):
-        ppo_loss(logits, old, empty)
+        loss(logits, old, Advantages(*np.zeros((3, S, A))))

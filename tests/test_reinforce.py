@@ -1,18 +1,30 @@
-"""REINFORCE: the loss against loops, the estimate against the exact gradient, the learner against
-J*."""
+"""REINFORCE: every expectation by listing all episodes, or all batches of two and three, of a small
+world; the loss and the trainer against loops; the learner against J*."""
+
+from dataclasses import replace
+import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import random_mdp
+from worlds import episodes, random_mdp, single_outcome, tables, value_by_loops
 
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl import counts, mdp as world
 from minirl.evaluation import action_values, evaluate, occupancy
 from minirl.optim import gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.reinforce import environment_rewards, play, reinforce, reinforce_loss, start
+from minirl.reinforce import (batch_mean, constant_baseline, environment_rewards, leave_one_out,
+                              no_baseline, optimal_constant, play, reinforce, reinforce_loss,
+                              scores, start, value_baseline, weigh)
+from minirl.returns import reward_to_go, whole_return
 from minirl.sampling import generator
 from minirl.softmax import entropy_loss, log_softmax
+
+# A credit, and whether γᵗ is kept: the three forms of the estimate.
+WHOLE, KEPT, DROPPED = (whole_return, False), (reward_to_go, True), (reward_to_go, False)
 
 
 def small_world(gamma=0.9, horizon=2):
@@ -20,36 +32,254 @@ def small_world(gamma=0.9, horizon=2):
     return world.unroll(random_mdp(np.random.default_rng(0), 2, 2, 2, gamma), horizon)
 
 
-def all_episodes(mdp, policy):
-    """(probability, list of (s, a, r)) of every episode of a world that always ends."""
-    def extend(s, chance, done):
-        for a, k in np.ndindex(mdp.next_state.shape[1:]):
-            p = chance * policy[s, a] * mdp.prob[s, a, k]
-            steps = done + [(s, a, mdp.reward[s, a, k])]
-            if mdp.terminated[s, a, k]:
-                yield p, steps
-            else:
-                yield from extend(mdp.next_state[s, a, k], p, steps)
-    for s in np.flatnonzero(mdp.start):
-        yield from extend(s, mdp.start[s], [])
+def tiny_world(gamma=0.8):
+    """Eight episodes of one to three steps, so that all batches of three can be listed."""
+    return world.unroll(single_outcome([[1, 0], [0, 1]], [[1, 3], [-2, 0.5]],
+                                       [[False, True], [False, True]], [0.4, 0.6], gamma), 3)
 
 
-@pytest.mark.parametrize("baseline", [0.0, 3.0])
-def test_the_expected_gradient_is_exact_for_any_baseline_when_gamma_t_is_kept(baseline):
-    """(reinforce.1), (reinforce.2): enumeration of every episode against (planning.5)"""
+def random_record(mdp, seed=1):
+    """A policy and a value table that are right about nothing."""
+    rng = np.random.default_rng(seed)
+    record = start(rng.normal(size=mdp.shape), rng=0)
+    return record._replace(values=rng.normal(size=mdp.shape[0]))
+
+
+def law(mdp, logits, horizon):
+    """Every episode of at most `horizon` steps, a column each, and the probability of each.
+
+    One step more is listed than is kept: it begins in the state in which the cut left the episode.
+    """
+    policy = np.exp(log_softmax(logits))
+    listed = list(episodes(mdp, horizon + 1))
+    chances = np.array([chance * np.prod([policy[pair] for pair in pairs])
+                        for chance, pairs, _, _ in listed])
+    shape = horizon, len(listed)
+    states, actions, last = np.zeros(shape, int), np.zeros(shape, int), np.zeros(len(listed), int)
+    rewards, alive, terminated = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool)
+    for i, (_, pairs, paid, _) in enumerate(listed):
+        length = min(len(pairs), horizon)
+        states[:length, i], actions[:length, i] = np.array(pairs[:length]).T
+        rewards[:length, i], alive[:length, i] = paid[:length], True
+        terminated[length - 1, i] = len(pairs) <= horizon
+        last[i] = pairs[horizon][0] if len(pairs) > horizon else 0
+    cut = np.array([len(pairs) > horizon for _, pairs, _, _ in listed])
+    assert chances.sum() == pytest.approx(1, abs=1e-12)
+    return world.Rollout(states, actions, rewards, alive, terminated, last, cut), chances
+
+
+def columns(batch, who):
+    """The episodes `who` of a batch as a batch of their own."""
+    length = batch.alive[:, who].any(axis=1).sum()
+    return world.Rollout(*(entry[:length, who] if entry.ndim == 2 else entry[who]
+                           for entry in batch))
+
+
+def expected_of_one(mdp, record, horizon=3, **options):
+    """The expected update by an episode that is judged by itself, from one rectangle of all."""
+    batch, chances = law(mdp, record.logits, horizon)
+    weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, **options)
+    return np.tensordot(chances, scores(batch, weights, log_softmax(record.logits)), 1)
+
+
+def expected_of_many(mdp, record, N, form, baseline):
+    """The expected update by N independent episodes, from all tuples of N episodes."""
+    listed, chances = law(mdp, record.logits, 3)
+    mean, credit = np.zeros(mdp.shape), form[0]
+    for who in itertools.product(range(chances.size), repeat=N):
+        batch = columns(listed, list(who))
+        weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, credit=credit,
+                        keep_discount=form[1], baseline=baseline)
+        table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
+        mean -= chances[list(who)].prod() * reinforce_loss(record.logits, table, episodes=N)[1]
+    return mean
+
+
+def without_discount(mdp, logits):
+    """What is expected if γᵗ is dropped: undiscounted visits times policy times advantage."""
+    policy = np.exp(log_softmax(logits))
+    r, P = tables(mdp)
+    V, _ = value_by_loops(mdp, policy)
+    _, M = value_by_loops(replace(mdp, gamma=1.0), policy)
+    visits = np.linalg.solve(np.eye(len(V)) - M.T, mdp.start)
+    return visits[:, None] * policy * (r + mdp.gamma * P @ V - V[:, None])
+
+
+# What is expected of one episode.
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("form", [WHOLE, KEPT])
+@pytest.mark.parametrize("baseline", [no_baseline, constant_baseline(3.0), value_baseline])
+def test_the_expected_gradient_is_exact_for_any_baseline_when_gamma_t_is_kept(form, baseline,
+                                                                              gamma):
+    """(reinforce.1), (reinforce.2): every episode against (planning.5)"""
+    mdp = small_world(gamma, horizon=3)
+    record = random_record(mdp)
+    found = expected_of_one(mdp, record, credit=form[0], keep_discount=form[1], baseline=baseline)
+    np.testing.assert_allclose(found, policy_gradient(mdp, record.logits)[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("baseline", [no_baseline, constant_baseline(3.0), value_baseline])
+def test_without_gamma_t_the_visits_are_not_discounted(baseline):
+    mdp = small_world(horizon=3)
+    record = random_record(mdp)
+    credit, keep = DROPPED
+    found = expected_of_one(mdp, record, credit=credit, keep_discount=keep, baseline=baseline)
+    np.testing.assert_allclose(found, without_discount(mdp, record.logits), atol=1e-12)
+    assert np.abs(found - policy_gradient(mdp, record.logits)[1]).max() > 1e-3
+
+
+def test_the_defaults_drop_gamma_t_and_use_the_value_table():
+    mdp = small_world(horizon=3)
+    record = random_record(mdp)
+    batch, _ = law(mdp, record.logits, 3)
+    found = weigh(batch.rewards, batch, record, gamma=mdp.gamma)
+    for i in range(len(found.T)):
+        G = 0.0
+        for t in reversed(range(batch.alive[:, i].sum())):
+            G = batch.rewards[t, i] + mdp.gamma * G
+            assert found[t, i] == pytest.approx(G - record.values[batch.states[t, i]], abs=1e-12)
+
+
+# What is expected of a batch.
+
+
+@pytest.mark.parametrize("form, N", [(WHOLE, 2), (KEPT, 2), (DROPPED, 2), (KEPT, 3)])
+def test_in_a_batch_leaving_oneself_out_is_unbiased_and_the_batch_mean_takes_a_shorter_step(form,
+                                                                                            N):
+    """Pitfall 29 and (reinforce.3): all batches of two and three, each with its probability"""
+    mdp = tiny_world()
+    record = random_record(mdp)
+    exact = (without_discount(mdp, record.logits) if form == DROPPED
+             else policy_gradient(mdp, record.logits)[1])
+    for baseline, share in ((leave_one_out, 1), (optimal_constant, 1), (batch_mean, (N - 1) / N)):
+        found = expected_of_many(mdp, record, N, form, baseline)
+        np.testing.assert_allclose(found, share * exact, atol=1e-12)
+
+
+def test_a_mean_over_those_still_alive_would_turn_the_expected_gradient():
+    mdp = tiny_world()
+    record = random_record(mdp)
+    exact = policy_gradient(mdp, record.logits)[1]
+
+    def mean_of_the_living(credits, scale, batch, record):
+        return credits.sum(axis=1, keepdims=True) / batch.alive.sum(axis=1, keepdims=True)
+
+    for N in 2, 3:
+        found = expected_of_many(mdp, record, N, KEPT, mean_of_the_living)
+        cosine = (found * exact).sum() / np.linalg.norm(found) / np.linalg.norm(exact)
+        assert 0 < cosine < 0.99
+        with pytest.raises(AssertionError):
+            np.testing.assert_allclose(found, (N - 1) / N * exact, atol=0.01)
+
+
+def test_the_batch_mean_is_a_share_of_leaving_oneself_out():
+    """(reinforce.3), entry by entry, with loops over the others"""
+    C = np.random.default_rng(2).normal(size=(3, 4))
+    others = leave_one_out(C, None, None, None)
+    shorter = C - batch_mean(C, None, None, None)
+    for t, i in np.ndindex(3, 4):
+        direct = sum(C[t, j] for j in range(4) if j != i) / 3
+        assert others[t, i] == pytest.approx(direct, abs=1e-12)
+        assert shorter[t, i] == pytest.approx(3 / 4 * (C[t, i] - direct), abs=1e-12)
+
+
+# The best constant.
+
+
+def scores_by_loops(batch, weights, logp):
+    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode, from ∂ log π(a|s)/∂θ[s, b] of softmax."""
+    T, N = batch.states.shape
+    found = np.zeros((N, *logp.shape))
+    for i, t in np.ndindex(N, T):
+        if batch.alive[t, i]:
+            s, a = batch.states[t, i], batch.actions[t, i]
+            for b in range(logp.shape[1]):
+                found[i, s, b] += weights[t, i] * ((a == b) - np.exp(logp[s, b]))
+    return found
+
+
+@pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
+def test_no_constant_has_less_variance_than_the_best_one(form):
+    """(reinforce.4): the exact variance is a parabola in b with its lowest point there"""
+    mdp = tiny_world()
+    record = random_record(mdp)
+    batch, chances = law(mdp, record.logits, 3)
+    logp = log_softmax(record.logits)
+    scale = mdp.gamma**np.arange(3.0)[:, None] if form == KEPT else np.ones((3, 1))
+    credits = form[0](batch.rewards, gamma=mdp.gamma)
+    g = scores_by_loops(batch, scale * np.ones(credits.shape), logp)
+    h = scores_by_loops(batch, scale * credits, logp)
+    length = chances @ (g * g).sum(axis=(1, 2))
+    best = chances @ (h * g).sum(axis=(1, 2)) / length
+
+    def variance(b):
+        weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, credit=form[0],
+                        keep_discount=form[1], baseline=constant_baseline(b))
+        found = scores(batch, weights, logp)
+        mean = np.tensordot(chances, found, 1)
+        return chances @ (found**2).sum(axis=(1, 2)) - (mean**2).sum()
+
+    for step in 0.1, -0.1, 2.0:
+        assert variance(best + step) - variance(best) == pytest.approx(step**2 * length, abs=1e-10)
+    assert abs(best - chances @ credits[0]) > 0.1, "it is not the mean return"
+    if form == WHOLE:
+        closed = chances @ ((g * g).sum(axis=(1, 2)) * credits[0]) / length
+        assert best == pytest.approx(closed, abs=1e-12)
+
+    copies = 10_000 // chances.size
+    many = columns(batch, np.repeat(np.arange(chances.size),
+                                    np.round(chances * chances.size * copies).astype(int)))
+    found = optimal_constant(form[0](many.rewards, gamma=mdp.gamma), scale, many, record)
+    np.testing.assert_allclose(found, best, atol=5e-3)
+
+
+@pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
+def test_the_best_constant_of_an_episode_is_estimated_from_the_others(form):
+    """(reinforce.4), by loops over the others"""
+    mdp = small_world(horizon=3)
+    record = random_record(mdp, seed=3)
+    batch, _, _ = play(mdp, record, generator(3), rewards=environment_rewards, episodes=7,
+                       horizon=3)
+    logp, credits = log_softmax(record.logits), form[0](batch.rewards, gamma=0.9)
+    scale = (0.9 if form == KEPT else 1.0)**np.arange(len(credits))[:, None]
+    g = scores_by_loops(batch, scale * np.ones(credits.shape), logp)
+    h = scores_by_loops(batch, scale * credits, logp)
+    found = optimal_constant(credits, scale, batch, record)
+    assert found.shape == (7,)
+    for i in range(7):
+        product = sum((h[j] * g[j]).sum() for j in range(7) if j != i)
+        assert found[i] == pytest.approx(product / sum((g[j]**2).sum() for j in range(7) if j != i))
+
+
+def test_a_policy_that_never_hesitates_has_no_best_constant_but_zero():
     mdp = small_world()
-    logits = np.random.default_rng(1).normal(size=mdp.shape)
-    b = baseline * np.random.default_rng(2).normal(size=mdp.shape[0])
-    total, mean = 0.0, np.zeros(mdp.shape)
-    for chance, steps in all_episodes(mdp, np.exp(log_softmax(logits))):
-        weights = np.zeros(mdp.shape)
-        for t, (s, a, _) in enumerate(steps):
-            G = sum(0.9**(k - t) * r for k, (_, _, r) in enumerate(steps) if k >= t)
-            weights[s, a] += 0.9**t * (G - b[s])
-        mean -= chance * reinforce_loss(logits, weights, episodes=1)[1]
-        total += chance
-    assert total == pytest.approx(1, abs=1e-12)
-    np.testing.assert_allclose(mean, policy_gradient(mdp, logits)[1], atol=1e-12)
+    record = start(np.tile([1e4, -1e4], (mdp.shape[0], 1)), rng=0)
+    batch, earned, _ = play(mdp, record, generator(0), rewards=environment_rewards, episodes=4,
+                            horizon=2)
+    found = optimal_constant(earned + 1, np.ones((len(earned), 1)), batch, record)
+    assert found.tolist() == [0] * 4
+    after = next(reinforce(mdp, record, baseline=optimal_constant, episodes=4))
+    assert (after.logits == record.logits).all()
+
+
+# The pieces.
+
+
+def test_scores_are_those_of_each_episode_and_add_up_to_the_gradient_of_the_loss():
+    mdp = small_world(horizon=3)
+    record = random_record(mdp)
+    batch, _, _ = play(mdp, record, generator(5), rewards=environment_rewards, episodes=9,
+                       horizon=3)
+    logp = log_softmax(record.logits)
+    weights = np.random.default_rng(5).normal(size=batch.states.shape)
+    weights[~batch.alive] = np.nan
+    found = scores(batch, weights, logp)
+    np.testing.assert_allclose(found, scores_by_loops(batch, weights, logp), atol=1e-12)
+    table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
+    _, grad = reinforce_loss(record.logits, table, episodes=9)
+    np.testing.assert_allclose(found.sum(axis=0), -9 * grad, atol=1e-12)
 
 
 @pytest.mark.parametrize("grid, degrees, length", [(frozen_lake(), 1.5, 1.09),
@@ -80,30 +310,57 @@ def test_the_loss_is_the_weighted_log_likelihood_of_an_episode():
     assert loss == pytest.approx(direct, abs=1e-12)
 
 
-def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baseline():
-    mdp = small_world()
-    first = next(reinforce(mdp, start(np.zeros(mdp.shape), rng=4), episodes=50, horizon=9))
-    second = next(reinforce(mdp, first, episodes=50, horizon=9, learning_rate=0.5, ent_coef=0.3,
-                            value_rate=1.0, optimiser=gradient_descent()))
+# The trainer.
 
-    batch, earned, _ = play(mdp, first, generator(first.rng), rewards=environment_rewards,
-                            episodes=50, horizon=9)
-    weights, visits = np.zeros(mdp.shape), np.zeros(mdp.shape[0])
-    targets = {s: [] for s in range(mdp.shape[0])}
-    for i in range(50):
-        G = 0.0
-        for t in reversed(range(batch.alive[:, i].sum())):
-            s, a = batch.states[t, i], batch.actions[t, i]
-            G = earned[t, i] + 0.9 * G
-            weights[s, a] += G - first.values[s]
+
+@pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
+@pytest.mark.parametrize("baseline", [value_baseline, leave_one_out, batch_mean,
+                                      constant_baseline(0.7)])
+@pytest.mark.parametrize("limit", [np.inf, 0.05])
+def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baseline(form, baseline,
+                                                                                  limit):
+    """(reinforce.5), by loops; some episodes are cut, and count as they are"""
+    mdp, B = random_mdp(np.random.default_rng(6), 4, 3, 2, 0.9), 50
+    first = next(reinforce(mdp, start(np.zeros(mdp.shape), rng=4), episodes=B, horizon=3))
+    second = next(reinforce(mdp, first, credit=form[0], keep_discount=form[1], baseline=baseline,
+                            episodes=B, horizon=3, learning_rate=lambda i: 0.5 * i,
+                            ent_coef=lambda i: 0.3 * i, value_rate=0.75, max_grad_norm=limit,
+                            optimiser=gradient_descent()))
+
+    batch, earned, played = play(mdp, first, generator(first.rng), rewards=environment_rewards,
+                                 episodes=B, horizon=3)
+    assert played["rollout/truncated"] > 0
+    lengths = batch.alive.sum(axis=0)
+    G = [[sum(0.9**(k - t) * earned[k, i] for k in range(t, lengths[i])) for t in range(3)]
+         for i in range(B)]
+    C = [[G[i][0] for t in range(3)] for i in range(B)] if form == WHOLE else G
+    weights, visits = np.zeros(mdp.shape), np.zeros(4)
+    targets = {s: [] for s in range(4)}
+    for i, t in np.ndindex(B, 3):
+        if t < lengths[i]:
+            s = batch.states[t, i]
+            b = {value_baseline: first.values[s], batch_mean: np.mean([c[t] for c in C]),
+                 leave_one_out: np.mean([C[j][t] for j in range(B) if j != i])}.get(baseline, 0.7)
+            weights[s, batch.actions[t, i]] += (0.9**t if form == KEPT else 1) * (C[i][t] - b)
             visits[s] += 1
-            targets[s].append(G)
-    _, grad = reinforce_loss(first.logits, weights, episodes=50)
-    direction = grad + 0.3 * entropy_loss(first.logits, visits / 50)[1]
+            targets[s].append(G[i][t])
+    _, grad = reinforce_loss(first.logits, weights, episodes=B)
+    direction = grad + 0.3 * entropy_loss(first.logits, visits / B)[1]
+    if limit < np.inf:
+        assert np.linalg.norm(direction) > limit, "the limit should matter"
+        direction = direction * limit / np.linalg.norm(direction)
     np.testing.assert_allclose(second.logits, first.logits - 0.5 * direction, atol=1e-12)
+    assert second.iteration == 2 and second.steps == first.steps + lengths.sum()
     for s, seen in targets.items():
-        value = np.mean(seen) if seen else first.values[s]
+        value = first.values[s] + 0.75 * (np.mean(seen) - first.values[s])
         assert second.values[s] == pytest.approx(value, abs=1e-12)
+
+    seen = [(g, first.values[s]) for s in targets for g in targets[s]]
+    foreseen = 1 - np.var([g - v for g, v in seen]) / np.var([g for g, _ in seen])
+    logp = log_softmax(second.logits)
+    nats = sum(n * -p @ np.log(p) for n, p in zip(visits, np.exp(logp))) / lengths.sum()
+    expected = played | {"policy/entropy": nats, "value/explained_variance": foreseen}
+    assert second.metrics == pytest.approx(expected, abs=1e-10)
 
 
 def test_the_rewards_seam_replaces_what_the_world_pays():
@@ -141,14 +398,33 @@ def test_it_comes_near_the_optimum_of_small_random_worlds(seed):
 
 def test_training_continues_from_any_record_bit_for_bit():
     mdp = frozen_lake().mdp(gamma=0.99)
-    schedule = linear(0.1, 0.0, 5)
-    whole = [record for record, _ in zip(
-        reinforce(mdp, start(np.zeros(mdp.shape), rng=5), learning_rate=schedule), range(4))]
-    for record in reinforce(mdp, whole[1], learning_rate=schedule):
-        if record.iteration == 4:
-            break
-    assert (record.logits == whole[3].logits).all() and (record.values == whole[3].values).all()
-    assert record.rng == whole[3].rng and record.steps == whole[3].steps
+    options = {"learning_rate": linear(0.1, 0.0, 5), "ent_coef": linear(0.1, 0.0, 2),
+               "episodes": 64, "max_grad_norm": 0.1}
+    first = start(np.zeros(mdp.shape), rng=5)
+    whole = [record for record, _ in zip(reinforce(mdp, first, **options), range(3))]
+    for i, record in enumerate([first, *whole[:-1]]):
+        for expected, found in zip(whole[i:], reinforce(mdp, record, **options)):
+            np.testing.assert_equal(tuple(found), tuple(expected))
+
+
+THREE_ITERATIONS = """
+import hashlib, itertools
+import numpy as np
+from minirl.mdp import coin_game
+from minirl.reinforce import reinforce, start
+training = reinforce(coin_game(gamma=0.9), start(np.zeros((1, 2)), rng=5), episodes=64)
+record = next(itertools.islice(training, 2, None))
+digest = hashlib.sha256(record.logits.tobytes()).hexdigest()
+"""
+
+
+def test_another_process_comes_to_the_same_bits():
+    here = {}
+    exec(THREE_ITERATIONS, here)
+    there = subprocess.run([sys.executable, "-c", f"{THREE_ITERATIONS}print(digest)"],
+                           cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert here["record"].iteration == 3
+    assert there.stdout.strip() == here["digest"], there.stderr
 
 
 def test_a_generator_passed_to_start_does_not_advance():
@@ -158,13 +434,49 @@ def test_a_generator_passed_to_start_does_not_advance():
     assert rng.random() == np.random.default_rng(0).random()
 
 
-@pytest.mark.parametrize("name, value", [("value_rate", 2.0), ("horizon", 0), ("episodes", 0)])
-def test_bad_arguments_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=name):
+@pytest.mark.parametrize("name, value, accepted", [
+    ("value_rate", 2.0, r"value_rate must lie in \[0, 1\], got 2.0"),
+    ("value_rate", -0.1, r"value_rate must lie in \[0, 1\], got -0.1"),
+    ("horizon", 0, "horizon must be at least 1, got 0"),
+    ("episodes", 0, "episodes must be at least 1, got 0"),
+    ("max_grad_norm", 0.0, "max_(grad_)?norm must be positive, got 0"),
+    ("max_grad_norm", np.nan, "max_(grad_)?norm must be positive, got nan")])
+def test_bad_arguments_are_refused_by_name(name, value, accepted):
+    with pytest.raises(ValueError, match=accepted):
         next(reinforce(world.coin_game(), start(np.zeros((1, 2)), rng=0), **{name: value}))
 
 
+def test_the_discount_of_the_whole_return_is_not_counted_twice():
+    with pytest.raises(ValueError, match="keep_discount must be False for the whole return"):
+        next(reinforce(world.coin_game(), start(np.zeros((1, 2)), rng=0), credit=whole_return,
+                       keep_discount=True))
+
+
+@pytest.mark.parametrize("baseline", [leave_one_out, optimal_constant])
+def test_one_episode_has_no_others(baseline):
+    with pytest.raises(ValueError, match="episodes must be at least 2 to leave one out, got 1"):
+        next(reinforce(world.coin_game(), start(np.zeros((1, 2)), rng=0), baseline=baseline,
+                       episodes=1))
+
+
+def test_a_price_of_kl_is_kept_and_must_be_positive():
+    record = start(np.zeros((1, 2)), rng=0, kl_coef=0.3)
+    assert record.kl_coef == next(reinforce(world.coin_game(), record)).kl_coef == 0.3
+    assert start(np.zeros((1, 2)), rng=0).kl_coef == 1
+    for wrong in 0.0, -1.0, np.inf, np.nan:
+        with pytest.raises(ValueError, match=f"kl_coef must be positive and finite, got {wrong}"):
+            start(np.zeros((1, 2)), rng=0, kl_coef=wrong)
+
+
 def test_bad_tables_and_rewards_are_refused_by_name():
+    for wrong in np.nan, np.inf:
+        with pytest.raises(ValueError, match=f"value must be finite, got {wrong}"):
+            constant_baseline(wrong)
+    record = start(np.zeros((1, 2)), rng=0)
+    batch, _, _ = play(world.coin_game(), record, generator(0), rewards=environment_rewards,
+                       episodes=3, horizon=2)
+    with pytest.raises(ValueError, match=r"weights must have shape \(2, 3\), got \(3, 2\)"):
+        scores(batch, np.ones((3, 2)), log_softmax(record.logits))
     with pytest.raises(ValueError, match="weights must be finite"):
         reinforce_loss(np.zeros((1, 2)), np.array([[np.nan, 0.0]]), episodes=1)
     with pytest.raises(ValueError, match="weights must be finite and of shape"):

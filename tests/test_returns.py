@@ -1,5 +1,7 @@
 """Recursions in time: each against loops over one episode at a time, endings and cuts included."""
 
+import math
+
 import numpy as np
 import pytest
 from worlds import random_mdp, random_policy
@@ -7,7 +9,8 @@ from worlds import random_mdp, random_policy
 from minirl import counts
 from minirl.mdp import Rollout, rollout, start_states
 from minirl.evaluation import action_values, evaluate
-from minirl.returns import gae, move_values, reward_to_go
+from minirl.returns import (discounted_sums, explained_variance, gae, move_values, n_step_returns,
+                            reward_to_go, td_errors, whole_return)
 
 
 def played(seed, *, horizon=3, gamma=0.9):
@@ -22,6 +25,24 @@ def played(seed, *, horizon=3, gamma=0.9):
     return mdp, policy, batch
 
 
+def each_episode(batch):
+    """Yield (column, length, states, end) of every episode; `end` weighs V of the last state."""
+    for i, length in enumerate(batch.alive.sum(axis=0)):
+        yield i, length, [*batch.states[:length, i], batch.last_state[i]], float(batch.truncated[i])
+
+
+def test_discounted_sums_are_those_of_what_follows_and_leave_the_input_alone():
+    x = np.random.default_rng(7).normal(size=(6, 3))
+    kept = x.copy()
+    for factor in 0.0, 0.7, 1.0:
+        sums = discounted_sums(x, factor)
+        for t, i in np.ndindex(6, 3):
+            direct = sum(factor**(k - t) * x[k, i] for k in range(t, 6))
+            assert sums[t, i] == pytest.approx(direct, abs=1e-12)
+    assert (x == kept).all()
+    assert discounted_sums(np.array([[1], [1]]), 0.5).ravel().tolist() == [1.5, 1]
+
+
 def test_reward_to_go_is_the_discounted_sum_of_what_follows():
     """(returns.1), episode by episode"""
     _, _, batch = played(0)
@@ -31,6 +52,74 @@ def test_reward_to_go_is_the_discounted_sum_of_what_follows():
             direct = sum(0.9**(k - t) * batch.rewards[k, i] for k in range(t, length))
             assert G[t, i] == pytest.approx(direct, abs=1e-12)
         assert (G[length:, i] == 0).all()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_the_whole_return_is_that_of_the_start_in_every_row(gamma):
+    _, _, batch = played(0)
+    found = whole_return(batch.rewards, gamma=gamma)
+    assert found.shape == batch.rewards.shape
+    for i, length, _, _ in each_episode(batch):
+        direct = sum(gamma**t * batch.rewards[t, i] for t in range(length))
+        np.testing.assert_allclose(found[:, i], direct, atol=1e-12)
+
+
+def test_td_errors_compare_what_is_expected_after_a_step_with_what_was_before():
+    """(returns.2), with rewards that are not the world's"""
+    _, _, batch = played(7)
+    rng = np.random.default_rng(8)
+    V, rewards = rng.normal(size=5), np.where(batch.alive, rng.normal(size=batch.alive.shape), 0)
+    found = td_errors(rewards, batch, V, gamma=0.9)
+    for i, length, states, end in each_episode(batch):
+        for t in range(length):
+            after = V[states[t + 1]] * (end if t == length - 1 else 1)
+            direct = rewards[t, i] + 0.9 * after - V[states[t]]
+            assert found[t, i] == pytest.approx(direct, abs=1e-12)
+        assert (found[length:, i] == 0).all()
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9])
+def test_n_step_returns_ask_the_table_after_n_steps_or_at_a_cut(n, gamma):
+    """(returns.4), with episodes of one to four steps"""
+    rng = np.random.default_rng(9)
+    mdp = random_mdp(rng, 5, 3, 2, gamma)
+    batch = rollout(mdp, random_policy(rng, mdp), start_states(mdp, 100, rng), horizon=4, rng=rng)
+    assert set(batch.alive.sum(axis=0)) == {1, 2, 3, 4}
+    assert 0 < batch.truncated.sum() < batch.alive[3].sum()
+    V = rng.normal(size=5)
+    found = n_step_returns(batch.rewards, batch, V, gamma=gamma, n=n)
+    for i, length, states, end in each_episode(batch):
+        for t in range(length):
+            last = min(t + n, length)
+            direct = sum(gamma**(k - t) * batch.rewards[k, i] for k in range(t, last))
+            direct += gamma**(last - t) * V[states[last]] * (end if last == length else 1)
+            assert found[t, i] == pytest.approx(direct, abs=1e-12)
+        assert (found[length:, i] == 0).all()
+
+
+def test_one_step_is_the_target_of_td_and_as_many_as_there_are_is_lambda_one():
+    _, _, batch = played(10)
+    V = np.random.default_rng(11).normal(size=5)
+    here = np.where(batch.alive, V[batch.states], 0)
+    np.testing.assert_allclose(n_step_returns(batch.rewards, batch, V, gamma=0.9, n=1) - here,
+                               td_errors(batch.rewards, batch, V, gamma=0.9), atol=1e-12)
+    _, returns = gae(batch.rewards, batch, V, gamma=0.9, gae_lambda=1.0)
+    for n in 3, 4, 1000:
+        np.testing.assert_allclose(n_step_returns(batch.rewards, batch, V, gamma=0.9, n=n),
+                                   returns, atol=1e-12)
+    assert np.abs(n_step_returns(batch.rewards, batch, V, gamma=0.9, n=2) - returns).max() > 0.01
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.3, 0.8])
+def test_the_lambda_return_is_a_weighted_mean_of_n_step_returns(gae_lambda):
+    """(returns.3) and (returns.4): weights (1 − λ) λⁿ⁻¹, and all later ones at the longest n"""
+    _, _, batch = played(12)
+    V = np.random.default_rng(13).normal(size=5)
+    one, two, three = (n_step_returns(batch.rewards, batch, V, gamma=0.9, n=n) for n in (1, 2, 3))
+    _, returns = gae(batch.rewards, batch, V, gamma=0.9, gae_lambda=gae_lambda)
+    mean = (1 - gae_lambda) * (one + gae_lambda * two) + gae_lambda**2 * three
+    np.testing.assert_allclose(returns, mean, atol=1e-12)
 
 
 @pytest.mark.parametrize("gae_lambda", [0.0, 0.7, 1.0])
@@ -101,6 +190,32 @@ def test_the_value_before_the_last_step_is_not_zeroed():
     np.testing.assert_allclose(A.ravel(), [0.9, 0.0])
 
 
+def test_explained_variance_is_one_minus_the_share_of_what_was_not_foreseen():
+    """(returns.6), by loops over the steps"""
+    rng = np.random.default_rng(14)
+    V, G = rng.normal(size=9), rng.normal(size=9)
+
+    def variance(x):
+        mean = sum(x) / 9
+        return sum((entry - mean)**2 for entry in x) / 9
+
+    direct = 1 - variance([g - v for g, v in zip(G, V)]) / variance(G)
+    assert explained_variance(V, G) == pytest.approx(direct, abs=1e-12)
+    assert direct < 0, "these predictions are worse than a constant"
+    assert explained_variance(V + 50, G) == pytest.approx(direct, abs=1e-9), "an offset"
+    assert isinstance(explained_variance(V, G), float)
+
+
+def test_explained_variance_of_the_best_the_empty_and_the_opposite_prediction():
+    G = np.array([1.0, 2.0, 6.0])
+    assert explained_variance(G - 7, G) == 1
+    assert explained_variance(np.full(3, 8.0), G) == 0
+    assert explained_variance(-G, G) == pytest.approx(-3)
+    for V in np.zeros(3), G:
+        assert math.isnan(explained_variance(V, np.full(3, 0.1))), "there is nothing to explain"
+    assert math.isnan(explained_variance(np.ones(1), np.zeros(1)))
+
+
 def test_values_move_towards_the_mean_target_of_each_state():
     """(returns.5), with a state visited three times, one visited once, one never"""
     steps = counts.steps(np.array([0, 1, 0, 0]), np.array([0, 1, 1, 0]), np.array([0, 4]), (3, 2))
@@ -114,6 +229,10 @@ def test_the_ends_of_each_range_are_allowed():
     assert reward_to_go(rewards, gamma=0.0).ravel().tolist() == [1, 2]
     assert reward_to_go(rewards, gamma=1.0).ravel().tolist() == [3, 2]
     steps = counts.steps(np.array([0]), np.array([0]), np.array([0, 1]), (1, 1))
+    _, _, batch = played(6)
+    for edge in 0.0, 1.0:
+        gae(batch.rewards, batch, np.zeros(5), gamma=edge, gae_lambda=edge)
+        n_step_returns(batch.rewards, batch, np.zeros(5), gamma=edge, n=1)
     for rate, value in ((0.0, 5.0), (1.0, 9.0)):
         assert move_values(np.array([5.0]), steps, np.array([9.0]), rate=rate).tolist() == [value]
 
@@ -133,6 +252,11 @@ def test_bad_arguments_are_refused_by_name():
         gae(batch.rewards, batch, V, gamma=1.5, gae_lambda=0.5)
     with pytest.raises(ValueError, match="gamma must lie in .* got nan"):
         gae(batch.rewards, batch, V, gamma=float("nan"), gae_lambda=0.5)
+    with pytest.raises(ValueError, match=r"gae_lambda must lie in \[0, 1\], got 1.01"):
+        gae(batch.rewards, batch, V, gamma=0.5, gae_lambda=1.01)
+    for n in 0, -1:
+        with pytest.raises(ValueError, match=f"n must be at least 1, got {n}"):
+            n_step_returns(batch.rewards, batch, V, gamma=0.9, n=n)
     steps = batch.steps((5, 3))
     with pytest.raises(ValueError, match="values must have shape"):
         move_values(np.zeros(4), steps, np.zeros(steps.index.size), rate=0.5)
@@ -140,3 +264,46 @@ def test_bad_arguments_are_refused_by_name():
         move_values(V, steps, np.zeros(steps.index.size), rate=1.5)
     with pytest.raises(ValueError, match="weights must have shape"):
         move_values(V, steps, np.zeros(3), rate=0.5)
+
+
+@pytest.mark.parametrize("function, options", [(td_errors, {}), (gae, {"gae_lambda": 0.5}),
+                                               (n_step_returns, {"n": 2})])
+def test_what_asks_the_value_table_checks_it(function, options):
+    _, _, batch = played(6)
+    T, N = batch.rewards.shape
+    V, largest = np.zeros(5), max(batch.states.max(), batch.last_state.max())
+    for wrong in batch.rewards[:, 1:], batch.rewards[:-1], batch.rewards[0]:
+        with pytest.raises(ValueError, match=rf"rewards must have shape \({T}, {N}\), got"):
+            function(wrong, batch, V, gamma=0.9, **options)
+    for gamma in -0.1, 1.1, np.nan:
+        with pytest.raises(ValueError, match=rf"gamma must lie in \[0, 1\], got {gamma}"):
+            function(batch.rewards, batch, V, gamma=gamma, **options)
+    for wrong in np.zeros(largest), np.zeros((5, 1)), np.zeros(()):
+        with pytest.raises(ValueError, match=f"values must be a vector with an entry for state "
+                                             f"{largest}, got shape"):
+            function(batch.rewards, batch, wrong, gamma=0.9, **options)
+    function(batch.rewards, batch, np.zeros(largest + 1), gamma=0.9, **options)
+
+
+def test_a_table_too_short_for_the_state_after_a_cut_is_refused():
+    batch = Rollout(np.array([[0]]), np.array([[0]]), np.array([[1.0]]), np.array([[True]]),
+                    np.array([[False]]), np.array([3]), np.array([True]))
+    with pytest.raises(ValueError, match="values must be a vector with an entry for state 3"):
+        td_errors(batch.rewards, batch, np.zeros(3), gamma=1.0)
+
+
+@pytest.mark.parametrize("function", [reward_to_go, whole_return])
+def test_returns_of_rewards_check_them(function):
+    for gamma in -0.1, 1.1, np.nan:
+        with pytest.raises(ValueError, match=rf"gamma must lie in \[0, 1\], got {gamma}"):
+            function(np.zeros((2, 2)), gamma=gamma)
+    with pytest.raises(ValueError, match=r"rewards must have shape \(T, N\), got \(2,\)"):
+        function(np.zeros(2), gamma=0.9)
+
+
+def test_predictions_that_do_not_match_the_returns_are_refused():
+    for V, G in ((np.zeros(2), np.zeros(3)), (np.zeros((3, 1)), np.zeros(3)),
+                 (np.zeros(0), np.zeros(0))):
+        with pytest.raises(ValueError, match="predictions and returns must have one shape and not "
+                                             "be empty, got"):
+            explained_variance(V, G)

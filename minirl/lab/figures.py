@@ -56,6 +56,83 @@ def draw_values(folder, name, grid, curves, solution):
          os.path.join(folder, f"{name}_curves.png"))
 
 
+def policy_curves(curves, problem, *, title):
+    """Two panels against iterations: J, and on a logarithmic scale what is missing to J*.
+
+    Each learner is a line, the median of its runs, in a band from the worst to the best.  Where a
+    policy has no J, the line has a gap.
+
+    Parameters
+    ----------
+    curves : list of policies.Curve
+    problem : policies.Problem
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for curve, colour in zip(curves, COLOURS):
+        low, middle, high = (np.where(np.isfinite(line), line, np.nan) for line in
+                             spread(curve.values, (0.0, 0.5, 1.0)))
+        for axes, lines in ((left, (low, middle, high)),
+                            (right, (problem.optimum - line for line in (high, middle, low)))):
+            bottom, line, top = lines
+            axes.plot(curve.iterations, line, color=colour, label=curve.method)
+            axes.fill_between(curve.iterations, bottom, top, color=colour, alpha=0.2, linewidth=0)
+    left.axhline(problem.optimum, color="black", linestyle="--", linewidth=1, label="optimum")
+    right.set_yscale("log")
+    left.set(title="J, exact", xlabel="iteration", ylabel="J")
+    right.set(title="what is missing", xlabel="iteration", ylabel="J* − J")
+    left.legend(frameon=False)
+    figure.suptitle(f"{title}: median, worst and best of {curves[0].values.shape[1]} runs")
+    return figure
+
+
+def draw_policies(folder, name, problem, curves):
+    """Write `NAME_policies.png`, the learning curves."""
+    save(policy_curves(curves, problem, title=name), os.path.join(folder, f"{name}_policies.png"))
+
+
+def gae_figure(laboratory):
+    """Squared bias, variance and their sum against λ, for the wrong values."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    weights, wrong, _ = zip(*laboratory.curve)
+    bias = np.array([row.bias**2 for row in wrong])
+    variance = np.array([row.variance for row in wrong])
+    for line, label, colour in ((bias, "bias²", COLOURS[0]), (variance, "variance", COLOURS[1]),
+                                (bias + variance, "both", COLOURS[2])):
+        axes.plot(weights, line, color=colour, marker="o", label=label)
+    axes.set(title=f"GAE with a wrong value table, {laboratory.episodes} episodes, exact",
+             xlabel="λ", ylabel="squared error of the gradient", ylim=(0, None))
+    axes.legend(frameon=False)
+    return figure
+
+
+def surrogate_figure(laboratory):
+    """J and its two surrogates along a line of policies."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, label, colour in (("objective", "J", COLOURS[2]),
+                                ("surrogate", "surrogate", COLOURS[1]),
+                                ("clipped", "clipped surrogate", COLOURS[0])):
+        axes.plot([point.step for point in laboratory.line],
+                  [getattr(point, name) for point in laboratory.line], color=colour, label=label)
+    axes.set(title="the cliff, from the uniform policy along the gradient",
+             xlabel="distance in logits", ylabel="J, exact, and what is promised")
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_estimators(folder, laboratory):
+    """Write `estimators_gae.png` and `estimators_surrogate.png`."""
+    for name, figure in (("gae", gae_figure), ("surrogate", surrogate_figure)):
+        save(figure(laboratory), os.path.join(folder, f"estimators_{name}.png"))
+
+
 def save(figure, path):
     """Write a figure as a PNG file, whole or not at all."""
     data = io.BytesIO()

@@ -8,6 +8,7 @@ import numpy as np
 
 from gridworld.draw import policy_text, side_by_side, values_text, visits_text
 from minirl.lab.main_job import GAMMA, GRIDS, PSEUDO_COUNT
+from minirl.lab.policies import share
 from minirl.lab.values import spread
 from toy_lm.rewards import LETTER
 
@@ -158,4 +159,125 @@ def values_json(name, gamma, curves, solution):
     return json.dumps({"world": name, "gamma": gamma, "optimum": solution.optimum.objective,
                        "disagreement": float(solution.disagreement), "rounds": solution.rounds,
                        "methods": value_rows(curves, solution)},
+                      indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _bias(value):
+    """A bias in nine characters; what is only rounding is shown as such."""
+    return f"{value:.0e}" if value < 1e-12 else f"{value:.5f}"
+
+
+def estimators_text(laboratory):
+    """The tables of the job `estimators`."""
+    N = laboratory.episodes
+    widths = (-26, -17, 9, 10, 7)
+    names = ("estimator", "baseline", "bias", "variance", "SNR")
+    lines = [f"Estimates of the policy gradient from {N} episodes on thin ice: exact, from all",
+             f"{laboratory.trajectories} episodes that can happen.  The length of the gradient is "
+             f"{laboratory.gradient_norm:.5f}.", "", _line(names, widths)]
+    for row in laboratory.rows:
+        lines.append(_line((row.estimator, row.baseline, _bias(row.bias), f"{row.variance:.5f}",
+                            f"{row.snr:.3f}"), widths))
+    lines += ["", textwrap.fill(
+        "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, SNR "
+        "the length of E[estimate] over the root of the variance.  constant is J, optimal_constant "
+        "the best number; true_values is the policy's own V, wrong_values half of it.", WIDTH), "",
+        "Generalised advantage estimation, from one step (0) to the episode's end (1):", ""]
+    widths = (6, 10, 10, 10, 12, 10)
+    lines += [_line(("", "wrong", "values", "", "true", "values"), widths),
+              _line(("lambda", "bias", "variance", "error", "bias", "variance"), widths)]
+    for weight, wrong, true in laboratory.curve:
+        lines.append(_line((f"{weight:.1f}", _bias(wrong.bias), f"{wrong.variance:.5f}",
+                            f"{wrong.bias**2 + wrong.variance:.5f}", _bias(true.bias),
+                            f"{true.variance:.5f}"), widths))
+    best = min(laboratory.curve, key=lambda entry: entry[1].bias**2 + entry[1].variance)[0]
+    widths = (-14, -14, 9, 9, 10, 7)
+    lines += ["", textwrap.fill(
+        f"Error is bias squared plus variance; with {N} episodes and these values lambda "
+        f"{best:.1f} has the least.  More episodes lower the variance, not the bias.", WIDTH), "",
+        "Episodes cut after four steps, not ended by them; the gradient is "
+        f"{laboratory.cut_gradient_norm:.5f} long:", "",
+        _line((*names[:3], "of steps", *names[3:]), widths)]
+    for row, taken in laboratory.cut:
+        lines.append(_line((row.estimator, row.baseline, _bias(row.bias), _bias(taken),
+                            f"{row.variance:.5f}", f"{row.snr:.3f}"), widths))
+    widths = (4, 8, 11, 11, 11)
+    lines += ["", textwrap.fill(
+        "What follows a cut is missing from every estimate.  'of steps' leaves that out: it is the "
+        "bias in what the steps before the cut contribute, by counting the episode as it is, or by "
+        "trusting wrong values at the cut.", WIDTH), "",
+        "From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:", "",
+        _line(("x", "KL", "J", "surrogate", "clipped"), widths)]
+    for point in laboratory.line:
+        lines.append(_line((f"{point.step:.1f}", f"{point.kl:.4f}", f"{point.objective:.2f}",
+                            f"{point.surrogate:.2f}", f"{point.clipped:.2f}"), widths))
+    return "\n".join(lines + ["", textwrap.fill(
+        "KL is from the uniform policy, in nats a step.  The surrogate is what importance sampling "
+        "promises: right to first order, and soon more than any policy can earn (J* is -12.25).  "
+        "Clipped at 0.2, as PPO does, it promises nothing for going far.", WIDTH)])
+
+
+def estimators_json(laboratory):
+    """The results of the job `estimators` as one JSON document: str."""
+    curve = [{"lambda": weight, **true_or_wrong._asdict()}
+             for weight, *rows in laboratory.curve for true_or_wrong in rows]
+    cut = [{**row._asdict(), "bias_of_steps": taken} for row, taken in laboratory.cut]
+    return json.dumps({"episodes": laboratory.episodes, "trajectories": laboratory.trajectories,
+                       "gradient_norm": laboratory.gradient_norm,
+                       "rows": [row._asdict() for row in laboratory.rows], "gae": curve,
+                       "cut_gradient_norm": laboratory.cut_gradient_norm, "cut": cut,
+                       "surrogate": [point._asdict() for point in laboratory.line]},
+                      indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def policies_text(title, problem, curves):
+    """The final figures of the learners of policies: worst, median and best of the runs."""
+    widths = (-13, 10, 10, 10, 8, 8, 12, 8)
+    lines = [f"{title}: the optimum is J* = {problem.optimum:.6f},",
+             f"the first policy is worth {_number(_known(problem.before), 6)}.", "",
+             _line(("", "J", "", "", "share", "", "steps", "seconds"), widths),
+             _line(("method", "worst", "median", "best", "worst", "median", "of a run", "of a run"),
+                   widths)]
+    for row in policy_rows(problem, curves):
+        shares = (_number(row[name], 4) for name in ("share_worst", "share"))
+        values = (_compact(row[name]) for name in ("worst", "median", "best"))
+        lines.append(_line((row["method"], *values, *shares, f"{row['steps'] // row['runs']:,}",
+                            f"{row['seconds'] / row['runs']:.1f}"), widths))
+    runs, iterations = curves[0].values.shape[1], curves[0].iterations[-1]
+    share = ("1 - (J* - J)/|J*|" if problem.beta is None else
+             "(J - J(ref)) / (J* - J(ref)), where the reference is the first policy")
+    return "\n".join(lines + [
+        "", textwrap.fill(
+            f"{runs} runs of {iterations} iterations.  J is exact, of the stochastic policy as it "
+            f"is; null where episodes do not end.  Share is {share}.", WIDTH)])
+
+
+def _known(value):
+    return float(value) if np.isfinite(value) else None
+
+
+def policy_rows(problem, curves):
+    """The last point of each curve, with None where there is no number: a list of dicts.
+
+    A run whose policy has no J is worse than any other.
+    """
+    rows = []
+    for curve in curves:
+        worst, median, best = spread(curve.values[-1], (0.0, 0.5, 1.0))
+        rows.append({"method": curve.method, "worst": _known(worst), "median": _known(median),
+                     "best": _known(best), "share_worst": share(problem, worst),
+                     "share": share(problem, median), "steps": int(curve.steps.sum()),
+                     "runs": curve.steps.size, "seconds": curve.seconds,
+                     "iterations": curve.iterations.tolist(),
+                     "values": [[_known(value) for value in point] for point in curve.values]})
+    return rows
+
+
+def policies_json(title, problem, curves):
+    """The results of the job `policies` as one JSON document: str.
+
+    `values` are J of every run at each of `iterations`.
+    """
+    return json.dumps({"world": title, "beta": problem.beta, "optimum": problem.optimum,
+                       "before": _known(problem.before), "methods": policy_rows(problem, curves)},
                       indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -102,11 +102,11 @@ def greedy_value(mdp, Q):
     return float(mdp.start @ np.nan_to_num(values))
 
 
-def spread(numbers):
-    """(10 %, median, 90 %) along the last axis, each the number of a run that exists.
+def spread(numbers, quantiles=(0.1, 0.5, 0.9)):
+    """Quantiles, 10 %, median and 90 %, along the last axis, each the number of a run that exists.
 
     Of an even number of runs the median is the lower of the two in the middle.  A run that is not a
     number is worse than any other, so it counts as −∞.
     """
     ranked = np.where(np.isnan(numbers), -np.inf, numbers)
-    return np.quantile(ranked, [0.1, 0.5, 0.9], axis=-1, method="lower")
+    return np.quantile(ranked, quantiles, axis=-1, method="lower")

@@ -1,0 +1,311 @@
+"""The exact bias and variance of every estimator of the policy gradient.
+
+An estimator is a random table.  Its expectation and its variance are usually estimated too, by
+running it many times.  Here they are computed: the world is so small that every episode can be
+listed, with its probability, and the functions that the trainers use are applied to all of them at
+once.  The exact gradient is (planning.5), so the bias is exact as well.
+
+The world is a strip of *thin ice*: three cells in a row, a hole to the left, a goal to the right
+that pays 1.  Every step pays 0.25, because skating is fun.  The two actions go left and right; one
+time in five the ice decides otherwise.  An episode starts in any of the cells, and its fourth step
+is its last.  In the first tables the clock belongs to the state (`mdp.unroll`), so that every
+episode ends.  In the table of cuts it does not, and an episode that is still on the ice after four
+steps is truncated.
+
+An estimate is made from a batch of N episodes.  Where an episode's part does not depend on the
+others, the variance is that of one episode over N.  Where it does, as with the batch mean and
+leave-one-out, the estimate is a mean over all pairs of episodes,
+
+    ĝ = 1/(N(N−1)) Σ_{i≠j} Σ_t w_t (C_ti − C_tj) ∇ log π(a_ti|s_ti),
+
+and the variance of such a mean follows from two numbers: how much a pair varies, and how much the
+mean over its second member varies with the first (Hoeffding 1948).
+
+The last table leaves the thin ice for the cliff: it follows the surrogate that PPO climbs, and the
+true J, along a line.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gridworld.maps import cliff_walk
+from minirl.evaluation import action_values, advantages, evaluate, occupancy
+from minirl.mdp import Rollout, TabularMDP, unroll
+from minirl.planning import policy_gradient
+from minirl.ppo import Advantages, mean_kl, ppo_loss
+from minirl.reinforce import (constant_baseline, no_baseline, scores, start, value_baseline,
+                              weigh)
+from minirl.returns import gae, n_step_returns, reward_to_go, whole_return
+from minirl.softmax import log_softmax
+
+GAMMA = 0.9
+HORIZON = 4
+PREFERENCE = 0.5  # logit of right over left
+HALF = 0.5        # the wrong values are this much of the true ones
+LAMBDAS = [k / 10 for k in range(11)]
+LINE = [k / 2 for k in range(9)]  # x of every `Point`
+CLIP_RANGE = 0.2
+
+
+class Row(NamedTuple):
+    """One estimator of ∇J from a batch of N episodes."""
+
+    estimator: str
+    baseline: str
+    bias: float      # ‖E ĝ − ∇J‖
+    variance: float  # trace of the covariance of ĝ
+    snr: float       # ‖E ĝ‖ / √variance
+
+
+class Laboratory(NamedTuple):
+    """All tables of the job."""
+
+    episodes: int          # N
+    trajectories: int      # that were listed
+    gradient_norm: float   # ‖∇J‖, episodes end
+    rows: list             # of Row
+    curve: list            # of (λ, Row with wrong values, Row with true values)
+    cut_gradient_norm: float  # ‖∇J‖, episodes may be cut
+    cut: list              # of (Row, bias of the steps before the cut)
+    line: list             # of Point
+
+
+class Point(NamedTuple):
+    """A policy on the line θ + x · ∇J/‖∇J‖, against the surrogates of θ."""
+
+    step: float        # x
+    kl: float          # `ppo.mean_kl` over the discounted visits of θ, nats a step
+    objective: float   # J
+    surrogate: float   # J(θ) + E[Σ γᵗ ρ A]
+    clipped: float     # the same with the clipped ratio of PPO
+
+
+def thin_ice():
+    """The world of this module, without its clock: a `TabularMDP`.
+
+    Action 0 goes left, action 1 right; the second outcome is the slip.
+    """
+    cells = np.arange(3)
+    moves = np.array([[-1, 1], [1, -1]])  # of an action, by outcome
+    to = cells[:, None, None] + moves
+    return TabularMDP(next_state=np.clip(to, 0, 2), prob=np.tile([0.8, 0.2], (3, 2, 1)),
+                      reward=0.25 + (to == 3), terminated=(to < 0) | (to > 2),
+                      start=np.full(3, 1 / 3), gamma=GAMMA)
+
+
+def all_episodes(mdp, policy, horizon):
+    """Every episode of at most `horizon` steps, with its probability.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    policy : (S, A) float
+    horizon : int ≥ 1
+        Episodes that have not ended after it are truncated, as in `mdp.rollout`.
+
+    Returns
+    -------
+    batch : mdp.Rollout
+        One episode a column.
+    chances : (M,) float
+        They sum to one.
+    """
+    S, A, K = mdp.next_state.shape
+    state, *branches = np.indices((S, *[A * K] * horizon)).reshape(horizon + 1, -1)
+    chance, running = mdp.start[state], np.full(state.size, True)
+    rows = []
+    for branch in branches:
+        a, k = np.divmod(branch, K)
+        ended = running & mdp.terminated[state, a, k]
+        rows.append([running * x for x in (state, a, mdp.reward[state, a, k], 1)] + [ended])
+        # After an end the first branch stands for all.
+        chance = chance * np.where(running, policy[state, a] * mdp.prob[state, a, k], branch == 0)
+        state = np.where(running, mdp.next_state[state, a, k], state)
+        running = running & ~ended
+    states, actions, rewards, alive, terminated = (np.array(rectangle)[:, chance > 0]
+                                                   for rectangle in zip(*rows))
+    return (Rollout(states, actions, rewards, alive > 0, terminated, state[chance > 0],
+                    running[chance > 0]), chance[chance > 0])
+
+
+class Setting(NamedTuple):
+    """A world, a policy, everything that can happen, and the number of episodes in a batch."""
+
+    mdp: TabularMDP
+    record: tuple         # reinforce.Training with the policy; its values are zero
+    logp: np.ndarray      # (S, A)
+    batch: Rollout        # M episodes, every one that can happen
+    chances: np.ndarray   # (M,)
+    objective: float      # J
+    gradient: np.ndarray  # (S, A) ∇J
+    values: np.ndarray    # (S,) the true ones
+    wrong: np.ndarray     # (S,) half of them, as a critic that starts from zero has it on its way
+    episodes: int         # N
+
+
+def setting(mdp, episodes):
+    """The `Setting` of a world: a policy that goes right a little more often than left."""
+    logits = np.zeros(mdp.shape)
+    logits[:, 1] = PREFERENCE
+    logp = log_softmax(logits)
+    batch, chances = all_episodes(mdp, np.exp(logp), HORIZON)
+    J, gradient = policy_gradient(mdp, logits)
+    values = np.nan_to_num(evaluate(mdp, np.exp(logp)))
+    return Setting(mdp, start(logits, rng=0), logp, batch, chances, float(J), gradient, values,
+                   HALF * values, episodes)
+
+
+def _moments(estimates, chances):
+    """(expectation, trace of the covariance) of a table with the values (M, S, A)."""
+    mean = np.tensordot(chances, estimates, 1)
+    return mean, chances @ (estimates**2).sum(axis=(1, 2)) - (mean**2).sum()
+
+
+def of_one(case, weights):
+    """(expectation, variance) of the mean of `reinforce.scores` over N episodes.
+
+    `weights` (T, M) are what multiplies the score of each step.
+    """
+    mean, variance = _moments(scores(case.batch, weights, case.logp), case.chances)
+    return mean, variance / case.episodes
+
+
+def of_pairs(case, credits, scale):
+    """(expectation, variance) of the estimate from N episodes with `reinforce.leave_one_out`.
+
+    `credits` (T, M) are C, and `scale` (T, 1) is w.
+    """
+    M, N, shape = case.chances.size, case.episodes, case.logp.shape
+    first, second = (index.ravel() for index in np.indices((M, M)))
+    of_first = Rollout(*(field[..., first] for field in case.batch))
+    kernel = scores(of_first, scale * (credits[:, first] - credits[:, second]), case.logp)
+    kernel = kernel.reshape(M, M, -1)
+    kernel = (kernel + kernel.swapaxes(0, 1)) / 2
+    mean, pair = _moments(kernel.reshape(M * M, *shape), np.outer(case.chances, case.chances).ravel())
+    given_first = np.tensordot(case.chances, kernel, (0, 1)).reshape(M, *shape)
+    _, single = _moments(given_first, case.chances)
+    return mean, 2 / (N * (N - 1)) * (2 * (N - 2) * single + pair)
+
+
+def best_constant(case, weights, credits):
+    """(reinforce.4), exactly: E⟨h, g⟩ / E|g|², for `weights` and `credits` (T, M)."""
+    g, h = (scores(case.batch, x, case.logp) for x in (weights, weights * credits))
+    return float(case.chances @ (g * h).sum(axis=(1, 2)) / (case.chances @ (g**2).sum(axis=(1, 2))))
+
+
+def _row(case, estimator, baseline, moments):
+    """A `Row` from the (expectation, variance) of an estimator."""
+    mean, variance = moments
+    return Row(estimator, baseline, float(np.linalg.norm(mean - case.gradient)), float(variance),
+               float(np.linalg.norm(mean) / np.sqrt(variance)))
+
+
+FORMS = {"whole_return": (whole_return, False), "reward_to_go": (reward_to_go, True),
+         "reward_to_go_undiscounted": (reward_to_go, False)}  # credit, whether γᵗ is kept
+
+
+def baseline_rows(case):
+    """A `Row` for each form of REINFORCE and each baseline."""
+    rows, rewards = [], case.batch.rewards
+    for form, (credit, keep_discount) in FORMS.items():
+        credits = credit(rewards, gamma=GAMMA)
+        scale = (GAMMA if keep_discount else 1.0) ** np.arange(len(rewards))[:, None]
+        best = best_constant(case, np.broadcast_to(scale, rewards.shape), credits)
+        mean, variance = of_pairs(case, credits, scale)
+        short = 1 - 1 / case.episodes  # by (reinforce.3)
+        found = {}
+        for name, baseline, values in (
+                ("none", no_baseline, case.values),
+                ("constant", constant_baseline(case.objective), case.values),
+                ("optimal_constant", constant_baseline(best), case.values),
+                ("true_values", value_baseline, case.values),
+                ("wrong_values", value_baseline, case.wrong)):
+            weights = weigh(rewards, case.batch, case.record._replace(values=values), gamma=GAMMA,
+                            credit=credit, baseline=baseline, keep_discount=keep_discount)
+            found[name] = of_one(case, weights)
+        found["batch_mean"] = short * mean, short**2 * variance
+        found["leave_one_out"] = mean, variance
+        rows += [_row(case, form, name, moments) for name, moments in found.items()]
+    return rows
+
+
+def _discounted(case, advantages):
+    """(expectation, variance) of the estimate Σ γᵗ A_t ∇ log π with these advantages (T, M)."""
+    return of_one(case, GAMMA ** np.arange(len(advantages))[:, None] * advantages)
+
+
+def _gae(case, values, gae_lambda):
+    """(expectation, variance) of the estimate with GAE."""
+    return _discounted(case, gae(case.batch.rewards, case.batch, values, gamma=GAMMA,
+                                 gae_lambda=gae_lambda)[0])
+
+
+def critic_rows(case):
+    """A `Row` for estimators that ask a value table, the true one and a wrong one."""
+    rows, batch = [], case.batch
+    for name, values in ("true_values", case.values), ("wrong_values", case.wrong):
+        two = n_step_returns(batch.rewards, batch, values, gamma=GAMMA, n=2) - values[batch.states]
+        rows += [_row(case, "td_error", name, _gae(case, values, 0.0)),
+                 _row(case, "two_steps", name, _discounted(case, two)),
+                 _row(case, "gae_0.9", name, _gae(case, values, 0.9))]
+    return rows
+
+
+def gae_curve(case):
+    """(λ, `Row` with the wrong values, `Row` with the true ones) for every λ of LAMBDAS."""
+    return [(weight, *(_row(case, f"gae_{weight}", name, _gae(case, values, weight))
+                       for name, values in (("wrong_values", case.wrong),
+                                            ("true_values", case.values))))
+            for weight in LAMBDAS]
+
+
+def cut_rows(case):
+    """(`Row`, bias of the steps taken) for estimators on episodes that may be cut.
+
+    Two things go wrong at a cut.  The steps after it are missing from every estimate, even with the
+    true values.  The second number leaves that out: it compares with the part of ∇J that belongs to
+    the steps before the cut, which is the estimate with the true advantages.
+    """
+    Q = action_values(case.mdp, case.values)
+    true = (Q - case.values[:, None])[case.batch.states, case.batch.actions]
+    taken, _ = _discounted(case, true)
+    counted = reward_to_go(case.batch.rewards, gamma=GAMMA)
+    found = [("reward_to_go", "none", _discounted(case, counted))]
+    found += [(f"gae_{weight}", name, _gae(case, values, weight)) for weight in (1.0, 0.9, 0.0)
+              for name, values in (("true_values", case.values), ("wrong_values", case.wrong))]
+    return [(_row(case, estimator, baseline, moments), float(np.linalg.norm(moments[0] - taken)))
+            for estimator, baseline, moments in found]
+
+
+def surrogate_line(mdp, logits):
+    """`Point`s along the gradient from the policy `logits`, where J and the surrogates agree.
+
+    The surrogates are PPO's loss on the *population*, the discounted visits of every pair times its
+    true advantage, which is the expectation of the tables that a batch gives.
+    """
+    J, gradient = policy_gradient(mdp, logits)
+    policy = np.exp(log_softmax(logits))
+    visits = occupancy(mdp, policy)
+    weights = visits[:, None] * policy
+    expected = weights * advantages(mdp, np.nan_to_num(evaluate(mdp, policy)))
+    population = Advantages(np.maximum(expected, 0), np.minimum(expected, 0), weights)
+    line = []
+    for step in LINE:
+        moved = logits + step * gradient / np.linalg.norm(gradient)
+        losses = (ppo_loss(moved, logits, population, clip_range=epsilon)[0]
+                  for epsilon in (np.inf, CLIP_RANGE))
+        line.append(Point(step, mean_kl(moved, logits, visits),
+                          float(policy_gradient(mdp, moved)[0]),
+                          *(float(J - visits.sum() * loss) for loss in losses)))
+    return line
+
+
+def run(episodes):
+    """The `Laboratory`, for batches of a number N ≥ 2 of episodes."""
+    ends, cut = (setting(mdp, episodes) for mdp in (unroll(thin_ice(), HORIZON), thin_ice()))
+    cliff = cliff_walk().mdp(gamma=0.99)
+    return Laboratory(episodes, ends.chances.size, float(np.linalg.norm(ends.gradient)),
+                      baseline_rows(ends) + critic_rows(ends), gae_curve(ends),
+                      float(np.linalg.norm(cut.gradient)), cut_rows(cut),
+                      surrogate_line(cliff, np.zeros(cliff.shape)))
