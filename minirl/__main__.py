@@ -25,8 +25,8 @@ def _main_parser():
                     "each by its distance to the exact optimum.",
         epilog="Other jobs, each with a --help of its own: 'minirl values' solves a gridworld and "
                "learns its action values; 'minirl policies' lets four learners of policies play "
-               "one world; 'minirl estimators' lists the exact bias and variance of every estimator "
-               "of the policy gradient.")
+               "one world; 'minirl estimators' lists the exact bias and variance of every "
+               "estimator of the policy gradient.")
     parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
     parser.add_argument("--beta", type=_number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")

@@ -21,7 +21,7 @@ kept for this: a critic that replaces what has not been observed.
 targets are λ-returns, with a λ of their own:
 
     value_lambda = 1: *regression* on what followed, G, with V only at a cut;
-    value_lambda = 0: *temporal differences*, r + γ V(s'), the targets of TD(0).     (actor_critic.2)
+    value_lambda = 0: *temporal differences*, r + γ V(s'), as in TD(0).              (actor_critic.2)
 
 Regression learns what happened.  TD learns what should have happened if V is right about the next
 state: it makes better use of few data and carries errors of V along.

@@ -80,8 +80,8 @@ def linear(first, last, iterations):
     return lambda iteration: first + (last - first) * min(iteration / iterations, 1.0)
 
 
-def clip_norm(grad, max_norm):
-    """(optim.4): the gradient, no longer than `max_norm` in the Euclidean norm of all its entries.
+def clip_norm(grad, max_grad_norm):
+    """(optim.4): the gradient, no longer than M in the Euclidean norm of all its entries.
 
     Raises
     ------
@@ -93,10 +93,10 @@ def clip_norm(grad, max_norm):
     >>> print(clip_norm(np.array([3., 4.]), 1.0), clip_norm(np.array([3., 4.]), np.inf))
     [0.6 0.8] [3. 4.]
     """
-    if not max_norm > 0:
-        raise ValueError(f"max_norm must be positive, got {max_norm}")
+    if not max_grad_norm > 0:
+        raise ValueError(f"max_grad_norm must be positive, got {max_grad_norm}")
     norm = np.linalg.norm(grad)
-    return grad * (max_norm / norm) if norm > max_norm else grad
+    return grad * (max_grad_norm / norm) if norm > max_grad_norm else grad
 
 
 class AdamState(NamedTuple):

@@ -39,8 +39,8 @@ No single β is right for long, so it is steered: after each batch
     β ← β/2 if KL < target/1.5,   2β if KL > 1.5 · target.                                   (ppo.6)
 
 While the learning rate falls towards zero, so does the KL, and the rule would halve β until it
-could never come back; it stops here at 10⁻⁶.  The KL is the exact mean over the states of the batch.  A library that has no table estimates it
-from the steps,
+could never come back; here it stops at 10⁻⁶, and on the other side at 10⁶.  The KL is the exact
+mean over the states of the batch.  A library that has no table estimates it from the steps,
 
     (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                           (ppo.7)
 
@@ -155,11 +155,11 @@ def minibatches(steps, advantages, parts):
                          f"got {advantages.shape}")
     if not np.isfinite(advantages).all():
         raise ValueError("advantages must be finite")
-    if parts.shape != (steps.starts.size - 1,) or parts.min() < 0:
-        raise ValueError(f"parts must be {steps.starts.size - 1} numbers that are not negative, "
-                         f"got {parts}")
-    size, number = steps.shape[0] * steps.shape[1], parts.max() + 1
-    part = np.repeat(parts, np.diff(steps.starts))
+    episodes = steps.starts.size - 1
+    if parts.shape != (episodes,) or parts.min() < 0 or parts.max() >= episodes:
+        raise ValueError(f"parts must be {episodes} numbers in [0, {episodes}), got {parts}")
+    size, number = steps.shape[0] * steps.shape[1], int(parts.max()) + 1
+    part = np.repeat(parts.astype(np.int64), np.diff(steps.starts))
     key = (2 * part + (advantages < 0)) * size + steps.index
     shape, length = (number, 2, *steps.shape), 2 * number * size
     sums = np.bincount(key, advantages, minlength=length).reshape(shape)
@@ -294,8 +294,9 @@ def approximate_kl(logits, old_logits, number):
     >>> round(approximate_kl(np.zeros((1, 2)), np.log([[0.9, 0.1]]), taken), 4)
     0.3681
     """
-    logp, old_logp = log_softmax(logits), log_softmax(old_logits)
-    return float((number * (_ratio(logp, old_logp) - 1 - (logp - old_logp))).sum() / number.sum())
+    change = log_softmax(logits) - log_softmax(old_logits)
+    # e^x − 1 by expm1, which keeps the digits of a small x.
+    return float((number * (np.expm1(np.minimum(change, 700)) - change)).sum() / number.sum())
 
 
 def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
@@ -324,8 +325,9 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
 
 
 def steered(kl_coef, distance, target):
-    """β after a batch with this KL, by (ppo.6): a half, though not below 10⁻⁶, the same, or twice as
-    much.
+    """β after a batch with this KL, by (ppo.6): a half, the same, or twice as much.
+
+    β does not fall below 10⁻⁶ or rise above 10⁶, unless it began there.
 
     Examples
     --------
@@ -333,8 +335,10 @@ def steered(kl_coef, distance, target):
     [0.5, 1.0, 2.0]
     """
     if distance < target / 1.5:
-        return max(kl_coef / 2, 1e-6)
-    return 2 * kl_coef if distance > 1.5 * target else kl_coef
+        return max(kl_coef / 2, min(kl_coef, 1e-6))
+    if distance > 1.5 * target:
+        return min(2 * kl_coef, max(kl_coef, 1e6))
+    return kl_coef
 
 
 def improved(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning_rate, ent_coef,

@@ -25,7 +25,7 @@ right on average.
 
 Another way to go between the two is to wait n steps before V is asked,
 
-    G_t^(n) = r_t + γ r_{t+1} + … + γⁿ⁻¹ r_{t+n−1} + γⁿ V(s_{t+n}),                       (returns.4)
+    G_t^(n) = r_t + γ r_{t+1} + … + γⁿ⁻¹ r_{t+n−1} + γⁿ V(s_{t+n}),                      (returns.4)
 
 or less, if the episode is over before: then it is the λ-return at λ = 1.  It needs no recursion of
 its own.  Its advantage G_t^(n) − V(s_t) is the sum of n errors δ, discounted, which is the sum of

@@ -1,11 +1,12 @@
-"""What the tests share: one thread for linear algebra, a report of the gradient checks, and one run
-of the main job, which has the second core while the other tests have the first."""
+"""What the tests share: one thread for linear algebra, a report of the gradient checks, and a few
+long runs of the command line, which have the second core while the other tests have the first."""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,13 @@ import pytest
 # Set before NumPy is imported: at the size of these matrices threads only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-GRADIENTS, MAIN_JOB = pytest.StashKey(), pytest.StashKey()
+GRADIENTS, RUNS = pytest.StashKey(), pytest.StashKey()
+
+LONG_RUNS = {  # of the command line, by fixture and name
+    ("full_run", "main"): [],
+    **{("learned", world): ["policies", "--learner", "ppo", "--runs", "1", "--world", world, *more]
+       for world, more in (("language", []), ("cliff", []), ("4x4", []),
+                           ("8x8", ["--episodes", "1024"]))}}
 
 
 def pytest_configure(config):
@@ -36,35 +43,62 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.write_line(f"{name:44}  {central:19.1e}  {exact:12.1e}")
 
 
+class LongRuns:
+    """Runs of `python -m minirl ... --json FILE`, one after another, beside the tests."""
+
+    def __init__(self, wanted):
+        self.folder, self.process = tempfile.TemporaryDirectory(), None
+        self.queue = ThreadPoolExecutor(max_workers=1)
+        self.futures = {key: self.queue.submit(self.run, key) for key in wanted}
+
+    def run(self, key):
+        path = Path(self.folder.name, "_".join(key) + ".json")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "minirl", *LONG_RUNS[key], "--json", str(path)],
+            cwd=Path(__file__).parent.parent, env=os.environ | {"PYTHONUTF8": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+        stdout, stderr = self.process.communicate()
+        assert self.process.returncode == 0, stderr
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return SimpleNamespace(stdout=stdout, stderr=stderr, json=found)
+
+    def stop(self):
+        self.queue.shutdown(wait=False, cancel_futures=True)
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+        self.queue.shutdown()
+        self.folder.cleanup()
+
+
+def pytest_collection_modifyitems(items):
+    """What waits for the longest runs comes last."""
+    items.sort(key=lambda item: "learned" in getattr(item, "fixturenames", ()))
+
+
 def pytest_collection_finish(session):
-    """Start `python -m minirl --json FILE`, if some test wants to know its results."""
-    if session.config.option.collectonly or not any(
-            "full_run" in getattr(item, "fixturenames", ()) for item in session.items):
-        return
-    folder = tempfile.TemporaryDirectory()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "minirl", "--json", os.path.join(folder.name, "out.json")],
-        cwd=Path(__file__).parent.parent, env=os.environ | {"PYTHONUTF8": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
-    session.config.stash[MAIN_JOB] = process, folder
+    """Start the long runs that some test wants to know the results of."""
+    fixtures = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    wanted = [key for key in LONG_RUNS if key[0] in fixtures]
+    if wanted and not session.config.option.collectonly:
+        session.config.stash[RUNS] = LongRuns(wanted)
 
 
 def pytest_sessionfinish(session):
-    """Stop it, if the tests end before it does."""
-    process, folder = session.config.stash.get(MAIN_JOB, (None, None))
-    if process is None:
-        return
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
-    folder.cleanup()
+    """Stop them, if the tests end before they do."""
+    runs = session.config.stash.get(RUNS, None)
+    if runs is not None:
+        runs.stop()
 
 
 @pytest.fixture(scope="session")
 def full_run(request):
-    """The main job after its end: `stdout`, `stderr`, and `json`, what is in the file."""
-    process, folder = request.config.stash[MAIN_JOB]
-    stdout, stderr = process.communicate()
-    assert process.returncode == 0, stderr
-    found = Path(folder.name, "out.json").read_text(encoding="utf-8")
-    return SimpleNamespace(stdout=stdout, stderr=stderr, json=json.loads(found))
+    """The main job after its end: `stdout`, `stderr` and `json`."""
+    return request.config.stash[RUNS].futures["full_run", "main"].result()
+
+
+@pytest.fixture(scope="session")
+def learned(request):
+    """One run of PPO with its defaults on four worlds: the JSON of each, by the world's name."""
+    futures = request.config.stash[RUNS].futures
+    return {world: future.result().json for (fixture, world), future in futures.items()
+            if fixture == "learned"}

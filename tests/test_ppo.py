@@ -153,7 +153,7 @@ def test_a_charge_of_nothing_is_an_interval_without_bounds():
 
 
 def test_with_nothing_to_gain_a_step_along_the_charge_leads_back_to_the_old_policy():
-    """The sign of the KL: every state that was visited comes nearer, all others stay."""
+    """Pitfall 2, the sign of the KL: every state that was visited comes nearer, all others stay."""
     rng = np.random.default_rng(7)
     logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([3, 0, 1, 9.0])
     number = np.zeros((S, A))
@@ -186,7 +186,7 @@ def test_before_the_first_step_n_times_the_gradient_is_b_times_that_of_reinforce
 
 @BOTH
 def test_n_times_the_first_step_on_a_played_batch_is_b_times_that_of_actor_critic(trainer):
-    """(ppo.3) and (ppo.5) at ρ = 1 are (reinforce.5) with another divisor, entropy bonus and all."""
+    """(ppo.3) and (ppo.5) at ρ = 1 are (reinforce.5) with another divisor."""
     mdp, first = random_world(0), some_record(0)
     shared = {"episodes": 25, "horizon": 6, "gae_lambda": 0.8, "normalize_advantage": False,
               "learning_rate": 0.5, "ent_coef": 0.3, "value_rate": 0.7,
@@ -279,7 +279,7 @@ def test_parts_may_be_numbered_in_few_bits():
 @pytest.mark.parametrize("parts, message", [
     ([2, 0, 0, 2, 2, 0, 0, 2, 0], "every part up to 2 must have a step"),  # nobody in part 1
     ([2, 1, 0, 2, 2, 0, 0, 2, 0], "every part up to 2 must have a step"),  # the empty episode
-    ([1, 0, -1, 1, 1, 0, 0, 1, 0], "parts must be 9 numbers that are not negative"),
+    ([1, 0, -1, 1, 1, 0, 0, 1, 0], "parts must be 9 numbers in \\[0, 9\\)"),
     ([0] * 8, "parts must be 9 numbers"), ([0] * 60, "parts must be 9 numbers"),
     ([[0] * 9], "parts must be 9 numbers")])
 def test_parts_that_do_not_divide_the_batch_are_refused(parts, message):
@@ -328,7 +328,7 @@ def test_the_approximate_kl_of_no_pair_is_negative(scale):
 
 
 def test_the_price_is_doubled_or_halved_outside_an_interval_and_kept_inside():
-    """(ppo.6), at the bounds and next to them: the factor is two, where the target's is 1.5."""
+    """(ppo.6), pitfall 8, at the bounds and next to them: the factor is two, the bounds are 1.5."""
     for target in (1.0, 0.012):
         low, high = target / 1.5, 1.5 * target
         for distance, factor in ((0.0, 0.5), (np.nextafter(low, 0), 0.5), (low, 1), (target, 1),
@@ -344,6 +344,14 @@ def test_the_price_of_kl_never_falls_so_low_that_it_cannot_come_back():
     assert price == 1e-6 and steered(1.5e-6, 0.0, 0.01) == 1e-6
     assert steered(1e-6, 0.01, 0.01) == 1e-6 and steered(1e-6, 0.02, 0.01) == 2e-6
     assert steered(1e-9, 0.0, 0.01) <= 1e-9 and steered(1e-9, 0.02, 0.01) == 2e-9
+
+
+def test_the_price_of_kl_never_grows_so_large_that_its_square_overflows():
+    """Adam squares the gradient of (ppo.4); a target that no step can meet doubles for ever."""
+    price = 1.0
+    for _ in range(2000):
+        price = min(steered(price, 1.0, 0.01), 1e300)
+    assert price < 1e150 and steered(price, 0.0, 0.01) == price / 2
 
 
 def test_the_clip_fraction_counts_dead_gradients_only():
@@ -537,8 +545,8 @@ def test_an_iteration_is_its_epochs_on_one_batch(trainer, batch_size, normalise)
     own = {"clip_range": linear(0.2, 0.0, 6)} if trainer is ppo else {"target_kl": 1e-9}
     found = next(trainer(mdp, first, episodes=30, horizon=3, n_epochs=3, batch_size=batch_size,
                          gae_lambda=0.8, normalize_advantage=normalise, max_grad_norm=0.5,
-                         value_rate=0.7, rewards=spread_out, optimiser=gradient_descent(), **schedules,
-                         **own))
+                         value_rate=0.7, rewards=spread_out, optimiser=gradient_descent(),
+                         **schedules, **own))
 
     rng = generator(first.rng)
     played, earned, metrics = play(mdp, first, rng, rewards=spread_out, episodes=30, horizon=3)

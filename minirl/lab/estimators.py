@@ -182,7 +182,8 @@ def of_pairs(case, credits, scale):
     kernel = scores(of_first, scale * (credits[:, first] - credits[:, second]), case.logp)
     kernel = kernel.reshape(M, M, -1)
     kernel = (kernel + kernel.swapaxes(0, 1)) / 2
-    mean, pair = _moments(kernel.reshape(M * M, *shape), np.outer(case.chances, case.chances).ravel())
+    mean, pair = _moments(kernel.reshape(M * M, *shape),
+                          np.outer(case.chances, case.chances).ravel())
     given_first = np.tensordot(case.chances, kernel, (0, 1)).reshape(M, *shape)
     _, single = _moments(given_first, case.chances)
     return mean, 2 / (N * (N - 1)) * (2 * (N - 2) * single + pair)

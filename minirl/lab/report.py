@@ -232,7 +232,7 @@ def estimators_json(laboratory):
 
 def policies_text(title, problem, curves):
     """The final figures of the learners of policies: worst, median and best of the runs."""
-    widths = (-13, 10, 10, 10, 8, 8, 12, 8)
+    widths = (-13, 9, 9, 9, 7, 7, 11, 8)
     lines = [f"{title}: the optimum is J* = {problem.optimum:.6f},",
              f"the first policy is worth {_number(_known(problem.before), 6)}.", "",
              _line(("", "J", "", "", "share", "", "steps", "seconds"), widths),

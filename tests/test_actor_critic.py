@@ -1,0 +1,325 @@
+"""Actor-critic: an iteration against loops, what its update is worth by listing every episode, and
+the learner against J*."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_reinforce import columns, law, random_record, small_world, without_discount
+from worlds import random_mdp, single_outcome, tables, value_by_loops
+
+from minirl import counts, mdp as world
+from minirl.actor_critic import actor_critic, judge, normalised
+from minirl.optim import gradient_descent, linear
+from minirl.planning import policy_gradient, policy_iteration
+from minirl.reinforce import (environment_rewards, play, reinforce, reinforce_loss, scores, start,
+                              weigh)
+from minirl.sampling import generator
+from minirl.softmax import entropy_loss, log_softmax
+
+CHOICES = dict(gamma=0.9, gae_lambda=0.6, value_lambda=0.3, value_rate=0.75,
+               normalize_advantage=False)
+
+
+def lambda_sums_by_loops(batch, rewards, V, gamma, weight):
+    """(state, action, Σ (γλ)ᵏ δ) of each step, episode after episode."""
+    found = []
+    for i, length in enumerate(batch.alive.sum(axis=0)):
+        states = [*batch.states[:length, i], batch.last_state[i]]
+        after = [V[s] for s in states[1:]]
+        after[-1] *= batch.truncated[i]
+        errors = [rewards[t, i] + gamma * after[t] - V[states[t]] for t in range(length)]
+        for t in range(length):
+            total = sum((gamma * weight)**(k - t) * errors[k] for k in range(t, length))
+            found.append((states[t], batch.actions[t, i], total))
+    return found
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("limit", [np.inf, 0.05])
+@pytest.mark.parametrize("gae_lambda, value_lambda", [(0.6, 0.3), (0.0, 1.0), (1.0, 0.0)])
+def test_an_iteration_is_a_step_along_the_loss_of_its_batch(gae_lambda, value_lambda, limit,
+                                                            normalize):
+    """(actor_critic.1), by loops; some episodes are cut, and the values are those before"""
+    mdp, B = random_mdp(np.random.default_rng(6), 4, 3, 2, 0.9), 50
+    first = next(actor_critic(mdp, start(np.zeros(mdp.shape), rng=4), episodes=B, horizon=3))
+    second = next(actor_critic(
+        mdp, first, rewards=lambda batch, logp: 2 * batch.rewards, episodes=B, horizon=3,
+        gae_lambda=gae_lambda, value_lambda=value_lambda, normalize_advantage=normalize,
+        learning_rate=lambda i: 0.5 * i, ent_coef=lambda i: 0.3 * i, max_grad_norm=limit,
+        value_rate=0.75, optimiser=gradient_descent()))
+
+    batch, _, _ = play(mdp, first, generator(first.rng), rewards=environment_rewards, episodes=B,
+                       horizon=3)
+    earned, V = 2 * batch.rewards, first.values
+    assert 0 < batch.truncated.sum() < B
+    judged, surprise, residual = (lambda_sums_by_loops(batch, earned, V, 0.9, weight)
+                                  for weight in (gae_lambda, value_lambda, 1.0))
+    scale = np.std([A for _, _, A in judged]) + 1e-8 if normalize else 1.0
+    weights, visits = np.zeros(mdp.shape), np.zeros(4)
+    for s, a, A in judged:
+        weights[s, a] += A / scale
+        visits[s] += 1
+    _, grad = reinforce_loss(first.logits, weights, episodes=B)
+    direction = grad + 0.3 * entropy_loss(first.logits, visits / B)[1]
+    if limit < np.inf:
+        assert np.linalg.norm(direction) > limit, "the limit should matter"
+        direction = direction * limit / np.linalg.norm(direction)
+    np.testing.assert_allclose(second.logits, first.logits - 0.5 * direction, atol=1e-12)
+    for state in range(4):
+        target = np.mean([V[s] + x for s, _, x in surprise if s == state])
+        assert second.values[state] == pytest.approx(V[state] + 0.75 * (target - V[state]))
+
+    G = [V[s] + x for s, _, x in residual]
+    logp = log_softmax(second.logits)
+    nats = sum(n * -p @ np.log(p) for n, p in zip(visits, np.exp(logp))) / len(judged)
+    assert second.metrics == pytest.approx(
+        {"rollout/ep_rew_mean": earned.sum() / B, "rollout/ep_len_mean": len(judged) / B,
+         "rollout/truncated": batch.truncated.sum(), "policy/entropy": nats,
+         "value/explained_variance": 1 - np.var([x for _, _, x in residual]) / np.var(G)})
+    assert second.iteration == 2 and second.steps == first.steps + len(judged)
+    assert first.values is not second.values and (first.values == V).all()
+
+
+def test_the_critic_learns_from_what_followed_or_from_its_own_next_guess():
+    """(actor_critic.2), by loops over one episode at a time; V is zero after an end, kept at a cut,
+    pitfall 20"""
+    mdp = random_mdp(np.random.default_rng(7), 4, 3, 2, 0.9)
+    record = random_record(mdp)
+    batch, earned, _ = play(mdp, record, generator(7), rewards=environment_rewards, episodes=60,
+                            horizon=3)
+    V, lengths = record.values, batch.alive.sum(axis=0)
+    assert batch.truncated.any() and (~batch.truncated & (lengths == 3)).any()
+    followed, guessed = [[] for _ in range(4)], [[] for _ in range(4)]
+    for i, length in enumerate(lengths):
+        after = V[batch.last_state[i]] if batch.truncated[i] else 0.0
+        G = after
+        for t in reversed(range(length)):
+            s = batch.states[t, i]
+            guessed[s].append(earned[t, i] + 0.9 * after)
+            G = earned[t, i] + 0.9 * G
+            followed[s].append(G)
+            after = V[s]
+    for value_lambda, targets in ((1.0, followed), (0.0, guessed)):
+        found = judge(earned, batch, V, shape=mdp.shape, **CHOICES | {
+            "value_lambda": value_lambda, "value_rate": 1.0})
+        np.testing.assert_allclose(found.values, [np.mean(seen) for seen in targets], atol=1e-12)
+
+
+def test_advantages_are_divided_by_their_deviation_and_not_centred():
+    """(actor_critic.3) and pitfall 33"""
+    A = np.array([3.0, 5.0, 10.0])
+    mean = sum(A) / 3
+    found = normalised(A)
+    np.testing.assert_allclose(found, A / (sum((A - mean)**2 / 3)**0.5 + 1e-8), rtol=1e-14)
+    assert (found > 0).all()
+    np.testing.assert_allclose(normalised(10 * A), found, rtol=1e-7)
+    assert normalised(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+def test_normalising_keeps_the_direction_of_the_actor_and_does_not_touch_the_critic():
+    mdp = random_mdp(np.random.default_rng(8), 4, 3, 2, 0.9)
+    record = random_record(mdp)
+    batch, earned, _ = play(mdp, record, generator(8), rewards=environment_rewards, episodes=40,
+                            horizon=3)
+    plain, scaled = (judge(earned, batch, record.values, shape=mdp.shape,
+                           **CHOICES | {"normalize_advantage": choice})
+                     for choice in (False, True))
+    np.testing.assert_allclose(scaled.advantages, normalised(plain.advantages), rtol=1e-14)
+    assert (scaled.values == plain.values).all()
+    assert scaled.explained_variance == plain.explained_variance
+
+
+# What the update is worth.
+
+
+def expected_update(mdp, record, horizon, values, gae_lambda):
+    """The expected update by one episode, and the part of each step: (T, S, A)."""
+    batch, chances = law(mdp, record.logits, horizon)
+    judged = judge(batch.rewards, batch, values, shape=mdp.shape, **CHOICES | {
+        "gamma": mdp.gamma, "gae_lambda": gae_lambda})
+    rectangle = np.zeros(batch.alive.shape)
+    rectangle.T[batch.alive.T] = judged.advantages
+    logp = log_softmax(record.logits)
+    return np.stack([np.tensordot(chances, scores(batch, rectangle * (np.arange(horizon) == t)
+                                                  [:, None], logp), 1) for t in range(horizon)])
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+def test_with_lambda_one_and_endings_it_is_reinforce_with_a_baseline(gamma):
+    """Exact for any V, but for γᵗ; every episode is listed."""
+    mdp = small_world(gamma, horizon=3)
+    record = random_record(mdp)
+    batch, chances = law(mdp, record.logits, 3)
+    assert not batch.truncated.any()
+    judged = judge(batch.rewards, batch, record.values, shape=mdp.shape,
+                   **CHOICES | {"gamma": gamma, "gae_lambda": 1.0})
+    weights = weigh(batch.rewards, batch, record, gamma=gamma)
+    np.testing.assert_allclose(judged.advantages, counts.flatten(weights, batch.alive), atol=1e-12)
+    found = expected_update(mdp, record, 3, record.values, 1.0).sum(axis=0)
+    np.testing.assert_allclose(found, without_discount(mdp, record.logits), atol=1e-12)
+    exact = policy_gradient(mdp, record.logits)[1]
+    assert np.allclose(found, exact, atol=1e-12) == (gamma == 1)
+
+
+def test_an_iteration_with_lambda_one_is_that_of_reinforce_where_every_episode_ends():
+    mdp = small_world(horizon=3)
+    record = random_record(mdp)
+    options = {"episodes": 20, "ent_coef": 0.1, "max_grad_norm": 0.3}
+    ours = next(actor_critic(mdp, record, gae_lambda=1.0, **options))
+    theirs = next(reinforce(mdp, record, **options))
+    np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-9)
+    np.testing.assert_allclose(ours.values, theirs.values, atol=1e-12)
+    assert ours.metrics == pytest.approx(theirs.metrics)
+    assert ours.rng == theirs.rng and ours.steps == theirs.steps
+
+
+def visits_by_loops(mdp, policy, horizon):
+    """The chance of being in each state at each time: (T, S)."""
+    _, P = tables(mdp)
+    visits = [mdp.start]
+    for _ in range(horizon - 1):
+        visits.append(np.einsum("s,sa,sat->t", visits[-1], policy, P))
+    return np.stack(visits)
+
+
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.6, 1.0])
+def test_with_the_true_value_every_lambda_is_right_even_where_episodes_are_cut(gae_lambda):
+    """Pitfalls 20 and 22: each step before the cut gets visits times policy times advantage."""
+    mdp = random_mdp(np.random.default_rng(9), 2, 2, 2, 0.9)
+    record = random_record(mdp)
+    policy = np.exp(log_softmax(record.logits))
+    r, P = tables(mdp)
+    V, _ = value_by_loops(mdp, policy)
+    truth = visits_by_loops(mdp, policy, 3)[:, :, None] * policy * (r + 0.9 * P @ V - V[:, None])
+    found = expected_update(mdp, record, 3, V, gae_lambda)
+    np.testing.assert_allclose(found, truth, atol=1e-12)
+
+    wrong = expected_update(mdp, record, 3, V + [1.0, -1.0], gae_lambda)
+    assert np.abs(wrong - truth).max(axis=(1, 2)).min() > 0.003, "every step before a cut is biased"
+
+
+def test_a_wrong_value_does_harm_below_lambda_one_or_at_a_cut_and_the_more_the_smaller_lambda():
+    mdp = small_world(1.0, horizon=3)
+    record = random_record(mdp)
+    exact = policy_gradient(mdp, record.logits)[1]
+    harm = [np.abs(expected_update(mdp, record, 3, record.values, gae_lambda).sum(axis=0)
+                   - exact).max() for gae_lambda in (1.0, 0.9, 0.5, 0.0)]
+    assert harm[0] < 1e-12 < 0.01 < harm[1] < harm[2] < harm[3]
+
+
+@pytest.mark.parametrize("gamma", [0.9, 1.0])
+def test_at_a_cut_the_bias_is_the_expected_error_of_the_value_there(gamma):
+    """At λ = 1: E[γᵏ (V − V_true)(s_T) ∇log π(a_t|s_t)] over the episodes that are cut."""
+    mdp = random_mdp(np.random.default_rng(9), 2, 2, 2, gamma)
+    record = random_record(mdp)
+    true, _ = value_by_loops(mdp, np.exp(log_softmax(record.logits)))
+    batch, chances = law(mdp, record.logits, 3)
+    error = batch.truncated * (record.values - true)[batch.last_state]
+    bias = scores(batch, gamma**np.arange(3.0, 0, -1)[:, None] * error, log_softmax(record.logits))
+    found = (expected_update(mdp, record, 3, record.values, 1.0)
+             - expected_update(mdp, record, 3, true, 1.0)).sum(axis=0)
+    np.testing.assert_allclose(found, np.tensordot(chances, bias, 1), atol=1e-12)
+    assert np.abs(found).max() > 0.01
+
+
+def test_in_a_world_without_ends_it_climbs_the_reward_per_step_with_three_replacements():
+    """r − ρ for r, γ = 1, and the differential values for V: the visits are shares of time."""
+    mdp = random_mdp(np.random.default_rng(10), 2, 2, 2, 1.0)
+    mdp = replace(mdp, terminated=np.zeros_like(mdp.terminated))
+    record = random_record(mdp)
+    policy = np.exp(log_softmax(record.logits))
+    r, P = tables(mdp)
+    chain = np.einsum("sa,sat->st", policy, P)
+    share = np.linalg.solve(np.vstack([(np.eye(2) - chain.T)[:1], np.ones(2)]), [0, 1])
+    rate = share @ (policy * r).sum(axis=1)
+    V = np.linalg.solve(np.eye(2) - chain + np.outer(np.ones(2), share),
+                        (policy * r).sum(axis=1) - rate)
+    net = replace(mdp, reward=mdp.reward - rate, start=share)
+    found = expected_update(net, record, 3, V, 0.6)
+    exact = share[:, None] * policy * (r - rate + P @ V - V[:, None])
+    np.testing.assert_allclose(found, np.tile(exact, (3, 1, 1)), atol=1e-12)
+
+
+# The metric, the learner, the arguments.
+
+
+@pytest.mark.parametrize("value_lambda", [0.0, 0.5, 1.0])
+def test_what_the_critic_foresaw_is_measured_against_what_followed(value_lambda):
+    """A critic that agrees with itself and is wrong, r + γ V(s') = V(s) before the last step."""
+    mdp = world.unroll(single_outcome([[0, 0]], [[0, 1]], [[False, False]], [1.0]), 3)
+    batch = world.rollout(mdp, np.full((3, 2), 0.5), np.zeros(40, int), horizon=3, rng=0)
+    batch = columns(batch, slice(0, 40))
+    V = np.array([5.0, -3.0, 2.0])
+    found = judge(batch.rewards, batch, V, shape=mdp.shape,
+                  **CHOICES | {"gamma": 1.0, "value_lambda": value_lambda})
+    G = batch.rewards[::-1].cumsum(axis=0)[::-1]
+    direct = 1 - (G - V[:, None]).var() / G.var()
+    assert found.explained_variance == pytest.approx(direct, abs=1e-10)
+
+
+def test_nothing_is_to_be_explained_where_every_return_is_the_same():
+    mdp = single_outcome([[1, 1], [2, 2], [0, 0]], [[0, 0], [0, 0], [1, 1]],
+                         [[False] * 2, [False] * 2, [True] * 2], [0.4, 0.3, 0.3])
+    record = start(np.zeros(mdp.shape), rng=0)._replace(values=np.array([0.1, 0.3, 0.7]))
+    found = next(actor_critic(mdp, record, episodes=20)).metrics["value/explained_variance"]
+    assert np.isnan(found)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("options", [{}, {"value_lambda": 0.0, "gae_lambda": 0.5, "horizon": 4},
+                                     {"normalize_advantage": True, "ent_coef": 1e-3}])
+def test_it_comes_near_the_optimum_of_small_random_worlds(seed, options):
+    """A share of J* − J(uniform), for every seed; also with cuts and a critic that bootstraps"""
+    mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
+    best, (worst, _) = policy_iteration(mdp).objective, policy_gradient(mdp, np.zeros((5, 3)))
+    trainer = actor_critic(mdp, start(np.zeros((5, 3)), rng=seed), episodes=128,
+                           learning_rate=linear(0.3, 0.0, 60), **options)
+    record = next(record for record in trainer if record.iteration == 60)
+    assert (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) >= 0.9
+
+
+def test_training_continues_from_any_record_bit_for_bit():
+    mdp = random_mdp(np.random.default_rng(11), 4, 3, 2, 0.9)
+    options = {"learning_rate": linear(0.1, 0.0, 5), "ent_coef": linear(0.1, 0.0, 2),
+               "episodes": 32, "horizon": 3, "normalize_advantage": True}
+    first = start(np.zeros(mdp.shape), rng=5, kl_coef=0.3)
+    whole = [record for record, _ in zip(actor_critic(mdp, first, **options), range(4))]
+    for i, record in enumerate([first, *whole[:-1]]):
+        for expected, found in zip(whole[i:], actor_critic(mdp, record, **options)):
+            np.testing.assert_equal(tuple(found), tuple(expected))
+
+
+def test_the_ends_of_each_range_are_allowed():
+    record = start(np.zeros((1, 2)), rng=0)
+    for edge in 0.0, 1.0:
+        after = next(actor_critic(world.coin_game(), record, episodes=1, horizon=1, gae_lambda=edge,
+                                  value_lambda=edge, value_rate=edge))
+        assert np.isfinite(after.logits).all()
+
+
+@pytest.mark.parametrize("name, value, accepted", [
+    *((name, value, rf"must lie in \[0, 1\], got {value}")
+      for name in ("gae_lambda", "value_lambda", "value_rate") for value in (-0.1, 1.1, np.nan)),
+    ("horizon", 0, "must be at least 1, got 0"),
+    ("episodes", 0, "must be at least 1, got 0")])
+def test_bad_arguments_are_refused_by_name(name, value, accepted):
+    with pytest.raises(ValueError, match=f"{name} {accepted}"):
+        next(actor_critic(world.coin_game(), start(np.zeros((1, 2)), rng=0), **{name: value}))
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, np.nan])
+def test_a_limit_on_the_gradient_that_is_not_positive_is_refused(limit):
+    with pytest.raises(ValueError, match=f"max_(grad_)?norm must be positive, got {limit}"):
+        next(actor_critic(world.coin_game(), start(np.zeros((1, 2)), rng=0), max_grad_norm=limit))
+
+
+def test_bad_rewards_values_and_tables_are_refused_by_name():
+    record = start(np.zeros((1, 2)), rng=0)
+    for wrong in (lambda batch, logp: batch.rewards[0], lambda batch, logp: batch.rewards * np.nan):
+        with pytest.raises(ValueError, match="rewards must return finite numbers of shape"):
+            next(actor_critic(world.coin_game(), record, rewards=wrong))
+    with pytest.raises(ValueError, match="values must be a vector with an entry for state 0"):
+        next(actor_critic(world.coin_game(), record._replace(values=np.zeros(0))))
+    with pytest.raises(ValueError, match="policy must have shape"):
+        next(actor_critic(world.coin_game(), start(np.zeros((2, 2)), rng=0)))

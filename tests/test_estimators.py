@@ -1,0 +1,348 @@
+"""The job `estimators`: the list of all episodes, exact moments against every batch there is, and
+what the tables promise."""
+
+from itertools import product
+import json
+
+import numpy as np
+import pytest
+from worlds import episodes, random_mdp
+
+from minirl import __main__ as command_line
+from minirl.evaluation import action_values, evaluate, occupancy
+from minirl.lab import estimators, report
+from minirl.mdp import Rollout, unroll
+from minirl.planning import policy_gradient
+from minirl.ppo import mean_kl
+from minirl.reinforce import batch_mean, leave_one_out, scores, weigh
+from minirl.returns import reward_to_go, whole_return
+from minirl.softmax import log_softmax
+
+
+@pytest.fixture(scope="module")
+def laboratory():
+    return estimators.run(8)
+
+
+def tiny(episodes):
+    """A setting of 14 episodes, with a random policy, in which every episode ends."""
+    rng = np.random.default_rng(0)
+    mdp = unroll(random_mdp(rng, 1, 2, 2, estimators.GAMMA), 3)
+    case = estimators.setting(mdp, episodes)
+    logits = rng.normal(size=mdp.shape)
+    logp = log_softmax(logits)
+    batch, chances = estimators.all_episodes(mdp, np.exp(logp), 3)
+    return case._replace(record=case.record._replace(logits=logits), logp=logp, batch=batch,
+                         chances=chances, gradient=policy_gradient(mdp, logits)[1])
+
+
+def by_tuples(case, baseline, credit, keep_discount):
+    """(expectation, variance) of the estimate from N episodes, over all tuples of N episodes."""
+    mean, square = np.zeros(case.mdp.shape), 0.0
+    for which in product(range(case.chances.size), repeat=case.episodes):
+        batch = Rollout(*(field[..., list(which)] for field in case.batch))
+        weights = weigh(batch.rewards, batch, case.record, gamma=estimators.GAMMA, credit=credit,
+                        baseline=baseline, keep_discount=keep_discount)
+        estimate = scores(batch, weights, case.logp).mean(axis=0)
+        chance = case.chances[list(which)].prod()
+        mean += chance * estimate
+        square += chance * (estimate**2).sum()
+    return mean, square - (mean**2).sum()
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_all_episodes_are_listed_once_with_their_probability(K):
+    rng = np.random.default_rng(K)
+    mdp = random_mdp(rng, 3, 2, K, 0.9)
+    policy = np.exp(log_softmax(rng.normal(size=(3, 2))))
+    batch, chances = estimators.all_episodes(mdp, policy, 3)
+    found = {}
+    for i, length in enumerate(batch.alive.sum(axis=0)):
+        pairs = list(zip(batch.states[:length, i].tolist(), batch.actions[:length, i].tolist()))
+        key = (*pairs, *batch.rewards[:length, i].tolist(), bool(batch.truncated[i]))
+        assert key not in found
+        found[key] = chances[i]
+        assert not batch.rewards[length:, i].any() and not batch.states[length:, i].any()
+        assert batch.terminated[:, i].sum() == (not batch.truncated[i])
+    expected = {(*pairs, *rewards, not ended):
+                chance * np.prod([policy[pair] for pair in pairs])
+                for chance, pairs, rewards, ended in episodes(mdp, 3)}
+    assert found.keys() == expected.keys() and chances.sum() == pytest.approx(1, abs=1e-12)
+    for key, chance in expected.items():
+        assert found[key] == pytest.approx(chance, abs=1e-15)
+
+
+def test_a_truncated_episode_ends_where_it_would_have_gone_on():
+    mdp = estimators.thin_ice()
+    batch, _ = estimators.all_episodes(mdp, np.full((3, 2), 0.5), 2)
+    for i in np.flatnonzero(batch.truncated):
+        following = mdp.next_state[batch.states[1, i], batch.actions[1, i]]
+        assert batch.last_state[i] in following
+
+
+def test_thin_ice_is_what_the_text_says():
+    ice = estimators.thin_ice()
+    goal, slip = (2, 1, 0), (2, 1, 1)
+    assert ice.terminated[goal] and ice.reward[goal] == 1.25 and ice.prob[goal] == 0.8
+    assert ice.next_state[slip] == 1 and ice.reward[slip] == 0.25 and not ice.terminated[slip]
+    assert ice.terminated[0, 0, 0] and ice.reward[0, 0, 0] == 0.25
+    assert ice.terminated.sum() == 4 and (ice.start == 1 / 3).all()
+
+
+@pytest.mark.parametrize("N", [2, 3])
+@pytest.mark.parametrize("credit, keep_discount", estimators.FORMS.values())
+def test_the_moments_of_leave_one_out_and_the_batch_mean_are_those_of_all_batches(
+        N, credit, keep_discount):
+    case = tiny(N)
+    credits = credit(case.batch.rewards, gamma=estimators.GAMMA)
+    scale = (0.9 if keep_discount else 1.0) ** np.arange(3)[:, None]
+    mean, variance = estimators.of_pairs(case, credits, scale)
+    expected, spread = by_tuples(case, leave_one_out, credit, keep_discount)
+    np.testing.assert_allclose(mean, expected, atol=1e-12)
+    assert variance == pytest.approx(spread, rel=1e-10) and spread > 1e-3
+    own, own_spread = by_tuples(case, batch_mean, credit, keep_discount)
+    np.testing.assert_allclose((1 - 1 / N) * mean, own, atol=1e-12)
+    assert (1 - 1 / N) ** 2 * variance == pytest.approx(own_spread, rel=1e-10)
+
+
+def test_the_moments_of_independent_episodes_are_those_of_all_batches():
+    case = tiny(2)
+    weights = np.random.default_rng(1).normal(size=case.batch.states.shape)
+    each = scores(case.batch, weights, case.logp)
+    mean, square = np.zeros(case.mdp.shape), 0.0
+    for i, j in product(range(case.chances.size), repeat=2):
+        chance, estimate = case.chances[i] * case.chances[j], (each[i] + each[j]) / 2
+        mean += chance * estimate
+        square += chance * (estimate**2).sum()
+    found, variance = estimators.of_one(case, weights)
+    np.testing.assert_allclose(found, mean, atol=1e-12)
+    assert variance == pytest.approx(square - (mean**2).sum(), rel=1e-10)
+
+
+def test_the_best_constant_has_the_least_variance():
+    """(reinforce.4)"""
+    case = tiny(2)
+    for credit in whole_return, reward_to_go:
+        credits, ones = credit(case.batch.rewards, gamma=0.9), np.ones(case.batch.states.shape)
+        best = estimators.best_constant(case, ones, credits)
+        least = estimators.of_one(case, credits - best)[1]
+        for other in best - 0.01, best + 0.01:
+            assert estimators.of_one(case, credits - other)[1] > least + 1e-8
+
+
+# The tables.
+
+
+def test_every_form_and_every_baseline_has_a_row(laboratory):
+    found = [(row.estimator, row.baseline) for row in laboratory.rows]
+    forms = "whole_return", "reward_to_go", "reward_to_go_undiscounted"
+    baselines = ("none", "constant", "optimal_constant", "true_values", "wrong_values",
+                 "batch_mean", "leave_one_out")
+    critics = product(("true_values", "wrong_values"), ("td_error", "two_steps", "gae_0.9"))
+    assert found == [*product(forms, baselines), *((form, name) for name, form in critics)]
+
+
+def test_what_is_called_unbiased_is_and_the_rest_is_off_by_what_the_chapter_says(laboratory):
+    """(reinforce.1), (reinforce.2), (reinforce.3), pitfall 29"""
+    ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
+    policy, S = np.exp(ends.logp), ends.mdp.shape[0]
+    advantage = action_values(ends.mdp, ends.values) - ends.values[:, None]
+    undiscounted = occupancy(unroll(unscaled(estimators.thin_ice()), 4), policy)
+    dropped = undiscounted[:, None] * policy * advantage
+    without_factor = np.linalg.norm(dropped - ends.gradient)
+    assert without_factor > 1e-3 and S == 12
+    for row in laboratory.rows:
+        unbiased = row.baseline == "true_values" or row.estimator in ("whole_return",
+                                                                      "reward_to_go")
+        if row.estimator == "reward_to_go_undiscounted":
+            short = 7 / 8 if row.baseline == "batch_mean" else 1
+            expected = np.linalg.norm(short * dropped - ends.gradient)
+        elif row.baseline == "batch_mean":
+            expected = laboratory.gradient_norm / 8
+        elif unbiased:
+            expected = 0
+        else:
+            assert row.bias > 1e-3, row
+            continue
+        assert row.bias == pytest.approx(expected, abs=1e-12), row
+
+
+def unscaled(mdp):
+    return mdp.__class__(mdp.next_state, mdp.prob, mdp.reward, mdp.terminated, mdp.start, 1.0)
+
+
+def test_the_signal_to_noise_ratio_is_of_the_expectation(laboratory):
+    for row in laboratory.rows:
+        if row.bias < 1e-12:
+            assert row.snr == pytest.approx(laboratory.gradient_norm / np.sqrt(row.variance))
+        if row.baseline == "batch_mean" and row.estimator != "reward_to_go_undiscounted":
+            assert row.snr == pytest.approx(7 / 8 * laboratory.gradient_norm
+                                            / np.sqrt(row.variance))
+
+
+def test_the_optimal_constant_beats_every_other_constant_and_values_beat_nothing(laboratory):
+    variance = {(row.estimator, row.baseline): row.variance for row in laboratory.rows}
+    for form in estimators.FORMS:
+        assert variance[form, "optimal_constant"] < variance[form, "constant"]
+        assert variance[form, "constant"] < variance[form, "none"]
+        assert variance[form, "optimal_constant"] < variance[form, "leave_one_out"]
+    assert variance["reward_to_go", "true_values"] < variance["reward_to_go", "optimal_constant"]
+    assert variance["reward_to_go", "none"] < variance["whole_return", "none"]
+
+
+def test_along_lambda_bias_falls_and_variance_rises(laboratory):
+    """(returns.3): at λ = 1 any V is unbiased where episodes end; with the true V every λ is."""
+    weights, wrong, true = zip(*laboratory.curve)
+    assert weights == tuple(k / 10 for k in range(11))
+    assert all(row.bias < 1e-12 for row in true) and wrong[-1].bias < 1e-12
+    assert all(a.bias > b.bias + 1e-4 for a, b in zip(wrong, wrong[1:]))
+    assert all(a.variance < b.variance for rows in (wrong, true) for a, b in zip(rows, rows[1:]))
+    half = next(row for row in laboratory.rows
+                if (row.estimator, row.baseline) == ("reward_to_go", "wrong_values"))
+    assert wrong[-1].variance == pytest.approx(half.variance, rel=1e-12)
+    one = next(row for row in laboratory.rows
+               if (row.estimator, row.baseline) == ("td_error", "wrong_values"))
+    assert (wrong[0].bias, wrong[0].variance) == pytest.approx((one.bias, one.variance), rel=1e-12)
+
+
+def test_a_cut_biases_whatever_trusts_a_wrong_value_there(laboratory):
+    """Pitfall 20: with the true V only what follows the cut is missing."""
+    for row, taken in laboratory.cut:
+        assert row.bias > 1e-2
+        if row.baseline == "true_values":
+            assert taken < 1e-12
+        else:
+            assert taken > 1e-2
+    assert len(laboratory.cut) == 7
+
+
+def test_what_is_missing_after_a_cut_is_the_gradient_of_the_later_steps(laboratory):
+    """The steps after the fourth have visits of their own: η minus those of the first four."""
+    ice, logits = estimators.thin_ice(), np.tile([0.0, estimators.PREFERENCE], (3, 1))
+    policy = np.exp(log_softmax(logits))
+    visits = occupancy(ice, policy) - occupancy(unroll(ice, 4), np.tile(policy, (4, 1))).reshape(
+        4, 3).sum(axis=0)
+    V = evaluate(ice, policy)
+    missing = visits[:, None] * policy * (action_values(ice, V) - V[:, None])
+    for row, _ in laboratory.cut:
+        if row.baseline == "true_values":
+            assert row.bias == pytest.approx(np.linalg.norm(missing), abs=1e-12)
+
+
+def test_the_surrogate_is_importance_sampling_and_right_to_first_order(monkeypatch):
+    monkeypatch.setattr(estimators, "LINE", [0.0, 1e-6, 0.7])
+    rng = np.random.default_rng(3)
+    mdp, logits = random_mdp(rng, 4, 3, 2, 0.9), rng.normal(size=(4, 3))
+    first, near, far = estimators.surrogate_line(mdp, logits)
+    J, gradient = policy_gradient(mdp, logits)
+    assert first.kl == 0 and first[2:] == pytest.approx((J, J, J), abs=1e-12)
+    slope = np.linalg.norm(gradient)
+    for value in near[2:]:
+        assert (value - J) / 1e-6 == pytest.approx(slope, rel=1e-4)
+
+    moved = logits + 0.7 * gradient / slope
+    old, new = np.exp(log_softmax(logits)), np.exp(log_softmax(moved))
+    V, visits = evaluate(mdp, old), occupancy(mdp, old)
+    A = action_values(mdp, V) - V[:, None]
+    surrogate = clipped = J
+    for s, a in np.ndindex(4, 3):
+        ratio = new[s, a] / old[s, a]
+        weight = visits[s] * old[s, a]
+        surrogate += weight * ratio * A[s, a]
+        clipped += weight * min(ratio * A[s, a], min(max(ratio, 0.8), 1.2) * A[s, a])
+    assert far.surrogate == pytest.approx(surrogate, abs=1e-12)
+    assert far.clipped == pytest.approx(clipped, abs=1e-12) and clipped < surrogate - 1e-3
+    assert far.kl == pytest.approx(mean_kl(moved, logits, visits), abs=1e-15)
+    assert far.objective == pytest.approx(policy_gradient(mdp, moved)[0], abs=1e-12)
+
+
+def test_the_surrogate_soon_promises_more_than_any_policy_can_earn(laboratory):
+    assert [point.step for point in laboratory.line] == [k / 2 for k in range(9)]
+    assert all(a.objective < b.objective < -12.24
+               for a, b in zip(laboratory.line, laboratory.line[1:]))
+    assert laboratory.line[-1].surrogate > 1000
+    assert max(point.clipped for point in laboratory.line) < -590
+
+
+# What the job prints and writes.
+
+
+def test_more_episodes_lower_the_variance_and_not_the_bias(laboratory):
+    more = estimators.run(16)
+    for few, many in zip(laboratory.rows, more.rows):
+        if few.baseline not in ("batch_mean", "leave_one_out"):
+            assert many.variance == pytest.approx(few.variance / 2, rel=1e-12)
+            assert many.bias == pytest.approx(few.bias, abs=1e-12)
+
+
+def test_the_text_fits_and_shows_every_row(laboratory):
+    text = report.estimators_text(laboratory)
+    assert max(map(len, text.split("\n"))) <= 80
+    assert "Estimates of the policy gradient from 8 episodes on thin ice" in text
+    assert "300 episodes that can happen.  The length of the gradient is 0.07715." in text
+    lines = [" ".join(line.split()) for line in text.split("\n")]
+    assert "reward_to_go batch_mean 0.00964 0.02110 0.465" in lines
+    assert "reward_to_go_undiscounted none 0.00918 0.11296 0.246" in lines
+    assert "2.0 0.1018 -357.65 367.00 -602.31" in lines
+    for row in laboratory.rows:
+        assert any(line.startswith(f"{row.estimator} {row.baseline} ") for line in lines)
+
+
+def test_the_job_prints_and_writes_its_tables(tmp_path, capsys, laboratory):
+    path = tmp_path / "out.json"
+    assert command_line.main(["estimators", "--episodes", "8", "--json", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert out == report.estimators_text(laboratory) + "\n" and err == ""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["episodes"] == 8 and found["trajectories"] == 300
+    assert found["rows"] == [row._asdict() for row in laboratory.rows]
+    assert set(found["rows"][0]) == {"estimator", "baseline", "bias", "variance", "snr"}
+    assert [(row["lambda"], row["baseline"]) for row in found["gae"][:3]] == [
+        (0.0, "wrong_values"), (0.0, "true_values"), (0.1, "wrong_values")]
+    assert found["cut"][2]["bias_of_steps"] == laboratory.cut[2][1]
+    assert found["surrogate"][4]["surrogate"] == laboratory.line[4].surrogate
+    assert found["gradient_norm"] == laboratory.gradient_norm
+    assert found["cut_gradient_norm"] == laboratory.cut_gradient_norm
+
+
+def test_by_default_a_batch_has_thirty_two_episodes_and_quiet_prints_nothing(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(estimators, "run", asked.append)
+    assert command_line.main(["estimators", "--quiet"]) == 0
+    assert asked == [32] and capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--episodes", "1"], "argument --episodes: must be at least 2, got 1"),
+    (["--episodes", "many"], "argument --episodes: 'many' is not a whole number"),
+    (["--beta", "1"], "unrecognized arguments: --beta 1"),
+    (["--json", ""], "argument --json: the name of a file is expected, got ''"),
+])
+def test_wrong_arguments_are_refused_by_name(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(estimators, "run", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(SystemExit) as stop:
+        command_line.main(["estimators", *arguments])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(f"minirl estimators: error: {message}\n")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(estimators, "run", lambda *_: pytest.fail("work was begun"))
+    assert command_line.main(["estimators", "--json", str(tmp_path / "no" / "out.json")]) == 2
+    assert "no" in capsys.readouterr().err
+
+
+def test_the_figures_are_written(tmp_path, laboratory):
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    figures.draw_estimators(str(tmp_path), laboratory)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "estimators_gae.png", "estimators_surrogate.png"]
+    gae, = figures.gae_figure(laboratory).axes
+    bias, variance, both = (line.get_ydata() for line in gae.lines)
+    np.testing.assert_allclose(both, bias + variance, atol=1e-15)
+    assert bias[0] == laboratory.curve[0][1].bias ** 2
+    assert variance[3] == laboratory.curve[3][1].variance
+    line, = figures.surrogate_figure(laboratory).axes
+    assert [drawn.get_label() for drawn in line.lines] == ["J", "surrogate", "clipped surrogate"]
+    assert line.lines[1].get_ydata()[-1] == laboratory.line[-1].surrogate
