@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values test gradients benchmarks clean
+.PHONY: demo values policies estimators test gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
 
 values: .venv/installed
 	$(BIN)/python -m minirl values
+
+policies: .venv/installed
+	$(BIN)/python -m minirl policies
+
+estimators: .venv/installed
+	$(BIN)/python -m minirl estimators
 
 test: .venv/installed
 	$(BIN)/python -m pytest -q

@@ -61,12 +61,16 @@ from minirl.softmax import entropy, entropy_loss, log_softmax
 def normalised(advantages):
     """(actor_critic.3): advantages (N,) over their standard deviation; not centred.
 
+    Where all are equal they have no scale of their own, and stay as they are.
+
     Examples
     --------
-    >>> print(normalised(np.array([1., 3.])).round(6))
-    [1. 3.]
+    >>> print(normalised(np.array([1., 3.])).round(6), normalised(np.array([7., 7.])))
+    [1. 3.] [7. 7.]
     """
-    return advantages / (advantages.std() + 1e-8)
+    spread = advantages.std()
+    equal = spread <= 1e-8 * np.abs(advantages).max()
+    return advantages if equal else advantages / (spread + 1e-8)
 
 
 class Judgement(NamedTuple):

@@ -35,8 +35,9 @@ N episodes
     C_i − mean of all = (N − 1)/N · (C_i − mean of the others),                        (reinforce.3)
 
 so its expectation is exactly (N − 1)/N of the right one: a shorter step in the right direction.
-This holds if an episode that has ended counts with credit zero.  A mean over those still alive
-would be biased in its direction too, since living longer may be the action's own doing.
+This holds if an episode that has ended counts with credit zero.  A mean over the n episodes still
+alive, the own one among them, gives (n − 1)/n of each time step by itself.  Since n falls with
+time, that turns the direction as well.
 
 Which constant is best?  Let g be the score of an episode, Σ_t w_t ∇ log π(a_t|s_t), where w_t is γᵗ
 or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is E|h|²
@@ -443,7 +444,8 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
     ------
     Training
         Its `metrics` are those of `play`; `policy/entropy`, nats a step over the states of the
-        batch, after the update; and `value/explained_variance` (returns.6) of the values before.
+        batch, after the update; and `value/explained_variance`, (returns.6) of the values before,
+        for the reward-to-go.
 
     Raises
     ------

@@ -299,7 +299,7 @@ def explained_variance(predictions, returns):
     if predictions.shape != returns.shape or returns.size == 0:
         raise ValueError(f"predictions and returns must have one shape and not be empty, "
                          f"got {predictions.shape} and {returns.shape}")
-    if returns.min() == returns.max():
+    if returns.std() <= 1e-12 * np.abs(returns).max():  # equal up to rounding
         return np.nan
     return float(1 - (returns - predictions).var() / returns.var())
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import episodes, random_mdp, single_outcome, tables, value_by_loops
+from worlds import (law, random_mdp, random_record, single_outcome, small_world, without_discount)
 
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl import counts, mdp as world
 from minirl.evaluation import action_values, evaluate, occupancy
-from minirl.optim import gradient_descent, linear
+from minirl.optim import Optimiser, adam, gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
 from minirl.reinforce import (batch_mean, constant_baseline, environment_rewards, leave_one_out,
                               no_baseline, optimal_constant, play, reinforce, reinforce_loss,
@@ -27,45 +27,10 @@ from minirl.softmax import entropy_loss, log_softmax
 WHOLE, KEPT, DROPPED = (whole_return, False), (reward_to_go, True), (reward_to_go, False)
 
 
-def small_world(gamma=0.9, horizon=2):
-    """Every episode ends within two steps, so all of them can be listed."""
-    return world.unroll(random_mdp(np.random.default_rng(0), 2, 2, 2, gamma), horizon)
-
-
 def tiny_world(gamma=0.8):
     """Eight episodes of one to three steps, so that all batches of three can be listed."""
     return world.unroll(single_outcome([[1, 0], [0, 1]], [[1, 3], [-2, 0.5]],
                                        [[False, True], [False, True]], [0.4, 0.6], gamma), 3)
-
-
-def random_record(mdp, seed=1):
-    """A policy and a value table that are right about nothing."""
-    rng = np.random.default_rng(seed)
-    record = start(rng.normal(size=mdp.shape), rng=0)
-    return record._replace(values=rng.normal(size=mdp.shape[0]))
-
-
-def law(mdp, logits, horizon):
-    """Every episode of at most `horizon` steps, a column each, and the probability of each.
-
-    One step more is listed than is kept: it begins in the state in which the cut left the episode.
-    """
-    policy = np.exp(log_softmax(logits))
-    listed = list(episodes(mdp, horizon + 1))
-    chances = np.array([chance * np.prod([policy[pair] for pair in pairs])
-                        for chance, pairs, _, _ in listed])
-    shape = horizon, len(listed)
-    states, actions, last = np.zeros(shape, int), np.zeros(shape, int), np.zeros(len(listed), int)
-    rewards, alive, terminated = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool)
-    for i, (_, pairs, paid, _) in enumerate(listed):
-        length = min(len(pairs), horizon)
-        states[:length, i], actions[:length, i] = np.array(pairs[:length]).T
-        rewards[:length, i], alive[:length, i] = paid[:length], True
-        terminated[length - 1, i] = len(pairs) <= horizon
-        last[i] = pairs[horizon][0] if len(pairs) > horizon else 0
-    cut = np.array([len(pairs) > horizon for _, pairs, _, _ in listed])
-    assert chances.sum() == pytest.approx(1, abs=1e-12)
-    return world.Rollout(states, actions, rewards, alive, terminated, last, cut), chances
 
 
 def columns(batch, who):
@@ -93,16 +58,6 @@ def expected_of_many(mdp, record, N, form, baseline):
         table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
         mean -= chances[list(who)].prod() * reinforce_loss(record.logits, table, episodes=N)[1]
     return mean
-
-
-def without_discount(mdp, logits):
-    """What is expected if γᵗ is dropped: undiscounted visits times policy times advantage."""
-    policy = np.exp(log_softmax(logits))
-    r, P = tables(mdp)
-    V, _ = value_by_loops(mdp, policy)
-    _, M = value_by_loops(replace(mdp, gamma=1.0), policy)
-    visits = np.linalg.solve(np.eye(len(V)) - M.T, mdp.start)
-    return visits[:, None] * policy * (r + mdp.gamma * P @ V - V[:, None])
 
 
 # What is expected of one episode.
@@ -317,6 +272,10 @@ def test_the_loss_is_the_weighted_log_likelihood_of_an_episode():
 # The trainer.
 
 
+def doubled(batch, logp):
+    return 2 * batch.rewards
+
+
 @pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
 @pytest.mark.parametrize("baseline", [value_baseline, leave_one_out, batch_mean,
                                       constant_baseline(0.7)])
@@ -329,11 +288,11 @@ def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baselin
     second = next(reinforce(mdp, first, credit=form[0], keep_discount=form[1], baseline=baseline,
                             episodes=B, horizon=3, learning_rate=lambda i: 0.5 * i,
                             ent_coef=lambda i: 0.3 * i, value_rate=0.75, max_grad_norm=limit,
-                            optimiser=gradient_descent()))
+                            optimiser=gradient_descent(), rewards=doubled))
 
-    batch, earned, played = play(mdp, first, generator(first.rng), rewards=environment_rewards,
-                                 episodes=B, horizon=3)
-    assert played["rollout/truncated"] > 0
+    rng = generator(first.rng)
+    batch, earned, played = play(mdp, first, rng, rewards=doubled, episodes=B, horizon=3)
+    assert played["rollout/truncated"] > 0 and second.rng == rng.bit_generator.state
     lengths = batch.alive.sum(axis=0)
     G = [[sum(0.9**(k - t) * earned[k, i] for k in range(t, lengths[i])) for t in range(3)]
          for i in range(B)]
@@ -409,6 +368,26 @@ def test_training_continues_from_any_record_bit_for_bit():
     for i, record in enumerate([first, *whole[:-1]]):
         for expected, found in zip(whole[i:], reinforce(mdp, record, **options)):
             np.testing.assert_equal(tuple(found), tuple(expected))
+
+
+def test_the_optimiser_remembers():
+    counting = Optimiser(init=lambda x: [0], step=lambda x, grad, state, rate: (x, [state[0] + 1]))
+    trainer = reinforce(world.coin_game(), start(np.zeros((1, 2)), rng=0), optimiser=counting)
+    assert [next(trainer).optimiser for _ in range(3)] == [[1], [2], [3]]
+
+
+def test_the_defaults_are_those_of_the_docstring():
+    """Several episodes are longer than 200 steps."""
+    mdp = single_outcome([[0, 0]], [[1, 3]], [[False, False]], [1.0], 0.9)
+    mdp = replace(mdp, next_state=np.zeros((1, 2, 2), int), prob=np.tile([0.99, 0.01], (1, 2, 1)),
+                  reward=np.tile(mdp.reward, 2), terminated=np.tile([False, True], (1, 2, 1)))
+    record = random_record(mdp)
+    found, spelt = next(reinforce(mdp, record)), next(reinforce(
+        mdp, record, rewards=environment_rewards, credit=reward_to_go, baseline=value_baseline,
+        keep_discount=False, episodes=512, horizon=200, learning_rate=0.05, ent_coef=0.0,
+        max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()))
+    np.testing.assert_equal(tuple(found), tuple(spelt))
+    assert found.metrics["rollout/truncated"] > 0
 
 
 THREE_ITERATIONS = """

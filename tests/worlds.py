@@ -5,7 +5,9 @@ import itertools
 
 import numpy as np
 
-from minirl.mdp import TabularMDP
+from minirl.mdp import Rollout, TabularMDP, unroll
+from minirl.reinforce import start
+from minirl.softmax import log_softmax
 
 
 def random_mdp(rng, S, A, K, gamma):
@@ -110,3 +112,48 @@ def value_by_loops(mdp, policy, table=None):
         right[s] += policy[s, a] * r[s, a]
         M[s] += mdp.gamma * policy[s, a] * P[s, a]
     return np.linalg.solve(np.eye(S) - M, right), M
+
+
+def small_world(gamma=0.9, horizon=2):
+    """Every episode ends within two steps, so all of them can be listed."""
+    return unroll(random_mdp(np.random.default_rng(0), 2, 2, 2, gamma), horizon)
+
+
+def random_record(mdp, seed=1):
+    """A policy and a value table that are right about nothing."""
+    rng = np.random.default_rng(seed)
+    record = start(rng.normal(size=mdp.shape), rng=0)
+    return record._replace(values=rng.normal(size=mdp.shape[0]))
+
+
+def law(mdp, logits, horizon):
+    """Every episode of at most `horizon` steps, a column each, and the probability of each.
+
+    One step more is listed than is kept: it begins in the state in which the cut left the episode.
+    """
+    policy = np.exp(log_softmax(logits))
+    listed = list(episodes(mdp, horizon + 1))
+    chances = np.array([chance * np.prod([policy[pair] for pair in pairs])
+                        for chance, pairs, _, _ in listed])
+    shape = horizon, len(listed)
+    states, actions, last = np.zeros(shape, int), np.zeros(shape, int), np.zeros(len(listed), int)
+    rewards, alive, terminated = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool)
+    for i, (_, pairs, paid, _) in enumerate(listed):
+        length = min(len(pairs), horizon)
+        states[:length, i], actions[:length, i] = np.array(pairs[:length]).T
+        rewards[:length, i], alive[:length, i] = paid[:length], True
+        terminated[length - 1, i] = len(pairs) <= horizon
+        last[i] = pairs[horizon][0] if len(pairs) > horizon else 0
+    cut = np.array([len(pairs) > horizon for _, pairs, _, _ in listed])
+    assert abs(chances.sum() - 1) < 1e-12
+    return Rollout(states, actions, rewards, alive, terminated, last, cut), chances
+
+
+def without_discount(mdp, logits):
+    """What is expected if γᵗ is dropped: undiscounted visits times policy times advantage."""
+    policy = np.exp(log_softmax(logits))
+    r, P = tables(mdp)
+    V, _ = value_by_loops(mdp, policy)
+    _, M = value_by_loops(replace(mdp, gamma=1.0), policy)
+    visits = np.linalg.solve(np.eye(len(V)) - M.T, mdp.start)
+    return visits[:, None] * policy * (r + mdp.gamma * P @ V - V[:, None])
