@@ -7,6 +7,7 @@ wrong argument or a file that cannot be used.
 import argparse
 import os
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 from gridworld import maps
 from gridworld.draw import show
@@ -240,7 +241,9 @@ def run_policies(arguments):
         progress=lambda method: _progress(f"{name}: {method}")))
     _progress("")
     if arguments.json is not None:
-        files.write_bytes(arguments.json, report.policies_json(name, problem, curves).encode())
+        files.write_bytes(arguments.json, report.policies_json(
+            name, problem, curves, seed=arguments.seed, episodes=arguments.episodes,
+            horizon=arguments.horizon).encode())
     if arguments.plot is not None:
         figures.draw_policies(arguments.plot, name, problem, curves)
     if not arguments.quiet:
@@ -314,7 +317,7 @@ def main(argv=None):
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, BrokenProcessPool) as error:
         _progress("")
         print(f"minirl: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1

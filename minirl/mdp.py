@@ -319,6 +319,19 @@ def check_policy(mdp, policy):
     _refuse_first("policy", total, "must sum to one", np.abs(total - 1) > 1e-9)
 
 
+def check_count(name, value):
+    """Raise ValueError, by name, unless a number of things is a whole number from 1 upwards.
+
+    Examples
+    --------
+    >>> check_count("horizon", 200)
+    """
+    if not float(value).is_integer():
+        raise ValueError(f"{name} must be a whole number, got {value}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+
+
 def move(mdp, states, actions, numbers):
     """Move N parallel worlds by one step; the outcomes are decided by uniform numbers.
 
@@ -420,8 +433,7 @@ def start_states(mdp, episodes, rng):
     >>> print(start_states(coin_game(), 3, rng=0))
     [0 0 0]
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
+    check_count("episodes", episodes)
     rng = _for_episodes(rng, episodes)
     numbers, = uniform(rng, 1, np.arange(episodes))
     return first_states(mdp, numbers)
@@ -487,8 +499,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     """
     check_policy(mdp, policy)
     _check_numbers("starts", starts, mdp.shape[0])
-    if horizon < 1:
-        raise ValueError(f"horizon must be at least 1, got {horizon}")
+    check_count("horizon", horizon)
     rng = _for_episodes(rng, starts.size)
     choices = thresholds(policy)
     running, states, trace = np.arange(starts.size), starts.astype(np.int64), []
@@ -543,8 +554,7 @@ def unroll(mdp, horizon):
     >>> timed.shape, timed.next_state[:, 0, 0].tolist(), timed.terminated[:, 0, 0].tolist()
     ((3, 2), [1, 2, 2], [False, False, True])
     """
-    if horizon < 1:
-        raise ValueError(f"horizon must be at least 1, got {horizon}")
+    check_count("horizon", horizon)
     S = mdp.shape[0]
     later = np.minimum(np.arange(1, horizon + 1), horizon - 1)[:, None, None, None] * S
     terminated = np.tile(mdp.terminated, (horizon, 1, 1))

@@ -23,21 +23,22 @@ function of the iteration number in its place: `linear` makes the commonest one,
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
 tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.
 
-A batch may happen to have a huge gradient, and one step along it may undo a hundred.  A limit M on
-its length keeps the direction,
+With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
+infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
+
+    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                       (optim.3)
+
+A batch of play may happen to have a huge gradient, and one step along it may undo a hundred.  A
+limit M on its length keeps the direction,
 
     g ← g · min(1, M / ‖g‖).                                                               (optim.4)
 
 Before gradient descent that is a limit on the step.  Before Adam, whose steps do not depend on the
 length of all gradients together, it only keeps the batch from weighing more than others in m and v.
 
-With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
-infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
-
-    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                       (optim.3)
-
 Read next: any chapter that learns.
-Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1.
+Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1; Pascanu et al. 2013, "On the
+difficulty of training recurrent neural networks", arXiv:1211.5063, algorithm 1, for (optim.4).
 """
 
 from typing import Callable, NamedTuple
@@ -64,6 +65,38 @@ def at(value, iteration):
     return value(iteration) if callable(value) else value
 
 
+def coefficient(name, value, iteration):
+    """`at`, for a learning rate or the weight of a term of a loss.
+
+    Raises
+    ------
+    ValueError
+        By name, if it is negative or not finite in this iteration.
+
+    Examples
+    --------
+    >>> coefficient("learning_rate", lambda iteration: 1 / iteration, 10)
+    0.1
+    """
+    number = at(value, iteration)
+    if not 0 <= number < np.inf:
+        raise ValueError(f"{name} must be finite and not negative, got {number} in iteration "
+                         f"{iteration}")
+    return number
+
+
+class Linear(NamedTuple):
+    """A schedule, see `linear`."""
+
+    first: float
+    last: float
+    iterations: int
+
+    def __call__(self, iteration):
+        """The value in an iteration."""
+        return self.first + (self.last - self.first) * min(iteration / self.iterations, 1.0)
+
+
 def linear(first, last, iterations):
     """The schedule that goes from `first` to `last` in a number of iterations, and stays there.
 
@@ -74,10 +107,12 @@ def linear(first, last, iterations):
     >>> rate = linear(1.0, 0.0, 10)
     >>> rate(0), rate(5), rate(20)
     (1.0, 0.5, 0.0)
+    >>> rate
+    Linear(first=1.0, last=0.0, iterations=10)
     """
     if iterations < 1:
         raise ValueError(f"iterations must be at least 1, got {iterations}")
-    return lambda iteration: first + (last - first) * min(iteration / iterations, 1.0)
+    return Linear(first, last, iterations)
 
 
 def clip_norm(grad, max_grad_norm):

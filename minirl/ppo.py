@@ -2,9 +2,9 @@
 
 REINFORCE uses a batch once and throws it away, since (reinforce.1) holds only for the policy that
 played it.  Playing is expensive.  Importance sampling corrects for the difference: with the ratio
-ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old, and
-its gradient at ρ = 1 is that of REINFORCE.  But far from π_old it promises what it cannot keep.
-PPO takes away the incentive to go far: the *clipped surrogate* of a batch of N steps is
+ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old.  At
+ρ = 1, N times its gradient is B times that of REINFORCE: the mean here is over N steps, not over B
+episodes.  But far from π_old it promises what it cannot keep.  PPO takes away the incentive to go far: the *clipped surrogate* of a batch of N steps is
 
     L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n).                                (ppo.1)
 
@@ -22,7 +22,7 @@ An epoch then costs S·A operations however long the batch was.  Since ∂ρ/∂
 
     G = −(ρ/N) (U·1{ρ ≤ 1 + ε} + V·1{ρ ≥ 1 − ε}).                                            (ppo.3)
 
-Where a bracket is zero the gradient is dead.  The share of steps with a dead gradient is the *clip
+Where a bracket is zero the gradient is dead; at a bound itself the gradient of ρ is taken.  The share of steps with a dead gradient is the *clip
 fraction*; counting every step outside the interval, as some libraries do, would also count those
 that are being pulled back.
 
@@ -39,19 +39,21 @@ No single β is right for long, so it is steered: after each batch
     β ← β/2 if KL < target/1.5,   2β if KL > 1.5 · target.                                   (ppo.6)
 
 While the learning rate falls towards zero, so does the KL, and the rule would halve β until it
-could never come back; here it stops at 10⁻⁶, and on the other side at 10⁶.  The KL is the exact
-mean over the states of the batch.  A library that has no table estimates it from the steps,
+could not come back within the run; here it stops at 10⁻⁶, and on the other side at 10⁶.  The KL is
+exact over the actions; the states are those of the batch.  A library that has no table estimates it
+from the steps,
 
     (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                           (ppo.7)
 
-which has the right mean over actions drawn from π_old.  Both are reported here.
+which has the right mean over actions drawn from π_old if π does not depend on them.  Here π was
+trained on them, so with few episodes it comes out a few per cent too large.  Both are reported.
 
 **An iteration.**  The critic of `actor_critic` judges the batch and learns from it.  Advantages are
-divided by their standard deviation over the whole batch, (actor_critic.3), so that one learning
-rate and one entropy coefficient serve every reward scale.  Then come `n_epochs` passes over the
-batch, in minibatches of whole episodes if `batch_size` says so.  The gradient of the batch is the
-mean of those of its minibatches, weighted by their numbers of steps.  One histogram makes the
-tables of all minibatches.
+divided by their size in the whole batch, (actor_critic.3), so that one learning rate and one
+entropy coefficient serve every reward scale.  Then come `n_epochs` passes over the batch, in
+minibatches of whole episodes if `batch_size` says so.  The gradient of the batch is the mean of
+those of its minibatches, weighted by their numbers of steps.  One histogram makes the tables of all
+minibatches.
 
 **The defaults** are one set for every world in this book: 400 iterations of ten full-batch epochs,
 Adam at 0.05 annealed to zero, an entropy bonus of 0.3 per normalised advantage annealed to zero
@@ -60,14 +62,20 @@ over the first half.  With γ = 0.99 they come within 1 % of the optimum on both
 the language model, for each of twenty seeds.  Without the entropy bonus a fifth of the runs on the
 lakes stay on a saddle, where a policy has become sure of itself too early.
 
+**Which objective?**  Like A2C, PPO drops γᵗ, and it divides by steps besides.  What it climbs is
+the advantage of a step taken at random from those of the batch: close to ∇J in direction for γ near
+1, and close to the reward per step in a world without ends.
+
 Lecture notes often put the reference policy of RLHF where PPO has the old one.  They are two
 policies.  π_old is the one that played this batch and changes every iteration; π_ref is the one
 before training and never changes.  PPO knows nothing of π_ref.  In RLHF the reference enters
 through the reward (`rlhf`).
 
 Read first: `actor_critic`.  Read next: `rlhf`.
-Source: Schulman et al. 2017, arXiv:1707.06347, eq. 7 and 8.  (ppo.7) is from J. Schulman 2020,
-"Approximating KL divergence".
+Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 7 and
+8; Kakade and Langford 2002, "Approximately optimal approximate reinforcement learning", and
+Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on the first order; J.
+Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (ppo.7).
 """
 
 from typing import NamedTuple
@@ -75,13 +83,13 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.actor_critic import judge
-from minirl.optim import adam, at, clip_norm, linear
-from minirl.reinforce import environment_rewards, play
+from minirl.mdp import check_count
+from minirl.optim import adam, at, linear
+from minirl.reinforce import environment_rewards, play, policy_step
 from minirl.sampling import generator
-from minirl.softmax import backward, entropy, entropy_loss, kl, log_softmax
+from minirl.softmax import backward, entropy, kl, log_softmax
 
-ANNEALED = linear(0.05, 0.0, 400)  # the learning rate by default,
-UNDECIDED = linear(0.3, 0.0, 200)  # and the entropy bonus
+LEARNING_RATE, ENT_COEF = linear(0.05, 0.0, 400), linear(0.3, 0.0, 200)  # by default
 
 
 class Advantages(NamedTuple):
@@ -319,19 +327,21 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
     0.6666666666666666
     """
+    if not clip_range > 0:
+        raise ValueError(f"clip_range must be positive, got {clip_range}")
     ratio = _ratio(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
     dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
     return float((dead & (advantages != 0)).mean())
 
 
-def steered(kl_coef, distance, target):
+def adapted(kl_coef, distance, target):
     """β after a batch with this KL, by (ppo.6): a half, the same, or twice as much.
 
     β does not fall below 10⁻⁶ or rise above 10⁶, unless it began there.
 
     Examples
     --------
-    >>> [steered(1.0, distance, target=0.01) for distance in (0.005, 0.01, 0.02)]
+    >>> [adapted(1.0, distance, target=0.01) for distance in (0.005, 0.01, 0.02)]
     [0.5, 1.0, 2.0]
     """
     if distance < target / 1.5:
@@ -341,8 +351,8 @@ def steered(kl_coef, distance, target):
     return kl_coef
 
 
-def improved(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning_rate, ent_coef,
-             max_grad_norm, largest_kl, optimiser):
+def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning_rate, ent_coef,
+           max_grad_norm, largest_kl, optimiser):
     """The record after the gradient steps on one batch, for both forms of PPO.
 
     Parameters
@@ -369,17 +379,16 @@ def improved(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learni
     >>> from minirl.reinforce import start
     >>> one = counts.steps(np.array([0]), np.array([0]), np.array([0, 1]), (1, 2))
     >>> record, rng = start(np.zeros((1, 2)), rng=0), np.random.default_rng(0)
-    >>> record = improved(record, Judgement(one, np.array([4.0]), np.array([1.0]), np.nan),
-    ...                   lambda logits, batch: ppo_loss(logits, np.zeros((1, 2)), batch), rng, {},
-    ...                   n_epochs=1, batch_size=None, learning_rate=0.1, ent_coef=0.0,
-    ...                   max_grad_norm=1.0, largest_kl=np.inf, optimiser=gradient_descent())
+    >>> record = update(record, Judgement(one, np.array([4.0]), np.array([1.0]), np.nan),
+    ...                 lambda logits, batch: ppo_loss(logits, np.zeros((1, 2)), batch), rng, {},
+    ...                 n_epochs=1, batch_size=None, learning_rate=0.1, ent_coef=0.0,
+    ...                 max_grad_norm=1.0, largest_kl=np.inf, optimiser=gradient_descent())
     >>> print(record.logits.round(4), record.values)
     [[ 0.0707 -0.0707]] [1.]
     """
-    if n_epochs < 1:
-        raise ValueError(f"n_epochs must be at least 1, got {n_epochs}")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    check_count("n_epochs", n_epochs)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     steps, episodes = judged.steps, judged.steps.starts.size - 1
     whole = collapse(steps, judged.advantages)
 
@@ -396,9 +405,10 @@ def improved(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learni
         if mean_kl(logits, record.logits, whole.visits) > largest_kl:
             break
         _, grad = loss(logits, batch)
-        _, entropy_grad = entropy_loss(logits, batch.visits / batch.visits.sum())
-        grad = clip_norm(grad + at(ent_coef, record.iteration) * entropy_grad, max_grad_norm)
-        logits, state = optimiser.step(logits, grad, state, at(learning_rate, record.iteration))
+        logits, state = policy_step(
+            logits, grad, state, batch.visits / batch.visits.sum(), iteration=record.iteration,
+            ent_coef=ent_coef, max_grad_norm=max_grad_norm, learning_rate=learning_rate,
+            optimiser=optimiser)
         updates += 1
 
     visits = whole.visits
@@ -414,7 +424,7 @@ def improved(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learni
 
 def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, n_epochs=10,
         batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
-        learning_rate=ANNEALED, ent_coef=UNDECIDED, max_grad_norm=np.inf, target_kl=np.inf,
+        learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, target_kl=np.inf,
         value_rate=0.5, optimiser=adam()):
     """Train by (ppo.2), for ever: yields a `reinforce.Training` record an iteration.
 
@@ -433,21 +443,23 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
     n_epochs : int ≥ 1
         Passes over each batch.
     batch_size : int ≥ 1, optional
-        Episodes in a minibatch, drawn anew in every epoch; the last may be smaller.  By default
-        there is one gradient step an epoch, on all of them.
+        *Episodes* in a minibatch, not steps as in Stable-Baselines3, drawn anew in every epoch; the
+        last may be smaller.  By default there is one gradient step an epoch, on all of them.
     clip_range : float > 0, or function of the iteration number
         ε.
     gae_lambda : float in [0, 1]
         λ of (returns.3), for the advantages and for the critic's targets.
     normalize_advantage : bool
-        Whether to apply (actor_critic.3), over the whole batch.
+        Whether to apply (actor_critic.3), over the whole batch; Stable-Baselines3 does it in each
+        minibatch, and subtracts the mean.
     learning_rate, ent_coef : float, or function of the iteration number
         Step size, and the weight of `entropy_loss` over the states of a minibatch, in the units of
         the advantages per nat.  The defaults fall to zero in 400 and 200 iterations.
     max_grad_norm : float > 0
         M of (optim.4), for each gradient step.
     target_kl : float > 0
-        No further step is taken on a batch once its `mean_kl` is more than 1.5 times this.
+        No further step is taken on a batch once its `mean_kl` is more than 1.5 times this, the
+        factor of most libraries.
     value_rate : float in [0, 1]
         How far the critic moves towards the mean λ-return of each state.
     optimiser : Optimiser
@@ -483,7 +495,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
                        gae_lambda=gae_lambda, value_lambda=gae_lambda, value_rate=value_rate,
                        normalize_advantage=normalize_advantage)
         old = record.logits
-        record = improved(
+        record = update(
             record, judged, lambda logits, batch: ppo_loss(logits, old, batch, clip_range=epsilon),
             rng, metrics, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
             ent_coef=ent_coef, max_grad_norm=max_grad_norm, largest_kl=1.5 * target_kl,
@@ -495,7 +507,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
 
 def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, n_epochs=10,
            batch_size=None, target_kl=0.01, gae_lambda=0.95, normalize_advantage=True,
-           learning_rate=ANNEALED, ent_coef=UNDECIDED, max_grad_norm=np.inf, value_rate=0.5,
+           learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, value_rate=0.5,
            optimiser=adam()):
     """Train by (ppo.4), for ever: yields a `reinforce.Training` record an iteration.
 
@@ -516,7 +528,7 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
     >>> for record in ppo_kl(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
     ...     if record.iteration == 10: break
     >>> print(np.exp(log_softmax(record.logits)).round(1), record.kl_coef)
-    [[1. 0.]] 0.0625
+    [[1. 0.]] 0.125
     """
     if not 0 < target_kl < np.inf:
         raise ValueError(f"target_kl must be positive and finite, got {target_kl}")
@@ -528,10 +540,10 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
                        gae_lambda=gae_lambda, value_lambda=gae_lambda, value_rate=value_rate,
                        normalize_advantage=normalize_advantage)
         old, kl_coef = record.logits, record.kl_coef
-        record = improved(
+        record = update(
             record, judged, lambda logits, batch: ppo_kl_loss(logits, old, batch, kl_coef=kl_coef),
             rng, metrics, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
             ent_coef=ent_coef, max_grad_norm=max_grad_norm, largest_kl=np.inf, optimiser=optimiser)
         metrics["policy/kl_coef"] = kl_coef
-        record = record._replace(kl_coef=steered(kl_coef, metrics["policy/kl"], target_kl))
+        record = record._replace(kl_coef=adapted(kl_coef, metrics["policy/kl"], target_kl))
         yield record

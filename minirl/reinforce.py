@@ -1,17 +1,17 @@
 """REINFORCE: the policy gradient by sampling, and its baselines.
 
 The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation
-can be sampled.  For any number A_t that judges the action at time t as well as Q does on average,
+can be sampled.  For any number A_t whose mean is Q(s_t, a_t), or differs from it by what does not depend on a_t,
 
     ∇J = E[Σ_t γᵗ A_t ∇ log π(a_t|s_t)],   for example A_t = G_t, the reward-to-go.    (reinforce.1)
 
 An action followed by much reward is made likelier, whatever the reason.  The price of not asking
 for the reason is noise.
 
-**Two credits.**  The plainest form pays every action of an episode with the whole return, Σ_t G_0 ∇
-log π(a_t|s_t).  It has no factor γᵗ, because G_0 counts every reward as the start sees it.  The
-rewards before t have no part in the expectation, since they cannot depend on a_t.  Leaving them out
-gives γᵗ G_t, the *reward-to-go*, which is as right and less noisy.
+**Two credits.**  The plainest form pays every action of an episode with the whole return G_0.  It
+has no factor γᵗ, because G_0 counts every reward as the start sees it.  The rewards before t have
+no part in the expectation, since they cannot depend on a_t.  Leaving them out gives γᵗ G_t, the
+*reward-to-go*, which is as right and less noisy.
 
 **Baselines.**  More of the noise can be removed for free.  A baseline b_t that does not depend on
 the action changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So, with the
@@ -20,7 +20,9 @@ credit C_t = G_t or G_0,
     A_t = C_t − b_t                                                                    (reinforce.2)
 
 is as right as C_t, and less noisy if b_t is about what C_t usually is.  A baseline is a function
-here, and there are six:
+here, and there are six.  *Unbiased* means that the expectation is that of C alone.  It is ∇J if γᵗ
+is kept, or γ is 1, and no episode is cut: what would have followed a cut is missing from every
+credit of this chapter.
 
     no_baseline        0                                             unbiased
     constant_baseline  a number chosen beforehand                    unbiased
@@ -40,10 +42,9 @@ alive, the own one among them, gives (n − 1)/n of each time step by itself.  S
 time, that turns the direction as well.
 
 Which constant is best?  Let g be the score of an episode, Σ_t w_t ∇ log π(a_t|s_t), where w_t is γᵗ
-or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is E|h|²
-− 2b E⟨h, g⟩ + b² E|g|² − |E h|², and it is least at
+or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is
 
-    b = E⟨h, g⟩ / E|g|².                                                               (reinforce.4)
+    E|h|² − 2b E⟨h, g⟩ + b² E|g|² − |E h|²,   least at   b = E⟨h, g⟩ / E|g|².          (reinforce.4)
 
 For the whole return that is E[|g|² G_0] / E|g|²: not the mean return, but a mean in which episodes
 count by how much they would move the policy.
@@ -63,9 +64,10 @@ and in general not the gradient of anything (Nota and Thomas).  For the uniform 
 it points 1.5 degrees away from ∇J on the slippery 4x4 lake and 3 degrees away on the cliff, where
 it is also 59 times as long, because there an episode lasts 6,453 steps.  At γ = 1, as in every
 language model, the two are the same.  In a world without ends the visits that remain when γᵗ is
-dropped are the shares of time of (average_reward.3).  So there it approximates the gradient of the
-reward per step, the better the nearer γ is to 1; with r − ρ in place of r and the differential
-values in place of V it estimates (average_reward.4) itself.
+dropped are, for a long horizon T, T times the shares of time of (average_reward.3).  So there it
+approximates T times the gradient of the reward per step, the better the nearer γ is to 1 (Baxter
+and Bartlett).  With γ = 1, r − ρ in place of r and the differential values in place of V it does so
+up to the steps near both ends; at the far end an actor-critic can ask V what the cut has hidden.
 
 The job `python -m minirl estimators` lists the exact bias and variance of every form above.
 
@@ -76,9 +78,12 @@ such as a learned reward minus the price of leaving a reference.
 
 Read first: `planning`, `returns`.  Compare: `sft`, the same loss with every advantage one.  Read
 next: `actor_critic`.
-Source: Williams 1992; Sutton and Barto, 2nd edition, §13.3-13.4; Greensmith et al. 2004, "Variance
-reduction techniques for gradient estimates in reinforcement learning"; Kool et al. 2019, "Buy 4
-REINFORCE samples, get a baseline for free!"; Nota and Thomas 2020, "Is the policy gradient a
+Source: Williams 1992, "Simple statistical gradient-following algorithms for connectionist
+reinforcement learning"; Sutton and Barto, 2nd edition, §13.3-13.4; Weaver and Tao 2001, "The
+optimal reward baseline for gradient-based reinforcement learning"; Greensmith et al. 2004,
+"Variance reduction techniques for gradient estimates in reinforcement learning"; Kool et al. 2019,
+"Buy 4 REINFORCE samples, get a baseline for free!"; Baxter and Bartlett 2001, "Infinite-horizon
+policy-gradient estimation", arXiv:1106.0665; Nota and Thomas 2020, "Is the policy gradient a
 gradient?", arXiv:1906.07073.
 """
 
@@ -88,8 +93,9 @@ import numpy as np
 
 from minirl import counts
 from minirl.mdp import rollout, start_states
-from minirl.optim import adam, at, clip_norm
-from minirl.returns import explained_variance, move_values, reward_to_go, whole_return
+from minirl.optim import adam, clip_norm, coefficient
+from minirl.returns import (check_fraction, explained_variance, move_values, reward_to_go,
+                            whole_return)
 from minirl.sampling import generator
 from minirl.softmax import backward, entropy, entropy_loss, log_softmax
 
@@ -151,7 +157,8 @@ def play(mdp, record, rng, *, rewards, episodes, horizon):
     Raises
     ------
     ValueError
-        If `rewards` returns the wrong shape or numbers that are not finite.
+        If `rewards` returns the wrong shape, numbers that are not finite, or anything but zero
+        after an episode's end.
 
     Examples
     --------
@@ -164,9 +171,13 @@ def play(mdp, record, rng, *, rewards, episodes, horizon):
     logp = log_softmax(record.logits)
     batch = rollout(mdp, np.exp(logp), start_states(mdp, episodes, rng), horizon=horizon, rng=rng)
     earned = rewards(batch, logp)
-    if earned.shape != batch.states.shape or not np.isfinite(earned).all():
-        raise ValueError(f"rewards must return finite numbers of shape {batch.states.shape}, "
+    if earned.shape != batch.states.shape:
+        raise ValueError(f"rewards must return an array of shape {batch.states.shape}, "
                          f"got shape {earned.shape}")
+    if not np.isfinite(earned).all():
+        raise ValueError("rewards must return finite numbers")
+    if earned[~batch.alive].any():
+        raise ValueError("rewards must return zero after an episode's end: multiply by alive")
     return batch, earned, {"rollout/ep_rew_mean": float(earned.sum() / episodes),
                            "rollout/ep_len_mean": float(batch.alive.sum() / episodes),
                            "rollout/truncated": int(batch.truncated.sum())}
@@ -305,9 +316,18 @@ def optimal_constant(credits, scale, batch, record):
     logp = log_softmax(record.logits)
     g = scores(batch, np.broadcast_to(scale, credits.shape), logp)
     h = scores(batch, scale * credits, logp)
-    product, length = (h * g).sum(axis=(1, 2)), (g * g).sum(axis=(1, 2))
-    product, length = product.sum() - product, length.sum() - length
+    product, length = _of_others((h * g).sum(axis=(1, 2))), _of_others((g * g).sum(axis=(1, 2)))
     return np.divide(product, length, out=np.zeros_like(length), where=length > 0)
+
+
+def _of_others(x):
+    """For each entry the sum of all others: those before plus those after.
+
+    The sum of all minus the own one would lose every digit where one entry is nearly the sum.
+    """
+    before, after = np.zeros_like(x), np.zeros_like(x)
+    before[1:], after[:-1] = np.cumsum(x[:-1]), np.cumsum(x[:0:-1])[::-1]
+    return before + after
 
 
 def value_baseline(credits, scale, batch, record):
@@ -328,7 +348,7 @@ def value_baseline(credits, scale, batch, record):
 
 def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_baseline,
           keep_discount=False):
-    """w_t A_t, what multiplies ∇ log π(a_t|s_t) of each step, by (reinforce.2).
+    """w A, what multiplies ∇ log π(a_t|s_t) of each step, from the credits C and the scale w.
 
     Parameters
     ----------
@@ -353,8 +373,8 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
     Raises
     ------
     ValueError
-        If the factor γᵗ is asked for with the whole return, which already has it; or as the credit
-        and the baseline do.
+        If the rewards do not have the shape of the batch; if the factor γᵗ is asked for with the
+        whole return, which already has it; or as the credit and the baseline do.
 
     Examples
     --------
@@ -366,6 +386,8 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
     [1.75 1.5  1.  ]
     [1.75 0.75 0.25]
     """
+    if rewards.shape != batch.states.shape:
+        raise ValueError(f"rewards must have shape {batch.states.shape}, got {rewards.shape}")
     if keep_discount and credit is whole_return:
         raise ValueError("keep_discount must be False for the whole return, which already counts "
                          "every reward as the start sees it")
@@ -410,6 +432,50 @@ def reinforce_loss(logits, weights, *, episodes):
         raise ValueError(f"episodes must be at least 1, got {episodes}")
     logp = log_softmax(logits)
     return -(weights * logp).sum() / episodes, backward(logp, -weights / episodes)
+
+
+def policy_step(logits, grad, state, visits, *, iteration, ent_coef, max_grad_norm, learning_rate,
+                optimiser):
+    """One step of an optimiser along a loss with an entropy bonus: how every policy trainer moves.
+
+    Parameters
+    ----------
+    logits, grad : (S, A) float
+        The policy, and the gradient of its loss there.
+    state : tuple
+        Of the optimiser.
+    visits : (S,) float
+        The weight of each row in `entropy_loss`.
+    iteration : int
+        Where the schedules are.
+    ent_coef, learning_rate : float ≥ 0, or function of the iteration number
+    max_grad_norm : float > 0
+        M of (optim.4), for the gradient with the bonus.
+    optimiser : Optimiser
+
+    Returns
+    -------
+    logits : (S, A) float
+    state : tuple
+
+    Raises
+    ------
+    ValueError
+        By name, if a number is out of range.
+
+    Examples
+    --------
+    >>> from minirl.optim import gradient_descent
+    >>> logits, _ = policy_step(np.zeros((1, 2)), np.array([[3., -3.]]), (), np.ones(1),
+    ...                         iteration=0, ent_coef=0.0, max_grad_norm=np.inf,
+    ...                         learning_rate=0.1, optimiser=gradient_descent())
+    >>> print(logits.round(2))
+    [[-0.3  0.3]]
+    """
+    _, entropy_grad = entropy_loss(logits, visits)
+    grad = grad + coefficient("ent_coef", ent_coef, iteration) * entropy_grad
+    return optimiser.step(logits, clip_norm(grad, max_grad_norm), state,
+                          coefficient("learning_rate", learning_rate, iteration))
 
 
 def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
@@ -460,8 +526,7 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
     >>> print(np.exp(log_softmax(record.logits)).round(1))
     [[0.9 0.1]]
     """
-    if not 0 <= value_rate <= 1:
-        raise ValueError(f"value_rate must lie in [0, 1], got {value_rate}")
+    check_fraction("value_rate", value_rate)
     while True:
         rng = generator(record.rng)
         batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
@@ -473,11 +538,10 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
         returns = counts.flatten(reward_to_go(earned, gamma=mdp.gamma), batch.alive)
 
         _, grad = reinforce_loss(record.logits, counts.table(steps, weights), episodes=episodes)
-        _, entropy_grad = entropy_loss(record.logits, visits / episodes)
-        grad = clip_norm(grad + at(ent_coef, record.iteration) * entropy_grad, max_grad_norm)
-        logits, state = optimiser.step(record.logits, grad,
-                                       record.optimiser or optimiser.init(record.logits),
-                                       at(learning_rate, record.iteration))
+        logits, state = policy_step(
+            record.logits, grad, record.optimiser or optimiser.init(record.logits),
+            visits / episodes, iteration=record.iteration, ent_coef=ent_coef,
+            max_grad_norm=max_grad_norm, learning_rate=learning_rate, optimiser=optimiser)
         predicted = record.values[steps.index // mdp.shape[1]]
         metrics["policy/entropy"] = float(visits @ entropy(log_softmax(logits)) / visits.sum())
         metrics["value/explained_variance"] = explained_variance(predicted, returns)

@@ -55,7 +55,7 @@ def test_an_iteration_is_a_step_along_the_loss_of_its_batch(gae_lambda, value_la
     assert 0 < batch.truncated.sum() < B
     judged, surprise, residual = (lambda_sums_by_loops(batch, earned, V, 0.9, weight)
                                   for weight in (gae_lambda, value_lambda, 1.0))
-    scale = np.std([A for _, _, A in judged]) + 1e-8 if normalize else 1.0
+    scale = np.mean([A**2 for _, _, A in judged])**0.5 + 1e-8 if normalize else 1.0
     weights, visits = np.zeros(mdp.shape), np.zeros(4)
     for s, a, A in judged:
         weights[s, a] += A / scale
@@ -106,12 +106,12 @@ def test_the_critic_learns_from_what_followed_or_from_its_own_next_guess():
         np.testing.assert_allclose(found.values, [np.mean(seen) for seen in targets], atol=1e-12)
 
 
-def test_advantages_are_divided_by_their_deviation_and_not_centred():
-    """(actor_critic.3) and pitfall 33"""
+def test_advantages_are_divided_by_their_size_and_not_centred():
+    """(actor_critic.3) and pitfall 33; equal ones become ones, not the inverse of rounding."""
     A = np.array([3.0, 5.0, 10.0])
-    mean = sum(A) / 3
     found = normalised(A)
-    np.testing.assert_allclose(found, A / (sum((A - mean)**2 / 3)**0.5 + 1e-8), rtol=1e-14)
+    np.testing.assert_allclose(found, A / ((sum(A**2) / 3)**0.5 + 1e-8), rtol=1e-14)
+    np.testing.assert_allclose(normalised(np.full(9, -85.0)), -1, rtol=1e-9)
     assert (found > 0).all()
     np.testing.assert_allclose(normalised(10 * A), found, rtol=1e-7)
     assert normalised(np.zeros(3)).tolist() == [0, 0, 0]
@@ -331,8 +331,10 @@ def test_a_limit_on_the_gradient_that_is_not_positive_is_refused(limit):
 
 def test_bad_rewards_values_and_tables_are_refused_by_name():
     record = start(np.zeros((1, 2)), rng=0)
-    for wrong in (lambda batch, logp: batch.rewards[0], lambda batch, logp: batch.rewards * np.nan):
-        with pytest.raises(ValueError, match="rewards must return finite numbers of shape"):
+    for wrong, message in (
+            (lambda batch, logp: batch.rewards[0], "an array of shape"),
+            (lambda batch, logp: batch.rewards * np.nan, "finite numbers")):
+        with pytest.raises(ValueError, match=f"rewards must return {message}"):
             next(actor_critic(world.coin_game(), record, rewards=wrong))
     with pytest.raises(ValueError, match="values must be a vector with an entry for state 0"):
         next(actor_critic(world.coin_game(), record._replace(values=np.zeros(0))))

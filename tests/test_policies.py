@@ -150,7 +150,7 @@ def test_runs_shared_out_to_other_processes_are_the_same_bit_for_bit():
 
 
 def test_one_run_is_played_here_and_every_learner_is_announced(monkeypatch):
-    monkeypatch.setattr(policies.multiprocessing, "get_context",
+    monkeypatch.setattr(policies, "get_context",
                         lambda *_: pytest.fail("another process was begun"))
     monkeypatch.setattr(policies.os, "cpu_count", lambda: 1)
     problem, lines = policies.grid_problem(LAKE), []

@@ -17,8 +17,8 @@ from minirl import counts, mdp as world
 from minirl.actor_critic import Judgement, actor_critic, judge, normalised
 from minirl.optim import Optimiser, at, gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.ppo import (Advantages, approximate_kl, clip_fraction, collapse, improved, mean_kl,
-                        minibatches, ppo, ppo_kl, ppo_kl_loss, ppo_loss, steered)
+from minirl.ppo import (Advantages, adapted, approximate_kl, clip_fraction, collapse, mean_kl,
+                        minibatches, ppo, ppo_kl, ppo_kl_loss, ppo_loss, update)
 from minirl.reinforce import environment_rewards, play, reinforce_loss, start
 from minirl.sampling import generator
 from minirl.softmax import entropy_loss, kl, log_softmax
@@ -333,25 +333,25 @@ def test_the_price_is_doubled_or_halved_outside_an_interval_and_kept_inside():
         low, high = target / 1.5, 1.5 * target
         for distance, factor in ((0.0, 0.5), (np.nextafter(low, 0), 0.5), (low, 1), (target, 1),
                                  (high, 1), (np.nextafter(high, np.inf), 2), (99.0, 2)):
-            assert steered(0.3, distance, target) == 0.3 * factor
+            assert adapted(0.3, distance, target) == 0.3 * factor
 
 
 def test_the_price_of_kl_never_falls_so_low_that_it_cannot_come_back():
     """The floor under (ppo.6); a price that began below it is not raised by halving."""
     price = 1.0
     for _ in range(2000):
-        price = steered(price, 0.0, 0.01)
-    assert price == 1e-6 and steered(1.5e-6, 0.0, 0.01) == 1e-6
-    assert steered(1e-6, 0.01, 0.01) == 1e-6 and steered(1e-6, 0.02, 0.01) == 2e-6
-    assert steered(1e-9, 0.0, 0.01) <= 1e-9 and steered(1e-9, 0.02, 0.01) == 2e-9
+        price = adapted(price, 0.0, 0.01)
+    assert price == 1e-6 and adapted(1.5e-6, 0.0, 0.01) == 1e-6
+    assert adapted(1e-6, 0.01, 0.01) == 1e-6 and adapted(1e-6, 0.02, 0.01) == 2e-6
+    assert adapted(1e-9, 0.0, 0.01) <= 1e-9 and adapted(1e-9, 0.02, 0.01) == 2e-9
 
 
 def test_the_price_of_kl_never_grows_so_large_that_its_square_overflows():
     """Adam squares the gradient of (ppo.4); a target that no step can meet doubles for ever."""
     price = 1.0
     for _ in range(2000):
-        price = min(steered(price, 1.0, 0.01), 1e300)
-    assert price < 1e150 and steered(price, 0.0, 0.01) == price / 2
+        price = min(adapted(price, 1.0, 0.01), 1e300)
+    assert price < 1e150 and adapted(price, 0.0, 0.01) == price / 2
 
 
 def test_the_clip_fraction_counts_dead_gradients_only():
@@ -387,12 +387,12 @@ def watched(optimiser):
 
 
 def improve(steps, advantages, old, loss, *, seed=0, **options):
-    """`improved` by gradient descent, from a record with the policy `old`."""
+    """`update` by gradient descent, from a record with the policy `old`."""
     options = {"n_epochs": 4, "batch_size": None, "learning_rate": 0.5, "ent_coef": 0.1,
                "max_grad_norm": np.inf, "largest_kl": np.inf,
                "optimiser": gradient_descent()} | options
     judged = Judgement(steps, advantages, np.ones(S), 0.25)
-    return improved(start(old, rng=0), judged, loss, np.random.default_rng(seed), {}, **options)
+    return update(start(old, rng=0), judged, loss, np.random.default_rng(seed), {}, **options)
 
 
 @pytest.mark.parametrize("batch_size, sizes", [(None, [9]), (1, [1] * 9), (4, [4, 4, 1]),
@@ -554,7 +554,7 @@ def test_an_iteration_is_its_epochs_on_one_batch(trainer, batch_size, normalise)
     episodes = judged_by_loops(played, earned, first.values, gamma=0.9, gae_lambda=0.8)
     flat = [step for steps in episodes for step in steps]
     N, V = len(flat), first.values
-    spread = np.std([advantage for _, _, advantage, _ in flat]) + 1e-8 if normalise else 1.0
+    spread = np.mean([A**2 for _, _, A, _ in flat])**0.5 + 1e-8 if normalise else 1.0
     logits, price, epsilon = first.logits, first.kl_coef, 0.1
     steps_made = 0
     for _ in range(3):
@@ -619,7 +619,7 @@ def test_advantages_are_judged_by_loops():
 
 
 @pytest.mark.parametrize("target, factor", [(1e9, 0.5), (1e-9, 2.0)])
-def test_the_price_of_kl_is_steered_from_iteration_to_iteration(target, factor):
+def test_the_price_of_kl_is_adapted_from_iteration_to_iteration(target, factor):
     """(ppo.6) in the record; the metric is the price that the batch was trained with."""
     record = start(np.zeros((S, A)), rng=0, kl_coef=0.3)
     for _ in range(4):

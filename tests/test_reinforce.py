@@ -468,8 +468,11 @@ def test_bad_tables_and_rewards_are_refused_by_name():
         reinforce_loss(np.zeros((1, 2)), np.zeros((1, 2)), episodes=0)
     with pytest.raises(ValueError, match="logits must be a finite table"):
         start(np.array([[np.inf, 0.0]]), rng=0)
-    for wrong in (lambda batch, logp: batch.rewards[0], lambda batch, logp: batch.rewards * np.nan):
-        with pytest.raises(ValueError, match="rewards must return finite numbers of shape"):
+    for wrong, message in (
+            (lambda batch, logp: batch.rewards[0], "an array of shape"),
+            (lambda batch, logp: batch.rewards * np.nan, "finite numbers"),
+            (lambda batch, logp: batch.rewards + 1, "zero after an episode's end")):
+        with pytest.raises(ValueError, match=f"rewards must return {message}"):
             next(reinforce(world.coin_game(), start(np.zeros((1, 2)), rng=0), rewards=wrong))
     with pytest.raises(ValueError, match="policy must have shape"):
         next(reinforce(world.coin_game(), start(np.zeros((2, 2)), rng=0)))

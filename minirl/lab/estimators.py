@@ -3,7 +3,8 @@
 An estimator is a random table.  Its expectation and its variance are usually estimated too, by
 running it many times.  Here they are computed: the world is so small that every episode can be
 listed, with its probability, and the functions that the trainers use are applied to all of them at
-once.  The exact gradient is (planning.5), so the bias is exact as well.
+once.  The exact gradient is (planning.5), so the bias is exact as well.  One baseline is not the
+trainer's own: `best_constant` is the number (reinforce.4) itself, which a trainer can only estimate.
 
 The world is a strip of *thin ice*: three cells in a row, a hole to the left, a goal to the right
 that pays 1.  Every step pays 0.25, because skating is fun.  The two actions go left and right; one
@@ -19,7 +20,8 @@ leave-one-out, the estimate is a mean over all pairs of episodes,
     ĝ = 1/(N(N−1)) Σ_{i≠j} Σ_t w_t (C_ti − C_tj) ∇ log π(a_ti|s_ti),
 
 and the variance of such a mean follows from two numbers: how much a pair varies, and how much the
-mean over its second member varies with the first (Hoeffding 1948).
+mean over its second member varies with the first (Hoeffding 1948, "A class of statistics with
+asymptotically normal distribution").
 
 The last table leaves the thin ice for the cliff: it follows the surrogate that PPO climbs, and the
 true J, along a line.
@@ -44,7 +46,7 @@ HORIZON = 4
 PREFERENCE = 0.5  # logit of right over left
 HALF = 0.5        # the wrong values are this much of the true ones
 LAMBDAS = [k / 10 for k in range(11)]
-LINE = [k / 2 for k in range(9)]  # x of every `Point`
+LINE = [k / 10 for k in range(41)]  # x of every `Point`
 CLIP_RANGE = 0.2
 
 
@@ -219,7 +221,7 @@ def baseline_rows(case):
         for name, baseline, values in (
                 ("none", no_baseline, case.values),
                 ("constant", constant_baseline(case.objective), case.values),
-                ("optimal_constant", constant_baseline(best), case.values),
+                ("best_constant", constant_baseline(best), case.values),
                 ("true_values", value_baseline, case.values),
                 ("wrong_values", value_baseline, case.wrong)):
             weights = weigh(rewards, case.batch, case.record._replace(values=values), gamma=GAMMA,
@@ -237,7 +239,7 @@ def _discounted(case, advantages):
 
 
 def _gae(case, values, gae_lambda):
-    """(expectation, variance) of the estimate with GAE."""
+    """(expectation, variance) of the estimate with GAE; γᵗ is kept."""
     return _discounted(case, gae(case.batch.rewards, case.batch, values, gamma=GAMMA,
                                  gae_lambda=gae_lambda)[0])
 
@@ -249,7 +251,9 @@ def critic_rows(case):
         two = n_step_returns(batch.rewards, batch, values, gamma=GAMMA, n=2) - values[batch.states]
         rows += [_row(case, "td_error", name, _gae(case, values, 0.0)),
                  _row(case, "two_steps", name, _discounted(case, two)),
-                 _row(case, "gae_0.9", name, _gae(case, values, 0.9))]
+                 _row(case, "gae_0.9", name, _gae(case, values, 0.9)),
+                 _row(case, "gae_0.9_undiscounted", name, of_one(case, gae(
+                     batch.rewards, batch, values, gamma=GAMMA, gae_lambda=0.9)[0]))]
     return rows
 
 
@@ -283,7 +287,7 @@ def surrogate_line(mdp, logits):
     """`Point`s along the gradient from the policy `logits`, where J and the surrogates agree.
 
     The surrogates are PPO's loss on the *population*, the discounted visits of every pair times its
-    true advantage, which is the expectation of the tables that a batch gives.
+    true advantage: the tables of an endless batch with γᵗ kept and without noise in its advantages.
     """
     J, gradient = policy_gradient(mdp, logits)
     policy = np.exp(log_softmax(logits))

@@ -4,6 +4,7 @@ import io
 import os
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from gridworld.figures import Figure, heat_map
 from minirl import files
@@ -83,7 +84,10 @@ def policy_curves(curves, problem, *, title):
             axes.plot(curve.iterations, line, color=colour, label=curve.method)
             axes.fill_between(curve.iterations, bottom, top, color=colour, alpha=0.2, linewidth=0)
     left.axhline(problem.optimum, color="black", linestyle="--", linewidth=1, label="optimum")
-    right.set_yscale("log")
+    if any((problem.optimum - curve.values > 0).any() for curve in curves):
+        right.set_yscale("log")
+    for axes in left, right:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set(title="J, exact", xlabel="iteration", ylabel="J")
     right.set(title="what is missing", xlabel="iteration", ylabel="J* − J")
     left.legend(frameon=False)

@@ -9,10 +9,11 @@ Runs do not know of each other, so they are shared out among the processor's cor
 same numbers wherever it is played.
 """
 
-import multiprocessing
 import os
 import signal
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from time import perf_counter
 from typing import NamedTuple
 
@@ -175,8 +176,8 @@ def learn(problem, methods, *, seed, runs, iterations, episodes, horizon, progre
     """
     tasks = [(problem, method, [seed, i], iterations, episodes, horizon)
              for method in methods for i in range(runs)]
-    with _workers(len(tasks)) as each:
-        results = each(run, tasks)
+    with _workers(len(tasks)) as share_out:
+        results = share_out(run, tasks)
         for method in methods:
             progress(method)
             steps, values, seconds = zip(*(next(results) for _ in range(runs)))
@@ -188,12 +189,15 @@ def learn(problem, methods, *, seed, runs, iterations, episodes, horizon, progre
 def _workers(tasks):
     """A `map` that shares tasks out among the cores; without help for one task or on one core.
 
-    An interrupt is for the parent alone, which then ends its helpers.
+    An interrupt from the keyboard ends the helpers at once and without a word.
     """
     processes = min(tasks, os.cpu_count() or 1)
     if processes == 1:
         yield map
         return
-    with multiprocessing.get_context("spawn").Pool(
-            processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield pool.imap
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"),
+                               initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

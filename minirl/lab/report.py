@@ -180,8 +180,10 @@ def estimators_text(laboratory):
                             f"{row.snr:.3f}"), widths))
     lines += ["", textwrap.fill(
         "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, SNR "
-        "the length of E[estimate] over the root of the variance.  constant is J, optimal_constant "
-        "the best number; true_values is the policy's own V, wrong_values half of it.", WIDTH), "",
+        "the length of E[estimate] over the root of the variance.  constant is J; best_constant is "
+        "(reinforce.4), known beforehand, which optimal_constant of the trainer must estimate; "
+        "true_values is the policy's own V, wrong_values half of it.  What A2C and PPO follow, but "
+        "for scale, is gae_0.9_undiscounted.", WIDTH), "",
         "Generalised advantage estimation, from one step (0) to the episode's end (1):", ""]
     widths = (6, 10, 10, 10, 12, 10)
     lines += [_line(("", "wrong", "values", "", "true", "values"), widths),
@@ -204,11 +206,12 @@ def estimators_text(laboratory):
     widths = (4, 8, 11, 11, 11)
     lines += ["", textwrap.fill(
         "What follows a cut is missing from every estimate.  'of steps' leaves that out: it is the "
-        "bias in what the steps before the cut contribute, by counting the episode as it is, or by "
-        "trusting wrong values at the cut.", WIDTH), "",
+        "bias in what the steps before the cut contribute, by counting the episode as it is, by "
+        "trusting wrong values at the cut, and below lambda 1 by trusting them at every step.",
+        WIDTH), "",
         "From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:", "",
         _line(("x", "KL", "J", "surrogate", "clipped"), widths)]
-    for point in laboratory.line:
+    for point in laboratory.line[::5]:
         lines.append(_line((f"{point.step:.1f}", f"{point.kl:.4f}", f"{point.objective:.2f}",
                             f"{point.surrogate:.2f}", f"{point.clipped:.2f}"), widths))
     return "\n".join(lines + ["", textwrap.fill(
@@ -239,7 +242,7 @@ def policies_text(title, problem, curves):
              _line(("method", "worst", "median", "best", "worst", "median", "of a run", "of a run"),
                    widths)]
     for row in policy_rows(problem, curves):
-        shares = (_number(row[name], 4) for name in ("share_worst", "share"))
+        shares = (_share(row[name]) for name in ("share_worst", "share"))
         values = (_compact(row[name]) for name in ("worst", "median", "best"))
         lines.append(_line((row["method"], *values, *shares, f"{row['steps'] // row['runs']:,}",
                             f"{row['seconds'] / row['runs']:.1f}"), widths))
@@ -248,8 +251,12 @@ def policies_text(title, problem, curves):
              "(J - J(ref)) / (J* - J(ref)), where the reference is the first policy")
     return "\n".join(lines + [
         "", textwrap.fill(
-            f"{runs} runs of {iterations} iterations.  J is exact, of the stochastic policy as it "
+            f"{runs} run{'s' * (runs > 1)} of {iterations} iterations.  J is exact, of the stochastic policy as it "
             f"is; null where episodes do not end.  Share is {share}.", WIDTH)])
+
+
+def _share(value):
+    return _number(value, 4) if value is None or abs(value) < 99 else f"{value:.1g}"
 
 
 def _known(value):
@@ -273,11 +280,13 @@ def policy_rows(problem, curves):
     return rows
 
 
-def policies_json(title, problem, curves):
+def policies_json(name, problem, curves, *, seed, episodes, horizon):
     """The results of the job `policies` as one JSON document: str.
 
     `values` are J of every run at each of `iterations`.
     """
-    return json.dumps({"world": title, "beta": problem.beta, "optimum": problem.optimum,
-                       "before": _known(problem.before), "methods": policy_rows(problem, curves)},
+    return json.dumps({"world": name, "gamma": problem.mdp.gamma, "beta": problem.beta,
+                       "optimum": problem.optimum, "before": _known(problem.before), "seed": seed,
+                       "episodes": episodes, "horizon": horizon,
+                       "methods": policy_rows(problem, curves)},
                       indent=1, ensure_ascii=False, allow_nan=False) + "\n"
