@@ -37,9 +37,9 @@ times as large.  Dividing the advantages by their size in the batch,
     A_n ← A_n / (√(mean of all A_n²) + 10⁻⁸),                                       (actor_critic.3)
 
 removes that.  It is a choice, `normalize_advantage`.  In one batch it changes the length of the
-first term of (actor_critic.1), and so its weight against the bonus.  Over many batches it is a bias,
-since the divisor depends on the luck that it divides.  And a batch with little to learn from is
-amplified like any other, so that only the learning rate can make the steps smaller in the end.
+first term of (actor_critic.1), and so its weight against the bonus.  Over many batches it is a
+bias, since the divisor depends on the luck that it divides.  And a batch with little to learn from
+is amplified like any other, so that only the learning rate can make the steps smaller in the end.
 
 Most libraries subtract the mean as well, and divide by the standard deviation.  A constant would be
 one more baseline, and do no harm.  But the mean of the batch contains each step's own advantage,

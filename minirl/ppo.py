@@ -2,9 +2,10 @@
 
 REINFORCE uses a batch once and throws it away, since (reinforce.1) holds only for the policy that
 played it.  Playing is expensive.  Importance sampling corrects for the difference: with the ratio
-ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old.  At
-ρ = 1, N times its gradient is B times that of REINFORCE: the mean here is over N steps, not over B
-episodes.  But far from π_old it promises what it cannot keep.  PPO takes away the incentive to go far: the *clipped surrogate* of a batch of N steps is
+ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old.  At ρ
+= 1, N times its gradient is B times that of REINFORCE: the mean here is over N steps, not over B
+episodes.  But far from π_old it promises what it cannot keep.  PPO takes away the incentive to go
+far: the *clipped surrogate* of a batch of N steps is
 
     L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n).                                (ppo.1)
 
@@ -22,9 +23,9 @@ An epoch then costs S·A operations however long the batch was.  Since ∂ρ/∂
 
     G = −(ρ/N) (U·1{ρ ≤ 1 + ε} + V·1{ρ ≥ 1 − ε}).                                            (ppo.3)
 
-Where a bracket is zero the gradient is dead; at a bound itself the gradient of ρ is taken.  The share of steps with a dead gradient is the *clip
-fraction*; counting every step outside the interval, as some libraries do, would also count those
-that are being pulled back.
+Where a bracket is zero the gradient is dead; at a bound itself the gradient of ρ is taken.  The
+share of steps with a dead gradient is the *clip fraction*; counting every step outside the
+interval, as some libraries do, would also count those that are being pulled back.
 
 **Another way to stay near.**  Instead of clipping one can charge for the distance,
 

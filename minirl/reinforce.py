@@ -1,7 +1,8 @@
 """REINFORCE: the policy gradient by sampling, and its baselines.
 
 The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation
-can be sampled.  For any number A_t whose mean is Q(s_t, a_t), or differs from it by what does not depend on a_t,
+can be sampled.  For any number A_t whose mean is Q(s_t, a_t), or differs from it by what does not
+depend on a_t,
 
     ∇J = E[Σ_t γᵗ A_t ∇ log π(a_t|s_t)],   for example A_t = G_t, the reward-to-go.    (reinforce.1)
 

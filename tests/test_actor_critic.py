@@ -325,7 +325,7 @@ def test_bad_arguments_are_refused_by_name(name, value, accepted):
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, np.nan])
 def test_a_limit_on_the_gradient_that_is_not_positive_is_refused(limit):
-    with pytest.raises(ValueError, match=f"max_(grad_)?norm must be positive, got {limit}"):
+    with pytest.raises(ValueError, match=f"max_grad_norm must be positive, got {limit}"):
         next(actor_critic(world.coin_game(), start(np.zeros((1, 2)), rng=0), max_grad_norm=limit))
 
 

@@ -366,6 +366,16 @@ def test_counts_that_are_not_positive_are_refused(world, count):
         start_states(world, count, 0)
 
 
+@pytest.mark.parametrize("count", [2.5, np.nan, np.inf])
+def test_counts_that_are_not_whole_are_refused(world, count):
+    for name, use in (("horizon", lambda: unroll(world, count)),
+                      ("horizon", lambda: rollout(world, np.full((4, 3), 1 / 3), np.zeros(1, int),
+                                                  horizon=count, rng=0)),
+                      ("episodes", lambda: start_states(world, count, 0))):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number, got {count}"):
+            use()
+
+
 # Stepping.
 
 

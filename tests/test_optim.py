@@ -1,12 +1,14 @@
 """Optimisers against loops over single numbers, and fits against known minima."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
 
 from gradcheck import assert_gradient
-from minirl.optim import adam, at, attracted, clip_norm, gradient_descent, linear, minimise
+from minirl.optim import (adam, at, attracted, clip_norm, coefficient, gradient_descent, linear,
+                          minimise)
 
 SHAPE = (2, 3)
 
@@ -125,6 +127,23 @@ def test_a_schedule_is_a_line_that_ends_where_it_should():
             linear(1.0, 0.0, iterations)
 
 
+def test_a_schedule_shows_itself_and_survives_a_journey_to_another_process():
+    schedule = linear(0.3, 0.0, 200)
+    assert repr(schedule) == "Linear(first=0.3, last=0.0, iterations=200)"
+    assert pickle.loads(pickle.dumps(schedule))(50) == schedule(50) == pytest.approx(0.225)
+
+
+@pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf])
+def test_a_coefficient_is_checked_in_the_iteration_in_which_it_is_used(value):
+    """A schedule that goes wrong later is refused later, and by name."""
+    assert coefficient("ent_coef", 0.0, 3) == 0.0
+    schedule = [0.5, value].__getitem__
+    assert coefficient("ent_coef", schedule, 0) == 0.5
+    with pytest.raises(ValueError, match="ent_coef must be finite and not negative, got .* in "
+                                         "iteration 1"):
+        coefficient("ent_coef", schedule, 1)
+
+
 @pytest.mark.parametrize("shape", [(), (5,), SHAPE, (2, 2, 2)])
 def test_a_long_gradient_is_shortened_to_the_limit_and_keeps_its_direction(rng, shape):
     """(optim.4), over all entries whatever their shape."""
@@ -165,7 +184,7 @@ def test_before_gradient_descent_the_limit_is_one_on_the_step(rng):
 
 @pytest.mark.parametrize("limit", [0, 0.0, -1.0, np.nan, -np.inf])
 def test_a_limit_that_is_not_positive_is_refused(limit):
-    with pytest.raises(ValueError, match=f"norm must be positive, got {limit}"):
+    with pytest.raises(ValueError, match=f"max_grad_norm must be positive, got {limit}"):
         clip_norm(np.ones(2), limit)
 
 

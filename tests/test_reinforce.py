@@ -223,6 +223,18 @@ def test_a_policy_that_never_hesitates_has_no_best_constant_but_zero():
     assert (after.logits == record.logits).all()
 
 
+@pytest.mark.parametrize("gap", [0.0, 18.0, 25.0])
+def test_the_best_constant_keeps_its_digits_where_one_episode_has_nearly_all_the_score(gap):
+    """A rare action among certain ones: the others all have one score, so their credits' mean is
+    the best constant, however little they move the policy."""
+    credits = np.array([[1.0, 5.0, 2.0, 3.0]])
+    batch = world.Rollout(np.zeros((1, 4), int), np.array([[0, 1, 0, 0]]), credits,
+                          np.ones((1, 4), bool), np.ones((1, 4), bool), np.zeros(4, int),
+                          np.zeros(4, bool))
+    record = start(np.array([[gap, 0.0]]), rng=0)
+    assert optimal_constant(credits, np.ones((1, 1)), batch, record)[1] == pytest.approx(2.0)
+
+
 # The pieces.
 
 
@@ -422,11 +434,25 @@ def test_a_generator_passed_to_start_does_not_advance():
     ("value_rate", -0.1, r"value_rate must lie in \[0, 1\], got -0.1"),
     ("horizon", 0, "horizon must be at least 1, got 0"),
     ("episodes", 0, "episodes must be at least 1, got 0"),
-    ("max_grad_norm", 0.0, "max_(grad_)?norm must be positive, got 0"),
-    ("max_grad_norm", np.nan, "max_(grad_)?norm must be positive, got nan")])
+    ("horizon", 2.5, "horizon must be a whole number, got 2.5"),
+    ("episodes", 2.5, "episodes must be a whole number, got 2.5"),
+    ("learning_rate", -0.1, "learning_rate must be finite and not negative, got -0.1"),
+    ("learning_rate", np.nan, "learning_rate must be finite and not negative, got nan"),
+    ("ent_coef", np.inf, "ent_coef must be finite and not negative, got inf"),
+    ("max_grad_norm", 0.0, "max_grad_norm must be positive, got 0"),
+    ("max_grad_norm", np.nan, "max_grad_norm must be positive, got nan")])
 def test_bad_arguments_are_refused_by_name(name, value, accepted):
     with pytest.raises(ValueError, match=accepted):
         next(reinforce(world.coin_game(), start(np.zeros((1, 2)), rng=0), **{name: value}))
+
+
+def test_rewards_of_another_shape_are_not_stretched():
+    batch, earned, _ = play(world.coin_game(), start(np.zeros((1, 2)), rng=0), generator(0),
+                            rewards=environment_rewards, episodes=3, horizon=4)
+    record = start(np.zeros((1, 2)), rng=0)
+    for wrong in earned[:, :1], earned[:1]:
+        with pytest.raises(ValueError, match=r"rewards must have shape \(\d, 3\), got"):
+            weigh(wrong, batch, record, gamma=1.0, baseline=no_baseline)
 
 
 def test_the_discount_of_the_whole_return_is_not_counted_twice():

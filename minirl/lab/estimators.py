@@ -4,7 +4,8 @@ An estimator is a random table.  Its expectation and its variance are usually es
 running it many times.  Here they are computed: the world is so small that every episode can be
 listed, with its probability, and the functions that the trainers use are applied to all of them at
 once.  The exact gradient is (planning.5), so the bias is exact as well.  One baseline is not the
-trainer's own: `best_constant` is the number (reinforce.4) itself, which a trainer can only estimate.
+trainer's own: `best_constant` is the number (reinforce.4) itself, which a trainer can only
+estimate.
 
 The world is a strip of *thin ice*: three cells in a row, a hole to the left, a goal to the right
 that pays 1.  Every step pays 0.25, because skating is fun.  The two actions go left and right; one

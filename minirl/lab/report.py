@@ -251,8 +251,9 @@ def policies_text(title, problem, curves):
              "(J - J(ref)) / (J* - J(ref)), where the reference is the first policy")
     return "\n".join(lines + [
         "", textwrap.fill(
-            f"{runs} run{'s' * (runs > 1)} of {iterations} iterations.  J is exact, of the stochastic policy as it "
-            f"is; null where episodes do not end.  Share is {share}.", WIDTH)])
+            f"{runs} run{'s' * (runs > 1)} of {iterations} iterations.  J is exact, of the "
+            f"stochastic policy as it is; null where episodes do not end.  Share is {share}.",
+            WIDTH)])
 
 
 def _share(value):
