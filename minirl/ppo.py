@@ -122,15 +122,12 @@ def collapse(steps, advantages):
     >>> print(batch.gains, batch.losses, batch.counts)
     [[0. 3.]] [[ 0. -1.]] [[0. 2.]]
     """
-    batch, = minibatches(steps, advantages, np.zeros(steps.starts.size - 1, int))
+    batch, = _tables(steps.index, advantages, 1, steps)
     return batch
 
 
 def minibatches(steps, advantages, parts):
-    """`collapse` for parts of a batch: one `Advantages` for each, without a step that is not in it.
-
-    One histogram makes U and V of all parts: a step's key is its pair, moved by S·A where the
-    advantage is negative, and by 2·S·A for every part before its own.
+    """`collapse` for parts of a batch: one `Advantages` for each.
 
     Parameters
     ----------
@@ -159,23 +156,35 @@ def minibatches(steps, advantages, parts):
     [[0. 0.]] [[-1.  0.]] [[1. 0.]]
     [[0. 3.]] [[0. 0.]] [[0. 1.]]
     """
+    episodes = steps.starts.size - 1
+    if parts.shape != (episodes,) or parts.min() < 0 or parts.max() >= episodes:
+        raise ValueError(f"parts must be {episodes} numbers in [0, {episodes}), got {parts}")
+    number = int(parts.max()) + 1
+    before = 2 * steps.shape[0] * steps.shape[1] * parts.astype(np.int64)
+    batches = _tables(np.repeat(before, np.diff(steps.starts)) + steps.index, advantages, number,
+                      steps)
+    if not all(batch.counts.any() for batch in batches):
+        raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
+    return batches
+
+
+def _tables(key, advantages, number, steps):
+    """`Advantages` of a number of parts, by one histogram.
+
+    A step's key is its pair, and 2·S·A more for every part before its own.  Where the advantage is
+    negative it moves by another S·A, so that U and V of a part lie side by side.
+    """
     if advantages.shape != steps.index.shape or steps.index.size == 0:
         raise ValueError(f"advantages must have shape {steps.index.shape} and not be empty, "
                          f"got {advantages.shape}")
     if not np.isfinite(advantages).all():
         raise ValueError("advantages must be finite")
-    episodes = steps.starts.size - 1
-    if parts.shape != (episodes,) or parts.min() < 0 or parts.max() >= episodes:
-        raise ValueError(f"parts must be {episodes} numbers in [0, {episodes}), got {parts}")
-    size, number = steps.shape[0] * steps.shape[1], int(parts.max()) + 1
-    part = np.repeat(parts.astype(np.int64), np.diff(steps.starts))
-    key = (2 * part + (advantages < 0)) * size + steps.index
-    shape, length = (number, 2, *steps.shape), 2 * number * size
-    sums = np.bincount(key, advantages, minlength=length).reshape(shape)
-    numbers = np.bincount(key, minlength=length).reshape(shape).sum(axis=1).astype(float)
-    if not numbers.any(axis=(1, 2)).all():
-        raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
-    return [Advantages(gains, losses, count) for (gains, losses), count in zip(sums, numbers)]
+    size = steps.shape[0] * steps.shape[1]
+    key, length = key + size * (advantages < 0), 2 * number * size
+    sums, numbers = (np.bincount(key, weights, minlength=length).reshape(number, 2, *steps.shape)
+                     for weights in (advantages, None))
+    return [Advantages(gains, losses, count.astype(float))
+            for (gains, losses), count in zip(sums, numbers.sum(axis=1))]
 
 
 def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
