@@ -97,7 +97,7 @@ def _estimators_parser():
         prog="minirl estimators", allow_abbrev=False,
         description="The exact bias and variance of every estimator of the policy gradient, by "
                     "listing all episodes of a small world.  Nothing is sampled.")
-    parser.add_argument("--episodes", type=_whole(2), default=32,
+    parser.add_argument("--episodes", type=_whole(2, 10**9), default=32,
                         help="in the batch of an estimate (32)")
     _add_plot(parser, "bias and variance against lambda, and the surrogate against J,")
     _add_output(parser)
@@ -129,8 +129,8 @@ def _add_output(parser):
     parser.add_argument("--quiet", action="store_true", help="print no tables")
 
 
-def _whole(least):
-    """A converter of whole numbers from `least` upwards, for argparse."""
+def _whole(least, most=None):
+    """A converter of whole numbers from `least` upwards, or to `most`, for argparse."""
     def convert(text):
         try:
             value = int(text)
@@ -138,6 +138,8 @@ def _whole(least):
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
+        if most is not None and value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}, got {text}")
         return value
     return convert
 
@@ -252,7 +254,7 @@ def run_policies(arguments):
 
 def _problem(arguments):
     """(name, title, policies.Problem) that the arguments ask for."""
-    if arguments.world == LANGUAGE and arguments.map is None:
+    if arguments.world == LANGUAGE:
         _refuse_rules(arguments)
         if arguments.gamma is not None:
             raise ValueError("--gamma is for gridworlds: strings are not discounted")

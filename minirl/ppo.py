@@ -60,8 +60,9 @@ minibatches.
 Adam at 0.05 annealed to zero, an entropy bonus of 0.3 per normalised advantage annealed to zero
 over the first half.  With γ = 0.99 they come within 1 % of the optimum on both slippery lakes (with
 1,024 episodes an iteration on the 8x8 one), above −14 on the cliff, and to 99 % of J* − J(ref) on
-the language model, for each of twenty seeds.  Without the entropy bonus a fifth of the runs on the
-lakes stay on a saddle, where a policy has become sure of itself too early.
+the language model, for each of twenty seeds.  Without the entropy bonus seven of twenty runs on the
+4x4 lake stop at 98.2 % of the optimum, near a saddle: a policy that is nearly deterministic has
+nearly no gradient.  (The other thirteen come closer than with it, to 99.95 %.)
 
 **Which objective?**  Like A2C, PPO drops γᵗ, and it divides by steps besides.  What it climbs is
 the advantage of a step taken at random from those of the batch: close to ∇J in direction for γ near

@@ -50,6 +50,48 @@ def by_tuples(case, baseline, credit, keep_discount):
     return mean, square - (mean**2).sum()
 
 
+def judged(case, weights):
+    """The numbers of a `Row`, and E ĝ, by a loop over episodes and steps.
+
+    `weights` maps the index of an episode to what the scores of its steps are multiplied with.
+    """
+    policy, batch = np.exp(case.logp), case.batch
+    mean, square = np.zeros(case.mdp.shape), 0.0
+    for i, chance in enumerate(case.chances):
+        estimate = np.zeros(case.mdp.shape)
+        for s, a, weight in zip(batch.states[:, i], batch.actions[:, i], weights(i)):
+            estimate[s] -= weight * policy[s]
+            estimate[s, a] += weight
+        mean += chance * estimate
+        square += chance * (estimate**2).sum()
+    variance = (square - (mean**2).sum()) / case.episodes
+    return (np.linalg.norm(mean - case.gradient), variance,
+            np.linalg.norm(mean) / variance**0.5), mean
+
+
+def rewards_of(case, i):
+    """What the steps of episode i paid: a list as long as the episode."""
+    return case.batch.rewards[case.batch.alive[:, i], i].tolist()
+
+
+def by_critic(case, V, reach, discount):
+    """Weights for `judged`: reach[0] δ_t + reach[1] δ_{t+1} + …, times discount to the t."""
+    def weights(i):
+        r = rewards_of(case, i)
+        after = case.batch.truncated[i] * V[case.batch.last_state[i]]
+        v = [*V[case.batch.states[:len(r), i]], after]
+        delta = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(len(r))]
+        return [discount**t * sum(x * y for x, y in zip(reach, delta[t:])) for t in range(len(r))]
+    return weights
+
+
+def same(row, numbers):
+    return row[2:] == pytest.approx(numbers, rel=1e-10, abs=1e-12)
+
+
+LAMBDA = [0.81**k for k in range(4)]  # γλ, λ = 0.9
+
+
 @pytest.mark.parametrize("K", [1, 2])
 def test_all_episodes_are_listed_once_with_their_probability(K):
     rng = np.random.default_rng(K)
@@ -64,20 +106,13 @@ def test_all_episodes_are_listed_once_with_their_probability(K):
         found[key] = chances[i]
         assert not batch.rewards[length:, i].any() and not batch.states[length:, i].any()
         assert batch.terminated[:, i].sum() == (not batch.truncated[i])
+        assert batch.last_state[i] in mdp.next_state[pairs[-1]]
     expected = {(*pairs, *rewards, not ended):
                 chance * np.prod([policy[pair] for pair in pairs])
                 for chance, pairs, rewards, ended in episodes(mdp, 3)}
     assert found.keys() == expected.keys() and chances.sum() == pytest.approx(1, abs=1e-12)
     for key, chance in expected.items():
         assert found[key] == pytest.approx(chance, abs=1e-15)
-
-
-def test_a_truncated_episode_ends_where_it_would_have_gone_on():
-    mdp = estimators.thin_ice()
-    batch, _ = estimators.all_episodes(mdp, np.full((3, 2), 0.5), 2)
-    for i in np.flatnonzero(batch.truncated):
-        following = mdp.next_state[batch.states[1, i], batch.actions[1, i]]
-        assert batch.last_state[i] in following
 
 
 def test_thin_ice_is_what_the_text_says():
@@ -122,12 +157,13 @@ def test_the_moments_of_independent_episodes_are_those_of_all_batches():
 def test_the_best_constant_has_the_least_variance():
     """(reinforce.4)"""
     case = tiny(2)
-    for credit in whole_return, reward_to_go:
-        credits, ones = credit(case.batch.rewards, gamma=0.9), np.ones(case.batch.states.shape)
-        best = estimators.best_constant(case, ones, credits)
-        least = estimators.of_one(case, credits - best)[1]
+    for credit, factor in product((whole_return, reward_to_go), (1.0, 0.9)):
+        credits = credit(case.batch.rewards, gamma=0.9)
+        weights = np.broadcast_to(factor ** np.arange(3.0)[:, None], credits.shape)
+        best = estimators.best_constant(case, weights, credits)
+        least = estimators.of_one(case, weights * (credits - best))[1]
         for other in best - 0.01, best + 0.01:
-            assert estimators.of_one(case, credits - other)[1] > least + 1e-8
+            assert estimators.of_one(case, weights * (credits - other))[1] > least + 1e-8
 
 
 # The tables.
@@ -136,11 +172,69 @@ def test_the_best_constant_has_the_least_variance():
 def test_every_form_and_every_baseline_has_a_row(laboratory):
     found = [(row.estimator, row.baseline) for row in laboratory.rows]
     forms = "whole_return", "reward_to_go", "reward_to_go_undiscounted"
-    baselines = ("none", "constant", "best_constant", "true_values", "wrong_values",
+    baselines = ("none", "constant", "optimal_constant", "true_values", "wrong_values",
                  "batch_mean", "leave_one_out")
     critics = product(("true_values", "wrong_values"), ("td_error", "two_steps", "gae_0.9",
                                                          "gae_0.9_undiscounted"))
     assert found == [*product(forms, baselines), *((form, name) for name, form in critics)]
+
+
+def test_baselines_are_what_a_plain_loop_finds(laboratory):
+    """(returns.1), (reinforce.4)"""
+    ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
+    rows = {(row.estimator, row.baseline): row for row in laboratory.rows}
+
+    def with_baseline(i, V, constant):
+        r, kept = rewards_of(ends, i), 0.9 if form == "reward_to_go" else 1.0
+        credit = [sum(0.9**k * x for k, x in enumerate(r[t if form != "whole_return" else 0:]))
+                  for t in range(len(r))]
+        return [kept**t * (c - V[s] - constant)
+                for t, (c, s) in enumerate(zip(credit, ends.batch.states[:, i]))]
+
+    nothing, J = 0 * ends.values, ends.mdp.start @ ends.values
+    for form in estimators.FORMS:
+        for name, V, constant in (("none", nothing, 0), ("constant", nothing, J),
+                                  ("true_values", ends.values, 0),
+                                  ("wrong_values", ends.values / 2, 0)):
+            found, _ = judged(ends, lambda i: with_baseline(i, V, constant))
+            assert same(rows[form, name], found), name
+        # Through three points of the parabola that the variance is, its least.
+        left, middle, right = (judged(ends, lambda i: with_baseline(i, nothing, b))[0][1]
+                               for b in (-1, 0, 1))
+        least = middle - (right - left)**2 / (8 * (right + left - 2 * middle))
+        assert rows[form, "optimal_constant"].variance == pytest.approx(least, rel=1e-10)
+
+
+def test_estimators_with_a_critic_are_what_a_plain_loop_finds(laboratory):
+    """(returns.2), (returns.3), (returns.4)"""
+    ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
+    ways = {"td_error": ([1], 0.9), "two_steps": ([1, 0.9], 0.9), "gae_0.9": (LAMBDA, 0.9),
+            "gae_0.9_undiscounted": (LAMBDA, 1.0)}
+    for row in laboratory.rows[21:]:
+        V = ends.values * {"true_values": 1, "wrong_values": 0.5}[row.baseline]
+        found, _ = judged(ends, by_critic(ends, V, *ways[row.estimator]))
+        assert same(row, found), row
+
+
+def test_estimators_of_cut_episodes_are_what_a_plain_loop_finds(laboratory):
+    """With the true V a TD error has the true advantage as its mean: the steps taken, and no more.
+    """
+    cut = estimators.setting(estimators.thin_ice(), 8)
+    _, taken = judged(cut, by_critic(cut, cut.values, [1], 0.9))
+    assert [row[:2] for row, _ in laboratory.cut] == [
+        ("reward_to_go", "none"), *product(("gae_1.0", "gae_0.9", "gae_0.0"),
+                                           ("true_values", "wrong_values"))]
+    ways = {"gae_1.0": [0.9**k for k in range(4)], "gae_0.9": LAMBDA, "gae_0.0": [1]}
+    for row, bias_of_steps in laboratory.cut:
+        if row.estimator == "reward_to_go":
+            found, mean = judged(cut, lambda i: [
+                sum(0.9**k * x for k, x in enumerate(rewards_of(cut, i)) if k >= t)
+                for t in range(4)])
+        else:
+            V = cut.values * {"true_values": 1, "wrong_values": 0.5}[row.baseline]
+            found, mean = judged(cut, by_critic(cut, V, ways[row.estimator], 0.9))
+        assert same(row, found), row
+        assert bias_of_steps == pytest.approx(np.linalg.norm(mean - taken), abs=1e-12)
 
 
 def test_what_is_called_unbiased_is_and_the_rest_is_off_by_what_the_chapter_says(laboratory):
@@ -185,10 +279,10 @@ def test_the_signal_to_noise_ratio_is_of_the_expectation(laboratory):
 def test_the_optimal_constant_beats_every_other_constant_and_values_beat_nothing(laboratory):
     variance = {(row.estimator, row.baseline): row.variance for row in laboratory.rows}
     for form in estimators.FORMS:
-        assert variance[form, "best_constant"] < variance[form, "constant"]
+        assert variance[form, "optimal_constant"] < variance[form, "constant"]
         assert variance[form, "constant"] < variance[form, "none"]
-        assert variance[form, "best_constant"] < variance[form, "leave_one_out"]
-    assert variance["reward_to_go", "true_values"] < variance["reward_to_go", "best_constant"]
+        assert variance[form, "optimal_constant"] < variance[form, "leave_one_out"]
+    assert variance["reward_to_go", "true_values"] < variance["reward_to_go", "optimal_constant"]
     assert variance["reward_to_go", "none"] < variance["whole_return", "none"]
 
 
@@ -196,6 +290,8 @@ def test_along_lambda_bias_falls_and_variance_rises(laboratory):
     """(returns.3): at λ = 1 any V is unbiased where episodes end; with the true V every λ is."""
     weights, wrong, true = zip(*laboratory.curve)
     assert weights == tuple(k / 10 for k in range(11))
+    for rows, baseline in (wrong, "wrong_values"), (true, "true_values"):
+        assert [row[:2] for row in rows] == [(f"gae_{weight}", baseline) for weight in weights]
     assert all(row.bias < 1e-12 for row in true) and wrong[-1].bias < 1e-12
     assert all(a.bias > b.bias + 1e-4 for a, b in zip(wrong, wrong[1:]))
     assert all(a.variance < b.variance for rows in (wrong, true) for a, b in zip(rows, rows[1:]))
@@ -280,11 +376,18 @@ def test_the_surrogate_soon_promises_more_than_any_policy_can_earn(laboratory):
 
 
 def test_more_episodes_lower_the_variance_and_not_the_bias(laboratory):
-    more = estimators.run(16)
-    for few, many in zip(laboratory.rows, more.rows):
-        if few.baseline not in ("batch_mean", "leave_one_out"):
-            assert many.variance == pytest.approx(few.variance / 2, rel=1e-12)
-            assert many.bias == pytest.approx(few.bias, abs=1e-12)
+    ends, cut = (estimators.setting(mdp, 16) for mdp in (
+        unroll(estimators.thin_ice(), 4), estimators.thin_ice()))
+    few = [*laboratory.rows[21:], *(row for _, *rows in laboratory.curve for row in rows),
+           *(row for row, _ in laboratory.cut)]
+    many = [*estimators.critic_rows(ends),
+            *(row for _, *rows in estimators.gae_curve(ends) for row in rows),
+            *(row for row, _ in estimators.cut_rows(cut))]
+    assert len(few) == len(many) == 8 + 22 + 7
+    for a, b in zip(few, many):
+        assert b[:2] == a[:2] and b.variance == pytest.approx(a.variance / 2, rel=1e-12)
+        assert b.bias == pytest.approx(a.bias, abs=1e-12)
+        assert b.snr == pytest.approx(np.sqrt(2) * a.snr, rel=1e-12)
 
 
 def test_the_text_fits_and_shows_every_row(laboratory):
@@ -300,8 +403,51 @@ def test_the_text_fits_and_shows_every_row(laboratory):
         assert any(line.startswith(f"{row.estimator} {row.baseline} ") for line in lines)
 
 
-def test_the_job_prints_and_writes_its_tables(tmp_path, capsys, laboratory):
+def test_every_number_stands_under_its_name_and_rounding_is_shown_as_such():
+    row = estimators.Row
+    text = report.estimators_text(estimators.Laboratory(
+        7, 300, 1.5,
+        [row("reward_to_go_undiscounted", "optimal_constant", 9.4e-13, 0.25, 1.25),
+         row("td_error", "none", 1.1e-12, 12.5, 0.125)],
+        [(0.0, row("", "", 0.5, 0.25, 9), row("", "", 3e-17, 0.75, 9)),
+         (0.3, row("", "", 0.125, 0.375, 9), row("", "", 2e-17, 0.875, 9)),
+         (1.0, row("", "", 0.375, 0.3125, 9), row("", "", 1e-17, 0.5, 9))],
+        2.5, [(row("gae_1.0", "true_values", 0.25, 0.5, 0.75), 4e-16)],
+        [estimators.Point(k / 10, k / 4, -k, 8.0 * k, k - 600) for k in range(7)]))
+    lines = text.split("\n")
+    assert "from 7 episodes on" in lines[0] and lines[1].endswith("the gradient is 1.50000.")
+    for block in ("""
+estimator                  baseline               bias   variance     SNR
+reward_to_go_undiscounted  optimal_constant      9e-13    0.25000   1.250
+td_error                   none                0.00000   12.50000   0.125
+""", """
+            wrong     values                    true     values
+lambda       bias   variance      error         bias   variance
+   0.0    0.50000    0.25000    0.50000        3e-17    0.75000
+   0.3    0.12500    0.37500    0.39062        2e-17    0.87500
+   1.0    0.37500    0.31250    0.45312        1e-17    0.50000
+""", """
+Episodes cut after four steps, not ended by them; the gradient is 2.50000 long:
+
+estimator      baseline            bias  of steps   variance     SNR
+gae_1.0        true_values      0.25000     4e-16    0.50000   0.750
+""", """
+From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:
+
+   x       KL           J   surrogate     clipped
+ 0.0   0.0000        0.00        0.00     -600.00
+ 0.5   1.2500       -5.00       40.00     -595.00
+"""):
+        assert f"\n{block}\n" in text
+    words = " ".join(text.split())
+    assert "with 7 episodes and these values lambda 0.3 has the least" in words
+    assert f"J* is {-(1 - 0.99**13) / 0.01:.2f}" in words
+    assert f"Clipped at {estimators.CLIP_RANGE}," in words
+
+
+def test_the_job_prints_and_writes_its_tables(tmp_path, capsys, monkeypatch, laboratory):
     path = tmp_path / "out.json"
+    monkeypatch.setattr(estimators, "run", {8: laboratory}.get)
     assert command_line.main(["estimators", "--episodes", "8", "--json", str(path)]) == 0
     out, err = capsys.readouterr()
     assert out == report.estimators_text(laboratory) + "\n" and err == ""
@@ -311,8 +457,13 @@ def test_the_job_prints_and_writes_its_tables(tmp_path, capsys, laboratory):
     assert set(found["rows"][0]) == {"estimator", "baseline", "bias", "variance", "snr"}
     assert [(row["lambda"], row["baseline"]) for row in found["gae"][:3]] == [
         (0.0, "wrong_values"), (0.0, "true_values"), (0.1, "wrong_values")]
-    assert found["cut"][2]["bias_of_steps"] == laboratory.cut[2][1]
-    assert found["surrogate"][20]["surrogate"] == laboratory.line[20].surrogate
+    for entry, (weight, *rows) in zip(found["gae"][::2], laboratory.curve):
+        assert entry == {"lambda": weight, **rows[0]._asdict()}
+    assert len(found["gae"]) == 22
+    assert found["cut"] == [{**row._asdict(), "bias_of_steps": taken}
+                            for row, taken in laboratory.cut]
+    assert found["surrogate"] == [point._asdict() for point in laboratory.line]
+    assert set(found["surrogate"][0]) == {"step", "kl", "objective", "surrogate", "clipped"}
     assert found["gradient_norm"] == laboratory.gradient_norm
     assert found["cut_gradient_norm"] == laboratory.cut_gradient_norm
 
@@ -326,8 +477,11 @@ def test_by_default_a_batch_has_thirty_two_episodes_and_quiet_prints_nothing(mon
 
 @pytest.mark.parametrize("arguments, message", [
     (["--episodes", "1"], "argument --episodes: must be at least 2, got 1"),
+    (["--episodes", "1000000001"],
+     "argument --episodes: must be at most 1000000000, got 1000000001"),
     (["--episodes", "many"], "argument --episodes: 'many' is not a whole number"),
     (["--beta", "1"], "unrecognized arguments: --beta 1"),
+    (["--episode", "8"], "unrecognized arguments: --episode 8"),
     (["--json", ""], "argument --json: the name of a file is expected, got ''"),
 ])
 def test_wrong_arguments_are_refused_by_name(monkeypatch, capsys, arguments, message):
@@ -344,17 +498,42 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(monkeypatch, c
     assert "no" in capsys.readouterr().err
 
 
-def test_the_figures_are_written(tmp_path, laboratory):
+def labels(axes):
+    """What the legend says, which is what the lines are called."""
+    words = [entry.get_text() for entry in axes.get_legend().get_texts()]
+    assert words == [line.get_label() for line in axes.lines]
+    return words
+
+
+def test_the_figures_are_written(tmp_path, monkeypatch, laboratory):
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
-    figures.draw_estimators(str(tmp_path), laboratory)
+    save, titles = figures.save, []
+
+    def noted(figure, path):
+        titles.append((figure.axes[0].get_title()[:9], path))
+        save(figure, path)
+
+    monkeypatch.setattr(figures, "save", noted)
+    monkeypatch.setattr(estimators, "run", {8: laboratory}.get)
+    assert command_line.main(["estimators", "--quiet", "--episodes", "8", "--plot",
+                              str(tmp_path)]) == 0
+    assert titles == [("GAE with ", str(tmp_path / "estimators_gae.png")),
+                      ("the cliff", str(tmp_path / "estimators_surrogate.png"))]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "estimators_gae.png", "estimators_surrogate.png"]
     gae, = figures.gae_figure(laboratory).axes
+    assert gae.get_title() == "GAE with a wrong value table, 8 episodes, exact"
+    assert (gae.get_xlabel(), gae.get_ylabel()) == ("λ", "squared error of the gradient")
+    assert labels(gae) == ["bias²", "variance", "both"] and gae.get_ylim()[0] == 0
     bias, variance, both = (line.get_ydata() for line in gae.lines)
+    assert all(list(line.get_xdata()) == estimators.LAMBDAS for line in gae.lines)
     np.testing.assert_allclose(both, bias + variance, atol=1e-15)
     assert bias[0] == laboratory.curve[0][1].bias ** 2
     assert variance[3] == laboratory.curve[3][1].variance
     line, = figures.surrogate_figure(laboratory).axes
-    assert [drawn.get_label() for drawn in line.lines] == ["J", "surrogate", "clipped surrogate"]
-    assert line.lines[1].get_ydata()[-1] == laboratory.line[-1].surrogate
+    assert labels(line) == ["J", "surrogate", "clipped surrogate"]
+    assert line.get_xlabel() == "distance in logits"
+    for drawn, name in zip(line.lines, ("objective", "surrogate", "clipped")):
+        assert list(drawn.get_xdata()) == estimators.LINE
+        assert list(drawn.get_ydata()) == [getattr(point, name) for point in laboratory.line]

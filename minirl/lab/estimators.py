@@ -4,7 +4,7 @@ An estimator is a random table.  Its expectation and its variance are usually es
 running it many times.  Here they are computed: the world is so small that every episode can be
 listed, with its probability, and the functions that the trainers use are applied to all of them at
 once.  The exact gradient is (planning.5), so the bias is exact as well.  One baseline is not the
-trainer's own: `best_constant` is the number (reinforce.4) itself, which a trainer can only
+trainer's own: `optimal_constant` is the number (reinforce.4) itself, which a trainer can only
 estimate.
 
 The world is a strip of *thin ice*: three cells in a row, a hole to the left, a goal to the right
@@ -222,7 +222,7 @@ def baseline_rows(case):
         for name, baseline, values in (
                 ("none", no_baseline, case.values),
                 ("constant", constant_baseline(case.objective), case.values),
-                ("best_constant", constant_baseline(best), case.values),
+                ("optimal_constant", constant_baseline(best), case.values),
                 ("true_values", value_baseline, case.values),
                 ("wrong_values", value_baseline, case.wrong)):
             weights = weigh(rewards, case.batch, case.record._replace(values=values), gamma=GAMMA,

@@ -180,10 +180,10 @@ def estimators_text(laboratory):
                             f"{row.snr:.3f}"), widths))
     lines += ["", textwrap.fill(
         "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, SNR "
-        "the length of E[estimate] over the root of the variance.  constant is J; best_constant is "
-        "(reinforce.4), known beforehand, which optimal_constant of the trainer must estimate; "
-        "true_values is the policy's own V, wrong_values half of it.  What A2C and PPO follow, but "
-        "for scale, is gae_0.9_undiscounted.", WIDTH), "",
+        "the length of E[estimate] over the root of the variance.  constant is J; optimal_constant "
+        "is (reinforce.4), known beforehand, which the trainer must estimate; true_values is the "
+        "policy's own V, wrong_values half of it.  What A2C and PPO follow, but for scale, is "
+        "gae_0.9_undiscounted.", WIDTH), "",
         "Generalised advantage estimation, from one step (0) to the episode's end (1):", ""]
     widths = (6, 10, 10, 10, 12, 10)
     lines += [_line(("", "wrong", "values", "", "true", "values"), widths),
@@ -257,7 +257,10 @@ def policies_text(title, problem, curves):
 
 
 def _share(value):
-    return _number(value, 4) if value is None or abs(value) < 99 else f"{value:.1g}"
+    """A share in seven characters, or null."""
+    if value is None or abs(value) < 9.99:
+        return _number(value, 4)
+    return f"{value:.1f}" if abs(value) < 999 else f"{value:.1g}"
 
 
 def _known(value):
