@@ -102,3 +102,19 @@ def learned(request):
     futures = request.config.stash[RUNS].futures
     return {world: future.result().json for (fixture, world), future in futures.items()
             if fixture == "learned"}
+
+
+@pytest.fixture
+def command(capsys, request):
+    """Run the command line here, with the `JOB` of the test's module: (exit status, stdout,
+    stderr)."""
+    from minirl import __main__ as command_line
+    job = [request.module.JOB] if hasattr(request.module, "JOB") else []
+
+    def run(*arguments):
+        try:
+            status = command_line.main([*job, *arguments])
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+    return run

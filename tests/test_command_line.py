@@ -19,18 +19,6 @@ NAMES = ["anna", "otto", "nona", "hanna", "tona", "nat", "hat", "ahnot", "noah",
 
 
 @pytest.fixture
-def command(capsys):
-    """Run the command line here: (exit status, stdout, stderr)."""
-    def run(*arguments):
-        try:
-            status = command_line.main(list(arguments))
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-    return run
-
-
-@pytest.fixture
 def hurried(monkeypatch):
     """Every trainer stops after its first iteration."""
     monkeypatch.setattr(main_job, "_last", lambda trainer, iterations: next(

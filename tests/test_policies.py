@@ -18,7 +18,6 @@ from languages import BETA, running_example, share as share_of_text
 
 from gridworld.maps import cliff_walk, frozen_lake
 from gridworld.world import GridWorld, parse
-from minirl import __main__ as command_line
 from minirl.actor_critic import actor_critic
 from minirl.lab import main_job, policies, report
 from minirl.optim import linear
@@ -30,6 +29,7 @@ from minirl.rlhf import pair_rewards
 LAKE = frozen_lake().mdp(gamma=0.99)
 HASTE = {"iterations": 20, "episodes": 8, "horizon": 9}
 TITLE = "4x4, gamma 0.99"
+JOB = "policies"
 
 
 @cache
@@ -40,18 +40,6 @@ def text():
 @cache
 def fitted_corpus():
     return main_job.fit_corpus(policies.unicode_words())
-
-
-@pytest.fixture
-def command(capsys):
-    """Run the command line here: (exit status, stdout, stderr)."""
-    def run(*arguments):
-        try:
-            status = command_line.main(["policies", *arguments])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-    return run
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from gridworld import maps
 from gridworld.maps import cliff_walk, corners, frozen_lake
 from gridworld.world import GridWorld, parse
-from minirl import __main__ as command_line
 from minirl.evaluation import evaluate
 from minirl.exploration import epsilon_greedy
 from minirl.lab import report, values
@@ -20,18 +19,7 @@ from minirl.q_learning import double_q_learning, expected_sarsa, q_learning, sar
 LAKE = frozen_lake().mdp(gamma=0.95)
 HASTE = ["--steps", "20", "--runs", "2"]
 DEFAULTS = {"learning_rate": 1.0, "decay": 0.6, "exploration_rate": 0.5, "initial_value": 1.0}
-
-
-@pytest.fixture
-def command(capsys):
-    """Run the command line here: (exit status, stdout, stderr)."""
-    def run(*arguments):
-        try:
-            status = command_line.main(["values", *arguments])
-        except SystemExit as stop:
-            status = stop.code
-        return status, *capsys.readouterr()
-    return run
+JOB = "values"
 
 
 @pytest.fixture
