@@ -12,7 +12,8 @@ for the reason is noise.
 **Two credits.**  The plainest form pays every action of an episode with the whole return G_0.  It
 has no factor γᵗ, because G_0 counts every reward as the start sees it.  The rewards before t have
 no part in the expectation, since they cannot depend on a_t.  Leaving them out gives γᵗ G_t, the
-*reward-to-go*, which is as right and less noisy.
+*reward-to-go*, which is as right and usually less noisy.  (Not always: a constant baseline suits
+the whole return better, and in the small world of `estimators` that turns the order round.)
 
 **Baselines.**  More of the noise can be removed for free.  A baseline b_t that does not depend on
 the action changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So, with the

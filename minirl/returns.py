@@ -6,10 +6,11 @@ in this chapter is one recursion backwards in time, over all episodes at once.  
     G_t = r_t + γ G_{t+1}.                                                               (returns.1)
 
 It judges action a_t by everything that followed.  Judging it by the *whole return* G_0, what came
-before included, is right on average too, and noisier: an action is then paid for what it could not
-change.  But the reward-to-go is noisy as well: luck a hundred steps later is credited to every step
-before it.  With a value table V the luck of one step can be told apart from the rest.  The
-temporal-difference error compares what was expected before a step with what is expected after it,
+before included, is right on average too, and usually noisier: an action is then paid for what it
+could not change.  But the reward-to-go is noisy as well: luck a hundred steps later is credited to
+every step before it.  With a value table V the luck of one step can be told apart from the rest.
+The temporal-difference error compares what was expected before a step with what is expected after
+it,
 
     δ_t = r_t + γ V(s_{t+1}) − V(s_t),                                                   (returns.2)
 

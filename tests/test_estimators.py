@@ -324,6 +324,14 @@ def test_the_figures_of_the_chapter_on_actor_critics_hold(laboratory):
     assert (taken, laboratory.cut_gradient_norm) == pytest.approx((0.054, 0.187), abs=5e-4)
 
 
+def test_with_a_constant_baseline_the_whole_return_has_less_variance(laboratory):
+    """As the chapter on REINFORCE says of this world; without a baseline it has more."""
+    variance = {(row.estimator, row.baseline): row.variance for row in laboratory.rows}
+    for baseline, sign in (("none", 1), ("constant", -1), ("optimal_constant", -1)):
+        difference = variance["whole_return", baseline] - variance["reward_to_go", baseline]
+        assert sign * difference > 0
+
+
 def test_what_is_missing_after_a_cut_is_the_gradient_of_the_later_steps(laboratory):
     """The steps after the fourth have visits of their own: η minus those of the first four."""
     ice, logits = estimators.thin_ice(), np.tile([0.0, estimators.PREFERENCE], (3, 1))
