@@ -1,5 +1,5 @@
 """What the tests share: one thread for linear algebra, a report of the gradient checks, and a few
-long runs of the command line, which have the second core while the other tests have the first."""
+long runs, which have the second core while the other tests have the first."""
 
 import json
 import os
@@ -17,11 +17,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 GRADIENTS, RUNS = pytest.StashKey(), pytest.StashKey()
 
-LONG_RUNS = {  # of the command line, by fixture and name
-    ("full_run", "main"): [],
-    **{("learned", world): ["policies", "--learner", "ppo", "--runs", "1", "--world", world, *more]
-       for world, more in (("language", []), ("cliff", []), ("4x4", []),
-                           ("8x8", ["--episodes", "1024"]))}}
+LONG_RUNS = {  # by fixture and name: what Python is given, before the name of a file for results
+    ("full_run", "main"): ["-m", "minirl", "--json"],
+    ("slippery_lake", "q_learning"): ["tests/slippery_lake.py"],
+    **{("learned", world): ["-m", "minirl", "policies", "--learner", "ppo", "--runs", "1",
+                            "--world", world, "--episodes", episodes, "--json"]
+       for world, episodes in (("language", "512"), ("cliff", "512"), ("4x4", "512"),
+                               ("8x8", "1024"))}}
+ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config):
@@ -44,7 +47,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 class LongRuns:
-    """Runs of `python -m minirl ... --json FILE`, one after another, beside the tests."""
+    """The runs of LONG_RUNS that are wanted, one after another, beside the tests."""
 
     def __init__(self, wanted):
         self.folder, self.process = tempfile.TemporaryDirectory(), None
@@ -54,9 +57,9 @@ class LongRuns:
     def run(self, key):
         path = Path(self.folder.name, "_".join(key) + ".json")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "minirl", *LONG_RUNS[key], "--json", str(path)],
-            cwd=Path(__file__).parent.parent, env=os.environ | {"PYTHONUTF8": "1"},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+            [sys.executable, *LONG_RUNS[key], str(path)], cwd=ROOT,
+            env=os.environ | {"PYTHONUTF8": "1", "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, encoding="utf-8")
         stdout, stderr = self.process.communicate()
         assert self.process.returncode == 0, stderr
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -72,7 +75,8 @@ class LongRuns:
 
 def pytest_collection_modifyitems(items):
     """What waits for the longest runs comes last."""
-    items.sort(key=lambda item: "learned" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: not {"learned", "slippery_lake"}.isdisjoint(
+        getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish(session):
@@ -94,6 +98,12 @@ def pytest_sessionfinish(session):
 def full_run(request):
     """The main job after its end: `stdout`, `stderr` and `json`."""
     return request.config.stash[RUNS].futures["full_run", "main"].result()
+
+
+@pytest.fixture(scope="session")
+def slippery_lake(request):
+    """What `slippery_lake.py` has found: `steps` and `errors`."""
+    return request.config.stash[RUNS].futures["slippery_lake", "q_learning"].result().json
 
 
 @pytest.fixture(scope="session")
