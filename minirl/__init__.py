@@ -17,7 +17,8 @@ order.
     prediction      learn what a policy is worth: TD(0) and Monte Carlo
     exploration     how a learner that values actions chooses among them
     q_learning      learn what actions are worth: Q-learning, SARSA, expected SARSA, double Q
-    reinforce       the policy gradient by sampling, and its baselines
+    reinforce       the policy gradient by sampling, with a baseline
+    baselines       what to subtract from a return: five more
     actor_critic    a value table that judges single steps: A2C
     ppo             many steps from one batch, none of them too far
     sft             imitation: maximum likelihood on demonstrations

@@ -43,7 +43,7 @@ is amplified like any other, so that only the learning rate can make the steps s
 
 Most libraries subtract the mean as well, and divide by the standard deviation.  A constant would be
 one more baseline, and do no harm.  But the mean of the batch contains each step's own advantage,
-the defect of (reinforce.3), and V has done a baseline's work already.  Without subtracting the mean
+the defect of (baselines.1), and V has done a baseline's work already.  Without subtracting the mean
 the standard deviation is the wrong size: while V is young all advantages may be near one number,
 their spread near zero, and noise comes out a thousand times too large.
 

@@ -1,4 +1,4 @@
-"""REINFORCE: the policy gradient by sampling, and its baselines.
+"""REINFORCE: the policy gradient by sampling, with a baseline.
 
 The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation
 can be sampled.  For any number A_t whose mean is Q(s_t, a_t), or differs from it by what does not
@@ -15,49 +15,25 @@ no part in the expectation, since they cannot depend on a_t.  Leaving them out g
 *reward-to-go*, which is as right and usually less noisy.  (Not always: a constant baseline suits
 the whole return better, and in the small world of `estimators` that turns the order round.)
 
-**Baselines.**  More of the noise can be removed for free.  A baseline b_t that does not depend on
+**A baseline.**  More of the noise can be removed for free.  A baseline b_t that does not depend on
 the action changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So, with the
 credit C_t = G_t or G_0,
 
     A_t = C_t − b_t                                                                    (reinforce.2)
 
-is as right as C_t, and less noisy if b_t is about what C_t usually is.  A baseline is a function
-here, and there are six.  *Unbiased* means that the expectation is that of C alone.  It is ∇J if γᵗ
-is kept, or γ is 1, and no episode is cut: what would have followed a cut is missing from every
-credit of this chapter.
-
-    no_baseline        0                                             unbiased
-    constant_baseline  a number chosen beforehand                    unbiased
-    optimal_constant   the best number, estimated from the others    unbiased
-    batch_mean         the mean over the batch, at the same time     (N − 1)/N of the gradient
-    leave_one_out      the mean over the others, at the same time    unbiased
-    value_baseline     V(s_t), learned in earlier iterations         unbiased
-
-The mean over the batch contains the episode's own credit, and that does depend on the action.  For
-N episodes
-
-    C_i − mean of all = (N − 1)/N · (C_i − mean of the others),                        (reinforce.3)
-
-so its expectation is exactly (N − 1)/N of the right one: a shorter step in the right direction.
-This holds if an episode that has ended counts with credit zero.  A mean over the n episodes still
-alive, the own one among them, gives (n − 1)/n of each time step by itself.  Since n falls with
-time, that turns the direction as well.
-
-Which constant is best?  Let g be the score of an episode, Σ_t w_t ∇ log π(a_t|s_t), where w_t is γᵗ
-or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is
-
-    E|h|² − 2b E⟨h, g⟩ + b² E|g|² − |E h|²,   least at   b = E⟨h, g⟩ / E|g|².          (reinforce.4)
-
-For the whole return that is E[|g|² G_0] / E|g|²: not the mean return, but a mean in which episodes
-count by how much they would move the policy.
+is as right as C_t, and less noisy if b_t is about what C_t usually is.  Here it is V(s_t), from a
+value table that has learned from the episodes of *earlier* iterations.  Five others are in
+`baselines`.  They are called unbiased if the expectation is that of C alone.  It is ∇J if γᵗ is
+kept, or γ is 1, and no episode is cut: what would have followed a cut is missing from every credit
+of this chapter.
 
 **As a loss**, to be minimised, over B episodes, with the steps counted (counts.1),
 
-    L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,  (reinforce.5)
+    L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,  (reinforce.3)
 
-where W[s, a] sums the advantages of the pair, each times its w.  The value of this loss means
-nothing; its gradient does.  The normaliser is the number of episodes, not of steps: J is a sum over
-an episode.
+where W[s, a] sums the advantages of the pair, each times w_t, which is γᵗ or 1.  The value of this
+loss means nothing; its gradient does.  The normaliser is the number of episodes, not of steps: J is
+a sum over an episode.
 
 **Which objective?**  With the factor γᵗ it is the discounted return from the start, J.  The trainer
 drops the factor unless told to keep it, as almost every implementation does.  With it, late steps
@@ -71,7 +47,7 @@ approximates T times the gradient of the reward per step, the better the nearer 
 and Bartlett).  With γ = 1, r − ρ in place of r and the differential values in place of V it does so
 up to the steps near both ends; at the far end an actor-critic can ask V what the cut has hidden.
 
-The job `python -m minirl estimators` lists the exact bias and variance of every form above.
+The job `python -m minirl estimators` lists the exact bias and variance of every form and baseline.
 
 A trainer in this book is a generator that yields a record for each iteration, for ever.  The record
 holds everything that the next iteration needs, so any record can be trained on from, bit for bit.
@@ -79,14 +55,11 @@ The reward is a seam: `rewards(rollout, logp)` may replace what the world paid b
 such as a learned reward minus the price of leaving a reference.
 
 Read first: `planning`, `returns`.  Compare: `sft`, the same loss with every advantage one.  Read
-next: `actor_critic`.
+next: `baselines`, `actor_critic`.
 Source: Williams 1992, "Simple statistical gradient-following algorithms for connectionist
-reinforcement learning"; Sutton and Barto, 2nd edition, §13.3-13.4; Weaver and Tao 2001, "The
-optimal reward baseline for gradient-based reinforcement learning"; Greensmith et al. 2004,
-"Variance reduction techniques for gradient estimates in reinforcement learning"; Kool et al. 2019,
-"Buy 4 REINFORCE samples, get a baseline for free!"; Baxter and Bartlett 2001, "Infinite-horizon
-policy-gradient estimation", arXiv:1106.0665; Nota and Thomas 2020, "Is the policy gradient a
-gradient?", arXiv:1906.07073.
+reinforcement learning"; Sutton and Barto, 2nd edition, §13.3-13.4; Baxter and Bartlett 2001,
+"Infinite-horizon policy-gradient estimation", arXiv:1106.0665; Nota and Thomas 2020, "Is the policy
+gradient a gradient?", arXiv:1906.07073.
 """
 
 from typing import NamedTuple
@@ -185,157 +158,11 @@ def play(mdp, record, rng, *, rewards, episodes, horizon):
                            "rollout/truncated": int(batch.truncated.sum())}
 
 
-def scores(batch, weights, logp):
-    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode by itself.
-
-    Parameters
-    ----------
-    batch : mdp.Rollout
-        N episodes.
-    weights : (T, N) float
-        One number a step; those after an episode's end are not used.
-    logp : (S, A) float
-        log π.
-
-    Returns
-    -------
-    (N, S, A) float
-        Their sum is minus B times the gradient of `reinforce_loss`.
-
-    Raises
-    ------
-    ValueError
-        If the weights do not have the shape of the batch.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game, rollout
-    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
-    >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
-    [[[ 1.5 -1.5]]
-    <BLANKLINE>
-     [[ 1.5 -1.5]]]
-    """
-    if weights.shape != batch.states.shape:
-        raise ValueError(f"weights must have shape {batch.states.shape}, got {weights.shape}")
-    S, A = logp.shape
-    N = weights.shape[1]
-    pair = (np.arange(N) * S + batch.states) * A + batch.actions
-    table = np.bincount(pair[batch.alive], weights[batch.alive], minlength=N * S * A)
-    return backward(logp, table.reshape(N, S, A))
-
-
-def no_baseline(credits, scale, batch, record):
-    """b = 0.  Unbiased.
-
-    The arguments of every baseline are those of `weigh`: C (T, N), w (T, 1), the episodes, and the
-    record that played them.  Its result can be subtracted from C.
-
-    Examples
-    --------
-    >>> no_baseline(np.array([[4., 6.]]), None, None, None)
-    0.0
-    """
-    return 0.0
-
-
-def constant_baseline(value):
-    """The baseline that is `value` everywhere.  Unbiased, if it was chosen before playing.
-
-    Raises
-    ------
-    ValueError
-        If the value is not finite.
-
-    Examples
-    --------
-    >>> constant_baseline(5.0)(np.array([[4., 6.]]), None, None, None)
-    5.0
-    """
-    if not np.isfinite(value):
-        raise ValueError(f"value must be finite, got {value}")
-    return lambda credits, scale, batch, record: value
-
-
-def batch_mean(credits, scale, batch, record):
-    """The mean of C_t over all N episodes, those that have ended included: (T, 1).
-
-    Biased: by (reinforce.3) the expected gradient is (N − 1)/N of the right one.  For the arguments
-    see `no_baseline`.
-
-    Examples
-    --------
-    >>> print(batch_mean(np.array([[4., 6.], [0., 3.]]), None, None, None).ravel())
-    [5.  1.5]
-    """
-    return credits.mean(axis=1, keepdims=True)
-
-
-def leave_one_out(credits, scale, batch, record):
-    """The mean of C_t over the other N − 1 episodes: (T, N).  Unbiased; for the arguments see
-    `no_baseline`.
-
-    Raises
-    ------
-    ValueError
-        If there is only one episode.
-
-    Examples
-    --------
-    >>> print(leave_one_out(np.array([[4., 6.], [0., 3.]]), None, None, None))
-    [[6. 4.]
-     [3. 0.]]
-    """
-    others = credits.shape[1] - 1
-    if others < 1:
-        raise ValueError("episodes must be at least 2 to leave one out, got 1")
-    return (credits.sum(axis=1, keepdims=True) - credits) / others
-
-
-def optimal_constant(credits, scale, batch, record):
-    """The constant (reinforce.4), for each episode estimated from all the others: (N,).  Unbiased.
-
-    Zero where the others have no score at all, as under a deterministic policy.  With few episodes
-    the estimate is noisy itself.  For the arguments see `no_baseline`.
-
-    Raises
-    ------
-    ValueError
-        If there is only one episode.
-
-    Examples
-    --------
-    Three tosses of a fair coin, one head that pays 1; every toss moves the policy equally far:
-
-    >>> from minirl.mdp import coin_game, rollout
-    >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
-    >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,
-    ...                                      start(np.zeros((1, 2)), rng=0)))
-    [[1. 1. 0.]] [0.5 0.5 1. ]
-    """
-    if credits.shape[1] < 2:
-        raise ValueError("episodes must be at least 2 to leave one out, got 1")
-    logp = log_softmax(record.logits)
-    g = scores(batch, np.broadcast_to(scale, credits.shape), logp)
-    h = scores(batch, scale * credits, logp)
-    product, length = _of_others((h * g).sum(axis=(1, 2))), _of_others((g * g).sum(axis=(1, 2)))
-    return np.divide(product, length, out=np.zeros_like(length), where=length > 0)
-
-
-def _of_others(x):
-    """For each entry the sum of all others: those before plus those after.
-
-    The sum of all minus the own one would lose every digit where one entry is nearly the sum.
-    """
-    before, after = np.zeros_like(x), np.zeros_like(x)
-    before[1:], after[:-1] = np.cumsum(x[:-1]), np.cumsum(x[:0:-1])[::-1]
-    return before + after
-
-
 def value_baseline(credits, scale, batch, record):
     """V(s_t) of the record's value table: (T, N).  Unbiased, since V was learned before this batch.
 
-    For the arguments see `no_baseline`.
+    The arguments of every baseline are those of `weigh`: C (T, N), w (T, 1), the episodes, and the
+    record that played them.  Its result is subtracted from C.
 
     Examples
     --------
@@ -363,7 +190,7 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
     credit : callable
         C: `returns.reward_to_go` or `returns.whole_return`.
     baseline : callable
-        One of the six of this chapter, or one of your own.
+        `value_baseline`, one of the chapter `baselines`, or one of your own.
     keep_discount : bool
         Whether w_t is γᵗ, as (reinforce.1) has it for the reward-to-go, or 1.
 
@@ -399,7 +226,7 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
 
 
 def reinforce_loss(logits, weights, *, episodes):
-    """The loss (reinforce.5), to be minimised, and its gradient in `logits`.
+    """The loss (reinforce.3), to be minimised, and its gradient in `logits`.
 
     Parameters
     ----------
@@ -484,7 +311,7 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
               baseline=value_baseline, keep_discount=False, episodes=512, horizon=200,
               learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
               optimiser=adam()):
-    """Train by (reinforce.5), for ever: yields a `Training` record an iteration.
+    """Train by (reinforce.3), for ever: yields a `Training` record an iteration.
 
     Parameters
     ----------

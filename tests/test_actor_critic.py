@@ -10,10 +10,10 @@ from worlds import (law, random_mdp, random_record, single_outcome, small_world,
 
 from minirl import counts, mdp as world
 from minirl.actor_critic import actor_critic, judge, normalised
+from minirl.baselines import scores
 from minirl.optim import Optimiser, adam, gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.reinforce import (environment_rewards, play, reinforce, reinforce_loss, scores, start,
-                              weigh)
+from minirl.reinforce import environment_rewards, play, reinforce, reinforce_loss, start, weigh
 from minirl.sampling import generator
 from minirl.softmax import entropy_loss, log_softmax
 

@@ -9,12 +9,13 @@ import pytest
 from worlds import episodes, random_mdp
 
 from minirl import __main__ as command_line
+from minirl.baselines import batch_mean, leave_one_out, scores
 from minirl.evaluation import action_values, evaluate, occupancy
 from minirl.lab import estimators, report
 from minirl.mdp import Rollout, unroll
 from minirl.planning import policy_gradient
 from minirl.ppo import mean_kl
-from minirl.reinforce import batch_mean, leave_one_out, scores, weigh
+from minirl.reinforce import weigh
 from minirl.returns import reward_to_go, whole_return
 from minirl.softmax import log_softmax
 
@@ -155,7 +156,7 @@ def test_the_moments_of_independent_episodes_are_those_of_all_batches():
 
 
 def test_the_best_constant_has_the_least_variance():
-    """(reinforce.4)"""
+    """(baselines.2)"""
     case = tiny(2)
     for credit, factor in product((whole_return, reward_to_go), (1.0, 0.9)):
         credits = credit(case.batch.rewards, gamma=0.9)
@@ -180,7 +181,7 @@ def test_every_form_and_every_baseline_has_a_row(laboratory):
 
 
 def test_baselines_are_what_a_plain_loop_finds(laboratory):
-    """(returns.1), (reinforce.4)"""
+    """(returns.1), (baselines.2)"""
     ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
     rows = {(row.estimator, row.baseline): row for row in laboratory.rows}
 
@@ -238,7 +239,7 @@ def test_estimators_of_cut_episodes_are_what_a_plain_loop_finds(laboratory):
 
 
 def test_what_is_called_unbiased_is_and_the_rest_is_off_by_what_the_chapter_says(laboratory):
-    """(reinforce.1), (reinforce.2), (reinforce.3), pitfall 29"""
+    """(reinforce.1), (reinforce.2), (baselines.1), pitfall 29"""
     ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
     policy, S = np.exp(ends.logp), ends.mdp.shape[0]
     advantage = action_values(ends.mdp, ends.values) - ends.values[:, None]

@@ -186,7 +186,7 @@ def test_before_the_first_step_n_times_the_gradient_is_b_times_that_of_reinforce
 
 @BOTH
 def test_n_times_the_first_step_on_a_played_batch_is_b_times_that_of_actor_critic(trainer):
-    """(ppo.3) and (ppo.5) at ρ = 1 are (reinforce.5) with another divisor."""
+    """(ppo.3) and (ppo.5) at ρ = 1 are (reinforce.3) with another divisor."""
     mdp, first = random_world(0), some_record(0)
     shared = {"episodes": 25, "horizon": 6, "gae_lambda": 0.8, "normalize_advantage": False,
               "learning_rate": 0.5, "ent_coef": 0.3, "value_rate": 0.7,

@@ -1,256 +1,30 @@
-"""REINFORCE: every expectation by listing all episodes, or all batches of two and three, of a small
-world; the loss and the trainer against loops; the learner against J*."""
+"""REINFORCE: the loss and the trainer against loops, the learner against J*.  What its estimate is
+worth is in `test_baselines.py`."""
 
 from dataclasses import replace
-import itertools
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from worlds import (law, random_mdp, random_record, single_outcome, small_world, without_discount)
+from worlds import DROPPED, KEPT, WHOLE, random_mdp, random_record, single_outcome, small_world
 
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl import counts, mdp as world
+from minirl.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
+                              optimal_constant)
 from minirl.evaluation import action_values, evaluate, occupancy
 from minirl.optim import Optimiser, adam, gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.reinforce import (batch_mean, constant_baseline, environment_rewards, leave_one_out,
-                              no_baseline, optimal_constant, play, reinforce, reinforce_loss,
-                              scores, start, value_baseline, weigh)
+from minirl.reinforce import (environment_rewards, play, reinforce, reinforce_loss, start,
+                              value_baseline, weigh)
 from minirl.returns import reward_to_go, whole_return
 from minirl.sampling import generator
 from minirl.softmax import entropy_loss, log_softmax
 
-# A credit, and whether γᵗ is kept: the three forms of the estimate.
-WHOLE, KEPT, DROPPED = (whole_return, False), (reward_to_go, True), (reward_to_go, False)
-
-
-def tiny_world(gamma=0.8):
-    """Eight episodes of one to three steps, so that all batches of three can be listed."""
-    return world.unroll(single_outcome([[1, 0], [0, 1]], [[1, 3], [-2, 0.5]],
-                                       [[False, True], [False, True]], [0.4, 0.6], gamma), 3)
-
-
-def columns(batch, who):
-    """The episodes `who` of a batch as a batch of their own."""
-    length = batch.alive[:, who].any(axis=1).sum()
-    return world.Rollout(*(entry[:length, who] if entry.ndim == 2 else entry[who]
-                           for entry in batch))
-
-
-def expected_of_one(mdp, record, horizon=3, **options):
-    """The expected update by an episode that is judged by itself, from one rectangle of all."""
-    batch, chances = law(mdp, record.logits, horizon)
-    weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, **options)
-    return np.tensordot(chances, scores(batch, weights, log_softmax(record.logits)), 1)
-
-
-def expected_of_many(mdp, record, N, form, baseline):
-    """The expected update by N independent episodes, from all tuples of N episodes."""
-    listed, chances = law(mdp, record.logits, 3)
-    mean, credit = np.zeros(mdp.shape), form[0]
-    for who in itertools.product(range(chances.size), repeat=N):
-        batch = columns(listed, list(who))
-        weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, credit=credit,
-                        keep_discount=form[1], baseline=baseline)
-        table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
-        mean -= chances[list(who)].prod() * reinforce_loss(record.logits, table, episodes=N)[1]
-    return mean
-
-
-# What is expected of one episode.
-
-
-@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
-@pytest.mark.parametrize("form", [WHOLE, KEPT])
-@pytest.mark.parametrize("baseline", [no_baseline, constant_baseline(3.0), value_baseline])
-def test_the_expected_gradient_is_exact_for_any_baseline_when_gamma_t_is_kept(form, baseline,
-                                                                              gamma):
-    """(reinforce.1), (reinforce.2): every episode against (planning.5)"""
-    mdp = small_world(gamma, horizon=3)
-    record = random_record(mdp)
-    found = expected_of_one(mdp, record, credit=form[0], keep_discount=form[1], baseline=baseline)
-    np.testing.assert_allclose(found, policy_gradient(mdp, record.logits)[1], atol=1e-12)
-
-
-@pytest.mark.parametrize("baseline", [no_baseline, constant_baseline(3.0), value_baseline])
-def test_without_gamma_t_the_visits_are_not_discounted(baseline):
-    mdp = small_world(horizon=3)
-    record = random_record(mdp)
-    credit, keep = DROPPED
-    found = expected_of_one(mdp, record, credit=credit, keep_discount=keep, baseline=baseline)
-    np.testing.assert_allclose(found, without_discount(mdp, record.logits), atol=1e-12)
-    assert np.abs(found - policy_gradient(mdp, record.logits)[1]).max() > 1e-3
-
-
-def test_the_defaults_drop_gamma_t_and_use_the_value_table():
-    mdp = small_world(horizon=3)
-    record = random_record(mdp)
-    batch, _ = law(mdp, record.logits, 3)
-    found = weigh(batch.rewards, batch, record, gamma=mdp.gamma)
-    for i in range(len(found.T)):
-        G = 0.0
-        for t in reversed(range(batch.alive[:, i].sum())):
-            G = batch.rewards[t, i] + mdp.gamma * G
-            assert found[t, i] == pytest.approx(G - record.values[batch.states[t, i]], abs=1e-12)
-
-
-# What is expected of a batch.
-
-
-@pytest.mark.parametrize("form, N", [(WHOLE, 2), (KEPT, 2), (DROPPED, 2), (KEPT, 3)])
-def test_in_a_batch_leaving_oneself_out_is_unbiased_and_the_batch_mean_takes_a_shorter_step(form,
-                                                                                            N):
-    """Pitfall 29 and (reinforce.3): all batches of two and three, each with its probability"""
-    mdp = tiny_world()
-    record = random_record(mdp)
-    exact = (without_discount(mdp, record.logits) if form == DROPPED
-             else policy_gradient(mdp, record.logits)[1])
-    for baseline, share in ((leave_one_out, 1), (optimal_constant, 1), (batch_mean, (N - 1) / N)):
-        found = expected_of_many(mdp, record, N, form, baseline)
-        np.testing.assert_allclose(found, share * exact, atol=1e-12)
-
-
-def test_a_mean_over_those_still_alive_would_turn_the_expected_gradient():
-    """Only because it contains oneself: its share, 1/n, grows while the others end."""
-    mdp = tiny_world()
-    record = random_record(mdp)
-    exact = policy_gradient(mdp, record.logits)[1]
-
-    def the_living(credits, scale, batch, record):
-        return credits.sum(axis=1, keepdims=True) / batch.alive.sum(axis=1, keepdims=True)
-
-    def the_other_living(credits, scale, batch, record):
-        others = batch.alive.sum(axis=1, keepdims=True) - batch.alive
-        return (credits.sum(axis=1, keepdims=True) - credits) / np.maximum(others, 1)
-
-    found = expected_of_many(mdp, record, 2, KEPT, the_living)
-    cosine = (found * exact).sum() / np.linalg.norm(found) / np.linalg.norm(exact)
-    assert 0 < cosine < 0.99
-    found = expected_of_many(mdp, record, 2, KEPT, the_other_living)
-    np.testing.assert_allclose(found, exact, atol=1e-12)
-
-
-def test_the_batch_mean_is_a_share_of_leaving_oneself_out():
-    """(reinforce.3), entry by entry, with loops over the others"""
-    C = np.random.default_rng(2).normal(size=(3, 4))
-    others = leave_one_out(C, None, None, None)
-    shorter = C - batch_mean(C, None, None, None)
-    for t, i in np.ndindex(3, 4):
-        direct = sum(C[t, j] for j in range(4) if j != i) / 3
-        assert others[t, i] == pytest.approx(direct, abs=1e-12)
-        assert shorter[t, i] == pytest.approx(3 / 4 * (C[t, i] - direct), abs=1e-12)
-
-
-# The best constant.
-
-
-def scores_by_loops(batch, weights, logp):
-    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode, from ∂ log π(a|s)/∂θ[s, b] of softmax."""
-    T, N = batch.states.shape
-    found = np.zeros((N, *logp.shape))
-    for i, t in np.ndindex(N, T):
-        if batch.alive[t, i]:
-            s, a = batch.states[t, i], batch.actions[t, i]
-            for b in range(logp.shape[1]):
-                found[i, s, b] += weights[t, i] * ((a == b) - np.exp(logp[s, b]))
-    return found
-
-
-@pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
-def test_no_constant_has_less_variance_than_the_best_one(form):
-    """(reinforce.4): the exact variance is a parabola in b with its lowest point there"""
-    mdp = tiny_world()
-    record = random_record(mdp)
-    batch, chances = law(mdp, record.logits, 3)
-    logp = log_softmax(record.logits)
-    scale = mdp.gamma**np.arange(3.0)[:, None] if form == KEPT else np.ones((3, 1))
-    credits = form[0](batch.rewards, gamma=mdp.gamma)
-    g = scores_by_loops(batch, scale * np.ones(credits.shape), logp)
-    h = scores_by_loops(batch, scale * credits, logp)
-    length = chances @ (g * g).sum(axis=(1, 2))
-    best = chances @ (h * g).sum(axis=(1, 2)) / length
-
-    def variance(b):
-        weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, credit=form[0],
-                        keep_discount=form[1], baseline=constant_baseline(b))
-        found = scores(batch, weights, logp)
-        mean = np.tensordot(chances, found, 1)
-        return chances @ (found**2).sum(axis=(1, 2)) - (mean**2).sum()
-
-    for step in 0.1, -0.1, 2.0:
-        assert variance(best + step) - variance(best) == pytest.approx(step**2 * length, abs=1e-10)
-    assert abs(best - chances @ credits[0]) > 0.1, "it is not the mean return"
-    if form == WHOLE:
-        closed = chances @ ((g * g).sum(axis=(1, 2)) * credits[0]) / length
-        assert best == pytest.approx(closed, abs=1e-12)
-
-    copies = 10_000 // chances.size
-    many = columns(batch, np.repeat(np.arange(chances.size),
-                                    np.round(chances * chances.size * copies).astype(int)))
-    found = optimal_constant(form[0](many.rewards, gamma=mdp.gamma), scale, many, record)
-    np.testing.assert_allclose(found, best, atol=5e-3)
-
-
-@pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
-def test_the_best_constant_of_an_episode_is_estimated_from_the_others(form):
-    """(reinforce.4), by loops over the others"""
-    mdp = small_world(horizon=3)
-    record = random_record(mdp, seed=3)
-    batch, _, _ = play(mdp, record, generator(3), rewards=environment_rewards, episodes=7,
-                       horizon=3)
-    logp, credits = log_softmax(record.logits), form[0](batch.rewards, gamma=0.9)
-    scale = (0.9 if form == KEPT else 1.0)**np.arange(len(credits))[:, None]
-    g = scores_by_loops(batch, scale * np.ones(credits.shape), logp)
-    h = scores_by_loops(batch, scale * credits, logp)
-    found = optimal_constant(credits, scale, batch, record)
-    assert found.shape == (7,)
-    for i in range(7):
-        product = sum((h[j] * g[j]).sum() for j in range(7) if j != i)
-        assert found[i] == pytest.approx(product / sum((g[j]**2).sum() for j in range(7) if j != i))
-
-
-def test_a_policy_that_never_hesitates_has_no_best_constant_but_zero():
-    mdp = small_world()
-    record = start(np.tile([1e4, -1e4], (mdp.shape[0], 1)), rng=0)
-    batch, earned, _ = play(mdp, record, generator(0), rewards=environment_rewards, episodes=4,
-                            horizon=2)
-    found = optimal_constant(earned + 1, np.ones((len(earned), 1)), batch, record)
-    assert found.tolist() == [0] * 4
-    after = next(reinforce(mdp, record, baseline=optimal_constant, episodes=4))
-    assert (after.logits == record.logits).all()
-
-
-@pytest.mark.parametrize("gap", [0.0, 18.0, 25.0])
-def test_the_best_constant_keeps_its_digits_where_one_episode_has_nearly_all_the_score(gap):
-    """A rare action among certain ones: the others all have one score, so their credits' mean is
-    the best constant, however little they move the policy."""
-    credits = np.array([[1.0, 5.0, 2.0, 3.0]])
-    batch = world.Rollout(np.zeros((1, 4), int), np.array([[0, 1, 0, 0]]), credits,
-                          np.ones((1, 4), bool), np.ones((1, 4), bool), np.zeros(4, int),
-                          np.zeros(4, bool))
-    record = start(np.array([[gap, 0.0]]), rng=0)
-    assert optimal_constant(credits, np.ones((1, 1)), batch, record)[1] == pytest.approx(2.0)
-
 
 # The pieces.
-
-
-def test_scores_are_those_of_each_episode_and_add_up_to_the_gradient_of_the_loss():
-    mdp = small_world(horizon=3)
-    record = random_record(mdp)
-    batch, _, _ = play(mdp, record, generator(5), rewards=environment_rewards, episodes=9,
-                       horizon=3)
-    logp = log_softmax(record.logits)
-    weights = np.random.default_rng(5).normal(size=batch.states.shape)
-    weights[~batch.alive] = np.nan
-    found = scores(batch, weights, logp)
-    np.testing.assert_allclose(found, scores_by_loops(batch, weights, logp), atol=1e-12)
-    table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
-    _, grad = reinforce_loss(record.logits, table, episodes=9)
-    np.testing.assert_allclose(found.sum(axis=0), -9 * grad, atol=1e-12)
 
 
 @pytest.mark.parametrize("grid, degrees, length", [(frozen_lake(), 1.5, 1.09),
@@ -270,7 +44,7 @@ def test_dropping_gamma_t_turns_the_gradient_by_the_angle_that_the_chapter_state
 
 
 def test_the_loss_is_the_weighted_log_likelihood_of_an_episode():
-    """(reinforce.5), as a loop over steps with repeated pairs"""
+    """(reinforce.3), as a loop over steps with repeated pairs"""
     rng = np.random.default_rng(3)
     states, actions = np.array([0, 1, 0, 0]), np.array([1, 2, 1, 0])
     steps = counts.steps(states, actions, np.array([0, 3, 4]), (2, 3))
@@ -294,7 +68,7 @@ def doubled(batch, logp):
 @pytest.mark.parametrize("limit", [np.inf, 0.05])
 def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baseline(form, baseline,
                                                                                   limit):
-    """(reinforce.5), by loops; some episodes are cut, and count as they are"""
+    """(reinforce.3), by loops; some episodes are cut, and count as they are"""
     mdp, B = random_mdp(np.random.default_rng(6), 4, 3, 2, 0.9), 50
     first = next(reinforce(mdp, start(np.zeros(mdp.shape), rng=4), episodes=B, horizon=3))
     second = next(reinforce(mdp, first, credit=form[0], keep_discount=form[1], baseline=baseline,
@@ -478,14 +252,6 @@ def test_a_price_of_kl_is_kept_and_must_be_positive():
 
 
 def test_bad_tables_and_rewards_are_refused_by_name():
-    for wrong in np.nan, np.inf:
-        with pytest.raises(ValueError, match=f"value must be finite, got {wrong}"):
-            constant_baseline(wrong)
-    record = start(np.zeros((1, 2)), rng=0)
-    batch, _, _ = play(world.coin_game(), record, generator(0), rewards=environment_rewards,
-                       episodes=3, horizon=2)
-    with pytest.raises(ValueError, match=r"weights must have shape \(2, 3\), got \(3, 2\)"):
-        scores(batch, np.ones((3, 2)), log_softmax(record.logits))
     with pytest.raises(ValueError, match="weights must be finite"):
         reinforce_loss(np.zeros((1, 2)), np.array([[np.nan, 0.0]]), episodes=1)
     with pytest.raises(ValueError, match="weights must be finite and of shape"):

@@ -7,7 +7,11 @@ import numpy as np
 
 from minirl.mdp import Rollout, TabularMDP, unroll
 from minirl.reinforce import start
+from minirl.returns import reward_to_go, whole_return
 from minirl.softmax import log_softmax
+
+# A credit, and whether γᵗ is kept: the three forms of REINFORCE's estimate.
+WHOLE, KEPT, DROPPED = (whole_return, False), (reward_to_go, True), (reward_to_go, False)
 
 
 def random_mdp(rng, S, A, K, gamma):

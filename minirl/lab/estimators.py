@@ -4,7 +4,7 @@ An estimator is a random table.  Its expectation and its variance are usually es
 running it many times.  Here they are computed: the world is so small that every episode can be
 listed, with its probability, and the functions that the trainers use are applied to all of them at
 once.  The exact gradient is (planning.5), so the bias is exact as well.  One baseline is not the
-trainer's own: `optimal_constant` is the number (reinforce.4) itself, which a trainer can only
+trainer's own: `optimal_constant` is the number (baselines.2) itself, which a trainer can only
 estimate.
 
 The world is a strip of *thin ice*: three cells in a row, a hole to the left, a goal to the right
@@ -33,12 +33,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.maps import cliff_walk
+from minirl.baselines import constant_baseline, no_baseline, scores
 from minirl.evaluation import action_values, advantages, evaluate, occupancy
 from minirl.mdp import Rollout, TabularMDP, unroll
 from minirl.planning import policy_gradient
 from minirl.ppo import Advantages, mean_kl, ppo_loss
-from minirl.reinforce import (constant_baseline, no_baseline, scores, start, value_baseline,
-                              weigh)
+from minirl.reinforce import start, value_baseline, weigh
 from minirl.returns import gae, n_step_returns, reward_to_go, whole_return
 from minirl.softmax import log_softmax
 
@@ -193,7 +193,7 @@ def of_pairs(case, credits, scale):
 
 
 def best_constant(case, weights, credits):
-    """(reinforce.4), exactly: E⟨h, g⟩ / E|g|², for `weights` and `credits` (T, M)."""
+    """(baselines.2), exactly: E⟨h, g⟩ / E|g|², for `weights` and `credits` (T, M)."""
     g, h = (scores(case.batch, x, case.logp) for x in (weights, weights * credits))
     return float(case.chances @ (g * h).sum(axis=(1, 2)) / (case.chances @ (g**2).sum(axis=(1, 2))))
 
@@ -217,7 +217,7 @@ def baseline_rows(case):
         scale = (GAMMA if keep_discount else 1.0) ** np.arange(len(rewards))[:, None]
         best = best_constant(case, np.broadcast_to(scale, rewards.shape), credits)
         mean, variance = of_pairs(case, credits, scale)
-        short = 1 - 1 / case.episodes  # by (reinforce.3)
+        short = 1 - 1 / case.episodes  # by (baselines.1)
         found = {}
         for name, baseline, values in (
                 ("none", no_baseline, case.values),

@@ -181,7 +181,7 @@ def estimators_text(laboratory):
     lines += ["", textwrap.fill(
         "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, SNR "
         "the length of E[estimate] over the root of the variance.  constant is J; optimal_constant "
-        "is (reinforce.4), known beforehand, which the trainer must estimate; true_values is the "
+        "is (baselines.2), known beforehand, which the trainer must estimate; true_values is the "
         "policy's own V, wrong_values half of it.  What A2C and PPO follow, but for scale, is "
         "gae_0.9_undiscounted.", WIDTH), "",
         "Generalised advantage estimation, from one step (0) to the episode's end (1):", ""]

@@ -1,0 +1,189 @@
+"""Baselines: what to subtract from a return, what it costs and what it saves.
+
+REINFORCE judges an action by C_t − b_t, a credit minus a baseline (reinforce.2).  Any b_t that does
+not depend on the action leaves the expectation alone; a good one takes away most of the noise.  A
+baseline is a function here, and an argument of `reinforce`.  Beside `reinforce.value_baseline`,
+
+    value_baseline     V(s_t), learned in earlier iterations         unbiased
+
+there are five that need no value table:
+
+    no_baseline        0                                             unbiased
+    constant_baseline  a number chosen beforehand                    unbiased
+    optimal_constant   the best number, estimated from the others    unbiased
+    batch_mean         the mean over the batch, at the same time     (N − 1)/N of the gradient
+    leave_one_out      the mean over the others, at the same time    unbiased
+
+The mean over the batch contains the episode's own credit, and that does depend on the action.  For
+N episodes
+
+    C_i − mean of all = (N − 1)/N · (C_i − mean of the others),                        (baselines.1)
+
+so its expectation is exactly (N − 1)/N of the right one: a shorter step in the right direction.
+This holds if an episode that has ended counts with credit zero.  A mean over the n episodes still
+alive, the own one among them, gives (n − 1)/n of each time step by itself.  Since n falls with
+time, that turns the direction as well.
+
+Which constant is best?  Let g be the score of an episode, Σ_t w_t ∇ log π(a_t|s_t), where w_t is γᵗ
+or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is
+
+    E|h|² − 2b E⟨h, g⟩ + b² E|g|² − |E h|²,   least at   b = E⟨h, g⟩ / E|g|².          (baselines.2)
+
+For the whole return that is E[|g|² G_0] / E|g|²: not the mean return, but a mean in which episodes
+count by how much they would move the policy.
+
+Read first: `reinforce`.  Read next: `actor_critic`.  The exact variance of each, in a small world,
+is in `python -m minirl estimators`.
+Source: Weaver and Tao 2001, "The optimal reward baseline for gradient-based reinforcement
+learning"; Greensmith et al. 2004, "Variance reduction techniques for gradient estimates in
+reinforcement learning"; Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!".
+"""
+
+import numpy as np
+
+from minirl.softmax import backward, log_softmax
+
+
+def scores(batch, weights, logp):
+    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode by itself.
+
+    Parameters
+    ----------
+    batch : mdp.Rollout
+        N episodes.
+    weights : (T, N) float
+        One number a step; those after an episode's end are not used.
+    logp : (S, A) float
+        log π.
+
+    Returns
+    -------
+    (N, S, A) float
+        Their sum is minus B times the gradient of `reinforce_loss`.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not have the shape of the batch.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, rollout
+    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
+    >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
+    [[[ 1.5 -1.5]]
+    <BLANKLINE>
+     [[ 1.5 -1.5]]]
+    """
+    if weights.shape != batch.states.shape:
+        raise ValueError(f"weights must have shape {batch.states.shape}, got {weights.shape}")
+    S, A = logp.shape
+    N = weights.shape[1]
+    pair = (np.arange(N) * S + batch.states) * A + batch.actions
+    table = np.bincount(pair[batch.alive], weights[batch.alive], minlength=N * S * A)
+    return backward(logp, table.reshape(N, S, A))
+
+
+def no_baseline(credits, scale, batch, record):
+    """b = 0.  Unbiased; for the arguments see `reinforce.value_baseline`.
+
+    Examples
+    --------
+    >>> no_baseline(np.array([[4., 6.]]), None, None, None)
+    0.0
+    """
+    return 0.0
+
+
+def constant_baseline(value):
+    """The baseline that is `value` everywhere.  Unbiased, if it was chosen before playing.
+
+    Raises
+    ------
+    ValueError
+        If the value is not finite.
+
+    Examples
+    --------
+    >>> constant_baseline(5.0)(np.array([[4., 6.]]), None, None, None)
+    5.0
+    """
+    if not np.isfinite(value):
+        raise ValueError(f"value must be finite, got {value}")
+    return lambda credits, scale, batch, record: value
+
+
+def batch_mean(credits, scale, batch, record):
+    """The mean of C_t over all N episodes, those that have ended included: (T, 1).
+
+    Biased: by (baselines.1) the expected gradient is (N − 1)/N of the right one.  For the arguments
+    see `reinforce.value_baseline`.
+
+    Examples
+    --------
+    >>> print(batch_mean(np.array([[4., 6.], [0., 3.]]), None, None, None).ravel())
+    [5.  1.5]
+    """
+    return credits.mean(axis=1, keepdims=True)
+
+
+def leave_one_out(credits, scale, batch, record):
+    """The mean of C_t over the other N − 1 episodes: (T, N).  Unbiased; for the arguments see
+    `reinforce.value_baseline`.
+
+    Raises
+    ------
+    ValueError
+        If there is only one episode.
+
+    Examples
+    --------
+    >>> print(leave_one_out(np.array([[4., 6.], [0., 3.]]), None, None, None))
+    [[6. 4.]
+     [3. 0.]]
+    """
+    others = credits.shape[1] - 1
+    if others < 1:
+        raise ValueError("episodes must be at least 2 to leave one out, got 1")
+    return (credits.sum(axis=1, keepdims=True) - credits) / others
+
+
+def optimal_constant(credits, scale, batch, record):
+    """The constant (baselines.2), for each episode estimated from all the others: (N,).  Unbiased.
+
+    Zero where the others have no score at all, as under a deterministic policy.  With few episodes
+    the estimate is noisy itself.  For the arguments see `reinforce.value_baseline`.
+
+    Raises
+    ------
+    ValueError
+        If there is only one episode.
+
+    Examples
+    --------
+    Three tosses of a fair coin, one head that pays 1; every toss moves the policy equally far:
+
+    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.reinforce import start
+    >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
+    >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,
+    ...                                      start(np.zeros((1, 2)), rng=0)))
+    [[1. 1. 0.]] [0.5 0.5 1. ]
+    """
+    if credits.shape[1] < 2:
+        raise ValueError("episodes must be at least 2 to leave one out, got 1")
+    logp = log_softmax(record.logits)
+    g = scores(batch, np.broadcast_to(scale, credits.shape), logp)
+    h = scores(batch, scale * credits, logp)
+    product, length = _of_others((h * g).sum(axis=(1, 2))), _of_others((g * g).sum(axis=(1, 2)))
+    return np.divide(product, length, out=np.zeros_like(length), where=length > 0)
+
+
+def _of_others(x):
+    """For each entry the sum of all others: those before plus those after.
+
+    The sum of all minus the own one would lose every digit where one entry is nearly the sum.
+    """
+    before, after = np.zeros_like(x), np.zeros_like(x)
+    before[1:], after[:-1] = np.cumsum(x[:-1]), np.cumsum(x[:0:-1])[::-1]
+    return before + after
