@@ -112,7 +112,7 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (reinforce.3), (ppo.3),
-    (ppo.5),     (reward_model.2) and (dpo.3)"""
+    (ppo.5), (reward_model.2) and (dpo.3)"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 
