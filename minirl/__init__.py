@@ -21,6 +21,7 @@ order.
     baselines       what to subtract from a return: five more
     actor_critic    a value table that judges single steps: A2C
     ppo             many steps from one batch, none of them too far
+    ppo_kl          the same with a price on the distance
     sft             imitation: maximum likelihood on demonstrations
     reward_model    from preferences back to a reward: Bradley-Terry
     rlhf            maximise a reward without leaving the reference, by PPO

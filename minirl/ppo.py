@@ -27,27 +27,18 @@ Where a bracket is zero the gradient is dead; at a bound itself the gradient of 
 share of steps with a dead gradient is the *clip fraction*; counting every step outside the
 interval, as some libraries do, would also count those that are being pulled back.
 
-**Another way to stay near.**  Instead of clipping one can charge for the distance,
+**How far did it go?**  The distance of a batch's new policy from the old one is a mean over the N
+steps, exact over the actions, where N[s] counts the steps in s,
 
-    L = −(1/N) Σ_n ρ_n A_n + β (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)),                       (ppo.4)
+    (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)).                                                  (ppo.4)
 
-where N[s] counts the steps in s.  With W = U + V, and ∂KL/∂log π = −π_old,
+A library that has no table estimates it from the steps,
 
-    G = −(ρ W + β N[s] π_old)/N.                                                             (ppo.5)
-
-No single β is right for long, so it is steered: after each batch
-
-    β ← β/2 if KL < target/1.5,   2β if KL > 1.5 · target.                                   (ppo.6)
-
-While the learning rate falls towards zero, so does the KL, and the rule would halve β until it
-could not come back within the run; here it stops at 10⁻⁶, and on the other side at 10⁶.  The KL is
-exact over the actions; the states are those of the batch.  A library that has no table estimates it
-from the steps,
-
-    (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                           (ppo.7)
+    (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                           (ppo.5)
 
 which has the right mean over actions drawn from π_old if π does not depend on them.  Here π was
-trained on them, so with few episodes it comes out a few per cent too large.  Both are reported.
+trained on them, so with few episodes it comes out a few per cent too large.  Both are reported, and
+(ppo.4) can stop the epochs early.
 
 **An iteration.**  The critic of `actor_critic` judges the batch and learns from it.  Advantages are
 divided by their size in the whole batch, (actor_critic.3), so that one learning rate and one
@@ -73,11 +64,11 @@ policies.  π_old is the one that played this batch and changes every iteration;
 before training and never changes.  PPO knows nothing of π_ref.  In RLHF the reference enters
 through the reward (`rlhf`).
 
-Read first: `actor_critic`.  Read next: `rlhf`.
-Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 7 and
-8; Kakade and Langford 2002, "Approximately optimal approximate reinforcement learning", and
+Read first: `actor_critic`.  Compare: `ppo_kl`, which charges for the distance.  Read next: `rlhf`.
+Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 7;
+Kakade and Langford 2002, "Approximately optimal approximate reinforcement learning", and
 Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on the first order; J.
-Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (ppo.7).
+Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (ppo.5).
 """
 
 from typing import NamedTuple
@@ -221,9 +212,9 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     """
     if not clip_range > 0:
         raise ValueError(f"clip_range must be positive, got {clip_range}")
-    N = _size(logits, old_logits, batch)
+    N = steps_in(logits, old_logits, batch)
     logp = log_softmax(logits)
-    ratio = _ratio(logp, log_softmax(old_logits))
+    ratio = ratios(logp, log_softmax(old_logits))
     low, high = 1 - clip_range, 1 + clip_range
     gains, losses = np.minimum(ratio, high) * batch.gains, np.maximum(ratio, low) * batch.losses
     loss = -(gains + losses).sum() / N
@@ -231,50 +222,20 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     return loss, backward(logp, G)
 
 
-def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
-    """The loss (ppo.4), to be minimised, and its gradient in `logits`.
-
-    Parameters
-    ----------
-    logits, old_logits : (S, A) float
-        The policy θ, and the policy that played the batch.
-    batch : Advantages
-        From `collapse`.
-    kl_coef : float ≥ 0
-        β, in units of the advantages per nat.
-
-    Returns
-    -------
-    loss : float
-        Minus the surrogate advantage of a step, plus β times the mean KL.
-    grad : (S, A) float
-        ∂loss/∂logits.
+def steps_in(logits, old_logits, batch):
+    """N, the number of steps of a batch, if all tables fit.
 
     Raises
     ------
     ValueError
-        If the shapes disagree, the batch is empty, or kl_coef is negative.
+        If the shapes disagree or there is no step.
 
     Examples
     --------
-    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
-    >>> loss, grad = ppo_kl_loss(np.zeros((1, 2)), np.log([[0.2, 0.8]]), batch, kl_coef=2.0)
-    >>> print(round(loss, 4), grad)
-    -0.8645 [[-0.025  0.025]]
+    >>> batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[1., 2.]]))
+    >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
+    3.0
     """
-    if not 0 <= kl_coef < np.inf:
-        raise ValueError(f"kl_coef must be finite and not negative, got {kl_coef}")
-    N = _size(logits, old_logits, batch)
-    logp, old_logp = log_softmax(logits), log_softmax(old_logits)
-    ratio, gains = _ratio(logp, old_logp), batch.gains + batch.losses
-    distance = (batch.visits * kl(old_logp, logp)).sum()
-    loss = (kl_coef * distance - (ratio * gains).sum()) / N
-    G = -(ratio * gains + kl_coef * batch.visits[:, None] * np.exp(old_logp)) / N
-    return loss, backward(logp, G)
-
-
-def _size(logits, old_logits, batch):
-    """N, if the tables fit."""
     if not logits.shape == old_logits.shape == batch.counts.shape:
         raise ValueError(f"old_logits and the batch must have shape {logits.shape}, "
                          f"got {old_logits.shape} and {batch.counts.shape}")
@@ -284,13 +245,19 @@ def _size(logits, old_logits, batch):
     return N
 
 
-def _ratio(logp, old_logp):
-    """ρ, capped where it would overflow: ∞ times no advantage would not be a number."""
+def ratios(logp, old_logp):
+    """ρ of two tables log π, capped where it would overflow: ∞ times nothing is not a number.
+
+    Examples
+    --------
+    >>> print(ratios(np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])).round(4))
+    [[1.8 0.2]]
+    """
     return np.exp(np.minimum(logp - old_logp, 700))
 
 
 def mean_kl(logits, old_logits, visits):
-    """The KL of (ppo.4), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats a step: float.
+    """(ppo.4), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats a step: float.
 
     Exact for the states that were visited, whatever was done there; `visits` is N[s], (S,).
 
@@ -303,7 +270,7 @@ def mean_kl(logits, old_logits, visits):
 
 
 def approximate_kl(logits, old_logits, number):
-    """(ppo.7), the same from the actions that were taken, in nats a step: float.
+    """(ppo.5), the same from the actions that were taken, in nats a step: float.
 
     `number` (S, A) counts the steps of each pair.
 
@@ -340,26 +307,9 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     """
     if not clip_range > 0:
         raise ValueError(f"clip_range must be positive, got {clip_range}")
-    ratio = _ratio(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
+    ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
     dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
     return float((dead & (advantages != 0)).mean())
-
-
-def adapted(kl_coef, distance, target):
-    """β after a batch with this KL, by (ppo.6): a half, the same, or twice as much.
-
-    β does not fall below 10⁻⁶ or rise above 10⁶, unless it began there.
-
-    Examples
-    --------
-    >>> [adapted(1.0, distance, target=0.01) for distance in (0.005, 0.01, 0.02)]
-    [0.5, 1.0, 2.0]
-    """
-    if distance < target / 1.5:
-        return max(kl_coef / 2, min(kl_coef, 1e-6))
-    if distance > 1.5 * target:
-        return min(2 * kl_coef, max(kl_coef, 1e6))
-    return kl_coef
 
 
 def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning_rate, ent_coef,
@@ -513,48 +463,4 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
             optimiser=optimiser)
         metrics["policy/clipfrac"] = clip_fraction(record.logits, old, judged.steps,
                                                    judged.advantages, clip_range=epsilon)
-        yield record
-
-
-def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, n_epochs=10,
-           batch_size=None, target_kl=0.01, gae_lambda=0.95, normalize_advantage=True,
-           learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, value_rate=0.5,
-           optimiser=adam()):
-    """Train by (ppo.4), for ever: yields a `reinforce.Training` record an iteration.
-
-    Parameters
-    ----------
-    target_kl : float > 0
-        What (ppo.6) steers the `mean_kl` of a batch to, in nats a step.  The β in force is
-        `kl_coef` of the record; `reinforce.start` says where it begins.
-
-    The other parameters, what is yielded and the errors are those of `ppo`; the metric
-    `policy/kl_coef` takes the place of `policy/clipfrac`.  It is the β that this batch was trained
-    with; the record already has the next one.
-
-    Examples
-    --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.reinforce import start
-    >>> for record in ppo_kl(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
-    ...     if record.iteration == 10: break
-    >>> print(np.exp(log_softmax(record.logits)).round(1), record.kl_coef)
-    [[1. 0.]] 0.125
-    """
-    if not 0 < target_kl < np.inf:
-        raise ValueError(f"target_kl must be positive and finite, got {target_kl}")
-    while True:
-        rng = generator(record.rng)
-        played, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                       horizon=horizon)
-        judged = judge(earned, played, record.values, shape=mdp.shape, gamma=mdp.gamma,
-                       gae_lambda=gae_lambda, value_lambda=gae_lambda, value_rate=value_rate,
-                       normalize_advantage=normalize_advantage)
-        old, kl_coef = record.logits, record.kl_coef
-        record = update(
-            record, judged, lambda logits, batch: ppo_kl_loss(logits, old, batch, kl_coef=kl_coef),
-            rng, metrics, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
-            ent_coef=ent_coef, max_grad_norm=max_grad_norm, largest_kl=np.inf, optimiser=optimiser)
-        metrics["policy/kl_coef"] = kl_coef
-        record = record._replace(kl_coef=adapted(kl_coef, metrics["policy/kl"], target_kl))
         yield record

@@ -13,8 +13,8 @@ from gradcheck import assert_gradient
 from worlds import endless, random_mdp
 
 import minirl
-from minirl import (average_reward, counts, dpo, optim, planning, ppo, reinforce, reward_model, sft,
-                    softmax)
+from minirl import (average_reward, counts, dpo, optim, planning, ppo, ppo_kl, reinforce,
+                    reward_model, sft, softmax)
 from test_house import CHAPTERS
 
 RNG = np.random.default_rng(3)
@@ -80,9 +80,10 @@ CASES = {
                      case(sft.sft_loss, counts.table(some_steps(3, 3)), at=5.0)],
     "reinforce.reinforce_loss": [case(reinforce.reinforce_loss, table(), episodes=3)],
     "ppo.ppo_loss": [ppo_case(0.2), ppo_case(0.05), ppo_case(0.4)],
-    "ppo.ppo_kl_loss": [case(ppo.ppo_kl_loss, table(), some_advantages(), kl_coef=0.0),
-                        case(ppo.ppo_kl_loss, table(), some_advantages(), kl_coef=0.7),
-                        case(ppo.ppo_kl_loss, table(), some_advantages(), kl_coef=3.0, at=3.0)],
+    "ppo_kl.ppo_kl_loss": [
+        case(ppo_kl.ppo_kl_loss, table(), some_advantages(), kl_coef=0.0),
+        case(ppo_kl.ppo_kl_loss, table(), some_advantages(), kl_coef=0.7),
+        case(ppo_kl.ppo_kl_loss, table(), some_advantages(), kl_coef=3.0, at=3.0)],
     "reward_model.bradley_terry_loss": [
         case(reward_model.bradley_terry_loss, some_pairs(7)),
         case(reward_model.bradley_terry_loss, some_pairs(7), at=9.0)],
@@ -112,7 +113,7 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (reinforce.3), (ppo.3),
-    (ppo.5), (reward_model.2) and (dpo.3)"""
+    (ppo_kl.2), (reward_model.2) and (dpo.3)"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 

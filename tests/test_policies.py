@@ -22,7 +22,8 @@ from minirl.actor_critic import actor_critic
 from minirl.lab import main_job, policies, report
 from minirl.optim import linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.ppo import ppo, ppo_kl
+from minirl.ppo import ppo
+from minirl.ppo_kl import ppo_kl
 from minirl.reinforce import reinforce, start
 from minirl.rlhf import pair_rewards
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batches import (A, S, assert_same, charged_by_loops, random_batch, random_world, ratios,
+                     some_record)
 from worlds import random_mdp
 
 from gridworld.maps import cliff_walk, frozen_lake
@@ -17,30 +19,14 @@ from minirl import counts, mdp as world
 from minirl.actor_critic import Judgement, actor_critic, judge, normalised
 from minirl.optim import Optimiser, at, gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.ppo import (Advantages, adapted, approximate_kl, clip_fraction, collapse, mean_kl,
-                        minibatches, ppo, ppo_kl, ppo_kl_loss, ppo_loss, update)
+from minirl.ppo import (Advantages, approximate_kl, clip_fraction, collapse, mean_kl, minibatches,
+                        ppo, ppo_loss, update)
+from minirl.ppo_kl import ppo_kl, ppo_kl_loss
 from minirl.reinforce import environment_rewards, play, reinforce_loss, start
 from minirl.sampling import generator
 from minirl.softmax import entropy_loss, kl, log_softmax
 
-S, A = 4, 3
-STARTS = np.array([0, 7, 7, 8, 20, 33, 35, 50, 58, 60])  # nine episodes, one of them empty
 BOTH = pytest.mark.parametrize("trainer", [ppo, ppo_kl])
-
-
-def random_batch(seed):
-    """60 steps over a 4 × 3 table: every pair with both signs and with no advantage, and others."""
-    rng = np.random.default_rng(seed)
-    index = np.append(np.repeat(np.arange(12), 3), rng.integers(12, size=24))
-    size = rng.random(60) + 0.1
-    sign = np.append(np.tile([1, -1, 0], 12), rng.choice([1, -1], 24))
-    order = rng.permutation(60)
-    steps = counts.steps(index[order] // A, index[order] % A, STARTS, (S, A))
-    return steps, (sign * size)[order], 0.4 * rng.normal(size=(S, A)), 0.4 * rng.normal(size=(S, A))
-
-
-def ratios(logits, old):
-    return np.exp(log_softmax(logits) - log_softmax(old)).ravel()
 
 
 def clipped_by_loops(logits, old, index, advantages, epsilon):
@@ -57,27 +43,6 @@ def clipped_by_loops(logits, old, index, advantages, epsilon):
             for b in range(logits.shape[1]):
                 grad[s, b] -= free * ((a == b) - policy[s, b]) / len(index)
     return loss, grad
-
-
-def charged_by_loops(logits, old, index, advantages, kl_coef):
-    """(ppo.4) and its gradient, a step at a time; each step is charged for its whole state."""
-    policy, old_policy = np.exp(log_softmax(logits)), np.exp(log_softmax(old))
-    loss, grad = 0.0, np.zeros(logits.shape)
-    for n, advantage in zip(index, advantages):
-        s, a = divmod(n, logits.shape[1])
-        ratio = policy[s, a] / old_policy[s, a]
-        loss -= ratio * advantage / len(index)
-        for b in range(logits.shape[1]):
-            loss += (kl_coef / len(index) * old_policy[s, b]
-                     * (np.log(old_policy[s, b]) - np.log(policy[s, b])))
-            grad[s, b] -= ratio * advantage * ((a == b) - policy[s, b]) / len(index)
-            grad[s, b] += kl_coef / len(index) * (policy[s, b] - old_policy[s, b])
-    return loss, grad
-
-
-def assert_same(found, expected):
-    assert found[0] == pytest.approx(expected[0], abs=1e-12)
-    np.testing.assert_allclose(found[1], expected[1], rtol=0, atol=1e-12)
 
 
 # The losses.
@@ -131,52 +96,6 @@ def test_the_four_quadrants_of_clipping(ratio, advantage):
     np.testing.assert_allclose(grad, [[expected, -expected]], atol=1e-12)
 
 
-@pytest.mark.parametrize("kl_coef", [0.0, 0.7, 30.0])
-def test_the_charged_loss_and_its_gradient_equal_the_loop_over_steps(kl_coef):
-    """(ppo.4) and (ppo.5)"""
-    steps, advantages, logits, old = random_batch(5)
-    assert_same(ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef),
-                charged_by_loops(logits, old, steps.index, advantages, kl_coef))
-
-
-def test_a_charge_of_nothing_is_an_interval_without_bounds():
-    """And at the old policy, where nothing is clipped, the two losses have one gradient."""
-    steps, advantages, logits, old = random_batch(6)
-    batch = collapse(steps, advantages)
-    assert_same(ppo_kl_loss(logits, old, batch, kl_coef=0.0),
-                ppo_loss(logits, old, batch, clip_range=np.inf))
-    for epsilon in (0.01, 0.2):
-        assert_same(ppo_kl_loss(old, old, batch, kl_coef=0.0),
-                    ppo_loss(old, old, batch, clip_range=epsilon))
-        assert_same(ppo_kl_loss(old, old, batch, kl_coef=9.0),
-                    ppo_loss(old, old, batch, clip_range=epsilon))
-
-
-def test_with_nothing_to_gain_a_step_along_the_charge_leads_back_to_the_old_policy():
-    """Pitfall 2, the sign of the KL: every state that was visited comes nearer, all others stay."""
-    rng = np.random.default_rng(7)
-    logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([3, 0, 1, 9.0])
-    number = np.zeros((S, A))
-    number[:, 0] = visits  # whatever was done there
-    batch = Advantages(np.zeros((S, A)), np.zeros((S, A)), number)
-    _, grad = ppo_kl_loss(logits, old, batch, kl_coef=2.0)
-    before, after = (kl(log_softmax(old), log_softmax(x)) for x in (logits, logits - 0.5 * grad))
-    assert ((after < before) == (visits > 0)).all() and after[1] == before[1]
-    assert mean_kl(logits - 0.5 * grad, old, visits) < mean_kl(logits, old, visits)
-
-
-def test_the_charge_is_the_kl_under_the_old_policy():
-    """(ppo.4): its direction.  The old policy never does what the new one prefers."""
-    old, logits = np.log([[0.999, 0.001]]), np.log([[0.5, 0.5]])
-    batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[2.0, 0.0]]))
-    there, back = (0.999 * np.log(1.998) + 0.001 * np.log(0.002),
-                   0.5 * np.log(0.5 / 0.999) + 0.5 * np.log(500))
-    assert back > 3 * there
-    assert ppo_kl_loss(logits, old, batch, kl_coef=3.0)[0] == pytest.approx(3 * there, abs=1e-12)
-    assert ppo_kl_loss(old, logits, batch, kl_coef=3.0)[0] == pytest.approx(3 * back, abs=1e-12)
-    assert mean_kl(logits, old, batch.visits) == pytest.approx(there, abs=1e-12)
-
-
 def test_before_the_first_step_n_times_the_gradient_is_b_times_that_of_reinforce():
     steps, advantages, old, _ = random_batch(7)
     _, ours = ppo_loss(old, old, collapse(steps, advantages))
@@ -186,7 +105,7 @@ def test_before_the_first_step_n_times_the_gradient_is_b_times_that_of_reinforce
 
 @BOTH
 def test_n_times_the_first_step_on_a_played_batch_is_b_times_that_of_actor_critic(trainer):
-    """(ppo.3) and (ppo.5) at ρ = 1 are (reinforce.3) with another divisor."""
+    """(ppo.3) and (ppo_kl.2) at ρ = 1 are (reinforce.3) with another divisor."""
     mdp, first = random_world(0), some_record(0)
     shared = {"episodes": 25, "horizon": 6, "gae_lambda": 0.8, "normalize_advantage": False,
               "learning_rate": 0.5, "ent_coef": 0.3, "value_rate": 0.7,
@@ -292,6 +211,7 @@ def test_parts_that_do_not_divide_the_batch_are_refused(parts, message):
 
 
 def test_the_mean_kl_is_the_mean_over_the_steps_of_that_of_their_states():
+    """(ppo.4), by loops"""
     rng = np.random.default_rng(11)
     logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([5, 0, 1, 2.0])
     p, q = np.exp(log_softmax(old)), np.exp(log_softmax(logits))
@@ -304,7 +224,7 @@ def test_the_mean_kl_is_the_mean_over_the_steps_of_that_of_their_states():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_approximate_kl_is_right_on_average(seed):
-    """(ppo.7): step by step; and exactly `mean_kl` if each action was taken as often as expected"""
+    """(ppo.5): step by step; and exactly `mean_kl` if each action was taken as often as expected"""
     rng = np.random.default_rng(seed)
     logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([5, 0, 1, 2.0])
     steps, _, _, _ = random_batch(seed)
@@ -318,40 +238,13 @@ def test_the_approximate_kl_is_right_on_average(seed):
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-6, 1e-3, 1.0, 30.0])
 def test_the_approximate_kl_of_no_pair_is_negative(scale):
-    """(ppo.7): ρ − 1 is never below log ρ, and rounding must not make it so."""
+    """(ppo.5): ρ − 1 is never below log ρ, and rounding must not make it so."""
     rng = np.random.default_rng(12)
     old = rng.normal(size=(S, A))
     logits = old + scale * rng.normal(size=(S, A))
     for pair in np.eye(S * A).reshape(-1, S, A):
         assert approximate_kl(logits, old, pair) >= 0
         assert approximate_kl(old, old, pair) == 0
-
-
-def test_the_price_is_doubled_or_halved_outside_an_interval_and_kept_inside():
-    """(ppo.6), pitfall 8, at the bounds and next to them: the factor is two, the bounds are 1.5."""
-    for target in (1.0, 0.012):
-        low, high = target / 1.5, 1.5 * target
-        for distance, factor in ((0.0, 0.5), (np.nextafter(low, 0), 0.5), (low, 1), (target, 1),
-                                 (high, 1), (np.nextafter(high, np.inf), 2), (99.0, 2)):
-            assert adapted(0.3, distance, target) == 0.3 * factor
-
-
-def test_the_price_of_kl_never_falls_so_low_that_it_cannot_come_back():
-    """The floor under (ppo.6); a price that began below it is not raised by halving."""
-    price = 1.0
-    for _ in range(2000):
-        price = adapted(price, 0.0, 0.01)
-    assert price == 1e-6 and adapted(1.5e-6, 0.0, 0.01) == 1e-6
-    assert adapted(1e-6, 0.01, 0.01) == 1e-6 and adapted(1e-6, 0.02, 0.01) == 2e-6
-    assert adapted(1e-9, 0.0, 0.01) <= 1e-9 and adapted(1e-9, 0.02, 0.01) == 2e-9
-
-
-def test_the_price_of_kl_never_grows_so_large_that_its_square_overflows():
-    """Adam squares the gradient of (ppo.4); a target that no step can meet doubles for ever."""
-    price = 1.0
-    for _ in range(2000):
-        price = min(adapted(price, 1.0, 0.01), 1e300)
-    assert price < 1e150 and adapted(price, 0.0, 0.01) == price / 2
 
 
 def test_the_clip_fraction_counts_dead_gradients_only():
@@ -500,18 +393,6 @@ def test_no_gradient_step_is_longer_than_the_limit(trainer):
 # The trainers.
 
 
-def random_world(seed):
-    return random_mdp(np.random.default_rng(seed), S, A, 4, 0.9)
-
-
-def some_record(seed):
-    """A record in the middle of a training, with values that are not zero and a price of 0.4."""
-    mdp = random_world(seed)
-    begun = next(ppo(mdp, start(np.zeros((S, A)), rng=seed, kl_coef=0.4), episodes=30,
-                     learning_rate=0.3, optimiser=gradient_descent()))
-    return begun._replace(iteration=3)
-
-
 def judged_by_loops(played, earned, values, *, gamma, gae_lambda):
     """For each episode its list of (s, a, advantage, what followed minus the value)."""
     episodes = []
@@ -618,43 +499,6 @@ def test_advantages_are_judged_by_loops():
         assert judged.steps.index.tolist() == [s * A + a for s, a, _, _ in flat]
 
 
-@pytest.mark.parametrize("target, factor", [(1e9, 0.5), (1e-9, 2.0)])
-def test_the_price_of_kl_is_adapted_from_iteration_to_iteration(target, factor):
-    """(ppo.6) in the record; the metric is the price that the batch was trained with."""
-    record = start(np.zeros((S, A)), rng=0, kl_coef=0.3)
-    for _ in range(4):
-        before = record
-        record = next(ppo_kl(random_world(0), before, episodes=20, target_kl=target))
-        assert record.metrics["policy/kl_coef"] == before.kl_coef
-        assert record.kl_coef == factor * before.kl_coef
-    assert record.kl_coef == 0.3 * factor**4
-
-
-def test_it_is_the_exact_kl_that_is_compared_with_the_target():
-    """(ppo.6): targets that the exact KL exceeds 1.5 times and (ppo.7) does not, or vice versa."""
-    factors = set()
-    for seed in range(4):
-        mdp, first = random_world(seed), some_record(seed)
-        options = {"episodes": 20, "horizon": 6, "optimiser": gradient_descent(),
-                   "learning_rate": 1.0}
-        metrics = next(ppo_kl(mdp, first, **options)).metrics
-        exact, sampled = metrics["policy/kl"], metrics["policy/approxkl"]
-        target = np.sqrt(exact * sampled) / 1.5
-        factor = 2 if exact > sampled else 1
-        assert next(ppo_kl(mdp, first, target_kl=target, **options)).kl_coef == 0.4 * factor
-        factors.add(factor)
-    assert factors == {1, 2}
-
-
-def test_the_price_stays_where_the_kl_is_near_its_target_and_matters():
-    mdp, first = random_world(0), some_record(0)
-    options = {"episodes": 20, "horizon": 6, "optimiser": gradient_descent(), "learning_rate": 1.0}
-    reached = next(ppo_kl(mdp, first, target_kl=1.0, **options)).metrics["policy/kl"]
-    assert next(ppo_kl(mdp, first, target_kl=reached, **options)).kl_coef == 0.4
-    dear = next(ppo_kl(mdp, first._replace(kl_coef=4.0), **options))
-    assert 0 < dear.metrics["policy/kl"] < reached / 2
-
-
 @BOTH
 @pytest.mark.parametrize("seed", range(5))
 def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, seed):
@@ -725,7 +569,8 @@ PROGRAM = """
 import hashlib
 import numpy as np
 from gridworld.maps import cliff_walk
-from minirl.ppo import ppo, ppo_kl
+from minirl.ppo import ppo
+from minirl.ppo_kl import ppo_kl
 from minirl.reinforce import start
 mdp = cliff_walk().mdp(gamma=0.99)
 for trainer in ppo, ppo_kl:
@@ -777,20 +622,6 @@ def test_a_clip_range_that_is_not_positive_is_refused(clip_range):
         next(ppo(coin, first, clip_range=clip_range))
     with pytest.raises(ValueError, match=f"clip_range must be positive, got {clip_range}"):
         next(ppo(coin, first, clip_range=lambda iteration: clip_range))
-
-
-@pytest.mark.parametrize("kl_coef", [-0.1, np.nan, np.inf])
-def test_a_price_of_kl_that_is_negative_or_endless_is_refused(kl_coef):
-    steps, advantages, logits, old = random_batch(0)
-    with pytest.raises(ValueError, match=f"kl_coef must be finite and not negative, got {kl_coef}"):
-        ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef)
-    with pytest.raises(ValueError, match=f"kl_coef must be positive and finite, got {kl_coef}"):
-        start(logits, rng=0, kl_coef=kl_coef)
-
-
-def test_an_endless_target_cannot_steer():
-    with pytest.raises(ValueError, match="target_kl must be positive and finite, got inf"):
-        next(ppo_kl(world.coin_game(), start(np.zeros((1, 2)), rng=0), target_kl=np.inf))
 
 
 def test_the_ends_of_each_range_are_allowed():

@@ -25,7 +25,8 @@ from minirl.lab.main_job import fit_corpus, measure
 from minirl.mdp import TabularMDP
 from minirl.optim import linear
 from minirl.planning import policy_iteration
-from minirl.ppo import ppo, ppo_kl
+from minirl.ppo import ppo
+from minirl.ppo_kl import ppo_kl
 from minirl.regularised import regularised_optimum
 from minirl.reinforce import environment_rewards, reinforce, start
 from minirl.rlhf import pair_rewards

@@ -1,0 +1,138 @@
+"""PPO with a price on the distance: its loss against loops, the price, the trainer's own part.
+
+What both forms share is in `test_ppo.py`."""
+
+import numpy as np
+import pytest
+from batches import A, S, assert_same, charged_by_loops, random_batch, random_world, some_record
+
+from minirl import mdp as world
+from minirl.optim import gradient_descent
+from minirl.ppo import Advantages, collapse, mean_kl, ppo_loss
+from minirl.ppo_kl import adapted, ppo_kl, ppo_kl_loss
+from minirl.reinforce import start
+from minirl.softmax import kl, log_softmax
+
+
+@pytest.mark.parametrize("kl_coef", [0.0, 0.7, 30.0])
+def test_the_charged_loss_and_its_gradient_equal_the_loop_over_steps(kl_coef):
+    """(ppo_kl.1) and (ppo_kl.2)"""
+    steps, advantages, logits, old = random_batch(5)
+    assert_same(ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef),
+                charged_by_loops(logits, old, steps.index, advantages, kl_coef))
+
+
+def test_a_charge_of_nothing_is_an_interval_without_bounds():
+    """And at the old policy, where nothing is clipped, the two losses have one gradient."""
+    steps, advantages, logits, old = random_batch(6)
+    batch = collapse(steps, advantages)
+    assert_same(ppo_kl_loss(logits, old, batch, kl_coef=0.0),
+                ppo_loss(logits, old, batch, clip_range=np.inf))
+    for epsilon in (0.01, 0.2):
+        assert_same(ppo_kl_loss(old, old, batch, kl_coef=0.0),
+                    ppo_loss(old, old, batch, clip_range=epsilon))
+        assert_same(ppo_kl_loss(old, old, batch, kl_coef=9.0),
+                    ppo_loss(old, old, batch, clip_range=epsilon))
+
+
+def test_with_nothing_to_gain_a_step_along_the_charge_leads_back_to_the_old_policy():
+    """Pitfall 2, the sign of the KL: every state that was visited comes nearer, all others stay."""
+    rng = np.random.default_rng(7)
+    logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([3, 0, 1, 9.0])
+    number = np.zeros((S, A))
+    number[:, 0] = visits  # whatever was done there
+    batch = Advantages(np.zeros((S, A)), np.zeros((S, A)), number)
+    _, grad = ppo_kl_loss(logits, old, batch, kl_coef=2.0)
+    before, after = (kl(log_softmax(old), log_softmax(x)) for x in (logits, logits - 0.5 * grad))
+    assert ((after < before) == (visits > 0)).all() and after[1] == before[1]
+    assert mean_kl(logits - 0.5 * grad, old, visits) < mean_kl(logits, old, visits)
+
+
+def test_the_charge_is_the_kl_under_the_old_policy():
+    """(ppo_kl.1): its direction.  The old policy never does what the new one prefers."""
+    old, logits = np.log([[0.999, 0.001]]), np.log([[0.5, 0.5]])
+    batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[2.0, 0.0]]))
+    there, back = (0.999 * np.log(1.998) + 0.001 * np.log(0.002),
+                   0.5 * np.log(0.5 / 0.999) + 0.5 * np.log(500))
+    assert back > 3 * there
+    assert ppo_kl_loss(logits, old, batch, kl_coef=3.0)[0] == pytest.approx(3 * there, abs=1e-12)
+    assert ppo_kl_loss(old, logits, batch, kl_coef=3.0)[0] == pytest.approx(3 * back, abs=1e-12)
+    assert mean_kl(logits, old, batch.visits) == pytest.approx(there, abs=1e-12)
+
+
+@pytest.mark.parametrize("kl_coef", [-0.1, np.nan, np.inf])
+def test_a_price_of_kl_that_is_negative_or_endless_is_refused(kl_coef):
+    steps, advantages, logits, old = random_batch(0)
+    with pytest.raises(ValueError, match=f"kl_coef must be finite and not negative, got {kl_coef}"):
+        ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef)
+    with pytest.raises(ValueError, match=f"kl_coef must be positive and finite, got {kl_coef}"):
+        start(logits, rng=0, kl_coef=kl_coef)
+
+
+def test_the_price_is_doubled_or_halved_outside_an_interval_and_kept_inside():
+    """(ppo_kl.3), pitfall 8, at the bounds and next to them: the factor is two, not 1.5."""
+    for target in (1.0, 0.012):
+        low, high = target / 1.5, 1.5 * target
+        for distance, factor in ((0.0, 0.5), (np.nextafter(low, 0), 0.5), (low, 1), (target, 1),
+                                 (high, 1), (np.nextafter(high, np.inf), 2), (99.0, 2)):
+            assert adapted(0.3, distance, target) == 0.3 * factor
+
+
+def test_the_price_of_kl_never_falls_so_low_that_it_cannot_come_back():
+    """The floor under (ppo_kl.3); a price that began below it is not raised by halving."""
+    price = 1.0
+    for _ in range(2000):
+        price = adapted(price, 0.0, 0.01)
+    assert price == 1e-6 and adapted(1.5e-6, 0.0, 0.01) == 1e-6
+    assert adapted(1e-6, 0.01, 0.01) == 1e-6 and adapted(1e-6, 0.02, 0.01) == 2e-6
+    assert adapted(1e-9, 0.0, 0.01) <= 1e-9 and adapted(1e-9, 0.02, 0.01) == 2e-9
+
+
+def test_the_price_of_kl_never_grows_so_large_that_its_square_overflows():
+    """Adam squares the gradient of (ppo_kl.1); a target that no step can meet doubles for ever."""
+    price = 1.0
+    for _ in range(2000):
+        price = min(adapted(price, 1.0, 0.01), 1e300)
+    assert price < 1e150 and adapted(price, 0.0, 0.01) == price / 2
+
+
+@pytest.mark.parametrize("target, factor", [(1e9, 0.5), (1e-9, 2.0)])
+def test_the_price_of_kl_is_adapted_from_iteration_to_iteration(target, factor):
+    """(ppo_kl.3) in the record; the metric is the price that the batch was trained with."""
+    record = start(np.zeros((S, A)), rng=0, kl_coef=0.3)
+    for _ in range(4):
+        before = record
+        record = next(ppo_kl(random_world(0), before, episodes=20, target_kl=target))
+        assert record.metrics["policy/kl_coef"] == before.kl_coef
+        assert record.kl_coef == factor * before.kl_coef
+    assert record.kl_coef == 0.3 * factor**4
+
+
+def test_it_is_the_exact_kl_that_is_compared_with_the_target():
+    """(ppo_kl.3): targets that the exact KL exceeds 1.5 times and (ppo.5) does not, or vice versa."""
+    factors = set()
+    for seed in range(4):
+        mdp, first = random_world(seed), some_record(seed)
+        options = {"episodes": 20, "horizon": 6, "optimiser": gradient_descent(),
+                   "learning_rate": 1.0}
+        metrics = next(ppo_kl(mdp, first, **options)).metrics
+        exact, sampled = metrics["policy/kl"], metrics["policy/approxkl"]
+        target = np.sqrt(exact * sampled) / 1.5
+        factor = 2 if exact > sampled else 1
+        assert next(ppo_kl(mdp, first, target_kl=target, **options)).kl_coef == 0.4 * factor
+        factors.add(factor)
+    assert factors == {1, 2}
+
+
+def test_the_price_stays_where_the_kl_is_near_its_target_and_matters():
+    mdp, first = random_world(0), some_record(0)
+    options = {"episodes": 20, "horizon": 6, "optimiser": gradient_descent(), "learning_rate": 1.0}
+    reached = next(ppo_kl(mdp, first, target_kl=1.0, **options)).metrics["policy/kl"]
+    assert next(ppo_kl(mdp, first, target_kl=reached, **options)).kl_coef == 0.4
+    dear = next(ppo_kl(mdp, first._replace(kl_coef=4.0), **options))
+    assert 0 < dear.metrics["policy/kl"] < reached / 2
+
+
+def test_an_endless_target_cannot_steer():
+    with pytest.raises(ValueError, match="target_kl must be positive and finite, got inf"):
+        next(ppo_kl(world.coin_game(), start(np.zeros((1, 2)), rng=0), target_kl=np.inf))
