@@ -18,7 +18,7 @@ zero, so does the KL, and the rule would halve β until it could not come back w
 it stops at 10⁻⁶, and on the other side at 10⁶.  The paper's β has no such ends.
 
 Which of the two is better?  The paper finds clipping ahead, on its seven tasks.  In the worlds of
-this book they are equally good, as `python -m minirl policies` shows.
+this book they are about equally good: try `python -m minirl policies`.
 
 This KL is to the *old* policy, which changes with every batch.  The KL of RLHF is to the reference,
 which never changes, and it is part of the reward (`rlhf`).
