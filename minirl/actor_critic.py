@@ -45,7 +45,7 @@ Most libraries subtract the mean as well, and divide by the standard deviation. 
 one more baseline, and do no harm.  But the mean of the batch contains each step's own advantage,
 the defect of (baselines.1), and V has done a baseline's work already.  Without subtracting the mean
 the standard deviation is the wrong size: while V is young all advantages may be near one number,
-their spread near zero, and noise comes out a thousand times too large.
+their spread near zero, and noise comes out far too large.
 
 **Which objective?**  As REINFORCE does by default, this trainer drops γᵗ: its exact form is of use
 where gradients are compared, not where policies are trained.  In a world without ends an

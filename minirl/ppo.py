@@ -37,7 +37,7 @@ A library that has no table estimates it from the steps,
     (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                           (ppo.5)
 
 which has the right mean over actions drawn from π_old if π does not depend on them.  Here π was
-trained on them, so with few episodes it comes out a few per cent too large.  Both are reported, and
+trained on them, so with few episodes it comes out a little too large.  Both are reported, and
 (ppo.4) can stop the epochs early.
 
 **An iteration.**  The critic of `actor_critic` judges the batch and learns from it.  Advantages are
@@ -56,8 +56,8 @@ the language model, for each of twenty seeds.  Without the entropy bonus seven o
 nearly no gradient.  (The other thirteen come closer than with it, to 99.95 %.)
 
 **Which objective?**  Like A2C, PPO drops γᵗ, and it divides by steps besides.  What it climbs is
-the advantage of a step taken at random from those of the batch: close to ∇J in direction for γ near
-1, and close to the reward per step in a world without ends.
+the advantage of a step taken at random from those of the batch.  For γ near 1 that leads nearly the
+way of ∇J, and in a world without ends nearly the way of the gradient of the reward per step.
 
 Lecture notes often put the reference policy of RLHF where PPO has the old one.  They are two
 policies.  π_old is the one that played this batch and changes every iteration; π_ref is the one
@@ -363,7 +363,7 @@ def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning
 
     logits, state, updates = record.logits, record.optimiser or optimiser.init(record.logits), 0
     for batch in passes():
-        if mean_kl(logits, record.logits, whole.visits) > largest_kl:
+        if largest_kl < np.inf and mean_kl(logits, record.logits, whole.visits) > largest_kl:
             break
         _, grad = loss(logits, batch)
         logits, state = policy_step(

@@ -49,7 +49,7 @@ table foresaw is its *explained variance*,
 
 over all steps, where G is the λ-return at λ = 1.  It is zero if V says no more than a constant
 does, and negative if V misleads.  It would be one if V foretold every return, which luck forbids:
-on the slippery 4x4 lake, under the uniform policy, the *true* V explains 8 %.  And it is blind to
+on the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  And it is blind to
 an error of V that is the same everywhere.  With a smaller λ the target contains V itself, and a
 table would be praised for agreeing with itself.
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from worlds import random_mdp, random_policy
 
+from gridworld.maps import frozen_lake
 from minirl import counts
 from minirl.mdp import Rollout, rollout, start_states
-from minirl.evaluation import action_values, evaluate
+from minirl.evaluation import action_values, evaluate, occupancy
 from minirl.returns import (discounted_sums, explained_variance, gae, move_values, n_step_returns,
                             reward_to_go, td_errors, whole_return)
 
@@ -214,6 +215,23 @@ def test_explained_variance_of_the_best_the_empty_and_the_opposite_prediction():
     for V in np.zeros(3), G:
         assert math.isnan(explained_variance(V, np.full(3, 0.1))), "there is nothing to explain"
     assert math.isnan(explained_variance(np.ones(1), np.zeros(1)))
+
+
+def test_on_the_lake_the_true_values_explain_the_share_that_the_chapter_states():
+    """(returns.6), exactly: given its state a return has the mean V and a second moment that obeys
+    an equation like that of V, and steps are where undiscounted visits say."""
+    lake, policy = frozen_lake().mdp(gamma=0.99), np.full((16, 4), 0.25)
+    V, visits = evaluate(lake, policy), occupancy(frozen_lake().mdp(gamma=1.0), policy)
+    chain, constant = np.zeros((16, 16)), np.zeros(16)
+    for s, a, k in np.ndindex(lake.next_state.shape):
+        chance, following = policy[s, a] * lake.prob[s, a, k], lake.next_state[s, a, k]
+        r, goes_on = lake.reward[s, a, k], not lake.terminated[s, a, k]
+        constant[s] += chance * (r**2 + goes_on * 2 * 0.99 * r * V[following])
+        chain[s, following] += goes_on * 0.99**2 * chance
+    second = np.linalg.solve(np.eye(16) - chain, constant)
+    share = visits / visits.sum()
+    explained = (share @ V**2 - (share @ V)**2) / (share @ second - (share @ V)**2)
+    assert explained == pytest.approx(0.09, abs=0.005)
 
 
 def test_values_move_towards_the_mean_target_of_each_state():
