@@ -12,7 +12,7 @@ from benchmarks.timing import compare
 from minirl.counts import difference_matrix, select
 from minirl.dpo import dpo_loss
 from minirl.softmax import backward, log_sigmoid, log_softmax
-from toy_lm.bigram import sample
+from toy_lm.ngram import sample
 
 SYMBOLS, PAIRS, BETA = 27, 2000, 0.5
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.timing import compare
 from minirl.ppo import collapse, ppo_loss
 from minirl.softmax import backward, log_softmax
-from toy_lm.bigram import sample
+from toy_lm.ngram import sample
 
 SYMBOLS, STRINGS, EPOCHS, CLIP = 27, 4096, 4, 0.2
 RATE = 2000.0  # of plain gradient descent, so large that the later epochs clip

@@ -30,7 +30,7 @@ Source: the map files of Gymnasium; Sutton and Barto, 2nd edition; Sutton, Precu
 """
 
 from gridworld.world import OTHERS, GridWorld, parse
-from minirl.files import read_text
+from minirl.files import read_text, shown
 
 LAKE_4X4 = """
 SFFF
@@ -227,4 +227,4 @@ def read_map(path):
     try:
         return parse(text)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{shown(path)}: {error}") from None

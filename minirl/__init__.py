@@ -23,10 +23,12 @@ order.
     ppo             many steps from one batch, none of them too far
     ppo_kl          the same with a price on the distance
     sft             imitation: maximum likelihood on demonstrations
+    best_of_n       sample n, keep the best: the exact law, and fine-tuning on the winners
     reward_model    from preferences back to a reward: Bradley-Terry
     rlhf            maximise a reward without leaving the reference, by PPO
     dpo             preferences without a reward model
     files           appendix: reading and writing files so that nothing is lost
+    console         appendix: what the command lines share
 
 Beside the chapters, `lab` holds the experiments and `__main__` the command line.  The worlds are in
 `gridworld` (to draw) and `toy_lm` (to read); `minirl` itself knows neither grids nor text.

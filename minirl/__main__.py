@@ -7,12 +7,13 @@ wrong argument or a file that cannot be used.
 import argparse
 import os
 import sys
-from concurrent.futures.process import BrokenProcessPool
 
 from gridworld import maps
 from gridworld.draw import show
 from gridworld.world import GridWorld
 from minirl import __version__, files
+from minirl.console import file_name, finish, number, progress, whole
+from minirl.files import STANDARD
 from minirl.lab import estimators, main_job, policies, report, values
 from toy_lm import corpora
 
@@ -28,12 +29,12 @@ def _main_parser():
                "learns its action values; 'minirl policies' lets four learners of policies play "
                "one world; 'minirl estimators' lists the exact bias and variance of every "
                "estimator of the policy gradient.")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
-    parser.add_argument("--beta", type=_number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
+    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--beta", type=number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")
-    parser.add_argument("--pairs", type=_whole(1), default=20_000,
+    parser.add_argument("--pairs", type=whole(1), default=20_000,
                         help="preferences that rlhf and dpo learn from (20,000)")
-    parser.add_argument("--corpus", type=_file, metavar="FILE",
+    parser.add_argument("--corpus", type=file_name, metavar="FILE",
                         help="text to model, UTF-8, one item a line (default: the words in Unicode "
                              "character names)")
     _add_output(parser)
@@ -47,20 +48,20 @@ def _values_parser():
         description="Solve a gridworld exactly, draw it, and let four learners find its action "
                     "values, many runs each, judged by their distance to Q*.")
     _add_world(parser, maps.WORLDS, "a known world; 4x4 and 8x8 are the slippery lakes (4x4)")
-    parser.add_argument("--gamma", type=_number(0, 1), default=0.95, help="discount (0.95)")
-    parser.add_argument("--runs", type=_whole(1), default=20, help="of each learner (20)")
-    parser.add_argument("--steps", type=_whole(values.POINTS), default=20_000,
+    parser.add_argument("--gamma", type=number(0, 1), default=0.95, help="discount (0.95)")
+    parser.add_argument("--runs", type=whole(1), default=20, help="of each learner (20)")
+    parser.add_argument("--steps", type=whole(values.POINTS), default=20_000,
                         help=f"of each run (20,000), a multiple of {values.POINTS}; episodes are "
                              f"cut after 200")
-    parser.add_argument("--learning-rate", type=_number(1e-6, 1), default=1.0, metavar="A",
+    parser.add_argument("--learning-rate", type=number(1e-6, 1), default=1.0, metavar="A",
                         help="step size of the first update (1)")
-    parser.add_argument("--decay", type=_number(0, 1), default=0.6,
+    parser.add_argument("--decay", type=number(0, 1), default=0.6,
                         help="the nth update of a pair has step size A / n^decay (0.6)")
-    parser.add_argument("--exploration-rate", type=_number(0, 1), default=0.5, metavar="E",
+    parser.add_argument("--exploration-rate", type=number(0, 1), default=0.5, metavar="E",
                         help="share of random actions (0.5)")
-    parser.add_argument("--initial-value", type=_number(-1e6, 1e6), default=1.0, metavar="Q",
+    parser.add_argument("--initial-value", type=number(-1e6, 1e6), default=1.0, metavar="Q",
                         help="of every action; optimistic if large (1)")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
     _add_plot(parser, "a heat map and the learning curves")
     _add_output(parser)
     return parser
@@ -75,18 +76,18 @@ def _policies_parser():
     _add_world(parser, (*maps.WORLDS, LANGUAGE),
                f"a known world; 4x4 and 8x8 are the slippery lakes, {LANGUAGE} is the language "
                f"model of the main job (4x4)")
-    parser.add_argument("--gamma", type=_number(0, 1), help="discount of a gridworld (0.99)")
-    parser.add_argument("--beta", type=_number(1e-6, 1e6),
+    parser.add_argument("--gamma", type=number(0, 1), help="discount of a gridworld (0.99)")
+    parser.add_argument("--beta", type=number(1e-6, 1e6),
                         help="on the language model: price of a nat of KL to the reference (0.5)")
-    parser.add_argument("--runs", type=_whole(1), default=4, help="of each learner (4)")
-    parser.add_argument("--iterations", type=_whole(policies.POINTS), default=400,
+    parser.add_argument("--runs", type=whole(1), default=4, help="of each learner (4)")
+    parser.add_argument("--iterations", type=whole(policies.POINTS), default=400,
                         help="of each run (400); all schedules end there")
-    parser.add_argument("--episodes", type=_whole(1), default=512,
+    parser.add_argument("--episodes", type=whole(1), default=512,
                         help="played in an iteration (512); for 8x8 take 1024")
-    parser.add_argument("--horizon", type=_whole(1), default=200,
+    parser.add_argument("--horizon", type=whole(1), default=200,
                         help="episodes are cut after this many steps (200)")
     parser.add_argument("--learner", choices=policies.LEARNERS, help="only this one (all four)")
-    parser.add_argument("--seed", type=_whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
     _add_plot(parser, "the learning curves")
     _add_output(parser)
     return parser
@@ -97,7 +98,7 @@ def _estimators_parser():
         prog="minirl estimators", allow_abbrev=False,
         description="The exact bias and variance of every estimator of the policy gradient, by "
                     "listing all episodes of a small world.  Nothing is sampled.")
-    parser.add_argument("--episodes", type=_whole(2, 10**9), default=32,
+    parser.add_argument("--episodes", type=whole(2, 10**9), default=32,
                         help="in the batch of an estimate (32)")
     _add_plot(parser, "bias and variance against lambda, and the surrogate against J,")
     _add_output(parser)
@@ -107,67 +108,27 @@ def _estimators_parser():
 def _add_world(parser, names, text):
     world = parser.add_mutually_exclusive_group()
     world.add_argument("--world", choices=names, default="4x4", help=text)
-    world.add_argument("--map", type=_file, metavar="FILE",
+    world.add_argument("--map", type=file_name, metavar="FILE",
                        help="a map of your own, UTF-8, a character a cell: S start, F free, G goal "
                             "(pays 1), H hole, C cliff, # wall, A and B teleports to a and b; or, "
                             "with spaces between the cells, a number that the cell pays")
-    parser.add_argument("--success-rate", type=_number(0, 1), metavar="P",
+    parser.add_argument("--success-rate", type=number(0, 1), metavar="P",
                         help="on your own map: probability that a move goes where it was meant to "
                              "(1), and not to one of its sides")
-    parser.add_argument("--step-reward", type=_number(-1e6, 1e6), metavar="R",
+    parser.add_argument("--step-reward", type=number(-1e6, 1e6), metavar="R",
                         help="on your own map: reward of every step (0)")
 
 
 def _add_plot(parser, what):
-    parser.add_argument("--plot", type=_file, metavar="DIR",
+    parser.add_argument("--plot", type=file_name, metavar="DIR",
                         help=f"draw {what} there as PNG files (needs the extra 'plot')")
 
 
 def _add_output(parser):
-    parser.add_argument("--json", type=_file, metavar="FILE",
-                        help="write the results there as well")
+    parser.add_argument("--json", type=file_name, metavar="FILE",
+                        help="write the results there as well; to standard output (-) they "
+                             "are written instead of tables")
     parser.add_argument("--quiet", action="store_true", help="print no tables")
-
-
-def _whole(least, most=None):
-    """A converter of whole numbers from `least` upwards, or to `most`, for argparse."""
-    def convert(text):
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
-        if most is not None and value > most:
-            raise argparse.ArgumentTypeError(f"must be at most {most}, got {text}")
-        return value
-    return convert
-
-
-def _file(text):
-    """A converter of file names, for argparse."""
-    if not text:
-        raise argparse.ArgumentTypeError("the name of a file is expected, got ''")
-    return text
-
-
-def _number(least, most):
-    """A converter of numbers from `least` to `most`, for argparse."""
-    def convert(text):
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"must lie between {least:g} and {most:g}, got {text}")
-        return value
-    return convert
-
-
-def _progress(line):
-    """One line of progress on stderr, overwritten by the next; nothing if it is no terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
 def run_main_job(arguments):
@@ -178,15 +139,15 @@ def run_main_job(arguments):
              else corpora.read_lines(arguments.corpus))
     # The text first: if its objective has no optimum, that is known at once.
     result = main_job.language_table(items, arguments.seed, arguments.beta, arguments.pairs,
-                                     _progress)
-    rows = main_job.grid_table(arguments.seed, _progress)
-    _progress("")
+                                     progress)
+    rows = main_job.grid_table(arguments.seed, progress)
+    progress("")
     if arguments.json is not None:
         files.write_bytes(arguments.json, report.as_json(rows, result).encode())
     if not arguments.quiet:
         show(report.grid_text(rows) + "\n\n")
         print(report.language_text(result, beta=arguments.beta, pairs=arguments.pairs,
-                                   file=arguments.corpus))
+                                   file=arguments.corpus and files.shown(arguments.corpus)))
 
 
 def run_values(arguments):
@@ -194,16 +155,16 @@ def run_values(arguments):
     name, grid = _world(arguments)
     figures = _prepared(arguments)
     mdp = grid.mdp(gamma=arguments.gamma)
-    _progress(f"{name}: planning")
+    progress(f"{name}: planning")
     solution = values.solve_world(mdp)
     curves = []
     for method in values.LEARNERS:
-        _progress(f"{name}: {method}")
+        progress(f"{name}: {method}")
         curves.append(values.learn(
             mdp, solution.optimum, method, seed=arguments.seed, runs=arguments.runs,
             steps=arguments.steps, learning_rate=arguments.learning_rate, decay=arguments.decay,
             exploration_rate=arguments.exploration_rate, initial_value=arguments.initial_value))
-    _progress("")
+    progress("")
     if arguments.json is not None:
         files.write_bytes(arguments.json, report.values_json(name, arguments.gamma, curves,
                                                              solution).encode())
@@ -220,7 +181,8 @@ def _world(arguments):
         _refuse_rules(arguments)
         return arguments.world, maps.WORLDS[arguments.world]()
     success_rate = 1.0 if arguments.success_rate is None else arguments.success_rate
-    name = os.path.splitext(os.path.basename(arguments.map))[0]
+    name = ("map" if arguments.map == STANDARD
+            else os.path.splitext(os.path.basename(arguments.map))[0])
     return name, GridWorld(maps.read_map(arguments.map), success_rate=success_rate,
                            step_reward=arguments.step_reward or 0.0)
 
@@ -240,8 +202,8 @@ def run_policies(arguments):
     curves = list(policies.learn(
         problem, methods, seed=arguments.seed, runs=arguments.runs, iterations=arguments.iterations,
         episodes=arguments.episodes, horizon=arguments.horizon,
-        progress=lambda method: _progress(f"{name}: {method}")))
-    _progress("")
+        progress=lambda method: progress(f"{name}: {method}")))
+    progress("")
     if arguments.json is not None:
         files.write_bytes(arguments.json, report.policies_json(
             name, problem, curves, seed=arguments.seed, episodes=arguments.episodes,
@@ -306,24 +268,8 @@ def main(argv=None):
     parser, run = JOBS.get(argv[0] if argv else None, (_main_parser, run_main_job))
     arguments = parser().parse_args(argv[1:] if run is not run_main_job else argv)
     sys.stdout.reconfigure(errors="replace")  # a terminal without arrows prints question marks
-    try:
-        run(arguments)
-        sys.stdout.flush()
-    except ValueError as error:
-        _progress("")
-        print(f"minirl: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nminirl: interrupted", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (OSError, MemoryError, BrokenProcessPool) as error:
-        _progress("")
-        print(f"minirl: {str(error) or 'out of memory'}", file=sys.stderr)
-        return 1
-    return 0
+    arguments.quiet = arguments.quiet or arguments.json == STANDARD
+    return finish("minirl", lambda: run(arguments))
 
 
 if __name__ == "__main__":

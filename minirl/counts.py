@@ -153,6 +153,29 @@ def select(steps, rows):
     return Steps(steps.index[np.arange(starts[-1]) + moved], starts, steps.shape)
 
 
+def join(parts):
+    """The sequences of several `Steps` over one table, one after the other.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, or the tables differ.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1]), np.array([1, 0]), np.array([0, 1, 2]), (2, 2))
+    >>> both = join([two, two])
+    >>> print(both.index, both.starts)
+    [1 2 1 2] [0 1 2 3 4]
+    """
+    if len({part.shape for part in parts}) != 1:
+        raise ValueError(f"parts must be steps over one table, got tables "
+                         f"{[part.shape for part in parts]}")
+    lengths = np.concatenate([np.diff(part.starts) for part in parts])
+    return Steps(np.concatenate([part.index for part in parts]),
+                 np.concatenate([[0], lengths.cumsum()]).astype(np.int32), parts[0].shape)
+
+
 def table(steps, weights=None):
     """W of (counts.1): counts of each pair, or sums of `weights`.
 

@@ -1,10 +1,47 @@
 """Appendix: reading and writing files so that nothing is lost and every error can be understood.
 
 A file is written beside its place and renamed when it is whole, so that a crash leaves the old one
-or the new one.  A file is read as UTF-8, and a bad byte is reported with its line.
+or the new one.  A text is read as UTF-8, and a bad byte is reported with its line.  The name `-`
+stands for standard input where something is read, and for standard output where it is written.
 """
 
 import os
+import sys
+
+STANDARD = "-"
+
+
+def shown(path):
+    """How messages name a file to read: str.
+
+    Examples
+    --------
+    >>> shown("words.txt"), shown("-")
+    ('words.txt', 'standard input')
+    """
+    return "standard input" if path == STANDARD else str(path)
+
+
+def read_bytes(path):
+    """The content of a file, or of standard input: bytes.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read; the message names the file.
+
+    Examples
+    --------
+    >>> read_bytes(os.devnull)
+    b''
+    """
+    try:
+        if path == STANDARD:
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ValueError(f"cannot read {shown(path)}: {error.strerror}") from None
 
 
 def read_text(path):
@@ -22,17 +59,13 @@ def read_text(path):
     Traceback (most recent call last):
     ValueError: cannot read no such file: No such file or directory
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+    data = read_bytes(path)
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         byte = data[error.start]
-        raise ValueError(f"{path}, line {line}: not UTF-8 (byte {byte:#04x})") from None
+        raise ValueError(f"{shown(path)}, line {line}: not UTF-8 (byte {byte:#04x})") from None
 
 
 def _is_device(path):
@@ -47,6 +80,8 @@ def check_writable(path):
     --------
     >>> check_writable(os.devnull)
     """
+    if path == STANDARD:
+        return
     folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path) or not (
             _is_device(path) or os.path.isdir(folder) and os.access(folder, os.W_OK)):
@@ -72,10 +107,17 @@ def make_folder(path):
 def write_bytes(path, data):
     """Write a file beside and rename it, so that a crash leaves the old one or the new one.
 
+    Standard output and devices have no beside, and are written to directly.
+
     Examples
     --------
-    >>> write_bytes(os.devnull, b"a device has no beside, and is written to directly")
+    >>> write_bytes(os.devnull, b"into the void")
     """
+    if path == STANDARD:
+        sys.stdout.flush()  # what was printed before comes first
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
     if _is_device(path):
         with open(path, "wb") as file:
             file.write(data)

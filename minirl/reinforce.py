@@ -67,7 +67,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl import counts
-from minirl.mdp import rollout, start_states
+from minirl.mdp import check_count, rollout, start_states
 from minirl.optim import adam, clip_norm, coefficient
 from minirl.returns import (check_fraction, explained_variance, move_values, reward_to_go,
                             whole_return)
@@ -117,8 +117,10 @@ def environment_rewards(rollout, logp):
     return rollout.rewards
 
 
-def play(mdp, record, rng, *, rewards, episodes, horizon):
+def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1):
     """Play one batch with the policy of `record`: how every policy trainer's iteration begins.
+
+    The episodes come in groups of `num_generations` neighbours that begin in one start state.
 
     Returns
     -------
@@ -132,8 +134,8 @@ def play(mdp, record, rng, *, rewards, episodes, horizon):
     Raises
     ------
     ValueError
-        If `rewards` returns the wrong shape, numbers that are not finite, or anything but zero
-        after an episode's end.
+        If the episodes are no multiple of the group, or `rewards` returns the wrong shape, numbers
+        that are not finite, or anything but zero after an episode's end.
 
     Examples
     --------
@@ -143,8 +145,14 @@ def play(mdp, record, rng, *, rewards, episodes, horizon):
     >>> metrics
     {'rollout/ep_rew_mean': 0.72, 'rollout/ep_len_mean': 1.63, 'rollout/truncated': 9}
     """
+    check_count("episodes", episodes)
+    check_count("num_generations", num_generations)
+    if episodes % num_generations:
+        raise ValueError(f"num_generations must divide the number of episodes, {episodes}, got "
+                         f"{num_generations}")
     logp = log_softmax(record.logits)
-    batch = rollout(mdp, np.exp(logp), start_states(mdp, episodes, rng), horizon=horizon, rng=rng)
+    starts = start_states(mdp, episodes // num_generations, rng).repeat(num_generations)
+    batch = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
     earned = rewards(batch, logp)
     if earned.shape != batch.states.shape:
         raise ValueError(f"rewards must return an array of shape {batch.states.shape}, "

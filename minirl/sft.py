@@ -11,20 +11,49 @@ where the policy does what the demonstrations do, as often:
 
     π(a|s) = C[s, a]/N[s].                                                                   (sft.2)
 
-So for a table maximum likelihood is counting, and gradient descent only finds the same slowly.  A
-pair that was never seen gets probability zero, and then one new string with that pair has an
-infinite loss.  The oldest remedy adds a *pseudo-count* α to every pair before dividing, π = (C +
-α)/(N[s] + αA): each pair is treated as if it had been seen α times more.
+So for a table maximum likelihood is counting, and gradient descent only finds the same slowly.
 
-The end symbol is one of the actions and is counted like any other.  A model whose end symbol is
-left out of the loss never learns to stop, a defect that has shipped in well-known libraries.
+*What is counted.*  A demonstration is a prompt and its completion.  Only the completion is to be
+imitated: the steps that write the prompt are left out of C, and that is all there is to what others
+do with a mask of labels −100.  The end symbol is one of the actions and is counted like any other.
+A model whose end symbol is left out of the loss never learns to stop, a defect that has shipped in
+well-known libraries.
+
+*What was never seen.*  A pair without a count gets probability zero, and then one new string with
+that pair has an infinite loss.  There are two remedies, and both mix the frequencies with the
+uniform distribution.  The older one adds a *pseudo-count* α to every pair before dividing,
+
+    π(a|s) = (C[s, a] + α) / (N[s] + αA),                                                    (sft.3)
+
+as if each pair had been seen α times more.  The other one is *label smoothing*: the target of a
+step is not the action a taken but, with weight ε, any action,
+
+    L = −(1/N) Σ_n [(1 − ε) log π(a_n|s_n) + (ε/A) Σ_b log π(b|s_n)].                        (sft.4)
+
+Collect equal pairs, and this is (sft.1) with the counts (1 − ε)C[s, a] + εN[s]/A, of the same total
+N[s].  Its minimum is π = (1 − ε)C/N[s] + ε/A.  Divide through by 1 − ε to see the pseudo-count in
+it:
+
+    α[s] = εN[s] / ((1 − ε)A).                                                               (sft.5)
+
+So the two are one idea and differ in what they believe.  A constant α counts for less and less as
+data come in.  Label smoothing grows its pseudo-count with the data: however often the pair was seen
+missing, it keeps the probability ε/A.  And in a state that was never visited it adds nothing, where
+a constant α leaves the uniform distribution.
+
+*Where demonstrations come from.*  People write some.  A model can write more: *rejection sampling*
+lets it write, keeps what passes a check and fine-tunes on that, and *self-instruct* (Wang et al.
+2022) feeds what was kept back into the pool from which the next model is made.  The second is in
+`toy_lm.demonstrations`, the first there and, with a reward in place of the check, in `best_of_n`.
 
 Is this reinforcement learning?  (sft.1) is the REINFORCE loss with every demonstrated step's
 advantage set to one.  Imitation is the policy gradient on somebody else's episodes, all of them
 judged good.
 
-Read first: `softmax`, `counts`.  Compare: `reinforce`.  Read next: `reward_model`.
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3.5.
+Read first: `softmax`, `counts`.  Compare: `reinforce`.  Read next: `best_of_n`.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3.5; Szegedy et al. 2016, "Rethinking
+the Inception architecture", arXiv:1512.00567, §7, for (sft.4); Wang et al. 2022, "Self-instruct",
+arXiv:2212.10560.
 """
 
 import numpy as np
@@ -39,8 +68,13 @@ def _check(counts):
                          f"got values from {counts.min()} to {counts.max()}")
 
 
-def sft_loss(logits, counts):
-    """The loss (sft.1), to be minimised, and its gradient in `logits`.
+def _check_smoothing(label_smoothing):
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+
+
+def sft_loss(logits, counts, *, label_smoothing=0.0):
+    """The loss (sft.4), which is (sft.1) without smoothing, to be minimised; and its gradient.
 
     Parameters
     ----------
@@ -49,18 +83,22 @@ def sft_loss(logits, counts):
     counts : (S, A) float ≥ 0
         How often each pair was demonstrated: `counts.table` of the steps, plus a pseudo-count if
         wanted.
+    label_smoothing : float in [0, 1)
+        ε.
 
     Returns
     -------
     loss : float
-        Nats per step (per character, for a language model).  Its exponential is the perplexity.
+        Nats per step (per character, for a language model).  Without smoothing its exponential is
+        the perplexity.
     grad : (S, A) float
         ∂loss/∂logits.
 
     Raises
     ------
     ValueError
-        If the shapes differ, or the counts are negative, not finite or all zero.
+        If the shapes differ, or the counts are negative, not finite or all zero, or ε is outside
+        [0, 1).
 
     Examples
     --------
@@ -71,42 +109,84 @@ def sft_loss(logits, counts):
     if logits.shape != counts.shape:
         raise ValueError(f"counts must have shape {logits.shape}, got {counts.shape}")
     _check(counts)
+    _check_smoothing(label_smoothing)
     logp = log_softmax(logits)
     N = counts.sum()
-    return -(counts * logp).sum() / N, backward(logp, -counts / N)
+    targets = ((1 - label_smoothing) * counts
+               + label_smoothing * counts.sum(axis=1, keepdims=True) / counts.shape[1])
+    return -(targets * logp).sum() / N, backward(logp, -targets / N)
 
 
-def fit_by_counting(counts, *, pseudo_count):
-    """The logits whose policy is (C + α)/(N[s] + αA), the minimum of `sft_loss` for counts C + α.
+def equivalent_pseudo_count(counts, *, label_smoothing):
+    """α[s] of (sft.5): the pseudo-counts that do what label smoothing does.
 
     Parameters
     ----------
     counts : (S, A) float ≥ 0
-    pseudo_count : float > 0
-        α.  Not zero: a pair never seen would have a log-probability of −∞.
+    label_smoothing : float in [0, 1)
 
     Returns
     -------
-    (S, A) float
-        log π.
+    (S, 1) float
+        For `fit_by_counting`.  Zero in a state without counts, where smoothing says nothing.
 
     Raises
     ------
     ValueError
-        If the pseudo-count is not positive, or the counts are negative, not finite or all zero.
+        If the counts are negative, not finite or all zero, or ε is outside [0, 1).
+
+    Examples
+    --------
+    Four observations, of which a fifth is to be uniform, and the policy 0.8 · (1, 0) + 0.2 · ½:
+
+    >>> seen = np.array([[4., 0.]])
+    >>> alpha = equivalent_pseudo_count(seen, label_smoothing=0.2)
+    >>> print(alpha, np.exp(fit_by_counting(seen, pseudo_count=alpha)))
+    [[0.5]] [[0.9 0.1]]
+    """
+    _check(counts)
+    _check_smoothing(label_smoothing)
+    visits = counts.sum(axis=1, keepdims=True)
+    return label_smoothing * visits / ((1 - label_smoothing) * counts.shape[1])
+
+
+def fit_by_counting(counts, *, pseudo_count):
+    """The logits of (sft.3), the minimum of `sft_loss` for counts C + α.
+
+    Parameters
+    ----------
+    counts : (S, A) float ≥ 0
+    pseudo_count : float ≥ 0, or an array that fits (S, A)
+        α.  Zero is maximum likelihood: a pair never seen has a log-probability of −∞.
+
+    Returns
+    -------
+    (S, A) float
+        log π; uniform in a state that has no count of either kind.
+
+    Raises
+    ------
+    ValueError
+        If a pseudo-count or count is negative or not finite, or all counts are zero.
 
     Examples
     --------
     >>> print(np.exp(fit_by_counting(np.array([[3., 0.]]), pseudo_count=0.5)))
     [[0.875 0.125]]
+    >>> print(fit_by_counting(np.array([[1., 1., 0.], [0., 0., 0.]]), pseudo_count=0).round(3))
+    [[-0.693 -0.693   -inf]
+     [-1.099 -1.099 -1.099]]
     """
-    if not 0 < pseudo_count < np.inf:
-        raise ValueError(f"pseudo_count must be positive and finite, got {pseudo_count}")
+    alpha = np.asarray(pseudo_count, float)
+    if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
+        raise ValueError(f"pseudo_count must be finite and not negative, got {pseudo_count}")
     _check(counts)
-    return log_softmax(np.log(counts + pseudo_count))
+    total = counts + alpha
+    total = np.where(total.sum(axis=1, keepdims=True) > 0, total, 1.0)
+    return log_softmax(np.log(total, where=total > 0, out=np.full(total.shape, -np.inf)))
 
 
-def fit_sft(counts, start, *, tol=1e-9):
+def fit_sft(counts, start, *, label_smoothing=0.0, tol=1e-9):
     """Minimise `sft_loss` by gradient, from the logits `start` (S, A): an `optim.Fit`.
 
     It finds what `fit_by_counting` computes, and exists to show that.
@@ -117,4 +197,5 @@ def fit_sft(counts, start, *, tol=1e-9):
     >>> print(np.exp(log_softmax(fit.x)).round(6))
     [[0.75 0.25]]
     """
-    return minimise(lambda logits: sft_loss(logits, counts), start, tol=tol)
+    return minimise(lambda logits: sft_loss(logits, counts, label_smoothing=label_smoothing), start,
+                    tol=tol)

@@ -12,7 +12,7 @@ from minirl.evaluation import expectation
 from minirl.regularised import regularised_optimum
 from minirl.sft import fit_by_counting
 from minirl.softmax import log_softmax
-from toy_lm.bigram import language
+from toy_lm.ngram import language
 from toy_lm.corpora import unicode_words
 from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say

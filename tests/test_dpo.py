@@ -8,7 +8,7 @@ from minirl import counts
 from minirl.dpo import dpo_loss, fit_dpo
 from minirl.regularised import regularised_optimum, tilt
 from minirl.softmax import log_sigmoid, log_softmax
-from toy_lm.bigram import language
+from toy_lm.ngram import language
 
 
 def two_pairs():

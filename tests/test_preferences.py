@@ -36,7 +36,7 @@ def rated(monkeypatch, pairs, **options):
     """The rater's (chosen, rejected) when the model writes exactly these pairs."""
     strings = WORDS.encode([text for pair in pairs for text in pair])
 
-    def write(logits, number, *, rng):
+    def write(logits, number, *, rng, prompt):
         assert number == 2 * len(pairs) and rng is not None
         return strings
 
@@ -141,5 +141,5 @@ def test_numbers_that_are_not_positive_are_refused(pairs, options, message):
 def test_tables_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=re.escape("the shape of logits, (4, 4), got (3, 4)")):
         sample_pairs(LOGITS, REWARDS[:3], 1, rng=0)
-    with pytest.raises(ValueError, match="square"):
+    with pytest.raises(ValueError, match="states, got"):
         sample_pairs(LOGITS[:3], REWARDS[:3], 1, rng=0)

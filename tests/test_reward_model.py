@@ -9,7 +9,7 @@ from minirl import counts
 from minirl.regularised import regularised_optimum, tilt
 from minirl.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.softmax import log_sigmoid
-from toy_lm.bigram import language
+from toy_lm.ngram import language
 
 
 def every_pair(letters=2, longest=3):

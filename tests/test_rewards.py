@@ -9,7 +9,7 @@ from minirl import counts
 from minirl.lab.main_job import fit_corpus
 from minirl.evaluation import expectation
 from minirl.regularised import critical_beta, log_partition, regularised_optimum, tilt
-from toy_lm.bigram import language
+from toy_lm.ngram import language
 from toy_lm.corpora import unicode_words
 from toy_lm.rewards import LETTER, easy_to_say
 from toy_lm.vocabulary import from_items

@@ -12,7 +12,7 @@ from minirl.ppo import ppo
 from minirl.reinforce import start
 from minirl.rlhf import pair_rewards, string_rewards
 from minirl.softmax import log_softmax
-from toy_lm.bigram import language
+from toy_lm.ngram import language
 
 
 def small_language(seed=0):

@@ -56,6 +56,6 @@ def test_bad_counts_are_refused_by_name():
             fit_by_counting(wrong, pseudo_count=0.1)
     with pytest.raises(ValueError, match=r"counts must have shape \(1, 2\)"):
         sft_loss(np.zeros((1, 2)), np.ones((2, 2)))
-    for wrong in (0.0, -1.0, np.inf, np.nan):
-        with pytest.raises(ValueError, match="pseudo_count must be positive and finite"):
+    for wrong in (-1.0, np.inf, np.nan, np.array([[0.5, -0.1]])):
+        with pytest.raises(ValueError, match="pseudo_count must be finite and not negative, got"):
             fit_by_counting(np.ones((1, 2)), pseudo_count=wrong)

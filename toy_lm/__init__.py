@@ -1,11 +1,19 @@
-"""Worlds you can read: character-level language models, made into the arrays that `minirl` learns
-from.
+"""Worlds you can read: character-level language models, the data that people make for them, and the
+arrays that `minirl` learns from.
 
 In reading order:
 
-    vocabulary   characters to numbers and back, with one symbol for start and end
-    corpora      real text: the words of Unicode's character names, or a file of your own
-    bigram       the model: a table policy, scored, made into a world, and sampled
-    rewards      what makes a string good, as a table over pairs of symbols
-    preferences  pairs of strings, and a simulated person who prefers one of them
+    vocabulary      characters to numbers and back, with one symbol for start and end
+    corpora         real text: the words of Unicode's character names, or a file of your own
+    ngram           the model: a table policy, made into a world, sampled, and scored
+    exact           what a model writes, exactly: length and entropy
+    models          a model with its letters: fitted, saved, loaded
+    rewards         what makes a string good, as a table over pairs of symbols
+    verifiers       rules of the whole string, and what they cost a bigram
+    jsonl           data files, in the forms that people have
+    demonstrations  instruction data, and how models make more of it
+    raters          scores, choices, rankings: people, programs and models that judge
+    preferences     responses to prompts, and pairs of them
+
+`python -m toy_lm` trains, scores and samples models of your own text, and makes preference data.
 """

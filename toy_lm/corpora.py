@@ -7,13 +7,13 @@ English-like words:  letter, script and sign names in dozens of languages.
 
 For your own text use a file with one item a line.
 
-Read first: `vocabulary`.  Read next: `bigram`.
+Read first: `vocabulary`.  Read next: `ngram`.
 """
 
 import re
 import unicodedata
 
-from minirl.files import read_text
+from minirl.files import read_text, shown
 
 SKIPPED = ("CJK", "HANGUL", "YI ", "ETHIOPIC", "CANADIAN", "CHEROKEE")  # names made by a system
 
@@ -38,24 +38,47 @@ def unicode_words():
     return sorted(word.lower() for word in words)
 
 
-def read_lines(path):
+def read_lines(path, letters=None):
     """The items of a UTF-8 text file, one a line; blank lines and surrounding space are dropped.
+
+    Parameters
+    ----------
+    path : str or path
+        `-` is standard input.
+    letters : str, optional
+        The only ones allowed, for example `Vocabulary.letters`.
 
     Raises
     ------
     ValueError
-        If the file cannot be read, is not UTF-8, or has no item; the message names the file, and
-        the line of a bad byte.
+        If the file cannot be read, is not UTF-8, has no item, or contains another letter; the
+        message names the file, and the line of a bad byte or letter.
     """
-    items = [line.strip() for line in read_text(path).split("\n")]
-    items = [item for item in items if item]
-    if not items:
-        raise ValueError(f"{path} holds no item: one item a line is expected")
-    return items
+    lines = [line.strip() for line in read_text(path).split("\n")]
+    if not any(lines):
+        raise ValueError(f"{shown(path)} holds no item: one item a line is expected")
+    for number, line in enumerate(lines if letters is not None else [], start=1):
+        unknown = next((c for c in line if c not in letters), None)
+        if unknown is not None:
+            raise ValueError(f"{shown(path)}, line {number}: {unknown!r} is not among the "
+                             f"{len(letters)} letters that the model knows")
+    return [line for line in lines if line]
 
 
-def held_out(items):
-    """Split a corpus: (training items, every tenth item), for an honest likelihood.
+def held_out(items, fraction=0.1):
+    """Split a corpus, for an honest likelihood: (training items, items held out).
+
+    The items held out are spread evenly: with a tenth every tenth one, beginning with the tenth.
+
+    Parameters
+    ----------
+    items : list
+    fraction : float in [0, 1)
+
+    Raises
+    ------
+    ValueError
+        If the fraction is outside [0, 1).
 
     Examples
     --------
@@ -63,4 +86,11 @@ def held_out(items):
     >>> "".join(training), "".join(held)
     ('abcdefghikl', 'j')
     """
-    return [item for i, item in enumerate(items, start=1) if i % 10], items[9::10]
+    if not 0 <= fraction < 1:
+        raise ValueError(f"fraction must lie in [0, 1), got {fraction}")
+    # How many of the first i items are held out; a little more than rounding can take away.
+    held = [int(i * fraction + 1e-9) for i in range(len(items) + 1)]
+    training, out = [], []
+    for item, before, after in zip(items, held, held[1:]):
+        (out if after > before else training).append(item)
+    return training, out

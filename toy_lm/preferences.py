@@ -1,30 +1,42 @@
-"""Preference data: pairs of strings, and a person who prefers one of them.
+"""Preference data: responses to prompts, and what a rater makes of them.
 
 Nobody can say how good a name is on a scale from 0 to 100 and mean the same tomorrow.  Comparing
-two is easier.  So the data for alignment are pairs: two strings are drawn from the reference model,
-and a rater says which is better.  Our rater is simulated by the Bradley–Terry model with a reward
-that we know,
+two is easier.  So the data for alignment are pairs: the reference model writes responses to a
+prompt, and a rater (the chapter before) says which is better.  Here the rater has a reward that we
+know, so that everything learned from the pairs can be compared with the truth.
+
+*Responses at several temperatures.*  Two responses of one model to one prompt are often alike, and
+then there is little to choose.  So one lets some of them be written at a higher temperature.  The
+pairs then do not come from the reference.  That is allowed: whatever the strings, the rater prefers
+y₁ to y₂ with the probability σ(r(y₁) − r(y₂)), and that alone is what the learners fit.  It changes
+how much the data say about which strings.
+
+*Edited responses.*  The rater may also improve the better response a little: `improve` changes the
+one letter whose change is worth most.  That gives three in order, edited ≻ chosen ≻ rejected.
+
+Two equal strings are possible.  Such a pair carries no information, and the number of them is
+reported.  Ties are left out of pairs, and counted.
 
     P(first preferred) = σ((r(y₁) − r(y₂)) / temperature),                           (preferences.1)
 
-so that everything learned from the pairs can be compared with the truth.  A rater of temperature 1
-errs often where the rewards are close; one of temperature near 0 never does.
+is (raters.1) for the reward of strings: `sample_pairs` makes such pairs for the learners, as
+`counts.Steps`.  For files the same pairs are text (`jsonl`): `as_text` and `from_text`.
 
-Two equal strings are possible.  Such a pair carries no information, and the number of them is
-reported.
-
-Read first: `bigram`, `rewards`.  Read next: `minirl.reward_model`, which undoes (preferences.1).
-Source: Bradley and Terry 1952; Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3.
-"""
+Read first: `ngram`, `raters`, `jsonl`.  Read next: `minirl.reward_model`, which undoes
+(preferences.1).  Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3; Touvron et al.
+2023 (Llama 2), arXiv:2307.09288, §3.2.1, for temperatures; Dubey et al. 2024 (Llama 3),
+arXiv:2407.21783, §4.2.1, for edited responses.  """
 
 from typing import NamedTuple
 
 import numpy as np
 
 from minirl import counts
+from minirl.mdp import check_count
 from minirl.sampling import generator
-from minirl.softmax import log_sigmoid
-from toy_lm.bigram import sample
+from toy_lm.jsonl import Labelled, Pair, Ranking
+from toy_lm.ngram import decoding, sample
+from toy_lm.raters import FIRST, TIE, choose
 
 
 class Preferences(NamedTuple):
@@ -32,6 +44,7 @@ class Preferences(NamedTuple):
 
     chosen: counts.Steps
     rejected: counts.Steps
+    ties: int = 0  # pairs that were left out, because the rater could not decide
 
     @property
     def identical(self):
@@ -43,28 +56,77 @@ class Preferences(NamedTuple):
         return int((differences == 0).sum())
 
 
-def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0):
-    """Draw pairs of strings from a model and let the rater of (preferences.1) choose.
+def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
+    """Let a model write several responses to each prompt, as `counts.Steps`.
 
     Parameters
     ----------
-    logits : (A, A) float
-        The model that writes, usually the reference.
-    rewards : (A, A) float
-        The rater's own reward table.
-    pairs : int ≥ 1
+    logits : (S, A) float
+    num_generations : int ≥ 1
+        K.  The responses to a prompt are neighbours.
     rng : Generator or seed
-    temperature : float > 0
-        Units of reward.  The larger, the more often the rater prefers the worse string.
-
-    Returns
-    -------
-    Preferences
+    prompts : (P,) int
+        `Vocabulary.state` of each prompt.
+    temperatures : sequence of float > 0
+        The responses to a prompt take these in turn.
 
     Raises
     ------
     ValueError
-        If a number is not positive or the tables differ in shape.
+        If a number is out of range, or there is no prompt or no temperature.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> steps = respond(np.zeros((3, 3)), 2, rng=7, prompts=[0, 0], temperatures=[1.0, 0.5])
+    >>> Vocabulary("no").decode(steps)
+    ['n', '', 'ooo', 'non']
+    """
+    check_count("num_generations", num_generations)
+    states, temperatures = np.asarray(prompts), np.asarray(temperatures, float)
+    for name, values in (("prompts", states), ("temperatures", temperatures)):
+        if values.ndim != 1 or values.size == 0:
+            raise ValueError(f"{name} must be a vector of at least one, got {values}")
+    rng = generator(rng)
+    number = np.arange(states.size * num_generations)
+    turn = number % num_generations % temperatures.size
+    parts, order = [], []
+    for i, temperature in enumerate(temperatures):
+        own = number[turn == i]
+        if own.size:
+            parts.append(sample(decoding(logits, temperature=temperature), own.size, rng=rng,
+                                prompt=states[own // num_generations]))
+            order.append(own)
+    return counts.select(counts.join(parts), np.concatenate(order).argsort())
+
+
+def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, ties=0.0,
+                 prompts=(0,), temperatures=(1.0,)):
+    """Draw pairs of strings from a model and let the rater of (preferences.1) choose.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        The model that writes, usually the reference.
+    rewards : (S, A) float
+        The rater's own reward table.
+    pairs : int ≥ 1
+        Asked of each prompt.
+    rng : Generator or seed
+    temperature, noise, ties
+        Of the rater, as in `raters.choose`.
+    prompts, temperatures
+        Of the writer, as in `respond`.
+
+    Returns
+    -------
+    Preferences
+        Without the pairs that were ties.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range or the tables differ in shape.
 
     Examples
     --------
@@ -72,20 +134,111 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0):
     >>> words, longer_is_better = Vocabulary("no"), np.array([[0., 9, 9], [0, 9, 9], [0, 9, 9]])
     >>> data = sample_pairs(np.zeros((3, 3)), longer_is_better, 3, rng=0)
     >>> words.decode(data.chosen), words.decode(data.rejected), data.identical
-    (['ono', 'n', 'oonononnn'], ['n', 'o', ''], 0)
+    (['no', '', 'oononooo'], ['', '', 'o'], 1)
     """
     if rewards.shape != logits.shape:
         raise ValueError(f"rewards must have the shape of logits, {logits.shape}, "
                          f"got {rewards.shape}")
-    if pairs < 1:
-        raise ValueError(f"pairs must be at least 1, got {pairs}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    check_count("pairs", pairs)
     rng = generator(rng)
-    strings = sample(logits, 2 * pairs, rng=rng)
-    reward = (counts.matrix(strings) @ rewards.ravel()).reshape(pairs, 2)
-    log_chance = log_sigmoid((reward[:, 0] - reward[:, 1]) / temperature)
-    loses = (np.log(1 - rng.random(pairs)) > log_chance).astype(int)  # 0: the first is chosen
-    first = 2 * np.arange(pairs)
-    return Preferences(counts.select(strings, first + loses),
-                       counts.select(strings, first + 1 - loses))
+    strings = respond(logits, 2, rng=rng, prompts=np.repeat(prompts, pairs),
+                      temperatures=temperatures)
+    reward = (counts.matrix(strings) @ rewards.ravel()).reshape(-1, 2)
+    answer = choose(reward, rng=rng, temperature=temperature, noise=noise, ties=ties)
+    decided = np.flatnonzero(answer != TIE)
+    better = 2 * decided + (answer[decided] != FIRST)
+    return Preferences(counts.select(strings, better), counts.select(strings, better ^ 1),
+                       ties=int((answer == TIE).sum()))
+
+
+def as_text(vocabulary, data, prompt=""):
+    """Preferences as a list of `jsonl.Pair`, all of one prompt.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> words = Vocabulary("no")
+    >>> as_text(words, Preferences(words.encode(["on"]), words.encode(["o"])), "n")
+    [Pair(prompt='n', chosen='on', rejected='o')]
+    """
+    return [Pair(prompt, chosen, rejected) for chosen, rejected
+            in zip(vocabulary.decode(data.chosen), vocabulary.decode(data.rejected))]
+
+
+def from_text(vocabulary, pairs, *, order=2):
+    """`Preferences` from a list of `jsonl.Pair`.
+
+    Raises
+    ------
+    ValueError
+        As `Vocabulary.encode`; an item is a pair, counted from 1.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> data = from_text(Vocabulary("no"), [Pair("n", "on", "o"), Pair("", "o", "o")])
+    >>> data.chosen.index.tolist(), data.rejected.index.tolist(), data.identical
+    ([5, 7, 3, 2, 6], [5, 6, 2, 6], 1)
+    """
+    prompts = [pair.prompt for pair in pairs]
+    return Preferences(*(vocabulary.encode(texts, order=order, prompts=prompts)
+                         for texts in ([pair.chosen for pair in pairs],
+                                       [pair.rejected for pair in pairs])))
+
+
+def improve(text, reward, letters):
+    """The best string that differs in one letter at most: what an editor makes of a response.
+
+    Parameters
+    ----------
+    text : str
+    reward : callable
+        `reward(texts) -> (n,)`, for example `rewards.of_strings`.
+    letters : str
+        What a letter may be changed to.
+
+    Returns
+    -------
+    str
+        `text` itself, if nothing is better; of equally good strings the first.
+
+    Examples
+    --------
+    >>> improve("hond", lambda texts: [text.count("o") for text in texts], "aox")
+    'oond'
+    """
+    edits = [text] + [text[:i] + letter + text[i + 1:] for i in range(len(text))
+                      for letter in letters]
+    return edits[int(np.argmax(reward(edits)))]
+
+
+def with_edits(pairs, reward, letters):
+    """Pairs as rankings, with the chosen response improved on top: a list of `jsonl.Ranking`.
+
+    The reward is asked of prompt and response together.  Where `improve` finds nothing better, the
+    ranking has the two responses alone.
+
+    Examples
+    --------
+    >>> with_edits([Pair("", "hond", "x")], lambda texts: [text.count("o") for text in texts], "ao")
+    [Ranking(prompt='', ranking=('oond', 'hond', 'x'))]
+    """
+    rankings = []
+    for pair in pairs:
+        edited = improve(pair.chosen, lambda texts: reward([pair.prompt + t for t in texts]),
+                         letters)
+        better = (edited,) if edited != pair.chosen else ()
+        rankings.append(Ranking(pair.prompt, (*better, pair.chosen, pair.rejected)))
+    return rankings
+
+
+def unpaired(pairs):
+    """Pairs taken apart: each chosen response was liked, each rejected one not.
+
+    Examples
+    --------
+    >>> unpaired([Pair("n", "on", "o")])[1]
+    Labelled(prompt='n', completion='o', label=False)
+    """
+    return [judged for pair in pairs for judged in (Labelled(pair.prompt, pair.chosen, True),
+                                                    Labelled(pair.prompt, pair.rejected, False))]

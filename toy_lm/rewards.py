@@ -2,7 +2,8 @@
 
 A reward table gives each pair (last symbol, next symbol) a number, and the reward of a string is
 the sum over its pairs.  Such a reward is *bigram-local*, and the best trade between it and a
-reference model is again a bigram, known exactly (`minirl.regularised`).
+reference model is again a bigram, known exactly (`minirl.regularised`).  What a table cannot say,
+such as whether the string is a palindrome, is the next chapter.
 
 The running example asks: which invented name is easier to say?  Words are easy to say when vowels
 and consonants alternate.  So every pair of two consonants or two vowels costs 1.  That alone would
@@ -14,13 +15,50 @@ it:
 The default bonus of 0.139 holds the best policy at β = 0.5 near the mean length of the Unicode
 words, 6.1 letters against 5.9.  On another corpus it may lengthen or shorten the words.
 
-Read first: `vocabulary`.  Read next: `preferences`.
+Four more, of one line each:
+
+    alternating(y)     = pairs of a vowel and a consonant,                               (rewards.2)
+    ends_in_vowel(y)   = 1 if the last letter is a vowel,                                (rewards.3)
+    no_doubles(y)      = −(pairs of equal letters),                                      (rewards.4)
+    short(y)           = −(letters).                                                     (rewards.5)
+
+A table of pairs is made for a bigram.  `ngram.widen` makes it one for a model of a higher order.
+
+Read first: `vocabulary`.  Read next: `verifiers`.
 """
 
 import numpy as np
 
+from minirl import counts
+
 VOWELS = "aeiou"
 LETTER = 0.139
+
+
+def is_vowel(vocabulary):
+    """Which letters are a, e, i, o or u: (A − 1,) bool.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(is_vowel(Vocabulary("abc")))
+    [ True False False]
+    """
+    return np.array([c in VOWELS for c in vocabulary.letters])
+
+
+def of_strings(vocabulary, table):
+    """The reward of a table as a function of strings: `reward(texts) -> (n,)`.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> words = Vocabulary("abc")
+    >>> print(of_strings(words, alternating(words))(["", "ab", "bab", "bb"]))
+    [0. 1. 2. 0.]
+    """
+    weights = table.ravel()
+    return lambda texts: counts.matrix(vocabulary.encode(texts)) @ weights
 
 
 def easy_to_say(vocabulary, *, letter=LETTER):
@@ -47,8 +85,65 @@ def easy_to_say(vocabulary, *, letter=LETTER):
      [ 0.   0.1 -0.9 -0.9]
      [ 0.   0.1 -0.9 -0.9]]
     """
-    vowel = np.array([c in VOWELS for c in vocabulary.letters])
-    table = np.zeros((vocabulary.size, vocabulary.size))
+    vowel = is_vowel(vocabulary)
+    table = np.zeros(vocabulary.shape())
     table[1:, 1:] = -(vowel[:, None] == vowel).astype(float)
     table[:, 1:] += letter
+    return table
+
+
+def alternating(vocabulary):
+    """The table of (rewards.2), (A, A): 1 for each pair of a vowel and a consonant.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(alternating(Vocabulary("abc"))[1:, 1:])
+    [[0. 1. 1.]
+     [1. 0. 0.]
+     [1. 0. 0.]]
+    """
+    vowel = is_vowel(vocabulary)
+    table = np.zeros(vocabulary.shape())
+    table[1:, 1:] = vowel[:, None] != vowel
+    return table
+
+
+def ends_in_vowel(vocabulary):
+    """The table of (rewards.3), (A, A): 1 for the end after a vowel.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(ends_in_vowel(Vocabulary("abc"))[:, 0])
+    [0. 1. 0. 0.]
+    """
+    table = np.zeros(vocabulary.shape())
+    table[1:, 0] = is_vowel(vocabulary)
+    return table
+
+
+def no_doubles(vocabulary):
+    """The table of (rewards.4), (A, A): −1 for each letter that repeats the one before.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(no_doubles(Vocabulary("abc")).diagonal())
+    [ 0. -1. -1. -1.]
+    """
+    return np.diag([0.0] + [-1.0] * len(vocabulary.letters))
+
+
+def short(vocabulary):
+    """The table of (rewards.5), (A, A): −1 for each letter.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(short(Vocabulary("abc"))[0])
+    [ 0. -1. -1. -1.]
+    """
+    table = np.zeros(vocabulary.shape())
+    table[:, 1:] = -1
     return table

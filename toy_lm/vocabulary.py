@@ -10,9 +10,23 @@ end:
 
     "on"  →  (0, o) (o, n) (n, 0)                                                     (vocabulary.1)
 
+*Longer memories.*  Here the state is the last letter, and the model a bigram, a model of *order* 2.
+In a model of order m the state is the last m − 1 symbols, read as the digits of a number, with
+zeros before the first letter.  There are S = A^(m−1) of them, and writing a moves every digit one
+place to the left and drops the first:
+
+    s' = (s·A + a) mod S.                                                             (vocabulary.2)
+
+The table stays S × A, and no learner needs to know what its rows mean.  Order 1 has a single state
+and remembers nothing.
+
+*Prompts.*  A prompt is the first letters of a string, and its completion the rest.  What is written
+next depends only on the state that the prompt leaves behind: a bigram remembers only its last
+letter, "k" and "think" are one prompt to it.
+
 Strings are encoded all at once.  Laid end to end with a line feed after each, the text is one
-vector of symbols, and the states are that vector shifted by one: what precedes the first letter of
-a string is the end of the string before it, which is symbol 0, as it should be.
+vector of symbols, and the digits of the states are that vector shifted by one place, two places,
+and so on, where that does not reach back over the beginning of the string.
 
 Read first: `minirl.counts`.  Read next: `corpora`.
 """
@@ -22,6 +36,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl import counts
+from minirl.mdp import check_count
 
 END = "\n"  # what stands for symbol 0 in text; an item is one line, so it cannot contain it
 
@@ -36,30 +51,56 @@ class Vocabulary(NamedTuple):
         """A, the number of symbols, the end included."""
         return len(self.letters) + 1
 
+    def shape(self, order=2):
+        """(S, A), the shape of the tables of a model of this order.
+
+        Raises ValueError if the order is not a whole number from 1 upwards.
+        """
+        check_count("order", order)
+        return self.size**(order - 1), self.size
+
     def _codes(self):
         """The code point of each symbol: (A,) uint32."""
         return np.frombuffer((END + self.letters).encode("utf-32-le"), dtype="<u4")
 
-    def encode(self, items):
-        """The steps (vocabulary.1) of strings, as `counts.Steps` over an (A, A) table.
+    def encode(self, items, *, order=2, prompts=None):
+        """The steps (vocabulary.1) of strings, as `counts.Steps` over an (S, A) table.
+
+        Parameters
+        ----------
+        items : list of str
+        order : int ≥ 1
+        prompts : list of str, optional
+            What precedes each item.  The steps that write it are left out, and those of the item
+            begin in the state that it leaves.
 
         Raises
         ------
         ValueError
             If a string contains a letter that is not in the vocabulary, or a line feed; the message
-            names the item, counted from 1, and the letter.
+            names the item, counted from 1, and the letter.  Or if there is not one prompt an item,
+            or the order is not positive.
 
         Examples
         --------
-        >>> steps = from_items(["on", "no"]).encode(["on"])
+        >>> words = from_items(["on", "no"])  # n is 1, o is 2
+        >>> steps = words.encode(["on"])
         >>> print(steps.index, steps.starts, steps.shape)
         [2 7 3] [0 3] (3, 3)
+        >>> steps = words.encode(["n"], order=3, prompts=["o"])
+        >>> print(steps.index, steps.shape)  # states 00→o, and then 0o and on
+        [ 7 21] (9, 3)
         """
-        text = "".join(item + END for item in items)
+        shape = self.shape(order)
+        prompts = [""] * len(items) if prompts is None else prompts
+        if len(prompts) != len(items):
+            raise ValueError(f"prompts must be one an item, {len(items)}, got {len(prompts)}")
+        text = "".join(prompt + item + END for prompt, item in zip(prompts, items))
         if text.count(END) != len(items):
-            i = next(i for i, item in enumerate(items, start=1) if END in item)
+            i = next(i for i, whole in enumerate(zip(prompts, items), start=1)
+                     if END in "".join(whole))
             raise ValueError(f"item {i} contains a line feed; an item is one line")
-        codes = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         known = self._codes()
         ends = codes == ord(END)
         symbols = np.where(ends, 0, np.searchsorted(known[1:], codes) + 1)
@@ -69,9 +110,25 @@ class Vocabulary(NamedTuple):
             item = int(ends[:n].sum()) + 1
             raise ValueError(f"item {item} contains {text[n]!r}, which is not in "
                              f"the vocabulary of {len(self.letters)} letters")
-        states = np.append(0, symbols)[:symbols.size]
         starts = np.append(0, np.flatnonzero(ends) + 1)
-        return counts.steps(states, symbols, starts, (self.size, self.size))
+        given = np.array([len(prompt) for prompt in prompts], int)
+        return counts.steps(*_completions(symbols, starts, given, shape), shape)
+
+    def state(self, prompt, *, order=2):
+        """The state that a prompt leaves behind: int.
+
+        Raises ValueError as `encode` does.
+
+        Examples
+        --------
+        >>> words = from_items(["on", "no"])
+        >>> words.state(""), words.state("on"), words.state("on", order=3)
+        (0, 1, 7)
+        """
+        try:
+            return int(self.encode([""], order=order, prompts=[prompt]).index[0]) // self.size
+        except ValueError as error:
+            raise ValueError(f"the prompt {prompt!r} cannot be read: {error}") from None
 
     def decode(self, steps):
         """The strings of `counts.Steps`, a list; a string that was cut has no end and ends in '…'.
@@ -87,13 +144,27 @@ class Vocabulary(NamedTuple):
         >>> words.decode(words.encode(["no", "", "onno"]))
         ['no', '', 'onno']
         """
-        if steps.shape != (self.size, self.size):
-            raise ValueError(f"steps must be over a table of {(self.size, self.size)}, "
+        if steps.shape[1] != self.size:
+            raise ValueError(f"steps must be over a table of {self.size} symbols, "
                              f"got {steps.shape}")
         symbols = steps.index % self.size
         text = self._codes()[symbols].tobytes().decode("utf-32-le")
         strings = (text[i:j] for i, j in zip(steps.starts[:-1], steps.starts[1:]))
         return [string[:-1] if string.endswith(END) else string + "…" for string in strings]
+
+
+def _completions(symbols, starts, given, shape):
+    """(states, actions, starts) of the steps after the first `given` (B,) of each string."""
+    S, A = shape
+    lengths = np.diff(starts)
+    place = np.arange(symbols.size) - np.repeat(starts[:-1], lengths)
+    states, digit, back = np.zeros(symbols.size, int), 1, 1
+    while digit < S:
+        before = np.append(np.zeros(back, int), symbols)[:symbols.size]
+        states += np.where(place >= back, before, 0) * digit
+        digit, back = digit * A, back + 1
+    kept = place >= np.repeat(given, lengths)
+    return states[kept], symbols[kept], np.append(0, np.cumsum(lengths - given))
 
 
 def from_items(items):
@@ -115,3 +186,42 @@ def from_items(items):
     if len(letters) < 2:
         raise ValueError(f"the corpus must have at least two different letters, got {letters!r}")
     return Vocabulary(letters)
+
+
+def from_tokens(tokens, shape):
+    """The steps of rows of symbols, as other programs hold them: padded to one length.
+
+    Parameters
+    ----------
+    tokens : (B, T) int
+        A string a row.  What comes after its first 0 means nothing.  A row without a 0 was cut.
+    shape : (int, int)
+        S and A, `Vocabulary.shape`.
+
+    Returns
+    -------
+    counts.Steps
+
+    Raises
+    ------
+    ValueError
+        If the array is not two-dimensional, or a symbol that counts is not in [0, A).
+
+    Examples
+    --------
+    >>> words = from_items(["on", "no"])
+    >>> words.decode(from_tokens(np.array([[2, 1, 0, 2, 9], [1, 2, 1, 2, 1]]), words.shape()))
+    ['on', 'nonon…']
+    """
+    if tokens.ndim != 2:
+        raise ValueError(f"tokens must have shape (B, T), got {tokens.shape}")
+    ended = np.cumsum(tokens == 0, axis=1)
+    alive = (ended == 0) | ((ended == 1) & (tokens == 0))
+    starts = np.append(0, np.cumsum(alive.sum(axis=1)))
+    # A symbol out of range would make a state out of range as well; the actions say it better.
+    symbols = tokens[alive]
+    if symbols.size and not (0 <= symbols.min() and symbols.max() < shape[1]):
+        raise ValueError(f"tokens must lie in [0, {shape[1]}), got "
+                         f"[{symbols.min()}, {symbols.max()}]")
+    given = np.zeros(len(tokens), int)
+    return counts.steps(*_completions(symbols, starts, given, shape), shape)

@@ -29,7 +29,7 @@ from minirl.reward_model import fit_reward_model
 from minirl.rlhf import pair_rewards
 from minirl.sft import fit_by_counting, sft_loss
 from minirl.softmax import log_softmax
-from toy_lm.bigram import language, sample
+from toy_lm.ngram import language, sample
 from toy_lm.corpora import held_out
 from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say

@@ -31,7 +31,7 @@ from minirl.regularised import regularised_optimum
 from minirl.reinforce import environment_rewards, reinforce, start
 from minirl.rlhf import pair_rewards
 from minirl.softmax import log_softmax
-from toy_lm.bigram import language
+from toy_lm.ngram import language
 from toy_lm.corpora import unicode_words
 from toy_lm.rewards import easy_to_say
 

@@ -13,7 +13,7 @@ from minirl import counts
 from minirl.mdp import rollout
 from minirl.sft import fit_by_counting, sft_loss
 from minirl.softmax import log_softmax
-from toy_lm.bigram import HORIZON, language, sample
+from toy_lm.ngram import HORIZON, language, sample
 from toy_lm.vocabulary import from_items
 
 FALSE_ALARM = 1e-6
@@ -64,9 +64,9 @@ def test_an_episode_earns_the_rewards_of_its_string():
 
 
 @pytest.mark.parametrize("rewards, message", [
-    (np.zeros((2, 3)), "rewards must be a square table, got (2, 3)"),
-    (np.zeros(4), "rewards must be a square table, got (4,)"),
-    (np.zeros((3, 3, 1)), "rewards must be a square table, got (3, 3, 1)"),
+    (np.zeros((2, 3)), "S = A^(order - 1) states, got (2, 3)"),
+    (np.zeros(4), "S = A^(order - 1) states, got (4,)"),
+    (np.zeros((3, 3, 1)), "S = A^(order - 1) states, got (3, 3, 1)"),
     (np.array([[0.0, 0.0], [np.nan, 0.0]]), "reward[1, 0, 0] must be finite, got nan"),
 ])
 def test_a_reward_table_that_is_no_language_is_refused(rewards, message):
@@ -78,7 +78,7 @@ def test_a_reward_table_that_is_no_language_is_refused(rewards, message):
 
 
 def test_the_log_probability_of_a_string_is_a_sum_over_its_pairs_and_the_end():
-    """(bigram.1)."""
+    """(ngram.1)."""
     texts = ["".join(letters) for n in range(5) for letters in product("abc", repeat=n)]
     found = counts.matrix(WORDS.encode(texts)) @ log_softmax(LOGITS).ravel()
     for value, text in zip(found, texts):
@@ -86,7 +86,7 @@ def test_the_log_probability_of_a_string_is_a_sum_over_its_pairs_and_the_end():
 
 
 def test_the_mean_over_letters_is_the_loss_and_not_the_log_probability():
-    """(bigram.1) divided by the number of letters and ends: the likelihood per character."""
+    """(ngram.1) divided by the number of letters and ends: the likelihood per character."""
     texts = ["ab", "", "cabba"]
     logp = [np.log(CHANCE[pair]) for text in texts for pair in pairs_of(text)]
     assert len(logp) == 10
@@ -98,7 +98,7 @@ def test_the_mean_over_letters_is_the_loss_and_not_the_log_probability():
 
 
 def test_whole_strings_are_drawn_as_often_as_their_probability_says(drawn):
-    """(bigram.1) is the law of `sample`."""
+    """(ngram.1) is the law of `sample`."""
     found = Counter(WORDS.decode(drawn))
     texts = ["".join(letters) for n in range(3) for letters in product("abc", repeat=n)]
     expected = [20_000 * prod(CHANCE[pair] for pair in pairs_of(text)) for text in texts]
@@ -162,7 +162,7 @@ def test_a_seed_draws_the_same_strings_and_a_generator_goes_on():
 
 
 @pytest.mark.parametrize("logits, strings, horizon, message", [
-    (np.zeros((2, 3)), 1, 9, "square"), (LOGITS, 0, 9, "at least 1, got 0"),
+    (np.zeros((2, 3)), 1, 9, "states, got"), (LOGITS, 0, 9, "at least 1, got 0"),
     (LOGITS, -2, 9, "at least 1, got -2"), (LOGITS, 1, 0, "horizon must be at least 1, got 0")])
 def test_what_cannot_be_drawn_is_refused(logits, strings, horizon, message):
     with pytest.raises(ValueError, match=message):

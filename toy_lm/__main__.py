@@ -1,0 +1,252 @@
+"""The command line for text of your own: `python -m toy_lm`, also installed as `toy_lm`.
+
+    toy_lm train FILE --out model.npz     count a corpus, one item a line
+    toy_lm score model.npz FILE           how likely are these items?
+    toy_lm sample model.npz -n 20         let the model write
+    toy_lm pairs model.npz --out FILE     make preference data
+
+`-` stands for standard input or output.  Exit status: 0 done, 1 failed or interrupted, 2 a wrong
+argument or a file that cannot be used.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+
+from minirl import __version__, counts, files
+from minirl.console import file_name, finish, number, whole
+from minirl.files import STANDARD
+from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
+from toy_lm.ngram import HORIZON, decoding, finished, nats_per_character, sample, score
+from toy_lm.preferences import respond, unpaired
+from toy_lm.vocabulary import from_items
+
+LARGEST = 10**8  # entries of a table: 800 MB
+TABLES = {"easy_to_say": rewards.easy_to_say, "alternating": rewards.alternating,
+          "ends_in_vowel": rewards.ends_in_vowel, "no_doubles": rewards.no_doubles,
+          "short": rewards.short}
+FORMS = "explicit", "implicit", "unpaired", "ranking"
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="toy_lm", allow_abbrev=False,
+        description="Character-level language models of your own text, by counting.  '-' stands "
+                    "for standard input or output.")
+    parser.add_argument("--version", action="version", version=f"toy_lm {__version__}")
+    jobs = parser.add_subparsers(metavar="train | score | sample | pairs", required=True)
+
+    train = jobs.add_parser("train", allow_abbrev=False, help="fit a model to a text file",
+                            description="Fit a model to a text file by counting, and print how "
+                                        "well it fits.")
+    train.add_argument("file", type=file_name, metavar="FILE", help="UTF-8, one item a line")
+    train.add_argument("--out", type=file_name, required=True, metavar="MODEL",
+                       help="where to write the model, an .npz file")
+    train.add_argument("--order", type=whole(1), default=2,
+                       help="characters seen at once, the next one included (2, a bigram)")
+    train.add_argument("--smoothing", type=number(0, 1e9), default=0.1, metavar="A",
+                       help="pseudo-count of every pair (0.1); with 0 what never occurred is "
+                            "impossible")
+    train.add_argument("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
+                       help="of the items, spread evenly, kept from training and scored (0.1)")
+    train.set_defaults(run=run_train)
+
+    scoring = jobs.add_parser("score", allow_abbrev=False, help="score the items of a text file",
+                              description="Print the log-probability of every item, in nats, and "
+                                          "on the last line the nats per character.")
+    _add_model(scoring)
+    scoring.add_argument("file", type=file_name, metavar="FILE", help="UTF-8, one item a line")
+    scoring.set_defaults(run=run_score)
+
+    sampling = jobs.add_parser("sample", allow_abbrev=False, help="let the model write",
+                               description="Print strings of the model, one a line.")
+    _add_model(sampling)
+    sampling.add_argument("-n", type=whole(1), default=10, metavar="N", help="strings (10)")
+    sampling.add_argument("--prompt", default="", help="their first letters")
+    sampling.add_argument("--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
+                          help="below 1 likely letters become likelier (1)")
+    sampling.add_argument("--top-k", type=whole(1), metavar="K",
+                          help="only the K likeliest letters of each state")
+    sampling.add_argument("--horizon", type=whole(1), default=HORIZON, metavar="STEPS",
+                          help=f"where strings that do not end are cut ({HORIZON}); standard error "
+                               f"tells how many")
+    _add_seed(sampling)
+    sampling.set_defaults(run=run_sample)
+
+    pairs = jobs.add_parser("pairs", allow_abbrev=False, help="make preference data",
+                            description="Let the model respond to prompts and a simulated rater "
+                                        "choose, and write the result as JSON lines, in the forms "
+                                        "of TRL.  Standard error tells what was left out.")
+    _add_model(pairs)
+    pairs.add_argument("--out", type=file_name, required=True, metavar="FILE",
+                       help="where to write the data, JSON lines")
+    pairs.add_argument("--pairs", type=whole(1), default=1000, metavar="N",
+                       help="asked of each prompt (1000); rankings, with --form ranking")
+    prompts = pairs.add_mutually_exclusive_group()
+    prompts.add_argument("--prompt", default="", help="first letters (none)")
+    prompts.add_argument("--prompts", type=file_name, metavar="FILE",
+                         help='JSON lines {"prompt": …}')
+    pairs.add_argument("--reward", choices=[*TABLES, "palindrome", "judge"], default="easy_to_say",
+                       help="what the rater likes (easy_to_say); the judge is the model itself")
+    pairs.add_argument("--temperatures", type=number(1e-3, 1e3), nargs="+", default=[1.0],
+                       metavar="T", help="at which the responses to a prompt are written, in turn "
+                                         "(1)")
+    pairs.add_argument("--rater-temperature", type=number(1e-6, 1e6), default=1.0, metavar="T",
+                       help="the larger, the more often the worse response is preferred (1)")
+    pairs.add_argument("--noise", type=number(0, 1), default=0.0,
+                       help="probability that an answer is turned round (0)")
+    pairs.add_argument("--ties", type=number(0, 1e6), default=0.0,
+                       help="how often the rater cannot decide, Davidson's parameter (0)")
+    pairs.add_argument("--form", choices=FORMS, default="explicit",
+                       help="of the records (explicit)")
+    pairs.add_argument("--responses", type=whole(2), default=4, metavar="K",
+                       help="in a ranking (4)")
+    _add_seed(pairs)
+    pairs.set_defaults(run=run_pairs)
+    return parser
+
+
+def _add_model(parser):
+    parser.add_argument("model", type=file_name, metavar="MODEL", help="an .npz file of 'train'")
+
+
+def _add_seed(parser):
+    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+
+
+def run_train(arguments):
+    """The job `train`.  Raises ValueError for what the user can mend."""
+    files.check_writable(arguments.out)
+    items = corpora.read_lines(arguments.file)
+    vocabulary = from_items(items)
+    if vocabulary.size**arguments.order > LARGEST:
+        raise ValueError(f"--order {arguments.order} is too much for {vocabulary.size} symbols: "
+                         f"the table would have {vocabulary.size}^{arguments.order} entries, and "
+                         f"at most {LARGEST:,} are allowed")
+    training, held = corpora.held_out(items, arguments.heldout)
+    model = models.fit(training, order=arguments.order, pseudo_count=arguments.smoothing,
+                       vocabulary=vocabulary)
+    models.save(arguments.out, model)
+    lines = [f"items: {len(items)}, {len(held)} of them held out",
+             f"symbols: {vocabulary.size}, the end included"]
+    for name, some in (("training", training), ("held out", held)):
+        if some:
+            nats = nats_per_character(model.logits, vocabulary.encode(some, order=arguments.order))
+            lines.append(f"{name}: {nats:.6f} nats per character (perplexity {np.exp(nats):.4f})")
+    print("\n".join(lines), file=sys.stderr if arguments.out == STANDARD else sys.stdout)
+
+
+def run_score(arguments):
+    """The job `score`.  Raises ValueError for what the user can mend."""
+    model = _load(arguments, arguments.file)
+    items = corpora.read_lines(arguments.file, model.vocabulary.letters)
+    steps = model.vocabulary.encode(items, order=model.order)
+    for item, logp in zip(items, score(model.logits, steps)):
+        print(f"{logp:.6f}\t{item}")
+    print(f"nats per character: {nats_per_character(model.logits, steps):.6f}")
+
+
+def run_sample(arguments):
+    """The job `sample`.  Raises ValueError for what the user can mend."""
+    model = _load(arguments)
+    logits = decoding(model.logits, temperature=arguments.temperature, top_k=arguments.top_k)
+    prompt = model.vocabulary.state(arguments.prompt, order=model.order)
+    steps = sample(logits, arguments.n, rng=arguments.seed, horizon=arguments.horizon,
+                   prompt=prompt)
+    whole = finished(steps)
+    for string, has_end in zip(model.vocabulary.decode(steps), whole):
+        print(arguments.prompt + (string if has_end else string.removesuffix("…")))
+    if not whole.all():
+        print(f"toy_lm: {(~whole).sum()} of {arguments.n} strings were cut at {arguments.horizon} "
+              f"steps", file=sys.stderr)
+
+
+def run_pairs(arguments):
+    """The job `pairs`.  Raises ValueError for what the user can mend."""
+    files.check_writable(arguments.out)
+    model = _load(arguments, arguments.prompts)
+    prompts, states = _prompts(arguments, model)
+    K = arguments.responses if arguments.form == "ranking" else 2
+    rng = np.random.default_rng(arguments.seed)
+    steps = respond(model.logits, K, rng=rng, prompts=np.repeat(states, arguments.pairs),
+                    temperatures=arguments.temperatures)
+    whole = finished(steps).reshape(-1, K).all(axis=1)
+    prompts = [prompt for prompt, is_whole
+               in zip(np.repeat(np.array(prompts, object), arguments.pairs), whole) if is_whole]
+    responses = np.array(model.vocabulary.decode(steps), object).reshape(-1, K)[whole]
+    if not whole.all():
+        print(f"toy_lm: {(~whole).sum()} left out, because a response had no end after {HORIZON} "
+              f"steps", file=sys.stderr)
+    texts = [prompt + response for prompt, row in zip(prompts, responses) for response in row]
+    scores = np.reshape(_reward(arguments.reward, model)(texts), (-1, K))
+    if arguments.form == "ranking":
+        _write_rankings(arguments, prompts, responses, scores, rng)
+    else:
+        _write_pairs(arguments, prompts, responses, scores, rng)
+
+
+def _prompts(arguments, model):
+    """The prompts that the arguments ask for, and the states that they leave behind."""
+    if arguments.prompts is None:
+        return [arguments.prompt], [model.vocabulary.state(arguments.prompt, order=model.order)]
+    reading, states = jsonl.read_prompts(arguments.prompts), []
+    if not reading.records:
+        raise ValueError(f"{files.shown(arguments.prompts)} holds no prompt")
+    for number, record in zip(reading.lines, reading.records):
+        try:
+            states.append(model.vocabulary.state(record.prompt, order=model.order))
+        except ValueError as error:
+            raise ValueError(f"{files.shown(arguments.prompts)}, line {number}: {error}") from None
+    return [record.prompt for record in reading.records], states
+
+
+def _write_rankings(arguments, prompts, responses, scores, rng):
+    order = raters.rank(scores, rng=rng, temperature=arguments.rater_temperature,
+                        noise=arguments.noise)
+    ranked = np.take_along_axis(responses, order, axis=1)
+    jsonl.write(arguments.out, [jsonl.Ranking(prompt, tuple(row))
+                                for prompt, row in zip(prompts, ranked)])
+    print(f"toy_lm: {len(ranked)} rankings", file=sys.stderr)
+
+
+def _write_pairs(arguments, prompts, responses, scores, rng):
+    answers = raters.choose(scores, rng=rng, temperature=arguments.rater_temperature,
+                            noise=arguments.noise, ties=arguments.ties)
+    pairs = [jsonl.Pair(prompt, *(row if answer == raters.FIRST else row[::-1]))
+             for prompt, row, answer in zip(prompts, responses, answers) if answer != raters.TIE]
+    if arguments.form == "implicit":
+        jsonl.write_implicit(arguments.out, pairs)
+    else:
+        jsonl.write(arguments.out, unpaired(pairs) if arguments.form == "unpaired" else pairs)
+    identical = sum(pair.chosen == pair.rejected for pair in pairs)
+    print(f"toy_lm: {len(pairs)} pairs, {identical} of them of two equal responses; "
+          f"{len(answers) - len(pairs)} ties left out", file=sys.stderr)
+
+
+def _load(arguments, other=None):
+    """The model that the arguments name; `other` is a second file to read."""
+    if arguments.model == STANDARD == other:
+        raise ValueError("only one file can be standard input")
+    return models.load(arguments.model)
+
+
+def _reward(name, model):
+    """`reward(texts) -> (n,)` for each choice of --reward."""
+    if name == "palindrome":
+        return lambda texts: [float(verifiers.is_palindrome(text)) for text in texts]
+    if name == "judge":
+        return lambda texts: raters.judge(model.logits,
+                                          model.vocabulary.encode(texts, order=model.order))
+    return rewards.of_strings(model.vocabulary, TABLES[name](model.vocabulary))
+
+
+def main(argv=None):
+    """Run the command line and return its exit status."""
+    arguments = _parser().parse_args(argv)
+    sys.stdout.reconfigure(encoding="utf-8")  # as the files, whatever the terminal
+    return finish("toy_lm", lambda: arguments.run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

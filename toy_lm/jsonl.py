@@ -1,0 +1,312 @@
+"""Data files: the forms in which people keep demonstrations and preferences.
+
+One record a line, each a JSON object; the forms are those of the library TRL, so that its datasets
+can be read here and ours there:
+
+    demonstrations   {"prompt": …, "completion": …}   or   {"text": …}
+    preferences      {"prompt": …, "chosen": …, "rejected": …}
+                     {"chosen": …, "rejected": …}          the prompt is in both: implicit
+    unpaired         {"prompt": …, "completion": …, "label": true or false}
+    prompts          {"prompt": …}
+    rankings         {"prompt": …, "ranking": [best, …, worst]}    an extension of ours
+
+*The implicit form* is also that of Anthropic's data on helpfulness and harmlessness, where both
+strings are whole dialogues.  Where the prompt ends is not said, so the reader takes the *longest
+common prefix* for it.  If the two responses begin alike, that is longer than the prompt was.  It
+makes no difference to the learners that compare: the steps that both strings share cancel in every
+row of (counts.3).
+
+*Two equal responses* say nothing about what is better, and 7 % of the pairs of a well-known book's
+data were such.  They are read and counted, for you to decide.
+
+A line that is no such record is refused, by its number and with the reason; or, if `skip` asks for
+it, skipped and counted.  Blank lines are not records, and entries of other names are ignored.
+Dialogues as lists of messages are not read: there is no one to speak to here.
+
+Read first: `corpora`.  Read next: `demonstrations`.  Source: the dataset formats of TRL,
+https://huggingface.co/docs/trl/dataset_formats; Bai et al. 2022, arXiv:2204.05862.  """
+
+import json
+import os
+from typing import NamedTuple
+
+from minirl.files import read_bytes, shown, write_bytes
+
+
+class Demonstration(NamedTuple):
+    """A prompt and what should follow it; plain text has the empty prompt."""
+
+    prompt: str
+    completion: str
+
+
+class Pair(NamedTuple):
+    """Two responses to a prompt, of which the first was preferred."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+class Labelled(NamedTuple):
+    """One response to a prompt, and whether it was liked."""
+
+    prompt: str
+    completion: str
+    label: bool
+
+
+class Prompt(NamedTuple):
+    """A prompt alone."""
+
+    prompt: str
+
+
+class Ranking(NamedTuple):
+    """Two or more responses to a prompt, the best first."""
+
+    prompt: str
+    ranking: tuple
+
+
+class Reading(NamedTuple):
+    """What a file held."""
+
+    records: list
+    lines: list         # the number of each record's line
+    skipped: list       # (number of the line, reason), where skipping was asked for
+    identical: int = 0  # pairs of two equal responses
+
+
+def _object(line):
+    """The JSON object of a line of bytes; ValueError says what is wrong with it."""
+    try:
+        found = json.loads(line.decode("utf-8"), object_pairs_hook=_unrepeated)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 (byte {line[error.start]:#04x})") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON ({error.msg}, column {error.colno})") from None
+    except RecursionError:
+        raise ValueError("not JSON that can be read (nested too deeply)") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"must be a JSON object, got {_kind(found)}")
+    return found
+
+
+def _unrepeated(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return found
+
+
+def _kind(value):
+    """What a JSON value is, in the words of JSON."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false",
+             type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _text(name, value):
+    """A string that can be written again."""
+    if not isinstance(value, str):
+        hint = "; dialogues as lists of messages are not read" if isinstance(value, list) else ""
+        raise ValueError(f'"{name}" must be a string, got {_kind(value)}{hint}')
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f'"{name}" contains half a surrogate pair, no character') from None
+    return value
+
+
+def _texts(found, *names):
+    """The strings of these names, all of which must be there."""
+    for name in names:
+        if name not in found:
+            raise ValueError(f'"{name}" is missing')
+    return [_text(name, found[name]) for name in names]
+
+
+def _demonstration(found):
+    if "completion" not in found and "text" in found:
+        return Demonstration("", *_texts(found, "text"))
+    return Demonstration(*_texts(found, "prompt", "completion"))
+
+
+def _pair(found):
+    if "prompt" in found:
+        return Pair(*_texts(found, "prompt", "chosen", "rejected"))
+    chosen, rejected = _texts(found, "chosen", "rejected")
+    prompt = os.path.commonprefix([chosen, rejected])
+    return Pair(prompt, chosen[len(prompt):], rejected[len(prompt):])
+
+
+def _labelled(found):
+    texts = _texts(found, "prompt", "completion")
+    if not isinstance(found.get("label"), bool):
+        raise ValueError(f'"label" must be true or false, got {_kind(found.get("label"))}')
+    return Labelled(*texts, found["label"])
+
+
+def _prompt(found):
+    return Prompt(*_texts(found, "prompt"))
+
+
+def _ranking(found):
+    prompt, = _texts(found, "prompt")
+    ranking = found.get("ranking")
+    if not isinstance(ranking, list) or len(ranking) < 2:
+        raise ValueError(f'"ranking" must be a list of at least two strings, got {_kind(ranking)}')
+    return Ranking(prompt, tuple(_text("ranking", response) for response in ranking))
+
+
+def _read(path, parse, skip):
+    records, numbers, skipped = [], [], []
+    lines = read_bytes(path).removeprefix("\ufeff".encode()).split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(parse(_object(line)))
+        except ValueError as error:
+            if not skip:
+                raise ValueError(f"{shown(path)}, line {number}: {error}") from None
+            skipped.append((number, str(error)))
+        else:
+            numbers.append(number)
+    return Reading(records, numbers, skipped)
+
+
+def read_demonstrations(path, *, skip=False):
+    """The demonstrations of a file, as `Reading` of `Demonstration`.
+
+    Parameters
+    ----------
+    path : str or path
+        `-` is standard input.
+    skip : bool
+        Whether to skip and count what is malformed, in place of refusing it.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or a line is no record; its number and the reason are named.
+
+    Examples
+    --------
+    >>> read_demonstrations(os.devnull)
+    Reading(records=[], lines=[], skipped=[], identical=0)
+    """
+    return _read(path, _demonstration, skip)
+
+
+def read_pairs(path, *, skip=False):
+    """The preferences of a file, explicit or implicit, as `Reading` of `Pair`.
+
+    Parameters and errors are those of `read_demonstrations`.
+
+    Examples
+    --------
+    >>> read_pairs(os.devnull).identical
+    0
+    """
+    reading = _read(path, _pair, skip)
+    same = sum(pair.chosen == pair.rejected for pair in reading.records)
+    return reading._replace(identical=same)
+
+
+def read_labelled(path, *, skip=False):
+    """The unpaired judgements of a file, as `Reading` of `Labelled`.
+
+    Parameters and errors are those of `read_demonstrations`.
+
+    Examples
+    --------
+    >>> read_labelled(os.devnull).records
+    []
+    """
+    return _read(path, _labelled, skip)
+
+
+def read_prompts(path, *, skip=False):
+    """The prompts of a file, as `Reading` of `Prompt`.
+
+    Parameters and errors are those of `read_demonstrations`.
+
+    Examples
+    --------
+    >>> read_prompts(os.devnull).records
+    []
+    """
+    return _read(path, _prompt, skip)
+
+
+def read_rankings(path, *, skip=False):
+    """The rankings of a file, as `Reading` of `Ranking`.
+
+    Parameters and errors are those of `read_demonstrations`.
+
+    Examples
+    --------
+    >>> read_rankings(os.devnull).records
+    []
+    """
+    return _read(path, _ranking, skip)
+
+
+def write(path, records):
+    """Write records of any kind, a line each; preferences in the explicit form.
+
+    Reading them gives the same records.
+
+    Parameters
+    ----------
+    path : str or path
+        `-` is standard output.
+    records : list of Demonstration, Pair, Labelled, Prompt or Ranking
+
+    Raises
+    ------
+    ValueError
+        If a string is no Unicode text; the record is named, counted from 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(folder + "/pairs.jsonl", [Pair("k", "ato", "kk")])
+    ...     print(Path(folder, "pairs.jsonl").read_text(), end="")
+    {"prompt": "k", "chosen": "ato", "rejected": "kk"}
+    """
+    _write(path, [record._asdict() for record in records])
+
+
+def write_implicit(path, pairs):
+    """Write preferences in the implicit form: the prompt at the head of both responses.
+
+    Reading them gives the same whole strings; and the same prompts, unless responses begin alike.
+    Parameters and errors are those of `write`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_implicit(folder + "/pairs.jsonl", [Pair("k", "ato", "kk")])
+    ...     print(Path(folder, "pairs.jsonl").read_text(), end="")
+    {"chosen": "kato", "rejected": "kkk"}
+    """
+    _write(path, [{"chosen": pair.prompt + pair.chosen, "rejected": pair.prompt + pair.rejected}
+                  for pair in pairs])
+
+
+def _write(path, objects):
+    lines = []
+    for number, found in enumerate(objects, start=1):
+        try:
+            lines.append((json.dumps(found, ensure_ascii=False) + "\n").encode("utf-8"))
+        except UnicodeEncodeError:
+            raise ValueError(f"record {number} contains half a surrogate pair, which is no "
+                             f"character") from None
+    write_bytes(path, b"".join(lines))

@@ -1,0 +1,166 @@
+"""A model and its alphabet: fitted, saved, and loaded again.
+
+A table alone cannot be read: which row is "k"?  So a `Model` keeps the vocabulary with it.  `fit`
+counts a corpus (`minirl.sft`).  On disk a model is one `.npz` file, NumPy's archive of plain
+arrays,
+
+    version   the number of this format, 1
+    letters   the code points of the letters, rising
+    logits    the table, (S, A) floating-point numbers
+
+and nothing that would have to be *executed* to be read: pickled objects are refused.  A file comes
+from anywhere, so every entry is checked, and whatever is wrong with it is one kind of error.
+
+Read first: `ngram`.  Read next: `rewards`.
+"""
+
+import io
+import warnings
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl import counts
+from minirl.files import read_bytes, shown, write_bytes
+from minirl.sft import fit_by_counting
+from toy_lm.ngram import order_of
+from toy_lm.vocabulary import END, Vocabulary, from_items
+
+VERSION = 1
+ENTRIES = "version", "letters", "logits"
+
+
+class Model(NamedTuple):
+    """A language model: its letters and its table."""
+
+    vocabulary: Vocabulary
+    logits: np.ndarray  # (S, A)
+
+    @property
+    def order(self):
+        """How many characters the model sees at once, the next one included; 2 is a bigram."""
+        return order_of(self.logits.shape)
+
+
+def fit(items, *, order=2, pseudo_count=0.1, vocabulary=None):
+    """The model of a corpus, by counting.
+
+    Parameters
+    ----------
+    items : list of str
+    order : int ≥ 1
+    pseudo_count : float ≥ 0
+        α of (sft.3).
+    vocabulary : Vocabulary, optional
+        By default the letters of the items.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ValueError
+        If the items or a number cannot be used.
+
+    Examples
+    --------
+    >>> model = fit(["on", "no", "o"], pseudo_count=0)
+    >>> print(model.vocabulary.letters, np.exp(model.logits[0]).round(4))
+    no [0.     0.3333 0.6667]
+    """
+    vocabulary = from_items(items) if vocabulary is None else vocabulary
+    table = counts.table(vocabulary.encode(items, order=order))
+    return Model(vocabulary, fit_by_counting(table, pseudo_count=pseudo_count))
+
+
+def save(path, model):
+    """Write a model as an `.npz` file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+        `-` is standard output.
+    model : Model
+
+    Examples
+    --------
+    >>> import os
+    >>> save(os.devnull, fit(["on", "no"]))
+    """
+    data = io.BytesIO()
+    letters = np.array([ord(c) for c in model.vocabulary.letters], np.uint32)
+    np.savez_compressed(data, version=VERSION, letters=letters,
+                        logits=np.asarray(model.logits, float))
+    write_bytes(path, data.getvalue())
+
+
+def load(path):
+    """Read a model back, as it was: `Model`.
+
+    Parameters
+    ----------
+    path : str or path
+        `-` is standard input.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or holds no such model; the message names the file and the
+        reason.
+
+    Examples
+    --------
+    >>> import os
+    >>> load(os.devnull)
+    Traceback (most recent call last):
+    ValueError: /dev/null holds no model: it is no .npz archive
+    """
+    data = read_bytes(path)
+    try:
+        return _parse(data)
+    except ValueError as error:
+        raise ValueError(f"{shown(path)} holds no model: {error}") from None
+
+
+def _parse(data):
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise ValueError("it is no .npz archive")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                damaged = archive.zip.testzip()  # before a damaged header is believed
+                found = {} if damaged else {name: archive[name] for name in ENTRIES
+                                            if name in archive.files}
+    except Exception as error:  # whatever zipfile, zlib and NumPy find wrong with an archive
+        raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from None
+    if damaged:
+        raise ValueError(f"the entry {damaged!r} is damaged")
+    missing = [name for name in ENTRIES if name not in found]
+    if missing:
+        raise ValueError(f"the entry {missing[0]!r} is missing")
+    return _checked(*(found[name] for name in ENTRIES))
+
+
+def _checked(version, letters, logits):
+    """A `Model` of arrays that may hold anything."""
+    if version.shape != () or not np.issubdtype(version.dtype, np.integer) or version != VERSION:
+        raise ValueError(f"the format must be version {VERSION}, got {version}")
+    if letters.dtype != np.uint32 or letters.ndim != 1 or letters.size < 2:
+        raise ValueError(f"letters must be a vector of at least two uint32, got {letters.dtype} of "
+                         f"shape {letters.shape}")
+    codes = letters.astype(int)
+    if (np.diff(codes) <= 0).any():
+        raise ValueError("letters must rise")
+    surrogate = (codes >= 0xD800) & (codes < 0xE000)
+    if codes[-1] > 0x10FFFF or surrogate.any() or (codes == ord(END)).any():
+        raise ValueError("letters must be characters other than the line feed")
+    if logits.dtype != np.float64 or logits.ndim != 2 or logits.shape[1] != letters.size + 1:
+        raise ValueError(f"logits must be a float64 table with {letters.size + 1} columns, one a "
+                         f"letter and one for the end, got {logits.dtype} of shape {logits.shape}")
+    order_of(logits.shape)
+    if np.isnan(logits).any() or not np.isfinite(logits.max(axis=1)).all():
+        raise ValueError("logits must be numbers below infinity, one of each row finite")
+    return Model(Vocabulary("".join(map(chr, codes))), logits)

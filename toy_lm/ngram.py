@@ -1,0 +1,255 @@
+"""The language model: a table policy that writes.
+
+A bigram model knows one thing, the probability of the next character given the last one.  That is a
+softmax table π(a|s) with the last character as the state and the next one as the action, and
+writing is acting: the transition is deterministic, s' = a, and choosing the end symbol ends the
+episode.  So a language model *is* a policy, and `language` makes the world in which it acts.
+
+    log π(y) = Σ_t log π(y_t | s_t),  the end symbol included.                             (ngram.1)
+
+This is a sum, not a mean: the mean over letters is another quantity, the negative likelihood per
+character −(1/N) Σ log π, in nats, whose exponential is the perplexity.
+
+*Longer memories.*  A model of order m remembers m − 1 characters, and its world moves by
+(vocabulary.2).  Nothing else changes: the table has S = A^(m−1) rows, and its shape says its order,
+so that no function here asks for it.  Every exact answer of this book holds at every order.  The
+equations are solved up to order 3 and, where the matrix is large and a solve would fill it, summed
+up to a certified 1e-12 (`minirl.evaluation`).  A table of a lower order is one of a higher order
+whose rows repeat: `widen`.
+
+*Sampling is playing*: `sample` is a rollout in that world.  A rollout needs a horizon, and a string
+cut by it has no end symbol; the cut ones can be counted, and are not hidden.  A string may be
+*prompted* with its first letters: writing then begins in the state they leave behind.
+
+*Temperature and top-k* make another policy of the model's table,
+
+    π_T(a|s) ∝ π(a|s)^{1/T},  for the k likeliest actions of each row,                     (ngram.2)
+
+and `decoding` returns just that: a table.  What is sampled from it is scored with it.  Libraries
+that keep the two apart have shipped a trainer that samples at one temperature and takes the
+log-probabilities at another, and then every ratio and every KL is wrong.
+
+Read first: `vocabulary`, `minirl.mdp`.  Read next: `exact`.
+Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et al. 2003; Fan et al.
+2018, "Hierarchical neural story generation", arXiv:1805.04833, for top-k.
+"""
+
+import numpy as np
+
+from minirl import counts, mdp
+from minirl.sampling import generator
+from minirl.softmax import log_softmax
+
+HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
+
+
+def order_of(shape):
+    """The order of a model whose table has the shape (S, A): int.
+
+    Raises
+    ------
+    ValueError
+        If S is no power of A, or there are fewer than two symbols.
+
+    Examples
+    --------
+    >>> order_of((1, 27)), order_of((27, 27)), order_of((729, 27))
+    (1, 2, 3)
+    """
+    if len(shape) == 2 and shape[1] >= 2:
+        order = 1
+        while shape[1]**(order - 1) < shape[0]:
+            order += 1
+        if shape[1]**(order - 1) == shape[0]:
+            return order
+    raise ValueError(f"a table of a language must have the shape (S, A), with A symbols and "
+                     f"S = A^(order - 1) states, got {tuple(shape)}")
+
+
+def language(rewards):
+    """The world in which a model acts, from a reward table.
+
+    Parameters
+    ----------
+    rewards : (S, A) float
+        Reward for writing symbol a in state s; symbol 0 is the end.
+
+    Returns
+    -------
+    TabularMDP
+        With one outcome an action, and gamma 1.
+
+    Raises
+    ------
+    ValueError
+        If S is no power of A, or the table is not finite.
+
+    Examples
+    --------
+    >>> world = language(np.zeros((3, 3)))
+    >>> world.next_state[1].ravel().tolist(), world.terminated[1].ravel().tolist()
+    ([0, 1, 2], [True, False, False])
+    """
+    order_of(rewards.shape)
+    S, A = rewards.shape
+    following = ((np.arange(S)[:, None] * A + np.arange(A)) % S)[:, :, None]
+    ends = np.broadcast_to((np.arange(A) == 0)[:, None], following.shape)
+    return mdp.TabularMDP(next_state=following, prob=np.ones(following.shape),
+                          reward=rewards[:, :, None], terminated=ends,
+                          start=(np.arange(S) == 0).astype(float), gamma=1.0)
+
+
+def widen(table, order):
+    """The same table for a longer memory, which ignores what it need not remember.
+
+    Parameters
+    ----------
+    table : (S, A) float
+        Logits or rewards of a lower order.
+    order : int
+        At least that of the table.
+
+    Returns
+    -------
+    (A^(order − 1), A) float
+
+    Raises
+    ------
+    ValueError
+        If the table is of no order, or of a higher one.
+
+    Examples
+    --------
+    >>> widen(np.array([[1., 2.], [3., 4.]]), 3)[:, 0]
+    array([1., 3., 1., 3.])
+    """
+    own = order_of(table.shape)
+    if order < own:
+        raise ValueError(f"order must be at least {own}, that of the table, got {order}")
+    # The last digits of a state are the state of the lower order.
+    return np.tile(table, (table.shape[1]**(order - own), 1))
+
+
+def decoding(logits, *, temperature=1.0, top_k=None):
+    """The table (ngram.2), from which to sample and with which to score.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+    temperature : float > 0
+        Below 1 likely letters become likelier; 1 changes nothing.
+    top_k : int ≥ 1, optional
+        Actions that are as likely as the kth are all kept.  The end symbol is an action too: where
+        it is dropped, no string ends.
+
+    Returns
+    -------
+    (S, A) float
+        Log-probabilities, −∞ for what was dropped.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), temperature=0.5, top_k=2)).round(4))
+    [[0.7353 0.2647 0.    ]]
+    """
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+    logp = log_softmax(logits)
+    if top_k is not None:
+        mdp.check_count("top_k", top_k)
+        least = np.sort(logp, axis=1)[:, -min(top_k, logp.shape[1])]
+        logp = np.where(logp >= least[:, None], logp, -np.inf)
+    return log_softmax(logp / temperature)
+
+
+def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
+    """Draw `strings` strings from the model, as `counts.Steps`.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        The table sampled from, for example a `decoding`.
+    strings : int ≥ 1
+    rng : Generator or seed
+    horizon : int ≥ 1
+        Strings are cut after this many steps, and then have no end symbol.
+    prompt : int, or (strings,) int
+        `Vocabulary.state` of what was written before.  The result holds what is written next.
+
+    Raises
+    ------
+    ValueError
+        If the table is none of a language, or a number is out of range.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> steps = sample(np.zeros((3, 3)), 4, rng=7)
+    >>> Vocabulary("no").decode(steps)
+    ['nonnnnnn', 'onno', 'o', '']
+    """
+    world = language(np.zeros(logits.shape))
+    mdp.check_count("strings", strings)
+    starts = np.broadcast_to(np.asarray(prompt), (strings,))
+    return mdp.rollout(world, np.exp(log_softmax(logits)), starts,
+                       horizon=horizon, rng=generator(rng)).steps(world.shape)
+
+
+def finished(steps):
+    """Which strings have an end, and were not cut: (B,) bool.
+
+    Examples
+    --------
+    >>> finished(sample(np.zeros((3, 3)), 4, rng=7, horizon=3))
+    array([False, False,  True,  True])
+    """
+    last = np.diff(steps.starts) > 0  # a string without steps was cut at once
+    last[last] = steps.index[steps.starts[1:][last] - 1] % steps.shape[1] == 0
+    return last
+
+
+def score(logits, steps):
+    """log π(y) of (ngram.1) for each string: (B,) float, in nats.
+
+    A string that was cut is scored as far as it goes.  One that the model cannot write has −∞.
+
+    Raises
+    ------
+    ValueError
+        If the steps belong to a table of another shape.
+
+    Examples
+    --------
+    >>> fair = np.zeros((3, 3))
+    >>> score(fair, sample(fair, 3, rng=7)) / np.log(3)  # steps, at 1/3 each
+    array([-2., -3., -6.])
+    """
+    if steps.shape != logits.shape:
+        raise ValueError(f"steps must be over a table of {logits.shape}, got {steps.shape}")
+    return counts.matrix(steps) @ log_softmax(logits).ravel()
+
+
+def nats_per_character(logits, steps):
+    """−(1/N) Σ log π, the negative likelihood of N steps, ends included; its exp is the perplexity.
+
+    The same as `minirl.sft.sft_loss`, but infinite where the model cannot write a string.
+
+    Raises
+    ------
+    ValueError
+        If there are no steps, or they belong to a table of another shape.
+
+    Examples
+    --------
+    >>> fair = np.zeros((3, 3))
+    >>> print(np.exp(nats_per_character(fair, sample(fair, 3, rng=0))).round(6))
+    3.0
+    """
+    if steps.index.size == 0:
+        raise ValueError("there must be at least one step, got none")
+    return float(-score(logits, steps).sum() / steps.index.size)

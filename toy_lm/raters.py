@@ -1,0 +1,265 @@
+"""Raters: from what somebody thinks of responses to data that can be learned from.
+
+There are three ways to ask.  *Point-wise*: give each response a score.  *Pair-wise*: which of these
+two is better?  *List-wise*: put these K responses to one prompt in order.  The answers are related.
+Scores give a ranking, and a ranking gives its K(K − 1)/2 pairs:
+
+    scores 95, 40, 60  →  O1 > O3 > O2  →  (O1, O3), (O1, O2), (O3, O2).
+
+The way back is not always there.  Pairs that were asked one by one may run in a circle, O1 > O2 >
+O3 > O1, and then no ranking agrees with all of them; `ranking_from_pairs` names the circle.  A
+regression on pairs is not troubled: it finds the scores that fit best, which for a circle are equal
+ones (`minirl.reward_model`).
+
+*A simulated person* has a reward r that we know, and errs.  With the temperature τ and d = (r_1 −
+r_2)/τ she prefers the first of two by the model of Bradley and Terry,
+
+    P(1 ≻ 2) = σ(d),                                                                      (raters.1)
+
+and puts K in order by that of Plackett and Luce: choose the best of all, then the best of the rest,
+and so on,
+
+    P(ranking) = Π_k e^{r_k/τ} / Σ_{j ≥ k} e^{r_j/τ},                                     (raters.2)
+
+of which (raters.1) is the case K = 2, and the law of any two of the K.  One draws it without
+drawing K times: add an independent Gumbel variable to each r/τ and sort.  She may also be careless:
+with the probability `noise` her answer is turned round.  And she may be unable to decide.  With
+Davidson's parameter ν a tie has the probability
+
+    P(tie) = ν / (e^{d/2} + e^{−d/2} + ν),                                                (raters.3)
+
+likeliest where the rewards are equal; if she does decide, (raters.1) still holds.  So leaving ties
+out does no harm to a regression on pairs, though rewards that are close are seen more rarely.
+
+*Other raters* give scores.  A *verifier* (the chapter before) is a program that scores 1 or 0, and
+where both responses pass, or neither, it has no preference.  *The language model itself* can judge:
+`judge` scores a response by its log-probability a character.  (Not by that of the whole string,
+which falls with every letter, so that short strings win.)  A judge has its own taste: it prefers
+what is usual.  On the running example it agrees with 58 % of a person's choices, where her own
+reward would agree with 70 %.
+
+Read first: `rewards`, `verifiers`.  Read next: `preferences`.
+Source: Bradley and Terry 1952; Luce 1959; Plackett 1975; Davidson 1970, "On extending the
+Bradley-Terry model to accommodate ties in paired comparison experiments"; Zheng et al. 2023,
+"Judging LLM-as-a-judge", arXiv:2306.05685.
+"""
+
+from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
+
+import numpy as np
+from scipy.special import expit
+
+from minirl.returns import check_fraction
+from minirl.sampling import generator
+from toy_lm.ngram import score
+
+FIRST, TIE, SECOND = 1, 0, -1  # answers to a pair
+
+
+def _check(rewards, columns, temperature, noise):
+    if rewards.ndim != 2 or not columns(rewards.shape[1]) or not np.isfinite(rewards).all():
+        raise ValueError(f"rewards must be finite, a prompt a row and a response a column, two or "
+                         f"more, got shape {rewards.shape}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    check_fraction("noise", noise)
+
+
+def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
+    """Which of two responses a simulated person prefers.
+
+    Parameters
+    ----------
+    rewards : (B, 2) float
+        What she thinks of each.
+    rng : Generator or seed
+    temperature : float > 0
+        τ of (raters.1), in units of reward.  The larger, the more often she prefers the worse one.
+    noise : float in [0, 1]
+        The probability that an answer is turned round.
+    ties : float ≥ 0
+        ν of (raters.3); with 0 she always decides.
+
+    Returns
+    -------
+    (B,) int
+        FIRST (1), SECOND (−1) or TIE (0).
+
+    Raises
+    ------
+    ValueError
+        If the rewards have another shape or a number is out of range.
+
+    Examples
+    --------
+    >>> print(choose(np.array([[1., 0.], [0., 1.], [5., 5.]]), rng=0, temperature=0.1))
+    [ 1 -1  1]
+    """
+    _check(rewards, lambda K: K == 2, temperature, noise)
+    if not 0 <= ties < np.inf:
+        raise ValueError(f"ties must be finite and not negative, got {ties}")
+    with np.errstate(over="ignore"):  # a temperature near zero: infinitely sure
+        d = (rewards[:, 0] - rewards[:, 1]) / temperature
+    half = np.exp(-np.abs(d) / 2)
+    tie = ties * half / (1 + half**2 + ties * half)  # (raters.3), without a large exponential
+    first = (1 - tie) * ((1 - noise) * expit(d) + noise * expit(-d))
+    number = generator(rng).random(len(rewards))
+    return np.where(number < first, FIRST, np.where(number < first + tie, TIE, SECOND))
+
+
+def rank(rewards, *, rng, temperature=1.0, noise=0.0):
+    """In which order a simulated person puts the responses to each prompt, by (raters.2).
+
+    Parameters
+    ----------
+    rewards : (P, K) float
+    rng, temperature, noise
+        As in `choose`; a ranking is turned round as a whole.
+
+    Returns
+    -------
+    (P, K) int
+        The numbers of the responses, the best first.
+
+    Raises
+    ------
+    ValueError
+        As `choose`.
+
+    Examples
+    --------
+    >>> print(rank(np.array([[95., 40., 60.]]), rng=0))
+    [[0 2 1]]
+    """
+    _check(rewards, lambda K: K >= 2, temperature, noise)
+    rng = generator(rng)
+    with np.errstate(over="ignore"):
+        keys = (rewards - rewards.max(axis=1, keepdims=True)) / temperature
+    order = np.argsort(-keys - rng.gumbel(size=rewards.shape), axis=1, kind="stable")
+    turned = rng.random(len(rewards)) < noise
+    return np.where(turned[:, None], order[:, ::-1], order)
+
+
+def ranking_of_scores(scores):
+    """The ranking that scores (P, K) give: (P, K) int, the best first.
+
+    Equal scores stay in the order in which they came, which says nothing: `pairs_of_scores` leaves
+    such pairs out.
+
+    Examples
+    --------
+    >>> print(ranking_of_scores(np.array([[95., 40., 60.]])))
+    [[0 2 1]]
+    """
+    return np.argsort(-scores, axis=1, kind="stable")
+
+
+def pairs_of_ranking(ranking):
+    """The pairs of rankings (P, K): (P·K(K − 1)/2, 2) int, the better response first.
+
+    Response k of prompt i has the number i·K + k.  The pairs of a prompt stand together.
+
+    Examples
+    --------
+    >>> print(pairs_of_ranking(np.array([[0, 2, 1]])))
+    [[0 2]
+     [0 1]
+     [2 1]]
+    """
+    P, K = ranking.shape
+    places = np.array(list(combinations(range(K), 2)), int).reshape(-1, 2)
+    return (ranking[:, places] + K * np.arange(P)[:, None, None]).reshape(-1, 2)
+
+
+def pairs_of_scores(scores):
+    """The pairs of scores (P, K) that are not equal: (M, 2) int, numbered as `pairs_of_ranking`.
+
+    Examples
+    --------
+    A program that accepts the first and the third response:
+
+    >>> print(pairs_of_scores(np.array([[1., 0., 1.]])))
+    [[0 1]
+     [2 1]]
+    """
+    pairs = pairs_of_ranking(ranking_of_scores(scores))
+    better, worse = scores.ravel()[pairs].T
+    return pairs[better > worse]
+
+
+def ranking_from_pairs(pairs, responses):
+    """The ranking of one prompt's responses that agrees with all pairs.
+
+    Parameters
+    ----------
+    pairs : (M, 2) int
+        Numbers of responses, the better one first; in any order, and repeated if they like.
+    responses : int
+        K.
+
+    Returns
+    -------
+    (K,) int
+
+    Raises
+    ------
+    ValueError
+        If the pairs run in a circle, which is named, or do not decide between two responses.
+
+    Examples
+    --------
+    >>> print(ranking_from_pairs(np.array([[0, 2], [2, 1]]), 3))
+    [0 2 1]
+    >>> ranking_from_pairs(np.array([[0, 1], [1, 2], [2, 0]]), 3)
+    Traceback (most recent call last):
+    ValueError: no ranking agrees with the pairs: they run in a circle, 0 > 1 > 2 > 0
+    """
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs < 0).any() or (pairs >= responses).any():
+        raise ValueError(f"pairs must be (M, 2) numbers in [0, {responses}), got {pairs.tolist()}")
+    sorter = TopologicalSorter({response: [] for response in range(responses)})
+    for better, worse in pairs.tolist():
+        sorter.add(worse, better)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = " > ".join(map(str, error.args[1]))
+        raise ValueError(f"no ranking agrees with the pairs: they run in a circle, "
+                         f"{circle}") from None
+    ranking = []
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        if len(ready) > 1:
+            raise ValueError(f"the pairs do not decide between {min(ready)} and {max(ready)}")
+        ranking += ready
+        sorter.done(*ready)
+    return np.array(ranking)
+
+
+def judge(logits, steps):
+    """What a language model thinks of strings: log-probability a character, (B,) float, in nats.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        The judge's own table.
+    steps : counts.Steps
+        Over that table.  Ends are counted.
+
+    Raises
+    ------
+    ValueError
+        If the steps belong to another table, or one string has none.
+
+    Examples
+    --------
+    >>> from toy_lm.models import fit
+    >>> model = fit(["kato", "kata"])
+    >>> scores = judge(model.logits, model.vocabulary.encode(["kata", "okta"]))
+    >>> print(scores[0] > scores[1])
+    True
+    """
+    lengths = np.diff(steps.starts)
+    if (lengths == 0).any():
+        raise ValueError("every string must have at least one step, its end")
+    return score(logits, steps) / lengths

@@ -1,0 +1,295 @@
+"""Verifiers: rules for whole strings, checked by a program.
+
+Not every reward needs a person.  Code is run against its test cases, an answer is compared with the
+solution, and here a program looks at the string: is it a palindrome?  Does it match a pattern?  Has
+it the right length?  A verifier returns True or False, and a string that passes earns a bonus b.
+
+*Such a reward leaves the bigram class.*  The best policy over strings is still π_ref e^{r/β}/Z, and
+since only passing changes the reward, one number decides its worth, the chance p that the reference
+passes:
+
+    J* = β log(1 + p (e^{b/β} − 1)).                                                   (verifiers.1)
+
+But to write a palindrome one must remember its first half, and a bigram remembers a letter.  So the
+best *bigram* earns less, and the gap is what no training of the table can close.  How large is it?
+A bigram π earns
+
+    J(π) = b p(π) − β KL(π‖π_ref),      ∂p/∂log π(a|s) = E[X[s, a] 1{y passes}],       (verifiers.2)
+
+with X the counts of the string: the probability of a string is a product, in which π(a|s) occurs
+X[s, a] times.  Both p and these expected counts C can be computed, so that the best bigram can be
+climbed to.
+
+*A pattern* has a class of letters for each place (and an exact length is the pattern of that many
+arbitrary letters).  Let M_t be the matrix π(a|s) with only the letters a of place t.  Then
+
+    p = (start M_1 M_2 … M_n) · π(end|·),                                              (verifiers.3)
+
+and C[s, a] at place t is what comes from the left, times π(a|s), times what is still to come on the
+right.  *A palindrome* is read from both ends at once.  With u_a = π(a|0) π(0|a) for the outer
+letters, M_ab = π(b|a) π(a|b) for going inwards on both sides, and v_b = 1 + π(b|b) for one letter
+in the middle or two,
+
+    p = π(0|0) + uᵀ (I − M)⁻¹ v.                                                       (verifiers.4)
+
+On the Unicode words at β = 0.5, with a bonus of 2 for passing:
+
+    rule            passes   best policy   best bigram   it passes
+    palindrome      0.1681        1.1518        1.0974      0.9805
+    five letters    0.0830        0.8475        0.1676      0.0846
+    CVCV            0.0262        0.4384        0.0624      0.0377
+
+A bigram cannot be taught to write five letters: it cannot count.  With palindromes it does well,
+and a look at what it writes says why.  A single letter is a palindrome, and that is what nearly all
+its strings are.  It found a way to be paid that nobody had in mind, as reward is all it was told.
+
+What does a longer memory help?  To count to five, a policy must know the time: the exact answer
+for one that may look at the clock is the optimum of the unrolled world (`minirl.mdp.unroll`), which
+for a fixed length is all of J*.
+
+Read first: `rewards`, `minirl.regularised`.  Read next: `demonstrations`.
+Source: Lambert et al. 2024 (Tülu 3), arXiv:2411.15124, §6, reinforcement learning with verifiable
+rewards; DeepSeek-AI 2025, arXiv:2501.12948, §2.2.2, rule-based rewards.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl.evaluation import occupancy
+from minirl.optim import minimise
+from minirl.planning import policy_gradient
+from minirl.sft import fit_by_counting
+from minirl.softmax import backward, log_softmax
+from toy_lm.ngram import language, order_of
+from toy_lm.rewards import VOWELS, is_vowel
+
+
+class Gap(NamedTuple):
+    """What a rule of the whole string costs a bigram, in units of reward."""
+
+    passes: float   # chance that the reference passes
+    optimum: float  # J* over all policies of strings, (verifiers.1)
+    bigram: float   # J of the best bigram found, (verifiers.2)
+    passing: float  # chance that this bigram passes
+
+
+def is_palindrome(text):
+    """Whether a string reads the same backwards.
+
+    Examples
+    --------
+    >>> is_palindrome("otto"), is_palindrome("otter")
+    (True, False)
+    """
+    return text == text[::-1]
+
+
+def matches(text, pattern):
+    """Whether a string matches a pattern, letter by letter.
+
+    Parameters
+    ----------
+    text, pattern : str
+        In a pattern V stands for a vowel, C for any other letter, and . for any letter; what else
+        it holds stands for itself.
+
+    Examples
+    --------
+    >>> matches("kato", "CVCV"), matches("kato", "k.."), matches("kat", "k..")
+    (True, False, True)
+    """
+    def fits(letter, wanted):
+        if wanted in "VC":
+            return (letter in VOWELS) == (wanted == "V")
+        return wanted in (".", letter)
+
+    return len(text) == len(pattern) and all(map(fits, text, pattern))
+
+
+def has_length(text, letters):
+    """Whether a string has this number of letters.
+
+    Examples
+    --------
+    >>> has_length("kato", 4)
+    True
+    """
+    return len(text) == letters
+
+
+def pattern_classes(vocabulary, pattern):
+    """The letters that a pattern allows in each place: (n, A) bool, with no end symbol anywhere.
+
+    Raises
+    ------
+    ValueError
+        If a letter of the pattern is not in the vocabulary.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(pattern_classes(Vocabulary("abc"), "V.c").astype(int))
+    [[0 1 0 0]
+     [0 1 1 1]
+     [0 0 0 1]]
+    """
+    vowel = is_vowel(vocabulary)
+    named = {"V": vowel, "C": ~vowel, ".": np.full(vowel.size, True)}
+    places = np.zeros((len(pattern), vocabulary.size), bool)
+    for place, wanted in zip(places, pattern):
+        if wanted not in named and wanted not in vocabulary.letters:
+            raise ValueError(f"pattern must consist of V, C, . and letters of the vocabulary, "
+                             f"got {wanted!r}")
+        place[1:] = named.get(wanted, np.array([c == wanted for c in vocabulary.letters]))
+    return places
+
+
+def pattern_counts(logits, classes):
+    """p and C of (verifiers.3) for a pattern.
+
+    Parameters
+    ----------
+    logits : (A, A) float
+        A bigram.
+    classes : (n, A) bool
+        From `pattern_classes`; for an exact length, n rows of `.`.
+
+    Returns
+    -------
+    p : float
+        The chance that a string passes.
+    C : (A, A) float
+        Expected counts of its pairs, where it passes, else zero.
+
+    Raises
+    ------
+    ValueError
+        If the table is no bigram.
+
+    Examples
+    --------
+    One letter: from the start to it, and to the end, at 1/3 each.
+
+    >>> p, C = pattern_counts(np.zeros((3, 3)), np.array([[False, True, False]]))
+    >>> print(round(p * 9, 6), (C * 9).round(6).tolist())
+    1.0 [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    policy = _bigram(logits)
+    left = [np.eye(len(policy))[0]]
+    for place in classes:
+        left.append((left[-1] @ policy) * place)
+    right, C = policy[:, 0], np.zeros_like(policy)
+    C[:, 0] = left[-1] * right
+    for before, place in zip(left[-2::-1], classes[::-1]):
+        C += before[:, None] * policy * (place * right)
+        right = policy @ (place * right)
+    return right[0], C
+
+
+def palindrome_counts(logits):
+    """p and C of (verifiers.4): as `pattern_counts`, for palindromes of any length.
+
+    Examples
+    --------
+    Two letters and the end, all equally likely: u = 1/9, M = 1/9 everywhere, v = 4/3.
+
+    >>> p, C = palindrome_counts(np.zeros((3, 3)))
+    >>> print(round(p, 6), round(C[:, 0].sum(), 6))  # every palindrome ends once
+    0.714286 0.714286
+    """
+    policy = _bigram(logits)
+    inner = policy[1:, 1:]
+    u, M, v = policy[0, 1:] * policy[1:, 0], inner * inner.T, 1 + inner.diagonal()
+    outside = np.linalg.solve(np.eye(len(M)) - M.T, u)  # a letter on both sides, what is without
+    inside = np.linalg.solve(np.eye(len(M)) - M, v)     # and what is within
+    C = np.zeros_like(policy)
+    C[0, 0] = policy[0, 0]
+    C[0, 1:] += u * inside
+    C[1:, 0] += u * inside
+    inwards = outside[:, None] * M * inside
+    C[1:, 1:] = inwards + inwards.T + np.diag(outside * inner.diagonal())
+    return policy[0, 0] + u @ inside, C
+
+
+def _bigram(logits):
+    """The policy of a bigram's table."""
+    if order_of(logits.shape) != 2:
+        raise ValueError(f"logits must be the table of a bigram, (A, A), got {logits.shape}")
+    return np.exp(log_softmax(logits))
+
+
+def objective_loss(logits, ref_logits, counts_of, *, bonus, beta):
+    """−J of (verifiers.2), to be minimised, and its gradient.
+
+    Parameters
+    ----------
+    logits, ref_logits : (A, A) float
+        A bigram and the reference.
+    counts_of : callable
+        `counts_of(logits) -> (p, C)`, for example `palindrome_counts`.
+    bonus : float
+        Reward of a string that passes.
+    beta : float > 0
+        Reward per nat of KL.
+
+    Returns
+    -------
+    loss : float
+    grad : (A, A) float
+
+    Raises
+    ------
+    ValueError
+        If the bigram does not end.
+
+    Examples
+    --------
+    >>> fair = np.zeros((3, 3))
+    >>> loss, grad = objective_loss(fair, fair, palindrome_counts, bonus=1.0, beta=0.5)
+    >>> print(round(loss, 4), grad.round(3)[0])  # better to end at once: "" is a palindrome
+    -0.7143 [-0.095  0.048  0.048]
+    """
+    logp = log_softmax(logits)
+    p, C = counts_of(logits)
+    # The log-ratio may be held fixed, since its own gradient has the mean zero.
+    J, grad = policy_gradient(language(-beta * (logp - log_softmax(ref_logits))), logits)
+    return -(bonus * p + J), -(backward(logp, bonus * C) + grad)
+
+
+def gap(ref_logits, counts_of, *, bonus, beta):
+    """What the best policy of strings has, and what is left of it for a bigram: `Gap`.
+
+    The best bigram is climbed to from the one that has the expected counts of the best policy.  It
+    is a local optimum, so the true gap may be smaller.
+
+    Parameters
+    ----------
+    ref_logits : (A, A) float
+    counts_of : callable
+        As for `objective_loss`.
+    bonus, beta : float > 0
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or the reference is no bigram that ends.
+
+    Examples
+    --------
+    >>> found = gap(np.zeros((3, 3)), palindrome_counts, bonus=1.0, beta=0.5)
+    >>> print(*np.round(found, 4))
+    0.7143 0.8581 0.8217 0.9363
+    """
+    for name, value in (("bonus", bonus), ("beta", beta)):
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+    p, C = counts_of(ref_logits)
+    more = np.expm1(bonus / beta)
+    policy = np.exp(log_softmax(ref_logits))
+    visits = occupancy(language(np.zeros(policy.shape)), policy)
+    nearest = fit_by_counting(visits[:, None] * policy + more * C, pseudo_count=0)
+    best = minimise(lambda logits: objective_loss(logits, ref_logits, counts_of, bonus=bonus,
+                                                  beta=beta), nearest, tol=1e-5)
+    return Gap(passes=float(p), optimum=float(beta * np.log1p(p * more)), bigram=-best.loss,
+               passing=float(counts_of(best.x)[0]))
