@@ -1,6 +1,8 @@
 """What the tests share: one thread for linear algebra, a report of the gradient checks, and a few
 long runs, which have the second core while the other tests have the first."""
 
+import importlib
+import io
 import json
 import os
 import subprocess
@@ -115,13 +117,15 @@ def learned(request):
 
 
 @pytest.fixture
-def command(capsys, request):
-    """Run the command line here, with the `JOB` of the test's module: (exit status, stdout,
-    stderr)."""
-    from minirl import __main__ as command_line
+def command(capsys, monkeypatch, request):
+    """Run the command line here, the `PROGRAM` of the test's module, or else minirl, with its
+    `JOB`: (exit status, stdout, stderr).  Standard input holds the bytes `stdin`."""
+    program = getattr(request.module, "PROGRAM", "minirl")
+    command_line = importlib.import_module(f"{program}.__main__")
     job = [request.module.JOB] if hasattr(request.module, "JOB") else []
 
-    def run(*arguments):
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         try:
             status = command_line.main([*job, *arguments])
         except SystemExit as stop:

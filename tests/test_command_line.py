@@ -246,6 +246,83 @@ def test_a_message_on_a_terminal_is_not_glued_to_the_progress(monkeypatch, names
     assert stderr.getvalue() == "\r\033[Klanguage: reference\r\033[Kminirl: no\n"
 
 
+# Standard input and output.
+
+
+def without_seconds(found):
+    if isinstance(found, dict):
+        return {name: without_seconds(value) for name, value in found.items() if name != "seconds"}
+    return [without_seconds(value) for value in found] if isinstance(found, list) else found
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--pairs", "5"], ["values", "--steps", "20", "--runs", "1"], ["estimators", "--episodes", "2"],
+    ["policies", "--learner", "ppo", "--runs", "1", "--iterations", "20", "--episodes", "1"]],
+    ids=lambda arguments: arguments[0])
+def test_json_to_standard_output_is_all_that_is_printed_there(command, hurried, names, tmp_path,
+                                                              arguments):
+    """And it is what goes to a file."""
+    path, job = tmp_path / "out.json", "main" if arguments[0] == "--pairs" else arguments[0]
+    arguments += ["--corpus", names] if job == "main" else []
+    status, out, err = command(*arguments, "--json", "-")
+    assert status == 0 and err == "" and len(json.loads(out)) > 0
+    assert command(*arguments, "--json", str(path), "--quiet") == (0, "", "")
+    written = path.read_text(encoding="utf-8")
+    assert without_seconds(json.loads(out)) == without_seconds(json.loads(written))
+
+
+def test_json_is_not_spoilt_by_a_terminal_that_cannot_show_it(monkeypatch, hurried, tmp_path):
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", plain)
+    path = tmp_path / "names.txt"
+    path.write_text("\u00f6n\nn\u00f6\n\u00f6\u00f6n", encoding="utf-8")
+    assert command_line.main(["--corpus", str(path), "--pairs", "5", "--json", "-"]) == 0
+    written = plain.buffer.getvalue().decode("utf-8")
+    letters = {c for row in json.loads(written)["language"]["methods"] for word in row["samples"]
+               for c in word}
+    assert "\u00f6" in letters and letters <= set("\u00f6n\u2026")
+
+
+def test_a_corpus_may_come_from_standard_input(command, hurried, names, monkeypatch):
+    seen, table = [], main_job.language_table
+    monkeypatch.setattr(main_job, "language_table",
+                        lambda items, *given: seen.append(items) or table(items, *given))
+    status, out, err = command("--corpus", "-", "--pairs", "5", stdin=Path(names).read_bytes())
+    assert status == 0 and err == "" and seen == [NAMES]
+    assert "11 items" in out and "from\nstandard input\n" in out
+
+
+@pytest.mark.parametrize("job", ["values", "policies"])
+def test_a_map_may_come_from_standard_input(command, tmp_path, job):
+    """It is then called "map"; apart from that the result is that of the file."""
+    haste = {"values": ["--steps", "20", "--runs", "1"],
+             "policies": ["--learner", "ppo", "--runs", "1", "--iterations", "20", "--episodes",
+                          "1"]}[job]
+    path = tmp_path / "map.txt"
+    path.write_bytes(b"SFF\r\nH#F\r\nFFG\r\n")
+    found, expected = (command(job, "--map", file, *haste, "--json", "-", stdin=given)[1]
+                       for file, given in (("-", path.read_bytes()), (str(path), b"")))
+    assert without_seconds(json.loads(found)) == without_seconds(json.loads(expected))
+    assert command(job, "--map", "-", *haste, stdin=path.read_bytes())[1].startswith("map, gamma ")
+
+
+@pytest.mark.parametrize("arguments, data, message", [
+    (["--corpus"], b"", "standard input holds no item: one item a line is expected"),
+    (["--corpus"], b"a\n\n\xf6", "standard input, line 3: not UTF-8 (byte 0xf6)"),
+    (["values", "--map"], b"SG\nF\xff\n", "standard input, line 2: not UTF-8 (byte 0xff)"),
+])
+def test_standard_input_that_cannot_be_used_is_refused_by_name(command, idle, arguments, data,
+                                                               message):
+    assert command(*arguments, "-", stdin=data) == (2, "", f"minirl: {message}\n")
+
+
+@pytest.mark.parametrize("data", [b"", b"SX\n", b"FF\n"])
+def test_a_map_that_cannot_be_used_is_said_to_come_from_standard_input(command, data):
+    status, out, err = command("values", "--map", "-", stdin=data)
+    assert status == 2 and out == "" and err.startswith("minirl: ") and err.count("\n") == 1
+    assert "standard input" in err
+
+
 def test_help_names_every_argument_and_the_version_is_printed(command):
     status, out, err = command("--help")
     assert status == 0 and err == ""

@@ -1,10 +1,12 @@
 """Corpora: the figures of the Unicode words, files of every kind, and the held-out tenth."""
 
 from collections import Counter
+from fractions import Fraction
 import hashlib
-from math import log
+from math import floor, log
 import re
 
+import numpy as np
 import pytest
 
 from minirl.lab.main_job import PSEUDO_COUNT, fit_corpus
@@ -97,8 +99,67 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path):
         read_lines(tmp_path)
 
 
+@pytest.mark.parametrize("data, line, letter", [
+    (b"ox\non\n", 1, "x"), (b"\n\n  \non\n\nno\nnx\n", 7, "x"), (b"on\r\n\r\n no m\r\n", 3, " "),
+    (b"\xef\xbb\xbfon\nOn", 2, "O"), (b"on\n\no\0n", 3, "\0"), (b"on\no\xc3\xa9", 2, "\u00e9"),
+    (b"zy\nx", 1, "z")])
+def test_a_letter_that_the_model_does_not_know_is_refused_by_its_line(tmp_path, data, line, letter):
+    """Blank lines before it are counted"""
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(data)
+    with pytest.raises(ValueError) as found:
+        read_lines(path, "no")
+    assert str(found.value) == (f"{path}, line {line}: {letter!r} is not among the 2 letters that "
+                                f"the model knows")
+    assert read_lines(path)
+
+
+def test_letters_that_are_known_change_nothing(tmp_path):
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(b"\n on\t\r\n\nno \n")  # the space around an item is no letter of it
+    assert read_lines(path, "no") == read_lines(path, letters="xnoy") == ["on", "no"]
+    with pytest.raises(ValueError, match="line 2: 'o' is not among the 0 letters"):
+        read_lines(path, "")
+
+
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 19, 20, 35])
 def test_every_tenth_item_is_held_out(size):
     training, held = held_out(list(range(1, size + 1)))
     assert held == [i for i in range(1, size + 1) if i in (10, 20, 30)]
     assert training == [i for i in range(1, size + 1) if i not in (10, 20, 30)]
+    assert held_out(list(range(1, size + 1)), 0.1) == (training, held)
+
+
+@pytest.mark.parametrize("fraction", ["0", "0.01", "0.07", "0.1", "0.15", "0.2", "0.25", "0.29",
+                                      "0.3", "0.35", "0.5", "0.57", "0.58", "0.6", "0.7", "0.75",
+                                      "0.9", "0.99", "0.001"])
+def test_as_many_items_are_held_out_as_the_fraction_says_and_evenly(fraction):
+    """Of the first i items floor(i·fraction), in whole numbers, at every i"""
+    part, N = Fraction(fraction), 2465
+    training, held = held_out(list(range(N)), float(fraction))
+    assert sorted(training + held) == list(range(N))
+    assert training == sorted(training) and held == sorted(held)
+    kept = set(held)
+    before = np.cumsum([0] + [i in kept for i in range(N)])
+    assert before.tolist() == [floor(i * part) for i in range(N + 1)]
+    gaps = set(np.diff(held).tolist())
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    for size in 0, 1, 2, 9, 10, 99, 100, 101, 1000:
+        training, held = held_out(list(range(size)), float(fraction))
+        assert (len(training), len(held)) == (size - floor(size * part), floor(size * part))
+
+
+def test_a_third_is_every_third():
+    assert held_out(list(range(1, 10)), 1 / 3) == ([1, 2, 4, 5, 7, 8], [3, 6, 9])
+    assert held_out(["a", "b", "c", "a"], 0.5) == (["a", "c"], ["b", "a"])
+
+
+def test_of_a_fraction_just_below_one_the_first_item_is_left_to_train_on():
+    assert held_out([1, 2, 3], 0.999999) == ([1], [2, 3])
+    assert held_out([1, 2, 3], 1 - 1e-12) == ([1], [2, 3])
+
+
+@pytest.mark.parametrize("fraction", [-0.1, -1e-300, 1, 1.0, 1.5, np.nan, np.inf, -np.inf])
+def test_a_fraction_outside_zero_to_one_is_refused(fraction):
+    with pytest.raises(ValueError, match=re.escape(f"fraction must lie in [0, 1), got {fraction}")):
+        held_out(["on", "no"], fraction)

@@ -151,6 +151,41 @@ def test_a_row_that_is_no_sequence_is_refused(batch, rows):
         counts.select(batch[1], np.array(rows))
 
 
+def test_joined_batches_follow_one_another_with_their_empty_sequences(batch):
+    pairs, steps = batch
+    other = [[(2, 3)], [], [(0, 0), (1, 1), (0, 0)]]
+    joined = counts.join([steps, steps_of(), steps_of(*other), steps])
+    expected = steps_of(*sequences(pairs, STARTS), *other, *sequences(pairs, STARTS))
+    assert joined.index.tolist() == expected.index.tolist()
+    assert joined.starts.tolist() == expected.starts.tolist() and joined.shape == SHAPE
+    assert joined.index.dtype == np.int32 and joined.starts.dtype == np.int32
+
+
+def test_join_is_undone_by_select(batch):
+    joined = counts.join([batch[1], steps_of([(1, 1)])])
+    for rows, part in ((range(7), batch[1]), ([7], steps_of([(1, 1)]))):
+        found = counts.select(joined, np.array(rows))
+        assert found.index.tolist() == part.index.tolist()
+        assert found.starts.tolist() == part.starts.tolist()
+
+
+def test_a_single_part_and_empty_parts_may_be_joined(batch):
+    alone = counts.join([batch[1]])
+    assert alone.index.tolist() == batch[1].index.tolist()
+    assert alone.starts.tolist() == STARTS.tolist()
+    nothing = counts.join([steps_of(), steps_of()])
+    assert nothing.index.size == 0 and nothing.starts.tolist() == [0]
+
+
+def test_parts_of_different_tables_or_no_parts_are_not_joined():
+    elsewhere = steps_of([(0, 0)], shape=(4, 3))
+    message = "parts must be steps over one table, got tables [(3, 4), (4, 3)]"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        counts.join([steps_of([(0, 0)]), elsewhere])
+    with pytest.raises(ValueError, match=re.escape("over one table, got tables []")):
+        counts.join([])
+
+
 def test_a_rectangle_is_read_episode_after_episode_and_dead_steps_are_dropped():
     states = np.array([[0, 1, 2], [1, 0, 2], [2, 0, 0]])
     actions = np.array([[3, 0, 1], [2, 0, 3], [0, 0, 0]])
@@ -259,6 +294,7 @@ def test_nothing_is_mutated(batch):
     weights = np.ones(30)
     counts.table(steps, weights), counts.select(steps, np.array([4, 1]))
     counts.matrix(steps) @ np.ones(12), counts.difference_matrix(steps, steps)
+    counts.join([steps, steps])
     np.testing.assert_array_equal(steps.index, kept[0])
     np.testing.assert_array_equal(steps.starts, kept[1])
     np.testing.assert_array_equal(weights, 1)

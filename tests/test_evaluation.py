@@ -10,9 +10,10 @@ from scipy import sparse
 
 from minirl import evaluation
 from minirl.evaluation import (action_values, advantages, can_end, ending_chance, evaluate,
-                               evaluate_by_sweeps, expectation, occupancy, reachable, solve, sweep,
-                               transitions_under, valued_states)
+                               evaluate_by_sweeps, expectation, occupancy, reachable, solve,
+                               solve_by_sweeps, sweep, transitions_under, valued_states)
 from minirl.mdp import coin_game, unroll
+from toy_lm.ngram import language, widen
 from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, tables,
                     value_by_loops)
 
@@ -28,6 +29,15 @@ def rng():
 def route(request, monkeypatch):
     """Runs a test twice: through the dense solve and through sparse LU."""
     monkeypatch.setattr(evaluation, "DENSE", {"dense": 1000, "sparse": 0}[request.param])
+
+
+@pytest.fixture(params=["dense", "sparse", "sweeps"])
+def any_route(request, monkeypatch):
+    """Runs a test three times, the third time by at most 500 sweeps."""
+    settings = {"dense": {"DENSE": 1000}, "sparse": {"DENSE": 0},
+                "sweeps": {"LARGE": 0, "FILLED": -1, "SWEEPS": 500}}
+    for name, value in settings[request.param].items():
+        monkeypatch.setattr(evaluation, name, value)
 
 
 def with_radius(rng, n, radius):
@@ -66,7 +76,7 @@ def test_the_dense_and_the_sparse_route_agree(rng, monkeypatch):
 
 
 @pytest.mark.parametrize("radius", [1.0, 1 + 1e-9, 1.001, 1.5, 40.0])
-def test_there_is_no_answer_from_spectral_radius_one_upwards(rng, route, radius):
+def test_there_is_no_answer_from_spectral_radius_one_upwards(rng, any_route, radius):
     for n in 1, 2, 6:
         ring = radius * np.roll(np.eye(n), 1, axis=1)  # the entries, too, are exactly the radius
         assert solve(sparse.csr_array(ring), np.ones(n)) is None
@@ -74,13 +84,13 @@ def test_there_is_no_answer_from_spectral_radius_one_upwards(rng, route, radius)
             assert solve(with_radius(rng, n, radius), rng.random(n)) is None
 
 
-def test_a_random_chain_that_never_ends_has_no_answer(rng, route):
+def test_a_random_chain_that_never_ends_has_no_answer(rng, any_route):
     for n in 2, 5, 30:
         for chain in rng.dirichlet(np.ones(n), n), rng.multinomial(8, np.ones(n) / n, n) / 8:
             assert solve(sparse.csr_array(chain), rng.normal(size=n)) is None
 
 
-def test_a_part_that_diverges_is_found_even_where_nothing_is_earned(rng, route):
+def test_a_part_that_diverges_is_found_even_where_nothing_is_earned(rng, any_route):
     blocks = np.zeros((4, 4))
     blocks[:2, :2], blocks[2:, 2:] = with_radius(rng, 2, 0.5).toarray(), [[0, 2], [1.5, 0]]
     assert solve(sparse.csr_array(blocks), np.array([1.0, 1.0, 0.0, 0.0])) is None
@@ -93,7 +103,7 @@ def test_a_solution_exists_exactly_below_spectral_radius_one(rng, route):
         assert (solve(M, np.ones(M.shape[0])) is None) == (radius >= 1)
 
 
-def test_a_complex_matrix_keeps_its_imaginary_part(rng, route):
+def test_a_complex_matrix_keeps_its_imaginary_part(rng, any_route):
     """What a complex step through a large world needs."""
     M, right = with_radius(rng, 6, 0.8).toarray(), rng.normal(size=6)
     dM, dright = rng.random((6, 6)), rng.random(6)
@@ -101,6 +111,135 @@ def test_a_complex_matrix_keeps_its_imaginary_part(rng, route):
     inverse = np.linalg.inv(np.eye(6) - M)
     slope = inverse @ (dM @ inverse @ right + dright)
     np.testing.assert_allclose(x.imag / 1e-30, slope, rtol=1e-10)
+
+
+# The solve by sweeps.
+
+
+def bounds(M, right, terms):
+    """(largest error, (evaluation.7), x) of each partial sum x; infinite where it says nothing."""
+    exact = np.linalg.solve(np.eye(len(right)) - M, right)
+    a, x, found = [], np.zeros(len(right)), []
+    for k in range(terms):
+        power = np.linalg.matrix_power(M, k)
+        a.append((power @ np.ones(len(right))).max())
+        bound = a[k] * sum(a[:k]) / (1 - a[k]) if a[k] < 1 else np.inf
+        found.append((np.abs(exact - x).max(), bound * np.abs(right).max(), x))
+        x = x + power @ right
+    return found
+
+
+def substochastic(rng, n):
+    """A random chain that ends sooner or later; from some states it does not end at once."""
+    ends = rng.random(n) * (rng.random(n) < 0.5)
+    return sparse.csr_array((1 - ends[:, None]) * rng.dirichlet(np.ones(n), n))
+
+
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_sweeps_and_the_direct_solve_agree(rng, n):
+    for scale in 1.0, 1e6:
+        M, right = substochastic(rng, n) if n > 1 else with_radius(rng, 1, 0.9), rng.normal(size=n)
+        exact = np.linalg.solve(np.eye(n) - M.toarray(), scale * right)
+        np.testing.assert_allclose(solve_by_sweeps(M, scale * right), exact, rtol=1e-13,
+                                   atol=1e-12 * scale)
+
+
+def test_sweeps_need_only_the_radius_to_be_below_one(rng):
+    """Of a matrix whose rows add up to ten and more, the first powers grow."""
+    M = with_radius(rng, 12, 0.9).toarray()
+    scale = 10.0 ** np.linspace(0, 3, 12)
+    M = M * scale[:, None] / scale
+    assert M.sum(axis=1).max() > 100
+    right = rng.normal(size=12)
+    exact = np.linalg.solve(np.eye(12) - M, right)
+    np.testing.assert_allclose(solve_by_sweeps(sparse.csr_array(M), right), exact, rtol=1e-11,
+                               atol=1e-11)
+
+
+@pytest.mark.parametrize("accuracy", [1e-1, 1e-3, 1e-6])
+def test_the_sweeps_stop_where_the_bound_says_so_and_not_later(rng, monkeypatch, accuracy):
+    """(evaluation.7): it bounds the real error of every partial sum, and is used as it stands."""
+    monkeypatch.setattr(evaluation, "ACCURACY", accuracy)
+    ring = 0.5 * np.roll(np.eye(4), 1, axis=1)
+    ring[0] *= 6  # a row of 3, and a radius of 0.78
+    for M in (substochastic(rng, 6).toarray(), with_radius(rng, 5, 0.8).toarray(), ring):
+        right = 7 * rng.normal(size=len(M))
+        found = bounds(M, right, 150)
+        assert all(error <= bound * (1 + 1e-9) + 1e-12 for error, bound, _ in found)
+        first = next(k for k, (_, bound, _) in enumerate(found)
+                     if bound <= accuracy * np.abs(right).max())
+        assert first > 1
+        np.testing.assert_allclose(solve_by_sweeps(sparse.csr_array(M), right), found[first][2],
+                                   rtol=1e-13, atol=1e-13)
+
+
+def test_the_bound_is_reached_where_every_state_ends_alike():
+    """(evaluation.7) with M = p: the rest from the kth term on is pᵏ/(1 − p), as is the bound."""
+    for error, bound, _ in bounds(np.array([[0.7]]), np.array([-2.0]), 30)[1:]:
+        assert bound == pytest.approx(error, rel=1e-6)
+
+
+def sweeps_needed(radius):
+    """How many terms make (evaluation.7), here radiusᵏ/(1 − radius), as small as it must be."""
+    return math.log(evaluation.ACCURACY * (1 - radius)) / math.log(radius)
+
+
+def test_twenty_thousand_sweeps_tell_a_radius_of_almost_three_digits_from_one(monkeypatch):
+    assert sweeps_needed(0.998) < evaluation.SWEEPS == 20_000 < sweeps_needed(0.999)
+    monkeypatch.setattr(evaluation, "SWEEPS", 1000)
+    assert sweeps_needed(0.96) < 900 < 1100 < sweeps_needed(0.975)
+    assert solve_by_sweeps(sparse.csr_array([[0.96]]), np.ones(1)) == pytest.approx(25, rel=1e-12)
+    for radius in 0.975, 1.0, 1.0001, 1.5:
+        assert solve_by_sweeps(sparse.csr_array([[radius]]), np.ones(1)) is None
+
+
+@pytest.mark.parametrize("n, full, sweeps", [(30, 4, False), (31, 3, False), (31, 4, True)])
+def test_only_a_matrix_that_is_large_and_full_is_solved_by_sweeps(rng, monkeypatch, n, full,
+                                                                  sweeps):
+    """Above LARGE unknowns and FILLED entries a row, both excluded."""
+    monkeypatch.setattr(evaluation, "LARGE", 30)
+    monkeypatch.setattr(evaluation, "FILLED", 3)
+    M = sum(np.roll(np.eye(n), shift, axis=1) for shift in range(full)) * 0.2
+    calls = []
+    monkeypatch.setattr(evaluation, "solve_by_sweeps",
+                        lambda *args: calls.append(1) or solve_by_sweeps(*args))
+    right = rng.normal(size=n)
+    np.testing.assert_allclose(solve(sparse.csr_array(M), right),
+                               np.linalg.solve(np.eye(n) - M, right), atol=1e-12)
+    assert len(calls) == sweeps
+
+
+def test_the_thresholds_are_those_of_a_language_of_four_letters_of_context():
+    """An order-4 model with 17 letters goes on in 17 ways from each of its 5832 states."""
+    assert (evaluation.LARGE, evaluation.FILLED) == (4000, 16)
+
+
+def test_sweeps_and_sparse_lu_agree_on_a_large_matrix(rng, monkeypatch):
+    """223 worlds of 18 states beside each other, which LU does not fill up"""
+    blocks = sparse.csr_array(sparse.block_diag([0.7 * rng.dirichlet(np.ones(18), 18)
+                                                 for _ in range(223)]))
+    right = rng.normal(size=blocks.shape[0])
+    assert blocks.shape[0] > evaluation.LARGE and blocks.nnz > 17 * blocks.shape[0]
+    swept = solve(blocks, right)
+    np.testing.assert_array_equal(swept, solve_by_sweeps(blocks, right))
+    monkeypatch.setattr(evaluation, "LARGE", 10**9)
+    monkeypatch.setattr(evaluation, "solve_by_sweeps", None)
+    np.testing.assert_allclose(swept, solve(blocks, right), atol=1e-12, rtol=1e-12)
+
+
+def test_the_length_of_what_a_model_of_order_four_writes_is_summed_up(rng, monkeypatch):
+    """An order-2 model that is widened writes as it did; one that ends with one chance does so."""
+    small = rng.dirichlet(np.ones(18), 18)
+    small[:, 0] += 0.2
+    small /= small.sum(axis=1, keepdims=True)
+    expected = expectation(language(np.zeros((18, 18))), small, np.ones((18, 18)))
+    monkeypatch.setattr(evaluation.linalg, "splu", None)
+    world = language(np.zeros((18**3, 18)))
+    assert world.shape[0] == 5832
+    policy = np.hstack([np.full((5832, 1), 0.15), 0.85 * rng.dirichlet(np.ones(17), 5832)])
+    for policy, length in (widen(small, 4), expected), (policy, 1 / 0.15):
+        assert expectation(world, policy, np.ones(world.shape)) == pytest.approx(length, rel=1e-12)
+        assert evaluate(world, policy, np.ones(world.shape))[0] == pytest.approx(length, rel=1e-12)
 
 
 # Under one policy.
@@ -176,7 +315,7 @@ def test_values_may_be_asked_in_other_states():
 
 @pytest.mark.parametrize("gamma", GAMMAS)
 @pytest.mark.parametrize("K", [1, 2])
-def test_values_are_the_limit_of_repeated_one_step_returns(rng, route, gamma, K):
+def test_values_are_the_limit_of_repeated_one_step_returns(rng, any_route, gamma, K):
     """(evaluation.1), V by power iteration and Q by loops."""
     mdp = random_mdp(rng, 4, 3, K, gamma)
     policy = random_policy(rng, mdp)
@@ -215,7 +354,7 @@ def test_another_table_may_take_the_place_of_the_reward(rng):
 
 
 @pytest.mark.parametrize("gamma", GAMMAS)
-def test_visits_are_the_sum_over_time_of_the_state_distribution(rng, route, gamma):
+def test_visits_are_the_sum_over_time_of_the_state_distribution(rng, any_route, gamma):
     """(evaluation.2), η by power iteration, and J in its two forms."""
     mdp = random_mdp(rng, 5, 2, 2, gamma)
     policy = random_policy(rng, mdp)

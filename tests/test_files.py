@@ -1,12 +1,14 @@
 """Files: written whole or not at all, and read with errors that say where."""
 
+import io
 import os
 import re
 import stat
+import sys
 
 import pytest
 
-from minirl.files import check_writable, make_folder, read_text, write_bytes
+from minirl.files import check_writable, make_folder, read_bytes, read_text, shown, write_bytes
 
 
 # Writing.
@@ -218,3 +220,65 @@ def test_a_file_that_cannot_be_read_is_refused_by_name_and_reason(tmp_path, name
     path = os.path.join(tmp_path, name)
     with pytest.raises(ValueError, match=re.escape(f"cannot read {path}: {reason}")):
         read_text(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbfa\r\n\xff\0", bytes(range(256)) * 300])
+def test_bytes_are_read_as_they_are(tmp_path, data):
+    path = tmp_path / "some.bin"
+    path.write_bytes(data)
+    assert read_bytes(path) == read_bytes(str(path)) == data
+
+
+# Standard input and output.
+
+
+class Standard(io.BytesIO):
+    """A stream of text on top of this one, as Python opens it."""
+
+    def text(self):
+        return io.TextIOWrapper(self, encoding="ascii")
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\x00\r\n\x1a", "\ufeff\u00f6\r\n".encode()])
+def test_a_dash_reads_standard_input_byte_for_byte(monkeypatch, tmp_path, data):
+    """And no file of that name, which has to be given with its folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_bytes(b"the file")
+    monkeypatch.setattr(sys, "stdin", Standard(data).text())
+    assert read_bytes("-") == data and read_bytes("./-") == b"the file"
+
+
+def test_messages_name_standard_input(monkeypatch):
+    assert (shown("-"), shown("./-"), shown("words")) == ("standard input", "./-", "words")
+    monkeypatch.setattr(sys, "stdin", Standard("\ufeffa\u00f6\r\n".encode()).text())
+    assert read_text("-") == "a\u00f6\r\n"
+    monkeypatch.setattr(sys, "stdin", Standard(b"a\n\xf6").text())
+    with pytest.raises(ValueError, match="^standard input, line 2: not UTF-8 .byte 0xf6.$"):
+        read_text("-")
+    stdin = Standard(b"")
+    stdin.read = fail(OSError(5, "Input/output error"))
+    monkeypatch.setattr(sys, "stdin", stdin.text())
+    with pytest.raises(ValueError, match="^cannot read standard input: Input/output error$"):
+        read_text("-")
+
+
+def test_a_dash_writes_to_standard_output_what_follows_what_was_printed(monkeypatch, tmp_path):
+    """At once, and whatever the terminal can show; there is no file, and none is asked for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(sys, "stdout", Standard().text())
+    check_writable("-")
+    print("first", end="\0")
+    write_bytes("-", b"\xff\r\n")
+    assert sys.stdout.buffer.getvalue() == b"first\0\xff\r\n"
+    print("last", end="", flush=True)
+    assert sys.stdout.buffer.getvalue().endswith(b"\nlast") and os.listdir(tmp_path) == []
+
+
+def test_what_is_written_to_standard_output_does_not_wait_in_a_buffer(monkeypatch):
+    reader, writer = os.pipe()
+    monkeypatch.setattr(sys, "stdout", open(writer, "w"))
+    write_bytes("-", b"whole")
+    assert os.read(reader, 100) == b"whole"
+    sys.stdout.close()
+    os.close(reader)

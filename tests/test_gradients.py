@@ -77,7 +77,10 @@ CASES = {
         (lambda x, mdp=endless(random_mdp(np.random.default_rng(4), S, A, 3, 0.9)):
          average_reward.average_reward_gradient(mdp, x), table(2.0))],
     "sft.sft_loss": [case(sft.sft_loss, RNG.random((S, A))),
-                     case(sft.sft_loss, counts.table(some_steps(3, 3)), at=5.0)],
+                     case(sft.sft_loss, counts.table(some_steps(3, 3)), at=5.0),
+                     case(sft.sft_loss, RNG.random((S, A)), label_smoothing=0.3),
+                     case(sft.sft_loss, counts.table(some_steps(3, 3)), label_smoothing=0.9,
+                          at=5.0)],
     "reinforce.reinforce_loss": [case(reinforce.reinforce_loss, table(), episodes=3)],
     "ppo.ppo_loss": [ppo_case(0.2), ppo_case(0.05), ppo_case(0.4)],
     "ppo_kl.ppo_kl_loss": [
@@ -112,8 +115,8 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.gradient
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
-    """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (reinforce.3), (ppo.3),
-    (ppo_kl.2), (reward_model.2) and (dpo.3)"""
+    """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (sft.4), (reinforce.3),
+    (ppo.3), (ppo_kl.2), (reward_model.2) and (dpo.3)"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 

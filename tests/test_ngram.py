@@ -1,4 +1,4 @@
-"""The bigram model: its world by loops, its strings by chi-square."""
+"""Language models of any order: their worlds by loops, their strings by chi-square."""
 
 from collections import Counter
 from itertools import product
@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 from scipy.special import chdtrc
 
-from minirl import counts
+from minirl import counts, evaluation
+from minirl.evaluation import expectation
 from minirl.mdp import rollout
+from minirl.regularised import log_partition, regularised_optimum
 from minirl.sft import fit_by_counting, sft_loss
 from minirl.softmax import log_softmax
-from toy_lm.ngram import HORIZON, language, sample
+from toy_lm import ngram
+from toy_lm.exact import summary
+from toy_lm.ngram import (HORIZON, decoding, finished, language, nats_per_character, order_of,
+                          sample, score, widen)
 from toy_lm.vocabulary import from_items
 
 FALSE_ALARM = 1e-6
@@ -29,10 +34,36 @@ def drawn():
     return sample(LOGITS, 20_000, rng=1)
 
 
-def pairs_of(text):
-    """The pairs of symbols of a string, by loops; a, b, c are 1, 2, 3."""
-    symbols = ["abc".index(letter) + 1 for letter in text]
-    return list(zip([0] + symbols, symbols + [0]))
+def table_of(order, seed=0):
+    """A random table over a, b, c whose strings are not long."""
+    logits = 0.7 * np.random.default_rng(seed).normal(size=WORDS.shape(order))
+    logits[:, 0] += 0.2
+    return logits
+
+
+def pairs_of(text, order=2, prompt=""):
+    """The pairs of state and symbol of a string, by loops; a, b, c are 1, 2, 3."""
+    symbols = ["abc".index(letter) + 1 for letter in prompt + text] + [0]
+    pairs = []
+    for n, symbol in enumerate(symbols):
+        memory = ([0] * order + symbols[:n])[n + 1:]
+        pairs.append((sum(digit * 4**i for i, digit in enumerate(reversed(memory))), symbol))
+    return pairs[len(prompt):]
+
+
+def texts_to(longest):
+    return ["".join(letters) for n in range(longest + 1)
+            for letters in product("abc", repeat=n)]
+
+
+def decoded_by_loops(logits, temperature, top_k=None):
+    """The probabilities of (ngram.2)."""
+    table = np.zeros(logits.shape)
+    for s, row in enumerate(logits):
+        least = sorted(row, reverse=True)[:top_k][-1]
+        weights = [exp(value / temperature) if value >= least else 0.0 for value in row]
+        table[s] = [weight / sum(weights) for weight in weights]
+    return table
 
 
 def assert_drawn_from(observed, expected, *, constraints=1):
@@ -55,12 +86,41 @@ def test_the_world_of_a_language_goes_where_it_writes_and_ends_with_the_end_symb
     assert world.start.tolist() == [1.0, 0.0, 0.0, 0.0]
 
 
-def test_an_episode_earns_the_rewards_of_its_string():
-    rewards = np.random.default_rng(2).normal(size=(4, 4))
-    played = rollout(language(rewards), CHANCE, np.zeros(50, int), horizon=HORIZON, rng=3)
-    strings = WORDS.decode(played.steps((4, 4)))
-    for total, text in zip(played.rewards.sum(axis=0), strings):
-        assert total == pytest.approx(sum(rewards[pair] for pair in pairs_of(text)), abs=1e-12)
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_writing_drops_the_first_digit_of_the_state_and_adds_the_symbol_at_the_end(order):
+    """(vocabulary.2), on tuples of digits"""
+    world = language(np.zeros((3**(order - 1), 3)))
+    numbered = list(product(range(3), repeat=order - 1))
+    assert world.shape == (len(numbered), 3) and world.start.tolist() == [1] + [0] * (
+        len(numbered) - 1)
+    for s, digits in enumerate(numbered):
+        for a in range(3):
+            assert numbered[world.next_state[s, a, 0]] == (*digits, a)[1:]
+            assert world.terminated[s, a, 0] == (a == 0)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_an_episode_earns_the_rewards_of_its_string(order):
+    rewards = np.random.default_rng(2).normal(size=WORDS.shape(order))
+    policy = np.exp(log_softmax(table_of(order)))
+    played = rollout(language(rewards), policy, np.zeros(50, int), horizon=HORIZON, rng=3)
+    for total, text in zip(played.rewards.sum(axis=0), WORDS.decode(played.steps(rewards.shape))):
+        expected = sum(rewards[pair] for pair in pairs_of(text, order))
+        assert total == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_shape_of_a_table_says_its_order():
+    for A, order in product(range(2, 7), range(1, 6)):
+        assert order_of((A**(order - 1), A)) == order
+    assert order_of(WORDS.shape(4)) == 4
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (4, 3), (10, 3), (0, 3), (3,), (), (3, 3, 1), (1, 1),
+                                   (1, 0), (0, 0)])
+def test_a_shape_of_no_order_is_refused(shape):
+    message = f"with A symbols and S = A^(order - 1) states, got {shape}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        order_of(shape)
 
 
 @pytest.mark.parametrize("rewards, message", [
@@ -77,12 +137,42 @@ def test_a_reward_table_that_is_no_language_is_refused(rewards, message):
 # The likelihood.
 
 
-def test_the_log_probability_of_a_string_is_a_sum_over_its_pairs_and_the_end():
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_the_log_probability_of_a_string_is_a_sum_over_its_pairs_and_the_end(order):
     """(ngram.1)."""
-    texts = ["".join(letters) for n in range(5) for letters in product("abc", repeat=n)]
-    found = counts.matrix(WORDS.encode(texts)) @ log_softmax(LOGITS).ravel()
-    for value, text in zip(found, texts):
-        assert exp(value) == pytest.approx(prod(CHANCE[pair] for pair in pairs_of(text)), rel=1e-12)
+    logits, texts = table_of(order), texts_to(4)
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for value, text in zip(score(logits, WORDS.encode(texts, order=order)), texts):
+        expected = prod(chance[pair] for pair in pairs_of(text, order))
+        assert exp(value) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_string_that_was_cut_is_scored_as_far_as_it_goes():
+    whole = WORDS.encode(["abca"])
+    cut = counts.steps(*np.divmod(whole.index[:3], 4), np.array([0, 3, 3]), (4, 4))
+    found = score(LOGITS, cut)
+    expected = sum(np.log(CHANCE[pair]) for pair in [(0, 1), (1, 2), (2, 3)])
+    assert found[0] == pytest.approx(expected, rel=1e-12) and found[1] == 0
+
+
+def test_a_string_that_the_model_cannot_write_scores_minus_infinity_and_no_other_does():
+    logits = LOGITS.copy()
+    logits[1, 2] = -np.inf  # no b after an a
+    texts = texts_to(3)
+    steps = WORDS.encode(texts)
+    assert [value == -np.inf for value in score(logits, steps)] == ["ab" in t for t in texts]
+    assert not np.isnan(score(logits, steps)).any()
+    assert nats_per_character(logits, steps) == np.inf
+    assert nats_per_character(logits, WORDS.encode(["ba", "c"])) < np.inf
+
+
+def test_what_cannot_be_scored_is_refused():
+    steps = WORDS.encode(["ab"], order=3)
+    for function in score, nats_per_character:
+        with pytest.raises(ValueError, match=re.escape("over a table of (4, 4), got (16, 4)")):
+            function(LOGITS, steps)
+    with pytest.raises(ValueError, match="there must be at least one step, got none"):
+        nats_per_character(LOGITS, WORDS.encode([]))
 
 
 def test_the_mean_over_letters_is_the_loss_and_not_the_log_probability():
@@ -92,6 +182,7 @@ def test_the_mean_over_letters_is_the_loss_and_not_the_log_probability():
     assert len(logp) == 10
     loss, _ = sft_loss(LOGITS, counts.table(WORDS.encode(texts)))
     assert loss == pytest.approx(-sum(logp) / 10, rel=1e-12)
+    assert nats_per_character(LOGITS, WORDS.encode(texts)) == pytest.approx(loss, rel=1e-14)
 
 
 # The strings.
@@ -167,3 +258,275 @@ def test_a_seed_draws_the_same_strings_and_a_generator_goes_on():
 def test_what_cannot_be_drawn_is_refused(logits, strings, horizon, message):
     with pytest.raises(ValueError, match=message):
         sample(logits, strings, rng=0, horizon=horizon)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_string_is_finished_if_it_ends_with_the_end_symbol(order):
+    steps = sample(table_of(order), 400, rng=6, horizon=3)
+    texts = WORDS.decode(steps)
+    assert finished(steps).tolist() == [not text.endswith("…") for text in texts]
+    assert 0 < finished(steps).sum() < 400
+
+
+def test_a_string_without_steps_is_not_finished():
+    steps = counts.steps(*np.divmod([0, 1, 4], 4), np.array([0, 0, 1, 1, 3, 3]), (4, 4))
+    assert finished(steps).tolist() == [False, True, False, True, False]
+    assert finished(WORDS.encode([])).tolist() == []
+
+
+# Temperature and top-k.
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("top_k", [None, 1, 2, 3, 4, 9])
+def test_a_decoding_is_a_power_of_the_likeliest_entries_of_each_row(order, temperature, top_k):
+    """(ngram.2)"""
+    logits = table_of(order, seed=order)
+    found = decoding(logits, temperature=temperature, top_k=top_k)
+    expected = decoded_by_loops(logits, temperature, top_k)
+    np.testing.assert_allclose(np.exp(found), expected, rtol=1e-12)
+    assert ((found == -np.inf) == (expected == 0)).all()
+    kept = 4 if top_k is None else min(top_k, 4)
+    assert ((found > -np.inf).sum(axis=1) == kept).all()
+
+
+def test_by_default_a_decoding_is_the_model():
+    np.testing.assert_allclose(decoding(LOGITS), log_softmax(LOGITS), rtol=1e-14)
+    np.testing.assert_allclose(decoding(LOGITS + [[5.0], [-7.0], [900.0], [0.0]], top_k=2),
+                               decoding(LOGITS, top_k=2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("row, top_k, kept", [
+    ([1.0, 1.0, 0.0, -1.0], 1, [0, 1]), ([1.0, 1.0, 0.0, -1.0], 2, [0, 1]),
+    ([1.0, 1.0, 0.0, -1.0], 3, [0, 1, 2]), ([0.1, 0.7, 0.1, 0.1], 2, [0, 1, 2, 3]),
+    ([0.3, 0.3, 0.3, 0.3], 1, [0, 1, 2, 3]), ([-np.inf, 0.2, -np.inf, 0.1], 3, [1, 3]),
+    ([-np.inf, 0.2, 0.1, 0.1], 2, [1, 2, 3])])
+def test_what_is_as_likely_as_the_kth_is_kept(row, top_k, kept):
+    found = np.exp(decoding(np.array([row]), top_k=top_k))[0]
+    assert np.flatnonzero(found).tolist() == kept and found.sum() == pytest.approx(1, abs=1e-15)
+    weights = np.exp([row[a] for a in kept])
+    np.testing.assert_allclose(found[kept], weights / weights.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-100, 1e-300, 1e-310, 5e-324])
+def test_a_cold_decoding_takes_the_likeliest(temperature):
+    found = np.exp(decoding(LOGITS, temperature=temperature))
+    assert (found == np.eye(4)[LOGITS.argmax(axis=1)]).all()
+
+
+def test_a_hot_decoding_takes_all_that_are_kept_alike():
+    found = np.exp(decoding(np.array([[9.0, 5.0, 3.0, -4.0]]), temperature=1e300, top_k=3))
+    np.testing.assert_allclose(found, [[1 / 3, 1 / 3, 1 / 3, 0]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"temperature": 0.0}, "temperature must be positive and finite, got 0.0"),
+    ({"temperature": -1.0}, "temperature must be positive and finite, got -1.0"),
+    ({"temperature": np.nan}, "temperature must be positive and finite, got nan"),
+    ({"temperature": np.inf}, "temperature must be positive and finite, got inf"),
+    ({"top_k": 0}, "top_k must be at least 1, got 0"),
+    ({"top_k": -3}, "top_k must be at least 1, got -3"),
+    ({"top_k": 1.5}, "top_k must be a whole number, got 1.5")])
+def test_a_decoding_out_of_range_is_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        decoding(LOGITS, **options)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("temperature", [0.6, 1.0])
+@pytest.mark.parametrize("top_k", [None, 3])
+def test_strings_and_transitions_follow_the_table_of_the_decoding(order, temperature, top_k):
+    """(ngram.1) and (ngram.2) are the law of `sample`"""
+    N, logits = 20_000, 0.6 * table_of(order, seed=3)
+    chance = decoded_by_loops(logits, temperature, top_k)
+    drawn = sample(decoding(logits, temperature=temperature, top_k=top_k), N, rng=order)
+    assert finished(drawn).all()
+
+    expected = {text: N * prod(chance[pair] for pair in pairs_of(text, order))
+                for text in texts_to(4)}
+    likely = [text for text in expected if expected[text] >= 20]
+    found = Counter(WORDS.decode(drawn))
+    rest = N - sum(expected[text] for text in likely)
+    assert len(likely) > 20 and all(found[text] == 0 for text in expected if expected[text] == 0)
+    assert_drawn_from([found[text] for text in likely] + [N - sum(found[t] for t in likely)],
+                      [expected[text] for text in likely] + [rest])
+
+    table = counts.table(drawn)
+    expected = table.sum(axis=1, keepdims=True) * chance
+    assert (table[chance == 0] == 0).all()
+    rows = np.where(chance > 0, expected, np.inf).min(axis=1) >= 5
+    assert rows.sum() >= {2: 4, 3: 10}[order]
+    cells = (chance > 0) & rows[:, None]
+    assert_drawn_from(table[cells], expected[cells], constraints=rows.sum())
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.6}, {"temperature": 1.7, "top_k": 3},
+                                     {"top_k": 2}])
+def test_a_string_is_scored_with_the_table_it_was_drawn_from(monkeypatch, order, options):
+    """Pitfall 40: the ratio is exactly one, step by step"""
+    given = []
+
+    def watched(world, policy, *arguments, **others):
+        given.append(policy)
+        return rollout(world, policy, *arguments, **others)
+
+    monkeypatch.setattr(ngram.mdp, "rollout", watched)
+    logits = table_of(order, seed=4)
+    table = decoding(logits, **options)
+    steps = sample(table, 500, rng=5, horizon=50)
+    each = steps._replace(starts=np.arange(steps.index.size + 1))  # every step a string
+    drawn_with = given[0].ravel()[steps.index]
+    assert (np.exp(score(table, each)) / drawn_with == 1).all()
+    total = np.add.reduceat(np.log(drawn_with), steps.starts[:-1])
+    np.testing.assert_allclose(score(table, steps), total, rtol=1e-12, atol=1e-12)
+    if options:
+        assert np.abs(np.exp(score(logits, each)) / drawn_with - 1).max() > 0.1
+
+
+# Prompts.
+
+
+@pytest.mark.parametrize("order, alike, others", [
+    (1, ["", "a", "cab"], []),
+    (2, ["a", "ca", "bbcaba"], ["", "b", "ac"]),
+    (3, ["ab", "cab", "bcab"], ["", "b", "bb", "ba"])])
+def test_a_prompt_matters_as_far_as_the_model_remembers(order, alike, others):
+    """Prompts with the same last letters have one law, to the last bit; others have another"""
+    logits, texts = table_of(order, seed=6), texts_to(3)
+
+    def law(prompt):
+        return score(logits, WORDS.encode(texts, order=order, prompts=[prompt] * len(texts)))
+
+    def written(prompt):
+        state = WORDS.state(prompt, order=order)
+        return sample(logits, 20, rng=7, prompt=state).index.tolist()
+
+    for prompt in alike:
+        assert (law(prompt) == law(alike[0])).all() and written(prompt) == written(alike[0])
+    for prompt in others:
+        assert np.abs(law(prompt) - law(alike[0])).max() > 0.1
+        assert written(prompt) != written(alike[0])
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_the_probability_of_a_string_is_that_of_its_prompt_times_that_of_its_completion(order):
+    """(ngram.1), cut in two"""
+    logits, texts = table_of(order, seed=8), texts_to(2)
+    for prompt in texts_to(3):
+        whole = score(logits, WORDS.encode([prompt + text for text in texts], order=order))
+        rest = score(logits, WORDS.encode(texts, order=order, prompts=[prompt] * len(texts)))
+        logp = log_softmax(logits)
+        first = sum(logp[pair] for pair in pairs_of(prompt, order)[:-1])
+        np.testing.assert_allclose(rest, whole - first, atol=1e-12)
+
+
+def test_completions_are_drawn_as_often_as_their_probability_says():
+    """Each string has a prompt of its own, here three of a trigram in turn"""
+    logits, N = table_of(3, seed=9), 24_000
+    chance = decoded_by_loops(logits, 1.0)
+    prompts = ["", "ab", "c"]
+    states = np.array([WORDS.state(prompt, order=3) for prompt in prompts] * (N // 3))
+    steps = sample(logits, N, rng=10, prompt=states)
+    assert (steps.index[steps.starts[:-1]] // 4 == states).all()
+    texts, drawn = texts_to(2), WORDS.decode(steps)
+    for i, prompt in enumerate(prompts):
+        found = Counter(drawn[i::3])
+        expected = [N / 3 * prod(chance[pair] for pair in pairs_of(text, 3, prompt))
+                    for text in texts]
+        assert_drawn_from([found[t] for t in texts] + [N // 3 - sum(found[t] for t in texts)],
+                          expected + [N / 3 - sum(expected)])
+
+
+@pytest.mark.parametrize("prompt", [4, -1, 0.5])
+def test_a_prompt_that_is_no_state_is_refused(prompt):
+    with pytest.raises(ValueError, match=re.escape("whole numbers in [0, 4), got")):
+        sample(LOGITS, 2, rng=0, prompt=prompt)
+    with pytest.raises(ValueError):
+        sample(LOGITS, 2, rng=0, prompt=np.zeros(3, int))
+
+
+# Longer memories.
+
+
+def test_widening_repeats_the_row_of_the_last_letters():
+    for own, order in [(1, 1), (1, 2), (1, 4), (2, 2), (2, 3), (2, 4), (3, 4)]:
+        table = np.random.default_rng(own).normal(size=WORDS.shape(own))
+        wide = widen(table, order)
+        assert wide.shape == WORDS.shape(order)
+        for s, digits in enumerate(product(range(4), repeat=order - 1)):
+            row = 0
+            for digit in digits[order - own:]:
+                row = 4 * row + digit
+            assert (wide[s] == table[row]).all()
+
+
+def test_a_widened_model_and_its_world_are_the_same_ones():
+    """The law of strings, the expected reward, the lengths, the entropy, and the soft optimum"""
+    rewards = 0.4 * np.random.default_rng(11).normal(size=(4, 4)) - 0.1
+    narrow, short = language(rewards), regularised_optimum(language(rewards), LOGITS, beta=1.0)
+    J = expectation(narrow, CHANCE, rewards)
+    for order in 3, 4:
+        logits, world = widen(LOGITS, order), language(widen(rewards, order))
+        texts = texts_to(4)
+        np.testing.assert_allclose(score(logits, WORDS.encode(texts, order=order)),
+                                   score(LOGITS, WORDS.encode(texts)), atol=1e-12)
+        assert expectation(world, np.exp(log_softmax(logits)),
+                           world.mean_reward) == pytest.approx(J, abs=1e-11)
+        np.testing.assert_allclose(summary(logits), summary(LOGITS), rtol=1e-11)
+        wide = regularised_optimum(world, logits, beta=1.0)
+        assert wide.objective == pytest.approx(short.objective, abs=1e-10)
+        visited = ~np.isnan(wide.values)
+        assert visited.sum() == sum(3**n for n in range(order))
+        np.testing.assert_allclose(wide.policy[visited], widen(short.policy, order)[visited],
+                                   atol=1e-10)
+        last = np.arange(len(visited)) % 4
+        np.testing.assert_allclose(wide.values[visited], short.values[last[visited]], atol=1e-10)
+
+
+def test_the_soft_optimum_of_order_four_by_sweeps_is_that_of_the_solve_and_of_loops(monkeypatch):
+    """Σ π_ref(y) e^{r(y)/β} over all strings of a three-letter model of order 4"""
+    rng = np.random.default_rng(12)
+    rewards, logits, beta = 0.3 * rng.normal(size=(64, 4)), table_of(4, seed=13), 0.8
+    world, weights = language(rewards), np.exp(log_softmax(logits) + rewards / beta)
+    Z, unfinished = 0.0, {(0, 0, 0): 1.0}
+    for _ in range(300):
+        longer = Counter()
+        for memory, weight in unfinished.items():
+            row = weights[16 * memory[0] + 4 * memory[1] + memory[2]]
+            Z += weight * row[0]
+            for a in 1, 2, 3:
+                longer[memory[1], memory[2], a] += weight * row[a]
+        unfinished = longer
+    solved = regularised_optimum(world, logits, beta=beta)
+    monkeypatch.setattr(evaluation, "LARGE", 0)
+    monkeypatch.setattr(evaluation, "FILLED", 0)
+    monkeypatch.setattr(evaluation.np.linalg, "solve", None)  # would be called, but for the sweeps
+    swept = regularised_optimum(world, logits, beta=beta)
+    for found in solved.objective, swept.objective, log_partition(world, logits, beta=beta)[0]:
+        assert found == pytest.approx(beta * np.log(Z), abs=1e-10)
+    np.testing.assert_allclose(swept.policy, solved.policy, atol=1e-10)
+
+
+def test_a_large_world_of_order_four_is_summed_up_and_not_solved(monkeypatch):
+    """A model of order 1 has Z = π(0) e^{r(0)/β} / (1 − Σ π(a) e^{r(a)/β}); here it is widened"""
+    rng = np.random.default_rng(14)
+    logits, rewards, beta = rng.normal(size=(1, 18)), rng.normal(size=(1, 18)) - 0.5, 2.0
+    logits[0, 0] += 2
+    weights = np.exp(log_softmax(logits) + rewards / beta)[0]
+    best = beta * np.log(weights[0] / (1 - weights[1:].sum()))
+    monkeypatch.setattr(evaluation.linalg, "splu", None)  # would be called, but for the sweeps
+    world = language(widen(rewards, 4))
+    assert world.shape == (18**3, 18) and world.shape[0] > evaluation.LARGE
+    found = log_partition(world, widen(logits, 4), beta=beta)
+    np.testing.assert_allclose(found[~np.isnan(found)], best, atol=1e-9)
+
+
+@pytest.mark.parametrize("table, order, message", [
+    (LOGITS, 1, "order must be at least 2, that of the table, got 1"),
+    (np.zeros((16, 4)), 2, "order must be at least 3, that of the table, got 2"),
+    (np.zeros((3, 4)), 3, "S = A^(order - 1) states, got (3, 4)")])
+def test_what_cannot_be_widened_is_refused(table, order, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        widen(table, order)

@@ -1,15 +1,22 @@
 """Preference data: the rater's law on given strings, and what the pairs are made of."""
 
-from collections import Counter
-from math import exp, sqrt
 import re
+from collections import Counter
+from itertools import product
+from math import exp, sqrt
 
 import numpy as np
 import pytest
+from scipy.special import chdtrc
 
 from minirl import counts
 from toy_lm import preferences
-from toy_lm.preferences import Preferences, sample_pairs
+from toy_lm.corpora import unicode_words
+from toy_lm.jsonl import Labelled, Pair, Ranking
+from toy_lm.ngram import decoding, sample, score, widen
+from toy_lm.preferences import (Preferences, as_text, from_text, improve, respond, sample_pairs,
+                                unpaired, with_edits)
+from toy_lm.rewards import alternating, easy_to_say, of_strings
 from toy_lm.vocabulary import from_items
 
 WORDS = from_items(["abc"])
@@ -143,3 +150,307 @@ def test_tables_that_do_not_fit_are_refused():
         sample_pairs(LOGITS, REWARDS[:3], 1, rng=0)
     with pytest.raises(ValueError, match="states, got"):
         sample_pairs(LOGITS[:3], REWARDS[:3], 1, rng=0)
+
+
+# Responses.
+
+# A model that begins with a, b or c and always writes the same after it: aa, bb, cc in order 3.
+TWICE = np.full((4, 4), -800.0)
+TWICE[0, 1:] = 0.0
+TWICE = np.tile(TWICE, (4, 1))
+for letter in (1, 2, 3):
+    TWICE[letter] = [-800.0] * 4
+    TWICE[letter, letter] = TWICE[5 * letter, 0] = 0.0
+    TWICE[5 * letter, 1:] = -800.0
+FALSE_ALARM = 1e-6
+
+
+def texts_in_turn(prompts, K, **options):
+    """The responses of `TWICE`, a row a prompt."""
+    states = [WORDS.state(prompt, order=3) for prompt in prompts]
+    texts = WORDS.decode(respond(TWICE, K, rng=0, prompts=states, **options))
+    return [texts[i:i + K] for i in range(0, len(texts), K)]
+
+
+def test_the_responses_to_a_prompt_are_neighbours_and_follow_it():
+    """The prompts leave nothing to choose: b after b, nothing after bb."""
+    found = texts_in_turn(["b", "cc", "a", "bb"], 3, temperatures=[1.0, 2.0])
+    assert found == [["b"] * 3, [""] * 3, ["a"] * 3, [""] * 3]
+
+
+def decoded(logits, *, temperature):
+    """A table that always writes the letter of its temperature, and ends."""
+    table = np.full((4, 4), -800.0)
+    table[0, int(temperature)] = table[1:, 0] = 0.0
+    return table
+
+
+@pytest.mark.parametrize("K, temperatures, expected", [
+    (3, [1, 2, 3], "abc"), (2, [3, 1], "ca"), (5, [1, 2], "ababa"), (2, [2, 3, 1], "bc"),
+    (1, [3, 2], "c"), (4, [1], "aaaa")])
+def test_the_responses_to_each_prompt_take_the_temperatures_in_turn(monkeypatch, K, temperatures,
+                                                                    expected):
+    monkeypatch.setattr(preferences, "decoding", decoded)
+    steps = respond(LOGITS, K, rng=0, prompts=[0] * 4, temperatures=temperatures)
+    assert WORDS.decode(steps) == list(expected) * 4
+
+
+@pytest.mark.parametrize("temperatures", [(1.0,), (0.5, 2.0), (0.7, 1.0, 3.0)])
+def test_each_response_follows_the_table_of_its_own_temperature(temperatures):
+    """By chi-square, row by row, with prompts."""
+    steps = respond(LOGITS, 6, rng=1, prompts=[0, 2] * 1000, temperatures=temperatures)
+    assert steps.starts.size - 1 == 12_000
+    for i, temperature in enumerate(temperatures):
+        rows = np.flatnonzero(np.arange(12_000) % 6 % len(temperatures) == i)
+        table = counts.table(counts.select(steps, rows))
+        expected = table.sum(axis=1, keepdims=True) * np.exp(decoding(LOGITS,
+                                                                      temperature=temperature))
+        assert expected.min() > 5
+        statistic = ((table - expected) ** 2 / expected).sum()
+        assert chdtrc(12, statistic) > FALSE_ALARM
+
+
+def test_at_temperature_one_the_responses_are_what_the_model_writes():
+    steps = respond(LOGITS, 5, rng=2, prompts=[0, 3])
+    plain = sample(decoding(LOGITS), 10, rng=2, prompt=np.repeat([0, 3], 5))
+    assert WORDS.decode(steps) == WORDS.decode(plain)
+
+
+def test_pairs_of_several_prompts_belong_together(monkeypatch):
+    """So many of each prompt, in turn; one response of each at each temperature."""
+    monkeypatch.setattr(preferences, "decoding", decoded)
+    rewards = np.zeros((4, 4))
+    rewards[:, 3] = 9e9  # c is better than a
+    data = sample_pairs(LOGITS, rewards, 4, rng=0, prompts=[0, 0, 0], temperatures=[1, 3])
+    assert texts_of(data) == [("c", "a")] * 12
+    alone = sample_pairs(LOGITS, rewards, 2, rng=0, prompts=[2, 1])
+    states = alone.chosen.index[alone.chosen.starts[:-1]] // 4
+    assert states.tolist() == [2, 2, 1, 1]
+
+
+def test_the_rater_counts_the_step_from_the_prompt_and_not_the_prompt():
+    """(preferences.1): the pair (b, c) is worth all, whichever response begins with c wins."""
+    rewards = np.zeros((4, 4))
+    rewards[2, 3] = 1e9
+    data = sample_pairs(LOGITS, rewards, 500, rng=3, prompts=[2])
+    for chosen, rejected in texts_of(data):
+        value = [("b" + text).count("bc") for text in (chosen, rejected)]
+        assert value[0] >= value[1]
+    assert any(not rejected.startswith("c") and chosen.startswith("c")
+               for chosen, rejected in texts_of(data))
+
+
+def test_pairs_at_order_three_are_rated_by_a_table_of_order_three():
+    wide, rewards = widen(LOGITS, 3), widen(REWARDS, 3)
+    data = sample_pairs(wide, rewards, 300, rng=4, temperature=1e-9, prompts=[WORDS.state(
+        "ab", order=3)])
+    for chosen, rejected in texts_of(data):
+        assert reward_of("ab" + chosen) >= reward_of("ab" + rejected)
+
+
+# Noise and ties.
+
+
+def test_ties_are_left_out_and_counted(monkeypatch):
+    """(preferences.1) for the others: z-tests on given pairs, at 1e-6 for all together."""
+    data = rated(monkeypatch, GIVEN * DRAWS, rng=5, ties=0.0)
+    assert len(data) == len(GIVEN) * DRAWS
+    strings = WORDS.encode([text for pair in GIVEN * DRAWS for text in pair])
+    monkeypatch.setattr(preferences, "sample", lambda *args, **options: strings)
+    some = sample_pairs(LOGITS, REWARDS, len(GIVEN) * DRAWS, rng=5, ties=1.5)
+    found = Counter(texts_of(some))
+    assert some.ties == len(GIVEN) * DRAWS - len(texts_of(some)) and type(some.ties) is int
+    for first, second in GIVEN:
+        if first != second and (second, first) not in GIVEN:
+            better, decided = found[first, second], found[first, second] + found[second, first]
+            d = reward_of(first) - reward_of(second)
+            chance, kept = 1 / (1 + exp(-d)), 1 - 1.5 / (exp(d / 2) + exp(-d / 2) + 1.5)
+            assert abs(better - decided * chance) < 5.6 * sqrt(decided * chance * (1 - chance))
+            assert abs(decided - DRAWS * kept) < 5.6 * sqrt(DRAWS * kept * (1 - kept))
+
+
+def test_the_pairs_that_are_left_are_those_that_were_decided(monkeypatch):
+    """An answer for each pair, by hand."""
+    pairs = [("a", "b"), ("c", "aa"), ("bb", "cc"), ("ab", "ba"), ("", "abc")]
+    monkeypatch.setattr(preferences, "choose", lambda *args, **options: np.array([0, -1, 1, 0, -1]))
+    assert rated(monkeypatch, pairs, rng=0) == [("aa", "c"), ("bb", "cc"), ("abc", "")]
+
+
+def test_a_rater_who_never_decides_leaves_nothing():
+    data = sample_pairs(LOGITS, REWARDS, 20, rng=0, ties=1e300)
+    assert data.ties == 20 and texts_of(data) == [] and data.identical == 0
+
+
+def test_without_ties_none_is_counted_and_what_is_not_asked_is_zero():
+    assert sample_pairs(LOGITS, REWARDS, 20, rng=0).ties == 0
+    assert Preferences(WORDS.encode(["a"]), WORDS.encode(["b"])).ties == 0
+
+
+def test_noise_turns_answers_round(monkeypatch):
+    plain = rated(monkeypatch, GIVEN * 50, rng=6, temperature=1e-9)
+    turned = rated(monkeypatch, GIVEN * 50, rng=6, temperature=1e-9, noise=1.0)
+    for (chosen, rejected), other in zip(plain, turned):
+        if reward_of(chosen) != reward_of(rejected):
+            assert other == (rejected, chosen)
+
+
+# Text.
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("prompt", ["", "b", "cab"])
+def test_pairs_survive_being_text(order, prompt):
+    data = sample_pairs(widen(LOGITS, order), widen(REWARDS, order), 200, rng=7, ties=0.5,
+                        prompts=[WORDS.state(prompt, order=order)])
+    pairs = as_text(WORDS, data, prompt)
+    assert {pair.prompt for pair in pairs} == {prompt}
+    assert [pair[1:] for pair in pairs] == texts_of(data)
+    back = from_text(WORDS, pairs, order=order)
+    for found, expected in ((back.chosen, data.chosen), (back.rejected, data.rejected)):
+        assert found.index.tolist() == expected.index.tolist()
+        assert found.starts.tolist() == expected.starts.tolist() and found.shape == expected.shape
+
+
+def test_text_with_different_prompts_keeps_each_with_its_pair():
+    pairs = [Pair("ab", "c", ""), Pair("", "ba", "a"), Pair("c", "", "ab")]
+    data = from_text(WORDS, pairs, order=3)
+    assert texts_of(data) == [pair[1:] for pair in pairs]
+    for steps in (data.chosen, data.rejected):
+        states = steps.index[steps.starts[:-1]] // 4
+        assert states.tolist() == [WORDS.state(pair.prompt, order=3) for pair in pairs]
+    assert from_text(WORDS, []).identical == 0
+
+
+@pytest.mark.parametrize("pair", [Pair("x", "a", "b"), Pair("", "ax", "b"), Pair("", "a", "bx")])
+def test_text_that_cannot_be_read_is_named_by_its_pair(pair):
+    with pytest.raises(ValueError, match="item 3 contains 'x', which is not in the vocabulary"):
+        from_text(WORDS, [Pair("", "a", "b"), Pair("", "", ""), pair])
+
+
+def test_pairs_taken_apart_are_liked_and_not_liked():
+    assert unpaired([Pair("a", "b", "c"), Pair("", "", "ab")]) == [
+        Labelled("a", "b", True), Labelled("a", "c", False), Labelled("", "", True),
+        Labelled("", "ab", False)]
+    assert unpaired([]) == []
+
+
+# Edits.
+
+
+@pytest.mark.parametrize("table", [easy_to_say, alternating])
+def test_an_edit_is_the_best_of_all_changes_of_one_letter(table):
+    """By brute force over real words; the first of the best, and never worse."""
+    words = unicode_words()
+    vocabulary = from_items(words)
+    weights, changed = table(vocabulary), 0
+
+    def value(text):
+        symbols = [0] + [vocabulary.letters.index(letter) + 1 for letter in text]
+        return round(sum(weights[pair] for pair in zip(symbols, symbols[1:] + [0])), 9)
+
+    for word in words[::200]:
+        best, most = word, value(word)
+        for i, letter in product(range(len(word)), vocabulary.letters):
+            other = word[:i] + letter + word[i + 1:]
+            if value(other) > most:
+                best, most = other, value(other)
+        found = improve(word, lambda texts: [value(text) for text in texts], vocabulary.letters)
+        assert found == best
+        assert sum(p != q for p, q in zip(word, best)) == (best != word)
+        changed += best != word
+    assert changed > 3
+
+
+def test_rounding_is_no_improvement():
+    """The edit "allianae" is worth the same, though its sum comes out larger by 2e-16."""
+    vocabulary = from_items(["abcdefghijklmnopqrstuvwxyz"])
+    reward = of_strings(vocabulary, easy_to_say(vocabulary))
+    assert improve("alliance", reward, vocabulary.letters) == "alliance"
+    assert with_edits([Pair("", "alliance", "fff")], reward, vocabulary.letters) == [
+        Ranking("", ("alliance", "fff"))]
+
+
+def test_an_edit_changes_only_to_the_letters_given_and_not_where_nothing_is_better():
+    def rounds(texts):
+        return [text.count("o") - text.count("x") for text in texts]
+
+    assert improve("hat", rounds, "xa") == "hat" and improve("hat", rounds, "xo") == "oat"
+    assert improve("ooo", rounds, "ox") == "ooo" and improve("", rounds, "o") == ""
+    assert improve("hx", rounds, "o") == "ho" and improve("hat", rounds, "") == "hat"
+
+
+def test_an_edit_comes_above_the_chosen_response_in_the_eyes_of_its_rater():
+    """Edited, chosen, rejected; the reward sees the prompt too."""
+    reward = of_strings(WORDS, REWARDS)
+    data = sample_pairs(LOGITS, REWARDS, 100, rng=8, temperature=1e-9, prompts=[2])
+    pairs = [pair for pair in as_text(WORDS, data, "b")
+             if reward_of("b" + pair.chosen) > reward_of("b" + pair.rejected)]
+    rankings = with_edits(pairs, reward, "abc")
+    assert {len(ranking.ranking) for ranking in rankings} == {2, 3}
+    for pair, (prompt, responses) in zip(pairs, rankings, strict=True):
+        assert prompt == "b" and responses[-2:] == (pair.chosen, pair.rejected)
+        values = [reward_of("b" + response) for response in responses]
+        assert all(better > worse for better, worse in zip(values, values[1:]))
+        best = max(reward_of("b" + pair.chosen[:i] + letter + pair.chosen[i + 1:])
+                   for i, letter in [*product(range(len(pair.chosen)), "abc"), (0, "")]
+                   if letter or not pair.chosen)
+        assert max(values[0], values[-2]) == max(best, values[-2])
+        assert len(responses) == 2 + (best > values[-2])
+
+
+def test_an_edit_is_judged_together_with_its_prompt():
+    """The only good pair of letters is b and c; the b is the prompt."""
+    found = with_edits([Pair("ab", "aa", "a")], lambda texts: [text.count("bc") for text in texts],
+                       "abc")
+    assert found == [Ranking("ab", ("ca", "aa", "a"))]
+
+
+def test_where_nothing_is_better_the_two_responses_stand_alone():
+    found = with_edits([Pair("a", "b", "c")], lambda texts: [0.0] * len(texts), "abc")
+    assert found == [Ranking("a", ("b", "c"))]
+
+
+def test_no_string_is_both_the_best_and_the_worst_of_a_ranking():
+    """The rater erred, and the best edit of the chosen response is the rejected one."""
+    found, = with_edits([Pair("", "b", "a")], lambda texts: [text.count("a") for text in texts],
+                        "abc")
+    assert len(set(found.ranking)) == len(found.ranking)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"num_generations": 0}, "num_generations must be at least 1, got 0"),
+    ({"num_generations": 1.5}, "num_generations must be a whole number, got 1.5"),
+    ({"prompts": []}, "prompts must be a vector of at least one, got []"),
+    ({"prompts": [[0]]}, "prompts must be a vector of at least one, got [[0]]"),
+    ({"temperatures": []}, "temperatures must be a vector of at least one, got []"),
+    ({"temperatures": 1.0}, "temperatures must be a vector of at least one, got 1.0"),
+    ({"temperatures": [1.0, 0.0]}, "temperature must be positive and finite, got 0.0"),
+    ({"temperatures": [np.nan]}, "temperature must be positive and finite, got nan")])
+def test_responses_that_cannot_be_drawn_are_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        respond(LOGITS, **{"num_generations": 2, "rng": 0, **options})
+
+
+@pytest.mark.parametrize("prompts", [[4], [0, -1], [0.5]])
+def test_a_prompt_that_is_no_state_is_refused_by_name(prompts):
+    with pytest.raises(ValueError, match=r"prompts? must .* whole numbers in \[0, 4\)"):
+        respond(LOGITS, 2, rng=0, prompts=prompts)
+
+
+def test_a_temperature_is_checked_even_if_no_response_takes_it():
+    with pytest.raises(ValueError, match="temperature must be positive and finite, got -1.0"):
+        respond(LOGITS, 1, rng=0, temperatures=[1.0, -1.0])
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"noise": 1.5}, "noise must lie in [0, 1], got 1.5"),
+    ({"ties": -1.0}, "ties must be finite and not negative, got -1.0"),
+    ({"prompts": []}, "prompts must be a vector of at least one, got []"),
+    ({"temperatures": [0.0]}, "temperature must be positive and finite, got 0.0"),
+    ({"pairs": 2.5}, "pairs must be a whole number, got 2.5")])
+def test_pairs_that_cannot_be_made_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        sample_pairs(LOGITS, REWARDS, **{"pairs": 2, "rng": 0, **options})

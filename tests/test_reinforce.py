@@ -134,6 +134,50 @@ def test_strings_cut_by_the_horizon_are_counted():
     assert 0 < metrics["rollout/truncated"] == batch.truncated.sum() < 64
 
 
+def groups_world():
+    """A random world whose episodes may begin in each of its three states."""
+    mdp = random_mdp(np.random.default_rng(7), 3, 2, 2, 0.9)
+    return replace(mdp, start=np.array([0.5, 0.2, 0.3]))
+
+
+def played(mdp, rng, **options):
+    return play(mdp, random_record(mdp), rng, rewards=environment_rewards, horizon=4, **options)
+
+
+def test_the_episodes_of_a_group_begin_in_one_state_and_go_their_own_ways():
+    mdp = groups_world()
+    batch, _, _ = played(mdp, generator(1), episodes=60, num_generations=4)
+    groups = batch.states[0].reshape(-1, 4)
+    assert (groups == groups[:, :1]).all() and set(groups[:, 0]) == {0, 1, 2}
+    np.testing.assert_array_equal(groups[:, 0], world.start_states(mdp, 15, generator(1)))
+    assert any(len(set(actions)) > 1 for actions in batch.actions[0].reshape(-1, 4))
+
+
+def test_a_group_of_one_is_no_group():
+    """Every other trainer draws what it drew before there were groups."""
+    mdp, rng = groups_world(), generator(2)
+    starts = world.start_states(mdp, 30, rng)
+    expected = world.rollout(mdp, np.exp(log_softmax(random_record(mdp).logits)), starts,
+                             horizon=4, rng=rng)
+    for options in {}, {"num_generations": 1}:
+        np.testing.assert_equal(tuple(played(mdp, generator(2), episodes=30, **options)[0]),
+                                tuple(expected))
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"episodes": 30, "num_generations": 4},
+     "num_generations must divide the number of episodes, 30, got 4"),
+    ({"episodes": 4, "num_generations": 8},
+     "num_generations must divide the number of episodes, 4, got 8"),
+    ({"episodes": 30, "num_generations": 0}, "num_generations must be at least 1, got 0"),
+    ({"episodes": 30, "num_generations": 2.5}, "num_generations must be a whole number, got 2.5"),
+    ({"episodes": 0, "num_generations": 4}, "episodes must be at least 1, got 0"),
+])
+def test_groups_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        played(groups_world(), generator(0), **options)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_it_comes_near_the_optimum_of_small_random_worlds(seed):
     """A share of J* − J(uniform); the promises for the grids are checked on the main job's run."""

@@ -1,18 +1,29 @@
-"""The reward "easier to say", against a loop over strings, and the optimum it makes."""
+"""Rewards of pairs of letters: against loops over strings, and the optima they make."""
 
 from itertools import product
 
 import numpy as np
 import pytest
+from languages import all_strings, as_steps
 
 from minirl import counts
 from minirl.lab.main_job import fit_corpus
 from minirl.evaluation import expectation
 from minirl.regularised import critical_beta, log_partition, regularised_optimum, tilt
-from toy_lm.ngram import language
+from toy_lm import rewards
 from toy_lm.corpora import unicode_words
-from toy_lm.rewards import LETTER, easy_to_say
+from toy_lm.ngram import language, score, widen
+from toy_lm.rewards import LETTER, easy_to_say, is_vowel, of_strings
 from toy_lm.vocabulary import from_items
+
+
+VOWELS = set("aeiou")
+BY_LOOPS = {
+    "alternating": lambda y: sum((p in VOWELS) != (q in VOWELS) for p, q in zip(y, y[1:])),
+    "ends_in_vowel": lambda y: int(y != "" and y[-1] in VOWELS),
+    "no_doubles": lambda y: -sum(p == q for p, q in zip(y, y[1:])),
+    "short": lambda y: -len(y)}
+TABLES = ["easy_to_say", *BY_LOOPS]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +51,49 @@ def test_the_reward_of_a_string_counts_its_like_pairs_and_its_letters():
     found = rewards_of(texts, from_items(texts), letter=0.25)
     for value, text in zip(found, texts):
         assert value == pytest.approx(reward_by_loops(text, 0.25), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", BY_LOOPS)
+def test_the_other_rewards_of_a_string_are_what_a_loop_counts(name):
+    """(rewards.2), (rewards.3), (rewards.4) and (rewards.5), for every string of up to four
+    letters."""
+    texts = ["".join(some) for n in range(5) for some in product("aeubk", repeat=n)]
+    vocabulary = from_items(texts)
+    found = of_strings(vocabulary, getattr(rewards, name)(vocabulary))(texts)
+    assert found.tolist() == [BY_LOOPS[name](text) for text in texts]
+    assert found.min() < found.max()
+
+
+@pytest.mark.parametrize("text, alternating, ends, doubles, short", [
+    ("", 0, 0, 0, 0), ("a", 0, 1, 0, -1), ("b", 0, 0, 0, -1), ("banana", 5, 1, 0, -6),
+    ("aabb", 1, 0, -2, -4), ("ooo", 0, 1, -2, -3), ("queue", 1, 1, 0, -5)])
+def test_the_other_rewards_by_hand(text, alternating, ends, doubles, short):
+    """(rewards.2), (rewards.3), (rewards.4) and (rewards.5)."""
+    vocabulary = from_items([text, "aeb"])
+    found = [of_strings(vocabulary, getattr(rewards, name)(vocabulary))([text])[0]
+             for name in BY_LOOPS]
+    assert found == [alternating, ends, doubles, short]
+
+
+def test_the_reward_of_strings_is_that_of_any_table_and_of_no_string_is_nothing():
+    vocabulary = from_items(["abc"])
+    table, texts = np.arange(16.0).reshape(4, 4)**2, ["", "ab", "cab", "bb"]
+    expected = [0, 1 + 6**2 + 8**2, 3**2 + 13**2 + 6**2 + 8**2, 2**2 + 10**2 + 8**2]
+    reward = of_strings(vocabulary, table)
+    assert reward(texts).tolist() == expected and reward([]).tolist() == []
+
+
+def test_vowels_are_marked_in_the_order_of_the_letters():
+    assert is_vowel(from_items(["kuei", "b"])).tolist() == [False, True, True, False, True]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_widened_table_rewards_the_same_strings_alike(name):
+    texts = ["".join(some) for n in range(5) for some in product("aeb", repeat=n)]
+    vocabulary = from_items(texts)
+    table = getattr(rewards, name)(vocabulary)
+    wide = counts.matrix(vocabulary.encode(texts, order=3)) @ widen(table, 3).ravel()
+    np.testing.assert_allclose(wide, of_strings(vocabulary, table)(texts), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("text, reward", [
@@ -72,6 +126,7 @@ def test_the_default_bonus_is_0_139_and_about_keeps_the_length_of_the_words(defa
     letters = np.array([[0.0] + [1.0] * 26] * 27)
     assert LETTER == 0.139
     assert abs(expectation(world, policy, letters) - 14521 / 2465) < 0.25
+    assert round(expectation(world, policy, letters), 1) == 6.1 and round(14521 / 2465, 1) == 5.9
 
 
 def test_no_optimum_exists_below_beta_0_27757_on_the_default_corpus(default):
@@ -87,3 +142,34 @@ def test_two_ways_to_the_optimum_of_the_default_corpus_agree(default):
     world, reference = default
     J = regularised_optimum(world, reference, beta=0.5).objective
     assert J == pytest.approx(log_partition(world, reference, beta=0.5)[0], abs=1e-10)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_best_trade_of_every_reward_is_a_bigram_known_exactly(name):
+    """All strings of up to 11 letters of a model that ends with probability 0.9: what is left out
+    is below 1e-9 of Z, as no letter earns more than 1 at beta 2."""
+    vocabulary = from_items(["ab"])
+    reference = np.log([[0.9, 0.06, 0.04], [0.9, 0.03, 0.07], [0.9, 0.02, 0.08]])
+    table = getattr(rewards, name)(vocabulary)
+    steps = as_steps(all_strings(2, 11), 3)
+    reward = counts.matrix(steps) @ table.ravel()
+    Z = (np.exp(score(reference, steps) + reward / 2)).sum()
+    best = regularised_optimum(language(table), reference, beta=2.0)
+    assert best.objective == pytest.approx(2 * np.log(Z), abs=2e-9)
+    law = score(reference, steps) + reward / 2 - np.log(Z)
+    np.testing.assert_allclose(score(np.log(best.policy), steps), law, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name, beta", [("easy_to_say", 0.3), ("alternating", 4.0),
+                                        ("ends_in_vowel", 0.01), ("no_doubles", 0.01),
+                                        ("short", 0.01)])
+def test_every_reward_has_an_optimum_on_the_default_corpus(default, name, beta):
+    """By two ways; two may earn without end, and need a beta above 0.28 and 3.97."""
+    vocabulary = from_items(["abcdefghijklmnopqrstuvwxyz"])
+    world, reference = language(getattr(rewards, name)(vocabulary)), default[1]
+    best = regularised_optimum(world, reference, beta=beta)
+    assert best.objective == pytest.approx(log_partition(world, reference, beta=beta)[0], rel=1e-10)
+    limit = {"easy_to_say": 0.28, "alternating": 3.97}.get(name, 0)
+    assert round(critical_beta(world, reference), 2) == limit
+    start = expectation(world, np.exp(reference), world.mean_reward)
+    assert expectation(world, best.policy, world.mean_reward) > start

@@ -1,10 +1,13 @@
-"""Imitation: counting and gradient agree, and the loss is the mean over characters."""
+"""Imitation: counting and gradient agree, the loss is the mean over characters, and label smoothing
+is a pseudo-count."""
+
+import re
 
 import numpy as np
 import pytest
 
 from minirl import counts
-from minirl.sft import fit_by_counting, fit_sft, sft_loss
+from minirl.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
 from minirl.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.vocabulary import from_items
@@ -43,9 +46,110 @@ def test_counting_and_gradient_give_the_same_model_of_the_unicode_words():
 
 
 def test_a_pseudo_count_is_as_many_more_observations_of_every_pair():
+    """(sft.3)"""
     C = np.array([[3.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     policy = np.exp(fit_by_counting(C, pseudo_count=0.5))
     np.testing.assert_allclose(policy, [[3.5 / 5.5, 0.5 / 5.5, 1.5 / 5.5], [1 / 3] * 3])
+
+
+def test_without_a_pseudo_count_what_was_never_seen_has_no_probability():
+    """(sft.2), exactly; a state without counts is uniform, which is finite."""
+    C = np.array([[3.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0]])
+    logp = fit_by_counting(C, pseudo_count=0)
+    np.testing.assert_allclose(np.exp(logp), [[0.75, 0, 0.25], [1 / 3] * 3, [0, 1, 0]], rtol=1e-15)
+    assert (logp[C == 0].tolist() == [-np.inf, *np.log([1 / 3] * 3), -np.inf, -np.inf])
+    assert C.sum() == 9
+
+
+@pytest.mark.parametrize("alpha", [np.array([[0.5, 0, 2.0], [1, 1, 1], [0, 0, 0]]),
+                                   np.array([[0.5], [0.0], [3.0]]), np.array([0.1, 0.0, 4.0]),
+                                   np.array(0.25)])
+def test_a_pseudo_count_may_differ_from_pair_to_pair(alpha):
+    """(sft.3), by loops: a table, a column of states, a row of actions or a number"""
+    C = np.random.default_rng(2).integers(0, 4, (3, 3)).astype(float)
+    policy = np.exp(fit_by_counting(C, pseudo_count=alpha))
+    for s in range(3):
+        total = [C[s, a] + np.broadcast_to(alpha, (3, 3))[s, a] for a in range(3)]
+        np.testing.assert_allclose(policy[s], np.array(total) / sum(total), rtol=1e-14)
+
+
+def test_a_state_without_counts_or_pseudo_counts_is_uniform_and_alone():
+    C, alpha = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0]]), np.array([[0.0], [0.0], [0.5]])
+    policy = np.exp(fit_by_counting(C, pseudo_count=alpha))
+    assert policy.tolist() == [[1, 0], [0.5, 0.5], [0.5, 0.5]]
+
+
+SEEN = np.array([[4.0, 0.0, 1.0, 0.0], [0.0, 7.0, 0.0, 0.0], [2.0, 2.0, 3.0, 1.0]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.7])
+def test_a_smoothed_target_is_any_action_with_some_weight(smoothing):
+    """(sft.4), as a loop over steps and actions, in the shape of a mean over steps"""
+    logits = np.random.default_rng(3).normal(size=SEEN.shape)
+    logp, total = log_softmax(logits), 0.0
+    for (s, a), times in np.ndenumerate(SEEN):
+        for _ in range(int(times)):
+            anything = sum(logp[s, b] for b in range(4)) / 4
+            total -= (1 - smoothing) * logp[s, a] + smoothing * anything
+    loss, _ = sft_loss(logits, SEEN, label_smoothing=smoothing)
+    assert loss == pytest.approx(total / SEEN.sum(), abs=1e-13)
+    assert sft_loss(logits, SEEN)[0] == sft_loss(logits, SEEN, label_smoothing=0.0)[0]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.05, 0.5, 0.99])
+def test_label_smoothing_is_a_pseudo_count_that_grows_with_the_data(smoothing):
+    """(sft.5): the gradient is zero there, ε/A is kept for ever, and nothing is added to nothing"""
+    C = np.vstack([SEEN, np.zeros(4)])
+    for times in 1, 1000:
+        alpha = equivalent_pseudo_count(times * C, label_smoothing=smoothing)
+        for s in range(4):
+            N = times * C[s].sum()
+            assert alpha[s, 0] == pytest.approx(smoothing * N / ((1 - smoothing) * 4), rel=1e-14)
+        logp = fit_by_counting(times * C, pseudo_count=alpha)
+        policy = np.exp(logp)
+        mixed = (1 - smoothing) * SEEN / SEEN.sum(axis=1, keepdims=True) + smoothing / 4
+        np.testing.assert_allclose(policy[:3], mixed, rtol=1e-13)
+        assert alpha.shape == (4, 1) and alpha[3] == 0 and policy[3].tolist() == [0.25] * 4
+        if smoothing > 0:
+            _, grad = sft_loss(logp, times * C, label_smoothing=smoothing)
+            np.testing.assert_allclose(grad, 0, atol=1e-15)
+
+
+def test_gradient_descent_finds_what_the_equivalent_pseudo_count_says():
+    """(sft.5), from logits that are wrong everywhere; the row without counts stays as it was"""
+    C = np.vstack([SEEN, np.zeros(4)])
+    first = np.random.default_rng(4).normal(size=C.shape)
+    fit = fit_sft(C, first, label_smoothing=0.2)
+    counted = fit_by_counting(C, pseudo_count=equivalent_pseudo_count(C, label_smoothing=0.2))
+    assert fit.converged
+    np.testing.assert_allclose(log_softmax(fit.x)[:3], counted[:3], atol=1e-6)
+    np.testing.assert_allclose(fit.x[3], first[3])
+
+
+def test_the_steps_of_a_prompt_are_not_imitated():
+    """What completions of "no" do after "no": its own letters teach nothing, its state does."""
+    words = from_items(["on"])
+    prompted = words.encode(["on", "", "n"], prompts=["no", "no", "n"])
+    state = words.state("no")
+    expected = np.zeros((3, 3))
+    for path in [state, 2, 1, 0], [state, 0], [1, 1, 0]:
+        for pair in zip(path[:-1], path[1:]):
+            expected[pair] += 1
+    C = counts.table(prompted)
+    np.testing.assert_array_equal(C, expected)
+    assert not C[0].any() and C.sum() == 6
+    policy = np.exp(fit_by_counting(C, pseudo_count=0))
+    np.testing.assert_allclose(policy, [[1 / 3] * 3, [2 / 3, 1 / 3, 0], [1 / 3, 1 / 3, 1 / 3]])
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.5, np.nan])
+def test_a_smoothing_outside_its_range_is_refused(smoothing):
+    message = re.escape(f"label_smoothing must lie in [0, 1), got {smoothing}")
+    for use in (lambda: sft_loss(np.zeros((1, 2)), np.ones((1, 2)), label_smoothing=smoothing),
+                lambda: fit_sft(np.ones((1, 2)), np.zeros((1, 2)), label_smoothing=smoothing),
+                lambda: equivalent_pseudo_count(np.ones((1, 2)), label_smoothing=smoothing)):
+        with pytest.raises(ValueError, match=message):
+            use()
 
 
 def test_bad_counts_are_refused_by_name():
@@ -54,6 +158,8 @@ def test_bad_counts_are_refused_by_name():
             sft_loss(np.zeros((1, 2)), wrong)
         with pytest.raises(ValueError, match="counts must be finite, not negative"):
             fit_by_counting(wrong, pseudo_count=0.1)
+        with pytest.raises(ValueError, match="counts must be finite, not negative"):
+            equivalent_pseudo_count(wrong, label_smoothing=0.1)
     with pytest.raises(ValueError, match=r"counts must have shape \(1, 2\)"):
         sft_loss(np.zeros((1, 2)), np.ones((2, 2)))
     for wrong in (-1.0, np.inf, np.nan, np.array([[0.5, -0.1]])):

@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from minirl import __version__, counts, files
+from minirl import __version__, files
 from minirl.console import file_name, finish, number, whole
 from minirl.files import STANDARD
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
@@ -193,11 +193,11 @@ def _prompts(arguments, model):
     reading, states = jsonl.read_prompts(arguments.prompts), []
     if not reading.records:
         raise ValueError(f"{files.shown(arguments.prompts)} holds no prompt")
-    for number, record in zip(reading.lines, reading.records):
+    for line, record in zip(reading.lines, reading.records):
         try:
             states.append(model.vocabulary.state(record.prompt, order=model.order))
         except ValueError as error:
-            raise ValueError(f"{files.shown(arguments.prompts)}, line {number}: {error}") from None
+            raise ValueError(f"{files.shown(arguments.prompts)}, line {line}: {error}") from None
     return [record.prompt for record in reading.records], states
 
 

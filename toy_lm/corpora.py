@@ -88,8 +88,9 @@ def held_out(items, fraction=0.1):
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction must lie in [0, 1), got {fraction}")
-    # How many of the first i items are held out; a little more than rounding can take away.
-    held = [int(i * fraction + 1e-9) for i in range(len(items) + 1)]
+    # How many of the first i items are held out, one of them at least not; the small number makes
+    # up for rounding.
+    held = [min(int(i * fraction + 1e-9), max(i - 1, 0)) for i in range(len(items) + 1)]
     training, out = [], []
     for item, before, after in zip(items, held, held[1:]):
         (out if after > before else training).append(item)

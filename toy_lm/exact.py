@@ -73,7 +73,7 @@ def lengths(logits, horizon):
     policy = np.exp(log_softmax(logits))
     onwards, ends = transitions_under(world, policy).T.tocsr(), ending_chance(world, policy)
     unfinished, prob = world.start, []
-    for _ in range(horizon):
+    for _ in range(int(horizon)):
         prob.append(unfinished @ ends)
         unfinished = onwards @ unfinished
     return Lengths(np.array(prob), float(unfinished.sum()))

@@ -84,15 +84,21 @@ def save(path, model):
         `-` is standard output.
     model : Model
 
+    Raises
+    ------
+    ValueError
+        If the model could not be loaded again: its table is no table of its letters.
+
     Examples
     --------
     >>> import os
     >>> save(os.devnull, fit(["on", "no"]))
     """
-    data = io.BytesIO()
     letters = np.array([ord(c) for c in model.vocabulary.letters], np.uint32)
-    np.savez_compressed(data, version=VERSION, letters=letters,
-                        logits=np.asarray(model.logits, float))
+    logits = np.asarray(model.logits, float)
+    _checked(np.array(VERSION), letters, logits)
+    data = io.BytesIO()
+    np.savez_compressed(data, version=VERSION, letters=letters, logits=logits)
     write_bytes(path, data.getvalue())
 
 
@@ -138,6 +144,9 @@ def _parse(data):
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from None
     if damaged:
         raise ValueError(f"the entry {damaged!r} is damaged")
+    for name, entry in found.items():
+        if not isinstance(entry, np.ndarray):
+            raise ValueError(f"the entry {name!r} is no array")
     missing = [name for name in ENTRIES if name not in found]
     if missing:
         raise ValueError(f"the entry {missing[0]!r} is missing")
@@ -161,6 +170,6 @@ def _checked(version, letters, logits):
         raise ValueError(f"logits must be a float64 table with {letters.size + 1} columns, one a "
                          f"letter and one for the end, got {logits.dtype} of shape {logits.shape}")
     order_of(logits.shape)
-    if np.isnan(logits).any() or not np.isfinite(logits.max(axis=1)).all():
+    if not np.isfinite(logits.max(axis=1)).all():  # of NaN and a number, the largest is NaN
         raise ValueError("logits must be numbers below infinity, one of each row finite")
     return Model(Vocabulary("".join(map(chr, codes))), logits)

@@ -124,10 +124,11 @@ def widen(table, order):
     array([1., 3., 1., 3.])
     """
     own = order_of(table.shape)
+    mdp.check_count("order", order)
     if order < own:
         raise ValueError(f"order must be at least {own}, that of the table, got {order}")
     # The last digits of a state are the state of the lower order.
-    return np.tile(table, (table.shape[1]**(order - own), 1))
+    return np.tile(table, (table.shape[1]**(int(order) - own), 1))
 
 
 def decoding(logits, *, temperature=1.0, top_k=None):
@@ -162,9 +163,10 @@ def decoding(logits, *, temperature=1.0, top_k=None):
     logp = log_softmax(logits)
     if top_k is not None:
         mdp.check_count("top_k", top_k)
-        least = np.sort(logp, axis=1)[:, -min(top_k, logp.shape[1])]
+        least = np.sort(logp, axis=1)[:, -min(int(top_k), logp.shape[1])]
         logp = np.where(logp >= least[:, None], logp, -np.inf)
-    return log_softmax(logp / temperature)
+    with np.errstate(over="ignore"):  # a temperature near zero: only the likeliest is left
+        return log_softmax((logp - logp.max(axis=1, keepdims=True)) / temperature)
 
 
 def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
@@ -195,7 +197,10 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
     """
     world = language(np.zeros(logits.shape))
     mdp.check_count("strings", strings)
-    starts = np.broadcast_to(np.asarray(prompt), (strings,))
+    if np.shape(prompt) not in ((), (strings,)):
+        raise ValueError(f"prompt must be one state, or one a string, {strings}, got shape "
+                         f"{np.shape(prompt)}")
+    starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
     return mdp.rollout(world, np.exp(log_softmax(logits)), starts,
                        horizon=horizon, rng=generator(rng)).steps(world.shape)
 

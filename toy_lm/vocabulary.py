@@ -54,10 +54,14 @@ class Vocabulary(NamedTuple):
     def shape(self, order=2):
         """(S, A), the shape of the tables of a model of this order.
 
-        Raises ValueError if the order is not a whole number from 1 upwards.
+        Raises ValueError if the order is not a whole number from 1 upwards, or the table would have
+        more entries than can be numbered.
         """
         check_count("order", order)
-        return self.size**(order - 1), self.size
+        if order * np.log2(self.size) >= 31:
+            raise ValueError(f"order must be lower for {self.size} symbols: a table of "
+                             f"{self.size}^{order} entries cannot be numbered with 32 bits")
+        return self.size**(int(order) - 1), self.size
 
     def _codes(self):
         """The code point of each symbol: (A,) uint32."""
@@ -205,7 +209,7 @@ def from_tokens(tokens, shape):
     Raises
     ------
     ValueError
-        If the array is not two-dimensional, or a symbol that counts is not in [0, A).
+        If the array is no table of integers, or a symbol that counts is not in [0, A).
 
     Examples
     --------
@@ -213,8 +217,10 @@ def from_tokens(tokens, shape):
     >>> words.decode(from_tokens(np.array([[2, 1, 0, 2, 9], [1, 2, 1, 2, 1]]), words.shape()))
     ['on', 'nonon…']
     """
-    if tokens.ndim != 2:
-        raise ValueError(f"tokens must have shape (B, T), got {tokens.shape}")
+    if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
+        raise ValueError(f"tokens must be integers of shape (B, T), got {tokens.dtype} of shape "
+                         f"{tokens.shape}")
+    tokens = tokens.astype(np.int64)
     ended = np.cumsum(tokens == 0, axis=1)
     alive = (ended == 0) | ((ended == 1) & (tokens == 0))
     starts = np.append(0, np.cumsum(alive.sum(axis=1)))

@@ -27,13 +27,12 @@ from minirl.regularised import regularised_optimum, tilt
 from minirl.reinforce import reinforce, start
 from minirl.reward_model import fit_reward_model
 from minirl.rlhf import pair_rewards
-from minirl.sft import fit_by_counting, sft_loss
 from minirl.softmax import log_softmax
-from toy_lm.ngram import language, sample
+from toy_lm.models import fit
+from toy_lm.ngram import language, nats_per_character, sample
 from toy_lm.corpora import held_out
 from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say
-from toy_lm.vocabulary import from_items
 
 GAMMA = 0.99        # of the grids
 PSEUDO_COUNT = 0.1  # of the reference model
@@ -148,19 +147,19 @@ def grid_table(seed, progress):
 
 def fit_corpus(items):
     """The vocabulary, the reference model of all items, and how well a bigram fits: a `Corpus`."""
-    vocabulary = from_items(items)
-
-    def table(some):
-        return counts.table(vocabulary.encode(some))
-
     training, held = held_out(items)
-    partial = fit_by_counting(table(training), pseudo_count=PSEUDO_COUNT)
-    reference = fit_by_counting(table(items), pseudo_count=PSEUDO_COUNT)
+    reference = fit(items, pseudo_count=PSEUDO_COUNT)
+    vocabulary = reference.vocabulary
+    partial = fit(training, pseudo_count=PSEUDO_COUNT, vocabulary=vocabulary)
+
+    def nats(model, some):
+        return nats_per_character(model.logits, vocabulary.encode(some))
+
     corpus = Corpus(items=len(items), symbols=vocabulary.size,
-                    nll_train=float(sft_loss(partial, table(training))[0]),
-                    nll_heldout=float(sft_loss(partial, table(held))[0]) if held else None,
-                    nll_all=float(sft_loss(reference, table(items))[0]))
-    return vocabulary, reference, corpus
+                    nll_train=nats(partial, training),
+                    nll_heldout=nats(partial, held) if held else None,
+                    nll_all=nats(reference, items))
+    return vocabulary, reference.logits, corpus
 
 
 def measure(world, logp, ref_logp, beta):

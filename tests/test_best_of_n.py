@@ -1,0 +1,623 @@
+"""Best of n: its law against lists of all strings and all n-tuples of them, and fine-tuning on the
+winners against the limit of infinitely many."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from functools import cache
+from itertools import product
+import re
+
+import numpy as np
+import pytest
+from languages import BETA, running_example, share
+from scipy.stats import chi2
+from worlds import episodes, random_mdp, random_policy, single_outcome
+
+from minirl import best_of_n as chapter, counts
+from minirl.best_of_n import (RewardLaw, best_of_n, integer_law, rejection_sampling, reward_law,
+                              winners)
+from minirl.evaluation import expectation
+from minirl.mdp import coin_game, rollout, start_states, unroll
+from minirl.reinforce import environment_rewards, play, start
+from minirl.sampling import generator
+from minirl.sft import fit_by_counting
+from minirl.softmax import log_softmax
+from toy_lm.corpora import unicode_words
+from toy_lm.ngram import language
+from toy_lm.rewards import alternating, no_doubles, short
+from toy_lm.vocabulary import from_items
+
+COIN = np.array([[0.5, 0.5]])
+SMALL = unroll(language(np.array([[0.0, 1, 0], [1, 0, 2], [0, 1, 1]])), 3)
+
+
+def law_of(rewards, prob):
+    return RewardLaw(np.array(rewards, float), np.array(prob, float), 0.0)
+
+
+@cache
+def small_language():
+    """(strings, π(y), r(y)) of all strings of a language of two letters that is cut at three."""
+    policy = random_policy(np.random.default_rng(0), SMALL)
+    listed = list(episodes(SMALL, 3))
+    assert all(ended for *_, ended in listed)
+    chance = [float(np.prod([policy[pair] for pair in pairs])) for _, pairs, _, _ in listed]
+    return policy, [pairs for _, pairs, _, _ in listed], chance, [sum(r) for _, _, r, _ in listed]
+
+
+def levels_of(strings_rewards, chances):
+    """The law of the reward as a dictionary, from a list of strings."""
+    law = defaultdict(float)
+    for reward, chance in zip(strings_rewards, chances):
+        law[round(float(reward), 9)] += chance
+    return law
+
+
+def assert_one_law(first, second, atol=1e-13):
+    for level in set(first) | set(second):
+        assert first.get(level, 0) == pytest.approx(second.get(level, 0), abs=atol, rel=0), level
+
+
+def as_levels(law):
+    return levels_of(law.rewards, law.prob)
+
+
+# The law of the reward.
+
+
+def with_rewards(mdp, values, seed=2):
+    """The same world, paying one of these values, on the last step as on the others."""
+    drawn = np.random.default_rng(seed).choice(values, mdp.next_state.shape)
+    return replace(mdp, reward=drawn.astype(float))
+
+
+@pytest.mark.parametrize("K", [1, 2])
+@pytest.mark.parametrize("values", [[0, 1, 2, 3], [0, -1, -2, -3], [0, 2], [-3, -1], [1, 3], [2]])
+def test_both_laws_are_those_of_a_list_of_all_episodes(values, K):
+    """(best_of_n.4) and (best_of_n.5), undiscounted, with several outcomes and endings that pay"""
+    rng = np.random.default_rng(1)
+    mdp = with_rewards(unroll(random_mdp(rng, 2, 2, K, 0.9), 3), values)
+    policy = random_policy(rng, mdp)
+    listed = list(episodes(mdp, 3))
+    chances = [chance * np.prod([policy[pair] for pair in pairs]) for chance, pairs, _, _ in listed]
+    expected = levels_of([sum(paid) for _, _, paid, _ in listed], chances)
+    assert sum(expected.values()) == pytest.approx(1)
+    for law in integer_law(mdp, policy), reward_law(mdp, policy):
+        assert_one_law(as_levels(law), expected)
+        assert (np.diff(law.rewards) > 0).all()
+        assert 0 <= law.tail < 1e-14
+
+
+def test_the_law_of_rewards_that_are_no_whole_numbers_is_that_of_a_list():
+    """(best_of_n.5), with both signs; each outcome pays something else"""
+    rng = np.random.default_rng(3)
+    mdp = unroll(random_mdp(rng, 2, 2, 2, 0.9), 3)
+    policy = random_policy(rng, mdp)
+    listed = list(episodes(mdp, 3))
+    chances = [chance * np.prod([policy[pair] for pair in pairs]) for chance, pairs, _, _ in listed]
+    assert_one_law(as_levels(reward_law(mdp, policy)),
+                   levels_of([sum(paid) for _, _, paid, _ in listed], chances))
+
+
+@pytest.mark.parametrize("values", [[0, 1], [0, -1], [0, 1, 3], [-3, -2, 0], [1, 2]])
+@pytest.mark.parametrize("K", [1, 2])
+def test_the_two_laws_agree_where_episodes_have_no_longest(values, K):
+    """(best_of_n.4) needs no limit of length, and (best_of_n.5) states what it leaves out"""
+    rng = np.random.default_rng(4)
+    mdp = with_rewards(random_mdp(rng, 3, 3, K, 0.9), values)
+    policy = random_policy(rng, mdp)
+    summed, played = integer_law(mdp, policy), reward_law(mdp, policy)
+    assert_one_law(as_levels(summed), as_levels(played), atol=1e-14)
+    mean = expectation(replace(mdp, gamma=1.0), policy, mdp.mean_reward)
+    assert summed.prob @ summed.rewards == pytest.approx(mean, abs=1e-12)
+
+
+def test_a_world_that_never_pays_has_one_level(monkeypatch):
+    monkeypatch.setattr(chapter, "LEVELS", 10)
+    mdp = single_outcome([[0, 0]], [[0, 0]], [[False, True]], [1.0])
+    for law in integer_law(mdp, COIN), reward_law(mdp, COIN):
+        assert law.rewards.tolist() == [0] and law.prob == pytest.approx([1])
+        assert best_of_n(law, 5)[1:3] == pytest.approx((0, 0))
+
+
+def test_the_tail_is_the_mass_that_was_still_playing_and_is_in_no_level():
+    for tol, steps in (0.3, 2), (0.26, 2), (0.25, 2), (0.24, 3), (1e-3, 10):
+        law = reward_law(coin_game(), COIN, tol=tol)
+        np.testing.assert_allclose(law.prob, 0.5 ** np.arange(1, steps + 1), atol=1e-15)
+        assert law.tail == pytest.approx(0.5**steps, abs=1e-15)
+    assert 0 < reward_law(coin_game(), COIN).tail <= 1e-15
+
+
+def test_sums_of_floats_that_differ_by_rounding_are_one_level():
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.3 are not the same float."""
+    mdp = single_outcome([[1, 1, 1]] * 4, [[0.1, 0.2, 0.3]] * 4, [[False] * 3] * 3 + [[True] * 3],
+                         [1, 0, 0, 0])
+    mdp = replace(mdp, next_state=np.repeat([1, 2, 3, 3], 3).reshape(4, 3, 1))
+    law = reward_law(mdp, np.full((4, 3), 1 / 3))
+    np.testing.assert_allclose(law.rewards, np.arange(4, 13) / 10, atol=1e-12)
+    ways = Counter(sum(paid) for paid in product((1, 2, 3), repeat=4))
+    np.testing.assert_allclose(law.prob, [ways[total] / 81 for total in range(4, 13)], atol=1e-15)
+
+
+def test_what_a_policy_never_earns_is_no_reward_of_its_law():
+    """The third action pays half a point and is never taken."""
+    mdp = single_outcome([[0, 0, 0]], [[1, 0, 0.5]], [[False, True, True]], [1.0])
+    law = integer_law(mdp, np.array([[0.5, 0.5, 0.0]]))
+    assert_one_law(as_levels(law), as_levels(integer_law(coin_game(), COIN)))
+
+
+@pytest.mark.parametrize("rewards, message", [
+    ([[0.5, 1.0]], "rewards must be whole numbers, got 0.5: use reward_law"),
+    ([[-1.0, 2.0]], "rewards must have one sign, got -1 and 2: use reward_law"),
+])
+def test_rewards_that_cannot_be_levels_are_refused(rewards, message):
+    mdp = single_outcome([[0, 0]], rewards, [[False, True]], [1.0])
+    with pytest.raises(ValueError, match=re.escape(message)):
+        integer_law(mdp, COIN)
+    assert reward_law(mdp, COIN).prob.sum() == pytest.approx(1)
+
+
+def test_too_many_levels_are_refused(monkeypatch):
+    monkeypatch.setattr(chapter, "LEVELS", 20)
+    with pytest.raises(ValueError, match="the reward has more than 20 levels"):
+        integer_law(coin_game(), COIN)
+    mdp = with_rewards(random_mdp(np.random.default_rng(5), 3, 3, 2, 0.9), [0, 1, -0.3])
+    with pytest.raises(ValueError, match=r"too many levels: .* have 2 values besides 0, and "
+                                         r"\d\.\de-\d\d of the episodes are longer than \d+ steps"):
+        reward_law(mdp, np.full((3, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("law", [integer_law, reward_law])
+def test_policies_that_do_not_fit_or_do_not_end_are_refused(law, monkeypatch):
+    monkeypatch.setattr(chapter, "LEVELS", 5)
+    with pytest.raises(ValueError, match=re.escape("policy must have shape (1, 2), got (2, 2)")):
+        law(coin_game(), np.full((2, 2), 0.5))
+    with pytest.raises(ValueError, match=r"policy\[0\] must sum to one, got 2"):
+        law(coin_game(), np.ones((1, 2)))
+    with pytest.raises(ValueError, match="does not end from every state|1.0e.00 of the episodes"):
+        law(coin_game(), np.array([[1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("tol", [0.0, -1.0, np.nan, 1.0, 2.0])
+def test_a_tolerance_that_leaves_nothing_or_everything_out_is_refused(tol):
+    with pytest.raises(ValueError, match=f"tol must .*, got {tol}"):
+        reward_law(coin_game(), COIN, tol=tol)
+
+
+# The best of n.
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+@pytest.mark.parametrize("tie", ["first", "last", "at random"])
+def test_the_winner_is_distributed_as_a_list_of_all_tuples_says(n, tie):
+    """(best_of_n.1), (best_of_n.2) and (best_of_n.3), string by string, however ties are broken"""
+    policy, strings, chance, reward = small_language()
+    N = len(strings)
+    assert N == 15 and len(set(reward)) < N
+    law = reward_law(SMALL, policy)
+    best = best_of_n(law, n)
+    found, chances, rewards = np.zeros(N), np.array(chance), np.array(reward)
+    tuples = np.array(list(product(range(N), repeat=n)))
+    weight, earned = chances[tuples].prod(axis=1), rewards[tuples]
+    wins = earned == earned.max(axis=1, keepdims=True)
+    if tie == "at random":
+        for place in range(n):
+            np.add.at(found, tuples[:, place], weight * wins[:, place] / wins.sum(axis=1))
+    else:
+        place = wins.argmax(axis=1) if tie == "first" else n - 1 - wins[:, ::-1].argmax(axis=1)
+        np.add.at(found, tuples[np.arange(len(tuples)), place], weight)
+
+    level = np.searchsorted(law.rewards, rewards - 1e-6)
+    np.testing.assert_allclose(found, chances * (best.prob / law.prob)[level], atol=1e-14)
+    assert best.reward == pytest.approx(found @ rewards, abs=1e-13)
+    assert best.kl == pytest.approx(found @ np.log(found / chances), abs=1e-13)
+    beaten = (rewards[:, None] > rewards) + (rewards[:, None] == rewards) / 2
+    assert best.win_rate == pytest.approx(found @ beaten @ chances, abs=1e-13)
+
+
+def exactly(prob, n):
+    """(w, KL, win rate) by fractions up to n = 64, and by sixty digits above."""
+    number = Fraction if n <= 64 else Decimal
+    with localcontext() as context:
+        context.prec = 60
+        total = sum(number(x) for x in prob)
+        p = [number(x) / total for x in prob]
+        F = [sum(p[:k]) for k in range(len(p))] + [number(1)]
+        w = [above**n - below**n for below, above in zip(F, F[1:])]
+        wins = sum(wk * (below + pk / 2) for wk, below, pk in zip(w, F, p))
+        ratios = [wk / pk for wk, pk in zip(w, p)]
+        if n <= 64:
+            ratios = [Decimal(ratio.numerator) / ratio.denominator for ratio in ratios]
+        nats = sum(float(wk) * float(ratio.ln()) for wk, ratio in zip(w, ratios) if ratio > 0)
+    return [float(wk) for wk in w], nats, float(wins)
+
+
+LAWS = {
+    "few": [0.1, 0.4, 0.2, 0.3],
+    "falling": [0.5**k for k in range(60)],
+    "rising": [0.5**k for k in range(60, 0, -1)],
+    "peaks": [0.2, 1e-15, 0.3, 1e-9, 0.4, 1e-12, 0.1, 1e-15],
+}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 64, 10**6, 10**15])
+@pytest.mark.parametrize("name", LAWS)
+def test_the_best_of_many_is_accurate(name, n):
+    """What a level of chance 1e-15 is worth is lost if F or 1 − F is rounded to sixteen digits."""
+    prob = np.array(LAWS[name])
+    w, divergence, wins = exactly(LAWS[name], n)
+    best = best_of_n(law_of(np.arange(prob.size), prob), n)
+    np.testing.assert_allclose(best.prob, w, rtol=1e-11, atol=1e-30)
+    assert best.kl == pytest.approx(divergence, abs=1e-13, rel=1e-13)
+    assert best.win_rate == pytest.approx(wins, abs=1e-14)
+    assert best.reward == pytest.approx(np.dot(w, np.arange(prob.size)), rel=1e-13)
+
+
+def test_the_best_of_a_single_string_is_the_reference():
+    law = law_of([-1, 0, 7], [0.2, 0.5, 0.3])
+    best = best_of_n(law, 1)
+    np.testing.assert_allclose(best.prob, law.prob, atol=1e-15)
+    assert best[1:] == pytest.approx((1.9, 0, 0, 0.5), abs=1e-15)
+
+
+@pytest.mark.parametrize("n", [2, 5, 64, 300])
+def test_the_bounds_hold_and_are_values_only_without_ties(n):
+    """(best_of_n.2) and (best_of_n.3)"""
+    rng = np.random.default_rng(6)
+    for levels in 1, 2, 5, 40:
+        best = best_of_n(law_of(np.arange(levels), rng.dirichlet(np.ones(levels))), n)
+        assert best.bound == pytest.approx(np.log(n) - (n - 1) / n, abs=1e-15)
+        assert best.kl < best.bound - 1e-9 and best.win_rate < n / (n + 1) - 1e-9
+    fine = 10**5
+    best = best_of_n(law_of(np.arange(fine), np.full(fine, 1 / fine)), n)
+    near = (n / fine) ** 2 * np.log(fine)
+    assert best.bound - near < best.kl < best.bound + 1e-9
+    assert n / (n + 1) - near < best.win_rate < n / (n + 1) + 1e-9
+
+
+def test_a_level_that_is_never_reached_changes_nothing():
+    """Two points a step and one at the end: even rewards have no probability."""
+    mdp = single_outcome([[0, 0]], [[2, 1]], [[False, True]], [1.0])
+    gaps, dense = integer_law(mdp, COIN), reward_law(mdp, COIN)
+    assert (gaps.prob == 0).any() and (dense.prob > 0).all()
+    for n in 1, 6, 1000:
+        np.testing.assert_allclose(best_of_n(gaps, n)[1:], best_of_n(dense, n)[1:], rtol=1e-11,
+                                   atol=1e-13)
+        assert (best_of_n(gaps, n).prob[gaps.prob == 0] == 0).all()
+
+
+def test_a_tail_is_left_out():
+    whole, cut = law_of([0, 1], [0.25, 0.75]), RewardLaw(np.arange(2.0), np.array([0.2, 0.6]), 0.2)
+    np.testing.assert_allclose(best_of_n(cut, 3)[1:], best_of_n(whole, 3)[1:], rtol=1e-14)
+
+
+@pytest.mark.parametrize("n, message", [(0, "n must be at least 1, got 0"),
+                                        (-3, "n must be at least 1, got -3"),
+                                        (1.5, "n must be a whole number, got 1.5"),
+                                        (np.nan, "n must be a whole number, got nan")])
+def test_a_number_of_strings_that_is_none_is_refused(n, message):
+    with pytest.raises(ValueError, match=message):
+        best_of_n(law_of([0, 1], [0.5, 0.5]), n)
+
+
+@cache
+def symbols():
+    return from_items(unicode_words())
+
+
+def test_a_point_for_every_alternating_pair_is_bought_with_more_and_more_strings():
+    """The Unicode reference and the reward `alternating`, by both laws"""
+    policy = np.exp(running_example().reference)
+    world = language(alternating(symbols()))
+    assert world.shape == (27, 27)
+    for law in integer_law(world, policy), reward_law(world, policy):
+        assert best_of_n(law, 64).reward == pytest.approx(18.408, abs=5e-4)
+        many = best_of_n(law, 10**6)
+        assert many.reward == pytest.approx(56.700, abs=5e-4)
+        assert many.kl == pytest.approx(12.810, abs=5e-4)
+
+
+@pytest.mark.parametrize("table", [alternating, no_doubles, short])
+def test_the_two_laws_agree_on_the_words(table):
+    policy, world = np.exp(running_example().reference), language(table(symbols()))
+    summed, played = integer_law(world, policy), reward_law(world, policy)
+    assert_one_law(as_levels(summed), as_levels(played), atol=2e-15)
+
+
+@cache
+def running_law():
+    example = running_example()
+    return reward_law(example.world, np.exp(example.reference))
+
+
+def test_on_the_running_example_four_is_the_best_n():
+    """The figures of the chapter: 91.5 % at 4, 20 % at 64, below the reference at 200"""
+    law, example = running_law(), running_example()
+    best = [best_of_n(law, n) for n in range(1, 301)]
+    J = np.array([one.reward - BETA * one.kl for one in best])
+    shares = (J - J[0]) / (example.optimum.objective - J[0])
+    mean = expectation(example.world, np.exp(example.reference), example.world.mean_reward)
+    assert J[0] == pytest.approx(mean, abs=1e-12)
+    assert shares.argmax() + 1 == 4 and (np.diff(shares)[3:] < 0).all()
+    assert shares[3] == pytest.approx(0.915, abs=5e-4)
+    assert shares[63] == pytest.approx(0.20, abs=5e-3)
+    assert shares[199] < 0
+    gained = np.diff([one.reward for one in best])
+    assert (gained > 0).all() and (np.diff(gained) < 0).all()
+
+
+def test_two_strings_of_the_running_example_earn_the_same_if_they_are_as_long_and_as_hard():
+    """After the first letter t − 1 pairs may be alike or not: t levels at time t."""
+    levels = running_law().rewards
+    longest = np.round(levels.max() / 0.139)
+    assert levels.size == 1 + longest * (longest + 1) / 2
+
+
+# Winners.
+
+
+def test_a_winner_is_the_first_of_the_best_of_its_group():
+    rewards = np.array([0.0, 2, 1, 2, -1, -1, -1, -1, 5, 4, 3, 5])
+    strings = counts.steps(np.zeros(24, int), np.arange(24) // 2, np.arange(0, 25, 2), (1, 12))
+    for n, expected in ((1, range(12)), (2, [1, 3, 4, 6, 8, 11]), (4, [1, 4, 8]), (12, [8])):
+        found = winners(strings, rewards, n)
+        assert found.index.tolist() == [string for string in expected for _ in range(2)]
+        assert found.starts.tolist() == [2 * i for i in range(len(expected) + 1)]
+        assert found.shape == (1, 12)
+
+
+@pytest.mark.parametrize("rewards, n, message", [
+    (np.zeros(3), 2, "rewards must have shape (4,), got (3,)"),
+    (np.zeros((2, 2)), 2, "rewards must have shape (4,), got (2, 2)"),
+    (np.zeros(4), 3, "num_generations must divide the number of strings, 4, got 3"),
+    (np.zeros(4), 8, "num_generations must divide the number of strings, 4, got 8"),
+    (np.zeros(4), 0, "num_generations must be at least 1, got 0"),
+    (np.zeros(4), 1.5, "num_generations must be a whole number, got 1.5"),
+])
+def test_groups_that_do_not_fit_are_refused(rewards, n, message):
+    strings = counts.steps(np.zeros(4, int), np.arange(4), np.arange(5), (1, 4))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        winners(strings, rewards, n)
+
+
+def chi_square(seen, expected):
+    """The chance of so much disagreement; rare outcomes are put together."""
+    rare = expected < 10
+    seen = np.append(seen[~rare], seen[rare].sum())
+    expected = np.append(expected[~rare], expected[rare].sum())
+    assert seen.size > 3 and seen.sum() == pytest.approx(expected.sum())
+    return chi2.sf(((seen - expected) ** 2 / expected).sum(), seen.size - 1)
+
+
+def test_the_best_of_sixty_four_sampled_strings_follow_the_exact_law():
+    """(best_of_n.1), a chi-square test at 1e-6"""
+    rng = np.random.default_rng(7)
+    mdp = with_rewards(random_mdp(rng, 3, 3, 2, 1.0), [0, 1, 3])
+    policy, groups = random_policy(rng, mdp), 2000
+    law = reward_law(mdp, policy)
+    batch = rollout(mdp, policy, start_states(mdp, 64 * groups, rng), horizon=1000, rng=rng)
+    assert not batch.truncated.any()
+    numbered = counts.steps(np.zeros(64 * groups, int), np.arange(64 * groups),
+                            np.arange(64 * groups + 1), (1, 64 * groups))
+    totals = batch.rewards.sum(axis=0)
+    best = totals[winners(numbered, totals, 64).index]
+    seen = np.array([(best == level).sum() for level in law.rewards])
+    assert chi_square(seen, groups * best_of_n(law, 64).prob) > 1e-6
+
+
+def test_sampled_winners_that_tie_are_drawn_as_the_reference_draws_them():
+    """(best_of_n.1), string by string; a chi-square test at 1e-6"""
+    policy, strings, chance, reward = small_language()
+    law, groups = reward_law(SMALL, policy), 20_000
+    rng = np.random.default_rng(8)
+    batch = rollout(SMALL, policy, start_states(SMALL, 3 * groups, rng), horizon=3, rng=rng)
+    steps = winners(batch.steps(SMALL.shape), batch.rewards.sum(axis=0), 3)
+    found = Counter(tuple(steps.index[i:j]) for i, j in zip(steps.starts, steps.starts[1:]))
+    seen = np.array([found[tuple(s * 3 + a for s, a in string)] for string in strings])
+    ratio = best_of_n(law, 3).prob / law.prob
+    level = np.searchsorted(law.rewards, np.array(reward) - 1e-6)
+    assert chi_square(seen, groups * np.array(chance) * ratio[level]) > 1e-6
+
+
+# Fine-tuning on the winners.
+
+
+def two_starts():
+    """A random world in which episodes begin in two states and most last a few steps."""
+    mdp = random_mdp(np.random.default_rng(9), 4, 3, 2, 0.9)
+    return replace(mdp, start=np.array([0.5, 0.0, 0.5, 0.0]))
+
+
+@pytest.mark.parametrize("n, alpha", [(1, 1.0), (3, 0.25), (6, 40.0), (3, 1000.0)])
+def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha):
+    """(best_of_n.6), by loops; the reward is the trainer's, and cut episodes count as they are"""
+    mdp = two_starts()
+    first = next(rejection_sampling(mdp, start(np.random.default_rng(10).normal(size=mdp.shape),
+                                               rng=11), num_generations=n, episodes=60))
+
+    def rewards(batch, logp):
+        np.testing.assert_array_equal(logp, log_softmax(first.logits))
+        return np.where(batch.alive, batch.rewards - 0.3 * batch.actions, 0)
+
+    second = next(rejection_sampling(mdp, first, rewards=rewards, num_generations=n, episodes=60,
+                                     horizon=3, pseudo_count=alpha))
+    batch, earned, metrics = play(mdp, first, generator(first.rng), rewards=rewards, episodes=60,
+                                  horizon=3, num_generations=n)
+    assert batch.truncated.any()
+    C, best = np.zeros(mdp.shape), []
+    for group in range(0, 60, n):
+        assert len(set(batch.states[0, group:group + n])) == 1
+        totals = [earned[:, i].sum() for i in range(group, group + n)]
+        best.append(max(totals))
+        winner = group + totals.index(max(totals))
+        for t in range(batch.alive[:, winner].sum()):
+            C[batch.states[t, winner], batch.actions[t, winner]] += 1
+    before, N = np.exp(log_softmax(first.logits)), C.sum(axis=1)
+    policy = (C + alpha * before) / (N + alpha)[:, None]
+    np.testing.assert_allclose(np.exp(log_softmax(second.logits)), policy, atol=1e-14)
+    nats = sum(visits * -(row * np.log(row)).sum() for visits, row in zip(N, policy)) / N.sum()
+    expected = metrics | {"rejection/reward": np.mean(best), "policy/entropy": nats}
+    assert second.metrics == pytest.approx(expected, abs=1e-12)
+    assert second.iteration == 2 and second.steps == first.steps + batch.alive.sum()
+    np.testing.assert_array_equal(second.values, first.values)
+
+
+def test_without_a_pseudo_count_what_no_winner_did_is_never_done_again():
+    mdp, records = coin_game(), []
+    for record in rejection_sampling(mdp, start(np.zeros((1, 2)), rng=0), num_generations=8,
+                                     episodes=8, pseudo_count=0, horizon=2):
+        records.append(record)
+        if record.iteration == 4:
+            break
+    assert [np.exp(log_softmax(record.logits)).tolist() for record in records] == [[[1, 0]]] * 4
+    assert all(record.metrics["policy/entropy"] == 0 for record in records)
+    assert [record.metrics["rejection/reward"] for record in records] == [2] * 4
+
+
+def test_training_continues_from_any_record_bit_for_bit():
+    mdp = two_starts()
+    options = {"num_generations": 4, "episodes": 64, "horizon": 5, "pseudo_count": 0.5}
+    first = start(np.zeros(mdp.shape), rng=5)
+    whole = [record for record, _ in zip(rejection_sampling(mdp, first, **options), range(3))]
+    assert len({record.logits.tobytes() for record in whole}) == 3
+    for i, record in enumerate([first, *whole[:-1]]):
+        for expected, found in zip(whole[i:], rejection_sampling(mdp, record, **options)):
+            np.testing.assert_equal(tuple(found), tuple(expected))
+
+
+def test_the_defaults_are_those_of_the_docstring():
+    """A coin with a tail in a hundred, so that some episodes are longer than 200 steps"""
+    record = start(np.log([[0.99, 0.01]]), rng=0)
+    found = next(rejection_sampling(coin_game(), record))
+    spelt = next(rejection_sampling(coin_game(), record, rewards=environment_rewards,
+                                    num_generations=4, episodes=4096, horizon=200,
+                                    pseudo_count=1.0))
+    np.testing.assert_equal(tuple(found), tuple(spelt))
+    assert found.metrics["rollout/truncated"] > 0
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"num_generations": 0}, "num_generations must be at least 1, got 0"),
+    ({"num_generations": 2.5}, "num_generations must be a whole number, got 2.5"),
+    ({"num_generations": 5, "episodes": 16},
+     "num_generations must divide the number of episodes, 16, got 5"),
+    ({"episodes": 0}, "episodes must be at least 1, got 0"),
+    ({"episodes": 2.5}, "episodes must be a whole number, got 2.5"),
+    ({"horizon": 0}, "horizon must be at least 1, got 0"),
+    ({"pseudo_count": -0.5}, "pseudo_count must be finite and not negative, got -0.5"),
+    ({"pseudo_count": np.nan}, "pseudo_count must be finite and not negative, got nan"),
+    ({"pseudo_count": np.inf}, "pseudo_count must be finite and not negative, got inf"),
+])
+def test_bad_arguments_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        next(rejection_sampling(coin_game(), start(np.zeros((1, 2)), rng=0), **options))
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_the_nearest_bigram_earns_what_the_winners_earn_for_less(n):
+    """(best_of_n.7), on all strings whose letters rise, of which there are sixteen"""
+    rng, rising = np.random.default_rng(12), np.triu(np.ones((5, 5), bool), 1)
+    rising[:, 0] = True
+    policy = np.where(rising, rng.random((5, 5)), 0)
+    policy /= policy.sum(axis=1, keepdims=True)
+    world = language(rng.integers(-1, 3, (5, 5)).astype(float))
+    letters = [[a for a in range(1, 5) if a in chosen] for chosen in
+               (set(np.flatnonzero(bits) + 1) for bits in product((0, 1), repeat=4))]
+    strings = [list(zip([0, *path], [*path, 0])) for path in letters]
+    reward = np.array([sum(world.mean_reward[pair] for pair in string) for string in strings])
+
+    def chances(table):
+        return np.array([np.prod([table[pair] for pair in string]) for string in strings])
+
+    def divergence(one, other):
+        return one @ np.log(one / other)
+
+    pi, law = chances(policy), reward_law(world, policy)
+    assert pi.sum() == pytest.approx(1) and law.rewards.size < 12
+    best, level = best_of_n(law, n), np.searchsorted(law.rewards, reward - 1e-6)
+    P = pi * (best.prob / law.prob)[level]
+    C = np.zeros((5, 5))
+    for chance, string in zip(P, strings):
+        for pair in string:
+            C[pair] += chance
+    fitted = np.exp(fit_by_counting(C, pseudo_count=0))
+    nearest = chances(fitted)
+    assert divergence(P, nearest) > 1e-3
+    assert nearest @ reward == pytest.approx(P @ reward, abs=1e-12)
+    assert divergence(nearest, pi) == pytest.approx(divergence(P, pi) - divergence(P, nearest),
+                                                    abs=1e-12)
+    assert best.kl == pytest.approx(divergence(P, pi), abs=1e-12)
+    for _ in range(50):
+        other = fitted * np.exp(0.05 * rng.normal(size=(5, 5)))
+        other /= other.sum(axis=1, keepdims=True)
+        assert divergence(P, chances(other)) > divergence(P, nearest)
+
+
+def expected_counts(n):
+    """E[C] of the best of n strings of the running example, and `BestOfN`.
+
+    All strings of t letters and i like pairs have one reward, so a pass over t, i and the last
+    letter from the front (how likely is it to come here?) and one from the back (how much likelier
+    is the winner to go on from here?) meet in every pair.
+    """
+    example, law = running_example(), running_law()
+    best, policy = best_of_n(law, n), np.exp(example.reference)
+    longest = int(np.round(law.rewards.max() / 0.139))
+    alike = policy * (example.world.mean_reward < 0)
+    other, end = policy - alike, policy[:, 0].copy()
+    other[:, 0] = 0
+
+    def likelier(t):
+        reward = 0.139 * t - np.arange(longest + 1)
+        level = np.searchsorted(law.rewards, reward - 1e-9).clip(0, law.rewards.size - 1)
+        found = np.abs(law.rewards[level] - reward) < 1e-9
+        return np.where(found, best.prob[level] / law.prob[level], 0)
+
+    ahead, C = [np.eye(27 * (longest + 1))[0].reshape(longest + 1, 27)], np.zeros((27, 27))
+    for t in range(longest):
+        ahead.append(ahead[t] @ other)
+        ahead[-1][1:] += ahead[t][:-1] @ alike
+    back = np.zeros((longest + 1, 27))
+    for t in range(longest, -1, -1):
+        C += other * (ahead[t].T @ back) + alike * (ahead[t][:-1].T @ back[1:])
+        C[:, 0] += end * (ahead[t].T @ likelier(t))
+        shifted = np.append(back[1:], np.zeros((1, 27)), axis=0)
+        back = likelier(t)[:, None] * end + back @ other.T + shifted @ alike.T
+    assert C[:, 0].sum() == pytest.approx(1, abs=1e-12)
+    return C, best
+
+
+def test_fine_tuning_on_infinitely_many_winners_beats_the_best_of_n():
+    """(best_of_n.7) on the running example: 95.1 % at n = 4, and 96.7 % at n = 7, the best"""
+    example = running_example()
+    J = {}
+    for n in 2, 4, 6, 7, 8, 16, 200:
+        C, best = expected_counts(n)
+        logp = fit_by_counting(C, pseudo_count=0)
+        ratio = logp - example.reference
+        policy = np.exp(logp)
+        earned, spent = expectation(example.world, policy,
+                                    np.stack([example.world.mean_reward, ratio]))
+        assert earned == pytest.approx(best.reward, abs=1e-12)
+        assert spent == pytest.approx((C * ratio).sum(), abs=1e-12)
+        assert spent < best.kl - 1e-3
+        J[n] = share(logp)
+    assert J[4] == pytest.approx(0.951, abs=5e-4) and J[7] == pytest.approx(0.967, abs=5e-4)
+    assert max(J, key=J.get) == 7
+
+
+def test_many_winners_come_close_to_infinitely_many():
+    example = running_example()
+    record = next(rejection_sampling(example.world, start(example.reference, rng=0),
+                                     episodes=200_000))
+    assert share(record.logits) == pytest.approx(0.951, abs=0.006)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_five_thousand_winners_are_enough_for_nine_tenths(seed):
+    example = running_example()
+    record = next(rejection_sampling(example.world, start(example.reference, rng=seed),
+                                     episodes=20_000))
+    assert share(record.logits) > 0.9

@@ -1,0 +1,132 @@
+"""What the command lines share: arguments are numbers in a range, and every end has its status."""
+
+import argparse
+from concurrent.futures.process import BrokenProcessPool
+import io
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from minirl.console import file_name, finish, number, progress, whole
+
+
+def give_up(error):
+    def work():
+        raise error
+    return work
+
+
+def terminal(monkeypatch):
+    """Make stderr a terminal, and return it."""
+    stderr = io.StringIO()
+    stderr.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stderr)
+    return stderr
+
+
+# Arguments.
+
+
+def test_a_whole_number_is_converted_if_it_lies_in_its_range():
+    assert [whole(1)("1"), whole(0)("0"), whole(-2, 3)("-2"), whole(-2, 3)("3")] == [1, 0, -2, 3]
+    assert whole(1)("1" + "0" * 40) == 10**40 and type(whole(1)("7")) is int
+
+
+@pytest.mark.parametrize("convert, text, message", [
+    (whole(1), "0", "must be at least 1, got 0"), (whole(1, 9), "-3", "must be at least 1, got -3"),
+    (whole(1, 9), "10", "must be at most 9, got 10"), (whole(1), "1.0", "'1.0' is not a whole num"),
+    (whole(1), "", "'' is not a whole number"), (whole(1), "1e3", "'1e3' is not a whole number"),
+    (whole(1), "nan", "'nan' is not a whole number"),
+    (number(0, 1), "1.5", "must lie between 0 and 1, got 1.5"),
+    (number(0, 1), "-1e-9", "must lie between 0 and 1, got -1e-9"),
+    (number(1e-6, 1e6), "0", "must lie between 1e-06 and 1e+06, got 0"),
+    (number(0, 1), "nan", "must lie between 0 and 1, got nan"),
+    (number(0, 1e9), "inf", "must lie between 0 and 1e+09, got inf"),
+    (number(0, 1), "half", "'half' is not a number"), (number(0, 1), "", "'' is not a number"),
+    (file_name, "", "the name of a file is expected, got ''"),
+])
+def test_an_argument_that_does_not_fit_is_refused_with_what_is_accepted(convert, text, message):
+    with pytest.raises(argparse.ArgumentTypeError) as found:
+        convert(text)
+    assert str(found.value).startswith(message)
+
+
+def test_the_ends_of_a_range_belong_to_it():
+    convert = number(0.25, 4)
+    assert [convert("0.25"), convert("4"), convert("1e0")] == [0.25, 4.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["-", " ", "words.txt", "/a folder/\u00f6.txt"])
+def test_a_file_name_stays_as_it_is(name):
+    assert file_name(name) == name
+
+
+# Progress.
+
+
+def test_progress_is_one_line_of_a_terminal_and_nothing_elsewhere(monkeypatch, capsys):
+    progress("fitting")
+    assert capsys.readouterr() == ("", "")
+    stderr = terminal(monkeypatch)
+    progress("fitting")
+    progress("")
+    assert stderr.getvalue() == "\r\033[Kfitting\r\033[K" and capsys.readouterr().out == ""
+
+
+# The end.
+
+
+def test_work_that_is_done_has_the_status_0_and_everything_is_printed(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert finish("tool", lambda: print("done", end="")) == 0
+    assert stdout.buffer.getvalue() == b"done"
+
+
+@pytest.mark.parametrize("error, status, message", [
+    (ValueError("the world is flat"), 2, "tool: the world is flat\n"),
+    (np.linalg.LinAlgError("a singular matrix"), 2, "tool: a singular matrix\n"),
+    (KeyboardInterrupt(), 1, "\ntool: interrupted\n"),
+    (MemoryError(), 1, "tool: out of memory\n"),
+    (MemoryError("7 TiB are too much"), 1, "tool: 7 TiB are too much\n"),
+    (OSError(28, "No space left on device"), 1, "tool: [Errno 28] No space left on device\n"),
+    (BrokenProcessPool("a process died"), 1, "tool: a process died\n"),
+])
+def test_work_that_fails_ends_in_one_line_on_stderr(capsys, error, status, message):
+    assert finish("tool", give_up(error)) == status
+    assert capsys.readouterr() == ("", message)
+
+
+@pytest.mark.parametrize("error, message", [
+    (ValueError("no"), "\r\033[Kfitting\r\033[Ktool: no\n"),
+    (OSError("no"), "\r\033[Kfitting\r\033[Ktool: no\n"),
+    (KeyboardInterrupt(), "\r\033[Kfitting\ntool: interrupted\n"),
+])
+def test_a_message_is_not_glued_to_the_progress(monkeypatch, error, message):
+    def work():
+        progress("fitting")
+        raise error
+
+    stderr = terminal(monkeypatch)
+    finish("tool", work)
+    assert stderr.getvalue() == message
+
+
+@pytest.mark.parametrize("error", [TypeError("a bug"), KeyError("a bug"), AssertionError("a bug")])
+def test_a_bug_is_not_taken_for_a_mistake_of_the_user(error):
+    with pytest.raises(type(error), match="a bug"):
+        finish("tool", give_up(error))
+
+
+@pytest.mark.parametrize("text", ["a", "a" * 100_000])
+def test_a_reader_who_has_seen_enough_is_no_error_and_hears_no_more(monkeypatch, capsys, text):
+    """The pipe breaks where a buffer is full, or at the end of the work where it is not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert finish("tool", lambda: print(text)) == 1
+        print("what is printed on the way out")
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,304 @@
+"""Demonstrations: what is imitated, what is kept, and where self-instruct drifts."""
+
+import re
+from itertools import islice
+
+import numpy as np
+import pytest
+from languages import all_strings, as_steps
+from scipy.special import chdtrc
+
+from minirl import counts
+from minirl.regularised import regularised_optimum
+from minirl.sft import fit_by_counting
+from toy_lm import demonstrations, exact
+from toy_lm.corpora import unicode_words
+from toy_lm.demonstrations import rejection_sampling, self_instruct, steps, write
+from toy_lm.jsonl import Demonstration
+from toy_lm.models import Model, fit
+from toy_lm.ngram import decoding, language, nats_per_character, score
+from toy_lm.verifiers import is_palindrome, palindrome_counts
+from toy_lm.vocabulary import Vocabulary, from_items
+
+FALSE_ALARM = 1e-6
+WORDS = Vocabulary("abc")
+LOGITS = np.array([[-1.0, 0.3, 0.9, -0.2], [0.4, -0.6, 0.8, 0.1], [0.2, 1.1, -1.2, 0.5],
+                   [-0.3, 0.7, 0.0, -0.9]])
+MODEL = Model(WORDS, LOGITS)
+# Strings of 12 letters and more have a probability of 1e-12.
+SHORT = np.log([[0.9, 0.06, 0.04], [0.9, 0.03, 0.07], [0.9, 0.02, 0.08]])
+
+
+def no_doubles(text):
+    return all(p != q for p, q in zip(text, text[1:]))
+
+
+def conditional(logits):
+    """Z and the policy of (demonstrations.1) for "no letter twice", by a linear solve."""
+    policy = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    allowed = policy * (1 - np.diag([0] + [1] * (len(policy) - 1)))
+    onwards = allowed.copy()
+    onwards[:, 0] = 0
+    Z = np.linalg.solve(np.eye(len(policy)) - onwards, allowed[:, 0])
+    return Z, allowed * np.append(1, Z[1:]) / Z[:, None]
+
+
+def assert_rows_drawn_from(table, policy):
+    """Chi-square of counts, given how often each row was visited."""
+    expected = table.sum(axis=1, keepdims=True) * policy
+    possible = expected > 0
+    assert expected[possible].min() >= 5 and (table[~possible] == 0).all()
+    statistic = ((table - expected)[possible] ** 2 / expected[possible]).sum()
+    assert chdtrc(possible.sum() - len(policy), statistic) > FALSE_ALARM
+
+
+# What is imitated.
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_only_the_completions_are_steps_and_the_prompts_are_remembered(order):
+    items = [Demonstration("ab", "ca"), Demonstration("", "b"), Demonstration("c", "")]
+    found = steps(WORDS, items, order=order)
+    assert WORDS.decode(found) == ["ca", "b", ""]
+    for item, start in zip(items, found.starts):
+        assert found.index[start] // 4 == WORDS.state(item.prompt, order=order)
+
+
+def test_a_model_of_the_demonstrations_does_after_a_prompt_what_they_do():
+    items = [Demonstration("aab", "c"), Demonstration("b", "ca"), Demonstration("ab", "a")]
+    policy = np.exp(fit_by_counting(counts.table(steps(WORDS, items)), pseudo_count=0))
+    assert policy[2].tolist() == pytest.approx([0, 1 / 3, 0, 2 / 3])
+
+
+def test_a_demonstration_that_cannot_be_read_is_named():
+    for item in (Demonstration("x", "a"), Demonstration("a", "x")):
+        with pytest.raises(ValueError, match="item 2 contains 'x'"):
+            steps(WORDS, [Demonstration("", "a"), item])
+
+
+# What is written.
+
+
+def test_completions_of_one_prompt_stand_together_and_follow_the_state_it_leaves():
+    """A model that repeats: after the letters of a prompt it writes the last one twice more."""
+    logits = np.full((64, 4), -800.0)
+    for a, b in ((0, 1), (0, 2), (0, 3), (1, 2), (2, 3), (3, 1)):
+        logits[4 * a + b, b] = logits[5 * b, 0] = 0.0
+    logits[0, 0] = 0.0
+    found = write(Model(WORDS, logits[:16]), 3, rng=0, prompts=["a", "bc", "", "ab"])
+    assert found == [Demonstration(prompt, completion) for prompt, completion
+                     in (("a", "a"), ("bc", "c"), ("", ""), ("ab", "b")) for _ in range(3)]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 2.0])
+def test_what_is_written_follows_the_table_at_its_temperature(temperature):
+    found = write(MODEL, 4000, rng=1, prompts=["", "ab"], temperature=temperature)
+    assert_rows_drawn_from(counts.table(steps(WORDS, found)),
+                           np.exp(decoding(LOGITS, temperature=temperature)))
+    assert [item.prompt for item in found] == [""] * 4000 + ["ab"] * 4000
+
+
+def test_a_completion_that_was_cut_is_left_out_and_counts_as_drawn():
+    """The model ends with probability 1/1000 a step, so a third of its strings is too long."""
+    endless = Model(WORDS, np.log([[0.001, 0.333, 0.333, 0.333]] * 4))
+    written = write(endless, 200, rng=2, prompts=["a", "b"])
+    assert 200 < len(written) < 300 and all(len(item.completion) < 1000 for item in written)
+    found = rejection_sampling(endless, lambda text: True, 200, rng=2, prompts=["a", "b"])
+    assert found.kept == written and found.share == len(written) / 400
+
+
+def test_the_law_of_what_passes_is_again_a_bigram():
+    """(demonstrations.1), for all strings of up to 11 letters."""
+    Z, policy = conditional(SHORT)
+    strings = all_strings(2, 11)
+    passes = np.array([all(s != a or s == 0 for s, a in string) for string in strings])
+    law = np.exp(score(SHORT, as_steps(strings, 3))) * passes
+    assert Z[0] == pytest.approx(law.sum(), abs=1e-12)
+    np.testing.assert_allclose(policy.sum(axis=1), 1, rtol=0, atol=1e-12)
+    by_bigram = [np.prod([policy[pair] for pair in string]) for string in strings]
+    np.testing.assert_allclose(by_bigram, law / law.sum(), rtol=0, atol=1e-11)
+    kept = counts.table(as_steps(strings, 3), np.repeat(law, [len(string) for string in strings]))
+    np.testing.assert_allclose(np.exp(fit_by_counting(kept, pseudo_count=0)), policy, rtol=0,
+                               atol=1e-10)
+
+
+@pytest.mark.parametrize("logits", [LOGITS, SHORT])
+def test_it_is_the_optimum_for_a_reward_that_forbids(logits):
+    """(demonstrations.1) is (regularised.4) with the reward log ok; log 0 is −60 here, so that a
+    forbidden pair is left with e⁻⁶⁰."""
+    Z, policy = conditional(logits)
+    forbids = np.diag([0.0] + [-60.0] * (len(logits) - 1))
+    best = regularised_optimum(language(forbids), logits, beta=1.0)
+    np.testing.assert_allclose(best.policy, policy, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(np.exp(best.values), Z, rtol=1e-10)
+
+
+def test_rejection_sampling_keeps_strings_of_that_law_in_the_right_share():
+    """(demonstrations.1), by chi-square, and the share by a z-test."""
+    Z, policy = conditional(LOGITS)
+    found = rejection_sampling(MODEL, no_doubles, 20_000, rng=3)
+    assert_rows_drawn_from(counts.table(steps(WORDS, found.kept)), policy)
+    assert abs(found.share - Z[0]) < 5 * (Z[0] * (1 - Z[0]) / 20_000) ** 0.5
+    assert found.share == len(found.kept) / 20_000
+    again = fit([item.completion for item in found.kept], pseudo_count=0, vocabulary=WORDS)
+    assert rejection_sampling(again, no_doubles, 2000, rng=4).share == 1.0
+
+
+def test_the_verifier_sees_prompt_and_completion_together():
+    asked = []
+
+    def verifier(text):
+        asked.append(text)
+        return is_palindrome(text)
+
+    options = {"rng": 5, "prompts": ["a", "cb"], "temperature": 0.7}
+    found = rejection_sampling(MODEL, verifier, 300, **options)
+    written = write(MODEL, 300, **options)
+    assert asked == [prompt + completion for prompt, completion in written]
+    assert found.kept == [item for item in written if is_palindrome("".join(item))]
+    assert {item.prompt for item in found.kept} == {"a", "cb"}
+    assert found.share == len(found.kept) / 600
+
+
+def test_palindromes_take_more_than_one_round():
+    """What the chapter says of a check that is no matter of pairs, in expectation: the bigram that
+    was fitted to all palindromes of the one before fails again at times, and each round helps."""
+    logits, passing = fit(unicode_words()).logits, []
+    for _ in range(4):
+        p, C = palindrome_counts(logits)
+        passing.append(p)
+        logits = fit_by_counting(C, pseudo_count=0)
+    assert 0.1 < passing[0] < 0.5 < passing[1] < passing[2] < passing[3] < 1 - 1e-9
+
+
+# Self-instruct.
+
+
+def test_a_round_keeps_what_passes_and_is_new(monkeypatch):
+    texts = ["b", "a", "aa", "cab", "b", "bb", "ac"]
+    asked = []
+
+    def written(model, strings, *, rng, temperature):
+        asked.append((strings, temperature, model.order))
+        return [Demonstration("", text) for text in texts]
+
+    monkeypatch.setattr(demonstrations, "write", written)
+    rounds = self_instruct(["a", "cab", "a", "bb"], no_doubles, rng=0, strings=9, order=3,
+                           temperature=0.5)
+    first, second = islice(rounds, 2)
+    assert asked == [(9, 0.5, 3)] * 2
+    assert first.items == ["a", "cab", "bb", "b", "ac"]
+    assert (first.refused, first.repeated) == (2 + 2, 3)  # two strings had no end
+    assert second.items == first.items and (second.refused, second.repeated) == (4, 5)
+
+
+def test_the_model_of_a_round_is_fitted_to_the_pool_before_it():
+    seeds, options = ["abc", "ab", "cab", "ba"], {"order": 3, "pseudo_count": 0.3}
+    pools = list(islice(self_instruct(seeds, no_doubles, rng=1, strings=20, **options), 3))
+    before = seeds
+    for pool in pools:
+        np.testing.assert_array_equal(pool.model.logits, fit(before, **options).logits)
+        assert pool.items[:len(before)] == before and len(set(pool.items)) == len(pool.items)
+        assert len(pool.items) - len(before) + pool.refused + pool.repeated == 20
+        before = pool.items
+    assert len(before) > 4
+
+
+def test_the_defaults_are_a_bigram_with_a_pseudo_count_of_a_tenth_and_a_hundred_strings():
+    pool = next(self_instruct(["ab", "ba"], lambda text: True, rng=2))
+    np.testing.assert_array_equal(pool.model.logits,
+                                  fit(["ab", "ba"], order=2, pseudo_count=0.1).logits)
+    assert len(pool.items) - 2 + pool.refused + pool.repeated == 100
+
+
+def test_repeated_seeds_are_dropped_and_keep_their_order():
+    pool = next(self_instruct(["ba", "ab", "ba", "ab"], lambda text: False, rng=0))
+    assert pool.items == ["ba", "ab"]
+
+
+def test_a_verifier_that_passes_nothing_leaves_the_pool_as_it_is():
+    for pool in islice(self_instruct(["ab", "ba"], lambda text: False, rng=0, strings=30), 3):
+        assert pool.items == ["ab", "ba"] and (pool.refused, pool.repeated) == (30, 0)
+
+
+def test_self_instruct_goes_on_from_any_pool_bit_for_bit():
+    def rounds(seeds, rng):
+        return self_instruct(seeds, no_doubles, rng=rng, strings=25, temperature=1.3)
+
+    whole = list(islice(rounds(["abc", "cab", "ba"], 6), 5))
+    assert len({len(pool.items) for pool in whole}) == 5
+    for k in range(4):
+        for found, expected in zip(rounds(whole[k].items, whole[k].rng), whole[k + 1:]):
+            assert found.items == expected.items and found.rng == expected.rng
+            assert found.model.logits.tobytes() == expected.model.logits.tobytes()
+            assert found[2:4] == expected[2:4]
+
+
+def test_the_figures_of_self_instruct():
+    """206 seeds, eight rounds of a thousand strings: the check is learned, what is not checked
+    drifts."""
+    words = unicode_words()
+    seeds = words[::12]
+    vocabulary = from_items(seeds)
+    others = vocabulary.encode([word for word in words if word not in seeds
+                                and set(word) <= set(vocabulary.letters)])
+    pools = list(islice(self_instruct(seeds, no_doubles, rng=0, strings=1000), 8))
+    letters = [exact.summary(pool.model.logits).letters for pool in pools]
+    nats = [nats_per_character(pool.model.logits, others) for pool in pools]
+    assert len(seeds) == 206
+    assert [round(pools[i].refused / 10) for i in (0, -1)] == [18, 1]
+    assert [round(letters[i], 1) for i in (0, -1)] == [6.1, 8.4]
+    assert [round(nats[i], 2) for i in (0, -1)] == [2.74, 2.95]
+    assert nats == sorted(nats)
+    repeated = [text for text in write(pools[0].model, 1000, rng=0) if text.completion in seeds]
+    assert len(repeated) > 0
+    assert np.mean([len(text.completion) for text in repeated]) < np.mean([*map(len, seeds)])
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("strings, message", [
+    (0, "strings must be at least 1, got 0"), (-1, "strings must be at least 1, got -1"),
+    (1.5, "strings must be a whole number, got 1.5")])
+def test_a_number_of_strings_that_is_none_is_refused(strings, message):
+    for call in (lambda: write(MODEL, strings, rng=0),
+                 lambda: rejection_sampling(MODEL, is_palindrome, strings, rng=0),
+                 lambda: next(self_instruct(["ab"], is_palindrome, rng=0, strings=strings))):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    for call in (lambda **options: write(MODEL, 1, **options),
+                 lambda **options: rejection_sampling(MODEL, is_palindrome, 1, **options),
+                 lambda **options: next(self_instruct(["ab"], is_palindrome, **options))):
+        with pytest.raises(ValueError, match=f"temperature must be positive and .*{temperature}"):
+            call(rng=0, temperature=temperature)
+
+
+def test_a_prompt_that_cannot_be_read_is_shown():
+    for call in (lambda prompts: write(MODEL, 1, rng=0, prompts=prompts),
+                 lambda prompts: rejection_sampling(MODEL, is_palindrome, 1, rng=0,
+                                                    prompts=prompts)):
+        with pytest.raises(ValueError, match="the prompt 'axe' cannot be read: item 1 contains 'x'"):
+            call(["a", "axe"])
+
+
+def test_no_prompts_at_all_are_refused_by_name():
+    for call in (lambda: write(MODEL, 5, rng=0, prompts=[]),
+                 lambda: rejection_sampling(MODEL, is_palindrome, 5, rng=0, prompts=[])):
+        with pytest.raises(ValueError, match="prompts must be"):
+            call()
+
+
+@pytest.mark.parametrize("seeds, options, message", [
+    ([], {}, "the corpus is empty"), (["aa"], {}, "at least two different letters, got 'a'"),
+    (["a\nb"], {}, "item 1 contains a line feed"),
+    (["ab"], {"order": 0}, "order must be at least 1, got 0"),
+    (["ab"], {"pseudo_count": -0.1}, "pseudo_count must be finite and not negative, got -0.1")])
+def test_what_makes_no_model_is_refused_in_the_first_round(seeds, options, message):
+    rounds = self_instruct(seeds, is_palindrome, rng=0, **options)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        next(rounds)

@@ -1,0 +1,267 @@
+"""Lengths and entropies: against all strings, powers of a dense matrix, and the text end to end."""
+
+from collections import Counter
+from itertools import product
+from math import log
+import re
+
+import numpy as np
+import pytest
+
+from minirl import evaluation
+from minirl.sft import fit_by_counting
+from minirl.softmax import log_softmax
+from toy_lm.corpora import unicode_words
+from toy_lm.exact import lengths, summary
+from toy_lm.models import fit
+from toy_lm.ngram import nats_per_character
+
+NEVER = np.array([[-np.inf, 0.0, 1.0]] * 3)  # never writes the end
+ORDERS, WORDS = [1, 2, 3], unicode_words()
+
+
+def random_table(order, A=3, end=0.0, seed=0):
+    """A random table; the larger `end`, the shorter its strings."""
+    logits = np.random.default_rng([order, seed]).normal(size=(A**(order - 1), A))
+    logits[:, 0] += end
+    return logits
+
+
+def holed(order, seed=1):
+    """A random table of three letters in which no letter is written twice in a row."""
+    logits = random_table(order, A=4, end=0.5, seed=seed)
+    for s, a in product(range(len(logits)), range(1, 4)):
+        if order > 1 and s % 4 == a:
+            logits[s, a] = -np.inf
+    return logits
+
+
+def falling(order):
+    """A table that writes only letters in falling order: "", "a", "b", "ba", …, "cba"."""
+    logits = random_table(order, A=4, seed=2)
+    for s, a in product(range(len(logits)), range(1, 4)):
+        if 0 < s % 4 <= a:
+            logits[s, a] = -np.inf
+    return logits
+
+
+def strings_of(logits, longest):
+    """(letters, log-probability) of every string that can be written, by following each."""
+    S, A = logits.shape
+    logp, found = log_softmax(logits), []
+
+    def follow(s, letters, so_far):
+        found.append((letters, so_far + logp[s, 0]))
+        for a in range(1, A):
+            if letters < longest and logp[s, a] > -np.inf:
+                follow((s * A + a) % S, letters + 1, so_far + logp[s, a])
+
+    follow(0, 0, 0.0)
+    return [(letters, value) for letters, value in found if value > -np.inf]
+
+
+def chain(logits):
+    """The (S, S) matrix of the text that consists of strings end to end, and the one of going on;
+    dense, by loops."""
+    S, A = logits.shape
+    policy = np.exp(log_softmax(logits))
+    text, onwards = np.zeros((S, S)), np.zeros((S, S))
+    for s, a in product(range(S), range(A)):
+        following = (s * A + a) % S
+        text[s, following if a > 0 else 0] += policy[s, a]
+        if a > 0:
+            onwards[s, following] += policy[s, a]
+    return text, onwards
+
+
+# Lengths.
+
+
+@pytest.mark.parametrize("logits", [random_table(1), random_table(2), random_table(3),
+                                    random_table(4, seed=5), holed(2), holed(3), falling(2), NEVER])
+def test_the_law_of_the_length_is_that_of_all_strings(logits):
+    """(exact.1), by following every string of at most seven letters"""
+    law, expected = lengths(logits, 8), np.zeros(8)
+    for letters, value in strings_of(logits, 7):
+        expected[letters] += np.exp(value)
+    np.testing.assert_allclose(law.prob, expected, atol=1e-14)
+    assert law.unfinished == pytest.approx(1 - expected.sum(), abs=1e-14)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_the_chance_of_no_end_is_a_power_of_the_matrix_of_going_on(order):
+    """(exact.1), with dense powers"""
+    logits = random_table(order, seed=3)
+    onwards, start = chain(logits)[1], np.eye(3**(order - 1))[0]
+    left = [(start @ np.linalg.matrix_power(onwards, t)).sum() for t in range(31)]
+    for horizon in 1, 2, 7, 30:
+        law = lengths(logits, horizon)
+        assert law.prob.shape == (horizon,) and type(law.unfinished) is float
+        assert law.unfinished == pytest.approx(left[horizon], rel=1e-12)
+        np.testing.assert_allclose(law.prob, -np.diff(left[:horizon + 1]), atol=1e-14)
+
+
+def test_a_model_that_never_ends_has_a_law_but_no_moments():
+    law = lengths(NEVER, 5)
+    assert law.prob.tolist() == [0.0] * 5 and law.unfinished == pytest.approx(1, abs=1e-15)
+    with pytest.raises(ValueError, match="from state 0 this policy never ends"):
+        summary(NEVER)
+
+
+def test_a_model_that_may_run_into_a_trap_has_no_moments_either():
+    trap = np.zeros((3, 3))
+    trap[2] = [-np.inf, -np.inf, 0.0]  # b is followed by b, for ever
+    assert lengths(trap, 200).unfinished == pytest.approx(1 / 2, abs=1e-12)
+    with pytest.raises(ValueError, match="from state 2 this policy never ends"):
+        summary(trap)
+    trap[:2, 2] = -np.inf  # and b is not written any more
+    assert summary(trap).letters == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("logits", [
+    *(random_table(order, seed=4) for order in ORDERS), holed(2), holed(3), falling(2), falling(3),
+    fit(WORDS).logits], ids=range(8))
+def test_the_moments_are_those_of_the_law(logits):
+    """(exact.2), summed up until less than 1e-15 is left"""
+    found, law = summary(logits), lengths(logits, 400)
+    assert law.unfinished < 1e-15
+    n = np.arange(400)
+    mean = (n * law.prob).sum()
+    assert found.letters == pytest.approx(mean, abs=1e-10)
+    assert found.letters_std == pytest.approx(((n - mean)**2 @ law.prob)**0.5, abs=1e-10)
+
+
+def test_the_moments_of_a_model_too_large_to_solve_are_those_of_the_law(monkeypatch):
+    """(exact.2) at order 4 over 27 symbols, summed up by (evaluation.7)"""
+    logits = fit(WORDS, order=4, pseudo_count=1e-3).logits
+    law, n = lengths(logits, 250), np.arange(250)
+    monkeypatch.setattr(evaluation.linalg, "splu", None)  # would be called, but for the sweeps
+    found, mean = summary(logits), (n * law.prob).sum()
+    assert law.unfinished < 1e-15 and found.letters == pytest.approx(mean, abs=1e-9)
+    assert found.letters_std == pytest.approx(((n - mean)**2 @ law.prob)**0.5, abs=1e-9)
+
+
+def test_the_length_of_a_geometric_model_by_hand():
+    """(exact.2): with a chance p of the end (1 − p)/p letters, and a variance of (1 − p)/p²"""
+    for p in 0.9, 0.5, 0.01:
+        found = summary(np.log([[p, 1 - p]]))
+        assert found.letters == pytest.approx((1 - p) / p, rel=1e-12)
+        assert found.letters_std == pytest.approx((1 - p)**0.5 / p, rel=1e-12)
+        entropy = -(p * log(p) + (1 - p) * log(1 - p)) / p
+        assert found.entropy == pytest.approx(entropy, rel=1e-12)
+
+
+def test_a_model_of_a_single_string_has_no_spread_and_no_entropy():
+    logits = np.full((3, 3), -np.inf)
+    logits[0, 2] = logits[2, 1] = logits[1, 0] = 0.0  # "on", and nothing else
+    assert summary(logits) == pytest.approx((2, 0, 0, 0, 1), abs=1e-12)
+    assert lengths(logits, 4).prob.tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_rounding_makes_no_variance_negative(seed):
+    """Every string has four letters: one of ab, of cd, of ef and of gh, by random chances"""
+    logits = np.full((9, 9), -np.inf)
+    for s in range(9):
+        following = 2 * ((s + 1) // 2) + 1
+        if following < 9:
+            logits[s, following:following + 2] = np.random.default_rng([seed, s]).normal(size=2)
+        else:
+            logits[s, 0] = 0.0
+    found = summary(logits)
+    assert found.letters == pytest.approx(4, abs=1e-12) and 0 <= found.letters_std < 1e-6
+
+
+# Entropy.
+
+
+@pytest.mark.parametrize("logits", [falling(2), falling(3)], ids=["bigram", "trigram"])
+def test_the_entropy_is_that_of_the_law_of_all_strings(logits):
+    """(exact.3), in models that can write only eight strings"""
+    strings = strings_of(logits, 9)
+    assert len(strings) == 8 and sum(np.exp(value) for _, value in strings) == pytest.approx(1)
+    found = summary(logits)
+    entropy = -sum(np.exp(value) * value for _, value in strings)
+    steps = sum(np.exp(value) * (letters + 1) for letters, value in strings)
+    assert found.entropy == pytest.approx(entropy, abs=1e-13)
+    assert found.entropy_rate == pytest.approx(entropy / steps, abs=1e-13)
+    assert found.perplexity == pytest.approx(np.exp(entropy / steps), abs=1e-13)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_entropy_of_infinitely_many_strings_is_that_of_those_that_are_not_too_long(order):
+    """(exact.3); of the law less than 1e-9 is left out"""
+    logits = random_table(order, A=3, end=6.0, seed=6)
+    strings = strings_of(logits, 8)
+    assert 1 - sum(np.exp(value) for _, value in strings) < 1e-9
+    entropy = -sum(np.exp(value) * value for _, value in strings)
+    assert summary(logits).entropy == pytest.approx(entropy, abs=1e-7)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("make", [random_table, holed])
+def test_the_rate_is_that_of_the_stationary_text_of_strings_end_to_end(order, make):
+    """(exact.3): μ = μ P, and the entropy of the rows under μ"""
+    logits = make(order, seed=7)
+    text, _ = chain(logits)
+    S = len(text)
+    mu = np.linalg.lstsq(np.vstack([text.T - np.eye(S), np.ones(S)]), np.eye(S + 1)[S],
+                         rcond=None)[0]
+    rate = 0.0
+    for s, row in enumerate(np.exp(log_softmax(logits))):
+        rate -= mu[s] * sum(p * log(p) for p in row if p > 0)
+    found = summary(logits)
+    assert found.entropy_rate == pytest.approx(rate, abs=1e-11)
+    assert found.perplexity == pytest.approx(np.exp(rate), abs=1e-10)
+    if order > 1:  # the first state is visited once a string
+        assert mu[0] == pytest.approx(1 / (found.letters + 1), abs=1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_the_rate_of_a_maximum_likelihood_model_is_the_likelihood_of_its_corpus(order):
+    """(exact.3), and the lengths are those of the corpus; with a pseudo-count neither holds"""
+    model = fit(WORDS, order=order, pseudo_count=0)
+    found = summary(model.logits)
+    contexts, pairs = Counter(), Counter()
+    for word in WORDS:
+        padded = "\n" * (order - 1) + word + "\n"
+        for i in range(len(word) + 1):
+            contexts[padded[i:i + order - 1]] += 1
+            pairs[padded[i:i + order]] += 1
+    cost = -sum(n * log(n / contexts[pair[:-1]]) for pair, n in pairs.items())
+    assert found.entropy_rate == pytest.approx(cost / sum(pairs.values()), abs=1e-10)
+    steps = model.vocabulary.encode(WORDS, order=order)
+    assert found.entropy_rate == pytest.approx(nats_per_character(model.logits, steps), abs=1e-10)
+    assert found.letters == pytest.approx(sum(map(len, WORDS)) / len(WORDS), abs=1e-9)
+    if order < 4:
+        smooth = fit(WORDS, order=order, pseudo_count=0.1)
+        assert summary(smooth.logits).entropy_rate > found.entropy_rate + 1e-5
+
+
+def test_no_model_has_a_lower_perplexity_on_a_text_than_the_model_that_wrote_it():
+    """What the chapter says of the rate: the cross-entropy of another model is larger"""
+    logits = random_table(2, seed=8)
+    text, _ = chain(logits)
+    mu = np.linalg.matrix_power(text, 5000)[0]
+    joint = mu[:, None] * np.exp(log_softmax(logits))
+    own = summary(logits).entropy_rate
+    assert -(joint * log_softmax(logits)).sum() == pytest.approx(own, abs=1e-11)
+    for seed in range(20):
+        other = logits + 0.1 * np.random.default_rng(seed).normal(size=logits.shape)
+        assert -(joint * log_softmax(other)).sum() > own
+    np.testing.assert_allclose(fit_by_counting(joint, pseudo_count=0), log_softmax(logits),
+                               atol=1e-12)
+
+
+@pytest.mark.parametrize("function", [summary, lambda logits: lengths(logits, 3)])
+def test_a_table_of_no_language_is_refused(function):
+    with pytest.raises(ValueError, match=re.escape("S = A^(order - 1) states, got (2, 3)")):
+        function(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("horizon, message", [
+    (0, "horizon must be at least 1, got 0"), (-1, "horizon must be at least 1, got -1"),
+    (2.5, "horizon must be a whole number, got 2.5")])
+def test_a_horizon_that_is_none_is_refused(horizon, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        lengths(np.zeros((3, 3)), horizon)

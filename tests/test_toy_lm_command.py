@@ -1,0 +1,572 @@
+"""The command line for text of your own: what it prints, what it writes, what it refuses."""
+
+from collections import Counter
+import io
+from math import exp, inf, log
+import os
+from pathlib import Path
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minirl import __version__
+from toy_lm import __main__ as command_line
+from toy_lm import corpora, jsonl, models
+from toy_lm.corpora import unicode_words
+from toy_lm.models import Model, fit, load, save
+from toy_lm.vocabulary import Vocabulary
+
+PROGRAM = "toy_lm"
+ROOT = Path(__file__).parent.parent
+NAMES = ["anna", "otto", "nona", "hanna", "tona", "nat", "hat", "ahnot", "noah", "hoho", "ottona"]
+NUMBER = r"(-?\d+\.\d+|-?inf)"
+
+
+@pytest.fixture(scope="module")
+def names_model(tmp_path_factory):
+    """The bigram of the names, as it is stored."""
+    path = tmp_path_factory.mktemp("model") / "names.npz"
+    save(path, fit(NAMES))
+    return path.read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, names_model):
+    """A present folder with names.txt, a corpus, and names.npz, its bigram."""
+    monkeypatch.chdir(tmp_path)
+    Path("names.txt").write_text("\n".join(NAMES))
+    Path("names.npz").write_bytes(names_model)
+
+
+def table_by_loops(items, letters, order, pseudo_count):
+    """{(what was written before, next letter): log-probability}; "" is the end."""
+    pairs = Counter((("^" * order + item)[i + 1:i + order], (item + "$")[i])
+                    for item in items for i in range(len(item) + 1))
+    visits = Counter()
+    for (before, _), times in pairs.items():
+        visits[before] += times
+
+    def logp(before, letter):
+        chance = pairs[before, letter] + pseudo_count
+        total = visits[before] + pseudo_count * (len(letters) + 1)
+        return log(chance / total) if chance else -inf
+    return logp
+
+
+def score_by_loops(logp, order, item):
+    return sum(logp(("^" * order + item)[i + 1:i + order], (item + "$")[i])
+               for i in range(len(item) + 1))
+
+
+def nats_by_loops(logp, order, items):
+    return -sum(score_by_loops(logp, order, item) for item in items) / len("$".join(items) + "$")
+
+
+# Train.
+
+
+def test_the_unicode_words_cost_2_583811_nats_a_character(command, folder):
+    Path("words").write_text("\n".join(unicode_words()))
+    status, out, err = command("train", "words", "--out", "m.npz", "--heldout", "0",
+                               "--smoothing", "0.1")
+    assert (status, err) == (0, "")
+    assert out == ("items: 2465, 0 of them held out\nsymbols: 27, the end included\n"
+                   "training: 2.583811 nats per character (perplexity 13.2475)\n")
+
+
+FILES = {"windows": b"\xef\xbb\xbfkato\r\n\r\n  kata \r\n\r\n\tta ka\r\nkato\r\nkato",
+         "accents": "\u00e9t\u00e9\ne\u0301t\u00e9\n\U0001f600t\n\u00e9t\u00e9\n".encode(),
+         "names": "\n".join(NAMES).encode(), "words": "\n".join(unicode_words()).encode()}
+CASES = [(name, order, smoothing, heldout) for name in ("windows", "accents", "names")
+         for order in (1, 2, 3) for smoothing, heldout in ((0.1, 0), (0, 0.5), (2.5, 0.5))]
+
+
+@pytest.mark.parametrize("name, order, smoothing, heldout",
+                         [*CASES, *(("words", order, 0.1, 0.1) for order in (1, 2, 3))])
+def test_training_is_counting_by_plain_loops(command, folder, name, order, smoothing, heldout):
+    """(ngram.1) and (sft.3), with an independent idea of what an item and a tenth of them are."""
+    Path("file").write_bytes(FILES[name])
+    items = [" ".join(line.split(" ")).strip(" \t\r") for line
+             in FILES[name].decode("utf-8-sig").split("\n") if line.strip()]
+    every = {0: len(items) + 1, 0.5: 2, 0.1: 10}[heldout]
+    training = [item for i, item in enumerate(items, start=1) if i % every]
+    held = [item for i, item in enumerate(items, start=1) if i % every == 0]
+    letters = sorted(set("".join(items)))
+    logp = table_by_loops(training, letters, order, smoothing)
+    status, out, err = command("train", "file", "--out", "m.npz", "--order", str(order),
+                               "--smoothing", str(smoothing), "--heldout", str(heldout))
+    first, second, *lines = out.splitlines()
+    assert (status, err) == (0, "") and len(lines) == 1 + (held != [])
+    assert first == f"items: {len(items)}, {len(held)} of them held out"
+    assert second == f"symbols: {len(letters) + 1}, the end included"
+    for line, title, some in zip(lines, ("training", "held out"), (training, held)):
+        nats, perplexity = re.fullmatch(
+            rf"{title}: {NUMBER} nats per character \(perplexity {NUMBER}\)", line).groups()
+        expected = nats_by_loops(logp, order, some)
+        assert float(nats) == pytest.approx(expected, abs=5.1e-7)
+        assert float(perplexity) == pytest.approx(exp(expected), abs=5.1e-5)
+    model = load("m.npz")
+    assert model.vocabulary.letters == "".join(letters) and model.order == order
+    for a, letter in enumerate(["$", *letters]):
+        before = "^" * (order - 1)
+        assert model.logits[0, a] == pytest.approx(logp(before, letter))
+
+
+def test_what_never_occurred_is_impossible_without_smoothing(command, folder):
+    Path("file").write_text("ab\nba\n")
+    status, out, err = command("train", "file", "--out", "m.npz", "--smoothing", "0",
+                               "--heldout", "0.5")
+    assert (status, err) == (0, "")
+    assert "training: 0.000000 nats per character (perplexity 1.0000)\n" in out
+    assert out.endswith("held out: inf nats per character (perplexity inf)\n")
+    assert command("score", "m.npz", "file")[1].splitlines()[1:] == ["-inf\tba",
+                                                                    "nats per character: inf"]
+
+
+def test_the_defaults_of_training_are_those_that_help_promises(command, folder):
+    assert command("train", "names.txt", "--out", "m.npz") == command(
+        "train", "names.txt", "--out", "n.npz", "--order", "2", "--smoothing", "0.1", "--heldout",
+        "0.1")
+    assert Path("m.npz").read_bytes() == Path("n.npz").read_bytes()
+    assert np.array_equal(load("m.npz").logits, fit(NAMES[:9] + NAMES[10:]).logits)
+
+
+# Score.
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("dash", [None, "MODEL", "FILE"])
+def test_every_item_is_scored_and_the_last_line_is_the_mean(command, folder, order, dash):
+    save("m.npz", fit(NAMES, order=order, pseudo_count=0.5))
+    Path("file").write_bytes(b"\r\n tona\r\n\r\no\r\ntona \nhhh")
+    logp = table_by_loops(NAMES, "ahnot", order, 0.5)
+    items = ["tona", "o", "tona", "hhh"]
+    given = {None: ["m.npz", "file"], "MODEL": ["-", "file"], "FILE": ["m.npz", "-"]}[dash]
+    data = {None: b"", "MODEL": Path("m.npz").read_bytes(), "FILE": Path("file").read_bytes()}[dash]
+    status, out, err = command("score", *given, stdin=data)
+    *lines, last = out.splitlines()
+    assert (status, err) == (0, "") and [line.split("\t")[1] for line in lines] == items
+    for line, item in zip(lines, items):
+        assert re.fullmatch(NUMBER, line.split("\t")[0])
+        assert float(line.split("\t")[0]) == pytest.approx(score_by_loops(logp, order, item),
+                                                           abs=5.1e-7)
+    found = re.fullmatch(f"nats per character: {NUMBER}", last)[1]
+    assert float(found) == pytest.approx(nats_by_loops(logp, order, items), abs=5.1e-7)
+
+
+# Sample.
+
+
+def test_a_sample_is_one_string_a_line_that_begins_with_the_prompt(command, folder):
+    status, out, err = command("sample", "names.npz", "-n", "200", "--prompt", "ha")
+    lines = out.split("\n")
+    assert (status, err, lines.pop()) == (0, "", "") and len(lines) == 200
+    assert all(line.startswith("ha") and set(line) <= set("ahnot") for line in lines)
+    assert len(set(lines)) > 50 and "ha" in lines
+    assert len(command("sample", "names.npz")[1].splitlines()) == 10
+
+
+def test_a_seed_writes_the_same_and_another_one_something_else(command, folder):
+    first, again, other = (command("sample", "names.npz", *seed)
+                           for seed in ([], ["--seed", "0"], ["--seed", "1"]))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("option", [["--temperature", "0.001"], ["--top-k", "1"]])
+@pytest.mark.parametrize("order, prompt, written", [
+    (2, "", "al"), (2, "la", "lal"), (2, "xx", "xx"), (3, "", "al"), (3, "la", "la"),
+    (3, "l", "lx")])
+def test_the_likeliest_letter_is_certain_at_a_temperature_near_zero(command, folder, option, order,
+                                                                    prompt, written):
+    save("m.npz", fit(["ala"] * 9 + ["al"] * 11 + ["alx", "lx", "xa", "xxa", "xx", "xx"],
+                      order=order, pseudo_count=0))
+    given = ["sample", "m.npz", "-n", "5", "--prompt", prompt, *option]
+    assert command(*given) == (0, f"{written}\n" * 5, "")
+
+
+def test_what_is_sampled_is_the_table_asked_for(command, folder, monkeypatch):
+    """(ngram.2) by loops; and prompt, horizon, number and seed reach the sampler."""
+    seen, sample = [], command_line.sample
+    monkeypatch.setattr(command_line, "sample",
+                        lambda *given, **names: seen.append((given, names)) or sample(
+                            *given, **names))
+    command("sample", "names.npz", "-n", "7", "--prompt", "on", "--temperature", "0.5", "--top-k",
+            "2", "--horizon", "5", "--seed", "3")
+    command("sample", "names.npz")
+    (table, number), names = seen[0]
+    letters = "ahnot"
+    assert number == 7 and names == {"rng": 3, "horizon": 5, "prompt": 1 + letters.index("n")}
+    logp = table_by_loops(NAMES, letters, 2, 0.1)
+    for s, before in enumerate(["^", *letters]):
+        chances = [exp(logp(before, a)) for a in ["$", *letters]]
+        kept = [p**2 if p >= sorted(chances)[-2] * (1 - 1e-12) else 0 for p in chances]
+        np.testing.assert_allclose(np.exp(table[s]), np.array(kept) / sum(kept), atol=1e-12)
+    (table, number), names = seen[1]
+    assert number == 10 and names == {"rng": 0, "horizon": 1000, "prompt": 0}
+    np.testing.assert_allclose(table, load("names.npz").logits, atol=1e-12)
+
+
+def endless(letters="ab\u2026"):
+    """From the first letter every string ends, from the others none does."""
+    logits = np.full((4, 4), -np.inf)
+    logits[0, 1:], logits[1, 0], logits[2, 3], logits[3, 3] = 0.0, 0.0, 0.0, 0.0
+    return Model(Vocabulary(letters), logits)
+
+
+def test_strings_that_were_cut_are_printed_as_far_as_they_go_and_counted(command, folder):
+    """A letter of the model that looks like the mark of a cut is not taken for it."""
+    save("m.npz", endless())
+    dots = "\u2026"
+    assert command("sample", "m.npz", "-n", "2", "--prompt", "b", "--horizon", "3") == (
+        0, f"b{dots * 3}\n" * 2, "toy_lm: 2 of 2 strings were cut at 3 steps\n")
+    assert command("sample", "m.npz", "-n", "2", "--prompt", "a", "--horizon", "1") == (
+        0, "a\n" * 2, "")
+    status, out, err = command("sample", "m.npz", "-n", "30", "--horizon", "2")
+    cut = sum(line in ("b" + dots, dots * 2) for line in out.splitlines())
+    assert 0 < cut < 30 and out.splitlines().count("a") == 30 - cut
+    assert err == f"toy_lm: {cut} of 30 strings were cut at 2 steps\n"
+
+
+# Preference data.
+
+
+READERS = {"explicit": jsonl.read_pairs, "implicit": jsonl.read_pairs,
+           "unpaired": jsonl.read_labelled, "ranking": jsonl.read_rankings}
+
+
+@pytest.fixture
+def made(command, folder):
+    """Call with arguments: the records that `pairs` writes, and what it says on stderr."""
+    def make(*arguments, form="explicit", stdin=b""):
+        status, out, err = command("pairs", "names.npz", "--form", form, "--out", "out.jsonl",
+                                   *arguments, stdin=stdin)
+        assert status == 0 and out == ""
+        return READERS[form]("out.jsonl").records, err
+    return make
+
+
+def test_the_four_forms_hold_the_same_data(made):
+    given = "--pairs", "60", "--prompt", "no"
+    explicit, err = made(*given)
+    same = sum(pair.chosen == pair.rejected for pair in explicit)
+    assert len(explicit) == 60 and same > 0 and {pair.prompt for pair in explicit} == {"no"}
+    assert err == f"toy_lm: 60 pairs, {same} of them of two equal responses; 0 ties left out\n"
+    implicit, other = made(*given, form="implicit")
+    assert other == err
+    for one, two in zip(explicit, implicit, strict=True):
+        assert two.prompt.startswith("no")
+        assert [one.prompt + text for text in one[1:]] == [two.prompt + text for text in two[1:]]
+    labelled, other = made(*given, form="unpaired")
+    assert other == err and [record.label for record in labelled] == [True, False] * 60
+    assert [record[:2] for record in labelled] == [("no", text) for pair in explicit
+                                                   for text in pair[1:]]
+    ranked, err = made(*given, "--responses", "2", form="ranking")
+    assert err == "toy_lm: 60 rankings\n" and {record.prompt for record in ranked} == {"no"}
+    assert [set(record.ranking) for record in ranked] == [set(pair[1:]) for pair in explicit]
+
+
+def test_the_defaults_of_pairs_are_those_that_help_promises(made):
+    pairs, _ = made()
+    assert len(pairs) == 1000 and (pairs, _) == made(
+        "--pairs", "1000", "--prompt", "", "--reward", "easy_to_say", "--temperatures", "1",
+        "--rater-temperature", "1", "--noise", "0", "--ties", "0", "--seed", "0")
+    assert pairs != made("--seed", "1")[0]
+    assert {len(record.ranking) for record in made(form="ranking")[0]} == {4}
+
+
+def like_pairs(text):
+    return sum((a in "aeiou") == (b in "aeiou") for a, b in zip(text, text[1:]))
+
+
+def usual(text):
+    """Log-probability a character of the bigram of the names."""
+    return score_by_loops(table_by_loops(NAMES, "ahnot", 2, 0.1), 2, text) / (len(text) + 1)
+
+
+REWARDS = {"easy_to_say": lambda text: 0.139 * len(text) - like_pairs(text),
+           "alternating": lambda text: max(len(text) - 1, 0) - like_pairs(text),
+           "ends_in_vowel": lambda text: float(text[-1:] in tuple("aeiou")),
+           "no_doubles": lambda text: -sum(a == b for a, b in zip(text, text[1:])),
+           "short": lambda text: -len(text), "judge": usual,
+           "palindrome": lambda text: float(text == text[::-1])}
+
+
+@pytest.mark.parametrize("prompt", ["", "an"])
+@pytest.mark.parametrize("reward", REWARDS)
+def test_a_sure_rater_likes_what_the_reward_says_of_prompt_and_response(made, reward, prompt):
+    given = ["--reward", reward, "--pairs", "150", "--prompt", prompt, "--rater-temperature",
+             "0.000001"]
+    gaps = {noise: [REWARDS[reward](prompt + pair.chosen) - REWARDS[reward](prompt + pair.rejected)
+                    for pair in made(*given, "--noise", noise)[0]] for noise in ("0", "1")}
+    assert min(gaps["0"]) > -1e-12 and max(gaps["0"]) > 1e-3
+    assert max(gaps["1"]) < 1e-12 and min(gaps["1"]) < -1e-3
+    rankings, _ = made(*given, "--responses", "3", form="ranking")
+    for record in rankings:
+        scores = [REWARDS[reward](prompt + text) for text in record.ranking]
+        assert len(scores) == 3 and all(np.diff(scores) < 1e-12)
+
+
+def test_the_rater_is_given_what_was_asked_for(made, monkeypatch):
+    seen = []
+    for name in "choose", "rank":
+        real = getattr(command_line.raters, name)
+        monkeypatch.setattr(command_line.raters, name, lambda scores, *, rng, real=real, **names:
+                            seen.append((scores.shape, names)) or real(scores, rng=rng, **names))
+    given = "--pairs", "9", "--rater-temperature", "3", "--noise", "0.25"
+    made(*given, "--ties", "2", "--responses", "7")
+    made(*given, "--responses", "5", form="ranking")
+    assert seen == [((9, 2), {"temperature": 3.0, "noise": 0.25, "ties": 2.0}),
+                    ((9, 5), {"temperature": 3.0, "noise": 0.25})]
+
+
+def test_ties_are_left_out_and_counted(made):
+    pairs, err = made("--pairs", "200", "--ties", "3")
+    same = sum(pair.chosen == pair.rejected for pair in pairs)
+    assert 0 < len(pairs) < 200
+    assert err == (f"toy_lm: {len(pairs)} pairs, {same} of them of two equal responses; "
+                   f"{200 - len(pairs)} ties left out\n")
+    none, err = made("--pairs", "5", "--ties", "1000000", "--rater-temperature", "1000000")
+    assert none == [] and err.endswith("; 5 ties left out\n")
+
+
+def test_the_responses_to_a_prompt_are_written_at_the_temperatures_in_turn(made):
+    """The second of them is the likeliest string."""
+    save("names.npz", fit([*NAMES, "na", "na", "na", "nat", "nat"]))
+    given = "--pairs", "100", "--temperatures", "1", "0.001"
+    pairs, _ = made(*given, "1000")
+    times = Counter(pair[1:].count("na") for pair in pairs)
+    assert set(times) == {1, 2} and times[1] > 50
+    rankings, _ = made(*given, "--responses", "4", form="ranking")
+    assert {record.ranking.count("na") for record in rankings} == {2, 3, 4}
+
+
+PROMPTS = b'{"prompt": "ha"}\r\n\r\n{"prompt": "", "id": 7}\n{"prompt": "ha"}\n{"prompt": "oo"}\n'
+
+
+@pytest.mark.parametrize("dash", [False, True])
+def test_every_prompt_of_a_file_is_answered_as_often(made, dash):
+    Path("prompts.jsonl").write_bytes(PROMPTS)
+    given = ["--prompts", "-" if dash else "prompts.jsonl", "--pairs", "3"]
+    for form in "explicit", "ranking":
+        records, err = made(*given, form=form, stdin=PROMPTS if dash else b"")
+        assert [record.prompt for record in records] == ["ha"] * 3 + [""] * 3 + ["ha"] * 3 + [
+            "oo"] * 3
+        assert err.startswith("toy_lm: 12 ")
+
+
+def test_a_response_goes_on_where_its_own_prompt_ends(made):
+    """At order 3, without smoothing, each of these prompts leaves one way to go on."""
+    save("names.npz", fit(["katoma", "ilusep"], order=3, pseudo_count=0))
+    Path("prompts.jsonl").write_text("".join(f'{{"prompt": "{text}"}}\n' for text in (
+        "ka", "i", "katom", "ilusep", "k")))
+    rest = {"ka": "toma", "i": "lusep", "katom": "a", "ilusep": "", "k": "atoma"}
+    pairs, _ = made("--prompts", "prompts.jsonl", "--pairs", "2")
+    assert pairs == [(prompt, text, text) for prompt, text in rest.items() for _ in range(2)]
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_responses_without_an_end_are_left_out_and_counted(made, form):
+    """With their prompts; and if nothing is left, an empty file is written."""
+    save("names.npz", endless("abc"))
+    Path("prompts.jsonl").write_text("".join(f'{{"prompt": "{letter}"}}\n' for letter in "bab"))
+    records, err = made("--prompts", "prompts.jsonl", "--pairs", "2", form=form)
+    assert len(records) == (4 if form == "unpaired" else 2)
+    assert {record.prompt for record in records} == {"a"}
+    assert err.startswith("toy_lm: 4 left out, because a response had no end after 1000 steps\n")
+    none, err = made("--prompt", "b", "--pairs", "3", form=form)
+    assert none == [] and err.startswith("toy_lm: 3 left out, ") and err.count("\n") == 2
+
+
+# Standard input and output.
+
+
+def test_a_pipe_leads_from_training_to_scoring(folder):
+    """Real processes: a model is all that training prints, and its report goes to stderr."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    run = [sys.executable, "-m", "toy_lm"]
+    with open("names.txt", "rb") as names:
+        train = subprocess.Popen([*run, "train", "-", "--out", "-", "--heldout", "0"], stdin=names,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    score = subprocess.run([*run, "score", "-", "names.txt"], stdin=train.stdout,
+                           capture_output=True, env=environment)
+    report = train.communicate()[1].decode()
+    assert (train.returncode, score.returncode, score.stderr) == (0, 0, b"")
+    nats = re.search(f"training: {NUMBER} nats", report)[1]
+    lines = score.stdout.decode().splitlines()
+    assert lines[-1] == f"nats per character: {nats}" and len(lines) == 12
+    assert report.startswith("items: 11, 0 of them held out\nsymbols: 6, the end included\n")
+
+
+def test_a_model_on_standard_output_is_the_model_of_the_file(command, folder, monkeypatch, capsys):
+    _, report, _ = command("train", "names.txt", "--out", "m.npz")
+    stdout = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("names.txt").read_bytes())))
+    assert command_line.main(["train", "-", "--out", "-"]) == 0
+    assert stdout.buffer.getvalue() == Path("m.npz").read_bytes()
+    assert capsys.readouterr().err == report and not Path("-").exists()
+
+
+def test_pairs_on_standard_output_are_those_of_the_file(command, folder):
+    given = "pairs", "names.npz", "--pairs", "5"
+    status, out, err = command(*given, "--out", "-")
+    assert status == 0 and command(*given, "--out", "out.jsonl") == (0, "", err)
+    assert out == Path("out.jsonl").read_text() and len(out.splitlines()) == 5
+    model = Path("names.npz").read_bytes()
+    assert command("pairs", "-", *given[2:], "--out", "-", stdin=model) == (0, out, err)
+    assert command("sample", "-", stdin=model) == command("sample", "names.npz")
+
+
+@pytest.mark.parametrize("arguments", [["score", "-", "-"],
+                                       ["pairs", "-", "--prompts", "-", "--out", "-"]])
+def test_two_files_cannot_both_be_standard_input(command, folder, arguments):
+    model = Path("names.npz").read_bytes()
+    assert command(*arguments, stdin=model) == (
+        2, "", "toy_lm: only one file can be standard input\n")
+
+
+def test_text_is_utf_8_whatever_the_terminal(monkeypatch, folder):
+    save("m.npz", fit(["\u00f6\u2026", "\u00f6"], pseudo_count=0))
+    Path("file").write_text("\u00f6\u2026\n", encoding="utf-8")
+    for arguments in ["sample", "m.npz", "--prompt", "\u00f6"], ["score", "m.npz", "file"]:
+        plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", plain)
+        assert command_line.main(arguments) == 0
+        assert "\u00f6\u2026\n" in plain.buffer.getvalue().decode("utf-8")
+
+
+def test_a_reader_who_has_seen_enough_ends_the_command_silently(monkeypatch, folder, capsys):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert command_line.main(["sample", "names.npz", "-n", "1000"]) == 1
+    assert capsys.readouterr().err == ""
+
+
+# What is refused.
+
+
+TRAIN, SCORE = ["train", "-", "--out", "m.npz"], ["score", "names.npz", "-"]
+SAMPLE = ["sample", "names.npz"]
+PAIRS = ["pairs", "names.npz", "--out", "out.jsonl"]
+
+
+@pytest.mark.parametrize("arguments, data, message", [
+    (["train", "missing", "--out", "m.npz"], b"", "cannot read missing: No such file or directory"),
+    (["train", ".", "--out", "m.npz"], b"", "cannot read .: Is a directory"),
+    (["train", "bad.txt", "--out", "m.npz"], b"", "bad.txt, line 3: not UTF-8 (byte 0xf6)"),
+    (TRAIN, b"one\n\n\xff", "standard input, line 3: not UTF-8 (byte 0xff)"),
+    (TRAIN, b"", "standard input holds no item: one item a line is expected"),
+    (TRAIN, b" \r\n\t\n", "standard input holds no item: one item a line is expected"),
+    (TRAIN, b"aa\na\n", "the corpus must have at least two different letters, got 'a'"),
+    (["train", "names.txt", "--out", "m.npz", "--order", "11"], b"",
+     "--order 11 is too much for 6 symbols: the table would have 6^11 entries, and at most "
+     "100,000,000 are allowed"),
+    (["train", "names.txt", "--out", "m.npz", "--order", "1" + "0" * 5], b"",
+     "--order 100000 is too much for 6 symbols: "),
+    (["score", "missing", "names.txt"], b"", "cannot read missing: No such file or directory"),
+    (["score", "names.txt", "names.txt"], b"", "names.txt holds no model: it is no .npz archive"),
+    (["score", "-", "names.txt"], b"", "standard input holds no model: it is no .npz archive"),
+    (["score", "names.npz", "."], b"", "cannot read .: Is a directory"),
+    (["score", "names.npz", "bad.txt"], b"", "bad.txt, line 3: not UTF-8 (byte 0xf6)"),
+    (SCORE, b"\n \n", "standard input holds no item: one item a line is expected"),
+    (SCORE, b"\r\nnat\r\n\r\nhut\r\n",
+     "standard input, line 4: 'u' is not among the 5 letters that the model knows"),
+    (["sample", "missing"], b"", "cannot read missing: No such file or directory"),
+    (["sample", "names.txt"], b"", "names.txt holds no model: it is no .npz archive"),
+    ([*SAMPLE, "--prompt", "haX"], b"", "the prompt 'haX' cannot be read: "),
+    (["pairs", "missing", "--out", "-"], b"", "cannot read missing: No such file or directory"),
+    (["pairs", ".", "--out", "-"], b"", "cannot read .: Is a directory"),
+    ([*PAIRS, "--prompt", "Xha"], b"", "the prompt 'Xha' cannot be read: "),
+    ([*PAIRS, "--prompts", "missing"], b"", "cannot read missing: No such file or directory"),
+    ([*PAIRS, "--prompts", "-"], b"\r\n", "standard input holds no prompt"),
+    ([*PAIRS, "--prompts", "-"], b'{"prompt": "ha"}\n\n{"prompt": "hu"}',
+     "standard input, line 3: the prompt 'hu' cannot be read: "),
+    ([*PAIRS, "--prompts", "-"], b'\n{"prompt": "h\\na"}',
+     "standard input, line 2: the prompt 'h\\na' cannot be read: "),
+    ([*PAIRS, "--prompts", "-"], b'{"prompt": "ha"}\n{"text": "ha"}',
+     'standard input, line 2: "prompt" is missing'),
+])
+def test_what_cannot_be_used_is_refused_in_one_line(command, folder, arguments, data, message):
+    Path("bad.txt").write_bytes(b"anna\n\nb\xf6b\n")
+    before = sorted(os.listdir())
+    status, out, err = command(*arguments, stdin=data)
+    assert status == 2 and out == "" and err.startswith(f"toy_lm: {message}")
+    assert err.count("\n") == 1 and err.endswith("\n") and sorted(os.listdir()) == before
+
+
+def test_the_largest_table_allowed_is_allowed(command, folder, monkeypatch):
+    monkeypatch.setattr(command_line, "LARGEST", 6**3)
+    given = "train", "names.txt", "--out", "m.npz", "--order"
+    assert command(*given, "3")[0] == 0 and command(*given, "4")[0] == 2
+
+
+@pytest.mark.parametrize("name", ["missing/out", ".", "names.txt/out"])
+def test_a_result_that_could_not_be_written_is_refused_before_any_work(command, folder, monkeypatch,
+                                                                       name):
+    for owner, work in (corpora, "read_lines"), (models, "load"), (jsonl, "read_prompts"):
+        monkeypatch.setattr(owner, work, lambda *_: pytest.fail("work was begun"))
+    for given in ["train", "names.txt"], ["pairs", "names.npz", "--prompts", "-"]:
+        status, out, err = command(*given, "--out", name)
+        assert status == 2 and out == "" and err.count("\n") == 1
+        assert err.startswith(f"toy_lm: cannot write {name}: ")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "the following arguments are required: train | score | sample | pairs"),
+    (["read"], "invalid choice: 'read'"), (["train", "--out", "m"], "required: FILE"),
+    (["train", "names.txt"], "required: --out"), (["score", "names.npz"], "required: FILE"),
+    (["sample"], "required: MODEL"), (["pairs", "names.npz"], "required: --out"),
+    (["train", "", "--out", "m"], "argument FILE: the name of a file is expected, got ''"),
+    (["train", "-", "--out", ""], "argument --out: the name of a file is expected, got ''"),
+    ([*TRAIN, "--order", "0"], "argument --order: must be at least 1, got 0"),
+    ([*TRAIN, "--order", "2.0"], "argument --order: '2.0' is not a whole number"),
+    ([*TRAIN, "--smoothing", "-0.1"],
+     "argument --smoothing: must lie between 0 and 1e+09, got -0.1"),
+    ([*TRAIN, "--smoothing", "nan"],
+     "argument --smoothing: must lie between 0 and 1e+09, got nan"),
+    ([*TRAIN, "--heldout", "1"], "argument --heldout: must lie between 0 and 0.9, got 1"),
+    ([*TRAIN, "--held", "0.1"], "unrecognized arguments: --held 0.1"),
+    ([*SAMPLE, "-n", "0"], "argument -n: must be at least 1, got 0"),
+    ([*SAMPLE, "--temperature", "0"],
+     "argument --temperature: must lie between 0.001 and 1000, got 0"),
+    ([*SAMPLE, "--top-k", "0"], "argument --top-k: must be at least 1, got 0"),
+    ([*SAMPLE, "--horizon", "0"], "argument --horizon: must be at least 1, got 0"),
+    ([*SAMPLE, "--seed", "-1"], "argument --seed: must be at least 0, got -1"),
+    ([*SAMPLE, "--temp", "1"], "unrecognized arguments: --temp 1"),
+    ([*PAIRS, "--pairs", "0"], "argument --pairs: must be at least 1, got 0"),
+    ([*PAIRS, "--responses", "1"], "argument --responses: must be at least 2, got 1"),
+    ([*PAIRS, "--noise", "1.1"], "argument --noise: must lie between 0 and 1, got 1.1"),
+    ([*PAIRS, "--ties", "-1"], "argument --ties: must lie between 0 and 1e+06, got -1"),
+    ([*PAIRS, "--rater-temperature", "0"],
+     "argument --rater-temperature: must lie between 1e-06 and 1e+06, got 0"),
+    ([*PAIRS, "--temperatures"], "argument --temperatures: expected at least one argument"),
+    ([*PAIRS, "--temperatures", "1", "0"],
+     "argument --temperatures: must lie between 0.001 and 1000, got 0"),
+    ([*PAIRS, "--reward", "long"], "argument --reward: invalid choice: 'long'"),
+    ([*PAIRS, "--form", "list"], "argument --form: invalid choice: 'list'"),
+    ([*PAIRS, "--prompt", "a", "--prompts", "-"],
+     "argument --prompts: not allowed with argument --prompt"),
+])
+def test_a_wrong_argument_is_refused_by_name(command, folder, arguments, message):
+    status, out, err = command(*arguments)
+    assert status == 2 and out == "" and err.startswith("usage: toy_lm")
+    assert message in err.splitlines()[-1] and "Traceback" not in err
+
+
+def test_help_names_every_job_and_the_version_is_printed(command):
+    status, out, err = command("--help")
+    assert status == 0 and err == "" and all(
+        f"    {job} " in out for job in ("train", "score", "sample", "pairs"))
+    assert command("--version") == (0, f"toy_lm {__version__}\n", "")
+    for job, names in (("train", "FILE --out --order --smoothing --heldout"),
+                       ("score", "MODEL FILE"),
+                       ("sample", "MODEL -n --prompt --temperature --top-k --horizon --seed"),
+                       ("pairs", "MODEL --out --pairs --prompt --prompts --reward --temperatures "
+                                 "--rater-temperature --noise --ties --form --responses --seed")):
+        status, out, err = command(job, "--help")
+        assert status == 0 and all(name in out for name in names.split())

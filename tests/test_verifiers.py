@@ -1,0 +1,370 @@
+"""Rules of whole strings: against regular expressions and lists of strings, and what they cost."""
+
+import re
+from dataclasses import replace
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pytest
+from gradcheck import assert_gradient, gradient_errors
+from languages import all_strings, as_steps
+
+from minirl import counts
+from minirl.evaluation import occupancy
+from minirl.mdp import unroll
+from minirl.optim import minimise
+from minirl.regularised import log_partition, regularised_optimum
+from minirl.softmax import backward, log_softmax
+from toy_lm import exact, models
+from toy_lm.corpora import unicode_words
+from toy_lm.ngram import language, score, widen
+from toy_lm.rewards import ends_in_vowel
+from toy_lm.verifiers import (gap, has_length, is_palindrome, matches, objective_loss,
+                              palindrome_counts, pattern_classes, pattern_counts)
+from toy_lm.vocabulary import from_items
+
+WORDS = from_items(["abe"])
+PATTERNS = ["", ".", "V", "C", "b", "VC", "..", "ab", "V.C", "CVC", "...", "a.e", "bbb", "CVCV"]
+# Both end within few letters: of the first, strings of 12 letters and more have a probability of
+# 1e-12; of the second, those of 8 and more have 1e-8.
+TWO = np.log([[0.9, 0.06, 0.04], [0.9, 0.03, 0.07], [0.9, 0.02, 0.08]])
+THREE = np.log([[0.9, 0.05, 0.02, 0.03], [0.9, 0.01, 0.04, 0.05], [0.9, 0.06, 0.03, 0.01],
+                [0.9, 0.02, 0.06, 0.02]])
+OTHER = np.log([[0.91, 0.02, 0.07], [0.92, 0.05, 0.03], [0.95, 0.03, 0.02]])
+LOGITS = np.random.default_rng(0).normal(size=(4, 4))
+
+
+@cache
+def unicode_model():
+    return models.fit(unicode_words())
+
+
+def by_pattern(pattern, vocabulary=WORDS):
+    """`counts_of` of a pattern."""
+    return lambda logits: pattern_counts(logits, pattern_classes(vocabulary, pattern))
+
+
+def listed(letters, longest):
+    """Every string of at most `longest` of the letters: (texts, steps)."""
+    texts = ["".join(some) for n in range(longest + 1) for some in product(letters, repeat=n)]
+    return texts, as_steps(all_strings(len(letters), longest), len(letters) + 1)
+
+
+def counts_by_list(logits, texts, steps, rule):
+    """p and C of a rule, from a list of strings."""
+    passing = np.array([rule(text) for text in texts]) * np.exp(score(logits, steps))
+    return passing.sum(), (counts.matrix(steps).T @ passing).reshape(logits.shape)
+
+
+# The rules.
+
+
+@pytest.mark.parametrize("text, answer", [("", True), ("a", True), ("aa", True), ("ab", False),
+                                          ("aba", True), ("abab", False), ("abba", True)])
+def test_palindromes_by_hand(text, answer):
+    assert is_palindrome(text) is answer
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_matches_what_its_regular_expression_matches(pattern):
+    expression = "".join({"V": "[aeiou]", "C": "[^aeiou]", ".": "."}.get(c, re.escape(c))
+                         for c in pattern)
+    texts = ["".join(some) for n in range(5) for some in product("abeVC", repeat=n)]
+    found = [matches(text, pattern) for text in texts]
+    assert found == [re.fullmatch(expression, text) is not None for text in texts] and any(found)
+
+
+def test_an_exact_length_is_the_pattern_of_as_many_letters():
+    for text, n in product(["", "a", "ab", "abe", "abbe"], range(6)):
+        assert has_length(text, n) == matches(text, "." * n) == (len(text) == n)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_classes_of_a_pattern_allow_what_it_matches_and_never_the_end(pattern):
+    classes = pattern_classes(WORDS, pattern)
+    assert classes.shape == (len(pattern), 4) and not classes[:, 0].any()
+    for symbols in product(range(1, 4), repeat=len(pattern)):
+        text = "".join(WORDS.letters[symbol - 1] for symbol in symbols)
+        allowed = all(place[symbol] for place, symbol in zip(classes, symbols))
+        assert allowed == matches(text, pattern)
+
+
+# How often they are passed.
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_the_counts_of_a_pattern_are_those_of_the_listed_strings(pattern):
+    """(verifiers.3) and C, exactly: the strings that pass have one length."""
+    texts, steps = listed(WORDS.letters, len(pattern))
+    p, C = counts_by_list(LOGITS, texts, steps, lambda text: matches(text, pattern))
+    found = by_pattern(pattern)(LOGITS)
+    assert 0 < p == pytest.approx(found[0], rel=1e-12)
+    np.testing.assert_allclose(found[1], C, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("logits, letters, longest, tail", [(TWO, "ab", 11, 1e-12),
+                                                            (THREE, "abe", 7, 1e-8)])
+def test_the_counts_of_palindromes_are_those_of_the_listed_strings(logits, letters, longest, tail):
+    """(verifiers.4) and C, up to what longer strings add: their probability, times some letters."""
+    assert exact.lengths(logits, longest + 1).unfinished <= 1.01 * tail
+    p, C = counts_by_list(logits, *listed(letters, longest), is_palindrome)
+    found = palindrome_counts(logits)
+    assert found[0] == pytest.approx(p, abs=2 * tail)
+    np.testing.assert_allclose(found[1], C, rtol=0, atol=3 * longest * tail)
+    assert C.min() > 0
+
+
+def test_a_palindrome_is_as_likely_in_any_model_as_its_halves_say():
+    """(verifiers.4) summed over lengths, for a model with long strings: the outer letters, any
+    number of steps inwards on both sides, and what is in the middle."""
+    policy = np.exp(log_softmax(LOGITS))
+    total, weight = policy[0, 0], policy[0, 1:] * policy[1:, 0]
+    for _ in range(200):
+        total += weight @ (1 + policy[1:, 1:].diagonal())
+        weight = weight @ (policy[1:, 1:] * policy[1:, 1:].T)
+    assert palindrome_counts(LOGITS)[0] == pytest.approx(total, rel=1e-12)
+
+
+@pytest.mark.parametrize("counts_of", [by_pattern("V.C"), by_pattern("..."), palindrome_counts])
+def test_the_counts_are_the_derivative_of_the_chance_to_pass(counts_of):
+    """(verifiers.2): C is dp/dlog pi with free entries, so that `backward` of it is dp/dlogits."""
+    def loss(logits):
+        p, C = counts_of(logits)
+        return p, backward(log_softmax(logits), C)
+
+    assert_gradient(loss, LOGITS)
+
+
+@pytest.mark.parametrize("counts_of", [by_pattern("CVCV", unicode_model().vocabulary),
+                                       palindrome_counts])
+def test_a_passing_string_begins_and_ends_once_and_leaves_a_letter_as_often_as_it_comes(counts_of):
+    p, C = counts_of(unicode_model().logits)
+    assert C[:, 0].sum() == pytest.approx(p, rel=1e-12)
+    np.testing.assert_allclose(C.sum(axis=0), C.sum(axis=1), rtol=0, atol=1e-14)
+
+
+def test_the_chance_of_a_length_is_that_of_the_exact_law():
+    law = exact.lengths(LOGITS, 6).prob
+    for n, prob in enumerate(law):
+        assert by_pattern("." * n)(LOGITS)[0] == pytest.approx(prob, rel=1e-12)
+
+
+# What they are worth.
+
+
+@pytest.mark.parametrize("rule", [is_palindrome, lambda text: matches(text, "VC")])
+def test_the_optimum_over_strings_is_what_the_listed_ones_earn(rule):
+    """(verifiers.1): the tilted law earns J*, and a law a little off earns less."""
+    texts, steps = listed("ab", 11)
+    reference = np.exp(score(TWO, steps))
+    reward = 2.0 * np.array([rule(text) for text in texts])
+
+    def J(law):
+        return law @ reward - 0.5 * law @ np.log(law / reference)
+
+    best = reference * np.exp(reward / 0.5)
+    best /= best.sum()
+    counts_of = palindrome_counts if rule is is_palindrome else by_pattern("VC", from_items(["ab"]))
+    found = gap(TWO, counts_of, bonus=2.0, beta=0.5)
+    assert found.optimum == pytest.approx(J(best), abs=1e-9)
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        other = best * np.exp(0.1 * rng.normal(size=best.size))
+        assert J(other / other.sum()) < found.optimum
+
+
+@pytest.mark.parametrize("counts_of, rule", [(palindrome_counts, is_palindrome),
+                                             (by_pattern("VC", from_items(["ab"])),
+                                              lambda text: matches(text, "VC"))])
+def test_the_objective_of_a_bigram_is_what_its_listed_strings_earn(counts_of, rule):
+    """(verifiers.2)"""
+    texts, steps = listed("ab", 11)
+    law, ratio = np.exp(score(OTHER, steps)), score(OTHER, steps) - score(TWO, steps)
+    passing = np.array([rule(text) for text in texts])
+    J = law @ (2.0 * passing - 0.5 * ratio)
+    loss, _ = objective_loss(OTHER, TWO, counts_of, bonus=2.0, beta=0.5)
+    assert loss == pytest.approx(-J, abs=1e-9)
+
+
+@pytest.mark.gradient
+@pytest.mark.parametrize("name, counts_of", [("pattern", by_pattern("V.C")),
+                                             ("palindrome", palindrome_counts)])
+def test_gradient_of_the_objective(report_gradient, name, counts_of):
+    """(verifiers.2)"""
+    reference = np.random.default_rng(2).normal(size=(4, 4))
+    errors = assert_gradient(lambda logits: objective_loss(logits, reference, counts_of, bonus=1.3,
+                                                           beta=0.7), LOGITS)
+    report_gradient(f"verifiers, {name}", errors)
+
+
+def test_the_gradient_with_beta_or_bonus_alone():
+    """Each part by itself, since an error of one might hide beside the other."""
+    reference = np.random.default_rng(2).normal(size=(4, 4))
+    for bonus, beta in ((1.0, 1e-9), (1e-9, 1.0)):
+        assert max(gradient_errors(lambda logits: objective_loss(
+            logits, reference, palindrome_counts, bonus=bonus, beta=beta), LOGITS)) < 1e-7
+
+
+@pytest.mark.parametrize("counts_of", [by_pattern("VC"), palindrome_counts])
+def test_the_best_bigram_is_at_rest_and_reported_as_it_is(counts_of):
+    seen = []
+
+    def watched(logits):
+        seen.append(logits.copy())
+        return counts_of(logits)
+
+    found = gap(LOGITS, watched, bonus=2.0, beta=0.5)
+    loss, grad = objective_loss(seen[-1], LOGITS, counts_of, bonus=2.0, beta=0.5)
+    assert found.bigram == -loss and np.abs(grad).max() <= 1e-5
+    assert found.passing == counts_of(seen[-1])[0] and found.passes == counts_of(LOGITS)[0]
+    assert 0 < found.bigram < found.optimum and found.passing > found.passes
+    assert all(type(value) is float for value in found)
+
+
+def first_is_vowel(logits):
+    """p and C of a rule that pairs of letters can say: the first letter is a vowel."""
+    policy = np.exp(log_softmax(logits))
+    vowels = np.array([0, 1, 0, 1])
+    begun = policy[0] * vowels
+    inner = policy.copy()
+    inner[:, 0] = 0
+    visits = np.linalg.solve(np.eye(4) - inner.T, begun)
+    C = visits[:, None] * policy
+    C[0] += begun
+    return begun.sum(), C
+
+
+def last_is_vowel(logits):
+    """p and C of another: the last letter is a vowel."""
+    policy, vowels = np.exp(log_softmax(logits)), np.array([0, 1, 0, 1])
+    inner = policy.copy()
+    inner[:, 0] = 0
+    passing = np.linalg.solve(np.eye(4) - inner, policy[:, 0] * vowels)
+    visits = occupancy(language(np.zeros((4, 4))), policy)
+    C = visits[:, None] * policy * passing
+    C[:, 0] = visits * policy[:, 0] * vowels
+    return passing[0], C
+
+
+ENDS, BEGINS, EMPTY = ends_in_vowel(WORDS), np.zeros((4, 4)), np.zeros((4, 4))
+BEGINS[0, [1, 3]] = EMPTY[0, 0] = 1
+
+
+@pytest.mark.parametrize("counts_of, table", [(by_pattern(""), EMPTY), (first_is_vowel, BEGINS),
+                                              (last_is_vowel, ENDS)])
+@pytest.mark.parametrize("bonus, beta", [(2.0, 0.5), (0.3, 1.7)])
+def test_a_rule_that_pairs_of_letters_can_say_costs_a_bigram_nothing(counts_of, table, bonus, beta):
+    """(verifiers.1) is then (regularised.4): that the string is empty, begins or ends well."""
+    found = gap(LOGITS, counts_of, bonus=bonus, beta=beta)
+    best = regularised_optimum(language(bonus * table), LOGITS, beta=beta)
+    assert found.optimum == pytest.approx(best.objective, abs=1e-12)
+    assert found.bigram == pytest.approx(found.optimum, abs=1e-9)
+    odds = np.exp(bonus / beta) * found.passes
+    assert found.passing == pytest.approx(odds / (1 - found.passes + odds), abs=1e-5)
+
+
+# The figures of the chapter.
+
+
+RULES = {"palindrome": (palindrome_counts, (0.1681, 1.1518, 1.0974, 0.9805)),
+         "five letters": (".....", (0.0830, 0.8475, 0.1676, 0.0846)),
+         "CVCV": ("CVCV", (0.0262, 0.4384, 0.0624, 0.0377))}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_table_of_the_chapter_and_no_other_start_finds_more(rule):
+    """(verifiers.1) and (verifiers.2) on the Unicode words at bonus 2, beta 0.5."""
+    reference = unicode_model().logits
+    counts_of, figures = RULES[rule]
+    if counts_of is not palindrome_counts:
+        counts_of = by_pattern(counts_of, unicode_model().vocabulary)
+    found = gap(reference, counts_of, bonus=2.0, beta=0.5)
+    assert found == pytest.approx(figures, abs=0.5e-4 + 1e-12)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        other = minimise(lambda logits: objective_loss(logits, reference, counts_of, bonus=2.0,
+                                                       beta=0.5),
+                         reference + rng.normal(size=reference.shape), tol=1e-3)
+        assert other.converged and -other.loss < found.bigram + 1e-3
+
+
+def test_nearly_all_that_the_best_bigram_writes_for_palindromes_is_one_letter():
+    reference = unicode_model().logits
+    best = minimise(lambda logits: objective_loss(logits, reference, palindrome_counts, bonus=2.0,
+                                                  beta=0.5), reference, tol=1e-4)
+    assert exact.lengths(best.x, 2).prob[1] > 0.94 > 0.2 > exact.lengths(reference, 2).prob[1]
+
+
+@pytest.mark.parametrize("reference, letters, horizon", [(LOGITS, 2, 3), (LOGITS, 0, 1),
+                                                         (LOGITS, 3, 6),
+                                                         (unicode_model().logits, 5, 6)])
+def test_a_policy_with_a_clock_earns_all_that_a_length_is_worth(reference, letters, horizon):
+    """The optimum of the unrolled world, in which the bonus is for the end at the right time, is J*
+    of (verifiers.1): at any horizon, as a string that was cut earns nothing either way."""
+    S = len(reference)
+    world = unroll(language(np.zeros(reference.shape)), horizon)
+    reward = np.zeros(world.reward.shape)
+    reward[letters * S:(letters + 1) * S, 0] = 2.0
+    world, timed = replace(world, reward=reward), np.tile(reference, (horizon, 1))
+    p, _ = pattern_counts(reference, np.arange(S)[None] * np.ones((letters, 1)) > 0)
+    J = 0.5 * np.log1p(p * np.expm1(4.0))
+    assert log_partition(world, timed, beta=0.5)[0] == pytest.approx(J, abs=1e-12)
+    assert regularised_optimum(world, timed, beta=0.5).objective == pytest.approx(J, abs=1e-10)
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize("pattern, letter", [("Vxb", "x"), ("B", "B"), ("v", "v"), ("a\n", "\n")])
+def test_a_letter_that_the_vocabulary_lacks_is_refused(pattern, letter):
+    message = f"pattern must consist of V, C, . and letters of the vocabulary, got {letter!r}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        pattern_classes(WORDS, pattern)
+
+
+@pytest.mark.parametrize("counts_of", [by_pattern("V"), palindrome_counts])
+def test_a_table_that_is_no_bigram_is_refused(counts_of):
+    for table in (widen(LOGITS, 3), LOGITS[:1]):
+        message = f"logits must be the table of a bigram, (A, A), got {table.shape}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            counts_of(table)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            gap(table, counts_of, bonus=1.0, beta=1.0)
+    with pytest.raises(ValueError, match=re.escape("must have the shape (S, A)")):
+        counts_of(LOGITS[:3])
+
+
+@pytest.mark.parametrize("name", ["bonus", "beta"])
+@pytest.mark.parametrize("value", [0.0, -1.0, np.inf, np.nan])
+def test_a_bonus_or_a_price_that_is_not_positive_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be positive and finite, got {value}"):
+        gap(LOGITS, palindrome_counts, **{"bonus": 1.0, "beta": 1.0, name: value})
+
+
+def test_a_bigram_that_does_not_end_is_refused():
+    endless = np.array([[-800.0, 0.0, 0.0]] * 3)
+    for counts_of in (palindrome_counts, by_pattern("V", from_items(["ab"]))):
+        with pytest.raises(ValueError, match="from state 0 this policy never ends"):
+            gap(endless, counts_of, bonus=1.0, beta=1.0)
+        with pytest.raises(ValueError, match="from state 0 this policy never ends"):
+            objective_loss(endless, np.zeros((3, 3)), counts_of, bonus=1.0, beta=1.0)
+
+
+def test_a_bigram_that_writes_one_letter_for_ever_is_refused_too():
+    """The linear solve of (verifiers.4) is then singular."""
+    with pytest.raises(ValueError, match="end"):
+        gap(np.array([[-800.0, 0.0, -800.0]] * 3), palindrome_counts, bonus=1.0, beta=1.0)
+
+
+def test_a_reference_without_full_support_is_refused():
+    reference = models.fit(["ab", "ba"], pseudo_count=0).logits
+    with pytest.raises(ValueError, match="ref_logits must be finite"):
+        gap(reference, palindrome_counts, bonus=1.0, beta=1.0)
+
+
+def test_a_price_near_zero_does_not_overflow():
+    """(verifiers.1): the optimum is then the bonus, less the price of passing surely."""
+    found = gap(TWO, palindrome_counts, bonus=1.0, beta=1e-3)
+    assert found.optimum == pytest.approx(1 + 1e-3 * np.log(found.passes), abs=1e-12)
+    assert 0.99 < found.bigram <= found.optimum
