@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from languages import BETA, running_example, share
 from scipy.stats import chi2
-from worlds import episodes, random_mdp, random_policy, single_outcome
+from worlds import episodes, random_mdp, random_policy, random_record, single_outcome
 
 from minirl import best_of_n as chapter, counts
 from minirl.best_of_n import (RewardLaw, best_of_n, integer_law, rejection_sampling, reward_law,
@@ -434,8 +434,7 @@ def two_starts():
 def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha):
     """(best_of_n.6), by loops; the reward is the trainer's, and cut episodes count as they are"""
     mdp = two_starts()
-    first = next(rejection_sampling(mdp, start(np.random.default_rng(10).normal(size=mdp.shape),
-                                               rng=11), num_generations=n, episodes=60))
+    first = random_record(mdp)._replace(iteration=4, steps=17)
 
     def rewards(batch, logp):
         np.testing.assert_array_equal(logp, log_softmax(first.logits))
@@ -443,8 +442,9 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
 
     second = next(rejection_sampling(mdp, first, rewards=rewards, num_generations=n, episodes=60,
                                      horizon=3, pseudo_count=alpha))
-    batch, earned, metrics = play(mdp, first, generator(first.rng), rewards=rewards, episodes=60,
-                                  horizon=3, num_generations=n)
+    rng = generator(first.rng)
+    batch, earned, metrics = play(mdp, first, rng, rewards=rewards, episodes=60, horizon=3,
+                                  num_generations=n)
     assert batch.truncated.any()
     C, best = np.zeros(mdp.shape), []
     for group in range(0, 60, n):
@@ -460,7 +460,8 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
     nats = sum(visits * -(row * np.log(row)).sum() for visits, row in zip(N, policy)) / N.sum()
     expected = metrics | {"rejection/reward": np.mean(best), "policy/entropy": nats}
     assert second.metrics == pytest.approx(expected, abs=1e-12)
-    assert second.iteration == 2 and second.steps == first.steps + batch.alive.sum()
+    assert second.iteration == 5 and second.steps == 17 + batch.alive.sum()
+    assert second.rng == rng.bit_generator.state
     np.testing.assert_array_equal(second.values, first.values)
 
 

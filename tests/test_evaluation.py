@@ -156,13 +156,14 @@ def test_sweeps_need_only_the_radius_to_be_below_one(rng):
                                atol=1e-11)
 
 
-@pytest.mark.parametrize("accuracy", [1e-1, 1e-3, 1e-6])
+@pytest.mark.parametrize("accuracy", [0.85, 1e-1, 1e-3, 1e-6])
 def test_the_sweeps_stop_where_the_bound_says_so_and_not_later(rng, monkeypatch, accuracy):
     """(evaluation.7): it bounds the real error of every partial sum, and is used as it stands."""
     monkeypatch.setattr(evaluation, "ACCURACY", accuracy)
     ring = 0.5 * np.roll(np.eye(4), 1, axis=1)
     ring[0] *= 6  # a row of 3, and a radius of 0.78
-    for M in (substochastic(rng, 6).toarray(), with_radius(rng, 5, 0.8).toarray(), ring):
+    for M in (substochastic(rng, 6).toarray(), with_radius(rng, 5, 0.8).toarray(), ring,
+              np.array([[0.7]])):
         right = 7 * rng.normal(size=len(M))
         found = bounds(M, right, 150)
         assert all(error <= bound * (1 + 1e-9) + 1e-12 for error, bound, _ in found)
@@ -207,6 +208,14 @@ def test_only_a_matrix_that_is_large_and_full_is_solved_by_sweeps(rng, monkeypat
     np.testing.assert_allclose(solve(sparse.csr_array(M), right),
                                np.linalg.solve(np.eye(n) - M, right), atol=1e-12)
     assert len(calls) == sweeps
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.999])
+def test_a_discounted_world_that_never_ends_has_values_however_it_is_solved(rng, any_route, gamma):
+    """A slow series is no policy that never ends: at gamma 0.999 that would be no reason."""
+    mdp = endless(random_mdp(rng, 4, 2, 3, gamma))
+    policy = random_policy(rng, mdp)
+    np.testing.assert_allclose(evaluate(mdp, policy), value_by_loops(mdp, policy)[0], rtol=1e-10)
 
 
 def test_the_thresholds_are_those_of_a_language_of_four_letters_of_context():

@@ -13,7 +13,7 @@ from minirl import counts
 from toy_lm import preferences
 from toy_lm.corpora import unicode_words
 from toy_lm.jsonl import Labelled, Pair, Ranking
-from toy_lm.ngram import decoding, sample, score, widen
+from toy_lm.ngram import decoding, sample, widen
 from toy_lm.preferences import (Preferences, as_text, from_text, improve, respond, sample_pairs,
                                 unpaired, with_edits)
 from toy_lm.rewards import alternating, easy_to_say, of_strings

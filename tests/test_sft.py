@@ -74,9 +74,10 @@ def test_a_pseudo_count_may_differ_from_pair_to_pair(alpha):
 
 
 def test_a_state_without_counts_or_pseudo_counts_is_uniform_and_alone():
-    C, alpha = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0]]), np.array([[0.0], [0.0], [0.5]])
+    C = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    alpha = np.array([[0.0, 0.0], [0.0, 0.0], [0.75, 0.25]])
     policy = np.exp(fit_by_counting(C, pseudo_count=alpha))
-    assert policy.tolist() == [[1, 0], [0.5, 0.5], [0.5, 0.5]]
+    np.testing.assert_allclose(policy, [[1, 0], [0.5, 0.5], [0.75, 0.25]], rtol=1e-15)
 
 
 SEEN = np.array([[4.0, 0.0, 1.0, 0.0], [0.0, 7.0, 0.0, 0.0], [2.0, 2.0, 3.0, 1.0]])

@@ -281,9 +281,10 @@ def like_pairs(text):
     return sum((a in "aeiou") == (b in "aeiou") for a, b in zip(text, text[1:]))
 
 
-def usual(text):
-    """Log-probability a character of the bigram of the names."""
-    return score_by_loops(table_by_loops(NAMES, "ahnot", 2, 0.1), 2, text) / (len(text) + 1)
+def usual(text, order=2):
+    """Log-probability a character of the model of the names."""
+    logp = table_by_loops(NAMES, "ahnot", order, 0.1)
+    return score_by_loops(logp, order, text) / (len(text) + 1)
 
 
 REWARDS = {"easy_to_say": lambda text: 0.139 * len(text) - like_pairs(text),
@@ -307,6 +308,16 @@ def test_a_sure_rater_likes_what_the_reward_says_of_prompt_and_response(made, re
     for record in rankings:
         scores = [REWARDS[reward](prompt + text) for text in record.ranking]
         assert len(scores) == 3 and all(np.diff(scores) < 1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("reward", ["judge", "easy_to_say"])
+def test_a_model_of_any_order_may_write_and_judge(made, order, reward):
+    save("names.npz", fit(NAMES, order=order))
+    pairs, _ = made("--reward", reward, "--pairs", "50", "--rater-temperature", "0.000001")
+    judged = usual if reward == "judge" else lambda text, order: REWARDS[reward](text)
+    gaps = [judged(pair.chosen, order) - judged(pair.rejected, order) for pair in pairs]
+    assert min(gaps) > -1e-12 and max(gaps) > 1e-3
 
 
 def test_the_rater_is_given_what_was_asked_for(made, monkeypatch):

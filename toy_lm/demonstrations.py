@@ -94,6 +94,8 @@ def write(model, strings, *, rng, prompts=("",), temperature=1.0):
     [Demonstration(prompt='n', completion='onono'), Demonstration(prompt='n', completion='non')]
     """
     check_count("strings", strings)
+    if len(prompts) == 0:
+        raise ValueError("prompts must be at least one, got none")
     states = [model.vocabulary.state(prompt, order=model.order) for prompt in prompts]
     drawn = sample(decoding(model.logits, temperature=temperature), strings * len(prompts), rng=rng,
                    prompt=np.repeat(states, strings))
@@ -144,7 +146,8 @@ def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.
     verifier : callable
         `verifier(text) -> bool`.
     rng : Generator, seed, or the state of a `Pool`
-        To go on from a pool, give its items as the seeds and its state.
+        The state of a Generator is copied, and the Generator does not advance.  To go on from a
+        pool, give its items as the seeds and its state.
     strings : int ≥ 1
         Written in each round.
     order, pseudo_count

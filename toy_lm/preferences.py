@@ -87,15 +87,19 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
     for name, values in (("prompts", states), ("temperatures", temperatures)):
         if values.ndim != 1 or values.size == 0:
             raise ValueError(f"{name} must be a vector of at least one, got {values}")
+    if (not np.issubdtype(states.dtype, np.integer) or states.min() < 0
+            or states.max() >= len(logits)):
+        raise ValueError(f"prompts must be states, whole numbers in [0, {len(logits)}), "
+                         f"got {states}")
+    tables = [decoding(logits, temperature=temperature) for temperature in temperatures]
     rng = generator(rng)
-    number = np.arange(states.size * num_generations)
+    number = np.arange(states.size * int(num_generations))
     turn = number % num_generations % temperatures.size
     parts, order = [], []
-    for i, temperature in enumerate(temperatures):
+    for i, table in enumerate(tables):
         own = number[turn == i]
         if own.size:
-            parts.append(sample(decoding(logits, temperature=temperature), own.size, rng=rng,
-                                prompt=states[own // num_generations]))
+            parts.append(sample(table, own.size, rng=rng, prompt=states[own // num_generations]))
             order.append(own)
     return counts.select(counts.join(parts), np.concatenate(order).argsort())
 
@@ -209,14 +213,17 @@ def improve(text, reward, letters):
     """
     edits = [text] + [text[:i] + letter + text[i + 1:] for i in range(len(text))
                       for letter in letters]
-    return edits[int(np.argmax(reward(edits)))]
+    rewards = np.asarray(reward(edits), float)
+    best = int(rewards.argmax())
+    noise = 1e-9 * np.abs(rewards).max()  # sums that differ by rounding are equal
+    return edits[best] if rewards[best] > rewards[0] + noise else text
 
 
 def with_edits(pairs, reward, letters):
     """Pairs as rankings, with the chosen response improved on top: a list of `jsonl.Ranking`.
 
-    The reward is asked of prompt and response together.  Where `improve` finds nothing better, the
-    ranking has the two responses alone.
+    The reward is asked of prompt and response together.  Where `improve` finds nothing better, or
+    finds the rejected response, the ranking has the two responses alone.
 
     Examples
     --------
@@ -227,7 +234,7 @@ def with_edits(pairs, reward, letters):
     for pair in pairs:
         edited = improve(pair.chosen, lambda texts: reward([pair.prompt + t for t in texts]),
                          letters)
-        better = (edited,) if edited != pair.chosen else ()
+        better = () if edited in (pair.chosen, pair.rejected) else (edited,)
         rankings.append(Ranking(pair.prompt, (*better, pair.chosen, pair.rejected)))
     return rankings
 

@@ -36,7 +36,7 @@ where both responses pass, or neither, it has no preference.  *The language mode
 `judge` scores a response by its log-probability a character.  (Not by that of the whole string,
 which falls with every letter, so that short strings win.)  A judge has its own taste: it prefers
 what is usual.  On the running example it agrees with 58 % of a person's choices, where her own
-reward would agree with 70 %.
+reward would agree with 72 %, ties counted half.
 
 Read first: `rewards`, `verifiers`.  Read next: `preferences`.
 Source: Bradley and Terry 1952; Luce 1959; Plackett 1975; Davidson 1970, "On extending the
@@ -57,13 +57,16 @@ from toy_lm.ngram import score
 FIRST, TIE, SECOND = 1, 0, -1  # answers to a pair
 
 
-def _check(rewards, columns, temperature, noise):
+def _checked(rewards, columns, temperature, noise):
+    """The rewards as floats: of small whole numbers or of True and False a difference is wrong."""
+    rewards = np.asarray(rewards, float)
     if rewards.ndim != 2 or not columns(rewards.shape[1]) or not np.isfinite(rewards).all():
         raise ValueError(f"rewards must be finite, a prompt a row and a response a column, two or "
                          f"more, got shape {rewards.shape}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be positive and finite, got {temperature}")
     check_fraction("noise", noise)
+    return rewards
 
 
 def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
@@ -96,7 +99,7 @@ def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
     >>> print(choose(np.array([[1., 0.], [0., 1.], [5., 5.]]), rng=0, temperature=0.1))
     [ 1 -1  1]
     """
-    _check(rewards, lambda K: K == 2, temperature, noise)
+    rewards = _checked(rewards, lambda K: K == 2, temperature, noise)
     if not 0 <= ties < np.inf:
         raise ValueError(f"ties must be finite and not negative, got {ties}")
     with np.errstate(over="ignore"):  # a temperature near zero: infinitely sure
@@ -132,11 +135,11 @@ def rank(rewards, *, rng, temperature=1.0, noise=0.0):
     >>> print(rank(np.array([[95., 40., 60.]]), rng=0))
     [[0 2 1]]
     """
-    _check(rewards, lambda K: K >= 2, temperature, noise)
+    rewards = _checked(rewards, lambda K: K >= 2, temperature, noise)
     rng = generator(rng)
     with np.errstate(over="ignore"):
         keys = (rewards - rewards.max(axis=1, keepdims=True)) / temperature
-    order = np.argsort(-keys - rng.gumbel(size=rewards.shape), axis=1, kind="stable")
+    order = np.lexsort((-rewards, -keys - rng.gumbel(size=rewards.shape)), axis=1)
     turned = rng.random(len(rewards)) < noise
     return np.where(turned[:, None], order[:, ::-1], order)
 
@@ -152,7 +155,7 @@ def ranking_of_scores(scores):
     >>> print(ranking_of_scores(np.array([[95., 40., 60.]])))
     [[0 2 1]]
     """
-    return np.argsort(-scores, axis=1, kind="stable")
+    return np.argsort(-np.asarray(scores, float), axis=1, kind="stable")
 
 
 def pairs_of_ranking(ranking):

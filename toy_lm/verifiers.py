@@ -55,8 +55,9 @@ rewards; DeepSeek-AI 2025, arXiv:2501.12948, §2.2.2, rule-based rewards.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse, special
 
-from minirl.evaluation import occupancy
+from minirl.evaluation import occupancy, solve
 from minirl.optim import minimise
 from minirl.planning import policy_gradient
 from minirl.sft import fit_by_counting
@@ -201,8 +202,11 @@ def palindrome_counts(logits):
     policy = _bigram(logits)
     inner = policy[1:, 1:]
     u, M, v = policy[0, 1:] * policy[1:, 0], inner * inner.T, 1 + inner.diagonal()
-    outside = np.linalg.solve(np.eye(len(M)) - M.T, u)  # a letter on both sides, what is without
-    inside = np.linalg.solve(np.eye(len(M)) - M, v)     # and what is within
+    # What may stand outside a letter, on both sides, and what inside.  M is its own transpose.
+    outside, inside = solve(sparse.csr_array(M), u), solve(sparse.csr_array(M), v)
+    if inside is None:
+        raise ValueError("logits must be of a bigram that ends, got one that writes a letter for "
+                         "ever")
     C = np.zeros_like(policy)
     C[0, 0] = policy[0, 0]
     C[0, 1:] += u * inside
@@ -284,12 +288,16 @@ def gap(ref_logits, counts_of, *, bonus, beta):
     for name, value in (("bonus", bonus), ("beta", beta)):
         if not 0 < value < np.inf:
             raise ValueError(f"{name} must be positive and finite, got {value}")
+    if not np.isfinite(ref_logits).all():
+        raise ValueError("ref_logits must be finite: the reference needs full support")
     p, C = counts_of(ref_logits)
-    more = np.expm1(bonus / beta)
     policy = np.exp(log_softmax(ref_logits))
     visits = occupancy(language(np.zeros(policy.shape)), policy)
-    nearest = fit_by_counting(visits[:, None] * policy + more * C, pseudo_count=0)
+    # (verifiers.1) and the counts, with the largest exponential taken out.
+    optimum = beta * np.logaddexp(special.log1p(-min(p, 1)), special.xlogy(1, p) + bonus / beta)
+    failing = np.maximum(visits[:, None] * policy - C, 0)
+    nearest = fit_by_counting(np.exp(-bonus / beta) * failing + C, pseudo_count=0)
     best = minimise(lambda logits: objective_loss(logits, ref_logits, counts_of, bonus=bonus,
                                                   beta=beta), nearest, tol=1e-5)
-    return Gap(passes=float(p), optimum=float(beta * np.log1p(p * more)), bigram=-best.loss,
+    return Gap(passes=float(p), optimum=float(optimum), bigram=-best.loss,
                passing=float(counts_of(best.x)[0]))
