@@ -267,9 +267,13 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     parser, run = JOBS.get(argv[0] if argv else None, (_main_parser, run_main_job))
     arguments = parser().parse_args(argv[1:] if run is not run_main_job else argv)
-    sys.stdout.reconfigure(errors="replace")  # a terminal without arrows prints question marks
     arguments.quiet = arguments.quiet or arguments.json == STANDARD
-    return finish("minirl", lambda: run(arguments))
+
+    def work():
+        sys.stdout.reconfigure(errors="replace")  # a terminal without arrows prints question marks
+        run(arguments)
+
+    return finish("minirl", work)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ if all n are.  So it earns r_k with probability w_k, and among the strings of a 
 
     w_k = F_kⁿ − F_{k−1}ⁿ,      P_n(y) = π(y) w_k / p_k   where r(y) = r_k.            (best_of_n.1)
 
-It does not matter how ties are broken, as long as the n strings are not looked at, since they come
-in no order.  The distance to the reference is a sum over levels too,
+Ties may be broken in any way that looks at the places of the strings only, such as "the first",
+since they come in no order.  The distance to the reference is a sum over levels too,
 
     KL(P_n‖π) = Σ_k w_k log(w_k/p_k) ≤ log n − (n − 1)/n,                              (best_of_n.2)
 
@@ -18,9 +18,8 @@ and so is the chance to beat one more string of the reference, where a tie count
 
     Σ_k w_k (F_{k−1} + p_k/2) ≤ n/(n + 1).                                             (best_of_n.3)
 
-Both bounds are often quoted as values.  They are values where no two strings earn the same, and
-with ties the truth is smaller.  The bound on the KL grows like log n and never says how much reward
-that buys.
+Both bounds are often quoted as values.  They would be, if no two of the n strings could earn the
+same; with ties the truth is smaller.
 
 *The law of the reward.*  Where do p_k come from?  First, for rewards that are whole numbers, all ≥
 0: let M_j hold the chances of going from state to state while earning j, and e_j those of ending
@@ -37,7 +36,7 @@ once, forward in time, and keep the joint law of counts and states,
     D_{t+1}(x, s') = Σ_{i,s} D_t(x − 1_i, s) M_{v_i}(s, s').                           (best_of_n.5)
 
 The reward of the running example has two values before the end, one for like pairs and one for the
-others, so at time t there are t + 1 vectors of counts.  Here time must stop somewhere: the mass
+others, so after t letters there are t vectors of counts.  Here time must stop somewhere: the mass
 that is still playing then is the `tail`, and is stated.
 
 *Is it any good?*  On the running example J = E[r] − β KL at β = 0.5 is best at n = 4, with 91.5 %
@@ -73,7 +72,7 @@ from scipy import sparse, special
 from scipy.sparse import linalg
 
 from minirl import counts
-from minirl.evaluation import solve
+from minirl.evaluation import reachable, solve, transitions_under
 from minirl.mdp import check_count, check_policy
 from minirl.reinforce import environment_rewards, play
 from minirl.sampling import generator
@@ -99,14 +98,27 @@ class BestOfN(NamedTuple):
     prob: np.ndarray  # (K,) w_k of (best_of_n.1), for each level of the law
     reward: float     # its mean
     kl: float         # to the reference, in nats a string, (best_of_n.2)
-    bound: float      # log n − (n − 1)/n, which kl would be without ties
+    bound: float      # log n − (n − 1)/n, which kl would be if no two strings could tie
     win_rate: float   # against one string of the reference, (best_of_n.3)
 
 
+class _Outcomes(NamedTuple):
+    """What a step may earn, in the n states that the policy reaches."""
+
+    values: np.ndarray  # the distinct rewards
+    onwards: list       # for each the matrix M (n, n) of going on with it
+    endings: list       # and the vector e (n,) of ending with it
+    start: np.ndarray   # (n,)
+
+
 def _outcomes(mdp, policy):
-    """What a step may earn: the distinct rewards, and for each the matrix M (S, S) of going on with
-    it and the vector e (S,) of ending with it."""
-    S, _, K = mdp.next_state.shape
+    """The `_Outcomes` of a policy; ValueError unless it fits the world and ends."""
+    check_policy(mdp, policy)
+    reached = reachable(mdp, policy)
+    n = reached.sum()
+    if solve(transitions_under(mdp, policy)[reached][:, reached], np.ones(n)) is None:
+        raise ValueError("the policy must end, from every state that it reaches")
+    S = len(reached)
     chance = (policy[:, :, None] * mdp.prob).ravel()
     rewards, ends = mdp.reward.ravel(), mdp.terminated.ravel()
     states, following = np.repeat(np.arange(S), chance.size // S), mdp.next_state.ravel()
@@ -114,10 +126,10 @@ def _outcomes(mdp, policy):
     for value in values:
         here = (rewards == value) & (chance > 0)
         goes, stops = here & ~ends, here & ends
-        onwards.append(sparse.csr_array((chance[goes], (states[goes], following[goes])),
-                                        shape=(S, S)))
-        endings.append(np.bincount(states[stops], chance[stops], minlength=S))
-    return values, onwards, endings
+        M = sparse.csr_array((chance[goes], (states[goes], following[goes])), shape=(S, S))
+        onwards.append(M[reached][:, reached])
+        endings.append(np.bincount(states[stops], chance[stops], minlength=S)[reached])
+    return _Outcomes(values, onwards, endings, mdp.start[reached])
 
 
 def integer_law(mdp, policy):
@@ -149,8 +161,7 @@ def integer_law(mdp, policy):
     >>> print(law.rewards[:4], law.prob[:4])
     [0 1 2 3] [0.5    0.25   0.125  0.0625]
     """
-    check_policy(mdp, policy)
-    values, onwards, endings = _outcomes(mdp, policy)
+    values, onwards, endings, start = _outcomes(mdp, policy)
     if (values != np.round(values)).any():
         raise ValueError(f"rewards must be whole numbers, got {values[values != values.round()][0]}"
                          f": use reward_law")
@@ -158,25 +169,22 @@ def integer_law(mdp, policy):
         raise ValueError(f"rewards must have one sign, got {values.min():g} and {values.max():g}: "
                          f"use reward_law")
     sign = -1 if values.min() < 0 else 1
-    S = mdp.shape[0]
+    n = start.size
     M, e = ({abs(int(value)): part for value, part in zip(values, parts)}
             for parts in (onwards, endings))
-    standing = M.pop(0, sparse.csr_array((S, S)))
-    if solve(sum(onwards, sparse.csr_array((S, S))), np.ones(S)) is None:
-        raise ValueError("the law of the reward is asked for, but the policy does not end from "
-                         "every state")
-    system = sparse.csc_array(sparse.identity(S)) - sparse.csc_array(standing)
+    standing = M.pop(0, sparse.csr_array((n, n)))
+    system = sparse.csc_array(sparse.identity(n)) - sparse.csc_array(standing)
     system.indices, system.indptr = system.indices.astype(np.int32), system.indptr.astype(np.int32)
     factors = linalg.splu(system)
     largest = int(np.abs(values).max())
     levels = []
-    while len(levels) <= largest or max(f.max() for f in levels[-largest:]) > NOTHING:
+    while len(levels) <= largest or largest and max(f.max() for f in levels[-largest:]) > NOTHING:
         k = len(levels)
         if k == LEVELS:
             raise ValueError(f"the reward has more than {LEVELS} levels")
-        right = e.get(k, np.zeros(S)) + sum(M[j] @ levels[k - j] for j in M if j <= k)
+        right = e.get(k, np.zeros(n)) + sum(M[j] @ levels[k - j] for j in M if j <= k)
         levels.append(factors.solve(right))
-    prob = np.array(levels) @ mdp.start
+    prob = np.array(levels) @ start
     order = slice(None, None, sign)
     return RewardLaw(sign * np.arange(len(levels))[order], prob[order], max(0.0, 1 - prob.sum()))
 
@@ -189,8 +197,8 @@ def reward_law(mdp, policy, *, tol=1e-15):
     mdp : TabularMDP
         Its rewards count undiscounted, whatever gamma is.
     policy : (S, A) float
-    tol : float > 0
-        Stop when less than this mass is still playing.
+    tol : float in (0, 1)
+        Stop when no more than this mass is still playing.
 
     Returns
     -------
@@ -200,8 +208,8 @@ def reward_law(mdp, policy, *, tol=1e-15):
     Raises
     ------
     ValueError
-        If the policy does not fit the world, tol is not positive, or the counts are too many: the
-        rewards have too many distinct values, or the episodes are too long.
+        If the policy does not fit the world or does not end, tol is out of range, or the counts are
+        too many: the rewards have too many distinct values, or the episodes are too long.
 
     Examples
     --------
@@ -210,13 +218,12 @@ def reward_law(mdp, policy, *, tol=1e-15):
     >>> print(law.rewards, law.prob, law.tail)
     [0. 1. 2. 3.] [0.5    0.25   0.125  0.0625] 0.0625
     """
-    check_policy(mdp, policy)
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
-    values, onwards, endings = _outcomes(mdp, policy)
+    if not 0 < tol < 1:
+        raise ValueError(f"tol must lie between 0 and 1, got {tol}")
+    values, onwards, endings, start = _outcomes(mdp, policy)
     earned = np.eye(values.size, dtype=int)[:, values != 0]  # what a step adds to the counts x
     values = values[values != 0]
-    x, mass, finished = np.zeros((1, values.size), int), mdp.start[None].astype(float), []
+    x, mass, finished = np.zeros((1, values.size), int), start[None], []
     while mass.sum() > tol:
         finished += [((x + more) @ values, mass @ e) for more, e in zip(earned, endings)]
         arrivals = [(x + more, mass @ M) for more, M in zip(earned, onwards) if M.nnz]
@@ -229,7 +236,7 @@ def reward_law(mdp, policy, *, tol=1e-15):
             raise ValueError(f"there are too many levels: the rewards of this world have "
                              f"{values.size} values besides 0, and {mass.sum():.1e} of the "
                              f"episodes are longer than {len(finished) // len(earned)} steps")
-        merged = np.zeros((len(x), mdp.shape[0]))
+        merged = np.zeros((len(x), start.size))
         np.add.at(merged, which.ravel(), np.concatenate([new for _, new in arrivals]))
         mass = merged
     rewards, chances = (np.concatenate(parts) for parts in zip(*finished))
@@ -253,8 +260,8 @@ def best_of_n(law, n):
     Parameters
     ----------
     law : RewardLaw
-        Of the reference.  Its tail is left out: no figure is off by more than n times the tail,
-        rewards by that times the largest.
+        Of the reference.  Its tail is left out, so the figures mean something only where the chance
+        that one of n strings lies there, at most n times the tail, is small.
     n : int ≥ 1
 
     Returns
@@ -276,16 +283,19 @@ def best_of_n(law, n):
     [0.25 0.75] 0.75 0.1308 0.1931 0.625
     """
     check_count("n", n)
-    p = law.prob / law.prob.sum()
-    # Where n is a million, F is needed to the last digit of 1 − F, hence sums from above.
-    below, above = p.cumsum(), p[::-1].cumsum()[::-1] - p
-    log_F = np.where(below < 0.5, special.xlog1py(1, below - 1), special.log1p(-above))
-    share = np.minimum(p / np.where(below < 0.5, below, 1 - above), 1)  # p_k/F_k = 1 − F_{k−1}/F_k
-    log_grown = special.log1p(-share)                                   # log of F_{k−1}/F_k
-    w = -np.exp(n * log_F) * special.expm1(n * log_grown)
+    possible = law.prob > 0
+    p = law.prob[possible] / law.prob.sum()
+    # Where n is a million, F is needed to the last digit of 1 − F, hence sums from above as well.
+    below, above = p.cumsum(), np.append(p[:0:-1].cumsum()[::-1], 0)
+    low = below < 0.5
+    log_F = np.where(low, np.log(below), special.log1p(-above))
+    share = np.minimum(p / np.where(low, below, 1 - above), 1)      # p_k/F_k = 1 − F_{k−1}/F_k
+    w = -np.exp(n * log_F) * special.expm1(n * special.log1p(-share))
     ratio = np.log(w, where=w > 0, out=np.zeros(w.size)) - np.log(p)
-    return BestOfN(prob=w, reward=float(w @ law.rewards), kl=float((w * ratio).sum()),
-                   bound=float(np.log(n) - (n - 1) / n),
+    prob = np.zeros(law.prob.size)
+    prob[possible] = w
+    return BestOfN(prob=prob, reward=float(prob @ law.rewards), kl=float((w * ratio).sum()),
+                   bound=float(np.log(float(n)) - (n - 1) / n),
                    win_rate=float(w @ (1 - above - p / 2)))
 
 
@@ -340,7 +350,8 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     horizon : int ≥ 1
         Episodes are cut after this many steps, and then count as they are.
     pseudo_count : float ≥ 0
-        α.  With 0 what no winner did is never done again.
+        α.  With 0 an action that no winner took, in a state where there was one, is never taken
+        again.
 
     Yields
     ------
@@ -363,6 +374,8 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     >>> print(np.exp(record.logits).round(1), record.metrics["rejection/reward"] > 2)
     [[0.7 0.3]] True
     """
+    if not 0 <= pseudo_count < np.inf:
+        raise ValueError(f"pseudo_count must be finite and not negative, got {pseudo_count}")
     while True:
         rng = generator(record.rng)
         batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,

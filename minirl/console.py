@@ -72,7 +72,7 @@ def progress(line):
     --------
     >>> progress("fitting")
     """
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
@@ -92,6 +92,9 @@ def finish(program, work):
     done
     0
     """
+    if sys.stdout is None:
+        print(f"{program}: standard output is closed", file=sys.stderr)
+        return 1
     try:
         work()
         sys.stdout.flush()

@@ -30,7 +30,8 @@ most
 
     a_k (a_0 + … + a_{k−1}) / (1 − a_k)                                               (evaluation.7)
 
-times the largest entry of b, and that is the certificate.
+times the largest entry of b, and that is the certificate.  And as soon as one more M makes no entry
+of M^k 1 smaller, the radius is at least one, and the sum has no end.
 
 **By sweeps.**  The oldest way to the same values is to apply (evaluation.1) again and again,
 
@@ -62,7 +63,7 @@ from minirl.mdp import check_policy
 DENSE = 1000      # up to this many unknowns a dense solve is the faster one;
 LARGE = 4000      # above this many, with
 FILLED = 16       # more entries than this in a row, sweeps are;
-SWEEPS = 20_000   # so many of them must
+SWEEPS = 200_000  # so many of them must
 ACCURACY = 1e-12  # bring (evaluation.7) below this
 
 
@@ -79,7 +80,7 @@ def solve(M, right):
     (n,) float, or None
         None where the spectral radius of M is one or more, and where the certificate is lost to
         rounding: where the radius is one to fifteen digits, or entries are as large as 10^15.
-        (With `solve_by_sweeps`: where the radius is one to about three digits.)
+        (With `solve_by_sweeps`: where the radius is above 0.9998.)
 
     Examples
     --------
@@ -112,7 +113,7 @@ def solve_by_sweeps(M, right):
     """x = right + M right + M² right + …, up to an error of 1e-12 by (evaluation.7).
 
     Parameters and result are those of `solve`; the error is relative to the largest entry of
-    `right`.  None if 20,000 terms are not enough.
+    `right`.  None if 200,000 terms are not enough.
 
     Examples
     --------
@@ -124,10 +125,11 @@ def solve_by_sweeps(M, right):
         largest = playing.max()
         if largest < 1 and largest * sum_before <= ACCURACY * (1 - largest):
             return x
-        if not largest < 1e15:
+        still_playing = M @ playing
+        if (still_playing >= playing).all():
             return None
         x, sum_before = x + term, sum_before + largest
-        term, playing = M @ term, M @ playing
+        term, playing = M @ term, still_playing
     return None
 
 
@@ -208,6 +210,9 @@ def valued_states(mdp, policy):
 
 def _no_end(mdp, policy, states, what):
     """The error for a solve without an answer; it names a state that cannot reach an end."""
+    if mdp.gamma < 1:
+        return ValueError(f"{what}, to all that can be computed: gamma = {mdp.gamma} is too near 1 "
+                          f"for so large a world")
     stuck = np.flatnonzero(states & ~can_end(mdp, policy))
     where = (f"from state {stuck[0]} this policy never ends" if stuck.size
              else "the episodes of this policy are too long to be told from endless ones")

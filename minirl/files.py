@@ -37,6 +37,8 @@ def read_bytes(path):
     """
     try:
         if path == STANDARD:
+            if sys.stdin is None:
+                raise ValueError("cannot read standard input: it is closed")
             return sys.stdin.buffer.read()
         with open(path, "rb") as file:
             return file.read()

@@ -309,7 +309,7 @@ def critical_beta(mdp, ref_logits):
 
     Returns a float in units of reward per nat; 0.0 if an optimum exists at every β down to a
     millionth of the largest reward.  Where the world is so large that `evaluation.solve` adds up a
-    series, a spectral radius of 0.998 already counts as one, and β is a little too large.
+    series, a spectral radius of 0.9998 already counts as one, and β is a little too large.
 
     Raises
     ------

@@ -94,12 +94,14 @@ def backward(logp, G):
 def entropy(logp):
     """H of (softmax.4) for each row of `logp` (S, A): shape (S,), in nats, from 0 to log A.
 
+    An action of probability zero, with log π = −∞, adds nothing.
+
     Examples
     --------
     >>> print(entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4))
     [0.6931 0.3251]
     """
-    return -(np.exp(logp) * logp).sum(axis=-1)
+    return -(np.exp(logp) * np.where(logp == -np.inf, 0, logp)).sum(axis=-1)
 
 
 def kl(logp, other_logp):

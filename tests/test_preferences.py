@@ -136,9 +136,9 @@ def test_a_seed_draws_the_same_pairs_and_a_generator_goes_on():
 @pytest.mark.parametrize("pairs, options, message", [
     (0, {}, "pairs must be at least 1, got 0"),
     (-1, {}, "pairs must be at least 1, got -1"),
-    (1, {"temperature": 0.0}, "temperature must be positive, got 0.0"),
-    (1, {"temperature": -1.0}, "temperature must be positive, got -1.0"),
-    (1, {"temperature": np.nan}, "temperature must be positive, got nan"),
+    (1, {"temperature": 0.0}, "temperature must be positive and finite, got 0.0"),
+    (1, {"temperature": -1.0}, "temperature must be positive and finite, got -1.0"),
+    (1, {"temperature": np.nan}, "temperature must be positive and finite, got nan"),
 ])
 def test_numbers_that_are_not_positive_are_refused(pairs, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):

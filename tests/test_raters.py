@@ -358,9 +358,9 @@ def test_three_responses_are_ranked_and_not_chosen_from():
 
 
 @pytest.mark.parametrize("name, value, message", [
-    ("temperature", 0.0, "temperature must be positive, got 0.0"),
-    ("temperature", -1.0, "temperature must be positive, got -1.0"),
-    ("temperature", np.nan, "temperature must be positive, got nan"),
+    ("temperature", 0.0, "temperature must be positive and finite, got 0.0"),
+    ("temperature", -1.0, "temperature must be positive and finite, got -1.0"),
+    ("temperature", np.nan, "temperature must be positive and finite, got nan"),
     ("noise", -0.1, "noise must lie in [0, 1], got -0.1"),
     ("noise", 1.1, "noise must lie in [0, 1], got 1.1"),
     ("noise", np.nan, "noise must lie in [0, 1], got nan"),

@@ -23,6 +23,7 @@ from toy_lm.preferences import respond, unpaired
 from toy_lm.vocabulary import from_items
 
 LARGEST = 10**8  # entries of a table: 800 MB
+MOST = 10**7     # strings at once
 TABLES = {"easy_to_say": rewards.easy_to_say, "alternating": rewards.alternating,
           "ends_in_vowel": rewards.ends_in_vowel, "no_doubles": rewards.no_doubles,
           "short": rewards.short}
@@ -62,7 +63,7 @@ def _parser():
     sampling = jobs.add_parser("sample", allow_abbrev=False, help="let the model write",
                                description="Print strings of the model, one a line.")
     _add_model(sampling)
-    sampling.add_argument("-n", type=whole(1), default=10, metavar="N", help="strings (10)")
+    sampling.add_argument("-n", type=whole(1, MOST), default=10, metavar="N", help="strings (10)")
     sampling.add_argument("--prompt", default="", help="their first letters")
     sampling.add_argument("--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
                           help="below 1 likely letters become likelier (1)")
@@ -81,7 +82,7 @@ def _parser():
     _add_model(pairs)
     pairs.add_argument("--out", type=file_name, required=True, metavar="FILE",
                        help="where to write the data, JSON lines")
-    pairs.add_argument("--pairs", type=whole(1), default=1000, metavar="N",
+    pairs.add_argument("--pairs", type=whole(1, MOST), default=1000, metavar="N",
                        help="asked of each prompt (1000); rankings, with --form ranking")
     prompts = pairs.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", default="", help="first letters (none)")
@@ -90,18 +91,18 @@ def _parser():
     pairs.add_argument("--reward", choices=[*TABLES, "palindrome", "judge"], default="easy_to_say",
                        help="what the rater likes (easy_to_say); the judge is the model itself")
     pairs.add_argument("--temperatures", type=number(1e-3, 1e3), nargs="+", default=[1.0],
-                       metavar="T", help="at which the responses to a prompt are written, in turn "
-                                         "(1)")
+                       metavar="T", help="at which the responses to a prompt are written, in turn; "
+                                         "to be given after the model (1)")
     pairs.add_argument("--rater-temperature", type=number(1e-6, 1e6), default=1.0, metavar="T",
                        help="the larger, the more often the worse response is preferred (1)")
     pairs.add_argument("--noise", type=number(0, 1), default=0.0,
                        help="probability that an answer is turned round (0)")
-    pairs.add_argument("--ties", type=number(0, 1e6), default=0.0,
-                       help="how often the rater cannot decide, Davidson's parameter (0)")
+    pairs.add_argument("--ties", type=number(0, 1e6),
+                       help="how often the rater cannot decide, Davidson's parameter (0); not for "
+                            "rankings")
     pairs.add_argument("--form", choices=FORMS, default="explicit",
                        help="of the records (explicit)")
-    pairs.add_argument("--responses", type=whole(2), default=4, metavar="K",
-                       help="in a ranking (4)")
+    pairs.add_argument("--responses", type=whole(2, 1000), metavar="K", help="in a ranking (4)")
     _add_seed(pairs)
     pairs.set_defaults(run=run_pairs)
     return parser
@@ -119,8 +120,11 @@ def run_train(arguments):
     """The job `train`.  Raises ValueError for what the user can mend."""
     files.check_writable(arguments.out)
     items = corpora.read_lines(arguments.file)
-    vocabulary = from_items(items)
-    if vocabulary.size**arguments.order > LARGEST:
+    try:
+        vocabulary = from_items(items)
+    except ValueError as error:
+        raise ValueError(f"{files.shown(arguments.file)}: {error}") from None
+    if arguments.order * np.log(vocabulary.size) > np.log(LARGEST):
         raise ValueError(f"--order {arguments.order} is too much for {vocabulary.size} symbols: "
                          f"the table would have {vocabulary.size}^{arguments.order} entries, and "
                          f"at most {LARGEST:,} are allowed")
@@ -133,7 +137,9 @@ def run_train(arguments):
     for name, some in (("training", training), ("held out", held)):
         if some:
             nats = nats_per_character(model.logits, vocabulary.encode(some, order=arguments.order))
-            lines.append(f"{name}: {nats:.6f} nats per character (perplexity {np.exp(nats):.4f})")
+            with np.errstate(over="ignore"):
+                perplexity = np.exp(nats)
+            lines.append(f"{name}: {nats:.6f} nats per character (perplexity {perplexity:.6g})")
     print("\n".join(lines), file=sys.stderr if arguments.out == STANDARD else sys.stdout)
 
 
@@ -164,10 +170,14 @@ def run_sample(arguments):
 
 def run_pairs(arguments):
     """The job `pairs`.  Raises ValueError for what the user can mend."""
+    if arguments.form == "ranking" and arguments.ties is not None:
+        raise ValueError("--ties is for pairs: a ranking has none")
+    if arguments.form != "ranking" and arguments.responses is not None:
+        raise ValueError("--responses is for rankings: give --form ranking too")
     files.check_writable(arguments.out)
     model = _load(arguments, arguments.prompts)
     prompts, states = _prompts(arguments, model)
-    K = arguments.responses if arguments.form == "ranking" else 2
+    K = (arguments.responses or 4) if arguments.form == "ranking" else 2
     rng = np.random.default_rng(arguments.seed)
     steps = respond(model.logits, K, rng=rng, prompts=np.repeat(states, arguments.pairs),
                     temperatures=arguments.temperatures)
@@ -212,7 +222,7 @@ def _write_rankings(arguments, prompts, responses, scores, rng):
 
 def _write_pairs(arguments, prompts, responses, scores, rng):
     answers = raters.choose(scores, rng=rng, temperature=arguments.rater_temperature,
-                            noise=arguments.noise, ties=arguments.ties)
+                            noise=arguments.noise, ties=arguments.ties or 0.0)
     pairs = [jsonl.Pair(prompt, *(row if answer == raters.FIRST else row[::-1]))
              for prompt, row, answer in zip(prompts, responses, answers) if answer != raters.TIE]
     if arguments.form == "implicit":
@@ -244,8 +254,12 @@ def _reward(name, model):
 def main(argv=None):
     """Run the command line and return its exit status."""
     arguments = _parser().parse_args(argv)
-    sys.stdout.reconfigure(encoding="utf-8")  # as the files, whatever the terminal
-    return finish("toy_lm", lambda: arguments.run(arguments))
+
+    def work():
+        sys.stdout.reconfigure(encoding="utf-8")  # as the files, whatever the terminal
+        arguments.run(arguments)
+
+    return finish("toy_lm", work)
 
 
 if __name__ == "__main__":

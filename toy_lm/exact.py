@@ -29,7 +29,7 @@ import numpy as np
 
 from minirl.evaluation import ending_chance, evaluate, expectation, transitions_under
 from minirl.mdp import check_count
-from minirl.softmax import log_softmax
+from minirl.softmax import entropy, log_softmax
 from toy_lm.ngram import language
 
 
@@ -100,8 +100,8 @@ def summary(logits):
     ones = np.ones(logits.shape)
     rest = np.nan_to_num(evaluate(world, policy, ones))
     squares = ones + 2 * (world.transitions @ rest).reshape(logits.shape)
-    surprise = -np.where(policy > 0, logp, 0)
-    steps, square, entropy = expectation(world, policy, np.array([ones, squares, surprise]))
-    rate = float(entropy / steps)
+    tables = np.array([ones, squares, entropy(logp)[:, None] * ones])
+    steps, square, nats = expectation(world, policy, tables)
+    rate = float(nats / steps)
     return Summary(letters=float(steps - 1), letters_std=float(max(square - steps**2, 0)**0.5),
-                   entropy=float(entropy), entropy_rate=rate, perplexity=float(np.exp(rate)))
+                   entropy=float(nats), entropy_rate=rate, perplexity=float(np.exp(rate)))

@@ -81,7 +81,8 @@ class Reading(NamedTuple):
 def _object(line):
     """The JSON object of a line of bytes; ValueError says what is wrong with it."""
     try:
-        found = json.loads(line.decode("utf-8"), object_pairs_hook=_unrepeated)
+        # Numbers are not needed, and as floats they may have any number of digits.
+        found = json.loads(line.decode("utf-8"), object_pairs_hook=_unrepeated, parse_int=float)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {line[error.start]:#04x})") from None
     except json.JSONDecodeError as error:
@@ -111,24 +112,28 @@ def _text(name, value):
     """A string that can be written again."""
     if not isinstance(value, str):
         hint = "; dialogues as lists of messages are not read" if isinstance(value, list) else ""
-        raise ValueError(f'"{name}" must be a string, got {_kind(value)}{hint}')
+        raise ValueError(f"{name} must be a string, got {_kind(value)}{hint}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f'"{name}" contains half a surrogate pair, no character') from None
+        raise ValueError(f"{name} contains half a surrogate pair, no character") from None
     return value
+
+
+def _require(found, *names):
+    for name in names:
+        if name not in found:
+            raise ValueError(f'"{name}" is missing')
 
 
 def _texts(found, *names):
     """The strings of these names, all of which must be there."""
-    for name in names:
-        if name not in found:
-            raise ValueError(f'"{name}" is missing')
-    return [_text(name, found[name]) for name in names]
+    _require(found, *names)
+    return [_text(f'"{name}"', found[name]) for name in names]
 
 
 def _demonstration(found):
-    if "completion" not in found and "text" in found:
+    if "text" in found and not {"prompt", "completion"} & set(found):
         return Demonstration("", *_texts(found, "text"))
     return Demonstration(*_texts(found, "prompt", "completion"))
 
@@ -143,8 +148,9 @@ def _pair(found):
 
 def _labelled(found):
     texts = _texts(found, "prompt", "completion")
-    if not isinstance(found.get("label"), bool):
-        raise ValueError(f'"label" must be true or false, got {_kind(found.get("label"))}')
+    _require(found, "label")
+    if not isinstance(found["label"], bool):
+        raise ValueError(f'"label" must be true or false, got {_kind(found["label"])}')
     return Labelled(*texts, found["label"])
 
 
@@ -154,10 +160,12 @@ def _prompt(found):
 
 def _ranking(found):
     prompt, = _texts(found, "prompt")
-    ranking = found.get("ranking")
+    _require(found, "ranking")
+    ranking = found["ranking"]
     if not isinstance(ranking, list) or len(ranking) < 2:
-        raise ValueError(f'"ranking" must be a list of at least two strings, got {_kind(ranking)}')
-    return Ranking(prompt, tuple(_text("ranking", response) for response in ranking))
+        got = f"a list of {len(ranking)}" if isinstance(ranking, list) else _kind(ranking)
+        raise ValueError(f'"ranking" must be a list of at least two strings, got {got}')
+    return Ranking(prompt, tuple(_text('a response in "ranking"', text) for text in ranking))
 
 
 def _read(path, parse, skip):

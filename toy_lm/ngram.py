@@ -257,4 +257,4 @@ def nats_per_character(logits, steps):
     """
     if steps.index.size == 0:
         raise ValueError("there must be at least one step, got none")
-    return float(-score(logits, steps).sum() / steps.index.size)
+    return float(0 - score(logits, steps).sum() / steps.index.size)

@@ -132,7 +132,7 @@ class Vocabulary(NamedTuple):
         try:
             return int(self.encode([""], order=order, prompts=[prompt]).index[0]) // self.size
         except ValueError as error:
-            raise ValueError(f"the prompt {prompt!r} cannot be read: {error}") from None
+            raise ValueError(str(error).replace("item 1", f"the prompt {prompt!r}")) from None
 
     def decode(self, steps):
         """The strings of `counts.Steps`, a list; a string that was cut has no end and ends in '…'.
