@@ -3,7 +3,7 @@ ends.
 
 A command exits with 0 if its work is done, with 2 for an argument or a file that cannot be used,
 and with 1 if something else failed or it was interrupted.  A user's mistake is one line on standard
-error, never a traceback.
+error, after the usage if an argument is wrong, and never a traceback.
 """
 
 import argparse

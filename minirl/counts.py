@@ -26,9 +26,9 @@ summed, and there are no padding masks, no −100 labels and no shifted slices i
 book.
 
 Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
-builds `Steps` goes through `steps`, which checks every range once, so that all other functions may
-trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A + A, which is the
-pair (s + 1, 0): an action one too large would silently be counted in the next row.
+builds `Steps` of pairs goes through `steps`, which checks every range once, so that all other
+functions may trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A +
+A, which is the pair (s + 1, 0): an action one too large would silently be counted in the next row.
 
 Read first: `softmax`.  Read next: `mdp`.
 """
@@ -146,7 +146,7 @@ def select(steps, rows):
     if rows.size and not (0 <= rows.min() and rows.max() < sequences):
         raise ValueError(f"rows must lie in [0, {sequences}), got [{rows.min()}, {rows.max()}]")
     lengths = np.diff(steps.starts)[rows]
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    starts = _starts(lengths)
     # Step n of the result belongs to a sequence that moved by a fixed distance: where it lay
     # before, minus where it lies now.
     moved = np.repeat(steps.starts[rows] - starts[:-1], lengths)
@@ -172,8 +172,15 @@ def join(parts):
         raise ValueError(f"parts must be steps over one table, got tables "
                          f"{[part.shape for part in parts]}")
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
-    return Steps(np.concatenate([part.index for part in parts]),
-                 np.concatenate([[0], lengths.cumsum()]).astype(np.int32), parts[0].shape)
+    return Steps(np.concatenate([part.index for part in parts]), _starts(lengths), parts[0].shape)
+
+
+def _starts(lengths):
+    """Where sequences of these lengths begin, laid end to end, and where the last one ends."""
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    if starts[-1] >= 2**31:
+        raise ValueError(f"steps are numbered with 32 bits, got {starts[-1]} steps")
+    return starts.astype(np.int32)
 
 
 def table(steps, weights=None):

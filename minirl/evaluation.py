@@ -31,7 +31,7 @@ most
     a_k (a_0 + … + a_{k−1}) / (1 − a_k)                                               (evaluation.7)
 
 times the largest entry of b, and that is the certificate.  And as soon as one more M makes no entry
-of M^k 1 smaller, the radius is at least one, and the sum has no end.
+of M^k 1 smaller, beyond rounding, the radius is one or more, and the sum has no end.
 
 **By sweeps.**  The oldest way to the same values is to apply (evaluation.1) again and again,
 
@@ -65,6 +65,7 @@ LARGE = 4000      # above this many, with
 FILLED = 16       # more entries than this in a row, sweeps are;
 SWEEPS = 200_000  # so many of them must
 ACCURACY = 1e-12  # bring (evaluation.7) below this
+ROUNDING = 1e-14
 
 
 def solve(M, right):
@@ -126,7 +127,7 @@ def solve_by_sweeps(M, right):
         if largest < 1 and largest * sum_before <= ACCURACY * (1 - largest):
             return x
         still_playing = M @ playing
-        if (still_playing >= playing).all():
+        if (still_playing >= (1 - ROUNDING) * playing).all():
             return None
         x, sum_before = x + term, sum_before + largest
         term, playing = M @ term, still_playing

@@ -43,8 +43,8 @@ a constant α leaves the uniform distribution.
 
 *Where demonstrations come from.*  People write some.  A model can write more: *rejection sampling*
 lets it write, keeps what passes a check and fine-tunes on that, and *self-instruct* (Wang et al.
-2022) feeds what was kept back into the pool from which the next model is made.  The second is in
-`toy_lm.demonstrations`, the first there and, with a reward in place of the check, in `best_of_n`.
+2022) puts what was kept into the pool of examples by which the model is led to write more.  Both
+are in `toy_lm.demonstrations`; with a reward in place of the check the first is in `best_of_n`.
 
 Is this reinforcement learning?  (sft.1) is the REINFORCE loss with every demonstrated step's
 advantage set to one.  Imitation is the policy gradient on somebody else's episodes, all of them
@@ -181,6 +181,10 @@ def fit_by_counting(counts, *, pseudo_count):
     if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
         raise ValueError(f"pseudo_count must be finite and not negative, got {pseudo_count}")
     _check(counts)
+    if any(own not in (1, size) for own, size in zip(alpha.shape[::-1], counts.shape[::-1])) or (
+            alpha.ndim > counts.ndim):
+        raise ValueError(f"pseudo_count must be a number or fit the shape of the counts, "
+                         f"{counts.shape}, got shape {alpha.shape}")
     total = counts + alpha
     total = np.where(total.sum(axis=1, keepdims=True) > 0, total, 1.0)
     return log_softmax(np.log(total, where=total > 0, out=np.full(total.shape, -np.inf)))

@@ -161,8 +161,11 @@ def test_rewards_that_cannot_be_levels_are_refused(rewards, message):
 
 def test_too_many_levels_are_refused(monkeypatch):
     monkeypatch.setattr(chapter, "LEVELS", 20)
+    monkeypatch.setattr(chapter, "WORK", 1000)
     with pytest.raises(ValueError, match="the reward has more than 20 levels"):
         integer_law(coin_game(), COIN)
+    with pytest.raises(ValueError, match="rewards must be below 20, got 20: use reward_law"):
+        integer_law(with_rewards(coin_game(), [0, 20]), COIN)
     mdp = with_rewards(random_mdp(np.random.default_rng(5), 3, 3, 2, 0.9), [0, 1, -0.3])
     with pytest.raises(ValueError, match=r"too many levels: .* have 2 values besides 0, and "
                                          r"\d\.\de-\d\d of the episodes are longer than \d+ steps"):
@@ -170,13 +173,12 @@ def test_too_many_levels_are_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("law", [integer_law, reward_law])
-def test_policies_that_do_not_fit_or_do_not_end_are_refused(law, monkeypatch):
-    monkeypatch.setattr(chapter, "LEVELS", 5)
+def test_policies_that_do_not_fit_or_do_not_end_are_refused(law):
     with pytest.raises(ValueError, match=re.escape("policy must have shape (1, 2), got (2, 2)")):
         law(coin_game(), np.full((2, 2), 0.5))
     with pytest.raises(ValueError, match=r"policy\[0\] must sum to one, got 2"):
         law(coin_game(), np.ones((1, 2)))
-    with pytest.raises(ValueError, match="does not end from every state|1.0e.00 of the episodes"):
+    with pytest.raises(ValueError, match="the policy must end, from every state that it reaches"):
         law(coin_game(), np.array([[1.0, 0.0]]))
 
 
@@ -622,3 +624,44 @@ def test_five_thousand_winners_are_enough_for_nine_tenths(seed):
     record = next(rejection_sampling(example.world, start(example.reference, rng=seed),
                                      episodes=20_000))
     assert share(record.logits) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_the_defaults_one_round_has_about_four_fifths(seed):
+    example = running_example()
+    record = next(rejection_sampling(example.world, start(example.reference, rng=seed)))
+    assert share(record.logits) == pytest.approx(0.79, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_pulls_later_rounds_back_to_the_reference(seed):
+    example, shares = running_example(), []
+    for record in rejection_sampling(example.world, start(example.reference, rng=seed),
+                                     episodes=40_000):
+        shares.append(share(record.logits))
+        if record.iteration == 4:
+            break
+    assert shares[:3] == [pytest.approx(0.93, abs=0.01), pytest.approx(0.84, abs=0.01),
+                          pytest.approx(0.19, abs=0.04)]
+    assert shares[3] < 0
+
+
+def test_without_a_pseudo_count_the_policy_stays_as_it_is_where_there_was_no_winner():
+    mdp = unroll(coin_game(), 3)
+    logits = np.log([[1e-9, 1.0], [0.3, 0.7], [0.4, 0.6]])  # tail at once, so that it ends
+    record = next(rejection_sampling(mdp, start(logits, rng=0), episodes=8, pseudo_count=0))
+    np.testing.assert_allclose(np.exp(record.logits), [[0, 1], [0.3, 0.7], [0.4, 0.6]], atol=1e-12)
+
+
+def test_a_winner_must_have_a_reward():
+    strings = counts.steps(np.zeros(2, int), np.arange(2), np.arange(3), (1, 4))
+    for wrong in np.nan, np.inf:
+        with pytest.raises(ValueError, match="rewards must be finite"):
+            winners(strings, np.array([0.0, wrong]), 2)
+
+
+def test_a_state_that_is_not_reached_need_not_end():
+    policy = np.log([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 1.0]] + np.full((3, 3), 1e-320))
+    world = language(np.array([[0.0, 1, 1]] * 3))
+    law = integer_law(world, np.round(np.exp(policy), 12))
+    np.testing.assert_allclose(law.prob[:5], 0.5**np.arange(1, 6), atol=1e-12)

@@ -130,3 +130,14 @@ def test_a_reader_who_has_seen_enough_is_no_error_and_hears_no_more(monkeypatch,
         assert finish("tool", lambda: print(text)) == 1
         print("what is printed on the way out")
     assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_standard_output_nothing_is_done(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert finish("tool", lambda: pytest.fail("work was begun")) == 1
+    assert capsys.readouterr().err == "tool: standard output is closed\n"
+
+
+def test_without_a_standard_error_there_is_no_progress(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    progress("fitting")

@@ -305,3 +305,10 @@ def test_tidying_a_matrix_leaves_its_steps_alone(batch):
     pairs, steps = batch
     counts.matrix(steps).sum_duplicates()
     assert steps.index.tolist() == [s * 4 + a for s, a in pairs]
+
+
+def test_more_steps_than_32_bits_can_number_are_refused_and_do_not_wrap_around():
+    """Pitfall 47: three times 2^30 steps; the sequence itself is never looked at."""
+    long = counts.Steps(np.zeros(0, np.int32), np.array([0, 2**30], np.int32), (1, 1))
+    with pytest.raises(ValueError, match="numbered with 32 bits, got 3221225472 steps"):
+        counts.select(long, np.zeros(3, int))

@@ -282,7 +282,7 @@ def test_a_prompt_that_cannot_be_read_is_shown():
     for call in (lambda prompts: write(MODEL, 1, rng=0, prompts=prompts),
                  lambda prompts: rejection_sampling(MODEL, is_palindrome, 1, rng=0,
                                                     prompts=prompts)):
-        with pytest.raises(ValueError, match="the prompt 'axe' cannot be read: .* contains 'x'"):
+        with pytest.raises(ValueError, match="the prompt 'axe' contains 'x'"):
             call(["a", "axe"])
 
 

@@ -185,8 +185,8 @@ def sweeps_needed(radius):
     return math.log(evaluation.ACCURACY * (1 - radius)) / math.log(radius)
 
 
-def test_twenty_thousand_sweeps_tell_a_radius_of_almost_three_digits_from_one(monkeypatch):
-    assert sweeps_needed(0.998) < evaluation.SWEEPS == 20_000 < sweeps_needed(0.999)
+def test_two_hundred_thousand_sweeps_tell_a_radius_of_almost_four_digits_from_one(monkeypatch):
+    assert sweeps_needed(0.9998) < evaluation.SWEEPS == 200_000 < sweeps_needed(0.9999)
     monkeypatch.setattr(evaluation, "SWEEPS", 1000)
     assert sweeps_needed(0.96) < 900 < 1100 < sweeps_needed(0.975)
     assert solve_by_sweeps(sparse.csr_array([[0.96]]), np.ones(1)) == pytest.approx(25, rel=1e-12)
@@ -211,11 +211,40 @@ def test_only_a_matrix_that_is_large_and_full_is_solved_by_sweeps(rng, monkeypat
 
 
 @pytest.mark.parametrize("gamma", [0.9, 0.999])
-def test_a_discounted_world_that_never_ends_has_values_however_it_is_solved(rng, any_route, gamma):
+def test_a_discounted_world_that_never_ends_has_values_however_it_is_solved(rng, any_route, gamma,
+                                                                            monkeypatch):
     """A slow series is no policy that never ends: at gamma 0.999 that would be no reason."""
+    monkeypatch.setattr(evaluation, "SWEEPS", 200_000)
     mdp = endless(random_mdp(rng, 4, 2, 3, gamma))
     policy = random_policy(rng, mdp)
     np.testing.assert_allclose(evaluate(mdp, policy), value_by_loops(mdp, policy)[0], rtol=1e-10)
+
+
+def test_a_discount_too_near_one_for_the_sweeps_is_not_called_a_policy_that_never_ends(rng,
+                                                                                       monkeypatch):
+    for name, value in (("LARGE", 0), ("FILLED", -1), ("SWEEPS", 100)):
+        monkeypatch.setattr(evaluation, name, value)
+    mdp = endless(random_mdp(rng, 4, 2, 3, 0.99))
+    with pytest.raises(ValueError, match="gamma = 0.99 is too near 1 for so large a world"):
+        evaluate(mdp, random_policy(rng, mdp))
+
+
+def test_a_series_without_an_end_is_noticed_long_before_the_last_sweep(rng):
+    class Counted:
+        """A matrix that gives up after 500 products."""
+
+        def __init__(self, M):
+            self.M, self.products = M, 0
+
+        def __matmul__(self, x):
+            self.products += 1
+            assert self.products < 500
+            return self.M @ x
+
+    for n in 1, 5, 40:
+        chain = sparse.csr_array(rng.dirichlet(np.ones(n), n))
+        for M in chain, 1.001 * chain, 3.0 * chain, with_radius(rng, n, 1.01):
+            assert solve_by_sweeps(Counted(M), np.ones(n)) is None
 
 
 def test_the_thresholds_are_those_of_a_language_of_four_letters_of_context():

@@ -282,3 +282,9 @@ def test_what_is_written_to_standard_output_does_not_wait_in_a_buffer(monkeypatc
     assert os.read(reader, 100) == b"whole"
     sys.stdout.close()
     os.close(reader)
+
+
+def test_a_standard_input_that_is_closed_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ValueError, match="cannot read standard input: it is closed"):
+        read_bytes("-")

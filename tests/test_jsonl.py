@@ -273,13 +273,17 @@ ONE_READER = [
     (read_rankings, PROMPT + b'"ranking": {"a": 1, "b": 2}}',
      '"ranking" must be a list of at least two strings, got an object'),
     (read_rankings, PROMPT + b'"ranking": ["a"]}',
-     '"ranking" must be a list of at least two strings, got '),
+     '"ranking" must be a list of at least two strings, got a list of 1'),
     (read_rankings, PROMPT + b'"ranking": []}',
-     '"ranking" must be a list of at least two strings, got '),
-    (read_rankings, PROMPT + b'"ranking": ["a", 1]}', '"ranking" must '),
-    (read_rankings, PROMPT + b'"ranking": ["a", ["b"]]}', '"ranking" must '),
+     '"ranking" must be a list of at least two strings, got a list of 0'),
+    (read_rankings, PROMPT + b'"ranking": ["a", 1]}',
+     'a response in "ranking" must be a string, got a number'),
+    (read_rankings, PROMPT + b'"ranking": ["a", ["b"]]}',
+     'a response in "ranking" must be a string, got a list; dialogues as lists of messages are '
+     'not read'),
     (read_rankings, PROMPT + b'"ranking": ["a", "\\ude00"]}',
-     '"ranking" contains half a surrogate pair, no character'),
+     'a response in "ranking" contains half a surrogate pair, no character'),
+    (read_demonstrations, b'{"prompt": "a", "text": "b"}', '"completion" is missing'),
 ]
 GOOD = {reader: (json.dumps(RECORDS[kind][0]._asdict()) + "\r\n").encode()
         for kind, reader in READERS.items()}

@@ -530,3 +530,18 @@ def test_a_large_world_of_order_four_is_summed_up_and_not_solved(monkeypatch):
 def test_what_cannot_be_widened_is_refused(table, order, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         widen(table, order)
+
+
+def test_many_strings_are_drawn_in_blocks_that_follow_each_other(monkeypatch):
+    monkeypatch.setattr(ngram, "BLOCK", 7)
+    rng, prompts = np.random.default_rng(3), np.arange(17) % 4
+    blocks = [sample(LOGITS, len(part), rng=rng, prompt=part)
+              for part in (prompts[:7], prompts[7:14], prompts[14:])]
+    found = sample(LOGITS, 17, rng=3, prompt=prompts)
+    assert found.index.tolist() == np.concatenate([part.index for part in blocks]).tolist()
+    assert found.starts.size == 18
+
+
+def test_a_prompt_must_be_one_state_or_one_a_string():
+    with pytest.raises(ValueError, match=re.escape("one a string, 4, got shape (3,)")):
+        sample(LOGITS, 4, rng=0, prompt=np.zeros(3, int))

@@ -186,8 +186,8 @@ def decoded(logits, *, temperature):
 
 
 @pytest.mark.parametrize("K, temperatures, expected", [
-    (3, [1, 2, 3], "abc"), (2, [3, 1], "ca"), (5, [1, 2], "ababa"), (2, [2, 3, 1], "bc"),
-    (1, [3, 2], "c"), (4, [1], "aaaa")])
+    (3, [1, 2, 3], "abc"), (2, [3, 1], "ca"), (5, [1, 2], "ababa"), (4, [1], "aaaa"),
+    (1, [3], "c")])
 def test_the_responses_to_each_prompt_take_the_temperatures_in_turn(monkeypatch, K, temperatures,
                                                                     expected):
     monkeypatch.setattr(preferences, "decoding", decoded)
@@ -438,6 +438,22 @@ def test_responses_that_cannot_be_drawn_are_refused(options, message):
 def test_a_prompt_that_is_no_state_is_refused_by_name(prompts):
     with pytest.raises(ValueError, match=r"prompts? must .* whole numbers in \[0, 4\)"):
         respond(LOGITS, 2, rng=0, prompts=prompts)
+
+
+def test_there_must_not_be_more_temperatures_than_responses_to_take_them():
+    with pytest.raises(ValueError, match="temperatures must be at most one a response, 2, got 3"):
+        respond(LOGITS, 2, rng=0, temperatures=[1.0, 2.0, 3.0])
+
+
+def test_a_pair_with_a_string_that_was_cut_is_left_out_and_counted(monkeypatch):
+    strings = WORDS.encode(["a", "b", "ab", "ba", "c", "cc"])
+    cut = counts.Steps(np.delete(strings.index, strings.starts[4] - 1), np.append(
+        strings.starts[:4], strings.starts[4:] - 1), strings.shape)  # "ba" loses its end
+    monkeypatch.setattr(preferences, "sample", lambda *args, **names: cut)
+    data = sample_pairs(LOGITS, REWARDS, 3, rng=0)
+    assert (data.cut, data.ties, type(data.cut)) == (1, 0, int)
+    assert [set(pair) for pair in texts_of(data)] == [{"a", "b"}, {"c", "cc"}]
+    assert sample_pairs(LOGITS, REWARDS, 3, rng=0, ties=1e12).ties == 2
 
 
 def test_a_temperature_is_checked_even_if_no_response_takes_it():

@@ -340,21 +340,21 @@ def test_the_judge_agrees_with_58_percent_of_a_persons_choices_and_her_reward_wi
 # What is refused.
 
 
-@pytest.mark.parametrize("rewards, shape", [
-    (np.zeros((3, 1)), "(3, 1)"), (np.zeros(2), "(2,)"), (np.array([[0.0, np.nan]]), "(1, 2)"),
-    (np.array([[np.inf, 0.0]]), "(1, 2)"), (np.zeros((1, 2, 2)), "(1, 2, 2)")])
-def test_rewards_that_cannot_be_compared_are_refused(rewards, shape):
-    for rater in (choose, rank):
-        with pytest.raises(ValueError, match=re.escape("rewards must be finite, a prompt a row and "
-                                                       "a response a column, two or more, got "
-                                                       f"shape {shape}")):
-            rater(rewards, rng=0)
+@pytest.mark.parametrize("rater, number, shape", [
+    (choose, "two", (3, 1)), (choose, "two", (2,)), (choose, "two", (1, 2, 2)),
+    (choose, "two", (1, 3)), (rank, "two or more", (3, 1)), (rank, "two or more", (2,)),
+    (rank, "two or more", (1, 2, 2))])
+def test_rewards_of_another_shape_are_refused(rater, number, shape):
+    message = f"rewards must have a prompt a row and a response a column, {number}, got shape "
+    with pytest.raises(ValueError, match=re.escape(f"{message}{shape}")):
+        rater(np.zeros(shape), rng=0)
 
 
-def test_three_responses_are_ranked_and_not_chosen_from():
-    with pytest.raises(ValueError, match=r"rewards must be .*got shape \(1, 3\)"):
-        choose(np.zeros((1, 3)), rng=0)
-    assert sorted(rank(np.zeros((1, 3)), rng=0)[0].tolist()) == [0, 1, 2]
+@pytest.mark.parametrize("rater", [choose, rank])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_rewards_that_cannot_be_compared_are_refused(rater, wrong):
+    with pytest.raises(ValueError, match="rewards must be finite"):
+        rater(np.array([[0.0, wrong]]), rng=0)
 
 
 @pytest.mark.parametrize("name, value, message", [
@@ -373,14 +373,21 @@ def test_numbers_out_of_range_are_refused_by_name(name, value, message):
             rater(np.zeros((1, 2)), rng=0, **{name: value})
 
 
-@pytest.mark.parametrize("pairs, shown", [(np.array([[0, 2]]), "[[0, 2]]"),
-                                          (np.array([[-1, 0]]), "[[-1, 0]]"),
-                                          (np.array([0, 1]), "[0, 1]"),
-                                          (np.array([[0, 1, 1]]), "[[0, 1, 1]]")])
+@pytest.mark.parametrize("pairs, shown", [(np.array([[0, 2]]), "[[0 2]]"),
+                                          (np.array([[-1, 0]]), "[[-1  0]]"),
+                                          (np.array([0, 1]), "[0 1]"),
+                                          (np.array([[0, 1, 1]]), "[[0 1 1]]"),
+                                          (np.array([[0.5, 1]]), "[[0.5 1. ]]")])
 def test_pairs_of_no_responses_are_refused(pairs, shown):
-    message = f"pairs must be (M, 2) numbers in [0, 2), got {shown}"
+    message = f"pairs must be (M, 2) whole numbers in [0, 2), got {shown}"
     with pytest.raises(ValueError, match=re.escape(message)):
         ranking_from_pairs(pairs, 2)
+    with pytest.raises(ValueError, match="responses must be at least 1, got 0"):
+        ranking_from_pairs(pairs, 0)
+
+
+def test_a_single_response_is_ranked_without_a_pair():
+    assert ranking_from_pairs(np.zeros((0, 2), int), 1).tolist() == [0]
 
 
 def test_a_judge_refuses_a_string_without_steps_and_one_of_another_table():

@@ -173,3 +173,20 @@ def test_every_reward_has_an_optimum_on_the_default_corpus(default, name, beta):
     assert round(critical_beta(world, reference), 2) == limit
     start = expectation(world, np.exp(reference), world.mean_reward)
     assert expectation(world, best.policy, world.mean_reward) > start
+
+
+def test_the_reward_of_strings_takes_a_table_of_any_order_of_its_symbols():
+    words = from_items(["abe"])
+    table = easy_to_say(words)
+    texts = ["", "a", "abba", "bee"]
+    np.testing.assert_allclose(of_strings(words, widen(table, 3))(texts),
+                               of_strings(words, table)(texts), atol=1e-12)
+    with pytest.raises(ValueError, match="table must have 4 columns, one a symbol, got"):
+        of_strings(words, np.zeros((3, 3)))
+
+
+def test_alternating_pairs_have_no_optimum_below_3_97_on_the_default_corpus(default):
+    world, reference = default
+    vocabulary = from_items(unicode_words())
+    endless = language(rewards.alternating(vocabulary))
+    assert round(critical_beta(endless, reference), 2) == 3.97

@@ -166,3 +166,9 @@ def test_bad_counts_are_refused_by_name():
     for wrong in (-1.0, np.inf, np.nan, np.array([[0.5, -0.1]])):
         with pytest.raises(ValueError, match="pseudo_count must be finite and not negative, got"):
             fit_by_counting(np.ones((1, 2)), pseudo_count=wrong)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2,) * 3, (3,)])
+def test_pseudo_counts_that_do_not_fit_the_table_are_refused(shape):
+    with pytest.raises(ValueError, match="pseudo_count must be a number or fit"):
+        fit_by_counting(np.ones((2, 2)), pseudo_count=np.ones(shape))

@@ -217,8 +217,8 @@ def test_the_best_bigram_is_at_rest_and_reported_as_it_is(counts_of):
     found = gap(LOGITS, watched, bonus=2.0, beta=0.5)
     loss, grad = objective_loss(seen[-1], LOGITS, counts_of, bonus=2.0, beta=0.5)
     assert found.bigram == -loss and np.abs(grad).max() <= 1e-5
-    assert found.passing == counts_of(seen[-1])[0] and found.passes == counts_of(LOGITS)[0]
-    assert 0 < found.bigram < found.optimum and found.passing > found.passes
+    assert found.bigram_passes == counts_of(seen[-1])[0] and found.ref_passes == counts_of(LOGITS)[0]
+    assert 0 < found.bigram < found.optimum and found.bigram_passes > found.ref_passes
     assert all(type(value) is float for value in found)
 
 
@@ -260,8 +260,8 @@ def test_a_rule_that_pairs_of_letters_can_say_costs_a_bigram_nothing(counts_of, 
     best = regularised_optimum(language(bonus * table), LOGITS, beta=beta)
     assert found.optimum == pytest.approx(best.objective, abs=1e-12)
     assert found.bigram == pytest.approx(found.optimum, abs=1e-9)
-    odds = np.exp(bonus / beta) * found.passes
-    assert found.passing == pytest.approx(odds / (1 - found.passes + odds), abs=1e-5)
+    odds = np.exp(bonus / beta) * found.ref_passes
+    assert found.bigram_passes == pytest.approx(odds / (1 - found.ref_passes + odds), abs=1e-5)
 
 
 # The figures of the chapter.
@@ -366,5 +366,17 @@ def test_a_reference_without_full_support_is_refused():
 def test_a_price_near_zero_does_not_overflow():
     """(verifiers.1): the optimum is then the bonus, less the price of passing surely."""
     found = gap(TWO, palindrome_counts, bonus=1.0, beta=1e-3)
-    assert found.optimum == pytest.approx(1 + 1e-3 * np.log(found.passes), abs=1e-12)
+    assert found.optimum == pytest.approx(1 + 1e-3 * np.log(found.ref_passes), abs=1e-12)
     assert 0.99 < found.bigram <= found.optimum
+
+
+@pytest.mark.parametrize("classes", [np.full((2, 4), True), np.full((2, 3), False),
+                                     np.full(4, False)])
+def test_classes_that_do_not_fit_or_end_the_string_are_refused(classes):
+    with pytest.raises(ValueError, match="classes must have 4 columns, without the end symbol"):
+        pattern_counts(np.zeros((4, 4)), classes)
+
+
+def test_a_bonus_that_sends_the_search_to_endless_strings_is_refused_by_name():
+    with pytest.raises(ValueError, match="bonus is too large for this beta, got 1000.0 and 1.0"):
+        gap(np.zeros((3, 3)), palindrome_counts, bonus=1000.0, beta=1.0)

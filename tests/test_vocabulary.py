@@ -9,7 +9,7 @@ import pytest
 from minirl import counts
 from minirl.sft import sft_loss
 from toy_lm.ngram import finished, score
-from toy_lm.vocabulary import from_items, from_tokens
+from toy_lm.vocabulary import Vocabulary, from_items, from_tokens
 
 STRANGE = ["a\0b", "\0", "", "e\u0301te\u0301", "\u00e9t\u00e9", "\U0001d538\U00010000",
            "\U0010ffff", " x\ty ", "\r\v\x85\u2028", "\u200d", "ab" * 300]
@@ -135,7 +135,7 @@ def test_a_prompt_that_cannot_be_read_is_named(prompt, reason):
     for order in 1, 2, 3:
         with pytest.raises(ValueError) as found:
             from_items(["on"]).state(prompt, order=order)
-        assert str(found.value).startswith(f"the prompt {prompt!r} cannot be read: ")
+        assert str(found.value).startswith(f"the prompt {prompt!r} contains ")
         assert reason in str(found.value)
 
 
@@ -287,3 +287,15 @@ def test_tokens_that_are_none_are_refused(tokens, message):
     for order in 1, 2, 3:
         with pytest.raises(ValueError, match=re.escape(message)):
             from_tokens(tokens, from_items(["abc"]).shape(order))
+
+
+@pytest.mark.parametrize("letters", ["on", "nn", "abdc"])
+def test_letters_that_are_not_sorted_are_refused(letters):
+    with pytest.raises(ValueError, match="letters must be sorted and different"):
+        Vocabulary(letters).encode([letters])
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3), (10, 3)])
+def test_tokens_for_a_table_of_no_order_are_refused(shape):
+    with pytest.raises(ValueError, match=re.escape("shape must be (A^(order - 1), A), got")):
+        from_tokens(np.array([[1, 0]]), shape)

@@ -19,11 +19,11 @@ from minirl.console import file_name, finish, number, whole
 from minirl.files import STANDARD
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
 from toy_lm.ngram import HORIZON, decoding, finished, nats_per_character, sample, score
-from toy_lm.preferences import respond, unpaired
+from toy_lm.preferences import respond, unpaired, whole_groups
 from toy_lm.vocabulary import from_items
 
-LARGEST = 10**8  # entries of a table: 800 MB
-MOST = 10**7     # strings at once
+LARGEST = 2 * 10**7  # entries of a table; to sample takes some fifty bytes of each
+MOST = 10**7         # strings at once
 TABLES = {"easy_to_say": rewards.easy_to_say, "alternating": rewards.alternating,
           "ends_in_vowel": rewards.ends_in_vowel, "no_doubles": rewards.no_doubles,
           "short": rewards.short}
@@ -50,7 +50,8 @@ def _parser():
                        help="pseudo-count of every pair (0.1); with 0 what never occurred is "
                             "impossible")
     train.add_argument("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
-                       help="of the items, spread evenly, kept from training and scored (0.1)")
+                       help="of the items, spread evenly, kept from training and scored (0.1); "
+                            "their letters are known to the model")
     train.set_defaults(run=run_train)
 
     scoring = jobs.add_parser("score", allow_abbrev=False, help="score the items of a text file",
@@ -181,7 +182,7 @@ def run_pairs(arguments):
     rng = np.random.default_rng(arguments.seed)
     steps = respond(model.logits, K, rng=rng, prompts=np.repeat(states, arguments.pairs),
                     temperatures=arguments.temperatures)
-    whole = finished(steps).reshape(-1, K).all(axis=1)
+    whole = whole_groups(steps, K)
     prompts = [prompt for prompt, is_whole
                in zip(np.repeat(np.array(prompts, object), arguments.pairs), whole) if is_whole]
     responses = np.array(model.vocabulary.decode(steps), object).reshape(-1, K)[whole]

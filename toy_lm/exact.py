@@ -17,7 +17,8 @@ entropy rate of the text that consists of such strings end to end, whose station
 
 The exponential of the rate is the perplexity that the model has on its own text, the least that any
 model can have on it.  A model that was fitted by maximum likelihood visits each state as often as
-its corpus did, so there the rate *is* the likelihood per character of the corpus.
+its corpus did, so there, without pseudo-counts, the rate *is* the negative log-likelihood per
+character of the corpus.
 
 Read first: `ngram`, `minirl.evaluation`.  Read next: `models`.
 Source: Shannon 1948, §7; Cover and Thomas, "Elements of information theory", chapter 4.2.

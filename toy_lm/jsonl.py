@@ -13,18 +13,21 @@ can be read here and ours there:
 *The implicit form* is also that of Anthropic's data on helpfulness and harmlessness, where both
 strings are whole dialogues.  Where the prompt ends is not said, so the reader takes the *longest
 common prefix* for it.  If the two responses begin alike, that is longer than the prompt was.  It
-makes no difference to the learners that compare: the steps that both strings share cancel in every
-row of (counts.3).
+makes no difference to learners that compare sums of log-probabilities, as `minirl.reward_model` and
+`minirl.dpo` do: the steps that both strings share cancel in every row of (counts.3).  To a mean
+over the response it does make one.
 
-*Two equal responses* say nothing about what is better, and 7 % of the pairs of a well-known book's
-data were such.  They are read and counted, for you to decide.
+*Two equal responses* say nothing about what is better, and well-known data hold such pairs.  They
+are read and counted, for you to decide.
 
 A line that is no such record is refused, by its number and with the reason; or, if `skip` asks for
 it, skipped and counted.  Blank lines are not records, and entries of other names are ignored.
 Dialogues as lists of messages are not read: there is no one to speak to here.
 
-Read first: `corpora`.  Read next: `demonstrations`.  Source: the dataset formats of TRL,
-https://huggingface.co/docs/trl/dataset_formats; Bai et al. 2022, arXiv:2204.05862.  """
+Read first: `corpora`.  Read next: `demonstrations`.
+Source: the dataset formats of TRL, https://huggingface.co/docs/trl/dataset_formats; Bai et al. 2022,
+"Training a helpful and harmless assistant", arXiv:2204.05862.
+"""
 
 import json
 import os

@@ -7,15 +7,15 @@ episode.  So a language model *is* a policy, and `language` makes the world in w
 
     log π(y) = Σ_t log π(y_t | s_t),  the end symbol included.                             (ngram.1)
 
-This is a sum, not a mean: the mean over letters is another quantity, the negative likelihood per
+This is a sum, not a mean: the mean over steps is another quantity, the negative log-likelihood per
 character −(1/N) Σ log π, in nats, whose exponential is the perplexity.
 
 *Longer memories.*  A model of order m remembers m − 1 characters, and its world moves by
 (vocabulary.2).  Nothing else changes: the table has S = A^(m−1) rows, and its shape says its order,
 so that no function here asks for it.  Every exact answer of this book holds at every order.  The
-equations are solved up to order 3 and, where the matrix is large and a solve would fill it, summed
-up to a certified 1e-12 (`minirl.evaluation`).  A table of a lower order is one of a higher order
-whose rows repeat: `widen`.
+equations are solved where there are up to 4,000 states, as at order 3 for 63 symbols; above that a
+solve would fill the matrix, and the series is added up to a certified 1e-12 (`minirl.evaluation`).
+A table of a lower order is one of a higher order whose rows repeat: `widen`.
 
 *Sampling is playing*: `sample` is a rollout in that world.  A rollout needs a horizon, and a string
 cut by it has no end symbol; the cut ones can be counted, and are not hidden.  A string may be
@@ -41,6 +41,7 @@ from minirl.sampling import generator
 from minirl.softmax import log_softmax
 
 HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
+BLOCK = 50_000  # strings drawn at once, so that memory grows with their length and not their number
 
 
 def order_of(shape):
@@ -201,8 +202,10 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
         raise ValueError(f"prompt must be one state, or one a string, {strings}, got shape "
                          f"{np.shape(prompt)}")
     starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
-    return mdp.rollout(world, np.exp(log_softmax(logits)), starts,
-                       horizon=horizon, rng=generator(rng)).steps(world.shape)
+    policy, rng = np.exp(log_softmax(logits)), generator(rng)
+    return counts.join([mdp.rollout(world, policy, starts[first:first + BLOCK], horizon=horizon,
+                                    rng=rng).steps(world.shape)
+                        for first in range(0, len(starts), BLOCK)])
 
 
 def finished(steps):
@@ -240,7 +243,7 @@ def score(logits, steps):
 
 
 def nats_per_character(logits, steps):
-    """−(1/N) Σ log π, the negative likelihood of N steps, ends included; its exp is the perplexity.
+    """−(1/N) Σ log π over N steps, ends included; its exponential is the perplexity.
 
     The same as `minirl.sft.sft_loss`, but infinite where the model cannot write a string.
 

@@ -14,18 +14,21 @@ how much the data say about which strings.
 *Edited responses.*  The rater may also improve the better response a little: `improve` changes the
 one letter whose change is worth most.  That gives three in order, edited ≻ chosen ≻ rejected.
 
-Two equal strings are possible.  Such a pair carries no information, and the number of them is
-reported.  Ties are left out of pairs, and counted.
+*Pairs for the learners* are `counts.Steps`.  With a reward r of whole strings (raters.1) reads
 
-    P(first preferred) = σ((r(y₁) − r(y₂)) / temperature),                           (preferences.1)
+    P(y₁ preferred to y₂) = σ((r(y₁) − r(y₂)) / temperature),                        (preferences.1)
 
-is (raters.1) for the reward of strings: `sample_pairs` makes such pairs for the learners, as
-`counts.Steps`.  For files the same pairs are text (`jsonl`): `as_text` and `from_text`.
+and `sample_pairs` draws from it.  Two equal strings are possible.  Such a pair carries no
+information, and the number of them is reported.  Ties are left out and counted, and so are pairs
+with a string that had to be cut.  For files the same pairs are text (`jsonl`): `as_text` and
+`from_text`.
 
 Read first: `ngram`, `raters`, `jsonl`.  Read next: `minirl.reward_model`, which undoes
-(preferences.1).  Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3; Touvron et al.
-2023 (Llama 2), arXiv:2307.09288, §3.2.1, for temperatures; Dubey et al. 2024 (Llama 3),
-arXiv:2407.21783, §4.2.1, for edited responses.  """
+(preferences.1).
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3; Touvron et al. 2023 (Llama 2),
+arXiv:2307.09288, §3.2.1, for temperatures; Dubey et al. 2024 (Llama 3), arXiv:2407.21783, §4.2.1,
+for edited responses.
+"""
 
 from typing import NamedTuple
 
@@ -35,7 +38,7 @@ from minirl import counts
 from minirl.mdp import check_count
 from minirl.sampling import generator
 from toy_lm.jsonl import Labelled, Pair, Ranking
-from toy_lm.ngram import decoding, sample
+from toy_lm.ngram import decoding, finished, sample
 from toy_lm.raters import FIRST, TIE, choose
 
 
@@ -44,7 +47,8 @@ class Preferences(NamedTuple):
 
     chosen: counts.Steps
     rejected: counts.Steps
-    ties: int = 0  # pairs that were left out, because the rater could not decide
+    ties: int = 0  # pairs that were left out, because the rater could not decide,
+    cut: int = 0   # and because a string had no end
 
     @property
     def identical(self):
@@ -68,7 +72,7 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
     prompts : (P,) int
         `Vocabulary.state` of each prompt.
     temperatures : sequence of float > 0
-        The responses to a prompt take these in turn.
+        The responses to a prompt take these in turn; at most K.
 
     Raises
     ------
@@ -92,6 +96,9 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
         raise ValueError(f"prompts must be states, whole numbers in [0, {len(logits)}), "
                          f"got {states}")
     tables = [decoding(logits, temperature=temperature) for temperature in temperatures]
+    if len(tables) > num_generations:
+        raise ValueError(f"temperatures must be at most one a response, {num_generations}, "
+                         f"got {len(tables)}")
     rng = generator(rng)
     number = np.arange(states.size * int(num_generations))
     turn = number % num_generations % temperatures.size
@@ -102,6 +109,18 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
             parts.append(sample(table, own.size, rng=rng, prompt=states[own // num_generations]))
             order.append(own)
     return counts.select(counts.join(parts), np.concatenate(order).argsort())
+
+
+def whole_groups(steps, num_generations):
+    """Which groups of K neighbours have an end in every string: (P,) bool.
+
+    Examples
+    --------
+    >>> from toy_lm.ngram import sample
+    >>> print(whole_groups(sample(np.zeros((3, 3)), 4, rng=7, horizon=3), 2))
+    [False  True]
+    """
+    return finished(steps).reshape(-1, num_generations).all(axis=1)
 
 
 def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, ties=0.0,
@@ -125,7 +144,7 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
     Returns
     -------
     Preferences
-        Without the pairs that were ties.
+        Without the pairs that were ties, or had a string that was cut.
 
     Raises
     ------
@@ -147,12 +166,13 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
     rng = generator(rng)
     strings = respond(logits, 2, rng=rng, prompts=np.repeat(prompts, pairs),
                       temperatures=temperatures)
+    whole = whole_groups(strings, 2)
     reward = (counts.matrix(strings) @ rewards.ravel()).reshape(-1, 2)
     answer = choose(reward, rng=rng, temperature=temperature, noise=noise, ties=ties)
-    decided = np.flatnonzero(answer != TIE)
+    decided = np.flatnonzero(whole & (answer != TIE))
     better = 2 * decided + (answer[decided] != FIRST)
     return Preferences(counts.select(strings, better), counts.select(strings, better ^ 1),
-                       ties=int((answer == TIE).sum()))
+                       ties=int((whole & (answer == TIE)).sum()), cut=int((~whole).sum()))
 
 
 def as_text(vocabulary, data, prompt=""):

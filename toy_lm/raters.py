@@ -6,6 +6,9 @@ Scores give a ranking, and a ranking gives its K(K − 1)/2 pairs:
 
     scores 95, 40, 60  →  O1 > O3 > O2  →  (O1, O3), (O1, O2), (O3, O2).
 
+(Each pair of a ranking follows the law of pairs, but they are not independent: K(K − 1)/2 of them
+say less than as many that were asked one by one.)
+
 The way back is not always there.  Pairs that were asked one by one may run in a circle, O1 > O2 >
 O3 > O1, and then no ranking agrees with all of them; `ranking_from_pairs` names the circle.  A
 regression on pairs is not troubled: it finds the scores that fit best, which for a circle are equal
@@ -50,6 +53,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import expit
 
+from minirl.mdp import check_count
 from minirl.returns import check_fraction
 from minirl.sampling import generator
 from toy_lm.ngram import score
@@ -60,9 +64,12 @@ FIRST, TIE, SECOND = 1, 0, -1  # answers to a pair
 def _checked(rewards, columns, temperature, noise):
     """The rewards as floats: of small whole numbers or of True and False a difference is wrong."""
     rewards = np.asarray(rewards, float)
-    if rewards.ndim != 2 or not columns(rewards.shape[1]) or not np.isfinite(rewards).all():
-        raise ValueError(f"rewards must be finite, a prompt a row and a response a column, two or "
-                         f"more, got shape {rewards.shape}")
+    if rewards.ndim != 2 or rewards.shape[1] not in columns:
+        raise ValueError(f"rewards must have a prompt a row and a response a column, "
+                         f"{'two' if len(columns) == 1 else 'two or more'}, got shape "
+                         f"{rewards.shape}")
+    if not np.isfinite(rewards).all():
+        raise ValueError("rewards must be finite")
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
     check_fraction("noise", noise)
@@ -99,7 +106,7 @@ def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
     >>> print(choose(np.array([[1., 0.], [0., 1.], [5., 5.]]), rng=0, temperature=0.1))
     [ 1 -1  1]
     """
-    rewards = _checked(rewards, lambda K: K == 2, temperature, noise)
+    rewards = _checked(rewards, range(2, 3), temperature, noise)
     if not 0 <= ties < np.inf:
         raise ValueError(f"ties must be finite and not negative, got {ties}")
     with np.errstate(over="ignore"):  # a temperature near zero: infinitely sure
@@ -135,7 +142,7 @@ def rank(rewards, *, rng, temperature=1.0, noise=0.0):
     >>> print(rank(np.array([[95., 40., 60.]]), rng=0))
     [[0 2 1]]
     """
-    rewards = _checked(rewards, lambda K: K >= 2, temperature, noise)
+    rewards = _checked(rewards, range(2, 2**31), temperature, noise)
     rng = generator(rng)
     with np.errstate(over="ignore"):
         keys = (rewards - rewards.max(axis=1, keepdims=True)) / temperature
@@ -218,8 +225,10 @@ def ranking_from_pairs(pairs, responses):
     Traceback (most recent call last):
     ValueError: no ranking agrees with the pairs: they run in a circle, 0 > 1 > 2 > 0
     """
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs < 0).any() or (pairs >= responses).any():
-        raise ValueError(f"pairs must be (M, 2) numbers in [0, {responses}), got {pairs.tolist()}")
+    check_count("responses", responses)
+    if (pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer)
+            or (pairs < 0).any() or (pairs >= responses).any()):
+        raise ValueError(f"pairs must be (M, 2) whole numbers in [0, {responses}), got {pairs}")
     sorter = TopologicalSorter({response: [] for response in range(responses)})
     for better, worse in pairs.tolist():
         sorter.add(worse, better)

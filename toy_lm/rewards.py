@@ -1,8 +1,8 @@
 """Rewards: what makes a string good.
 
 A reward table gives each pair (last symbol, next symbol) a number, and the reward of a string is
-the sum over its pairs.  Such a reward is *bigram-local*, and the best trade between it and a
-reference model is again a bigram, known exactly (`minirl.regularised`).  What a table cannot say,
+the sum over its pairs.  Such a reward is *bigram-local*, and the best trade between it and a bigram
+as the reference is again a bigram, known exactly (`minirl.regularised`).  What a table cannot say,
 such as whether the string is a palindrome, is the next chapter.
 
 The running example asks: which invented name is easier to say?  Words are easy to say when vowels
@@ -22,6 +22,9 @@ Four more, of one line each:
     no_doubles(y)      = −(pairs of equal letters),                                      (rewards.4)
     short(y)           = −(letters).                                                     (rewards.5)
 
+Letters must not be free.  An alternating pair earns 1 each time, so a longer string is always worth
+more than its KL: on the Unicode words (rewards.2) has no optimum below β = 3.97.
+
 A table of pairs is made for a bigram.  `ngram.widen` makes it one for a model of a higher order.
 
 Read first: `vocabulary`.  Read next: `verifiers`.
@@ -30,6 +33,7 @@ Read first: `vocabulary`.  Read next: `verifiers`.
 import numpy as np
 
 from minirl import counts
+from toy_lm.ngram import order_of
 
 VOWELS = "aeiou"
 LETTER = 0.139
@@ -50,6 +54,8 @@ def is_vowel(vocabulary):
 def of_strings(vocabulary, table):
     """The reward of a table as a function of strings: `reward(texts) -> (n,)`.
 
+    Raises ValueError if the table (S, A) is not one of these symbols.
+
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
@@ -57,8 +63,11 @@ def of_strings(vocabulary, table):
     >>> print(of_strings(words, alternating(words))(["", "ab", "bab", "bb"]))
     [0. 1. 2. 0.]
     """
-    weights = table.ravel()
-    return lambda texts: counts.matrix(vocabulary.encode(texts)) @ weights
+    order, weights = order_of(table.shape), table.ravel()
+    if table.shape[1] != vocabulary.size:
+        raise ValueError(f"table must have {vocabulary.size} columns, one a symbol, got "
+                         f"{table.shape}")
+    return lambda texts: counts.matrix(vocabulary.encode(texts, order=order)) @ weights
 
 
 def easy_to_say(vocabulary, *, letter=LETTER):

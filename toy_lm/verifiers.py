@@ -41,11 +41,11 @@ On the Unicode words at β = 0.5, with a bonus of 2 for passing:
 
 A bigram cannot be taught to write five letters: it cannot count.  With palindromes it does well,
 and a look at what it writes says why.  A single letter is a palindrome, and that is what nearly all
-its strings are.  It found a way to be paid that nobody had in mind, as reward is all it was told.
+its strings are.  It found a way to be paid that nobody had in mind.
 
-What does a longer memory help?  To count to five, a policy must know the time: the exact answer
-for one that may look at the clock is the optimum of the unrolled world (`minirl.mdp.unroll`), which
-for a fixed length is all of J*.
+Would a longer memory help?  To write five letters a policy must know how many it has written.  A
+model of order 6 sees that, and so does a policy that may look at the clock: the optimum of the
+unrolled world (`minirl.mdp.unroll`) is, for a fixed length, all of J*.
 
 Read first: `rewards`, `minirl.regularised`.  Read next: `demonstrations`.
 Source: Lambert et al. 2024 (Tülu 3), arXiv:2411.15124, §6, reinforcement learning with verifiable
@@ -69,10 +69,10 @@ from toy_lm.rewards import VOWELS, is_vowel
 class Gap(NamedTuple):
     """What a rule of the whole string costs a bigram, in units of reward."""
 
-    passes: float   # chance that the reference passes
-    optimum: float  # J* over all policies of strings, (verifiers.1)
-    bigram: float   # J of the best bigram found, (verifiers.2)
-    passing: float  # chance that this bigram passes
+    ref_passes: float     # chance that the reference passes
+    optimum: float        # J* over all policies of strings, (verifiers.1)
+    bigram: float         # J of the best bigram found, (verifiers.2)
+    bigram_passes: float  # chance that this bigram passes
 
 
 def is_palindrome(text):
@@ -166,7 +166,7 @@ def pattern_counts(logits, classes):
     Raises
     ------
     ValueError
-        If the table is no bigram.
+        If the table is no bigram, or the classes do not fit it.
 
     Examples
     --------
@@ -177,6 +177,9 @@ def pattern_counts(logits, classes):
     1.0 [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
     policy = _bigram(logits)
+    if classes.ndim != 2 or classes.shape[1] != len(policy) or classes[:, 0].any():
+        raise ValueError(f"classes must have {len(policy)} columns, without the end symbol in any "
+                         f"place, got shape {classes.shape}")
     left = [np.eye(len(policy))[0]]
     for place in classes:
         left.append((left[-1] @ policy) * place)
@@ -277,7 +280,8 @@ def gap(ref_logits, counts_of, *, bonus, beta):
     Raises
     ------
     ValueError
-        If a number is not positive, or the reference is no bigram that ends.
+        If a number is not positive, the reference is no bigram that ends, or the bonus is so large
+        that the search fails.
 
     Examples
     --------
@@ -297,7 +301,11 @@ def gap(ref_logits, counts_of, *, bonus, beta):
     optimum = beta * np.logaddexp(special.log1p(-min(p, 1)), special.xlogy(1, p) + bonus / beta)
     failing = np.maximum(visits[:, None] * policy - C, 0)
     nearest = fit_by_counting(np.exp(-bonus / beta) * failing + C, pseudo_count=0)
-    best = minimise(lambda logits: objective_loss(logits, ref_logits, counts_of, bonus=bonus,
-                                                  beta=beta), nearest, tol=1e-5)
-    return Gap(passes=float(p), optimum=float(optimum), bigram=-best.loss,
-               passing=float(counts_of(best.x)[0]))
+    try:
+        best = minimise(lambda logits: objective_loss(logits, ref_logits, counts_of, bonus=bonus,
+                                                      beta=beta), nearest, tol=1e-5)
+    except ValueError as error:
+        raise ValueError(f"bonus is too large for this beta, got {bonus} and {beta}: the search "
+                         f"met a bigram that does not end ({error})") from None
+    return Gap(ref_passes=float(p), optimum=float(optimum), bigram=-best.loss,
+               bigram_passes=float(counts_of(best.x)[0]))

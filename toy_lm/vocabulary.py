@@ -65,7 +65,10 @@ class Vocabulary(NamedTuple):
 
     def _codes(self):
         """The code point of each symbol: (A,) uint32."""
-        return np.frombuffer((END + self.letters).encode("utf-32-le"), dtype="<u4")
+        codes = np.frombuffer((END + self.letters).encode("utf-32-le"), dtype="<u4")
+        if (codes[1:-1] >= codes[2:]).any():
+            raise ValueError(f"letters must be sorted and different, got {self.letters!r}")
+        return codes
 
     def encode(self, items, *, order=2, prompts=None):
         """The steps (vocabulary.1) of strings, as `counts.Steps` over an (S, A) table.
@@ -167,6 +170,8 @@ def _completions(symbols, starts, given, shape):
         before = np.append(np.zeros(back, int), symbols)[:symbols.size]
         states += np.where(place >= back, before, 0) * digit
         digit, back = digit * A, back + 1
+    if digit != S:
+        raise ValueError(f"shape must be (A^(order - 1), A), got {shape}")
     kept = place >= np.repeat(given, lengths)
     return states[kept], symbols[kept], np.append(0, np.cumsum(lengths - given))
 
@@ -177,7 +182,7 @@ def from_items(items):
     Raises
     ------
     ValueError
-        If there are no items, or fewer than two letters: a single one leaves nothing to model.
+        If there are no items, or fewer than two letters: a single one leaves only the length.
 
     Examples
     --------
