@@ -84,8 +84,9 @@ def test_ten_words_are_drawn_from_each_writer_with_one_seed(methods):
         assert len(row["samples"]) == 10
         assert set("".join(row["samples"])) <= set("abcdefghijklmnopqrstuvwxyz…")
     assert methods["reference"]["samples"] != methods["optimum"]["samples"]
+    # The same luck for nearly the same policies: nearly the same first letters.
     together = zip(methods["optimum"]["samples"], methods["ppo"]["samples"])
-    assert sum(one == other for one, other in together) >= 5  # nearly the same policy
+    assert sum(one[:1] == other[:1] for one, other in together) >= 9
 
 
 @pytest.mark.slow

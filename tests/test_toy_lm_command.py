@@ -473,7 +473,8 @@ PAIRS = ["pairs", "names.npz", "--out", "out.jsonl"]
     (TRAIN, b"one\n\n\xff", "standard input, line 3: not UTF-8 (byte 0xff)"),
     (TRAIN, b"", "standard input holds no item: one item a line is expected"),
     (TRAIN, b" \r\n\t\n", "standard input holds no item: one item a line is expected"),
-    (TRAIN, b"aa\na\n", "standard input: the corpus must have at least two different letters, got 'a'"),
+    (TRAIN, b"aa\na\n",
+     "standard input: the corpus must have at least two different letters, got 'a'"),
     (["train", "names.txt", "--out", "m.npz", "--order", "11"], b"",
      "--order 11 is too much for 6 symbols: the table would have 6^11 entries, and at most "
      "20,000,000 are allowed"),

@@ -217,7 +217,8 @@ def test_the_best_bigram_is_at_rest_and_reported_as_it_is(counts_of):
     found = gap(LOGITS, watched, bonus=2.0, beta=0.5)
     loss, grad = objective_loss(seen[-1], LOGITS, counts_of, bonus=2.0, beta=0.5)
     assert found.bigram == -loss and np.abs(grad).max() <= 1e-5
-    assert found.bigram_passes == counts_of(seen[-1])[0] and found.ref_passes == counts_of(LOGITS)[0]
+    assert found.bigram_passes == counts_of(seen[-1])[0]
+    assert found.ref_passes == counts_of(LOGITS)[0]
     assert 0 < found.bigram < found.optimum and found.bigram_passes > found.ref_passes
     assert all(type(value) is float for value in found)
 

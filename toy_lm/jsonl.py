@@ -25,8 +25,8 @@ it, skipped and counted.  Blank lines are not records, and entries of other name
 Dialogues as lists of messages are not read: there is no one to speak to here.
 
 Read first: `corpora`.  Read next: `demonstrations`.
-Source: the dataset formats of TRL, https://huggingface.co/docs/trl/dataset_formats; Bai et al. 2022,
-"Training a helpful and harmless assistant", arXiv:2204.05862.
+Source: the dataset formats of TRL, https://huggingface.co/docs/trl/dataset_formats; Bai et al.
+2022, "Training a helpful and harmless assistant", arXiv:2204.05862.
 """
 
 import json
