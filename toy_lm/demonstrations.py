@@ -13,9 +13,9 @@ a matter of pairs of letters, such as "no letter twice in a row", this law is ag
     π'(a|s) = π(a|s) ok(s, a) Z(a)/Z(s),   Z(s) = Σ_a π(a|s) ok(s, a) Z(a),       (demonstrations.1)
 
 with Z(s) the chance to pass from s on and Z = 1 after the end: the optimum of (regularised.4) with
-the reward log ok.  Then fine-tuning learns everything that the verifier knows, in one round.  If it
-is not, as with a palindrome, then the fine-tuned bigram is only the nearest one, it fails the check
-again at times, and another round helps.
+the reward log ok.  Then fine-tuning learns everything that the verifier knows, in one round.  If
+passing is no matter of pairs, as with a palindrome, then the fine-tuned bigram is only the nearest
+one, it fails the check again at times, and another round helps.
 
 *Self-instruct* (Wang et al. 2022): begin with a pool of a few seeds.  Let a model write, throw away
 what fails the check and what the pool already has, add the rest to the pool, and go on.  In the
@@ -24,8 +24,8 @@ the pool is thrown away too; it is fine-tuned at the end.  A table has no room f
 the model is fitted to the pool in each round, and only what is equal is thrown away.
 
 What comes of it?  Take every twelfth of the Unicode words as seeds, 206 of them, and "no letter
-twice in a row" as the check.  (The figures are those of one run.)  Of the first thousand strings 18
-% fail it, of the eighth thousand 1 %: the check is learned.  But nobody checks the rest.  Short
+twice in a row" as the check.  (The figures are those of one run.)  Of the first thousand strings
+181 fail it, of the eighth thousand 9: the check is learned.  But nobody checks the rest.  Short
 strings are in the pool already and are thrown away, so the pool's strings grow, from 6.1 letters
 expected to 8.4, and the other words of the corpus cost 2.95 nats a character in the end, 2.74 at
 first.  What is not checked drifts.

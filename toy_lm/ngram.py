@@ -41,7 +41,7 @@ from minirl.sampling import generator
 from minirl.softmax import log_softmax
 
 HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
-BLOCK = 50_000  # strings drawn at once, so that memory grows with their length and not their number
+BLOCK = 50_000  # strings drawn at once, so that a rollout's rectangles stay small
 
 
 def order_of(shape):
