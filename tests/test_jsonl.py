@@ -398,3 +398,9 @@ def test_half_a_surrogate_pair_is_refused_by_record_and_nothing_is_written(tmp_p
     with pytest.raises(ValueError, match="record 1 contains half"):
         writer(path, [record])
     assert read_prompts(path, skip=True).lines == [1] * (writer is write)
+
+
+def test_an_entry_that_is_ignored_may_be_a_number_of_any_length(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "k", "n": ' + "9" * 5000 + "}\n")
+    assert read_prompts(path).records == [Prompt("k")]

@@ -125,7 +125,7 @@ def run_train(arguments):
         vocabulary = from_items(items)
     except ValueError as error:
         raise ValueError(f"{files.shown(arguments.file)}: {error}") from None
-    if arguments.order * np.log(vocabulary.size) > np.log(LARGEST):
+    if vocabulary.size**min(arguments.order, 25) > LARGEST:  # the least power of 2 is enough
         raise ValueError(f"--order {arguments.order} is too much for {vocabulary.size} symbols: "
                          f"the table would have {vocabulary.size}^{arguments.order} entries, and "
                          f"at most {LARGEST:,} are allowed")

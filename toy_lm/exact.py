@@ -66,7 +66,7 @@ def lengths(logits, horizon):
     Two letters and the end, all equally likely:
 
     >>> law = lengths(np.zeros((3, 3)), 3)
-    >>> print(law.prob * 27, law.unfinished * 27)
+    >>> print((law.prob * 27).round(6), round(law.unfinished * 27, 6))
     [9. 6. 4.] 8.0
     """
     check_count("horizon", horizon)

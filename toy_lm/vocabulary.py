@@ -58,7 +58,7 @@ class Vocabulary(NamedTuple):
         more entries than can be numbered.
         """
         check_count("order", order)
-        if order * np.log2(self.size) >= 31:
+        if self.size**min(int(order), 31) >= 2**31:  # of a huge order the power would take for ever
             raise ValueError(f"order must be lower for {self.size} symbols: a table of "
                              f"{self.size}^{order} entries cannot be numbered with 32 bits")
         return self.size**(int(order) - 1), self.size
