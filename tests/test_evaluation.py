@@ -254,8 +254,8 @@ def test_the_thresholds_are_those_of_a_language_of_four_letters_of_context():
 
 def test_sweeps_and_sparse_lu_agree_on_a_large_matrix(rng, monkeypatch):
     """223 worlds of 18 states beside each other, which LU does not fill up"""
-    blocks = sparse.csr_array(sparse.block_diag([0.7 * rng.dirichlet(np.ones(18), 18)
-                                                 for _ in range(223)]))
+    blocks = sparse.csr_array(sparse.block_diag([sparse.csr_array(0.7 * chain) for chain
+                                                 in rng.dirichlet(np.ones(18), (223, 18))]))
     right = rng.normal(size=blocks.shape[0])
     assert blocks.shape[0] > evaluation.LARGE and blocks.nnz > 17 * blocks.shape[0]
     swept = solve(blocks, right)
