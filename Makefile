@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators test gradients benchmarks clean
+.PHONY: demo values policies estimators kl test gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -15,6 +15,9 @@ policies: .venv/installed
 
 estimators: .venv/installed
 	$(BIN)/python -m minirl estimators
+
+kl: .venv/installed
+	$(BIN)/python -m minirl kl
 
 test: .venv/installed
 	$(BIN)/python -m pytest -q

@@ -24,6 +24,7 @@ order.
     ppo_kl          the same with a price on the distance
     sft             imitation: maximum likelihood on demonstrations
     best_of_n       sample n, keep the best: the exact law, and fine-tuning on the winners
+    kl              the distance to the reference, its estimates, and where their gradients lead
     reward_model    from preferences back to a reward: Bradley-Terry
     rlhf            maximise a reward without leaving the reference, by PPO
     dpo             preferences without a reward model

@@ -14,7 +14,7 @@ from gridworld.world import GridWorld
 from minirl import __version__, files
 from minirl.console import file_name, finish, number, progress, whole
 from minirl.files import STANDARD
-from minirl.lab import estimators, main_job, policies, report, values
+from minirl.lab import divergences, estimators, main_job, policies, report, values
 from toy_lm import corpora
 
 LANGUAGE = "language"  # the name of the world you can read
@@ -28,7 +28,8 @@ def _main_parser():
         epilog="Other jobs, each with a --help of its own: 'minirl values' solves a gridworld and "
                "learns its action values; 'minirl policies' lets four learners of policies play "
                "one world; 'minirl estimators' lists the exact bias and variance of every "
-               "estimator of the policy gradient.")
+               "estimator of the policy gradient; 'minirl kl' those of every estimate of a KL "
+               "divergence, and where its gradient leads.")
     parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
     parser.add_argument("--beta", type=number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")
@@ -101,6 +102,16 @@ def _estimators_parser():
     parser.add_argument("--episodes", type=whole(2, 10**9), default=32,
                         help="in the batch of an estimate (32)")
     _add_plot(parser, "bias and variance against lambda, and the surrogate against J,")
+    _add_output(parser)
+    return parser
+
+
+def _kl_parser():
+    parser = argparse.ArgumentParser(
+        prog="minirl kl", allow_abbrev=False,
+        description="The exact mean, variance and mean gradient of every estimate of the KL "
+                    "divergence from a reference, by listing all strings of a small language.  "
+                    "Nothing is sampled.")
     _add_output(parser)
     return parser
 
@@ -241,6 +252,17 @@ def run_estimators(arguments):
         print(report.estimators_text(laboratory))
 
 
+def run_kl(arguments):
+    """The job `kl`, with parsed arguments."""
+    if arguments.json is not None:
+        files.check_writable(arguments.json)
+    found = divergences.table()
+    if arguments.json is not None:
+        files.write_bytes(arguments.json, report.divergences_json(found).encode())
+    if not arguments.quiet:
+        print(report.divergences_text(found))
+
+
 def _prepared(arguments):
     """Check where the results are to go, before the work; the module that draws, if asked for.
 
@@ -259,7 +281,7 @@ def _prepared(arguments):
 
 
 JOBS = {"values": (_values_parser, run_values), "policies": (_policies_parser, run_policies),
-        "estimators": (_estimators_parser, run_estimators)}
+        "estimators": (_estimators_parser, run_estimators), "kl": (_kl_parser, run_kl)}
 
 
 def main(argv=None):

@@ -7,6 +7,7 @@ from math import exp
 import numpy as np
 
 from gridworld.draw import policy_text, side_by_side, values_text, visits_text
+from minirl.lab import divergences
 from minirl.lab.main_job import GAMMA, GRIDS, PSEUDO_COUNT
 from minirl.lab.policies import share
 from minirl.lab.values import spread
@@ -230,6 +231,35 @@ def estimators_json(laboratory):
                        "rows": [row._asdict() for row in laboratory.rows], "gae": curve,
                        "cut_gradient_norm": laboratory.cut_gradient_norm, "cut": cut,
                        "surrogate": [point._asdict() for point in laboratory.line]},
+                      indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def divergences_text(found):
+    """The table of the job `kl`."""
+    widths = (-7, -9, -4, 8, 9, 9, 7, -24)
+    lines = [textwrap.fill(
+        f"Estimates of KL(pi|ref) for a language of two letters: exact, from all {found.strings} "
+        f"strings, which are cut after {divergences.HORIZON} steps.  It is {found.row_kl:.4f} for "
+        f"the first row and {found.string_kl:.4f} for strings.", WIDTH), "",
+             _line(("form", "samples", "", "mean", "variance", "gradient", "cosine",
+                    " follows"), widths)]
+    for row in found.rows:
+        lines.append(_line((row.form, row.samples, row.name, f"{row.mean:.4f}",
+                            f"{row.variance:.4f}", f"{row.gradient:.4f}", _number(row.cosine, 3),
+                            f" {row.follows}"), widths))
+    return "\n".join(lines + ["", textwrap.fill(
+        "Samples are the policy's own; another's (mu), as they are; or another's, weighted by the "
+        "ratio of the policy to it.  Gradient is the length of the mean gradient of the estimate, "
+        "cosine compares it with the gradient of KL(pi|ref), and 'follows' names the divergence "
+        "whose gradient it is.  Rows are the divergences of the rows of the table, added up over "
+        "the visits as if these were given.", WIDTH)])
+
+
+def divergences_json(found):
+    """The table of the job `kl` as one JSON document: str."""
+    return json.dumps({"strings": found.strings, "row_kl": found.row_kl,
+                       "string_kl": found.string_kl,
+                       "estimates": [row._asdict() for row in found.rows]},
                       indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

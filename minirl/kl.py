@@ -1,0 +1,227 @@
+"""The distance to the reference: exact, estimated, and where the gradient of an estimate leads.
+
+A policy that is trained on a reward must not forget the reference π_ref that it started from.  What
+it has moved is measured by the KL divergence of *strings* (episodes),
+
+    KL(π‖π_ref) = Σ_y π(y) log π(y)/π_ref(y) = Σ_s η(s) KL(π(·|s)‖π_ref(·|s)),               (kl.1)
+
+where η(s) counts the expected visits, so that a string's distance is the sum of the distances of
+the rows it passes through.  Its gradient is a policy gradient, with the log-ratio in the place of a
+reward that is held fixed, since the log-ratio's own gradient has mean zero,
+
+    ∇KL(π‖π_ref) = Σ_y π(y) log π(y)/π_ref(y) ∇log π(y).                                     (kl.2)
+
+Both are linear solves: `string_kl`.
+
+*Freezing the visits.*  A loss that adds up the rows of a batch knows only the states that were
+visited, N[s] times each,
+
+    L = Σ_s N[s] KL(π(·|s)‖π_ref(·|s)),   G = N[s] π (log π − log π_ref).                    (kl.3)
+
+Its value may be right, and its gradient is not (kl.2).  It charges each row for its own distance
+and never for where its actions lead: a letter after which the policy is far from the reference
+costs nothing to write.
+
+*Estimates.*  With u = log π_ref − log π of a sample from π there are three well-known estimates of
+KL(π‖π_ref) (Schulman 2020),
+
+    k1 = −u,      k2 = u²/2,      k3 = e^u − u − 1.                                          (kl.4)
+
+k1 and k3 are unbiased, because E[e^u] = Σ π π_ref/π = 1; k3 is never negative and varies little
+near the reference.  k2 is biased, and good where u is small.
+
+*An estimate is not a loss.*  Differentiate an estimate at a sample and take the mean, and something
+else comes out than the gradient of its mean, for the sample came from π too.  With ∇u = −∇log π,
+
+    ∇k1 = ∇log π,      ∇k2 = −u ∇log π,      ∇k3 = (1 − e^u) ∇log π.                         (kl.5)
+
+Now take the mean over one row, or over strings with the log-ratio of the whole string:
+
+    E[∇k1] = 0,      E[∇k2] = ∇KL(π‖π_ref),      E[∇k3] = ∇KL(π_ref‖π).                      (kl.6)
+
+So k1 as a loss does nothing at all, k2, the biased one, has the right gradient, and k3 descends the
+*other* KL.  Added up token by token, as libraries do, they follow Σ_s η(s) ∇ of those of the row,
+with the visits frozen as in (kl.3).
+
+There are two cures.  Put k1 into the *reward*: then (kl.2) is what the policy gradient follows
+(`rlhf`).  Or multiply the estimate by the ratio ρ = π/μ of the policy to the one μ that wrote the
+sample, and differentiate that too:
+
+    E_μ[∇(ρ k)] = ∇E_π[k],                                                                   (kl.7)
+
+which for k1 and k3 is ∇KL(π‖π_ref), whatever μ is.  Without ρ, samples of another policy estimate
+nothing in particular.  `python -m minirl kl` prints all this, exactly, for a small language.
+
+Slides write the divergence as Σ P (P − Q) now and then; the logarithms are needed.  And a library
+that logs k3 while it trains on k1 shows another number than the one that it pays for.
+
+Read first: `regularised`.  Read next: `reward_model`.
+Source: Schulman 2020, "Approximating KL divergence", http://joschu.net/blog/kl-approx.html; Shao et
+al. 2024 (DeepSeekMath), arXiv:2402.03300, eq. 4, for k3 in a loss.
+"""
+
+import numpy as np
+
+from minirl.evaluation import action_values, evaluate, expectation, occupancy
+from minirl.softmax import backward, kl, log_softmax
+
+SMALL = 1e-4  # below it k3 is summed up as a series
+
+
+def _check(logits, ref_logits, name, table, shape):
+    if ref_logits.shape != logits.shape:
+        raise ValueError(f"ref_logits must have shape {logits.shape}, got {ref_logits.shape}")
+    if table.shape != shape or not np.isfinite(table).all():
+        raise ValueError(f"{name} must be finite and have shape {shape}, got {table.shape}")
+
+
+def string_kl(mdp, logits, ref_logits):
+    """KL(π‖π_ref) of whole episodes and its gradient, (kl.1) and (kl.2), exactly.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Its rewards do not matter; at gamma below 1 later steps are discounted.
+    logits, ref_logits : (S, A) float
+
+    Returns
+    -------
+    kl : float
+        Nats an episode.
+    grad : (S, A) float
+        ∂kl/∂logits.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, or at gamma 1 the policy does not end.
+
+    Examples
+    --------
+    Three heads in four tosses where the reference is fair.  There are four tosses a game, and each
+    is 0.1308 nats away:
+
+    >>> from minirl.mdp import coin_game
+    >>> distance, grad = string_kl(coin_game(), np.log([[0.75, 0.25]]), np.zeros((1, 2)))
+    >>> print(round(distance, 4), grad.round(4))
+    0.5232 [[ 1.2164 -1.2164]]
+    """
+    _check(logits, ref_logits, "logits", logits, mdp.shape)
+    logp = log_softmax(logits)
+    policy, ratio = np.exp(logp), logp - log_softmax(ref_logits)
+    values = np.nan_to_num(evaluate(mdp, policy, ratio))
+    later = action_values(mdp, values) - mdp.mean_reward
+    # Q − V of the log-ratio as a reward; `backward` subtracts the mean of a row.
+    visits = occupancy(mdp, policy.real)
+    G = visits[:, None] * policy * (ratio + later)
+    return (mdp.start * values).sum(), backward(logp, G)
+
+
+def kl_loss(logits, ref_logits, visits):
+    """The loss (kl.3) and its gradient: rows of KL(π‖π_ref), with the visits frozen.
+
+    Parameters
+    ----------
+    logits, ref_logits : (S, A) float
+    visits : (S,) float
+        N[s], or the share of each state.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    grad : (S, A) float
+        ∂loss/∂logits.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, or the visits are not finite.
+
+    Examples
+    --------
+    >>> loss, grad = kl_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), np.array([4.0]))
+    >>> print(round(loss, 4), grad.round(4))
+    0.5232 [[ 0.824 -0.824]]
+    """
+    _check(logits, ref_logits, "visits", visits, logits.shape[:1])
+    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits)
+    G = visits[:, None] * np.exp(logp) * (logp - ref_logp)
+    return (visits * kl(logp, ref_logp)).sum(), backward(logp, G)
+
+
+def k1(u):
+    """−u of (kl.4), for log-ratios u = log π_ref − log π of any shape; in nats.
+
+    Examples
+    --------
+    >>> print(k1(np.array([-1.0, 1.0])))
+    [ 1. -1.]
+    """
+    return -u
+
+
+def k2(u):
+    """u²/2 of (kl.4); in nats.
+
+    Examples
+    --------
+    >>> print(k2(np.array([-1.0, 1.0])))
+    [0.5 0.5]
+    """
+    return u * u / 2
+
+
+def k3(u):
+    """e^u − u − 1 of (kl.4), never negative; in nats.
+
+    Near zero the terms cancel to a number like u²/2, so the series is used there.  From u = 700
+    upwards the exponential is capped.
+
+    Examples
+    --------
+    >>> print(k3(np.array([-1.0, 1e-8, 1.0])))
+    [3.67879441e-01 5.00000002e-17 7.18281828e-01]
+    """
+    small = (u.real < SMALL) & (u.real > -SMALL)
+    near = np.where(small, u, 0)
+    far = np.where(small, 0, u)
+    series = near**2 / 2 * (1 + near / 3 * (1 + near / 4 * (1 + near / 5)))
+    return series + np.expm1(np.minimum(far, 700)) - far
+
+
+def k3_loss(logits, ref_logits, weights):
+    """Σ W k3 over a batch, and its gradient, for which G = W (1 − e^u): GRPO's penalty.
+
+    By (kl.6) it pulls towards small KL(π_ref‖π), row by row.
+
+    Parameters
+    ----------
+    logits, ref_logits : (S, A) float
+    weights : (S, A) float
+        W, the sum of the weights of the steps at each pair: `counts.table(steps, weights)`.
+
+    Returns
+    -------
+    loss : float
+        In nats.
+    grad : (S, A) float
+        ∂loss/∂logits.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, or the weights are not finite.
+
+    Examples
+    --------
+    >>> loss, grad = k3_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), np.array([[3., 1.]]))
+    >>> print(round(loss, 4), grad.round(4))
+    0.5232 [[ 1. -1.]]
+    """
+    _check(logits, ref_logits, "weights", weights, logits.shape)
+    logp = log_softmax(logits)
+    # Where the batch has no weight the ratio is not formed: ∞ times nothing is not a number.
+    u = np.where(weights != 0, log_softmax(ref_logits) - logp, 0)
+    G = -weights * np.expm1(np.minimum(u, 700))
+    return (weights * k3(u)).sum(), backward(logp, G)

@@ -1,0 +1,144 @@
+"""What every estimate of a KL divergence is worth, and where its gradient leads: exactly.
+
+The language is so small that all its strings can be listed: two letters, and strings that are cut
+after six steps.  The reference, the policy and a third one, μ, that may have written the samples,
+are three bigrams far from each other.  For each estimate (kl.4) the mean, the variance and the mean
+gradient are sums over the list.
+
+*Form*: `row`, a single step from the start; `string`, the log-ratio of the whole string; `tokens`,
+the estimates of its steps added up.  *Samples*: `own`, from π; `other`, from μ, as they are;
+`weighted`, from μ and multiplied by the ratio ρ = π/μ, of the row, the string or the token, which
+is differentiated too, (kl.7).
+
+The gradient of an estimate *follows* a divergence if it is equal to that divergence's gradient.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl import counts
+from minirl.kl import k1, k2, k3, kl_loss
+from minirl.lab.estimators import all_episodes
+from minirl.softmax import backward, kl, log_softmax
+from toy_lm.ngram import language
+
+HORIZON = 6
+ESTIMATES = {"k1": (k1, lambda u: 1.0 + 0 * u), "k2": (k2, lambda u: -u),
+             "k3": (k3, lambda u: -np.expm1(u))}  # with their derivatives in log π
+FORMS = "row", "string", "tokens"
+SAMPLES = "own", "other", "weighted"
+
+
+class Estimate(NamedTuple):
+    """One estimate of KL(π‖π_ref)."""
+
+    form: str
+    samples: str
+    name: str
+    mean: float
+    variance: float
+    gradient: float  # length of the mean gradient
+    cosine: float    # of the mean gradient with ∇KL(π‖π_ref) of the form; None where it is zero
+    follows: str     # what the mean gradient is the gradient of
+
+
+class Divergences(NamedTuple):
+    """The table, and the divergences that its estimates should find."""
+
+    strings: int   # that were listed
+    rows: list     # of Estimate
+    row_kl: float  # KL(π‖π_ref) of the first row
+    string_kl: float
+
+
+def policies():
+    """(log π, log π_ref, log μ): three bigrams of two letters, each (3, 3)."""
+    rng = np.random.default_rng(0)
+    ref = log_softmax(rng.normal(size=(3, 3)))
+    policy = log_softmax(ref + rng.normal(size=(3, 3)))
+    return policy, ref, log_softmax(policy + 0.7 * rng.normal(size=(3, 3)))
+
+
+def table():
+    """All estimates, in every form and from all samples: `Divergences`."""
+    logp, ref, other = policies()
+    world = language(np.zeros((3, 3)))
+    listed = {form: _listing(world, logp, ref, other, 1 if form == "row" else HORIZON)
+              for form in FORMS}
+    rows = [_estimate(listed[form], form, samples, name)
+            for form in FORMS for samples in SAMPLES for name in ESTIMATES]
+    return Divergences(listed["string"].chance.size, rows,
+                       row_kl=float(kl(logp, ref)[0]),
+                       string_kl=float(listed["string"].chance @ listed["string"].ratio.sum(axis=0)))
+
+
+class _Listing(NamedTuple):
+    """Every string of at most T steps, one a column."""
+
+    logp: np.ndarray
+    alive: np.ndarray    # (T, M)
+    steps: counts.Steps
+    chance: np.ndarray   # (M,) under π
+    by_other: np.ndarray  # (M,) under μ
+    ratio: np.ndarray    # (T, M) log π/π_ref of each step
+    away: np.ndarray     # (T, M) log π/μ
+    targets: dict        # of the gradients of divergences, by name
+
+
+def _listing(world, logp, ref, other, horizon):
+    batch, chance = all_episodes(world, np.exp(logp), horizon)
+    steps = batch.steps(logp.shape)
+
+    def along(table):
+        return table[batch.states, batch.actions] * batch.alive
+
+    ratio, away = along(logp - ref), along(logp - other)
+    by_other = chance * np.exp(-away.sum(axis=0))
+    by_ref = chance * np.exp(-ratio.sum(axis=0))
+
+    def gradient(weights):
+        """Σ_y weights(y) ∇log π(y), the weights being one a string."""
+        return backward(logp, counts.table(steps, counts.flatten(weights * batch.alive,
+                                                                 batch.alive)))
+
+    def visits(chances):
+        return counts.table(steps, counts.flatten(chances * batch.alive, batch.alive)).sum(axis=1)
+
+    targets = {"KL(pi|ref)": gradient(chance * ratio.sum(axis=0)),
+               "KL(ref|pi)": gradient(-by_ref)}
+    if horizon > 1:
+        for whose, chances in (("", chance), ("mu's ", by_other)):
+            seen = visits(chances)
+            targets[f"{whose}rows of KL(pi|ref)"] = kl_loss(logp, ref, seen)[1]
+            targets[f"{whose}rows of KL(ref|pi)"] = backward(logp, -seen[:, None] * np.exp(ref))
+    return _Listing(logp, batch.alive, steps, chance, by_other, ratio, away, targets)
+
+
+def _estimate(listing, form, samples, name):
+    value, slope = ESTIMATES[name]
+    chance = listing.chance if samples == "own" else listing.by_other
+    if form == "tokens":
+        u, weight = -listing.ratio, np.exp(listing.away)
+    else:
+        u, weight = -listing.ratio.sum(axis=0), np.exp(listing.away.sum(axis=0))
+    if samples != "weighted":
+        weight = 1.0
+    estimate, slopes = weight * value(u), weight * slope(u)
+    if samples == "weighted":
+        slopes = slopes + estimate  # the derivative of ρ in log π is ρ
+    if form == "tokens":
+        estimate = (estimate * listing.alive).sum(axis=0)
+    mean = chance @ estimate
+    pull = np.broadcast_to(slopes, listing.alive.shape) * chance * listing.alive
+    gradient = backward(listing.logp, counts.table(listing.steps,
+                                                   counts.flatten(pull, listing.alive)))
+    length, true = np.linalg.norm(gradient), listing.targets["KL(pi|ref)"]
+    if length < 1e-12:
+        follows, cosine = "nothing", None
+    else:
+        follows = next((name for name, target in listing.targets.items()
+                        if np.abs(gradient - target).max() < 1e-12), "none of these")
+        cosine = float((gradient * true).sum() / length / np.linalg.norm(true))
+    return Estimate(form, samples, name, float(mean), float(chance @ (estimate - mean)**2),
+                    float(length), cosine, follows)
