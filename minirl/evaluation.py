@@ -33,6 +33,12 @@ most
 times the largest entry of b, and that is the certificate.  And as soon as one more M makes no entry
 of M^k 1 smaller, beyond rounding, the radius is one or more, and the sum has no end.
 
+**How much does an episode vary?**  Let R be the return from s on, r its first step and R' the rest.
+Then E[R²] = E[r² + 2γ r V(s') + γ² R'²], which is (evaluation.1) once more, with another table and
+the discount γ²; and
+
+    Var[R] = E[R²] − V².                                                              (evaluation.8)
+
 **By sweeps.**  The oldest way to the same values is to apply (evaluation.1) again and again,
 
     V ← r_π + γ P_π V,   from V = 0.                                                  (evaluation.5)
@@ -53,6 +59,8 @@ Source: Sutton and Barto, 2nd edition, chapters 3.5 and 4.1; Berman and Plemmons
 matrices", chapter 6, for (evaluation.4); Puterman 1994, "Markov decision processes", theorem 6.3.1,
 for (evaluation.6).
 """
+
+from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
@@ -436,3 +444,41 @@ def expectation(mdp, policy, table):
     if table.shape[-2:] != mdp.shape:
         raise ValueError(f"table must end in shape {mdp.shape}, got {table.shape}")
     return (occupancy(mdp, policy)[:, None] * policy * table).sum(axis=(-2, -1))
+
+
+def return_variance(mdp, policy, table=None):
+    """The variance of Σ_t γᵗ table[s_t, a_t] over episodes, by two linear solves.
+
+    This is (evaluation.8), averaged over the start.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    policy : (S, A) float
+    table : (S, A) float, optional
+        What a step earns; by default the mean reward, whose own randomness is not counted.
+
+    Returns
+    -------
+    float
+        In squared units of reward.
+
+    Raises
+    ------
+    ValueError
+        As `evaluate`.
+
+    Examples
+    --------
+    Heads before the first tail, of a fair coin:
+
+    >>> from minirl.mdp import coin_game
+    >>> print(round(return_variance(coin_game(), np.array([[0.5, 0.5]])), 6))
+    2.0
+    """
+    table = checked_table(mdp, policy, table)
+    values = evaluate(mdp, policy, table)
+    later = mdp.gamma * (mdp.transitions @ np.nan_to_num(values)).reshape(mdp.shape)
+    squares = evaluate(replace(mdp, gamma=mdp.gamma**2), policy, table * (table + 2 * later))
+    return (mdp.start * np.nan_to_num(squares)).sum() - (mdp.start
+                                                         * np.nan_to_num(values)).sum()**2

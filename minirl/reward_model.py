@@ -1,4 +1,4 @@
-"""The reward model: from preferences back to a reward, by Bradley–Terry regression.
+"""The reward model: from what people say back to a reward.
 
 People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes
 preferences:  y⁺ is preferred to y⁻ with probability σ(r(y⁺) − r(y⁻)).  So the reward can be fitted
@@ -13,12 +13,43 @@ Since d log σ(m)/dm = σ(−m), and m is linear in w,
 
 There is no softmax behind w, so this *is* the gradient.  The loss is convex.
 
-*What can be learned.*  Only differences of rewards, so r is known up to a constant.  The table is
-free besides by a potential: adding φ(a) − φ(s) to every w[s, a], with φ = 0 at the start and the
-end, changes no string's reward, because the sum telescopes.  So compare rewards string by string,
-centred, never table entry by table entry.  The rewards themselves are unbounded; it is the
-*probabilities* of (reward_model.1) that lie between 0 and 1, which slides like to confuse.  And a
-cross-entropy can train a reward model: this is one, on the difference.
+*Variants.*  Llama 2 subtracts a margin from m where the rater was sure, so that the rewards must
+differ by more.  Label smoothing believes that a share ε of the answers is wrong.  And pairs have
+weights q_i: all K(K − 1)/2 pairs of one prompt belong together (InstructGPT), so that each of them
+counts 2/(K(K − 1)) and a prompt with many responses does not outvote the others:
+
+    L = −Σ_i q_i [(1 − ε) log σ(m_i − margin_i) + ε log σ(margin_i − m_i)] / Σ_i q_i.
+                                                                                    (reward_model.3)
+
+*Rankings.*  By the Plackett–Luce model, a ranking y_1 ≻ … ≻ y_K is a sequence of choices, the best
+of all, the best of the rest, and so on:
+
+    L = −(1/P) Σ_prompts Σ_k [r(y_k) − log Σ_{j ≥ k} e^{r(y_j)}].                   (reward_model.4)
+
+Each term is a softmax, so its derivative in r(y_j) is 1{j = k} − softmax_j.  For K = 2 this is
+(reward_model.1).
+
+*Scores.*  A label g between 0 and 1 says how good a single string is, and a number how many points
+it gets:
+
+    L = −(1/N) Σ_n [g_n log σ(r_n) + (1 − g_n) log σ(−r_n)],                        (reward_model.5)
+    L = (1/2N) Σ_n (r_n − score_n)².                                                (reward_model.6)
+
+Unlike comparisons these know the constant: one weight on every end adds it to all strings.
+
+*What can be learned.*  From comparisons only differences of rewards, so r is known up to a
+constant.  The table is free besides by a potential: adding φ(a) − φ(s) to every w[s, a], with φ = 0
+at the start and the end, changes no string's reward, because the sum telescopes.  So compare
+rewards string by string, centred, never table entry by table entry: `reward_error` is the standard
+deviation of r̂ − r over the strings of the reference.  The rewards themselves are unbounded; it is
+the *probabilities* of (reward_model.1) that lie between 0 and 1, which slides like to confuse.  And
+a cross-entropy can train a reward model: this is one, on the difference.
+
+*How good is it?*  A rater of temperature 1 contradicts herself, so no model agrees with all of her
+choices.  The best that any model can do is to prefer what she prefers on average, which is right
+with probability σ(|m|), m her own margin: `best_accuracy`.  A model may also be right as often and
+still too sure.  `calibration` sorts its probabilities into bins and asks how often what it says
+came true.
 
 *What few pairs do.*  A letter pair that happened to occur in preferred strings only has an infinite
 maximum-likelihood weight.  Then a policy that maximises the learned reward has no optimum, because
@@ -28,18 +59,38 @@ fades.
 
 Read first: `counts`, `sft`.  Compare: `dpo`, the same regression with the policy as its own reward
 model.
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Ng et al.
-1999 on potentials.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Plackett
+1975; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, eq. 2, for the margin; Ng et al. 1999 on
+potentials; Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
+from minirl.evaluation import return_variance
+from minirl.mdp import check_count
 from minirl.optim import attracted, minimise
-from minirl.softmax import log_sigmoid
+from minirl.softmax import log_sigmoid, log_softmax
 
 
-def bradley_terry_loss(weights, pairs):
-    """The loss (reward_model.1), to be minimised, and its gradient (reward_model.2).
+class Calibration(NamedTuple):
+    """How often what was predicted came true, in bins of equal width from 0 to 1."""
+
+    predicted: np.ndarray  # (bins,) mean probability in each bin, NaN where it is empty
+    observed: np.ndarray   # (bins,) share that came true
+    number: np.ndarray     # (bins,) int
+    error: float           # Σ share of the bin · |predicted − observed|, the expected one
+
+
+def _check_rows(name, rows, weights):
+    if rows.shape[0] == 0 or rows.shape[1] != weights.size:
+        raise ValueError(f"{name} must be (B, {weights.size}) with B > 0 for weights of shape "
+                         f"{weights.shape}, got {rows.shape}")
+
+
+def bradley_terry_loss(weights, pairs, *, margin=0.0, label_smoothing=0.0, pair_weights=None):
+    """The loss (reward_model.3), which is (reward_model.1) by default; and its gradient.
 
     Parameters
     ----------
@@ -48,6 +99,12 @@ def bradley_terry_loss(weights, pairs):
     pairs : (B, S·A) sparse float
         Row i is counts of chosen sequence i minus counts of rejected sequence i:
         `counts.difference_matrix`.
+    margin : float or (B,) float
+        In units of reward.
+    label_smoothing : float in [0, 0.5)
+        ε.
+    pair_weights : (B,) float ≥ 0, optional
+        q; by default all pairs count the same.
 
     Returns
     -------
@@ -59,7 +116,7 @@ def bradley_terry_loss(weights, pairs):
     Raises
     ------
     ValueError
-        If there is no pair, or the shapes disagree.
+        If there is no pair, the shapes disagree, or a number is out of range.
 
     Examples
     --------
@@ -68,26 +125,164 @@ def bradley_terry_loss(weights, pairs):
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    if pairs.shape[0] == 0 or pairs.shape[1] != weights.size:
-        raise ValueError(f"pairs must be (B, {weights.size}) with B > 0 for weights of shape "
-                         f"{weights.shape}, got {pairs.shape}")
-    margin = pairs @ weights.ravel()
-    grad = -(pairs.T @ np.exp(log_sigmoid(-margin))) / margin.size
-    return -log_sigmoid(margin).mean(), grad.reshape(weights.shape)
+    _check_rows("pairs", pairs, weights)
+    B = pairs.shape[0]
+    if np.shape(margin) not in ((), (B,)) or not np.isfinite(margin).all():
+        raise ValueError(f"margin must be finite, one for all or one a pair, {B}, got {margin}")
+    if not 0 <= label_smoothing < 0.5:
+        raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
+    q = np.ones(B) if pair_weights is None else pair_weights
+    if q.shape != (B,) or not (np.isfinite(q).all() and (q >= 0).all() and q.any()):
+        raise ValueError(f"pair_weights must be {B} finite numbers, not negative and not all zero, "
+                         f"got {q}")
+    q = q / q.sum()
+    m = pairs @ weights.ravel() - margin
+    loss = -(q * ((1 - label_smoothing) * log_sigmoid(m) + label_smoothing * log_sigmoid(-m))).sum()
+    # (1 − ε) σ(−m) − ε σ(m), and σ(m) = 1 − σ(−m)
+    slope = np.exp(log_sigmoid(-m)) - label_smoothing
+    return loss, -(pairs.T @ (q * slope)).reshape(weights.shape)
 
 
-def fit_reward_model(pairs, shape, *, pull):
-    """Fit the reward table to preferences.
+def plackett_luce_loss(weights, strings, num_generations):
+    """The loss (reward_model.4) of rankings, to be minimised, and its gradient.
 
     Parameters
     ----------
-    pairs : (B, S·A) sparse float
-        As for `bradley_terry_loss`.
+    weights : (S, A) float
+        The reward table w.
+    strings : (P·K, S·A) sparse float
+        `counts.matrix` of the responses; those to one prompt are neighbours, the best first.
+    num_generations : int ≥ 2
+        K.
+
+    Returns
+    -------
+    loss : float
+        Mean over prompts, in nats; log K! for a constant reward of equally long sequences.
+    grad : (S, A) float
+        ∂loss/∂weights.
+
+    Raises
+    ------
+    ValueError
+        If there is no ranking, or the shapes disagree.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> loss, grad = plackett_luce_loss(np.zeros((1, 2)), csr_array([[0., 1.], [1., 0.]]), 2)
+    >>> print(round(loss, 4), grad)
+    0.6931 [[ 0.5 -0.5]]
+    """
+    _check_rows("strings", strings, weights)
+    check_count("num_generations", num_generations)
+    K = int(num_generations)
+    if K < 2 or strings.shape[0] % K:
+        raise ValueError(f"num_generations must be at least 2 and divide the number of strings, "
+                         f"{strings.shape[0]}, got {num_generations}")
+    r = (strings @ weights.ravel()).reshape(-1, K)
+    loss, slope = 0.0, np.zeros(r.shape, r.dtype)
+    for k in range(K - 1):  # the last choice is none
+        logp = log_softmax(r[:, k:])
+        loss = loss - logp[:, 0].sum()
+        slope[:, k] -= 1
+        slope[:, k:] += np.exp(logp)
+    grad = strings.T @ slope.ravel() / len(r)
+    return loss / len(r), grad.reshape(weights.shape)
+
+
+def logistic_loss(weights, strings, labels):
+    """The loss (reward_model.5) of labels, to be minimised, and its gradient.
+
+    Parameters
+    ----------
+    weights : (S, A) float
+    strings : (N, S·A) sparse float
+        `counts.matrix` of the strings.
+    labels : (N,) float in [0, 1]
+        Whether, or with what probability, a string is good.
+
+    Returns
+    -------
+    loss : float
+        Nats a string.
+    grad : (S, A) float
+        ∂loss/∂weights.
+
+    Raises
+    ------
+    ValueError
+        If there is no string, the shapes disagree, or a label is outside [0, 1].
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> loss, grad = logistic_loss(np.zeros((1, 2)), csr_array([[1., 1.]]), np.array([1.0]))
+    >>> print(round(loss, 4), grad)
+    0.6931 [[-0.5 -0.5]]
+    """
+    _check_rows("strings", strings, weights)
+    N = strings.shape[0]
+    if labels.shape != (N,) or not ((labels >= 0) & (labels <= 1)).all():
+        raise ValueError(f"labels must be {N} numbers in [0, 1], got {labels}")
+    r = strings @ weights.ravel()
+    loss = -(labels * log_sigmoid(r) + (1 - labels) * log_sigmoid(-r)).sum() / N
+    slope = (np.exp(log_sigmoid(r)) - labels) / N
+    return loss, (strings.T @ slope).reshape(weights.shape)
+
+
+def squared_loss(weights, strings, scores):
+    """The loss (reward_model.6) of scores, to be minimised, and its gradient.
+
+    Parameters
+    ----------
+    weights : (S, A) float
+    strings : (N, S·A) sparse float
+        `counts.matrix` of the strings.
+    scores : (N,) float
+        In units of reward.
+
+    Returns
+    -------
+    loss : float
+        In squared units of reward.
+    grad : (S, A) float
+        ∂loss/∂weights.
+
+    Raises
+    ------
+    ValueError
+        If there is no string, the shapes disagree, or a score is not finite.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> loss, grad = squared_loss(np.zeros((1, 2)), csr_array([[1., 1.]]), np.array([4.0]))
+    >>> print(loss, grad)
+    8.0 [[-4. -4.]]
+    """
+    _check_rows("strings", strings, weights)
+    N = strings.shape[0]
+    if scores.shape != (N,) or not np.isfinite(scores).all():
+        raise ValueError(f"scores must be {N} finite numbers, got {scores}")
+    error = strings @ weights.ravel() - scores
+    return (error * error).sum() / (2 * N), (strings.T @ error / N).reshape(weights.shape)
+
+
+def fit_reward_model(data, shape, *, pull, loss=bradley_terry_loss):
+    """Fit the reward table to preferences, or with another loss to rankings, labels or scores.
+
+    Parameters
+    ----------
+    data : (B, S·A) sparse float
+        The second argument of the loss: for pairs `counts.difference_matrix`.
     shape : (int, int)
         S and A.
     pull : float ≥ 0
         Precision of a Gaussian prior around zero on every weight; its share of the mean loss is
         pull/B.  0 is maximum likelihood, which may not exist.
+    loss : callable
+        `loss(weights, data) -> (loss, grad)`; further arguments are bound beforehand.
 
     Returns
     -------
@@ -97,7 +292,7 @@ def fit_reward_model(pairs, shape, *, pull):
     Raises
     ------
     ValueError
-        If pull is negative, there is no pair, or the shapes disagree.
+        If pull is negative, there are no data, or the shapes disagree.
 
     Examples
     --------
@@ -110,6 +305,112 @@ def fit_reward_model(pairs, shape, *, pull):
     """
     if not pull >= 0:
         raise ValueError(f"pull must not be negative, got {pull}")
-    share = pull / max(pairs.shape[0], 1)  # an empty batch is refused by the loss
-    fitted = attracted(lambda weights: bradley_terry_loss(weights, pairs), 0, share)
-    return minimise(fitted, np.zeros(shape))
+    share = pull / max(data.shape[0], 1)  # an empty batch is refused by the loss
+    return minimise(attracted(lambda weights: loss(weights, data), 0, share), np.zeros(shape))
+
+
+def accuracy(margins):
+    """The share of pairs (B,) in which the chosen string has the larger reward; ties count half.
+
+    Examples
+    --------
+    >>> accuracy(np.array([2.0, 0.5, -1.0, 0.0]))
+    0.625
+    """
+    return float(((margins > 0).mean() + (margins >= 0).mean()) / 2)
+
+
+def best_accuracy(true_margins, *, temperature=1.0):
+    """The expected accuracy of the best model, for a rater of (reward_model.1): E[σ(|m|/τ)].
+
+    Parameters
+    ----------
+    true_margins : (B,) float
+        Differences of the rater's own rewards; their signs do not matter.
+    temperature : float > 0
+        τ of the rater.
+
+    Examples
+    --------
+    >>> round(best_accuracy(np.array([0.0, 1.0, -1.0])), 4)
+    0.654
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    return float(np.exp(log_sigmoid(np.abs(true_margins) / temperature)).mean())
+
+
+def calibration(margins, *, bins=10):
+    """The reliability of the probabilities σ(m) that a model gives to the choices: `Calibration`.
+
+    A pair can be told either way round, so each is told both ways: it was preferred with σ(m), and
+    the other was not with σ(−m).
+
+    Parameters
+    ----------
+    margins : (B,) float
+        The model's r(y⁺) − r(y⁻).
+    bins : int ≥ 1
+
+    Raises
+    ------
+    ValueError
+        If there is no pair, or the number of bins is not positive.
+
+    Examples
+    --------
+    A model that says 0.88 and is right two times in three:
+
+    >>> found = calibration(np.array([2.0, 2.0, -2.0]), bins=2)
+    >>> print(found.predicted.round(4), found.observed.round(4), round(found.error, 4))
+    [0.1192 0.8808] [0.3333 0.6667] 0.2141
+    """
+    check_count("bins", bins)
+    if margins.ndim != 1 or margins.size == 0:
+        raise ValueError(f"margins must be a vector of at least one, got shape {margins.shape}")
+    predicted = np.exp(log_sigmoid(np.concatenate([margins, -margins])))
+    true = np.repeat([1.0, 0.0], margins.size)
+    which = np.minimum((predicted * bins).astype(int), int(bins) - 1)
+    number = np.bincount(which, minlength=int(bins))
+    some = np.maximum(number, 1)
+    mean, share = (np.where(number > 0, np.bincount(which, values, minlength=int(bins)) / some,
+                            np.nan) for values in (predicted, true))
+    error = (number * np.abs(np.nan_to_num(mean - share))).sum() / predicted.size
+    return Calibration(mean, share, number, float(error))
+
+
+def reward_error(mdp, policy, weights):
+    """How far a learned reward is from the world's own: the standard deviation of r̂ − r.
+
+    Over the episodes of `policy`, exactly, by one linear solve.  A constant does not count, nor
+    does a potential.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Its `mean_reward` is the true table.
+    policy : (S, A) float
+        Usually the reference.
+    weights : (S, A) float
+        The learned table.
+
+    Returns
+    -------
+    float
+        In units of reward.
+
+    Raises
+    ------
+    ValueError
+        If the tables do not fit, or the policy does not end.
+
+    Examples
+    --------
+    A point too much for a head: the number of heads has the variance 2.
+
+    >>> from minirl.mdp import coin_game
+    >>> coin = coin_game()
+    >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
+    1.4142
+    """
+    return float(max(return_variance(mdp, policy, weights - mdp.mean_reward), 0)**0.5)

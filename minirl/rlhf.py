@@ -25,28 +25,53 @@ the string has earned so far, so with λ = 0.95 its advantages are biased: on th
 then stops near 97 % of the way to the optimum, with λ = 1 near 99 %, and pair by pair it reaches
 99.9 %.
 
+*The price.*  β may be fixed, and then it defines the problem.  Or it is steered so that the KL of a
+string comes to a target (Ziegler et al. 2019): after a batch of B strings
+
+    β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · B/horizon),                                (rlhf.3)
+
+where the `horizon` is the number of strings in which β may change by a fifth.  The policy that
+comes out is the optimum for the β at which it comes to rest: `adaptive_rlhf`.
+
+*Whole strings.*  A program that checks a string (a verifier), or anything else that knows only the
+whole of it, pays on the last step too: `scored_rewards`.  And a string that had to be cut, because
+it did not end, may cost a penalty, the only thing that a policy learns to end by if nothing else
+tells it.
+
+*Iterated.*  The reward model has seen strings of the reference.  The better the policy, the stranger
+its strings.  So one asks for preferences on the new policy's strings, fits again to all of them, and
+goes on, always with the price of leaving the same reference: Llama 2 did it five times.
+
 Two policies, two divergences: π_old changes with every batch and belongs to PPO's clipping, π_ref
 never changes and belongs to the reward.  Notes and at least five libraries have confused them.
 
-Read first: `regularised`, `ppo`, `reward_model`.  Compare: `dpo`.
+Read first: `regularised`, `ppo`, `kl`, `reward_model`.  Compare: `dpo`.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2; Ziegler et al. 2019,
 arXiv:1909.08593.
 """
 
 import numpy as np
 
+from minirl.ppo import ppo
 from minirl.softmax import log_softmax
 
 
-def _check(weights, ref_logits, beta):
+def _check_price(beta, missing_eos_penalty):
     if not 0 < beta < np.inf:
         raise ValueError(f"beta must be positive and finite, got {beta}")
+    if not 0 <= missing_eos_penalty < np.inf:
+        raise ValueError(f"missing_eos_penalty must be finite and not negative, "
+                         f"got {missing_eos_penalty}")
+
+
+def _check(weights, ref_logits, beta, missing_eos_penalty):
+    _check_price(beta, missing_eos_penalty)
     if weights.shape != ref_logits.shape or not np.isfinite(weights).all():
         raise ValueError(f"weights must be finite and have the shape of ref_logits, "
                          f"{ref_logits.shape}, got {weights.shape}")
 
 
-def pair_rewards(weights, ref_logits, *, beta):
+def pair_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with r paid pair by pair from a table.
 
     Parameters
@@ -57,6 +82,8 @@ def pair_rewards(weights, ref_logits, *, beta):
         The reference policy.
     beta : float > 0
         Reward per nat of KL.
+    missing_eos_penalty : float ≥ 0
+        What a string that was cut pays on its last step.
 
     Returns
     -------
@@ -66,7 +93,7 @@ def pair_rewards(weights, ref_logits, *, beta):
     Raises
     ------
     ValueError
-        If beta is not positive or the tables do not fit.
+        If beta is not positive, the penalty is negative, or the tables do not fit.
 
     Examples
     --------
@@ -84,17 +111,25 @@ def pair_rewards(weights, ref_logits, *, beta):
     >>> print(np.exp(log_softmax(record.logits)).round(2))
     [[0.82 0.18]]
     """
-    _check(weights, ref_logits, beta)
+    _check(weights, ref_logits, beta, missing_eos_penalty)
     ref_logp = log_softmax(ref_logits)
 
     def rewards(rollout, logp):
         shaped = weights - beta * (logp - ref_logp)
-        return shaped[rollout.states, rollout.actions] * rollout.alive
+        paid = shaped[rollout.states, rollout.actions] * rollout.alive
+        return _at_the_end(rollout, paid, -missing_eos_penalty * rollout.truncated)
 
     return rewards
 
 
-def string_rewards(weights, ref_logits, *, beta):
+def _at_the_end(rollout, paid, totals):
+    """What is paid, with `totals` (N,) more on the last step of each episode."""
+    last, episodes = rollout.alive.sum(axis=0) - 1, np.arange(rollout.alive.shape[1])
+    paid[last, episodes] += totals
+    return paid
+
+
+def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with the sum of r over the string paid on its last step.
 
     Parameters, result and errors are those of `pair_rewards`.  A string cut by the horizon is paid
@@ -109,15 +144,143 @@ def string_rewards(weights, ref_logits, *, beta):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))
     [-0.405 -0.405  2.595]
     """
-    _check(weights, ref_logits, beta)
+    _check(weights, ref_logits, beta, missing_eos_penalty)
+
+    def score(rollout):
+        return (weights[rollout.states, rollout.actions] * rollout.alive).sum(axis=0)
+
+    return scored_rewards(score, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
+
+
+def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
+    """The rewards (rlhf.1), with a score of the whole string paid on its last step.
+
+    Parameters
+    ----------
+    score : callable
+        `score(rollout) -> (N,)`: a verifier, a reward model of strings, or a program of your own.
+
+    The others, the result and the errors are those of `pair_rewards`.  Raises ValueError also if
+    the scores are not one finite number a string.
+
+    Examples
+    --------
+    A program that likes games of two tosses, which the third one is:
+
+    >>> from minirl.mdp import coin_game, rollout
+    >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=1)
+    >>> paid = scored_rewards(lambda batch: batch.alive.sum(axis=0) == 2, np.zeros((1, 2)),
+    ...                       beta=1.0)
+    >>> print(np.argwhere(paid(games, np.log([[0.5, 0.5]]))))  # on its second toss
+    [[1 2]]
+    """
+    _check_price(beta, missing_eos_penalty)
     ref_logp = log_softmax(ref_logits)
 
     def rewards(rollout, logp):
+        totals = np.asarray(score(rollout), float)
+        if totals.shape != rollout.truncated.shape or not np.isfinite(totals).all():
+            raise ValueError(f"score must return {rollout.truncated.size} finite numbers, got "
+                             f"shape {totals.shape}")
         price = beta * (logp - ref_logp)
         paid = -price[rollout.states, rollout.actions] * rollout.alive
-        last, episodes = rollout.alive.sum(axis=0) - 1, np.arange(rollout.alive.shape[1])
-        total = (weights[rollout.states, rollout.actions] * rollout.alive).sum(axis=0)
-        paid[last, episodes] += total
-        return paid
+        return _at_the_end(rollout, paid, totals - missing_eos_penalty * rollout.truncated)
 
     return rewards
+
+
+def steered(beta, distance, *, target, strings, horizon):
+    """The price after a batch, by (rlhf.3).
+
+    Parameters
+    ----------
+    beta : float > 0
+    distance : float
+        The batch's KL, in nats a string.
+    target : float > 0
+    strings : int
+        B, in the batch.
+    horizon : int ≥ B
+        Strings in which β may change by a fifth.
+
+    Examples
+    --------
+    At twice the target the price rises by a fifth; at the target it stays.
+
+    >>> steered(1.0, 2.0, target=1.0, strings=100, horizon=100)
+    1.2
+    >>> steered(1.0, 1.0, target=1.0, strings=100, horizon=100)
+    1.0
+    """
+    return float(beta * (1 + np.clip(distance / target - 1, -0.2, 0.2) * strings / horizon))
+
+
+def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_000,
+                  missing_eos_penalty=0.0, episodes=512, horizon=200, n_epochs=10,
+                  learning_rate=0.05, gae_lambda=0.95):
+    """PPO on (rlhf.1) with the price steered by (rlhf.3), for ever: yields a record an iteration.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Used to play only.
+    record : reinforce.Training
+        From `reinforce.start`, whose `kl_coef` is the first β; or any record yielded before.
+    weights, ref_logits : (S, A) float
+        The reward table and the reference.
+    target_kl : float > 0
+        Nats a string.
+    kl_horizon : int ≥ 1
+        Strings in which β may change by a fifth; at least `episodes`.
+    missing_eos_penalty
+        As in `pair_rewards`.
+    episodes, horizon, n_epochs, learning_rate, gae_lambda
+        As in `ppo.ppo`.
+
+    Yields
+    ------
+    reinforce.Training
+        `kl_coef` is the next β.  The metrics are those of `ppo.ppo`; `objective/kl`, the mean
+        log-ratio of the batch's strings to the reference, which the controller sees, in nats; and
+        `objective/kl_coef`, the β that this batch was trained with.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, at the first iteration.
+
+    Examples
+    --------
+    The optimum is 0.523 nats from a fair coin at β = 1/log 1.5 = 2.47:
+
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.reinforce import start
+    >>> coin, fair = coin_game(), np.zeros((1, 2))
+    >>> for record in adaptive_rlhf(coin, start(fair, rng=0, kl_coef=2.0), coin.mean_reward, fair,
+    ...                             target_kl=0.523, learning_rate=0.01):
+    ...     if record.iteration == 150: break
+    >>> print(round(record.kl_coef, 1))
+    2.5
+    """
+    if not 0 < target_kl < np.inf:
+        raise ValueError(f"target_kl must be positive and finite, got {target_kl}")
+    if not kl_horizon >= episodes:
+        raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
+    ref_logp = log_softmax(ref_logits)
+    while True:
+        seen = []
+
+        def rewards(rollout, logp, beta=record.kl_coef):
+            ratio = (logp - ref_logp)[rollout.states, rollout.actions] * rollout.alive
+            seen.append(float(ratio.sum() / ratio.shape[1]))
+            return pair_rewards(weights, ref_logits, beta=beta,
+                                missing_eos_penalty=missing_eos_penalty)(rollout, logp)
+
+        beta = record.kl_coef
+        record = next(ppo(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
+                          n_epochs=n_epochs, learning_rate=learning_rate, gae_lambda=gae_lambda,
+                          ent_coef=0.0))
+        metrics = {**record.metrics, "objective/kl": seen[0], "objective/kl_coef": beta}
+        record = record._replace(metrics=metrics, kl_coef=steered(
+            beta, seen[0], target=target_kl, strings=episodes, horizon=kl_horizon))
+        yield record

@@ -6,7 +6,8 @@ the expected visits.  The string is still unfinished after t steps with probabil
 
     P(T > t) = Σ_s (start Pᵗ)(s),      P(T = t) = P(T > t − 1) − P(T > t),                 (exact.1)
 
-and the moments are linear solves: a step counts one, and 1 + 2 E[rest] more in the square,
+and the moments are linear solves: a step counts one, and 2 E[rest] more in the square, as in
+(evaluation.8),
 
     E[T] = Σ_s η(s),      E[T²] = E[Σ_t (1 + 2 E[T − t − 1 | s_t, a_t])].                  (exact.2)
 
@@ -28,7 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.evaluation import ending_chance, evaluate, expectation, transitions_under
+from minirl.evaluation import (ending_chance, expectation, return_variance,
+                               transitions_under)
 from minirl.mdp import check_count
 from minirl.softmax import entropy, log_softmax
 from toy_lm.ngram import language
@@ -99,10 +101,8 @@ def summary(logits):
     policy = np.exp(logp)
     world = language(np.zeros(logits.shape))
     ones = np.ones(logits.shape)
-    rest = np.nan_to_num(evaluate(world, policy, ones))
-    squares = ones + 2 * (world.transitions @ rest).reshape(logits.shape)
-    tables = np.array([ones, squares, entropy(logp)[:, None] * ones])
-    steps, square, nats = expectation(world, policy, tables)
+    steps, nats = expectation(world, policy, np.array([ones, entropy(logp)[:, None] * ones]))
     rate = float(nats / steps)
-    return Summary(letters=float(steps - 1), letters_std=float(max(square - steps**2, 0)**0.5),
+    spread = return_variance(world, policy, ones)
+    return Summary(letters=float(steps - 1), letters_std=float(max(spread, 0)**0.5),
                    entropy=float(nats), entropy_rate=rate, perplexity=float(np.exp(rate)))

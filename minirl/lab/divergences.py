@@ -68,9 +68,9 @@ def table():
               for form in FORMS}
     rows = [_estimate(listed[form], form, samples, name)
             for form in FORMS for samples in SAMPLES for name in ESTIMATES]
-    return Divergences(listed["string"].chance.size, rows,
-                       row_kl=float(kl(logp, ref)[0]),
-                       string_kl=float(listed["string"].chance @ listed["string"].ratio.sum(axis=0)))
+    strings = listed["string"]
+    return Divergences(strings.chance.size, rows, row_kl=float(kl(logp, ref)[0]),
+                       string_kl=float(strings.chance @ strings.ratio.sum(axis=0)))
 
 
 class _Listing(NamedTuple):
