@@ -55,6 +55,13 @@ are best the reference decides between them:
 The right side is what the best policy itself is worth under J_β; the left holds because a KL is
 never a gain.  So J_β falls short of J* by β C at most, and `planning` is the limit.
 
+*The frontier.*  As β falls from infinity, the optimum leaves the reference along a path, on which
+both its reward and its KL grow.  No policy with that KL earns more, so the path is the frontier that
+every method is drawn on.  Its slope is the price: J* = E[r] − β KL changes with β by −KL only, since
+the optimum is best and a small change of it costs nothing.  What is left is
+
+    dE[r] = β dKL.                                                                   (regularised.7)
+
 Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the
 problem.  An implementation that steers β towards a target KL (Ziegler et al., section 2.2) solves
 another problem at every step.
@@ -66,12 +73,13 @@ decision problems", for (regularised.4).
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
 
-from minirl.evaluation import (action_values, evaluate, reachable, solve, transitions_under,
-                               valued_states)
+from minirl.evaluation import (action_values, evaluate, expectation, reachable, solve,
+                               transitions_under, valued_states)
 from minirl.planning import optimum_of
 from minirl.softmax import log_softmax
 
@@ -186,6 +194,52 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         logp, before = tilt(ref_logits, action_values(mdp, known), beta=beta), known
     raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
                      f"likely has no upper bound, or the reference does not end")
+
+
+class FrontierPoint(NamedTuple):
+    """The best policy at a price."""
+
+    beta: float
+    reward: float  # E[Σ γᵗ r] of the optimum
+    kl: float      # to the reference, nats an episode
+
+
+def frontier(mdp, ref_logits, betas):
+    """The path of optima (regularised.7): a `FrontierPoint` for each price.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    ref_logits : (S, A) float
+    betas : sequence of float > 0
+
+    Returns
+    -------
+    list of FrontierPoint
+
+    Raises
+    ------
+    ValueError
+        As `regularised_optimum`, for the first price without an optimum.
+
+    Examples
+    --------
+    At β = 2 the best coin shows p = ½ √e heads; E[r] = p/(1 − p).
+
+    >>> from minirl.mdp import coin_game
+    >>> for point in frontier(coin_game(), np.zeros((1, 2)), [20.0, 2.0]):
+    ...     print(point.beta, round(point.reward, 4), round(point.kl, 4))
+    20.0 1.1081 0.0028
+    2.0 4.6935 1.3006
+    """
+    ref_logp = log_softmax(ref_logits)
+    points = []
+    for beta in betas:
+        best = regularised_optimum(mdp, ref_logits, beta=beta)
+        logp = tilt(ref_logits, best.action_values, beta=beta)
+        reward, kl = expectation(mdp, np.exp(logp), np.array([mdp.mean_reward, logp - ref_logp]))
+        points.append(FrontierPoint(float(beta), float(reward), float(kl)))
+    return points
 
 
 def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):

@@ -13,7 +13,7 @@ from gradcheck import assert_gradient
 from worlds import endless, random_mdp
 
 import minirl
-from minirl import (average_reward, counts, dpo, optim, planning, ppo, ppo_kl, reinforce,
+from minirl import (average_reward, counts, dpo, kl, optim, planning, ppo, ppo_kl, reinforce,
                     reward_model, sft, softmax)
 from test_house import CHAPTERS
 
@@ -91,6 +91,15 @@ CASES = {
         case(reward_model.bradley_terry_loss, some_pairs(7)),
         case(reward_model.bradley_terry_loss, some_pairs(7), at=9.0)],
     "optim.attracted": [case(optim.attracted(lambda x: (0.0, 0.0), table(), 0.3))],
+    "kl.string_kl": [
+        (lambda x, ref=table(), mdp=random_mdp(np.random.default_rng(6), S, A, 3, 0.9):
+         kl.string_kl(mdp, x, ref), table()),
+        (lambda x, ref=table(), mdp=random_mdp(np.random.default_rng(7), S, A, 1, 0.8):
+         kl.string_kl(mdp, x, ref), table(3.0))],
+    "kl.kl_loss": [case(kl.kl_loss, table(), RNG.random(S)),
+                   case(kl.kl_loss, table(), np.array([2.0, 0.0, 1.0, 5.0]), at=4.0)],
+    "kl.k3_loss": [case(kl.k3_loss, table(), RNG.random((S, A))),
+                   case(kl.k3_loss, table(), counts.table(some_steps(3, 3)), at=4.0)],
     "dpo.dpo_loss": [dpo_case(0.5), dpo_case(3.0), dpo_case(0.1, scale=9.0)],
 }
 
@@ -98,7 +107,7 @@ CASES = {
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
-             "optim.attracted"}  # gradients under another name
+             "optim.attracted", "kl.string_kl"}  # gradients under another name
     for chapter in CHAPTERS:
         module = importlib.import_module(f"{minirl.__name__}.{chapter}")
         for name, value in inspect.getmembers(module, inspect.isfunction):
@@ -116,7 +125,7 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (sft.4), (reinforce.3),
-    (ppo.3), (ppo_kl.2), (reward_model.2) and (dpo.3)"""
+    (ppo.3), (ppo_kl.2), (reward_model.2), (kl.2), (kl.3), (kl.5) and (dpo.3)"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 

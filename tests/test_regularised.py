@@ -6,12 +6,13 @@ import re
 
 import numpy as np
 import pytest
+from languages import running_example
 
 from minirl.evaluation import evaluate, expectation
 from minirl.mdp import TabularMDP, coin_game, unroll
 from minirl.planning import policy_iteration
-from minirl.regularised import (critical_beta, entropy_optimum, log_partition, regularised_optimum,
-                                tilt)
+from minirl.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
+                                regularised_optimum, tilt)
 from minirl.softmax import kl, log_softmax
 from worlds import (endless, episodes, island, random_mdp, single_outcome, tables,
                     value_by_loops)
@@ -686,3 +687,44 @@ def test_the_unit_of_reward_does_not_matter(rng, size):
     J = regularised_optimum(mdp, logits, beta=0.3).objective
     assert regularised_optimum(scaled, logits, beta=0.3 * size).objective == pytest.approx(
         size * J, rel=1e-10)
+
+
+@pytest.mark.parametrize("gamma, K", [(1.0, 1), (0.9, 3)])
+def test_the_slope_of_the_frontier_is_the_price(rng, gamma, K):
+    """(regularised.7), by central differences along the path"""
+    mdp = random_mdp(rng, 4, 3, K, gamma)
+    ref = rng.normal(size=mdp.shape)
+    for beta in 3.0, 8.0:
+        before, after = frontier(mdp, ref, [beta * (1 + 1e-4), beta * (1 - 1e-4)])
+        assert before.kl < after.kl and before.reward < after.reward
+        slope = (after.reward - before.reward) / (after.kl - before.kl)
+        assert slope == pytest.approx(beta, rel=1e-6)
+
+
+def test_a_point_of_the_frontier_is_the_optimum_and_no_other_policy_with_its_kl_earns_more(rng):
+    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+    ref = rng.normal(size=mdp.shape)
+    point, = frontier(mdp, ref, [2.5])
+    best = regularised_optimum(mdp, ref, beta=2.5)
+    assert point.beta == 2.5
+    assert point.reward - 2.5 * point.kl == pytest.approx(best.objective, rel=1e-10)
+    for _ in range(50):
+        logp = log_softmax(tilt(ref, best.action_values, beta=2.5)
+                           + 0.3 * rng.normal(size=mdp.shape))
+        reward, kl = expectation(mdp, np.exp(logp), np.array([mdp.mean_reward,
+                                                              logp - log_softmax(ref)]))
+        assert reward <= point.reward + 2.5 * (kl - point.kl)  # the tangent lies above the frontier
+
+
+def test_the_frontier_of_the_running_example_begins_at_the_reference_and_has_no_end():
+    example = running_example()
+    betas = [1e6, 10.0, 2.0, 1.0, 0.5, 0.3]
+    path = frontier(example.world, example.reference, betas)
+    at_home = expectation(example.world, np.exp(example.reference), example.world.mean_reward)
+    assert path[0].reward == pytest.approx(at_home, abs=1e-5) and path[0].kl < 1e-10
+    assert path[4].reward - 0.5 * path[4].kl == pytest.approx(example.optimum.objective, abs=1e-12)
+    for one, other in zip(path, path[1:]):
+        rise = (other.reward - one.reward) / (other.kl - one.kl)
+        assert other.beta < rise < one.beta  # a concave curve
+    with pytest.raises(ValueError, match="no optimum exists at beta = 0.25"):
+        frontier(example.world, example.reference, [0.5, 0.25])

@@ -1,0 +1,506 @@
+"""The distance to the reference: strings and rows by loops over all episodes, estimates and their
+mean gradients by exact sums."""
+
+from dataclasses import replace
+from decimal import Decimal, localcontext
+import re
+
+import numpy as np
+import pytest
+from worlds import episodes, island, random_mdp, single_outcome, small_world
+
+from minirl import counts
+from minirl.evaluation import occupancy
+from minirl.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
+from minirl.mdp import coin_game, unroll
+from minirl.ppo import collapse
+from minirl.ppo_kl import ppo_kl, ppo_kl_loss
+from minirl.reinforce import environment_rewards, start
+from minirl.softmax import backward, log_softmax
+from toy_lm.ngram import language
+
+ESTIMATES = {"k1": k1, "k2": k2, "k3": k3}
+SEEDS = pytest.mark.parametrize("seed", range(3))
+EVERY = pytest.mark.parametrize("name", ESTIMATES)
+
+
+def two_tables(shape, seed=0, scale=1.5):
+    """Logits far from the reference, and the reference."""
+    rng = np.random.default_rng(seed)
+    return scale * rng.normal(size=shape), rng.normal(size=shape)
+
+
+def cut_language():
+    """Two letters, and strings that are cut after four steps."""
+    return unroll(language(np.zeros((3, 3))), 4)
+
+
+WORLDS = {"short": small_world(0.8), "language": cut_language(),
+          "discounted": unroll(random_mdp(np.random.default_rng(1), 2, 3, 1, 0.7), 4)}
+ANY = pytest.mark.parametrize("name", WORLDS)
+
+
+def score(logp, pairs):
+    """∇log π of a list of pairs, by (softmax.2)."""
+    total = np.zeros(logp.shape)
+    for s, a in pairs:
+        total[s] -= np.exp(logp[s])
+        total[s, a] += 1
+    return total
+
+
+def listed(mdp, logp):
+    """(probability, pairs) of every episode; all must end."""
+    for chance, pairs, _, ended in episodes(mdp, 4):
+        assert ended
+        yield chance * np.prod([np.exp(logp[pair]) for pair in pairs]), pairs
+
+
+def complex_gradient(f, x):
+    """∂f/∂x by complex step, entry by entry."""
+    grad = np.zeros(x.shape)
+    for i in np.ndindex(x.shape):
+        stepped = x.astype(complex)
+        stepped[i] += 1e-30j
+        grad[i] = f(stepped).imag / 1e-30
+    return grad
+
+
+def row_kl(logp, ref_logp):
+    """KL(π‖π_ref) of one row, for complex numbers too."""
+    return sum(np.exp(p) * (p - q) for p, q in zip(logp, ref_logp))
+
+
+# Whole strings.
+
+
+@SEEDS
+@ANY
+def test_the_distance_of_strings_is_the_sum_over_all_strings(name, seed):
+    """(kl.1) and (kl.2), each step discounted as the world says"""
+    mdp = WORLDS[name]
+    logits, ref = two_tables(mdp.shape, seed)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    distance, grad = 0.0, np.zeros(mdp.shape)
+    for chance, pairs in listed(mdp, logp):
+        ratio = sum(mdp.gamma**t * (logp[pair] - ref_logp[pair]) for t, pair in enumerate(pairs))
+        distance += chance * ratio
+        grad += chance * ratio * score(logp, pairs)
+    found, found_grad = string_kl(mdp, logits, ref)
+    assert found == pytest.approx(distance, abs=1e-12) and distance > 0.1
+    assert found_grad == pytest.approx(grad, abs=1e-12) and np.abs(grad).max() > 0.05
+
+
+@SEEDS
+@ANY
+def test_the_distance_of_strings_is_the_sum_of_visits_times_rows(name, seed):
+    """(kl.1): the visits are counted on the list of all strings, the rows by loops."""
+    mdp = WORLDS[name]
+    logits, ref = two_tables(mdp.shape, seed)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    visits = np.zeros(mdp.shape[0])
+    for chance, pairs in listed(mdp, logp):
+        for t, (s, _) in enumerate(pairs):
+            visits[s] += mdp.gamma**t * chance
+    total = sum(visits[s] * row_kl(logp[s], ref_logp[s]) for s in range(mdp.shape[0]))
+    assert string_kl(mdp, logits, ref)[0] == pytest.approx(total, abs=1e-12)
+
+
+@ANY
+def test_the_distance_of_a_policy_to_itself_is_zero_and_flat(name):
+    mdp = WORLDS[name]
+    logits, _ = two_tables(mdp.shape)
+    distance, grad = string_kl(mdp, logits + np.arange(mdp.shape[0])[:, None], logits)
+    assert distance == pytest.approx(0, abs=1e-14) and grad == pytest.approx(0, abs=1e-14)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e12])
+def test_the_rewards_of_the_world_do_not_matter(size):
+    mdp = WORLDS["discounted"]
+    tables = two_tables(mdp.shape)
+    free = string_kl(replace(mdp, reward=np.zeros(mdp.reward.shape)), *tables)
+    paid = string_kl(replace(mdp, reward=size * mdp.reward), *tables)
+    assert paid[0] == free[0] and paid[1] == pytest.approx(free[1], abs=1e-13)
+
+
+def test_a_state_that_no_string_reaches_does_not_matter():
+    """State 1 of the island never ends, and at gamma 1 it has no value."""
+    mdp = island()
+    logits, ref = two_tables(mdp.shape)
+    distance, grad = string_kl(mdp, logits, ref)
+    assert (grad[1] == 0).all() and np.abs(grad[0]).max() > 0.1
+    logits[1], ref[1] = 9.0, [0.0, 40.0, -3.0]
+    again, same = string_kl(mdp, logits, ref)
+    assert again == distance and (same == grad).all()
+
+
+def test_strings_that_never_end_are_refused():
+    with pytest.raises(ValueError, match="at gamma = 1.0 from state 1 this policy never ends"):
+        string_kl(replace(island(), start=np.array([0.0, 1.0, 0.0])), *two_tables((3, 3)))
+
+
+def test_the_coin_of_the_examples_is_tossed_four_times():
+    """Four tosses, each 0.1308 nats away, and the gradient is not that of the rows."""
+    policy, ref = np.log([[0.75, 0.25]]), np.zeros((1, 2))
+    assert occupancy(coin_game(), np.exp(policy)) == pytest.approx([4.0])
+    toss = row_kl(policy[0], log_softmax(ref)[0])
+    assert toss == pytest.approx(0.1308, abs=5e-5)
+    distance, grad = string_kl(coin_game(), policy, ref)
+    loss, frozen = kl_loss(policy, ref, np.array([4.0]))
+    assert distance == pytest.approx(4 * toss) and loss == pytest.approx(4 * toss)
+    # One over one minus the chance of heads: the number of tosses moves with the logit too.
+    assert (grad - frozen)[0] == pytest.approx([toss * 3, -toss * 3])
+
+
+# Rows with frozen visits.
+
+
+@SEEDS
+def test_the_loss_of_rows_is_their_sum(seed):
+    """(kl.3), with G by loops; visits may be zero, and need not be whole numbers."""
+    logits, ref = two_tables((5, 3), seed)
+    visits = np.random.default_rng(seed).random(5) * np.array([0, 1, 1, 4, 1])
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    total, G = 0.0, np.zeros(logits.shape)
+    for s, a in np.ndindex(logits.shape):
+        ratio = logp[s, a] - ref_logp[s, a]
+        total += visits[s] * np.exp(logp[s, a]) * ratio
+        G[s, a] = visits[s] * np.exp(logp[s, a]) * ratio
+    loss, grad = kl_loss(logits, ref, visits)
+    assert loss == pytest.approx(total, abs=1e-13) and loss > 0.1
+    assert grad == pytest.approx(backward(logp, G), abs=1e-13)
+    assert (grad[0] == 0).all() and np.abs(grad[1:]).max(axis=1).min() > 1e-3
+
+
+@ANY
+def test_freezing_the_visits_keeps_the_value_and_loses_the_gradient(name):
+    """(kl.3) against (kl.2)"""
+    mdp = WORLDS[name]
+    logits, ref = two_tables(mdp.shape)
+    visits = occupancy(mdp, np.exp(log_softmax(logits)))
+    distance, grad = string_kl(mdp, logits, ref)
+    loss, frozen = kl_loss(logits, ref, visits)
+    assert loss == pytest.approx(distance, abs=1e-12)
+    assert np.abs(frozen - grad).max() > (1e-4 if name == "short" else 0.05)
+
+
+def test_frozen_visits_charge_nothing_for_a_letter_that_leads_away():
+    """(kl.2) and (kl.3): row 0 agrees with the reference, as row 1 does, to which its first action
+    leads; its second one leads to row 2, which is far away."""
+    mdp = single_outcome([[1, 2], [0, 0], [0, 0]], [[0, 0]] * 3, [[False] * 2, [True] * 2,
+                                                                  [True] * 2], [1, 0, 0])
+    logits, ref = np.log([[0.5, 0.5], [0.5, 0.5], [0.8, 0.2]]), np.zeros((3, 2))
+    away = 0.8 * np.log(1.6) + 0.2 * np.log(0.4)
+    slope = 0.5 * 0.8 * 0.2 * np.log(4)
+    right = [[-away / 4, away / 4], [0, 0], [slope, -slope]]
+    frozen = [[0, 0], [0, 0], [slope, -slope]]
+    assert string_kl(mdp, logits, ref)[0] == pytest.approx(away / 2)
+    assert string_kl(mdp, logits, ref)[1] == pytest.approx(np.array(right), abs=1e-15)
+    assert kl_loss(logits, ref, np.array([1, 0.5, 0.5]))[1] == pytest.approx(np.array(frozen),
+                                                                            abs=1e-15)
+
+
+# Estimates.
+
+
+@SEEDS
+def test_the_means_of_k1_and_k3_are_the_divergence(seed):
+    """(kl.4) and pitfall 1, far from the reference: neither the wrong sign nor upside down."""
+    logp, ref_logp = (log_softmax(logits)[0] for logits in two_tables((1, 4), seed))
+    policy, u = np.exp(logp), ref_logp - logp
+    distance, other = row_kl(logp, ref_logp), row_kl(ref_logp, logp)
+    assert policy @ k1(u) == pytest.approx(distance, abs=1e-14)
+    assert policy @ k3(u) == pytest.approx(distance, abs=1e-14)
+    assert abs(policy @ k2(u) - distance) > 0.01
+    assert distance > 0.1 and abs(distance - other) > 0.01
+    assert policy @ np.exp(u) == pytest.approx(1, abs=1e-14)
+    assert k1(u).min() < 0 < k3(u).min()
+
+
+def test_k1_k2_and_k3_are_the_formulas():
+    """(kl.4), number by number"""
+    for u in (-30.0, -3.0, -0.5, 0.0, 0.02, 1.0, 9.0):
+        assert (k1(u), k2(u)) == (-u, u * u / 2)
+        assert k3(u) == pytest.approx(np.exp(u) - u - 1, rel=1e-12)
+
+
+def test_near_the_reference_k2_is_good_and_k3_varies_little():
+    """(kl.4): the bias of k2 vanishes faster than the divergence, k3's variance than that of k1."""
+    logits, step = two_tables((1, 4))
+    logp = log_softmax(logits)[0]
+    worse = np.inf
+    for size in (1.0, 1e-1, 1e-2, 1e-3):
+        u = log_softmax(logits + size * step)[0] - logp
+        policy, distance = np.exp(logp), row_kl(logp, logp + u)
+        bias = abs(policy @ k2(u) / distance - 1)
+        assert bias < worse / 5
+        worse = bias
+        spread = {name: policy @ (k(u) - policy @ k(u))**2 for name, k in ESTIMATES.items()}
+        assert size == 1 or spread["k3"] < 2 * size**2 * spread["k1"]
+    assert bias < 1e-3
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_k3_has_all_its_digits_near_zero(sign):
+    """Pitfall 4, (kl.4), against eighty decimal digits; what is left is rounding of e^u − 1."""
+    with localcontext() as context:
+        context.prec = 80
+        for size in np.append(np.geomspace(1e-12, 1e-2, 301), [SMALL, 0.999 * SMALL]):
+            u = Decimal(float(sign * size))
+            true = u.exp() - u - 1
+            error = abs(Decimal(float(k3(sign * size))) / true - 1)
+            assert error < (1e-15 if size < SMALL else 1e-15 / size), size
+    assert k3(sign * 1e-8) == pytest.approx(5e-17, rel=1e-8)
+    assert k3(sign * 0.0) == 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_k3_does_not_jump_where_its_series_ends(sign):
+    inside, outside = np.nextafter(SMALL, 0), np.nextafter(SMALL, 1)
+    found = k3(sign * np.array([0.99 * SMALL, inside, SMALL, outside, 1.01 * SMALL]))
+    assert found[1:4] == pytest.approx(SMALL**2 / 2 * (1 + sign * SMALL / 3), rel=1e-8)
+    assert found[0] < found[1:4].min() and found[1:4].max() < found[4]
+    assert np.ptp(found[1:4]) < 1e-11 * found[2]
+
+
+def test_k3_is_never_negative():
+    """From the smallest numbers to the largest, and around the switch to the series."""
+    sizes = np.concatenate([np.geomspace(1e-300, 1e300, 4001), SMALL * np.linspace(0.9, 1.1, 999)])
+    for sign in (1, -1):
+        assert (k3(sign * sizes) >= 0).all()
+
+
+def test_k3_is_finite_far_away():
+    """Pitfall 4: the exponential is capped from 700 upwards, and nothing warns."""
+    assert k3(-50.0) == pytest.approx(49, rel=1e-15) and k3(-1e6) == 1e6 - 1
+    assert k3(50.0) == pytest.approx(np.exp(50), rel=1e-14)
+    assert k3(699.0) == pytest.approx(np.exp(699), rel=1e-12)
+    assert k3(700.0) == pytest.approx(np.exp(700), rel=1e-12)
+    assert k3(1e4) == k3(700.0) and np.isfinite(k3(np.array([710.0, 1e4, 1e300]))).all()
+
+
+@EVERY
+def test_an_estimate_works_entry_by_entry_on_any_shape(name):
+    u = np.random.default_rng(0).normal(size=(2, 3, 4)) * np.geomspace(1e-7, 10, 4)
+    before = u.copy()
+    found = ESTIMATES[name](u)
+    assert found.shape == u.shape and (u == before).all()
+    for i in np.ndindex(u.shape):
+        assert found[i] == ESTIMATES[name](u[i])
+
+
+SLOPES = {"k1": lambda u: 1.0, "k2": lambda u: -u, "k3": lambda u: 1 - np.exp(u)}
+
+
+@EVERY
+def test_the_gradient_of_an_estimate_at_a_sample(name):
+    """(kl.5), by complex step, on both sides of the switch to the series; the multiple of ∇log π
+    is found twice, in log π and in the logits."""
+    for u in (-3.0, -2e-3, -2e-5, 1e-9, 5e-5, 5e-3, 0.7, 4.0):
+        slope = ESTIMATES[name](np.array(u - 1e-30j)).imag / 1e-30  # log π grows, u falls
+        assert slope == pytest.approx(SLOPES[name](u), rel=1e-7, abs=1e-15), u
+    logits, ref = two_tables((1, 3))
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    for a in range(3):
+        grad = complex_gradient(lambda x: ESTIMATES[name](ref_logp - log_softmax(x))[0, a], logits)
+        u = ref_logp[0, a] - logp[0, a]
+        assert grad == pytest.approx(SLOPES[name](u) * score(logp, [(0, a)]), abs=1e-13)
+
+
+FOLLOWED = {  # (kl.6)
+    "k1": lambda logp, ref_logp: 0 * logp.sum(),
+    "k2": lambda logp, ref_logp: (np.exp(logp) * (logp - ref_logp)).sum(),
+    "k3": lambda logp, ref_logp: (np.exp(ref_logp) * (ref_logp - logp)).sum()}
+
+
+@SEEDS
+@EVERY
+def test_what_the_mean_gradient_over_a_row_is_the_gradient_of(name, seed):
+    """(kl.6) for a row and pitfall 3: of nothing, the KL and the other KL, and of no other."""
+    logits, ref = two_tables((1, 4), seed)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    mean = sum(np.exp(logp[0, a]) * complex_gradient(
+        lambda x: ESTIMATES[name](ref_logp - log_softmax(x))[0, a], logits) for a in range(4))
+    for other, divergence in FOLLOWED.items():
+        grad = complex_gradient(lambda x: divergence(log_softmax(x), ref_logp), logits)
+        assert (np.abs(mean - grad).max() < 1e-13) == (name == other)
+        assert other == name or np.abs(mean - grad).max() > 0.01
+
+
+def all_sums(mdp, logp):
+    """log π of the actions of every episode; complex numbers too."""
+    return np.array([sum(logp[pair] for pair in pairs)
+                     for chance, pairs, _, _ in episodes(mdp, 4)])
+
+
+@SEEDS
+@EVERY
+def test_what_the_mean_gradient_over_strings_is_the_gradient_of(name, seed):
+    """(kl.6) for strings and pitfall 3, and that (kl.2) is what k2 follows"""
+    mdp = cut_language()
+    logits, ref = two_tables(mdp.shape, seed, scale=1.0)
+    logp, ref_strings = log_softmax(logits), all_sums(mdp, log_softmax(ref))
+    mean = np.zeros(mdp.shape)
+    for (chance, pairs), ref_string in zip(listed(mdp, logp), ref_strings):
+        u = ref_string - np.log(chance)
+        mean += chance * SLOPES[name](u) * score(logp, pairs)
+    grad = complex_gradient(
+        lambda x: FOLLOWED[name](all_sums(mdp, log_softmax(x)), ref_strings), logits)
+    assert mean == pytest.approx(grad, abs=1e-12)
+    assert (np.abs(mean - string_kl(mdp, logits, ref)[1]).max() < 1e-12) == (name == "k2")
+
+
+@SEEDS
+@EVERY
+def test_added_up_token_by_token_the_visits_are_frozen(name, seed):
+    """(kl.6) for tokens and pitfall 3: Σ η(s) ∇ of the rows, and for k2 that is (kl.3)."""
+    mdp = cut_language()
+    logits, ref = two_tables(mdp.shape, seed, scale=1.0)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    mean = np.zeros(mdp.shape)
+    for chance, pairs in listed(mdp, logp):
+        for pair in pairs:
+            mean += chance * SLOPES[name](ref_logp[pair] - logp[pair]) * score(logp, [pair])
+    visits = occupancy(mdp, np.exp(logp))
+    rows = np.array([visits[s] * complex_gradient(
+        lambda x: FOLLOWED[name](log_softmax(x), ref_logp[s]), logits[s])
+        for s in range(mdp.shape[0])])
+    assert mean == pytest.approx(rows, abs=1e-12)
+    assert (np.abs(mean - kl_loss(logits, ref, visits)[1]).max() < 1e-12) == (name == "k2")
+    if name == "k3":
+        taken = visits[:, None] * np.exp(logp)
+        assert k3_loss(logits, ref, taken)[1] == pytest.approx(mean, abs=1e-12)
+    else:
+        assert np.abs(mean - string_kl(mdp, logits, ref)[1]).max() > 0.02
+
+
+@pytest.mark.parametrize("writer", [1, 2])
+@EVERY
+def test_the_ratio_repairs_an_estimate_whoever_wrote_the_samples(name, writer):
+    """(kl.7): the mean, under μ, of the gradient of ρ k at each string, for two different μ"""
+    mdp = cut_language()
+    logits, ref = two_tables(mdp.shape, scale=1.0)
+    strings = all_sums(mdp, log_softmax(logits))
+    by_writer = np.exp(all_sums(mdp, log_softmax(two_tables(mdp.shape, writer)[0])))
+    u = all_sums(mdp, log_softmax(ref)) - strings
+    assert by_writer.sum() == pytest.approx(1) and np.abs(by_writer - np.exp(strings)).max() > 0.05
+
+    def slope(weighted):
+        """∂/∂log π(y) of the estimate at each string y, by complex step."""
+        moved = strings + 1e-30j
+        ratio = np.exp(moved) / by_writer if weighted else 1.0
+        return (ratio * ESTIMATES[name](u - 1e-30j)).imag / 1e-30
+
+    def mean(weighted):
+        scores = [score(log_softmax(logits), pairs) for _, pairs, _, _ in episodes(mdp, 4)]
+        return np.tensordot(by_writer * slope(weighted), np.array(scores), axes=1)
+
+    def expected(x):
+        moved = all_sums(mdp, log_softmax(x))
+        return (np.exp(moved) * ESTIMATES[name](u + strings - moved)).sum()
+
+    true = string_kl(mdp, logits, ref)[1]
+    assert mean(True) == pytest.approx(complex_gradient(expected, logits), abs=1e-11)
+    assert (np.abs(mean(True) - true).max() < 1e-11) == (name != "k2")
+    assert np.abs(mean(False) - true).max() > 0.05
+    assert abs(by_writer @ ESTIMATES[name](u) - string_kl(mdp, logits, ref)[0]) > 0.05
+
+
+# The penalty k3 as a loss.
+
+
+@SEEDS
+def test_k3_as_a_loss_is_a_sum_over_the_steps_of_a_batch(seed):
+    """(kl.4) and (kl.5), step by step, from real steps with weights of both signs"""
+    rng = np.random.default_rng(seed)
+    logits, ref = two_tables((4, 3), seed)
+    states, actions, weights = rng.integers(4, size=20), rng.integers(3, size=20), rng.normal(
+        size=20)
+    steps = counts.steps(states, actions, np.array([0, 20]), (4, 3))
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    total, grad = 0.0, np.zeros((4, 3))
+    for pair, weight in zip(zip(states, actions), weights):
+        u = ref_logp[pair] - logp[pair]
+        total += weight * (np.exp(u) - u - 1)
+        grad += weight * (1 - np.exp(u)) * score(logp, [pair])
+    found, found_grad = k3_loss(logits, ref, counts.table(steps, weights))
+    assert found == pytest.approx(total, abs=1e-12)
+    assert found_grad == pytest.approx(grad, abs=1e-12)
+
+
+def test_k3_as_a_loss_pulls_each_row_towards_the_other_divergence():
+    """Pitfall 3, (kl.6): with the policy's own visits its gradient is N[s] (π − π_ref)."""
+    logits, ref = two_tables((4, 3))
+    policy, reference = np.exp(log_softmax(logits)), np.exp(log_softmax(ref))
+    visits = np.array([3.0, 0.0, 1.0, 0.5])
+    grad = k3_loss(logits, ref, visits[:, None] * policy)[1]
+    assert grad == pytest.approx(visits[:, None] * (policy - reference), abs=1e-14)
+
+
+def test_k3_as_a_loss_forms_no_ratio_where_nothing_was_done():
+    """The reference forbids an action that the batch never took."""
+    logits, ref = np.zeros((2, 2)), np.array([[0.0, -np.inf], [0.0, 0.0]])
+    loss, grad = k3_loss(logits, ref, np.array([[2.0, 0.0], [1.0, 1.0]]))
+    assert loss == pytest.approx(2 * (1 - np.log(2)))
+    assert grad == pytest.approx(np.array([[-1.0, 1.0], [0, 0]]))
+
+
+def test_k3_as_a_loss_is_capped_where_the_ratio_overflows():
+    """Pitfall 4: a policy that has dropped what the reference writes."""
+    loss, grad = k3_loss(np.array([[0.0, -2e3]]), np.zeros((1, 2)), np.array([[0.0, 1.0]]))
+    assert loss == pytest.approx(np.exp(700)) and grad[0] == pytest.approx(np.exp(700) *
+                                                                          np.array([1, -1]))
+    loss, grad = k3_loss(np.zeros((1, 2)), np.array([[0.0, -2e3]]), np.array([[0.0, 1.0]]))
+    assert loss == pytest.approx(2e3 - np.log(2) - 1) and grad[0] == pytest.approx([-0.5, 0.5])
+
+
+def test_the_divergence_that_is_logged_is_the_one_that_is_trained():
+    """Pitfall 7, in PPO with a KL penalty: what β = 1 adds to the loss of the batch; the estimate
+    k3 from the actions that were taken is logged too, under another name."""
+    mdp, played = random_mdp(np.random.default_rng(2), 4, 3, 2, 0.9), []
+
+    def remember(rollout, logp):
+        played.append(rollout)
+        return environment_rewards(rollout, logp)
+
+    first = start(np.zeros(mdp.shape), rng=0)
+    record = next(ppo_kl(mdp, first, rewards=remember, episodes=40, learning_rate=0.05))
+    batch, = played
+    steps = batch.steps(mdp.shape)
+    table = collapse(steps, np.zeros(steps.index.size))
+    dear, free = (ppo_kl_loss(record.logits, first.logits, table, kl_coef=price)[0]
+                  for price in (1.0, 0.0))
+    assert record.metrics["policy/kl"] == pytest.approx(dear - free, abs=1e-15)
+    assert dear - free > 1e-4
+    logp, old = log_softmax(record.logits), log_softmax(first.logits)
+    estimate = (counts.table(steps) * k3(logp - old)).sum() / steps.index.size
+    assert record.metrics["policy/approxkl"] == pytest.approx(estimate, abs=1e-15)
+    assert abs(estimate - (dear - free)) > 1e-6
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: string_kl(coin_game(), np.zeros((1, 2)), np.zeros((2, 1))),
+     "ref_logits must have shape (1, 2), got (2, 1)"),
+    (lambda: string_kl(coin_game(), np.zeros((2, 2)), np.zeros((2, 2))),
+     "logits must be finite and have shape (1, 2), got (2, 2)"),
+    (lambda: string_kl(coin_game(), np.array([[0, np.nan]]), np.zeros((1, 2))),
+     "logits must be finite and have shape (1, 2), got (1, 2)"),
+    (lambda: kl_loss(np.zeros((3, 2)), np.zeros((1, 2)), np.ones(3)),
+     "ref_logits must have shape (3, 2), got (1, 2)"),
+    (lambda: kl_loss(np.zeros((3, 2)), np.zeros((3, 2)), np.ones((3, 1))),
+     "visits must be finite and have shape (3,), got (3, 1)"),
+    (lambda: kl_loss(np.zeros((3, 2)), np.zeros((3, 2)), np.array([1, np.inf, 0])),
+     "visits must be finite and have shape (3,), got (3,)"),
+    (lambda: k3_loss(np.zeros((3, 2)), np.zeros(2), np.ones((3, 2))),
+     "ref_logits must have shape (3, 2), got (2,)"),
+    (lambda: k3_loss(np.zeros((3, 2)), np.zeros((3, 2)), np.ones(3)),
+     "weights must be finite and have shape (3, 2), got (3,)"),
+    (lambda: k3_loss(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[1, np.nan]])),
+     "weights must be finite and have shape (1, 2), got (1, 2)"),
+])
+def test_tables_that_do_not_fit_are_refused(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
