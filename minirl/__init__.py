@@ -27,6 +27,7 @@ order.
     kl              the distance to the reference, its estimates, and where their gradients lead
     reward_model    from preferences back to a reward: Bradley-Terry
     rlhf            maximise a reward without leaving the reference, by PPO
+    grpo            PPO without a value table: the group is the baseline
     dpo             preferences without a reward model
     files           appendix: reading and writing files so that nothing is lost
     console         appendix: what the command lines share

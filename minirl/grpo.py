@@ -1,0 +1,445 @@
+"""GRPO: PPO without a value table; the group is the baseline.
+
+For each prompt the policy writes a group of G strings, and each is judged against the others.  That
+is the baseline of REINFORCE in its plainest form, and it saves the critic.  DeepSeekMath's loss is
+that of PPO with one advantage for a whole string, a mean over the letters of each string before the
+mean over strings, and a penalty towards the reference,
+
+    L = −Σ_i w_i Σ_t min(ρ_it A_i, clip(ρ_it, 1 ± ε) A_i) + β Σ_i w_i Σ_t k3(u_it),        (grpo.1)
+    w_i = 1/(B·|y_i|),      A_i = (R_i − mean of the group)/(std of the group),            (grpo.2)
+
+for B strings, with ρ = π/π_old and u = log π_ref − log π.  Two different policies: π_old wrote the
+batch, and several steps are taken from it; π_ref never changes.  (Notes have called |y_i| the
+average length of the prompts, and taken the KL to the old policy.)  Steps enter through their
+pairs, so a batch collapses into the tables of (ppo.2), with weights in the place of numbers of
+steps: the first term is Σw times `ppo.ppo_loss`, and the second is `kl.k3_loss`.
+
+*The group is not innocent.*  The mean contains the string's own reward, so the expected update is
+(G − 1)/G of the true one (`baselines`).  Where all strings of a group earn the same there is
+nothing to learn: its advantages are zero, its KL term stays, and such groups are counted.  The std
+makes every group equally loud, whether its strings differ by much or little.
+
+*Variants.*  Dr. GRPO (Liu et al. 2025) leaves out the std, and divides by a constant length where
+(grpo.2) divides by |y_i|, because 1/|y| makes long failures cheap,
+
+    A_i = R_i − mean,      w_i = 1/(B·length).                                             (grpo.3)
+
+RLOO compares with the others only, and is unbiased,
+
+    A_i = R_i − mean of the others = G/(G − 1) (R_i − mean).                               (grpo.4)
+
+*Process supervision* has rewards for steps.  They are normalised over all steps of the group, and a
+step's advantage is the sum of those from it on,
+
+    A_it = Σ_{t' ≥ t} (r_it' − mean)/std.                                                  (grpo.5)
+
+*What does it climb?*  With β = 0 and the KL in the *reward* (`rlhf.pair_rewards`) it climbs J_β, and
+gets there: at the optimum every string has the same shaped return, J*, so that neither the std nor
+1/|y| nor the shrinking mean can move the fixed point.  On the running example it reaches 99.9 % of
+what there is to gain.  With k3 in the loss it climbs nothing that has a name.  Where the update of
+Dr. GRPO comes to rest, in expectation, the part of the reward and that of k3 cancel in every row,
+
+    π = π_ref / (1 − c (Q − V)),      c = (G − 1)/(G β),                                   (grpo.6)
+
+with Q and V of the raw reward under π itself: `resting_policy`.  The KL of later steps is never
+charged to the choice that leads there, k3 descends the wrong KL, and the price of it depends on the
+size of the group.  On the running example at β = 0.5 the resting policy has 76, 83, 77, 67 and 53 %
+of what there is to gain, for groups of 2, 4, 8, 16 and 64.
+
+Read first: `ppo`, `kl`, `rlhf`, `baselines`.
+Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, eqs. 3-4; Liu et al. 2025, "Understanding
+R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back to basics",
+arXiv:2402.14740 (RLOO).
+"""
+
+import numpy as np
+from scipy import optimize
+
+from minirl import counts
+from minirl.evaluation import action_values, evaluate
+from minirl.kl import k3_loss
+from minirl.mdp import check_count
+from minirl.optim import adam
+from minirl.ppo import Advantages, clip_fraction, collapse, mean_kl, ppo_loss
+from minirl.reinforce import environment_rewards, play, policy_step
+from minirl.returns import reward_to_go
+from minirl.sampling import generator
+from minirl.softmax import entropy, log_softmax
+
+EPS = 1e-4       # added to the std of a group
+NO_SPREAD = 1e-12  # a std this small, relative to the rewards, is rounding
+
+
+def _groups(values, num_generations):
+    """(…, N) values as (…, N/G, G), if that is possible."""
+    check_count("num_generations", num_generations)
+    if num_generations < 2:
+        raise ValueError(f"num_generations must be at least 2, got {num_generations}: a string "
+                         f"alone has no others to be compared with")
+    if values.shape[-1] % num_generations:
+        raise ValueError(f"num_generations must divide the number of strings, "
+                         f"{values.shape[-1]}, got {num_generations}")
+    return values.reshape(*values.shape[:-1], -1, int(num_generations))
+
+
+def group_centred(rewards, batch, num_generations):
+    """A of (grpo.3): the reward of a string less the mean of its group, on each of its steps.
+
+    Parameters
+    ----------
+    rewards : (T, N) float
+        Zero after an episode's end.
+    batch : mdp.Rollout
+    num_generations : int ≥ 2
+        G; a group is G neighbours.
+
+    Returns
+    -------
+    (T, N) float
+        Entries after an episode's end mean nothing.
+
+    Raises
+    ------
+    ValueError
+        If the group has one string, or the strings are no multiple of it.
+
+    Examples
+    --------
+    >>> print(group_centred(np.array([[1., 3., 5., 5.]]), None, 2))
+    [[-1.  1.  0.  0.]]
+    """
+    totals = _groups(rewards.sum(axis=0), num_generations)
+    centred = totals - totals.mean(axis=1, keepdims=True)
+    centred[equal_groups(rewards, num_generations)] = 0  # exactly, whatever rounding says
+    return np.broadcast_to(centred.ravel(), rewards.shape)
+
+
+def equal_groups(rewards, num_generations):
+    """Which groups hold strings of equal rewards, up to rounding: (N/G,) bool.
+
+    Examples
+    --------
+    >>> print(equal_groups(np.array([[1., 3., 5., 5.]]), 2))
+    [False  True]
+    """
+    totals = _groups(rewards.sum(axis=0), num_generations)
+    return np.ptp(totals, axis=1) <= NO_SPREAD * np.abs(totals).max(axis=1)
+
+
+def group_normalised(rewards, batch, num_generations):
+    """A of (grpo.2): centred, and divided by the group's std (of the population, plus 10⁻⁴).
+
+    Parameters, result and errors are those of `group_centred`.
+
+    Examples
+    --------
+    >>> print(group_normalised(np.array([[1., 3., 5., 5.]]), None, 2).round(2))
+    [[-1.  1.  0.  0.]]
+    """
+    centred = group_centred(rewards, batch, num_generations)
+    spread = _groups(rewards.sum(axis=0), num_generations).std(axis=1)
+    return centred / (spread + EPS).repeat(int(num_generations))
+
+
+def leave_one_out(rewards, batch, num_generations):
+    """A of (grpo.4), RLOO: the reward of a string less the mean of the others of its group.
+
+    Parameters, result and errors are those of `group_centred`.
+
+    Examples
+    --------
+    >>> print(leave_one_out(np.array([[1., 3., 5., 5.]]), None, 2))
+    [[-2.  2.  0.  0.]]
+    """
+    centred = group_centred(rewards, batch, num_generations)
+    return centred * (num_generations / (num_generations - 1))
+
+
+def process_normalised(rewards, batch, num_generations):
+    """A of (grpo.5): rewards of steps, normalised over the group's steps, summed from each step on.
+
+    Parameters, result and errors are those of `group_centred`.
+
+    Examples
+    --------
+    Two strings of two steps, of which one is rewarded at once and one in the end:
+
+    >>> from minirl.mdp import coin_game, rollout
+    >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=2, rng=0)
+    >>> print(process_normalised(np.array([[1., 0.], [0., 1.]]), batch, 2).round(2))
+    [[ 0.  0.]
+     [-1.  1.]]
+    """
+    _groups(rewards[0], num_generations)
+    G = int(num_generations)
+    alive = batch.alive
+
+    def spread(sums):
+        """The mean over the steps of a group, for each of its strings."""
+        steps = alive.sum(axis=0).reshape(-1, G).sum(axis=1)
+        return (sums.sum(axis=0).reshape(-1, G).sum(axis=1) / steps).repeat(G)
+
+    centred = (rewards - spread(rewards * alive)) * alive
+    std = np.sqrt(spread(centred**2))
+    centred[:, std <= NO_SPREAD * np.abs(rewards).max()] = 0
+    return reward_to_go(centred / (std + EPS), gamma=1.0)
+
+
+def per_string(batch):
+    """w of (grpo.2), one number a string: 1/(B·|y|).
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, rollout
+    >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
+    >>> print(per_string(batch))
+    [0.1 0.1]
+    """
+    lengths = batch.alive.sum(axis=0)
+    return 1 / (lengths.size * lengths)
+
+
+def per_length(length):
+    """w of (grpo.3), as a function of the batch: 1/(B·length), the same for all strings.
+
+    Raises ValueError if the length is not positive.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game, rollout
+    >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
+    >>> print(per_length(10)(batch))
+    [0.05 0.05]
+    """
+    if not 0 < length < np.inf:
+        raise ValueError(f"length must be positive and finite, got {length}")
+    return lambda batch: np.full(batch.truncated.size, 1 / (batch.truncated.size * length))
+
+
+def weighted(steps, advantages, weights):
+    """The tables of (grpo.1): `ppo.Advantages` of weighted advantages, with weights for numbers.
+
+    Parameters
+    ----------
+    steps : counts.Steps
+        N steps of B strings.
+    advantages : (N,) float
+    weights : (B,) float > 0
+        One a string.
+
+    Raises
+    ------
+    ValueError
+        If there is no step, or the arrays do not fit.
+
+    Examples
+    --------
+    >>> two = counts.steps(np.array([0, 0]), np.array([1, 1]), np.array([0, 2]), (1, 2))
+    >>> batch = weighted(two, np.array([3., -1.]), np.array([0.5]))
+    >>> print(batch.gains, batch.losses, batch.counts)
+    [[0.  1.5]] [[ 0.  -0.5]] [[0. 1.]]
+    """
+    if weights.shape != (steps.starts.size - 1,) or not (weights > 0).all():
+        raise ValueError(f"weights must be {steps.starts.size - 1} positive numbers, got {weights}")
+    each = np.repeat(weights, np.diff(steps.starts))
+    return collapse(steps, advantages * each)._replace(counts=counts.table(steps, each))
+
+
+def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
+    """The loss (grpo.1), to be minimised, and its gradient in `logits`.
+
+    Parameters
+    ----------
+    logits, old_logits : (S, A) float
+        The policy θ, and the policy that wrote the batch.
+    batch : ppo.Advantages
+        From `weighted`.
+    ref_logits : (S, A) float
+        The reference; it matters only where beta is not 0.
+    beta : float ≥ 0
+        Price of k3.
+    epsilon : float > 0
+        ε of the clipping.
+
+    Returns
+    -------
+    loss : float
+        In units of the advantages.
+    grad : (S, A) float
+        ∂loss/∂logits.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree, the batch is empty, or a number is out of range.
+
+    Examples
+    --------
+    A gain for action 0, and a reference that likes action 1 better:
+
+    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
+    >>> even, bent = np.zeros((1, 2)), np.log([[0.25, 0.75]])
+    >>> loss, grad = grpo_loss(even, even, batch, ref_logits=bent, beta=0.5)
+    >>> print(round(loss, 4), grad.round(4))
+    -0.8562 [[-0.25  0.25]]
+    """
+    if not 0 <= beta < np.inf:
+        raise ValueError(f"beta must be finite and not negative, got {beta}")
+    if not epsilon > 0:
+        raise ValueError(f"epsilon must be positive, got {epsilon}")
+    mean, grad = ppo_loss(logits, old_logits, batch, clip_range=epsilon)
+    total = batch.counts.sum()
+    penalty, away = k3_loss(logits, ref_logits, batch.counts)
+    return total * mean + beta * penalty, total * grad + beta * away
+
+
+def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_generations=8,
+         episodes=512, horizon=200, num_iterations=4, epsilon=0.2, advantage=group_normalised,
+         weights=per_string, learning_rate=0.05, max_grad_norm=np.inf, optimiser=adam()):
+    """Train by (grpo.1), for ever: yields a `reinforce.Training` record an iteration.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Used to play only.
+    record : reinforce.Training
+        From `reinforce.start`, or any record yielded before: training continues bit for bit.
+    ref_logits : (S, A) float
+        The reference of the penalty and of the metric `objective/kl`.
+    beta : float ≥ 0
+        Price of k3 in the loss.  With 0 put the KL into the rewards: `rlhf.pair_rewards`.
+    rewards : callable
+        `rewards(rollout, logp) -> (T, N)`.
+    num_generations : int ≥ 2
+        G.
+    episodes : int
+        Written in each iteration, a multiple of G.
+    horizon : int ≥ 1
+        Strings are cut after this many steps, and then count as they are.
+    num_iterations : int ≥ 1
+        Gradient steps from each batch.
+    epsilon : float > 0
+        ε of the clipping.
+    advantage : callable
+        `group_normalised`, `group_centred`, `leave_one_out`, `process_normalised`, or your own.
+    weights : callable
+        `per_string`, `per_length(length)`, or your own.
+    learning_rate : float, or function of the iteration number
+    max_grad_norm : float > 0
+    optimiser : Optimiser
+
+    Yields
+    ------
+    reinforce.Training
+        Its value table is not used.  Its metrics are those of `reinforce.play`; `policy/kl`, the
+        `ppo.mean_kl` of the update, and `policy/clipfrac` and `policy/entropy` after it;
+        `objective/kl`, the mean log-ratio of the strings to the reference, in nats, before it; and
+        `frac_reward_zero_std`, the share of groups with nothing to learn.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, at the first iteration.
+
+    Examples
+    --------
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.reinforce import start
+    >>> from minirl.rlhf import pair_rewards
+    >>> coin, fair = coin_game(), np.zeros((1, 2))
+    >>> paid = pair_rewards(coin.mean_reward, fair, beta=2.0)
+    >>> for record in grpo(coin, start(fair, rng=0), ref_logits=fair, rewards=paid,
+    ...                    learning_rate=0.02):
+    ...     if record.iteration == 100: break
+    >>> print(np.exp(log_softmax(record.logits)).round(1))  # 0.8244 at best
+    [[0.8 0.2]]
+    """
+    check_count("num_iterations", num_iterations)
+    if ref_logits.shape != record.logits.shape:
+        raise ValueError(f"ref_logits must have shape {record.logits.shape}, "
+                         f"got {ref_logits.shape}")
+    while True:
+        rng = generator(record.rng)
+        played, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
+                                       horizon=horizon, num_generations=num_generations)
+        steps = played.steps(mdp.shape)
+        judged = counts.flatten(advantage(earned, played, num_generations), played.alive)
+        batch = weighted(steps, judged, weights(played))
+        logits, state = record.logits, record.optimiser or optimiser.init(record.logits)
+        for _ in range(int(num_iterations)):
+            _, grad = grpo_loss(logits, record.logits, batch, ref_logits=ref_logits, beta=beta,
+                                epsilon=epsilon)
+            logits, state = policy_step(logits, grad, state, batch.visits,
+                                        iteration=record.iteration, ent_coef=0.0,
+                                        max_grad_norm=max_grad_norm, learning_rate=learning_rate,
+                                        optimiser=optimiser)
+        visits, ratio = counts.table(steps), log_softmax(record.logits) - log_softmax(ref_logits)
+        metrics["policy/kl"] = mean_kl(logits, record.logits, visits.sum(axis=1))
+        metrics["policy/clipfrac"] = clip_fraction(logits, record.logits, steps, judged,
+                                                   clip_range=epsilon)
+        metrics["policy/entropy"] = float(visits.sum(axis=1) @ entropy(log_softmax(logits))
+                                          / visits.sum())
+        metrics["objective/kl"] = float((visits * ratio).sum() / episodes)
+        metrics["frac_reward_zero_std"] = float(equal_groups(earned, num_generations).mean())
+        record = record._replace(iteration=record.iteration + 1,
+                                 steps=record.steps + steps.index.size, logits=logits,
+                                 optimiser=state, rng=rng.bit_generator.state, metrics=metrics)
+        yield record
+
+
+def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rounds=1000):
+    """log π of (grpo.6): where Dr. GRPO with k3 in the loss comes to rest, in expectation.
+
+    Each row is solved for the V at which it sums to one, with Q of the policy before, until nothing
+    changes.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        At gamma 1.
+    ref_logits : (S, A) float
+    beta : float > 0
+    num_generations : int ≥ 2
+        G.
+    tol : float > 0
+        Stop when no probability changes by more.
+    max_rounds : int ≥ 1
+
+    Returns
+    -------
+    (S, A) float
+        Log-probabilities.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or the rounds do not settle.
+
+    Examples
+    --------
+    One toss that pays for heads: p = ½/(1 − c(1 − p)) with c = ½ (groups of two, β = 1).
+
+    >>> from minirl.mdp import coin_game, unroll
+    >>> toss = unroll(coin_game(), 1)
+    >>> policy = np.exp(resting_policy(toss, np.zeros((1, 2)), beta=1.0, num_generations=2))
+    >>> print(policy.round(4), (0.5 / (1 - 0.5 * policy[0, 1])).round(4))
+    [[0.618 0.382]] 0.618
+    """
+    if not 0 < beta < np.inf:
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+    check_count("num_generations", num_generations)
+    if num_generations < 2:
+        raise ValueError(f"num_generations must be at least 2, got {num_generations}")
+    c = (num_generations - 1) / (num_generations * beta)
+    ref = np.exp(log_softmax(ref_logits))
+    policy = ref
+    for _ in range(max_rounds):
+        Q = action_values(mdp, np.nan_to_num(evaluate(mdp, policy)))
+        # Every 1 − c(Q − V) is positive above this V; there the sum falls from infinity to zero.
+        least = Q.max(axis=1) - 1 / c
+        V = [optimize.brentq(lambda v: (row / (1 - c * (q - v))).sum() - 1, low + 1e-9 / c,
+                             q.max() + 1e-9, xtol=1e-14) for row, q, low in zip(ref, Q, least)]
+        before, policy = policy, ref / (1 - c * (Q - np.array(V)[:, None]))
+        if np.abs(policy - before).max() <= tol:
+            return np.log(policy)
+    raise ValueError(f"the policy still moves after max_rounds = {max_rounds} rounds")

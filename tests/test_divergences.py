@@ -1,0 +1,318 @@
+"""The job `kl`: every figure of its table against plain loops over another list of all strings,
+what each estimate follows, and what is printed."""
+
+from functools import cache
+from itertools import product
+import json
+from math import exp, sqrt
+from pathlib import Path
+import re
+
+import numpy as np
+import pytest
+from languages import all_strings
+
+from minirl.kl import kl_loss, string_kl
+from minirl.lab import divergences, report
+from minirl.mdp import unroll
+from minirl.softmax import kl
+from toy_lm.ngram import language
+
+JOB = "kl"
+ROOT = Path(__file__).parent.parent
+HORIZON = 6
+
+FOLLOWS = """
+row own k1: nothing
+row own k2: KL(pi|ref)
+row own k3: KL(ref|pi)
+row other k1: none of these
+row other k2: none of these
+row other k3: none of these
+row weighted k1: KL(pi|ref)
+row weighted k2: none of these
+row weighted k3: KL(pi|ref)
+string own k1: nothing
+string own k2: KL(pi|ref)
+string own k3: KL(ref|pi)
+string other k1: none of these
+string other k2: none of these
+string other k3: none of these
+string weighted k1: KL(pi|ref)
+string weighted k2: none of these
+string weighted k3: KL(pi|ref)
+tokens own k1: nothing
+tokens own k2: rows of KL(pi|ref)
+tokens own k3: rows of KL(ref|pi)
+tokens other k1: none of these
+tokens other k2: none of these
+tokens other k3: none of these
+tokens weighted k1: mu's rows of KL(pi|ref)
+tokens weighted k2: none of these
+tokens weighted k3: mu's rows of KL(pi|ref)
+"""
+KEYS = list(product(("row", "string", "tokens"), ("own", "other", "weighted"), ("k1", "k2", "k3")))
+ROWS = pytest.mark.parametrize("form, samples, name", KEYS)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return divergences.table()
+
+
+@pytest.fixture(scope="module")
+def rows(found):
+    return {(row.form, row.samples, row.name): row for row in found.rows}
+
+
+@cache
+def every_string(form):
+    """The strings that end within six steps, and the first six steps of all the longer ones."""
+    if form == "row":
+        return [[(0, a)] for a in range(3)]
+    beyond = [string[:HORIZON] for string in all_strings(2, HORIZON) if len(string) > HORIZON]
+    return all_strings(2, HORIZON - 1) + beyond
+
+
+def value_and_slope(name, u):
+    """An estimate and its derivative in log π, as the chapter writes them."""
+    return {"k1": (-u, 1.0), "k2": (u * u / 2, -u), "k3": (exp(u) - u - 1, 1 - exp(u))}[name]
+
+
+def score(logp, pairs):
+    """∇log π of a list of pairs."""
+    total = np.zeros(logp.shape)
+    for s, a in pairs:
+        total[s] -= np.exp(logp[s])
+        total[s, a] += 1
+    return total
+
+
+def chance(logp, pairs):
+    return exp(sum(logp[pair] for pair in pairs))
+
+
+@cache
+def by_loops(form, samples, name):
+    """Mean, variance and mean gradient of one estimate."""
+    logp, ref, other = divergences.policies()
+    writer = logp if samples == "own" else other
+    mean, square, gradient = 0.0, 0.0, np.zeros(logp.shape)
+    for pairs in every_string(form):
+        estimate, pull = 0.0, np.zeros(logp.shape)
+        for part in ([[pair] for pair in pairs] if form == "tokens" else [pairs]):
+            u = sum(ref[pair] - logp[pair] for pair in part)
+            value, slope = value_and_slope(name, u)
+            if samples == "weighted":
+                ratio = chance(logp, part) / chance(other, part)
+                value, slope = ratio * value, ratio * value + ratio * slope
+            estimate += value
+            pull += slope * score(logp, part)
+        mean += chance(writer, pairs) * estimate
+        square += chance(writer, pairs) * estimate**2
+        gradient += chance(writer, pairs) * pull
+    return mean, square - mean**2, gradient
+
+
+@cache
+def targets(form):
+    """Gradients of the divergences, by their names in the table."""
+    logp, ref, other = divergences.policies()
+    strings = every_string(form)
+    found = {"KL(pi|ref)": sum(chance(logp, pairs) * score(logp, pairs)
+                               * sum(logp[pair] - ref[pair] for pair in pairs)
+                               for pairs in strings),
+             "KL(ref|pi)": -sum(chance(ref, pairs) * score(logp, pairs) for pairs in strings)}
+    if form != "row":
+        for whose, writer in (("", logp), ("mu's ", other)):
+            one, two = np.zeros(logp.shape), np.zeros(logp.shape)
+            for pairs in strings:
+                for s, _ in pairs:
+                    for a in range(3):
+                        step = chance(writer, pairs) * score(logp, [(s, a)])
+                        one += np.exp(logp[s, a]) * (logp[s, a] - ref[s, a]) * step
+                        two -= np.exp(ref[s, a]) * step
+            found[f"{whose}rows of KL(pi|ref)"] = one
+            found[f"{whose}rows of KL(ref|pi)"] = two
+    return found
+
+
+def test_there_is_one_row_for_every_form_samples_and_estimate(found):
+    assert [(row.form, row.samples, row.name) for row in found.rows] == KEYS
+
+
+def test_the_list_of_all_strings_is_complete(found):
+    strings = every_string("string")
+    assert found.strings == len(strings) == len(set(map(tuple, strings))) == 127
+    for logp in divergences.policies():
+        assert sum(chance(logp, pairs) for pairs in strings) == pytest.approx(1, abs=1e-13)
+    assert divergences.HORIZON == max(map(len, strings)) == HORIZON
+
+
+def test_the_three_policies_differ_in_every_row():
+    tables = divergences.policies()
+    for table in tables:
+        assert table.shape == (3, 3)
+        assert np.exp(table).sum(axis=1) == pytest.approx(1, abs=1e-14)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert kl(tables[one], tables[other]).min() > 0.005
+
+
+@ROWS
+def test_the_moments_are_those_of_plain_loops(rows, form, samples, name):
+    """(kl.4) and pitfall 1: mean and variance over all strings"""
+    row = rows[form, samples, name]
+    mean, variance, _ = by_loops(form, samples, name)
+    assert row.mean == pytest.approx(mean, abs=1e-12)
+    assert row.variance == pytest.approx(variance, abs=1e-11)
+
+
+@ROWS
+def test_the_mean_gradient_is_that_of_plain_loops(rows, form, samples, name):
+    """(kl.5): its length, and its angle with (kl.2)"""
+    row = rows[form, samples, name]
+    _, _, gradient = by_loops(form, samples, name)
+    length, true = sqrt((gradient**2).sum()), targets(form)["KL(pi|ref)"]
+    assert row.gradient == pytest.approx(length, abs=1e-12)
+    if name == "k1" and samples == "own":
+        assert row.cosine is None and length < 1e-14
+    else:
+        assert row.cosine == pytest.approx((gradient * true).sum() / length / sqrt((true**2).sum()),
+                                           abs=1e-12)
+
+
+def test_what_every_estimate_follows(found):
+    """(kl.6), (kl.7) and pitfall 3"""
+    lines = [f"{row.form} {row.samples} {row.name}: {row.follows}" for row in found.rows]
+    assert lines == FOLLOWS.strip().splitlines()
+
+
+@ROWS
+def test_an_estimate_follows_that_divergence_and_no_other(rows, form, samples, name):
+    """(kl.6), (kl.7) and pitfall 3: the vectors themselves, and all others are far away."""
+    follows = rows[form, samples, name].follows
+    _, _, gradient = by_loops(form, samples, name)
+    found = {"nothing": np.zeros(gradient.shape), **targets(form)}
+    for other, target in found.items():
+        distance = np.abs(gradient - target).max()
+        assert distance < 1e-13 if other == follows else distance > 1e-3, other
+    assert follows in found or follows == "none of these"
+
+
+def test_the_estimates_without_bias_have_the_mean_that_is_printed_above_them(found, rows):
+    """(kl.4) and (kl.7); weighted token by token they have another, whoever wrote."""
+    for name in ("k1", "k3"):
+        for samples in ("own", "weighted"):
+            assert rows["row", samples, name].mean == pytest.approx(found.row_kl, abs=1e-13)
+            assert rows["string", samples, name].mean == pytest.approx(found.string_kl, abs=1e-13)
+        assert rows["tokens", "own", name].mean == pytest.approx(found.string_kl, abs=1e-13)
+        assert abs(rows["tokens", "weighted", name].mean - found.string_kl) > 0.05
+
+
+def test_the_divergences_are_those_of_the_chapter(found):
+    """(kl.1) and (kl.2) on the language whose states know the time: `string_kl` and the gradient
+    (kl.3), with the time forgotten again."""
+    logp, ref, _ = divergences.policies()
+    world = unroll(language(np.zeros((3, 3))), HORIZON)
+    timed, timed_ref = np.tile(logp, (HORIZON, 1)), np.tile(ref, (HORIZON, 1))
+    distance, grad = string_kl(world, timed, timed_ref)
+    assert found.string_kl == pytest.approx(distance, abs=1e-13)
+    assert found.row_kl == pytest.approx(kl(logp, ref)[0], abs=1e-15)
+    assert type(found.row_kl) is type(found.string_kl) is float
+    assert grad.reshape(HORIZON, 3, 3).sum(axis=0) == pytest.approx(
+        targets("string")["KL(pi|ref)"], abs=1e-13)
+    assert kl_loss(logp, ref, np.eye(3)[0])[1] == pytest.approx(targets("row")["KL(pi|ref)"],
+                                                               abs=1e-13)
+
+
+# What is printed.
+
+
+def test_every_row_of_the_table_is_printed(found, command):
+    status, out, err = command()
+    assert (status, err) == (0, "") and out == report.divergences_text(found) + "\n"
+    lines = out.splitlines()
+    first = lines.index("form    samples            mean  variance  gradient  cosine  follows")
+    for line, row in zip(lines[first + 1:first + 28], found.rows, strict=True):
+        form, samples, name, mean, variance, gradient, cosine, follows = line.split(maxsplit=7)
+        assert (form, samples, name, follows) == (row.form, row.samples, row.name, row.follows)
+        for word, value, digits in ((mean, row.mean, 4), (variance, row.variance, 4),
+                                    (gradient, row.gradient, 4), (cosine, row.cosine, 3)):
+            assert word == ("null" if value is None else f"{value:.{digits}f}")
+    assert lines[first + 28] == ""
+    head = " ".join(lines[:first])
+    assert re.findall(r"\d+(?:\.\d+)?", head) == [
+        "127", "6", f"{found.row_kl:.4f}", f"{found.string_kl:.4f}"]
+
+
+def test_every_line_fits_a_terminal(command):
+    _, out, _ = command()
+    assert out.isascii()
+    assert max(map(len, out.splitlines())) <= 80
+    assert not any(line.endswith(" ") for line in out.splitlines())
+
+
+def test_the_readme_shows_what_is_printed(command):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section, = re.findall(r"^## Which way does an estimate of the KL pull\?\n(.*?)^## ", readme,
+                          flags=re.M | re.S)
+    block, = re.findall(r"^```text\n(.*?)^```$", section, flags=re.M | re.S)
+    _, out, _ = command()
+    assert "python -m minirl kl" in section
+    assert block.splitlines() == [line for line in out.splitlines()
+                                  if line.startswith("form ") or re.match(r"\w+ +own ", line)]
+
+
+def plain(found):
+    """The table as JSON should have it."""
+    return {"strings": found.strings, "row_kl": found.row_kl, "string_kl": found.string_kl,
+            "estimates": [row._asdict() for row in found.rows]}
+
+
+def test_json_to_standard_output_is_all_there_is(found, command):
+    def refuse(word):
+        pytest.fail(f"{word} is no JSON")
+
+    status, out, err = command("--json", "-")
+    assert (status, err) == (0, "")
+    results = json.loads(out, parse_constant=refuse)
+    assert results == plain(found)
+    for row in results["estimates"]:
+        assert list(row) == ["form", "samples", "name", "mean", "variance", "gradient", "cosine",
+                             "follows"]
+        numbers = [row[key] for key in ("mean", "variance", "gradient")]
+        assert all(type(number) is float for number in numbers)
+        assert (row["cosine"] is None) == (row["follows"] == "nothing")
+
+
+def test_json_goes_to_a_file_beside_the_table(found, command, tmp_path):
+    path = tmp_path / "kl.json"
+    status, out, _ = command("--json", str(path))
+    assert status == 0 and out == report.divergences_text(found) + "\n"
+    assert json.loads(path.read_text(encoding="utf-8")) == plain(found)
+
+
+def test_quiet_prints_nothing(command, tmp_path):
+    assert command("--quiet") == (0, "", "")
+    path = tmp_path / "kl.json"
+    assert command("--quiet", "--json", str(path)) == (0, "", "")
+    assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--seed", "1"], "unrecognized arguments: --seed 1"),
+    (["--qui"], "unrecognized arguments: --qui"),
+    (["names.txt"], "unrecognized arguments: names.txt"),
+    (["--json"], "argument --json: expected one argument"),
+])
+def test_a_wrong_argument_is_refused_by_name(command, arguments, message):
+    status, out, err = command(*arguments)
+    assert status == 2 and out == ""
+    assert err.startswith("usage: minirl kl ") and err.endswith(f"minirl kl: error: {message}\n")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(divergences, "table", lambda: pytest.fail("work was begun"))
+    path = tmp_path / "missing" / "kl.json"
+    status, out, err = command("--json", str(path))
+    assert status == 2 and out == "" and str(path) in err
