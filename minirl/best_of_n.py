@@ -37,6 +37,13 @@ once, forward in time, and keep the joint law of counts and states,
     D_{t+1}(x, s') = Σ_{i,s} D_t(x − 1_i, s) M_{v_i}(s, s').                           (best_of_n.5)
 
 What ends in step t with v_i adds Σ_s D_t(x − 1_i, s) e_{v_i}(s) to the chance of the reward of x.
+The mean of anything else that steps add up, such as the letters, or the reward that was meant when
+another one was maximised, is carried along: with b(s, a) in a step,
+
+    E_{t+1}(x, s') = Σ_{i,s} E_t(x − 1_i, s) M_{v_i}(s, s') + D_t(x − 1_i, s) (bM)_{v_i}(s, s'),
+                                                                                       (best_of_n.8)
+
+where bM has each transition's chance times its b, and E_t(x, s)/D_t(x, s) is the mean so far.
 
 The reward of the running example has two values before the end, one for like pairs and one for the
 others, so after t letters there are t vectors of counts.  Here time must stop somewhere: the mass
@@ -104,6 +111,7 @@ class RewardLaw(NamedTuple):
     rewards: np.ndarray  # (K,)
     prob: np.ndarray     # (K,) sums to 1 − tail
     tail: float          # probability of the episodes left out
+    means: np.ndarray    # (m, K) means of other sums over an episode, at each level
 
 
 class BestOfN(NamedTuple):
@@ -114,6 +122,7 @@ class BestOfN(NamedTuple):
     kl: float         # to the reference, in nats a string, (best_of_n.2)
     bound: float      # log n − (n − 1)/n, which kl would be if two draws never tied
     win_rate: float   # against one string of the reference, (best_of_n.3)
+    means: np.ndarray  # (m,) of the law's other sums
 
 
 class _Outcomes(NamedTuple):
@@ -121,13 +130,19 @@ class _Outcomes(NamedTuple):
 
     values: np.ndarray  # the distinct rewards
     onwards: list       # for each the matrix M (n, n) of going on with it
-    endings: list       # and the vector e (n,) of ending with it
+    endings: list       # and the vector e (n,) of ending with it; both for b = 1 and for each b
     start: np.ndarray   # (n,)
 
 
-def _outcomes(mdp, policy):
-    """The `_Outcomes` of a policy; ValueError unless it fits the world and ends."""
+def _outcomes(mdp, policy, also):
+    """The `_Outcomes` of a policy, with tables `also` (m, S, A) to be carried along.
+
+    Raises ValueError unless the policy fits the world and ends.
+    """
     check_policy(mdp, policy)
+    if also.ndim != 3 or also.shape[1:] != mdp.shape or not np.isfinite(also).all():
+        raise ValueError(f"also must be finite tables of shape (m, {mdp.shape[0]}, "
+                         f"{mdp.shape[1]}), got shape {also.shape}")
     reached = reachable(mdp, policy)
     n = reached.sum()
     if solve(transitions_under(mdp, policy)[reached][:, reached], np.ones(n)) is None:
@@ -140,9 +155,14 @@ def _outcomes(mdp, policy):
     for value in values:
         here = (rewards == value) & (chance > 0)
         goes, stops = here & ~ends, here & ends
-        M = sparse.csr_array((chance[goes], (states[goes], following[goes])), shape=(S, S))
-        onwards.append(M[reached][:, reached])
-        endings.append(np.bincount(states[stops], chance[stops], minlength=S)[reached])
+        Ms, es = [], []
+        for b in (np.ones(mdp.shape), *also):
+            part = chance * b.ravel().repeat(chance.size // b.size)
+            M = sparse.csr_array((part[goes], (states[goes], following[goes])), shape=(S, S))
+            Ms.append(M[reached][:, reached])
+            es.append(np.bincount(states[stops], part[stops], minlength=S)[reached])
+        onwards.append(Ms)
+        endings.append(es)
     return _Outcomes(values, onwards, endings, mdp.start[reached])
 
 
@@ -176,7 +196,7 @@ def integer_law(mdp, policy):
     >>> print(law.rewards[:4], law.prob[:4])
     [0 1 2 3] [0.5    0.25   0.125  0.0625]
     """
-    values, onwards, endings, start = _outcomes(mdp, policy)
+    values, onwards, endings, start = _outcomes(mdp, policy, np.zeros((0, *mdp.shape)))
     if (values != np.round(values)).any():
         raise ValueError(f"rewards must be whole numbers, got {values[values != values.round()][0]}"
                          f": use reward_law")
@@ -188,7 +208,7 @@ def integer_law(mdp, policy):
     if largest >= LEVELS:
         raise ValueError(f"rewards must be below {LEVELS}, got {largest}: use reward_law")
     n = start.size
-    M, e = ({abs(int(value)): part for value, part in zip(values, parts)}
+    M, e = ({abs(int(value)): part for value, (part,) in zip(values, parts)}
             for parts in (onwards, endings))
     standing = M.pop(0, sparse.csr_array((n, n)))
     system = sparse.csc_array(sparse.identity(n)) - sparse.csc_array(standing)
@@ -204,10 +224,11 @@ def integer_law(mdp, policy):
         quiet = 0 if levels[-1].max() > NOTHING else quiet + 1
     prob = np.array(levels) @ start
     order = slice(None, None, sign)
-    return RewardLaw(sign * np.arange(len(levels))[order], prob[order], max(0.0, 1 - prob.sum()))
+    return RewardLaw(sign * np.arange(len(levels))[order], prob[order], max(0.0, 1 - prob.sum()),
+                     np.zeros((0, prob.size)))
 
 
-def reward_law(mdp, policy, *, tol=1e-15):
+def reward_law(mdp, policy, *, also=None, tol=1e-15):
     """The law of the reward by (best_of_n.5), where a step's reward has few distinct values.
 
     Parameters
@@ -215,6 +236,8 @@ def reward_law(mdp, policy, *, tol=1e-15):
     mdp : TabularMDP
         Its rewards count undiscounted, whatever gamma is.
     policy : (S, A) float
+    also : (m, S, A) float, optional
+        Tables b of (best_of_n.8): what else a step adds up to, for the law's `means`.
     tol : float in (0, 1)
         Stop when no more than this mass is still playing.
 
@@ -238,39 +261,55 @@ def reward_law(mdp, policy, *, tol=1e-15):
     """
     if not 0 < tol < 1:
         raise ValueError(f"tol must lie between 0 and 1, got {tol}")
-    values, onwards, endings, start = _outcomes(mdp, policy)
+    also = np.zeros((0, *mdp.shape)) if also is None else also
+    values, onwards, endings, start = _outcomes(mdp, policy, also)
     earned = np.eye(values.size, dtype=int)[:, values != 0]  # what a step adds to the counts x
     values = values[values != 0]
-    x, mass, finished, work = np.zeros((1, values.size), int), start[None], [], 0
-    while mass.sum() > tol:
-        finished += [((x + more) @ values, mass @ e) for more, e in zip(earned, endings)]
-        arrivals = [(x + more, mass @ M) for more, M in zip(earned, onwards) if M.nnz]
+    x, finished, work = np.zeros((1, values.size), int), [], 0
+    carried = np.zeros((1 + len(also), 1, start.size))  # D and each E, over counts and states
+    carried[0, 0] = start
+    while carried[0].sum() > tol:
+        finished += [((x + more) @ values, _moved(carried, e)) for more, e in zip(earned, endings)]
+        arrivals = [(x + more, _moved(carried, M)) for more, M in zip(earned, onwards) if M[0].nnz]
         if not arrivals:
-            mass = mass[:0]
+            carried = carried[:, :0]
             break
         x, which = np.unique(np.concatenate([new for new, _ in arrivals]), axis=0,
                              return_inverse=True)
         work += x.shape[0] * start.size
         if work > WORK:
             raise ValueError(f"there are too many levels: the rewards of this world have "
-                             f"{values.size} values besides 0, and {mass.sum():.1e} of the "
+                             f"{values.size} values besides 0, and {carried[0].sum():.1e} of the "
                              f"episodes are longer than {len(finished) // len(earned)} steps")
-        merged = np.zeros((len(x), start.size))
-        np.add.at(merged, which.ravel(), np.concatenate([new for _, new in arrivals]))
-        mass = merged
-    rewards, chances = (np.concatenate(parts) for parts in zip(*finished))
-    return RewardLaw(*_levels(rewards, chances), float(mass.sum()))
+        merged = np.zeros((len(carried), len(x), start.size))
+        for total, parts in zip(merged, zip(*(new for _, new in arrivals))):
+            np.add.at(total, which.ravel(), np.concatenate(parts))
+        carried = merged
+    rewards, sums = (np.concatenate(parts, axis=-1) for parts in zip(*finished))
+    return _levels(rewards, sums, float(carried[0].sum()))
 
 
-def _levels(rewards, chances):
-    """(rewards, prob): rising levels, where sums of floats that differ by rounding are one."""
+def _moved(carried, parts):
+    """D and each E after a step: (best_of_n.5) and (best_of_n.8), for a matrix or a vector."""
+    D, *means = carried
+    M, *bM = parts
+    return np.array([D @ M, *(E @ M + D @ b for E, b in zip(means, bM))])
+
+
+def _levels(rewards, sums, tail):
+    """The law with rising levels, where sums of floats that differ by rounding are one.
+
+    `sums` holds the chance of each entry and, for each b, the chance times the mean.
+    """
     order = rewards.argsort()
-    rewards, chances = rewards[order], chances[order]
+    rewards, sums = rewards[order], sums[:, order]
     new = np.diff(rewards) > ALIKE * np.abs(rewards).max()
     level = np.concatenate([[0], new.cumsum()])
-    prob = np.bincount(level, chances)
-    first = np.flatnonzero(np.concatenate([[True], new]))
-    return rewards[first][prob > 0], prob[prob > 0]
+    prob, *means = (np.bincount(level, entry) for entry in sums)
+    some = prob > 0
+    first = np.flatnonzero(np.concatenate([[True], new]))[some]
+    means = np.array(means).reshape(len(means), prob.size)[:, some] / prob[some]
+    return RewardLaw(rewards[first], prob[some], tail, means)
 
 
 def best_of_n(law, n):
@@ -298,7 +337,8 @@ def best_of_n(law, n):
     --------
     The better of two coins that show 0 or 1:
 
-    >>> best = best_of_n(RewardLaw(np.array([0., 1.]), np.array([0.5, 0.5]), 0.0), 2)
+    >>> coin = RewardLaw(np.array([0., 1.]), np.array([0.5, 0.5]), 0.0, np.zeros((0, 2)))
+    >>> best = best_of_n(coin, 2)
     >>> print(best.prob, best.reward, round(best.kl, 4), round(best.bound, 4), best.win_rate)
     [0.25 0.75] 0.75 0.1308 0.1931 0.625
     """
@@ -317,7 +357,7 @@ def best_of_n(law, n):
     return BestOfN(prob=prob, reward=float(prob @ law.rewards),
                    kl=max(float((w * ratio).sum()), 0.0),  # at n = 1 rounding may leave −1e-17
                    bound=float(np.log(float(n)) - (n - 1) / n),
-                   win_rate=float(w @ (1 - above - p / 2)))
+                   win_rate=float(w @ (1 - above - p / 2)), means=law.means @ prob)
 
 
 def winners(steps, rewards, num_generations):

@@ -62,7 +62,7 @@ al. 2024 (DeepSeekMath), arXiv:2402.03300, eq. 4, for k3 in a loss.
 
 import numpy as np
 
-from minirl.evaluation import action_values, evaluate, expectation, occupancy
+from minirl.evaluation import evaluate, occupancy
 from minirl.softmax import backward, kl, log_softmax
 
 SMALL = 1e-4  # below it k3 is summed up as a series
@@ -73,6 +73,11 @@ def _check(logits, ref_logits, name, table, shape):
         raise ValueError(f"ref_logits must have shape {logits.shape}, got {ref_logits.shape}")
     if table.shape != shape or not np.isfinite(table).all():
         raise ValueError(f"{name} must be finite and have shape {shape}, got {table.shape}")
+
+
+def _check_support(ref_logits):
+    if not np.isfinite(ref_logits).all():
+        raise ValueError("ref_logits must be finite: the reference needs full support")
 
 
 def string_kl(mdp, logits, ref_logits):
@@ -107,10 +112,11 @@ def string_kl(mdp, logits, ref_logits):
     0.5232 [[ 1.2164 -1.2164]]
     """
     _check(logits, ref_logits, "logits", logits, mdp.shape)
+    _check_support(ref_logits)
     logp = log_softmax(logits)
     policy, ratio = np.exp(logp), logp - log_softmax(ref_logits)
     values = np.nan_to_num(evaluate(mdp, policy, ratio))
-    later = action_values(mdp, values) - mdp.mean_reward
+    later = mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
     # Q − V of the log-ratio as a reward; `backward` subtracts the mean of a row.
     visits = occupancy(mdp, policy.real)
     G = visits[:, None] * policy * (ratio + later)
@@ -145,13 +151,14 @@ def kl_loss(logits, ref_logits, visits):
     0.5232 [[ 0.824 -0.824]]
     """
     _check(logits, ref_logits, "visits", visits, logits.shape[:1])
+    _check_support(ref_logits)
     logp, ref_logp = log_softmax(logits), log_softmax(ref_logits)
     G = visits[:, None] * np.exp(logp) * (logp - ref_logp)
     return (visits * kl(logp, ref_logp)).sum(), backward(logp, G)
 
 
 def k1(u):
-    """−u of (kl.4), for log-ratios u = log π_ref − log π of any shape; in nats.
+    """−u of (kl.4), for finite log-ratios u = log π_ref − log π of any shape; in nats.
 
     Examples
     --------

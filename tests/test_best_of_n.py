@@ -34,7 +34,7 @@ SMALL = unroll(language(np.array([[0.0, 1, 0], [1, 0, 2], [0, 1, 1]])), 3)
 
 
 def law_of(rewards, prob):
-    return RewardLaw(np.array(rewards, float), np.array(prob, float), 0.0)
+    return RewardLaw(np.array(rewards, float), np.array(prob, float), 0.0, np.zeros((0, len(prob))))
 
 
 @cache
@@ -291,7 +291,7 @@ def test_a_level_that_is_never_reached_changes_nothing():
 
 
 def test_a_tail_is_left_out():
-    whole, cut = law_of([0, 1], [0.25, 0.75]), RewardLaw(np.arange(2.0), np.array([0.2, 0.6]), 0.2)
+    whole, cut = law_of([0, 1], [0.25, 0.75]), RewardLaw(np.arange(2.0), np.array([0.2, 0.6]), 0.2, np.zeros((0, 2)))
     np.testing.assert_allclose(best_of_n(cut, 3)[1:], best_of_n(whole, 3)[1:], rtol=1e-14)
 
 

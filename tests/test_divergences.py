@@ -232,7 +232,7 @@ def test_every_row_of_the_table_is_printed(found, command):
     status, out, err = command()
     assert (status, err) == (0, "") and out == report.divergences_text(found) + "\n"
     lines = out.splitlines()
-    first = lines.index("form    samples            mean  variance  gradient  cosine  follows")
+    first = lines.index("form   samples         mean variance gradient cosine  follows")
     for line, row in zip(lines[first + 1:first + 28], found.rows, strict=True):
         form, samples, name, mean, variance, gradient, cosine, follows = line.split(maxsplit=7)
         assert (form, samples, name, follows) == (row.form, row.samples, row.name, row.follows)

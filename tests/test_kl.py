@@ -13,6 +13,7 @@ from minirl import counts
 from minirl.evaluation import occupancy
 from minirl.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
 from minirl.mdp import coin_game, unroll
+from minirl.planning import policy_gradient
 from minirl.ppo import collapse
 from minirl.ppo_kl import ppo_kl, ppo_kl_loss
 from minirl.reinforce import environment_rewards, start
@@ -112,6 +113,20 @@ def test_the_distance_of_a_policy_to_itself_is_zero_and_flat(name):
     logits, _ = two_tables(mdp.shape)
     distance, grad = string_kl(mdp, logits + np.arange(mdp.shape[0])[:, None], logits)
     assert distance == pytest.approx(0, abs=1e-14) and grad == pytest.approx(0, abs=1e-14)
+
+
+@ANY
+def test_k1_as_a_reward_is_what_the_policy_gradient_needs(name):
+    """(kl.2) is minus (planning.5) of the world that pays k1 of the policy as it is now, held
+    fixed."""
+    mdp = WORLDS[name]
+    logits, ref = two_tables(mdp.shape)
+    paid = log_softmax(ref) - log_softmax(logits)
+    world = replace(mdp, reward=np.broadcast_to(paid[:, :, None], mdp.reward.shape))
+    value, grad = policy_gradient(world, logits)
+    distance, slope = string_kl(mdp, logits, ref)
+    assert value == pytest.approx(-distance, abs=1e-12)
+    assert grad == pytest.approx(-slope, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", [1.0, 1e12])

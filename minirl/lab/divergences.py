@@ -2,7 +2,7 @@
 
 The language is so small that all its strings can be listed: two letters, and strings that are cut
 after six steps.  The reference, the policy and a third one, μ, that may have written the samples,
-are three bigrams far from each other.  For each estimate (kl.4) the mean, the variance and the mean
+are three different bigrams.  For each estimate (kl.4) the mean, the variance and the mean
 gradient are sums over the list.
 
 *Form*: `row`, a single step from the start; `string`, the log-ratio of the whole string; `tokens`,

@@ -236,7 +236,7 @@ def estimators_json(laboratory):
 
 def divergences_text(found):
     """The table of the job `kl`."""
-    widths = (-7, -9, -4, 8, 9, 9, 7, -24)
+    widths = (-6, -8, -2, 8, 8, 8, 6, -24)
     lines = [textwrap.fill(
         f"Estimates of KL(pi|ref) for a language of two letters: exact, from all {found.strings} "
         f"strings, which are cut after {divergences.HORIZON} steps.  It is {found.row_kl:.4f} for "
