@@ -14,7 +14,7 @@ from gridworld.world import GridWorld
 from minirl import __version__, files
 from minirl.console import file_name, finish, number, progress, whole
 from minirl.files import STANDARD
-from minirl.lab import divergences, estimators, main_job, policies, report, values
+from minirl.lab import alignment, divergences, estimators, main_job, policies, report, values
 from toy_lm import corpora
 
 LANGUAGE = "language"  # the name of the world you can read
@@ -29,7 +29,8 @@ def _main_parser():
                "learns its action values; 'minirl policies' lets four learners of policies play "
                "one world; 'minirl estimators' lists the exact bias and variance of every "
                "estimator of the policy gradient; 'minirl kl' those of every estimate of a KL "
-               "divergence, and where its gradient leads.")
+               "divergence, and where its gradient leads; 'minirl alignment' aligns one language "
+               "model in every way of the book.")
     parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
     parser.add_argument("--beta", type=number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")
@@ -102,6 +103,20 @@ def _estimators_parser():
     parser.add_argument("--episodes", type=whole(2, 10**9), default=32,
                         help="in the batch of an estimate (32)")
     _add_plot(parser, "bias and variance against lambda, and the surrogate against J,")
+    _add_output(parser)
+    return parser
+
+
+def _alignment_parser():
+    parser = argparse.ArgumentParser(
+        prog="minirl alignment", allow_abbrev=False,
+        description="Align one language model in every way of the book, draw each on the frontier "
+                    "of reward and KL, and show what becomes of the true reward when another one "
+                    "is maximised.")
+    parser.add_argument("--pairs", type=whole(1, 10**7), default=100_000,
+                        help="preferences that rlhf learns from (100,000)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+    _add_plot(parser, "the frontier and the over-optimisation")
     _add_output(parser)
     return parser
 
@@ -252,6 +267,20 @@ def run_estimators(arguments):
         print(report.estimators_text(laboratory))
 
 
+def run_alignment(arguments):
+    """The job `alignment`, with parsed arguments."""
+    figures = _prepared(arguments)
+    found = alignment.run(arguments.pairs, arguments.seed,
+                          lambda line: progress(f"alignment: {line}"))
+    progress("")
+    if arguments.json is not None:
+        files.write_bytes(arguments.json, report.alignment_json(found).encode())
+    if arguments.plot is not None:
+        figures.draw_alignment(arguments.plot, found)
+    if not arguments.quiet:
+        print(report.alignment_text(found, pairs=arguments.pairs))
+
+
 def run_kl(arguments):
     """The job `kl`, with parsed arguments."""
     if arguments.json is not None:
@@ -281,7 +310,8 @@ def _prepared(arguments):
 
 
 JOBS = {"values": (_values_parser, run_values), "policies": (_policies_parser, run_policies),
-        "estimators": (_estimators_parser, run_estimators), "kl": (_kl_parser, run_kl)}
+        "estimators": (_estimators_parser, run_estimators), "kl": (_kl_parser, run_kl),
+        "alignment": (_alignment_parser, run_alignment)}
 
 
 def main(argv=None):

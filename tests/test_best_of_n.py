@@ -261,7 +261,7 @@ def test_the_best_of_a_single_string_is_the_reference():
     law = law_of([-1, 0, 7], [0.2, 0.5, 0.3])
     best = best_of_n(law, 1)
     np.testing.assert_allclose(best.prob, law.prob, atol=1e-15)
-    assert best[1:] == pytest.approx((1.9, 0, 0, 0.5), abs=1e-15)
+    assert best[1:5] == pytest.approx((1.9, 0, 0, 0.5), abs=1e-15)
 
 
 @pytest.mark.parametrize("n", [2, 5, 64, 300])
@@ -285,14 +285,15 @@ def test_a_level_that_is_never_reached_changes_nothing():
     gaps, dense = integer_law(mdp, COIN), reward_law(mdp, COIN)
     assert (gaps.prob == 0).any() and (dense.prob > 0).all()
     for n in 1, 6, 1000:
-        np.testing.assert_allclose(best_of_n(gaps, n)[1:], best_of_n(dense, n)[1:], rtol=1e-11,
+        np.testing.assert_allclose(best_of_n(gaps, n)[1:5], best_of_n(dense, n)[1:5], rtol=1e-11,
                                    atol=1e-13)
         assert (best_of_n(gaps, n).prob[gaps.prob == 0] == 0).all()
 
 
 def test_a_tail_is_left_out():
-    whole, cut = law_of([0, 1], [0.25, 0.75]), RewardLaw(np.arange(2.0), np.array([0.2, 0.6]), 0.2, np.zeros((0, 2)))
-    np.testing.assert_allclose(best_of_n(cut, 3)[1:], best_of_n(whole, 3)[1:], rtol=1e-14)
+    whole = law_of([0, 1], [0.25, 0.75])
+    cut = RewardLaw(np.arange(2.0), np.array([0.2, 0.6]), 0.2, np.zeros((0, 2)))
+    np.testing.assert_allclose(best_of_n(cut, 3)[1:5], best_of_n(whole, 3)[1:5], rtol=1e-14)
 
 
 @pytest.mark.parametrize("n, message", [(0, "n must be at least 1, got 0"),

@@ -10,12 +10,13 @@ from scipy import sparse
 
 from minirl import evaluation
 from minirl.evaluation import (action_values, advantages, can_end, ending_chance, evaluate,
-                               evaluate_by_sweeps, expectation, occupancy, reachable, solve,
-                               solve_by_sweeps, sweep, transitions_under, valued_states)
+                               evaluate_by_sweeps, expectation, occupancy, reachable,
+                               return_variance, solve, solve_by_sweeps, sweep,
+                               transitions_under, valued_states)
 from minirl.mdp import coin_game, unroll
 from toy_lm.ngram import language, widen
-from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, tables,
-                    value_by_loops)
+from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
+                    small_world, tables, value_by_loops)
 
 GAMMAS = [0.0, 0.9, 1.0]
 
@@ -548,11 +549,78 @@ def test_sweeps_that_could_never_stop_or_start_are_refused(wrong, message):
         evaluate_by_sweeps(coin_game(gamma=0.5), np.array([[0.5, 0.5]]), **wrong)
 
 
+# How much an episode varies.
+
+
+def covariance_by_list(mdp, policy, first, second):
+    """Of Σ_t γᵗ first[s_t, a_t] and the same of `second`, over all episodes of a small world."""
+    law = []
+    for chance, pairs, _, ended in episodes(mdp, 4):
+        assert ended
+        sums = [sum(mdp.gamma**t * table[pair] for t, pair in enumerate(pairs))
+                for table in (first, second)]
+        law.append((chance * np.prod([policy[pair] for pair in pairs]), *sums))
+    chances, one, other = np.array(law).T
+    assert abs(chances.sum() - 1) < 1e-12
+    return (chances * (one - chances @ one) * (other - chances @ other)).sum()
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9, 0.0])
+def test_the_variance_of_the_return_is_that_of_all_episodes(rng, route, gamma):
+    """(evaluation.8), with random starts, random transitions, and a table or the mean reward"""
+    mdp = small_world(gamma, 4)
+    policy, table = random_policy(rng, mdp), rng.normal(size=mdp.shape)
+    assert (mdp.start > 0).sum() > 1
+    for own, asked in ((table, (table,)), (mdp.mean_reward, ())):
+        assert return_variance(mdp, policy, *asked) == pytest.approx(
+            covariance_by_list(mdp, policy, own, own), abs=1e-12)
+
+
+def test_the_derivative_of_the_variance_is_twice_a_covariance(rng):
+    """(evaluation.8) by a complex step in the table"""
+    mdp = small_world(0.9, 4)
+    policy, table, way = random_policy(rng, mdp), *rng.normal(size=(2, *mdp.shape))
+    slope = return_variance(mdp, policy, table + 1e-30j * way).imag / 1e-30
+    assert slope == pytest.approx(2 * covariance_by_list(mdp, policy, table, way), rel=1e-12)
+
+
+def test_the_variance_holds_the_spread_of_the_start():
+    """Two states that end at once with 1 and 4: between them lies a variance of 9 p (1 − p)."""
+    world = single_outcome([[0], [0]], [[1], [4]], [[True], [True]], [0.2, 0.8])
+    assert return_variance(world, np.ones((2, 1))) == pytest.approx(9 * 0.16, abs=1e-12)
+
+
+def test_long_episodes_vary_as_the_geometric_law_says():
+    """Heads before the first tail have the variance p/(1 − p)², and the last state of a corridor
+    that one walks straight through none."""
+    for p in 0.5, 0.75, 0.99:
+        assert return_variance(coin_game(), np.array([[p, 1 - p]])) == pytest.approx(
+            p / (1 - p)**2, rel=1e-9)
+    assert return_variance(corridor(30, 0.9), np.eye(2)[np.ones(30, int)]) == pytest.approx(
+        0, abs=1e-12)
+
+
+def test_states_that_no_episode_reaches_do_not_vary():
+    """At gamma 1 they have no value."""
+    world, policy = island(), np.array([[0.5, 0.5, 0], [1, 0, 0], [0, 0, 1]])
+    assert return_variance(world, policy) == pytest.approx(2, abs=1e-12)  # of −1 before the end
+    assert return_variance(replace(world, gamma=0.5), policy) == pytest.approx(
+        coin_variance(0.5), abs=1e-12)
+
+
+def coin_variance(gamma):
+    """Of −1 − γ − … until a fair coin ends it with 2, by a sum over its length."""
+    paid = [2 * gamma**n - sum(gamma**t for t in range(n)) for n in range(200)]
+    chance = 0.5**np.arange(1, 201)
+    return chance @ np.square(paid) - (chance @ paid)**2
+
+
 # Errors.
 
 
 @pytest.mark.parametrize("use", [
     evaluate, occupancy, lambda mdp, policy: expectation(mdp, policy, np.ones(mdp.shape)),
+    return_variance,
 ])
 def test_a_policy_that_never_ends_is_refused_and_a_state_of_it_named(route, use):
     """Pitfall 39: a sentence, and not a warning of the solver."""
@@ -582,6 +650,9 @@ def test_episodes_too_long_for_floating_point_are_refused_as_such(use):
     (lambda mdp: evaluate_by_sweeps(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
      "table must have shape (3, 3), got (3, 1)"),
     (lambda mdp: expectation(mdp, np.ones((3, 3)), np.ones((3, 3))), "policy[0] must sum to one"),
+    (lambda mdp: return_variance(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
+    (lambda mdp: return_variance(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
+     "table must have shape (3, 3), got (3, 1)"),
     (lambda mdp: evaluate(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
      "table must have shape (3, 3), got (3, 1)"),
     (lambda mdp: expectation(mdp, np.ones((3, 3)) / 3, np.ones(3)),

@@ -13,7 +13,7 @@ from gradcheck import assert_gradient
 from worlds import endless, random_mdp
 
 import minirl
-from minirl import (average_reward, counts, dpo, kl, optim, planning, ppo, ppo_kl, reinforce,
+from minirl import (average_reward, counts, dpo, grpo, kl, optim, planning, ppo, ppo_kl, reinforce,
                     reward_model, sft, softmax)
 from test_house import CHAPTERS
 
@@ -45,11 +45,24 @@ def some_advantages():
 def ppo_case(clip_range):
     """Old logits far from the new ones: gains and losses meet every branch of the clipping."""
     logits, old, batch = table(), table(), some_advantages()
+    assert_every_branch(logits, old, batch, clip_range)
+    return lambda x: ppo.ppo_loss(x, old, batch, clip_range=clip_range), logits
+
+
+def assert_every_branch(logits, old, batch, clip_range):
     ratio = np.exp(softmax.log_softmax(logits) - softmax.log_softmax(old))
     for advantages in (batch.gains > 0, batch.losses < 0):
         assert (ratio < 1 - clip_range)[advantages].any()
         assert (ratio > 1 + clip_range)[advantages].any()
-    return lambda x: ppo.ppo_loss(x, old, batch, clip_range=clip_range), logits
+
+
+def grpo_case(beta, epsilon):
+    """Three tables far from one another, and strings of unequal weights."""
+    logits, old, ref, steps = table(), table(), table(), some_steps(40, 3)
+    batch = grpo.weighted(steps, RNG.normal(size=steps.index.size), RNG.random(40) + 0.1)
+    assert_every_branch(logits, old, batch, epsilon)
+    return lambda x: grpo.grpo_loss(x, old, batch, ref_logits=ref, beta=beta,
+                                    epsilon=epsilon), logits
 
 
 def dpo_case(beta, scale=1.0):
@@ -89,7 +102,11 @@ CASES = {
         case(ppo_kl.ppo_kl_loss, table(), some_advantages(), kl_coef=3.0, at=3.0)],
     "reward_model.bradley_terry_loss": [
         case(reward_model.bradley_terry_loss, some_pairs(7)),
-        case(reward_model.bradley_terry_loss, some_pairs(7), at=9.0)],
+        case(reward_model.bradley_terry_loss, some_pairs(7), at=9.0),
+        case(reward_model.bradley_terry_loss, some_pairs(7), margin=RNG.normal(size=7)),
+        case(reward_model.bradley_terry_loss, some_pairs(7), margin=0.5, label_smoothing=0.3),
+        case(reward_model.bradley_terry_loss, some_pairs(7), margin=RNG.normal(size=7),
+             label_smoothing=0.1, pair_weights=RNG.random(7), at=9.0)],
     "optim.attracted": [case(optim.attracted(lambda x: (0.0, 0.0), table(), 0.3))],
     "kl.string_kl": [
         (lambda x, ref=table(), mdp=random_mdp(np.random.default_rng(6), S, A, 3, 0.9):
@@ -101,6 +118,18 @@ CASES = {
     "kl.k3_loss": [case(kl.k3_loss, table(), RNG.random((S, A))),
                    case(kl.k3_loss, table(), counts.table(some_steps(3, 3)), at=4.0)],
     "dpo.dpo_loss": [dpo_case(0.5), dpo_case(3.0), dpo_case(0.1, scale=9.0)],
+    "grpo.grpo_loss": [grpo_case(0.0, 0.2), grpo_case(0.3, 0.4), grpo_case(3.0, 0.2)],
+    "reward_model.plackett_luce_loss": [
+        case(reward_model.plackett_luce_loss, counts.matrix(some_steps(8, 5)), 4),
+        case(reward_model.plackett_luce_loss, counts.matrix(some_steps(6, 5)), 2, at=9.0)],
+    "reward_model.logistic_loss": [
+        case(reward_model.logistic_loss, counts.matrix(some_steps(7, 5)), RNG.random(7)),
+        case(reward_model.logistic_loss, counts.matrix(some_steps(7, 5)),
+             np.array([0, 1.0, 1, 0, 0, 1, 0]), at=9.0)],
+    "reward_model.squared_loss": [
+        case(reward_model.squared_loss, counts.matrix(some_steps(7, 5)), RNG.normal(size=7)),
+        case(reward_model.squared_loss, counts.matrix(some_steps(7, 5)), RNG.normal(size=7),
+             at=9.0)],
 }
 
 
@@ -125,7 +154,7 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (sft.4), (reinforce.3),
-    (ppo.3), (ppo_kl.2), (reward_model.2), (kl.2), (kl.3), (kl.5) and (dpo.3)"""
+    (ppo.3), (ppo_kl.2), (reward_model.2), (kl.2), (kl.3), (kl.5), (dpo.3) and (grpo.1)"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 

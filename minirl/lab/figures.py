@@ -2,6 +2,7 @@
 
 import io
 import os
+from itertools import product
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -135,6 +136,50 @@ def draw_estimators(folder, laboratory):
     """Write `estimators_gae.png` and `estimators_surrogate.png`."""
     for name, figure in (("gae", gae_figure), ("surrogate", surrogate_figure)):
         save(figure(laboratory), os.path.join(folder, f"estimators_{name}.png"))
+
+
+def frontier_figure(found):
+    """Reward against KL: the frontier, the best of n, and every method."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    near = [point for point in found.frontier if point.kl < 3]
+    axes.plot([0, *(point.kl for point in near)],
+              [found.rows[0].reward, *(point.reward for point in near)], color="black",
+              label="frontier: the path of optima")
+    best = [entry for entry in found.best_of if entry[2] < 3]
+    axes.plot([entry[2] for entry in best], [entry[1] for entry in best], color=COLOURS[0],
+              marker=".", label="best of n")
+    for row, (marker, colour) in zip(found.rows, product("os^Dv", COLOURS[1:])):
+        if row.kl is not None and row.kl < 3 and row.method != "best_of_n":
+            axes.plot(row.kl, row.reward, marker, color=colour, markersize=6, alpha=0.8,
+                      label=row.method)
+    axes.set(title="what a nat buys, exactly", xlabel="KL to the reference, nats a string",
+             ylabel="E[reward]")
+    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    return figure
+
+
+def proxies_figure(found):
+    """One panel a proxy: what it promises and what is true, against the KL."""
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    for axes, proxy in zip(figure.subplots(1, len(found.proxies)), found.proxies):
+        for points, style, who in ((proxy.optima, "-", "optimum"),
+                                   (proxy.best_of_n, ":", "best of n")):
+            for name, colour in (("proxy", COLOURS[1]), ("gold", COLOURS[2])):
+                if points:
+                    axes.plot([point.kl for point in points],
+                              [getattr(point, name) for point in points], style, color=colour,
+                              label=f"{'truth' if name == 'gold' else 'proxy'}, {who}")
+        axes.set(title=proxy.name, xlabel="KL to the reference, nats a string",
+                 ylabel="more than the reference earns")
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def draw_alignment(folder, found):
+    """Write `alignment_frontier.png` and `alignment_proxies.png`."""
+    for name, figure in (("frontier", frontier_figure), ("proxies", proxies_figure)):
+        save(figure(found), os.path.join(folder, f"alignment_{name}.png"))
 
 
 def save(figure, path):

@@ -2,12 +2,13 @@
 
 import json
 import textwrap
+from itertools import zip_longest
 from math import exp
 
 import numpy as np
 
 from gridworld.draw import policy_text, side_by_side, values_text, visits_text
-from minirl.lab import divergences
+from minirl.lab import alignment, divergences
 from minirl.lab.main_job import GAMMA, GRIDS, PSEUDO_COUNT
 from minirl.lab.policies import share
 from minirl.lab.values import spread
@@ -261,6 +262,59 @@ def divergences_json(found):
                        "string_kl": found.string_kl,
                        "estimates": [row._asdict() for row in found.rows]},
                       indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def alignment_text(found, *, pairs):
+    """The tables of the job `alignment`."""
+    widths = (-18, 8, 8, 8, 8, 12, 8)
+    lines = [f"Which is easier to say?  J = E[reward] - {alignment.BETA:g} KL to the reference, the "
+             f"bigram", "of the Unicode words.", "",
+             _line(("method", "reward", "KL", "J", "share", "mean length", "seconds"), widths)]
+    for row in found.rows:
+        lines.append(_line((row.method, _number(row.reward, 4), _number(row.kl, 4),
+                            _number(row.objective, 4), _number(row.share, 4),
+                            _number(row.mean_length, 2), f"{row.seconds:.2f}"), widths))
+    resting = ", ".join(f"{share:.3f} for {G}" for G, share in found.resting.items())
+    lines += ["", textwrap.fill(
+        f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
+        f"the best of 4.  rlhf saw {pairs:,} preferences, the others the true reward.  grpo and "
+        f"dr_grpo have k3 in the loss, the others the KL in the reward.  The expected update of "
+        f"dr_grpo comes to rest at a share of (size of the group) {resting}; here the group is 8.",
+        WIDTH), "", "The frontier, the best policy at each price:", "",
+        _line(("beta", "reward", "KL", "", "best of n", "reward", "KL", "share"),
+              (5, 9, 9, 2, 9, 9, 8, 9))]
+    for point, entry in zip_longest(found.frontier, found.best_of):
+        left = (f"{point.beta:g}", f"{point.reward:.4f}", f"{point.kl:.4f}") if point else ("",) * 3
+        right = ("" if entry is None else str(entry[0]), *("" if entry is None else f"{x:.4f}"
+                                                           for x in (entry or (0,) * 4)[1:]))
+        lines.append(_line((*left, "", *right), (5, 9, 9, 2, 9, 9, 8, 9)))
+    lines += ["", f"No optimum exists at or below beta = {found.critical_beta:.5f}.", "",
+              "Over-optimisation: more than the reference, by the proxy and in truth", "",
+              _line(("proxy", "maximised by", "KL", "proxy", "truth", "letters"),
+                    (-32, -12, 8, 8, 8, 8))]
+    for proxy in found.proxies:
+        for name, points in (("optimum", proxy.optima), ("best of n", proxy.best_of_n)):
+            for point in points[::3] if points else []:
+                label = f"{'beta' if name == 'optimum' else 'n ='} {point.at:.4g}"
+                numbers = (round(x, 3) + 0.0 for x in (point.kl, point.proxy, point.gold))
+                lines.append(_line((proxy.name, label, *(f"{x:.3f}" for x in numbers),
+                                    f"{point.letters:.2f}"), (-32, -12, 8, 8, 8, 8)))
+    return "\n".join(lines)
+
+
+def alignment_json(found):
+    """The results of the job `alignment` as one JSON document: str."""
+    return json.dumps({"language": {"methods": [row._asdict() for row in found.rows]},
+                       "n": found.n, "critical_beta": found.critical_beta,
+                       "frontier": [point._asdict() for point in found.frontier],
+                       "best_of_n": [dict(zip(("n", "reward", "kl", "share"), entry))
+                                     for entry in found.best_of],
+                       "resting": found.resting,
+                       "proxies": [{"name": proxy.name,
+                                    "optima": [point._asdict() for point in proxy.optima],
+                                    "best_of_n": [point._asdict() for point in proxy.best_of_n]}
+                                   for proxy in found.proxies]},
+                      indent=1, ensure_ascii=False, allow_nan=False, default=float) + "\n"
 
 
 def policies_text(title, problem, curves):
