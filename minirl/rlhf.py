@@ -115,11 +115,18 @@ def pair_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     ref_logp = log_softmax(ref_logits)
 
     def rewards(rollout, logp):
+        _check_policy(logp, ref_logp)
         shaped = weights - beta * (logp - ref_logp)
         paid = shaped[rollout.states, rollout.actions] * rollout.alive
         return _at_the_end(rollout, paid, -missing_eos_penalty * rollout.truncated)
 
     return rewards
+
+
+def _check_policy(logp, ref_logp):
+    if logp.shape != ref_logp.shape:
+        raise ValueError(f"ref_logits must have the shape of the policy, {logp.shape}, got "
+                         f"{ref_logp.shape}")
 
 
 def _at_the_end(rollout, paid, totals):
@@ -178,6 +185,7 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     ref_logp = log_softmax(ref_logits)
 
     def rewards(rollout, logp):
+        _check_policy(logp, ref_logp)
         totals = np.asarray(score(rollout), float)
         if totals.shape != rollout.truncated.shape or not np.isfinite(totals).all():
             raise ValueError(f"score must return {rollout.truncated.size} finite numbers, got "
