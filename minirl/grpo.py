@@ -125,7 +125,8 @@ def equal_groups(rewards, num_generations):
     [False  True]
     """
     totals = _groups(rewards.sum(axis=0), num_generations)
-    return np.ptp(totals, axis=1) <= NO_SPREAD * np.abs(totals).max(axis=1)
+    size = _groups(np.abs(rewards).sum(axis=0), num_generations).max(axis=1)
+    return np.ptp(totals, axis=1) <= NO_SPREAD * size
 
 
 def group_normalised(rewards, batch, num_generations):
@@ -243,6 +244,8 @@ def weighted(steps, advantages, weights):
     """
     if weights.shape != (steps.starts.size - 1,) or not (weights > 0).all():
         raise ValueError(f"weights must be {steps.starts.size - 1} positive numbers, got {weights}")
+    if advantages.shape != steps.index.shape:
+        raise ValueError(f"advantages must have shape {steps.index.shape}, got {advantages.shape}")
     each = np.repeat(weights, np.diff(steps.starts))
     return collapse(steps, advantages * each)._replace(counts=counts.table(steps, each))
 
@@ -437,11 +440,12 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
     policy = ref
     for _ in range(max_rounds):
         Q = action_values(mdp, np.nan_to_num(evaluate(mdp, policy)))
-        # Every 1 − c(Q − V) is positive above this V; there the sum falls from infinity to zero.
-        least = Q.max(axis=1) - 1 / c
-        V = [optimize.brentq(lambda v: (row / (1 - c * (q - v))).sum() - 1, low + 1e-9 / c,
-                             q.max() + 1e-9, xtol=1e-14) for row, q, low in zip(ref, Q, least)]
-        before, policy = policy, ref / (1 - c * (Q - np.array(V)[:, None]))
+        worse = Q.max(axis=1, keepdims=True) - Q
+        # With V = max Q − 1/c + d a row is π_ref / (c (d + worse)), whose sum falls in d.
+        d = [optimize.brentq(lambda d: (row / (c * (d + less))).sum() - 1,
+                             row[less == 0].sum() / c * (1 - 1e-9), 2 / c, xtol=1e-300, rtol=1e-14)
+             for row, less in zip(ref, worse)]
+        before, policy = policy, ref / (c * (np.array(d)[:, None] + worse))
         if np.abs(policy - before).max() <= tol:
             return np.log(policy)
     raise ValueError(f"the policy still moves after max_rounds = {max_rounds} rounds")

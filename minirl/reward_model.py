@@ -418,6 +418,8 @@ def reward_error(mdp, policy, weights):
     >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
     1.4142
     """
-    if weights.shape != mdp.shape or not np.isfinite(weights).all():
-        raise ValueError(f"weights must be finite and have shape {mdp.shape}, got {weights.shape}")
+    if weights.shape != mdp.shape:
+        raise ValueError(f"weights must have shape {mdp.shape}, got {weights.shape}")
+    if not np.isfinite(weights).all():
+        raise ValueError("weights must be finite")
     return float(max(return_variance(mdp, policy, weights - mdp.mean_reward), 0)**0.5)

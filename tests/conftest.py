@@ -21,6 +21,7 @@ GRADIENTS, RUNS = pytest.StashKey(), pytest.StashKey()
 
 LONG_RUNS = {  # by fixture and name: what Python is given, before the name of a file for results
     ("full_run", "main"): ["-m", "minirl", "--json"],
+    ("full_alignment", "job"): ["-m", "minirl", "alignment", "--json"],
     ("slippery_lake", "q_learning"): ["tests/slippery_lake.py"],
     **{("learned", world): ["-m", "minirl", "policies", "--learner", "ppo", "--runs", "1",
                             "--world", world, "--episodes", episodes, "--json"]
@@ -77,7 +78,7 @@ class LongRuns:
 
 def pytest_collection_modifyitems(items):
     """What waits for the longest runs comes last."""
-    items.sort(key=lambda item: not {"learned", "slippery_lake"}.isdisjoint(
+    items.sort(key=lambda item: not {"full_alignment", "learned", "slippery_lake"}.isdisjoint(
         getattr(item, "fixturenames", ())))
 
 
@@ -100,6 +101,12 @@ def pytest_sessionfinish(session):
 def full_run(request):
     """The main job after its end: `stdout`, `stderr` and `json`."""
     return request.config.stash[RUNS].futures["full_run", "main"].result()
+
+
+@pytest.fixture(scope="session")
+def full_alignment(request):
+    """The job `alignment` after its end: `stdout`, `stderr` and `json`."""
+    return request.config.stash[RUNS].futures["full_alignment", "job"].result()
 
 
 @pytest.fixture(scope="session")

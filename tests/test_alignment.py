@@ -1,0 +1,774 @@
+"""The job `alignment`: every number of its rows, its frontier and its proxies against linear solves
+and the joint law of like pairs and letters; what it prints, writes and draws.
+
+`conftest.py` starts the job as a user does, so that it has one core while the tests have the other.
+What is tested here without it is the same job in a hurry.
+"""
+
+import json
+import re
+import sys
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from minirl import __main__ as command_line
+from minirl.lab import alignment, report
+from minirl.lab.alignment import Alignment, Point, Proxy
+from minirl.lab.main_job import LanguageRow
+from minirl.regularised import FrontierPoint
+from toy_lm.ngram import sample
+
+JOB = "alignment"
+METHODS = ["reference", "optimum", "best_of_n", "rejection_sampling", "reinforce", "ppo", "grpo",
+           "dr_grpo", "grpo_kl_in_reward", "rloo", "rlhf"]
+FIELDS = ["method", "reward", "kl", "objective", "share", "mean_length", "seconds", "samples"]
+HURRY = {"ITERATIONS": 2, "RESTING": 1, "WINNERS": 400, "NS": [1, 2, 4], "BETAS": [2.0, 0.5],
+         "FEW": 30}
+
+
+@pytest.fixture(scope="module")
+def full(full_alignment):
+    return full_alignment.json
+
+
+@pytest.fixture(scope="module")
+def rows(full):
+    return {row["method"]: row for row in full["language"]["methods"]}
+
+
+@pytest.fixture(scope="module")
+def setting():
+    return alignment.running_example()
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    for name, value in HURRY.items():
+        monkeypatch.setattr(alignment, name, value)
+
+
+@pytest.fixture(scope="module")
+def hurried_run():
+    """`Alignment` of seed 3 in a hurry, and the lines of its progress."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in HURRY.items():
+            patch.setattr(alignment, name, value)
+        lines = []
+        return alignment.run(50, 3, lines.append), lines
+
+
+# Oracles.
+
+
+def sums(policy, *tables):
+    """What tables are expected to add up to over a string, by a dense solve."""
+    going = policy.copy()
+    going[:, 0] = 0
+    visits = np.linalg.solve(np.eye(len(policy)) - going.T, np.eye(len(policy))[0])
+    return [float((visits[:, None] * policy * table).sum()) for table in tables]
+
+
+def letters(shape):
+    return np.ones(shape) * (np.arange(shape[1]) > 0)
+
+
+def optimum_by_partition(rewards, ref_logp, beta):
+    """(policy, J*) by the linear equation of Z, which is 1 at the end."""
+    weights = np.exp(ref_logp + rewards / beta)
+    going = weights.copy()
+    going[:, 0] = 0
+    Z = np.linalg.solve(np.eye(len(Z_ends := weights[:, 0])) - going, Z_ends)
+    return weights * np.append(1, Z[1:]) / Z[:, None], beta * np.log(Z[0])
+
+
+def measured(setting, policy):
+    """(reward, KL, J, share, length) of a policy, by dense solves."""
+    def numbers(policy):
+        ratio = np.log(policy) - setting.ref_logp
+        reward, kl, length = sums(policy, setting.world.mean_reward, ratio, letters(policy.shape))
+        return reward, kl, reward - 0.5 * kl, length
+
+    reward, kl, J, length = numbers(policy)
+    start = numbers(np.exp(setting.ref_logp))[2]
+    best = optimum_by_partition(setting.world.mean_reward, setting.ref_logp, 0.5)[1]
+    return reward, kl, J, (J - start) / (best - start), length
+
+
+def joint_law(setting, longest=450):
+    """p[t, i]: the chance that the reference writes t letters with i like pairs."""
+    policy = np.exp(setting.ref_logp)
+    alike = policy * (setting.world.mean_reward < 0)
+    other = policy - alike
+    other[:, 0] = 0
+    now, law = np.zeros((90, len(policy))), np.zeros((longest, 90))
+    now[0, 0] = 1
+    for t in range(longest):
+        law[t] = now @ policy[:, 0]
+        after = now @ other
+        after[1:] += now[:-1] @ alike
+        now = after
+    assert law.sum() == pytest.approx(1, abs=1e-12)
+    return law
+
+
+@pytest.fixture(scope="module")
+def joint(setting):
+    return joint_law(setting)
+
+
+def best_by_joint_law(law, level, n):
+    """P(t, i) of the best of n by a reward whose value at (t, i) is `level`, and KL."""
+    rewards, which = np.unique(np.round(level, 9), return_inverse=True)
+    which = which.reshape(level.shape)
+    p = np.bincount(which.ravel(), law.ravel())
+    F = p.cumsum() / p.sum()
+    w = np.diff(F**n, prepend=0)
+    # Chances below 1e-14 are lost in F; nothing that is compared here depends on them.
+    ratio = np.divide(w, p, where=p > 1e-14, out=np.zeros(p.size))
+    nats = w[ratio > 0] @ np.log(ratio[ratio > 0])
+    return law * ratio[which], nats
+
+
+def by_counts(x_letter, x_like, shape):
+    """The table over (t, i) of what t letters and i like pairs earn."""
+    t, i = np.indices(shape)
+    return x_letter * t + x_like * i
+
+
+# The full run.
+
+
+@pytest.mark.slow
+def test_the_full_run_says_nothing_on_stderr(full_alignment):
+    assert full_alignment.stderr == ""
+
+
+@pytest.mark.slow
+def test_the_full_run_lists_every_method_in_order(full):
+    methods = full["language"]["methods"]
+    assert [row["method"] for row in methods] == METHODS
+    for row in methods:
+        assert list(row) == FIELDS and len(row["samples"]) == 10
+        assert None not in row.values() and row["seconds"] >= 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["reinforce", "ppo", "grpo_kl_in_reward", "rloo"])
+def test_every_method_that_climbs_the_objective_comes_to_the_optimum(rows, method):
+    assert 0.99 <= rows[method]["share"] < 1
+
+
+@pytest.mark.slow
+def test_what_a_learned_reward_and_the_loss_with_k3_come_to(full, rows):
+    """rlhf falls short by what its preferences do not tell, and GRPO rests elsewhere."""
+    assert 0.97 <= rows["rlhf"]["share"] < rows["ppo"]["share"]
+    assert rows["grpo"]["share"] == pytest.approx(0.788, abs=0.02)
+    assert full["resting"]["8"] == pytest.approx(0.7713, abs=5e-5)
+    assert rows["dr_grpo"]["share"] == pytest.approx(full["resting"]["8"], abs=0.015)
+    assert list(full["resting"]) == ["2", "4", "8", "16", "64"]
+
+
+@pytest.mark.slow
+def test_rejection_sampling_comes_close_to_the_limit_of_many_winners(rows):
+    """Which is 95.1 %; 25,000 winners are better than the best of four itself."""
+    assert rows["best_of_n"]["share"] < rows["rejection_sampling"]["share"]
+    assert rows["rejection_sampling"]["share"] == pytest.approx(0.951, abs=0.015)
+
+
+@pytest.mark.slow
+def test_the_objective_and_the_share_follow_from_reward_and_kl(rows):
+    start, best = rows["reference"]["objective"], rows["optimum"]["objective"]
+    for row in rows.values():
+        assert row["objective"] == pytest.approx(row["reward"] - 0.5 * row["kl"], abs=1e-12)
+        share = (row["objective"] - start) / (best - start)
+        assert row["share"] == pytest.approx(share, abs=1e-10)
+    assert rows["reference"]["kl"] == 0 and rows["reference"]["share"] == 0
+
+
+@pytest.mark.slow
+def test_reference_and_optimum_are_those_of_a_linear_solve(rows, setting):
+    best = optimum_by_partition(setting.world.mean_reward, setting.ref_logp, 0.5)[0]
+    for name, policy in (("reference", np.exp(setting.ref_logp)), ("optimum", best)):
+        found = [rows[name][field] for field in FIELDS[1:6]]
+        assert found == pytest.approx(measured(setting, policy), abs=1e-9)
+
+
+@pytest.mark.slow
+def test_the_row_of_best_of_n_is_that_of_the_joint_law_of_like_pairs_and_letters(full, rows,
+                                                                                setting, joint):
+    """And so is the whole curve, of which it is the best entry."""
+    gains = []
+    level = by_counts(0.139, -1, joint.shape)
+    start, best = rows["reference"]["objective"], rows["optimum"]["objective"]
+    assert [entry["n"] for entry in full["best_of_n"]] == alignment.NS
+    for entry in full["best_of_n"]:
+        P, kl = best_by_joint_law(joint, level, entry["n"])
+        reward, t = (P * level).sum(), (P * np.indices(P.shape)[0]).sum()
+        share = (reward - 0.5 * kl - start) / (best - start)
+        gains.append((share, entry["n"], reward, kl, t))
+        assert [entry[name] for name in ("reward", "kl", "share")] == pytest.approx(
+            [reward, kl, share], abs=1e-8)
+    share, n, reward, kl, length = max(gains)
+    assert full["n"] == n == 4
+    row = [rows["best_of_n"][field] for field in FIELDS[1:6]]
+    assert row == pytest.approx([reward, kl, reward - 0.5 * kl, share, length], abs=1e-8)
+
+
+def test_the_words_shown_for_best_of_n_are_the_first_best_of_their_groups(setting):
+    _, n, row = alignment._best_of(setting, 5)
+    words = setting.vocabulary.decode(sample(setting.ref_logp, 10 * n, rng=5, horizon=200))
+    vowels = [[c in "aeiou" for c in word] for word in words]
+    earned = [0.139 * len(v) - sum(a == b for a, b in zip(v, v[1:])) for v in vowels]
+    assert row.samples == [words[max(range(g, g + n), key=lambda i: round(earned[i], 9))]
+                           for g in range(0, 10 * n, n)]
+
+
+@pytest.mark.slow
+def test_the_points_of_the_frontier_are_optima(full, setting):
+    """(regularised.4), by a dense solve"""
+    assert [point["beta"] for point in full["frontier"]] == alignment.BETAS
+    for point in full["frontier"]:
+        policy, J = optimum_by_partition(setting.world.mean_reward, setting.ref_logp, point["beta"])
+        reward, kl, *_ = measured(setting, policy)
+        assert (point["reward"], point["kl"]) == pytest.approx((reward, kl), abs=1e-7)
+        assert point["reward"] - point["beta"] * point["kl"] == pytest.approx(J, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_the_frontier_is_concave_and_its_slope_is_the_price(full):
+    """(regularised.7): between two prices the slope lies between them."""
+    points = full["frontier"]
+    for dear, cheap in zip(points, points[1:]):
+        slope = (cheap["reward"] - dear["reward"]) / (cheap["kl"] - dear["kl"])
+        assert cheap["kl"] > dear["kl"] and cheap["beta"] < slope < dear["beta"]
+
+
+@pytest.mark.slow
+def test_no_method_lies_above_a_tangent_of_the_frontier(full, rows):
+    others = [*rows.values(), *full["best_of_n"]]
+    for point in full["frontier"]:
+        height = point["reward"] - point["beta"] * point["kl"]
+        for row in others:
+            assert row["reward"] - point["beta"] * row["kl"] <= height + 1e-9
+
+
+@pytest.mark.slow
+def test_at_the_critical_price_the_strings_no_longer_add_up(full, setting):
+    for factor, adds_up in ((1 + 1e-6, True), (1 - 1e-6, False)):
+        beta = full["critical_beta"] * factor
+        going = np.exp(setting.ref_logp + setting.world.mean_reward / beta)
+        going[:, 0] = 0
+        assert (np.abs(np.linalg.eigvals(going)).max() < 1) == adds_up
+
+
+@pytest.mark.slow
+def test_every_line_that_is_printed_fits_a_terminal(full_alignment):
+    lines = full_alignment.stdout.splitlines()
+    assert len(lines) > 60 and full_alignment.stdout.isascii()
+    assert [line for line in lines if len(line) > 80 or line.endswith(" ")] == []
+    assert sum(line.startswith(tuple(f"{name} " for name in METHODS)) for line in lines) == 11
+
+
+@pytest.mark.slow
+def test_the_full_results_can_be_drawn(full, tmp_path):
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    figures.draw_alignment(str(tmp_path), from_json(full))
+    names = ["alignment_frontier.png", "alignment_proxies.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    for path in tmp_path.iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+def from_json(found):
+    """`Alignment` of its JSON."""
+    proxies = [Proxy(proxy["name"], *([Point(**point) for point in proxy[name]]
+                                      for name in ("optima", "best_of_n")))
+               for proxy in found["proxies"]]
+    return Alignment([LanguageRow(**row) for row in found["language"]["methods"]], found["n"],
+                     found["critical_beta"], [FrontierPoint(**p) for p in found["frontier"]],
+                     [tuple(entry.values()) for entry in found["best_of_n"]],
+                     {int(size): share for size, share in found["resting"].items()}, proxies)
+
+
+# Proxies.
+
+
+@pytest.fixture(scope="module")
+def fits(setting):
+    """The proxies of seed 0, the data of the two fits, and what they came to."""
+    seen, fit = [], alignment.fit_reward_model
+
+    def recorded(data, shape, *, pull):
+        found = fit(data, shape, pull=pull)
+        seen.append(SimpleNamespace(data=data.toarray(), shape=shape, pull=pull, x=found.x))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alignment, "fit_reward_model", recorded)
+        found = alignment._proxies(setting, 0)
+    return found, seen
+
+
+@pytest.fixture(scope="module")
+def proxy_tables(fits, setting):
+    """The reward table of each proxy, put together here."""
+    _, (every, two) = fits
+    alike = (setting.world.mean_reward < 0).astype(float)
+    both = two.x.ravel()
+    return [every.x, both[1] * letters(alike.shape) - both[0] * alike, -alike]
+
+
+def test_the_fitted_proxies_saw_the_same_hundred_preferences(fits, setting):
+    """The second through the eyes of two features: minus its like pairs, and its letters."""
+    _, (every, two) = fits
+    alike = setting.world.mean_reward < 0
+    features = np.array([-alike.ravel(), letters(alike.shape).ravel()], float)
+    assert every.data.shape == (100, 729) and every.shape == (27, 27) and two.shape == (1, 2)
+    np.testing.assert_allclose(two.data, every.data @ features.T, atol=1e-12)
+    assert every.pull == two.pull == 2
+
+
+def test_the_fitted_proxies_are_stationary(fits):
+    """Bradley-Terry with a Gaussian prior of precision 2 on each weight"""
+    for fit in fits[1]:
+        x, B = fit.x.ravel(), len(fit.data)
+        grad = -fit.data.T @ expit(-fit.data @ x) / B + 2 / B * x
+        assert np.abs(grad).max() < 1e-6
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_each_path_is_that_of_the_optima_of_its_proxy(fits, proxy_tables, setting, which):
+    """Proxy, truth, KL and letters by dense solves; it comes close to its own critical price."""
+    proxy, table = fits[0][which], proxy_tables[which]
+    policy = np.exp(setting.ref_logp)
+    truth, count = setting.world.mean_reward, letters(table.shape)
+    proxy_0, gold_0 = sums(policy, table, truth)
+    for point in proxy.optima:
+        best, J = optimum_by_partition(table, setting.ref_logp, point.at)
+        kl, earned, gold, length = sums(best, np.log(best) - setting.ref_logp, table, truth, count)
+        assert point[:4] == pytest.approx((kl, earned - proxy_0, gold - gold_0, length), rel=1e-6,
+                                          abs=1e-6)
+    at = [point.at for point in proxy.optima]
+    assert at == sorted(at, reverse=True)
+    if which < 2:
+        least = at[-1] / 1.05
+        assert {*least * np.array([2.0, 1.5, 1.2, 1.1]).round(9)}.issubset(
+            {round(beta, 9) for beta in at}) or np.isclose(
+            [min(abs(least * x - beta) for beta in at) for x in (2.0, 1.5, 1.2, 1.1)], 0).all()
+        for factor, adds_up in ((1 + 1e-6, True), (1 - 1e-6, False)):
+            going = np.exp(setting.ref_logp + table / (least * factor))
+            going[:, 0] = 0
+            assert (np.abs(np.linalg.eigvals(going)).max() < 1) == adds_up
+        assert set(at) >= {beta for beta in alignment.BETAS if beta > least * 1.01}
+    else:
+        assert at == [*alignment.BETAS, 0.2, 0.1]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_best_of_n_by_a_proxy_is_that_of_the_joint_law(fits, setting, joint, which):
+    """The proxy chooses; truth and letters are those of what it has chosen."""
+    found, (_, two) = fits
+    like, letter = (-two.x.ravel()[0], two.x.ravel()[1]) if which == 1 else (-1.0, 0.0)
+    level, t = by_counts(letter, like, joint.shape), np.indices(joint.shape)[0]
+    gold = by_counts(0.139, -1, joint.shape)
+    points = found[which].best_of_n
+    assert [point.at for point in points] == alignment.NS
+    for point in points:
+        P, kl = best_by_joint_law(joint, level, int(point.at))
+        expected = (kl, ((P - joint) * level).sum(), ((P - joint) * gold).sum(), (P * t).sum())
+        assert point[:4] == pytest.approx(expected, abs=1e-8)
+    assert points[0][:3] == pytest.approx((0, 0, 0), abs=1e-12)
+    assert found[0].best_of_n == []
+
+
+def test_the_learned_proxy_over_optimises(fits):
+    """Its truth rises and then falls below that of the reference, while the proxy goes on rising"""
+    optima = fits[0][0].optima
+    gold = [point.gold for point in optima]
+    top = int(np.argmax(gold))
+    assert 0 < top < len(gold) - 1 and gold[top] > 0.15 and gold[0] > 0
+    assert (np.diff(gold[:top + 1]) > 0).all() and (np.diff(gold[top:]) < 0).all()
+    assert gold[-1] < -3
+    assert (np.diff([point.proxy for point in optima]) > 0).all()
+    assert (np.diff([point.kl for point in optima]) > 0).all()
+
+
+def test_two_features_from_the_same_preferences_do_not_over_optimise(fits):
+    gold = [point.gold for point in fits[0][1].optima]
+    assert (np.diff(gold) > 0).all() and gold[-1] > 6
+
+
+def test_without_the_bonus_for_letters_the_strings_become_short(fits):
+    *_, bare = fits[0]
+    assert bare.name == "true reward without its letters"
+    for points in bare.optima, bare.best_of_n:
+        length = [point.letters for point in points]
+        assert length[-1] < 2.7 and all(np.diff(length) < 1e-9)
+    assert bare.best_of_n[0].letters == pytest.approx(5.91, abs=5e-3)
+
+
+@pytest.mark.slow
+def test_the_proxies_of_the_full_run_are_those_of_its_seed(full, fits):
+    found = from_json(full).proxies
+    assert [proxy.name for proxy in found] == [proxy.name for proxy in fits[0]] == [
+        "reward model of 100 pairs", "the same with two features",
+        "true reward without its letters"]
+    for one, other in zip(found, fits[0]):
+        for name in "optima", "best_of_n":
+            np.testing.assert_allclose(np.array(getattr(one, name)).reshape(-1, 5),
+                                       np.array(getattr(other, name)).reshape(-1, 5), rtol=1e-6,
+                                       atol=1e-8)
+
+
+# The job in a hurry.
+
+
+def test_every_row_is_measured_by_expectation(hurried, hurried_run, setting):
+    """The policy of each trainer is trained once more; reward, KL, length by dense solves."""
+    found, _ = hurried_run
+    assert [row.method for row in found.rows] == METHODS
+    trained = {**alignment.trainers(setting, 3), "rlhf": lambda: alignment.by_rlhf(setting, 50, 3)}
+    assert list(trained) == METHODS[3:]
+    objectives = set()
+    for row in found.rows[3:]:
+        logp = trained[row.method]()
+        assert row[1:6] == pytest.approx(measured(setting, np.exp(logp)), abs=1e-9)
+        assert row.samples == setting.vocabulary.decode(sample(logp, 10, rng=3, horizon=200))
+        objectives.add(row.objective)
+    assert len(objectives) == 8
+
+
+def test_progress_is_told_before_each_piece_of_work(hurried_run):
+    assert hurried_run[1] == ["reference and optimum", "best of n", *METHODS[3:], "proxies"]
+
+
+def test_a_policy_whose_strings_do_not_end_has_no_numbers(hurried, monkeypatch):
+    runaway = np.log(np.full((27, 27), 1 / 26))
+    runaway[:, 0] = -1e4
+    monkeypatch.setattr(alignment, "trainers", lambda *_: {"ppo": lambda: runaway})
+    monkeypatch.setattr(alignment, "_proxies", lambda *_: [])
+    found = alignment.run(50, 0, lambda line: None)
+    row = found.rows[3]
+    assert row.method == "ppo" and row[1:6] == (None,) * 5
+    assert all(len(word) == 201 and word[-1] == "…" for word in row.samples)
+    assert json.loads(report.alignment_json(found))["language"]["methods"][3]["share"] is None
+    assert None not in found.rows[4]
+
+
+def test_preferences_and_seed_reach_the_learned_reward(hurried, setting, monkeypatch):
+    seen, draw = [], alignment.sample_pairs
+
+    def recorded(logp, rewards, pairs, *, rng):
+        seen.append((pairs, rng))
+        np.testing.assert_array_equal(rewards, setting.world.mean_reward)
+        return draw(logp, rewards, pairs, rng=rng)
+
+    monkeypatch.setattr(alignment, "sample_pairs", recorded)
+    policies = {(pairs, seed): alignment.by_rlhf(setting, pairs, seed).tobytes()
+                for pairs, seed in product((40, 50), (1, 2))}
+    assert [pairs for pairs, _ in seen] == [40, 40, 50, 50]
+    assert len(set(policies.values())) == 4
+
+
+# What is printed, on a small result made by hand.
+
+
+def row(method, *numbers, seconds=1.234):
+    return LanguageRow(method, *(numbers or (None,) * 5), seconds, ["ana"])
+
+
+SMALL = Alignment(
+    [row("reference", -0.53549, 0.0, -0.53549, 0.0, 5.9129),
+     row("best_of_n", 0.4, 0.6, 0.1, 0.91, 4.4),
+     row("rejection_sampling", -1.5, 12.34567, 0.25, -0.00004, 123.456, seconds=99.995),
+     row("ppo")],
+    4, 0.277571, [FrontierPoint(10.0, -0.4, 0.00644), FrontierPoint(0.45, 1.0, 10.5)],
+    [(1, -0.53549, 0.0, 0.0), (4, 0.40615, 0.63098, 0.91486), (1024, 1.9495, 5.9194, -0.69351)],
+    {2: 0.76095, 8: 0.77128},
+    [Proxy("a", [Point(0.1, 0.2, -0.3, 5.678, 10.0), *[Point(9.0, 9.0, 9.0, 9.0, 9.0)] * 2,
+                 Point(18.5254, 5.2374, -0.0001, 35.695, 0.227607)], []),
+     Proxy("true reward without its letters", [], [Point(0.0, -1e-9, 0.0, 5.9129, 1.0)])])
+
+
+def small_lines(found=SMALL, pairs=1_234_567):
+    return report.alignment_text(found, pairs=pairs).split("\n")
+
+
+def test_the_methods_are_set_in_columns_and_null_where_there_is_no_number():
+    lines = small_lines()
+    assert lines[:3] == ["Which is easier to say?  J = E[reward] - 0.5 KL to the reference, the "
+                         "bigram", "of the Unicode words.", ""]
+    assert lines[3:9] == [
+        "method               reward       KL        J    share  mean length  seconds",
+        "reference           -0.5355   0.0000  -0.5355   0.0000         5.91     1.23",
+        "best_of_n            0.4000   0.6000   0.1000   0.9100         4.40     1.23",
+        "rejection_sampling  -1.5000  12.3457   0.2500  -0.0000       123.46   100.00",
+        "ppo                    null     null     null     null         null     1.23",
+        ""]
+
+
+def test_the_text_names_n_the_preferences_and_where_dr_grpo_rests():
+    lines = small_lines()
+    text = " ".join(lines)
+    assert "best_of_n is at its best n, 4;" in text and "rlhf saw 1,234,567 preferences" in text
+    assert "(size of the group) 0.761 for 2, 0.771 for 8;" in text
+    assert "No optimum exists at or below beta = 0.27757." in lines
+
+
+def test_the_frontier_and_best_of_n_stand_side_by_side_whichever_is_longer():
+    lines = small_lines()
+    head = " beta    reward        KL    best of n    reward       KL     share"
+    at = lines.index(head)
+    assert lines[at + 1:at + 5] == [
+        "   10   -0.4000    0.0064            1   -0.5355   0.0000    0.0000",
+        " 0.45    1.0000   10.5000            4    0.4062   0.6310    0.9149",
+        "                                  1024    1.9495   5.9194   -0.6935",
+        ""]
+    lines = small_lines(SMALL._replace(best_of=SMALL.best_of[:1]))
+    at = lines.index(head)
+    assert lines[at + 1:at + 4] == [
+        "   10   -0.4000    0.0064            1   -0.5355   0.0000    0.0000",
+        " 0.45    1.0000   10.5000", ""]
+
+
+def test_every_third_point_of_a_proxy_is_printed_without_a_minus_before_nothing():
+    lines = small_lines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("proxy "))
+    assert lines[at].split() == ["proxy", "maximised", "by", "KL", "proxy", "truth", "letters"]
+    assert [line.split() for line in lines[at + 1:]] == [
+        ["a", "beta", "10", "0.100", "0.200", "-0.300", "5.68"],
+        ["a", "beta", "0.2276", "18.525", "5.237", "0.000", "35.70"],
+        ["true", "reward", "without", "its", "letters", "n", "=", "1", "0.000", "0.000", "0.000",
+         "5.91"]]
+    assert len({len(line) for line in lines[at:]}) == 1
+
+
+def test_no_line_is_longer_than_eighty_columns(hurried_run):
+    for found in SMALL, hurried_run[0]:
+        for line in small_lines(found, pairs=10**7):
+            assert len(line) <= 80 and line == line.rstrip(), line
+
+
+# JSON.
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_the_json_has_exactly_the_promised_fields_unrounded():
+    text = report.alignment_json(SMALL)
+    found = json.loads(text, parse_constant=refuse)
+    assert text.endswith("}\n")
+    assert list(found) == ["language", "n", "critical_beta", "frontier", "best_of_n", "resting",
+                           "proxies"]
+    assert list(found["language"]) == ["methods"]
+    for given, written in zip(SMALL.rows, found["language"]["methods"], strict=True):
+        assert list(written) == FIELDS and list(written.values()) == list(given)
+    assert found["frontier"][0] == {"beta": 10.0, "reward": -0.4, "kl": 0.00644}
+    assert found["best_of_n"][1] == {"n": 4, "reward": 0.40615, "kl": 0.63098, "share": 0.91486}
+    assert found["resting"] == {"2": 0.76095, "8": 0.77128}
+    assert list(found["proxies"][0]) == ["name", "optima", "best_of_n"]
+    assert found["proxies"][1]["best_of_n"] == [{"kl": 0.0, "proxy": -1e-9, "gold": 0.0,
+                                                 "letters": 5.9129, "at": 1.0}]
+    assert from_json(found) == SMALL
+
+
+def test_what_is_not_a_number_is_never_written_as_one():
+    with pytest.raises(ValueError):
+        report.alignment_json(SMALL._replace(critical_beta=float("nan")))
+
+
+def test_every_number_of_the_job_is_a_plain_float(hurried_run):
+    """So that nothing is turned into a float behind the reader's back, such as n"""
+    found = json.loads(report.alignment_json(hurried_run[0]), parse_constant=refuse)
+    assert from_json(found) == hurried_run[0]
+    assert type(found["n"]) is int and all(type(e["n"]) is int for e in found["best_of_n"])
+
+
+# Figures.
+
+
+def lines_of(axes):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+            for line in axes.lines}
+
+
+def test_the_figure_of_the_frontier_shows_what_costs_less_than_three_nats():
+    """It begins at the reference; what has no numbers or lies farther away is left out."""
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    near = FrontierPoint(0.5, 0.6, 0.9)
+    figure = figures.frontier_figure(SMALL._replace(frontier=[SMALL.frontier[0], near,
+                                                              SMALL.frontier[1]]))
+    axes, = figure.axes
+    assert lines_of(axes) == {
+        "frontier: the path of optima": ([0, 0.00644, 0.9], [-0.53549, -0.4, 0.6]),
+        "best of n": ([0.0, 0.63098], [-0.53549, 0.40615]),
+        "reference": ([0.0], [-0.53549])}
+    assert axes.get_xlabel() == "KL to the reference, nats a string"
+    assert axes.get_ylabel() == "E[reward]"
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["frontier: the path of optima", "best of n", "reference"]
+
+
+def test_every_method_has_a_mark_of_its_own(hurried_run):
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    found = hurried_run[0]
+    axes, = figures.frontier_figure(found).axes
+    marks = {line.get_label(): (line.get_marker(), line.get_color()) for line in axes.lines[2:]}
+    assert list(marks) == [name for name in METHODS if name != "best_of_n"]
+    assert len(set(marks.values())) == 10
+    drawn = lines_of(axes)
+    for row in found.rows:
+        if row.method in marks:
+            assert drawn[row.method] == ([row.kl], [row.reward])
+
+
+def test_the_figure_of_proxies_has_a_panel_each_with_promise_and_truth():
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    first, second = figures.proxies_figure(SMALL).axes
+    kl = [0.1, 9.0, 9.0, 18.5254]
+    assert lines_of(first) == {"proxy, optimum": (kl, [0.2, 9.0, 9.0, 5.2374]),
+                               "truth, optimum": (kl, [-0.3, 9.0, 9.0, -0.0001])}
+    assert lines_of(second) == {"proxy, best of n": ([0.0], [-1e-9]),
+                                "truth, best of n": ([0.0], [0.0])}
+    for axes, proxy in zip((first, second), SMALL.proxies):
+        assert axes.get_title() == proxy.name
+        assert axes.get_xlabel() == "KL to the reference, nats a string"
+        one, other = axes.lines
+        assert one.get_color() != other.get_color()
+    assert first.lines[0].get_linestyle() != second.lines[0].get_linestyle()
+
+
+# The command.
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What reaches the job, which does no work and finds SMALL."""
+    seen = []
+
+    def run(pairs, seed, progress):
+        progress("reference")
+        seen.append((pairs, seed))
+        return SMALL
+
+    monkeypatch.setattr(alignment, "run", run)
+    return seen
+
+
+def test_the_arguments_and_their_defaults_reach_the_work(command, asked):
+    status, out, err = command()
+    assert (status, err) == (0, "")
+    assert out == report.alignment_text(SMALL, pairs=100_000) + "\n"
+    status, out, err = command("--pairs", "77", "--seed", "5")
+    assert asked == [(100_000, 0), (77, 5)] and "rlhf saw 77 preferences" in out
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--pairs", "0"], "argument --pairs: must be at least 1, got 0"),
+    (["--pairs", "1.5"], "argument --pairs: '1.5' is not a whole number"),
+    (["--pairs", "10000001"], "argument --pairs: must be at most 10000000, got 10000001"),
+    (["--seed", "-1"], "argument --seed: must be at least 0, got -1"),
+    (["--beta", "1"], "unrecognized arguments: --beta 1"),
+    (["--pair", "1"], "unrecognized arguments: --pair 1"),
+    (["names.txt"], "unrecognized arguments: names.txt"),
+    (["--json"], "argument --json: expected one argument"),
+    (["--plot", ""], "argument --plot: the name of a file is expected, got ''"),
+])
+def test_a_wrong_argument_is_refused_by_name(command, asked, arguments, message):
+    status, out, err = command(*arguments)
+    assert status == 2 and out == "" and asked == []
+    assert err.startswith("usage: minirl alignment ")
+    assert err.endswith(f"minirl alignment: error: {message}\n")
+
+
+def test_json_to_standard_output_is_all_that_is_printed(command, asked, tmp_path):
+    status, out, err = command("--json", "-")
+    assert (status, err) == (0, "") and out == report.alignment_json(SMALL)
+    path = tmp_path / "out.json"
+    status, text, err = command("--json", str(path))
+    assert (status, err) == (0, "") and text.startswith("Which is easier to say?")
+    assert path.read_text(encoding="utf-8") == out
+
+
+def test_a_quiet_command_prints_nothing(command, asked, tmp_path):
+    path = tmp_path / "out.json"
+    assert command("--quiet") == (0, "", "")
+    assert command("--quiet", "--json", str(path)) == (0, "", "")
+    assert path.read_text(encoding="utf-8") == report.alignment_json(SMALL)
+
+
+def test_progress_on_a_terminal_names_the_job_and_is_wiped_away(asked, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert command_line.main(["alignment", "--quiet"]) == 0
+    assert capsys.readouterr().err == "\r\033[Kalignment: reference\r\033[K"
+
+
+def test_results_that_could_not_be_written_are_refused_before_the_work(command, asked, tmp_path):
+    path = tmp_path / "missing" / "out.json"
+    status, out, err = command("--json", str(path))
+    assert status == 2 and out == "" and err.startswith(f"minirl: cannot write {path}: ")
+    assert asked == []
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(command, asked, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "file"
+    path.write_text("")
+    status, out, err = command("--plot", str(path))
+    assert status == 2 and err == f"minirl: cannot make the folder {path}: File exists\n"
+    assert asked == []
+
+
+def test_without_matplotlib_a_plot_is_refused_before_the_work(command, asked, monkeypatch,
+                                                              tmp_path):
+    for module in ("matplotlib.figure", "gridworld.figures", "minirl.lab.figures"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delattr("minirl.lab.figures", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    status, out, err = command("--plot", str(tmp_path))
+    assert status == 2 and out == "" and asked == []
+    assert "pictures need matplotlib: pip install 'minirl[plot]'" in err
+
+
+def test_a_plot_is_two_pictures(command, asked, monkeypatch, tmp_path):
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    saved, save = {}, figures.save
+    monkeypatch.setattr(figures, "save", lambda figure, path: saved.update(
+        {path: (len(figure.axes), save(figure, path))}))
+    folder = tmp_path / "new" / "folder"
+    assert command("--quiet", "--plot", str(folder)) == (0, "", "")
+    assert {path: axes for path, (axes, _) in saved.items()} == {
+        str(folder / "alignment_frontier.png"): 1, str(folder / "alignment_proxies.png"): 2}
+    for path in saved:
+        with open(path, "rb") as file:
+            assert file.read(4) == b"\x89PNG"
+
+
+def test_the_same_seed_gives_the_same_json_apart_from_the_seconds(command, hurried, hurried_run):
+    """And another seed something else, except in what is exact"""
+    def plain(text):
+        return json.loads(re.sub(r'"seconds": [\d.e-]+', '"seconds": 0', text))
+
+    status, out, err = command("--pairs", "50", "--seed", "3", "--json", "-")
+    assert (status, err) == (0, "")
+    first, again = plain(report.alignment_json(hurried_run[0])), plain(out)
+    assert first == again
+    other = plain(command("--pairs", "50", "--seed", "4", "--json", "-")[1])
+    for one, two in zip(first["language"]["methods"], other["language"]["methods"]):
+        exact = one["method"] in METHODS[:3]
+        assert one["samples"] != two["samples"] and (one["reward"] == two["reward"]) == exact
+    for name in "n", "critical_beta", "frontier", "best_of_n", "resting":
+        assert first[name] == other[name]
+    same = [one == two for one, two in zip(first["proxies"], other["proxies"])]
+    assert same == [False, False, True]
