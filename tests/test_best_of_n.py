@@ -188,6 +188,76 @@ def test_a_tolerance_that_leaves_nothing_or_everything_out_is_refused(tol):
         reward_law(coin_game(), COIN, tol=tol)
 
 
+# What else a step adds up to.
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2], [0, -1, 2], [0.1, 0.2, 0.3], [3]])
+@pytest.mark.parametrize("K", [1, 2])
+def test_the_means_of_other_sums_are_those_of_a_list_of_all_episodes(values, K):
+    """(best_of_n.8), level by level, and for the best of n over its levels"""
+    rng = np.random.default_rng(21)
+    mdp = with_rewards(unroll(random_mdp(rng, 2, 2, K, 0.9), 3), values)
+    policy, also = random_policy(rng, mdp), rng.normal(size=(3, *mdp.shape))
+    law = reward_law(mdp, policy, also=also)
+    chance, total = defaultdict(float), defaultdict(lambda: np.zeros(3))
+    for world, pairs, paid, _ in episodes(mdp, 3):
+        level, prob = round(sum(paid), 9), world * np.prod([policy[pair] for pair in pairs])
+        chance[level] += prob
+        total[level] += prob * sum(also[:, s, a] for s, a in pairs)
+    levels = sorted(level for level in chance if chance[level] > 0)
+    assert law.rewards == pytest.approx(levels, abs=1e-12) and law.means.shape == (3, len(levels))
+    expected = np.array([total[level] / chance[level] for level in levels]).T
+    np.testing.assert_allclose(law.means, expected, atol=1e-12)
+    plain = reward_law(mdp, policy)
+    np.testing.assert_allclose(law.prob, plain.prob, atol=1e-15)
+    for n in 1, 3, 64:
+        best = best_of_n(law, n)
+        np.testing.assert_allclose(best.means, expected @ best.prob, atol=1e-12)
+        assert best[:5][1:] == pytest.approx(best_of_n(plain, n)[1:5], abs=1e-14)
+    np.testing.assert_allclose(best_of_n(law, 1).means, [
+        expectation(replace(mdp, gamma=1.0), policy, table) for table in also], atol=1e-12)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_the_mean_of_the_reward_itself_is_the_level(K):
+    """(best_of_n.8), where episodes have no longest; an action pays the same wherever it leads"""
+    rng = np.random.default_rng(22)
+    mdp = random_mdp(rng, 3, 3, K, 1.0)
+    paid = rng.choice([0.0, 1, -0.3], mdp.shape)
+    mdp = replace(mdp, reward=np.repeat(paid[:, :, None], K, axis=2))
+    policy = random_policy(rng, mdp)
+    law = reward_law(mdp, policy, also=np.array([2 * paid, paid, np.ones(mdp.shape)]), tol=1e-9)
+    np.testing.assert_allclose(law.means[:2], [2 * law.rewards, law.rewards], atol=1e-9)
+    assert law.prob @ law.means[2] == pytest.approx(
+        expectation(mdp, policy, np.ones(mdp.shape)), abs=1e-6)
+    assert best_of_n(law, 5).means[1] == pytest.approx(best_of_n(law, 5).reward, abs=1e-9)
+
+
+def test_a_policy_that_does_not_reach_every_state_carries_only_what_it_meets():
+    """(best_of_n.8): a table is for all states, in their own order"""
+    mdp = single_outcome([[2, 0], [1, 1], [2, 0]], [[1, 0], [5, 5], [2, 0]],
+                         [[False, True], [True, True], [True, True]], [1.0, 0.0, 0.0])
+    also = np.array([[[10.0, 20], [np.pi, np.pi], [30, 40]]])
+    law = reward_law(mdp, np.full((3, 2), 0.5), also=also)
+    assert law.rewards.tolist() == [0, 1, 3]
+    np.testing.assert_allclose(law.prob, [0.5, 0.25, 0.25], atol=1e-15)
+    np.testing.assert_allclose(law.means, [[20, 50, 40]], atol=1e-13)
+
+
+def test_nothing_is_carried_along_unless_it_is_asked_for():
+    for law in (reward_law(coin_game(), COIN, tol=0.1), integer_law(coin_game(), COIN)):
+        assert law.means.shape == (0, law.prob.size) and best_of_n(law, 3).means.shape == (0,)
+
+
+@pytest.mark.parametrize("also", [np.zeros((1, 2)), np.zeros((1, 2, 1)), np.zeros((1, 2, 2)),
+                                  np.zeros((1, 1, 1, 2)), np.full((1, 1, 2), np.nan),
+                                  np.full((1, 1, 2), np.inf)])
+def test_tables_that_do_not_fit_are_refused(also):
+    with pytest.raises(ValueError, match=re.escape(f"also must be finite tables of shape (m, 1, 2)"
+                                                   f", got shape {also.shape}")):
+        reward_law(coin_game(), COIN, also=also)
+
+
 # The best of n.
 
 

@@ -697,3 +697,25 @@ def test_with_the_kl_in_the_reward_they_come_to_the_optimum(advantage, weights, 
         if record.iteration == 200:
             break
     assert share(record.logits) > 0.999
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.7])
+def test_micro_batches_accumulate_to_the_batch(beta):
+    """Pitfall 26: the strings of parts keep the weights that they have in the whole batch."""
+    rng = np.random.default_rng(11)
+    lengths = rng.integers(1, 6, 12)
+    starts = np.append(0, np.cumsum(lengths))
+    steps = counts.steps(rng.integers(3, size=starts[-1]), rng.integers(4, size=starts[-1]), starts,
+                         (3, 4))
+    judged, each = rng.normal(size=starts[-1]), 1 / (12 * lengths)
+    logits, old, ref = rng.normal(size=(3, 3, 4))
+
+    def loss(rows):
+        mine = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in rows])
+        batch = weighted(counts.select(steps, np.array(rows)), judged[mine], each[rows])
+        return grpo_loss(logits, old, batch, ref_logits=ref, beta=beta)
+
+    whole, parts = loss(list(range(12))), [loss([0, 5, 7]), loss([1, 2, 3, 4]),
+                                           loss([6, 8, 9, 10, 11])]
+    assert sum(value for value, _ in parts) == pytest.approx(whole[0], abs=1e-12)
+    np.testing.assert_allclose(sum(grad for _, grad in parts), whole[1], atol=1e-12)
