@@ -22,6 +22,7 @@ GRADIENTS, RUNS = pytest.StashKey(), pytest.StashKey()
 LONG_RUNS = {  # by fixture and name: what Python is given, before the name of a file for results
     ("full_run", "main"): ["-m", "minirl", "--json"],
     ("full_alignment", "job"): ["-m", "minirl", "alignment", "--json"],
+    ("grpo_at_rest", "expected_update"): ["tests/grpo_at_rest.py"],
     ("slippery_lake", "q_learning"): ["tests/slippery_lake.py"],
     **{("learned", world): ["-m", "minirl", "policies", "--learner", "ppo", "--runs", "1",
                             "--world", world, "--episodes", episodes, "--json"]
@@ -78,8 +79,8 @@ class LongRuns:
 
 def pytest_collection_modifyitems(items):
     """What waits for the longest runs comes last."""
-    items.sort(key=lambda item: not {"full_alignment", "learned", "slippery_lake"}.isdisjoint(
-        getattr(item, "fixturenames", ())))
+    waited_for = {name for name, _ in LONG_RUNS} - {"full_run"}
+    items.sort(key=lambda item: not waited_for.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish(session):
@@ -107,6 +108,12 @@ def full_run(request):
 def full_alignment(request):
     """The job `alignment` after its end: `stdout`, `stderr` and `json`."""
     return request.config.stash[RUNS].futures["full_alignment", "job"].result()
+
+
+@pytest.fixture(scope="session")
+def grpo_at_rest(request):
+    """What `grpo_at_rest.py` has found: `share` and `update`."""
+    return request.config.stash[RUNS].futures["grpo_at_rest", "expected_update"].result().json
 
 
 @pytest.fixture(scope="session")

@@ -20,17 +20,17 @@ from minirl import __main__ as command_line
 from minirl.best_of_n import reward_law
 from minirl.grpo import resting_policy
 from minirl.lab import alignment, report
-from minirl.lab.alignment import Alignment, Point, Proxy
+from minirl.lab.alignment import Alignment, Model, Point, Proxy
 from minirl.lab.main_job import LanguageRow
 from minirl.regularised import FrontierPoint
 from toy_lm.ngram import sample
 
 JOB = "alignment"
 METHODS = ["reference", "optimum", "best_of_n", "rejection_sampling", "reinforce", "ppo", "grpo",
-           "dr_grpo", "grpo_kl_in_reward", "rloo", "rlhf"]
+           "dr_grpo", "grpo_kl_in_reward", "rloo", "rlhf", "rlhf_iterated"]
 FIELDS = ["method", "reward", "kl", "objective", "share", "mean_length", "seconds", "samples"]
 HURRY = {"ITERATIONS": 2, "RESTING": 1, "WINNERS": 400, "NS": [1, 2, 4], "BETAS": [2.0, 0.5],
-         "FEW": 30, "reward_law": partial(reward_law, tol=1e-4),
+         "FEW": 30, "SIZES": [20, 100], "FRESH": 200, "reward_law": partial(reward_law, tol=1e-4),
          "resting_policy": lambda mdp, ref_logits, **_: ref_logits}
 
 
@@ -281,7 +281,7 @@ def test_every_line_that_is_printed_fits_a_terminal(full_alignment):
     lines = full_alignment.stdout.splitlines()
     assert len(lines) > 60 and full_alignment.stdout.isascii()
     assert [line for line in lines if len(line) > 80 or line.endswith(" ")] == []
-    assert sum(line.startswith(tuple(f"{name} " for name in METHODS)) for line in lines) == 11
+    assert sum(line.startswith(tuple(f"{name} " for name in METHODS)) for line in lines) == 12
 
 
 @pytest.mark.slow
@@ -303,7 +303,8 @@ def from_json(found):
     return Alignment([LanguageRow(**row) for row in found["language"]["methods"]], found["n"],
                      found["critical_beta"], [FrontierPoint(**p) for p in found["frontier"]],
                      [tuple(entry.values()) for entry in found["best_of_n"]],
-                     {int(size): share for size, share in found["resting"].items()}, proxies)
+                     {int(size): share for size, share in found["resting"].items()}, proxies,
+                     [Model(**model) for model in found["models"]])
 
 
 # Proxies.
@@ -443,7 +444,8 @@ def test_every_row_is_measured_by_expectation(hurried, hurried_run, setting):
     """The policy of each trainer is trained once more; reward, KL, length by dense solves."""
     found, _ = hurried_run
     assert [row.method for row in found.rows] == METHODS
-    trained = {**alignment.trainers(setting, 3), "rlhf": lambda: alignment.by_rlhf(setting, 50, 3)}
+    trained = {**alignment.trainers(setting, 3), "rlhf": lambda: alignment.by_rlhf(setting, 50, 3),
+               "rlhf_iterated": lambda: alignment.by_rlhf(setting, 50, 3, alignment.ROUNDS)}
     assert list(trained) == METHODS[3:]
     objectives = set()
     for row in found.rows[3:]:
@@ -451,11 +453,12 @@ def test_every_row_is_measured_by_expectation(hurried, hurried_run, setting):
         assert row[1:6] == pytest.approx(measured(setting, np.exp(logp)), abs=1e-9)
         assert row.samples == setting.vocabulary.decode(sample(logp, 10, rng=3, horizon=200))
         objectives.add(row.objective)
-    assert len(objectives) == 8
+    assert len(objectives) == 9
 
 
 def test_progress_is_told_before_each_piece_of_work(hurried_run):
-    assert hurried_run[1] == ["reference and optimum", "best of n", *METHODS[3:], "proxies"]
+    assert hurried_run[1] == ["reference and optimum", "best of n", *METHODS[3:],
+                               "reward models and proxies"]
 
 
 def test_a_policy_whose_strings_do_not_end_has_no_numbers(hurried, monkeypatch):
@@ -505,7 +508,10 @@ SMALL = Alignment(
     {2: 0.76095, 8: 0.77128},
     [Proxy("a", [Point(0.1, 0.2, -0.3, 5.678, 10.0), *[Point(9.0, 9.0, 9.0, 9.0, 9.0)] * 2,
                  Point(18.5254, 5.2374, -0.0001, 35.695, 0.227607)], []),
-     Proxy("true reward without its letters", [], [Point(0.0, -1e-9, 0.0, 5.9129, 1.0)])])
+     Proxy("true reward without its letters", [], [Point(0.0, -1e-9, 0.0, 5.9129, 1.0)])],
+    [Model(20, 0.5, 0.71234, 1.2, 40.5, False, 0.25, [None] * 9 + [0.98], [None] * 9 + [0.5]),
+     Model(10**7, 0.72, 0.71234, 0.0123, 0.8, True, 0.0012, [k / 10 + 0.051 for k in range(10)],
+           [k / 10 + 0.049 for k in range(10)])])
 
 
 def small_lines(found=SMALL, pairs=1_234_567):
@@ -531,6 +537,49 @@ def test_the_text_names_n_the_preferences_and_where_dr_grpo_rests():
     assert "best_of_n is at its best n, 4;" in text and "rlhf saw 1,234,567 preferences" in text
     assert "(size of the group) 0.761 for 2, 0.771 for 8;" in text
     assert "No optimum exists at or below beta = 0.27757." in lines
+
+
+def test_the_reward_models_are_set_in_columns_and_the_last_one_is_told_bin_by_bin():
+    lines = small_lines()
+    at = lines.index("   pairs  accuracy  best possible  calibration   error  weights  optimum")
+    assert lines[at + 1:at + 4] == [
+        "      20    0.5000         0.7123       0.2500   1.200    40.50       no",
+        "10,000,000    0.7200         0.7123       0.0012   0.012     0.80      yes", ""]
+    assert "model of 10,000,000 pairs predicts comes true:" in " ".join(lines)
+    at = next(i for i, line in enumerate(lines) if line.startswith("predicted "))
+    assert lines[at].split()[1:] == [f"{k / 10 + 0.051:.2f}" for k in range(10)]
+    assert lines[at + 1].split()[1:] == [f"{k / 10 + 0.049:.2f}" for k in range(10)]
+    first = SMALL._replace(models=SMALL.models[:1])
+    assert "predicted    null" in " ".join(small_lines(first))
+
+
+def test_the_reward_models_of_the_full_run_come_closer_to_what_is_possible(full):
+    models = full["models"]
+    assert [model["pairs"] for model in models] == [100, 1000, 10_000, 100_000]
+    for worse, better in zip(models, models[1:]):
+        assert worse["error"] > better["error"] and worse["accuracy"] < better["accuracy"]
+        assert worse["calibration"] > better["calibration"]
+    assert abs(models[-1]["accuracy"] - models[-1]["best_accuracy"]) < 0.01
+    assert models[-1]["error"] < 0.2 < 1 < models[0]["error"] and models[-1]["has_optimum"]
+    for said, seen in zip(models[-1]["predicted"], models[-1]["observed"]):
+        assert abs(said - seen) < 0.03
+
+
+def test_several_rounds_share_the_preferences_and_ask_about_the_policy_before(hurried, setting,
+                                                                              monkeypatch):
+    seen, draw = [], alignment.sample_pairs
+    monkeypatch.setattr(alignment, "sample_pairs", lambda logp, rewards, pairs, *, rng: (
+        seen.append((logp, pairs)), draw(logp, rewards, pairs, rng=rng))[1])
+    last = alignment.by_rlhf(setting, 95, 0, rounds=3)
+    assert [pairs for _, pairs in seen] == [31, 31, 31]
+    np.testing.assert_array_equal(seen[0][0], setting.ref_logp)
+    first = alignment.by_rlhf(setting, 31, 0)
+    np.testing.assert_array_equal(seen[1][0], first)
+    assert not np.array_equal(seen[2][0], first) and not np.array_equal(last, seen[2][0])
+
+
+def test_iterated_rlhf_is_no_worse_on_the_full_run(rows):
+    assert rows["rlhf_iterated"]["share"] > 0.97
 
 
 def test_the_frontier_and_best_of_n_stand_side_by_side_whichever_is_longer():
@@ -579,7 +628,8 @@ def test_the_json_has_exactly_the_promised_fields_unrounded():
     found = json.loads(text, parse_constant=refuse)
     assert text.endswith("}\n")
     assert list(found) == ["language", "n", "critical_beta", "frontier", "best_of_n", "resting",
-                           "proxies"]
+                           "models", "proxies"]
+    assert found["models"][0] == SMALL.models[0]._asdict()
     assert list(found["language"]) == ["methods"]
     for given, written in zip(SMALL.rows, found["language"]["methods"], strict=True):
         assert list(written) == FIELDS and list(written.values()) == list(given)
@@ -637,7 +687,7 @@ def test_every_method_has_a_mark_of_its_own(hurried_run):
     axes, = figures.frontier_figure(found).axes
     marks = {line.get_label(): (line.get_marker(), line.get_color()) for line in axes.lines[2:]}
     assert list(marks) == [name for name in METHODS if name != "best_of_n"]
-    assert len(set(marks.values())) == 10
+    assert len(set(marks.values())) == 11
     drawn = lines_of(axes)
     for row in found.rows:
         if row.method in marks:
@@ -785,3 +835,12 @@ def test_the_same_seed_gives_the_same_json_apart_from_the_seconds(command, hurri
         assert first[name] == other[name]
     same = [one == two for one, two in zip(first["proxies"], other["proxies"])]
     assert same == [False, False, True]
+
+
+@pytest.mark.slow
+def test_k3_in_the_loss_comes_to_rest_where_the_expected_update_does(rows, full, grpo_at_rest):
+    """(grpo.6) for Dr. GRPO, and for GRPO what `grpo_at_rest.py` has computed: to a point"""
+    assert grpo_at_rest["update"] < 1e-4
+    assert round(grpo_at_rest["share"], 2) == 0.79
+    assert rows["grpo"]["share"] == pytest.approx(grpo_at_rest["share"], abs=0.01)
+    assert rows["dr_grpo"]["share"] == pytest.approx(full["resting"]["8"], abs=0.01)

@@ -29,7 +29,8 @@ from minirl.optim import linear
 from minirl.ppo import ppo
 from minirl.regularised import critical_beta, frontier, regularised_optimum, tilt
 from minirl.reinforce import reinforce, start
-from minirl.reward_model import fit_reward_model
+from minirl.reward_model import (accuracy, best_accuracy, calibration, fit_reward_model,
+                                 reward_error)
 from minirl.rlhf import pair_rewards
 from minirl.softmax import log_softmax
 from toy_lm.corpora import unicode_words
@@ -45,6 +46,9 @@ WINNERS = 100_000    # strings written for rejection sampling, four for each win
 NS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128, 256, 512, 1024]
 BETAS = [10.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.36, 0.33, 0.31, 0.3]
 FEW = 100            # preferences of the learned proxies
+ROUNDS = 3           # of iterated RLHF
+SIZES = [100, 1_000, 10_000]  # preferences of the reward models that are judged,
+FRESH = 20_000       # on so many others
 
 
 class Point(NamedTuple):
@@ -65,6 +69,20 @@ class Proxy(NamedTuple):
     best_of_n: list  # of Point; empty where the law of the proxy is not exact
 
 
+class Model(NamedTuple):
+    """A reward model, judged on fresh preferences over strings of the reference."""
+
+    pairs: int           # it was fitted to
+    accuracy: float
+    best_accuracy: float  # that any model can expect on these preferences
+    error: float         # `reward_model.reward_error`: std of learned less true reward
+    largest: float       # weight of its table, in absolute value
+    has_optimum: bool    # at β
+    calibration: float   # expected error of its probabilities, and for ten bins of them
+    predicted: list      # the mean, or None where the bin is empty,
+    observed: list       # and how often it came true
+
+
 class Alignment(NamedTuple):
     """All results of the job."""
 
@@ -75,6 +93,7 @@ class Alignment(NamedTuple):
     best_of: list        # of (n, reward, KL, share)
     resting: dict        # share of `grpo.resting_policy` by the size of the group
     proxies: list        # of Proxy
+    models: list         # of Model
 
 
 class Setting(NamedTuple):
@@ -133,17 +152,50 @@ def trainers(setting, seed):
                                    weights=per_length(LENGTH)))}
 
 
-def by_rlhf(setting, pairs, seed):
-    """log π of a reward model fitted to preferences, and then PPO on it."""
-    data = sample_pairs(setting.ref_logp, setting.world.mean_reward, pairs, rng=[seed, 7])
-    model = fit_reward_model(counts.difference_matrix(data.chosen, data.rejected),
-                             setting.world.shape, pull=PULL)
-    record = next(record for record in ppo(
-        setting.world, start(setting.ref_logp, rng=[seed, 8]),
-        rewards=pair_rewards(model.x, setting.ref_logp, beta=BETA),
-        learning_rate=linear(0.05, 0.0, ITERATIONS), ent_coef=0.0)
-        if record.iteration == ITERATIONS)
-    return log_softmax(record.logits)
+def by_rlhf(setting, pairs, seed, rounds=1):
+    """log π of a reward model fitted to preferences, and then PPO on it.
+
+    With several rounds the preferences are shared out among them.  Those of a round are over
+    strings of the policy before, and the model is fitted to all so far.
+    """
+    logp, matrices = setting.ref_logp, []
+    for k in range(rounds):
+        matrices.append(_preferences(setting, logp, max(pairs // rounds, 1), [seed, 7, k]))
+        model = fit_reward_model(sparse.vstack(matrices, format="csr"), setting.world.shape,
+                                 pull=PULL)
+        record = next(record for record in ppo(
+            setting.world, start(setting.ref_logp, rng=[seed, 8, k]),
+            rewards=pair_rewards(model.x, setting.ref_logp, beta=BETA),
+            learning_rate=linear(0.05, 0.0, ITERATIONS), ent_coef=0.0)
+            if record.iteration == ITERATIONS)
+        logp = log_softmax(record.logits)
+    return logp
+
+
+def _preferences(setting, logp, pairs, rng):
+    """D of preferences over strings of a policy."""
+    data = sample_pairs(logp, setting.world.mean_reward, pairs, rng=rng)
+    return counts.difference_matrix(data.chosen, data.rejected)
+
+
+def judged_models(setting, sizes, seed):
+    """Reward models of more and more preferences: a list of Model."""
+    fresh = _preferences(setting, setting.ref_logp, FRESH, [seed, 10])
+    true = fresh @ setting.world.mean_reward.ravel()
+    models = []
+    for pairs in sizes:
+        fit = fit_reward_model(_preferences(setting, setting.ref_logp, pairs, [seed, 9]),
+                               setting.world.shape, pull=PULL)
+        margins = fresh @ fit.x.ravel()
+        table = calibration(margins)
+        bins = ([float(x) if n else None for x, n in zip(values, table.number)]
+                for values in (table.predicted, table.observed))
+        models.append(Model(
+            pairs, accuracy(margins), best_accuracy(true),
+            reward_error(setting.world, np.exp(setting.ref_logp), fit.x),
+            float(np.abs(fit.x).max()),
+            bool(critical_beta(language(fit.x), setting.ref_logp) < BETA), table.error, *bins))
+    return models
 
 
 def run(pairs, seed, progress):
@@ -168,19 +220,22 @@ def run(pairs, seed, progress):
     began = perf_counter()
     curve, n, row = _best_of(setting, seed)
     rows.append(row._replace(seconds=perf_counter() - began))
-    for name, train in {**trainers(setting, seed),
-                        "rlhf": lambda: by_rlhf(setting, pairs, seed)}.items():
+    learners = {**trainers(setting, seed), "rlhf": lambda: by_rlhf(setting, pairs, seed),
+                "rlhf_iterated": lambda: by_rlhf(setting, pairs, seed, ROUNDS)}
+    for name, train in learners.items():
         progress(name)
         began = perf_counter()
         rows.append(_row(setting, name, train(), perf_counter() - began, seed))
-    progress("proxies")
+    progress("reward models and proxies")
     resting = {}
     for G in (2, 4, 8, 16, 64):
         logp = resting_policy(setting.world, ref, beta=BETA, num_generations=G)
         resting[G] = setting.share(measure(setting.world, logp, ref, BETA)[2])
     return Alignment(rows, n, critical_beta(setting.world, ref),
                      frontier(setting.world, ref, BETAS), curve, resting,
-                     _proxies(setting, seed))
+                     _proxies(setting, seed),
+                     judged_models(setting, [size for size in SIZES if size < pairs] + [pairs],
+                                   seed))
 
 
 def _row(setting, name, logp, seconds, seed):
@@ -251,8 +306,7 @@ def _best_of_proxy(setting, proxy):
 
 def _proxies(setting, seed):
     """The three of the text."""
-    data = sample_pairs(setting.ref_logp, setting.world.mean_reward, FEW, rng=[seed, 9])
-    pairs, shape = counts.difference_matrix(data.chosen, data.rejected), setting.world.shape
+    pairs, shape = _preferences(setting, setting.ref_logp, FEW, [seed, 9]), setting.world.shape
     every = fit_reward_model(pairs, shape, pull=PULL).x
     # Two features of a string, its like pairs and its letters, in the place of 729.
     features = np.array([easy_to_say(setting.vocabulary, letter=0.0), _letters(shape)])

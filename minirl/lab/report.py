@@ -15,6 +15,7 @@ from minirl.lab.values import spread
 from toy_lm.rewards import LETTER
 
 WIDTH = 80
+MODEL = 8, 9, 14, 12, 7, 8, 8  # columns of the table of reward models
 
 
 def _line(words, widths):
@@ -277,7 +278,8 @@ def alignment_text(found, *, pairs):
     resting = ", ".join(f"{share:.3f} for {G}" for G, share in found.resting.items())
     lines += ["", textwrap.fill(
         f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
-        f"the best of 4.  rlhf saw {pairs:,} preferences, the others the true reward.  grpo and "
+        f"the best of 4.  rlhf saw {pairs:,} preferences, rlhf_iterated as many in "
+        f"{alignment.ROUNDS} rounds, the others the true reward.  grpo and "
         f"dr_grpo have k3 in the loss, the others the KL in the reward.  The expected update of "
         f"dr_grpo comes to rest at a share of (size of the group) {resting}; here the group is 8.",
         WIDTH), "", "The frontier, the best policy at each price:", "",
@@ -289,16 +291,32 @@ def alignment_text(found, *, pairs):
                                                            for x in (entry or (0,) * 4)[1:]))
         lines.append(_line((*left, "", *right), (5, 9, 9, 2, 9, 9, 8, 9)))
     lines += ["", f"No optimum exists at or below beta = {found.critical_beta:.5f}.", "",
+              "Reward models, judged on fresh preferences of the same rater:", "",
+              _line(("pairs", "accuracy", "best possible", "calibration", "error", "weights",
+                     "optimum"), MODEL)]
+    for model in found.models:
+        lines.append(_line((f"{model.pairs:,}", f"{model.accuracy:.4f}",
+                            f"{model.best_accuracy:.4f}", f"{model.calibration:.4f}",
+                            f"{model.error:.3f}", f"{model.largest:.2f}",
+                            "yes" if model.has_optimum else "no"), MODEL))
+    last = found.models[-1]
+    lines += ["", textwrap.fill(
+        "Calibration is the expected error of the probabilities, error the standard deviation of "
+        "learned less true reward over the reference's strings, weights the largest one, and "
+        f"optimum whether one exists at this beta.  How often what the model of {last.pairs:,} "
+        "pairs predicts comes true:", WIDTH), "",
+              *(_line((name, *(_number(x, 2) for x in getattr(last, name))), (-10, *[6] * 10))
+                for name in ("predicted", "observed")), "",
               "Over-optimisation: more than the reference, by the proxy and in truth", "",
               _line(("proxy", "maximised by", "KL", "proxy", "truth", "letters"),
-                    (-32, -12, 8, 8, 8, 8))]
+                    (-31, -12, 8, 8, 8, 8))]
     for proxy in found.proxies:
         for name, points in (("optimum", proxy.optima), ("best of n", proxy.best_of_n)):
             for point in points[::3] if points else []:
                 label = f"{'beta' if name == 'optimum' else 'n ='} {point.at:.4g}"
                 numbers = (round(x, 3) + 0.0 for x in (point.kl, point.proxy, point.gold))
                 lines.append(_line((proxy.name, label, *(f"{x:.3f}" for x in numbers),
-                                    f"{point.letters:.2f}"), (-32, -12, 8, 8, 8, 8)))
+                                    f"{point.letters:.2f}"), (-31, -12, 8, 8, 8, 8)))
     return "\n".join(lines)
 
 
@@ -310,6 +328,7 @@ def alignment_json(found):
                        "best_of_n": [dict(zip(("n", "reward", "kl", "share"), entry))
                                      for entry in found.best_of],
                        "resting": found.resting,
+                       "models": [model._asdict() for model in found.models],
                        "proxies": [{"name": proxy.name,
                                     "optima": [point._asdict() for point in proxy.optima],
                                     "best_of_n": [point._asdict() for point in proxy.best_of_n]}
