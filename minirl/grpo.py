@@ -62,7 +62,7 @@ from minirl.evaluation import action_values, evaluate
 from minirl.kl import k3_loss
 from minirl.mdp import check_count
 from minirl.optim import adam
-from minirl.ppo import Advantages, clip_fraction, collapse, mean_kl, ppo_loss
+from minirl.ppo import clip_fraction, collapse, mean_kl, ppo_loss
 from minirl.reinforce import environment_rewards, play, policy_step
 from minirl.returns import reward_to_go
 from minirl.sampling import generator
@@ -282,6 +282,7 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     --------
     A gain for action 0, and a reference that likes action 1 better:
 
+    >>> from minirl.ppo import Advantages
     >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
     >>> even, bent = np.zeros((1, 2)), np.log([[0.25, 0.75]])
     >>> loss, grad = grpo_loss(even, even, batch, ref_logits=bent, beta=0.5)

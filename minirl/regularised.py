@@ -56,9 +56,9 @@ The right side is what the best policy itself is worth under J_β; the left hold
 never a gain.  So J_β falls short of J* by β C at most, and `planning` is the limit.
 
 *The frontier.*  As β falls from infinity, the optimum leaves the reference along a path, on which
-both its reward and its KL grow.  No policy with that KL earns more, so the path is the frontier that
-every method is drawn on.  Its slope is the price: J* = E[r] − β KL changes with β by −KL only, since
-the optimum is best and a small change of it costs nothing.  What is left is
+both its reward and its KL grow.  No policy with that KL earns more, so the path is the frontier
+that every method is drawn on.  Its slope is the price: J* = E[r] − β KL changes with β by −KL only,
+since the optimum is best and a small change of it costs nothing.  What is left is
 
     dE[r] = β dKL.                                                                   (regularised.7)
 

@@ -38,9 +38,9 @@ whole of it, pays on the last step too: `scored_rewards`.  And a string that had
 it did not end, may cost a penalty, the only thing that a policy learns to end by if nothing else
 tells it.
 
-*Iterated.*  The reward model has seen strings of the reference.  The better the policy, the stranger
-its strings.  So one asks for preferences on the new policy's strings, fits again to all of them, and
-goes on, always with the price of leaving the same reference: Llama 2 did it five times.
+*Iterated.*  The reward model has seen strings of the reference.  The better the policy, the
+stranger its strings.  So one asks for preferences on the new policy's strings, fits again to all of
+them, and goes on, always with the price of leaving the same reference: Llama 2 did it five times.
 
 Two policies, two divergences: π_old changes with every batch and belongs to PPO's clipping, π_ref
 never changes and belongs to the reward.  Notes and at least five libraries have confused them.

@@ -2,8 +2,8 @@
 
 The running example asks which invented name is easier to say, at β = 0.5.  Each method ends in a
 policy, whose reward, KL, objective and length are exact, and which is judged by its share of what
-there is to gain, (J − J(ref)) / (J* − J(ref)).  `best_of_n` trains nothing; its law is exact too, at
-the n where J is largest.
+there is to gain, (J − J(ref)) / (J* − J(ref)).  `best_of_n` trains nothing; its law is exact too,
+at the n where J is largest.
 
 The *frontier* is the path of optima (regularised.7).  *Over-optimisation* follows three proxies for
 the true reward, as their maximisers go further and further from the reference: a reward model of

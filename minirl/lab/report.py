@@ -268,8 +268,9 @@ def divergences_json(found):
 def alignment_text(found, *, pairs):
     """The tables of the job `alignment`."""
     widths = (-18, 8, 8, 8, 8, 12, 8)
-    lines = [f"Which is easier to say?  J = E[reward] - {alignment.BETA:g} KL to the reference, the "
-             f"bigram", "of the Unicode words.", "",
+    lines = ["Which is easier to say?  "
+             f"J = E[reward] - {alignment.BETA:g} KL to the reference, the bigram",
+             "of the Unicode words.", "",
              _line(("method", "reward", "KL", "J", "share", "mean length", "seconds"), widths)]
     for row in found.rows:
         lines.append(_line((row.method, _number(row.reward, 4), _number(row.kl, 4),
