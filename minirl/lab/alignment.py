@@ -122,7 +122,8 @@ def running_example():
 def trainers(setting, seed):
     """The learners that play, by name: functions without arguments that return log π.
 
-    All but the two with k3 in the loss have the KL in the reward.
+    `grpo` and `dr_grpo` have k3 in the loss, `rejection_sampling` has no KL to pay for in its one
+    round, and the others have it in the reward.
     """
     world, ref = setting.world, setting.ref_logp
     paid = pair_rewards(world.mean_reward, ref, beta=BETA)
