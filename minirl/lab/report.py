@@ -280,9 +280,10 @@ def alignment_text(found, *, pairs):
     lines += ["", textwrap.fill(
         f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
         f"the best of 4.  rlhf saw {pairs:,} preferences, rlhf_iterated as many in "
-        f"{alignment.ROUNDS} rounds, the others the true reward.  grpo and "
-        f"dr_grpo have k3 in the loss, the others the KL in the reward.  The expected update of "
-        f"dr_grpo comes to rest at a share of (size of the group) {resting}; here the group is 8.",
+        f"{alignment.ROUNDS} rounds, the others the true reward.  grpo and dr_grpo have k3 in the "
+        f"loss; where there is a KL in the other trainers, it is in the reward.  The expected "
+        f"update of dr_grpo comes to rest at a share of (size of the group) {resting}; here the "
+        f"group is 8.",
         WIDTH), "", "The frontier, the best policy at each price:", "",
         _line(("beta", "reward", "KL", "", "best of n", "reward", "KL", "share"),
               (5, 9, 9, 2, 9, 9, 8, 9))]
