@@ -41,7 +41,7 @@ The mean of anything else that steps add up, such as the letters, or the reward 
 another one was maximised, is carried along: with b(s, a) in a step,
 
     E_{t+1}(x, s') = Σ_{i,s} E_t(x − 1_i, s) M_{v_i}(s, s') + D_t(x − 1_i, s) (bM)_{v_i}(s, s'),
-                                                                                       (best_of_n.8)
+                                                                                       (best_of_n.6)
 
 where bM has each transition's chance times its b, and E_t(x, s)/D_t(x, s) is the mean so far.
 
@@ -59,14 +59,14 @@ end.)
 calls it) fine-tunes on the winners instead.  With C their counts and a pseudo-count α for what the
 policy did before,
 
-    π'(a|s) = (C[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.6)
+    π'(a|s) = (C[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.7)
 
 A bigram cannot follow P_n, which is no bigram: it must remember what the string has earned.  With
 many winners π' becomes the bigram that makes KL(P_n‖π') smallest, the one with the same expected
 counts.  If the reward is a sum over pairs, then the expected counts decide it, so π' *earns what
 P_n earns*.  And log π'/π is such a sum as well, so its mean is the same under both:
 
-    KL(π'‖π) = KL(P_n‖π) − KL(P_n‖π').                                                 (best_of_n.7)
+    KL(π'‖π) = KL(P_n‖π) − KL(P_n‖π').                                                 (best_of_n.8)
 
 The same reward for a smaller distance: so fine-tuning beats the best of n at every n > 1.  On the
 running example the best of n = 4, put into the policy, has 95.1 % of what the best policy gains,
@@ -74,7 +74,7 @@ and 96.7 % at n = 7, its best.
 
 These are limits for many winners.  Counts of few strings are noisy, and noise is paid for as
 distance: with the 1,024 winners of the defaults one round has about 80 %, with 10,000 winners 93 %.
-And one round is all that (best_of_n.7) speaks of.  The next takes the best of four of π', not of π,
+And one round is all that (best_of_n.8) speaks of.  The next takes the best of four of π', not of π,
 and nothing pulls it back to the reference: with 10,000 winners 84 % are left after the second
 round, a fifth after the third, and after that less than the reference has.
 
@@ -237,7 +237,7 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
         Its rewards count undiscounted, whatever gamma is.
     policy : (S, A) float
     also : (m, S, A) float, optional
-        Tables b of (best_of_n.8): what else a step adds up to, for the law's `means`.
+        Tables b of (best_of_n.6): what else a step adds up to, for the law's `means`.
     tol : float in (0, 1)
         Stop when no more than this mass is still playing.
 
@@ -290,7 +290,7 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
 
 
 def _moved(carried, parts):
-    """D and each E after a step: (best_of_n.5) and (best_of_n.8), for a matrix or a vector."""
+    """D and each E after a step: (best_of_n.5) and (best_of_n.6), for a matrix or a vector."""
     D, *means = carried
     M, *bM = parts
     return np.array([D @ M, *(E @ M + D @ b for E, b in zip(means, bM))])
@@ -396,7 +396,7 @@ def winners(steps, rewards, num_generations):
 
 def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generations=4,
                        episodes=4096, horizon=200, pseudo_count=1.0):
-    """Fine-tune on the best of each group, (best_of_n.6), for ever: yields a record an iteration.
+    """Fine-tune on the best of each group, (best_of_n.7), for ever: yields a record an iteration.
 
     Parameters
     ----------

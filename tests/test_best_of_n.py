@@ -194,7 +194,7 @@ def test_a_tolerance_that_leaves_nothing_or_everything_out_is_refused(tol):
 @pytest.mark.parametrize("values", [[0, 1, 2], [0, -1, 2], [0.1, 0.2, 0.3], [3]])
 @pytest.mark.parametrize("K", [1, 2])
 def test_the_means_of_other_sums_are_those_of_a_list_of_all_episodes(values, K):
-    """(best_of_n.8), level by level, and for the best of n over its levels"""
+    """(best_of_n.6), level by level, and for the best of n over its levels"""
     rng = np.random.default_rng(21)
     mdp = with_rewards(unroll(random_mdp(rng, 2, 2, K, 0.9), 3), values)
     policy, also = random_policy(rng, mdp), rng.normal(size=(3, *mdp.shape))
@@ -220,7 +220,7 @@ def test_the_means_of_other_sums_are_those_of_a_list_of_all_episodes(values, K):
 
 @pytest.mark.parametrize("K", [1, 2])
 def test_the_mean_of_the_reward_itself_is_the_level(K):
-    """(best_of_n.8), where episodes have no longest; an action pays the same wherever it leads"""
+    """(best_of_n.6), where episodes have no longest; an action pays the same wherever it leads"""
     rng = np.random.default_rng(22)
     mdp = random_mdp(rng, 3, 3, K, 1.0)
     paid = rng.choice([0.0, 1, -0.3], mdp.shape)
@@ -234,7 +234,7 @@ def test_the_mean_of_the_reward_itself_is_the_level(K):
 
 
 def test_a_policy_that_does_not_reach_every_state_carries_only_what_it_meets():
-    """(best_of_n.8): a table is for all states, in their own order"""
+    """(best_of_n.6): a table is for all states, in their own order"""
     mdp = single_outcome([[2, 0], [1, 1], [2, 0]], [[1, 0], [5, 5], [2, 0]],
                          [[False, True], [True, True], [True, True]], [1.0, 0.0, 0.0])
     also = np.array([[[10.0, 20], [np.pi, np.pi], [30, 40]]])
@@ -505,7 +505,7 @@ def two_starts():
 
 @pytest.mark.parametrize("n, alpha", [(1, 1.0), (3, 0.25), (6, 40.0), (3, 1000.0)])
 def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha):
-    """(best_of_n.6), by loops; the reward is the trainer's, and cut episodes count as they are"""
+    """(best_of_n.7), by loops; the reward is the trainer's, and cut episodes count as they are"""
     mdp = two_starts()
     first = random_record(mdp)._replace(iteration=4, steps=17)
 
@@ -591,7 +591,7 @@ def test_bad_arguments_are_refused_by_name(options, message):
 
 @pytest.mark.parametrize("n", [2, 3, 8])
 def test_the_nearest_bigram_earns_what_the_winners_earn_for_less(n):
-    """(best_of_n.7), on all strings whose letters rise, of which there are sixteen"""
+    """(best_of_n.8), on all strings whose letters rise, of which there are sixteen"""
     rng, rising = np.random.default_rng(12), np.triu(np.ones((5, 5), bool), 1)
     rising[:, 0] = True
     policy = np.where(rising, rng.random((5, 5)), 0)
@@ -664,7 +664,7 @@ def expected_counts(n):
 
 
 def test_fine_tuning_on_infinitely_many_winners_beats_the_best_of_n():
-    """(best_of_n.7) on the running example: 95.1 % at n = 4, and 96.7 % at n = 7, the best"""
+    """(best_of_n.8) on the running example: 95.1 % at n = 4, and 96.7 % at n = 7, the best"""
     example = running_example()
     J = {}
     for n in 2, 4, 6, 7, 8, 16, 200:
