@@ -28,7 +28,7 @@ up instead.  With a_k = max_s (M^k 1)(s), which for P_π is the chance of still 
 steps, a_{k+j} ≤ a_k a_j.  So as soon as one a_k is below one, the terms from the kth on sum to at
 most
 
-    a_k (a_0 + … + a_{k−1}) / (1 − a_k)                                               (evaluation.7)
+    a_k (a_0 + … + a_{k−1}) / (1 − a_k)                                               (evaluation.5)
 
 times the largest entry of b, and that is the certificate.  And as soon as one more M makes no entry
 of M^k 1 smaller, beyond rounding, the radius is one or more, and the sum has no end.
@@ -37,16 +37,16 @@ of M^k 1 smaller, beyond rounding, the radius is one or more, and the sum has no
 Then E[R²] = E[r² + 2γ r V(s') + γ² R'²], which is (evaluation.1) once more, with another table and
 the discount γ²; and
 
-    Var[R] = E[R²] − V².                                                              (evaluation.8)
+    Var[R] = E[R²] − V².                                                              (evaluation.6)
 
 **By sweeps.**  The oldest way to the same values is to apply (evaluation.1) again and again,
 
-    V ← r_π + γ P_π V,   from V = 0.                                                  (evaluation.5)
+    V ← r_π + γ P_π V,   from V = 0.                                                  (evaluation.7)
 
 After k sweeps V is the value of k steps.  When to stop?  A sweep brings any two tables closer by
 the factor γ, so one that changes no value by more than d leaves V within
 
-    d γ / (1 − γ)                                                                     (evaluation.6)
+    d γ / (1 − γ)                                                                     (evaluation.8)
 
 of the truth.  At γ = 1 this bound is void.  There a sweep may change little because it is nearly
 done, or because the episodes are long, and nothing tells the two apart: `sweep` then stops on the
@@ -57,7 +57,7 @@ Tables may be complex numbers throughout, so that a derivative can be checked by
 Read first: `mdp`.  Read next: `planning`.
 Source: Sutton and Barto, 2nd edition, chapters 3.5 and 4.1; Berman and Plemmons 1994, "Nonnegative
 matrices", chapter 6, for (evaluation.4); Puterman 1994, "Markov decision processes", theorem 6.3.1,
-for (evaluation.6).
+for (evaluation.8).
 """
 
 from dataclasses import replace
@@ -72,7 +72,7 @@ DENSE = 1000      # up to this many unknowns a dense solve is the faster one;
 LARGE = 4000      # above this many, with
 FILLED = 16       # more entries than this in a row, sweeps are;
 SWEEPS = 200_000  # so many of them must
-ACCURACY = 1e-12  # bring (evaluation.7) below this
+ACCURACY = 1e-12  # bring (evaluation.5) below this
 ROUNDING = 1e-14
 
 
@@ -119,7 +119,7 @@ def solve(M, right):
 
 
 def solve_by_sweeps(M, right):
-    """x = right + M right + M² right + …, up to an error of 1e-12 by (evaluation.7).
+    """x = right + M right + M² right + …, up to an error of 1e-12 by (evaluation.5).
 
     Parameters and result are those of `solve`; the error is relative to the largest entry of
     `right`.  None if 200,000 terms are not enough.
@@ -134,7 +134,7 @@ def solve_by_sweeps(M, right):
         largest = playing.max()
         if largest < 1 and largest * sum_before <= ACCURACY * (1 - largest):
             return x
-        still_playing = M @ playing
+        still_playing = (M @ playing).real  # for a complex step the certificate is that of M
         if (still_playing >= (1 - ROUNDING) * playing).all():
             return None
         x, sum_before = x + term, sum_before + largest
@@ -301,7 +301,7 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
         Where to begin.
     gamma : float in [0, 1]
     tol : float > 0
-        Below gamma 1 a bound on the error, by (evaluation.6).  At gamma 1 the largest change.
+        Below gamma 1 a bound on the error, by (evaluation.8).  At gamma 1 the largest change.
     max_sweeps : int ≥ 1
 
     Returns
@@ -339,7 +339,7 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
 
 
 def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):
-    """V of (evaluation.1) by repeating (evaluation.5); `evaluate` without linear algebra.
+    """V of (evaluation.1) by repeating (evaluation.7); `evaluate` without linear algebra.
 
     Parameters, shape and errors are those of `evaluate`, without `states`, and of `sweep`.  It
     needs no certificate and little memory, so it suits worlds too large to solve.  At gamma 1 a
@@ -449,7 +449,7 @@ def expectation(mdp, policy, table):
 def return_variance(mdp, policy, table=None):
     """The variance of Σ_t γᵗ table[s_t, a_t] over episodes, by two linear solves.
 
-    This is (evaluation.8), averaged over the start.
+    This is (evaluation.6), averaged over the start.
 
     Parameters
     ----------

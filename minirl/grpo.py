@@ -177,13 +177,13 @@ def process_normalised(rewards, batch, num_generations):
     G = int(num_generations)
     alive = batch.alive
 
-    def spread(sums):
+    def over_group(sums):
         """The mean over the steps of a group, for each of its strings."""
         steps = alive.sum(axis=0).reshape(-1, G).sum(axis=1)
         return (sums.sum(axis=0).reshape(-1, G).sum(axis=1) / steps).repeat(G)
 
-    centred = (rewards - spread(rewards * alive)) * alive
-    std = np.sqrt(spread(centred**2))
+    centred = (rewards - over_group(rewards * alive)) * alive
+    std = np.sqrt(over_group(centred**2))
     centred[:, std <= NO_SPREAD * np.abs(rewards).max()] = 0
     return reward_to_go(centred / (std + EPS), gamma=1.0)
 
