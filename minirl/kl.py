@@ -99,7 +99,7 @@ def string_kl(mdp, logits, ref_logits):
     Raises
     ------
     ValueError
-        If the shapes disagree, or at gamma 1 the policy does not end.
+        If the shapes disagree, the reference is not finite, or at gamma 1 the policy does not end.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def kl_loss(logits, ref_logits, visits):
     Raises
     ------
     ValueError
-        If the shapes disagree, or the visits are not finite.
+        If the shapes disagree, or the visits or the reference are not finite.
 
     Examples
     --------

@@ -105,9 +105,8 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
     parts, order = [], []
     for i, table in enumerate(tables):
         own = number[turn == i]
-        if own.size:
-            parts.append(sample(table, own.size, rng=rng, prompt=states[own // num_generations]))
-            order.append(own)
+        parts.append(sample(table, own.size, rng=rng, prompt=states[own // num_generations]))
+        order.append(own)
     return counts.select(counts.join(parts), np.concatenate(order).argsort())
 
 
