@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl alignment test gradients benchmarks clean
+.PHONY: demo values policies estimators kl objectives alignment test gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -18,6 +18,9 @@ estimators: .venv/installed
 
 kl: .venv/installed
 	$(BIN)/python -m minirl kl
+
+objectives: .venv/installed
+	$(BIN)/python -m minirl objectives
 
 alignment: .venv/installed
 	$(BIN)/python -m minirl alignment

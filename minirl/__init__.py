@@ -29,6 +29,11 @@ order.
     rlhf            maximise a reward without leaving the reference, by PPO
     grpo            PPO without a value table: the group is the baseline
     dpo             preferences without a reward model
+    ipo             the same for raters who never doubt
+    kto             strings that were liked, and strings that were not
+    simpo           preferences without a reference
+    orpo            imitation and preference in one loss
+    unified         the view from above: one gradient for all of them
     files           appendix: reading and writing files so that nothing is lost
     console         appendix: what the command lines share
 

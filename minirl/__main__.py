@@ -14,7 +14,8 @@ from gridworld.world import GridWorld
 from minirl import __version__, files
 from minirl.console import file_name, finish, number, progress, whole
 from minirl.files import STANDARD
-from minirl.lab import alignment, divergences, estimators, main_job, policies, report, values
+from minirl.lab import (alignment, divergences, estimators, main_job, objectives, policies, report,
+                        values)
 from toy_lm import corpora
 
 LANGUAGE = "language"  # the name of the world you can read
@@ -29,8 +30,9 @@ def _main_parser():
                "learns its action values; 'minirl policies' lets four learners of policies play "
                "one world; 'minirl estimators' lists the exact bias and variance of every "
                "estimator of the policy gradient; 'minirl kl' those of every estimate of a KL "
-               "divergence, and where its gradient leads; 'minirl alignment' aligns one language "
-               "model in every way of the book.")
+               "divergence, and where its gradient leads; 'minirl objectives' shows what each way "
+               "of aligning a language model really optimises; 'minirl alignment' aligns one in "
+               "every way of the book.")
     parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
     parser.add_argument("--beta", type=number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")
@@ -114,7 +116,7 @@ def _alignment_parser():
                     "of reward and KL, and show what becomes of the true reward when another one "
                     "is maximised.")
     parser.add_argument("--pairs", type=whole(1, 10**7), default=100_000,
-                        help="preferences that rlhf learns from (100,000)")
+                        help="preferences that rlhf, dpo and its kin learn from (100,000)")
     parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
     _add_plot(parser, "the frontier and the over-optimisation")
     _add_output(parser)
@@ -127,6 +129,16 @@ def _kl_parser():
         description="The exact mean, variance and mean gradient of every estimate of the KL "
                     "divergence from a reference, by listing all strings of a small language.  "
                     "Nothing is sampled.")
+    _add_output(parser)
+    return parser
+
+
+def _objectives_parser():
+    parser = argparse.ArgumentParser(
+        prog="minirl objectives", allow_abbrev=False,
+        description="What every method of alignment puts into the one gradient that they share, "
+                    "and where its expected update comes to rest, by listing all strings of a "
+                    "small language.  Nothing is sampled.")
     _add_output(parser)
     return parser
 
@@ -283,13 +295,23 @@ def run_alignment(arguments):
 
 def run_kl(arguments):
     """The job `kl`, with parsed arguments."""
+    _run_table(arguments, divergences.table, report.divergences_text, report.divergences_json)
+
+
+def run_objectives(arguments):
+    """The job `objectives`, with parsed arguments."""
+    _run_table(arguments, objectives.table, report.objectives_text, report.objectives_json)
+
+
+def _run_table(arguments, compute, text, document):
+    """A job that takes nothing and draws nothing."""
     if arguments.json is not None:
         files.check_writable(arguments.json)
-    found = divergences.table()
+    found = compute()
     if arguments.json is not None:
-        files.write_bytes(arguments.json, report.divergences_json(found).encode())
+        files.write_bytes(arguments.json, document(found).encode())
     if not arguments.quiet:
-        print(report.divergences_text(found))
+        print(text(found))
 
 
 def _prepared(arguments):
@@ -311,6 +333,7 @@ def _prepared(arguments):
 
 JOBS = {"values": (_values_parser, run_values), "policies": (_policies_parser, run_policies),
         "estimators": (_estimators_parser, run_estimators), "kl": (_kl_parser, run_kl),
+        "objectives": (_objectives_parser, run_objectives),
         "alignment": (_alignment_parser, run_alignment)}
 
 

@@ -19,11 +19,15 @@ X is a sparse B × (S·A) matrix.  A preference between two sequences needs only
 
     D = X⁺ − X⁻,   D @ log π = log π(y⁺) − log π(y⁻).                                     (counts.3)
 
-Neither matrix is ever computed.  In compressed sparse row form a row is a list of columns and
-values, and a column may repeat.  The pairs of a sequence, as they lie in memory, *are* the columns;
-the values are 1 (for D, +1 on the chosen string and −1 on the rejected one).  Nothing is sorted or
-summed, and there are no padding masks, no −100 labels and no shifted slices in any loss of this
-book.
+Where a method takes the mean log-probability of a step, a row is divided by its number of steps,
+
+    M[i] = X[i]/|y_i|,   M @ log π = log π(y_i)/|y_i|.                                    (counts.4)
+
+None of these matrices is ever computed.  In compressed sparse row form a row is a list of columns
+and values, and a column may repeat.  The pairs of a sequence, as they lie in memory, *are* the
+columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one).  Nothing is
+sorted or summed, and there are no padding masks, no −100 labels and no shifted slices in any loss
+of this book.
 
 Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
 builds `Steps` of pairs goes through `steps`, which checks every range once, so that all other
@@ -229,6 +233,30 @@ def matrix(steps):
     # Copies, since SciPy may later sort a matrix in place, and the steps with it.
     return sparse.csr_array((np.ones(steps.index.size), steps.index.copy(), steps.starts.copy()),
                             shape=shape)
+
+
+def mean_matrix(steps):
+    """M of (counts.4): sparse (B, S·A) float, one row a sequence, the rows summing to one.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has no step.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(mean_matrix(two).toarray())
+    [[0.  0.5 0.5 0. ]
+     [0.  1.  0.  0. ]]
+    """
+    lengths = np.diff(steps.starts)
+    if lengths.size and lengths.min() == 0:
+        raise ValueError(f"steps must have a step in every sequence, got none in sequence "
+                         f"{lengths.argmin()}")
+    means = matrix(steps)
+    means.data /= np.repeat(lengths, lengths)
+    return means
 
 
 def difference_matrix(chosen, rejected):

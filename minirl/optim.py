@@ -202,9 +202,6 @@ def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
 def attracted(loss, centre, weight):
     """`loss` plus the attraction (optim.3), again a function x -> (value, gradient).
 
-    For a loss that is a mean over B examples, weight = p/B makes the attraction a Gaussian prior of
-    precision p on each entry: its influence fades as the data grow.
-
     Raises
     ------
     ValueError
@@ -270,3 +267,44 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000):
                                        "maxiter": max_iterations, "maxfun": 2 * max_iterations})
     converged = bool(np.abs(found.jac).max() <= tol)
     return Fit(found.x.reshape(start.shape), float(found.fun), int(found.nfev), converged)
+
+
+def minimise_near(loss, centre, *, pull, examples, start=None):
+    """Minimise a mean over examples, `attracted` to a table as by a Gaussian prior around it.
+
+    Parameters
+    ----------
+    loss : callable
+        `loss(x) -> (value, gradient shaped like x)`, a mean over B examples.
+    centre : array
+        What attracts.
+    pull : float ≥ 0
+        Precision of the prior on each entry; its share of the mean loss is pull/B, so that its
+        influence fades as the data grow.  0 is maximum likelihood, which may not exist.
+    examples : int
+        B.
+    start : array, optional
+        Where to begin; by default at the centre.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        If pull is negative.
+
+    Examples
+    --------
+    Four examples whose mean squared distance is least at 3, and a prior as strong as two of them:
+
+    >>> fit = minimise_near(lambda x: (((x - 3)**2 / 2).sum(), x - 3), np.zeros(1), pull=2,
+    ...                     examples=4)
+    >>> print(fit.x.round(4))
+    [2.]
+    """
+    if not pull >= 0:
+        raise ValueError(f"pull must not be negative, got {pull}")
+    share = pull / max(examples, 1)  # an empty batch is refused by the loss
+    return minimise(attracted(loss, centre, share), centre if start is None else start)

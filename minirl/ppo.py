@@ -285,8 +285,33 @@ def approximate_kl(logits, old_logits, number):
     return float((number * (np.expm1(np.minimum(change, 700)) - change)).sum() / number.sum())
 
 
+def clipped(ratio, advantages, *, clip_range=0.2):
+    """Which steps have a dead gradient in (ppo.3): clipped, on the side that clipping stops.
+
+    Parameters
+    ----------
+    ratio, advantages : (N,) float
+        ρ and A of each step.
+    clip_range : float > 0
+
+    Returns
+    -------
+    (N,) bool
+        Not where the advantage is zero: there is nothing to clip.
+
+    Examples
+    --------
+    >>> clipped(np.array([1.3, 1.3, 0.7, 0.7]), np.array([1., -1., 1., -1.])).tolist()
+    [True, False, False, True]
+    """
+    if not clip_range > 0:
+        raise ValueError(f"clip_range must be positive, got {clip_range}")
+    dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
+    return dead & (advantages != 0)
+
+
 def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
-    """The share of steps whose gradient (ppo.3) is dead: clipped, on the side that clipping stops.
+    """The share of steps that are `clipped`.
 
     Parameters
     ----------
@@ -305,11 +330,8 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
     0.6666666666666666
     """
-    if not clip_range > 0:
-        raise ValueError(f"clip_range must be positive, got {clip_range}")
     ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
-    dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
-    return float((dead & (advantages != 0)).mean())
+    return float(clipped(ratio, advantages, clip_range=clip_range).mean())
 
 
 def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning_rate, ent_coef,

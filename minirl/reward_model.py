@@ -72,7 +72,7 @@ import numpy as np
 
 from minirl.evaluation import return_variance
 from minirl.mdp import check_count
-from minirl.optim import attracted, minimise
+from minirl.optim import minimise_near
 from minirl.softmax import log_sigmoid, log_softmax
 
 
@@ -85,10 +85,46 @@ class Calibration(NamedTuple):
     error: float           # Σ share of the bin · |predicted − observed|, the expected one
 
 
-def _check_rows(name, rows, weights):
-    if rows.shape[0] == 0 or rows.shape[1] != weights.size:
-        raise ValueError(f"{name} must be (B, {weights.size}) with B > 0 for weights of shape "
-                         f"{weights.shape}, got {rows.shape}")
+def check_rows(name, rows, table):
+    """Refuse a matrix of counts that is empty or does not fit the table.
+
+    Raises ValueError by name.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> check_rows("pairs", csr_array([[-1., 1.]]), np.zeros((1, 2)))
+    """
+    if rows.shape[0] == 0 or rows.shape[1] != table.size:
+        raise ValueError(f"{name} must be (B, {table.size}) with B > 0 for a table of shape "
+                         f"{table.shape}, got {rows.shape}")
+
+
+def shares(pair_weights, pairs):
+    """q/Σq of (reward_model.3): what each of B pairs counts, (B,).
+
+    Parameters
+    ----------
+    pair_weights : (B,) float ≥ 0, or None
+        By default all pairs count the same.
+    pairs : int ≥ 1
+        B.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit, or are not finite, negative or all zero.
+
+    Examples
+    --------
+    >>> print(shares(None, 2), shares(np.array([3.0, 1.0]), 2))
+    [0.5 0.5] [0.75 0.25]
+    """
+    q = np.ones(pairs) if pair_weights is None else pair_weights
+    if q.shape != (pairs,) or not (np.isfinite(q).all() and (q >= 0).all() and q.any()):
+        raise ValueError(f"pair_weights must be {pairs} finite numbers, not negative and not all "
+                         f"zero, got {q}")
+    return q / q.sum()
 
 
 def bradley_terry_loss(weights, pairs, *, margin=0.0, label_smoothing=0.0, pair_weights=None):
@@ -127,17 +163,13 @@ def bradley_terry_loss(weights, pairs, *, margin=0.0, label_smoothing=0.0, pair_
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    _check_rows("pairs", pairs, weights)
+    check_rows("pairs", pairs, weights)
     B = pairs.shape[0]
     if np.shape(margin) not in ((), (B,)) or not np.isfinite(margin).all():
         raise ValueError(f"margin must be finite, one for all or one a pair, {B}, got {margin}")
     if not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
-    q = np.ones(B) if pair_weights is None else pair_weights
-    if q.shape != (B,) or not (np.isfinite(q).all() and (q >= 0).all() and q.any()):
-        raise ValueError(f"pair_weights must be {B} finite numbers, not negative and not all zero, "
-                         f"got {q}")
-    q = q / q.sum()
+    q = shares(pair_weights, B)
     m = pairs @ weights.ravel() - margin
     loss = -(q * ((1 - label_smoothing) * log_sigmoid(m) + label_smoothing * log_sigmoid(-m))).sum()
     # (1 − ε) σ(−m) − ε σ(m), and σ(m) = 1 − σ(−m)
@@ -176,7 +208,7 @@ def plackett_luce_loss(weights, strings, num_generations):
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    _check_rows("strings", strings, weights)
+    check_rows("strings", strings, weights)
     check_count("num_generations", num_generations)
     K = int(num_generations)
     if K < 2 or strings.shape[0] % K:
@@ -223,7 +255,7 @@ def logistic_loss(weights, strings, labels):
     >>> print(round(loss, 4), grad)
     0.6931 [[-0.5 -0.5]]
     """
-    _check_rows("strings", strings, weights)
+    check_rows("strings", strings, weights)
     N = strings.shape[0]
     if labels.shape != (N,) or not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError(f"labels must be {N} numbers in [0, 1], got {labels}")
@@ -263,7 +295,7 @@ def squared_loss(weights, strings, scores):
     >>> print(loss, grad)
     8.0 [[-4. -4.]]
     """
-    _check_rows("strings", strings, weights)
+    check_rows("strings", strings, weights)
     N = strings.shape[0]
     if scores.shape != (N,) or not np.isfinite(scores).all():
         raise ValueError(f"scores must be {N} finite numbers, got {scores}")
@@ -306,10 +338,8 @@ def fit_reward_model(data, shape, *, pull, loss=bradley_terry_loss):
     >>> print((w[0, 1] - w[0, 0]).round(4))
     0.6931
     """
-    if not pull >= 0:
-        raise ValueError(f"pull must not be negative, got {pull}")
-    share = pull / max(data.shape[0], 1)  # an empty batch is refused by the loss
-    return minimise(attracted(lambda weights: loss(weights, data), 0, share), np.zeros(shape))
+    return minimise_near(lambda weights: loss(weights, data), np.zeros(shape), pull=pull,
+                         examples=data.shape[0])
 
 
 def accuracy(margins):

@@ -1,9 +1,11 @@
-"""Alignment by reinforcement: every method on one language, one reward and one reference.
+"""Alignment: every method on one language, one reward and one reference.
 
 The running example asks which invented name is easier to say, at β = 0.5.  Each method ends in a
 policy, whose reward, KL, objective and length are exact, and which is judged by its share of what
 there is to gain, (J − J(ref)) / (J* − J(ref)).  `best_of_n` trains nothing; its law is exact too,
-at the n where J is largest.
+at the n where J is largest.  `rlhf` and the methods that need no reward model see the same
+preferences, `kto` with the pairs taken apart, and all are fitted with a pull towards the reference.
+What becomes of few preferences without that pull is a table of its own.
 
 The *frontier* is the path of optima (regularised.7).  *Over-optimisation* follows three proxies for
 the true reward, as their maximisers go further and further from the reference: a reward model of
@@ -22,16 +24,22 @@ from scipy import sparse
 
 from minirl import counts
 from minirl.best_of_n import best_of_n, rejection_sampling, reward_law
+from minirl.dpo import fit_dpo
 from minirl.evaluation import expectation
 from minirl.grpo import group_centred, grpo, leave_one_out, per_length, resting_policy
+from minirl.ipo import fit_ipo
+from minirl.kl import string_kl
+from minirl.kto import fit_kto
 from minirl.lab.main_job import PULL, SHOWN, WORDS, LanguageRow, fit_corpus, measure
 from minirl.optim import linear
+from minirl.orpo import fit_orpo
 from minirl.ppo import ppo
 from minirl.regularised import critical_beta, frontier, regularised_optimum, tilt
 from minirl.reinforce import reinforce, start
 from minirl.reward_model import (accuracy, best_accuracy, calibration, fit_reward_model,
                                  reward_error)
 from minirl.rlhf import pair_rewards
+from minirl.simpo import fit_simpo
 from minirl.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, sample
@@ -49,6 +57,10 @@ FEW = 100            # preferences of the learned proxies
 ROUNDS = 3           # of iterated RLHF
 SIZES = [100, 1_000, 10_000]  # preferences of the reward models that are judged,
 FRESH = 20_000       # on so many others
+TAU = BETA / 4       # of IPO: the optimum of RLHF if all rewards were close, (ipo.4)
+SCALE, GAMMA = 2.0, 1.0  # β and γ of SimPO, as its paper has them
+ODDS = 1.0           # λ of ORPO
+UNHELD = [("dpo", 300), ("dpo", 3_000), ("ipo", 300), ("kto", 300), ("simpo", 300), ("orpo", 300)]
 
 
 class Point(NamedTuple):
@@ -83,6 +95,17 @@ class Model(NamedTuple):
     observed: list       # and how often it came true
 
 
+class Held(NamedTuple):
+    """A method fitted to few preferences, without and with the pull."""
+
+    method: str
+    pairs: int
+    share: float         # without; None where strings do not end
+    mean_length: float
+    held_share: float    # with it
+    held_length: float
+
+
 class Alignment(NamedTuple):
     """All results of the job."""
 
@@ -94,6 +117,7 @@ class Alignment(NamedTuple):
     resting: dict        # share of `grpo.resting_policy` by the size of the group
     proxies: list        # of Proxy
     models: list         # of Model
+    held: list           # of Held
 
 
 class Setting(NamedTuple):
@@ -161,7 +185,8 @@ def by_rlhf(setting, pairs, seed, rounds=1):
     """
     logp, matrices = setting.ref_logp, []
     for k in range(rounds):
-        matrices.append(_preferences(setting, logp, max(pairs // rounds, 1), [seed, 7, k]))
+        matrices.append(difference(preferences(setting, logp, max(pairs // rounds, 1),
+                                               [seed, 7, k])))
         model = fit_reward_model(sparse.vstack(matrices, format="csr"), setting.world.shape,
                                  pull=PULL)
         record = next(record for record in ppo(
@@ -173,20 +198,60 @@ def by_rlhf(setting, pairs, seed, rounds=1):
     return logp
 
 
-def _preferences(setting, logp, pairs, rng):
-    """D of preferences over strings of a policy."""
-    data = sample_pairs(logp, setting.world.mean_reward, pairs, rng=rng)
+def preferences(setting, logp, pairs, rng):
+    """Preferences over strings of a policy."""
+    return sample_pairs(logp, setting.world.mean_reward, pairs, rng=rng)
+
+
+def difference(data):
+    """D of preferences."""
     return counts.difference_matrix(data.chosen, data.rejected)
+
+
+def by_preferences(setting, data, pull=PULL):
+    """The methods that need no reward model, by name: functions that return log π."""
+    ref = setting.ref_logp
+
+    def means():
+        return counts.mean_matrix(data.chosen), counts.mean_matrix(data.rejected)
+
+    def kto():
+        return fit_kto(ref, counts.matrix(data.chosen), counts.matrix(data.rejected), beta=BETA,
+                       pull=pull, divergence=lambda x: string_kl(setting.world, x, ref)[0])
+
+    fits = {"dpo": lambda: fit_dpo(ref, difference(data), beta=BETA, pull=pull),
+            "ipo": lambda: fit_ipo(ref, difference(data), beta=TAU, pull=pull),
+            "kto": kto,
+            "simpo": lambda: fit_simpo(ref, *means(), beta=SCALE, simpo_gamma=GAMMA, pull=pull),
+            "orpo": lambda: fit_orpo(ref, *means(), beta=ODDS, pull=pull)}
+    return {name: lambda fit=fit: log_softmax(fit().x) for name, fit in fits.items()}
+
+
+def held_or_not(setting, seed):
+    """Few preferences, fitted without a pull and with it: a list of Held."""
+    def judged(fit):
+        try:
+            _, _, J, length = measure(setting.world, fit(), setting.ref_logp, BETA)
+        except ValueError:  # strings do not end, in the fit of KTO or in what was fitted
+            return None, None
+        return setting.share(J), length
+
+    rows = []
+    for method, pairs in UNHELD:
+        data = preferences(setting, setting.ref_logp, pairs, [seed, 9])
+        rows.append(Held(method, pairs, *judged(by_preferences(setting, data, 0.0)[method]),
+                         *judged(by_preferences(setting, data)[method])))
+    return rows
 
 
 def judged_models(setting, sizes, seed):
     """Reward models of more and more preferences: a list of Model."""
-    fresh = _preferences(setting, setting.ref_logp, FRESH, [seed, 10])
+    fresh = difference(preferences(setting, setting.ref_logp, FRESH, [seed, 10]))
     true = fresh @ setting.world.mean_reward.ravel()
     models = []
     for pairs in sizes:
-        fit = fit_reward_model(_preferences(setting, setting.ref_logp, pairs, [seed, 9]),
-                               setting.world.shape, pull=PULL)
+        data = preferences(setting, setting.ref_logp, pairs, [seed, 9])
+        fit = fit_reward_model(difference(data), setting.world.shape, pull=PULL)
         margins = fresh @ fit.x.ravel()
         table = calibration(margins)
         bins = ([float(x) if n else None for x, n in zip(values, table.number)]
@@ -205,7 +270,7 @@ def run(pairs, seed, progress):
     Parameters
     ----------
     pairs : int ≥ 1
-        Preferences for `rlhf`.
+        Preferences for `rlhf` and for the methods without a reward model.
     seed : int
     progress : callable
         Called with a line of text before each piece of work.
@@ -222,7 +287,8 @@ def run(pairs, seed, progress):
     curve, n, row = _best_of(setting, seed)
     rows.append(row._replace(seconds=perf_counter() - began))
     learners = {**trainers(setting, seed), "rlhf": lambda: by_rlhf(setting, pairs, seed),
-                "rlhf_iterated": lambda: by_rlhf(setting, pairs, seed, ROUNDS)}
+                "rlhf_iterated": lambda: by_rlhf(setting, pairs, seed, ROUNDS),
+                **by_preferences(setting, preferences(setting, ref, pairs, [seed, 7, 0]))}
     for name, train in learners.items():
         progress(name)
         began = perf_counter()
@@ -232,11 +298,13 @@ def run(pairs, seed, progress):
     for G in (2, 4, 8, 16, 64):
         logp = resting_policy(setting.world, ref, beta=BETA, num_generations=G)
         resting[G] = setting.share(measure(setting.world, logp, ref, BETA)[2])
+    progress("few preferences without a pull")
+    held = held_or_not(setting, seed)
     return Alignment(rows, n, critical_beta(setting.world, ref),
                      frontier(setting.world, ref, BETAS), curve, resting,
                      _proxies(setting, seed),
                      judged_models(setting, [size for size in SIZES if size < pairs] + [pairs],
-                                   seed))
+                                   seed), held)
 
 
 def _row(setting, name, logp, seconds, seed):
@@ -307,7 +375,8 @@ def _best_of_proxy(setting, proxy):
 
 def _proxies(setting, seed):
     """The three of the text."""
-    pairs, shape = _preferences(setting, setting.ref_logp, FEW, [seed, 9]), setting.world.shape
+    shape = setting.world.shape
+    pairs = difference(preferences(setting, setting.ref_logp, FEW, [seed, 9]))
     every = fit_reward_model(pairs, shape, pull=PULL).x
     # Two features of a string, its like pairs and its letters, in the place of 729.
     features = np.array([easy_to_say(setting.vocabulary, letter=0.0), _letters(shape)])

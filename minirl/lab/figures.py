@@ -140,7 +140,7 @@ def draw_estimators(folder, laboratory):
 
 def frontier_figure(found):
     """Reward against KL: the frontier, the best of n, and every method."""
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     near = [point for point in found.frontier if point.kl < 3]
     axes.plot([0, *(point.kl for point in near)],
@@ -149,13 +149,13 @@ def frontier_figure(found):
     best = [entry for entry in found.best_of if entry[2] < 3]
     axes.plot([entry[2] for entry in best], [entry[1] for entry in best], color=COLOURS[0],
               marker=".", label="best of n")
-    for row, (marker, colour) in zip(found.rows, product("os^Dv", COLOURS[1:])):
+    for row, (marker, colour) in zip(found.rows, product("os^Dv<>P", COLOURS[1:])):
         if row.kl is not None and row.kl < 3 and row.method != "best_of_n":
             axes.plot(row.kl, row.reward, marker, color=colour, markersize=6, alpha=0.8,
                       label=row.method)
     axes.set(title="what a nat buys, exactly", xlabel="KL to the reference, nats a string",
              ylabel="E[reward]")
-    axes.legend(frameon=False, loc="lower right", fontsize=8)
+    figure.legend(frameon=False, loc="outside right center", fontsize=8)
     return figure
 
 

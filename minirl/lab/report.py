@@ -8,7 +8,7 @@ from math import exp
 import numpy as np
 
 from gridworld.draw import policy_text, side_by_side, values_text, visits_text
-from minirl.lab import alignment, divergences
+from minirl.lab import alignment, divergences, objectives
 from minirl.lab.main_job import GAMMA, GRIDS, PSEUDO_COUNT
 from minirl.lab.policies import share
 from minirl.lab.values import spread
@@ -265,6 +265,52 @@ def divergences_json(found):
                       indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def objectives_text(found):
+    """The tables of the job `objectives`."""
+    widths = (-18, -10, -16, 7, 7, 7, 7)
+    lines = [textwrap.fill(
+        "What each method really optimises, for a language of two letters whose strings are cut "
+        f"after {objectives.HORIZON} steps: exact, from all {found.listed} strings.", WIDTH), "",
+             "One gradient, sum of w(y) c(y, t) grad log pi, halfway to the best bigram:", "",
+             _line(("method", "strings of", "judged by", "least", "mean", "most", "cosine"),
+                   widths)]
+    for row in found.rows:
+        lines.append(_line((row.method, row.strings, row.judge, f"{row.least:.3f}",
+                            f"{row.mean:.3f}", f"{row.largest:.3f}", f"{row.cosine:.3f}"), widths))
+    worst = max(row.difference for row in found.rows)
+    lines += ["", textwrap.fill(
+        "Least, mean and most are of the coefficient c of a step; cosine compares the expected "
+        "update with the gradient of J.  Each is the gradient of the method's own loss, to "
+        f"{worst:.0e}.", WIDTH), "", "Where the expected update is zero, and stays so:", "",
+              _line(("method", "rests", "reward", "KL", "J", "share", "length", "rarest"),
+                    (-18, -5, 8, 8, 8, 8, 7, 8))]
+    for rest in found.rests:
+        lines.append(_line((rest.method, "yes" if rest.at_rest else "no",
+                            *(f"{round(x, 4) + 0.0:.4f}" for x in (rest.reward, rest.kl,
+                                                                 rest.objective, rest.share)),
+                            f"{rest.length:.2f}", f"{rest.rarest:.0e}"),
+                           (-18, -5, 8, 8, 8, 8, 7, 8)))
+    return "\n".join(lines + ["", textwrap.fill(
+        f"Share is of what the best bigram gains, J = {found.bigram:.4f}; no policy of any kind "
+        f"has more than {found.strings:.4f}.  Length is in letters, rarest the least probability of a "
+        f"letter.  What does not rest is shown after {objectives.STEPS:,} steps of learning rate "
+        f"{objectives.RATE:g}.  sft imitates that optimum, rejection_sampling "
+        f"the best of {objectives.GROUP} of the reference, "
+        f"online_sampling that of the policy itself.  reinforce is where PPO and RLOO rest too, "
+        f"with the KL in the reward; grpo and dr_grpo have k3 in the loss, and groups of "
+        f"{objectives.GROUP}.  rlhf has learned the reward from all preferences, which the rows "
+        f"below see as well.", WIDTH)])
+
+
+def objectives_json(found):
+    """The tables of the job `objectives` as one JSON document: str."""
+    return json.dumps({"strings": found.listed, "reference": found.reference,
+                       "best_bigram": found.bigram, "optimum": found.strings,
+                       "gradient": [row._asdict() for row in found.rows],
+                       "rests": [rest._asdict() for rest in found.rests]},
+                      indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def alignment_text(found, *, pairs):
     """The tables of the job `alignment`."""
     widths = (-18, 8, 8, 8, 8, 12, 8)
@@ -279,9 +325,10 @@ def alignment_text(found, *, pairs):
     resting = ", ".join(f"{share:.3f} for {G}" for G, share in found.resting.items())
     lines += ["", textwrap.fill(
         f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
-        f"the best of 4.  rlhf saw {pairs:,} preferences, rlhf_iterated as many in "
-        f"{alignment.ROUNDS} rounds, the others the true reward.  grpo and dr_grpo have k3 in the "
-        f"loss; where there is a KL in the other trainers, it is in the reward.  The expected "
+        f"the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {pairs:,} preferences, "
+        f"rlhf_iterated as many in {alignment.ROUNDS} rounds, the others the true reward.  grpo and dr_grpo have k3 in "
+        f"the loss; where there is a KL in the other trainers, it is in the reward.  ipo, kto, "
+        f"simpo and orpo do not aim at J: what they aim at is in 'minirl objectives'.  The expected "
         f"update of dr_grpo comes to rest at a share of (size of the group) {resting}; here the "
         f"group is 8.",
         WIDTH), "", "The frontier, the best policy at each price:", "",
@@ -309,6 +356,8 @@ def alignment_text(found, *, pairs):
         "pairs predicts comes true:", WIDTH), "",
               *(_line((name, *(_number(x, 2) for x in getattr(last, name))), (-10, *[6] * 10))
                 for name in ("predicted", "observed")), "",
+              "Few preferences, fitted without a pull towards the reference and with one:", "",
+              *held_lines(found.held), "",
               "Over-optimisation: more than the reference, by the proxy and in truth", "",
               _line(("proxy", "maximised by", "KL", "proxy", "truth", "letters"),
                     (-31, -12, 8, 8, 8, 8))]
@@ -322,6 +371,19 @@ def alignment_text(found, *, pairs):
     return "\n".join(lines)
 
 
+def held_lines(rows):
+    """The table of `alignment.Held`, as lines."""
+    widths = (-8, 6, 13, 12, 13, 12)
+    lines = [_line(("", "", "without", "", "with", ""), widths),
+             _line(("method", "pairs", *2 * ("mean length", "share")), widths)]
+    for row in rows:
+        lines.append(_line((row.method, f"{row.pairs:,}", _compact(row.mean_length),
+                            _compact(row.share), _compact(row.held_length),
+                            _compact(row.held_share)), widths))
+    return [*lines, "", "Without it there is often no minimum; where a fit stops is the solver's "
+            "choice,", "and null is a policy whose strings do not end."]
+
+
 def alignment_json(found):
     """The results of the job `alignment` as one JSON document: str."""
     return json.dumps({"language": {"methods": [row._asdict() for row in found.rows]},
@@ -331,6 +393,7 @@ def alignment_json(found):
                                      for entry in found.best_of],
                        "resting": found.resting,
                        "models": [model._asdict() for model in found.models],
+                       "held": [row._asdict() for row in found.held],
                        "proxies": [{"name": proxy.name,
                                     "optima": [point._asdict() for point in proxy.optima],
                                     "best_of_n": [point._asdict() for point in proxy.best_of_n]}

@@ -1,0 +1,182 @@
+"""KTO: strings that were liked and strings that were not, with no pairs.
+
+A thumb up or down is easier to come by than a comparison.  Let ρ(y) = log π/π_ref(y), so that βρ is
+the implicit reward (dpo.1).  Kahneman–Tversky optimisation gives a string a value that saturates on
+both sides of a reference point z₀, as gains and losses do for people,
+
+    v(y) = λ_D σ(β(ρ(y) − z₀)) if y was desirable,   λ_U σ(β(z₀ − ρ(y))) if it was not,
+
+and minimises what is missing to the largest value, over N strings of both kinds:
+
+    L = (1/N) Σ_n (λ_n − v(y_n)).                                                            (kto.1)
+
+With x = β(ρ − z₀), dσ(x)/dx = σ(x) σ(−x) = dσ(−x)/d(−x), and the matrices X⁺ and X⁻ of both kinds,
+
+    G = ∂L/∂log π = −(β/N) [λ_D X⁺ᵀ σ(x⁺)σ(−x⁺) − λ_U X⁻ᵀ σ(x⁻)σ(−x⁻)].                      (kto.2)
+
+A string far on either side of z₀ is left alone: one that is liked already, and one that is beyond
+help.
+
+*The reference point* is the log-ratio that a string of the policy has on average,
+
+    z₀ = KL(π‖π_ref),                                                                        (kto.3)
+
+held constant: nothing is differentiated through it, so it is an argument of the loss.  Here it is
+exact (`kl.string_kl`); the paper estimates it from responses paired with the wrong prompts and cuts
+it off at zero.  Since it moves with the policy, an update by (kto.2) is not the gradient of any
+loss, and its zero is a fixed point, which `fit_kto` finds by fitting and looking again.
+
+*What it finds.*  A loss with a logarithm, such as (dpo.2), is least where probabilities come true.
+This one has none.  Let d(y) be how often y was desirable less how often it was not, each with its
+weight.  Then the expected gradient in ρ(y) is −β σ(x)σ(−x) d(y), which has the sign of −d(y)
+wherever ρ is.  So every string is put to the *vote*: what is liked more often than not is raised
+and what is not is driven out, with no place where one would rather be than the extremes.  Only that
+probabilities sum to one, and that strings share their letter pairs, stands against it.  In the
+small language of `python -m minirl objectives` it is not enough: the update has no zero, and some
+letter pairs lose their probability step by step, for ever.  The pull of `dpo` holds them.
+
+On the running example 100,000 pairs, taken apart, give 87 % of what there is to gain at DPO's
+β = 0.5.
+
+Read first: `dpo`, `kl`.  Read next: `simpo`.
+Source: Ethayarajh et al. 2024, "KTO: model alignment as prospect theoretic optimization",
+arXiv:2402.01306, eq. 7 of section 4.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl.dpo import check_beta, log_ratios
+from minirl.mdp import check_count
+from minirl.optim import minimise_near
+from minirl.reward_model import check_rows
+from minirl.softmax import backward, log_sigmoid, log_softmax
+
+
+class Fixed(NamedTuple):
+    """A policy at rest with its own reference point."""
+
+    x: np.ndarray    # (S, A) logits
+    z0: float        # KL(π‖π_ref) there, in nats
+    rounds: int
+    converged: bool  # False: z₀ was still moving, or a fit had not converged
+
+
+def _check_weights(name, weights, strings):
+    if np.shape(weights) not in ((), (strings.shape[0],)) or not (
+            np.isfinite(weights).all() and np.min(weights) >= 0):
+        raise ValueError(f"{name} must be finite and not negative, one for all or one a string, "
+                         f"{strings.shape[0]}, got {weights}")
+
+
+def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight=1.0,
+             undesirable_weight=1.0):
+    """The loss (kto.1), to be minimised, and its gradient in `logits`.
+
+    Parameters
+    ----------
+    logits, ref_logits : (S, A) float
+        Policy table θ and the frozen reference table.
+    chosen, rejected : sparse float, (B⁺, S·A) and (B⁻, S·A)
+        `counts.matrix` of the desirable strings and of the others.  They are no pairs, and need
+        not be as many; N = B⁺ + B⁻.
+    beta : float > 0
+        Reward per nat of log-ratio.
+    z0 : float ≥ 0
+        Reference point, in nats; held constant.
+    desirable_weight, undesirable_weight : float ≥ 0, or one a string
+        λ_D and λ_U.  With B⁺ ≠ B⁻ they can make up for the difference.
+
+    Returns
+    -------
+    loss : float
+        Mean over strings, of no unit; half the mean weight where the policy equals the reference
+        and z0 is 0.
+    grad : (S, A) float
+        ∂loss/∂logits.
+
+    Raises
+    ------
+    ValueError
+        If beta is not positive, strings of either kind are missing, the shapes disagree, or another
+        number is out of range.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> good, bad, even = csr_array([[0., 1.]]), csr_array([[1., 0.]]), np.zeros((1, 2))
+    >>> loss, grad = kto_loss(even, even, good, bad, beta=0.8, z0=0.0)
+    >>> print(loss, grad)
+    0.5 [[ 0.1 -0.1]]
+    """
+    check_beta(beta)
+    ratios = log_ratios(logits, ref_logits).ravel()
+    check_rows("chosen", chosen, logits)
+    check_rows("rejected", rejected, logits)
+    if not 0 <= z0 < np.inf:
+        raise ValueError(f"z0 must be finite and not negative, got {z0}")
+    _check_weights("desirable_weight", desirable_weight, chosen)
+    _check_weights("undesirable_weight", undesirable_weight, rejected)
+    N = chosen.shape[0] + rejected.shape[0]
+    loss, G = 0.0, 0.0
+    for strings, weight, sign in ((chosen, desirable_weight, 1), (rejected, undesirable_weight,
+                                                                   -1)):
+        x = sign * beta * (strings @ ratios - z0)
+        missing = weight * np.exp(log_sigmoid(-x))  # λ − λ σ(x)
+        loss = loss + missing.sum() / N
+        G = G - sign * beta / N * (strings.T @ (missing * np.exp(log_sigmoid(x))))
+    return loss, backward(log_softmax(logits), G.reshape(logits.shape))
+
+
+def fit_kto(ref_logits, chosen, rejected, *, beta, pull, divergence, desirable_weight=1.0,
+            undesirable_weight=1.0, max_rounds=50, tol=1e-6):
+    """Fit the policy to liked and disliked strings, with z₀ its own divergence at the end.
+
+    Parameters
+    ----------
+    ref_logits, chosen, rejected, beta, desirable_weight, undesirable_weight
+        As for `kto_loss`.
+    pull : float ≥ 0
+        As in `dpo.fit_dpo`; B is the number of strings of both kinds.
+    divergence : callable
+        `divergence(logits) -> float`, in nats: (kto.3), for example from `kl.string_kl`.
+    max_rounds : int ≥ 1
+        Give up after so many fits.
+    tol : float > 0
+        Stop when z₀ changes by no more, in nats.
+
+    Returns
+    -------
+    Fixed
+
+    Raises
+    ------
+    ValueError
+        As `kto_loss`, if pull is negative, or what `divergence` raises where strings do not end.
+
+    Examples
+    --------
+    Action 1 was liked three times in four.  Without a pull it would be voted to probability one:
+
+    >>> from scipy.sparse import csr_array
+    >>> from minirl.softmax import kl
+    >>> even, liked = np.zeros((1, 2)), csr_array([[0., 1.], [0., 1.], [0., 1.]])
+    >>> fit = fit_kto(even, liked, csr_array([[0., 1.]]), beta=0.5, pull=0.1,
+    ...               divergence=lambda logits: kl(log_softmax(logits), log_softmax(even))[0])
+    >>> print(np.exp(log_softmax(fit.x)).round(2), round(fit.z0, 3), fit.converged)
+    [[0.24 0.76]] 0.147 True
+    """
+    check_count("max_rounds", max_rounds)
+    if not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
+    x, z0 = ref_logits, divergence(ref_logits)
+    for rounds in range(1, int(max_rounds) + 1):
+        fit = minimise_near(lambda logits: kto_loss(
+            logits, ref_logits, chosen, rejected, beta=beta, z0=z0,
+            desirable_weight=desirable_weight, undesirable_weight=undesirable_weight),
+            ref_logits, pull=pull, examples=chosen.shape[0] + rejected.shape[0], start=x)
+        x, before, z0 = fit.x, z0, float(divergence(fit.x))
+        if abs(z0 - before) <= tol:
+            break
+    return Fixed(x, z0, rounds, fit.converged and abs(z0 - before) <= tol)

@@ -1,0 +1,219 @@
+"""The view from above: one gradient, and what each method puts into it.
+
+Every method that moves a policy along log-probabilities, from imitation to GRPO, follows
+
+    g = Σ_y w(y) Σ_t c(y, t) ∇log π(a_t|s_t).                                            (unified.1)
+
+They differ in three things: where the strings y come from, who judges them, and the *coefficient* c
+that the judgement becomes.  The weight w(y) makes the sum a mean over strings; where a paper
+divides by the length of the string, w does.  (The table is that of DeepSeekMath, with three rows
+more.)
+
+    method              strings of             judged by             coefficient c
+    sft                 the demonstrations     nobody                1
+    rejection sampling  the reference          a rule, or best of n  1 if kept, else 0
+    the same, online    the policy             likewise              likewise
+    dpo                 pairs, the reference   a comparison          ±β σ(−m), + if chosen
+    kto                 the reference          a thumb               ±λ β σ(x)σ(−x), + if liked
+    orpo                pairs, anybody         a comparison          (unified.2)
+    ppo                 the policy before      a reward, a critic    ρ A, and 0 where clipped
+    grpo                the policy before      a reward, the group   (unified.3)
+
+where two coefficients need more room, both with w = 1/(B·|y|):
+
+    ±λ σ(−z)/(1 − P), + if chosen, and then 1 more,                                      (unified.2)
+    ρ A, and 0 where clipped;  plus β (π_ref/π − 1).                                     (unified.3)
+
+So the second part of GRPO's is a reward that pays for the letters the policy has made less likely,
+judged one by one.  A coefficient is the only thing that a method can say about a string.  Imitation
+says 1 to everything, and nothing about what to avoid.  Rejection sampling says 0 to the rest.  DPO
+says no as loudly as yes, but to pairs that somebody else has written, and falls silent where it is
+right.  Only with strings of the policy itself is the sum a gradient of what the policy earns.
+
+*When is the policy gradient just supervised learning?*  When all that is judged good is equally
+good, and all the rest is worth nothing.  Let the reward be 1 for strings that pass and 0 for
+others.  Then
+
+    ∇E[r] = P(pass) E[∇log π(y) | y passes],                                             (unified.4)
+
+which is P(pass) times the step of supervised learning on those of one's own strings that passed,
+once for the strings just written.  What remains of the difference is time.  Supervised learning
+goes on with the same strings until it imitates them: it ends at the law of the reference *given*
+that the string passes.  The policy gradient writes new ones after each step, and ends where
+everything passes.  A baseline makes c negative for failures, which no demonstration can say; its
+mean is unchanged, since
+
+    E[∇log π(y)] = 0:                                                                    (unified.5)
+
+to imitate oneself teaches nothing.
+
+*Two KLs.*  PPO's and RLHF's look alike, and are two things.  KL(π_old‖π) is a bound on the step: at
+the start of each batch π is π_old, its gradient is zero, and so the price β of `ppo_kl` changes the
+path and never the end.  KL(π‖π_ref) is part of the aim: its gradient is zero at the reference only,
+and where it is put decides where one ends (`grpo`).
+
+`python -m minirl objectives` computes all this for a language of 31 strings: the coefficients, what
+they have to do with the gradient of J, and where each method of the book comes to rest.
+
+Read first: `grpo`, `orpo`.
+Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appendix A.
+"""
+
+import numpy as np
+
+from minirl import counts
+from minirl.dpo import check_beta, log_ratios
+from minirl.ppo import clipped, ratios
+from minirl.softmax import backward, log_sigmoid, log_softmax
+
+
+def gradient(logits, steps, coefficients, weights):
+    """(unified.1) in the logits, the direction in which to go.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        Policy table θ.
+    steps : counts.Steps
+        N steps of B strings.
+    coefficients : (N,) float
+        c, one a step, in the order of the steps.
+    weights : (B,) float
+        w, one a string.
+
+    Returns
+    -------
+    (S, A) float
+        Minus the gradient of the loss that the method minimises.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit.
+
+    Examples
+    --------
+    Imitation of one demonstration; `sft_loss` has minus this gradient:
+
+    >>> one = counts.steps(np.array([0, 0]), np.array([1, 0]), np.array([0, 2]), (1, 2))
+    >>> print(gradient(np.log([[0.75, 0.25]]), one, np.ones(2), np.array([0.5])))
+    [[-0.25  0.25]]
+    """
+    if logits.shape != steps.shape:
+        raise ValueError(f"logits must have the shape of the steps' table, {steps.shape}, got "
+                         f"{logits.shape}")
+    if coefficients.shape != steps.index.shape:
+        raise ValueError(f"coefficients must have shape {steps.index.shape}, got "
+                         f"{coefficients.shape}")
+    if weights.shape != (steps.starts.size - 1,):
+        raise ValueError(f"weights must have shape ({steps.starts.size - 1},), got {weights.shape}")
+    each = np.repeat(weights, np.diff(steps.starts))
+    return backward(log_softmax(logits), counts.table(steps, each * coefficients))
+
+
+def dpo_coefficients(logits, ref_logits, chosen, rejected, *, beta):
+    """±β σ(−m), for the steps of chosen strings and for those of rejected ones.
+
+    Parameters
+    ----------
+    logits, ref_logits : (S, A) float
+    chosen, rejected : counts.Steps
+        N⁺ and N⁻ steps; string i of both is pair i.
+    beta : float > 0
+
+    Returns
+    -------
+    (N⁺,) and (N⁻,) float
+        In units of reward; with weights of 1/B.
+
+    Raises
+    ------
+    ValueError
+        If beta is not positive, or the shapes disagree.
+
+    Examples
+    --------
+    >>> good = counts.steps(np.array([0]), np.array([1]), np.array([0, 1]), (1, 2))
+    >>> bad = counts.steps(np.array([0, 0]), np.array([0, 0]), np.array([0, 2]), (1, 2))
+    >>> dpo_coefficients(np.zeros((1, 2)), np.zeros((1, 2)), good, bad, beta=0.5)
+    (array([0.25]), array([-0.25, -0.25]))
+    """
+    check_beta(beta)
+    margins = beta * (counts.difference_matrix(chosen, rejected)
+                      @ log_ratios(logits, ref_logits).ravel())
+    push = beta * np.exp(log_sigmoid(-margins))
+    return np.repeat(push, np.diff(chosen.starts)), -np.repeat(push, np.diff(rejected.starts))
+
+
+def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
+    """ρ A, and 0 where it is clipped.
+
+    Parameters
+    ----------
+    logits, old_logits : (S, A) float
+        The policy, and the one that wrote the strings.
+    steps : counts.Steps
+        N steps.
+    advantages : (N,) float
+    clip_range : float > 0
+
+    Returns
+    -------
+    (N,) float
+        In units of the advantages; with weights of 1/N.
+
+    Raises
+    ------
+    ValueError
+        If the clip range is not positive, or the arrays do not fit.
+
+    Examples
+    --------
+    >>> two = counts.steps(np.zeros(2, int), np.zeros(2, int), np.array([0, 2]), (1, 2))
+    >>> old, new = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
+    >>> print(ppo_coefficients(new, old, two, np.array([1., -1.])))
+    [ 0.  -1.5]
+    """
+    if advantages.shape != steps.index.shape:
+        raise ValueError(f"advantages must have shape {steps.index.shape}, got {advantages.shape}")
+    ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
+    return np.where(clipped(ratio, advantages, clip_range=clip_range), 0, ratio * advantages)
+
+
+def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta, epsilon=0.2):
+    """(unified.3), a step.
+
+    Parameters
+    ----------
+    logits, old_logits, steps, advantages
+        As for `ppo_coefficients`; the advantages are those of the string.
+    ref_logits : (S, A) float
+    beta : float ≥ 0
+        Price of k3.
+    epsilon : float > 0
+        ε of the clipping.
+
+    Returns
+    -------
+    (N,) float
+        In units of the advantages; with the weights `grpo.per_string`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or the arrays do not fit.
+
+    Examples
+    --------
+    Nothing to choose in the group, and an action that the reference would take more often:
+
+    >>> one = counts.steps(np.array([0]), np.array([0]), np.array([0, 1]), (1, 2))
+    >>> print(grpo_coefficients(np.log([[0.5, 0.5]]), np.log([[0.5, 0.5]]), one, np.zeros(1),
+    ...                         ref_logits=np.log([[0.75, 0.25]]), beta=0.5))
+    [0.25]
+    """
+    if not 0 <= beta < np.inf:
+        raise ValueError(f"beta must be finite and not negative, got {beta}")
+    reward = ppo_coefficients(logits, old_logits, steps, advantages, clip_range=epsilon)
+    u = -log_ratios(logits, ref_logits).ravel()[steps.index]
+    return reward + beta * np.expm1(np.minimum(u, 700))
