@@ -292,8 +292,8 @@ def objectives_text(found):
                            (-18, -5, 8, 8, 8, 8, 7, 8)))
     return "\n".join(lines + ["", textwrap.fill(
         f"Share is of what the best bigram gains, J = {found.bigram:.4f}; no policy of any kind "
-        f"has more than {found.strings:.4f}.  Length is in letters, rarest the least probability of a "
-        f"letter.  What does not rest is shown after {objectives.STEPS:,} steps of learning rate "
+        f"has more than {found.strings:.4f}.  Length is in letters, rarest the least probability "
+        f"of a letter.  What does not rest is shown after {objectives.STEPS:,} steps of learning rate "
         f"{objectives.RATE:g}.  sft imitates that optimum, rejection_sampling "
         f"the best of {objectives.GROUP} of the reference, "
         f"online_sampling that of the policy itself.  reinforce is where PPO and RLOO rest too, "
