@@ -293,10 +293,9 @@ def objectives_text(found):
     return "\n".join(lines + ["", textwrap.fill(
         f"Share is of what the best bigram gains, J = {found.bigram:.4f}; no policy of any kind "
         f"has more than {found.strings:.4f}.  Length is in letters, rarest the least probability "
-        f"of a letter.  What does not rest is shown after {objectives.STEPS:,} steps of learning rate "
-        f"{objectives.RATE:g}.  sft imitates that optimum, rejection_sampling "
-        f"the best of {objectives.GROUP} of the reference, "
-        f"online_sampling that of the policy itself.  reinforce is where PPO and RLOO rest too, "
+        f"of a letter.  What does not rest is shown after {objectives.STEPS:,} steps of learning "
+        f"rate {objectives.RATE:g}.  sft imitates that optimum, rejection_sampling the best of "
+        f"{objectives.GROUP} of the reference, online_sampling that of the policy itself.  reinforce is where PPO and RLOO rest too, "
         f"with the KL in the reward; grpo and dr_grpo have k3 in the loss, and groups of "
         f"{objectives.GROUP}.  rlhf has learned the reward from all preferences, which the rows "
         f"below see as well.", WIDTH)])
