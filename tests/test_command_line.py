@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+import re
 import sys
 from types import SimpleNamespace
 
@@ -329,3 +330,16 @@ def test_help_names_every_argument_and_the_version_is_printed(command):
     for name in "--seed", "--beta", "--pairs", "--corpus", "--json", "--quiet", "--version":
         assert name in out
     assert command("--version") == (0, f"minirl {__version__}\n", "")
+
+
+def test_help_names_every_other_job_each_of_which_has_help_of_its_own(command):
+    jobs = ["values", "policies", "estimators", "kl", "objectives", "alignment"]
+    assert list(command_line.JOBS) == jobs
+    _, out, _ = command("--help")
+    assert re.findall(r"'minirl (\w+)'", " ".join(out.split())) == jobs
+    for job in jobs:
+        status, out, err = command(job, "--help")
+        assert status == 0 and err == "" and out.startswith(f"usage: minirl {job} ")
+        assert "--json FILE" in out and "--quiet" in out
+        plotted = job in ("values", "policies", "estimators", "alignment")
+        assert ("--plot DIR" in out) == plotted

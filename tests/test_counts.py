@@ -86,6 +86,41 @@ def test_the_matrix_gives_the_log_probability_of_each_sequence(batch, logp):
         assert math.isclose(value, sum(logp[pair] for pair in sequence), abs_tol=1e-12)
 
 
+def test_the_mean_matrix_gives_the_mean_log_probability_of_a_step(logp):
+    """(counts.4), by loops: repeated pairs count each time, and lengths are unequal."""
+    strings = [[(0, 1), (1, 1), (1, 1), (1, 0)], [(2, 3)], [(0, 0), (0, 0)],
+               [(s, a) for s in range(3) for a in range(4)]]
+    steps = steps_of(*strings)
+    M, expected = counts.mean_matrix(steps), np.zeros((4, 12))
+    for i, string in enumerate(strings):
+        for s, a in string:
+            expected[i, s * 4 + a] += 1 / len(string)
+    np.testing.assert_allclose(M.toarray(), expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(M @ np.ones(12), 1, rtol=0, atol=1e-15)
+    for value, string in zip(M @ logp.ravel(), strings):
+        mean = sum(logp[pair] for pair in string) / len(string)
+        assert math.isclose(value, mean, rel_tol=1e-12)
+    assert M.shape == (4, 12) and M.dtype == float
+
+
+def test_a_mean_over_no_steps_is_refused_and_the_sequence_named(batch):
+    """Unrefused it would be a row of zeros: a log-probability of 0, the best there is."""
+    for steps, number in ((batch[1], 0), (steps_of([(0, 0)], [(1, 1)], [], [(0, 0)], []), 2),
+                          (steps_of([(0, 0)], []), 1)):
+        with pytest.raises(ValueError, match="steps must have a step in every sequence, got none "
+                                             f"in sequence {number}"):
+            counts.mean_matrix(steps)
+    assert counts.mean_matrix(steps_of()).shape == (0, 12)
+
+
+def test_tidying_a_mean_matrix_leaves_its_steps_and_the_sums_alone():
+    steps = steps_of([(1, 0), (0, 1), (1, 0)], [(2, 2)])
+    sums = counts.matrix(steps)
+    counts.mean_matrix(steps).sum_duplicates()
+    assert steps.index.tolist() == [4, 1, 4, 10] and steps.starts.tolist() == [0, 3, 4]
+    assert sums.data.tolist() == [1, 1, 1, 1]
+
+
 def test_the_difference_matrix_gives_the_gap_between_two_sequences(batch, logp):
     """(counts.3), with sequences that share pairs and with empty ones on either side."""
     pairs, chosen = batch

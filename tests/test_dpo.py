@@ -2,13 +2,26 @@
 
 import numpy as np
 import pytest
-from languages import all_strings, as_steps, preference_matrix, running_example, share
+from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
+from scipy import sparse
 
 from minirl import counts
-from minirl.dpo import dpo_loss, fit_dpo
+from minirl.dpo import check_beta, dpo_loss, fit_dpo, log_ratios, preference_metrics
+from minirl.evaluation import expectation
+from minirl.ipo import fit_ipo
+from minirl.mdp import unroll
+from minirl.optim import minimise
 from minirl.regularised import regularised_optimum, tilt
-from minirl.softmax import log_sigmoid, log_softmax
+from minirl.reward_model import bradley_terry_loss
+from minirl.softmax import backward, log_sigmoid, log_softmax
 from toy_lm.ngram import language
+from toy_lm.preferences import sample_pairs
+
+SEED = (0, 9)  # of the figures in the chapter; the job `alignment` takes it for few preferences
+
+
+def sigma(x):
+    return 1 / (1 + np.exp(-x))
 
 
 def two_pairs():
@@ -18,7 +31,7 @@ def two_pairs():
     return chosen, rejected, counts.difference_matrix(as_steps(chosen, 3), as_steps(rejected, 3))
 
 
-def log_ratios(logits, ref, strings):
+def string_ratios(logits, ref, strings):
     """log π/π_ref of whole strings, a sum over steps, end included."""
     table = log_softmax(logits) - log_softmax(ref)
     return np.array([sum(table[pair] for pair in string) for string in strings])
@@ -29,15 +42,57 @@ def test_the_loss_compares_sums_of_log_ratios():
     rng = np.random.default_rng(0)
     logits, ref = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
     chosen, rejected, D = two_pairs()
-    margins = 0.3 * (log_ratios(logits, ref, chosen) - log_ratios(logits, ref, rejected))
+    margins = 0.3 * (string_ratios(logits, ref, chosen) - string_ratios(logits, ref, rejected))
     direct = -np.mean(np.log(1 / (1 + np.exp(-margins))))
     assert dpo_loss(logits, ref, D, beta=0.3)[0] == pytest.approx(direct, abs=1e-12)
 
 
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 3.0]), np.array([0.0, 2.0])])
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.49])
+def test_smoothing_takes_a_share_of_the_answers_the_other_way_round(epsilon, weights):
+    """(dpo.4), pitfall 18: the value, as a loop over pairs with weights and without"""
+    rng = np.random.default_rng(6)
+    logits, ref = rng.normal(size=(2, 3, 3))
+    chosen, rejected, D = two_pairs()
+    margins = 0.7 * (string_ratios(logits, ref, chosen) - string_ratios(logits, ref, rejected))
+    total, q = 0.0, [1.0, 1.0] if weights is None else weights
+    for margin, weight in zip(margins, q):
+        total -= weight * ((1 - epsilon) * np.log(sigma(margin))
+                           + epsilon * np.log(sigma(-margin))) / sum(q)
+    loss, _ = dpo_loss(logits, ref, D, beta=0.7, label_smoothing=epsilon, pair_weights=weights)
+    assert loss == pytest.approx(total, abs=1e-12)
+
+
 def test_at_the_reference_the_loss_is_log_two():
     ref = np.random.default_rng(1).normal(size=(3, 3))
-    loss, _ = dpo_loss(ref + 5.0, ref, two_pairs()[2], beta=0.3)
-    assert loss == pytest.approx(np.log(2), abs=1e-12)
+    for epsilon in (0.0, 0.2):
+        loss, _ = dpo_loss(ref + 5.0, ref, two_pairs()[2], beta=0.3, label_smoothing=epsilon)
+        assert loss == pytest.approx(np.log(2), abs=1e-12)
+
+
+def test_it_is_the_loss_of_a_reward_model_at_the_implicit_rewards():
+    """(dpo.2) and (dpo.3): the table is w = β (log π − log π_ref), and ∂w/∂log π = β."""
+    rng = np.random.default_rng(7)
+    logits, ref = rng.normal(size=(2, 3, 3))
+    w = np.zeros((3, 3))
+    for s, a in np.ndindex(3, 3):
+        w[s, a] = 0.4 * np.log(np.exp(logits[s, a]) / sum(np.exp(logits[s]))
+                               / (np.exp(ref[s, a]) / sum(np.exp(ref[s]))))
+    np.testing.assert_allclose(0.4 * log_ratios(logits, ref), w, atol=1e-12)
+    for options in ({}, {"label_smoothing": 0.3}, {"pair_weights": np.array([2.0, 1.0])}):
+        loss, grad = dpo_loss(logits, ref, two_pairs()[2], beta=0.4, **options)
+        expected, slope = bradley_terry_loss(w, two_pairs()[2], **options)
+        assert loss == pytest.approx(expected, abs=1e-12)
+        np.testing.assert_allclose(grad, backward(log_softmax(logits), 0.4 * slope), atol=1e-12)
+
+
+def test_a_pair_that_weighs_twice_is_a_pair_seen_twice():
+    logits, ref = np.random.default_rng(8).normal(size=(2, 3, 3))
+    D = two_pairs()[2]
+    loss, grad = dpo_loss(logits, ref, D[[0, 1, 1]], beta=0.5)
+    weighted = dpo_loss(logits, ref, D, beta=0.5, pair_weights=np.array([0.5, 1.0]))
+    assert weighted[0] == pytest.approx(loss, abs=1e-12)
+    np.testing.assert_allclose(weighted[1], grad, atol=1e-12)
 
 
 def test_the_regularised_optimum_contains_its_reward():
@@ -46,9 +101,21 @@ def test_the_regularised_optimum_contains_its_reward():
     rewards, ref = rng.normal(size=(3, 3)) - 1, rng.normal(size=(3, 3))
     best = regularised_optimum(language(rewards), ref, beta=0.7)
     strings = all_strings(2, 4)
-    implied = 0.7 * log_ratios(tilt(ref, best.action_values, beta=0.7), ref, strings)
+    implied = 0.7 * string_ratios(tilt(ref, best.action_values, beta=0.7), ref, strings)
     true = np.array([sum(rewards[pair] for pair in string) for string in strings])
     np.testing.assert_allclose(true - implied, best.objective, atol=1e-10)
+
+
+def test_a_bigram_cannot_be_the_optimum_of_strings_that_are_cut():
+    """Its rows change with the clock; where strings end by themselves they do not."""
+    rng = np.random.default_rng(2)
+    rewards, ref = rng.normal(size=(3, 3)) - 1, rng.normal(size=(3, 3))
+    clock = np.tile(ref, (4, 1))
+    cut = regularised_optimum(unroll(language(rewards), 4), clock, beta=0.7)
+    rows = np.exp(tilt(clock, cut.action_values, beta=0.7)).reshape(4, 3, 3)
+    for letter in (1, 2):
+        assert np.abs(rows[1, letter] - rows[3, letter]).max() > 0.01
+    np.testing.assert_allclose(rows[3], np.exp(log_softmax(ref + rewards / 0.7)), atol=1e-12)
 
 
 def test_in_the_population_the_gradient_vanishes_at_the_regularised_optimum():
@@ -77,15 +144,151 @@ def test_the_reference_counts_up_to_a_constant_a_row_only():
     assert abs(dpo_loss(logits, ref[::-1], D, beta=0.5)[0] - loss) > 1e-3
 
 
-def test_the_chosen_string_may_become_less_likely():
-    """Pitfall 14: "ab" is preferred to "aa"; both share (start, a), so the loss cares for b only"""
+def toss(wins, losses):
+    """A world of one step and two strings, and comparisons that the second string won or lost."""
+    return np.array([[0.3, -0.2]]), sparse.csr_array([[-1.0, 1.0]] * wins + [[1.0, -1.0]] * losses)
+
+
+def margin(logits, ref, beta):
+    """m of the second string over the first."""
+    table = beta * log_ratios(logits, ref)[0]
+    return table[1] - table[0]
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("wins, losses", [(2, 1), (1, 4), (3, 3)])
+def test_the_fit_wants_a_margin_between_the_share_of_wins_and_a_coin(wins, losses, epsilon):
+    """(dpo.4): σ(m) = ε + (1 − 2ε)p, whatever the price; a dear policy stays nearer."""
+    p = wins / (wins + losses)
+    ref, D = toss(wins, losses)
+    for beta in (0.1, 1.0, 5.0):
+        fit = fit_dpo(ref, D, beta=beta, pull=0, label_smoothing=epsilon)
+        assert sigma(margin(fit.x, ref, beta)) == pytest.approx(epsilon + (1 - 2 * epsilon) * p,
+                                                                abs=1e-5)
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 0.1, 0.3])
+def test_smoothing_keeps_the_margin_of_a_pair_below_log_odds_of_its_epsilon(epsilon):
+    """(dpo.4): the bound is reached by an answer that is never contradicted."""
+    bound = np.log((1 - epsilon) / epsilon)
+    for wins, losses in ((1, 0), (99, 1), (1, 1), (0, 1)):
+        ref, D = toss(wins, losses)
+        fit = fit_dpo(ref, D, beta=0.5, pull=0, label_smoothing=epsilon)
+        m = margin(fit.x, ref, 0.5)
+        assert abs(m) <= bound + 1e-5
+        if losses == 0:
+            assert m == pytest.approx(bound, abs=1e-5)
+
+
+def test_smoothing_does_not_undo_errors_but_adds_to_them():
+    """(dpo.4): 45 of 50 answers are for one string, and 41 after every tenth was turned round.
+    So flips take 0.9 to 0.82, where smoothing would, and smoothing takes it on to 0.756."""
+    beta, found = 0.5, {}
+    for wins in (45, 41):
+        ref, D = toss(wins, 50 - wins)
+        for epsilon in (0.0, 0.1):
+            fit = fit_dpo(ref, D, beta=beta, pull=0, label_smoothing=epsilon)
+            found[wins, epsilon] = sigma(margin(fit.x, ref, beta))
+    assert 0.1 + 0.8 * 0.9 == pytest.approx(0.82) and 45 - 4.5 + 0.5 == 41
+    assert found == pytest.approx({(45, 0.0): 0.9, (45, 0.1): 0.82, (41, 0.0): 0.82,
+                                   (41, 0.1): 0.756}, abs=1e-5)
+
+
+def test_a_margin_through_a_third_string_may_be_twice_the_bound():
+    """(dpo.4): A beats B and B beats C, always; A over C is their sum, and bounded by two of them.
+    """
+    ref, bound = np.zeros((1, 3)), np.log(9)
+    D = sparse.csr_array([[1.0, -1, 0], [0, 1, -1]])
+    fit = fit_dpo(ref, D, beta=0.5, pull=0, label_smoothing=0.1)
+    table = 0.5 * log_ratios(fit.x, ref)[0]
+    assert table[0] - table[2] == pytest.approx(2 * bound, abs=1e-5)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5, 5.0])
+def test_a_pair_without_doubt_is_sent_to_infinity_where_ipo_stays_put(beta):
+    """The gradient is β σ(−m), so a smaller tolerance is a larger margin, at any price."""
+    ref, D = toss(1, 0)
+    for tol in (1e-2, 1e-4, 1e-6):
+        fit = minimise(lambda x: dpo_loss(x, ref, D, beta=beta), ref, tol=tol)
+        assert fit.converged and margin(fit.x, ref, beta) >= np.log(beta / tol - 1) - 1e-9
+        assert fit.loss <= 1.01 * tol / beta
+    for times in (1, 7):  # of being told so
+        held = fit_ipo(ref, toss(times, 0)[1], beta=beta, pull=0).x
+        assert margin(held, ref, 1.0) == pytest.approx(1 / (2 * beta), abs=1e-5)
+
+
+def gradient_by_loops(logits, string):
+    """∇ log π(y): e_a − π(·|s), summed over the steps."""
+    policy, grad = np.exp(log_softmax(logits)), np.zeros(logits.shape)
+    for s, a in string:
+        grad[s] -= policy[s]
+        grad[s, a] += 1
+    return grad
+
+
+def changes(logits, ref, chosen, rejected, beta):
+    """What a step against the gradient of one pair does to both log-probabilities, exactly, by a
+    step of 1e-30 times i; and the factor β σ(−m) that both have in common."""
+    both = [as_steps([string], len(logits)) for string in (chosen, rejected)]
+    _, grad = dpo_loss(logits, ref, counts.difference_matrix(*both), beta=beta)
+    moved = log_softmax(logits - 1e-30j * grad).ravel()
+    plus, minus = ((counts.matrix(steps) @ moved)[0].imag / 1e-30 for steps in both)
+    m = beta * np.subtract(*string_ratios(logits, ref, [chosen, rejected]))
+    return plus, minus, beta * sigma(-m)
+
+
+def test_what_a_step_does_to_the_two_strings_of_a_pair():
+    """(dpo.5), for random pairs of strings that share letter pairs; either sign occurs."""
+    rng, strings, signs = np.random.default_rng(9), all_strings(2, 4), []
+    for _ in range(60):
+        first, second = rng.choice(len(strings), 2, replace=False)
+        chosen, rejected = strings[first], strings[second]
+        logits, ref = rng.normal(size=(2, 3, 3))
+        up, down = gradient_by_loops(logits, chosen), gradient_by_loops(logits, rejected)
+        inner = (up * down).sum()
+        plus, minus, factor = changes(logits, ref, chosen, rejected, beta=0.6)
+        assert plus == pytest.approx(factor * ((up**2).sum() - inner), abs=1e-12)
+        assert minus == pytest.approx(factor * (inner - (down**2).sum()), abs=1e-12)
+        signs.append((plus > 0, minus > 0))
+    assert {(True, False), (False, False), (True, True)} == set(signs)
+
+
+def test_a_chosen_string_that_must_become_less_likely():
+    """(dpo.5), pitfall 14: "aa" is preferred to "aaaa", and the way down for more of "aa" is a
+    way down for one.  By hand: 2/3 − 4/3 and 4/3 − 14/3, at the uniform table of three symbols."""
     ref = np.zeros((3, 3))
-    chosen, rejected = [(0, 1), (1, 2), (2, 0)], [(0, 1), (1, 1), (1, 0)]
-    extra = [(0, 2), (2, 2), (2, 2), (2, 0)]
-    D = counts.difference_matrix(as_steps([chosen, extra], 3), as_steps([rejected, chosen], 3))
-    logits = ref - 0.5 * dpo_loss(ref, ref, D, beta=1.0)[1]
-    assert dpo_loss(logits, ref, D, beta=1.0)[0] < np.log(2)
-    assert log_ratios(logits, ref, [chosen])[0] < 0
+    chosen, rejected = [(0, 1), (1, 1), (1, 0)], [(0, 1), (1, 1), (1, 1), (1, 1), (1, 0)]
+    plus, minus, factor = changes(ref, ref, chosen, rejected, beta=1.0)
+    assert factor == 0.5
+    assert plus / factor == pytest.approx(-2 / 3, abs=1e-12)
+    assert minus / factor == pytest.approx(-10 / 3, abs=1e-12)
+    D = counts.difference_matrix(as_steps([chosen], 3), as_steps([rejected], 3))
+    logits, before = ref, np.zeros(2)
+    for _ in range(50):  # no small step only: the loss and both strings fall all the way
+        loss, grad = dpo_loss(logits, ref, D, beta=1.0)
+        logits = logits - 0.1 * grad
+        after = string_ratios(logits, ref, [chosen, rejected])
+        assert (after < before).all() and dpo_loss(logits, ref, D, beta=1.0)[0] < loss
+        before = after
+    assert after[0] < -0.3 and after[1] < after[0] - 1
+
+
+def test_in_one_softmax_over_whole_strings_the_chosen_one_cannot_fall():
+    """(dpo.5), pitfall 14: it rises by 1 − π(y⁺) + π(y⁻), whatever policy, reference and price"""
+    rng = np.random.default_rng(10)
+    for _ in range(200):
+        strings = int(rng.integers(2, 9))
+        logits, ref = rng.choice([0.1, 1, 4]) * rng.normal(size=(2, 1, strings))
+        first, second = rng.choice(strings, 2, replace=False)
+        beta, policy = rng.uniform(0.01, 3), np.exp(log_softmax(logits))[0]
+        _, grad = dpo_loss(logits, ref, sparse.csr_array(np.eye(strings)[[first]]
+                                                         - np.eye(strings)[[second]]), beta=beta)
+        moved = log_softmax(logits - 1e-30j * grad)[0].imag / 1e-30
+        m = beta * (log_ratios(logits, ref)[0, first] - log_ratios(logits, ref)[0, second])
+        plus, minus = moved[[first, second]] / (beta * sigma(-m))
+        assert plus > 0 > minus
+        assert plus == pytest.approx(1 - policy[first] + policy[second], abs=1e-10)
+        assert minus == pytest.approx(policy[second] - policy[first] - 1, abs=1e-10)
 
 
 def test_huge_margins_do_not_overflow():
@@ -95,6 +298,9 @@ def test_huge_margins_do_not_overflow():
     assert dpo_loss(logits, ref, D, beta=1.0)[0] == 0
     loss, grad = dpo_loss(-logits, ref, D, beta=1.0)
     assert loss == 1000 and grad[0].tolist() == [1, -1]
+    for sign, value in ((1, 250), (-1, 750)):  # with ε = 1/4 the other answer is never given up
+        loss, grad = dpo_loss(sign * logits, ref, D, beta=1.0, label_smoothing=0.25)
+        assert loss == value and grad[0].tolist() == [-sign * value / 1000, sign * value / 1000]
 
 
 def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
@@ -108,16 +314,160 @@ def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
     np.testing.assert_allclose(sum(part * grad for part, (_, grad) in parts), whole[1], atol=1e-12)
 
 
-@pytest.mark.parametrize("pairs, least", [(20_000, 0.90), (100_000, 0.97)])
-def test_the_fit_reaches_most_of_the_optimum(pairs, least):
-    fit = fit_dpo(running_example().reference, preference_matrix(pairs, 1), beta=0.5, pull=2.0)
-    assert fit.converged and share(fit.x) >= least
+def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
+    """(optim.3) with weight pull/B around the reference, not around zero"""
+    ref = np.random.default_rng(11).normal(size=(3, 3))
+    D = two_pairs()[2][[0, 1, 1, 0, 1]]
+    for pull, epsilon in ((2.0, 0.0), (0.3, 0.2)):
+        fit = fit_dpo(ref, D, beta=0.5, pull=pull, label_smoothing=epsilon)
+        _, grad = dpo_loss(fit.x, ref, D, beta=0.5, label_smoothing=epsilon)
+        assert fit.converged and np.abs(grad).max() > 1e-3
+        np.testing.assert_allclose(grad + pull / 5 * (fit.x - ref), 0, atol=2e-7)
+    np.testing.assert_allclose(fit_dpo(ref, D, beta=0.5, pull=1e6).x, ref, atol=1e-4)
+
+
+@pytest.mark.parametrize("pairs, percent", [(20_000, 93), (100_000, 98)])
+def test_the_fit_reaches_most_of_the_optimum(pairs, percent):
+    """As the chapter states: 98 % from 100,000 pairs; at least 97 % is promised."""
+    fit = fit_dpo(running_example().reference, preference_matrix(pairs, 1), beta=BETA, pull=2.0)
+    assert fit.converged and round(100 * share(fit.x)) == percent
 
 
 def test_without_a_pull_a_pair_seen_in_chosen_strings_only_runs_away():
     D = counts.difference_matrix(as_steps([[(0, 1), (1, 0)]], 2), as_steps([[(0, 0)]], 2))
     free, held = (fit_dpo(np.zeros((2, 2)), D, beta=0.5, pull=pull).x for pull in (0.0, 2.0))
     assert np.exp(log_softmax(free))[0, 1] > 0.9999 > 0.7 > np.exp(log_softmax(held))[0, 1] > 0.5
+
+
+def test_a_pair_seen_in_chosen_strings_only_need_not_run_away_where_others_hold_its_row():
+    """Of "aa" and "a" each was preferred once, which holds π(a|a) at 1/3.  "ab" was preferred to
+    "b": (a, b) is in chosen strings only, and "ab" wins at no cost, since "b" is given up."""
+    chosen = [[(0, 1), (1, 1), (1, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)]]
+    rejected = [chosen[1], chosen[0], [(0, 2), (2, 0)]]
+    D = counts.difference_matrix(as_steps(chosen, 3), as_steps(rejected, 3))
+    fit = fit_dpo(np.zeros((3, 3)), D, beta=0.5, pull=0)
+    policy = np.exp(log_softmax(fit.x))
+    assert fit.loss == pytest.approx(2 / 3 * np.log(2), abs=1e-6)
+    assert policy[1, 1] == pytest.approx(1 / 3, abs=1e-5) and policy[0, 2] < 1e-5
+    assert policy[1, 2] < 2 / 3
+
+
+def mean_length(logits):
+    """Letters of a string, exactly; infinite where the strings are too long to be solved for."""
+    letters = np.ones((27, 27))
+    letters[:, 0] = 0
+    try:
+        return expectation(running_example().world, np.exp(log_softmax(logits)), letters)
+    except ValueError:
+        return np.inf
+
+
+def test_few_pairs_without_a_pull_make_strings_of_hundreds_of_letters():
+    """300 and 3,000 pairs of the running example; the reference has 5.9 letters."""
+    ref = running_example().reference
+    assert round(mean_length(ref), 1) == 5.9
+    for pairs in (300, 3000):
+        free = fit_dpo(ref, preference_matrix(pairs, SEED), beta=BETA, pull=0).x
+        assert mean_length(free) > 500 and share(free) < -100
+    lengths = [mean_length(fit_dpo(ref, preference_matrix(300, seed), beta=BETA, pull=0).x)
+               for seed in range(10)]  # from 80 letters to strings that hardly ever end
+    assert min(lengths) > 50 and np.median(lengths) > 500
+
+
+def test_20_000_pairs_without_a_pull_run_away_too_and_where_they_stop_is_the_solvers_choice():
+    """The longer the solver may try, the lower the loss, and the longer the strings."""
+    ref, D = running_example().reference, preference_matrix(20_000, SEED).copy()
+    D.sum_duplicates()
+    D.eliminate_zeros()  # what both strings share; a little less to multiply
+    logits, previous = ref, (np.log(2), mean_length(ref))
+    for iterations in (100, 250):
+        fit = minimise(lambda x: dpo_loss(x, ref, D, beta=BETA), logits, max_iterations=iterations)
+        assert not fit.converged and fit.loss < previous[0]
+        assert mean_length(fit.x) > 2 * previous[1]
+        logits, previous = fit.x, (fit.loss, mean_length(fit.x))
+    assert previous[1] > 200 and share(logits) < -100
+
+
+def test_with_a_pull_of_two_few_pairs_give_what_the_chapter_says():
+    """36, 71 and 92 % of what there is to gain, at the seed of the job `alignment`"""
+    example = running_example()
+    for pairs, percent in ((300, 36), (3000, 71), (20_000, 92)):
+        fit = fit_dpo(example.reference, preference_matrix(pairs, SEED), beta=BETA, pull=2.0)
+        assert round(100 * share(fit.x)) == percent
+        assert mean_length(fit.x) < mean_length(example.reference)
+    for seed, low, high in ((0, 20, 45), (1, 20, 45)):
+        fit = fit_dpo(example.reference, preference_matrix(300, seed), beta=BETA, pull=2.0)
+        assert low < 100 * share(fit.x) < high
+
+
+@pytest.mark.parametrize("seed, falls", [(SEED, (0.36, 1.94)), (1, (0.34, 1.94))])
+def test_the_chosen_strings_of_the_running_example_fall_and_the_rejected_ones_fall_further(
+        seed, falls):
+    """The figures of the chapter, fitted to 20,000 pairs with a pull of 2"""
+    example = running_example()
+    data = sample_pairs(example.reference, example.world.mean_reward, 20_000, rng=seed)
+    fit = fit_dpo(example.reference, preference_matrix(20_000, seed), beta=BETA, pull=2.0)
+    pairs = counts.matrix(data.chosen), counts.matrix(data.rejected)
+    before, after = (preference_metrics(logits, example.reference, *pairs, beta=BETA)
+                     for logits in (example.reference, fit.x))
+    for name, fall in zip(("chosen", "rejected"), falls):
+        assert round(before[f"logps/{name}"] - after[f"logps/{name}"], 2) == fall
+        assert after[f"rewards/{name}"] == pytest.approx(
+            BETA * (after[f"logps/{name}"] - before[f"logps/{name}"]), abs=1e-10)
+
+
+# What is watched.
+
+
+def test_every_metric_by_loops_with_ties_counting_half():
+    """(dpo.1): implicit rewards are sums of log-ratios times β; five pairs, one string twice"""
+    rng = np.random.default_rng(12)
+    logits, ref = rng.normal(size=(2, 3, 3))
+    strings = all_strings(2, 3)
+    chosen = [strings[i] for i in (3, 7, 0, 11, 5)]
+    rejected = [strings[i] for i in (12, 1, 9, 11, 2)]
+    found = preference_metrics(logits, ref, counts.matrix(as_steps(chosen, 3)),
+                               counts.matrix(as_steps(rejected, 3)), beta=0.3)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref)
+    expected = dict.fromkeys(["rewards/chosen", "rewards/rejected", "rewards/margins",
+                              "rewards/accuracies", "logps/chosen", "logps/rejected"], 0.0)
+    wins = []
+    for good, bad in zip(chosen, rejected):
+        nats = [sum(logp[pair] for pair in string) for string in (good, bad)]
+        ref_nats = [sum(ref_logp[pair] for pair in string) for string in (good, bad)]
+        rewards = [0.3 * (own - old) for own, old in zip(nats, ref_nats)]
+        wins.append(0.5 if good == bad else float(rewards[0] > rewards[1]))
+        for name, value in zip(expected, [*rewards, rewards[0] - rewards[1], wins[-1], *nats]):
+            expected[name] += value / 5
+    assert list(found) == list(expected) and {type(value) for value in found.values()} == {float}
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert set(wins) == {0.0, 0.5, 1.0} and len(set(found.values())) == 6
+
+
+def test_at_the_reference_nothing_is_implied():
+    ref = np.random.default_rng(13).normal(size=(3, 3))
+    pairs = [counts.matrix(as_steps(strings, 3)) for strings in two_pairs()[:2]]
+    found = preference_metrics(ref, ref, *pairs, beta=0.3)
+    assert [found[f"rewards/{name}"] for name in ("chosen", "rejected", "margins", "accuracies")
+            ] == [0, 0, 0, 0.5]
+    assert found["logps/chosen"] != 0 != found["logps/rejected"]
+
+
+def test_at_the_optimum_the_implicit_rewards_are_the_true_ones_minus_a_constant():
+    """(dpo.1): β log Z is the optimum itself, so the margins are those of the rater."""
+    example = running_example()
+    data = sample_pairs(example.reference, example.world.mean_reward, 500, rng=3)
+    chosen, rejected = counts.matrix(data.chosen), counts.matrix(data.rejected)
+    true = [X @ example.world.mean_reward.ravel() for X in (chosen, rejected)]
+    found = preference_metrics(tilt(example.reference, example.optimum.action_values, beta=BETA),
+                               example.reference, chosen, rejected, beta=BETA)
+    for name, rewards in zip(("chosen", "rejected"), true):
+        assert found[f"rewards/{name}"] == pytest.approx(
+            rewards.mean() - example.optimum.objective, abs=1e-9)
+    assert found["rewards/margins"] == pytest.approx((true[0] - true[1]).mean(), abs=1e-9)
+
+
+# Errors.
 
 
 def test_bad_arguments_are_refused_by_name():
@@ -135,3 +485,41 @@ def test_bad_arguments_are_refused_by_name():
     for pull in (-1.0, np.nan):
         with pytest.raises(ValueError, match="pull must not be negative"):
             fit_dpo(logits, D, beta=0.5, pull=pull)
+    for epsilon in (-0.1, 0.5, np.nan):
+        message = rf"label_smoothing must lie in \[0, 0.5\), got {epsilon}"
+        with pytest.raises(ValueError, match=message):
+            dpo_loss(logits, logits, D, beta=0.5, label_smoothing=epsilon)
+        with pytest.raises(ValueError, match=message):
+            fit_dpo(logits, D, beta=0.5, pull=1.0, label_smoothing=epsilon)
+    with pytest.raises(ValueError, match="pair_weights must be 2 finite numbers"):
+        dpo_loss(logits, logits, D, beta=0.5, pair_weights=np.ones(3))
+
+
+def test_a_price_that_is_not_positive_is_refused_everywhere():
+    """Pitfall 12"""
+    logits, D = np.zeros((3, 3)), two_pairs()[2]
+    assert check_beta(1e-9) is None and check_beta(1e9) is None
+    for beta in (0, 0.0, -1.0, np.nan, np.inf):
+        for call in (lambda: check_beta(beta), lambda: fit_dpo(logits, D, beta=beta, pull=1.0),
+                     lambda: preference_metrics(logits, logits, D, D, beta=beta)):
+            with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
+                call()
+
+
+def test_tables_and_strings_that_do_not_fit_are_refused_by_name():
+    """A reference of one row or column would be spread over the table without a word."""
+    logits, X = np.zeros((3, 3)), counts.matrix(as_steps(two_pairs()[0], 3))
+    for shape in ((2, 3), (1, 3), (3, 1), (3,)):
+        message = rf"ref_logits must have shape \(3, 3\), got \({shape[0]},"
+        with pytest.raises(ValueError, match=message):
+            log_ratios(logits, np.zeros(shape))
+        with pytest.raises(ValueError, match=message):
+            preference_metrics(logits, np.zeros(shape), X, X, beta=0.5)
+    for wrong, shape in ((X[:0], r"\(0, 9\)"), (X[:, :4], r"\(2, 4\)")):
+        message = r"must be \(B, 9\) with B > 0 for a table of shape \(3, 3\), got " + shape
+        with pytest.raises(ValueError, match="chosen " + message):
+            preference_metrics(logits, logits, wrong, X, beta=0.5)
+        with pytest.raises(ValueError, match="rejected " + message):
+            preference_metrics(logits, logits, X, wrong, beta=0.5)
+    with pytest.raises(ValueError, match="chosen and rejected must be pairs, got 2 and 1 strings"):
+        preference_metrics(logits, logits, X, X[:1], beta=0.5)

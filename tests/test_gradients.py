@@ -13,8 +13,8 @@ from gradcheck import assert_gradient
 from worlds import endless, random_mdp
 
 import minirl
-from minirl import (average_reward, counts, dpo, grpo, kl, optim, planning, ppo, ppo_kl, reinforce,
-                    reward_model, sft, softmax)
+from minirl import (average_reward, counts, dpo, grpo, ipo, kl, kto, optim, orpo, planning, ppo,
+                    ppo_kl, reinforce, reward_model, sft, simpo, softmax)
 from test_house import CHAPTERS
 
 RNG = np.random.default_rng(3)
@@ -65,9 +65,13 @@ def grpo_case(beta, epsilon):
                                     epsilon=epsilon), logits
 
 
-def dpo_case(beta, scale=1.0):
-    ref, pairs = table(), some_pairs(7)
-    return lambda x: dpo.dpo_loss(x, ref, pairs, beta=beta), table(scale)
+def some_strings(strings, longest):
+    return counts.matrix(some_steps(strings, longest))
+
+
+def some_means():
+    """M⁺ and M⁻ of seven pairs of unequal lengths."""
+    return counts.mean_matrix(some_steps(7, 6)), counts.mean_matrix(some_steps(7, 4))
 
 
 def case(loss, *arguments, at=1.0, **hyperparameters):
@@ -117,7 +121,39 @@ CASES = {
                    case(kl.kl_loss, table(), np.array([2.0, 0.0, 1.0, 5.0]), at=4.0)],
     "kl.k3_loss": [case(kl.k3_loss, table(), RNG.random((S, A))),
                    case(kl.k3_loss, table(), counts.table(some_steps(3, 3)), at=4.0)],
-    "dpo.dpo_loss": [dpo_case(0.5), dpo_case(3.0), dpo_case(0.1, scale=9.0)],
+    "dpo.dpo_loss": [
+        case(dpo.dpo_loss, table(), some_pairs(7), beta=0.5),
+        case(dpo.dpo_loss, table(), some_pairs(7), beta=3.0),
+        case(dpo.dpo_loss, table(), some_pairs(7), beta=0.1, at=9.0),
+        case(dpo.dpo_loss, table(), some_pairs(7), beta=0.5, label_smoothing=0.1),
+        case(dpo.dpo_loss, table(), some_pairs(7), beta=0.3, label_smoothing=0.1, at=9.0),
+        case(dpo.dpo_loss, table(), some_pairs(7), beta=2.0, pair_weights=RNG.random(7)),
+        case(dpo.dpo_loss, table(), some_pairs(7), beta=0.1, label_smoothing=0.4,
+             pair_weights=np.array([0, 1.0, 3, 0, 0.5, 1, 1]), at=5.0)],
+    "ipo.ipo_loss": [
+        case(ipo.ipo_loss, table(), some_pairs(7), beta=0.5),
+        case(ipo.ipo_loss, table(), some_pairs(7), beta=0.05),
+        case(ipo.ipo_loss, table(), some_pairs(7), beta=3.0, at=9.0),
+        case(ipo.ipo_loss, table(), some_pairs(7), beta=0.2, pair_weights=RNG.random(7), at=5.0)],
+    "kto.kto_loss": [
+        case(kto.kto_loss, table(), some_strings(7, 5), some_strings(4, 5), beta=0.5, z0=0.0),
+        case(kto.kto_loss, table(), some_strings(3, 5), some_strings(6, 5), beta=2.0, z0=1.3,
+             desirable_weight=2.0, undesirable_weight=0.7),
+        case(kto.kto_loss, table(), some_strings(5, 5), some_strings(2, 5), beta=0.1, z0=0.0,
+             desirable_weight=RNG.random(5), undesirable_weight=RNG.random(2), at=9.0),
+        case(kto.kto_loss, table(), some_strings(2, 5), some_strings(5, 5), beta=0.3, z0=2.5,
+             desirable_weight=1.5, undesirable_weight=RNG.random(5), at=5.0)],
+    "simpo.simpo_loss": [
+        case(simpo.simpo_loss, *some_means(), beta=2.0, simpo_gamma=0.0),
+        case(simpo.simpo_loss, *some_means(), beta=2.0, simpo_gamma=1.0),
+        case(simpo.simpo_loss, *some_means(), beta=0.3, simpo_gamma=0.0, at=9.0),
+        case(simpo.simpo_loss, *some_means(), beta=0.7, simpo_gamma=3.0, at=5.0,
+             pair_weights=RNG.random(7))],
+    "orpo.orpo_loss": [
+        case(orpo.orpo_loss, *some_means(), beta=1.0),
+        case(orpo.orpo_loss, *some_means(), beta=0.1, at=5.0),
+        case(orpo.orpo_loss, *some_means(), beta=20.0, at=9.0),
+        case(orpo.orpo_loss, *some_means(), beta=4.0, at=5.0, pair_weights=RNG.random(7))],
     "grpo.grpo_loss": [grpo_case(0.0, 0.2), grpo_case(0.3, 0.4), grpo_case(3.0, 0.2)],
     "reward_model.plackett_luce_loss": [
         case(reward_model.plackett_luce_loss, counts.matrix(some_steps(8, 5)), 4),
@@ -140,7 +176,8 @@ def public_losses():
     for chapter in CHAPTERS:
         module = importlib.import_module(f"{minirl.__name__}.{chapter}")
         for name, value in inspect.getmembers(module, inspect.isfunction):
-            if name.endswith("_loss") and value.__module__ == module.__name__:
+            public = name.endswith("_loss") and not name.startswith("_")
+            if public and value.__module__ == module.__name__:
                 found.add(f"{chapter}.{name}")
     return found
 
@@ -154,7 +191,8 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (optim.3), (sft.1), (sft.4), (reinforce.3),
-    (ppo.3), (ppo_kl.2), (reward_model.2), (kl.2), (kl.3), (kl.5), (dpo.3) and (grpo.1)"""
+    (ppo.3), (ppo_kl.2), (reward_model.2), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4), (ipo.2),
+    (kto.2), (simpo.2), (orpo.2) and (grpo.1); pitfalls 17 and 18"""
     errors = [assert_gradient(loss, x) for loss, x in CASES[name]]
     report_gradient(name, np.max(errors, axis=0))
 
@@ -164,8 +202,9 @@ def test_a_loss_stays_finite_at_extreme_logits(name):
     """No overflow, and no warning, which would be an error here."""
     extreme = 1e4 * np.sign(RNG.normal(size=(S, A)))
     for loss, _ in CASES[name]:
-        value, grad = loss(extreme)
-        assert np.isfinite(value) and np.isfinite(grad).all()
+        for logits in (extreme, -extreme):
+            value, grad = loss(logits)
+            assert np.isfinite(value) and np.isfinite(grad).all()
 
 
 def test_a_loss_does_not_change_its_arguments():

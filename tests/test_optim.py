@@ -8,7 +8,7 @@ import pytest
 
 from gradcheck import assert_gradient
 from minirl.optim import (adam, at, attracted, clip_norm, coefficient, gradient_descent, linear,
-                          minimise)
+                          minimise, minimise_near)
 
 SHAPE = (2, 3)
 
@@ -271,3 +271,62 @@ def test_evaluations_are_counted():
     calls = []
     fit = minimise(lambda x: calls.append(1) or rosenbrock(x), np.array([-1.2, 1.0]))
     assert fit.evaluations == len(calls) > 10
+
+
+# Near a table.
+
+
+def mean_square(targets):
+    """Half the mean squared distance from B tables: a function x -> (value, gradient)."""
+    return lambda x: (((x - targets) ** 2).sum() / (2 * len(targets)), x - targets.mean(axis=0))
+
+
+@pytest.mark.parametrize("pull", [0.0, 0.5, 2.0, 40.0])
+@pytest.mark.parametrize("examples", [1, 7])
+def test_a_fit_near_a_table_is_the_posterior_mean_of_a_normal_prior(rng, pull, examples):
+    """(optim.3) with weight pull/B: (Σ targets + pull · centre)/(B + pull), by loops."""
+    targets, centre = rng.normal(size=(examples, *SHAPE)), rng.normal(size=SHAPE)
+    kept = centre.copy()
+    fit = minimise_near(mean_square(targets), centre, pull=pull, examples=examples)
+    value = 0.0
+    for i in np.ndindex(SHAPE):
+        best = (sum(target[i] for target in targets) + pull * centre[i]) / (examples + pull)
+        assert math.isclose(fit.x[i], best, abs_tol=1e-6)
+        value += sum((best - target[i]) ** 2 for target in targets) / (2 * examples)
+        value += pull / examples * (best - centre[i]) ** 2 / 2
+    assert fit.converged and math.isclose(fit.loss, value, abs_tol=1e-10)
+    np.testing.assert_array_equal(centre, kept)
+
+
+def test_a_fit_near_a_table_begins_there_or_where_it_is_told(rng):
+    """The start is where the search begins, and not what attracts."""
+    targets, centre, start = rng.normal(size=(4, *SHAPE)), *rng.normal(size=(2, *SHAPE))
+    asked = []
+
+    def watched(x):
+        asked.append(x.copy())
+        return mean_square(targets)(x)
+
+    plain = minimise_near(watched, centre, pull=3.0, examples=4)
+    np.testing.assert_array_equal(asked[0], centre)
+    asked.clear()
+    moved = minimise_near(watched, centre, pull=3.0, examples=4, start=start)
+    np.testing.assert_array_equal(asked[0], start)
+    np.testing.assert_allclose(moved.x, plain.x, atol=1e-6)
+    asked.clear()
+    minimise_near(watched, centre, pull=3.0, examples=4, start=np.zeros(SHAPE))
+    assert not asked[0].any()
+
+
+def test_no_examples_are_left_to_the_loss_to_refuse():
+    def refuses(x):
+        raise ValueError("pairs must be some, got none")
+
+    with pytest.raises(ValueError, match="pairs must be some, got none"):
+        minimise_near(refuses, np.zeros(SHAPE), pull=2.0, examples=0)
+
+
+@pytest.mark.parametrize("pull", [-1.0, -1e-12, np.nan])
+def test_a_pull_that_repels_is_refused(pull):
+    with pytest.raises(ValueError, match=f"pull must not be negative, got {pull}"):
+        minimise_near(quadratic, np.zeros(SHAPE), pull=pull, examples=3)

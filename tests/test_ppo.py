@@ -19,8 +19,8 @@ from minirl import counts, mdp as world
 from minirl.actor_critic import Judgement, actor_critic, judge, normalised
 from minirl.optim import Optimiser, at, gradient_descent, linear
 from minirl.planning import policy_gradient, policy_iteration
-from minirl.ppo import (Advantages, approximate_kl, clip_fraction, collapse, mean_kl, minibatches,
-                        ppo, ppo_loss, update)
+from minirl.ppo import (Advantages, approximate_kl, clip_fraction, clipped, collapse, mean_kl,
+                        minibatches, ppo, ppo_loss, update)
 from minirl.ppo_kl import ppo_kl, ppo_kl_loss
 from minirl.reinforce import environment_rewards, play, reinforce_loss, start
 from minirl.sampling import generator
@@ -89,8 +89,8 @@ def test_the_four_quadrants_of_clipping(ratio, advantage):
                        np.array([[1.0, 0.0]]))
     loss, grad = ppo_loss(logits, old, batch, clip_range=0.2)
     dead = (ratio > 1.2 and advantage > 0) or (ratio < 0.8 and advantage < 0)
-    clipped = {0.7: 0.8, 1.0: 1.0, 1.3: 1.2}[ratio]
-    assert loss == pytest.approx(-advantage * (clipped if dead else ratio), abs=1e-12)
+    held = {0.7: 0.8, 1.0: 1.0, 1.3: 1.2}[ratio]
+    assert loss == pytest.approx(-advantage * (held if dead else ratio), abs=1e-12)
     p = 0.5 * ratio
     expected = 0.0 if dead else -advantage * ratio * (1 - p)
     np.testing.assert_allclose(grad, [[expected, -expected]], atol=1e-12)
@@ -247,6 +247,36 @@ def test_the_approximate_kl_of_no_pair_is_negative(scale):
         assert approximate_kl(old, old, pair) == 0
 
 
+def test_clipped_steps_are_those_of_two_quadrants():
+    """Pitfalls 31 and 34: a good action above 1 + ε, a bad one below 1 − ε; the bounds themselves
+    are alive, and where the advantage is zero there is nothing to clip."""
+    table = {(0.7, 1.0): False, (1.0, 1.0): False, (1.3, 1.0): True,
+             (0.7, -1.0): True, (1.0, -1.0): False, (1.3, -1.0): False,
+             (0.7, 0.0): False, (1.0, 0.0): False, (1.3, 0.0): False,
+             (0.0, -9.0): True, (700.0, 1e-9): True, (0.0, 9.0): False, (700.0, -9.0): False}
+    ratio, advantages = np.array(list(table)).T
+    assert clipped(ratio, advantages).tolist() == list(table.values())
+    assert clipped(ratio, advantages, clip_range=0.2).tolist() == list(table.values())
+    assert clipped(ratio, 1e-6 * advantages).tolist() == list(table.values())
+    wide = [(r == 700 and a > 0) for r, a in table]  # no ratio is below 1 − 1.5
+    assert clipped(ratio, advantages, clip_range=1.5).tolist() == wide
+    bounds, next_to_them = np.array([1.25, 0.75]), np.array([np.nextafter(1.25, 2),
+                                                             np.nextafter(0.75, 0)])
+    assert clipped(bounds, np.array([1.0, -1.0]), clip_range=0.25).tolist() == [False, False]
+    assert clipped(next_to_them, np.array([1.0, -1.0]), clip_range=0.25).tolist() == [True, True]
+
+
+def test_a_clipped_step_is_one_that_changes_no_gradient():
+    """(ppo.3): each step of a batch alone; without an advantage there is no gradient to lose"""
+    steps, advantages, logits, old = random_batch(11)
+    dead = clipped(ratios(logits, old)[steps.index], advantages)
+    for n, (pair, some) in enumerate(zip(steps.index, advantages)):
+        one = counts.steps(np.array([pair // A]), np.array([pair % A]), np.array([0, 1]), (S, A))
+        _, grad = ppo_loss(logits, old, collapse(one, np.array([some])))
+        assert dead[n] == (some != 0 and not grad.any())
+    assert 0 < dead.sum() < len(dead) and (advantages == 0).any()
+
+
 def test_the_clip_fraction_counts_dead_gradients_only():
     """Pitfall 34, as a loop: a step outside the interval that is being pulled back is alive."""
     steps, advantages, logits, old = random_batch(10)
@@ -383,10 +413,10 @@ def test_no_gradient_step_is_longer_than_the_limit(trainer):
         if limit < np.inf:
             assert max(lengths) <= 0.5 * limit + 1e-12
             assert lengths[0] == pytest.approx(0.5 * limit, abs=1e-12)
-            clipped = asked[0][1]
+            short = asked[0][1]
         else:
             assert max(lengths) > 0.5 * 0.05
-            np.testing.assert_allclose(clipped, asked[0][1] * 0.05 / np.linalg.norm(asked[0][1]),
+            np.testing.assert_allclose(short, asked[0][1] * 0.05 / np.linalg.norm(asked[0][1]),
                                        rtol=0, atol=1e-12)
 
 
@@ -622,6 +652,8 @@ def test_a_clip_range_that_is_not_positive_is_refused(clip_range):
         next(ppo(coin, first, clip_range=clip_range))
     with pytest.raises(ValueError, match=f"clip_range must be positive, got {clip_range}"):
         next(ppo(coin, first, clip_range=lambda iteration: clip_range))
+    with pytest.raises(ValueError, match=f"clip_range must be positive, got {clip_range}"):
+        clipped(np.ones(2), np.ones(2), clip_range=clip_range)
 
 
 def test_the_ends_of_each_range_are_allowed():

@@ -12,8 +12,8 @@ from scipy import sparse
 from minirl import counts
 from minirl.regularised import regularised_optimum, tilt
 from minirl.reward_model import (accuracy, best_accuracy, bradley_terry_loss, calibration,
-                                 fit_reward_model, logistic_loss, plackett_luce_loss, reward_error,
-                                 squared_loss)
+                                 check_rows, fit_reward_model, logistic_loss, plackett_luce_loss,
+                                 reward_error, shares, squared_loss)
 from minirl.softmax import log_sigmoid
 from toy_lm.ngram import language
 from toy_lm.preferences import respond
@@ -165,6 +165,17 @@ def test_only_the_proportions_of_the_weights_count_and_a_weight_of_zero_leaves_a
     same = bradley_terry_loss(TRUE, twice)
     assert same[0] == pytest.approx(loss, abs=1e-12)
     np.testing.assert_allclose(same[1], grad, atol=1e-12)
+
+
+def test_the_shares_of_pairs_are_their_weights_divided_by_the_sum():
+    """(reward_model.3): q/Σq by a loop; without weights all pairs count the same."""
+    q = np.array([2.0, 0.0, 0.5, 7.0])
+    total = sum(q.tolist())
+    for weights in (q, 4 * q, 1e-9 * q):
+        assert shares(weights, 4).tolist() == pytest.approx([x / total for x in q], abs=1e-12)
+    assert shares(np.array([3, 1]), 2).tolist() == [0.75, 0.25]  # whole numbers are not cut
+    assert shares(None, 5).tolist() == [0.2] * 5 and shares(None, 1).tolist() == [1.0]
+    assert q.tolist() == [2.0, 0.0, 0.5, 7.0]
 
 
 # Rankings.
@@ -549,10 +560,10 @@ def test_bins_by_loops():
 
 def test_what_a_true_reward_says_comes_true():
     """Margins log p/(1 − p) that are right in p of the cases, exactly: the error is 0."""
-    shares = np.array([1, 3, 6, 7, 9]) / 10
-    m = np.log(shares / (1 - shares))
+    came_true = np.array([1, 3, 6, 7, 9]) / 10
+    m = np.log(came_true / (1 - came_true))
     margins = np.concatenate([np.repeat([x, -x], [round(10 * p), 10 - round(10 * p)])
-                              for x, p in zip(m, shares)])
+                              for x, p in zip(m, came_true)])
     for bins in (2, 7, 20):
         found = calibration(margins, bins=bins)
         some = found.number > 0
@@ -613,7 +624,7 @@ def test_bad_arguments_are_refused_by_name():
     (plackett_luce_loss, 3), (logistic_loss, np.zeros(0)), (squared_loss, np.zeros(0))])
 def test_no_strings_and_strings_of_another_table_are_refused(loss, more):
     for w, strings in ((TRUE, X[:0]), (np.zeros((3, 3)), X[:3])):
-        with pytest.raises(ValueError, match=r"strings must be \(B, .*\) with B > 0 for weights"):
+        with pytest.raises(ValueError, match=r"strings must be \(B, .*\) with B > 0 for a table"):
             loss(w, strings, more)
 
 
@@ -633,6 +644,26 @@ def test_no_strings_and_strings_of_another_table_are_refused(loss, more):
 def test_what_no_comparison_can_have_is_refused_by_name(options, message):
     with pytest.raises(ValueError, match=message):
         bradley_terry_loss(TRUE, every_pair()[:3], **options)
+
+
+@pytest.mark.parametrize("weights", [np.ones(2), np.ones((3, 1)), np.ones(()), np.zeros(3),
+                                     np.array([1, -1, 3.0]), np.array([1, np.nan, 3.0]),
+                                     np.array([1, np.inf, 3.0])])
+def test_weights_that_are_no_shares_are_refused(weights):
+    with pytest.raises(ValueError, match="pair_weights must be 3 finite numbers, not negative and "
+                                         "not all zero, got"):
+        shares(weights, 3)
+
+
+def test_a_matrix_of_counts_must_fit_the_table_and_hold_a_row():
+    """The name, both shapes and what was expected are in the message."""
+    check_rows("chosen", X[:1], TRUE)
+    for rows, table, message in (
+            (X[:0], TRUE, r"chosen must be \(B, 16\) .* shape \(4, 4\), got \(0, 16\)"),
+            (X[:2], TRUE[:3], r"chosen must be \(B, 12\) .* shape \(3, 4\), got \(2, 16\)"),
+            (X[:2, :15], TRUE, r"chosen must be \(B, 16\) with B > 0 .* got \(2, 15\)")):
+        with pytest.raises(ValueError, match=message):
+            check_rows("chosen", rows, table)
 
 
 @pytest.mark.parametrize("K, message", [

@@ -1,0 +1,339 @@
+"""IPO: the loss against loops, a finite lead, its zero in a world of one step, and its price."""
+
+import re
+
+import numpy as np
+import pytest
+from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
+from scipy import sparse
+from worlds import single_outcome
+
+from minirl import counts
+from minirl.dpo import dpo_loss, fit_dpo
+from minirl.evaluation import expectation
+from minirl.ipo import fit_ipo, ipo_loss
+from minirl.optim import minimise, minimise_near
+from minirl.regularised import regularised_optimum, tilt
+from minirl.reward_model import accuracy
+from minirl.softmax import backward, log_sigmoid, log_softmax
+
+CHOSEN = [[(0, 1), (1, 1), (1, 2), (2, 0)], [(0, 0)], [(0, 2), (2, 2), (2, 2), (2, 2), (2, 0)]]
+REJECTED = [[(0, 2), (2, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)]]
+D = counts.difference_matrix(as_steps(CHOSEN, 3), as_steps(REJECTED, 3))
+TAU = 0.3
+
+
+def two_tables(seed):
+    return np.random.default_rng(seed).normal(size=(2, 3, 3))
+
+
+def leads(logits, ref):
+    """h of each pair, by loops over the steps of both strings."""
+    table = log_softmax(logits) - log_softmax(ref)
+    return [sum(table[pair] for pair in plus) - sum(table[pair] for pair in minus)
+            for plus, minus in zip(CHOSEN, REJECTED)]
+
+
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 0.0, 3.0])])
+def test_the_loss_is_the_square_of_what_each_lead_misses(weights):
+    """(ipo.1), pitfall 11: a loop over strings of unequal lengths"""
+    logits, ref = two_tables(0)
+    missed = [(h - 1 / (2 * TAU))**2 for h in leads(logits, ref)]
+    loss = ipo_loss(logits, ref, D, beta=TAU, pair_weights=weights)[0]
+    assert loss == pytest.approx(np.average(missed, weights=weights), abs=1e-12)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 0.0, 3.0])])
+def test_the_gradient_is_a_sum_over_the_steps_of_both_strings(weights):
+    """(ipo.2), by loops; `test_gradients` has the differences"""
+    logits, ref = two_tables(1)
+    q = np.ones(3) if weights is None else weights
+    G = np.zeros((3, 3))
+    for h, plus, minus, weight in zip(leads(logits, ref), CHOSEN, REJECTED, q / q.sum()):
+        for pairs, sign in ((plus, 1), (minus, -1)):
+            for pair in pairs:
+                G[pair] += sign * 2 * weight * (h - 1 / (2 * TAU))
+    grad = ipo_loss(logits, ref, D, beta=TAU, pair_weights=weights)[1]
+    np.testing.assert_allclose(grad, backward(log_softmax(logits), G), atol=1e-12)
+
+
+def test_at_the_reference_every_pair_misses_the_whole_lead():
+    _, ref = two_tables(2)
+    assert ipo_loss(ref + 5.0, ref, D, beta=TAU)[0] == pytest.approx(1 / (4 * TAU**2), abs=1e-12)
+
+
+def test_the_reference_counts_up_to_a_constant_a_row_only():
+    """Pitfall 10: invariant to a constant on each row, not to rows exchanged"""
+    logits, ref = two_tables(3)
+    loss, grad = ipo_loss(logits, ref, D, beta=TAU)
+    shifts = np.array([[3.0], [-1.0], [7.0]])
+    moved = ipo_loss(logits - shifts, ref + shifts, D, beta=TAU)
+    assert moved[0] == pytest.approx(loss, abs=1e-12)
+    np.testing.assert_allclose(moved[1], grad, atol=1e-12)
+    assert abs(ipo_loss(logits, ref[::-1], D, beta=TAU)[0] - loss) > 1e-3
+
+
+def test_a_whole_weight_repeats_a_pair_and_only_proportions_count():
+    logits, ref = two_tables(4)
+    repeated = ipo_loss(logits, ref, D[[0, 0, 2, 2, 2]], beta=TAU)
+    for weights in ([2, 0, 3], [0.2, 0.0, 0.3]):
+        loss, grad = ipo_loss(logits, ref, D, beta=TAU, pair_weights=np.array(weights))
+        assert loss == pytest.approx(repeated[0], abs=1e-12)
+        np.testing.assert_allclose(grad, repeated[1], atol=1e-12)
+
+
+def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
+    """Pitfall 26"""
+    pairs = preference_matrix(300, 0)
+    logits, ref = np.random.default_rng(5).normal(size=(2, 27, 27))
+    loss, grad = ipo_loss(logits, ref, pairs, beta=TAU)
+    parts = [(n / 300, ipo_loss(logits, ref, pairs[i:i + n], beta=TAU))
+             for i, n in ((0, 1), (1, 100), (101, 199))]
+    assert sum(part * value for part, (value, _) in parts) == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(sum(part * value for part, (_, value) in parts), grad,
+                               atol=1e-12 * np.abs(grad).max())
+
+
+def test_a_pair_that_leads_by_too_much_is_called_back():
+    """DPO never does."""
+    even, pair = np.zeros((1, 2)), sparse.csr_array([[-1.0, 1.0]])
+    for lead, sign in ((0.0, -1), (0.9, -1), (1.1, 1), (30.0, 1), (1e4, 1)):
+        logits = np.array([[0.0, lead]]) / (2 * TAU)
+        assert np.sign(ipo_loss(logits, even, pair, beta=TAU)[1][0, 1]) == sign
+    assert dpo_loss(np.array([[0.0, 30.0]]), even, pair, beta=TAU)[1][0, 1] < 0
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.5, 4.0])
+def test_a_pair_compared_once_gets_its_finite_lead_where_dpo_runs_away(tau):
+    """(ipo.1), for strings of unequal lengths, and also if they were compared a hundred times."""
+    _, ref = two_tables(6)
+    for pairs in (D[:1], D[[0] * 100]):
+        h = D[:1] @ (log_softmax(fit_ipo(ref, pairs, beta=tau, pull=0).x)
+                     - log_softmax(ref)).ravel()
+        assert h[0] == pytest.approx(1 / (2 * tau), abs=1e-5)
+    runaway = fit_dpo(ref, D[:1], beta=tau, pull=0).x
+    assert tau * (D[:1] @ (log_softmax(runaway) - log_softmax(ref)).ravel())[0] > 10
+
+
+def beaten(kind, rewards):
+    """p(y, y'), the probability that y beats y', for all pairs."""
+    gaps = rewards[:, None] - rewards
+    if kind == "Bradley-Terry":
+        return np.exp(log_sigmoid(gaps))
+    if kind == "deterministic":
+        return (np.sign(gaps) + 1) / 2
+    above = np.triu(np.random.default_rng(7).random(gaps.shape), 1)  # no reward explains these
+    return above + np.tril(1 - above.T, -1) + np.eye(rewards.size) / 2
+
+
+def population(p, mu):
+    """Every ordered pair of actions of one state, and how often the first one beat the second."""
+    first, second = np.divmod(np.arange(mu.size**2), mu.size)
+    pairs = sparse.eye_array(mu.size, format="csr")
+    return pairs[first] - pairs[second], (mu[:, None] * mu * p).ravel()
+
+
+def claimed(ref, p, mu, tau):
+    """log π of (ipo.3)."""
+    return log_softmax(log_softmax(ref) + p @ mu / tau)
+
+
+def few_actions():
+    """log π_ref, log μ and rewards of five actions."""
+    ref, mu, rewards = np.random.default_rng(8).normal(size=(3, 5))
+    return ref[None], log_softmax(mu), 2 * rewards
+
+
+def strings_as_actions():
+    """The same of all strings of up to four letters of three: tables of letter pairs make them."""
+    X = counts.matrix(as_steps(all_strings(3, 4), 4))
+    ref, mu, rewards = (X @ log_softmax(table).ravel()
+                        for table in np.random.default_rng(9).normal(size=(3, 4, 4)))
+    return ref[None], log_softmax(mu), rewards
+
+
+@pytest.mark.parametrize("kind", ["Bradley-Terry", "deterministic", "no reward"])
+@pytest.mark.parametrize("world", [few_actions, strings_as_actions])
+def test_in_the_population_the_gradient_vanishes_where_the_chance_to_win_says(world, kind):
+    """(ipo.3), with pairs of strings of the reference, and with pairs of others"""
+    ref, other, rewards = world()
+    p, disturbance = beaten(kind, rewards), 0.01 * np.random.default_rng(10).normal(size=ref.shape)
+    own, other = np.exp(log_softmax(ref)[0]), np.exp(other)
+    for mu, wrong in ((own, other), (other, own)):
+        pairs, weights = population(p, mu)
+
+        def largest(logits):
+            return np.abs(ipo_loss(logits, ref, pairs, beta=TAU, pair_weights=weights)[1]).max()
+
+        best = claimed(ref, p, mu, TAU)
+        assert largest(best) < 1e-10
+        assert largest(best + disturbance) > 1e-4
+        assert largest(claimed(ref, p, wrong, TAU)) > 1e-4
+        for tau in (TAU / 2, TAU * 2):
+            assert largest(claimed(ref, p, mu, tau)) > 1e-3
+        assert largest(claimed(0 * ref, p, mu, TAU)) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["Bradley-Terry", "deterministic", "no reward"])
+def test_there_is_no_other_minimum(kind):
+    """(ipo.3), found from three places"""
+    ref, mu, rewards = few_actions()
+    p, mu = beaten(kind, rewards), np.exp(mu)
+    pairs, weights = population(p, mu)
+    for start in 3 * np.random.default_rng(11).normal(size=(3, 1, 5)):
+        fit = minimise(lambda x: ipo_loss(x, ref, pairs, beta=TAU, pair_weights=weights), start,
+                       tol=1e-10)
+        np.testing.assert_allclose(log_softmax(fit.x), claimed(ref, p, mu, TAU), atol=1e-7)
+
+
+def test_the_optimum_trades_the_chance_to_win_against_the_divergence():
+    """(ipo.3) is (regularised.1) with the chance to win as reward and tau as price."""
+    ref, mu, rewards = few_actions()
+    p, mu = beaten("no reward", rewards), np.exp(mu)
+    world = single_outcome([[0] * 5], [p @ mu], [[True] * 5], [1])
+    best = tilt(ref, regularised_optimum(world, ref, beta=TAU).action_values, beta=TAU)
+    np.testing.assert_allclose(log_softmax(best), claimed(ref, p, mu, TAU), atol=1e-10)
+
+
+@pytest.mark.parametrize("tau", [0.1, 1.0])
+def test_raters_who_never_doubt_move_log_ratios_by_one_over_tau_at_most(tau):
+    """(ipo.3): of four equally common actions the best wins 7/8 and the worst 1/8; DPO runs on"""
+    ref, even = np.array([[0.3, -0.2, 1.0, 0.1]]), np.full(4, 0.25)
+    pairs, weights = population(beaten("deterministic", np.arange(4.0)), even)
+
+    def spread(loss):
+        table = log_softmax(minimise(lambda x: loss(x, ref, pairs, beta=tau, pair_weights=weights),
+                                     ref).x) - log_softmax(ref)
+        return np.ptp(table)
+
+    assert spread(ipo_loss) == pytest.approx(0.75 / tau, abs=1e-5)
+    assert spread(dpo_loss) > 20 / tau
+
+
+def test_where_rewards_are_close_a_quarter_of_the_price_gives_the_optimum_of_rlhf():
+    """(ipo.4): with rewards and β ten times smaller, the error is a hundred times smaller"""
+    ref, mu, rewards = few_actions()
+    mu = np.exp(mu)
+
+    def error(scale, tau):
+        """The largest error of the log-ratios; `rewards / BETA`, the optimum, stays the same."""
+        p = beaten("Bradley-Terry", scale * rewards)
+        pairs, weights = population(p, mu)
+        found = claimed(ref, p, mu, scale * tau)
+        assert np.abs(ipo_loss(found, ref, pairs, beta=scale * tau,
+                               pair_weights=weights)[1]).max() < 1e-10 / scale
+        return np.abs(found - log_softmax(ref + rewards / BETA)).max()
+
+    errors = [error(scale, BETA / 4) for scale in (0.1, 0.01, 0.001)]
+    assert errors[0] < 0.2
+    np.testing.assert_allclose(np.divide(errors[:-1], errors[1:]), 100, rtol=0.02)
+    assert error(0.001, BETA) > 1 and error(0.001, BETA / 2) > 1
+
+
+def test_far_away_a_good_string_is_told_from_a_very_good_one_by_too_little():
+    """(ipo.4): rewards 0, 4 and 8 are equal steps, the log-ratios of IPO are not"""
+    even = np.full(3, 1 / 3)
+    pairs, weights = population(beaten("Bradley-Terry", np.array([0.0, 4.0, 8.0])), even)
+    ratios = minimise(lambda x: ipo_loss(x, np.zeros((1, 3)), pairs, beta=BETA / 4,
+                                         pair_weights=weights), np.zeros((1, 3))).x[0]
+    steps, deserved = np.diff(ratios), 4 / BETA
+    assert (steps < 0.4 * deserved).all() and steps[0] == pytest.approx(steps[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("tau, percent", [(BETA / 4, 90), (BETA, 45)])
+def test_the_price_of_dpo_does_not_carry_over(tau, percent):
+    """(ipo.4), the docstring's figures.
+
+    The loss is quadratic in the leads, so that DᵀD holds all of the 100,000 pairs; that its
+    minimum is one of the loss is checked with the pairs.
+    """
+    pairs, ref, target = preference_matrix(100_000, 1), running_example().reference, 1 / (2 * tau)
+    B = pairs.shape[0]
+    squares, sums = (pairs.T @ pairs).toarray() / B, pairs.T @ np.ones(B) / B
+
+    def loss(logits):
+        logp = log_softmax(logits)
+        f = (logp - ref).ravel()
+        slope = squares @ f - target * sums
+        return (f @ (slope - target * sums) + target**2,
+                backward(logp, 2 * slope.reshape(ref.shape)))
+
+    fit = minimise_near(loss, ref, pull=2.0, examples=B)
+    value, grad = ipo_loss(fit.x, ref, pairs, beta=tau)
+    assert np.abs(grad + 2 / B * (fit.x - ref)).max() < 1e-6
+    assert value + 1 / B * ((fit.x - ref)**2).sum() == pytest.approx(fit.loss, abs=1e-9)
+    assert abs(100 * share(fit.x) - percent) < 1
+
+
+def mean_length(logits):
+    """Letters of a string of the running example, exactly."""
+    letters = np.ones(logits.shape)
+    letters[:, 0] = 0
+    return expectation(running_example().world, np.exp(log_softmax(logits)), letters)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_few_pairs_rank_rightly_and_strings_run_away_without_a_pull(seed):
+    """The leads of 300 pairs stay finite; the length of strings that were in none does not."""
+    ref, pairs = running_example().reference, preference_matrix(300, seed)
+
+    fits = [minimise(lambda x: ipo_loss(x, ref, pairs, beta=BETA / 4), ref,
+                     max_iterations=iterations).x for iterations in (50, 100, 200)]
+    lengths = np.array([mean_length(x) for x in fits])
+    assert (lengths[1:] > 1.5 * lengths[:-1]).all() and lengths[-1] > 5000
+    h = pairs @ (log_softmax(fits[-1]) - ref).ravel()
+    assert accuracy(h) > 0.97 and np.abs(h).max() < 3 * 2 / BETA
+    assert share(fits[-1]) < -1000
+    assert mean_length(fit_ipo(ref, pairs, beta=BETA / 4, pull=2.0).x) < 20
+
+
+def test_the_pull_is_a_precision_and_rows_that_no_string_visits_stay():
+    _, ref = two_tables(12)
+    pairs = D[[1]]  # "" against "a"
+    for pull in (0.5, 8.0):
+        fit = fit_ipo(ref, sparse.vstack([pairs] * 4, format="csr"), beta=TAU, pull=pull)
+        grad = ipo_loss(fit.x, ref, pairs, beta=TAU)[1]
+        assert fit.converged and np.abs(grad).max() > 1e-2
+        np.testing.assert_allclose(grad, -pull / 4 * (fit.x - ref), atol=1e-6)
+        assert (fit.x[2] == ref[2]).all()
+
+
+@pytest.mark.parametrize("beta", [0, 0.0, -1.0, np.nan, np.inf])
+def test_a_price_that_is_not_positive_is_refused(beta):
+    """Pitfall 12: at 0 every lead is infinite"""
+    message = re.escape(f"beta must be positive and finite, got {beta}")
+    for fit in (lambda: ipo_loss(*two_tables(13), D, beta=beta),
+                lambda: fit_ipo(np.zeros((3, 3)), D, beta=beta, pull=1.0)):
+        with pytest.raises(ValueError, match=message):
+            fit()
+
+
+def test_pairs_and_tables_that_do_not_fit_are_refused():
+    table = np.zeros((3, 3))
+    with pytest.raises(ValueError, match=re.escape("ref_logits must have shape (3, 3), got (2, 3)")):
+        ipo_loss(table, table[:2], D, beta=TAU)
+    for wrong in (D[:0], D[:, :4]):
+        message = re.escape("pairs must be (B, 9) with B > 0 for a table of shape (3, 3), got "
+                            f"{wrong.shape}")
+        with pytest.raises(ValueError, match=message):
+            ipo_loss(table, table, wrong, beta=TAU)
+        with pytest.raises(ValueError, match=message):
+            fit_ipo(table, wrong, beta=TAU, pull=1.0)
+    for pull in (-1.0, np.nan):
+        with pytest.raises(ValueError, match=f"pull must not be negative, got {pull}"):
+            fit_ipo(table, D, beta=TAU, pull=pull)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1.0], [1.0, -1.0, 1.0], [1.0, np.nan, 1.0],
+                                     [1.0, np.inf, 1.0], [0.0, 0.0, 0.0], [[1.0, 1.0, 1.0]]])
+def test_weights_that_are_no_shares_are_refused(weights):
+    message = "pair_weights must be 3 finite numbers, not negative and not all zero"
+    with pytest.raises(ValueError, match=message):
+        ipo_loss(*two_tables(14), D, beta=TAU, pair_weights=np.array(weights))
+
+
+def test_the_names_of_what_follows_the_pairs_must_be_given():
+    with pytest.raises(TypeError):
+        ipo_loss(*two_tables(15), D, TAU)
+    with pytest.raises(TypeError, match="pull"):
+        fit_ipo(np.zeros((3, 3)), D, beta=TAU)

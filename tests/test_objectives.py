@@ -1,0 +1,670 @@
+"""The job `objectives`: the expected update of every method by sums over another list of all
+strings, where it is zero, and what is printed."""
+
+from collections import Counter
+from functools import cache
+from itertools import product
+import json
+from math import factorial, log, prod
+from pathlib import Path
+import re
+
+import numpy as np
+import pytest
+from languages import all_strings
+from scipy import optimize
+from test_grpo import strings_of
+from test_kl import score
+
+from minirl.grpo import group_centred, group_normalised
+from minirl.lab import objectives, report
+from minirl.lab.objectives import Objectives, Rest, Row
+from minirl.softmax import log_softmax
+
+JOB = "objectives"
+ROOT = Path(__file__).parent.parent
+BETA, G = 0.5, 4
+REF = np.array([[0.10, 0.45, 0.45], [0.30, 0.25, 0.45], [0.30, 0.40, 0.30]])
+METHODS = ["sft", "rejection_sampling", "online_sampling", "reinforce", "grpo", "dr_grpo",
+           "grpo_kl_in_reward", "rlhf", "dpo", "dpo_smoothed", "ipo", "kto", "simpo", "orpo"]
+RESTLESS = ["online_sampling", "kto"]
+RESTING = [method for method in METHODS if method not in RESTLESS]
+
+
+# Everything again, from the definitions: arrays over strings, pairs and groups of them.
+
+
+@cache
+def every_string(steps=4):
+    """The strings that end within so many steps, and the first steps of all the longer ones."""
+    beyond = [pairs[:steps] for pairs in all_strings(2, steps) if len(pairs) > steps]
+    return all_strings(2, steps - 1) + beyond
+
+
+LENGTHS = np.array([len(pairs) for pairs in every_string()])
+LETTERS = np.array([sum(a > 0 for _, a in pairs) for pairs in every_string()])
+LIKE = np.array([sum(s == a > 0 for s, a in pairs) for pairs in every_string()])
+REWARDS = 0.139 * LETTERS - LIKE
+
+
+def log_chances(logp):
+    return np.array([sum(logp[pair] for pair in pairs) for pairs in every_string()])
+
+
+def scores(logp):
+    """∇log π of every string, (31, 3, 3)."""
+    return np.array([score(logp, pairs) for pairs in every_string()])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+P_REF = np.exp(log_chances(np.log(REF)))
+PREFERS = sigmoid(REWARDS[:, None] - REWARDS)  # the row's string beats the column's
+MET = 2 * P_REF[:, None] * P_REF * PREFERS     # how often it is chosen, and the other rejected
+TILTED = P_REF * np.exp(REWARDS / BETA)
+OPTIMUM = TILTED / TILTED.sum()
+
+
+def best_of_four(chance, rewards=REWARDS):
+    """The probability of a string to be taken, with k equals among the three others."""
+    found = []
+    for r in rewards:
+        equal, below = chance[np.isclose(rewards, r)].sum(), chance[rewards < r - 1e-9].sum()
+        found.append(sum(factorial(3) / factorial(k) / factorial(3 - k) * equal**k
+                         * below**(3 - k) / (k + 1) for k in range(4)))
+    return np.array(found)
+
+
+def normalised(rewards):
+    """A of (grpo.2) of a string with any three others, (31, 31, 31, 31)."""
+    group = [rewards.reshape(np.roll([-1, 1, 1, 1], k)) for k in range(G)]
+    mean = sum(group) / G
+    return (group[0] - mean) / (np.sqrt(sum((r - mean)**2 for r in group) / G) + 1e-4)
+
+
+@cache
+def normalised_rewards():
+    return normalised(REWARDS)
+
+
+def over_others(A, chance):
+    return A @ chance @ chance @ chance
+
+
+def k3_pull(logp, weights):
+    """Σ_y w(y) Σ_t β (π_ref/π − 1) ∇log π(a_t|s_t)."""
+    total = np.zeros((3, 3))
+    for pairs, w in zip(every_string(), weights):
+        for pair in pairs:
+            total += w * BETA * (REF[pair] / np.exp(logp[pair]) - 1) * score(logp, [pair])
+    return total
+
+
+def mixed(coefficients, gradients):
+    """Σ of coefficients (31,) or (31, 31) times gradients."""
+    return np.tensordot(coefficients, gradients, coefficients.ndim)
+
+
+def own_update(method, logits):
+    """The expected update of a method, uphill."""
+    logp = log_softmax(logits)
+    chance, S = np.exp(log_chances(logp)), scores(logp)
+    ratio = log_chances(logp) - np.log(P_REF)
+    lead = ratio[:, None] - ratio
+    towards = S[:, None] - S
+    means = log_chances(logp) / LENGTHS
+    mean_scores = S / LENGTHS[:, None, None]
+    if method == "sft":
+        return mixed(OPTIMUM, S)
+    if method == "rejection_sampling":
+        return mixed(P_REF * best_of_four(P_REF), S)
+    if method == "online_sampling":
+        return mixed(chance * best_of_four(chance), S)
+    if method in ("reinforce", "rlhf"):
+        return mixed(chance * (REWARDS - BETA * ratio), S)
+    if method == "grpo":
+        w = chance / LENGTHS
+        return mixed(w * over_others(normalised_rewards(), chance), S) + k3_pull(logp, w)
+    if method == "dr_grpo":
+        shrunk = 0.75 * (REWARDS - chance @ REWARDS)
+        return mixed(chance / 4 * shrunk, S) + k3_pull(logp, chance / 4)
+    if method == "grpo_kl_in_reward":
+        A = normalised(REWARDS - BETA * ratio)
+        return mixed(chance / LENGTHS * over_others(A, chance), S)
+    if method == "dpo":
+        return mixed(MET * BETA * sigmoid(-BETA * lead), towards)
+    if method == "dpo_smoothed":
+        right, wrong = sigmoid(-BETA * lead), sigmoid(BETA * lead)
+        return mixed(MET * BETA * (0.9 * right - 0.1 * wrong), towards)
+    if method == "ipo":
+        return mixed(-2 * MET * (lead - 1 / (2 * BETA / 4)), towards)
+    if method == "kto":
+        x = BETA * (ratio - max(chance @ ratio, 0))
+        vote = MET.sum(axis=1) - MET.sum(axis=0)
+        return mixed(vote * BETA * sigmoid(x) * sigmoid(-x) / 2, S)
+    if method == "simpo":
+        m = 2 * (means[:, None] - means)
+        return mixed(MET * 2 * sigmoid(1 - m), mean_scores[:, None] - mean_scores)
+    assert method == "orpo"
+    P = np.exp(means)
+    odds = np.log(P / (1 - P))
+    push = MET * sigmoid(odds - odds[:, None])  # of the row, against the column
+    liked = (MET + push / (1 - P)[:, None]).sum(axis=1)
+    return mixed(liked - (push / (1 - P)).sum(axis=0), mean_scores)
+
+
+# What the job computes.
+
+
+@pytest.fixture(scope="module")
+def job():
+    """The whole table, and the logits that its rows are about, by method."""
+    places, search = [], objectives.at_rest
+
+    def recorded(update, starts):
+        places.append(search(update, starts))
+        return places[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objectives, "at_rest", recorded)
+        found = objectives.table()
+    return found, {rest.method: logits for rest, (logits, _) in zip(found.rests[1:], places[1:],
+                                                                   strict=True)}
+
+
+@pytest.fixture(scope="module")
+def found(job):
+    return job[0]
+
+
+@pytest.fixture(scope="module")
+def places(job):
+    return job[1]
+
+
+@pytest.fixture(scope="module")
+def rests(found):
+    return {rest.method: rest for rest in found.rests}
+
+
+@pytest.fixture(scope="module")
+def moves():
+    return objectives.updates(objectives.setting())
+
+
+@cache
+def best_bigram():
+    """J of the best bigram and log π of it, by minimising −J directly."""
+    def loss(x):
+        logp = log_softmax(x.reshape(3, 3))
+        chance = np.exp(log_chances(logp))
+        earned = REWARDS - BETA * (log_chances(logp) - np.log(P_REF))
+        return -chance @ earned, -mixed(chance * earned, scores(logp)).ravel()
+
+    fits = [optimize.minimize(loss, x, jac=True, method="BFGS", options={"gtol": 1e-10})
+            for x in np.random.default_rng(0).normal(size=(3, 9))]
+    for fit in fits:
+        assert fit.fun == pytest.approx(fits[0].fun, abs=1e-12)
+    return -fits[0].fun, log_softmax(fits[0].x.reshape(3, 3))
+
+
+def test_the_strings_are_all_there_are_and_so_are_their_chances():
+    setting = objectives.setting()
+    mine = dict(zip(map(tuple, every_string()), zip(P_REF, REWARDS, LENGTHS, strict=True)))
+    assert len(mine) == setting.chances.size == 31
+    assert P_REF.sum() == pytest.approx(1, abs=1e-15)
+    strings = [tuple(pairs) for pairs in strings_of(setting.steps)]
+    assert sorted(strings) == sorted(mine)
+    for i, pairs in enumerate(strings):
+        chance, reward, length = mine[pairs]
+        assert setting.chances[i] == pytest.approx(chance, abs=1e-15)
+        assert setting.rewards[i] == pytest.approx(reward, abs=1e-15)
+        assert setting.lengths[i] == length
+        assert setting.matrix[i].reshape(3, 3).tolist() == [
+            [pairs.count((s, a)) for a in range(3)] for s in range(3)]
+    assert np.exp(setting.ref) == pytest.approx(REF, abs=1e-15)
+
+
+def test_strings_that_are_equally_good_are_so_to_the_last_bit():
+    """Or a lot would not be drawn between them."""
+    setting = objectives.setting()
+    for pairs, reward in zip(strings_of(setting.steps), setting.rewards):
+        alike = [sum(a > 0 for _, a in other) == sum(a > 0 for _, a in pairs)
+                 and sum(s == a > 0 for s, a in other) == sum(s == a > 0 for s, a in pairs)
+                 for other in strings_of(setting.steps)]
+        assert ((setting.rewards == reward) == alike).all()
+
+
+def as_listed(values):
+    """A vector over `every_string()` in the order of the job's own list."""
+    where = {tuple(pairs): i for i, pairs in enumerate(every_string())}
+    return values[[where[tuple(pairs)] for pairs in strings_of(objectives.setting().steps)]]
+
+
+def test_every_pair_is_met_in_both_orders():
+    setting = objectives.setting()
+    pairs = objectives.all_pairs(setting)
+    weights = pairs.weights.reshape(31, 31)
+    assert weights.sum() == pytest.approx(1, abs=1e-14)
+    both = weights + weights.T
+    assert both == pytest.approx(2 * np.outer(setting.chances, setting.chances), abs=1e-15)
+    mine = as_listed(as_listed(MET).T).T
+    assert weights == pytest.approx(mine, abs=1e-15)
+    assert pairs.liked == pytest.approx(mine.sum(axis=1), abs=1e-15)
+    assert pairs.disliked == pytest.approx(mine.sum(axis=0), abs=1e-15)
+    difference, chosen, rejected = (x.toarray().reshape(31, 31, 9)
+                                    for x in (pairs.difference, pairs.chosen, pairs.rejected))
+    X = setting.matrix
+    assert (difference == X[:, None] - X).all()
+    M = X / X.sum(axis=1, keepdims=True)
+    assert chosen == pytest.approx(np.broadcast_to(M[:, None], chosen.shape), abs=1e-15)
+    assert rejected == pytest.approx(np.broadcast_to(M, rejected.shape), abs=1e-15)
+
+
+def test_the_writer_shows_what_the_optimum_over_strings_would_write():
+    shown, log_z = objectives.demonstrations(objectives.setting())
+    assert shown == pytest.approx(as_listed(OPTIMUM), abs=1e-15)
+    assert log_z == pytest.approx(log(TILTED.sum()), abs=1e-14)
+    worth = OPTIMUM @ (REWARDS - BETA * np.log(OPTIMUM / P_REF))
+    assert BETA * log_z == pytest.approx(worth, abs=1e-14)
+
+
+def short_strings(monkeypatch):
+    """The job on seven strings of at most two steps, three of whose rewards are shared by two."""
+    monkeypatch.setattr(objectives, "HORIZON", 2)
+    setting = objectives.setting()
+    assert setting.chances.size == 7 and len(set(setting.rewards)) == 4
+    return setting
+
+
+def test_the_best_of_a_group_is_that_of_all_groups(monkeypatch):
+    """Every group of four is listed; of equals each is taken as often."""
+    setting = short_strings(monkeypatch)
+    taken = np.zeros(7)
+    for group in product(range(7), repeat=4):
+        top = max(setting.rewards[list(group)])
+        best = [i for i in group if setting.rewards[i] == top]
+        for i in best:
+            taken[i] += prod(setting.chances[list(group)]) / len(best)
+    kept = objectives.kept(setting.chances, setting.rewards)
+    assert setting.chances * kept == pytest.approx(taken / 4, abs=1e-14)
+    assert setting.chances @ kept == pytest.approx(1 / 4, abs=1e-14)
+
+
+def test_groups_are_listed_once_with_the_number_of_their_orders():
+    listed, orders = objectives.groups(5)
+    expected = Counter(tuple(sorted(group)) for group in product(range(5), repeat=4))
+    assert dict(zip(map(tuple, listed.tolist()), orders)) == expected
+    _, orders = objectives.groups(31)
+    assert orders.sum() == 31**4
+
+
+@pytest.mark.parametrize("advantage", [group_normalised, group_centred])
+def test_a_string_is_judged_by_all_groups_that_it_may_be_in(monkeypatch, advantage):
+    """The first of every ordered group, judged by loops"""
+    setting = short_strings(monkeypatch)
+    chance = np.random.default_rng(0).dirichlet(np.ones(7))
+    expected = np.zeros(7)
+    for first, *others in product(range(7), repeat=4):
+        rewards = setting.rewards[[first, *others]]
+        A = rewards[0] - rewards.mean()
+        if advantage is group_normalised:
+            A = A / (rewards.std() + 1e-4)
+        expected[first] += prod(chance[others]) * A
+    found = objectives.judged(chance, setting.rewards, advantage, objectives.groups(7))
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_expected_update_is_that_of_sums_over_strings(moves, method):
+    """At the reference, and at policies far from it"""
+    away = 0.8 * np.random.default_rng(1).normal(size=(2, 3, 3))
+    for logits in (np.log(REF), *away):
+        grad = own_update(method, logits)
+        close = 1e-6 if method == "rlhf" else 1e-12  # its reward has been fitted
+        assert moves[method](logits) == pytest.approx(grad, abs=close)
+    assert np.abs(grad).max() > 0.01
+
+
+# Where methods come to rest.
+
+
+def test_every_method_has_a_row(found, rests):
+    assert list(rests) == ["reference", *METHODS] and len(found.rests) == 15
+    assert [method for method in METHODS if not rests[method].at_rest] == RESTLESS
+
+
+@pytest.mark.parametrize("method", RESTING)
+def test_at_rest_nothing_is_expected_to_move(places, method):
+    assert np.abs(own_update(method, places[method])).max() < (1e-6 if method == "rlhf" else 2e-9)
+
+
+@pytest.mark.parametrize("method", [name for name in RESTING if name != "grpo_kl_in_reward"])
+def test_what_rests_returns_when_it_is_disturbed(places, method):
+    """The eigenvalues of its derivative are negative, but for the three constants of the rows."""
+    policy = log_softmax(places[method])
+    slopes = np.array([(own_update(method, policy + step) - own_update(method, policy - step))
+                       .ravel() / 2e-5 for step in 1e-5 * np.eye(9).reshape(9, 3, 3)])
+    values = np.sort(np.linalg.eigvals(slopes).real)
+    assert values[:6].max() < -1e-4 and np.abs(values[6:]).max() < 1e-9
+
+
+@pytest.mark.parametrize("method", RESTLESS)
+def test_what_does_not_rest_goes_on_for_ever(places, moves, method):
+    """Some letters lose their probability step by step."""
+    logits = places[method]
+    before = np.exp(log_softmax(logits).min())
+    for _ in range(500):
+        logits = logits + objectives.RATE * moves[method](logits)
+    assert np.exp(log_softmax(logits).min()) < 0.9 * before < 1e-4
+    assert np.abs(own_update(method, places[method])).max() > 1e-7
+
+
+def test_what_a_policy_is_worth(found, rests, places):
+    """Every number of the second table, by sums over strings"""
+    best, _ = best_bigram()
+    low = P_REF @ REWARDS
+    for method, rest in rests.items():
+        logp = log_softmax(places.get(method, np.log(REF)))
+        chance, ratio = np.exp(log_chances(logp)), log_chances(logp) - np.log(P_REF)
+        reward, kl = chance @ REWARDS, chance @ ratio
+        J = reward - BETA * kl
+        assert rest[2:] == pytest.approx(
+            (reward, kl, J, (J - low) / (best - low), chance @ LETTERS, np.exp(logp).min()),
+            abs=1e-10)
+        assert J <= best + 1e-12 <= found.strings
+    assert (found.listed, found.reference) == (31, pytest.approx(low, abs=1e-14))
+    assert found.strings == pytest.approx(BETA * log(TILTED.sum()), abs=1e-14)
+
+
+def test_the_policy_gradient_rests_at_the_best_bigram(found, places, rests):
+    """Found again by minimising −J; so do those who have the KL in the reward, or learned it."""
+    best, logp = best_bigram()
+    assert found.bigram == pytest.approx(best, abs=1e-13)
+    assert log_softmax(places["reinforce"]) == pytest.approx(logp, abs=1e-7)
+    assert log_softmax(places["rlhf"]) == pytest.approx(logp, abs=1e-5)
+    assert rests["reinforce"].share == pytest.approx(1, abs=1e-14)
+    assert rests["rlhf"].share == pytest.approx(1, abs=1e-9)
+    assert 0.999 < rests["grpo_kl_in_reward"].share < 1
+
+
+def test_the_cut_is_worth_little_to_know(found):
+    """The optimum over strings is a little better than the best bigram."""
+    assert 1e-4 < found.strings - found.bigram < 1e-3
+
+
+@pytest.mark.parametrize("method, law", [("sft", OPTIMUM),
+                                         ("rejection_sampling", P_REF * best_of_four(P_REF))])
+def test_imitation_rests_at_the_rows_of_the_law_that_is_shown(places, method, law):
+    """(sft.2)"""
+    table = np.zeros((3, 3))
+    for pairs, chance in zip(every_string(), law):
+        for pair in pairs:
+            table[pair] += chance
+    assert np.exp(log_softmax(places[method])) == pytest.approx(
+        table / table.sum(axis=1, keepdims=True), abs=1e-9)
+
+
+def test_dpo_rests_a_hair_beside_the_best_bigram(rests, places):
+    """The cut takes the optimum over strings out of the class, and DPO and J miss it in different
+    ways.  (Where strings end by themselves the two coincide: `test_dpo`.)"""
+    _, logp = best_bigram()
+    assert 1e-3 < np.abs(log_softmax(places["dpo"]) - logp).max() < 0.1
+    assert 1e-6 < 1 - rests["dpo"].share < 1e-3
+    for method in ("dpo_smoothed", "ipo", "simpo", "orpo", "grpo", "dr_grpo"):
+        assert rests[method].share < 0.99
+
+
+def with_mean_zero(logits):
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+TARGET = np.array([[0.3, -0.3], [-1.0, 1.0]])
+
+
+def test_a_stable_zero_is_a_point_of_rest():
+    place, rests = objectives.at_rest(lambda x: with_mean_zero(TARGET - x), [np.zeros((2, 2))])
+    assert rests is True
+    assert place == pytest.approx(TARGET, abs=1e-9)
+
+
+SADDLE = np.array([[0.1, 0.1], [-0.1, -0.1]])  # the second row is driven away
+
+
+@pytest.mark.parametrize("update", [
+    lambda x: with_mean_zero(x - TARGET),
+    lambda x: with_mean_zero(TARGET - x) * SADDLE,
+    lambda x: with_mean_zero(TARGET - x)**3,
+], ids=["unstable", "saddle", "flat"])
+def test_a_zero_that_is_not_stable_is_not_a_point_of_rest(monkeypatch, update):
+    """It is followed from where it began, for so many steps at such a rate."""
+    monkeypatch.setattr(objectives, "STEPS", 3)
+    monkeypatch.setattr(objectives, "RATE", 0.5)
+    assert np.abs(update(TARGET)).max() < 1e-15
+    begin = TARGET + 0.01 * np.array([[1.0, -1.0], [1.0, -1.0]])
+    for start in (TARGET, begin):
+        expected = start
+        for _ in range(3):
+            expected = expected + 0.5 * update(expected)
+        place, rests = objectives.at_rest(update, [start, TARGET])
+        assert rests is False
+        assert place == pytest.approx(expected, abs=1e-15)
+
+
+def test_an_update_without_a_zero_is_followed():
+    """2,000 steps of learning rate 10"""
+    push = np.array([[0.1, -0.1], [0.0, 0.0]])
+    place, rests = objectives.at_rest(lambda x: push, [np.ones((2, 2)), np.zeros((2, 2))])
+    assert rests is False
+    assert place == pytest.approx(1 + 20_000 * push, rel=1e-9)
+
+
+def test_the_zero_may_be_that_of_the_second_start():
+    """sin has an unstable zero at the first and a stable one at the second."""
+    def update(x):
+        gap = x[:, :1] - x[:, 1:]
+        return np.hstack([np.sin(gap), -np.sin(gap)])
+
+    second = np.pi / 2 * np.array([[1.0, -1.0]]) + [[0.1, 0.2]]
+    place, rests = objectives.at_rest(update, [np.zeros((1, 2)), second])
+    assert rests and place[0, 0] - place[0, 1] == pytest.approx(np.pi, abs=1e-9)
+
+
+# One gradient.
+
+
+@pytest.fixture(scope="module")
+def halfway(places):
+    return log_softmax((np.log(REF) + places["reinforce"]) / 2)
+
+
+def gradient_rows(logp):
+    """Strings, judge, and for each string its coefficients and its weight, by method."""
+    chance, ratio = np.exp(log_chances(logp)), log_chances(logp) - np.log(P_REF)
+    earned = REWARDS - BETA * ratio
+    pushes = BETA * sigmoid(-BETA * (ratio[:, None] - ratio))
+
+    def same(c):
+        return [[x] * n for x, n in zip(c, LENGTHS)]
+
+    judged = over_others(normalised_rewards(), chance)
+    by_step = [[A + BETA * (REF[pair] / np.exp(logp[pair]) - 1) for pair in pairs]
+               for pairs, A in zip(every_string(), judged)]
+    dpo = [[push] * LENGTHS[i] for (i, j), push in np.ndenumerate(pushes)]
+    dpo += [[-push] * LENGTHS[j] for (i, j), push in np.ndenumerate(pushes)]
+    return {"sft": ("optimum", "nobody", same(np.ones(31)), OPTIMUM),
+            "rejection_sampling": ("reference", "best of 4", same(best_of_four(P_REF)), P_REF),
+            "online_sampling": ("policy", "best of 4", same(best_of_four(chance)), chance),
+            "dpo": ("reference", "comparison", dpo, np.tile(MET.ravel(), 2)),
+            "ppo": ("policy", "reward - beta KL", same(earned - chance @ earned), chance),
+            "grpo": ("policy", "group of 4", by_step, chance / LENGTHS)}
+
+
+def test_the_coefficients_of_six_methods(found, halfway):
+    """(unified.1) and (unified.3): what a method says, as often as it says it"""
+    mine = gradient_rows(halfway)
+    assert [row.method for row in found.rows] == list(mine)
+    for row in found.rows:
+        strings, judge, coefficients, weights = mine[row.method]
+        assert (row.strings, row.judge) == (strings, judge)
+        each = np.repeat(weights, list(map(len, coefficients)))
+        c = np.concatenate(coefficients)
+        assert (row.least, row.mean, row.largest) == pytest.approx(
+            (c.min(), each @ c / each.sum(), c.max()), abs=1e-9), row.method
+
+
+def test_the_angle_with_the_policy_gradient(found, halfway):
+    true = own_update("reinforce", halfway)
+    for row in found.rows:
+        method = "reinforce" if row.method == "ppo" else row.method
+        update = own_update(method, halfway)
+        cosine = (update * true).sum() / np.linalg.norm(update) / np.linalg.norm(true)
+        assert row.cosine == pytest.approx(cosine, abs=1e-9), method
+        assert (row.cosine == pytest.approx(1, abs=1e-12)) == (row.method == "ppo")
+
+
+def test_each_row_is_the_gradient_of_the_methods_own_loss(found):
+    assert all(0 <= row.difference < 1e-12 for row in found.rows)
+
+
+def test_a_wrong_coefficient_is_seen_in_the_difference(monkeypatch):
+    """The column is not zero whatever is compared."""
+    monkeypatch.setattr(objectives, "GROUP", 2)
+    right = objectives.grpo_coefficients
+    monkeypatch.setattr(objectives, "grpo_coefficients",
+                        lambda *args, **kwargs: 1.01 * right(*args, **kwargs))
+    setting = objectives.setting()
+    rows = objectives.one_gradient(setting, objectives.updates(setting), setting.ref - 0.1 * REF)
+    assert {row.method for row in rows if row.difference > 1e-6} == {"ppo", "grpo"}
+    assert all(row.difference < 1e-12 for row in rows if row.method not in ("ppo", "grpo"))
+
+
+# What is printed.
+
+
+@pytest.fixture
+def fast(found, monkeypatch):
+    """The command computes nothing again."""
+    monkeypatch.setattr(objectives, "table", lambda: found)
+
+
+HEADS = ["method             strings of judged by          least    mean    most  cosine",
+         "method             rests   reward       KL        J    share  length   rarest"]
+
+
+def table_under(lines, head):
+    first = lines.index(head) + 1
+    return lines[first:first + lines[first:].index("")]
+
+
+def test_every_row_of_both_tables_is_printed(found, fast, command):
+    status, out, err = command()
+    assert (status, err) == (0, "") and out == report.objectives_text(found) + "\n"
+    lines = out.splitlines()
+    for line, row in zip(table_under(lines, HEADS[0]), found.rows, strict=True):
+        assert line.split() == [row.method, row.strings, *row.judge.split(),
+                                *(f"{x:.3f}" for x in row[3:7])]
+    for line, rest in zip(table_under(lines, HEADS[1]), found.rests, strict=True):
+        assert line.split() == [rest.method, "yes" if rest.at_rest else "no",
+                                *(f"{x + 1e-12:.4f}" for x in rest[2:6]), f"{rest.length:.2f}",
+                                f"{rest.rarest:.0e}"]
+    assert "-0.0000" not in out
+
+
+def test_the_sentences_name_the_numbers_of_the_job(found, fast, command):
+    _, out, _ = command()
+    said = " ".join(out.split())
+    worst = max(row.difference for row in found.rows)
+    for words in ("cut after 4 steps: exact, from all 31 strings",
+                  f"the method's own loss, to {worst:.0e}",
+                  f"the best bigram gains, J = {found.bigram:.4f}; no policy of any kind has more "
+                  f"than {found.strings:.4f}",
+                  "after 2,000 steps of learning rate 10", "the best of 4 of the reference",
+                  "groups of 4"):
+        assert words in said
+
+
+def test_every_line_fits_a_terminal(fast, command):
+    _, out, _ = command()
+    assert out.isascii()
+    assert max(map(len, out.splitlines())) <= 80
+    assert not any(line.endswith(" ") for line in out.splitlines())
+
+
+def test_the_readme_shows_what_is_printed(fast, command):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section, = re.findall(r"^## What does each method really optimise\?\n(.*?)^## ", readme,
+                          flags=re.M | re.S)
+    block, = re.findall(r"^```text\n(.*?)^```$", section, flags=re.M | re.S)
+    _, out, _ = command()
+    said = " ".join(section.split())
+    assert "python -m minirl objectives" in said and "a language of 31 strings" in said
+    assert block.splitlines() == [HEADS[1], *table_under(out.splitlines(), HEADS[1])]
+
+
+def plain(found):
+    """The tables as JSON should have them."""
+    return {"strings": found.listed, "reference": found.reference, "best_bigram": found.bigram,
+            "optimum": found.strings, "gradient": [row._asdict() for row in found.rows],
+            "rests": [rest._asdict() for rest in found.rests]}
+
+
+def test_json_to_standard_output_is_all_there_is(found, fast, command):
+    def refuse(word):
+        pytest.fail(f"{word} is no JSON")
+
+    status, out, err = command("--json", "-")
+    assert (status, err) == (0, "")
+    results = json.loads(out, parse_constant=refuse)
+    assert results == plain(found)
+    assert list(results) == ["strings", "reference", "best_bigram", "optimum", "gradient", "rests"]
+    assert type(results["strings"]) is int
+    assert [type(results[key]) for key in list(results)[1:4]] == [float] * 3
+    for row in results["gradient"]:
+        assert list(row) == ["method", "strings", "judge", "least", "mean", "largest", "cosine",
+                             "difference"]
+        assert [type(x) for x in row.values()] == [str] * 3 + [float] * 5
+    for rest in results["rests"]:
+        assert list(rest) == ["method", "at_rest", "reward", "kl", "objective", "share", "length",
+                              "rarest"]
+        assert [type(x) for x in rest.values()] == [str, bool] + [float] * 6
+    again = Objectives(*list(results.values())[:4], [Row(**row) for row in results["gradient"]],
+                       [Rest(**rest) for rest in results["rests"]])
+    assert again == found
+
+
+def test_json_goes_to_a_file_beside_the_tables(found, fast, command, tmp_path):
+    path = tmp_path / "objectives.json"
+    status, out, _ = command("--json", str(path))
+    assert status == 0 and out == report.objectives_text(found) + "\n"
+    assert json.loads(path.read_text(encoding="utf-8")) == plain(found)
+
+
+def test_quiet_prints_nothing(fast, command, tmp_path):
+    assert command("--quiet") == (0, "", "")
+    path = tmp_path / "objectives.json"
+    assert command("--quiet", "--json", str(path)) == (0, "", "")
+    assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--seed", "1"], "unrecognized arguments: --seed 1"),
+    (["--beta", "1"], "unrecognized arguments: --beta 1"),
+    (["--qui"], "unrecognized arguments: --qui"),
+    (["names.txt"], "unrecognized arguments: names.txt"),
+    (["--json"], "argument --json: expected one argument"),
+])
+def test_a_wrong_argument_is_refused_by_name(command, arguments, message):
+    status, out, err = command(*arguments)
+    assert status == 2 and out == ""
+    assert err.startswith("usage: minirl objectives ")
+    assert err.endswith(f"minirl objectives: error: {message}\n")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(objectives, "table", lambda: pytest.fail("work was begun"))
+    path = tmp_path / "missing" / "objectives.json"
+    status, out, err = command("--json", str(path))
+    assert status == 2 and out == "" and str(path) in err

@@ -1,0 +1,277 @@
+"""ORPO: the loss against loops, odds near one and near zero, imitation without its second term, and
+what it finds on the running example."""
+
+from decimal import Decimal, getcontext
+from functools import cache
+
+import numpy as np
+import pytest
+from languages import all_strings, as_steps, running_example, share
+from scipy import sparse
+
+from minirl import counts
+from minirl.evaluation import expectation
+from minirl.orpo import fit_orpo, log_odds, orpo_loss
+from minirl.sft import fit_by_counting, sft_loss
+from minirl.softmax import log_softmax
+from toy_lm.preferences import sample_pairs
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(3, 3))
+SHORT = [(0, 1), (1, 2), (2, 2), (2, 0)]  # "abb"
+LONG = [(0, 2), (2, 1), (1, 1), (1, 1), (1, 2), (2, 2), (2, 0)]  # "baaabb"
+GOOD = sparse.csr_array([[0.0, 1.0]])  # one string of one step, and the other one
+BAD = sparse.csr_array([[1.0, 0.0]])
+
+
+def means(strings):
+    return counts.mean_matrix(as_steps(strings, 3))
+
+
+def some_pairs():
+    """Twelve pairs of strings of one to five steps, the first of them empty."""
+    strings = all_strings(2, 4)
+    rows = np.random.default_rng(1).integers(len(strings), size=(12, 2))
+    rows[0, 0] = 0
+    return [strings[i] for i in rows[:, 0]], [strings[i] for i in rows[:, 1]]
+
+
+def loss_by_loops(logits, good, bad, weight):
+    """(orpo.1) of one pair, with geometric means as the paper has them."""
+    policy = np.exp(log_softmax(logits))
+    P, other = (np.prod([policy[pair] for pair in string])**(1 / len(string))
+                for string in (good, bad))
+    odds, other_odds = P / (1 - P), other / (1 - other)
+    return -np.log(P) - weight * np.log(1 / (1 + other_odds / odds))
+
+
+# The loss.
+
+
+@pytest.mark.parametrize("weight", [0.1, 1.0, 4.0])
+def test_both_terms_are_means_over_the_string(weight):
+    """(orpo.1), pitfalls 11 and 27, as a loop over strings of four and of seven steps"""
+    chosen, rejected, q = [SHORT, LONG, SHORT], [LONG, SHORT, LONG[:1]], RNG.random(3)
+    each = [loss_by_loops(LOGITS, *pair, weight) for pair in zip(chosen, rejected)]
+    loss, _ = orpo_loss(LOGITS, means(chosen), means(rejected), beta=weight)
+    assert loss == pytest.approx(np.mean(each), abs=1e-12)
+    loss, _ = orpo_loss(LOGITS, means(chosen), means(rejected), beta=weight, pair_weights=q)
+    assert loss == pytest.approx(q @ each / q.sum(), abs=1e-12)
+
+
+def test_a_loss_by_hand():
+    """"a" with the means 1/2 and "bb" with 1/4: odds of 1 and 1/3, log 2 and λ log 4/3"""
+    logits = np.log([[0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25]])
+    a, bb = means([[(0, 1), (1, 0)]]), means([[(0, 2), (2, 2), (2, 0)]])
+    for weight in (1.0, 3.0):
+        loss, _ = orpo_loss(logits, a, bb, beta=weight)
+        assert loss == pytest.approx(np.log(2) + weight * np.log(4 / 3), abs=1e-14)
+
+
+def test_the_gradient_by_a_loop_over_pairs_and_steps():
+    """(orpo.2), whose 1/(1 − P) belongs to each string's own P"""
+    chosen, rejected = some_pairs()
+    policy, expected = np.exp(log_softmax(LOGITS)), np.zeros((3, 3))
+    for good, bad in zip(chosen, rejected):
+        P, other = (np.exp(np.mean([np.log(policy[pair]) for pair in string]))
+                    for string in (good, bad))
+        z = np.log(P / (1 - P)) - np.log(other / (1 - other))
+        push = 4 / (1 + np.exp(z))
+        for string, slope in ((good, -(1 + push / (1 - P))), (bad, push / (1 - other))):
+            for s, a in string:
+                expected[s] += slope / len(string) / 12 * ((np.arange(3) == a) - policy[s])
+    _, grad = orpo_loss(LOGITS, means(chosen), means(rejected), beta=4.0)
+    np.testing.assert_allclose(grad, expected, atol=1e-12)
+
+
+def test_the_odds_ratio_is_on_the_side_of_the_chosen_string():
+    """Pitfall 17: with a large λ a step downhill raises the odds of "ab" and lowers those of "aa",
+    and the loss is larger where the rejected string is the likelier one."""
+    good, bad = means([[(0, 1), (1, 2), (2, 0)]]), means([[(0, 1), (1, 1), (1, 0)]])
+
+    def odds(logits):
+        return [log_odds(strings @ log_softmax(logits).ravel())[0][0] for strings in (good, bad)]
+
+    loss, grad = orpo_loss(LOGITS, good, bad, beta=100.0)
+    before, after = odds(LOGITS), odds(LOGITS - 1e-4 * grad)
+    assert after[0] > before[0] and after[1] < before[1]
+    assert orpo_loss(LOGITS - 1e-4 * grad, good, bad, beta=100.0)[0] < loss
+    for logits in (LOGITS, -LOGITS):
+        gap = np.subtract(*odds(logits))
+        second = [orpo_loss(logits, *pair, beta=2.0)[0] - orpo_loss(logits, *pair, beta=1.0)[0]
+                  for pair in ((good, bad), (bad, good))]
+        assert second[1] - second[0] == pytest.approx(gap, abs=1e-12) and abs(gap) > 0.1
+
+
+def test_a_constant_on_a_row_changes_nothing():
+    chosen, rejected = map(means, some_pairs())
+    loss, grad = orpo_loss(LOGITS, chosen, rejected, beta=1.0)
+    np.testing.assert_allclose(grad.sum(axis=1), 0, atol=1e-15)
+    moved, same = orpo_loss(LOGITS + RNG.normal(size=(3, 1)), chosen, rejected, beta=1.0)
+    assert moved == pytest.approx(loss, abs=1e-12)
+    np.testing.assert_allclose(same, grad, atol=1e-12)
+
+
+def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
+    """Pitfall 26; with weights a part counts by the sum of its weights."""
+    chosen, rejected = map(means, some_pairs())
+    for q in (np.ones(12), np.arange(1.0, 13)):
+        whole = orpo_loss(LOGITS, chosen, rejected, beta=2.0, pair_weights=q)
+        parts = [(q[rows].sum() / q.sum(),
+                  orpo_loss(LOGITS, chosen[rows], rejected[rows], beta=2.0, pair_weights=q[rows]))
+                 for rows in np.split(np.arange(12), [1, 4])]
+        assert sum(part * loss for part, (loss, _) in parts) == pytest.approx(whole[0], abs=1e-12)
+        np.testing.assert_allclose(sum(part * grad for part, (_, grad) in parts), whole[1],
+                                   atol=1e-12)
+
+
+# Numerics.
+
+
+def test_odds_keep_their_digits():
+    """Pitfall 16: against sixty digits, log P − log(1 − P) and 1/(1 − P)"""
+    getcontext().prec = 60
+    log_p = np.array([-1e-12, -3e-9, -1e-3, -np.log(2), -1.0, -40.0, -700.0, -1e4])
+    value, slope = log_odds(log_p)
+    for i, x in enumerate(map(Decimal, log_p.tolist())):
+        rest = 1 - x.exp()
+        assert value[i] == pytest.approx(float(x - rest.ln()), rel=1e-14, abs=1e-15)
+        assert slope[i] == pytest.approx(float(1 / rest), rel=1e-14)
+
+
+def test_a_string_that_is_certain_has_finite_odds():
+    """Pitfall 16: at P = 1 and nearer to it than can be told, log P + 37 with the slope 1"""
+    value, slope = log_odds(np.array([0.0, -1e-17, -1e-300]))
+    np.testing.assert_allclose(value, 16 * np.log(10), atol=1e-12)
+    assert np.round(value).tolist() == [37] * 3 and (slope == 1).all()
+    below, _ = log_odds(np.array([-1.01e-16, -1e-15]))
+    assert (below < value[0]).all() and below[0] == pytest.approx(value[0], abs=0.02)
+
+
+def test_certain_strings_on_either_side_have_a_finite_loss_and_gradient():
+    """Pitfalls 13 and 16: z is ±1037, and ±∞ it would be without the limit."""
+    logits = np.array([[0.0, 1000.0]])
+    loss, grad = orpo_loss(logits, GOOD, BAD, beta=2.0)
+    assert loss == 0 and (grad == 0).all()
+    loss, grad = orpo_loss(-logits, GOOD, BAD, beta=2.0)
+    assert loss == pytest.approx(1000 + 2 * (1000 + 16 * np.log(10)), abs=1e-9)
+    assert grad.tolist() == [[3, -3]]  # 1 + λ of the chosen string, whose P is 0
+
+
+# What it finds.
+
+
+def test_without_the_odds_it_is_imitation_with_steps_weighted_by_one_over_the_length():
+    """λ → 0: the loss and gradient of `sft` for the column sums of M⁺, and their minimum"""
+    chosen, rejected = map(means, some_pairs())
+    C = chosen.sum(axis=0).reshape(3, 3)
+    assert C.sum() == pytest.approx(12) and C.min() > 0
+    loss, grad = orpo_loss(LOGITS, chosen, rejected, beta=1e-13)
+    imitation = sft_loss(LOGITS, C)
+    assert loss == pytest.approx(imitation[0], abs=1e-12)
+    np.testing.assert_allclose(grad, imitation[1], atol=1e-12)
+    fit = fit_orpo(LOGITS, chosen, rejected, beta=1e-13, pull=0)
+    assert fit.converged
+    counted = fit_by_counting(C, pseudo_count=0)
+    np.testing.assert_allclose(np.exp(log_softmax(fit.x)), np.exp(counted), atol=1e-5)
+
+
+def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
+    """(optim.3) around the reference with pull/B"""
+    chosen, rejected = map(means, some_pairs())
+    reference = RNG.normal(size=(3, 3))
+    fit = fit_orpo(reference, chosen, rejected, beta=2.0, pull=3.0)
+    _, grad = orpo_loss(fit.x, chosen, rejected, beta=2.0)
+    assert fit.converged and np.abs(fit.x - reference).max() > 0.1
+    np.testing.assert_allclose(grad + 3 / 12 * (fit.x - reference), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [0.1, 1.0, 10.0])
+def test_one_pair_that_is_always_preferred(weight):
+    """Without a pull it becomes certain, with one it does not; a larger λ wants it more."""
+    even = np.zeros((1, 2))
+    free = fit_orpo(even, GOOD, BAD, beta=weight, pull=0)
+    held, more = (fit_orpo(even, GOOD, BAD, beta=own, pull=0.5) for own in (weight, 2 * weight))
+    assert free.converged and held.converged and more.converged
+    free, held, more = (np.exp(log_softmax(fit.x))[0, 1] for fit in (free, held, more))
+    assert 0.5 < held < more < 0.99 < 1 - 1e-6 < free <= 1
+
+
+@cache
+def preferences(pairs, seed):
+    example = running_example()
+    return sample_pairs(example.reference, example.world.mean_reward, pairs, rng=seed)
+
+
+def fitted(pairs, seed, weight):
+    data = preferences(pairs, seed)
+    return fit_orpo(running_example().reference, counts.mean_matrix(data.chosen),
+                    counts.mean_matrix(data.rejected), beta=weight, pull=2.0)
+
+
+def mean_length(logits):
+    letters = 1.0 * (np.arange(27) > 0) * np.ones((27, 1))
+    return expectation(running_example().world, np.exp(log_softmax(logits)), letters)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_counts_of_fractions_make_strings_half_as_long(seed):
+    """3.0 letters for 5.9, of which what was chosen alone explains one"""
+    chosen = preferences(100_000, seed).chosen
+    halves, whole = (fit_by_counting(table, pseudo_count=0.01) for table in (
+        counts.mean_matrix(chosen).sum(axis=0).reshape(27, 27), counts.table(chosen)))
+    assert mean_length(halves) == pytest.approx(3.0, abs=0.1)
+    assert mean_length(running_example().reference) == pytest.approx(5.9, abs=0.05)
+    assert 4.7 < mean_length(whole) < 5
+
+
+@pytest.mark.parametrize("weight, found", [(1.0, 0.67), (4.0, 0.73)])
+def test_its_share_of_what_there_is_to_gain(weight, found):
+    """Of 100,000 pairs; the odds tell chosen from rejected, and strings stay short."""
+    fit = fitted(100_000, 0, weight)
+    assert fit.converged and share(fit.x) == pytest.approx(found, abs=0.012)
+    assert mean_length(fit.x) == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_the_best_weight_is_near_four(seed):
+    """Found with 5,000 pairs: less and more are worse."""
+    found = [share(fitted(5000, seed, weight).x) for weight in (0.01, 1.0, 4.0, 8.0, 16.0)]
+    assert found[0] + 0.05 < found[1] < found[2] - 0.02 and found[2] - 0.02 > found[3] > found[4]
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("run", [
+    lambda logits, good, bad, beta: orpo_loss(logits, good, bad, beta=beta),
+    lambda logits, good, bad, beta: fit_orpo(logits, good, bad, beta=beta, pull=1.0)])
+def test_what_is_no_pair_of_means_is_refused_by_name(run):
+    good, bad = means([SHORT, LONG]), means([LONG, SHORT])
+    for beta in (0.0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
+            run(LOGITS, good, bad, beta)
+    for name, pair in (("chosen", (good[:0], bad)), ("chosen", (good[:, :4], bad)),
+                       ("rejected", (good, bad[:0])), ("rejected", (good, bad[:, :4]))):
+        with pytest.raises(ValueError, match=rf"{name} must be \(B, 9\) with B > 0"):
+            run(LOGITS, *pair, 1.0)
+    with pytest.raises(ValueError, match="must be pairs, got 2 and 1 strings"):
+        run(LOGITS, good, bad[:1], 1.0)
+    sums = counts.matrix(as_steps([SHORT, LONG], 3))
+    for name, pair in (("chosen", (sums, bad)), ("rejected", (good, sums))):
+        with pytest.raises(ValueError, match=rf"{name} must have rows that sum to 1 "
+                                             r"\(counts.mean_matrix\), got sums from 4 to 7"):
+            run(LOGITS, *pair, 1.0)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, np.nan]])
+def test_weights_that_are_none_are_refused(weights):
+    pair = means([SHORT, LONG]), means([LONG, SHORT])
+    with pytest.raises(ValueError, match="pair_weights must be 2 finite numbers"):
+        orpo_loss(LOGITS, *pair, beta=1.0, pair_weights=np.array(weights))
+
+
+@pytest.mark.parametrize("pull", [-1.0, np.nan])
+def test_a_negative_pull_is_refused(pull):
+    with pytest.raises(ValueError, match=f"pull must not be negative, got {pull}"):
+        fit_orpo(LOGITS, means([SHORT]), means([LONG]), beta=1.0, pull=pull)

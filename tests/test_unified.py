@@ -1,0 +1,402 @@
+"""One gradient: by loops, with the coefficients of every method against the method's own loss, and
+what the policy gradient has in common with imitation."""
+
+import numpy as np
+import pytest
+from batches import STARTS, random_batch, ratios
+from languages import all_strings, as_steps
+from test_grpo import strings_of
+from test_kl import complex_gradient, cut_language, score
+
+from minirl import counts
+from minirl.dpo import dpo_loss
+from minirl.grpo import grpo_loss, weighted
+from minirl.kl import string_kl
+from minirl.kto import kto_loss
+from minirl.lab.estimators import all_episodes
+from minirl.lab.objectives import REFERENCE
+from minirl.orpo import orpo_loss
+from minirl.ppo import collapse, ppo_loss
+from minirl.ppo_kl import ppo_kl_loss
+from minirl.sft import fit_by_counting, sft_loss
+from minirl.softmax import log_softmax
+from minirl.unified import dpo_coefficients, gradient, grpo_coefficients, ppo_coefficients
+from toy_lm.ngram import language
+
+SEEDS = pytest.mark.parametrize("seed", range(3))
+BETA, EPSILON = 0.7, 0.2
+
+
+def by_loops(logits, strings, coefficients, weights):
+    """(unified.1), a step at a time."""
+    logp, each = log_softmax(logits), iter(coefficients)
+    return sum(w * next(each) * score(logp, [pair]) for pairs, w in zip(strings, weights)
+               for pair in pairs)
+
+
+def assert_same(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    assert np.abs(expected).max() > 1e-3
+
+
+def random_strings(rng, number):
+    """Strings of one to five letters of a language of two, as lists of pairs."""
+    every = [pairs for pairs in all_strings(2, 5) if len(pairs) > 1]
+    return [every[i] for i in rng.choice(len(every), number, replace=False)]
+
+
+def pairs_of_strings(seed):
+    """Two lists of strings of unequal lengths, a policy far from the reference, and that."""
+    rng = np.random.default_rng(seed)
+    both = random_strings(rng, 12)
+    assert len({len(pairs) for pairs in both}) > 2
+    return both[:6], both[6:], rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+
+
+def table_of(logits, strings, over_length=False):
+    """log π of each string, or its mean over steps."""
+    logp = log_softmax(logits)
+    return np.array([sum(logp[pair] for pair in pairs) / (len(pairs) if over_length else 1)
+                     for pairs in strings])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@SEEDS
+def test_the_gradient_is_the_sum_of_its_definition(seed):
+    """(unified.1), with an empty string among the others, and pairs that come again"""
+    steps, coefficients, logits, _ = random_batch(seed)
+    weights = np.random.default_rng(seed).random(STARTS.size - 1)
+    assert_same(gradient(logits, steps, coefficients, weights),
+                by_loops(logits, strings_of(steps), coefficients, weights))
+
+
+@SEEDS
+def test_imitation_says_one_to_every_step(seed):
+    """(unified.1) and the first row of the table, w = 1/N"""
+    steps, _, logits, _ = random_batch(seed)
+    N = steps.index.size
+    assert_same(gradient(logits, steps, np.ones(N), np.full(STARTS.size - 1, 1 / N)),
+                -sft_loss(logits, counts.table(steps))[1])
+
+
+@SEEDS
+def test_rejection_sampling_says_nought_to_the_rest(seed):
+    """(unified.1) and the second row of the table: imitation of the strings that were kept"""
+    steps, _, logits, _ = random_batch(seed)
+    kept = np.array([True, False, True, False, True, True, False, False, True])
+    each = np.repeat(kept, np.diff(STARTS)).astype(float)
+    winners = counts.table(counts.select(steps, np.flatnonzero(kept)))
+    assert_same(gradient(logits, steps, each, np.full(kept.size, 1 / each.sum())),
+                -sft_loss(logits, winners)[1])
+
+
+@SEEDS
+def test_dpo_says_yes_and_no(seed):
+    """(unified.1): ±β σ(−m) by loops, the steps of long strings included, w = 1/B"""
+    good, bad, logits, ref = pairs_of_strings(seed)
+    chosen, rejected = as_steps(good, 3), as_steps(bad, 3)
+    m = BETA * (table_of(logits, good) - table_of(ref, good)
+                - table_of(logits, bad) + table_of(ref, bad))
+    plus, minus = dpo_coefficients(logits, ref, chosen, rejected, beta=BETA)
+    for found, strings, sign in ((plus, good, 1), (minus, bad, -1)):
+        assert_same(found, [sign * BETA * sigmoid(-m[i]) for i, pairs in enumerate(strings)
+                            for _ in pairs])
+    own = dpo_loss(logits, ref, counts.difference_matrix(chosen, rejected), beta=BETA)[1]
+    assert_same(gradient(logits, counts.join([chosen, rejected]), np.append(plus, minus),
+                         np.full(12, 1 / 6)), -own)
+
+
+def test_dpo_falls_silent_where_it_is_right():
+    """Margins of a thousand: β where it is wrong, nothing where it is right, and no overflow."""
+    good, bad = as_steps([[(0, 1)]], 2), as_steps([[(0, 0)]], 2)
+    for lead, push in ((1000.0, 0.0), (-1000.0, BETA)):
+        found = dpo_coefficients(np.array([[0.0, lead], [0.0, 0.0]]), np.zeros((2, 2)), good, bad,
+                                 beta=BETA)
+        assert found == ([pytest.approx(push)], [pytest.approx(-push)])
+
+
+def far_apart(seed):
+    """`random_batch` with policies that differ by factors, and its ratios."""
+    steps, advantages, logits, old = random_batch(seed)
+    logits, old = 4 * logits, 4 * old
+    ratio = ratios(logits, old)[steps.index]
+    for side in (ratio > 1 + EPSILON, ratio < 1 - EPSILON):
+        assert all((side & (np.sign(advantages) == sign)).any() for sign in (-1, 0, 1))
+    assert ratio.max() > 5 and ratio.min() < 0.2
+    return steps, advantages, logits, old, ratio
+
+
+def clipped_by_loops(ratio, advantages):
+    """ρ A where it is the smaller one of the two in the minimum of PPO, else 0."""
+    return np.array([r * A if r * A <= max(min(r, 1 + EPSILON), 1 - EPSILON) * A else 0.0
+                     for r, A in zip(ratio, advantages)])
+
+
+@SEEDS
+def test_ppo_says_ratio_times_advantage_unless_it_is_clipped(seed):
+    """(unified.1) and pitfall 31: all quadrants, far from the policy that played, w = 1/N"""
+    steps, advantages, logits, old, ratio = far_apart(seed)
+    c = ppo_coefficients(logits, old, steps, advantages)
+    assert_same(c, clipped_by_loops(ratio, advantages))
+    own = ppo_loss(logits, old, collapse(steps, advantages))[1]
+    assert_same(gradient(logits, steps, c, np.full(STARTS.size - 1, 1 / len(c))), -own)
+    wide = ppo_coefficients(logits, old, steps, advantages, clip_range=1e6)
+    assert_same(wide, ratio * advantages)
+    assert np.abs(wide - c).max() > 0.1
+
+
+def test_before_the_first_step_a_coefficient_is_the_advantage():
+    """Pitfall 32: to the last bit"""
+    steps, advantages, logits, _ = random_batch(0)
+    assert (ppo_coefficients(logits, logits, steps, advantages) == advantages).all()
+    assert (grpo_coefficients(logits, logits, steps, advantages, ref_logits=logits, beta=3.0)
+            == advantages).all()
+
+
+@SEEDS
+@pytest.mark.parametrize("beta", [0.0, BETA])
+def test_grpo_adds_a_reward_for_letters_that_have_become_less_likely(seed, beta):
+    """(unified.3) and pitfall 9: three policies, and w the weights of the loss"""
+    steps, advantages, logits, old, ratio = far_apart(seed)
+    rng = np.random.default_rng(seed)
+    ref, weights = rng.normal(size=logits.shape), rng.random(STARTS.size - 1) + 0.1
+    c = grpo_coefficients(logits, old, steps, advantages, ref_logits=ref, beta=beta)
+    assert_same(c, clipped_by_loops(ratio, advantages)
+                + beta * (ratios(ref, logits)[steps.index] - 1))
+    own = grpo_loss(logits, old, weighted(steps, advantages, weights), ref_logits=ref,
+                    beta=beta)[1]
+    assert_same(gradient(logits, steps, c, weights), -own)
+    wide = grpo_coefficients(logits, old, steps, advantages, ref_logits=ref, beta=beta,
+                             epsilon=0.99)
+    wide_loss = grpo_loss(logits, old, weighted(steps, advantages, weights), ref_logits=ref,
+                          beta=beta, epsilon=0.99)[1]
+    assert_same(gradient(logits, steps, wide, weights), -wide_loss)
+    assert np.abs(wide - c).max() > 0.1
+
+
+def test_policies_as_far_apart_as_can_be_have_finite_coefficients():
+    """A ratio of e^1000 overflows, and ∞ times nothing is not a number."""
+    steps = as_steps([[(0, 0), (0, 1)]], 2)
+    here, there = np.array([[0.0, 1000.0], [0.0, 0.0]]), np.array([[0.0, -1000.0], [0.0, 0.0]])
+    none = np.zeros(2)
+    assert (ppo_coefficients(here, there, steps, none) == 0).all()
+    found = grpo_coefficients(here, here, steps, none, ref_logits=there, beta=1.0)
+    assert found == pytest.approx([np.exp(700), -1])
+
+
+@SEEDS
+def test_orpo_is_louder_where_the_odds_are_steep(seed):
+    """(unified.2), w = 1/(B·|y|)"""
+    good, bad, logits, _ = pairs_of_strings(seed)
+    P, other = (np.exp(table_of(logits, strings, True)) for strings in (good, bad))
+    push = BETA * sigmoid(-(np.log(P / (1 - P)) - np.log(other / (1 - other))))
+    c = [1 + push[i] / (1 - P[i]) for i, pairs in enumerate(good) for _ in pairs]
+    c += [-push[i] / (1 - other[i]) for i, pairs in enumerate(bad) for _ in pairs]
+    steps = as_steps(good + bad, 3)
+    own = orpo_loss(logits, counts.mean_matrix(as_steps(good, 3)),
+                    counts.mean_matrix(as_steps(bad, 3)), beta=BETA)[1]
+    assert_same(gradient(logits, steps, np.array(c), 1 / (6 * np.diff(steps.starts))), -own)
+
+
+@SEEDS
+def test_kto_says_most_about_strings_at_its_reference_point(seed):
+    """(unified.1) and the row of the table: ±λ β σ(x)σ(−x), w = 1/N"""
+    liked, disliked, logits, ref = pairs_of_strings(seed)
+    disliked = disliked[:4]
+    strings, z0 = liked + disliked, 0.3
+    x = BETA * (table_of(logits, strings) - table_of(ref, strings) - z0)
+    factor = np.append(np.full(6, 1.5), np.full(4, -0.8)) * BETA * sigmoid(x) * sigmoid(-x)
+    c = np.array([factor[i] for i, pairs in enumerate(strings) for _ in pairs])
+    own = kto_loss(logits, ref, counts.matrix(as_steps(liked, 3)),
+                   counts.matrix(as_steps(disliked, 3)), beta=BETA, z0=z0, desirable_weight=1.5,
+                   undesirable_weight=0.8)[1]
+    assert_same(gradient(logits, as_steps(strings, 3), c, np.full(10, 1 / 10)), -own)
+
+
+# When the policy gradient is supervised learning.
+
+
+def listed(logits):
+    """Every string of two letters, cut after four steps; whether it has two letters; log π."""
+    world = language(np.zeros((3, 3)))
+    batch, _ = all_episodes(world, REFERENCE, 4)
+    steps = batch.steps((3, 3))
+    strings = strings_of(steps)
+    passes = np.array([sum(a > 0 for _, a in pairs) == 2 for pairs in strings])
+    assert len(strings) == 31 and passes.sum() == 4
+    return steps, strings, passes, np.exp(table_of(logits, strings))
+
+
+def chance_to_pass(logits, strings, passes):
+    """P(pass), for complex logits too."""
+    logp = log_softmax(logits)
+    return sum(np.exp(sum(logp[pair] for pair in pairs))
+               for pairs, good in zip(strings, passes) if good)
+
+
+@SEEDS
+def test_with_a_reward_of_nought_or_one_the_policy_gradient_is_a_step_of_imitation(seed):
+    """(unified.4): the gradient of P(pass) itself, imitation of one's own strings that passed, and
+    (unified.1)"""
+    logits = np.random.default_rng(seed).normal(size=(3, 3))
+    steps, strings, passes, chances = listed(logits)
+    true = complex_gradient(lambda x: chance_to_pass(x, strings, passes), logits)
+    P = chances[passes].sum()
+    logp = log_softmax(logits)
+    mean = sum(chance * score(logp, pairs) for pairs, good, chance in zip(strings, passes, chances)
+               if good) / P
+    assert_same(P * mean, true)
+    given = chances * passes / P
+    table = counts.table(steps, np.repeat(given, np.diff(steps.starts)))
+    assert_same(-P * table.sum() * sft_loss(logits, table)[1], true)
+    assert_same(gradient(logits, steps, np.repeat(passes, np.diff(steps.starts)).astype(float),
+                         chances), true)
+
+
+@SEEDS
+def test_to_imitate_oneself_teaches_nothing(seed):
+    """(unified.5), and so a baseline changes no mean, but says no to what fails"""
+    logits = np.random.default_rng(seed).normal(size=(3, 3))
+    steps, strings, passes, chances = listed(logits)
+    lengths = np.diff(steps.starts)
+    logp = log_softmax(logits)
+    mean = sum(chance * score(logp, pairs) for pairs, chance in zip(strings, chances))
+    assert np.abs(mean).max() < 1e-15
+    assert np.abs(gradient(logits, steps, np.ones(lengths.sum()), chances)).max() < 1e-15
+    for baseline in (0.3, chances @ passes):
+        assert_same(gradient(logits, steps, np.repeat(passes - baseline, lengths), chances),
+                    complex_gradient(lambda x: chance_to_pass(x, strings, passes), logits))
+
+
+def test_imitation_ends_at_the_law_of_the_reference_given_that_a_string_passes():
+    """In a world of one step, where a policy can be any law; the policy gradient starts there with
+    the same step and ends elsewhere: what was likelier has become more so."""
+    ref, passes = np.array([[0.4, 0.3, 0.2, 0.1]]), np.array([[0, 1, 1, 0]])
+    given = np.exp(fit_by_counting(ref * passes, pseudo_count=0))[0]
+    assert given == pytest.approx([0, 0.6, 0.4, 0], abs=1e-15)
+    steps = as_steps([[(0, a)] for a in range(4)], 4)._replace(shape=(1, 4))
+    copied, climbed = np.log(ref), np.log(ref)
+    for step in range(3_000):
+        strings = ref, np.exp(log_softmax(climbed))
+        moves = [gradient(logits, steps, passes[0], weights[0])
+                 for logits, weights in zip((copied, climbed), strings)]
+        if step == 0:
+            np.testing.assert_allclose(*moves, rtol=0, atol=1e-15)
+        copied, climbed = copied + 4 * moves[0], climbed + 4 * moves[1]
+    copied, climbed = (np.exp(log_softmax(logits))[0] for logits in (copied, climbed))
+    assert copied == pytest.approx(given, abs=1e-3)
+    assert climbed[1] + climbed[2] > 0.999 and climbed[1] / climbed[2] > 2
+
+
+def test_where_imitation_has_ended_the_policy_gradient_goes_on():
+    """A bigram cannot count to two letters: its best copy of the strings that pass fails in part,
+    and has nothing more to learn from them."""
+    steps, strings, passes, chances = listed(np.log(REFERENCE))
+    lengths = np.diff(steps.starts)
+    kept = np.repeat(passes, lengths).astype(float)
+    table = counts.table(steps, kept * np.repeat(chances, lengths))
+    logits = fit_by_counting(table, pseudo_count=0)
+    assert np.isfinite(logits[1:]).all() and logits[0, 0] == -np.inf
+    logits = np.maximum(logits, -50)  # what never begins a string that passes
+    assert np.abs(gradient(logits, steps, kept, chances)).max() < 1e-15
+    stopped = chance_to_pass(logits, strings, passes)
+    for _ in range(400):
+        own = np.exp(table_of(logits, strings))
+        logits = logits + 5 * gradient(logits, steps, kept, own)
+    assert stopped < 0.6 and chance_to_pass(logits, strings, passes) > 0.99
+
+
+# Two KLs.
+
+
+@SEEDS
+def test_at_the_old_policy_the_price_of_the_step_is_not_felt(seed):
+    """The gradient of KL(π_old‖π) is zero where a batch begins, and only there."""
+    steps, advantages, logits, other = random_batch(seed)
+    batch = collapse(steps, advantages)
+    free, dear = (ppo_kl_loss(logits, logits, batch, kl_coef=x)[1] for x in (0.0, 50.0))
+    assert_same(dear, free)
+    free, dear = (ppo_kl_loss(logits, other, batch, kl_coef=x)[1] for x in (0.0, 50.0))
+    assert np.abs(dear - free).max() > 0.1
+
+
+@SEEDS
+def test_the_price_of_leaving_the_reference_is_felt_everywhere_else(seed):
+    """The gradient of KL(π‖π_ref) is zero at the reference, and at no other policy tried."""
+    world = cut_language()
+    ref, logits = np.random.default_rng(seed).normal(size=(2, *world.shape))
+    assert np.abs(string_kl(world, ref, ref)[1]).max() < 1e-15
+    for way in (0.01, 0.5, 1.0):
+        grad = string_kl(world, ref + way * (logits - ref), ref)[1]
+        assert np.linalg.norm(grad) > 0.02 * way
+
+
+# What is refused.
+
+
+BATCH = random_batch(0)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"logits": np.zeros((3, 4))},
+     r"logits must have the shape of the steps' table, \(4, 3\), got \(3, 4\)"),
+    ({"coefficients": np.ones(59)}, r"coefficients must have shape \(60,\), got \(59,\)"),
+    ({"coefficients": np.float64(1)}, r"coefficients must have shape \(60,\), got \(\)"),
+    ({"weights": np.ones(10)}, r"weights must have shape \(9,\), got \(10,\)"),
+    ({"weights": np.ones((9, 1))}, r"weights must have shape \(9,\), got \(9, 1\)"),
+])
+def test_a_gradient_of_arrays_that_do_not_fit_is_refused(changes, message):
+    arguments = {"logits": BATCH[2], "steps": BATCH[0], "coefficients": np.ones(60),
+                 "weights": np.ones(9)}
+    with pytest.raises(ValueError, match=message):
+        gradient(**(arguments | changes))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"beta": 0.0}, "beta must be positive and finite, got 0.0"),
+    ({"beta": np.inf}, "beta must be positive and finite, got inf"),
+    ({"ref_logits": np.zeros((1, 3))}, r"ref_logits must have shape \(4, 3\), got \(1, 3\)"),
+    ({"rejected": counts.select(BATCH[0], np.arange(2))}, "chosen and rejected must share"),
+    ({"logits": np.zeros((3, 4)), "ref_logits": np.zeros((3, 4))},
+     r"logits must .*\(4, 3\).* got \(3, 4\)"),
+])
+def test_coefficients_of_dpo_without_a_meaning_are_refused(changes, message):
+    arguments = {"logits": BATCH[2], "ref_logits": BATCH[3], "chosen": BATCH[0],
+                 "rejected": BATCH[0], "beta": BETA}
+    with pytest.raises(ValueError, match=message):
+        dpo_coefficients(**(arguments | changes))
+
+
+OLD = r"old_logits .*\(4, 3\).* got \(1, 3\)"
+SHAPE = r"logits must .*\(4, 3\).* got \(5, 3\)"
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"advantages": np.ones(59)}, r"advantages must have shape \(60,\), got \(59,\)"),
+    ({"clip_range": 0.0}, "clip_range must be positive, got 0.0"),
+    ({"old_logits": np.zeros((1, 3))}, OLD),
+    ({"logits": np.zeros((5, 3)), "old_logits": np.zeros((5, 3))}, SHAPE),
+])
+def test_coefficients_of_ppo_without_a_meaning_are_refused(changes, message):
+    arguments = {"logits": BATCH[2], "old_logits": BATCH[3], "steps": BATCH[0],
+                 "advantages": BATCH[1]}
+    with pytest.raises(ValueError, match=message):
+        ppo_coefficients(**(arguments | changes))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"advantages": np.ones(59)}, r"advantages must have shape \(60,\), got \(59,\)"),
+    ({"beta": -0.1}, "beta must be finite and not negative, got -0.1"),
+    ({"beta": np.nan}, "beta must be finite and not negative, got nan"),
+    ({"epsilon": 0.0}, "must be positive, got 0.0"),
+    ({"ref_logits": np.zeros((1, 3))}, r"ref_logits must have shape \(4, 3\), got \(1, 3\)"),
+    ({"old_logits": np.zeros((1, 3))}, OLD),
+])
+def test_coefficients_of_grpo_without_a_meaning_are_refused(changes, message):
+    arguments = {"logits": BATCH[2], "old_logits": BATCH[3], "steps": BATCH[0],
+                 "advantages": BATCH[1], "ref_logits": BATCH[3], "beta": BETA}
+    with pytest.raises(ValueError, match=message):
+        grpo_coefficients(**(arguments | changes))
