@@ -797,7 +797,7 @@ def test_what_few_preferences_come_to_is_set_in_columns_and_null_where_strings_d
         "dpo         300       998.900     -1.2e+04         5.432        0.358",
         "kto       3,000          null         null         4.250        0.500",
         ""]
-    assert "null is a policy whose strings do not end." in lines[at + 8]
+    assert "null would be a policy whose strings do not end." in lines[at + 8]
 
 
 @pytest.mark.slow
