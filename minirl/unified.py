@@ -39,9 +39,9 @@ others.  Then
 which is P(pass) times the step of supervised learning on those of one's own strings that passed,
 once for the strings just written.  What remains of the difference is time.  Supervised learning
 goes on with the same strings until it imitates them: it ends at the law of the reference *given*
-that the string passes.  The policy gradient writes new ones after each step, and ends where
-everything passes.  A baseline makes c negative for failures, which no demonstration can say; its
-mean is unchanged, since
+that the string passes, or as near to it as a policy of its kind can come.  The policy gradient
+writes new ones after each step, and ends where everything passes.  A baseline makes c negative for
+failures, which no demonstration can say; its mean is unchanged, since
 
     E[∇log π(y)] = 0:                                                                    (unified.5)
 
@@ -99,9 +99,7 @@ def gradient(logits, steps, coefficients, weights):
     >>> print(gradient(np.log([[0.75, 0.25]]), one, np.ones(2), np.array([0.5])))
     [[-0.25  0.25]]
     """
-    if logits.shape != steps.shape:
-        raise ValueError(f"logits must have the shape of the steps' table, {steps.shape}, got "
-                         f"{logits.shape}")
+    _check("logits", logits, steps)
     if coefficients.shape != steps.index.shape:
         raise ValueError(f"coefficients must have shape {steps.index.shape}, got "
                          f"{coefficients.shape}")
@@ -109,6 +107,12 @@ def gradient(logits, steps, coefficients, weights):
         raise ValueError(f"weights must have shape ({steps.starts.size - 1},), got {weights.shape}")
     each = np.repeat(weights, np.diff(steps.starts))
     return backward(log_softmax(logits), counts.table(steps, each * coefficients))
+
+
+def _check(name, table, steps):
+    if table.shape != steps.shape:
+        raise ValueError(f"{name} must have the shape of the steps' table, {steps.shape}, got "
+                         f"{table.shape}")
 
 
 def dpo_coefficients(logits, ref_logits, chosen, rejected, *, beta):
@@ -139,6 +143,7 @@ def dpo_coefficients(logits, ref_logits, chosen, rejected, *, beta):
     (array([0.25]), array([-0.25, -0.25]))
     """
     check_beta(beta)
+    _check("logits", logits, chosen)
     margins = beta * (counts.difference_matrix(chosen, rejected)
                       @ log_ratios(logits, ref_logits).ravel())
     push = beta * np.exp(log_sigmoid(-margins))
@@ -174,6 +179,8 @@ def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> print(ppo_coefficients(new, old, two, np.array([1., -1.])))
     [ 0.  -1.5]
     """
+    _check("logits", logits, steps)
+    _check("old_logits", old_logits, steps)
     if advantages.shape != steps.index.shape:
         raise ValueError(f"advantages must have shape {steps.index.shape}, got {advantages.shape}")
     ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
@@ -214,6 +221,8 @@ def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta
     """
     if not 0 <= beta < np.inf:
         raise ValueError(f"beta must be finite and not negative, got {beta}")
+    if not epsilon > 0:
+        raise ValueError(f"epsilon must be positive, got {epsilon}")
     reward = ppo_coefficients(logits, old_logits, steps, advantages, clip_range=epsilon)
     u = -log_ratios(logits, ref_logits).ravel()[steps.index]
     return reward + beta * np.expm1(np.minimum(u, 700))

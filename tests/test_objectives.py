@@ -313,7 +313,9 @@ def test_a_string_is_judged_by_all_groups_that_it_may_be_in(monkeypatch, advanta
         if advantage is group_normalised:
             A = A / (rewards.std() + 1e-4)
         expected[first] += prod(chance[others]) * A
-    found = objectives.judged(chance, setting.rewards, advantage, objectives.groups(7))
+    listing = objectives.groups(7)
+    found = objectives.judged(chance, objectives.advantages(setting.rewards, advantage, listing),
+                              listing)
     assert found == pytest.approx(expected, abs=1e-12)
 
 

@@ -391,7 +391,7 @@ def test_coefficients_of_ppo_without_a_meaning_are_refused(changes, message):
     ({"advantages": np.ones(59)}, r"advantages must have shape \(60,\), got \(59,\)"),
     ({"beta": -0.1}, "beta must be finite and not negative, got -0.1"),
     ({"beta": np.nan}, "beta must be finite and not negative, got nan"),
-    ({"epsilon": 0.0}, "must be positive, got 0.0"),
+    ({"epsilon": 0.0}, "epsilon must be positive, got 0.0"),
     ({"ref_logits": np.zeros((1, 3))}, r"ref_logits must have shape \(4, 3\), got \(1, 3\)"),
     ({"old_logits": np.zeros((1, 3))}, OLD),
 ])

@@ -50,6 +50,7 @@ SMOOTHING = 0.1    # of conservative DPO
 GAMMA = 1.0        # of SimPO, and
 SCALE = 2.0        # its β, as its paper has them
 ODDS = 1.0         # λ of ORPO
+TINY = 1e-300      # in place of a chance that underflowed
 ZERO = 1e-9        # largest entry of an update at rest,
 STIFF = 1e-6       # and least eigenvalue of its derivative
 STEPS, RATE = 2000, 10.0  # along an update that has no zero
@@ -164,13 +165,18 @@ def groups(strings):
     return listed, factorial(GROUP) / copies.prod(axis=1)
 
 
-def judged(chance, rewards, advantage, listing):
+def advantages(rewards, advantage, listing):
+    """A of every member of every group, (groups, GROUP), by a function of the chapter `grpo`."""
+    members, _ = listing
+    return advantage(rewards[members].reshape(1, -1), None, GROUP)[0].reshape(members.shape)
+
+
+def judged(chance, A, listing):
     """E[A | y], the mean advantage of a string over the groups that it may be in: (M,)."""
     members, orders = listing
-    A = advantage(rewards[members].reshape(1, -1), None, GROUP)[0].reshape(members.shape)
     weight = orders * chance[members].prod(axis=1)
     total = np.bincount(members.ravel(), (weight[:, None] * A).ravel(), chance.size)
-    return total / (GROUP * chance)
+    return total / (GROUP * np.maximum(chance, TINY))
 
 
 def demonstrations(found):
@@ -205,13 +211,16 @@ def updates(found):
 
     def grpo_paid(logits):
         chance = chances(found, logits)
-        A = judged(chance, shaped(found, logits, found.rewards), group_normalised, listing)
+        A = judged(chance, advantages(shaped(found, logits, found.rewards), group_normalised,
+                                      listing), listing)
         return ascent(logits, A, chance / found.lengths)
 
     def grpo(advantage, lengths):
+        fixed = advantages(found.rewards, advantage, listing)  # the policy changes none of them
+
         def update(logits):
             chance = chances(found, logits)
-            A = judged(chance, found.rewards, advantage, listing)
+            A = judged(chance, fixed, listing)
             c = grpo_coefficients(logits, logits, found.steps, np.repeat(A, found.lengths),
                                   ref_logits=found.ref, beta=BETA)
             return gradient(logits, found.steps, c, chance / lengths)
@@ -334,7 +343,8 @@ def one_gradient(found, moves, logits):
         dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=pairs.weights)[1],
         both)
     from_groups("ppo", "reward - beta KL", earned - chance @ earned, chance, 0.0)
-    from_groups("grpo", f"group of {GROUP}",
-                judged(chance, found.rewards, group_normalised, groups(chance.size)),
+    listing = groups(chance.size)
+    normalised = advantages(found.rewards, group_normalised, listing)
+    from_groups("grpo", f"group of {GROUP}", judged(chance, normalised, listing),
                 chance / found.lengths, BETA)
     return rows

@@ -293,12 +293,12 @@ def objectives_text(found):
     return "\n".join(lines + ["", textwrap.fill(
         f"Share is of what the best bigram gains, J = {found.bigram:.4f}; no policy of any kind "
         f"has more than {found.strings:.4f}.  Length is in letters, rarest the least probability "
-        f"of a letter.  What does not rest is shown after {objectives.STEPS:,} steps of learning "
+        f"in the table.  What does not rest is shown after {objectives.STEPS:,} steps of learning "
         f"rate {objectives.RATE:g}.  sft imitates that optimum, rejection_sampling the best of "
         f"{objectives.GROUP} of the reference, online_sampling that of the policy itself.  "
         f"reinforce is where PPO and RLOO rest too, with the KL in the reward; grpo and dr_grpo "
-        f"have k3 in the loss, and groups of {objectives.GROUP}.  rlhf has learned the reward from all preferences, which the rows "
-        f"below see as well.", WIDTH)])
+        f"have k3 in the loss, and groups of {objectives.GROUP}.  rlhf has learned the reward from "
+        f"all preferences, which the rows below see as well.", WIDTH)])
 
 
 def objectives_json(found):
@@ -329,7 +329,8 @@ def alignment_text(found, *, pairs):
         f"and dr_grpo have k3 in the loss; where there is a KL in the other trainers, it is in the "
         f"reward.  ipo, kto, simpo and orpo do not aim at J: what they aim at is in 'minirl "
         f"objectives'.  The expected update of dr_grpo comes to rest at a share of (size of the "
-        f"group) {resting}; here the group is 8.", WIDTH), "", "The frontier, the best policy at each price:", "",
+        f"group) {resting}; here the group is 8.", WIDTH), "",
+              "The frontier, the best policy at each price:", "",
         _line(("beta", "reward", "KL", "", "best of n", "reward", "KL", "share"),
               (5, 9, 9, 2, 9, 9, 8, 9))]
     for point, entry in zip_longest(found.frontier, found.best_of):
