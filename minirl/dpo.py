@@ -31,9 +31,9 @@ example 100,000 pairs give 98 % of what there is to gain.
     L = −(1/B) Σ_i [(1 − ε) log σ(m_i) + ε log σ(−m_i)].                                     (dpo.4)
 
 Where y⁺ wins a share p of the comparisons with y⁻, this wants σ(m) = ε + (1 − 2ε)p.  So it keeps
-margins finite, at log((1 − ε)/ε) at most.  But it does not undo the raters' errors.  Answers that
-were turned round with probability ε have gone from p to ε + (1 − 2ε)p already, and smoothing does
-it to them a second time.
+the margin of a pair finite, at log((1 − ε)/ε) if the pair stands alone.  But it does not undo the
+raters' errors.  Answers that were turned round with probability ε have gone from p to ε + (1 − 2ε)p
+already, and smoothing does it to them a second time.
 
 *Why the chosen string may fall.*  Only the difference of two log-probabilities is trained.  A small
 step against the gradient of one pair moves them, up to a common factor, by
@@ -43,19 +43,19 @@ step against the gradient of one pair moves them, up to a common factor, by
 
 The first may be negative: where the two strings share letter pairs and the rejected one has more of
 them, the way down for y⁻ is a way down for y⁺.  In one softmax over *whole* strings it cannot be.
-There ∇log π(y) is e_y − π, the difference of the two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is
-1 − π(y⁺) + π(y⁻) > 0.  On the running example the fit to 20,000 pairs lowers the chosen strings by
-0.36 nats on average and the rejected ones by 1.94.  That is no bug, and `preference_metrics` shows
-it.
+There ∇log π(y) is e_y − π, the difference of the two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is 1 −
+π(y⁺) + π(y⁻) > 0.  On the running example the fit to 20,000 pairs lowers the chosen strings by 0.4
+nats on average and the rejected ones by 2.  That is no bug, and `preference_metrics` shows it.
 
 *What few pairs do.*  If y⁺ always wins, p = 1, the loss falls for ever as m grows: the KL that β is
 meant to charge for is never paid, since DPO knows the policy on the strings of the pairs only
-(`ipo` is the answer of Azar et al.).  With a table of letter pairs it is enough that *one* of them
-occurs in chosen strings only: it is sent to probability one.  `pull` attracts the logits to the
-reference, (optim.3) with weight pull/B.  Without it 300, 3,000 or 20,000 pairs of the running
-example make strings of hundreds of letters and more (the reference has 5.9), worth far less than
-the reference.  There is no minimum; where the fit stops is the solver's choice.  With a pull of 2
-they give 36, 71 and 92 % of what there is to gain.
+(`ipo` is the answer of Azar et al.).  With a table of letter pairs *one* of them that occurs in
+chosen strings only may be enough: if nothing else holds its row, it is sent to probability one.
+`pull` attracts the logits to the reference, (optim.3) with weight pull/B.  Without it 300, 3,000 or
+20,000 pairs of the running example make strings that are mostly hundreds of letters long and more
+(the reference has 5.9), worth far less than the reference.  There is no minimum; where the fit
+stops is the solver's choice.  With a pull of 2 they give about a third, 71 and 92 % of what there
+is to gain.
 
 Lecture notes sometimes call DPO "derived from PPO".  It is derived from the optimum (dpo.1),
 whatever algorithm would have found it, and from Bradley–Terry.  They also print (dpo.2) without its

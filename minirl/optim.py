@@ -304,7 +304,7 @@ def minimise_near(loss, centre, *, pull, examples, start=None):
     >>> print(fit.x.round(4))
     [2.]
     """
-    if not pull >= 0:
-        raise ValueError(f"pull must not be negative, got {pull}")
+    if not 0 <= pull < np.inf:
+        raise ValueError(f"pull must be finite and not negative, got {pull}")
     share = pull / max(examples, 1)  # an empty batch is refused by the loss
     return minimise(attracted(loss, centre, share), centre if start is None else start)

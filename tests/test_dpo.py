@@ -483,7 +483,7 @@ def test_bad_arguments_are_refused_by_name():
         with pytest.raises(ValueError, match=r"pairs must be \(B, 9\)"):
             fit_dpo(logits, wrong, beta=0.5, pull=1.0)
     for pull in (-1.0, np.nan):
-        with pytest.raises(ValueError, match="pull must not be negative"):
+        with pytest.raises(ValueError, match="pull must be finite and not negative"):
             fit_dpo(logits, D, beta=0.5, pull=pull)
     for epsilon in (-0.1, 0.5, np.nan):
         message = rf"label_smoothing must lie in \[0, 0.5\), got {epsilon}"

@@ -320,7 +320,7 @@ def test_pairs_and_tables_that_do_not_fit_are_refused():
         with pytest.raises(ValueError, match=message):
             fit_ipo(table, wrong, beta=TAU, pull=1.0)
     for pull in (-1.0, np.nan):
-        with pytest.raises(ValueError, match=f"pull must not be negative, got {pull}"):
+        with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
             fit_ipo(table, D, beta=TAU, pull=pull)
 
 

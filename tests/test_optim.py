@@ -328,5 +328,5 @@ def test_no_examples_are_left_to_the_loss_to_refuse():
 
 @pytest.mark.parametrize("pull", [-1.0, -1e-12, np.nan])
 def test_a_pull_that_repels_is_refused(pull):
-    with pytest.raises(ValueError, match=f"pull must not be negative, got {pull}"):
+    with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
         minimise_near(quadratic, np.zeros(SHAPE), pull=pull, examples=3)

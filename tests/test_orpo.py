@@ -273,5 +273,5 @@ def test_weights_that_are_none_are_refused(weights):
 
 @pytest.mark.parametrize("pull", [-1.0, np.nan])
 def test_a_negative_pull_is_refused(pull):
-    with pytest.raises(ValueError, match=f"pull must not be negative, got {pull}"):
+    with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
         fit_orpo(LOGITS, means([SHORT]), means([LONG]), beta=1.0, pull=pull)

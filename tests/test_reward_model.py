@@ -614,7 +614,7 @@ def test_bad_arguments_are_refused_by_name():
     with pytest.raises(ValueError, match="pairs must be"):
         bradley_terry_loss(np.zeros((27, 27)), D[:0])
     for wrong in (-1.0, np.nan):
-        with pytest.raises(ValueError, match="pull must not be negative"):
+        with pytest.raises(ValueError, match="pull must be finite and not negative"):
             fit_reward_model(D, (27, 27), pull=wrong)
     with pytest.raises(ValueError, match="pairs must be"):
         fit_reward_model(D[:0], (27, 27), pull=1.0)
