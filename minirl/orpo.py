@@ -16,13 +16,15 @@ d log odds/d log P = 1 + P/(1 − P) = 1/(1 − P), with the rows M of (counts.4
 λ goes by the name `beta`, as in TRL.
 
 *Numerics.*  1 − P is −expm1(log P), which keeps its digits where P is near one.  Where it is below
-10⁻¹⁶ it cannot be told from zero, and log odds count as log P + 37, with the slope 1.
+10⁻¹⁶ it cannot be told from zero, and log odds count as log P + 37, with the slope 1.  (The logits
+of a string so certain have lost these digits already: close to P = 1 the gradient is finite, and
+good to few digits.)
 
 *What it finds.*  The reward does not appear, so it cannot be J*.  For λ → 0 the loss is imitation
 of the chosen strings with each string's steps weighted 1/|y|, a count of fractions (`sft`).  This
 favours what short strings do, and what all of them do once is end: on the running example strings
 become half as long, 3.0 letters for 5.9.  The second term then tells chosen from rejected.  100,000
-pairs give 67 % of what there is to gain at λ = 1, and 73 % at the best, near λ = 4.
+pairs give 67 % of what there is to gain at λ = 1, and at best 73 %, near λ = 4.
 
 Read first: `sft`, `simpo`.  Read next: `unified`.
 Source: Hong et al. 2024, "ORPO: monolithic preference optimization without reference model",

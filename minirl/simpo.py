@@ -14,16 +14,18 @@ is (reward_model.3) for the table β log π, the matrix M⁺ − M⁻ and the ma
 γ stands beside β, not inside it: it is in units of reward.  (Some speak of γ/β, in nats a step.)
 
 *What it finds.*  If the raters are Bradley–Terry's and γ = 0, the mean log-probabilities of strings
-become β⁻¹ times their rewards, as far as a policy can do that.  Nothing else holds it: no
-reference, and no likelihood of anything.  Two strings with the same mean are worth the same
+become β⁻¹ times their rewards plus a constant, as far as a policy can do that.  Nothing else holds
+it: no reference, and no likelihood of anything.  Two strings with the same mean are worth the same
 whatever their length, so that a likely string can be made of many likely steps, and the end is but
 one step among them.  On the running example 3,000 or 20,000 pairs, fitted without a pull, make a
 policy that never ends a string.  With the pull of `dpo` 100,000 pairs give nothing at the paper's
 usual β = 2, γ = 1: the reward rises by more than at the optimum, and a KL of 2.4 nats, which it
 never heard of, eats it up.
 
-With γ > 0 a pair is never content: also of two strings that win equally often against each other
-the present winner must lead by more.  That makes for larger margins, as a larger reward would.
+With γ > 0 each winner is to lead by more.  Where two strings win equally often against each other
+that changes nothing: m = 0 is still best, at a higher loss.  Where one wins more often, p > 1/2, m
+is larger than the log p/(1 − p) that a logistic regression would give, as if the reward were
+larger.
 
 Read first: `dpo`.  Read next: `orpo`.
 Source: Meng et al. 2024, "SimPO: simple preference optimization with a reference-free reward",
@@ -54,8 +56,7 @@ def check_means(logits, chosen, rejected):
         raise ValueError(f"chosen and rejected must be pairs, got {chosen.shape[0]} and "
                          f"{rejected.shape[0]} strings")
     for name, strings in (("chosen", chosen), ("rejected", rejected)):
-        total = strings @ np.ones(strings.shape[1])
-        if np.abs(total - 1).max() > 1e-9:
+        total = strings @ np.ones(strings.shape[1])        if not (np.abs(total - 1) <= 1e-9).all():
             raise ValueError(f"{name} must have rows that sum to 1 (counts.mean_matrix), got sums "
                              f"from {total.min():g} to {total.max():g}")
 
