@@ -25,17 +25,16 @@ Where a method takes the mean log-probability of a step, a row is divided by its
 
 None of these matrices is ever computed.  In compressed sparse row form a row is a list of columns
 and values, and a column may repeat.  The pairs of a sequence, as they lie in memory, *are* the
-columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one).  Nothing is
-sorted or summed, and there are no padding masks, no −100 labels and no shifted slices in any loss
-of this book.
+columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one, for M 1/|y|).
+Nothing is sorted or summed, and there are no padding masks, no −100 labels and no shifted slices in
+any loss of this book.
 
 Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
 builds `Steps` of pairs goes through `steps`, which checks every range once, so that all other
 functions may trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A +
 A, which is the pair (s + 1, 0): an action one too large would silently be counted in the next row.
 
-Read first: `softmax`.  Read next: `mdp`.
-"""
+Read first: `softmax`.  Read next: `mdp`."""
 
 from typing import NamedTuple
 

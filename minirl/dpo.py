@@ -21,19 +21,19 @@ A pair that the policy already ranks well, m_i ≫ 0, stops pushing.  Log-probab
 sums over steps, the end symbol included; a mean over the length would be another method (`simpo`).
 
 *What it finds.*  With Bradley–Terry raters and enough pairs, m is the rater's own margin.  Then the
-implicit reward is the true one, and the policy is the optimum of RLHF: the gradient vanishes there,
-pair by pair.  That holds where the policy can be that optimum.  A bigram can, if the reward is a
-table and strings end by themselves; not if they are cut after a fixed length.  On the running
-example 100,000 pairs give 98 % of what there is to gain.
+implicit reward is the true one, and the policy is the optimum of RLHF: in the mean over the raters'
+answers the gradient vanishes there, pair by pair.  That holds where the policy can be that optimum.
+A bigram can, if the reward is a table and strings end by themselves; not if they are cut after a
+fixed length.  On the running example 100,000 pairs give 98 % of what there is to gain.
 
 *Label smoothing* (conservative DPO) believes that a share ε of the answers is wrong,
 
     L = −(1/B) Σ_i [(1 − ε) log σ(m_i) + ε log σ(−m_i)].                                     (dpo.4)
 
-Where y⁺ wins a share p of the comparisons with y⁻, this wants σ(m) = ε + (1 − 2ε)p.  So it keeps
-the margin of a pair finite, at log((1 − ε)/ε) if the pair stands alone.  But it does not undo the
-raters' errors.  Answers that were turned round with probability ε have gone from p to ε + (1 − 2ε)p
-already, and smoothing does it to them a second time.
+Where y⁺ wins a share p of the comparisons with y⁻, this wants σ(m) = ε + (1 − 2ε)p.  So it asks no
+pair for more than log((1 − ε)/ε).  But it does not undo the raters' errors.  Answers that were
+turned round with probability ε have gone from p to ε + (1 − 2ε)p already, and smoothing does it to
+them a second time.  (A loss that divides by 1 − 2ε would: Chowdhury et al. 2024.)
 
 *Why the chosen string may fall.*  Only the difference of two log-probabilities is trained.  A small
 step against the gradient of one pair moves them, up to a common factor, by
@@ -41,29 +41,30 @@ step against the gradient of one pair moves them, up to a common factor, by
     δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
     δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
 
-The first may be negative: where the two strings share letter pairs and the rejected one has more of
-them, the way down for y⁻ is a way down for y⁺.  In one softmax over *whole* strings it cannot be.
-There ∇log π(y) is e_y − π, the difference of the two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is 1 −
-π(y⁺) + π(y⁻) > 0.  On the running example the fit to 20,000 pairs lowers the chosen strings by 0.4
-nats on average and the rejected ones by 2.  That is no bug, and `preference_metrics` shows it.
+The first may be negative: where both have the same letter pairs and the rejected string has them
+more often, its gradient points the same way and is longer, and the way down for y⁻ is a way down
+for y⁺.  In one softmax over *whole* strings it cannot be.  There ∇log π(y) is e_y − π, the
+difference of the two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is 1 − π(y⁺) + π(y⁻) > 0.  On the running
+example the fit to 20,000 pairs lowers the chosen strings by 0.4 nats on average and the rejected
+ones by 2.  That is no bug, and `preference_metrics` shows it.
 
 *What few pairs do.*  If y⁺ always wins, p = 1, the loss falls for ever as m grows: the KL that β is
 meant to charge for is never paid, since DPO knows the policy on the strings of the pairs only
 (`ipo` is the answer of Azar et al.).  With a table of letter pairs *one* of them that occurs in
 chosen strings only may be enough: if nothing else holds its row, it is sent to probability one.
 `pull` attracts the logits to the reference, (optim.3) with weight pull/B.  Without it 300, 3,000 or
-20,000 pairs of the running example make strings that are mostly hundreds of letters long and more
-(the reference has 5.9), worth far less than the reference.  There is no minimum; where the fit
-stops is the solver's choice.  With a pull of 2 they give about a third, 71 and 92 % of what there
-is to gain.
+20,000 pairs of the running example make strings of dozens of letters, of billions, or without an
+end (the reference has 5.9), and all are worth far less than the reference.  There is no minimum;
+where the fit stops is the solver's choice.  With a pull of 2 they give about a third, 71 and 92 %
+of what there is to gain.
 
 Lecture notes sometimes call DPO "derived from PPO".  It is derived from the optimum (dpo.1),
 whatever algorithm would have found it, and from Bradley–Terry.  They also print (dpo.2) without its
-logarithms.
+logarithms, or with a σ that is closed too early.
 
 Read first: `counts`, `regularised`, `reward_model`.  Compare: `rlhf`.  Read next: `ipo`.
 Source: Rafailov et al. 2023, arXiv:2305.18290, eqs. 5 and 7; Mitchell 2023, "A note on DPO with
-noisy preferences and relationship to IPO", for (dpo.4).
+noisy preferences and relationship to IPO", for (dpo.4); Chowdhury et al. 2024, arXiv:2403.00409.
 """
 
 import numpy as np
@@ -101,7 +102,7 @@ def log_ratios(logits, ref_logits):
     Raises
     ------
     ValueError
-        If the shapes disagree.
+        If the shapes disagree, or a table is not finite.
 
     Examples
     --------
@@ -110,6 +111,9 @@ def log_ratios(logits, ref_logits):
     """
     if logits.shape != ref_logits.shape:
         raise ValueError(f"ref_logits must have shape {logits.shape}, got {ref_logits.shape}")
+    for name, table in (("logits", logits), ("ref_logits", ref_logits)):
+        if not np.isfinite(table).all():
+            raise ValueError(f"{name} must be finite: policy and reference need full support")
     return log_softmax(logits) - log_softmax(ref_logits)
 
 

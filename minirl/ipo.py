@@ -1,8 +1,8 @@
 """IPO: DPO for raters who never doubt.
 
 DPO lets a margin grow until σ(m) is the share of comparisons that y⁺ won.  If it won all of them,
-that is never.  Each pair of a data set was usually compared once, so each was won by all, and only
-what the policy cannot express, or a pull, keeps the margins finite.  Identity preference
+no margin is enough.  Each pair of a data set was usually compared once, so each was won by all, and
+only what the policy cannot express, or a pull, keeps the margins finite.  Identity preference
 optimisation asks every pair for the same finite lead instead, with the log-ratios of (dpo.1):
 
     L = (1/B) Σ_i (h_i − 1/(2τ))²,   h_i = log π/π_ref(y⁺_i) − log π/π_ref(y⁻_i).            (ipo.1)
@@ -17,10 +17,10 @@ here, as in TRL, which means that the price of DPO does not carry over (see belo
 *What it finds.*  Let the pairs be drawn from a distribution μ, both strings independently, and let
 p(y, y') be the probability that y beats y'.  A pair enters both ways round, as (y, y') with weight
 p(y, y') and as (y', y) with 1 − p(y, y').  The weighted squares are least where h(y, y') is the
-mean of their targets, (2p(y, y') − 1)/(2τ).  But h is a difference f(y) − f(y').  The best
-difference takes the mean over y' ~ μ, as in any analysis of variance: f(y) = p(y)/τ + constant,
-with p(y) the probability to beat a string of μ.  So where the policy is free to give every string
-any probability,
+mean of their targets, (2p(y, y') − 1)/(2τ).  But h is a difference f(y) − f(y').  Set the
+derivative in f(y) to zero, and f(y) − E f(y') is the mean over y' ~ μ of these targets, which is
+p(y)/τ − 1/(2τ), with p(y) the probability to beat a string of μ.  So where the policy is free to
+give every string any probability,
 
     π(y) = π_ref(y) exp(p(y)/τ) / Z,   p(y) = Σ_{y'} μ(y') p(y, y').                         (ipo.3)
 
@@ -36,9 +36,10 @@ Farther away a good string is told from a very good one by less than it deserves
 example 100,000 pairs give 90 % of what there is to gain at τ = β/4, and 45 % at τ = β.
 
 *What stays finite* is the margin.  With a table of letter pairs that is not enough: fitted to few
-pairs, a table may rank each of them rightly and yet give long strings, which were in none of them,
-nearly all the probability.  With 300 pairs of the running example and no pull it does.  Even
-with a pull of 2 they end below the reference: squares towards a lead of 4 nats outweigh it.
+pairs, a table may rank nearly all of them rightly and yet give long strings, which were in none of
+them, nearly all the probability.  With 300 pairs of the running example and no pull it does.  Even
+with a pull of 2 the policy is then worth less than the reference: squares that ask for leads of
+1/(2τ) = 4 nats outweigh it, for they curve by 2 where the loss of DPO curves by β²/4 at most.
 
 TRL divides log-probabilities by the length for this loss; the paper has sums, as here.
 

@@ -280,7 +280,7 @@ def minimise_near(loss, centre, *, pull, examples, start=None):
         What attracts.
     pull : float ≥ 0
         Precision of the prior on each entry; its share of the mean loss is pull/B, so that its
-        influence fades as the data grow.  0 is maximum likelihood, which may not exist.
+        influence fades as the data grow.  0 is the plain minimum, which may not exist.
     examples : int
         B.
     start : array, optional

@@ -7,28 +7,28 @@ of the rejected one.  With P(y) the geometric mean of the probabilities of a str
     log P(y) = log π(y)/|y|,   odds(y) = P(y)/(1 − P(y)),
     L = (1/B) Σ_i [−log P(y⁺_i) − λ log σ(z_i)],   z_i = log odds(y⁺_i) − log odds(y⁻_i).   (orpo.1)
 
-Both terms have the mean over the string, the end symbol included.  (The paper's text writes the
-first as a plain negative log-likelihood; the mean of each string is what its code takes.)  Since
-d log odds/d log P = 1 + P/(1 − P) = 1/(1 − P), with the rows M of (counts.4)
+Both terms have the mean over the string, the end symbol included.  (The paper's code takes the
+first over all tokens of a batch; with one string a batch that is the same.)  Since d log odds/d log
+P = 1 + P/(1 − P) = 1/(1 − P), with the rows M of (counts.4)
 
     G = ∂L/∂log π = −(1/B) [M⁺ᵀ(1 + λ σ(−z)/(1 − P⁺)) − M⁻ᵀ λ σ(−z)/(1 − P⁻)].              (orpo.2)
 
 λ goes by the name `beta`, as in TRL.
 
-*Numerics.*  1 − P is −expm1(log P), which keeps its digits where P is near one.  Where it is below
-10⁻¹⁶ it cannot be told from zero, and log odds count as log P + 37, with the slope 1.  (The logits
-of a string so certain have lost these digits already: close to P = 1 the gradient is finite, and
-good to few digits.)
+*Numerics.*  1 − P is −expm1(log P), which keeps the digits that log P has.  But log P itself is
+rounded to about 10⁻¹⁶, so that 1 − P has few digits left where it is small.  Below 10⁻¹⁶ log odds
+are held at log P + 37, with the slope 1: a string that is certain is pushed no more by its odds.
 
-*What it finds.*  The reward does not appear, so it cannot be J*.  For λ → 0 the loss is imitation
-of the chosen strings with each string's steps weighted 1/|y|, a count of fractions (`sft`).  This
-favours what short strings do, and what all of them do once is end: on the running example strings
-become half as long, 3.0 letters for 5.9.  The second term then tells chosen from rejected.  100,000
-pairs give 67 % of what there is to gain at λ = 1, and at best 73 %, near λ = 4.
+*What it finds.*  There is no reference, so it cannot be the optimum of J.  For λ → 0 the loss is
+imitation of the chosen strings with each string's steps weighted 1/|y|, a count of fractions
+(`sft`).  This favours what short strings do, and what all of them do once is end: on the running
+example strings become half as long, 3.0 letters for 5.9.  The second term then tells chosen from
+rejected.  100,000 pairs give 67 % of what there is to gain at λ = 1, and at best 72 or 73 %, near λ
+= 4.
 
 Read first: `sft`, `simpo`.  Read next: `unified`.
 Source: Hong et al. 2024, "ORPO: monolithic preference optimization without reference model",
-arXiv:2403.07691, eqs. 4-7.
+arXiv:2403.07691, eqs. 3-7.
 """
 
 import numpy as np

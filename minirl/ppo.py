@@ -299,6 +299,11 @@ def clipped(ratio, advantages, *, clip_range=0.2):
     (N,) bool
         Not where the advantage is zero: there is nothing to clip.
 
+    Raises
+    ------
+    ValueError
+        If clip_range is not positive.
+
     Examples
     --------
     >>> clipped(np.array([1.3, 1.3, 0.7, 0.7]), np.array([1., -1., 1., -1.])).tolist()

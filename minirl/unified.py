@@ -6,17 +6,20 @@ Every method that moves a policy along log-probabilities, from imitation to GRPO
 
 They differ in three things: where the strings y come from, who judges them, and the *coefficient* c
 that the judgement becomes.  The weight w(y) makes the sum a mean over strings; where a paper
-divides by the length of the string, w does.  (The table is that of DeepSeekMath, with three rows
-more.)
+divides by the length of the string, w does.  (The table is that of DeepSeekMath, with more rows; it
+divides the sums of DPO by the lengths too.)
 
     method              strings of             judged by             coefficient c
     sft                 the demonstrations     nobody                1
     rejection sampling  the reference          a rule, or best of n  1 if kept, else 0
     the same, online    the policy             likewise              likewise
     dpo                 pairs, the reference   a comparison          ±β σ(−m), + if chosen
+    ipo                 pairs, the reference   a comparison          ±2 (1/(2τ) − h)
+    simpo               pairs, anybody         a comparison          ±β σ(γ − m), w = 1/(B·|y|)
     kto                 the reference          a thumb               ±λ β σ(x)σ(−x), + if liked
     orpo                pairs, anybody         a comparison          (unified.2)
-    ppo                 the policy before      a reward, a critic    ρ A, and 0 where clipped
+    reinforce, rloo     the policy             a reward, a baseline  R − b
+    ppo, rlhf           the policy before      a reward, a critic    ρ A, and 0 where clipped
     grpo                the policy before      a reward, the group   (unified.3)
 
 where two coefficients need more room, both with w = 1/(B·|y|):
@@ -28,7 +31,8 @@ So the second part of GRPO's is a reward that pays for the letters the policy ha
 judged one by one.  A coefficient is the only thing that a method can say about a string.  Imitation
 says 1 to everything, and nothing about what to avoid.  Rejection sampling says 0 to the rest.  DPO
 says no as loudly as yes, but to pairs that somebody else has written, and falls silent where it is
-right.  Only with strings of the policy itself is the sum a gradient of what the policy earns.
+right; IPO calls back what has gone too far.  Only with strings of the policy itself is the sum a
+gradient of what the policy earns.
 
 *When is the policy gradient just supervised learning?*  When all that is judged good is equally
 good, and all the rest is worth nothing.  Let the reward be 1 for strings that pass and 0 for
@@ -40,17 +44,18 @@ which is P(pass) times the step of supervised learning on those of one's own str
 once for the strings just written.  What remains of the difference is time.  Supervised learning
 goes on with the same strings until it imitates them: it ends at the law of the reference *given*
 that the string passes, or as near to it as a policy of its kind can come.  The policy gradient
-writes new ones after each step, and ends where everything passes.  A baseline makes c negative for
-failures, which no demonstration can say; its mean is unchanged, since
+writes new ones after each step, and ends where everything passes, if it can.  A baseline makes c
+negative for failures, which no demonstration can say.  It leaves the mean of g alone if it does not
+look at the string itself, since
 
-    E[∇log π(y)] = 0:                                                                    (unified.5)
+    E[∇log π(y)] = 0.                                                                    (unified.5)
 
-to imitate oneself teaches nothing.
+To imitate oneself teaches nothing.
 
 *Two KLs.*  PPO's and RLHF's look alike, and are two things.  KL(π_old‖π) is a bound on the step: at
 the start of each batch π is π_old, its gradient is zero, and so the price β of `ppo_kl` changes the
-path and never the end.  KL(π‖π_ref) is part of the aim: its gradient is zero at the reference only,
-and where it is put decides where one ends (`grpo`).
+path, and not where the expected update is zero.  KL(π‖π_ref) is part of the aim: its gradient is
+zero at the reference only, and where it is put decides where one ends (`grpo`).
 
 `python -m minirl objectives` computes all this for a language of 31 strings: the coefficients, what
 they have to do with the gradient of J, and where each method of the book comes to rest.

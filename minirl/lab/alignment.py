@@ -58,7 +58,7 @@ ROUNDS = 3           # of iterated RLHF
 SIZES = [100, 1_000, 10_000]  # preferences of the reward models that are judged,
 FRESH = 20_000       # on so many others
 TAU = BETA / 4       # of IPO: the optimum of RLHF if all rewards were close, (ipo.4)
-SCALE, GAMMA = 2.0, 1.0  # β and γ of SimPO, as its paper has them
+SCALE, GAMMA = 2.0, 1.0  # β and γ of SimPO, among those of its paper
 ODDS = 1.0           # λ of ORPO
 UNHELD = [("dpo", 300), ("dpo", 3_000), ("ipo", 300), ("kto", 300), ("simpo", 300), ("orpo", 300)]
 

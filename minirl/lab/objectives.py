@@ -28,6 +28,7 @@ from minirl.dpo import dpo_loss
 from minirl.grpo import group_centred, group_normalised, grpo_loss, weighted
 from minirl.ipo import ipo_loss
 from minirl.kto import kto_loss
+from minirl.lab.alignment import BETA, GAMMA, ODDS, SCALE, TAU
 from minirl.lab.estimators import all_episodes
 from minirl.optim import minimise
 from minirl.orpo import orpo_loss
@@ -40,16 +41,12 @@ from toy_lm.ngram import language
 from toy_lm.rewards import easy_to_say
 from toy_lm.vocabulary import Vocabulary
 
-BETA = 0.5
 HORIZON = 4
 GROUP = 4          # of GRPO, and the n of best of n
 REFERENCE = np.array([[0.10, 0.45, 0.45],   # from the start: end, a, b
                       [0.30, 0.25, 0.45],
                       [0.30, 0.40, 0.30]])
 SMOOTHING = 0.1    # of conservative DPO
-GAMMA = 1.0        # of SimPO, and
-SCALE = 2.0        # its β, as its paper has them
-ODDS = 1.0         # λ of ORPO
 TINY = 1e-300      # in place of a chance that underflowed
 ZERO = 1e-9        # largest entry of an update at rest,
 STIFF = 1e-6       # and least eigenvalue of its derivative
@@ -244,7 +241,7 @@ def updates(found):
         "dpo": down(lambda x: dpo_loss(x, found.ref, difference, beta=BETA, pair_weights=q)),
         "dpo_smoothed": down(lambda x: dpo_loss(x, found.ref, difference, beta=BETA,
                                                 label_smoothing=SMOOTHING, pair_weights=q)),
-        "ipo": down(lambda x: ipo_loss(x, found.ref, difference, beta=BETA / 4, pair_weights=q)),
+        "ipo": down(lambda x: ipo_loss(x, found.ref, difference, beta=TAU, pair_weights=q)),
         "kto": kto,
         "simpo": down(lambda x: simpo_loss(x, pairs.chosen, pairs.rejected, beta=SCALE,
                                            simpo_gamma=GAMMA, pair_weights=q)),

@@ -280,8 +280,9 @@ def objectives_text(found):
     worst = max(row.difference for row in found.rows)
     lines += ["", textwrap.fill(
         "Least, mean and most are of the coefficient c of a step; cosine compares the expected "
-        "update with the gradient of J.  Each is the gradient of the method's own loss, to "
-        f"{worst:.0e}.", WIDTH), "", "Where the expected update is zero, and stays so:", "",
+        "update with the gradient of J.  Each is the gradient of the method's own loss at the "
+        f"first step from a batch, to {worst:.0e}.", WIDTH), "",
+              "Where the expected update is zero, and stays so:", "",
               _line(("method", "rests", "reward", "KL", "J", "share", "length", "rarest"),
                     (-18, -5, 8, 8, 8, 8, 7, 8))]
     for rest in found.rests:
@@ -294,11 +295,12 @@ def objectives_text(found):
         f"Share is of what the best bigram gains, J = {found.bigram:.4f}; no policy of any kind "
         f"has more than {found.strings:.4f}.  Length is in letters, rarest the least probability "
         f"in the table.  What does not rest is shown after {objectives.STEPS:,} steps of learning "
-        f"rate {objectives.RATE:g}.  sft imitates that optimum, rejection_sampling the best of "
-        f"{objectives.GROUP} of the reference, online_sampling that of the policy itself.  "
-        f"reinforce is where PPO and RLOO rest too, with the KL in the reward; grpo and dr_grpo "
-        f"have k3 in the loss, and groups of {objectives.GROUP}.  rlhf has learned the reward from "
-        f"all preferences, which the rows below see as well.", WIDTH)])
+        f"rate {objectives.RATE:g}: kto creeps towards the edge, where some letters never follow "
+        f"some others, and online_sampling runs away.  sft imitates that optimum, "
+        f"rejection_sampling the best of {objectives.GROUP} of the reference, online_sampling that "
+        f"of the policy itself.  reinforce is where PPO and RLOO rest too, with the KL in the "
+        f"reward; grpo and dr_grpo have k3 in the loss, and groups of {objectives.GROUP}.  rlhf "
+        f"has learned the reward from all preferences, which the rows below see as well.", WIDTH)])
 
 
 def objectives_json(found):
