@@ -580,7 +580,7 @@ def test_the_sentences_name_the_numbers_of_the_job(found, fast, command):
     said = " ".join(out.split())
     worst = max(row.difference for row in found.rows)
     for words in ("cut after 4 steps: exact, from all 31 strings",
-                  f"the method's own loss, to {worst:.0e}",
+                  f"the method's own loss at the first step from a batch, to {worst:.0e}",
                   f"the best bigram gains, J = {found.bigram:.4f}; no policy of any kind has more "
                   f"than {found.strings:.4f}",
                   "after 2,000 steps of learning rate 10", "the best of 4 of the reference",
