@@ -33,6 +33,7 @@ Sequences are laid end to end in `Steps`, in which `starts` says where each begi
 builds `Steps` of pairs goes through `steps`, which checks every range once, so that all other
 functions may trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A +
 A, which is the pair (s + 1, 0): an action one too large would silently be counted in the next row.
+And `add_up`, which does the counting, writes wherever an index tells it to.
 
 Read first: `softmax`.  Read next: `mdp`."""
 
@@ -40,6 +41,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+
+BLOCK = 32_768  # steps numbered at a time: few enough to stay in the cache
 
 
 class Steps(NamedTuple):
@@ -78,13 +81,11 @@ def steps(states, actions, starts, shape):
     >>> print(steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2)).index)
     [1 2 1]
     """
-    for name, values, bound in (("states", states, shape[0]), ("actions", actions, shape[1])):
+    pairs = ("states", states, shape[0]), ("actions", actions, shape[1])
+    for name, values, _ in pairs:
         if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"{name} must be a vector of integers, "
                              f"got {values.dtype} of shape {values.shape}")
-        if values.size and not (0 <= values.min() and values.max() < bound):
-            raise ValueError(f"{name} must lie in [0, {bound}), "
-                             f"got [{values.min()}, {values.max()}]")
     if states.shape != actions.shape:
         raise ValueError(f"states and actions must have one length, "
                          f"got {states.size} and {actions.size}")
@@ -97,7 +98,16 @@ def steps(states, actions, starts, shape):
     if max(states.size, shape[0] * shape[1]) >= 2**31:
         raise ValueError(f"steps and pairs are numbered with 32 bits, got {states.size} steps "
                          f"of {shape[0] * shape[1]} pairs")
-    index = (states.astype(np.int64) * shape[1] + actions).astype(np.int32)
+    index = np.empty(states.size, np.int32)
+    for start in range(0, states.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        for name, values, bound in pairs:
+            if not (0 <= values[block].min() and values[block].max() < bound):
+                raise ValueError(f"{name} must lie in [0, {bound}), "
+                                 f"got [{values.min()}, {values.max()}]")
+        index[block] = states[block]
+        index[block] *= shape[1]
+        index[block] += actions[block].astype(np.int32)
     return Steps(index, starts.astype(np.int32), tuple(shape))
 
 
@@ -186,6 +196,37 @@ def _starts(lengths):
     return starts.astype(np.int32)
 
 
+def add_up(index, size, weights=None):
+    """The sum of the weights at each index: `np.bincount(index, weights, size)`, in half the time.
+
+    The indices are read as the rows, and the weights as the entries, of a sparse matrix with one
+    column; its product with the number 1 is the sum of each row, added in the order of the steps.
+    SciPy does not check the indices, and one outside would be written to outside the array: only
+    the index of `Steps` may go in, or keys that were made from it.
+
+    Parameters
+    ----------
+    index : (N,) int32 in [0, size)
+    size : int
+    weights : (N,) float, optional
+        By default each index counts one.
+
+    Returns
+    -------
+    (size,) float
+
+    Examples
+    --------
+    >>> print(add_up(np.array([2, 0, 2], np.int32), 4, np.array([1., 5., 0.5])))
+    [5.  0.  1.5 0. ]
+    """
+    # Ones of 32 bits: half the memory of floats to read, and enough for the steps of any batch.
+    entries = np.ones(index.size, np.int32) if weights is None else np.asarray(weights, float)
+    all_of_it = np.array([0, index.size], np.int32)
+    column = sparse.csc_array((entries, index, all_of_it), shape=(size, 1))
+    return (column @ np.ones(1, entries.dtype)).astype(float)
+
+
 def table(steps, weights=None):
     """W of (counts.1): counts of each pair, or sums of `weights`.
 
@@ -215,7 +256,7 @@ def table(steps, weights=None):
     if weights is not None and weights.shape != steps.index.shape:
         raise ValueError(f"weights must have shape {steps.index.shape}, got {weights.shape}")
     size = steps.shape[0] * steps.shape[1]
-    return np.bincount(steps.index, weights, minlength=size).reshape(steps.shape).astype(float)
+    return add_up(steps.index, size, weights).reshape(steps.shape)
 
 
 def matrix(steps):

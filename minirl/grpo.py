@@ -62,7 +62,7 @@ from minirl.evaluation import action_values, evaluate
 from minirl.kl import k3_loss
 from minirl.mdp import check_count
 from minirl.optim import adam
-from minirl.ppo import clip_fraction, collapse, mean_kl, ppo_loss
+from minirl.ppo import Advantages, clip_fraction, collapse, mean_kl, ppo_loss
 from minirl.reinforce import environment_rewards, play, policy_step
 from minirl.returns import reward_to_go
 from minirl.sampling import generator
@@ -226,7 +226,10 @@ def weighted(steps, advantages, weights):
     ----------
     steps : counts.Steps
         N steps of B strings.
-    advantages : (N,) float
+    advantages : (N,) float, or (B,) float
+        One a step, or one a string, which saves most of the time: the strings' numbers are added
+        up by X of (counts.2).  Where B = N each string has one step; otherwise some are empty, and
+        the numbers are read as one a step.
     weights : (B,) float > 0
         One a string.
 
@@ -244,10 +247,13 @@ def weighted(steps, advantages, weights):
     """
     if weights.shape != (steps.starts.size - 1,) or not (weights > 0).all():
         raise ValueError(f"weights must be {steps.starts.size - 1} positive numbers, got {weights}")
-    if advantages.shape != steps.index.shape:
-        raise ValueError(f"advantages must have shape {steps.index.shape}, got {advantages.shape}")
-    each = np.repeat(weights, np.diff(steps.starts))
-    return collapse(steps, advantages * each)._replace(counts=counts.table(steps, each))
+    if steps.index.size and advantages.shape == weights.shape != steps.index.shape:
+        if not np.isfinite(advantages).all():
+            raise ValueError("advantages must be finite")
+        A = weights * advantages
+        columns = np.stack([np.maximum(A, 0), np.minimum(A, 0), weights], axis=1)
+        return Advantages(*(counts.matrix(steps).T @ columns).T.reshape(3, *steps.shape))
+    return collapse(steps, advantages, np.repeat(weights, np.diff(steps.starts)))
 
 
 def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):

@@ -75,6 +75,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl import counts
 from minirl.actor_critic import judge
 from minirl.mdp import check_count
 from minirl.optim import adam, at, linear
@@ -98,8 +99,20 @@ class Advantages(NamedTuple):
         return self.counts.sum(axis=1)
 
 
-def collapse(steps, advantages):
+def collapse(steps, advantages, weights=None):
     """The tables of (ppo.2) from N steps and their advantages.
+
+    Parameters
+    ----------
+    steps : counts.Steps
+        N steps.
+    advantages : (N,) float
+    weights : (N,) float, optional
+        How much each step counts, in all three tables; by default one.
+
+    Returns
+    -------
+    Advantages
 
     Raises
     ------
@@ -108,14 +121,17 @@ def collapse(steps, advantages):
 
     Examples
     --------
-    >>> from minirl import counts
     >>> two = counts.steps(np.array([0, 0]), np.array([1, 1]), np.array([0, 2]), (1, 2))
     >>> batch = collapse(two, np.array([3., -1.]))
     >>> print(batch.gains, batch.losses, batch.counts)
     [[0. 3.]] [[ 0. -1.]] [[0. 2.]]
     """
-    batch, = _tables(steps.index, advantages, 1, steps)
-    return batch
+    _check(steps, advantages)
+    number = counts.table(steps, weights)
+    if weights is not None:
+        advantages = advantages * weights
+    (gains, losses), = _by_sign(steps.index, advantages, 1, steps.shape)
+    return Advantages(gains, losses, number)
 
 
 def minibatches(steps, advantages, parts):
@@ -141,7 +157,6 @@ def minibatches(steps, advantages, parts):
 
     Examples
     --------
-    >>> from minirl import counts
     >>> two = counts.steps(np.array([0, 0]), np.array([1, 0]), np.array([0, 1, 2]), (1, 2))
     >>> for batch in minibatches(two, np.array([3., -1.]), np.array([1, 0])):
     ...     print(batch.gains, batch.losses, batch.counts)
@@ -151,32 +166,40 @@ def minibatches(steps, advantages, parts):
     episodes = steps.starts.size - 1
     if parts.shape != (episodes,) or parts.min() < 0 or parts.max() >= episodes:
         raise ValueError(f"parts must be {episodes} numbers in [0, {episodes}), got {parts}")
-    number = int(parts.max()) + 1
-    before = 2 * steps.shape[0] * steps.shape[1] * parts.astype(np.int64)
-    batches = _tables(np.repeat(before, np.diff(steps.starts)) + steps.index, advantages, number,
-                      steps)
-    if not all(batch.counts.any() for batch in batches):
+    _check(steps, advantages)
+    number, size = int(parts.max()) + 1, steps.shape[0] * steps.shape[1]
+    if 2 * number * size >= 2**31:
+        raise ValueError(f"the pairs of all parts are numbered with 32 bits, got {number} parts "
+                         f"of {size} pairs")
+    # A step's key is its pair, and S·A more for every part before its own.
+    key = np.repeat((size * parts).astype(np.int32), np.diff(steps.starts))
+    key += steps.index
+    numbers = counts.add_up(key, number * size).reshape(number, *steps.shape)
+    if not numbers.any(axis=(1, 2)).all():
         raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
-    return batches
+    return [Advantages(gains, losses, count) for (gains, losses), count
+            in zip(_by_sign(key, advantages, number, steps.shape), numbers)]
 
 
-def _tables(key, advantages, number, steps):
-    """`Advantages` of a number of parts, by one histogram.
-
-    A step's key is its pair, and 2·S·A more for every part before its own.  Where the advantage is
-    negative it moves by another S·A, so that U and V of a part lie side by side.
-    """
+def _check(steps, advantages):
     if advantages.shape != steps.index.shape or steps.index.size == 0:
         raise ValueError(f"advantages must have shape {steps.index.shape} and not be empty, "
                          f"got {advantages.shape}")
-    if not np.isfinite(advantages).all():
-        raise ValueError("advantages must be finite")
-    size = steps.shape[0] * steps.shape[1]
-    key, length = key + size * (advantages < 0), 2 * number * size
-    sums, numbers = (np.bincount(key, weights, minlength=length).reshape(number, 2, *steps.shape)
-                     for weights in (advantages, None))
-    return [Advantages(gains, losses, count.astype(float))
-            for (gains, losses), count in zip(sums, numbers.sum(axis=1))]
+
+
+def _by_sign(key, advantages, number, shape):
+    """U and V of each part, by one histogram over both: (number, 2, S, A).
+
+    Where the advantage is negative the key moves by another `number`·S·A.
+    """
+    size = number * shape[0] * shape[1]
+    signed = np.multiply(advantages < 0, size, dtype=np.int32)
+    signed += key
+    sums = counts.add_up(signed, 2 * size, advantages)
+    # What is not finite leaves its mark on the sum, and there are fewer sums than steps.
+    if not np.isfinite(sums).all():
+        raise ValueError("advantages must be finite, and so must their sums")
+    return sums.reshape(2, number, *shape).swapaxes(0, 1)
 
 
 def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
@@ -330,7 +353,6 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     Two good steps and a bad one, on an action that has become likelier by more than 1 + ε.  The
     good ones are dead; the bad one is being pulled back:
 
-    >>> from minirl import counts
     >>> three = counts.steps(np.zeros(3, int), np.zeros(3, int), np.array([0, 3]), (1, 2))
     >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
     0.6666666666666666
@@ -361,7 +383,6 @@ def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning
 
     Examples
     --------
-    >>> from minirl import counts
     >>> from minirl.actor_critic import Judgement
     >>> from minirl.optim import gradient_descent
     >>> from minirl.reinforce import start

@@ -192,6 +192,14 @@ def td_errors(rewards, rollout, values, *, gamma):
 
 def _errors(rewards, rollout, values, gamma):
     """(δ, V(s_t)), both zero after an episode's end."""
+    errors, here = _rewards_and_values(rewards, rollout, values, gamma)
+    errors[:-1] += gamma * here[1:]
+    errors -= here
+    return errors, here
+
+
+def _rewards_and_values(rewards, rollout, values, gamma):
+    """(r_t, V(s_t)), both zero after an episode's end; γV of what follows a truncation is in r."""
     if rewards.shape != rollout.states.shape:
         raise ValueError(f"rewards must have shape {rollout.states.shape}, got {rewards.shape}")
     check_fraction("gamma", gamma)
@@ -199,12 +207,13 @@ def _errors(rewards, rollout, values, gamma):
     if values.ndim != 1 or values.size <= largest:
         raise ValueError(f"values must be a vector with an entry for state {largest}, "
                          f"got shape {values.shape}")
-    here = np.where(rollout.alive, values[rollout.states], 0)
-    after = np.zeros_like(here)
-    after[:-1] = here[1:]
-    episodes, last = np.arange(here.shape[1]), rollout.alive.sum(axis=0) - 1
-    after[last, episodes] = np.where(rollout.truncated, values[rollout.last_state], 0)
-    return rewards + gamma * after - here, here
+    here = values.astype(float)[rollout.states]
+    here[~rollout.alive] = 0
+    earned = np.array(rewards, dtype=float)
+    last = rollout.alive.sum(axis=0, dtype=np.int32) - 1
+    earned[last, np.arange(last.size)] += gamma * np.where(rollout.truncated,
+                                                           values[rollout.last_state], 0)
+    return earned, here
 
 
 def gae(rewards, rollout, values, *, gamma, gae_lambda):
@@ -240,9 +249,15 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     [0.9 0. ] [0.9 1. ]
     """
     check_fraction("gae_lambda", gae_lambda)
-    errors, here = _errors(rewards, rollout, values, gamma)
-    advantages = discounted_sums(errors, gamma * gae_lambda)
-    return advantages, advantages + here
+    A, V = _rewards_and_values(rewards, rollout, values, gamma)
+    A[-1] -= V[-1]
+    for t in range(len(A) - 2, -1, -1):  # a row at a time, while it is in the cache
+        A[t] += gamma * V[t + 1]
+        A[t] -= V[t]
+        A[t] += gamma * gae_lambda * A[t + 1]
+        V[t + 1] += A[t + 1]  # no longer needed: it becomes the λ-return
+    V[0] += A[0]
+    return A, V
 
 
 def n_step_returns(rewards, rollout, values, *, gamma, n):
