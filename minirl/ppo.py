@@ -117,7 +117,8 @@ def collapse(steps, advantages, weights=None):
     Raises
     ------
     ValueError
-        If there is no step, or the advantages are not one finite number a step.
+        If there is no step, the advantages are not one finite number a step, or the table has
+        2³⁰ pairs or more.
 
     Examples
     --------
@@ -126,7 +127,7 @@ def collapse(steps, advantages, weights=None):
     >>> print(batch.gains, batch.losses, batch.counts)
     [[0. 3.]] [[ 0. -1.]] [[0. 2.]]
     """
-    _check(steps, advantages)
+    _check(steps, advantages, 1)
     number = counts.table(steps, weights)
     if weights is not None:
         advantages = advantages * weights
@@ -152,8 +153,8 @@ def minibatches(steps, advantages, parts):
     Raises
     ------
     ValueError
-        If the parts are not one number an episode, a part has no step, or the advantages are not
-        one finite number a step.
+        If the parts are not one number an episode, a part has no step, the advantages are not
+        one finite number a step, or the tables of all parts together have 2³⁰ pairs or more.
 
     Examples
     --------
@@ -166,13 +167,10 @@ def minibatches(steps, advantages, parts):
     episodes = steps.starts.size - 1
     if parts.shape != (episodes,) or parts.min() < 0 or parts.max() >= episodes:
         raise ValueError(f"parts must be {episodes} numbers in [0, {episodes}), got {parts}")
-    _check(steps, advantages)
     number, size = int(parts.max()) + 1, steps.shape[0] * steps.shape[1]
-    if 2 * number * size >= 2**31:
-        raise ValueError(f"the pairs of all parts are numbered with 32 bits, got {number} parts "
-                         f"of {size} pairs")
+    _check(steps, advantages, number)
     # A step's key is its pair, and S·A more for every part before its own.
-    key = np.repeat((size * parts).astype(np.int32), np.diff(steps.starts))
+    key = np.repeat(size * parts.astype(np.int32), np.diff(steps.starts))
     key += steps.index
     numbers = counts.add_up(key, number * size).reshape(number, *steps.shape)
     if not numbers.any(axis=(1, 2)).all():
@@ -181,7 +179,11 @@ def minibatches(steps, advantages, parts):
             in zip(_by_sign(key, advantages, number, steps.shape), numbers)]
 
 
-def _check(steps, advantages):
+def _check(steps, advantages, number):
+    size = steps.shape[0] * steps.shape[1]
+    if 2 * number * size >= 2**31:
+        raise ValueError(f"gains and losses of all parts are numbered with 32 bits, "
+                         f"got {number} parts of {size} pairs")
     if advantages.shape != steps.index.shape or steps.index.size == 0:
         raise ValueError(f"advantages must have shape {steps.index.shape} and not be empty, "
                          f"got {advantages.shape}")

@@ -203,16 +203,19 @@ def _rewards_and_values(rewards, rollout, values, gamma):
     if rewards.shape != rollout.states.shape:
         raise ValueError(f"rewards must have shape {rollout.states.shape}, got {rewards.shape}")
     check_fraction("gamma", gamma)
-    largest = max(rollout.states.max(), rollout.last_state.max())
-    if values.ndim != 1 or values.size <= largest:
+    try:
+        if values.ndim != 1:
+            raise IndexError
+        here, cut = (values.astype(float)[states] for states in (rollout.states,
+                                                                 rollout.last_state))
+    except IndexError:
+        largest = max(rollout.states.max(), rollout.last_state.max())
         raise ValueError(f"values must be a vector with an entry for state {largest}, "
-                         f"got shape {values.shape}")
-    here = values.astype(float)[rollout.states]
-    here[~rollout.alive] = 0
+                         f"got shape {values.shape}") from None
+    np.putmask(here, ~rollout.alive, 0)
     earned = np.array(rewards, dtype=float)
     last = rollout.alive.sum(axis=0, dtype=np.int32) - 1
-    earned[last, np.arange(last.size)] += gamma * np.where(rollout.truncated,
-                                                           values[rollout.last_state], 0)
+    earned[last, np.arange(last.size)] += gamma * np.where(rollout.truncated, cut, 0)
     return earned, here
 
 
@@ -250,13 +253,14 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     """
     check_fraction("gae_lambda", gae_lambda)
     A, V = _rewards_and_values(rewards, rollout, values, gamma)
-    A[-1] -= V[-1]
-    for t in range(len(A) - 2, -1, -1):  # a row at a time, while it is in the cache
-        A[t] += gamma * V[t + 1]
-        A[t] -= V[t]
-        A[t] += gamma * gae_lambda * A[t + 1]
-        V[t + 1] += A[t + 1]  # no longer needed: it becomes the λ-return
-    V[0] += A[0]
+    after, later = np.zeros((2, V.shape[1]))  # γV and γλA of the step after
+    for a, v in zip(A[::-1], V[::-1]):  # in place, row by row, while a row is in the cache
+        a += after
+        a -= v
+        a += later
+        np.multiply(v, gamma, out=after)
+        np.multiply(a, gamma * gae_lambda, out=later)
+        v += a  # now the λ-return
     return A, V
 
 

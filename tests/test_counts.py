@@ -68,6 +68,40 @@ def test_a_sum_over_steps_is_a_sum_over_the_table(batch, logp):
         assert math.isclose((counts.table(steps) * f(logp)).sum(), plain, rel_tol=1e-12)
 
 
+@pytest.mark.parametrize("N", [0, 1, 3 * counts.BLOCK + 5])
+def test_sums_are_those_of_bincount_bit_for_bit(N):
+    """(counts.1): added in the order of the steps, by a sparse product or plainly."""
+    rng = np.random.default_rng(5)
+    index, weights = rng.integers(0, 12, N).astype(np.int32), rng.normal(size=N)
+    for some in None, weights, 1e300 * weights, np.arange(N):
+        found = counts.add_up(index, 14, some)
+        assert found.dtype == float and found.shape == (14,)
+        np.testing.assert_array_equal(found, np.bincount(index, some, 14))
+
+
+def test_a_weight_that_is_not_a_number_spoils_its_own_sum_only():
+    found = counts.add_up(np.array([1, 0, 1, 2, 2], np.int32), 4,
+                          np.array([np.nan, 1.0, 2.0, np.inf, -np.inf]))
+    np.testing.assert_array_equal(found, [1, np.nan, np.nan, 0])
+
+
+def test_many_steps_are_numbered_in_blocks_and_each_is_checked():
+    """Pitfall 47; what passes `steps` is never checked again.  The message has the range of all."""
+    N = 2 * counts.BLOCK + 3
+    states, actions = np.arange(N) % 300, np.arange(N) % 7
+    for few in np.int64, np.int16, np.uint16:
+        steps = counts.steps(states.astype(few), actions.astype(few), np.array([0, N]), (300, 7))
+        np.testing.assert_array_equal(steps.index, states * 7 + actions)
+    for n in 0, counts.BLOCK - 1, counts.BLOCK, N - 1:
+        for values, name, bound in (states, "states", 300), (actions, "actions", 7):
+            for wrong in -1, bound, 2**32:
+                kept, values[n] = values[n], wrong
+                message = f"{name} must lie in [0, {bound}), got [{values.min()}, {values.max()}]"
+                with pytest.raises(ValueError, match=re.escape(message)):
+                    counts.steps(states, actions, np.array([0, N]), (300, 7))
+                values[n] = kept
+
+
 def test_a_table_is_float_and_a_pair_never_taken_counts_zero():
     table = counts.table(steps_of([(0, 1), (0, 1)], shape=(2, 2)))
     assert table.dtype == float and table.tolist() == [[0.0, 2.0], [0.0, 0.0]]

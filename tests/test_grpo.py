@@ -146,6 +146,25 @@ def test_the_tables_are_sums_over_the_steps_of_each_pair():
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_one_advantage_a_string_is_the_same_on_each_of_its_steps(seed):
+    """Bit for bit, with an empty string, and strings with no advantage."""
+    steps, _, _, _ = random_batch(seed)
+    rng = np.random.default_rng(seed)
+    weights, judged = rng.random(9) + 0.1, rng.normal(size=9) * (rng.random(9) < 0.8)
+    lengths = np.diff(steps.starts)
+    for found, expected in zip(weighted(steps, judged, weights),
+                               weighted(steps, np.repeat(judged, lengths), weights), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_as_many_advantages_as_strings_and_steps_are_one_a_step():
+    """Two steps of the second of two strings."""
+    steps = counts.steps(np.array([0, 1]), np.array([0, 0]), np.array([0, 0, 2]), (2, 1))
+    batch = weighted(steps, np.array([1.0, -3.0]), np.array([9.0, 0.5]))
+    assert batch.gains.tolist() == [[0.5], [0]] and batch.losses.tolist() == [[0], [-1.5]]
+
+
 def test_the_two_terms_are_those_of_ppo_and_of_k3():
     """(grpo.1) is Σw times (ppo.2), and β times the penalty of `kl`."""
     steps, advantages, logits, old = random_batch(2)
@@ -678,6 +697,16 @@ def test_advantages_that_are_not_one_a_step_are_refused_and_not_stretched(size):
     steps, advantages, _, _ = random_batch(0)
     with pytest.raises(ValueError, match=r"advantages must have shape \(60,\)"):
         weighted(steps, advantages[:size], np.ones(9))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_advantages_of_strings_that_are_no_numbers_are_refused(wrong):
+    steps, _, _, _ = random_batch(0)
+    with pytest.raises(ValueError, match="advantages must be finite"):
+        weighted(steps, np.append(np.ones(8), wrong), np.ones(9))
+    nothing = counts.steps(np.zeros(0, int), np.zeros(0, int), np.zeros(3, int), (S, A))
+    with pytest.raises(ValueError, match=r"advantages must have shape \(0,\) and not be empty"):
+        weighted(nothing, np.ones(2), np.ones(2))
 
 
 # The learners, on the running example.

@@ -79,6 +79,30 @@ def test_collapse_separates_gains_from_losses_of_the_same_pair():
     assert batch.counts.tolist() == [[1, 3, 1]] and batch.visits.tolist() == [5]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_weight_of_a_step_counts_in_all_three_tables(seed):
+    steps, advantages, _, _ = random_batch(seed)
+    weights = np.random.default_rng(seed).random(60) + 0.1
+    plain = [np.bincount(steps.index, each, S * A).reshape(S, A) for each in (
+        weights * np.maximum(advantages, 0), weights * np.minimum(advantages, 0), weights)]
+    np.testing.assert_array_equal(collapse(steps, advantages, weights), plain)
+    np.testing.assert_array_equal(collapse(steps, advantages, np.ones(60)),
+                                  collapse(steps, advantages))
+    with pytest.raises(ValueError, match=r"weights must have shape \(60,\), got \(1,\)"):
+        collapse(steps, advantages, np.ones(1))
+
+
+def test_tables_too_large_for_32_bits_are_refused():
+    """Pitfall 47: gains and losses lie side by side, and a key that wrapped would be negative."""
+    states, starts = np.zeros(2, int), np.array([0, 1, 2])
+    for shape, parts, size in (((2**15, 2**15), [0, 0], 2**30), ((2**15, 2**14), [0, 1], 2**29)):
+        steps = counts.steps(states, states, starts, shape)
+        with pytest.raises(ValueError, match=f"32 bits, got {max(parts) + 1} parts of {size} pa"):
+            minibatches(steps, np.ones(2), np.array(parts))
+    with pytest.raises(ValueError, match=f"32 bits, got 1 parts of {2**30} pairs"):
+        collapse(counts.steps(states, states, starts, (2**15, 2**15)), np.ones(2))
+
+
 @pytest.mark.parametrize("ratio", [0.7, 1.0, 1.3])
 @pytest.mark.parametrize("advantage", [1.0, -1.0])
 def test_the_four_quadrants_of_clipping(ratio, advantage):
@@ -185,10 +209,10 @@ def test_minibatches_weighted_by_their_steps_add_up_to_the_batch(loss):
 
 
 def test_parts_may_be_numbered_in_few_bits():
-    """Pitfall 47: eleven parts of a table of twelve pairs need more than eight bits."""
-    steps = counts.steps(np.repeat(np.arange(4), 5), np.arange(20) % 3, np.arange(21), (4, 3))
-    advantages = np.random.default_rng(0).normal(size=20)
-    parts = np.arange(20) % 11
+    """Pitfall 47: thirty parts of a table of twelve pairs need more than eight bits."""
+    steps = counts.steps(np.repeat(np.arange(4), 10), np.arange(40) % 3, np.arange(41), (4, 3))
+    advantages = np.random.default_rng(0).normal(size=40)
+    parts = np.arange(40) % 30
     for small, plain in zip(minibatches(steps, advantages, parts.astype(np.uint8)),
                             minibatches(steps, advantages, parts), strict=True):
         for found, expected in zip(small, plain):
@@ -669,6 +693,7 @@ def test_the_ends_of_each_range_are_allowed():
 def test_advantages_that_are_no_numbers_are_refused(wrong):
     steps, advantages, _, _ = random_batch(0)
     advantages[-1] = wrong
+    advantages[np.flatnonzero(steps.index == steps.index[-1])[0]] = -wrong
     for make in (collapse, lambda *args: minibatches(*args, PARTS)):
         with pytest.raises(ValueError, match="advantages must be finite"):
             make(steps, advantages)

@@ -141,6 +141,24 @@ def test_gae_is_the_doubly_discounted_sum_of_td_errors(gae_lambda):
         assert (A[length:, i] == 0).all() and (returns[length:, i] == 0).all()
 
 
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.7, 1.0])
+def test_gae_in_place_is_the_plain_recursion_bit_for_bit_and_leaves_its_input_alone(gae_lambda):
+    """(returns.3), with rewards of whole numbers too, and a value that only dead steps would ask
+    for: it may be anything."""
+    _, _, batch = played(1)
+    batch = batch._replace(states=np.where(batch.alive, batch.states, 5))
+    V = np.append(np.random.default_rng(2).normal(size=5), np.nan)
+    whole = np.random.default_rng(3).integers(-3, 4, batch.alive.shape) * batch.alive
+    for rewards in batch.rewards, whole:
+        kept = rewards.copy(), V.copy()
+        A, returns = gae(rewards, batch, V, gamma=0.9, gae_lambda=gae_lambda)
+        plain = discounted_sums(td_errors(rewards, batch, V, gamma=0.9), 0.9 * gae_lambda)
+        np.testing.assert_array_equal(A, plain)
+        np.testing.assert_array_equal(returns, plain + np.where(batch.alive, V[batch.states], 0))
+        np.testing.assert_array_equal(rewards, kept[0])
+        np.testing.assert_array_equal(V, kept[1])
+
+
 def test_gae_with_lambda_one_is_reward_to_go_minus_value_where_episodes_end():
     _, _, batch = played(3)
     V = np.random.default_rng(4).normal(size=5)
