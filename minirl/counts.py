@@ -308,7 +308,8 @@ def difference_matrix(chosen, rejected):
     Raises
     ------
     ValueError
-        If the two do not have the same number of sequences over one table.
+        If the two do not have the same number of sequences over one table, or are together too
+        many steps for 32 bits.
 
     Examples
     --------
@@ -321,15 +322,11 @@ def difference_matrix(chosen, rejected):
         raise ValueError(f"chosen and rejected must share a table and a number of sequences, got "
                          f"{chosen.starts.size - 1} of {chosen.shape} and "
                          f"{rejected.starts.size - 1} of {rejected.shape}")
-    # In the joint layout a chosen step moves right by all rejected steps of the rows before it,
-    # and a rejected step by all chosen steps up to and including its own row.
-    at_chosen = np.arange(chosen.index.size) + np.repeat(rejected.starts[:-1],
-                                                         np.diff(chosen.starts))
-    at_rejected = np.arange(rejected.index.size) + np.repeat(chosen.starts[1:],
-                                                             np.diff(rejected.starts))
-    columns = np.empty(at_chosen.size + at_rejected.size, dtype=np.int32)
-    columns[at_chosen], columns[at_rejected] = chosen.index, rejected.index
-    signs = np.empty(columns.size)
-    signs[at_chosen], signs[at_rejected] = 1.0, -1.0
-    shape = (chosen.starts.size - 1, chosen.shape[0] * chosen.shape[1])
-    return sparse.csr_array((signs, columns, chosen.starts + rejected.starts), shape=shape)
+    lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
+    starts = _starts(lengths.sum(axis=1))
+    # One byte a step says whose place it is.  Each side fills its places in its own order.
+    signs = np.repeat(np.tile(np.array([1, -1], np.int8), len(lengths)), lengths.ravel())
+    columns = np.empty(signs.size, dtype=np.int32)
+    columns[signs > 0], columns[signs < 0] = chosen.index, rejected.index
+    shape = (len(lengths), chosen.shape[0] * chosen.shape[1])
+    return sparse.csr_array((signs.astype(float), columns, starts), shape=shape)

@@ -21,7 +21,14 @@ in and a new state comes out.  Where a hyperparameter should change over time, a
 function of the iteration number in its place: `linear` makes the commonest one, `at` evaluates it.
 
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
-tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.
+tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.  That method
+begins as if the loss curved alike in all directions, and learns the truth from its steps.  A letter
+pair seen in a thousand strings curves a loss a thousand times as much as one seen once.  Where h,
+about the diagonal of the Hessian, is known beforehand, search in the variables
+
+    z = θ √h,   ∂L/∂z = g/√h,                                                              (optim.5)
+
+in which all directions do curve about alike.
 
 With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
 infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
@@ -233,7 +240,7 @@ class Fit(NamedTuple):
     converged: bool   # False: stopped at the limit of iterations, or could go no lower
 
 
-def minimise(loss, start, *, tol=1e-7, max_iterations=10_000):
+def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     """Minimise a smooth loss by L-BFGS-B.
 
     Parameters
@@ -246,10 +253,18 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000):
         Stop when no entry of the gradient is larger.
     max_iterations : int
         Give up after this many iterations.
+    curvature : array ≥ 0, shaped like `start`, optional
+        h of (optim.5), up to a factor; 0 where the loss is flat.  A wrong one costs time and does
+        not move the minimum.
 
     Returns
     -------
     Fit
+
+    Raises
+    ------
+    ValueError
+        If the curvature does not fit, is negative or not finite.
 
     Examples
     --------
@@ -258,18 +273,36 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000):
     [[1. 1.]
      [1. 1.]] True
     """
-    def flat(x):
-        value, grad = loss(x.reshape(start.shape))
-        return value, grad.ravel()
+    unit = np.ones(start.shape) if curvature is None else _unit(curvature, start.shape)
 
-    found = optimize.minimize(flat, start.ravel(), jac=True, method="L-BFGS-B",
+    grad = None
+
+    def scaled(z):
+        nonlocal grad
+        value, grad = loss(z.reshape(start.shape) / unit)
+        return value, (grad / unit).ravel()
+
+    def stop(z):  # `tol` is about g, and what SciPy sees is g/√h
+        if np.abs(grad).max() <= tol:
+            raise StopIteration
+
+    found = optimize.minimize(scaled, (start * unit).ravel(), jac=True, method="L-BFGS-B",
+                              callback=stop,
                               options={"gtol": tol, "ftol": 0.0, "maxcor": 20,
                                        "maxiter": max_iterations, "maxfun": 2 * max_iterations})
-    converged = bool(np.abs(found.jac).max() <= tol)
-    return Fit(found.x.reshape(start.shape), float(found.fun), int(found.nfev), converged)
+    converged = bool(np.abs(found.jac * unit.ravel()).max() <= tol)
+    return Fit(found.x.reshape(start.shape) / unit, float(found.fun), int(found.nfev), converged)
 
 
-def minimise_near(loss, centre, *, pull, examples, start=None):
+def _unit(curvature, shape):
+    """√h of (optim.5), at most 1, so that no entry of g is larger than that of g/√h."""
+    if curvature.shape != shape or not ((curvature >= 0) & (curvature < np.inf)).all():
+        raise ValueError(f"curvature must be finite, not negative and of shape {shape}, got "
+                         f"{curvature}")
+    return np.sqrt(np.where(curvature > 0, curvature / max(curvature.max(), 1e-300), 1.0))
+
+
+def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvature=None):
     """Minimise a mean over examples, `attracted` to a table as by a Gaussian prior around it.
 
     Parameters
@@ -285,6 +318,10 @@ def minimise_near(loss, centre, *, pull, examples, start=None):
         B.
     start : array, optional
         Where to begin; by default at the centre.
+    tol : float > 0
+        As for `minimise`.
+    curvature : array, optional
+        Of the loss, without the prior: as for `minimise`, but not up to a factor.
 
     Returns
     -------
@@ -293,7 +330,7 @@ def minimise_near(loss, centre, *, pull, examples, start=None):
     Raises
     ------
     ValueError
-        If pull is negative.
+        If pull is negative, or as `minimise`.
 
     Examples
     --------
@@ -307,4 +344,5 @@ def minimise_near(loss, centre, *, pull, examples, start=None):
     if not 0 <= pull < np.inf:
         raise ValueError(f"pull must be finite and not negative, got {pull}")
     share = pull / max(examples, 1)  # an empty batch is refused by the loss
-    return minimise(attracted(loss, centre, share), centre if start is None else start)
+    return minimise(attracted(loss, centre, share), centre if start is None else start,
+                    tol=tol, curvature=None if curvature is None else curvature + share)

@@ -381,3 +381,28 @@ def test_more_steps_than_32_bits_can_number_are_refused_and_do_not_wrap_around()
     long = counts.Steps(np.zeros(0, np.int32), np.array([0, 2**30], np.int32), (1, 1))
     with pytest.raises(ValueError, match="numbered with 32 bits, got 3221225472 steps"):
         counts.select(long, np.zeros(3, int))
+
+
+def test_the_chosen_steps_of_a_row_lie_before_the_rejected_ones_in_their_own_order():
+    """As lists, for rows of all lengths: none, one side only, both."""
+    chosen = steps_of([(0, 1), (2, 3), (0, 1)], [], [(1, 1)], [], [(2, 0)])
+    rejected = steps_of([(0, 1)], [(1, 2), (0, 3)], [], [], [(1, 0), (0, 0), (1, 0)])
+    D = counts.difference_matrix(chosen, rejected)
+    assert D.indptr.tolist() == [0, 4, 6, 7, 7, 11]
+    assert D.indices.tolist() == [1, 11, 1, 1, 6, 3, 5, 8, 4, 0, 4]
+    assert D.data.tolist() == [1, 1, 1, -1, -1, -1, 1, 1, -1, -1, -1]
+    assert D.indices.dtype == D.indptr.dtype == np.int32 and D.dtype == np.float64
+
+
+def test_tidying_a_difference_matrix_leaves_both_sides_alone(batch):
+    pairs, steps = batch
+    counts.difference_matrix(steps, steps).sum_duplicates()
+    assert steps.index.tolist() == [s * 4 + a for s, a in pairs]
+    assert steps.starts.tolist() == STARTS.tolist()
+
+
+def test_two_sides_that_are_together_too_long_for_32_bits_are_refused():
+    """Pitfall 47: twice 2^30 steps; the sequences themselves are never looked at."""
+    long = counts.Steps(np.zeros(0, np.int32), np.array([0, 2**30], np.int32), (1, 1))
+    with pytest.raises(ValueError, match="numbered with 32 bits, got 2147483648 steps"):
+        counts.difference_matrix(long, long)

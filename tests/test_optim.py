@@ -330,3 +330,77 @@ def test_no_examples_are_left_to_the_loss_to_refuse():
 def test_a_pull_that_repels_is_refused(pull):
     with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
         minimise_near(quadratic, np.zeros(SHAPE), pull=pull, examples=3)
+
+
+# In the units of the curvature.
+
+
+UNEVEN = np.array([[1e6, 1.0, 1e-3], [1e3, 0.0, 1e2]])
+
+
+def uneven(x):
+    """A bowl a thousand million times as steep in one direction as in another, flat in one."""
+    return 0.5 * (UNEVEN * (x - BOTTOM) ** 2).sum(), UNEVEN * (x - BOTTOM)
+
+
+def test_a_search_in_the_right_units_sees_a_round_bowl(rng):
+    """(optim.5): nearly the first step ends at the bottom; a factor of the curvature is nothing."""
+    start = rng.normal(size=SHAPE)
+    for factor in 1e-9, 1.0, 1e9:
+        fit = minimise(uneven, start, curvature=factor * UNEVEN)
+        assert fit.converged and fit.evaluations <= 5
+        curved = UNEVEN > 0
+        np.testing.assert_allclose(fit.x[curved], BOTTOM[curved], atol=2e-4)
+        assert fit.x[~curved] == start[~curved]
+    assert minimise(uneven, start).evaluations > 10
+
+
+def test_the_units_change_neither_the_arguments_of_the_loss_nor_the_start(rng):
+    """(optim.5): the loss is asked in θ, and first of all at the start."""
+    start, asked = rng.normal(size=SHAPE), []
+    kept, curvature = start.copy(), rng.random(SHAPE) + 0.1
+    kept_curvature = curvature.copy()
+    fit = minimise(lambda x: asked.append(x) or quadratic(x), start, curvature=curvature)
+    np.testing.assert_allclose(asked[0], start, rtol=1e-14)
+    np.testing.assert_array_equal(start, kept)
+    np.testing.assert_array_equal(curvature, kept_curvature)
+    np.testing.assert_allclose(fit.x, BOTTOM, atol=1e-6)
+    assert fit.loss == quadratic(fit.x)[0] and fit.evaluations == len(asked)
+
+
+def test_the_tolerance_is_about_the_gradient_whatever_the_units():
+    """Neither later, as √h/max √h ≤ 1 would have it, nor earlier."""
+    for curvature in None, np.diag(CURVATURE).reshape(SHAPE), np.array([[1e-8, 1, 1], [1, 1, 1]]):
+        seen = []
+
+        def watched(x):
+            value, grad = quadratic(x)
+            seen.append(np.abs(grad).max())
+            return value, grad
+
+        fit = minimise(watched, np.zeros(SHAPE), tol=1e-3, curvature=curvature)
+        assert fit.converged and seen[-1] <= 1e-3 < min(seen[:-1])
+        assert np.abs(quadratic(fit.x)[1]).max() <= 1e-3 * (1 + 1e-9)
+
+
+def test_a_curvature_of_zero_is_no_knowledge():
+    told = minimise(rosenbrock, np.array([-1.2, 1.0]), curvature=np.zeros(2))
+    plain = minimise(rosenbrock, np.array([-1.2, 1.0]))
+    assert told.evaluations == plain.evaluations
+    np.testing.assert_array_equal(told.x, plain.x)
+
+
+def test_a_prior_adds_to_the_curvature_of_a_loss(rng):
+    """pull/B: with it the bowl is round again, and without it one direction would be flat."""
+    near = minimise_near(uneven, np.ones(SHAPE), pull=20.0, examples=10, curvature=UNEVEN)
+    plain = minimise_near(uneven, np.ones(SHAPE), pull=20.0, examples=10, tol=1e-6)
+    assert near.converged and near.evaluations <= 5 < plain.evaluations
+    np.testing.assert_allclose(near.x, (UNEVEN * BOTTOM + 2) / (UNEVEN + 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", [np.ones(6), np.ones((3, 2)), np.full(SHAPE, np.nan),
+                                       np.full(SHAPE, np.inf), -np.ones(SHAPE)])
+def test_an_impossible_curvature_is_refused(curvature):
+    with pytest.raises(ValueError, match=r"curvature must be finite, not negative and of shape "
+                                         r"\(2, 3\), got"):
+        minimise(quadratic, np.zeros(SHAPE), curvature=curvature)
