@@ -28,7 +28,7 @@ action, the other says what it is worth; a coin decides which of the two is upda
 
     double          v = Q₂(s', argmax_b Q₁(s', b))   updates Q₁, and the other way round.
                                                                                       (q_learning.5)
-The learner acts on their mean.
+The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4).
 
 For the table to settle in a random world the steps must shrink, but not too fast.  With n the
 number of times the pair was updated,
@@ -183,8 +183,8 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     [[[2. 0.]]] [0.]
     """
     def best(tables, there, across, numbers, iteration):
-        columns = tables.take(there, axis=0).T.copy()  # a maximum of long rows is quick
-        return columns.max(axis=0), None
+        # A row an action: the maximum of a few long rows is quicker than that of many short ones.
+        return tables.take(there, axis=0).T.copy().max(axis=0), None
 
     yield from _learn(mdp, record, best, 1, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, truth)
@@ -290,7 +290,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     while True:
         for bits, numbers in zip(rng, drawn):
             bits.random(out=numbers)
-        luck[:] = drawn.transpose(1, 2, 0)
+        luck[:] = drawn.transpose(1, 2, 0)  # the numbers of one step side by side
         all_tables, all_updates = record.tables.copy(), record.updates.copy()
         # The same memory, by rows and by entries.
         tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
