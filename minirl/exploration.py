@@ -73,9 +73,11 @@ def epsilon_greedy(exploration_rate):
             return values.argmax(axis=1)
         # A number u that is below ε is uniform there, so that u/ε can choose the action.
         last = values.shape[1] - 1
-        anything = np.minimum(numbers * ((last + 1) / epsilon), last).astype(int)
-        return anything if epsilon == 1 else np.where(numbers < epsilon, anything,
-                                                      values.argmax(axis=1))
+        actions = np.minimum(numbers * ((last + 1) / epsilon), last).astype(int)
+        if epsilon < 1:  # `argmax` is the slow part, and only those who do not explore need it
+            greedy, = (numbers >= epsilon).nonzero()
+            actions[greedy] = values.take(greedy, axis=0).argmax(axis=1)
+        return actions
 
     def policy(values, iteration):
         epsilon = rate(iteration)

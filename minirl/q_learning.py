@@ -28,8 +28,7 @@ action, the other says what it is worth; a coin decides which of the two is upda
 
     double          v = Q₂(s', argmax_b Q₁(s', b))   updates Q₁, and the other way round.
                                                                                       (q_learning.5)
-The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4), and the
-code below makes use of that.
+The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4).
 
 For the table to settle in a random world the steps must shrink, but not too fast.  With n the
 number of times the pair was updated,
@@ -62,9 +61,9 @@ import numpy as np
 
 from minirl.evaluation import reachable
 from minirl.exploration import epsilon_greedy
-from minirl.mdp import first_states, move, start_states
+from minirl.mdp import move, start_states
 from minirl.prediction import check_step_size
-from minirl.sampling import generators
+from minirl.sampling import generators, thresholds
 
 
 class Episodes(NamedTuple):
@@ -183,7 +182,11 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
     [[[2. 0.]]] [0.]
     """
-    yield from _learn(mdp, record, _best, 1, learning_rate, decay, exploration, horizon,
+    def best(tables, there, across, numbers, iteration):
+        # A row an action: the maximum of a few long rows is quicker than that of many short ones.
+        return tables.take(there, axis=0).T.copy().max(axis=0), None
+
+    yield from _learn(mdp, record, best, 1, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, truth)
 
 
@@ -202,7 +205,11 @@ def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=
     >>> print(record.tables.round(4).tolist())
     [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
     """
-    yield from _learn(mdp, record, _best, 2, learning_rate, decay, exploration, horizon,
+    def of_the_other(tables, there, across, numbers, iteration):
+        greedy = tables.take(there, axis=0).argmax(axis=1)
+        return tables[there + across, greedy], None
+
+    yield from _learn(mdp, record, of_the_other, 2, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, truth)
 
 
@@ -223,9 +230,9 @@ def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gree
     >>> print(next(learners).Q.mean(axis=0).round(2))
     [[1.33 0.  ]]
     """
-    def taken(tables, mine, other, numbers, iteration):
-        planned = exploration.act(tables.take(mine, axis=0), numbers, iteration)
-        return tables[mine, planned], planned
+    def taken(tables, there, across, numbers, iteration):
+        planned = exploration.act(tables.take(there, axis=0), numbers, iteration)
+        return tables[there, planned], planned.copy()  # which is forgotten where an episode ends
 
     yield from _learn(mdp, record, taken, 1, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, truth)
@@ -247,29 +254,23 @@ def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=eps
     >>> print(next(learner).Q.round(2))
     [[[1.33 0.  ]]]
     """
-    def expected(tables, mine, other, numbers, iteration):
-        values = tables.take(mine, axis=0)
+    def expected(tables, there, across, numbers, iteration):
+        values = tables.take(there, axis=0)
         return (exploration.policy(values, iteration) * values).sum(axis=1), None
 
     yield from _learn(mdp, record, expected, 1, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, truth)
 
 
-def _best(tables, mine, other, numbers, iteration):
-    """v of (q_learning.5), and of (q_learning.4) where the two tables are one."""
-    A = tables.shape[1]
-    greedy = tables.take(mine, axis=0).argmax(axis=1)
-    return tables.take(other * A + greedy), None
-
-
 def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizon,
            steps_per_iteration, truth):
     """(q_learning.1) for every kind of v.
 
-    `look_ahead(tables, mine, other, numbers, iteration) -> (v, planned)` values the next states.
-    All tables are laid end to end, (M·R·S, A): `mine` (R,) are the rows of the next states in the
-    table that each learner updates, `other` those in its other table, if it has one.  `numbers`
-    (R,) are uniform.  `planned` are the actions it has decided on there, or None.
+    `look_ahead(tables, there, across, numbers, iteration) -> (v, planned)` values the next states.
+    All tables are laid end to end, (M·R·S, A): `there` (R,) are the rows of the next states in the
+    table that each learner updates, and `there + across` those in its other table; `across` is 0 if
+    it has none.  `numbers` (R,) are uniform.  `planned` are the actions it has decided on there, or
+    None.
     """
     check_step_size(learning_rate, decay)
     if horizon < 1 or steps_per_iteration < 1:
@@ -282,72 +283,75 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     if truth is not None and truth.shape != mdp.shape:
         raise ValueError(f"truth must have shape {mdp.shape}, got {truth.shape}")
     judged = None if truth is None else reachable(mdp, np.full(mdp.shape, 1 / A))
-    rng = generators(record.rng)
+    rng, T, starts = generators(record.rng), steps_per_iteration, thresholds(mdp.start)
+    drawn, luck = np.empty((R, T, 4)), np.empty((T, 4, R))  # used again by every iteration
+    first = mine = np.arange(R) * S  # where the table of each learner begins
+    across = 0
     while True:
-        luck = np.stack([bits.random((steps_per_iteration, 4)) for bits in rng], axis=2)
-        restarts = first_states(mdp, luck[:, 2])
-        coin = (luck[:, 3] * M).astype(int)  # which table is updated
-        rows = (coin * R + np.arange(R)) * S, ((coin + 1) % M * R + np.arange(R)) * S
+        for bits, numbers in zip(rng, drawn):
+            bits.random(out=numbers)
+        luck[:] = drawn.transpose(1, 2, 0)  # the numbers of one step side by side
         all_tables, all_updates = record.tables.copy(), record.updates.copy()
         # The same memory, by rows and by entries.
         tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
         updates = all_updates.reshape(-1)
         # α after n updates, for every n that can occur in this iteration.
-        step_sizes = learning_rate / np.arange(1, updates.max() + steps_per_iteration + 1)**decay
-        states, planned, age, log = record.states, record.planned, record.age, []
-        for (choice, outcome, _, number), restart, mine, other in zip(luck, restarts, *rows):
-            values = tables.take(mine + states, axis=0)
+        step_sizes = learning_rate / np.arange(1, updates.max() + T + 1)**decay
+        states, planned = record.states, record.planned
+        age, earned, paid = record.age.copy(), record.earned.copy(), np.zeros(R)
+        ends = [(age[:0], earned[:0], age[:0])]
+        for choice, outcome, restart, number in luck:
+            if M > 1:  # a coin decides which table is updated
+                coin = (number >= 0.5).astype(int)
+                mine, across = first + R * S * coin, R * S * (1 - 2 * coin)
+            here = mine + states
+            values = tables.take(here, axis=0)
             if M > 1:
-                values = (values + tables.take(other + states, axis=0)) / M
+                values = (values + tables.take(here + across, axis=0)) / M
             actions = exploration.act(values, choice, record.iteration)
             if planned is not None:
                 actions = np.where(planned < 0, actions, planned)
             following, rewards, terminated = move(mdp, states, actions, outcome)
-            ahead, planned = look_ahead(tables, mine + following, other + following, number,
-                                        record.iteration)
+            ahead, planned = look_ahead(tables, mine + following, across, number, record.iteration)
             ahead[terminated] = 0
-            entry = (mine + states) * A + actions
+            entry = here * A + actions
             before, n = entries.take(entry), updates.take(entry)
             error = rewards + mdp.gamma * ahead - before
             entries[entry], updates[entry] = before + step_sizes.take(n) * error, n + 1
 
-            age = age + 1
-            over = terminated | (age >= horizon)
-            log.append((rewards, over))
-            states, age = np.where(over, restart, following), np.where(over, 0, age)
-            if planned is not None:
-                planned = np.where(over, -1, planned)
+            states = following
+            age += 1
+            earned += rewards
+            paid += rewards
+            over, = (terminated | (age >= horizon)).nonzero()
+            if over.size:
+                ends.append((over, earned[over], age[over]))
+                states[over] = starts.searchsorted(restart[over], side="right")  # (sampling.1)
+                earned[over] = age[over] = 0
+                if planned is not None:
+                    planned[over] = -1
 
-        rewards, over = (np.stack(column) for column in zip(*log))
-        finished, earned = _episodes(rewards, over, record)
-        # Summed in the order of time: `sum` may pair up numbers, depending on the number of runs.
-        metrics = {"rollout/reward": rewards.cumsum(axis=0)[-1],
-                   "rollout/episodes": over.sum(axis=0)}
+        finished, ended = _in_order_of_runs(ends, record.episodes)
+        metrics = {"rollout/reward": paid, "rollout/episodes": ended}
         if judged is not None:
             errors = np.abs(all_tables.mean(axis=0) - truth)[:, judged]
             metrics["error/max"] = errors.max(axis=(1, 2))
-        record = ValueLearning(record.iteration + 1, record.steps + steps_per_iteration, all_tables,
-                               all_updates, states, planned, age, earned,
-                               record.episodes + over.sum(axis=0),
+        record = ValueLearning(record.iteration + 1, record.steps + T, all_tables, all_updates,
+                               states, planned, age, earned, record.episodes + ended,
                                tuple(bits.bit_generator.state for bits in rng), finished, metrics)
         yield record
 
 
-def _episodes(rewards, over, record):
-    """The `Episodes` that ended where `over` (T, R), and what the unfinished ones have earned (R,).
+def _in_order_of_runs(ends, episodes):
+    """The `Episodes` that ended, and how many they are in each run, (R,).
 
-    Differences of running sums: an episode earned what its run had earned at its end, less what the
-    run had earned at the end before.  `record` is where the iteration began.
+    `ends` holds, step by step, the runs whose episodes ended there, what these had earned, and
+    their lengths; `episodes` (R,) are those of each run that had ended before.
     """
-    total = record.earned + rewards.cumsum(axis=0)
-    run, time = np.nonzero(over.T)
-    same_run = np.append(False, run[1:] == run[:-1])
-    at_end, at_end_before = total[time, run], np.append(0.0, total[time, run])[:-1]
-    time_before = np.append(0, time)[:-1]
-    number = np.arange(run.size) - np.maximum.accumulate(np.where(same_run, 0, np.arange(run.size)))
-    finished = Episodes(run, record.episodes[run] + number,
-                        at_end - np.where(same_run, at_end_before, 0.0),
-                        np.where(same_run, time - time_before, time + 1 + record.age[run]))
-    earned = total[-1].copy()
-    earned[run] = total[-1, run] - at_end  # in the order of time, so that the last one stays
-    return finished, earned
+    run, rewards, lengths = (np.concatenate(column) for column in zip(*ends))
+    ended = np.bincount(run, minlength=episodes.size)
+    order = run.argsort(kind="stable")  # within a run in the order of time
+    first = ended.cumsum() - ended
+    run = run[order]
+    number = episodes[run] + np.arange(run.size) - first[run]
+    return Episodes(run, number, rewards[order], lengths[order]), ended

@@ -11,7 +11,7 @@ import pytest
 from gridworld.classics import maximisation_bias
 from gridworld.maps import cliff_walk, frozen_lake, windy_grid
 from minirl.evaluation import action_values, evaluate
-from minirl.exploration import boltzmann, epsilon_greedy
+from minirl.exploration import Exploration, boltzmann, epsilon_greedy
 from minirl.mdp import coin_game
 from minirl.planning import policy_iteration
 from minirl.q_learning import (Episodes, double_q_learning, expected_sarsa, q_learning, sarsa,
@@ -304,6 +304,20 @@ def test_all_learners_have_the_same_defaults(learner):
     said = {"learning_rate": 1.0, "decay": 0.6, "exploration": epsilon_greedy(0.5), "horizon": 200,
             "steps_per_iteration": 1000, "truth": None}
     np.testing.assert_equal(next(learner(ENDLESS, first)), next(learner(ENDLESS, first, **said)))
+
+
+@LEARNERS
+def test_the_actions_of_an_exploration_stay_its_own(learner):
+    """A rule may return one and the same array for ever; SARSA forgets its plan at an end, and
+    that must not be written there."""
+    mdp, always = leaky(9, 4, 3, 2), np.array([2, 0, 1])
+    always.flags.writeable = False
+    rule = Exploration(lambda values, numbers, iteration: always,
+                       lambda values, iteration: np.eye(3)[always])
+    record = next(learner(mdp, start(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
+                          exploration=rule, steps_per_iteration=40))
+    assert (record.updates.sum(axis=(0, 2)) == 40 * np.eye(3)[always]).all()
+    assert (record.episodes >= 10).all()
 
 
 # Ends.
