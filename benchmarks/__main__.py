@@ -66,13 +66,13 @@ def run(arguments):
     """Time what the arguments ask for.  Raises ValueError for what the user can mend."""
     if arguments.json is not None:
         check_writable(arguments.json)
-    from benchmarks import costs, timing  # now that the threads are limited
+    timing = import_module("benchmarks.timing")  # now that the threads are limited
     asked = arguments.works or [*WORKS, COSTS]
     peers = frozenset(name for name in PEERS if arguments.peers and find_spec(name))
     quiet = arguments.json == STANDARD
     if COSTS in asked and not quiet:
         progress("costs")
-        text = costs.text(full=arguments.full)
+        text = import_module("benchmarks.costs").text(full=arguments.full)
         progress("")
         print(text + "\n")
     rows, control = [], []

@@ -47,29 +47,31 @@ def _numbers(result):
     return [np.asarray(part) for part in (result if isinstance(result, tuple) else (result,))]
 
 
-def likely(expected):
-    """An `agree` for samplers that return counts: each must be likely under what is expected.
+def likely(law, count=np.asarray):
+    """An `agree` for samplers: what each form drew must be likely, by a chi-square test.
 
     Parameters
     ----------
-    expected : callable
-        `expected(counts) -> array`: the exact mean of each count, given the form's own counts, for
-        example how often each state was visited times the exact policy.
+    law : (S, M) float
+        The exact probability of each outcome in each state.
+    count : callable
+        `count(result) -> (S, M)`: how often a form drew each outcome in each state.
 
     Examples
     --------
-    >>> likely(lambda counts: np.full(2, counts.sum() / 2))({"book": np.array([480, 520])})
+    >>> likely(np.array([[0.5, 0.5]]))({"book": np.array([[480, 520]])})
     """
     def agree(results):
-        for name, counts in results.items():
-            mean = expected(counts)
-            assert (counts[mean == 0] == 0).all(), f"{name} draws what is impossible"
-            kept = mean >= 10  # rarer ones are no normal variables
-            statistic = ((counts[kept] - mean[kept])**2 / mean[kept]).sum()
-            # With a sum given there is less freedom, and more room: the test is a little mild.
-            p = chi2.sf(statistic, kept.sum())
-            assert p > UNLIKELY, f"{name} draws from another law: chi-square {statistic:.0f} on " \
-                                 f"{kept.sum()} counts, p = {p:.0e}"
+        for name, result in results.items():
+            counts = count(result)
+            assert not counts[law == 0].any(), f"{name} draws what is impossible"
+            mean = counts.sum(axis=1, keepdims=True) * law
+            common = mean >= 5  # rarer ones are far from normal
+            statistic = ((counts - mean)[common]**2 / mean[common]).sum()
+            freedom = (1 - law)[common].sum()  # its mean: a count has the variance mean (1 - law)
+            p = chi2.sf(statistic, freedom)
+            assert p > UNLIKELY, (f"{name} draws from another law: chi-square {statistic:.0f}, "
+                                  f"where {freedom:.0f} is the mean; p = {p:.0e}")
     return agree
 
 
