@@ -133,14 +133,14 @@ def with_numba(worlds):
                 number = word >> np.uint64(32)
                 s = states[n]
                 cell = (s << bits) + np.int64(number >> np.uint64(32 - bits))
-                if number >= table_accept[cell]:
-                    cell = table_other[cell]
+                give = other[cell]  # both are loaded: a branch would be guessed wrongly too often
+                cell = cell if number < accept[cell] else give
                 trace[0][t, n], trace[1][t, n], trace[2][t, n] = s, action[cell], paid[cell]
                 trace[3][t, n], trace[4][t, n] = ends[cell], following[cell]
                 states[n] = following[cell]
         return trace
 
-    table_accept, table_other = table.accept.astype(np.uint64), table.other
+    accept, other = table.accept.astype(np.uint64), table.other
     return lambda steps: Moves(*play(np.full(worlds, START), steps, np.uint64(88172645463325252)))
 
 
