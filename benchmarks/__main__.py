@@ -55,9 +55,9 @@ def use_one_core():
 
 
 def cases(works):
-    """The cases of the works named, in the order of `WORKS`."""
+    """The cases of the works named, in the order of `WORKS`; other names are passed over."""
     modules = {name: import_module(f"benchmarks.{name}") for name in
-               dict.fromkeys(WORKS[work] for work in works)}
+               dict.fromkeys(WORKS[work] for work in WORKS if work in works)}
     return [case for work in WORKS if work in works
             for case in modules[WORKS[work]].CASES if case.work == work]
 

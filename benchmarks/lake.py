@@ -28,7 +28,7 @@ WORLD = frozen_lake(LAKE_8X8, slippery=False).mdp(gamma=0.95)
 FOLLOWING, REWARD, ENDS = (table[:, :, 0] for table in (WORLD.next_state, WORLD.reward,
                                                         WORLD.terminated))
 SHORTEST, BATCHES = 14, 60  # steps to the goal; batches after which a run gives up
-EPISODES, HORIZON, EPOCHS, CLIP, LAMBDA = 512, 150, 3, 1.0, 0.95
+EPISODES, HORIZON, EPOCHS, CLIP, LAMBDA = 512, 100, 3, 1.0, 0.95
 RATE, ENTROPY = 0.5, 0.1
 
 
