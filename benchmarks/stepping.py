@@ -179,6 +179,6 @@ def count(result):
 
 
 CASES = [Case("W1", f"stepping, {worlds:,} worlds" if worlds > 1 else "stepping, one world",
-              "step", prepare, ((min(worlds, 64), SMALL // min(worlds, 64)),
-                                (worlds, steps), (worlds, 4 * steps)), likely(law(), count))
+              "step", prepare, ((1, 5000) if worlds == 1 else (64, 300), (worlds, steps),
+                                (worlds, 4 * steps)), likely(law(), count))
          for worlds, steps in ((1, 5000), (64, 3000), (1024, 500), (4096, 200), (16384, 60))]
