@@ -1,0 +1,63 @@
+"""How a peer gets the book's inputs, and how the book's tests of equality get the peer's results.
+
+A peer is imported where it is asked for and nowhere else.  Its inputs are converted before it is
+timed, and its results are NumPy arrays.
+"""
+
+import numpy as np
+
+
+def forms_of(peers, makers, data):
+    """The forms of those peers that were asked for: each maker turns the data into forms by name.
+
+    Parameters
+    ----------
+    peers : frozenset of str
+        Names of modules.
+    makers : dict
+        Name of a module to a function of the data that imports it and returns a dict of forms.
+    data : tuple
+
+    Returns
+    -------
+    dict
+        Name to a function without arguments.
+
+    Examples
+    --------
+    >>> makers = {"numba": lambda x: {"numba": lambda: x}, "jax": lambda x: {"jax": lambda: -x}}
+    >>> list(forms_of(frozenset({"jax"}), makers, (3,)))
+    ['jax']
+    """
+    return {name: form for peer, make in makers.items() if peer in peers
+            for name, form in make(*data).items()}
+
+
+def compiled(function):
+    """`function`, a plain loop over arrays, compiled by numba: the limit of the machine.
+
+    Sums may be added up in any order, as NumPy does it too.
+    """
+    import numba
+
+    return numba.njit(function, fastmath=True)
+
+
+def in_jax(function, *arrays, dtype="float64"):
+    """`function` of `arrays`, compiled by jax, as a form without arguments.
+
+    Floating-point arrays are converted to `dtype`.  64-bit numbers are switched on here only, not
+    for the whole process.
+    """
+    import jax
+
+    wide = dtype == "float64"
+    with jax.enable_x64(wide):
+        given = [jax.numpy.asarray(x.astype(dtype) if x.dtype.kind == "f" else x) for x in arrays]
+    fast = jax.jit(function)
+
+    def form():
+        with jax.enable_x64(wide):
+            return jax.tree.map(np.asarray, fast(*given))
+
+    return form

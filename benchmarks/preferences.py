@@ -1,0 +1,318 @@
+"""W7 and W8: learning from preferences between pairs of strings.
+
+W7 is Bradley–Terry regression, (reward_model.1) and (reward_model.2), and its fit; W8 is DPO,
+(dpo.2) and (dpo.3).
+
+*plain* is the formula as the papers write it: a loop over pairs, and over the tokens of each
+string.  *book* takes products with one sparse matrix of counts (counts.3).  In the cases "matrix
+given" making it is not timed.
+
+*numba* is one loop over pairs, the limit of the machine.  *jax* and *torch* look up and add up the
+rectangles of pair indices, which strings of one length allow; *torch_sparse* takes the matrix, and
+its transpose, as sparse matrices of its own.  *torch_idiom* is what most people write: for W7 the
+sum of each token's reward, differentiated automatically, and for W8 a softmax for each token.
+
+The fit minimises the mean loss and a pull towards zero, until no entry of the gradient is larger
+than 10⁻⁷.  *sklearn* is LogisticRegression without an intercept, with the same pull and the same
+limit; it wants two classes, so that every second pair is turned round.
+"""
+
+import numpy as np
+
+from benchmarks.peers import compiled, forms_of, in_jax
+from benchmarks.text import endless
+from benchmarks.timing import Case, equal
+from minirl.counts import difference_matrix, select
+from minirl.dpo import dpo_loss
+from minirl.optim import minimise_near
+from minirl.reward_model import bradley_terry_loss, fit_reward_model
+from minirl.softmax import backward, log_sigmoid, log_softmax
+
+SYMBOLS, LENGTH, BETA, PULL, TOL = 27, 64, 0.5, 2.0, 1e-7
+
+
+def batch(pairs):
+    """(logits, reference logits, chosen, rejected): a rater of temperature 1 has a reward table."""
+    rng = np.random.default_rng(0)
+    steps = endless(SYMBOLS, 2 * pairs, LENGTH, rng)
+    logits, reference, rewards = 0.3 * rng.normal(size=(3, *steps.shape))
+    first, second = np.arange(2 * pairs).reshape(2, pairs)
+    margin = np.diff(rewards.ravel()[steps.index].reshape(2, pairs, LENGTH).sum(axis=2), axis=0)[0]
+    turned = rng.random(pairs) < np.exp(log_sigmoid(margin))
+    return (logits, reference, select(steps, np.where(turned, second, first)),
+            select(steps, np.where(turned, first, second)))
+
+
+def tokens(steps, i):
+    """The pairs (s, a) of sequence i."""
+    return [divmod(n, SYMBOLS) for n in steps.index[steps.starts[i]:steps.starts[i + 1]].tolist()]
+
+
+def plain_regression(weights, chosen, rejected):
+    """(reward_model.1) and (reward_model.2), a token at a time."""
+    pairs = len(chosen.starts) - 1
+    loss, grad = 0.0, np.zeros_like(weights)
+    for i in range(pairs):
+        good, bad = tokens(chosen, i), tokens(rejected, i)
+        margin = sum(weights[s, a] for s, a in good) - sum(weights[s, a] for s, a in bad)
+        loss -= log_sigmoid(margin) / pairs
+        force = np.exp(log_sigmoid(-margin)) / pairs
+        for s, a in good:
+            grad[s, a] -= force
+        for s, a in bad:
+            grad[s, a] += force
+    return loss, grad
+
+
+def plain_dpo(logits, reference, chosen, rejected):
+    """(dpo.2) and (dpo.3), a token at a time."""
+    logp = log_softmax(logits)
+    loss, grad = plain_regression(BETA * (logp - log_softmax(reference)), chosen, rejected)
+    return loss, backward(logp, BETA * grad)
+
+
+def numba_regression():
+    """Loss and gradient from the matrix and from the strings, compiled."""
+
+    def from_matrix(weights, signs, columns, starts):
+        loss, grad, pairs = 0.0, np.zeros_like(weights), starts.size - 1
+        for i in range(pairs):
+            margin = 0.0
+            for n in range(starts[i], starts[i + 1]):
+                margin += signs[n] * weights[columns[n]]
+            loss += np.log1p(np.exp(-abs(margin))) - min(margin, 0.0)
+            force = 1 / (pairs * (1 + np.exp(margin)))
+            for n in range(starts[i], starts[i + 1]):
+                grad[columns[n]] -= signs[n] * force
+        return loss / pairs, grad
+
+    def from_strings(weights, chosen, chosen_starts, rejected, rejected_starts):
+        loss, grad, pairs = 0.0, np.zeros_like(weights), chosen_starts.size - 1
+        for i in range(pairs):
+            margin = 0.0
+            for n in range(chosen_starts[i], chosen_starts[i + 1]):
+                margin += weights[chosen[n]]
+            for n in range(rejected_starts[i], rejected_starts[i + 1]):
+                margin -= weights[rejected[n]]
+            loss += np.log1p(np.exp(-abs(margin))) - min(margin, 0.0)
+            force = 1 / (pairs * (1 + np.exp(margin)))
+            for n in range(chosen_starts[i], chosen_starts[i + 1]):
+                grad[chosen[n]] -= force
+            for n in range(rejected_starts[i], rejected_starts[i + 1]):
+                grad[rejected[n]] += force
+        return loss / pairs, grad
+
+    return compiled(from_matrix), compiled(from_strings)
+
+
+def numba_weights(weights, reference, chosen, rejected):
+    """Bradley–Terry, from the matrix."""
+    D, (from_matrix, _) = difference_matrix(chosen, rejected), numba_regression()
+
+    def form():
+        loss, grad = from_matrix(weights.ravel(), D.data, D.indices, D.indptr)
+        return loss, grad.reshape(weights.shape)
+
+    return {"numba": form}
+
+
+def numba_policy(logits, reference, chosen, rejected, build):
+    """DPO, from the matrix or from the strings; the table's part is the book's."""
+    D, (from_matrix, from_strings) = difference_matrix(chosen, rejected), numba_regression()
+
+    def form():
+        logp = log_softmax(logits)
+        rewards = BETA * (logp - log_softmax(reference)).ravel()
+        loss, grad = (from_strings(rewards, chosen.index, chosen.starts, rejected.index,
+                                   rejected.starts) if build
+                      else from_matrix(rewards, D.data, D.indices, D.indptr))
+        return loss, backward(logp, BETA * grad.reshape(logits.shape))
+
+    return {"numba": form}
+
+
+def rectangle(chosen, rejected):
+    """(B, 2·LENGTH): the indices of both strings of a pair, the chosen one first."""
+    return np.hstack([steps.index.reshape(-1, LENGTH) for steps in (chosen, rejected)])
+
+
+def jax_regression(weights, both):
+    """Loss and gradient of Bradley–Terry from a table and the rectangle of indices."""
+    import jax
+    import jax.numpy as jnp
+
+    signs = jnp.repeat(jnp.array([1.0, -1.0]), LENGTH)
+    taken = weights.ravel().at[both].get(mode="promise_in_bounds")
+    margin = taken[:, :LENGTH].sum(axis=1) - taken[:, LENGTH:].sum(axis=1)
+    force = jax.nn.sigmoid(-margin)[:, None] * -signs / len(both)
+    grad = jnp.zeros(weights.size).at[both].add(force, mode="promise_in_bounds")
+    return -jax.nn.log_sigmoid(margin).mean(), grad.reshape(weights.shape)
+
+
+def jax_weights(weights, reference, chosen, rejected):
+    """Bradley–Terry, one look-up and one sum."""
+    return {"jax": in_jax(jax_regression, weights, rectangle(chosen, rejected))}
+
+
+def jax_policy(logits, reference, chosen, rejected):
+    """DPO; the table's part is differentiated by jax."""
+    import jax
+
+    def form(logits, reference, both):
+        rewards, back = jax.vjp(lambda logits: BETA * (jax.nn.log_softmax(logits)
+                                                       - jax.nn.log_softmax(reference)), logits)
+        loss, grad = jax_regression(rewards, both)
+        return loss, back(grad)[0]
+
+    return {"jax": in_jax(form, logits, reference, rectangle(chosen, rejected))}
+
+
+def torch_products(chosen, rejected):
+    """(D @ w, D.T @ x) by look-up and sum, and by torch's sparse matrices."""
+    import torch
+
+    both = torch.from_numpy(rectangle(chosen, rejected)).long()
+    signs = torch.ones(2 * LENGTH, dtype=torch.float64)
+    signs[LENGTH:] = -1
+    D = difference_matrix(chosen, rejected).tocsr()
+    D.sum_duplicates()
+    D, transpose = (torch.sparse_csr_tensor(*map(torch.from_numpy, (M.indptr, M.indices, M.data)),
+                                            M.shape) for M in (D, D.T.tocsr()))
+
+    def summed(x):
+        sums = torch.zeros(SYMBOLS**2, dtype=torch.float64)
+        return sums.scatter_add_(0, both.view(-1), (x[:, None] * signs).view(-1))
+
+    return (lambda w: w.take(both) @ signs, summed), (lambda w: D @ w, lambda x: transpose @ x)
+
+
+def torch_regression(weights, product, transposed):
+    """Loss and gradient of Bradley–Terry, by hand."""
+    import torch
+
+    margin = product(weights)
+    loss = -torch.nn.functional.logsigmoid(margin).mean()
+    return loss, transposed(-torch.sigmoid(-margin) / len(margin))
+
+
+def torch_weights(weights, reference, chosen, rejected):
+    """Bradley–Terry on the rectangle, on sparse matrices, and with a graph."""
+    import torch
+
+    flat, both = torch.from_numpy(weights).view(-1), rectangle(chosen, rejected)
+    leaf, both = flat.clone().requires_grad_(), torch.from_numpy(both).long()
+
+    def form(products):
+        loss, grad = torch_regression(flat, *products)
+        return loss.item(), grad.numpy().reshape(weights.shape)
+
+    def idiom():
+        leaf.grad = None
+        rewards = leaf[both]
+        margin = rewards[:, :LENGTH].sum(1) - rewards[:, LENGTH:].sum(1)
+        loss = -torch.nn.functional.logsigmoid(margin).mean()
+        loss.backward()
+        return loss.item(), leaf.grad.numpy().reshape(weights.shape)
+
+    dense, sparse = torch_products(chosen, rejected)
+    return {"torch": lambda: form(dense), "torch_sparse": lambda: form(sparse),
+            "torch_idiom": idiom}
+
+
+def torch_policy(logits, reference, chosen, rejected, build):
+    """DPO on the rectangle, on sparse matrices if given, and with a softmax for each token."""
+    import torch
+
+    table, ref = torch.from_numpy(logits), torch.from_numpy(reference)
+    leaf = table.clone().requires_grad_()
+    both = torch.from_numpy(rectangle(chosen, rejected)).long()
+    states, actions = both // SYMBOLS, both % SYMBOLS
+
+    def form(products):
+        logp = table.log_softmax(1)
+        loss, slope = torch_regression(BETA * (logp - ref.log_softmax(1)).view(-1), *products)
+        G = BETA * slope.view(logp.shape)
+        return loss.item(), (G - logp.exp() * G.sum(1, keepdim=True)).numpy()
+
+    def score(logits):
+        return logits[states].log_softmax(2).gather(2, actions[..., None])[..., 0]
+
+    def idiom():
+        leaf.grad = None
+        with torch.no_grad():
+            ref_logp = score(ref)
+        ratio = score(leaf) - ref_logp
+        margin = BETA * (ratio[:, :LENGTH].sum(1) - ratio[:, LENGTH:].sum(1))
+        loss = -torch.nn.functional.logsigmoid(margin).mean()
+        loss.backward()
+        return loss.item(), leaf.grad.numpy()
+
+    dense, sparse = torch_products(chosen, rejected)
+    given = {} if build else {"torch_sparse": lambda: form(sparse)}
+    return {"torch": lambda: form(dense), **given, "torch_idiom": idiom}
+
+
+def prepare_regression(size, peers):
+    """Bradley–Terry loss and gradient; `size` is the number of pairs."""
+    weights, _, chosen, rejected = data = batch(size)
+    D = difference_matrix(chosen, rejected)
+    forms = {"plain": lambda: plain_regression(weights, chosen, rejected),
+             "book": lambda: bradley_terry_loss(weights, D)}
+    makers = {"numba": numba_weights, "jax": jax_weights, "torch": torch_weights}
+    return forms | forms_of(peers, makers, data), size
+
+
+def sklearn_fit(logits, reference, chosen, rejected):
+    """Logistic regression on the matrix, every second row turned round, by its fastest solver."""
+    from scipy import sparse
+    from sklearn.linear_model import LogisticRegression
+
+    D = difference_matrix(chosen, rejected)
+    label = np.arange(D.shape[0]) % 2 == 0
+    X = sparse.csr_matrix(sparse.diags_array(np.where(label, 1.0, -1.0)) @ D)
+    model = LogisticRegression(C=1 / PULL, fit_intercept=False, tol=TOL, max_iter=10_000)
+    return {"sklearn": lambda: model.fit(X, label).coef_.reshape(logits.shape)}
+
+
+def prepare_fit(size, peers):
+    """The fitted weights; `size` is the number of pairs."""
+    logits, _, chosen, rejected = data = batch(size)
+    D = difference_matrix(chosen, rejected)
+    forms = {"plain": lambda: minimise_near(lambda w: plain_regression(w, chosen, rejected),
+                                            np.zeros(logits.shape), pull=PULL, examples=size).x,
+             "book": lambda: fit_reward_model(D, logits.shape, pull=PULL).x}
+    return forms | forms_of(peers, {"sklearn": sklearn_fit}, data), size
+
+
+def equal_fits(results):
+    """Weights may differ by the limit of the gradient, 10⁻⁷, over the curvature, at least pull/B.
+
+    On the small size that is 2.5·10⁻⁶ for each direction.
+    """
+    equal(results, tolerance=1e-5)
+
+
+def prepare_dpo(size, peers, build):
+    """DPO loss and gradient, the matrix given or built; `size` is the number of pairs."""
+    logits, reference, chosen, rejected = data = batch(size)
+    D = difference_matrix(chosen, rejected)
+
+    def book():
+        pairs = difference_matrix(chosen, rejected) if build else D
+        return dpo_loss(logits, reference, pairs, beta=BETA)
+
+    forms = {"plain": lambda: plain_dpo(*data), "book": book}
+    makers = {"numba": lambda *data: numba_policy(*data, build), "jax": jax_policy,
+              "torch": lambda *data: torch_policy(*data, build)}
+    return forms | forms_of(peers, makers, data), size
+
+
+SIZES = (100, 5_000, 20_000)
+CASES = [
+    Case("W7", "Bradley–Terry, matrix given", "pair", prepare_regression, SIZES),
+    Case("W7", "Bradley–Terry, fit", "pair", prepare_fit, (50, *SIZES[1:]), equal_fits),
+    Case("W8", "DPO, matrix given", "pair",
+         lambda size, peers: prepare_dpo(size, peers, build=False), SIZES),
+    Case("W8", "DPO, matrix built", "pair",
+         lambda size, peers: prepare_dpo(size, peers, build=True), SIZES),
+]
