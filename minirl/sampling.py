@@ -8,6 +8,19 @@ by inverting the cumulative distribution: with u uniform on [0, 1),
 The running sums are called *thresholds* here.  They are computed once for all rows of a table, and
 then a draw is a comparison.
 
+*The alias method* needs no search, however many outcomes there are.  Cut the probability of n
+outcomes, each multiplied by n, into n cells of size one, so that each cell holds its own outcome
+and at most one other.  A draw picks a cell and then tosses a coin for the two,
+
+    cell c = ⌊n u⌋,   its own outcome if n u − c < accept[c], else other[c].            (sampling.2)
+
+The cells are filled like this.  Outcomes with less than one are poor, the others rich.  Lay what
+the poor lack end to end on a line, and what the rich have to spare on another.  A poor cell is
+filled by the rich one that lies above where its lack begins.  It may take more than that one had
+left; then the rich cell lacks as much itself, and the next rich one fills it.  So two searches in
+sorted running sums fill all cells, of all rows at once.  With n a power of two and u a random word
+of 32 bits, the cell is the word's first bits and the coin its others: a probability holds to n·2⁻³².
+
 *Randomness is an argument.*  Nothing in this book touches NumPy's global generator.  An argument
 `rng` is a `Generator`, which advances, or a seed, which always gives the same numbers.  A record of
 training holds the state of its generator, so that training can go on from it bit for bit.
@@ -17,8 +30,11 @@ the same whether it is trained alone or among a thousand others, which is what m
 figure reproducible: `generators`.
 
 Read next: `mdp`.
-Source: Devroye 1986, "Non-uniform random variate generation", chapter III.2.
+Source: Devroye 1986, "Non-uniform random variate generation", chapters III.2 and III.4; Walker 1977
+and Vose 1991 on the alias method.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -141,3 +157,108 @@ def draw(columns, numbers):
     [1 1]
     """
     return (columns <= numbers).sum(axis=0)
+
+
+def words(rng, count, which):
+    """`count` random words of 32 bits for each of the runs `which`: (count, n) uint32.
+
+    Parameters are those of `uniform`.
+
+    Examples
+    --------
+    >>> words(generator(0), 2, np.arange(3)).shape
+    (2, 3)
+    """
+    if isinstance(rng, tuple):
+        return np.stack([_words(rng[run], count) for run in which], axis=1)
+    return _words(rng, count * len(which)).reshape(count, len(which))
+
+
+def _words(rng, count):
+    """Words of 64 bits cost as much as words of 32, so each is cut into two."""
+    return rng.integers(0, 2**64, (count + 1) // 2, dtype=np.uint64).view(np.uint32)[:count]
+
+
+class Alias(NamedTuple):
+    """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row."""
+
+    accept: np.ndarray  # (S·n,) uint32, the words below this one keep the cell
+    other: np.ndarray   # (S·n,) int, where the others go: also a cell of the same row
+    bits: int
+
+
+def alias(prob):
+    """The cells of (sampling.2) for every row of a table of probabilities.
+
+    Parameters
+    ----------
+    prob : (S, m) float
+        One distribution a row, divided by its total.
+
+    Returns
+    -------
+    Alias
+        Outcome j of row s is the cell s·n + j, with n the first power of two from m upwards.
+
+    Examples
+    --------
+    A cell of its own for the first outcome, and one that the two share:
+
+    >>> cells = alias(np.array([[0.75, 0.25]]))
+    >>> print(cells.accept / 2**32, cells.other)
+    [0.5  0.75] [0 0]
+    """
+    S, m = prob.shape
+    bits = max((m - 1).bit_length(), 1)
+    n = 2**bits
+    filled = np.zeros((S, n))
+    filled[:, :m] = prob * (n / prob.sum(axis=1, keepdims=True))
+    rich = filled >= 1 - 1e-12  # the largest of a row is, whatever rounding does
+    # The lines of all rows, one after the other: a row's sums lie in an interval of their own.
+    own_line = 2.0 * n * np.arange(S)[:, None]
+    spare = (np.where(rich, filled - 1, 0).cumsum(axis=1) + own_line)[rich]
+    lack = np.where(rich, 0, 1 - filled)
+    ends = lack.cumsum(axis=1) + own_line
+    cell, giver = np.arange(S * n).reshape(S, n), np.flatnonzero(rich)
+    last = rich.sum(axis=1).cumsum() - 1  # the last rich cell of each row
+    other = cell.copy()
+    above = spare.searchsorted((ends - lack)[~rich], side="right")
+    other[~rich] = giver[np.minimum(above, np.repeat(last, (~rich).sum(axis=1)))]
+    # What the poor have taken when a rich cell runs out is more than it had, by this much:
+    lacks = ends[~rich]
+    after = lacks.searchsorted(spare, side="left")
+    line_end = (~rich).sum(axis=1).cumsum() - 1
+    over = np.where(after <= np.repeat(line_end, rich.sum(axis=1)),
+                    np.append(lacks, 0.0)[np.minimum(after, lacks.size)] - spare, 0)
+    filled[rich] = 1 - np.maximum(over, 0)
+    following = np.append(giver[1:], 0)
+    following[last] = giver[last]
+    other[rich] = following
+    accept = np.rint((np.arange(n) + np.minimum(filled, 1)) * 2.0**(32 - bits))
+    other[filled >= 1] = cell[filled >= 1]
+    return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32).ravel(), other.ravel(), bits)
+
+
+def cells(table, first, numbers):
+    """One cell for each of N rows, by (sampling.2): its outcome is the cell less the row's first.
+
+    Parameters
+    ----------
+    table : Alias
+    first : (N,) int
+        The first cell of each row, n times its number.  *Trusted*.
+    numbers : (N,) uint32
+        From `words`.
+
+    Returns
+    -------
+    (N,) int
+
+    Examples
+    --------
+    >>> print(cells(alias(np.array([[0.75, 0.25]])), np.zeros(3, int),
+    ...             np.array([2**30, 2**31, 2**32 - 1], np.uint32)))
+    [0 1 0]
+    """
+    cell = first + (numbers >> np.uint32(32 - table.bits))
+    return np.where(numbers < table.accept.take(cell), cell, table.other.take(cell))

@@ -203,8 +203,8 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
                          f"{np.shape(prompt)}")
     starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
     policy, rng = np.exp(log_softmax(logits)), generator(rng)
-    return counts.join([mdp.rollout(world, policy, starts[first:first + BLOCK], horizon=horizon,
-                                    rng=rng).steps(world.shape)
+    return counts.join([mdp.pairs_played(world, policy, starts[first:first + BLOCK],
+                                         horizon=horizon, rng=rng)
                         for first in range(0, len(starts), BLOCK)])
 
 
