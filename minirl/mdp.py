@@ -28,10 +28,16 @@ learner with a value table should count the value of the last state.  `Rollout` 
 To make a limit part of the world instead, so that a policy may know how much time is left, `unroll`
 the world: its states are then pairs (time, state), and its last step does terminate.
 
-There are two ways to play.  `step` moves N parallel worlds by one step and leaves the rest to you;
-with `auto_reset` a world whose episode has ended starts the next one at once.  `rollout` plays
-whole episodes: one array operation moves all of them by one step, and episodes that have ended drop
-out, so that later steps cost less.  Time limits belong to `rollout`; a step does not know the time.
+There are three ways to play.  `step` moves N parallel worlds by one step and leaves the rest to
+you.  `walk` moves them under a policy, for ever: a world whose episode has ended starts the next
+one at once.  `rollout` plays whole episodes: one array operation moves all of them by one step, and
+episodes that have ended drop out, so that later steps cost less.  Time limits belong to `rollout`;
+a step does not know the time.
+
+Where the policy is known beforehand, as in the last two, action and outcome are *one* draw.  A
+state has A·K pairs (action a, outcome k), with the probabilities π(a|s) prob[s, a, k], and the
+alias method (sampling.2) picks one of them at the price of one.  What was drawn is a cell, a number
+that stands for state, action and outcome; what these are is looked up afterwards.
 
 *Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
 (probability, next state, reward, terminated), one entry an outcome.  `TabularMDP.from_gymnasium`
@@ -612,12 +618,11 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     for who, _, cell in phases:
         lengths[who] += (cell < dead).sum(axis=1)
     T = lengths.max()
-    cells_played = np.full((T, N), dead)
+    happened = np.full((T, N), dead)
     for who, since, cell in phases:
-        cells_played[since:since + cell.shape[1], who] = cell.T[:T - since]
-    alive = cells_played < dead
-    last = cells_played[lengths - 1, np.arange(N)]
-    moves = chain.moves(cells_played)
+        happened[since:since + cell.shape[1], who] = cell.T[:T - since]
+    alive, last = happened < dead, happened[lengths - 1, np.arange(N)]
+    moves = chain.moves(happened)
     return Rollout(moves.states, moves.actions, moves.rewards, alive, moves.terminated,
                    chain.next_states.take(last), ~chain.terminated.take(last))
 

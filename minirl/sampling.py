@@ -19,7 +19,8 @@ the poor lack end to end on a line, and what the rich have to spare on another. 
 filled by the rich one that lies above where its lack begins.  It may take more than that one had
 left; then the rich cell lacks as much itself, and the next rich one fills it.  So two searches in
 sorted running sums fill all cells, of all rows at once.  With n a power of two and u a random word
-of 32 bits, the cell is the word's first bits and the coin its others: a probability holds to n·2⁻³².
+of 32 bits, the cell is the word's first bits and the coin its others: a probability holds to
+n·2⁻³².
 
 *Randomness is an argument.*  Nothing in this book touches NumPy's global generator.  An argument
 `rng` is a `Generator`, which advances, or a seed, which always gives the same numbers.  A record of
@@ -204,38 +205,37 @@ def alias(prob):
     --------
     A cell of its own for the first outcome, and one that the two share:
 
-    >>> cells = alias(np.array([[0.75, 0.25]]))
-    >>> print(cells.accept / 2**32, cells.other)
+    >>> two = alias(np.array([[0.75, 0.25]]))
+    >>> print(two.accept / 2**32, two.other)
     [0.5  0.75] [0 0]
     """
     S, m = prob.shape
     bits = max((m - 1).bit_length(), 1)
     n = 2**bits
-    filled = np.zeros((S, n))
+    filled, cell = np.zeros((S, n)), np.arange(S * n).reshape(S, n)
     filled[:, :m] = prob * (n / prob.sum(axis=1, keepdims=True))
-    rich = filled >= 1 - 1e-12  # the largest of a row is, whatever rounding does
-    # The lines of all rows, one after the other: a row's sums lie in an interval of their own.
-    own_line = 2.0 * n * np.arange(S)[:, None]
-    spare = (np.where(rich, filled - 1, 0).cumsum(axis=1) + own_line)[rich]
-    lack = np.where(rich, 0, 1 - filled)
-    ends = lack.cumsum(axis=1) + own_line
-    cell, giver = np.arange(S * n).reshape(S, n), np.flatnonzero(rich)
-    last = rich.sum(axis=1).cumsum() - 1  # the last rich cell of each row
-    other = cell.copy()
-    above = spare.searchsorted((ends - lack)[~rich], side="right")
-    other[~rich] = giver[np.minimum(above, np.repeat(last, (~rich).sum(axis=1)))]
-    # What the poor have taken when a rich cell runs out is more than it had, by this much:
-    lacks = ends[~rich]
-    after = lacks.searchsorted(spare, side="left")
-    line_end = (~rich).sum(axis=1).cumsum() - 1
-    over = np.where(after <= np.repeat(line_end, rich.sum(axis=1)),
-                    np.append(lacks, 0.0)[np.minimum(after, lacks.size)] - spare, 0)
-    filled[rich] = 1 - np.maximum(over, 0)
-    following = np.append(giver[1:], 0)
-    following[last] = giver[last]
-    other[rich] = following
+    rich = filled >= 1 - 1e-12  # up to rounding; every row has one
+    poor = ~rich
+    # The two lines, with a stretch for each row, so that one search serves all rows.
+    stretch = 2.0 * n * np.arange(S)[:, None]
+    lack, spare = np.where(rich, 0, 1 - filled), np.where(rich, filled - 1, 0)
+    lack_end, spare_end = ((x.cumsum(axis=1) + stretch)[who] for x, who in ((lack, poor),
+                                                                          (spare, rich)))
+    last_poor, last_rich = (np.repeat(who.sum(axis=1).cumsum() - 1, other.sum(axis=1))
+                            for who, other in ((poor, rich), (rich, poor)))
+    # Each poor cell is filled by the rich one that lies above where its lack begins.
+    givers, other = cell[rich], cell.copy()
+    above = spare_end.searchsorted(lack_end - lack[poor], side="right")
+    other[poor] = givers[np.minimum(above, last_rich)]
+    # A rich cell runs out within the lack of some poor one, and itself lacks what is beyond.
+    within = lack_end.searchsorted(spare_end)
+    beyond = np.append(lack_end, 0)[np.minimum(within, lack_end.size)] - spare_end
+    kept = np.where(within <= last_poor, 1 - np.maximum(beyond, 0), 1)
+    kept[rich.sum(axis=1).cumsum() - 1] = 1  # the last of a row lacks rounding at most
+    filled[rich] = kept
+    other[rich] = np.append(givers[1:], givers[-1])
     accept = np.rint((np.arange(n) + np.minimum(filled, 1)) * 2.0**(32 - bits))
-    other[filled >= 1] = cell[filled >= 1]
+    other = np.where(filled >= 1, cell, other)
     return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32).ravel(), other.ravel(), bits)
 
 
