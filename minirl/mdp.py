@@ -552,10 +552,10 @@ def walk(mdp, policy, states, *, rng):
     Examples
     --------
     >>> from itertools import islice
-    >>> for moves in islice(walk(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), rng=1), 2):
+    >>> for moves in islice(walk(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), rng=3), 2):
     ...     print(moves.actions, moves.rewards)
-    [1 1 0 1] [0. 0. 1. 0.]
-    [0 0 1 0] [1. 1. 0. 1.]
+    [1 0 0 0] [0. 1. 1. 1.]
+    [0 1 1 1] [1. 0. 0. 0.]
     """
     check_policy(mdp, policy)
     _check_numbers("states", states, mdp.shape[0])
@@ -603,12 +603,13 @@ def rollout(mdp, policy, starts, *, horizon, rng):
 
     Examples
     --------
-    >>> play = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=1)
+    >>> play = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=10)
     >>> print(play.actions)
-    [[1 1 0 1]
-     [0 0 1 0]]
+    [[1 1 0 0]
+     [0 0 1 0]
+     [0 0 0 0]]
     >>> print(play.rewards.sum(axis=0), play.truncated)
-    [0. 0. 1. 0.] [False False False False]
+    [0. 0. 1. 3.] [False False False  True]
     """
     check_policy(mdp, policy)
     chain = _chain(mdp, policy)
@@ -635,8 +636,8 @@ def pairs_played(mdp, policy, starts, *, horizon, rng):
     Examples
     --------
     >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
-    >>> print(pairs_played(coin, fair, np.zeros(4, int), horizon=3, rng=1).index)
-    [1 1 0 1]
+    >>> print(pairs_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
+    [1 1 0 1 0 0 0]
     """
     check_policy(mdp, policy)
     chain = _chain(mdp, policy)
