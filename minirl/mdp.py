@@ -650,16 +650,18 @@ def pairs_played(mdp, policy, starts, *, horizon, rng):
 def _play(mdp, chain, starts, horizon, rng):
     """Episodes from start to end or horizon, in phases: yields (who, since, cells (n, t)).
 
-    The dead stay where they are until they are half of those who play; then a new phase begins
-    without them.  So a step never costs more than twice what the living need.
+    The dead stay where they are, and after each block of steps they are counted.  Where they are
+    half of those who play, a new phase begins without them, so that at its beginning a block costs
+    at most twice what the living need.  With a generator each, the dead leave with the block in
+    which they die: what an episode draws depends on nobody else.
     """
     _check_numbers("starts", starts, mdp.shape[0])
     check_count("horizon", horizon)
     rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
     who, first, since = np.arange(starts.size), chain.first(starts), 0
     while who.size and since < horizon:
-        blocks = []
-        while 2 * np.count_nonzero(first < dead) > who.size and since < horizon:
+        blocks, few = [], who.size - 1 if isinstance(rng, tuple) else who.size // 2
+        while np.count_nonzero(first < dead) > few and since < horizon:
             block = np.empty((who.size, min(BLOCK, int(horizon) - since)), int)
             for t, numbers in enumerate(words(rng, block.shape[1], who)):
                 block[:, t] = cell = cells(chain.draw, first, numbers)

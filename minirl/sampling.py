@@ -19,8 +19,8 @@ the poor lack end to end on a line, and what the rich have to spare on another. 
 filled by the rich one that lies above where its lack begins.  It may take more than that one had
 left; then the rich cell lacks as much itself, and the next rich one fills it.  So two searches in
 sorted running sums fill all cells, of all rows at once.  With n a power of two and u a random word
-of 32 bits, the cell is the word's first bits and the coin its others: a probability holds to
-n·2⁻³².
+of 32 bits, the cell is the word's first bits and the coin its others.  Counted in whole words all
+sums are exact, the two lines of a row are equally long, and a probability holds to n·2⁻³².
 
 *Randomness is an argument.*  Nothing in this book touches NumPy's global generator.  An argument
 `rng` is a `Generator`, which advances, or a seed, which always gives the same numbers.  A record of
@@ -211,32 +211,24 @@ def alias(prob):
     """
     S, m = prob.shape
     bits = max((m - 1).bit_length(), 1)
-    n = 2**bits
-    filled, cell = np.zeros((S, n)), np.arange(S * n).reshape(S, n)
-    filled[:, :m] = prob * (n / prob.sum(axis=1, keepdims=True))
-    rich = filled >= 1 - 1e-12  # up to rounding; every row has one
-    poor = ~rich
-    # The two lines, with a stretch for each row, so that one search serves all rows.
-    stretch = 2.0 * n * np.arange(S)[:, None]
-    lack, spare = np.where(rich, 0, 1 - filled), np.where(rich, filled - 1, 0)
-    lack_end, spare_end = ((x.cumsum(axis=1) + stretch)[who] for x, who in ((lack, poor),
-                                                                          (spare, rich)))
-    last_poor, last_rich = (np.repeat(who.sum(axis=1).cumsum() - 1, other.sum(axis=1))
-                            for who, other in ((poor, rich), (rich, poor)))
+    n, size = 2**bits, 2**(32 - bits)
+    # Whole numbers of words: sums are exact, and what a row lacks is what it has to spare.
+    share = np.zeros((S, n), np.int64)
+    share[:, :m] = np.rint(prob * (2.0**32 / prob.sum(axis=1, keepdims=True)))
+    share[np.arange(S), share.argmax(axis=1)] += 2**32 - share.sum(axis=1)
+    kept, other = share.ravel(), np.arange(S * n)
+    poor, rich = np.flatnonzero(kept < size), np.flatnonzero(kept >= size)
+    # The two lines, of all rows end to end: at the end of a row they meet.
+    lack_end = np.append(0, (size - kept[poor]).cumsum())
+    spare_end = (kept[rich] - size).cumsum()
     # Each poor cell is filled by the rich one that lies above where its lack begins.
-    givers, other = cell[rich], cell.copy()
-    above = spare_end.searchsorted(lack_end - lack[poor], side="right")
-    other[poor] = givers[np.minimum(above, last_rich)]
-    # A rich cell runs out within the lack of some poor one, and itself lacks what is beyond.
-    within = lack_end.searchsorted(spare_end)
-    beyond = np.append(lack_end, 0)[np.minimum(within, lack_end.size)] - spare_end
-    kept = np.where(within <= last_poor, 1 - np.maximum(beyond, 0), 1)
-    kept[rich.sum(axis=1).cumsum() - 1] = 1  # the last of a row lacks rounding at most
-    filled[rich] = kept
-    other[rich] = np.append(givers[1:], givers[-1])
-    accept = np.rint((np.arange(n) + np.minimum(filled, 1)) * 2.0**(32 - bits))
-    other = np.where(filled >= 1, cell, other)
-    return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32).ravel(), other.ravel(), bits)
+    other[poor] = rich[spare_end.searchsorted(lack_end[:-1], side="right")]
+    # A rich cell that runs out within a lack itself lacks what is beyond.
+    beyond = lack_end[lack_end.searchsorted(spare_end)] - spare_end
+    other[rich] = np.where(beyond > 0, np.append(rich[1:], 0), rich)
+    kept[rich] = size - beyond
+    accept = np.tile(np.arange(n) * size, S) + kept
+    return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32), other, bits)
 
 
 def cells(table, first, numbers):
