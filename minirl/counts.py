@@ -137,8 +137,8 @@ def from_parts(parts, sequences, shape):
     Parameters
     ----------
     parts : list of (who, index)
-        In the order of time: the rising numbers (n,) of some sequences, and how each goes on, (n, t)
-        int32 of s·A + a and −1 from its end on.  *Trusted*.
+        In the order of time: the rising numbers (n,) of some sequences, and how each goes on,
+        (n, t) int32 of s·A + a, and −1 from its end on.  *Trusted*.
     sequences : int
     shape : (int, int)
         S and A.
