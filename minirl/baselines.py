@@ -168,7 +168,7 @@ def optimal_constant(credits, scale, batch, record):
     >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
     >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,
     ...                                      start(np.zeros((1, 2)), rng=0)))
-    [[1. 1. 0.]] [0.5 0.5 1. ]
+    [[0. 1. 1.]] [1.  0.5 0.5]
     """
     if credits.shape[1] < 2:
         raise ValueError("episodes must be at least 2 to leave one out, got 1")

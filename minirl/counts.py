@@ -141,6 +141,42 @@ def from_rectangle(states, actions, alive, shape):
     return steps(flatten(states, alive), flatten(actions, alive), starts, shape)
 
 
+def from_parts(parts, sequences, shape):
+    """`Steps` of sequences that were written part by part.
+
+    Parameters
+    ----------
+    parts : list of (who, index)
+        In the order of time: the rising numbers (n,) of some sequences, and how each goes on,
+        (n, t) int32 of s·A + a, and −1 from its end on.  *Trusted*.
+    sequences : int
+    shape : (int, int)
+        S and A.
+
+    Examples
+    --------
+    >>> first = np.array([0, 1]), np.array([[5, 4], [3, -1]], np.int32)
+    >>> both = from_parts([first, (np.array([0]), np.array([[2]], np.int32))], 2, (3, 3))
+    >>> print(both.index, both.starts)
+    [5 4 2 3] [0 3 4]
+    """
+    lengths, pieces = np.zeros(sequences, np.int64), []
+    for who, index in parts:
+        alive = index >= 0
+        here = alive.sum(axis=1)
+        pieces.append((who, lengths[who], here, index[alive]))
+        lengths[who] += here
+    starts = _starts(lengths)
+    if len(pieces) == 1:  # then everything is in place
+        return Steps(pieces[0][3], starts, tuple(shape))
+    together = np.empty(starts[-1], np.int32)
+    for who, before, here, index in pieces:
+        # Where each run of a sequence goes, less where it lies in its part.
+        moved = starts[who] + before - _starts(here)[:-1]
+        together[np.arange(index.size) + np.repeat(moved, here)] = index
+    return Steps(together, starts, tuple(shape))
+
+
 def select(steps, rows):
     """The sequences `rows` (M,) int of `steps`, in that order; a sequence may be taken twice.
 

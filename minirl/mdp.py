@@ -28,10 +28,16 @@ learner with a value table should count the value of the last state.  `Rollout` 
 To make a limit part of the world instead, so that a policy may know how much time is left, `unroll`
 the world: its states are then pairs (time, state), and its last step does terminate.
 
-There are two ways to play.  `step` moves N parallel worlds by one step and leaves the rest to you;
-with `auto_reset` a world whose episode has ended starts the next one at once.  `rollout` plays
-whole episodes: one array operation moves all of them by one step, and episodes that have ended drop
-out, so that later steps cost less.  Time limits belong to `rollout`; a step does not know the time.
+There are three ways to play.  `step` moves N parallel worlds by one step and leaves the rest to
+you.  `walk` moves them under a policy, for ever: a world whose episode has ended starts the next
+one at once.  `rollout` plays whole episodes: one array operation moves all of them by one step, and
+episodes that have ended drop out, so that later steps cost less.  Time limits belong to `rollout`;
+a step does not know the time.
+
+Where the policy is known beforehand, as in the last two, action and outcome are *one* draw.  A
+state has A·K pairs (action a, outcome k), with the probabilities π(a|s) prob[s, a, k], and the
+alias method (sampling.2) picks one of them at the price of one.  What was drawn is a cell, a number
+that stands for state, action and outcome; what these are is looked up afterwards.
 
 *Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
 (probability, next state, reward, terminated), one entry an outcome.  `TabularMDP.from_gymnasium`
@@ -51,7 +57,10 @@ import numpy as np
 from scipy import sparse
 
 from minirl import counts
-from minirl.sampling import draw, generator, thresholds, uniform
+from minirl.sampling import alias, cells, draw, generator, thresholds, uniform, words
+
+
+BLOCK = 16  # steps for which random words are drawn at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +233,11 @@ class TabularMDP:
         """The thresholds of (sampling.1) for the outcomes of each pair, shape (K − 1, S·A)."""
         S, A, K = self.prob.shape
         return _frozen(thresholds(self.prob).reshape(K - 1, S * A))
+
+    @cached_property
+    def start_thresholds(self):
+        """The same for the first state, shape (S − 1,)."""
+        return _frozen(thresholds(self.start))
 
 
 def coin_game(*, gamma=1.0):
@@ -451,7 +465,7 @@ def first_states(mdp, numbers):
     [[0]
      [0]]
     """
-    return thresholds(mdp.start).searchsorted(numbers, side="right")
+    return mdp.start_thresholds.searchsorted(numbers, side="right")
 
 
 def _for_episodes(rng, episodes):
@@ -461,6 +475,110 @@ def _for_episodes(rng, episodes):
     if len(rng) != episodes:
         raise ValueError(f"rng must hold one Generator an episode, {episodes}, got {len(rng)}")
     return rng
+
+
+class Moves(NamedTuple):
+    """One step of N worlds."""
+
+    states: np.ndarray      # (N,) int, where each was
+    actions: np.ndarray     # (N,) int
+    rewards: np.ndarray     # (N,) float
+    terminated: np.ndarray  # (N,) bool, the step ended the episode
+    next_states: np.ndarray  # (N,) int, of the next step: a first state where an episode ended
+
+
+class _Chain(NamedTuple):
+    """A world under a policy: in each state one draw decides action and outcome together.
+
+    A *cell* of (sampling.2) stands for a state, an action and an outcome, and all tables are
+    indexed by cells.  Row S of them is where the dead are: nothing happens there.
+    """
+
+    draw: object            # sampling.Alias of S + 1 rows
+    states: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    next_states: np.ndarray
+    onward: np.ndarray      # the first cell of the next state's row, of row S after an end
+
+    def first(self, states):
+        """The first cells of the rows of states."""
+        return states.astype(np.int64) << self.draw.bits
+
+    def moves(self, cell):
+        """What the cells stand for, as `Moves`."""
+        return Moves(*(table.take(cell) for table in (self.states, self.actions, self.rewards,
+                                                      self.terminated, self.next_states)))
+
+
+def _chain(mdp, policy):
+    S, A, K = mdp.next_state.shape
+    joint = np.zeros((S + 1, A * K))
+    joint[:S] = (policy[:, :, None] * mdp.prob).reshape(S, A * K)
+    joint[S, 0] = 1
+    draw = alias(joint)
+
+    def by_cell(values, dead):
+        table = np.full((S + 1, 2**draw.bits), dead)
+        table[:S, :A * K] = np.broadcast_to(values, (S, A, K)).reshape(S, A * K)
+        return table.ravel()
+
+    return _Chain(draw, by_cell(np.arange(S)[:, None, None], 0), by_cell(np.arange(A)[:, None], 0),
+                  by_cell(mdp.reward, 0.0), by_cell(mdp.terminated, False),
+                  by_cell(mdp.next_state, 0),
+                  by_cell(np.where(mdp.terminated, S, mdp.next_state) << draw.bits,
+                          S << draw.bits))
+
+
+def walk(mdp, policy, states, *, rng):
+    """Move N worlds under a policy, for ever: yields `Moves`, one step at a time.
+
+    Where an episode ends, the next one begins at once.  There is no time limit.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    policy : (S, A) float
+        π(a|s).
+    states : (N,) int
+        Where each world begins.
+    rng : Generator or seed
+
+    Yields
+    ------
+    Moves
+
+    Raises
+    ------
+    ValueError
+        If the policy is not one for this world, or a state is outside the table; at the first step.
+
+    Examples
+    --------
+    >>> from itertools import islice
+    >>> for moves in islice(walk(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), rng=3), 2):
+    ...     print(moves.actions, moves.rewards)
+    [1 0 0 0] [0. 1. 1. 1.]
+    [0 1 1 1] [1. 0. 0. 0.]
+    """
+    check_policy(mdp, policy)
+    _check_numbers("states", states, mdp.shape[0])
+    rng, chain = generator(rng), _chain(mdp, policy)
+    begins = np.flatnonzero(mdp.start)
+    if begins.size == 1:  # then every end leads there
+        chain = chain._replace(next_states=np.where(chain.terminated, begins, chain.next_states))
+    first, everyone = chain.first(states), np.arange(states.size)
+    onward = chain.first(chain.next_states)
+    while True:
+        for numbers in words(rng, BLOCK, everyone):
+            cell = cells(chain.draw, first, numbers)
+            moves, first = chain.moves(cell), onward.take(cell)
+            if begins.size > 1 and moves.terminated.any():
+                over = np.flatnonzero(moves.terminated)
+                moves.next_states[over] = start_states(mdp, over.size, rng)
+                first[over] = chain.first(moves.next_states[over])
+            yield moves
 
 
 def rollout(mdp, policy, starts, *, horizon, rng):
@@ -490,41 +608,75 @@ def rollout(mdp, policy, starts, *, horizon, rng):
 
     Examples
     --------
-    >>> play = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=1)
+    >>> play = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=10)
     >>> print(play.actions)
-    [[1 1 0 1]
-     [0 0 1 0]]
+    [[1 1 0 0]
+     [0 0 1 0]
+     [0 0 0 0]]
     >>> print(play.rewards.sum(axis=0), play.truncated)
-    [0. 0. 1. 0.] [False False False False]
+    [0. 0. 1. 3.] [False False False  True]
     """
     check_policy(mdp, policy)
+    chain = _chain(mdp, policy)
+    phases = list(_play(mdp, chain, starts, horizon, rng))
+    N, dead = starts.size, mdp.shape[0] << chain.draw.bits
+    lengths = np.zeros(N, int)
+    for who, _, cell in phases:
+        lengths[who] += (cell < dead).sum(axis=1)
+    T = lengths.max()
+    happened = np.full((T, N), dead)
+    for who, since, cell in phases:
+        happened[since:since + cell.shape[1], who] = cell.T[:T - since]
+    alive, last = happened < dead, happened[lengths - 1, np.arange(N)]
+    moves = chain.moves(happened)
+    return Rollout(moves.states, moves.actions, moves.rewards, alive, moves.terminated,
+                   chain.next_states.take(last), ~chain.terminated.take(last))
+
+
+def pairs_played(mdp, policy, starts, *, horizon, rng):
+    """The same episodes as those of `rollout`, as `counts.Steps`, where nothing else is wanted.
+
+    Parameters and errors are those of `rollout`.
+
+    Examples
+    --------
+    >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
+    >>> print(pairs_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
+    [1 1 0 1 0 0 0]
+    """
+    check_policy(mdp, policy)
+    chain = _chain(mdp, policy)
+    pairs = (chain.states * mdp.shape[1] + chain.actions).astype(np.int32)
+    pairs[-2**chain.draw.bits:] = -1
+    parts = [(who, pairs.take(cell)) for who, _, cell in _play(mdp, chain, starts, horizon, rng)]
+    return counts.from_parts(parts, starts.size, mdp.shape)
+
+
+def _play(mdp, chain, starts, horizon, rng):
+    """Episodes from start to end or horizon, in phases: yields (who, since, cells (n, t)).
+
+    The dead stay where they are, and after each block of steps they are counted.  Where they are
+    half of those who play, a new phase begins without them, so that at its beginning a block costs
+    at most twice what the living need.  With a generator each, the dead leave with the block in
+    which they die: what an episode draws depends on nobody else.
+    """
     _check_numbers("starts", starts, mdp.shape[0])
     check_count("horizon", horizon)
-    rng = _for_episodes(rng, starts.size)
-    choices = thresholds(policy)
-    running, states, trace = np.arange(starts.size), starts.astype(np.int64), []
-    while running.size and len(trace) < horizon:
-        choice, luck = uniform(rng, 2, running)
-        actions = draw(choices.take(states, axis=1), choice)
-        following, rewards, ended = move(mdp, states, actions, luck)
-        trace.append((running, states, actions, rewards, ended, following))
-        running, states = running[~ended], following[~ended]
-
-    T = len(trace)
-    when = np.repeat(np.arange(T), [len(entry[0]) for entry in trace])
-    who, *columns = (np.concatenate(parts) for parts in zip(*trace))
-
-    def rectangle(values):
-        table = np.zeros((T, starts.size), values.dtype)
-        table[when, who] = values
-        return table
-
-    states, actions, rewards, ended, following = columns
-    last_state, truncated = np.empty(starts.size, int), np.full(starts.size, False)
-    last_state[who] = following  # in the order of time, so that the last one stays
-    truncated[running] = True
-    return Rollout(rectangle(states), rectangle(actions), rectangle(rewards),
-                   rectangle(np.full(who.size, True)), rectangle(ended), last_state, truncated)
+    rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
+    who, first, since = np.arange(starts.size), chain.first(starts), 0
+    while who.size and since < horizon:
+        blocks, few = [], who.size - 1 if isinstance(rng, tuple) else who.size // 2
+        while np.count_nonzero(first < dead) > few and since < horizon:
+            block = np.empty((who.size, min(BLOCK, int(horizon) - since)), int)
+            for t, numbers in enumerate(words(rng, block.shape[1], who)):
+                block[:, t] = cell = cells(chain.draw, first, numbers)
+                first = chain.onward.take(cell)
+            blocks.append(block)
+            since += block.shape[1]
+        together = np.concatenate(blocks, axis=1)
+        yield who, since - together.shape[1], together
+        going = first < dead
+        who, first = who[going], first[going]
 
 
 def unroll(mdp, horizon):

@@ -61,9 +61,9 @@ import numpy as np
 
 from minirl.evaluation import reachable
 from minirl.exploration import epsilon_greedy
-from minirl.mdp import move, start_states
+from minirl.mdp import first_states, move, start_states
 from minirl.prediction import check_step_size
-from minirl.sampling import generators, thresholds
+from minirl.sampling import generators
 
 
 class Episodes(NamedTuple):
@@ -283,7 +283,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     if truth is not None and truth.shape != mdp.shape:
         raise ValueError(f"truth must have shape {mdp.shape}, got {truth.shape}")
     judged = None if truth is None else reachable(mdp, np.full(mdp.shape, 1 / A))
-    rng, T, starts = generators(record.rng), steps_per_iteration, thresholds(mdp.start)
+    rng, T = generators(record.rng), steps_per_iteration
     drawn, luck = np.empty((R, T, 4)), np.empty((T, 4, R))  # used again by every iteration
     first = mine = np.arange(R) * S  # where the table of each learner begins
     across = 0
@@ -326,7 +326,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
             over, = (terminated | (age >= horizon)).nonzero()
             if over.size:
                 ends.append((over, earned[over], age[over]))
-                states[over] = starts.searchsorted(restart[over], side="right")  # (sampling.1)
+                states[over] = first_states(mdp, restart[over])
                 earned[over] = age[over] = 0
                 if planned is not None:
                     planned[over] = -1

@@ -143,7 +143,7 @@ def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1):
     >>> batch, earned, metrics = play(coin_game(), start(np.zeros((1, 2)), rng=0), generator(0),
     ...                               rewards=environment_rewards, episodes=100, horizon=3)
     >>> metrics
-    {'rollout/ep_rew_mean': 0.72, 'rollout/ep_len_mean': 1.63, 'rollout/truncated': 9}
+    {'rollout/ep_rew_mean': 0.77, 'rollout/ep_len_mean': 1.68, 'rollout/truncated': 9}
     """
     check_count("episodes", episodes)
     check_count("num_generations", num_generations)

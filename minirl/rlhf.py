@@ -175,7 +175,7 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     A program that likes games of two tosses, which the third one is:
 
     >>> from minirl.mdp import coin_game, rollout
-    >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=1)
+    >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=5)
     >>> paid = scored_rewards(lambda batch: batch.alive.sum(axis=0) == 2, np.zeros((1, 2)),
     ...                       beta=1.0)
     >>> print(np.argwhere(paid(games, np.log([[0.5, 0.5]]))))  # on its second toss

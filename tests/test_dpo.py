@@ -389,20 +389,17 @@ def test_20_000_pairs_without_a_pull_run_away_too_and_where_they_stop_is_the_sol
 
 
 def test_with_a_pull_of_two_few_pairs_give_what_the_chapter_says():
-    """36, 71 and 92 % of what there is to gain, at the seed of the job `alignment`"""
+    """About a third, 73 and 93 % of what there is to gain"""
     example = running_example()
-    for pairs, percent in ((300, 36), (3000, 71), (20_000, 92)):
-        fit = fit_dpo(example.reference, preference_matrix(pairs, SEED), beta=BETA, pull=2.0)
-        assert round(100 * share(fit.x)) == percent
-        assert mean_length(fit.x) < mean_length(example.reference)
-    for seed, low, high in ((0, 20, 45), (1, 20, 45)):
-        fit = fit_dpo(example.reference, preference_matrix(300, seed), beta=BETA, pull=2.0)
-        assert low < 100 * share(fit.x) < high
+    for pairs, percent, within in ((300, 33, 4), (3000, 73, 2.5), (20_000, 93, 1)):
+        for seed in (SEED, 0, 1, 2):
+            fit = fit_dpo(example.reference, preference_matrix(pairs, seed), beta=BETA, pull=2.0)
+            assert 100 * share(fit.x) == pytest.approx(percent, abs=within)
+            assert mean_length(fit.x) < mean_length(example.reference)
 
 
-@pytest.mark.parametrize("seed, falls", [(SEED, (0.36, 1.94)), (1, (0.34, 1.94))])
-def test_the_chosen_strings_of_the_running_example_fall_and_the_rejected_ones_fall_further(
-        seed, falls):
+@pytest.mark.parametrize("seed", [SEED, 0, 1, 2])
+def test_the_chosen_strings_of_the_running_example_fall_and_the_rejected_ones_fall_further(seed):
     """The figures of the chapter, fitted to 20,000 pairs with a pull of 2"""
     example = running_example()
     data = sample_pairs(example.reference, example.world.mean_reward, 20_000, rng=seed)
@@ -410,8 +407,8 @@ def test_the_chosen_strings_of_the_running_example_fall_and_the_rejected_ones_fa
     pairs = counts.matrix(data.chosen), counts.matrix(data.rejected)
     before, after = (preference_metrics(logits, example.reference, *pairs, beta=BETA)
                      for logits in (example.reference, fit.x))
-    for name, fall in zip(("chosen", "rejected"), falls):
-        assert round(before[f"logps/{name}"] - after[f"logps/{name}"], 2) == fall
+    for name, fall in (("chosen", 0.37), ("rejected", 2.0)):
+        assert before[f"logps/{name}"] - after[f"logps/{name}"] == pytest.approx(fall, rel=0.08)
         assert after[f"rewards/{name}"] == pytest.approx(
             BETA * (after[f"logps/{name}"] - before[f"logps/{name}"]), abs=1e-10)
 

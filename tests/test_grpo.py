@@ -210,7 +210,7 @@ def test_the_reference_matters_only_at_a_price_and_no_row_minds_a_constant():
 def test_advantages_equal_the_loops_over_the_group(advantage, G):
     """(grpo.2), (grpo.3), (grpo.4), (grpo.5): groups are neighbours, the std is that of the
     population of the group (pitfall 28), and 1e-4 is added to it."""
-    for seed in range(2):
+    for seed in (0, 2):
         batch, earned = played(seed, G=G)
         found = advantage(earned, batch, G)
         assert found.shape == earned.shape
@@ -517,7 +517,7 @@ def test_an_iteration_and_its_metrics_equal_those_made_by_hand(advantage, weight
                                                                iterations):
     """(grpo.1) in the trainer, pitfall 9: the old policy wrote the batch and stays for all steps,
     the reference is another."""
-    mdp, (record, ref) = random_world(0), tables(0)
+    mdp, (record, ref) = random_world(4), tables(4)
     paid = pair_rewards(mdp.mean_reward, ref, beta=0.2)
     after = next(grpo(mdp, record, ref_logits=ref, beta=beta, rewards=paid, advantage=advantage,
                       weights=weights, num_iterations=iterations, epsilon=0.1,

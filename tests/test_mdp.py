@@ -1,14 +1,15 @@
 """The world and the sampler: against loops, replayed step by step, and by chi-square."""
 
 from dataclasses import replace
+from itertools import islice
 import re
 
 import numpy as np
 import pytest
 from scipy.special import chdtrc
 
-from minirl.mdp import (TabularMDP, check_policy, coin_game, first_states, move, rollout,
-                        start_states, step, unroll)
+from minirl.mdp import (Moves, TabularMDP, _chain, check_policy, coin_game, first_states, move,
+                        pairs_played, rollout, start_states, step, unroll, walk)
 from minirl.sampling import generator, generators
 from worlds import episodes, random_mdp, random_policy, single_outcome, tables, value_by_loops
 
@@ -839,3 +840,337 @@ def test_next_states_of_any_integer_type_are_played_like_any_others(dtype):
               for mdp in (small, large)]
     assert played[0] == played[1] == [[s] for s in range(62, 71)]
     assert (unroll(small, 2).next_state == unroll(large, 2).next_state).all()
+
+
+# Playing by one draw a step, in blocks and phases.
+
+
+def slow_world(rng, S, A, K, ends):
+    """A random world in which outcome 0 ends an episode, and has the probability `ends`.
+
+    With one outcome only action 0 of state 0 ends it.
+    """
+    world = random_mdp(rng, S, A, K, 0.9)
+    if K == 1:
+        return replace(world, terminated=np.arange(S * A).reshape(S, A, 1) == 0)
+    prob = np.concatenate([np.full((S, A, 1), ends), np.zeros((S, A, K - 1))], axis=2)
+    prob[:, :, 1:] = (1 - ends) * rng.dirichlet(np.ones(K - 1), (S, A))
+    return replace(world, prob=prob, terminated=np.broadcast_to(np.arange(K) == 0, (S, A, K)))
+
+
+def held(table):
+    """How many of the 2^32 words draw each cell of an alias table: (rows, n)."""
+    n, size = 2**table.bits, 2**(32 - table.bits)
+    own = table.accept.astype(np.int64) - np.tile(np.arange(n) * size, table.accept.size // n)
+    drawn = own.copy()
+    np.add.at(drawn, table.other, size - own)
+    return drawn.reshape(-1, n)
+
+
+@pytest.mark.parametrize("S, A, K", [(1, 1, 1), (1, 2, 1), (4, 3, 3), (5, 1, 3), (5, 4, 1),
+                                     (2, 3, 7), (700, 4, 3)])
+def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
+    """The probability of every (action, outcome) is π(a|s) prob[s, a, k]: no sampling.
+
+    Every cell that can be drawn stands for the right reward, end and next state.
+    """
+    rng = np.random.default_rng(3)
+    world = replace(random_mdp(rng, S, A, K, 0.9),
+                    reward=np.arange(S * A * K, dtype=float).reshape(S, A, K))
+    policy = random_policy(rng, world) * (rng.random((S, A)) < 0.7)
+    policy[policy.sum(axis=1) == 0, 0] = 1
+    policy /= policy.sum(axis=1, keepdims=True)
+    chain = _chain(world, policy)
+    drawn, n = held(chain.draw), 2**chain.draw.bits
+    assert drawn.shape == (S + 1, n)
+    cell = np.flatnonzero(drawn[:S])
+    moves, rows = chain.moves(cell), cell // n
+    s, a, k = np.unravel_index(moves.rewards.astype(int), (S, A, K))
+    for said, meant in ((moves.states, rows), (s, rows), (moves.actions, a),
+                        (moves.terminated, world.terminated[s, a, k]),
+                        (moves.next_states, world.next_state[s, a, k])):
+        np.testing.assert_array_equal(said, meant)
+    expected, law = policy[:, :, None] * world.prob, np.zeros((S, A, K))
+    law[s, a, k] = drawn[:S].ravel()[cell] / 2**32
+    assert len(set(zip(s, a, k))) == cell.size and not law[expected == 0].any()
+    assert np.abs(law - expected).max() <= n * 2.0**-32
+
+
+def test_the_dead_stay_dead():
+    """Whatever word they get, nothing is taken, earned or ended."""
+    world = random_mdp(np.random.default_rng(3), 4, 3, 3, 0.9)
+    chain = _chain(world, np.full((4, 3), 1 / 3))
+    dead = 4 << chain.draw.bits
+    assert held(chain.draw)[4].tolist() == [2**32] + [0] * (2**chain.draw.bits - 1)
+    assert chain.onward[dead] == dead and not any(table[dead] for table in chain[1:6])
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 15, 16, 17, 32, 33, 39, 40, 41])
+def test_episodes_of_every_length_stay_in_their_columns(horizon):
+    """Who starts in state s of a corridor of 40 has 40 − s steps left: nothing is left to luck.
+
+    So half have died after 20 steps, three quarters after 30, some at the first step and some at
+    the horizon exactly; the columns are in no order.
+    """
+    cells = np.arange(40)
+    mdp = single_outcome(np.minimum(cells + 1, 39)[:, None], 10.0 + cells[:, None],
+                         (cells == 39)[:, None], np.eye(40)[0])
+    starts = np.random.default_rng(2).permutation(np.repeat(cells, 2)).astype(np.int8)
+    for rng in 0, generators(range(80)):
+        play = rollout(mdp, np.ones((40, 1)), starts, horizon=horizon, rng=rng)
+        assert play.states.shape == (min(horizon, 40), 80) and not play.actions.any()
+        for n, s in enumerate(starts.tolist()):
+            length = min(40 - s, horizon)
+            dead = [0] * (len(play.states) - length)
+            assert play.states[:, n].tolist() == [*range(s, s + length)] + dead
+            assert play.rewards[:, n].tolist() == [10.0 + t for t in range(s, s + length)] + dead
+            assert play.alive[:, n].tolist() == [True] * length + dead
+            ended = 40 - s <= horizon
+            assert play.terminated[:, n].tolist() == [False] * (length - 1) + [ended] + dead
+            assert play.truncated[n] == (not ended)
+            assert play.last_state[n] == min(s + length, 39)
+
+
+@pytest.mark.parametrize("S, A, K", [(4, 3, 3), (3, 1, 3), (9, 4, 1), (6, 2, 5)])
+@pytest.mark.parametrize("horizon", [1, 16, 45])
+def test_long_episodes_are_ones_the_tables_allow(S, A, K, horizon):
+    """Replays them all, over the seams of blocks and phases; what has no probability is absent."""
+    rng = np.random.default_rng(5)
+    mdp = slow_world(rng, S, A, K, 0.1)
+    policy = random_policy(rng, mdp) * (np.arange(A) != A - 1 if A > 1 else 1)
+    policy /= policy.sum(axis=1, keepdims=True)
+    starts = start_states(mdp, 60, rng)
+    play = rollout(mdp, policy, starts, horizon=horizon, rng=rng)
+    lengths = play.alive.sum(axis=0)
+    assert horizon == 1 or lengths.min() < 16 <= lengths.max() == len(play.states)
+    for n, state in enumerate(starts):
+        for t in range(lengths[n]):
+            action = play.actions[t, n]
+            assert play.states[t, n] == state and policy[state, action] > 0
+            k = mdp.reward[state, action].tolist().index(play.rewards[t, n])
+            assert play.terminated[t, n] == mdp.terminated[state, action, k]
+            state = mdp.next_state[state, action, k]
+        assert play.last_state[n] == state
+        assert play.truncated[n] == (not play.terminated[lengths[n] - 1, n])
+        assert lengths[n] == horizon or not play.truncated[n]
+        assert play.alive[:lengths[n], n].all() and not play.terminated[:lengths[n] - 1, n].any()
+    dead = ~play.alive
+    for name in "states", "actions", "rewards", "terminated":
+        assert not getattr(play, name)[dead].any()
+
+
+@pytest.mark.parametrize("horizon", [5, 16, 37, 64])
+def test_over_many_blocks_an_episode_is_the_same_whatever_is_played_beside_it(horizon):
+    """Bit for bit, and so is the second one, and the generator after it.
+
+    A generator that draws for its dead while others live would make a run depend on them.
+    """
+    rng = np.random.default_rng(6)
+    world = slow_world(rng, 4, 3, 3, 0.04)
+    policy, together = random_policy(rng, world), generators(range(30))
+    batches = [rollout(world, policy, np.arange(30) % 4, horizon=horizon, rng=together)
+               for _ in range(2)]
+    for n in range(30):
+        alone = generators(n)
+        for batch in batches:
+            play = rollout(world, policy, np.array([n % 4]), horizon=horizon, rng=alone)
+            length = len(play.states)
+            assert batch.alive[:, n].sum() == length
+            for name in "states", "actions", "rewards", "terminated":
+                column = getattr(batch, name)[:length, n]
+                np.testing.assert_array_equal(column, getattr(play, name)[:, 0])
+            assert batch.last_state[n] == play.last_state[0]
+            assert batch.truncated[n] == play.truncated[0]
+        assert alone[0].bit_generator.state == together[n].bit_generator.state
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 16, 17, 50])
+@pytest.mark.parametrize("S, A, K", [(1, 1, 3), (4, 3, 3), (3, 4, 1), (60, 3, 2)])
+def test_the_pairs_played_are_those_of_the_same_rollout(S, A, K, horizon):
+    rng = np.random.default_rng(7)
+    for mdp in slow_world(rng, S, A, K, 0.1), random_mdp(rng, S, A, K, 0.9):
+        policy, starts = random_policy(rng, mdp), start_states(mdp, 50, rng).astype(np.int8)
+        for seed in 3, range(50):
+            rngs = [generators(seed) if seed != 3 else 3 for _ in range(2)]
+            play = rollout(mdp, policy, starts, horizon=horizon, rng=rngs[0]).steps(mdp.shape)
+            pairs = pairs_played(mdp, policy, starts, horizon=horizon, rng=rngs[1])
+            assert_same(pairs[:2], play[:2])
+            assert pairs.shape == play.shape
+            assert pairs.index.dtype == pairs.starts.dtype == np.int32
+
+
+def test_the_pairs_played_in_a_world_without_end_fill_the_horizon():
+    pairs = pairs_played(FOREVER, np.full((2, 2), 0.5), np.array([0, 1, 1]), horizon=20, rng=0)
+    assert pairs.starts.tolist() == [0, 20, 40, 60] and pairs.index.max() < 4
+    assert (pairs.index[[0, 20, 40]] // 2).tolist() == [0, 1, 1]
+
+
+def test_what_rollout_refuses_pairs_played_refuses_too(world):
+    policy, good = np.full((4, 3), 1 / 3), np.zeros(2, int)
+    for arguments, message in (
+            ((policy[:, :2], good, 1, 0), "policy must have shape (4, 3), got (4, 2)"),
+            ((policy, good + 4, 1, 0), "starts must be a vector of whole numbers in [0, 4), got "),
+            ((policy, good[:0], 1, 0), "starts must be a vector of whole numbers in [0, 4), got "),
+            ((policy, good, 0, 0), "horizon must be at least 1, got 0"),
+            ((policy, good, 2.5, 0), "horizon must be a whole number, got 2.5"),
+            ((policy, good, 1, generators(3)), "one Generator an episode, 2, got 1")):
+        for play in rollout, pairs_played:
+            with pytest.raises(ValueError, match=re.escape(message)):
+                play(world, *arguments[:2], horizon=arguments[2], rng=arguments[3])
+
+
+def test_every_step_of_a_long_episode_has_luck_of_its_own():
+    """Chi-square of two steps, within a block and in two: words used twice would show."""
+    play = rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(8000, int), horizon=40, rng=9)
+    for one, other in (0, 1), (0, 15), (14, 15), (15, 16), (0, 16), (3, 19), (16, 32), (31, 32):
+        observed = np.bincount(2 * play.actions[one] + play.actions[other], minlength=4)
+        assert_drawn_from(observed, np.full(4, 2000.0))
+
+
+def test_the_lengths_of_episodes_follow_the_law_over_many_blocks():
+    """Chi-square of 20,000 episodes in a world that ends with probability 0.05."""
+    world = TabularMDP(next_state=np.zeros((1, 1, 2), int), prob=np.array([[[0.95, 0.05]]]),
+                       reward=np.zeros((1, 1, 2)), terminated=np.array([[[False, True]]]),
+                       start=np.ones(1), gamma=1.0)
+    play = rollout(world, np.ones((1, 1)), np.zeros(20_000, int), horizon=70, rng=10)
+    observed = np.bincount(play.alive.sum(axis=0), minlength=71)[1:]
+    expected = 20_000 * 0.05 * 0.95 ** np.arange(70)
+    expected[-1] = 20_000 * 0.95**69
+    assert_drawn_from(observed, expected)
+    assert abs(play.truncated.sum() - 20_000 * 0.95**70) < 4.9 * np.sqrt(20_000 * 0.95**70)
+
+
+def test_a_whole_number_written_as_a_float_is_a_horizon(world):
+    plays = [rollout(world, np.full((4, 3), 1 / 3), np.zeros(9, int), horizon=horizon, rng=0)
+             for horizon in (20, 20.0, np.float32(20))]
+    assert_same(plays[0], plays[1])
+    assert_same(plays[0], plays[2])
+
+
+# Walking.
+
+
+def walked(world, policy, states, steps, rng):
+    """The steps of a walk, as `Moves` of (steps, N) arrays."""
+    listed = list(islice(walk(world, policy, states, rng=rng), steps))
+    return Moves(*map(np.array, zip(*listed)))
+
+
+@pytest.mark.parametrize("start", [[0.2, 0.0, 0.5, 0.3], [0, 0, 1, 0], [0, 1 - 1e-10, 0, 0]])
+def test_a_walk_follows_the_tables_and_starts_again_at_an_end(start):
+    rng = np.random.default_rng(11)
+    world = replace(slow_world(rng, 4, 3, 3, 0.15), start=np.array(start))
+    policy = random_policy(rng, world) * [1, 0, 1]
+    policy /= policy.sum(axis=1, keepdims=True)
+    states = np.arange(50).astype(np.int8) % 4
+    moves = walked(world, policy, states, 50, 12)
+    assert all(table.shape == (50, 50) for table in moves)
+    np.testing.assert_array_equal(moves.states[0], states)
+    np.testing.assert_array_equal(moves.next_states[:-1], moves.states[1:])
+    ends = 0
+    for t, n in np.ndindex(50, 50):
+        s, a, reward, ended, after = (table[t, n] for table in moves)
+        assert policy[s, a] > 0
+        k = world.reward[s, a].tolist().index(reward)
+        assert ended == world.terminated[s, a, k]
+        assert world.start[after] > 0 if ended else after == world.next_state[s, a, k]
+        ends += ended
+    assert ends > 100 and moves.terminated.any(axis=0).all()
+
+
+def test_a_walk_begins_its_episodes_by_the_start_distribution():
+    """Chi-square, a fresh draw for each; whoever ended, from wherever, whatever the neighbour got.
+
+    A walk that let an ended world stand where it ended would be caught by the state it came from.
+    """
+    rng = np.random.default_rng(13)
+    world = replace(slow_world(rng, 4, 2, 3, 0.3), start=np.array([0.1, 0.0, 0.3, 0.6]))
+    moves = walked(world, random_policy(rng, world), np.arange(4000) % 4, 20, 14)
+    fresh, left = moves.next_states[moves.terminated], moves.states[moves.terminated]
+    assert fresh.size > 20_000
+    for before, first in (fresh[:-1], fresh[1:]), (left, fresh):
+        expected = np.outer(np.bincount(before, minlength=4), world.start)
+        observed = np.bincount(4 * before + first, minlength=16).reshape(4, 4)
+        assert not observed[expected == 0].any()
+        assert_drawn_from(observed[expected > 0], expected[expected > 0])
+
+
+def test_a_walk_steps_by_the_law_of_the_world_and_the_policy():
+    """Chi-square of (state, action, outcome) after 18 steps, against powers of the chain."""
+    rng = np.random.default_rng(15)
+    world, N = slow_world(rng, 3, 2, 3, 0.2), 30_000
+    world = replace(world, reward=np.arange(18.0).reshape(3, 2, 3))
+    policy = random_policy(rng, world)
+    joint = policy[:, :, None] * world.prob
+    chain = np.zeros((3, 3))
+    for s, a, k in np.ndindex(3, 2, 3):
+        chain[s] += joint[s, a, k] * (world.start if world.terminated[s, a, k]
+                                      else np.eye(3)[world.next_state[s, a, k]])
+    moves = walked(world, policy, np.full(N, 1), 19, 16)
+    for t in 0, 1, 15, 16, 18:
+        visits = np.linalg.matrix_power(chain, t)[1]
+        expected = N * visits[:, None] * joint.reshape(3, 6)
+        observed = np.bincount(moves.rewards[t].astype(int), minlength=18)
+        assert not observed[expected.ravel() == 0].any()
+        assert_drawn_from(observed[expected.ravel() > 0], expected[expected > 0])
+
+
+def test_every_step_of_a_walk_has_luck_of_its_own():
+    """Chi-square of two steps of one world, and of two worlds at one step."""
+    moves = walked(FOREVER, np.full((2, 2), 0.5), np.zeros(8000, int), 34, 17).actions
+    for one, other in ((moves[0], moves[1]), (moves[15], moves[16]), (moves[0], moves[16]),
+                       (moves[1], moves[33]), (moves[0, :-1], moves[0, 1:])):
+        observed = np.bincount(2 * one + other, minlength=4)
+        assert_drawn_from(observed, np.full(4, one.size / 4))
+
+
+def test_a_walk_is_its_seeds_and_a_generator_goes_on(world):
+    policy, states = np.full((4, 3), 1 / 3), np.arange(20) % 4
+    seeded = walked(world, policy, states, 40, 5)
+    assert_same(seeded, walked(world, policy, states, 40, np.random.default_rng(5)))
+    assert (seeded.actions != walked(world, policy, states, 40, 6).actions).any()
+    rng = np.random.default_rng(5)
+    first, second = (walked(world, policy, states, 40, rng) for _ in range(2))
+    assert_same(seeded, first)
+    assert (first.actions != second.actions).any()
+    assert states.tolist() == [*range(4)] * 5 and (policy == 1 / 3).all()
+
+
+def test_a_step_of_a_walk_that_was_written_over_changes_nothing_later(world):
+    policy, states = np.full((4, 3), 1 / 3), np.arange(20) % 4
+    kept, seen = walked(world, policy, states, 40, 5), []
+    for moves in islice(walk(world, policy, states, rng=5), 40):
+        seen.append([table.copy() for table in moves])
+        for table in moves:
+            table[:] = 0
+    assert_same(kept, map(np.array, zip(*seen)))
+
+
+def test_a_walk_refuses_what_is_impossible_at_its_first_step(world):
+    policy = np.full((4, 3), 1 / 3)
+    for arguments, message in (
+            ((policy[:, :2], np.zeros(2, int)), "policy must have shape (4, 3), got (4, 2)"),
+            ((changed(policy, 3, 0.25), np.zeros(2, int)), "policy[3] must sum to one, got 0.75"),
+            ((policy, np.array([0, 4])), "states must be a vector of whole numbers in [0, 4), got"),
+            ((policy, np.array([-1])), "states must be a vector of whole numbers in [0, 4), got"),
+            ((policy, np.zeros(0, int)), "states must be a vector of whole numbers in [0, 4), got"),
+            ((policy, np.zeros(2)), "states must be a vector of whole numbers in [0, 4), got")):
+        steps = walk(world, *arguments, rng=0)
+        with pytest.raises(ValueError, match=re.escape(message)):
+            next(steps)
+
+
+@pytest.mark.parametrize("S", [1, 3000])
+def test_worlds_of_few_and_of_many_states_are_played(S):
+    ring = single_outcome((np.arange(S)[:, None] + [1, S - 1]) % S, np.arange(S)[:, None] + [0, 0],
+                          np.zeros((S, 2)), np.full(S, 1 / S))
+    policy, starts = np.full((S, 2), 0.5), np.arange(0, S, max(1, S // 50))
+    play = rollout(ring, policy, starts, horizon=20, rng=0)
+    moves = walked(ring, policy, starts, 20, 0)
+    for states, actions, rewards, after in (
+            (play.states, play.actions, play.rewards, play.next_states),
+            (moves.states, moves.actions, moves.rewards, moves.next_states)):
+        np.testing.assert_array_equal(states, rewards)
+        np.testing.assert_array_equal(states[0], starts)
+        np.testing.assert_array_equal(after, (states + np.where(actions == 0, 1, -1)) % S)
+        np.testing.assert_array_equal(after[:-1], states[1:])

@@ -328,7 +328,7 @@ def test_a_judge_scores_a_completion_after_its_prompt_and_at_any_order():
 
 def test_the_judge_agrees_with_58_percent_of_a_persons_choices_and_her_reward_with_72():
     example = running_example()
-    data = sample_pairs(example.reference, example.world.mean_reward, 20_000, rng=0)
+    data = sample_pairs(example.reference, example.world.mean_reward, 200_000, rng=0)
     ours, theirs = (judge(example.reference, steps) for steps in (data.chosen, data.rejected))
     assert round(100 * (ours > theirs).mean()) == 58
     chosen, rejected = (counts.matrix(steps) @ example.world.mean_reward.ravel()

@@ -1,9 +1,10 @@
-"""Drawing: by counting, exactly; and generators, one a run."""
+"""Drawing: by counting and by cells, exactly; and generators, one a run."""
 
 import numpy as np
 import pytest
 
-from minirl.sampling import draw, generator, generators, thresholds, uniform
+from minirl.sampling import (alias, cells, draw, generator, generators, thresholds, uniform,
+                             words)
 
 
 @pytest.fixture
@@ -95,3 +96,207 @@ def test_a_run_draws_the_same_whoever_is_beside_it():
 def test_one_generator_for_all_draws_a_fresh_number_for_each():
     drawn = uniform(np.random.default_rng(5), 2, np.array([4, 4, 9]))
     assert drawn.tolist() == np.random.default_rng(5).random((2, 3)).tolist()
+
+
+# The alias method.
+
+
+def shares(table, rows):
+    """How many of the 2^32 words draw each outcome, exactly: (rows, n), from the cells alone."""
+    n, size = 2**table.bits, 2**(32 - table.bits)
+    assert table.accept.dtype == np.uint32
+    assert table.accept.shape == table.other.shape == (rows * n,)
+    own = table.accept.astype(np.int64) - np.tile(np.arange(n) * size, rows)
+    assert own.min() >= 0 and own.max() <= size
+    assert (table.other // n == np.repeat(np.arange(rows), n)).all()  # never leaves its row
+    drawn = own.copy()
+    np.add.at(drawn, table.other, size - own)
+    return drawn.reshape(rows, n)
+
+
+def assert_lawful(prob):
+    """The cells hold every probability to n·2⁻³², and nothing of what is impossible."""
+    prob = np.asarray(prob, float)
+    rows, m = prob.shape
+    table = alias(prob)
+    n = 2**table.bits
+    assert n >= 2 and n // 2 < max(m, 2) <= n  # the first power of two from m upwards
+    drawn, expected = shares(table, rows), np.zeros((rows, n))
+    expected[:, :m] = prob / prob.sum(axis=1, keepdims=True)
+    assert not drawn[expected == 0].any()
+    error = np.abs(drawn / 2**32 - expected)
+    assert error.max() <= n * 2.0**-32, prob[error.max(axis=1).argmax()].tolist()
+
+
+def rounded(rng, rows, m):
+    """Hundredths: sums of some outcomes are those of others, but for rounding."""
+    prob = rng.integers(0, 20, (rows, m)) / 100
+    prob[np.arange(rows), rng.integers(0, m, rows)] += 0.01
+    return prob
+
+
+TABLES = {
+    "scattered": lambda rng, rows, m: rng.dirichlet(np.ones(m), rows),
+    "concentrated": lambda rng, rows, m: rng.dirichlet(np.full(m, 0.05), rows) + 1e-300,
+    "uniform": lambda rng, rows, m: np.full((rows, m), 1 / m),
+    "sure": lambda rng, rows, m: np.eye(m)[rng.integers(0, m, rows)],
+    "rounded": rounded,
+    "whole": lambda rng, rows, m: 1.0 + rng.integers(0, 3, (rows, m)),
+    "some impossible": lambda rng, rows, m: (rng.dirichlet(np.ones(m), rows) + 1e-9)
+    * ((rng.random((rows, m)) < 0.5) | (np.arange(m) == m // 2)),
+    "tiny": lambda rng, rows, m: 10.0**rng.uniform(-40, 0, (rows, m)),
+    "nearly even": lambda rng, rows, m: (1 + 1e-13 * rng.normal(size=(rows, m))) / m,
+    "not quite one": lambda rng, rows, m: rng.dirichlet(np.ones(m), rows) * (1 + 1e-9),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_the_cells_hold_the_law(kind):
+    """(sampling.2), exactly: no sampling.  From 1 to 300 outcomes, in tables and row by row."""
+    rng = np.random.default_rng(2)
+    for m in (*range(1, 34), 63, 64, 65, 127, 128, 129, 255, 256, 257, 300):
+        prob = TABLES[kind](rng, 30, m)
+        assert_lawful(prob)
+        for row in prob[:3]:
+            assert_lawful(row[None])
+    assert_lawful(TABLES[kind](rng, 3000, 6))
+
+
+def test_the_cells_hold_the_law_where_a_lack_ends_together_with_something_spare():
+    """All splits of a whole into equal parts; what one lacks is just what another has to spare."""
+    for parts, m in (8, 4), (10, 3), (12, 4), (7, 5), (6, 6):
+        prob = np.array([split for split in np.ndindex((parts + 1,) * m) if sum(split) == parts])
+        assert_lawful(prob)
+        assert_lawful(prob / parts)
+        for split in prob[::max(1, len(prob) // 60)]:
+            assert_lawful(split[None] / parts)
+
+
+@pytest.mark.parametrize("prob", [[0.25, 0.5, 0.25, 0], [0.1, 0.2, 0.2, 0, 0, 0.5], [0.25, 0.75],
+                                  [0, 0, 0, 1], [1], [0.5, 0.5], [1, 0, 0], [1e-20, 1, 1e-20]])
+def test_the_cells_of_small_rows_hold_the_law(prob):
+    """The first cell full and another one poor; a lack that is used up but for rounding."""
+    assert_lawful([prob])
+    assert_lawful([prob, prob[::-1], prob])
+
+
+def vose(prob):
+    """The share of each outcome by Vose's loop: one poor and one rich outcome at a time."""
+    n, total = len(prob), sum(prob)
+    left = [p * n / total for p in prob]
+    poor, rich = ([j for j in range(n) if (left[j] < 1) == wanted] for wanted in (True, False))
+    share = [0.0] * n
+    while poor and rich:
+        j, giver = poor.pop(), rich.pop()
+        share[j] += left[j] / n
+        share[giver] += (1 - left[j]) / n
+        left[giver] -= 1 - left[j]
+        (poor if left[giver] < 1 else rich).append(giver)
+    for j in poor + rich:
+        share[j] += 1 / n
+    return share
+
+
+def test_two_searches_fill_the_cells_as_lawfully_as_a_loop(rng):
+    """(sampling.2) against Vose's loop, for many rows at once."""
+    for m in 1, 2, 3, 5, 8, 13, 40:
+        prob = rng.dirichlet(np.full(m, 0.5), 50)
+        table = alias(prob)
+        expected = np.array([vose(row.tolist()) for row in prob])
+        found = shares(table, 50)[:, :m] / 2**32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2**table.bits * 2.0**-32)
+
+
+def test_a_cell_is_picked_by_the_first_bits_and_kept_by_the_others(rng):
+    """(sampling.2) by loops, at both edges of every cell and of every coin."""
+    prob = np.concatenate([rng.dirichlet(np.full(5, 0.4), 6), np.eye(5), np.full((1, 5), 0.2)])
+    table, n = alias(prob), 8
+    size = 2**32 // n
+    for s, row in enumerate(prob):
+        coins = table.accept[s * n:(s + 1) * n].tolist()
+        numbers = {c * size + shift for c in range(n + 1) for shift in (-1, 0, 1, size // 2)}
+        numbers |= {coin + shift for coin in coins for shift in (-1, 0, 1)} | {0, 2**32 - 1}
+        numbers = [u for u in sorted(numbers) if 0 <= u < 2**32]
+        found = cells(table, np.full(len(numbers), s * n), np.array(numbers, np.uint32))
+        for u, cell in zip(numbers, found):
+            own = s * n + u // size
+            assert cell == (own if u < coins[u // size] else table.other[own])
+            assert row[cell - s * n] > 0
+
+
+def test_an_impossible_outcome_is_drawn_by_no_word(rng):
+    """At the edges of every cell; the cells of the padding are impossible too."""
+    prob = rng.dirichlet(np.ones(300), 40) * (rng.random((40, 300)) < 0.4)
+    table = alias(prob)
+    edges = np.arange(512, dtype=np.uint32) * np.uint32(2**23)
+    for s, row in enumerate(prob):
+        coins = table.accept[512 * s:512 * (s + 1)]
+        numbers = np.concatenate([edges, edges - np.uint32(1), coins, coins - np.uint32(1),
+                                  coins + np.uint32(1)])
+        found = cells(table, np.full(numbers.size, 512 * s), numbers) - 512 * s
+        assert 0 <= found.min() and found.max() < 300 and row[found].min() > 0
+
+
+def test_cells_by_hand():
+    """(sampling.2): rows of 1/2, 1/4, 1/4 and of a sure second outcome."""
+    table = alias(np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]]))
+    assert table.bits == 2 and table.other[3] == 0 and (table.other[4:] == 5).all()
+    numbers = np.array([0, 2**30 - 1, 2**30, 2**31, 3 * 2**30, 2**32 - 1], np.uint32)
+    assert cells(table, np.zeros(6, int), numbers).tolist() == [0, 0, 1, 2, 0, 0]
+    assert cells(table, np.full(6, 4), numbers).tolist() == [5] * 6
+    assert cells(table, np.array([0, 4, 0]), numbers[[3, 3, 2]]).tolist() == [2, 5, 1]
+
+
+def test_making_the_cells_changes_no_probability(rng):
+    prob = rng.dirichlet(np.ones(5), 4)
+    kept = prob.copy()
+    alias(prob)
+    np.testing.assert_array_equal(prob, kept)
+
+
+BITS = [np.random.PCG64, np.random.MT19937, np.random.SFC64, np.random.Philox]
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_words_are_the_halves_of_words_of_64_bits(bits):
+    """Also an odd number of them; the same seed draws the same, and no more than it must."""
+    for count, runs in (1, 1), (2, 3), (3, 3), (5, 1), (16, 7):
+        rng, again = np.random.Generator(bits(5)), np.random.Generator(bits(5))
+        drawn = words(rng, count, np.arange(runs))
+        assert drawn.dtype == np.uint32 and drawn.shape == (count, runs)
+        whole = again.integers(0, 2**64, (count * runs + 1) // 2, dtype=np.uint64).tolist()
+        halves = sorted(half for word in whole for half in (word % 2**32, word >> 32))
+        left = sorted(drawn.ravel().tolist())
+        assert len(set(left)) == count * runs and set(left) <= set(halves)
+        assert rng.random() == again.random()
+        same = words(np.random.Generator(bits(5)), count, np.arange(runs))
+        assert same.tolist() == drawn.tolist()
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_every_bit_of_a_word_is_a_fair_coin(bits):
+    """A z-test for each of the bits of each half; and neighbours agree in half of their bits."""
+    drawn = words(np.random.Generator(bits(6)), 2, np.arange(4000)).ravel()
+    for numbers in drawn[::2], drawn[1::2], drawn[1:] ^ drawn[:-1]:
+        ones = (numbers[:, None] >> np.arange(32, dtype=np.uint32) & np.uint32(1)).sum(axis=0)
+        assert np.abs(ones - numbers.size / 2).max() < 5.6 * np.sqrt(numbers.size / 4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_the_words_of_a_run_are_the_same_whoever_is_beside_it(count):
+    """And a run that is not asked for does not advance."""
+    runs, alone = generators([5, 6, 7]), generators([5, 6, 7])
+    for which in [0, 1, 2], [2, 0], [2]:
+        together = words(runs, count, np.array(which))
+        assert together.shape == (count, len(which)) and together.dtype == np.uint32
+        for column, run in enumerate(which):
+            expected = words(alone[run], count, np.array([0]))[:, 0]
+            assert together[:, column].tolist() == expected.tolist()
+    for one, other in zip(runs, alone):
+        assert one.bit_generator.state == other.bit_generator.state
+
+
+def test_a_generator_goes_on_with_fresh_words():
+    rng = np.random.default_rng(5)
+    first, second = words(rng, 3, np.arange(5)), words(rng, 3, np.arange(5))
+    assert not np.intersect1d(first, second).size

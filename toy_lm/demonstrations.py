@@ -24,11 +24,11 @@ the pool is thrown away too; it is fine-tuned at the end.  A table has no room f
 the model is fitted to the pool in each round, and only what is equal is thrown away.
 
 What comes of it?  Take every twelfth of the Unicode words as seeds, 206 of them, and "no letter
-twice in a row" as the check.  (The figures are those of one run.)  Of the first thousand strings
-181 fail it, of the eighth thousand 9: the check is learned.  But nobody checks the rest.  Short
-strings are in the pool already and are thrown away, so the pool's strings grow, from 6.1 letters
-expected to 8.4, and the other words of the corpus cost 2.95 nats a character in the end, 2.74 at
-first.  What is not checked drifts.
+twice in a row" as the check.  Of the first thousand strings about 200 fail it, of the eighth
+thousand about ten: the check is learned.  But nobody checks the rest.  Short strings are in the
+pool already and are thrown away, so the pool's strings grow, from 6.1 letters expected to more than
+8, and the other words of the corpus cost 2.95 nats a character in the end, 2.74 at first.  What is
+not checked drifts.
 
 Read first: `models`, `minirl.sft`.  Read next: `raters`.
 Source: Wang et al. 2022, arXiv:2212.10560; Yuan et al. 2023, "Scaling relationship on learning
@@ -95,8 +95,8 @@ def write(model, strings, *, rng, prompts=("",), temperature=1.0):
 
     Examples
     --------
-    >>> write(fit(["on", "no", "onno"]), 2, rng=0, prompts=["n"])
-    [Demonstration(prompt='n', completion='onono'), Demonstration(prompt='n', completion='non')]
+    >>> write(fit(["on", "no", "onno"]), 2, rng=6, prompts=["n"])
+    [Demonstration(prompt='n', completion='oo'), Demonstration(prompt='n', completion='onon')]
     """
     check_count("strings", strings)
     if len(prompts) == 0:
@@ -131,9 +131,9 @@ def rejection_sampling(model, verifier, strings, *, rng, prompts=("",), temperat
     Examples
     --------
     >>> from toy_lm.verifiers import is_palindrome
-    >>> found = rejection_sampling(fit(["on", "no", "onno"]), is_palindrome, 5, rng=0)
+    >>> found = rejection_sampling(fit(["on", "no", "onno"]), is_palindrome, 5, rng=6)
     >>> print([item.completion for item in found.kept], found.share)
-    ['n', '', 'o'] 0.6
+    ['onno', 'o', 'ono', 'o'] 0.8
     """
     written = write(model, strings, rng=rng, prompts=prompts, temperature=temperature)
     kept = [item for item in written if verifier("".join(item))]
@@ -172,7 +172,7 @@ def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.
     --------
     >>> rounds = self_instruct(["on", "no"], lambda text: len(text) < 4, rng=0, strings=10)
     >>> next(rounds).items
-    ['on', 'no', 'o', 'n', '', 'onn', 'ono', 'oo']
+    ['on', 'no', 'non', 'o', 'oo', '', 'n']
     """
     pool = Pool(list(dict.fromkeys(seeds)), None, 0, 0, generator(rng).bit_generator.state)
     while True:

@@ -192,9 +192,9 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
-    >>> steps = sample(np.zeros((3, 3)), 4, rng=7)
+    >>> steps = sample(np.zeros((3, 3)), 4, rng=11)
     >>> Vocabulary("no").decode(steps)
-    ['nonnnnnn', 'onno', 'o', '']
+    ['nooo', 'non', '', 'o']
     """
     world = language(np.zeros(logits.shape))
     mdp.check_count("strings", strings)
@@ -203,8 +203,8 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
                          f"{np.shape(prompt)}")
     starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
     policy, rng = np.exp(log_softmax(logits)), generator(rng)
-    return counts.join([mdp.rollout(world, policy, starts[first:first + BLOCK], horizon=horizon,
-                                    rng=rng).steps(world.shape)
+    return counts.join([mdp.pairs_played(world, policy, starts[first:first + BLOCK],
+                                         horizon=horizon, rng=rng)
                         for first in range(0, len(starts), BLOCK)])
 
 
@@ -213,7 +213,7 @@ def finished(steps):
 
     Examples
     --------
-    >>> finished(sample(np.zeros((3, 3)), 4, rng=7, horizon=3))
+    >>> finished(sample(np.zeros((3, 3)), 4, rng=11, horizon=3))
     array([False, False,  True,  True])
     """
     last = np.diff(steps.starts) > 0  # a string without steps was cut at once
@@ -234,8 +234,8 @@ def score(logits, steps):
     Examples
     --------
     >>> fair = np.zeros((3, 3))
-    >>> score(fair, sample(fair, 3, rng=7)) / np.log(3)  # steps, at 1/3 each
-    array([-2., -3., -6.])
+    >>> score(fair, sample(fair, 3, rng=11)) / np.log(3)  # steps, at 1/3 each
+    array([-7., -3., -1.])
     """
     if steps.shape != logits.shape:
         raise ValueError(f"steps must be over a table of {logits.shape}, got {steps.shape}")

@@ -82,9 +82,9 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
-    >>> steps = respond(np.zeros((3, 3)), 2, rng=7, prompts=[0, 0], temperatures=[1.0, 0.5])
+    >>> steps = respond(np.zeros((3, 3)), 2, rng=11, prompts=[0, 0], temperatures=[1.0, 0.5])
     >>> Vocabulary("no").decode(steps)
-    ['n', '', 'ooo', 'non']
+    ['n', 'no', 'noo', 'oo']
     """
     check_count("num_generations", num_generations)
     states, temperatures = np.asarray(prompts), np.asarray(temperatures, float)
@@ -116,7 +116,7 @@ def whole_groups(steps, num_generations):
     Examples
     --------
     >>> from toy_lm.ngram import sample
-    >>> print(whole_groups(sample(np.zeros((3, 3)), 4, rng=7, horizon=3), 2))
+    >>> print(whole_groups(sample(np.zeros((3, 3)), 4, rng=11, horizon=3), 2))
     [False  True]
     """
     return finished(steps).reshape(-1, num_generations).all(axis=1)
@@ -154,9 +154,9 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
     --------
     >>> from toy_lm.vocabulary import Vocabulary
     >>> words, longer_is_better = Vocabulary("no"), np.array([[0., 9, 9], [0, 9, 9], [0, 9, 9]])
-    >>> data = sample_pairs(np.zeros((3, 3)), longer_is_better, 3, rng=0)
+    >>> data = sample_pairs(np.zeros((3, 3)), longer_is_better, 3, rng=12)
     >>> words.decode(data.chosen), words.decode(data.rejected), data.identical
-    (['no', '', 'oononooo'], ['', '', 'o'], 1)
+    (['nno', '', 'nn'], ['on', '', ''], 1)
     """
     if rewards.shape != logits.shape:
         raise ValueError(f"rewards must have the shape of logits, {logits.shape}, "
