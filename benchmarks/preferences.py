@@ -8,9 +8,10 @@ string.  *book* takes products with one sparse matrix of counts (counts.3).  In 
 given" making it is not timed.
 
 *numba* is one loop over pairs, the limit of the machine.  *jax* and *torch* look up and add up the
-rectangles of pair indices, which strings of one length allow; *torch_sparse* takes the matrix, and
-its transpose, as sparse matrices of its own.  *torch_idiom* is what most people write: for W7 the
-sum of each token's reward, differentiated automatically, and for W8 a softmax for each token.
+rectangles of pair indices, which strings of one length allow.  *torch_sparse* takes sparse matrices
+of its own: the matrix with equal columns added up, and its transpose, sorted beforehand, which
+costs as much as dozens of evaluations.  *torch_idiom* is what most people write: for W7 the sum of
+each token's reward, differentiated automatically, and for W8 a softmax for each token.
 
 The fit minimises the mean loss and a pull towards zero, until no entry of the gradient is larger
 than 10⁻⁷.  *sklearn* is LogisticRegression without an intercept, with the same pull and the same
@@ -137,21 +138,32 @@ def rectangle(chosen, rejected):
 
 
 def jax_regression(weights, both):
-    """Loss and gradient of Bradley–Terry from a table and the rectangle of indices."""
+    """Loss and gradient of Bradley–Terry from a table and the rectangle of indices, time first.
+
+    A loop over time, with all pairs at once, is twice as fast as the whole rectangle at once.
+    """
     import jax
     import jax.numpy as jnp
 
-    signs = jnp.repeat(jnp.array([1.0, -1.0]), LENGTH)
-    taken = weights.ravel().at[both].get(mode="promise_in_bounds")
-    margin = taken[:, :LENGTH].sum(axis=1) - taken[:, LENGTH:].sum(axis=1)
-    force = jax.nn.sigmoid(-margin)[:, None] * -signs / len(both)
-    grad = jnp.zeros(weights.size).at[both].add(force, mode="promise_in_bounds")
+    flat, trusted = weights.ravel(), "promise_in_bounds"
+
+    def look_up(t, margin):
+        return (margin + flat.at[both[t]].get(mode=trusted)
+                - flat.at[both[t + LENGTH]].get(mode=trusted))
+
+    def add_up(t, grad):
+        grad = grad.at[both[t]].add(-force, mode=trusted)
+        return grad.at[both[t + LENGTH]].add(force, mode=trusted)
+
+    margin = jax.lax.fori_loop(0, LENGTH, look_up, jnp.zeros(both.shape[1]))
+    force = jax.nn.sigmoid(-margin) / both.shape[1]
+    grad = jax.lax.fori_loop(0, LENGTH, add_up, jnp.zeros_like(flat))
     return -jax.nn.log_sigmoid(margin).mean(), grad.reshape(weights.shape)
 
 
 def jax_weights(weights, reference, chosen, rejected):
-    """Bradley–Terry, one look-up and one sum."""
-    return {"jax": in_jax(jax_regression, weights, rectangle(chosen, rejected))}
+    """Bradley–Terry."""
+    return {"jax": in_jax(jax_regression, weights, rectangle(chosen, rejected).T.copy())}
 
 
 def jax_policy(logits, reference, chosen, rejected):
@@ -164,14 +176,15 @@ def jax_policy(logits, reference, chosen, rejected):
         loss, grad = jax_regression(rewards, both)
         return loss, back(grad)[0]
 
-    return {"jax": in_jax(form, logits, reference, rectangle(chosen, rejected))}
+    return {"jax": in_jax(form, logits, reference, rectangle(chosen, rejected).T.copy())}
 
 
 def torch_products(chosen, rejected):
     """(D @ w, D.T @ x) by look-up and sum, and by torch's sparse matrices."""
     import torch
 
-    both = torch.from_numpy(rectangle(chosen, rejected)).long()
+    both = torch.from_numpy(rectangle(chosen, rejected)).view(-1)
+    long = both.long()
     signs = torch.ones(2 * LENGTH, dtype=torch.float64)
     signs[LENGTH:] = -1
     D = difference_matrix(chosen, rejected).tocsr()
@@ -181,9 +194,10 @@ def torch_products(chosen, rejected):
 
     def summed(x):
         sums = torch.zeros(SYMBOLS**2, dtype=torch.float64)
-        return sums.scatter_add_(0, both.view(-1), (x[:, None] * signs).view(-1))
+        return sums.scatter_add_(0, long, (x[:, None] * signs).view(-1))
 
-    return (lambda w: w.take(both) @ signs, summed), (lambda w: D @ w, lambda x: transpose @ x)
+    return ((lambda w: w.index_select(0, both).view(-1, 2 * LENGTH) @ signs, summed),
+            (lambda w: D @ w, lambda x: transpose @ x))
 
 
 def torch_regression(weights, product, transposed):
