@@ -20,7 +20,7 @@ limit; it wants two classes, so that every second pair is turned round.
 
 import numpy as np
 
-from benchmarks.peers import compiled, forms_of, in_jax
+from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case, equal
 from minirl.counts import difference_matrix, select
@@ -79,28 +79,31 @@ def numba_regression():
         loss, grad, pairs = 0.0, np.zeros_like(weights), starts.size - 1
         for i in range(pairs):
             margin = 0.0
-            for n in range(starts[i], starts[i + 1]):
-                margin += signs[n] * weights[columns[n]]
+            row, sign = columns[starts[i]:starts[i + 1]], signs[starts[i]:starts[i + 1]]
+            for j in range(row.size):
+                margin += sign[j] * weights[row[j]]
             loss += np.log1p(np.exp(-abs(margin))) - min(margin, 0.0)
             force = 1 / (pairs * (1 + np.exp(margin)))
-            for n in range(starts[i], starts[i + 1]):
-                grad[columns[n]] -= signs[n] * force
+            for j in range(row.size):
+                grad[row[j]] -= sign[j] * force
         return loss / pairs, grad
 
     def from_strings(weights, chosen, chosen_starts, rejected, rejected_starts):
         loss, grad, pairs = 0.0, np.zeros_like(weights), chosen_starts.size - 1
         for i in range(pairs):
+            good = chosen[chosen_starts[i]:chosen_starts[i + 1]]
+            bad = rejected[rejected_starts[i]:rejected_starts[i + 1]]
             margin = 0.0
-            for n in range(chosen_starts[i], chosen_starts[i + 1]):
-                margin += weights[chosen[n]]
-            for n in range(rejected_starts[i], rejected_starts[i + 1]):
-                margin -= weights[rejected[n]]
+            for n in good:
+                margin += weights[n]
+            for n in bad:
+                margin -= weights[n]
             loss += np.log1p(np.exp(-abs(margin))) - min(margin, 0.0)
             force = 1 / (pairs * (1 + np.exp(margin)))
-            for n in range(chosen_starts[i], chosen_starts[i + 1]):
-                grad[chosen[n]] -= force
-            for n in range(rejected_starts[i], rejected_starts[i + 1]):
-                grad[rejected[n]] += force
+            for n in good:
+                grad[n] -= force
+            for n in bad:
+                grad[n] += force
         return loss / pairs, grad
 
     return compiled(from_matrix), compiled(from_strings)
@@ -111,7 +114,7 @@ def numba_weights(weights, reference, chosen, rejected):
     D, (from_matrix, _) = difference_matrix(chosen, rejected), numba_regression()
 
     def form():
-        loss, grad = from_matrix(weights.ravel(), D.data, D.indices, D.indptr)
+        loss, grad = from_matrix(weights.ravel(), D.data, unsigned(D.indices), D.indptr)
         return loss, grad.reshape(weights.shape)
 
     return {"numba": form}
@@ -124,9 +127,9 @@ def numba_policy(logits, reference, chosen, rejected, build):
     def form():
         logp = log_softmax(logits)
         rewards = BETA * (logp - log_softmax(reference)).ravel()
-        loss, grad = (from_strings(rewards, chosen.index, chosen.starts, rejected.index,
-                                   rejected.starts) if build
-                      else from_matrix(rewards, D.data, D.indices, D.indptr))
+        loss, grad = (from_strings(rewards, unsigned(chosen.index), chosen.starts,
+                                   unsigned(rejected.index), rejected.starts) if build
+                      else from_matrix(rewards, D.data, unsigned(D.indices), D.indptr))
         return loss, backward(logp, BETA * grad.reshape(logits.shape))
 
     return {"numba": form}

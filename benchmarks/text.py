@@ -11,7 +11,7 @@ most people write, the cross-entropy of each token's row of logits, differentiat
 
 import numpy as np
 
-from benchmarks.peers import compiled, forms_of, in_jax
+from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.timing import Case
 from minirl import counts
 from minirl.sft import sft_loss
@@ -83,7 +83,8 @@ def numba_loops():
 def numba_stored(logits, steps, states, actions):
     """One compiled loop over stored pairs, and one over the table."""
     count, _, cross_entropy = numba_loops()
-    return {"numba": lambda: cross_entropy(logits, count(steps.index, logits.size)
+    index = unsigned(steps.index)
+    return {"numba": lambda: cross_entropy(logits, count(index, logits.size)
                                            .reshape(logits.shape))}
 
 
