@@ -12,7 +12,7 @@ token, differentiated automatically.
 
 import numpy as np
 
-from benchmarks.peers import compiled, forms_of, in_jax
+from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case
 from minirl.grpo import grpo_loss, weighted
@@ -98,7 +98,8 @@ def numba_form(logits, old, reference, steps, advantages):
         return loss, grad
 
     form = compiled(form)
-    return {"numba": lambda: form(logits, old, reference, steps.index, steps.starts, advantages)}
+    return {"numba": lambda: form(logits, old, reference, unsigned(steps.index), steps.starts,
+                                  advantages)}
 
 
 def jax_forms(logits, old, reference, steps, advantages):

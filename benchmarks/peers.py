@@ -43,6 +43,11 @@ def compiled(function):
     return numba.njit(function, fastmath=True)
 
 
+def unsigned(index):
+    """The same numbers, of which numba need not ask whether they are negative."""
+    return index.view(np.uint32)
+
+
 def in_jax(function, *arrays, dtype="float64"):
     """`function` of `arrays`, compiled by jax, as a form without arguments.
 

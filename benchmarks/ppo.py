@@ -12,7 +12,7 @@ ratio and clipping for each token, differentiated automatically.
 
 import numpy as np
 
-from benchmarks.peers import compiled, forms_of, in_jax
+from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case
 from minirl.ppo import collapse, minibatches, ppo_loss
@@ -92,7 +92,7 @@ def numba_form(old, steps, advantages, parts):
         loss, grad = 0.0, np.empty_like(policy)
         for s in range(S):
             for a in range(A):
-                ratio, U, V = policy[s, a] / old_policy[s, a], sums[s * A + a, 0], sums[s * A + a, 1]
+                ratio, (U, V) = policy[s, a] / old_policy[s, a], sums[s * A + a]
                 loss -= min(ratio, 1 + CLIP) * U + max(ratio, 1 - CLIP) * V
                 grad[s, a] = -ratio * (U * (ratio <= 1 + CLIP) + V * (ratio >= 1 - CLIP)) / N
             grad[s] -= policy[s] * grad[s].sum()
@@ -112,7 +112,7 @@ def numba_form(old, steps, advantages, parts):
         return loss, grad
 
     epochs = compiled(epochs)
-    return {"numba": lambda: epochs(old, steps.index, advantages, parts)}
+    return {"numba": lambda: epochs(old, unsigned(steps.index), advantages, parts)}
 
 
 def jax_forms(old, steps, advantages, parts):

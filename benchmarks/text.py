@@ -11,7 +11,7 @@ most people write, the cross-entropy of each token's row of logits, differentiat
 
 import numpy as np
 
-from benchmarks.peers import compiled, forms_of, in_jax
+from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.timing import Case
 from minirl import counts
 from minirl.sft import sft_loss
@@ -83,7 +83,8 @@ def numba_loops():
 def numba_stored(logits, steps, states, actions):
     """One compiled loop over stored pairs, and one over the table."""
     count, _, cross_entropy = numba_loops()
-    return {"numba": lambda: cross_entropy(logits, count(steps.index, logits.size)
+    index = unsigned(steps.index)
+    return {"numba": lambda: cross_entropy(logits, count(index, logits.size)
                                            .reshape(logits.shape))}
 
 
@@ -93,9 +94,15 @@ def numba_pairs(logits, steps, states, actions):
     return {"numba": lambda: cross_entropy(logits, count(states, actions, SYMBOLS))}
 
 
-def jax_cross_entropy(logits, table):
-    """Loss and gradient from a table of counts, by automatic differentiation of the table."""
+def jax_cross_entropy(logits, pairs):
+    """A histogram, block by block, which is faster than at once; loss and gradient by jax."""
     import jax
+    import jax.numpy as jnp
+
+    blocks = pairs.reshape(LENGTH, -1)
+    table = jax.lax.fori_loop(
+        0, LENGTH, lambda t, table: table.at[blocks[t]].add(1, mode="promise_in_bounds"),
+        jnp.zeros(logits.size, jnp.int32)).reshape(logits.shape)
 
     def loss(logits):
         return -(table * jax.nn.log_softmax(logits)).sum() / table.sum()
@@ -105,23 +112,13 @@ def jax_cross_entropy(logits, table):
 
 def jax_stored(logits, steps, states, actions):
     """A histogram of stored pairs."""
-    def form(logits, index):
-        import jax.numpy as jnp
-
-        table = jnp.zeros(logits.size, int).at[index].add(1, mode="promise_in_bounds")
-        return jax_cross_entropy(logits, table.reshape(logits.shape))
-
-    return {"jax": in_jax(form, logits, steps.index)}
+    return {"jax": in_jax(jax_cross_entropy, logits, steps.index)}
 
 
 def jax_pairs(logits, steps, states, actions):
     """A histogram of s and a, which jax is given with 32 bits."""
     def form(logits, states, actions):
-        import jax.numpy as jnp
-
-        pairs = states * SYMBOLS + actions
-        table = jnp.zeros(logits.size, int).at[pairs].add(1, mode="promise_in_bounds")
-        return jax_cross_entropy(logits, table.reshape(logits.shape))
+        return jax_cross_entropy(logits, states * SYMBOLS + actions)
 
     return {"jax": in_jax(form, logits, states.astype(np.int32), actions.astype(np.int32))}
 
