@@ -46,7 +46,7 @@ def few_rounds(monkeypatch):
 def test_all_forms_of_every_case_agree(case):
     forms, items = case.prepare(case.sizes[0], frozenset())
     assert {"plain", "book"} <= set(forms)
-    assert set(items) == set(forms) if isinstance(items, dict) else items > 0
+    assert set(forms) <= set(items) if isinstance(items, dict) else items > 0
     case.agree({name: form() for name, form in forms.items()})
 
 
