@@ -196,11 +196,13 @@ def table(rows, control):
 
 
 def _short(number):
-    """Three digits or so: 1.23, 12.3, 12,300.
+    """Three digits or so, in millions where there are many.
 
     Examples
     --------
-    >>> _short(1.234), _short(12.34), _short(12340.0)
-    ('1.23', '12.3', '12,340')
+    >>> _short(1.234), _short(12.34), _short(12340.0), _short(1.234e9)
+    ('1.23', '12.3', '12,340', '1,234M')
     """
+    if number >= 1e6:
+        return f"{_short(number / 1e6)}M"
     return f"{number:,.{2 if number < 9.995 else 1 if number < 99.95 else 0}f}"
