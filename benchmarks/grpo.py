@@ -53,7 +53,7 @@ def plain(logits, old, reference, steps, advantages):
 def book(logits, old, reference, steps, advantages):
     """Weights (grpo.2), tables, loss and gradient."""
     lengths = np.diff(steps.starts)
-    tables = weighted(steps, np.repeat(advantages, lengths), 1 / (lengths.size * lengths))
+    tables = weighted(steps, advantages, 1 / (lengths.size * lengths))
     return grpo_loss(logits, old, tables, ref_logits=reference, beta=BETA, epsilon=CLIP)
 
 
