@@ -382,7 +382,7 @@ def held_lines(rows):
                             _compact(row.share), _compact(row.held_length),
                             _compact(row.held_share)), widths))
     return [*lines, "", "Without it there is often no minimum; where a fit stops is the solver's "
-            "choice,", "and null would be a policy whose strings do not end."]
+            "choice,", "and null means that strings do not end."]
 
 
 def alignment_json(found):
