@@ -504,12 +504,12 @@ class _Chain(NamedTuple):
 
     def first(self, states):
         """The first cells of the rows of states."""
-        return states.astype(np.int64) << self.draw.bits
+        return states.astype(np.int64, copy=False) << self.draw.bits
 
-    def moves(self, cell):
-        """What the cells stand for, as `Moves`."""
-        return Moves(*(table.take(cell) for table in (self.states, self.actions, self.rewards,
-                                                      self.terminated, self.next_states)))
+    def moves(self, states, cell):
+        """What the cells of these states stand for, as `Moves`."""
+        return Moves(states, *(table.take(cell) for table in (self.actions, self.rewards,
+                                                              self.terminated, self.next_states)))
 
 
 def _chain(mdp, policy):
@@ -569,15 +569,13 @@ def walk(mdp, policy, states, *, rng):
     if begins.size == 1:  # then every end leads there
         chain = chain._replace(next_states=np.where(chain.terminated, begins, chain.next_states))
     first, everyone = chain.first(states), np.arange(states.size)
-    onward = chain.first(chain.next_states)
     while True:
         for numbers in words(rng, BLOCK, everyone):
-            cell = cells(chain.draw, first, numbers)
-            moves, first = chain.moves(cell), onward.take(cell)
+            moves = chain.moves(first >> chain.draw.bits, cells(chain.draw, first, numbers))
             if begins.size > 1 and moves.terminated.any():
                 over = np.flatnonzero(moves.terminated)
                 moves.next_states[over] = start_states(mdp, over.size, rng)
-                first[over] = chain.first(moves.next_states[over])
+            first = chain.first(moves.next_states)  # before anybody can write to them
             yield moves
 
 
@@ -628,7 +626,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     for who, since, cell in phases:
         happened[since:since + cell.shape[1], who] = cell.T[:T - since]
     alive, last = happened < dead, happened[lengths - 1, np.arange(N)]
-    moves = chain.moves(happened)
+    moves = chain.moves(chain.states.take(happened), happened)
     return Rollout(moves.states, moves.actions, moves.rewards, alive, moves.terminated,
                    chain.next_states.take(last), ~chain.terminated.take(last))
 

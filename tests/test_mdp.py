@@ -884,7 +884,7 @@ def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
     drawn, n = held(chain.draw), 2**chain.draw.bits
     assert drawn.shape == (S + 1, n)
     cell = np.flatnonzero(drawn[:S])
-    moves, rows = chain.moves(cell), cell // n
+    moves, rows = chain.moves(chain.states.take(cell), cell), cell // n
     s, a, k = np.unravel_index(moves.rewards.astype(int), (S, A, K))
     for said, meant in ((moves.states, rows), (s, rows), (moves.actions, a),
                         (moves.terminated, world.terminated[s, a, k]),
