@@ -14,6 +14,7 @@ In reading order:
     grpo         W9   the GRPO loss and its gradient
     lake         W10  PPO from nothing to the optimal policy of a lake
     costs             how time and memory grow with the size of the work
+    peers             how a peer gets what the book gets
 
 `python -m benchmarks` runs all, `python -m benchmarks W5 W8` some.  With `--peers` the same works
 are also timed as the libraries do them that people use, each in its best form, and where it differs
