@@ -147,15 +147,15 @@ def from_parts(parts, sequences, shape):
     Parameters
     ----------
     parts : list of (who, index)
-        In the order of time: the rising numbers (n,) of some sequences, and how each goes on,
-        (n, t) int32 of s·A + a, and −1 from its end on.  *Trusted*.
+        In the order of time: the rising numbers (n,) of some sequences, and how these go on, one
+        a column: (t, n) int32 of s·A + a, and −1 from the end on.  *Trusted*.
     sequences : int
     shape : (int, int)
         S and A.
 
     Examples
     --------
-    >>> first = np.array([0, 1]), np.array([[5, 4], [3, -1]], np.int32)
+    >>> first = np.array([0, 1]), np.array([[5, 3], [4, -1]], np.int32)
     >>> both = from_parts([first, (np.array([0]), np.array([[2]], np.int32))], 2, (3, 3))
     >>> print(both.index, both.starts)
     [5 4 2 3] [0 3 4]
@@ -163,8 +163,8 @@ def from_parts(parts, sequences, shape):
     lengths, pieces = np.zeros(sequences, np.int64), []
     for who, index in parts:
         alive = index >= 0
-        here = alive.sum(axis=1)
-        pieces.append((who, lengths[who], here, index[alive]))
+        here = alive.sum(axis=0)
+        pieces.append((who, lengths[who], here, flatten(index, alive)))
         lengths[who] += here
     starts = _starts(lengths)
     if len(pieces) == 1:  # then everything is in place

@@ -620,11 +620,11 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     N, dead = starts.size, mdp.shape[0] << chain.draw.bits
     lengths = np.zeros(N, int)
     for who, _, cell in phases:
-        lengths[who] += (cell < dead).sum(axis=1)
+        lengths[who] += (cell < dead).sum(axis=0)
     T = lengths.max()
     happened = np.full((T, N), dead)
     for who, since, cell in phases:
-        happened[since:since + cell.shape[1], who] = cell.T[:T - since]
+        happened[since:since + len(cell), who] = cell[:T - since]
     alive, last = happened < dead, happened[lengths - 1, np.arange(N)]
     moves = chain.moves(chain.states.take(happened), happened)
     return Rollout(moves.states, moves.actions, moves.rewards, alive, moves.terminated,
@@ -651,7 +651,7 @@ def pairs_played(mdp, policy, starts, *, horizon, rng):
 
 
 def _play(mdp, chain, starts, horizon, rng):
-    """Episodes from start to end or horizon, in phases: yields (who, since, cells (n, t)).
+    """Episodes from start to end or horizon, in phases: yields (who, since, cells (t, n)).
 
     The dead stay where they are, and after each block of steps they are counted.  Where they are
     half of those who play, a new phase begins without them, so that at its beginning a block costs
@@ -663,17 +663,14 @@ def _play(mdp, chain, starts, horizon, rng):
     rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
     who, first, since = np.arange(starts.size), chain.first(starts), 0
     while who.size and since < horizon:
-        blocks, few = [], who.size - 1 if isinstance(rng, tuple) else who.size // 2
-        while np.count_nonzero(first < dead) > few and since < horizon:
-            block = np.empty((who.size, min(BLOCK, int(horizon) - since)), int)
-            for t, numbers in enumerate(words(rng, block.shape[1], who)):
-                block[:, t] = cell = cells(chain.draw, first, numbers)
-                first = chain.onward.take(cell)
-            blocks.append(block)
-            since += block.shape[1]
-        together = np.concatenate(blocks, axis=1)
-        yield who, since - together.shape[1], together
-        going = first < dead
+        rows, left = [], int(horizon) - since
+        few = who.size - 1 if isinstance(rng, tuple) else who.size // 2
+        while np.count_nonzero(first < dead) > few and len(rows) < left:
+            for numbers in words(rng, min(BLOCK, left - len(rows)), who):
+                rows.append(cells(chain.draw, first, numbers))
+                first = chain.onward.take(rows[-1])
+        yield who, since, np.stack(rows)
+        since, going = since + len(rows), first < dead
         who, first = who[going], first[going]
 
 

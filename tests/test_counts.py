@@ -417,10 +417,10 @@ def parts_of(rng, strings, widths, shuffled=False):
     for width in widths:
         who = [i for i, string in enumerate(strings) if len(string) > at or rng.random() < 0.3]
         who = rng.permutation(who).astype(int) if shuffled else np.array(who, int)
-        index = np.full((len(who), width), -1, np.int32)
-        for row, i in zip(index, who):
+        index = np.full((width, len(who)), -1, np.int32)
+        for column, i in zip(index.T, who):
             here = strings[i][at:at + width]
-            row[:len(here)] = here
+            column[:len(here)] = here
         parts.append((who, index))
         at += width
     return parts
@@ -444,22 +444,22 @@ def test_sequences_written_part_by_part_are_laid_end_to_end(seed):
 
 def test_parts_may_be_of_different_sequences():
     """Sequence 3 is in no part, sequence 2 in both; 0 and 4 are in one each."""
-    parts = [(np.array([0, 2]), np.array([[7, 8], [1, 2]], np.int32)),
-             (np.array([2, 4]), np.array([[3, -1, -1], [4, 5, 6]], np.int32))]
+    parts = [(np.array([0, 2]), np.array([[7, 1], [8, 2]], np.int32)),
+             (np.array([2, 4]), np.array([[3, 4], [-1, 5], [-1, 6]], np.int32))]
     steps = counts.from_parts(parts, 6, [3, 4])
     assert steps.index.tolist() == [7, 8, 1, 2, 3, 4, 5, 6]
     assert steps.starts.tolist() == [0, 2, 2, 5, 5, 8, 8] and steps.shape == (3, 4)
 
 
 def test_one_part_of_some_sequences_leaves_the_others_empty():
-    steps = counts.from_parts([(np.array([1, 3]), np.array([[0, 11], [5, -1]], np.int32))], 5,
+    steps = counts.from_parts([(np.array([1, 3]), np.array([[0, 5], [11, -1]], np.int32))], 5,
                               SHAPE)
     assert steps.index.tolist() == [0, 11, 5] and steps.starts.tolist() == [0, 0, 2, 2, 3, 3]
 
 
 def test_without_parts_or_with_empty_ones_there_are_no_steps():
-    nobody = np.zeros(0, int), np.zeros((0, 3), np.int32)
-    ended = np.arange(2), np.full((2, 3), -1, np.int32)
+    nobody = np.zeros(0, int), np.zeros((3, 0), np.int32)
+    ended = np.arange(2), np.full((3, 2), -1, np.int32)
     for parts, sequences in (([], 0), ([], 2), ([nobody], 2), ([ended], 2), ([nobody, ended], 2),
                              ([ended, nobody, ended], 2)):
         steps = counts.from_parts(parts, sequences, SHAPE)
