@@ -53,7 +53,7 @@ over the first half.  With γ = 0.99 they come within 1 % of the optimum on both
 1,024 episodes an iteration on the 8x8 one), above −14 on the cliff, and to 99 % of J* − J(ref) on
 the language model, for each of twenty seeds.  Without the entropy bonus seven of twenty runs on the
 4x4 lake stop at 98.2 % of the optimum, near a saddle: a policy that is nearly deterministic has
-nearly no gradient.  (The other thirteen come closer than with it, to 99.95 %.)
+nearly no gradient.  (Most of the others come closer than with it, to 99.95 %.)
 
 **Which objective?**  Like A2C, PPO drops γᵗ, and it divides by steps besides.  What it climbs is
 the advantage of a step taken at random from those of the batch.  For γ near 1 that leads nearly the

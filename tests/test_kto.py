@@ -164,7 +164,7 @@ def test_huge_log_ratios_do_not_overflow(far):
 def test_the_reference_point_is_the_mean_log_ratio_of_the_policy():
     """(kto.3), in a world of one step, where `fit_kto` returns it"""
     rng = np.random.default_rng(8)
-    ref, strings = rng.normal(size=(1, 5)), sparse.eye_array(5, format="csr")
+    ref, strings = rng.normal(size=(1, 5)), sparse.csr_array(np.eye(5))
     fit = fit_kto(ref, strings[[0, 0, 2]], strings[[1, 4]], beta=PRICE, pull=0.1,
                   divergence=lambda x: kl(log_softmax(x), log_softmax(ref))[0])
     logp = log_softmax(fit.x)
@@ -230,7 +230,7 @@ def test_the_expected_update_has_no_zero_in_a_world_of_one_step(seed):
     What the state's softmax adds to the pushes has one sign, so it can hold back one kind only.
     """
     rng = np.random.default_rng(seed)
-    (liked, disliked), strings = electorate(seed), sparse.eye_array(6, format="csr")
+    (liked, disliked), strings = electorate(seed), sparse.csr_array(np.eye(6))
     sides = set()
     for _ in range(300):
         ref, logits = 2 * rng.normal(size=(2, 1, 6))
@@ -245,7 +245,7 @@ def test_the_expected_update_has_no_zero_in_a_world_of_one_step(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_pull_gives_the_vote_a_place_to_rest(seed):
     """Without one the same strings are driven out; what loses stays possible with it."""
-    ref, strings = np.zeros((1, 6)), sparse.eye_array(6, format="csr")
+    ref, strings = np.zeros((1, 6)), sparse.csr_array(np.eye(6))
     liked, disliked = electorate(seed)
     least = {}
     for pull in (1e-6, 0.03):
