@@ -466,3 +466,11 @@ def test_without_parts_or_with_empty_ones_there_are_no_steps():
         assert steps.index.size == 0 and steps.index.dtype == steps.starts.dtype == np.int32
         assert steps.starts.tolist() == [0] * (sequences + 1)
         assert counts.matrix(steps).shape == (sequences, 12)
+
+
+def test_more_steps_of_one_pair_than_a_small_integer_holds_are_counted():
+    """Pitfall 47: ones of eight or sixteen bits would wrap around."""
+    index = np.full(70_000, 5, np.int32)
+    assert counts.add_up(index, 12).tolist() == [0] * 5 + [70_000] + [0] * 6
+    steps = counts.Steps(index, np.array([0, 70_000], np.int32), SHAPE)
+    assert counts.table(steps)[1, 1] == 70_000
