@@ -361,8 +361,8 @@ def difference_matrix(chosen, rejected):
     lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
     starts = _starts(lengths.sum(axis=1))
     # One byte a step says whose place it is.  Each side fills its places in its own order.
-    signs = np.repeat(np.tile(np.array([1, -1], np.int8), len(lengths)), lengths.ravel())
-    columns = np.empty(signs.size, dtype=np.int32)
-    columns[signs > 0], columns[signs < 0] = chosen.index, rejected.index
+    is_chosen = np.repeat(np.tile([True, False], len(lengths)), lengths.ravel())
+    columns = np.empty(is_chosen.size, dtype=np.int32)
+    columns[is_chosen], columns[~is_chosen] = chosen.index, rejected.index
     shape = (len(lengths), chosen.shape[0] * chosen.shape[1])
-    return sparse.csr_array((signs.astype(float), columns, starts), shape=shape)
+    return sparse.csr_array((np.where(is_chosen, 1.0, -1.0), columns, starts), shape=shape)
