@@ -59,7 +59,6 @@ from scipy import sparse
 from minirl import counts
 from minirl.sampling import alias, cells, draw, generator, thresholds, uniform, words
 
-
 BLOCK = 16  # steps for which random words are drawn at once
 
 

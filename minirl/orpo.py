@@ -123,23 +123,8 @@ def _loss(logits, chosen, rejected, beta, q):
 def fit_orpo(ref_logits, chosen, rejected, *, beta, pull):
     """Fit the policy to preferences by (orpo.1).
 
-    Parameters
-    ----------
-    ref_logits : (S, A) float
-        Where to begin, and what the pull attracts to; the loss itself knows no reference.
-    chosen, rejected, beta
-        As for `orpo_loss`.
-    pull : float ≥ 0
-        As in `dpo.fit_dpo`.
-
-    Returns
-    -------
-    optim.Fit
-
-    Raises
-    ------
-    ValueError
-        As `orpo_loss`, or if pull is negative.
+    `chosen`, `rejected` and `beta` are those of `orpo_loss`; the other parameters, the result and
+    the errors are those of `simpo.fit_simpo`.
 
     Examples
     --------

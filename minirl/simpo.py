@@ -20,7 +20,7 @@ whatever their length, so that a likely string can be made of many likely steps,
 one step among them.  On the running example 3,000 pairs, fitted without a pull, make a policy that
 hardly ever ends a string.  So do 20,000 as a rule, but some such samples make one that ends before
 the first letter; 100,000 still make dozens or hundreds of letters.  With the pull of `dpo` 100,000
-pairs give a sixth of what there is to gain at most, and may give less than nothing, at β = 2 and
+pairs give less than a fifth of what there is to gain, and may give less than nothing, at β = 2 and
 γ = 1, which are among the paper's: the reward rises by more than at the optimum, and a KL of more
 than 2 nats, which it never heard of, eats it up.
 

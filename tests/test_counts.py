@@ -70,7 +70,7 @@ def test_a_sum_over_steps_is_a_sum_over_the_table(batch, logp):
 
 @pytest.mark.parametrize("N", [0, 1, 3 * counts.BLOCK + 5])
 def test_sums_are_those_of_bincount_bit_for_bit(N):
-    """(counts.1): added in the order of the steps, by a sparse product or plainly."""
+    """(counts.1), pitfall 41: added in the order of the steps, by a sparse product or plainly."""
     rng = np.random.default_rng(5)
     index, weights = rng.integers(0, 12, N).astype(np.int32), rng.normal(size=N)
     for some in None, weights, 1e300 * weights, np.arange(N):
