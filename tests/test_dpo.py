@@ -520,3 +520,17 @@ def test_tables_and_strings_that_do_not_fit_are_refused_by_name():
             preference_metrics(logits, logits, X, wrong, beta=0.5)
     with pytest.raises(ValueError, match="chosen and rejected must be pairs, got 2 and 1 strings"):
         preference_metrics(logits, logits, X, X[:1], beta=0.5)
+
+
+@pytest.mark.parametrize("wrong", [-np.inf, np.inf, np.nan])
+def test_tables_without_full_support_are_refused(wrong):
+    """Otherwise the loss is not a number, and a fit returns it without a word."""
+    whole, holed = np.zeros((3, 3)), np.zeros((3, 3))
+    holed[1, 2] = wrong
+    D = two_pairs()[2]
+    for logits, ref, name in ((holed, whole, "logits"), (whole, holed, "ref_logits")):
+        for run in (lambda: log_ratios(logits, ref), lambda: dpo_loss(logits, ref, D, beta=0.5)):
+            with pytest.raises(ValueError, match=f"^{name} must be finite"):
+                run()
+    with pytest.raises(ValueError, match="ref_logits must be finite|logits must be finite"):
+        fit_dpo(holed, D, beta=0.5, pull=1.0)

@@ -314,3 +314,23 @@ def test_weights_that_are_none_are_refused(weights):
 def test_a_negative_pull_is_refused(pull):
     with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
         fit_simpo(LOGITS, means([SHORT]), means([LONG]), beta=2.0, simpo_gamma=1.0, pull=pull)
+
+
+def test_rows_that_are_not_numbers_are_no_means():
+    good = means([LONG, [(0, 0)]])
+    holed = good.copy()
+    holed.data[0] = np.nan
+    for name, pair in (("chosen", (holed, good)), ("rejected", (good, holed))):
+        with pytest.raises(ValueError, match=f"{name} must have rows that sum to 1"):
+            check_means(LOGITS, *pair)
+
+
+@pytest.mark.parametrize("wrong", [-np.inf, np.inf, np.nan])
+def test_a_policy_without_full_support_is_refused(wrong):
+    """Otherwise the loss is not a number, and a fit returns it without a word."""
+    good, holed = means([LONG, [(0, 0)]]), LOGITS.copy()
+    holed[1, 2] = wrong
+    for run in (lambda: simpo_loss(holed, good, good, beta=2.0, simpo_gamma=1.0),
+                lambda: fit_simpo(holed, good, good, beta=2.0, simpo_gamma=1.0, pull=1.0)):
+        with pytest.raises(ValueError, match="^logits must be finite"):
+            run()
