@@ -38,12 +38,14 @@ And `add_up`, which does the counting, writes wherever an index tells it to.
 Read first: `softmax`.  Read next: `mdp`.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 BLOCK = 32_768  # steps numbered at a time: few enough to stay in the cache
+KEPT = 2**20    # ones, at most
 
 
 class Steps(NamedTuple):
@@ -233,20 +235,24 @@ def _starts(lengths):
     return starts.astype(np.int32)
 
 
-def add_up(index, size, weights=None):
+def add_up(index, size, weights=None, starts=None):
     """The sum of the weights at each index: `np.bincount(index, weights, size)`, in half the time.
 
-    The indices are read as the rows, and the weights as the entries, of a sparse matrix with one
+    The indices are read as the rows of a sparse matrix, and the weights as its entries, all in one
     column; its product with the number 1 is the sum of each row, added in the order of the steps.
-    SciPy does not check the indices, and one outside would be written to outside the array: only
-    the index of `Steps` may go in, or keys that were made from it.
+    If the weights belong to sequences the matrix has a column for each, the entries are ones, and
+    the product is with the weights.  SciPy does not check the indices, and one outside would be
+    written to outside the array: only the index of `Steps` may go in, or keys that were made from
+    it.
 
     Parameters
     ----------
     index : (N,) int32 in [0, size)
     size : int
-    weights : (N,) float, optional
+    weights : (N,) float, or with `starts` (B,) float; optional
         By default each index counts one.
+    starts : (B + 1,) int32, optional
+        Where each of B sequences starts, which then have one weight each.  *Trusted*.
 
     Returns
     -------
@@ -254,14 +260,35 @@ def add_up(index, size, weights=None):
 
     Examples
     --------
-    >>> print(add_up(np.array([2, 0, 2], np.int32), 4, np.array([1., 5., 0.5])))
+    >>> index = np.array([2, 0, 2], np.int32)
+    >>> print(add_up(index, 4, np.array([1., 5., 0.5])))
     [5.  0.  1.5 0. ]
+    >>> print(add_up(index, 4, np.array([1., 5.]), starts=np.array([0, 2, 3], np.int32)))
+    [1. 0. 6. 0.]
     """
-    # Ones of 32 bits: half the memory of floats to read, and enough for the steps of any batch.
-    entries = np.ones(index.size, np.int32) if weights is None else np.asarray(weights, float)
-    all_of_it = np.array([0, index.size], np.int32)
-    column = sparse.csc_array((entries, index, all_of_it), shape=(size, 1))
-    return (column @ np.ones(1, entries.dtype)).astype(float)
+    if starts is not None:
+        entries, factors = _ones(index.size, np.float64), np.asarray(weights, float)
+    else:
+        # To count, 32 bits: half the memory of floats to read, and enough for any batch.
+        entries = _ones(index.size, np.int32) if weights is None else np.asarray(weights, float)
+        starts, factors = np.array([0, index.size], np.int32), np.ones(1, entries.dtype)
+    columns = sparse.csc_array((entries, index, starts), shape=(size, factors.size))
+    return (columns @ factors).astype(float)
+
+
+def _ones(number, dtype):
+    """That many ones.  Up to a million are kept, since to write them is a third of the counting."""
+    if not 0 < number <= KEPT:
+        return np.ones(number, dtype)
+    # Part of an array less than twice as long: SciPy would copy a smaller part than half.
+    return _power_of_two_ones((number - 1).bit_length(), dtype)[:number]
+
+
+@cache
+def _power_of_two_ones(bits, dtype):
+    ones = np.ones(2**bits, dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 def table(steps, weights=None):
@@ -292,8 +319,40 @@ def table(steps, weights=None):
     """
     if weights is not None and weights.shape != steps.index.shape:
         raise ValueError(f"weights must have shape {steps.index.shape}, got {weights.shape}")
+    return add_up(steps.index, steps.shape[0] * steps.shape[1], weights).reshape(steps.shape)
+
+
+def sequence_table(steps, weights):
+    """W of (counts.1) where all steps of a sequence weigh the same: Xᵀ `weights`, X of (counts.2).
+
+    Parameters
+    ----------
+    steps : Steps
+        B sequences.
+    weights : (B,) float
+        One number a sequence.
+
+    Returns
+    -------
+    (S, A) float
+
+    Raises
+    ------
+    ValueError
+        If `weights` does not have one entry a sequence.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(sequence_table(two, np.array([0.5, 3.0])))
+    [[0.  3.5]
+     [0.5 0. ]]
+    """
+    if weights.shape != (steps.starts.size - 1,):
+        raise ValueError(f"weights must have shape {(steps.starts.size - 1,)}, "
+                         f"got {weights.shape}")
     size = steps.shape[0] * steps.shape[1]
-    return add_up(steps.index, size, weights).reshape(steps.shape)
+    return add_up(steps.index, size, weights, steps.starts).reshape(steps.shape)
 
 
 def matrix(steps):
@@ -362,8 +421,9 @@ def difference_matrix(chosen, rejected):
     lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
     starts = _starts(lengths.sum(axis=1))
     # One byte a step says whose place it is.  Each side fills its places in its own order.
-    is_chosen = np.repeat(np.tile([True, False], len(lengths)), lengths.ravel())
+    is_chosen, signs = (np.repeat(np.tile(pair, len(lengths)), lengths.ravel())
+                        for pair in ([True, False], [1.0, -1.0]))
     columns = np.empty(is_chosen.size, dtype=np.int32)
     columns[is_chosen], columns[~is_chosen] = chosen.index, rejected.index
     shape = (len(lengths), chosen.shape[0] * chosen.shape[1])
-    return sparse.csr_array((np.where(is_chosen, 1.0, -1.0), columns, starts), shape=shape)
+    return sparse.csr_array((signs, columns, starts), shape=shape)

@@ -227,9 +227,8 @@ def weighted(steps, advantages, weights):
     steps : counts.Steps
         N steps of B strings.
     advantages : (N,) float, or (B,) float
-        One a step, or one a string, which saves most of the time: the strings' numbers are added
-        up by X of (counts.2).  Where B = N each string has one step; otherwise some are empty, and
-        the numbers are read as one a step.
+        One a step, or one a string, which saves most of the time.  Where B = N each string has one
+        step; otherwise some are empty, and the numbers are read as one a step.
     weights : (B,) float > 0
         One a string.
 
@@ -251,8 +250,8 @@ def weighted(steps, advantages, weights):
         if not np.isfinite(advantages).all():
             raise ValueError("advantages must be finite")
         A = weights * advantages
-        columns = np.stack([np.maximum(A, 0), np.minimum(A, 0), weights], axis=1)
-        return Advantages(*(counts.matrix(steps).T @ columns).T.reshape(3, *steps.shape))
+        return Advantages(*(counts.sequence_table(steps, x)
+                            for x in (np.maximum(A, 0), np.minimum(A, 0), weights)))
     return collapse(steps, advantages, np.repeat(weights, np.diff(steps.starts)))
 
 

@@ -68,7 +68,8 @@ def test_a_sum_over_steps_is_a_sum_over_the_table(batch, logp):
         assert math.isclose((counts.table(steps) * f(logp)).sum(), plain, rel_tol=1e-12)
 
 
-@pytest.mark.parametrize("N", [0, 1, 3 * counts.BLOCK + 5])
+@pytest.mark.parametrize("N", [0, 1, 2, 3, 64, 65, 3 * counts.BLOCK + 5, counts.KEPT,
+                               counts.KEPT + 1])
 def test_sums_are_those_of_bincount_bit_for_bit(N):
     """(counts.1), pitfall 41: added in the order of the steps, by a sparse product or plainly."""
     rng = np.random.default_rng(5)
@@ -77,6 +78,38 @@ def test_sums_are_those_of_bincount_bit_for_bit(N):
         found = counts.add_up(index, 14, some)
         assert found.dtype == float and found.shape == (14,)
         np.testing.assert_array_equal(found, np.bincount(index, some, 14))
+    starts = np.array([0, 0, N // 3, N // 3, N, N], np.int32)
+    for each in np.array([3.0, -1.5, 0.1, 1e300, 2.0]), np.arange(5):
+        np.testing.assert_array_equal(counts.add_up(index, 14, each, starts),
+                                      np.bincount(index, each.repeat(np.diff(starts)), 14))
+
+
+def test_a_number_for_each_sequence_counts_on_all_of_its_steps(batch):
+    """(counts.1) with equal weights in a sequence, and (counts.2) transposed."""
+    _, steps = batch
+    weights = np.random.default_rng(4).normal(size=steps.starts.size - 1)
+    table = counts.sequence_table(steps, weights)
+    on_steps = weights.repeat(np.diff(steps.starts))
+    np.testing.assert_allclose(table, counts.table(steps, on_steps), rtol=0, atol=1e-12)
+    by_matrix = counts.matrix(steps).T @ weights
+    np.testing.assert_allclose(table, by_matrix.reshape(SHAPE), rtol=0, atol=1e-12)
+    for wrong in weights[1:], on_steps, weights[:, None]:
+        with pytest.raises(ValueError, match=re.escape(f"weights must have shape {weights.shape}, "
+                                                       f"got {wrong.shape}")):
+            counts.sequence_table(steps, wrong)
+
+
+def test_nobody_can_spoil_the_ones_that_are_kept(batch):
+    """What is counted later does not depend on what was done with the matrices before."""
+    _, steps = batch
+    before, each = counts.table(steps), np.ones(steps.starts.size - 1)
+    for made in counts.matrix(steps), counts.difference_matrix(steps, steps):
+        made.data *= 7
+        made.sum_duplicates()
+    np.testing.assert_array_equal(counts.table(steps), before)
+    np.testing.assert_array_equal(counts.sequence_table(steps, each), before)
+    with pytest.raises(ValueError, match="read-only"):
+        counts._ones(3, np.int32)[0] = 2
 
 
 def test_a_weight_that_is_not_a_number_spoils_its_own_sum_only():
