@@ -136,9 +136,10 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
         check_fraction(name, value)
     steps = batch.steps(shape)
     errors = td_errors(rewards, batch, values, gamma=gamma)
-    advantages, to_targets, to_returns = (
-        counts.flatten(discounted_sums(errors, gamma * weight), batch.alive)
-        for weight in (gae_lambda, value_lambda, 1.0))
+    summed = {weight: counts.flatten(discounted_sums(errors, gamma * weight), batch.alive)
+              for weight in {gae_lambda, value_lambda, 1.0}}  # often two of them are one
+    advantages, to_targets, to_returns = (summed[weight]
+                                          for weight in (gae_lambda, value_lambda, 1.0))
     predicted = values[steps.index // shape[1]]
     return Judgement(steps, normalised(advantages) if normalize_advantage else advantages,
                      move_values(values, steps, predicted + to_targets, rate=value_rate),

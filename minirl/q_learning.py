@@ -284,13 +284,15 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
         raise ValueError(f"truth must have shape {mdp.shape}, got {truth.shape}")
     judged = None if truth is None else reachable(mdp, np.full(mdp.shape, 1 / A))
     rng, T = generators(record.rng), steps_per_iteration
-    drawn, luck = np.empty((R, T, 4)), np.empty((T, 4, R))  # used again by every iteration
+    drawn = np.empty((R, T, 4))  # used again by every iteration
     first = mine = np.arange(R) * S  # where the table of each learner begins
     across = 0
     while True:
         for bits, numbers in zip(rng, drawn):
             bits.random(out=numbers)
-        luck[:] = drawn.transpose(1, 2, 0)  # the numbers of one step side by side
+        choices, outcomes, restarts, coins = drawn.transpose(2, 1, 0)
+        # Everybody needs these two, so that the numbers of one step are laid side by side.
+        choices, outcomes = choices.copy(), outcomes.copy()
         all_tables, all_updates = record.tables.copy(), record.updates.copy()
         # The same memory, by rows and by entries.
         tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
@@ -298,60 +300,65 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
         # α after n updates, for every n that can occur in this iteration.
         step_sizes = learning_rate / np.arange(1, updates.max() + T + 1)**decay
         states, planned = record.states, record.planned
-        age, earned, paid = record.age.copy(), record.earned.copy(), np.zeros(R)
-        ends = [(age[:0], earned[:0], age[:0])]
-        for choice, outcome, restart, number in luck:
+        paid, ended = np.empty((T, R)), np.empty((T, R), bool)
+        last = horizon - 1 - record.age  # the step of this iteration that an episode may still take
+        for t in range(T):
             if M > 1:  # a coin decides which table is updated
-                coin = (number >= 0.5).astype(int)
+                coin = (coins[t] >= 0.5).astype(int)
                 mine, across = first + R * S * coin, R * S * (1 - 2 * coin)
             here = mine + states
             values = tables.take(here, axis=0)
             if M > 1:
                 values = (values + tables.take(here + across, axis=0)) / M
-            actions = exploration.act(values, choice, record.iteration)
+            actions = exploration.act(values, choices[t], record.iteration)
             if planned is not None:
                 actions = np.where(planned < 0, actions, planned)
-            following, rewards, terminated = move(mdp, states, actions, outcome)
-            ahead, planned = look_ahead(tables, mine + following, across, number, record.iteration)
+            states, rewards, terminated = move(mdp, states, actions, outcomes[t])
+            ahead, planned = look_ahead(tables, mine + states, across, coins[t], record.iteration)
             ahead[terminated] = 0
             entry = here * A + actions
             before, n = entries.take(entry), updates.take(entry)
             error = rewards + mdp.gamma * ahead - before
             entries[entry], updates[entry] = before + step_sizes.take(n) * error, n + 1
 
-            states = following
-            age += 1
-            earned += rewards
-            paid += rewards
-            over, = (terminated | (age >= horizon)).nonzero()
+            paid[t] = rewards
+            over, = np.logical_or(terminated, t >= last, out=ended[t]).nonzero()
             if over.size:
-                ends.append((over, earned[over], age[over]))
-                states[over] = first_states(mdp, restart[over])
-                earned[over] = age[over] = 0
+                states[over] = first_states(mdp, restarts[t, over])
+                last[over] = t + horizon
                 if planned is not None:
                     planned[over] = -1
 
-        finished, ended = _in_order_of_runs(ends, record.episodes)
-        metrics = {"rollout/reward": paid, "rollout/episodes": ended}
+        finished, age, earned, reward = _episodes(paid, ended, record)
+        number = ended.sum(axis=0)
+        metrics = {"rollout/reward": reward, "rollout/episodes": number}
         if judged is not None:
             errors = np.abs(all_tables.mean(axis=0) - truth)[:, judged]
             metrics["error/max"] = errors.max(axis=(1, 2))
         record = ValueLearning(record.iteration + 1, record.steps + T, all_tables, all_updates,
-                               states, planned, age, earned, record.episodes + ended,
+                               states, planned, age, earned, record.episodes + number,
                                tuple(bits.bit_generator.state for bits in rng), finished, metrics)
         yield record
 
 
-def _in_order_of_runs(ends, episodes):
-    """The `Episodes` that ended, and how many they are in each run, (R,).
+def _episodes(paid, ended, record):
+    """(finished, age, earned) after an iteration, as in its record, and what each run earned in it.
 
-    `ends` holds, step by step, the runs whose episodes ended there, what these had earned, and
-    their lengths; `episodes` (R,) are those of each run that had ended before.
+    `paid` (T, R) is what each step earned, and `ended` (T, R) whether an episode ended with it.
     """
-    run, rewards, lengths = (np.concatenate(column) for column in zip(*ends))
-    ended = np.bincount(run, minlength=episodes.size)
-    order = run.argsort(kind="stable")  # within a run in the order of time
-    first = ended.cumsum() - ended
-    run = run[order]
-    number = episodes[run] + np.arange(run.size) - first[run]
-    return Episodes(run, number, rewards[order], lengths[order]), ended
+    T, R = paid.shape
+    # The steps of one run after another, cut where an episode ends and where the run does.
+    over = ended.T.ravel()
+    cut = over.copy()
+    cut[T - 1::T] = True
+    end = cut.nonzero()[0] + 1
+    begin = np.append(0, end[:-1])
+    run, lengths, rewards = begin // T, end - begin, np.add.reduceat(paid.T.ravel(), begin)
+    reward = np.bincount(run, rewards)
+    first, last = begin % T == 0, end % T == 0  # the first piece of each run, and its last
+    rewards[first] += record.earned
+    lengths[first] += record.age
+    number = record.episodes[run] + np.arange(run.size) - first.nonzero()[0][run]
+    whole = over[end - 1]
+    return (Episodes(*(column[whole] for column in (run, number, rewards, lengths))),
+            *(np.where(whole, 0, column)[last] for column in (lengths, rewards)), reward)
