@@ -17,7 +17,7 @@ from gridworld.maps import LAKE_8X8, frozen_lake, teleports
 from minirl.counts import difference_matrix, select, table
 from minirl.dpo import dpo_loss
 from minirl.evaluation import evaluate
-from minirl.mdp import rollout
+from minirl.playing import rollout
 from minirl.ppo import collapse, ppo_loss
 from minirl.returns import gae
 from minirl.sft import sft_loss

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax
 from benchmarks.timing import Case
-from minirl import mdp
+from minirl.playing import rollout
 from minirl.returns import gae
 from minirl.softmax import log_softmax
 from toy_lm.ngram import language
@@ -27,8 +27,8 @@ def batch(episodes):
     logits, rewards = rng.normal(size=(2, SYMBOLS, SYMBOLS))
     logits[:, 0] -= 4
     world = language(rewards)
-    played = mdp.rollout(world, np.exp(log_softmax(logits)), np.zeros(episodes, int), horizon=T,
-                         rng=rng)
+    played = rollout(world, np.exp(log_softmax(logits)), np.zeros(episodes, int), horizon=T,
+                     rng=rng)
     return played.rewards, played, rng.normal(size=SYMBOLS)
 
 

@@ -7,7 +7,8 @@ order.
     softmax         the table π(a|s), and the one backward pass
     counts          batches as tables and sparse matrices of counts
     sampling        drawing outcomes, and where randomness comes from
-    mdp             the world: tabular Markov decision processes, and playing many episodes at once
+    mdp             the world: tabular Markov decision processes
+    playing         many episodes at once: one step, for ever, or to the end
     evaluation      what a policy is worth: values, advantages, visits
     planning        which policy is best, by four solvers; the exact policy gradient
     average_reward  the other objective: reward per step

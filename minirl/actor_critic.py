@@ -100,7 +100,7 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
     ----------
     rewards : (T, N) float
         What to learn from, zero after an episode's end.
-    batch : mdp.Rollout
+    batch : playing.Rollout
     values : (S,) float
         The critic.
     shape : (int, int)
@@ -123,7 +123,8 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(2, int), horizon=9, rng=1)
     >>> judged = judge(toss.rewards, toss, np.array([2.0]), shape=(1, 2), gamma=1.0, gae_lambda=0.0,
     ...                value_lambda=1.0, value_rate=1.0, normalize_advantage=False)

@@ -49,7 +49,7 @@ def scores(batch, weights, logp):
 
     Parameters
     ----------
-    batch : mdp.Rollout
+    batch : playing.Rollout
         N episodes.
     weights : (T, N) float
         One number a step; those after an episode's end are not used.
@@ -68,7 +68,8 @@ def scores(batch, weights, logp):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
     >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
     [[[ 1.5 -1.5]]
@@ -163,7 +164,8 @@ def optimal_constant(credits, scale, batch, record):
     --------
     Three tosses of a fair coin, one head that pays 1; every toss moves the policy equally far:
 
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> from minirl.reinforce import start
     >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
     >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,

@@ -35,7 +35,7 @@ functions may trust them.  That check is not a courtesy.  The pair (s, A) has th
 A, which is the pair (s + 1, 0): an action one too large would silently be counted in the next row.
 And `add_up`, which does the counting, writes wherever an index tells it to.
 
-Read first: `softmax`.  Read next: `mdp`.
+Read first: `softmax`.  Read next: `sampling`.
 """
 
 from functools import cache

@@ -217,6 +217,14 @@ def valued_states(mdp, policy):
     return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
 
 
+class NoEnd(ValueError):
+    """At gamma 1 episodes do not end, or are too long to be told from endless ones.
+
+    An error of its own, because a learner's policy may come to that, and who judges it may want to
+    say so; any other ValueError is a mistake in what was given.
+    """
+
+
 def _no_end(mdp, policy, states, what):
     """The error for a solve without an answer; it names a state that cannot reach an end."""
     if mdp.gamma < 1:
@@ -225,8 +233,8 @@ def _no_end(mdp, policy, states, what):
     stuck = np.flatnonzero(states & ~can_end(mdp, policy))
     where = (f"from state {stuck[0]} this policy never ends" if stuck.size
              else "the episodes of this policy are too long to be told from endless ones")
-    return ValueError(f"{what}: at gamma = {mdp.gamma} {where} (use gamma < 1, a policy that ends, "
-                      f"or mdp.unroll)")
+    return NoEnd(f"{what}: at gamma = {mdp.gamma} {where} (use gamma < 1, a policy that ends, or "
+                 f"mdp.unroll)")
 
 
 def checked_table(mdp, policy, table=None):
@@ -270,8 +278,9 @@ def evaluate(mdp, policy, table=None, *, states=None):
     Raises
     ------
     ValueError
-        If the policy or the table does not fit the world, or at gamma = 1 the policy does not end;
-        a state from which it never ends is named.
+        If the policy or the table does not fit the world.
+    NoEnd
+        If at gamma = 1 the policy does not end; a state from which it never ends is named.
 
     Examples
     --------
@@ -428,7 +437,7 @@ def expectation(mdp, policy, table):
 
     Raises
     ------
-    ValueError
+    ValueError, NoEnd
         As `evaluate`.
 
     Examples
@@ -465,7 +474,7 @@ def return_variance(mdp, policy, table=None):
 
     Raises
     ------
-    ValueError
+    ValueError, NoEnd
         As `evaluate`.
 
     Examples

@@ -91,7 +91,7 @@ def group_centred(rewards, batch, num_generations):
     ----------
     rewards : (T, N) float
         Zero after an episode's end.
-    batch : mdp.Rollout
+    batch : playing.Rollout
     num_generations : int ≥ 2
         G; a group is G neighbours.
 
@@ -167,7 +167,8 @@ def process_normalised(rewards, batch, num_generations):
     --------
     Two strings of two steps, of which one is rewarded at once and one in the end:
 
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=2, rng=0)
     >>> print(process_normalised(np.array([[1., 0.], [0., 1.]]), batch, 2).round(2))
     [[ 0.  0.]
@@ -193,7 +194,8 @@ def per_string(batch):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
     >>> print(per_string(batch))
     [0.1 0.1]
@@ -209,7 +211,8 @@ def per_length(length):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
     >>> print(per_length(10)(batch))
     [0.05 0.05]

@@ -47,7 +47,8 @@ import numpy as np
 from scipy import sparse
 
 from minirl.evaluation import reachable, solve
-from minirl.mdp import check_policy, rollout, start_states
+from minirl.mdp import check_policy
+from minirl.playing import rollout, start_states
 from minirl.returns import reward_to_go
 from minirl.sampling import generators
 
@@ -231,7 +232,7 @@ def batch_monte_carlo(play, *, states, gamma):
 
     Parameters
     ----------
-    play : mdp.Rollout
+    play : playing.Rollout
         The batch.
     states : int
         S, the number of states.

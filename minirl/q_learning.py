@@ -61,7 +61,7 @@ import numpy as np
 
 from minirl.evaluation import reachable
 from minirl.exploration import epsilon_greedy
-from minirl.mdp import first_states, move, start_states
+from minirl.playing import first_states, move, start_states
 from minirl.prediction import check_step_size
 from minirl.sampling import generators
 

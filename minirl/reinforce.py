@@ -67,8 +67,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl import counts
-from minirl.mdp import check_count, rollout, start_states
+from minirl.mdp import check_count
 from minirl.optim import adam, clip_norm, coefficient
+from minirl.playing import rollout, start_states
 from minirl.returns import (check_fraction, explained_variance, move_values, reward_to_go,
                             whole_return)
 from minirl.sampling import generator
@@ -124,7 +125,7 @@ def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1):
 
     Returns
     -------
-    batch : mdp.Rollout
+    batch : playing.Rollout
     earned : (T, N) float
         What `rewards` makes of it.
     metrics : dict
@@ -174,7 +175,8 @@ def value_baseline(credits, scale, batch, record):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> toss = rollout(coin_game(), np.array([[0., 1.]]), np.zeros(2, int), horizon=3, rng=0)
     >>> record = start(np.zeros((1, 2)), rng=0)._replace(values=np.array([7.0]))
     >>> print(value_baseline(toss.rewards, None, toss, record))
@@ -191,7 +193,7 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
     ----------
     rewards : (T, N) float
         What to learn from, zero after an episode's end.
-    batch : mdp.Rollout
+    batch : playing.Rollout
     record : Training
         Its policy played the batch.
     gamma : float in [0, 1]
@@ -215,7 +217,8 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
     >>> record = start(np.zeros((1, 2)), rng=0)
     >>> for keep in False, True:

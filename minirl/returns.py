@@ -1,7 +1,8 @@
 """Returns: what came after a step, and how much better it was than expected.
 
-A batch of episodes is a rectangle, time downwards and episodes across (`mdp.Rollout`).  Everything
-in this chapter is one recursion backwards in time, over all episodes at once.  The reward-to-go is
+A batch of episodes is a rectangle, time downwards and episodes across (`playing.Rollout`).
+Everything in this chapter is one recursion backwards in time, over all episodes at once.  The
+reward-to-go is
 
     G_t = r_t + γ G_{t+1}.                                                               (returns.1)
 
@@ -53,7 +54,7 @@ on the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  
 an error of V that is the same everywhere.  With a smaller λ the target contains V itself, and a
 table would be praised for agreeing with itself.
 
-Read first: `mdp`.  Read next: `prediction`, `reinforce`.
+Read first: `playing`.  Read next: `prediction`, `reinforce`.
 Source: Sutton and Barto, 2nd edition, §7.1, §12.1; Schulman et al. 2016, "High-dimensional
 continuous control using generalized advantage estimation", arXiv:1506.02438, eq. 16; Pardo et al.
 2018, arXiv:1712.00378, on truncation.
@@ -158,7 +159,7 @@ def td_errors(rewards, rollout, values, *, gamma):
     ----------
     rewards : (T, N) float
         What to learn from, zero after an episode's end; not necessarily `rollout.rewards`.
-    rollout : mdp.Rollout
+    rollout : playing.Rollout
         The episodes.
     values : (S,) float
         The value table V.
@@ -179,7 +180,7 @@ def td_errors(rewards, rollout, values, *, gamma):
     --------
     A step that ends the episode, and one after which it was cut; only then V(1) counts:
 
-    >>> from minirl.mdp import Rollout
+    >>> from minirl.playing import Rollout
     >>> step = Rollout(states=np.array([[0, 0]]), actions=np.array([[0, 0]]),
     ...                rewards=np.array([[1., 1.]]), alive=np.array([[True, True]]),
     ...                terminated=np.array([[True, False]]), last_state=np.array([1, 1]),
@@ -242,7 +243,7 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     --------
     Two steps from state 0 to 1 to the goal, which pays 1; V is right about state 1, wrong about 0:
 
-    >>> from minirl.mdp import Rollout
+    >>> from minirl.playing import Rollout
     >>> yes, end = np.array([[True], [True]]), np.array([[False], [True]])
     >>> walk = Rollout(states=np.array([[0], [1]]), actions=np.array([[0], [0]]),
     ...                rewards=np.array([[0.], [1.]]), alive=yes, terminated=end,
@@ -288,7 +289,7 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     --------
     The walk of `gae`, judged by one step and by two:
 
-    >>> from minirl.mdp import Rollout
+    >>> from minirl.playing import Rollout
     >>> yes, end = np.array([[True], [True]]), np.array([[False], [True]])
     >>> walk = Rollout(states=np.array([[0], [1]]), actions=np.array([[0], [0]]),
     ...                rewards=np.array([[0.], [1.]]), alive=yes, terminated=end,

@@ -144,7 +144,8 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> heads = rollout(coin, np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
     >>> paid = string_rewards(coin.mean_reward, fair, beta=1.0)
@@ -174,7 +175,8 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     --------
     A program that likes games of two tosses, which the third one is:
 
-    >>> from minirl.mdp import coin_game, rollout
+    >>> from minirl.mdp import coin_game
+    >>> from minirl.playing import rollout
     >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=5)
     >>> paid = scored_rewards(lambda batch: batch.alive.sum(axis=0) == 2, np.zeros((1, 2)),
     ...                       beta=1.0)

@@ -30,7 +30,7 @@ Where R independent runs are trained side by side, each has a generator of its o
 the same whether it is trained alone or among a thousand others, which is what makes one seed of a
 figure reproducible: `generators`.
 
-Read next: `mdp`.
+Read next: `mdp`, then `playing`, where everything here is used.
 Source: Devroye 1986, "Non-uniform random variate generation", chapters III.2 and III.4; Walker 1977
 and Vose 1991 on the alias method.
 """

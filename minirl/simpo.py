@@ -64,6 +64,9 @@ def check_means(logits, chosen, rejected):
         if not (np.abs(total - 1) <= 1e-9).all():
             raise ValueError(f"{name} must have rows that sum to 1 (counts.mean_matrix), got sums "
                              f"from {total.min():g} to {total.max():g}")
+        if strings.data.min() < 0:
+            raise ValueError(f"{name} must have no negative entries (counts.mean_matrix), got "
+                             f"{strings.data.min():g}")
 
 
 def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None):

@@ -8,7 +8,7 @@ import pytest
 from worlds import (law, random_mdp, random_record, single_outcome, small_world, tables,
                     value_by_loops, without_discount)
 
-from minirl import counts, mdp as world
+from minirl import counts, mdp as world, playing
 from minirl.actor_critic import actor_critic, judge, normalised
 from minirl.baselines import scores
 from minirl.optim import Optimiser, adam, gradient_descent, linear
@@ -248,7 +248,7 @@ def test_in_a_world_without_ends_it_climbs_the_reward_per_step_with_three_replac
 def test_what_the_critic_foresaw_is_measured_against_what_followed(value_lambda):
     """Against returns at λ = 1, whatever the λ of the targets."""
     mdp = world.unroll(single_outcome([[0, 0]], [[0, 1]], [[False, False]], [1.0]), 3)
-    batch = world.rollout(mdp, np.full((3, 2), 0.5), np.zeros(40, int), horizon=3, rng=0)
+    batch = playing.rollout(mdp, np.full((3, 2), 0.5), np.zeros(40, int), horizon=3, rng=0)
     V = np.array([5.0, -3.0, 2.0])
     found = judge(batch.rewards, batch, V, shape=mdp.shape,
                   **CHOICES | {"gamma": 1.0, "value_lambda": value_lambda})

@@ -22,6 +22,7 @@ from minirl import __main__ as command_line
 from minirl import counts
 from minirl.best_of_n import reward_law
 from minirl.grpo import resting_policy
+from minirl.kl import string_kl
 from minirl.lab import alignment, report
 from minirl.lab.alignment import Alignment, Held, Model, Point, Proxy
 from minirl.lab.main_job import LanguageRow
@@ -549,6 +550,11 @@ def test_a_policy_whose_strings_do_not_end_has_no_numbers(hurried, monkeypatch):
     assert all(len(word) == 201 and word[-1] == "…" for word in row.samples)
     assert json.loads(report.alignment_json(found))["language"]["methods"][3]["share"] is None
     assert None not in found.rows[4]
+    for wrong in np.nan, -1.0:  # rows of NaN, and of exp(-1) each
+        monkeypatch.setattr(alignment, "trainers",
+                            lambda *_: {"ppo": lambda: np.full((27, 27), wrong)})
+        with pytest.raises(ValueError, match=r"policy.* must "):
+            alignment.run(50, 0, lambda line: None)
 
 
 def test_preferences_and_seed_reach_the_learned_reward(hurried, setting, monkeypatch):
@@ -714,13 +720,11 @@ def test_a_fit_whose_strings_do_not_end_has_neither_share_nor_length(hurried, se
     runaway, pulls = np.log(np.full((27, 27), 1 / 26)), []
     runaway[:, 0] = -1e4
 
-    def refused():
-        raise ValueError("the policy must end from every state it visits, got one that stays")
-
     def by_preferences(setting, data, pull=alignment.PULL):
         pulls.append(pull)
         return {"dpo": lambda: setting.ref_logp if pull else runaway,
-                "kto": lambda: setting.ref_logp if pull else refused()}
+                "kto": lambda: setting.ref_logp if pull else string_kl(setting.world, runaway,
+                                                                       setting.ref_logp)}
 
     monkeypatch.setattr(alignment, "by_preferences", by_preferences)
     monkeypatch.setattr(alignment, "UNHELD", [("dpo", 7), ("kto", 8)])
@@ -729,6 +733,24 @@ def test_a_fit_whose_strings_do_not_end_has_neither_share_nor_length(hurried, se
     assert rows == [("dpo", 7, None, None, 0.0, pytest.approx(length)),
                     ("kto", 8, None, None, 0.0, pytest.approx(length))]
     assert pulls == [0.0, 2.0] * 2
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+def test_a_mistake_is_not_taken_for_strings_that_do_not_end(hurried, setting, monkeypatch, pulled):
+    """Neither one of the fit, nor one of the measurement: a policy of NaN, or of another shape."""
+    def mistaken():
+        raise ValueError("beta must be positive and finite, got 0.0")
+
+    for fit, message in (
+            (mistaken, "beta must be positive"),
+            (lambda: np.full((27, 27), np.nan), "policy.* must lie in"),
+            (lambda: setting.ref_logp[:, :5], "operands could not be broadcast")):
+        monkeypatch.setattr(alignment, "by_preferences",
+                            lambda setting, data, pull=alignment.PULL, fit=fit: {
+                                "dpo": fit if bool(pull) == pulled else lambda: setting.ref_logp})
+        monkeypatch.setattr(alignment, "UNHELD", [("dpo", 7)])
+        with pytest.raises(ValueError, match=message):
+            alignment.held_or_not(setting, 0)
 
 
 # What is printed, on a small result made by hand.

@@ -8,7 +8,7 @@ import pytest
 from worlds import (DROPPED, KEPT, WHOLE, law, random_record, single_outcome, small_world,
                     without_discount)
 
-from minirl import counts, mdp as world
+from minirl import counts, mdp as world, playing
 from minirl.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
                               optimal_constant, scores)
 from minirl.planning import policy_gradient
@@ -27,8 +27,8 @@ def tiny_world(gamma=0.8):
 def columns(batch, who):
     """The episodes `who` of a batch as a batch of their own."""
     length = batch.alive[:, who].any(axis=1).sum()
-    return world.Rollout(*(entry[:length, who] if entry.ndim == 2 else entry[who]
-                           for entry in batch))
+    return playing.Rollout(*(entry[:length, who] if entry.ndim == 2 else entry[who]
+                             for entry in batch))
 
 
 def expected_of_one(mdp, record, horizon=3, **options):
@@ -219,9 +219,9 @@ def test_the_best_constant_keeps_its_digits_where_one_episode_has_nearly_all_the
     """A rare action among certain ones: the others all have one score, so their credits' mean is
     the best constant, however little they move the policy."""
     credits = np.array([[1.0, 5.0, 2.0, 3.0]])
-    batch = world.Rollout(np.zeros((1, 4), int), np.array([[0, 1, 0, 0]]), credits,
-                          np.ones((1, 4), bool), np.ones((1, 4), bool), np.zeros(4, int),
-                          np.zeros(4, bool))
+    batch = playing.Rollout(np.zeros((1, 4), int), np.array([[0, 1, 0, 0]]), credits,
+                            np.ones((1, 4), bool), np.ones((1, 4), bool), np.zeros(4, int),
+                            np.zeros(4, bool))
     record = start(np.array([[gap, 0.0]]), rng=0)
     assert optimal_constant(credits, np.ones((1, 1)), batch, record)[1] == pytest.approx(2.0)
 

@@ -19,7 +19,8 @@ from minirl import best_of_n as chapter, counts
 from minirl.best_of_n import (RewardLaw, best_of_n, integer_law, rejection_sampling, reward_law,
                               winners)
 from minirl.evaluation import expectation
-from minirl.mdp import coin_game, rollout, start_states, unroll
+from minirl.mdp import coin_game, unroll
+from minirl.playing import rollout, start_states
 from minirl.reinforce import environment_rewards, play, start
 from minirl.sampling import generator
 from minirl.sft import fit_by_counting

@@ -12,8 +12,9 @@ from minirl import __main__ as command_line
 from minirl.baselines import batch_mean, leave_one_out, scores
 from minirl.evaluation import action_values, evaluate, occupancy
 from minirl.lab import estimators, report
-from minirl.mdp import Rollout, unroll
+from minirl.mdp import unroll
 from minirl.planning import policy_gradient
+from minirl.playing import Rollout
 from minirl.ppo import mean_kl
 from minirl.reinforce import weigh
 from minirl.returns import reward_to_go, whole_return

@@ -10,7 +10,7 @@ from languages import BETA, running_example, share
 from test_baselines import columns, tiny_world
 from worlds import law, random_policy, random_record, single_outcome, value_by_loops
 
-from minirl import baselines, counts, mdp as world
+from minirl import baselines, counts, mdp as world, playing
 from minirl.evaluation import occupancy
 from minirl.grpo import (equal_groups, group_centred, group_normalised, grpo, grpo_loss,
                          leave_one_out, per_length, per_string, process_normalised, resting_policy,
@@ -83,8 +83,8 @@ def as_lists(judged, alive):
 def played(seed, G=4, episodes=24):
     """A batch of strings of unequal lengths, some of them cut, and rewards for it."""
     mdp, rng = random_world(seed), np.random.default_rng(seed)
-    batch = world.rollout(mdp, random_policy(rng, mdp),
-                          np.repeat(rng.integers(S, size=episodes // G), G), horizon=3, rng=rng)
+    batch = playing.rollout(mdp, random_policy(rng, mdp),
+                            np.repeat(rng.integers(S, size=episodes // G), G), horizon=3, rng=rng)
     assert batch.truncated.any() and len(set(batch.alive.sum(axis=0))) > 2
     return batch, rng.normal(size=batch.states.shape) * batch.alive
 
@@ -280,8 +280,8 @@ def test_equal_strings_have_an_advantage_of_exactly_zero(rewards):
         assert (found[0, :G] == 0).all() and found[0, G:].any(), advantage
     assert equal_groups(earned, G).tolist() == [True, False]
     alive = np.ones(earned.shape, bool)
-    batch = world.Rollout(*[np.zeros(earned.shape, int)] * 2, earned, alive, alive,
-                          np.zeros(2 * G, int), np.zeros(2 * G, bool))
+    batch = playing.Rollout(*[np.zeros(earned.shape, int)] * 2, earned, alive, alive,
+                            np.zeros(2 * G, int), np.zeros(2 * G, bool))
     found = process_normalised(earned, batch, G)
     assert (found[0, :G] == 0).all() and found[0, G:].any()
 

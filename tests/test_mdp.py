@@ -1,21 +1,13 @@
-"""The world and the sampler: against loops, replayed step by step, and by chi-square."""
+"""The world: its tables against loops, Gymnasium's tables, and what is refused."""
 
 from dataclasses import replace
-from itertools import islice
 import re
 
 import numpy as np
 import pytest
-from scipy.special import chdtrc
 
-from minirl.mdp import (Moves, TabularMDP, _chain, check_policy, coin_game, first_states, move,
-                        pairs_played, rollout, start_states, step, unroll, walk)
-from minirl.sampling import generator, generators
-from worlds import episodes, random_mdp, random_policy, single_outcome, tables, value_by_loops
-
-FALSE_ALARM = 1e-6
-CORRIDOR = single_outcome([[1], [2], [2]], [[0], [0], [1]], [[False], [False], [True]], [1, 0, 0])
-FOREVER = single_outcome([[1, 0], [0, 1]], [[1, 0], [2, 0]], np.zeros((2, 2)), [0.5, 0.5])
+from minirl.mdp import TabularMDP, check_policy, coin_game, unroll
+from worlds import episodes, random_mdp, random_policy, tables, value_by_loops
 
 
 @pytest.fixture
@@ -26,22 +18,6 @@ def rng():
 @pytest.fixture
 def world(rng):
     return random_mdp(rng, 4, 3, 3, 0.9)
-
-
-@pytest.fixture
-def played(world, rng):
-    """A world, a policy, 200 start states and their episodes, some of them cut after 3 steps."""
-    policy, starts = random_policy(rng, world), start_states(world, 200, rng)
-    return world, starts, rollout(world, policy, starts, horizon=3, rng=rng)
-
-
-def assert_drawn_from(observed, expected):
-    """Chi-square; outcomes expected fewer than five times are counted together."""
-    rare = expected < 5
-    observed = np.append(observed[~rare], observed[rare].sum())
-    expected = np.append(expected[~rare], max(expected[rare].sum(), 1e-300))
-    statistic = ((observed - expected) ** 2 / expected)[expected > 1e-300].sum()
-    assert chdtrc((expected > 1e-300).sum() - 1, statistic) > FALSE_ALARM
 
 
 # The tables.
@@ -86,7 +62,6 @@ def test_reading_the_tables_leaves_the_world_alone(rng, dtype):
     names = "next_state", "prob", "reward", "terminated", "start"
     kept = {name: getattr(mdp, name).copy() for name in names}
     mdp.transitions, mdp.mean_reward, unroll(mdp, 2).transitions
-    rollout(mdp, np.full((5, 2), 0.5), np.arange(5), horizon=3, rng=0)
     for name, values in kept.items():
         np.testing.assert_array_equal(getattr(mdp, name), values)
 
@@ -107,6 +82,16 @@ def test_the_coin_game_is_worth_the_odds():
     for p in 0.1, 0.5, 0.9:
         values, _ = value_by_loops(coin, np.array([[p, 1 - p]]))
         np.testing.assert_allclose(values, p / (1 - p), rtol=1e-12)
+
+
+def test_the_objective_is_the_mean_return_of_all_episodes(rng):
+    """(mdp.3), by enumeration and by backward induction; `test_playing` samples it."""
+    mdp = unroll(random_mdp(rng, 2, 2, 2, 0.8), 3)
+    policy = random_policy(rng, mdp)
+    J = sum(chance * np.prod([policy[pair] for pair in pairs])
+            * sum(0.8**t * r for t, r in enumerate(rewards))
+            for chance, pairs, rewards, _ in episodes(mdp, 3))
+    np.testing.assert_allclose(mdp.start @ value_by_loops(mdp, policy)[0], J, atol=1e-12)
 
 
 # Gymnasium's tables.
@@ -337,10 +322,8 @@ def test_rounding_is_forgiven_and_no_more(world):
     (changed(np.full((4, 3), 1 / 3), 1, 0.5), "policy[1] must sum to one, got 1.5"),
 ])
 def test_a_policy_that_is_no_distribution_is_refused(world, policy, message):
-    for use in (lambda: check_policy(world, policy),
-                lambda: rollout(world, policy, np.zeros(1, int), horizon=1, rng=0)):
-        with pytest.raises(ValueError, match=re.escape(message) + "$"):
-            use()
+    with pytest.raises(ValueError, match=re.escape(message) + "$"):
+        check_policy(world, policy)
 
 
 def test_a_policy_may_be_off_by_rounding(world):
@@ -350,390 +333,15 @@ def test_a_policy_may_be_off_by_rounding(world):
         check_policy(world, np.full((4, 3), (1 + 1e-8) / 3))
 
 
-@pytest.mark.parametrize("starts", [[[0, 1]], [], [0, 4], [-1, 0]])
-def test_start_states_outside_the_world_are_refused(world, starts):
-    message = "starts must be a vector of whole numbers in [0, 4), got"
-    with pytest.raises(ValueError, match=re.escape(message)):
-        rollout(world, np.full((4, 3), 1 / 3), np.array(starts, int), horizon=1, rng=0)
+# A clock in the world.
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_counts_that_are_not_positive_are_refused(world, count):
-    with pytest.raises(ValueError, match=f"horizon must be at least 1, got {count}"):
-        rollout(world, np.full((4, 3), 1 / 3), np.zeros(1, int), horizon=count, rng=0)
-    with pytest.raises(ValueError, match=f"horizon must be at least 1, got {count}"):
+@pytest.mark.parametrize("count, message", [
+    (0, "at least 1, got 0"), (-1, "at least 1, got -1"), (2.5, "a whole number, got 2.5"),
+    (np.nan, "a whole number, got nan"), (np.inf, "a whole number, got inf")])
+def test_a_clock_that_is_no_whole_number_of_steps_is_refused(world, count, message):
+    with pytest.raises(ValueError, match=f"horizon must be {message}$"):
         unroll(world, count)
-    with pytest.raises(ValueError, match=f"episodes must be at least 1, got {count}"):
-        start_states(world, count, 0)
-
-
-@pytest.mark.parametrize("count", [2.5, np.nan, np.inf])
-def test_counts_that_are_not_whole_are_refused(world, count):
-    for name, use in (("horizon", lambda: unroll(world, count)),
-                      ("horizon", lambda: rollout(world, np.full((4, 3), 1 / 3), np.zeros(1, int),
-                                                  horizon=count, rng=0)),
-                      ("episodes", lambda: start_states(world, count, 0))):
-        with pytest.raises(ValueError, match=f"{name} must be a whole number, got {count}"):
-            use()
-
-
-# Stepping.
-
-
-def test_a_step_reads_the_outcome_drawn_from_the_tables(world, rng):
-    """(sampling.1), for the outcome of an action."""
-    states, actions = rng.integers(0, 4, 100), rng.integers(0, 3, 100)
-    uniforms = rng.random(100)
-    following, rewards, ended = move(world, states, actions, uniforms)
-    for n, (s, a) in enumerate(zip(states, actions)):
-        k = sum(world.prob[s, a, :j + 1].sum() <= uniforms[n] for j in range(2))
-        assert following[n] == world.next_state[s, a, k]
-        assert rewards[n] == world.reward[s, a, k] and ended[n] == world.terminated[s, a, k]
-
-
-def test_a_step_is_a_move_by_the_next_numbers_of_its_generator(world):
-    states, actions = np.arange(40) % 4, np.arange(40) % 3
-    rng = np.random.default_rng(5)
-    numbers = np.random.default_rng(5).random((2, 40))
-    assert_same(step(world, states, actions, 5), move(world, states, actions, numbers[0]))
-    for luck in numbers:
-        assert_same(step(world, states, actions, rng), move(world, states, actions, luck))
-
-
-def test_a_step_draws_the_outcomes_of_an_action_by_their_law(world):
-    rng = np.random.default_rng(6)
-    _, rewards, _ = step(world, np.full(20_000, 2), np.full(20_000, 1), rng)
-    observed = np.array([(rewards == r).sum() for r in world.reward[2, 1]])
-    assert observed.sum() == 20_000
-    assert_drawn_from(observed, 20_000 * world.prob[2, 1])
-
-
-def test_an_ended_world_starts_again_and_the_others_go_on(world):
-    """With `auto_reset`; the first states are drawn by their law, one for each ended world."""
-    mdp = replace(world, start=np.array([0.1, 0.0, 0.3, 0.6]))
-    states, actions = np.arange(30_000) % 4, np.arange(30_000) % 3
-    plain, reset = (step(mdp, states, actions, 8, auto_reset=auto) for auto in (False, True))
-    np.testing.assert_array_equal(step(mdp, states, actions, 8)[0], plain[0])
-    np.testing.assert_array_equal(reset[1], plain[1])
-    np.testing.assert_array_equal(reset[2], plain[2])
-    ended = plain[2]
-    assert 5000 < ended.sum() < 25_000
-    np.testing.assert_array_equal(reset[0][~ended], plain[0][~ended])
-    fresh, left = reset[0][ended], plain[0][ended]
-    assert not (fresh == 1).any()
-    for before, first in (fresh[:-1], fresh[1:]), (left, fresh):  # the neighbour's; its own last
-        expected = np.outer(np.bincount(before, minlength=4), mdp.start)
-        observed = np.bincount(4 * before + first, minlength=16).reshape(4, 4)
-        assert_drawn_from(observed[expected > 0], expected[expected > 0])
-
-
-def test_without_an_ending_nothing_starts_again():
-    states, actions = np.array([0, 0, 1, 1] * 9), np.array([0, 1] * 18)
-    following, _, ended = step(FOREVER, states, actions, 0, auto_reset=True)
-    assert following.tolist() == [1, 0, 0, 1] * 9 and not ended.any()
-
-
-def test_worlds_that_start_again_are_a_chain_without_leaks():
-    """Four steps multiply the start by the fourth power of (mdp.2) with its leaks filled again."""
-    rng = np.random.default_rng(9)
-    mdp = random_mdp(rng, 3, 2, 2, 1.0)
-    _, P = tables(mdp)
-    chain = P[:, 0] + np.outer(1 - P[:, 0].sum(axis=1), mdp.start)
-    states, N = start_states(mdp, 20_000, rng), 20_000
-    for _ in range(4):
-        states, _, _ = step(mdp, states, np.zeros(N, int), rng, auto_reset=True)
-    assert_drawn_from(np.bincount(states, minlength=3),
-                      N * mdp.start @ np.linalg.matrix_power(chain, 4))
-
-
-@pytest.mark.parametrize("name, bound", [("states", 4), ("actions", 3)])
-@pytest.mark.parametrize("wrong", [-1, "bound", 0.0, True, "column", "empty"])
-def test_a_step_refuses_what_is_no_state_or_action(world, name, bound, wrong):
-    """An action A would silently be action 0 of the next state."""
-    values = {"bound": np.array([0, bound]), "column": np.zeros((2, 1), int),
-              "empty": np.zeros(0, int)}.get(wrong, np.array([wrong, wrong]))
-    given = {"states": np.zeros(2, int), "actions": np.zeros(2, int), name: values}
-    message = f"{name} must be a vector of whole numbers in [0, {bound}), got {values}"
-    with pytest.raises(ValueError, match=re.escape(message)):
-        step(world, rng=0, **given)
-
-
-def test_a_step_refuses_vectors_of_unequal_lengths(world):
-    """One action for all, or one state, would be broadcast."""
-    for states, actions in (3, 1), (1, 3):
-        message = f"actions must have the shape of states, ({states},), got ({actions},)"
-        with pytest.raises(ValueError, match=re.escape(message)):
-            step(world, np.zeros(states, int), np.zeros(actions, int), 0)
-
-
-def test_a_step_changes_neither_its_arguments_nor_the_world(world):
-    states, actions = np.arange(40) % 4, np.arange(40) % 3
-    kept = [x.copy() for x in (states, actions, world.next_state)]
-    following, _, _ = step(world, states, actions, 0, auto_reset=True)
-    following[:] = -1
-    assert_same(kept, (states, actions, world.next_state))
-
-
-
-def test_start_states_follow_the_start_distribution():
-    start = np.array([0.0, 0.1, 0.6, 0.0, 0.3, 0.0])
-    mdp = random_mdp(np.random.default_rng(2), 6, 2, 2, 1.0)
-    drawn = start_states(replace(mdp, start=start), 20_000, np.random.default_rng(3))
-    observed = np.bincount(drawn, minlength=6)
-    assert observed.shape == (6,) and not observed[start == 0].any()
-    assert_drawn_from(observed[start > 0], 20_000 * start[start > 0])
-
-
-def test_a_first_state_counts_the_running_sums_that_are_no_larger():
-    """(sampling.1), also exactly on a threshold; a state that never comes first is never drawn."""
-    mdp = random_mdp(np.random.default_rng(2), 5, 2, 2, 1.0)
-    mdp = replace(mdp, start=np.array([0.0, 0.25, 0.0, 0.5, 0.25]))
-    numbers = np.array([[0.0, 0.25 - 2.0**-53, 0.25], [0.5, 0.75, 1 - 2.0**-53]])
-    assert first_states(mdp, numbers).tolist() == [[1, 1, 3], [3, 4, 4]]
-    last = replace(mdp, start=np.array([0.5, 0.5, 0.0, 0.0, 0.0]))
-    assert first_states(last, numbers).tolist() == [[0, 0, 0], [1, 1, 1]]
-    drawn = start_states(mdp, 40, np.random.default_rng(3))
-    np.testing.assert_array_equal(drawn, first_states(mdp, np.random.default_rng(3).random(40)))
-
-
-# Playing.
-
-
-def test_every_step_is_one_the_tables_allow(played):
-    """Replays all episodes: states follow one another, rewards and ends are those of an outcome."""
-    world, starts, play = played
-    for n, state in enumerate(starts):
-        for t in range(play.alive[:, n].sum()):
-            assert play.states[t, n] == state
-            action = play.actions[t, n]
-            k = world.reward[state, action].tolist().index(play.rewards[t, n])
-            assert play.terminated[t, n] == world.terminated[state, action, k]
-            state = world.next_state[state, action, k]
-        assert play.last_state[n] == state
-
-
-def test_an_episode_is_alive_and_then_dead(played):
-    _, _, play = played
-    lengths = play.alive.sum(axis=0)
-    assert lengths.min() == 1 and lengths.max() == len(play.alive) == 3
-    for n, length in enumerate(lengths):
-        assert play.alive[:, n].tolist() == [True] * length + [False] * (3 - length)
-
-
-def test_a_dead_episode_stays_zero(played):
-    _, _, play = played
-    dead = ~play.alive
-    assert dead.any()
-    for name in ("states", "actions", "rewards", "terminated"):
-        assert not getattr(play, name)[dead].any()
-
-
-def test_an_episode_is_terminated_on_its_last_step_or_truncated_by_the_horizon(played):
-    _, _, play = played
-    assert 5 < play.truncated.sum() < 195
-    for n, length in enumerate(play.alive.sum(axis=0)):
-        ended = play.terminated[:length, n].tolist()
-        assert ended == [False] * (length - 1) + [not play.truncated[n]]
-        assert length == 3 or not play.truncated[n]
-
-
-def test_the_shapes_and_types_are_those_promised(played):
-    _, _, play = played
-    for name in ("states", "actions", "rewards", "alive", "terminated"):
-        assert getattr(play, name).shape == (3, 200)
-    assert play.last_state.shape == play.truncated.shape == (200,)
-    assert play.alive.dtype == play.terminated.dtype == play.truncated.dtype == bool
-    assert play.rewards.dtype == float
-
-
-def test_the_rectangle_is_as_long_as_the_longest_episode():
-    tail = rollout(coin_game(), np.array([[0.0, 1.0]]), np.zeros(3, int), horizon=50, rng=0)
-    assert tail.states.shape == (1, 3) and tail.terminated.all() and not tail.truncated.any()
-    head = rollout(coin_game(), np.array([[1.0, 0.0]]), np.zeros(3, int), horizon=50, rng=0)
-    assert head.states.shape == (50, 3) and head.alive.all() and head.truncated.all()
-    assert head.rewards.sum() == 150 and not head.terminated.any()
-
-
-@pytest.mark.parametrize("horizon, last, truncated", [(1, 1, True), (2, 2, True), (3, 2, False),
-                                                      (4, 2, False)])
-def test_an_end_reached_exactly_at_the_horizon_terminates(horizon, last, truncated):
-    """Pitfall 20: the goal ends an episode, the horizon only cuts it."""
-    play = rollout(CORRIDOR, np.ones((3, 1)), np.zeros(2, int), horizon=horizon, rng=0)
-    assert play.truncated.tolist() == [truncated] * 2 and play.last_state.tolist() == [last] * 2
-    assert play.alive.shape == (min(horizon, 3), 2) and play.alive.all()
-    assert play.terminated.any(axis=0).tolist() == [not truncated] * 2
-
-
-def test_the_last_state_of_an_ended_episode_is_where_its_last_step_led():
-    mdp = single_outcome([[1], [2], [0]], [[0], [0], [0]], [[False], [True], [True]], [1, 0, 0])
-    play = rollout(mdp, np.ones((3, 1)), np.array([0, 1, 2]), horizon=5, rng=0)
-    assert play.last_state.tolist() == [2, 2, 0]
-    assert play.states.tolist() == [[0, 1, 2], [1, 0, 0]]
-
-
-def test_the_state_after_a_step_is_the_next_one_or_the_last(played):
-    """An episode's last step leads to its last state, whether it was ended or cut."""
-    _, _, play = played
-    kept = play.states.copy()
-    after, lengths = play.next_states, play.alive.sum(axis=0)
-    assert after.shape == (3, 200) and play.truncated.any() and not play.truncated.all()
-    for n, length in enumerate(lengths):
-        expected = [*play.states[1:length, n], play.last_state[n]] + [0] * (3 - length)
-        assert after[:, n].tolist() == expected
-    np.testing.assert_array_equal(play.states, kept)
-
-
-def test_the_steps_of_a_rollout_are_those_taken_while_alive(played):
-    _, _, play = played
-    steps = play.steps((4, 3))
-    by_loops = [play.states[t, n] * 3 + play.actions[t, n]
-                for n in range(200) for t in range(3) if play.alive[t, n]]
-    assert steps.index.tolist() == by_loops and steps.shape == (4, 3)
-    assert np.diff(steps.starts).tolist() == play.alive.sum(axis=0).tolist()
-
-
-def test_episodes_follow_the_law_of_the_world_and_the_policy():
-    """Chi-square over every possible episode of at most two steps, zero probabilities included."""
-    rng = np.random.default_rng(4)
-    mdp = random_mdp(rng, 2, 4, 3, 1.0)
-    prob = rng.dirichlet(np.ones(3), (2, 4))
-    prob[:, ::2] = [0.0, 0.4, 0.6]
-    prob[:, 3] = [0.7, 0.3, 0.0]
-    mdp = replace(mdp, prob=prob)
-    policy = np.array([[0.0, 0.3, 0.7, 0.0], [0.5, 0.0, 0.1, 0.4]])
-    N = 30_000
-    play = rollout(mdp, policy, start_states(mdp, N, rng), horizon=2, rng=rng)
-    observed = {}
-    for n, length in enumerate(play.alive.sum(axis=0)):
-        key = tuple(zip(*(x[:length, n] for x in (play.states, play.actions, play.rewards))))
-        observed[key] = observed.get(key, 0) + 1
-    expected = {}
-    for chance, pairs, rewards, _ in episodes(mdp, 2):
-        key = tuple((s, a, r) for (s, a), r in zip(pairs, rewards))
-        if chance * np.prod([policy[pair] for pair in pairs]) > 0:
-            expected[key] = N * chance * np.prod([policy[pair] for pair in pairs])
-    assert len(expected) > 30 and not observed.keys() - expected.keys()
-    assert abs(sum(expected.values()) - N) < 1e-6
-    assert_drawn_from(np.array([observed.get(key, 0) for key in expected]),
-                      np.array(list(expected.values())))
-
-
-def test_neighbouring_episodes_do_not_share_their_luck():
-    """One draw for all episodes, or for an action and its outcome, would pass a marginal test."""
-    mdp = TabularMDP(next_state=np.zeros((1, 2, 2), int), prob=np.full((1, 2, 2), 0.5),
-                     reward=np.array([[[0.0, 1.0], [0.0, 1.0]]]),
-                     terminated=np.full((1, 2, 2), False), start=np.ones(1), gamma=1.0)
-    play = rollout(mdp, np.array([[0.5, 0.5]]), np.zeros(8000, int), horizon=2, rng=5)
-    starts = start_states(FOREVER, 8000, 5)
-    for left, right in ((starts[:-1], starts[1:]), (play.actions, play.rewards),
-                        (play.actions[:, :-1], play.actions[:, 1:]),
-                        (play.rewards[:, :-1], play.rewards[:, 1:]),
-                        (play.actions[0], play.actions[1]), (play.rewards[0], play.rewards[1])):
-        observed = np.bincount((2 * left + right).astype(int).ravel(), minlength=4)
-        assert_drawn_from(observed, np.full(4, left.size / 4))
-
-
-def test_the_mean_of_sampled_returns_is_the_objective(rng):
-    """(mdp.3), by enumeration of all episodes, by backward induction, and by play (a z-test)."""
-    mdp = unroll(random_mdp(rng, 2, 2, 2, 0.8), 3)
-    policy = random_policy(rng, mdp)
-    J = sum(chance * np.prod([policy[pair] for pair in pairs])
-            * sum(0.8**t * r for t, r in enumerate(rewards))
-            for chance, pairs, rewards, _ in episodes(mdp, 3))
-    np.testing.assert_allclose(mdp.start @ value_by_loops(mdp, policy)[0], J, atol=1e-12)
-    play = rollout(mdp, policy, start_states(mdp, 40_000, rng), horizon=3, rng=rng)
-    returns = (0.8 ** np.arange(3)[:, None] * play.rewards).sum(axis=0)
-    assert abs(returns.mean() - J) < 4.9 * returns.std() / 200
-
-
-# Randomness.
-
-
-def play_forever(rng):
-    return rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(50, int), horizon=20, rng=rng)
-
-
-def assert_same(one, other):
-    for left, right in zip(one, other):
-        np.testing.assert_array_equal(left, right)
-
-
-def test_the_same_seed_plays_the_same_episodes():
-    assert_same(play_forever(3), play_forever(3))
-    assert_same(play_forever(3), play_forever(np.random.default_rng(3)))
-    assert (play_forever(3).actions != play_forever(4).actions).any()
-    np.testing.assert_array_equal(start_states(FOREVER, 50, 3),
-                                  start_states(FOREVER, 50, np.random.default_rng(3)))
-
-
-def test_a_generator_advances():
-    rng = np.random.default_rng(3)
-    assert generator(rng) is rng
-    assert (play_forever(rng).actions != play_forever(rng).actions).any()
-    assert (start_states(FOREVER, 50, rng) != start_states(FOREVER, 50, rng)).any()
-
-
-def test_an_episode_with_a_generator_of_its_own_is_the_same_alone_or_in_a_batch(world):
-    """Bit for bit, also when others have ended before it, and its generator ends up the same."""
-    policy, seeds, others = np.full((4, 3), 1 / 3), range(20, 60), {}
-    together = generators(seeds)
-    starts = start_states(world, 40, together)
-    batch = rollout(world, policy, starts, horizon=4, rng=together)
-    assert batch.truncated.any() and len(set(batch.alive.sum(axis=0))) == 4
-    for n, seed in enumerate(seeds):
-        alone = np.random.default_rng(seed)
-        start = start_states(world, 1, alone if n % 2 else (alone,))
-        play = rollout(world, policy, start, horizon=4, rng=alone if n % 2 else (alone,))
-        length = len(play.states)
-        assert start[0] == starts[n] and length == batch.alive[:, n].sum()
-        for name in "states", "actions", "rewards", "terminated":
-            column = getattr(batch, name)[:length, n]
-            np.testing.assert_array_equal(column, getattr(play, name)[:, 0])
-        assert play.last_state[0] == batch.last_state[n] and play.truncated[0] == batch.truncated[n]
-        assert alone.bit_generator.state == together[n].bit_generator.state
-        others[tuple(batch.states[:length, n])] = None
-    assert len(others) > 10
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_batch_needs_one_generator_an_episode(world, count):
-    message = f"rng must hold one Generator an episode, 2, got {count}"
-    with pytest.raises(ValueError, match=message):
-        start_states(world, 2, generators(range(count)))
-    with pytest.raises(ValueError, match=message):
-        rollout(world, np.full((4, 3), 1 / 3), np.zeros(2, int), horizon=1,
-                rng=generators(range(count)))
-
-
-@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.MT19937, np.random.Philox,
-                                  np.random.SFC64])
-def test_a_saved_state_continues_bit_for_bit_and_may_be_used_twice(bits):
-    rng = np.random.Generator(bits(7))
-    rng.random(3)
-    saved = rng.bit_generator.state
-    continued = play_forever(rng)
-    assert_same(play_forever(saved), continued)
-    assert_same(play_forever(saved), continued)
-
-
-def test_global_randomness_is_neither_used_nor_disturbed():
-    np.random.seed(0)
-    before = np.random.get_state()[1].copy()
-    first = play_forever(3)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)
-    np.random.seed(1)
-    assert_same(play_forever(3), first)
-
-
-def test_playing_mutates_neither_the_policy_nor_the_start_states(world):
-    policy, starts = np.full((4, 3), 1 / 3), np.array([3, 1, 0, 2] * 10)
-    play = rollout(world, policy, starts, horizon=5, rng=0)
-    assert (policy == 1 / 3).all() and starts.tolist() == [3, 1, 0, 2] * 10
-    play.last_state[:], play.states[:] = -1, -1
-    assert starts.tolist() == [3, 1, 0, 2] * 10 and world.next_state.min() >= 0
-
-
-# Time limits.
 
 
 @pytest.mark.parametrize("gamma", [1.0, 0.7])
@@ -773,35 +381,6 @@ def test_a_horizon_of_one_ends_every_step_and_the_world_is_left_alone(world):
     np.testing.assert_array_equal(world.terminated, before)
 
 
-def test_play_in_an_unrolled_world_is_play_up_to_the_horizon():
-    """The same draws make the same episodes; only what was cut has now ended."""
-    cut = rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(9, int), horizon=4, rng=6)
-    timed = rollout(unroll(FOREVER, 4), np.full((8, 2), 0.5), np.zeros(9, int), horizon=99, rng=6)
-    np.testing.assert_array_equal(timed.states, cut.states + 2 * np.arange(4)[:, None])
-    np.testing.assert_array_equal(timed.rewards, cut.rewards)
-    assert cut.truncated.all() and not timed.truncated.any() and timed.terminated[-1].all()
-
-
-def test_start_states_of_a_small_integer_type_do_not_wrap_around():
-    """Pitfall 47: state 50 of three actions is pair 150, which eight bits do not hold."""
-    mdp = random_mdp(np.random.default_rng(0), 60, 3, 2, 0.9)
-    policy = np.full((60, 3), 1 / 3)
-    small, large = (rollout(mdp, policy, np.full(20, 50, dtype), horizon=5, rng=1)
-                    for dtype in (np.int8, np.int64))
-    assert (small.states == large.states).all() and (small.rewards == large.rewards).all()
-    with pytest.raises(ValueError, match="starts must be a vector of whole numbers"):
-        rollout(mdp, policy, np.zeros(20), horizon=5, rng=1)
-
-
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
-def test_states_and_actions_of_a_small_integer_type_are_stepped_like_any_others(dtype):
-    """Pitfall 47: state 100 of three actions is pair 300."""
-    mdp = random_mdp(np.random.default_rng(0), 110, 3, 2, 0.9)
-    states, actions = np.arange(80, 110), np.arange(30) % 3
-    small = step(mdp, states.astype(dtype), actions.astype(dtype), 1)
-    assert_same(small, step(mdp, states, actions, 1))
-
-
 # What a world owns.
 
 
@@ -830,347 +409,12 @@ def test_a_world_may_be_made_from_lists():
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64])
-def test_next_states_of_any_integer_type_are_played_like_any_others(dtype):
-    """Pitfall 47: from the second step on, the states are those of this table."""
+def test_next_states_of_any_integer_type_are_kept_in_sixty_four_bits(dtype):
+    """Pitfall 47: so are those of the same world with a clock."""
     ring = (np.arange(100)[:, None, None] + 1) % 100 * np.ones((1, 2, 1), int)
-    law = {"prob": np.ones(ring.shape), "reward": 1.0 * ring, "terminated": ring < 0,
-           "start": np.eye(100)[62], "gamma": 0.9}
-    small, large = (TabularMDP(next_state=ring.astype(kind), **law) for kind in (dtype, np.int64))
-    played = [rollout(mdp, np.full((100, 2), 0.5), np.array([62]), horizon=9, rng=0).states.tolist()
-              for mdp in (small, large)]
-    assert played[0] == played[1] == [[s] for s in range(62, 71)]
-    assert (unroll(small, 2).next_state == unroll(large, 2).next_state).all()
-
-
-# Playing by one draw a step, in blocks and phases.
-
-
-def slow_world(rng, S, A, K, ends):
-    """A random world in which outcome 0 ends an episode, and has the probability `ends`.
-
-    With one outcome only action 0 of state 0 ends it.
-    """
-    world = random_mdp(rng, S, A, K, 0.9)
-    if K == 1:
-        return replace(world, terminated=np.arange(S * A).reshape(S, A, 1) == 0)
-    prob = np.concatenate([np.full((S, A, 1), ends), np.zeros((S, A, K - 1))], axis=2)
-    prob[:, :, 1:] = (1 - ends) * rng.dirichlet(np.ones(K - 1), (S, A))
-    return replace(world, prob=prob, terminated=np.broadcast_to(np.arange(K) == 0, (S, A, K)))
-
-
-def held(table):
-    """How many of the 2^32 words draw each cell of an alias table: (rows, n)."""
-    n, size = 2**table.bits, 2**(32 - table.bits)
-    own = table.accept.astype(np.int64) - np.tile(np.arange(n) * size, table.accept.size // n)
-    drawn = own.copy()
-    np.add.at(drawn, table.other, size - own)
-    return drawn.reshape(-1, n)
-
-
-@pytest.mark.parametrize("S, A, K", [(1, 1, 1), (1, 2, 1), (4, 3, 3), (5, 1, 3), (5, 4, 1),
-                                     (2, 3, 7), (700, 4, 3)])
-def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
-    """The probability of every (action, outcome) is π(a|s) prob[s, a, k]: no sampling.
-
-    Every cell that can be drawn stands for the right reward, end and next state.
-    """
-    rng = np.random.default_rng(3)
-    world = replace(random_mdp(rng, S, A, K, 0.9),
-                    reward=np.arange(S * A * K, dtype=float).reshape(S, A, K))
-    policy = random_policy(rng, world) * (rng.random((S, A)) < 0.7)
-    policy[policy.sum(axis=1) == 0, 0] = 1
-    policy /= policy.sum(axis=1, keepdims=True)
-    chain = _chain(world, policy)
-    drawn, n = held(chain.draw), 2**chain.draw.bits
-    assert drawn.shape == (S + 1, n)
-    cell = np.flatnonzero(drawn[:S])
-    moves, rows = chain.moves(chain.states.take(cell), cell), cell // n
-    s, a, k = np.unravel_index(moves.rewards.astype(int), (S, A, K))
-    for said, meant in ((moves.states, rows), (s, rows), (moves.actions, a),
-                        (moves.terminated, world.terminated[s, a, k]),
-                        (moves.next_states, world.next_state[s, a, k])):
-        np.testing.assert_array_equal(said, meant)
-    expected, law = policy[:, :, None] * world.prob, np.zeros((S, A, K))
-    law[s, a, k] = drawn[:S].ravel()[cell] / 2**32
-    assert len(set(zip(s, a, k))) == cell.size and not law[expected == 0].any()
-    assert np.abs(law - expected).max() <= n * 2.0**-32
-
-
-def test_the_dead_stay_dead():
-    """Whatever word they get, nothing is taken, earned or ended."""
-    world = random_mdp(np.random.default_rng(3), 4, 3, 3, 0.9)
-    chain = _chain(world, np.full((4, 3), 1 / 3))
-    dead = 4 << chain.draw.bits
-    assert held(chain.draw)[4].tolist() == [2**32] + [0] * (2**chain.draw.bits - 1)
-    assert chain.onward[dead] == dead and not any(table[dead] for table in chain[1:6])
-
-
-@pytest.mark.parametrize("horizon", [1, 2, 15, 16, 17, 32, 33, 39, 40, 41])
-def test_episodes_of_every_length_stay_in_their_columns(horizon):
-    """Who starts in state s of a corridor of 40 has 40 − s steps left: nothing is left to luck.
-
-    So half have died after 20 steps, three quarters after 30, some at the first step and some at
-    the horizon exactly; the columns are in no order.
-    """
-    cells = np.arange(40)
-    mdp = single_outcome(np.minimum(cells + 1, 39)[:, None], 10.0 + cells[:, None],
-                         (cells == 39)[:, None], np.eye(40)[0])
-    starts = np.random.default_rng(2).permutation(np.repeat(cells, 2)).astype(np.int8)
-    for rng in 0, generators(range(80)):
-        play = rollout(mdp, np.ones((40, 1)), starts, horizon=horizon, rng=rng)
-        assert play.states.shape == (min(horizon, 40), 80) and not play.actions.any()
-        for n, s in enumerate(starts.tolist()):
-            length = min(40 - s, horizon)
-            dead = [0] * (len(play.states) - length)
-            assert play.states[:, n].tolist() == [*range(s, s + length)] + dead
-            assert play.rewards[:, n].tolist() == [10.0 + t for t in range(s, s + length)] + dead
-            assert play.alive[:, n].tolist() == [True] * length + dead
-            ended = 40 - s <= horizon
-            assert play.terminated[:, n].tolist() == [False] * (length - 1) + [ended] + dead
-            assert play.truncated[n] == (not ended)
-            assert play.last_state[n] == min(s + length, 39)
-
-
-@pytest.mark.parametrize("S, A, K", [(4, 3, 3), (3, 1, 3), (9, 4, 1), (6, 2, 5)])
-@pytest.mark.parametrize("horizon", [1, 16, 45])
-def test_long_episodes_are_ones_the_tables_allow(S, A, K, horizon):
-    """Replays them all, over the seams of blocks and phases; what has no probability is absent."""
-    rng = np.random.default_rng(5)
-    mdp = slow_world(rng, S, A, K, 0.1)
-    policy = random_policy(rng, mdp) * (np.arange(A) != A - 1 if A > 1 else 1)
-    policy /= policy.sum(axis=1, keepdims=True)
-    starts = start_states(mdp, 60, rng)
-    play = rollout(mdp, policy, starts, horizon=horizon, rng=rng)
-    lengths = play.alive.sum(axis=0)
-    assert horizon == 1 or lengths.min() < 16 <= lengths.max() == len(play.states)
-    for n, state in enumerate(starts):
-        for t in range(lengths[n]):
-            action = play.actions[t, n]
-            assert play.states[t, n] == state and policy[state, action] > 0
-            k = mdp.reward[state, action].tolist().index(play.rewards[t, n])
-            assert play.terminated[t, n] == mdp.terminated[state, action, k]
-            state = mdp.next_state[state, action, k]
-        assert play.last_state[n] == state
-        assert play.truncated[n] == (not play.terminated[lengths[n] - 1, n])
-        assert lengths[n] == horizon or not play.truncated[n]
-        assert play.alive[:lengths[n], n].all() and not play.terminated[:lengths[n] - 1, n].any()
-    dead = ~play.alive
-    for name in "states", "actions", "rewards", "terminated":
-        assert not getattr(play, name)[dead].any()
-
-
-@pytest.mark.parametrize("horizon", [5, 16, 37, 64])
-def test_over_many_blocks_an_episode_is_the_same_whatever_is_played_beside_it(horizon):
-    """Bit for bit, and so is the second one, and the generator after it.
-
-    A generator that draws for its dead while others live would make a run depend on them.
-    """
-    rng = np.random.default_rng(6)
-    world = slow_world(rng, 4, 3, 3, 0.04)
-    policy, together = random_policy(rng, world), generators(range(30))
-    batches = [rollout(world, policy, np.arange(30) % 4, horizon=horizon, rng=together)
-               for _ in range(2)]
-    for n in range(30):
-        alone = generators(n)
-        for batch in batches:
-            play = rollout(world, policy, np.array([n % 4]), horizon=horizon, rng=alone)
-            length = len(play.states)
-            assert batch.alive[:, n].sum() == length
-            for name in "states", "actions", "rewards", "terminated":
-                column = getattr(batch, name)[:length, n]
-                np.testing.assert_array_equal(column, getattr(play, name)[:, 0])
-            assert batch.last_state[n] == play.last_state[0]
-            assert batch.truncated[n] == play.truncated[0]
-        assert alone[0].bit_generator.state == together[n].bit_generator.state
-
-
-@pytest.mark.parametrize("horizon", [1, 3, 16, 17, 50])
-@pytest.mark.parametrize("S, A, K", [(1, 1, 3), (4, 3, 3), (3, 4, 1), (60, 3, 2)])
-def test_the_pairs_played_are_those_of_the_same_rollout(S, A, K, horizon):
-    rng = np.random.default_rng(7)
-    for mdp in slow_world(rng, S, A, K, 0.1), random_mdp(rng, S, A, K, 0.9):
-        policy, starts = random_policy(rng, mdp), start_states(mdp, 50, rng).astype(np.int8)
-        for seed in 3, range(50):
-            rngs = [generators(seed) if seed != 3 else 3 for _ in range(2)]
-            play = rollout(mdp, policy, starts, horizon=horizon, rng=rngs[0]).steps(mdp.shape)
-            pairs = pairs_played(mdp, policy, starts, horizon=horizon, rng=rngs[1])
-            assert_same(pairs[:2], play[:2])
-            assert pairs.shape == play.shape
-            assert pairs.index.dtype == pairs.starts.dtype == np.int32
-
-
-def test_the_pairs_played_in_a_world_without_end_fill_the_horizon():
-    pairs = pairs_played(FOREVER, np.full((2, 2), 0.5), np.array([0, 1, 1]), horizon=20, rng=0)
-    assert pairs.starts.tolist() == [0, 20, 40, 60] and pairs.index.max() < 4
-    assert (pairs.index[[0, 20, 40]] // 2).tolist() == [0, 1, 1]
-
-
-def test_what_rollout_refuses_pairs_played_refuses_too(world):
-    policy, good = np.full((4, 3), 1 / 3), np.zeros(2, int)
-    for arguments, message in (
-            ((policy[:, :2], good, 1, 0), "policy must have shape (4, 3), got (4, 2)"),
-            ((policy, good + 4, 1, 0), "starts must be a vector of whole numbers in [0, 4), got "),
-            ((policy, good[:0], 1, 0), "starts must be a vector of whole numbers in [0, 4), got "),
-            ((policy, good, 0, 0), "horizon must be at least 1, got 0"),
-            ((policy, good, 2.5, 0), "horizon must be a whole number, got 2.5"),
-            ((policy, good, 1, generators(3)), "one Generator an episode, 2, got 1")):
-        for play in rollout, pairs_played:
-            with pytest.raises(ValueError, match=re.escape(message)):
-                play(world, *arguments[:2], horizon=arguments[2], rng=arguments[3])
-
-
-def test_every_step_of_a_long_episode_has_luck_of_its_own():
-    """Chi-square of two steps, within a block and in two: words used twice would show."""
-    play = rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(8000, int), horizon=40, rng=9)
-    for one, other in (0, 1), (0, 15), (14, 15), (15, 16), (0, 16), (3, 19), (16, 32), (31, 32):
-        observed = np.bincount(2 * play.actions[one] + play.actions[other], minlength=4)
-        assert_drawn_from(observed, np.full(4, 2000.0))
-
-
-def test_the_lengths_of_episodes_follow_the_law_over_many_blocks():
-    """Chi-square of 20,000 episodes in a world that ends with probability 0.05."""
-    world = TabularMDP(next_state=np.zeros((1, 1, 2), int), prob=np.array([[[0.95, 0.05]]]),
-                       reward=np.zeros((1, 1, 2)), terminated=np.array([[[False, True]]]),
-                       start=np.ones(1), gamma=1.0)
-    play = rollout(world, np.ones((1, 1)), np.zeros(20_000, int), horizon=70, rng=10)
-    observed = np.bincount(play.alive.sum(axis=0), minlength=71)[1:]
-    expected = 20_000 * 0.05 * 0.95 ** np.arange(70)
-    expected[-1] = 20_000 * 0.95**69
-    assert_drawn_from(observed, expected)
-    assert abs(play.truncated.sum() - 20_000 * 0.95**70) < 4.9 * np.sqrt(20_000 * 0.95**70)
-
-
-def test_a_whole_number_written_as_a_float_is_a_horizon(world):
-    plays = [rollout(world, np.full((4, 3), 1 / 3), np.zeros(9, int), horizon=horizon, rng=0)
-             for horizon in (20, 20.0, np.float32(20))]
-    assert_same(plays[0], plays[1])
-    assert_same(plays[0], plays[2])
-
-
-# Walking.
-
-
-def walked(world, policy, states, steps, rng):
-    """The steps of a walk, as `Moves` of (steps, N) arrays."""
-    listed = list(islice(walk(world, policy, states, rng=rng), steps))
-    return Moves(*map(np.array, zip(*listed)))
-
-
-@pytest.mark.parametrize("start", [[0.2, 0.0, 0.5, 0.3], [0, 0, 1, 0], [0, 1 - 1e-10, 0, 0]])
-def test_a_walk_follows_the_tables_and_starts_again_at_an_end(start):
-    rng = np.random.default_rng(11)
-    world = replace(slow_world(rng, 4, 3, 3, 0.15), start=np.array(start))
-    policy = random_policy(rng, world) * [1, 0, 1]
-    policy /= policy.sum(axis=1, keepdims=True)
-    states = np.arange(50).astype(np.int8) % 4
-    moves = walked(world, policy, states, 50, 12)
-    assert all(table.shape == (50, 50) for table in moves)
-    np.testing.assert_array_equal(moves.states[0], states)
-    np.testing.assert_array_equal(moves.next_states[:-1], moves.states[1:])
-    ends = 0
-    for t, n in np.ndindex(50, 50):
-        s, a, reward, ended, after = (table[t, n] for table in moves)
-        assert policy[s, a] > 0
-        k = world.reward[s, a].tolist().index(reward)
-        assert ended == world.terminated[s, a, k]
-        assert world.start[after] > 0 if ended else after == world.next_state[s, a, k]
-        ends += ended
-    assert ends > 100 and moves.terminated.any(axis=0).all()
-
-
-def test_a_walk_begins_its_episodes_by_the_start_distribution():
-    """Chi-square, a fresh draw for each; whoever ended, from wherever, whatever the neighbour got.
-
-    A walk that let an ended world stand where it ended would be caught by the state it came from.
-    """
-    rng = np.random.default_rng(13)
-    world = replace(slow_world(rng, 4, 2, 3, 0.3), start=np.array([0.1, 0.0, 0.3, 0.6]))
-    moves = walked(world, random_policy(rng, world), np.arange(4000) % 4, 20, 14)
-    fresh, left = moves.next_states[moves.terminated], moves.states[moves.terminated]
-    assert fresh.size > 20_000
-    for before, first in (fresh[:-1], fresh[1:]), (left, fresh):
-        expected = np.outer(np.bincount(before, minlength=4), world.start)
-        observed = np.bincount(4 * before + first, minlength=16).reshape(4, 4)
-        assert not observed[expected == 0].any()
-        assert_drawn_from(observed[expected > 0], expected[expected > 0])
-
-
-def test_a_walk_steps_by_the_law_of_the_world_and_the_policy():
-    """Chi-square of (state, action, outcome) after 18 steps, against powers of the chain."""
-    rng = np.random.default_rng(15)
-    world, N = slow_world(rng, 3, 2, 3, 0.2), 30_000
-    world = replace(world, reward=np.arange(18.0).reshape(3, 2, 3))
-    policy = random_policy(rng, world)
-    joint = policy[:, :, None] * world.prob
-    chain = np.zeros((3, 3))
-    for s, a, k in np.ndindex(3, 2, 3):
-        chain[s] += joint[s, a, k] * (world.start if world.terminated[s, a, k]
-                                      else np.eye(3)[world.next_state[s, a, k]])
-    moves = walked(world, policy, np.full(N, 1), 19, 16)
-    for t in 0, 1, 15, 16, 18:
-        visits = np.linalg.matrix_power(chain, t)[1]
-        expected = N * visits[:, None] * joint.reshape(3, 6)
-        observed = np.bincount(moves.rewards[t].astype(int), minlength=18)
-        assert not observed[expected.ravel() == 0].any()
-        assert_drawn_from(observed[expected.ravel() > 0], expected[expected > 0])
-
-
-def test_every_step_of_a_walk_has_luck_of_its_own():
-    """Chi-square of two steps of one world, and of two worlds at one step."""
-    moves = walked(FOREVER, np.full((2, 2), 0.5), np.zeros(8000, int), 34, 17).actions
-    for one, other in ((moves[0], moves[1]), (moves[15], moves[16]), (moves[0], moves[16]),
-                       (moves[1], moves[33]), (moves[0, :-1], moves[0, 1:])):
-        observed = np.bincount(2 * one + other, minlength=4)
-        assert_drawn_from(observed, np.full(4, one.size / 4))
-
-
-def test_a_walk_is_its_seeds_and_a_generator_goes_on(world):
-    policy, states = np.full((4, 3), 1 / 3), np.arange(20) % 4
-    seeded = walked(world, policy, states, 40, 5)
-    assert_same(seeded, walked(world, policy, states, 40, np.random.default_rng(5)))
-    assert (seeded.actions != walked(world, policy, states, 40, 6).actions).any()
-    rng = np.random.default_rng(5)
-    first, second = (walked(world, policy, states, 40, rng) for _ in range(2))
-    assert_same(seeded, first)
-    assert (first.actions != second.actions).any()
-    assert states.tolist() == [*range(4)] * 5 and (policy == 1 / 3).all()
-
-
-def test_a_step_of_a_walk_that_was_written_over_changes_nothing_later(world):
-    policy, states = np.full((4, 3), 1 / 3), np.arange(20) % 4
-    kept, seen = walked(world, policy, states, 40, 5), []
-    for moves in islice(walk(world, policy, states, rng=5), 40):
-        seen.append([table.copy() for table in moves])
-        for table in moves:
-            table[:] = 0
-    assert_same(kept, map(np.array, zip(*seen)))
-
-
-def test_a_walk_refuses_what_is_impossible_at_its_first_step(world):
-    policy = np.full((4, 3), 1 / 3)
-    for arguments, message in (
-            ((policy[:, :2], np.zeros(2, int)), "policy must have shape (4, 3), got (4, 2)"),
-            ((changed(policy, 3, 0.25), np.zeros(2, int)), "policy[3] must sum to one, got 0.75"),
-            ((policy, np.array([0, 4])), "states must be a vector of whole numbers in [0, 4), got"),
-            ((policy, np.array([-1])), "states must be a vector of whole numbers in [0, 4), got"),
-            ((policy, np.zeros(0, int)), "states must be a vector of whole numbers in [0, 4), got"),
-            ((policy, np.zeros(2)), "states must be a vector of whole numbers in [0, 4), got")):
-        steps = walk(world, *arguments, rng=0)
-        with pytest.raises(ValueError, match=re.escape(message)):
-            next(steps)
-
-
-@pytest.mark.parametrize("S", [1, 3000])
-def test_worlds_of_few_and_of_many_states_are_played(S):
-    ring = single_outcome((np.arange(S)[:, None] + [1, S - 1]) % S, np.arange(S)[:, None] + [0, 0],
-                          np.zeros((S, 2)), np.full(S, 1 / S))
-    policy, starts = np.full((S, 2), 0.5), np.arange(0, S, max(1, S // 50))
-    play = rollout(ring, policy, starts, horizon=20, rng=0)
-    moves = walked(ring, policy, starts, 20, 0)
-    for states, actions, rewards, after in (
-            (play.states, play.actions, play.rewards, play.next_states),
-            (moves.states, moves.actions, moves.rewards, moves.next_states)):
-        np.testing.assert_array_equal(states, rewards)
-        np.testing.assert_array_equal(states[0], starts)
-        np.testing.assert_array_equal(after, (states + np.where(actions == 0, 1, -1)) % S)
-        np.testing.assert_array_equal(after[:-1], states[1:])
+    mdp = TabularMDP(next_state=ring.astype(dtype), prob=np.ones(ring.shape), reward=1.0 * ring,
+                     terminated=ring < 0, start=np.eye(100)[62], gamma=0.9)
+    timed = unroll(mdp, 2)
+    assert mdp.next_state.dtype == timed.next_state.dtype == np.int64
+    assert (mdp.next_state == ring).all()
+    assert (timed.next_state == 100 + np.concatenate([ring, ring])).all()

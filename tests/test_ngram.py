@@ -11,7 +11,7 @@ from scipy.special import chdtrc
 
 from minirl import counts, evaluation
 from minirl.evaluation import expectation
-from minirl.mdp import pairs_played, rollout
+from minirl.playing import pairs_played, rollout
 from minirl.regularised import log_partition, regularised_optimum
 from minirl.sft import fit_by_counting, sft_loss
 from minirl.softmax import log_softmax
@@ -372,7 +372,7 @@ def test_a_string_is_scored_with_the_table_it_was_drawn_from(monkeypatch, order,
         given.append(policy)
         return pairs_played(world, policy, *arguments, **others)
 
-    monkeypatch.setattr(ngram.mdp, "pairs_played", watched)
+    monkeypatch.setattr(ngram.playing, "pairs_played", watched)
     logits = table_of(order, seed=4)
     table = decoding(logits, **options)
     steps = sample(table, 500, rng=5, horizon=50)

@@ -262,6 +262,10 @@ def test_what_is_no_pair_of_means_is_refused_by_name(run):
         with pytest.raises(ValueError, match=rf"{name} must have rows that sum to 1 "
                                              r"\(counts.mean_matrix\), got sums from 4 to 7"):
             run(LOGITS, *pair, 1.0)
+    crooked = 2 * good - bad
+    for name, pair in (("chosen", (crooked, bad)), ("rejected", (good, crooked))):
+        with pytest.raises(ValueError, match=f"{name} must have no negative entries"):
+            run(LOGITS, *pair, 1.0)
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, np.nan]])

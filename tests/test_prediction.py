@@ -11,7 +11,7 @@ import pytest
 
 from gridworld.maps import random_walk
 from minirl.evaluation import evaluate
-from minirl.mdp import Rollout, rollout, start_states
+from minirl.playing import Rollout, rollout, start_states
 from minirl.prediction import batch_monte_carlo, batch_td, monte_carlo, start, td_prediction
 from minirl.sampling import generators
 from worlds import random_mdp, random_policy, single_outcome

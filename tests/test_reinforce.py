@@ -11,7 +11,7 @@ import pytest
 from worlds import DROPPED, KEPT, WHOLE, random_mdp, random_record, single_outcome, small_world
 
 from gridworld.maps import cliff_walk, frozen_lake
-from minirl import counts, mdp as world
+from minirl import counts, mdp as world, playing
 from minirl.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
                               optimal_constant)
 from minirl.evaluation import action_values, evaluate, occupancy
@@ -149,16 +149,16 @@ def test_the_episodes_of_a_group_begin_in_one_state_and_go_their_own_ways():
     batch, _, _ = played(mdp, generator(1), episodes=60, num_generations=4)
     groups = batch.states[0].reshape(-1, 4)
     assert (groups == groups[:, :1]).all() and set(groups[:, 0]) == {0, 1, 2}
-    np.testing.assert_array_equal(groups[:, 0], world.start_states(mdp, 15, generator(1)))
+    np.testing.assert_array_equal(groups[:, 0], playing.start_states(mdp, 15, generator(1)))
     assert any(len(set(actions)) > 1 for actions in batch.actions[0].reshape(-1, 4))
 
 
 def test_a_group_of_one_is_no_group():
     """Every other trainer draws what it drew before there were groups."""
     mdp, rng = groups_world(), generator(2)
-    starts = world.start_states(mdp, 30, rng)
-    expected = world.rollout(mdp, np.exp(log_softmax(random_record(mdp).logits)), starts,
-                             horizon=4, rng=rng)
+    starts = playing.start_states(mdp, 30, rng)
+    expected = playing.rollout(mdp, np.exp(log_softmax(random_record(mdp).logits)), starts,
+                               horizon=4, rng=rng)
     for options in {}, {"num_generations": 1}:
         np.testing.assert_equal(tuple(played(mdp, generator(2), episodes=30, **options)[0]),
                                 tuple(expected))

@@ -8,8 +8,8 @@ from worlds import random_mdp, random_policy
 
 from gridworld.maps import frozen_lake
 from minirl import counts
-from minirl.mdp import Rollout, rollout, start_states
 from minirl.evaluation import action_values, evaluate, occupancy
+from minirl.playing import Rollout, rollout, start_states
 from minirl.returns import (discounted_sums, explained_variance, gae, move_values, n_step_returns,
                             reward_to_go, td_errors, whole_return)
 

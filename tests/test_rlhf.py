@@ -10,11 +10,12 @@ from scipy import sparse
 from scipy.optimize import brentq
 
 from minirl import counts
-from minirl.mdp import coin_game, rollout, start_states
+from minirl.mdp import coin_game
 from minirl.optim import linear
 from minirl.evaluation import expectation
 from minirl.kl import string_kl
 from minirl.planning import policy_gradient
+from minirl.playing import rollout, start_states
 from minirl.ppo import ppo
 from minirl.regularised import regularised_optimum, tilt
 from minirl.reinforce import start

@@ -293,6 +293,21 @@ def test_means_need_not_be_exact_but_nearly():
             check_means(LOGITS, factor * good, good)
 
 
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_array, sparse.coo_array])
+def test_a_row_that_sums_to_one_by_negative_entries_is_no_mean(form):
+    """No string takes a step less than never."""
+    good = form(np.eye(9)[:2])
+    crooked = form([[1.5, -0.5, *[0.0] * 7], np.eye(9)[1]])
+    check_means(LOGITS, good, good)
+    for name, pair in (("chosen", (crooked, good)), ("rejected", (good, crooked))):
+        message = rf"^{name} must have no negative entries \(counts.mean_matrix\), got -0.5$"
+        for run in (lambda: check_means(LOGITS, *pair),
+                    lambda: simpo_loss(LOGITS, *pair, beta=2.0, simpo_gamma=1.0),
+                    lambda: fit_simpo(LOGITS, *pair, beta=2.0, simpo_gamma=1.0, pull=1.0)):
+            with pytest.raises(ValueError, match=message):
+                run()
+
+
 @pytest.mark.parametrize("gamma", [-0.1, np.nan, np.inf])
 def test_a_margin_out_of_range_is_refused(gamma):
     good, bad = means([SHORT]), means([LONG])

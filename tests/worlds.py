@@ -5,7 +5,8 @@ import itertools
 
 import numpy as np
 
-from minirl.mdp import Rollout, TabularMDP, unroll
+from minirl.mdp import TabularMDP, unroll
+from minirl.playing import Rollout
 from minirl.reinforce import start
 from minirl.returns import reward_to_go, whole_return
 from minirl.softmax import log_softmax

@@ -29,14 +29,14 @@ and `decoding` returns just that: a table.  What is sampled from it is scored wi
 that keep the two apart have shipped a trainer that samples at one temperature and takes the
 log-probabilities at another, and then every ratio and every KL is wrong.
 
-Read first: `vocabulary`, `minirl.mdp`.  Read next: `exact`.
+Read first: `vocabulary`, `minirl.playing`.  Read next: `exact`.
 Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et al. 2003; Fan et al.
 2018, "Hierarchical neural story generation", arXiv:1805.04833, for top-k.
 """
 
 import numpy as np
 
-from minirl import counts, mdp
+from minirl import counts, mdp, playing
 from minirl.sampling import generator
 from minirl.softmax import log_softmax
 
@@ -203,8 +203,8 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
                          f"{np.shape(prompt)}")
     starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
     policy, rng = np.exp(log_softmax(logits)), generator(rng)
-    return counts.join([mdp.pairs_played(world, policy, starts[first:first + BLOCK],
-                                         horizon=horizon, rng=rng)
+    return counts.join([playing.pairs_played(world, policy, starts[first:first + BLOCK],
+                                             horizon=horizon, rng=rng)
                         for first in range(0, len(starts), BLOCK)])
 
 

@@ -25,7 +25,7 @@ from scipy import sparse
 from minirl import counts
 from minirl.best_of_n import best_of_n, rejection_sampling, reward_law
 from minirl.dpo import fit_dpo
-from minirl.evaluation import expectation
+from minirl.evaluation import NoEnd, expectation
 from minirl.grpo import group_centred, grpo, leave_one_out, per_length, resting_policy
 from minirl.ipo import fit_ipo
 from minirl.kl import string_kl
@@ -232,7 +232,7 @@ def held_or_not(setting, seed):
     def judged(fit):
         try:
             _, _, J, length = measure(setting.world, fit(), setting.ref_logp, BETA)
-        except ValueError:  # strings do not end, in the fit of KTO or in what was fitted
+        except NoEnd:  # of strings, in the fit of KTO or in what was fitted
             return None, None
         return setting.share(J), length
 
@@ -311,7 +311,7 @@ def _row(setting, name, logp, seconds, seed):
     words = setting.vocabulary.decode(sample(logp, WORDS, rng=seed, horizon=SHOWN))
     try:
         reward, kl, J, length = measure(setting.world, logp, setting.ref_logp, BETA)
-    except ValueError:  # its strings do not end
+    except NoEnd:  # of its strings
         return LanguageRow(name, None, None, None, None, None, seconds, words)
     return LanguageRow(name, reward, kl, J, setting.share(J), length, seconds, words)
 

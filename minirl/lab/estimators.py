@@ -35,8 +35,9 @@ import numpy as np
 from gridworld.maps import cliff_walk
 from minirl.baselines import constant_baseline, no_baseline, scores
 from minirl.evaluation import action_values, advantages, evaluate, occupancy
-from minirl.mdp import Rollout, TabularMDP, unroll
+from minirl.mdp import TabularMDP, unroll
 from minirl.planning import policy_gradient
+from minirl.playing import Rollout
 from minirl.ppo import Advantages, mean_kl, ppo_loss
 from minirl.reinforce import start, value_baseline, weigh
 from minirl.returns import gae, n_step_returns, reward_to_go, whole_return
@@ -105,11 +106,11 @@ def all_episodes(mdp, policy, horizon):
     mdp : TabularMDP
     policy : (S, A) float
     horizon : int ≥ 1
-        Episodes that have not ended after it are truncated, as in `mdp.rollout`.
+        Episodes that have not ended after it are truncated, as in `playing.rollout`.
 
     Returns
     -------
-    batch : mdp.Rollout
+    batch : playing.Rollout
         One episode a column.
     chances : (M,) float
         They sum to one.

@@ -19,7 +19,7 @@ from gridworld.maps import cliff_walk, frozen_lake
 from minirl import counts
 from minirl.dpo import fit_dpo
 from minirl.optim import linear
-from minirl.evaluation import evaluate, expectation
+from minirl.evaluation import NoEnd, evaluate, expectation
 from minirl.planning import policy_iteration
 from minirl.ppo import ppo
 from minirl.q_learning import q_learning, start as start_q_learning
@@ -165,7 +165,7 @@ def fit_corpus(items):
 def measure(world, logp, ref_logp, beta):
     """Exact (reward, KL, objective, mean length in letters) of a policy that writes.
 
-    Raises ValueError where its strings do not end.
+    Raises `evaluation.NoEnd` where its strings do not end.
     """
     letters = np.ones(world.shape)
     letters[:, 0] = 0
@@ -240,7 +240,7 @@ def language_table(items, seed, beta, pairs, progress):
         try:
             reward, kl, J, length = measure(world, logp, ref_logp, beta)
             share = (J - ref_J) / room if room > 1e-10 * (1 + beta) else None
-        except ValueError:
+        except NoEnd:
             reward = kl = J = length = share = None
         rows.append(LanguageRow(method, reward, kl, J, share, length, seconds, words))
     return Language(corpus, rows, data.identical, _has_optimum(model.x, ref_logp, beta))
