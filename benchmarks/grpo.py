@@ -136,15 +136,15 @@ def torch_forms(logits, old, reference, steps, advantages):
     import torch
 
     logits, old, reference, A = map(torch.from_numpy, (logits, old, reference, advantages))
-    index = torch.from_numpy(steps.index).long().view(-1, LENGTH)
-    strings, size = len(index), logits.numel()
+    given = torch.from_numpy(steps.index).view(-1, LENGTH)
+    strings, size = len(given), logits.numel()
 
     def total(key, each, size):
         sums = torch.zeros(size, dtype=torch.float64)
         return sums.scatter_add_(0, key.reshape(-1), each[:, None].expand(key.shape).reshape(-1))
 
     def form():
-        weights = torch.full_like(A, 1 / index.numel())
+        index, weights = given.long(), torch.full_like(A, 1 / given.numel())
         U, V = total(index + size * (A < 0)[:, None], weights * A, 2 * size).view(2, *logits.shape)
         W = total(index, weights, size).view(logits.shape)
         logp = logits.log_softmax(1)
@@ -154,7 +154,7 @@ def torch_forms(logits, old, reference, steps, advantages):
         G = BETA * W * (1 - u.exp()) - ratio * (U * (ratio <= 1 + CLIP) + V * (ratio >= 1 - CLIP))
         return loss.item(), (G - logp.exp() * G.sum(1, keepdim=True)).numpy()
 
-    states, actions = index // SYMBOLS, (index % SYMBOLS)[..., None]
+    states, actions = given.long() // SYMBOLS, (given.long() % SYMBOLS)[..., None]
     leaf, each = logits.clone().requires_grad_(), A[:, None]
 
     def score(logits):

@@ -2,12 +2,13 @@
 
 A run begins with the uniform policy and ends as soon as the greedy policy walks from the start to
 the goal by a shortest way, 14 steps, which is looked at after every batch.  The hard part is to
-find the goal at all: a random walker does so in one of 574 episodes of 100 steps.
+find the goal at all: a random walker does so in one of 647 episodes of 80 steps.
 
 *plain* plays episode by episode and sums over tokens, as the paper writes it.  *book* is
 `minirl.ppo.ppo` with the same settings, of which a few batches are enough.  The peer,
 *stable_baselines3*, has the network that it takes by default, with a learning rate and an entropy
-bonus that suit this world better than its own.
+bonus that suit this world better than its own.  How long a run takes is mostly how soon it finds
+the goal, so that several seeds are run of each.
 """
 
 from bisect import bisect
@@ -28,7 +29,7 @@ WORLD = frozen_lake(LAKE_8X8, slippery=False).mdp(gamma=0.95)
 FOLLOWING, REWARD, ENDS = (table[:, :, 0] for table in (WORLD.next_state, WORLD.reward,
                                                         WORLD.terminated))
 SHORTEST, BATCHES = 14, 60  # steps to the goal; batches after which a run gives up
-EPISODES, HORIZON, EPOCHS, CLIP, LAMBDA = 512, 100, 3, 1.0, 0.95
+EPISODES, HORIZON, EPOCHS, CLIP, LAMBDA = 384, 80, 3, 1.0, 0.95
 RATE, ENTROPY = 0.5, 0.1
 
 
@@ -108,8 +109,8 @@ def plain_run(seed):
     return action
 
 
-def with_stable_baselines3():
-    """One run, which also ends as soon as its greedy policy has arrived: (1, S)."""
+def with_stable_baselines3(seeds):
+    """Runs that also end as soon as their greedy policy has arrived: (seeds, S)."""
     import torch
     from gymnasium import make
     from stable_baselines3 import PPO
@@ -128,13 +129,14 @@ def with_stable_baselines3():
         def _on_step(self):
             return not self.over
 
-    def form():
+    def run(seed):
         lake = DummyVecEnv([partial(make, "FrozenLake-v1", map_name="8x8", is_slippery=False)] * 16)
-        model = PPO("MlpPolicy", lake, gamma=WORLD.gamma, n_steps=128, batch_size=512, n_epochs=10,
-                    learning_rate=0.01, ent_coef=0.1, seed=0, device="cpu")
+        model = PPO("MlpPolicy", lake, gamma=WORLD.gamma, n_steps=128, batch_size=512, n_epochs=4,
+                    learning_rate=0.02, ent_coef=0.1, seed=seed, device="cpu")
         model.learn(200_000, callback=Look())
-        return action(model)[None]
-    return form
+        return action(model)
+
+    return lambda: np.array([run(seed) for seed in range(seeds)])
 
 
 def prepare(seeds, peers):
@@ -143,7 +145,8 @@ def prepare(seeds, peers):
     forms = {"plain": partial(plain, few), "book": partial(book, seeds)}
     items = {"plain": few, "book": seeds}
     if "stable_baselines3" in peers:
-        forms["stable_baselines3"], items["stable_baselines3"] = with_stable_baselines3(), 1
+        forms["stable_baselines3"] = with_stable_baselines3(few)
+        items["stable_baselines3"] = few
     return forms, items
 
 

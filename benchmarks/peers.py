@@ -1,7 +1,8 @@
 """How a peer gets the book's inputs, and how the book's tests of equality get the peer's results.
 
-A peer is imported where it is asked for and nowhere else.  Its inputs are converted before it is
-timed, and its results are NumPy arrays.
+A peer is imported where it is asked for and nowhere else.  It gets the book's inputs, number for
+number and with as many bits, as arrays of its own, before it is timed.  What it wants in another
+type or another order it makes itself, while it is timed.  Its results are NumPy arrays.
 """
 
 import numpy as np

@@ -160,10 +160,10 @@ def torch_forms(old, steps, advantages, parts):
 
     number, strings = int(parts.max()) + 1, len(steps.starts) - 1
     old, advantages, parts = (torch.from_numpy(x) for x in (old, advantages, parts))
-    index = torch.from_numpy(steps.index).long().view(strings, LENGTH)
+    given = torch.from_numpy(steps.index).view(strings, LENGTH)
     advantages = advantages.view(strings, LENGTH)
 
-    def tables(part):
+    def tables(index, part):
         key = torch.add(index, torch.signbit(advantages), alpha=old.numel())
         if number > 1:
             key += 2 * old.numel() * part[:, None]
@@ -173,9 +173,10 @@ def torch_forms(old, steps, advantages, parts):
 
     def form():
         logits, old_logp = old, old.log_softmax(1)
-        whole = list(tables(parts[0])) if number == 1 else None
+        index = given.long()
+        whole = list(tables(index, parts[0])) if number == 1 else None
         for part in parts:
-            for (U, V), N in whole or tables(part):
+            for (U, V), N in whole or tables(index, part):
                 logp = logits.log_softmax(1)
                 ratio = (logp - old_logp).exp()
                 loss = -(ratio.clamp(max=1 + CLIP) * U + ratio.clamp(min=1 - CLIP) * V).sum() / N
@@ -184,7 +185,7 @@ def torch_forms(old, steps, advantages, parts):
                 logits = logits - RATE * grad
         return loss.item(), grad.numpy()
 
-    states, actions = index // SYMBOLS, index % SYMBOLS
+    states, actions = given.long() // SYMBOLS, given.long() % SYMBOLS
 
     def idiom():
         logits = old.clone().requires_grad_()

@@ -8,7 +8,8 @@ string.  *book* takes products with one sparse matrix of counts (counts.3).  In 
 given" making it is not timed.
 
 *numba* is one loop over pairs, the limit of the machine.  *jax* and *torch* look up and add up the
-rectangles of pair indices, which strings of one length allow.  *torch_sparse* takes sparse matrices
+rectangles of pair indices, which strings of one length allow, laid out as each likes it best; in
+the case "matrix built" they lay them out while they are timed.  *torch_sparse* takes sparse matrices
 of its own: the matrix with equal columns added up, and its transpose, sorted beforehand, which
 costs as much as dozens of evaluations.  *torch_idiom* is what most people write: for W7 the sum of
 each token's reward, differentiated automatically, and for W8 a softmax for each token.
@@ -17,6 +18,8 @@ The fit minimises the mean loss and a pull towards zero, until no entry of the g
 than 10⁻⁷.  *sklearn* is LogisticRegression without an intercept, with the same pull and the same
 limit; it wants two classes, so that every second pair is turned round.
 """
+
+from functools import partial
 
 import numpy as np
 
@@ -169,38 +172,55 @@ def jax_weights(weights, reference, chosen, rejected):
     return {"jax": in_jax(jax_regression, weights, rectangle(chosen, rejected).T.copy())}
 
 
-def jax_policy(logits, reference, chosen, rejected):
+def jax_policy(logits, reference, chosen, rejected, build):
     """DPO; the table's part is differentiated by jax."""
     import jax
 
-    def form(logits, reference, both):
+    def form(logits, reference, *strings):
+        both = (jax.numpy.hstack([one.reshape(-1, LENGTH) for one in strings]).T if build
+                else strings[0])
         rewards, back = jax.vjp(lambda logits: BETA * (jax.nn.log_softmax(logits)
                                                        - jax.nn.log_softmax(reference)), logits)
         loss, grad = jax_regression(rewards, both)
         return loss, back(grad)[0]
 
-    return {"jax": in_jax(form, logits, reference, rectangle(chosen, rejected).T.copy())}
+    given = ((chosen.index, rejected.index) if build
+             else (rectangle(chosen, rejected).T.copy(),))
+    return {"jax": in_jax(form, logits, reference, *given)}
 
 
 def torch_products(chosen, rejected):
-    """(D @ w, D.T @ x) by look-up and sum, and by torch's sparse matrices."""
+    """(D @ w, D.T @ x) by look-up and sum, from two tensors of indices (B, LENGTH)."""
     import torch
 
-    both = torch.from_numpy(rectangle(chosen, rejected)).view(-1)
+    both = torch.hstack([chosen, rejected]).view(-1)
     long = both.long()
     signs = torch.ones(2 * LENGTH, dtype=torch.float64)
     signs[LENGTH:] = -1
-    D = difference_matrix(chosen, rejected).tocsr()
-    D.sum_duplicates()
-    D, transpose = (torch.sparse_csr_tensor(*map(torch.from_numpy, (M.indptr, M.indices, M.data)),
-                                            M.shape) for M in (D, D.T.tocsr()))
 
     def summed(x):
         sums = torch.zeros(SYMBOLS**2, dtype=torch.float64)
         return sums.scatter_add_(0, long, (x[:, None] * signs).view(-1))
 
-    return ((lambda w: w.index_select(0, both).view(-1, 2 * LENGTH) @ signs, summed),
-            (lambda w: D @ w, lambda x: transpose @ x))
+    return lambda w: w.index_select(0, both).view(-1, 2 * LENGTH) @ signs, summed
+
+
+def torch_sparse_products(chosen, rejected):
+    """(D @ w, D.T @ x) by torch's sparse matrices."""
+    import torch
+
+    D = difference_matrix(chosen, rejected).tocsr()
+    D.sum_duplicates()
+    D, transpose = (torch.sparse_csr_tensor(*map(torch.from_numpy, (M.indptr, M.indices, M.data)),
+                                            M.shape) for M in (D, D.T.tocsr()))
+    return lambda w: D @ w, lambda x: transpose @ x
+
+
+def torch_strings(*parts):
+    """The pair indices of each `Steps` as a tensor (B, LENGTH)."""
+    import torch
+
+    return [torch.from_numpy(steps.index).view(-1, LENGTH) for steps in parts]
 
 
 def torch_regression(weights, product, transposed):
@@ -231,7 +251,8 @@ def torch_weights(weights, reference, chosen, rejected):
         loss.backward()
         return loss.item(), leaf.grad.numpy().reshape(weights.shape)
 
-    dense, sparse = torch_products(chosen, rejected)
+    dense = torch_products(*torch_strings(chosen, rejected))
+    sparse = torch_sparse_products(chosen, rejected)
     return {"torch": lambda: form(dense), "torch_sparse": lambda: form(sparse),
             "torch_idiom": idiom}
 
@@ -264,9 +285,12 @@ def torch_policy(logits, reference, chosen, rejected, build):
         loss.backward()
         return loss.item(), leaf.grad.numpy()
 
-    dense, sparse = torch_products(chosen, rejected)
-    given = {} if build else {"torch_sparse": lambda: form(sparse)}
-    return {"torch": lambda: form(dense), **given, "torch_idiom": idiom}
+    strings = torch_strings(chosen, rejected)
+    if build:
+        return {"torch": lambda: form(torch_products(*strings)), "torch_idiom": idiom}
+    dense, sparse = torch_products(*strings), torch_sparse_products(chosen, rejected)
+    return {"torch": lambda: form(dense), "torch_sparse": lambda: form(sparse),
+            "torch_idiom": idiom}
 
 
 def prepare_regression(size, peers):
@@ -319,8 +343,8 @@ def prepare_dpo(size, peers, build):
         return dpo_loss(logits, reference, pairs, beta=BETA)
 
     forms = {"plain": lambda: plain_dpo(*data), "book": book}
-    makers = {"numba": lambda *data: numba_policy(*data, build), "jax": jax_policy,
-              "torch": lambda *data: torch_policy(*data, build)}
+    makers = {name: partial(maker, build=build) for name, maker in
+              (("numba", numba_policy), ("jax", jax_policy), ("torch", torch_policy))}
     return forms | forms_of(peers, makers, data), size
 
 

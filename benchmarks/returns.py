@@ -88,8 +88,7 @@ def jax_forms(rewards, played, values):
         _, found = jax.lax.scan(row, start, (rewards, states, alive), reverse=True)
         return found
 
-    data = (rewards, played.states.astype(np.int32), played.alive,
-            played.last_state.astype(np.int32), played.truncated, values)
+    data = (rewards, played.states, played.alive, played.last_state, played.truncated, values)
     return {"jax": in_jax(form, *data), "jax_float32": in_jax(form, *data, dtype="float32")}
 
 

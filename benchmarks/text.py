@@ -116,11 +116,11 @@ def jax_stored(logits, steps, states, actions):
 
 
 def jax_pairs(logits, steps, states, actions):
-    """A histogram of s and a, which jax is given with 32 bits."""
+    """A histogram of s and a."""
     def form(logits, states, actions):
         return jax_cross_entropy(logits, states * SYMBOLS + actions)
 
-    return {"jax": in_jax(form, logits, states.astype(np.int32), actions.astype(np.int32))}
+    return {"jax": in_jax(form, logits, states, actions)}
 
 
 def torch_cross_entropy(logits, table):
@@ -160,11 +160,11 @@ def torch_stored(logits, steps, states, actions):
 
 
 def torch_pairs(logits, steps, states, actions):
-    """A histogram of s and a, which torch is given with 32 bits."""
+    """A histogram of s and a."""
     import torch
 
     table = torch.from_numpy(logits)
-    s, a = (torch.from_numpy(x.astype(np.int32)) for x in (states, actions))
+    s, a = torch.from_numpy(states), torch.from_numpy(actions)
 
     def form():
         counted = torch.bincount(s * SYMBOLS + a, minlength=logits.size).view(logits.shape)

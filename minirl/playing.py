@@ -346,7 +346,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     """
     check_policy(mdp, policy)
     chain = _chain(mdp, policy)
-    phases = list(_play(mdp, chain, starts, horizon, rng))
+    phases = list(_play(mdp, chain, starts, horizon, rng, note=lambda cell: cell))
     N, dead = starts.size, mdp.shape[0] << chain.draw.bits
     lengths = np.zeros(N, int)
     for who, _, cell in phases:
@@ -377,12 +377,14 @@ def pairs_played(mdp, policy, starts, *, horizon, rng):
     chain = _chain(mdp, policy)
     pairs = (chain.states * mdp.shape[1] + chain.actions).astype(np.int32)
     pairs[-2**chain.draw.bits:] = -1
-    parts = [(who, pairs.take(cell)) for who, _, cell in _play(mdp, chain, starts, horizon, rng)]
-    return counts.from_parts(parts, starts.size, mdp.shape)
+    played = _play(mdp, chain, starts, horizon, rng, note=pairs.take)
+    return counts.from_parts([(who, index) for who, _, index in played], starts.size, mdp.shape)
 
 
-def _play(mdp, chain, starts, horizon, rng):
-    """Episodes from start to end or horizon, in phases: yields (who, since, cells (t, n)).
+def _play(mdp, chain, starts, horizon, rng, note):
+    """Episodes from start to end or horizon, in phases: yields (who, since, notes (t, n)).
+
+    What is written down of a step is `note(cells (n,)) -> (n,)`.
 
     The dead stay where they are, and after each block of steps they are counted.  Where they are
     half of those who play, a new phase begins without them, so that at its beginning a block costs
@@ -398,8 +400,9 @@ def _play(mdp, chain, starts, horizon, rng):
         few = who.size - 1 if isinstance(rng, tuple) else who.size // 2
         while np.count_nonzero(first < dead) > few and len(rows) < left:
             for numbers in words(rng, min(BLOCK, left - len(rows)), who):
-                rows.append(cells(chain.draw, first, numbers))
-                first = chain.onward.take(rows[-1])
+                cell = cells(chain.draw, first, numbers)
+                rows.append(note(cell))
+                first = chain.onward.take(cell)
         yield who, since, np.stack(rows)
         since, going = since + len(rows), first < dead
         who, first = who[going], first[going]

@@ -201,7 +201,7 @@ def test_a_random_walker_finds_the_goal_as_rarely_as_it_says():
         share = np.repeat(here[:, None] / 4, 4, axis=1)
         found += (share * lake.REWARD).sum()
         here = np.bincount(lake.FOLLOWING[~lake.ENDS], share[~lake.ENDS], minlength=64)
-    assert lake.HORIZON == 100 and round(1 / found) == 574
+    assert lake.HORIZON == 80 and round(1 / found) == 647
 
 
 @pytest.fixture
