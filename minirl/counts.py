@@ -105,7 +105,8 @@ def steps(states, actions, starts, shape):
     for start in range(0, states.size, BLOCK):
         block = slice(start, start + BLOCK)
         for name, values, bound in pairs:
-            if not (0 <= values[block].min() and values[block].max() < bound):
+            # Read as a number without a sign, −1 is larger than any bound.
+            if values[block].astype(np.int64, copy=False).view(np.uint64).max() >= bound:
                 raise ValueError(f"{name} must lie in [0, {bound}), "
                                  f"got [{values.min()}, {values.max()}]")
         index[block] = states[block]

@@ -118,11 +118,22 @@ def test_a_weight_that_is_not_a_number_spoils_its_own_sum_only():
     np.testing.assert_array_equal(found, [1, np.nan, np.nan, 0])
 
 
+@pytest.mark.parametrize("dtype, wrong", [(np.int8, -1), (np.int16, -1), (np.int32, -2**31),
+                                          (np.int64, -2**63), (np.uint64, 2**63),
+                                          (np.uint64, 2**64 - 1), (">i2", -1)])
+def test_no_type_hides_a_bad_number(dtype, wrong):
+    """Read as a byte without a sign, −1 would be state 255 of 300."""
+    bad, good, starts = np.array([3, wrong], dtype), np.array([3, 4]), np.array([0, 2])
+    for name, pair in ("states", (bad, good)), ("actions", (good, bad)):
+        with pytest.raises(ValueError, match=re.escape(f"{name} must lie in [0, 300), got [")):
+            counts.steps(*pair, starts, (300, 300))
+
+
 def test_many_steps_are_numbered_in_blocks_and_each_is_checked():
     """Pitfall 47; what passes `steps` is never checked again.  The message has the range of all."""
     N = 2 * counts.BLOCK + 3
     states, actions = np.arange(N) % 300, np.arange(N) % 7
-    for few in np.int64, np.int16, np.uint16:
+    for few in np.int64, np.int16, np.uint16, ">i8", "<u4":
         steps = counts.steps(states.astype(few), actions.astype(few), np.array([0, N]), (300, 7))
         np.testing.assert_array_equal(steps.index, states * 7 + actions)
     for n in 0, counts.BLOCK - 1, counts.BLOCK, N - 1:
