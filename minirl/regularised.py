@@ -78,7 +78,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from minirl.evaluation import (action_values, evaluate, expectation, reachable, solve,
+from minirl.evaluation import (NoEnd, action_values, evaluate, expectation, reachable, solve,
                                transitions_under, valued_states)
 from minirl.planning import optimum_of
 from minirl.softmax import log_softmax
@@ -185,7 +185,7 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         try:
             values = evaluate(mdp, policy, mdp.mean_reward - beta * (logp - ref_logp),
                               states=states)
-        except ValueError:  # the policy has run away so far that its episodes do not end
+        except NoEnd:  # the policy has run away so far that its episodes do not end
             break
         known = np.nan_to_num(values)
         scale = beta + max(np.abs(known).max(), np.abs(mdp.mean_reward).max())

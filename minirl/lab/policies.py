@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.actor_critic import actor_critic
-from minirl.evaluation import evaluate
+from minirl.evaluation import NoEnd, evaluate
 from minirl.lab.main_job import fit_corpus, measure
 from minirl.mdp import TabularMDP
 from minirl.optim import linear
@@ -88,7 +88,7 @@ def objective(problem, logits):
             return measure(problem.mdp, logp, problem.logits, problem.beta)[2]
         values = np.nan_to_num(evaluate(problem.mdp, np.exp(logp)))
         return float(problem.mdp.start @ values)
-    except ValueError:
+    except NoEnd:
         return np.nan
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.evaluation import evaluate, occupancy
+from minirl.evaluation import NoEnd, evaluate, occupancy
 from minirl.exploration import epsilon_greedy
 from minirl.planning import linear_programme, policy_iteration, value_iteration
 from minirl.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
@@ -97,7 +97,7 @@ def greedy_value(mdp, Q):
     """What the greedy policy of Q is worth from the start, exactly; NaN if it never ends."""
     try:
         values = evaluate(mdp, np.eye(mdp.shape[1])[Q.argmax(axis=1)])
-    except ValueError:
+    except NoEnd:
         return np.nan
     return float(mdp.start @ np.nan_to_num(values))
 
