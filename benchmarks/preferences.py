@@ -9,10 +9,10 @@ given" making it is not timed.
 
 *numba* is one loop over pairs, the limit of the machine.  *jax* and *torch* look up and add up the
 rectangles of pair indices, which strings of one length allow, laid out as each likes it best; in
-the case "matrix built" they lay them out while they are timed.  *torch_sparse* takes sparse matrices
-of its own: the matrix with equal columns added up, and its transpose, sorted beforehand, which
-costs as much as dozens of evaluations.  *torch_idiom* is what most people write: for W7 the sum of
-each token's reward, differentiated automatically, and for W8 a softmax for each token.
+the case "matrix built" they lay them out while they are timed.  *torch_sparse* takes sparse
+matrices of its own: the matrix with equal columns added up, and its transpose, sorted beforehand,
+which costs as much as dozens of evaluations.  *torch_idiom* is what most people write: for W7 the
+sum of each token's reward, differentiated automatically, and for W8 a softmax for each token.
 
 The fit minimises the mean loss and a pull towards zero, until no entry of the gradient is larger
 than 10⁻⁷.  *sklearn* is LogisticRegression without an intercept, with the same pull and the same
