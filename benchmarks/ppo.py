@@ -60,11 +60,10 @@ def plain(old, steps, advantages, parts):
 def book(old, steps, advantages, parts):
     """(ppo.2), the batch collapsed once, or its minibatches once an epoch."""
     logits = old
-    whole = None if parts.any() else [collapse(steps, advantages)]
-    for epoch in parts:
-        for tables in whole or minibatches(steps, advantages, epoch):
-            loss, grad = ppo_loss(logits, old, tables, clip_range=CLIP)
-            logits = logits - RATE * grad
+    for tables in (minibatches(steps, advantages, parts) if parts.any()
+                   else [collapse(steps, advantages)] * EPOCHS):
+        loss, grad = ppo_loss(logits, old, tables, clip_range=CLIP)
+        logits = logits - RATE * grad
     return loss, grad
 
 

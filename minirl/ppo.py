@@ -44,8 +44,8 @@ trained on them, so with few episodes it comes out a little too large.  Both are
 divided by their size in the whole batch, (actor_critic.3), so that one learning rate and one
 entropy coefficient serve every reward scale.  Then come `n_epochs` passes over the batch, in
 minibatches of whole episodes if `batch_size` says so.  The gradient of the batch is the mean of
-those of its minibatches, weighted by their numbers of steps.  One histogram makes the tables of all
-minibatches.
+those of its minibatches, weighted by their numbers of steps.  The tables of all minibatches of an
+epoch are made at once.
 
 **The defaults** are one set for every world in this book: 400 iterations of ten full-batch epochs,
 Adam at 0.05 annealed to zero, an entropy bonus of 0.3 per normalised advantage annealed to zero
@@ -71,6 +71,7 @@ Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on t
 Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (ppo.5).
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -107,7 +108,7 @@ def collapse(steps, advantages, weights=None):
     steps : counts.Steps
         N steps.
     advantages : (N,) float
-    weights : (N,) float, optional
+    weights : (N,) float ≥ 0, optional
         How much each step counts, in all three tables; by default one.
 
     Returns
@@ -127,81 +128,81 @@ def collapse(steps, advantages, weights=None):
     >>> print(batch.gains, batch.losses, batch.counts)
     [[0. 3.]] [[ 0. -1.]] [[0. 2.]]
     """
-    _check(steps, advantages, 1)
-    number = counts.table(steps, weights)
+    key, number = _by_sign(steps, advantages), counts.table(steps, weights)
     if weights is not None:
         advantages = advantages * weights
-    (gains, losses), = _by_sign(steps.index, advantages, 1, steps.shape)
-    return Advantages(gains, losses, number)
+    sums = _finite(counts.add_up(key, 2 * number.size, advantages))
+    return Advantages(*sums.reshape(2, *steps.shape), number)
 
 
-def minibatches(steps, advantages, parts):
-    """`collapse` for parts of a batch: one `Advantages` for each.
+def minibatches(steps, advantages, epochs):
+    """`collapse` for parts of a batch, epoch after epoch: yields one `Advantages` for each part.
 
     Parameters
     ----------
     steps : counts.Steps
         N steps of B episodes.
     advantages : (N,) float
-    parts : (B,) int
-        The part each episode belongs to, from 0 upwards.
-
-    Returns
-    -------
-    list of Advantages
+    epochs : iterable of (B,) int
+        For each epoch, the part each episode belongs to, from 0 upwards.
 
     Raises
     ------
     ValueError
         If the parts are not one number an episode, a part has no step, the advantages are not
-        one finite number a step, or the tables of all parts together have 2³⁰ pairs or more.
+        one finite number a step, or the tables of all parts together have 2³⁰ pairs or more; when
+        the epoch begins.
 
     Examples
     --------
     >>> two = counts.steps(np.array([0, 0]), np.array([1, 0]), np.array([0, 1, 2]), (1, 2))
-    >>> for batch in minibatches(two, np.array([3., -1.]), np.array([1, 0])):
+    >>> for batch in minibatches(two, np.array([3., -1.]), [np.array([1, 0])]):
     ...     print(batch.gains, batch.losses, batch.counts)
     [[0. 0.]] [[-1.  0.]] [[1. 0.]]
     [[0. 3.]] [[0. 0.]] [[0. 1.]]
     """
-    episodes = steps.starts.size - 1
-    if parts.shape != (episodes,) or parts.min() < 0 or parts.max() >= episodes:
-        raise ValueError(f"parts must be {episodes} numbers in [0, {episodes}), got {parts}")
-    number, size = int(parts.max()) + 1, steps.shape[0] * steps.shape[1]
-    _check(steps, advantages, number)
-    # A step's key is its pair, and S·A more for every part before its own.
-    key = np.repeat(size * parts.astype(np.int32), np.diff(steps.starts))
-    key += steps.index
-    numbers = counts.add_up(key, number * size).reshape(number, *steps.shape)
-    if not numbers.any(axis=(1, 2)).all():
-        raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
-    return [Advantages(gains, losses, count) for (gains, losses), count
-            in zip(_by_sign(key, advantages, number, steps.shape), numbers)]
+    signed, lengths = _by_sign(steps, advantages), np.diff(steps.starts)
+    size = 2 * steps.shape[0] * steps.shape[1]
+    for parts in epochs:
+        if parts.shape != lengths.shape or parts.min() < 0 or parts.max() >= lengths.size:
+            raise ValueError(f"parts must be {lengths.size} numbers in [0, {lengths.size}), "
+                             f"got {parts}")
+        number = int(parts.max()) + 1
+        _check_size(number, steps.shape)
+        # A step's key moves on by two tables for every part before its own.
+        key = np.repeat(size * parts.astype(np.int32), lengths)
+        key += signed
+        sums, numbers = (counts.add_up(key, number * size, x).reshape(number, 2, *steps.shape)
+                         for x in (advantages, None))
+        numbers = numbers.sum(axis=1)
+        if not numbers.any(axis=(1, 2)).all():
+            raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
+        for (gains, losses), count in zip(_finite(sums), numbers):
+            yield Advantages(gains, losses, count)
 
 
-def _check(steps, advantages, number):
-    size = steps.shape[0] * steps.shape[1]
-    if 2 * number * size >= 2**31:
-        raise ValueError(f"gains and losses of all parts are numbered with 32 bits, "
-                         f"got {number} parts of {size} pairs")
+def _by_sign(steps, advantages):
+    """The key of each step in two tables, one after the other: gains, then losses; (N,) int32."""
     if advantages.shape != steps.index.shape or steps.index.size == 0:
         raise ValueError(f"advantages must have shape {steps.index.shape} and not be empty, "
                          f"got {advantages.shape}")
+    _check_size(1, steps.shape)
+    key = np.multiply(advantages < 0, steps.shape[0] * steps.shape[1], dtype=np.int32)
+    key += steps.index
+    return key
 
 
-def _by_sign(key, advantages, number, shape):
-    """U and V of each part, by one histogram over both: (number, 2, S, A).
+def _check_size(parts, shape):
+    if 2 * parts * shape[0] * shape[1] >= 2**31:
+        raise ValueError(f"gains and losses of all parts are numbered with 32 bits, "
+                         f"got {parts} parts of {shape[0] * shape[1]} pairs")
 
-    Where the advantage is negative the key moves by another `number`·S·A.
-    """
-    size = number * shape[0] * shape[1]
-    signed = np.multiply(advantages < 0, size, dtype=np.int32)
-    signed += key
-    sums = counts.add_up(signed, 2 * size, advantages)
-    # What is not finite leaves its mark on the sum, and there are fewer sums than steps.
+
+def _finite(sums):
+    """The same sums.  What is not finite leaves its mark, and there are fewer sums than steps."""
     if not np.isfinite(sums).all():
         raise ValueError("advantages must be finite, and so must their sums")
-    return sums.reshape(2, number, *shape).swapaxes(0, 1)
+    return sums
 
 
 def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
@@ -403,16 +404,14 @@ def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning
     steps, episodes = judged.steps, judged.steps.starts.size - 1
     whole = collapse(steps, judged.advantages)
 
-    def passes():
-        for _ in range(n_epochs):
-            if batch_size is None:
-                yield whole
-            else:
-                parts = rng.permutation(episodes) // batch_size
-                yield from minibatches(steps, judged.advantages, parts)
+    if batch_size is None:
+        batches = itertools.repeat(whole, n_epochs)
+    else:
+        batches = minibatches(steps, judged.advantages,
+                              (rng.permutation(episodes) // batch_size for _ in range(n_epochs)))
 
     logits, state, updates = record.logits, record.optimiser or optimiser.init(record.logits), 0
-    for batch in passes():
+    for batch in batches:
         if largest_kl < np.inf and mean_kl(logits, record.logits, whole.visits) > largest_kl:
             break
         _, grad = loss(logits, batch)

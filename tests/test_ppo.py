@@ -98,7 +98,7 @@ def test_tables_too_large_for_32_bits_are_refused():
     for shape, parts, size in (((2**15, 2**15), [0, 0], 2**30), ((2**15, 2**14), [0, 1], 2**29)):
         steps = counts.steps(states, states, starts, shape)
         with pytest.raises(ValueError, match=f"32 bits, got {max(parts) + 1} parts of {size} pa"):
-            minibatches(steps, np.ones(2), np.array(parts))
+            next(minibatches(steps, np.ones(2), [np.array(parts)]))
     with pytest.raises(ValueError, match=f"32 bits, got 1 parts of {2**30} pairs"):
         collapse(counts.steps(states, states, starts, (2**15, 2**15)), np.ones(2))
 
@@ -180,7 +180,7 @@ def selected(steps, advantages, rows):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_minibatch_is_the_collapse_of_its_episodes(seed):
     steps, advantages, _, _ = random_batch(seed)
-    batches = minibatches(steps, advantages, PARTS)
+    batches = list(minibatches(steps, advantages, [PARTS]))
     assert len(batches) == 3
     assert [batch.counts.sum() for batch in batches] == [0 + 2 + 2, 1 + 15, 7 + 12 + 13 + 8]
     for part, batch in enumerate(batches):
@@ -201,7 +201,7 @@ def test_minibatches_weighted_by_their_steps_add_up_to_the_batch(loss):
     """Pitfall 26: the loss and its gradient"""
     steps, advantages, logits, old = random_batch(9)
     value, grad = 0.0, np.zeros((S, A))
-    for batch in minibatches(steps, advantages, PARTS):
+    for batch in minibatches(steps, advantages, [PARTS]):
         some, part = loss(logits, old, batch)
         value += batch.counts.sum() / 60 * some
         grad += batch.counts.sum() / 60 * part
@@ -213,10 +213,23 @@ def test_parts_may_be_numbered_in_few_bits():
     steps = counts.steps(np.repeat(np.arange(4), 10), np.arange(40) % 3, np.arange(41), (4, 3))
     advantages = np.random.default_rng(0).normal(size=40)
     parts = np.arange(40) % 30
-    for small, plain in zip(minibatches(steps, advantages, parts.astype(np.uint8)),
-                            minibatches(steps, advantages, parts), strict=True):
+    for small, plain in zip(minibatches(steps, advantages, [parts.astype(np.uint8)]),
+                            minibatches(steps, advantages, [parts]), strict=True):
         for found, expected in zip(small, plain):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_epochs_follow_each_other_and_are_drawn_only_when_they_begin():
+    """What is made once for all of them does not wander from one to the next."""
+    steps, advantages, _, _ = random_batch(4)
+    epochs = [PARTS, np.arange(9) % 2, np.zeros(9, int), PARTS[::-1]]
+    drawn = iter(epochs)
+    batches = minibatches(steps, advantages, drawn)
+    for parts in epochs[:3]:
+        for alone in minibatches(steps, advantages, [parts]):
+            for found, expected in zip(next(batches), alone, strict=True):
+                np.testing.assert_array_equal(found, expected)
+    assert next(drawn) is epochs[3] and next(batches, None) is None
 
 
 @pytest.mark.parametrize("parts, message", [
@@ -228,7 +241,7 @@ def test_parts_may_be_numbered_in_few_bits():
 def test_parts_that_do_not_divide_the_batch_are_refused(parts, message):
     steps, advantages, _, _ = random_batch(0)
     with pytest.raises(ValueError, match=message):
-        minibatches(steps, advantages, np.array(parts))
+        next(minibatches(steps, advantages, [np.array(parts)]))
 
 
 # Distances.
@@ -695,7 +708,7 @@ def test_advantages_that_are_no_numbers_are_refused(wrong):
     steps, advantages, _, _ = random_batch(0)
     advantages[-1] = wrong
     advantages[np.flatnonzero(steps.index == steps.index[-1])[0]] = -wrong
-    for make in (collapse, lambda *args: minibatches(*args, PARTS)):
+    for make in (collapse, lambda *args: next(minibatches(*args, [PARTS]))):
         with pytest.raises(ValueError, match="advantages must be finite"):
             make(steps, advantages)
 
