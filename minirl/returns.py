@@ -207,8 +207,8 @@ def _rewards_and_values(rewards, rollout, values, gamma):
     try:
         if values.ndim != 1:
             raise IndexError
-        here, cut = (values.astype(float)[states] for states in (rollout.states,
-                                                                 rollout.last_state))
+        here, cut = (values.astype(float).take(states) for states in (rollout.states,
+                                                                      rollout.last_state))
     except IndexError:
         largest = max(rollout.states.max(), rollout.last_state.max())
         raise ValueError(f"values must be a vector with an entry for state {largest}, "
