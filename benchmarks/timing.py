@@ -1,7 +1,8 @@
 """Timing several forms of one work fairly.
 
-The forms take turns, round by round, so that a slow minute of the machine hits all of them.  Each
-is reported by its median, with the fastest and slowest round beside it.  A control, a fixed piece
+The forms take turns, round by round, so that a slow minute of the machine hits all of them.  Every
+round has an order of its own, since a form is faster after one that has just read the same arrays.
+Each is reported by its median, with the fastest and slowest round beside it.  A control, a fixed piece
 of NumPy arithmetic, takes its turn too: where its extremes are far apart the machine was busy.
 
 Before any form is timed all of them must agree, on a batch small enough for the plain form.  The
@@ -141,12 +142,12 @@ def run(case, peers=frozenset(), full=False):
             form()
     forms["control"], sizes["control"] = (lambda: np.exp(CONTROL)), CONTROL.size
 
-    ns = {name: [] for name in forms}
+    ns, rng = {name: [] for name in forms}, np.random.default_rng(0)
     for _ in range(ROUNDS[full]):
-        for name, form in forms.items():
+        for name in rng.permutation(list(forms)).tolist():
             if not ns[name] or ns[name][0] * sizes[name] < PATIENCE * 1e9:
                 began = perf_counter()
-                form()
+                forms[name]()
                 ns[name].append((perf_counter() - began) / sizes[name] * 1e9)
 
     control = ns.pop("control")
