@@ -236,24 +236,20 @@ def _starts(lengths):
     return starts.astype(np.int32)
 
 
-def add_up(index, size, weights=None, starts=None):
+def add_up(index, size, weights=None):
     """The sum of the weights at each index: `np.bincount(index, weights, size)`, in half the time.
 
-    The indices are read as the rows of a sparse matrix, and the weights as its entries, all in one
-    column; its product with the number 1 is the sum of each row, added in the order of the steps.
-    If the weights belong to sequences the matrix has a column for each, the entries are ones, and
-    the product is with the weights.  SciPy does not check the indices, and one outside would be
-    written to outside the array: only the index of `Steps` may go in, or keys that were made from
-    it.
+    The indices are read as the columns, and the weights as the entries, of a sparse matrix with one
+    row.  Columns may repeat, and when the row is written out their entries are added up, in the
+    order of the steps.  SciPy does not check the indices, and one outside would be written to
+    outside the array: only the index of `Steps` may go in, or keys that were made from it.
 
     Parameters
     ----------
     index : (N,) int32 in [0, size)
     size : int
-    weights : (N,) float, or with `starts` (B,) float; optional
+    weights : (N,) float, optional
         By default each index counts one.
-    starts : (B + 1,) int32, optional
-        Where each of B sequences starts, which then have one weight each.  *Trusted*.
 
     Returns
     -------
@@ -261,20 +257,13 @@ def add_up(index, size, weights=None, starts=None):
 
     Examples
     --------
-    >>> index = np.array([2, 0, 2], np.int32)
-    >>> print(add_up(index, 4, np.array([1., 5., 0.5])))
+    >>> print(add_up(np.array([2, 0, 2], np.int32), 4, np.array([1., 5., 0.5])))
     [5.  0.  1.5 0. ]
-    >>> print(add_up(index, 4, np.array([1., 5.]), starts=np.array([0, 2, 3], np.int32)))
-    [1. 0. 6. 0.]
     """
-    if starts is not None:
-        entries, factors = _ones(index.size, np.float64), np.asarray(weights, float)
-    else:
-        # To count, 32 bits: half the memory of floats to read, and enough for any batch.
-        entries = _ones(index.size, np.int32) if weights is None else np.asarray(weights, float)
-        starts, factors = np.array([0, index.size], np.int32), np.ones(1, entries.dtype)
-    columns = sparse.csc_array((entries, index, starts), shape=(size, factors.size))
-    return (columns @ factors).astype(float)
+    # Ones of 32 bits: half the memory of floats to read, and enough for the steps of any batch.
+    entries = _ones(index.size, np.int32) if weights is None else np.asarray(weights, float)
+    row = sparse.csr_array((entries, index, np.array([0, index.size], np.int32)), shape=(1, size))
+    return row.toarray()[0].astype(float)
 
 
 def _ones(number, dtype):
@@ -352,8 +341,9 @@ def sequence_table(steps, weights):
     if weights.shape != (steps.starts.size - 1,):
         raise ValueError(f"weights must have shape {(steps.starts.size - 1,)}, "
                          f"got {weights.shape}")
-    size = steps.shape[0] * steps.shape[1]
-    return add_up(steps.index, size, weights, steps.starts).reshape(steps.shape)
+    ones, shape = _ones(steps.index.size, float), (steps.shape[0] * steps.shape[1], weights.size)
+    transposed = sparse.csc_array((ones, steps.index, steps.starts), shape=shape)
+    return (transposed @ np.asarray(weights, float)).reshape(steps.shape)
 
 
 def matrix(steps):

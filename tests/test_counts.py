@@ -71,7 +71,7 @@ def test_a_sum_over_steps_is_a_sum_over_the_table(batch, logp):
 @pytest.mark.parametrize("N", [0, 1, 2, 3, 64, 65, 3 * counts.BLOCK + 5, counts.KEPT,
                                counts.KEPT + 1])
 def test_sums_are_those_of_bincount_bit_for_bit(N):
-    """(counts.1), pitfall 41: added in the order of the steps, by a sparse product or plainly."""
+    """(counts.1), pitfall 41: added in the order of the steps, by a sparse matrix or plainly."""
     rng = np.random.default_rng(5)
     index, weights = rng.integers(0, 12, N).astype(np.int32), rng.normal(size=N)
     for some in None, weights, 1e300 * weights, np.arange(N):
@@ -79,8 +79,9 @@ def test_sums_are_those_of_bincount_bit_for_bit(N):
         assert found.dtype == float and found.shape == (14,)
         np.testing.assert_array_equal(found, np.bincount(index, some, 14))
     starts = np.array([0, 0, N // 3, N // 3, N, N], np.int32)
+    steps = counts.Steps(index, starts, (2, 7))
     for each in np.array([3.0, -1.5, 0.1, 1e300, 2.0]), np.arange(5):
-        np.testing.assert_array_equal(counts.add_up(index, 14, each, starts),
+        np.testing.assert_array_equal(counts.sequence_table(steps, each).ravel(),
                                       np.bincount(index, each.repeat(np.diff(starts)), 14))
 
 
