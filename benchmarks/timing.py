@@ -2,8 +2,9 @@
 
 The forms take turns, round by round, so that a slow minute of the machine hits all of them.  Every
 round has an order of its own, since a form is faster after one that has just read the same arrays.
-Each is reported by its median, with the fastest and slowest round beside it.  A control, a fixed piece
-of NumPy arithmetic, takes its turn too: where its extremes are far apart the machine was busy.
+Each is reported by its median, with the fastest and slowest round beside it.  A control, a fixed
+piece of NumPy arithmetic, takes its turn too: where its extremes are far apart the machine was
+busy.
 
 Before any form is timed all of them must agree, on a batch small enough for the plain form.  The
 first call on each size is not timed, since it may compile.
