@@ -12,7 +12,7 @@ token, differentiated automatically.
 
 import numpy as np
 
-from benchmarks.peers import compiled, forms_of, in_jax, unsigned
+from benchmarks.peers import compiled, forms_of, in_jax, loop_softmax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case
 from minirl.grpo import grpo_loss, weighted
@@ -71,14 +71,7 @@ def numba_form(logits, old, reference, steps, advantages):
                 numbers[n] += weight
         return sums, numbers
 
-    def softmax(logits):
-        policy = np.empty_like(logits)
-        for s in range(len(logits)):
-            policy[s] = np.exp(logits[s] - logits[s].max())
-            policy[s] /= policy[s].sum()
-        return policy
-
-    tables, softmax = compiled(tables), compiled(softmax)
+    tables, softmax = compiled(tables), loop_softmax()
 
     def form(logits, old, reference, index, starts, advantages):
         sums, numbers = tables(index, starts, advantages, logits.size)

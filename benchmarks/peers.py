@@ -44,6 +44,19 @@ def compiled(function):
     return numba.njit(function, fastmath=True)
 
 
+def loop_softmax():
+    """The softmax of a table's rows, as a compiled loop."""
+
+    def softmax(logits):
+        policy = np.empty_like(logits)
+        for s in range(len(logits)):
+            policy[s] = np.exp(logits[s] - logits[s].max())
+            policy[s] /= policy[s].sum()
+        return policy
+
+    return compiled(softmax)
+
+
 def unsigned(index):
     """The same numbers, of which numba need not ask whether they are negative."""
     return index.view(np.uint32)

@@ -12,7 +12,7 @@ ratio and clipping for each token, differentiated automatically.
 
 import numpy as np
 
-from benchmarks.peers import compiled, forms_of, in_jax, unsigned
+from benchmarks.peers import compiled, forms_of, in_jax, loop_softmax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case
 from minirl.ppo import collapse, minibatches, ppo_loss
@@ -79,13 +79,6 @@ def numba_form(old, steps, advantages, parts):
                 own[index[n], 1] += min(advantages[n], 0.0)
         return sums, np.bincount(part) * length
 
-    def softmax(logits):
-        policy = np.empty_like(logits)
-        for s in range(len(logits)):
-            policy[s] = np.exp(logits[s] - logits[s].max())
-            policy[s] /= policy[s].sum()
-        return policy
-
     def surrogate(policy, old_policy, sums, N):
         S, A = policy.shape
         loss, grad = 0.0, np.empty_like(policy)
@@ -97,7 +90,7 @@ def numba_form(old, steps, advantages, parts):
             grad[s] -= policy[s] * grad[s].sum()
         return loss / N, grad
 
-    collapse_parts, softmax, surrogate = map(compiled, (collapse_parts, softmax, surrogate))
+    collapse_parts, surrogate, softmax = *map(compiled, (collapse_parts, surrogate)), loop_softmax()
 
     def epochs(old, index, advantages, parts):
         logits, old_policy, number = old, softmax(old), parts.max() + 1
