@@ -45,7 +45,7 @@ import numpy as np
 from scipy import sparse
 
 BLOCK = 32_768  # steps numbered at a time: few enough to stay in the cache
-KEPT = 2**20    # ones, at most
+KEPT = 2**20    # as many ones as this are kept, at most
 
 
 class Steps(NamedTuple):

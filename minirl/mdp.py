@@ -332,7 +332,7 @@ def unroll(mdp, horizon):
     ((3, 2), [1, 2, 2], [False, False, True])
     """
     check_count("horizon", horizon)
-    S = mdp.shape[0]
+    horizon, S = int(horizon), mdp.shape[0]
     later = np.minimum(np.arange(1, horizon + 1), horizon - 1)[:, None, None, None] * S
     terminated = np.tile(mdp.terminated, (horizon, 1, 1))
     terminated[-S:] = True

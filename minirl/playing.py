@@ -308,6 +308,7 @@ class Rollout(NamedTuple):
         """These episodes as `counts.Steps` over a table of `shape` (S, A)."""
         return counts.from_rectangle(self.states, self.actions, self.alive, shape)
 
+
 def rollout(mdp, policy, starts, *, horizon, rng):
     """Play one episode from each start state, all at once.
 

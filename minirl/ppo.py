@@ -71,7 +71,6 @@ Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on t
 Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (ppo.5).
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -405,10 +404,10 @@ def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning
     whole = collapse(steps, judged.advantages)
 
     if batch_size is None:
-        batches = itertools.repeat(whole, n_epochs)
+        batches = [whole] * int(n_epochs)
     else:
-        batches = minibatches(steps, judged.advantages,
-                              (rng.permutation(episodes) // batch_size for _ in range(n_epochs)))
+        epochs = (rng.permutation(episodes) // batch_size for _ in range(int(n_epochs)))
+        batches = minibatches(steps, judged.advantages, epochs)
 
     logits, state, updates = record.logits, record.optimiser or optimiser.init(record.logits), 0
     for batch in batches:

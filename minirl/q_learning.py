@@ -61,6 +61,7 @@ import numpy as np
 
 from minirl.evaluation import reachable
 from minirl.exploration import epsilon_greedy
+from minirl.mdp import check_count
 from minirl.playing import first_states, move, start_states
 from minirl.prediction import check_step_size
 from minirl.sampling import generators
@@ -273,9 +274,8 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     None.
     """
     check_step_size(learning_rate, decay)
-    if horizon < 1 or steps_per_iteration < 1:
-        raise ValueError(f"horizon and steps_per_iteration must be at least 1, "
-                         f"got {horizon} and {steps_per_iteration}")
+    check_count("horizon", horizon)
+    check_count("steps_per_iteration", steps_per_iteration)
     _, R, S, A = record.tables.shape
     if record.tables.shape != (M, R, *mdp.shape):
         raise ValueError(f"the record's tables must be ({M}, R, {mdp.shape[0]}, {mdp.shape[1]}), "
@@ -283,7 +283,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     if truth is not None and truth.shape != mdp.shape:
         raise ValueError(f"truth must have shape {mdp.shape}, got {truth.shape}")
     judged = None if truth is None else reachable(mdp, np.full(mdp.shape, 1 / A))
-    rng, T = generators(record.rng), steps_per_iteration
+    rng, T = generators(record.rng), int(steps_per_iteration)
     drawn = np.empty((R, T, 4))  # used again by every iteration
     first = mine = np.arange(R) * S  # where the table of each learner begins
     across = 0

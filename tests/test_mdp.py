@@ -344,6 +344,12 @@ def test_a_clock_that_is_no_whole_number_of_steps_is_refused(world, count, messa
         unroll(world, count)
 
 
+def test_a_clock_may_be_written_as_a_float(world):
+    assert all((one == other).all() for one, other in zip(
+        *((timed.next_state, timed.terminated, timed.prob) for timed in (unroll(world, 4),
+                                                                         unroll(world, 4.0)))))
+
+
 @pytest.mark.parametrize("gamma", [1.0, 0.7])
 def test_an_unrolled_world_is_worth_what_backward_induction_says(rng, gamma):
     """For a policy that looks at the clock, in a world that need not end by itself."""

@@ -244,6 +244,17 @@ def test_parts_that_do_not_divide_the_batch_are_refused(parts, message):
         next(minibatches(steps, advantages, [np.array(parts)]))
 
 
+@pytest.mark.parametrize("batch_size", [None, 6])
+def test_numbers_of_epochs_and_episodes_may_be_written_as_floats(batch_size):
+    coin, first = world.coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)
+    plain, same = (next(ppo(coin, first, episodes=20, horizon=9, n_epochs=number(3),
+                            batch_size=batch_size and number(batch_size)))
+                   for number in (int, float))
+    np.testing.assert_array_equal(plain.logits, same.logits)
+    assert plain.metrics["policy/updates"] == same.metrics["policy/updates"] == (
+        3 if batch_size is None else 12)
+
+
 # Distances.
 
 

@@ -462,7 +462,9 @@ def test_states_that_no_episode_reaches_are_not_judged():
     ("decay", -0.1, "must lie in [0, 1], got -0.1"), ("decay", 1.1, "must lie in [0, 1], got 1.1"),
     ("decay", np.nan, "must lie in [0, 1], got nan"),
     ("horizon", 0, "must be at least 1, got 0"),
-    ("steps_per_iteration", 0, "must be at least 1, got 200 and 0"),
+    ("horizon", 2.5, "must be a whole number, got 2.5"),
+    ("steps_per_iteration", 0, " must be at least 1, got 0"),
+    ("steps_per_iteration", 2.5, "must be a whole number, got 2.5"),
     ("exploration", epsilon_greedy(1.5), "_rate must lie in [0, 1], got 1.5"),
     ("truth", np.zeros((2, 1)), "must have shape (1, 2), got (2, 1)")])
 @LEARNERS
@@ -470,6 +472,15 @@ def test_bad_arguments_are_refused_by_name(learner, name, value, accepted):
     coin = coin_game()
     with pytest.raises(ValueError, match=f"{name}.*{re.escape(accepted)}"):
         next(learner(coin, start(coin, rng=0, tables=TABLES[learner]), **{name: value}))
+
+
+def test_whole_numbers_may_be_written_as_floats():
+    coin = coin_game(gamma=0.5)
+    record = start(coin, rng=0)
+    plain, same = (next(q_learning(coin, record, horizon=number(3), steps_per_iteration=number(20)))
+                   for number in (int, float))
+    np.testing.assert_array_equal(plain.tables, same.tables)
+    np.testing.assert_array_equal(plain.finished.lengths, same.finished.lengths)
 
 
 @LEARNERS
