@@ -14,13 +14,13 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from gridworld.maps import LAKE_8X8, frozen_lake, teleports
-from minirl.counts import difference_matrix, select, table
-from minirl.dpo import dpo_loss
-from minirl.evaluation import evaluate
-from minirl.playing import rollout
-from minirl.ppo import collapse, ppo_loss
-from minirl.returns import gae
-from minirl.sft import sft_loss
+from minirl.kernel.counts import difference_matrix, select, table
+from minirl.people.dpo import dpo_loss
+from minirl.exact.evaluation import evaluate
+from minirl.kernel.playing import rollout
+from minirl.play.ppo import collapse, ppo_loss
+from minirl.play.returns import gae
+from minirl.people.sft import sft_loss
 from toy_lm.ngram import sample
 
 LOGITS, REFERENCE = np.random.default_rng(0).normal(size=(2, 27, 27))

@@ -5,7 +5,7 @@ the goal by a shortest way, 14 steps, which is looked at after every batch.  The
 find the goal at all: a random walker does so in one of 647 episodes of 80 steps.
 
 *plain* plays episode by episode and sums over tokens, as the paper writes it.  *book* is
-`minirl.ppo.ppo` with the same settings, of which a few batches are enough.  The peer,
+`minirl.play.ppo.ppo` with the same settings, of which a few batches are enough.  The peer,
 *stable_baselines3*, has the network that it takes by default, with a learning rate and an entropy
 bonus that suit this world better than its own.  How long a run takes is mostly how soon it finds
 the goal, so that several seeds are run of each.
@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks.timing import Case
 from gridworld.maps import LAKE_8X8, frozen_lake
-from minirl.evaluation import evaluate
-from minirl.planning import policy_iteration
-from minirl.ppo import ppo
-from minirl.reinforce import start
-from minirl.softmax import backward, log_softmax
+from minirl.exact.evaluation import evaluate
+from minirl.exact.planning import policy_iteration
+from minirl.play.ppo import ppo
+from minirl.play.reinforce import start
+from minirl.kernel.softmax import backward, log_softmax
 
 WORLD = frozen_lake(LAKE_8X8, slippery=False).mdp(gamma=0.95)
 FOLLOWING, REWARD, ENDS = (table[:, :, 0] for table in (WORLD.next_state, WORLD.reward,

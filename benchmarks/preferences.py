@@ -26,11 +26,11 @@ import numpy as np
 from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case, equal
-from minirl.counts import difference_matrix, select
-from minirl.dpo import dpo_loss
-from minirl.optim import minimise_near
-from minirl.reward_model import bradley_terry_loss, fit_reward_model
-from minirl.softmax import backward, log_sigmoid, log_softmax
+from minirl.kernel.counts import difference_matrix, select
+from minirl.people.dpo import dpo_loss
+from minirl.play.optim import minimise_near
+from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 SYMBOLS, LENGTH, BETA, PULL, TOL = 27, 64, 0.5, 2.0, 1e-7
 

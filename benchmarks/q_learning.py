@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.peers import compiled, forms_of, in_jax
 from benchmarks.timing import Case, equal
 from gridworld.maps import LAKE_8X8, frozen_lake
-from minirl.q_learning import q_learning, start
-from minirl.sampling import generators
+from minirl.play.q_learning import q_learning, start
+from minirl.kernel.sampling import generators
 
 WORLD = frozen_lake(LAKE_8X8).mdp(gamma=0.99)
 S, A, K = WORLD.prob.shape

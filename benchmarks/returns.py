@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax
 from benchmarks.timing import Case
-from minirl.playing import rollout
-from minirl.returns import gae
-from minirl.softmax import log_softmax
+from minirl.kernel.playing import rollout
+from minirl.play.returns import gae
+from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 
 SYMBOLS, T, GAMMA, LAMBDA = 27, 128, 0.99, 0.95

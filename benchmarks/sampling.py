@@ -17,8 +17,8 @@ from random import Random
 import numpy as np
 
 from benchmarks.timing import Case, likely
-from minirl.counts import Steps
-from minirl.softmax import log_softmax
+from minirl.kernel.counts import Steps
+from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import sample
 
 SYMBOLS, HORIZON = 96, 128

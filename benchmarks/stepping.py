@@ -3,7 +3,7 @@
 The world is the slippery 8x8 lake.  Every form hands over all it passes through: states, actions,
 rewards, ends and next states; where an episode ends, the next one begins at once.  *plain* draws
 an action from the policy and an outcome from the law, world by world.  *book* is
-`minirl.playing.walk`.
+`minirl.kernel.playing.walk`.
 
 Of the peers, *gymnasium* is its SyncVectorEnv, without the wrappers of `make`; *jax* looks up both
 draws in running sums, in one compiled scan; *numba* is one compiled loop over alias tables.
@@ -20,8 +20,8 @@ import numpy as np
 
 from benchmarks.timing import Case, likely
 from gridworld.maps import LAKE_8X8, frozen_lake
-from minirl.playing import Moves, walk
-from minirl.sampling import alias
+from minirl.kernel.playing import Moves, walk
+from minirl.kernel.sampling import alias
 
 WORLD = frozen_lake(LAKE_8X8).mdp(gamma=0.99)
 POLICY = np.random.default_rng(0).dirichlet(np.ones(4), size=64)

@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.timing import Case
-from minirl import counts
-from minirl.sft import sft_loss
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.people.sft import sft_loss
+from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import sample
 
 SYMBOLS, LENGTH = 96, 128

@@ -20,14 +20,14 @@ five of A's ten go left and five go right.  And a table has finitely many outcom
 distribution of the book is replaced by twenty equally likely values at its quantiles, with the same
 mean and variance.
 
-Read first: `minirl.mdp`.  Read next: `draw`.
+Read first: `minirl.kernel.mdp`.  Read next: `draw`.
 Source: Sutton and Barto, 2nd edition, chapters 4.3, 4.4 and 6.7.
 """
 
 import numpy as np
 from scipy import stats
 
-from minirl.mdp import TabularMDP
+from minirl.kernel.mdp import TabularMDP
 
 
 def gambler(*, heads=0.4, goal=100):

@@ -23,7 +23,7 @@ import numpy as np
 from gridworld import maps
 from gridworld.draw import map_text
 from gridworld.world import GridWorld
-from minirl.playing import first_states, move
+from minirl.kernel.playing import first_states, move
 
 try:
     import gymnasium

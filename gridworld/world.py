@@ -32,7 +32,7 @@ same cell again.
 A goal and a hole are states too, in which nothing happens any more: their rows lead to themselves,
 earn nothing and terminate.  The same holds for walls, where nobody ever is.
 
-Read first: `minirl.mdp`.  Read next: `maps`.
+Read first: `minirl.kernel.mdp`.  Read next: `maps`.
 """
 
 import itertools
@@ -42,7 +42,7 @@ from numbers import Integral
 
 import numpy as np
 
-from minirl.mdp import TabularMDP
+from minirl.kernel.mdp import TabularMDP
 
 MOVES = {"L": (0, -1), "D": (1, 0), "R": (0, 1), "U": (-1, 0)}
 CYCLES = "LDRULDRU", "URDLURDL"  # the two ways round, twice, so that any start is found

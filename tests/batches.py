@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from worlds import random_mdp
 
-from minirl import counts
-from minirl.optim import gradient_descent
-from minirl.ppo import ppo
-from minirl.reinforce import start
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.play.optim import gradient_descent
+from minirl.play.ppo import ppo
+from minirl.play.reinforce import start
+from minirl.kernel.softmax import log_softmax
 
 S, A = 4, 3
 STARTS = np.array([0, 7, 7, 8, 20, 33, 35, 50, 58, 60])  # nine episodes, one of them empty

@@ -18,7 +18,7 @@ import sys
 import numpy as np
 from languages import BETA, running_example, share
 
-from minirl.softmax import backward, log_softmax
+from minirl.kernel.softmax import backward, log_softmax
 
 LETTERS, GROUP, ROUNDS = 200, 8, 25
 N, I = np.arange(LETTERS + 1)[:, None], np.arange(LETTERS + 2)[None]

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.evaluation import expectation
-from minirl.regularised import regularised_optimum
-from minirl.sft import fit_by_counting
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.exact.evaluation import expectation
+from minirl.exact.regularised import regularised_optimum
+from minirl.people.sft import fit_by_counting
+from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 from toy_lm.corpora import unicode_words
 from toy_lm.preferences import sample_pairs

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 
 from gridworld.maps import frozen_lake
-from minirl.exploration import epsilon_greedy
-from minirl.planning import policy_iteration
-from minirl.q_learning import q_learning, start
+from minirl.play.exploration import epsilon_greedy
+from minirl.exact.planning import policy_iteration
+from minirl.play.q_learning import q_learning, start
 
 if __name__ == "__main__":
     grid = frozen_lake()

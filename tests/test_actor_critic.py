@@ -8,14 +8,14 @@ import pytest
 from worlds import (law, random_mdp, random_record, single_outcome, small_world, tables,
                     value_by_loops, without_discount)
 
-from minirl import counts, mdp as world, playing
-from minirl.actor_critic import actor_critic, judge, normalised
-from minirl.baselines import scores
-from minirl.optim import Optimiser, adam, gradient_descent, linear
-from minirl.planning import policy_gradient, policy_iteration
-from minirl.reinforce import environment_rewards, play, reinforce, reinforce_loss, start, weigh
-from minirl.sampling import generator
-from minirl.softmax import entropy_loss, log_softmax
+from minirl.kernel import counts, mdp as world, playing
+from minirl.play.actor_critic import actor_critic, judge, normalised
+from minirl.play.baselines import scores
+from minirl.play.optim import Optimiser, adam, gradient_descent, linear
+from minirl.exact.planning import policy_gradient, policy_iteration
+from minirl.play.reinforce import environment_rewards, play, reinforce, reinforce_loss, start, weigh
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import entropy_loss, log_softmax
 
 CHOICES = dict(gamma=0.9, gae_lambda=0.6, value_lambda=0.3, value_rate=0.75,
                normalize_advantage=False)

@@ -19,14 +19,14 @@ import pytest
 from scipy.special import expit
 
 from minirl import __main__ as command_line
-from minirl import counts
-from minirl.best_of_n import reward_law
-from minirl.grpo import resting_policy
-from minirl.kl import string_kl
+from minirl.kernel import counts
+from minirl.people.best_of_n import reward_law
+from minirl.people.grpo import resting_policy
+from minirl.people.kl import string_kl
 from minirl.lab import alignment, report
 from minirl.lab.alignment import Alignment, Held, Model, Point, Proxy
 from minirl.lab.main_job import LanguageRow
-from minirl.regularised import FrontierPoint
+from minirl.exact.regularised import FrontierPoint
 from toy_lm.ngram import sample
 from toy_lm.preferences import sample_pairs
 

@@ -9,11 +9,11 @@ import pytest
 from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
                     tables, value_by_loops)
 
-from minirl.average_reward import average_reward, average_reward_gradient
-from minirl.evaluation import evaluate, occupancy
-from minirl.mdp import coin_game, unroll
-from minirl.planning import policy_gradient
-from minirl.softmax import log_softmax
+from minirl.exact.average_reward import average_reward, average_reward_gradient
+from minirl.exact.evaluation import evaluate, occupancy
+from minirl.kernel.mdp import coin_game, unroll
+from minirl.exact.planning import policy_gradient
+from minirl.kernel.softmax import log_softmax
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ import pytest
 from worlds import (DROPPED, KEPT, WHOLE, law, random_record, single_outcome, small_world,
                     without_discount)
 
-from minirl import counts, mdp as world, playing
-from minirl.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
-                              optimal_constant, scores)
-from minirl.planning import policy_gradient
-from minirl.reinforce import (environment_rewards, play, reinforce, reinforce_loss, start,
-                              value_baseline, weigh)
-from minirl.sampling import generator
-from minirl.softmax import log_softmax
+from minirl.kernel import counts, mdp as world, playing
+from minirl.play.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
+                                   optimal_constant, scores)
+from minirl.exact.planning import policy_gradient
+from minirl.play.reinforce import (environment_rewards, play, reinforce, reinforce_loss, start,
+                                   value_baseline, weigh)
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import log_softmax
 
 
 def tiny_world(gamma=0.8):

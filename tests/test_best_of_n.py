@@ -15,16 +15,17 @@ from languages import BETA, running_example, share
 from scipy.stats import chi2
 from worlds import episodes, random_mdp, random_policy, random_record, single_outcome
 
-from minirl import best_of_n as chapter, counts
-from minirl.best_of_n import (RewardLaw, best_of_n, integer_law, rejection_sampling, reward_law,
-                              winners)
-from minirl.evaluation import expectation
-from minirl.mdp import coin_game, unroll
-from minirl.playing import rollout, start_states
-from minirl.reinforce import environment_rewards, play, start
-from minirl.sampling import generator
-from minirl.sft import fit_by_counting
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.people import best_of_n as chapter
+from minirl.people.best_of_n import (RewardLaw, best_of_n, integer_law, rejection_sampling,
+                                     reward_law, winners)
+from minirl.exact.evaluation import expectation
+from minirl.kernel.mdp import coin_game, unroll
+from minirl.kernel.playing import rollout, start_states
+from minirl.play.reinforce import environment_rewards, play, start
+from minirl.kernel.sampling import generator
+from minirl.people.sft import fit_by_counting
+from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language
 from toy_lm.rewards import alternating, no_doubles, short

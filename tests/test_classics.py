@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gridworld.classics import car_rental, gambler, maximisation_bias
-from minirl.evaluation import evaluate
-from minirl.planning import linear_programme, policy_iteration, value_iteration
+from minirl.exact.evaluation import evaluate
+from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
 
 SMALL = 6
 

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from minirl import counts
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.kernel.softmax import log_softmax
 
 SHAPE = (3, 4)
 STARTS = np.array([0, 0, 5, 6, 6, 12, 30, 30])  # seven sequences, three of them empty

@@ -8,9 +8,9 @@ import pytest
 from languages import all_strings, as_steps
 from scipy.special import chdtrc
 
-from minirl import counts
-from minirl.regularised import regularised_optimum
-from minirl.sft import fit_by_counting
+from minirl.kernel import counts
+from minirl.exact.regularised import regularised_optimum
+from minirl.people.sft import fit_by_counting
 from toy_lm import demonstrations, exact
 from toy_lm.corpora import unicode_words
 from toy_lm.demonstrations import rejection_sampling, self_instruct, steps, write

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from languages import all_strings
 
-from minirl.kl import kl_loss, string_kl
+from minirl.people.kl import kl_loss, string_kl
 from minirl.lab import divergences, report
-from minirl.mdp import unroll
-from minirl.softmax import kl
+from minirl.kernel.mdp import unroll
+from minirl.kernel.softmax import kl
 from toy_lm.ngram import language
 
 JOB = "kl"

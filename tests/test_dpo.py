@@ -5,15 +5,15 @@ import pytest
 from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
 from scipy import sparse
 
-from minirl import counts
-from minirl.dpo import check_beta, dpo_loss, fit_dpo, log_ratios, preference_metrics
-from minirl.evaluation import expectation
-from minirl.ipo import fit_ipo
-from minirl.mdp import unroll
-from minirl.optim import minimise
-from minirl.regularised import regularised_optimum, tilt
-from minirl.reward_model import bradley_terry_loss
-from minirl.softmax import backward, log_sigmoid, log_softmax
+from minirl.kernel import counts
+from minirl.people.dpo import check_beta, dpo_loss, fit_dpo, log_ratios, preference_metrics
+from minirl.exact.evaluation import expectation
+from minirl.people.ipo import fit_ipo
+from minirl.kernel.mdp import unroll
+from minirl.play.optim import minimise
+from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.reward_model import bradley_terry_loss
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs
 

@@ -9,16 +9,16 @@ import pytest
 from worlds import episodes, random_mdp
 
 from minirl import __main__ as command_line
-from minirl.baselines import batch_mean, leave_one_out, scores
-from minirl.evaluation import action_values, evaluate, occupancy
+from minirl.play.baselines import batch_mean, leave_one_out, scores
+from minirl.exact.evaluation import action_values, evaluate, occupancy
 from minirl.lab import estimators, report
-from minirl.mdp import unroll
-from minirl.planning import policy_gradient
-from minirl.playing import Rollout
-from minirl.ppo import mean_kl
-from minirl.reinforce import weigh
-from minirl.returns import reward_to_go, whole_return
-from minirl.softmax import log_softmax
+from minirl.kernel.mdp import unroll
+from minirl.exact.planning import policy_gradient
+from minirl.kernel.playing import Rollout
+from minirl.play.ppo import mean_kl
+from minirl.play.reinforce import weigh
+from minirl.play.returns import reward_to_go, whole_return
+from minirl.kernel.softmax import log_softmax
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from minirl import evaluation
-from minirl.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance, evaluate,
-                               evaluate_by_sweeps, expectation, occupancy, reachable,
-                               return_variance, solve, solve_by_sweeps, sweep,
-                               transitions_under, valued_states)
-from minirl.mdp import coin_game, unroll
+from minirl.exact import evaluation
+from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
+                                     evaluate, evaluate_by_sweeps, expectation, occupancy,
+                                     reachable, return_variance, solve, solve_by_sweeps, sweep,
+                                     transitions_under, valued_states)
+from minirl.kernel.mdp import coin_game, unroll
 from toy_lm.ngram import language, widen
 from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
                     small_world, tables, value_by_loops)

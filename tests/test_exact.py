@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from minirl import evaluation
-from minirl.sft import fit_by_counting
-from minirl.softmax import log_softmax
+from minirl.exact import evaluation
+from minirl.people.sft import fit_by_counting
+from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.exact import lengths, summary
 from toy_lm.models import fit

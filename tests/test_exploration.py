@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from minirl.exploration import boltzmann, epsilon_greedy
-from minirl.q_learning import q_learning, start
+from minirl.play.exploration import boltzmann, epsilon_greedy
+from minirl.play.q_learning import q_learning, start
 from worlds import single_outcome
 
 RULES = pytest.mark.parametrize("rule", [

@@ -13,8 +13,10 @@ from gradcheck import assert_gradient
 from worlds import endless, random_mdp
 
 import minirl
-from minirl import (average_reward, counts, dpo, grpo, ipo, kl, kto, optim, orpo, planning, ppo,
-                    ppo_kl, reinforce, reward_model, sft, simpo, softmax)
+from minirl.kernel import counts, softmax
+from minirl.exact import average_reward, planning
+from minirl.play import optim, ppo, ppo_kl, reinforce
+from minirl.people import dpo, grpo, ipo, kl, kto, orpo, reward_model, sft, simpo
 from test_house import CHAPTERS
 
 RNG = np.random.default_rng(3)
@@ -178,7 +180,7 @@ def public_losses():
         for name, value in inspect.getmembers(module, inspect.isfunction):
             public = name.endswith("_loss") and not name.startswith("_")
             if public and value.__module__ == module.__name__:
-                found.add(f"{chapter}.{name}")
+                found.add(f"{module.__name__.split('.')[-1]}.{name}")
     return found
 
 

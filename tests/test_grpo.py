@@ -10,21 +10,22 @@ from languages import BETA, running_example, share
 from test_baselines import columns, tiny_world
 from worlds import law, random_policy, random_record, single_outcome, value_by_loops
 
-from minirl import baselines, counts, mdp as world, playing
-from minirl.evaluation import occupancy
-from minirl.grpo import (equal_groups, group_centred, group_normalised, grpo, grpo_loss,
-                         leave_one_out, per_length, per_string, process_normalised, resting_policy,
-                         weighted)
-from minirl.kl import k3_loss, string_kl
-from minirl.optim import adam, gradient_descent, linear
-from minirl.planning import policy_gradient
-from minirl.ppo import collapse, ppo_loss
-from minirl.regularised import regularised_optimum, tilt
-from minirl.reinforce import environment_rewards, play, start, weigh
-from minirl.returns import whole_return
-from minirl.rlhf import pair_rewards
-from minirl.sampling import generator
-from minirl.softmax import entropy, kl, log_softmax
+from minirl.kernel import counts, mdp as world, playing
+from minirl.play import baselines
+from minirl.exact.evaluation import occupancy
+from minirl.people.grpo import (equal_groups, group_centred, group_normalised, grpo, grpo_loss,
+                                leave_one_out, per_length, per_string, process_normalised,
+                                resting_policy, weighted)
+from minirl.people.kl import k3_loss, string_kl
+from minirl.play.optim import adam, gradient_descent, linear
+from minirl.exact.planning import policy_gradient
+from minirl.play.ppo import collapse, ppo_loss
+from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.play.reinforce import environment_rewards, play, start, weigh
+from minirl.play.returns import whole_return
+from minirl.people.rlhf import pair_rewards
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import entropy, kl, log_softmax
 
 ADVANTAGES = [group_normalised, group_centred, leave_one_out, process_normalised]
 

@@ -15,8 +15,8 @@ from gridworld import maps
 from gridworld.classics import gambler
 from gridworld.gymnasium import WorldEnv, make
 from gridworld.world import OTHERS, GridWorld, parse
-from minirl.mdp import TabularMDP
-from minirl.planning import policy_iteration
+from minirl.kernel.mdp import TabularMDP
+from minirl.exact.planning import policy_iteration
 
 FALSE_ALARM = 1e-6
 ID = "minirl/GridWorld-v0"

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import minirl
 
 ROOT = Path(minirl.__file__).parent.parent
 PACKAGES = ("minirl", "toy_lm", "gridworld")
-CHAPTERS = re.findall(r"^    (\w+) {2,}\S", minirl.__doc__, flags=re.M)
+PARTS = {part: names.split() for part, names in re.findall(
+    r"^    (\w+) {2,}(\S.*(?:\n {8,}\S.*)*)", minirl.__doc__, flags=re.M)}
+CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
           "minirl.lab.figures": "matplotlib"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -42,25 +45,37 @@ def is_module(name):
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def test_the_contents_page_lists_exactly_the_chapters():
-    files = {path.stem for path in (ROOT / "minirl").glob("*.py")} - {"__init__", "__main__"}
-    assert set(CHAPTERS) == files
-    assert len(CHAPTERS) == len(set(CHAPTERS))
-
-
-@pytest.mark.parametrize("package", ["toy_lm", "gridworld", "minirl/lab"])
-def test_the_contents_of_the_other_rooms_are_listed_too(package):
+def contents(package):
+    """The names that the docstring of a package lists, in its order."""
     doc = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")))
-    listed = re.findall(r"^    (\w+) {2,}\S", doc, flags=re.M)
-    assert set(listed) == ({path.stem for path in (ROOT / package).glob("*.py")}
-                           - {"__init__", "__main__"})
+    return re.findall(r"^    (\w+) {2,}\S", doc, flags=re.M)
+
+
+@pytest.mark.parametrize("package", [*(f"minirl/{part}" for part in PARTS),
+                                     "minirl/lab", "toy_lm", "gridworld"])
+def test_the_contents_of_a_package_are_its_modules(package):
+    files = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
+    listed = contents(package)
+    assert set(listed) == files and len(listed) == len(files)
+
+
+def test_the_first_page_lists_the_parts_and_their_chapters():
+    assert list(PARTS) == ["kernel", "exact", "play", "people"]
+    for part, names in PARTS.items():
+        assert names == contents(f"minirl/{part}"), part
+
+
+def test_every_part_is_at_hand_after_one_import():
+    for chapter in CHAPTERS:
+        part, name = chapter.split(".")
+        assert inspect.ismodule(getattr(getattr(minirl, part), name)), chapter
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_imports_only_earlier_chapters(chapter):
     earlier = {f"minirl.{name}" for name in CHAPTERS[:CHAPTERS.index(chapter)]}
-    imported = {name for name in imported_modules(ROOT / "minirl" / f"{chapter}.py")
-                if name.split(".")[0] in PACKAGES}
+    path = ROOT.joinpath("minirl", *chapter.split(".")).with_suffix(".py")
+    imported = {name for name in imported_modules(path) if name.split(".")[0] in PACKAGES}
     assert imported <= earlier
 
 
@@ -175,5 +190,6 @@ def test_the_readme_lists_every_chapter_and_every_room():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rooms = [path.stem for package in ("toy_lm", "gridworld")
              for path in (ROOT / package).glob("*.py")]
-    for name in {*CHAPTERS, *rooms} - {"__init__", "__main__"}:
+    chapters = [chapter.split(".")[1] for chapter in CHAPTERS]
+    for name in {*chapters, *rooms} - {"__init__", "__main__"}:
         assert f"`{name}`" in readme, name

@@ -8,14 +8,14 @@ from languages import BETA, all_strings, as_steps, preference_matrix, running_ex
 from scipy import sparse
 from worlds import single_outcome
 
-from minirl import counts
-from minirl.dpo import dpo_loss, fit_dpo
-from minirl.evaluation import expectation
-from minirl.ipo import fit_ipo, ipo_loss
-from minirl.optim import minimise, minimise_near
-from minirl.regularised import regularised_optimum, tilt
-from minirl.reward_model import accuracy
-from minirl.softmax import backward, log_sigmoid, log_softmax
+from minirl.kernel import counts
+from minirl.people.dpo import dpo_loss, fit_dpo
+from minirl.exact.evaluation import expectation
+from minirl.people.ipo import fit_ipo, ipo_loss
+from minirl.play.optim import minimise, minimise_near
+from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.reward_model import accuracy
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 CHOSEN = [[(0, 1), (1, 1), (1, 2), (2, 0)], [(0, 0)], [(0, 2), (2, 2), (2, 2), (2, 2), (2, 0)]]
 REJECTED = [[(0, 2), (2, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)]]

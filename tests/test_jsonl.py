@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from minirl import counts
+from minirl.kernel import counts
 from toy_lm import jsonl
 from toy_lm.jsonl import (Demonstration, Labelled, Pair, Prompt, Ranking, Reading,
                           read_demonstrations, read_labelled, read_pairs, read_prompts,

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from worlds import episodes, island, random_mdp, single_outcome, small_world
 
-from minirl import counts
-from minirl.evaluation import occupancy
-from minirl.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
-from minirl.mdp import coin_game, unroll
-from minirl.planning import policy_gradient
-from minirl.ppo import collapse
-from minirl.ppo_kl import ppo_kl, ppo_kl_loss
-from minirl.reinforce import environment_rewards, start
-from minirl.softmax import backward, log_softmax
+from minirl.kernel import counts
+from minirl.exact.evaluation import occupancy
+from minirl.people.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
+from minirl.kernel.mdp import coin_game, unroll
+from minirl.exact.planning import policy_gradient
+from minirl.play.ppo import collapse
+from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
+from minirl.play.reinforce import environment_rewards, start
+from minirl.kernel.softmax import backward, log_softmax
 from toy_lm.ngram import language
 
 ESTIMATES = {"k1": k1, "k2": k2, "k3": k3}

@@ -7,13 +7,14 @@ import pytest
 from languages import BETA, as_steps, running_example, share
 from scipy import optimize, sparse
 
-from minirl import counts, kto
-from minirl.dpo import dpo_loss, fit_dpo
-from minirl.kl import string_kl
-from minirl.kto import fit_kto, kto_loss
+from minirl.kernel import counts
+from minirl.people import kto
+from minirl.people.dpo import dpo_loss, fit_dpo
+from minirl.people.kl import string_kl
+from minirl.people.kto import fit_kto, kto_loss
 from minirl.lab import objectives
-from minirl.optim import Fit, minimise_near
-from minirl.softmax import backward, kl, log_softmax
+from minirl.play.optim import Fit, minimise_near
+from minirl.kernel.softmax import backward, kl, log_softmax
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs
 

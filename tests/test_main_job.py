@@ -7,7 +7,7 @@ other.
 import pytest
 
 from minirl.lab import main_job
-from minirl.planning import policy_iteration
+from minirl.exact.planning import policy_iteration
 
 
 @pytest.fixture(scope="module")

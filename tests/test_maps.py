@@ -11,9 +11,9 @@ import pytest
 from gridworld.maps import (LAKE_8X8, cliff_walk, corners, four_rooms, frozen_lake, random_walk,
                             read_map, teleports, windy_grid)
 from gridworld.world import parse
-from minirl.evaluation import action_values, evaluate
-from minirl.mdp import unroll
-from minirl.planning import linear_programme, policy_iteration, value_iteration
+from minirl.exact.evaluation import action_values, evaluate
+from minirl.kernel.mdp import unroll
+from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
 
 LAKES = {4: ["SFFF", "FHFH", "FFFH", "HFFG"],
          8: ["SFFFFFFF", "FFFFFFFF", "FFFHFFFF", "FFFFFHFF", "FFFHFFFF", "FHHFFFHF", "FHFFHFHF",

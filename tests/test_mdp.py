@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from minirl.mdp import TabularMDP, check_policy, coin_game, unroll
+from minirl.kernel.mdp import TabularMDP, check_policy, coin_game, unroll
 from worlds import episodes, random_mdp, random_policy, tables, value_by_loops
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from scipy.special import chdtrc
 
-from minirl import counts, evaluation
-from minirl.evaluation import expectation
-from minirl.playing import pairs_played, rollout
-from minirl.regularised import log_partition, regularised_optimum
-from minirl.sft import fit_by_counting, sft_loss
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.exact import evaluation
+from minirl.exact.evaluation import expectation
+from minirl.kernel.playing import pairs_played, rollout
+from minirl.exact.regularised import log_partition, regularised_optimum
+from minirl.people.sft import fit_by_counting, sft_loss
+from minirl.kernel.softmax import log_softmax
 from toy_lm import ngram
 from toy_lm.exact import summary
 from toy_lm.ngram import (HORIZON, decoding, finished, language, nats_per_character, order_of,

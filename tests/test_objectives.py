@@ -16,10 +16,10 @@ from scipy import optimize
 from test_grpo import strings_of
 from test_kl import score
 
-from minirl.grpo import group_centred, group_normalised
+from minirl.people.grpo import group_centred, group_normalised
 from minirl.lab import objectives, report
 from minirl.lab.objectives import Objectives, Rest, Row
-from minirl.softmax import log_softmax
+from minirl.kernel.softmax import log_softmax
 
 JOB = "objectives"
 ROOT = Path(__file__).parent.parent

@@ -9,11 +9,11 @@ import pytest
 from languages import all_strings, as_steps, running_example, share
 from scipy import sparse
 
-from minirl import counts
-from minirl.evaluation import expectation
-from minirl.orpo import fit_orpo, log_odds, orpo_loss
-from minirl.sft import fit_by_counting, sft_loss
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.exact.evaluation import expectation
+from minirl.people.orpo import fit_orpo, log_odds, orpo_loss
+from minirl.people.sft import fit_by_counting, sft_loss
+from minirl.kernel.softmax import log_softmax
 from toy_lm.preferences import sample_pairs
 
 RNG = np.random.default_rng(0)

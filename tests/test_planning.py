@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from gridworld.world import GridWorld, parse
-from minirl import planning
-from minirl.evaluation import evaluate, expectation, occupancy
-from minirl.mdp import TabularMDP, coin_game, unroll
-from minirl.planning import (backward_induction, linear_programme, optimum_of, policy_gradient,
-                             policy_iteration, policy_that_ends, value_iteration)
-from minirl.softmax import log_softmax
+from minirl.exact import planning
+from minirl.exact.evaluation import evaluate, expectation, occupancy
+from minirl.kernel.mdp import TabularMDP, coin_game, unroll
+from minirl.exact.planning import (backward_induction, linear_programme, optimum_of,
+                                   policy_gradient, policy_iteration, policy_that_ends,
+                                   value_iteration)
+from minirl.kernel.softmax import log_softmax
 from worlds import (corridor, deterministic_policies, endless, episodes, island, random_mdp,
                     single_outcome, tables, value_by_loops)
 

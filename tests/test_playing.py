@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import chdtrc
 
-from minirl.mdp import TabularMDP, coin_game, unroll
-from minirl.playing import (Moves, _chain, first_states, move, pairs_played, rollout, start_states,
-                            step, walk)
-from minirl.sampling import generator, generators
+from minirl.kernel.mdp import TabularMDP, coin_game, unroll
+from minirl.kernel.playing import (Moves, _chain, first_states, move, pairs_played, rollout,
+                                   start_states, step, walk)
+from minirl.kernel.sampling import generator, generators
 from worlds import episodes, random_mdp, random_policy, single_outcome, tables, value_by_loops
 
 FALSE_ALARM = 1e-6

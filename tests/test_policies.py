@@ -18,14 +18,14 @@ from languages import BETA, running_example, share as share_of_text
 
 from gridworld.maps import cliff_walk, frozen_lake
 from gridworld.world import GridWorld, parse
-from minirl.actor_critic import actor_critic
+from minirl.play.actor_critic import actor_critic
 from minirl.lab import main_job, policies, report
-from minirl.optim import linear
-from minirl.planning import policy_gradient, policy_iteration
-from minirl.ppo import ppo
-from minirl.ppo_kl import ppo_kl
-from minirl.reinforce import reinforce, start
-from minirl.rlhf import pair_rewards
+from minirl.play.optim import linear
+from minirl.exact.planning import policy_gradient, policy_iteration
+from minirl.play.ppo import ppo
+from minirl.play.ppo_kl import ppo_kl
+from minirl.play.reinforce import reinforce, start
+from minirl.people.rlhf import pair_rewards
 
 LAKE = frozen_lake().mdp(gamma=0.99)
 HASTE = {"iterations": 20, "episodes": 8, "horizon": 9}

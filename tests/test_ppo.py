@@ -15,16 +15,16 @@ from batches import (A, S, assert_same, charged_by_loops, random_batch, random_w
 from worlds import random_mdp
 
 from gridworld.maps import cliff_walk, frozen_lake
-from minirl import counts, mdp as world
-from minirl.actor_critic import Judgement, actor_critic, judge, normalised
-from minirl.optim import Optimiser, at, gradient_descent, linear
-from minirl.planning import policy_gradient, policy_iteration
-from minirl.ppo import (Advantages, approximate_kl, clip_fraction, clipped, collapse, mean_kl,
-                        minibatches, ppo, ppo_loss, update)
-from minirl.ppo_kl import ppo_kl, ppo_kl_loss
-from minirl.reinforce import environment_rewards, play, reinforce_loss, start
-from minirl.sampling import generator
-from minirl.softmax import entropy_loss, kl, log_softmax
+from minirl.kernel import counts, mdp as world
+from minirl.play.actor_critic import Judgement, actor_critic, judge, normalised
+from minirl.play.optim import Optimiser, at, gradient_descent, linear
+from minirl.exact.planning import policy_gradient, policy_iteration
+from minirl.play.ppo import (Advantages, approximate_kl, clip_fraction, clipped, collapse, mean_kl,
+                             minibatches, ppo, ppo_loss, update)
+from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
+from minirl.play.reinforce import environment_rewards, play, reinforce_loss, start
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import entropy_loss, kl, log_softmax
 
 BOTH = pytest.mark.parametrize("trainer", [ppo, ppo_kl])
 
@@ -647,9 +647,9 @@ PROGRAM = """
 import hashlib
 import numpy as np
 from gridworld.maps import cliff_walk
-from minirl.ppo import ppo
-from minirl.ppo_kl import ppo_kl
-from minirl.reinforce import start
+from minirl.play.ppo import ppo
+from minirl.play.ppo_kl import ppo_kl
+from minirl.play.reinforce import start
 mdp = cliff_walk().mdp(gamma=0.99)
 for trainer in ppo, ppo_kl:
     training = trainer(mdp, start(np.zeros(mdp.shape), rng=6), episodes=20, batch_size=6)

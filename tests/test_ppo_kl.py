@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from batches import A, S, assert_same, charged_by_loops, random_batch, random_world, some_record
 
-from minirl import mdp as world
-from minirl.optim import gradient_descent
-from minirl.ppo import Advantages, collapse, mean_kl, ppo_loss
-from minirl.ppo_kl import adapted, ppo_kl, ppo_kl_loss
-from minirl.reinforce import start
-from minirl.softmax import kl, log_softmax
+from minirl.kernel import mdp as world
+from minirl.play.optim import gradient_descent
+from minirl.play.ppo import Advantages, collapse, mean_kl, ppo_loss
+from minirl.play.ppo_kl import adapted, ppo_kl, ppo_kl_loss
+from minirl.play.reinforce import start
+from minirl.kernel.softmax import kl, log_softmax
 
 
 @pytest.mark.parametrize("kl_coef", [0.0, 0.7, 30.0])

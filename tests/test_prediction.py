@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from gridworld.maps import random_walk
-from minirl.evaluation import evaluate
-from minirl.playing import Rollout, rollout, start_states
-from minirl.prediction import batch_monte_carlo, batch_td, monte_carlo, start, td_prediction
-from minirl.sampling import generators
+from minirl.exact.evaluation import evaluate
+from minirl.kernel.playing import Rollout, rollout, start_states
+from minirl.play.prediction import batch_monte_carlo, batch_td, monte_carlo, start, td_prediction
+from minirl.kernel.sampling import generators
 from worlds import random_mdp, random_policy, single_outcome
 
 LEARNERS = pytest.mark.parametrize("learner", [td_prediction, monte_carlo], ids=["td", "mc"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import chdtrc
 
-from minirl import counts
+from minirl.kernel import counts
 from toy_lm import preferences
 from toy_lm.corpora import unicode_words
 from toy_lm.jsonl import Labelled, Pair, Ranking

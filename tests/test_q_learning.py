@@ -10,13 +10,13 @@ import pytest
 
 from gridworld.classics import maximisation_bias
 from gridworld.maps import cliff_walk, frozen_lake, windy_grid
-from minirl.evaluation import action_values, evaluate
-from minirl.exploration import Exploration, boltzmann, epsilon_greedy
-from minirl.mdp import coin_game
-from minirl.planning import policy_iteration
-from minirl.q_learning import (Episodes, double_q_learning, expected_sarsa, q_learning, sarsa,
-                               start)
-from minirl.sampling import generators
+from minirl.exact.evaluation import action_values, evaluate
+from minirl.play.exploration import Exploration, boltzmann, epsilon_greedy
+from minirl.kernel.mdp import coin_game
+from minirl.exact.planning import policy_iteration
+from minirl.play.q_learning import (Episodes, double_q_learning, expected_sarsa, q_learning, sarsa,
+                                    start)
+from minirl.kernel.sampling import generators
 from worlds import random_mdp, single_outcome
 
 TABLES = {q_learning: 1, sarsa: 1, expected_sarsa: 1, double_q_learning: 2}

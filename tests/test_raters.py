@@ -11,10 +11,10 @@ from languages import running_example
 from scipy.sparse import csr_array
 from scipy.special import chdtrc
 
-from minirl import counts
-from minirl.optim import minimise
-from minirl.reward_model import bradley_terry_loss, fit_reward_model
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.play.optim import minimise
+from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
+from minirl.kernel.softmax import log_softmax
 from toy_lm.preferences import sample_pairs
 from toy_lm.raters import (FIRST, SECOND, TIE, choose, judge, pairs_of_ranking, pairs_of_scores,
                            rank, ranking_from_pairs, ranking_of_scores)

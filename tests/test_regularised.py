@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from languages import running_example
 
-from minirl.evaluation import evaluate, expectation
-from minirl.mdp import TabularMDP, coin_game, unroll
-from minirl.planning import policy_iteration
-from minirl.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
-                                regularised_optimum, tilt)
-from minirl.softmax import kl, log_softmax
+from minirl.exact.evaluation import evaluate, expectation
+from minirl.kernel.mdp import TabularMDP, coin_game, unroll
+from minirl.exact.planning import policy_iteration
+from minirl.exact.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
+                                      regularised_optimum, tilt)
+from minirl.kernel.softmax import kl, log_softmax
 from worlds import (endless, episodes, island, random_mdp, single_outcome, tables,
                     value_by_loops)
 

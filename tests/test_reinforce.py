@@ -11,17 +11,17 @@ import pytest
 from worlds import DROPPED, KEPT, WHOLE, random_mdp, random_record, single_outcome, small_world
 
 from gridworld.maps import cliff_walk, frozen_lake
-from minirl import counts, mdp as world, playing
-from minirl.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
-                              optimal_constant)
-from minirl.evaluation import action_values, evaluate, occupancy
-from minirl.optim import Optimiser, adam, gradient_descent, linear
-from minirl.planning import policy_gradient, policy_iteration
-from minirl.reinforce import (environment_rewards, play, reinforce, reinforce_loss, start,
-                              value_baseline, weigh)
-from minirl.returns import reward_to_go, whole_return
-from minirl.sampling import generator
-from minirl.softmax import entropy_loss, log_softmax
+from minirl.kernel import counts, mdp as world, playing
+from minirl.play.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
+                                   optimal_constant)
+from minirl.exact.evaluation import action_values, evaluate, occupancy
+from minirl.play.optim import Optimiser, adam, gradient_descent, linear
+from minirl.exact.planning import policy_gradient, policy_iteration
+from minirl.play.reinforce import (environment_rewards, play, reinforce, reinforce_loss, start,
+                                   value_baseline, weigh)
+from minirl.play.returns import reward_to_go, whole_return
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import entropy_loss, log_softmax
 
 
 # The pieces.
@@ -223,8 +223,8 @@ def test_the_defaults_are_those_of_the_docstring():
 THREE_ITERATIONS = """
 import hashlib, itertools
 import numpy as np
-from minirl.mdp import coin_game
-from minirl.reinforce import reinforce, start
+from minirl.kernel.mdp import coin_game
+from minirl.play.reinforce import reinforce, start
 training = reinforce(coin_game(gamma=0.9), start(np.zeros((1, 2)), rng=5), episodes=64)
 record = next(itertools.islice(training, 2, None))
 digest = hashlib.sha256(record.logits.tobytes()).hexdigest()

@@ -7,11 +7,11 @@ import pytest
 from worlds import random_mdp, random_policy
 
 from gridworld.maps import frozen_lake
-from minirl import counts
-from minirl.evaluation import action_values, evaluate, occupancy
-from minirl.playing import Rollout, rollout, start_states
-from minirl.returns import (discounted_sums, explained_variance, gae, move_values, n_step_returns,
-                            reward_to_go, td_errors, whole_return)
+from minirl.kernel import counts
+from minirl.exact.evaluation import action_values, evaluate, occupancy
+from minirl.kernel.playing import Rollout, rollout, start_states
+from minirl.play.returns import (discounted_sums, explained_variance, gae, move_values,
+                                 n_step_returns, reward_to_go, td_errors, whole_return)
 
 
 def played(seed, *, horizon=3, gamma=0.9):

@@ -10,13 +10,13 @@ import pytest
 from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
 from scipy import sparse
 
-from minirl import counts
-from minirl.optim import minimise_near
-from minirl.regularised import regularised_optimum, tilt
-from minirl.reward_model import (accuracy, best_accuracy, bradley_terry_loss, calibration,
-                                 check_rows, fit_reward_model, logistic_loss, plackett_luce_loss,
-                                 reward_error, shares, squared_loss)
-from minirl.softmax import log_sigmoid
+from minirl.kernel import counts
+from minirl.play.optim import minimise_near
+from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.reward_model import (accuracy, best_accuracy, bradley_terry_loss, calibration,
+                                        check_rows, fit_reward_model, logistic_loss,
+                                        plackett_luce_loss, reward_error, shares, squared_loss)
+from minirl.kernel.softmax import log_sigmoid
 from toy_lm.ngram import language
 from toy_lm.preferences import respond
 from toy_lm.raters import pairs_of_ranking, rank

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from languages import all_strings, as_steps
 
-from minirl import counts
+from minirl.kernel import counts
 from minirl.lab.main_job import fit_corpus
-from minirl.evaluation import expectation
-from minirl.regularised import critical_beta, log_partition, regularised_optimum, tilt
+from minirl.exact.evaluation import expectation
+from minirl.exact.regularised import critical_beta, log_partition, regularised_optimum, tilt
 from toy_lm import rewards
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, score, widen

@@ -9,19 +9,19 @@ from languages import BETA, running_example, share
 from scipy import sparse
 from scipy.optimize import brentq
 
-from minirl import counts
-from minirl.mdp import coin_game
-from minirl.optim import linear
-from minirl.evaluation import expectation
-from minirl.kl import string_kl
-from minirl.planning import policy_gradient
-from minirl.playing import rollout, start_states
-from minirl.ppo import ppo
-from minirl.regularised import regularised_optimum, tilt
-from minirl.reinforce import start
-from minirl.reward_model import fit_reward_model
-from minirl.rlhf import adaptive_rlhf, pair_rewards, scored_rewards, steered, string_rewards
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.kernel.mdp import coin_game
+from minirl.play.optim import linear
+from minirl.exact.evaluation import expectation
+from minirl.people.kl import string_kl
+from minirl.exact.planning import policy_gradient
+from minirl.kernel.playing import rollout, start_states
+from minirl.play.ppo import ppo
+from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.play.reinforce import start
+from minirl.people.reward_model import fit_reward_model
+from minirl.people.rlhf import adaptive_rlhf, pair_rewards, scored_rewards, steered, string_rewards
+from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs
 from toy_lm.verifiers import gap, is_palindrome, objective_loss, palindrome_counts

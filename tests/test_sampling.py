@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minirl.sampling import (alias, cells, draw, generator, generators, thresholds, uniform,
-                             words)
+from minirl.kernel.sampling import (alias, cells, draw, generator, generators, thresholds, uniform,
+                                    words)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from minirl import counts
-from minirl.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.people.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
+from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.vocabulary import from_items
 

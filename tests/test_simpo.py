@@ -8,13 +8,13 @@ import pytest
 from languages import BETA, all_strings, as_steps, running_example, share
 from scipy import sparse
 
-from minirl import counts
-from minirl.evaluation import expectation
-from minirl.kl import string_kl
-from minirl.optim import minimise
-from minirl.reward_model import bradley_terry_loss
-from minirl.simpo import check_means, fit_simpo, simpo_loss
-from minirl.softmax import backward, log_sigmoid, log_softmax
+from minirl.kernel import counts
+from minirl.exact.evaluation import expectation
+from minirl.people.kl import string_kl
+from minirl.play.optim import minimise
+from minirl.people.reward_model import bradley_terry_loss
+from minirl.people.simpo import check_means, fit_simpo, simpo_loss
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 from toy_lm.preferences import sample_pairs
 
 RNG = np.random.default_rng(0)

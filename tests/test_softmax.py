@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from minirl.softmax import backward, entropy, entropy_loss, kl, log_sigmoid, log_softmax
+from minirl.kernel.softmax import backward, entropy, entropy_loss, kl, log_sigmoid, log_softmax
 
 S, A = 3, 4
 EXTREME = np.array([[1e4, -1e4, 0.0, 0.0], [-1e4, -1e4, -1e4, -1e4], [1e4, 1e4, -1e4, 3.0]])

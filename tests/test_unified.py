@@ -8,19 +8,19 @@ from languages import all_strings, as_steps
 from test_grpo import strings_of
 from test_kl import complex_gradient, cut_language, score
 
-from minirl import counts
-from minirl.dpo import dpo_loss
-from minirl.grpo import grpo_loss, weighted
-from minirl.kl import string_kl
-from minirl.kto import kto_loss
+from minirl.kernel import counts
+from minirl.people.dpo import dpo_loss
+from minirl.people.grpo import grpo_loss, weighted
+from minirl.people.kl import string_kl
+from minirl.people.kto import kto_loss
 from minirl.lab.estimators import all_episodes
 from minirl.lab.objectives import REFERENCE
-from minirl.orpo import orpo_loss
-from minirl.ppo import collapse, ppo_loss
-from minirl.ppo_kl import ppo_kl_loss
-from minirl.sft import fit_by_counting, sft_loss
-from minirl.softmax import log_softmax
-from minirl.unified import dpo_coefficients, gradient, grpo_coefficients, ppo_coefficients
+from minirl.people.orpo import orpo_loss
+from minirl.play.ppo import collapse, ppo_loss
+from minirl.play.ppo_kl import ppo_kl_loss
+from minirl.people.sft import fit_by_counting, sft_loss
+from minirl.kernel.softmax import log_softmax
+from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients, ppo_coefficients
 from toy_lm.ngram import language
 
 SEEDS = pytest.mark.parametrize("seed", range(3))

@@ -10,11 +10,11 @@ import pytest
 from gridworld import maps
 from gridworld.maps import cliff_walk, corners, frozen_lake
 from gridworld.world import GridWorld, parse
-from minirl.evaluation import evaluate
-from minirl.exploration import epsilon_greedy
+from minirl.exact.evaluation import evaluate
+from minirl.play.exploration import epsilon_greedy
 from minirl.lab import report, values
-from minirl.planning import policy_iteration
-from minirl.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
+from minirl.exact.planning import policy_iteration
+from minirl.play.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
 
 LAKE = frozen_lake().mdp(gamma=0.95)
 HASTE = ["--steps", "20", "--runs", "2"]

@@ -10,12 +10,12 @@ import pytest
 from gradcheck import assert_gradient, gradient_errors
 from languages import all_strings, as_steps
 
-from minirl import counts
-from minirl.evaluation import occupancy
-from minirl.mdp import unroll
-from minirl.optim import minimise
-from minirl.regularised import log_partition, regularised_optimum
-from minirl.softmax import backward, log_softmax
+from minirl.kernel import counts
+from minirl.exact.evaluation import occupancy
+from minirl.kernel.mdp import unroll
+from minirl.play.optim import minimise
+from minirl.exact.regularised import log_partition, regularised_optimum
+from minirl.kernel.softmax import backward, log_softmax
 from toy_lm import exact, models
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, score, widen

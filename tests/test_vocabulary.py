@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from minirl import counts
-from minirl.sft import sft_loss
+from minirl.kernel import counts
+from minirl.people.sft import sft_loss
 from toy_lm.ngram import finished, score
 from toy_lm.vocabulary import Vocabulary, from_items, from_tokens
 

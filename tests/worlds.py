@@ -5,11 +5,11 @@ import itertools
 
 import numpy as np
 
-from minirl.mdp import TabularMDP, unroll
-from minirl.playing import Rollout
-from minirl.reinforce import start
-from minirl.returns import reward_to_go, whole_return
-from minirl.softmax import log_softmax
+from minirl.kernel.mdp import TabularMDP, unroll
+from minirl.kernel.playing import Rollout
+from minirl.play.reinforce import start
+from minirl.play.returns import reward_to_go, whole_return
+from minirl.kernel.softmax import log_softmax
 
 # A credit, and whether γᵗ is kept: the three forms of REINFORCE's estimate.
 WHOLE, KEPT, DROPPED = (whole_return, False), (reward_to_go, True), (reward_to_go, False)

@@ -1,8 +1,8 @@
 """Instruction data: prompts with the completions that one wants to see, and how to make more.
 
-Supervised fine-tuning (`minirl.sft`) imitates demonstrations.  A `Demonstration` is a prompt and a
-completion, and only the completion is imitated: `steps` leaves the prompt out.  The prompts are the
-first letters of strings here, and to a bigram only the last of them matters.
+Supervised fine-tuning (`minirl.people.sft`) imitates demonstrations.  A `Demonstration` is a prompt
+and a completion, and only the completion is imitated: `steps` leaves the prompt out.  The prompts
+are the first letters of strings here, and to a bigram only the last of them matters.
 
 Demonstrations are dear, so models are used to make more of them.
 
@@ -30,7 +30,7 @@ pool already and are thrown away, so the pool's strings grow, from 6.1 letters e
 8, and the other words of the corpus cost 2.95 nats a character in the end, 2.74 at first.  What is
 not checked drifts.
 
-Read first: `models`, `minirl.sft`.  Read next: `raters`.
+Read first: `models`, `minirl.people.sft`.  Read next: `raters`.
 Source: Wang et al. 2022, arXiv:2212.10560; Yuan et al. 2023, "Scaling relationship on learning
 mathematical reasoning", arXiv:2308.01825, for rejection sampling fine-tuning.
 """
@@ -39,8 +39,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.mdp import check_count
-from minirl.sampling import generator
+from minirl.kernel.mdp import check_count
+from minirl.kernel.sampling import generator
 from toy_lm.jsonl import Demonstration
 from toy_lm.models import Model, fit
 from toy_lm.ngram import decoding, finished, sample

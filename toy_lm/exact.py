@@ -21,7 +21,7 @@ model can have on it.  A model that was fitted by maximum likelihood visits each
 its corpus did, so there, without pseudo-counts, the rate *is* the negative log-likelihood per
 character of the corpus.
 
-Read first: `ngram`, `minirl.evaluation`.  Read next: `models`.
+Read first: `ngram`, `minirl.exact.evaluation`.  Read next: `models`.
 Source: Shannon 1948, §7; Cover and Thomas, "Elements of information theory", chapter 4.2.
 """
 
@@ -29,10 +29,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.evaluation import (ending_chance, expectation, return_variance,
-                               transitions_under)
-from minirl.mdp import check_count
-from minirl.softmax import entropy, log_softmax
+from minirl.exact.evaluation import ending_chance, expectation, return_variance, transitions_under
+from minirl.kernel.mdp import check_count
+from minirl.kernel.softmax import entropy, log_softmax
 from toy_lm.ngram import language
 
 

@@ -13,9 +13,9 @@ can be read here and ours there:
 *The implicit form* is also that of Anthropic's data on helpfulness and harmlessness, where both
 strings are whole dialogues.  Where the prompt ends is not said, so the reader takes the *longest
 common prefix* for it.  If the two responses begin alike, that is longer than the prompt was.  It
-makes no difference to learners that compare sums of log-probabilities, as `minirl.reward_model` and
-`minirl.dpo` do: the steps that both strings share cancel in every row of (counts.3).  To a mean
-over the response it does make one.
+makes no difference to learners that compare sums of log-probabilities, as
+`minirl.people.reward_model` and `minirl.people.dpo` do: the steps that both strings share cancel in
+every row of (counts.3).  To a mean over the response it does make one.
 
 *Two equal responses* say nothing about what is better, and well-known data hold such pairs.  They
 are read and counted, for you to decide.

@@ -1,7 +1,7 @@
 """A model and its alphabet: fitted, saved, and loaded again.
 
 A table alone cannot be read: which row is "k"?  So a `Model` keeps the vocabulary with it.  `fit`
-counts a corpus (`minirl.sft`).  On disk a model is one `.npz` file, NumPy's archive of plain
+counts a corpus (`minirl.people.sft`).  On disk a model is one `.npz` file, NumPy's archive of plain
 arrays,
 
     version   the number of this format, 1
@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
+from minirl.kernel import counts
 from minirl.files import read_bytes, shown, write_bytes
-from minirl.sft import fit_by_counting
+from minirl.people.sft import fit_by_counting
 from toy_lm.ngram import order_of
 from toy_lm.vocabulary import END, Vocabulary, from_items
 

@@ -14,8 +14,9 @@ character −(1/N) Σ log π, in nats, whose exponential is the perplexity.
 (vocabulary.2).  Nothing else changes: the table has S = A^(m−1) rows, and its shape says its order,
 so that no function here asks for it.  Every exact answer of this book holds at every order.  The
 equations are solved where there are up to 4,000 states, as at order 3 for 63 symbols; above that a
-solve would fill the matrix, and the series is added up to a certified 1e-12 (`minirl.evaluation`).
-A table of a lower order is one of a higher order whose rows repeat: `widen`.
+solve would fill the matrix, and the series is added up to a certified 1e-12
+(`minirl.exact.evaluation`). A table of a lower order is one of a higher order whose rows repeat:
+`widen`.
 
 *Sampling is playing*: `sample` is a rollout in that world.  A rollout needs a horizon, and a string
 cut by it has no end symbol; the cut ones can be counted, and are not hidden.  A string may be
@@ -29,16 +30,16 @@ and `decoding` returns just that: a table.  What is sampled from it is scored wi
 that keep the two apart have shipped a trainer that samples at one temperature and takes the
 log-probabilities at another, and then every ratio and every KL is wrong.
 
-Read first: `vocabulary`, `minirl.playing`.  Read next: `exact`.
+Read first: `vocabulary`, `minirl.kernel.playing`.  Read next: `exact`.
 Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et al. 2003; Fan et al.
 2018, "Hierarchical neural story generation", arXiv:1805.04833, for top-k.
 """
 
 import numpy as np
 
-from minirl import counts, mdp, playing
-from minirl.sampling import generator
-from minirl.softmax import log_softmax
+from minirl.kernel import counts, mdp, playing
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import log_softmax
 
 HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
 BLOCK = 50_000  # strings drawn at once, so that a rollout's rectangles stay small
@@ -245,7 +246,7 @@ def score(logits, steps):
 def nats_per_character(logits, steps):
     """−(1/N) Σ log π over N steps, ends included; its exponential is the perplexity.
 
-    The same as `minirl.sft.sft_loss`, but infinite where the model cannot write a string.
+    The same as `minirl.people.sft.sft_loss`, but infinite where the model cannot write a string.
 
     Raises
     ------

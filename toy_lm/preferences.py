@@ -23,7 +23,7 @@ information, and the number of them is reported.  Ties are left out and counted,
 with a string that had to be cut.  For files the same pairs are text (`jsonl`): `as_text` and
 `from_text`.
 
-Read first: `ngram`, `raters`, `jsonl`.  Read next: `minirl.reward_model`, which undoes
+Read first: `ngram`, `raters`, `jsonl`.  Read next: `minirl.people.reward_model`, which undoes
 (preferences.1).
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3; Touvron et al. 2023 (Llama 2),
 arXiv:2307.09288, §3.2.1, for temperatures; Dubey et al. 2024 (Llama 3), arXiv:2407.21783, §4.2.1,
@@ -34,9 +34,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.mdp import check_count
-from minirl.sampling import generator
+from minirl.kernel import counts
+from minirl.kernel.mdp import check_count
+from minirl.kernel.sampling import generator
 from toy_lm.jsonl import Labelled, Pair, Ranking
 from toy_lm.ngram import decoding, finished, sample
 from toy_lm.raters import FIRST, TIE, choose

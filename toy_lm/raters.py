@@ -12,7 +12,7 @@ say less than as many that were asked one by one.)
 The way back is not always there.  Pairs that were asked one by one may run in a circle, O1 > O2 >
 O3 > O1, and then no ranking agrees with all of them; `ranking_from_pairs` names the circle.  A
 regression on pairs is not troubled: it finds the scores that fit best, which for a circle are equal
-ones (`minirl.reward_model`).
+ones (`minirl.people.reward_model`).
 
 *A simulated person* has a reward r that we know, and errs.  With the temperature τ and d = (r_1 −
 r_2)/τ she prefers the first of two by the model of Bradley and Terry,
@@ -53,9 +53,9 @@ from itertools import combinations
 import numpy as np
 from scipy.special import expit
 
-from minirl.mdp import check_count
-from minirl.returns import check_fraction
-from minirl.sampling import generator
+from minirl.kernel.mdp import check_count
+from minirl.play.returns import check_fraction
+from minirl.kernel.sampling import generator
 from toy_lm.ngram import score
 
 FIRST, TIE, SECOND = 1, 0, -1  # answers to a pair

@@ -2,8 +2,8 @@
 
 A reward table gives each pair (last symbol, next symbol) a number, and the reward of a string is
 the sum over its pairs.  Such a reward is *bigram-local*, and the best trade between it and a bigram
-as the reference is again a bigram, known exactly (`minirl.regularised`).  What a table cannot say,
-such as whether the string is a palindrome, is the next chapter.
+as the reference is again a bigram, known exactly (`minirl.exact.regularised`).  What a table cannot
+say, such as whether the string is a palindrome, is the next chapter.
 
 The running example asks: which invented name is easier to say?  Words are easy to say when vowels
 and consonants alternate.  So every pair of two consonants or two vowels costs 1.  That alone would
@@ -32,7 +32,7 @@ Read first: `vocabulary`.  Read next: `verifiers`.
 
 import numpy as np
 
-from minirl import counts
+from minirl.kernel import counts
 from toy_lm.ngram import order_of
 
 VOWELS = "aeiou"

@@ -45,9 +45,9 @@ its strings are.  It found a way to be paid that nobody had in mind.
 
 Would a longer memory help?  To write five letters a policy must know how many it has written.  A
 model of order 6 sees that, and so does a policy that may look at the clock: the optimum of the
-unrolled world (`minirl.mdp.unroll`) is, for a fixed length, all of J*.
+unrolled world (`minirl.kernel.mdp.unroll`) is, for a fixed length, all of J*.
 
-Read first: `rewards`, `minirl.regularised`.  Read next: `demonstrations`.
+Read first: `rewards`, `minirl.exact.regularised`.  Read next: `demonstrations`.
 Source: Lambert et al. 2024 (Tülu 3), arXiv:2411.15124, §6, reinforcement learning with verifiable
 rewards; DeepSeek-AI 2025, arXiv:2501.12948, §2.2.2, rule-based rewards.
 """
@@ -57,11 +57,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse, special
 
-from minirl.evaluation import occupancy, solve
-from minirl.optim import minimise
-from minirl.planning import policy_gradient
-from minirl.sft import fit_by_counting
-from minirl.softmax import backward, log_softmax
+from minirl.exact.evaluation import occupancy, solve
+from minirl.play.optim import minimise
+from minirl.exact.planning import policy_gradient
+from minirl.people.sft import fit_by_counting
+from minirl.kernel.softmax import backward, log_softmax
 from toy_lm.ngram import language, order_of
 from toy_lm.rewards import VOWELS, is_vowel
 

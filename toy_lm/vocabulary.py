@@ -28,15 +28,15 @@ Strings are encoded all at once.  Laid end to end with a line feed after each, t
 vector of symbols, and the digits of the states are that vector shifted by one place, two places,
 and so on, where that does not reach back over the beginning of the string.
 
-Read first: `minirl.counts`.  Read next: `corpora`.
+Read first: `minirl.kernel.counts`.  Read next: `corpora`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.mdp import check_count
+from minirl.kernel import counts
+from minirl.kernel.mdp import check_count
 
 END = "\n"  # what stands for symbol 0 in text; an item is one line, so it cannot contain it
 

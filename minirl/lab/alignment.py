@@ -22,25 +22,25 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from minirl import counts
-from minirl.best_of_n import best_of_n, rejection_sampling, reward_law
-from minirl.dpo import fit_dpo
-from minirl.evaluation import NoEnd, expectation
-from minirl.grpo import group_centred, grpo, leave_one_out, per_length, resting_policy
-from minirl.ipo import fit_ipo
-from minirl.kl import string_kl
-from minirl.kto import fit_kto
+from minirl.kernel import counts
+from minirl.people.best_of_n import best_of_n, rejection_sampling, reward_law
+from minirl.people.dpo import fit_dpo
+from minirl.exact.evaluation import NoEnd, expectation
+from minirl.people.grpo import group_centred, grpo, leave_one_out, per_length, resting_policy
+from minirl.people.ipo import fit_ipo
+from minirl.people.kl import string_kl
+from minirl.people.kto import fit_kto
 from minirl.lab.main_job import PULL, SHOWN, WORDS, LanguageRow, fit_corpus, measure
-from minirl.optim import linear
-from minirl.orpo import fit_orpo
-from minirl.ppo import ppo
-from minirl.regularised import critical_beta, frontier, regularised_optimum, tilt
-from minirl.reinforce import reinforce, start
-from minirl.reward_model import (accuracy, best_accuracy, calibration, fit_reward_model,
-                                 reward_error)
-from minirl.rlhf import pair_rewards
-from minirl.simpo import fit_simpo
-from minirl.softmax import log_softmax
+from minirl.play.optim import linear
+from minirl.people.orpo import fit_orpo
+from minirl.play.ppo import ppo
+from minirl.exact.regularised import critical_beta, frontier, regularised_optimum, tilt
+from minirl.play.reinforce import reinforce, start
+from minirl.people.reward_model import (accuracy, best_accuracy, calibration, fit_reward_model,
+                                        reward_error)
+from minirl.people.rlhf import pair_rewards
+from minirl.people.simpo import fit_simpo
+from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, sample
 from toy_lm.preferences import sample_pairs

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.kl import k1, k2, k3, kl_loss
+from minirl.kernel import counts
+from minirl.people.kl import k1, k2, k3, kl_loss
 from minirl.lab.estimators import all_episodes
-from minirl.softmax import backward, kl, log_softmax
+from minirl.kernel.softmax import backward, kl, log_softmax
 from toy_lm.ngram import language
 
 HORIZON = 6

@@ -33,15 +33,15 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.maps import cliff_walk
-from minirl.baselines import constant_baseline, no_baseline, scores
-from minirl.evaluation import action_values, advantages, evaluate, occupancy
-from minirl.mdp import TabularMDP, unroll
-from minirl.planning import policy_gradient
-from minirl.playing import Rollout
-from minirl.ppo import Advantages, mean_kl, ppo_loss
-from minirl.reinforce import start, value_baseline, weigh
-from minirl.returns import gae, n_step_returns, reward_to_go, whole_return
-from minirl.softmax import log_softmax
+from minirl.play.baselines import constant_baseline, no_baseline, scores
+from minirl.exact.evaluation import action_values, advantages, evaluate, occupancy
+from minirl.kernel.mdp import TabularMDP, unroll
+from minirl.exact.planning import policy_gradient
+from minirl.kernel.playing import Rollout
+from minirl.play.ppo import Advantages, mean_kl, ppo_loss
+from minirl.play.reinforce import start, value_baseline, weigh
+from minirl.play.returns import gae, n_step_returns, reward_to_go, whole_return
+from minirl.kernel.softmax import log_softmax
 
 GAMMA = 0.9
 HORIZON = 4

@@ -16,18 +16,18 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.maps import cliff_walk, frozen_lake
-from minirl import counts
-from minirl.dpo import fit_dpo
-from minirl.optim import linear
-from minirl.evaluation import NoEnd, evaluate, expectation
-from minirl.planning import policy_iteration
-from minirl.ppo import ppo
-from minirl.q_learning import q_learning, start as start_q_learning
-from minirl.regularised import regularised_optimum, tilt
-from minirl.reinforce import reinforce, start
-from minirl.reward_model import fit_reward_model
-from minirl.rlhf import pair_rewards
-from minirl.softmax import log_softmax
+from minirl.kernel import counts
+from minirl.people.dpo import fit_dpo
+from minirl.play.optim import linear
+from minirl.exact.evaluation import NoEnd, evaluate, expectation
+from minirl.exact.planning import policy_iteration
+from minirl.play.ppo import ppo
+from minirl.play.q_learning import q_learning, start as start_q_learning
+from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.play.reinforce import reinforce, start
+from minirl.people.reward_model import fit_reward_model
+from minirl.people.rlhf import pair_rewards
+from minirl.kernel.softmax import log_softmax
 from toy_lm.models import fit
 from toy_lm.ngram import language, nats_per_character, sample
 from toy_lm.corpora import held_out

@@ -23,20 +23,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, sparse
 
-from minirl import counts
-from minirl.dpo import dpo_loss
-from minirl.grpo import group_centred, group_normalised, grpo_loss, weighted
-from minirl.ipo import ipo_loss
-from minirl.kto import kto_loss
+from minirl.kernel import counts
+from minirl.people.dpo import dpo_loss
+from minirl.people.grpo import group_centred, group_normalised, grpo_loss, weighted
+from minirl.people.ipo import ipo_loss
+from minirl.people.kto import kto_loss
 from minirl.lab.alignment import BETA, GAMMA, ODDS, SCALE, TAU
 from minirl.lab.estimators import all_episodes
-from minirl.optim import minimise
-from minirl.orpo import orpo_loss
-from minirl.reward_model import bradley_terry_loss
-from minirl.sft import sft_loss
-from minirl.simpo import simpo_loss
-from minirl.softmax import log_sigmoid, log_softmax
-from minirl.unified import dpo_coefficients, gradient, grpo_coefficients
+from minirl.play.optim import minimise
+from minirl.people.orpo import orpo_loss
+from minirl.people.reward_model import bradley_terry_loss
+from minirl.people.sft import sft_loss
+from minirl.people.simpo import simpo_loss
+from minirl.kernel.softmax import log_sigmoid, log_softmax
+from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients
 from toy_lm.ngram import language
 from toy_lm.rewards import easy_to_say
 from toy_lm.vocabulary import Vocabulary

@@ -19,18 +19,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.actor_critic import actor_critic
-from minirl.evaluation import NoEnd, evaluate
+from minirl.play.actor_critic import actor_critic
+from minirl.exact.evaluation import NoEnd, evaluate
 from minirl.lab.main_job import fit_corpus, measure
-from minirl.mdp import TabularMDP
-from minirl.optim import linear
-from minirl.planning import policy_iteration
-from minirl.ppo import ppo
-from minirl.ppo_kl import ppo_kl
-from minirl.regularised import regularised_optimum
-from minirl.reinforce import environment_rewards, reinforce, start
-from minirl.rlhf import pair_rewards
-from minirl.softmax import log_softmax
+from minirl.kernel.mdp import TabularMDP
+from minirl.play.optim import linear
+from minirl.exact.planning import policy_iteration
+from minirl.play.ppo import ppo
+from minirl.play.ppo_kl import ppo_kl
+from minirl.exact.regularised import regularised_optimum
+from minirl.play.reinforce import environment_rewards, reinforce, start
+from minirl.people.rlhf import pair_rewards
+from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 from toy_lm.corpora import unicode_words
 from toy_lm.rewards import easy_to_say

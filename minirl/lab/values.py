@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.evaluation import NoEnd, evaluate, occupancy
-from minirl.exploration import epsilon_greedy
-from minirl.planning import linear_programme, policy_iteration, value_iteration
-from minirl.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
+from minirl.exact.evaluation import NoEnd, evaluate, occupancy
+from minirl.play.exploration import epsilon_greedy
+from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
+from minirl.play.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
 
 LEARNERS = {"q_learning": q_learning, "double_q_learning": double_q_learning, "sarsa": sarsa,
             "expected_sarsa": expected_sarsa}

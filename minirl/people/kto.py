@@ -47,11 +47,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.dpo import check_beta, log_ratios
-from minirl.mdp import check_count
-from minirl.optim import minimise_near
-from minirl.reward_model import check_rows
-from minirl.softmax import backward, log_sigmoid, log_softmax
+from minirl.people.dpo import check_beta, log_ratios
+from minirl.kernel.mdp import check_count
+from minirl.play.optim import minimise_near
+from minirl.people.reward_model import check_rows
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 
 class Fixed(NamedTuple):
@@ -161,7 +161,7 @@ def fit_kto(ref_logits, chosen, rejected, *, beta, pull, divergence, desirable_w
     Action 1 was liked three times in four.  Without a pull it would be voted to probability one:
 
     >>> from scipy.sparse import csr_array
-    >>> from minirl.softmax import kl
+    >>> from minirl.kernel.softmax import kl
     >>> even, liked = np.zeros((1, 2)), csr_array([[0., 1.], [0., 1.], [0., 1.]])
     >>> fit = fit_kto(even, liked, csr_array([[0., 1.]]), beta=0.5, pull=0.1,
     ...               divergence=lambda logits: kl(log_softmax(logits), log_softmax(even))[0])

@@ -33,11 +33,11 @@ arXiv:2403.07691, eqs. 3-7.
 
 import numpy as np
 
-from minirl.dpo import check_beta
-from minirl.optim import minimise_near
-from minirl.reward_model import shares
-from minirl.simpo import check_means
-from minirl.softmax import backward, log_sigmoid, log_softmax
+from minirl.people.dpo import check_beta
+from minirl.play.optim import minimise_near
+from minirl.people.reward_model import shares
+from minirl.people.simpo import check_means
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 LEAST = 1e-16  # 1 − P below which P cannot be told from 1
 

@@ -66,14 +66,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.mdp import check_count
-from minirl.optim import adam, clip_norm, coefficient
-from minirl.playing import rollout, start_states
-from minirl.returns import (check_fraction, explained_variance, move_values, reward_to_go,
-                            whole_return)
-from minirl.sampling import generator
-from minirl.softmax import backward, entropy, entropy_loss, log_softmax
+from minirl.kernel import counts
+from minirl.kernel.mdp import check_count
+from minirl.play.optim import adam, clip_norm, coefficient
+from minirl.kernel.playing import rollout, start_states
+from minirl.play.returns import (check_fraction, explained_variance, move_values, reward_to_go,
+                                 whole_return)
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import backward, entropy, entropy_loss, log_softmax
 
 
 class Training(NamedTuple):
@@ -140,7 +140,7 @@ def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> batch, earned, metrics = play(coin_game(), start(np.zeros((1, 2)), rng=0), generator(0),
     ...                               rewards=environment_rewards, episodes=100, horizon=3)
     >>> metrics
@@ -175,8 +175,8 @@ def value_baseline(credits, scale, batch, record):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> toss = rollout(coin_game(), np.array([[0., 1.]]), np.zeros(2, int), horizon=3, rng=0)
     >>> record = start(np.zeros((1, 2)), rng=0)._replace(values=np.array([7.0]))
     >>> print(value_baseline(toss.rewards, None, toss, record))
@@ -217,8 +217,8 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
     >>> record = start(np.zeros((1, 2)), rng=0)
     >>> for keep in False, True:
@@ -305,7 +305,7 @@ def policy_step(logits, grad, state, visits, *, iteration, ent_coef, max_grad_no
 
     Examples
     --------
-    >>> from minirl.optim import gradient_descent
+    >>> from minirl.play.optim import gradient_descent
     >>> logits, _ = policy_step(np.zeros((1, 2)), np.array([[3., -3.]]), (), np.ones(1),
     ...                         iteration=0, ent_coef=0.0, max_grad_norm=np.inf,
     ...                         learning_rate=0.1, optimiser=gradient_descent())
@@ -360,7 +360,7 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> for record in reinforce(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
     ...     if record.iteration == 20: break
     >>> print(np.exp(log_softmax(record.logits)).round(1))

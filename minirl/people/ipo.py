@@ -50,10 +50,10 @@ preferences", arXiv:2310.12036, eqs. 8 and 17.
 
 import numpy as np
 
-from minirl.dpo import check_beta, log_ratios
-from minirl.optim import minimise_near
-from minirl.reward_model import check_rows, shares
-from minirl.softmax import backward, log_softmax
+from minirl.people.dpo import check_beta, log_ratios
+from minirl.play.optim import minimise_near
+from minirl.people.reward_model import check_rows, shares
+from minirl.kernel.softmax import backward, log_softmax
 
 
 def ipo_loss(logits, ref_logits, pairs, *, beta, pair_weights=None):

@@ -45,7 +45,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
-from minirl.sampling import thresholds
+from minirl.kernel.sampling import thresholds
 
 
 @dataclass(frozen=True, eq=False)

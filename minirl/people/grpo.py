@@ -57,16 +57,16 @@ arXiv:2402.14740 (RLOO).
 import numpy as np
 from scipy import optimize
 
-from minirl import counts
-from minirl.evaluation import action_values, evaluate
-from minirl.kl import k3_loss
-from minirl.mdp import check_count
-from minirl.optim import adam
-from minirl.ppo import Advantages, clip_fraction, collapse, mean_kl, ppo_loss
-from minirl.reinforce import environment_rewards, play, policy_step
-from minirl.returns import reward_to_go
-from minirl.sampling import generator
-from minirl.softmax import entropy, log_softmax
+from minirl.kernel import counts
+from minirl.exact.evaluation import action_values, evaluate
+from minirl.people.kl import k3_loss
+from minirl.kernel.mdp import check_count
+from minirl.play.optim import adam
+from minirl.play.ppo import Advantages, clip_fraction, collapse, mean_kl, ppo_loss
+from minirl.play.reinforce import environment_rewards, play, policy_step
+from minirl.play.returns import reward_to_go
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import entropy, log_softmax
 
 EPS = 1e-4       # added to the std of a group
 NO_SPREAD = 1e-12  # a std this small, relative to the rewards, is rounding
@@ -167,8 +167,8 @@ def process_normalised(rewards, batch, num_generations):
     --------
     Two strings of two steps, of which one is rewarded at once and one in the end:
 
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=2, rng=0)
     >>> print(process_normalised(np.array([[1., 0.], [0., 1.]]), batch, 2).round(2))
     [[ 0.  0.]
@@ -194,8 +194,8 @@ def per_string(batch):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
     >>> print(per_string(batch))
     [0.1 0.1]
@@ -211,8 +211,8 @@ def per_length(length):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
     >>> print(per_length(10)(batch))
     [0.05 0.05]
@@ -290,7 +290,7 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     --------
     A gain for action 0, and a reference that likes action 1 better:
 
-    >>> from minirl.ppo import Advantages
+    >>> from minirl.play.ppo import Advantages
     >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
     >>> even, bent = np.zeros((1, 2)), np.log([[0.25, 0.75]])
     >>> loss, grad = grpo_loss(even, even, batch, ref_logits=bent, beta=0.5)
@@ -357,9 +357,9 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.reinforce import start
-    >>> from minirl.rlhf import pair_rewards
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.reinforce import start
+    >>> from minirl.people.rlhf import pair_rewards
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> paid = pair_rewards(coin.mean_reward, fair, beta=2.0)
     >>> for record in grpo(coin, start(fair, rng=0), ref_logits=fair, rewards=paid,
@@ -433,7 +433,7 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
     --------
     One toss that pays for heads: p = ½/(1 − c(1 − p)) with c = ½ (groups of two, β = 1).
 
-    >>> from minirl.mdp import coin_game, unroll
+    >>> from minirl.kernel.mdp import coin_game, unroll
     >>> toss = unroll(coin_game(), 1)
     >>> policy = np.exp(resting_policy(toss, np.zeros((1, 2)), beta=1.0, num_generations=2))
     >>> print(policy.round(4), (0.5 / (1 - 0.5 * policy[0, 1])).round(4))

@@ -58,8 +58,8 @@ arXiv:2212.10560.
 
 import numpy as np
 
-from minirl.optim import minimise
-from minirl.softmax import backward, log_softmax
+from minirl.play.optim import minimise
+from minirl.kernel.softmax import backward, log_softmax
 
 
 def _check(counts):

@@ -91,13 +91,13 @@ import numpy as np
 from scipy import sparse, special
 from scipy.sparse import linalg
 
-from minirl import counts
-from minirl.evaluation import reachable, solve, transitions_under
-from minirl.mdp import check_count, check_policy
-from minirl.reinforce import environment_rewards, play
-from minirl.sampling import generator
-from minirl.sft import fit_by_counting
-from minirl.softmax import entropy, log_softmax
+from minirl.kernel import counts
+from minirl.exact.evaluation import reachable, solve, transitions_under
+from minirl.kernel.mdp import check_count, check_policy
+from minirl.play.reinforce import environment_rewards, play
+from minirl.kernel.sampling import generator
+from minirl.people.sft import fit_by_counting
+from minirl.kernel.softmax import entropy, log_softmax
 
 NOTHING = 1e-30    # a chance this small at any n is none
 ALIKE = 1e-9       # rewards closer than this, relative to the largest, are one level
@@ -191,7 +191,7 @@ def integer_law(mdp, policy):
     --------
     A coin that pays one for each head: k heads and a tail.
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> law = integer_law(coin_game(), np.array([[0.5, 0.5]]))
     >>> print(law.rewards[:4], law.prob[:4])
     [0 1 2 3] [0.5    0.25   0.125  0.0625]
@@ -254,7 +254,7 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> law = reward_law(coin_game(), np.array([[0.5, 0.5]]), tol=0.1)
     >>> print(law.rewards, law.prob, law.tail)
     [0. 1. 2. 3.] [0.5    0.25   0.125  0.0625] 0.0625
@@ -430,8 +430,8 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.reinforce import start
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.reinforce import start
     >>> for record in rejection_sampling(coin_game(), start(np.zeros((1, 2)), rng=0)):
     ...     break
     >>> print(np.exp(record.logits).round(1), record.metrics["rejection/reward"] > 2)

@@ -60,8 +60,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, sparse
 
-from minirl.evaluation import action_values, advantages, evaluate, occupancy, sweep, valued_states
-from minirl.softmax import log_softmax
+from minirl.exact.evaluation import (action_values, advantages, evaluate, occupancy, sweep,
+                                     valued_states)
+from minirl.kernel.softmax import log_softmax
 
 
 class Optimum(NamedTuple):
@@ -79,7 +80,7 @@ def optimum_of(mdp, policy, values, rounds):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> optimum_of(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
     3.0
     """
@@ -112,7 +113,7 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> best = value_iteration(coin_game(gamma=0.9))
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
@@ -138,7 +139,7 @@ def policy_that_ends(mdp):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(policy_that_ends(coin_game()))
     [[0. 1.]]
     """
@@ -181,7 +182,7 @@ def policy_iteration(mdp, *, tol=1e-10):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> best = policy_iteration(coin_game(gamma=0.9))
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
@@ -233,7 +234,7 @@ def backward_induction(mdp, horizon):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> best = backward_induction(coin_game(), 3)
     >>> print(best.values.ravel(), best.objective)
     [3. 2. 1. 0.] 3.0
@@ -267,7 +268,7 @@ def linear_programme(mdp):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> best = linear_programme(coin_game(gamma=0.9))
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
@@ -316,7 +317,7 @@ def policy_gradient(mdp, logits):
     --------
     With π(head) = p, J = p/(1 − p), and its derivative in the first logit is p/(1 − p) again:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> J, grad = policy_gradient(coin_game(), np.log([[0.75, 0.25]]))
     >>> print(round(J, 6), grad.round(6))
     3.0 [[ 3. -3.]]

@@ -70,10 +70,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.evaluation import return_variance
-from minirl.mdp import check_count
-from minirl.optim import minimise_near
-from minirl.softmax import log_sigmoid, log_softmax
+from minirl.exact.evaluation import return_variance
+from minirl.kernel.mdp import check_count
+from minirl.play.optim import minimise_near
+from minirl.kernel.softmax import log_sigmoid, log_softmax
 
 
 class Calibration(NamedTuple):
@@ -454,7 +454,7 @@ def reward_error(mdp, policy, weights):
     --------
     A point too much for a head: the number of heads has the variance 2.
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game()
     >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
     1.4142

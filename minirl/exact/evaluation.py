@@ -66,7 +66,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
-from minirl.mdp import check_policy
+from minirl.kernel.mdp import check_policy
 
 DENSE = 1000      # up to this many unknowns a dense solve is the faster one;
 LARGE = 4000      # above this many, with
@@ -147,7 +147,7 @@ def transitions_under(mdp, policy):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(transitions_under(coin_game(), np.array([[0.75, 0.25]])).toarray())
     [[0.75]]
     """
@@ -162,7 +162,7 @@ def reachable(mdp, policy):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, unroll
+    >>> from minirl.kernel.mdp import coin_game, unroll
     >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
     [ True  True False]
     """
@@ -184,7 +184,7 @@ def ending_chance(mdp, policy):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(ending_chance(coin_game(), np.array([[0.75, 0.25]])))
     [0.25]
     """
@@ -196,7 +196,7 @@ def can_end(mdp, policy):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(can_end(coin_game(), np.array([[0.75, 0.25]])), can_end(coin_game(), np.eye(2)[[0]]))
     [ True] [False]
     """
@@ -209,7 +209,7 @@ def valued_states(mdp, policy):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, unroll
+    >>> from minirl.kernel.mdp import coin_game, unroll
     >>> tail = np.array([[0., 1.]] * 3)
     >>> print(valued_states(unroll(coin_game(), 3), tail))
     [ True False False]
@@ -244,7 +244,7 @@ def checked_table(mdp, policy, table=None):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> checked_table(coin_game(), np.array([[0.75, 0.25]])).tolist()
     [[1.0, 0.0]]
     """
@@ -284,7 +284,7 @@ def evaluate(mdp, policy, table=None, *, states=None):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(evaluate(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [3.]
     """
@@ -356,7 +356,7 @@ def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(evaluate_by_sweeps(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [3.]
     """
@@ -377,7 +377,7 @@ def action_values(mdp, values):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(action_values(coin_game(), np.array([3.0])))
     [[4. 0.]]
     """
@@ -391,7 +391,7 @@ def advantages(mdp, values):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(advantages(coin_game(), np.array([3.0])))
     [[ 1. -3.]]
     """
@@ -406,7 +406,7 @@ def occupancy(mdp, policy):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(occupancy(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [4.]
     """
@@ -444,7 +444,7 @@ def expectation(mdp, policy, table):
     --------
     Expected reward and expected number of steps:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game()
     >>> tables = np.array([coin.mean_reward, np.ones((1, 2))])
     >>> print(expectation(coin, np.array([[0.75, 0.25]]), tables).round(6))
@@ -481,7 +481,7 @@ def return_variance(mdp, policy, table=None):
     --------
     Heads before the first tail, of a fair coin:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(round(return_variance(coin_game(), np.array([[0.5, 0.5]])), 6))
     2.0
     """

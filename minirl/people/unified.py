@@ -66,10 +66,10 @@ Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appen
 
 import numpy as np
 
-from minirl import counts
-from minirl.dpo import check_beta, log_ratios
-from minirl.ppo import clipped, ratios
-from minirl.softmax import backward, log_sigmoid, log_softmax
+from minirl.kernel import counts
+from minirl.people.dpo import check_beta, log_ratios
+from minirl.play.ppo import clipped, ratios
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 
 def gradient(logits, steps, coefficients, weights):

@@ -28,9 +28,9 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from minirl.optim import at
-from minirl.sampling import draw, thresholds
-from minirl.softmax import log_softmax
+from minirl.play.optim import at
+from minirl.kernel.sampling import draw, thresholds
+from minirl.kernel.softmax import log_softmax
 
 
 class Exploration(NamedTuple):

@@ -63,13 +63,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.optim import adam
-from minirl.reinforce import environment_rewards, play, policy_step, reinforce_loss
-from minirl.returns import (check_fraction, discounted_sums, explained_variance, move_values,
-                            td_errors)
-from minirl.sampling import generator
-from minirl.softmax import entropy, log_softmax
+from minirl.kernel import counts
+from minirl.play.optim import adam
+from minirl.play.reinforce import environment_rewards, play, policy_step, reinforce_loss
+from minirl.play.returns import (check_fraction, discounted_sums, explained_variance, move_values,
+                                 td_errors)
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import entropy, log_softmax
 
 
 def normalised(advantages):
@@ -123,8 +123,8 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(2, int), horizon=9, rng=1)
     >>> judged = judge(toss.rewards, toss, np.array([2.0]), shape=(1, 2), gamma=1.0, gae_lambda=0.0,
     ...                value_lambda=1.0, value_rate=1.0, normalize_advantage=False)
@@ -184,8 +184,8 @@ def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, hori
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.reinforce import start
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.reinforce import start
     >>> for record in actor_critic(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
     ...     if record.iteration == 20: break
     >>> print(np.exp(log_softmax(record.logits)).round(1))

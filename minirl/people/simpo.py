@@ -36,10 +36,10 @@ arXiv:2405.14734, eq. 6.
 
 import numpy as np
 
-from minirl.dpo import check_beta
-from minirl.optim import minimise_near
-from minirl.reward_model import bradley_terry_loss, check_rows
-from minirl.softmax import backward, log_softmax
+from minirl.people.dpo import check_beta
+from minirl.play.optim import minimise_near
+from minirl.people.reward_model import bradley_terry_loss, check_rows
+from minirl.kernel.softmax import backward, log_softmax
 
 
 def check_means(logits, chosen, rejected):

@@ -35,9 +35,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.mdp import check_count, check_policy
-from minirl.sampling import alias, cells, draw, generator, uniform, words
+from minirl.kernel import counts
+from minirl.kernel.mdp import check_count, check_policy
+from minirl.kernel.sampling import alias, cells, draw, generator, uniform, words
 
 BLOCK = 16  # steps for which random words are drawn at once
 
@@ -60,7 +60,7 @@ def move(mdp, states, actions, numbers):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> move(coin_game(), np.array([0]), np.array([1]), np.array([0.5]))
     (array([0]), array([0.]), array([ True]))
     """
@@ -99,7 +99,7 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin, rng = coin_game(), np.random.default_rng(0)
     >>> next_states, rewards, terminated = step(coin, np.array([0, 0]), np.array([0, 1]), rng)
     >>> print(next_states, rewards, terminated)
@@ -142,7 +142,7 @@ def start_states(mdp, episodes, rng):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(start_states(coin_game(), 3, rng=0))
     [0 0 0]
     """
@@ -160,7 +160,7 @@ def first_states(mdp, numbers):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game, unroll
+    >>> from minirl.kernel.mdp import coin_game, unroll
     >>> print(first_states(unroll(coin_game(), 3), np.array([[0.1], [0.9]])))
     [[0]
      [0]]
@@ -257,7 +257,7 @@ def walk(mdp, policy, states, *, rng):
     Examples
     --------
     >>> from itertools import islice
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> for moves in islice(walk(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), rng=3), 2):
     ...     print(moves.actions, moves.rewards)
     [1 0 0 0] [0. 1. 1. 1.]
@@ -336,7 +336,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> play = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=10)
     >>> print(play.actions)
     [[1 1 0 0]
@@ -369,7 +369,7 @@ def pairs_played(mdp, policy, starts, *, horizon, rng):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
     >>> print(pairs_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
     [1 1 0 1 0 0 0]

@@ -59,12 +59,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.evaluation import reachable
-from minirl.exploration import epsilon_greedy
-from minirl.mdp import check_count
-from minirl.playing import first_states, move, start_states
-from minirl.prediction import check_step_size
-from minirl.sampling import generators
+from minirl.exact.evaluation import reachable
+from minirl.play.exploration import epsilon_greedy
+from minirl.kernel.mdp import check_count
+from minirl.kernel.playing import first_states, move, start_states
+from minirl.play.prediction import check_step_size
+from minirl.kernel.sampling import generators
 
 
 class Episodes(NamedTuple):
@@ -117,7 +117,7 @@ def start(mdp, *, rng, initial_value=0.0, tables=1):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> start(coin_game(), rng=range(3)).Q.shape
     (3, 1, 2)
     """
@@ -175,7 +175,7 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
     >>> for record in q_learning(coin, start(coin, rng=0), learning_rate=0.5, decay=0.0,
     ...                          truth=np.array([[2.0, 0.0]])):
@@ -199,7 +199,7 @@ def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
     >>> record = next(double_q_learning(coin, start(coin, rng=0, tables=2), learning_rate=0.5,
     ...                                 decay=0.0))
@@ -225,7 +225,7 @@ def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gree
     --------
     A fair coin is worth 1 + V/2 on head and 0 on tail, V = (1 + V/2)/2 = 2/3:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
     >>> learners = sarsa(coin, start(coin, rng=range(50)), exploration=epsilon_greedy(1.0))
     >>> print(next(learners).Q.mean(axis=0).round(2))
@@ -249,7 +249,7 @@ def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=eps
     --------
     The value of `sarsa`, with less noise:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
     >>> learner = expected_sarsa(coin, start(coin, rng=0), exploration=epsilon_greedy(1.0))
     >>> print(next(learner).Q.round(2))

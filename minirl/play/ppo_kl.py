@@ -29,12 +29,12 @@ Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1
 
 import numpy as np
 
-from minirl.actor_critic import judge
-from minirl.optim import adam
-from minirl.ppo import ENT_COEF, LEARNING_RATE, ratios, steps_in, update
-from minirl.reinforce import environment_rewards, play
-from minirl.sampling import generator
-from minirl.softmax import backward, kl, log_softmax
+from minirl.play.actor_critic import judge
+from minirl.play.optim import adam
+from minirl.play.ppo import ENT_COEF, LEARNING_RATE, ratios, steps_in, update
+from minirl.play.reinforce import environment_rewards, play
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import backward, kl, log_softmax
 
 
 def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
@@ -63,7 +63,7 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
 
     Examples
     --------
-    >>> from minirl.ppo import Advantages
+    >>> from minirl.play.ppo import Advantages
     >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
     >>> loss, grad = ppo_kl_loss(np.zeros((1, 2)), np.log([[0.2, 0.8]]), batch, kl_coef=2.0)
     >>> print(round(loss, 4), grad)
@@ -115,8 +115,8 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.reinforce import start
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.reinforce import start
     >>> for record in ppo_kl(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
     ...     if record.iteration == 10: break
     >>> print(np.exp(log_softmax(record.logits)).round(1), record.kl_coef)

@@ -49,8 +49,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csgraph
 
-from minirl.evaluation import checked_table, ending_chance, reachable, transitions_under
-from minirl.softmax import log_softmax
+from minirl.exact.evaluation import checked_table, ending_chance, reachable, transitions_under
+from minirl.kernel.softmax import log_softmax
 
 
 class AverageReward(NamedTuple):
@@ -89,7 +89,7 @@ def average_reward(mdp, policy, table=None):
     Head pays 1 and goes on, tail pays nothing and ends.  An episode with π(head) = ¾ takes four
     steps on average and pays three times:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> found = average_reward(coin_game(), np.array([[0.75, 0.25]]))
     >>> print(round(found.rate, 6), round(found.restarts, 6), found.visits.round(6))
     0.75 0.25 [1.]
@@ -155,7 +155,7 @@ def average_reward_gradient(mdp, logits):
     --------
     With π(head) = p, ρ = p, and its derivative in the first logit is p(1 − p):
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> rate, grad = average_reward_gradient(coin_game(), np.log([[0.75, 0.25]]))
     >>> print(round(rate, 6), grad.round(6))
     0.75 [[ 0.1875 -0.1875]]

@@ -41,7 +41,7 @@ reinforcement learning"; Kool et al. 2019, "Buy 4 REINFORCE samples, get a basel
 
 import numpy as np
 
-from minirl.softmax import backward, log_softmax
+from minirl.kernel.softmax import backward, log_softmax
 
 
 def scores(batch, weights, logp):
@@ -68,8 +68,8 @@ def scores(batch, weights, logp):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
     >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
     [[[ 1.5 -1.5]]
@@ -164,9 +164,9 @@ def optimal_constant(credits, scale, batch, record):
     --------
     Three tosses of a fair coin, one head that pays 1; every toss moves the policy equally far:
 
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
-    >>> from minirl.reinforce import start
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> from minirl.play.reinforce import start
     >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
     >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,
     ...                                      start(np.zeros((1, 2)), rng=0)))

@@ -78,10 +78,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from minirl.evaluation import (NoEnd, action_values, evaluate, expectation, reachable, solve,
-                               transitions_under, valued_states)
-from minirl.planning import optimum_of
-from minirl.softmax import log_softmax
+from minirl.exact.evaluation import (NoEnd, action_values, evaluate, expectation, reachable, solve,
+                                     transitions_under, valued_states)
+from minirl.exact.planning import optimum_of
+from minirl.kernel.softmax import log_softmax
 
 
 def tilt(ref_logits, action_values, *, beta):
@@ -167,7 +167,7 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     The coin game with a fair coin as the reference.  At β = 2, (regularised.4) reads
     Z = ½ e^{1/2} Z + ½, so that J* = 2 log Z = 2 log(½ / (1 − ½ e^{1/2})):
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> best = regularised_optimum(coin_game(), np.zeros((1, 2)), beta=2.0)
     >>> print(best.policy.round(4), round(best.objective, 4))
     [[0.8244 0.1756]] 2.0924
@@ -226,7 +226,7 @@ def frontier(mdp, ref_logits, betas):
     --------
     At β = 2 the best coin shows p = ½ √e heads; E[r] = p/(1 − p).
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> for point in frontier(coin_game(), np.zeros((1, 2)), [20.0, 2.0]):
     ...     print(point.beta, round(point.reward, 4), round(point.kl, 4))
     20.0 1.1081 0.0028
@@ -269,7 +269,7 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
     --------
     Head pays 1 and goes on, discounted by ½; V = log(e^{1 + V/2} + 1):
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> best = entropy_optimum(coin_game(gamma=0.5), ent_coef=1.0)
     >>> print(best.policy.round(4), best.values.round(4))
     [[0.8923 0.1077]] [2.228]
@@ -344,7 +344,7 @@ def log_partition(mdp, ref_logits, *, beta):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(log_partition(coin_game(), np.zeros((1, 2)), beta=2.0).round(4))
     [2.0924]
     """
@@ -374,7 +374,7 @@ def critical_beta(mdp, ref_logits):
     --------
     A fair coin, ½ e^{1/β} = 1 at β = 1/log 2:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> print(round(critical_beta(coin_game(), np.zeros((1, 2))), 4))
     1.4427
     """

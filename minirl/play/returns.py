@@ -62,8 +62,8 @@ continuous control using generalized advantage estimation", arXiv:1506.02438, eq
 
 import numpy as np
 
-from minirl import counts
-from minirl.mdp import check_count
+from minirl.kernel import counts
+from minirl.kernel.mdp import check_count
 
 
 def discounted_sums(x, factor):
@@ -180,7 +180,7 @@ def td_errors(rewards, rollout, values, *, gamma):
     --------
     A step that ends the episode, and one after which it was cut; only then V(1) counts:
 
-    >>> from minirl.playing import Rollout
+    >>> from minirl.kernel.playing import Rollout
     >>> step = Rollout(states=np.array([[0, 0]]), actions=np.array([[0, 0]]),
     ...                rewards=np.array([[1., 1.]]), alive=np.array([[True, True]]),
     ...                terminated=np.array([[True, False]]), last_state=np.array([1, 1]),
@@ -243,7 +243,7 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     --------
     Two steps from state 0 to 1 to the goal, which pays 1; V is right about state 1, wrong about 0:
 
-    >>> from minirl.playing import Rollout
+    >>> from minirl.kernel.playing import Rollout
     >>> yes, end = np.array([[True], [True]]), np.array([[False], [True]])
     >>> walk = Rollout(states=np.array([[0], [1]]), actions=np.array([[0], [0]]),
     ...                rewards=np.array([[0.], [1.]]), alive=yes, terminated=end,
@@ -289,7 +289,7 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     --------
     The walk of `gae`, judged by one step and by two:
 
-    >>> from minirl.playing import Rollout
+    >>> from minirl.kernel.playing import Rollout
     >>> yes, end = np.array([[True], [True]]), np.array([[False], [True]])
     >>> walk = Rollout(states=np.array([[0], [1]]), actions=np.array([[0], [0]]),
     ...                rewards=np.array([[0.], [1.]]), alive=yes, terminated=end,

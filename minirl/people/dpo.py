@@ -69,9 +69,9 @@ noisy preferences and relationship to IPO", for (dpo.4); Chowdhury et al. 2024, 
 
 import numpy as np
 
-from minirl.optim import minimise_near
-from minirl.reward_model import accuracy, bradley_terry_loss, check_rows
-from minirl.softmax import backward, log_softmax
+from minirl.play.optim import minimise_near
+from minirl.people.reward_model import accuracy, bradley_terry_loss, check_rows
+from minirl.kernel.softmax import backward, log_softmax
 
 
 def check_beta(beta):

@@ -46,11 +46,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from minirl.evaluation import reachable, solve
-from minirl.mdp import check_policy
-from minirl.playing import rollout, start_states
-from minirl.returns import reward_to_go
-from minirl.sampling import generators
+from minirl.exact.evaluation import reachable, solve
+from minirl.kernel.mdp import check_policy
+from minirl.kernel.playing import rollout, start_states
+from minirl.play.returns import reward_to_go
+from minirl.kernel.sampling import generators
 
 
 class Prediction(NamedTuple):
@@ -82,7 +82,7 @@ def start(mdp, *, rng, initial_value=0.0):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> start(coin_game(), rng=range(5)).values.shape
     (5, 1)
     """
@@ -146,7 +146,7 @@ def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=
     --------
     Head pays 1 and goes on, tail pays nothing and ends: worth 1 with a fair coin.
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> fair = np.array([[0.5, 0.5]])
     >>> for record in td_prediction(coin_game(), fair, start(coin_game(), rng=0), decay=1.0,
     ...                             learning_rate=1.0, truth=np.array([1.0])):
@@ -169,7 +169,7 @@ def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=10
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> fair = np.array([[0.5, 0.5]])
     >>> record = next(monte_carlo(coin_game(), fair, start(coin_game(), rng=range(8, 11)),
     ...                           learning_rate=1.0, decay=1.0))
@@ -251,7 +251,7 @@ def batch_monte_carlo(play, *, states, gamma):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> fair = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=5)
     >>> print(fair.rewards.T.tolist(), batch_monte_carlo(fair, states=1, gamma=1.0))
     [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]] [0.2]
@@ -279,7 +279,7 @@ def batch_td(play, *, states, gamma):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> fair = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=5)
     >>> print(batch_td(fair, states=1, gamma=1.0).round(4))
     [0.25]

@@ -62,8 +62,8 @@ al. 2024 (DeepSeekMath), arXiv:2402.03300, eq. 4, for k3 in a loss.
 
 import numpy as np
 
-from minirl.evaluation import evaluate, occupancy
-from minirl.softmax import backward, kl, log_softmax
+from minirl.exact.evaluation import evaluate, occupancy
+from minirl.kernel.softmax import backward, kl, log_softmax
 
 SMALL = 1e-4  # below it k3 is summed up as a series
 
@@ -106,7 +106,7 @@ def string_kl(mdp, logits, ref_logits):
     Three heads in four tosses where the reference is fair.  There are four tosses a game, and each
     is 0.1308 nats away:
 
-    >>> from minirl.mdp import coin_game
+    >>> from minirl.kernel.mdp import coin_game
     >>> distance, grad = string_kl(coin_game(), np.log([[0.75, 0.25]]), np.zeros((1, 2)))
     >>> print(round(distance, 4), grad.round(4))
     0.5232 [[ 1.2164 -1.2164]]

@@ -52,8 +52,8 @@ arXiv:1909.08593.
 
 import numpy as np
 
-from minirl.ppo import ppo
-from minirl.softmax import log_softmax
+from minirl.play.ppo import ppo
+from minirl.kernel.softmax import log_softmax
 
 
 def _check_price(beta, missing_eos_penalty):
@@ -99,10 +99,10 @@ def pair_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     --------
     A fair coin learns to show heads as often as (regularised.2) says, 0.8244:
 
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.optim import linear
-    >>> from minirl.ppo import ppo
-    >>> from minirl.reinforce import start
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.optim import linear
+    >>> from minirl.play.ppo import ppo
+    >>> from minirl.play.reinforce import start
     >>> coin, reference = coin_game(), np.zeros((1, 2))
     >>> paid = pair_rewards(coin.mean_reward, reference, beta=2.0)
     >>> for record in ppo(coin, start(reference, rng=0), rewards=paid,
@@ -144,8 +144,8 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> heads = rollout(coin, np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
     >>> paid = string_rewards(coin.mean_reward, fair, beta=1.0)
@@ -175,8 +175,8 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     --------
     A program that likes games of two tosses, which the third one is:
 
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.playing import rollout
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
     >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=5)
     >>> paid = scored_rewards(lambda batch: batch.alive.sum(axis=0) == 2, np.zeros((1, 2)),
     ...                       beta=1.0)
@@ -263,8 +263,8 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
     --------
     The optimum is 0.523 nats from a fair coin at β = 1/log 1.5 = 2.47:
 
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.reinforce import start
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.reinforce import start
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> for record in adaptive_rlhf(coin, start(fair, rng=0, kl_coef=2.0), coin.mean_reward, fair,
     ...                             target_kl=0.523, learning_rate=0.01):

@@ -75,13 +75,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl import counts
-from minirl.actor_critic import judge
-from minirl.mdp import check_count
-from minirl.optim import adam, at, linear
-from minirl.reinforce import environment_rewards, play, policy_step
-from minirl.sampling import generator
-from minirl.softmax import backward, entropy, kl, log_softmax
+from minirl.kernel import counts
+from minirl.play.actor_critic import judge
+from minirl.kernel.mdp import check_count
+from minirl.play.optim import adam, at, linear
+from minirl.play.reinforce import environment_rewards, play, policy_step
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import backward, entropy, kl, log_softmax
 
 LEARNING_RATE, ENT_COEF = linear(0.05, 0.0, 400), linear(0.3, 0.0, 200)  # by default
 
@@ -385,9 +385,9 @@ def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning
 
     Examples
     --------
-    >>> from minirl.actor_critic import Judgement
-    >>> from minirl.optim import gradient_descent
-    >>> from minirl.reinforce import start
+    >>> from minirl.play.actor_critic import Judgement
+    >>> from minirl.play.optim import gradient_descent
+    >>> from minirl.play.reinforce import start
     >>> one = counts.steps(np.array([0]), np.array([0]), np.array([0, 1]), (1, 2))
     >>> record, rng = start(np.zeros((1, 2)), rng=0), np.random.default_rng(0)
     >>> record = update(record, Judgement(one, np.array([4.0]), np.array([1.0]), np.nan),
@@ -487,8 +487,8 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
 
     Examples
     --------
-    >>> from minirl.mdp import coin_game
-    >>> from minirl.reinforce import start
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.reinforce import start
     >>> for record in ppo(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
     ...     if record.iteration == 5: break
     >>> print(np.exp(log_softmax(record.logits)).round(1))

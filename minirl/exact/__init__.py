@@ -1,0 +1,11 @@
+"""Part 2, exact answers: what a policy is worth and which one is best, by linear solves.
+
+In reading order:
+
+    evaluation       what a policy is worth: values, advantages, visits
+    planning         which policy is best, by four solvers; the exact policy gradient
+    average_reward   the other objective: reward per step
+    regularised      the best policy near a reference: what RLHF and DPO chase
+"""
+
+from minirl.exact import evaluation, planning, average_reward, regularised

@@ -1,0 +1,12 @@
+"""Part 1, the kernel: the table, how it is counted, and the world that it plays in.
+
+In reading order:
+
+    softmax    the table π(a|s), and the one backward pass
+    counts     batches as tables and sparse matrices of counts
+    sampling   drawing outcomes, and where randomness comes from
+    mdp        the world: tabular Markov decision processes
+    playing    many episodes at once: one step, for ever, or to the end
+"""
+
+from minirl.kernel import softmax, counts, sampling, mdp, playing

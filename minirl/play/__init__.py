@@ -1,0 +1,18 @@
+"""Part 3, learning from play: the learner acts, sees what comes of it, and improves.
+
+In reading order:
+
+    optim          gradient descent, Adam, and quasi-Newton fits
+    returns        what came after a step: reward-to-go, TD errors, n steps, GAE
+    prediction     learn what a policy is worth: TD(0) and Monte Carlo
+    exploration    how a learner that values actions chooses among them
+    q_learning     learn what actions are worth: Q-learning, SARSA, expected SARSA, double Q
+    reinforce      the policy gradient by sampling, with a baseline
+    baselines      what to subtract from a return: five more
+    actor_critic   a value table that judges single steps: A2C
+    ppo            many steps from one batch, none of them too far
+    ppo_kl         the same with a price on the distance
+"""
+
+from minirl.play import (optim, returns, prediction, exploration, q_learning, reinforce, baselines,
+                         actor_critic, ppo, ppo_kl)
