@@ -18,7 +18,8 @@ from minirl.kernel.counts import difference_matrix, select, table
 from minirl.people.dpo import dpo_loss
 from minirl.exact.evaluation import evaluate
 from minirl.kernel.playing import rollout
-from minirl.play.ppo import collapse, ppo_loss
+from minirl.play.surrogate import collapse
+from minirl.play.ppo import ppo_loss
 from minirl.play.returns import gae
 from minirl.people.sft import sft_loss
 from toy_lm.ngram import sample

@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.peers import compiled, forms_of, in_jax, loop_softmax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case
-from minirl.people.grpo import grpo_loss, weighted
+from minirl.people.grpo import grpo_loss
+from minirl.people.groups import weighted
 from minirl.kernel.softmax import backward, log_softmax
 
 SYMBOLS, LENGTH, GROUP, BETA, CLIP = 27, 128, 8, 0.1, 0.2

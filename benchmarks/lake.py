@@ -22,7 +22,7 @@ from gridworld.maps import LAKE_8X8, frozen_lake
 from minirl.exact.evaluation import evaluate
 from minirl.exact.planning import policy_iteration
 from minirl.play.ppo import ppo
-from minirl.play.reinforce import start
+from minirl.play.training import start
 from minirl.kernel.softmax import backward, log_softmax
 
 WORLD = frozen_lake(LAKE_8X8, slippery=False).mdp(gamma=0.95)

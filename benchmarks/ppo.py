@@ -15,7 +15,8 @@ import numpy as np
 from benchmarks.peers import compiled, forms_of, in_jax, loop_softmax, unsigned
 from benchmarks.text import endless
 from benchmarks.timing import Case
-from minirl.play.ppo import collapse, minibatches, ppo_loss
+from minirl.play.surrogate import collapse, minibatches
+from minirl.play.ppo import ppo_loss
 from minirl.kernel.softmax import backward, log_softmax
 
 SYMBOLS, LENGTH, EPOCHS, PARTS, CLIP = 27, 128, 4, 8, 0.2

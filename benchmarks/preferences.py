@@ -28,7 +28,7 @@ from benchmarks.text import endless
 from benchmarks.timing import Case, equal
 from minirl.kernel.counts import difference_matrix, select
 from minirl.people.dpo import dpo_loss
-from minirl.play.optim import minimise_near
+from minirl.people.fitting import minimise_near
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 

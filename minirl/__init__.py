@@ -5,20 +5,28 @@ equations.  A part imports only parts above it, and a chapter of a part only cha
 the reading order is also the dependency order.  Each part lists what its chapters are about.
 
 Part 1, the kernel
-    kernel    softmax counts sampling mdp playing
+    kernel    checks softmax counts sampling mdp playing
 Part 2, exact answers
-    exact     evaluation planning average_reward regularised
+    exact     solving evaluation planning average_reward regularised return_law
 Part 3, learning from play
-    play      optim returns prediction exploration q_learning reinforce baselines actor_critic ppo
-              ppo_kl
+    play      optim returns training prediction exploration q_learning reinforce baselines
+              actor_critic surrogate ppo ppo_kl
 Part 4, learning from people
-    people    sft best_of_n kl reward_model rlhf grpo dpo ipo kto simpo orpo unified
+    people    fitting pairs sft best_of_n kl reward_model calibration rlhf groups grpo dpo ipo kto
+              simpo orpo unified
 
 Beside the parts, `lab` holds the experiments, `files` and `console` what the command lines need to
 read, write and print, and `__main__` the command line itself.  The worlds are in `gridworld` (to
 draw) and `toy_lm` (to read); `minirl` itself knows neither grids nor text.
 """
 
-from minirl import kernel, exact, play, people
+import importlib
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name):
+    """A part of the book, imported with its chapters when it is first asked for."""
+    if name in {"kernel", "exact", "play", "people"}:
+        return importlib.import_module(f"minirl.{name}")
+    raise AttributeError(f"module 'minirl' has no attribute {name!r}")

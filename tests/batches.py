@@ -8,7 +8,7 @@ from worlds import random_mdp
 from minirl.kernel import counts
 from minirl.play.optim import gradient_descent
 from minirl.play.ppo import ppo
-from minirl.play.reinforce import start
+from minirl.play.training import start
 from minirl.kernel.softmax import log_softmax
 
 S, A = 4, 3

@@ -13,7 +13,8 @@ from minirl.play.actor_critic import actor_critic, judge, normalised
 from minirl.play.baselines import scores
 from minirl.play.optim import Optimiser, adam, gradient_descent, linear
 from minirl.exact.planning import policy_gradient, policy_iteration
-from minirl.play.reinforce import environment_rewards, play, reinforce, reinforce_loss, start, weigh
+from minirl.play.training import environment_rewards, play, start
+from minirl.play.reinforce import reinforce, reinforce_loss, weigh
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy_loss, log_softmax
 

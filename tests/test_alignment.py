@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from minirl import __main__ as command_line
 from minirl.kernel import counts
-from minirl.people.best_of_n import reward_law
+from minirl.exact.return_law import reward_law
 from minirl.people.grpo import resting_policy
 from minirl.people.kl import string_kl
 from minirl.lab import alignment, report

@@ -12,8 +12,8 @@ from minirl.kernel import counts, mdp as world, playing
 from minirl.play.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
                                    optimal_constant, scores)
 from minirl.exact.planning import policy_gradient
-from minirl.play.reinforce import (environment_rewards, play, reinforce, reinforce_loss, start,
-                                   value_baseline, weigh)
+from minirl.play.training import environment_rewards, play, start
+from minirl.play.reinforce import reinforce, reinforce_loss, value_baseline, weigh
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import log_softmax
 

@@ -16,13 +16,13 @@ from scipy.stats import chi2
 from worlds import episodes, random_mdp, random_policy, random_record, single_outcome
 
 from minirl.kernel import counts
-from minirl.people import best_of_n as chapter
-from minirl.people.best_of_n import (RewardLaw, best_of_n, integer_law, rejection_sampling,
-                                     reward_law, winners)
+from minirl.exact import return_law
+from minirl.exact.return_law import RewardLaw, integer_law, reward_law
+from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
 from minirl.exact.evaluation import expectation
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import rollout, start_states
-from minirl.play.reinforce import environment_rewards, play, start
+from minirl.play.training import environment_rewards, play, start
 from minirl.kernel.sampling import generator
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax
@@ -117,7 +117,7 @@ def test_the_two_laws_agree_where_episodes_have_no_longest(values, K):
 
 
 def test_a_world_that_never_pays_has_one_level(monkeypatch):
-    monkeypatch.setattr(chapter, "LEVELS", 10)
+    monkeypatch.setattr(return_law, "LEVELS", 10)
     mdp = single_outcome([[0, 0]], [[0, 0]], [[False, True]], [1.0])
     for law in integer_law(mdp, COIN), reward_law(mdp, COIN):
         assert law.rewards.tolist() == [0] and law.prob == pytest.approx([1])
@@ -162,8 +162,8 @@ def test_rewards_that_cannot_be_levels_are_refused(rewards, message):
 
 
 def test_too_many_levels_are_refused(monkeypatch):
-    monkeypatch.setattr(chapter, "LEVELS", 20)
-    monkeypatch.setattr(chapter, "WORK", 1000)
+    monkeypatch.setattr(return_law, "LEVELS", 20)
+    monkeypatch.setattr(return_law, "WORK", 1000)
     with pytest.raises(ValueError, match="the reward has more than 20 levels"):
         integer_law(coin_game(), COIN)
     with pytest.raises(ValueError, match="rewards must be below 20, got 20: use reward_law"):

@@ -5,12 +5,12 @@ import pytest
 from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
 from scipy import sparse
 
-from minirl.kernel import counts
-from minirl.people.dpo import check_beta, dpo_loss, fit_dpo, log_ratios, preference_metrics
+from minirl.kernel import checks, counts
+from minirl.people.dpo import dpo_loss, fit_dpo, log_ratios, preference_metrics
 from minirl.exact.evaluation import expectation
 from minirl.people.ipo import fit_ipo
 from minirl.kernel.mdp import unroll
-from minirl.play.optim import minimise
+from minirl.people.fitting import minimise
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.people.reward_model import bradley_terry_loss
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
@@ -495,9 +495,9 @@ def test_bad_arguments_are_refused_by_name():
 def test_a_price_that_is_not_positive_is_refused_everywhere():
     """Pitfall 12"""
     logits, D = np.zeros((3, 3)), two_pairs()[2]
-    assert check_beta(1e-9) is None and check_beta(1e9) is None
+    assert checks.positive("beta", 1e-9) is None
     for beta in (0, 0.0, -1.0, np.nan, np.inf):
-        for call in (lambda: check_beta(beta), lambda: fit_dpo(logits, D, beta=beta, pull=1.0),
+        for call in (lambda: fit_dpo(logits, D, beta=beta, pull=1.0),
                      lambda: preference_metrics(logits, logits, D, D, beta=beta)):
             with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
                 call()

@@ -15,7 +15,7 @@ from minirl.lab import estimators, report
 from minirl.kernel.mdp import unroll
 from minirl.exact.planning import policy_gradient
 from minirl.kernel.playing import Rollout
-from minirl.play.ppo import mean_kl
+from minirl.play.surrogate import mean_kl
 from minirl.play.reinforce import weigh
 from minirl.play.returns import reward_to_go, whole_return
 from minirl.kernel.softmax import log_softmax

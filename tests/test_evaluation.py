@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from minirl.exact import evaluation
+from minirl.exact import evaluation, solving
 from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
                                      evaluate, evaluate_by_sweeps, expectation, occupancy,
-                                     reachable, return_variance, solve, solve_by_sweeps, sweep,
-                                     transitions_under, valued_states)
+                                     reachable, return_variance, transitions_under, valued_states)
+from minirl.exact.solving import solve, solve_by_sweeps, sweep
 from minirl.kernel.mdp import coin_game, unroll
 from toy_lm.ngram import language, widen
 from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
@@ -29,7 +29,7 @@ def rng():
 @pytest.fixture(params=["dense", "sparse"])
 def route(request, monkeypatch):
     """Runs a test twice: through the dense solve and through sparse LU."""
-    monkeypatch.setattr(evaluation, "DENSE", {"dense": 1000, "sparse": 0}[request.param])
+    monkeypatch.setattr(solving, "DENSE", {"dense": 1000, "sparse": 0}[request.param])
 
 
 @pytest.fixture(params=["dense", "sparse", "sweeps"])
@@ -38,7 +38,7 @@ def any_route(request, monkeypatch):
     settings = {"dense": {"DENSE": 1000}, "sparse": {"DENSE": 0},
                 "sweeps": {"LARGE": 0, "FILLED": -1, "SWEEPS": 500}}
     for name, value in settings[request.param].items():
-        monkeypatch.setattr(evaluation, name, value)
+        monkeypatch.setattr(solving, name, value)
 
 
 def with_radius(rng, n, radius):
@@ -65,13 +65,13 @@ def test_the_dense_and_the_sparse_route_agree(rng, monkeypatch):
     M, right = with_radius(rng, 40, 0.9), rng.normal(size=40)
     dense = solve(M, right)
     calls = []
-    splu = evaluation.linalg.splu
-    monkeypatch.setattr(evaluation.linalg, "splu", lambda *args: calls.append(1) or splu(*args))
-    monkeypatch.setattr(evaluation, "DENSE", 39)
+    splu = solving.linalg.splu
+    monkeypatch.setattr(solving.linalg, "splu", lambda *args: calls.append(1) or splu(*args))
+    monkeypatch.setattr(solving, "DENSE", 39)
     np.testing.assert_allclose(solve(M, right), dense, atol=1e-12)
     assert calls
     calls.clear()
-    monkeypatch.setattr(evaluation, "DENSE", 40)
+    monkeypatch.setattr(solving, "DENSE", 40)
     np.testing.assert_array_equal(solve(M, right), dense)
     assert not calls
 
@@ -160,7 +160,7 @@ def test_sweeps_need_only_the_radius_to_be_below_one(rng):
 @pytest.mark.parametrize("accuracy", [0.85, 1e-1, 1e-3, 1e-6])
 def test_the_sweeps_stop_where_the_bound_says_so_and_not_later(rng, monkeypatch, accuracy):
     """(evaluation.5): it bounds the real error of every partial sum, and is used as it stands."""
-    monkeypatch.setattr(evaluation, "ACCURACY", accuracy)
+    monkeypatch.setattr(solving, "ACCURACY", accuracy)
     ring = 0.5 * np.roll(np.eye(4), 1, axis=1)
     ring[0] *= 6  # a row of 3, and a radius of 0.78
     for M in (substochastic(rng, 6).toarray(), with_radius(rng, 5, 0.8).toarray(), ring,
@@ -183,12 +183,12 @@ def test_the_bound_is_reached_where_every_state_ends_alike():
 
 def sweeps_needed(radius):
     """How many terms make (evaluation.5), here radiusᵏ/(1 − radius), as small as it must be."""
-    return math.log(evaluation.ACCURACY * (1 - radius)) / math.log(radius)
+    return math.log(solving.ACCURACY * (1 - radius)) / math.log(radius)
 
 
 def test_two_hundred_thousand_sweeps_tell_a_radius_of_almost_four_digits_from_one(monkeypatch):
-    assert sweeps_needed(0.9998) < evaluation.SWEEPS == 200_000 < sweeps_needed(0.9999)
-    monkeypatch.setattr(evaluation, "SWEEPS", 1000)
+    assert sweeps_needed(0.9998) < solving.SWEEPS == 200_000 < sweeps_needed(0.9999)
+    monkeypatch.setattr(solving, "SWEEPS", 1000)
     assert sweeps_needed(0.96) < 900 < 1100 < sweeps_needed(0.975)
     assert solve_by_sweeps(sparse.csr_array([[0.96]]), np.ones(1)) == pytest.approx(25, rel=1e-12)
     for radius in 0.975, 1.0, 1.0001, 1.5:
@@ -199,11 +199,11 @@ def test_two_hundred_thousand_sweeps_tell_a_radius_of_almost_four_digits_from_on
 def test_only_a_matrix_that_is_large_and_full_is_solved_by_sweeps(rng, monkeypatch, n, full,
                                                                   sweeps):
     """Above LARGE unknowns and FILLED entries a row, both excluded."""
-    monkeypatch.setattr(evaluation, "LARGE", 30)
-    monkeypatch.setattr(evaluation, "FILLED", 3)
+    monkeypatch.setattr(solving, "LARGE", 30)
+    monkeypatch.setattr(solving, "FILLED", 3)
     M = sum(np.roll(np.eye(n), shift, axis=1) for shift in range(full)) * 0.2
     calls = []
-    monkeypatch.setattr(evaluation, "solve_by_sweeps",
+    monkeypatch.setattr(solving, "solve_by_sweeps",
                         lambda *args: calls.append(1) or solve_by_sweeps(*args))
     right = rng.normal(size=n)
     np.testing.assert_allclose(solve(sparse.csr_array(M), right),
@@ -215,7 +215,7 @@ def test_only_a_matrix_that_is_large_and_full_is_solved_by_sweeps(rng, monkeypat
 def test_a_discounted_world_that_never_ends_has_values_however_it_is_solved(rng, any_route, gamma,
                                                                             monkeypatch):
     """A slow series is no policy that never ends: at gamma 0.999 that would be no reason."""
-    monkeypatch.setattr(evaluation, "SWEEPS", 200_000)
+    monkeypatch.setattr(solving, "SWEEPS", 200_000)
     mdp = endless(random_mdp(rng, 4, 2, 3, gamma))
     policy = random_policy(rng, mdp)
     np.testing.assert_allclose(evaluate(mdp, policy), value_by_loops(mdp, policy)[0], rtol=1e-10)
@@ -224,7 +224,7 @@ def test_a_discounted_world_that_never_ends_has_values_however_it_is_solved(rng,
 def test_a_discount_too_near_one_for_the_sweeps_is_not_called_a_policy_that_never_ends(rng,
                                                                                        monkeypatch):
     for name, value in (("LARGE", 0), ("FILLED", -1), ("SWEEPS", 100)):
-        monkeypatch.setattr(evaluation, name, value)
+        monkeypatch.setattr(solving, name, value)
     mdp = endless(random_mdp(rng, 4, 2, 3, 0.99))
     with pytest.raises(ValueError, match="gamma = 0.99 is too near 1 for so large a") as error:
         evaluate(mdp, random_policy(rng, mdp))
@@ -251,7 +251,7 @@ def test_a_series_without_an_end_is_noticed_long_before_the_last_sweep(rng):
 
 def test_the_thresholds_are_those_of_a_language_of_four_letters_of_context():
     """An order-4 model with 17 letters goes on in 17 ways from each of its 5832 states."""
-    assert (evaluation.LARGE, evaluation.FILLED) == (4000, 16)
+    assert (solving.LARGE, solving.FILLED) == (4000, 16)
 
 
 def test_sweeps_and_sparse_lu_agree_on_a_large_matrix(rng, monkeypatch):
@@ -259,10 +259,10 @@ def test_sweeps_and_sparse_lu_agree_on_a_large_matrix(rng, monkeypatch):
     blocks = sparse.csr_array(sparse.block_diag([sparse.csr_array(0.7 * chain) for chain
                                                  in rng.dirichlet(np.ones(18), (223, 18))]))
     right = rng.normal(size=blocks.shape[0])
-    assert blocks.shape[0] > evaluation.LARGE and blocks.nnz > 17 * blocks.shape[0]
+    assert blocks.shape[0] > solving.LARGE and blocks.nnz > 17 * blocks.shape[0]
     swept = solve(blocks, right)
     np.testing.assert_array_equal(swept, solve_by_sweeps(blocks, right))
-    monkeypatch.setattr(evaluation, "LARGE", 10**9)
+    monkeypatch.setattr(solving, "LARGE", 10**9)
     monkeypatch.setattr(evaluation, "solve_by_sweeps", None)
     np.testing.assert_allclose(swept, solve(blocks, right), atol=1e-12, rtol=1e-12)
 
@@ -273,7 +273,7 @@ def test_the_length_of_what_a_model_of_order_four_writes_is_summed_up(rng, monke
     small[:, 0] += 0.2
     small /= small.sum(axis=1, keepdims=True)
     expected = expectation(language(np.zeros((18, 18))), small, np.ones((18, 18)))
-    monkeypatch.setattr(evaluation.linalg, "splu", None)
+    monkeypatch.setattr(solving.linalg, "splu", None)
     world = language(np.zeros((18**3, 18)))
     assert world.shape[0] == 5832
     policy = np.hstack([np.full((5832, 1), 0.15), 0.85 * rng.dirichlet(np.ones(17), 5832)])

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from minirl.exact import evaluation
+from minirl.exact import solving
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
@@ -135,7 +135,7 @@ def test_the_moments_of_a_model_too_large_to_solve_are_those_of_the_law(monkeypa
     """(exact.2) at order 4 over 27 symbols, summed up by (evaluation.5)"""
     logits = fit(WORDS, order=4, pseudo_count=1e-3).logits
     law, n = lengths(logits, 250), np.arange(250)
-    monkeypatch.setattr(evaluation.linalg, "splu", None)  # would be called, but for the sweeps
+    monkeypatch.setattr(solving.linalg, "splu", None)  # would be called, but for the sweeps
     found, mean = summary(logits), (n * law.prob).sum()
     assert law.unfinished < 1e-15 and found.letters == pytest.approx(mean, abs=1e-9)
     assert found.letters_std == pytest.approx(((n - mean)**2 @ law.prob)**0.5, abs=1e-9)

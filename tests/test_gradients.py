@@ -15,8 +15,9 @@ from worlds import endless, random_mdp
 import minirl
 from minirl.kernel import counts, softmax
 from minirl.exact import average_reward, planning
-from minirl.play import optim, ppo, ppo_kl, reinforce
-from minirl.people import dpo, grpo, ipo, kl, kto, orpo, reward_model, sft, simpo
+from minirl.play import ppo, ppo_kl, reinforce, surrogate
+from minirl.people import dpo, fitting, grpo, ipo, kl, kto, orpo, reward_model, sft, simpo
+from minirl.people.groups import weighted
 from test_house import CHAPTERS
 
 RNG = np.random.default_rng(3)
@@ -41,7 +42,7 @@ def some_pairs(pairs):
 def some_advantages():
     """A batch with repeated pairs and both signs."""
     steps = some_steps(12, 3)
-    return ppo.collapse(steps, RNG.normal(size=steps.index.size))
+    return surrogate.collapse(steps, RNG.normal(size=steps.index.size))
 
 
 def ppo_case(clip_range):
@@ -61,7 +62,7 @@ def assert_every_branch(logits, old, batch, clip_range):
 def grpo_case(beta, epsilon):
     """Three tables far from one another, and strings of unequal weights."""
     logits, old, ref, steps = table(), table(), table(), some_steps(40, 3)
-    batch = grpo.weighted(steps, RNG.normal(size=steps.index.size), RNG.random(40) + 0.1)
+    batch = weighted(steps, RNG.normal(size=steps.index.size), RNG.random(40) + 0.1)
     assert_every_branch(logits, old, batch, epsilon)
     return lambda x: grpo.grpo_loss(x, old, batch, ref_logits=ref, beta=beta,
                                     epsilon=epsilon), logits
@@ -113,7 +114,7 @@ CASES = {
         case(reward_model.bradley_terry_loss, some_pairs(7), margin=0.5, label_smoothing=0.3),
         case(reward_model.bradley_terry_loss, some_pairs(7), margin=RNG.normal(size=7),
              label_smoothing=0.1, pair_weights=RNG.random(7), at=9.0)],
-    "optim.attracted": [case(optim.attracted(lambda x: (0.0, 0.0), table(), 0.3))],
+    "fitting.attracted": [case(fitting.attracted(lambda x: (0.0, 0.0), table(), 0.3))],
     "kl.string_kl": [
         (lambda x, ref=table(), mdp=random_mdp(np.random.default_rng(6), S, A, 3, 0.9):
          kl.string_kl(mdp, x, ref), table()),
@@ -174,7 +175,7 @@ CASES = {
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
-             "optim.attracted", "kl.string_kl"}  # gradients under another name
+             "fitting.attracted", "kl.string_kl"}  # gradients under another name
     for chapter in CHAPTERS:
         module = importlib.import_module(f"{minirl.__name__}.{chapter}")
         for name, value in inspect.getmembers(module, inspect.isfunction):

@@ -13,15 +13,17 @@ from worlds import law, random_policy, random_record, single_outcome, value_by_l
 from minirl.kernel import counts, mdp as world, playing
 from minirl.play import baselines
 from minirl.exact.evaluation import occupancy
-from minirl.people.grpo import (equal_groups, group_centred, group_normalised, grpo, grpo_loss,
-                                leave_one_out, per_length, per_string, process_normalised,
-                                resting_policy, weighted)
+from minirl.people.groups import (equal_groups, group_centred, group_normalised, leave_one_out,
+                                  per_length, per_string, process_normalised, weighted)
+from minirl.people.grpo import grpo, grpo_loss, resting_policy
 from minirl.people.kl import k3_loss, string_kl
 from minirl.play.optim import adam, gradient_descent, linear
 from minirl.exact.planning import policy_gradient
-from minirl.play.ppo import collapse, ppo_loss
+from minirl.play.surrogate import collapse
+from minirl.play.ppo import ppo_loss
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.play.reinforce import environment_rewards, play, start, weigh
+from minirl.play.training import environment_rewards, play, start
+from minirl.play.reinforce import weigh
 from minirl.play.returns import whole_return
 from minirl.people.rlhf import pair_rewards
 from minirl.kernel.sampling import generator

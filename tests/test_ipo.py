@@ -12,9 +12,9 @@ from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss, fit_dpo
 from minirl.exact.evaluation import expectation
 from minirl.people.ipo import fit_ipo, ipo_loss
-from minirl.play.optim import minimise, minimise_near
+from minirl.people.fitting import minimise, minimise_near
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.people.reward_model import accuracy
+from minirl.people.calibration import accuracy
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 CHOSEN = [[(0, 1), (1, 1), (1, 2), (2, 0)], [(0, 0)], [(0, 2), (2, 2), (2, 2), (2, 2), (2, 0)]]

@@ -14,9 +14,9 @@ from minirl.exact.evaluation import occupancy
 from minirl.people.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.exact.planning import policy_gradient
-from minirl.play.ppo import collapse
+from minirl.play.surrogate import collapse
 from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
-from minirl.play.reinforce import environment_rewards, start
+from minirl.play.training import environment_rewards, start
 from minirl.kernel.softmax import backward, log_softmax
 from toy_lm.ngram import language
 

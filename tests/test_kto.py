@@ -13,7 +13,7 @@ from minirl.people.dpo import dpo_loss, fit_dpo
 from minirl.people.kl import string_kl
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.lab import objectives
-from minirl.play.optim import Fit, minimise_near
+from minirl.people.fitting import Fit, minimise_near
 from minirl.kernel.softmax import backward, kl, log_softmax
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs

@@ -10,7 +10,6 @@ import pytest
 from scipy.special import chdtrc
 
 from minirl.kernel import counts
-from minirl.exact import evaluation
 from minirl.exact.evaluation import expectation
 from minirl.kernel.playing import pairs_played, rollout
 from minirl.exact.regularised import log_partition, regularised_optimum
@@ -21,6 +20,7 @@ from toy_lm.exact import summary
 from toy_lm.ngram import (HORIZON, decoding, finished, language, nats_per_character, order_of,
                           sample, score, widen)
 from toy_lm.vocabulary import from_items
+from minirl.exact import solving
 
 FALSE_ALARM = 1e-6
 WORDS = from_items(["abc"])
@@ -501,9 +501,9 @@ def test_the_soft_optimum_of_order_four_by_sweeps_is_that_of_the_solve_and_of_lo
                 longer[memory[1], memory[2], a] += weight * row[a]
         unfinished = longer
     solved = regularised_optimum(world, logits, beta=beta)
-    monkeypatch.setattr(evaluation, "LARGE", 0)
-    monkeypatch.setattr(evaluation, "FILLED", 0)
-    monkeypatch.setattr(evaluation.np.linalg, "solve", None)  # would be called, but for the sweeps
+    monkeypatch.setattr(solving, "LARGE", 0)
+    monkeypatch.setattr(solving, "FILLED", 0)
+    monkeypatch.setattr(solving.np.linalg, "solve", None)  # would be called, but for the sweeps
     swept = regularised_optimum(world, logits, beta=beta)
     for found in solved.objective, swept.objective, log_partition(world, logits, beta=beta)[0]:
         assert found == pytest.approx(beta * np.log(Z), abs=1e-10)
@@ -517,9 +517,9 @@ def test_a_large_world_of_order_four_is_summed_up_and_not_solved(monkeypatch):
     logits[0, 0] += 2
     weights = np.exp(log_softmax(logits) + rewards / beta)[0]
     best = beta * np.log(weights[0] / (1 - weights[1:].sum()))
-    monkeypatch.setattr(evaluation.linalg, "splu", None)  # would be called, but for the sweeps
+    monkeypatch.setattr(solving.linalg, "splu", None)  # would be called, but for the sweeps
     world = language(widen(rewards, 4))
-    assert world.shape == (18**3, 18) and world.shape[0] > evaluation.LARGE
+    assert world.shape == (18**3, 18) and world.shape[0] > solving.LARGE
     found = log_partition(world, widen(logits, 4), beta=beta)
     np.testing.assert_allclose(found[~np.isnan(found)], best, atol=1e-9)
 

@@ -16,7 +16,7 @@ from scipy import optimize
 from test_grpo import strings_of
 from test_kl import score
 
-from minirl.people.grpo import group_centred, group_normalised
+from minirl.people.groups import group_centred, group_normalised
 from minirl.lab import objectives, report
 from minirl.lab.objectives import Objectives, Rest, Row
 from minirl.kernel.softmax import log_softmax

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gradcheck import assert_gradient
-from minirl.play.optim import (adam, at, attracted, clip_norm, coefficient, gradient_descent,
-                               linear, minimise, minimise_near)
+from minirl.play.optim import adam, at, clip_norm, coefficient, gradient_descent, linear
+from minirl.people.fitting import attracted, minimise, minimise_near
 
 SHAPE = (2, 3)
 

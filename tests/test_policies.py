@@ -24,7 +24,8 @@ from minirl.play.optim import linear
 from minirl.exact.planning import policy_gradient, policy_iteration
 from minirl.play.ppo import ppo
 from minirl.play.ppo_kl import ppo_kl
-from minirl.play.reinforce import reinforce, start
+from minirl.play.reinforce import reinforce
+from minirl.play.training import start
 from minirl.people.rlhf import pair_rewards
 
 LAKE = frozen_lake().mdp(gamma=0.99)

@@ -19,10 +19,12 @@ from minirl.kernel import counts, mdp as world
 from minirl.play.actor_critic import Judgement, actor_critic, judge, normalised
 from minirl.play.optim import Optimiser, at, gradient_descent, linear
 from minirl.exact.planning import policy_gradient, policy_iteration
-from minirl.play.ppo import (Advantages, approximate_kl, clip_fraction, clipped, collapse, mean_kl,
-                             minibatches, ppo, ppo_loss, update)
+from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, clipped, collapse,
+                                   mean_kl, minibatches)
+from minirl.play.ppo import ppo, ppo_loss, update
 from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
-from minirl.play.reinforce import environment_rewards, play, reinforce_loss, start
+from minirl.play.training import environment_rewards, play, start
+from minirl.play.reinforce import reinforce_loss
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy_loss, kl, log_softmax
 
@@ -649,7 +651,7 @@ import numpy as np
 from gridworld.maps import cliff_walk
 from minirl.play.ppo import ppo
 from minirl.play.ppo_kl import ppo_kl
-from minirl.play.reinforce import start
+from minirl.play.training import start
 mdp = cliff_walk().mdp(gamma=0.99)
 for trainer in ppo, ppo_kl:
     training = trainer(mdp, start(np.zeros(mdp.shape), rng=6), episodes=20, batch_size=6)

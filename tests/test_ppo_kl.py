@@ -8,9 +8,10 @@ from batches import A, S, assert_same, charged_by_loops, random_batch, random_wo
 
 from minirl.kernel import mdp as world
 from minirl.play.optim import gradient_descent
-from minirl.play.ppo import Advantages, collapse, mean_kl, ppo_loss
+from minirl.play.surrogate import Advantages, collapse, mean_kl
+from minirl.play.ppo import ppo_loss
 from minirl.play.ppo_kl import adapted, ppo_kl, ppo_kl_loss
-from minirl.play.reinforce import start
+from minirl.play.training import start
 from minirl.kernel.softmax import kl, log_softmax
 
 

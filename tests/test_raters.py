@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.special import chdtrc
 
 from minirl.kernel import counts
-from minirl.play.optim import minimise
+from minirl.people.fitting import minimise
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.kernel.softmax import log_softmax
 from toy_lm.preferences import sample_pairs

@@ -17,8 +17,8 @@ from minirl.play.baselines import (batch_mean, constant_baseline, leave_one_out,
 from minirl.exact.evaluation import action_values, evaluate, occupancy
 from minirl.play.optim import Optimiser, adam, gradient_descent, linear
 from minirl.exact.planning import policy_gradient, policy_iteration
-from minirl.play.reinforce import (environment_rewards, play, reinforce, reinforce_loss, start,
-                                   value_baseline, weigh)
+from minirl.play.training import environment_rewards, play, start
+from minirl.play.reinforce import reinforce, reinforce_loss, value_baseline, weigh
 from minirl.play.returns import reward_to_go, whole_return
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy_loss, log_softmax
@@ -224,7 +224,8 @@ THREE_ITERATIONS = """
 import hashlib, itertools
 import numpy as np
 from minirl.kernel.mdp import coin_game
-from minirl.play.reinforce import reinforce, start
+from minirl.play.reinforce import reinforce
+from minirl.play.training import start
 training = reinforce(coin_game(gamma=0.9), start(np.zeros((1, 2)), rng=5), episodes=64)
 record = next(itertools.islice(training, 2, None))
 digest = hashlib.sha256(record.logits.tobytes()).hexdigest()

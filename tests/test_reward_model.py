@@ -11,11 +11,12 @@ from languages import BETA, all_strings, as_steps, preference_matrix, running_ex
 from scipy import sparse
 
 from minirl.kernel import counts
-from minirl.play.optim import minimise_near
+from minirl.people.fitting import minimise_near
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.people.reward_model import (accuracy, best_accuracy, bradley_terry_loss, calibration,
-                                        check_rows, fit_reward_model, logistic_loss,
-                                        plackett_luce_loss, reward_error, shares, squared_loss)
+from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
+from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
+                                        plackett_luce_loss, squared_loss)
+from minirl.people.pairs import check_rows, shares
 from minirl.kernel.softmax import log_sigmoid
 from toy_lm.ngram import language
 from toy_lm.preferences import respond

@@ -18,7 +18,7 @@ from minirl.exact.planning import policy_gradient
 from minirl.kernel.playing import rollout, start_states
 from minirl.play.ppo import ppo
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.play.reinforce import start
+from minirl.play.training import start
 from minirl.people.reward_model import fit_reward_model
 from minirl.people.rlhf import adaptive_rlhf, pair_rewards, scored_rewards, steered, string_rewards
 from minirl.kernel.softmax import log_softmax

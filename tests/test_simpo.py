@@ -11,7 +11,7 @@ from scipy import sparse
 from minirl.kernel import counts
 from minirl.exact.evaluation import expectation
 from minirl.people.kl import string_kl
-from minirl.play.optim import minimise
+from minirl.people.fitting import minimise
 from minirl.people.reward_model import bradley_terry_loss
 from minirl.people.simpo import check_means, fit_simpo, simpo_loss
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax

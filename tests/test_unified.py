@@ -10,13 +10,15 @@ from test_kl import complex_gradient, cut_language, score
 
 from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss
-from minirl.people.grpo import grpo_loss, weighted
+from minirl.people.grpo import grpo_loss
+from minirl.people.groups import weighted
 from minirl.people.kl import string_kl
 from minirl.people.kto import kto_loss
 from minirl.lab.estimators import all_episodes
 from minirl.lab.objectives import REFERENCE
 from minirl.people.orpo import orpo_loss
-from minirl.play.ppo import collapse, ppo_loss
+from minirl.play.surrogate import collapse
+from minirl.play.ppo import ppo_loss
 from minirl.play.ppo_kl import ppo_kl_loss
 from minirl.people.sft import fit_by_counting, sft_loss
 from minirl.kernel.softmax import log_softmax

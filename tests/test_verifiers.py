@@ -13,7 +13,7 @@ from languages import all_strings, as_steps
 from minirl.kernel import counts
 from minirl.exact.evaluation import occupancy
 from minirl.kernel.mdp import unroll
-from minirl.play.optim import minimise
+from minirl.people.fitting import minimise
 from minirl.exact.regularised import log_partition, regularised_optimum
 from minirl.kernel.softmax import backward, log_softmax
 from toy_lm import exact, models

@@ -7,7 +7,7 @@ import numpy as np
 
 from minirl.kernel.mdp import TabularMDP, unroll
 from minirl.kernel.playing import Rollout
-from minirl.play.reinforce import start
+from minirl.play.training import start
 from minirl.play.returns import reward_to_go, whole_return
 from minirl.kernel.softmax import log_softmax
 

@@ -39,7 +39,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel.mdp import check_count
+from minirl.kernel import checks
 from minirl.kernel.sampling import generator
 from toy_lm.jsonl import Demonstration
 from toy_lm.models import Model, fit
@@ -98,7 +98,7 @@ def write(model, strings, *, rng, prompts=("",), temperature=1.0):
     >>> write(fit(["on", "no", "onno"]), 2, rng=6, prompts=["n"])
     [Demonstration(prompt='n', completion='oo'), Demonstration(prompt='n', completion='onon')]
     """
-    check_count("strings", strings)
+    checks.whole("strings", strings)
     if len(prompts) == 0:
         raise ValueError("prompts must be at least one, got none")
     states = [model.vocabulary.state(prompt, order=model.order) for prompt in prompts]

@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.kernel import checks
 from minirl.exact.evaluation import ending_chance, expectation, return_variance, transitions_under
-from minirl.kernel.mdp import check_count
 from minirl.kernel.softmax import entropy, log_softmax
 from toy_lm.ngram import language
 
@@ -70,7 +70,7 @@ def lengths(logits, horizon):
     >>> print((law.prob * 27).round(6), round(law.unfinished * 27, 6))
     [9. 6. 4.] 8.0
     """
-    check_count("horizon", horizon)
+    checks.whole("horizon", horizon)
     world = language(np.zeros(logits.shape))
     policy = np.exp(log_softmax(logits))
     onwards, ends = transitions_under(world, policy).T.tocsr(), ending_chance(world, policy)

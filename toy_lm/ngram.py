@@ -37,7 +37,7 @@ Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et a
 
 import numpy as np
 
-from minirl.kernel import counts, mdp, playing
+from minirl.kernel import checks, counts, mdp, playing
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import log_softmax
 
@@ -126,7 +126,7 @@ def widen(table, order):
     array([1., 3., 1., 3.])
     """
     own = order_of(table.shape)
-    mdp.check_count("order", order)
+    checks.whole("order", order)
     if order < own:
         raise ValueError(f"order must be at least {own}, that of the table, got {order}")
     # The last digits of a state are the state of the lower order.
@@ -164,7 +164,7 @@ def decoding(logits, *, temperature=1.0, top_k=None):
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
     logp = log_softmax(logits)
     if top_k is not None:
-        mdp.check_count("top_k", top_k)
+        checks.whole("top_k", top_k)
         least = np.sort(logp, axis=1)[:, -min(int(top_k), logp.shape[1])]
         logp = np.where(logp >= least[:, None], logp, -np.inf)
     with np.errstate(over="ignore"):  # a temperature near zero: only the likeliest is left
@@ -198,7 +198,7 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
     ['nooo', 'non', '', 'o']
     """
     world = language(np.zeros(logits.shape))
-    mdp.check_count("strings", strings)
+    checks.whole("strings", strings)
     if np.shape(prompt) not in ((), (strings,)):
         raise ValueError(f"prompt must be one state, or one a string, {strings}, got shape "
                          f"{np.shape(prompt)}")

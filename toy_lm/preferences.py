@@ -34,8 +34,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import counts
-from minirl.kernel.mdp import check_count
+from minirl.kernel import checks, counts
 from minirl.kernel.sampling import generator
 from toy_lm.jsonl import Labelled, Pair, Ranking
 from toy_lm.ngram import decoding, finished, sample
@@ -86,7 +85,7 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
     >>> Vocabulary("no").decode(steps)
     ['n', 'no', 'noo', 'oo']
     """
-    check_count("num_generations", num_generations)
+    checks.whole("num_generations", num_generations)
     states, temperatures = np.asarray(prompts), np.asarray(temperatures, float)
     for name, values in (("prompts", states), ("temperatures", temperatures)):
         if values.ndim != 1 or values.size == 0:
@@ -161,7 +160,7 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
     if rewards.shape != logits.shape:
         raise ValueError(f"rewards must have the shape of logits, {logits.shape}, "
                          f"got {rewards.shape}")
-    check_count("pairs", pairs)
+    checks.whole("pairs", pairs)
     rng = generator(rng)
     strings = respond(logits, 2, rng=rng, prompts=np.repeat(prompts, pairs),
                       temperatures=temperatures)

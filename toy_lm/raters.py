@@ -53,8 +53,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import expit
 
-from minirl.kernel.mdp import check_count
-from minirl.play.returns import check_fraction
+from minirl.kernel import checks
 from minirl.kernel.sampling import generator
 from toy_lm.ngram import score
 
@@ -72,7 +71,7 @@ def _checked(rewards, columns, temperature, noise):
         raise ValueError("rewards must be finite")
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be positive and finite, got {temperature}")
-    check_fraction("noise", noise)
+    checks.fraction("noise", noise)
     return rewards
 
 
@@ -225,7 +224,7 @@ def ranking_from_pairs(pairs, responses):
     Traceback (most recent call last):
     ValueError: no ranking agrees with the pairs: they run in a circle, 0 > 1 > 2 > 0
     """
-    check_count("responses", responses)
+    checks.whole("responses", responses)
     if (pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer)
             or (pairs < 0).any() or (pairs >= responses).any()):
         raise ValueError(f"pairs must be (M, 2) whole numbers in [0, {responses}), got {pairs}")

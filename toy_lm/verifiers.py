@@ -57,8 +57,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse, special
 
-from minirl.exact.evaluation import occupancy, solve
-from minirl.play.optim import minimise
+from minirl.exact.evaluation import occupancy
+from minirl.exact.solving import solve
+from minirl.people.fitting import minimise
 from minirl.exact.planning import policy_gradient
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import backward, log_softmax

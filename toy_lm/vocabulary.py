@@ -35,8 +35,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import counts
-from minirl.kernel.mdp import check_count
+from minirl.kernel import checks, counts
 
 END = "\n"  # what stands for symbol 0 in text; an item is one line, so it cannot contain it
 
@@ -57,7 +56,7 @@ class Vocabulary(NamedTuple):
         Raises ValueError if the order is not a whole number from 1 upwards, or the table would have
         more entries than can be numbered.
         """
-        check_count("order", order)
+        checks.whole("order", order)
         if self.size**min(int(order), 31) >= 2**31:  # of a huge order the power would take for ever
             raise ValueError(f"order must be lower for {self.size} symbols: a table of "
                              f"{self.size}^{order} entries cannot be numbered with 32 bits")

@@ -2,10 +2,12 @@
 
 In reading order:
 
+    solving          linear equations with a certificate, and sweeps that know when to stop
     evaluation       what a policy is worth: values, advantages, visits
     planning         which policy is best, by four solvers; the exact policy gradient
     average_reward   the other objective: reward per step
     regularised      the best policy near a reference: what RLHF and DPO chase
+    return_law       the law of an episode's return, level by level
 """
 
-from minirl.exact import evaluation, planning, average_reward, regularised
+from minirl.exact import solving, evaluation, planning, average_reward, regularised, return_law

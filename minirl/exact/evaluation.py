@@ -64,82 +64,9 @@ from dataclasses import replace
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import linalg
 
 from minirl.kernel.mdp import check_policy
-
-DENSE = 1000      # up to this many unknowns a dense solve is the faster one;
-LARGE = 4000      # above this many, with
-FILLED = 16       # more entries than this in a row, sweeps are;
-SWEEPS = 200_000  # so many of them must
-ACCURACY = 1e-12  # bring (evaluation.5) below this
-ROUNDING = 1e-14
-
-
-def solve(M, right):
-    """x with x = M x + right, certified by (evaluation.4).
-
-    Parameters
-    ----------
-    M : (n, n) sparse, not negative
-    right : (n,) float
-
-    Returns
-    -------
-    (n,) float, or None
-        None where the spectral radius of M is one or more, and where the certificate is lost to
-        rounding: where the radius is one to fifteen digits, or entries are as large as 10^15.
-        (With `solve_by_sweeps`: where the radius is above 0.9998.)
-
-    Examples
-    --------
-    >>> half, one = sparse.csr_array([[0.5]]), sparse.csr_array([[1.0]])
-    >>> print(solve(half, np.array([3.0])), solve(one, np.array([3.0])))
-    [6.] None
-    """
-    n = len(right)
-    if n > LARGE and M.nnz > FILLED * n:
-        return solve_by_sweeps(M, right)
-    both = np.stack([right, np.ones(n)], axis=1).astype(np.result_type(M.dtype, right.dtype, float))
-    try:
-        if n <= DENSE:
-            x = np.linalg.solve(np.eye(n) - M.toarray(), both)
-        else:
-            system = (sparse.csc_array(sparse.identity(n)) - sparse.csc_array(M)).astype(both.dtype)
-            system.indices = system.indices.astype(np.int32)  # all that SuperLU knows
-            system.indptr = system.indptr.astype(np.int32)
-            x = linalg.splu(system).solve(both)
-    except (np.linalg.LinAlgError, RuntimeError):  # exactly singular
-        return None
-    certificate = x[:, 1]
-    if not np.isfinite(x).all():
-        return None
-    left = certificate - M @ certificate  # one everywhere, if rounding has not eaten it
-    return x[:, 0] if (certificate > 0).all() and (left > 0.5).all() else None
-
-
-def solve_by_sweeps(M, right):
-    """x = right + M right + M² right + …, up to an error of 1e-12 by (evaluation.5).
-
-    Parameters and result are those of `solve`; the error is relative to the largest entry of
-    `right`.  None if 200,000 terms are not enough.
-
-    Examples
-    --------
-    >>> print(solve_by_sweeps(sparse.csr_array([[0.5]]), np.array([3.0])))
-    [6.]
-    """
-    x, term, playing, sum_before = np.zeros_like(right), right, np.ones(len(right)), 0.0
-    for _ in range(SWEEPS):
-        largest = playing.max()
-        if largest < 1 and largest * sum_before <= ACCURACY * (1 - largest):
-            return x
-        still_playing = (M @ playing).real  # for a complex step the certificate is that of M
-        if (still_playing >= (1 - ROUNDING) * playing).all():
-            return None
-        x, sum_before = x + term, sum_before + largest
-        term, playing = M @ term, still_playing
-    return None
+from minirl.exact.solving import solve, sweep
 
 
 def transitions_under(mdp, policy):
@@ -297,54 +224,6 @@ def evaluate(mdp, policy, table=None, *, states=None):
     values = np.full(mdp.shape[0], np.nan, dtype=solution.dtype)
     values[states] = solution
     return values
-
-
-def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
-    """Repeat values ← backup(values) until it has settled.
-
-    Parameters
-    ----------
-    backup : callable
-        (n,) float -> (n,) float, which brings any two tables closer by the factor gamma.
-    values : (n,) float
-        Where to begin.
-    gamma : float in [0, 1]
-    tol : float > 0
-        Below gamma 1 a bound on the error, by (evaluation.8).  At gamma 1 the largest change.
-    max_sweeps : int ≥ 1
-
-    Returns
-    -------
-    values : (n,) float
-    sweeps : int
-        How many were needed.
-
-    Raises
-    ------
-    ValueError
-        If gamma is outside [0, 1], `tol` or `max_sweeps` is not positive, or the values still move
-        after `max_sweeps`.
-
-    Examples
-    --------
-    >>> values, sweeps = sweep(lambda V: 1 + 0.5 * V, np.zeros(1), gamma=0.5, tol=1e-3)
-    >>> print(values.round(3), sweeps)
-    [1.999] 11
-    """
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
-    if max_sweeps < 1:
-        raise ValueError(f"max_sweeps must be at least 1, got {max_sweeps}")
-    error_per_change = gamma / (1 - gamma) if gamma < 1 else 1.0
-    for sweeps in range(1, max_sweeps + 1):
-        before, values = values, backup(values)
-        if np.abs(values - before).max() * error_per_change <= tol:
-            return values, sweeps
-    advice = "they may be infinite" if gamma == 1 else "a larger tol or max_sweeps is needed"
-    raise ValueError(f"the values still move after max_sweeps = {max_sweeps} sweeps; at gamma = "
-                     f"{gamma} {advice}")
 
 
 def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):

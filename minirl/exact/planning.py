@@ -60,8 +60,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, sparse
 
-from minirl.exact.evaluation import (action_values, advantages, evaluate, occupancy, sweep,
-                                     valued_states)
+from minirl.exact.evaluation import action_values, advantages, evaluate, occupancy, valued_states
+from minirl.exact.solving import sweep
 from minirl.kernel.softmax import log_softmax
 
 

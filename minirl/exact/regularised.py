@@ -33,7 +33,7 @@ limit on its length, leaves the class.
 
 The sum may diverge.  Where a letter earns more than it costs, a longer string is always better and
 no optimum exists.  It converges if and only if the matrix of (regularised.4) has a spectral radius
-below one, which `evaluation.solve` certifies.  The logarithm of that radius is a convex function of
+below one, which `solving.solve` certifies.  The logarithm of that radius is a convex function of
 1/β and negative at 1/β = 0, where the matrix is that of the reference.  So it crosses zero at most
 once: there is one `critical_beta`, and an optimum exists exactly above it.
 
@@ -78,8 +78,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from minirl.exact.evaluation import (NoEnd, action_values, evaluate, expectation, reachable, solve,
+from minirl.exact.evaluation import (NoEnd, action_values, evaluate, expectation, reachable,
                                      transitions_under, valued_states)
+from minirl.exact.solving import solve
 from minirl.exact.planning import optimum_of
 from minirl.kernel.softmax import log_softmax
 
@@ -362,7 +363,7 @@ def critical_beta(mdp, ref_logits):
     """The β at or below which no optimum exists, because Z of (regularised.4) diverges.
 
     Returns a float in units of reward per nat; 0.0 if an optimum exists at every β down to a
-    millionth of the largest reward.  Where the world is so large that `evaluation.solve` adds up a
+    millionth of the largest reward.  Where the world is so large that `solving.solve` adds up a
     series, a spectral radius of 0.9998 already counts as one, and β is a little too large.
 
     Raises

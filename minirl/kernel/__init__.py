@@ -2,6 +2,7 @@
 
 In reading order:
 
+    checks     what an argument must be
     softmax    the table π(a|s), and the one backward pass
     counts     batches as tables and sparse matrices of counts
     sampling   drawing outcomes, and where randomness comes from
@@ -9,4 +10,4 @@ In reading order:
     playing    many episodes at once: one step, for ever, or to the end
 """
 
-from minirl.kernel import softmax, counts, sampling, mdp, playing
+from minirl.kernel import checks, softmax, counts, sampling, mdp, playing

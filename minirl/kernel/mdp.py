@@ -45,6 +45,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy import sparse
 
+from minirl.kernel import checks
 from minirl.kernel.sampling import thresholds
 
 
@@ -292,18 +293,6 @@ def check_policy(mdp, policy):
     _refuse_first("policy", total, "must sum to one", np.abs(total - 1) > 1e-9)
 
 
-def check_count(name, value):
-    """Raise ValueError, by name, unless a number of things is a whole number from 1 upwards.
-
-    Examples
-    --------
-    >>> check_count("horizon", 200)
-    """
-    if not float(value).is_integer():
-        raise ValueError(f"{name} must be a whole number, got {value}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-
 def unroll(mdp, horizon):
     """The same world with a time limit inside: state t·S + s is state s after t steps.
 
@@ -331,7 +320,7 @@ def unroll(mdp, horizon):
     >>> timed.shape, timed.next_state[:, 0, 0].tolist(), timed.terminated[:, 0, 0].tolist()
     ((3, 2), [1, 2, 2], [False, False, True])
     """
-    check_count("horizon", horizon)
+    checks.whole("horizon", horizon)
     horizon, S = int(horizon), mdp.shape[0]
     later = np.minimum(np.arange(1, horizon + 1), horizon - 1)[:, None, None, None] * S
     terminated = np.tile(mdp.terminated, (horizon, 1, 1))

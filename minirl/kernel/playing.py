@@ -35,8 +35,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import counts
-from minirl.kernel.mdp import check_count, check_policy
+from minirl.kernel import checks, counts
+from minirl.kernel.mdp import check_policy
 from minirl.kernel.sampling import alias, cells, draw, generator, uniform, words
 
 BLOCK = 16  # steps for which random words are drawn at once
@@ -146,7 +146,7 @@ def start_states(mdp, episodes, rng):
     >>> print(start_states(coin_game(), 3, rng=0))
     [0 0 0]
     """
-    check_count("episodes", episodes)
+    checks.whole("episodes", episodes)
     rng = _for_episodes(rng, episodes)
     numbers, = uniform(rng, 1, np.arange(episodes))
     return first_states(mdp, numbers)
@@ -393,7 +393,7 @@ def _play(mdp, chain, starts, horizon, rng, note):
     which they die: what an episode draws depends on nobody else.
     """
     _check_numbers("starts", starts, mdp.shape[0])
-    check_count("horizon", horizon)
+    checks.whole("horizon", horizon)
     rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
     who, first, since = np.arange(starts.size), chain.first(starts), 0
     while who.size and since < horizon:

@@ -23,10 +23,12 @@ import numpy as np
 from scipy import sparse
 
 from minirl.kernel import counts
-from minirl.people.best_of_n import best_of_n, rejection_sampling, reward_law
+from minirl.people.best_of_n import best_of_n, rejection_sampling
+from minirl.exact.return_law import reward_law
 from minirl.people.dpo import fit_dpo
 from minirl.exact.evaluation import NoEnd, expectation
-from minirl.people.grpo import group_centred, grpo, leave_one_out, per_length, resting_policy
+from minirl.people.groups import group_centred, leave_one_out, per_length
+from minirl.people.grpo import grpo, resting_policy
 from minirl.people.ipo import fit_ipo
 from minirl.people.kl import string_kl
 from minirl.people.kto import fit_kto
@@ -35,9 +37,10 @@ from minirl.play.optim import linear
 from minirl.people.orpo import fit_orpo
 from minirl.play.ppo import ppo
 from minirl.exact.regularised import critical_beta, frontier, regularised_optimum, tilt
-from minirl.play.reinforce import reinforce, start
-from minirl.people.reward_model import (accuracy, best_accuracy, calibration, fit_reward_model,
-                                        reward_error)
+from minirl.play.reinforce import reinforce
+from minirl.play.training import start
+from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
+from minirl.people.reward_model import fit_reward_model
 from minirl.people.rlhf import pair_rewards
 from minirl.people.simpo import fit_simpo
 from minirl.kernel.softmax import log_softmax
@@ -87,7 +90,7 @@ class Model(NamedTuple):
     pairs: int           # it was fitted to
     accuracy: float
     best_accuracy: float  # that any model can expect on these preferences
-    error: float         # `reward_model.reward_error`: std of learned less true reward
+    error: float         # `calibration.reward_error`: std of learned less true reward
     largest: float       # weight of its table, in absolute value
     has_optimum: bool    # at β
     calibration: float   # expected error of its probabilities, and for ten bins of them

@@ -38,8 +38,10 @@ from minirl.exact.evaluation import action_values, advantages, evaluate, occupan
 from minirl.kernel.mdp import TabularMDP, unroll
 from minirl.exact.planning import policy_gradient
 from minirl.kernel.playing import Rollout
-from minirl.play.ppo import Advantages, mean_kl, ppo_loss
-from minirl.play.reinforce import start, value_baseline, weigh
+from minirl.play.surrogate import Advantages, mean_kl
+from minirl.play.ppo import ppo_loss
+from minirl.play.training import start
+from minirl.play.reinforce import value_baseline, weigh
 from minirl.play.returns import gae, n_step_returns, reward_to_go, whole_return
 from minirl.kernel.softmax import log_softmax
 
@@ -79,7 +81,7 @@ class Point(NamedTuple):
     """A policy on the line θ + x · ∇J/‖∇J‖, against the surrogates of θ."""
 
     step: float        # x
-    kl: float          # `ppo.mean_kl` over the discounted visits of θ, nats a step
+    kl: float          # `surrogate.mean_kl` over the discounted visits of θ, nats a step
     objective: float   # J
     surrogate: float   # J(θ) + E[Σ γᵗ ρ A]
     clipped: float     # the same with the clipped ratio of PPO
@@ -137,7 +139,7 @@ class Setting(NamedTuple):
     """A world, a policy, everything that can happen, and the number of episodes in a batch."""
 
     mdp: TabularMDP
-    record: tuple         # reinforce.Training with the policy; its values are zero
+    record: tuple         # training.Training with the policy; its values are zero
     logp: np.ndarray      # (S, A)
     batch: Rollout        # M episodes, every one that can happen
     chances: np.ndarray   # (M,)

@@ -24,7 +24,8 @@ from minirl.exact.planning import policy_iteration
 from minirl.play.ppo import ppo
 from minirl.play.q_learning import q_learning, start as start_q_learning
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.play.reinforce import reinforce, start
+from minirl.play.reinforce import reinforce
+from minirl.play.training import start
 from minirl.people.reward_model import fit_reward_model
 from minirl.people.rlhf import pair_rewards
 from minirl.kernel.softmax import log_softmax

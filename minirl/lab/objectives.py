@@ -25,12 +25,13 @@ from scipy import optimize, sparse
 
 from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss
-from minirl.people.grpo import group_centred, group_normalised, grpo_loss, weighted
+from minirl.people.groups import group_centred, group_normalised, weighted
+from minirl.people.grpo import grpo_loss
 from minirl.people.ipo import ipo_loss
 from minirl.people.kto import kto_loss
 from minirl.lab.alignment import BETA, GAMMA, ODDS, SCALE, TAU
 from minirl.lab.estimators import all_episodes
-from minirl.play.optim import minimise
+from minirl.people.fitting import minimise
 from minirl.people.orpo import orpo_loss
 from minirl.people.reward_model import bradley_terry_loss
 from minirl.people.sft import sft_loss

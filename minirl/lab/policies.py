@@ -28,7 +28,8 @@ from minirl.exact.planning import policy_iteration
 from minirl.play.ppo import ppo
 from minirl.play.ppo_kl import ppo_kl
 from minirl.exact.regularised import regularised_optimum
-from minirl.play.reinforce import environment_rewards, reinforce, start
+from minirl.play.training import environment_rewards, start
+from minirl.play.reinforce import reinforce
 from minirl.people.rlhf import pair_rewards
 from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language

@@ -2,11 +2,15 @@
 
 In reading order:
 
+    fitting        quasi-Newton fits to a fixed data set, with a pull towards a table
+    pairs          preferences: pairs of strings of which one was preferred
     sft            imitation: maximum likelihood on demonstrations
     best_of_n      sample n, keep the best: the exact law, and fine-tuning on the winners
     kl             the distance to the reference, its estimates, and where their gradients lead
     reward_model   from preferences back to a reward: Bradley-Terry
+    calibration    how good a reward model is: accuracy, calibration, its exact error
     rlhf           maximise a reward without leaving the reference, by PPO
+    groups         strings that share a prompt: their advantages and weights
     grpo           PPO without a value table: the group is the baseline
     dpo            preferences without a reward model
     ipo            the same for raters who never doubt
@@ -16,5 +20,5 @@ In reading order:
     unified        the view from above: one gradient for all of them
 """
 
-from minirl.people import (sft, best_of_n, kl, reward_model, rlhf, grpo, dpo, ipo, kto, simpo,
-                           orpo, unified)
+from minirl.people import (fitting, pairs, sft, best_of_n, kl, reward_model, calibration, rlhf,
+                           groups, grpo, dpo, ipo, kto, simpo, orpo, unified)

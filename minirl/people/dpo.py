@@ -69,22 +69,12 @@ noisy preferences and relationship to IPO", for (dpo.4); Chowdhury et al. 2024, 
 
 import numpy as np
 
-from minirl.play.optim import minimise_near
-from minirl.people.reward_model import accuracy, bradley_terry_loss, check_rows
+from minirl.kernel import checks
+from minirl.people.fitting import minimise_near
+from minirl.people.calibration import accuracy
+from minirl.people.reward_model import bradley_terry_loss
+from minirl.people.pairs import check_rows
 from minirl.kernel.softmax import backward, log_softmax
-
-
-def check_beta(beta):
-    """Refuse a price that is not positive: at 0 these losses stay where they are for ever.
-
-    Raises ValueError by name.
-
-    Examples
-    --------
-    >>> check_beta(0.5)
-    """
-    if not 0 < beta < np.inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}")
 
 
 def log_ratios(logits, ref_logits):
@@ -154,7 +144,7 @@ def dpo_loss(logits, ref_logits, pairs, *, beta, label_smoothing=0.0, pair_weigh
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.25 -0.25]]
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     rewards = beta * log_ratios(logits, ref_logits)
     loss, slope = bradley_terry_loss(rewards, pairs, label_smoothing=label_smoothing,
                                      pair_weights=pair_weights)
@@ -174,7 +164,7 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
 
     Returns
     -------
-    optim.Fit
+    fitting.Fit
         `x` is the fitted table of logits, (S, A).
 
     Raises
@@ -233,7 +223,7 @@ def preference_metrics(logits, ref_logits, chosen, rejected, *, beta):
     {'rewards/chosen': 0.203, 'rewards/rejected': -0.347, 'rewards/margins': 0.549,
      'rewards/accuracies': 1.0, 'logps/chosen': -0.288, 'logps/rejected': -1.386}
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     rewards, logp = beta * log_ratios(logits, ref_logits).ravel(), log_softmax(logits).ravel()
     check_rows("chosen", chosen, logits)
     check_rows("rejected", rejected, logits)

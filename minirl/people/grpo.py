@@ -57,205 +57,16 @@ arXiv:2402.14740 (RLOO).
 import numpy as np
 from scipy import optimize
 
-from minirl.kernel import counts
+from minirl.kernel import checks, counts
 from minirl.exact.evaluation import action_values, evaluate
 from minirl.people.kl import k3_loss
-from minirl.kernel.mdp import check_count
 from minirl.play.optim import adam
-from minirl.play.ppo import Advantages, clip_fraction, collapse, mean_kl, ppo_loss
-from minirl.play.reinforce import environment_rewards, play, policy_step
-from minirl.play.returns import reward_to_go
+from minirl.play.surrogate import clip_fraction, mean_kl
+from minirl.play.ppo import ppo_loss
+from minirl.play.training import environment_rewards, play, policy_step
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy, log_softmax
-
-EPS = 1e-4       # added to the std of a group
-NO_SPREAD = 1e-12  # a std this small, relative to the rewards, is rounding
-
-
-def _groups(values, num_generations):
-    """(…, N) values as (…, N/G, G), if that is possible."""
-    check_count("num_generations", num_generations)
-    if num_generations < 2:
-        raise ValueError(f"num_generations must be at least 2, got {num_generations}: a string "
-                         f"alone has no others to be compared with")
-    if values.shape[-1] % num_generations:
-        raise ValueError(f"num_generations must divide the number of strings, "
-                         f"{values.shape[-1]}, got {num_generations}")
-    return values.reshape(*values.shape[:-1], -1, int(num_generations))
-
-
-def group_centred(rewards, batch, num_generations):
-    """A of (grpo.3): the reward of a string less the mean of its group, on each of its steps.
-
-    Parameters
-    ----------
-    rewards : (T, N) float
-        Zero after an episode's end.
-    batch : playing.Rollout
-    num_generations : int ≥ 2
-        G; a group is G neighbours.
-
-    Returns
-    -------
-    (T, N) float
-        Entries after an episode's end mean nothing.
-
-    Raises
-    ------
-    ValueError
-        If the group has one string, or the strings are no multiple of it.
-
-    Examples
-    --------
-    >>> print(group_centred(np.array([[1., 3., 5., 5.]]), None, 2))
-    [[-1.  1.  0.  0.]]
-    """
-    totals = _groups(rewards.sum(axis=0), num_generations)
-    centred = totals - totals.mean(axis=1, keepdims=True)
-    centred[equal_groups(rewards, num_generations)] = 0  # exactly, whatever rounding says
-    return np.broadcast_to(centred.ravel(), rewards.shape)
-
-
-def equal_groups(rewards, num_generations):
-    """Which groups hold strings of equal rewards, up to rounding: (N/G,) bool.
-
-    Examples
-    --------
-    >>> print(equal_groups(np.array([[1., 3., 5., 5.]]), 2))
-    [False  True]
-    """
-    totals = _groups(rewards.sum(axis=0), num_generations)
-    size = _groups(np.abs(rewards).sum(axis=0), num_generations).max(axis=1)
-    return np.ptp(totals, axis=1) <= NO_SPREAD * size
-
-
-def group_normalised(rewards, batch, num_generations):
-    """A of (grpo.2): centred, and divided by the group's std (of the population, plus 10⁻⁴).
-
-    Parameters, result and errors are those of `group_centred`.
-
-    Examples
-    --------
-    >>> print(group_normalised(np.array([[1., 3., 5., 5.]]), None, 2).round(2))
-    [[-1.  1.  0.  0.]]
-    """
-    centred = group_centred(rewards, batch, num_generations)
-    spread = _groups(rewards.sum(axis=0), num_generations).std(axis=1)
-    return centred / (spread + EPS).repeat(int(num_generations))
-
-
-def leave_one_out(rewards, batch, num_generations):
-    """A of (grpo.4), RLOO: the reward of a string less the mean of the others of its group.
-
-    Parameters, result and errors are those of `group_centred`.
-
-    Examples
-    --------
-    >>> print(leave_one_out(np.array([[1., 3., 5., 5.]]), None, 2))
-    [[-2.  2.  0.  0.]]
-    """
-    centred = group_centred(rewards, batch, num_generations)
-    return centred * (num_generations / (num_generations - 1))
-
-
-def process_normalised(rewards, batch, num_generations):
-    """A of (grpo.5): rewards of steps, normalised over the group's steps, summed from each step on.
-
-    Parameters, result and errors are those of `group_centred`.
-
-    Examples
-    --------
-    Two strings of two steps, of which one is rewarded at once and one in the end:
-
-    >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.kernel.playing import rollout
-    >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=2, rng=0)
-    >>> print(process_normalised(np.array([[1., 0.], [0., 1.]]), batch, 2).round(2))
-    [[ 0.  0.]
-     [-1.  1.]]
-    """
-    _groups(rewards[0], num_generations)
-    G = int(num_generations)
-    alive = batch.alive
-
-    def over_group(sums):
-        """The mean over the steps of a group, for each of its strings."""
-        steps = alive.sum(axis=0).reshape(-1, G).sum(axis=1)
-        return (sums.sum(axis=0).reshape(-1, G).sum(axis=1) / steps).repeat(G)
-
-    centred = (rewards - over_group(rewards * alive)) * alive
-    std = np.sqrt(over_group(centred**2))
-    centred[:, std <= NO_SPREAD * np.abs(rewards).max()] = 0
-    return reward_to_go(centred / (std + EPS), gamma=1.0)
-
-
-def per_string(batch):
-    """w of (grpo.2), one number a string: 1/(B·|y|).
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.kernel.playing import rollout
-    >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
-    >>> print(per_string(batch))
-    [0.1 0.1]
-    """
-    lengths = batch.alive.sum(axis=0)
-    return 1 / (lengths.size * lengths)
-
-
-def per_length(length):
-    """w of (grpo.3), as a function of the batch: 1/(B·length), the same for all strings.
-
-    Raises ValueError if the length is not positive.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.kernel.playing import rollout
-    >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
-    >>> print(per_length(10)(batch))
-    [0.05 0.05]
-    """
-    if not 0 < length < np.inf:
-        raise ValueError(f"length must be positive and finite, got {length}")
-    return lambda batch: np.full(batch.truncated.size, 1 / (batch.truncated.size * length))
-
-
-def weighted(steps, advantages, weights):
-    """The tables of (grpo.1): `ppo.Advantages` of weighted advantages, with weights for numbers.
-
-    Parameters
-    ----------
-    steps : counts.Steps
-        N steps of B strings.
-    advantages : (N,) float, or (B,) float
-        One a step, or one a string, which saves most of the time.  Where B = N each string has one
-        step; otherwise some are empty, and the numbers are read as one a step.
-    weights : (B,) float > 0
-        One a string.
-
-    Raises
-    ------
-    ValueError
-        If there is no step, or the arrays do not fit.
-
-    Examples
-    --------
-    >>> two = counts.steps(np.array([0, 0]), np.array([1, 1]), np.array([0, 2]), (1, 2))
-    >>> batch = weighted(two, np.array([3., -1.]), np.array([0.5]))
-    >>> print(batch.gains, batch.losses, batch.counts)
-    [[0.  1.5]] [[ 0.  -0.5]] [[0. 1.]]
-    """
-    if weights.shape != (steps.starts.size - 1,) or not (weights > 0).all():
-        raise ValueError(f"weights must be {steps.starts.size - 1} positive numbers, got {weights}")
-    if steps.index.size and advantages.shape == weights.shape != steps.index.shape:
-        if not np.isfinite(advantages).all():
-            raise ValueError("advantages must be finite")
-        A = weights * advantages
-        return Advantages(*(counts.sequence_table(steps, x)
-                            for x in (np.maximum(A, 0), np.minimum(A, 0), weights)))
-    return collapse(steps, advantages, np.repeat(weights, np.diff(steps.starts)))
+from minirl.people.groups import equal_groups, group_normalised, per_string, weighted
 
 
 def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
@@ -265,7 +76,7 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     ----------
     logits, old_logits : (S, A) float
         The policy θ, and the policy that wrote the batch.
-    batch : ppo.Advantages
+    batch : surrogate.Advantages
         From `weighted`.
     ref_logits : (S, A) float
         The reference; it matters only where beta is not 0.
@@ -290,7 +101,7 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     --------
     A gain for action 0, and a reference that likes action 1 better:
 
-    >>> from minirl.play.ppo import Advantages
+    >>> from minirl.play.surrogate import Advantages
     >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
     >>> even, bent = np.zeros((1, 2)), np.log([[0.25, 0.75]])
     >>> loss, grad = grpo_loss(even, even, batch, ref_logits=bent, beta=0.5)
@@ -310,14 +121,14 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
 def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_generations=8,
          episodes=512, horizon=200, num_iterations=4, epsilon=0.2, advantage=group_normalised,
          weights=per_string, learning_rate=0.05, max_grad_norm=np.inf, optimiser=adam()):
-    """Train by (grpo.1), for ever: yields a `reinforce.Training` record an iteration.
+    """Train by (grpo.1), for ever: yields a `training.Training` record an iteration.
 
     Parameters
     ----------
     mdp : TabularMDP
         Used to play only.
-    record : reinforce.Training
-        From `reinforce.start`, or any record yielded before: training continues bit for bit.
+    record : training.Training
+        From `training.start`, or any record yielded before: training continues bit for bit.
     ref_logits : (S, A) float
         The reference of the penalty and of the metric `objective/kl`.
     beta : float ≥ 0
@@ -344,9 +155,9 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
 
     Yields
     ------
-    reinforce.Training
-        Its value table is not used.  Its metrics are those of `reinforce.play`; `policy/kl`, the
-        `ppo.mean_kl` of the update, and `policy/clipfrac` and `policy/entropy` after it;
+    training.Training
+        Its value table is not used.  Its metrics are those of `training.play`; `policy/kl`, the
+        `surrogate.mean_kl` of the update, and `policy/clipfrac` and `policy/entropy` after it;
         `objective/kl`, the mean log-ratio of the strings to the reference, in nats, before it; and
         `frac_reward_zero_std`, the share of groups with nothing to learn.
 
@@ -358,7 +169,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.reinforce import start
+    >>> from minirl.play.training import start
     >>> from minirl.people.rlhf import pair_rewards
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> paid = pair_rewards(coin.mean_reward, fair, beta=2.0)
@@ -368,7 +179,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     >>> print(np.exp(log_softmax(record.logits)).round(1))  # 0.8244 at best
     [[0.8 0.2]]
     """
-    check_count("num_iterations", num_iterations)
+    checks.whole("num_iterations", num_iterations)
     if ref_logits.shape != record.logits.shape:
         raise ValueError(f"ref_logits must have shape {record.logits.shape}, "
                          f"got {ref_logits.shape}")
@@ -441,7 +252,7 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
     """
     if not 0 < beta < np.inf:
         raise ValueError(f"beta must be positive and finite, got {beta}")
-    check_count("num_generations", num_generations)
+    checks.whole("num_generations", num_generations)
     if num_generations < 2:
         raise ValueError(f"num_generations must be at least 2, got {num_generations}")
     c = (num_generations - 1) / (num_generations * beta)

@@ -48,11 +48,11 @@ Source: Azar et al. 2023, "A general theoretical paradigm to understand learning
 preferences", arXiv:2310.12036, eqs. 8 and 17.
 """
 
-import numpy as np
 
-from minirl.people.dpo import check_beta, log_ratios
-from minirl.play.optim import minimise_near
-from minirl.people.reward_model import check_rows, shares
+from minirl.kernel import checks
+from minirl.people.dpo import log_ratios
+from minirl.people.fitting import minimise_near
+from minirl.people.pairs import check_rows, shares
 from minirl.kernel.softmax import backward, log_softmax
 
 
@@ -84,12 +84,13 @@ def ipo_loss(logits, ref_logits, pairs, *, beta, pair_weights=None):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from scipy.sparse import csr_array
     >>> loss, grad = ipo_loss(np.zeros((1, 2)), np.zeros((1, 2)), csr_array([[-1., 1.]]), beta=0.5)
     >>> print(loss, grad)
     1.0 [[ 2. -2.]]
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     ratios = log_ratios(logits, ref_logits)
     check_rows("pairs", pairs, logits)
     q = shares(pair_weights, pairs.shape[0])
@@ -107,6 +108,7 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
     --------
     Two of three raters preferred action 1.  Its mean target is (1/3)/(2 · 0.5):
 
+    >>> import numpy as np
     >>> from scipy.sparse import csr_array
     >>> data = csr_array([[-1., 1.], [-1., 1.], [1., -1.]])
     >>> logits = fit_ipo(np.zeros((1, 2)), data, beta=0.5, pull=0).x

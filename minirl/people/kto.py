@@ -47,10 +47,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.people.dpo import check_beta, log_ratios
-from minirl.kernel.mdp import check_count
-from minirl.play.optim import minimise_near
-from minirl.people.reward_model import check_rows
+from minirl.kernel import checks
+from minirl.people.dpo import log_ratios
+from minirl.people.fitting import minimise_near
+from minirl.people.pairs import check_rows
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 
@@ -110,7 +110,7 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
     >>> print(loss, grad)
     0.5 [[ 0.1 -0.1]]
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     ratios = log_ratios(logits, ref_logits).ravel()
     check_rows("chosen", chosen, logits)
     check_rows("rejected", rejected, logits)
@@ -168,7 +168,7 @@ def fit_kto(ref_logits, chosen, rejected, *, beta, pull, divergence, desirable_w
     >>> print(np.exp(log_softmax(fit.x)).round(2), round(fit.z0, 3), fit.converged)
     [[0.24 0.76]] 0.147 True
     """
-    check_count("max_rounds", max_rounds)
+    checks.whole("max_rounds", max_rounds)
     if not tol > 0:
         raise ValueError(f"tol must be positive, got {tol}")
     x, z0 = ref_logits, max(float(divergence(ref_logits)), 0.0)

@@ -33,9 +33,9 @@ arXiv:2403.07691, eqs. 3-7.
 
 import numpy as np
 
-from minirl.people.dpo import check_beta
-from minirl.play.optim import minimise_near
-from minirl.people.reward_model import shares
+from minirl.kernel import checks
+from minirl.people.fitting import minimise_near
+from minirl.people.pairs import shares
 from minirl.people.simpo import check_means
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
@@ -102,7 +102,7 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     >>> print(round(loss, 4), grad)
     1.3863 [[ 1.5 -1.5]]
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     check_means(logits, chosen, rejected)
     return _loss(logits, chosen, rejected, beta, shares(pair_weights, chosen.shape[0]))
 
@@ -136,7 +136,7 @@ def fit_orpo(ref_logits, chosen, rejected, *, beta, pull):
     >>> print(np.exp(log_softmax(fit.x)).round(3), fit.converged)
     [[0.207 0.793]] True
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     check_means(ref_logits, chosen, rejected)
     q = shares(None, chosen.shape[0])
     return minimise_near(lambda logits: _loss(logits, chosen, rejected, beta, q), ref_logits,

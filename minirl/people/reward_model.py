@@ -66,67 +66,13 @@ Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and T
 potentials; Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599.
 """
 
-from typing import NamedTuple
 
 import numpy as np
 
-from minirl.exact.evaluation import return_variance
-from minirl.kernel.mdp import check_count
-from minirl.play.optim import minimise_near
+from minirl.kernel import checks
+from minirl.people.fitting import minimise_near
 from minirl.kernel.softmax import log_sigmoid, log_softmax
-
-
-class Calibration(NamedTuple):
-    """How often what was predicted came true, in bins of equal width from 0 to 1."""
-
-    predicted: np.ndarray  # (bins,) mean probability in each bin, NaN where it is empty
-    observed: np.ndarray   # (bins,) share that came true
-    number: np.ndarray     # (bins,) int
-    error: float           # Σ share of the bin · |predicted − observed|, the expected one
-
-
-def check_rows(name, rows, table):
-    """Refuse a matrix of counts that is empty or does not fit the table.
-
-    Raises ValueError by name.
-
-    Examples
-    --------
-    >>> from scipy.sparse import csr_array
-    >>> check_rows("pairs", csr_array([[-1., 1.]]), np.zeros((1, 2)))
-    """
-    if rows.shape[0] == 0 or rows.shape[1] != table.size:
-        raise ValueError(f"{name} must be (B, {table.size}) with B > 0 for a table of shape "
-                         f"{table.shape}, got {rows.shape}")
-
-
-def shares(pair_weights, pairs):
-    """q/Σq of (reward_model.3): what each of B pairs counts, (B,).
-
-    Parameters
-    ----------
-    pair_weights : (B,) float ≥ 0, or None
-        By default all pairs count the same.
-    pairs : int ≥ 1
-        B.
-
-    Raises
-    ------
-    ValueError
-        If the weights do not fit, or are not finite, negative or all zero.
-
-    Examples
-    --------
-    >>> print(shares(None, 2), shares(np.array([3.0, 1.0]), 2))
-    [0.5 0.5] [0.75 0.25]
-    """
-    if pair_weights is None:
-        return np.full(pairs, 1 / pairs)
-    q = pair_weights
-    if q.shape != (pairs,) or not (np.isfinite(q).all() and (q >= 0).all() and q.any()):
-        raise ValueError(f"pair_weights must be {pairs} finite numbers, not negative and not all "
-                         f"zero, got {q}")
-    return q / q.sum()
+from minirl.people.pairs import check_rows, shares
 
 
 def bradley_terry_loss(weights, pairs, *, margin=0.0, label_smoothing=0.0, pair_weights=None):
@@ -213,7 +159,7 @@ def plackett_luce_loss(weights, strings, num_generations):
     0.6931 [[ 0.5 -0.5]]
     """
     check_rows("strings", strings, weights)
-    check_count("num_generations", num_generations)
+    checks.whole("num_generations", num_generations)
     K = int(num_generations)
     if K < 2 or strings.shape[0] % K:
         raise ValueError(f"num_generations must be at least 2 and divide the number of strings, "
@@ -328,7 +274,7 @@ def fit_reward_model(data, shape, *, pull, loss=bradley_terry_loss, tol=1e-7):
 
     Returns
     -------
-    optim.Fit
+    fitting.Fit
         `x` is the table w, (S, A).
 
     Raises
@@ -353,114 +299,3 @@ def fit_reward_model(data, shape, *, pull, loss=bradley_terry_loss, tol=1e-7):
                          examples=rows.shape[0], curvature=squares / (4 * rows.shape[0]))
 
 
-def accuracy(margins):
-    """The share of pairs (B,) in which the chosen string has the larger reward; ties count half.
-
-    Examples
-    --------
-    >>> accuracy(np.array([2.0, 0.5, -1.0, 0.0]))
-    0.625
-    """
-    if margins.size == 0:
-        raise ValueError("margins must be at least one, got none")
-    return float(((margins > 0).mean() + (margins >= 0).mean()) / 2)
-
-
-def best_accuracy(true_margins, *, temperature=1.0):
-    """The expected accuracy of the best model, for a rater of (reward_model.1): E[σ(|m|/τ)].
-
-    Parameters
-    ----------
-    true_margins : (B,) float
-        Differences of the rater's own rewards; their signs do not matter.
-    temperature : float > 0
-        τ of the rater.
-
-    Examples
-    --------
-    >>> round(best_accuracy(np.array([0.0, 1.0, -1.0])), 4)
-    0.654
-    """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
-    return float(np.exp(log_sigmoid(np.abs(true_margins) / temperature)).mean())
-
-
-def calibration(margins, *, bins=10):
-    """The reliability of the probabilities σ(m) that a model gives to the choices: `Calibration`.
-
-    A pair can be told either way round, so each is told both ways: it was preferred with σ(m), and
-    the other was not with σ(−m).
-
-    Parameters
-    ----------
-    margins : (B,) float
-        The model's r(y⁺) − r(y⁻).
-    bins : int ≥ 1
-
-    Raises
-    ------
-    ValueError
-        If there is no pair, or the number of bins is not positive.
-
-    Examples
-    --------
-    A model that says 0.88 and is right two times in three:
-
-    >>> found = calibration(np.array([2.0, 2.0, -2.0]), bins=2)
-    >>> print(found.predicted.round(4), found.observed.round(4), round(found.error, 4))
-    [0.1192 0.8808] [0.3333 0.6667] 0.2141
-    """
-    check_count("bins", bins)
-    if margins.ndim != 1 or margins.size == 0:
-        raise ValueError(f"margins must be a vector of at least one, got shape {margins.shape}")
-    predicted = np.exp(log_sigmoid(np.concatenate([margins, -margins])))
-    true = np.repeat([1.0, 0.0], margins.size)
-    which = np.minimum((predicted * bins).astype(int), int(bins) - 1)
-    number = np.bincount(which, minlength=int(bins))
-    some = np.maximum(number, 1)
-    mean, share = (np.where(number > 0, np.bincount(which, values, minlength=int(bins)) / some,
-                            np.nan) for values in (predicted, true))
-    error = (number * np.abs(np.nan_to_num(mean - share))).sum() / predicted.size
-    return Calibration(mean, share, number, float(error))
-
-
-def reward_error(mdp, policy, weights):
-    """How far a learned reward is from the world's own: the standard deviation of r̂ − r.
-
-    Over the episodes of `policy`, exactly, by one linear solve.  A constant does not count, nor
-    does a potential.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Its `mean_reward` is the true table.
-    policy : (S, A) float
-        Usually the reference.
-    weights : (S, A) float
-        The learned table.
-
-    Returns
-    -------
-    float
-        In units of reward.
-
-    Raises
-    ------
-    ValueError
-        If the tables do not fit, or the policy does not end.
-
-    Examples
-    --------
-    A point too much for a head: the number of heads has the variance 2.
-
-    >>> from minirl.kernel.mdp import coin_game
-    >>> coin = coin_game()
-    >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
-    1.4142
-    """
-    if weights.shape != mdp.shape:
-        raise ValueError(f"weights must have shape {mdp.shape}, got {weights.shape}")
-    if not np.isfinite(weights).all():
-        raise ValueError("weights must be finite")
-    return float(max(return_variance(mdp, policy, weights - mdp.mean_reward), 0)**0.5)

@@ -102,7 +102,7 @@ def pair_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.play.optim import linear
     >>> from minirl.play.ppo import ppo
-    >>> from minirl.play.reinforce import start
+    >>> from minirl.play.training import start
     >>> coin, reference = coin_game(), np.zeros((1, 2))
     >>> paid = pair_rewards(coin.mean_reward, reference, beta=2.0)
     >>> for record in ppo(coin, start(reference, rng=0), rewards=paid,
@@ -234,8 +234,8 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
     ----------
     mdp : TabularMDP
         Used to play only.
-    record : reinforce.Training
-        From `reinforce.start`, whose `kl_coef` is the first β; or any record yielded before.
+    record : training.Training
+        From `training.start`, whose `kl_coef` is the first β; or any record yielded before.
     weights, ref_logits : (S, A) float
         The reward table and the reference.
     target_kl : float > 0
@@ -249,7 +249,7 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
 
     Yields
     ------
-    reinforce.Training
+    training.Training
         `kl_coef` is the next β.  The metrics are those of `ppo.ppo`; `objective/kl`, the mean
         log-ratio of the batch's strings to the reference, which the controller sees, in nats; and
         `objective/kl_coef`, the β that this batch was trained with.
@@ -264,7 +264,7 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
     The optimum is 0.523 nats from a fair coin at β = 1/log 1.5 = 2.47:
 
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.reinforce import start
+    >>> from minirl.play.training import start
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> for record in adaptive_rlhf(coin, start(fair, rng=0, kl_coef=2.0), coin.mean_reward, fair,
     ...                             target_kl=0.523, learning_rate=0.01):

@@ -58,7 +58,7 @@ arXiv:2212.10560.
 
 import numpy as np
 
-from minirl.play.optim import minimise
+from minirl.people.fitting import minimise
 from minirl.kernel.softmax import backward, log_softmax
 
 
@@ -191,7 +191,7 @@ def fit_by_counting(counts, *, pseudo_count):
 
 
 def fit_sft(counts, start, *, label_smoothing=0.0, tol=1e-9):
-    """Minimise `sft_loss` by gradient, from the logits `start` (S, A): an `optim.Fit`.
+    """Minimise `sft_loss` by gradient, from the logits `start` (S, A): an `fitting.Fit`.
 
     It finds what `fit_by_counting` computes, and exists to show that.
 

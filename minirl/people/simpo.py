@@ -36,9 +36,10 @@ arXiv:2405.14734, eq. 6.
 
 import numpy as np
 
-from minirl.people.dpo import check_beta
-from minirl.play.optim import minimise_near
-from minirl.people.reward_model import bradley_terry_loss, check_rows
+from minirl.kernel import checks
+from minirl.people.fitting import minimise_near
+from minirl.people.reward_model import bradley_terry_loss
+from minirl.people.pairs import check_rows
 from minirl.kernel.softmax import backward, log_softmax
 
 
@@ -106,7 +107,7 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     >>> print(round(loss, 4), grad.round(4))
     1.3133 [[ 1.4621 -1.4621]]
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     check_means(logits, chosen, rejected)
     return _loss(logits, chosen - rejected, beta, simpo_gamma, pair_weights)
 
@@ -135,7 +136,7 @@ def fit_simpo(ref_logits, chosen, rejected, *, beta, simpo_gamma, pull):
 
     Returns
     -------
-    optim.Fit
+    fitting.Fit
 
     Raises
     ------
@@ -154,7 +155,7 @@ def fit_simpo(ref_logits, chosen, rejected, *, beta, simpo_gamma, pull):
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     0.3466
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     check_means(ref_logits, chosen, rejected)
     means = chosen - rejected  # once, and not in every evaluation
     return minimise_near(lambda logits: _loss(logits, means, beta, simpo_gamma), ref_logits,

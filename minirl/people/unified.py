@@ -66,9 +66,9 @@ Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appen
 
 import numpy as np
 
-from minirl.kernel import counts
-from minirl.people.dpo import check_beta, log_ratios
-from minirl.play.ppo import clipped, ratios
+from minirl.kernel import checks, counts
+from minirl.people.dpo import log_ratios
+from minirl.play.surrogate import clipped, ratios
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 
@@ -147,7 +147,7 @@ def dpo_coefficients(logits, ref_logits, chosen, rejected, *, beta):
     >>> dpo_coefficients(np.zeros((1, 2)), np.zeros((1, 2)), good, bad, beta=0.5)
     (array([0.25]), array([-0.25, -0.25]))
     """
-    check_beta(beta)
+    checks.positive("beta", beta)
     _check("logits", logits, chosen)
     margins = beta * (counts.difference_matrix(chosen, rejected)
                       @ log_ratios(logits, ref_logits).ravel())
@@ -208,7 +208,7 @@ def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta
     Returns
     -------
     (N,) float
-        In units of the advantages; with the weights `grpo.per_string`.
+        In units of the advantages; with the weights `groups.per_string`.
 
     Raises
     ------

@@ -2,17 +2,19 @@
 
 In reading order:
 
-    optim          gradient descent, Adam, and quasi-Newton fits
+    optim          gradient descent, Adam, and schedules
     returns        what came after a step: reward-to-go, TD errors, n steps, GAE
+    training       what all trainers of policies share: the record, the batch, the step
     prediction     learn what a policy is worth: TD(0) and Monte Carlo
     exploration    how a learner that values actions chooses among them
     q_learning     learn what actions are worth: Q-learning, SARSA, expected SARSA, double Q
     reinforce      the policy gradient by sampling, with a baseline
     baselines      what to subtract from a return: five more
     actor_critic   a value table that judges single steps: A2C
+    surrogate      what a batch says about a policy that did not play it
     ppo            many steps from one batch, none of them too far
     ppo_kl         the same with a price on the distance
 """
 
-from minirl.play import (optim, returns, prediction, exploration, q_learning, reinforce, baselines,
-                         actor_critic, ppo, ppo_kl)
+from minirl.play import (optim, returns, training, prediction, exploration, q_learning, reinforce,
+                         baselines, actor_critic, surrogate, ppo, ppo_kl)

@@ -63,11 +63,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import counts
+from minirl.kernel import checks, counts
 from minirl.play.optim import adam
-from minirl.play.reinforce import environment_rewards, play, policy_step, reinforce_loss
-from minirl.play.returns import (check_fraction, discounted_sums, explained_variance, move_values,
-                                 td_errors)
+from minirl.play.training import environment_rewards, play, policy_step
+from minirl.play.reinforce import reinforce_loss
+from minirl.play.returns import discounted_sums, explained_variance, move_values, td_errors
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy, log_softmax
 
@@ -134,7 +134,7 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
     """
     for name, value in (("gae_lambda", gae_lambda), ("value_lambda", value_lambda),
                         ("value_rate", value_rate)):
-        check_fraction(name, value)
+        checks.fraction(name, value)
     steps = batch.steps(shape)
     errors = td_errors(rewards, batch, values, gamma=gamma)
     summed = {weight: counts.flatten(discounted_sums(errors, gamma * weight), batch.alive)
@@ -150,14 +150,14 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
 def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
                  gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False, learning_rate=0.05,
                  ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
-    """Train by (actor_critic.1), for ever: yields a `reinforce.Training` record an iteration.
+    """Train by (actor_critic.1), for ever: yields a `training.Training` record an iteration.
 
     Parameters
     ----------
     mdp : TabularMDP
         Used to play only.
     record : Training
-        From `reinforce.start`, or any record yielded before: training continues bit for bit.
+        From `training.start`, or any record yielded before: training continues bit for bit.
     rewards : callable
         `rewards(rollout, logp) -> (T, N)`: what to maximise, in place of what the world paid.
     episodes : int ≥ 1
@@ -185,7 +185,7 @@ def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, hori
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.reinforce import start
+    >>> from minirl.play.training import start
     >>> for record in actor_critic(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
     ...     if record.iteration == 20: break
     >>> print(np.exp(log_softmax(record.logits)).round(1))

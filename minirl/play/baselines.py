@@ -166,7 +166,7 @@ def optimal_constant(credits, scale, batch, record):
 
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.kernel.playing import rollout
-    >>> from minirl.play.reinforce import start
+    >>> from minirl.play.training import start
     >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
     >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,
     ...                                      start(np.zeros((1, 2)), rng=0)))

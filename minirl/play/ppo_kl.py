@@ -31,8 +31,9 @@ import numpy as np
 
 from minirl.play.actor_critic import judge
 from minirl.play.optim import adam
-from minirl.play.ppo import ENT_COEF, LEARNING_RATE, ratios, steps_in, update
-from minirl.play.reinforce import environment_rewards, play
+from minirl.play.ppo import ENT_COEF, LEARNING_RATE, update
+from minirl.play.surrogate import ratios, steps_in
+from minirl.play.training import environment_rewards, play
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import backward, kl, log_softmax
 
@@ -44,8 +45,8 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     ----------
     logits, old_logits : (S, A) float
         The policy θ, and the policy that played the batch.
-    batch : ppo.Advantages
-        From `ppo.collapse`.
+    batch : surrogate.Advantages
+        From `surrogate.collapse`.
     kl_coef : float ≥ 0
         β, in units of the advantages per nat.
 
@@ -63,7 +64,7 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
 
     Examples
     --------
-    >>> from minirl.play.ppo import Advantages
+    >>> from minirl.play.surrogate import Advantages
     >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
     >>> loss, grad = ppo_kl_loss(np.zeros((1, 2)), np.log([[0.2, 0.8]]), batch, kl_coef=2.0)
     >>> print(round(loss, 4), grad)
@@ -101,13 +102,13 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
            batch_size=None, target_kl=0.01, gae_lambda=0.95, normalize_advantage=True,
            learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, value_rate=0.5,
            optimiser=adam()):
-    """Train by (ppo_kl.1), for ever: yields a `reinforce.Training` record an iteration.
+    """Train by (ppo_kl.1), for ever: yields a `training.Training` record an iteration.
 
     Parameters
     ----------
     target_kl : float > 0
-        What (ppo_kl.3) steers the `ppo.mean_kl` of a batch to, in nats a step.  The β in force is
-        `kl_coef` of the record; `reinforce.start` says where it begins.
+        What (ppo_kl.3) steers the `mean_kl` of a batch to, in nats per step.  The β in force is
+        `kl_coef` of the record; `training.start` says where it begins.
 
     The other parameters, what is yielded and the errors are those of `ppo.ppo`; the metric
     `policy/kl_coef` takes the place of `policy/clipfrac`.  It is the β that this batch was trained
@@ -116,7 +117,7 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.reinforce import start
+    >>> from minirl.play.training import start
     >>> for record in ppo_kl(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
     ...     if record.iteration == 10: break
     >>> print(np.exp(log_softmax(record.logits)).round(1), record.kl_coef)

@@ -46,7 +46,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from minirl.exact.evaluation import reachable, solve
+from minirl.kernel import checks
+from minirl.exact.evaluation import reachable
+from minirl.exact.solving import solve
 from minirl.kernel.mdp import check_policy
 from minirl.kernel.playing import rollout, start_states
 from minirl.play.returns import reward_to_go
@@ -92,21 +94,6 @@ def start(mdp, *, rng, initial_value=0.0):
     shape = len(states), mdp.shape[0]
     return Prediction(0, np.zeros(shape[0], int), np.full(shape, float(initial_value)),
                       np.zeros(shape, int), states, {})
-
-
-def check_step_size(learning_rate, decay):
-    """Raise ValueError unless learning_rate / n^decay is a step size: in (0, 1], and not rising.
-
-    Examples
-    --------
-    >>> check_step_size(1.5, 0.0)
-    Traceback (most recent call last):
-    ValueError: learning_rate must lie in (0, 1], got 1.5
-    """
-    if not 0 < learning_rate <= 1:
-        raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate}")
-    if not 0 <= decay <= 1:
-        raise ValueError(f"decay must lie in [0, 1], got {decay}")
 
 
 def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
@@ -192,7 +179,7 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
     `targets(play, values)` is called after an episode and returns a function of the time step,
     which may look at `values` while they change.
     """
-    check_step_size(learning_rate, decay)
+    checks.step_size(learning_rate, decay)
     runs, S = record.values.shape
     if S != mdp.shape[0]:
         raise ValueError(f"the record's values must be (R, {mdp.shape[0]}), got {(runs, S)}")

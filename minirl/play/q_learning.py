@@ -59,11 +59,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.kernel import checks
 from minirl.exact.evaluation import reachable
 from minirl.play.exploration import epsilon_greedy
-from minirl.kernel.mdp import check_count
 from minirl.kernel.playing import first_states, move, start_states
-from minirl.play.prediction import check_step_size
 from minirl.kernel.sampling import generators
 
 
@@ -273,9 +272,9 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     it has none.  `numbers` (R,) are uniform.  `planned` are the actions it has decided on there, or
     None.
     """
-    check_step_size(learning_rate, decay)
-    check_count("horizon", horizon)
-    check_count("steps_per_iteration", steps_per_iteration)
+    checks.step_size(learning_rate, decay)
+    checks.whole("horizon", horizon)
+    checks.whole("steps_per_iteration", steps_per_iteration)
     _, R, S, A = record.tables.shape
     if record.tables.shape != (M, R, *mdp.shape):
         raise ValueError(f"the record's tables must be ({M}, R, {mdp.shape[0]}, {mdp.shape[1]}), "

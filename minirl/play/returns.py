@@ -62,8 +62,7 @@ continuous control using generalized advantage estimation", arXiv:1506.02438, eq
 
 import numpy as np
 
-from minirl.kernel import counts
-from minirl.kernel.mdp import check_count
+from minirl.kernel import checks, counts
 
 
 def discounted_sums(x, factor):
@@ -90,17 +89,6 @@ def discounted_sums(x, factor):
     for t in range(len(sums) - 2, -1, -1):
         sums[t] += factor * sums[t + 1]
     return sums
-
-
-def check_fraction(name, value):
-    """Raise ValueError, by name, unless a hyperparameter lies in [0, 1].
-
-    Examples
-    --------
-    >>> check_fraction("gae_lambda", 0.95)
-    """
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], got {value}")
 
 
 def reward_to_go(rewards, *, gamma):
@@ -130,7 +118,7 @@ def reward_to_go(rewards, *, gamma):
     """
     if rewards.ndim != 2:
         raise ValueError(f"rewards must have shape (T, N), got {rewards.shape}")
-    check_fraction("gamma", gamma)
+    checks.fraction("gamma", gamma)
     return discounted_sums(rewards, gamma)
 
 
@@ -203,7 +191,7 @@ def _rewards_and_values(rewards, rollout, values, gamma):
     """(r_t, V(s_t)), both zero after an episode's end; γV of what follows a truncation is in r."""
     if rewards.shape != rollout.states.shape:
         raise ValueError(f"rewards must have shape {rollout.states.shape}, got {rewards.shape}")
-    check_fraction("gamma", gamma)
+    checks.fraction("gamma", gamma)
     try:
         if values.ndim != 1:
             raise IndexError
@@ -252,7 +240,7 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     >>> print(A.ravel(), returns.ravel())
     [0.9 0. ] [0.9 1. ]
     """
-    check_fraction("gae_lambda", gae_lambda)
+    checks.fraction("gae_lambda", gae_lambda)
     A, V = _rewards_and_values(rewards, rollout, values, gamma)
     after, later = np.zeros((2, V.shape[1]))  # γV and γλA of the step after
     for a, v in zip(A[::-1], V[::-1]):  # in place, row by row, while a row is in the cache
@@ -299,7 +287,7 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     [[4.5 1. ]]
     [[0.9 1. ]]
     """
-    check_count("n", n)
+    checks.whole("n", n)
     errors, here = _errors(rewards, rollout, values, gamma)
     sums = discounted_sums(errors, gamma)
     later = np.zeros_like(sums)
@@ -363,7 +351,7 @@ def move_values(values, steps, targets, *, rate):
     """
     if values.shape != steps.shape[:1]:
         raise ValueError(f"values must have shape {steps.shape[:1]}, got {values.shape}")
-    check_fraction("rate", rate)
+    checks.fraction("rate", rate)
     visits = counts.table(steps).sum(axis=1)
     total = counts.table(steps, targets).sum(axis=1)
     return values + rate * (total - visits * values) / np.maximum(visits, 1)

@@ -1,0 +1,212 @@
+"""The exact law of an episode's return, level by level."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
+
+from minirl.exact.evaluation import reachable, transitions_under
+from minirl.exact.solving import solve
+from minirl.kernel.mdp import check_policy
+
+NOTHING = 1e-30    # a chance this small at any n is none
+ALIKE = 1e-9       # rewards closer than this, relative to the largest, are one level
+LEVELS = 100_000   # more of them are refused,
+WORK = 10**8       # and more entries of all D together
+
+
+class RewardLaw(NamedTuple):
+    """The law of an episode's reward: K levels, rising, and their probabilities."""
+
+    rewards: np.ndarray  # (K,)
+    prob: np.ndarray     # (K,) sums to 1 − tail
+    tail: float          # probability of the episodes left out
+    means: np.ndarray    # (m, K) means of other sums over an episode, at each level
+
+
+class _Outcomes(NamedTuple):
+    """What a step may earn, in the n states that the policy reaches."""
+
+    values: np.ndarray  # the distinct rewards
+    onwards: list       # for each the matrix M (n, n) of going on with it
+    endings: list       # and the vector e (n,) of ending with it; both for b = 1 and for each b
+    start: np.ndarray   # (n,)
+
+
+def integer_law(mdp, policy):
+    """The law of the reward by (best_of_n.4), where rewards are whole numbers of one sign.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Its rewards count undiscounted, whatever gamma is.
+    policy : (S, A) float
+
+    Returns
+    -------
+    RewardLaw
+        With every level between the smallest and the largest, some of which may have no chance.
+        The tail is what rounding leaves.
+
+    Raises
+    ------
+    ValueError
+        If the policy does not fit the world or does not end, a reward is no whole number, or some
+        are positive and some negative.
+
+    Examples
+    --------
+    A coin that pays one for each head: k heads and a tail.
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> law = integer_law(coin_game(), np.array([[0.5, 0.5]]))
+    >>> print(law.rewards[:4], law.prob[:4])
+    [0 1 2 3] [0.5    0.25   0.125  0.0625]
+    """
+    values, onwards, endings, start = _outcomes(mdp, policy, np.zeros((0, *mdp.shape)))
+    if (values != np.round(values)).any():
+        raise ValueError(f"rewards must be whole numbers, got {values[values != values.round()][0]}"
+                         f": use reward_law")
+    if values.min() < 0 < values.max():
+        raise ValueError(f"rewards must have one sign, got {values.min():g} and {values.max():g}: "
+                         f"use reward_law")
+    sign = -1 if values.min() < 0 else 1
+    largest = int(np.abs(values).max())
+    if largest >= LEVELS:
+        raise ValueError(f"rewards must be below {LEVELS}, got {largest}: use reward_law")
+    n = start.size
+    M, e = ({abs(int(value)): part for value, (part,) in zip(values, parts)}
+            for parts in (onwards, endings))
+    standing = M.pop(0, sparse.csr_array((n, n)))
+    system = sparse.csc_array(sparse.identity(n)) - sparse.csc_array(standing)
+    system.indices, system.indptr = system.indices.astype(np.int32), system.indptr.astype(np.int32)
+    factors = linalg.splu(system)
+    levels, quiet = [], 0  # how many levels in a row have next to no chance
+    while len(levels) <= largest or quiet < largest:
+        k = len(levels)
+        if k == LEVELS:
+            raise ValueError(f"the reward has more than {LEVELS} levels")
+        right = e.get(k, np.zeros(n)) + sum(M[j] @ levels[k - j] for j in M if j <= k)
+        levels.append(factors.solve(right))
+        quiet = 0 if levels[-1].max() > NOTHING else quiet + 1
+    prob = np.array(levels) @ start
+    order = slice(None, None, sign)
+    return RewardLaw(sign * np.arange(len(levels))[order], prob[order], max(0.0, 1 - prob.sum()),
+                     np.zeros((0, prob.size)))
+
+
+def reward_law(mdp, policy, *, also=None, tol=1e-15):
+    """The law of the reward by (best_of_n.5), where a step's reward has few distinct values.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Its rewards count undiscounted, whatever gamma is.
+    policy : (S, A) float
+    also : (m, S, A) float, optional
+        Tables b of (best_of_n.6): what else a step adds up to, for the law's `means`.
+    tol : float in (0, 1)
+        Stop when no more than this mass is still playing.
+
+    Returns
+    -------
+    RewardLaw
+        Its tail is the mass that was still playing, and appears in no level.
+
+    Raises
+    ------
+    ValueError
+        If the policy does not fit the world or does not end, tol is out of range, or the counts are
+        too many: the rewards have too many distinct values, or the episodes are too long.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> law = reward_law(coin_game(), np.array([[0.5, 0.5]]), tol=0.1)
+    >>> print(law.rewards, law.prob, law.tail)
+    [0. 1. 2. 3.] [0.5    0.25   0.125  0.0625] 0.0625
+    """
+    if not 0 < tol < 1:
+        raise ValueError(f"tol must lie between 0 and 1, got {tol}")
+    also = np.zeros((0, *mdp.shape)) if also is None else also
+    values, onwards, endings, start = _outcomes(mdp, policy, also)
+    earned = np.eye(values.size, dtype=int)[:, values != 0]  # what a step adds to the counts x
+    values = values[values != 0]
+    x, finished, work = np.zeros((1, values.size), int), [], 0
+    carried = np.zeros((1 + len(also), 1, start.size))  # D and each E, over counts and states
+    carried[0, 0] = start
+    while carried[0].sum() > tol:
+        finished += [((x + more) @ values, _moved(carried, e)) for more, e in zip(earned, endings)]
+        arrivals = [(x + more, _moved(carried, M)) for more, M in zip(earned, onwards) if M[0].nnz]
+        if not arrivals:
+            carried = carried[:, :0]
+            break
+        x, which = np.unique(np.concatenate([new for new, _ in arrivals]), axis=0,
+                             return_inverse=True)
+        work += x.shape[0] * start.size
+        if work > WORK:
+            raise ValueError(f"there are too many levels: the rewards of this world have "
+                             f"{values.size} values besides 0, and {carried[0].sum():.1e} of the "
+                             f"episodes are longer than {len(finished) // len(earned)} steps")
+        merged = np.zeros((len(carried), len(x), start.size))
+        for total, parts in zip(merged, zip(*(new for _, new in arrivals))):
+            np.add.at(total, which.ravel(), np.concatenate(parts))
+        carried = merged
+    rewards, sums = (np.concatenate(parts, axis=-1) for parts in zip(*finished))
+    return _levels(rewards, sums, float(carried[0].sum()))
+
+
+def _outcomes(mdp, policy, also):
+    """The `_Outcomes` of a policy, with tables `also` (m, S, A) to be carried along.
+
+    Raises ValueError unless the policy fits the world and ends.
+    """
+    check_policy(mdp, policy)
+    if also.ndim != 3 or also.shape[1:] != mdp.shape or not np.isfinite(also).all():
+        raise ValueError(f"also must be finite tables of shape (m, {mdp.shape[0]}, "
+                         f"{mdp.shape[1]}), got shape {also.shape}")
+    reached = reachable(mdp, policy)
+    n = reached.sum()
+    if solve(transitions_under(mdp, policy)[reached][:, reached], np.ones(n)) is None:
+        raise ValueError("the policy must end, from every state that it reaches")
+    S = len(reached)
+    chance = (policy[:, :, None] * mdp.prob).ravel()
+    rewards, ends = mdp.reward.ravel(), mdp.terminated.ravel()
+    states, following = np.repeat(np.arange(S), chance.size // S), mdp.next_state.ravel()
+    values, onwards, endings = np.unique(rewards[chance > 0]), [], []
+    for value in values:
+        here = (rewards == value) & (chance > 0)
+        goes, stops = here & ~ends, here & ends
+        Ms, es = [], []
+        for b in (np.ones(mdp.shape), *also):
+            part = chance * b.ravel().repeat(chance.size // b.size)
+            M = sparse.csr_array((part[goes], (states[goes], following[goes])), shape=(S, S))
+            Ms.append(M[reached][:, reached])
+            es.append(np.bincount(states[stops], part[stops], minlength=S)[reached])
+        onwards.append(Ms)
+        endings.append(es)
+    return _Outcomes(values, onwards, endings, mdp.start[reached])
+
+
+def _moved(carried, parts):
+    """D and each E after a step: (best_of_n.5) and (best_of_n.6), for a matrix or a vector."""
+    D, *means = carried
+    M, *bM = parts
+    return np.array([D @ M, *(E @ M + D @ b for E, b in zip(means, bM))])
+
+
+def _levels(rewards, sums, tail):
+    """The law with rising levels, where sums of floats that differ by rounding are one.
+
+    `sums` holds the chance of each entry and, for each b, the chance times the mean.
+    """
+    order = rewards.argsort()
+    rewards, sums = rewards[order], sums[:, order]
+    new = np.diff(rewards) > ALIKE * np.abs(rewards).max()
+    level = np.concatenate([[0], new.cumsum()])
+    prob, *means = (np.bincount(level, entry) for entry in sums)
+    some = prob > 0
+    first = np.flatnonzero(np.concatenate([[True], new]))[some]
+    means = np.array(means).reshape(len(means), prob.size)[:, some] / prob[some]
+    return RewardLaw(rewards[first], prob[some], tail, means)

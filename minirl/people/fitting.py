@@ -1,0 +1,148 @@
+"""Quasi-Newton fits to a fixed data set, with a pull towards a table."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+
+class Fit(NamedTuple):
+    """What a deterministic fit found."""
+
+    x: np.ndarray     # the minimiser, in the shape of the start
+    loss: float       # the loss there
+    evaluations: int  # how often the loss was evaluated
+    converged: bool   # False: stopped at the limit of iterations, or could go no lower
+
+
+def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
+    """Minimise a smooth loss by L-BFGS-B.
+
+    Parameters
+    ----------
+    loss : callable
+        `loss(x) -> (value, gradient shaped like x)`.
+    start : array
+        Where to begin; any shape.
+    tol : float > 0
+        Stop when no entry of the gradient is larger.
+    max_iterations : int
+        Give up after this many iterations.
+    curvature : array ≥ 0, shaped like `start`, optional
+        h of (optim.5), up to a factor; 0 where the loss is flat.  A wrong one costs time and does
+        not move the minimum.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        If the curvature does not fit, is negative or not finite.
+
+    Examples
+    --------
+    >>> bowl = minimise(lambda x: (((x - 1) ** 2).sum(), 2 * (x - 1)), np.zeros((2, 2)))
+    >>> print(bowl.x.round(6), bowl.converged)
+    [[1. 1.]
+     [1. 1.]] True
+    """
+    unit = np.ones(start.shape) if curvature is None else _unit(curvature, start.shape)
+
+    grad = None
+
+    def scaled(z):
+        nonlocal grad
+        value, grad = loss(z.reshape(start.shape) / unit)
+        return value, (grad / unit).ravel()
+
+    def stop(z):  # `tol` is about g, and what SciPy sees is g/√h
+        if np.abs(grad).max() <= tol:
+            raise StopIteration
+
+    found = optimize.minimize(scaled, (start * unit).ravel(), jac=True, method="L-BFGS-B",
+                              callback=stop,
+                              options={"gtol": tol, "ftol": 0.0, "maxcor": 20,
+                                       "maxiter": max_iterations, "maxfun": 2 * max_iterations})
+    converged = bool(np.abs(found.jac * unit.ravel()).max() <= tol)
+    return Fit(found.x.reshape(start.shape) / unit, float(found.fun), int(found.nfev), converged)
+
+
+def _unit(curvature, shape):
+    """√h of (optim.5), at most 1, so that no entry of g is larger than that of g/√h."""
+    if curvature.shape != shape or not ((curvature >= 0) & (curvature < np.inf)).all():
+        raise ValueError(f"curvature must be finite, not negative and of shape {shape}, got "
+                         f"{curvature}")
+    return np.sqrt(np.where(curvature > 0, curvature / max(curvature.max(), 1e-300), 1.0))
+
+
+def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvature=None):
+    """Minimise a mean over examples, `attracted` to a table as by a Gaussian prior around it.
+
+    Parameters
+    ----------
+    loss : callable
+        `loss(x) -> (value, gradient shaped like x)`, a mean over B examples.
+    centre : array
+        What attracts.
+    pull : float ≥ 0
+        Precision of the prior on each entry; its share of the mean loss is pull/B, so that its
+        influence fades as the data grow.  0 is the plain minimum, which may not exist.
+    examples : int
+        B.
+    start : array, optional
+        Where to begin; by default at the centre.
+    tol : float > 0
+        As for `minimise`.
+    curvature : array, optional
+        Of the loss, without the prior: as for `minimise`, but not up to a factor.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    ValueError
+        If pull is negative, or as `minimise`.
+
+    Examples
+    --------
+    Four examples whose mean squared distance is least at 3, and a prior as strong as two of them:
+
+    >>> fit = minimise_near(lambda x: (((x - 3)**2 / 2).sum(), x - 3), np.zeros(1), pull=2,
+    ...                     examples=4)
+    >>> print(fit.x.round(4))
+    [2.]
+    """
+    if not 0 <= pull < np.inf:
+        raise ValueError(f"pull must be finite and not negative, got {pull}")
+    share = pull / max(examples, 1)  # an empty batch is refused by the loss
+    return minimise(attracted(loss, centre, share), centre if start is None else start,
+                    tol=tol, curvature=None if curvature is None else curvature + share)
+
+
+def attracted(loss, centre, weight):
+    """`loss` plus the attraction (optim.3), again a function x -> (value, gradient).
+
+    Raises
+    ------
+    ValueError
+        If the weight is negative.
+
+    Examples
+    --------
+    >>> bowl = attracted(lambda x: (x.sum(), np.ones(2)), np.array([1.0, 1.0]), 0.5)
+    >>> value, grad = bowl(np.array([3.0, 1.0]))
+    >>> print(value, grad)
+    5.0 [2. 1.]
+    """
+    if not 0 <= weight < np.inf:
+        raise ValueError(f"weight must be finite and not negative, got {weight}")
+
+    def total(x):
+        value, grad = loss(x)
+        return value + weight / 2 * ((x - centre) ** 2).sum(), grad + weight * (x - centre)
+
+    return total
