@@ -263,7 +263,7 @@ def test_sweeps_and_sparse_lu_agree_on_a_large_matrix(rng, monkeypatch):
     swept = solve(blocks, right)
     np.testing.assert_array_equal(swept, solve_by_sweeps(blocks, right))
     monkeypatch.setattr(solving, "LARGE", 10**9)
-    monkeypatch.setattr(evaluation, "solve_by_sweeps", None)
+    monkeypatch.setattr(solving, "solve_by_sweeps", None)
     np.testing.assert_allclose(swept, solve(blocks, right), atol=1e-12, rtol=1e-12)
 
 
