@@ -8,6 +8,8 @@ In reading order:
     average_reward   the other objective: reward per step
     regularised      the best policy near a reference: what RLHF and DPO chase
     return_law       the law of an episode's return, level by level
+    scorecard        how good a policy is, measured by the best one
 """
 
-from minirl.exact import solving, evaluation, planning, average_reward, regularised, return_law
+from minirl.exact import (solving, evaluation, planning, average_reward, regularised, return_law,
+                          scorecard)

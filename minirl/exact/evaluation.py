@@ -249,6 +249,18 @@ def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000
     return values
 
 
+def from_start(mdp, values):
+    """J of (evaluation.2) from values (S,); where no value is asked, no episode starts.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game, unroll
+    >>> print(from_start(unroll(coin_game(), 2), np.array([2.0, np.nan])))
+    2.0
+    """
+    return (mdp.start * np.nan_to_num(values)).sum()
+
+
 def action_values(mdp, values):
     """Q of (evaluation.1), shape (S, A), from values (S,) of the states that come next.
 
@@ -368,5 +380,4 @@ def return_variance(mdp, policy, table=None):
     values = evaluate(mdp, policy, table)
     later = mdp.gamma * (mdp.transitions @ np.nan_to_num(values)).reshape(mdp.shape)
     squares = evaluate(replace(mdp, gamma=mdp.gamma**2), policy, table * (table + 2 * later))
-    return (mdp.start * np.nan_to_num(squares)).sum() - (mdp.start
-                                                         * np.nan_to_num(values)).sum()**2
+    return from_start(mdp, squares) - from_start(mdp, values)**2

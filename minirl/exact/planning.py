@@ -60,7 +60,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, sparse
 
-from minirl.exact.evaluation import action_values, advantages, evaluate, occupancy, valued_states
+from minirl.exact.evaluation import (action_values, advantages, evaluate, from_start, occupancy,
+                                     valued_states)
 from minirl.exact.solving import sweep
 from minirl.kernel.softmax import log_softmax
 
@@ -84,8 +85,8 @@ def optimum_of(mdp, policy, values, rounds):
     >>> optimum_of(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
     3.0
     """
-    J = float((mdp.start * np.nan_to_num(values)).sum())
-    return Optimum(policy, values, action_values(mdp, values), J, rounds)
+    return Optimum(policy, values, action_values(mdp, values), float(from_start(mdp, values)),
+                   rounds)
 
 
 def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
@@ -327,4 +328,4 @@ def policy_gradient(mdp, logits):
     policy = np.exp(log_softmax(logits))
     values = np.nan_to_num(evaluate(mdp, policy))
     visits = occupancy(mdp, policy.real)
-    return (mdp.start * values).sum(), visits[:, None] * policy * advantages(mdp, values)
+    return from_start(mdp, values), visits[:, None] * policy * advantages(mdp, values)

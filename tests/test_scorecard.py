@@ -1,0 +1,133 @@
+"""The scorecard: scores by enumeration and by hand, and the two kinds of share."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from worlds import (corridor, deterministic_policies, episodes, island, random_mdp, random_policy,
+                    single_outcome, small_world)
+
+from gridworld.maps import cliff_walk, frozen_lake
+from minirl.exact.evaluation import NoEnd, evaluate
+from minirl.exact.planning import policy_iteration
+from minirl.exact.regularised import regularised_optimum
+from minirl.exact.scorecard import ENDLESS, objective, referee, referee_near
+from minirl.kernel.mdp import coin_game
+from minirl.kernel.softmax import log_softmax
+
+ENDS_OR_TURNS = single_outcome([[0, 0]], [[1, 2]], [[False, True]], [1])  # at gamma 1
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20)
+
+
+def listed(mdp, policy, ref, horizon):
+    """Discounted reward, discounted KL and length, by all episodes of a world with a clock."""
+    sums = np.zeros(3)
+    for chance, pairs, paid, _ in episodes(mdp, horizon):
+        chance *= np.prod([policy[pair] for pair in pairs])
+        discounts = mdp.gamma ** np.arange(len(pairs))
+        nats = [np.log(policy[pair] / ref[pair]) for pair in pairs]
+        sums += chance * np.array([discounts @ paid, discounts @ nats, len(pairs)])
+    return sums
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_a_score_is_what_all_episodes_say_on_average(rng, gamma):
+    mdp = small_world(gamma)
+    policy, ref = random_policy(rng, mdp), random_policy(rng, mdp)
+    reward, kl, length = listed(mdp, policy, ref, 2)
+    score = referee(mdp)(policy)
+    assert (score.reward, score.kl) == (score.objective, None)
+    assert (score.reward, score.length) == pytest.approx((reward, length), rel=1e-12)
+    near = referee_near(mdp, np.log(ref), beta=0.3)(policy)
+    assert near[:3] == pytest.approx((reward, kl, reward - 0.3 * kl), rel=1e-12)
+    assert near.length == pytest.approx(length, rel=1e-12)
+
+
+def test_the_gap_and_the_share_of_a_world_that_pays(rng):
+    """(scorecard.1), with J* of both signs and zero"""
+    world = random_mdp(rng, 4, 3, 2, 0.9)
+    for mdp in (replace(world, reward=world.reward + 2), replace(world, reward=world.reward - 2)):
+        best = max(mdp.start @ evaluate(mdp, policy) for policy in deterministic_policies(mdp))
+        policy = random_policy(rng, mdp)
+        score = referee(mdp)(policy)
+        assert score.gap == pytest.approx(best - mdp.start @ evaluate(mdp, policy), rel=1e-12)
+        assert score.share == pytest.approx(1 - score.gap / abs(best), rel=1e-12)
+        exact = referee(mdp)(policy_iteration(mdp).policy)
+        assert (exact.gap, exact.share) == (0, 1)
+    nothing = referee(replace(world, reward=-world.terminated.astype(float) * 0))
+    assert nothing(policy)[2:5] == (0, None, 0)
+
+
+def test_two_scores_by_hand():
+    """The shortest way along the cliff is 13 steps of −1; a walk that stays is endless at gamma 1,
+    and at 0.9 is worth −10."""
+    grid = cliff_walk()
+    assert referee(grid.mdp(gamma=1.0))(policy_iteration(grid.mdp(gamma=1.0)).policy) == (
+        -13, None, -13, 1, 0, 13)
+    stay = np.tile(np.eye(4)[0], (grid.mdp(gamma=1.0).shape[0], 1))  # left, against the wall
+    assert referee(grid.mdp(gamma=1.0))(stay) == ENDLESS
+    score = referee(grid.mdp(gamma=0.9))(stay)
+    assert score.objective == pytest.approx(-10) and score.length is None
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.8])
+def test_the_reference_has_the_share_zero_and_the_optimum_one(rng, gamma):
+    """(scorecard.2)"""
+    mdp = random_mdp(rng, 4, 3, 2, gamma)
+    ref_logits, beta = rng.normal(size=mdp.shape), 0.7
+    judge = referee_near(mdp, ref_logits, beta=beta)
+    best = regularised_optimum(mdp, ref_logits, beta=beta)
+    reference, optimum = judge(np.exp(log_softmax(ref_logits))), judge(best.policy)
+    assert reference.share == 0 and reference.kl == pytest.approx(0, abs=1e-15)
+    assert optimum.share == pytest.approx(1, rel=1e-13)
+    assert optimum.gap == pytest.approx(0, abs=1e-13)
+    other = judge(random_policy(rng, mdp))
+    assert other.gap == pytest.approx(best.objective - other.objective, rel=1e-14)
+    assert other.share == pytest.approx((other.objective - reference.objective)
+                                        / (best.objective - reference.objective), rel=1e-14)
+    assert other.objective == pytest.approx(other.reward - beta * other.kl, rel=1e-14)
+
+
+def test_an_action_without_chance_costs_no_kl():
+    """A policy that never shows head: KL = log 1/½, length 1."""
+    score = referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)(np.array([[0.0, 1.0]]))
+    assert score[:3] == pytest.approx((0, np.log(2), -2 * np.log(2))) and score.length == 1
+
+
+@pytest.mark.parametrize("reward", [0.0, 1e-13])
+def test_where_the_reference_is_best_there_is_no_share(reward):
+    mdp = replace(coin_game(), reward=np.array([[[reward], [0.0]]]))
+    score = referee_near(mdp, np.zeros((1, 2)), beta=2.0)(np.array([[0.25, 0.75]]))
+    assert score.share is None and score.objective < 0 < score.gap
+
+
+def test_what_does_not_end_has_no_score_at_gamma_one_and_no_length_below():
+    forever = np.array([[1.0, 0.0]])
+    assert referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)(forever) == ENDLESS == (None,) * 6
+    assert referee(coin_game(gamma=0.5))(forever) == (2, None, 2, 1, 0, None)
+    near = referee_near(coin_game(gamma=0.9), np.zeros((1, 2)), beta=2.0)(forever)
+    assert near[:2] == pytest.approx((10, 10 * np.log(2))) and near.length is None
+
+
+def test_the_objective_where_states_that_nobody_reaches_have_no_value():
+    mdp = island()
+    policy = np.array([[0.5, 0.25, 0.25], [1, 0, 0], [0, 0, 1]])
+    assert np.isnan(mdp.start @ evaluate(mdp, policy))
+    assert objective(mdp, policy) == pytest.approx((-0.5 + 0.5 + 0.75 + 0.25 * 7) / 0.5)
+    score = referee_near(mdp, np.zeros(mdp.shape), beta=9.0)(policy)
+    assert score.reward == pytest.approx(objective(mdp, policy))
+    with pytest.raises(NoEnd, match="from state 0 this policy never ends"):
+        objective(mdp, np.array([[1.0, 0, 0], [1, 0, 0], [0, 0, 1]]))
+
+
+def test_any_other_error_is_not_taken_for_an_episode_without_end():
+    for judge in (referee(frozen_lake().mdp(gamma=1.0)),
+                  referee_near(corridor(2, 1.0), np.zeros((2, 2)), beta=2.0)):
+        with pytest.raises(ValueError, match="policy must have shape"):
+            judge(np.ones((1, 1)))
+    with pytest.raises(ValueError, match="no optimum exists at beta = 0.1"):
+        referee_near(coin_game(), np.zeros((1, 2)), beta=0.1)
