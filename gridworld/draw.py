@@ -14,9 +14,9 @@ import sys
 import numpy as np
 
 ARROWS = {"L": "←", "D": "↓", "R": "→", "U": "↑"}
-WIDTH = 80
+COLUMNS = 80
 STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
-COLOURS = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
+PAINT = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
 
 
 def check_fits(world, name, table, *, moves=False):
@@ -38,7 +38,7 @@ def _rows(world, words, walker=None):
     """One word for each state, set in columns of equal width, the state `walker` in brackets."""
     width = max(len(word) for word in words)
     rows, columns = world.shape
-    gap = " " if columns * (width + 1) - 1 <= WIDTH else ""
+    gap = " " if columns * (width + 1) - 1 <= COLUMNS else ""
     edge = "" if walker is None else gap  # room for a bracket
     lines = []
     for first in range(0, rows * columns, columns):
@@ -46,8 +46,8 @@ def _rows(world, words, walker=None):
         if walker is not None and first <= walker < first + columns:
             between[walker - first:walker - first + 2] = "[", "]"
         cells = [word.rjust(width) for word in words[first:first + columns]]
-        pairs = zip(between, [*cells, ""])
-        lines.append("".join(left + cell for left, cell in pairs).rstrip())
+        lines.append("".join(left + cell for left, cell
+                             in zip(between, [*cells, ""])).rstrip())
     return "\n".join(lines)
 
 
@@ -56,7 +56,7 @@ def _numbers(world, numbers, forms):
     for form in forms:
         words = [cell if cell in STANDING else "·" if np.isnan(number) else form(number)
                  for cell, number in zip(world.symbols, numbers)]
-        if (max(map(len, words)) + 1) * world.shape[1] - 1 <= WIDTH:
+        if (max(map(len, words)) + 1) * world.shape[1] - 1 <= COLUMNS:
             break
     return _rows(world, words)
 
@@ -192,7 +192,7 @@ def painted(drawing):
     '→ → \\x1b[32mG\\x1b[0m'
     """
     return re.sub(r"(?<!\S)[GHC#S](?!\S)",
-                  lambda found: f"\x1b[{COLOURS[found[0]]}m{found[0]}\x1b[0m", drawing)
+                  lambda found: f"\x1b[{PAINT[found[0]]}m{found[0]}\x1b[0m", drawing)
 
 
 def show(drawing, file=None):

@@ -48,7 +48,7 @@ MOVES = {"L": (0, -1), "D": (1, 0), "R": (0, 1), "U": (-1, 0)}
 CYCLES = "LDRULDRU", "URDLURDL"  # the two ways round, twice, so that any start is found
 SYMBOLS = ("S", "F", "G", "H", "C", "#", "A", "a", "B", "b")
 DEAD = ("G", "H", "#")           # nothing happens here any more
-TELEPORTS = {"A": "a", "B": "b"}
+EXITS = {"A": "a", "B": "b"}
 SIDES = {-1: 0.5, 1: 0.5}                    # shares of what is left of the success rate,
 OTHERS = {-1: 1 / 3, 1: 1 / 3, 2: 1 / 3}     # by quarter turns
 
@@ -209,8 +209,8 @@ class GridWorld:
         if symbols[s] in DEAD:
             return s, 0.0, True
         reward = self.step_reward + self.leaving.get(symbols[s], 0.0)
-        if symbols[s] in TELEPORTS:
-            entered, = self.places[TELEPORTS[symbols[s]]]
+        if symbols[s] in EXITS:
+            entered, = self.places[EXITS[symbols[s]]]
         else:
             entered = self._beside(s, move)
             reward += self.bump_reward * (entered == s)

@@ -13,7 +13,7 @@ from minirl.exact.regularised import regularised_optimum
 from minirl.people.sft import fit_by_counting
 from toy_lm import demonstrations, exact
 from toy_lm.corpora import unicode_words
-from toy_lm.demonstrations import rejection_sampling, self_instruct, steps, write
+from toy_lm.demonstrations import complete, filtered, self_instruct
 from toy_lm.jsonl import Demonstration
 from toy_lm.models import Model, fit
 from toy_lm.ngram import decoding, language, nats_per_character, score
@@ -31,6 +31,12 @@ SHORT = np.log([[0.9, 0.06, 0.04], [0.9, 0.03, 0.07], [0.9, 0.02, 0.08]])
 
 def no_doubles(text):
     return all(p != q for p, q in zip(text, text[1:]))
+
+
+def steps(items, order=2):
+    """The steps of demonstrations: those of the completions, with their ends."""
+    return WORDS.encode([item.completion for item in items], order=order,
+                        prompts=[item.prompt for item in items])
 
 
 def conditional(logits):
@@ -58,7 +64,7 @@ def assert_rows_drawn_from(table, policy):
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_only_the_completions_are_steps_and_the_prompts_are_remembered(order):
     items = [Demonstration("ab", "ca"), Demonstration("", "b"), Demonstration("c", "")]
-    found = steps(WORDS, items, order=order)
+    found = steps(items, order)
     assert WORDS.decode(found) == ["ca", "b", ""]
     for item, start in zip(items, found.starts):
         assert found.index[start] // 4 == WORDS.state(item.prompt, order=order)
@@ -66,14 +72,8 @@ def test_only_the_completions_are_steps_and_the_prompts_are_remembered(order):
 
 def test_a_model_of_the_demonstrations_does_after_a_prompt_what_they_do():
     items = [Demonstration("aab", "c"), Demonstration("b", "ca"), Demonstration("ab", "a")]
-    policy = np.exp(fit_by_counting(counts.table(steps(WORDS, items)), pseudo_count=0))
+    policy = np.exp(fit_by_counting(counts.table(steps(items)), pseudo_count=0))
     assert policy[2].tolist() == pytest.approx([0, 1 / 3, 0, 2 / 3])
-
-
-def test_a_demonstration_that_cannot_be_read_is_named():
-    for item in (Demonstration("x", "a"), Demonstration("a", "x")):
-        with pytest.raises(ValueError, match="item 2 contains 'x'"):
-            steps(WORDS, [Demonstration("", "a"), item])
 
 
 # What is written.
@@ -85,15 +85,15 @@ def test_completions_of_one_prompt_stand_together_and_follow_the_state_it_leaves
     for a, b in ((0, 1), (0, 2), (0, 3), (1, 2), (2, 3), (3, 1)):
         logits[4 * a + b, b] = logits[5 * b, 0] = 0.0
     logits[0, 0] = 0.0
-    found = write(Model(WORDS, logits[:16]), 3, rng=0, prompts=["a", "bc", "", "ab"])
+    found = complete(Model(WORDS, logits[:16]), 3, rng=0, prompts=["a", "bc", "", "ab"])
     assert found == [Demonstration(prompt, completion) for prompt, completion
                      in (("a", "a"), ("bc", "c"), ("", ""), ("ab", "b")) for _ in range(3)]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 2.0])
 def test_what_is_written_follows_the_table_at_its_temperature(temperature):
-    found = write(MODEL, 4000, rng=1, prompts=["", "ab"], temperature=temperature)
-    assert_rows_drawn_from(counts.table(steps(WORDS, found)),
+    found = complete(MODEL, 4000, rng=1, prompts=["", "ab"], temperature=temperature)
+    assert_rows_drawn_from(counts.table(steps(found)),
                            np.exp(decoding(LOGITS, temperature=temperature)))
     assert [item.prompt for item in found] == [""] * 4000 + ["ab"] * 4000
 
@@ -101,9 +101,9 @@ def test_what_is_written_follows_the_table_at_its_temperature(temperature):
 def test_a_completion_that_was_cut_is_left_out_and_counts_as_drawn():
     """The model ends with probability 1/1000 a step, so a third of its strings is too long."""
     endless = Model(WORDS, np.log([[0.001, 0.333, 0.333, 0.333]] * 4))
-    written = write(endless, 200, rng=2, prompts=["a", "b"])
+    written = complete(endless, 200, rng=2, prompts=["a", "b"])
     assert 200 < len(written) < 300 and all(len(item.completion) < 1000 for item in written)
-    found = rejection_sampling(endless, lambda text: True, 200, rng=2, prompts=["a", "b"])
+    found = filtered(endless, lambda text: True, 200, rng=2, prompts=["a", "b"])
     assert found.kept == written and found.share == len(written) / 400
 
 
@@ -136,12 +136,12 @@ def test_it_is_the_optimum_for_a_reward_that_forbids(logits):
 def test_rejection_sampling_keeps_strings_of_that_law_in_the_right_share():
     """(demonstrations.1), by chi-square, and the share by a z-test."""
     Z, policy = conditional(LOGITS)
-    found = rejection_sampling(MODEL, no_doubles, 20_000, rng=3)
-    assert_rows_drawn_from(counts.table(steps(WORDS, found.kept)), policy)
+    found = filtered(MODEL, no_doubles, 20_000, rng=3)
+    assert_rows_drawn_from(counts.table(steps(found.kept)), policy)
     assert abs(found.share - Z[0]) < 5 * (Z[0] * (1 - Z[0]) / 20_000) ** 0.5
     assert found.share == len(found.kept) / 20_000
     again = fit([item.completion for item in found.kept], pseudo_count=0, vocabulary=WORDS)
-    assert rejection_sampling(again, no_doubles, 2000, rng=4).share == 1.0
+    assert filtered(again, no_doubles, 2000, rng=4).share == 1.0
 
 
 def test_the_verifier_sees_prompt_and_completion_together():
@@ -152,8 +152,8 @@ def test_the_verifier_sees_prompt_and_completion_together():
         return is_palindrome(text)
 
     options = {"rng": 5, "prompts": ["a", "cb"], "temperature": 0.7}
-    found = rejection_sampling(MODEL, verifier, 300, **options)
-    written = write(MODEL, 300, **options)
+    found = filtered(MODEL, verifier, 300, **options)
+    written = complete(MODEL, 300, **options)
     assert asked == [prompt + completion for prompt, completion in written]
     assert found.kept == [item for item in written if is_palindrome("".join(item))]
     assert {item.prompt for item in found.kept} == {"a", "cb"}
@@ -182,7 +182,7 @@ def test_a_round_keeps_what_passes_and_is_new(monkeypatch):
         asked.append((strings, temperature, model.order))
         return [Demonstration("", text) for text in texts]
 
-    monkeypatch.setattr(demonstrations, "write", written)
+    monkeypatch.setattr(demonstrations, "complete", written)
     rounds = self_instruct(["a", "cab", "a", "bb"], no_doubles, rng=0, strings=9, order=3,
                            temperature=0.5)
     first, second = islice(rounds, 2)
@@ -251,7 +251,7 @@ def test_the_figures_of_self_instruct():
         assert round(letters[0], 1) == 6.1 and 8 < letters[-1] < 8.7
         assert round(nats[0], 2) == 2.74 and nats[-1] == pytest.approx(2.95, abs=0.025)
         assert nats == sorted(nats)
-    repeated = [text for text in write(pools[0].model, 1000, rng=0) if text.completion in seeds]
+    repeated = [text for text in complete(pools[0].model, 1000, rng=0) if text.completion in seeds]
     assert len(repeated) > 0
     assert np.mean([len(text.completion) for text in repeated]) < np.mean([*map(len, seeds)])
 
@@ -263,8 +263,8 @@ def test_the_figures_of_self_instruct():
     (0, "strings must be at least 1, got 0"), (-1, "strings must be at least 1, got -1"),
     (1.5, "strings must be a whole number, got 1.5")])
 def test_a_number_of_strings_that_is_none_is_refused(strings, message):
-    for call in (lambda: write(MODEL, strings, rng=0),
-                 lambda: rejection_sampling(MODEL, is_palindrome, strings, rng=0),
+    for call in (lambda: complete(MODEL, strings, rng=0),
+                 lambda: filtered(MODEL, is_palindrome, strings, rng=0),
                  lambda: next(self_instruct(["ab"], is_palindrome, rng=0, strings=strings))):
         with pytest.raises(ValueError, match=re.escape(message)):
             call()
@@ -272,24 +272,24 @@ def test_a_number_of_strings_that_is_none_is_refused(strings, message):
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
 def test_a_temperature_that_is_none_is_refused(temperature):
-    for call in (lambda **options: write(MODEL, 1, **options),
-                 lambda **options: rejection_sampling(MODEL, is_palindrome, 1, **options),
+    for call in (lambda **options: complete(MODEL, 1, **options),
+                 lambda **options: filtered(MODEL, is_palindrome, 1, **options),
                  lambda **options: next(self_instruct(["ab"], is_palindrome, **options))):
         with pytest.raises(ValueError, match=f"temperature must be positive and .*{temperature}"):
             call(rng=0, temperature=temperature)
 
 
 def test_a_prompt_that_cannot_be_read_is_shown():
-    for call in (lambda prompts: write(MODEL, 1, rng=0, prompts=prompts),
-                 lambda prompts: rejection_sampling(MODEL, is_palindrome, 1, rng=0,
+    for call in (lambda prompts: complete(MODEL, 1, rng=0, prompts=prompts),
+                 lambda prompts: filtered(MODEL, is_palindrome, 1, rng=0,
                                                     prompts=prompts)):
         with pytest.raises(ValueError, match="the prompt 'axe' contains 'x'"):
             call(["a", "axe"])
 
 
 def test_no_prompts_at_all_are_refused_by_name():
-    for call in (lambda: write(MODEL, 5, rng=0, prompts=[]),
-                 lambda: rejection_sampling(MODEL, is_palindrome, 5, rng=0, prompts=[])):
+    for call in (lambda: complete(MODEL, 5, rng=0, prompts=[]),
+                 lambda: filtered(MODEL, is_palindrome, 5, rng=0, prompts=[])):
         with pytest.raises(ValueError, match="prompts must be"):
             call()
 

@@ -241,7 +241,7 @@ ONE_READER = [
     (read_demonstrations, b'{"prompt": [{"role": "user", "content": "Hi"}], "completion": ""}',
      '"prompt" must be a string, got a list; dialogues as lists of messages are not read'),
     (read_demonstrations, PROMPT + b'"completion": "\\udc00\\ud800"}',
-     '"completion" contains half a surrogate pair, no character'),
+     '"completion" contains a lone surrogate, no character'),
     (read_pairs, b"{}", '"chosen" is missing'), (read_pairs, PAIR + b'"x": 1}',
                                                  '"rejected" is missing'),
     (read_pairs, PROMPT + b'"rejected": "a"}', '"chosen" is missing'),
@@ -250,7 +250,7 @@ ONE_READER = [
      '"rejected" must be a string, got a list; dialogues as lists of messages are not read'),
     (read_pairs, b'{"chosen": {}, "rejected": "a"}', '"chosen" must be a string, got an object'),
     (read_pairs, b'{"rejected": "\\ud83d", "chosen": "\\ud83d\\ude00"}',
-     '"rejected" contains half a surrogate pair, no character'),
+     '"rejected" contains a lone surrogate, no character'),
     (read_labelled, b'{"completion": "a", "label": true}', '"prompt" is missing'),
     (read_labelled, PROMPT + b'"label": true}', '"completion" is missing'),
     (read_labelled, PROMPT + b'"completion": "a"}', '"label" is missing'),
@@ -265,7 +265,7 @@ ONE_READER = [
     (read_prompts, b'{"text": "a"}', '"prompt" is missing'),
     (read_prompts, b'{"prompt": 1.5}', '"prompt" must be a string, got a number'),
     (read_prompts, b'{"prompt": "a\\ud800b"}',
-     '"prompt" contains half a surrogate pair, no character'),
+     '"prompt" contains a lone surrogate, no character'),
     (read_rankings, b'{"ranking": ["a", "b"]}', '"prompt" is missing'),
     (read_rankings, PROMPT + b'"chosen": "a"}', '"ranking" is missing'),
     (read_rankings, PROMPT + b'"ranking": "ab"}',
@@ -282,7 +282,7 @@ ONE_READER = [
      'a response in "ranking" must be a string, got a list; dialogues as lists of messages are '
      'not read'),
     (read_rankings, PROMPT + b'"ranking": ["a", "\\ude00"]}',
-     'a response in "ranking" contains half a surrogate pair, no character'),
+     'a response in "ranking" contains a lone surrogate, no character'),
     (read_demonstrations, b'{"prompt": "a", "text": "b"}', '"completion" is missing'),
 ]
 GOOD = {reader: (json.dumps(RECORDS[kind][0]._asdict()) + "\r\n").encode()
@@ -385,17 +385,17 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path, monkeypatch, writer):
     (write, Prompt("\ude00\ud83d")), (write, Ranking("", ("a", "b", "\ud83d"))),
     (write_implicit, Pair("\ud83d", "", "a")), (write_implicit, Pair("", "a", "\udfff")),
     (write_implicit, Pair("\ud83d", "\ude00", ""))])
-def test_half_a_surrogate_pair_is_refused_by_record_and_nothing_is_written(tmp_path, writer,
+def test_a_lone_surrogate_is_refused_by_record_and_nothing_is_written(tmp_path, writer,
                                                                            record):
     good = record._replace(**{name: "a" if isinstance(text, str) else ("a", "b")
                               for name, text in record._asdict().items() if text is not True})
     path = tmp_path / "data.jsonl"
     with pytest.raises(ValueError) as found:
         writer(path, [good, good, record, good, record])
-    assert str(found.value) == "record 3 contains half a surrogate pair, which is no character"
+    assert str(found.value) == "record 3 contains a lone surrogate, which is no character"
     assert os.listdir(tmp_path) == []
     writer(path, [good])
-    with pytest.raises(ValueError, match="record 1 contains half"):
+    with pytest.raises(ValueError, match="record 1 contains a lone"):
         writer(path, [record])
     assert read_prompts(path, skip=True).lines == [1] * (writer is write)
 

@@ -16,8 +16,8 @@ from minirl.people.fitting import minimise
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.kernel.softmax import log_softmax
 from toy_lm.preferences import sample_pairs
-from toy_lm.raters import (FIRST, SECOND, TIE, choose, judge, pairs_of_ranking, pairs_of_scores,
-                           rank, ranking_from_pairs, ranking_of_scores)
+from toy_lm.raters import (FIRST, SECOND, TIE, choose, judgement, pairs_of_ranking,
+                           pairs_of_scores, rank, ranking_from_pairs, ranking_of_scores)
 from toy_lm.vocabulary import Vocabulary
 
 FALSE_ALARM = 1e-6
@@ -312,7 +312,7 @@ def test_the_judge_gives_the_mean_log_probability_of_a_character():
     logits = np.random.default_rng(12).normal(size=(4, 4))
     logp, words = log_softmax(logits), Vocabulary("abc")
     texts = ["", "a", "cab", "bbbb"]
-    for text, found in zip(texts, judge(logits, words.encode(texts))):
+    for text, found in zip(texts, judgement(logits, words.encode(texts))):
         symbols = [0] + ["abc".index(letter) + 1 for letter in text] + [0]
         steps = [logp[pair] for pair in zip(symbols, symbols[1:])]
         assert found == pytest.approx(sum(steps) / (len(text) + 1), abs=1e-12)
@@ -322,14 +322,14 @@ def test_a_judge_scores_a_completion_after_its_prompt_and_at_any_order():
     logits, words = np.random.default_rng(13).normal(size=(16, 4)), Vocabulary("abc")
     whole = words.encode(["abca"], order=3)
     logp = log_softmax(logits).ravel()[whole.index]
-    found = judge(logits, words.encode(["ca"], order=3, prompts=["ab"]))
+    found = judgement(logits, words.encode(["ca"], order=3, prompts=["ab"]))
     assert found == pytest.approx([logp[2:].mean()], abs=1e-12)
 
 
 def test_the_judge_agrees_with_58_percent_of_a_persons_choices_and_her_reward_with_72():
     example = running_example()
     data = sample_pairs(example.reference, example.world.mean_reward, 200_000, rng=0)
-    ours, theirs = (judge(example.reference, steps) for steps in (data.chosen, data.rejected))
+    ours, theirs = (judgement(example.reference, steps) for steps in (data.chosen, data.rejected))
     assert round(100 * (ours > theirs).mean()) == 58
     chosen, rejected = (counts.matrix(steps) @ example.world.mean_reward.ravel()
                         for steps in (data.chosen, data.rejected))
@@ -393,6 +393,6 @@ def test_a_single_response_is_ranked_without_a_pair():
 def test_a_judge_refuses_a_string_without_steps_and_one_of_another_table():
     words, nothing = Vocabulary("abc"), np.zeros(0, int)
     with pytest.raises(ValueError, match="every string must have at least one step, its end"):
-        judge(np.zeros((4, 4)), counts.steps(nothing, nothing, np.array([0, 0]), (4, 4)))
+        judgement(np.zeros((4, 4)), counts.steps(nothing, nothing, np.array([0, 0]), (4, 4)))
     with pytest.raises(ValueError, match=re.escape("over a table of (3, 3), got (4, 4)")):
-        judge(np.zeros((3, 3)), words.encode(["a"]))
+        judgement(np.zeros((3, 3)), words.encode(["a"]))

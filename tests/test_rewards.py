@@ -75,6 +75,13 @@ def test_the_other_rewards_by_hand(text, alternating, ends, doubles, short):
     assert found == [alternating, ends, doubles, short]
 
 
+def test_a_string_has_its_letters_at_every_order():
+    words = from_items(["abe"])
+    for order in (1, 2, 3):
+        table = rewards.letters(words.shape(order))
+        assert of_strings(words, table)(["", "a", "beb"]).tolist() == [0, 1, 3]
+
+
 def test_the_reward_of_strings_is_that_of_any_table_and_of_no_string_is_nothing():
     vocabulary = from_items(["abc"])
     table, texts = np.arange(16.0).reshape(4, 4)**2, ["", "ab", "cab", "bb"]

@@ -8,12 +8,12 @@ In reading order:
     ngram           the model: a table policy, made into a world, sampled, and scored
     exact           what a model writes, exactly: length and entropy
     models          a model with its letters: fitted, saved, loaded
-    rewards         what makes a string good, as a table over pairs of symbols
+    rewards         what makes a string good, as a table over its steps
     verifiers       rules of the whole string, and what they cost a bigram
     jsonl           data files, in the forms that people have
     demonstrations  instruction data, and how models make more of it
     raters          scores, choices, rankings: people, programs and models that judge
-    preferences     responses to prompts, and pairs of them
+    preferences     responses to prompts, and which of two is better
 
 `python -m toy_lm` trains, scores and samples models of your own text, and makes preference data.
 """

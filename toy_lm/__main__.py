@@ -27,7 +27,6 @@ MOST = 10**7         # strings at once
 TABLES = {"easy_to_say": rewards.easy_to_say, "alternating": rewards.alternating,
           "ends_in_vowel": rewards.ends_in_vowel, "no_doubles": rewards.no_doubles,
           "short": rewards.short}
-FORMS = "explicit", "implicit", "unpaired", "ranking"
 
 
 def _parser():
@@ -47,7 +46,7 @@ def _parser():
     train.add_argument("--order", type=whole(1), default=2,
                        help="characters seen at once, the next one included (2, a bigram)")
     train.add_argument("--smoothing", type=number(0, 1e9), default=0.1, metavar="A",
-                       help="pseudo-count of every pair (0.1); with 0 what never occurred is "
+                       help="pseudo-count of every entry (0.1); with 0 what never occurred is "
                             "impossible")
     train.add_argument("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
                        help="of the items, spread evenly, kept from training and scored (0.1); "
@@ -101,8 +100,8 @@ def _parser():
     pairs.add_argument("--ties", type=number(0, 1e6),
                        help="how often the rater cannot decide, Davidson's parameter (0); not for "
                             "rankings")
-    pairs.add_argument("--form", choices=FORMS, default="explicit",
-                       help="of the records (explicit)")
+    pairs.add_argument("--form", choices=["explicit", "implicit", "unpaired", "ranking"],
+                       default="explicit", help="of the records (explicit)")
     pairs.add_argument("--responses", type=whole(2, 1000), metavar="K", help="in a ranking (4)")
     _add_seed(pairs)
     pairs.set_defaults(run=run_pairs)
@@ -247,8 +246,8 @@ def _reward(name, model):
     if name == "palindrome":
         return lambda texts: [float(verifiers.is_palindrome(text)) for text in texts]
     if name == "judge":
-        return lambda texts: raters.judge(model.logits,
-                                          model.vocabulary.encode(texts, order=model.order))
+        return lambda texts: raters.judgement(model.logits,
+                                              model.vocabulary.encode(texts, order=model.order))
     return rewards.of_strings(model.vocabulary, TABLES[name](model.vocabulary))
 
 

@@ -1,21 +1,22 @@
 """Instruction data: prompts with the completions that one wants to see, and how to make more.
 
 Supervised fine-tuning (`minirl.people.sft`) imitates demonstrations.  A `Demonstration` is a prompt
-and a completion, and only the completion is imitated: `steps` leaves the prompt out.  The prompts
-are the first letters of strings here, and to a bigram only the last of them matters.
+and a completion, and only the completion is imitated: `Vocabulary.encode` leaves the steps of the
+prompt out.  The prompts are the first letters of strings here, and to a bigram only the last of
+them matters.
 
 Demonstrations are dear, so models are used to make more of them.
 
 *Rejection sampling*: let the model write, keep what a verifier passes, fine-tune on that.  What is
 kept follows the model's own law under the condition that it passes, π(y | y passes).  If passing is
-a matter of pairs of letters, such as "no letter twice in a row", this law is again a bigram,
+a matter of two letters in a row, such as "no letter twice in a row", this law is again a bigram,
 
     π'(a|s) = π(a|s) ok(s, a) Z(a)/Z(s),   Z(s) = Σ_a π(a|s) ok(s, a) Z(a),       (demonstrations.1)
 
 with Z(s) the chance to pass from s on and Z = 1 after the end: the optimum of (regularised.4) with
 the reward log ok.  Then fine-tuning learns everything that the verifier knows, in one round.  If
-passing is no matter of pairs, as with a palindrome, then the fine-tuned bigram is only the nearest
-one, it fails the check again at times, and another round helps.
+passing is another matter, as with a palindrome, then the fine-tuned bigram is only the nearest one,
+it fails the check again at times, and another round helps.
 
 *Self-instruct* (Wang et al. 2022): begin with a pool of a few seeds.  Let a model write, throw away
 what fails the check and what the pool already has, add the rest to the pool, and go on.  In the
@@ -63,26 +64,7 @@ class Pool(NamedTuple):
     rng: dict          # state of the bit generator
 
 
-def steps(vocabulary, demonstrations, *, order=2):
-    """The steps to imitate, as `counts.Steps`: those of the completions, with their ends.
-
-    Raises
-    ------
-    ValueError
-        As `Vocabulary.encode`; an item is a demonstration, counted from 1.
-
-    Examples
-    --------
-    >>> from toy_lm.vocabulary import Vocabulary
-    >>> words = Vocabulary("no")
-    >>> words.decode(steps(words, [Demonstration("no", "on"), Demonstration("", "o")]))
-    ['on', 'o']
-    """
-    return vocabulary.encode([item.completion for item in demonstrations], order=order,
-                             prompts=[item.prompt for item in demonstrations])
-
-
-def write(model, strings, *, rng, prompts=("",), temperature=1.0):
+def complete(model, strings, *, rng, prompts=("",), temperature=1.0):
     """Let a model write: `strings` completions of each prompt, as a list of `Demonstration`.
 
     Those of one prompt stand together.  A completion that would be longer than `ngram.HORIZON` is
@@ -95,7 +77,7 @@ def write(model, strings, *, rng, prompts=("",), temperature=1.0):
 
     Examples
     --------
-    >>> write(fit(["on", "no", "onno"]), 2, rng=6, prompts=["n"])
+    >>> complete(fit(["on", "no", "onno"]), 2, rng=6, prompts=["n"])
     [Demonstration(prompt='n', completion='oo'), Demonstration(prompt='n', completion='onon')]
     """
     checks.whole("strings", strings)
@@ -109,8 +91,8 @@ def write(model, strings, *, rng, prompts=("",), temperature=1.0):
             for i, completion in enumerate(model.vocabulary.decode(drawn)) if whole[i]]
 
 
-def rejection_sampling(model, verifier, strings, *, rng, prompts=("",), temperature=1.0):
-    """Let a model write, and keep what passes: `Filtered`.
+def filtered(model, verifier, strings, *, rng, prompts=("",), temperature=1.0):
+    """Rejection sampling: let a model write, and keep what passes: `Filtered`.
 
     Parameters
     ----------
@@ -126,16 +108,16 @@ def rejection_sampling(model, verifier, strings, *, rng, prompts=("",), temperat
     Raises
     ------
     ValueError
-        As `write`.
+        As `complete`.
 
     Examples
     --------
     >>> from toy_lm.verifiers import is_palindrome
-    >>> found = rejection_sampling(fit(["on", "no", "onno"]), is_palindrome, 5, rng=6)
+    >>> found = filtered(fit(["on", "no", "onno"]), is_palindrome, 5, rng=6)
     >>> print([item.completion for item in found.kept], found.share)
     ['onno', 'o', 'ono', 'o'] 0.8
     """
-    written = write(model, strings, rng=rng, prompts=prompts, temperature=temperature)
+    written = complete(model, strings, rng=rng, prompts=prompts, temperature=temperature)
     kept = [item for item in written if verifier("".join(item))]
     return Filtered(kept, len(kept) / (strings * len(prompts)))
 
@@ -178,8 +160,8 @@ def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.
     while True:
         rng = generator(pool.rng)
         model = fit(pool.items, order=order, pseudo_count=pseudo_count)
-        texts = [item.completion for item in write(model, strings, rng=rng,
-                                                   temperature=temperature)]
+        texts = [item.completion for item in complete(model, strings, rng=rng,
+                                                      temperature=temperature)]
         passed = [text for text in texts if verifier(text)]
         items = list(dict.fromkeys(pool.items + passed))
         new = len(items) - len(pool.items)

@@ -119,7 +119,7 @@ def _text(name, value):
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"{name} contains half a surrogate pair, no character") from None
+        raise ValueError(f"{name} contains a lone surrogate, no character") from None
     return value
 
 
@@ -318,6 +318,6 @@ def _write(path, objects):
         try:
             lines.append((json.dumps(found, ensure_ascii=False) + "\n").encode("utf-8"))
         except UnicodeEncodeError:
-            raise ValueError(f"record {number} contains half a surrogate pair, which is no "
+            raise ValueError(f"record {number} contains a lone surrogate, which is no "
                              f"character") from None
     write_bytes(path, b"".join(lines))

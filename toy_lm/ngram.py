@@ -42,7 +42,7 @@ from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import log_softmax
 
 HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
-BLOCK = 50_000  # strings drawn at once, so that a rollout's rectangles stay small
+AT_ONCE = 50_000  # strings drawn at once, so that a rollout's rectangles stay small
 
 
 def order_of(shape):
@@ -204,9 +204,9 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
                          f"{np.shape(prompt)}")
     starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
     policy, rng = np.exp(log_softmax(logits)), generator(rng)
-    return counts.join([playing.pairs_played(world, policy, starts[first:first + BLOCK],
+    return counts.join([playing.pairs_played(world, policy, starts[first:first + AT_ONCE],
                                              horizon=horizon, rng=rng)
-                        for first in range(0, len(starts), BLOCK)])
+                        for first in range(0, len(starts), AT_ONCE)])
 
 
 def finished(steps):

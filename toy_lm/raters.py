@@ -36,7 +36,7 @@ out does no harm to a regression on pairs, though rewards that are close are see
 
 *Other raters* give scores.  A *verifier* (the chapter before) is a program that scores 1 or 0, and
 where both responses pass, or neither, it has no preference.  *The language model itself* can judge:
-`judge` scores a response by its log-probability a character.  (Not by that of the whole string,
+`judgement` scores a response by its log-probability a character.  (Not by that of the whole string,
 which falls with every letter, so that short strings win.)  A judge has its own taste: it prefers
 what is usual.  On the running example it agrees with 58 % of a person's choices, where her own
 reward would agree with 72 %, ties counted half.
@@ -247,7 +247,7 @@ def ranking_from_pairs(pairs, responses):
     return np.array(ranking)
 
 
-def judge(logits, steps):
+def judgement(logits, steps):
     """What a language model thinks of strings: log-probability a character, (B,) float, in nats.
 
     Parameters
@@ -266,7 +266,7 @@ def judge(logits, steps):
     --------
     >>> from toy_lm.models import fit
     >>> model = fit(["kato", "kata"])
-    >>> scores = judge(model.logits, model.vocabulary.encode(["kata", "okta"]))
+    >>> scores = judgement(model.logits, model.vocabulary.encode(["kata", "okta"]))
     >>> print(scores[0] > scores[1])
     True
     """

@@ -1,31 +1,30 @@
 """Rewards: what makes a string good.
 
-A reward table gives each pair (last symbol, next symbol) a number, and the reward of a string is
-the sum over its pairs.  Such a reward is *bigram-local*, and the best trade between it and a bigram
+A reward table gives each step (last symbol, next symbol) a number, and the reward of a string is
+the sum over its steps.  Such a reward is *bigram-local*, and the best trade between it and a bigram
 as the reference is again a bigram, known exactly (`minirl.exact.regularised`).  What a table cannot
 say, such as whether the string is a palindrome, is the next chapter.
 
 The running example asks: which invented name is easier to say?  Words are easy to say when vowels
-and consonants alternate.  So every pair of two consonants or two vowels costs 1.  That alone would
-favour short words, since the empty one is never hard to say.  A small bonus per letter makes up for
-it:
+and consonants alternate.  So two consonants or two vowels in a row cost 1.  That alone would favour
+short words, since the empty one is never hard to say.  A small bonus per letter makes up for it:
 
-    r(y) = −(like pairs in y) + letter · (letters in y).                                 (rewards.1)
+    r(y) = −(like neighbours in y) + letter · (letters in y).                            (rewards.1)
 
 The default bonus of 0.139 holds the best policy at β = 0.5 near the mean length of the Unicode
 words, 6.1 letters against 5.9.  On another corpus it may lengthen or shorten the words.
 
 Four more, of one line each:
 
-    alternating(y)     = pairs of a vowel and a consonant,                               (rewards.2)
+    alternating(y)     = unlike neighbours, a vowel and a consonant,                     (rewards.2)
     ends_in_vowel(y)   = 1 if the last letter is a vowel,                                (rewards.3)
-    no_doubles(y)      = −(pairs of equal letters),                                      (rewards.4)
-    short(y)           = −(letters).                                                     (rewards.5)
+    no_doubles(y)      = −(equal neighbours),                                            (rewards.4)
+    short(y)           = −letters(y).                                                    (rewards.5)
 
-Letters must not be free.  An alternating pair earns 1 each time, so a longer string is always worth
+Letters must not be free.  Unlike neighbours earn 1 each time, so a longer string is always worth
 more than its KL: on the Unicode words (rewards.2) has no optimum below β = 3.97.
 
-A table of pairs is made for a bigram.  `ngram.widen` makes it one for a model of a higher order.
+Such a table is made for a bigram.  `ngram.widen` makes it one for a model of a higher order.
 
 Read first: `vocabulary`.  Read next: `verifiers`.
 """
@@ -83,7 +82,7 @@ def easy_to_say(vocabulary, *, letter=LETTER):
     Returns
     -------
     (A, A) float
-        The end symbol earns nothing, and the first letter cannot be part of a like pair.
+        The end symbol earns nothing, and the first letter has no neighbour before it.
 
     Examples
     --------
@@ -102,7 +101,7 @@ def easy_to_say(vocabulary, *, letter=LETTER):
 
 
 def alternating(vocabulary):
-    """The table of (rewards.2), (A, A): 1 for each pair of a vowel and a consonant.
+    """The table of (rewards.2), (A, A): 1 for a consonant after a vowel, and the reverse.
 
     Examples
     --------
@@ -144,6 +143,20 @@ def no_doubles(vocabulary):
     return np.diag([0.0] + [-1.0] * len(vocabulary.letters))
 
 
+def letters(shape):
+    """The letters of a string as a reward: a table of `shape` (S, A), 1 for all but the end.
+
+    Examples
+    --------
+    >>> print(letters((2, 2)))
+    [[0. 1.]
+     [0. 1.]]
+    """
+    table = np.ones(shape)
+    table[:, 0] = 0
+    return table
+
+
 def short(vocabulary):
     """The table of (rewards.5), (A, A): −1 for each letter.
 
@@ -153,6 +166,4 @@ def short(vocabulary):
     >>> print(short(Vocabulary("abc"))[0])
     [ 0. -1. -1. -1.]
     """
-    table = np.zeros(vocabulary.shape())
-    table[:, 1:] = -1
-    return table
+    return 0 - letters(vocabulary.shape())

@@ -162,7 +162,7 @@ def pattern_counts(logits, classes):
     p : float
         The chance that a string passes.
     C : (A, A) float
-        Expected counts of its pairs, where it passes, else zero.
+        Expected counts of its steps, where it passes, else zero.
 
     Raises
     ------

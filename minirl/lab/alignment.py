@@ -47,7 +47,7 @@ from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, sample
 from toy_lm.preferences import sample_pairs
-from toy_lm.rewards import easy_to_say
+from toy_lm.rewards import easy_to_say, letters
 
 BETA = 0.5
 ITERATIONS = 200     # of every trainer that climbs J,
@@ -319,17 +319,10 @@ def _row(setting, name, logp, seconds, seed):
     return LanguageRow(name, reward, kl, J, setting.share(J), length, seconds, words)
 
 
-def _letters(shape):
-    """1 for every letter, 0 for the end."""
-    table = np.ones(shape)
-    table[:, 0] = 0
-    return table
-
-
 def _best_of(setting, seed):
     """(n, reward, KL, share) for every n, the best n, and its row of the table."""
     policy = np.exp(setting.ref_logp)
-    law = reward_law(setting.world, policy, also=_letters(policy.shape)[None])
+    law = reward_law(setting.world, policy, also=letters(policy.shape)[None])
     curve, found = [], {}
     for n in NS:
         found[n] = best_of_n(law, n)
@@ -346,7 +339,7 @@ def _best_of(setting, seed):
 def _path(setting, proxy):
     """The proxy's own optima, from far β to near its critical one: a list of Point."""
     policy = np.exp(setting.ref_logp)
-    tables = np.array([proxy, setting.world.mean_reward, _letters(proxy.shape)])
+    tables = np.array([proxy, setting.world.mean_reward, letters(proxy.shape)])
     proxy_0, gold_0, _ = expectation(setting.world, policy, tables)
     least, points = critical_beta(language(proxy), setting.ref_logp), []
     for beta in sorted({*BETAS, *(least * x for x in (2.0, 1.5, 1.2, 1.1, 1.05)), 0.2, 0.1},
@@ -355,24 +348,24 @@ def _path(setting, proxy):
             continue
         best = regularised_optimum(language(proxy), setting.ref_logp, beta=beta)
         logp = tilt(setting.ref_logp, best.action_values, beta=beta)
-        earned, gold, letters, kl = expectation(setting.world, np.exp(logp),
-                                                np.array([*tables, logp - setting.ref_logp]))
+        earned, gold, length, kl = expectation(setting.world, np.exp(logp),
+                                               np.array([*tables, logp - setting.ref_logp]))
         points.append(Point(float(kl), float(earned - proxy_0), float(gold - gold_0),
-                            float(letters), float(beta)))
+                            float(length), float(beta)))
     return points
 
 
 def _best_of_proxy(setting, proxy):
     """The best of n by a proxy of few values: a list of Point."""
     law = reward_law(language(proxy), np.exp(setting.ref_logp),
-                     also=np.array([setting.world.mean_reward, _letters(proxy.shape)]))
+                     also=np.array([setting.world.mean_reward, letters(proxy.shape)]))
     proxy_0, (gold_0, _) = law.prob @ law.rewards, law.means @ law.prob
     points = []
     for n in NS:
         best = best_of_n(law, n)
-        gold, letters = best.means
+        gold, length = best.means
         points.append(Point(best.kl, float(best.reward - proxy_0), float(gold - gold_0),
-                            float(letters), float(n)))
+                            float(length), float(n)))
     return points
 
 
@@ -382,7 +375,7 @@ def _proxies(setting, seed):
     pairs = difference(preferences(setting, setting.ref_logp, FEW, [seed, 9]))
     every = fit_reward_model(pairs, shape, pull=PULL).x
     # Two features of a string, its like pairs and its letters, in the place of 729.
-    features = np.array([easy_to_say(setting.vocabulary, letter=0.0), _letters(shape)])
+    features = np.array([easy_to_say(setting.vocabulary, letter=0.0), letters(shape)])
     two = fit_reward_model(sparse.csr_array(pairs @ features.reshape(2, -1).T), (1, 2),
                            pull=PULL).x @ features.reshape(2, -1)
     two, bare = two.reshape(shape), features[0]

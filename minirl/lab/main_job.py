@@ -33,7 +33,7 @@ from toy_lm.models import fit
 from toy_lm.ngram import language, nats_per_character, sample
 from toy_lm.corpora import held_out
 from toy_lm.preferences import sample_pairs
-from toy_lm.rewards import easy_to_say
+from toy_lm.rewards import easy_to_say, letters
 
 GAMMA = 0.99        # of the grids
 PSEUDO_COUNT = 0.1  # of the reference model
@@ -168,10 +168,9 @@ def measure(world, logp, ref_logp, beta):
 
     Raises `evaluation.NoEnd` where its strings do not end.
     """
-    letters = np.ones(world.shape)
-    letters[:, 0] = 0
     reward, kl, length = expectation(world, np.exp(logp),
-                                     np.array([world.mean_reward, logp - ref_logp, letters]))
+                                     np.array([world.mean_reward, logp - ref_logp,
+                                               letters(world.shape)]))
     return float(reward), float(kl), float(reward - beta * kl), float(length)
 
 
