@@ -25,7 +25,7 @@ from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.training import environment_rewards, play, start
 from minirl.play.reinforce import weigh
 from minirl.play.returns import whole_return
-from minirl.people.rlhf import pair_rewards
+from minirl.people.rlhf import step_rewards
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy, kl, log_softmax
 
@@ -373,7 +373,7 @@ def test_with_the_kl_in_the_reward_nothing_is_expected_at_the_exact_optimum(adva
     ref = random_record(mdp, seed=2).logits
     best = regularised_optimum(mdp, ref, beta=0.7)
     logits = tilt(ref, best.action_values, beta=0.7)
-    paid = pair_rewards(mdp.mean_reward, ref, beta=0.7)
+    paid = step_rewards(mdp.mean_reward, ref, beta=0.7)
     listed, _ = law(mdp, logits, 3)
     np.testing.assert_allclose(paid(listed, logits).sum(axis=0), best.values[listed.states[0]],
                                rtol=0, atol=1e-12)
@@ -389,7 +389,7 @@ def test_on_the_running_example_all_advantages_vanish_at_the_exact_optimum():
     """Pitfall 5 again: J* is what every string earns, long or short."""
     example = running_example()
     logits = tilt(example.reference, example.optimum.action_values, beta=BETA)
-    paid = pair_rewards(example.world.mean_reward, example.reference, beta=BETA)
+    paid = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     batch, earned, _ = play(example.world, start(logits, rng=0), generator(0), rewards=paid,
                             episodes=400, horizon=1000)
     assert not batch.truncated.any()
@@ -521,7 +521,7 @@ def test_an_iteration_and_its_metrics_equal_those_made_by_hand(advantage, weight
     """(grpo.1) in the trainer, pitfall 9: the old policy wrote the batch and stays for all steps,
     the reference is another."""
     mdp, (record, ref) = random_world(4), tables(4)
-    paid = pair_rewards(mdp.mean_reward, ref, beta=0.2)
+    paid = step_rewards(mdp.mean_reward, ref, beta=0.2)
     after = next(grpo(mdp, record, ref_logits=ref, beta=beta, rewards=paid, advantage=advantage,
                       weights=weights, num_iterations=iterations, epsilon=0.1,
                       learning_rate=lambda iteration: float(iteration), **SMALL))
@@ -721,7 +721,7 @@ def test_advantages_of_strings_that_are_no_numbers_are_refused(wrong):
 def test_with_the_kl_in_the_reward_they_come_to_the_optimum(advantage, weights, seed):
     """99.9 % of what there is to gain"""
     example = running_example()
-    paid = pair_rewards(example.world.mean_reward, example.reference, beta=BETA)
+    paid = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     training = grpo(example.world, start(example.reference, rng=seed),
                     ref_logits=example.reference, rewards=paid, advantage=advantage,
                     weights=weights, learning_rate=linear(0.05, 0.0, 200))

@@ -26,7 +26,7 @@ from minirl.play.ppo import ppo
 from minirl.play.ppo_kl import ppo_kl
 from minirl.play.reinforce import reinforce
 from minirl.play.training import start
-from minirl.people.rlhf import pair_rewards
+from minirl.people.rlhf import step_rewards
 
 LAKE = frozen_lake().mdp(gamma=0.99)
 HASTE = {"iterations": 20, "episodes": 8, "horizon": 9}
@@ -86,7 +86,7 @@ def test_with_its_defaults_ppo_survives_the_cliff(learned):
 def test_a_seed_gives_the_same_run_in_another_process_and_through_the_defaults(learned):
     """Bit for bit: the job's own process, and `ppo` without a schedule of our own."""
     example = running_example()
-    rewards = pair_rewards(example.world.mean_reward, example.reference, beta=BETA)
+    rewards = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     for record in ppo(example.world, start(example.reference, rng=[0, 0]), rewards=rewards):
         if record.iteration == 20:
             break
@@ -129,7 +129,7 @@ def test_a_run_is_the_trainer_judged_exactly_at_every_point(method):
 def test_on_the_language_model_the_price_of_the_kl_is_part_of_the_reward(method):
     problem, example = text(), running_example()
     assert problem.optimum == pytest.approx(example.optimum.objective, abs=1e-12)
-    rewards = pair_rewards(example.world.mean_reward, example.reference, beta=BETA)
+    rewards = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     steps, values, _ = policies.run((problem, method, 7, 21, 8, 9))
     trainer = TRAINERS[method](example.world, start(example.reference, rng=7), rewards=rewards,
                                episodes=8, horizon=9)

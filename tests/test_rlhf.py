@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from minirl.kernel import counts
 from minirl.kernel.mdp import coin_game
-from minirl.play.optim import linear
+from minirl.play.optim import gradient_descent, linear
 from minirl.exact.evaluation import expectation
 from minirl.people.kl import string_kl
 from minirl.exact.planning import policy_gradient
@@ -20,7 +20,8 @@ from minirl.play.ppo import ppo
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.training import start
 from minirl.people.reward_model import fit_reward_model
-from minirl.people.rlhf import adaptive_rlhf, pair_rewards, scored_rewards, steered, string_rewards
+from minirl.people.rlhf import (adaptive_rlhf, rlhf, scored_rewards, steered, step_rewards,
+                                string_rewards)
 from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs
@@ -37,11 +38,11 @@ def small_language(seed=0):
     return weights, ref, logits, world, batch
 
 
-def test_every_pair_is_paid_minus_the_price_of_leaving_the_reference():
+def test_every_step_is_paid_minus_the_price_of_leaving_the_reference():
     """(rlhf.1), π_old and π_ref being two different tables (pitfall 9)"""
     weights, ref, logits, _, batch = small_language()
     logp, ref_logp = log_softmax(logits), log_softmax(ref)
-    paid = pair_rewards(weights, ref, beta=0.4)(batch, logp)
+    paid = step_rewards(weights, ref, beta=0.4)(batch, logp)
     for i, length in enumerate(batch.alive.sum(axis=0)):
         for t in range(length):
             s, a = batch.states[t, i], batch.actions[t, i]
@@ -54,9 +55,9 @@ def test_a_string_is_paid_on_its_last_step_once():
     """Pitfall 25: on the end symbol, or where the horizon cut it, and never on the dead steps"""
     weights, ref, logits, _, batch = small_language()
     logp = log_softmax(logits)
-    pairwise = pair_rewards(weights, ref, beta=0.4)(batch, logp)
+    stepwise = step_rewards(weights, ref, beta=0.4)(batch, logp)
     at_end = string_rewards(weights, ref, beta=0.4)(batch, logp)
-    np.testing.assert_allclose(at_end.sum(axis=0), pairwise.sum(axis=0), atol=1e-12)
+    np.testing.assert_allclose(at_end.sum(axis=0), stepwise.sum(axis=0), atol=1e-12)
     for i, length in enumerate(batch.alive.sum(axis=0)):
         for t in range(length - 1):
             s, a = batch.states[t, i], batch.actions[t, i]
@@ -100,7 +101,7 @@ def test_holding_the_shaped_reward_fixed_gives_the_gradient_of_the_objective():
 def test_ppo_on_the_true_reward_reaches_the_optimum(seed):
     """At least 99.9 % of J* − J(ref) on the running example, as the chapter states"""
     example = running_example()
-    rewards = pair_rewards(example.world.mean_reward, example.reference, beta=BETA)
+    rewards = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     trainer = ppo(example.world, start(example.reference, rng=seed), rewards=rewards, horizon=1000,
                   episodes=1024, learning_rate=linear(0.05, 0.0, 100), ent_coef=0.0)
     record = next(record for record in trainer if record.iteration == 100)
@@ -131,7 +132,7 @@ def makers(weights, ref):
                              for t in range(batch.alive[:, i].sum()))
                          for i in range(batch.alive.shape[1])])
 
-    return (lambda **options: pair_rewards(weights, ref, beta=0.4, **options),
+    return (lambda **options: step_rewards(weights, ref, beta=0.4, **options),
             lambda **options: string_rewards(weights, ref, beta=0.4, **options),
             lambda **options: scored_rewards(score, ref, beta=0.4, **options))
 
@@ -198,7 +199,7 @@ def cut_share(penalty):
     """How often strings of a reference that likes to go on are cut at ten, after training."""
     ref = np.log(np.array([[0.02, 0.98], [0.02, 0.98]]))
     trainer = ppo(language(np.zeros((2, 2))), start(ref, rng=0), horizon=10, ent_coef=0.0,
-                  rewards=pair_rewards(np.zeros((2, 2)), ref, beta=0.5,
+                  rewards=step_rewards(np.zeros((2, 2)), ref, beta=0.5,
                                        missing_eos_penalty=penalty))
     record = next(record for record in trainer if record.iteration == 60)
     return np.exp(log_softmax(record.logits))[1, 1]**10
@@ -214,8 +215,8 @@ def test_the_penalty_teaches_to_end():
 
 def test_the_price_follows_the_distance_from_the_target_and_is_clipped_on_both_sides():
     """(rlhf.3), pitfall 8: the documented factors, and at the target exactly 1"""
-    def factor(distance, strings=50, horizon=100):
-        return steered(3.0, distance, target=2.0, strings=strings, horizon=horizon) / 3.0
+    def factor(distance, strings=50, kl_horizon=100):
+        return steered(3.0, distance, target=2.0, strings=strings, kl_horizon=kl_horizon) / 3.0
 
     assert factor(2.0) == 1 == factor(2.0, strings=100)
     assert factor(4.0) == pytest.approx(1.1, abs=1e-15)  # twice the target, held to a fifth
@@ -226,7 +227,7 @@ def test_the_price_follows_the_distance_from_the_target_and_is_clipped_on_both_s
         assert factor(far) == pytest.approx(0.9, abs=1e-15)
     for far in (2.5, 40.0):
         assert factor(far) == pytest.approx(1.1, abs=1e-15)
-    assert factor(9.0, strings=1, horizon=10_000) == pytest.approx(1 + 2e-5, abs=1e-15)
+    assert factor(9.0, strings=1, kl_horizon=10_000) == pytest.approx(1 + 2e-5, abs=1e-15)
 
 
 def played_once(mdp, record, weights, ref, *, penalty=0.0, **settings):
@@ -235,25 +236,43 @@ def played_once(mdp, record, weights, ref, *, penalty=0.0, **settings):
 
     def rewards(batch, logp):
         batches.append((batch, logp))
-        return pair_rewards(weights, ref, beta=record.kl_coef,
+        return step_rewards(weights, ref, beta=record.kl_coef,
                             missing_eos_penalty=penalty)(batch, logp)
 
-    after = next(ppo(mdp, record, rewards=rewards, ent_coef=0.0, **settings))
+    after = next(ppo(mdp, record, rewards=rewards, **{"ent_coef": 0.0, **settings}))
     (batch, logp), total = batches[0], 0.0
     for i, length in enumerate(batch.alive.sum(axis=0)):
         for t in range(length):
-            pair = batch.states[t, i], batch.actions[t, i]
-            total += logp[pair] - log_softmax(ref)[pair]
+            step = batch.states[t, i], batch.actions[t, i]
+            total += logp[step] - log_softmax(ref)[step]
     return after, total / batch.alive.shape[1]
 
 
-def test_each_iteration_is_ppo_at_the_price_of_the_record():
+PLAIN = {"episodes": 40, "horizon": 3, "n_epochs": 3, "learning_rate": 0.1, "gae_lambda": 0.8}
+OTHER = {"episodes": 40, "batch_size": 16, "clip_range": 0.05, "normalize_advantage": False,
+         "ent_coef": 0.2, "max_grad_norm": 0.5, "value_rate": 0.3, "optimiser": gradient_descent()}
+
+
+@pytest.mark.parametrize("settings", [{}, PLAIN, OTHER])
+def test_rlhf_is_ppo_on_rewards_that_are_paid_step_by_step(settings):
+    """(rlhf.1), with each of PPO's arguments passed on, and the KL of the batch's strings."""
+    weights, ref, logits, world, _ = small_language()
+    record = start(logits, rng=5, kl_coef=0.7)
+    found = next(rlhf(world, record, weights, ref, beta=0.7, missing_eos_penalty=2.0, **settings))
+    expected, distance = played_once(world, record, weights, ref, penalty=2.0, **settings)
+    np.testing.assert_array_equal(found.logits, expected.logits)
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.metrics.pop("objective/kl") == pytest.approx(distance, abs=1e-12)
+    assert found.metrics == expected.metrics
+
+
+@pytest.mark.parametrize("settings", [PLAIN, OTHER])
+def test_each_iteration_is_ppo_at_the_price_of_the_record(settings):
     """(rlhf.3): the KL is that of the batch's strings, to the reference; the price is the next
     batch's."""
     weights, ref, logits, world, _ = small_language()
-    settings = {"episodes": 40, "horizon": 3, "n_epochs": 3, "learning_rate": 0.1,
-                "gae_lambda": 0.8}
     record = start(logits, rng=5, kl_coef=0.7)
+    settings = {"learning_rate": 0.05, **settings}
     trainer = adaptive_rlhf(world, record, weights, ref, target_kl=0.3, kl_horizon=100,
                             missing_eos_penalty=2.0, **settings)
     for found in islice(trainer, 4):
@@ -362,7 +381,7 @@ def test_asking_about_the_new_policys_strings_beats_as_many_pairs_of_the_referen
 
 def test_bad_arguments_are_refused_by_name():
     weights = coin_game().mean_reward
-    for maker in (pair_rewards, string_rewards):
+    for maker in (step_rewards, string_rewards):
         for beta in (0.0, -0.5, np.nan, np.inf):
             with pytest.raises(ValueError, match="beta must be positive"):
                 maker(weights, np.zeros((1, 2)), beta=beta)
@@ -374,7 +393,7 @@ def test_bad_arguments_are_refused_by_name():
 
 @pytest.mark.parametrize("way", range(3))
 def test_a_price_or_a_penalty_out_of_range_is_refused(way):
-    maker = (lambda **options: pair_rewards(np.zeros((1, 2)), np.zeros((1, 2)), **options),
+    maker = (lambda **options: step_rewards(np.zeros((1, 2)), np.zeros((1, 2)), **options),
              lambda **options: string_rewards(np.zeros((1, 2)), np.zeros((1, 2)), **options),
              lambda **options: scored_rewards(len, np.zeros((1, 2)), **options))[way]
     for beta in (0.0, -0.5, np.nan, np.inf):

@@ -38,10 +38,10 @@ from minirl.people.orpo import fit_orpo
 from minirl.play.ppo import ppo
 from minirl.exact.regularised import critical_beta, frontier, regularised_optimum, tilt
 from minirl.play.reinforce import reinforce
-from minirl.play.training import start
+from minirl.play.training import after, start
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.reward_model import fit_reward_model
-from minirl.people.rlhf import pair_rewards
+from minirl.people.rlhf import rlhf, step_rewards
 from minirl.people.simpo import fit_simpo
 from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
@@ -153,7 +153,7 @@ def trainers(setting, seed):
     round, and the others have it in the reward.
     """
     world, ref = setting.world, setting.ref_logp
-    paid = pair_rewards(world.mean_reward, ref, beta=BETA)
+    paid = step_rewards(world.mean_reward, ref, beta=BETA)
     rate = linear(0.05, 0.0, ITERATIONS)
 
     def last(trainer, iterations=ITERATIONS):
@@ -192,12 +192,9 @@ def by_rlhf(setting, pairs, seed, rounds=1):
                                                [seed, 7, k])))
         model = fit_reward_model(sparse.vstack(matrices, format="csr"), setting.world.shape,
                                  pull=PULL)
-        record = next(record for record in ppo(
-            setting.world, start(setting.ref_logp, rng=[seed, 8, k]),
-            rewards=pair_rewards(model.x, setting.ref_logp, beta=BETA),
-            learning_rate=linear(0.05, 0.0, ITERATIONS), ent_coef=0.0)
-            if record.iteration == ITERATIONS)
-        logp = log_softmax(record.logits)
+        trainer = rlhf(setting.world, start(setting.ref_logp, rng=[seed, 8, k]), model.x,
+                       setting.ref_logp, beta=BETA, learning_rate=linear(0.05, 0.0, ITERATIONS))
+        logp = after(trainer, ITERATIONS).logp
     return logp
 
 

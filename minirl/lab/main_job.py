@@ -27,7 +27,7 @@ from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.reinforce import reinforce
 from minirl.play.training import start
 from minirl.people.reward_model import fit_reward_model
-from minirl.people.rlhf import pair_rewards
+from minirl.people.rlhf import rlhf
 from minirl.kernel.softmax import log_softmax
 from toy_lm.models import fit
 from toy_lm.ngram import language, nats_per_character, sample
@@ -209,10 +209,8 @@ def language_table(items, seed, beta, pairs, progress):
         Strings are cut at twenty times the reference's mean length, where the reference is hardly
         ever cut; a policy that runs away from it is.
         """
-        trainer = ppo(world, start(ref_logp, rng=[seed, stream]),
-                      horizon=20 * (int(ref_length) + 1),
-                      rewards=pair_rewards(rewards, ref_logp, beta=beta),
-                      learning_rate=linear(0.05, 0.0, 100), ent_coef=0.0)
+        trainer = rlhf(world, start(ref_logp, rng=[seed, stream]), rewards, ref_logp, beta=beta,
+                       horizon=20 * (int(ref_length) + 1), learning_rate=linear(0.05, 0.0, 100))
         return log_softmax(_last(trainer, 100).logits)
 
     progress("language: optimum")

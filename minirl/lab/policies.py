@@ -30,7 +30,7 @@ from minirl.play.ppo_kl import ppo_kl
 from minirl.exact.regularised import regularised_optimum
 from minirl.play.training import environment_rewards, start
 from minirl.play.reinforce import reinforce
-from minirl.people.rlhf import pair_rewards
+from minirl.people.rlhf import step_rewards
 from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 from toy_lm.corpora import unicode_words
@@ -137,7 +137,7 @@ def rewards_of(problem):
     """The reward seam: what the world pays, minus the price of leaving the reference, if any."""
     if problem.beta is None:
         return environment_rewards
-    return pair_rewards(problem.mdp.mean_reward, problem.logits, beta=problem.beta)
+    return step_rewards(problem.mdp.mean_reward, problem.logits, beta=problem.beta)
 
 
 def run(task):

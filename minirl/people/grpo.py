@@ -33,7 +33,7 @@ step's advantage is the sum of those from it on,
 
     A_it = Σ_{t' ≥ t} (r_it' − mean)/std.                                                  (grpo.5)
 
-*What does it climb?*  With β = 0 and the KL in the *reward* (`rlhf.pair_rewards`) it climbs J_β,
+*What does it climb?*  With β = 0 and the KL in the *reward* (`rlhf.step_rewards`) it climbs J_β,
 and gets there: at the optimum every string has the same shaped return, J*, so that neither the std
 nor 1/|y| nor the shrinking mean can move the fixed point.  On the running example it reaches 99.9 %
 of what there is to gain.  With k3 in the loss it climbs nothing that has a name.  Where the update
@@ -132,7 +132,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     ref_logits : (S, A) float
         The reference of the penalty and of the metric `objective/kl`.
     beta : float ≥ 0
-        Price of k3 in the loss.  With 0 put the KL into the rewards: `rlhf.pair_rewards`.
+        Price of k3 in the loss.  With 0 put the KL into the rewards: `rlhf.step_rewards`.
     rewards : callable
         `rewards(rollout, logp) -> (T, N)`.
     num_generations : int ≥ 2
@@ -170,9 +170,9 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.play.training import start
-    >>> from minirl.people.rlhf import pair_rewards
+    >>> from minirl.people.rlhf import step_rewards
     >>> coin, fair = coin_game(), np.zeros((1, 2))
-    >>> paid = pair_rewards(coin.mean_reward, fair, beta=2.0)
+    >>> paid = step_rewards(coin.mean_reward, fair, beta=2.0)
     >>> for record in grpo(coin, start(fair, rng=0), ref_logits=fair, rewards=paid,
     ...                    learning_rate=0.02):
     ...     if record.iteration == 100: break

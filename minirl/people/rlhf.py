@@ -17,12 +17,12 @@ with the reward r̃ *held fixed*, although r̃ contains the policy: differentiat
 itself would add E[∇ log π] = 0.
 
 That is all.  Everything else is PPO, which need not know that it is aligning a language model.  The
-reward is a table w over pairs, the true one or a learned one, and is paid in one of two ways: pair
-by pair (`pair_rewards`), or, as InstructGPT does with a reward model that reads whole strings, in
+reward is a table w[s, a], the true one or a learned one, and is paid in one of two ways: step by
+step (`step_rewards`), or, as InstructGPT does with a reward model that reads whole strings, in
 one sum on the last step (`string_rewards`).  The two have the same optimum, since the sums are
 equal.  They are not equally easy.  A value table that sees only the last letter cannot know what
 the string has earned so far, so with λ = 0.95 its advantages are biased: on the running example PPO
-then stops near 97 % of the way to the optimum, with λ = 1 near 99 %, and pair by pair it reaches
+then stops near 97 % of the way to the optimum, with λ = 1 near 99 %, and step by step it reaches
 99.9 %.
 
 *The price.*  β may be fixed, and then it defines the problem.  Or it is steered so that the KL of a
@@ -52,27 +52,63 @@ arXiv:1909.08593.
 
 import numpy as np
 
-from minirl.play.ppo import ppo
+from minirl.play.optim import adam
+from minirl.play.ppo import LEARNING_RATE, ppo
 from minirl.kernel.softmax import log_softmax
 
 
-def _check_price(beta, missing_eos_penalty):
-    if not 0 < beta < np.inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}")
-    if not 0 <= missing_eos_penalty < np.inf:
-        raise ValueError(f"missing_eos_penalty must be finite and not negative, "
-                         f"got {missing_eos_penalty}")
+def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
+         horizon=200, n_epochs=10, batch_size=None, clip_range=0.2, gae_lambda=0.95,
+         normalize_advantage=True, learning_rate=LEARNING_RATE, ent_coef=0.0, max_grad_norm=np.inf,
+         value_rate=0.5, optimiser=adam()):
+    """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record an iteration.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Used to play only; its own rewards are not seen.
+    record : training.Training
+        From `training.start`, as a rule at `ref_logits`; or any record yielded before.
+    weights, ref_logits, beta, missing_eos_penalty
+        As in `step_rewards`.
+
+    The others are those of `ppo.ppo`, without its entropy bonus by default: the KL does its work.
+
+    Yields
+    ------
+    training.Training
+        Its metrics are those of `ppo.ppo`, and `objective/kl`, the mean log-ratio of the batch's
+        strings to the reference, in nats.
+
+    Examples
+    --------
+    A fair coin learns to show heads as often as (regularised.2) says, 0.8244:
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.optim import linear
+    >>> from minirl.play.training import after, start
+    >>> coin, fair = coin_game(), np.zeros((1, 2))
+    >>> trainer = rlhf(coin, start(fair, rng=0), coin.mean_reward, fair, beta=2.0,
+    ...                learning_rate=linear(0.05, 0.0, 50))
+    >>> print(after(trainer, 50).policy.round(2))
+    [[0.82 0.18]]
+    """
+    ref_logp = log_softmax(ref_logits)
+
+    def distance(rollout, logp):
+        ratio = (logp - ref_logp)[rollout.states, rollout.actions] * rollout.alive
+        return {"objective/kl": float(ratio.sum() / ratio.shape[1])}
+
+    paid = step_rewards(weights, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
+    return ppo(mdp, record, rewards=paid, observe=distance, episodes=episodes, horizon=horizon,
+               n_epochs=n_epochs, batch_size=batch_size, clip_range=clip_range,
+               gae_lambda=gae_lambda, normalize_advantage=normalize_advantage,
+               learning_rate=learning_rate, ent_coef=ent_coef, max_grad_norm=max_grad_norm,
+               value_rate=value_rate, optimiser=optimiser)
 
 
-def _check(weights, ref_logits, beta, missing_eos_penalty):
-    _check_price(beta, missing_eos_penalty)
-    if weights.shape != ref_logits.shape or not np.isfinite(weights).all():
-        raise ValueError(f"weights must be finite and have the shape of ref_logits, "
-                         f"{ref_logits.shape}, got {weights.shape}")
-
-
-def pair_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
-    """The rewards (rlhf.1), with r paid pair by pair from a table.
+def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
+    """The rewards (rlhf.1), with r paid step by step from a table.
 
     Parameters
     ----------
@@ -97,19 +133,13 @@ def pair_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
 
     Examples
     --------
-    A fair coin learns to show heads as often as (regularised.2) says, 0.8244:
-
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.optim import linear
-    >>> from minirl.play.ppo import ppo
-    >>> from minirl.play.training import start
-    >>> coin, reference = coin_game(), np.zeros((1, 2))
-    >>> paid = pair_rewards(coin.mean_reward, reference, beta=2.0)
-    >>> for record in ppo(coin, start(reference, rng=0), rewards=paid,
-    ...                   learning_rate=linear(0.05, 0.0, 50), ent_coef=0.0):
-    ...     if record.iteration == 50: break
-    >>> print(np.exp(log_softmax(record.logits)).round(2))
-    [[0.82 0.18]]
+    >>> from minirl.kernel.playing import rollout
+    >>> coin, fair = coin_game(), np.zeros((1, 2))
+    >>> heads = rollout(coin, np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
+    >>> paid = step_rewards(coin.mean_reward, fair, beta=1.0)
+    >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))  # 1 − log(0.75/0.5) each
+    [0.595 0.595 0.595]
     """
     _check(weights, ref_logits, beta, missing_eos_penalty)
     ref_logp = log_softmax(ref_logits)
@@ -123,23 +153,10 @@ def pair_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     return rewards
 
 
-def _check_policy(logp, ref_logp):
-    if logp.shape != ref_logp.shape:
-        raise ValueError(f"ref_logits must have the shape of the policy, {logp.shape}, got "
-                         f"{ref_logp.shape}")
-
-
-def _at_the_end(rollout, paid, totals):
-    """What is paid, with `totals` (N,) more on the last step of each episode."""
-    last, episodes = rollout.alive.sum(axis=0) - 1, np.arange(rollout.alive.shape[1])
-    paid[last, episodes] += totals
-    return paid
-
-
 def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with the sum of r over the string paid on its last step.
 
-    Parameters, result and errors are those of `pair_rewards`.  A string cut by the horizon is paid
+    Parameters, result and errors are those of `step_rewards`.  A string cut by the horizon is paid
     on the step at which it was cut.
 
     Examples
@@ -168,7 +185,7 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     score : callable
         `score(rollout) -> (N,)`: a verifier, a reward model of strings, or a program of your own.
 
-    The others, the result and the errors are those of `pair_rewards`.  Raises ValueError also if
+    The others, the result and the errors are those of `step_rewards`.  Raises ValueError also if
     the scores are not one finite number a string.
 
     Examples
@@ -199,36 +216,12 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     return rewards
 
 
-def steered(beta, distance, *, target, strings, horizon):
-    """The price after a batch, by (rlhf.3).
-
-    Parameters
-    ----------
-    beta : float > 0
-    distance : float
-        The batch's KL, in nats a string.
-    target : float > 0
-    strings : int
-        B, in the batch.
-    horizon : int ≥ B
-        Strings in which β may change by a fifth.
-
-    Examples
-    --------
-    At twice the target the price rises by a fifth; at the target it stays.
-
-    >>> steered(1.0, 2.0, target=1.0, strings=100, horizon=100)
-    1.2
-    >>> steered(1.0, 1.0, target=1.0, strings=100, horizon=100)
-    1.0
-    """
-    return float(beta * (1 + np.clip(distance / target - 1, -0.2, 0.2) * strings / horizon))
-
-
 def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_000,
                   missing_eos_penalty=0.0, episodes=512, horizon=200, n_epochs=10,
-                  learning_rate=0.05, gae_lambda=0.95):
-    """PPO on (rlhf.1) with the price steered by (rlhf.3), for ever: yields a record an iteration.
+                  batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
+                  learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
+                  optimiser=adam()):
+    """`rlhf` with the price steered by (rlhf.3), for ever: yields a record an iteration.
 
     Parameters
     ----------
@@ -242,17 +235,14 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
         Nats a string.
     kl_horizon : int ≥ 1
         Strings in which β may change by a fifth; at least `episodes`.
-    missing_eos_penalty
-        As in `pair_rewards`.
-    episodes, horizon, n_epochs, learning_rate, gae_lambda
-        As in `ppo.ppo`.
+
+    The others are those of `rlhf`.
 
     Yields
     ------
     training.Training
-        `kl_coef` is the next β.  The metrics are those of `ppo.ppo`; `objective/kl`, the mean
-        log-ratio of the batch's strings to the reference, which the controller sees, in nats; and
-        `objective/kl_coef`, the β that this batch was trained with.
+        `kl_coef` is the next β.  The metrics are those of `rlhf`, whose `objective/kl` the
+        controller sees, and `objective/kl_coef`, the β that this batch was trained with.
 
     Raises
     ------
@@ -276,21 +266,71 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
         raise ValueError(f"target_kl must be positive and finite, got {target_kl}")
     if not kl_horizon >= episodes:
         raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
-    ref_logp = log_softmax(ref_logits)
     while True:
-        seen = []
-
-        def rewards(rollout, logp, beta=record.kl_coef):
-            ratio = (logp - ref_logp)[rollout.states, rollout.actions] * rollout.alive
-            seen.append(float(ratio.sum() / ratio.shape[1]))
-            return pair_rewards(weights, ref_logits, beta=beta,
-                                missing_eos_penalty=missing_eos_penalty)(rollout, logp)
-
         beta = record.kl_coef
-        record = next(ppo(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
-                          n_epochs=n_epochs, learning_rate=learning_rate, gae_lambda=gae_lambda,
-                          ent_coef=0.0))
-        metrics = {**record.metrics, "objective/kl": seen[0], "objective/kl_coef": beta}
-        record = record._replace(metrics=metrics, kl_coef=steered(
-            beta, seen[0], target=target_kl, strings=episodes, horizon=kl_horizon))
+        record = next(rlhf(mdp, record, weights, ref_logits, beta=beta,
+                           missing_eos_penalty=missing_eos_penalty, episodes=episodes,
+                           horizon=horizon, n_epochs=n_epochs, batch_size=batch_size,
+                           clip_range=clip_range, gae_lambda=gae_lambda,
+                           normalize_advantage=normalize_advantage, learning_rate=learning_rate,
+                           ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
+                           optimiser=optimiser))
+        price = steered(beta, record.metrics["objective/kl"], target=target_kl, strings=episodes,
+                        kl_horizon=kl_horizon)
+        record = record._replace(kl_coef=price,
+                                 metrics={**record.metrics, "objective/kl_coef": beta})
         yield record
+
+
+def steered(beta, distance, *, target, strings, kl_horizon):
+    """The price after a batch, by (rlhf.3).
+
+    Parameters
+    ----------
+    beta : float > 0
+    distance : float
+        The batch's KL, in nats a string.
+    target : float > 0
+    strings : int
+        B, in the batch.
+    kl_horizon : int ≥ B
+        Strings in which β may change by a fifth.
+
+    Examples
+    --------
+    At twice the target the price rises by a fifth; at the target it stays.
+
+    >>> steered(1.0, 2.0, target=1.0, strings=100, kl_horizon=100)
+    1.2
+    >>> steered(1.0, 1.0, target=1.0, strings=100, kl_horizon=100)
+    1.0
+    """
+    return float(beta * (1 + np.clip(distance / target - 1, -0.2, 0.2) * strings / kl_horizon))
+
+
+def _check(weights, ref_logits, beta, missing_eos_penalty):
+    _check_price(beta, missing_eos_penalty)
+    if weights.shape != ref_logits.shape or not np.isfinite(weights).all():
+        raise ValueError(f"weights must be finite and have the shape of ref_logits, "
+                         f"{ref_logits.shape}, got {weights.shape}")
+
+
+def _check_price(beta, missing_eos_penalty):
+    if not 0 < beta < np.inf:
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+    if not 0 <= missing_eos_penalty < np.inf:
+        raise ValueError(f"missing_eos_penalty must be finite and not negative, "
+                         f"got {missing_eos_penalty}")
+
+
+def _check_policy(logp, ref_logp):
+    if logp.shape != ref_logp.shape:
+        raise ValueError(f"ref_logits must have the shape of the policy, {logp.shape}, got "
+                         f"{ref_logp.shape}")
+
+
+def _at_the_end(rollout, paid, totals):
+    """What is paid, with `totals` (N,) more on the last step of each episode."""
+    last, episodes = rollout.alive.sum(axis=0) - 1, np.arange(rollout.alive.shape[1])
+    paid[last, episodes] += totals
+    return paid

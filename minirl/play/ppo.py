@@ -202,7 +202,7 @@ def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning
 def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, n_epochs=10,
         batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
         learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, target_kl=np.inf,
-        value_rate=0.5, optimiser=adam()):
+        value_rate=0.5, optimiser=adam(), observe=None):
     """Train by (ppo.2), for ever: yields a `training.Training` record an iteration.
 
     Parameters
@@ -240,6 +240,8 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
     value_rate : float in [0, 1]
         How far the critic moves towards the mean λ-return of each state.
     optimiser : Optimiser
+    observe : callable, optional
+        `observe(rollout, logp) -> dict`: further metrics of the batch, which is not kept.
 
     Yields
     ------
@@ -267,7 +269,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
     while True:
         rng, epsilon = generator(record.rng), at(clip_range, record.iteration)
         played, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                       horizon=horizon)
+                                       horizon=horizon, observe=observe)
         judged = judge(earned, played, record.values, shape=mdp.shape, gamma=mdp.gamma,
                        gae_lambda=gae_lambda, value_lambda=gae_lambda, value_rate=value_rate,
                        normalize_advantage=normalize_advantage)

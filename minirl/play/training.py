@@ -75,10 +75,11 @@ def environment_rewards(rollout, logp):
     return rollout.rewards
 
 
-def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1):
+def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1, observe=None):
     """Play one batch with the policy of `record`: how every policy trainer's iteration begins.
 
     The episodes come in groups of `num_generations` neighbours that begin in one start state.
+    `observe(batch, logp) -> dict` may add metrics of the batch, beside `rewards(batch, logp)`.
 
     Returns
     -------
@@ -119,9 +120,10 @@ def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1):
         raise ValueError("rewards must return finite numbers")
     if earned[~batch.alive].any():
         raise ValueError("rewards must return zero after an episode's end: multiply by alive")
+    observed = observe(batch, logp) if observe else {}
     return batch, earned, {"rollout/ep_rew_mean": float(earned.sum() / episodes),
                            "rollout/ep_len_mean": float(batch.alive.sum() / episodes),
-                           "rollout/truncated": int(batch.truncated.sum())}
+                           "rollout/truncated": int(batch.truncated.sum()), **observed}
 
 
 def policy_step(logits, grad, state, visits, *, iteration, ent_coef, max_grad_norm, learning_rate,
