@@ -5,7 +5,7 @@ equations.  A part imports only parts above it, and a chapter of a part only cha
 the reading order is also the dependency order.  Each part lists what its chapters are about.
 
 Part 1, the kernel
-    kernel    checks softmax counts sampling mdp playing
+    kernel    checks softmax counts sampling mdp playing gradcheck
 Part 2, exact answers
     exact     solving evaluation planning average_reward regularised return_law
               scorecard

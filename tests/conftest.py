@@ -32,13 +32,18 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config):
-    config.stash[GRADIENTS] = []
+    config.stash[GRADIENTS] = {}
 
 
 @pytest.fixture
 def report_gradient(request):
-    """Call with a loss's name and its two errors, to be printed under `-m gradient`."""
-    return lambda name, errors: request.config.stash[GRADIENTS].append((name, *errors))
+    """Call with a loss's name and its report, which must have passed; its errors are printed under
+    `-m gradient`, the largest of each method."""
+    def record(name, report):
+        assert report
+        rows, errors = request.config.stash[GRADIENTS], [row.error for row in report.comparisons]
+        rows[name] = [max(pair) for pair in zip(rows.get(name, errors), errors)]
+    return record
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -46,7 +51,7 @@ def pytest_terminal_summary(terminalreporter, config):
     if rows and "gradient" in config.option.markexpr:
         terminalreporter.section("gradients: largest error / largest entry")
         terminalreporter.write_line(f"{'loss':44}  central differences  complex step")
-        for name, central, exact in sorted(rows):
+        for name, (central, exact) in sorted(rows.items()):
             terminalreporter.write_line(f"{name:44}  {central:19.1e}  {exact:12.1e}")
 
 

@@ -1,9 +1,11 @@
-"""The checker itself: a right gradient passes, and each seeded bug is rejected."""
+"""The checker itself: a right gradient passes, and each seeded bug is found where it is."""
 
 import numpy as np
 import pytest
+from scipy.special import log_expit
 
-from gradcheck import assert_gradient, gradient_errors
+from minirl.kernel.gradcheck import by_complex_step, by_differences, check
+from minirl.kernel.softmax import log_sigmoid
 
 WEIGHTS = np.array([[1.0, -2.0, 0.5], [3.0, 0.7, -1.1]])
 POINT = np.array([[0.3, -0.8, 1.2], [-0.4, 0.9, 0.1]])
@@ -25,82 +27,227 @@ def one_hot(i):
     return hot
 
 
-def test_a_right_gradient_passes_and_both_errors_are_returned():
-    central, exact = assert_gradient(right, POINT)
-    assert 0 < central < 1e-8 and exact < 1e-14
+def failed(loss, x=POINT, **options):
+    """The report on a loss, which must not have passed, by either method."""
+    report = check(loss, x, **options)
+    assert not report and not report.passed and report.comparisons[0].error > 1e-7
+    return report
 
 
-def test_a_point_given_as_a_list_of_integers_is_differentiated_as_floats():
-    assert_gradient(right, [[1, 0, 2], [0, 1, 1]])
+def test_a_right_gradient_passes_by_both_methods():
+    report = check(right, POINT)
+    assert report and report.passed and not report.note
+    central, exact = report.comparisons
+    assert 0 < central.error < 1e-8 and exact.error < 1e-14
+    assert str(report).startswith("right gradient, shape (2, 3)\n  central differences: error ")
+    assert " ≤ 1e-07 at " in str(report) and " ≤ 1e-12 at " in str(report)
+
+
+def test_a_report_cannot_be_changed():
+    report = check(right, POINT)
+    with pytest.raises(AttributeError):
+        report.note = "right"
+    with pytest.raises(AttributeError):
+        report.comparisons[0].error = 0.0
+
+
+def test_a_point_of_integers_is_differentiated_as_floats():
+    assert check(right, np.array([[1, 0, 2], [0, 1, 1]]))
 
 
 def test_a_gradient_without_a_positive_entry_passes():
-    assert_gradient(lambda x: (-np.exp(x).sum(), -np.exp(x)), POINT)
+    assert check(lambda x: (-np.exp(x).sum(), -np.exp(x)), POINT)
 
 
-def test_a_wrong_sign_is_rejected():
-    with pytest.raises(AssertionError, match="central differences disagree: 2.0e"):
-        assert_gradient(bugged(lambda grad, x: -grad), POINT)
+def test_the_point_is_not_changed_by_a_loss_that_writes_into_its_argument():
+    def careless(x):
+        loss, grad = right(x)
+        x += 1
+        return loss, grad
+
+    point = POINT.copy()
+    assert check(careless, point) and (point == POINT).all()
+
+
+def test_a_wrong_sign_is_found():
+    report = failed(bugged(lambda grad, x: -grad))
+    assert [f"{row.error:.6f}" for row in report.comparisons] == ["2.000000"] * 2
+    assert all(row.analytic == pytest.approx(-row.numerical) for row in report.comparisons)
 
 
 @pytest.mark.parametrize("factor", [2.0, 0.5, 0.0])
-def test_a_wrong_factor_is_rejected(factor):
-    with pytest.raises(AssertionError, match="central differences disagree"):
-        assert_gradient(bugged(lambda grad, x: factor * grad), POINT)
+def test_a_wrong_factor_is_found(factor):
+    for row in failed(bugged(lambda grad, x: factor * grad)).comparisons:
+        assert row.error == pytest.approx(abs(factor - 1), rel=1e-6)
 
 
-def test_one_wrong_entry_is_rejected_wherever_it_is_and_whatever_its_sign():
+def test_one_wrong_entry_is_named_wherever_it_is_and_whatever_its_sign():
+    grad = right(POINT)[1]
     for i in np.ndindex(POINT.shape):
         for error in 1e-3, -1e-3:
-            with pytest.raises(AssertionError, match="central differences disagree"):
-                assert_gradient(bugged(lambda grad, x: grad + error * one_hot(i)), POINT)
+            report = failed(bugged(lambda grad, x: grad + error * one_hot(i)))
+            for row in report.comparisons:
+                assert row.entry == i
+                assert (row.analytic, row.numerical) == pytest.approx((grad[i] + error, grad[i]))
+            assert str(report).count(f" at {i}, analytic {grad[i] + error:.6g}, numerical ") == 2
 
 
-def test_a_missing_term_is_rejected():
-    with pytest.raises(AssertionError, match="central differences disagree"):
-        assert_gradient(bugged(lambda grad, x: grad - x[::-1]), POINT)
+def test_a_missing_term_is_found():
+    failed(bugged(lambda grad, x: grad - x[::-1]))
 
 
-def test_entries_that_lie_in_the_wrong_row_are_rejected():
-    with pytest.raises(AssertionError, match="central differences disagree"):
-        assert_gradient(bugged(lambda grad, x: grad[::-1]), POINT)
+def test_entries_that_lie_in_the_wrong_row_are_found():
+    failed(bugged(lambda grad, x: grad[::-1]))
 
 
-def test_a_relative_error_of_a_millionth_is_seen_by_both_comparisons():
-    loss = bugged(lambda grad, x: grad * (1 + 1e-6))
-    np.testing.assert_allclose(gradient_errors(loss, POINT), 1e-6, rtol=0.02)
-    with pytest.raises(AssertionError, match="central differences disagree"):
-        assert_gradient(loss, POINT)
+def test_a_relative_error_of_a_millionth_is_seen_by_both_methods():
+    for row in failed(bugged(lambda grad, x: grad * (1 + 1e-6))).comparisons:
+        assert row.error == pytest.approx(1e-6, rel=0.02)
 
 
 def test_a_relative_error_of_1e_10_is_seen_by_the_complex_step_alone():
-    with pytest.raises(AssertionError, match="complex step disagrees: 1.0e-10"):
-        assert_gradient(bugged(lambda grad, x: grad * (1 + 1e-10)), POINT)
-
-
-def test_a_loss_that_drops_the_imaginary_part_is_rejected():
-    with pytest.raises(AssertionError, match="complex step disagrees"):
-        assert_gradient(lambda x: right(x.real), POINT)
-
-
-def test_a_gradient_of_the_wrong_shape_is_rejected_even_where_it_would_broadcast():
-    with pytest.raises(AssertionError, match=r"gradient \(1,\) for parameter \(2, 3\)"):
-        assert_gradient(lambda x: (x.sum(), np.ones(1)), POINT)
-    with pytest.raises(AssertionError, match=r"gradient \(3, 2\) for parameter \(2, 3\)"):
-        assert_gradient(bugged(lambda grad, x: grad.T), POINT)
-
-
-def test_a_vanishing_gradient_proves_nothing_and_is_rejected():
-    with pytest.raises(AssertionError, match="too small"):
-        assert_gradient(lambda x: (((x - POINT) ** 4).sum(), 4 * (x - POINT) ** 3), POINT)
-
-
-def test_a_gradient_that_is_not_a_number_is_rejected():
-    with pytest.raises(AssertionError, match="disagree"):
-        assert_gradient(bugged(lambda grad, x: grad + np.nan * one_hot((1, 2))), POINT)
+    report = check(bugged(lambda grad, x: grad * (1 + 1e-10)), POINT)
+    assert not report and not report.note
+    assert "  central differences: error " in str(report) and " ≤ 1e-07 at " in str(report)
+    assert "  complex step: error 1.0e-10 > 1e-12 at " in str(report)
 
 
 def test_errors_are_measured_against_the_largest_entry():
     largest = np.abs(right(POINT)[1]).max()
-    errors = gradient_errors(bugged(lambda grad, x: grad - 1e-3 * one_hot((0, 2))), POINT)
-    np.testing.assert_allclose(errors, 1e-3 / largest, rtol=1e-4)
+    for row in failed(bugged(lambda grad, x: grad - 1e-3 * one_hot((0, 2)))).comparisons:
+        assert row.error == pytest.approx(1e-3 / largest, rel=1e-4)
+
+
+# What the two methods are.
+
+
+def test_the_central_difference_of_a_cube_is_off_by_the_square_of_the_step():
+    """(gradcheck.1) and (gradcheck.2) with f‴ = 6: 3x² + h² and 3x² − h²."""
+    def cube(x):
+        return (x ** 3).sum(), 3 * x ** 2
+
+    for h in 0.5, 0.1, 0.01:
+        np.testing.assert_allclose(by_differences(cube, POINT, h=h), 3 * POINT ** 2 + h ** 2)
+        np.testing.assert_allclose(by_complex_step(cube, POINT, h=h), 3 * POINT ** 2 - h ** 2)
+
+
+def test_differences_are_best_near_the_step_that_the_chapter_names():
+    """Too large a step cuts off too much, too small a one rounds; the complex step does neither."""
+    def error(method, h):
+        return np.abs(method(right, POINT, h=h) - right(POINT)[1]).max()
+
+    assert error(by_differences, 1e-5) < 1e-9
+    assert error(by_differences, 1e-2) > 1e-5 and error(by_differences, 1e-11) > 1e-7
+    assert error(by_complex_step, 1e-30) < 1e-14 and error(by_complex_step, 1e-200) < 1e-14
+
+
+@pytest.mark.parametrize("choose", [
+    lambda x: np.minimum(x, 0.5) + np.maximum(x, -0.6), lambda x: np.clip(x, -0.6, 0.5),
+    lambda x: np.where(x < 0.5, x, 2 * x), lambda x: np.sort(x, axis=None)[1:4] ** 2,
+    lambda x: x.max(axis=1) - x.min(axis=0)[:2]])
+def test_choosing_by_size_keeps_the_imaginary_part(choose):
+    """What the chapter says of min, max, clip, < and sort."""
+    def loss(x):
+        return choose(x).sum(), None
+
+    central = by_differences(loss, POINT)
+    assert 0 < np.abs(central).max()
+    np.testing.assert_allclose(by_complex_step(loss, POINT), central, atol=1e-9)
+
+
+def test_at_a_kink_differences_are_the_mean_of_both_slopes_and_no_gradient_passes():
+    x = np.array([0.0, 1.0])
+    for slope in 0.0, 0.5, 1.0:
+        def hinge(x):
+            return np.maximum(0, x).sum(), np.array([slope, 1.0])
+
+        report = check(hinge, x)
+        assert by_differences(hinge, x)[0] == pytest.approx(0.5)
+        assert not report and "a kink" in str(report)
+
+
+# Where the complex step cannot be asked.
+
+
+def softplus(value):
+    return lambda x: (value(x), -1 / (1 + np.exp(x)))
+
+
+@pytest.mark.parametrize("value", [
+    lambda x: float(-log_sigmoid(x).sum()), lambda x: -log_expit(x).sum(),
+    lambda x: np.logaddexp(0, -x).sum(), lambda x: -np.array(log_sigmoid(x), dtype=float).sum()])
+@pytest.mark.filterwarnings("ignore:Casting complex values")
+def test_a_loss_that_cannot_take_complex_numbers_is_said_to_be_one(value):
+    with pytest.raises(ValueError, match=r"loss does not take complex numbers \(.+\): complex_st"):
+        check(softplus(value), POINT)
+    report = check(softplus(value), POINT, complex_step=False)
+    assert report and len(report.comparisons) == 1
+    assert not check(lambda x: (value(x), 1 / (1 + np.exp(x))), POINT, complex_step=False)
+
+
+@pytest.mark.parametrize("drop", [np.real, lambda x: np.abs(x) * np.sign(x.real)])
+def test_a_loss_that_drops_the_imaginary_part_is_said_to_do_so(drop):
+    with pytest.raises(ValueError, match="loss drops the imaginary part of x: complex_step=False"):
+        check(lambda x: right(drop(x)), POINT)
+    assert check(lambda x: right(drop(x)), POINT, complex_step=False)
+
+
+def test_a_term_that_drops_the_imaginary_part_is_found_and_a_reason_given():
+    def loss(x):
+        value, grad = right(x)
+        return value + np.abs(x).sum(), grad + np.sign(x.real)
+
+    report = check(loss, POINT)
+    first, second = report.comparisons
+    assert not report and first.error < 1e-7 and second.error > 0.1
+    assert str(report).endswith("or loss is not analytic (abs, np.real)")
+
+
+# Where a pass would mean nothing.
+
+
+def test_at_a_symmetric_point_a_wrong_gradient_may_pass():
+    """The products of the rows swapped: right where both rows are equal."""
+    loss = bugged(lambda grad, x: grad - x[::-1] + x)
+    assert check(loss, np.array([[0.3, -0.8, 1.2]] * 2))
+    failed(loss)
+
+
+def test_a_vanishing_gradient_proves_nothing_and_is_refused():
+    with pytest.raises(ValueError, match=r"at least 0.0001 for a pass to mean anything, got 0.0e"):
+        check(lambda x: (((x - POINT) ** 4).sum(), 4 * (x - POINT) ** 3), POINT)
+    for size, passes in (0.99e-4, False), (1.01e-4, True):
+        def loss(x):
+            return size * x.sum(), size * np.ones(3)
+
+        if passes:
+            assert check(loss, np.zeros(3))
+        else:
+            with pytest.raises(ValueError, match="take another x"):
+                check(loss, np.zeros(3))
+
+
+# What is not a question.
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: check(right, [[1.0, 2.0]]), "x must be an array of real numbers, at least one, got ["),
+    (lambda: check(right, 1.0), "x must be an array of real numbers, at least one, got 1.0"),
+    (lambda: check(right, np.zeros((2, 0))), "x must be an array of real numbers, at least one"),
+    (lambda: check(right, POINT * 1j), "x must be an array of real numbers"),
+    (lambda: check(right, POINT > 0), "x must be an array of real numbers"),
+    (lambda: check(right, POINT + np.nan * one_hot((0, 1))), "x must be finite"),
+    (lambda: check(lambda x: (np.nan, x), POINT), "the value of loss must be finite, got nan"),
+    (lambda: check(lambda x: (x[0], x), POINT), "the value of loss must have shape (), got (3,)"),
+    (lambda: check(lambda x: (x.sum(), np.ones(1)), POINT),
+     "the gradient of loss must have shape (2, 3), got (1,)"),
+    (lambda: check(bugged(lambda grad, x: grad.T), POINT),
+     "the gradient of loss must have shape (2, 3), got (3, 2)"),
+    (lambda: check(bugged(lambda grad, x: grad + np.nan * one_hot((1, 2))), POINT),
+     "the gradient of loss must be finite"),
+    (lambda: check(lambda x: (np.inf if x[0] > 0 else x[0], np.ones(1)), np.zeros(1)),
+     "the central differences of loss must be finite, got [inf]")])
+def test_what_is_refused(call, words):
+    with pytest.raises(ValueError) as refusal:
+        call()
+    assert words in str(refusal.value)

@@ -8,6 +8,7 @@ In reading order:
     sampling   drawing outcomes, and where randomness comes from
     mdp        the world: tabular Markov decision processes
     playing    many episodes at once: one step, for ever, or to the end
+    gradcheck  how do we know that a gradient is right?
 """
 
-from minirl.kernel import checks, softmax, counts, sampling, mdp, playing
+from minirl.kernel import checks, softmax, counts, sampling, mdp, playing, gradcheck
