@@ -602,7 +602,8 @@ def test_the_defaults_are_those_that_the_chapter_states(trainer):
     expected = {"episodes": 512, "horizon": 200, "n_epochs": 10, "batch_size": None,
                 "gae_lambda": 0.95, "normalize_advantage": True, "max_grad_norm": np.inf,
                 "value_rate": 0.5, "rewards": environment_rewards}
-    expected |= {"clip_range": 0.2, "target_kl": np.inf} if trainer is ppo else {"target_kl": 0.01}
+    expected |= ({"clip_range": 0.2, "target_kl": np.inf, "observe": None} if trainer is ppo
+                 else {"target_kl": 0.01})
     assert {name: default[name] for name in expected} == expected
     assert set(default) - set(expected) == {"mdp", "record", "learning_rate", "ent_coef",
                                             "optimiser"}
