@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from minirl.exact import evaluation, solving
+from minirl.exact import solving
 from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
                                      evaluate, evaluate_by_sweeps, expectation, occupancy,
                                      reachable, return_variance, transitions_under, valued_states)

@@ -157,7 +157,7 @@ def test_the_list_of_pitfalls_and_the_tests_that_name_them_agree():
 
 
 def test_no_line_is_longer_than_a_hundred_characters():
-    for path in [*SOURCES, *ROOT.glob("tests/*.py"), *ROOT.glob("benchmarks/*.py")]:
+    for path in [*SOURCES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]:
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
             assert len(line) <= 100, f"{path}, line {number}"
 
