@@ -132,15 +132,16 @@ def test_the_tail_is_the_mass_that_was_still_playing_and_is_in_no_level():
     assert 0 < reward_law(coin_game(), COIN).tail <= 1e-15
 
 
-def test_sums_of_floats_that_differ_by_rounding_are_one_level():
-    """0.1 + 0.2 + 0.3 and 0.3 + 0.3 are not the same float."""
-    mdp = single_outcome([[1, 1, 1]] * 4, [[0.1, 0.2, 0.3]] * 4, [[False] * 3] * 3 + [[True] * 3],
-                         [1, 0, 0, 0])
-    mdp = replace(mdp, next_state=np.repeat([1, 2, 3, 3], 3).reshape(4, 3, 1))
-    law = reward_law(mdp, np.full((4, 3), 1 / 3))
-    np.testing.assert_allclose(law.rewards, np.arange(4, 13) / 10, atol=1e-12)
-    ways = Counter(sum(paid) for paid in product((1, 2, 3), repeat=4))
-    np.testing.assert_allclose(law.prob, [ways[total] / 81 for total in range(4, 13)], atol=1e-15)
+@pytest.mark.parametrize("tenths", [(1, 2, 3), (0, 1, 2, 3)])
+def test_sums_of_floats_that_differ_by_rounding_are_one_level(tenths):
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.3 are not the same float; also where a string earns nothing."""
+    A = len(tenths)
+    mdp = single_outcome(np.repeat([1, 2, 3, 3], A).reshape(4, A), [[x / 10 for x in tenths]] * 4,
+                         [[False] * A] * 3 + [[True] * A], [1, 0, 0, 0])
+    law = reward_law(mdp, np.full((4, A), 1 / A))
+    ways = Counter(sum(paid) for paid in product(tenths, repeat=4))
+    np.testing.assert_allclose(law.rewards, np.array(sorted(ways)) / 10, atol=1e-12)
+    np.testing.assert_allclose(law.prob, [ways[x] / A**4 for x in sorted(ways)], atol=1e-15)
 
 
 def test_what_a_policy_never_earns_is_no_reward_of_its_law():

@@ -455,6 +455,15 @@ From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:
     assert f"Clipped at {estimators.CLIP_RANGE}," in words
 
 
+def test_the_lambda_that_is_named_has_the_least_squared_bias_plus_variance(laboratory):
+    """Not the least bias, variance, or sum of both: each of these has another λ."""
+    row = estimators.Row
+    both = {0.1: (0.5, 0.24), 0.2: (0.2, 0.4), 0.4: (0.25, 0.35), 0.8: (0.9, 0.1)}
+    curve = [(x, row("", "", *wrong, 1.0), row("", "", 0.0, 1.0, 1.0)) for x, wrong in both.items()]
+    words = " ".join(report.estimators_text(laboratory._replace(curve=curve)).split())
+    assert "these values lambda 0.4 has the least" in words
+
+
 def test_the_job_prints_and_writes_its_tables(tmp_path, capsys, monkeypatch, laboratory):
     path = tmp_path / "out.json"
     monkeypatch.setattr(estimators, "run", {8: laboratory}.get)

@@ -653,6 +653,17 @@ def test_a_reference_that_never_ends_is_refused():
                 regularised_optimum(mdp, np.zeros((1, 2)), beta=1.0)
 
 
+def test_a_trap_beside_an_end_is_a_reference_that_does_not_end():
+    """One action ends; the other leads to a state that nothing leaves."""
+    trap = single_outcome([[0, 1], [1, 1]], [[1, 0], [0, 0]], [[True, False], [False, False]],
+                          [1, 0])
+    for refused in (lambda: critical_beta(trap, np.zeros((2, 2))),
+                    lambda: log_partition(trap, np.zeros((2, 2)), beta=1.0),
+                    lambda: regularised_optimum(trap, np.zeros((2, 2)), beta=1.0)):
+        with pytest.raises(ValueError, match="the reference policy does not end"):
+            refused()
+
+
 def test_the_reference_is_compared_by_its_probabilities(rng):
     """A constant added to a row of reference logits is no preference."""
     mdp, ref_logits = random_mdp(rng, 3, 2, 2, 0.9), rng.normal(size=(3, 2))
