@@ -7,6 +7,7 @@ from refusals import fraction, not_negative, outside, positive, row, whole
 from worlds import random_mdp
 
 from minirl.kernel import checks, counts
+from minirl.kernel.gradcheck import check
 from minirl.kernel.mdp import TabularMDP, check_policy, unroll
 from minirl.kernel.playing import pairs_played, rollout, start_states, step, walk
 from minirl.kernel.sampling import generators
@@ -48,6 +49,11 @@ def world(message, **tables):
 def entry(name, place, value, message):
     """The row of a world in which one entry of a table is another."""
     return world(f"{name}{message}, got ", **{name: changed(getattr(WORLD, name), place, value)})
+
+
+def right(x):
+    """A loss with its gradient."""
+    return np.exp(x).sum(), np.exp(x)
 
 
 POLICIES = [
@@ -246,5 +252,22 @@ ROWS = {
             lambda count=count: start_states(WORLD, 2, generators(range(count))),
             lambda count=count: played(rollout, rng=generators(range(count))),
             lambda count=count: played(pairs_played, rng=generators(range(count))))),
+    ],
+    "gradcheck": [
+        *(row(lambda x=x: check(right, x), "x must be an array of real numbers, at least one, got")
+          for x in ([0.5], 0.5, np.zeros((2, 0)), np.ones(2) * 1j, np.ones(2) > 0)),
+        row(lambda: check(right, np.array([0.5, np.nan])), "x must be finite, got [0.5 nan]"),
+        row(lambda: check(lambda x: (np.nan, x), np.ones(2)), "the value of loss must be finite"),
+        row(lambda: check(lambda x: (x, x), np.ones(2)),
+            "the value of loss must have shape (), got (2,)"),
+        *(row(lambda shape=shape: check(lambda x: (x.sum(), np.ones(shape)), np.zeros((2, 3))),
+              f"the gradient of loss must have shape (2, 3), got {shape}")
+          for shape in ((1,), (3, 2), (6,), (2, 1))),
+        row(lambda: check(lambda x: (x.sum(), np.array([1, np.nan])), np.ones(2)),
+            "the gradient of loss must be finite, got [ 1. nan]"),
+        row(lambda: check(lambda x: (np.inf if x[0] > 0 else x[0], np.ones(1)), np.zeros(1)),
+            "the central differences of loss must be finite, got [inf]"),
+        row(lambda: check(lambda x: (x @ x, 2 * x), np.zeros(2)),
+            "the largest slope of loss at x must be at least 0.0001", "got 0.0e+00"),
     ],
 }
