@@ -79,6 +79,30 @@ def test_a_chapter_imports_only_earlier_chapters(chapter):
     assert imported <= earlier
 
 
+def test_no_two_modules_import_each_other():
+    arrows = {(module_name(path), name) for path in SOURCES for name in imported_modules(path)}
+    assert [(one, other) for one, other in arrows if (other, one) in arrows] == []
+
+
+# Names that two modules still share; nothing may be added.
+OPEN = set("""whole advantages objective table Point Model Setting run Row setting save Curve learn
+              leave_one_out start rejection_sampling
+              HORIZON FORMS GAMMA LEARNERS POINTS""".split())
+
+
+def test_no_two_public_things_share_a_name():
+    """Functions, classes and constants of all modules; `main` is what a command line calls."""
+    places = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = {target.id for target in getattr(node, "targets", ())
+                     if isinstance(target, ast.Name)} | {getattr(node, "name", "_")}
+            for name in names - {"main"}:
+                places.setdefault(name, []).append(module_name(path))
+    assert {name: modules for name, modules in places.items()
+            if len(modules) > 1 and not name.startswith("_") and name not in OPEN} == {}
+
+
 @pytest.mark.parametrize("package, allowed", [("gridworld", {"gridworld", "minirl"}),
                                               ("toy_lm", {"toy_lm", "minirl"})])
 def test_the_worlds_do_not_know_each_other_or_the_laboratory(package, allowed):

@@ -11,7 +11,7 @@ from scipy.special import chdtrc
 
 from minirl.kernel import counts
 from minirl.exact.evaluation import expectation
-from minirl.kernel.playing import pairs_played, rollout
+from minirl.kernel.playing import rollout, steps_played
 from minirl.exact.regularised import log_partition, regularised_optimum
 from minirl.people.sft import fit_by_counting, sft_loss
 from minirl.kernel.softmax import log_softmax
@@ -371,9 +371,9 @@ def test_a_string_is_scored_with_the_table_it_was_drawn_from(monkeypatch, order,
 
     def watched(world, policy, *arguments, **others):
         given.append(policy)
-        return pairs_played(world, policy, *arguments, **others)
+        return steps_played(world, policy, *arguments, **others)
 
-    monkeypatch.setattr(ngram.playing, "pairs_played", watched)
+    monkeypatch.setattr(ngram.playing, "steps_played", watched)
     logits = table_of(order, seed=4)
     table = decoding(logits, **options)
     steps = sample(table, 500, rng=5, horizon=50)
@@ -534,7 +534,7 @@ def test_what_cannot_be_widened_is_refused(table, order, message):
 
 
 def test_many_strings_are_drawn_in_blocks_that_follow_each_other(monkeypatch):
-    monkeypatch.setattr(ngram, "BLOCK", 7)
+    monkeypatch.setattr(ngram, "AT_ONCE", 7)
     rng, prompts = np.random.default_rng(3), np.arange(17) % 4
     blocks = [sample(LOGITS, len(part), rng=rng, prompt=part)
               for part in (prompts[:7], prompts[7:14], prompts[14:])]

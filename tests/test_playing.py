@@ -8,8 +8,8 @@ import pytest
 from scipy.special import chdtrc
 
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
-from minirl.kernel.playing import (Moves, _chain, first_states, move, pairs_played, rollout,
-                                   start_states, step, walk)
+from minirl.kernel.playing import (Moves, _chain, first_states, move, rollout, start_states,
+                                   step, steps_played, walk)
 from minirl.kernel.sampling import generator, generators
 from worlds import episodes, random_mdp, random_policy, single_outcome, tables, value_by_loops
 
@@ -571,21 +571,21 @@ def test_over_many_blocks_an_episode_is_the_same_whatever_is_played_beside_it(ho
 
 @pytest.mark.parametrize("horizon", [1, 3, 16, 17, 50])
 @pytest.mark.parametrize("S, A, K", [(1, 1, 3), (4, 3, 3), (3, 4, 1), (60, 3, 2)])
-def test_the_pairs_played_are_those_of_the_same_rollout(S, A, K, horizon):
+def test_the_steps_played_are_those_of_the_same_rollout(S, A, K, horizon):
     rng = np.random.default_rng(7)
     for mdp in slow_world(rng, S, A, K, 0.1), random_mdp(rng, S, A, K, 0.9):
         policy, starts = random_policy(rng, mdp), start_states(mdp, 50, rng).astype(np.int8)
         for seed in 3, range(50):
             rngs = [generators(seed) if seed != 3 else 3 for _ in range(2)]
             play = rollout(mdp, policy, starts, horizon=horizon, rng=rngs[0]).steps(mdp.shape)
-            pairs = pairs_played(mdp, policy, starts, horizon=horizon, rng=rngs[1])
+            pairs = steps_played(mdp, policy, starts, horizon=horizon, rng=rngs[1])
             assert_same(pairs[:2], play[:2])
             assert pairs.shape == play.shape
             assert pairs.index.dtype == pairs.starts.dtype == np.int32
 
 
-def test_the_pairs_played_in_a_world_without_end_fill_the_horizon():
-    pairs = pairs_played(FOREVER, np.full((2, 2), 0.5), np.array([0, 1, 1]), horizon=20, rng=0)
+def test_the_steps_played_in_a_world_without_end_fill_the_horizon():
+    pairs = steps_played(FOREVER, np.full((2, 2), 0.5), np.array([0, 1, 1]), horizon=20, rng=0)
     assert pairs.starts.tolist() == [0, 20, 40, 60] and pairs.index.max() < 4
     assert (pairs.index[[0, 20, 40]] // 2).tolist() == [0, 1, 1]
 

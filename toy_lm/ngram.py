@@ -204,7 +204,7 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
                          f"{np.shape(prompt)}")
     starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
     policy, rng = np.exp(log_softmax(logits)), generator(rng)
-    return counts.join([playing.pairs_played(world, policy, starts[first:first + AT_ONCE],
+    return counts.join([playing.steps_played(world, policy, starts[first:first + AT_ONCE],
                                              horizon=horizon, rng=rng)
                         for first in range(0, len(starts), AT_ONCE)])
 

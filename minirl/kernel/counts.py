@@ -1,7 +1,7 @@
 """Counting: everything a table policy can learn from a batch is how often it did what.
 
-A batch is N steps.  Step n is a pair (s_n, a_n): the state it was taken in and the action it took.
-Suppose a loss sees the steps only through log π(a_n|s_n).  Two equal pairs then contribute equally,
+A batch is N steps.  Step n is (s_n, a_n): the state it was taken in and the action it took.
+Suppose a loss sees the steps only through log π(a_n|s_n).  Two equal steps then contribute equally,
 and the sum over steps is a sum over the table:
 
     Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),
@@ -11,7 +11,7 @@ So a batch of any length collapses, once, into one S × A table.  After that an 
 costs S·A operations, whatever the number of tokens.
 
 Some losses want the log-probability of each sequence by itself, for example to compare two answers.
-With X[i, s·A + a] = how often sequence i took the pair (s, a),
+With X[i, s·A + a] = how often sequence i took the step (s, a),
 
     log π(y_i) = Σ_{s,a} X[i, s·A + a] log π(a|s),   that is   X @ log π.                 (counts.2)
 
@@ -24,15 +24,15 @@ Where a method takes the mean log-probability of a step, a row is divided by its
     M[i] = X[i]/|y_i|,   M @ log π = log π(y_i)/|y_i|.                                    (counts.4)
 
 None of these matrices is ever computed.  In compressed sparse row form a row is a list of columns
-and values, and a column may repeat.  The pairs of a sequence, as they lie in memory, *are* the
+and values, and a column may repeat.  The steps of a sequence, as they lie in memory, *are* the
 columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one, for M 1/|y|).
 Nothing is sorted or summed, and there are no padding masks, no −100 labels and no shifted slices in
 any loss of this book.
 
 Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
-builds `Steps` of pairs goes through `steps`, which checks every range once, so that all other
-functions may trust them.  That check is not a courtesy.  The pair (s, A) has the flat index s·A +
-A, which is the pair (s + 1, 0): an action one too large would silently be counted in the next row.
+builds `Steps` goes through `steps`, which checks every range once, so that all other
+functions may trust them.  That check is not a courtesy.  The step (s, A) has the flat index s·A +
+A, which is the step (s + 1, 0): an action one too large would silently be counted in the next row.
 And `add_up`, which does the counting, writes wherever an index tells it to.
 
 Read first: `softmax`.  Read next: `sampling`.
@@ -60,12 +60,12 @@ class Steps(NamedTuple):
 
 
 def steps(states, actions, starts, shape):
-    """Check pairs (s, a) and lay them out as `Steps`.
+    """Check steps (s, a) and lay them out as `Steps`.
 
     Parameters
     ----------
     states, actions : (N,) int
-        The pairs of all sequences, end to end.
+        The steps of all sequences, end to end.
     starts : (B + 1,) int
         Where each sequence starts; the last entry is N.
     shape : (int, int)
@@ -74,7 +74,7 @@ def steps(states, actions, starts, shape):
     Raises
     ------
     ValueError
-        If a pair lies outside the table, the arrays are not integers or differ in length, or
+        If a step lies outside the table, the arrays are not integers or differ in length, or
         `starts` does not rise from 0 to N.
 
     Examples
@@ -84,8 +84,8 @@ def steps(states, actions, starts, shape):
     >>> print(steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2)).index)
     [1 2 1]
     """
-    pairs = ("states", states, shape[0]), ("actions", actions, shape[1])
-    for name, values, _ in pairs:
+    columns = ("states", states, shape[0]), ("actions", actions, shape[1])
+    for name, values, _ in columns:
         if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"{name} must be a vector of integers, "
                              f"got {values.dtype} of shape {values.shape}")
@@ -99,12 +99,12 @@ def steps(states, actions, starts, shape):
             and (starts[:-1] <= starts[1:]).all()):
         raise ValueError(f"starts must rise from 0 to {states.size}, got {starts}")
     if max(states.size, shape[0] * shape[1]) >= 2**31:
-        raise ValueError(f"steps and pairs are numbered with 32 bits, got {states.size} steps "
-                         f"of {shape[0] * shape[1]} pairs")
+        raise ValueError(f"steps are numbered with 32 bits, got {states.size} steps "
+                         f"over a table of {shape[0] * shape[1]} entries")
     index = np.empty(states.size, np.int32)
     for start in range(0, states.size, BLOCK):
         block = slice(start, start + BLOCK)
-        for name, values, bound in pairs:
+        for name, values, bound in columns:
             # Read as a number without a sign, −1 is larger than any bound.
             if values[block].astype(np.int64, copy=False).view(np.uint64).max() >= bound:
                 raise ValueError(f"{name} must lie in [0, {bound}), "
@@ -282,7 +282,7 @@ def _power_of_two_ones(bits, dtype):
 
 
 def table(steps, weights=None):
-    """W of (counts.1): counts of each pair, or sums of `weights`.
+    """W of (counts.1): counts of each step, or sums of `weights`.
 
     Parameters
     ----------
@@ -389,8 +389,8 @@ def mean_matrix(steps):
 def difference_matrix(chosen, rejected):
     """D of (counts.3): sparse (B, S·A) float, row i = chosen sequence i minus rejected sequence i.
 
-    A row lists the pairs of the chosen sequence with value +1, then those of the rejected one
-    with −1; pairs that both share stay as they are and cancel in every product.
+    A row lists the steps of the chosen sequence with value +1, then those of the rejected one
+    with −1; steps that both share stay as they are and cancel in every product.
 
     Raises
     ------
@@ -412,8 +412,8 @@ def difference_matrix(chosen, rejected):
     lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
     starts = _starts(lengths.sum(axis=1))
     # One byte a step says whose place it is.  Each side fills its places in its own order.
-    is_chosen, signs = (np.repeat(np.tile(pair, len(lengths)), lengths.ravel())
-                        for pair in ([True, False], [1.0, -1.0]))
+    is_chosen, signs = (np.repeat(np.tile(both, len(lengths)), lengths.ravel())
+                        for both in ([True, False], [1.0, -1.0]))
     columns = np.empty(is_chosen.size, dtype=np.int32)
     columns[is_chosen], columns[~is_chosen] = chosen.index, rejected.index
     shape = (len(lengths), chosen.shape[0] * chosen.shape[1])

@@ -23,7 +23,7 @@ start distribution,
 The discount γ may be 1 where every policy that matters ends.
 
 *A clock in the world.*  With a time limit the best action may depend on the time that is left.
-`unroll` makes the limit part of the world: its states are then pairs (time, state), and its last
+`unroll` makes the limit part of the world: its states are then (time, state), and its last
 step terminates.  In such a world every policy ends, and γ may be 1.
 
 *Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
@@ -216,7 +216,7 @@ class TabularMDP:
 
     @cached_property
     def outcome_thresholds(self):
-        """The thresholds of (sampling.1) for the outcomes of each pair, shape (K − 1, S·A).
+        """The thresholds of (sampling.1) for the outcomes of each (s, a), shape (K − 1, S·A).
 
         Nothing is drawn here: like the tables above they depend on the law alone, and once is
         enough, however often `playing` draws by them.

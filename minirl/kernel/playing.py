@@ -7,12 +7,12 @@ Python.  So everything here plays N worlds side by side, and one array operation
 There are three ways to play.  `step` moves N parallel worlds by one step and leaves the rest to
 you.  `walk` moves them under a policy, for ever: a world whose episode has ended starts the next
 one at once.  `rollout` plays whole episodes, up to a horizon; those that have ended drop out, so
-that later steps cost less.  `pairs_played` is the same where only the pairs (state, action) are
+that later steps cost less.  `steps_played` is the same where only the steps (state, action) are
 wanted, as `counts.Steps`.
 
 A step draws twice: from the policy an action a, and from the world k, one of its outcomes.  Where
 the policy is known beforehand, as in `walk` and `rollout`, the two are *one* draw.  A state s has
-A·K pairs (a, k), with the probabilities
+A·K combinations (a, k), with the probabilities
 
     Pr(a, k | s) = π(a|s) prob[s, a, k],                                                 (playing.1)
 
@@ -39,7 +39,7 @@ from minirl.kernel import checks, counts
 from minirl.kernel.mdp import check_policy
 from minirl.kernel.sampling import alias, cells, draw, generator, uniform, words
 
-BLOCK = 16  # steps for which random words are drawn at once
+STRIDE = 16  # steps for which random words are drawn at once
 
 
 def move(mdp, states, actions, numbers):
@@ -65,9 +65,9 @@ def move(mdp, states, actions, numbers):
     (array([0]), array([0.]), array([ True]))
     """
     A, K = mdp.next_state.shape[1:]
-    outcome = pair = states * A + actions
+    outcome = entry = states * A + actions
     if K > 1:
-        outcome = pair * K + draw(mdp.outcome_thresholds.take(pair, axis=1), numbers)
+        outcome = entry * K + draw(mdp.outcome_thresholds.take(entry, axis=1), numbers)
     return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
 
 
@@ -271,7 +271,7 @@ def walk(mdp, policy, states, *, rng):
         chain = chain._replace(next_states=np.where(chain.terminated, begins, chain.next_states))
     first, everyone = chain.first(states), np.arange(states.size)
     while True:
-        for numbers in words(rng, BLOCK, everyone):
+        for numbers in words(rng, STRIDE, everyone):
             moves = chain.moves(first >> chain.draw.bits, cells(chain.draw, first, numbers))
             if begins.size > 1 and moves.terminated.any():
                 over = np.flatnonzero(moves.terminated)
@@ -362,7 +362,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
                    chain.next_states.take(last), ~chain.terminated.take(last))
 
 
-def pairs_played(mdp, policy, starts, *, horizon, rng):
+def steps_played(mdp, policy, starts, *, horizon, rng):
     """The same episodes as those of `rollout`, as `counts.Steps`, where nothing else is wanted.
 
     Parameters and errors are those of `rollout`.
@@ -371,15 +371,15 @@ def pairs_played(mdp, policy, starts, *, horizon, rng):
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
-    >>> print(pairs_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
+    >>> print(steps_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
     [1 1 0 1 0 0 0]
     """
     check_policy(mdp, policy)
     chain = _chain(mdp, policy)
-    pairs = (chain.states * mdp.shape[1] + chain.actions).astype(np.int32)
-    pairs[-2**chain.draw.bits:] = -1
-    played = _play(mdp, chain, starts, horizon, rng, note=pairs.take)
-    return counts.from_parts([(who, index) for who, _, index in played], starts.size, mdp.shape)
+    index = (chain.states * mdp.shape[1] + chain.actions).astype(np.int32)
+    index[-2**chain.draw.bits:] = -1
+    played = _play(mdp, chain, starts, horizon, rng, note=index.take)
+    return counts.from_parts([(who, steps) for who, _, steps in played], starts.size, mdp.shape)
 
 
 def _play(mdp, chain, starts, horizon, rng, note):
@@ -400,7 +400,7 @@ def _play(mdp, chain, starts, horizon, rng, note):
         rows, left = [], int(horizon) - since
         few = who.size - 1 if isinstance(rng, tuple) else who.size // 2
         while np.count_nonzero(first < dead) > few and len(rows) < left:
-            for numbers in words(rng, min(BLOCK, left - len(rows)), who):
+            for numbers in words(rng, min(STRIDE, left - len(rows)), who):
                 cell = cells(chain.draw, first, numbers)
                 rows.append(note(cell))
                 first = chain.onward.take(cell)

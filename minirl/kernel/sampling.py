@@ -104,9 +104,9 @@ def uniform(rng, count, which):
     --------
     A run draws the same, whoever is beside it:
 
-    >>> pair = uniform(generators([3, 4]), 2, np.array([0, 1]))
+    >>> both = uniform(generators([3, 4]), 2, np.array([0, 1]))
     >>> alone = uniform(generators(4), 2, np.array([0]))
-    >>> print((alone == pair[:, 1:]).all())
+    >>> print((alone == both[:, 1:]).all())
     True
     """
     if isinstance(rng, tuple):

@@ -9,7 +9,7 @@ from worlds import random_mdp
 from minirl.kernel import checks, counts
 from minirl.kernel.gradcheck import check
 from minirl.kernel.mdp import TabularMDP, check_policy, unroll
-from minirl.kernel.playing import pairs_played, rollout, start_states, step, walk
+from minirl.kernel.playing import rollout, start_states, step, steps_played, walk
 from minirl.kernel.sampling import generators
 from minirl.kernel.softmax import entropy_loss
 
@@ -131,7 +131,7 @@ ROWS = {
         steps("starts must be a vector of integers, got int64 of shape ()",
               np.zeros(0, int), np.zeros(0, int), 0),
         # Its last entry would have a negative number.
-        steps("32 bits, got 3 steps of 2147483648", shape=(2**16, 2**15)),
+        steps("32 bits, got 3 steps over a table of 2147483648 entries", shape=(2**16, 2**15)),
         row(lambda: counts.from_rectangle(HERE[:, None], HERE[:, None] + 4,
                                           HERE[:, None] == 0, (3, 4)),
             "actions must lie in [0, 4), got [4, 4]"),
@@ -228,12 +228,12 @@ ROWS = {
     "playing": [
         *(row(call, message) for policy, message in POLICIES for call in (
             lambda policy=policy: rollout(WORLD, policy, HERE, horizon=1, rng=0),
-            lambda policy=policy: pairs_played(WORLD, policy, HERE, horizon=1, rng=0),
+            lambda policy=policy: steps_played(WORLD, policy, HERE, horizon=1, rng=0),
             lambda policy=policy: next(walk(WORLD, policy, HERE, rng=0)))),
         *(row(call, f"{name} must be a vector of whole numbers in {message}")
           for starts, message in PLAYED for name, call in (
             ("starts", lambda starts=starts: played(rollout, starts)),
-            ("starts", lambda starts=starts: played(pairs_played, starts)),
+            ("starts", lambda starts=starts: played(steps_played, starts)),
             ("states", lambda starts=starts: next(walk(WORLD, FAIR, starts, rng=0))),
             ("states", lambda starts=starts: step(WORLD, starts, HERE, 0)))),
         *(row(lambda actions=actions: step(WORLD, HERE, actions, 0),
@@ -244,14 +244,14 @@ ROWS = {
         row(lambda: step(WORLD, HERE[:1], HERE, 0),
             "actions must have the shape of states, (1,), got (2,)"),
         *whole("episodes", lambda episodes: start_states(WORLD, episodes, 0), 3),
-        *(check for play in (rollout, pairs_played)
+        *(check for play in (rollout, steps_played)
           for check in whole("horizon", lambda horizon, play=play: played(play, horizon=horizon),
                              3)),
         *(row(call, f"rng must hold one Generator an episode, 2, got {count}")
           for count in (1, 3) for call in (
             lambda count=count: start_states(WORLD, 2, generators(range(count))),
             lambda count=count: played(rollout, rng=generators(range(count))),
-            lambda count=count: played(pairs_played, rng=generators(range(count))))),
+            lambda count=count: played(steps_played, rng=generators(range(count))))),
     ],
     "gradcheck": [
         *(row(lambda x=x: check(right, x), "x must be an array of real numbers, at least one, got")
