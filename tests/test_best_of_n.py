@@ -144,6 +144,12 @@ def test_sums_of_floats_that_differ_by_rounding_are_one_level(tenths):
     np.testing.assert_allclose(law.prob, [ways[x] / A**4 for x in sorted(ways)], atol=1e-15)
 
 
+def test_where_every_first_step_ends_nobody_is_left_to_play():
+    mdp = single_outcome([[0, 0]], [[1, 2]], [[True, True]], [1.0])
+    law = reward_law(mdp, np.array([[0.25, 0.75]]))
+    assert (law.rewards.tolist(), law.prob.tolist(), law.tail) == ([1, 2], [0.25, 0.75], 0)
+
+
 def test_what_a_policy_never_earns_is_no_reward_of_its_law():
     """The third action pays half a point and is never taken."""
     mdp = single_outcome([[0, 0, 0]], [[1, 0, 0.5]], [[False, True, True]], [1.0])

@@ -76,6 +76,10 @@ def test_values_give_up_decimals_until_80_columns_are_enough(columns, value, dra
     assert text == " ".join([drawn] * columns) and len(text) <= 80
 
 
+def test_numbers_that_no_form_makes_narrow_enough_are_drawn_in_the_last_one_without_spaces():
+    assert values_text(row_of(41), np.full(41, -123.45)) == "-123" * 41
+
+
 def test_the_widest_number_decides_for_all():
     values = np.full(16, 0.5)
     values[7] = 10.25

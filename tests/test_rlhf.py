@@ -290,9 +290,10 @@ def test_each_iteration_is_ppo_at_the_price_of_the_record(settings):
 def test_the_defaults_are_those_of_ppo_and_a_horizon_of_ten_thousand():
     weights, ref, logits, world, _ = small_language()
     record = start(logits, rng=5)
-    found = next(adaptive_rlhf(world, record, weights, ref, target_kl=100.0))
-    expected, _ = played_once(world, record, weights, ref)
-    np.testing.assert_array_equal(found.logits, expected.logits)
+    for cut in {}, {"horizon": 2}:  # the second would notice a penalty
+        found = next(adaptive_rlhf(world, record, weights, ref, target_kl=100.0, **cut))
+        expected, _ = played_once(world, record, weights, ref, **cut)
+        np.testing.assert_array_equal(found.logits, expected.logits)
     assert found.kl_coef == pytest.approx(1 - 0.2 * 512 / 10_000, abs=1e-15)
 
 

@@ -572,6 +572,16 @@ def test_a_wrong_argument_is_refused_by_name(command, folder, arguments, message
     assert message in err.splitlines()[-1] and "Traceback" not in err
 
 
+@pytest.mark.parametrize("arguments, message", [
+    ([*PAIRS, "--form", "ranking", "--ties", "0"], "--ties is for pairs: a ranking has none"),
+    ([*PAIRS, "--responses", "3"], "--responses is for rankings: give --form ranking too"),
+])
+def test_ties_are_for_pairs_and_responses_are_for_rankings(command, folder, arguments, message):
+    status, out, err = command(*arguments)
+    assert status == 2 and out == "" and err.count("\n") == 1 and message in err
+    assert not Path("out.jsonl").exists()
+
+
 def test_help_names_every_job_and_the_version_is_printed(command):
     status, out, err = command("--help")
     assert status == 0 and err == "" and all(

@@ -6,7 +6,7 @@ from worlds import random_mdp
 
 from minirl.kernel import counts
 from minirl.kernel.playing import rollout
-from minirl.people.calibration import reward_error
+from minirl.people.calibration import accuracy, reward_error
 from minirl.people.kl import kl_loss, string_kl
 from minirl.people.rlhf import scored_rewards, step_rewards, string_rewards
 from minirl.people.sft import fit_by_counting
@@ -43,6 +43,7 @@ ROWS = {
             lambda value=value: kl_loss(ZEROS, one_is(value), np.ones(4)))),
     ],
     "calibration": [
+        row(lambda: accuracy(np.zeros(0)), "margins must be at least one, got none"),
         *(row(lambda value=value: reward_error(WORLD, FAIR, one_is(value)),
               "weights must be finite") for value in (np.nan, np.inf)),
     ],
