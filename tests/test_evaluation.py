@@ -98,7 +98,7 @@ def test_a_part_that_diverges_is_found_even_where_nothing_is_earned(rng, any_rou
 
 
 def test_a_solution_exists_exactly_below_spectral_radius_one(rng, route):
-    """(evaluation.4): the certificate agrees with the eigenvalues, wherever the radius lies."""
+    """(solving.1): the certificate agrees with the eigenvalues, wherever the radius lies."""
     for radius in rng.uniform(0.5, 1.5, 60):
         M = with_radius(rng, rng.integers(1, 8), radius)
         assert (solve(M, np.ones(M.shape[0])) is None) == (radius >= 1)
@@ -118,7 +118,7 @@ def test_a_complex_matrix_keeps_its_imaginary_part(rng, any_route):
 
 
 def bounds(M, right, terms):
-    """(largest error, (evaluation.5), x) of each partial sum x; infinite where it says nothing."""
+    """(largest error, (solving.2), x) of each partial sum x; infinite where it says nothing."""
     exact = np.linalg.solve(np.eye(len(right)) - M, right)
     a, x, found = [], np.zeros(len(right)), []
     for k in range(terms):
@@ -159,7 +159,7 @@ def test_sweeps_need_only_the_radius_to_be_below_one(rng):
 
 @pytest.mark.parametrize("accuracy", [0.85, 1e-1, 1e-3, 1e-6])
 def test_the_sweeps_stop_where_the_bound_says_so_and_not_later(rng, monkeypatch, accuracy):
-    """(evaluation.5): it bounds the real error of every partial sum, and is used as it stands."""
+    """(solving.2): it bounds the real error of every partial sum, and is used as it stands."""
     monkeypatch.setattr(solving, "ACCURACY", accuracy)
     ring = 0.5 * np.roll(np.eye(4), 1, axis=1)
     ring[0] *= 6  # a row of 3, and a radius of 0.78
@@ -176,13 +176,13 @@ def test_the_sweeps_stop_where_the_bound_says_so_and_not_later(rng, monkeypatch,
 
 
 def test_the_bound_is_reached_where_every_state_ends_alike():
-    """(evaluation.5) with M = p: the rest from the kth term on is pᵏ/(1 − p), as is the bound."""
+    """(solving.2) with M = p: the rest from the kth term on is pᵏ/(1 − p), as is the bound."""
     for error, bound, _ in bounds(np.array([[0.7]]), np.array([-2.0]), 30)[1:]:
         assert bound == pytest.approx(error, rel=1e-6)
 
 
 def sweeps_needed(radius):
-    """How many terms make (evaluation.5), here radiusᵏ/(1 − radius), as small as it must be."""
+    """How many terms make (solving.2), here radiusᵏ/(1 − radius), as small as it must be."""
     return math.log(solving.ACCURACY * (1 - radius)) / math.log(radius)
 
 
@@ -469,7 +469,7 @@ def values_by_steps(mdp, policy, steps):
 
 @pytest.mark.parametrize("gamma", [0.5, 0.9, 1.0])
 def test_k_sweeps_are_k_steps_and_stop_at_the_first_change_that_is_small_enough(rng, gamma):
-    """(evaluation.7) and, below gamma 1, the change times γ/(1 − γ) of (evaluation.8)."""
+    """(solving.3) and, below gamma 1, the change times γ/(1 − γ) of (solving.4)."""
     mdp = random_mdp(rng, 4, 2, 2, gamma)
     policy = random_policy(rng, mdp)
     worth = values_by_steps(mdp, policy, 20)
@@ -483,7 +483,7 @@ def test_k_sweeps_are_k_steps_and_stop_at_the_first_change_that_is_small_enough(
 
 
 def test_a_sweep_takes_all_values_from_the_one_before():
-    """(evaluation.7): in place, the reward would run through the whole corridor at once."""
+    """(solving.3): in place, the reward would run through the whole corridor at once."""
     seen = []
 
     def backup(V):
@@ -498,7 +498,7 @@ def test_a_sweep_takes_all_values_from_the_one_before():
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 0.9, 0.99])
 @pytest.mark.parametrize("tol", [1.0, 1e-3, 1e-8])
 def test_below_gamma_one_the_tolerance_bounds_the_error(gamma, tol):
-    """(evaluation.8), also in worlds without endings, where the bound is nearly reached."""
+    """(solving.4), also in worlds without endings, where the bound is nearly reached."""
     worst = 0.0
     for seed in range(4):
         rng = np.random.default_rng(seed)
@@ -514,7 +514,7 @@ def test_below_gamma_one_the_tolerance_bounds_the_error(gamma, tol):
 
 
 def test_at_gamma_one_the_tolerance_bounds_the_change_and_not_the_error():
-    """(evaluation.8) is void there: sweep k of a coin with p = 0.99 changes V by p^k and leaves
+    """(solving.4) is void there: sweep k of a coin with p = 0.99 changes V by p^k and leaves
     p^(k+1)/(1 − p), a hundred times as much."""
     policy, k = np.array([[0.99, 0.01]]), math.ceil(math.log(1e-3) / math.log(0.99))
     found = evaluate_by_sweeps(coin_game(), policy, tol=1e-3, max_sweeps=k)[0]
@@ -568,7 +568,7 @@ def covariance_by_list(mdp, policy, first, second):
 
 @pytest.mark.parametrize("gamma", [1.0, 0.9, 0.0])
 def test_the_variance_of_the_return_is_that_of_all_episodes(rng, route, gamma):
-    """(evaluation.6), with random starts, random transitions, and a table or the mean reward"""
+    """(evaluation.4), with random starts, random transitions, and a table or the mean reward"""
     mdp = small_world(gamma, 4)
     policy, table = random_policy(rng, mdp), rng.normal(size=mdp.shape)
     assert (mdp.start > 0).sum() > 1
@@ -578,7 +578,7 @@ def test_the_variance_of_the_return_is_that_of_all_episodes(rng, route, gamma):
 
 
 def test_the_derivative_of_the_variance_is_twice_a_covariance(rng):
-    """(evaluation.6) by a complex step in the table"""
+    """(evaluation.4) by a complex step in the table"""
     mdp = small_world(0.9, 4)
     policy, table, way = random_policy(rng, mdp), *rng.normal(size=(2, *mdp.shape))
     slope = return_variance(mdp, policy, table + 1e-30j * way).imag / 1e-30

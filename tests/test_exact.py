@@ -132,7 +132,7 @@ def test_the_moments_are_those_of_the_law(logits):
 
 
 def test_the_moments_of_a_model_too_large_to_solve_are_those_of_the_law(monkeypatch):
-    """(exact.2) at order 4 over 27 symbols, summed up by (evaluation.5)"""
+    """(exact.2) at order 4 over 27 symbols, summed up by (solving.2)"""
     logits = fit(WORDS, order=4, pseudo_count=1e-3).logits
     law, n = lengths(logits, 250), np.arange(250)
     monkeypatch.setattr(solving.linalg, "splu", None)  # would be called, but for the sweeps

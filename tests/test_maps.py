@@ -195,7 +195,7 @@ FIGURE_4_1 = {
 
 
 def test_the_sweeps_over_the_corners_are_those_of_the_book():
-    """Sutton and Barto, figure 4.1, and (evaluation.7); the book writes −1.75 as −1.7."""
+    """Sutton and Barto, figure 4.1, and (solving.3); the book writes −1.75 as −1.7."""
     world, values = corners().mdp(gamma=1.0), np.zeros(16)
     for sweep in range(1, 11):
         values = action_values(world, values).mean(axis=1)

@@ -66,6 +66,12 @@ def endless(mdp):
     return replace(mdp, terminated=np.zeros(mdp.next_state.shape, bool))
 
 
+def with_rewards(mdp, values, seed=2):
+    """The same world, paying one of these values, on the last step as on the others."""
+    drawn = np.random.default_rng(seed).choice(values, mdp.next_state.shape)
+    return replace(mdp, reward=drawn.astype(float))
+
+
 def tables(mdp):
     """r (S, A) of (mdp.1) and P (S, A, S) of (mdp.2), by loops."""
     S, A, K = mdp.next_state.shape

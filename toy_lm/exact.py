@@ -7,7 +7,7 @@ the expected visits.  The string is still unfinished after t steps with probabil
     P(T > t) = Σ_s (start Pᵗ)(s),      P(T = t) = P(T > t − 1) − P(T > t),                 (exact.1)
 
 and the moments are linear solves: a step counts one, and 2 E[rest] more in the square, as in
-(evaluation.6),
+(evaluation.4),
 
     E[T] = Σ_s η(s),      E[T²] = E[Σ_t (1 + 2 E[T − t − 1 | s_t, a_t])].                  (exact.2)
 

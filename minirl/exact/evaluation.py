@@ -15,49 +15,20 @@ action is than what the policy does on average is its *advantage*,
 
     A(s, a) = Q(s, a) − V(s),   Σ_a π(a|s) A(s, a) = 0.                               (evaluation.3)
 
-**When is there no answer?**  Every solve here and in `regularised` has the form x = M x + b with M
-≥ 0.  It has a meaningful answer for every b if and only if the spectral radius of M is below one:
-then x = b + M b + M² b + … converges.  There is a certificate that costs one more right-hand side:
-
-    if some x > 0 has x − M x > 0, then the spectral radius of M is below one.        (evaluation.4)
-
-`solve` asks for the x with x − M x = 1, which for M = P_π is the expected length of an episode, and
-refuses to answer without it.  Up to a thousand unknowns it solves densely, above by sparse LU.
-Where LU would fill the matrix up, as with the long contexts of a language model, it adds the series
-up instead.  With a_k = max_s (M^k 1)(s), which for P_π is the chance of still playing after k
-steps, a_{k+j} ≤ a_k a_j.  So as soon as one a_k is below one, the terms from the kth on sum to at
-most
-
-    a_k (a_0 + … + a_{k−1}) / (1 − a_k)                                               (evaluation.5)
-
-times the largest entry of b, and that is the certificate.  And as soon as one more M makes no entry
-of M^k 1 smaller, beyond rounding, the radius is one or more, and the sum has no end.
+**When is there no answer?**  At γ = 1 the values of a policy that never ends are infinite or
+undefined.  Every equation here is solved by `solving`, which certifies the answer or refuses it, by
+(solving.1).
 
 **How much does an episode vary?**  Let R be the return from s on, r its first step and R' the rest.
 Then E[R²] = E[r² + 2γ r V(s') + γ² R'²], which is (evaluation.1) once more, with another table and
 the discount γ²; and
 
-    Var[R] = E[R²] − V².                                                              (evaluation.6)
-
-**By sweeps.**  The oldest way to the same values is to apply (evaluation.1) again and again,
-
-    V ← r_π + γ P_π V,   from V = 0.                                                  (evaluation.7)
-
-After k sweeps V is the value of k steps.  When to stop?  A sweep brings any two tables closer by
-the factor γ, so one that changes no value by more than d leaves V within
-
-    d γ / (1 − γ)                                                                     (evaluation.8)
-
-of the truth.  At γ = 1 this bound is void.  There a sweep may change little because it is nearly
-done, or because the episodes are long, and nothing tells the two apart: `sweep` then stops on the
-change alone.
+    Var[R] = E[R²] − V².                                                              (evaluation.4)
 
 Tables may be complex numbers throughout, so that a derivative can be checked by a complex step.
 
-Read first: `mdp`.  Read next: `planning`.
-Source: Sutton and Barto, 2nd edition, chapters 3.5 and 4.1; Berman and Plemmons 1994, "Nonnegative
-matrices", chapter 6, for (evaluation.4); Puterman 1994, "Markov decision processes", theorem 6.3.1,
-for (evaluation.8).
+Read first: `mdp` and `solving`.  Read next: `planning`.
+Source: Sutton and Barto, 2nd edition, chapters 3.5 and 4.1.
 """
 
 from dataclasses import replace
@@ -227,7 +198,7 @@ def evaluate(mdp, policy, table=None, *, states=None):
 
 
 def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):
-    """V of (evaluation.1) by repeating (evaluation.7); `evaluate` without linear algebra.
+    """V of (evaluation.1) by repeating (solving.3); `evaluate` without linear algebra.
 
     Parameters, shape and errors are those of `evaluate`, without `states`, and of `sweep`.  It
     needs no certificate and little memory, so it suits worlds too large to solve.  At gamma 1 a
@@ -349,7 +320,7 @@ def expectation(mdp, policy, table):
 def return_variance(mdp, policy, table=None):
     """The variance of Σ_t γᵗ table[s_t, a_t] over episodes, by two linear solves.
 
-    This is (evaluation.6), averaged over the start.
+    This is (evaluation.4), averaged over the start.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ rounds; small steps are what a learner can do that only plays.
     V(s) = max_a Q(s, a),   Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s').                (planning.1)
 
 *Value iteration* reads it as an assignment and repeats it; below γ = 1 it stops by the bound
-(evaluation.8).  *Policy iteration* solves for the values of the present policy, and then acts
+(solving.4).  *Policy iteration* solves for the values of the present policy, and then acts
 greedily on them, until nothing changes:
 
     π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.2)
@@ -96,7 +96,7 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     ----------
     mdp : TabularMDP
     tol : float > 0
-        Below gamma 1 a bound on the error of V, by (evaluation.8).  At gamma 1 that bound is void,
+        Below gamma 1 a bound on the error of V, by (solving.4).  At gamma 1 that bound is void,
         and `tol` is the largest change in the last sweep.
     max_sweeps : int ≥ 1
 

@@ -1,4 +1,40 @@
-"""The exact law of an episode's return, level by level."""
+"""The law of an episode's return: which values it can take, and with what probability.
+
+A mean says little about a reward that is kept only if it is the best of many, as in `best_of_n`.
+There the whole law is needed: the *levels* r_1 < r_2 < … of an episode's reward, undiscounted, and
+their probabilities p_k.  There are two ways to them.
+
+*Whole numbers.*  Let the rewards of steps be whole numbers, all ≥ 0.  Let M_j hold the chances of
+going from state to state while earning j, and e_j those of ending with it.  The chance f_k(s) to
+earn k from s on splits by the first reward that is not zero:
+
+    f_k = M_0 f_k + e_k + Σ_{j=1}^{k} M_j f_{k−j},  so  f_k = (I − M_0)⁻¹ (e_k + Σ_j M_j f_{k−j}).
+                                                                                      (return_law.1)
+
+One factorisation serves all levels, and the length of the episode is not limited.
+
+*Few values.*  Let the rewards be any numbers of which there are few, v_1 … v_d.  The episode's
+reward is Σ_i x_i v_i, where x_i counts how often v_i was earned.  So play all episodes at once,
+forward in time, and keep the joint law of counts and states,
+
+    D_{t+1}(x, s') = Σ_{i,s} D_t(x − 1_i, s) M_{v_i}(s, s').                          (return_law.2)
+
+What ends in step t with v_i adds Σ_s D_t(x − 1_i, s) e_{v_i}(s) to the chance of the reward of x.
+The mean of anything else that steps add up, such as the letters, or the reward that was meant when
+another one was maximised, is carried along: with b(s, a) in a step,
+
+    E_{t+1}(x, s') = Σ_{i,s} E_t(x − 1_i, s) M_{v_i}(s, s') + D_t(x − 1_i, s) (bM)_{v_i}(s, s'),
+                                                                                      (return_law.3)
+
+where bM has each transition's chance times its b, and E_t(x, s)/D_t(x, s) is the mean so far.
+
+The reward of the running example has two values before the end, one where two vowels or two
+consonants stand side by side and one for all other letters, so after t letters there are t vectors
+of counts.  Here time must stop somewhere: the mass that is still playing then is the `tail`, and is
+stated.
+
+Read first: `evaluation`.  Read next: `best_of_n`.
+"""
 
 from typing import NamedTuple
 
@@ -35,7 +71,7 @@ class _Outcomes(NamedTuple):
 
 
 def integer_law(mdp, policy):
-    """The law of the reward by (best_of_n.4), where rewards are whole numbers of one sign.
+    """The law of the reward by (return_law.1), where rewards are whole numbers of one sign.
 
     Parameters
     ----------
@@ -97,7 +133,7 @@ def integer_law(mdp, policy):
 
 
 def reward_law(mdp, policy, *, also=None, tol=1e-15):
-    """The law of the reward by (best_of_n.5), where a step's reward has few distinct values.
+    """The law of the reward by (return_law.2), where a step's reward has few distinct values.
 
     Parameters
     ----------
@@ -105,7 +141,7 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
         Its rewards count undiscounted, whatever gamma is.
     policy : (S, A) float
     also : (m, S, A) float, optional
-        Tables b of (best_of_n.6): what else a step adds up to, for the law's `means`.
+        Tables b of (return_law.3): what else a step adds up to, for the law's `means`.
     tol : float in (0, 1)
         Stop when no more than this mass is still playing.
 
@@ -190,7 +226,7 @@ def _outcomes(mdp, policy, also):
 
 
 def _moved(carried, parts):
-    """D and each E after a step: (best_of_n.5) and (best_of_n.6), for a matrix or a vector."""
+    """D and each E after a step: (return_law.2) and (return_law.3), for a matrix or a vector."""
     D, *means = carried
     M, *bM = parts
     return np.array([D @ M, *(E @ M + D @ b for E, b in zip(means, bM))])

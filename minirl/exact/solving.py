@@ -1,4 +1,45 @@
-"""Certified solves of linear equations, and sweeps that know when they may stop."""
+"""Solving: linear equations with a certificate, and sweeps that know when to stop.
+
+**When is there no answer?**  Every solve in `evaluation` and in `regularised` has the form x = M x
++ b with M ≥ 0.  It has a meaningful answer for every b if and only if the spectral radius of M is
+below one: then x = b + M b + M² b + … converges.  There is a certificate that costs one more
+right-hand side:
+
+    if some x > 0 has x − M x > 0, then the spectral radius of M is below one.           (solving.1)
+
+`solve` asks for the x with x − M x = 1, and refuses to answer without it.  Where M holds the
+chances of going on from state to state, this x is the expected length of an episode.  Up to a
+thousand unknowns it solves densely, above by sparse LU.  Where LU would fill the matrix up, as with
+the long contexts of a language model, it adds the series up instead.  With a_k = max_s (M^k 1)(s),
+which for chances of going on is the chance of still playing after k steps, a_{k+j} ≤ a_k a_j.  So
+as soon as one a_k is below one, the terms from the kth on sum to at most
+
+    a_k (a_0 + … + a_{k−1}) / (1 − a_k)                                                  (solving.2)
+
+times the largest entry of b, and that is the certificate.  And as soon as one more M makes no entry
+of M^k 1 smaller, beyond rounding, the radius is one or more, and the sum has no end.
+
+**By sweeps.**  The oldest way to the values V of a policy is to apply their equation again and
+again.  With its rewards r_π, its transitions P_π and the discount γ that is
+
+    V ← r_π + γ P_π V,   from V = 0.                                                     (solving.3)
+
+After k sweeps V is the value of k steps.  When to stop?  A sweep brings any two tables closer by
+the factor γ, so one that changes no value by more than d leaves V within
+
+    d γ / (1 − γ)                                                                        (solving.4)
+
+of the truth.  At γ = 1 this bound is void.  There a sweep may change little because it is nearly
+done, or because the episodes are long, and nothing tells the two apart: `sweep` then stops on the
+change alone.
+
+Right sides may be complex numbers, so that a derivative can be checked by a complex step.
+
+Read first: `mdp`.  Read next: `evaluation`, where all of this is used.
+Source: Berman and Plemmons 1994, "Nonnegative matrices", chapter 6, for (solving.1); Sutton and
+Barto, 2nd edition, chapter 4.1; Puterman 1994, "Markov decision processes", theorem 6.3.1, for
+(solving.4).
+"""
 
 import numpy as np
 from scipy import sparse
@@ -8,12 +49,12 @@ DENSE = 1000      # up to this many unknowns a dense solve is the faster one;
 LARGE = 4000      # above this many, with
 FILLED = 16       # more entries than this in a row, sweeps are;
 SWEEPS = 200_000  # so many of them must
-ACCURACY = 1e-12  # bring (evaluation.5) below this
+ACCURACY = 1e-12  # bring (solving.2) below this
 ROUNDING = 1e-14
 
 
 def solve(M, right):
-    """x with x = M x + right, certified by (evaluation.4).
+    """x with x = M x + right, certified by (solving.1).
 
     Parameters
     ----------
@@ -55,7 +96,7 @@ def solve(M, right):
 
 
 def solve_by_sweeps(M, right):
-    """x = right + M right + M² right + …, up to an error of 1e-12 by (evaluation.5).
+    """x = right + M right + M² right + …, up to an error of 1e-12 by (solving.2).
 
     Parameters and result are those of `solve`; the error is relative to the largest entry of
     `right`.  None if 200,000 terms are not enough.
@@ -89,7 +130,7 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
         Where to begin.
     gamma : float in [0, 1]
     tol : float > 0
-        Below gamma 1 a bound on the error, by (evaluation.8).  At gamma 1 the largest change.
+        Below gamma 1 a bound on the error, by (solving.4).  At gamma 1 the largest change.
     max_sweeps : int ≥ 1
 
     Returns

@@ -22,32 +22,8 @@ Both bounds are often quoted as values.  They are values where two draws never e
 under a continuous law.  A string is drawn twice with a positive chance, so for strings the truth is
 always smaller, if only by a little.
 
-*The law of the reward.*  Where do p_k come from?  First, for rewards that are whole numbers, all ≥
-0: let M_j hold the chances of going from state to state while earning j, and e_j those of ending
-with it.  The chance f_k(s) to earn k from s on splits by the first reward that is not zero:
-
-    f_k = M_0 f_k + e_k + Σ_{j=1}^{k} M_j f_{k−j},  so  f_k = (I − M_0)⁻¹ (e_k + Σ_j M_j f_{k−j}).
-                                                                                       (best_of_n.4)
-
-One factorisation serves all levels, and the length of the string is not limited.  After that n =
-10⁶ costs as much as n = 2.  Secondly, for any rewards that have few distinct values v_1 … v_d: the
-string's reward is Σ_i x_i v_i, where x_i counts how often v_i was earned.  So play all episodes at
-once, forward in time, and keep the joint law of counts and states,
-
-    D_{t+1}(x, s') = Σ_{i,s} D_t(x − 1_i, s) M_{v_i}(s, s').                           (best_of_n.5)
-
-What ends in step t with v_i adds Σ_s D_t(x − 1_i, s) e_{v_i}(s) to the chance of the reward of x.
-The mean of anything else that steps add up, such as the letters, or the reward that was meant when
-another one was maximised, is carried along: with b(s, a) in a step,
-
-    E_{t+1}(x, s') = Σ_{i,s} E_t(x − 1_i, s) M_{v_i}(s, s') + D_t(x − 1_i, s) (bM)_{v_i}(s, s'),
-                                                                                       (best_of_n.6)
-
-where bM has each transition's chance times its b, and E_t(x, s)/D_t(x, s) is the mean so far.
-
-The reward of the running example has two values before the end, one for like pairs and one for the
-others, so after t letters there are t vectors of counts.  Here time must stop somewhere: the mass
-that is still playing then is the `tail`, and is stated.
+*The law of the reward*, the levels r_k and their p_k, is computed exactly by `return_law`.  After
+that n = 10⁶ costs as much as n = 2.
 
 *Is it any good?*  On the running example J = E[r] − β KL at β = 0.5 is best at n = 4, with 91.5 %
 of what the best policy gains, and falls after that: at n = 64 it is 20 %, and at n = 200 less than
@@ -59,14 +35,14 @@ end.)
 calls it) fine-tunes on the winners instead.  With C their counts and a pseudo-count α for what the
 policy did before,
 
-    π'(a|s) = (C[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.7)
+    π'(a|s) = (C[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.4)
 
 A bigram cannot follow P_n, which is no bigram: it must remember what the string has earned.  With
 many winners π' becomes the bigram that makes KL(P_n‖π') smallest, the one with the same expected
-counts.  If the reward is a sum over pairs, then the expected counts decide it, so π' *earns what
+counts.  If the reward is a sum over steps, then the expected counts decide it, so π' *earns what
 P_n earns*.  And log π'/π is such a sum as well, so its mean is the same under both:
 
-    KL(π'‖π) = KL(P_n‖π) − KL(P_n‖π').                                                 (best_of_n.8)
+    KL(π'‖π) = KL(P_n‖π) − KL(P_n‖π').                                                 (best_of_n.5)
 
 The same reward for a smaller distance: so fine-tuning beats the best of n at every n > 1.  On the
 running example the best of n = 4, put into the policy, has 95.1 % of what the best policy gains,
@@ -74,7 +50,7 @@ and 96.7 % at n = 7, its best.
 
 These are limits for many winners.  Counts of few strings are noisy, and noise is paid for as
 distance: with the 1,024 winners of the defaults one round has about 80 %, with 10,000 winners 93 %.
-And one round is all that (best_of_n.8) speaks of.  The next takes the best of four of π', not of π,
+And one round is all that (best_of_n.5) speaks of.  The next takes the best of four of π', not of π,
 and nothing pulls it back to the reference: with 10,000 winners 84 % are left after the second
 round, a fifth after the third, and after that less than the reference has.
 
@@ -193,7 +169,7 @@ def winners(steps, rewards, num_generations):
 
 def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generations=4,
                        episodes=4096, horizon=200, pseudo_count=1.0):
-    """Fine-tune on the best of each group, (best_of_n.7), for ever: yields a record an iteration.
+    """Fine-tune on the best of each group, (best_of_n.4), for ever: yields a record an iteration.
 
     Parameters
     ----------
