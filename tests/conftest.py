@@ -151,3 +151,18 @@ def command(capsys, monkeypatch, request):
             status = stop.code
         return status, *capsys.readouterr()
     return run
+
+
+@pytest.fixture(params=["dense", "sparse"])
+def route(request, monkeypatch):
+    """Runs a test twice: through the dense solve and through sparse LU."""
+    monkeypatch.setattr("minirl.exact.solving.DENSE", {"dense": 1000, "sparse": 0}[request.param])
+
+
+@pytest.fixture(params=["dense", "sparse", "sweeps"])
+def any_route(request, monkeypatch):
+    """Runs a test three times, the third time by at most 500 sweeps."""
+    settings = {"dense": {"DENSE": 1000}, "sparse": {"DENSE": 0},
+                "sweeps": {"LARGE": 0, "FILLED": -1, "SWEEPS": 500}}
+    for name, value in settings[request.param].items():
+        monkeypatch.setattr(f"minirl.exact.solving.{name}", value)
