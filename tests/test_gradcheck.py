@@ -43,6 +43,16 @@ def test_a_right_gradient_passes_by_both_methods():
     assert " ≤ 1e-07 at " in str(report) and " ≤ 1e-12 at " in str(report)
 
 
+@pytest.mark.parametrize("unit", [1e-3, 1e6])
+def test_the_unit_of_a_loss_does_not_matter(unit):
+    def loss(x):
+        value, grad = right(x)
+        return unit * value, unit * grad
+
+    report = check(loss, POINT)
+    assert report and not report.note and 0 < report.comparisons[0].error < 1e-8
+
+
 def test_a_report_cannot_be_changed():
     report = check(right, POINT)
     with pytest.raises(AttributeError):

@@ -84,6 +84,7 @@ imaginary part.  `np.logaddexp` and `scipy.special.log_expit` refuse complex num
 - *In another loss.*  The gradient of a wrong loss is right too.  That the loss is the one in the
   paper needs another witness: a loop written as in the paper, or a case worked out by hand.
 
+Read first: `softmax`.  Read next: `solving`.
 Source: Squire and Trapp 1998, "Using complex variables to estimate derivatives of real functions",
 SIAM Review 40.
 """
@@ -175,7 +176,7 @@ class Comparison(NamedTuple):
     numerical: float
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Report:
     """What `check` has found: true if every comparison passed, so that `assert check(…)` works."""
 
