@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-from minirl.console import file_name, finish, progress
+from minirl.console import file_name, finish, progress, use_one_thread
 from minirl.files import STANDARD, check_writable, write_bytes
 
 WORKS = {"W1": "stepping", "W2": "q_learning", "W3": "sampling", "W4": "text", "W5": "ppo",
@@ -46,8 +46,7 @@ def _work(text):
 
 def use_one_core():
     """Keep this process on one core, and tell the libraries it will import to use one thread."""
-    for library in "OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR", "NUMBA":
-        os.environ[f"{library}_NUM_THREADS"] = "1"
+    use_one_thread()
     os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen="
                                "false intra_op_parallelism_threads=1").strip()
     if hasattr(os, "sched_setaffinity"):  # not on every system

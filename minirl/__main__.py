@@ -8,11 +8,14 @@ import argparse
 import os
 import sys
 
+from minirl.console import file_name, finish, integer, number, progress, use_one_thread
+
+use_one_thread()
+
 from gridworld import maps
 from gridworld.draw import show
 from gridworld.world import GridWorld
 from minirl import __version__, files
-from minirl.console import file_name, finish, number, progress, whole
 from minirl.files import STANDARD
 from minirl.lab import (alignment, divergences, estimators, main_job, objectives, policies, report,
                         values)
@@ -33,10 +36,10 @@ def _main_parser():
                "divergence, and where its gradient leads; 'minirl objectives' shows what each way "
                "of aligning a language model really optimises; 'minirl alignment' aligns one in "
                "every way of the book.")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
     parser.add_argument("--beta", type=number(1e-6, 1e6), default=0.5,  # beyond: lost to rounding
                         help="price of a nat of KL to the reference, in reward (0.5)")
-    parser.add_argument("--pairs", type=whole(1), default=20_000,
+    parser.add_argument("--pairs", type=integer(1), default=20_000,
                         help="preferences that rlhf and dpo learn from (20,000)")
     parser.add_argument("--corpus", type=file_name, metavar="FILE",
                         help="text to model, UTF-8, one item a line (default: the words in Unicode "
@@ -53,8 +56,8 @@ def _values_parser():
                     "values, many runs each, judged by their distance to Q*.")
     _add_world(parser, maps.WORLDS, "a known world; 4x4 and 8x8 are the slippery lakes (4x4)")
     parser.add_argument("--gamma", type=number(0, 1), default=0.95, help="discount (0.95)")
-    parser.add_argument("--runs", type=whole(1), default=20, help="of each learner (20)")
-    parser.add_argument("--steps", type=whole(values.POINTS), default=20_000,
+    parser.add_argument("--runs", type=integer(1), default=20, help="of each learner (20)")
+    parser.add_argument("--steps", type=integer(values.POINTS), default=20_000,
                         help=f"of each run (20,000), a multiple of {values.POINTS}; episodes are "
                              f"cut after 200")
     parser.add_argument("--learning-rate", type=number(1e-6, 1), default=1.0, metavar="A",
@@ -65,7 +68,7 @@ def _values_parser():
                         help="share of random actions (0.5)")
     parser.add_argument("--initial-value", type=number(-1e6, 1e6), default=1.0, metavar="Q",
                         help="of every action; optimistic if large (1)")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
     _add_plot(parser, "a heat map and the learning curves")
     _add_output(parser)
     return parser
@@ -83,15 +86,15 @@ def _policies_parser():
     parser.add_argument("--gamma", type=number(0, 1), help="discount of a gridworld (0.99)")
     parser.add_argument("--beta", type=number(1e-6, 1e6),
                         help="on the language model: price of a nat of KL to the reference (0.5)")
-    parser.add_argument("--runs", type=whole(1), default=4, help="of each learner (4)")
-    parser.add_argument("--iterations", type=whole(policies.POINTS), default=400,
+    parser.add_argument("--runs", type=integer(1), default=4, help="of each learner (4)")
+    parser.add_argument("--iterations", type=integer(policies.POINTS), default=400,
                         help="of each run (400); all schedules end there")
-    parser.add_argument("--episodes", type=whole(1), default=512,
+    parser.add_argument("--episodes", type=integer(1), default=512,
                         help="played in an iteration (512); for 8x8 take 1024")
-    parser.add_argument("--horizon", type=whole(1), default=200,
+    parser.add_argument("--horizon", type=integer(1), default=200,
                         help="episodes are cut after this many steps (200)")
     parser.add_argument("--learner", choices=policies.LEARNERS, help="only this one (all four)")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
     _add_plot(parser, "the learning curves")
     _add_output(parser)
     return parser
@@ -102,7 +105,7 @@ def _estimators_parser():
         prog="minirl estimators", allow_abbrev=False,
         description="The exact bias and variance of every estimator of the policy gradient, by "
                     "listing all episodes of a small world.  Nothing is sampled.")
-    parser.add_argument("--episodes", type=whole(2, 10**9), default=32,
+    parser.add_argument("--episodes", type=integer(2, 10**9), default=32,
                         help="in the batch of an estimate (32)")
     _add_plot(parser, "bias and variance against lambda, and the surrogate against J,")
     _add_output(parser)
@@ -115,9 +118,9 @@ def _alignment_parser():
         description="Align one language model in every way of the book, draw each on the frontier "
                     "of reward and KL, and show what becomes of the true reward when another one "
                     "is maximised.")
-    parser.add_argument("--pairs", type=whole(1, 10**7), default=100_000,
+    parser.add_argument("--pairs", type=integer(1, 10**7), default=100_000,
                         help="preferences that rlhf, dpo and its kin learn from (100,000)")
-    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
     _add_plot(parser, "the frontier and the over-optimisation")
     _add_output(parser)
     return parser

@@ -4,6 +4,10 @@ ends.
 A command exits with 0 if its work is done, with 2 for an argument or a file that cannot be used,
 and with 1 if something else failed or it was interrupted.  A user's mistake is one line on standard
 error, after the usage if an argument is wrong, and never a traceback.
+
+A command uses one thread for linear algebra, whatever the environment says.  Several threads add up
+in another order, so that the last bits differ, and training amplifies them.  Tables as small as
+these would gain nothing from them either.
 """
 
 import argparse
@@ -12,19 +16,31 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 
 
-def whole(least, most=None):
+def use_one_thread():
+    """Tell the libraries of linear algebra to use one thread.
+
+    They listen when they are loaded, so this comes before NumPy is imported.
+
+    Examples
+    --------
+    >>> use_one_thread()
+    >>> os.environ["OPENBLAS_NUM_THREADS"]
+    '1'
+    """
+    for library in "OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR", "NUMBA":
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+
+
+def integer(least, most=None):
     """A converter of whole numbers from `least` upwards, or to `most`, for argparse.
 
     Examples
     --------
-    >>> whole(1)("20")
+    >>> integer(1)("20")
     20
     """
     def convert(text):
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        value = _converted(int, text, "a whole number")
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
         if most is not None and value > most:
@@ -42,14 +58,18 @@ def number(least, most):
     0.5
     """
     def convert(text):
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        value = _converted(float, text, "a number")
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"must lie between {least:g} and {most:g}, got {text}")
         return value
     return convert
+
+
+def _converted(kind, text, name):
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {name}") from None
 
 
 def file_name(text):
@@ -77,14 +97,9 @@ def progress(line):
 
 
 def finish(program, work):
-    """Do the work of a command, and return its exit status.
+    """Do the work of a command, a function without arguments, and return its exit status.
 
-    Parameters
-    ----------
-    program : str
-        Its name, with which a message begins.
-    work : callable
-        Without arguments.  It raises ValueError for what the user can mend.
+    The work raises ValueError for what the user can mend; a message begins with the program's name.
 
     Examples
     --------

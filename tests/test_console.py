@@ -4,12 +4,13 @@ import argparse
 from concurrent.futures.process import BrokenProcessPool
 import io
 import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from minirl.console import file_name, finish, number, progress, whole
+from minirl.console import file_name, finish, integer, number, progress
 
 
 def give_up(error):
@@ -29,16 +30,20 @@ def terminal(monkeypatch):
 # Arguments.
 
 
-def test_a_whole_number_is_converted_if_it_lies_in_its_range():
-    assert [whole(1)("1"), whole(0)("0"), whole(-2, 3)("-2"), whole(-2, 3)("3")] == [1, 0, -2, 3]
-    assert whole(1)("1" + "0" * 40) == 10**40 and type(whole(1)("7")) is int
+def test_a_integer_is_converted_if_it_lies_in_its_range():
+    assert (integer(1)("1"), integer(0)("0")) == (1, 0)
+    assert (integer(-2, 3)("-2"), integer(-2, 3)("3")) == (-2, 3)
+    assert integer(1)("1" + "0" * 40) == 10**40 and type(integer(1)("7")) is int
 
 
 @pytest.mark.parametrize("convert, text, message", [
-    (whole(1), "0", "must be at least 1, got 0"), (whole(1, 9), "-3", "must be at least 1, got -3"),
-    (whole(1, 9), "10", "must be at most 9, got 10"), (whole(1), "1.0", "'1.0' is not a whole num"),
-    (whole(1), "", "'' is not a whole number"), (whole(1), "1e3", "'1e3' is not a whole number"),
-    (whole(1), "nan", "'nan' is not a whole number"),
+    (integer(1), "0", "must be at least 1, got 0"),
+    (integer(1, 9), "-3", "must be at least 1, got -3"),
+    (integer(1, 9), "10", "must be at most 9, got 10"),
+    (integer(1), "1.0", "'1.0' is not a whole number"),
+    (integer(1), "", "'' is not a whole number"),
+    (integer(1), "1e3", "'1e3' is not a whole number"),
+    (integer(1), "nan", "'nan' is not a whole number"),
     (number(0, 1), "1.5", "must lie between 0 and 1, got 1.5"),
     (number(0, 1), "-1e-9", "must lie between 0 and 1, got -1e-9"),
     (number(1e-6, 1e6), "0", "must lie between 1e-06 and 1e+06, got 0"),
@@ -73,6 +78,31 @@ def test_progress_is_one_line_of_a_terminal_and_nothing_elsewhere(monkeypatch, c
     progress("fitting")
     progress("")
     assert stderr.getvalue() == "\r\033[Kfitting\r\033[K" and capsys.readouterr().out == ""
+
+
+# One thread.
+
+
+@pytest.mark.parametrize("package", ["minirl", "toy_lm", "benchmarks"])
+def test_a_command_limits_the_threads_before_numpy_is_imported_and_is_obeyed(package):
+    """Whatever the environment says; `benchmarks` does so when it is called."""
+    program = f"""
+import os, sys
+
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "numpy":
+            print(sorted(os.environ[name] for name in os.environ if name.endswith("_NUM_THREADS")))
+
+sys.meta_path.insert(0, Watch())
+from {package}.__main__ import main
+if "{package}" == "benchmarks":
+    main(["--json", "/no/such/folder/file"])
+    import numpy
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8",
+                          env=os.environ | {"OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "3"})
+    assert done.stdout == f"{['1'] * 7}\n", done.stderr
 
 
 # The end.

@@ -12,10 +12,13 @@ argument or a file that cannot be used.
 import argparse
 import sys
 
+from minirl.console import file_name, finish, integer, number, use_one_thread
+
+use_one_thread()
+
 import numpy as np
 
 from minirl import __version__, files
-from minirl.console import file_name, finish, number, whole
 from minirl.files import STANDARD
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
 from toy_lm.ngram import HORIZON, decoding, finished, nats_per_character, sample, score
@@ -43,7 +46,7 @@ def _parser():
     train.add_argument("file", type=file_name, metavar="FILE", help="UTF-8, one item a line")
     train.add_argument("--out", type=file_name, required=True, metavar="MODEL",
                        help="where to write the model, an .npz file")
-    train.add_argument("--order", type=whole(1), default=2,
+    train.add_argument("--order", type=integer(1), default=2,
                        help="characters seen at once, the next one included (2, a bigram)")
     train.add_argument("--smoothing", type=number(0, 1e9), default=0.1, metavar="A",
                        help="pseudo-count of every entry (0.1); with 0 what never occurred is "
@@ -63,13 +66,13 @@ def _parser():
     sampling = jobs.add_parser("sample", allow_abbrev=False, help="let the model write",
                                description="Print strings of the model, one a line.")
     _add_model(sampling)
-    sampling.add_argument("-n", type=whole(1, MOST), default=10, metavar="N", help="strings (10)")
+    sampling.add_argument("-n", type=integer(1, MOST), default=10, metavar="N", help="strings (10)")
     sampling.add_argument("--prompt", default="", help="their first letters")
     sampling.add_argument("--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
                           help="below 1 likely letters become likelier (1)")
-    sampling.add_argument("--top-k", type=whole(1), metavar="K",
+    sampling.add_argument("--top-k", type=integer(1), metavar="K",
                           help="only the K likeliest letters of each state")
-    sampling.add_argument("--horizon", type=whole(1), default=HORIZON, metavar="STEPS",
+    sampling.add_argument("--horizon", type=integer(1), default=HORIZON, metavar="STEPS",
                           help=f"where strings that do not end are cut ({HORIZON}); standard error "
                                f"tells how many")
     _add_seed(sampling)
@@ -82,7 +85,7 @@ def _parser():
     _add_model(pairs)
     pairs.add_argument("--out", type=file_name, required=True, metavar="FILE",
                        help="where to write the data, JSON lines")
-    pairs.add_argument("--pairs", type=whole(1, MOST), default=1000, metavar="N",
+    pairs.add_argument("--pairs", type=integer(1, MOST), default=1000, metavar="N",
                        help="asked of each prompt (1000); rankings, with --form ranking")
     prompts = pairs.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", default="", help="first letters (none)")
@@ -102,7 +105,7 @@ def _parser():
                             "rankings")
     pairs.add_argument("--form", choices=["explicit", "implicit", "unpaired", "ranking"],
                        default="explicit", help="of the records (explicit)")
-    pairs.add_argument("--responses", type=whole(2, 1000), metavar="K", help="in a ranking (4)")
+    pairs.add_argument("--responses", type=integer(2, 1000), metavar="K", help="in a ranking (4)")
     _add_seed(pairs)
     pairs.set_defaults(run=run_pairs)
     return parser
@@ -113,7 +116,7 @@ def _add_model(parser):
 
 
 def _add_seed(parser):
-    parser.add_argument("--seed", type=whole(0), default=0, help="of everything random (0)")
+    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
 
 
 def run_train(arguments):
