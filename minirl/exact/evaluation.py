@@ -40,119 +40,6 @@ from minirl.kernel.mdp import check_policy
 from minirl.exact.solving import solve, sweep
 
 
-def transitions_under(mdp, policy):
-    """P_π of (evaluation.1), sparse (S, S).
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(transitions_under(coin_game(), np.array([[0.75, 0.25]])).toarray())
-    [[0.75]]
-    """
-    S, A = mdp.shape
-    mixture = sparse.csr_array((policy.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)),
-                               shape=(S, S * A))
-    return mixture @ mdp.transitions
-
-
-def reachable(mdp, policy):
-    """The states that an episode can be in under `policy`: (S,) bool.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game, unroll
-    >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
-    [ True  True False]
-    """
-    arrivals = transitions_under(mdp, (policy.real > 0).astype(float)).T
-    return _spread(arrivals, mdp.start > 0)
-
-
-def _spread(links, states):
-    """All states that follow from the mask `states` (S,) by a matrix of links (S, S) ≥ 0."""
-    while True:
-        more = states | (links @ states.astype(float) > 0)
-        if (more == states).all():
-            return states
-        states = more
-
-
-def ending_chance(mdp, policy):
-    """The probability that a step from each state ends the episode: (S,) float.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(ending_chance(coin_game(), np.array([[0.75, 0.25]])))
-    [0.25]
-    """
-    return (policy * (mdp.prob * mdp.terminated).sum(axis=2)).sum(axis=1)
-
-
-def can_end(mdp, policy):
-    """The states from which an episode may end under `policy`: (S,) bool.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(can_end(coin_game(), np.array([[0.75, 0.25]])), can_end(coin_game(), np.eye(2)[[0]]))
-    [ True] [False]
-    """
-    onwards = transitions_under(mdp, (policy.real > 0).astype(float))
-    return _spread(onwards, ending_chance(mdp, policy.real) > 0)
-
-
-def valued_states(mdp, policy):
-    """Where a value is asked: below gamma 1 in every state, at gamma 1 in the `reachable` ones.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game, unroll
-    >>> tail = np.array([[0., 1.]] * 3)
-    >>> print(valued_states(unroll(coin_game(), 3), tail))
-    [ True False False]
-    """
-    return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
-
-
-class NoEnd(ValueError):
-    """At gamma 1 episodes do not end, or are too long to be told from endless ones.
-
-    An error of its own, because a learner's policy may come to that, and who judges it may want to
-    say so; any other ValueError is a mistake in what was given.
-    """
-
-
-def _no_end(mdp, policy, states, what):
-    """The error for a solve without an answer; it names a state that cannot reach an end."""
-    if mdp.gamma < 1:
-        return ValueError(f"{what}, to all that can be computed: gamma = {mdp.gamma} is too near 1 "
-                          f"for so large a world")
-    stuck = np.flatnonzero(states & ~can_end(mdp, policy))
-    where = (f"from state {stuck[0]} this policy never ends" if stuck.size
-             else "the episodes of this policy are too long to be told from endless ones")
-    return NoEnd(f"{what}: at gamma = {mdp.gamma} {where} (use gamma < 1, a policy that ends, or "
-                 f"mdp.unroll)")
-
-
-def checked_table(mdp, policy, table=None):
-    """The table to be evaluated, by default the mean reward.
-
-    Raises ValueError unless the table and the policy fit the world.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> checked_table(coin_game(), np.array([[0.75, 0.25]])).tolist()
-    [[1.0, 0.0]]
-    """
-    check_policy(mdp, policy)
-    table = mdp.mean_reward if table is None else table
-    if table.shape != mdp.shape:
-        raise ValueError(f"table must have shape {mdp.shape}, got {table.shape}")
-    return table
-
-
 def evaluate(mdp, policy, table=None, *, states=None):
     """V of (evaluation.1): what `policy` is worth from each state.
 
@@ -197,67 +84,12 @@ def evaluate(mdp, policy, table=None, *, states=None):
     return values
 
 
-def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):
-    """V of (evaluation.1) by repeating (solving.3); `evaluate` without linear algebra.
+class NoEnd(ValueError):
+    """At gamma 1 episodes do not end, or are too long to be told from endless ones.
 
-    Parameters, shape and errors are those of `evaluate`, without `states`, and of `sweep`.  It
-    needs no certificate and little memory, so it suits worlds too large to solve.  At gamma 1 a
-    policy that never ends is noticed only if it earns something for ever.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(evaluate_by_sweeps(coin_game(), np.array([[0.75, 0.25]])).round(6))
-    [3.]
+    An error of its own, because a learner's policy may come to that, and who judges it may want to
+    say so; any other ValueError is a mistake in what was given.
     """
-    table = checked_table(mdp, policy, table)
-    states = valued_states(mdp, policy)
-    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
-    earned = (policy * table).sum(axis=1)[states]
-    values = np.full(mdp.shape[0], np.nan)
-    values[states], _ = sweep(lambda V: earned + M @ V, np.zeros(len(earned)), gamma=mdp.gamma,
-                              tol=tol, max_sweeps=max_sweeps)
-    return values
-
-
-def from_start(mdp, values):
-    """J of (evaluation.2) from values (S,); where no value is asked, no episode starts.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game, unroll
-    >>> print(from_start(unroll(coin_game(), 2), np.array([2.0, np.nan])))
-    2.0
-    """
-    return (mdp.start * np.nan_to_num(values)).sum()
-
-
-def action_values(mdp, values):
-    """Q of (evaluation.1), shape (S, A), from values (S,) of the states that come next.
-
-    Raises ValueError if the values do not have that shape.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(action_values(coin_game(), np.array([3.0])))
-    [[4. 0.]]
-    """
-    if values.shape != mdp.shape[:1]:
-        raise ValueError(f"values must have shape {mdp.shape[:1]}, got {values.shape}")
-    return mdp.mean_reward + mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
-
-
-def advantages(mdp, values):
-    """A of (evaluation.3), shape (S, A), from the values (S,) of a policy.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(advantages(coin_game(), np.array([3.0])))
-    [[ 1. -3.]]
-    """
-    return action_values(mdp, values) - values[:, None]
 
 
 def occupancy(mdp, policy):
@@ -317,6 +149,46 @@ def expectation(mdp, policy, table):
     return (occupancy(mdp, policy)[:, None] * policy * table).sum(axis=(-2, -1))
 
 
+def action_values(mdp, values):
+    """Q of (evaluation.1), shape (S, A), from values (S,) of the states that come next.
+
+    Raises ValueError if the values do not have that shape.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(action_values(coin_game(), np.array([3.0])))
+    [[4. 0.]]
+    """
+    if values.shape != mdp.shape[:1]:
+        raise ValueError(f"values must have shape {mdp.shape[:1]}, got {values.shape}")
+    return mdp.mean_reward + mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
+
+
+def advantages(mdp, values):
+    """A of (evaluation.3), shape (S, A), from the values (S,) of a policy.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(advantages(coin_game(), np.array([3.0])))
+    [[ 1. -3.]]
+    """
+    return action_values(mdp, values) - values[:, None]
+
+
+def from_start(mdp, values):
+    """J of (evaluation.2) from values (S,); where no value is asked, no episode starts.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game, unroll
+    >>> print(from_start(unroll(coin_game(), 2), np.array([2.0, np.nan])))
+    2.0
+    """
+    return (mdp.start * np.nan_to_num(values)).sum()
+
+
 def return_variance(mdp, policy, table=None):
     """The variance of Σ_t γᵗ table[s_t, a_t] over episodes, by two linear solves.
 
@@ -352,3 +224,131 @@ def return_variance(mdp, policy, table=None):
     later = mdp.gamma * (mdp.transitions @ np.nan_to_num(values)).reshape(mdp.shape)
     squares = evaluate(replace(mdp, gamma=mdp.gamma**2), policy, table * (table + 2 * later))
     return from_start(mdp, squares) - from_start(mdp, values)**2
+
+
+def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):
+    """V of (evaluation.1) by repeating (solving.3); `evaluate` without linear algebra.
+
+    Parameters, shape and errors are those of `evaluate`, without `states`, and of `sweep`.  It
+    needs no certificate and little memory, so it suits worlds too large to solve.  At gamma 1 a
+    policy that never ends is noticed only if it earns something for ever.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(evaluate_by_sweeps(coin_game(), np.array([[0.75, 0.25]])).round(6))
+    [3.]
+    """
+    table = checked_table(mdp, policy, table)
+    states = valued_states(mdp, policy)
+    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
+    earned = (policy * table).sum(axis=1)[states]
+    values = np.full(mdp.shape[0], np.nan)
+    values[states], _ = sweep(lambda V: earned + M @ V, np.zeros(len(earned)), gamma=mdp.gamma,
+                              tol=tol, max_sweeps=max_sweeps)
+    return values
+
+
+def transitions_under(mdp, policy):
+    """P_π of (evaluation.1), sparse (S, S).
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(transitions_under(coin_game(), np.array([[0.75, 0.25]])).toarray())
+    [[0.75]]
+    """
+    S, A = mdp.shape
+    mixture = sparse.csr_array((policy.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)),
+                               shape=(S, S * A))
+    return mixture @ mdp.transitions
+
+
+def reachable(mdp, policy):
+    """The states that an episode can be in under `policy`: (S,) bool.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game, unroll
+    >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
+    [ True  True False]
+    """
+    arrivals = transitions_under(mdp, (policy.real > 0).astype(float)).T
+    return _spread(arrivals, mdp.start > 0)
+
+
+def can_end(mdp, policy):
+    """The states from which an episode may end under `policy`: (S,) bool.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(can_end(coin_game(), np.array([[0.75, 0.25]])), can_end(coin_game(), np.eye(2)[[0]]))
+    [ True] [False]
+    """
+    onwards = transitions_under(mdp, (policy.real > 0).astype(float))
+    return _spread(onwards, ending_chance(mdp, policy.real) > 0)
+
+
+def ending_chance(mdp, policy):
+    """The probability that a step from each state ends the episode: (S,) float.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(ending_chance(coin_game(), np.array([[0.75, 0.25]])))
+    [0.25]
+    """
+    return (policy * (mdp.prob * mdp.terminated).sum(axis=2)).sum(axis=1)
+
+
+def valued_states(mdp, policy):
+    """Where a value is asked: below gamma 1 in every state, at gamma 1 in the `reachable` ones.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game, unroll
+    >>> tail = np.array([[0., 1.]] * 3)
+    >>> print(valued_states(unroll(coin_game(), 3), tail))
+    [ True False False]
+    """
+    return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
+
+
+def checked_table(mdp, policy, table=None):
+    """The table to be evaluated, by default the mean reward.
+
+    Raises ValueError unless the table and the policy fit the world.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> checked_table(coin_game(), np.array([[0.75, 0.25]])).tolist()
+    [[1.0, 0.0]]
+    """
+    check_policy(mdp, policy)
+    table = mdp.mean_reward if table is None else table
+    if table.shape != mdp.shape:
+        raise ValueError(f"table must have shape {mdp.shape}, got {table.shape}")
+    return table
+
+
+def _spread(links, states):
+    """All states that follow from the mask `states` (S,) by a matrix of links (S, S) ≥ 0."""
+    while True:
+        more = states | (links @ states.astype(float) > 0)
+        if (more == states).all():
+            return states
+        states = more
+
+
+def _no_end(mdp, policy, states, what):
+    """The error for a solve without an answer; it names a state that cannot reach an end."""
+    if mdp.gamma < 1:
+        return ValueError(f"{what}, to all that can be computed: gamma = {mdp.gamma} is too near 1 "
+                          f"for so large a world")
+    stuck = np.flatnonzero(states & ~can_end(mdp, policy))
+    where = (f"from state {stuck[0]} this policy never ends" if stuck.size
+             else "the episodes of this policy are too long to be told from endless ones")
+    return NoEnd(f"{what}: at gamma = {mdp.gamma} {where} (use gamma < 1, a policy that ends, or "
+                 f"mdp.unroll)")

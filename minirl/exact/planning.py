@@ -76,86 +76,6 @@ class Optimum(NamedTuple):
     rounds: int                # sweeps, improvements or pivots that were needed
 
 
-def optimum_of(mdp, policy, values, rounds):
-    """The `Optimum` record of a policy with these values; Q and J follow from them.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> optimum_of(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
-    3.0
-    """
-    return Optimum(policy, values, action_values(mdp, values), float(from_start(mdp, values)),
-                   rounds)
-
-
-def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
-    """The optimum by repeating (planning.1) from V = 0.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    tol : float > 0
-        Below gamma 1 a bound on the error of V, by (solving.4).  At gamma 1 that bound is void,
-        and `tol` is the largest change in the last sweep.
-    max_sweeps : int ≥ 1
-
-    Returns
-    -------
-    Optimum
-        Its policy is greedy on Q, the first action on a tie.  At gamma 1 a tie may hide a policy
-        that never ends; `policy_iteration` does not have that weakness.  At gamma 1 states that no
-        policy reaches are NaN.
-
-    Raises
-    ------
-    ValueError
-        If `tol` or `max_sweeps` is not positive, or the values still move after `max_sweeps`.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> best = value_iteration(coin_game(gamma=0.9))
-    >>> print(best.values.round(6), best.policy)
-    [10.] [[1. 0.]]
-    """
-    S, A = mdp.shape
-    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
-    M = mdp.gamma * mdp.transitions[np.repeat(states, A)][:, states]
-    reward = mdp.mean_reward[states]
-    values = np.full(S, np.nan)
-    values[states], sweeps = sweep(lambda V: (reward + (M @ V).reshape(-1, A)).max(axis=1),
-                                   np.zeros(len(reward)), gamma=mdp.gamma, tol=tol,
-                                   max_sweeps=max_sweeps)
-    greedy = np.eye(A)[action_values(mdp, np.nan_to_num(values)).argmax(axis=1)]
-    return optimum_of(mdp, greedy, values, sweeps)
-
-
-def policy_that_ends(mdp):
-    """A deterministic policy (S, A) under which every episode ends, if each state can reach an end.
-
-    In each state it takes an action that may end the episode; failing that, one that may lead to a
-    state where such an action was found before; and so on backwards.  From every state some end
-    then has a positive probability, so that no episode can avoid it for ever.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(policy_that_ends(coin_game()))
-    [[0. 1.]]
-    """
-    S, A = mdp.shape
-    helps = (mdp.prob * mdp.terminated).sum(axis=2) > 0
-    action, found = np.zeros(S, int), np.full(S, False)
-    while True:
-        new = helps.any(axis=1) & ~found
-        if not new.any():
-            return np.eye(A)[action]
-        action[new] = helps[new].argmax(axis=1)
-        found |= new
-        helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A)
-
-
 def policy_iteration(mdp, *, tol=1e-10):
     """The optimum by (planning.2), starting from `policy_that_ends`.
 
@@ -202,6 +122,86 @@ def policy_iteration(mdp, *, tol=1e-10):
         if not better.any():
             return optimum_of(mdp, policy, values, rounds)
         policy, rounds = np.where(better[:, None], np.eye(A)[best], policy), rounds + 1
+
+
+def policy_gradient(mdp, logits):
+    """J and its exact gradient in the logits, (planning.5).  To be climbed, not descended.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    logits : (S, A) float
+        Policy table θ.
+
+    Returns
+    -------
+    J : float
+        Expected return from the start, in units of reward.
+    grad : (S, A) float
+        ∂J/∂θ.  Zero in rows that no episode visits; each row sums to zero.
+
+    Raises
+    ------
+    ValueError
+        If the logits do not fit the world, or at gamma = 1 the policy does not end.
+
+    Examples
+    --------
+    With π(head) = p, J = p/(1 − p), and its derivative in the first logit is p/(1 − p) again:
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> J, grad = policy_gradient(coin_game(), np.log([[0.75, 0.25]]))
+    >>> print(round(J, 6), grad.round(6))
+    3.0 [[ 3. -3.]]
+    """
+    if logits.shape != mdp.shape:
+        raise ValueError(f"logits must have shape {mdp.shape}, got {logits.shape}")
+    policy = np.exp(log_softmax(logits))
+    values = np.nan_to_num(evaluate(mdp, policy))
+    visits = occupancy(mdp, policy.real)
+    return from_start(mdp, values), visits[:, None] * policy * advantages(mdp, values)
+
+
+def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
+    """The optimum by repeating (planning.1) from V = 0.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    tol : float > 0
+        Below gamma 1 a bound on the error of V, by (solving.4).  At gamma 1 that bound is void,
+        and `tol` is the largest change in the last sweep.
+    max_sweeps : int ≥ 1
+
+    Returns
+    -------
+    Optimum
+        Its policy is greedy on Q, the first action on a tie.  At gamma 1 a tie may hide a policy
+        that never ends; `policy_iteration` does not have that weakness.  At gamma 1 states that no
+        policy reaches are NaN.
+
+    Raises
+    ------
+    ValueError
+        If `tol` or `max_sweeps` is not positive, or the values still move after `max_sweeps`.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> best = value_iteration(coin_game(gamma=0.9))
+    >>> print(best.values.round(6), best.policy)
+    [10.] [[1. 0.]]
+    """
+    S, A = mdp.shape
+    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
+    M = mdp.gamma * mdp.transitions[np.repeat(states, A)][:, states]
+    reward = mdp.mean_reward[states]
+    values = np.full(S, np.nan)
+    values[states], sweeps = sweep(lambda V: (reward + (M @ V).reshape(-1, A)).max(axis=1),
+                                   np.zeros(len(reward)), gamma=mdp.gamma, tol=tol,
+                                   max_sweeps=max_sweeps)
+    greedy = np.eye(A)[action_values(mdp, np.nan_to_num(values)).argmax(axis=1)]
+    return optimum_of(mdp, greedy, values, sweeps)
 
 
 class Schedule(NamedTuple):
@@ -293,39 +293,39 @@ def linear_programme(mdp):
     return optimum_of(mdp, policy, evaluate(mdp, policy, states=states), int(found.nit))
 
 
-def policy_gradient(mdp, logits):
-    """J and its exact gradient in the logits, (planning.5).  To be climbed, not descended.
+def policy_that_ends(mdp):
+    """A deterministic policy (S, A) under which every episode ends, if each state can reach an end.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    logits : (S, A) float
-        Policy table θ.
-
-    Returns
-    -------
-    J : float
-        Expected return from the start, in units of reward.
-    grad : (S, A) float
-        ∂J/∂θ.  Zero in rows that no episode visits; each row sums to zero.
-
-    Raises
-    ------
-    ValueError
-        If the logits do not fit the world, or at gamma = 1 the policy does not end.
+    In each state it takes an action that may end the episode; failing that, one that may lead to a
+    state where such an action was found before; and so on backwards.  From every state some end
+    then has a positive probability, so that no episode can avoid it for ever.
 
     Examples
     --------
-    With π(head) = p, J = p/(1 − p), and its derivative in the first logit is p/(1 − p) again:
-
     >>> from minirl.kernel.mdp import coin_game
-    >>> J, grad = policy_gradient(coin_game(), np.log([[0.75, 0.25]]))
-    >>> print(round(J, 6), grad.round(6))
-    3.0 [[ 3. -3.]]
+    >>> print(policy_that_ends(coin_game()))
+    [[0. 1.]]
     """
-    if logits.shape != mdp.shape:
-        raise ValueError(f"logits must have shape {mdp.shape}, got {logits.shape}")
-    policy = np.exp(log_softmax(logits))
-    values = np.nan_to_num(evaluate(mdp, policy))
-    visits = occupancy(mdp, policy.real)
-    return from_start(mdp, values), visits[:, None] * policy * advantages(mdp, values)
+    S, A = mdp.shape
+    helps = (mdp.prob * mdp.terminated).sum(axis=2) > 0
+    action, found = np.zeros(S, int), np.full(S, False)
+    while True:
+        new = helps.any(axis=1) & ~found
+        if not new.any():
+            return np.eye(A)[action]
+        action[new] = helps[new].argmax(axis=1)
+        found |= new
+        helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A)
+
+
+def optimum_of(mdp, policy, values, rounds):
+    """The `Optimum` record of a policy with these values; Q and J follow from them.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> optimum_of(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
+    3.0
+    """
+    return Optimum(policy, values, action_values(mdp, values), float(from_start(mdp, values)),
+                   rounds)

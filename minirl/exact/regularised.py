@@ -85,56 +85,6 @@ from minirl.exact.planning import optimum_of
 from minirl.kernel.softmax import log_softmax
 
 
-def tilt(ref_logits, action_values, *, beta):
-    """log π of (regularised.2): the reference, tilted towards what is worth more.
-
-    Parameters
-    ----------
-    ref_logits, action_values : (S, A) float
-        The reference, and what each action is worth before its own KL.
-    beta : float > 0
-
-    Returns
-    -------
-    (S, A) float
-        Log-probabilities; finite where the probability itself underflows to zero.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive.
-
-    Examples
-    --------
-    >>> print(np.exp(tilt(np.zeros((1, 2)), np.array([[1., 0.]]), beta=0.5)).round(4))
-    [[0.8808 0.1192]]
-    """
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}")
-    return log_softmax(log_softmax(ref_logits) + action_values / beta)
-
-
-def _check(mdp, ref_logits, beta):
-    if ref_logits.shape != mdp.shape:
-        raise ValueError(f"ref_logits must have shape {mdp.shape}, got {ref_logits.shape}")
-    if not np.isfinite(ref_logits).all():
-        raise ValueError("ref_logits must be finite: the reference needs full support")
-    if not (0 < beta < np.inf and 1 / beta < np.inf):  # both are used
-        raise ValueError(f"beta must be positive and finite, got {beta}")
-
-
-def _check_stop(tol, max_rounds):
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
-    if max_rounds < 1:
-        raise ValueError(f"max_rounds must be at least 1, got {max_rounds}")
-
-
-def _is_linear(mdp):
-    """Whether (regularised.4) holds: one outcome an action, and no discount."""
-    return mdp.next_state.shape[2] == 1 and mdp.gamma == 1
-
-
 def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     """The policy that maximises J_β of (regularised.1), by soft policy iteration.
 
@@ -195,6 +145,35 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         logp, before = tilt(ref_logits, action_values(mdp, known), beta=beta), known
     raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
                      f"likely has no upper bound, or the reference does not end")
+
+
+def tilt(ref_logits, action_values, *, beta):
+    """log π of (regularised.2): the reference, tilted towards what is worth more.
+
+    Parameters
+    ----------
+    ref_logits, action_values : (S, A) float
+        The reference, and what each action is worth before its own KL.
+    beta : float > 0
+
+    Returns
+    -------
+    (S, A) float
+        Log-probabilities; finite where the probability itself underflows to zero.
+
+    Raises
+    ------
+    ValueError
+        If beta is not positive.
+
+    Examples
+    --------
+    >>> print(np.exp(tilt(np.zeros((1, 2)), np.array([[1., 0.]]), beta=0.5)).round(4))
+    [[0.8808 0.1192]]
+    """
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}")
+    return log_softmax(log_softmax(ref_logits) + action_values / beta)
 
 
 class FrontierPoint(NamedTuple):
@@ -289,45 +268,6 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
     return best._replace(action_values=best.action_values - bonus)
 
 
-def _log_partition(mdp, ref_logits, inverse_beta):
-    """log Z of (regularised.4) at 1/β, NaN in states no episode reaches; None if it is infinite.
-
-    The terms of Z are as large as e^{r/β}, so the largest is taken out first, as in every
-    log-sum-exp.  Here a term is a string.  The largest one that starts in s has the logarithm
-    b(s) = max_a log π_ref(a|s) + r(s, a)/β + b(s'), found by at most S sweeps.  What is left,
-
-        Z(s) e^{−b(s)} = Σ_a π_ref(a|s) e^{r(s,a)/β + b(s') − b(s)} · Z(s') e^{−b(s')},
-
-    has no coefficient above one, unless going round in circles pays, and then Z is infinite.
-    """
-    steps = log_softmax(ref_logits) + mdp.mean_reward * inverse_beta
-    following, ends = mdp.next_state[:, :, 0], mdp.terminated[:, :, 0]
-    best = np.where(ends, steps, -np.inf).max(axis=1)
-    for _ in range(mdp.shape[0]):
-        before, best = best, (steps + np.where(ends, 0, best[following])).max(axis=1)
-        if (best == before).all():
-            break
-    states = reachable(mdp, np.ones(mdp.shape))
-    if not np.isfinite(best[states]).all():  # there is no end in sight
-        return None
-    best[~states] = 0
-    scaled = np.exp(np.minimum(steps + np.where(ends, 0, best[following]) - best[:, None], 700))
-    solution = solve(transitions_under(mdp, scaled)[states][:, states],
-                     (scaled * ends).sum(axis=1)[states])
-    if solution is None:
-        return None
-    log_Z = np.full(mdp.shape[0], np.nan)
-    log_Z[states] = best[states] + np.log(solution)
-    return log_Z
-
-
-def _divergence(mdp, ref_logits, beta):
-    """The error for a beta at which Z is infinite."""
-    return ValueError(
-        f"no optimum exists at beta = {beta:g}: a longer episode is always worth more than the KL "
-        f"it costs; one exists above beta = {critical_beta(mdp, ref_logits):.5f}")
-
-
 def log_partition(mdp, ref_logits, *, beta):
     """β log Z of (regularised.4), by one linear solve: the values V* of `regularised_optimum`.
 
@@ -396,3 +336,63 @@ def critical_beta(mdp, ref_logits):
         if diverges(upper) > 0:
             return 1 / optimize.bisect(diverges, 0.0, upper, xtol=1e-15 / largest, rtol=1e-14)
     return 0.0
+
+
+def _check(mdp, ref_logits, beta):
+    if ref_logits.shape != mdp.shape:
+        raise ValueError(f"ref_logits must have shape {mdp.shape}, got {ref_logits.shape}")
+    if not np.isfinite(ref_logits).all():
+        raise ValueError("ref_logits must be finite: the reference needs full support")
+    if not (0 < beta < np.inf and 1 / beta < np.inf):  # both are used
+        raise ValueError(f"beta must be positive and finite, got {beta}")
+
+
+def _check_stop(tol, max_rounds):
+    if not tol > 0:
+        raise ValueError(f"tol must be positive, got {tol}")
+    if max_rounds < 1:
+        raise ValueError(f"max_rounds must be at least 1, got {max_rounds}")
+
+
+def _is_linear(mdp):
+    """Whether (regularised.4) holds: one outcome an action, and no discount."""
+    return mdp.next_state.shape[2] == 1 and mdp.gamma == 1
+
+
+def _log_partition(mdp, ref_logits, inverse_beta):
+    """log Z of (regularised.4) at 1/β, NaN in states no episode reaches; None if it is infinite.
+
+    The terms of Z are as large as e^{r/β}, so the largest is taken out first, as in every
+    log-sum-exp.  Here a term is a string.  The largest one that starts in s has the logarithm
+    b(s) = max_a log π_ref(a|s) + r(s, a)/β + b(s'), found by at most S sweeps.  What is left,
+
+        Z(s) e^{−b(s)} = Σ_a π_ref(a|s) e^{r(s,a)/β + b(s') − b(s)} · Z(s') e^{−b(s')},
+
+    has no coefficient above one, unless going round in circles pays, and then Z is infinite.
+    """
+    steps = log_softmax(ref_logits) + mdp.mean_reward * inverse_beta
+    following, ends = mdp.next_state[:, :, 0], mdp.terminated[:, :, 0]
+    best = np.where(ends, steps, -np.inf).max(axis=1)
+    for _ in range(mdp.shape[0]):
+        before, best = best, (steps + np.where(ends, 0, best[following])).max(axis=1)
+        if (best == before).all():
+            break
+    states = reachable(mdp, np.ones(mdp.shape))
+    if not np.isfinite(best[states]).all():  # there is no end in sight
+        return None
+    best[~states] = 0
+    scaled = np.exp(np.minimum(steps + np.where(ends, 0, best[following]) - best[:, None], 700))
+    solution = solve(transitions_under(mdp, scaled)[states][:, states],
+                     (scaled * ends).sum(axis=1)[states])
+    if solution is None:
+        return None
+    log_Z = np.full(mdp.shape[0], np.nan)
+    log_Z[states] = best[states] + np.log(solution)
+    return log_Z
+
+
+def _divergence(mdp, ref_logits, beta):
+    """The error for a beta at which Z is infinite."""
+    return ValueError(
+        f"no optimum exists at beta = {beta:g}: a longer episode is always worth more than the KL "
+        f"it costs; one exists above beta = {critical_beta(mdp, ref_logits):.5f}")

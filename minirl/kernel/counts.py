@@ -59,6 +59,145 @@ class Steps(NamedTuple):
     shape: tuple        # (S, A)
 
 
+def table(steps, weights=None):
+    """W of (counts.1): counts of each step, or sums of `weights`.
+
+    Parameters
+    ----------
+    steps : Steps
+        N steps.
+    weights : (N,) float, optional
+        One number a step; by default each step counts one.
+
+    Returns
+    -------
+    (S, A) float
+
+    Raises
+    ------
+    ValueError
+        If `weights` does not have one entry a step.
+
+    Examples
+    --------
+    >>> one = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 3]), (2, 2))
+    >>> print(table(one))
+    [[0. 2.]
+     [1. 0.]]
+    """
+    if weights is not None and weights.shape != steps.index.shape:
+        raise ValueError(f"weights must have shape {steps.index.shape}, got {weights.shape}")
+    return add_up(steps.index, steps.shape[0] * steps.shape[1], weights).reshape(steps.shape)
+
+
+def sequence_table(steps, weights):
+    """W of (counts.1) where all steps of a sequence weigh the same: Xᵀ `weights`, X of (counts.2).
+
+    Parameters
+    ----------
+    steps : Steps
+        B sequences.
+    weights : (B,) float
+        One number a sequence.
+
+    Returns
+    -------
+    (S, A) float
+
+    Raises
+    ------
+    ValueError
+        If `weights` does not have one entry a sequence.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(sequence_table(two, np.array([0.5, 3.0])))
+    [[0.  3.5]
+     [0.5 0. ]]
+    """
+    if weights.shape != (steps.starts.size - 1,):
+        raise ValueError(f"weights must have shape {(steps.starts.size - 1,)}, "
+                         f"got {weights.shape}")
+    ones, shape = _ones(steps.index.size, float), (steps.shape[0] * steps.shape[1], weights.size)
+    transposed = sparse.csc_array((ones, steps.index, steps.starts), shape=shape)
+    return (transposed @ np.asarray(weights, float)).reshape(steps.shape)
+
+
+def matrix(steps):
+    """X of (counts.2): sparse (B, S·A) float, one row a sequence.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(matrix(two).toarray())
+    [[0. 1. 1. 0.]
+     [0. 1. 0. 0.]]
+    """
+    shape = (steps.starts.size - 1, steps.shape[0] * steps.shape[1])
+    # Copies, since SciPy may later sort a matrix in place, and the steps with it.
+    return sparse.csr_array((np.ones(steps.index.size), steps.index.copy(), steps.starts.copy()),
+                            shape=shape)
+
+
+def difference_matrix(chosen, rejected):
+    """D of (counts.3): sparse (B, S·A) float, row i = chosen sequence i minus rejected sequence i.
+
+    A row lists the steps of the chosen sequence with value +1, then those of the rejected one
+    with −1; steps that both share stay as they are and cancel in every product.
+
+    Raises
+    ------
+    ValueError
+        If the two do not have the same number of sequences over one table, or are together too
+        many steps for 32 bits.
+
+    Examples
+    --------
+    >>> chosen = steps(np.array([0, 1]), np.array([1, 0]), np.array([0, 2]), (2, 2))
+    >>> rejected = steps(np.array([0]), np.array([1]), np.array([0, 1]), (2, 2))
+    >>> print(difference_matrix(chosen, rejected).toarray())
+    [[0. 0. 1. 0.]]
+    """
+    if chosen.shape != rejected.shape or chosen.starts.size != rejected.starts.size:
+        raise ValueError(f"chosen and rejected must share a table and a number of sequences, got "
+                         f"{chosen.starts.size - 1} of {chosen.shape} and "
+                         f"{rejected.starts.size - 1} of {rejected.shape}")
+    lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
+    starts = _starts(lengths.sum(axis=1))
+    # One byte a step says whose place it is.  Each side fills its places in its own order.
+    is_chosen, signs = (np.repeat(np.tile(both, len(lengths)), lengths.ravel())
+                        for both in ([True, False], [1.0, -1.0]))
+    columns = np.empty(is_chosen.size, dtype=np.int32)
+    columns[is_chosen], columns[~is_chosen] = chosen.index, rejected.index
+    shape = (len(lengths), chosen.shape[0] * chosen.shape[1])
+    return sparse.csr_array((signs, columns, starts), shape=shape)
+
+
+def mean_matrix(steps):
+    """M of (counts.4): sparse (B, S·A) float, one row a sequence, the rows summing to one.
+
+    Raises
+    ------
+    ValueError
+        If a sequence has no step.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(mean_matrix(two).toarray())
+    [[0.  0.5 0.5 0. ]
+     [0.  1.  0.  0. ]]
+    """
+    lengths = np.diff(steps.starts)
+    if lengths.size and lengths.min() == 0:
+        raise ValueError(f"steps must have a step in every sequence, got none in sequence "
+                         f"{lengths.argmin()}")
+    means = matrix(steps)
+    means.data /= np.repeat(lengths, lengths)
+    return means
+
+
 def steps(states, actions, starts, shape):
     """Check steps (s, a) and lay them out as `Steps`.
 
@@ -279,142 +418,3 @@ def _power_of_two_ones(bits, dtype):
     ones = np.ones(2**bits, dtype)
     ones.flags.writeable = False
     return ones
-
-
-def table(steps, weights=None):
-    """W of (counts.1): counts of each step, or sums of `weights`.
-
-    Parameters
-    ----------
-    steps : Steps
-        N steps.
-    weights : (N,) float, optional
-        One number a step; by default each step counts one.
-
-    Returns
-    -------
-    (S, A) float
-
-    Raises
-    ------
-    ValueError
-        If `weights` does not have one entry a step.
-
-    Examples
-    --------
-    >>> one = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 3]), (2, 2))
-    >>> print(table(one))
-    [[0. 2.]
-     [1. 0.]]
-    """
-    if weights is not None and weights.shape != steps.index.shape:
-        raise ValueError(f"weights must have shape {steps.index.shape}, got {weights.shape}")
-    return add_up(steps.index, steps.shape[0] * steps.shape[1], weights).reshape(steps.shape)
-
-
-def sequence_table(steps, weights):
-    """W of (counts.1) where all steps of a sequence weigh the same: Xᵀ `weights`, X of (counts.2).
-
-    Parameters
-    ----------
-    steps : Steps
-        B sequences.
-    weights : (B,) float
-        One number a sequence.
-
-    Returns
-    -------
-    (S, A) float
-
-    Raises
-    ------
-    ValueError
-        If `weights` does not have one entry a sequence.
-
-    Examples
-    --------
-    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
-    >>> print(sequence_table(two, np.array([0.5, 3.0])))
-    [[0.  3.5]
-     [0.5 0. ]]
-    """
-    if weights.shape != (steps.starts.size - 1,):
-        raise ValueError(f"weights must have shape {(steps.starts.size - 1,)}, "
-                         f"got {weights.shape}")
-    ones, shape = _ones(steps.index.size, float), (steps.shape[0] * steps.shape[1], weights.size)
-    transposed = sparse.csc_array((ones, steps.index, steps.starts), shape=shape)
-    return (transposed @ np.asarray(weights, float)).reshape(steps.shape)
-
-
-def matrix(steps):
-    """X of (counts.2): sparse (B, S·A) float, one row a sequence.
-
-    Examples
-    --------
-    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
-    >>> print(matrix(two).toarray())
-    [[0. 1. 1. 0.]
-     [0. 1. 0. 0.]]
-    """
-    shape = (steps.starts.size - 1, steps.shape[0] * steps.shape[1])
-    # Copies, since SciPy may later sort a matrix in place, and the steps with it.
-    return sparse.csr_array((np.ones(steps.index.size), steps.index.copy(), steps.starts.copy()),
-                            shape=shape)
-
-
-def mean_matrix(steps):
-    """M of (counts.4): sparse (B, S·A) float, one row a sequence, the rows summing to one.
-
-    Raises
-    ------
-    ValueError
-        If a sequence has no step.
-
-    Examples
-    --------
-    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
-    >>> print(mean_matrix(two).toarray())
-    [[0.  0.5 0.5 0. ]
-     [0.  1.  0.  0. ]]
-    """
-    lengths = np.diff(steps.starts)
-    if lengths.size and lengths.min() == 0:
-        raise ValueError(f"steps must have a step in every sequence, got none in sequence "
-                         f"{lengths.argmin()}")
-    means = matrix(steps)
-    means.data /= np.repeat(lengths, lengths)
-    return means
-
-
-def difference_matrix(chosen, rejected):
-    """D of (counts.3): sparse (B, S·A) float, row i = chosen sequence i minus rejected sequence i.
-
-    A row lists the steps of the chosen sequence with value +1, then those of the rejected one
-    with −1; steps that both share stay as they are and cancel in every product.
-
-    Raises
-    ------
-    ValueError
-        If the two do not have the same number of sequences over one table, or are together too
-        many steps for 32 bits.
-
-    Examples
-    --------
-    >>> chosen = steps(np.array([0, 1]), np.array([1, 0]), np.array([0, 2]), (2, 2))
-    >>> rejected = steps(np.array([0]), np.array([1]), np.array([0, 1]), (2, 2))
-    >>> print(difference_matrix(chosen, rejected).toarray())
-    [[0. 0. 1. 0.]]
-    """
-    if chosen.shape != rejected.shape or chosen.starts.size != rejected.starts.size:
-        raise ValueError(f"chosen and rejected must share a table and a number of sequences, got "
-                         f"{chosen.starts.size - 1} of {chosen.shape} and "
-                         f"{rejected.starts.size - 1} of {rejected.shape}")
-    lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
-    starts = _starts(lengths.sum(axis=1))
-    # One byte a step says whose place it is.  Each side fills its places in its own order.
-    is_chosen, signs = (np.repeat(np.tile(both, len(lengths)), lengths.ravel())
-                        for both in ([True, False], [1.0, -1.0]))
-    columns = np.empty(is_chosen.size, dtype=np.int32)
-    columns[is_chosen], columns[~is_chosen] = chosen.index, rejected.index
-    shape = (len(lengths), chosen.shape[0] * chosen.shape[1])
-    return sparse.csr_array((signs, columns, starts), shape=shape)

@@ -246,53 +246,6 @@ def coin_game(*, gamma=1.0):
                       start=np.ones(1), gamma=gamma)
 
 
-def _frozen(array):
-    """An array that nobody can write to any more."""
-    array.flags.writeable = False
-    return array
-
-
-def _numbered(name, table):
-    """The entries 0, 1, 2, … of a dict or list, as a list."""
-    if not isinstance(table, (dict, list, tuple)) or not table:
-        raise ValueError(f"{name} must be a dict or a list of at least one entry, got {table!r}")
-    if isinstance(table, dict) and set(table) != set(range(len(table))):
-        raise ValueError(f"{name} must have the keys 0 to {len(table) - 1}, "
-                         f"got {list(table)[:5]} …")
-    return [table[i] for i in range(len(table))]
-
-
-def _check_outcome(name, outcome, S):
-    """Raise ValueError unless `outcome` is (probability, next state, reward, terminated)."""
-    if not isinstance(outcome, (tuple, list)) or len(outcome) != 4:
-        raise ValueError(f"{name} must be (probability, next state, reward, terminated), "
-                         f"got {outcome!r}")
-    prob, next_state, reward, terminated = outcome
-    if not isinstance(prob, Real) or not 0 <= prob <= 1:
-        raise ValueError(f"{name} must have a probability in [0, 1], got {prob!r}")
-    if not isinstance(next_state, Integral) or not 0 <= next_state < S:
-        raise ValueError(f"{name} must lead to a state in [0, {S}), got {next_state!r}")
-    if not isinstance(reward, Real) or not np.isfinite(reward):
-        raise ValueError(f"{name} must have a finite reward, got {reward!r}")
-    if not isinstance(terminated, (bool, np.bool_)):
-        raise ValueError(f"{name} must say True or False at its end, got {terminated!r}")
-
-
-def _refuse_first(name, values, rule, wrong):
-    """Raise ValueError naming the first entry where `wrong` is true."""
-    if wrong.any():
-        entry = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"{name}[{', '.join(map(str, entry))}] {rule}, got {values[entry]}")
-
-def check_policy(mdp, policy):
-    """Raise ValueError unless `policy` (S, A) holds a distribution in each row of `mdp`'s table."""
-    if policy.shape != mdp.shape:
-        raise ValueError(f"policy must have shape {mdp.shape}, got {policy.shape}")
-    _refuse_first("policy", policy, "must lie in [0, 1]", ~((policy >= 0) & (policy <= 1 + 1e-9)))
-    total = policy.sum(axis=1)
-    _refuse_first("policy", total, "must sum to one", np.abs(total - 1) > 1e-9)
-
-
 def unroll(mdp, horizon):
     """The same world with a time limit inside: state t·S + s is state s after t steps.
 
@@ -331,3 +284,51 @@ def unroll(mdp, horizon):
                       terminated=terminated,
                       start=np.concatenate([mdp.start, np.zeros((horizon - 1) * S)]),
                       gamma=mdp.gamma)
+
+
+def check_policy(mdp, policy):
+    """Raise ValueError unless `policy` (S, A) holds a distribution in each row of `mdp`'s table."""
+    if policy.shape != mdp.shape:
+        raise ValueError(f"policy must have shape {mdp.shape}, got {policy.shape}")
+    _refuse_first("policy", policy, "must lie in [0, 1]", ~((policy >= 0) & (policy <= 1 + 1e-9)))
+    total = policy.sum(axis=1)
+    _refuse_first("policy", total, "must sum to one", np.abs(total - 1) > 1e-9)
+
+
+def _frozen(array):
+    """An array that nobody can write to any more."""
+    array.flags.writeable = False
+    return array
+
+
+def _numbered(name, table):
+    """The entries 0, 1, 2, … of a dict or list, as a list."""
+    if not isinstance(table, (dict, list, tuple)) or not table:
+        raise ValueError(f"{name} must be a dict or a list of at least one entry, got {table!r}")
+    if isinstance(table, dict) and set(table) != set(range(len(table))):
+        raise ValueError(f"{name} must have the keys 0 to {len(table) - 1}, "
+                         f"got {list(table)[:5]} …")
+    return [table[i] for i in range(len(table))]
+
+
+def _check_outcome(name, outcome, S):
+    """Raise ValueError unless `outcome` is (probability, next state, reward, terminated)."""
+    if not isinstance(outcome, (tuple, list)) or len(outcome) != 4:
+        raise ValueError(f"{name} must be (probability, next state, reward, terminated), "
+                         f"got {outcome!r}")
+    prob, next_state, reward, terminated = outcome
+    if not isinstance(prob, Real) or not 0 <= prob <= 1:
+        raise ValueError(f"{name} must have a probability in [0, 1], got {prob!r}")
+    if not isinstance(next_state, Integral) or not 0 <= next_state < S:
+        raise ValueError(f"{name} must lead to a state in [0, {S}), got {next_state!r}")
+    if not isinstance(reward, Real) or not np.isfinite(reward):
+        raise ValueError(f"{name} must have a finite reward, got {reward!r}")
+    if not isinstance(terminated, (bool, np.bool_)):
+        raise ValueError(f"{name} must say True or False at its end, got {terminated!r}")
+
+
+def _refuse_first(name, values, rule, wrong):
+    """Raise ValueError naming the first entry where `wrong` is true."""
+    if wrong.any():
+        entry = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(f"{name}[{', '.join(map(str, entry))}] {rule}, got {values[entry]}")

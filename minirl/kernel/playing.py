@@ -42,244 +42,6 @@ from minirl.kernel.sampling import alias, cells, draw, generator, uniform, words
 STRIDE = 16  # steps for which random words are drawn at once
 
 
-def move(mdp, states, actions, numbers):
-    """Move N parallel worlds by one step; the outcomes are decided by uniform numbers.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    states, actions : (N,) int
-        *Trusted*, since this is the inner loop of everything that plays: an action A would silently
-        be read as action 0 of the next state.  `step` is the form that checks.
-    numbers : (N,) float
-        One number in [0, 1) a world, which decides the outcome by (sampling.1).
-
-    Returns
-    -------
-    next_states (N,) int, rewards (N,) float, terminated (N,) bool
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> move(coin_game(), np.array([0]), np.array([1]), np.array([0.5]))
-    (array([0]), array([0.]), array([ True]))
-    """
-    A, K = mdp.next_state.shape[1:]
-    outcome = entry = states * A + actions
-    if K > 1:
-        outcome = entry * K + draw(mdp.outcome_thresholds.take(entry, axis=1), numbers)
-    return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
-
-
-def step(mdp, states, actions, rng, *, auto_reset=False):
-    """Move N parallel worlds by one step.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    states, actions : (N,) int
-        Where each world stands, and what is done there.
-    rng : Generator or seed
-        A Generator advances; a seed would draw the same luck at every call.
-    auto_reset : bool
-        Whether a world whose episode ended with this step stands on a new first state afterwards.
-
-    Returns
-    -------
-    next_states : (N,) int
-        The states after the step, or the first states of new episodes where `auto_reset` asks for
-        them.  Nothing is lost by that: after a termination there is no state to learn from.
-    rewards : (N,) float
-    terminated : (N,) bool
-
-    Raises
-    ------
-    ValueError
-        If the arrays are not vectors of one length, or an entry is no state or action.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> coin, rng = coin_game(), np.random.default_rng(0)
-    >>> next_states, rewards, terminated = step(coin, np.array([0, 0]), np.array([0, 1]), rng)
-    >>> print(next_states, rewards, terminated)
-    [0 0] [1. 0.] [False  True]
-    """
-    for name, values, bound in (("states", states, mdp.shape[0]), ("actions", actions,
-                                                                   mdp.shape[1])):
-        _check_numbers(name, values, bound)
-    if states.shape != actions.shape:
-        raise ValueError(f"actions must have the shape of states, {states.shape}, "
-                         f"got {actions.shape}")
-    rng = generator(rng)
-    next_states, rewards, terminated = move(mdp, states.astype(np.int64),
-                                            actions.astype(np.int64), rng.random(states.size))
-    if auto_reset and terminated.any():
-        next_states[terminated] = start_states(mdp, int(terminated.sum()), rng)
-    return next_states, rewards, terminated
-
-
-def _check_numbers(name, values, bound):
-    """Raise ValueError unless `values` is a vector of at least one whole number in [0, bound)."""
-    if (values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer)
-            or values.min() < 0 or values.max() >= bound):
-        raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")
-
-
-def start_states(mdp, episodes, rng):
-    """Draw `episodes` first states from `mdp.start`: (episodes,) int.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    episodes : int ≥ 1
-    rng : Generator or seed; or a tuple of Generators, one an episode
-
-    Raises
-    ------
-    ValueError
-        If `episodes` is not positive, or not the number of Generators.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(start_states(coin_game(), 3, rng=0))
-    [0 0 0]
-    """
-    checks.whole("episodes", episodes)
-    rng = _for_episodes(rng, episodes)
-    numbers, = uniform(rng, 1, np.arange(episodes))
-    return first_states(mdp, numbers)
-
-
-def first_states(mdp, numbers):
-    """The first state that each uniform number draws from `mdp.start`: int, in the same shape.
-
-    All are drawn from one distribution, so that counting the thresholds that are ≤ u, as
-    (sampling.1) wants it, is a search in a sorted list.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game, unroll
-    >>> print(first_states(unroll(coin_game(), 3), np.array([[0.1], [0.9]])))
-    [[0]
-     [0]]
-    """
-    return mdp.start_thresholds.searchsorted(numbers, side="right")
-
-
-def _for_episodes(rng, episodes):
-    """The randomness of a batch: one Generator for all, or a tuple with one an episode."""
-    if not isinstance(rng, tuple):
-        return generator(rng)
-    if len(rng) != episodes:
-        raise ValueError(f"rng must hold one Generator an episode, {episodes}, got {len(rng)}")
-    return rng
-
-
-class Moves(NamedTuple):
-    """One step of N worlds."""
-
-    states: np.ndarray      # (N,) int, where each was
-    actions: np.ndarray     # (N,) int
-    rewards: np.ndarray     # (N,) float
-    terminated: np.ndarray  # (N,) bool, the step ended the episode
-    next_states: np.ndarray  # (N,) int, of the next step: a first state where an episode ended
-
-
-class _Chain(NamedTuple):
-    """A world under a policy: in each state one draw decides action and outcome together.
-
-    A *cell* of (sampling.2) stands for a state, an action and an outcome, and all tables are
-    indexed by cells.  Row S of them is where the dead are: nothing happens there.
-    """
-
-    draw: object            # sampling.Alias of S + 1 rows
-    states: np.ndarray
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminated: np.ndarray
-    next_states: np.ndarray
-    onward: np.ndarray      # the first cell of the next state's row, of row S after an end
-
-    def first(self, states):
-        """The first cells of the rows of states."""
-        return states.astype(np.int64, copy=False) << self.draw.bits
-
-    def moves(self, states, cell):
-        """What the cells of these states stand for, as `Moves`."""
-        return Moves(states, *(table.take(cell) for table in (self.actions, self.rewards,
-                                                              self.terminated, self.next_states)))
-
-
-def _chain(mdp, policy):
-    S, A, K = mdp.next_state.shape
-    joint = np.zeros((S + 1, A * K))
-    joint[:S] = (policy[:, :, None] * mdp.prob).reshape(S, A * K)
-    joint[S, 0] = 1
-    draw = alias(joint)
-
-    def by_cell(values, dead):
-        table = np.full((S + 1, 2**draw.bits), dead)
-        table[:S, :A * K] = np.broadcast_to(values, (S, A, K)).reshape(S, A * K)
-        return table.ravel()
-
-    return _Chain(draw, by_cell(np.arange(S)[:, None, None], 0), by_cell(np.arange(A)[:, None], 0),
-                  by_cell(mdp.reward, 0.0), by_cell(mdp.terminated, False),
-                  by_cell(mdp.next_state, 0),
-                  by_cell(np.where(mdp.terminated, S, mdp.next_state) << draw.bits,
-                          S << draw.bits))
-
-
-def walk(mdp, policy, states, *, rng):
-    """Move N worlds under a policy, for ever: yields `Moves`, one step at a time.
-
-    Where an episode ends, the next one begins at once.  There is no time limit.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    policy : (S, A) float
-        π(a|s).
-    states : (N,) int
-        Where each world begins.
-    rng : Generator or seed
-
-    Yields
-    ------
-    Moves
-
-    Raises
-    ------
-    ValueError
-        If the policy is not one for this world, or a state is outside the table; at the first step.
-
-    Examples
-    --------
-    >>> from itertools import islice
-    >>> from minirl.kernel.mdp import coin_game
-    >>> for moves in islice(walk(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), rng=3), 2):
-    ...     print(moves.actions, moves.rewards)
-    [1 0 0 0] [0. 1. 1. 1.]
-    [0 1 1 1] [1. 0. 0. 0.]
-    """
-    check_policy(mdp, policy)
-    _check_numbers("states", states, mdp.shape[0])
-    rng, chain = generator(rng), _chain(mdp, policy)
-    begins = np.flatnonzero(mdp.start)
-    if begins.size == 1:  # then every end leads there
-        chain = chain._replace(next_states=np.where(chain.terminated, begins, chain.next_states))
-    first, everyone = chain.first(states), np.arange(states.size)
-    while True:
-        for numbers in words(rng, STRIDE, everyone):
-            moves = chain.moves(first >> chain.draw.bits, cells(chain.draw, first, numbers))
-            if begins.size > 1 and moves.terminated.any():
-                over = np.flatnonzero(moves.terminated)
-                moves.next_states[over] = start_states(mdp, over.size, rng)
-            first = chain.first(moves.next_states)  # before anybody can write to them
-            yield moves
-
-
 class Rollout(NamedTuple):
     """N episodes of at most T steps as time-major rectangles, one episode a column.
 
@@ -382,6 +144,228 @@ def steps_played(mdp, policy, starts, *, horizon, rng):
     return counts.from_parts([(who, steps) for who, _, steps in played], starts.size, mdp.shape)
 
 
+class Moves(NamedTuple):
+    """One step of N worlds."""
+
+    states: np.ndarray      # (N,) int, where each was
+    actions: np.ndarray     # (N,) int
+    rewards: np.ndarray     # (N,) float
+    terminated: np.ndarray  # (N,) bool, the step ended the episode
+    next_states: np.ndarray  # (N,) int, of the next step: a first state where an episode ended
+
+
+def walk(mdp, policy, states, *, rng):
+    """Move N worlds under a policy, for ever: yields `Moves`, one step at a time.
+
+    Where an episode ends, the next one begins at once.  There is no time limit.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    policy : (S, A) float
+        π(a|s).
+    states : (N,) int
+        Where each world begins.
+    rng : Generator or seed
+
+    Yields
+    ------
+    Moves
+
+    Raises
+    ------
+    ValueError
+        If the policy is not one for this world, or a state is outside the table; at the first step.
+
+    Examples
+    --------
+    >>> from itertools import islice
+    >>> from minirl.kernel.mdp import coin_game
+    >>> for moves in islice(walk(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), rng=3), 2):
+    ...     print(moves.actions, moves.rewards)
+    [1 0 0 0] [0. 1. 1. 1.]
+    [0 1 1 1] [1. 0. 0. 0.]
+    """
+    check_policy(mdp, policy)
+    _check_numbers("states", states, mdp.shape[0])
+    rng, chain = generator(rng), _chain(mdp, policy)
+    begins = np.flatnonzero(mdp.start)
+    if begins.size == 1:  # then every end leads there
+        chain = chain._replace(next_states=np.where(chain.terminated, begins, chain.next_states))
+    first, everyone = chain.first(states), np.arange(states.size)
+    while True:
+        for numbers in words(rng, STRIDE, everyone):
+            moves = chain.moves(first >> chain.draw.bits, cells(chain.draw, first, numbers))
+            if begins.size > 1 and moves.terminated.any():
+                over = np.flatnonzero(moves.terminated)
+                moves.next_states[over] = start_states(mdp, over.size, rng)
+            first = chain.first(moves.next_states)  # before anybody can write to them
+            yield moves
+
+
+def step(mdp, states, actions, rng, *, auto_reset=False):
+    """Move N parallel worlds by one step.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    states, actions : (N,) int
+        Where each world stands, and what is done there.
+    rng : Generator or seed
+        A Generator advances; a seed would draw the same luck at every call.
+    auto_reset : bool
+        Whether a world whose episode ended with this step stands on a new first state afterwards.
+
+    Returns
+    -------
+    next_states : (N,) int
+        The states after the step, or the first states of new episodes where `auto_reset` asks for
+        them.  Nothing is lost by that: after a termination there is no state to learn from.
+    rewards : (N,) float
+    terminated : (N,) bool
+
+    Raises
+    ------
+    ValueError
+        If the arrays are not vectors of one length, or an entry is no state or action.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin, rng = coin_game(), np.random.default_rng(0)
+    >>> next_states, rewards, terminated = step(coin, np.array([0, 0]), np.array([0, 1]), rng)
+    >>> print(next_states, rewards, terminated)
+    [0 0] [1. 0.] [False  True]
+    """
+    for name, values, bound in (("states", states, mdp.shape[0]), ("actions", actions,
+                                                                   mdp.shape[1])):
+        _check_numbers(name, values, bound)
+    if states.shape != actions.shape:
+        raise ValueError(f"actions must have the shape of states, {states.shape}, "
+                         f"got {actions.shape}")
+    rng = generator(rng)
+    next_states, rewards, terminated = move(mdp, states.astype(np.int64),
+                                            actions.astype(np.int64), rng.random(states.size))
+    if auto_reset and terminated.any():
+        next_states[terminated] = start_states(mdp, int(terminated.sum()), rng)
+    return next_states, rewards, terminated
+
+
+def start_states(mdp, episodes, rng):
+    """Draw `episodes` first states from `mdp.start`: (episodes,) int.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    episodes : int ≥ 1
+    rng : Generator or seed; or a tuple of Generators, one an episode
+
+    Raises
+    ------
+    ValueError
+        If `episodes` is not positive, or not the number of Generators.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(start_states(coin_game(), 3, rng=0))
+    [0 0 0]
+    """
+    checks.whole("episodes", episodes)
+    rng = _for_episodes(rng, episodes)
+    numbers, = uniform(rng, 1, np.arange(episodes))
+    return first_states(mdp, numbers)
+
+
+def first_states(mdp, numbers):
+    """The first state that each uniform number draws from `mdp.start`: int, in the same shape.
+
+    All are drawn from one distribution, so that counting the thresholds that are ≤ u, as
+    (sampling.1) wants it, is a search in a sorted list.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game, unroll
+    >>> print(first_states(unroll(coin_game(), 3), np.array([[0.1], [0.9]])))
+    [[0]
+     [0]]
+    """
+    return mdp.start_thresholds.searchsorted(numbers, side="right")
+
+
+def move(mdp, states, actions, numbers):
+    """Move N parallel worlds by one step; the outcomes are decided by uniform numbers.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    states, actions : (N,) int
+        *Trusted*, since this is the inner loop of everything that plays: an action A would silently
+        be read as action 0 of the next state.  `step` is the form that checks.
+    numbers : (N,) float
+        One number in [0, 1) a world, which decides the outcome by (sampling.1).
+
+    Returns
+    -------
+    next_states (N,) int, rewards (N,) float, terminated (N,) bool
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> move(coin_game(), np.array([0]), np.array([1]), np.array([0.5]))
+    (array([0]), array([0.]), array([ True]))
+    """
+    A, K = mdp.next_state.shape[1:]
+    outcome = entry = states * A + actions
+    if K > 1:
+        outcome = entry * K + draw(mdp.outcome_thresholds.take(entry, axis=1), numbers)
+    return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
+
+
+class _Chain(NamedTuple):
+    """A world under a policy: in each state one draw decides action and outcome together.
+
+    A *cell* of (sampling.2) stands for a state, an action and an outcome, and all tables are
+    indexed by cells.  Row S of them is where the dead are: nothing happens there.
+    """
+
+    draw: object            # sampling.Alias of S + 1 rows
+    states: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    next_states: np.ndarray
+    onward: np.ndarray      # the first cell of the next state's row, of row S after an end
+
+    def first(self, states):
+        """The first cells of the rows of states."""
+        return states.astype(np.int64, copy=False) << self.draw.bits
+
+    def moves(self, states, cell):
+        """What the cells of these states stand for, as `Moves`."""
+        return Moves(states, *(table.take(cell) for table in (self.actions, self.rewards,
+                                                              self.terminated, self.next_states)))
+
+
+def _chain(mdp, policy):
+    S, A, K = mdp.next_state.shape
+    joint = np.zeros((S + 1, A * K))
+    joint[:S] = (policy[:, :, None] * mdp.prob).reshape(S, A * K)
+    joint[S, 0] = 1
+    draw = alias(joint)
+
+    def by_cell(values, dead):
+        table = np.full((S + 1, 2**draw.bits), dead)
+        table[:S, :A * K] = np.broadcast_to(values, (S, A, K)).reshape(S, A * K)
+        return table.ravel()
+
+    return _Chain(draw, by_cell(np.arange(S)[:, None, None], 0), by_cell(np.arange(A)[:, None], 0),
+                  by_cell(mdp.reward, 0.0), by_cell(mdp.terminated, False),
+                  by_cell(mdp.next_state, 0),
+                  by_cell(np.where(mdp.terminated, S, mdp.next_state) << draw.bits,
+                          S << draw.bits))
+
+
 def _play(mdp, chain, starts, horizon, rng, note):
     """Episodes from start to end or horizon, in phases: yields (who, since, notes (t, n)).
 
@@ -407,3 +391,19 @@ def _play(mdp, chain, starts, horizon, rng, note):
         yield who, since, np.stack(rows)
         since, going = since + len(rows), first < dead
         who, first = who[going], first[going]
+
+
+def _for_episodes(rng, episodes):
+    """The randomness of a batch: one Generator for all, or a tuple with one an episode."""
+    if not isinstance(rng, tuple):
+        return generator(rng)
+    if len(rng) != episodes:
+        raise ValueError(f"rng must hold one Generator an episode, {episodes}, got {len(rng)}")
+    return rng
+
+
+def _check_numbers(name, values, bound):
+    """Raise ValueError unless `values` is a vector of at least one whole number in [0, bound)."""
+    if (values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer)
+            or values.min() < 0 or values.max() >= bound):
+        raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")

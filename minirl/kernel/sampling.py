@@ -40,6 +40,135 @@ from typing import NamedTuple
 import numpy as np
 
 
+def draw(columns, numbers):
+    """One outcome for each column of thresholds (n − 1, N), by (sampling.1).
+
+    Parameters
+    ----------
+    columns : (n − 1, N) float
+    numbers : (N,) float
+        Uniform on [0, 1).
+
+    Returns
+    -------
+    (N,) int
+
+    Examples
+    --------
+    >>> print(draw(np.array([[0.25, 0.0], [0.5, 1.0]]), np.array([0.3, 0.0])))
+    [1 1]
+    """
+    return (columns <= numbers).sum(axis=0)
+
+
+def thresholds(prob):
+    """The running sums that (sampling.1) compares with, all but the last: (n − 1, …).
+
+    Parameters
+    ----------
+    prob : (…, n) float
+        Distributions along the last axis.  They are divided by their total, so that a last outcome
+        of probability zero can never be drawn.
+
+    Returns
+    -------
+    (n − 1, …) float
+        Outcomes first, so that a comparison runs along the many draws and not along the few
+        outcomes.
+
+    Examples
+    --------
+    >>> print(thresholds(np.array([[0.25, 0.25, 0.5], [0.0, 1.0, 0.0]])))
+    [[0.25 0.  ]
+     [0.5  1.  ]]
+    """
+    running = np.moveaxis(prob, -1, 0).cumsum(axis=0)
+    return running[:-1] / running[-1]
+
+
+class Alias(NamedTuple):
+    """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row."""
+
+    accept: np.ndarray  # (S·n,) uint32, the words below this one keep the cell
+    either: np.ndarray  # (2·S·n,) int, the cell itself and the other one, side by side
+    bits: int
+
+    @property
+    def other(self):
+        """(S·n,) int, where the other words go: a cell of the same row."""
+        return self.either[1::2]
+
+
+def cells(table, first, numbers):
+    """One cell for each of N rows, by (sampling.2): its outcome is the cell less the row's first.
+
+    Parameters
+    ----------
+    table : Alias
+    first : (N,) int
+        The first cell of each row, n times its number.  *Trusted*.
+    numbers : (N,) uint32
+        From `words`.
+
+    Returns
+    -------
+    (N,) int
+
+    Examples
+    --------
+    >>> print(cells(alias(np.array([[0.75, 0.25]])), np.zeros(3, int),
+    ...             np.array([2**30, 2**31, 2**32 - 1], np.uint32)))
+    [0 1 0]
+    """
+    cell = first + (numbers >> np.uint32(32 - table.bits))
+    # True is 1: the second of the two.  One look-up is faster than choosing between two.
+    return table.either.take(2 * cell + (numbers >= table.accept.take(cell)))
+
+
+def alias(prob):
+    """The cells of (sampling.2) for every row of a table of probabilities.
+
+    Parameters
+    ----------
+    prob : (S, m) float
+        One distribution a row, divided by its total.
+
+    Returns
+    -------
+    Alias
+        Outcome j of row s is the cell s·n + j, with n the first power of two from m upwards.
+
+    Examples
+    --------
+    A cell of its own for the first outcome, and one that the two share:
+
+    >>> two = alias(np.array([[0.75, 0.25]]))
+    >>> print(two.accept / 2**32, two.other)
+    [0.5  0.75] [0 0]
+    """
+    S, m = prob.shape
+    bits = max((m - 1).bit_length(), 1)
+    n, size = 2**bits, 2**(32 - bits)
+    # Whole numbers of words: sums are exact, and what a row lacks is what it has to spare.
+    share = np.zeros((S, n), np.int64)
+    share[:, :m] = np.rint(prob * (2.0**32 / prob.sum(axis=1, keepdims=True)))
+    share[np.arange(S), share.argmax(axis=1)] += 2**32 - share.sum(axis=1)
+    kept, other = share.ravel(), np.arange(S * n)
+    poor, rich = np.flatnonzero(kept < size), np.flatnonzero(kept >= size)
+    # The two lines, of all rows end to end: at the end of a row they meet.
+    lack_end = np.append(0, (size - kept[poor]).cumsum())
+    spare_end = (kept[rich] - size).cumsum()
+    # Each poor cell is filled by the rich one that lies above where its lack begins.
+    other[poor] = rich[spare_end.searchsorted(lack_end[:-1], side="right")]
+    # A rich cell that runs out within a lack itself lacks what is beyond.
+    beyond = lack_end[lack_end.searchsorted(spare_end)] - spare_end
+    other[rich] = np.where(beyond > 0, np.append(rich[1:], 0), rich)
+    kept[rich] = size - beyond
+    accept = np.tile(np.arange(n) * size, S) + kept
+    return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32),
+                 np.stack([np.arange(S * n), other], axis=1).ravel(), bits)
+
+
 def generator(rng):
     """A NumPy `Generator` from a Generator, a seed, or a saved `bit_generator.state`.
 
@@ -114,52 +243,6 @@ def uniform(rng, count, which):
     return rng.random((count, len(which)))
 
 
-def thresholds(prob):
-    """The running sums that (sampling.1) compares with, all but the last: (n − 1, …).
-
-    Parameters
-    ----------
-    prob : (…, n) float
-        Distributions along the last axis.  They are divided by their total, so that a last outcome
-        of probability zero can never be drawn.
-
-    Returns
-    -------
-    (n − 1, …) float
-        Outcomes first, so that a comparison runs along the many draws and not along the few
-        outcomes.
-
-    Examples
-    --------
-    >>> print(thresholds(np.array([[0.25, 0.25, 0.5], [0.0, 1.0, 0.0]])))
-    [[0.25 0.  ]
-     [0.5  1.  ]]
-    """
-    running = np.moveaxis(prob, -1, 0).cumsum(axis=0)
-    return running[:-1] / running[-1]
-
-
-def draw(columns, numbers):
-    """One outcome for each column of thresholds (n − 1, N), by (sampling.1).
-
-    Parameters
-    ----------
-    columns : (n − 1, N) float
-    numbers : (N,) float
-        Uniform on [0, 1).
-
-    Returns
-    -------
-    (N,) int
-
-    Examples
-    --------
-    >>> print(draw(np.array([[0.25, 0.0], [0.5, 1.0]]), np.array([0.3, 0.0])))
-    [1 1]
-    """
-    return (columns <= numbers).sum(axis=0)
-
-
 def words(rng, count, which):
     """`count` random words of 32 bits for each of the runs `which`: (count, n) uint32.
 
@@ -178,86 +261,3 @@ def words(rng, count, which):
 def _words(rng, count):
     """Words of 64 bits cost as much as words of 32, so each is cut into two."""
     return rng.integers(0, 2**64, (count + 1) // 2, dtype=np.uint64).view(np.uint32)[:count]
-
-
-class Alias(NamedTuple):
-    """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row."""
-
-    accept: np.ndarray  # (S·n,) uint32, the words below this one keep the cell
-    either: np.ndarray  # (2·S·n,) int, the cell itself and the other one, side by side
-    bits: int
-
-    @property
-    def other(self):
-        """(S·n,) int, where the other words go: a cell of the same row."""
-        return self.either[1::2]
-
-
-def alias(prob):
-    """The cells of (sampling.2) for every row of a table of probabilities.
-
-    Parameters
-    ----------
-    prob : (S, m) float
-        One distribution a row, divided by its total.
-
-    Returns
-    -------
-    Alias
-        Outcome j of row s is the cell s·n + j, with n the first power of two from m upwards.
-
-    Examples
-    --------
-    A cell of its own for the first outcome, and one that the two share:
-
-    >>> two = alias(np.array([[0.75, 0.25]]))
-    >>> print(two.accept / 2**32, two.other)
-    [0.5  0.75] [0 0]
-    """
-    S, m = prob.shape
-    bits = max((m - 1).bit_length(), 1)
-    n, size = 2**bits, 2**(32 - bits)
-    # Whole numbers of words: sums are exact, and what a row lacks is what it has to spare.
-    share = np.zeros((S, n), np.int64)
-    share[:, :m] = np.rint(prob * (2.0**32 / prob.sum(axis=1, keepdims=True)))
-    share[np.arange(S), share.argmax(axis=1)] += 2**32 - share.sum(axis=1)
-    kept, other = share.ravel(), np.arange(S * n)
-    poor, rich = np.flatnonzero(kept < size), np.flatnonzero(kept >= size)
-    # The two lines, of all rows end to end: at the end of a row they meet.
-    lack_end = np.append(0, (size - kept[poor]).cumsum())
-    spare_end = (kept[rich] - size).cumsum()
-    # Each poor cell is filled by the rich one that lies above where its lack begins.
-    other[poor] = rich[spare_end.searchsorted(lack_end[:-1], side="right")]
-    # A rich cell that runs out within a lack itself lacks what is beyond.
-    beyond = lack_end[lack_end.searchsorted(spare_end)] - spare_end
-    other[rich] = np.where(beyond > 0, np.append(rich[1:], 0), rich)
-    kept[rich] = size - beyond
-    accept = np.tile(np.arange(n) * size, S) + kept
-    return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32),
-                 np.stack([np.arange(S * n), other], axis=1).ravel(), bits)
-
-
-def cells(table, first, numbers):
-    """One cell for each of N rows, by (sampling.2): its outcome is the cell less the row's first.
-
-    Parameters
-    ----------
-    table : Alias
-    first : (N,) int
-        The first cell of each row, n times its number.  *Trusted*.
-    numbers : (N,) uint32
-        From `words`.
-
-    Returns
-    -------
-    (N,) int
-
-    Examples
-    --------
-    >>> print(cells(alias(np.array([[0.75, 0.25]])), np.zeros(3, int),
-    ...             np.array([2**30, 2**31, 2**32 - 1], np.uint32)))
-    [0 1 0]
-    """
-    cell = first + (numbers >> np.uint32(32 - table.bits))
-    # True is 1: the second of the two.  One look-up is faster than choosing between two.
-    return table.either.take(2 * cell + (numbers >= table.accept.take(cell)))
