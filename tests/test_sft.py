@@ -32,14 +32,14 @@ def test_the_minimum_does_what_the_demonstrations_do_as_often():
     C = np.random.default_rng(1).integers(1, 9, (4, 3)).astype(float)
     policy = C / C.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(sft_loss(np.log(policy), C)[1], 0, atol=1e-15)
-    fitted = log_softmax(fit_sft(C, np.zeros((4, 3))).x)
+    fitted = log_softmax(fit_sft(np.zeros((4, 3)), C).x)
     np.testing.assert_allclose(np.exp(fitted), policy, atol=1e-7)
 
 
 def test_counting_and_gradient_give_the_same_model_of_the_unicode_words():
     items = unicode_words()
     C = counts.table(from_items(items).encode(items)) + 0.1
-    fit = fit_sft(C, np.zeros(C.shape))
+    fit = fit_sft(np.zeros(C.shape), C)
     counted = fit_by_counting(C - 0.1, pseudo_count=0.1)
     assert fit.converged
     np.testing.assert_allclose(np.exp(log_softmax(fit.x)), np.exp(counted), atol=1e-6)
@@ -120,7 +120,7 @@ def test_gradient_descent_finds_what_the_equivalent_pseudo_count_says():
     """(sft.5), from logits that are wrong everywhere; the row without counts stays as it was"""
     C = np.vstack([SEEN, np.zeros(4)])
     first = np.random.default_rng(4).normal(size=C.shape)
-    fit = fit_sft(C, first, label_smoothing=0.2)
+    fit = fit_sft(first, C, label_smoothing=0.2)
     counted = fit_by_counting(C, pseudo_count=equivalent_pseudo_count(C, label_smoothing=0.2))
     assert fit.converged
     np.testing.assert_allclose(log_softmax(fit.x)[:3], counted[:3], atol=1e-6)
@@ -147,7 +147,7 @@ def test_the_steps_of_a_prompt_are_not_imitated():
 def test_a_smoothing_outside_its_range_is_refused(smoothing):
     message = re.escape(f"label_smoothing must lie in [0, 1), got {smoothing}")
     for use in (lambda: sft_loss(np.zeros((1, 2)), np.ones((1, 2)), label_smoothing=smoothing),
-                lambda: fit_sft(np.ones((1, 2)), np.zeros((1, 2)), label_smoothing=smoothing),
+                lambda: fit_sft(np.zeros((1, 2)), np.ones((1, 2)), label_smoothing=smoothing),
                 lambda: equivalent_pseudo_count(np.ones((1, 2)), label_smoothing=smoothing)):
         with pytest.raises(ValueError, match=message):
             use()

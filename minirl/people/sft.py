@@ -1,8 +1,8 @@
 """Supervised fine-tuning (SFT): imitation, by maximum likelihood.
 
 The first of InstructGPT's three steps shows the model what good behaviour looks like, and raises
-the probability of exactly that.  Let C[s, a] count how often the demonstrations took the pair (s,
-a), N times in all.  The loss is the mean negative log-likelihood of a step, the cross-entropy,
+the probability of exactly that.  Let C[s, a] count how often the demonstrations took the step (s,
+a), N steps in all.  The loss is the mean negative log-likelihood of a step, the cross-entropy,
 
     L = −(1/N) Σ_{s,a} C[s, a] log π(a|s),   G = −C/N.                                       (sft.1)
 
@@ -19,26 +19,26 @@ do with a mask of labels −100.  The end symbol is one of the actions and is co
 A model whose end symbol is left out of the loss never learns to stop, a defect that has shipped in
 well-known libraries.
 
-*What was never seen.*  A pair without a count gets probability zero, and then one new string with
-that pair has an infinite loss.  There are two remedies, and both mix the frequencies with the
-uniform distribution.  The older one adds a *pseudo-count* α to every pair before dividing,
+*What was never seen.*  A step without a count gets probability zero, and then one new string with
+that step has an infinite loss.  There are two remedies, and both mix the frequencies with the
+uniform distribution.  The older one adds a *pseudo-count* α to every count before dividing,
 
     π(a|s) = (C[s, a] + α) / (N[s] + αA),                                                    (sft.3)
 
-as if each pair had been seen α times more.  The other one is *label smoothing*: the target of a
+as if each step had been seen α times more.  The other one is *label smoothing*: the target of a
 step is not the action a taken but, with weight ε, any action,
 
     L = −(1/N) Σ_n [(1 − ε) log π(a_n|s_n) + (ε/A) Σ_b log π(b|s_n)].                        (sft.4)
 
-Collect equal pairs, and this is (sft.1) with the counts (1 − ε)C[s, a] + εN[s]/A, of the same total
+Collect equal steps, and this is (sft.1) with the counts (1 − ε)C[s, a] + εN[s]/A, of the same total
 N[s].  Its minimum is π = (1 − ε)C/N[s] + ε/A.  Divide through by 1 − ε to see the pseudo-count in
 it:
 
     α[s] = εN[s] / ((1 − ε)A).                                                               (sft.5)
 
 So the two are one idea and differ in what they believe.  A constant α counts for less and less as
-data come in.  Label smoothing grows its pseudo-count with the data: however often the pair was seen
-missing, it keeps the probability ε/A.  And in a state that was never visited it adds nothing, where
+data come in.  Label smoothing grows its pseudo-count with the data: however often an action was not
+taken, it keeps the probability ε/A.  And in a state that was never visited it adds nothing, where
 a constant α leaves the uniform distribution.
 
 *Where demonstrations come from.*  People write some.  A model can write more: *rejection sampling*
@@ -58,19 +58,9 @@ arXiv:2212.10560.
 
 import numpy as np
 
+from minirl.kernel import checks
 from minirl.people.fitting import minimise
 from minirl.kernel.softmax import backward, log_softmax
-
-
-def _check(counts):
-    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
-        raise ValueError(f"counts must be finite, not negative and not all zero, "
-                         f"got values from {counts.min()} to {counts.max()}")
-
-
-def _check_smoothing(label_smoothing):
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
 
 
 def sft_loss(logits, counts, *, label_smoothing=0.0):
@@ -79,10 +69,8 @@ def sft_loss(logits, counts, *, label_smoothing=0.0):
     Parameters
     ----------
     logits : (S, A) float
-        Policy table θ.
     counts : (S, A) float ≥ 0
-        How often each pair was demonstrated: `counts.table` of the steps, plus a pseudo-count if
-        wanted.
+        C: `counts.table` of the demonstrated steps, plus a pseudo-count if wanted.
     label_smoothing : float in [0, 1)
         ε.
 
@@ -92,13 +80,6 @@ def sft_loss(logits, counts, *, label_smoothing=0.0):
         Nats per step (per character, for a language model).  Without smoothing its exponential is
         the perplexity.
     grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, or the counts are negative, not finite or all zero, or ε is outside
-        [0, 1).
 
     Examples
     --------
@@ -106,34 +87,70 @@ def sft_loss(logits, counts, *, label_smoothing=0.0):
     >>> print(round(loss, 4), grad)
     0.6931 [[-0.25  0.25]]
     """
-    if logits.shape != counts.shape:
-        raise ValueError(f"counts must have shape {logits.shape}, got {counts.shape}")
-    _check(counts)
-    _check_smoothing(label_smoothing)
+    checks.shape("counts", counts, logits.shape)
+    _check(counts, label_smoothing)
     logp = log_softmax(logits)
-    N = counts.sum()
-    targets = ((1 - label_smoothing) * counts
-               + label_smoothing * counts.sum(axis=1, keepdims=True) / counts.shape[1])
-    return -(targets * logp).sum() / N, backward(logp, -targets / N)
+    anything = counts.mean(axis=1, keepdims=True)  # N[s]/A
+    G = -((1 - label_smoothing) * counts + label_smoothing * anything) / counts.sum()
+    return (G * logp).sum(), backward(logp, G)
 
 
-def equivalent_pseudo_count(counts, *, label_smoothing):
-    """α[s] of (sft.5): the pseudo-counts that do what label smoothing does.
+def fit_by_counting(counts, *, pseudo_count):
+    """The logits of (sft.3), the minimum of `sft_loss` for counts C + α.
+
+    The data come first, for counting has no table to start from.
 
     Parameters
     ----------
     counts : (S, A) float ≥ 0
-    label_smoothing : float in [0, 1)
+    pseudo_count : float ≥ 0, or an array that fits (S, A)
+        α.  Zero is maximum likelihood: a step never seen has a log-probability of −∞.
 
     Returns
     -------
-    (S, 1) float
-        For `fit_by_counting`.  Zero in a state without counts, where smoothing says nothing.
+    (S, A) float
+        log π; uniform in a state that has no count of either kind.
 
-    Raises
-    ------
-    ValueError
-        If the counts are negative, not finite or all zero, or ε is outside [0, 1).
+    Examples
+    --------
+    >>> print(np.exp(fit_by_counting(np.array([[3., 0.]]), pseudo_count=0.5)))
+    [[0.875 0.125]]
+    >>> print(fit_by_counting(np.array([[1., 1., 0.], [0., 0., 0.]]), pseudo_count=0).round(3))
+    [[-0.693 -0.693   -inf]
+     [-1.099 -1.099 -1.099]]
+    """
+    _check(counts)
+    alpha = np.asarray(pseudo_count, float)
+    if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
+        raise ValueError(f"pseudo_count must be finite and not negative, got {pseudo_count}")
+    if any(own not in (1, size) for own, size in zip(alpha.shape[::-1], counts.shape[::-1])) or (
+            alpha.ndim > counts.ndim):
+        raise ValueError(f"pseudo_count must be a number or fit the shape of the counts, "
+                         f"{counts.shape}, got shape {alpha.shape}")
+    total = counts + alpha
+    total = np.where(total.sum(axis=1, keepdims=True) > 0, total, 1.0)
+    return log_softmax(np.log(total, where=total > 0, out=np.full(total.shape, -np.inf)))
+
+
+def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9):
+    """Minimise `sft_loss` by gradient, from the logits `start` (S, A): a `fitting.Fit`.
+
+    It finds what `fit_by_counting` computes, and exists to show that.
+
+    Examples
+    --------
+    >>> fit = fit_sft(np.zeros((1, 2)), np.array([[3., 1.]]))
+    >>> print(np.exp(log_softmax(fit.x)).round(6))
+    [[0.75 0.25]]
+    """
+    return minimise(lambda logits: sft_loss(logits, counts, label_smoothing=label_smoothing), start,
+                    tol=tol)
+
+
+def equivalent_pseudo_count(counts, *, label_smoothing):
+    """α[s] of (sft.5), (S, 1): the pseudo-counts for `fit_by_counting` that smooth labels by ε.
+
+    They are zero in a state without counts, where smoothing says nothing.
 
     Examples
     --------
@@ -144,62 +161,13 @@ def equivalent_pseudo_count(counts, *, label_smoothing):
     >>> print(alpha, np.exp(fit_by_counting(seen, pseudo_count=alpha)))
     [[0.5]] [[0.9 0.1]]
     """
-    _check(counts)
-    _check_smoothing(label_smoothing)
-    visits = counts.sum(axis=1, keepdims=True)
-    return label_smoothing * visits / ((1 - label_smoothing) * counts.shape[1])
+    _check(counts, label_smoothing)
+    return label_smoothing / (1 - label_smoothing) * counts.mean(axis=1, keepdims=True)
 
 
-def fit_by_counting(counts, *, pseudo_count):
-    """The logits of (sft.3), the minimum of `sft_loss` for counts C + α.
-
-    Parameters
-    ----------
-    counts : (S, A) float ≥ 0
-    pseudo_count : float ≥ 0, or an array that fits (S, A)
-        α.  Zero is maximum likelihood: a pair never seen has a log-probability of −∞.
-
-    Returns
-    -------
-    (S, A) float
-        log π; uniform in a state that has no count of either kind.
-
-    Raises
-    ------
-    ValueError
-        If a pseudo-count or count is negative or not finite, or all counts are zero.
-
-    Examples
-    --------
-    >>> print(np.exp(fit_by_counting(np.array([[3., 0.]]), pseudo_count=0.5)))
-    [[0.875 0.125]]
-    >>> print(fit_by_counting(np.array([[1., 1., 0.], [0., 0., 0.]]), pseudo_count=0).round(3))
-    [[-0.693 -0.693   -inf]
-     [-1.099 -1.099 -1.099]]
-    """
-    alpha = np.asarray(pseudo_count, float)
-    if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
-        raise ValueError(f"pseudo_count must be finite and not negative, got {pseudo_count}")
-    _check(counts)
-    if any(own not in (1, size) for own, size in zip(alpha.shape[::-1], counts.shape[::-1])) or (
-            alpha.ndim > counts.ndim):
-        raise ValueError(f"pseudo_count must be a number or fit the shape of the counts, "
-                         f"{counts.shape}, got shape {alpha.shape}")
-    total = counts + alpha
-    total = np.where(total.sum(axis=1, keepdims=True) > 0, total, 1.0)
-    return log_softmax(np.log(total, where=total > 0, out=np.full(total.shape, -np.inf)))
-
-
-def fit_sft(counts, start, *, label_smoothing=0.0, tol=1e-9):
-    """Minimise `sft_loss` by gradient, from the logits `start` (S, A): an `fitting.Fit`.
-
-    It finds what `fit_by_counting` computes, and exists to show that.
-
-    Examples
-    --------
-    >>> fit = fit_sft(np.array([[3., 1.]]), np.zeros((1, 2)))
-    >>> print(np.exp(log_softmax(fit.x)).round(6))
-    [[0.75 0.25]]
-    """
-    return minimise(lambda logits: sft_loss(logits, counts, label_smoothing=label_smoothing), start,
-                    tol=tol)
+def _check(counts, label_smoothing=0.0):
+    if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
+        raise ValueError(f"counts must be finite, not negative and not all zero, "
+                         f"got values from {counts.min()} to {counts.max()}")
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
