@@ -52,7 +52,7 @@ def plain(logits, old, reference, steps, advantages):
 
 
 def book(logits, old, reference, steps, advantages):
-    """Weights (grpo.2), tables, loss and gradient."""
+    """Weights (groups.5), tables, loss and gradient."""
     lengths = np.diff(steps.starts)
     tables = weighted(steps, advantages, 1 / (lengths.size * lengths))
     return grpo_loss(logits, old, tables, ref_logits=reference, beta=BETA, epsilon=CLIP)

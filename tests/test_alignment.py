@@ -1141,7 +1141,7 @@ def test_the_same_seed_gives_the_same_json_apart_from_the_seconds(command, hurri
 
 @pytest.mark.slow
 def test_k3_in_the_loss_comes_to_rest_where_the_expected_update_does(rows, full, grpo_at_rest):
-    """(grpo.6) for Dr. GRPO, and for GRPO what `grpo_at_rest.py` has computed: to a point"""
+    """(grpo.2) for Dr. GRPO, and for GRPO what `grpo_at_rest.py` has computed: to a point"""
     assert grpo_at_rest["update"] < 1e-4
     assert round(grpo_at_rest["share"], 2) == 0.79
     assert rows["grpo"]["share"] == pytest.approx(grpo_at_rest["share"], abs=0.01)

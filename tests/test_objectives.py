@@ -78,7 +78,7 @@ def best_of_four(chance, rewards=REWARDS):
 
 
 def normalised(rewards):
-    """A of (grpo.2) of a string with any three others, (31, 31, 31, 31)."""
+    """A of (groups.1) of a string with any three others, (31, 31, 31, 31)."""
     group = [rewards.reshape(np.roll([-1, 1, 1, 1], k)) for k in range(G)]
     mean = sum(group) / G
     return (group[0] - mean) / (np.sqrt(sum((r - mean)**2 for r in group) / G) + 1e-4)

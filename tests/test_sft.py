@@ -1,8 +1,6 @@
 """Imitation: counting and gradient agree, the loss is the mean over characters, and label smoothing
 is a pseudo-count."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -141,34 +139,3 @@ def test_the_steps_of_a_prompt_are_not_imitated():
     assert not C[0].any() and C.sum() == 6
     policy = np.exp(fit_by_counting(C, pseudo_count=0))
     np.testing.assert_allclose(policy, [[1 / 3] * 3, [2 / 3, 1 / 3, 0], [1 / 3, 1 / 3, 1 / 3]])
-
-
-@pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.5, np.nan])
-def test_a_smoothing_outside_its_range_is_refused(smoothing):
-    message = re.escape(f"label_smoothing must lie in [0, 1), got {smoothing}")
-    for use in (lambda: sft_loss(np.zeros((1, 2)), np.ones((1, 2)), label_smoothing=smoothing),
-                lambda: fit_sft(np.zeros((1, 2)), np.ones((1, 2)), label_smoothing=smoothing),
-                lambda: equivalent_pseudo_count(np.ones((1, 2)), label_smoothing=smoothing)):
-        with pytest.raises(ValueError, match=message):
-            use()
-
-
-def test_bad_counts_are_refused_by_name():
-    for wrong in (np.zeros((1, 2)), np.array([[1.0, -1.0]]), np.array([[1.0, np.nan]])):
-        with pytest.raises(ValueError, match="counts must be finite, not negative"):
-            sft_loss(np.zeros((1, 2)), wrong)
-        with pytest.raises(ValueError, match="counts must be finite, not negative"):
-            fit_by_counting(wrong, pseudo_count=0.1)
-        with pytest.raises(ValueError, match="counts must be finite, not negative"):
-            equivalent_pseudo_count(wrong, label_smoothing=0.1)
-    with pytest.raises(ValueError, match=r"counts must have shape \(1, 2\)"):
-        sft_loss(np.zeros((1, 2)), np.ones((2, 2)))
-    for wrong in (-1.0, np.inf, np.nan, np.array([[0.5, -0.1]])):
-        with pytest.raises(ValueError, match="pseudo_count must be finite and not negative, got"):
-            fit_by_counting(np.ones((1, 2)), pseudo_count=wrong)
-
-
-@pytest.mark.parametrize("shape", [(3, 2), (2,) * 3, (3,)])
-def test_pseudo_counts_that_do_not_fit_the_table_are_refused(shape):
-    with pytest.raises(ValueError, match="pseudo_count must be a number or fit"):
-        fit_by_counting(np.ones((2, 2)), pseudo_count=np.ones(shape))

@@ -27,7 +27,7 @@ from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.exact.return_law import reward_law
 from minirl.people.dpo import fit_dpo
 from minirl.exact.evaluation import NoEnd, expectation
-from minirl.people.groups import group_centred, leave_one_out, per_length
+from minirl.people.groups import group_centred, group_leave_one_out, per_length
 from minirl.people.grpo import grpo, resting_policy
 from minirl.people.ipo import fit_ipo
 from minirl.people.kl import string_kl
@@ -176,7 +176,7 @@ def trainers(setting, seed):
         "dr_grpo": lambda: last(resting(begin(4), advantage=group_centred,
                                         weights=per_length(LENGTH)), RESTING),
         "grpo_kl_in_reward": lambda: last(group(begin(5), rewards=paid)),
-        "rloo": lambda: last(group(begin(6), rewards=paid, advantage=leave_one_out,
+        "rloo": lambda: last(group(begin(6), rewards=paid, advantage=group_leave_one_out,
                                    weights=per_length(LENGTH)))}
 
 

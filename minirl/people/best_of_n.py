@@ -78,32 +78,18 @@ class BestOfN(NamedTuple):
 
     prob: np.ndarray  # (K,) w_k of (best_of_n.1), for each level of the law
     reward: float     # its mean
-    kl: float         # to the reference, in nats a string, (best_of_n.2)
+    kl: float         # to the reference, in nats per string, (best_of_n.2)
     bound: float      # log n − (n − 1)/n, which kl would be if two draws never tied
     win_rate: float   # against one string of the reference, (best_of_n.3)
     means: np.ndarray  # (m,) of the law's other sums
 
 
 def best_of_n(law, n):
-    """What the best of n strings is like, by (best_of_n.1)-(best_of_n.3).
+    """What the best of n strings is like, by (best_of_n.1)-(best_of_n.3): a `BestOfN`.
 
-    Parameters
-    ----------
-    law : RewardLaw
-        Of the reference.  Its tail is left out: `prob` and `win_rate` are off by at most n times
-        the tail, and `kl` by about log n times that.  What the strings left out earn, nothing here
-        bounds.
-    n : int ≥ 1
-
-    Returns
-    -------
-    BestOfN
-        For n = 1 the reference itself, with a KL of zero.
-
-    Raises
-    ------
-    ValueError
-        If n is not a whole number from 1 upwards.
+    Of the `RewardLaw` of the reference the tail is left out: `prob` and `win_rate` are off by at
+    most n times the tail, and `kl` by about log n times that.  What the strings left out earn,
+    nothing here bounds.
 
     Examples
     --------
@@ -115,56 +101,13 @@ def best_of_n(law, n):
     >>> print(best.prob, best.reward, round(best.kl, 4), round(best.bound, 4), best.win_rate)
     [0.25 0.75] 0.75 0.1308 0.1931 0.625
     """
-    checks.whole("n", n)
-    possible = law.prob > 0
-    p = law.prob[possible] / law.prob.sum()
-    # Where n is a million, F is needed to the last digit of 1 − F, hence sums from above as well.
-    below, above = p.cumsum(), np.append(p[:0:-1].cumsum()[::-1], 0)
-    low = below < 0.5
-    log_F = np.where(low, np.log(below), special.log1p(-above))
-    share = np.minimum(p / np.where(low, below, 1 - above), 1)      # p_k/F_k = 1 − F_{k−1}/F_k
-    w = -np.exp(n * log_F) * special.expm1(n * special.log1p(-share))
-    ratio = np.log(w, where=w > 0, out=np.zeros(w.size)) - np.log(p)
-    prob = np.zeros(law.prob.size)
-    prob[possible] = w
-    return BestOfN(prob=prob, reward=float(prob @ law.rewards),
-                   kl=max(float((w * ratio).sum()), 0.0),  # at n = 1 rounding may leave −1e-17
-                   bound=float(np.log(float(n)) - (n - 1) / n),
-                   win_rate=float(w @ (1 - above - p / 2)), means=law.means @ prob)
-
-
-def winners(steps, rewards, num_generations):
-    """The best of each group of strings, as `counts.Steps`; of equals the first.
-
-    Parameters
-    ----------
-    steps : Steps
-        B strings; a group is `num_generations` neighbours.
-    rewards : (B,) float
-    num_generations : int ≥ 1
-
-    Raises
-    ------
-    ValueError
-        If there is not one finite reward a string, or B is no multiple of the group.
-
-    Examples
-    --------
-    >>> four = counts.steps(np.zeros(4, int), np.array([0, 1, 2, 1]), np.arange(5), (1, 3))
-    >>> print(winners(four, np.array([1., 7., 2., 2.]), 2).index)
-    [1 2]
-    """
-    strings = steps.starts.size - 1
-    checks.whole("num_generations", num_generations)
-    if rewards.shape != (strings,):
-        raise ValueError(f"rewards must have shape ({strings},), got {rewards.shape}")
-    if not np.isfinite(rewards).all():
-        raise ValueError("rewards must be finite")
-    if strings % num_generations:
-        raise ValueError(f"num_generations must divide the number of strings, {strings}, got "
-                         f"{num_generations}")
-    best = rewards.reshape(-1, num_generations).argmax(axis=1)
-    return counts.select(steps, np.arange(0, strings, num_generations) + best)
+    n, p = float(checks.whole("n", n)), law.prob / law.prob.sum()
+    F, w = _levels_of_the_best(p, n)  # w = F**n − (F − p)**n
+    kl = special.rel_entr(w, p).sum()
+    return BestOfN(prob=w, reward=float(w @ law.rewards),
+                   kl=max(float(kl), 0.0),  # at n = 1 rounding may leave −1e-17
+                   bound=float(np.log(n) - (n - 1) / n), win_rate=float(w @ (F - p / 2)),
+                   means=law.means @ w)
 
 
 def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generations=4,
@@ -173,18 +116,10 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
 
     Parameters
     ----------
-    mdp : TabularMDP
-        Used to play only.
-    record : training.Training
-        From `training.start`, or any record yielded before; training continues bit for bit.
-    rewards : callable
-        `rewards(rollout, logp) -> (T, N)`; the best episode has the largest sum.
+    mdp, record, rewards, episodes, horizon
+        As in `training`; the best episode has the largest sum of rewards.
     num_generations : int ≥ 1
-        n.  The episodes of a group begin in one start state.
-    episodes : int ≥ 1
-        Played in each iteration, a multiple of n.
-    horizon : int ≥ 1
-        Episodes are cut after this many steps, and then count as they are.
+        n.  The episodes of a group begin in one start state; a multiple of n is played.
     pseudo_count : float ≥ 0
         α.  With 0 an action that no winner took, in a state where there was one, is never taken
         again; where there was none, the policy stays as it is.
@@ -193,39 +128,69 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     ------
     training.Training
         Its value table and optimiser are not used.  Its `metrics` are those of `training.play`;
-        `rejection/reward`, the mean reward of the winners; and `policy/entropy`, nats a step over
+        `rejection/reward`, the mean reward of the winners; and `policy/entropy`, nats per step over
         the states of the winners, after the update.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, at the first iteration.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.training import start
-    >>> for record in rejection_sampling(coin_game(), start(np.zeros((1, 2)), rng=0)):
-    ...     break
-    >>> print(np.exp(record.logits).round(1), record.metrics["rejection/reward"] > 2)
+    >>> from minirl.play.training import after, start
+    >>> record = after(rejection_sampling(coin_game(), start(np.zeros((1, 2)), rng=0)), 1)
+    >>> print(record.policy.round(1), record.metrics["rejection/reward"] > 2)
     [[0.7 0.3]] True
     """
-    if not 0 <= pseudo_count < np.inf:
-        raise ValueError(f"pseudo_count must be finite and not negative, got {pseudo_count}")
+    checks.not_negative("pseudo_count", pseudo_count)
     while True:
         rng = generator(record.rng)
         batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
                                       horizon=horizon, num_generations=num_generations)
-        totals = earned.sum(axis=0)
-        steps = batch.steps(mdp.shape)
+        totals, steps = earned.sum(axis=0), batch.steps(mdp.shape)
         table = counts.table(winners(steps, totals, num_generations))
         visits = table.sum(axis=1)
         present = log_softmax(record.logits)
         fitted = fit_by_counting(table, pseudo_count=pseudo_count * np.exp(present))
         logits = np.where(visits[:, None] + pseudo_count > 0, fitted, present)
-        metrics["rejection/reward"] = float(totals.reshape(-1, num_generations).max(axis=1).mean())
+        best = totals.reshape(-1, int(num_generations)).max(axis=1)
+        metrics["rejection/reward"] = float(best.mean())
         metrics["policy/entropy"] = float(visits @ entropy(logits) / visits.sum())
         record = record._replace(iteration=record.iteration + 1, steps=record.steps
                                  + steps.index.size, logits=logits,
                                  rng=rng.bit_generator.state, metrics=metrics)
         yield record
+
+
+def winners(steps, rewards, num_generations):
+    """The best of each group of neighbours among B strings, as `counts.Steps`; of equals the first.
+
+    `rewards` (B,) has one number per string.
+
+    Examples
+    --------
+    >>> four = counts.steps(np.zeros(4, int), np.array([0, 1, 2, 1]), np.arange(5), (1, 3))
+    >>> print(winners(four, np.array([1., 7., 2., 2.]), 2).index)
+    [1 2]
+    """
+    strings, n = steps.starts.size - 1, checks.whole("num_generations", num_generations)
+    checks.shape("rewards", rewards, (strings,))
+    checks.finite("rewards", rewards)
+    if strings % n:
+        raise ValueError(f"num_generations must divide the number of strings, {strings}, got {n}")
+    return counts.select(steps, np.arange(0, strings, n) + rewards.reshape(-1, n).argmax(axis=1))
+
+
+def _levels_of_the_best(prob, n):
+    """F_k and w_k of (best_of_n.1), to the last digit.
+
+    Where n is a million, F is needed to the last digit of 1 − F: hence sums from above as well, and
+    the power by logarithms, w_k = −F_kⁿ (exp(n log(1 − p_k/F_k)) − 1).
+    """
+    possible = prob > 0
+    p = prob[possible]
+    below, above = p.cumsum(), np.append(p[:0:-1].cumsum()[::-1], 0)
+    low = below < 0.5
+    F = np.where(low, below, 1 - above)
+    log_F = np.where(low, np.log(below), special.log1p(-above))
+    w = -np.exp(n * log_F) * special.expm1(n * special.log1p(-np.minimum(p / F, 1)))
+    found = np.zeros((2, prob.size))
+    found[:, possible] = F, w
+    return found

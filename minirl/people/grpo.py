@@ -1,37 +1,16 @@
 """GRPO: PPO without a value table; the group is the baseline.
 
-For each prompt the policy writes a group of G strings, and each is judged against the others.  That
-is the baseline of REINFORCE in its plainest form, and it saves the critic.  DeepSeekMath's loss is
-that of PPO with one advantage for a whole string, a mean over the letters of each string before the
-mean over strings, and a penalty towards the reference,
+GRPO needs no critic: the strings that answer the same prompt are each other's baseline (`groups`).
+DeepSeekMath's loss is that of PPO with one advantage for a whole string, a weight w_i for each of
+its letters, and a penalty towards the reference,
 
     L = −Σ_i w_i Σ_t min(ρ_it A_i, clip(ρ_it, 1 ± ε) A_i) + β Σ_i w_i Σ_t k3(u_it),        (grpo.1)
-    w_i = 1/(B·|y_i|),      A_i = (R_i − mean of the group)/(std of the group),            (grpo.2)
 
-for B strings, with ρ = π/π_old and u = log π_ref − log π.  Two different policies: π_old wrote the
-batch, and several steps are taken from it; π_ref never changes.  (Notes have called |y_i| the
-average length of the prompts, and taken the KL to the old policy.)  Steps enter through their
-pairs, so a batch collapses into the tables of (ppo.2), with weights in the place of numbers of
-steps: the first term is Σw times `ppo.ppo_loss`, and the second is `kl.k3_loss`.
-
-*The group is not innocent.*  The mean contains the string's own reward, so the expected update is
-(G − 1)/G of the true one (`baselines`).  Where all strings of a group earn the same there is
-nothing to learn: its advantages are zero, its KL term stays, and such groups are counted.  The std
-makes every group equally loud, whether its strings differ by much or little.
-
-*Variants.*  Dr. GRPO (Liu et al. 2025) leaves out the std, and divides by a constant length where
-(grpo.2) divides by |y_i|, because 1/|y| makes long failures cheap,
-
-    A_i = R_i − mean,      w_i = 1/(B·length).                                             (grpo.3)
-
-RLOO compares with the others only, and is unbiased,
-
-    A_i = R_i − mean of the others = G/(G − 1) (R_i − mean).                               (grpo.4)
-
-*Process supervision* has rewards for steps.  They are normalised over all steps of the group, and a
-step's advantage is the sum of those from it on,
-
-    A_it = Σ_{t' ≥ t} (r_it' − mean)/std.                                                  (grpo.5)
+with ρ = π/π_old and u = log π_ref − log π.  Two different policies: π_old wrote the batch, and
+several steps are taken from it; π_ref never changes.  (Notes have taken the KL to the old policy.)
+A and w are those of (groups.1) and (groups.5), or of a variant.  In the tables of `groups` the
+first term is Σw times `ppo.ppo_loss`, and the second is `kl.k3_loss`, which stays where a group has
+nothing to learn.
 
 *What does it climb?*  With β = 0 and the KL in the *reward* (`rlhf.step_rewards`) it climbs J_β,
 and gets there: at the optimum every string has the same shaped return, J*, so that neither the std
@@ -40,7 +19,7 @@ of what there is to gain.  With k3 in the loss it climbs nothing that has a name
 of Dr. GRPO comes to rest, in expectation, the part of the reward and that of k3 cancel in every
 row,
 
-    π = π_ref / (1 − c (Q − V)),      c = (G − 1)/(G β),                                   (grpo.6)
+    π = π_ref / (1 − c (Q − V)),      c = (G − 1)/(G β),                                   (grpo.2)
 
 with Q and V of the raw reward under π itself: `resting_policy`.  The KL of later steps is never
 charged to the choice that leads there, k3 descends the wrong KL, and the price of it depends on the
@@ -48,7 +27,7 @@ size of the group.  On the running example at β = 0.5 the resting policy has 76
 of what there is to gain, for groups of 2, 4, 8, 16 and 64.  GRPO itself has no such formula; with
 groups of 8 its expected update, computed, comes to rest at 79 %.
 
-Read first: `ppo`, `kl`, `rlhf`, `baselines`.
+Read first: `ppo`, `kl`, `rlhf`, `groups`.
 Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, eqs. 3-4; Liu et al. 2025, "Understanding
 R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back to basics",
 arXiv:2402.14740 (RLOO).
@@ -77,7 +56,7 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     logits, old_logits : (S, A) float
         The policy θ, and the policy that wrote the batch.
     batch : surrogate.Advantages
-        From `weighted`.
+        From `groups.weighted`.
     ref_logits : (S, A) float
         The reference; it matters only where beta is not 0.
     beta : float ≥ 0
@@ -90,12 +69,6 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     loss : float
         In units of the advantages.
     grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree, the batch is empty, or a number is out of range.
 
     Examples
     --------
@@ -108,14 +81,12 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     >>> print(round(loss, 4), grad.round(4))
     -0.8562 [[-0.25  0.25]]
     """
-    if not 0 <= beta < np.inf:
-        raise ValueError(f"beta must be finite and not negative, got {beta}")
-    if not epsilon > 0:
-        raise ValueError(f"epsilon must be positive, got {epsilon}")
-    mean, grad = ppo_loss(logits, old_logits, batch, clip_range=epsilon)
-    total = batch.counts.sum()
-    penalty, away = k3_loss(logits, ref_logits, batch.counts)
-    return total * mean + beta * penalty, total * grad + beta * away
+    checks.not_negative("beta", beta)
+    checks.positive("epsilon", epsilon)
+    mean, up = ppo_loss(logits, old_logits, batch, clip_range=epsilon)
+    penalty, back = k3_loss(logits, ref_logits, batch.counts)
+    total = batch.counts.sum()  # Σw, by which `ppo_loss` divides
+    return total * mean + beta * penalty, total * up + beta * back
 
 
 def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_generations=8,
@@ -125,33 +96,22 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
 
     Parameters
     ----------
-    mdp : TabularMDP
-        Used to play only.
-    record : training.Training
-        From `training.start`, or any record yielded before: training continues bit for bit.
+    mdp, record, rewards, horizon, learning_rate, max_grad_norm, optimiser
+        As in `training`.
     ref_logits : (S, A) float
         The reference of the penalty and of the metric `objective/kl`.
     beta : float ≥ 0
         Price of k3 in the loss.  With 0 put the KL into the rewards: `rlhf.step_rewards`.
-    rewards : callable
-        `rewards(rollout, logp) -> (T, N)`.
     num_generations : int ≥ 2
         G.
     episodes : int
         Written in each iteration, a multiple of G.
-    horizon : int ≥ 1
-        Strings are cut after this many steps, and then count as they are.
     num_iterations : int ≥ 1
         Gradient steps from each batch.
     epsilon : float > 0
         ε of the clipping.
-    advantage : callable
-        `group_normalised`, `group_centred`, `leave_one_out`, `process_normalised`, or your own.
-    weights : callable
-        `per_string`, `per_length(length)`, or your own.
-    learning_rate : float, or function of the iteration number
-    max_grad_norm : float > 0
-    optimiser : Optimiser
+    advantage, weights : callable
+        Those of `groups`, or your own.
 
     Yields
     ------
@@ -161,28 +121,19 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         `objective/kl`, the mean log-ratio of the strings to the reference, in nats, before it; and
         `frac_reward_zero_std`, the share of groups with nothing to learn.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, at the first iteration.
-
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.training import start
+    >>> from minirl.play.training import after, start
     >>> from minirl.people.rlhf import step_rewards
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> paid = step_rewards(coin.mean_reward, fair, beta=2.0)
-    >>> for record in grpo(coin, start(fair, rng=0), ref_logits=fair, rewards=paid,
-    ...                    learning_rate=0.02):
-    ...     if record.iteration == 100: break
-    >>> print(np.exp(log_softmax(record.logits)).round(1))  # 0.8244 at best
+    >>> trainer = grpo(coin, start(fair, rng=0), ref_logits=fair, rewards=paid, learning_rate=0.02)
+    >>> print(after(trainer, 100).policy.round(1))  # 0.8244 at best
     [[0.8 0.2]]
     """
     checks.whole("num_iterations", num_iterations)
-    if ref_logits.shape != record.logits.shape:
-        raise ValueError(f"ref_logits must have shape {record.logits.shape}, "
-                         f"got {ref_logits.shape}")
+    checks.shape("ref_logits", ref_logits, record.logits.shape)
     while True:
         rng = generator(record.rng)
         played, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
@@ -213,32 +164,10 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
 
 
 def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rounds=1000):
-    """log π of (grpo.6): where Dr. GRPO with k3 in the loss comes to rest, in expectation.
+    """log π of (grpo.2), (S, A): where Dr. GRPO with k3 in the loss comes to rest, in expectation.
 
-    Each row is solved for the V at which it sums to one, with Q of the policy before, until nothing
-    changes.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-        At gamma 1.
-    ref_logits : (S, A) float
-    beta : float > 0
-    num_generations : int ≥ 2
-        G.
-    tol : float > 0
-        Stop when no probability changes by more.
-    max_rounds : int ≥ 1
-
-    Returns
-    -------
-    (S, A) float
-        Log-probabilities.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range, or the rounds do not settle.
+    Each row is solved for the V at which it sums to one, with Q of the policy before, until no
+    probability changes by more than `tol`.  The world must be at gamma 1.
 
     Examples
     --------
@@ -250,15 +179,12 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
     >>> print(policy.round(4), (0.5 / (1 - 0.5 * policy[0, 1])).round(4))
     [[0.618 0.382]] 0.618
     """
-    if not 0 < beta < np.inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}")
-    checks.whole("num_generations", num_generations)
-    if num_generations < 2:
-        raise ValueError(f"num_generations must be at least 2, got {num_generations}")
-    c = (num_generations - 1) / (num_generations * beta)
+    checks.positive("beta", beta)
+    G = checks.whole("num_generations", num_generations, least=2)
+    c = (G - 1) / (G * beta)
     ref = np.exp(log_softmax(ref_logits))
     policy = ref
-    for _ in range(max_rounds):
+    for _ in range(checks.whole("max_rounds", max_rounds)):
         Q = action_values(mdp, np.nan_to_num(evaluate(mdp, policy)))
         worse = Q.max(axis=1, keepdims=True) - Q
         # With V = max Q − 1/c + d a row is π_ref / (c (d + worse)), whose sum falls in d.

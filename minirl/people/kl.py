@@ -63,21 +63,10 @@ al. 2024 (DeepSeekMath), arXiv:2402.03300, eq. 4, for k3 in a loss.
 import numpy as np
 
 from minirl.exact.evaluation import evaluate, occupancy
+from minirl.kernel import checks
 from minirl.kernel.softmax import backward, kl, log_softmax
 
 SMALL = 1e-4  # below it k3 is summed up as a series
-
-
-def _check(logits, ref_logits, name, table, shape):
-    if ref_logits.shape != logits.shape:
-        raise ValueError(f"ref_logits must have shape {logits.shape}, got {ref_logits.shape}")
-    if table.shape != shape or not np.isfinite(table).all():
-        raise ValueError(f"{name} must be finite and have shape {shape}, got {table.shape}")
-
-
-def _check_support(ref_logits):
-    if not np.isfinite(ref_logits).all():
-        raise ValueError("ref_logits must be finite: the reference needs full support")
 
 
 def string_kl(mdp, logits, ref_logits):
@@ -92,14 +81,9 @@ def string_kl(mdp, logits, ref_logits):
     Returns
     -------
     kl : float
-        Nats an episode.
+        Nats per episode.
     grad : (S, A) float
         ∂kl/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree, the reference is not finite, or at gamma 1 the policy does not end.
 
     Examples
     --------
@@ -118,31 +102,14 @@ def string_kl(mdp, logits, ref_logits):
     values = np.nan_to_num(evaluate(mdp, policy, ratio))
     later = mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
     # Q − V of the log-ratio as a reward; `backward` subtracts the mean of a row.
-    visits = occupancy(mdp, policy.real)
-    G = visits[:, None] * policy * (ratio + later)
+    G = occupancy(mdp, policy.real)[:, None] * policy * (ratio + later)
     return (mdp.start * values).sum(), backward(logp, G)
 
 
 def kl_loss(logits, ref_logits, visits):
     """The loss (kl.3) and its gradient: rows of KL(π‖π_ref), with the visits frozen.
 
-    Parameters
-    ----------
-    logits, ref_logits : (S, A) float
-    visits : (S,) float
-        N[s], or the share of each state.
-
-    Returns
-    -------
-    loss : float
-        In nats.
-    grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree, or the visits or the reference are not finite.
+    `visits` (S,) is N[s], or the share of each state; the loss is in nats.
 
     Examples
     --------
@@ -155,6 +122,26 @@ def kl_loss(logits, ref_logits, visits):
     logp, ref_logp = log_softmax(logits), log_softmax(ref_logits)
     G = visits[:, None] * np.exp(logp) * (logp - ref_logp)
     return (visits * kl(logp, ref_logp)).sum(), backward(logp, G)
+
+
+def k3_loss(logits, ref_logits, weights):
+    """Σ W k3 over a batch, and its gradient, for which G = W (1 − e^u): GRPO's penalty.
+
+    By (kl.6) it pulls towards small KL(π_ref‖π), row by row.  `weights` (S, A) is W, the sum of the
+    weights of the steps at each entry: `counts.table(steps, weights)`.
+
+    Examples
+    --------
+    >>> loss, grad = k3_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), np.array([[3., 1.]]))
+    >>> print(round(loss, 4), grad.round(4))
+    0.5232 [[ 1. -1.]]
+    """
+    _check(logits, ref_logits, "weights", weights, logits.shape)
+    logp = log_softmax(logits)
+    # Where the batch has no weight the ratio is not formed: ∞ times nothing is not a number.
+    u = np.where(weights != 0, log_softmax(ref_logits) - logp, 0)
+    G = -weights * np.expm1(np.minimum(u, 700))
+    return (weights * k3(u)).sum(), backward(logp, G)
 
 
 def k1(u):
@@ -197,38 +184,12 @@ def k3(u):
     return series + np.expm1(np.minimum(far, 700)) - far
 
 
-def k3_loss(logits, ref_logits, weights):
-    """Σ W k3 over a batch, and its gradient, for which G = W (1 − e^u): GRPO's penalty.
+def _check(logits, ref_logits, name, table, shape):
+    checks.shape("ref_logits", ref_logits, logits.shape)
+    checks.shape(name, table, shape)
+    checks.finite(name, table)
 
-    By (kl.6) it pulls towards small KL(π_ref‖π), row by row.
 
-    Parameters
-    ----------
-    logits, ref_logits : (S, A) float
-    weights : (S, A) float
-        W, the sum of the weights of the steps at each pair: `counts.table(steps, weights)`.
-
-    Returns
-    -------
-    loss : float
-        In nats.
-    grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree, or the weights are not finite.
-
-    Examples
-    --------
-    >>> loss, grad = k3_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), np.array([[3., 1.]]))
-    >>> print(round(loss, 4), grad.round(4))
-    0.5232 [[ 1. -1.]]
-    """
-    _check(logits, ref_logits, "weights", weights, logits.shape)
-    logp = log_softmax(logits)
-    # Where the batch has no weight the ratio is not formed: ∞ times nothing is not a number.
-    u = np.where(weights != 0, log_softmax(ref_logits) - logp, 0)
-    G = -weights * np.expm1(np.minimum(u, 700))
-    return (weights * k3(u)).sum(), backward(logp, G)
+def _check_support(ref_logits):
+    if not np.isfinite(ref_logits).all():
+        raise ValueError("ref_logits must be finite: the reference needs full support")

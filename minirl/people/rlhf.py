@@ -52,6 +52,7 @@ arXiv:1909.08593.
 
 import numpy as np
 
+from minirl.kernel import checks
 from minirl.play.optim import adam
 from minirl.play.ppo import LEARNING_RATE, ppo
 from minirl.kernel.softmax import log_softmax
@@ -115,7 +116,6 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     weights : (S, A) float
         The reward table: the world's own `mean_reward`, or a fitted `reward_model`.
     ref_logits : (S, A) float
-        The reference policy.
     beta : float > 0
         Reward per nat of KL.
     missing_eos_penalty : float ≥ 0
@@ -124,12 +124,7 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     Returns
     -------
     callable
-        `rewards(rollout, logp) -> (T, N)`, for `reinforce` and `ppo`.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, the penalty is negative, or the tables do not fit.
+        `rewards(rollout, logp) -> (T, N)`, the reward seam of every trainer.
 
     Examples
     --------
@@ -141,11 +136,14 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))  # 1 − log(0.75/0.5) each
     [0.595 0.595 0.595]
     """
-    _check(weights, ref_logits, beta, missing_eos_penalty)
+    checks.shape("weights", weights, ref_logits.shape)
+    checks.finite("weights", weights)
+    checks.positive("beta", beta)
+    checks.not_negative("missing_eos_penalty", missing_eos_penalty)
     ref_logp = log_softmax(ref_logits)
 
     def rewards(rollout, logp):
-        _check_policy(logp, ref_logp)
+        checks.shape("ref_logits", ref_logits, logp.shape)
         shaped = weights - beta * (logp - ref_logp)
         paid = shaped[rollout.states, rollout.actions] * rollout.alive
         return _at_the_end(rollout, paid, -missing_eos_penalty * rollout.truncated)
@@ -156,8 +154,8 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
 def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with the sum of r over the string paid on its last step.
 
-    Parameters, result and errors are those of `step_rewards`.  A string cut by the horizon is paid
-    on the step at which it was cut.
+    Parameters and result are those of `step_rewards`.  A string cut by the horizon is paid on the
+    step at which it was cut.
 
     Examples
     --------
@@ -169,7 +167,8 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))
     [-0.405 -0.405  2.595]
     """
-    _check(weights, ref_logits, beta, missing_eos_penalty)
+    checks.shape("weights", weights, ref_logits.shape)
+    checks.finite("weights", weights)
 
     def score(rollout):
         return (weights[rollout.states, rollout.actions] * rollout.alive).sum(axis=0)
@@ -180,13 +179,8 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
 def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with a score of the whole string paid on its last step.
 
-    Parameters
-    ----------
-    score : callable
-        `score(rollout) -> (N,)`: a verifier, a reward model of strings, or a program of your own.
-
-    The others, the result and the errors are those of `step_rewards`.  Raises ValueError also if
-    the scores are not one finite number a string.
+    `score(rollout) -> (N,)` is a verifier, a reward model of strings, or a program of your own, and
+    gives one finite number per string.  The rest is as in `step_rewards`.
 
     Examples
     --------
@@ -200,11 +194,12 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(np.argwhere(paid(games, np.log([[0.5, 0.5]]))))  # on its second toss
     [[1 2]]
     """
-    _check_price(beta, missing_eos_penalty)
+    checks.positive("beta", beta)
+    checks.not_negative("missing_eos_penalty", missing_eos_penalty)
     ref_logp = log_softmax(ref_logits)
 
     def rewards(rollout, logp):
-        _check_policy(logp, ref_logp)
+        checks.shape("ref_logits", ref_logits, logp.shape)
         totals = np.asarray(score(rollout), float)
         if totals.shape != rollout.truncated.shape or not np.isfinite(totals).all():
             raise ValueError(f"score must return {rollout.truncated.size} finite numbers, got "
@@ -225,16 +220,12 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
 
     Parameters
     ----------
-    mdp : TabularMDP
-        Used to play only.
     record : training.Training
         From `training.start`, whose `kl_coef` is the first β; or any record yielded before.
-    weights, ref_logits : (S, A) float
-        The reward table and the reference.
     target_kl : float > 0
-        Nats a string.
-    kl_horizon : int ≥ 1
-        Strings in which β may change by a fifth; at least `episodes`.
+        Nats per string.
+    kl_horizon : float ≥ episodes
+        Strings in which β may change by a fifth.
 
     The others are those of `rlhf`.
 
@@ -244,26 +235,19 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
         `kl_coef` is the next β.  The metrics are those of `rlhf`, whose `objective/kl` the
         controller sees, and `objective/kl_coef`, the β that this batch was trained with.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, at the first iteration.
-
     Examples
     --------
     The optimum is 0.523 nats from a fair coin at β = 1/log 1.5 = 2.47:
 
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.training import start
+    >>> from minirl.play.training import after, start
     >>> coin, fair = coin_game(), np.zeros((1, 2))
-    >>> for record in adaptive_rlhf(coin, start(fair, rng=0, kl_coef=2.0), coin.mean_reward, fair,
-    ...                             target_kl=0.523, learning_rate=0.01):
-    ...     if record.iteration == 150: break
-    >>> print(round(record.kl_coef, 1))
+    >>> trainer = adaptive_rlhf(coin, start(fair, rng=0, kl_coef=2.0), coin.mean_reward, fair,
+    ...                         target_kl=0.523, learning_rate=0.01)
+    >>> print(round(after(trainer, 150).kl_coef, 1))
     2.5
     """
-    if not 0 < target_kl < np.inf:
-        raise ValueError(f"target_kl must be positive and finite, got {target_kl}")
+    checks.positive("target_kl", target_kl)
     if not kl_horizon >= episodes:
         raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
     while True:
@@ -285,16 +269,8 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
 def steered(beta, distance, *, target, strings, kl_horizon):
     """The price after a batch, by (rlhf.3).
 
-    Parameters
-    ----------
-    beta : float > 0
-    distance : float
-        The batch's KL, in nats a string.
-    target : float > 0
-    strings : int
-        B, in the batch.
-    kl_horizon : int ≥ B
-        Strings in which β may change by a fifth.
+    `distance` is the KL of a batch of B = `strings`, in nats per string; `kl_horizon` ≥ B is the
+    number of strings in which β may change by a fifth.
 
     Examples
     --------
@@ -306,27 +282,6 @@ def steered(beta, distance, *, target, strings, kl_horizon):
     1.0
     """
     return float(beta * (1 + np.clip(distance / target - 1, -0.2, 0.2) * strings / kl_horizon))
-
-
-def _check(weights, ref_logits, beta, missing_eos_penalty):
-    _check_price(beta, missing_eos_penalty)
-    if weights.shape != ref_logits.shape or not np.isfinite(weights).all():
-        raise ValueError(f"weights must be finite and have the shape of ref_logits, "
-                         f"{ref_logits.shape}, got {weights.shape}")
-
-
-def _check_price(beta, missing_eos_penalty):
-    if not 0 < beta < np.inf:
-        raise ValueError(f"beta must be positive and finite, got {beta}")
-    if not 0 <= missing_eos_penalty < np.inf:
-        raise ValueError(f"missing_eos_penalty must be finite and not negative, "
-                         f"got {missing_eos_penalty}")
-
-
-def _check_policy(logp, ref_logp):
-    if logp.shape != ref_logp.shape:
-        raise ValueError(f"ref_logits must have the shape of the policy, {logp.shape}, got "
-                         f"{ref_logp.shape}")
 
 
 def _at_the_end(rollout, paid, totals):

@@ -1,0 +1,183 @@
+"""Groups: advantages and weights against loops over strings, and the tables of a weighted batch."""
+
+import numpy as np
+import pytest
+from batches import A, S, random_batch, random_world
+from worlds import random_policy
+
+from minirl.kernel import counts, playing
+from minirl.people.groups import (equal_groups, group_centred, group_leave_one_out,
+                                  group_normalised, per_length, per_string, process_normalised,
+                                  weighted)
+from minirl.play import baselines
+from minirl.play.reinforce import weigh
+from minirl.play.returns import whole_return
+from minirl.play.training import start
+
+ADVANTAGES = [group_normalised, group_centred, group_leave_one_out, process_normalised]
+
+
+def judged_by_loops(advantage, earned, alive, G):
+    """The advantage of each step of each string, as lists."""
+    lengths, found = alive.sum(axis=0), []
+    for i in range(len(lengths)):
+        first = i - i % G
+        rewards = [[earned[t, j] for t in range(lengths[j])] for j in range(first, first + G)]
+        own = rewards[i - first]
+        if advantage is process_normalised:
+            numbers = [r for string in rewards for r in string]
+        else:
+            numbers = [sum(string) for string in rewards]
+        mean = sum(numbers) / len(numbers)
+        std = (sum((x - mean)**2 for x in numbers) / len(numbers))**0.5
+        if advantage is process_normalised:
+            found.append([sum((r - mean) / (std + 1e-4) for r in own[t:])
+                          for t in range(len(own))])
+            continue
+        if advantage is group_leave_one_out:
+            mean = (sum(numbers) - sum(own)) / (G - 1)
+        scale = std + 1e-4 if advantage is group_normalised else 1.0
+        found.append([(sum(own) - mean) / scale] * len(own))
+    return found
+
+
+def as_lists(judged, alive):
+    return [judged[:length, i].tolist() for i, length in enumerate(alive.sum(axis=0))]
+
+
+def played(seed, G=4, episodes=24):
+    """A batch of strings of unequal lengths, some of them cut, and rewards for it."""
+    mdp, rng = random_world(seed), np.random.default_rng(seed)
+    batch = playing.rollout(mdp, random_policy(rng, mdp),
+                            np.repeat(rng.integers(S, size=episodes // G), G), horizon=3, rng=rng)
+    assert batch.truncated.any() and len(set(batch.alive.sum(axis=0))) > 2
+    return batch, rng.normal(size=batch.states.shape) * batch.alive
+
+
+# The advantages.
+
+
+@pytest.mark.parametrize("advantage", ADVANTAGES)
+@pytest.mark.parametrize("G", [2, 3, 4, 12])
+def test_advantages_equal_the_loops_over_the_group(advantage, G):
+    """(groups.1), (groups.2), (groups.3), (groups.4): groups are neighbours, the std is that of the
+    population of the group (pitfall 28), and 1e-4 is added to it."""
+    for seed in (0, 2):
+        batch, earned = played(seed, G=G)
+        found = advantage(earned, batch, G)
+        assert found.shape == earned.shape
+        for ours, loops in zip(as_lists(found, batch.alive),
+                               judged_by_loops(advantage, earned, batch.alive, G), strict=True):
+            assert ours == pytest.approx(loops, rel=0, abs=1e-12)
+
+
+def test_the_weights_of_strings_are_one_over_their_length_or_over_a_constant():
+    """(groups.5), pitfall 30: the constant is the same for short and long strings."""
+    batch, _ = played(0)
+    lengths = batch.alive.sum(axis=0)
+    assert per_string(batch) == pytest.approx([1 / (24 * n) for n in lengths], rel=1e-15)
+    assert per_length(40)(batch) == pytest.approx([1 / 960] * 24, rel=1e-15)
+    steps = batch.steps((S, A))
+    assert weighted(steps, np.ones(steps.index.size),
+                    per_string(batch)).counts.sum() == pytest.approx(1)
+
+
+def test_what_one_group_earns_is_nothing_to_the_others():
+    """Pitfall 28: not the std of the batch."""
+    batch, earned = played(0)
+    for advantage in ADVANTAGES:
+        louder = earned.copy()
+        louder[:, 4:8] *= 1000
+        before, after = advantage(earned, batch, 4), advantage(louder, batch, 4)
+        assert (before[:, :4] == after[:, :4]).all() and (before[:, 8:] == after[:, 8:]).all()
+    loud, soft = np.array([[0.0, 1.0, 0.0, 1000.0]]), np.array([[-1.0, 1.0, -1.0, 1.0]])
+    np.testing.assert_allclose(group_normalised(loud, None, 2), soft, atol=3e-4)
+
+
+@pytest.mark.parametrize("G", [2, 3, 6])
+def test_leaving_oneself_out_is_a_multiple_of_the_centred_reward(G):
+    """(groups.3), and the baselines of REINFORCE where the batch is one group."""
+    batch, earned = played(2, G=G)
+    np.testing.assert_allclose(group_leave_one_out(earned, batch, G),
+                               G / (G - 1) * group_centred(earned, batch, G), rtol=0, atol=1e-12)
+    record = start(np.zeros((S, A)), rng=0)
+    for ours, theirs in ((group_leave_one_out, baselines.leave_one_out),
+                         (group_centred, baselines.batch_mean)):
+        expected = weigh(earned, batch, record, gamma=1.0, credit=whole_return, baseline=theirs)
+        np.testing.assert_allclose(ours(earned, batch, 24)[batch.alive], expected[batch.alive],
+                                   rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rewards", [[0.1 + 0.2, 0.3], [3e8 * (0.1 + 0.2), 3e8 * 0.3, 9e7],
+                                     [1e9 + 2e-7, 1e9], [-7.3] * 3, [0.0] * 4, [1e-9] * 3])
+def test_equal_strings_have_an_advantage_of_exactly_zero(rewards):
+    """Pitfall 28: also where equal rewards differ by rounding, which the std would blow up."""
+    earned, G = np.array([rewards + list(range(len(rewards)))]), len(rewards)
+    for advantage in (group_normalised, group_centred, group_leave_one_out):
+        found = advantage(earned, None, G)
+        assert (found[0, :G] == 0).all() and found[0, G:].any(), advantage
+    assert equal_groups(earned, G).tolist() == [True, False]
+    alive = np.ones(earned.shape, bool)
+    batch = playing.Rollout(*[np.zeros(earned.shape, int)] * 2, earned, alive, alive,
+                            np.zeros(2 * G, int), np.zeros(2 * G, bool))
+    found = process_normalised(earned, batch, G)
+    assert (found[0, :G] == 0).all() and found[0, G:].any()
+
+
+def test_rewards_that_cancel_to_nothing_but_rounding_are_equal_to_nothing():
+    """0.1 + 0.2 − 0.3 is 5.6e-17 and not 0: rounding is relative to what is added up."""
+    earned = np.array([[0.1, 0.0], [0.2, 0.0], [-0.3, 0.0]])
+    assert equal_groups(earned, 2).tolist() == [True]
+    for advantage in (group_normalised, group_centred, group_leave_one_out):
+        assert (advantage(earned, None, 2) == 0).all()
+
+
+def test_small_differences_are_differences():
+    for scale in (1e-8, 1.0, 1e8):
+        earned = scale * np.array([[1.0, 1.0 + 1e-10, 1.0, 1.0]])
+        assert equal_groups(earned, 2).tolist() == [False, True]
+        assert group_centred(earned, None, 2)[0, 1] == pytest.approx(0.5e-10 * scale, rel=1e-4)
+
+
+def test_strings_are_equal_if_their_sums_are():
+    """Not their steps: what counts is paid early or late."""
+    earned = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert equal_groups(earned, 2).tolist() == [True]
+    assert equal_groups(earned, 2).shape == (1,)
+
+
+# The tables.
+
+
+def test_the_tables_are_sums_over_the_equal_steps():
+    """(counts.1) with a weight a string: gains, losses and weights, not numbers of steps."""
+    steps, advantages, _, _ = random_batch(1)
+    weights = np.random.default_rng(1).random(9) + 0.1
+    gains, losses, total = np.zeros((3, S, A))
+    for i, w in enumerate(weights):
+        for n in range(steps.starts[i], steps.starts[i + 1]):
+            step = divmod(steps.index[n], A)
+            gains[step] += w * max(advantages[n], 0)
+            losses[step] += w * min(advantages[n], 0)
+            total[step] += w
+    for found, expected in zip(weighted(steps, advantages, weights), (gains, losses, total)):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_advantage_a_string_is_the_same_on_each_of_its_steps(seed):
+    """Bit for bit, with an empty string, and strings with no advantage."""
+    steps, _, _, _ = random_batch(seed)
+    rng = np.random.default_rng(seed)
+    weights, judged = rng.random(9) + 0.1, rng.normal(size=9) * (rng.random(9) < 0.8)
+    lengths = np.diff(steps.starts)
+    for found, expected in zip(weighted(steps, judged, weights),
+                               weighted(steps, np.repeat(judged, lengths), weights), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_as_many_advantages_as_strings_and_steps_are_one_a_step():
+    """Two steps of the second of two strings."""
+    steps = counts.steps(np.array([0, 1]), np.array([0, 0]), np.array([0, 0, 2]), (2, 1))
+    batch = weighted(steps, np.array([1.0, -3.0]), np.array([9.0, 0.5]))
+    assert batch.gains.tolist() == [[0.5], [0]] and batch.losses.tolist() == [[0], [-1.5]]
