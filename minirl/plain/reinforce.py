@@ -1,0 +1,65 @@
+"""REINFORCE with a baseline: an action followed by more than was expected becomes likelier.
+
+    θ ← θ + α γᵗ (G_t − V(s_t)) ∇ log π(a_t|s_t),   ∇ log π(a|s) = e_a − π(·|s)
+
+Sutton and Barto, 2nd edition, (13.11), for the mean over a batch of episodes; Williams 1992.
+"""
+
+import numpy as np
+
+
+def reinforce(theta, V, episodes, *, gamma, alpha, rate):
+    """θ and V after one step; V(s) moves towards the mean of what followed s."""
+    pi, grad = softmax(theta), np.zeros(theta.shape)
+    error, visits = np.zeros(len(V)), np.zeros(len(V))
+    for episode in episodes:
+        G = 0.0
+        for t in reversed(range(len(episode))):
+            s, a, r, _, _ = episode[t]
+            G = r + gamma * G
+            delta = G - V[s]
+            grad[s] -= gamma**t * delta * pi[s] / len(episodes)
+            grad[s, a] += gamma**t * delta / len(episodes)
+            error[s] += delta
+            visits[s] += 1
+    return theta + alpha * grad, V + rate * error / np.maximum(visits, 1)
+
+
+def softmax(theta):
+    """π, row by row."""
+    pi = np.exp(theta - theta.max(axis=1, keepdims=True))
+    return pi / pi.sum(axis=1, keepdims=True)
+
+
+def play(step, pi, rng, horizon=200):
+    """One episode: a list of (s, a, r, next s, whether it is terminal)."""
+    bounds = pi.cumsum(axis=1)[:, :-1]
+    episode, s, terminal = [], 0, False
+    while not terminal and len(episode) < horizon:
+        a = int(bounds[s].searchsorted(rng.random(), "right"))
+        after, r, terminal = step(s, a, rng)
+        episode.append((s, a, r, after, terminal))
+        s = after
+    return episode
+
+
+def lake(s, a, rng):
+    """A step on the slippery lake, left, down, right or up: next state, reward, terminal."""
+    a = (a + int(3 * rng.random()) - 1) % 4  # where the ice leads: ahead, or to either side
+    row = min(max(s // 4 + (a == 1) - (a == 3), 0), 3)
+    column = min(max(s % 4 + (a == 2) - (a == 0), 0), 3)
+    cell = "SFFFFHFHFFFHHFFG"[4 * row + column]
+    return 4 * row + column, float(cell == "G"), cell in "GH"
+
+
+if __name__ == "__main__":
+    rng, theta, V = np.random.default_rng(0), np.zeros((16, 4)), np.zeros(16)
+    for iteration in range(61):
+        if iteration % 20 == 0:
+            test = [play(lake, softmax(theta), rng) for _ in range(500)]
+            G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
+            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} ± "
+                  f"{np.std(G) / 500**0.5:.3f}; the best policy has 0.542")
+        pi = softmax(theta)
+        batch = [play(lake, pi, rng) for _ in range(100)]
+        theta, V = reinforce(theta, V, batch, gamma=0.99, alpha=20, rate=0.5)
