@@ -4,6 +4,9 @@ The contents page.  Every chapter is a module: its docstring is the text, its fu
 equations.  A part imports only parts above it, and a chapter of a part only chapters above it, so
 the reading order is also the dependency order.  Each part lists what its chapters are about.
 
+Every algorithm on one screen
+    plain     episode value_iteration q_learning reinforce actor_critic ppo language_model
+              reward_model best_of_n rlhf grpo dpo
 Part 1, the kernel
     kernel    checks softmax counts sampling mdp playing gradcheck
 Part 2, exact answers
@@ -28,6 +31,6 @@ __version__ = "0.1.0"
 
 def __getattr__(name):
     """A part of the book, imported with its chapters when it is first asked for."""
-    if name in {"kernel", "exact", "play", "people"}:
+    if name in {"plain", "kernel", "exact", "play", "people"}:
         return importlib.import_module(f"minirl.{name}")
     raise AttributeError(f"module 'minirl' has no attribute {name!r}")

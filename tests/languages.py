@@ -73,3 +73,9 @@ def as_steps(strings, symbols):
     pairs = np.array([pair for string in strings for pair in string])
     starts = np.append(0, np.cumsum([len(string) for string in strings]))
     return counts.steps(pairs[:, 0], pairs[:, 1], starts, (symbols, symbols))
+
+
+def strings_of(steps):
+    """The pairs (s, a) of each string, as lists."""
+    return [[divmod(int(n), steps.shape[1]) for n in steps.index[first:last]]
+            for first, last in zip(steps.starts[:-1], steps.starts[1:])]

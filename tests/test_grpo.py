@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from batches import A, S, assert_same, random_batch, random_world
-from languages import BETA, running_example, share
+from languages import BETA, running_example, share, strings_of
 from test_baselines import columns, tiny_world
 from test_groups import ADVANTAGES, judged_by_loops, played
 from worlds import law, random_record, single_outcome, value_by_loops
@@ -27,12 +27,6 @@ from minirl.play.training import environment_rewards, play, start
 from minirl.people.rlhf import step_rewards
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy, kl, log_softmax
-
-
-def strings_of(steps):
-    """The pairs (s, a) of each string, as lists."""
-    return [[divmod(int(n), steps.shape[1]) for n in steps.index[first:last]]
-            for first, last in zip(steps.starts[:-1], steps.starts[1:])]
 
 
 def loss_by_loops(logits, old_logits, ref_logits, strings, judged, weights, beta, epsilon):

@@ -15,7 +15,7 @@ ROOT = Path(minirl.__file__).parent.parent
 PACKAGES = ("minirl", "toy_lm", "gridworld")
 PARTS = {part: names.split() for part, names in re.findall(
     r"^    (\w+) {2,}(\S.*(?:\n {8,}\S.*)*)", minirl.__doc__, flags=re.M)}
-CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names]
+CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names if part != "plain"]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
           "minirl.lab.figures": "matplotlib"}
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -60,7 +60,7 @@ def test_the_contents_of_a_package_are_its_modules(package):
 
 
 def test_the_first_page_lists_the_parts_and_their_chapters():
-    assert list(PARTS) == ["kernel", "exact", "play", "people"]
+    assert list(PARTS) == ["plain", "kernel", "exact", "play", "people"]
     for part, names in PARTS.items():
         assert names == contents(f"minirl/{part}"), part
 
@@ -79,6 +79,14 @@ def test_a_chapter_imports_only_earlier_chapters(chapter):
     assert imported <= earlier
 
 
+def test_a_plain_file_imports_numpy_alone_and_nobody_imports_it():
+    for path in SOURCES:
+        imported = imported_modules(path)
+        if path.parent.name == "plain":
+            assert imported <= {"numpy"}, path
+        assert not any(name.startswith("minirl.plain") for name in imported), path
+
+
 def test_no_two_modules_import_each_other():
     arrows = {(module_name(path), name) for path in SOURCES for name in imported_modules(path)}
     assert [(one, other) for one, other in arrows if (other, one) in arrows] == []
@@ -91,9 +99,12 @@ OPEN = set("""advantages objective table Point Model Setting run Row setting sav
 
 
 def test_no_two_public_things_share_a_name():
-    """Functions, classes and constants of all modules; `main` is what a command line calls."""
+    """Functions, classes and constants of all modules; `main` is what a command line calls.
+
+    What is in `plain` says everything again, in the words of the papers.
+    """
     places = {}
-    for path in SOURCES:
+    for path in (path for path in SOURCES if path.parent.name != "plain"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             names = {target.id for target in getattr(node, "targets", ())
                      if isinstance(target, ast.Name)} | {getattr(node, "name", "_")}
@@ -144,7 +155,8 @@ def test_every_public_function_and_class_has_a_docstring(path):
             assert ast.get_docstring(node), node.name
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if "lab" not in p.parts], ids=module_name)
+@pytest.mark.parametrize("path", [p for p in SOURCES if not {"lab", "plain"} & set(p.parts)],
+                         ids=module_name)
 def test_every_public_function_of_a_chapter_has_an_example(path):
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
@@ -214,6 +226,6 @@ def test_the_readme_lists_every_chapter_and_every_room():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rooms = [path.stem for package in ("toy_lm", "gridworld")
              for path in (ROOT / package).glob("*.py")]
-    chapters = [chapter.split(".")[1] for chapter in CHAPTERS]
+    chapters = [name for names in PARTS.values() for name in names]
     for name in {*chapters, *rooms} - {"__init__", "__main__"}:
         assert f"`{name}`" in readme, name

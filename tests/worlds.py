@@ -106,6 +106,13 @@ def episodes(mdp, horizon):
             yield from extend(state, chance, [], [])
 
 
+def episodes_of(batch):
+    """The steps (s, a, r, next s, terminated) of each episode of a rollout, as lists."""
+    columns = (batch.states, batch.actions, batch.rewards, batch.next_states, batch.terminated)
+    return [list(zip(*(column[:length, i].tolist() for column in columns)))
+            for i, length in enumerate(batch.alive.sum(axis=0))]
+
+
 def deterministic_policies(mdp):
     """Yield all A^S policies that never hesitate."""
     S, A = mdp.shape
