@@ -29,6 +29,7 @@ from benchmarks.timing import Case, equal
 from minirl.kernel.counts import difference_matrix, select
 from minirl.people.dpo import dpo_loss
 from minirl.people.fitting import minimise_near
+from minirl.people.pairs import Pairs
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
@@ -318,10 +319,11 @@ def sklearn_fit(logits, reference, chosen, rejected):
 def prepare_fit(size, peers):
     """The fitted weights; `size` is the number of pairs."""
     logits, _, chosen, rejected = data = batch(size)
-    D = difference_matrix(chosen, rejected)
+    pairs = Pairs(chosen, rejected)
+    pairs.difference  # made beforehand, as for the others
     forms = {"plain": lambda: minimise_near(lambda w: plain_regression(w, chosen, rejected),
                                             np.zeros(logits.shape), pull=PULL, examples=size).x,
-             "book": lambda: fit_reward_model(D, logits.shape, pull=PULL).x}
+             "book": lambda: fit_reward_model(np.zeros(logits.shape), pairs, pull=PULL).x}
     return forms | forms_of(peers, {"sklearn": sklearn_fit}, data), size
 
 
@@ -339,8 +341,8 @@ def prepare_dpo(size, peers, build):
     D = difference_matrix(chosen, rejected)
 
     def book():
-        pairs = difference_matrix(chosen, rejected) if build else D
-        return dpo_loss(logits, reference, pairs, beta=BETA)
+        given = difference_matrix(chosen, rejected) if build else D
+        return dpo_loss(logits, reference, given, beta=BETA)
 
     forms = {"plain": lambda: plain_dpo(*data), "book": book}
     makers = {name: partial(maker, build=build) for name, maker in

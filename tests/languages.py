@@ -10,6 +10,7 @@ import numpy as np
 from minirl.kernel import counts
 from minirl.exact.evaluation import expectation
 from minirl.exact.regularised import regularised_optimum
+from minirl.people.pairs import Pairs
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
@@ -39,11 +40,15 @@ def running_example():
 
 
 @cache
-def preference_matrix(pairs, seed):
-    """D of the running example's preferences."""
+def preference_pairs(pairs, seed):
+    """The running example's preferences."""
     example = running_example()
-    data = sample_pairs(example.reference, example.world.mean_reward, pairs, rng=seed)
-    return counts.difference_matrix(data.chosen, data.rejected)
+    return sample_pairs(example.reference, example.world.mean_reward, pairs, rng=seed)
+
+
+def preference_matrix(pairs, seed):
+    """D of them."""
+    return preference_pairs(pairs, seed).difference
 
 
 def share(logits):
@@ -66,6 +71,11 @@ def all_strings(letters, longest):
             path = [0, *letters_of, 0]
             strings.append(list(zip(path[:-1], path[1:])))
     return strings
+
+
+def pairs_of(chosen, rejected, symbols=3):
+    """`Pairs` of lists of strings."""
+    return Pairs(as_steps(chosen, symbols), as_steps(rejected, symbols))
 
 
 def as_steps(strings, symbols):

@@ -23,6 +23,7 @@ from minirl.kernel import counts
 from minirl.exact.return_law import reward_law
 from minirl.people.grpo import resting_policy
 from minirl.people.kl import string_kl
+from minirl.people.pairs import Pairs
 from minirl.lab import alignment, report
 from minirl.lab.alignment import Alignment, Held, Model, Point, Proxy
 from minirl.lab.main_job import LanguageRow
@@ -386,15 +387,28 @@ def from_json(found):
 @pytest.fixture(scope="module")
 def fits(setting):
     """The proxies of seed 0, the data of the two fits, and what they came to."""
-    seen, fit = [], alignment.fit_reward_model
+    seen, given = [], []
+    fit, near, loss = (alignment.fit_reward_model, alignment.minimise_near,
+                       alignment.bradley_terry_loss)
 
-    def recorded(data, shape, *, pull):
-        found = fit(data, shape, pull=pull)
-        seen.append(SimpleNamespace(data=data.toarray(), shape=shape, pull=pull, x=found.x))
+    def recorded(table, pairs, *, pull):
+        found = fit(table, pairs, pull=pull)
+        seen.append(SimpleNamespace(data=pairs.difference.toarray(), shape=table.shape, pull=pull,
+                                    x=found.x))
+        return found
+
+    def recorded_near(loss, table, *, pull, examples):
+        found = near(loss, table, pull=pull, examples=examples)
+        data = given[-1].toarray()
+        assert examples == len(data)
+        seen.append(SimpleNamespace(data=data, shape=table.shape, pull=pull, x=found.x))
         return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(alignment, "fit_reward_model", recorded)
+        patch.setattr(alignment, "minimise_near", recorded_near)
+        patch.setattr(alignment, "bradley_terry_loss",
+                      lambda weights, matrix: (given.append(matrix), loss(weights, matrix))[1])
         found = alignment._proxies(setting, 0)
     return found, seen
 
@@ -653,21 +667,20 @@ def test_what_the_rater_prefers_is_raised_over_what_is_rejected(fitted, setting,
     plus, minus, policies = fitted
     ratio = (policies[method] - setting.ref_logp).ravel()
     fresh = drawn(setting, 5000, 6)
-    lead = counts.difference_matrix(fresh.chosen, fresh.rejected) @ ratio
+    lead = fresh.difference @ ratio
     assert ((plus - minus) @ ratio).mean() > 0.2 and lead.mean() > 0.1
     assert (lead > 0).sum() > 1.2 * (lead < 0).sum()
 
 
 def test_rlhf_and_the_methods_without_a_reward_model_see_the_same_preferences(hurried, setting,
                                                                              monkeypatch):
-    """`kto` with the pairs taken apart, `simpo` and `orpo` as means over the string"""
     seen = {}
 
     def spy(name):
         fit = getattr(alignment, name)
 
         def recorded(*given, **options):
-            seen.setdefault(name, []).append([M.toarray() for M in given if hasattr(M, "toarray")])
+            seen.setdefault(name, []).append(given[1])
             return fit(*given, **options)
         monkeypatch.setattr(alignment, name, recorded)
 
@@ -679,19 +692,17 @@ def test_rlhf_and_the_methods_without_a_reward_model_see_the_same_preferences(hu
     alignment.run(40, 6, lambda line: None)
     data = drawn(setting, 40, [6, 7, 0])
     plus, minus = dense(data.chosen), dense(data.rejected)
-    for name in "fit_reward_model", "fit_dpo", "fit_ipo":
-        np.testing.assert_array_equal(seen[name][0], [plus - minus])
-    np.testing.assert_array_equal(seen["fit_kto"], [[plus, minus]])
-    means = [X / X.sum(axis=1, keepdims=True) for X in (plus, minus)]
-    for name in "fit_simpo", "fit_orpo":
-        np.testing.assert_allclose(seen[name], [means], rtol=1e-14)
+    assert set(seen) == {"fit_reward_model", *(f"fit_{method}" for method in PREFERENCES)}
+    for first, *_ in seen.values():
+        np.testing.assert_array_equal(dense(first.chosen), plus)
+        np.testing.assert_array_equal(dense(first.rejected), minus)
     assert len(seen["fit_reward_model"]) == 4 and len(seen["fit_dpo"]) == 1
 
 
 def test_a_single_preference_is_enough(setting):
     """And one string twice teaches nothing to the methods that only compare."""
     data = drawn(setting, 1, 2)
-    twice = data._replace(rejected=data.chosen)
+    twice = Pairs(data.chosen, data.chosen)
     for one, changes in (data, PREFERENCES), (twice, ["orpo"]):
         for name, fit in alignment.by_preferences(setting, one).items():
             change = np.abs(fit() - setting.ref_logp).max()

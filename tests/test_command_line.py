@@ -197,7 +197,7 @@ def test_a_quiet_command_shows_its_progress_on_a_terminal_and_wipes_it_away(
 
 
 def test_a_writer_that_never_stops_has_no_numbers(hurried, monkeypatch):
-    def fit_dpo(ref_logits, matrix, *, beta, pull):
+    def fit_dpo(ref_logits, pairs, *, beta, pull):
         return SimpleNamespace(x=np.array([[-1e4] + [0.0] * 5] * 6))
 
     monkeypatch.setattr(main_job, "fit_dpo", fit_dpo)
@@ -232,8 +232,8 @@ def test_a_seed_gives_the_same_results_apart_from_the_seconds(hurried):
 
 @pytest.mark.parametrize("bonus, exists", [(0.1, True), (9.0, False)])
 def test_a_learned_reward_without_an_optimum_is_found_out(hurried, monkeypatch, bonus, exists):
-    def fit_reward_model(matrix, shape, *, pull):
-        return SimpleNamespace(x=np.array([[0.0] + [bonus] * (shape[1] - 1)] * shape[0]))
+    def fit_reward_model(table, pairs, *, pull):
+        return SimpleNamespace(x=np.array([[0.0] + [bonus] * (len(table) - 1)] * len(table)))
 
     monkeypatch.setattr(main_job, "fit_reward_model", fit_reward_model)
     result = main_job.language_table(NAMES, 0, 0.5, 20, lambda line: None)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
+from languages import (BETA, all_strings, as_steps, pairs_of, preference_matrix, preference_pairs,
+                       running_example, share)
 from scipy import sparse
 
 from minirl.kernel import checks, counts
@@ -12,10 +13,10 @@ from minirl.people.ipo import fit_ipo
 from minirl.kernel.mdp import unroll
 from minirl.people.fitting import minimise
 from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.pairs import choices
 from minirl.people.reward_model import bradley_terry_loss
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 from toy_lm.ngram import language
-from toy_lm.preferences import sample_pairs
 
 SEED = (0, 9)  # of the figures in the chapter; the job `alignment` takes it for few preferences
 
@@ -146,7 +147,8 @@ def test_the_reference_counts_up_to_a_constant_a_row_only():
 
 def toss(wins, losses):
     """A world of one step and two strings, and comparisons that the second string won or lost."""
-    return np.array([[0.3, -0.2]]), sparse.csr_array([[-1.0, 1.0]] * wins + [[1.0, -1.0]] * losses)
+    return (np.array([[0.3, -0.2]]),
+            choices([1] * wins + [0] * losses, [0] * wins + [1] * losses, 2))
 
 
 def margin(logits, ref, beta):
@@ -160,9 +162,9 @@ def margin(logits, ref, beta):
 def test_the_fit_wants_a_margin_between_the_share_of_wins_and_a_coin(wins, losses, epsilon):
     """(dpo.4): σ(m) = ε + (1 − 2ε)p, whatever the price; a dear policy stays nearer."""
     p = wins / (wins + losses)
-    ref, D = toss(wins, losses)
+    ref, pairs = toss(wins, losses)
     for beta in (0.1, 1.0, 5.0):
-        fit = fit_dpo(ref, D, beta=beta, pull=0, label_smoothing=epsilon)
+        fit = fit_dpo(ref, pairs, beta=beta, pull=0, label_smoothing=epsilon)
         assert sigma(margin(fit.x, ref, beta)) == pytest.approx(epsilon + (1 - 2 * epsilon) * p,
                                                                 abs=1e-5)
 
@@ -172,8 +174,8 @@ def test_smoothing_keeps_the_margin_of_a_pair_below_log_odds_of_its_epsilon(epsi
     """(dpo.4): the bound is reached by an answer that is never contradicted."""
     bound = np.log((1 - epsilon) / epsilon)
     for wins, losses in ((1, 0), (99, 1), (1, 1), (0, 1)):
-        ref, D = toss(wins, losses)
-        fit = fit_dpo(ref, D, beta=0.5, pull=0, label_smoothing=epsilon)
+        ref, pairs = toss(wins, losses)
+        fit = fit_dpo(ref, pairs, beta=0.5, pull=0, label_smoothing=epsilon)
         m = margin(fit.x, ref, 0.5)
         assert abs(m) <= bound + 1e-5
         if losses == 0:
@@ -185,9 +187,9 @@ def test_smoothing_does_not_undo_errors_but_adds_to_them():
     So flips take 0.9 to 0.82, where smoothing would, and smoothing takes it on to 0.756."""
     beta, found = 0.5, {}
     for wins in (45, 41):
-        ref, D = toss(wins, 50 - wins)
+        ref, pairs = toss(wins, 50 - wins)
         for epsilon in (0.0, 0.1):
-            fit = fit_dpo(ref, D, beta=beta, pull=0, label_smoothing=epsilon)
+            fit = fit_dpo(ref, pairs, beta=beta, pull=0, label_smoothing=epsilon)
             found[wins, epsilon] = sigma(margin(fit.x, ref, beta))
     assert 0.1 + 0.8 * 0.9 == pytest.approx(0.82) and 45 - 4.5 + 0.5 == 41
     assert found == pytest.approx({(45, 0.0): 0.9, (45, 0.1): 0.82, (41, 0.0): 0.82,
@@ -198,8 +200,7 @@ def test_a_margin_through_a_third_string_may_be_twice_the_bound():
     """(dpo.4): A beats B and B beats C, always; A over C is their sum, and bounded by two of them.
     """
     ref, bound = np.zeros((1, 3)), np.log(9)
-    D = sparse.csr_array([[1.0, -1, 0], [0, 1, -1]])
-    fit = fit_dpo(ref, D, beta=0.5, pull=0, label_smoothing=0.1)
+    fit = fit_dpo(ref, choices([0, 1], [1, 2], 3), beta=0.5, pull=0, label_smoothing=0.1)
     table = 0.5 * log_ratios(fit.x, ref)[0]
     assert table[0] - table[2] == pytest.approx(2 * bound, abs=1e-5)
 
@@ -207,9 +208,9 @@ def test_a_margin_through_a_third_string_may_be_twice_the_bound():
 @pytest.mark.parametrize("beta", [0.1, 0.5, 5.0])
 def test_a_pair_without_doubt_is_sent_to_infinity_where_ipo_stays_put(beta):
     """The gradient is β σ(−m), so a smaller tolerance is a larger margin, at any price."""
-    ref, D = toss(1, 0)
+    ref, pairs = toss(1, 0)
     for tol in (1e-2, 1e-4, 1e-6):
-        fit = minimise(lambda x: dpo_loss(x, ref, D, beta=beta), ref, tol=tol)
+        fit = minimise(lambda x: dpo_loss(x, ref, pairs.difference, beta=beta), ref, tol=tol)
         assert fit.converged and margin(fit.x, ref, beta) >= np.log(beta / tol - 1) - 1e-9
         assert fit.loss <= 1.01 * tol / beta
     for times in (1, 7):  # of being told so
@@ -317,25 +318,25 @@ def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
 def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
     """(optim.3) with weight pull/B around the reference, not around zero"""
     ref = np.random.default_rng(11).normal(size=(3, 3))
-    D = two_pairs()[2][[0, 1, 1, 0, 1]]
+    pairs = pairs_of(*two_pairs()[:2]).select(np.array([0, 1, 1, 0, 1]))
     for pull, epsilon in ((2.0, 0.0), (0.3, 0.2)):
-        fit = fit_dpo(ref, D, beta=0.5, pull=pull, label_smoothing=epsilon)
-        _, grad = dpo_loss(fit.x, ref, D, beta=0.5, label_smoothing=epsilon)
+        fit = fit_dpo(ref, pairs, beta=0.5, pull=pull, label_smoothing=epsilon)
+        _, grad = dpo_loss(fit.x, ref, pairs.difference, beta=0.5, label_smoothing=epsilon)
         assert fit.converged and np.abs(grad).max() > 1e-3
         np.testing.assert_allclose(grad + pull / 5 * (fit.x - ref), 0, atol=2e-7)
-    np.testing.assert_allclose(fit_dpo(ref, D, beta=0.5, pull=1e6).x, ref, atol=1e-4)
+    np.testing.assert_allclose(fit_dpo(ref, pairs, beta=0.5, pull=1e6).x, ref, atol=1e-4)
 
 
 @pytest.mark.parametrize("pairs, percent", [(20_000, 93), (100_000, 98)])
 def test_the_fit_reaches_most_of_the_optimum(pairs, percent):
     """As the chapter states: 98 % from 100,000 pairs; at least 97 % is promised."""
-    fit = fit_dpo(running_example().reference, preference_matrix(pairs, 1), beta=BETA, pull=2.0)
+    fit = fit_dpo(running_example().reference, preference_pairs(pairs, 1), beta=BETA, pull=2.0)
     assert fit.converged and round(100 * share(fit.x)) == percent
 
 
 def test_without_a_pull_a_pair_seen_in_chosen_strings_only_runs_away():
-    D = counts.difference_matrix(as_steps([[(0, 1), (1, 0)]], 2), as_steps([[(0, 0)]], 2))
-    free, held = (fit_dpo(np.zeros((2, 2)), D, beta=0.5, pull=pull).x for pull in (0.0, 2.0))
+    pairs = pairs_of([[(0, 1), (1, 0)]], [[(0, 0)]], 2)
+    free, held = (fit_dpo(np.zeros((2, 2)), pairs, beta=0.5, pull=pull).x for pull in (0.0, 2.0))
     assert np.exp(log_softmax(free))[0, 1] > 0.9999 > 0.7 > np.exp(log_softmax(held))[0, 1] > 0.5
 
 
@@ -344,8 +345,7 @@ def test_a_pair_seen_in_chosen_strings_only_need_not_run_away_where_others_hold_
     "b": (a, b) is in chosen strings only, and "ab" wins at no cost, since "b" is given up."""
     chosen = [[(0, 1), (1, 1), (1, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)]]
     rejected = [chosen[1], chosen[0], [(0, 2), (2, 0)]]
-    D = counts.difference_matrix(as_steps(chosen, 3), as_steps(rejected, 3))
-    fit = fit_dpo(np.zeros((3, 3)), D, beta=0.5, pull=0)
+    fit = fit_dpo(np.zeros((3, 3)), pairs_of(chosen, rejected), beta=0.5, pull=0)
     policy = np.exp(log_softmax(fit.x))
     assert fit.loss == pytest.approx(2 / 3 * np.log(2), abs=1e-6)
     assert policy[1, 1] == pytest.approx(1 / 3, abs=1e-5) and policy[0, 2] < 1e-5
@@ -367,9 +367,9 @@ def test_few_pairs_without_a_pull_make_strings_of_hundreds_of_letters():
     ref = running_example().reference
     assert round(mean_length(ref), 1) == 5.9
     for pairs in (300, 3000):
-        free = fit_dpo(ref, preference_matrix(pairs, SEED), beta=BETA, pull=0).x
+        free = fit_dpo(ref, preference_pairs(pairs, SEED), beta=BETA, pull=0).x
         assert mean_length(free) > 500 and share(free) < -100
-    lengths = [mean_length(fit_dpo(ref, preference_matrix(300, seed), beta=BETA, pull=0).x)
+    lengths = [mean_length(fit_dpo(ref, preference_pairs(300, seed), beta=BETA, pull=0).x)
                for seed in range(10)]  # from 80 letters to strings that hardly ever end
     assert min(lengths) > 50 and np.median(lengths) > 500
 
@@ -393,7 +393,7 @@ def test_with_a_pull_of_two_few_pairs_give_what_the_chapter_says():
     example = running_example()
     for pairs, percent, within in ((300, 33, 4), (3000, 73, 2.5), (20_000, 93, 1)):
         for seed in (SEED, 0, 1, 2):
-            fit = fit_dpo(example.reference, preference_matrix(pairs, seed), beta=BETA, pull=2.0)
+            fit = fit_dpo(example.reference, preference_pairs(pairs, seed), beta=BETA, pull=2.0)
             assert 100 * share(fit.x) == pytest.approx(percent, abs=within)
             assert mean_length(fit.x) < mean_length(example.reference)
 
@@ -402,10 +402,9 @@ def test_with_a_pull_of_two_few_pairs_give_what_the_chapter_says():
 def test_the_chosen_strings_of_the_running_example_fall_and_the_rejected_ones_fall_further(seed):
     """The figures of the chapter, fitted to 20,000 pairs with a pull of 2"""
     example = running_example()
-    data = sample_pairs(example.reference, example.world.mean_reward, 20_000, rng=seed)
-    fit = fit_dpo(example.reference, preference_matrix(20_000, seed), beta=BETA, pull=2.0)
-    pairs = counts.matrix(data.chosen), counts.matrix(data.rejected)
-    before, after = (preference_metrics(logits, example.reference, *pairs, beta=BETA)
+    pairs = preference_pairs(20_000, seed)
+    fit = fit_dpo(example.reference, pairs, beta=BETA, pull=2.0)
+    before, after = (preference_metrics(logits, example.reference, pairs, beta=BETA)
                      for logits in (example.reference, fit.x))
     for name, fall in (("chosen", 0.37), ("rejected", 2.0)):
         assert before[f"logps/{name}"] - after[f"logps/{name}"] == pytest.approx(fall, rel=0.08)
@@ -423,8 +422,7 @@ def test_every_metric_by_loops_with_ties_counting_half():
     strings = all_strings(2, 3)
     chosen = [strings[i] for i in (3, 7, 0, 11, 5)]
     rejected = [strings[i] for i in (12, 1, 9, 11, 2)]
-    found = preference_metrics(logits, ref, counts.matrix(as_steps(chosen, 3)),
-                               counts.matrix(as_steps(rejected, 3)), beta=0.3)
+    found = preference_metrics(logits, ref, pairs_of(chosen, rejected), beta=0.3)
     logp, ref_logp = log_softmax(logits), log_softmax(ref)
     expected = dict.fromkeys(["rewards/chosen", "rewards/rejected", "rewards/margins",
                               "rewards/accuracies", "logps/chosen", "logps/rejected"], 0.0)
@@ -443,8 +441,7 @@ def test_every_metric_by_loops_with_ties_counting_half():
 
 def test_at_the_reference_nothing_is_implied():
     ref = np.random.default_rng(13).normal(size=(3, 3))
-    pairs = [counts.matrix(as_steps(strings, 3)) for strings in two_pairs()[:2]]
-    found = preference_metrics(ref, ref, *pairs, beta=0.3)
+    found = preference_metrics(ref, ref, pairs_of(*two_pairs()[:2]), beta=0.3)
     assert [found[f"rewards/{name}"] for name in ("chosen", "rejected", "margins", "accuracies")
             ] == [0, 0, 0, 0.5]
     assert found["logps/chosen"] != 0 != found["logps/rejected"]
@@ -453,11 +450,10 @@ def test_at_the_reference_nothing_is_implied():
 def test_at_the_optimum_the_implicit_rewards_are_the_true_ones_minus_a_constant():
     """(dpo.1): β log Z is the optimum itself, so the margins are those of the rater."""
     example = running_example()
-    data = sample_pairs(example.reference, example.world.mean_reward, 500, rng=3)
-    chosen, rejected = counts.matrix(data.chosen), counts.matrix(data.rejected)
-    true = [X @ example.world.mean_reward.ravel() for X in (chosen, rejected)]
+    pairs = preference_pairs(500, 3)
+    true = [X @ example.world.mean_reward.ravel() for X in pairs.counts]
     found = preference_metrics(tilt(example.reference, example.optimum.action_values, beta=BETA),
-                               example.reference, chosen, rejected, beta=BETA)
+                               example.reference, pairs, beta=BETA)
     for name, rewards in zip(("chosen", "rejected"), true):
         assert found[f"rewards/{name}"] == pytest.approx(
             rewards.mean() - example.optimum.objective, abs=1e-9)
@@ -468,58 +464,57 @@ def test_at_the_optimum_the_implicit_rewards_are_the_true_ones_minus_a_constant(
 
 
 def test_bad_arguments_are_refused_by_name():
-    logits, D = np.zeros((3, 3)), two_pairs()[2]
+    logits, D, pairs = np.zeros((3, 3)), two_pairs()[2], pairs_of(*two_pairs()[:2])
     for beta in (0.0, -1.0, np.nan, np.inf):  # pitfall 12: at 0 nothing would be learned, silently
         with pytest.raises(ValueError, match="beta must be positive"):
             dpo_loss(logits, logits, D, beta=beta)
     with pytest.raises(ValueError, match=r"ref_logits must have shape \(3, 3\)"):
         dpo_loss(logits, np.zeros((2, 3)), D, beta=0.5)
     for wrong in (D[:0], D[:, :4]):
-        with pytest.raises(ValueError, match=r"pairs must be \(B, 9\)"):
+        with pytest.raises(ValueError, match=r"difference must be \(B, 9\)"):
             dpo_loss(logits, logits, wrong, beta=0.5)
-        with pytest.raises(ValueError, match=r"pairs must be \(B, 9\)"):
-            fit_dpo(logits, wrong, beta=0.5, pull=1.0)
+    with pytest.raises(ValueError, match="pairs must be at least one over a table of shape"):
+        fit_dpo(logits, pairs.select(np.arange(0)), beta=0.5, pull=1.0)
+    with pytest.raises(ValueError, match=r"over a table of shape \(2, 3\), got 2 over \(3, 3\)"):
+        fit_dpo(logits[:2], pairs, beta=0.5, pull=1.0)
     for pull in (-1.0, np.nan):
         with pytest.raises(ValueError, match="pull must be finite and not negative"):
-            fit_dpo(logits, D, beta=0.5, pull=pull)
+            fit_dpo(logits, pairs, beta=0.5, pull=pull)
     for epsilon in (-0.1, 0.5, np.nan):
         message = rf"label_smoothing must lie in \[0, 0.5\), got {epsilon}"
         with pytest.raises(ValueError, match=message):
             dpo_loss(logits, logits, D, beta=0.5, label_smoothing=epsilon)
         with pytest.raises(ValueError, match=message):
-            fit_dpo(logits, D, beta=0.5, pull=1.0, label_smoothing=epsilon)
+            fit_dpo(logits, pairs, beta=0.5, pull=1.0, label_smoothing=epsilon)
     with pytest.raises(ValueError, match="pair_weights must be 2 finite numbers"):
         dpo_loss(logits, logits, D, beta=0.5, pair_weights=np.ones(3))
 
 
 def test_a_price_that_is_not_positive_is_refused_everywhere():
     """Pitfall 12"""
-    logits, D = np.zeros((3, 3)), two_pairs()[2]
+    logits, pairs = np.zeros((3, 3)), pairs_of(*two_pairs()[:2])
     assert checks.positive("beta", 1e-9) is None
     for beta in (0, 0.0, -1.0, np.nan, np.inf):
-        for call in (lambda: fit_dpo(logits, D, beta=beta, pull=1.0),
-                     lambda: preference_metrics(logits, logits, D, D, beta=beta)):
+        for call in (lambda: fit_dpo(logits, pairs, beta=beta, pull=1.0),
+                     lambda: preference_metrics(logits, logits, pairs, beta=beta)):
             with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
                 call()
 
 
 def test_tables_and_strings_that_do_not_fit_are_refused_by_name():
     """A reference of one row or column would be spread over the table without a word."""
-    logits, X = np.zeros((3, 3)), counts.matrix(as_steps(two_pairs()[0], 3))
+    logits, pairs = np.zeros((3, 3)), pairs_of(*two_pairs()[:2])
     for shape in ((2, 3), (1, 3), (3, 1), (3,)):
         message = rf"ref_logits must have shape \(3, 3\), got \({shape[0]},"
         with pytest.raises(ValueError, match=message):
             log_ratios(logits, np.zeros(shape))
         with pytest.raises(ValueError, match=message):
-            preference_metrics(logits, np.zeros(shape), X, X, beta=0.5)
-    for wrong, shape in ((X[:0], r"\(0, 9\)"), (X[:, :4], r"\(2, 4\)")):
-        message = r"must be \(B, 9\) with B > 0 for a table of shape \(3, 3\), got " + shape
-        with pytest.raises(ValueError, match="chosen " + message):
-            preference_metrics(logits, logits, wrong, X, beta=0.5)
-        with pytest.raises(ValueError, match="rejected " + message):
-            preference_metrics(logits, logits, X, wrong, beta=0.5)
-    with pytest.raises(ValueError, match="chosen and rejected must be pairs, got 2 and 1 strings"):
-        preference_metrics(logits, logits, X, X[:1], beta=0.5)
+            preference_metrics(logits, np.zeros(shape), pairs, beta=0.5)
+    for table, wrong in ((logits, pairs.select(np.arange(0))), (logits[:2], pairs)):
+        with pytest.raises(ValueError, match="pairs must be at least one over a table of shape"):
+            preference_metrics(table, table, wrong, beta=0.5)
+    with pytest.raises(ValueError, match="pairs must be people.pairs.Pairs"):
+        preference_metrics(logits, logits, pairs.difference, beta=0.5)
 
 
 @pytest.mark.parametrize("wrong", [-np.inf, np.inf, np.nan])
@@ -533,4 +528,4 @@ def test_tables_without_full_support_are_refused(wrong):
             with pytest.raises(ValueError, match=f"^{name} must be finite"):
                 run()
     with pytest.raises(ValueError, match="ref_logits must be finite|logits must be finite"):
-        fit_dpo(holed, D, beta=0.5, pull=1.0)
+        fit_dpo(holed, pairs_of(*two_pairs()[:2]), beta=0.5, pull=1.0)

@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
+from languages import (BETA, all_strings, as_steps, pairs_of, preference_matrix, preference_pairs,
+                       running_example, share)
 from scipy import sparse
 from worlds import single_outcome
 
@@ -19,7 +20,8 @@ from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 CHOSEN = [[(0, 1), (1, 1), (1, 2), (2, 0)], [(0, 0)], [(0, 2), (2, 2), (2, 2), (2, 2), (2, 0)]]
 REJECTED = [[(0, 2), (2, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)]]
-D = counts.difference_matrix(as_steps(CHOSEN, 3), as_steps(REJECTED, 3))
+PAIRS = pairs_of(CHOSEN, REJECTED)
+D = PAIRS.difference
 TAU = 0.3
 
 
@@ -107,11 +109,11 @@ def test_a_pair_that_leads_by_too_much_is_called_back():
 def test_a_pair_compared_once_gets_its_finite_lead_where_dpo_runs_away(tau):
     """(ipo.1), for strings of unequal lengths, and also if they were compared a hundred times."""
     _, ref = two_tables(6)
-    for pairs in (D[:1], D[[0] * 100]):
+    for pairs in (PAIRS.select(np.array([0])), PAIRS.select(np.zeros(100, int))):
         h = D[:1] @ (log_softmax(fit_ipo(ref, pairs, beta=tau, pull=0).x)
                      - log_softmax(ref)).ravel()
         assert h[0] == pytest.approx(1 / (2 * tau), abs=1e-5)
-    runaway = fit_dpo(ref, D[:1], beta=tau, pull=0).x
+    runaway = fit_dpo(ref, PAIRS.select(np.array([0])), beta=tau, pull=0).x
     assert tau * (D[:1] @ (log_softmax(runaway) - log_softmax(ref)).ravel())[0] > 10
 
 
@@ -284,7 +286,7 @@ def test_few_pairs_rank_rightly_and_strings_run_away_without_a_pull(seed):
     h = pairs @ (log_softmax(fits[-1]) - ref).ravel()
     assert accuracy(h) > 0.97 and np.abs(h).max() < 3 * 2 / BETA
     assert share(fits[-1]) < -1000
-    held = fit_ipo(ref, pairs, beta=BETA / 4, pull=2.0).x
+    held = fit_ipo(ref, preference_pairs(300, seed), beta=BETA / 4, pull=2.0).x
     assert mean_length(held) < 20 and share(held) < 0
 
 
@@ -292,7 +294,7 @@ def test_the_pull_is_a_precision_and_rows_that_no_string_visits_stay():
     _, ref = two_tables(12)
     pairs = D[[1]]  # "" against "a"
     for pull in (0.5, 8.0):
-        fit = fit_ipo(ref, sparse.vstack([pairs] * 4, format="csr"), beta=TAU, pull=pull)
+        fit = fit_ipo(ref, PAIRS.select(np.array([1] * 4)), beta=TAU, pull=pull)
         grad = ipo_loss(fit.x, ref, pairs, beta=TAU)[1]
         assert fit.converged and np.abs(grad).max() > 1e-2
         np.testing.assert_allclose(grad, -pull / 4 * (fit.x - ref), atol=1e-6)
@@ -304,7 +306,7 @@ def test_a_price_that_is_not_positive_is_refused(beta):
     """Pitfall 12: at 0 every lead is infinite"""
     message = re.escape(f"beta must be positive and finite, got {beta}")
     for fit in (lambda: ipo_loss(*two_tables(13), D, beta=beta),
-                lambda: fit_ipo(np.zeros((3, 3)), D, beta=beta, pull=1.0)):
+                lambda: fit_ipo(np.zeros((3, 3)), PAIRS, beta=beta, pull=1.0)):
         with pytest.raises(ValueError, match=message):
             fit()
 
@@ -314,15 +316,13 @@ def test_pairs_and_tables_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"ref_logits must have shape \(3, 3\), got \(2, 3\)"):
         ipo_loss(table, table[:2], D, beta=TAU)
     for wrong in (D[:0], D[:, :4]):
-        message = re.escape("pairs must be (B, 9) with B > 0 for a table of shape (3, 3), got "
+        message = re.escape("difference must be (B, 9) with B > 0 for a table of shape (3, 3), got "
                             f"{wrong.shape}")
         with pytest.raises(ValueError, match=message):
             ipo_loss(table, table, wrong, beta=TAU)
-        with pytest.raises(ValueError, match=message):
-            fit_ipo(table, wrong, beta=TAU, pull=1.0)
     for pull in (-1.0, np.nan):
         with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
-            fit_ipo(table, D, beta=TAU, pull=pull)
+            fit_ipo(table, PAIRS, beta=TAU, pull=pull)
 
 
 @pytest.mark.parametrize("weights", [[1.0, 1.0], [1.0, -1.0, 1.0], [1.0, np.nan, 1.0],
@@ -337,4 +337,4 @@ def test_the_names_of_what_follows_the_pairs_must_be_given():
     with pytest.raises(TypeError):
         ipo_loss(*two_tables(15), D, TAU)
     with pytest.raises(TypeError, match="pull"):
-        fit_ipo(np.zeros((3, 3)), D, beta=TAU)
+        fit_ipo(np.zeros((3, 3)), PAIRS, beta=TAU)

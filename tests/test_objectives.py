@@ -255,7 +255,7 @@ def test_every_pair_is_met_in_both_orders():
     assert pairs.liked == pytest.approx(mine.sum(axis=1), abs=1e-15)
     assert pairs.disliked == pytest.approx(mine.sum(axis=0), abs=1e-15)
     difference, chosen, rejected = (x.toarray().reshape(31, 31, 9)
-                                    for x in (pairs.difference, pairs.chosen, pairs.rejected))
+                                    for x in (pairs.pairs.difference, *pairs.pairs.means))
     X = setting.matrix
     assert (difference == X[:, None] - X).all()
     M = X / X.sum(axis=1, keepdims=True)

@@ -2,19 +2,18 @@
 what it finds on the running example."""
 
 from decimal import Decimal, getcontext
-from functools import cache
 
 import numpy as np
 import pytest
-from languages import all_strings, as_steps, running_example, share
+from languages import all_strings, as_steps, pairs_of, preference_pairs, running_example, share
 from scipy import sparse
 
 from minirl.kernel import counts
 from minirl.exact.evaluation import expectation
 from minirl.people.orpo import fit_orpo, log_odds, orpo_loss
+from minirl.people.pairs import choices
 from minirl.people.sft import fit_by_counting, sft_loss
 from minirl.kernel.softmax import log_softmax
-from toy_lm.preferences import sample_pairs
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(3, 3))
@@ -170,7 +169,7 @@ def test_without_the_odds_it_is_imitation_with_steps_weighted_by_one_over_the_le
     imitation = sft_loss(LOGITS, C)
     assert loss == pytest.approx(imitation[0], abs=1e-12)
     np.testing.assert_allclose(grad, imitation[1], atol=1e-12)
-    fit = fit_orpo(LOGITS, chosen, rejected, beta=1e-13, pull=0)
+    fit = fit_orpo(LOGITS, pairs_of(*some_pairs()), beta=1e-13, pull=0)
     assert fit.converged
     counted = fit_by_counting(C, pseudo_count=0)
     np.testing.assert_allclose(np.exp(log_softmax(fit.x)), np.exp(counted), atol=1e-5)
@@ -178,10 +177,9 @@ def test_without_the_odds_it_is_imitation_with_steps_weighted_by_one_over_the_le
 
 def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
     """(optim.3) around the reference with pull/B"""
-    chosen, rejected = map(means, some_pairs())
-    reference = RNG.normal(size=(3, 3))
-    fit = fit_orpo(reference, chosen, rejected, beta=2.0, pull=3.0)
-    _, grad = orpo_loss(fit.x, chosen, rejected, beta=2.0)
+    pairs, reference = pairs_of(*some_pairs()), RNG.normal(size=(3, 3))
+    fit = fit_orpo(reference, pairs, beta=2.0, pull=3.0)
+    _, grad = orpo_loss(fit.x, *pairs.means, beta=2.0)
     assert fit.converged and np.abs(fit.x - reference).max() > 0.1
     np.testing.assert_allclose(grad + 3 / 12 * (fit.x - reference), 0, atol=1e-6)
 
@@ -189,24 +187,17 @@ def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
 @pytest.mark.parametrize("weight", [0.1, 1.0, 10.0])
 def test_one_pair_that_is_always_preferred(weight):
     """Without a pull it becomes certain, with one it does not; a larger λ wants it more."""
-    even = np.zeros((1, 2))
-    free = fit_orpo(even, GOOD, BAD, beta=weight, pull=0)
-    held, more = (fit_orpo(even, GOOD, BAD, beta=own, pull=0.5) for own in (weight, 2 * weight))
+    even, pairs = np.zeros((1, 2)), choices([1], [0], 2)
+    free = fit_orpo(even, pairs, beta=weight, pull=0)
+    held, more = (fit_orpo(even, pairs, beta=own, pull=0.5) for own in (weight, 2 * weight))
     assert free.converged and held.converged and more.converged
     free, held, more = (np.exp(log_softmax(fit.x))[0, 1] for fit in (free, held, more))
     assert 0.5 < held < more < 0.99 < 1 - 1e-6 < free <= 1
 
 
-@cache
-def preferences(pairs, seed):
-    example = running_example()
-    return sample_pairs(example.reference, example.world.mean_reward, pairs, rng=seed)
-
-
 def fitted(pairs, seed, weight):
-    data = preferences(pairs, seed)
-    return fit_orpo(running_example().reference, counts.mean_matrix(data.chosen),
-                    counts.mean_matrix(data.rejected), beta=weight, pull=2.0)
+    return fit_orpo(running_example().reference, preference_pairs(pairs, seed), beta=weight,
+                    pull=2.0)
 
 
 def mean_length(logits):
@@ -217,7 +208,7 @@ def mean_length(logits):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_counts_of_fractions_make_strings_half_as_long(seed):
     """3.0 letters for 5.9, of which what was chosen alone explains one"""
-    chosen = preferences(100_000, seed).chosen
+    chosen = preference_pairs(100_000, seed).chosen
     halves, whole = (fit_by_counting(table, pseudo_count=0.01) for table in (
         counts.mean_matrix(chosen).sum(axis=0).reshape(27, 27), counts.table(chosen)))
     assert mean_length(halves) == pytest.approx(3.0, abs=0.1)
@@ -243,14 +234,16 @@ def test_the_best_weight_is_near_four(seed):
 # Errors.
 
 
-@pytest.mark.parametrize("run", [
-    lambda logits, good, bad, beta: orpo_loss(logits, good, bad, beta=beta),
-    lambda logits, good, bad, beta: fit_orpo(logits, good, bad, beta=beta, pull=1.0)])
-def test_what_is_no_pair_of_means_is_refused_by_name(run):
+def test_what_is_no_pair_of_means_is_refused_by_name():
+    def run(logits, good, bad, beta):
+        return orpo_loss(logits, good, bad, beta=beta)
+
     good, bad = means([SHORT, LONG]), means([LONG, SHORT])
     for beta in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
             run(LOGITS, good, bad, beta)
+        with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
+            fit_orpo(LOGITS, pairs_of([SHORT], [LONG]), beta=beta, pull=1.0)
     for name, pair in (("chosen", (good[:0], bad)), ("chosen", (good[:, :4], bad)),
                        ("rejected", (good, bad[:0])), ("rejected", (good, bad[:, :4]))):
         with pytest.raises(ValueError, match=rf"{name} must be \(B, 9\) with B > 0"):
@@ -278,4 +271,4 @@ def test_weights_that_are_none_are_refused(weights):
 @pytest.mark.parametrize("pull", [-1.0, np.nan])
 def test_a_negative_pull_is_refused(pull):
     with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
-        fit_orpo(LOGITS, means([SHORT]), means([LONG]), beta=1.0, pull=pull)
+        fit_orpo(LOGITS, pairs_of([SHORT], [LONG]), beta=1.0, pull=pull)

@@ -7,7 +7,8 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
-from languages import BETA, all_strings, as_steps, preference_matrix, running_example, share
+from languages import (BETA, all_strings, as_steps, pairs_of, preference_matrix, preference_pairs,
+                       running_example, share)
 from scipy import sparse
 
 from minirl.kernel import counts
@@ -16,7 +17,7 @@ from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
                                         plackett_luce_loss, squared_loss)
-from minirl.people.pairs import check_rows, shares
+from minirl.people.pairs import Pairs, check_counts, shares
 from minirl.kernel.softmax import log_sigmoid
 from toy_lm.ngram import language
 from toy_lm.preferences import respond
@@ -43,23 +44,28 @@ def random_strings(number, symbols=4, seed=0):
             for _ in range(number)]
 
 
-def pairs_of(steps, rows):
-    """D of rows (B, 2) of the strings, the better one first."""
+def ordered(steps, rows):
+    """`Pairs` of rows (B, 2) of the strings, the better one first."""
     first, second = np.asarray(rows).T
-    return counts.difference_matrix(counts.select(steps, first), counts.select(steps, second))
+    return Pairs(counts.select(steps, first), counts.select(steps, second))
 
 
 @cache
-def every_pair():
+def all_pairs():
     """All ordered pairs of different strings of up to four letters over an alphabet of three."""
     rows = np.argwhere(~np.eye(121, dtype=bool))
     assert len(rows) == 14_520
-    return pairs_of(STRINGS, rows)
+    return ordered(STRINGS, rows)
+
+
+def every_pair():
+    """D of them."""
+    return all_pairs().difference
 
 
 @cache
 def fitted(pairs, seed=0):
-    return fit_reward_model(preference_matrix(pairs, seed), (27, 27), pull=2.0).x
+    return fit_reward_model(np.zeros((27, 27)), preference_pairs(pairs, seed), pull=2.0).x
 
 
 # Comparisons.
@@ -124,9 +130,9 @@ def test_smoothing_is_the_expected_loss_of_answers_that_are_flipped_so_often():
 def test_smoothing_bounds_what_a_sure_answer_is_worth():
     """(reward_model.3): with ε = 0.2 the best margin of an answer never contradicted is log 4."""
     smoothed = partial(bradley_terry_loss, label_smoothing=0.2)
-    D = every_pair()[[200]]
-    w = fit_reward_model(D, (4, 4), pull=0, loss=smoothed).x
-    assert (D @ w.ravel())[0] == pytest.approx(np.log(4), abs=1e-5)
+    pair = all_pairs().select(np.array([200]))
+    w = fit_reward_model(np.zeros((4, 4)), pair, pull=0, loss=smoothed).x
+    assert (pair.difference @ w.ravel())[0] == pytest.approx(np.log(4), abs=1e-5)
 
 
 def test_a_margin_is_subtracted_from_the_difference_of_rewards():
@@ -139,13 +145,13 @@ def test_a_margin_is_subtracted_from_the_difference_of_rewards():
 
 def test_with_a_margin_the_rewards_differ_by_more():
     """Two raters of three prefer the first string: its lead is log 2, and the margin more."""
-    D = every_pair()[[200]]
-    answers = sparse.vstack([D, D, -D]).tocsr()
+    pair = all_pairs().select(np.array([200]))
+    answers = pair + pair + Pairs(pair.rejected, pair.chosen)
     for margin in (0.0, 0.7, -0.3):
         told = np.array([margin, margin, -margin])  # the same shift, whoever wins
-        w = fit_reward_model(answers, (4, 4), pull=0,
+        w = fit_reward_model(np.zeros((4, 4)), answers, pull=0,
                              loss=partial(bradley_terry_loss, margin=told)).x
-        assert (D @ w.ravel())[0] == pytest.approx(np.log(2) + margin, abs=1e-5)
+        assert (pair.difference @ w.ravel())[0] == pytest.approx(np.log(2) + margin, abs=1e-5)
 
 
 def test_all_pairs_of_one_prompt_weigh_as_one_example():
@@ -153,8 +159,9 @@ def test_all_pairs_of_one_prompt_weigh_as_one_example():
     four, two = pairs_of_ranking(np.array([[2, 0, 3, 1]])), np.array([[5, 4]])
     q = np.repeat([2 / 12, 2 / 2], [6, 1])
     steps = counts.select(STRINGS, np.array([7, 20, 33, 50, 80, 119]))
-    whole = bradley_terry_loss(TRUE, pairs_of(steps, np.concatenate([four, two])), pair_weights=q)
-    apart = [bradley_terry_loss(TRUE, pairs_of(steps, rows)) for rows in (four, two)]
+    whole = bradley_terry_loss(TRUE, ordered(steps, np.concatenate([four, two])).difference,
+                               pair_weights=q)
+    apart = [bradley_terry_loss(TRUE, ordered(steps, rows).difference) for rows in (four, two)]
     assert whole[0] == pytest.approx((apart[0][0] + apart[1][0]) / 2, abs=1e-12)
     np.testing.assert_allclose(whole[1], (apart[0][1] + apart[1][1]) / 2, atol=1e-12)
 
@@ -237,16 +244,16 @@ def test_in_the_population_of_rankings_the_gradient_vanishes_at_the_true_reward(
 
 def test_rankings_in_their_true_shares_give_back_the_rewards():
     """"", "a" and "b" with e^r = 1, 2, 3: sixty rankings have all six orders in true shares."""
-    strings = counts.matrix(as_steps([[(0, 0)], [(0, 1), (1, 0)], [(0, 2), (2, 0)]], 3))
+    strings = as_steps([[(0, 0)], [(0, 1), (1, 0)], [(0, 2), (2, 0)]], 3)
     rows = []
     for order in permutations(range(3)):
         times = 60 * ranking_chance(np.log(np.array(order) + 1))
         assert times == pytest.approx(round(times), abs=1e-9)
         rows += round(times) * list(order)
     assert len(rows) == 180
-    fit = fit_reward_model(strings[rows], (3, 3), pull=0,
+    fit = fit_reward_model(np.zeros((3, 3)), counts.select(strings, np.array(rows)), pull=0,
                            loss=partial(plackett_luce_loss, num_generations=3))
-    r = strings @ fit.x.ravel()
+    r = counts.matrix(strings) @ fit.x.ravel()
     np.testing.assert_allclose(r - r[0], np.log([1, 2, 3]), atol=1e-5)
 
 
@@ -335,7 +342,7 @@ def test_a_constant_reward_costs_log_2_and_log_k_factorial():
     same, flat = X[4:10], np.full((4, 4), 1.7)  # two letters
     for K, orders in ((2, 2), (3, 6), (6, 720)):
         assert plackett_luce_loss(flat, same, K)[0] == pytest.approx(np.log(orders), abs=1e-12)
-    D = pairs_of(STRINGS, [[4, 5], [6, 9], [10, 12]])
+    D = ordered(STRINGS, [[4, 5], [6, 9], [10, 12]]).difference
     assert bradley_terry_loss(flat, D)[0] == pytest.approx(np.log(2), abs=1e-12)
 
 
@@ -404,13 +411,13 @@ def test_huge_rewards_do_not_overflow():
 
 def test_the_fit_is_a_stationary_point_of_the_loss_with_its_prior():
     """The share of the prior is pull/B, whatever the loss."""
-    D = preference_matrix(5000, 0)
-    fit = fit_reward_model(D, (27, 27), pull=2.0)
+    pairs = preference_pairs(5000, 0)
+    D, fit = pairs.difference, fit_reward_model(np.zeros((27, 27)), pairs, pull=2.0)
     _, grad = bradley_terry_loss(fit.x, D)
     assert fit.converged
     np.testing.assert_allclose(grad + 2.0 / D.shape[0] * fit.x, 0, atol=1e-6)
     for loss in population(TRUE).values():
-        fit = fit_reward_model(X, (4, 4), pull=3.0, loss=loss)
+        fit = fit_reward_model(np.zeros((4, 4)), STRINGS, pull=3.0, loss=loss)
         assert fit.converged
         np.testing.assert_allclose(loss(fit.x, X)[1] + 3.0 / 121 * fit.x, 0, atol=1e-6)
 
@@ -423,7 +430,7 @@ def spread(w, policy=None):
 
 @pytest.mark.parametrize("name", ["labels", "scores"])
 def test_labels_and_scores_give_back_the_true_reward_with_its_constant(name):
-    w = fit_reward_model(X, (4, 4), pull=0, loss=population(TRUE)[name]).x
+    w = fit_reward_model(np.zeros((4, 4)), STRINGS, pull=0, loss=population(TRUE)[name]).x
     np.testing.assert_allclose(X @ w.ravel(), X @ TRUE.ravel(), atol=1e-3)
     assert spread(np.zeros((4, 4))) > 1 > 1e-3 > spread(w)
     assert np.abs(w - TRUE).max() > 0.1  # table entries are not to be compared: a potential
@@ -432,8 +439,8 @@ def test_labels_and_scores_give_back_the_true_reward_with_its_constant(name):
 def test_comparisons_give_back_the_true_reward_but_not_its_constant():
     D = every_pair()
     chance = np.exp(log_sigmoid(D @ TRUE.ravel()))
-    w = fit_reward_model(D, (4, 4), pull=0, loss=partial(bradley_terry_loss,
-                                                         pair_weights=chance)).x
+    w = fit_reward_model(np.zeros((4, 4)), all_pairs(), pull=0,
+                         loss=partial(bradley_terry_loss, pair_weights=chance)).x
     assert spread(w) < 1e-3
     difference = X @ (w - TRUE).ravel()
     assert np.ptp(difference) < 1e-3 and np.abs(difference).min() > 0.1
@@ -456,10 +463,11 @@ def test_a_ranking_says_more_than_a_pair_and_more_than_its_pairs_taken_apart(see
     r = (counts.matrix(steps) @ example.world.mean_reward.ravel()).reshape(-1, K)
     order = rank(r, rng=rng)
     ranked = counts.select(steps, (order + K * np.arange(2000)[:, None]).ravel())
-    w = fit_reward_model(counts.matrix(ranked), (27, 27), pull=2.0,
+    none = np.zeros((27, 27))
+    w = fit_reward_model(none, ranked, pull=2.0,
                          loss=partial(plackett_luce_loss, num_generations=K)).x
-    apart = fit_reward_model(pairs_of(steps, pairs_of_ranking(order)), (27, 27), pull=2.0).x
-    single = fit_reward_model(preference_matrix(2000, seed), (27, 27), pull=2.0).x
+    apart = fit_reward_model(none, ordered(steps, pairs_of_ranking(order)), pull=2.0).x
+    single = fit_reward_model(none, preference_pairs(2000, seed), pull=2.0).x
     policy = np.exp(example.reference)
     errors = [reward_error(example.world, policy, table) for table in (w, apart, single)]
     assert errors[0] < 0.5 and errors[0] < errors[2] - 0.1 and errors[1] < errors[2] - 0.1
@@ -474,9 +482,8 @@ def test_the_optimum_of_the_learned_reward_is_nearly_that_of_the_true_one(pairs,
 
 def test_without_a_pull_a_pair_seen_in_chosen_strings_only_runs_away():
     """What the chapter says of few pairs: the reward then has no optimum; a pull mends it."""
-    D = counts.difference_matrix(as_steps([[(0, 1), (1, 1), (1, 0)]], 2),
-                                 as_steps([[(0, 1), (1, 0)]], 2))
-    free, held = (fit_reward_model(D, (2, 2), pull=pull).x for pull in (0.0, 2.0))
+    pairs = pairs_of([[(0, 1), (1, 1), (1, 0)]], [[(0, 1), (1, 0)]], 2)
+    free, held = (fit_reward_model(np.zeros((2, 2)), pairs, pull=pull).x for pull in (0.0, 2.0))
     assert free[1, 1] > 10 > 0.5 > held[1, 1] > 0
     with pytest.raises(ValueError, match="no optimum exists"):
         regularised_optimum(language(free), np.zeros((2, 2)), beta=1.0)
@@ -487,8 +494,8 @@ def test_without_a_pull_a_pair_seen_in_chosen_strings_only_runs_away():
 def test_300_pairs_without_a_pull_have_no_optimum_and_with_it_a_bad_one(seed):
     """On the running example the true weights are below 1 and the largest learned one above 30.
     With the pull there is an optimum, which is no better than the reference."""
-    example, D = running_example(), preference_matrix(300, seed)
-    free, held = (fit_reward_model(D, (27, 27), pull=pull).x for pull in (0.0, 2.0))
+    example, pairs = running_example(), preference_pairs(300, seed)
+    free, held = (fit_reward_model(np.zeros((27, 27)), pairs, pull=pull).x for pull in (0.0, 2.0))
     assert np.abs(free).max() > 30 > 1.2 > np.abs(held).max()
     assert np.abs(example.world.mean_reward).max() < 1
     with pytest.raises(ValueError, match="no optimum exists at beta = 0.5"):
@@ -612,27 +619,27 @@ def test_the_error_is_measured_where_the_policy_writes():
 
 def test_bad_arguments_are_refused_by_name():
     D = preference_matrix(20_000, 0)[:3]
-    with pytest.raises(ValueError, match="pairs must be"):
+    with pytest.raises(ValueError, match="difference must be"):
         bradley_terry_loss(np.zeros((2, 2)), D)
-    with pytest.raises(ValueError, match="pairs must be"):
+    with pytest.raises(ValueError, match="difference must be"):
         bradley_terry_loss(np.zeros((27, 27)), D[:0])
     for wrong in (-1.0, np.nan):
         with pytest.raises(ValueError, match="pull must be finite and not negative"):
-            fit_reward_model(D, (27, 27), pull=wrong)
-    with pytest.raises(ValueError, match="pairs must be"):
-        fit_reward_model(D[:0], (27, 27), pull=1.0)
+            fit_reward_model(np.zeros((4, 4)), all_pairs(), pull=wrong)
+
+
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
 def test_extreme_margins_cost_what_they_should_to_the_last_digits(epsilon):
     """(reward_model.3) and its slope from one logarithm: small losses keep their relative size."""
-    pair = sparse.csr_array([[1.0, 0.0]])
+    pair, one = sparse.csr_array([[1.0, -1.0]]), sparse.csr_array([[1.0, 0.0]])
     for m in (-1000.0, -50.0, -1.0, 0.0, 1.0, 30.0, 50.0, 300.0, 1000.0):
         loss, grad = bradley_terry_loss(np.array([[m, 0.0]]), pair, label_smoothing=epsilon)
         right, wrong = float(log_sigmoid(m)), float(log_sigmoid(-m))
         assert math.isclose(loss, -(1 - epsilon) * right - epsilon * wrong, rel_tol=1e-13)
         slope = -(1 - epsilon) * math.exp(wrong) + epsilon * math.exp(right)
-        assert math.isclose(grad[0, 0], slope, rel_tol=1e-12) and grad[0, 1] == 0
-        labelled, pushed = logistic_loss(np.array([[m, 0.0]]), pair, np.array([1 - epsilon]))
+        assert math.isclose(grad[0, 0], slope, rel_tol=1e-12) and grad[0, 1] == -grad[0, 0]
+        labelled, pushed = logistic_loss(np.array([[m, 0.0]]), one, np.array([1 - epsilon]))
         assert math.isclose(labelled, loss, rel_tol=1e-12)
         assert math.isclose(pushed[0, 0], slope, rel_tol=1e-12, abs_tol=1e-16)
 
@@ -640,10 +647,11 @@ def test_extreme_margins_cost_what_they_should_to_the_last_digits(epsilon):
 @pytest.mark.parametrize("loss, rows", [(bradley_terry_loss, "pairs"), (squared_loss, "strings")])
 def test_a_fit_told_the_curvature_finds_the_minimum_that_the_plain_search_finds(loss, rows):
     """(optim.5) moves no minimum, whatever the loss, and with columns that never occur."""
-    D = preference_matrix(300, 3) if rows == "pairs" else counts.matrix(STRINGS)
+    data, D = ((preference_pairs(300, 3), preference_matrix(300, 3)) if rows == "pairs"
+               else (STRINGS, X))
     shape = (27, 27) if rows == "pairs" else (4, 4)
     bound = loss if rows == "pairs" else lambda w, strings: loss(w, strings, X @ TRUE.ravel())
-    fit = fit_reward_model(D, shape, pull=1.0, loss=bound, tol=1e-8)
+    fit = fit_reward_model(np.zeros(shape), data, pull=1.0, loss=bound, tol=1e-8)
     plain = minimise_near(lambda w: bound(w, D), np.zeros(shape), pull=1.0, examples=D.shape[0],
                           tol=1e-8)
     assert fit.converged and plain.converged
@@ -656,35 +664,30 @@ def test_a_fit_told_the_curvature_finds_the_minimum_that_the_plain_search_finds(
 def test_knowing_the_curvature_spares_a_quarter_of_the_search():
     """5,000 pairs of the running example, in which common letter pairs outnumber rare ones."""
     D = preference_matrix(5000, 1)
-    fit = fit_reward_model(D, (27, 27), pull=2.0)
+    fit = fit_reward_model(np.zeros((27, 27)), preference_pairs(5000, 1), pull=2.0)
     plain = minimise_near(lambda w: bradley_terry_loss(w, D), np.zeros((27, 27)), pull=2.0,
                           examples=5000)
     assert fit.converged and plain.converged and fit.evaluations < 0.8 * plain.evaluations
 
 
-def test_a_fit_does_not_mind_how_its_matrix_is_stored():
-    """The curvature is read from the columns; those of another format are rows."""
-    D = preference_matrix(300, 3)
-    expected = fit_reward_model(D, (27, 27), pull=1.0)
-    for stored in (sparse.csc_array(D), sparse.coo_array(D)):
-        fit = fit_reward_model(stored, (27, 27), pull=1.0)
-        np.testing.assert_allclose(fit.x, expected.x, atol=1e-4)
-
-
 def test_a_fit_stops_at_the_tolerance_that_it_is_given():
-    D = preference_matrix(300, 3)
-    loose, tight = (fit_reward_model(D, (27, 27), pull=1.0, tol=tol) for tol in (1e-3, 1e-9))
+    pairs = preference_pairs(300, 3)
+    loose, tight = (fit_reward_model(np.zeros((27, 27)), pairs, pull=1.0, tol=tol)
+                    for tol in (1e-3, 1e-9))
     assert loose.converged and tight.converged and loose.evaluations < tight.evaluations
     for fit, tol in ((loose, 1e-3), (tight, 1e-9)):
-        assert np.abs(bradley_terry_loss(fit.x, D)[1] + fit.x / 300).max() <= tol
+        assert np.abs(bradley_terry_loss(fit.x, pairs.difference)[1] + fit.x / 300).max() <= tol
 
 
 def test_no_pairs_and_pairs_of_another_table_are_refused_before_the_fit():
-    for rows, shape in ((X[:0], (4, 4)), (X, (4, 3)), (X, (5, 4))):
-        with pytest.raises(ValueError, match=r"strings or pairs must be \(B, .*\) with B > 0"):
-            fit_reward_model(rows, shape, pull=1.0)
-
-
+    pairs = all_pairs()
+    for shape, data in (((4, 4), pairs.select(np.arange(0))), ((4, 3), pairs), ((5, 4), pairs),
+                        ((4, 4), counts.select(STRINGS, np.arange(0))), ((4, 3), STRINGS)):
+        with pytest.raises(ValueError, match="must be at least one over a table of shape"):
+            fit_reward_model(np.zeros(shape), data, pull=1.0)
+    for matrix in pairs.difference, X:
+        with pytest.raises(ValueError, match="pairs must be people.pairs.Pairs of counts.Steps"):
+            fit_reward_model(np.zeros((4, 4)), matrix, pull=1.0)
 
 
 @pytest.mark.parametrize("loss, more", [
@@ -724,13 +727,13 @@ def test_weights_that_are_no_shares_are_refused(weights):
 
 def test_a_matrix_of_counts_must_fit_the_table_and_hold_a_row():
     """The name, both shapes and what was expected are in the message."""
-    check_rows("chosen", X[:1], TRUE)
+    assert check_counts("chosen", X[:1], TRUE).shape == (1, 16)
     for rows, table, message in (
             (X[:0], TRUE, r"chosen must be \(B, 16\) .* shape \(4, 4\), got \(0, 16\)"),
             (X[:2], TRUE[:3], r"chosen must be \(B, 12\) .* shape \(3, 4\), got \(2, 16\)"),
             (X[:2, :15], TRUE, r"chosen must be \(B, 16\) with B > 0 .* got \(2, 15\)")):
         with pytest.raises(ValueError, match=message):
-            check_rows("chosen", rows, table)
+            check_counts("chosen", rows, table)
 
 
 @pytest.mark.parametrize("K, message", [

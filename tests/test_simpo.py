@@ -1,11 +1,10 @@
 """SimPO: the loss against loops, where its margin stands, what it finds without a reference, and
 that it forgets how to end a string."""
 
-from functools import cache
-
 import numpy as np
 import pytest
-from languages import BETA, all_strings, as_steps, running_example, share
+from languages import (BETA, all_strings, as_steps, pairs_of, preference_pairs, running_example,
+                       share)
 from scipy import sparse
 
 from minirl.kernel import counts
@@ -13,9 +12,9 @@ from minirl.exact.evaluation import expectation
 from minirl.people.kl import string_kl
 from minirl.people.fitting import minimise
 from minirl.people.reward_model import bradley_terry_loss
-from minirl.people.simpo import check_means, fit_simpo, simpo_loss
+from minirl.people.pairs import check_both_means, choices
+from minirl.people.simpo import fit_simpo, simpo_loss
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
-from toy_lm.preferences import sample_pairs
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(3, 3))
@@ -162,9 +161,9 @@ def test_nothing_remains_of_where_the_fit_began():
     rows = np.argwhere(~np.eye(3, dtype=bool))
     wins = np.exp(log_sigmoid(reward[rows[:, 0]] - reward[rows[:, 1]]))
     rows = np.repeat(rows, np.round(number * wins).astype(int), axis=0)
-    chosen, rejected = (sparse.csr_array(np.eye(3)[side]) for side in rows.T)
+    pairs = choices(*rows.T, 3)
     for reference in (np.zeros((1, 3)), np.array([[3.0, -2.0, 0.0]])):
-        fit = fit_simpo(reference, chosen, rejected, beta=2.0, simpo_gamma=0.0, pull=0)
+        fit = fit_simpo(reference, pairs, beta=2.0, simpo_gamma=0.0, pull=0)
         assert fit.converged
         np.testing.assert_allclose(log_softmax(fit.x), log_softmax(reward[None] / 2), atol=1e-4)
 
@@ -205,23 +204,14 @@ def test_a_lead_by_hand():
 
 def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
     """(optim.3) around the reference with pull/B"""
-    chosen, rejected = map(means, some_pairs())
-    reference = RNG.normal(size=(3, 3))
-    fit = fit_simpo(reference, chosen, rejected, beta=2.0, simpo_gamma=1.0, pull=3.0)
-    _, grad = simpo_loss(fit.x, chosen, rejected, beta=2.0, simpo_gamma=1.0)
+    pairs, reference = pairs_of(*some_pairs()), RNG.normal(size=(3, 3))
+    fit = fit_simpo(reference, pairs, beta=2.0, simpo_gamma=1.0, pull=3.0)
+    _, grad = simpo_loss(fit.x, *pairs.means, beta=2.0, simpo_gamma=1.0)
     assert fit.converged and np.abs(fit.x - reference).max() > 0.1
     np.testing.assert_allclose(grad + 3 / 12 * (fit.x - reference), 0, atol=1e-6)
 
 
 # The running example, with the β = 2 and γ = 1 of the paper.
-
-
-@cache
-def preferences(pairs, seed):
-    """M⁺ and M⁻."""
-    example = running_example()
-    data = sample_pairs(example.reference, example.world.mean_reward, pairs, rng=seed)
-    return counts.mean_matrix(data.chosen), counts.mean_matrix(data.rejected)
 
 
 def mean_of(logits, table):
@@ -234,7 +224,7 @@ def mean_of(logits, table):
 def test_without_a_pull_strings_do_not_end_or_end_at_once(pairs, seed, least, most):
     """After 800 steps on the way they have more than a million letters, or none."""
     example, letters = running_example(), 1.0 * (np.arange(27) > 0) * np.ones((27, 1))
-    chosen, rejected = preferences(pairs, seed)
+    chosen, rejected = preference_pairs(pairs, seed).means
     difference = chosen - rejected
 
     def loss(x):  # that of `simpo_loss`, with the difference taken once
@@ -251,7 +241,7 @@ def test_without_a_pull_strings_do_not_end_or_end_at_once(pairs, seed, least, mo
 def test_with_the_pull_of_dpo_the_kl_eats_up_a_reward_above_that_of_the_optimum(seed):
     """A sixth of what there is to gain at most"""
     example = running_example()
-    fit = fit_simpo(example.reference, *preferences(100_000, seed), beta=2.0, simpo_gamma=1.0,
+    fit = fit_simpo(example.reference, preference_pairs(100_000, seed), beta=2.0, simpo_gamma=1.0,
                     pull=2.0)
     assert fit.converged and -0.1 < share(fit.x) < 1 / 6
     kl, _ = string_kl(example.world, fit.x, example.reference)
@@ -263,15 +253,16 @@ def test_with_the_pull_of_dpo_the_kl_eats_up_a_reward_above_that_of_the_optimum(
 # Errors.
 
 
-@pytest.mark.parametrize("run", [
-    lambda logits, good, bad, beta: simpo_loss(logits, good, bad, beta=beta, simpo_gamma=1.0),
-    lambda logits, good, bad, beta: fit_simpo(logits, good, bad, beta=beta, simpo_gamma=1.0,
-                                              pull=1.0)])
-def test_what_is_no_pair_of_means_is_refused_by_name(run):
+def test_what_is_no_pair_of_means_is_refused_by_name():
+    def run(logits, good, bad, beta):
+        return simpo_loss(logits, good, bad, beta=beta, simpo_gamma=1.0)
+
     good, bad = means([SHORT, LONG]), means([LONG, SHORT])
     for beta in (0.0, -1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
             run(LOGITS, good, bad, beta)
+        with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
+            fit_simpo(LOGITS, pairs_of([SHORT], [LONG]), beta=beta, simpo_gamma=1.0, pull=1.0)
     for name, pair in (("chosen", (good[:0], bad)), ("chosen", (good[:, :4], bad)),
                        ("rejected", (good, bad[:0])), ("rejected", (good, bad[:, :4]))):
         with pytest.raises(ValueError, match=rf"{name} must be \(B, 9\) with B > 0"):
@@ -287,10 +278,10 @@ def test_what_is_no_pair_of_means_is_refused_by_name(run):
 
 def test_means_need_not_be_exact_but_nearly():
     good = means([LONG, [(0, 0)]])
-    check_means(LOGITS, (1 + 1e-12) * good, good)
+    check_both_means(LOGITS, (1 + 1e-12) * good, good)
     for factor in (1 + 1e-6, 1 - 1e-6, 0, -1):
         with pytest.raises(ValueError, match="chosen must have rows that sum to 1"):
-            check_means(LOGITS, factor * good, good)
+            check_both_means(LOGITS, factor * good, good)
 
 
 @pytest.mark.parametrize("form", [sparse.csr_array, sparse.csc_array, sparse.coo_array])
@@ -298,12 +289,11 @@ def test_a_row_that_sums_to_one_by_negative_entries_is_no_mean(form):
     """No string takes a step less than never."""
     good = form(np.eye(9)[:2])
     crooked = form([[1.5, -0.5, *[0.0] * 7], np.eye(9)[1]])
-    check_means(LOGITS, good, good)
+    check_both_means(LOGITS, good, good)
     for name, pair in (("chosen", (crooked, good)), ("rejected", (good, crooked))):
         message = rf"^{name} must have no negative entries \(counts.mean_matrix\), got -0.5$"
-        for run in (lambda: check_means(LOGITS, *pair),
-                    lambda: simpo_loss(LOGITS, *pair, beta=2.0, simpo_gamma=1.0),
-                    lambda: fit_simpo(LOGITS, *pair, beta=2.0, simpo_gamma=1.0, pull=1.0)):
+        for run in (lambda: check_both_means(LOGITS, *pair),
+                    lambda: simpo_loss(LOGITS, *pair, beta=2.0, simpo_gamma=1.0)):
             with pytest.raises(ValueError, match=message):
                 run()
 
@@ -315,7 +305,7 @@ def test_a_margin_out_of_range_is_refused(gamma):
                                          f"got {gamma}"):
         simpo_loss(LOGITS, good, bad, beta=2.0, simpo_gamma=gamma)
     with pytest.raises(ValueError, match="simpo_gamma must be finite"):
-        fit_simpo(LOGITS, good, bad, beta=2.0, simpo_gamma=gamma, pull=1.0)
+        fit_simpo(LOGITS, pairs_of([SHORT], [LONG]), beta=2.0, simpo_gamma=gamma, pull=1.0)
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, np.nan]])
@@ -328,7 +318,7 @@ def test_weights_that_are_none_are_refused(weights):
 @pytest.mark.parametrize("pull", [-1.0, np.nan])
 def test_a_negative_pull_is_refused(pull):
     with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
-        fit_simpo(LOGITS, means([SHORT]), means([LONG]), beta=2.0, simpo_gamma=1.0, pull=pull)
+        fit_simpo(LOGITS, pairs_of([SHORT], [LONG]), beta=2.0, simpo_gamma=1.0, pull=pull)
 
 
 def test_rows_that_are_not_numbers_are_no_means():
@@ -337,7 +327,7 @@ def test_rows_that_are_not_numbers_are_no_means():
     holed.data[0] = np.nan
     for name, pair in (("chosen", (holed, good)), ("rejected", (good, holed))):
         with pytest.raises(ValueError, match=f"{name} must have rows that sum to 1"):
-            check_means(LOGITS, *pair)
+            check_both_means(LOGITS, *pair)
 
 
 @pytest.mark.parametrize("wrong", [-np.inf, np.inf, np.nan])
@@ -346,6 +336,7 @@ def test_a_policy_without_full_support_is_refused(wrong):
     good, holed = means([LONG, [(0, 0)]]), LOGITS.copy()
     holed[1, 2] = wrong
     for run in (lambda: simpo_loss(holed, good, good, beta=2.0, simpo_gamma=1.0),
-                lambda: fit_simpo(holed, good, good, beta=2.0, simpo_gamma=1.0, pull=1.0)):
+                lambda: fit_simpo(holed, pairs_of([SHORT], [LONG]), beta=2.0, simpo_gamma=1.0,
+                                  pull=1.0)):
         with pytest.raises(ValueError, match="^logits must be finite"):
             run()

@@ -17,6 +17,7 @@ from minirl.people.kto import kto_loss
 from minirl.lab.estimators import all_episodes
 from minirl.lab.objectives import REFERENCE
 from minirl.people.orpo import orpo_loss
+from minirl.people.pairs import Pairs
 from minirl.play.surrogate import collapse
 from minirl.play.ppo import ppo_loss
 from minirl.play.ppo_kl import ppo_kl_loss
@@ -99,23 +100,23 @@ def test_rejection_sampling_says_nought_to_the_rest(seed):
 def test_dpo_says_yes_and_no(seed):
     """(unified.1): ±β σ(−m) by loops, the steps of long strings included, w = 1/B"""
     good, bad, logits, ref = pairs_of_strings(seed)
-    chosen, rejected = as_steps(good, 3), as_steps(bad, 3)
+    pairs = Pairs(as_steps(good, 3), as_steps(bad, 3))
     m = BETA * (table_of(logits, good) - table_of(ref, good)
                 - table_of(logits, bad) + table_of(ref, bad))
-    plus, minus = dpo_coefficients(logits, ref, chosen, rejected, beta=BETA)
+    plus, minus = dpo_coefficients(logits, ref, pairs, beta=BETA)
     for found, strings, sign in ((plus, good, 1), (minus, bad, -1)):
-        assert_same(found, [sign * BETA * sigmoid(-m[i]) for i, pairs in enumerate(strings)
-                            for _ in pairs])
-    own = dpo_loss(logits, ref, counts.difference_matrix(chosen, rejected), beta=BETA)[1]
-    assert_same(gradient(logits, counts.join([chosen, rejected]), np.append(plus, minus),
-                         np.full(12, 1 / 6)), -own)
+        assert_same(found, [sign * BETA * sigmoid(-m[i]) for i, string in enumerate(strings)
+                            for _ in string])
+    own = dpo_loss(logits, ref, pairs.difference, beta=BETA)[1]
+    assert_same(gradient(logits, counts.join([pairs.chosen, pairs.rejected]),
+                         np.append(plus, minus), np.full(12, 1 / 6)), -own)
 
 
 def test_dpo_falls_silent_where_it_is_right():
     """Margins of a thousand: β where it is wrong, nothing where it is right, and no overflow."""
-    good, bad = as_steps([[(0, 1)]], 2), as_steps([[(0, 0)]], 2)
+    pairs = Pairs(as_steps([[(0, 1)]], 2), as_steps([[(0, 0)]], 2))
     for lead, push in ((1000.0, 0.0), (-1000.0, BETA)):
-        found = dpo_coefficients(np.array([[0.0, lead], [0.0, 0.0]]), np.zeros((2, 2)), good, bad,
+        found = dpo_coefficients(np.array([[0.0, lead], [0.0, 0.0]]), np.zeros((2, 2)), pairs,
                                  beta=BETA)
         assert found == ([pytest.approx(push)], [pytest.approx(-push)])
 
@@ -361,13 +362,12 @@ def test_a_gradient_of_arrays_that_do_not_fit_is_refused(changes, message):
     ({"beta": 0.0}, "beta must be positive and finite, got 0.0"),
     ({"beta": np.inf}, "beta must be positive and finite, got inf"),
     ({"ref_logits": np.zeros((1, 3))}, r"ref_logits must have shape \(4, 3\), got \(1, 3\)"),
-    ({"rejected": counts.select(BATCH[0], np.arange(2))}, "chosen and rejected must share"),
     ({"logits": np.zeros((3, 4)), "ref_logits": np.zeros((3, 4))},
-     r"logits must .*\(4, 3\).* got \(3, 4\)"),
+     r"pairs must be at least one over a table of shape \(3, 4\), got 9 over \(4, 3\)"),
 ])
 def test_coefficients_of_dpo_without_a_meaning_are_refused(changes, message):
-    arguments = {"logits": BATCH[2], "ref_logits": BATCH[3], "chosen": BATCH[0],
-                 "rejected": BATCH[0], "beta": BETA}
+    arguments = {"logits": BATCH[2], "ref_logits": BATCH[3], "beta": BETA,
+                 "pairs": Pairs(BATCH[0], BATCH[0])}
     with pytest.raises(ValueError, match=message):
         dpo_coefficients(**(arguments | changes))
 

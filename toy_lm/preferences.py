@@ -14,7 +14,8 @@ how much the data say about which strings.
 *Edited responses.*  The rater may also improve the better response a little: `improve` changes the
 one letter whose change is worth most.  That gives three in order, edited ≻ chosen ≻ rejected.
 
-*Pairs for the learners* are `counts.Steps`.  With a reward r of whole strings (raters.1) reads
+*For the learners* the data are `minirl.people.pairs.Pairs`.  With a reward r of whole strings
+(raters.1) reads
 
     P(y₁ preferred to y₂) = σ((r(y₁) − r(y₂)) / temperature),                        (preferences.1)
 
@@ -30,33 +31,25 @@ arXiv:2307.09288, §3.2.1, for temperatures; Dubey et al. 2024 (Llama 3), arXiv:
 for edited responses.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.sampling import generator
-from toy_lm.jsonl import Labelled, Pair, Ranking
+from minirl.people.pairs import Pairs
+from toy_lm import jsonl
+from toy_lm.jsonl import Labelled, Ranking
 from toy_lm.ngram import decoding, finished, sample
 from toy_lm.raters import FIRST, TIE, choose
 
 
-class Preferences(NamedTuple):
-    """B pairs of strings: string i of `chosen` was preferred to string i of `rejected`."""
+@dataclass(frozen=True, eq=False)
+class Preferences(Pairs):
+    """The `Pairs` of a rater, and what is not among them."""
 
-    chosen: counts.Steps
-    rejected: counts.Steps
     ties: int = 0  # pairs that were left out, because the rater could not decide,
     cut: int = 0   # and because a string had no end
-
-    @property
-    def identical(self):
-        """How many pairs consist of one string twice."""
-        same = np.flatnonzero(np.diff(self.chosen.starts) == np.diff(self.rejected.starts))
-        ours, theirs = counts.select(self.chosen, same), counts.select(self.rejected, same)
-        owner = np.repeat(np.arange(same.size), np.diff(ours.starts))
-        differences = np.bincount(owner, ours.index != theirs.index, minlength=same.size)
-        return int((differences == 0).sum())
 
 
 def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
@@ -174,21 +167,21 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
 
 
 def as_text(vocabulary, data, prompt=""):
-    """Preferences as a list of `jsonl.Pair`, all of one prompt.
+    """`Pairs` as a list of `jsonl.Pair`, all of one prompt.
 
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
     >>> words = Vocabulary("no")
-    >>> as_text(words, Preferences(words.encode(["on"]), words.encode(["o"])), "n")
+    >>> as_text(words, Pairs(words.encode(["on"]), words.encode(["o"])), "n")
     [Pair(prompt='n', chosen='on', rejected='o')]
     """
-    return [Pair(prompt, chosen, rejected) for chosen, rejected
+    return [jsonl.Pair(prompt, chosen, rejected) for chosen, rejected
             in zip(vocabulary.decode(data.chosen), vocabulary.decode(data.rejected))]
 
 
 def from_text(vocabulary, pairs, *, order=2):
-    """`Preferences` from a list of `jsonl.Pair`.
+    """`Pairs` from a list of `jsonl.Pair`.
 
     Raises
     ------
@@ -198,14 +191,14 @@ def from_text(vocabulary, pairs, *, order=2):
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
-    >>> data = from_text(Vocabulary("no"), [Pair("n", "on", "o"), Pair("", "o", "o")])
+    >>> data = from_text(Vocabulary("no"), [jsonl.Pair("n", "on", "o"), jsonl.Pair("", "o", "o")])
     >>> data.chosen.index.tolist(), data.rejected.index.tolist(), data.identical
     ([5, 7, 3, 2, 6], [5, 6, 2, 6], 1)
     """
     prompts = [pair.prompt for pair in pairs]
-    return Preferences(*(vocabulary.encode(texts, order=order, prompts=prompts)
-                         for texts in ([pair.chosen for pair in pairs],
-                                       [pair.rejected for pair in pairs])))
+    return Pairs(*(vocabulary.encode(texts, order=order, prompts=prompts)
+                   for texts in ([pair.chosen for pair in pairs],
+                                 [pair.rejected for pair in pairs])))
 
 
 def improve(text, reward, letters):
@@ -245,7 +238,8 @@ def with_edits(pairs, reward, letters):
 
     Examples
     --------
-    >>> with_edits([Pair("", "hond", "x")], lambda texts: [text.count("o") for text in texts], "ao")
+    >>> with_edits([jsonl.Pair("", "hond", "x")],
+    ...            lambda texts: [text.count("o") for text in texts], "ao")
     [Ranking(prompt='', ranking=('oond', 'hond', 'x'))]
     """
     rankings = []
@@ -262,7 +256,7 @@ def unpaired(pairs):
 
     Examples
     --------
-    >>> unpaired([Pair("n", "on", "o")])[1]
+    >>> unpaired([jsonl.Pair("n", "on", "o")])[1]
     Labelled(prompt='n', completion='o', label=False)
     """
     return [judged for pair in pairs for judged in (Labelled(pair.prompt, pair.chosen, True),

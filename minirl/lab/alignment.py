@@ -26,6 +26,7 @@ from minirl.kernel import counts
 from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.exact.return_law import reward_law
 from minirl.people.dpo import fit_dpo
+from minirl.people.fitting import minimise_near
 from minirl.exact.evaluation import NoEnd, expectation
 from minirl.people.groups import group_centred, group_leave_one_out, per_length
 from minirl.people.grpo import grpo, resting_policy
@@ -40,7 +41,7 @@ from minirl.exact.regularised import critical_beta, frontier, regularised_optimu
 from minirl.play.reinforce import reinforce
 from minirl.play.training import after, start
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
-from minirl.people.reward_model import fit_reward_model
+from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.rlhf import rlhf, step_rewards
 from minirl.people.simpo import fit_simpo
 from minirl.kernel.softmax import log_softmax
@@ -186,12 +187,11 @@ def by_rlhf(setting, pairs, seed, rounds=1):
     With several rounds the preferences are shared out among them.  Those of a round are over
     strings of the policy before, and the model is fitted to all so far.
     """
-    logp, matrices = setting.ref_logp, []
+    logp, data = setting.ref_logp, None
     for k in range(rounds):
-        matrices.append(difference(preferences(setting, logp, max(pairs // rounds, 1),
-                                               [seed, 7, k])))
-        model = fit_reward_model(sparse.vstack(matrices, format="csr"), setting.world.shape,
-                                 pull=PULL)
+        drawn = preferences(setting, logp, max(pairs // rounds, 1), [seed, 7, k])
+        data = data + drawn if k else drawn
+        model = fit_reward_model(np.zeros(setting.world.shape), data, pull=PULL)
         trainer = rlhf(setting.world, start(setting.ref_logp, rng=[seed, 8, k]), model.x,
                        setting.ref_logp, beta=BETA, learning_rate=linear(0.05, 0.0, ITERATIONS))
         logp = after(trainer, ITERATIONS).logp
@@ -203,27 +203,18 @@ def preferences(setting, logp, pairs, rng):
     return sample_pairs(logp, setting.world.mean_reward, pairs, rng=rng)
 
 
-def difference(data):
-    """D of preferences."""
-    return counts.difference_matrix(data.chosen, data.rejected)
-
-
 def by_preferences(setting, data, pull=PULL):
     """The methods that need no reward model, by name: functions that return log π."""
     ref = setting.ref_logp
 
-    def means():
-        return counts.mean_matrix(data.chosen), counts.mean_matrix(data.rejected)
+    def divergence(x):
+        return string_kl(setting.world, x, ref)[0]
 
-    def kto():
-        return fit_kto(ref, counts.matrix(data.chosen), counts.matrix(data.rejected), beta=BETA,
-                       pull=pull, divergence=lambda x: string_kl(setting.world, x, ref)[0])
-
-    fits = {"dpo": lambda: fit_dpo(ref, difference(data), beta=BETA, pull=pull),
-            "ipo": lambda: fit_ipo(ref, difference(data), beta=TAU, pull=pull),
-            "kto": kto,
-            "simpo": lambda: fit_simpo(ref, *means(), beta=SCALE, simpo_gamma=GAMMA, pull=pull),
-            "orpo": lambda: fit_orpo(ref, *means(), beta=ODDS, pull=pull)}
+    fits = {"dpo": lambda: fit_dpo(ref, data, beta=BETA, pull=pull),
+            "ipo": lambda: fit_ipo(ref, data, beta=TAU, pull=pull),
+            "kto": lambda: fit_kto(ref, data, beta=BETA, pull=pull, divergence=divergence),
+            "simpo": lambda: fit_simpo(ref, data, beta=SCALE, simpo_gamma=GAMMA, pull=pull),
+            "orpo": lambda: fit_orpo(ref, data, beta=ODDS, pull=pull)}
     return {name: lambda fit=fit: log_softmax(fit().x) for name, fit in fits.items()}
 
 
@@ -246,12 +237,12 @@ def held_or_not(setting, seed):
 
 def judged_models(setting, sizes, seed):
     """Reward models of more and more preferences: a list of Model."""
-    fresh = difference(preferences(setting, setting.ref_logp, FRESH, [seed, 10]))
+    fresh = preferences(setting, setting.ref_logp, FRESH, [seed, 10]).difference
     true = fresh @ setting.world.mean_reward.ravel()
     models = []
     for pairs in sizes:
         data = preferences(setting, setting.ref_logp, pairs, [seed, 9])
-        fit = fit_reward_model(difference(data), setting.world.shape, pull=PULL)
+        fit = fit_reward_model(np.zeros(setting.world.shape), data, pull=PULL)
         margins = fresh @ fit.x.ravel()
         table = calibration(margins)
         bins = ([float(x) if n else None for x, n in zip(values, table.number)]
@@ -369,12 +360,13 @@ def _best_of_proxy(setting, proxy):
 def _proxies(setting, seed):
     """The three of the text."""
     shape = setting.world.shape
-    pairs = difference(preferences(setting, setting.ref_logp, FEW, [seed, 9]))
-    every = fit_reward_model(pairs, shape, pull=PULL).x
+    pairs = preferences(setting, setting.ref_logp, FEW, [seed, 9])
+    every = fit_reward_model(np.zeros(shape), pairs, pull=PULL).x
     # Two features of a string, its like pairs and its letters, in the place of 729.
     features = np.array([easy_to_say(setting.vocabulary, letter=0.0), letters(shape)])
-    two = fit_reward_model(sparse.csr_array(pairs @ features.reshape(2, -1).T), (1, 2),
-                           pull=PULL).x @ features.reshape(2, -1)
+    gaps = sparse.csr_array(pairs.difference @ features.reshape(2, -1).T)
+    two = minimise_near(lambda w: bradley_terry_loss(w, gaps), np.zeros((1, 2)), pull=PULL,
+                        examples=len(pairs)).x @ features.reshape(2, -1)
     two, bare = two.reshape(shape), features[0]
     return [Proxy(f"reward model of {FEW} pairs", _path(setting, every), []),
             Proxy("the same with two features", _path(setting, two), _best_of_proxy(setting, two)),

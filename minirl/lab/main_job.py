@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.maps import cliff_walk, frozen_lake
-from minirl.kernel import counts
 from minirl.people.dpo import fit_dpo
 from minirl.play.optim import linear
 from minirl.exact.evaluation import NoEnd, evaluate, expectation
@@ -219,12 +218,12 @@ def language_table(items, seed, beta, pairs, progress):
     by_ppo, playing = _timed(lambda: write(world.mean_reward, stream=0))
     progress("language: preferences")
     data, drawing = _timed(lambda: sample_pairs(ref_logp, world.mean_reward, pairs, rng=[seed, 1]))
-    matrix = counts.difference_matrix(data.chosen, data.rejected)
     progress("language: rlhf")
-    model, regressing = _timed(lambda: fit_reward_model(matrix, world.shape, pull=PULL))
+    model, regressing = _timed(lambda: fit_reward_model(np.zeros(world.shape), data,
+                                                          pull=PULL))
     by_rlhf, following = _timed(lambda: write(model.x, stream=2))
     progress("language: dpo")
-    by_dpo, preferring = _timed(lambda: fit_dpo(ref_logp, matrix, beta=beta, pull=PULL))
+    by_dpo, preferring = _timed(lambda: fit_dpo(ref_logp, data, beta=beta, pull=PULL))
 
     room = best.objective - ref_J  # a difference of numbers that are good to 1e-16 beta
     rows = []

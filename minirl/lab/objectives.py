@@ -33,6 +33,7 @@ from minirl.lab.alignment import BETA, GAMMA, ODDS, SCALE, TAU
 from minirl.lab.estimators import all_episodes
 from minirl.people.fitting import minimise
 from minirl.people.orpo import orpo_loss
+from minirl.people.pairs import Pairs
 from minirl.people.reward_model import bradley_terry_loss
 from minirl.people.sft import sft_loss
 from minirl.people.simpo import simpo_loss
@@ -66,12 +67,10 @@ class Setting(NamedTuple):
     chances: np.ndarray  # (M,) under the reference
 
 
-class Pairs(NamedTuple):
+class EveryPair(NamedTuple):
     """Every ordered pair of strings, and how often the first is chosen and the second rejected."""
 
-    difference: object   # sparse, of counts
-    chosen: object       # sparse, of mean counts
-    rejected: object
+    pairs: Pairs         # M² of them
     weights: np.ndarray  # (M²,)
     liked: np.ndarray    # (M,) how often a string is the chosen one,
     disliked: np.ndarray  # and the rejected one
@@ -126,16 +125,15 @@ def setting():
 
 
 def all_pairs(found):
-    """`Pairs` of strings of the reference, chosen by a rater of (reward_model.1)."""
+    """`EveryPair` of strings of the reference, chosen by a rater of (reward_model.1)."""
     M = found.chances.size
     first, second = np.divmod(np.arange(M * M), M)
     prefers = np.exp(log_sigmoid(found.rewards[first] - found.rewards[second]))
     # Each pair is met in both orders, and its winner comes first: twice what one order has.
     weights = 2 * found.chances[first] * found.chances[second] * prefers
-    chosen, rejected = counts.select(found.steps, first), counts.select(found.steps, second)
-    return Pairs(counts.difference_matrix(chosen, rejected), counts.mean_matrix(chosen),
-                 counts.mean_matrix(rejected), weights, np.bincount(first, weights, M),
-                 np.bincount(second, weights, M))
+    pairs = Pairs(counts.select(found.steps, first), counts.select(found.steps, second))
+    return EveryPair(pairs, weights, np.bincount(first, weights, M),
+                     np.bincount(second, weights, M))
 
 
 def chances(found, logits):
@@ -185,8 +183,9 @@ def demonstrations(found):
 
 def updates(found):
     """The expected update of each method, by name: functions logits -> (3, 3), uphill."""
-    pairs, listing = all_pairs(found), groups(found.chances.size)
-    difference, q = pairs.difference, pairs.weights
+    every_pair, listing = all_pairs(found), groups(found.chances.size)
+    difference, means = every_pair.pairs.difference, every_pair.pairs.means
+    q = every_pair.weights
     learned = found.matrix @ minimise(lambda w: bradley_terry_loss(w, difference, pair_weights=q),
                                       np.zeros(found.ref.shape)).x.ravel()
     shown, winners = demonstrations(found)[0], found.chances * kept(found.chances, found.rewards)
@@ -231,8 +230,8 @@ def updates(found):
         z0 = chances(found, logits) @ (found.matrix @ (log_softmax(logits) - found.ref).ravel())
         every, M = sparse.csr_array(found.matrix), found.chances.size
         return -kto_loss(logits, found.ref, every, every, beta=BETA, z0=max(z0, 0.0),
-                         desirable_weight=M * pairs.liked,
-                         undesirable_weight=M * pairs.disliked)[1]
+                         desirable_weight=M * every_pair.liked,
+                         undesirable_weight=M * every_pair.disliked)[1]
 
     return {
         "sft": imitate(shown), "rejection_sampling": imitate(winners), "online_sampling": online,
@@ -244,10 +243,9 @@ def updates(found):
                                                 label_smoothing=SMOOTHING, pair_weights=q)),
         "ipo": down(lambda x: ipo_loss(x, found.ref, difference, beta=TAU, pair_weights=q)),
         "kto": kto,
-        "simpo": down(lambda x: simpo_loss(x, pairs.chosen, pairs.rejected, beta=SCALE,
-                                           simpo_gamma=GAMMA, pair_weights=q)),
-        "orpo": down(lambda x: orpo_loss(x, pairs.chosen, pairs.rejected, beta=ODDS,
-                                         pair_weights=q))}
+        "simpo": down(lambda x: simpo_loss(x, *means, beta=SCALE, simpo_gamma=GAMMA,
+                                           pair_weights=q)),
+        "orpo": down(lambda x: orpo_loss(x, *means, beta=ODDS, pair_weights=q))}
 
 
 def at_rest(update, starts):
@@ -299,11 +297,10 @@ def table():
 
 def one_gradient(found, moves, logits):
     """(unified.1) of six methods at one policy: a list of Row."""
-    chance, pairs = chances(found, logits), all_pairs(found)
+    chance, every_pair = chances(found, logits), all_pairs(found)
+    pairs, met = every_pair.pairs, every_pair.weights
     true = moves["reinforce"](logits)
-    first, second = np.divmod(np.arange(chance.size**2), chance.size)
-    chosen, rejected = (counts.select(found.steps, rows) for rows in (first, second))
-    both = counts.join([chosen, rejected])
+    both = counts.join([pairs.chosen, pairs.rejected])
     earned = shaped(found, logits, found.rewards)
     shown = demonstrations(found)[0]
     rows = []
@@ -336,9 +333,8 @@ def one_gradient(found, moves, logits):
               kept(found.chances, found.rewards), found.chances)
     imitation("online_sampling", "policy", f"best of {GROUP}", kept(chance, found.rewards), chance)
     row("dpo", "reference", "comparison",
-        np.concatenate(dpo_coefficients(logits, found.ref, chosen, rejected, beta=BETA)),
-        np.tile(pairs.weights, 2),
-        dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=pairs.weights)[1],
+        np.concatenate(dpo_coefficients(logits, found.ref, pairs, beta=BETA)), np.tile(met, 2),
+        dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=met)[1],
         both)
     from_groups("ppo", "reward - beta KL", earned - chance @ earned, chance, 0.0)
     listing = groups(chance.size)

@@ -73,7 +73,7 @@ from minirl.kernel import checks
 from minirl.people.fitting import minimise_near
 from minirl.people.calibration import accuracy
 from minirl.people.reward_model import bradley_terry_loss
-from minirl.people.pairs import check_rows
+from minirl.people.pairs import check_pairs
 from minirl.kernel.softmax import backward, log_softmax
 
 
@@ -107,16 +107,15 @@ def log_ratios(logits, ref_logits):
     return log_softmax(logits) - log_softmax(ref_logits)
 
 
-def dpo_loss(logits, ref_logits, pairs, *, beta, label_smoothing=0.0, pair_weights=None):
+def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_weights=None):
     """The loss (dpo.4), which is (dpo.2) without smoothing, to be minimised; and its gradient.
 
     Parameters
     ----------
     logits, ref_logits : (S, A) float
         Policy table θ and the frozen reference table.
-    pairs : (B, S·A) sparse float
-        Row i is counts of chosen sequence i minus counts of rejected sequence i:
-        `counts.difference_matrix`.
+    difference : (B, S·A) sparse float
+        Row i is counts of chosen string i minus counts of rejected string i: `Pairs.difference`.
     beta : float > 0
         Reward per nat of log-ratio.  A larger β holds the policy closer to the reference.
     label_smoothing : float in [0, 0.5)
@@ -146,7 +145,7 @@ def dpo_loss(logits, ref_logits, pairs, *, beta, label_smoothing=0.0, pair_weigh
     """
     checks.positive("beta", beta)
     rewards = beta * log_ratios(logits, ref_logits)
-    loss, slope = bradley_terry_loss(rewards, pairs, label_smoothing=label_smoothing,
+    loss, slope = bradley_terry_loss(rewards, difference, label_smoothing=label_smoothing,
                                      pair_weights=pair_weights)
     return loss, backward(log_softmax(logits), beta * slope)
 
@@ -156,8 +155,9 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
 
     Parameters
     ----------
-    ref_logits, pairs, beta, label_smoothing
+    ref_logits, beta, label_smoothing
         As for `dpo_loss`.
+    pairs : Pairs
     pull : float ≥ 0
         Precision of a Gaussian prior on every logit around the reference; its share of the mean
         loss is pull/B.  0 is DPO as published, whose minimum may not exist.
@@ -176,26 +176,28 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
     --------
     Two of three raters preferred action 1.  Its log-ratio leads by log 2 / β:
 
-    >>> from scipy.sparse import csr_array
-    >>> data = csr_array([[-1., 1.], [-1., 1.], [1., -1.]])
-    >>> logits = fit_dpo(np.zeros((1, 2)), data, beta=0.5, pull=0).x
+    >>> from minirl.people.pairs import choices
+    >>> pairs = choices([1, 1, 0], [0, 0, 1], 2)
+    >>> logits = fit_dpo(np.zeros((1, 2)), pairs, beta=0.5, pull=0).x
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     1.3863
     """
+    check_pairs(pairs, ref_logits)
+
     def loss(logits):
-        return dpo_loss(logits, ref_logits, pairs, beta=beta, label_smoothing=label_smoothing)
+        return dpo_loss(logits, ref_logits, pairs.difference, beta=beta,
+                        label_smoothing=label_smoothing)
 
-    return minimise_near(loss, ref_logits, pull=pull, examples=pairs.shape[0])
+    return minimise_near(loss, ref_logits, pull=pull, examples=len(pairs))
 
 
-def preference_metrics(logits, ref_logits, chosen, rejected, *, beta):
+def preference_metrics(logits, ref_logits, pairs, *, beta):
     """What is watched while preferences are fitted: implicit rewards and log-probabilities.
 
     Parameters
     ----------
     logits, ref_logits : (S, A) float
-    chosen, rejected : (B, S·A) sparse float
-        `counts.matrix` of the strings; row i of both is pair i.
+    pairs : Pairs
     beta : float > 0
 
     Returns
@@ -216,20 +218,17 @@ def preference_metrics(logits, ref_logits, chosen, rejected, *, beta):
     The chosen action is three times as likely as the other one, which the reference would not have
     said:
 
-    >>> from scipy.sparse import csr_array
-    >>> found = preference_metrics(np.log([[0.25, 0.75]]), np.zeros((1, 2)),
-    ...                            csr_array([[0., 1.]]), csr_array([[1., 0.]]), beta=0.5)
+    >>> from minirl.people.pairs import choices
+    >>> found = preference_metrics(np.log([[0.25, 0.75]]), np.zeros((1, 2)), choices([1], [0], 2),
+    ...                            beta=0.5)
     >>> {name: round(value, 3) for name, value in found.items()}  # doctest: +NORMALIZE_WHITESPACE
     {'rewards/chosen': 0.203, 'rewards/rejected': -0.347, 'rewards/margins': 0.549,
      'rewards/accuracies': 1.0, 'logps/chosen': -0.288, 'logps/rejected': -1.386}
     """
     checks.positive("beta", beta)
     rewards, logp = beta * log_ratios(logits, ref_logits).ravel(), log_softmax(logits).ravel()
-    check_rows("chosen", chosen, logits)
-    check_rows("rejected", rejected, logits)
-    if chosen.shape != rejected.shape:
-        raise ValueError(f"chosen and rejected must be pairs, got {chosen.shape[0]} and "
-                         f"{rejected.shape[0]} strings")
+    check_pairs(pairs, logits)
+    chosen, rejected = pairs.counts
     plus, minus = chosen @ rewards, rejected @ rewards
     means = {"rewards/chosen": plus, "rewards/rejected": minus, "rewards/margins": plus - minus}
     return {**{name: float(values.mean()) for name, values in means.items()},

@@ -52,19 +52,19 @@ preferences", arXiv:2310.12036, eqs. 8 and 17.
 from minirl.kernel import checks
 from minirl.people.dpo import log_ratios
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_rows, shares
+from minirl.people.pairs import check_difference, check_pairs, shares
 from minirl.kernel.softmax import backward, log_softmax
 
 
-def ipo_loss(logits, ref_logits, pairs, *, beta, pair_weights=None):
+def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     """The loss (ipo.1), to be minimised, and its gradient in `logits`.
 
     Parameters
     ----------
     logits, ref_logits : (S, A) float
         Policy table θ and the frozen reference table.
-    pairs : (B, S·A) sparse float
-        `counts.difference_matrix` of chosen and rejected sequences.
+    difference : (B, S·A) sparse float
+        `Pairs.difference`.
     beta : float > 0
         τ, with the lead of 1/(2τ) nats.
     pair_weights : (B,) float ≥ 0, optional
@@ -92,10 +92,10 @@ def ipo_loss(logits, ref_logits, pairs, *, beta, pair_weights=None):
     """
     checks.positive("beta", beta)
     ratios = log_ratios(logits, ref_logits)
-    check_rows("pairs", pairs, logits)
-    q = shares(pair_weights, pairs.shape[0])
-    error = pairs @ ratios.ravel() - 1 / (2 * beta)
-    G = 2 * (pairs.T @ (q * error)).reshape(logits.shape)
+    D = check_difference("difference", difference, logits)
+    q = shares(pair_weights, D.shape[0])
+    error = D @ ratios.ravel() - 1 / (2 * beta)
+    G = 2 * (D.T @ (q * error)).reshape(logits.shape)
     return (q * error * error).sum(), backward(log_softmax(logits), G)
 
 
@@ -109,11 +109,11 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
     Two of three raters preferred action 1.  Its mean target is (1/3)/(2 · 0.5):
 
     >>> import numpy as np
-    >>> from scipy.sparse import csr_array
-    >>> data = csr_array([[-1., 1.], [-1., 1.], [1., -1.]])
-    >>> logits = fit_ipo(np.zeros((1, 2)), data, beta=0.5, pull=0).x
+    >>> from minirl.people.pairs import choices
+    >>> logits = fit_ipo(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), beta=0.5, pull=0).x
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     0.3333
     """
-    return minimise_near(lambda logits: ipo_loss(logits, ref_logits, pairs, beta=beta), ref_logits,
-                         pull=pull, examples=pairs.shape[0])
+    check_pairs(pairs, ref_logits)
+    return minimise_near(lambda logits: ipo_loss(logits, ref_logits, pairs.difference, beta=beta),
+                         ref_logits, pull=pull, examples=len(pairs))

@@ -47,10 +47,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import checks
+from minirl.kernel import checks, counts
 from minirl.people.dpo import log_ratios
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_rows
+from minirl.people.pairs import Pairs, check_counts, check_steps
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 
@@ -79,8 +79,8 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
     logits, ref_logits : (S, A) float
         Policy table θ and the frozen reference table.
     chosen, rejected : sparse float, (B⁺, S·A) and (B⁻, S·A)
-        `counts.matrix` of the desirable strings and of the others.  They are no pairs, and need
-        not be as many; N = B⁺ + B⁻.
+        `counts.matrix` of the desirable strings and of the others, `Pairs.counts` where they come
+        from pairs.  They need not be as many; N = B⁺ + B⁻.
     beta : float > 0
         Reward per nat of log-ratio.
     z0 : float ≥ 0
@@ -112,8 +112,8 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
     """
     checks.positive("beta", beta)
     ratios = log_ratios(logits, ref_logits).ravel()
-    check_rows("chosen", chosen, logits)
-    check_rows("rejected", rejected, logits)
+    chosen = check_counts("chosen", chosen, logits)
+    rejected = check_counts("rejected", rejected, logits)
     if not 0 <= z0 < np.inf:
         raise ValueError(f"z0 must be finite and not negative, got {z0}")
     _check_weights("desirable_weight", desirable_weight, chosen)
@@ -129,14 +129,17 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
     return loss, backward(log_softmax(logits), G.reshape(logits.shape))
 
 
-def fit_kto(ref_logits, chosen, rejected, *, beta, pull, divergence, desirable_weight=1.0,
+def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
             undesirable_weight=1.0, max_rounds=50, tol=1e-6):
     """Fit the policy to liked and disliked strings, with z₀ its own divergence at the end.
 
     Parameters
     ----------
-    ref_logits, chosen, rejected, beta, desirable_weight, undesirable_weight
+    ref_logits, beta, desirable_weight, undesirable_weight
         As for `kto_loss`.
+    pairs : Pairs, or two counts.Steps
+        Strings that were liked, and strings that were not.  Of `Pairs` the two sides are such;
+        (liked, disliked) need not be as many.
     pull : float ≥ 0
         As in `dpo.fit_dpo`; B is the number of strings of both kinds.
     divergence : callable
@@ -160,19 +163,27 @@ def fit_kto(ref_logits, chosen, rejected, *, beta, pull, divergence, desirable_w
     --------
     Action 1 was liked three times in four.  Without a pull it would be voted to probability one:
 
-    >>> from scipy.sparse import csr_array
     >>> from minirl.kernel.softmax import kl
-    >>> even, liked = np.zeros((1, 2)), csr_array([[0., 1.], [0., 1.], [0., 1.]])
-    >>> fit = fit_kto(even, liked, csr_array([[0., 1.]]), beta=0.5, pull=0.1,
+    >>> liked, disliked = (counts.steps(np.zeros(n, int), np.ones(n, int), np.arange(n + 1), (1, 2))
+    ...                    for n in (3, 1))
+    >>> even = np.zeros((1, 2))
+    >>> fit = fit_kto(even, (liked, disliked), beta=0.5, pull=0.1,
     ...               divergence=lambda logits: kl(log_softmax(logits), log_softmax(even))[0])
     >>> print(np.exp(log_softmax(fit.x)).round(2), round(fit.z0, 3), fit.converged)
     [[0.24 0.76]] 0.147 True
     """
-    checks.whole("max_rounds", max_rounds)
+    if isinstance(pairs, Pairs):
+        pairs = pairs.chosen, pairs.rejected
+    elif not isinstance(pairs, tuple) or len(pairs) != 2:
+        raise ValueError(f"pairs must be Pairs or two counts.Steps, got {type(pairs).__name__}")
+    for name, strings in zip(("chosen", "rejected"), pairs):
+        check_steps(name, strings, ref_logits)
+    chosen, rejected = map(counts.matrix, pairs)
+    max_rounds = checks.whole("max_rounds", max_rounds)
     if not tol > 0:
         raise ValueError(f"tol must be positive, got {tol}")
     x, z0 = ref_logits, max(float(divergence(ref_logits)), 0.0)
-    for rounds in range(1, int(max_rounds) + 1):
+    for rounds in range(1, max_rounds + 1):
         fit = minimise_near(lambda logits: kto_loss(
             logits, ref_logits, chosen, rejected, beta=beta, z0=z0,
             desirable_weight=desirable_weight, undesirable_weight=undesirable_weight),

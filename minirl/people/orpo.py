@@ -35,8 +35,7 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import shares
-from minirl.people.simpo import check_means
+from minirl.people.pairs import check_both_means, check_pairs, shares
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 LEAST = 1e-16  # 1 − P below which P cannot be told from 1
@@ -75,7 +74,7 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     logits : (S, A) float
         Policy table θ.
     chosen, rejected : (B, S·A) sparse float
-        `counts.mean_matrix` of the strings; row i of both is pair i.
+        `Pairs.means`.
     beta : float > 0
         λ, the weight of the odds ratio; of no unit.
     pair_weights : (B,) float ≥ 0, optional
@@ -103,13 +102,8 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     1.3863 [[ 1.5 -1.5]]
     """
     checks.positive("beta", beta)
-    check_means(logits, chosen, rejected)
-    return _loss(logits, chosen, rejected, beta, shares(pair_weights, chosen.shape[0]))
-
-
-def _loss(logits, chosen, rejected, beta, q):
-    """(orpo.1), each pair with the share q."""
-    logp = log_softmax(logits)
+    chosen, rejected = check_both_means(logits, chosen, rejected)
+    logp, q = log_softmax(logits), shares(pair_weights, chosen.shape[0])
     log_p = chosen @ logp.ravel()
     odds, slope = log_odds(log_p)
     other_odds, other_slope = log_odds(rejected @ logp.ravel())
@@ -120,24 +114,21 @@ def _loss(logits, chosen, rejected, beta, q):
     return loss, backward(logp, G.reshape(logits.shape))
 
 
-def fit_orpo(ref_logits, chosen, rejected, *, beta, pull):
+def fit_orpo(ref_logits, pairs, *, beta, pull):
     """Fit the policy to preferences by (orpo.1).
 
-    `chosen`, `rejected` and `beta` are those of `orpo_loss`; the other parameters, the result and
-    the errors are those of `simpo.fit_simpo`.
+    `beta` is that of `orpo_loss`; the other parameters and the result are those of
+    `simpo.fit_simpo`.
 
     Examples
     --------
     Action 1 is preferred always, and yet the pull leaves it short of certain:
 
-    >>> from scipy.sparse import csr_array
-    >>> fit = fit_orpo(np.zeros((1, 2)), csr_array([[0., 1.]]), csr_array([[1., 0.]]), beta=1.0,
-    ...                pull=0.5)
+    >>> from minirl.people.pairs import choices
+    >>> fit = fit_orpo(np.zeros((1, 2)), choices([1], [0], 2), beta=1.0, pull=0.5)
     >>> print(np.exp(log_softmax(fit.x)).round(3), fit.converged)
     [[0.207 0.793]] True
     """
-    checks.positive("beta", beta)
-    check_means(ref_logits, chosen, rejected)
-    q = shares(None, chosen.shape[0])
-    return minimise_near(lambda logits: _loss(logits, chosen, rejected, beta, q), ref_logits,
-                         pull=pull, examples=chosen.shape[0])
+    check_pairs(pairs, ref_logits)
+    return minimise_near(lambda logits: orpo_loss(logits, *pairs.means, beta=beta), ref_logits,
+                         pull=pull, examples=len(pairs))

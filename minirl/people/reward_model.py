@@ -66,25 +66,24 @@ Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and T
 potentials; Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599.
 """
 
-
 import numpy as np
 
-from minirl.kernel import checks
+from minirl.kernel import checks, counts
 from minirl.people.fitting import minimise_near
 from minirl.kernel.softmax import log_sigmoid, log_softmax
-from minirl.people.pairs import check_rows, shares
+from minirl.people.pairs import (check_counts, check_difference, check_pairs, check_steps,
+                                 shares)
 
 
-def bradley_terry_loss(weights, pairs, *, margin=0.0, label_smoothing=0.0, pair_weights=None):
+def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, pair_weights=None):
     """The loss (reward_model.3), which is (reward_model.1) by default; and its gradient.
 
     Parameters
     ----------
     weights : (S, A) float
         The reward table w.
-    pairs : (B, S·A) sparse float
-        Row i is counts of chosen sequence i minus counts of rejected sequence i:
-        `counts.difference_matrix`.
+    difference : (B, S·A) sparse float
+        Row i is counts of chosen string i minus counts of rejected string i: `Pairs.difference`.
     margin : float or (B,) float
         In units of reward.
     label_smoothing : float in [0, 0.5)
@@ -111,20 +110,20 @@ def bradley_terry_loss(weights, pairs, *, margin=0.0, label_smoothing=0.0, pair_
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    check_rows("pairs", pairs, weights)
-    B = pairs.shape[0]
+    D = check_difference("difference", difference, weights)
+    B = D.shape[0]
     if np.shape(margin) not in ((), (B,)) or not np.isfinite(margin).all():
         raise ValueError(f"margin must be finite, one for all or one a pair, {B}, got {margin}")
     if not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
     q = shares(pair_weights, B)
-    m = pairs @ weights.ravel() - margin
+    m = D @ weights.ravel() - margin
     log_right = log_sigmoid(m)
     log_wrong = log_right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
     loss = -(q * (log_right - label_smoothing * m)).sum()
     # (1 − ε) σ(−m) − ε σ(m), and σ(m) = 1 − σ(−m)
     slope = np.exp(log_wrong) - label_smoothing
-    return loss, -(pairs.T @ (q * slope)).reshape(weights.shape)
+    return loss, -(D.T @ (q * slope)).reshape(weights.shape)
 
 
 def plackett_luce_loss(weights, strings, num_generations):
@@ -158,20 +157,19 @@ def plackett_luce_loss(weights, strings, num_generations):
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    check_rows("strings", strings, weights)
-    checks.whole("num_generations", num_generations)
-    K = int(num_generations)
-    if K < 2 or strings.shape[0] % K:
+    X = check_counts("strings", strings, weights)
+    K = checks.whole("num_generations", num_generations)
+    if K < 2 or X.shape[0] % K:
         raise ValueError(f"num_generations must be at least 2 and divide the number of strings, "
-                         f"{strings.shape[0]}, got {num_generations}")
-    r = (strings @ weights.ravel()).reshape(-1, K)
+                         f"{X.shape[0]}, got {num_generations}")
+    r = (X @ weights.ravel()).reshape(-1, K)
     loss, slope = 0.0, np.zeros(r.shape, r.dtype)
     for k in range(K - 1):  # the last choice is none
         logp = log_softmax(r[:, k:])
         loss = loss - logp[:, 0].sum()
         slope[:, k] -= 1
         slope[:, k:] += np.exp(logp)
-    grad = strings.T @ slope.ravel() / len(r)
+    grad = X.T @ slope.ravel() / len(r)
     return loss / len(r), grad.reshape(weights.shape)
 
 
@@ -205,15 +203,15 @@ def logistic_loss(weights, strings, labels):
     >>> print(round(loss, 4), grad)
     0.6931 [[-0.5 -0.5]]
     """
-    check_rows("strings", strings, weights)
-    N = strings.shape[0]
+    X = check_counts("strings", strings, weights)
+    N = X.shape[0]
     if labels.shape != (N,) or not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError(f"labels must be {N} numbers in [0, 1], got {labels}")
-    r = strings @ weights.ravel()
+    r = X @ weights.ravel()
     log_good = log_sigmoid(r)
     loss = -(log_good - (1 - labels) * r).sum() / N  # log σ(−r) = log σ(r) − r
     slope = (np.exp(log_good) - labels) / N
-    return loss, (strings.T @ slope).reshape(weights.shape)
+    return loss, (X.T @ slope).reshape(weights.shape)
 
 
 def squared_loss(weights, strings, scores):
@@ -246,29 +244,30 @@ def squared_loss(weights, strings, scores):
     >>> print(loss, grad)
     8.0 [[-4. -4.]]
     """
-    check_rows("strings", strings, weights)
-    N = strings.shape[0]
+    X = check_counts("strings", strings, weights)
+    N = X.shape[0]
     if scores.shape != (N,) or not np.isfinite(scores).all():
         raise ValueError(f"scores must be {N} finite numbers, got {scores}")
-    error = strings @ weights.ravel() - scores
-    return (error * error).sum() / (2 * N), (strings.T @ error / N).reshape(weights.shape)
+    error = X @ weights.ravel() - scores
+    return (error * error).sum() / (2 * N), (X.T @ error / N).reshape(weights.shape)
 
 
-def fit_reward_model(data, shape, *, pull, loss=bradley_terry_loss, tol=1e-7):
+def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     """Fit the reward table to preferences, or with another loss to rankings, labels or scores.
 
     Parameters
     ----------
-    data : (B, S·A) sparse float
-        The second argument of the loss: for pairs `counts.difference_matrix`.
-    shape : (int, int)
-        S and A.
+    table : (S, A) float
+        Where the pull leads and the search begins, usually zeros.
+    data : Pairs, or counts.Steps
+        Of pairs the loss sees the `difference`, of strings the matrix of counts.
     pull : float ≥ 0
-        Precision of a Gaussian prior around zero on every weight; its share of the mean loss is
-        pull/B, with B the rows of the data.  0 is maximum likelihood, which may not exist.  (For
-        rankings, whose loss is a mean over prompts of K rows, a precision needs K times the pull.)
+        Precision of a Gaussian prior around the table on every weight; its share of the mean loss
+        is pull/B, with B pairs or strings.  0 is maximum likelihood, which may not exist.  (For
+        rankings, whose loss is a mean over prompts of K strings, a precision needs K times the
+        pull.)
     loss : callable
-        `loss(weights, data) -> (loss, grad)`; further arguments are bound beforehand.
+        `loss(weights, matrix) -> (loss, grad)`; further arguments are bound beforehand.
     tol : float > 0
         Stop when no entry of the gradient of loss and prior is larger.
 
@@ -286,16 +285,18 @@ def fit_reward_model(data, shape, *, pull, loss=bradley_terry_loss, tol=1e-7):
     --------
     Two of three raters preferred action 1, so that its reward leads by log 2:
 
-    >>> from scipy.sparse import csr_array
-    >>> w = fit_reward_model(csr_array([[-1., 1.], [-1., 1.], [1., -1.]]), (1, 2), pull=0).x
+    >>> from minirl.people.pairs import choices
+    >>> w = fit_reward_model(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), pull=0).x
     >>> print((w[0, 1] - w[0, 0]).round(4))
     0.6931
     """
-    start, rows = np.zeros(shape), data.tocsr()
-    check_rows("strings or pairs", rows, start)
+    if isinstance(data, counts.Steps):
+        check_steps("data", data, table)
+        rows = counts.matrix(data)
+    else:
+        check_pairs(data, table)
+        rows = data.difference
     # (1/B) Σ D² σ(m) σ(−m) at m = 0, taking a row as listed; other losses differ by a factor.
-    squares = np.bincount(rows.indices, rows.data**2, start.size).reshape(shape)
-    return minimise_near(lambda weights: loss(weights, data), start, pull=pull, tol=tol,
+    squares = np.bincount(rows.indices, rows.data**2, table.size).reshape(table.shape)
+    return minimise_near(lambda weights: loss(weights, rows), table, pull=pull, tol=tol,
                          examples=rows.shape[0], curvature=squares / (4 * rows.shape[0]))
-
-

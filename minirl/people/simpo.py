@@ -38,36 +38,8 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.people.fitting import minimise_near
-from minirl.people.reward_model import bradley_terry_loss
-from minirl.people.pairs import check_rows
-from minirl.kernel.softmax import backward, log_softmax
-
-
-def check_means(logits, chosen, rejected):
-    """Refuse matrices that are no pairs of mean counts: `counts.mean_matrix`.
-
-    Raises ValueError by name.
-
-    Examples
-    --------
-    >>> from scipy.sparse import csr_array
-    >>> check_means(np.zeros((1, 2)), csr_array([[0.5, 0.5]]), csr_array([[1., 0.]]))
-    """
-    if not np.isfinite(logits).all():
-        raise ValueError("logits must be finite: the policy needs full support")
-    check_rows("chosen", chosen, logits)
-    check_rows("rejected", rejected, logits)
-    if chosen.shape != rejected.shape:
-        raise ValueError(f"chosen and rejected must be pairs, got {chosen.shape[0]} and "
-                         f"{rejected.shape[0]} strings")
-    for name, strings in (("chosen", chosen), ("rejected", rejected)):
-        total = strings @ np.ones(strings.shape[1])
-        if not (np.abs(total - 1) <= 1e-9).all():
-            raise ValueError(f"{name} must have rows that sum to 1 (counts.mean_matrix), got sums "
-                             f"from {total.min():g} to {total.max():g}")
-        if strings.data.min() < 0:
-            raise ValueError(f"{name} must have no negative entries (counts.mean_matrix), got "
-                             f"{strings.data.min():g}")
+from minirl.people.pairs import check_both_means, check_pairs, shares
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 
 def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None):
@@ -78,7 +50,7 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     logits : (S, A) float
         Policy table θ.
     chosen, rejected : (B, S·A) sparse float
-        `counts.mean_matrix` of the strings; row i of both is pair i.
+        `Pairs.means`.
     beta : float > 0
         Reward per nat of mean log-probability.
     simpo_gamma : float ≥ 0
@@ -108,28 +80,24 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     1.3133 [[ 1.4621 -1.4621]]
     """
     checks.positive("beta", beta)
-    check_means(logits, chosen, rejected)
-    return _loss(logits, chosen - rejected, beta, simpo_gamma, pair_weights)
+    checks.not_negative("simpo_gamma", simpo_gamma)
+    chosen, rejected = check_both_means(logits, chosen, rejected)
+    logp, q = log_softmax(logits), shares(pair_weights, chosen.shape[0])
+    lead = beta * (chosen @ logp.ravel() - rejected @ logp.ravel()) - simpo_gamma
+    push = beta * q * np.exp(log_sigmoid(-lead))
+    G = rejected.T @ push - chosen.T @ push
+    return -(q * log_sigmoid(lead)).sum(), backward(logp, G.reshape(logits.shape))
 
 
-def _loss(logits, means, beta, simpo_gamma, pair_weights=None):
-    """(simpo.1) for M⁺ − M⁻."""
-    if not 0 <= simpo_gamma < np.inf:
-        raise ValueError(f"simpo_gamma must be finite and not negative, got {simpo_gamma}")
-    logp = log_softmax(logits)
-    loss, slope = bradley_terry_loss(beta * logp, means, margin=simpo_gamma,
-                                     pair_weights=pair_weights)
-    return loss, backward(logp, beta * slope)
-
-
-def fit_simpo(ref_logits, chosen, rejected, *, beta, simpo_gamma, pull):
+def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull):
     """Fit the policy to preferences by (simpo.1).
 
     Parameters
     ----------
     ref_logits : (S, A) float
         Where to begin, and what the pull attracts to; the loss itself knows no reference.
-    chosen, rejected, beta, simpo_gamma
+    pairs : Pairs
+    beta, simpo_gamma
         As for `simpo_loss`.
     pull : float ≥ 0
         As in `dpo.fit_dpo`.
@@ -148,15 +116,13 @@ def fit_simpo(ref_logits, chosen, rejected, *, beta, simpo_gamma, pull):
     Two of three raters preferred action 1.  Without a margin its log-probability leads by
     log 2 / β:
 
-    >>> from scipy.sparse import csr_array
-    >>> good = csr_array([[0., 1.], [0., 1.], [1., 0.]])
-    >>> bad = csr_array([[1., 0.], [1., 0.], [0., 1.]])
-    >>> logits = fit_simpo(np.zeros((1, 2)), good, bad, beta=2.0, simpo_gamma=0.0, pull=0).x
+    >>> from minirl.people.pairs import choices
+    >>> pairs = choices([1, 1, 0], [0, 0, 1], 2)
+    >>> logits = fit_simpo(np.zeros((1, 2)), pairs, beta=2.0, simpo_gamma=0.0, pull=0).x
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     0.3466
     """
-    checks.positive("beta", beta)
-    check_means(ref_logits, chosen, rejected)
-    means = chosen - rejected  # once, and not in every evaluation
-    return minimise_near(lambda logits: _loss(logits, means, beta, simpo_gamma), ref_logits,
-                         pull=pull, examples=means.shape[0])
+    check_pairs(pairs, ref_logits)
+    return minimise_near(lambda logits: simpo_loss(logits, *pairs.means, beta=beta,
+                                                   simpo_gamma=simpo_gamma),
+                         ref_logits, pull=pull, examples=len(pairs))

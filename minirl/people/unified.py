@@ -68,6 +68,7 @@ import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.people.dpo import log_ratios
+from minirl.people.pairs import check_pairs
 from minirl.play.surrogate import clipped, ratios
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
@@ -120,14 +121,14 @@ def _check(name, table, steps):
                          f"{table.shape}")
 
 
-def dpo_coefficients(logits, ref_logits, chosen, rejected, *, beta):
+def dpo_coefficients(logits, ref_logits, pairs, *, beta):
     """±β σ(−m), for the steps of chosen strings and for those of rejected ones.
 
     Parameters
     ----------
     logits, ref_logits : (S, A) float
-    chosen, rejected : counts.Steps
-        N⁺ and N⁻ steps; string i of both is pair i.
+    pairs : Pairs
+        N⁺ and N⁻ steps.
     beta : float > 0
 
     Returns
@@ -142,17 +143,18 @@ def dpo_coefficients(logits, ref_logits, chosen, rejected, *, beta):
 
     Examples
     --------
+    >>> from minirl.people.pairs import Pairs
     >>> good = counts.steps(np.array([0]), np.array([1]), np.array([0, 1]), (1, 2))
     >>> bad = counts.steps(np.array([0, 0]), np.array([0, 0]), np.array([0, 2]), (1, 2))
-    >>> dpo_coefficients(np.zeros((1, 2)), np.zeros((1, 2)), good, bad, beta=0.5)
+    >>> dpo_coefficients(np.zeros((1, 2)), np.zeros((1, 2)), Pairs(good, bad), beta=0.5)
     (array([0.25]), array([-0.25, -0.25]))
     """
     checks.positive("beta", beta)
-    _check("logits", logits, chosen)
-    margins = beta * (counts.difference_matrix(chosen, rejected)
-                      @ log_ratios(logits, ref_logits).ravel())
+    check_pairs(pairs, logits)
+    margins = beta * (pairs.difference @ log_ratios(logits, ref_logits).ravel())
     push = beta * np.exp(log_sigmoid(-margins))
-    return np.repeat(push, np.diff(chosen.starts)), -np.repeat(push, np.diff(rejected.starts))
+    return (np.repeat(push, np.diff(pairs.chosen.starts)),
+            -np.repeat(push, np.diff(pairs.rejected.starts)))
 
 
 def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
