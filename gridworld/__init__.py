@@ -2,8 +2,8 @@
 
 In reading order:
 
-    world      a map and its rules, and the TabularMDP they make
-    maps       the maps of the literature: lakes, the cliff, wind, teleports, rooms; and your own
+    world      a map of your own and its rules, and the TabularMDP they make
+    maps       the maps of the literature: lakes, the cliff, wind, teleports, rooms
     classics   worlds of the literature without a map: a gambler, cars, two estimates
     draw       a map, a policy, values or visits as text
     figures    the same as pictures, with matplotlib (the extra `plot`)

@@ -27,16 +27,12 @@ Source: Sutton and Barto, 2nd edition, chapters 4.3, 4.4 and 6.7.
 import numpy as np
 from scipy import stats
 
+from minirl.kernel import checks
 from minirl.kernel.mdp import TabularMDP
 
 
 def gambler(*, heads=0.4, goal=100):
     """The gambler's world, gamma 1: states 0 … goal, actions 0 … goal/2 − 1, a start anywhere.
-
-    Raises
-    ------
-    ValueError
-        If `heads` is no probability, or `goal` is below 2.
 
     Examples
     --------
@@ -44,10 +40,8 @@ def gambler(*, heads=0.4, goal=100):
     >>> game.next_state[3, 1].tolist(), game.prob[3, 1].tolist(), game.terminated[3, 1].tolist()
     ([4, 2], [0.4, 0.6], [True, False])
     """
-    if not 0 <= heads <= 1:
-        raise ValueError(f"heads must lie in [0, 1], got {heads}")
-    if goal < 2:
-        raise ValueError(f"goal must be at least 2, got {goal}")
+    checks.fraction("heads", heads)
+    goal = checks.whole("goal", goal, least=2)
     capital = np.arange(goal + 1)[:, None]
     stake = np.minimum(np.arange(1, goal // 2 + 1), np.minimum(capital, goal - capital))
     next_state = np.stack([capital + stake, capital - stake], axis=2)
@@ -60,18 +54,7 @@ def gambler(*, heads=0.4, goal=100):
 
 
 def car_rental(*, gamma=0.9, most=20):
-    """The world of the car rental: (most + 1)² states, 11 actions.
-
-    Parameters
-    ----------
-    gamma : float in [0, 1]
-    most : int ≥ 5
-        How many cars a place can hold.
-
-    Raises
-    ------
-    ValueError
-        If gamma is outside [0, 1], or `most` is below 5.
+    """The world of the car rental, in places for `most` ≥ 5 cars: (most + 1)² states, 11 actions.
 
     Examples
     --------
@@ -81,8 +64,7 @@ def car_rental(*, gamma=0.9, most=20):
     >>> world.shape, world.mean_reward[0].round(6).tolist() == [0.0] * 11
     ((36, 11), True)
     """
-    if most < 5:
-        raise ValueError(f"most must be at least 5, got {most}")
+    most = checks.whole("most", most, least=5)
     n = most + 1
     (first, earned_first), (second, earned_second) = (_day(3, 3, most), _day(4, 2, most))
     cars = np.arange(n)

@@ -1,6 +1,6 @@
 """Drawing a world as text: arrows for a policy, numbers for values, counts for visits.
 
-A drawing has one word a cell and fits into 80 columns where its map allows it: numbers give up
+A drawing has one word per cell and fits into 80 columns where its map allows it: numbers give up
 decimals, and then words the spaces between them.  `show` prints a drawing, in colour if it goes to
 a terminal; everything else returns plain text.
 
@@ -13,6 +13,8 @@ import sys
 
 import numpy as np
 
+from minirl.kernel import checks
+
 ARROWS = {"L": "←", "D": "↓", "R": "→", "U": "↑"}
 COLUMNS = 80
 STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
@@ -20,7 +22,7 @@ PAINT = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, bl
 
 
 def check_fits(world, name, table, *, moves=False):
-    """Raise ValueError unless a table has one number a state, or one a state and move.
+    """Raise ValueError unless a table has one number per state, or one per state and move.
 
     Examples
     --------
@@ -29,9 +31,7 @@ def check_fits(world, name, table, *, moves=False):
     Traceback (most recent call last):
     ValueError: values must have shape (16,), got (15,)
     """
-    shape = (len(world.symbols), 4) if moves else (len(world.symbols),)
-    if table.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {table.shape}")
+    checks.shape(name, table, (len(world.symbols), 4) if moves else (len(world.symbols),))
 
 
 def _rows(world, words, walker=None):
@@ -83,17 +83,8 @@ def map_text(world, walker=None):
 def policy_text(world, policy):
     """The likeliest move in each cell as an arrow; goals, holes, cliffs and walls as themselves.
 
-    Parameters
-    ----------
-    world : GridWorld
-    policy : (S, 4) float
-        Probabilities, logits or action values: only the largest of a row counts.  The first one is
-        drawn on a tie.
-
-    Raises
-    ------
-    ValueError
-        If the table does not fit the map.
+    The policy (S, 4) may be probabilities, logits or action values: only the largest of a row
+    counts, and of equals the first.
 
     Examples
     --------
@@ -109,13 +100,8 @@ def policy_text(world, policy):
 def values_text(world, values):
     """The value (S,) of each cell; goals, holes, cliffs and walls as themselves.
 
-    Two decimals, or fewer if the drawing would be wider than 80 columns.  A cell whose value is not
-    a number, because no episode reaches it, is drawn as a dot.
-
-    Raises
-    ------
-    ValueError
-        If the values do not fit the map.
+    Two decimals, or fewer if the drawing would be wider than 80 columns.  NaN, the value of a cell
+    that no episode reaches, is drawn as a dot.
 
     Examples
     --------
@@ -136,11 +122,6 @@ def visits_text(world, visits):
     Whole numbers are drawn as they are, or in thousands (k) or millions (M) if the drawing would be
     wider than 80 columns; expected visits, which are no whole numbers, like values.
 
-    Raises
-    ------
-    ValueError
-        If the visits do not fit the map, or one is negative.
-
     Examples
     --------
     >>> from gridworld.world import GridWorld, parse
@@ -158,12 +139,7 @@ def visits_text(world, visits):
 
 
 def side_by_side(titled, gap="    "):
-    """Blocks of text next to each other, each under its title.
-
-    Parameters
-    ----------
-    titled : dict
-        Title to block.
+    """Blocks of text next to each other, each under its title: `titled` maps title to block.
 
     Examples
     --------
@@ -196,9 +172,7 @@ def painted(drawing):
 
 
 def show(drawing, file=None):
-    """Print a drawing, in colour if the file is a terminal and NO_COLOR is not set.
-
-    `file` is standard output unless another is given.
+    """Print a drawing, in colour if the file (or standard output) is a terminal, unless NO_COLOR.
 
     Examples
     --------

@@ -40,16 +40,8 @@ class WorldEnv(gymnasium.Env):
     ----------
     world : GridWorld or TabularMDP
     render_mode : None or "ansi"
-        "ansi" draws the map as text, the cell of the walker in brackets; for a `TabularMDP`, which
+        "ansi" draws the map as text, the cell of the walker in brackets; of a `TabularMDP`, which
         has no map, only the number of the state.
-
-    Attributes
-    ----------
-    mdp : TabularMDP
-        Its gamma plays no part here.
-    P : dict
-        P[s][a] = [(probability, next state, reward, terminated), …].
-    initial_state_distrib : (S,) float
 
     Examples
     --------
@@ -120,18 +112,13 @@ def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
     Parameters
     ----------
     map_name : str
-        "4x4" or "8x8", the frozen lakes; or "cliff", "windy", "four_rooms", "teleports", "corners"
-        or "random_walk", to which the arguments about ice do not apply.
+        "4x4" or "8x8", the frozen lakes; or another of `maps.WORLDS`, to which the arguments about
+        ice do not apply.
     desc : list of str, or str, optional
-        A lake of your own, a string a row or one with line breaks, in place of `map_name`.
+        A lake of your own, a string per row or one with line breaks, in place of `map_name`.
     is_slippery, success_rate, reward_schedule
         As in `maps.frozen_lake`, and as FrozenLake has them.
     render_mode : None or "ansi"
-
-    Raises
-    ------
-    ValueError
-        If there is no map of that name, or the map is malformed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The maps of the literature, with their rules, and maps of your own.
+"""The maps of the literature, with their rules.
 
 *The frozen lake.*  A walker crosses a lake from S to G and must not fall into a hole.  Reaching the
 goal pays 1, everything else 0.  On slippery ice a move goes where it was meant to with probability
@@ -30,7 +30,6 @@ Source: the map files of Gymnasium; Sutton and Barto, 2nd edition; Sutton, Precu
 """
 
 from gridworld.world import OTHERS, GridWorld, parse
-from minirl.files import read_text, shown
 
 LAKE_4X4 = """
 SFFF
@@ -109,14 +108,9 @@ def frozen_lake(text=LAKE_4X4, *, slippery=True, success_rate=1 / 3, reward_sche
     slippery : bool
         Without it every move succeeds.
     success_rate : float in [0, 1]
-        Probability that a move on slippery ice goes where it was meant to.
+        Of a move on slippery ice.
     reward_schedule : (goal, hole, ice)
-        Reward on entering each kind of cell.
-
-    Raises
-    ------
-    ValueError
-        If the map is malformed, or an argument impossible.
+        Paid on entering each kind of cell.
 
     Examples
     --------
@@ -212,19 +206,3 @@ def random_walk():
 WORLDS = {"4x4": frozen_lake, "8x8": lambda: frozen_lake(LAKE_8X8), "cliff": cliff_walk,
           "windy": windy_grid, "four_rooms": four_rooms, "teleports": teleports,
           "corners": corners, "random_walk": random_walk}
-
-
-def read_map(path):
-    """The cells of a map file, UTF-8, as `parse` returns them.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, or as `parse`; the message names the file, the line and the
-        column.
-    """
-    text = read_text(path)
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ValueError(f"{shown(path)}: {error}") from None

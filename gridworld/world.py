@@ -38,10 +38,11 @@ Read first: `minirl.kernel.mdp`.  Read next: `maps`.
 import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 
+from minirl.files import read_text, shown
+from minirl.kernel import checks
 from minirl.kernel.mdp import TabularMDP
 
 MOVES = {"L": (0, -1), "D": (1, 0), "R": (0, 1), "U": (-1, 0)}
@@ -56,13 +57,7 @@ OTHERS = {-1: 1 / 3, 1: 1 / 3, 2: 1 / 3}     # by quarter turns
 def parse(text):
     """The cells of a map: a tuple of rows, each a tuple of symbols and numbers.
 
-    Blank lines are skipped.
-
-    Raises
-    ------
-    ValueError
-        If a row has another length than the first, a symbol is unknown, or there is no start; the
-        message names the line and the column.
+    Blank lines are skipped.  A mistake is named by line and column.
 
     Examples
     --------
@@ -89,6 +84,15 @@ def parse(text):
     return tuple(rows)
 
 
+def read_map(path):
+    """The cells of a map file, UTF-8, as `parse` returns them; a mistake is named by file too."""
+    text = read_text(path)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{shown(path)}: {error}") from None
+
+
 def _cell(word, line, column):
     if word in SYMBOLS:
         return word
@@ -109,27 +113,17 @@ class GridWorld:
     Parameters
     ----------
     cells : tuple of rows
-        As `parse` returns them.
+        From `parse` or `read_map`.
     moves : str
         The letters L, D, R, U in the order of the actions, neighbours at right angles.
     success_rate : float in [0, 1]
-        Probability that the intended move happens.
     slip : dict
         How the rest is shared: quarter turns (−1, 1 or 2) to share.  `SIDES` or `OTHERS`.
     wind : tuple of int
-        For each column by how many cells the wind blows upwards, downwards if negative.  Empty: no
-        wind.
+        Cells upwards for each column, downwards if negative.  Empty: no wind.
     rewards, leaving : dict
-        Reward on entering and on leaving a cell, by symbol; symbols not named pay 0.
+        By symbol; symbols not named pay 0.
     step_reward, bump_reward : float
-        Reward of every step, and of a move against an edge or a wall.
-
-    Raises
-    ------
-    ValueError
-        If the cells are not a rectangle with a start, the moves are not a cyclic order, a
-        probability is none, the wind does not fit the map, a reward belongs to no symbol or is not
-        finite, there is a cliff but not exactly one start, or a teleport but not exactly one exit.
 
     Examples
     --------
@@ -154,26 +148,24 @@ class GridWorld:
                              "makes them")
         if len(self.moves) != 4 or not any(self.moves in turns for turns in CYCLES):
             raise ValueError(f"moves must be L, D, R, U in a cyclic order, got {self.moves!r}")
-        if not 0 <= self.success_rate <= 1:
-            raise ValueError(f"success_rate must lie in [0, 1], got {self.success_rate}")
+        checks.fraction("success_rate", self.success_rate)
         if (not set(self.slip) <= {-1, 1, 2} or not all(share >= 0 for share in self.slip.values())
                 or abs(sum(self.slip.values()) - 1) > 1e-9):
             raise ValueError(f"slip must share 1 among the quarter turns -1, 1 and 2, "
                              f"got {self.slip}")
-        if len(self.wind) not in (0, self.shape[1]) or not all(isinstance(strength, Integral)
-                                                               for strength in self.wind):
-            raise ValueError(f"wind must hold a whole number for each of {self.shape[1]} columns, "
-                             f"got {self.wind}")
+        if len(self.wind) not in (0, self.shape[1]):
+            raise ValueError(f"wind must hold a number for each of {self.shape[1]} columns, got "
+                             f"{self.wind}")
+        for strength in self.wind:
+            checks.whole("wind", strength, least=-np.inf)
         for name in ("rewards", "leaving"):
             for symbol, reward in getattr(self, name).items():
                 if symbol not in SYMBOLS:
                     raise ValueError(f"{name} must be named by one of {' '.join(SYMBOLS)}, "
                                      f"got {symbol!r}")
-                if not np.isfinite(reward):
-                    raise ValueError(f"{name}[{symbol!r}] must be finite, got {reward}")
-        for name in ("step_reward", "bump_reward"):
-            if not np.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} must be finite, got {getattr(self, name)}")
+                checks.finite(f"{name}[{symbol!r}]", reward)
+        checks.finite("step_reward", self.step_reward)
+        checks.finite("bump_reward", self.bump_reward)
         for symbol, needed, what in (("C", "S", "a cliff needs exactly one start"),
                                      ("A", "a", "a teleport A needs exactly one exit a"),
                                      ("B", "b", "a teleport B needs exactly one exit b")):
@@ -214,7 +206,7 @@ class GridWorld:
         else:
             entered = self._beside(s, move)
             reward += self.bump_reward * (entered == s)
-            strength = self.wind[s % self.shape[1]] if len(self.wind) else 0
+            strength = int(self.wind[s % self.shape[1]]) if len(self.wind) else 0
             for _ in range(abs(strength)):
                 entered = self._beside(entered, "U" if strength > 0 else "D")
         cell = symbols[entered]
@@ -223,8 +215,6 @@ class GridWorld:
 
     def mdp(self, *, gamma):
         """The world as arrays, with S = rows · columns states and A = 4 actions.
-
-        Raises ValueError if gamma is outside [0, 1].
 
         Examples
         --------

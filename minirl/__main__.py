@@ -14,7 +14,7 @@ use_one_thread()
 
 from gridworld import maps
 from gridworld.draw import show
-from gridworld.world import GridWorld
+from gridworld.world import GridWorld, read_map
 from minirl import __version__, files
 from minirl.files import STANDARD
 from minirl.lab import (alignment, divergences, estimators, main_job, objectives, policies, report,
@@ -224,7 +224,7 @@ def _world(arguments):
     success_rate = 1.0 if arguments.success_rate is None else arguments.success_rate
     name = ("map" if arguments.map == STANDARD
             else os.path.splitext(os.path.basename(arguments.map))[0])
-    return name, GridWorld(maps.read_map(arguments.map), success_rate=success_rate,
+    return name, GridWorld(read_map(arguments.map), success_rate=success_rate,
                            step_reward=arguments.step_reward or 0.0)
 
 

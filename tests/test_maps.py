@@ -2,15 +2,13 @@
 
 from collections import Counter
 import importlib
-import re
 import sys
 
 import numpy as np
 import pytest
 
 from gridworld.maps import (LAKE_8X8, cliff_walk, corners, four_rooms, frozen_lake, random_walk,
-                            read_map, teleports, windy_grid)
-from gridworld.world import parse
+                            teleports, windy_grid)
 from minirl.exact.evaluation import action_values, evaluate
 from minirl.kernel.mdp import unroll
 from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
@@ -140,13 +138,6 @@ def test_the_success_rate_of_a_lake_counts_on_slippery_ice_only():
     slippery, firm = (frozen_lake(slippery=slippery, success_rate=0.5).mdp(gamma=1.0).prob[0, 0]
                       for slippery in (True, False))
     assert slippery.tolist() == [0.25, 0.5, 0.25] and firm.tolist() == [1.0]
-
-
-@pytest.mark.parametrize("schedule", [(), (1, 0), (1, 0, 0, 0)])
-def test_a_reward_schedule_of_another_length_is_refused(schedule):
-    message = f"reward_schedule must be (goal, hole, ice), got {schedule}"
-    with pytest.raises(ValueError, match=re.escape(message)):
-        frozen_lake(reward_schedule=schedule)
 
 
 # Sutton and Barto.
@@ -279,33 +270,6 @@ def test_three_solvers_agree_on_every_map(name, gamma):
     for other in value_iteration(world, tol=1e-11), linear_programme(world):
         np.testing.assert_allclose(other.values[valued], best.values[valued], atol=1e-8)
         assert other.objective == pytest.approx(best.objective, abs=1e-8)
-
-
-# Files.
-
-
-def test_a_map_file_is_read_like_a_map(tmp_path):
-    path = tmp_path / "map.txt"
-    path.write_bytes("\ufeffS F 2.5\r\n\r\nFFG\r\n".encode())
-    assert read_map(path) == parse("S F 2.5\nFFG") == (("S", "F", 2.5), ("F", "F", "G"))
-
-
-@pytest.mark.parametrize("data, message", [
-    (b"SF\n\nFX", "{}: map line 3, column 2: 'X' is neither one of"),
-    (b"SF\nF", "{}: map line 2, column 2: this row has 1 cells, the first one 2"),
-    (b"FF", "{}: the map needs a start, S, and its 1 rows have none"),
-    (b"SF\nF\xff", "{}, line 2: not UTF-8 (byte 0xff)")])
-def test_a_map_file_with_an_error_is_refused_by_name_and_place(tmp_path, data, message):
-    path = tmp_path / "map.txt"
-    path.write_bytes(data)
-    with pytest.raises(ValueError) as found:
-        read_map(path)
-    assert str(found.value).startswith(message.format(path))
-
-
-def test_a_map_file_that_is_missing_is_refused_by_name(tmp_path):
-    with pytest.raises(ValueError, match=re.escape(f"cannot read {tmp_path / 'no.txt'}: No such")):
-        read_map(tmp_path / "no.txt")
 
 
 def test_without_gymnasium_one_sentence_says_what_to_install(monkeypatch):
