@@ -8,7 +8,7 @@ from worlds import random_mdp
 from minirl.kernel import counts
 from minirl.play.optim import gradient_descent
 from minirl.play.ppo import ppo
-from minirl.play.training import start
+from minirl.play.training import Batch, start
 from minirl.kernel.softmax import log_softmax
 
 S, A = 4, 3
@@ -24,6 +24,12 @@ def random_batch(seed):
     order = rng.permutation(60)
     steps = counts.steps(index[order] // A, index[order] % A, STARTS, (S, A))
     return steps, (sign * size)[order], 0.4 * rng.normal(size=(S, A)), 0.4 * rng.normal(size=(S, A))
+
+
+def batch_of(rollout, shape):
+    """These episodes as a trainer sees them; the world pays."""
+    steps = rollout.steps(shape)
+    return Batch(rollout, rollout.rewards, steps, counts.table(steps), None, {})
 
 
 def ratios(logits, old):

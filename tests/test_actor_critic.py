@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from batches import batch_of
 from worlds import (law, random_mdp, random_record, single_outcome, small_world, tables,
                     value_by_loops, without_discount)
 
@@ -15,7 +16,6 @@ from minirl.play.optim import Optimiser, adam, gradient_descent, linear
 from minirl.exact.planning import policy_gradient, policy_iteration
 from minirl.play.training import environment_rewards, play, start
 from minirl.play.reinforce import reinforce, reinforce_loss, weigh
-from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy_loss, log_softmax
 
 CHOICES = dict(gamma=0.9, gae_lambda=0.6, value_lambda=0.3, value_rate=0.75,
@@ -47,11 +47,10 @@ def test_an_iteration_is_a_step_along_the_loss_of_its_batch(gae_lambda, value_la
     second = next(actor_critic(
         mdp, first, rewards=lambda batch, logp: 2 * batch.rewards, episodes=B, horizon=3,
         gae_lambda=gae_lambda, value_lambda=value_lambda, normalize_advantage=normalize,
-        learning_rate=lambda i: 0.5 * i, ent_coef=lambda i: 0.3 * i, max_grad_norm=limit,
-        value_rate=0.75, optimiser=gradient_descent()))
+        iterations=4, learning_rate=lambda p: 0.5 * (p == 0.75), ent_coef=lambda p: 0.4 * p,
+        max_grad_norm=limit, value_rate=0.75, optimiser=gradient_descent()))
 
-    batch, _, _ = play(mdp, first, generator(first.rng), rewards=environment_rewards, episodes=B,
-                       horizon=3)
+    batch = play(mdp, first, rewards=environment_rewards, episodes=B, horizon=3).rollout
     earned, V = 2 * batch.rewards, first.values
     assert 0 < batch.truncated.sum() < B
     judged, surprise, residual = (lambda_sums_by_loops(batch, earned, V, 0.9, weight)
@@ -87,8 +86,8 @@ def test_the_critic_learns_from_what_followed_or_from_its_own_next_guess():
     pitfall 20"""
     mdp = random_mdp(np.random.default_rng(7), 4, 3, 2, 0.9)
     record = random_record(mdp)
-    batch, earned, _ = play(mdp, record, generator(7), rewards=environment_rewards, episodes=60,
-                            horizon=3)
+    played = play(mdp, record, rewards=environment_rewards, episodes=60, horizon=3)
+    batch, earned = played.rollout, played.rewards
     V, lengths = record.values, batch.alive.sum(axis=0)
     assert batch.truncated.any() and (~batch.truncated & (lengths == 3)).any()
     followed, guessed = [[] for _ in range(4)], [[] for _ in range(4)]
@@ -102,7 +101,7 @@ def test_the_critic_learns_from_what_followed_or_from_its_own_next_guess():
             followed[s].append(G)
             after = V[s]
     for value_lambda, targets in ((1.0, followed), (0.0, guessed)):
-        found = judge(earned, batch, V, shape=mdp.shape, **CHOICES | {
+        found = judge(played, V, **CHOICES | {
             "value_lambda": value_lambda, "value_rate": 1.0})
         np.testing.assert_allclose(found.values, [np.mean(seen) for seen in targets], atol=1e-12)
 
@@ -121,10 +120,8 @@ def test_advantages_are_divided_by_their_size_and_not_centred():
 def test_normalising_keeps_the_direction_of_the_actor_and_does_not_touch_the_critic():
     mdp = random_mdp(np.random.default_rng(8), 4, 3, 2, 0.9)
     record = random_record(mdp)
-    batch, earned, _ = play(mdp, record, generator(8), rewards=environment_rewards, episodes=40,
-                            horizon=3)
-    plain, scaled = (judge(earned, batch, record.values, shape=mdp.shape,
-                           **CHOICES | {"normalize_advantage": choice})
+    batch = play(mdp, record, rewards=environment_rewards, episodes=40, horizon=3)
+    plain, scaled = (judge(batch, record.values, **CHOICES | {"normalize_advantage": choice})
                      for choice in (False, True))
     np.testing.assert_allclose(scaled.advantages, normalised(plain.advantages), rtol=1e-14)
     assert (scaled.values == plain.values).all()
@@ -137,7 +134,7 @@ def test_normalising_keeps_the_direction_of_the_actor_and_does_not_touch_the_cri
 def expected_update(mdp, record, horizon, values, gae_lambda):
     """The expected update by one episode, and the part of each step: (T, S, A)."""
     batch, chances = law(mdp, record.logits, horizon)
-    judged = judge(batch.rewards, batch, values, shape=mdp.shape, **CHOICES | {
+    judged = judge(batch_of(batch, mdp.shape), values, **CHOICES | {
         "gamma": mdp.gamma, "gae_lambda": gae_lambda})
     rectangle = np.zeros(batch.alive.shape)
     rectangle.T[batch.alive.T] = judged.advantages
@@ -153,7 +150,7 @@ def test_with_lambda_one_and_endings_it_is_reinforce_with_a_baseline(gamma):
     record = random_record(mdp)
     batch, chances = law(mdp, record.logits, 3)
     assert not batch.truncated.any()
-    judged = judge(batch.rewards, batch, record.values, shape=mdp.shape,
+    judged = judge(batch_of(batch, mdp.shape), record.values,
                    **CHOICES | {"gamma": gamma, "gae_lambda": 1.0})
     weights = weigh(batch.rewards, batch, record, gamma=gamma)
     np.testing.assert_allclose(judged.advantages, counts.flatten(weights, batch.alive), atol=1e-12)
@@ -251,7 +248,7 @@ def test_what_the_critic_foresaw_is_measured_against_what_followed(value_lambda)
     mdp = world.unroll(single_outcome([[0, 0]], [[0, 1]], [[False, False]], [1.0]), 3)
     batch = playing.rollout(mdp, np.full((3, 2), 0.5), np.zeros(40, int), horizon=3, rng=0)
     V = np.array([5.0, -3.0, 2.0])
-    found = judge(batch.rewards, batch, V, shape=mdp.shape,
+    found = judge(batch_of(batch, mdp.shape), V,
                   **CHOICES | {"gamma": 1.0, "value_lambda": value_lambda})
     G = batch.rewards[::-1].cumsum(axis=0)[::-1]
     direct = 1 - (G - V[:, None]).var() / G.var()
@@ -274,15 +271,16 @@ def test_it_comes_near_the_optimum_of_small_random_worlds(seed, options):
     mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
     best, (worst, _) = policy_iteration(mdp).objective, policy_gradient(mdp, np.zeros((5, 3)))
     trainer = actor_critic(mdp, start(np.zeros((5, 3)), rng=seed), episodes=128,
-                           learning_rate=linear(0.3, 0.0, 60), **options)
+                           iterations=60, learning_rate=linear(0.3, 0.0), **options)
     record = next(record for record in trainer if record.iteration == 60)
     assert (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) >= 0.9
 
 
 def test_training_continues_from_any_record_bit_for_bit():
     mdp = random_mdp(np.random.default_rng(11), 4, 3, 2, 0.9)
-    options = {"learning_rate": linear(0.1, 0.0, 5), "ent_coef": linear(0.1, 0.0, 2),
-               "episodes": 32, "horizon": 3, "normalize_advantage": True}
+    options = {"iterations": 5, "learning_rate": linear(0.1, 0.0),
+               "ent_coef": linear(0.1, 0.0, 0.4), "episodes": 32, "horizon": 3,
+               "normalize_advantage": True}
     first = start(np.zeros(mdp.shape), rng=5, kl_coef=0.3)
     whole = [record for record, _ in zip(actor_critic(mdp, first, **options), range(4))]
     for i, record in enumerate([first, *whole[:-1]]):

@@ -14,7 +14,6 @@ from minirl.play.baselines import (batch_mean, constant_baseline, leave_one_out,
 from minirl.exact.planning import policy_gradient
 from minirl.play.training import environment_rewards, play, start
 from minirl.play.reinforce import reinforce, reinforce_loss, value_baseline, weigh
-from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import log_softmax
 
 
@@ -190,8 +189,7 @@ def test_the_best_constant_of_an_episode_is_estimated_from_the_others(form):
     """(baselines.2), by loops over the others"""
     mdp = small_world(horizon=3)
     record = random_record(mdp, seed=3)
-    batch, _, _ = play(mdp, record, generator(3), rewards=environment_rewards, episodes=7,
-                       horizon=3)
+    batch = play(mdp, record, rewards=environment_rewards, episodes=7, horizon=3).rollout
     logp, credits = log_softmax(record.logits), form[0](batch.rewards, gamma=0.9)
     scale = (0.9 if form == KEPT else 1.0)**np.arange(len(credits))[:, None]
     g = scores_by_loops(batch, scale * np.ones(credits.shape), logp)
@@ -206,9 +204,8 @@ def test_the_best_constant_of_an_episode_is_estimated_from_the_others(form):
 def test_a_policy_that_never_hesitates_has_no_best_constant_but_zero():
     mdp = small_world()
     record = start(np.tile([1e4, -1e4], (mdp.shape[0], 1)), rng=0)
-    batch, earned, _ = play(mdp, record, generator(0), rewards=environment_rewards, episodes=4,
-                            horizon=2)
-    found = optimal_constant(earned + 1, np.ones((len(earned), 1)), batch, record)
+    batch = play(mdp, record, rewards=environment_rewards, episodes=4, horizon=2).rollout
+    found = optimal_constant(batch.rewards + 1, np.ones((len(batch.rewards), 1)), batch, record)
     assert found.tolist() == [0] * 4
     after = next(reinforce(mdp, record, baseline=optimal_constant, episodes=4))
     assert (after.logits == record.logits).all()
@@ -232,8 +229,7 @@ def test_the_best_constant_keeps_its_digits_where_one_episode_has_nearly_all_the
 def test_scores_are_those_of_each_episode_and_add_up_to_the_gradient_of_the_loss():
     mdp = small_world(horizon=3)
     record = random_record(mdp)
-    batch, _, _ = play(mdp, record, generator(5), rewards=environment_rewards, episodes=9,
-                       horizon=3)
+    batch = play(mdp, record, rewards=environment_rewards, episodes=9, horizon=3).rollout
     logp = log_softmax(record.logits)
     weights = np.random.default_rng(5).normal(size=batch.states.shape)
     weights[~batch.alive] = np.nan
@@ -252,7 +248,7 @@ def test_a_constant_that_is_no_number_is_refused(value):
 
 def test_weights_of_another_shape_are_refused():
     record = start(np.zeros((1, 2)), rng=0)
-    batch, _, _ = play(world.coin_game(), record, generator(0), rewards=environment_rewards,
-                       episodes=3, horizon=2)
+    batch = play(world.coin_game(), record, rewards=environment_rewards, episodes=3,
+                 horizon=2).rollout
     with pytest.raises(ValueError, match=r"weights must have shape \(2, 3\), got \(3, 2\)"):
         scores(batch, np.ones((3, 2)), log_softmax(record.logits))

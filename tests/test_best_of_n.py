@@ -21,7 +21,6 @@ from minirl.exact.evaluation import expectation
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import rollout, start_states
 from minirl.play.training import environment_rewards, play, start
-from minirl.kernel.sampling import generator
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
@@ -267,9 +266,8 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
 
     second = next(rejection_sampling(mdp, first, rewards=rewards, num_generations=n, episodes=60,
                                      horizon=3, pseudo_count=alpha))
-    rng = generator(first.rng)
-    batch, earned, metrics = play(mdp, first, rng, rewards=rewards, episodes=60, horizon=3,
-                                  num_generations=n)
+    batch, earned, _, taken, rng, metrics = play(mdp, first, rewards=rewards, episodes=60,
+                                                 horizon=3, num_generations=n)
     assert batch.truncated.any()
     C, best = np.zeros(mdp.shape), []
     for group in range(0, 60, n):
@@ -282,7 +280,7 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
     before, N = np.exp(log_softmax(first.logits)), C.sum(axis=1)
     policy = (C + alpha * before) / (N + alpha)[:, None]
     np.testing.assert_allclose(np.exp(log_softmax(second.logits)), policy, atol=1e-14)
-    nats = sum(visits * -(row * np.log(row)).sum() for visits, row in zip(N, policy)) / N.sum()
+    nats = -(taken.sum(axis=1) @ (policy * np.log(policy)).sum(axis=1)) / taken.sum()
     expected = metrics | {"rejection/reward": np.mean(best), "policy/entropy": nats}
     assert second.metrics == pytest.approx(expected, abs=1e-12)
     assert second.iteration == 5 and second.steps == 17 + batch.alive.sum()

@@ -95,7 +95,7 @@ def test_exploring_changes_no_values(values, rule):
 
 
 @pytest.mark.parametrize("kind, levels", [(epsilon_greedy, [0.8, 0.4]), (boltzmann, [2.0, 0.5])])
-def test_a_schedule_is_asked_for_its_iteration_by_both_halves(values, kind, levels):
+def test_a_schedule_is_asked_for_its_progress_by_both_halves(values, kind, levels):
     schedule, numbers = kind(lambda iteration: levels[iteration]), np.linspace(0, 0.99, 6)
     taken = []
     for iteration, level in enumerate(levels):

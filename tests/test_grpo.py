@@ -25,7 +25,6 @@ from minirl.play.ppo import ppo_loss
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.training import environment_rewards, play, start
 from minirl.people.rlhf import step_rewards
-from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy, kl, log_softmax
 
 
@@ -203,8 +202,8 @@ def test_on_the_running_example_all_advantages_vanish_at_the_exact_optimum():
     example = running_example()
     logits = tilt(example.reference, example.optimum.action_values, beta=BETA)
     paid = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
-    batch, earned, _ = play(example.world, start(logits, rng=0), generator(0), rewards=paid,
-                            episodes=400, horizon=1000)
+    batch, earned, *_ = play(example.world, start(logits, rng=0), rewards=paid, episodes=400,
+                             horizon=1000)
     assert not batch.truncated.any()
     assert earned.sum(axis=0) == pytest.approx(example.optimum.objective, abs=1e-9)
     for advantage in (group_normalised, group_centred, group_leave_one_out):
@@ -324,11 +323,10 @@ def test_an_iteration_and_its_metrics_equal_those_made_by_hand(advantage, weight
     paid = step_rewards(mdp.mean_reward, ref, beta=0.2)
     after = next(grpo(mdp, record, ref_logits=ref, beta=beta, rewards=paid, advantage=advantage,
                       weights=weights, num_iterations=iterations, epsilon=0.1,
-                      learning_rate=lambda iteration: float(iteration), **SMALL))
-    rng = generator(record.rng)
-    batch, earned, metrics = play(mdp, record, rng, rewards=paid, episodes=24, horizon=5,
-                                  num_generations=4)
-    strings = strings_of(batch.steps((S, A)))
+                      iterations=6, learning_rate=lambda progress: 6 * progress, **SMALL))
+    batch, earned, steps, _, rng, metrics = play(mdp, record, rewards=paid, episodes=24, horizon=5,
+                                                 num_generations=4)
+    strings = strings_of(steps)
     judged = judged_by_loops(advantage, earned, batch.alive, 4)
     each = [1 / (24 * (len(pairs) if weights is per_string else 1.5)) for pairs in strings]
     logits = record.logits
@@ -377,7 +375,8 @@ def test_the_defaults_are_those_of_the_paper():
 
 def test_training_resumes_from_any_record_bit_for_bit():
     mdp, (record, ref) = random_world(2), tables(2)
-    options = {**SMALL, "ref_logits": ref, "beta": 0.3, "learning_rate": linear(0.3, 0.0, 9),
+    options = {**SMALL, "ref_logits": ref, "beta": 0.3, "learning_rate": linear(0.3, 0.0),
+               "iterations": 9,
                "optimiser": adam(), "max_grad_norm": 0.5}
     records = [record, *(after for after, _ in zip(grpo(mdp, record, **options), range(4)))]
     for before, after in zip(records[:-1], records[1:]):
@@ -428,8 +427,8 @@ def test_a_group_shares_its_prompt_and_its_members_are_neighbours():
     after = next(grpo(quiz, record, ref_logits=np.zeros((2, 2)), episodes=64, num_generations=4))
     assert after.metrics["frac_reward_zero_std"] == 1.0
     assert (after.logits == record.logits).all()
-    batch, earned, _ = play(quiz, record, generator(record.rng), rewards=environment_rewards,
-                            episodes=64, horizon=3, num_generations=4)
+    earned = play(quiz, record, rewards=environment_rewards, episodes=64, horizon=3,
+                  num_generations=4).rewards
     assert not equal_groups(earned.reshape(-1, 16, 4).swapaxes(1, 2).reshape(1, 64), 4).all()
 
 
@@ -438,9 +437,8 @@ def test_some_groups_have_nothing_to_learn_and_are_counted():
     coin, fair = world.coin_game(), np.zeros((1, 2))
     record = start(fair, rng=1)
     after = next(grpo(coin, record, ref_logits=fair, episodes=60, num_generations=2))
-    _, earned, _ = play(coin, record, generator(record.rng), rewards=environment_rewards,
-                        episodes=60, horizon=200, num_generations=2)
-    totals = earned.sum(axis=0)
+    totals = play(coin, record, rewards=environment_rewards, episodes=60, horizon=200,
+                  num_generations=2).rewards.sum(axis=0)
     equal = sum(totals[i] == totals[i + 1] for i in range(0, 60, 2))
     assert 0 < equal < 30 and after.metrics["frac_reward_zero_std"] == pytest.approx(equal / 30)
 
@@ -457,7 +455,7 @@ def test_with_the_kl_in_the_reward_they_come_to_the_optimum(advantage, weights, 
     paid = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     training = grpo(example.world, start(example.reference, rng=seed),
                     ref_logits=example.reference, rewards=paid, advantage=advantage,
-                    weights=weights, learning_rate=linear(0.05, 0.0, 200))
+                    weights=weights, iterations=200, learning_rate=linear(0.05, 0.0))
     for record in training:
         if record.iteration == 200:
             break

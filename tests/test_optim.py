@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minirl.kernel.gradcheck import check
-from minirl.play.optim import adam, at, clip_norm, coefficient, gradient_descent, linear
+from minirl.play.optim import (adam, at, clip_norm, coefficient, gradient_descent, linear,
+                                remaining)
 from minirl.people.fitting import attracted, minimise, minimise_near
 
 SHAPE = (2, 3)
@@ -95,12 +96,12 @@ def test_a_step_mutates_nothing_and_may_be_repeated(rng):
 
 
 @pytest.mark.parametrize("optimiser, rate", [(gradient_descent(), 0.015),
-                                             (adam(), linear(0.1, 0.0, 2000))])
+                                             (adam(), linear(0.1, 0.0))])
 def test_both_optimisers_reach_the_bottom_of_a_bowl(optimiser, rate):
     x = np.zeros(SHAPE)
     state = optimiser.init(x)
     for t in range(2000):
-        x, state = optimiser.step(x, quadratic(x)[1], state, at(rate, t))
+        x, state = optimiser.step(x, quadratic(x)[1], state, at(rate, remaining(t, 2000)))
     np.testing.assert_allclose(x, BOTTOM, atol=1e-4)
 
 
@@ -118,29 +119,46 @@ def test_an_eps_that_is_not_positive_is_refused(eps):
 
 
 def test_a_schedule_is_a_line_that_ends_where_it_should():
-    rate = linear(2.0, 0.5, 4)
-    assert [rate(t) for t in (0, 1, 2, 3, 4, 5, 100)] == [2.0, 1.625, 1.25, 0.875, 0.5, 0.5, 0.5]
-    assert at(rate, 2) == 1.25 and at(0.25, 2) == 0.25
-    assert linear(1.0, 3.0, 1)(1) == 3.0
-    for iterations in 0, -1:
-        with pytest.raises(ValueError, match=f"iterations must be at least 1, got {iterations}"):
-            linear(1.0, 0.0, iterations)
+    rate, half = linear(2.0, 0.5), linear(2.0, 0.5, 0.5)
+    assert [rate(p) for p in (1, 0.75, 0.5, 0.25, 0)] == [2.0, 1.625, 1.25, 0.875, 0.5]
+    assert [half(p) for p in (1, 0.75, 0.5, 0.25, 0)] == [2.0, 1.25, 0.5, 0.5, 0.5]
+    assert at(rate, 0.5) == 1.25 and at(0.25, 0.5) == 0.25
+    for fraction in 0.0, -0.5, 1.5, np.nan:
+        with pytest.raises(ValueError, match=f"end_fraction must lie in .*, got {fraction}"):
+            linear(1.0, 0.0, fraction)
+
+
+def test_progress_falls_from_one_to_zero_and_stays_there():
+    assert [remaining(t, 4) for t in (0, 1, 2, 3, 4, 5, 100)] == [1, 0.75, 0.5, 0.25, 0, 0, 0]
+    assert remaining(1, 4.0) == 0.75
+    for iterations, message in ((0, "at least 1, got 0"), (2.5, "a whole number, got 2.5")):
+        with pytest.raises(ValueError, match=f"iterations must be {message}"):
+            remaining(3, iterations)
+
+
+def test_a_schedule_is_that_of_stable_baselines3_by_its_own_words():
+    """`start + (1 − progress_remaining) (end − start)/end_fraction`, and `end` after that part."""
+    for start, end, part in ((0.3, 0.01, 0.4), (1.0, 2.0, 1.0)):
+        for progress in np.linspace(0, 1, 21):
+            spent = 1 - progress
+            theirs = end if spent > part else start + spent * (end - start) / part
+            assert linear(start, end, part)(progress) == pytest.approx(theirs, abs=1e-15)
 
 
 def test_a_schedule_shows_itself_and_survives_a_journey_to_another_process():
-    schedule = linear(0.3, 0.0, 200)
-    assert repr(schedule) == "Linear(first=0.3, last=0.0, iterations=200)"
-    assert pickle.loads(pickle.dumps(schedule))(50) == schedule(50) == pytest.approx(0.225)
+    schedule = linear(0.3, 0.0, 0.5)
+    assert repr(schedule) == "Linear(start=0.3, end=0.0, end_fraction=0.5)"
+    assert pickle.loads(pickle.dumps(schedule))(0.75) == schedule(0.75) == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf])
-def test_a_coefficient_is_checked_in_the_iteration_in_which_it_is_used(value):
+def test_a_coefficient_is_checked_where_it_is_used(value):
     """A schedule that goes wrong later is refused later, and by name."""
     assert coefficient("ent_coef", 0.0, 3) == 0.0
     schedule = [0.5, value].__getitem__
     assert coefficient("ent_coef", schedule, 0) == 0.5
-    with pytest.raises(ValueError, match="ent_coef must be finite and not negative, got .* in "
-                                         "iteration 1"):
+    with pytest.raises(ValueError, match="ent_coef must be finite and not negative, got .* where "
+                                         "the progress remaining is 1"):
         coefficient("ent_coef", schedule, 1)
 
 

@@ -101,14 +101,12 @@ def test_a_seed_gives_the_same_run_in_another_process_and_through_the_defaults(l
 
 TRAINERS = {
     "reinforce": lambda mdp, record, **limits: reinforce(
-        mdp, record, learning_rate=linear(0.1, 0.0, 21), **limits),
+        mdp, record, learning_rate=linear(0.1, 0.0), **limits),
     "actor_critic": lambda mdp, record, **limits: actor_critic(
-        mdp, record, normalize_advantage=True, learning_rate=linear(0.1, 0.0, 21),
-        ent_coef=linear(0.3, 0.0, 11), **limits),
-    "ppo": lambda mdp, record, **limits: ppo(
-        mdp, record, learning_rate=linear(0.05, 0.0, 21), ent_coef=linear(0.3, 0.0, 11), **limits),
-    "ppo_kl": lambda mdp, record, **limits: ppo_kl(
-        mdp, record, learning_rate=linear(0.05, 0.0, 21), ent_coef=linear(0.3, 0.0, 11), **limits),
+        mdp, record, normalize_advantage=True, learning_rate=linear(0.1, 0.0),
+        ent_coef=linear(0.3, 0.0, 0.5), **limits),
+    "ppo": ppo,
+    "ppo_kl": ppo_kl,
 }
 
 
@@ -117,7 +115,8 @@ def test_a_run_is_the_trainer_judged_exactly_at_every_point(method):
     problem = policies.grid_problem(LAKE)
     steps, values, seconds = policies.run((problem, method, 7, 21, 8, 9))
     records = [record for record, _ in zip(
-        TRAINERS[method](LAKE, start(np.zeros(LAKE.shape), rng=7), episodes=8, horizon=9),
+        TRAINERS[method](LAKE, start(np.zeros(LAKE.shape), rng=7), episodes=8, horizon=9,
+                         iterations=21),
         range(21))]
     expected = [policy_gradient(LAKE, logits)[0]
                 for logits in (np.zeros(LAKE.shape), *(record.logits for record in records))]
@@ -132,7 +131,7 @@ def test_on_the_language_model_the_price_of_the_kl_is_part_of_the_reward(method)
     rewards = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     steps, values, _ = policies.run((problem, method, 7, 21, 8, 9))
     trainer = TRAINERS[method](example.world, start(example.reference, rng=7), rewards=rewards,
-                               episodes=8, horizon=9)
+                               episodes=8, horizon=9, iterations=21)
     record = next(record for record in trainer if record.iteration == 21)
     assert policies.share(problem, values[-1]) == pytest.approx(share_of_text(record.logits),
                                                                 abs=1e-9)

@@ -44,8 +44,8 @@ def warmly(row, u, iteration):
     return chances, drawn(chances, u)
 
 
-RULES = {"epsilon_greedy": (greedily, epsilon_greedy(lambda iteration: 0.6 / (1 + iteration))),
-         "boltzmann": (warmly, boltzmann(lambda iteration: 0.5 + iteration))}
+RULES = {"epsilon_greedy": (greedily, epsilon_greedy(lambda p: 0.6 / (1 + round(400 * (1 - p))))),
+         "boltzmann": (warmly, boltzmann(lambda p: 0.5 + round(400 * (1 - p))))}
 
 
 def drawn(chances, u):
@@ -302,7 +302,7 @@ def test_a_learner_may_go_on_with_the_table_of_another():
 def test_all_learners_have_the_same_defaults(learner):
     first = start(ENDLESS, rng=0, tables=TABLES[learner])
     said = {"learning_rate": 1.0, "decay": 0.6, "exploration": epsilon_greedy(0.5), "horizon": 200,
-            "steps_per_iteration": 1000, "truth": None}
+            "steps_per_iteration": 1000, "iterations": 400, "truth": None}
     np.testing.assert_equal(next(learner(ENDLESS, first)), next(learner(ENDLESS, first, **said)))
 
 
@@ -312,8 +312,8 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
     that must not be written there."""
     mdp, always = leaky(9, 4, 3, 2), np.array([2, 0, 1])
     always.flags.writeable = False
-    rule = Exploration(lambda values, numbers, iteration: always,
-                       lambda values, iteration: np.eye(3)[always])
+    rule = Exploration(lambda values, numbers, progress: always,
+                       lambda values, progress: np.eye(3)[always])
     record = next(learner(mdp, start(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
                           exploration=rule, steps_per_iteration=40))
     assert (record.updates.sum(axis=(0, 2)) == 40 * np.eye(3)[always]).all()

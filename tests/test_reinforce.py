@@ -72,13 +72,14 @@ def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baselin
     mdp, B = random_mdp(np.random.default_rng(6), 4, 3, 2, 0.9), 50
     first = next(reinforce(mdp, start(np.zeros(mdp.shape), rng=4), episodes=B, horizon=3))
     second = next(reinforce(mdp, first, credit=form[0], keep_discount=form[1], baseline=baseline,
-                            episodes=B, horizon=3, learning_rate=lambda i: 0.5 * i,
-                            ent_coef=lambda i: 0.3 * i, value_rate=0.75, max_grad_norm=limit,
+                            episodes=B, horizon=3, iterations=4,
+                            learning_rate=lambda p: 0.5 * (p == 0.75),
+                            ent_coef=lambda p: 0.4 * p, value_rate=0.75, max_grad_norm=limit,
                             optimiser=gradient_descent(), rewards=doubled))
 
-    rng = generator(first.rng)
-    batch, earned, played = play(mdp, first, rng, rewards=doubled, episodes=B, horizon=3)
-    assert played["rollout/truncated"] > 0 and second.rng == rng.bit_generator.state
+    played = play(mdp, first, rewards=doubled, episodes=B, horizon=3)
+    batch, earned = played.rollout, played.rewards
+    assert batch.truncated.any() and second.rng == played.rng.bit_generator.state
     lengths = batch.alive.sum(axis=0)
     G = [[sum(0.9**(k - t) * earned[k, i] for k in range(t, lengths[i])) for t in range(3)]
          for i in range(B)]
@@ -108,7 +109,7 @@ def test_an_iteration_steps_along_the_loss_of_its_batch_with_the_earlier_baselin
     foreseen = 1 - np.var([g - v for g, v in seen]) / np.var([g for g, _ in seen])
     logp = log_softmax(second.logits)
     nats = sum(n * -p @ np.log(p) for n, p in zip(visits, np.exp(logp))) / lengths.sum()
-    expected = played | {"policy/entropy": nats, "value/explained_variance": foreseen}
+    expected = played.metrics | {"policy/entropy": nats, "value/explained_variance": foreseen}
     assert second.metrics == pytest.approx(expected, abs=1e-10)
 
 
@@ -129,9 +130,9 @@ def test_the_rewards_seam_replaces_what_the_world_pays():
 
 def test_strings_cut_by_the_horizon_are_counted():
     lake = frozen_lake().mdp(gamma=0.99)
-    batch, _, metrics = play(lake, start(np.zeros(lake.shape), rng=0), generator(0),
-                             rewards=environment_rewards, episodes=64, horizon=3)
-    assert 0 < metrics["rollout/truncated"] == batch.truncated.sum() < 64
+    batch = play(lake, start(np.zeros(lake.shape), rng=0), rewards=environment_rewards,
+                 episodes=64, horizon=3)
+    assert 0 < batch.metrics["rollout/truncated"] == batch.rollout.truncated.sum() < 64
 
 
 def groups_world():
@@ -140,13 +141,14 @@ def groups_world():
     return replace(mdp, start=np.array([0.5, 0.2, 0.3]))
 
 
-def played(mdp, rng, **options):
-    return play(mdp, random_record(mdp), rng, rewards=environment_rewards, horizon=4, **options)
+def played(mdp, seed, **options):
+    record = random_record(mdp)._replace(rng=generator(seed).bit_generator.state)
+    return play(mdp, record, rewards=environment_rewards, horizon=4, **options).rollout
 
 
 def test_the_episodes_of_a_group_begin_in_one_state_and_go_their_own_ways():
     mdp = groups_world()
-    batch, _, _ = played(mdp, generator(1), episodes=60, num_generations=4)
+    batch = played(mdp, 1, episodes=60, num_generations=4)
     groups = batch.states[0].reshape(-1, 4)
     assert (groups == groups[:, :1]).all() and set(groups[:, 0]) == {0, 1, 2}
     np.testing.assert_array_equal(groups[:, 0], playing.start_states(mdp, 15, generator(1)))
@@ -160,7 +162,7 @@ def test_a_group_of_one_is_no_group():
     expected = playing.rollout(mdp, np.exp(log_softmax(random_record(mdp).logits)), starts,
                                horizon=4, rng=rng)
     for options in {}, {"num_generations": 1}:
-        np.testing.assert_equal(tuple(played(mdp, generator(2), episodes=30, **options)[0]),
+        np.testing.assert_equal(tuple(played(mdp, 2, episodes=30, **options)),
                                 tuple(expected))
 
 
@@ -175,7 +177,7 @@ def test_a_group_of_one_is_no_group():
 ])
 def test_groups_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        played(groups_world(), generator(0), **options)
+        played(groups_world(), 0, **options)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -184,15 +186,15 @@ def test_it_comes_near_the_optimum_of_small_random_worlds(seed):
     mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
     best, (worst, _) = policy_iteration(mdp).objective, policy_gradient(mdp, np.zeros((5, 3)))
     trainer = reinforce(mdp, start(np.zeros((5, 3)), rng=seed), episodes=256,
-                        learning_rate=linear(0.3, 0.0, 60))
+                        iterations=60, learning_rate=linear(0.3, 0.0))
     record = next(record for record in trainer if record.iteration == 60)
     assert (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) >= 0.9
 
 
 def test_training_continues_from_any_record_bit_for_bit():
     mdp = frozen_lake().mdp(gamma=0.99)
-    options = {"learning_rate": linear(0.1, 0.0, 5), "ent_coef": linear(0.1, 0.0, 2),
-               "episodes": 64, "max_grad_norm": 0.1}
+    options = {"iterations": 5, "learning_rate": linear(0.1, 0.0),
+               "ent_coef": linear(0.1, 0.0, 0.4), "episodes": 64, "max_grad_norm": 0.1}
     first = start(np.zeros(mdp.shape), rng=5)
     whole = [record for record, _ in zip(reinforce(mdp, first, **options), range(3))]
     for i, record in enumerate([first, *whole[:-1]]):
@@ -266,12 +268,11 @@ def test_bad_arguments_are_refused_by_name(name, value, accepted):
 
 
 def test_rewards_of_another_shape_are_not_stretched():
-    batch, earned, _ = play(world.coin_game(), start(np.zeros((1, 2)), rng=0), generator(0),
-                            rewards=environment_rewards, episodes=3, horizon=4)
     record = start(np.zeros((1, 2)), rng=0)
-    for wrong in earned[:, :1], earned[:1]:
+    batch = play(world.coin_game(), record, rewards=environment_rewards, episodes=3, horizon=4)
+    for wrong in batch.rewards[:, :1], batch.rewards[:1]:
         with pytest.raises(ValueError, match=r"rewards must have shape \(\d, 3\), got"):
-            weigh(wrong, batch, record, gamma=1.0, baseline=no_baseline)
+            weigh(wrong, batch.rollout, record, gamma=1.0, baseline=no_baseline)
 
 
 def test_the_discount_of_the_whole_return_is_not_counted_twice():

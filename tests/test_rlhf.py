@@ -101,7 +101,7 @@ def test_ppo_on_the_true_reward_reaches_the_optimum(seed):
     example = running_example()
     rewards = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     trainer = ppo(example.world, start(example.reference, rng=seed), rewards=rewards, horizon=1000,
-                  episodes=1024, learning_rate=linear(0.05, 0.0, 100), ent_coef=0.0)
+                  episodes=1024, iterations=100, learning_rate=linear(0.05, 0.0), ent_coef=0.0)
     record = next(record for record in trainer if record.iteration == 100)
     assert share(record.logits) >= 0.999
 
@@ -113,7 +113,8 @@ def test_a_reward_on_the_last_step_is_biased_by_lambda_as_the_chapter_states():
     shares = []
     for gae_lambda in (0.95, 1.0):
         trainer = ppo(example.world, start(example.reference, rng=0), rewards=rewards, horizon=1000,
-                      episodes=1024, gae_lambda=gae_lambda, learning_rate=linear(0.05, 0.0, 100),
+                      episodes=1024, gae_lambda=gae_lambda, iterations=100,
+                      learning_rate=linear(0.05, 0.0),
                       ent_coef=0.0)
         record = next(record for record in trainer if record.iteration == 100)
         shares.append(share(record.logits))
@@ -185,7 +186,7 @@ def test_a_program_that_checks_palindromes_teaches_the_best_bigram(seed):
 
     trainer = ppo(language(np.zeros((4, 4))), start(ref, rng=seed), horizon=60, gae_lambda=1.0,
                   rewards=scored_rewards(passes, ref, beta=BETA), ent_coef=0.0,
-                  learning_rate=linear(0.05, 0.0, 100))
+                  iterations=100, learning_rate=linear(0.05, 0.0))
     record = next(record for record in trainer if record.iteration == 100)
     before, after = (-objective_loss(logits, ref, palindrome_counts, bonus=2.0, beta=BETA)[0]
                      for logits in (ref, record.logits))

@@ -155,7 +155,7 @@ def trainers(setting, seed):
     """
     world, ref = setting.world, setting.ref_logp
     paid = step_rewards(world.mean_reward, ref, beta=BETA)
-    rate = linear(0.05, 0.0, ITERATIONS)
+    falling = {"iterations": ITERATIONS, "learning_rate": linear(0.05, 0.0)}
 
     def last(trainer, iterations=ITERATIONS):
         return log_softmax(next(record for record in trainer
@@ -164,15 +164,15 @@ def trainers(setting, seed):
     def begin(stream):
         return start(ref, rng=[seed, stream])
 
-    group = partial(grpo, world, ref_logits=ref, learning_rate=rate)
+    group = partial(grpo, world, ref_logits=ref, **falling)
     # What has no objective is followed with small steps, so that it is seen where it comes to rest.
     resting = partial(grpo, world, ref_logits=ref, beta=BETA, episodes=2048, num_iterations=1,
-                      learning_rate=linear(0.02, 0.0, RESTING))
+                      iterations=RESTING, learning_rate=linear(0.02, 0.0))
     return {
         "rejection_sampling": lambda: last(rejection_sampling(world, begin(0), episodes=WINNERS),
                                            1),
-        "reinforce": lambda: last(reinforce(world, begin(1), rewards=paid, learning_rate=rate)),
-        "ppo": lambda: last(ppo(world, begin(2), rewards=paid, learning_rate=rate, ent_coef=0.0)),
+        "reinforce": lambda: last(reinforce(world, begin(1), rewards=paid, **falling)),
+        "ppo": lambda: last(ppo(world, begin(2), rewards=paid, ent_coef=0.0, **falling)),
         "grpo": lambda: last(resting(begin(3)), RESTING),
         "dr_grpo": lambda: last(resting(begin(4), advantage=group_centred,
                                         weights=per_length(LENGTH)), RESTING),
@@ -193,7 +193,8 @@ def by_rlhf(setting, pairs, seed, rounds=1):
         data = data + drawn if k else drawn
         model = fit_reward_model(np.zeros(setting.world.shape), data, pull=PULL)
         trainer = rlhf(setting.world, start(setting.ref_logp, rng=[seed, 8, k]), model.x,
-                       setting.ref_logp, beta=BETA, learning_rate=linear(0.05, 0.0, ITERATIONS))
+                       setting.ref_logp, beta=BETA, iterations=ITERATIONS,
+                       learning_rate=linear(0.05, 0.0))
         logp = after(trainer, ITERATIONS).logp
     return logp
 

@@ -106,14 +106,15 @@ def learn_q_learning(mdp, seed):
 def learn_reinforce(mdp, seed):
     """200 iterations of REINFORCE with a learned value table as baseline: (policy, steps)."""
     record = _last(reinforce(mdp, start(np.zeros(mdp.shape), rng=seed),
-                             learning_rate=linear(0.1, 0.0, 200)), 200)
+                             iterations=200, learning_rate=linear(0.1, 0.0)), 200)
     return np.exp(log_softmax(record.logits)), record.steps
 
 
 def learn_ppo(mdp, seed):
     """150 iterations of PPO, with an entropy bonus in the first half: (policy, steps)."""
     record = _last(ppo(mdp, start(np.zeros(mdp.shape), rng=seed),
-                       learning_rate=linear(0.1, 0.0, 150), ent_coef=linear(0.3, 0.0, 75)), 150)
+                       iterations=150, learning_rate=linear(0.1, 0.0),
+                       ent_coef=linear(0.3, 0.0, 0.5)), 150)
     return np.exp(log_softmax(record.logits)), record.steps
 
 
@@ -209,7 +210,8 @@ def language_table(items, seed, beta, pairs, progress):
         ever cut; a policy that runs away from it is.
         """
         trainer = rlhf(world, start(ref_logp, rng=[seed, stream]), rewards, ref_logp, beta=beta,
-                       horizon=20 * (int(ref_length) + 1), learning_rate=linear(0.05, 0.0, 100))
+                       horizon=20 * (int(ref_length) + 1), iterations=100,
+                       learning_rate=linear(0.05, 0.0))
         return log_softmax(_last(trainer, 100).logits)
 
     progress("language: optimum")

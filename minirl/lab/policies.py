@@ -104,29 +104,26 @@ def share(problem, value):
 def by_reinforce(problem, record, iterations, episodes, horizon):
     """REINFORCE with a learned value table as baseline."""
     return reinforce(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes,
-                     horizon=horizon, learning_rate=linear(0.1, 0.0, iterations))
+                     horizon=horizon, iterations=iterations, learning_rate=linear(0.1, 0.0))
 
 
 def by_actor_critic(problem, record, iterations, episodes, horizon):
     """A2C with normalised advantages and an entropy bonus in the first half."""
     return actor_critic(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes,
-                        horizon=horizon, normalize_advantage=True,
-                        learning_rate=linear(0.1, 0.0, iterations),
-                        ent_coef=linear(0.3, 0.0, (iterations + 1) // 2))
+                        horizon=horizon, iterations=iterations, normalize_advantage=True,
+                        learning_rate=linear(0.1, 0.0), ent_coef=linear(0.3, 0.0, 0.5))
 
 
 def by_ppo(problem, record, iterations, episodes, horizon):
-    """PPO, clipped; at 400 iterations these are its defaults."""
+    """PPO, clipped, with its defaults."""
     return ppo(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes, horizon=horizon,
-               learning_rate=linear(0.05, 0.0, iterations),
-               ent_coef=linear(0.3, 0.0, (iterations + 1) // 2))
+               iterations=iterations)
 
 
 def by_ppo_kl(problem, record, iterations, episodes, horizon):
-    """PPO with a price on the KL to the old policy; at 400 iterations these are its defaults."""
+    """PPO with a price on the KL to the old policy, with its defaults."""
     return ppo_kl(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes,
-                  horizon=horizon, learning_rate=linear(0.05, 0.0, iterations),
-                  ent_coef=linear(0.3, 0.0, (iterations + 1) // 2))
+                  horizon=horizon, iterations=iterations)
 
 
 LEARNERS = {"reinforce": by_reinforce, "actor_critic": by_actor_critic, "ppo": by_ppo,

@@ -67,10 +67,8 @@ import numpy as np
 from scipy import special
 
 from minirl.kernel import checks, counts
-from minirl.play.training import environment_rewards, play
-from minirl.kernel.sampling import generator
+from minirl.play.training import environment_rewards, next_record, play
 from minirl.people.sft import fit_by_counting
-from minirl.kernel.softmax import entropy, log_softmax
 
 
 class BestOfN(NamedTuple):
@@ -127,9 +125,8 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     Yields
     ------
     training.Training
-        Its value table and optimiser are not used.  Its `metrics` are those of `training.play`;
-        `rejection/reward`, the mean reward of the winners; and `policy/entropy`, nats per step over
-        the states of the winners, after the update.
+        Its value table and optimiser are not used.  Its `metrics` are those of every trainer, and
+        `rejection/reward`, the mean reward of the winners.
 
     Examples
     --------
@@ -141,21 +138,16 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     """
     checks.not_negative("pseudo_count", pseudo_count)
     while True:
-        rng = generator(record.rng)
-        batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                      horizon=horizon, num_generations=num_generations)
-        totals, steps = earned.sum(axis=0), batch.steps(mdp.shape)
-        table = counts.table(winners(steps, totals, num_generations))
-        visits = table.sum(axis=1)
-        present = log_softmax(record.logits)
+        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
+                     num_generations=num_generations)
+        totals = batch.rewards.sum(axis=0)
+        table = counts.table(winners(batch.steps, totals, num_generations))
+        present = record.logp
         fitted = fit_by_counting(table, pseudo_count=pseudo_count * np.exp(present))
-        logits = np.where(visits[:, None] + pseudo_count > 0, fitted, present)
+        logits = np.where(table.sum(axis=1, keepdims=True) + pseudo_count > 0, fitted, present)
         best = totals.reshape(-1, int(num_generations)).max(axis=1)
-        metrics["rejection/reward"] = float(best.mean())
-        metrics["policy/entropy"] = float(visits @ entropy(logits) / visits.sum())
-        record = record._replace(iteration=record.iteration + 1, steps=record.steps
-                                 + steps.index.size, logits=logits,
-                                 rng=rng.bit_generator.state, metrics=metrics)
+        record = next_record(record._replace(logits=logits), batch,
+                             {"rejection/reward": float(best.mean())})
         yield record
 
 

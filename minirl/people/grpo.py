@@ -33,18 +33,19 @@ R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back
 arXiv:2402.14740 (RLOO).
 """
 
+from functools import partial
+
 import numpy as np
 from scipy import optimize
 
-from minirl.kernel import checks, counts
+from minirl.kernel import checks
 from minirl.exact.evaluation import action_values, evaluate
 from minirl.people.kl import k3_loss
-from minirl.play.optim import adam
+from minirl.play.optim import adam, remaining
 from minirl.play.surrogate import clip_fraction, mean_kl
 from minirl.play.ppo import ppo_loss
-from minirl.play.training import environment_rewards, play, policy_step
-from minirl.kernel.sampling import generator
-from minirl.kernel.softmax import entropy, log_softmax
+from minirl.play.training import environment_rewards, next_record, play, policy_step
+from minirl.kernel.softmax import log_softmax
 from minirl.people.groups import equal_groups, group_normalised, per_string, weighted
 
 
@@ -90,13 +91,14 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
 
 
 def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_generations=8,
-         episodes=512, horizon=200, num_iterations=4, epsilon=0.2, advantage=group_normalised,
-         weights=per_string, learning_rate=0.05, max_grad_norm=np.inf, optimiser=adam()):
+         episodes=512, horizon=200, iterations=400, num_iterations=4, epsilon=0.2,
+         advantage=group_normalised, weights=per_string, learning_rate=0.05, max_grad_norm=np.inf,
+         optimiser=adam()):
     """Train by (grpo.1), for ever: yields a `training.Training` record an iteration.
 
     Parameters
     ----------
-    mdp, record, rewards, horizon, learning_rate, max_grad_norm, optimiser
+    mdp, record, rewards, horizon, iterations, learning_rate, max_grad_norm, optimiser
         As in `training`.
     ref_logits : (S, A) float
         The reference of the penalty and of the metric `objective/kl`.
@@ -132,34 +134,30 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     >>> print(after(trainer, 100).policy.round(1))  # 0.8244 at best
     [[0.8 0.2]]
     """
-    checks.whole("num_iterations", num_iterations)
+    num_iterations = checks.whole("num_iterations", num_iterations)
     checks.shape("ref_logits", ref_logits, record.logits.shape)
+    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon,
+                         num_generations=num_generations)
+    step = partial(policy_step, learning_rate=learning_rate, max_grad_norm=max_grad_norm,
+                   optimiser=optimiser)
     while True:
-        rng = generator(record.rng)
-        played, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                       horizon=horizon, num_generations=num_generations)
-        steps = played.steps(mdp.shape)
-        judged = counts.flatten(advantage(earned, played, num_generations), played.alive)
-        batch = weighted(steps, judged, weights(played))
-        logits, state = record.logits, record.optimiser or optimiser.init(record.logits)
-        for _ in range(int(num_iterations)):
-            _, grad = grpo_loss(logits, record.logits, batch, ref_logits=ref_logits, beta=beta,
+        progress = remaining(record.iteration, iterations)
+        batch = play_batch(record)
+        judged = batch.flat(advantage(batch.rewards, batch.rollout, num_generations))
+        tables = weighted(batch.steps, judged, weights(batch.rollout))
+        logits, state = record.logits, record.optimiser
+        for _ in range(num_iterations):
+            _, grad = grpo_loss(logits, record.logits, tables, ref_logits=ref_logits, beta=beta,
                                 epsilon=epsilon)
-            logits, state = policy_step(logits, grad, state, batch.visits,
-                                        iteration=record.iteration, ent_coef=0.0,
-                                        max_grad_norm=max_grad_norm, learning_rate=learning_rate,
-                                        optimiser=optimiser)
-        visits, ratio = counts.table(steps), log_softmax(record.logits) - log_softmax(ref_logits)
-        metrics["policy/kl"] = mean_kl(logits, record.logits, visits.sum(axis=1))
-        metrics["policy/clipfrac"] = clip_fraction(logits, record.logits, steps, judged,
-                                                   clip_range=epsilon)
-        metrics["policy/entropy"] = float(visits.sum(axis=1) @ entropy(log_softmax(logits))
-                                          / visits.sum())
-        metrics["objective/kl"] = float((visits * ratio).sum() / episodes)
-        metrics["frac_reward_zero_std"] = float(equal_groups(earned, num_generations).mean())
-        record = record._replace(iteration=record.iteration + 1,
-                                 steps=record.steps + steps.index.size, logits=logits,
-                                 optimiser=state, rng=rng.bit_generator.state, metrics=metrics)
+            logits, state = step(logits, grad, state, tables.visits, progress)
+        ratio = record.logp - log_softmax(ref_logits)
+        metrics = {
+            "policy/kl": mean_kl(logits, record.logits, batch.visits),
+            "policy/clipfrac": clip_fraction(logits, record.logits, batch.steps, judged,
+                                             clip_range=epsilon),
+            "objective/kl": float((batch.counts * ratio).sum() / episodes),
+            "frac_reward_zero_std": float(equal_groups(batch.rewards, num_generations).mean())}
+        record = next_record(record._replace(logits=logits, optimiser=state), batch, metrics)
         yield record
 
 

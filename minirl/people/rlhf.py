@@ -59,9 +59,9 @@ from minirl.kernel.softmax import log_softmax
 
 
 def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
-         horizon=200, n_epochs=10, batch_size=None, clip_range=0.2, gae_lambda=0.95,
-         normalize_advantage=True, learning_rate=LEARNING_RATE, ent_coef=0.0, max_grad_norm=np.inf,
-         value_rate=0.5, optimiser=adam()):
+         horizon=200, iterations=400, n_epochs=10, batch_size=None, clip_range=0.2,
+         gae_lambda=0.95, normalize_advantage=True, learning_rate=LEARNING_RATE, ent_coef=0.0,
+         max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
     """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record an iteration.
 
     Parameters
@@ -90,7 +90,7 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
     >>> from minirl.play.training import after, start
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> trainer = rlhf(coin, start(fair, rng=0), coin.mean_reward, fair, beta=2.0,
-    ...                learning_rate=linear(0.05, 0.0, 50))
+    ...                iterations=50, learning_rate=linear(0.05, 0.0))
     >>> print(after(trainer, 50).policy.round(2))
     [[0.82 0.18]]
     """
@@ -102,10 +102,11 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
 
     paid = step_rewards(weights, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
     return ppo(mdp, record, rewards=paid, observe=distance, episodes=episodes, horizon=horizon,
-               n_epochs=n_epochs, batch_size=batch_size, clip_range=clip_range,
-               gae_lambda=gae_lambda, normalize_advantage=normalize_advantage,
-               learning_rate=learning_rate, ent_coef=ent_coef, max_grad_norm=max_grad_norm,
-               value_rate=value_rate, optimiser=optimiser)
+               iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
+               clip_range=clip_range, gae_lambda=gae_lambda,
+               normalize_advantage=normalize_advantage, learning_rate=learning_rate,
+               ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
+               optimiser=optimiser)
 
 
 def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
@@ -212,7 +213,7 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
 
 
 def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_000,
-                  missing_eos_penalty=0.0, episodes=512, horizon=200, n_epochs=10,
+                  missing_eos_penalty=0.0, episodes=512, horizon=200, iterations=400, n_epochs=10,
                   batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
                   learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
                   optimiser=adam()):
@@ -254,7 +255,8 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
         beta = record.kl_coef
         record = next(rlhf(mdp, record, weights, ref_logits, beta=beta,
                            missing_eos_penalty=missing_eos_penalty, episodes=episodes,
-                           horizon=horizon, n_epochs=n_epochs, batch_size=batch_size,
+                           horizon=horizon, iterations=iterations, n_epochs=n_epochs,
+                           batch_size=batch_size,
                            clip_range=clip_range, gae_lambda=gae_lambda,
                            normalize_advantage=normalize_advantage, learning_rate=learning_rate,
                            ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,

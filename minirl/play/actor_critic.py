@@ -59,17 +59,16 @@ reinforcement learning", arXiv:1602.01783, of which A2C is the synchronous form;
 reinforcement learning algorithms", for the entropy bonus.
 """
 
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from minirl.kernel import checks, counts
-from minirl.play.optim import adam
-from minirl.play.training import environment_rewards, play, policy_step
+from minirl.play.optim import adam, remaining
+from minirl.play.training import environment_rewards, next_record, play, policy_step
 from minirl.play.reinforce import reinforce_loss
-from minirl.play.returns import discounted_sums, explained_variance, move_values, td_errors
-from minirl.kernel.sampling import generator
-from minirl.kernel.softmax import entropy, log_softmax
+from minirl.play.returns import explained_variance, gae, move_values
 
 
 def normalised(advantages):
@@ -86,25 +85,19 @@ def normalised(advantages):
 class Judgement(NamedTuple):
     """What the critic makes of a batch of N steps."""
 
-    steps: counts.Steps
     advantages: np.ndarray     # (N,) for the actor
     values: np.ndarray         # (S,) the critic after the batch
     explained_variance: float  # (returns.6) of the critic before the batch
 
 
-def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, value_rate,
-          normalize_advantage):
+def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normalize_advantage):
     """Advantages of a batch, and the critic that has learned from it.
 
     Parameters
     ----------
-    rewards : (T, N) float
-        What to learn from, zero after an episode's end.
-    batch : playing.Rollout
+    batch : training.Batch
     values : (S,) float
         The critic.
-    shape : (int, int)
-        S and A.
     gamma, gae_lambda, value_lambda : float in [0, 1]
         Discount, λ of the advantages, and λ of the targets, (actor_critic.2).
     value_rate : float in [0, 1]
@@ -116,18 +109,14 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
     -------
     Judgement
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.kernel.playing import rollout
-    >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(2, int), horizon=9, rng=1)
-    >>> judged = judge(toss.rewards, toss, np.array([2.0]), shape=(1, 2), gamma=1.0, gae_lambda=0.0,
-    ...                value_lambda=1.0, value_rate=1.0, normalize_advantage=False)
+    >>> from minirl.play.training import start
+    >>> toss = play(coin_game(), start(np.zeros((1, 2)), rng=3), rewards=environment_rewards,
+    ...             episodes=2, horizon=9)
+    >>> judged = judge(toss, np.array([2.0]), gamma=1.0, gae_lambda=0.0, value_lambda=1.0,
+    ...                value_rate=1.0, normalize_advantage=False)
     >>> print(toss.rewards.T, judged.advantages, judged.values.round(2))
     [[1. 0.]
      [0. 0.]] [ 1. -2. -2.] [0.33]
@@ -135,81 +124,52 @@ def judge(rewards, batch, values, *, shape, gamma, gae_lambda, value_lambda, val
     for name, value in (("gae_lambda", gae_lambda), ("value_lambda", value_lambda),
                         ("value_rate", value_rate)):
         checks.fraction(name, value)
-    steps = batch.steps(shape)
-    errors = td_errors(rewards, batch, values, gamma=gamma)
-    summed = {weight: counts.flatten(discounted_sums(errors, gamma * weight), batch.alive)
-              for weight in {gae_lambda, value_lambda, 1.0}}  # often two of them are one
-    advantages, to_targets, to_returns = (summed[weight]
-                                          for weight in (gae_lambda, value_lambda, 1.0))
-    predicted = values[steps.index // shape[1]]
-    return Judgement(steps, normalised(advantages) if normalize_advantage else advantages,
-                     move_values(values, steps, predicted + to_targets, rate=value_rate),
-                     explained_variance(predicted, predicted + to_returns))
+
+    @cache  # often two of the three are one
+    def estimate(weight):
+        return [batch.flat(x) for x in gae(batch.rewards, batch.rollout, values, gamma=gamma,
+                                           gae_lambda=weight)]
+
+    (advantages, _), (_, targets), (_, returns) = map(estimate, (gae_lambda, value_lambda, 1.0))
+    predicted = values[batch.steps.index // batch.counts.shape[1]]
+    return Judgement(normalised(advantages) if normalize_advantage else advantages,
+                     move_values(values, batch.steps, targets, rate=value_rate),
+                     explained_variance(predicted, returns))
 
 
 def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
-                 gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False, learning_rate=0.05,
-                 ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
+                 iterations=400, gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False,
+                 learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
+                 optimiser=adam()):
     """Train by (actor_critic.1), for ever: yields a `training.Training` record an iteration.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Used to play only.
-    record : Training
-        From `training.start`, or any record yielded before: training continues bit for bit.
-    rewards : callable
-        `rewards(rollout, logp) -> (T, N)`: what to maximise, in place of what the world paid.
-    episodes : int ≥ 1
-        B, played in each iteration.
-    horizon : int ≥ 1
-        Episodes are cut after this many steps; the critic stands for what would have followed.
-    gae_lambda, value_lambda, normalize_advantage, value_rate
-        As in `judge`.
-    learning_rate, ent_coef : float, or function of the iteration number
-        Step size, and c, in the units of the advantages per nat.
-    max_grad_norm : float > 0
-        M of (optim.4).
-    optimiser : Optimiser
-
-    Yields
-    ------
-    Training
-        Its `metrics` are those of `reinforce.reinforce`.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, at the first iteration.
+    The arguments are those of every trainer (`training`), and gae_lambda, value_lambda and
+    normalize_advantage those of `judge`.  Where an episode was cut the critic stands for what would
+    have followed.  The metric `value/explained_variance` is (returns.6) of the critic before the
+    batch.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.training import start
-    >>> for record in actor_critic(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
-    ...     if record.iteration == 20: break
-    >>> print(np.exp(log_softmax(record.logits)).round(1))
+    >>> from minirl.play.training import after, start
+    >>> trainer = actor_critic(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0))
+    >>> print(after(trainer, 20).policy.round(1))
     [[0.9 0.1]]
     """
+    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon)
+    judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=value_lambda,
+                          value_rate=value_rate, normalize_advantage=normalize_advantage)
+    step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
+                   max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
-        rng = generator(record.rng)
-        batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                      horizon=horizon)
-        judged = judge(earned, batch, record.values, shape=mdp.shape, gamma=mdp.gamma,
-                       gae_lambda=gae_lambda, value_lambda=value_lambda, value_rate=value_rate,
-                       normalize_advantage=normalize_advantage)
-        visits = counts.table(judged.steps).sum(axis=1)
-
-        _, grad = reinforce_loss(record.logits, counts.table(judged.steps, judged.advantages),
+        progress = remaining(record.iteration, iterations)
+        batch = play_batch(record)
+        judged = judge_batch(batch, record.values)
+        _, grad = reinforce_loss(record.logits, counts.table(batch.steps, judged.advantages),
                                  episodes=episodes)
-        logits, state = policy_step(
-            record.logits, grad, record.optimiser or optimiser.init(record.logits),
-            visits / episodes, iteration=record.iteration, ent_coef=ent_coef,
-            max_grad_norm=max_grad_norm, learning_rate=learning_rate, optimiser=optimiser)
-        metrics["policy/entropy"] = float(visits @ entropy(log_softmax(logits)) / visits.sum())
-        metrics["value/explained_variance"] = judged.explained_variance
-        record = record._replace(
-            iteration=record.iteration + 1, steps=record.steps + judged.steps.index.size,
-            logits=logits, values=judged.values, optimiser=state, rng=rng.bit_generator.state,
-            metrics=metrics)
+        logits, state = step(record.logits, grad, record.optimiser, batch.visits / episodes,
+                             progress)
+        record = next_record(
+            record._replace(logits=logits, values=judged.values, optimiser=state), batch,
+            {"value/explained_variance": judged.explained_variance})
         yield record

@@ -17,8 +17,9 @@ whatever is tried disappoints, so that a greedy learner tries everything.
 
 An `Exploration` is a pair of functions of the values (R, A) of R learners, one row each.  `act`
 draws an action a row, from one uniform number a row; `policy` says with which probabilities, which
-expected SARSA wants to know.  The rate or the temperature may be a function of the iteration
-number.
+expected SARSA wants to know.  The rate or the temperature may be a schedule (`optim`):
+`epsilon_greedy(linear(1.0, 0.05, 0.1))` tries everything at first and little after a tenth of the
+run.
 
 Read first: `optim`, for schedules.  Read next: `q_learning`.
 Source: Sutton and Barto, 2nd edition, chapters 2.2, 2.6 and 6.4; Watkins 1989 for both rules.
@@ -34,7 +35,7 @@ from minirl.kernel.softmax import log_softmax
 
 
 class Exploration(NamedTuple):
-    """`act(values, numbers, iteration) -> (R,) int` and `policy(values, iteration) -> (R, A)`."""
+    """`act(values, numbers, progress) -> (R,) int` and `policy(values, progress) -> (R, A)`."""
 
     act: Callable
     policy: Callable
@@ -45,7 +46,7 @@ def epsilon_greedy(exploration_rate):
 
     Parameters
     ----------
-    exploration_rate : float in [0, 1], or function of the iteration number
+    exploration_rate : float in [0, 1], or schedule
         ε; 0 is greedy, 1 is uniform.
 
     Raises
@@ -61,14 +62,14 @@ def epsilon_greedy(exploration_rate):
     >>> epsilon_greedy(0.4).act(values, np.array([0.9]), 0)
     array([1])
     """
-    def rate(iteration):
-        epsilon = at(exploration_rate, iteration)
+    def rate(progress):
+        epsilon = at(exploration_rate, progress)
         if not 0 <= epsilon <= 1:
             raise ValueError(f"exploration_rate must lie in [0, 1], got {epsilon}")
         return epsilon
 
-    def act(values, numbers, iteration):
-        epsilon = rate(iteration)
+    def act(values, numbers, progress):
+        epsilon = rate(progress)
         if epsilon == 0:
             return values.argmax(axis=1)
         # A number u that is below ε is uniform there, so that u/ε can choose the action.
@@ -79,8 +80,8 @@ def epsilon_greedy(exploration_rate):
             actions[greedy] = values.take(greedy, axis=0).argmax(axis=1)
         return actions
 
-    def policy(values, iteration):
-        epsilon = rate(iteration)
+    def policy(values, progress):
+        epsilon = rate(progress)
         chances = np.full(values.shape, epsilon / values.shape[1])
         chances[np.arange(len(values)), values.argmax(axis=1)] += 1 - epsilon
         return chances
@@ -93,7 +94,7 @@ def boltzmann(temperature):
 
     Parameters
     ----------
-    temperature : float > 0, or function of the iteration number
+    temperature : float > 0, or schedule
         T, in units of reward.
 
     Raises
@@ -106,11 +107,11 @@ def boltzmann(temperature):
     >>> print(boltzmann(0.5).policy(np.array([[1.0, 0.0]]), 0).round(4))
     [[0.8808 0.1192]]
     """
-    def policy(values, iteration):
-        degree = at(temperature, iteration)
+    def policy(values, progress):
+        degree = at(temperature, progress)
         if not 0 < degree < np.inf:
             raise ValueError(f"temperature must be positive and finite, got {degree}")
         return np.exp(log_softmax(values / degree))
 
-    return Exploration(lambda values, numbers, iteration:
-                       draw(thresholds(policy(values, iteration)), numbers), policy)
+    return Exploration(lambda values, numbers, progress:
+                       draw(thresholds(policy(values, progress)), numbers), policy)

@@ -17,8 +17,13 @@ amplified where there is little signal, and that α must fall towards zero if th
 settle.
 
 Both are pairs of functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes
-in and a new state comes out.  Where a hyperparameter should change over time, a trainer takes a
-function of the iteration number in its place: `linear` makes the commonest one, `at` evaluates it.
+in and a new state comes out.
+
+Where a hyperparameter should change over time, a trainer takes a *schedule* in its place: a
+function of the progress remaining, which falls from 1 at the start of a run to 0 at its end.  That
+is the convention of Stable-Baselines3, and its schedules may be used here.  A schedule so fits a
+run of any length.  `linear` makes the commonest one, `remaining` is the progress, and `at`
+evaluates a schedule.
 
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
 tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.  That method
@@ -52,6 +57,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from minirl.kernel import checks
 
 
 class Optimiser(NamedTuple):
@@ -61,65 +67,71 @@ class Optimiser(NamedTuple):
     step: Callable
 
 
-def at(value, iteration):
-    """A hyperparameter in a given iteration: a number is itself, a function is a schedule.
+def remaining(iteration, iterations):
+    """The progress remaining after an iteration: from 1 down to 0 at `iterations`, and 0 after.
 
     Examples
     --------
-    >>> at(0.5, 10), at(lambda iteration: 1 / iteration, 10)
-    (0.5, 0.1)
+    >>> [remaining(iteration, 100) for iteration in (0, 50, 100, 200)]
+    [1.0, 0.5, 0.0, 0.0]
     """
-    return value(iteration) if callable(value) else value
+    return max(1 - iteration / checks.whole("iterations", iterations), 0.0)
 
 
-def coefficient(name, value, iteration):
-    """`at`, for a learning rate or the weight of a term of a loss.
-
-    Raises
-    ------
-    ValueError
-        By name, if it is negative or not finite in this iteration.
+def at(value, progress):
+    """A hyperparameter where so much progress remains: a number is itself, a function a schedule.
 
     Examples
     --------
-    >>> coefficient("learning_rate", lambda iteration: 1 / iteration, 10)
-    0.1
+    >>> at(0.3, 0.25), at(lambda progress: 2 * progress, 0.25)
+    (0.3, 0.5)
     """
-    number = at(value, iteration)
+    return value(progress) if callable(value) else value
+
+
+def coefficient(name, value, progress):
+    """`at`, for a learning rate or the weight of a term of a loss, which must not be negative.
+
+    Examples
+    --------
+    >>> coefficient("learning_rate", lambda progress: 2 * progress, 0.25)
+    0.5
+    """
+    number = at(value, progress)
     if not 0 <= number < np.inf:
-        raise ValueError(f"{name} must be finite and not negative, got {number} in iteration "
-                         f"{iteration}")
+        raise ValueError(f"{name} must be finite and not negative, got {number} where the progress "
+                         f"remaining is {progress}")
     return number
 
 
 class Linear(NamedTuple):
     """A schedule, see `linear`."""
 
-    first: float
-    last: float
-    iterations: int
+    start: float
+    end: float
+    end_fraction: float
 
-    def __call__(self, iteration):
-        """The value in an iteration."""
-        return self.first + (self.last - self.first) * min(iteration / self.iterations, 1.0)
+    def __call__(self, progress):
+        """The value where so much progress remains."""
+        return self.start + (self.end - self.start) * min((1 - progress) / self.end_fraction, 1.0)
 
 
-def linear(first, last, iterations):
-    """The schedule that goes from `first` to `last` in a number of iterations, and stays there.
+def linear(start, end, end_fraction=1.0):
+    """The schedule that goes from `start` to `end` in the first part of a run, and stays there.
 
-    Raises ValueError if `iterations` is not positive.
+    `end_fraction`, in (0, 1], says how large that part is.  As in Stable-Baselines3.
 
     Examples
     --------
-    >>> rate = linear(1.0, 0.0, 10)
-    >>> rate(0), rate(5), rate(20)
+    >>> rate = linear(1.0, 0.0, 0.5)
+    >>> rate(1.0), rate(0.75), rate(0.0)
     (1.0, 0.5, 0.0)
     >>> rate
-    Linear(first=1.0, last=0.0, iterations=10)
+    Linear(start=1.0, end=0.0, end_fraction=0.5)
     """
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations}")
-    return Linear(first, last, iterations)
+    if not 0 < end_fraction <= 1:
+        raise ValueError(f"end_fraction must lie in (0, 1], got {end_fraction}")
+    return Linear(start, end, end_fraction)
 
 
 def clip_norm(grad, max_grad_norm):

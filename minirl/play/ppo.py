@@ -71,19 +71,19 @@ Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on t
 Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (ppo.5).
 """
 
+from functools import partial
 
 import numpy as np
 
 from minirl.kernel import checks
 from minirl.play.actor_critic import judge
-from minirl.play.optim import adam, at, linear
-from minirl.play.training import environment_rewards, play, policy_step
-from minirl.kernel.sampling import generator
-from minirl.kernel.softmax import backward, entropy, log_softmax
+from minirl.play.optim import adam, at, linear, remaining
+from minirl.play.training import environment_rewards, next_record, play, policy_step
+from minirl.kernel.softmax import backward, log_softmax
 from minirl.play.surrogate import (approximate_kl, clip_fraction, collapse, mean_kl, minibatches,
                                    ratios, steps_in)
 
-LEARNING_RATE, ENT_COEF = linear(0.05, 0.0, 400), linear(0.3, 0.0, 200)  # by default
+LEARNING_RATE, ENT_COEF = linear(0.05, 0.0001), linear(0.2, 0.0, 0.5)  # by default
 
 
 def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
@@ -130,116 +130,33 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     return loss, backward(logp, G)
 
 
-def update(record, judged, loss, rng, metrics, *, n_epochs, batch_size, learning_rate, ent_coef,
-           max_grad_norm, largest_kl, optimiser):
-    """The record after the gradient steps on one batch, for both forms of PPO.
-
-    Parameters
-    ----------
-    record : Training
-        Its policy played the batch.
-    judged : actor_critic.Judgement
-    loss : callable
-        `loss(logits, Advantages) -> (loss, grad)`.
-    rng : Generator
-        Draws the minibatches; its state goes into the new record.
-    metrics : dict
-        Of the batch so far; those of the policy and the critic are added.
-    largest_kl : float > 0
-        No step is taken where `mean_kl` is larger.
-
-    The other parameters are those of `ppo`.
-
-    Examples
-    --------
-    >>> from minirl.play.actor_critic import Judgement
-    >>> from minirl.play.optim import gradient_descent
-    >>> from minirl.play.training import start
-    >>> from minirl.kernel import counts
-    >>> one = counts.steps(np.array([0]), np.array([0]), np.array([0, 1]), (1, 2))
-    >>> record, rng = start(np.zeros((1, 2)), rng=0), np.random.default_rng(0)
-    >>> record = update(record, Judgement(one, np.array([4.0]), np.array([1.0]), np.nan),
-    ...                 lambda logits, batch: ppo_loss(logits, np.zeros((1, 2)), batch), rng, {},
-    ...                 n_epochs=1, batch_size=None, learning_rate=0.1, ent_coef=0.0,
-    ...                 max_grad_norm=1.0, largest_kl=np.inf, optimiser=gradient_descent())
-    >>> print(record.logits.round(4), record.values)
-    [[ 0.0707 -0.0707]] [1.]
-    """
-    checks.whole("n_epochs", n_epochs)
-    if batch_size is not None:
-        checks.whole("batch_size", batch_size)
-    steps, episodes = judged.steps, judged.steps.starts.size - 1
-    whole = collapse(steps, judged.advantages)
-
-    if batch_size is None:
-        batches = [whole] * int(n_epochs)
-    else:
-        epochs = (rng.permutation(episodes) // batch_size for _ in range(int(n_epochs)))
-        batches = minibatches(steps, judged.advantages, epochs)
-
-    logits, state, updates = record.logits, record.optimiser or optimiser.init(record.logits), 0
-    for batch in batches:
-        if largest_kl < np.inf and mean_kl(logits, record.logits, whole.visits) > largest_kl:
-            break
-        _, grad = loss(logits, batch)
-        logits, state = policy_step(
-            logits, grad, state, batch.visits / batch.visits.sum(), iteration=record.iteration,
-            ent_coef=ent_coef, max_grad_norm=max_grad_norm, learning_rate=learning_rate,
-            optimiser=optimiser)
-        updates += 1
-
-    visits = whole.visits
-    metrics["value/explained_variance"] = judged.explained_variance
-    metrics["policy/entropy"] = float(visits @ entropy(log_softmax(logits)) / visits.sum())
-    metrics["policy/kl"] = mean_kl(logits, record.logits, visits)
-    metrics["policy/approxkl"] = approximate_kl(logits, record.logits, whole.counts)
-    metrics["policy/updates"] = updates
-    return record._replace(iteration=record.iteration + 1, steps=record.steps + steps.index.size,
-                           logits=logits, values=judged.values, optimiser=state,
-                           rng=rng.bit_generator.state, metrics=metrics)
-
-
-def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, n_epochs=10,
-        batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
+def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, iterations=400,
+        n_epochs=10, batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
         learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, target_kl=np.inf,
         value_rate=0.5, optimiser=adam(), observe=None):
     """Train by (ppo.2), for ever: yields a `training.Training` record an iteration.
 
+    The arguments are those of every trainer (`training`), and these:
+
     Parameters
     ----------
-    mdp : TabularMDP
-        Used to play only.
-    record : Training
-        From `training.start`, or any record yielded before: training continues bit for bit.
-    rewards : callable
-        `rewards(rollout, logp) -> (T, N)`: what to maximise, in place of what the world paid.
-    episodes : int ≥ 1
-        Played in each iteration.
-    horizon : int ≥ 1
-        Episodes are cut after this many steps; the critic stands for what would have followed.
     n_epochs : int ≥ 1
         Passes over each batch.
     batch_size : int ≥ 1, optional
         *Episodes* in a minibatch, not steps as in Stable-Baselines3, drawn anew in every epoch; the
         last may be smaller.  By default there is one gradient step an epoch, on all of them.
-    clip_range : float > 0, or function of the iteration number
+    clip_range : float > 0, or schedule
         ε.
     gae_lambda : float in [0, 1]
         λ of (returns.3), for the advantages and for the critic's targets.
     normalize_advantage : bool
         Whether to apply (actor_critic.3), over the whole batch; Stable-Baselines3 does it in each
         minibatch, and subtracts the mean.
-    learning_rate, ent_coef : float, or function of the iteration number
-        Step size, and the weight of `entropy_loss` over the states of a minibatch, in the units of
-        the advantages per nat.  The defaults fall to zero in 400 and 200 iterations.
-    max_grad_norm : float > 0
-        M of (optim.4), for each gradient step.
+    ent_coef
+        In the units of the advantages per nat, over the states of a minibatch.
     target_kl : float > 0
         No further step is taken on a batch once its `mean_kl` is more than 1.5 times this, the
         factor of most libraries.
-    value_rate : float in [0, 1]
-        How far the critic moves towards the mean λ-return of each state.
-    optimiser : Optimiser
     observe : callable, optional
         `observe(rollout, logp) -> dict`: further metrics of the batch, which is not kept.
 
@@ -250,35 +167,66 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
         `policy/kl` (`mean_kl`), `policy/approxkl` (`approximate_kl`), `policy/clipfrac`
         (`clip_fraction`) and `policy/updates`, the number of gradient steps.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, at the first iteration.
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.training import after, start
+    >>> trainer = ppo(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0))
+    >>> print(after(trainer, 5).policy.round(1))
+    [[1. 0.]]
+    """
+    if not target_kl > 0:
+        raise ValueError(f"target_kl must be positive, got {target_kl}")
+    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon,
+                         observe=observe)
+    judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=gae_lambda,
+                          value_rate=value_rate, normalize_advantage=normalize_advantage)
+    step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
+                   max_grad_norm=max_grad_norm, optimiser=optimiser)
+    while True:
+        progress = remaining(record.iteration, iterations)
+        epsilon = at(clip_range, progress)
+        batch = play_batch(record)
+        judged = judge_batch(batch, record.values)
+        logits, state, updates = record.logits, record.optimiser, 0
+        for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size):
+            if (target_kl < np.inf
+                    and mean_kl(logits, record.logits, batch.visits) > 1.5 * target_kl):
+                break
+            _, grad = ppo_loss(logits, record.logits, part, clip_range=epsilon)
+            logits, state = step(logits, grad, state, part.visits / part.visits.sum(), progress)
+            updates += 1
+        metrics = {
+            "policy/kl": mean_kl(logits, record.logits, batch.visits),
+            "policy/approxkl": approximate_kl(logits, record.logits, batch.counts),
+            "policy/updates": updates, "value/explained_variance": judged.explained_variance,
+            "policy/clipfrac": clip_fraction(logits, record.logits, batch.steps, judged.advantages,
+                                             clip_range=epsilon)}
+        record = next_record(
+            record._replace(logits=logits, values=judged.values, optimiser=state), batch, metrics)
+        yield record
+
+
+def epochs(batch, advantages, *, n_epochs, batch_size):
+    """The batch for each epoch, or its minibatches, of whole episodes drawn anew: yields
+    `Advantages`.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.play.training import start
-    >>> for record in ppo(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
-    ...     if record.iteration == 5: break
-    >>> print(np.exp(log_softmax(record.logits)).round(1))
-    [[1. 0.]]
+    >>> batch = play(coin_game(), start(np.zeros((1, 2)), rng=0), rewards=environment_rewards,
+    ...              episodes=5, horizon=3)
+    >>> for part in epochs(batch, np.ones(batch.steps.index.size), n_epochs=1, batch_size=3):
+    ...     print(part.counts)
+    [[0. 3.]]
+    [[0. 2.]]
     """
-    if not target_kl > 0:
-        raise ValueError(f"target_kl must be positive, got {target_kl}")
-    while True:
-        rng, epsilon = generator(record.rng), at(clip_range, record.iteration)
-        played, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                       horizon=horizon, observe=observe)
-        judged = judge(earned, played, record.values, shape=mdp.shape, gamma=mdp.gamma,
-                       gae_lambda=gae_lambda, value_lambda=gae_lambda, value_rate=value_rate,
-                       normalize_advantage=normalize_advantage)
-        old = record.logits
-        record = update(
-            record, judged, lambda logits, batch: ppo_loss(logits, old, batch, clip_range=epsilon),
-            rng, metrics, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
-            ent_coef=ent_coef, max_grad_norm=max_grad_norm, largest_kl=1.5 * target_kl,
-            optimiser=optimiser)
-        metrics["policy/clipfrac"] = clip_fraction(record.logits, old, judged.steps,
-                                                   judged.advantages, clip_range=epsilon)
-        yield record
+    n_epochs = checks.whole("n_epochs", n_epochs)
+    if batch_size is None:
+        yield from [collapse(batch.steps, advantages)] * n_epochs
+    else:
+        checks.whole("batch_size", batch_size)
+        episodes = batch.steps.starts.size - 1
+        yield from minibatches(batch.steps, advantages, (
+            batch.rng.permutation(episodes) // batch_size for _ in range(n_epochs)))

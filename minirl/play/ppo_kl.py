@@ -27,14 +27,16 @@ Read first: `ppo`.  Read next: `rlhf`.
 Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 8.
 """
 
+from functools import partial
+
 import numpy as np
 
+from minirl.kernel import checks
 from minirl.play.actor_critic import judge
-from minirl.play.optim import adam
-from minirl.play.ppo import ENT_COEF, LEARNING_RATE, update
-from minirl.play.surrogate import ratios, steps_in
-from minirl.play.training import environment_rewards, play
-from minirl.kernel.sampling import generator
+from minirl.play.optim import adam, remaining
+from minirl.play.ppo import ENT_COEF, LEARNING_RATE, epochs
+from minirl.play.surrogate import approximate_kl, mean_kl, ratios, steps_in
+from minirl.play.training import environment_rewards, next_record, play, policy_step
 from minirl.kernel.softmax import backward, kl, log_softmax
 
 
@@ -98,8 +100,8 @@ def adapted(kl_coef, distance, target):
     return kl_coef
 
 
-def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, n_epochs=10,
-           batch_size=None, target_kl=0.01, gae_lambda=0.95, normalize_advantage=True,
+def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, iterations=400,
+           n_epochs=10, batch_size=None, target_kl=0.01, gae_lambda=0.95, normalize_advantage=True,
            learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, value_rate=0.5,
            optimiser=adam()):
     """Train by (ppo_kl.1), for ever: yields a `training.Training` record an iteration.
@@ -110,33 +112,39 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
         What (ppo_kl.3) steers the `mean_kl` of a batch to, in nats per step.  The β in force is
         `kl_coef` of the record; `training.start` says where it begins.
 
-    The other parameters, what is yielded and the errors are those of `ppo.ppo`; the metric
-    `policy/kl_coef` takes the place of `policy/clipfrac`.  It is the β that this batch was trained
-    with; the record already has the next one.
+    The other parameters and the metrics are those of `ppo.ppo`; `policy/kl_coef` takes the place of
+    `policy/clipfrac`.  It is the β that this batch was trained with; the record already has the
+    next one.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.training import start
-    >>> for record in ppo_kl(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
-    ...     if record.iteration == 10: break
-    >>> print(np.exp(log_softmax(record.logits)).round(1), record.kl_coef)
+    >>> from minirl.play.training import after, start
+    >>> record = after(ppo_kl(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)), 10)
+    >>> print(record.policy.round(1), record.kl_coef)
     [[1. 0.]] 0.125
     """
-    if not 0 < target_kl < np.inf:
-        raise ValueError(f"target_kl must be positive and finite, got {target_kl}")
+    checks.positive("target_kl", target_kl)
+    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon)
+    judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=gae_lambda,
+                          value_rate=value_rate, normalize_advantage=normalize_advantage)
+    step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
+                   max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
-        rng = generator(record.rng)
-        played, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                       horizon=horizon)
-        judged = judge(earned, played, record.values, shape=mdp.shape, gamma=mdp.gamma,
-                       gae_lambda=gae_lambda, value_lambda=gae_lambda, value_rate=value_rate,
-                       normalize_advantage=normalize_advantage)
-        old, kl_coef = record.logits, record.kl_coef
-        record = update(
-            record, judged, lambda logits, batch: ppo_kl_loss(logits, old, batch, kl_coef=kl_coef),
-            rng, metrics, n_epochs=n_epochs, batch_size=batch_size, learning_rate=learning_rate,
-            ent_coef=ent_coef, max_grad_norm=max_grad_norm, largest_kl=np.inf, optimiser=optimiser)
-        metrics["policy/kl_coef"] = kl_coef
-        record = record._replace(kl_coef=adapted(kl_coef, metrics["policy/kl"], target_kl))
+        progress, kl_coef = remaining(record.iteration, iterations), record.kl_coef
+        batch = play_batch(record)
+        judged = judge_batch(batch, record.values)
+        logits, state, updates = record.logits, record.optimiser, 0
+        for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size):
+            _, grad = ppo_kl_loss(logits, record.logits, part, kl_coef=kl_coef)
+            logits, state = step(logits, grad, state, part.visits / part.visits.sum(), progress)
+            updates += 1
+        metrics = {
+            "policy/kl": mean_kl(logits, record.logits, batch.visits),
+            "policy/approxkl": approximate_kl(logits, record.logits, batch.counts),
+            "policy/updates": updates, "value/explained_variance": judged.explained_variance,
+            "policy/kl_coef": kl_coef}
+        record = next_record(record._replace(
+            logits=logits, values=judged.values, optimiser=state,
+            kl_coef=adapted(kl_coef, metrics["policy/kl"], target_kl)), batch, metrics)
         yield record

@@ -62,6 +62,7 @@ import numpy as np
 from minirl.kernel import checks
 from minirl.exact.evaluation import reachable
 from minirl.play.exploration import epsilon_greedy
+from minirl.play.optim import remaining
 from minirl.kernel.playing import first_states, move, start_states
 from minirl.kernel.sampling import generators
 
@@ -140,7 +141,7 @@ def start(mdp, *, rng, initial_value=0.0, tables=1):
 
 
 def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-               horizon=200, steps_per_iteration=1000, truth=None):
+               horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record an iteration.
 
     Parameters
@@ -156,6 +157,8 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     horizon : int ≥ 1
         An episode is truncated after this many steps.
     steps_per_iteration : int ≥ 1
+    iterations : int ≥ 1
+        Where schedules of `exploration` end; the learner goes on.
     truth : (S, A) float, optional
         Q*, as `planning` knows it, to report the distance from.
 
@@ -182,16 +185,16 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
     [[[2. 0.]]] [0.]
     """
-    def best(tables, there, across, numbers, iteration):
+    def best(tables, there, across, numbers, progress):
         # A row an action: the maximum of a few long rows is quicker than that of many short ones.
         return tables.take(there, axis=0).T.copy().max(axis=0), None
 
     yield from _learn(mdp, record, best, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, truth)
+                      steps_per_iteration, iterations, truth)
 
 
 def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-                      horizon=200, steps_per_iteration=1000, truth=None):
+                      horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """Double Q-learning, (q_learning.5), for ever; its record starts with `tables=2`.
 
     Parameters, records and errors are those of `q_learning`.
@@ -205,16 +208,16 @@ def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=
     >>> print(record.tables.round(4).tolist())
     [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
     """
-    def of_the_other(tables, there, across, numbers, iteration):
+    def of_the_other(tables, there, across, numbers, progress):
         greedy = tables.take(there, axis=0).argmax(axis=1)
         return tables[there + across, greedy], None
 
     yield from _learn(mdp, record, of_the_other, 2, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, truth)
+                      steps_per_iteration, iterations, truth)
 
 
 def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-          horizon=200, steps_per_iteration=1000, truth=None):
+          horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """SARSA, (q_learning.2), for ever: yields a `ValueLearning` record an iteration.
 
     The next action is decided before the table is updated, and then taken.  Parameters, records and
@@ -230,16 +233,16 @@ def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gree
     >>> print(next(learners).Q.mean(axis=0).round(2))
     [[1.33 0.  ]]
     """
-    def taken(tables, there, across, numbers, iteration):
-        planned = exploration.act(tables.take(there, axis=0), numbers, iteration)
+    def taken(tables, there, across, numbers, progress):
+        planned = exploration.act(tables.take(there, axis=0), numbers, progress)
         return tables[there, planned], planned.copy()  # which is forgotten where an episode ends
 
     yield from _learn(mdp, record, taken, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, truth)
+                      steps_per_iteration, iterations, truth)
 
 
 def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-                   horizon=200, steps_per_iteration=1000, truth=None):
+                   horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """Expected SARSA, (q_learning.3), for ever: yields a `ValueLearning` record an iteration.
 
     Parameters, records and errors are those of `q_learning`.
@@ -254,19 +257,19 @@ def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=eps
     >>> print(next(learner).Q.round(2))
     [[[1.33 0.  ]]]
     """
-    def expected(tables, there, across, numbers, iteration):
+    def expected(tables, there, across, numbers, progress):
         values = tables.take(there, axis=0)
-        return (exploration.policy(values, iteration) * values).sum(axis=1), None
+        return (exploration.policy(values, progress) * values).sum(axis=1), None
 
     yield from _learn(mdp, record, expected, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, truth)
+                      steps_per_iteration, iterations, truth)
 
 
 def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizon,
-           steps_per_iteration, truth):
+           steps_per_iteration, iterations, truth):
     """(q_learning.1) for every kind of v.
 
-    `look_ahead(tables, there, across, numbers, iteration) -> (v, planned)` values the next states.
+    `look_ahead(tables, there, across, numbers, progress) -> (v, planned)` values the next states.
     All tables are laid end to end, (M·R·S, A): `there` (R,) are the rows of the next states in the
     table that each learner updates, and `there + across` those in its other table; `across` is 0 if
     it has none.  `numbers` (R,) are uniform.  `planned` are the actions it has decided on there, or
@@ -287,6 +290,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     first = mine = np.arange(R) * S  # where the table of each learner begins
     across = 0
     while True:
+        progress = remaining(record.iteration, iterations)
         for bits, numbers in zip(rng, drawn):
             bits.random(out=numbers)
         choices, outcomes, restarts, coins = drawn.transpose(2, 1, 0)
@@ -309,11 +313,11 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
             values = tables.take(here, axis=0)
             if M > 1:
                 values = (values + tables.take(here + across, axis=0)) / M
-            actions = exploration.act(values, choices[t], record.iteration)
+            actions = exploration.act(values, choices[t], progress)
             if planned is not None:
                 actions = np.where(planned < 0, actions, planned)
             states, rewards, terminated = move(mdp, states, actions, outcomes[t])
-            ahead, planned = look_ahead(tables, mine + states, across, coins[t], record.iteration)
+            ahead, planned = look_ahead(tables, mine + states, across, coins[t], progress)
             ahead[terminated] = 0
             entry = here * A + actions
             before, n = entries.take(entry), updates.take(entry)

@@ -62,15 +62,15 @@ reinforcement learning"; Sutton and Barto, 2nd edition, §13.3-13.4; Baxter and 
 gradient a gradient?", arXiv:1906.07073.
 """
 
+from functools import partial
 
 import numpy as np
 
 from minirl.kernel import checks, counts
-from minirl.play.optim import adam
+from minirl.play.optim import adam, remaining
 from minirl.play.returns import explained_variance, move_values, reward_to_go, whole_return
-from minirl.kernel.sampling import generator
-from minirl.kernel.softmax import backward, entropy, log_softmax
-from minirl.play.training import environment_rewards, play, policy_step
+from minirl.kernel.softmax import backward, log_softmax
+from minirl.play.training import environment_rewards, next_record, play, policy_step
 
 
 def value_baseline(credits, scale, batch, record):
@@ -184,74 +184,40 @@ def reinforce_loss(logits, weights, *, episodes):
 
 def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
               baseline=value_baseline, keep_discount=False, episodes=512, horizon=200,
-              learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
-              optimiser=adam()):
+              iterations=400, learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf,
+              value_rate=0.5, optimiser=adam()):
     """Train by (reinforce.3), for ever: yields a `Training` record an iteration.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Used to play only.
-    record : Training
-        From `start`, or any record yielded before: training continues from it bit for bit.
-    rewards : callable
-        `rewards(rollout, logp) -> (T, N)`: what to maximise, in place of what the world paid.
-    credit, baseline, keep_discount
-        As in `weigh`.
-    episodes : int ≥ 1
-        B, played in each iteration.
-    horizon : int ≥ 1
-        Episodes are cut after this many steps, and then count as they are.
-    learning_rate, ent_coef : float, or function of the iteration number
-        Step size, and the weight of `entropy_loss` over the states visited, in reward per nat.
-    max_grad_norm : float > 0
-        M of (optim.4).
-    value_rate : float in [0, 1]
-        How far the value table moves towards the mean reward-to-go of each state.
-    optimiser : Optimiser
-
-    Yields
-    ------
-    Training
-        Its `metrics` are those of `play`; `policy/entropy`, nats a step over the states of the
-        batch, after the update; and `value/explained_variance`, (returns.6) of the values before,
-        for the reward-to-go.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, at the first iteration.
+    The arguments are those of every trainer (`training`), and credit, baseline and keep_discount
+    those of `weigh`.  An episode that was cut counts as it is.  The value table learns the mean
+    reward-to-go of each state.  The metric `value/explained_variance` is (returns.6) of the values
+    before, for the reward-to-go.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.training import start
-    >>> for record in reinforce(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0)):
-    ...     if record.iteration == 20: break
-    >>> print(np.exp(log_softmax(record.logits)).round(1))
+    >>> from minirl.play.training import after, start
+    >>> trainer = reinforce(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0))
+    >>> print(after(trainer, 20).policy.round(1))
     [[0.9 0.1]]
     """
     checks.fraction("value_rate", value_rate)
+    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon)
+    step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
+                   max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
-        rng = generator(record.rng)
-        batch, earned, metrics = play(mdp, record, rng, rewards=rewards, episodes=episodes,
-                                      horizon=horizon)
-        steps = batch.steps(mdp.shape)
-        visits = counts.table(steps).sum(axis=1)
-        weights = counts.flatten(weigh(earned, batch, record, gamma=mdp.gamma, credit=credit,
-                                       baseline=baseline, keep_discount=keep_discount), batch.alive)
-        returns = counts.flatten(reward_to_go(earned, gamma=mdp.gamma), batch.alive)
+        progress = remaining(record.iteration, iterations)
+        batch = play_batch(record)
+        weights = weigh(batch.rewards, batch.rollout, record, gamma=mdp.gamma, credit=credit,
+                        baseline=baseline, keep_discount=keep_discount)
+        _, grad = reinforce_loss(record.logits, counts.table(batch.steps, batch.flat(weights)),
+                                 episodes=episodes)
+        logits, state = step(record.logits, grad, record.optimiser, batch.visits / episodes,
+                             progress)
 
-        _, grad = reinforce_loss(record.logits, counts.table(steps, weights), episodes=episodes)
-        logits, state = policy_step(
-            record.logits, grad, record.optimiser or optimiser.init(record.logits),
-            visits / episodes, iteration=record.iteration, ent_coef=ent_coef,
-            max_grad_norm=max_grad_norm, learning_rate=learning_rate, optimiser=optimiser)
-        predicted = record.values[steps.index // mdp.shape[1]]
-        metrics["policy/entropy"] = float(visits @ entropy(log_softmax(logits)) / visits.sum())
-        metrics["value/explained_variance"] = explained_variance(predicted, returns)
-        record = record._replace(
-            iteration=record.iteration + 1, steps=record.steps + steps.index.size, logits=logits,
-            values=move_values(record.values, steps, returns, rate=value_rate), optimiser=state,
-            rng=rng.bit_generator.state, metrics=metrics)
+        returns = batch.flat(reward_to_go(batch.rewards, gamma=mdp.gamma))
+        predicted = record.values[batch.steps.index // mdp.shape[1]]
+        values = move_values(record.values, batch.steps, returns, rate=value_rate)
+        record = next_record(record._replace(logits=logits, values=values, optimiser=state), batch,
+                             {"value/explained_variance": explained_variance(predicted, returns)})
         yield record

@@ -1,14 +1,48 @@
-"""What all policy trainers share: the record, the batch, the step."""
+"""What all trainers of policies share: the record, the batch, the step.
+
+A trainer is a generator.  It yields a `Training` record for each iteration, for ever, and the
+record holds all that the next iteration needs: whoever starts from any record continues from it bit
+for bit.  When to stop is up to the caller; `after(trainer, n)` is the record after n iterations.
+
+An iteration begins with `play`, a batch of episodes under the policy of the record; it moves the
+policy by one `policy_step` or by several; and it ends with `next_record`.  What lies between is the
+algorithm.
+
+**The arguments all trainers share.**  The names are those of Stable-Baselines3, and in the chapters
+on language those of TRL.
+
+    mdp             the world; it is played, and its tables are not looked at
+    record          from `start`, or any record yielded before
+    rewards         `rewards(rollout, logp) -> (T, N)`: what to maximise in place of what the world
+                    paid (`environment_rewards`), for example a learned reward minus the price of
+                    leaving a reference.  `logp` is log π of the policy that played.  Zero after an
+                    episode's end
+    episodes        played in each iteration
+    horizon         episodes are cut after this many steps
+    iterations      where schedules end.  Training may go on after it, with the last values
+    learning_rate   the step size: a number ≥ 0, or a schedule (`optim`)
+    ent_coef        the weight of `softmax.entropy_loss` over the states of the batch, per nat: a
+                    number ≥ 0, or a schedule
+    max_grad_norm   M > 0 of (optim.4), for each step; infinity is no limit
+    value_rate      in [0, 1]: how far the value table moves towards the mean target of each state
+    optimiser       an `optim.Optimiser`
+
+**What `metrics` hold**, of the last iteration: `rollout/ep_rew_mean` and `rollout/ep_len_mean` of
+the batch; `rollout/truncated`, the number of episodes that the horizon cut; and `policy/entropy`,
+in nats per step over the states of the batch, after the update.  Trainers add their own.
+
+Read first: `optim`, `returns`.  Read next: `reinforce`.
+"""
 
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import checks
-from minirl.kernel.playing import rollout, start_states
+from minirl.kernel import checks, counts
+from minirl.kernel.playing import Rollout, rollout, start_states
 from minirl.kernel.sampling import generator
-from minirl.kernel.softmax import entropy_loss, log_softmax
+from minirl.kernel.softmax import entropy, entropy_loss, log_softmax
 from minirl.play.optim import clip_norm, coefficient
 
 
@@ -19,7 +53,7 @@ class Training(NamedTuple):
     steps: int           # environment steps so far
     logits: np.ndarray   # (S, A) the policy
     values: np.ndarray   # (S,) the value table: a baseline, or a critic
-    optimiser: tuple     # state of the optimiser; None before the first iteration
+    optimiser: tuple     # state of the optimiser; None before the first step
     rng: dict            # state of the bit generator
     kl_coef: float       # the price of a nat of KL, where a learner adapts it
     metrics: dict        # of the last iteration
@@ -35,16 +69,31 @@ class Training(NamedTuple):
         return np.exp(self.logp)
 
 
+class Batch(NamedTuple):
+    """The episodes of one iteration, played by the policy of its record."""
+
+    rollout: Rollout
+    rewards: np.ndarray      # (T, N) what to learn from
+    steps: counts.Steps      # the same episodes end to end
+    counts: np.ndarray       # (S, A) how often each step was taken
+    rng: np.random.Generator  # the record's, after playing
+    metrics: dict
+
+    @property
+    def visits(self):
+        """N[s], the number of steps in each state: (S,)."""
+        return self.counts.sum(axis=1)
+
+    def flat(self, rectangle):
+        """The entries of a (T, N) array that belong to steps, in the order of `steps`: (steps,)."""
+        return counts.flatten(rectangle, self.rollout.alive)
+
+
 def start(logits, *, rng, kl_coef=1.0):
     """The record from which training starts: a policy table (S, A), a seed, and values of zero.
 
     Training continues from a copy of the generator's state; the Generator itself does not advance.
     `kl_coef` is where an adaptive price of KL begins; most trainers have none.
-
-    Raises
-    ------
-    ValueError
-        If the logits are not a finite table, or kl_coef is not positive.
 
     Examples
     --------
@@ -53,8 +102,7 @@ def start(logits, *, rng, kl_coef=1.0):
     """
     if logits.ndim != 2 or not np.isfinite(logits).all():
         raise ValueError(f"logits must be a finite table (S, A), got shape {logits.shape}")
-    if not 0 < kl_coef < np.inf:
-        raise ValueError(f"kl_coef must be positive and finite, got {kl_coef}")
+    checks.positive("kl_coef", kl_coef)
     return Training(0, 0, np.array(logits, dtype=float), np.zeros(len(logits)), None,
                     generator(rng).bit_generator.state, kl_coef, {})
 
@@ -75,59 +123,46 @@ def environment_rewards(rollout, logp):
     return rollout.rewards
 
 
-def play(mdp, record, rng, *, rewards, episodes, horizon, num_generations=1, observe=None):
-    """Play one batch with the policy of `record`: how every policy trainer's iteration begins.
+def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=None):
+    """The `Batch` with which an iteration begins, played with the policy of `record`.
 
     The episodes come in groups of `num_generations` neighbours that begin in one start state.
-    `observe(batch, logp) -> dict` may add metrics of the batch, beside `rewards(batch, logp)`.
-
-    Returns
-    -------
-    batch : playing.Rollout
-    earned : (T, N) float
-        What `rewards` makes of it.
-    metrics : dict
-        `rollout/ep_rew_mean` and `rollout/ep_len_mean` of the batch, and `rollout/truncated`, the
-        number of episodes cut by the horizon.
-
-    Raises
-    ------
-    ValueError
-        If the episodes are no multiple of the group, or `rewards` returns the wrong shape, numbers
-        that are not finite, or anything but zero after an episode's end.
+    `observe(rollout, logp) -> dict` may add metrics of the batch, beside `rewards(rollout, logp)`.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> batch, earned, metrics = play(coin_game(), start(np.zeros((1, 2)), rng=0), generator(0),
-    ...                               rewards=environment_rewards, episodes=100, horizon=3)
-    >>> metrics
-    {'rollout/ep_rew_mean': 0.77, 'rollout/ep_len_mean': 1.68, 'rollout/truncated': 9}
+    >>> batch = play(coin_game(), start(np.zeros((1, 2)), rng=0), rewards=environment_rewards,
+    ...              episodes=100, horizon=3)
+    >>> print(batch.counts, batch.metrics)
+    [[77. 91.]] {'rollout/ep_rew_mean': 0.77, 'rollout/ep_len_mean': 1.68, 'rollout/truncated': 9}
     """
-    checks.whole("episodes", episodes)
-    checks.whole("num_generations", num_generations)
+    episodes = checks.whole("episodes", episodes)
+    num_generations = checks.whole("num_generations", num_generations)
     if episodes % num_generations:
         raise ValueError(f"num_generations must divide the number of episodes, {episodes}, got "
                          f"{num_generations}")
-    logp = log_softmax(record.logits)
+    logp, rng = record.logp, generator(record.rng)
     starts = start_states(mdp, episodes // num_generations, rng).repeat(num_generations)
-    batch = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
-    earned = rewards(batch, logp)
-    if earned.shape != batch.states.shape:
-        raise ValueError(f"rewards must return an array of shape {batch.states.shape}, "
+    played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
+    earned = rewards(played, logp)
+    if earned.shape != played.states.shape:
+        raise ValueError(f"rewards must return an array of shape {played.states.shape}, "
                          f"got shape {earned.shape}")
     if not np.isfinite(earned).all():
         raise ValueError("rewards must return finite numbers")
-    if earned[~batch.alive].any():
+    if earned[~played.alive].any():
         raise ValueError("rewards must return zero after an episode's end: multiply by alive")
-    observed = observe(batch, logp) if observe else {}
-    return batch, earned, {"rollout/ep_rew_mean": float(earned.sum() / episodes),
-                           "rollout/ep_len_mean": float(batch.alive.sum() / episodes),
-                           "rollout/truncated": int(batch.truncated.sum()), **observed}
+    metrics = {"rollout/ep_rew_mean": float(earned.sum() / episodes),
+               "rollout/ep_len_mean": float(played.alive.sum() / episodes),
+               "rollout/truncated": int(played.truncated.sum())}
+    steps = played.steps(mdp.shape)
+    return Batch(played, earned, steps, counts.table(steps), rng,
+                 metrics | (observe(played, logp) if observe else {}))
 
 
-def policy_step(logits, grad, state, visits, *, iteration, ent_coef, max_grad_norm, learning_rate,
-                optimiser):
+def policy_step(logits, grad, state, visits, progress, *, learning_rate, ent_coef=0.0,
+                max_grad_norm=np.inf, optimiser):
     """One step of an optimiser along a loss with an entropy bonus: how every policy trainer moves.
 
     Parameters
@@ -135,36 +170,47 @@ def policy_step(logits, grad, state, visits, *, iteration, ent_coef, max_grad_no
     logits, grad : (S, A) float
         The policy, and the gradient of its loss there.
     state : tuple
-        Of the optimiser.
+        Of the optimiser; None before its first step.
     visits : (S,) float
         The weight of each row in `entropy_loss`.
-    iteration : int
-        Where the schedules are.
-    ent_coef, learning_rate : float ≥ 0, or function of the iteration number
-    max_grad_norm : float > 0
-        M of (optim.4), for the gradient with the bonus.
-    optimiser : Optimiser
+    progress : float
+        The progress remaining, for the schedules.
 
     Returns
     -------
     logits : (S, A) float
     state : tuple
 
-    Raises
-    ------
-    ValueError
-        By name, if a number is out of range.
-
     Examples
     --------
     >>> from minirl.play.optim import gradient_descent
-    >>> logits, _ = policy_step(np.zeros((1, 2)), np.array([[3., -3.]]), (), np.ones(1),
-    ...                         iteration=0, ent_coef=0.0, max_grad_norm=np.inf,
+    >>> logits, _ = policy_step(np.zeros((1, 2)), np.array([[3., -3.]]), None, np.ones(1), 1.0,
     ...                         learning_rate=0.1, optimiser=gradient_descent())
     >>> print(logits.round(2))
     [[-0.3  0.3]]
     """
     _, entropy_grad = entropy_loss(logits, visits)
-    grad = grad + coefficient("ent_coef", ent_coef, iteration) * entropy_grad
-    return optimiser.step(logits, clip_norm(grad, max_grad_norm), state,
-                          coefficient("learning_rate", learning_rate, iteration))
+    grad = grad + coefficient("ent_coef", ent_coef, progress) * entropy_grad
+    return optimiser.step(logits, clip_norm(grad, max_grad_norm),
+                          optimiser.init(logits) if state is None else state,
+                          coefficient("learning_rate", learning_rate, progress))
+
+
+def next_record(record, batch, metrics):
+    """`record`, which has learned from a batch, at the end of the iteration; with these metrics.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> record = start(np.zeros((1, 2)), rng=0)
+    >>> batch = play(coin_game(), record, rewards=environment_rewards, episodes=100, horizon=3)
+    >>> record = next_record(record, batch, {})
+    >>> record.iteration, record.steps, record.metrics["policy/entropy"]
+    (1, 168, 0.6931471805599453)
+    """
+    visits = batch.visits
+    return record._replace(
+        iteration=record.iteration + 1, steps=record.steps + batch.steps.index.size,
+        rng=batch.rng.bit_generator.state,
+        metrics=batch.metrics | metrics
+        | {"policy/entropy": float(visits @ entropy(record.logp) / visits.sum())})
