@@ -252,7 +252,7 @@ def test_a_world_keeps_its_law_whatever_happens_to_the_arrays_it_was_made_from()
 
 
 @pytest.mark.parametrize("table", [lambda mdp: mdp.mean_reward, lambda mdp: mdp.transitions.data,
-                                   lambda mdp: mdp.outcome_thresholds, lambda mdp: mdp.prob,
+                                   lambda mdp: mdp.start, lambda mdp: mdp.prob,
                                    lambda mdp: mdp.next_state])
 def test_nobody_can_write_to_the_tables_of_a_world(world, table):
     with pytest.raises(ValueError, match="read-only"):

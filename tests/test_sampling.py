@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from minirl.kernel.sampling import (alias, cells, draw, generator, generators, thresholds, uniform,
-                                    words)
+from minirl.kernel.sampling import alias, cells, draw, generator, generators, thresholds, words
 
 
 @pytest.fixture
@@ -66,23 +65,6 @@ def test_anything_else_is_a_single_run():
     for rng in 3, own, first:
         run, = generators(rng)
         assert run.random() == np.random.default_rng(3).random()
-
-
-def test_a_run_draws_the_same_whoever_is_beside_it():
-    """And a run that is not asked for does not advance."""
-    runs = generators([5, 6, 7])
-    drawn = [uniform(runs, 2, np.array(which)) for which in ([0, 1, 2], [2, 0], [2])]
-    assert [table.shape for table in drawn] == [(2, 3), (2, 2), (2, 1)]
-    for run, seed, places in ((0, 5, [(0, 0), (1, 1)]), (1, 6, [(0, 1)]),
-                              (2, 7, [(0, 2), (1, 0), (2, 0)])):
-        alone = np.concatenate([drawn[call][:, column] for call, column in places])
-        expected = np.random.default_rng(seed).random(2 * len(places))
-        assert alone.tolist() == expected.tolist(), run
-
-
-def test_one_generator_for_all_draws_a_fresh_number_for_each():
-    drawn = uniform(np.random.default_rng(5), 2, np.array([4, 4, 9]))
-    assert drawn.tolist() == np.random.default_rng(5).random((2, 3)).tolist()
 
 
 # The alias method.

@@ -39,10 +39,13 @@ Read first: `softmax`.  Read next: `sampling`.
 """
 
 from functools import cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+
+from minirl.kernel import checks
 
 BLOCK = 32_768  # steps numbered at a time: few enough to stay in the cache
 KEPT = 2**20    # as many ones as this are kept, at most
@@ -60,23 +63,7 @@ class Steps(NamedTuple):
 
 
 def table(steps, weights=None):
-    """W of (counts.1): counts of each step, or sums of `weights`.
-
-    Parameters
-    ----------
-    steps : Steps
-        N steps.
-    weights : (N,) float, optional
-        One number a step; by default each step counts one.
-
-    Returns
-    -------
-    (S, A) float
-
-    Raises
-    ------
-    ValueError
-        If `weights` does not have one entry a step.
+    """W of (counts.1): how often each step occurs, or the sums of `weights` (N,), one per step.
 
     Examples
     --------
@@ -85,29 +72,13 @@ def table(steps, weights=None):
     [[0. 2.]
      [1. 0.]]
     """
-    if weights is not None and weights.shape != steps.index.shape:
-        raise ValueError(f"weights must have shape {steps.index.shape}, got {weights.shape}")
-    return add_up(steps.index, steps.shape[0] * steps.shape[1], weights).reshape(steps.shape)
+    if weights is not None:
+        checks.shape("weights", weights, steps.index.shape)
+    return add_up(steps.index, prod(steps.shape), weights).reshape(steps.shape)
 
 
 def sequence_table(steps, weights):
-    """W of (counts.1) where all steps of a sequence weigh the same: Xᵀ `weights`, X of (counts.2).
-
-    Parameters
-    ----------
-    steps : Steps
-        B sequences.
-    weights : (B,) float
-        One number a sequence.
-
-    Returns
-    -------
-    (S, A) float
-
-    Raises
-    ------
-    ValueError
-        If `weights` does not have one entry a sequence.
+    """W of (counts.1) where all steps of sequence i weigh `weights[i]`: Xᵀ weights by (counts.2).
 
     Examples
     --------
@@ -116,16 +87,14 @@ def sequence_table(steps, weights):
     [[0.  3.5]
      [0.5 0. ]]
     """
-    if weights.shape != (steps.starts.size - 1,):
-        raise ValueError(f"weights must have shape {(steps.starts.size - 1,)}, "
-                         f"got {weights.shape}")
-    ones, shape = _ones(steps.index.size, float), (steps.shape[0] * steps.shape[1], weights.size)
-    transposed = sparse.csc_array((ones, steps.index, steps.starts), shape=shape)
+    checks.shape("weights", weights, (steps.starts.size - 1,))
+    transposed = sparse.csc_array((_ones(steps.index.size, float), steps.index, steps.starts),
+                                  shape=(prod(steps.shape), weights.size))
     return (transposed @ np.asarray(weights, float)).reshape(steps.shape)
 
 
 def matrix(steps):
-    """X of (counts.2): sparse (B, S·A) float, one row a sequence.
+    """X of (counts.2): sparse (B, S·A) float, one row per sequence.
 
     Examples
     --------
@@ -134,23 +103,16 @@ def matrix(steps):
     [[0. 1. 1. 0.]
      [0. 1. 0. 0.]]
     """
-    shape = (steps.starts.size - 1, steps.shape[0] * steps.shape[1])
     # Copies, since SciPy may later sort a matrix in place, and the steps with it.
     return sparse.csr_array((np.ones(steps.index.size), steps.index.copy(), steps.starts.copy()),
-                            shape=shape)
+                            shape=(steps.starts.size - 1, prod(steps.shape)))
 
 
 def difference_matrix(chosen, rejected):
     """D of (counts.3): sparse (B, S·A) float, row i = chosen sequence i minus rejected sequence i.
 
     A row lists the steps of the chosen sequence with value +1, then those of the rejected one
-    with −1; steps that both share stay as they are and cancel in every product.
-
-    Raises
-    ------
-    ValueError
-        If the two do not have the same number of sequences over one table, or are together too
-        many steps for 32 bits.
+    with −1.  Steps that both share stay as they are and cancel in every product.
 
     Examples
     --------
@@ -170,17 +132,13 @@ def difference_matrix(chosen, rejected):
                         for both in ([True, False], [1.0, -1.0]))
     columns = np.empty(is_chosen.size, dtype=np.int32)
     columns[is_chosen], columns[~is_chosen] = chosen.index, rejected.index
-    shape = (len(lengths), chosen.shape[0] * chosen.shape[1])
-    return sparse.csr_array((signs, columns, starts), shape=shape)
+    return sparse.csr_array((signs, columns, starts), shape=(len(lengths), prod(chosen.shape)))
 
 
 def mean_matrix(steps):
-    """M of (counts.4): sparse (B, S·A) float, one row a sequence, the rows summing to one.
+    """M of (counts.4): sparse (B, S·A) float, one row per sequence, the rows summing to one.
 
-    Raises
-    ------
-    ValueError
-        If a sequence has no step.
+    A sequence without a step has no mean and is refused.
 
     Examples
     --------
@@ -190,7 +148,7 @@ def mean_matrix(steps):
      [0.  1.  0.  0. ]]
     """
     lengths = np.diff(steps.starts)
-    if lengths.size and lengths.min() == 0:
+    if not lengths.all():
         raise ValueError(f"steps must have a step in every sequence, got none in sequence "
                          f"{lengths.argmin()}")
     means = matrix(steps)
@@ -199,22 +157,10 @@ def mean_matrix(steps):
 
 
 def steps(states, actions, starts, shape):
-    """Check steps (s, a) and lay them out as `Steps`.
+    """Check the states and actions (N,) int of all sequences, end to end: `Steps`.
 
-    Parameters
-    ----------
-    states, actions : (N,) int
-        The steps of all sequences, end to end.
-    starts : (B + 1,) int
-        Where each sequence starts; the last entry is N.
-    shape : (int, int)
-        S and A.
-
-    Raises
-    ------
-    ValueError
-        If a step lies outside the table, the arrays are not integers or differ in length, or
-        `starts` does not rise from 0 to N.
+    Sequence i owns the steps starts[i] : starts[i + 1], so `starts` (B + 1,) int rises from 0 to N.
+    The table has `shape` (S, A).
 
     Examples
     --------
@@ -223,27 +169,21 @@ def steps(states, actions, starts, shape):
     >>> print(steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2)).index)
     [1 2 1]
     """
-    columns = ("states", states, shape[0]), ("actions", actions, shape[1])
-    for name, values, _ in columns:
+    for name, values in ("states", states), ("actions", actions), ("starts", starts):
         if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"{name} must be a vector of integers, "
                              f"got {values.dtype} of shape {values.shape}")
-    if states.shape != actions.shape:
-        raise ValueError(f"states and actions must have one length, "
-                         f"got {states.size} and {actions.size}")
-    if starts.ndim != 1 or not np.issubdtype(starts.dtype, np.integer):
-        raise ValueError(f"starts must be a vector of integers, "
-                         f"got {starts.dtype} of shape {starts.shape}")
+    checks.shape("actions", actions, states.shape)
     if not (starts.size and starts[0] == 0 and starts[-1] == states.size
             and (starts[:-1] <= starts[1:]).all()):
         raise ValueError(f"starts must rise from 0 to {states.size}, got {starts}")
-    if max(states.size, shape[0] * shape[1]) >= 2**31:
+    if max(states.size, prod(shape)) >= 2**31:
         raise ValueError(f"steps are numbered with 32 bits, got {states.size} steps "
-                         f"over a table of {shape[0] * shape[1]} entries")
+                         f"over a table of {prod(shape)} entries")
     index = np.empty(states.size, np.int32)
     for start in range(0, states.size, BLOCK):
         block = slice(start, start + BLOCK)
-        for name, values, bound in columns:
+        for name, values, bound in (("states", states, shape[0]), ("actions", actions, shape[1])):
             # Read as a number without a sign, −1 is larger than any bound.
             if values[block].astype(np.int64, copy=False).view(np.uint64).max() >= bound:
                 raise ValueError(f"{name} must lie in [0, {bound}), "
@@ -269,9 +209,7 @@ def flatten(rectangle, alive):
 
 
 def from_rectangle(states, actions, alive, shape):
-    """`Steps` from time-major (T, N) arrays, one episode a column; dead steps are dropped.
-
-    Raises ValueError as `steps` does.
+    """`Steps` from time-major (T, N) arrays, one episode per column; dead steps are dropped.
 
     Examples
     --------
@@ -285,16 +223,10 @@ def from_rectangle(states, actions, alive, shape):
 
 
 def from_parts(parts, sequences, shape):
-    """`Steps` of sequences that were written part by part.
+    """`Steps` of sequences over a table of `shape` (S, A), written part by part.
 
-    Parameters
-    ----------
-    parts : list of (who, index)
-        In the order of time: the rising numbers (n,) of some sequences, and how these go on, one
-        a column: (t, n) int32 of s·A + a, and −1 from the end on.  *Trusted*.
-    sequences : int
-    shape : (int, int)
-        S and A.
+    A part is (who, index), in the order of time: the rising numbers (n,) of some sequences, and how
+    these go on, one per column, (t, n) int32 of s·A + a, and −1 from the end on.  *Trusted*.
 
     Examples
     --------
@@ -323,11 +255,6 @@ def from_parts(parts, sequences, shape):
 def select(steps, rows):
     """The sequences `rows` (M,) int of `steps`, in that order; a sequence may be taken twice.
 
-    Raises
-    ------
-    ValueError
-        If a row is not a sequence of `steps`.
-
     Examples
     --------
     >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
@@ -347,11 +274,6 @@ def select(steps, rows):
 
 def join(parts):
     """The sequences of several `Steps` over one table, one after the other.
-
-    Raises
-    ------
-    ValueError
-        If there is no part, or the tables differ.
 
     Examples
     --------
@@ -376,23 +298,12 @@ def _starts(lengths):
 
 
 def add_up(index, size, weights=None):
-    """The sum of the weights at each index: `np.bincount(index, weights, size)`, in half the time.
+    """`np.bincount(index, weights, size)` in half the time: the sum of the weights at each index.
 
     The indices are read as the columns, and the weights as the entries, of a sparse matrix with one
     row.  Columns may repeat, and when the row is written out their entries are added up, in the
     order of the steps.  SciPy does not check the indices, and one outside would be written to
-    outside the array: only the index of `Steps` may go in, or keys that were made from it.
-
-    Parameters
-    ----------
-    index : (N,) int32 in [0, size)
-    size : int
-    weights : (N,) float, optional
-        By default each index counts one.
-
-    Returns
-    -------
-    (size,) float
+    outside the array: only the int32 index of `Steps` may go in, or keys that were made from it.
 
     Examples
     --------

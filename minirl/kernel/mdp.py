@@ -46,57 +46,39 @@ import numpy as np
 from scipy import sparse
 
 from minirl.kernel import checks
-from minirl.kernel.sampling import thresholds
+
+ARRAYS = "next_state", "prob", "reward", "terminated", "start"
 
 
 @dataclass(frozen=True, eq=False)
 class TabularMDP:
     """A world of S states and A actions, each with K possible outcomes.
 
-    Copied and checked when it is made, and read-only after that.
-
-    Parameters
-    ----------
-    next_state : (S, A, K) int
-    prob : (S, A, K) float, each (s, a) sums to one
-    reward : (S, A, K) float
-    terminated : (S, A, K) bool
-    start : (S,) float, the distribution of the first state
-    gamma : float in [0, 1]
-
-    Raises
-    ------
-    ValueError
-        If a shape, probability, next state, reward or gamma is impossible; the entry is named.
+    Copied and checked when it is made, and read-only after that.  `coin_game` shows how.
 
     Examples
     --------
-    `coin_game` shows how one is made.
-
     >>> coin = coin_game()
     >>> coin.shape, coin.mean_reward.tolist(), coin.transitions.toarray().tolist()
     ((1, 2), [[1.0, 0.0]], [[1.0], [0.0]])
     """
 
-    next_state: np.ndarray
-    prob: np.ndarray
-    reward: np.ndarray
-    terminated: np.ndarray
-    start: np.ndarray
-    gamma: float
+    next_state: np.ndarray  # (S, A, K) int
+    prob: np.ndarray        # (S, A, K) float, summing to one for each (s, a)
+    reward: np.ndarray      # (S, A, K) float
+    terminated: np.ndarray  # (S, A, K) bool
+    start: np.ndarray       # (S,) float, the distribution of the first state
+    gamma: float            # in [0, 1]
 
     def __post_init__(self):
-        for name in ("next_state", "prob", "reward", "terminated", "start"):
+        for name in ARRAYS:
             object.__setattr__(self, name, np.array(getattr(self, name)))
         if self.next_state.ndim != 3 or self.next_state.size == 0:
             raise ValueError(f"next_state must have shape (S, A, K), got {self.next_state.shape}")
-        for name in ("prob", "reward", "terminated"):
-            if getattr(self, name).shape != self.next_state.shape:
-                raise ValueError(f"{name} must have the shape of next_state, "
-                                 f"{self.next_state.shape}, got {getattr(self, name).shape}")
+        for name in ARRAYS[1:4]:
+            checks.shape(name, getattr(self, name), self.next_state.shape)
         S = self.next_state.shape[0]
-        if self.start.shape != (S,):
-            raise ValueError(f"start must have shape ({S},), got {self.start.shape}")
+        checks.shape("start", self.start, (S,))
         if not np.issubdtype(self.next_state.dtype, np.integer):
             raise ValueError(f"next_state must hold integers, got {self.next_state.dtype}")
         if self.terminated.dtype != bool:
@@ -104,46 +86,23 @@ class TabularMDP:
         _refuse_first("next_state", self.next_state, f"must lie in [0, {S})",
                       (self.next_state < 0) | (self.next_state >= S))
         _refuse_first("reward", self.reward, "must be finite", ~np.isfinite(self.reward))
-        _refuse_first("prob", self.prob, "must lie in [0, 1]",
-                      ~((self.prob >= 0) & (self.prob <= 1)))
-        _refuse_first("start", self.start, "must lie in [0, 1]",
-                      ~((self.start >= 0) & (self.start <= 1)))
-        total = self.prob.sum(axis=2)
-        _refuse_first("prob", total, "must sum to one", np.abs(total - 1) > 1e-9)
-        if abs(self.start.sum() - 1) > 1e-9:
-            raise ValueError(f"start must sum to one, got {self.start.sum()}")
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
+        _check_distributions("prob", self.prob)
+        _check_distributions("start", self.start)
+        checks.fraction("gamma", self.gamma)
         # Sixty-four bits, because a small type would wrap around in a flat index.
         object.__setattr__(self, "next_state", self.next_state.astype(np.int64))
-        for name in ("next_state", "prob", "reward", "terminated", "start"):
-            getattr(self, name).flags.writeable = False
+        for name in ARRAYS:
+            _frozen(getattr(self, name))
 
     @classmethod
     def from_gymnasium(cls, P, start=0, gamma=1.0):
         """A world from the law of a tabular Gymnasium environment, `env.unwrapped.P`.
 
-        Parameters
-        ----------
-        P : dict or list
-            P[s][a] is a list of (probability, next state, reward, terminated).  States and actions
-            are numbered from 0, and every state has the same actions.
-        start : int or (S,) float
-            The first state, or its distribution; many environments hold theirs as
-            `env.unwrapped.initial_state_distrib`.  P does not say it.
-        gamma : float in [0, 1]
-            P does not say it either.
-
-        Returns
-        -------
-        TabularMDP
-            K is the largest number of outcomes; a shorter list is filled up with outcomes of
-            probability zero.
-
-        Raises
-        ------
-        ValueError
-            If P is no such table, or its entries are impossible; the entry is named.
+        P[s][a] is a list of (probability, next state, reward, terminated), in dicts or lists, and
+        all states have the same actions.  K is the largest number of outcomes: a shorter list is
+        filled up with outcomes of probability zero.  P does not say where episodes start: `start`
+        is a state or a distribution (S,), which many environments hold as
+        `env.unwrapped.initial_state_distrib`.
 
         Examples
         --------
@@ -179,17 +138,14 @@ class TabularMDP:
         A new dict of plain Python numbers at every call.  Outcomes that differ in nothing but their
         probability are merged, and impossible ones are left out.
         """
-        columns = [table.tolist() for table in (self.prob, self.next_state, self.reward,
-                                                self.terminated)]
-        law = {}
-        for s, row in enumerate(zip(*columns)):
-            law[s] = {}
-            for a, outcomes in enumerate(zip(*row)):
-                chances = {}
-                for prob, *outcome in zip(*outcomes):
-                    if prob > 0:
-                        chances[tuple(outcome)] = chances.get(tuple(outcome), 0.0) + prob
-                law[s][a] = [(prob, *outcome) for outcome, prob in chances.items()]
+        tables = self.next_state, self.reward, self.terminated
+        law = {s: {} for s in range(len(self.start))}
+        for s, a in np.ndindex(self.shape):
+            chances = {}
+            for prob, *outcome in zip(*(table[s, a].tolist() for table in (self.prob, *tables))):
+                if prob > 0:
+                    chances[tuple(outcome)] = chances.get(tuple(outcome), 0.0) + prob
+            law[s][a] = [(prob, *outcome) for outcome, prob in chances.items()]
         return law
 
     @property
@@ -214,24 +170,9 @@ class TabularMDP:
         _frozen(going_on.data)
         return going_on
 
-    @cached_property
-    def outcome_thresholds(self):
-        """The thresholds of (sampling.1) for the outcomes of each (s, a), shape (K − 1, S·A).
-
-        Nothing is drawn here: like the tables above they depend on the law alone, and once is
-        enough, however often `playing` draws by them.
-        """
-        S, A, K = self.prob.shape
-        return _frozen(thresholds(self.prob).reshape(K - 1, S * A))
-
-    @cached_property
-    def start_thresholds(self):
-        """The same for the first state, shape (S − 1,)."""
-        return _frozen(thresholds(self.start))
-
 
 def coin_game(*, gamma=1.0):
-    """The smallest world with an ending, and the example of the docstrings: one state, two actions.
+    """The smallest world with an ending, and the example of many docstrings.
 
     Head (action 0) pays 1 and goes on, tail (action 1) ends.  A policy with π(head) = p is worth
     p/(1 − p) at gamma 1.  Read as a language, it has one letter and an end symbol.
@@ -241,31 +182,15 @@ def coin_game(*, gamma=1.0):
     >>> coin_game().terminated.tolist()
     [[[False], [True]]]
     """
-    return TabularMDP(next_state=np.zeros((1, 2, 1), int), prob=np.ones((1, 2, 1)),
-                      reward=np.array([[[1.0], [0.0]]]), terminated=np.array([[[False], [True]]]),
-                      start=np.ones(1), gamma=gamma)
+    return TabularMDP(next_state=[[[0], [0]]], prob=[[[1.0], [1.0]]], reward=[[[1.0], [0.0]]],
+                      terminated=[[[False], [True]]], start=[1.0], gamma=gamma)
 
 
 def unroll(mdp, horizon):
-    """The same world with a time limit inside: state t·S + s is state s after t steps.
+    """The same world with a time limit inside: state t·S + s is state s after t < horizon steps.
 
     The step at time horizon − 1 always terminates, so every policy ends, at any gamma, and the best
     policy of this world is the best one that may look at the clock.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    horizon : int ≥ 1
-
-    Returns
-    -------
-    TabularMDP
-        With horizon·S states.  Its episodes start at time 0.
-
-    Raises
-    ------
-    ValueError
-        If the horizon is not positive.
 
     Examples
     --------
@@ -273,26 +198,26 @@ def unroll(mdp, horizon):
     >>> timed.shape, timed.next_state[:, 0, 0].tolist(), timed.terminated[:, 0, 0].tolist()
     ((3, 2), [1, 2, 2], [False, False, True])
     """
-    checks.whole("horizon", horizon)
-    horizon, S = int(horizon), mdp.shape[0]
+    horizon, S = checks.whole("horizon", horizon), mdp.shape[0]
     later = np.minimum(np.arange(1, horizon + 1), horizon - 1)[:, None, None, None] * S
     terminated = np.tile(mdp.terminated, (horizon, 1, 1))
     terminated[-S:] = True
-    return TabularMDP(next_state=(later + mdp.next_state).reshape(terminated.shape),
-                      prob=np.tile(mdp.prob, (horizon, 1, 1)),
-                      reward=np.tile(mdp.reward, (horizon, 1, 1)),
-                      terminated=terminated,
-                      start=np.concatenate([mdp.start, np.zeros((horizon - 1) * S)]),
-                      gamma=mdp.gamma)
+    prob, reward = (np.tile(table, (horizon, 1, 1)) for table in (mdp.prob, mdp.reward))
+    return TabularMDP((later + mdp.next_state).reshape(prob.shape), prob, reward, terminated,
+                      start=np.append(mdp.start, np.zeros((horizon - 1) * S)), gamma=mdp.gamma)
 
 
 def check_policy(mdp, policy):
     """Raise ValueError unless `policy` (S, A) holds a distribution in each row of `mdp`'s table."""
-    if policy.shape != mdp.shape:
-        raise ValueError(f"policy must have shape {mdp.shape}, got {policy.shape}")
-    _refuse_first("policy", policy, "must lie in [0, 1]", ~((policy >= 0) & (policy <= 1 + 1e-9)))
-    total = policy.sum(axis=1)
-    _refuse_first("policy", total, "must sum to one", np.abs(total - 1) > 1e-9)
+    checks.shape("policy", policy, mdp.shape)
+    _check_distributions("policy", policy)
+
+
+def _check_distributions(name, rows):
+    """Raise ValueError unless rows hold probabilities along the last axis, up to rounding."""
+    _refuse_first(name, rows, "must lie in [0, 1]", ~((rows >= 0) & (rows <= 1 + 1e-9)))
+    total = rows.sum(axis=-1)
+    _refuse_first(name, total, "must sum to one", np.abs(total - 1) > 1e-9)
 
 
 def _frozen(array):
@@ -316,19 +241,18 @@ def _check_outcome(name, outcome, S):
     if not isinstance(outcome, (tuple, list)) or len(outcome) != 4:
         raise ValueError(f"{name} must be (probability, next state, reward, terminated), "
                          f"got {outcome!r}")
-    prob, next_state, reward, terminated = outcome
-    if not isinstance(prob, Real) or not 0 <= prob <= 1:
-        raise ValueError(f"{name} must have a probability in [0, 1], got {prob!r}")
-    if not isinstance(next_state, Integral) or not 0 <= next_state < S:
-        raise ValueError(f"{name} must lead to a state in [0, {S}), got {next_state!r}")
-    if not isinstance(reward, Real) or not np.isfinite(reward):
-        raise ValueError(f"{name} must have a finite reward, got {reward!r}")
-    if not isinstance(terminated, (bool, np.bool_)):
-        raise ValueError(f"{name} must say True or False at its end, got {terminated!r}")
+    prob, state, reward, end = outcome
+    for good, rule, got in (
+            (isinstance(prob, Real) and 0 <= prob <= 1, "have a probability in [0, 1]", prob),
+            (isinstance(state, Integral) and 0 <= state < S, f"lead to a state in [0, {S})", state),
+            (isinstance(reward, Real) and np.isfinite(reward), "have a finite reward", reward),
+            (isinstance(end, (bool, np.bool_)), "say True or False at its end", end)):
+        if not good:
+            raise ValueError(f"{name} must {rule}, got {got!r}")
 
 
 def _refuse_first(name, values, rule, wrong):
     """Raise ValueError naming the first entry where `wrong` is true."""
     if wrong.any():
-        entry = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(f"{name}[{', '.join(map(str, entry))}] {rule}, got {values[entry]}")
+        entry = np.argwhere(wrong)[0].tolist()
+        raise ValueError(f"{name}{entry or ''} {rule}, got {values[tuple(entry)]}")

@@ -32,18 +32,20 @@ learning", arXiv:1712.00378.
 """
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.mdp import check_policy
-from minirl.kernel.sampling import alias, cells, draw, generator, uniform, words
+from minirl.kernel.sampling import alias, cells, draw, generator, thresholds, words
 
-STRIDE = 16  # steps for which random words are drawn at once
+STRIDE = 16                      # steps for which random words are drawn at once
+_DRAWN_BY = WeakKeyDictionary()  # the thresholds of each world, until nobody has it any more
 
 
 class Rollout(NamedTuple):
-    """N episodes of at most T steps as time-major rectangles, one episode a column.
+    """N episodes of at most T steps as time-major rectangles, one episode per column.
 
     T is the length of the longest episode.  After its end an episode is dead: `alive` is False and
     the other entries are zero.
@@ -72,7 +74,7 @@ class Rollout(NamedTuple):
 
 
 def rollout(mdp, policy, starts, *, horizon, rng):
-    """Play one episode from each start state, all at once.
+    """Play one episode from each of `starts` (N,), all at once: a `Rollout`.
 
     Parameters
     ----------
@@ -80,21 +82,11 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     policy : (S, A) float
         π(a|s): rows of probabilities, not logits, so that a greedy policy may be played too.
     starts : (N,) int
-        The first state of each episode; see `start_states`.
+        See `start_states`.
     horizon : int ≥ 1
         Episodes that have not ended after this many steps are truncated.
-    rng : Generator or seed; or a tuple of Generators, one an episode
+    rng : Generator or seed; or a tuple of Generators, one per episode
         With a tuple an episode is the same, whatever is played beside it.
-
-    Returns
-    -------
-    Rollout
-
-    Raises
-    ------
-    ValueError
-        If the policy is not one for this world, there is no episode, a start state is outside the
-        table, the horizon is not positive, or there is not one Generator an episode.
 
     Examples
     --------
@@ -127,8 +119,6 @@ def rollout(mdp, policy, starts, *, horizon, rng):
 def steps_played(mdp, policy, starts, *, horizon, rng):
     """The same episodes as those of `rollout`, as `counts.Steps`, where nothing else is wanted.
 
-    Parameters and errors are those of `rollout`.
-
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
@@ -155,27 +145,10 @@ class Moves(NamedTuple):
 
 
 def walk(mdp, policy, states, *, rng):
-    """Move N worlds under a policy, for ever: yields `Moves`, one step at a time.
+    """Move N worlds under a policy (S, A), for ever: yields `Moves`, one step at a time.
 
-    Where an episode ends, the next one begins at once.  There is no time limit.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    policy : (S, A) float
-        π(a|s).
-    states : (N,) int
-        Where each world begins.
-    rng : Generator or seed
-
-    Yields
-    ------
-    Moves
-
-    Raises
-    ------
-    ValueError
-        If the policy is not one for this world, or a state is outside the table; at the first step.
+    They begin in `states` (N,).  Where an episode ends, the next one begins at once.  There is no
+    time limit.
 
     Examples
     --------
@@ -215,19 +188,11 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
         A Generator advances; a seed would draw the same luck at every call.
     auto_reset : bool
         Whether a world whose episode ended with this step stands on a new first state afterwards.
+        Nothing is lost by that: after a termination there is no state to learn from.
 
     Returns
     -------
-    next_states : (N,) int
-        The states after the step, or the first states of new episodes where `auto_reset` asks for
-        them.  Nothing is lost by that: after a termination there is no state to learn from.
-    rewards : (N,) float
-    terminated : (N,) bool
-
-    Raises
-    ------
-    ValueError
-        If the arrays are not vectors of one length, or an entry is no state or action.
+    next_states (N,) int, rewards (N,) float, terminated (N,) bool
 
     Examples
     --------
@@ -237,12 +202,9 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
     >>> print(next_states, rewards, terminated)
     [0 0] [1. 0.] [False  True]
     """
-    for name, values, bound in (("states", states, mdp.shape[0]), ("actions", actions,
-                                                                   mdp.shape[1])):
-        _check_numbers(name, values, bound)
-    if states.shape != actions.shape:
-        raise ValueError(f"actions must have the shape of states, {states.shape}, "
-                         f"got {actions.shape}")
+    _check_numbers("states", states, mdp.shape[0])
+    _check_numbers("actions", actions, mdp.shape[1])
+    checks.shape("actions", actions, states.shape)
     rng = generator(rng)
     next_states, rewards, terminated = move(mdp, states.astype(np.int64),
                                             actions.astype(np.int64), rng.random(states.size))
@@ -252,18 +214,9 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
 
 
 def start_states(mdp, episodes, rng):
-    """Draw `episodes` first states from `mdp.start`: (episodes,) int.
+    """Draw `episodes` ≥ 1 first states from `mdp.start`: (episodes,) int.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    episodes : int ≥ 1
-    rng : Generator or seed; or a tuple of Generators, one an episode
-
-    Raises
-    ------
-    ValueError
-        If `episodes` is not positive, or not the number of Generators.
+    `rng` is a Generator or a seed, or a tuple of Generators, one per episode.
 
     Examples
     --------
@@ -271,10 +224,10 @@ def start_states(mdp, episodes, rng):
     >>> print(start_states(coin_game(), 3, rng=0))
     [0 0 0]
     """
-    checks.whole("episodes", episodes)
+    episodes = checks.whole("episodes", episodes)
     rng = _for_episodes(rng, episodes)
-    numbers, = uniform(rng, 1, np.arange(episodes))
-    return first_states(mdp, numbers)
+    return first_states(mdp, [one.random() for one in rng] if isinstance(rng, tuple)
+                        else rng.random(episodes))
 
 
 def first_states(mdp, numbers):
@@ -290,24 +243,15 @@ def first_states(mdp, numbers):
     [[0]
      [0]]
     """
-    return mdp.start_thresholds.searchsorted(numbers, side="right")
+    _, start = _thresholds(mdp)
+    return start.searchsorted(numbers, side="right")
 
 
 def move(mdp, states, actions, numbers):
-    """Move N parallel worlds by one step; the outcomes are decided by uniform numbers.
+    """`step` without a check: numbers (N,) in [0, 1) decide the outcomes by (sampling.1).
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    states, actions : (N,) int
-        *Trusted*, since this is the inner loop of everything that plays: an action A would silently
-        be read as action 0 of the next state.  `step` is the form that checks.
-    numbers : (N,) float
-        One number in [0, 1) a world, which decides the outcome by (sampling.1).
-
-    Returns
-    -------
-    next_states (N,) int, rewards (N,) float, terminated (N,) bool
+    States and actions are *trusted*, since this is the inner loop of everything that learns step by
+    step.  An action A would silently be read as action 0 of the next state.
 
     Examples
     --------
@@ -315,11 +259,24 @@ def move(mdp, states, actions, numbers):
     >>> move(coin_game(), np.array([0]), np.array([1]), np.array([0.5]))
     (array([0]), array([0.]), array([ True]))
     """
-    A, K = mdp.next_state.shape[1:]
+    _, A, K = mdp.next_state.shape
     outcome = entry = states * A + actions
     if K > 1:
-        outcome = entry * K + draw(mdp.outcome_thresholds.take(entry, axis=1), numbers)
+        outcome = entry * K + draw(_thresholds(mdp)[0].take(entry, axis=1), numbers)
     return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
+
+
+def _thresholds(mdp):
+    """The thresholds of (sampling.1) for the outcomes, (K − 1, S·A), and for the start, (S − 1,).
+
+    They depend on the law alone, so that once is enough.
+    """
+    try:
+        return _DRAWN_BY[mdp]
+    except KeyError:
+        S, A, K = mdp.prob.shape
+        outcomes = thresholds(mdp.prob).reshape(K - 1, S * A)
+        return _DRAWN_BY.setdefault(mdp, (outcomes, thresholds(mdp.start)))
 
 
 class _Chain(NamedTuple):
@@ -377,11 +334,11 @@ def _play(mdp, chain, starts, horizon, rng, note):
     which they die: what an episode draws depends on nobody else.
     """
     _check_numbers("starts", starts, mdp.shape[0])
-    checks.whole("horizon", horizon)
+    horizon = checks.whole("horizon", horizon)
     rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
     who, first, since = np.arange(starts.size), chain.first(starts), 0
     while who.size and since < horizon:
-        rows, left = [], int(horizon) - since
+        rows, left = [], horizon - since
         few = who.size - 1 if isinstance(rng, tuple) else who.size // 2
         while np.count_nonzero(first < dead) > few and len(rows) < left:
             for numbers in words(rng, min(STRIDE, left - len(rows)), who):
@@ -394,7 +351,7 @@ def _play(mdp, chain, starts, horizon, rng, note):
 
 
 def _for_episodes(rng, episodes):
-    """The randomness of a batch: one Generator for all, or a tuple with one an episode."""
+    """The randomness of a batch: one Generator for all, or a tuple with one per episode."""
     if not isinstance(rng, tuple):
         return generator(rng)
     if len(rng) != episodes:

@@ -41,17 +41,9 @@ import numpy as np
 
 
 def draw(columns, numbers):
-    """One outcome for each column of thresholds (n − 1, N), by (sampling.1).
+    """The outcome (N,) that each number in [0, 1) draws from its column of thresholds (n − 1, N).
 
-    Parameters
-    ----------
-    columns : (n − 1, N) float
-    numbers : (N,) float
-        Uniform on [0, 1).
-
-    Returns
-    -------
-    (N,) int
+    This is (sampling.1).
 
     Examples
     --------
@@ -64,17 +56,9 @@ def draw(columns, numbers):
 def thresholds(prob):
     """The running sums that (sampling.1) compares with, all but the last: (n − 1, …).
 
-    Parameters
-    ----------
-    prob : (…, n) float
-        Distributions along the last axis.  They are divided by their total, so that a last outcome
-        of probability zero can never be drawn.
-
-    Returns
-    -------
-    (n − 1, …) float
-        Outcomes first, so that a comparison runs along the many draws and not along the few
-        outcomes.
+    The distributions (…, n) are divided by their total, so that a last outcome of probability zero
+    can never be drawn.  Outcomes come first, so that a comparison runs along the many draws and not
+    along the few outcomes.
 
     Examples
     --------
@@ -100,19 +84,10 @@ class Alias(NamedTuple):
 
 
 def cells(table, first, numbers):
-    """One cell for each of N rows, by (sampling.2): its outcome is the cell less the row's first.
+    """The cell (N,) that each word (N,) uint32 of 32 bits draws from a row, by (sampling.2).
 
-    Parameters
-    ----------
-    table : Alias
-    first : (N,) int
-        The first cell of each row, n times its number.  *Trusted*.
-    numbers : (N,) uint32
-        From `words`.
-
-    Returns
-    -------
-    (N,) int
+    `first` (N,) int is the first cell of each row, n times its number, and *trusted*.  The outcome
+    is the cell less the row's first.
 
     Examples
     --------
@@ -126,17 +101,9 @@ def cells(table, first, numbers):
 
 
 def alias(prob):
-    """The cells of (sampling.2) for every row of a table of probabilities.
+    """The cells of (sampling.2) for every row of `prob` (S, m), divided by its total.
 
-    Parameters
-    ----------
-    prob : (S, m) float
-        One distribution a row, divided by its total.
-
-    Returns
-    -------
-    Alias
-        Outcome j of row s is the cell s·n + j, with n the first power of two from m upwards.
+    Outcome j of row s is the cell s·n + j, with n the first power of two from m upwards.
 
     Examples
     --------
@@ -172,7 +139,7 @@ def alias(prob):
 def generator(rng):
     """A NumPy `Generator` from a Generator, a seed, or a saved `bit_generator.state`.
 
-    A Generator is returned as it is and will advance; a saved state is copied, so that work
+    A Generator is returned as it is and will advance.  A saved state is copied, so that work
     continued from it draws the same numbers again.
 
     Examples
@@ -190,18 +157,10 @@ def generator(rng):
 
 
 def generators(rng):
-    """One Generator a run, as a tuple.
+    """One Generator per run, as a tuple, from a list, tuple, range or array with one entry per run.
 
-    Parameters
-    ----------
-    rng : what `generator` accepts, or a list, tuple, range or array of such
-        A sequence has one entry a run.  Anything else means a single run.
-
-    Raises
-    ------
-    ValueError
-        If the sequence is empty, or holds one Generator twice: runs that share it would not be
-        independent of each other.
+    Anything else that `generator` accepts means a single run.  A Generator that is named twice is
+    refused: runs that share it would not be independent of each other.
 
     Examples
     --------
@@ -218,40 +177,20 @@ def generators(rng):
     return made
 
 
-def uniform(rng, count, which):
-    """`count` numbers in [0, 1) for each of the runs `which`: (count, n) float.
+def words(rng, count, which):
+    """`count` random words of 32 bits for each of the runs `which` (n,): (count, n) uint32.
 
-    Parameters
-    ----------
-    rng : Generator, or tuple of Generators
-        One for all, or one a run.
-    count : int
-    which : (n,) int
-        Numbers of the runs.  With one Generator for all only their number matters.
+    `rng` is one Generator for all, or a tuple with one per run.  With one for all, only the number
+    of the runs matters.
 
     Examples
     --------
     A run draws the same, whoever is beside it:
 
-    >>> both = uniform(generators([3, 4]), 2, np.array([0, 1]))
-    >>> alone = uniform(generators(4), 2, np.array([0]))
+    >>> both = words(generators([3, 4]), 2, np.array([0, 1]))
+    >>> alone = words(generators(4), 2, np.array([0]))
     >>> print((alone == both[:, 1:]).all())
     True
-    """
-    if isinstance(rng, tuple):
-        return np.stack([rng[run].random(count) for run in which], axis=1)
-    return rng.random((count, len(which)))
-
-
-def words(rng, count, which):
-    """`count` random words of 32 bits for each of the runs `which`: (count, n) uint32.
-
-    Parameters are those of `uniform`.
-
-    Examples
-    --------
-    >>> words(generator(0), 2, np.arange(3)).shape
-    (2, 3)
     """
     if isinstance(rng, tuple):
         return np.stack([_words(rng[run], count) for run in which], axis=1)

@@ -42,19 +42,13 @@ eligibility of a softmax); Cover and Thomas, "Elements of information theory", c
 
 import numpy as np
 
+from minirl.kernel import checks
+
 
 def log_softmax(logits):
-    """The table log π of (softmax.1).
+    """The table log π (S, A) of (softmax.1) in nats, from finite logits of any size.
 
-    Parameters
-    ----------
-    logits : (S, A) float
-        Finite, of any size: the largest logit of each row is subtracted before `exp`.
-
-    Returns
-    -------
-    (S, A) float
-        Log-probabilities in nats.  Each row of `exp` of it sums to one.
+    The largest logit of each row is subtracted before `exp`.
 
     Examples
     --------
@@ -67,19 +61,7 @@ def log_softmax(logits):
 
 
 def backward(logp, G):
-    """The gradient in the logits, (softmax.3).
-
-    Parameters
-    ----------
-    logp : (S, A) float
-        The table log π at which the loss was taken.
-    G : (S, A) float
-        ∂L/∂log π, every entry treated as free.
-
-    Returns
-    -------
-    (S, A) float
-        ∂L/∂θ.  Each row sums to zero.
+    """The gradient in the logits, (softmax.3): ∂L/∂θ (S, A) from G = ∂L/∂log π at the table logp.
 
     Examples
     --------
@@ -121,27 +103,9 @@ def kl(logp, other_logp):
 def entropy_loss(logits, weights):
     """Minus the weighted entropy, −Σ_s weights[s] H(s): minimising it keeps a policy undecided.
 
-    By (softmax.4), G = weights[s] π (log π + 1), and `backward` removes the 1.
-
-    Parameters
-    ----------
-    logits : (S, A) float
-        Policy table θ.
-    weights : (S,) float
-        How much each row matters, for example the share of a batch's steps taken there.  Held
-        fixed: that the policy also decides how often a state is visited is not differentiated.
-
-    Returns
-    -------
-    loss : float
-        In nats.
-    grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If `weights` does not have one entry per row of `logits`.
+    By (softmax.4), G = weights[s] π (log π + 1), and `backward` removes the 1.  The weights (S,)
+    say how much each row matters, for example the share of a batch's steps taken there.  They are
+    held fixed: that the policy also decides how often a state is visited is not differentiated.
 
     Examples
     --------
@@ -149,8 +113,7 @@ def entropy_loss(logits, weights):
     >>> print(round(loss, 4), grad.round(4))
     -0.3251 [[ 0.1978 -0.1978]]
     """
-    if weights.shape != logits.shape[:1]:
-        raise ValueError(f"weights must have shape {logits.shape[:1]}, got {weights.shape}")
+    checks.shape("weights", weights, logits.shape[:1])
     logp = log_softmax(logits)
     loss = -(weights * entropy(logp)).sum()
     return loss, backward(logp, weights[:, None] * np.exp(logp) * logp)

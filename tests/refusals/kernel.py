@@ -120,7 +120,7 @@ ROWS = {
         steps("states must be a vector of integers, got float64 of shape (3,)", (0.0, 1, 2)),
         steps("states must be a vector of integers, got int64 of shape (1, 3)", ((0, 1, 2),)),
         steps("actions must be a vector of integers, got bool of shape (3,)", actions=[True] * 3),
-        steps("states and actions must have one length, got 3 and 1", actions=(0,)),
+        steps("actions must have shape (3,), got (1,)", actions=(0,)),
         *(steps(f"starts must rise from 0 to 3, got {np.array(starts)}", starts=starts)
           for starts in ((0, 2), (0, 4), (1, 3), (-1, 3), (0, 2, 1, 3), (3,))),
         steps("starts must rise from 0 to 3", starts=np.zeros(0, int)),
@@ -164,11 +164,11 @@ ROWS = {
         world("next_state must have shape (S, A, K), got (4, 0, 3)",
               next_state=np.zeros((4, 0, 3), int)),
         world("next_state must hold integers, got float64", next_state=np.zeros((4, 3, 3))),
-        world("prob must have the shape of next_state, (4, 3, 3), got (4, 3, 1)",
+        world("prob must have shape (4, 3, 3), got (4, 3, 1)",
               prob=np.ones((4, 3, 1))),
-        world("reward must have the shape of next_state, (4, 3, 3), got (4, 3)",
+        world("reward must have shape (4, 3, 3), got (4, 3)",
               reward=np.ones((4, 3))),
-        world("terminated must have the shape of next_state, (4, 3, 3), got (3, 3, 3)",
+        world("terminated must have shape (4, 3, 3), got (3, 3, 3)",
               terminated=np.zeros((3, 3, 3), bool)),
         world("terminated must hold booleans, got int64", terminated=np.zeros((4, 3, 3), int)),
         world("start must have shape (4,), got (3,)", start=np.ones(3) / 3),
@@ -240,9 +240,9 @@ ROWS = {
               "actions must be a vector of whole numbers in [0, 3), got ")
           for actions in (HERE - 1, HERE + 3, HERE + 0.0, HERE > 0, HERE[:0], HERE.reshape(2, 1))),
         row(lambda: step(WORLD, HERE, HERE[:1], 0),  # one for all would be broadcast
-            "actions must have the shape of states, (2,), got (1,)"),
+            "actions must have shape (2,), got (1,)"),
         row(lambda: step(WORLD, HERE[:1], HERE, 0),
-            "actions must have the shape of states, (1,), got (2,)"),
+            "actions must have shape (1,), got (2,)"),
         *whole("episodes", lambda episodes: start_states(WORLD, episodes, 0), 3),
         *(check for play in (rollout, steps_played)
           for check in whole("horizon", lambda horizon, play=play: played(play, horizon=horizon),
