@@ -1,8 +1,8 @@
 """W9: GRPO's loss and gradient (grpo.1), from strings with one advantage each.
 
-*plain* is the formula as the paper writes it: a loop over strings and their tokens, with ratio,
-clipping and k3 for each.  *book* weights the strings, collapses them into tables (ppo.2), and takes
-one pass over those.
+*plain* is `minirl.plain.grpo`: the formula as the paper writes it, a loop over strings and their
+tokens, with ratio, clipping and k3 for each.  *book* weights the strings, collapses them into
+tables (ppo.2), and takes one pass over those.
 
 *numba*, *jax* and *torch* do that as well, on rectangles of pair indices, which strings of one
 length allow; *numba* is the limit of the machine, and *jax_float32* is *jax* in the numbers that it
@@ -10,14 +10,16 @@ is mostly used with.  *torch_idiom* is what most people write: a softmax and a p
 token, differentiated automatically.
 """
 
+from functools import cache
+
 import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax, loop_softmax, unsigned
-from benchmarks.text import endless
+from benchmarks.text import endless, strings_of
 from benchmarks.timing import Case
 from minirl.people.grpo import grpo_loss
 from minirl.people.groups import weighted
-from minirl.kernel.softmax import backward, log_softmax
+from minirl.plain.grpo import objective
 
 SYMBOLS, LENGTH, GROUP, BETA, CLIP = 27, 128, 8, 0.1, 0.2
 
@@ -33,22 +35,10 @@ def batch(groups):
     return old + 0.2 * move, old, old + 0.2 * away, steps, advantages.ravel()
 
 
-def plain(logits, old, reference, steps, advantages):
+def plain(logits, old, reference, strings, advantages):
     """(grpo.1), a token at a time."""
-    logp, old_logp, ref_logp = (log_softmax(table) for table in (logits, old, reference))
-    loss, G = 0.0, np.zeros_like(logits)
-    for i, A in enumerate(advantages.tolist()):
-        string = steps.index[steps.starts[i]:steps.starts[i + 1]].tolist()
-        weight = 1 / (len(advantages) * len(string))
-        for n in string:
-            s, a = divmod(n, SYMBOLS)
-            ratio, u = np.exp(logp[s, a] - old_logp[s, a]), ref_logp[s, a] - logp[s, a]
-            bounded = min(max(ratio, 1 - CLIP), 1 + CLIP)
-            loss += weight * (BETA * (np.exp(u) - 1 - u) - min(ratio * A, bounded * A))
-            G[s, a] += weight * BETA * (1 - np.exp(u))
-            if ratio * A <= bounded * A:
-                G[s, a] -= weight * ratio * A
-    return loss, backward(logp, G)
+    J, grad = objective(logits, old, reference, strings, advantages, epsilon=CLIP, beta=BETA)
+    return -J, -grad
 
 
 def book(logits, old, reference, steps, advantages):
@@ -170,10 +160,11 @@ def torch_forms(logits, old, reference, steps, advantages):
 
 def prepare(size, peers):
     """All forms; `size` is the number of groups."""
-    data = batch(size)
-    forms = {"plain": lambda: plain(*data), "book": lambda: book(*data)}
+    logits, old, reference, steps, advantages = data = batch(size)
+    listed = cache(lambda: (strings_of(steps), advantages.tolist()))
+    forms = {"plain": lambda: plain(logits, old, reference, *listed()), "book": lambda: book(*data)}
     makers = {"numba": numba_form, "jax": jax_forms, "torch": torch_forms}
-    return forms | forms_of(peers, makers, data), data[3].index.size
+    return forms | forms_of(peers, makers, data), steps.index.size
 
 
 CASES = [Case("W9", f"GRPO, groups of {GROUP} strings of {LENGTH}", "token", prepare,

@@ -1,23 +1,25 @@
 """W5: four epochs of PPO on one batch of strings, in full batches and in minibatches.
 
-*plain* is (ppo.1) as the paper writes it: a loop over tokens, each with its own ratio.  *book*
-collapses a batch into tables once (ppo.2), after which an epoch does not see a token; minibatches
-are collapsed once an epoch, all by one histogram.  Every form takes plain gradient steps, so large
-that the later ones clip, on the same minibatches of whole strings.
+*plain* is `minirl.plain.ppo`: (ppo.1) as the paper writes it, a loop over tokens, each with its own
+ratio.  *book* collapses a batch into tables once (ppo.2), after which an epoch does not see a
+token; minibatches are collapsed once an epoch, all by one histogram.  Every form takes plain
+gradient steps, so large that the later ones clip, on the same minibatches of whole strings.
 
 *numba*, *jax* and *torch* collapse as well; *numba* is the limit of the machine.  *jax_float32* is
 *jax* in the numbers that it is mostly used with.  *torch_idiom* is what most people write: softmax,
 ratio and clipping for each token, differentiated automatically.
 """
 
+from functools import cache
+
 import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax, loop_softmax, unsigned
-from benchmarks.text import endless
+from benchmarks.text import endless, strings_of
 from benchmarks.timing import Case
 from minirl.play.surrogate import collapse, minibatches
 from minirl.play.ppo import ppo_loss
-from minirl.kernel.softmax import backward, log_softmax
+from minirl.plain.ppo import surrogate
 
 SYMBOLS, LENGTH, EPOCHS, PARTS, CLIP = 27, 128, 4, 8, 0.2
 RATE = 200.0
@@ -37,25 +39,17 @@ def batch(tokens, number):
     return old, steps, advantages, parts
 
 
-def plain(old, steps, advantages, parts):
-    """(ppo.1), a token at a time."""
-    logits, old_logp = old, log_softmax(old)
-    index, A = steps.index.reshape(-1, LENGTH), advantages.reshape(-1, LENGTH)
+def plain(old, strings, advantages, parts):
+    """(ppo.1), a token at a time; `advantages` has a list for each string."""
+    logits = old
     for epoch in parts:
         for part in range(epoch.max() + 1):
-            chosen = epoch == part
-            N = index[chosen].size
-            logp, loss, G = log_softmax(logits), 0.0, np.zeros_like(old)
-            for n, advantage in zip(index[chosen].ravel().tolist(), A[chosen].ravel().tolist()):
-                s, a = divmod(n, SYMBOLS)
-                ratio = np.exp(logp[s, a] - old_logp[s, a])
-                bounded = min(max(ratio, 1 - CLIP), 1 + CLIP)
-                loss -= min(ratio * advantage, bounded * advantage) / N
-                if ratio * advantage <= bounded * advantage:
-                    G[s, a] -= ratio * advantage / N
-            grad = backward(logp, G)
-            logits = logits - RATE * grad
-    return loss, grad
+            own = np.flatnonzero(epoch == part)
+            steps = [step for i in own for step in strings[i]]
+            A = [A_t for i in own for A_t in advantages[i]]
+            L, grad = surrogate(logits, old, steps, A, CLIP)
+            logits = logits + RATE * grad
+    return -L, -grad
 
 
 def book(old, steps, advantages, parts):
@@ -201,10 +195,11 @@ def torch_forms(old, steps, advantages, parts):
 
 def prepare(size, peers, number):
     """All forms with `number` minibatches an epoch; `size` is the number of tokens."""
-    data = batch(size, number)
-    forms = {"plain": lambda: plain(*data), "book": lambda: book(*data)}
+    old, steps, advantages, parts = data = batch(size, number)
+    listed = cache(lambda: (strings_of(steps), advantages.reshape(-1, LENGTH).tolist()))
+    forms = {"plain": lambda: plain(old, *listed(), parts), "book": lambda: book(*data)}
     makers = {"numba": numba_form, "jax": jax_forms, "torch": torch_forms}
-    return forms | forms_of(peers, makers, data), data[1].index.size
+    return forms | forms_of(peers, makers, data), steps.index.size
 
 
 SIZES = (2**12, 2**17, 2**19)

@@ -3,9 +3,9 @@
 W7 is Bradley–Terry regression, (reward_model.1) and (reward_model.2), and its fit; W8 is DPO,
 (dpo.2) and (dpo.3).
 
-*plain* is the formula as the papers write it: a loop over pairs, and over the tokens of each
-string.  *book* takes products with one sparse matrix of counts (counts.3).  In the cases "matrix
-given" making it is not timed.
+*plain* is `minirl.plain.reward_model` and `minirl.plain.dpo`: the formula as the papers write it, a
+loop over pairs, and over the tokens of each string.  *book* takes products with one sparse matrix
+of counts (counts.3).  In the cases "matrix given" making it is not timed.
 
 *numba* is one loop over pairs, the limit of the machine.  *jax* and *torch* look up and add up the
 rectangles of pair indices, which strings of one length allow, laid out as each likes it best; in
@@ -19,12 +19,12 @@ than 10⁻⁷.  *sklearn* is LogisticRegression without an intercept, with the s
 limit; it wants two classes, so that every second pair is turned round.
 """
 
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax, unsigned
-from benchmarks.text import endless
+from benchmarks.text import endless, strings_of
 from benchmarks.timing import Case, equal
 from minirl.kernel.counts import difference_matrix, select
 from minirl.people.dpo import dpo_loss
@@ -32,6 +32,7 @@ from minirl.people.fitting import minimise_near
 from minirl.people.pairs import Pairs
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.plain import dpo, reward_model
 
 SYMBOLS, LENGTH, BETA, PULL, TOL = 27, 64, 0.5, 2.0, 1e-7
 
@@ -48,32 +49,9 @@ def batch(pairs):
             select(steps, np.where(turned, first, second)))
 
 
-def tokens(steps, i):
-    """The pairs (s, a) of sequence i."""
-    return [divmod(n, SYMBOLS) for n in steps.index[steps.starts[i]:steps.starts[i + 1]].tolist()]
-
-
-def plain_regression(weights, chosen, rejected):
-    """(reward_model.1) and (reward_model.2), a token at a time."""
-    pairs = len(chosen.starts) - 1
-    loss, grad = 0.0, np.zeros_like(weights)
-    for i in range(pairs):
-        good, bad = tokens(chosen, i), tokens(rejected, i)
-        margin = sum(weights[s, a] for s, a in good) - sum(weights[s, a] for s, a in bad)
-        loss -= log_sigmoid(margin) / pairs
-        force = np.exp(log_sigmoid(-margin)) / pairs
-        for s, a in good:
-            grad[s, a] -= force
-        for s, a in bad:
-            grad[s, a] += force
-    return loss, grad
-
-
-def plain_dpo(logits, reference, chosen, rejected):
-    """(dpo.2) and (dpo.3), a token at a time."""
-    logp = log_softmax(logits)
-    loss, grad = plain_regression(BETA * (logp - log_softmax(reference)), chosen, rejected)
-    return loss, backward(logp, BETA * grad)
+def listed(chosen, rejected):
+    """A function that lists the pairs of strings, as the plain forms read them."""
+    return cache(lambda: list(zip(strings_of(chosen), strings_of(rejected))))
 
 
 def numba_regression():
@@ -297,8 +275,8 @@ def torch_policy(logits, reference, chosen, rejected, build):
 def prepare_regression(size, peers):
     """Bradley–Terry loss and gradient; `size` is the number of pairs."""
     weights, _, chosen, rejected = data = batch(size)
-    D = difference_matrix(chosen, rejected)
-    forms = {"plain": lambda: plain_regression(weights, chosen, rejected),
+    D, strings = difference_matrix(chosen, rejected), listed(chosen, rejected)
+    forms = {"plain": lambda: reward_model.loss(weights, strings()),
              "book": lambda: bradley_terry_loss(weights, D)}
     makers = {"numba": numba_weights, "jax": jax_weights, "torch": torch_weights}
     return forms | forms_of(peers, makers, data), size
@@ -319,9 +297,9 @@ def sklearn_fit(logits, reference, chosen, rejected):
 def prepare_fit(size, peers):
     """The fitted weights; `size` is the number of pairs."""
     logits, _, chosen, rejected = data = batch(size)
-    pairs = Pairs(chosen, rejected)
+    pairs, strings = Pairs(chosen, rejected), listed(chosen, rejected)
     pairs.difference  # made beforehand, as for the others
-    forms = {"plain": lambda: minimise_near(lambda w: plain_regression(w, chosen, rejected),
+    forms = {"plain": lambda: minimise_near(lambda w: reward_model.loss(w, strings()),
                                             np.zeros(logits.shape), pull=PULL, examples=size).x,
              "book": lambda: fit_reward_model(np.zeros(logits.shape), pairs, pull=PULL).x}
     return forms | forms_of(peers, {"sklearn": sklearn_fit}, data), size
@@ -338,13 +316,13 @@ def equal_fits(results):
 def prepare_dpo(size, peers, build):
     """DPO loss and gradient, the matrix given or built; `size` is the number of pairs."""
     logits, reference, chosen, rejected = data = batch(size)
-    D = difference_matrix(chosen, rejected)
+    D, strings = difference_matrix(chosen, rejected), listed(chosen, rejected)
 
     def book():
         given = difference_matrix(chosen, rejected) if build else D
         return dpo_loss(logits, reference, given, beta=BETA)
 
-    forms = {"plain": lambda: plain_dpo(*data), "book": book}
+    forms = {"plain": lambda: dpo.loss(logits, reference, strings(), BETA), "book": book}
     makers = {name: partial(maker, build=build) for name, maker in
               (("numba", numba_policy), ("jax", jax_policy), ("torch", torch_policy))}
     return forms | forms_of(peers, makers, data), size

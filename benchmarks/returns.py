@@ -1,13 +1,15 @@
 """W6: generalised advantage estimates and λ-returns (returns.3) of a rectangle of episodes.
 
-*plain* runs backwards through each episode, a step at a time.  *book* does all episodes at once, a
-row at a time.  All forms start from rewards, a rollout and a value table, so that looking the
-values up is part of the work, and they return advantages and returns.
+*plain* is `minirl.plain.ppo`: it runs backwards through each episode, a step at a time.  *book*
+does all episodes at once, a row at a time.  All forms start from rewards, a rollout and a value
+table, so that looking the values up is part of the work, and they return advantages and returns.
 
 *numba* is one loop over the rectangle, the limit of the machine; *jax* a scan over rows.
 *stable_baselines3* is its rollout buffer: the library's own loop, given arrays of 64 bits;
 *stable_baselines3_float32* is the same with those of 32 bits, which it uses itself.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from benchmarks.timing import Case
 from minirl.kernel.playing import rollout
 from minirl.play.returns import gae
 from minirl.kernel.softmax import log_softmax
+from minirl.plain import ppo
 from toy_lm.ngram import language
 
 SYMBOLS, T, GAMMA, LAMBDA = 27, 128, 0.99, 0.95
@@ -32,18 +35,20 @@ def batch(episodes):
     return played.rewards, played, rng.normal(size=SYMBOLS)
 
 
-def plain(rewards, played, values):
+def listed(rewards, played):
+    """The steps (s, a, r, next s, terminated) of each episode, as lists, for the plain form."""
+    columns = played.states, played.actions, rewards, played.next_states, played.terminated
+    return [list(zip(*(column[:length, i].tolist() for column in columns)))
+            for i, length in enumerate(played.alive.sum(axis=0))]
+
+
+def plain(episodes, shape, values):
     """A_t = δ_t + γλ A_{t+1}, backwards through each episode."""
-    advantages, returns = np.zeros(rewards.shape), np.zeros(rewards.shape)
-    lengths = played.alive.sum(axis=0).tolist()
-    for i, length in enumerate(lengths):
-        after = values[played.last_state[i]] if played.truncated[i] else 0.0
-        A = 0.0
-        for t in reversed(range(length)):
-            here = values[played.states[t, i]]
-            A = rewards[t, i] + GAMMA * after - here + GAMMA * LAMBDA * A
-            advantages[t, i], returns[t, i] = A, A + here
-            after = here
+    advantages, returns, values = np.zeros(shape), np.zeros(shape), values.tolist()
+    for i, episode in enumerate(episodes):
+        A = ppo.advantages(episode, values, GAMMA, LAMBDA)
+        advantages[:len(A), i] = A
+        returns[:len(A), i] = [A_t + values[s] for A_t, (s, *_) in zip(A, episode)]
     return advantages, returns
 
 
@@ -130,7 +135,9 @@ def stable_baselines3(rewards, played, values, dtype):
 def prepare(size, peers):
     """All forms; `size` is the number of episodes, an item one of their steps."""
     data = batch(size)
-    forms = {"plain": lambda: plain(*data),
+    rewards, played, values = data
+    episodes = cache(lambda: listed(rewards, played))
+    forms = {"plain": lambda: plain(episodes(), rewards.shape, values),
              "book": lambda: gae(*data, gamma=GAMMA, gae_lambda=LAMBDA)}
     makers = {"numba": numba_form, "jax": jax_forms, "stable_baselines3": stable_baselines3_forms}
     return forms | forms_of(peers, makers, data), int(data[1].alive.sum())

@@ -1,8 +1,8 @@
 """W3: strings from a bigram model of 96 symbols, the making of tables included.
 
-All forms begin with the logits.  *plain* draws symbol by symbol, each by a search in the running
-sums of its row.  *book* is `toy_lm.ngram.sample`.  Both stop a string at its end symbol, which is
-rare here: nearly all strings are cut at the horizon.
+All forms begin with the logits.  *plain* is `minirl.plain.language_model`: it draws symbol by
+symbol, each by a search in the running sums of its row.  *book* is `toy_lm.ngram.sample`.  Both
+stop a string at its end symbol, which is rare here: nearly all strings are cut at the horizon.
 
 Of the peers, *torch* draws one step of all strings at once by `multinomial`; *jax* inverts the
 running sums in one compiled scan; *numba* is a compiled loop that fills alias tables by Vose's
@@ -10,15 +10,14 @@ method and then writes step by step.  torch and jax go on writing after an end s
 they wrote there is not counted, as a drawn symbol costs no more where strings hardly end.
 """
 
-from bisect import bisect
 from functools import cache, partial
-from random import Random
 
 import numpy as np
 
 from benchmarks.timing import Case, likely
 from minirl.kernel.counts import Steps
 from minirl.kernel.softmax import log_softmax
+from minirl.plain import language_model
 from toy_lm.ngram import sample
 
 SYMBOLS, HORIZON = 96, 128
@@ -27,19 +26,10 @@ LOGITS[:, 0] -= 4.0  # the end symbol
 
 
 def plain(strings):
-    """Symbol by symbol, in plain Python."""
-    random = Random(0).random
-    running = np.exp(log_softmax(LOGITS)).cumsum(axis=1).tolist()
-    written = []
-    for _ in range(strings):
-        symbol, string = 0, []
-        while len(string) < HORIZON:
-            symbol = bisect(running[symbol], random(), hi=SYMBOLS - 1)
-            string.append(symbol)
-            if symbol == 0:
-                break
-        written.append(string)
-    return written
+    """String by string, symbol by symbol."""
+    policy, rng = np.exp(log_softmax(LOGITS)), np.random.default_rng(0)
+    return [[a for _, a in language_model.sample(policy, rng, longest=HORIZON)]
+            for _ in range(strings)]
 
 
 def book(strings):

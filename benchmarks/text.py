@@ -1,6 +1,6 @@
 """W4: the negative log-likelihood of text under a bigram, and its gradient (sft.1).
 
-*plain* is the mean over tokens of −log π(a|s) and of its gradient (softmax.2), a token at a time.
+*plain* is `minirl.plain.language_model`: −log π(a|s) and its gradient (softmax.2), token by token.
 *book* counts the pairs once (counts.1); the rest is one pass over a table.  What is counted is
 either the pairs as `counts.Steps` stores them, or arrays s and a, which are checked first.
 
@@ -9,13 +9,15 @@ The peers count too, each with its own histogram, and write the table's part in 
 most people write, the cross-entropy of each token's row of logits, differentiated automatically.
 """
 
+from functools import cache
+
 import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.timing import Case
 from minirl.kernel import counts
 from minirl.people.sft import sft_loss
-from minirl.kernel.softmax import log_softmax
+from minirl.plain import language_model
 from toy_lm.ngram import sample
 
 SYMBOLS, LENGTH = 96, 128
@@ -36,15 +38,13 @@ def batch(tokens):
     return rng.normal(size=steps.shape), steps, states, actions
 
 
-def plain(logits, states, actions):
-    """The mean over tokens, by loop."""
-    logp = log_softmax(logits)
-    policy, one_hot = np.exp(logp), np.eye(SYMBOLS)
-    loss, grad = 0.0, np.zeros_like(logits)
-    for s, a in zip(states.tolist(), actions.tolist()):
-        loss -= logp[s, a]
-        grad[s] += policy[s] - one_hot[a]
-    return loss / len(states), grad / len(states)
+def strings_of(steps):
+    """The pairs (s, a) of each string, as lists: what the plain forms read.
+
+    They are made when a plain form is first called, since the larger sizes have none.
+    """
+    pairs = [divmod(n, steps.shape[1]) for n in steps.index.tolist()]
+    return [pairs[first:last] for first, last in zip(steps.starts[:-1], steps.starts[1:])]
 
 
 def numba_loops():
@@ -176,7 +176,8 @@ def torch_pairs(logits, steps, states, actions):
 def prepare_stored(size, peers):
     """The forms that start from `Steps`; `size` is the number of tokens."""
     logits, steps, states, actions = data = batch(size)
-    forms = {"plain": lambda: plain(logits, states, actions),
+    strings = cache(lambda: strings_of(steps))
+    forms = {"plain": lambda: language_model.cross_entropy(logits, strings()),
              "book": lambda: sft_loss(logits, counts.table(steps))}
     makers = {"numba": numba_stored, "jax": jax_stored, "torch": torch_stored}
     return forms | forms_of(peers, makers, data), states.size
@@ -185,7 +186,8 @@ def prepare_stored(size, peers):
 def prepare_pairs(size, peers):
     """The forms that start from s and a; `size` is the number of tokens."""
     logits, steps, states, actions = data = batch(size)
-    forms = {"plain": lambda: plain(logits, states, actions),
+    strings = cache(lambda: strings_of(steps))
+    forms = {"plain": lambda: language_model.cross_entropy(logits, strings()),
              "book": lambda: sft_loss(logits, counts.table(
                  counts.steps(states, actions, steps.starts, steps.shape)))}
     makers = {"numba": numba_pairs, "jax": jax_pairs, "torch": torch_pairs}
