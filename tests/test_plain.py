@@ -312,10 +312,10 @@ def test_learners_of_values_equal_the_book_from_the_same_numbers(name, tables, m
     assert_equal(Q, next(learner).tables[:, 0])
 
 
-def iteration(trainer, mdp, record, episodes, horizon=6, rewards=environment_rewards, **arguments):
+def iteration(trainer, mdp, record, episodes, horizon=6, **arguments):
     """The episodes that an iteration of a trainer plays, and the record after it."""
-    batch, *_ = play(mdp, record, generator(record.rng), rewards=rewards, episodes=episodes,
-                     horizon=horizon)
+    batch = play(mdp, record, rewards=environment_rewards, episodes=episodes,
+                 horizon=horizon).rollout
     after = next(trainer(mdp, record, episodes=episodes, horizon=horizon, learning_rate=0.3,
                          optimiser=gradient_descent(), **arguments))
     assert not np.allclose(after.logits, record.logits, atol=1e-3)
@@ -499,8 +499,8 @@ def test_the_advantages_of_a_group_equal_the_book():
 def test_an_iteration_of_grpo_equals_the_book():
     """Some strings are cut."""
     mdp, record, ref = language(3)
-    batch, *_ = play(mdp, record, generator(record.rng), rewards=environment_rewards, episodes=24,
-                     horizon=6, num_generations=4)
+    batch = play(mdp, record, rewards=environment_rewards, episodes=24, horizon=6,
+                 num_generations=4).rollout
     assert batch.truncated.any() and not batch.truncated.all()
     after = next(grpo.grpo(mdp, record, ref_logits=ref, beta=0.2, num_generations=4, episodes=24,
                            horizon=6, num_iterations=3, epsilon=0.02, learning_rate=0.3,
