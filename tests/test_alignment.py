@@ -676,27 +676,28 @@ def test_rlhf_and_the_methods_without_a_reward_model_see_the_same_preferences(hu
                                                                              monkeypatch):
     seen = {}
 
-    def spy(name):
-        fit = getattr(alignment, name)
-
+    def recording(name, fit):
         def recorded(*given, **options):
             seen.setdefault(name, []).append(given[1])
             return fit(*given, **options)
-        monkeypatch.setattr(alignment, name, recorded)
+        return recorded
 
-    for name in "fit_reward_model", *(f"fit_{method}" for method in PREFERENCES):
-        spy(name)
+    monkeypatch.setattr(alignment, "fit_reward_model", recording("reward_model",
+                                                                 alignment.fit_reward_model))
+    monkeypatch.setattr(alignment, "METHODS", {
+        name: method._replace(fit=recording(name, method.fit))
+        for name, method in alignment.METHODS.items()})
     monkeypatch.setattr(alignment, "trainers", lambda *_: {})
     for name in "_proxies", "held_or_not", "judged_models":
         monkeypatch.setattr(alignment, name, lambda *_: [])
     alignment.run(40, 6, lambda line: None)
     data = drawn(setting, 40, [6, 7, 0])
     plus, minus = dense(data.chosen), dense(data.rejected)
-    assert set(seen) == {"fit_reward_model", *(f"fit_{method}" for method in PREFERENCES)}
+    assert set(seen) == {"reward_model", *PREFERENCES}
     for first, *_ in seen.values():
         np.testing.assert_array_equal(dense(first.chosen), plus)
         np.testing.assert_array_equal(dense(first.rejected), minus)
-    assert len(seen["fit_reward_model"]) == 4 and len(seen["fit_dpo"]) == 1
+    assert len(seen["reward_model"]) == 4 and len(seen["dpo"]) == 1
 
 
 def test_a_single_preference_is_enough(setting):

@@ -1,4 +1,4 @@
-"""Data files: what is written is read, what is malformed is refused by its line or skipped."""
+"""Data files: what is written is read, what is malformed is refused by its line."""
 
 import json
 import os
@@ -11,13 +11,12 @@ import pytest
 from minirl.kernel import counts
 from toy_lm import jsonl
 from toy_lm.jsonl import (Demonstration, Labelled, Pair, Prompt, Ranking, Reading,
-                          read_demonstrations, read_labelled, read_pairs, read_prompts,
-                          read_rankings, write, write_implicit)
+                          read_preferences, read_prompts, text_of, write, write_implicit)
 from toy_lm.preferences import from_text
 from toy_lm.vocabulary import from_items
 
-READERS = {Demonstration: read_demonstrations, Pair: read_pairs, Labelled: read_labelled,
-           Prompt: read_prompts, Ranking: read_rankings}
+READERS = {Pair: read_preferences, Ranking: read_preferences, Labelled: read_preferences,
+           Prompt: read_prompts}
 STRANGE = ["", " ", "  at both ends \t", 'a "quoted" word', "back\\slash\\", "\\u0041\\n", "{}",
            "a\u2028b\u2029c\x85d", "\0\x1f\x7f", "\U0001f600 e\u0301 \U0010ffff", "line\nfeed\r\n",
            "\r", "\u05e9\u05dc\u05d5\u05dd \u202e\u0639", "\ufeff", "\ufeffmark", "\uffff", "null"]
@@ -29,7 +28,6 @@ def turned(places):
 
 
 RECORDS = {
-    Demonstration: [Demonstration(*row) for row in zip(STRANGE, turned(1))],
     Pair: [Pair(*row) for row in zip(STRANGE, turned(2), turned(5))] + [Pair("a", "b", "b")] * 3,
     Labelled: [Labelled(*row, label) for row in zip(STRANGE, turned(3)) for label in (True, False)],
     Prompt: [Prompt(text) for text in STRANGE],
@@ -51,20 +49,28 @@ def data_file(tmp_path):
 
 @pytest.mark.parametrize("kind", READERS)
 def test_what_is_written_is_read(tmp_path, kind):
-    records = RECORDS[kind]
-    write(tmp_path / "data.jsonl", records)
-    found = READERS[kind](tmp_path / "data.jsonl")
-    lines = list(range(1, len(records) + 1))
-    assert found == Reading(records, lines, [], 3 if kind is Pair else 0)
-    assert {type(record) for record in found.records} == {kind}
-
-
-@pytest.mark.parametrize("kind", READERS)
-def test_no_records_make_an_empty_file_and_an_empty_file_has_none(tmp_path, kind):
     path = tmp_path / "data.jsonl"
-    for writer in write, write_implicit:
-        writer(path, [])
-        assert path.read_bytes() == b"" and READERS[kind](path) == Reading([], [], [], 0)
+    for records in RECORDS[kind], []:
+        write(path, records)
+        found = READERS[kind](path)
+        assert found == Reading(records, list(range(1, len(records) + 1)))
+        assert {type(record) for record in found.records} <= {kind}
+    assert path.read_bytes() == b""
+
+
+def test_preferences_of_every_kind_may_stand_in_one_file(tmp_path):
+    records = [record for row in zip(RECORDS[Ranking], RECORDS[Labelled], RECORDS[Pair])
+               for record in row]
+    write(tmp_path / "data.jsonl", records)
+    found = read_preferences(tmp_path / "data.jsonl").records
+    assert found == records and [*map(type, found[:3])] == [Ranking, Labelled, Pair]
+
+
+@pytest.mark.parametrize("record, text", [
+    (Demonstration("k", "ato"), "kato"), (Pair("k", "ato", "kk"), "katokk"), (Prompt("ka"), "ka"),
+    (Labelled("k", "", True), "k"), (Ranking("k", ("ato", "b", "", "c")), "katobc")])
+def test_the_text_of_a_record_is_all_that_it_says(record, text):
+    assert text_of(record) == text
 
 
 @pytest.mark.parametrize("record, line", [
@@ -89,26 +95,19 @@ def test_a_line_of_the_implicit_form_holds_two_whole_strings(tmp_path):
                                           '{"chosen": "\u00f6", "rejected": "\u00f6\\n"}\n')
 
 
-@pytest.mark.parametrize("reader, line, record", [
-    (read_demonstrations, '{"text": "k"}', Demonstration("", "k")),
-    (read_demonstrations, '{"completion": "b", "text": "c", "prompt": "a"}',
-     Demonstration("a", "b")),
-    (read_demonstrations, '{"prompt": "\\u00e9\\ud83d\\ude00", "completion": "\\/"}',
-     Demonstration("\u00e9\U0001f600", "/")),
-    (read_pairs, ' {\t"rejected" :"b","prompt": "a", "chosen":"ab" } ', Pair("a", "ab", "b")),
-    (read_pairs, '{"prompt": "", "chosen": "ab", "rejected": "ac"}', Pair("", "ab", "ac")),
-])
-def test_the_other_ways_to_write_a_record_are_read_too(data_file, reader, line, record):
-    assert reader(data_file(line.encode())).records == [record]
-
-
-def test_entries_of_other_names_are_ignored(data_file):
-    path = data_file(b'{"id": [1, {"x": null}], "prompt": "a", "score": NaN, "completion": "b", '
-                     b'"label": true, "ranking": ["c", "d"], "Prompt": 7, "": "\\ud800"}')
-    assert read_demonstrations(path).records == [("a", "b")]
-    assert read_labelled(path).records == [("a", "b", True)]
-    assert read_prompts(path).records == [("a",)]
-    assert read_rankings(path).records == [("a", ("c", "d"))]
+@pytest.mark.parametrize("line, record", [
+    (' {\t"rejected" :"b","prompt": "a", "chosen":"ab" } ', Pair("a", "ab", "b")),
+    ('{"prompt": "", "chosen": "ab", "rejected": "ac"}', Pair("", "ab", "ac")),
+    ('{"completion": "\\/", "label": true, "prompt": "\\u00e9\\ud83d\\ude00"}',
+     Labelled("\u00e9\U0001f600", "/", True)),
+    ('{"id": [1, {"x": null}], "prompt": "a", "score": NaN, "chosen": "b", "rejected": "c", '
+     '"label": 1, "ranking": 2, "Prompt": 7, "": "\\ud800"}', Pair("a", "b", "c")),
+    ('{"prompt": "a", "label": 1, "ranking": ["c", "d"], "n": ' + "9" * 5000 + "}",
+     Ranking("a", ("c", "d")))])
+def test_other_ways_to_write_a_record_are_read_and_other_entries_ignored(data_file, line, record):
+    assert read_preferences(data_file(line.encode())).records == [record]
+    if "prompt" in line:
+        assert read_prompts(data_file(line.encode())).records == [record[:1]]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -117,7 +116,7 @@ def test_entries_of_other_names_are_ignored(data_file):
 def test_blank_lines_windows_lines_and_a_byte_order_mark_do_no_harm(data_file, mark, end, last):
     lines = [b'{"prompt": "a"}', b"", b" \t", b'{"prompt": "b"}', b'{"prompt": "c"}']
     found = read_prompts(data_file(mark + end.join(lines) + last))
-    assert found == Reading([Prompt("a"), Prompt("b"), Prompt("c")], [1, 4, 5], [], 0)
+    assert found == Reading([Prompt("a"), Prompt("b"), Prompt("c")], [1, 4, 5])
 
 
 # The implicit form.
@@ -131,7 +130,7 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_do_no_harm(data_file, m
 ])
 def test_the_prompt_is_what_both_strings_begin_with(data_file, chosen, rejected, pair):
     line = json.dumps({"chosen": chosen, "rejected": rejected}).encode()
-    assert read_pairs(data_file(line)) == Reading([pair], [1], [], int(chosen == rejected))
+    assert read_preferences(data_file(line)) == Reading([pair], [1])
 
 
 DIALOGUE = "\n\nHuman: May I have a cat?\n\nAssistant: You may.\n\nHuman: A grey one?\n\nAssistant:"
@@ -145,7 +144,7 @@ def test_a_dialogue_is_divided_where_the_two_answers_part(tmp_path, chosen, reje
     """As in the data on helpfulness and harmlessness, where an answer begins with a space."""
     path = tmp_path / "dialogues.jsonl"
     write_implicit(path, [Pair(DIALOGUE, chosen, rejected)])
-    pair, = read_pairs(path).records
+    pair, = read_preferences(path).records
     assert pair.prompt == DIALOGUE + moved
     assert pair.prompt + pair.chosen == DIALOGUE + chosen
     assert pair.prompt + pair.rejected == DIALOGUE + rejected
@@ -161,7 +160,7 @@ def some_pairs():
 
 def test_responses_that_begin_alike_move_the_boundary_and_no_others(tmp_path, some_pairs):
     write_implicit(tmp_path / "data.jsonl", some_pairs)
-    found = read_pairs(tmp_path / "data.jsonl")
+    found = read_preferences(tmp_path / "data.jsonl")
     moved = 0
     for before, after in zip(some_pairs, found.records, strict=True):
         alike = 0
@@ -182,7 +181,7 @@ def test_where_the_prompt_ends_makes_no_difference_to_learners_that_compare(tmp_
     write_implicit(tmp_path / "data.jsonl", some_pairs)
     whole = [Pair("", pair.prompt + pair.chosen, pair.prompt + pair.rejected)
              for pair in some_pairs]
-    read = read_pairs(tmp_path / "data.jsonl").records
+    read = read_preferences(tmp_path / "data.jsonl").records
     vector = np.random.default_rng(2).integers(-99, 100, 3**order).astype(float)
     products = []
     for pairs in some_pairs, whole, read:
@@ -193,118 +192,64 @@ def test_where_the_prompt_ends_makes_no_difference_to_learners_that_compare(tmp_
     np.testing.assert_array_equal(products[0], products[2])
 
 
-def test_two_equal_responses_are_counted_in_either_form(tmp_path, some_pairs):
-    """Pitfall 19: they are kept, and counted among the pairs alone that were read."""
-    path = tmp_path / "data.jsonl"
-    equal = sum(pair.chosen == pair.rejected for pair in some_pairs)
-    assert 10 < equal < 100
-    for writer in write, write_implicit:
-        writer(path, some_pairs)
-        found = read_pairs(path)
-        assert found.identical == equal and len(found.records) == 300
-        path.write_bytes(path.read_bytes() + b'{"chosen": "a"}\n')
-        assert read_pairs(path, skip=True).identical == equal
-
-
 # What is malformed.
 
 
-PROMPT, PAIR = b'{"prompt": "", ', b'{"chosen": "a", '
+LIST_HINT = "; dialogues as lists of messages are not read"
 EVERY_READER = [
     (b"prompt", "not JSON (Expecting value, column 1)"),
     (b"  {} {}", "not JSON (Extra data, column 6)"),
-    (b'{"prompt": "a" "b"}', "not JSON (Expecting ',' delimiter, column 16)"),
-    (b'{"prompt": "a\tb"}', "not JSON (Invalid control character at, column 14)"),
     (b'{"prompt": "a', "not JSON (Unterminated string starting at, column 12)"),
     (b'"prompt"', "must be a JSON object, got a string"),
-    (b"[{}]", "must be a JSON object, got a list"), (b"1", "must be a JSON object, got a number"),
+    (b"[{}]", "must be a JSON object, got a list"),
     (b"-1.5e3", "must be a JSON object, got a number"),
-    (b"NaN", "must be a JSON object, got a number"),
     (b"true", "must be a JSON object, got true or false"),
     (b"null", "must be a JSON object, got null"),
-    (b'{"prompt": "a", "prompt": "a"}', "a name occurs twice in one object"),
     (b'{"prompt": "a", "x": [{"y": 1, "z": 2, "y": 1}]}', "a name occurs twice in one object"),
-    (b'{"prompt": "\xe9"}', "not UTF-8 (byte 0xe9)"),
     (b'{"prompt": "\xc3\xa9\xed\xa0\xbd"}', "not UTF-8 (byte 0xed)"),
-    (b"[" * 100_000, "not JSON that can be read (nested too deeply)"),
     (b'{"prompt": "a", "x": ' + b'{"x":' * 100_000 + b"1" + b"}" * 100_001,
-     "not JSON that can be read (nested too deeply)"),
-]
-ONE_READER = [
-    (read_demonstrations, b"{}", '"prompt" is missing'),
-    (read_demonstrations, PROMPT + b'"chosen": "a"}', '"completion" is missing'),
-    (read_demonstrations, b'{"completion": "a"}', '"prompt" is missing'),
-    (read_demonstrations, b'{"completion": "a", "text": "b"}', '"prompt" is missing'),
-    (read_demonstrations, b'{"text": null}', '"text" must be a string, got null'),
-    (read_demonstrations, PROMPT + b'"completion": 1}', '"completion" must be a string, got a '
-                                                        'number'),
-    (read_demonstrations, b'{"prompt": [{"role": "user", "content": "Hi"}], "completion": ""}',
-     '"prompt" must be a string, got a list; dialogues as lists of messages are not read'),
-    (read_demonstrations, PROMPT + b'"completion": "\\udc00\\ud800"}',
-     '"completion" contains a lone surrogate, no character'),
-    (read_pairs, b"{}", '"chosen" is missing'), (read_pairs, PAIR + b'"x": 1}',
-                                                 '"rejected" is missing'),
-    (read_pairs, PROMPT + b'"rejected": "a"}', '"chosen" is missing'),
-    (read_pairs, PAIR + b'"rejected": "a", "prompt": null}', '"prompt" must be a string, got null'),
-    (read_pairs, PAIR + b'"rejected": ["a"]}',
-     '"rejected" must be a string, got a list; dialogues as lists of messages are not read'),
-    (read_pairs, b'{"chosen": {}, "rejected": "a"}', '"chosen" must be a string, got an object'),
-    (read_pairs, b'{"rejected": "\\ud83d", "chosen": "\\ud83d\\ude00"}',
+     "not JSON that can be read (nested too deeply)")]
+PREFERENCES = [
+    ("{}", '"chosen" is missing'), ('{"chosen": "a", "x": 1}', '"rejected" is missing'),
+    ('{"prompt": "", "rejected": "a"}', '"chosen" is missing'),
+    ('{"prompt": null, "chosen": "a", "rejected": "a"}', '"prompt" must be a string, got null'),
+    ('{"chosen": "a", "rejected": ["a"]}', '"rejected" must be a string, got a list' + LIST_HINT),
+    ('{"chosen": {}, "rejected": "a"}', '"chosen" must be a string, got an object'),
+    ('{"rejected": "\\ud83d", "chosen": "\\ud83d\\ude00"}',
      '"rejected" contains a lone surrogate, no character'),
-    (read_labelled, b'{"completion": "a", "label": true}', '"prompt" is missing'),
-    (read_labelled, PROMPT + b'"label": true}', '"completion" is missing'),
-    (read_labelled, PROMPT + b'"completion": "a"}', '"label" is missing'),
-    (read_labelled, PROMPT + b'"completion": "a", "label": null}',
-     '"label" must be true or false, got null'),
-    (read_labelled, PROMPT + b'"completion": "a", "label": 1}',
+    ('{"completion": "a", "label": true}', '"prompt" is missing'),
+    ('{"prompt": "", "label": true}', '"completion" is missing'),
+    ('{"prompt": "", "completion": "a", "label": null}', '"label" must be true or false, got null'),
+    ('{"prompt": "", "completion": "a", "label": 1}',
      '"label" must be true or false, got a number'),
-    (read_labelled, PROMPT + b'"completion": "a", "label": "true"}',
-     '"label" must be true or false, got a string'),
-    (read_labelled, PROMPT + b'"completion": true, "label": true}',
+    ('{"prompt": "", "completion": true, "label": true}',
      '"completion" must be a string, got true or false'),
-    (read_prompts, b'{"text": "a"}', '"prompt" is missing'),
-    (read_prompts, b'{"prompt": 1.5}', '"prompt" must be a string, got a number'),
-    (read_prompts, b'{"prompt": "a\\ud800b"}',
-     '"prompt" contains a lone surrogate, no character'),
-    (read_rankings, b'{"ranking": ["a", "b"]}', '"prompt" is missing'),
-    (read_rankings, PROMPT + b'"chosen": "a"}', '"ranking" is missing'),
-    (read_rankings, PROMPT + b'"ranking": "ab"}',
+    ('{"ranking": ["a", "b"]}', '"prompt" is missing'),
+    ('{"prompt": "", "ranking": "ab"}',
      '"ranking" must be a list of at least two strings, got a string'),
-    (read_rankings, PROMPT + b'"ranking": {"a": 1, "b": 2}}',
-     '"ranking" must be a list of at least two strings, got an object'),
-    (read_rankings, PROMPT + b'"ranking": ["a"]}',
+    ('{"prompt": "", "ranking": ["a"]}',
      '"ranking" must be a list of at least two strings, got a list of 1'),
-    (read_rankings, PROMPT + b'"ranking": []}',
-     '"ranking" must be a list of at least two strings, got a list of 0'),
-    (read_rankings, PROMPT + b'"ranking": ["a", 1]}',
-     'a response in "ranking" must be a string, got a number'),
-    (read_rankings, PROMPT + b'"ranking": ["a", ["b"]]}',
-     'a response in "ranking" must be a string, got a list; dialogues as lists of messages are '
-     'not read'),
-    (read_rankings, PROMPT + b'"ranking": ["a", "\\ude00"]}',
-     'a response in "ranking" contains a lone surrogate, no character'),
-    (read_demonstrations, b'{"prompt": "a", "text": "b"}', '"completion" is missing'),
-]
-GOOD = {reader: (json.dumps(RECORDS[kind][0]._asdict()) + "\r\n").encode()
-        for kind, reader in READERS.items()}
+    ('{"prompt": "", "ranking": ["a", ["b"]]}',
+     'a response in "ranking" must be a string, got a list' + LIST_HINT),
+    ('{"prompt": "", "ranking": ["a", "\\ude00"]}',
+     'a response in "ranking" contains a lone surrogate, no character')]
+PROMPTS = [("{}", '"prompt" is missing'), ('{"text": "a"}', '"prompt" is missing'),
+           ('{"prompt": 1.5}', '"prompt" must be a string, got a number'),
+           ('{"prompt": "a\\ud800b"}', '"prompt" contains a lone surrogate, no character')]
 
 
-@pytest.mark.parametrize("reader, line, reason", [
-    *((reader, *case) for case in EVERY_READER for reader in READERS.values()), *ONE_READER],
-    ids=lambda value: value[:40] if isinstance(value, bytes) else "")
-def test_a_malformed_line_is_refused_by_number_and_reason_or_skipped(data_file, reader, line,
-                                                                     reason):
-    good = GOOD[reader]
-    path = data_file(good + b"\n" + line + b"\n \n" + good + good + line)
-    with pytest.raises(ValueError) as found:
-        reader(path)
-    assert str(found.value).startswith(f"{path}, line 3: {reason}")
-    reading = reader(path, skip=True)
-    record, = reader(data_file(good)).records
-    assert reading.records == [record] * 3 and reading.lines == [1, 5, 6]
-    message = str(found.value).removeprefix(f"{path}, line 3: ")
-    assert reading.skipped == [(3, message), (7, message)]
-    assert reason.endswith((" ", "got ")) or message == reason
+def test_a_malformed_line_is_refused_by_number_and_reason(data_file):
+    good = {read_preferences: b'{"chosen": "a", "rejected": "b"}\r\n', read_prompts:
+            b'{"prompt": "a"}\r\n'}
+    cases = [(reader, *case) for reader in good for case in EVERY_READER]
+    cases += [(reader, line.encode(), reason) for reader, some
+              in ((read_preferences, PREFERENCES), (read_prompts, PROMPTS))
+              for line, reason in some]
+    for reader, line, reason in cases:
+        path = data_file(good[reader] + b"\n" + line + b"\n \n" + good[reader] + line)
+        with pytest.raises(ValueError) as found:
+            reader(path)
+        assert str(found.value) == f"{path}, line 3: {reason}"
 
 
 def test_a_byte_order_mark_is_no_part_of_a_later_line(data_file):
@@ -313,12 +258,10 @@ def test_a_byte_order_mark_is_no_part_of_a_later_line(data_file):
         read_prompts(path)
 
 
-@pytest.mark.parametrize("reader", READERS.values())
-def test_a_file_that_cannot_be_read_is_refused_even_if_lines_may_be_skipped(tmp_path, reader):
-    message = re.escape(f"cannot read {tmp_path}: Is a directory")
-    for skip in True, False:
-        with pytest.raises(ValueError, match=message):
-            reader(tmp_path, skip=skip)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    for reader in read_preferences, read_prompts:
+        with pytest.raises(ValueError, match=re.escape(f"cannot read {tmp_path}: Is a directory")):
+            reader(tmp_path)
 
 
 def mutant(rng, data):
@@ -338,28 +281,25 @@ def mutant(rng, data):
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_whatever_happens_to_a_file_a_line_is_named_or_skipped(monkeypatch, kind):
-    """Two thousand accidents a reader.  Every line with something on it is a record or skipped, and
-    what is refused is what would be skipped first."""
-    reader, rng, refused = READERS[kind], random.Random(7), 0
-    stored = {}
+def test_whatever_happens_to_a_file_it_is_read_or_a_line_is_named(monkeypatch, kind):
+    """Two thousand accidents.  Of a file that is read every line with something on it is a record,
+    and can be written again; of one that is refused, what stands before the line can be read."""
+    reader, rng, refused, stored = READERS[kind], random.Random(7), 0, {}
     monkeypatch.setattr(jsonl, "write_bytes", stored.__setitem__)
     monkeypatch.setattr(jsonl, "read_bytes", stored.__getitem__)
     write("good", RECORDS[kind][7:11])
     for _ in range(2000):
         stored["bad"] = mutant(rng, stored["good"])
-        skipping = reader("bad", skip=True)
-        numbers = [n for n, line in enumerate(stored["bad"].split(b"\n"), start=1) if line.strip()]
-        assert sorted(skipping.lines + [n for n, _ in skipping.skipped]) == numbers
-        assert skipping.lines == sorted(skipping.lines)
+        lines = stored["bad"].split(b"\n")
         try:
-            assert reader("bad") == skipping and skipping.skipped == []
+            found = reader("bad")
+            assert found.lines == [n for n, line in enumerate(lines, start=1) if line.strip()]
         except ValueError as error:
-            number, reason = skipping.skipped[0]
-            assert str(error) == f"bad, line {number}: {reason}"
-            refused += 1
-        write("again", skipping.records)
-        assert reader("again").records == skipping.records
+            number = int(re.match(r"bad, line (\d+): .", str(error))[1])
+            stored["bad"] = b"\n".join(lines[:number - 1])
+            found, refused = reader("bad"), refused + 1
+        write("again", found.records)
+        assert reader("again").records == found.records
     assert 500 < refused < 1990
 
 
@@ -397,10 +337,4 @@ def test_a_lone_surrogate_is_refused_by_record_and_nothing_is_written(tmp_path, 
     writer(path, [good])
     with pytest.raises(ValueError, match="record 1 contains a lone"):
         writer(path, [record])
-    assert read_prompts(path, skip=True).lines == [1] * (writer is write)
-
-
-def test_an_entry_that_is_ignored_may_be_a_number_of_any_length(tmp_path):
-    path = tmp_path / "prompts.jsonl"
-    path.write_text('{"prompt": "k", "n": ' + "9" * 5000 + "}\n")
-    assert read_prompts(path).records == [Prompt("k")]
+    assert path.read_bytes().count(b"\n") == 1

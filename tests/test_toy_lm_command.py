@@ -233,8 +233,7 @@ def test_strings_that_were_cut_are_printed_as_far_as_they_go_and_counted(command
 # Preference data.
 
 
-READERS = {"explicit": jsonl.read_pairs, "implicit": jsonl.read_pairs,
-           "unpaired": jsonl.read_labelled, "ranking": jsonl.read_rankings}
+FORMS = "explicit", "implicit", "unpaired", "ranking"
 
 
 @pytest.fixture
@@ -244,7 +243,7 @@ def made(command, folder):
         status, out, err = command("pairs", "names.npz", "--form", form, "--out", "out.jsonl",
                                    *arguments, stdin=stdin)
         assert status == 0 and out == ""
-        return READERS[form]("out.jsonl").records, err
+        return jsonl.read_preferences("out.jsonl").records, err
     return make
 
 
@@ -378,7 +377,7 @@ def test_a_response_goes_on_where_its_own_prompt_ends(made):
     assert pairs == [(prompt, text, text) for prompt, text in rest.items() for _ in range(2)]
 
 
-@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("form", FORMS)
 def test_responses_without_an_end_are_left_out_and_counted(made, form):
     """With their prompts; and if nothing is left, an empty file is written."""
     save("names.npz", endless("abc"))

@@ -14,6 +14,7 @@ In reading order:
     demonstrations  instruction data, and how models make more of it
     raters          scores, choices, rankings: people, programs and models that judge
     preferences     responses to prompts, and which of two is better
+    align           from a file of preferences to a model that writes what was preferred
 
 `python -m toy_lm` trains, scores and samples models of your own text, and makes preference data.
 """

@@ -4,12 +4,14 @@
     toy_lm score model.npz FILE           how likely are these items?
     toy_lm sample model.npz -n 20         let the model write
     toy_lm pairs model.npz --out FILE     make preference data
+    toy_lm align model.npz FILE --method dpo --out aligned.npz      fit a model to preferences
 
 `-` stands for standard input or output.  Exit status: 0 done, 1 failed or interrupted, 2 a wrong
 argument or a file that cannot be used.
 """
 
 import argparse
+import os
 import sys
 
 from minirl.console import file_name, finish, integer, number, use_one_thread
@@ -19,8 +21,11 @@ use_one_thread()
 import numpy as np
 
 from minirl import __version__, files
+from minirl.exact.evaluation import NoEnd
 from minirl.files import STANDARD
+from minirl.people.pairs import Pairs
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
+from toy_lm.align import METHODS, PULL, load_preferences, watched
 from toy_lm.ngram import HORIZON, decoding, finished, nats_per_character, sample, score
 from toy_lm.preferences import respond, unpaired, whole_groups
 from toy_lm.vocabulary import from_items
@@ -38,7 +43,7 @@ def _parser():
         description="Character-level language models of your own text, by counting.  '-' stands "
                     "for standard input or output.")
     parser.add_argument("--version", action="version", version=f"toy_lm {__version__}")
-    jobs = parser.add_subparsers(metavar="train | score | sample | pairs", required=True)
+    jobs = parser.add_subparsers(metavar="train | score | sample | pairs | align", required=True)
 
     train = jobs.add_parser("train", allow_abbrev=False, help="fit a model to a text file",
                             description="Fit a model to a text file by counting, and print how "
@@ -54,6 +59,9 @@ def _parser():
     train.add_argument("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
                        help="of the items, spread evenly, kept from training and scored (0.1); "
                             "their letters are known to the model")
+    train.add_argument("--also", type=file_name, metavar="FILE",
+                       help="JSON lines of preferences, the letters of which the model shall know "
+                            "too")
     train.set_defaults(run=run_train)
 
     scoring = jobs.add_parser("score", allow_abbrev=False, help="score the items of a text file",
@@ -108,6 +116,29 @@ def _parser():
     pairs.add_argument("--responses", type=integer(2, 1000), metavar="K", help="in a ranking (4)")
     _add_seed(pairs)
     pairs.set_defaults(run=run_pairs)
+
+    aligning = jobs.add_parser("align", allow_abbrev=False, help="fit a model to preferences",
+                               description="Fit a model to preferences, and print what it makes of "
+                                           "them before and after, and the exact KL of its strings "
+                                           "to the model.")
+    _add_model(aligning)
+    aligning.add_argument("file", type=file_name, metavar="FILE",
+                          help="JSON lines of 'pairs' or of your own: pairs, rankings, or for kto "
+                               "labelled strings")
+    aligning.add_argument("--method", choices=METHODS, required=True,
+                          help="reward_model fits a reward and takes the best trade between it and "
+                               "the KL to the model; the others fit the model itself")
+    aligning.add_argument("--out", type=file_name, required=True, metavar="MODEL",
+                          help="where to write the aligned model, an .npz file")
+    aligning.add_argument("--beta", type=number(1e-6, 1e6), metavar="B",
+                          help="the price of the method: " + ", ".join(
+                              f"{name} {method.beta:g}" for name, method in METHODS.items()))
+    aligning.add_argument("--simpo-gamma", type=number(0, 1e6), metavar="G",
+                          help="the lead that simpo asks for (1)")
+    aligning.add_argument("--pull", type=number(0, 1e9), default=PULL, metavar="P",
+                          help=f"how strongly the fit is held back, against {PULL:g} preferences "
+                               f"or thousands ({PULL:g})")
+    aligning.set_defaults(run=run_align)
     return parser
 
 
@@ -121,10 +152,12 @@ def _add_seed(parser):
 
 def run_train(arguments):
     """The job `train`.  Raises ValueError for what the user can mend."""
-    files.check_writable(arguments.out)
+    _check_files(arguments, arguments.file, arguments.also)
     items = corpora.read_lines(arguments.file)
+    also = [] if arguments.also is None else [
+        jsonl.text_of(record) for record in jsonl.read_preferences(arguments.also).records]
     try:
-        vocabulary = from_items(items)
+        vocabulary = from_items([*items, *also])
     except ValueError as error:
         raise ValueError(f"{files.shown(arguments.file)}: {error}") from None
     if vocabulary.size**min(arguments.order, 25) > LARGEST:  # the least power of 2 is enough
@@ -148,9 +181,10 @@ def run_train(arguments):
 
 def run_score(arguments):
     """The job `score`.  Raises ValueError for what the user can mend."""
-    model = _load(arguments, arguments.file)
+    _check_files(arguments, arguments.model, arguments.file)
+    model = models.load(arguments.model)
     items = corpora.read_lines(arguments.file, model.vocabulary.letters)
-    steps = model.vocabulary.encode(items, order=model.order)
+    steps = model.encode(items)
     for item, logp in zip(items, score(model.logits, steps)):
         print(f"{logp:.6f}\t{item}")
     print(f"nats per character: {nats_per_character(model.logits, steps):.6f}")
@@ -158,11 +192,10 @@ def run_score(arguments):
 
 def run_sample(arguments):
     """The job `sample`.  Raises ValueError for what the user can mend."""
-    model = _load(arguments)
+    model = models.load(arguments.model)
     logits = decoding(model.logits, temperature=arguments.temperature, top_k=arguments.top_k)
-    prompt = model.vocabulary.state(arguments.prompt, order=model.order)
     steps = sample(logits, arguments.n, rng=arguments.seed, horizon=arguments.horizon,
-                   prompt=prompt)
+                   prompt=model.state(arguments.prompt))
     whole = finished(steps)
     for string, has_end in zip(model.vocabulary.decode(steps), whole):
         print(arguments.prompt + (string if has_end else string.removesuffix("…")))
@@ -177,8 +210,8 @@ def run_pairs(arguments):
         raise ValueError("--ties is for pairs: a ranking has none")
     if arguments.form != "ranking" and arguments.responses is not None:
         raise ValueError("--responses is for rankings: give --form ranking too")
-    files.check_writable(arguments.out)
-    model = _load(arguments, arguments.prompts)
+    _check_files(arguments, arguments.model, arguments.prompts)
+    model = models.load(arguments.model)
     prompts, states = _prompts(arguments, model)
     K = (arguments.responses or 4) if arguments.form == "ranking" else 2
     rng = np.random.default_rng(arguments.seed)
@@ -199,16 +232,52 @@ def run_pairs(arguments):
         _write_pairs(arguments, prompts, responses, scores, rng)
 
 
+def run_align(arguments):
+    """The job `align`.  Raises ValueError for what the user can mend."""
+    if arguments.simpo_gamma is not None and arguments.method != "simpo":
+        raise ValueError("--simpo-gamma is for --method simpo")
+    _check_files(arguments, arguments.model, arguments.file)
+    model = models.load(arguments.model)
+    if not np.isfinite(model.logits).all():
+        raise ValueError(f"{files.shown(arguments.model)} holds a model to which some strings are "
+                         f"impossible: train it with a --smoothing above 0")
+    data = load_preferences(arguments.file, model)
+    if isinstance(data, tuple) and arguments.method != "kto":
+        raise ValueError(f"{files.shown(arguments.file)} holds labelled strings, and they are for "
+                         f"--method kto")
+    method = METHODS[arguments.method]
+    beta = method.beta if arguments.beta is None else arguments.beta
+    given = {} if arguments.simpo_gamma is None else {"simpo_gamma": arguments.simpo_gamma}
+    try:
+        before = watched(model.logits, model.logits, data, beta=beta)
+        fit = method.fit(model.logits, data, beta=beta, pull=arguments.pull, **given)
+        after = watched(fit.x, model.logits, data, beta=beta)
+    except NoEnd:
+        raise ValueError("strings would not end: a larger --pull holds the model back") from None
+    models.save(arguments.out, model._replace(logits=fit.x))
+    lines = [f"{len(data)} pairs, {data.identical} of them of two equal responses"
+             if isinstance(data, Pairs) else
+             "{} strings liked, {} not".format(*(len(side.starts) - 1 for side in data)),
+             f"{'':24}{'before':>12}{'after':>12}"]
+    lines += [f"{name:24}{before[name]:12.6f}{after[name]:12.6f}" for name in before]
+    if arguments.method == "reward_model":
+        lines.append(f"reward model: {fit.loss:.6f} nats per pair (log 2 without one), of which it "
+                     f"ranks {after['rewards/accuracies']:.1%} rightly")
+    if not fit.converged:
+        lines.append("the fit stopped before it converged")
+    print("\n".join(lines), file=sys.stderr if arguments.out == STANDARD else sys.stdout)
+
+
 def _prompts(arguments, model):
     """The prompts that the arguments ask for, and the states that they leave behind."""
     if arguments.prompts is None:
-        return [arguments.prompt], [model.vocabulary.state(arguments.prompt, order=model.order)]
+        return [arguments.prompt], [model.state(arguments.prompt)]
     reading, states = jsonl.read_prompts(arguments.prompts), []
     if not reading.records:
         raise ValueError(f"{files.shown(arguments.prompts)} holds no prompt")
     for line, record in zip(reading.lines, reading.records):
         try:
-            states.append(model.vocabulary.state(record.prompt, order=model.order))
+            states.append(model.state(record.prompt))
         except ValueError as error:
             raise ValueError(f"{files.shown(arguments.prompts)}, line {line}: {error}") from None
     return [record.prompt for record in reading.records], states
@@ -237,11 +306,15 @@ def _write_pairs(arguments, prompts, responses, scores, rng):
           f"{len(answers) - len(pairs)} ties left out", file=sys.stderr)
 
 
-def _load(arguments, other=None):
-    """The model that the arguments name; `other` is a second file to read."""
-    if arguments.model == STANDARD == other:
+def _check_files(arguments, *read):
+    """Refuse, before the work starts, files that cannot be read and written side by side."""
+    if read.count(STANDARD) > 1:
         raise ValueError("only one file can be standard input")
-    return models.load(arguments.model)
+    out = getattr(arguments, "out", STANDARD)
+    files.check_writable(out)
+    if out != STANDARD and os.path.realpath(out) in {os.path.realpath(name) for name in read
+                                                     if name is not None and name != STANDARD}:
+        raise ValueError(f"--out {out} would overwrite a file that is read")
 
 
 def _reward(name, model):
@@ -249,8 +322,7 @@ def _reward(name, model):
     if name == "palindrome":
         return lambda texts: [float(verifiers.is_palindrome(text)) for text in texts]
     if name == "judge":
-        return lambda texts: raters.judgement(model.logits,
-                                              model.vocabulary.encode(texts, order=model.order))
+        return lambda texts: raters.judgement(model.logits, model.encode(texts))
     return rewards.of_strings(model.vocabulary, TABLES[name](model.vocabulary))
 
 

@@ -58,11 +58,23 @@ def read_lines(path, letters=None):
     if not any(lines):
         raise ValueError(f"{shown(path)} holds no item: one item a line is expected")
     for number, line in enumerate(lines if letters is not None else [], start=1):
-        unknown = next((c for c in line if c not in letters), None)
-        if unknown is not None:
-            raise ValueError(f"{shown(path)}, line {number}: {unknown!r} is not among the "
-                             f"{len(letters)} letters that the model knows")
+        check_letters(path, number, line, letters)
     return [line for line in lines if line]
+
+
+def check_letters(path, number, text, letters):
+    """Refuse a text, of this line of this file, that has another letter.
+
+    Examples
+    --------
+    >>> check_letters("words.txt", 3, "kato", "akt")
+    Traceback (most recent call last):
+    ValueError: words.txt, line 3: 'o' is not among the 3 letters that the model knows
+    """
+    unknown = next((c for c in text if c not in letters), None)
+    if unknown is not None:
+        raise ValueError(f"{shown(path)}, line {number}: {unknown!r} is not among the "
+                         f"{len(letters)} letters that the model knows")
 
 
 def held_out(items, fraction=0.1):

@@ -1,14 +1,14 @@
 """Data files: the forms in which people keep demonstrations and preferences.
 
-One record a line, each a JSON object; the forms are those of the library TRL, so that its datasets
-can be read here and ours there:
+One record per line, each a JSON object; the forms are those of the library TRL, so that its
+datasets can be read here and ours there:
 
-    demonstrations   {"prompt": …, "completion": …}   or   {"text": …}
     preferences      {"prompt": …, "chosen": …, "rejected": …}
                      {"chosen": …, "rejected": …}          the prompt is in both: implicit
+    rankings         {"prompt": …, "ranking": [best, …, worst]}    an extension of ours
     unpaired         {"prompt": …, "completion": …, "label": true or false}
     prompts          {"prompt": …}
-    rankings         {"prompt": …, "ranking": [best, …, worst]}    an extension of ours
+    demonstrations   {"prompt": …, "completion": …}        written only
 
 *The implicit form* is also that of Anthropic's data on helpfulness and harmlessness, where both
 strings are whole dialogues.  Where the prompt ends is not said, so the reader takes the *longest
@@ -20,9 +20,9 @@ every row of (counts.3).  To a mean over the response it does make one.
 *Two equal responses* say nothing about what is better, and well-known data hold such pairs.  They
 are read and counted, for you to decide.
 
-A line that is no such record is refused, by its number and with the reason; or, if `skip` asks for
-it, skipped and counted.  Blank lines are not records, and entries of other names are ignored.
-Dialogues as lists of messages are not read: there is no one to speak to here.
+A line that is no such record is refused, by its number and with the reason.  Blank lines are not
+records, and entries of other names are ignored.  Dialogues as lists of messages are not read: there
+is no one to speak to here.
 
 Read first: `corpora`.  Read next: `demonstrations`.
 Source: the dataset formats of TRL, https://huggingface.co/docs/trl/dataset_formats; Bai et al.
@@ -76,9 +76,18 @@ class Reading(NamedTuple):
     """What a file held."""
 
     records: list
-    lines: list         # the number of each record's line
-    skipped: list       # (number of the line, reason), where skipping was asked for
-    identical: int = 0  # pairs of two equal responses
+    lines: list  # the number of each record's line
+
+
+def text_of(record):
+    """All that a record says, as one string: the prompt and the responses.
+
+    Examples
+    --------
+    >>> text_of(Ranking("k", ("ato", "kk"))), text_of(Labelled("k", "ato", True))
+    ('katokk', 'kato')
+    """
+    return "".join(map("".join, record[:2] if isinstance(record, Labelled) else record))
 
 
 def _object(line):
@@ -123,25 +132,23 @@ def _text(name, value):
     return value
 
 
-def _require(found, *names):
+def _texts(found, *names):
+    """The strings of these names, all of which must be there."""
     for name in names:
         if name not in found:
             raise ValueError(f'"{name}" is missing')
-
-
-def _texts(found, *names):
-    """The strings of these names, all of which must be there."""
-    _require(found, *names)
     return [_text(f'"{name}"', found[name]) for name in names]
 
 
-def _demonstration(found):
-    if "text" in found and not {"prompt", "completion"} & set(found):
-        return Demonstration("", *_texts(found, "text"))
-    return Demonstration(*_texts(found, "prompt", "completion"))
+def _prompt(found):
+    return Prompt(*_texts(found, "prompt"))
 
 
-def _pair(found):
+def _preference(found):
+    if "chosen" not in found and "ranking" in found:
+        return _ranking(found)
+    if "chosen" not in found and "label" in found:
+        return _labelled(found)
     if "prompt" in found:
         return Pair(*_texts(found, "prompt", "chosen", "rejected"))
     chosen, rejected = _texts(found, "chosen", "rejected")
@@ -150,119 +157,56 @@ def _pair(found):
 
 
 def _labelled(found):
-    texts = _texts(found, "prompt", "completion")
-    _require(found, "label")
     if not isinstance(found["label"], bool):
         raise ValueError(f'"label" must be true or false, got {_kind(found["label"])}')
-    return Labelled(*texts, found["label"])
-
-
-def _prompt(found):
-    return Prompt(*_texts(found, "prompt"))
+    return Labelled(*_texts(found, "prompt", "completion"), found["label"])
 
 
 def _ranking(found):
-    prompt, = _texts(found, "prompt")
-    _require(found, "ranking")
     ranking = found["ranking"]
     if not isinstance(ranking, list) or len(ranking) < 2:
         got = f"a list of {len(ranking)}" if isinstance(ranking, list) else _kind(ranking)
         raise ValueError(f'"ranking" must be a list of at least two strings, got {got}')
-    return Ranking(prompt, tuple(_text('a response in "ranking"', text) for text in ranking))
+    return Ranking(*_texts(found, "prompt"),
+                   tuple(_text('a response in "ranking"', text) for text in ranking))
 
 
-def _read(path, parse, skip):
-    records, numbers, skipped = [], [], []
+def _read(path, parse):
+    records, numbers = [], []
     lines = read_bytes(path).removeprefix("\ufeff".encode()).split(b"\n")
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            records.append(parse(_object(line)))
-        except ValueError as error:
-            if not skip:
+        if line.strip():
+            try:
+                records.append(parse(_object(line)))
+            except ValueError as error:
                 raise ValueError(f"{shown(path)}, line {number}: {error}") from None
-            skipped.append((number, str(error)))
-        else:
             numbers.append(number)
-    return Reading(records, numbers, skipped)
+    return Reading(records, numbers)
 
 
-def read_demonstrations(path, *, skip=False):
-    """The demonstrations of a file, as `Reading` of `Demonstration`.
+def read_preferences(path):
+    """What a file says about responses: `Reading` of `Pair`, `Ranking` and `Labelled`.
 
-    Parameters
-    ----------
-    path : str or path
-        `-` is standard input.
-    skip : bool
-        Whether to skip and count what is malformed, in place of refusing it.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, or a line is no record; its number and the reason are named.
+    `-` is standard input.  A file that cannot be read, or a line that is no record, is a ValueError
+    with the number of the line and the reason.
 
     Examples
     --------
-    >>> read_demonstrations(os.devnull)
-    Reading(records=[], lines=[], skipped=[], identical=0)
+    >>> read_preferences(os.devnull)
+    Reading(records=[], lines=[])
     """
-    return _read(path, _demonstration, skip)
+    return _read(path, _preference)
 
 
-def read_pairs(path, *, skip=False):
-    """The preferences of a file, explicit or implicit, as `Reading` of `Pair`.
-
-    Parameters and errors are those of `read_demonstrations`.
-
-    Examples
-    --------
-    >>> read_pairs(os.devnull).identical
-    0
-    """
-    reading = _read(path, _pair, skip)
-    same = sum(pair.chosen == pair.rejected for pair in reading.records)
-    return reading._replace(identical=same)
-
-
-def read_labelled(path, *, skip=False):
-    """The unpaired judgements of a file, as `Reading` of `Labelled`.
-
-    Parameters and errors are those of `read_demonstrations`.
-
-    Examples
-    --------
-    >>> read_labelled(os.devnull).records
-    []
-    """
-    return _read(path, _labelled, skip)
-
-
-def read_prompts(path, *, skip=False):
-    """The prompts of a file, as `Reading` of `Prompt`.
-
-    Parameters and errors are those of `read_demonstrations`.
+def read_prompts(path):
+    """The prompts of a file, as `Reading` of `Prompt`; the rest is as for `read_preferences`.
 
     Examples
     --------
     >>> read_prompts(os.devnull).records
     []
     """
-    return _read(path, _prompt, skip)
-
-
-def read_rankings(path, *, skip=False):
-    """The rankings of a file, as `Reading` of `Ranking`.
-
-    Parameters and errors are those of `read_demonstrations`.
-
-    Examples
-    --------
-    >>> read_rankings(os.devnull).records
-    []
-    """
-    return _read(path, _ranking, skip)
+    return _read(path, _prompt)
 
 
 def write(path, records):

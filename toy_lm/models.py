@@ -1,8 +1,10 @@
 """A model and its alphabet: fitted, saved, and loaded again.
 
-A table alone cannot be read: which row is "k"?  So a `Model` keeps the vocabulary with it.  `fit`
-counts a corpus (`minirl.people.sft`).  On disk a model is one `.npz` file, NumPy's archive of plain
-arrays,
+A table alone cannot be read: which row is "k"?  So a `Model` keeps the vocabulary with it, and
+knows what one wants of both: strings as steps and back, and the world in which it acts.  `fit`
+counts a corpus (`minirl.people.sft`).
+
+On disk a model is one `.npz` file, NumPy's archive of plain arrays,
 
     version   the number of this format, 1
     letters   the code points of the letters, rising
@@ -21,10 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import counts
 from minirl.files import read_bytes, shown, write_bytes
+from minirl.kernel import counts
+from minirl.kernel.softmax import log_softmax
 from minirl.people.sft import fit_by_counting
-from toy_lm.ngram import order_of
+from toy_lm.ngram import language, order_of, sample, widen
 from toy_lm.vocabulary import END, Vocabulary, from_items
 
 VERSION = 1
@@ -42,35 +45,51 @@ class Model(NamedTuple):
         """How many characters the model sees at once, the next one included; 2 is a bigram."""
         return order_of(self.logits.shape)
 
+    @property
+    def policy(self):
+        """π, (S, A)."""
+        return np.exp(log_softmax(self.logits))
 
-def fit(items, *, order=2, pseudo_count=0.1, vocabulary=None):
-    """The model of a corpus, by counting.
+    def encode(self, items, prompts=None):
+        """The steps of strings over this table: `Vocabulary.encode`."""
+        return self.vocabulary.encode(items, order=self.order, prompts=prompts)
+
+    def state(self, prompt):
+        """The state that a prompt leaves behind: `Vocabulary.state`."""
+        return self.vocabulary.state(prompt, order=self.order)
+
+    def write(self, strings, *, rng):
+        """So many strings of the model, as a list of str; one that is cut ends in '…'."""
+        return self.vocabulary.decode(sample(self.logits, strings, rng=rng))
+
+    def world(self, rewards):
+        """The `language` of a reward table, which may be of a lower order than the model."""
+        return language(widen(rewards, self.order))
+
+
+def fit(items, *, order=2, pseudo_count=0.1, vocabulary=None, also=()):
+    """The `Model` of a corpus, a list of str, by counting.
 
     Parameters
     ----------
-    items : list of str
     order : int ≥ 1
     pseudo_count : float ≥ 0
         α of (sft.3).
     vocabulary : Vocabulary, optional
-        By default the letters of the items.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    ValueError
-        If the items or a number cannot be used.
+        By default the letters of the items,
+    also : list of str or `jsonl.Pair`
+        and those of the data that the model is meant for.
 
     Examples
     --------
-    >>> model = fit(["on", "no", "o"], pseudo_count=0)
-    >>> print(model.vocabulary.letters, np.exp(model.logits[0]).round(4))
-    no [0.     0.3333 0.6667]
+    >>> model = fit(["on", "no", "o"], pseudo_count=0, also=[("", "to", "n")])
+    >>> print(model.vocabulary.letters, model.policy[0].round(4))
+    not [0.     0.3333 0.6667 0.    ]
+    >>> fit(["kato", "kata"]).write(3, rng=0)
+    ['kkattatoo', 'ka', 'ta']
     """
-    vocabulary = from_items(items) if vocabulary is None else vocabulary
+    if vocabulary is None:
+        vocabulary = from_items([*items, *map("".join, also)])
     table = counts.table(vocabulary.encode(items, order=order))
     return Model(vocabulary, fit_by_counting(table, pseudo_count=pseudo_count))
 

@@ -25,17 +25,12 @@ from scipy import sparse
 from minirl.kernel import counts
 from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.exact.return_law import reward_law
-from minirl.people.dpo import fit_dpo
 from minirl.people.fitting import minimise_near
 from minirl.exact.evaluation import NoEnd, expectation
 from minirl.people.groups import group_centred, group_leave_one_out, per_length
 from minirl.people.grpo import grpo, resting_policy
-from minirl.people.ipo import fit_ipo
-from minirl.people.kl import string_kl
-from minirl.people.kto import fit_kto
-from minirl.lab.main_job import PULL, SHOWN, WORDS, LanguageRow, fit_corpus, measure
+from minirl.lab.main_job import SHOWN, WORDS, LanguageRow, fit_corpus, measure
 from minirl.play.optim import linear
-from minirl.people.orpo import fit_orpo
 from minirl.play.ppo import ppo
 from minirl.exact.regularised import critical_beta, frontier, regularised_optimum, tilt
 from minirl.play.reinforce import reinforce
@@ -43,14 +38,13 @@ from minirl.play.training import after, start
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.rlhf import rlhf, step_rewards
-from minirl.people.simpo import fit_simpo
 from minirl.kernel.softmax import log_softmax
+from toy_lm.align import BETA, METHODS, PULL
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, sample
 from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say, letters
 
-BETA = 0.5
 ITERATIONS = 200     # of every trainer that climbs J,
 RESTING = 400        # and of those that come to rest elsewhere
 LENGTH = 7           # the constant of Dr. GRPO and RLOO: about the steps of a string
@@ -61,9 +55,6 @@ FEW = 100            # preferences of the learned proxies
 ROUNDS = 3           # of iterated RLHF
 SIZES = [100, 1_000, 10_000]  # preferences of the reward models that are judged,
 FRESH = 20_000       # on so many others
-TAU = BETA / 4       # of IPO: the optimum of RLHF if all rewards were close, (ipo.4)
-SCALE, GAMMA = 2.0, 1.0  # β and γ of SimPO, among those of its paper
-ODDS = 1.0           # λ of ORPO
 UNHELD = [("dpo", 300), ("dpo", 3_000), ("ipo", 300), ("kto", 300), ("simpo", 300), ("orpo", 300)]
 
 
@@ -206,17 +197,9 @@ def preferences(setting, logp, pairs, rng):
 
 def by_preferences(setting, data, pull=PULL):
     """The methods that need no reward model, by name: functions that return log π."""
-    ref = setting.ref_logp
-
-    def divergence(x):
-        return string_kl(setting.world, x, ref)[0]
-
-    fits = {"dpo": lambda: fit_dpo(ref, data, beta=BETA, pull=pull),
-            "ipo": lambda: fit_ipo(ref, data, beta=TAU, pull=pull),
-            "kto": lambda: fit_kto(ref, data, beta=BETA, pull=pull, divergence=divergence),
-            "simpo": lambda: fit_simpo(ref, data, beta=SCALE, simpo_gamma=GAMMA, pull=pull),
-            "orpo": lambda: fit_orpo(ref, data, beta=ODDS, pull=pull)}
-    return {name: lambda fit=fit: log_softmax(fit().x) for name, fit in fits.items()}
+    return {name: lambda fit=fit, beta=beta: log_softmax(
+        fit(setting.ref_logp, data, beta=beta, pull=pull).x)
+        for name, (fit, beta) in METHODS.items() if name != "reward_model"}
 
 
 def held_or_not(setting, seed):

@@ -28,6 +28,7 @@ from minirl.play.training import start
 from minirl.people.reward_model import fit_reward_model
 from minirl.people.rlhf import rlhf
 from minirl.kernel.softmax import log_softmax
+from toy_lm.align import PULL
 from toy_lm.models import fit
 from toy_lm.ngram import language, nats_per_character, sample
 from toy_lm.corpora import held_out
@@ -36,7 +37,6 @@ from toy_lm.rewards import easy_to_say, letters
 
 GAMMA = 0.99        # of the grids
 PSEUDO_COUNT = 0.1  # of the reference model
-PULL = 2.0          # of the fits to preferences; a unit prior would be 1
 WORDS = 10          # drawn from each policy,
 SHOWN = 200         # and cut after this many letters
 

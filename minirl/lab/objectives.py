@@ -29,7 +29,6 @@ from minirl.people.groups import group_centred, group_normalised, weighted
 from minirl.people.grpo import grpo_loss
 from minirl.people.ipo import ipo_loss
 from minirl.people.kto import kto_loss
-from minirl.lab.alignment import BETA, GAMMA, ODDS, SCALE, TAU
 from minirl.lab.estimators import all_episodes
 from minirl.people.fitting import minimise
 from minirl.people.orpo import orpo_loss
@@ -39,6 +38,7 @@ from minirl.people.sft import sft_loss
 from minirl.people.simpo import simpo_loss
 from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients
+from toy_lm.align import BETA, LEAD, ODDS, SCALE, TAU
 from toy_lm.ngram import language
 from toy_lm.rewards import easy_to_say
 from toy_lm.vocabulary import Vocabulary
@@ -243,7 +243,7 @@ def updates(found):
                                                 label_smoothing=SMOOTHING, pair_weights=q)),
         "ipo": down(lambda x: ipo_loss(x, found.ref, difference, beta=TAU, pair_weights=q)),
         "kto": kto,
-        "simpo": down(lambda x: simpo_loss(x, *means, beta=SCALE, simpo_gamma=GAMMA,
+        "simpo": down(lambda x: simpo_loss(x, *means, beta=SCALE, simpo_gamma=LEAD,
                                            pair_weights=q)),
         "orpo": down(lambda x: orpo_loss(x, *means, beta=ODDS, pair_weights=q))}
 

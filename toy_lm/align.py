@@ -1,0 +1,168 @@
+"""Alignment: from a file of preferences to a model that writes what was preferred.
+
+Each method of `minirl.people` fits the table of a model to the same `Pairs`, and is pulled towards
+the table that the model had.  `METHODS` holds them by name, each with its own price; the job
+`minirl alignment` compares them at these prices.
+
+*The reward model* stands for RLHF without its sampling.  A reward is fitted to the pairs, and the
+result is the optimum of that reward less β KL, on which PPO would be at work for many iterations;
+here it is one exact solve (`minirl.exact.regularised`).  It need not exist.  Below some β the
+fitted reward is worth more than all KL that it costs, and the strings grow without end.
+
+*What a file holds.*  A ranking of K responses gives its K(K − 1)/2 pairs.  Labelled responses,
+liked or not, are no pairs, and KTO alone can fit them.  A letter that the model does not know is
+refused with its line, since the table has no row for it; `models.fit` takes the letters of a
+preference file along.
+
+Read first: `preferences`, and the methods of `minirl.people`.
+"""
+
+from functools import partial
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.files import shown
+from minirl.people.dpo import fit_dpo, preference_metrics
+from minirl.people.ipo import fit_ipo
+from minirl.people.kl import string_kl
+from minirl.people.kto import fit_kto
+from minirl.people.orpo import fit_orpo
+from minirl.people.pairs import Pairs
+from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
+from minirl.people.simpo import fit_simpo
+from toy_lm import jsonl
+from toy_lm.corpora import check_letters
+from toy_lm.exact import summary
+from toy_lm.ngram import language, score
+from toy_lm.preferences import from_text
+
+PULL = 2.0      # precision of the prior on every logit or reward; a unit prior would be 1
+BETA = 0.5      # reward per nat of KL
+TAU = BETA / 4  # of IPO: the optimum of RLHF if all rewards were close, (ipo.4)
+SCALE, LEAD = 2.0, 1.0  # β and γ of SimPO, among those of its paper
+ODDS = 1.0      # λ of ORPO
+
+
+class Method(NamedTuple):
+    """A way to fit a model to preferences."""
+
+    fit: callable  # fit(ref_logits, pairs, *, beta, pull); `x` of the result is the table
+    beta: float    # the price, by default
+
+
+class RewardFit(NamedTuple):
+    """A reward model, and the best policy for it."""
+
+    x: np.ndarray        # (S, A) log π
+    rewards: np.ndarray  # (S, A) the fitted table
+    loss: float          # of the pairs, nats per pair; log 2 without a model
+    converged: bool
+
+
+def fit_by_reward(ref_logits, pairs, *, beta, pull):
+    """Fit a reward model to `Pairs`, and take its optimum (regularised.2): a `RewardFit`.
+
+    Raises ValueError where β is so low that there is none.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> pairs = from_text(Vocabulary("no"), [jsonl.Pair("", "on", "nn"), jsonl.Pair("", "n", "o")])
+    >>> found = fit_by_reward(np.zeros((3, 3)), pairs, beta=1.0, pull=1.0)
+    >>> print(np.exp(found.x[0]).round(4), round(found.loss, 4))
+    [0.3084 0.3419 0.3496] 0.4116
+    """
+    reward = fit_reward_model(np.zeros(ref_logits.shape), pairs, pull=pull)
+    best = regularised_optimum(language(reward.x), ref_logits, beta=beta)
+    return RewardFit(tilt(ref_logits, best.action_values, beta=beta), reward.x,
+                     bradley_terry_loss(reward.x, pairs.difference)[0], reward.converged)
+
+
+def _fit_kto(ref_logits, pairs, *, beta, pull):
+    """With z₀ the exact KL of the strings."""
+    world = language(np.zeros(ref_logits.shape))
+    return fit_kto(ref_logits, pairs, beta=beta, pull=pull,
+                   divergence=lambda logits: string_kl(world, logits, ref_logits)[0])
+
+
+METHODS = {"dpo": Method(fit_dpo, BETA), "ipo": Method(fit_ipo, TAU), "kto": Method(_fit_kto, BETA),
+           "simpo": Method(partial(fit_simpo, simpo_gamma=LEAD), SCALE),
+           "orpo": Method(fit_orpo, ODDS), "reward_model": Method(fit_by_reward, BETA)}
+
+
+def load_preferences(path, model):
+    """The preferences of a JSON-lines file, over the table of a model.
+
+    Returns
+    -------
+    Pairs, or (counts.Steps, counts.Steps)
+        Of labelled strings those that were liked, and those that were not.
+
+    Raises
+    ------
+    ValueError
+        By file, and where it can be by line: if a record or a letter cannot be read, there is none,
+        or labelled strings are mixed with others or all of one kind.
+
+    Examples
+    --------
+    >>> import os
+    >>> from toy_lm.models import fit
+    >>> load_preferences(os.devnull, fit(["on", "no"]))
+    Traceback (most recent call last):
+    ValueError: /dev/null holds no preferences
+    """
+    (records, lines), name = jsonl.read_preferences(path), shown(path)
+    if not records:
+        raise ValueError(f"{name} holds no preferences")
+    labelled = isinstance(records[0], jsonl.Labelled)
+    for line, record in zip(lines, records):
+        if isinstance(record, jsonl.Labelled) != labelled:
+            raise ValueError(f"{name}, line {line}: labelled strings and pairs cannot be mixed")
+        check_letters(path, line, jsonl.text_of(record), model.vocabulary.letters)
+    if not labelled:
+        pairs = [pair for record in records for pair in _pairs(record)]
+        return from_text(model.vocabulary, pairs, order=model.order)
+    sides = [[record for record in records if record.label == liked] for liked in (True, False)]
+    if not all(sides):
+        raise ValueError(f"{name} must hold strings that were liked and others, got "
+                         f"{len(sides[0])} and {len(sides[1])}")
+    return tuple(model.encode([record.completion for record in side],
+                              [record.prompt for record in side]) for side in sides)
+
+
+def watched(logits, ref_logits, data, *, beta):
+    """What is said of a policy and preferences, by name: a dict of float.
+
+    `data` is what `load_preferences` returns, of the metrics of `preference_metrics` labelled
+    strings have those of each side, and KL and length are exact.
+
+    Raises `evaluation.NoEnd` where strings do not end.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> pairs = from_text(Vocabulary("no"), [jsonl.Pair("", "on", "nn")])
+    >>> round(watched(np.zeros((3, 3)), np.zeros((3, 3)), pairs, beta=0.5)["letters per string"], 9)
+    2.0
+    """
+    if isinstance(data, Pairs):
+        found = preference_metrics(logits, ref_logits, data, beta=beta)
+    else:
+        sides = list(zip(("chosen", "rejected"), data))
+        found = {f"logps/{name}": float(score(logits, side).mean()) for name, side in sides}
+        found |= {f"rewards/{name}": beta * (found[f"logps/{name}"] - float(
+            score(ref_logits, side).mean())) for name, side in sides}
+    return {**found, "KL in nats per string": string_kl(language(np.zeros(logits.shape)), logits,
+                                                        ref_logits)[0],
+            "letters per string": summary(logits).letters}
+
+
+def _pairs(record):
+    """The pairs of a `jsonl.Pair` or `jsonl.Ranking`, a list."""
+    if isinstance(record, jsonl.Pair):
+        return [record]
+    return [jsonl.Pair(record.prompt, *two) for two in combinations(record.ranking, 2)]
