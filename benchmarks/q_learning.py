@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.peers import compiled, forms_of, in_jax
 from benchmarks.timing import Case, equal
 from gridworld.maps import LAKE_8X8, frozen_lake
-from minirl.play.q_learning import q_learning, start
+from minirl.play.q_learning import learners, q_learning
 from minirl.kernel.sampling import generators
 
 WORLD = frozen_lake(LAKE_8X8).mdp(gamma=0.99)
@@ -155,7 +155,7 @@ def gymnasium_form(Q, n, luck, step_sizes):
 
 def prepare(runs, iterations, peers):
     """The forms, which all start from tables of ones."""
-    record, steps = start(WORLD, rng=range(runs), initial_value=1.0), iterations * STEPS
+    record, steps = learners(WORLD, rng=range(runs), initial_value=1.0), iterations * STEPS
     forms = {"plain": partial(plain, record, iterations), "book": partial(book, record, iterations)}
     luck = np.stack([bits.random((steps, 4))[:, :2] for bits in generators(record.rng)])
     step_sizes = RATE / np.arange(1, steps + 2)**DECAY

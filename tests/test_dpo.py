@@ -316,7 +316,7 @@ def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch():
 
 
 def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
-    """(optim.3) with weight pull/B around the reference, not around zero"""
+    """(fitting.2) with weight pull/B around the reference, not around zero"""
     ref = np.random.default_rng(11).normal(size=(3, 3))
     pairs = pairs_of(*two_pairs()[:2]).select(np.array([0, 1, 1, 0, 1]))
     for pull, epsilon in ((2.0, 0.0), (0.3, 0.2)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minirl.play.exploration import boltzmann, epsilon_greedy
-from minirl.play.q_learning import q_learning, start
+from minirl.play.q_learning import learners, q_learning
 from worlds import single_outcome
 
 RULES = pytest.mark.parametrize("rule", [
@@ -111,7 +111,7 @@ def test_a_greedy_learner_tries_everything_if_its_table_is_optimistic():
     mdp = single_outcome([[0, 0, 0], [0, 0, 0]], [[1, 3, 2], [1, 1, 4]], [[True] * 3] * 2,
                          [0.5, 0.5])
     for first, found in ((10.0, [1, 2]), (0.0, [0, 0])):
-        record = next(q_learning(mdp, start(mdp, rng=0, initial_value=first), learning_rate=0.5,
+        record = next(q_learning(mdp, learners(mdp, rng=0, initial_value=first), learning_rate=0.5,
                                  decay=0.0, exploration=epsilon_greedy(0.0)))
         assert record.Q[0].argmax(axis=1).tolist() == found
         assert (record.updates > 0).all() == (first > 0)

@@ -176,7 +176,7 @@ def test_without_the_odds_it_is_imitation_with_steps_weighted_by_one_over_the_le
 
 
 def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
-    """(optim.3) around the reference with pull/B"""
+    """(fitting.2) around the reference with pull/B"""
     pairs, reference = pairs_of(*some_pairs()), RNG.normal(size=(3, 3))
     fit = fit_orpo(reference, pairs, beta=2.0, pull=3.0)
     _, grad = orpo_loss(fit.x, *pairs.means, beta=2.0)

@@ -73,7 +73,8 @@ def test_they_are_equal_where_the_ratio_of_a_pair_lies_exactly_at_the_bound(seed
                     clipped_by_loops(logits, old, steps.index, advantages, epsilon))
 
 
-def test_collapse_separates_gains_from_losses_of_the_same_pair():
+def test_collapse_separates_gains_from_losses_of_the_same_entry():
+    """(surrogate.1)"""
     steps = counts.steps(np.zeros(5, int), np.array([1, 1, 1, 0, 2]), np.array([0, 5]), (1, 3))
     batch = collapse(steps, np.array([2.0, -3.0, 4.0, 0.0, -1.0]))
     assert batch.gains.tolist() == [[0, 6, 0]] and batch.losses.tolist() == [[0, -3, -1]]
@@ -260,7 +261,7 @@ def test_numbers_of_epochs_and_episodes_may_be_written_as_floats(batch_size):
 
 
 def test_the_mean_kl_is_the_mean_over_the_steps_of_that_of_their_states():
-    """(ppo.4), by loops"""
+    """(surrogate.2), by loops"""
     rng = np.random.default_rng(11)
     logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([5, 0, 1, 2.0])
     p, q = np.exp(log_softmax(old)), np.exp(log_softmax(logits))
@@ -273,7 +274,7 @@ def test_the_mean_kl_is_the_mean_over_the_steps_of_that_of_their_states():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_approximate_kl_is_right_on_average(seed):
-    """(ppo.5): step by step; and exactly `mean_kl` if each action was taken as often as expected"""
+    """(surrogate.3), step by step; `mean_kl` if each action was taken as often as expected"""
     rng = np.random.default_rng(seed)
     logits, old, visits = rng.normal(size=(S, A)), rng.normal(size=(S, A)), np.array([5, 0, 1, 2.0])
     steps, _, _, _ = random_batch(seed)
@@ -287,7 +288,7 @@ def test_the_approximate_kl_is_right_on_average(seed):
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-6, 1e-3, 1.0, 30.0])
 def test_the_approximate_kl_of_no_pair_is_negative(scale):
-    """(ppo.5): ρ − 1 is never below log ρ, and rounding must not make it so."""
+    """(surrogate.3): ρ − 1 is never below log ρ, and rounding must not make it so."""
     rng = np.random.default_rng(12)
     old = rng.normal(size=(S, A))
     logits = old + scale * rng.normal(size=(S, A))
@@ -448,7 +449,7 @@ def test_the_target_kl_stops_a_batch_and_not_the_training():
 
 @BOTH
 def test_no_gradient_step_is_longer_than_the_limit(trainer):
-    """(optim.4) in front of gradient descent; without it the first step would be longer."""
+    """(optim.3) in front of gradient descent; without it the first step would be longer."""
     mdp, first = random_world(2), some_record(2)
     options = {"episodes": 20, "horizon": 6, "batch_size": 7, "learning_rate": 0.5}
     for limit in (0.05, np.inf):

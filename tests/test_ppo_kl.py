@@ -110,7 +110,7 @@ def test_the_price_of_kl_is_adapted_from_iteration_to_iteration(target, factor):
 
 
 def test_it_is_the_exact_kl_that_is_compared_with_the_target():
-    """(ppo_kl.3): the targets let the exact KL and (ppo.5) lie on two sides of a bound."""
+    """(ppo_kl.3): the targets let the exact KL and (surrogate.3) lie on two sides of a bound."""
     factors = set()
     for seed in range(4, 8):
         mdp, first = random_world(seed), some_record(seed)

@@ -12,7 +12,8 @@ import pytest
 from gridworld.maps import random_walk
 from minirl.exact.evaluation import evaluate
 from minirl.kernel.playing import Rollout, rollout, start_states
-from minirl.play.prediction import batch_monte_carlo, batch_td, monte_carlo, start, td_prediction
+from minirl.play.prediction import (batch_monte_carlo, batch_td, monte_carlo, predictors,
+                                    td_prediction)
 from minirl.kernel.sampling import generators
 from worlds import random_mdp, random_policy, single_outcome
 
@@ -73,7 +74,7 @@ def test_a_learner_equals_a_loop_over_runs_and_steps(world, learner):
     after its end; α falls with the updates of a state; pitfall 20: a truncated episode counts V of
     its last state, as Monte Carlo found it when the episode was over."""
     mdp, policy = world
-    record = start(mdp, rng=[3, 4, 5], initial_value=2.0)
+    record = predictors(mdp, rng=[3, 4, 5], initial_value=2.0)
     trainer = learner(mdp, policy, record, learning_rate=0.8, decay=0.6, horizon=4)
     rngs, V, n = generators([3, 4, 5]), np.full((3, 4), 2.0), np.zeros((3, 4), int)
     steps, cut = np.zeros(3, int), 0
@@ -112,7 +113,7 @@ def test_monte_carlo_at_decay_one_is_the_mean_of_all_returns(world):
         assert ended
         for t, (s, *_) in enumerate(walk):
             seen[s].append(sum(0.9**k * r for k, (_, r, _) in enumerate(walk[t:])))
-    record = after(30, monte_carlo(mdp, policy, start(mdp, rng=8, initial_value=77.0),
+    record = after(30, monte_carlo(mdp, policy, predictors(mdp, rng=8, initial_value=77.0),
                                    learning_rate=1.0, decay=1.0, horizon=10**9))
     np.testing.assert_allclose(record.values[0], [np.mean(returns) for returns in seen], rtol=1e-12)
     assert record.updates[0].tolist() == [len(returns) for returns in seen]
@@ -127,9 +128,10 @@ def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner):
     policy, seeds = random_policy(np.random.default_rng(3), mdp), [3, 1, 4, 15, 9]
     options = {"decay": 0.6, "horizon": 50, "truth": evaluate(mdp, policy)}
     for n in 1, 2, 3:
-        record = after(n, learner(mdp, policy, start(mdp, rng=seeds, initial_value=1.5), **options))
+        record = after(n, learner(mdp, policy, predictors(mdp, rng=seeds, initial_value=1.5),
+                                  **options))
         for i, seed in enumerate(seeds):
-            alone = after(n, learner(mdp, policy, start(mdp, rng=seed, initial_value=1.5),
+            alone = after(n, learner(mdp, policy, predictors(mdp, rng=seed, initial_value=1.5),
                                      **options))
             np.testing.assert_equal(alone, only_run(record, i))
     lengths = record.metrics["rollout/ep_len"]
@@ -139,7 +141,7 @@ def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner):
 @LEARNERS
 def test_learning_continues_from_any_record_bit_for_bit_and_changes_none(world, learner):
     mdp, policy = world
-    first = start(mdp, rng=[1, 2])
+    first = predictors(mdp, rng=[1, 2])
     options = {"decay": 0.6, "horizon": 5, "truth": np.zeros(4)}
     whole, copies = [first], [copy.deepcopy(first)]
     for record in itertools.islice(learner(mdp, policy, first, **options), 5):
@@ -153,16 +155,16 @@ def test_learning_continues_from_any_record_bit_for_bit_and_changes_none(world, 
 @LEARNERS
 def test_both_learners_have_the_same_defaults(learner):
     said = {"learning_rate": 0.1, "decay": 0.0, "horizon": 1000, "truth": None}
-    first = start(ENDLESS, rng=0)
+    first = predictors(ENDLESS, rng=0)
     np.testing.assert_equal(next(learner(ENDLESS, ONLY, first)),
                             next(learner(ENDLESS, ONLY, first, **said)))
 
 
 def test_the_start_copies_the_states_of_its_generators(world):
     rng = np.random.default_rng(1)
-    record = start(world[0], rng=rng)
+    record = predictors(world[0], rng=rng)
     rng.random(5)
-    np.testing.assert_equal(record, start(world[0], rng=[1]))
+    np.testing.assert_equal(record, predictors(world[0], rng=[1]))
 
 
 # Ends, metrics, convergence.
@@ -171,7 +173,8 @@ def test_the_start_copies_the_states_of_its_generators(world):
 @LEARNERS
 def test_a_truncated_episode_bootstraps(learner):
     """Pitfall 20: every episode is cut after one step, and still the world pays 1 for ever."""
-    record = after(60, learner(ENDLESS, ONLY, start(ENDLESS, rng=0), horizon=1, learning_rate=1.0))
+    record = after(60, learner(ENDLESS, ONLY, predictors(ENDLESS, rng=0), horizon=1,
+                               learning_rate=1.0))
     np.testing.assert_allclose(record.values, 1 / (1 - 0.5), rtol=1e-12)
     assert record.metrics["rollout/truncated"].all()
 
@@ -181,7 +184,7 @@ def test_a_goal_reached_at_the_last_step_terminates_even_if_the_table_is_optimis
     """Pitfalls 20 and 36: the goal is a state too, and the table says 50 of it."""
     mdp = single_outcome([[1], [2], [2]], [[0], [1], [0]], [[False], [True], [True]], [1, 0, 0],
                          gamma=0.5)
-    record = after(3, learner(mdp, np.ones((3, 1)), start(mdp, rng=0, initial_value=50.0),
+    record = after(3, learner(mdp, np.ones((3, 1)), predictors(mdp, rng=0, initial_value=50.0),
                               horizon=2, learning_rate=1.0))
     assert record.values.tolist() == [[0.5, 1, 50]]
     assert not record.metrics["rollout/truncated"].any()
@@ -192,7 +195,8 @@ def test_errors_are_taken_over_the_states_that_an_episode_can_be_in(learner):
     """This policy never takes the action that leads to state 2, of which the truth says nothing."""
     mdp = single_outcome([[1, 2], [0, 2], [0, 0]], [[0, 0], [4, 0], [0, 0]],
                          [[False, False], [True, False], [False, False]], [1, 0, 0])
-    record = after(1, learner(mdp, np.eye(2)[[0, 0, 0]], start(mdp, rng=[0, 1]), learning_rate=0.5,
+    record = after(1, learner(mdp, np.eye(2)[[0, 0, 0]], predictors(mdp, rng=[0, 1]),
+                              learning_rate=0.5,
                               truth=np.array([7.0, 1.0, np.nan])))
     errors = [7 - (2 if learner is monte_carlo else 0), 2 - 1]
     assert record.metrics["error/max"].tolist() == [max(errors)] * 2
@@ -205,7 +209,7 @@ def test_each_seed_finds_what_the_policy_is_worth(world, learner):
     """(prediction.1) with a falling α, and the mean of the runs is closer."""
     mdp, policy = world
     truth = evaluate(mdp, policy)
-    record = after(150, learner(mdp, policy, start(mdp, rng=range(10)), learning_rate=1.0,
+    record = after(150, learner(mdp, policy, predictors(mdp, rng=range(10)), learning_rate=1.0,
                                 decay=0.8, truth=truth, horizon=10))
     assert record.metrics["error/max"].max() < 0.8 < np.abs(truth).max() / 2
     assert np.abs(record.values.mean(axis=0) - truth).max() < 0.2
@@ -303,7 +307,7 @@ def test_a_batch_without_an_end_is_refused_at_gamma_one():
 @LEARNERS
 def test_bad_arguments_are_refused_by_name(learner, name, value, accepted):
     with pytest.raises(ValueError, match=f"{name} {re.escape(accepted)}"):
-        next(learner(ENDLESS, ONLY, start(ENDLESS, rng=0), **{name: value}))
+        next(learner(ENDLESS, ONLY, predictors(ENDLESS, rng=0), **{name: value}))
 
 
 @pytest.mark.parametrize("truth", [None, np.zeros(1)], ids=["no_truth", "truth"])
@@ -313,14 +317,14 @@ def test_bad_arguments_are_refused_by_name(learner, name, value, accepted):
 @LEARNERS
 def test_a_policy_that_does_not_fit_is_refused(learner, policy, message, truth):
     with pytest.raises(ValueError, match=re.escape(message)):
-        next(learner(ENDLESS, policy, start(ENDLESS, rng=0), truth=truth, horizon=9))
+        next(learner(ENDLESS, policy, predictors(ENDLESS, rng=0), truth=truth, horizon=9))
 
 
 @LEARNERS
 def test_a_record_of_another_world_is_refused(learner):
     message = "the record's values must be (R, 1), got (2, 7)"
     with pytest.raises(ValueError, match=re.escape(message)):
-        next(learner(ENDLESS, ONLY, start(WALK, rng=[0, 1])))
+        next(learner(ENDLESS, ONLY, predictors(WALK, rng=[0, 1])))
 
 
 @pytest.mark.parametrize("batch", [batch_td, batch_monte_carlo])
@@ -342,8 +346,8 @@ def test_the_random_walk_is_worth_one_to_five_sixths():
 
 def test_after_one_episode_only_the_last_state_of_the_random_walk_has_changed():
     """Example 6.2, left figure: by α/2 = 0.05, down at A or up at E, for each of 100 seeds."""
-    record = next(td_prediction(WALK, LEFT_OR_RIGHT, start(WALK, rng=range(100), initial_value=0.5),
-                                learning_rate=0.1))
+    first = predictors(WALK, rng=range(100), initial_value=0.5)
+    record = next(td_prediction(WALK, LEFT_OR_RIGHT, first, learning_rate=0.1))
     right = record.metrics["rollout/ep_rew"] == 1
     assert 30 < right.sum() < 70
     expected = np.full((100, 7), 0.5)
@@ -357,7 +361,7 @@ def test_on_the_random_walk_td_is_better_than_monte_carlo():
     every curve of TD (at most 0.072 over 300 runs) is below every one of Monte Carlo (at least
     0.110)."""
     truth = np.arange(7) / 6
-    first = start(WALK, rng=range(25), initial_value=0.5)
+    first = predictors(WALK, rng=range(25), initial_value=0.5)
     assert math.isclose(np.sqrt(((first.values - truth)[0, 1:6]**2).mean()), 0.236, abs_tol=5e-4)
     curves = {}
     for learner, rates in ((td_prediction, [0.05, 0.1, 0.15]),
@@ -395,7 +399,7 @@ def test_you_are_the_predictor():
 
 def test_an_initial_value_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="initial_value must be finite, got nan"):
-        start(random_walk().mdp(gamma=1.0), rng=0, initial_value=np.nan)
+        predictors(random_walk().mdp(gamma=1.0), rng=0, initial_value=np.nan)
 
 
 @pytest.mark.parametrize("batch", [batch_monte_carlo, batch_td])

@@ -14,8 +14,8 @@ from minirl.exact.evaluation import action_values, evaluate
 from minirl.play.exploration import Exploration, boltzmann, epsilon_greedy
 from minirl.kernel.mdp import coin_game
 from minirl.exact.planning import policy_iteration
-from minirl.play.q_learning import (Episodes, double_q_learning, expected_sarsa, q_learning, sarsa,
-                                    start)
+from minirl.play.q_learning import (Episodes, double_q_learning, expected_sarsa, learners,
+                                    q_learning, sarsa)
 from minirl.kernel.sampling import generators
 from worlds import random_mdp, single_outcome
 
@@ -102,8 +102,8 @@ def leaky(seed, S, A, K, *, leak=0.15, gamma=0.9):
 def in_both_ways(learner, rule):
     """Three iterations of three learners: pairs of what `by_loops` and the learner say."""
     mdp = leaky(0, 4, 3, 2)
-    record = start(mdp, rng=[5, 6, 7], tables=TABLES[learner],
-                   initial_value=np.random.default_rng(1).normal(size=(3, 4, 3)))
+    record = learners(mdp, rng=[5, 6, 7], tables=TABLES[learner],
+                      initial_value=np.random.default_rng(1).normal(size=(3, 4, 3)))
     loop, exploration = RULES[rule]
     slow = by_loops(mdp, record, learner, loop, learning_rate=0.8, decay=0.7, horizon=5, steps=40)
     fast = learner(mdp, record, learning_rate=0.8, decay=0.7, exploration=exploration, horizon=5,
@@ -198,7 +198,7 @@ def test_an_episode_may_last_for_many_iterations_and_an_iteration_may_see_none_e
     mdp = single_outcome(np.minimum(cells + 1, 10)[:, None] * (cells < 10)[:, None] +
                          10 * (cells == 10)[:, None], cells[:, None], (cells == 9)[:, None],
                          np.eye(11)[0])
-    record = start(mdp, rng=[0, 1], tables=TABLES[learner])
+    record = learners(mdp, rng=[0, 1], tables=TABLES[learner])
     record = record._replace(states=np.array([0, 10]))
     ended = []
     for record in learner(mdp, record, steps_per_iteration=4, horizon=10**9):
@@ -219,10 +219,10 @@ def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner, rule):
     first = np.random.default_rng(2).normal(size=(5, 6, 9))
     options = {"exploration": RULES[rule][1], "horizon": 6, "steps_per_iteration": 40,
                "truth": policy_iteration(mdp).action_values}
-    record = after(2, learner(mdp, start(mdp, rng=seeds, initial_value=first,
-                                         tables=TABLES[learner]), **options))
+    record = after(2, learner(mdp, learners(mdp, rng=seeds, initial_value=first,
+                                            tables=TABLES[learner]), **options))
     for i, seed in enumerate(seeds):
-        alone = start(mdp, rng=seed, initial_value=first[i], tables=TABLES[learner])
+        alone = learners(mdp, rng=seed, initial_value=first[i], tables=TABLES[learner])
         np.testing.assert_equal(after(2, learner(mdp, alone, **options)), only_run(record, i))
 
 
@@ -231,7 +231,7 @@ def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner, rule):
 def test_training_continues_from_any_record_bit_for_bit(learner, rule):
     mdp = leaky(4, 5, 3, 2)
     options = {"exploration": RULES[rule][1], "horizon": 4, "steps_per_iteration": 9}
-    first = start(mdp, rng=[1, 2], tables=TABLES[learner])
+    first = learners(mdp, rng=[1, 2], tables=TABLES[learner])
     whole = [first, *itertools.islice(learner(mdp, first, **options), 5)]
     assert any(record.age.any() for record in whole[1:-1])
     for record in whole[:-1]:
@@ -241,7 +241,7 @@ def test_training_continues_from_any_record_bit_for_bit(learner, rule):
 @LEARNERS
 def test_a_record_is_never_changed_by_the_training_that_follows(learner):
     mdp = leaky(5, 4, 3, 2)
-    record = start(mdp, rng=[1, 2], initial_value=1.0, tables=TABLES[learner])
+    record = learners(mdp, rng=[1, 2], initial_value=1.0, tables=TABLES[learner])
     records, copies = [record], [copy.deepcopy(record)]
     for record in itertools.islice(learner(mdp, record, steps_per_iteration=20, horizon=3), 4):
         records.append(record)
@@ -252,19 +252,19 @@ def test_a_record_is_never_changed_by_the_training_that_follows(learner):
 def test_the_start_copies_the_state_of_its_generators_and_the_initial_values():
     mdp = leaky(6, 4, 3, 2)
     pair, first = [np.random.default_rng(1), np.random.default_rng(2)], np.ones((2, 4, 3))
-    record = start(mdp, rng=pair, initial_value=first)
+    record = learners(mdp, rng=pair, initial_value=first)
     kept = copy.deepcopy(record)
     first += 1
     for rng in pair:
         rng.random(5)
     np.testing.assert_equal(record, kept)
-    np.testing.assert_equal(record, start(mdp, rng=[1, 2], initial_value=1.0))
-    np.testing.assert_equal(start(mdp, rng=[1]), start(mdp, rng=1))
+    np.testing.assert_equal(record, learners(mdp, rng=[1, 2], initial_value=1.0))
+    np.testing.assert_equal(learners(mdp, rng=[1]), learners(mdp, rng=1))
 
 
 def test_the_first_states_are_drawn_from_the_start_and_by_each_run_for_itself():
     mdp = replace(leaky(6, 4, 3, 2), start=np.array([0, 0.25, 0, 0.75]))
-    states = start(mdp, rng=range(200)).states
+    states = learners(mdp, rng=range(200)).states
     assert states.tolist() == [3 if np.random.default_rng(seed).random() >= 0.25 else 1
                                for seed in range(200)]
 
@@ -272,16 +272,16 @@ def test_the_first_states_are_drawn_from_the_start_and_by_each_run_for_itself():
 def test_initial_values_of_a_run_a_state_and_an_action_are_told_apart():
     mdp = leaky(6, 4, 3, 2)
     values = np.random.default_rng(0).normal(size=(2, 4, 3))
-    record = start(mdp, rng=[0, 1], initial_value=values, tables=2)
+    record = learners(mdp, rng=[0, 1], initial_value=values, tables=2)
     np.testing.assert_array_equal(record.tables, [values, values])
-    np.testing.assert_array_equal(start(mdp, rng=[0, 1], initial_value=values[0]).Q,
+    np.testing.assert_array_equal(learners(mdp, rng=[0, 1], initial_value=values[0]).Q,
                                   [values[0], values[0]])
 
 
 @LEARNERS
 def test_a_record_may_go_on_with_a_shorter_horizon(learner):
     """An episode that is older than the new horizon is cut at its next step."""
-    trainer = learner(ENDLESS, start(ENDLESS, rng=0, tables=TABLES[learner]), horizon=100,
+    trainer = learner(ENDLESS, learners(ENDLESS, rng=0, tables=TABLES[learner]), horizon=100,
                       steps_per_iteration=7)
     record = next(learner(ENDLESS, next(trainer), horizon=5, steps_per_iteration=7))
     assert record.finished.lengths.tolist() == [8, 5]
@@ -290,7 +290,7 @@ def test_a_record_may_go_on_with_a_shorter_horizon(learner):
 def test_a_learner_may_go_on_with_the_table_of_another():
     """SARSA has planned an action, which the next learner takes."""
     mdp = leaky(9, 4, 3, 2)
-    record = after(3, sarsa(mdp, start(mdp, rng=range(20)), steps_per_iteration=5, horizon=9))
+    record = after(3, sarsa(mdp, learners(mdp, rng=range(20)), steps_per_iteration=5, horizon=9))
     following = next(q_learning(mdp, record, steps_per_iteration=1))
     decided = record.planned >= 0
     assert 3 < decided.sum() < 20
@@ -300,7 +300,7 @@ def test_a_learner_may_go_on_with_the_table_of_another():
 
 @LEARNERS
 def test_all_learners_have_the_same_defaults(learner):
-    first = start(ENDLESS, rng=0, tables=TABLES[learner])
+    first = learners(ENDLESS, rng=0, tables=TABLES[learner])
     said = {"learning_rate": 1.0, "decay": 0.6, "exploration": epsilon_greedy(0.5), "horizon": 200,
             "steps_per_iteration": 1000, "iterations": 400, "truth": None}
     np.testing.assert_equal(next(learner(ENDLESS, first)), next(learner(ENDLESS, first, **said)))
@@ -314,7 +314,7 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
     always.flags.writeable = False
     rule = Exploration(lambda values, numbers, progress: always,
                        lambda values, progress: np.eye(3)[always])
-    record = next(learner(mdp, start(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
+    record = next(learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
                           exploration=rule, steps_per_iteration=40))
     assert (record.updates.sum(axis=(0, 2)) == 40 * np.eye(3)[always]).all()
     assert (record.episodes >= 10).all()
@@ -329,8 +329,8 @@ def test_the_value_after_an_end_is_zero_even_from_an_optimistic_table(learner):
     state 1 ends with 3, so that all learners are after the same Q*."""
     mdp = single_outcome([[1, 1], [1, 0]], [[1, 0], [3, 3]], [[True, False], [True, True]], [1, 0],
                          gamma=0.9)
-    record = after(2, learner(mdp, start(mdp, rng=range(5), initial_value=50.0,
-                                         tables=TABLES[learner]),
+    record = after(2, learner(mdp, learners(mdp, rng=range(5), initial_value=50.0,
+                                            tables=TABLES[learner]),
                               learning_rate=0.5, decay=0.0, steps_per_iteration=400))
     Q = np.array([[1, 0.9 * 3], [3, 3]])
     np.testing.assert_allclose(policy_iteration(mdp).action_values, Q, rtol=1e-12)
@@ -340,8 +340,8 @@ def test_the_value_after_an_end_is_zero_even_from_an_optimistic_table(learner):
 @LEARNERS
 def test_a_truncated_episode_bootstraps(learner):
     """Pitfall 20: every episode is cut after one step, and still the world pays 1 for ever."""
-    record = next(learner(ENDLESS, start(ENDLESS, rng=range(3), tables=TABLES[learner]), horizon=1,
-                          learning_rate=1.0, decay=0.0))
+    record = next(learner(ENDLESS, learners(ENDLESS, rng=range(3), tables=TABLES[learner]),
+                          horizon=1, learning_rate=1.0, decay=0.0))
     np.testing.assert_allclose(record.tables, 1 / (1 - 0.5), rtol=1e-12)
     assert (record.finished.lengths == 1).all() and (record.episodes == 1000).all()
 
@@ -350,7 +350,7 @@ def test_a_truncated_episode_bootstraps(learner):
 def test_a_goal_reached_at_the_last_step_terminates(learner):
     """Pitfall 20, the other way round: a table of 50 must not come back through the horizon."""
     mdp = single_outcome([[1], [1]], [[0], [1]], [[False], [True]], [1, 0])
-    record = next(learner(mdp, start(mdp, rng=0, initial_value=50.0, tables=TABLES[learner]),
+    record = next(learner(mdp, learners(mdp, rng=0, initial_value=50.0, tables=TABLES[learner]),
                           horizon=2, learning_rate=1.0, decay=0.0, steps_per_iteration=30))
     np.testing.assert_array_equal(record.tables, np.ones(record.tables.shape))
     assert (record.finished.lengths == 2).all() and (record.finished.rewards == 1).all()
@@ -364,7 +364,7 @@ def test_in_a_deterministic_world_a_learner_that_is_off_policy_finds_the_optimum
     """(q_learning.4) and (q_learning.5) with α = 1, to rounding, in every world tried."""
     for seed in range(2):
         mdp = leaky(seed, 4, 3, 1, gamma=0.5)
-        record = next(learner(mdp, start(mdp, rng=range(3), tables=TABLES[learner]),
+        record = next(learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]),
                               learning_rate=1.0, decay=0.0, exploration=epsilon_greedy(1.0),
                               horizon=5, steps_per_iteration=2000))
         best = policy_iteration(mdp).action_values
@@ -379,7 +379,7 @@ def test_in_a_deterministic_world_expected_sarsa_finds_what_its_own_policy_is_wo
     has this very table, and Q* is another."""
     for seed in range(2):
         mdp = leaky(seed, 4, 3, 1, gamma=0.5)
-        record = next(expected_sarsa(mdp, start(mdp, rng=range(3)), learning_rate=1.0, decay=0.0,
+        record = next(expected_sarsa(mdp, learners(mdp, rng=range(3)), learning_rate=1.0, decay=0.0,
                                      exploration=exploration, horizon=5,
                                      steps_per_iteration=1500))
         best = policy_iteration(mdp).action_values
@@ -399,7 +399,7 @@ def test_in_a_random_world_each_seed_finds_what_its_learner_is_after(learner):
     uniform = action_values(mdp, evaluate(mdp, np.full(mdp.shape, 1 / 3)))
     best = policy_iteration(mdp).action_values
     truth = best if learner is double_q_learning else uniform
-    record = next(learner(mdp, start(mdp, rng=range(20), tables=TABLES[learner]), decay=0.7,
+    record = next(learner(mdp, learners(mdp, rng=range(20), tables=TABLES[learner]), decay=0.7,
                           truth=truth, exploration=epsilon_greedy(1.0), horizon=5,
                           steps_per_iteration=6000))
     assert record.metrics["error/max"].max() < 0.5
@@ -421,7 +421,7 @@ def test_the_greedy_policy_of_the_mean_of_sixteen_learners_is_optimal():
     """On the lake; the main job does the same on the cliff, where every single learner is."""
     mdp = frozen_lake().mdp(gamma=0.99)
     best = policy_iteration(mdp)
-    record = after(25, q_learning(mdp, start(mdp, rng=range(16), initial_value=1.0)))
+    record = after(25, q_learning(mdp, learners(mdp, rng=range(16), initial_value=1.0)))
     values = evaluate(mdp, np.eye(4)[record.Q.mean(axis=0).argmax(axis=1)])
     assert mdp.start @ values == pytest.approx(best.objective, abs=1e-9)
 
@@ -433,12 +433,12 @@ def test_the_greedy_policy_of_the_mean_of_sixteen_learners_is_optimal():
 def test_the_error_is_the_largest_one_of_the_table_on_which_the_learner_acts(learner):
     mdp = leaky(8, 4, 3, 2)
     truth = np.random.default_rng(0).normal(size=(4, 3))
-    record = after(2, learner(mdp, start(mdp, rng=range(3), tables=TABLES[learner]), truth=truth,
+    record = after(2, learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]), truth=truth,
                               steps_per_iteration=10))
     for i, error in enumerate(record.metrics["error/max"]):
         assert error == max(abs(sum(Q[i, s, a] for Q in record.tables) / TABLES[learner]
                                 - truth[s, a]) for s, a in np.ndindex(4, 3))
-    without = after(2, learner(mdp, start(mdp, rng=range(3), tables=TABLES[learner]),
+    without = after(2, learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]),
                                steps_per_iteration=10))
     assert set(without.metrics) == {"rollout/reward", "rollout/episodes"}
     np.testing.assert_array_equal(without.tables, record.tables)
@@ -448,7 +448,7 @@ def test_states_that_no_episode_reaches_are_not_judged():
     """State 1 leads to state 0, but nothing leads there; the truth of it is unknown."""
     mdp = single_outcome([[0, 0], [0, 0]], [[1, 2], [5, 5]], [[True, True], [False, False]], [1, 0])
     truth = np.array([[1, 2], [np.nan, np.nan]])
-    record = next(q_learning(mdp, start(mdp, rng=0), learning_rate=1.0, decay=0.0, truth=truth))
+    record = next(q_learning(mdp, learners(mdp, rng=0), learning_rate=1.0, decay=0.0, truth=truth))
     assert record.metrics["error/max"].tolist() == [0]
 
 
@@ -471,12 +471,12 @@ def test_states_that_no_episode_reaches_are_not_judged():
 def test_bad_arguments_are_refused_by_name(learner, name, value, accepted):
     coin = coin_game()
     with pytest.raises(ValueError, match=f"{name}.*{re.escape(accepted)}"):
-        next(learner(coin, start(coin, rng=0, tables=TABLES[learner]), **{name: value}))
+        next(learner(coin, learners(coin, rng=0, tables=TABLES[learner]), **{name: value}))
 
 
 def test_whole_numbers_may_be_written_as_floats():
     coin = coin_game(gamma=0.5)
-    record = start(coin, rng=0)
+    record = learners(coin, rng=0)
     plain, same = (next(q_learning(coin, record, horizon=number(3), steps_per_iteration=number(20)))
                    for number in (int, float))
     np.testing.assert_array_equal(plain.tables, same.tables)
@@ -487,8 +487,8 @@ def test_whole_numbers_may_be_written_as_floats():
 def test_a_record_of_another_world_or_another_learner_is_refused(learner):
     M = TABLES[learner]
     lake, coin = frozen_lake().mdp(gamma=0.99), coin_game()
-    for record, got in ((start(lake, rng=[0, 1], tables=M), (M, 2, 16, 4)),
-                        (start(coin, rng=0, tables=3 - M), (3 - M, 1, 1, 2))):
+    for record, got in ((learners(lake, rng=[0, 1], tables=M), (M, 2, 16, 4)),
+                        (learners(coin, rng=0, tables=3 - M), (3 - M, 1, 1, 2))):
         message = f"the record's tables must be ({M}, R, 1, 2), got {got}"
         with pytest.raises(ValueError, match=re.escape(message)):
             next(learner(coin, record))
@@ -503,7 +503,7 @@ def test_a_record_of_another_world_or_another_learner_is_refused(learner):
     ({"rng": []}, "rng must name at least one run, got []")])
 def test_a_bad_start_is_refused_by_name(argument, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        start(coin_game(), **{"rng": 0, **argument})
+        learners(coin_game(), **{"rng": 0, **argument})
 
 
 # Sutton and Barto, 2nd edition.
@@ -512,7 +512,7 @@ def test_a_bad_start_is_refused_by_name(argument, message):
 def test_q_learning_crosses_the_windy_grid_in_fifteen_steps():
     """Example 6.5: 15 is the minimum, and after 8,000 steps every seed has found it."""
     windy = windy_grid().mdp(gamma=1.0)
-    record = after(8, q_learning(windy, start(windy, rng=range(20)), **BY_THE_BOOK))
+    record = after(8, q_learning(windy, learners(windy, rng=range(20)), **BY_THE_BOOK))
     assert {steps_of_the_greedy_path(windy, Q) for Q in record.Q} == {15}
 
 
@@ -521,9 +521,9 @@ def test_sarsa_crosses_the_windy_grid():
     161.  At a constant ε and α the table never settles, and the greedy path of many seeds does not
     end.  Once ε has faded, all do, after 15 to 18 steps."""
     windy = windy_grid().mdp(gamma=1.0)
-    fading = epsilon_greedy(lambda iteration: 0.1 * min(1.0, max(0.0, (20 - iteration) / 5)))
-    trainer = sarsa(windy, start(windy, rng=range(40)), **BY_THE_BOOK | {"exploration": fading},
-                    steps_per_iteration=500)
+    fading = epsilon_greedy(lambda progress: 0.1 * min(1.0, 4 * progress))
+    trainer = sarsa(windy, learners(windy, rng=range(40)), **BY_THE_BOOK | {"exploration": fading},
+                    steps_per_iteration=500, iterations=20)
     assert 150 < after(16, trainer).episodes.mean() < 175
     lengths = [steps_of_the_greedy_path(windy, Q) for Q in after(22, trainer).Q]
     assert min(lengths) == 15 and max(lengths) <= 18
@@ -540,7 +540,7 @@ def test_on_the_cliff_q_learning_finds_the_shortest_way_and_earns_less(learner, 
     settles, so that its greedy path need not end within 200 steps."""
     cliff = cliff_walk().mdp(gamma=1.0)
     rewards, lengths, record = first_episodes(
-        learner(cliff, start(cliff, rng=range(50)), **BY_THE_BOOK), 500)
+        learner(cliff, learners(cliff, rng=range(50)), **BY_THE_BOOK), 500)
     assert not np.isnan(rewards).any() and (rewards <= -lengths).all()
     assert lowest < rewards[:, 400:].mean() < highest
     assert {steps_of_the_greedy_path(cliff, Q) for Q in record.Q} <= paths
@@ -551,7 +551,7 @@ def share_of_left(learner):
     world, M = maximisation_bias(), TABLES[learner]
     ties = 1e-6 * np.random.default_rng(0).normal(size=(M, 500, *world.shape))
     _, lengths, _ = first_episodes(
-        learner(world, start(world, rng=range(500), initial_value=ties, tables=M),
+        learner(world, learners(world, rng=range(500), initial_value=ties, tables=M),
                 **BY_THE_BOOK | {"learning_rate": 0.1}, steps_per_iteration=100), 300)
     return (lengths == 2).mean(axis=0)
 

@@ -646,7 +646,7 @@ def test_extreme_margins_cost_what_they_should_to_the_last_digits(epsilon):
 
 @pytest.mark.parametrize("loss, rows", [(bradley_terry_loss, "pairs"), (squared_loss, "strings")])
 def test_a_fit_told_the_curvature_finds_the_minimum_that_the_plain_search_finds(loss, rows):
-    """(optim.5) moves no minimum, whatever the loss, and with columns that never occur."""
+    """(fitting.1) moves no minimum, whatever the loss, and with columns that never occur."""
     data, D = ((preference_pairs(300, 3), preference_matrix(300, 3)) if rows == "pairs"
                else (STRINGS, X))
     shape = (27, 27) if rows == "pairs" else (4, 4)

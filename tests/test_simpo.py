@@ -203,7 +203,7 @@ def test_a_lead_by_hand():
 
 
 def test_the_fit_is_a_stationary_point_of_the_loss_with_its_pull():
-    """(optim.3) around the reference with pull/B"""
+    """(fitting.2) around the reference with pull/B"""
     pairs, reference = pairs_of(*some_pairs()), RNG.normal(size=(3, 3))
     fit = fit_simpo(reference, pairs, beta=2.0, simpo_gamma=1.0, pull=3.0)
     _, grad = simpo_loss(fit.x, *pairs.means, beta=2.0, simpo_gamma=1.0)

@@ -14,7 +14,7 @@ from minirl.exact.evaluation import evaluate
 from minirl.play.exploration import epsilon_greedy
 from minirl.lab import report, values
 from minirl.exact.planning import policy_iteration
-from minirl.play.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
+from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
 
 LAKE = frozen_lake().mdp(gamma=0.95)
 HASTE = ["--steps", "20", "--runs", "2"]
@@ -78,7 +78,7 @@ def test_a_curve_judges_the_records_of_the_learner(method, learner):
     best = policy_iteration(LAKE)
     curve = values.learn(LAKE, best, method, seed=4, runs=2, steps=215, learning_rate=0.9,
                          decay=0.7, exploration_rate=0.3, initial_value=0.2)
-    record = start(LAKE, rng=[[4, 0], [4, 1]], initial_value=0.2,
+    record = learners(LAKE, rng=[[4, 0], [4, 1]], initial_value=0.2,
                    tables=2 if method == "double_q_learning" else 1)
     trainer = learner(LAKE, record, decay=0.7, learning_rate=0.9, exploration=epsilon_greedy(0.3),
                       steps_per_iteration=10)

@@ -21,7 +21,7 @@ from minirl.play.optim import linear
 from minirl.exact.evaluation import NoEnd, evaluate, expectation
 from minirl.exact.planning import policy_iteration
 from minirl.play.ppo import ppo
-from minirl.play.q_learning import q_learning, start as start_q_learning
+from minirl.play.q_learning import learners, q_learning
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.reinforce import reinforce
 from minirl.play.training import start
@@ -98,7 +98,7 @@ def learn_q_learning(mdp, seed):
     The table starts at 1, above every value of both grids.
     """
     seeds = [[seed, run] for run in range(16)]
-    record = _last(q_learning(mdp, start_q_learning(mdp, rng=seeds, initial_value=1.0)), 25)
+    record = _last(q_learning(mdp, learners(mdp, rng=seeds, initial_value=1.0)), 25)
     greedy = np.eye(mdp.shape[1])[record.Q.mean(axis=0).argmax(axis=1)]
     return greedy, record.steps * len(seeds)
 

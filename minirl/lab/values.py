@@ -16,7 +16,7 @@ import numpy as np
 from minirl.exact.evaluation import NoEnd, evaluate, occupancy
 from minirl.play.exploration import epsilon_greedy
 from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
-from minirl.play.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa, start
+from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
 
 LEARNERS = {"q_learning": q_learning, "double_q_learning": double_q_learning, "sarsa": sarsa,
             "expected_sarsa": expected_sarsa}
@@ -81,8 +81,8 @@ def learn(mdp, optimum, method, *, seed, runs, steps, learning_rate=1.0, decay=0
         Of the learner; ε-greedy.
     """
     began = perf_counter()
-    record = start(mdp, rng=[[seed, run] for run in range(runs)], initial_value=initial_value,
-                   tables=2 if method == "double_q_learning" else 1)
+    record = learners(mdp, rng=[[seed, run] for run in range(runs)], initial_value=initial_value,
+                      tables=2 if method == "double_q_learning" else 1)
     trainer = LEARNERS[method](mdp, record, learning_rate=learning_rate, decay=decay,
                                exploration=epsilon_greedy(exploration_rate),
                                steps_per_iteration=steps // POINTS, truth=optimum.action_values)

@@ -52,8 +52,8 @@ rejected ones by 2.  That is no bug, and `preference_metrics` shows it.
 meant to charge for is never paid, since DPO knows the policy on the strings of the pairs only
 (`ipo` is the answer of Azar et al.).  With a table of letter pairs *one* of them that occurs in
 chosen strings only may be enough: if nothing else holds its row, it is sent to probability one.
-`pull` attracts the logits to the reference, (optim.3) with weight pull/B.  Without it 300, 3,000 or
-20,000 pairs of the running example make strings of dozens of letters, of billions, or without an
+`pull` attracts the logits to the reference, (fitting.2) with weight pull/B.  Without it 300, 3,000
+or 20,000 pairs of the running example make strings of dozens of letters, of billions, or without an
 end (the reference has 5.9), and all are worth far less than the reference.  There is no minimum;
 where the fit stops is the solver's choice.  With a pull of 2 they give about a third, 73 and 93 %
 of what there is to gain.

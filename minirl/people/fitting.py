@@ -1,4 +1,23 @@
-"""Quasi-Newton fits to a fixed data set, with a pull towards a table."""
+"""Quasi-Newton fits to a fixed data set, with a pull towards a table.
+
+Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
+tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.  That method
+begins as if the loss curved alike in all directions, and learns the truth from its steps.  An entry
+seen in a thousand strings curves a loss a thousand times as much as one seen once.  Where h, about
+the diagonal of the Hessian, is known beforehand, search in the variables
+
+    z = θ √h,   ∂L/∂z = g/√h,                                                            (fitting.1)
+
+in which all directions do curve about alike.
+
+With few data a maximum-likelihood table runs away: an entry seen only in preferred strings wants an
+infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
+
+    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                     (fitting.2)
+
+Read next: any chapter that fits.  Compare: `optim`, for losses that change with every batch.
+Source: Byrd et al. 1995, "A limited memory algorithm for bound constrained optimization".
+"""
 
 from typing import NamedTuple
 
@@ -29,7 +48,7 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     max_iterations : int
         Give up after this many iterations.
     curvature : array ≥ 0, shaped like `start`, optional
-        h of (optim.5), up to a factor; 0 where the loss is flat.  A wrong one costs time and does
+        h of (fitting.1), up to a factor; 0 where the loss is flat.  A wrong one costs time and does
         not move the minimum.
 
     Returns
@@ -70,7 +89,7 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
 
 
 def _unit(curvature, shape):
-    """√h of (optim.5), at most 1, so that no entry of g is larger than that of g/√h."""
+    """√h of (fitting.1), at most 1, so that no entry of g is larger than that of g/√h."""
     if curvature.shape != shape or not ((curvature >= 0) & (curvature < np.inf)).all():
         raise ValueError(f"curvature must be finite, not negative and of shape {shape}, got "
                          f"{curvature}")
@@ -124,7 +143,7 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
 
 
 def attracted(loss, centre, weight):
-    """`loss` plus the attraction (optim.3), again a function x -> (value, gradient).
+    """`loss` plus the attraction (fitting.2), again a function x -> (value, gradient).
 
     Raises
     ------

@@ -54,10 +54,10 @@ came true.
 *What few pairs do.*  A letter pair that happened to occur in preferred strings only has an infinite
 maximum-likelihood weight.  Then a policy that maximises the learned reward has no optimum, because
 repeating that pair pays more than any KL.  `pull` adds a Gaussian prior of that precision on each
-weight, (optim.3) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs it
-fades.  On the running example 300 pairs make weights of 40 and more, where the truth has 0.86; with
-a pull of 2 there is an optimum again, and it is worse than the reference.  The error falls with the
-root of the number of pairs: 0.49 with 5,000 of them, 0.16 with 80,000.
+weight, (fitting.2) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs
+it fades.  On the running example 300 pairs make weights of 40 and more, where the truth has 0.86;
+with a pull of 2 there is an optimum again, and it is worse than the reference.  The error falls
+with the root of the number of pairs: 0.49 with 5,000 of them, 0.16 with 80,000.
 
 Read first: `counts`, `sft`.  Compare: `dpo`, the same regression with the policy as its own reward
 model.

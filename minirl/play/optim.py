@@ -1,4 +1,4 @@
-"""Going downhill: gradient descent, Adam, and SciPy's quasi-Newton method for deterministic fits.
+"""Going downhill: gradient descent, Adam, and schedules.
 
 A loss gives a direction; an optimiser turns directions into steps.  Gradient descent with learning
 rate α takes the plain one,
@@ -25,32 +25,17 @@ is the convention of Stable-Baselines3, and its schedules may be used here.  A s
 run of any length.  `linear` makes the commonest one, `remaining` is the progress, and `at`
 evaluates a schedule.
 
-Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
-tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.  That method
-begins as if the loss curved alike in all directions, and learns the truth from its steps.  A letter
-pair seen in a thousand strings curves a loss a thousand times as much as one seen once.  Where h,
-about the diagonal of the Hessian, is known beforehand, search in the variables
-
-    z = θ √h,   ∂L/∂z = g/√h,                                                              (optim.5)
-
-in which all directions do curve about alike.
-
-With few data a maximum-likelihood table runs away: a pair seen only in preferred strings wants an
-infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
-
-    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                       (optim.3)
-
 A batch of play may happen to have a huge gradient, and one step along it may undo a hundred.  A
 limit M on its length keeps the direction,
 
-    g ← g · min(1, M / ‖g‖).                                                               (optim.4)
+    g ← g · min(1, M / ‖g‖).                                                               (optim.3)
 
 Before gradient descent that is a limit on the step.  Before Adam, whose steps do not depend on the
 length of all gradients together, it only keeps the batch from weighing more than others in m and v.
 
-Read next: any chapter that learns.
+Read next: any chapter that learns.  Compare: `fitting`, which needs no learning rate.
 Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1; Pascanu et al. 2013, "On the
-difficulty of training recurrent neural networks", arXiv:1211.5063, algorithm 1, for (optim.4).
+difficulty of training recurrent neural networks", arXiv:1211.5063, algorithm 1, for (optim.3).
 """
 
 from typing import Callable, NamedTuple
@@ -135,7 +120,7 @@ def linear(start, end, end_fraction=1.0):
 
 
 def clip_norm(grad, max_grad_norm):
-    """(optim.4): the gradient, no longer than M in the Euclidean norm of all its entries.
+    """(optim.3): the gradient, no longer than M in the Euclidean norm of all its entries.
 
     Raises
     ------

@@ -1,25 +1,24 @@
 """PPO: many steps from one batch, none of them too far.
 
 REINFORCE uses a batch once and throws it away, since (reinforce.1) holds only for the policy that
-played it.  Playing is expensive.  Importance sampling corrects for the difference: with the ratio
-ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old.  At ρ
-= 1, N times its gradient is B times that of REINFORCE: the mean here is over N steps, not over B
-episodes.  But far from π_old it promises what it cannot keep.  PPO takes away the incentive to go
-far: the *clipped surrogate* of a batch of N steps is
+played it.  With the ratio ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, the surrogate E[ρ A]
+(`surrogate`) is right to first order around π_old.  At ρ = 1, N times its gradient is B times that
+of REINFORCE: the mean here is over N steps, not over B episodes.  But far from π_old it promises
+what it cannot keep.  PPO takes away the incentive to go far: the *clipped surrogate* of a batch of
+N steps is
 
     L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n).                                (ppo.1)
 
 A good action gains nothing beyond 1 + ε, a bad one nothing below 1 − ε.  The minimum keeps it
 pessimistic: an action that has moved the wrong way is always pulled back.
 
-The ratio depends on a step only through its pair, and the minimum on A_n only through its sign.
-Divide by A_n: where it is positive the minimum is min(ρ, 1 + ε), and where it is negative the
-inequality turns round and it is max(ρ, 1 − ε).  So the batch collapses (counts.1) into the sum of
-its positive advantages U[s, a] and of its negative ones V[s, a]:
+The minimum depends on A_n only through its sign.  Divide by A_n: where it is positive the minimum
+is min(ρ, 1 + ε), and where it is negative the inequality turns round and it is max(ρ, 1 − ε).  So
+the batch collapses into U and V of (surrogate.1):
 
     L = −(1/N) Σ_{s,a} [min(ρ, 1 + ε) U + max(ρ, 1 − ε) V].                                  (ppo.2)
 
-An epoch then costs S·A operations however long the batch was.  Since ∂ρ/∂log π = ρ,
+Since ∂ρ/∂log π = ρ,
 
     G = −(ρ/N) (U·1{ρ ≤ 1 + ε} + V·1{ρ ≥ 1 − ε}).                                            (ppo.3)
 
@@ -27,18 +26,8 @@ Where a bracket is zero the gradient is dead; at a bound itself the gradient of 
 share of steps with a dead gradient is the *clip fraction*; counting every step outside the
 interval, as some libraries do, would also count those that are being pulled back.
 
-**How far did it go?**  The distance of a batch's new policy from the old one is a mean over the N
-steps, exact over the actions, where N[s] counts the steps in s,
-
-    (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)).                                                  (ppo.4)
-
-A library that has no table estimates it from the steps,
-
-    (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                           (ppo.5)
-
-which has the right mean over actions drawn from π_old if π does not depend on them.  Here π was
-trained on them, so with few episodes it comes out a little too large.  Both are reported, and
-(ppo.4) can stop the epochs early.
+How far a batch has moved the policy is reported twice, as (surrogate.2) and (surrogate.3), and
+(surrogate.2) can stop the epochs early.
 
 **An iteration.**  The critic of `actor_critic` judges the batch and learns from it.  Advantages are
 divided by their size in the whole batch, (actor_critic.3), so that one learning rate and one
@@ -64,11 +53,8 @@ policies.  π_old is the one that played this batch and changes every iteration;
 before training and never changes.  PPO knows nothing of π_ref.  In RLHF the reference enters
 through the reward (`rlhf`).
 
-Read first: `actor_critic`.  Compare: `ppo_kl`, which charges for the distance.  Read next: `rlhf`.
-Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 7;
-Kakade and Langford 2002, "Approximately optimal approximate reinforcement learning", and
-Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on the first order; J.
-Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (ppo.5).
+Read first: `surrogate`.  Compare: `ppo_kl`, which charges for the distance.  Read next: `rlhf`.
+Source: Schulman et al. 2017, "Proximal policy optimization algorithms", arXiv:1707.06347, eq. 7.
 """
 
 from functools import partial

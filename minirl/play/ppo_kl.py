@@ -4,8 +4,8 @@ Clipping takes away the incentive to go far (ppo.1).  Instead one can charge for
 
     L = −(1/N) Σ_n ρ_n A_n + β (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)),                    (ppo_kl.1)
 
-where N[s] counts the steps in s: the surrogate without its clipping, plus β times (ppo.4).  With W
-= U + V, all advantages of a pair summed, and ∂KL/∂log π = −π_old,
+where N[s] counts the steps in s: the surrogate without its clipping, plus β times (surrogate.2).
+With W = U + V, all advantages of a pair summed, and ∂KL/∂log π = −π_old,
 
     G = −(ρ W + β N[s] π_old)/N.                                                          (ppo_kl.2)
 
@@ -13,9 +13,9 @@ No single β is right for long, so it is steered: after each batch
 
     β ← β/2 if KL < target/1.5,   2β if KL > 1.5 · target,                                (ppo_kl.3)
 
-and as it was in between.  The KL is the exact one, (ppo.4).  While the learning rate falls towards
-zero, so does the KL, and the rule would halve β until it could not come back within the run.  Here
-it stops at 10⁻⁶, and on the other side at 10⁶.  The paper's β has no such ends.
+and as it was in between.  The KL is the exact one, (surrogate.2).  While the learning rate falls
+towards zero, so does the KL, and the rule would halve β until it could not come back within the
+run.  Here it stops at 10⁻⁶, and on the other side at 10⁶.  The paper's β has no such ends.
 
 Which of the two is better?  The paper finds clipping ahead, on its seven tasks.  In the worlds of
 this book they are about equally good: try `python -m minirl policies`.

@@ -66,8 +66,8 @@ class Prediction(NamedTuple):
     metrics: dict        # of the last iteration
 
 
-def start(mdp, *, rng, initial_value=0.0):
-    """The record from which `td_prediction` and `monte_carlo` start.
+def predictors(mdp, *, rng, initial_value=0.0):
+    """R runs that have seen nothing yet: the record from which both learners start.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def start(mdp, *, rng, initial_value=0.0):
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> start(coin_game(), rng=range(5)).values.shape
+    >>> predictors(coin_game(), rng=range(5)).values.shape
     (5, 1)
     """
     if not np.isfinite(initial_value):
@@ -109,7 +109,7 @@ def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=
     policy : (S, A) float
         π(a|s), the policy that is to be judged.
     record : Prediction
-        From `start`, or any record yielded before: learning continues from it bit for bit.
+        From `predictors`, or any record yielded before: learning continues from it bit for bit.
     learning_rate, decay : float
         α = learning_rate / n^decay.
     horizon : int ≥ 1
@@ -135,7 +135,7 @@ def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=
 
     >>> from minirl.kernel.mdp import coin_game
     >>> fair = np.array([[0.5, 0.5]])
-    >>> for record in td_prediction(coin_game(), fair, start(coin_game(), rng=0), decay=1.0,
+    >>> for record in td_prediction(coin_game(), fair, predictors(coin_game(), rng=0), decay=1.0,
     ...                             learning_rate=1.0, truth=np.array([1.0])):
     ...     if record.iteration == 1000:
     ...         break
@@ -158,7 +158,7 @@ def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=10
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> fair = np.array([[0.5, 0.5]])
-    >>> record = next(monte_carlo(coin_game(), fair, start(coin_game(), rng=range(8, 11)),
+    >>> record = next(monte_carlo(coin_game(), fair, predictors(coin_game(), rng=range(8, 11)),
     ...                           learning_rate=1.0, decay=1.0))
     >>> print(record.metrics["rollout/ep_len"], record.values.ravel())
     [2 1 3] [0.5 0.  1. ]

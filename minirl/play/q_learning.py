@@ -98,8 +98,8 @@ class ValueLearning(NamedTuple):
         return self.tables.mean(axis=0)
 
 
-def start(mdp, *, rng, initial_value=0.0, tables=1):
-    """The record from which every learner of this chapter starts.
+def learners(mdp, *, rng, initial_value=0.0, tables=1):
+    """R learners that have learned nothing yet: the record from which this chapter starts.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def start(mdp, *, rng, initial_value=0.0, tables=1):
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> start(coin_game(), rng=range(3)).Q.shape
+    >>> learners(coin_game(), rng=range(3)).Q.shape
     (3, 1, 2)
     """
     if tables not in (1, 2):
@@ -149,7 +149,7 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     mdp : TabularMDP
         Used to play only.
     record : ValueLearning
-        From `start`, or any record yielded before: training continues from it bit for bit.
+        From `learners`, or any record yielded before: training continues from it bit for bit.
     learning_rate, decay : float
         Step size, (q_learning.6).
     exploration : Exploration
@@ -179,7 +179,7 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
-    >>> for record in q_learning(coin, start(coin, rng=0), learning_rate=0.5, decay=0.0,
+    >>> for record in q_learning(coin, learners(coin, rng=0), learning_rate=0.5, decay=0.0,
     ...                          truth=np.array([[2.0, 0.0]])):
     ...     break
     >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
@@ -203,7 +203,7 @@ def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
-    >>> record = next(double_q_learning(coin, start(coin, rng=0, tables=2), learning_rate=0.5,
+    >>> record = next(double_q_learning(coin, learners(coin, rng=0, tables=2), learning_rate=0.5,
     ...                                 decay=0.0))
     >>> print(record.tables.round(4).tolist())
     [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
@@ -229,8 +229,8 @@ def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gree
 
     >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
-    >>> learners = sarsa(coin, start(coin, rng=range(50)), exploration=epsilon_greedy(1.0))
-    >>> print(next(learners).Q.mean(axis=0).round(2))
+    >>> trainer = sarsa(coin, learners(coin, rng=range(50)), exploration=epsilon_greedy(1.0))
+    >>> print(next(trainer).Q.mean(axis=0).round(2))
     [[1.33 0.  ]]
     """
     def taken(tables, there, across, numbers, progress):
@@ -253,8 +253,8 @@ def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=eps
 
     >>> from minirl.kernel.mdp import coin_game
     >>> coin = coin_game(gamma=0.5)
-    >>> learner = expected_sarsa(coin, start(coin, rng=0), exploration=epsilon_greedy(1.0))
-    >>> print(next(learner).Q.round(2))
+    >>> trainer = expected_sarsa(coin, learners(coin, rng=0), exploration=epsilon_greedy(1.0))
+    >>> print(next(trainer).Q.round(2))
     [[[1.33 0.  ]]]
     """
     def expected(tables, there, across, numbers, progress):

@@ -1,4 +1,32 @@
-"""What a batch says about a policy that did not play it."""
+"""What a batch says about a policy that did not play it.
+
+Playing is expensive, and importance sampling lets one batch serve several gradient steps: with the
+ratio ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old.
+Such a *surrogate* may treat good and bad advantages differently, as the clipping of `ppo` does.  It
+still depends on a step only through its s and a and the sign of A_n, so a batch of N steps
+collapses (counts.1) into the sum of its positive advantages and that of its negative ones,
+
+    U[s, a] = Σ_{n: (s,a)} max(A_n, 0),   V[s, a] = Σ_{n: (s,a)} min(A_n, 0).          (surrogate.1)
+
+An epoch then costs S·A operations however long the batch was.
+
+**How far did it go?**  The distance of a batch's new policy from the old one is a mean over the N
+steps, exact over the actions, where N[s] counts the steps in s,
+
+    (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)).                                            (surrogate.2)
+
+A library that has no table estimates it from the steps,
+
+    (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                     (surrogate.3)
+
+which has the right mean over actions drawn from π_old if π does not depend on them.  Here π was
+trained on them, so with few episodes it comes out a little too large.
+
+Read first: `actor_critic`.  Read next: `ppo`.
+Source: Kakade and Langford 2002, "Approximately optimal approximate reinforcement learning", and
+Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on the first order; J.
+Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (surrogate.3).
+"""
 
 from typing import NamedTuple
 
@@ -9,7 +37,7 @@ from minirl.kernel.softmax import kl, log_softmax
 
 
 class Advantages(NamedTuple):
-    """A batch of N steps, collapsed as in (ppo.2)."""
+    """A batch of N steps, collapsed as in (surrogate.1)."""
 
     gains: np.ndarray   # (S, A) U, sum of the positive advantages
     losses: np.ndarray  # (S, A) V, sum of the negative ones
@@ -22,7 +50,7 @@ class Advantages(NamedTuple):
 
 
 def collapse(steps, advantages, weights=None):
-    """The tables of (ppo.2) from N steps and their advantages.
+    """The tables of (surrogate.1) from N steps and their advantages.
 
     Parameters
     ----------
@@ -161,7 +189,7 @@ def ratios(logp, old_logp):
 
 
 def mean_kl(logits, old_logits, visits):
-    """(ppo.4), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats a step: float.
+    """(surrogate.2), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats a step: float.
 
     Exact for the states that were visited, whatever was done there; `visits` is N[s], (S,).
 
@@ -174,7 +202,7 @@ def mean_kl(logits, old_logits, visits):
 
 
 def approximate_kl(logits, old_logits, number):
-    """(ppo.5), the same from the actions that were taken, in nats a step: float.
+    """(surrogate.3), the same from the actions that were taken, in nats a step: float.
 
     `number` (S, A) counts the steps of each pair.
 

@@ -23,7 +23,7 @@ on language those of TRL.
     learning_rate   the step size: a number ≥ 0, or a schedule (`optim`)
     ent_coef        the weight of `softmax.entropy_loss` over the states of the batch, per nat: a
                     number ≥ 0, or a schedule
-    max_grad_norm   M > 0 of (optim.4), for each step; infinity is no limit
+    max_grad_norm   M > 0 of (optim.3), for each step; infinity is no limit
     value_rate      in [0, 1]: how far the value table moves towards the mean target of each state
     optimiser       an `optim.Optimiser`
 

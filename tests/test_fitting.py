@@ -1,0 +1,250 @@
+"""Fits against known minima: near a table, and in the units of the curvature."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minirl.kernel.gradcheck import check
+from minirl.people.fitting import attracted, minimise, minimise_near
+
+SHAPE = (2, 3)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def quadratic(x):
+    """A convex bowl with coupled coordinates, unequal curvatures, and its minimum at `BOTTOM`."""
+    z = (x - BOTTOM).ravel()
+    return 0.5 * z @ CURVATURE @ z + 2.0, (CURVATURE @ z).reshape(x.shape)
+
+
+BOTTOM = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
+CURVATURE = np.diag([1.0, 10.0, 100.0, 1.0, 5.0, 0.5]) + 0.1
+
+
+def rosenbrock(x):
+    value = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+    return value, np.array([-400 * x[0] * (x[1] - x[0] ** 2) - 2 * (1 - x[0]),
+                            200 * (x[1] - x[0] ** 2)])
+
+
+def test_an_attraction_adds_half_the_weighted_squared_distance(rng):
+    """(fitting.2), by loops, and its gradient."""
+    centre, x = rng.normal(size=SHAPE), rng.normal(size=SHAPE)
+    loss = attracted(quadratic, centre, 0.3)
+    value, grad = loss(x)
+    plain, plain_grad = quadratic(x)
+    expected = plain + 0.15 * sum((x[i] - centre[i]) ** 2 for i in np.ndindex(SHAPE))
+    assert math.isclose(value, expected, rel_tol=1e-12)
+    for i in np.ndindex(SHAPE):
+        assert math.isclose(grad[i], plain_grad[i] + 0.3 * (x[i] - centre[i]), abs_tol=1e-12)
+    assert check(loss, x)
+
+
+def test_an_attraction_leaves_the_gradient_that_it_was_given_alone():
+    own = np.ones(2)
+    loss = attracted(lambda x: (x.sum(), own), np.zeros(2), 1.0)
+    assert loss(np.ones(2))[1].tolist() == loss(np.ones(2))[1].tolist() == [2.0, 2.0]
+    assert own.tolist() == [1.0, 1.0]
+
+
+def test_an_attraction_of_weight_zero_changes_nothing_and_of_great_weight_wins():
+    centre, x = np.ones(SHAPE), np.zeros(SHAPE)
+    np.testing.assert_array_equal(attracted(quadratic, centre, 0)(x)[1], quadratic(x)[1])
+    held = minimise(attracted(quadratic, centre, 1e6), x, tol=1e-3)
+    np.testing.assert_allclose(held.x, centre, atol=1e-3)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_an_attraction_that_repels_is_refused(weight):
+    with pytest.raises(ValueError, match=f"weight .*not.* negative, got {weight}"):
+        attracted(quadratic, np.zeros(SHAPE), weight)
+
+
+def test_a_fit_finds_the_bottom_of_a_bowl_in_the_shape_of_its_start():
+    start = np.zeros(SHAPE)
+    fit = minimise(quadratic, start)
+    np.testing.assert_allclose(fit.x, BOTTOM, atol=1e-6)
+    assert fit.x.shape == SHAPE and fit.converged
+    assert math.isclose(fit.loss, 2.0, rel_tol=1e-12) and type(fit.loss) is float
+    assert np.abs(quadratic(fit.x)[1]).max() <= 1e-7
+    assert not start.any()
+
+
+def test_a_fit_follows_a_curved_valley():
+    fit = minimise(rosenbrock, np.array([-1.2, 1.0]), tol=1e-9)
+    np.testing.assert_allclose(fit.x, 1.0, atol=1e-8)
+    assert fit.converged and fit.loss < 1e-16
+
+
+def test_a_smaller_tolerance_is_a_smaller_gradient():
+    for tol in 1e-1, 1e-8:
+        fit = minimise(rosenbrock, np.array([-1.2, 1.0]), tol=tol)
+        assert fit.converged and np.abs(rosenbrock(fit.x)[1]).max() <= tol
+    assert fit.evaluations > minimise(rosenbrock, np.array([-1.2, 1.0]), tol=1e-1).evaluations
+
+
+def test_a_fit_that_runs_out_of_iterations_says_so():
+    fit = minimise(rosenbrock, np.array([-1.2, 1.0]), max_iterations=5)
+    assert not fit.converged and fit.evaluations <= 9
+    assert math.isclose(fit.loss, rosenbrock(fit.x)[0], rel_tol=1e-12) and fit.loss < 24.2
+
+
+def test_a_fit_that_can_go_no_lower_without_reaching_the_tolerance_says_so():
+    """At the kink of |x| no point has a small gradient."""
+    fit = minimise(lambda x: (np.abs(x).sum(), np.sign(x) + (x == 0)), np.array([0.3, -2.0]))
+    assert not fit.converged and fit.loss < 2.3
+
+
+def test_a_fit_whose_loss_is_flattened_by_rounding_says_so():
+    """Next to 1e16 no step lowers the loss, and SciPy calls that a success."""
+    fit = minimise(lambda x: (1e16 + rosenbrock(x)[0], rosenbrock(x)[1]), np.array([-1.2, 1.0]))
+    assert not fit.converged and np.abs(rosenbrock(fit.x)[1]).max() > 1e-3
+
+
+def test_a_flat_loss_is_at_its_minimum_wherever_it_starts():
+    fit = minimise(lambda x: (1.5, np.zeros(x.shape)), np.ones((2, 1)))
+    assert fit.converged and fit.evaluations == 1 and fit.x.tolist() == [[1.0], [1.0]]
+
+
+def test_evaluations_are_counted():
+    calls = []
+    fit = minimise(lambda x: calls.append(1) or rosenbrock(x), np.array([-1.2, 1.0]))
+    assert fit.evaluations == len(calls) > 10
+
+
+# Near a table.
+
+
+def mean_square(targets):
+    """Half the mean squared distance from B tables: a function x -> (value, gradient)."""
+    return lambda x: (((x - targets) ** 2).sum() / (2 * len(targets)), x - targets.mean(axis=0))
+
+
+@pytest.mark.parametrize("pull", [0.0, 0.5, 2.0, 40.0])
+@pytest.mark.parametrize("examples", [1, 7])
+def test_a_fit_near_a_table_is_the_posterior_mean_of_a_normal_prior(rng, pull, examples):
+    """(fitting.2) with weight pull/B: (Σ targets + pull · centre)/(B + pull), by loops."""
+    targets, centre = rng.normal(size=(examples, *SHAPE)), rng.normal(size=SHAPE)
+    kept = centre.copy()
+    fit = minimise_near(mean_square(targets), centre, pull=pull, examples=examples)
+    value = 0.0
+    for i in np.ndindex(SHAPE):
+        best = (sum(target[i] for target in targets) + pull * centre[i]) / (examples + pull)
+        assert math.isclose(fit.x[i], best, abs_tol=1e-6)
+        value += sum((best - target[i]) ** 2 for target in targets) / (2 * examples)
+        value += pull / examples * (best - centre[i]) ** 2 / 2
+    assert fit.converged and math.isclose(fit.loss, value, abs_tol=1e-10)
+    np.testing.assert_array_equal(centre, kept)
+
+
+def test_a_fit_near_a_table_begins_there_or_where_it_is_told(rng):
+    """The start is where the search begins, and not what attracts."""
+    targets, centre, start = rng.normal(size=(4, *SHAPE)), *rng.normal(size=(2, *SHAPE))
+    asked = []
+
+    def watched(x):
+        asked.append(x.copy())
+        return mean_square(targets)(x)
+
+    plain = minimise_near(watched, centre, pull=3.0, examples=4)
+    np.testing.assert_array_equal(asked[0], centre)
+    asked.clear()
+    moved = minimise_near(watched, centre, pull=3.0, examples=4, start=start)
+    np.testing.assert_array_equal(asked[0], start)
+    np.testing.assert_allclose(moved.x, plain.x, atol=1e-6)
+    asked.clear()
+    minimise_near(watched, centre, pull=3.0, examples=4, start=np.zeros(SHAPE))
+    assert not asked[0].any()
+
+
+def test_no_examples_are_left_to_the_loss_to_refuse():
+    def refuses(x):
+        raise ValueError("pairs must be some, got none")
+
+    with pytest.raises(ValueError, match="pairs must be some, got none"):
+        minimise_near(refuses, np.zeros(SHAPE), pull=2.0, examples=0)
+
+
+@pytest.mark.parametrize("pull", [-1.0, -1e-12, np.nan])
+def test_a_pull_that_repels_is_refused(pull):
+    with pytest.raises(ValueError, match=f"pull must be finite and not negative, got {pull}"):
+        minimise_near(quadratic, np.zeros(SHAPE), pull=pull, examples=3)
+
+
+# In the units of the curvature.
+
+
+UNEVEN = np.array([[1e6, 1.0, 1e-3], [1e3, 0.0, 1e2]])
+
+
+def uneven(x):
+    """A bowl a thousand million times as steep in one direction as in another, flat in one."""
+    return 0.5 * (UNEVEN * (x - BOTTOM) ** 2).sum(), UNEVEN * (x - BOTTOM)
+
+
+def test_a_search_in_the_right_units_sees_a_round_bowl(rng):
+    """(fitting.1): nearly the first step ends at the bottom; a factor of the curvature is none."""
+    start = rng.normal(size=SHAPE)
+    for factor in 1e-9, 1.0, 1e9:
+        fit = minimise(uneven, start, curvature=factor * UNEVEN)
+        assert fit.converged and fit.evaluations <= 5
+        curved = UNEVEN > 0
+        np.testing.assert_allclose(fit.x[curved], BOTTOM[curved], atol=2e-4)
+        assert fit.x[~curved] == start[~curved]
+    assert minimise(uneven, start).evaluations > 10
+
+
+def test_the_units_change_neither_the_arguments_of_the_loss_nor_the_start(rng):
+    """(fitting.1): the loss is asked in θ, and first of all at the start."""
+    start, asked = rng.normal(size=SHAPE), []
+    kept, curvature = start.copy(), rng.random(SHAPE) + 0.1
+    kept_curvature = curvature.copy()
+    fit = minimise(lambda x: asked.append(x) or quadratic(x), start, curvature=curvature)
+    np.testing.assert_allclose(asked[0], start, rtol=1e-14)
+    np.testing.assert_array_equal(start, kept)
+    np.testing.assert_array_equal(curvature, kept_curvature)
+    np.testing.assert_allclose(fit.x, BOTTOM, atol=1e-6)
+    assert fit.loss == quadratic(fit.x)[0] and fit.evaluations == len(asked)
+
+
+def test_the_tolerance_is_about_the_gradient_whatever_the_units():
+    """Neither later, as √h/max √h ≤ 1 would have it, nor earlier."""
+    for curvature in None, np.diag(CURVATURE).reshape(SHAPE), np.array([[1e-8, 1, 1], [1, 1, 1]]):
+        seen = []
+
+        def watched(x):
+            value, grad = quadratic(x)
+            seen.append(np.abs(grad).max())
+            return value, grad
+
+        fit = minimise(watched, np.zeros(SHAPE), tol=1e-3, curvature=curvature)
+        assert fit.converged and seen[-1] <= 1e-3 < min(seen[:-1])
+        assert np.abs(quadratic(fit.x)[1]).max() <= 1e-3 * (1 + 1e-9)
+
+
+def test_a_curvature_of_zero_is_no_knowledge():
+    told = minimise(rosenbrock, np.array([-1.2, 1.0]), curvature=np.zeros(2))
+    plain = minimise(rosenbrock, np.array([-1.2, 1.0]))
+    assert told.evaluations == plain.evaluations
+    np.testing.assert_array_equal(told.x, plain.x)
+
+
+def test_a_prior_adds_to_the_curvature_of_a_loss(rng):
+    """pull/B: with it the bowl is round again, and without it one direction would be flat."""
+    near = minimise_near(uneven, np.ones(SHAPE), pull=20.0, examples=10, curvature=UNEVEN)
+    plain = minimise_near(uneven, np.ones(SHAPE), pull=20.0, examples=10, tol=1e-6)
+    assert near.converged and near.evaluations <= 5 < plain.evaluations
+    np.testing.assert_allclose(near.x, (UNEVEN * BOTTOM + 2) / (UNEVEN + 2), atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", [np.ones(6), np.ones((3, 2)), np.full(SHAPE, np.nan),
+                                       np.full(SHAPE, np.inf), -np.ones(SHAPE)])
+def test_an_impossible_curvature_is_refused(curvature):
+    with pytest.raises(ValueError, match=r"curvature must be finite, not negative and of shape "
+                                         r"\(2, 3\), got"):
+        minimise(quadratic, np.zeros(SHAPE), curvature=curvature)
