@@ -297,7 +297,7 @@ class Luck:
 def test_learners_of_values_equal_the_book_from_the_same_numbers(name, tables, more):
     mdp, T = world(1), 500
     Q = np.random.default_rng(0).normal(size=(tables, *mdp.shape))
-    record = q_learning.start(mdp, rng=5, tables=tables)
+    record = q_learning.learners(mdp, rng=5, tables=tables)
     record = record._replace(tables=Q[:, None].copy())
     learner = getattr(q_learning, name)(mdp, record, learning_rate=0.3, decay=0.0, horizon=T + 1,
                                         exploration=epsilon_greedy(0.4), steps_per_iteration=T)
