@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from batches import batch_of
-from worlds import (law, random_mdp, random_record, single_outcome, small_world, tables,
-                    value_by_loops, without_discount)
+from worlds import (episodes_of, law, random_mdp, random_record, single_outcome, small_world,
+                    tables, value_by_loops, without_discount)
 
 from minirl.kernel import counts, mdp as world, playing
+from minirl.plain.actor_critic import advantages
 from minirl.play.actor_critic import actor_critic, judge, normalised
 from minirl.play.baselines import scores
 from minirl.play.optim import Optimiser, adam, gradient_descent, linear
@@ -24,16 +25,8 @@ CHOICES = dict(gamma=0.9, gae_lambda=0.6, value_lambda=0.3, value_rate=0.75,
 
 def lambda_sums_by_loops(batch, rewards, V, gamma, weight):
     """(state, action, Σ (γλ)ᵏ δ) of each step, episode after episode."""
-    found = []
-    for i, length in enumerate(batch.alive.sum(axis=0)):
-        states = [*batch.states[:length, i], batch.last_state[i]]
-        after = [V[s] for s in states[1:]]
-        after[-1] *= batch.truncated[i]
-        errors = [rewards[t, i] + gamma * after[t] - V[states[t]] for t in range(length)]
-        for t in range(length):
-            total = sum((gamma * weight)**(k - t) * errors[k] for k in range(t, length))
-            found.append((states[t], batch.actions[t, i], total))
-    return found
+    return [(s, a, total) for episode in episodes_of(batch._replace(rewards=rewards))
+            for (s, a, *_), total in zip(episode, advantages(episode, V, gamma, weight))]
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from batches import (A, S, assert_same, charged_by_loops, random_batch, random_world, ratios,
                      some_record)
-from worlds import random_mdp
+from worlds import episodes_of, random_mdp
 
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl.kernel import counts, mdp as world
+from minirl.plain import ppo as plain_ppo
 from minirl.play.actor_critic import actor_critic, judge, normalised
 from minirl.play.optim import Optimiser, gradient_descent, linear
 from minirl.exact.planning import policy_gradient, policy_iteration
@@ -473,19 +474,10 @@ def test_no_gradient_step_is_longer_than_the_limit(trainer):
 
 def judged_by_loops(played, earned, values, *, gamma, gae_lambda):
     """For each episode its list of (s, a, advantage, what followed minus the value)."""
-    episodes = []
-    for i, length in enumerate(played.alive.sum(axis=0)):
-        after = values[played.last_state[i]] if played.truncated[i] else 0.0
-        advantage, residual, steps = 0.0, 0.0, []
-        for t in reversed(range(length)):
-            s, a = played.states[t, i], played.actions[t, i]
-            error = earned[t, i] + gamma * after - values[s]
-            advantage = error + gamma * gae_lambda * advantage
-            residual = error + gamma * residual
-            steps.insert(0, (s, a, advantage, residual))
-            after = values[s]
-        episodes.append(steps)
-    return episodes
+    return [[(s, a, A_t, residual) for (s, a, *_), A_t, residual in zip(
+                episode, *(plain_ppo.advantages(episode, values, gamma, lam)
+                           for lam in (gae_lambda, 1.0)))]
+            for episode in episodes_of(played._replace(rewards=earned))]
 
 
 def spread_out(batch, logp):

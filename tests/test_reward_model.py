@@ -71,19 +71,6 @@ def fitted(pairs, seed=0):
 # Comparisons.
 
 
-def test_the_loss_is_the_mean_cross_entropy_of_the_choice():
-    """(reward_model.1), as a loop over strings and their pairs of symbols"""
-    rng = np.random.default_rng(0)
-    w = rng.normal(size=(3, 3))
-    chosen, rejected = [[(0, 1), (1, 1), (1, 0)], [(0, 0)]], [[(0, 2), (2, 0)], [(0, 1), (1, 0)]]
-    total = 0.0
-    for good, bad in zip(chosen, rejected):
-        margin = sum(w[p] for p in good) - sum(w[p] for p in bad)
-        total -= np.log(1 / (1 + np.exp(-margin)))
-    pairs = counts.difference_matrix(as_steps(chosen, 3), as_steps(rejected, 3))
-    assert bradley_terry_loss(w, pairs)[0] == pytest.approx(total / 2, abs=1e-12)
-
-
 def test_margin_smoothing_and_weights_follow_the_formula_by_loops():
     """(reward_model.3), all three at once and one by one"""
     chosen, rejected = random_strings(9, seed=1), random_strings(9, seed=2)
