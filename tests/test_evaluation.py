@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 import math
-import re
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from minirl.exact import solving
 from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
                                      evaluate, evaluate_by_sweeps, expectation, occupancy,
                                      reachable, return_variance, transitions_under, valued_states)
-from minirl.exact.solving import sweep
 from minirl.kernel.mdp import coin_game, unroll
 from toy_lm.ngram import language, widen
 from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
@@ -306,18 +304,6 @@ def test_a_corridor_is_not_given_up_before_its_end_is_seen():
     assert evaluate_by_sweeps(corridor(30, 1.0), right).tolist() == [1] * 30
 
 
-@pytest.mark.parametrize("wrong, message", [
-    ({"tol": 0.0}, "tol must be positive, got 0.0"), ({"tol": -1.0}, "be positive, got -1.0"),
-    ({"tol": np.nan}, "tol must be positive, got nan"),
-    ({"max_sweeps": 0}, "max_sweeps must be at least 1, got 0"),
-])
-def test_sweeps_that_could_never_stop_or_start_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        sweep(lambda V: V, np.zeros(1), gamma=0.5, **wrong)
-    with pytest.raises(ValueError, match=message):
-        evaluate_by_sweeps(coin_game(gamma=0.5), np.array([[0.5, 0.5]]), **wrong)
-
-
 # How much an episode varies.
 
 
@@ -409,35 +395,6 @@ def test_episodes_too_long_for_floating_point_are_refused_as_such(use):
     """Tail has a chance of 1e-17, and 1 − 1e-17 is one."""
     with pytest.raises(NoEnd, match="too long to be told from endless ones"):
         use(coin_game(), np.array([[1.0, 1e-17]]))
-
-
-@pytest.mark.parametrize("use, message", [
-    (lambda mdp: evaluate(mdp, np.ones((2, 3)) / 3), "policy must have shape (3, 3), got (2, 3)"),
-    (lambda mdp: evaluate(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
-    (lambda mdp: occupancy(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
-    (lambda mdp: evaluate_by_sweeps(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
-    (lambda mdp: evaluate_by_sweeps(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
-     "table must have shape (3, 3), got (3, 1)"),
-    (lambda mdp: expectation(mdp, np.ones((3, 3)), np.ones((3, 3))), "policy[0] must sum to one"),
-    (lambda mdp: return_variance(mdp, np.ones((3, 3))), "policy[0] must sum to one, got 3.0"),
-    (lambda mdp: return_variance(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
-     "table must have shape (3, 3), got (3, 1)"),
-    (lambda mdp: evaluate(mdp, np.ones((3, 3)) / 3, np.ones((3, 1))),
-     "table must have shape (3, 3), got (3, 1)"),
-    (lambda mdp: expectation(mdp, np.ones((3, 3)) / 3, np.ones(3)),
-     "table must end in shape (3, 3), got (3,)"),
-    (lambda mdp: expectation(mdp, np.ones((3, 3)) / 3, np.ones((3, 3, 2))),
-     "table must end in shape (3, 3), got (3, 3, 2)"),
-])
-def test_tables_that_do_not_fit_the_world_are_refused(use, message):
-    with pytest.raises(ValueError, match=re.escape(message)) as error:
-        use(island())
-    assert error.type is not NoEnd
-
-
-def test_values_of_another_world_are_refused():
-    with pytest.raises(ValueError, match=r"values must have shape \(1,\), got \(2,\)"):
-        action_values(coin_game(), np.zeros(2))
 
 
 def test_visits_keep_the_imaginary_part_of_a_policy():

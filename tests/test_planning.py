@@ -3,7 +3,6 @@
 from dataclasses import replace
 import itertools
 import math
-import re
 
 import numpy as np
 import pytest
@@ -251,13 +250,6 @@ def test_an_infinite_optimum_is_refused():
         linear_programme(coin_game())
 
 
-@pytest.mark.parametrize("tol", [0.0, -1e-3, np.nan])
-@pytest.mark.parametrize("solver", [value_iteration, policy_iteration])
-def test_a_tolerance_that_is_not_positive_is_refused(solver, tol):
-    with pytest.raises(ValueError, match=f"tol must be positive, got {tol}"):
-        solver(coin_game(gamma=0.9), tol=tol)
-
-
 # Three ways to one optimum.
 
 
@@ -361,12 +353,6 @@ def test_backward_induction_takes_the_first_action_on_a_tie():
     assert backward_induction(tie, 2).policy.tolist() == [[[0, 1, 0]]] * 2
 
 
-@pytest.mark.parametrize("horizon", [0, -1])
-def test_a_horizon_without_a_step_is_refused(horizon):
-    with pytest.raises(ValueError, match=f"horizon must be at least 1, got {horizon}"):
-        backward_induction(coin_game(), horizon)
-
-
 # The record and the errors.
 
 
@@ -378,14 +364,12 @@ def test_the_record_of_an_optimum_skips_states_without_a_value():
     np.testing.assert_array_equal(record.action_values[0], [9, 2, 10])
 
 
-def test_the_policy_gradient_refuses_a_policy_that_never_ends_and_logits_that_do_not_fit():
+def test_the_policy_gradient_refuses_a_policy_that_never_ends():
     for start, state, policy in ([1, 0, 0], 0, [0, 0, 0]), ([0.5, 0.5, 0], 1, [1, 0, 0]):
         mdp, logits = replace(island(), start=np.array(start)), 1e4 * np.eye(3)[policy]
         with pytest.raises(ValueError, match=f"gamma = 1.0 from state {state} this policy never"):
             policy_gradient(mdp, logits)
         policy_gradient(replace(mdp, gamma=0.99), logits)
-    with pytest.raises(ValueError, match=re.escape("logits must have shape (3, 3), got (3, 1)")):
-        policy_gradient(island(), np.ones((3, 1)))
 
 
 def test_value_iteration_asks_nothing_of_states_out_of_reach():

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 import math
-import re
 
 import numpy as np
 import pytest
@@ -311,12 +310,6 @@ def test_an_entropy_bonus_pays_for_length_and_a_kl_to_the_uniform_policy_does_no
                                0.7 * math.log(4) * (1 / 0.1 - 1), rtol=1e-9)
 
 
-@pytest.mark.parametrize("ent_coef", [0.0, -1.0, np.nan, np.inf])
-def test_a_temperature_that_is_no_price_is_refused(ent_coef):
-    with pytest.raises(ValueError, match=f"ent_coef must be positive and finite, got {ent_coef}"):
-        entropy_optimum(coin_game(gamma=0.5), ent_coef=ent_coef)
-
-
 @pytest.mark.parametrize("ent_coef", [0.5, 2.0, 8.0])
 def test_where_going_on_is_worth_more_than_any_end_no_temperature_is_promised(ent_coef):
     """The bonus of a step grows with the temperature, and at gamma 1 it never stops to pay: a
@@ -516,8 +509,6 @@ def test_random_transitions_reach_the_same_optimum_and_find_the_same_limit():
 def test_rounds_that_run_out_are_reported(rng):
     with pytest.raises(ValueError, match="no convergence at beta = 0.3 in 2 rounds"):
         regularised_optimum(random_mdp(rng, 4, 3, 2, 0.9), np.zeros((4, 3)), beta=0.3, max_rounds=2)
-    with pytest.raises(ValueError, match="max_rounds must be at least 1, got 0"):
-        regularised_optimum(coin_game(), np.zeros((1, 2)), beta=3.0, max_rounds=0)
 
 
 # The critical β.
@@ -615,34 +606,6 @@ def test_states_out_of_reach_have_no_say_in_the_critical_beta():
 # Errors.
 
 
-@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan, np.inf, 1e-320])
-def test_a_price_that_is_no_price_is_refused(beta):
-    for use in regularised_optimum, log_partition:
-        with pytest.raises(ValueError, match=f"beta must be positive and finite, got {beta}"):
-            use(coin_game(), np.zeros((1, 2)), beta=beta)
-
-
-@pytest.mark.parametrize("ref_logits, message", [
-    (np.zeros((2, 2)), "ref_logits must have shape (1, 2), got (2, 2)"),
-    (np.array([[0.0, -np.inf]]), "ref_logits must be finite"),
-    (np.array([[np.nan, 0.0]]), "ref_logits must be finite"),
-])
-def test_a_reference_that_does_not_fit_is_refused(ref_logits, message):
-    for use in (regularised_optimum, log_partition,
-                lambda mdp, ref_logits, beta: critical_beta(mdp, ref_logits)):
-        with pytest.raises(ValueError, match=re.escape(message)):
-            use(coin_game(), ref_logits, beta=2.0)
-
-
-@pytest.mark.parametrize("mdp, found", [(coin_game(gamma=0.9), "gamma = 0.9 and 1 outcomes"),
-                                        (two_outcomes(coin_game()), "gamma = 1.0 and 2 outcomes")])
-def test_the_linear_equation_is_refused_where_it_does_not_hold(mdp, found):
-    with pytest.raises(ValueError, match=f"partition sum is linear only .* got {found}"):
-        log_partition(mdp, np.zeros((1, 2)), beta=2.0)
-    with pytest.raises(ValueError, match=f"critical beta is defined only .* got {found}"):
-        critical_beta(mdp, np.zeros((1, 2)))
-
-
 def test_a_reference_that_never_ends_is_refused():
     for reward in -1.0, 0.0, 1.0:
         forever = single_outcome([[0, 0]], [[reward, reward]], [[False, False]], [1])
@@ -673,21 +636,6 @@ def test_the_reference_is_compared_by_its_probabilities(rng):
     np.testing.assert_allclose(other.values, one.values, atol=1e-10)
     np.testing.assert_array_equal(ref_logits, kept)
     assert (kl(np.log(one.policy), log_softmax(ref_logits)) > 0).all()
-
-
-@pytest.mark.parametrize("tol", [0.0, -1.0, np.nan])
-def test_a_tolerance_that_is_not_positive_is_refused(tol):
-    coin = coin_game(gamma=0.5)
-    with pytest.raises(ValueError, match="tol must be positive, got"):
-        regularised_optimum(coin, np.zeros((1, 2)), beta=1.0, tol=tol)
-    with pytest.raises(ValueError, match="tol must be positive, got"):
-        entropy_optimum(coin, ent_coef=1.0, tol=tol)
-
-
-@pytest.mark.parametrize("beta", [0.0, -1.0, np.nan])
-def test_a_table_is_tilted_by_a_positive_price_only(beta):
-    with pytest.raises(ValueError, match="beta must be positive, got"):
-        tilt(np.zeros((1, 2)), np.zeros((1, 2)), beta=beta)
 
 
 @pytest.mark.parametrize("size", [1e-11, 1e9])

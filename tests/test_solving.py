@@ -237,12 +237,6 @@ def test_a_sweep_takes_all_values_from_the_one_before():
     assert [int(V.sum()) for V in seen] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("gamma", [-0.1, 1.1, np.nan])
-def test_sweeps_need_a_discount(gamma):
-    with pytest.raises(ValueError, match=r"gamma must lie in \[0, 1\], got"):
-        sweep(lambda V: V, np.zeros(1), gamma=gamma)
-
-
 def test_sweeps_that_do_not_settle_say_what_may_help():
     for gamma, advice in (0.999, "a larger tol or max_sweeps is needed"), (1.0, "may be infinite"):
         with pytest.raises(ValueError, match=f"after max_sweeps = 5 sweeps.*{advice}"):

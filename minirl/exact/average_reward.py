@@ -50,6 +50,7 @@ import numpy as np
 from scipy.sparse import csgraph
 
 from minirl.exact.evaluation import checked_table, ending_chance, reachable, transitions_under
+from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
 
@@ -64,25 +65,10 @@ class AverageReward(NamedTuple):
 
 
 def average_reward(mdp, policy, table=None):
-    """ρ, c, d, h and Q of a policy, by one dense solve of S + 1 unknowns.
+    """ρ, c, d, h and Q of a policy (S, A), by one dense solve of S + 1 unknowns.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Its gamma is not used.
-    policy : (S, A) float
-    table : (S, A) float, optional
-        What a step earns, in place of the world's mean reward.
-
-    Returns
-    -------
-    AverageReward
-
-    Raises
-    ------
-    ValueError
-        If the policy or the table does not fit the world, or the policy can be caught in more than
-        one loop; a state of each is named.
+    A `table` (S, A) may take the place of the world's mean reward.  Gamma is not used.  A policy
+    that can be caught in more than one loop is a ValueError that names a state of each.
 
     Examples
     --------
@@ -133,23 +119,7 @@ def _refuse_several_loops(numbers, links):
 def average_reward_gradient(mdp, logits):
     """ρ and its exact gradient in the logits, (average_reward.4).  To be climbed, not descended.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Its gamma is not used.
-    logits : (S, A) float
-
-    Returns
-    -------
-    rate : float
-        ρ, reward per step.
-    grad : (S, A) float
-        ∂ρ/∂θ.  Zero in rows that no episode visits; each row sums to zero.
-
-    Raises
-    ------
-    ValueError
-        If the logits do not fit the world, or as `average_reward`.
+    The gradient (S, A) is zero in rows that no episode visits.
 
     Examples
     --------
@@ -160,8 +130,7 @@ def average_reward_gradient(mdp, logits):
     >>> print(round(rate, 6), grad.round(6))
     0.75 [[ 0.1875 -0.1875]]
     """
-    if logits.shape != mdp.shape:
-        raise ValueError(f"logits must have shape {mdp.shape}, got {logits.shape}")
+    checks.shape("logits", logits, mdp.shape)
     policy = np.exp(log_softmax(logits))
     found = average_reward(mdp, policy)
     advantages = np.nan_to_num(found.action_values - found.values[:, None])

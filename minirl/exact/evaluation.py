@@ -36,8 +36,9 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from minirl.kernel.mdp import check_policy
 from minirl.exact.solving import solve, sweep
+from minirl.kernel import checks
+from minirl.kernel.mdp import check_policy
 
 
 def evaluate(mdp, policy, table=None, *, states=None):
@@ -57,15 +58,8 @@ def evaluate(mdp, policy, table=None, *, states=None):
     Returns
     -------
     (S,) float
-        In units of reward.  NaN where no value is asked: at gamma = 1 a state that no episode
-        reaches may have none.
-
-    Raises
-    ------
-    ValueError
-        If the policy or the table does not fit the world.
-    NoEnd
-        If at gamma = 1 the policy does not end; a state from which it never ends is named.
+        In units of reward.  NaN where no value is asked: at gamma 1 a state that no episode reaches
+        may have none.  If at gamma 1 the policy does not end, that is the error `NoEnd`.
 
     Examples
     --------
@@ -73,10 +67,8 @@ def evaluate(mdp, policy, table=None, *, states=None):
     >>> print(evaluate(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [3.]
     """
-    table = checked_table(mdp, policy, table)
-    states = valued_states(mdp, policy) if states is None else states
-    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
-    solution = solve(M, (policy * table).sum(axis=1)[states])
+    M, earned, states = _equation(mdp, policy, table, states)
+    solution = solve(M, earned)
     if solution is None:
         raise _no_end(mdp, policy, states, "the value is infinite or undefined")
     values = np.full(mdp.shape[0], np.nan, dtype=solution.dtype)
@@ -88,15 +80,15 @@ class NoEnd(ValueError):
     """At gamma 1 episodes do not end, or are too long to be told from endless ones.
 
     An error of its own, because a learner's policy may come to that, and who judges it may want to
-    say so; any other ValueError is a mistake in what was given.
+    say so.  Any other ValueError is a mistake in what was given.
     """
 
 
 def occupancy(mdp, policy):
     """η of (evaluation.2): expected discounted number of visits to each state in an episode.
 
-    `mdp`, `policy` and errors are those of `evaluate`.  Returns (S,) float, zero where no episode
-    comes.  At gamma = 1 it sums to the expected length of an episode.
+    It is (S,) float, zero where no episode comes.  At gamma 1 it sums to the expected length of an
+    episode, and a policy that does not end is the error `NoEnd`.
 
     Examples
     --------
@@ -118,21 +110,8 @@ def occupancy(mdp, policy):
 def expectation(mdp, policy, table):
     """E[Σ_t γᵗ table[s_t, a_t]] of an episode, by (evaluation.2).
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    policy : (S, A) float
-    table : (S, A) or (M, S, A) float
-        What a step counts: a reward, a log-ratio, 1 for a length.  Several tables share one solve.
-
-    Returns
-    -------
-    float or (M,) float
-
-    Raises
-    ------
-    ValueError, NoEnd
-        As `evaluate`.
+    The table (S, A) holds what a step counts: a reward, a log-ratio, 1 for a length.  Several
+    tables (M, S, A) share one solve and return (M,).
 
     Examples
     --------
@@ -152,16 +131,13 @@ def expectation(mdp, policy, table):
 def action_values(mdp, values):
     """Q of (evaluation.1), shape (S, A), from values (S,) of the states that come next.
 
-    Raises ValueError if the values do not have that shape.
-
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> print(action_values(coin_game(), np.array([3.0])))
     [[4. 0.]]
     """
-    if values.shape != mdp.shape[:1]:
-        raise ValueError(f"values must have shape {mdp.shape[:1]}, got {values.shape}")
+    checks.shape("values", values, mdp.shape[:1])
     return mdp.mean_reward + mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
 
 
@@ -190,26 +166,9 @@ def from_start(mdp, values):
 
 
 def return_variance(mdp, policy, table=None):
-    """The variance of Σ_t γᵗ table[s_t, a_t] over episodes, by two linear solves.
+    """The variance of Σ_t γᵗ table[s_t, a_t] over episodes: (evaluation.4), over all starts.
 
-    This is (evaluation.4), averaged over the start.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    policy : (S, A) float
-    table : (S, A) float, optional
-        What a step earns; by default the mean reward, whose own randomness is not counted.
-
-    Returns
-    -------
-    float
-        In squared units of reward.
-
-    Raises
-    ------
-    ValueError, NoEnd
-        As `evaluate`.
+    By default the table is the mean reward, whose own randomness is not counted.
 
     Examples
     --------
@@ -229,9 +188,9 @@ def return_variance(mdp, policy, table=None):
 def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000):
     """V of (evaluation.1) by repeating (solving.3); `evaluate` without linear algebra.
 
-    Parameters, shape and errors are those of `evaluate`, without `states`, and of `sweep`.  It
-    needs no certificate and little memory, so it suits worlds too large to solve.  At gamma 1 a
-    policy that never ends is noticed only if it earns something for ever.
+    It needs no certificate and little memory, so it suits worlds too large to solve.  `tol` and
+    `max_sweeps` are those of `sweep`.  At gamma 1 a policy that never ends is noticed only if it
+    earns something for ever.
 
     Examples
     --------
@@ -239,10 +198,7 @@ def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000
     >>> print(evaluate_by_sweeps(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [3.]
     """
-    table = checked_table(mdp, policy, table)
-    states = valued_states(mdp, policy)
-    M = mdp.gamma * transitions_under(mdp, policy)[states][:, states]
-    earned = (policy * table).sum(axis=1)[states]
+    M, earned, states = _equation(mdp, policy, table)
     values = np.full(mdp.shape[0], np.nan)
     values[states], _ = sweep(lambda V: earned + M @ V, np.zeros(len(earned)), gamma=mdp.gamma,
                               tol=tol, max_sweeps=max_sweeps)
@@ -316,9 +272,7 @@ def valued_states(mdp, policy):
 
 
 def checked_table(mdp, policy, table=None):
-    """The table to be evaluated, by default the mean reward.
-
-    Raises ValueError unless the table and the policy fit the world.
+    """The table to be evaluated, by default the mean reward; it and the policy fit the world.
 
     Examples
     --------
@@ -328,9 +282,16 @@ def checked_table(mdp, policy, table=None):
     """
     check_policy(mdp, policy)
     table = mdp.mean_reward if table is None else table
-    if table.shape != mdp.shape:
-        raise ValueError(f"table must have shape {mdp.shape}, got {table.shape}")
+    checks.shape("table", table, mdp.shape)
     return table
+
+
+def _equation(mdp, policy, table, states=None):
+    """γ P_π and r_π of (evaluation.1) in the states where a value is asked, and these (S,) bool."""
+    table = checked_table(mdp, policy, table)
+    states = valued_states(mdp, policy) if states is None else states
+    return (mdp.gamma * transitions_under(mdp, policy)[states][:, states],
+            (policy * table).sum(axis=1)[states], states)
 
 
 def _spread(links, states):

@@ -63,6 +63,7 @@ from scipy import optimize, sparse
 from minirl.exact.evaluation import (action_values, advantages, evaluate, from_start, occupancy,
                                      valued_states)
 from minirl.exact.solving import sweep
+from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
 
@@ -82,24 +83,11 @@ def policy_iteration(mdp, *, tol=1e-10):
     At gamma 1 every policy on the way ends too: going round in circles could only replace an end if
     each turn paid, and then the optimum is infinite.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    tol : float > 0
-        Another action replaces the present one only if its Q is larger by more than this, relative
-        to the largest Q or reward: what "keeping the present action on a tie" means in floating
-        point.
+    Another action replaces the present one only if its Q is larger by more than `tol`, relative to
+    the largest Q or reward: what "keeping the present action on a tie" means in floating point.
 
-    Returns
-    -------
-    Optimum
-        Deterministic.  At gamma 1 the values of states that no policy reaches are NaN.
-
-    Raises
-    ------
-    ValueError
-        If `tol` is not positive; or, at gamma 1, if some state cannot reach an end or the optimum
-        is infinite.
+    The `Optimum` is deterministic.  At gamma 1 the values of states that no policy reaches are NaN,
+    and it is a ValueError if some state cannot reach an end or the optimum is infinite.
 
     Examples
     --------
@@ -108,8 +96,7 @@ def policy_iteration(mdp, *, tol=1e-10):
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
     """
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
+    checks.positive("tol", tol)
     S, A = mdp.shape
     policy, rounds = policy_that_ends(mdp), 0
     states = valued_states(mdp, np.full(mdp.shape, 1 / A))
@@ -125,25 +112,9 @@ def policy_iteration(mdp, *, tol=1e-10):
 
 
 def policy_gradient(mdp, logits):
-    """J and its exact gradient in the logits, (planning.5).  To be climbed, not descended.
+    """J and its exact gradient in the logits (S, A), (planning.5).  To be climbed, not descended.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    logits : (S, A) float
-        Policy table θ.
-
-    Returns
-    -------
-    J : float
-        Expected return from the start, in units of reward.
-    grad : (S, A) float
-        ∂J/∂θ.  Zero in rows that no episode visits; each row sums to zero.
-
-    Raises
-    ------
-    ValueError
-        If the logits do not fit the world, or at gamma = 1 the policy does not end.
+    The gradient is zero in rows that no episode visits.
 
     Examples
     --------
@@ -154,8 +125,7 @@ def policy_gradient(mdp, logits):
     >>> print(round(J, 6), grad.round(6))
     3.0 [[ 3. -3.]]
     """
-    if logits.shape != mdp.shape:
-        raise ValueError(f"logits must have shape {mdp.shape}, got {logits.shape}")
+    checks.shape("logits", logits, mdp.shape)
     policy = np.exp(log_softmax(logits))
     values = np.nan_to_num(evaluate(mdp, policy))
     visits = occupancy(mdp, policy.real)
@@ -165,25 +135,9 @@ def policy_gradient(mdp, logits):
 def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     """The optimum by repeating (planning.1) from V = 0.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    tol : float > 0
-        Below gamma 1 a bound on the error of V, by (solving.4).  At gamma 1 that bound is void,
-        and `tol` is the largest change in the last sweep.
-    max_sweeps : int ≥ 1
-
-    Returns
-    -------
-    Optimum
-        Its policy is greedy on Q, the first action on a tie.  At gamma 1 a tie may hide a policy
-        that never ends; `policy_iteration` does not have that weakness.  At gamma 1 states that no
-        policy reaches are NaN.
-
-    Raises
-    ------
-    ValueError
-        If `tol` or `max_sweeps` is not positive, or the values still move after `max_sweeps`.
+    `tol` and `max_sweeps` are those of `sweep`.  The policy is greedy on Q, the first action on a
+    tie.  At gamma 1 a tie may hide a policy that never ends; `policy_iteration` does not have that
+    weakness.  At gamma 1 the values of states that no policy reaches are NaN.
 
     Examples
     --------
@@ -216,22 +170,8 @@ class Schedule(NamedTuple):
 def backward_induction(mdp, horizon):
     """The best policy for `horizon` steps, by (planning.3); it may look at the clock.
 
-    The same as planning in `unroll(mdp, horizon)`, without making that larger world.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    horizon : int ≥ 1
-
-    Returns
-    -------
-    Schedule
-        Greedy, the first action on a tie.
-
-    Raises
-    ------
-    ValueError
-        If the horizon is not positive.
+    The same as planning in `unroll(mdp, horizon)`, without making that larger world.  It is greedy,
+    the first action on a tie.
 
     Examples
     --------
@@ -240,9 +180,7 @@ def backward_induction(mdp, horizon):
     >>> print(best.values.ravel(), best.objective)
     [3. 2. 1. 0.] 3.0
     """
-    if horizon < 1:
-        raise ValueError(f"horizon must be at least 1, got {horizon}")
-    S, A = mdp.shape
+    horizon, (S, A) = checks.whole("horizon", horizon), mdp.shape
     values, Q = np.zeros((horizon + 1, S)), np.zeros((horizon, S, A))
     for t in reversed(range(horizon)):
         Q[t] = action_values(mdp, values[t + 1])
@@ -253,19 +191,10 @@ def backward_induction(mdp, horizon):
 def linear_programme(mdp):
     """The optimum by (planning.4), solved by SciPy's HiGHS: an independent check of the others.
 
-    Returns
-    -------
-    Optimum
-        The policy takes the action whose constraint has the largest price.  The values solve the
-        constraints of these actions, which are tight, once more: HiGHS ignores coefficients below
-        1e-9, and its own values can be wrong by as much as they add up to.  At gamma 1 states that
-        no policy reaches are NaN.
-
-    Raises
-    ------
-    ValueError
-        If the programme has no solution: at gamma 1 some state cannot reach an end, or the optimum
-        is infinite.
+    The policy takes the action whose constraint has the largest price.  The values solve the
+    constraints of these actions, which are tight, once more: HiGHS ignores coefficients below 1e-9,
+    and its own values can be wrong by as much as they add up to.  At gamma 1 the values of states
+    that no policy reaches are NaN.
 
     Examples
     --------

@@ -80,8 +80,9 @@ from scipy import optimize
 
 from minirl.exact.evaluation import (NoEnd, action_values, evaluate, expectation, reachable,
                                      transitions_under, valued_states)
-from minirl.exact.solving import solve
 from minirl.exact.planning import optimum_of
+from minirl.exact.solving import solve
+from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
 
@@ -98,20 +99,15 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     tol : float > 0
         Stop when a round changes no value by more than this, relative to the largest value or
         reward and β, which is what rounding allows.
-    max_rounds : int
+    max_rounds : int ≥ 1
+        Where actions have several outcomes there is no exact test of whether an optimum exists: if
+        so many rounds do not converge, J_β most likely has no upper bound, which is a ValueError.
 
     Returns
     -------
     planning.Optimum
         `values` are V*, with the KL charged; `action_values` are Q*, before their own KL.  At
         gamma 1 the values of states that no episode reaches are NaN.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, the table does not fit, or no optimum exists: J_β has no upper
-        bound.  Where actions have several outcomes there is no exact test for that, and the error
-        is raised when `max_rounds` do not converge.
 
     Examples
     --------
@@ -124,7 +120,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     [[0.8244 0.1756]] 2.0924
     """
     _check(mdp, ref_logits, beta)
-    _check_stop(tol, max_rounds)
+    checks.positive("tol", tol)
+    max_rounds = checks.whole("max_rounds", max_rounds)
     if _is_linear(mdp) and _log_partition(mdp, ref_logits, 1 / beta) is None:
         raise _divergence(mdp, ref_logits, beta)
     ref_logp = log_softmax(ref_logits)
@@ -148,31 +145,16 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
 
 
 def tilt(ref_logits, action_values, *, beta):
-    """log π of (regularised.2): the reference, tilted towards what is worth more.
+    """log π of (regularised.2): the reference, tilted towards what is worth more before its own KL.
 
-    Parameters
-    ----------
-    ref_logits, action_values : (S, A) float
-        The reference, and what each action is worth before its own KL.
-    beta : float > 0
-
-    Returns
-    -------
-    (S, A) float
-        Log-probabilities; finite where the probability itself underflows to zero.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive.
+    The log-probabilities (S, A) are finite where the probability itself underflows to zero.
 
     Examples
     --------
     >>> print(np.exp(tilt(np.zeros((1, 2)), np.array([[1., 0.]]), beta=0.5)).round(4))
     [[0.8808 0.1192]]
     """
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}")
+    checks.positive("beta", beta)
     return log_softmax(log_softmax(ref_logits) + action_values / beta)
 
 
@@ -181,26 +163,13 @@ class FrontierPoint(NamedTuple):
 
     beta: float
     reward: float  # E[Σ γᵗ r] of the optimum
-    kl: float      # to the reference, nats an episode
+    kl: float      # to the reference, nats per episode
 
 
 def frontier(mdp, ref_logits, betas):
-    """The path of optima (regularised.7): a `FrontierPoint` for each price.
+    """The path of optima (regularised.7): a list with the `FrontierPoint` of each price in `betas`.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    ref_logits : (S, A) float
-    betas : sequence of float > 0
-
-    Returns
-    -------
-    list of FrontierPoint
-
-    Raises
-    ------
-    ValueError
-        As `regularised_optimum`, for the first price without an optimum.
+    A price without an optimum is a ValueError.
 
     Examples
     --------
@@ -225,25 +194,10 @@ def frontier(mdp, ref_logits, betas):
 def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
     """The policy that maximises the return plus `ent_coef` times its entropy, (regularised.5).
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    ent_coef : float > 0
-        Reward per nat of entropy, the temperature β.
-    tol, max_rounds
-        As in `regularised_optimum`.
-
-    Returns
-    -------
-    planning.Optimum
-        Values and objective with the entropy bonus, `action_values` before that of their own row:
-        π ∝ exp(Q/β).
-
-    Raises
-    ------
-    ValueError
-        As `regularised_optimum`; for example at gamma 1, where the entropy of going on may be worth
-        more than any end.
+    `ent_coef` is the temperature β, reward per nat of entropy; `tol` and `max_rounds` are those of
+    `regularised_optimum`.  Values and objective of the `Optimum` have the entropy bonus, its action
+    values do not have that of their own row: π ∝ exp(Q/β).  At gamma 1 the entropy of going on may
+    be worth more than any end, and then no optimum is found, which is a ValueError.
 
     Examples
     --------
@@ -254,9 +208,9 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
     >>> print(best.policy.round(4), best.values.round(4))
     [[0.8923 0.1077]] [2.228]
     """
-    if not (0 < ent_coef < np.inf and 1 / ent_coef < np.inf):
-        raise ValueError(f"ent_coef must be positive and finite, got {ent_coef}")
-    _check_stop(tol, max_rounds)
+    checks.positive("ent_coef", ent_coef)
+    checks.positive("tol", tol)
+    max_rounds = checks.whole("max_rounds", max_rounds)
     bonus = ent_coef * np.log(mdp.shape[1])
     try:
         best = regularised_optimum(replace(mdp, reward=mdp.reward + bonus), np.zeros(mdp.shape),
@@ -271,17 +225,8 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
 def log_partition(mdp, ref_logits, *, beta):
     """β log Z of (regularised.4), by one linear solve: the values V* of `regularised_optimum`.
 
-    Only where actions have a single outcome and gamma is 1.
-
-    Returns
-    -------
-    (S,) float
-        In units of reward; NaN in states that no episode reaches.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, the equation is not linear in this world, or Z is infinite.
+    Only where actions have a single outcome and gamma is 1.  NaN in states that no episode reaches;
+    an infinite Z is a ValueError.
 
     Examples
     --------
@@ -290,9 +235,7 @@ def log_partition(mdp, ref_logits, *, beta):
     [2.0924]
     """
     _check(mdp, ref_logits, beta)
-    if not _is_linear(mdp):
-        raise ValueError(f"the partition sum is linear only at gamma = 1 with one outcome an "
-                         f"action, got gamma = {mdp.gamma} and {mdp.next_state.shape[2]} outcomes")
+    _check_linear(mdp, "the partition sum is linear")
     log_Z = _log_partition(mdp, ref_logits, 1 / beta)
     if log_Z is None:
         raise _divergence(mdp, ref_logits, beta)
@@ -302,14 +245,9 @@ def log_partition(mdp, ref_logits, *, beta):
 def critical_beta(mdp, ref_logits):
     """The β at or below which no optimum exists, because Z of (regularised.4) diverges.
 
-    Returns a float in units of reward per nat; 0.0 if an optimum exists at every β down to a
-    millionth of the largest reward.  Where the world is so large that `solving.solve` adds up a
-    series, a spectral radius of 0.9998 already counts as one, and β is a little too large.
-
-    Raises
-    ------
-    ValueError
-        If the equation is not linear in this world, or the reference policy does not end.
+    It is in units of reward per nat, and 0.0 if an optimum exists at every β down to a millionth of
+    the largest reward.  Where the world is so large that `solving.solve` adds up a series, a
+    spectral radius of 0.9998 already counts as one, and β is a little too large.
 
     Examples
     --------
@@ -320,9 +258,7 @@ def critical_beta(mdp, ref_logits):
     1.4427
     """
     _check(mdp, ref_logits, 1.0)
-    if not _is_linear(mdp):
-        raise ValueError(f"a critical beta is defined only at gamma = 1 with one outcome an "
-                         f"action, got gamma = {mdp.gamma} and {mdp.next_state.shape[2]} outcomes")
+    _check_linear(mdp, "a critical beta is defined")
 
     def diverges(inverse_beta):
         return 1.0 if _log_partition(mdp, ref_logits, inverse_beta) is None else -1.0
@@ -339,24 +275,21 @@ def critical_beta(mdp, ref_logits):
 
 
 def _check(mdp, ref_logits, beta):
-    if ref_logits.shape != mdp.shape:
-        raise ValueError(f"ref_logits must have shape {mdp.shape}, got {ref_logits.shape}")
+    checks.shape("ref_logits", ref_logits, mdp.shape)
     if not np.isfinite(ref_logits).all():
         raise ValueError("ref_logits must be finite: the reference needs full support")
-    if not (0 < beta < np.inf and 1 / beta < np.inf):  # both are used
-        raise ValueError(f"beta must be positive and finite, got {beta}")
-
-
-def _check_stop(tol, max_rounds):
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
-    if max_rounds < 1:
-        raise ValueError(f"max_rounds must be at least 1, got {max_rounds}")
+    checks.positive("beta", beta)
 
 
 def _is_linear(mdp):
     """Whether (regularised.4) holds: one outcome an action, and no discount."""
     return mdp.next_state.shape[2] == 1 and mdp.gamma == 1
+
+
+def _check_linear(mdp, what):
+    if not _is_linear(mdp):
+        raise ValueError(f"{what} only at gamma = 1 with one outcome per action, got gamma = "
+                         f"{mdp.gamma} and {mdp.next_state.shape[2]} outcomes")
 
 
 def _log_partition(mdp, ref_logits, inverse_beta):

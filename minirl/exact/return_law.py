@@ -40,10 +40,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse import linalg
 
 from minirl.exact.evaluation import reachable, transitions_under
-from minirl.exact.solving import solve
+from minirl.exact.solving import factorised, solve
 from minirl.kernel.mdp import check_policy
 
 NOTHING = 1e-30    # a chance this small at any n is none
@@ -73,23 +72,8 @@ class _Outcomes(NamedTuple):
 def integer_law(mdp, policy):
     """The law of the reward by (return_law.1), where rewards are whole numbers of one sign.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Its rewards count undiscounted, whatever gamma is.
-    policy : (S, A) float
-
-    Returns
-    -------
-    RewardLaw
-        With every level between the smallest and the largest, some of which may have no chance.
-        The tail is what rounding leaves.
-
-    Raises
-    ------
-    ValueError
-        If the policy does not fit the world or does not end, a reward is no whole number, or some
-        are positive and some negative.
+    The `RewardLaw` has every level between the smallest and the largest, some of which may have no
+    chance.  Its tail is what rounding leaves.
 
     Examples
     --------
@@ -115,9 +99,7 @@ def integer_law(mdp, policy):
     M, e = ({abs(int(value)): part for value, (part,) in zip(values, parts)}
             for parts in (onwards, endings))
     standing = M.pop(0, sparse.csr_array((n, n)))
-    system = sparse.csc_array(sparse.identity(n)) - sparse.csc_array(standing)
-    system.indices, system.indptr = system.indices.astype(np.int32), system.indptr.astype(np.int32)
-    factors = linalg.splu(system)
+    factors = factorised(standing)
     levels, quiet = [], 0  # how many levels in a row have next to no chance
     while len(levels) <= largest or quiet < largest:
         k = len(levels)
@@ -135,26 +117,9 @@ def integer_law(mdp, policy):
 def reward_law(mdp, policy, *, also=None, tol=1e-15):
     """The law of the reward by (return_law.2), where a step's reward has few distinct values.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Its rewards count undiscounted, whatever gamma is.
-    policy : (S, A) float
-    also : (m, S, A) float, optional
-        Tables b of (return_law.3): what else a step adds up to, for the law's `means`.
-    tol : float in (0, 1)
-        Stop when no more than this mass is still playing.
-
-    Returns
-    -------
-    RewardLaw
-        Its tail is the mass that was still playing, and appears in no level.
-
-    Raises
-    ------
-    ValueError
-        If the policy does not fit the world or does not end, tol is out of range, or the counts are
-        too many: the rewards have too many distinct values, or the episodes are too long.
+    It stops when a mass of no more than `tol` is still playing.  That is the tail of the
+    `RewardLaw`, and appears in no level.  The tables `also` (m, S, A) are b of (return_law.3): what
+    else a step adds up to, for the law's `means`.
 
     Examples
     --------

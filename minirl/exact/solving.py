@@ -45,6 +45,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
+from minirl.kernel import checks
+
 DENSE = 1000      # up to this many unknowns a dense solve is the faster one;
 LARGE = 4000      # above this many, with
 FILLED = 16       # more entries than this in a row, sweeps are;
@@ -54,19 +56,11 @@ ROUNDING = 1e-14
 
 
 def solve(M, right):
-    """x with x = M x + right, certified by (solving.1).
+    """x (n,) with x = M x + right, certified by (solving.1), for a sparse M (n, n) ≥ 0.
 
-    Parameters
-    ----------
-    M : (n, n) sparse, not negative
-    right : (n,) float
-
-    Returns
-    -------
-    (n,) float, or None
-        None where the spectral radius of M is one or more, and where the certificate is lost to
-        rounding: where the radius is one to fifteen digits, or entries are as large as 10^15.
-        (With `solve_by_sweeps`: where the radius is above 0.9998.)
+    None where the spectral radius of M is one or more, and where the certificate is lost to
+    rounding: where the radius is one to fifteen digits, or entries are as large as 10^15.  (With
+    `solve_by_sweeps`: where the radius is above 0.9998.)
 
     Examples
     --------
@@ -82,10 +76,7 @@ def solve(M, right):
         if n <= DENSE:
             x = np.linalg.solve(np.eye(n) - M.toarray(), both)
         else:
-            system = (sparse.csc_array(sparse.identity(n)) - sparse.csc_array(M)).astype(both.dtype)
-            system.indices = system.indices.astype(np.int32)  # all that SuperLU knows
-            system.indptr = system.indptr.astype(np.int32)
-            x = linalg.splu(system).solve(both)
+            x = factorised(M.astype(both.dtype)).solve(both)
     except (np.linalg.LinAlgError, RuntimeError):  # exactly singular
         return None
     certificate = x[:, 1]
@@ -96,10 +87,9 @@ def solve(M, right):
 
 
 def solve_by_sweeps(M, right):
-    """x = right + M right + M² right + …, up to an error of 1e-12 by (solving.2).
+    """`solve` by adding up right + M right + M² right + …, to an error of 1e-12 by (solving.2).
 
-    Parameters and result are those of `solve`; the error is relative to the largest entry of
-    `right`.  None if 200,000 terms are not enough.
+    The error is relative to the largest entry of `right`.  None if 200,000 terms are not enough.
 
     Examples
     --------
@@ -119,31 +109,26 @@ def solve_by_sweeps(M, right):
     return None
 
 
+def factorised(M):
+    """The sparse LU factors of 1 − M, an object of SciPy with a method `solve`.
+
+    Examples
+    --------
+    >>> print(factorised(sparse.csr_array([[0.5]])).solve(np.array([3.0])))
+    [6.]
+    """
+    system = sparse.csc_array(sparse.identity(M.shape[0])) - sparse.csc_array(M)
+    system.indices = system.indices.astype(np.int32)  # all that SuperLU knows
+    system.indptr = system.indptr.astype(np.int32)
+    return linalg.splu(system)
+
+
 def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
-    """Repeat values ← backup(values) until it has settled.
+    """Repeat values ← backup(values) until it has settled: the values, and how many sweeps it took.
 
-    Parameters
-    ----------
-    backup : callable
-        (n,) float -> (n,) float, which brings any two tables closer by the factor gamma.
-    values : (n,) float
-        Where to begin.
-    gamma : float in [0, 1]
-    tol : float > 0
-        Below gamma 1 a bound on the error, by (solving.4).  At gamma 1 the largest change.
-    max_sweeps : int ≥ 1
-
-    Returns
-    -------
-    values : (n,) float
-    sweeps : int
-        How many were needed.
-
-    Raises
-    ------
-    ValueError
-        If gamma is outside [0, 1], `tol` or `max_sweeps` is not positive, or the values still move
-        after `max_sweeps`.
+    A backup brings any two tables closer by the factor gamma.  Below gamma 1 `tol` bounds the
+    error, by (solving.4).  At gamma 1 it is the largest change of the last sweep.  Values that
+    still move after `max_sweeps` are a ValueError.
 
     Examples
     --------
@@ -151,12 +136,9 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
     >>> print(values.round(3), sweeps)
     [1.999] 11
     """
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
-    if max_sweeps < 1:
-        raise ValueError(f"max_sweeps must be at least 1, got {max_sweeps}")
+    checks.fraction("gamma", gamma)
+    checks.positive("tol", tol)
+    max_sweeps = checks.whole("max_sweeps", max_sweeps)
     error_per_change = gamma / (1 - gamma) if gamma < 1 else 1.0
     for sweeps in range(1, max_sweeps + 1):
         before, values = values, backup(values)

@@ -52,13 +52,13 @@ def step_size(learning_rate, decay):
 
 
 def positive(name, value):
-    """Above zero, and finite.
+    """Above zero and finite, and so is one divided by it.
 
     Examples
     --------
     >>> positive("beta", 0.5)
     """
-    if not 0 < value < np.inf:
+    if not (0 < value < np.inf and 1 / value < np.inf):
         raise ValueError(f"{name} must be positive and finite, got {value}")
 
 

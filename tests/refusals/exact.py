@@ -1,0 +1,134 @@
+"""What the exact answers refuse."""
+
+import numpy as np
+from refusals import fraction, positive, row, whole
+from worlds import corridor, island, single_outcome
+
+from minirl.exact.average_reward import average_reward, average_reward_gradient
+from minirl.exact.evaluation import (action_values, evaluate, evaluate_by_sweeps, expectation,
+                                     occupancy, return_variance)
+from minirl.exact.planning import (backward_induction, policy_gradient, policy_iteration,
+                                   value_iteration)
+from minirl.exact.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
+                                      regularised_optimum, tilt)
+from minirl.exact.return_law import integer_law, reward_law
+from minirl.exact.scorecard import objective, referee, referee_near
+from minirl.exact.solving import sweep
+from minirl.kernel.mdp import TabularMDP, coin_game
+
+ISLAND, COIN, HALF = island(), coin_game(), coin_game(gamma=0.5)
+FAIR, THIRDS, ZERO = np.full((1, 2), 0.5), np.full((3, 3), 1 / 3), np.zeros((1, 2))
+TWO_OUTCOMES = TabularMDP(next_state=np.zeros((1, 2, 2), int), prob=np.full((1, 2, 2), 0.5),
+                          reward=np.zeros((1, 2, 2)), terminated=np.ones((1, 2, 2), bool),
+                          start=np.ones(1), gamma=1.0)
+HALVES = single_outcome([[0, 0]], [[0.5, 1.0]], [[False, True]], [1.0])
+BOTH_SIGNS = single_outcome([[0, 0]], [[-1.0, 2.0]], [[False, True]], [1.0])
+
+
+def policies(*uses):
+    """The rows of a policy on the island that is none."""
+    for use in uses:
+        yield row(lambda use=use: use(np.ones((2, 3)) / 3),
+                  "policy must have shape (3, 3), got (2, 3)")
+        yield row(lambda use=use: use(np.ones((3, 3))), "policy[0] must sum to one, got 3.0")
+
+
+def tables(*uses, name="table"):
+    """The rows of a table for the island that has another shape."""
+    for use in uses:
+        yield row(lambda use=use: use(np.ones((3, 1))),
+                  f"{name} must have shape (3, 3), got (3, 1)")
+
+
+def references(use):
+    """The rows of a reference of the coin game that is none."""
+    yield row(lambda: use(np.zeros((2, 2))), "ref_logits must have shape (1, 2), got (2, 2)")
+    yield row(lambda: use(np.array([[0.0, -np.inf]])), "ref_logits must be finite")
+    yield row(lambda: use(np.array([[np.nan, 0.0]])), "ref_logits must be finite")
+
+
+def prices(use, name="beta"):
+    """The rows of a price that is none, or whose reciprocal is infinite."""
+    yield from positive(name, use)
+    yield row(lambda: use(1e-320), f"{name} must be positive and finite, got 1e-320")
+
+
+ROWS = {
+    "solving": [
+        *fraction("gamma", lambda gamma: sweep(lambda V: V, np.zeros(1), gamma=gamma)),
+        *positive("tol", lambda tol: sweep(lambda V: V, np.zeros(1), gamma=0.5, tol=tol)),
+        *whole("max_sweeps", lambda n: sweep(lambda V: V, np.zeros(1), gamma=0.5, max_sweeps=n), 3),
+    ],
+    "evaluation": [
+        *policies(*(lambda policy, use=use: use(ISLAND, policy) for use in (
+            evaluate, evaluate_by_sweeps, occupancy, return_variance)),
+                  lambda policy: expectation(ISLAND, policy, np.ones((3, 3)))),
+        *tables(*(lambda table, use=use: use(ISLAND, THIRDS, table)
+                  for use in (evaluate, evaluate_by_sweeps, return_variance))),
+        *(row(lambda shape=shape: expectation(ISLAND, THIRDS, np.ones(shape)),
+              f"table must end in shape (3, 3), got {shape}") for shape in ((3,), (3, 3, 2))),
+        row(lambda: action_values(COIN, np.zeros(2)), "values must have shape (1,), got (2,)"),
+        *positive("tol", lambda tol: evaluate_by_sweeps(HALF, FAIR, tol=tol)),
+        *whole("max_sweeps", lambda n: evaluate_by_sweeps(HALF, FAIR, max_sweeps=n), 50),
+    ],
+    "planning": [
+        *positive("tol", lambda tol: value_iteration(HALF, tol=tol)),
+        *positive("tol", lambda tol: policy_iteration(HALF, tol=tol)),
+        *whole("max_sweeps", lambda n: value_iteration(HALF, max_sweeps=n), 50),
+        *whole("horizon", lambda horizon: backward_induction(COIN, horizon), 3),
+        *tables(lambda logits: policy_gradient(ISLAND, logits), name="logits"),
+    ],
+    "average_reward": [
+        *policies(lambda policy: average_reward(ISLAND, policy)),
+        *tables(lambda table: average_reward(ISLAND, THIRDS, table)),
+        *tables(lambda logits: average_reward_gradient(ISLAND, logits), name="logits"),
+    ],
+    "regularised": [
+        *(check for use in (regularised_optimum, log_partition, lambda mdp, ref, beta:
+                            critical_beta(mdp, ref), lambda mdp, ref, beta:
+                            frontier(mdp, ref, [beta]))
+          for check in references(lambda ref, use=use: use(COIN, ref, beta=2.0))),
+        *prices(lambda beta: regularised_optimum(HALF, ZERO, beta=beta)),
+        *prices(lambda beta: log_partition(COIN, ZERO, beta=beta)),
+        *prices(lambda beta: frontier(HALF, ZERO, [1.0, beta])),
+        *prices(lambda beta: tilt(ZERO, ZERO, beta=beta)),
+        *prices(lambda beta: entropy_optimum(HALF, ent_coef=beta), "ent_coef"),
+        *positive("tol", lambda tol: regularised_optimum(HALF, ZERO, beta=1.0, tol=tol)),
+        *positive("tol", lambda tol: entropy_optimum(HALF, ent_coef=1.0, tol=tol)),
+        *whole("max_rounds", lambda n: regularised_optimum(HALF, ZERO, beta=1, max_rounds=n), 50),
+        *whole("max_rounds", lambda n: entropy_optimum(HALF, ent_coef=1.0, max_rounds=n), 50),
+        *(row(call, said, f"only at gamma = 1 with one outcome per action, got {found}")
+          for mdp, found in ((HALF, "gamma = 0.5 and 1 outcomes"),
+                             (TWO_OUTCOMES, "gamma = 1.0 and 2 outcomes"))
+          for said, call in (
+              ("the partition sum is linear", lambda mdp=mdp: log_partition(mdp, ZERO, beta=2.0)),
+              ("a critical beta is defined", lambda mdp=mdp: critical_beta(mdp, ZERO)))),
+    ],
+    "return_law": [
+        *(check for law in (integer_law, reward_law)
+          for check in policies(lambda policy, law=law: law(ISLAND, policy))),
+        *(row(lambda law=law: law(COIN, np.array([[1.0, 0.0]])),
+              "the policy must end, from every state that it reaches")
+          for law in (integer_law, reward_law)),
+        row(lambda: integer_law(HALVES, FAIR),
+            "rewards must be whole numbers, got 0.5: use reward_law"),
+        row(lambda: integer_law(BOTH_SIGNS, FAIR),
+            "rewards must have one sign, got -1 and 2: use reward_law"),
+        *(row(lambda tol=tol: reward_law(COIN, FAIR, tol=tol), f"tol must lie between 0 and 1, "
+                                                               f"got {tol}")
+          for tol in (0.0, -1.0, np.nan, 1.0, 2.0)),
+        *(row(lambda also=also: reward_law(COIN, FAIR, also=also),
+              f"also must be finite tables of shape (m, 1, 2), got shape {also.shape}")
+          for also in (np.zeros((1, 2)), np.zeros((1, 2, 1)), np.zeros((1, 2, 2)),
+                       np.zeros((1, 1, 1, 2)), np.full((1, 1, 2), np.nan),
+                       np.full((1, 1, 2), np.inf))),
+    ],
+    "scorecard": [
+        *policies(lambda policy: objective(ISLAND, policy)),
+        row(lambda: referee(corridor(3, 0.9))(FAIR), "policy must have shape (3, 2), got (1, 2)"),
+        row(lambda: referee_near(HALF, ZERO, beta=1.0)(np.ones((1, 2))),
+            "policy[0] must sum to one, got 2.0"),
+        *references(lambda ref: referee_near(COIN, ref, beta=2.0)),
+        *prices(lambda beta: referee_near(HALF, ZERO, beta=beta)),
+    ],
+}
