@@ -4,8 +4,11 @@ same numbers, from the same batch or from the same random numbers."""
 import ast
 import importlib
 import inspect
+import os
 import re
 import runpy
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,16 +87,18 @@ def test_what_two_files_both_need_is_the_same_word_for_word():
 
 @pytest.fixture
 def printed(capsys):
-    """Run the main part of a plain file: its lines."""
+    """Run the main part of a plain file: its lines, which any terminal can show."""
     def run(name):
         runpy.run_path(next(str(path) for path in FILES if path.stem == name),
                        run_name="__main__")
-        return capsys.readouterr().out.splitlines()
+        out = capsys.readouterr().out
+        assert out.isascii()
+        return out.splitlines()
     return run
 
 
 def numbers(line):
-    return [float(number) for number in re.findall(r"[-−]?\d+\.?\d*", line.replace("−", "-"))]
+    return [float(number) for number in re.findall(r"-?\d+\.?\d*", line)]
 
 
 def test_the_optimum_that_the_lakes_name_is_the_optimum():
@@ -112,9 +117,9 @@ def test_value_iteration_prints_the_optimum_and_the_best_way(printed):
     first, *rows = printed("value_iteration")
     assert numbers(first) == [BEST]
     optimum = planning.policy_iteration(frozen_lake().mdp(gamma=0.99))
-    arrows, values = re.findall("[←↓→↑GH]", "".join(rows)), numbers(" ".join(rows))
-    alive = [s for s, arrow in enumerate(arrows) if arrow in "←↓→↑"]
-    assert ["←↓→↑".index(arrows[s]) for s in alive] == optimum.policy[alive].argmax(axis=1).tolist()
+    arrows, values = re.findall("[<v>^GH]", "".join(rows)), numbers(" ".join(rows))
+    alive = [s for s, arrow in enumerate(arrows) if arrow in "<v>^"]
+    assert ["<v>^".index(arrows[s]) for s in alive] == optimum.policy[alive].argmax(axis=1).tolist()
     assert values == [round(V, 2) for V in optimum.values[alive]]
 
 
@@ -534,6 +539,15 @@ def test_an_iteration_of_grpo_equals_the_book():
 
 
 # And what the files say of themselves.
+
+
+def test_a_file_runs_by_its_name_without_a_warning():
+    """The contents page imports nothing, or Python would complain that the file is there twice."""
+    done = subprocess.run([sys.executable, "-W", "error", "-m", "minirl.plain.value_iteration"],
+                          capture_output=True, encoding="utf-8", timeout=60,
+                          env=os.environ | {"PYTHONUTF8": "1"},
+                          cwd=Path(minirl.plain.__file__).parents[2])
+    assert done.returncode == 0 and done.stderr == "" and "0.5420" in done.stdout
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -10,7 +10,10 @@ import numpy as np
 
 
 def actor_critic(theta, V, episodes, *, gamma, lam, beta, alpha, rate):
-    """θ and V after one step; V(s) moves towards the mean of A_t + V(s_t) over its visits."""
+    """θ and V after one step; V(s) moves towards the mean of A_t + V(s_t) over its visits.
+
+    ∇ log π(a|s) = e_a − π(·|s), and ∇H(π(·|s)) = −π(·|s) (log π(·|s) + H).
+    """
     pi, grad = softmax(theta), np.zeros(theta.shape)
     H = -(pi * np.log(pi)).sum(axis=1)
     error, visits = np.zeros(len(V)), np.zeros(len(V))
@@ -42,7 +45,7 @@ def softmax(theta):
 
 def play(step, pi, rng, horizon=200):
     """One episode: a list of (s, a, r, next s, whether it is terminal)."""
-    bounds = pi.cumsum(axis=1)[:, :-1]
+    bounds = pi.cumsum(axis=1)[:, :-1]  # a number in [0, 1) falls between two of them
     episode, s, terminal = [], 0, False
     while not terminal and len(episode) < horizon:
         a = int(bounds[s].searchsorted(rng.random(), "right"))
@@ -67,8 +70,8 @@ if __name__ == "__main__":
         if iteration % 20 == 0:
             test = [play(lake, softmax(theta), rng) for _ in range(500)]
             G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
-            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} ± "
-                  f"{np.std(G) / 500**0.5:.3f}; the best policy has 0.542")
+            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} (standard error "
+                  f"{np.std(G) / 500**0.5:.3f}), of the best policy 0.542")
         pi = softmax(theta)
         batch = [play(lake, pi, rng) for _ in range(50)]
         theta, V = actor_critic(theta, V, batch, gamma=0.99, lam=0.7, beta=0.002, alpha=30,

@@ -9,13 +9,16 @@ import numpy as np
 
 
 def loss(theta, ref, pairs, beta):
-    """The loss of pairs (y_w, y_l), of which y_w was preferred, and its gradient in θ."""
+    """The loss of pairs (y_w, y_l), of which y_w was preferred, and its gradient in θ.
+
+    A string is a list of (s, a), and ∇ log π(a|s) = e_a − π(·|s).
+    """
     pi, pi_ref = softmax(theta), softmax(ref)
     value, grad = 0.0, np.zeros(theta.shape)
     for y_w, y_l in pairs:
         margin = beta * sum(np.log(pi[s, a] / pi_ref[s, a]) for s, a in y_w)
         margin -= beta * sum(np.log(pi[s, a] / pi_ref[s, a]) for s, a in y_l)
-        value += np.logaddexp(0, -margin) / len(pairs)             # −log σ(m) = log(1 + e⁻ᵐ)
+        value += np.logaddexp(0, -margin) / len(pairs)  # −log σ(m) = log(1 + e⁻ᵐ)
         push = beta * np.exp(-np.logaddexp(0, margin)) / len(pairs)  # β σ(−m)
         for string, sign in (y_w, 1), (y_l, -1):
             for s, a in string:
@@ -32,7 +35,8 @@ def softmax(theta):
 
 def write(pi, rng, longest=100):
     """A string: its (symbol before, symbol); symbol 0 is the end, and stands before the first."""
-    bounds, string, s, a = pi.cumsum(axis=1)[:, :-1], [], 0, None
+    bounds = pi.cumsum(axis=1)[:, :-1]  # a number in [0, 1) falls between two of them
+    string, s, a = [], 0, None
     while a != 0 and len(string) < longest:
         a = int(bounds[s].searchsorted(rng.random(), "right"))
         string.append((s, a))

@@ -44,7 +44,7 @@ def at_random(s, rng):
 
 def careful(s, rng):
     """The best agent there is: it walks away from holes, and slips past them."""
-    return "←↓→↑".index("←↑↑↑←·←·↑↓←··→↓·"[s])
+    return "<v>^".index("<^^^< < ^v<  >v "[s])
 
 
 if __name__ == "__main__":
@@ -53,5 +53,5 @@ if __name__ == "__main__":
         G = [returns([r for _, _, r, _, _ in episode(lake, act, rng)], 0.99)[0]
              for _ in range(2000)]
         walk = " ".join(str(s) for s, *_ in episode(lake, act, rng, horizon=12))
-        print(f"{act.__name__:9} mean return {np.mean(G):.3f} ± {np.std(G) / 2000**0.5:.3f}, "
-              f"where 0.542 is best; some cells: {walk}")
+        print(f"{act.__name__:9} mean return {np.mean(G):.3f} (standard error "
+              f"{np.std(G) / 2000**0.5:.3f}), of the best 0.542; some cells: {walk}")

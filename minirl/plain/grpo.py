@@ -10,7 +10,7 @@ import numpy as np
 
 
 def objective(theta, old, ref, strings, A, *, epsilon, beta):
-    """J(θ), to be maximised, and its gradient in θ."""
+    """J(θ), to be maximised, and its gradient in θ; ∇ log π(a|s) = e_a − π(·|s)."""
     pi, pi_old, pi_ref = softmax(theta), softmax(old), softmax(ref)
     J, grad = 0.0, np.zeros(theta.shape)
     for o, A_i in zip(strings, A):
@@ -39,7 +39,8 @@ def softmax(theta):
 
 def write(pi, rng, longest=100):
     """A string: its (symbol before, symbol); symbol 0 is the end, and stands before the first."""
-    bounds, string, s, a = pi.cumsum(axis=1)[:, :-1], [], 0, None
+    bounds = pi.cumsum(axis=1)[:, :-1]  # a number in [0, 1) falls between two of them
+    string, s, a = [], 0, None
     while a != 0 and len(string) < longest:
         a = int(bounds[s].searchsorted(rng.random(), "right"))
         string.append((s, a))

@@ -2,8 +2,8 @@
 
     π(a|s) = C(s, a) / C(s),   log π(y) = Σ_t log π(y_t|y_{t−1}),   the end included
 
-Shannon 1948, "A mathematical theory of communication", section 3.  Symbol 0 is the end, and what
-comes before the first letter.
+Symbol 0 is the end, and what comes before the first letter; a string is the list of its steps, the
+(symbol before, symbol).  Shannon 1948, "A mathematical theory of communication", section 3.
 """
 
 import numpy as np
@@ -25,18 +25,20 @@ def score(pi, string):
 
 def sample(pi, rng, longest=1000):
     """A string y ~ π, as steps; without an end if it is cut."""
-    bounds, string, s = pi.cumsum(axis=1)[:, :-1], [], 0
-    while len(string) < longest:
+    bounds = pi.cumsum(axis=1)[:, :-1]  # a number in [0, 1) falls between two of them
+    string, s, a = [], 0, None
+    while a != 0 and len(string) < longest:
         a = int(bounds[s].searchsorted(rng.random(), "right"))
         string.append((s, a))
-        if a == 0:
-            break
         s = a
     return string
 
 
 def cross_entropy(theta, strings):
-    """−(1/N) Σ log π over all N steps, which counting makes smallest, and its gradient in θ."""
+    """−(1/N) Σ log π over all N steps, which counting makes smallest, and its gradient in θ.
+
+    ∇ log π(a|s) = e_a − π(·|s).
+    """
     pi = np.exp(theta) / np.exp(theta).sum(axis=1, keepdims=True)
     N = sum(len(string) for string in strings)
     loss, grad = 0.0, np.zeros(theta.shape)
@@ -49,7 +51,7 @@ def cross_entropy(theta, strings):
 
 
 def steps(word, letters):
-    """The (symbol before, symbol) of each letter, and of the end."""
+    """The steps of a word: one for each letter, and one for the end."""
     symbols = [letters.index(letter) for letter in f".{word}."]
     return list(zip(symbols, symbols[1:]))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def surrogate(theta, old, steps, A, epsilon):
-    """L of (7), to be maximised, and its gradient in θ."""
+    """L of (7), to be maximised, and its gradient in θ; ∇ log π(a|s) = e_a − π(·|s)."""
     pi, pi_old, L, grad = softmax(theta), softmax(old), 0.0, np.zeros(theta.shape)
     for (s, a, *_), A_t in zip(steps, A):
         ratio = pi[s, a] / pi_old[s, a]
@@ -53,7 +53,7 @@ def softmax(theta):
 
 def play(step, pi, rng, horizon=200):
     """One episode: a list of (s, a, r, next s, whether it is terminal)."""
-    bounds = pi.cumsum(axis=1)[:, :-1]
+    bounds = pi.cumsum(axis=1)[:, :-1]  # a number in [0, 1) falls between two of them
     episode, s, terminal = [], 0, False
     while not terminal and len(episode) < horizon:
         a = int(bounds[s].searchsorted(rng.random(), "right"))
@@ -78,8 +78,8 @@ if __name__ == "__main__":
         if iteration % 20 == 0:
             test = [play(lake, softmax(theta), rng) for _ in range(500)]
             G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
-            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} ± "
-                  f"{np.std(G) / 500**0.5:.3f}; the best policy has 0.542")
+            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} (standard error "
+                  f"{np.std(G) / 500**0.5:.3f}), of the best policy 0.542")
         pi = softmax(theta)
         batch = [play(lake, pi, rng) for _ in range(50)]
         theta, V = ppo(theta, V, batch, gamma=0.99, lam=0.7, epsilon=0.2, epochs=3, alpha=20,

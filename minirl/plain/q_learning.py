@@ -75,4 +75,4 @@ if __name__ == "__main__":
         while not over and walk > -100:
             s, r, over = cliff(s, np.argmax(Q[s] if Q.ndim == 2 else Q.sum(axis=0)[s]), None)
             walk += r
-        print(f"{learn.__name__:17}  return of the greedy policy {walk:.0f}; along the edge −13")
+        print(f"{learn.__name__:17}  return of the greedy policy {walk:.0f}; along the edge -13")

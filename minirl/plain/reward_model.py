@@ -9,11 +9,14 @@ import numpy as np
 
 
 def loss(w, pairs):
-    """The loss of pairs (y_w, y_l), of which y_w was preferred, and its gradient in w."""
+    """The loss of pairs (y_w, y_l), of which y_w was preferred, and its gradient in w.
+
+    A string is the list of its (symbol before, symbol).
+    """
     value, grad = 0.0, np.zeros(w.shape)
     for y_w, y_l in pairs:
         margin = reward(w, y_w) - reward(w, y_l)
-        value += np.logaddexp(0, -margin) / len(pairs)        # −log σ(m) = log(1 + e⁻ᵐ)
+        value += np.logaddexp(0, -margin) / len(pairs)  # −log σ(m) = log(1 + e⁻ᵐ)
         surprise = np.exp(-np.logaddexp(0, margin)) / len(pairs)  # σ(−m)
         for s, a in y_w:
             grad[s, a] -= surprise

@@ -9,7 +9,10 @@ import numpy as np
 
 
 def rlhf(theta, V, strings, r, ref, *, beta, epsilon, epochs, alpha, rate):
-    """θ and V after one batch written by π; V(s) moves towards the mean of its G_t."""
+    """θ and V after one batch written by π; V(s) moves towards the mean of its G_t.
+
+    ∇ log π(a|s) = e_a − π(·|s).
+    """
     old = softmax(theta)
     steps = [(s, a, G) for y in strings for (s, a), G in zip(y, credits(y, r, old, ref, beta))]
     for _ in range(epochs):
@@ -44,7 +47,8 @@ def softmax(theta):
 
 def write(pi, rng, longest=100):
     """A string: its (symbol before, symbol); symbol 0 is the end, and stands before the first."""
-    bounds, string, s, a = pi.cumsum(axis=1)[:, :-1], [], 0, None
+    bounds = pi.cumsum(axis=1)[:, :-1]  # a number in [0, 1) falls between two of them
+    string, s, a = [], 0, None
     while a != 0 and len(string) < longest:
         a = int(bounds[s].searchsorted(rng.random(), "right"))
         string.append((s, a))

@@ -37,5 +37,5 @@ if __name__ == "__main__":
     V, best = value_iteration(lake(), 0.99)
     print(f"From the start the best policy is worth {V[0]:.4f}.")
     for row in range(0, 16, 4):
-        print("   ".join(f"{CELLS[s]}     " if CELLS[s] in "GH" else f"{'←↓→↑'[best[s]]} {V[s]:.2f}"
+        print("   ".join(f"{CELLS[s]}     " if CELLS[s] in "GH" else f"{'<v>^'[best[s]]} {V[s]:.2f}"
                          for s in range(row, row + 4)))
