@@ -48,6 +48,7 @@ def test_a_seed_a_generator_and_its_saved_state_draw_the_same():
     assert generator(first) is first
     assert first.random(5).tolist() == generator(saved).random(5).tolist() == numbers
     assert generator(saved).random(5).tolist() == numbers and first.random() != numbers[0]
+    assert generator(7.0).random(5).tolist() == generator(np.float32(7)).random(5).tolist()
 
 
 @pytest.mark.parametrize("many", [[3, 4, 5], (3, 4, 5), range(3, 6), np.array([3, 4, 5])])

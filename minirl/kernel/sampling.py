@@ -39,6 +39,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.kernel import checks
+
 
 def draw(columns, numbers):
     """The outcome (N,) that each number in [0, 1) draws from its column of thresholds (n − 1, N).
@@ -153,6 +155,8 @@ def generator(rng):
         bits = getattr(np.random, rng["bit_generator"])()
         bits.state = rng
         return np.random.Generator(bits)
+    if isinstance(rng, (float, np.floating)):
+        rng = checks.whole("rng", rng, least=0)
     return np.random.default_rng(rng)
 
 

@@ -10,7 +10,7 @@ from minirl.kernel import checks, counts
 from minirl.kernel.gradcheck import check
 from minirl.kernel.mdp import TabularMDP, check_policy, unroll
 from minirl.kernel.playing import rollout, start_states, step, steps_played, walk
-from minirl.kernel.sampling import generators
+from minirl.kernel.sampling import generator, generators
 from minirl.kernel.softmax import entropy_loss
 
 # Steps over a table of 3 states and 4 actions.
@@ -154,6 +154,9 @@ ROWS = {
         row(lambda: counts.difference_matrix(LONG, LONG), "32 bits, got 2147483648 steps"),
     ],
     "sampling": [
+        *(row(lambda seed=seed: generator(seed), f"rng must be a whole number, got {seed}")
+          for seed in (0.5, np.nan, np.inf)),
+        row(lambda: generator(-1.0), "rng must be at least 0, got -1.0"),
         *(row(lambda nobody=nobody: generators(nobody), "rng must name at least one run, got ")
           for nobody in ([], (), range(0))),
         row(lambda: generators([rng := np.random.default_rng(3), 4, rng]),
