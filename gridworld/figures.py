@@ -1,4 +1,4 @@
-"""Pictures of a world, with matplotlib (the extra `plot`): heat maps with arrows.
+"""Pictures of a world, with matplotlib (the extra `plot`): heat maps with arrows, learning curves.
 
 A function returns a `matplotlib.figure.Figure`, which you save or show; nothing is kept in global
 state.  Without matplotlib the import fails with a sentence that says what to install.
@@ -10,6 +10,8 @@ import numpy as np
 
 from gridworld.draw import STANDING, check_fits
 from gridworld.world import MOVES
+from minirl.exact.planning import policy_iteration
+from minirl.exact.scorecard import objective
 
 try:
     from matplotlib.figure import Figure
@@ -83,3 +85,24 @@ def _arrows(axes, world, row, column, chances, colour):
                           (column, row - 0.12),
                           arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 0,
                                       "shrinkB": 0, "mutation_scale": 3 + 9 * chance})
+
+
+def training_curve(mdp, records):
+    """J of the policy of each record of a trainer, exact, and the optimum as a dashed line: Figure.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.training import start
+    >>> figure = training_curve(coin_game(gamma=0.9), [start(coin_game(), rng=0)])
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['policy', 'optimum']
+    """
+    J = {record.iteration: objective(mdp, record.policy) for record in records}
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(list(J), list(J.values()), label="policy")
+    axes.axhline(policy_iteration(mdp).objective, color="black", linestyle="--", label="optimum")
+    axes.set(xlabel="iteration", ylabel="J, exact")
+    axes.legend(frameon=False)
+    return figure

@@ -17,6 +17,8 @@ import pytest
 # Set before NumPy is imported: at the size of these matrices threads only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+collect_ignore = ["ten_things"]  # scripts, which test_ten_things runs where their files are
+
 GRADIENTS, RUNS = pytest.StashKey(), pytest.StashKey()
 
 LONG_RUNS = {  # by fixture and name: what Python is given, before the name of a file for results

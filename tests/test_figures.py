@@ -7,9 +7,13 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from gridworld.figures import heat_map
+from gridworld.figures import heat_map, training_curve
 from gridworld.maps import corners, frozen_lake
 from gridworld.world import MOVES, GridWorld, parse
+from minirl.exact.planning import policy_iteration
+from minirl.exact.scorecard import objective
+from minirl.play.reinforce import reinforce
+from minirl.play.training import start
 
 WORLD = GridWorld(parse("SF#\nGH4"))
 VALUES = np.array([0.25, -1.5, 9.0, 9.0, 9.0, 3.126])
@@ -150,3 +154,12 @@ def test_a_policy_that_does_not_fit_the_map_is_refused(shape):
     with pytest.raises(ValueError) as found:
         heat_map(frozen_lake(), np.zeros(16), policy=np.zeros(shape))
     assert str(found.value) == f"policy must have shape (16, 4), got {shape}"
+
+
+def test_a_curve_shows_the_exact_worth_of_every_record_and_the_optimum():
+    lake = frozen_lake().mdp(gamma=0.95)
+    records = [record for record, _ in zip(reinforce(lake, start(lake, rng=0)), range(4))]
+    policy, optimum = training_curve(lake, records).axes[0].lines
+    assert list(policy.get_xdata()) == [1, 2, 3, 4]
+    assert list(policy.get_ydata()) == [objective(lake, record.policy) for record in records]
+    assert set(optimum.get_ydata()) == {policy_iteration(lake).objective}

@@ -75,7 +75,7 @@ def fit_by_reward(ref_logits, pairs, *, beta, pull):
     >>> print(np.exp(found.x[0]).round(4), round(found.loss, 4))
     [0.3084 0.3419 0.3496] 0.4116
     """
-    reward = fit_reward_model(np.zeros(ref_logits.shape), pairs, pull=pull)
+    reward = fit_reward_model(0, pairs, pull=pull)
     best = regularised_optimum(language(reward.x), ref_logits, beta=beta)
     return RewardFit(tilt(ref_logits, best.action_values, beta=beta), reward.x,
                      bradley_terry_loss(reward.x, pairs.difference)[0], reward.converged)

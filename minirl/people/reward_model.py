@@ -257,8 +257,8 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
 
     Parameters
     ----------
-    table : (S, A) float
-        Where the pull leads and the search begins, usually zeros.
+    table : (S, A) float, or 0 for zeros
+        Where the pull leads and the search begins.
     data : Pairs, or counts.Steps
         Of pairs the loss sees the `difference`, of strings the matrix of counts.
     pull : float ≥ 0
@@ -286,10 +286,11 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     Two of three raters preferred action 1, so that its reward leads by log 2:
 
     >>> from minirl.people.pairs import choices
-    >>> w = fit_reward_model(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), pull=0).x
+    >>> w = fit_reward_model(0, choices([1, 1, 0], [0, 0, 1], 2), pull=0).x
     >>> print((w[0, 1] - w[0, 0]).round(4))
     0.6931
     """
+    table = np.full(data.shape, float(table)) if np.ndim(table) == 0 else table
     if isinstance(data, counts.Steps):
         check_steps("data", data, table)
         rows = counts.matrix(data)

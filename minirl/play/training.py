@@ -40,6 +40,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.kernel import checks, counts
+from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import Rollout, rollout, start_states
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy, entropy_loss, log_softmax
@@ -92,14 +93,18 @@ class Batch(NamedTuple):
 def start(logits, *, rng, kl_coef=1.0):
     """The record from which training starts: a policy table (S, A), a seed, and values of zero.
 
+    In place of the table may stand a `TabularMDP`, and then all its actions are equally likely.
     Training continues from a copy of the generator's state; the Generator itself does not advance.
     `kl_coef` is where an adaptive price of KL begins; most trainers have none.
 
     Examples
     --------
-    >>> start(np.zeros((1, 2)), rng=0).values
-    array([0.])
+    >>> from minirl.kernel.mdp import coin_game
+    >>> record = start(coin_game(), rng=0)
+    >>> record.logits, record.values
+    (array([[0., 0.]]), array([0.]))
     """
+    logits = np.zeros(logits.shape) if isinstance(logits, TabularMDP) else logits
     if logits.ndim != 2 or not np.isfinite(logits).all():
         raise ValueError(f"logits must be a finite table (S, A), got shape {logits.shape}")
     checks.positive("kl_coef", kl_coef)
