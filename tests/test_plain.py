@@ -439,16 +439,21 @@ def test_the_loss_of_dpo_equals_the_book(seed):
     assert_equal(grad, expected[1])
 
 
-@pytest.mark.parametrize("plain", [plain_reward_model.loss,
-                                   lambda w, pairs: plain_dpo.loss(w, 0 * w, pairs, 1.0)])
+def dpo_at_a_double_price(w, pairs):
+    """The same margins from half the logits, so that no probability is zero."""
+    loss, grad = plain_dpo.loss(w / 2, 0 * w, pairs, 2.0)
+    return loss, grad / 2
+
+
+@pytest.mark.parametrize("plain", [plain_reward_model.loss, dpo_at_a_double_price])
 def test_the_plain_losses_of_preferences_stand_huge_margins(plain):
     """A sure choice costs nothing, and the wrong one its margin."""
     right, wrong = [(0, 1)], [(0, 2)]
-    w = np.array([[0.0, 300.0, -300.0]])
+    w = np.array([[0.0, 500.0, -500.0]])
     loss, grad = plain(w, [(right, wrong)])
     assert loss < 1e-200 and np.abs(grad).max() < 1e-200
     loss, grad = plain(w, [(wrong, right)])
-    assert_equal(loss, 600)
+    assert_equal(loss, 1000)
     assert_equal(grad, [[0, 1, -1]])
 
 
