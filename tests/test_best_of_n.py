@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from languages import BETA, running_example, share
 from scipy.stats import chi2
-from worlds import episodes, random_mdp, random_policy, random_record, single_outcome, with_rewards
+from worlds import episodes, random_mdp, random_policy, random_record, single_outcome
 
 from minirl.kernel import counts
 from minirl.exact.return_law import RewardLaw, integer_law, reward_law
@@ -23,10 +23,7 @@ from minirl.kernel.playing import rollout, start_states
 from minirl.play.training import environment_rewards, play, start
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax
-from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language
-from toy_lm.rewards import alternating
-from toy_lm.vocabulary import from_items
 
 COIN = np.array([[0.5, 0.5]])
 SMALL = unroll(language(np.array([[0.0, 1, 0], [1, 0, 2], [0, 1, 1]])), 3)
@@ -111,15 +108,9 @@ def test_the_best_of_many_is_accurate(name, n):
     best = best_of_n(law_of(np.arange(prob.size), prob), n)
     np.testing.assert_allclose(best.prob, w, rtol=1e-11, atol=1e-30)
     assert best.kl == pytest.approx(divergence, abs=1e-13, rel=1e-13)
+    assert best.kl >= 0
     assert best.win_rate == pytest.approx(wins, abs=1e-14)
     assert best.reward == pytest.approx(np.dot(w, np.arange(prob.size)), rel=1e-13)
-
-
-def test_the_best_of_a_single_string_is_the_reference():
-    law = law_of([-1, 0, 7], [0.2, 0.5, 0.3])
-    best = best_of_n(law, 1)
-    np.testing.assert_allclose(best.prob, law.prob, atol=1e-15)
-    assert best[1:5] == pytest.approx((1.9, 0, 0, 0.5), abs=1e-15)
 
 
 @pytest.mark.parametrize("n", [2, 5, 64, 300])
@@ -152,23 +143,6 @@ def test_a_tail_is_left_out():
     whole = law_of([0, 1], [0.25, 0.75])
     cut = RewardLaw(np.arange(2.0), np.array([0.2, 0.6]), 0.2, np.zeros((0, 2)))
     np.testing.assert_allclose(best_of_n(cut, 3)[1:5], best_of_n(whole, 3)[1:5], rtol=1e-14)
-
-
-@cache
-def symbols():
-    return from_items(unicode_words())
-
-
-def test_a_point_for_every_alternating_pair_is_bought_with_more_and_more_strings():
-    """The Unicode reference and the reward `alternating`, by both laws"""
-    policy = np.exp(running_example().reference)
-    world = language(alternating(symbols()))
-    assert world.shape == (27, 27)
-    for law in integer_law(world, policy), reward_law(world, policy):
-        assert best_of_n(law, 64).reward == pytest.approx(18.408, abs=5e-4)
-        many = best_of_n(law, 10**6)
-        assert many.reward == pytest.approx(56.700, abs=5e-4)
-        assert many.kl == pytest.approx(12.810, abs=5e-4)
 
 
 @cache
@@ -213,22 +187,6 @@ def chi_square(seen, expected):
     expected = np.append(expected[~rare], expected[rare].sum())
     assert seen.size > 3 and seen.sum() == pytest.approx(expected.sum())
     return chi2.sf(((seen - expected) ** 2 / expected).sum(), seen.size - 1)
-
-
-def test_the_best_of_sixty_four_sampled_strings_follow_the_exact_law():
-    """(best_of_n.1), a chi-square test at 1e-6"""
-    rng = np.random.default_rng(7)
-    mdp = with_rewards(random_mdp(rng, 3, 3, 2, 1.0), [0, 1, 3])
-    policy, groups = random_policy(rng, mdp), 2000
-    law = reward_law(mdp, policy)
-    batch = rollout(mdp, policy, start_states(mdp, 64 * groups, rng), horizon=1000, rng=rng)
-    assert not batch.truncated.any()
-    numbered = counts.steps(np.zeros(64 * groups, int), np.arange(64 * groups),
-                            np.arange(64 * groups + 1), (1, 64 * groups))
-    totals = batch.rewards.sum(axis=0)
-    best = totals[winners(numbered, totals, 64).index]
-    seen = np.array([(best == level).sum() for level in law.rewards])
-    assert chi_square(seen, groups * best_of_n(law, 64).prob) > 1e-6
 
 
 def test_sampled_winners_that_tie_are_drawn_as_the_reference_draws_them():
@@ -422,14 +380,6 @@ def test_many_winners_come_close_to_infinitely_many():
     assert share(record.logits) == pytest.approx(0.951, abs=0.004)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_five_thousand_winners_are_enough_for_nine_tenths(seed):
-    example = running_example()
-    record = next(rejection_sampling(example.world, start(example.reference, rng=seed),
-                                     episodes=20_000))
-    assert share(record.logits) > 0.9
-
-
 def test_with_the_defaults_one_round_has_about_four_fifths():
     """From 77 to 83 %; the mean of 20 seeds is 80 %."""
     example = running_example()
@@ -456,5 +406,5 @@ def test_nothing_pulls_later_rounds_back_to_the_reference(seed):
 def test_without_a_pseudo_count_the_policy_stays_as_it_is_where_there_was_no_winner():
     mdp = unroll(coin_game(), 3)
     logits = np.log([[1e-9, 1.0], [0.3, 0.7], [0.4, 0.6]])  # tail at once, so that it ends
-    record = next(rejection_sampling(mdp, start(logits, rng=0), episodes=8, pseudo_count=0))
+    record = next(rejection_sampling(mdp, start(logits, rng=0), episodes=4, pseudo_count=0))
     np.testing.assert_allclose(np.exp(record.logits), [[0, 1], [0.3, 0.7], [0.4, 0.6]], atol=1e-12)

@@ -82,18 +82,6 @@ def test_the_weights_of_strings_are_one_over_their_length_or_over_a_constant():
                     per_string(batch)).counts.sum() == pytest.approx(1)
 
 
-def test_what_one_group_earns_is_nothing_to_the_others():
-    """Pitfall 28: not the std of the batch."""
-    batch, earned = played(0)
-    for advantage in ADVANTAGES:
-        louder = earned.copy()
-        louder[:, 4:8] *= 1000
-        before, after = advantage(earned, batch, 4), advantage(louder, batch, 4)
-        assert (before[:, :4] == after[:, :4]).all() and (before[:, 8:] == after[:, 8:]).all()
-    loud, soft = np.array([[0.0, 1.0, 0.0, 1000.0]]), np.array([[-1.0, 1.0, -1.0, 1.0]])
-    np.testing.assert_allclose(group_normalised(loud, None, 2), soft, atol=3e-4)
-
-
 @pytest.mark.parametrize("G", [2, 3, 6])
 def test_leaving_oneself_out_is_a_multiple_of_the_centred_reward(G):
     """(groups.3), and the baselines of REINFORCE where the batch is one group."""
@@ -147,21 +135,6 @@ def test_strings_are_equal_if_their_sums_are():
 
 
 # The tables.
-
-
-def test_the_tables_are_sums_over_the_equal_steps():
-    """(counts.1) with a weight a string: gains, losses and weights, not numbers of steps."""
-    steps, advantages, _, _ = random_batch(1)
-    weights = np.random.default_rng(1).random(9) + 0.1
-    gains, losses, total = np.zeros((3, S, A))
-    for i, w in enumerate(weights):
-        for n in range(steps.starts[i], steps.starts[i + 1]):
-            step = divmod(steps.index[n], A)
-            gains[step] += w * max(advantages[n], 0)
-            losses[step] += w * min(advantages[n], 0)
-            total[step] += w
-    for found, expected in zip(weighted(steps, advantages, weights), (gains, losses, total)):
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -87,18 +87,6 @@ def test_a_played_batch_is_collapsed_as_the_loop_has_it(advantage, weights):
                               0.2))
 
 
-def test_the_two_terms_are_those_of_ppo_and_of_k3():
-    """(grpo.1) is Σw times (ppo.2), and β times the penalty of `kl`."""
-    steps, advantages, logits, old = random_batch(2)
-    ref = np.random.default_rng(2).normal(size=(S, A))
-    weights = np.random.default_rng(3).random(9) + 0.1
-    batch = weighted(steps, advantages, weights)
-    total = (weights * np.diff(steps.starts)).sum()
-    clipped, away = ppo_loss(logits, old, batch), k3_loss(logits, ref, batch.counts)
-    assert_same(grpo_loss(logits, old, batch, ref_logits=ref, beta=0.7, epsilon=0.2),
-                [total * x + 0.7 * y for x, y in zip(clipped, away)])
-
-
 def test_with_a_constant_length_of_one_b_times_the_loss_is_n_times_that_of_ppo():
     batch, earned = played(1)
     steps, rng = batch.steps((S, A)), np.random.default_rng(0)

@@ -91,29 +91,6 @@ def test_the_distance_of_strings_is_the_sum_over_all_strings(name, seed):
     assert found_grad == pytest.approx(grad, abs=1e-12) and np.abs(grad).max() > 0.05
 
 
-@SEEDS
-@ANY
-def test_the_distance_of_strings_is_the_sum_of_visits_times_rows(name, seed):
-    """(kl.1): the visits are counted on the list of all strings, the rows by loops."""
-    mdp = WORLDS[name]
-    logits, ref = two_tables(mdp.shape, seed)
-    logp, ref_logp = log_softmax(logits), log_softmax(ref)
-    visits = np.zeros(mdp.shape[0])
-    for chance, pairs in listed(mdp, logp):
-        for t, (s, _) in enumerate(pairs):
-            visits[s] += mdp.gamma**t * chance
-    total = sum(visits[s] * row_kl(logp[s], ref_logp[s]) for s in range(mdp.shape[0]))
-    assert string_kl(mdp, logits, ref)[0] == pytest.approx(total, abs=1e-12)
-
-
-@ANY
-def test_the_distance_of_a_policy_to_itself_is_zero_and_flat(name):
-    mdp = WORLDS[name]
-    logits, _ = two_tables(mdp.shape)
-    distance, grad = string_kl(mdp, logits + np.arange(mdp.shape[0])[:, None], logits)
-    assert distance == pytest.approx(0, abs=1e-14) and grad == pytest.approx(0, abs=1e-14)
-
-
 @ANY
 def test_k1_as_a_reward_is_what_the_policy_gradient_needs(name):
     """(kl.2) is minus (planning.5) of the world that pays k1 of the policy as it is now, held
@@ -126,15 +103,6 @@ def test_k1_as_a_reward_is_what_the_policy_gradient_needs(name):
     distance, slope = string_kl(mdp, logits, ref)
     assert value == pytest.approx(-distance, abs=1e-12)
     assert grad == pytest.approx(-slope, abs=1e-12)
-
-
-@pytest.mark.parametrize("size", [1.0, 1e12])
-def test_the_rewards_of_the_world_do_not_matter(size):
-    mdp = WORLDS["discounted"]
-    tables = two_tables(mdp.shape)
-    free = string_kl(replace(mdp, reward=np.zeros(mdp.reward.shape)), *tables)
-    paid = string_kl(replace(mdp, reward=size * mdp.reward), *tables)
-    assert paid[0] == free[0] and paid[1] == pytest.approx(free[1], abs=1e-13)
 
 
 def test_a_state_that_no_string_reaches_does_not_matter():
@@ -268,15 +236,6 @@ def test_k3_has_all_its_digits_near_zero(sign):
     assert k3(sign * 0.0) == 0
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_k3_does_not_jump_where_its_series_ends(sign):
-    inside, outside = np.nextafter(SMALL, 0), np.nextafter(SMALL, 1)
-    found = k3(sign * np.array([0.99 * SMALL, inside, SMALL, outside, 1.01 * SMALL]))
-    assert found[1:4] == pytest.approx(SMALL**2 / 2 * (1 + sign * SMALL / 3), rel=1e-8)
-    assert found[0] < found[1:4].min() and found[1:4].max() < found[4]
-    assert np.ptp(found[1:4]) < 1e-11 * found[2]
-
-
 def test_k3_is_never_negative():
     """From the smallest numbers to the largest, and around the switch to the series."""
     sizes = np.concatenate([np.geomspace(1e-300, 1e300, 4001), SMALL * np.linspace(0.9, 1.1, 999)])
@@ -291,16 +250,6 @@ def test_k3_is_finite_far_away():
     assert k3(699.0) == pytest.approx(np.exp(699), rel=1e-12)
     assert k3(700.0) == pytest.approx(np.exp(700), rel=1e-12)
     assert k3(1e4) == k3(700.0) and np.isfinite(k3(np.array([710.0, 1e4, 1e300]))).all()
-
-
-@EVERY
-def test_an_estimate_works_entry_by_entry_on_any_shape(name):
-    u = np.random.default_rng(0).normal(size=(2, 3, 4)) * np.geomspace(1e-7, 10, 4)
-    before = u.copy()
-    found = ESTIMATES[name](u)
-    assert found.shape == u.shape and (u == before).all()
-    for i in np.ndindex(u.shape):
-        assert found[i] == ESTIMATES[name](u[i])
 
 
 SLOPES = {"k1": lambda u: 1.0, "k2": lambda u: -u, "k3": lambda u: 1 - np.exp(u)}
