@@ -84,7 +84,7 @@ def test_the_coin_game_is_worth_the_odds():
 
 
 def test_the_objective_is_the_mean_return_of_all_episodes(rng):
-    """(mdp.3), by enumeration and by backward induction; `test_playing` samples it."""
+    """(mdp.3), by enumeration and by backward induction."""
     mdp = unroll(random_mdp(rng, 2, 2, 2, 0.8), 3)
     policy = random_policy(rng, mdp)
     J = sum(chance * np.prod([policy[pair] for pair in pairs])
