@@ -61,10 +61,6 @@ def test_backward_is_the_chain_rule(logits, G):
         assert math.isclose(grad[s, b], G[s, b] - p[s, b] * sum(G[s]), abs_tol=1e-12)
 
 
-def test_the_rows_of_a_gradient_sum_to_zero(logits, G):
-    np.testing.assert_allclose(backward(log_softmax(logits), G).sum(axis=1), 0, atol=1e-12)
-
-
 def test_a_multiple_of_the_policy_may_be_added_to_G(logits, G):
     logp = log_softmax(logits)
     moved = G + np.array([[3.0], [-40.0], [0.1]]) * np.exp(logp)
@@ -79,24 +75,12 @@ def test_entropy_is_minus_the_mean_log_probability(logits):
         assert math.isclose(entropy(logp)[s], expected, rel_tol=1e-12)
 
 
-def test_entropy_lies_between_zero_and_log_A():
-    bounds = entropy(log_softmax(np.array([[0.0] * A, [800.0] + [0.0] * (A - 1)])))
-    np.testing.assert_allclose(bounds, [math.log(A), 0.0], atol=1e-12)
-
-
 def test_kl_is_the_mean_log_ratio_under_its_first_argument(logits, G):
     """(softmax.5)."""
     logp, logq = log_softmax(logits), log_softmax(G)
     for s in range(S):
         expected = sum(math.exp(x) * (x - y) for x, y in zip(logp[s], logq[s]))
         assert math.isclose(kl(logp, logq)[s], expected, rel_tol=1e-12)
-
-
-def test_kl_is_positive_asymmetric_and_zero_only_at_itself(logits, G):
-    logp, logq = log_softmax(logits), log_softmax(G)
-    assert (kl(logp, logq) > 0).all() and (kl(logq, logp) > 0).all()
-    assert (np.abs(kl(logp, logq) - kl(logq, logp)) > 1e-5).all()
-    np.testing.assert_array_equal(kl(logp, logp), 0)
 
 
 def test_kl_adds_up_over_independent_choices(logits, G):
@@ -115,18 +99,6 @@ def test_log_sigmoid_is_right_to_the_last_digits(x):
     value = log_sigmoid(np.array([x]))[0]
     assert math.isclose(value, expected, rel_tol=1e-15)
     assert math.isclose(value, min(x, 0) - math.log1p(math.exp(-abs(x))), rel_tol=1e-15)
-
-
-def test_log_sigmoid_does_not_overflow():
-    np.testing.assert_array_equal(log_sigmoid(np.array([[-1000.0, 1000.0], [-1e8, 1e8]])),
-                                  [[-1000.0, 0.0], [-1e8, 0.0]])
-
-
-def test_log_sigmoid_is_the_softmax_of_x_and_zero():
-    x = np.linspace(-30, 30, 61)
-    both = log_softmax(np.stack([x, np.zeros(61)], axis=1))
-    np.testing.assert_allclose(log_sigmoid(x), both[:, 0], atol=1e-12)
-    np.testing.assert_allclose(log_sigmoid(-x), both[:, 1], atol=1e-12)
 
 
 @pytest.mark.parametrize("x", [-1000.0, -2.0, -0.1, 0.1, 2.0, 1000.0])
