@@ -6,13 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
-                    tables, value_by_loops)
+from worlds import (corridor, endless, island, random_mdp, random_policy, single_outcome,
+                    tables)
 
 from minirl.exact.average_reward import average_reward, average_reward_gradient
 from minirl.exact.evaluation import evaluate, occupancy
 from minirl.kernel.mdp import coin_game, unroll
-from minirl.exact.planning import policy_gradient
 from minirl.kernel.softmax import log_softmax
 
 
@@ -104,17 +103,6 @@ def test_the_share_of_time_balances_what_flows_in_and_out(rng):
         assert (found.visits > -1e-15).all()
 
 
-def test_the_differential_values_are_what_a_start_is_worth_in_the_long_run(rng):
-    """(average_reward.2): the lead of s over a fresh episode, by power iteration."""
-    mdp = random_mdp(rng, 4, 2, 2, 1.0)
-    policy = random_policy(rng, mdp)
-    earned, chain = restarted(mdp, policy)
-    found, total = average_reward(mdp, policy), np.zeros(4)
-    for _ in range(300):
-        total = earned + chain @ total
-    np.testing.assert_allclose(found.values, total - mdp.start @ total, atol=1e-10)
-
-
 @pytest.mark.parametrize("K", [1, 2])
 def test_where_every_episode_ends_it_is_the_return_over_the_length(rng, K):
     """And the visits over the length, whatever the discount of the world is."""
@@ -127,30 +115,6 @@ def test_where_every_episode_ends_it_is_the_return_over_the_length(rng, K):
         assert math.isclose(found.rate, J / L, abs_tol=1e-12)
         assert math.isclose(found.restarts, 1 / L, rel_tol=1e-12)
         np.testing.assert_allclose(found.visits, visits / L, atol=1e-12)
-
-
-def test_the_rate_is_that_of_all_episodes(rng):
-    """E[return] / E[length] over all episodes of at most three steps."""
-    mdp = unroll(random_mdp(rng, 2, 2, 2, 1.0), 3)
-    policy, J, L = random_policy(rng, mdp), 0.0, 0.0
-    for chance, pairs, rewards, _ in episodes(mdp, 3):
-        weight = chance * np.prod([policy[pair] for pair in pairs])
-        J, L = J + weight * sum(rewards), L + weight * len(pairs)
-    assert math.isclose(average_reward(mdp, policy).rate, J / L, abs_tol=1e-12)
-
-
-def test_where_none_ends_the_visits_are_the_stationary_distribution(rng):
-    """Wherever an episode starts, and no episode starts again."""
-    mdp = endless(random_mdp(rng, 5, 3, 3, 1.0))
-    policy = random_policy(rng, mdp)
-    chain = value_by_loops(replace(mdp, gamma=0.5), policy)[1] / 0.5
-    values, vectors = np.linalg.eig(chain.T)
-    stationary = vectors[:, np.abs(values - 1).argmin()].real
-    stationary = stationary / stationary.sum()
-    for start in np.eye(5):
-        found = average_reward(replace(mdp, start=start), policy)
-        assert abs(found.restarts) < 1e-12
-        np.testing.assert_allclose(found.visits, stationary, atol=1e-12)
 
 
 def test_another_table_may_take_the_place_of_the_reward(rng):
@@ -189,12 +153,6 @@ def test_exactly_the_states_out_of_reach_have_no_value_and_no_visits():
     assert math.isclose(both.rate, 6 / 1.5, rel_tol=1e-12)
     np.testing.assert_allclose(both.visits, [2 / 3, 0, 1 / 3], atol=1e-15)
     np.testing.assert_allclose(both.values, [0, np.nan, 7 - 4], atol=1e-12)
-
-
-def test_a_state_that_is_left_for_ever_takes_no_share_of_the_time():
-    found = average_reward(*trap())
-    np.testing.assert_allclose(found.visits, [0, 0.5, 0.5], atol=1e-15)
-    assert math.isclose(found.rate, 2.5, rel_tol=1e-12) and abs(found.restarts) < 1e-15
 
 
 def rooms(start):
@@ -256,18 +214,6 @@ def test_the_gradient_is_share_of_time_times_policy_times_advantage(rng):
             Q = r[s, a] - rho + P[s, a] @ h
             expected = d[s] * policy[s, a] * (Q - h[s]) if d[s] > 1e-15 else 0
             assert math.isclose(grad[s, a], expected, abs_tol=1e-10)
-
-
-@pytest.mark.parametrize("K", [1, 2])
-def test_the_gradient_is_that_of_a_quotient_where_every_episode_ends(rng, K):
-    """∇(J/L) = (L ∇J − J ∇L)/L², with the policy gradients of the reward and of the length."""
-    mdp, logits = random_mdp(rng, 4, 3, K, 1.0), rng.normal(size=(4, 3))
-    J, dJ = policy_gradient(mdp, logits)
-    L, dL = policy_gradient(replace(mdp, reward=np.ones((4, 3, K))), logits)
-    rate, grad = average_reward_gradient(replace(mdp, gamma=0.5), logits)
-    assert math.isclose(rate, J / L, abs_tol=1e-12)
-    np.testing.assert_allclose(grad, (L * dJ - J * dL) / L**2, atol=1e-12)
-    assert np.abs(grad).max() > 1e-2
 
 
 def test_rows_of_the_gradient_sum_to_zero_and_vanish_where_no_episode_comes(rng):

@@ -9,11 +9,11 @@ import pytest
 from minirl.exact import solving
 from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
                                      evaluate, evaluate_by_sweeps, expectation, occupancy,
-                                     reachable, return_variance, transitions_under, valued_states)
+                                     reachable, return_variance)
 from minirl.kernel.mdp import coin_game, unroll
 from toy_lm.ngram import language, widen
-from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
-                    small_world, tables, value_by_loops)
+from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, small_world,
+                    tables, value_by_loops)
 
 GAMMAS = [0.0, 0.9, 1.0]
 
@@ -64,15 +64,6 @@ def test_the_length_of_what_a_model_of_order_four_writes_is_summed_up(rng, monke
 # Under one policy.
 
 
-@pytest.mark.parametrize("gamma", GAMMAS)
-def test_transitions_under_a_policy_are_averaged_and_not_discounted(rng, gamma):
-    """(evaluation.1), P_π."""
-    mdp = random_mdp(rng, 4, 3, 2, gamma)
-    policy = random_policy(rng, mdp)
-    _, P = value_by_loops(replace(mdp, gamma=1.0), policy)
-    np.testing.assert_allclose(transitions_under(mdp, policy).toarray(), P, atol=1e-12)
-
-
 def test_reachable_states_are_those_of_a_search(rng):
     """Against a search by loops, for policies that rule out most actions."""
     for seed in range(30):
@@ -115,13 +106,6 @@ def test_the_states_that_can_end_are_those_of_a_search(ends_at):
         assert set(np.flatnonzero(can_end(mdp, policy)).tolist()) == can
         found.add(len(can))
     assert found == {0} if ends_at is None else len(found) > 2
-
-
-def test_below_gamma_one_a_value_is_asked_everywhere_and_at_gamma_one_where_episodes_come(rng):
-    only_end = np.eye(3)[[1, 0, 0]]
-    assert valued_states(island(), only_end).tolist() == [True, False, False]
-    assert valued_states(island(), np.full((3, 3), 1 / 3)).tolist() == [True, False, True]
-    assert valued_states(replace(island(), gamma=1 - 1e-9), only_end).all()
 
 
 def test_values_may_be_asked_in_other_states():
@@ -204,13 +188,6 @@ def test_expectations_are_sums_over_all_episodes(rng, gamma):
     np.testing.assert_allclose(expectation(mdp, policy, several), expected, atol=1e-12)
     for table, value in zip(several, expected):
         assert math.isclose(expectation(mdp, policy, table), value, abs_tol=1e-12)
-
-
-def test_without_discount_the_visits_add_up_to_the_length_of_an_episode():
-    for p in 0.25, 0.9:
-        policy = np.array([[p, 1 - p]])
-        np.testing.assert_allclose(occupancy(coin_game(), policy), 1 / (1 - p), rtol=1e-12)
-        np.testing.assert_allclose(evaluate(coin_game(), policy), p / (1 - p), rtol=1e-12)
 
 
 def test_at_gamma_one_exactly_the_unreachable_states_have_no_value():
@@ -296,14 +273,6 @@ def test_without_discount_only_a_policy_that_earns_for_ever_is_noticed_by_sweeps
     assert evaluate_by_sweeps(coin_game(), head, np.zeros((1, 2)))[0] == 0
 
 
-def test_a_corridor_is_not_given_up_before_its_end_is_seen():
-    """Pitfall 37: the first sweep changes only the last state, and the next one that before it."""
-    right = np.eye(2)[np.ones(30, int)]
-    np.testing.assert_allclose(evaluate_by_sweeps(corridor(30, 0.9), right),
-                               0.9 ** np.arange(29, -1, -1), atol=1e-10)
-    assert evaluate_by_sweeps(corridor(30, 1.0), right).tolist() == [1] * 30
-
-
 # How much an episode varies.
 
 
@@ -337,22 +306,6 @@ def test_the_derivative_of_the_variance_is_twice_a_covariance(rng):
     policy, table, way = random_policy(rng, mdp), *rng.normal(size=(2, *mdp.shape))
     slope = return_variance(mdp, policy, table + 1e-30j * way).imag / 1e-30
     assert slope == pytest.approx(2 * covariance_by_list(mdp, policy, table, way), rel=1e-12)
-
-
-def test_the_variance_holds_the_spread_of_the_start():
-    """Two states that end at once with 1 and 4: between them lies a variance of 9 p (1 − p)."""
-    world = single_outcome([[0], [0]], [[1], [4]], [[True], [True]], [0.2, 0.8])
-    assert return_variance(world, np.ones((2, 1))) == pytest.approx(9 * 0.16, abs=1e-12)
-
-
-def test_long_episodes_vary_as_the_geometric_law_says():
-    """Heads before the first tail have the variance p/(1 − p)², and the last state of a corridor
-    that one walks straight through none."""
-    for p in 0.5, 0.75, 0.99:
-        assert return_variance(coin_game(), np.array([[p, 1 - p]])) == pytest.approx(
-            p / (1 - p)**2, rel=1e-9)
-    assert return_variance(corridor(30, 0.9), np.eye(2)[np.ones(30, int)]) == pytest.approx(
-        0, abs=1e-12)
 
 
 def test_states_that_no_episode_reaches_do_not_vary():

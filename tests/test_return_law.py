@@ -164,21 +164,6 @@ def test_the_means_of_other_sums_are_those_of_a_list_of_all_episodes(values, K):
         expectation(replace(mdp, gamma=1.0), policy, table) for table in also], atol=1e-12)
 
 
-@pytest.mark.parametrize("K", [1, 2])
-def test_the_mean_of_the_reward_itself_is_the_level(K):
-    """(return_law.3), where episodes have no longest; an action pays the same wherever it leads"""
-    rng = np.random.default_rng(22)
-    mdp = random_mdp(rng, 3, 3, K, 1.0)
-    paid = rng.choice([0.0, 1, -0.3], mdp.shape)
-    mdp = replace(mdp, reward=np.repeat(paid[:, :, None], K, axis=2))
-    policy = random_policy(rng, mdp)
-    law = reward_law(mdp, policy, also=np.array([2 * paid, paid, np.ones(mdp.shape)]), tol=1e-9)
-    np.testing.assert_allclose(law.means[:2], [2 * law.rewards, law.rewards], atol=1e-9)
-    assert law.prob @ law.means[2] == pytest.approx(
-        expectation(mdp, policy, np.ones(mdp.shape)), abs=1e-6)
-    assert best_of_n(law, 5).means[1] == pytest.approx(best_of_n(law, 5).reward, abs=1e-9)
-
-
 def test_a_policy_that_does_not_reach_every_state_carries_only_what_it_meets():
     """(return_law.3): a table is for all states, in their own order"""
     mdp = single_outcome([[2, 0], [1, 1], [2, 0]], [[1, 0], [5, 5], [2, 0]],

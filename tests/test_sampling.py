@@ -150,33 +150,6 @@ def test_the_cells_of_small_rows_hold_the_law(prob):
     assert_lawful([prob, prob[::-1], prob])
 
 
-def vose(prob):
-    """The share of each outcome by Vose's loop: one poor and one rich outcome at a time."""
-    n, total = len(prob), sum(prob)
-    left = [p * n / total for p in prob]
-    poor, rich = ([j for j in range(n) if (left[j] < 1) == wanted] for wanted in (True, False))
-    share = [0.0] * n
-    while poor and rich:
-        j, giver = poor.pop(), rich.pop()
-        share[j] += left[j] / n
-        share[giver] += (1 - left[j]) / n
-        left[giver] -= 1 - left[j]
-        (poor if left[giver] < 1 else rich).append(giver)
-    for j in poor + rich:
-        share[j] += 1 / n
-    return share
-
-
-def test_two_searches_fill_the_cells_as_lawfully_as_a_loop(rng):
-    """(sampling.2) against Vose's loop, for many rows at once."""
-    for m in 1, 2, 3, 5, 8, 13, 40:
-        prob = rng.dirichlet(np.full(m, 0.5), 50)
-        table = alias(prob)
-        expected = np.array([vose(row.tolist()) for row in prob])
-        found = shares(table, 50)[:, :m] / 2**32
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2**table.bits * 2.0**-32)
-
-
 def test_a_cell_is_picked_by_the_first_bits_and_kept_by_the_others(rng):
     """(sampling.2) by loops, at both edges of every cell and of every coin."""
     prob = np.concatenate([rng.dirichlet(np.full(5, 0.4), 6), np.eye(5), np.full((1, 5), 0.2)])
@@ -192,19 +165,6 @@ def test_a_cell_is_picked_by_the_first_bits_and_kept_by_the_others(rng):
             own = s * n + u // size
             assert cell == (own if u < coins[u // size] else table.other[own])
             assert row[cell - s * n] > 0
-
-
-def test_an_impossible_outcome_is_drawn_by_no_word(rng):
-    """At the edges of every cell; the cells of the padding are impossible too."""
-    prob = rng.dirichlet(np.ones(300), 40) * (rng.random((40, 300)) < 0.4)
-    table = alias(prob)
-    edges = np.arange(512, dtype=np.uint32) * np.uint32(2**23)
-    for s, row in enumerate(prob):
-        coins = table.accept[512 * s:512 * (s + 1)]
-        numbers = np.concatenate([edges, edges - np.uint32(1), coins, coins - np.uint32(1),
-                                  coins + np.uint32(1)])
-        found = cells(table, np.full(numbers.size, 512 * s), numbers) - 512 * s
-        assert 0 <= found.min() and found.max() < 300 and row[found].min() > 0
 
 
 def test_cells_by_hand():
@@ -243,15 +203,6 @@ def test_words_are_the_halves_of_words_of_64_bits(bits):
         assert same.tolist() == drawn.tolist()
 
 
-@pytest.mark.parametrize("bits", BITS)
-def test_every_bit_of_a_word_is_a_fair_coin(bits):
-    """A z-test for each of the bits of each half; and neighbours agree in half of their bits."""
-    drawn = words(np.random.Generator(bits(6)), 2, np.arange(4000)).ravel()
-    for numbers in drawn[::2], drawn[1::2], drawn[1:] ^ drawn[:-1]:
-        ones = (numbers[:, None] >> np.arange(32, dtype=np.uint32) & np.uint32(1)).sum(axis=0)
-        assert np.abs(ones - numbers.size / 2).max() < 5.6 * np.sqrt(numbers.size / 4)
-
-
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_the_words_of_a_run_are_the_same_whoever_is_beside_it(count):
     """And a run that is not asked for does not advance."""
@@ -264,9 +215,3 @@ def test_the_words_of_a_run_are_the_same_whoever_is_beside_it(count):
             assert together[:, column].tolist() == expected.tolist()
     for one, other in zip(runs, alone):
         assert one.bit_generator.state == other.bit_generator.state
-
-
-def test_a_generator_goes_on_with_fresh_words():
-    rng = np.random.default_rng(5)
-    first, second = words(rng, 3, np.arange(5)), words(rng, 3, np.arange(5))
-    assert not np.intersect1d(first, second).size
