@@ -4,14 +4,18 @@ The contents page.  Every chapter is a module: its docstring is the text, its fu
 equations.  A part imports only parts above it, and a chapter of a part only chapters above it, so
 the reading order is also the dependency order.  Each part lists what its chapters are about.
 
+Some things hold everywhere and are said only here.  An argument that does not fit is refused by a
+`ValueError` that names it, what came and what is accepted.  A whole number may be a float that is
+whole, so 3.0 does what 3 does.  A loss returns (loss, gradient), the gradient in the shape of the
+table it was taken in.  An argument `rng` is a NumPy `Generator` or a seed.
+
 Every algorithm on one screen
     plain     episode value_iteration q_learning reinforce actor_critic ppo language_model
               reward_model best_of_n rlhf grpo dpo
 Part 1, the kernel
     kernel    checks softmax counts sampling mdp playing gradcheck
 Part 2, exact answers
-    exact     solving evaluation planning average_reward regularised return_law
-              scorecard
+    exact     solving evaluation planning average_reward regularised return_law scorecard
 Part 3, learning from play
     play      optim returns training prediction exploration q_learning reinforce baselines
               actor_critic surrogate ppo ppo_kl
