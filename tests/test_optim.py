@@ -106,7 +106,7 @@ def test_memories_outside_zero_to_one_are_refused(beta1, beta2):
 
 @pytest.mark.parametrize("eps", [0.0, -1e-8, np.nan])
 def test_an_eps_that_is_not_positive_is_refused(eps):
-    with pytest.raises(ValueError, match=f"eps must be positive, got {eps}"):
+    with pytest.raises(ValueError, match=f"eps must be positive and finite, got {eps}"):
         adam(eps=eps)
 
 

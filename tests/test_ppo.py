@@ -100,7 +100,7 @@ def test_tables_too_large_for_32_bits_are_refused():
     states, starts = np.zeros(2, int), np.array([0, 1, 2])
     for shape, parts, size in (((2**15, 2**15), [0, 0], 2**30), ((2**15, 2**14), [0, 1], 2**29)):
         steps = counts.steps(states, states, starts, shape)
-        with pytest.raises(ValueError, match=f"32 bits, got {max(parts) + 1} parts of {size} pa"):
+        with pytest.raises(ValueError, match=f"32 bits, got {max(parts) + 1} parts of {size} en"):
             next(minibatches(steps, np.ones(2), [np.array(parts)]))
     with pytest.raises(ValueError, match=f"32 bits, got 1 parts of {2**30} pairs"):
         collapse(counts.steps(states, states, starts, (2**15, 2**15)), np.ones(2))

@@ -300,7 +300,7 @@ def test_a_price_of_kl_is_kept_and_must_be_positive():
 def test_bad_tables_and_rewards_are_refused_by_name():
     with pytest.raises(ValueError, match="weights must be finite"):
         reinforce_loss(np.zeros((1, 2)), np.array([[np.nan, 0.0]]), episodes=1)
-    with pytest.raises(ValueError, match="weights must be finite and of shape"):
+    with pytest.raises(ValueError, match="weights must have shape"):
         reinforce_loss(np.zeros((1, 2)), np.zeros((2, 1)), episodes=1)
     with pytest.raises(ValueError, match="episodes must be at least 1, got 0"):
         reinforce_loss(np.zeros((1, 2)), np.zeros((1, 2)), episodes=0)

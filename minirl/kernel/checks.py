@@ -51,15 +51,15 @@ def step_size(learning_rate, decay):
     fraction("decay", decay)
 
 
-def positive(name, value):
-    """Above zero and finite, and so is one divided by it.
+def positive(name, value, finite=True):
+    """Above zero and finite, and so is one divided by it; infinity too if `finite` is False.
 
     Examples
     --------
     >>> positive("beta", 0.5)
     """
-    if not (0 < value < np.inf and 1 / value < np.inf):
-        raise ValueError(f"{name} must be positive and finite, got {value}")
+    if not (value > 0 and 1 / value < np.inf) or finite and value == np.inf:
+        raise ValueError(f"{name} must be positive{' and finite' * finite}, got {value}")
 
 
 def not_negative(name, value):

@@ -71,17 +71,6 @@ from minirl.play.reinforce import reinforce_loss
 from minirl.play.returns import explained_variance, gae, move_values
 
 
-def normalised(advantages):
-    """(actor_critic.3): advantages (N,) over the root of their mean square; not centred.
-
-    Examples
-    --------
-    >>> print(normalised(np.array([1., 7.])).round(6))
-    [0.2 1.4]
-    """
-    return advantages / (np.sqrt((advantages**2).mean()) + 1e-8)
-
-
 class Judgement(NamedTuple):
     """What the critic makes of a batch of N steps."""
 
@@ -91,7 +80,7 @@ class Judgement(NamedTuple):
 
 
 def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normalize_advantage):
-    """Advantages of a batch, and the critic that has learned from it.
+    """The `Judgement` of a critic that has learned from a batch.
 
     Parameters
     ----------
@@ -104,10 +93,6 @@ def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normali
         How far the critic moves.
     normalize_advantage : bool
         Whether to apply (actor_critic.3).
-
-    Returns
-    -------
-    Judgement
 
     Examples
     --------
@@ -131,10 +116,10 @@ def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normali
                                            gae_lambda=weight)]
 
     (advantages, _), (_, targets), (_, returns) = map(estimate, (gae_lambda, value_lambda, 1.0))
-    predicted = values[batch.steps.index // batch.counts.shape[1]]
+    foreseen = values[batch.steps.index // batch.counts.shape[1]]
     return Judgement(normalised(advantages) if normalize_advantage else advantages,
                      move_values(values, batch.steps, targets, rate=value_rate),
-                     explained_variance(predicted, returns))
+                     explained_variance(foreseen, returns))
 
 
 def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
@@ -173,3 +158,14 @@ def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, hori
             record._replace(logits=logits, values=judged.values, optimiser=state), batch,
             {"value/explained_variance": judged.explained_variance})
         yield record
+
+
+def normalised(advantages):
+    """(actor_critic.3): advantages (N,) over the root of their mean square; not centred.
+
+    Examples
+    --------
+    >>> print(normalised(np.array([1., 7.])).round(6))
+    [0.2 1.4]
+    """
+    return advantages / (np.sqrt((advantages**2).mean()) + 1e-8)

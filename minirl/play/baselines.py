@@ -41,48 +41,8 @@ reinforcement learning"; Kool et al. 2019, "Buy 4 REINFORCE samples, get a basel
 
 import numpy as np
 
-from minirl.kernel.softmax import backward, log_softmax
-
-
-def scores(batch, weights, logp):
-    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode by itself.
-
-    Parameters
-    ----------
-    batch : playing.Rollout
-        N episodes.
-    weights : (T, N) float
-        One number a step; those after an episode's end are not used.
-    logp : (S, A) float
-        log π.
-
-    Returns
-    -------
-    (N, S, A) float
-        Their sum is minus B times the gradient of `reinforce_loss`.
-
-    Raises
-    ------
-    ValueError
-        If the weights do not have the shape of the batch.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.kernel.playing import rollout
-    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
-    >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
-    [[[ 1.5 -1.5]]
-    <BLANKLINE>
-     [[ 1.5 -1.5]]]
-    """
-    if weights.shape != batch.states.shape:
-        raise ValueError(f"weights must have shape {batch.states.shape}, got {weights.shape}")
-    S, A = logp.shape
-    N = weights.shape[1]
-    pair = (np.arange(N) * S + batch.states) * A + batch.actions
-    table = np.bincount(pair[batch.alive], weights[batch.alive], minlength=N * S * A)
-    return backward(logp, table.reshape(N, S, A))
+from minirl.kernel import checks
+from minirl.kernel.softmax import backward
 
 
 def no_baseline(credits, scale, batch, record):
@@ -99,26 +59,19 @@ def no_baseline(credits, scale, batch, record):
 def constant_baseline(value):
     """The baseline that is `value` everywhere.  Unbiased, if it was chosen before playing.
 
-    Raises
-    ------
-    ValueError
-        If the value is not finite.
-
     Examples
     --------
     >>> constant_baseline(5.0)(np.array([[4., 6.]]), None, None, None)
     5.0
     """
-    if not np.isfinite(value):
-        raise ValueError(f"value must be finite, got {value}")
+    checks.finite("value", value)
     return lambda credits, scale, batch, record: value
 
 
 def batch_mean(credits, scale, batch, record):
     """The mean of C_t over all N episodes, those that have ended included: (T, 1).
 
-    Biased: by (baselines.1) the expected gradient is (N − 1)/N of the right one.  For the arguments
-    see `reinforce.value_baseline`.
+    Biased: by (baselines.1) the expected gradient is (N − 1)/N of the right one.
 
     Examples
     --------
@@ -129,13 +82,7 @@ def batch_mean(credits, scale, batch, record):
 
 
 def leave_one_out(credits, scale, batch, record):
-    """The mean of C_t over the other N − 1 episodes: (T, N).  Unbiased; for the arguments see
-    `reinforce.value_baseline`.
-
-    Raises
-    ------
-    ValueError
-        If there is only one episode.
+    """The mean of C_t over the other N − 1 episodes: (T, N).  Unbiased.
 
     Examples
     --------
@@ -143,9 +90,7 @@ def leave_one_out(credits, scale, batch, record):
     [[6. 4.]
      [3. 0.]]
     """
-    others = credits.shape[1] - 1
-    if others < 1:
-        raise ValueError("episodes must be at least 2 to leave one out, got 1")
+    others = _others(credits)
     return (credits.sum(axis=1, keepdims=True) - credits) / others
 
 
@@ -153,12 +98,7 @@ def optimal_constant(credits, scale, batch, record):
     """The constant (baselines.2), for each episode estimated from all the others: (N,).  Unbiased.
 
     Zero where the others have no score at all, as under a deterministic policy.  With few episodes
-    the estimate is noisy itself.  For the arguments see `reinforce.value_baseline`.
-
-    Raises
-    ------
-    ValueError
-        If there is only one episode.
+    the estimate is noisy itself.
 
     Examples
     --------
@@ -172,13 +112,49 @@ def optimal_constant(credits, scale, batch, record):
     ...                                      start(np.zeros((1, 2)), rng=0)))
     [[0. 1. 1.]] [1.  0.5 0.5]
     """
-    if credits.shape[1] < 2:
-        raise ValueError("episodes must be at least 2 to leave one out, got 1")
-    logp = log_softmax(record.logits)
-    g = scores(batch, np.broadcast_to(scale, credits.shape), logp)
-    h = scores(batch, scale * credits, logp)
+    _others(credits)
+    g = scores(batch, np.broadcast_to(scale, credits.shape), record.logp)
+    h = scores(batch, scale * credits, record.logp)
     product, length = _of_others((h * g).sum(axis=(1, 2))), _of_others((g * g).sum(axis=(1, 2)))
     return np.divide(product, length, out=np.zeros_like(length), where=length > 0)
+
+
+def scores(batch, weights, logp):
+    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode by itself: (N, S, A).
+
+    Their sum is minus B times the gradient of `reinforce_loss`.
+
+    Parameters
+    ----------
+    batch : playing.Rollout
+        N episodes.
+    weights : (T, N) float
+        One number per step; those after an episode's end are not used.
+    logp : (S, A) float
+        log π.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
+    >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
+    [[[ 1.5 -1.5]]
+    <BLANKLINE>
+     [[ 1.5 -1.5]]]
+    """
+    checks.shape("weights", weights, batch.states.shape)
+    (S, A), N = logp.shape, weights.shape[1]
+    entry = (np.arange(N) * S + batch.states) * A + batch.actions
+    table = np.bincount(entry[batch.alive], weights[batch.alive], minlength=N * S * A)
+    return backward(logp, table.reshape(N, S, A))
+
+
+def _others(credits):
+    """N − 1, if there are others."""
+    if credits.shape[1] < 2:
+        raise ValueError("episodes must be at least 2 to leave one out, got 1")
+    return credits.shape[1] - 1
 
 
 def _of_others(x):

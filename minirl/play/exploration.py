@@ -15,9 +15,9 @@ with a temperature T in units of reward: an action that is worth T less is taken
 A third way needs no rule at all.  A table that starts above every possible value is *optimistic*:
 whatever is tried disappoints, so that a greedy learner tries everything.
 
-An `Exploration` is a pair of functions of the values (R, A) of R learners, one row each.  `act`
-draws an action a row, from one uniform number a row; `policy` says with which probabilities, which
-expected SARSA wants to know.  The rate or the temperature may be a schedule (`optim`):
+An `Exploration` is two functions of the values (R, A) of R learners, one row each.  `act` draws an
+action a row, from one uniform number a row; `policy` says with which probabilities, which expected
+SARSA wants to know.  The rate or the temperature may be a schedule (`optim`):
 `epsilon_greedy(linear(1.0, 0.05, 0.1))` tries everything at first and little after a tenth of the
 run.
 
@@ -29,6 +29,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from minirl.kernel import checks
 from minirl.play.optim import at
 from minirl.kernel.sampling import draw, thresholds
 from minirl.kernel.softmax import log_softmax
@@ -42,30 +43,19 @@ class Exploration(NamedTuple):
 
 
 def epsilon_greedy(exploration_rate):
-    """The rule (exploration.1).
-
-    Parameters
-    ----------
-    exploration_rate : float in [0, 1], or schedule
-        ε; 0 is greedy, 1 is uniform.
-
-    Raises
-    ------
-    ValueError
-        If ε is outside [0, 1], when it is first used.
+    """The rule (exploration.1).  ε in [0, 1], or a schedule: 0 is greedy, 1 is uniform.
 
     Examples
     --------
     >>> values = np.array([[1.0, 3.0, 3.0, 2.0]])
-    >>> print(epsilon_greedy(0.4).policy(values, 0))
+    >>> print(epsilon_greedy(0.4).policy(values, 1.0))
     [[0.1 0.7 0.1 0.1]]
-    >>> epsilon_greedy(0.4).act(values, np.array([0.9]), 0)
+    >>> epsilon_greedy(0.4).act(values, np.array([0.9]), 1.0)
     array([1])
     """
     def rate(progress):
         epsilon = at(exploration_rate, progress)
-        if not 0 <= epsilon <= 1:
-            raise ValueError(f"exploration_rate must lie in [0, 1], got {epsilon}")
+        checks.fraction("exploration_rate", epsilon)
         return epsilon
 
     def act(values, numbers, progress):
@@ -90,27 +80,16 @@ def epsilon_greedy(exploration_rate):
 
 
 def boltzmann(temperature):
-    """The rule (exploration.2).
-
-    Parameters
-    ----------
-    temperature : float > 0, or schedule
-        T, in units of reward.
-
-    Raises
-    ------
-    ValueError
-        If T is not positive, when it is first used.
+    """The rule (exploration.2).  T > 0 in units of reward, or a schedule.
 
     Examples
     --------
-    >>> print(boltzmann(0.5).policy(np.array([[1.0, 0.0]]), 0).round(4))
+    >>> print(boltzmann(0.5).policy(np.array([[1.0, 0.0]]), 1.0).round(4))
     [[0.8808 0.1192]]
     """
     def policy(values, progress):
         degree = at(temperature, progress)
-        if not 0 < degree < np.inf:
-            raise ValueError(f"temperature must be positive and finite, got {degree}")
+        checks.positive("temperature", degree)
         return np.exp(log_softmax(values / degree))
 
     return Exploration(lambda values, numbers, progress:

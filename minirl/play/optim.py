@@ -11,12 +11,12 @@ zero, and takes steps of nearly the same length in every coordinate,
     m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,
     θ ← θ − α m̂ / (√v̂ + ε),  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).                    (optim.2)
 
-So its first step has length α wherever the gradient is not zero.  That suits a table: a pair
+So its first step has length α wherever the gradient is not zero.  That suits a table: an entry
 visited once in a thousand steps moves as fast as a common one.  It also means that noise is
 amplified where there is little signal, and that α must fall towards zero if the iterates are to
 settle.
 
-Both are pairs of functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes
+Each is two functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes
 in and a new state comes out.
 
 Where a hyperparameter should change over time, a trainer takes a *schedule* in its place: a
@@ -50,6 +50,105 @@ class Optimiser(NamedTuple):
 
     init: Callable
     step: Callable
+
+
+def gradient_descent():
+    """The optimiser (optim.1).  It has no state.
+
+    Examples
+    --------
+    >>> descent = gradient_descent()
+    >>> x, state = descent.step(np.array([3.0]), np.array([2.0]), descent.init(None), 0.5)
+    >>> print(x)
+    [2.]
+    """
+    return Optimiser(init=lambda x: (),
+                     step=lambda x, grad, state, learning_rate: (x - learning_rate * grad, state))
+
+
+class AdamState(NamedTuple):
+    """The running means of (optim.2) and the number of steps taken."""
+
+    mean: np.ndarray
+    square: np.ndarray
+    count: int
+
+
+def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
+    """The optimiser (optim.2), with beta1 and beta2 in [0, 1).
+
+    eps > 0 keeps a coordinate that never had a gradient at rest.
+
+    Examples
+    --------
+    >>> optimiser = adam()
+    >>> x = np.array([3.0, 3.0, 3.0])
+    >>> x, state = optimiser.step(x, np.array([2.0, -0.01, 0.0]), optimiser.init(x), 0.5)
+    >>> print(x.round(4))
+    [2.5 3.5 3. ]
+    """
+    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
+        raise ValueError(f"beta1 and beta2 must lie in [0, 1), got {beta1} and {beta2}")
+    checks.positive("eps", eps)
+
+    def init(x):
+        return AdamState(np.zeros_like(x), np.zeros_like(x), 0)
+
+    def step(x, grad, state, learning_rate):
+        mean = beta1 * state.mean + (1 - beta1) * grad
+        square = beta2 * state.square + (1 - beta2) * grad**2
+        count = state.count + 1
+        unbiased_mean = mean / (1 - beta1**count)
+        unbiased_square = square / (1 - beta2**count)
+        x = x - learning_rate * unbiased_mean / (np.sqrt(unbiased_square) + eps)
+        return x, AdamState(mean, square, count)
+
+    return Optimiser(init, step)
+
+
+def clip_norm(grad, max_grad_norm):
+    """(optim.3): the gradient, no longer than M in the Euclidean norm of all its entries.
+
+    A limit of infinity changes nothing.
+
+    Examples
+    --------
+    >>> print(clip_norm(np.array([3., 4.]), 1.0), clip_norm(np.array([3., 4.]), np.inf))
+    [0.6 0.8] [3. 4.]
+    """
+    checks.positive("max_grad_norm", max_grad_norm, finite=False)
+    norm = np.linalg.norm(grad)
+    return grad * (max_grad_norm / norm) if norm > max_grad_norm else grad
+
+
+class Linear(NamedTuple):
+    """A schedule, see `linear`."""
+
+    start: float
+    end: float
+    end_fraction: float
+
+    def __call__(self, progress):
+        """The value where so much progress remains."""
+        return self.start + (self.end - self.start) * min((1 - progress) / self.end_fraction, 1.0)
+
+
+def linear(start, end, end_fraction=1.0):
+    """The schedule that goes from `start` to `end` in the first part of a run, and stays there.
+
+    `end_fraction`, in (0, 1], says how large that part is.  As in Stable-Baselines3.
+
+    Examples
+    --------
+    >>> rate = linear(1.0, 0.0, 0.5)
+    >>> rate(1.0), rate(0.75), rate(0.0)
+    (1.0, 0.5, 0.0)
+    >>> rate
+    Linear(start=1.0, end=0.0, end_fraction=0.5)
+    """
+    if not 0 < end_fraction <= 1:
+        raise ValueError(f"end_fraction must lie in (0, 1], got {end_fraction}")
+    return Linear(start, end, end_fraction)
 
 
 def remaining(iteration, iterations):
@@ -87,119 +186,3 @@ def coefficient(name, value, progress):
         raise ValueError(f"{name} must be finite and not negative, got {number} where the progress "
                          f"remaining is {progress}")
     return number
-
-
-class Linear(NamedTuple):
-    """A schedule, see `linear`."""
-
-    start: float
-    end: float
-    end_fraction: float
-
-    def __call__(self, progress):
-        """The value where so much progress remains."""
-        return self.start + (self.end - self.start) * min((1 - progress) / self.end_fraction, 1.0)
-
-
-def linear(start, end, end_fraction=1.0):
-    """The schedule that goes from `start` to `end` in the first part of a run, and stays there.
-
-    `end_fraction`, in (0, 1], says how large that part is.  As in Stable-Baselines3.
-
-    Examples
-    --------
-    >>> rate = linear(1.0, 0.0, 0.5)
-    >>> rate(1.0), rate(0.75), rate(0.0)
-    (1.0, 0.5, 0.0)
-    >>> rate
-    Linear(start=1.0, end=0.0, end_fraction=0.5)
-    """
-    if not 0 < end_fraction <= 1:
-        raise ValueError(f"end_fraction must lie in (0, 1], got {end_fraction}")
-    return Linear(start, end, end_fraction)
-
-
-def clip_norm(grad, max_grad_norm):
-    """(optim.3): the gradient, no longer than M in the Euclidean norm of all its entries.
-
-    Raises
-    ------
-    ValueError
-        If the limit is not positive; infinity is allowed, and changes nothing.
-
-    Examples
-    --------
-    >>> print(clip_norm(np.array([3., 4.]), 1.0), clip_norm(np.array([3., 4.]), np.inf))
-    [0.6 0.8] [3. 4.]
-    """
-    if not max_grad_norm > 0:
-        raise ValueError(f"max_grad_norm must be positive, got {max_grad_norm}")
-    norm = np.linalg.norm(grad)
-    return grad * (max_grad_norm / norm) if norm > max_grad_norm else grad
-
-
-class AdamState(NamedTuple):
-    """The running means of (optim.2) and the number of steps taken."""
-
-    mean: np.ndarray
-    square: np.ndarray
-    count: int
-
-
-def gradient_descent():
-    """The optimiser (optim.1).  It has no state.
-
-    Examples
-    --------
-    >>> descent = gradient_descent()
-    >>> x, state = descent.step(np.array([3.0]), np.array([2.0]), descent.init(None), 0.5)
-    >>> print(x)
-    [2.]
-    """
-    return Optimiser(init=lambda x: (),
-                     step=lambda x, grad, state, learning_rate: (x - learning_rate * grad, state))
-
-
-def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
-    """The optimiser (optim.2).
-
-    Parameters
-    ----------
-    beta1, beta2 : float in [0, 1)
-        Memory of the two running means.
-    eps : float > 0
-        Keeps a coordinate that never had a gradient at rest.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-
-    Examples
-    --------
-    >>> optimiser = adam()
-    >>> x = np.array([3.0, 3.0, 3.0])
-    >>> x, state = optimiser.step(x, np.array([2.0, -0.01, 0.0]), optimiser.init(x), 0.5)
-    >>> print(x.round(4))
-    [2.5 3.5 3. ]
-    """
-    if not (0 <= beta1 < 1 and 0 <= beta2 < 1):
-        raise ValueError(f"beta1 and beta2 must lie in [0, 1), got {beta1} and {beta2}")
-    if not eps > 0:
-        raise ValueError(f"eps must be positive, got {eps}")
-
-    def init(x):
-        return AdamState(np.zeros_like(x), np.zeros_like(x), 0)
-
-    def step(x, grad, state, learning_rate):
-        mean = beta1 * state.mean + (1 - beta1) * grad
-        square = beta2 * state.square + (1 - beta2) * grad**2
-        count = state.count + 1
-        unbiased_mean = mean / (1 - beta1**count)
-        unbiased_square = square / (1 - beta2**count)
-        x = x - learning_rate * unbiased_mean / (np.sqrt(unbiased_square) + eps)
-        return x, AdamState(mean, square, count)
-
-    return Optimiser(init, step)
-
-

@@ -75,26 +75,16 @@ LEARNING_RATE, ENT_COEF = linear(0.05, 0.0001), linear(0.2, 0.0, 0.5)  # by defa
 def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     """The loss (ppo.2), to be minimised, and its gradient in `logits`.
 
+    Minus the surrogate advantage of a step, in units of the advantages.
+
     Parameters
     ----------
     logits, old_logits : (S, A) float
         The policy θ, and the policy that played the batch.
-    batch : Advantages
-        From `collapse`.
+    batch : surrogate.Advantages
+        From `surrogate.collapse`.
     clip_range : float > 0
-        ε.
-
-    Returns
-    -------
-    loss : float
-        Minus the surrogate advantage of a step, in units of the advantages.
-    grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree, the batch is empty, or clip_range is not positive.
+        ε; infinity is the surrogate without clipping.
 
     Examples
     --------
@@ -104,8 +94,7 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     >>> print(loss, grad)
     -0.5 [[-0.25  0.25]]
     """
-    if not clip_range > 0:
-        raise ValueError(f"clip_range must be positive, got {clip_range}")
+    checks.positive("clip_range", clip_range, finite=False)
     N = steps_in(logits, old_logits, batch)
     logp = log_softmax(logits)
     ratio = ratios(logp, log_softmax(old_logits))
@@ -161,8 +150,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
     >>> print(after(trainer, 5).policy.round(1))
     [[1. 0.]]
     """
-    if not target_kl > 0:
-        raise ValueError(f"target_kl must be positive, got {target_kl}")
+    checks.positive("target_kl", target_kl, finite=False)
     play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon,
                          observe=observe)
     judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=gae_lambda,

@@ -5,7 +5,7 @@ Clipping takes away the incentive to go far (ppo.1).  Instead one can charge for
     L = −(1/N) Σ_n ρ_n A_n + β (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)),                    (ppo_kl.1)
 
 where N[s] counts the steps in s: the surrogate without its clipping, plus β times (surrogate.2).
-With W = U + V, all advantages of a pair summed, and ∂KL/∂log π = −π_old,
+With W = U + V, all advantages of an entry summed, and ∂KL/∂log π = −π_old,
 
     G = −(ρ W + β N[s] π_old)/N.                                                          (ppo_kl.2)
 
@@ -43,26 +43,7 @@ from minirl.kernel.softmax import backward, kl, log_softmax
 def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     """The loss (ppo_kl.1), to be minimised, and its gradient in `logits`.
 
-    Parameters
-    ----------
-    logits, old_logits : (S, A) float
-        The policy θ, and the policy that played the batch.
-    batch : surrogate.Advantages
-        From `surrogate.collapse`.
-    kl_coef : float ≥ 0
-        β, in units of the advantages per nat.
-
-    Returns
-    -------
-    loss : float
-        Minus the surrogate advantage of a step, plus β times the mean KL.
-    grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree, the batch is empty, or kl_coef is negative.
+    `kl_coef` is β ≥ 0, in units of the advantages per nat.  The others are as in `ppo.ppo_loss`.
 
     Examples
     --------
@@ -72,8 +53,7 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     >>> print(round(loss, 4), grad)
     -0.8645 [[-0.025  0.025]]
     """
-    if not 0 <= kl_coef < np.inf:
-        raise ValueError(f"kl_coef must be finite and not negative, got {kl_coef}")
+    checks.not_negative("kl_coef", kl_coef)
     N = steps_in(logits, old_logits, batch)
     logp, old_logp = log_softmax(logits), log_softmax(old_logits)
     ratio, gains = ratios(logp, old_logp), batch.gains + batch.losses
@@ -81,23 +61,6 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     loss = (kl_coef * distance - (ratio * gains).sum()) / N
     G = -(ratio * gains + kl_coef * batch.visits[:, None] * np.exp(old_logp)) / N
     return loss, backward(logp, G)
-
-
-def adapted(kl_coef, distance, target):
-    """β after a batch with this KL, by (ppo_kl.3): a half, the same, or twice as much.
-
-    β does not fall below 10⁻⁶ or rise above 10⁶, unless it began there.
-
-    Examples
-    --------
-    >>> [adapted(1.0, distance, target=0.01) for distance in (0.005, 0.01, 0.02)]
-    [0.5, 1.0, 2.0]
-    """
-    if distance < target / 1.5:
-        return max(kl_coef / 2, min(kl_coef, 1e-6))
-    if distance > 1.5 * target:
-        return min(2 * kl_coef, max(kl_coef, 1e6))
-    return kl_coef
 
 
 def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, iterations=400,
@@ -148,3 +111,20 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
             logits=logits, values=judged.values, optimiser=state,
             kl_coef=adapted(kl_coef, metrics["policy/kl"], target_kl)), batch, metrics)
         yield record
+
+
+def adapted(kl_coef, distance, target):
+    """β after a batch with this KL, by (ppo_kl.3): a half, the same, or twice as much.
+
+    β does not fall below 10⁻⁶ or rise above 10⁶, unless it began there.
+
+    Examples
+    --------
+    >>> [adapted(1.0, distance, target=0.01) for distance in (0.005, 0.01, 0.02)]
+    [0.5, 1.0, 2.0]
+    """
+    if distance < target / 1.5:
+        return max(kl_coef / 2, min(kl_coef, 1e-6))
+    if distance > 1.5 * target:
+        return min(2 * kl_coef, max(kl_coef, 1e6))
+    return kl_coef

@@ -55,47 +55,6 @@ from minirl.play.returns import reward_to_go
 from minirl.kernel.sampling import generators
 
 
-class Prediction(NamedTuple):
-    """R runs after some number of episodes; all that the next episode needs."""
-
-    iteration: int       # episodes of each run
-    steps: np.ndarray    # (R,) int, environment steps
-    values: np.ndarray   # (R, S) float
-    updates: np.ndarray  # (R, S) int, how often each state was updated
-    rng: tuple           # state of each run's bit generator
-    metrics: dict        # of the last iteration
-
-
-def predictors(mdp, *, rng, initial_value=0.0):
-    """R runs that have seen nothing yet: the record from which both learners start.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    rng : seed or Generator, or a sequence of them, one a run
-        Training continues from a copy of their states.
-    initial_value : float
-        Every V(s) at the start.
-
-    Raises
-    ------
-    ValueError
-        If the initial value is not finite.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> predictors(coin_game(), rng=range(5)).values.shape
-    (5, 1)
-    """
-    if not np.isfinite(initial_value):
-        raise ValueError(f"initial_value must be finite, got {initial_value}")
-    states = tuple(bits.bit_generator.state for bits in generators(rng))
-    shape = len(states), mdp.shape[0]
-    return Prediction(0, np.zeros(shape[0], int), np.full(shape, float(initial_value)),
-                      np.zeros(shape, int), states, {})
-
-
 def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
     """Learn V by TD(0), (prediction.3), for ever: yields a `Prediction` record an episode.
 
@@ -124,21 +83,15 @@ def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=
         `rollout/truncated` of its episode and, given the truth, `error/max` and `error/rms`, over
         the states that an episode can be in.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range or does not fit the world, at the first iteration.
-
     Examples
     --------
     Head pays 1 and goes on, tail pays nothing and ends: worth 1 with a fair coin.
 
     >>> from minirl.kernel.mdp import coin_game
-    >>> fair = np.array([[0.5, 0.5]])
-    >>> for record in td_prediction(coin_game(), fair, predictors(coin_game(), rng=0), decay=1.0,
-    ...                             learning_rate=1.0, truth=np.array([1.0])):
-    ...     if record.iteration == 1000:
-    ...         break
+    >>> from minirl.play.training import after
+    >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
+    >>> record = after(td_prediction(coin, fair, predictors(coin, rng=0), learning_rate=1.0,
+    ...                              decay=1.0, truth=np.array([1.0])), 1000)
     >>> print(record.values.round(2), record.metrics["error/max"].round(2))
     [[1.03]] [0.03]
     """
@@ -150,16 +103,14 @@ def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=
 
 
 def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
-    """Learn V by Monte Carlo, (prediction.2), for ever: yields a `Prediction` record an episode.
-
-    Every visit to a state counts.  Parameters, records and errors are those of `td_prediction`.
+    """Learn V by Monte Carlo, (prediction.2), like `td_prediction`.  Every visit to a state counts.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> fair = np.array([[0.5, 0.5]])
-    >>> record = next(monte_carlo(coin_game(), fair, predictors(coin_game(), rng=range(8, 11)),
-    ...                           learning_rate=1.0, decay=1.0))
+    >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
+    >>> record = next(monte_carlo(coin, fair, predictors(coin, rng=range(8, 11)), learning_rate=1.0,
+    ...                           decay=1.0))
     >>> print(record.metrics["rollout/ep_len"], record.values.ravel())
     [2 1 3] [0.5 0.  1. ]
     """
@@ -173,68 +124,43 @@ def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=10
     yield from _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth)
 
 
-def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
-    """(prediction.1) for both kinds of target.
+class Prediction(NamedTuple):
+    """R runs after some number of episodes; all that the next episode needs."""
 
-    `targets(play, values)` is called after an episode and returns a function of the time step,
-    which may look at `values` while they change.
+    iteration: int       # episodes of each run
+    steps: np.ndarray    # (R,) int, environment steps
+    values: np.ndarray   # (R, S) float
+    updates: np.ndarray  # (R, S) int, how often each state was updated
+    rng: tuple           # state of each run's bit generator
+    metrics: dict        # of the last iteration
+
+
+def predictors(mdp, *, rng, initial_value=0.0):
+    """R runs that have seen nothing yet: the record from which both learners start.
+
+    `rng` is a seed or a Generator, or a sequence of them, one per run; learning continues from a
+    copy of their states.  `initial_value` is every V(s) at the start.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> predictors(coin_game(), rng=range(5)).values.shape
+    (5, 1)
     """
-    checks.step_size(learning_rate, decay)
-    runs, S = record.values.shape
-    if S != mdp.shape[0]:
-        raise ValueError(f"the record's values must be (R, {mdp.shape[0]}), got {(runs, S)}")
-    if truth is not None and truth.shape != (S,):
-        raise ValueError(f"truth must have shape {(S,)}, got {truth.shape}")
-    check_policy(mdp, policy)
-    judged = None if truth is None else reachable(mdp, policy)
-    rng = generators(record.rng)
-    while True:
-        play = rollout(mdp, policy, start_states(mdp, runs, rng), horizon=horizon, rng=rng)
-        values, updates = record.values.copy(), record.updates.copy()
-        target = targets(play, values)
-        for t, alive in enumerate(play.alive):
-            who = np.flatnonzero(alive)
-            entry = who, play.states[t, who]
-            updates[entry] += 1
-            values[entry] += (learning_rate / updates[entry]**decay
-                              * (target(t)[who] - values[entry]))
-        lengths = play.alive.sum(axis=0)
-        # Sums in one order, so that a run's metrics do not depend on the runs beside it either.
-        metrics = {"rollout/ep_rew": play.rewards.cumsum(axis=0)[-1], "rollout/ep_len": lengths,
-                   "rollout/truncated": play.truncated}
-        if judged is not None:
-            error = np.abs(values - truth)[:, judged].copy()
-            metrics["error/max"] = error.max(axis=1)
-            metrics["error/rms"] = np.sqrt((error**2).mean(axis=1))
-        record = Prediction(record.iteration + 1, record.steps + lengths, values, updates,
-                            tuple(bits.bit_generator.state for bits in rng), metrics)
-        yield record
+    checks.finite("initial_value", initial_value)
+    states = tuple(bits.bit_generator.state for bits in generators(rng))
+    shape = len(states), mdp.shape[0]
+    return Prediction(0, np.zeros(shape[0], int), np.full(shape, float(initial_value)),
+                      np.zeros(shape, int), states, {})
 
 
 def batch_monte_carlo(play, *, states, gamma):
-    """The table on which Monte Carlo settles, given one batch again and again: mean returns.
+    """The table (S,) on which Monte Carlo settles, given one batch again and again: mean returns.
 
-    The return of a truncated episode goes on with V of its last state, discounted by the steps to
-    it, which makes the means a linear equation.
-
-    Parameters
-    ----------
-    play : playing.Rollout
-        The batch.
-    states : int
-        S, the number of states.
-    gamma : float in [0, 1]
-
-    Returns
-    -------
-    (S,) float
-        NaN in states that the batch does not visit.
-
-    Raises
-    ------
-    ValueError
-        If gamma is outside [0, 1], the batch has a state outside [0, states), or at gamma 1 some
-        state of the batch was only seen in episodes that were cut.
+    `play` is the batch, a `playing.Rollout`, and `states` is S.  NaN in states that the batch does
+    not visit.  The return of a truncated episode goes on with V of its last state, discounted by
+    the steps to it, which makes the means a linear equation.  At gamma 1 it has no solution if some
+    state of the batch was only seen in episodes that were cut.
 
     Examples
     --------
@@ -243,7 +169,7 @@ def batch_monte_carlo(play, *, states, gamma):
     >>> print(fair.rewards.T.tolist(), batch_monte_carlo(fair, states=1, gamma=1.0))
     [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]] [0.2]
     """
-    _check_batch(play, states, gamma)
+    states = _check_batch(play, states, gamma)
     cut = play.alive & play.truncated
     returns = reward_to_go(play.rewards, gamma=gamma)
     to_go = play.alive.sum(axis=0) - np.arange(len(play.alive))[:, None]
@@ -253,16 +179,11 @@ def batch_monte_carlo(play, *, states, gamma):
 
 
 def batch_td(play, *, states, gamma):
-    """The table on which TD(0) settles, given one batch again and again: (prediction.4).
+    """The table (S,) on which TD(0) settles, given one batch again and again: (prediction.4).
 
-    Parameters and shape are those of `batch_monte_carlo`.  In both, a state in which an episode was
-    cut, and which the batch never leaves, counts as worth 0.
-
-    Raises
-    ------
-    ValueError
-        As `batch_monte_carlo`, or if at gamma 1 some state of the batch was never seen to lead to
-        an end.
+    As `batch_monte_carlo`; at gamma 1 it has no solution if some state of the batch was never seen
+    to lead to an end.  In both, a state in which an episode was cut, and which the batch never
+    leaves, counts as worth 0.
 
     Examples
     --------
@@ -271,11 +192,49 @@ def batch_td(play, *, states, gamma):
     >>> print(batch_td(fair, states=1, gamma=1.0).round(4))
     [0.25]
     """
-    _check_batch(play, states, gamma)
+    states = _check_batch(play, states, gamma)
     going = play.alive & ~play.terminated
     return _settled(play.states[play.alive], play.rewards[play.alive],
                     (play.states[going], play.next_states[going], np.full(going.sum(), gamma)),
                     states, gamma)
+
+
+def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
+    """(prediction.1) for both kinds of target.
+
+    `targets(play, values)` is called after an episode and returns a function of the time step,
+    which may look at `values` while they change.
+    """
+    checks.step_size(learning_rate, decay)
+    check_policy(mdp, policy)
+    runs, S = record.values.shape
+    if S != mdp.shape[0]:
+        raise ValueError(f"the record's values must be (R, {mdp.shape[0]}), got {(runs, S)}")
+    if truth is not None:
+        checks.shape("truth", truth, (S,))
+        judged = reachable(mdp, policy)
+    rng = generators(record.rng)
+    while True:
+        play = rollout(mdp, policy, start_states(mdp, runs, rng), horizon=horizon, rng=rng)
+        values, updates = record.values.copy(), record.updates.copy()
+        target = targets(play, values)
+        for t, alive in enumerate(play.alive):
+            who = np.flatnonzero(alive)
+            entry = who, play.states[t, who]
+            updates[entry] += 1
+            step_sizes = learning_rate / updates[entry]**decay
+            values[entry] += step_sizes * (target(t)[who] - values[entry])  # (prediction.1)
+        lengths = play.alive.sum(axis=0)
+        # Sums in one order, so that a run's metrics do not depend on the runs beside it either.
+        metrics = {"rollout/ep_rew": play.rewards.cumsum(axis=0)[-1], "rollout/ep_len": lengths,
+                   "rollout/truncated": play.truncated}
+        if truth is not None:
+            error = np.abs(values - truth)[:, judged].copy()
+            metrics["error/max"] = error.max(axis=1)
+            metrics["error/rms"] = np.sqrt((error**2).mean(axis=1))
+        record = Prediction(record.iteration + 1, record.steps + lengths, values, updates,
+                            tuple(bits.bit_generator.state for bits in rng), metrics)
+        yield record
 
 
 def _settled(source, numbers, links, states, gamma):
@@ -296,8 +255,8 @@ def _settled(source, numbers, links, states, gamma):
 
 
 def _check_batch(play, states, gamma):
-    if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
+    checks.fraction("gamma", gamma)
     largest = max(play.states.max(), play.last_state.max())
     if states <= largest:
         raise ValueError(f"states must be above {largest}, a state of the batch, got {states}")
+    return checks.whole("states", states)

@@ -1,7 +1,7 @@
 """Learn what actions are worth by playing, and act on it: Q-learning, SARSA and their relatives.
 
 Planning (`planning`) needs the tables of the world.  A learner that only plays sees one step at a
-time: from state s action a led to s' and paid r.  It moves the entry of that pair towards what the
+time: from state s action a led to s' and paid r.  It moves the entry of s and a towards what the
 step suggests,
 
     Q(s, a) ← Q(s, a) + α (r + γ v − Q(s, a)),                                        (q_learning.1)
@@ -31,7 +31,7 @@ action, the other says what it is worth; a coin decides which of the two is upda
 The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4).
 
 For the table to settle in a random world the steps must shrink, but not too fast.  With n the
-number of times the pair was updated,
+number of times the entry was updated,
 
     α = learning_rate / n^decay,   convergence for ½ < decay ≤ 1.                     (q_learning.6)
 
@@ -65,6 +65,120 @@ from minirl.play.exploration import epsilon_greedy
 from minirl.play.optim import remaining
 from minirl.kernel.playing import first_states, move, start_states
 from minirl.kernel.sampling import generators
+
+
+def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+               horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+    """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record an iteration.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        Used to play only.
+    record : ValueLearning
+        From `learners`, or any record yielded before: training continues from it bit for bit.
+    learning_rate, decay : float
+        Step size, (q_learning.6).
+    exploration : Exploration
+        `exploration.epsilon_greedy` or `exploration.boltzmann`.
+    horizon : int ≥ 1
+        An episode is truncated after this many steps.
+    steps_per_iteration : int ≥ 1
+    iterations : int ≥ 1
+        Where schedules of `exploration` end; learning may go on after it.
+    truth : (S, A) float, optional
+        Q*, as `planning` knows it, to report the distance from.
+
+    Yields
+    ------
+    ValueLearning
+        `finished` lists the episodes that ended in the iteration.  Its `metrics` hold for each run
+        `rollout/reward`, what it earned in the iteration, `rollout/episodes`, how many of its
+        episodes ended, and, given the truth, `error/max`, ‖Q − Q*‖∞ over the states that an
+        episode can be in.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> record = next(q_learning(coin, learners(coin, rng=0), learning_rate=0.5, decay=0.0,
+    ...                          truth=np.array([[2.0, 0.0]])))
+    >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
+    [[[2. 0.]]] [0.]
+    """
+    def best(tables, there, across, numbers, progress):
+        # A row an action: the maximum of a few long rows is quicker than that of many short ones.
+        return tables.take(there, axis=0).T.copy().max(axis=0), None
+
+    yield from _learn(mdp, record, best, 1, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, iterations, truth)
+
+
+def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+          horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+    """SARSA, (q_learning.2), like `q_learning`.
+
+    The next action is decided before the table is updated, and then taken.
+
+    Examples
+    --------
+    A fair coin is worth 1 + V/2 on head and 0 on tail, V = (1 + V/2)/2 = 2/3:
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> trainer = sarsa(coin, learners(coin, rng=range(50)), exploration=epsilon_greedy(1.0))
+    >>> print(next(trainer).Q.mean(axis=0).round(2))
+    [[1.33 0.  ]]
+    """
+    def taken(tables, there, across, numbers, progress):
+        planned = exploration.act(tables.take(there, axis=0), numbers, progress)
+        return tables[there, planned], planned.copy()  # which is forgotten where an episode ends
+
+    yield from _learn(mdp, record, taken, 1, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, iterations, truth)
+
+
+def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+                   horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+    """Expected SARSA, (q_learning.3), like `q_learning`.
+
+    Examples
+    --------
+    The value of `sarsa`, with less noise:
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> trainer = expected_sarsa(coin, learners(coin, rng=0), exploration=epsilon_greedy(1.0))
+    >>> print(next(trainer).Q.round(2))
+    [[[1.33 0.  ]]]
+    """
+    def expected(tables, there, across, numbers, progress):
+        values = tables.take(there, axis=0)
+        return (exploration.policy(values, progress) * values).sum(axis=1), None
+
+    yield from _learn(mdp, record, expected, 1, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, iterations, truth)
+
+
+def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+                      horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+    """Double Q-learning, (q_learning.5), like `q_learning`; its record starts with `tables=2`.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin = coin_game(gamma=0.5)
+    >>> record = next(double_q_learning(coin, learners(coin, rng=0, tables=2), learning_rate=0.5,
+    ...                                 decay=0.0))
+    >>> print(record.tables.round(4).tolist())
+    [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
+    """
+    def of_the_other(tables, there, across, numbers, progress):
+        greedy = tables.take(there, axis=0).argmax(axis=1)
+        return tables[there + across, greedy], None
+
+    yield from _learn(mdp, record, of_the_other, 2, learning_rate, decay, exploration, horizon,
+                      steps_per_iteration, iterations, truth)
 
 
 class Episodes(NamedTuple):
@@ -104,16 +218,11 @@ def learners(mdp, *, rng, initial_value=0.0, tables=1):
     Parameters
     ----------
     mdp : TabularMDP
-    rng : seed or Generator, or a sequence of them, one a run
+    rng : seed or Generator, or a sequence of them, one per run
         Training continues from a copy of their states.
     initial_value : float, or array that fits (R, S, A)
         Every Q(s, a) at the start.  Above the largest possible return it is optimistic.
     tables : 1, or 2 for `double_q_learning`
-
-    Raises
-    ------
-    ValueError
-        If `tables` is not 1 or 2, or the initial values are not finite or do not fit.
 
     Examples
     --------
@@ -131,138 +240,12 @@ def learners(mdp, *, rng, initial_value=0.0, tables=1):
     except ValueError:
         raise ValueError(f"initial_value must fit {(R, S, A)}, "
                          f"got {np.shape(initial_value)}") from None
-    if not np.isfinite(values).all():
-        raise ValueError(f"initial_value must be finite, got {initial_value}")
+    checks.finite("initial_value", initial_value)
     states, none = start_states(mdp, R, rng), np.zeros(R, int)
     nothing = Episodes(none[:0], none[:0], np.zeros(0), none[:0])
     return ValueLearning(0, 0, values, np.zeros(values.shape, int), states, None, none,
                          np.zeros(R), none, tuple(bits.bit_generator.state for bits in rng),
                          nothing, {})
-
-
-def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-               horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
-    """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record an iteration.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Used to play only.
-    record : ValueLearning
-        From `learners`, or any record yielded before: training continues from it bit for bit.
-    learning_rate, decay : float
-        Step size, (q_learning.6).
-    exploration : Exploration
-        `exploration.epsilon_greedy` or `exploration.boltzmann`.
-    horizon : int ≥ 1
-        An episode is truncated after this many steps.
-    steps_per_iteration : int ≥ 1
-    iterations : int ≥ 1
-        Where schedules of `exploration` end; the learner goes on.
-    truth : (S, A) float, optional
-        Q*, as `planning` knows it, to report the distance from.
-
-    Yields
-    ------
-    ValueLearning
-        `finished` lists the episodes that ended in the iteration.  Its `metrics` hold for each run
-        `rollout/reward`, what it earned in the iteration, `rollout/episodes`, how many of its
-        episodes ended, and, given the truth, `error/max`, ‖Q − Q*‖∞ over the states that an
-        episode can be in.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range or does not fit the world, at the first iteration.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> coin = coin_game(gamma=0.5)
-    >>> for record in q_learning(coin, learners(coin, rng=0), learning_rate=0.5, decay=0.0,
-    ...                          truth=np.array([[2.0, 0.0]])):
-    ...     break
-    >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
-    [[[2. 0.]]] [0.]
-    """
-    def best(tables, there, across, numbers, progress):
-        # A row an action: the maximum of a few long rows is quicker than that of many short ones.
-        return tables.take(there, axis=0).T.copy().max(axis=0), None
-
-    yield from _learn(mdp, record, best, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
-
-
-def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-                      horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
-    """Double Q-learning, (q_learning.5), for ever; its record starts with `tables=2`.
-
-    Parameters, records and errors are those of `q_learning`.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> coin = coin_game(gamma=0.5)
-    >>> record = next(double_q_learning(coin, learners(coin, rng=0, tables=2), learning_rate=0.5,
-    ...                                 decay=0.0))
-    >>> print(record.tables.round(4).tolist())
-    [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
-    """
-    def of_the_other(tables, there, across, numbers, progress):
-        greedy = tables.take(there, axis=0).argmax(axis=1)
-        return tables[there + across, greedy], None
-
-    yield from _learn(mdp, record, of_the_other, 2, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
-
-
-def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-          horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
-    """SARSA, (q_learning.2), for ever: yields a `ValueLearning` record an iteration.
-
-    The next action is decided before the table is updated, and then taken.  Parameters, records and
-    errors are those of `q_learning`.
-
-    Examples
-    --------
-    A fair coin is worth 1 + V/2 on head and 0 on tail, V = (1 + V/2)/2 = 2/3:
-
-    >>> from minirl.kernel.mdp import coin_game
-    >>> coin = coin_game(gamma=0.5)
-    >>> trainer = sarsa(coin, learners(coin, rng=range(50)), exploration=epsilon_greedy(1.0))
-    >>> print(next(trainer).Q.mean(axis=0).round(2))
-    [[1.33 0.  ]]
-    """
-    def taken(tables, there, across, numbers, progress):
-        planned = exploration.act(tables.take(there, axis=0), numbers, progress)
-        return tables[there, planned], planned.copy()  # which is forgotten where an episode ends
-
-    yield from _learn(mdp, record, taken, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
-
-
-def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-                   horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
-    """Expected SARSA, (q_learning.3), for ever: yields a `ValueLearning` record an iteration.
-
-    Parameters, records and errors are those of `q_learning`.
-
-    Examples
-    --------
-    The value of `sarsa`, with less noise:
-
-    >>> from minirl.kernel.mdp import coin_game
-    >>> coin = coin_game(gamma=0.5)
-    >>> trainer = expected_sarsa(coin, learners(coin, rng=0), exploration=epsilon_greedy(1.0))
-    >>> print(next(trainer).Q.round(2))
-    [[[1.33 0.  ]]]
-    """
-    def expected(tables, there, across, numbers, progress):
-        values = tables.take(there, axis=0)
-        return (exploration.policy(values, progress) * values).sum(axis=1), None
-
-    yield from _learn(mdp, record, expected, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
 
 
 def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizon,
@@ -276,16 +259,16 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     None.
     """
     checks.step_size(learning_rate, decay)
-    checks.whole("horizon", horizon)
-    checks.whole("steps_per_iteration", steps_per_iteration)
+    horizon, T = (checks.whole(name, value) for name, value in (
+        ("horizon", horizon), ("steps_per_iteration", steps_per_iteration)))
     _, R, S, A = record.tables.shape
     if record.tables.shape != (M, R, *mdp.shape):
         raise ValueError(f"the record's tables must be ({M}, R, {mdp.shape[0]}, {mdp.shape[1]}), "
                          f"got {record.tables.shape}")
-    if truth is not None and truth.shape != mdp.shape:
-        raise ValueError(f"truth must have shape {mdp.shape}, got {truth.shape}")
-    judged = None if truth is None else reachable(mdp, np.full(mdp.shape, 1 / A))
-    rng, T = generators(record.rng), int(steps_per_iteration)
+    if truth is not None:
+        checks.shape("truth", truth, mdp.shape)
+        judged = reachable(mdp, np.full(mdp.shape, 1 / A))
+    rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
     first = mine = np.arange(R) * S  # where the table of each learner begins
     across = 0
@@ -321,8 +304,9 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
             ahead[terminated] = 0
             entry = here * A + actions
             before, n = entries.take(entry), updates.take(entry)
-            error = rewards + mdp.gamma * ahead - before
-            entries[entry], updates[entry] = before + step_sizes.take(n) * error, n + 1
+            entries[entry] = before + step_sizes.take(n) * (  # (q_learning.1)
+                rewards + mdp.gamma * ahead - before)
+            updates[entry] = n + 1
 
             paid[t] = rewards
             over, = np.logical_or(terminated, t >= last, out=ended[t]).nonzero()
@@ -335,7 +319,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
         finished, age, earned, reward = _episodes(paid, ended, record)
         number = ended.sum(axis=0)
         metrics = {"rollout/reward": reward, "rollout/episodes": number}
-        if judged is not None:
+        if truth is not None:
             errors = np.abs(all_tables.mean(axis=0) - truth)[:, judged]
             metrics["error/max"] = errors.max(axis=(1, 2))
         record = ValueLearning(record.iteration + 1, record.steps + T, all_tables, all_updates,

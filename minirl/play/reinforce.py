@@ -31,7 +31,7 @@ of this chapter.
 
     L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,  (reinforce.3)
 
-where W[s, a] sums the advantages of the pair, each times w_t, which is γᵗ or 1.  The value of this
+where W[s, a] sums the advantages of the entry, each times w_t, which is γᵗ or 1.  The value of this
 loss means nothing; its gradient does.  The normaliser is the number of episodes, not of steps: J is
 a sum over an episode.
 
@@ -73,6 +73,34 @@ from minirl.kernel.softmax import backward, log_softmax
 from minirl.play.training import environment_rewards, next_record, play, policy_step
 
 
+def reinforce_loss(logits, weights, *, episodes):
+    """The loss (reinforce.3), to be minimised, and its gradient in `logits`.
+
+    The gradient is minus an estimate of ∇J.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        Policy table θ.
+    weights : (S, A) float
+        W, the sum of w A over the steps of each entry: `counts.table(steps, weights)`.
+    episodes : int ≥ 1
+        B.
+
+    Examples
+    --------
+    >>> loss, grad = reinforce_loss(np.zeros((1, 2)), np.array([[4., 0.]]), episodes=2)
+    >>> print(round(loss, 4), grad)
+    1.3863 [[-1.  1.]]
+    """
+    checks.shape("weights", weights, logits.shape)
+    checks.finite("weights", weights)
+    checks.whole("episodes", episodes)
+    logp = log_softmax(logits)
+    G = -weights / episodes
+    return (G * logp).sum(), backward(logp, G)
+
+
 def value_baseline(credits, scale, batch, record):
     """V(s_t) of the record's value table: (T, N).  Unbiased, since V was learned before this batch.
 
@@ -90,96 +118,6 @@ def value_baseline(credits, scale, batch, record):
     [[7. 7.]]
     """
     return record.values[batch.states]
-
-
-def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_baseline,
-          keep_discount=False):
-    """w A, what multiplies ∇ log π(a_t|s_t) of each step, from the credits C and the scale w.
-
-    Parameters
-    ----------
-    rewards : (T, N) float
-        What to learn from, zero after an episode's end.
-    batch : playing.Rollout
-    record : Training
-        Its policy played the batch.
-    gamma : float in [0, 1]
-    credit : callable
-        C: `returns.reward_to_go` or `returns.whole_return`.
-    baseline : callable
-        `value_baseline`, one of the chapter `baselines`, or one of your own.
-    keep_discount : bool
-        Whether w_t is γᵗ, as (reinforce.1) has it for the reward-to-go, or 1.
-
-    Returns
-    -------
-    (T, N) float
-        Entries after an episode's end mean nothing.
-
-    Raises
-    ------
-    ValueError
-        If the rewards do not have the shape of the batch; if the factor γᵗ is asked for with the
-        whole return, which already has it; or as the credit and the baseline do.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.kernel.playing import rollout
-    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
-    >>> from minirl.play.training import start
-    >>> record = start(np.zeros((1, 2)), rng=0)
-    >>> for keep in False, True:
-    ...     print(weigh(game.rewards, game, record, gamma=0.5, keep_discount=keep).ravel())
-    [1.75 1.5  1.  ]
-    [1.75 0.75 0.25]
-    """
-    if rewards.shape != batch.states.shape:
-        raise ValueError(f"rewards must have shape {batch.states.shape}, got {rewards.shape}")
-    if keep_discount and credit is whole_return:
-        raise ValueError("keep_discount must be False for the whole return, which already counts "
-                         "every reward as the start sees it")
-    credits = credit(rewards, gamma=gamma)
-    scale = (gamma if keep_discount else 1.0) ** np.arange(len(rewards))[:, None]
-    return scale * (credits - baseline(credits, scale, batch, record))
-
-
-def reinforce_loss(logits, weights, *, episodes):
-    """The loss (reinforce.3), to be minimised, and its gradient in `logits`.
-
-    Parameters
-    ----------
-    logits : (S, A) float
-        Policy table θ.
-    weights : (S, A) float
-        W, the sum of w A over the steps of each pair: `counts.table(steps, weights)`.
-    episodes : int ≥ 1
-        B.
-
-    Returns
-    -------
-    loss : float
-    grad : (S, A) float
-        ∂loss/∂logits; minus an estimate of ∇J.
-
-    Raises
-    ------
-    ValueError
-        If the shapes differ, a weight is not finite, or `episodes` is not positive.
-
-    Examples
-    --------
-    >>> loss, grad = reinforce_loss(np.zeros((1, 2)), np.array([[4., 0.]]), episodes=2)
-    >>> print(round(loss, 4), grad)
-    1.3863 [[-1.  1.]]
-    """
-    if weights.shape != logits.shape or not np.isfinite(weights).all():
-        raise ValueError(f"weights must be finite and of shape {logits.shape}, "
-                         f"got shape {weights.shape}")
-    if not episodes >= 1:
-        raise ValueError(f"episodes must be at least 1, got {episodes}")
-    logp = log_softmax(logits)
-    return -(weights * logp).sum() / episodes, backward(logp, -weights / episodes)
 
 
 def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
@@ -216,8 +154,51 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
                              progress)
 
         returns = batch.flat(reward_to_go(batch.rewards, gamma=mdp.gamma))
-        predicted = record.values[batch.steps.index // mdp.shape[1]]
+        foreseen = record.values[batch.steps.index // mdp.shape[1]]
         values = move_values(record.values, batch.steps, returns, rate=value_rate)
         record = next_record(record._replace(logits=logits, values=values, optimiser=state), batch,
-                             {"value/explained_variance": explained_variance(predicted, returns)})
+                             {"value/explained_variance": explained_variance(foreseen, returns)})
         yield record
+
+
+def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_baseline,
+          keep_discount=False):
+    """w A, what multiplies ∇ log π(a_t|s_t) of each step, from the credits C and the scale w.
+
+    The result is (T, N); its entries after an episode's end mean nothing.
+
+    Parameters
+    ----------
+    rewards : (T, N) float
+        What to learn from, zero after an episode's end.
+    batch : playing.Rollout
+    record : Training
+        Its policy played the batch.
+    gamma : float in [0, 1]
+    credit : callable
+        C: `returns.reward_to_go` or `returns.whole_return`.
+    baseline : callable
+        `value_baseline`, one of the chapter `baselines`, or one of your own.
+    keep_discount : bool
+        Whether w_t is γᵗ, as (reinforce.1) has it for the reward-to-go, or 1.  The whole return
+        already has the factor, so that the two together are refused.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
+    >>> from minirl.play.training import start
+    >>> record = start(np.zeros((1, 2)), rng=0)
+    >>> for keep in False, True:
+    ...     print(weigh(game.rewards, game, record, gamma=0.5, keep_discount=keep).ravel())
+    [1.75 1.5  1.  ]
+    [1.75 0.75 0.25]
+    """
+    checks.shape("rewards", rewards, batch.states.shape)
+    if keep_discount and credit is whole_return:
+        raise ValueError("keep_discount must be False for the whole return, which already counts "
+                         "every reward as the start sees it")
+    credits = credit(rewards, gamma=gamma)
+    scale = (gamma if keep_discount else 1.0) ** np.arange(len(rewards))[:, None]
+    return scale * (credits - baseline(credits, scale, batch, record))

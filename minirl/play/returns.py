@@ -65,167 +65,17 @@ import numpy as np
 from minirl.kernel import checks, counts
 
 
-def discounted_sums(x, factor):
-    """The recursion of this chapter, y_t = x_t + factor · y_{t+1}: rewards make (returns.1), errors
-    δ make (returns.3).
-
-    Parameters
-    ----------
-    x : (T, N) float
-        One episode a column, zero after its end.
-    factor : float in [0, 1]
-
-    Returns
-    -------
-    (T, N) float
-        Zero after an episode's end.
-
-    Examples
-    --------
-    >>> print(discounted_sums(np.array([[1.], [0.], [4.]]), 0.5).ravel())
-    [2. 2. 4.]
-    """
-    sums = np.array(x, dtype=float)
-    for t in range(len(sums) - 2, -1, -1):
-        sums[t] += factor * sums[t + 1]
-    return sums
-
-
-def reward_to_go(rewards, *, gamma):
-    """G of (returns.1).
-
-    Parameters
-    ----------
-    rewards : (T, N) float
-        One episode a column, zero after its end.
-    gamma : float in [0, 1]
-
-    Returns
-    -------
-    (T, N) float
-        Zero after an episode's end.  A truncated episode counts as it is: what it would still have
-        earned is missing.
-
-    Raises
-    ------
-    ValueError
-        If gamma is outside [0, 1], or the rewards are not a rectangle.
-
-    Examples
-    --------
-    >>> print(reward_to_go(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
-    [2. 2. 4.]
-    """
-    if rewards.ndim != 2:
-        raise ValueError(f"rewards must have shape (T, N), got {rewards.shape}")
-    checks.fraction("gamma", gamma)
-    return discounted_sums(rewards, gamma)
-
-
-def whole_return(rewards, *, gamma):
-    """G_0 of (returns.1), the return of the whole episode, in every row.
-
-    Parameters and errors are those of `reward_to_go`.
-
-    Returns
-    -------
-    (T, N) float
-        Not zero after an episode's end: the rows are equal.
-
-    Examples
-    --------
-    >>> print(whole_return(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
-    [2. 2. 2.]
-    """
-    return np.repeat(reward_to_go(rewards, gamma=gamma)[:1], len(rewards), axis=0)
-
-
-def td_errors(rewards, rollout, values, *, gamma):
-    """δ of (returns.2).
+def gae(rewards, rollout, values, *, gamma, gae_lambda):
+    """Advantages A and λ-returns of (returns.3), both (T, N), zero after an episode's end.
 
     Parameters
     ----------
     rewards : (T, N) float
         What to learn from, zero after an episode's end; not necessarily `rollout.rewards`.
     rollout : playing.Rollout
-        The episodes.
     values : (S,) float
         The value table V.
-    gamma : float in [0, 1]
-
-    Returns
-    -------
-    (T, N) float
-        Zero after an episode's end.
-
-    Raises
-    ------
-    ValueError
-        If the rewards do not have the rollout's shape, the values are no vector with an entry for
-        every state of the rollout, or gamma is outside [0, 1].
-
-    Examples
-    --------
-    A step that ends the episode, and one after which it was cut; only then V(1) counts:
-
-    >>> from minirl.kernel.playing import Rollout
-    >>> step = Rollout(states=np.array([[0, 0]]), actions=np.array([[0, 0]]),
-    ...                rewards=np.array([[1., 1.]]), alive=np.array([[True, True]]),
-    ...                terminated=np.array([[True, False]]), last_state=np.array([1, 1]),
-    ...                truncated=np.array([False, True]))
-    >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
-    [[0.5 2.5]]
-    """
-    return _errors(rewards, rollout, values, gamma)[0]
-
-
-def _errors(rewards, rollout, values, gamma):
-    """(δ, V(s_t)), both zero after an episode's end."""
-    errors, here = _rewards_and_values(rewards, rollout, values, gamma)
-    errors[:-1] += gamma * here[1:]
-    errors -= here
-    return errors, here
-
-
-def _rewards_and_values(rewards, rollout, values, gamma):
-    """(r_t, V(s_t)), both zero after an episode's end; γV of what follows a truncation is in r."""
-    if rewards.shape != rollout.states.shape:
-        raise ValueError(f"rewards must have shape {rollout.states.shape}, got {rewards.shape}")
-    checks.fraction("gamma", gamma)
-    try:
-        if values.ndim != 1:
-            raise IndexError
-        here, cut = (values.astype(float).take(states) for states in (rollout.states,
-                                                                      rollout.last_state))
-    except IndexError:
-        largest = max(rollout.states.max(), rollout.last_state.max())
-        raise ValueError(f"values must be a vector with an entry for state {largest}, "
-                         f"got shape {values.shape}") from None
-    np.putmask(here, ~rollout.alive, 0)
-    earned = np.array(rewards, dtype=float)
-    last = rollout.alive.sum(axis=0, dtype=np.int32) - 1
-    earned[last, np.arange(last.size)] += gamma * np.where(rollout.truncated, cut, 0)
-    return earned, here
-
-
-def gae(rewards, rollout, values, *, gamma, gae_lambda):
-    """Advantages A and λ-returns of (returns.3).
-
-    Parameters
-    ----------
-    rewards, rollout, values, gamma
-        As in `td_errors`.
-    gae_lambda : float in [0, 1]
-
-    Returns
-    -------
-    advantages, returns : (T, N) float
-        Both zero after an episode's end.
-
-    Raises
-    ------
-    ValueError
-        As `td_errors` does, or if gae_lambda is outside [0, 1].
+    gamma, gae_lambda : float in [0, 1]
 
     Examples
     --------
@@ -242,36 +92,67 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     """
     checks.fraction("gae_lambda", gae_lambda)
     A, V = _rewards_and_values(rewards, rollout, values, gamma)
-    after, later = np.zeros((2, V.shape[1]))  # γV and γλA of the step after
+    next_V, next_A = np.zeros((2, V.shape[1]))  # γV and γλA of the step after
     for a, v in zip(A[::-1], V[::-1]):  # in place, row by row, while a row is in the cache
-        a += after
-        a -= v
-        a += later
-        np.multiply(v, gamma, out=after)
-        np.multiply(a, gamma * gae_lambda, out=later)
-        v += a  # now the λ-return
+        a += next_V
+        a -= v       # δ_t of (returns.2)
+        a += next_A  # A_t of (returns.3)
+        np.multiply(v, gamma, out=next_V)
+        np.multiply(a, gamma * gae_lambda, out=next_A)
+        v += a       # the λ-return
     return A, V
 
 
+def reward_to_go(rewards, *, gamma):
+    """G of (returns.1), (T, N), zero after an episode's end like the rewards.
+
+    A truncated episode counts as it is: what it would still have earned is missing.
+
+    Examples
+    --------
+    >>> print(reward_to_go(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
+    [2. 2. 4.]
+    """
+    if rewards.ndim != 2:
+        raise ValueError(f"rewards must have shape (T, N), got {rewards.shape}")
+    checks.fraction("gamma", gamma)
+    return discounted_sums(rewards, gamma)
+
+
+def whole_return(rewards, *, gamma):
+    """G_0 of (returns.1), the return of the whole episode, in every row: (T, N), the rows equal.
+
+    Examples
+    --------
+    >>> print(whole_return(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
+    [2. 2. 2.]
+    """
+    return np.repeat(reward_to_go(rewards, gamma=gamma)[:1], len(rewards), axis=0)
+
+
+def td_errors(rewards, rollout, values, *, gamma):
+    """δ of (returns.2), (T, N), zero after an episode's end; for the arguments see `gae`.
+
+    Examples
+    --------
+    A step that ends the episode, and one after which it was cut; only then V(1) counts:
+
+    >>> from minirl.kernel.playing import Rollout
+    >>> step = Rollout(states=np.array([[0, 0]]), actions=np.array([[0, 0]]),
+    ...                rewards=np.array([[1., 1.]]), alive=np.array([[True, True]]),
+    ...                terminated=np.array([[True, False]]), last_state=np.array([1, 1]),
+    ...                truncated=np.array([False, True]))
+    >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
+    [[0.5 2.5]]
+    """
+    return _errors_and_values(rewards, rollout, values, gamma)[0]
+
+
 def n_step_returns(rewards, rollout, values, *, gamma, n):
-    """G^(n) of (returns.4).
+    """G^(n) of (returns.4), (T, N), zero after an episode's end; for the arguments see `gae`.
 
-    Parameters
-    ----------
-    rewards, rollout, values, gamma
-        As in `td_errors`.
-    n : int ≥ 1
-        1 is the target of TD(0); from the longest episode's length on it is the λ-return at λ = 1.
-
-    Returns
-    -------
-    (T, N) float
-        Zero after an episode's end.
-
-    Raises
-    ------
-    ValueError
-        As `td_errors` does, or if n is not positive.
+    With n = 1 it is the target of TD(0), and from the longest episode's length on the λ-return at
+    λ = 1.
 
     Examples
     --------
@@ -287,26 +168,44 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     [[4.5 1. ]]
     [[0.9 1. ]]
     """
-    checks.whole("n", n)
-    errors, here = _errors(rewards, rollout, values, gamma)
+    n = checks.whole("n", n)
+    errors, here = _errors_and_values(rewards, rollout, values, gamma)
     sums = discounted_sums(errors, gamma)
     later = np.zeros_like(sums)
     later[:-n] = sums[n:]
     return sums - gamma**n * later + here
 
 
-def explained_variance(predictions, returns):
-    """(returns.6), at most 1; NaN if all returns are equal, since there is nothing to explain.
+def move_values(values, steps, targets, *, rate):
+    """The value table (S,) after (returns.5); states that were not visited keep their value.
 
     Parameters
     ----------
-    predictions, returns : (N,) float
-        V(s_n) and G_n of each step.
+    values : (S,) float
+    steps : counts.Steps
+        N steps.
+    targets : (N,) float
+        What was observed to follow each step, for example its λ-return.
+    rate : float in [0, 1]
+        1 replaces a value by the mean of its targets.
 
-    Raises
-    ------
-    ValueError
-        If the two do not have one length, or are empty.
+    Examples
+    --------
+    >>> visits = counts.steps(np.array([0, 0]), np.array([0, 1]), np.array([0, 2]), (2, 2))
+    >>> print(move_values(np.array([1., 7.]), visits, np.array([2., 4.]), rate=0.5))
+    [2. 7.]
+    """
+    checks.shape("values", values, steps.shape[:1])
+    checks.fraction("rate", rate)
+    visits = counts.table(steps).sum(axis=1)
+    total = counts.table(steps, targets).sum(axis=1)
+    return values + rate * (total - visits * values) / np.maximum(visits, 1)
+
+
+def explained_variance(predictions, returns):
+    """(returns.6) of V(s_n) and G_n, both (N,): at most 1.
+
+    NaN if all returns are equal, since there is nothing to explain.
 
     Examples
     --------
@@ -321,37 +220,45 @@ def explained_variance(predictions, returns):
     return float(1 - (returns - predictions).var() / returns.var())
 
 
-def move_values(values, steps, targets, *, rate):
-    """The value table after one step of (returns.5); states that were not visited keep their value.
+def discounted_sums(x, factor):
+    """The recursion of this chapter, y_t = x_t + factor · y_{t+1}, for x (T, N).
 
-    Parameters
-    ----------
-    values : (S,) float
-    steps : counts.Steps
-        N steps.
-    targets : (N,) float
-        What was observed to follow each step, for example its λ-return.
-    rate : float in [0, 1]
-        1 replaces a value by the mean of its targets.
-
-    Returns
-    -------
-    (S,) float
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree or the rate is outside [0, 1].
+    Rewards make (returns.1), and errors δ make (returns.3).
 
     Examples
     --------
-    >>> visits = counts.steps(np.array([0, 0]), np.array([0, 1]), np.array([0, 2]), (2, 2))
-    >>> print(move_values(np.array([1., 7.]), visits, np.array([2., 4.]), rate=0.5))
-    [2. 7.]
+    >>> print(discounted_sums(np.array([[1.], [0.], [4.]]), 0.5).ravel())
+    [2. 2. 4.]
     """
-    if values.shape != steps.shape[:1]:
-        raise ValueError(f"values must have shape {steps.shape[:1]}, got {values.shape}")
-    checks.fraction("rate", rate)
-    visits = counts.table(steps).sum(axis=1)
-    total = counts.table(steps, targets).sum(axis=1)
-    return values + rate * (total - visits * values) / np.maximum(visits, 1)
+    sums = np.array(x, dtype=float)
+    for t in range(len(sums) - 2, -1, -1):
+        sums[t] += factor * sums[t + 1]
+    return sums
+
+
+def _errors_and_values(rewards, rollout, values, gamma):
+    """(δ, V(s_t)), both zero after an episode's end."""
+    errors, here = _rewards_and_values(rewards, rollout, values, gamma)
+    errors[:-1] += gamma * here[1:]
+    errors -= here
+    return errors, here
+
+
+def _rewards_and_values(rewards, rollout, values, gamma):
+    """(r_t, V(s_t)), both zero after an episode's end; γV of what follows a truncation is in r."""
+    checks.shape("rewards", rewards, rollout.states.shape)
+    checks.fraction("gamma", gamma)
+    try:
+        if values.ndim != 1:
+            raise IndexError
+        here, cut = (values.astype(float).take(states) for states in (rollout.states,
+                                                                      rollout.last_state))
+    except IndexError:
+        largest = max(rollout.states.max(), rollout.last_state.max())
+        raise ValueError(f"values must be a vector with an entry for state {largest}, "
+                         f"got shape {values.shape}") from None
+    np.putmask(here, ~rollout.alive, 0)
+    earned = np.array(rewards, dtype=float)
+    last = rollout.alive.sum(axis=0, dtype=np.int32) - 1
+    earned[last, np.arange(last.size)] += gamma * np.where(rollout.truncated, cut, 0)
+    return earned, here

@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import counts
+from minirl.kernel import checks, counts
 from minirl.kernel.softmax import kl, log_softmax
 
 
@@ -50,25 +50,9 @@ class Advantages(NamedTuple):
 
 
 def collapse(steps, advantages, weights=None):
-    """The tables of (surrogate.1) from N steps and their advantages.
+    """The `Advantages` of N steps: `counts.Steps`, and advantages (N,).
 
-    Parameters
-    ----------
-    steps : counts.Steps
-        N steps.
-    advantages : (N,) float
-    weights : (N,) float ≥ 0, optional
-        How much each step counts, in all three tables; by default one.
-
-    Returns
-    -------
-    Advantages
-
-    Raises
-    ------
-    ValueError
-        If there is no step, the advantages are not one finite number a step, or the table has
-        2³⁰ pairs or more.
+    `weights` (N,) ≥ 0 say how much each step counts in all three tables; by default one.
 
     Examples
     --------
@@ -84,23 +68,101 @@ def collapse(steps, advantages, weights=None):
     return Advantages(*sums.reshape(2, *steps.shape), number)
 
 
+def steps_in(logits, old_logits, batch):
+    """N, the number of steps of a batch, if all tables fit.
+
+    Examples
+    --------
+    >>> batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[1., 2.]]))
+    >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
+    3.0
+    """
+    if not logits.shape == old_logits.shape == batch.counts.shape:
+        raise ValueError(f"old_logits and the batch must have shape {logits.shape}, "
+                         f"got {old_logits.shape} and {batch.counts.shape}")
+    N = batch.counts.sum()
+    if not N > 0:
+        raise ValueError("the batch must hold at least one step")
+    return N
+
+
+def ratios(logp, old_logp):
+    """ρ of two tables log π, capped where it would overflow: ∞ times nothing is not a number.
+
+    Examples
+    --------
+    >>> print(ratios(np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])).round(4))
+    [[1.8 0.2]]
+    """
+    return np.exp(np.minimum(logp - old_logp, 700))
+
+
+def mean_kl(logits, old_logits, visits):
+    """(surrogate.2), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats per step: float.
+
+    Exact for the states that were visited, whatever was done there; `visits` is N[s], (S,).
+
+    Examples
+    --------
+    >>> round(mean_kl(np.zeros((1, 2)), np.log([[0.9, 0.1]]), np.array([5.0])), 4)
+    0.3681
+    """
+    return float(visits @ kl(log_softmax(old_logits), log_softmax(logits)) / visits.sum())
+
+
+def approximate_kl(logits, old_logits, number):
+    """(surrogate.3), the same from the actions that were taken, in nats per step: float.
+
+    `number` (S, A) says how often each was.
+
+    Examples
+    --------
+    >>> taken = np.array([[9.0, 1.0]])  # just as often as π_old takes them
+    >>> round(approximate_kl(np.zeros((1, 2)), np.log([[0.9, 0.1]]), taken), 4)
+    0.3681
+    """
+    change = log_softmax(logits) - log_softmax(old_logits)
+    # e^x − 1 by expm1, which keeps the digits of a small x.
+    return float((number * (np.expm1(np.minimum(change, 700)) - change)).sum() / number.sum())
+
+
+def clipped(ratio, advantages, *, clip_range=0.2):
+    """Which steps have a dead gradient in (ppo.3): clipped, on the side that clipping stops.
+
+    `ratio` and `advantages` are ρ and A of each step, (N,), and so is the result.  A step without
+    advantage is not among them: there is nothing to clip.
+
+    Examples
+    --------
+    >>> clipped(np.array([1.3, 1.3, 0.7, 0.7]), np.array([1., -1., 1., -1.])).tolist()
+    [True, False, False, True]
+    """
+    checks.positive("clip_range", clip_range, finite=False)
+    dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
+    return dead & (advantages != 0)
+
+
+def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
+    """The share of N steps that are `clipped`.
+
+    Examples
+    --------
+    Two good steps and a bad one, on an action that has become likelier by more than 1 + ε.  The
+    good ones are dead; the bad one is being pulled back:
+
+    >>> three = counts.steps(np.zeros(3, int), np.zeros(3, int), np.array([0, 3]), (1, 2))
+    >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
+    0.6666666666666666
+    """
+    ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
+    return float(clipped(ratio, advantages, clip_range=clip_range).mean())
+
+
 def minibatches(steps, advantages, epochs):
-    """`collapse` for parts of a batch, epoch after epoch: yields one `Advantages` for each part.
+    """`collapse` for parts of a batch, epoch after epoch: yields the `Advantages` of each part.
 
-    Parameters
-    ----------
-    steps : counts.Steps
-        N steps of B episodes.
-    advantages : (N,) float
-    epochs : iterable of (B,) int
-        For each epoch, the part each episode belongs to, from 0 upwards.
-
-    Raises
-    ------
-    ValueError
-        If the parts are not one number an episode, a part has no step, the advantages are not
-        one finite number a step, or the tables of all parts together have 2³⁰ pairs or more; when
-        the epoch begins.
+    For each epoch `epochs` holds the part of each of the B episodes: (B,) int, from 0 upwards, and
+    every part has a step.  All parts of an epoch are collapsed at once.
 
     Examples
     --------
@@ -144,7 +206,7 @@ def _by_sign(steps, advantages):
 def _check_size(parts, shape):
     if 2 * parts * shape[0] * shape[1] >= 2**31:
         raise ValueError(f"gains and losses of all parts are numbered with 32 bits, "
-                         f"got {parts} parts of {shape[0] * shape[1]} pairs")
+                         f"got {parts} parts of {shape[0] * shape[1]} entries")
 
 
 def _finite(sums):
@@ -152,119 +214,3 @@ def _finite(sums):
     if not np.isfinite(sums).all():
         raise ValueError("advantages must be finite, and so must their sums")
     return sums
-
-
-def steps_in(logits, old_logits, batch):
-    """N, the number of steps of a batch, if all tables fit.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree or there is no step.
-
-    Examples
-    --------
-    >>> batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[1., 2.]]))
-    >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
-    3.0
-    """
-    if not logits.shape == old_logits.shape == batch.counts.shape:
-        raise ValueError(f"old_logits and the batch must have shape {logits.shape}, "
-                         f"got {old_logits.shape} and {batch.counts.shape}")
-    N = batch.counts.sum()
-    if not N > 0:
-        raise ValueError("the batch must hold at least one step")
-    return N
-
-
-def ratios(logp, old_logp):
-    """ρ of two tables log π, capped where it would overflow: ∞ times nothing is not a number.
-
-    Examples
-    --------
-    >>> print(ratios(np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])).round(4))
-    [[1.8 0.2]]
-    """
-    return np.exp(np.minimum(logp - old_logp, 700))
-
-
-def mean_kl(logits, old_logits, visits):
-    """(surrogate.2), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats a step: float.
-
-    Exact for the states that were visited, whatever was done there; `visits` is N[s], (S,).
-
-    Examples
-    --------
-    >>> round(mean_kl(np.zeros((1, 2)), np.log([[0.9, 0.1]]), np.array([5.0])), 4)
-    0.3681
-    """
-    return float(visits @ kl(log_softmax(old_logits), log_softmax(logits)) / visits.sum())
-
-
-def approximate_kl(logits, old_logits, number):
-    """(surrogate.3), the same from the actions that were taken, in nats a step: float.
-
-    `number` (S, A) counts the steps of each pair.
-
-    Examples
-    --------
-    >>> taken = np.array([[9.0, 1.0]])  # just as often as π_old takes them
-    >>> round(approximate_kl(np.zeros((1, 2)), np.log([[0.9, 0.1]]), taken), 4)
-    0.3681
-    """
-    change = log_softmax(logits) - log_softmax(old_logits)
-    # e^x − 1 by expm1, which keeps the digits of a small x.
-    return float((number * (np.expm1(np.minimum(change, 700)) - change)).sum() / number.sum())
-
-
-def clipped(ratio, advantages, *, clip_range=0.2):
-    """Which steps have a dead gradient in (ppo.3): clipped, on the side that clipping stops.
-
-    Parameters
-    ----------
-    ratio, advantages : (N,) float
-        ρ and A of each step.
-    clip_range : float > 0
-
-    Returns
-    -------
-    (N,) bool
-        Not where the advantage is zero: there is nothing to clip.
-
-    Raises
-    ------
-    ValueError
-        If clip_range is not positive.
-
-    Examples
-    --------
-    >>> clipped(np.array([1.3, 1.3, 0.7, 0.7]), np.array([1., -1., 1., -1.])).tolist()
-    [True, False, False, True]
-    """
-    if not clip_range > 0:
-        raise ValueError(f"clip_range must be positive, got {clip_range}")
-    dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
-    return dead & (advantages != 0)
-
-
-def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
-    """The share of steps that are `clipped`.
-
-    Parameters
-    ----------
-    logits, old_logits : (S, A) float
-    steps : counts.Steps
-    advantages : (N,) float
-    clip_range : float > 0
-
-    Examples
-    --------
-    Two good steps and a bad one, on an action that has become likelier by more than 1 + ε.  The
-    good ones are dead; the bad one is being pulled back:
-
-    >>> three = counts.steps(np.zeros(3, int), np.zeros(3, int), np.array([0, 3]), (1, 2))
-    >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
-    0.6666666666666666
-    """
-    ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
-    return float(clipped(ratio, advantages, clip_range=clip_range).mean())
