@@ -102,7 +102,7 @@ def test_tables_too_large_for_32_bits_are_refused():
         steps = counts.steps(states, states, starts, shape)
         with pytest.raises(ValueError, match=f"32 bits, got {max(parts) + 1} parts of {size} en"):
             next(minibatches(steps, np.ones(2), [np.array(parts)]))
-    with pytest.raises(ValueError, match=f"32 bits, got 1 parts of {2**30} pairs"):
+    with pytest.raises(ValueError, match=f"32 bits, got 1 parts of {2**30} entries"):
         collapse(counts.steps(states, states, starts, (2**15, 2**15)), np.ones(2))
 
 
