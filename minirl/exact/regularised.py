@@ -282,7 +282,7 @@ def _check(mdp, ref_logits, beta):
 
 
 def _is_linear(mdp):
-    """Whether (regularised.4) holds: one outcome an action, and no discount."""
+    """Whether (regularised.4) holds: one outcome per action, and no discount."""
     return mdp.next_state.shape[2] == 1 and mdp.gamma == 1
 
 

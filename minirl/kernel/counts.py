@@ -127,7 +127,7 @@ def difference_matrix(chosen, rejected):
                          f"{rejected.starts.size - 1} of {rejected.shape}")
     lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
     starts = _starts(lengths.sum(axis=1))
-    # One byte a step says whose place it is.  Each side fills its places in its own order.
+    # One byte per step says whose place it is.  Each side fills its places in its own order.
     is_chosen, signs = (np.repeat(np.tile(both, len(lengths)), lengths.ravel())
                         for both in ([True, False], [1.0, -1.0]))
     columns = np.empty(is_chosen.size, dtype=np.int32)

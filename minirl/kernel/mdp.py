@@ -27,7 +27,7 @@ The discount γ may be 1 where every policy that matters ends.
 step terminates.  In such a world every policy ends, and γ may be 1.
 
 *Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
-(probability, next state, reward, terminated), one entry an outcome.  `TabularMDP.from_gymnasium`
+(probability, next state, reward, terminated), one entry per outcome.  `TabularMDP.from_gymnasium`
 reads it, and `TabularMDP.P` writes it.
 
 A world is only its law.  Two things can be done with a law: compute with it, which is what

@@ -355,7 +355,7 @@ def _for_episodes(rng, episodes):
     if not isinstance(rng, tuple):
         return generator(rng)
     if len(rng) != episodes:
-        raise ValueError(f"rng must hold one Generator an episode, {episodes}, got {len(rng)}")
+        raise ValueError(f"rng must hold one Generator per episode, {episodes}, got {len(rng)}")
     return rng
 
 

@@ -250,7 +250,7 @@ ROWS = {
         *(check for play in (rollout, steps_played)
           for check in whole("horizon", lambda horizon, play=play: played(play, horizon=horizon),
                              3)),
-        *(row(call, f"rng must hold one Generator an episode, 2, got {count}")
+        *(row(call, f"rng must hold one Generator per episode, 2, got {count}")
           for count in (1, 3) for call in (
             lambda count=count: start_states(WORLD, 2, generators(range(count))),
             lambda count=count: played(rollout, rng=generators(range(count))),
