@@ -326,6 +326,13 @@ def test_a_few_rounds_are_enough(gamma):
         assert 2 <= best.rounds <= 9
 
 
+def test_without_a_reward_the_reference_is_the_optimum_at_once(rng):
+    mdp, ref_logits = random_mdp(rng, 4, 3, 2, 1.0), rng.normal(size=(4, 3))
+    best = regularised_optimum(replace(mdp, reward=0 * mdp.reward), ref_logits, beta=1.0)
+    np.testing.assert_allclose(best.policy, softmax(ref_logits), rtol=1e-12)
+    assert best.rounds == 2 and abs(best.objective) < 1e-12
+
+
 def test_the_rounds_wait_for_the_slowest_state(rng):
     """In state 0 every action ends, so that its own value is right from the second round on."""
     mdp, beta = random_mdp(rng, 5, 3, 2, 0.99), 0.1
