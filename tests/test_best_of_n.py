@@ -113,6 +113,13 @@ def test_the_best_of_many_is_accurate(name, n):
     assert best.reward == pytest.approx(np.dot(w, np.arange(prob.size)), rel=1e-13)
 
 
+def test_a_first_level_may_have_most_of_the_mass():
+    """There p/F is one, up to rounding, and never more."""
+    for first in np.random.default_rng(0).uniform(0.5, 1, 500):
+        best = best_of_n(law_of([0, 1], [first, 1 - first]), 3)
+        assert best.prob == pytest.approx([first**3, 1 - first**3], abs=1e-15)
+
+
 @pytest.mark.parametrize("n", [2, 5, 64, 300])
 def test_the_bounds_hold_and_are_values_only_without_ties(n):
     """(best_of_n.2) and (best_of_n.3)"""

@@ -238,7 +238,7 @@ def played_once(mdp, record, weights, ref, *, penalty=0.0, **settings):
         return step_rewards(weights, ref, beta=record.kl_coef,
                             missing_eos_penalty=penalty)(batch, logp)
 
-    after = next(ppo(mdp, record, rewards=rewards, **{"ent_coef": 0.0, **settings}))
+    after = next(ppo(mdp, record, rewards=rewards, **{**DEFAULTS, **settings}))
     (batch, logp), total = batches[0], 0.0
     for i, length in enumerate(batch.alive.sum(axis=0)):
         for t in range(length):
@@ -247,16 +247,18 @@ def played_once(mdp, record, weights, ref, *, penalty=0.0, **settings):
     return after, total / batch.alive.shape[1]
 
 
+DEFAULTS = {"ent_coef": 0.0, "learning_rate": linear(0.05, 0.0)}  # where PPO has others
 PLAIN = {"episodes": 40, "horizon": 3, "n_epochs": 3, "learning_rate": 0.1, "gae_lambda": 0.8}
-OTHER = {"episodes": 40, "batch_size": 16, "clip_range": 0.05, "normalize_advantage": False,
-         "ent_coef": 0.2, "max_grad_norm": 0.5, "value_rate": 0.3, "optimiser": gradient_descent()}
+OTHER = {"episodes": 40, "iterations": 7, "batch_size": 16, "clip_range": 0.05,
+         "normalize_advantage": False, "ent_coef": 0.2, "max_grad_norm": 0.5, "value_rate": 0.3,
+         "optimiser": gradient_descent()}
 
 
 @pytest.mark.parametrize("settings", [{}, PLAIN, OTHER])
 def test_rlhf_is_ppo_on_rewards_that_are_paid_step_by_step(settings):
     """(rlhf.1), with each of PPO's arguments passed on, and the KL of the batch's strings."""
     weights, ref, logits, world, _ = small_language()
-    record = start(logits, rng=5, kl_coef=0.7)
+    record = start(logits, rng=5, kl_coef=0.7)._replace(iteration=3)
     found = next(rlhf(world, record, weights, ref, beta=0.7, missing_eos_penalty=2.0, **settings))
     expected, distance = played_once(world, record, weights, ref, penalty=2.0, **settings)
     np.testing.assert_array_equal(found.logits, expected.logits)
@@ -271,7 +273,6 @@ def test_each_iteration_is_ppo_at_the_price_of_the_record(settings):
     batch's."""
     weights, ref, logits, world, _ = small_language()
     record = start(logits, rng=5, kl_coef=0.7)
-    settings = {"learning_rate": 0.05, **settings}
     trainer = adaptive_rlhf(world, record, weights, ref, target_kl=0.3, kl_horizon=100,
                             missing_eos_penalty=2.0, **settings)
     for found in islice(trainer, 4):
@@ -291,8 +292,10 @@ def test_the_defaults_are_those_of_ppo_and_a_horizon_of_ten_thousand():
     record = start(logits, rng=5)
     for cut in {}, {"horizon": 2}:  # the second would notice a penalty
         found = next(adaptive_rlhf(world, record, weights, ref, target_kl=100.0, **cut))
+        fixed = next(rlhf(world, record, weights, ref, beta=1.0, **cut))
         expected, _ = played_once(world, record, weights, ref, **cut)
         np.testing.assert_array_equal(found.logits, expected.logits)
+        np.testing.assert_array_equal(fixed.logits, expected.logits)
     assert found.kl_coef == pytest.approx(1 - 0.2 * 512 / 10_000, abs=1e-15)
 
 

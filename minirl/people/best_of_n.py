@@ -112,12 +112,13 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
                        episodes=4096, horizon=200, pseudo_count=1.0):
     """Fine-tune on the best of each group, (best_of_n.4), for ever: yields a record an iteration.
 
+    The arguments are those of every trainer (`training`), and these:
+
     Parameters
     ----------
-    mdp, record, rewards, episodes, horizon
-        As in `training`; the best episode has the largest sum of rewards.
     num_generations : int ≥ 1
-        n.  The episodes of a group begin in one start state; a multiple of n is played.
+        n, which divides `episodes`.  The episodes of a group begin in one start state, and the best
+        has the largest sum of rewards.
     pseudo_count : float ≥ 0
         α.  With 0 an action that no winner took, in a state where there was one, is never taken
         again; where there was none, the policy stays as it is.
@@ -125,8 +126,8 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     Yields
     ------
     training.Training
-        Its value table and optimiser are not used.  Its `metrics` are those of every trainer, and
-        `rejection/reward`, the mean reward of the winners.
+        Its value table and optimiser are not used.  Its own metric is `rejection/reward`, the mean
+        reward of the winners.
 
     Examples
     --------

@@ -41,7 +41,7 @@ from scipy import optimize
 from minirl.kernel import checks
 from minirl.exact.evaluation import action_values, evaluate
 from minirl.people.kl import k3_loss
-from minirl.play.optim import adam, remaining
+from minirl.play.optim import adam, linear, remaining
 from minirl.play.surrogate import clip_fraction, mean_kl
 from minirl.play.ppo import ppo_loss
 from minirl.play.training import environment_rewards, next_record, play, policy_step
@@ -92,22 +92,20 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
 
 def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_generations=8,
          episodes=512, horizon=200, iterations=400, num_iterations=4, epsilon=0.2,
-         advantage=group_normalised, weights=per_string, learning_rate=0.05, max_grad_norm=np.inf,
-         optimiser=adam()):
+         advantage=group_normalised, weights=per_string, learning_rate=linear(0.05, 0.0),
+         max_grad_norm=np.inf, optimiser=adam()):
     """Train by (grpo.1), for ever: yields a `training.Training` record an iteration.
+
+    The arguments are those of every trainer (`training`), and these:
 
     Parameters
     ----------
-    mdp, record, rewards, horizon, iterations, learning_rate, max_grad_norm, optimiser
-        As in `training`.
     ref_logits : (S, A) float
         The reference of the penalty and of the metric `objective/kl`.
     beta : float ≥ 0
         Price of k3 in the loss.  With 0 put the KL into the rewards: `rlhf.step_rewards`.
     num_generations : int ≥ 2
-        G.
-    episodes : int
-        Written in each iteration, a multiple of G.
+        G, which divides `episodes`.
     num_iterations : int ≥ 1
         Gradient steps from each batch.
     epsilon : float > 0
@@ -118,10 +116,9 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     Yields
     ------
     training.Training
-        Its value table is not used.  Its metrics are those of `training.play`; `policy/kl`, the
-        `surrogate.mean_kl` of the update, and `policy/clipfrac` and `policy/entropy` after it;
-        `objective/kl`, the mean log-ratio of the strings to the reference, in nats, before it; and
-        `frac_reward_zero_std`, the share of groups with nothing to learn.
+        Its value table is not used.  Its own metrics are `policy/kl` and `policy/clipfrac` of the
+        update (`surrogate`); `objective/kl`, the mean log-ratio of the batch's strings to the
+        reference, in nats; and `frac_reward_zero_std`, the share of groups with nothing to learn.
 
     Examples
     --------
@@ -130,9 +127,9 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     >>> from minirl.people.rlhf import step_rewards
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> paid = step_rewards(coin.mean_reward, fair, beta=2.0)
-    >>> trainer = grpo(coin, start(fair, rng=0), ref_logits=fair, rewards=paid, learning_rate=0.02)
-    >>> print(after(trainer, 100).policy.round(1))  # 0.8244 at best
-    [[0.8 0.2]]
+    >>> trainer = grpo(coin, start(fair, rng=0), ref_logits=fair, rewards=paid, iterations=100)
+    >>> print(after(trainer, 100).policy.round(2))  # 0.8244 at best
+    [[0.82 0.18]]
     """
     num_iterations = checks.whole("num_iterations", num_iterations)
     checks.shape("ref_logits", ref_logits, record.logits.shape)

@@ -50,30 +50,31 @@ Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2; Ziegler et al
 arXiv:1909.08593.
 """
 
+from functools import partial
+
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.play.optim import adam
-from minirl.play.ppo import LEARNING_RATE, ppo
+from minirl.play.optim import adam, linear
+from minirl.play.ppo import ppo
 from minirl.kernel.softmax import log_softmax
 
 
 def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
          horizon=200, iterations=400, n_epochs=10, batch_size=None, clip_range=0.2,
-         gae_lambda=0.95, normalize_advantage=True, learning_rate=LEARNING_RATE, ent_coef=0.0,
+         gae_lambda=0.95, normalize_advantage=True, learning_rate=linear(0.05, 0.0), ent_coef=0.0,
          max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
     """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record an iteration.
 
+    What `mdp` pays is not seen.  Training starts, as a rule, at the reference.
+
     Parameters
     ----------
-    mdp : TabularMDP
-        Used to play only; its own rewards are not seen.
-    record : training.Training
-        From `training.start`, as a rule at `ref_logits`; or any record yielded before.
     weights, ref_logits, beta, missing_eos_penalty
         As in `step_rewards`.
 
-    The others are those of `ppo.ppo`, without its entropy bonus by default: the KL does its work.
+    The others are those of `ppo.ppo`.  By default the rate falls to zero, and there is no entropy
+    bonus: the KL does its work.
 
     Yields
     ------
@@ -86,11 +87,10 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
     A fair coin learns to show heads as often as (regularised.2) says, 0.8244:
 
     >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.optim import linear
     >>> from minirl.play.training import after, start
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> trainer = rlhf(coin, start(fair, rng=0), coin.mean_reward, fair, beta=2.0,
-    ...                iterations=50, learning_rate=linear(0.05, 0.0))
+    ...                iterations=50)
     >>> print(after(trainer, 50).policy.round(2))
     [[0.82 0.18]]
     """
@@ -215,14 +215,14 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
 def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_000,
                   missing_eos_penalty=0.0, episodes=512, horizon=200, iterations=400, n_epochs=10,
                   batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
-                  learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
-                  optimiser=adam()):
+                  learning_rate=linear(0.05, 0.0), ent_coef=0.0, max_grad_norm=np.inf,
+                  value_rate=0.5, optimiser=adam()):
     """`rlhf` with the price steered by (rlhf.3), for ever: yields a record an iteration.
 
     Parameters
     ----------
     record : training.Training
-        From `training.start`, whose `kl_coef` is the first β; or any record yielded before.
+        Its `kl_coef`, an argument of `training.start`, is the first β.
     target_kl : float > 0
         Nats per string.
     kl_horizon : float ≥ episodes
@@ -244,23 +244,23 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
     >>> from minirl.play.training import after, start
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> trainer = adaptive_rlhf(coin, start(fair, rng=0, kl_coef=2.0), coin.mean_reward, fair,
-    ...                         target_kl=0.523, learning_rate=0.01)
-    >>> print(round(after(trainer, 150).kl_coef, 1))
+    ...                         target_kl=0.523, iterations=200)
+    >>> print(round(after(trainer, 200).kl_coef, 1))
     2.5
     """
     checks.positive("target_kl", target_kl)
     if not kl_horizon >= episodes:
         raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
+    train = partial(rlhf, mdp, weights=weights, ref_logits=ref_logits,
+                    missing_eos_penalty=missing_eos_penalty, episodes=episodes, horizon=horizon,
+                    iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
+                    clip_range=clip_range, gae_lambda=gae_lambda,
+                    normalize_advantage=normalize_advantage, learning_rate=learning_rate,
+                    ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
+                    optimiser=optimiser)
     while True:
         beta = record.kl_coef
-        record = next(rlhf(mdp, record, weights, ref_logits, beta=beta,
-                           missing_eos_penalty=missing_eos_penalty, episodes=episodes,
-                           horizon=horizon, iterations=iterations, n_epochs=n_epochs,
-                           batch_size=batch_size,
-                           clip_range=clip_range, gae_lambda=gae_lambda,
-                           normalize_advantage=normalize_advantage, learning_rate=learning_rate,
-                           ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
-                           optimiser=optimiser))
+        record = next(train(record, beta=beta))
         price = steered(beta, record.metrics["objective/kl"], target=target_kl, strings=episodes,
                         kl_horizon=kl_horizon)
         record = record._replace(kl_coef=price,
