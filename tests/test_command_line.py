@@ -96,8 +96,8 @@ def test_a_beta_without_an_optimum_is_refused_before_anything_is_trained(command
 
 
 @pytest.mark.parametrize("data, message", [
-    (b"", "{path} holds no item: one item a line is expected"),
-    (b" \n\r\n", "{path} holds no item: one item a line is expected"),
+    (b"", "{path} holds no item: one item per line is expected"),
+    (b" \n\r\n", "{path} holds no item: one item per line is expected"),
     (b"anna\nb\xf6b\n", "{path}, line 2: not UTF-8 (byte 0xf6)"),
     (b"aaa\na\n", "the corpus must have at least two different letters, got 'a'"),
 ])
@@ -308,7 +308,7 @@ def test_a_map_may_come_from_standard_input(command, tmp_path, job):
 
 
 @pytest.mark.parametrize("arguments, data, message", [
-    (["--corpus"], b"", "standard input holds no item: one item a line is expected"),
+    (["--corpus"], b"", "standard input holds no item: one item per line is expected"),
     (["--corpus"], b"a\n\n\xf6", "standard input, line 3: not UTF-8 (byte 0xf6)"),
     (["values", "--map"], b"SG\nF\xff\n", "standard input, line 2: not UTF-8 (byte 0xff)"),
 ])

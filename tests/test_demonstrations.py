@@ -1,6 +1,5 @@
 """Demonstrations: what is imitated, what is kept, and where self-instruct drifts."""
 
-import re
 from itertools import islice
 
 import numpy as np
@@ -254,52 +253,3 @@ def test_the_figures_of_self_instruct():
     repeated = [text for text in complete(pools[0].model, 1000, rng=0) if text.completion in seeds]
     assert len(repeated) > 0
     assert np.mean([len(text.completion) for text in repeated]) < np.mean([*map(len, seeds)])
-
-
-# What is refused.
-
-
-@pytest.mark.parametrize("strings, message", [
-    (0, "strings must be at least 1, got 0"), (-1, "strings must be at least 1, got -1"),
-    (1.5, "strings must be a whole number, got 1.5")])
-def test_a_number_of_strings_that_is_none_is_refused(strings, message):
-    for call in (lambda: complete(MODEL, strings, rng=0),
-                 lambda: filtered(MODEL, is_palindrome, strings, rng=0),
-                 lambda: next(self_instruct(["ab"], is_palindrome, rng=0, strings=strings))):
-        with pytest.raises(ValueError, match=re.escape(message)):
-            call()
-
-
-@pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
-def test_a_temperature_that_is_none_is_refused(temperature):
-    for call in (lambda **options: complete(MODEL, 1, **options),
-                 lambda **options: filtered(MODEL, is_palindrome, 1, **options),
-                 lambda **options: next(self_instruct(["ab"], is_palindrome, **options))):
-        with pytest.raises(ValueError, match=f"temperature must be positive and .*{temperature}"):
-            call(rng=0, temperature=temperature)
-
-
-def test_a_prompt_that_cannot_be_read_is_shown():
-    for call in (lambda prompts: complete(MODEL, 1, rng=0, prompts=prompts),
-                 lambda prompts: filtered(MODEL, is_palindrome, 1, rng=0,
-                                                    prompts=prompts)):
-        with pytest.raises(ValueError, match="the prompt 'axe' contains 'x'"):
-            call(["a", "axe"])
-
-
-def test_no_prompts_at_all_are_refused_by_name():
-    for call in (lambda: complete(MODEL, 5, rng=0, prompts=[]),
-                 lambda: filtered(MODEL, is_palindrome, 5, rng=0, prompts=[])):
-        with pytest.raises(ValueError, match="prompts must be"):
-            call()
-
-
-@pytest.mark.parametrize("seeds, options, message", [
-    ([], {}, "the corpus is empty"), (["aa"], {}, "at least two different letters, got 'a'"),
-    (["a\nb"], {}, "item 1 contains a line feed"),
-    (["ab"], {"order": 0}, "order must be at least 1, got 0"),
-    (["ab"], {"pseudo_count": -0.1}, "pseudo_count must be finite and not negative, got -0.1")])
-def test_what_makes_no_model_is_refused_in_the_first_round(seeds, options, message):
-    rounds = self_instruct(seeds, is_palindrome, rng=0, **options)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        next(rounds)

@@ -3,7 +3,6 @@
 from collections import Counter
 from itertools import product
 from math import log
-import re
 
 import numpy as np
 import pytest
@@ -251,17 +250,3 @@ def test_no_model_has_a_lower_perplexity_on_a_text_than_the_model_that_wrote_it(
         assert -(joint * log_softmax(other)).sum() > own
     np.testing.assert_allclose(fit_by_counting(joint, pseudo_count=0), log_softmax(logits),
                                atol=1e-12)
-
-
-@pytest.mark.parametrize("function", [summary, lambda logits: lengths(logits, 3)])
-def test_a_table_of_no_language_is_refused(function):
-    with pytest.raises(ValueError, match=re.escape("S = A^(order - 1) states, got (2, 3)")):
-        function(np.zeros((2, 3)))
-
-
-@pytest.mark.parametrize("horizon, message", [
-    (0, "horizon must be at least 1, got 0"), (-1, "horizon must be at least 1, got -1"),
-    (2.5, "horizon must be a whole number, got 2.5")])
-def test_a_horizon_that_is_none_is_refused(horizon, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        lengths(np.zeros((3, 3)), horizon)

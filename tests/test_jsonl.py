@@ -317,24 +317,3 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path, monkeypatch, writer):
     with pytest.raises(OSError, match="disk full"):
         writer(path, RECORDS[Pair])
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["data.jsonl"]
-
-
-@pytest.mark.parametrize("writer, record", [
-    (write, Demonstration("\ud800", "")), (write, Demonstration("", "a\udfff")),
-    (write, Pair("", "", "\ud83d")), (write, Labelled("", "\ude00", True)),
-    (write, Prompt("\ude00\ud83d")), (write, Ranking("", ("a", "b", "\ud83d"))),
-    (write_implicit, Pair("\ud83d", "", "a")), (write_implicit, Pair("", "a", "\udfff")),
-    (write_implicit, Pair("\ud83d", "\ude00", ""))])
-def test_a_lone_surrogate_is_refused_by_record_and_nothing_is_written(tmp_path, writer,
-                                                                           record):
-    good = record._replace(**{name: "a" if isinstance(text, str) else ("a", "b")
-                              for name, text in record._asdict().items() if text is not True})
-    path = tmp_path / "data.jsonl"
-    with pytest.raises(ValueError) as found:
-        writer(path, [good, good, record, good, record])
-    assert str(found.value) == "record 3 contains a lone surrogate, which is no character"
-    assert os.listdir(tmp_path) == []
-    writer(path, [good])
-    with pytest.raises(ValueError, match="record 1 contains a lone"):
-        writer(path, [record])
-    assert path.read_bytes().count(b"\n") == 1

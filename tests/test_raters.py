@@ -173,7 +173,7 @@ def test_a_ranking_at_a_temperature_near_zero_is_that_of_the_scores(temperature)
 
 def test_even_the_smallest_temperature_keeps_the_order_of_the_worse_ones():
     """A quotient that overflows is no reason to forget who is better."""
-    found = rank(np.array([[0.0, -2.0, -1.0]] * 20), rng=0, temperature=1e-310)
+    found = rank(1e10 * np.array([[0.0, -2.0, -1.0]] * 20), rng=0, temperature=1e-300)
     assert found.tolist() == [[0, 2, 1]] * 20
 
 
@@ -336,64 +336,3 @@ def test_the_judge_agrees_with_58_percent_of_a_persons_choices_and_her_reward_wi
                         for steps in (data.chosen, data.rejected))
     ties = np.isclose(chosen, rejected)
     assert round(100 * ((chosen > rejected)[~ties].sum() + ties.sum() / 2) / ties.size) == 72
-
-
-# What is refused.
-
-
-@pytest.mark.parametrize("rater, number, shape", [
-    (choose, "two", (3, 1)), (choose, "two", (2,)), (choose, "two", (1, 2, 2)),
-    (choose, "two", (1, 3)), (rank, "two or more", (3, 1)), (rank, "two or more", (2,)),
-    (rank, "two or more", (1, 2, 2))])
-def test_rewards_of_another_shape_are_refused(rater, number, shape):
-    message = f"rewards must have a prompt a row and a response a column, {number}, got shape "
-    with pytest.raises(ValueError, match=re.escape(f"{message}{shape}")):
-        rater(np.zeros(shape), rng=0)
-
-
-@pytest.mark.parametrize("rater", [choose, rank])
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_rewards_that_cannot_be_compared_are_refused(rater, wrong):
-    with pytest.raises(ValueError, match="rewards must be finite"):
-        rater(np.array([[0.0, wrong]]), rng=0)
-
-
-@pytest.mark.parametrize("name, value, message", [
-    ("temperature", 0.0, "temperature must be positive and finite, got 0.0"),
-    ("temperature", -1.0, "temperature must be positive and finite, got -1.0"),
-    ("temperature", np.nan, "temperature must be positive and finite, got nan"),
-    ("noise", -0.1, "noise must lie in [0, 1], got -0.1"),
-    ("noise", 1.1, "noise must lie in [0, 1], got 1.1"),
-    ("noise", np.nan, "noise must lie in [0, 1], got nan"),
-    ("ties", -0.5, "ties must be finite and not negative, got -0.5"),
-    ("ties", np.inf, "ties must be finite and not negative, got inf"),
-    ("ties", np.nan, "ties must be finite and not negative, got nan")])
-def test_numbers_out_of_range_are_refused_by_name(name, value, message):
-    for rater in (choose, rank)[:1 if name == "ties" else 2]:
-        with pytest.raises(ValueError, match=re.escape(message)):
-            rater(np.zeros((1, 2)), rng=0, **{name: value})
-
-
-@pytest.mark.parametrize("pairs, shown", [(np.array([[0, 2]]), "[[0 2]]"),
-                                          (np.array([[-1, 0]]), "[[-1  0]]"),
-                                          (np.array([0, 1]), "[0 1]"),
-                                          (np.array([[0, 1, 1]]), "[[0 1 1]]"),
-                                          (np.array([[0.5, 1]]), "[[0.5 1. ]]")])
-def test_pairs_of_no_responses_are_refused(pairs, shown):
-    message = f"pairs must be (M, 2) whole numbers in [0, 2), got {shown}"
-    with pytest.raises(ValueError, match=re.escape(message)):
-        ranking_from_pairs(pairs, 2)
-    with pytest.raises(ValueError, match="responses must be at least 1, got 0"):
-        ranking_from_pairs(pairs, 0)
-
-
-def test_a_single_response_is_ranked_without_a_pair():
-    assert ranking_from_pairs(np.zeros((0, 2), int), 1).tolist() == [0]
-
-
-def test_a_judge_refuses_a_string_without_steps_and_one_of_another_table():
-    words, nothing = Vocabulary("abc"), np.zeros(0, int)
-    with pytest.raises(ValueError, match="every string must have at least one step, its end"):
-        judgement(np.zeros((4, 4)), counts.steps(nothing, nothing, np.array([0, 0]), (4, 4)))
-    with pytest.raises(ValueError, match=re.escape("over a table of (3, 3), got (4, 4)")):
-        judgement(np.zeros((3, 3)), words.encode(["a"]))

@@ -32,12 +32,12 @@ from toy_lm.vocabulary import from_items
 
 LARGEST = 2 * 10**7  # entries of a table; to sample takes some fifty bytes of each
 MOST = 10**7         # strings at once
-TABLES = {"easy_to_say": rewards.easy_to_say, "alternating": rewards.alternating,
-          "ends_in_vowel": rewards.ends_in_vowel, "no_doubles": rewards.no_doubles,
-          "short": rewards.short}
+TABLES = "easy_to_say", "alternating", "ends_in_vowel", "no_doubles", "short"
+MODEL, ITEMS = "an .npz file of 'train' or 'align'", "UTF-8, one item per line"
 
 
 def _parser():
+    """A subcommand for each `run_…`, which its docstring describes."""
     parser = argparse.ArgumentParser(
         prog="toy_lm", allow_abbrev=False,
         description="Character-level language models of your own text, by counting.  '-' stands "
@@ -45,113 +45,79 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"toy_lm {__version__}")
     jobs = parser.add_subparsers(metavar="train | score | sample | pairs | align", required=True)
 
-    train = jobs.add_parser("train", allow_abbrev=False, help="fit a model to a text file",
-                            description="Fit a model to a text file by counting, and print how "
-                                        "well it fits.")
-    train.add_argument("file", type=file_name, metavar="FILE", help="UTF-8, one item a line")
-    train.add_argument("--out", type=file_name, required=True, metavar="MODEL",
-                       help="where to write the model, an .npz file")
-    train.add_argument("--order", type=integer(1), default=2,
-                       help="characters seen at once, the next one included (2, a bigram)")
-    train.add_argument("--smoothing", type=number(0, 1e9), default=0.1, metavar="A",
-                       help="pseudo-count of every entry (0.1); with 0 what never occurred is "
-                            "impossible")
-    train.add_argument("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
-                       help="of the items, spread evenly, kept from training and scored (0.1); "
-                            "their letters are known to the model")
-    train.add_argument("--also", type=file_name, metavar="FILE",
-                       help="JSON lines of preferences, the letters of which the model shall know "
-                            "too")
-    train.set_defaults(run=run_train)
+    def job(run, *, model=MODEL, file=None, out=None):
+        name, text = run.__name__.removeprefix("run_"), run.__doc__
+        added = jobs.add_parser(name, allow_abbrev=False, help=text.split(":")[0], description=text)
+        added.set_defaults(run=run)
+        for name, text in (("model", model), ("file", file)):
+            if text is not None:
+                added.add_argument(name, type=file_name, metavar=name.upper(), help=text)
+        if out is not None:
+            added.add_argument("--out", type=file_name, required=True, metavar="FILE", help=out)
+        return added
 
-    scoring = jobs.add_parser("score", allow_abbrev=False, help="score the items of a text file",
-                              description="Print the log-probability of every item, in nats, and "
-                                          "on the last line the nats per character.")
-    _add_model(scoring)
-    scoring.add_argument("file", type=file_name, metavar="FILE", help="UTF-8, one item a line")
-    scoring.set_defaults(run=run_score)
+    add = job(run_train, model=None, file=ITEMS, out="where to write the model").add_argument
+    add("--order", type=integer(1), default=2,
+        help="characters seen at once, the next one included (2, a bigram)")
+    add("--smoothing", type=number(0, 1e9), default=0.1, metavar="A",
+        help="pseudo-count of every entry (0.1); with 0 what never occurred is impossible")
+    add("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
+        help="of the items, spread evenly, kept from training and scored (0.1); their letters are "
+             "known to the model")
+    add("--also", type=file_name, metavar="FILE",
+        help="JSON lines of preferences, the letters of which the model shall know too")
 
-    sampling = jobs.add_parser("sample", allow_abbrev=False, help="let the model write",
-                               description="Print strings of the model, one a line.")
-    _add_model(sampling)
-    sampling.add_argument("-n", type=integer(1, MOST), default=10, metavar="N", help="strings (10)")
-    sampling.add_argument("--prompt", default="", help="their first letters")
-    sampling.add_argument("--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
-                          help="below 1 likely letters become likelier (1)")
-    sampling.add_argument("--top-k", type=integer(1), metavar="K",
-                          help="only the K likeliest letters of each state")
-    sampling.add_argument("--horizon", type=integer(1), default=HORIZON, metavar="STEPS",
-                          help=f"where strings that do not end are cut ({HORIZON}); standard error "
-                               f"tells how many")
-    _add_seed(sampling)
-    sampling.set_defaults(run=run_sample)
+    job(run_score, file=ITEMS)
 
-    pairs = jobs.add_parser("pairs", allow_abbrev=False, help="make preference data",
-                            description="Let the model respond to prompts and a simulated rater "
-                                        "choose, and write the result as JSON lines, in the forms "
-                                        "of TRL.  Standard error tells what was left out.")
-    _add_model(pairs)
-    pairs.add_argument("--out", type=file_name, required=True, metavar="FILE",
-                       help="where to write the data, JSON lines")
-    pairs.add_argument("--pairs", type=integer(1, MOST), default=1000, metavar="N",
-                       help="asked of each prompt (1000); rankings, with --form ranking")
+    add = job(run_sample).add_argument
+    add("-n", type=integer(1, MOST), default=10, metavar="N", help="strings (10)")
+    add("--prompt", default="", help="their first letters")
+    add("--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
+        help="below 1 likely letters become likelier (1)")
+    add("--top-k", type=integer(1), metavar="K", help="only the K likeliest letters of each state")
+    add("--horizon", type=integer(1), default=HORIZON, metavar="STEPS",
+        help=f"where strings that do not end are cut ({HORIZON}); standard error tells how many")
+    add("--seed", type=integer(0), default=0, help="of everything random (0)")
+
+    pairs = job(run_pairs, out="where to write the data")
+    add = pairs.add_argument
+    add("--pairs", type=integer(1, MOST), default=1000, metavar="N",
+        help="asked of each prompt (1000); rankings, with --form ranking")
     prompts = pairs.add_mutually_exclusive_group()
     prompts.add_argument("--prompt", default="", help="first letters (none)")
     prompts.add_argument("--prompts", type=file_name, metavar="FILE",
                          help='JSON lines {"prompt": …}')
-    pairs.add_argument("--reward", choices=[*TABLES, "palindrome", "judge"], default="easy_to_say",
-                       help="what the rater likes (easy_to_say); the judge is the model itself")
-    pairs.add_argument("--temperatures", type=number(1e-3, 1e3), nargs="+", default=[1.0],
-                       metavar="T", help="at which the responses to a prompt are written, in turn; "
-                                         "to be given after the model (1)")
-    pairs.add_argument("--rater-temperature", type=number(1e-6, 1e6), default=1.0, metavar="T",
-                       help="the larger, the more often the worse response is preferred (1)")
-    pairs.add_argument("--noise", type=number(0, 1), default=0.0,
-                       help="probability that an answer is turned round (0)")
-    pairs.add_argument("--ties", type=number(0, 1e6),
-                       help="how often the rater cannot decide, Davidson's parameter (0); not for "
-                            "rankings")
-    pairs.add_argument("--form", choices=["explicit", "implicit", "unpaired", "ranking"],
-                       default="explicit", help="of the records (explicit)")
-    pairs.add_argument("--responses", type=integer(2, 1000), metavar="K", help="in a ranking (4)")
-    _add_seed(pairs)
-    pairs.set_defaults(run=run_pairs)
+    add("--reward", choices=[*TABLES, "palindrome", "judge"], default="easy_to_say",
+        help="what the rater likes (easy_to_say); the judge is the model itself")
+    add("--temperatures", type=number(1e-3, 1e3), nargs="+", default=[1.0], metavar="T",
+        help="at which the responses to a prompt are written, in turn; to be given after the model "
+             "(1)")
+    add("--rater-temperature", type=number(1e-6, 1e6), default=1.0, metavar="T",
+        help="the larger, the more often the worse response is preferred (1)")
+    add("--noise", type=number(0, 1), default=0.0,
+        help="probability that an answer is turned round (0)")
+    add("--ties", type=number(0, 1e6),
+        help="how often the rater cannot decide, Davidson's parameter (0); not for rankings")
+    add("--form", choices=["explicit", "implicit", "unpaired", "ranking"], default="explicit",
+        help="of the records (explicit)")
+    add("--responses", type=integer(2, 1000), metavar="K", help="in a ranking (4)")
+    add("--seed", type=integer(0), default=0, help="of everything random (0)")
 
-    aligning = jobs.add_parser("align", allow_abbrev=False, help="fit a model to preferences",
-                               description="Fit a model to preferences, and print what it makes of "
-                                           "them before and after, and the exact KL of its strings "
-                                           "to the model.")
-    _add_model(aligning)
-    aligning.add_argument("file", type=file_name, metavar="FILE",
-                          help="JSON lines of 'pairs' or of your own: pairs, rankings, or for kto "
-                               "labelled strings")
-    aligning.add_argument("--method", choices=METHODS, required=True,
-                          help="reward_model fits a reward and takes the best trade between it and "
-                               "the KL to the model; the others fit the model itself")
-    aligning.add_argument("--out", type=file_name, required=True, metavar="MODEL",
-                          help="where to write the aligned model, an .npz file")
-    aligning.add_argument("--beta", type=number(1e-6, 1e6), metavar="B",
-                          help="the price of the method: " + ", ".join(
-                              f"{name} {method.beta:g}" for name, method in METHODS.items()))
-    aligning.add_argument("--simpo-gamma", type=number(0, 1e6), metavar="G",
-                          help="the lead that simpo asks for (1)")
-    aligning.add_argument("--pull", type=number(0, 1e9), default=PULL, metavar="P",
-                          help=f"how strongly the fit is held back, against {PULL:g} preferences "
-                               f"or thousands ({PULL:g})")
-    aligning.set_defaults(run=run_align)
+    add = job(run_align, file="JSON lines of 'pairs' or of your own: pairs, rankings, or for kto "
+                              "labelled strings", out="where to write the result").add_argument
+    add("--method", choices=METHODS, required=True,
+        help="reward_model fits a reward and takes the best trade between it and the KL to the "
+             "model; the others fit the model itself")
+    add("--beta", type=number(1e-6, 1e6), metavar="B", help="the price of the method: " + ", ".join(
+        f"{name} {method.beta:g}" for name, method in METHODS.items()))
+    add("--simpo-gamma", type=number(0, 1e6), metavar="G", help="the lead that simpo asks for (1)")
+    add("--pull", type=number(0, 1e9), default=PULL, metavar="P",
+        help=f"how strongly few preferences are held back ({PULL:g})")
     return parser
 
 
-def _add_model(parser):
-    parser.add_argument("model", type=file_name, metavar="MODEL", help="an .npz file of 'train'")
-
-
-def _add_seed(parser):
-    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
-
-
 def run_train(arguments):
-    """The job `train`.  Raises ValueError for what the user can mend."""
+    """Fit a model to a text file: count it, and print how well the model fits."""
     _check_files(arguments, arguments.file, arguments.also)
     items = corpora.read_lines(arguments.file)
     also = [] if arguments.also is None else [
@@ -180,7 +146,8 @@ def run_train(arguments):
 
 
 def run_score(arguments):
-    """The job `score`.  Raises ValueError for what the user can mend."""
+    """Score the items of a text file: print the log-probability of each, in nats, and on the last
+    line the nats per character."""
     _check_files(arguments, arguments.model, arguments.file)
     model = models.load(arguments.model)
     items = corpora.read_lines(arguments.file, model.vocabulary.letters)
@@ -191,7 +158,7 @@ def run_score(arguments):
 
 
 def run_sample(arguments):
-    """The job `sample`.  Raises ValueError for what the user can mend."""
+    """Let the model write: print strings, one per line."""
     model = models.load(arguments.model)
     logits = decoding(model.logits, temperature=arguments.temperature, top_k=arguments.top_k)
     steps = sample(logits, arguments.n, rng=arguments.seed, horizon=arguments.horizon,
@@ -205,7 +172,8 @@ def run_sample(arguments):
 
 
 def run_pairs(arguments):
-    """The job `pairs`.  Raises ValueError for what the user can mend."""
+    """Make preference data: let the model respond to prompts and a simulated rater choose, and
+    write the result as JSON lines, in the forms of TRL.  Standard error tells what was left out."""
     if arguments.form == "ranking" and arguments.ties is not None:
         raise ValueError("--ties is for pairs: a ranking has none")
     if arguments.form != "ranking" and arguments.responses is not None:
@@ -218,8 +186,7 @@ def run_pairs(arguments):
     steps = respond(model.logits, K, rng=rng, prompts=np.repeat(states, arguments.pairs),
                     temperatures=arguments.temperatures)
     whole = whole_groups(steps, K)
-    prompts = [prompt for prompt, is_whole
-               in zip(np.repeat(np.array(prompts, object), arguments.pairs), whole) if is_whole]
+    prompts = np.repeat(np.array(prompts, object), arguments.pairs)[whole]
     responses = np.array(model.vocabulary.decode(steps), object).reshape(-1, K)[whole]
     if not whole.all():
         print(f"toy_lm: {(~whole).sum()} left out, because a response had no end after {HORIZON} "
@@ -233,8 +200,10 @@ def run_pairs(arguments):
 
 
 def run_align(arguments):
-    """The job `align`.  Raises ValueError for what the user can mend."""
-    if arguments.simpo_gamma is not None and arguments.method != "simpo":
+    """Fit a model to preferences: print what it makes of them before and after, and the exact KL of
+    its strings to the model as it was."""
+    given = {} if arguments.simpo_gamma is None else {"simpo_gamma": arguments.simpo_gamma}
+    if given and arguments.method != "simpo":
         raise ValueError("--simpo-gamma is for --method simpo")
     _check_files(arguments, arguments.model, arguments.file)
     model = models.load(arguments.model)
@@ -247,7 +216,6 @@ def run_align(arguments):
                          f"--method kto")
     method = METHODS[arguments.method]
     beta = method.beta if arguments.beta is None else arguments.beta
-    given = {} if arguments.simpo_gamma is None else {"simpo_gamma": arguments.simpo_gamma}
     try:
         before = watched(model.logits, model.logits, data, beta=beta)
         fit = method.fit(model.logits, data, beta=beta, pull=arguments.pull, **given)
@@ -272,24 +240,20 @@ def _prompts(arguments, model):
     """The prompts that the arguments ask for, and the states that they leave behind."""
     if arguments.prompts is None:
         return [arguments.prompt], [model.state(arguments.prompt)]
-    reading, states = jsonl.read_prompts(arguments.prompts), []
-    if not reading.records:
+    records, lines = jsonl.read_prompts(arguments.prompts)
+    if not records:
         raise ValueError(f"{files.shown(arguments.prompts)} holds no prompt")
-    for line, record in zip(reading.lines, reading.records):
-        try:
-            states.append(model.state(record.prompt))
-        except ValueError as error:
-            raise ValueError(f"{files.shown(arguments.prompts)}, line {line}: {error}") from None
-    return [record.prompt for record in reading.records], states
+    for record, line in zip(records, lines):
+        corpora.check_letters(arguments.prompts, line, record.prompt, model.vocabulary.letters)
+    return zip(*((record.prompt, model.state(record.prompt)) for record in records))
 
 
 def _write_rankings(arguments, prompts, responses, scores, rng):
     order = raters.rank(scores, rng=rng, temperature=arguments.rater_temperature,
                         noise=arguments.noise)
-    ranked = np.take_along_axis(responses, order, axis=1)
-    jsonl.write(arguments.out, [jsonl.Ranking(prompt, tuple(row))
-                                for prompt, row in zip(prompts, ranked)])
-    print(f"toy_lm: {len(ranked)} rankings", file=sys.stderr)
+    ranked = map(tuple, np.take_along_axis(responses, order, axis=1))
+    jsonl.write(arguments.out, list(map(jsonl.Ranking, prompts, ranked)))
+    print(f"toy_lm: {len(order)} rankings", file=sys.stderr)
 
 
 def _write_pairs(arguments, prompts, responses, scores, rng):
@@ -323,7 +287,7 @@ def _reward(name, model):
         return lambda texts: [float(verifiers.is_palindrome(text)) for text in texts]
     if name == "judge":
         return lambda texts: raters.judgement(model.logits, model.encode(texts))
-    return rewards.of_strings(model.vocabulary, TABLES[name](model.vocabulary))
+    return rewards.of_strings(model.vocabulary, getattr(rewards, name)(model.vocabulary))
 
 
 def main(argv=None):

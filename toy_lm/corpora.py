@@ -41,22 +41,12 @@ def unicode_words():
 def read_lines(path, letters=None):
     """The items of a UTF-8 text file, one a line; blank lines and surrounding space are dropped.
 
-    Parameters
-    ----------
-    path : str or path
-        `-` is standard input.
-    letters : str, optional
-        The only ones allowed, for example `Vocabulary.letters`.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read, is not UTF-8, has no item, or contains another letter; the
-        message names the file, and the line of a bad byte or letter.
+    `-` is standard input.  `letters` are the only ones allowed, for example `Vocabulary.letters`.
+    What is wrong is named by file, and a bad byte or letter by line.
     """
     lines = [line.strip() for line in read_text(path).split("\n")]
     if not any(lines):
-        raise ValueError(f"{shown(path)} holds no item: one item a line is expected")
+        raise ValueError(f"{shown(path)} holds no item: one item per line is expected")
     for number, line in enumerate(lines if letters is not None else [], start=1):
         check_letters(path, number, line, letters)
     return [line for line in lines if line]
@@ -81,16 +71,6 @@ def held_out(items, fraction=0.1):
     """Split a corpus, for an honest likelihood: (training items, items held out).
 
     The items held out are spread evenly: with a tenth every tenth one, beginning with the tenth.
-
-    Parameters
-    ----------
-    items : list
-    fraction : float in [0, 1)
-
-    Raises
-    ------
-    ValueError
-        If the fraction is outside [0, 1).
 
     Examples
     --------

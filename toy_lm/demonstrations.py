@@ -70,22 +70,16 @@ def complete(model, strings, *, rng, prompts=("",), temperature=1.0):
     Those of one prompt stand together.  A completion that would be longer than `ngram.HORIZON` is
     left out, so there may be fewer.
 
-    Raises
-    ------
-    ValueError
-        If a prompt cannot be read or a number is out of range.
-
     Examples
     --------
     >>> complete(fit(["on", "no", "onno"]), 2, rng=6, prompts=["n"])
     [Demonstration(prompt='n', completion='oo'), Demonstration(prompt='n', completion='onon')]
     """
-    checks.whole("strings", strings)
+    strings = checks.whole("strings", strings)
     if len(prompts) == 0:
         raise ValueError("prompts must be at least one, got none")
-    states = [model.vocabulary.state(prompt, order=model.order) for prompt in prompts]
     drawn = sample(decoding(model.logits, temperature=temperature), strings * len(prompts), rng=rng,
-                   prompt=np.repeat(states, strings))
+                   prompt=np.repeat([model.state(prompt) for prompt in prompts], strings))
     whole = finished(drawn)
     return [Demonstration(prompts[i // strings], completion)
             for i, completion in enumerate(model.vocabulary.decode(drawn)) if whole[i]]
@@ -94,21 +88,8 @@ def complete(model, strings, *, rng, prompts=("",), temperature=1.0):
 def filtered(model, verifier, strings, *, rng, prompts=("",), temperature=1.0):
     """Rejection sampling: let a model write, and keep what passes: `Filtered`.
 
-    Parameters
-    ----------
-    model : Model
-    verifier : callable
-        `verifier(text) -> bool`, asked of prompt and completion together.
-    strings : int ≥ 1
-        Completions of each prompt.
-    rng : Generator or seed
-    prompts : sequence of str
-    temperature : float > 0
-
-    Raises
-    ------
-    ValueError
-        As `complete`.
+    `verifier(text) -> bool` is asked of prompt and completion together; the other arguments are
+    those of `complete`.
 
     Examples
     --------
@@ -137,18 +118,8 @@ def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.
         pool, give its items as the seeds and its state.
     strings : int ≥ 1
         Written in each round.
-    order, pseudo_count
-        Of the model, as in `models.fit`.
-    temperature : float > 0
-
-    Yields
-    ------
-    Pool
-
-    Raises
-    ------
-    ValueError
-        If there are no seeds or a number is out of range, at the first round.
+    order, pseudo_count, temperature
+        As in `models.fit` and `ngram.decoding`.
 
     Examples
     --------
@@ -156,6 +127,7 @@ def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.
     >>> next(rounds).items
     ['on', 'no', 'non', 'o', 'oo', '', 'n']
     """
+    strings = checks.whole("strings", strings)
     pool = Pool(list(dict.fromkeys(seeds)), None, 0, 0, generator(rng).bit_generator.state)
     while True:
         rng = generator(pool.rng)

@@ -57,11 +57,6 @@ def lengths(logits, horizon):
 
     A string of n letters has n + 1 steps.  Works for models that do not end, too.
 
-    Raises
-    ------
-    ValueError
-        If the table is none of a language, or the horizon is not positive.
-
     Examples
     --------
     Two letters and the end, all equally likely:
@@ -70,12 +65,12 @@ def lengths(logits, horizon):
     >>> print((law.prob * 27).round(6), round(law.unfinished * 27, 6))
     [9. 6. 4.] 8.0
     """
-    checks.whole("horizon", horizon)
+    horizon = checks.whole("horizon", horizon)
     world = language(np.zeros(logits.shape))
     policy = np.exp(log_softmax(logits))
     onwards, ends = transitions_under(world, policy).T.tocsr(), ending_chance(world, policy)
     unfinished, prob = world.start, []
-    for _ in range(int(horizon)):
+    for _ in range(horizon):
         prob.append(unfinished @ ends)
         unfinished = onwards @ unfinished
     return Lengths(np.array(prob), float(unfinished.sum()))
@@ -83,11 +78,6 @@ def lengths(logits, horizon):
 
 def summary(logits):
     """Length and entropy of the strings of a model, by (exact.2) and (exact.3): `Summary`.
-
-    Raises
-    ------
-    ValueError
-        If the table is none of a language, or its strings do not end.
 
     Examples
     --------

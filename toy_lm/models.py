@@ -95,18 +95,7 @@ def fit(items, *, order=2, pseudo_count=0.1, vocabulary=None, also=()):
 
 
 def save(path, model):
-    """Write a model as an `.npz` file, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or path
-        `-` is standard output.
-    model : Model
-
-    Raises
-    ------
-    ValueError
-        If the model could not be loaded again: its table is no table of its letters.
+    """Write a model as an `.npz` file, whole or not at all; `-` is standard output.
 
     Examples
     --------
@@ -122,18 +111,7 @@ def save(path, model):
 
 
 def load(path):
-    """Read a model back, as it was: `Model`.
-
-    Parameters
-    ----------
-    path : str or path
-        `-` is standard input.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read or holds no such model; the message names the file and the
-        reason.
+    """Read a model back, as it was: `Model`; `-` is standard input.
 
     Examples
     --------
@@ -186,7 +164,7 @@ def _checked(version, letters, logits):
     if codes[-1] > 0x10FFFF or surrogate.any() or (codes == ord(END)).any():
         raise ValueError("letters must be characters other than the line feed")
     if logits.dtype != np.float64 or logits.ndim != 2 or logits.shape[1] != letters.size + 1:
-        raise ValueError(f"logits must be a float64 table with {letters.size + 1} columns, one a "
+        raise ValueError(f"logits must be a float64 table with {letters.size + 1} columns, one per "
                          f"letter and one for the end, got {logits.dtype} of shape {logits.shape}")
     order_of(logits.shape)
     if not np.isfinite(logits.max(axis=1)).all():  # of NaN and a number, the largest is NaN

@@ -48,11 +48,6 @@ AT_ONCE = 50_000  # strings drawn at once, so that a rollout's rectangles stay s
 def order_of(shape):
     """The order of a model whose table has the shape (S, A): int.
 
-    Raises
-    ------
-    ValueError
-        If S is no power of A, or there are fewer than two symbols.
-
     Examples
     --------
     >>> order_of((1, 27)), order_of((27, 27)), order_of((729, 27))
@@ -69,22 +64,7 @@ def order_of(shape):
 
 
 def language(rewards):
-    """The world in which a model acts, from a reward table.
-
-    Parameters
-    ----------
-    rewards : (S, A) float
-        Reward for writing symbol a in state s; symbol 0 is the end.
-
-    Returns
-    -------
-    TabularMDP
-        With one outcome an action, and gamma 1.
-
-    Raises
-    ------
-    ValueError
-        If S is no power of A, or the table is not finite.
+    """The world in which a model acts, a `TabularMDP` with gamma 1, from a reward table (S, A).
 
     Examples
     --------
@@ -102,23 +82,7 @@ def language(rewards):
 
 
 def widen(table, order):
-    """The same table for a longer memory, which ignores what it need not remember.
-
-    Parameters
-    ----------
-    table : (S, A) float
-        Logits or rewards of a lower order.
-    order : int
-        At least that of the table.
-
-    Returns
-    -------
-    (A^(order − 1), A) float
-
-    Raises
-    ------
-    ValueError
-        If the table is of no order, or of a higher one.
+    """Logits or rewards (S, A) for a longer memory, which ignores what it need not remember.
 
     Examples
     --------
@@ -126,46 +90,26 @@ def widen(table, order):
     array([1., 3., 1., 3.])
     """
     own = order_of(table.shape)
-    checks.whole("order", order)
-    if order < own:
-        raise ValueError(f"order must be at least {own}, that of the table, got {order}")
+    order = checks.whole("order", order, least=own)
     # The last digits of a state are the state of the lower order.
-    return np.tile(table, (table.shape[1]**(int(order) - own), 1))
+    return np.tile(table, (table.shape[1]**(order - own), 1))
 
 
 def decoding(logits, *, temperature=1.0, top_k=None):
-    """The table (ngram.2), from which to sample and with which to score.
+    """log π_T of (ngram.2), (S, A), from which to sample and with which to score.
 
-    Parameters
-    ----------
-    logits : (S, A) float
-    temperature : float > 0
-        Below 1 likely letters become likelier; 1 changes nothing.
-    top_k : int ≥ 1, optional
-        Actions that are as likely as the kth are all kept.  The end symbol is an action too: where
-        it is dropped, no string ends.
-
-    Returns
-    -------
-    (S, A) float
-        Log-probabilities, −∞ for what was dropped.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range.
+    Actions that are as likely as the kth are all kept.  What is dropped has −∞; where that is the
+    end symbol, no string ends.
 
     Examples
     --------
     >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), temperature=0.5, top_k=2)).round(4))
     [[0.7353 0.2647 0.    ]]
     """
-    if not 0 < temperature < np.inf:
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+    checks.positive("temperature", temperature)
     logp = log_softmax(logits)
     if top_k is not None:
-        checks.whole("top_k", top_k)
-        least = np.sort(logp, axis=1)[:, -min(int(top_k), logp.shape[1])]
+        least = np.sort(logp, axis=1)[:, -min(checks.whole("top_k", top_k), logp.shape[1])]
         logp = np.where(logp >= least[:, None], logp, -np.inf)
     with np.errstate(over="ignore"):  # a temperature near zero: only the likeliest is left
         return log_softmax((logp - logp.max(axis=1, keepdims=True)) / temperature)
@@ -185,11 +129,6 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
     prompt : int, or (strings,) int
         `Vocabulary.state` of what was written before.  The result holds what is written next.
 
-    Raises
-    ------
-    ValueError
-        If the table is none of a language, or a number is out of range.
-
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
@@ -198,11 +137,11 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
     ['nooo', 'non', '', 'o']
     """
     world = language(np.zeros(logits.shape))
-    checks.whole("strings", strings)
+    strings = checks.whole("strings", strings)
     if np.shape(prompt) not in ((), (strings,)):
-        raise ValueError(f"prompt must be one state, or one a string, {strings}, got shape "
+        raise ValueError(f"prompt must be one state, or one per string, {strings}, got shape "
                          f"{np.shape(prompt)}")
-    starts = np.broadcast_to(np.asarray(prompt), (int(strings),))
+    starts = np.broadcast_to(np.asarray(prompt), (strings,))
     policy, rng = np.exp(log_softmax(logits)), generator(rng)
     return counts.join([playing.steps_played(world, policy, starts[first:first + AT_ONCE],
                                              horizon=horizon, rng=rng)
@@ -227,11 +166,6 @@ def score(logits, steps):
 
     A string that was cut is scored as far as it goes.  One that the model cannot write has −∞.
 
-    Raises
-    ------
-    ValueError
-        If the steps belong to a table of another shape.
-
     Examples
     --------
     >>> fair = np.zeros((3, 3))
@@ -247,11 +181,6 @@ def nats_per_character(logits, steps):
     """−(1/N) Σ log π over N steps, ends included; its exponential is the perplexity.
 
     The same as `minirl.people.sft.sft_loss`, but infinite where the model cannot write a string.
-
-    Raises
-    ------
-    ValueError
-        If there are no steps, or they belong to a table of another shape.
 
     Examples
     --------

@@ -36,10 +36,10 @@ out does no harm to a regression on pairs, though rewards that are close are see
 
 *Other raters* give scores.  A *verifier* (the chapter before) is a program that scores 1 or 0, and
 where both responses pass, or neither, it has no preference.  *The language model itself* can judge:
-`judgement` scores a response by its log-probability a character.  (Not by that of the whole string,
-which falls with every letter, so that short strings win.)  A judge has its own taste: it prefers
-what is usual.  On the running example it agrees with 58 % of a person's choices, where her own
-reward would agree with 72 %, ties counted half.
+`judgement` scores a response by its log-probability per character.  (Not by that of the whole
+string, which falls with every letter, so that short strings win.)  A judge has its own taste: it
+prefers what is usual.  On the running example it agrees with 58 % of a person's choices, where her
+own reward would agree with 72 %, ties counted half.
 
 Read first: `rewards`, `verifiers`.  Read next: `preferences`.
 Source: Bradley and Terry 1952; Luce 1959; Plackett 1975; Davidson 1970, "On extending the
@@ -64,19 +64,17 @@ def _checked(rewards, columns, temperature, noise):
     """The rewards as floats: of small whole numbers or of True and False a difference is wrong."""
     rewards = np.asarray(rewards, float)
     if rewards.ndim != 2 or rewards.shape[1] not in columns:
-        raise ValueError(f"rewards must have a prompt a row and a response a column, "
+        raise ValueError(f"rewards must have a row per prompt and a column per response, "
                          f"{'two' if len(columns) == 1 else 'two or more'}, got shape "
                          f"{rewards.shape}")
-    if not np.isfinite(rewards).all():
-        raise ValueError("rewards must be finite")
-    if not 0 < temperature < np.inf:
-        raise ValueError(f"temperature must be positive and finite, got {temperature}")
+    checks.finite("rewards", rewards)
+    checks.positive("temperature", temperature)
     checks.fraction("noise", noise)
     return rewards
 
 
 def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
-    """Which of two responses a simulated person prefers.
+    """Which of two responses a simulated person prefers: (B,) int, FIRST, SECOND or TIE.
 
     Parameters
     ----------
@@ -90,24 +88,13 @@ def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
     ties : float ≥ 0
         ν of (raters.3); with 0 she always decides.
 
-    Returns
-    -------
-    (B,) int
-        FIRST (1), SECOND (−1) or TIE (0).
-
-    Raises
-    ------
-    ValueError
-        If the rewards have another shape or a number is out of range.
-
     Examples
     --------
     >>> print(choose(np.array([[1., 0.], [0., 1.], [5., 5.]]), rng=0, temperature=0.1))
     [ 1 -1  1]
     """
     rewards = _checked(rewards, range(2, 3), temperature, noise)
-    if not 0 <= ties < np.inf:
-        raise ValueError(f"ties must be finite and not negative, got {ties}")
+    checks.not_negative("ties", ties)
     with np.errstate(over="ignore"):  # a temperature near zero: infinitely sure
         d = (rewards[:, 0] - rewards[:, 1]) / temperature
     half = np.exp(-np.abs(d) / 2)
@@ -120,21 +107,8 @@ def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
 def rank(rewards, *, rng, temperature=1.0, noise=0.0):
     """In which order a simulated person puts the responses to each prompt, by (raters.2).
 
-    Parameters
-    ----------
-    rewards : (P, K) float
-    rng, temperature, noise
-        As in `choose`; a ranking is turned round as a whole.
-
-    Returns
-    -------
-    (P, K) int
-        The numbers of the responses, the best first.
-
-    Raises
-    ------
-    ValueError
-        As `choose`.
+    Of rewards (P, K) she makes the numbers of the responses, the best first: (P, K) int.  The other
+    arguments are those of `choose`; a ranking is turned round as a whole.
 
     Examples
     --------
@@ -198,23 +172,10 @@ def pairs_of_scores(scores):
 
 
 def ranking_from_pairs(pairs, responses):
-    """The ranking of one prompt's responses that agrees with all pairs.
+    """The ranking (K,) of one prompt's K `responses` that agrees with all pairs.
 
-    Parameters
-    ----------
-    pairs : (M, 2) int
-        Numbers of responses, the better one first; in any order, and repeated if they like.
-    responses : int
-        K.
-
-    Returns
-    -------
-    (K,) int
-
-    Raises
-    ------
-    ValueError
-        If the pairs run in a circle, which is named, or do not decide between two responses.
+    Pairs (M, 2) int are numbers of responses, the better one first; in any order, and repeated if
+    they like.  A circle among them is refused, and so is a gap that leaves two undecided.
 
     Examples
     --------
@@ -224,7 +185,7 @@ def ranking_from_pairs(pairs, responses):
     Traceback (most recent call last):
     ValueError: no ranking agrees with the pairs: they run in a circle, 0 > 1 > 2 > 0
     """
-    checks.whole("responses", responses)
+    responses = checks.whole("responses", responses)
     if (pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer)
             or (pairs < 0).any() or (pairs >= responses).any()):
         raise ValueError(f"pairs must be (M, 2) whole numbers in [0, {responses}), got {pairs}")
@@ -248,25 +209,15 @@ def ranking_from_pairs(pairs, responses):
 
 
 def judgement(logits, steps):
-    """What a language model thinks of strings: log-probability a character, (B,) float, in nats.
+    """What a language model thinks of strings: log-probability per character, (B,), in nats.
 
-    Parameters
-    ----------
-    logits : (S, A) float
-        The judge's own table.
-    steps : counts.Steps
-        Over that table.  Ends are counted.
-
-    Raises
-    ------
-    ValueError
-        If the steps belong to another table, or one string has none.
+    `logits` is its own table, and `steps` are over it; ends are counted.
 
     Examples
     --------
     >>> from toy_lm.models import fit
     >>> model = fit(["kato", "kata"])
-    >>> scores = judgement(model.logits, model.vocabulary.encode(["kata", "okta"]))
+    >>> scores = judgement(model.logits, model.encode(["kata", "okta"]))
     >>> print(scores[0] > scores[1])
     True
     """

@@ -51,9 +51,7 @@ def is_vowel(vocabulary):
 
 
 def of_strings(vocabulary, table):
-    """The reward of a table as a function of strings: `reward(texts) -> (n,)`.
-
-    Raises ValueError if the table (S, A) is not one of these symbols.
+    """The reward of a table (S, A) as a function of strings: `reward(texts) -> (n,)`.
 
     Examples
     --------
@@ -64,25 +62,13 @@ def of_strings(vocabulary, table):
     """
     order, weights = order_of(table.shape), table.ravel()
     if table.shape[1] != vocabulary.size:
-        raise ValueError(f"table must have {vocabulary.size} columns, one a symbol, got "
+        raise ValueError(f"table must have {vocabulary.size} columns, one per symbol, got "
                          f"{table.shape}")
     return lambda texts: counts.matrix(vocabulary.encode(texts, order=order)) @ weights
 
 
 def easy_to_say(vocabulary, *, letter=LETTER):
-    """The table of (rewards.1).
-
-    Parameters
-    ----------
-    vocabulary : Vocabulary
-        Every letter other than a, e, i, o, u counts as a consonant.
-    letter : float
-        Reward of each letter.
-
-    Returns
-    -------
-    (A, A) float
-        The end symbol earns nothing, and the first letter has no neighbour before it.
+    """The table of (rewards.1), (A, A); every letter but a, e, i, o, u counts as a consonant.
 
     Examples
     --------
@@ -94,9 +80,8 @@ def easy_to_say(vocabulary, *, letter=LETTER):
      [ 0.   0.1 -0.9 -0.9]]
     """
     vowel = is_vowel(vocabulary)
-    table = np.zeros(vocabulary.shape())
-    table[1:, 1:] = -(vowel[:, None] == vowel).astype(float)
-    table[:, 1:] += letter
+    table = letter * letters(vocabulary.shape())
+    table[1:, 1:] -= vowel[:, None] == vowel
     return table
 
 

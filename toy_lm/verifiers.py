@@ -58,11 +58,12 @@ import numpy as np
 from scipy import sparse, special
 
 from minirl.exact.evaluation import occupancy
-from minirl.exact.solving import solve
-from minirl.people.fitting import minimise
 from minirl.exact.planning import policy_gradient
-from minirl.people.sft import fit_by_counting
+from minirl.exact.solving import solve
+from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_softmax
+from minirl.people.fitting import minimise
+from minirl.people.sft import fit_by_counting
 from toy_lm.ngram import language, order_of
 from toy_lm.rewards import VOWELS, is_vowel
 
@@ -90,11 +91,8 @@ def is_palindrome(text):
 def matches(text, pattern):
     """Whether a string matches a pattern, letter by letter.
 
-    Parameters
-    ----------
-    text, pattern : str
-        In a pattern V stands for a vowel, C for any other letter, and . for any letter; what else
-        it holds stands for itself.
+    V stands for a vowel, C for any other letter, and . for any letter; what else a pattern holds
+    stands for itself.
 
     Examples
     --------
@@ -122,11 +120,6 @@ def has_length(text, letters):
 
 def pattern_classes(vocabulary, pattern):
     """The letters that a pattern allows in each place: (n, A) bool, with no end symbol anywhere.
-
-    Raises
-    ------
-    ValueError
-        If a letter of the pattern is not in the vocabulary.
 
     Examples
     --------
@@ -163,11 +156,6 @@ def pattern_counts(logits, classes):
         The chance that a string passes.
     C : (A, A) float
         Expected counts of its steps, where it passes, else zero.
-
-    Raises
-    ------
-    ValueError
-        If the table is no bigram, or the classes do not fit it.
 
     Examples
     --------
@@ -241,16 +229,6 @@ def objective_loss(logits, ref_logits, counts_of, *, bonus, beta):
     beta : float > 0
         Reward per nat of KL.
 
-    Returns
-    -------
-    loss : float
-    grad : (A, A) float
-
-    Raises
-    ------
-    ValueError
-        If the bigram does not end.
-
     Examples
     --------
     >>> fair = np.zeros((3, 3))
@@ -268,21 +246,9 @@ def objective_loss(logits, ref_logits, counts_of, *, bonus, beta):
 def gap(ref_logits, counts_of, *, bonus, beta):
     """What the best policy of strings has, and what is left of it for a bigram: `Gap`.
 
-    The best bigram is climbed to from the one that has the expected counts of the best policy.  It
-    is a local optimum, so the true gap may be smaller.
-
-    Parameters
-    ----------
-    ref_logits : (A, A) float
-    counts_of : callable
-        As for `objective_loss`.
-    bonus, beta : float > 0
-
-    Raises
-    ------
-    ValueError
-        If a number is not positive, the reference is no bigram that ends, or the bonus is so large
-        that the search fails.
+    The arguments are those of `objective_loss`.  The best bigram is climbed to from the one that
+    has the expected counts of the best policy.  It is a local optimum, so the true gap may be
+    smaller.  Where the bonus is large for β the search may fail.
 
     Examples
     --------
@@ -290,9 +256,8 @@ def gap(ref_logits, counts_of, *, bonus, beta):
     >>> print(*np.round(found, 4))
     0.7143 0.8581 0.8217 0.9363
     """
-    for name, value in (("bonus", bonus), ("beta", beta)):
-        if not 0 < value < np.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value}")
+    checks.positive("bonus", bonus)
+    checks.positive("beta", beta)
     if not np.isfinite(ref_logits).all():
         raise ValueError("ref_logits must be finite: the reference needs full support")
     p, C = counts_of(ref_logits)

@@ -51,16 +51,12 @@ class Vocabulary(NamedTuple):
         return len(self.letters) + 1
 
     def shape(self, order=2):
-        """(S, A), the shape of the tables of a model of this order.
-
-        Raises ValueError if the order is not a whole number from 1 upwards, or the table would have
-        more entries than can be numbered.
-        """
-        checks.whole("order", order)
-        if self.size**min(int(order), 31) >= 2**31:  # of a huge order the power would take for ever
+        """(S, A), the shape of the tables of a model of this order ≥ 1."""
+        order = checks.whole("order", order)
+        if self.size**min(order, 31) >= 2**31:  # of a huge order the power would take for ever
             raise ValueError(f"order must be lower for {self.size} symbols: a table of "
                              f"{self.size}^{order} entries cannot be numbered with 32 bits")
-        return self.size**(int(order) - 1), self.size
+        return self.size**(order - 1), self.size
 
     def _codes(self):
         """The code point of each symbol: (A,) uint32."""
@@ -72,20 +68,8 @@ class Vocabulary(NamedTuple):
     def encode(self, items, *, order=2, prompts=None):
         """The steps (vocabulary.1) of strings, as `counts.Steps` over an (S, A) table.
 
-        Parameters
-        ----------
-        items : list of str
-        order : int ≥ 1
-        prompts : list of str, optional
-            What precedes each item.  The steps that write it are left out, and those of the item
-            begin in the state that it leaves.
-
-        Raises
-        ------
-        ValueError
-            If a string contains a letter that is not in the vocabulary, or a line feed; the message
-            names the item, counted from 1, and the letter.  Or if there is not one prompt an item,
-            or the order is not positive.
+        Of what precedes an item, its prompt, the steps are left out, and those of the item begin in
+        the state that it leaves.  What cannot be read is named by its item, counted from 1.
 
         Examples
         --------
@@ -100,7 +84,7 @@ class Vocabulary(NamedTuple):
         shape = self.shape(order)
         prompts = [""] * len(items) if prompts is None else prompts
         if len(prompts) != len(items):
-            raise ValueError(f"prompts must be one an item, {len(items)}, got {len(prompts)}")
+            raise ValueError(f"prompts must be one per item, {len(items)}, got {len(prompts)}")
         text = "".join(prompt + item + END for prompt, item in zip(prompts, items))
         if text.count(END) != len(items):
             i = next(i for i, whole in enumerate(zip(prompts, items), start=1)
@@ -123,8 +107,6 @@ class Vocabulary(NamedTuple):
     def state(self, prompt, *, order=2):
         """The state that a prompt leaves behind: int.
 
-        Raises ValueError as `encode` does.
-
         Examples
         --------
         >>> words = from_items(["on", "no"])
@@ -138,11 +120,6 @@ class Vocabulary(NamedTuple):
 
     def decode(self, steps):
         """The strings of `counts.Steps`, a list; a string that was cut has no end and ends in '…'.
-
-        Raises
-        ------
-        ValueError
-            If the steps belong to a table of another size.
 
         Examples
         --------
@@ -178,10 +155,7 @@ def _completions(symbols, starts, given, shape):
 def from_items(items):
     """The vocabulary of a corpus: every character that occurs in `items`.
 
-    Raises
-    ------
-    ValueError
-        If there are no items, or fewer than two letters: a single one leaves only the length.
+    It needs two letters, since a single one leaves only the length.
 
     Examples
     --------
@@ -197,23 +171,10 @@ def from_items(items):
 
 
 def from_tokens(tokens, shape):
-    """The steps of rows of symbols, as other programs hold them: padded to one length.
+    """The steps of rows of symbols (B, T) int, as other programs hold them: padded to one length.
 
-    Parameters
-    ----------
-    tokens : (B, T) int
-        A string a row.  What comes after its first 0 means nothing.  A row without a 0 was cut.
-    shape : (int, int)
-        S and A, `Vocabulary.shape`.
-
-    Returns
-    -------
-    counts.Steps
-
-    Raises
-    ------
-    ValueError
-        If the array is no table of integers, or a symbol that counts is not in [0, A).
+    What comes after the first 0 of a row means nothing.  A row without a 0 was cut.  `shape` is
+    `Vocabulary.shape`.
 
     Examples
     --------
