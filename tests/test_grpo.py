@@ -24,7 +24,7 @@ from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import clip_fraction, collapse, mean_kl
 from minirl.play.ppo import ppo_loss
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.play.training import environment_rewards, play, start
+from minirl.play.training import after, environment_rewards, play, start
 from minirl.people.rlhf import step_rewards
 from minirl.kernel.softmax import kl, log_softmax
 
@@ -331,11 +331,11 @@ def test_the_first_of_several_steps_is_the_single_one():
     """Pitfall 32: the ratio is one there, so that no width of the clipping matters; later it does.
     """
     mdp, (record, ref) = random_world(1), tables(1)
-    after = {(n, epsilon): next(grpo(mdp, record, ref_logits=ref, num_iterations=n,
+    found = {(n, epsilon): next(grpo(mdp, record, ref_logits=ref, num_iterations=n,
                                      epsilon=epsilon, learning_rate=1.5, **SMALL)).logits
              for n, epsilon in product((1, 2), (0.01, 10.0))}
-    assert (after[1, 0.01] == after[1, 10.0]).all()
-    assert np.abs(after[2, 0.01] - after[2, 10.0]).max() > 1e-2
+    assert (found[1, 0.01] == found[1, 10.0]).all()
+    assert np.abs(found[2, 0.01] - found[2, 10.0]).max() > 1e-2
 
 
 def test_the_defaults_are_those_of_the_paper():
@@ -352,8 +352,7 @@ def test_the_defaults_are_those_of_the_paper():
 def test_training_resumes_from_any_record_bit_for_bit():
     mdp, (record, ref) = random_world(2), tables(2)
     options = {**SMALL, "ref_logits": ref, "beta": 0.3, "learning_rate": linear(0.3, 0.0),
-               "iterations": 9,
-               "optimiser": adam(), "max_grad_norm": 0.5}
+               "iterations": 9, "optimiser": adam(), "max_grad_norm": 0.5}
     records = [record, *(after for after, _ in zip(grpo(mdp, record, **options), range(4)))]
     for before, after in zip(records[:-1], records[1:]):
         before.logits.flags.writeable = False
@@ -379,20 +378,20 @@ def test_with_nothing_to_gain_a_step_reduces_the_kl():
     """Pitfall 2: equal groups are counted, their k3 stays, and it pulls to the reference."""
     mdp, (record, ref) = random_world(0), tables(0)
     for amount in (0.0, -3.3):
-        after = next(grpo(mdp, record, ref_logits=ref, beta=1.0, num_iterations=1,
+        found = next(grpo(mdp, record, ref_logits=ref, beta=1.0, num_iterations=1,
                           rewards=once(amount), learning_rate=0.1, **SMALL))
-        assert after.metrics["frac_reward_zero_std"] == 1.0
-        assert string_kl(mdp, after.logits, ref)[0] < string_kl(mdp, record.logits, ref)[0]
+        assert found.metrics["frac_reward_zero_std"] == 1.0
+        assert string_kl(mdp, found.logits, ref)[0] < string_kl(mdp, record.logits, ref)[0]
         backwards = [kl(log_softmax(ref), log_softmax(x)).sum()
-                     for x in (after.logits, record.logits)]
+                     for x in (found.logits, record.logits)]
         assert backwards[0] < backwards[1]
 
 
 def test_without_a_price_equal_groups_move_nothing():
     mdp, (record, ref) = random_world(0), tables(0)
-    after = next(grpo(mdp, record, ref_logits=ref, rewards=once(0.1), **SMALL))
-    assert (after.logits == record.logits).all()
-    assert after.metrics["policy/kl"] == after.metrics["policy/clipfrac"] == 0.0
+    found = next(grpo(mdp, record, ref_logits=ref, rewards=once(0.1), **SMALL))
+    assert (found.logits == record.logits).all()
+    assert found.metrics["policy/kl"] == found.metrics["policy/clipfrac"] == 0.0
 
 
 def test_a_group_shares_its_prompt_and_its_members_are_neighbours():
@@ -400,9 +399,9 @@ def test_a_group_shares_its_prompt_and_its_members_are_neighbours():
     in any other order of the batch some would be."""
     quiz = single_outcome([[0, 0], [1, 1]], [[3, 3], [-5, -5]], [[True] * 2] * 2, [0.5, 0.5])
     record = start(np.zeros((2, 2)), rng=0)
-    after = next(grpo(quiz, record, ref_logits=np.zeros((2, 2)), episodes=64, num_generations=4))
-    assert after.metrics["frac_reward_zero_std"] == 1.0
-    assert (after.logits == record.logits).all()
+    found = next(grpo(quiz, record, ref_logits=np.zeros((2, 2)), episodes=64, num_generations=4))
+    assert found.metrics["frac_reward_zero_std"] == 1.0
+    assert (found.logits == record.logits).all()
     earned = play(quiz, record, rewards=environment_rewards, episodes=64, horizon=3,
                   num_generations=4).rewards
     assert not equal_groups(earned.reshape(-1, 16, 4).swapaxes(1, 2).reshape(1, 64), 4).all()
@@ -412,11 +411,11 @@ def test_some_groups_have_nothing_to_learn_and_are_counted():
     """The share is one of groups, not of strings or steps."""
     coin, fair = world.coin_game(), np.zeros((1, 2))
     record = start(fair, rng=1)
-    after = next(grpo(coin, record, ref_logits=fair, episodes=60, num_generations=2))
+    found = next(grpo(coin, record, ref_logits=fair, episodes=60, num_generations=2))
     totals = play(coin, record, rewards=environment_rewards, episodes=60, horizon=200,
                   num_generations=2).rewards.sum(axis=0)
     equal = sum(totals[i] == totals[i + 1] for i in range(0, 60, 2))
-    assert 0 < equal < 30 and after.metrics["frac_reward_zero_std"] == pytest.approx(equal / 30)
+    assert 0 < equal < 30 and found.metrics["frac_reward_zero_std"] == pytest.approx(equal / 30)
 
 
 # The learners, on the running example.
@@ -431,11 +430,8 @@ def test_with_the_kl_in_the_reward_they_come_to_the_optimum(advantage, weights, 
     paid = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
     training = grpo(example.world, start(example.reference, rng=seed),
                     ref_logits=example.reference, rewards=paid, advantage=advantage,
-                    weights=weights, iterations=200, learning_rate=linear(0.05, 0.0))
-    for record in training:
-        if record.iteration == 200:
-            break
-    assert share(record.logits) > 0.999
+                    weights=weights, iterations=200)
+    assert share(after(training, 200).logits) > 0.999
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.7])

@@ -17,7 +17,7 @@ from minirl.exact.planning import policy_gradient
 from minirl.kernel.playing import rollout, start_states
 from minirl.play.ppo import ppo
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.play.training import start
+from minirl.play.training import after, start
 from minirl.people.reward_model import fit_reward_model
 from minirl.people.rlhf import (adaptive_rlhf, rlhf, scored_rewards, steered, step_rewards,
                                 string_rewards)
@@ -25,6 +25,9 @@ from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs
 from toy_lm.verifiers import gap, is_palindrome, objective_loss, palindrome_counts
+
+
+DEFAULTS = {"ent_coef": 0.0, "learning_rate": linear(0.05, 0.0)}  # where PPO has others
 
 
 def small_language(seed=0):
@@ -100,11 +103,9 @@ def test_holding_the_shaped_reward_fixed_gives_the_gradient_of_the_objective():
 def test_ppo_on_the_true_reward_reaches_the_optimum(seed):
     """At least 99.9 % of J* − J(ref) on the running example, as the chapter states"""
     example = running_example()
-    rewards = step_rewards(example.world.mean_reward, example.reference, beta=BETA)
-    trainer = ppo(example.world, start(example.reference, rng=seed), rewards=rewards, horizon=1000,
-                  episodes=1024, iterations=100, learning_rate=linear(0.05, 0.0), ent_coef=0.0)
-    record = next(record for record in trainer if record.iteration == 100)
-    assert share(record.logits) >= 0.999
+    trainer = rlhf(example.world, start(example.reference, rng=seed), example.world.mean_reward,
+                   example.reference, beta=BETA, horizon=1000, episodes=1024, iterations=100)
+    assert share(after(trainer, 100).logits) >= 0.999
 
 
 def test_a_reward_on_the_last_step_is_biased_by_lambda_as_the_chapter_states():
@@ -114,11 +115,8 @@ def test_a_reward_on_the_last_step_is_biased_by_lambda_as_the_chapter_states():
     shares = []
     for gae_lambda in (0.95, 1.0):
         trainer = ppo(example.world, start(example.reference, rng=0), rewards=rewards, horizon=1000,
-                      episodes=1024, gae_lambda=gae_lambda, iterations=100,
-                      learning_rate=linear(0.05, 0.0),
-                      ent_coef=0.0)
-        record = next(record for record in trainer if record.iteration == 100)
-        shares.append(share(record.logits))
+                      episodes=1024, gae_lambda=gae_lambda, iterations=100, **DEFAULTS)
+        shares.append(share(after(trainer, 100).logits))
     assert 0.955 < shares[0] < 0.975 and 0.98 < shares[1] < 0.995
 
 
@@ -186,13 +184,11 @@ def test_a_program_that_checks_palindromes_teaches_the_best_bigram(seed):
         return 2.0 * np.array([is_palindrome(text) for text in texts]) * ~batch.truncated
 
     trainer = ppo(language(np.zeros((4, 4))), start(ref, rng=seed), horizon=60, gae_lambda=1.0,
-                  rewards=scored_rewards(passes, ref, beta=BETA), ent_coef=0.0,
-                  iterations=100, learning_rate=linear(0.05, 0.0))
-    record = next(record for record in trainer if record.iteration == 100)
-    before, after = (-objective_loss(logits, ref, palindrome_counts, bonus=2.0, beta=BETA)[0]
-                     for logits in (ref, record.logits))
+                  rewards=scored_rewards(passes, ref, beta=BETA), iterations=100, **DEFAULTS)
+    before, now = (-objective_loss(logits, ref, palindrome_counts, bonus=2.0, beta=BETA)[0]
+                   for logits in (ref, after(trainer, 100).logits))
     best = gap(ref, palindrome_counts, bonus=2.0, beta=BETA).bigram
-    assert 0.999 < (after - before) / (best - before) < 1 + 1e-9
+    assert 0.999 < (now - before) / (best - before) < 1 + 1e-9
 
 
 def cut_share(penalty):
@@ -201,8 +197,7 @@ def cut_share(penalty):
     trainer = ppo(language(np.zeros((2, 2))), start(ref, rng=0), horizon=10, ent_coef=0.0,
                   rewards=step_rewards(np.zeros((2, 2)), ref, beta=0.5,
                                        missing_eos_penalty=penalty))
-    record = next(record for record in trainer if record.iteration == 60)
-    return np.exp(log_softmax(record.logits))[1, 1]**10
+    return after(trainer, 60).policy[1, 1]**10
 
 
 def test_the_penalty_teaches_to_end():
@@ -239,16 +234,15 @@ def played_once(mdp, record, weights, ref, *, penalty=0.0, **settings):
         return step_rewards(weights, ref, beta=record.kl_coef,
                             missing_eos_penalty=penalty)(batch, logp)
 
-    after = next(ppo(mdp, record, rewards=rewards, **{**DEFAULTS, **settings}))
+    record = next(ppo(mdp, record, rewards=rewards, **{**DEFAULTS, **settings}))
     (batch, logp), total = batches[0], 0.0
     for i, length in enumerate(batch.alive.sum(axis=0)):
         for t in range(length):
             step = batch.states[t, i], batch.actions[t, i]
             total += logp[step] - log_softmax(ref)[step]
-    return after, total / batch.alive.shape[1]
+    return record, total / batch.alive.shape[1]
 
 
-DEFAULTS = {"ent_coef": 0.0, "learning_rate": linear(0.05, 0.0)}  # where PPO has others
 PLAIN = {"episodes": 40, "horizon": 3, "n_epochs": 3, "learning_rate": 0.1, "gae_lambda": 0.8}
 OTHER = {"episodes": 40, "iterations": 7, "batch_size": 16, "clip_range": 0.05,
          "normalize_advantage": False, "ent_coef": 0.2, "max_grad_norm": 0.5, "value_rate": 0.3,
