@@ -11,11 +11,12 @@ from worlds import episodes, island, random_mdp, single_outcome, small_world
 from minirl.kernel import counts
 from minirl.exact.evaluation import occupancy
 from minirl.people.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
+from minirl.kernel.gradcheck import by_complex_step
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import collapse
 from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
-from minirl.play.training import environment_rewards, start
+from minirl.play.training import environment_rewards, play, start
 from minirl.kernel.softmax import backward, log_softmax
 from toy_lm.ngram import language
 
@@ -58,12 +59,7 @@ def listed(mdp, logp):
 
 def complex_gradient(f, x):
     """∂f/∂x by complex step, entry by entry."""
-    grad = np.zeros(x.shape)
-    for i in np.ndindex(x.shape):
-        stepped = x.astype(complex)
-        stepped[i] += 1e-30j
-        grad[i] = f(stepped).imag / 1e-30
-    return grad
+    return by_complex_step(lambda z: (f(z), None), x)
 
 
 def row_kl(logp, ref_logp):
@@ -420,22 +416,16 @@ def test_k3_as_a_loss_is_capped_where_the_ratio_overflows():
 def test_the_divergence_that_is_logged_is_the_one_that_is_trained():
     """Pitfall 7, in PPO with a KL penalty: what β = 1 adds to the loss of the batch; the estimate
     k3 from the actions that were taken is logged too, under another name."""
-    mdp, played = random_mdp(np.random.default_rng(2), 4, 3, 2, 0.9), []
-
-    def remember(rollout, logp):
-        played.append(rollout)
-        return environment_rewards(rollout, logp)
-
-    first = start(np.zeros(mdp.shape), rng=0)
-    record = next(ppo_kl(mdp, first, rewards=remember, episodes=40, learning_rate=0.05))
-    batch, = played
-    steps = batch.steps(mdp.shape)
-    table = collapse(steps, np.zeros(steps.index.size))
+    mdp = random_mdp(np.random.default_rng(2), 4, 3, 2, 0.9)
+    first = start(mdp, rng=0)
+    record = next(ppo_kl(mdp, first, episodes=40, learning_rate=0.05))
+    batch = play(mdp, first, rewards=environment_rewards, episodes=40, horizon=200)
+    steps, table = batch.steps, collapse(batch.steps, np.zeros(batch.steps.index.size))
     dear, free = (ppo_kl_loss(record.logits, first.logits, table, kl_coef=price)[0]
                   for price in (1.0, 0.0))
     assert record.metrics["policy/kl"] == pytest.approx(dear - free, abs=1e-15)
     assert dear - free > 1e-4
     logp, old = log_softmax(record.logits), log_softmax(first.logits)
-    estimate = (counts.table(steps) * k3(logp - old)).sum() / steps.index.size
+    estimate = (batch.counts * k3(logp - old)).sum() / steps.index.size
     assert record.metrics["policy/approxkl"] == pytest.approx(estimate, abs=1e-15)
     assert abs(estimate - (dear - free)) > 1e-6
