@@ -61,15 +61,9 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     ref_logits : (S, A) float
         The reference; it matters only where beta is not 0.
     beta : float ≥ 0
-        Price of k3.
+        Price of k3, in units of the advantages per nat.
     epsilon : float > 0
         ε of the clipping.
-
-    Returns
-    -------
-    loss : float
-        In units of the advantages.
-    grad : (S, A) float
 
     Examples
     --------

@@ -72,18 +72,7 @@ SMALL = 1e-4  # below it k3 is summed up as a series
 def string_kl(mdp, logits, ref_logits):
     """KL(π‖π_ref) of whole episodes and its gradient, (kl.1) and (kl.2), exactly.
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Its rewards do not matter; at gamma below 1 later steps are discounted.
-    logits, ref_logits : (S, A) float
-
-    Returns
-    -------
-    kl : float
-        Nats per episode.
-    grad : (S, A) float
-        ∂kl/∂logits.
+    In nats per episode.  At gamma below 1 later steps are discounted; rewards do not matter.
 
     Examples
     --------
