@@ -185,7 +185,7 @@ def test_every_tagged_equation_is_named_by_a_test():
 
 
 def test_the_list_of_pitfalls_and_the_tests_that_name_them_agree():
-    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py"))
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
     named = {number for numbers in re.findall(r"[Pp]itfalls? (\d+(?: and \d+)*)", tests)
              for number in numbers.split(" and ")}
     pitfalls = (ROOT / "tests" / "PITFALLS.md").read_text(encoding="utf-8")

@@ -1,6 +1,5 @@
 """Preference data: the rater's law on given strings, and what the pairs are made of."""
 
-import re
 from collections import Counter
 from itertools import product
 from math import exp, sqrt
@@ -131,25 +130,6 @@ def test_a_seed_draws_the_same_pairs_and_a_generator_goes_on():
     rng = np.random.default_rng(9)
     first, second = (texts_of(sample_pairs(LOGITS, REWARDS, 30, rng=rng)) for _ in range(2))
     assert first == texts_of(sample_pairs(LOGITS, REWARDS, 30, rng=9)) != second
-
-
-@pytest.mark.parametrize("pairs, options, message", [
-    (0, {}, "pairs must be at least 1, got 0"),
-    (-1, {}, "pairs must be at least 1, got -1"),
-    (1, {"temperature": 0.0}, "temperature must be positive and finite, got 0.0"),
-    (1, {"temperature": -1.0}, "temperature must be positive and finite, got -1.0"),
-    (1, {"temperature": np.nan}, "temperature must be positive and finite, got nan"),
-])
-def test_numbers_that_are_not_positive_are_refused(pairs, options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        sample_pairs(LOGITS, REWARDS, pairs, rng=0, **options)
-
-
-def test_tables_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=re.escape("the shape of logits, (4, 4), got (3, 4)")):
-        sample_pairs(LOGITS, REWARDS[:3], 1, rng=0)
-    with pytest.raises(ValueError, match="states, got"):
-        sample_pairs(LOGITS[:3], REWARDS[:3], 1, rng=0)
 
 
 # Responses.
@@ -321,12 +301,6 @@ def test_text_with_different_prompts_keeps_each_with_its_pair():
     assert from_text(WORDS, []).identical == 0
 
 
-@pytest.mark.parametrize("pair", [Pair("x", "a", "b"), Pair("", "ax", "b"), Pair("", "a", "bx")])
-def test_text_that_cannot_be_read_is_named_by_its_pair(pair):
-    with pytest.raises(ValueError, match="item 3 contains 'x', which is not in the vocabulary"):
-        from_text(WORDS, [Pair("", "a", "b"), Pair("", "", ""), pair])
-
-
 def test_pairs_taken_apart_are_liked_and_not_liked():
     assert unpaired([Pair("a", "b", "c"), Pair("", "", "ab")]) == [
         Labelled("a", "b", True), Labelled("a", "c", False), Labelled("", "", True),
@@ -417,34 +391,6 @@ def test_no_string_is_both_the_best_and_the_worst_of_a_ranking():
     assert len(set(found.ranking)) == len(found.ranking)
 
 
-# What is refused.
-
-
-@pytest.mark.parametrize("options, message", [
-    ({"num_generations": 0}, "num_generations must be at least 1, got 0"),
-    ({"num_generations": 1.5}, "num_generations must be a whole number, got 1.5"),
-    ({"prompts": []}, "prompts must be a vector of at least one, got []"),
-    ({"prompts": [[0]]}, "prompts must be a vector of at least one, got [[0]]"),
-    ({"temperatures": []}, "temperatures must be a vector of at least one, got []"),
-    ({"temperatures": 1.0}, "temperatures must be a vector of at least one, got 1.0"),
-    ({"temperatures": [1.0, 0.0]}, "temperature must be positive and finite, got 0.0"),
-    ({"temperatures": [np.nan]}, "temperature must be positive and finite, got nan")])
-def test_responses_that_cannot_be_drawn_are_refused(options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        respond(LOGITS, **{"num_generations": 2, "rng": 0, **options})
-
-
-@pytest.mark.parametrize("prompts", [[4], [0, -1], [0.5]])
-def test_a_prompt_that_is_no_state_is_refused_by_name(prompts):
-    with pytest.raises(ValueError, match=r"prompts? must .* whole numbers in \[0, 4\)"):
-        respond(LOGITS, 2, rng=0, prompts=prompts)
-
-
-def test_there_must_not_be_more_temperatures_than_responses_to_take_them():
-    with pytest.raises(ValueError, match="temperatures must be at most one a response, 2, got 3"):
-        respond(LOGITS, 2, rng=0, temperatures=[1.0, 2.0, 3.0])
-
-
 def test_a_pair_with_a_string_that_was_cut_is_left_out_and_counted(monkeypatch):
     strings = WORDS.encode(["a", "b", "ab", "ba", "c", "cc"])
     cut = counts.Steps(np.delete(strings.index, strings.starts[4] - 1), np.append(
@@ -454,19 +400,3 @@ def test_a_pair_with_a_string_that_was_cut_is_left_out_and_counted(monkeypatch):
     assert (data.cut, data.ties, type(data.cut)) == (1, 0, int)
     assert [set(pair) for pair in texts_of(data)] == [{"a", "b"}, {"c", "cc"}]
     assert sample_pairs(LOGITS, REWARDS, 3, rng=0, ties=1e12).ties == 2
-
-
-def test_a_temperature_is_checked_even_if_no_response_takes_it():
-    with pytest.raises(ValueError, match="temperature must be positive and finite, got -1.0"):
-        respond(LOGITS, 1, rng=0, temperatures=[1.0, -1.0])
-
-
-@pytest.mark.parametrize("options, message", [
-    ({"noise": 1.5}, "noise must lie in [0, 1], got 1.5"),
-    ({"ties": -1.0}, "ties must be finite and not negative, got -1.0"),
-    ({"prompts": []}, "prompts must be a vector of at least one, got []"),
-    ({"temperatures": [0.0]}, "temperature must be positive and finite, got 0.0"),
-    ({"pairs": 2.5}, "pairs must be a whole number, got 2.5")])
-def test_pairs_that_cannot_be_made_are_refused_by_name(options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        sample_pairs(LOGITS, REWARDS, **{"pairs": 2, "rng": 0, **options})

@@ -1,5 +1,5 @@
-"""Reward models: the losses against loops, their optimum in the population, what cannot be learned,
-and how good a learned reward is."""
+"""Reward models: the losses against loops, their optimum in the population, and what cannot be
+learned."""
 
 import math
 from functools import cache, partial
@@ -14,10 +14,10 @@ from scipy import sparse
 from minirl.kernel import counts
 from minirl.people.fitting import minimise_near
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
+from minirl.people.calibration import reward_error
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
                                         plackett_luce_loss, squared_loss)
-from minirl.people.pairs import Pairs, check_counts, shares
+from minirl.people.pairs import Pairs
 from minirl.kernel.softmax import log_sigmoid
 from toy_lm.ngram import language
 from toy_lm.preferences import respond
@@ -151,28 +151,6 @@ def test_all_pairs_of_one_prompt_weigh_as_one_example():
     apart = [bradley_terry_loss(TRUE, ordered(steps, rows).difference) for rows in (four, two)]
     assert whole[0] == pytest.approx((apart[0][0] + apart[1][0]) / 2, abs=1e-12)
     np.testing.assert_allclose(whole[1], (apart[0][1] + apart[1][1]) / 2, atol=1e-12)
-
-
-def test_only_the_proportions_of_the_weights_count_and_a_weight_of_zero_leaves_a_pair_out():
-    D, q = every_pair()[:6], np.array([1.0, 2, 0, 0.5, 3, 0])
-    loss, grad = bradley_terry_loss(TRUE, D, pair_weights=q)
-    for other in (10 * q, 1e-3 * q):
-        assert bradley_terry_loss(TRUE, D, pair_weights=other)[0] == pytest.approx(loss, abs=1e-12)
-    twice = sparse.vstack([D[[0, 1, 1, 4, 4, 4]], D[[0, 1, 1, 4, 4, 4, 3]]]).tocsr()
-    same = bradley_terry_loss(TRUE, twice)
-    assert same[0] == pytest.approx(loss, abs=1e-12)
-    np.testing.assert_allclose(same[1], grad, atol=1e-12)
-
-
-def test_the_shares_of_pairs_are_their_weights_divided_by_the_sum():
-    """(reward_model.3): q/Σq by a loop; without weights all pairs count the same."""
-    q = np.array([2.0, 0.0, 0.5, 7.0])
-    total = sum(q.tolist())
-    for weights in (q, 4 * q, 1e-9 * q):
-        assert shares(weights, 4).tolist() == pytest.approx([x / total for x in q], abs=1e-12)
-    assert shares(np.array([3, 1]), 2).tolist() == [0.75, 0.25]  # whole numbers are not cut
-    assert shares(None, 5).tolist() == [0.2] * 5 and shares(None, 1).tolist() == [1.0]
-    assert q.tolist() == [2.0, 0.0, 0.5, 7.0]
 
 
 # Rankings.
@@ -336,48 +314,6 @@ def test_a_constant_reward_costs_log_2_and_log_k_factorial():
 # All losses.
 
 
-def bound(name, rows):
-    """A loss of w on these rows of twelve examples, and what the rows weigh."""
-    labels, q = np.linspace(0, 1, 12), np.arange(1.0, 13)
-    margin = np.linspace(-1, 1, 12)
-    ranked = np.concatenate([np.arange(3 * row, 3 * row + 3) for row in rows])
-    return {
-        "pairs": (lambda w: bradley_terry_loss(w, every_pair()[rows]), len(rows)),
-        "pairs with weights": (lambda w: bradley_terry_loss(
-            w, every_pair()[rows], margin=margin[rows], label_smoothing=0.1,
-            pair_weights=q[rows]), q[rows].sum()),
-        "rankings": (lambda w: plackett_luce_loss(w, X[ranked], 3), len(rows)),
-        "labels": (lambda w: logistic_loss(w, X[rows], labels[rows]), len(rows)),
-        "scores": (lambda w: squared_loss(w, X[rows], 3 * labels[rows]), len(rows)),
-    }[name]
-
-
-@pytest.mark.parametrize("name", ["pairs", "pairs with weights", "rankings", "labels", "scores"])
-def test_parts_of_a_batch_weighted_by_their_size_add_up_to_the_batch(name):
-    """Pitfall 26; parts of weighted pairs count by the sum of their weights."""
-    loss, size = bound(name, np.arange(12))
-    whole = loss(TRUE)
-    parts = [bound(name, rows) for rows in np.split(np.arange(12), [1, 4])]
-    found = [(weight / size, part(TRUE)) for part, weight in parts]
-    assert sum(share * value for share, (value, _) in found) == pytest.approx(whole[0], abs=1e-12)
-    np.testing.assert_allclose(sum(share * grad for share, (_, grad) in found), whole[1],
-                               atol=1e-12)
-
-
-def test_huge_margins_do_not_overflow():
-    """Pitfall 13"""
-    pairs = counts.difference_matrix(as_steps([[(0, 1)]], 2), as_steps([[(0, 0)]], 2))
-    w = np.array([[0.0, 1000.0], [0, 0]])
-    loss, grad = bradley_terry_loss(w, pairs)
-    assert loss == 0 and (grad == 0).all()
-    loss, grad = bradley_terry_loss(-w, pairs)
-    assert loss == 1000 and grad[0].tolist() == [1, -1]
-    loss, grad = bradley_terry_loss(w, pairs, margin=2000.0)
-    assert loss == 1000 and grad[0].tolist() == [1, -1]
-    loss, grad = bradley_terry_loss(w, pairs, label_smoothing=0.25)
-    assert loss == 250 and grad[0].tolist() == [-0.25, 0.25]
-
-
 def test_huge_rewards_do_not_overflow():
     """Pitfall 13, for rankings and labels"""
     strings = counts.matrix(as_steps([[(0, 0)], [(0, 1)], [(0, 2)]], 3))
@@ -394,19 +330,6 @@ def test_huge_rewards_do_not_overflow():
 
 
 # Fits.
-
-
-def test_the_fit_is_a_stationary_point_of_the_loss_with_its_prior():
-    """The share of the prior is pull/B, whatever the loss."""
-    pairs = preference_pairs(5000, 0)
-    D, fit = pairs.difference, fit_reward_model(np.zeros((27, 27)), pairs, pull=2.0)
-    _, grad = bradley_terry_loss(fit.x, D)
-    assert fit.converged
-    np.testing.assert_allclose(grad + 2.0 / D.shape[0] * fit.x, 0, atol=1e-6)
-    for loss in population(TRUE).values():
-        fit = fit_reward_model(np.zeros((4, 4)), STRINGS, pull=3.0, loss=loss)
-        assert fit.converged
-        np.testing.assert_allclose(loss(fit.x, X)[1] + 3.0 / 121 * fit.x, 0, atol=1e-6)
 
 
 def spread(w, policy=None):
@@ -431,15 +354,6 @@ def test_comparisons_give_back_the_true_reward_but_not_its_constant():
     assert spread(w) < 1e-3
     difference = X @ (w - TRUE).ravel()
     assert np.ptp(difference) < 1e-3 and np.abs(difference).min() > 0.1
-
-
-def test_sixteen_times_the_pairs_make_the_error_about_four_times_smaller():
-    """It falls as 1/√pairs, on the running example; the pull takes a little at 5,000."""
-    example = running_example()
-    policy = np.exp(example.reference)
-    few, many = (reward_error(example.world, policy, fitted(pairs)) for pairs in (5000, 80_000))
-    assert 3 < few / many < 5.5
-    assert reward_error(example.world, policy, np.zeros((27, 27))) > 2 * few
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -494,126 +408,6 @@ def test_300_pairs_without_a_pull_have_no_optimum_and_with_it_a_bad_one(seed):
 # How good it is.
 
 
-def test_a_tie_counts_half_and_only_signs_count():
-    margins = np.array([3.0, 1e-9, -0.1, 0, 0, -5, 2])
-    assert accuracy(margins) == (3 + 0.5 + 0.5) / 7
-    assert accuracy(-margins) == pytest.approx(3 / 7, abs=1e-15)
-    assert accuracy(margins / 100) == accuracy(margins)
-    assert accuracy(np.zeros(3)) == 0.5
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_best_accuracy_is_that_of_the_best_of_all_opinions(temperature):
-    """All ways to prefer one string of each of five pairs, each with its expected accuracy"""
-    m = np.array([-2.0, 0.3, 1.5, 0.0, -0.1])
-    first = [sigma(x / temperature) for x in m]
-    best = max(np.mean([p if opinion else 1 - p for p, opinion in zip(first, opinions)])
-               for opinions in product((True, False), repeat=5))
-    assert best_accuracy(m, temperature=temperature) == pytest.approx(best, abs=1e-12)
-    assert best_accuracy(-m, temperature=temperature) == pytest.approx(best, abs=1e-12)
-    if temperature == 1.0:
-        assert best_accuracy(m) == pytest.approx(best, abs=1e-12)
-
-
-def expected_accuracy(true, margins):
-    """Of what a model prefers, over the answers of a rater of temperature 1."""
-    p = np.exp(log_sigmoid(true))
-    return np.mean([q * accuracy(np.array([m])) + (1 - q) * accuracy(np.array([-m]))
-                    for q, m in zip(p, margins)])
-
-
-def test_on_fresh_pairs_a_fitted_model_is_nearly_as_accurate_as_any_can_be():
-    fresh = preference_matrix(5000, 99)
-    true = fresh @ running_example().world.mean_reward.ravel()
-    best = best_accuracy(true)
-    few, many = (expected_accuracy(true, fresh @ fitted(pairs).ravel()) for pairs in (5000, 80_000))
-    assert best - 0.04 < few < many < best and many > best - 0.005
-    assert expected_accuracy(true, true) == pytest.approx(best, abs=1e-12)
-    margins = fresh @ fitted(80_000).ravel()
-    assert abs(accuracy(margins) - many) < 5 * 0.5 / np.sqrt(5000)
-
-
-def test_bins_by_loops():
-    """Every pair told both ways; the last bin holds its upper end, empty bins are NaN."""
-    margins = np.concatenate([RNG.normal(size=40), [0.0, 50.0, -50.0]])
-    for bins in (1, 4, 10, 60):
-        told = [(sigma(m), 1) for m in margins] + [(sigma(-m), 0) for m in margins]
-        found, error = calibration(margins, bins=bins), 0.0
-        for i in range(bins):
-            inside = [(p, came) for p, came in told if i <= p * bins < i + 1
-                      or (i == bins - 1 and p == 1)]
-            assert found.number[i] == len(inside)
-            if inside:
-                predicted, observed = np.mean(inside, axis=0)
-                assert found.predicted[i] == pytest.approx(predicted, abs=1e-12)
-                assert found.observed[i] == pytest.approx(observed, abs=1e-12)
-                error += len(inside) / len(told) * abs(predicted - observed)
-            else:
-                assert np.isnan(found.predicted[i]) and np.isnan(found.observed[i])
-        assert found.error == pytest.approx(error, abs=1e-12)
-        assert found.number.sum() == 86
-    assert calibration(margins).number.size == 10 and (found.number == 0).any()
-
-
-def test_what_a_true_reward_says_comes_true():
-    """Margins log p/(1 − p) that are right in p of the cases, exactly: the error is 0."""
-    came_true = np.array([1, 3, 6, 7, 9]) / 10
-    m = np.log(came_true / (1 - came_true))
-    margins = np.concatenate([np.repeat([x, -x], [round(10 * p), 10 - round(10 * p)])
-                              for x, p in zip(m, came_true)])
-    for bins in (2, 7, 20):
-        found = calibration(margins, bins=bins)
-        some = found.number > 0
-        assert found.error == pytest.approx(0, abs=1e-12)
-        np.testing.assert_allclose(found.predicted[some], found.observed[some], atol=1e-12)
-        assert calibration(2 * margins, bins=bins).error > 0.05  # twice too sure
-        assert calibration(margins / 2, bins=bins).error > 0.05
-    assert accuracy(2 * margins) == accuracy(margins)
-
-
-def test_the_error_of_a_reward_is_a_standard_deviation_over_all_strings_of_the_reference():
-    """Against the 8191 strings of up to twelve letters, which hold all but 1e-12 of the chance"""
-    policy = np.array([[0.9, 0.06, 0.04], [0.9, 0.03, 0.07], [0.9, 0.02, 0.08]])
-    true, learned = np.random.default_rng(5).normal(size=(2, 3, 3))
-    strings = all_strings(2, 12)
-    chance = np.array([np.prod([policy[pair] for pair in string]) for string in strings])
-    gap = np.array(rewards_by_loops(learned - true, strings))
-    assert abs(chance.sum() - 1) < 1e-11
-    mean = (chance * gap).sum()
-    assert reward_error(language(true), policy, learned) == pytest.approx(
-        (chance * (gap - mean)**2).sum()**0.5, abs=1e-8)
-
-
-def test_the_error_knows_neither_a_potential_nor_a_constant_nor_the_sign():
-    for change in changes():
-        assert spread(TRUE + change) < 1e-6
-        assert spread(OTHER + change) == pytest.approx(spread(OTHER), abs=1e-8)
-    assert spread(TRUE) == 0 < 0.5 < spread(OTHER)
-    assert spread(TRUE + OTHER) == pytest.approx(spread(TRUE - OTHER), abs=1e-12)
-    assert spread(TRUE + 3 * OTHER) == pytest.approx(3 * spread(TRUE + OTHER), abs=1e-12)
-
-
-def test_the_error_is_measured_where_the_policy_writes():
-    """A pair that this policy never writes may be worth anything."""
-    policy = np.array([[0.5, 0.25, 0.25, 0], [0.5, 0.25, 0.25, 0], [0.5, 0.25, 0.25, 0],
-                       [1, 0, 0, 0]])
-    assert spread(TRUE + 9 * (np.arange(4) == 3), policy) == 0 < 5 < spread(
-        TRUE + 9 * (np.arange(4) == 3))
-
-
-# Errors.
-
-
-def test_bad_arguments_are_refused_by_name():
-    D = preference_matrix(20_000, 0)[:3]
-    with pytest.raises(ValueError, match="difference must be"):
-        bradley_terry_loss(np.zeros((2, 2)), D)
-    with pytest.raises(ValueError, match="difference must be"):
-        bradley_terry_loss(np.zeros((27, 27)), D[:0])
-    for wrong in (-1.0, np.nan):
-        with pytest.raises(ValueError, match="pull must be finite and not negative"):
-            fit_reward_model(np.zeros((4, 4)), all_pairs(), pull=wrong)
-
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
@@ -664,102 +458,3 @@ def test_a_fit_stops_at_the_tolerance_that_it_is_given():
     assert loose.converged and tight.converged and loose.evaluations < tight.evaluations
     for fit, tol in ((loose, 1e-3), (tight, 1e-9)):
         assert np.abs(bradley_terry_loss(fit.x, pairs.difference)[1] + fit.x / 300).max() <= tol
-
-
-def test_no_pairs_and_pairs_of_another_table_are_refused_before_the_fit():
-    pairs = all_pairs()
-    for shape, data in (((4, 4), pairs.select(np.arange(0))), ((4, 3), pairs), ((5, 4), pairs),
-                        ((4, 4), counts.select(STRINGS, np.arange(0))), ((4, 3), STRINGS)):
-        with pytest.raises(ValueError, match="must be at least one over a table of shape"):
-            fit_reward_model(np.zeros(shape), data, pull=1.0)
-    for matrix in pairs.difference, X:
-        with pytest.raises(ValueError, match="pairs must be people.pairs.Pairs of counts.Steps"):
-            fit_reward_model(np.zeros((4, 4)), matrix, pull=1.0)
-
-
-@pytest.mark.parametrize("loss, more", [
-    (plackett_luce_loss, 3), (logistic_loss, np.zeros(0)), (squared_loss, np.zeros(0))])
-def test_no_strings_and_strings_of_another_table_are_refused(loss, more):
-    for w, strings in ((TRUE, X[:0]), (np.zeros((3, 3)), X[:3])):
-        with pytest.raises(ValueError, match=r"strings must be \(B, .*\) with B > 0 for a table"):
-            loss(w, strings, more)
-
-
-@pytest.mark.parametrize("options, message", [
-    ({"margin": np.zeros(2)}, "margin must be finite, one for all or one a pair, 3"),
-    ({"margin": np.nan}, "margin must be finite.* got nan"),
-    ({"margin": np.array([0, np.inf, 0])}, "margin must be finite"),
-    ({"margin": np.zeros((3, 1))}, "margin must be finite, one for all or one a pair"),
-    ({"label_smoothing": -0.1}, r"label_smoothing must lie in \[0, 0.5\), got -0.1"),
-    ({"label_smoothing": 0.5}, r"label_smoothing must lie in \[0, 0.5\), got 0.5"),
-    ({"label_smoothing": np.nan}, r"label_smoothing must lie in \[0, 0.5\), got nan"),
-    ({"pair_weights": np.ones(2)}, "pair_weights must be 3 finite numbers"),
-    ({"pair_weights": np.zeros(3)}, "not negative and not all zero"),
-    ({"pair_weights": np.array([1, -1, 3.0])}, "pair_weights must be 3 .* not negative"),
-    ({"pair_weights": np.array([1, np.nan, 3.0])}, "pair_weights must be 3 finite"),
-])
-def test_what_no_comparison_can_have_is_refused_by_name(options, message):
-    with pytest.raises(ValueError, match=message):
-        bradley_terry_loss(TRUE, every_pair()[:3], **options)
-
-
-@pytest.mark.parametrize("weights", [np.ones(2), np.ones((3, 1)), np.ones(()), np.zeros(3),
-                                     np.array([1, -1, 3.0]), np.array([1, np.nan, 3.0]),
-                                     np.array([1, np.inf, 3.0])])
-def test_weights_that_are_no_shares_are_refused(weights):
-    with pytest.raises(ValueError, match="pair_weights must be 3 finite numbers, not negative and "
-                                         "not all zero, got"):
-        shares(weights, 3)
-
-
-def test_a_matrix_of_counts_must_fit_the_table_and_hold_a_row():
-    """The name, both shapes and what was expected are in the message."""
-    assert check_counts("chosen", X[:1], TRUE).shape == (1, 16)
-    for rows, table, message in (
-            (X[:0], TRUE, r"chosen must be \(B, 16\) .* shape \(4, 4\), got \(0, 16\)"),
-            (X[:2], TRUE[:3], r"chosen must be \(B, 12\) .* shape \(3, 4\), got \(2, 16\)"),
-            (X[:2, :15], TRUE, r"chosen must be \(B, 16\) with B > 0 .* got \(2, 15\)")):
-        with pytest.raises(ValueError, match=message):
-            check_counts("chosen", rows, table)
-
-
-@pytest.mark.parametrize("K, message", [
-    (1, "num_generations must be at least 2"), (0, "num_generations must be"),
-    (2.5, "num_generations must be"), (5, "divide the number of strings, 12, got 5")])
-def test_rankings_that_do_not_come_out_even_are_refused(K, message):
-    with pytest.raises(ValueError, match=message):
-        plackett_luce_loss(TRUE, X[:12], K)
-
-
-@pytest.mark.parametrize("loss, wrong, message", [
-    (logistic_loss, [0, 1], r"labels must be 3 numbers in \[0, 1\]"),
-    (logistic_loss, [0, 1, 1.1], r"labels must be 3 numbers in \[0, 1\]"),
-    (logistic_loss, [0, -0.1, 1], r"labels must be 3 numbers in \[0, 1\]"),
-    (logistic_loss, [0, np.nan, 1], r"labels must be 3 numbers in \[0, 1\]"),
-    (squared_loss, [0, 1], "scores must be 3 finite numbers"),
-    (squared_loss, [0, np.inf, 1], "scores must be 3 finite numbers"),
-])
-def test_labels_and_scores_out_of_range_are_refused(loss, wrong, message):
-    with pytest.raises(ValueError, match=message):
-        loss(TRUE, X[:3], np.array(wrong, float))
-
-
-def test_measures_of_nothing_are_refused():
-    for temperature in (0.0, -1.0, np.nan):
-        with pytest.raises(ValueError, match="temperature must be positive, got"):
-            best_accuracy(np.ones(2), temperature=temperature)
-    for bins in (0, -1, 2.5):
-        with pytest.raises(ValueError, match="bins must be"):
-            calibration(np.ones(2), bins=bins)
-    for margins in (np.zeros(0), np.zeros((2, 2))):
-        with pytest.raises(ValueError, match="margins must be a vector of at least one"):
-            calibration(margins)
-    with pytest.raises(ValueError, match="never ends"):
-        reward_error(language(TRUE), np.eye(4)[[1, 1, 1, 1]], OTHER)
-
-
-def test_a_learned_table_of_another_shape_is_refused_by_name():
-    """A row or a column would be spread over the whole table without a word."""
-    for shape in ((4, 3), (1, 4), (4, 1), ()):
-        with pytest.raises(ValueError, match="weights must have"):
-            reward_error(language(TRUE), np.full((4, 4), 0.25), np.zeros(shape))

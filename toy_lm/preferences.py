@@ -39,79 +39,16 @@ from minirl.kernel import checks, counts
 from minirl.kernel.sampling import generator
 from minirl.people.pairs import Pairs
 from toy_lm import jsonl
-from toy_lm.jsonl import Labelled, Ranking
 from toy_lm.ngram import decoding, finished, sample
 from toy_lm.raters import FIRST, TIE, choose
 
 
 @dataclass(frozen=True, eq=False)
 class Preferences(Pairs):
-    """The `Pairs` of a rater, and what is not among them."""
+    """The `Pairs` of a rater, and how many are not among them."""
 
-    ties: int = 0  # pairs that were left out, because the rater could not decide,
+    ties: int = 0  # because the rater could not decide,
     cut: int = 0   # and because a string had no end
-
-
-def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
-    """Let a model write several responses to each prompt, as `counts.Steps`.
-
-    Parameters
-    ----------
-    logits : (S, A) float
-    num_generations : int ≥ 1
-        K.  The responses to a prompt are neighbours.
-    rng : Generator or seed
-    prompts : (P,) int
-        `Vocabulary.state` of each prompt.
-    temperatures : sequence of float > 0
-        The responses to a prompt take these in turn; at most K.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range, or there is no prompt or no temperature.
-
-    Examples
-    --------
-    >>> from toy_lm.vocabulary import Vocabulary
-    >>> steps = respond(np.zeros((3, 3)), 2, rng=11, prompts=[0, 0], temperatures=[1.0, 0.5])
-    >>> Vocabulary("no").decode(steps)
-    ['n', 'no', 'noo', 'oo']
-    """
-    checks.whole("num_generations", num_generations)
-    states, temperatures = np.asarray(prompts), np.asarray(temperatures, float)
-    for name, values in (("prompts", states), ("temperatures", temperatures)):
-        if values.ndim != 1 or values.size == 0:
-            raise ValueError(f"{name} must be a vector of at least one, got {values}")
-    if (not np.issubdtype(states.dtype, np.integer) or states.min() < 0
-            or states.max() >= len(logits)):
-        raise ValueError(f"prompts must be states, whole numbers in [0, {len(logits)}), "
-                         f"got {states}")
-    tables = [decoding(logits, temperature=temperature) for temperature in temperatures]
-    if len(tables) > num_generations:
-        raise ValueError(f"temperatures must be at most one a response, {num_generations}, "
-                         f"got {len(tables)}")
-    rng = generator(rng)
-    number = np.arange(states.size * int(num_generations))
-    turn = number % num_generations % temperatures.size
-    parts, order = [], []
-    for i, table in enumerate(tables):
-        own = number[turn == i]
-        parts.append(sample(table, own.size, rng=rng, prompt=states[own // num_generations]))
-        order.append(own)
-    return counts.select(counts.join(parts), np.concatenate(order).argsort())
-
-
-def whole_groups(steps, num_generations):
-    """Which groups of K neighbours have an end in every string: (P,) bool.
-
-    Examples
-    --------
-    >>> from toy_lm.ngram import sample
-    >>> print(whole_groups(sample(np.zeros((3, 3)), 4, rng=11, horizon=3), 2))
-    [False  True]
-    """
-    return finished(steps).reshape(-1, num_generations).all(axis=1)
 
 
 def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, ties=0.0,
@@ -137,11 +74,6 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
     Preferences
         Without the pairs that were ties, or had a string that was cut.
 
-    Raises
-    ------
-    ValueError
-        If a number is out of range or the tables differ in shape.
-
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
@@ -150,13 +82,9 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
     >>> words.decode(data.chosen), words.decode(data.rejected), data.identical
     (['nno', '', 'nn'], ['on', '', ''], 1)
     """
-    if rewards.shape != logits.shape:
-        raise ValueError(f"rewards must have the shape of logits, {logits.shape}, "
-                         f"got {rewards.shape}")
-    checks.whole("pairs", pairs)
-    rng = generator(rng)
-    strings = respond(logits, 2, rng=rng, prompts=np.repeat(prompts, pairs),
-                      temperatures=temperatures)
+    checks.shape("rewards", rewards, logits.shape)
+    prompts, rng = np.repeat(prompts, checks.whole("pairs", pairs)), generator(rng)
+    strings = respond(logits, 2, rng=rng, prompts=prompts, temperatures=temperatures)
     whole = whole_groups(strings, 2)
     reward = (counts.matrix(strings) @ rewards.ravel()).reshape(-1, 2)
     answer = choose(reward, rng=rng, temperature=temperature, noise=noise, ties=ties)
@@ -166,7 +94,61 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
                        ties=int((whole & (answer == TIE)).sum()), cut=int((~whole).sum()))
 
 
-def as_text(vocabulary, data, prompt=""):
+def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
+    """Let a model write several responses to each prompt, as `counts.Steps`.
+
+    Parameters
+    ----------
+    logits : (S, A) float
+    num_generations : int ≥ 1
+        K.  The responses to a prompt are neighbours.
+    rng : Generator or seed
+    prompts : (P,) int
+        `Vocabulary.state` of each prompt.
+    temperatures : sequence of float > 0
+        The responses to a prompt take these in turn; at most K.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> steps = respond(np.zeros((3, 3)), 2, rng=11, prompts=[0, 0], temperatures=[1.0, 0.5])
+    >>> Vocabulary("no").decode(steps)
+    ['n', 'no', 'noo', 'oo']
+    """
+    K = checks.whole("num_generations", num_generations)
+    states, temperatures = np.asarray(prompts), np.asarray(temperatures, float)
+    for name, values in (("prompts", states), ("temperatures", temperatures)):
+        if values.ndim != 1 or values.size == 0:
+            raise ValueError(f"{name} must be a vector of at least one, got {values}")
+    if not (np.issubdtype(states.dtype, np.integer)
+            and 0 <= states.min() and states.max() < len(logits)):
+        raise ValueError(f"prompts must be states, whole numbers in [0, {len(logits)}), "
+                         f"got {states}")
+    tables = [decoding(logits, temperature=temperature) for temperature in temperatures]
+    if len(tables) > K:
+        raise ValueError(f"temperatures must be at most one per response, {K}, got {len(tables)}")
+    rng, number = generator(rng), np.arange(states.size * K)
+    turns = [number[number % K % len(tables) == turn] for turn in range(len(tables))]
+    parts = [sample(table, turn.size, rng=rng, prompt=states[turn // K])
+             for table, turn in zip(tables, turns)]
+    return counts.select(counts.join(parts), np.concatenate(turns).argsort())
+
+
+def whole_groups(steps, num_generations):
+    """Which groups of K neighbours have an end in every string: (P,) bool.
+
+    Examples
+    --------
+    >>> print(whole_groups(sample(np.zeros((3, 3)), 4, rng=11, horizon=3), 2))
+    [False  True]
+    """
+    return finished(steps).reshape(-1, num_generations).all(axis=1)
+
+
+# Texts.
+
+
+def as_text(vocabulary, pairs, prompt=""):
     """`Pairs` as a list of `jsonl.Pair`, all of one prompt.
 
     Examples
@@ -177,16 +159,11 @@ def as_text(vocabulary, data, prompt=""):
     [Pair(prompt='n', chosen='on', rejected='o')]
     """
     return [jsonl.Pair(prompt, chosen, rejected) for chosen, rejected
-            in zip(vocabulary.decode(data.chosen), vocabulary.decode(data.rejected))]
+            in zip(vocabulary.decode(pairs.chosen), vocabulary.decode(pairs.rejected))]
 
 
 def from_text(vocabulary, pairs, *, order=2):
-    """`Pairs` from a list of `jsonl.Pair`.
-
-    Raises
-    ------
-    ValueError
-        As `Vocabulary.encode`; an item is a pair, counted from 1.
+    """`Pairs` from a list of `jsonl.Pair`; what cannot be encoded is an item, counted from 1.
 
     Examples
     --------
@@ -196,26 +173,15 @@ def from_text(vocabulary, pairs, *, order=2):
     ([5, 7, 3, 2, 6], [5, 6, 2, 6], 1)
     """
     prompts = [pair.prompt for pair in pairs]
-    return Pairs(*(vocabulary.encode(texts, order=order, prompts=prompts)
-                   for texts in ([pair.chosen for pair in pairs],
-                                 [pair.rejected for pair in pairs])))
+    return Pairs(*(vocabulary.encode([getattr(pair, side) for pair in pairs], order=order,
+                                     prompts=prompts) for side in ("chosen", "rejected")))
 
 
 def improve(text, reward, letters):
     """The best string that differs in one letter at most: what an editor makes of a response.
 
-    Parameters
-    ----------
-    text : str
-    reward : callable
-        `reward(texts) -> (n,)`, for example `rewards.of_strings`.
-    letters : str
-        What a letter may be changed to.
-
-    Returns
-    -------
-    str
-        `text` itself, if nothing is better; of equally good strings the first.
+    `reward(texts) -> (n,)` is for example `rewards.of_strings`, and a letter may be changed to any
+    of `letters`.  It is `text` itself if nothing is better; of equally good strings the first.
 
     Examples
     --------
@@ -226,7 +192,7 @@ def improve(text, reward, letters):
                       for letter in letters]
     rewards = np.asarray(reward(edits), float)
     best = int(rewards.argmax())
-    noise = 1e-9 * np.abs(rewards).max()  # sums that differ by rounding are equal
+    noise = 1e-9 * np.abs(rewards).max()  # Sums that differ by rounding are equal.
     return edits[best] if rewards[best] > rewards[0] + noise else text
 
 
@@ -247,7 +213,7 @@ def with_edits(pairs, reward, letters):
         edited = improve(pair.chosen, lambda texts: reward([pair.prompt + t for t in texts]),
                          letters)
         better = () if edited in (pair.chosen, pair.rejected) else (edited,)
-        rankings.append(Ranking(pair.prompt, (*better, pair.chosen, pair.rejected)))
+        rankings.append(jsonl.Ranking(pair.prompt, (*better, pair.chosen, pair.rejected)))
     return rankings
 
 
@@ -259,5 +225,5 @@ def unpaired(pairs):
     >>> unpaired([jsonl.Pair("n", "on", "o")])[1]
     Labelled(prompt='n', completion='o', label=False)
     """
-    return [judged for pair in pairs for judged in (Labelled(pair.prompt, pair.chosen, True),
-                                                    Labelled(pair.prompt, pair.rejected, False))]
+    return [jsonl.Labelled(pair.prompt, text, label) for pair in pairs
+            for text, label in ((pair.chosen, True), (pair.rejected, False))]

@@ -100,6 +100,22 @@ def kl(logp, other_logp):
     return (np.exp(logp) * (logp - other_logp)).sum(axis=-1)
 
 
+def log_ratios(logits, ref_logits):
+    """log π and log π − log π_ref, two (S, A) tables in nats, for tables with full support.
+
+    Examples
+    --------
+    >>> logp, ratios = log_ratios(np.log([[0.75, 0.25]]), np.zeros((1, 2)))
+    >>> print(ratios.round(4))
+    [[ 0.4055 -0.6931]]
+    """
+    checks.shape("ref_logits", ref_logits, logits.shape)
+    checks.finite("logits", logits)
+    checks.finite("ref_logits", ref_logits)
+    logp = log_softmax(logits)
+    return logp, logp - log_softmax(ref_logits)
+
+
 def entropy_loss(logits, weights):
     """Minus the weighted entropy, −Σ_s weights[s] H(s): minimising it keeps a policy undecided.
 

@@ -1,11 +1,36 @@
-"""How good a reward model is: accuracy, calibration, and its exact error."""
+"""How good a reward model is: accuracy, calibration, and its exact error.
+
+A rater of temperature τ contradicts herself, so no model agrees with all of her choices.  The best
+that any model can do is to prefer what she prefers on average.  With m her own margin, the
+difference of her rewards of the two strings, that is right with probability
+
+    E[σ(|m|/τ)].                                                                     (calibration.1)
+
+A model may be right as often and still be too sure.  So its probabilities σ(m) are sorted into bins
+of equal width, and each bin is asked how often what it says came true.  A pair can be told either
+way round, and is told both ways: one string was preferred with σ(m), and the other was not with
+σ(−m).  The expected calibration error is
+
+    Σ_bins (share of the bin) · |mean probability − share that came true|.           (calibration.2)
+
+Where the true reward r is known, the learned one r̂ can be compared with it.  Comparisons know it
+up to a constant and a potential (`reward_model`), and neither changes how rewards of whole strings
+*differ*.  So the error is
+
+    the standard deviation of r̂(y) − r(y), over the strings y of a policy,          (calibration.3)
+
+which is exact here, by one linear solve.
+
+Read first: `reward_model`.  Read next: `rlhf`.
+Source: Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599, eq. 3.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import checks
 from minirl.exact.evaluation import return_variance
+from minirl.kernel import checks
 from minirl.kernel.softmax import log_sigmoid
 
 
@@ -15,7 +40,7 @@ class Calibration(NamedTuple):
     predicted: np.ndarray  # (bins,) mean probability in each bin, NaN where it is empty
     observed: np.ndarray   # (bins,) share that came true
     number: np.ndarray     # (bins,) int
-    error: float           # Σ share of the bin · |predicted − observed|, the expected one
+    error: float           # (calibration.2)
 
 
 def accuracy(margins):
@@ -26,47 +51,26 @@ def accuracy(margins):
     >>> accuracy(np.array([2.0, 0.5, -1.0, 0.0]))
     0.625
     """
-    if margins.size == 0:
-        raise ValueError("margins must be at least one, got none")
+    _check_margins(margins)
     return float(((margins > 0).mean() + (margins >= 0).mean()) / 2)
 
 
 def best_accuracy(true_margins, *, temperature=1.0):
-    """The expected accuracy of the best model, for a rater of (reward_model.1): E[σ(|m|/τ)].
-
-    Parameters
-    ----------
-    true_margins : (B,) float
-        Differences of the rater's own rewards; their signs do not matter.
-    temperature : float > 0
-        τ of the rater.
+    """The expected accuracy of the best model, (calibration.1); signs of the margins do not matter.
 
     Examples
     --------
     >>> round(best_accuracy(np.array([0.0, 1.0, -1.0])), 4)
     0.654
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    checks.positive("temperature", temperature)
     return float(np.exp(log_sigmoid(np.abs(true_margins) / temperature)).mean())
 
 
 def calibration(margins, *, bins=10):
     """The reliability of the probabilities σ(m) that a model gives to the choices: `Calibration`.
 
-    A pair can be told either way round, so each is told both ways: it was preferred with σ(m), and
-    the other was not with σ(−m).
-
-    Parameters
-    ----------
-    margins : (B,) float
-        The model's r(y⁺) − r(y⁻).
-    bins : int ≥ 1
-
-    Raises
-    ------
-    ValueError
-        If there is no pair, or the number of bins is not positive.
+    The margins (B,) are the model's r(y⁺) − r(y⁻).
 
     Examples
     --------
@@ -76,44 +80,22 @@ def calibration(margins, *, bins=10):
     >>> print(found.predicted.round(4), found.observed.round(4), round(found.error, 4))
     [0.1192 0.8808] [0.3333 0.6667] 0.2141
     """
-    checks.whole("bins", bins)
-    if margins.ndim != 1 or margins.size == 0:
-        raise ValueError(f"margins must be a vector of at least one, got shape {margins.shape}")
+    _check_margins(margins)
+    bins = checks.whole("bins", bins)
     predicted = np.exp(log_sigmoid(np.concatenate([margins, -margins])))
     true = np.repeat([1.0, 0.0], margins.size)
-    which = np.minimum((predicted * bins).astype(int), int(bins) - 1)
-    number = np.bincount(which, minlength=int(bins))
-    some = np.maximum(number, 1)
-    mean, share = (np.where(number > 0, np.bincount(which, values, minlength=int(bins)) / some,
-                            np.nan) for values in (predicted, true))
+    which = np.minimum((predicted * bins).astype(int), bins - 1)
+    number = np.bincount(which, minlength=bins)
+    mean, share = (np.divide(np.bincount(which, values, minlength=bins), number, where=number > 0,
+                             out=np.full(bins, np.nan)) for values in (predicted, true))
     error = (number * np.abs(np.nan_to_num(mean - share))).sum() / predicted.size
     return Calibration(mean, share, number, float(error))
 
 
 def reward_error(mdp, policy, weights):
-    """How far a learned reward is from the world's own: the standard deviation of r̂ − r.
+    """How far a learned reward table is from the world's own, (calibration.3), in units of reward.
 
-    Over the episodes of `policy`, exactly, by one linear solve.  A constant does not count, nor
-    does a potential.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-        Its `mean_reward` is the true table.
-    policy : (S, A) float
-        Usually the reference.
-    weights : (S, A) float
-        The learned table.
-
-    Returns
-    -------
-    float
-        In units of reward.
-
-    Raises
-    ------
-    ValueError
-        If the tables do not fit, or the policy does not end.
+    The strings are those of `policy`, usually the reference; `mdp.mean_reward` is the true table.
 
     Examples
     --------
@@ -124,8 +106,11 @@ def reward_error(mdp, policy, weights):
     >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
     1.4142
     """
-    if weights.shape != mdp.shape:
-        raise ValueError(f"weights must have shape {mdp.shape}, got {weights.shape}")
-    if not np.isfinite(weights).all():
-        raise ValueError("weights must be finite")
+    checks.shape("weights", weights, mdp.shape)
+    checks.finite("weights", weights)
     return float(max(return_variance(mdp, policy, weights - mdp.mean_reward), 0)**0.5)
+
+
+def _check_margins(margins):
+    if margins.ndim != 1 or margins.size == 0:
+        raise ValueError(f"margins must be a vector of at least one, got shape {margins.shape}")

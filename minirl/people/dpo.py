@@ -41,7 +41,7 @@ step against the gradient of one pair moves them, up to a common factor, by
     δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
     δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
 
-The first may be negative: where both have the same letter pairs and the rejected string has them
+The first may be negative: where both take the same steps and the rejected string takes them
 more often, its gradient points the same way and is longer, and the way down for y⁻ is a way down
 for y⁺.  In one softmax over *whole* strings it cannot be.  There ∇log π(y) is e_y − π, the
 difference of the two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is 1 − π(y⁺) + π(y⁻) > 0.  On the running
@@ -50,10 +50,10 @@ rejected ones by 2.  That is no bug, and `preference_metrics` shows it.
 
 *What few pairs do.*  If y⁺ always wins, p = 1, the loss falls for ever as m grows: the KL that β is
 meant to charge for is never paid, since DPO knows the policy on the strings of the pairs only
-(`ipo` is the answer of Azar et al.).  With a table of letter pairs *one* of them that occurs in
-chosen strings only may be enough: if nothing else holds its row, it is sent to probability one.
-`pull` attracts the logits to the reference, (fitting.2) with weight pull/B.  Without it 300, 3,000
-or 20,000 pairs of the running example make strings of dozens of letters, of billions, or without an
+(`ipo` is the answer of Azar et al.).  With a table over letters *one* step that occurs in chosen
+strings only may be enough: if nothing else holds its row, it is sent to probability one.  `pull`
+attracts the logits to the reference, (fitting.2) with weight pull/B.  Without it 300, 3,000 or
+20,000 pairs of the running example make strings of dozens of letters, of billions, or without an
 end (the reference has 5.9), and all are worth far less than the reference.  There is no minimum;
 where the fit stops is the solver's choice.  With a pull of 2 they give about a third, 73 and 93 %
 of what there is to gain.
@@ -70,41 +70,11 @@ noisy preferences and relationship to IPO", for (dpo.4); Chowdhury et al. 2024, 
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.people.fitting import minimise_near
+from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.calibration import accuracy
-from minirl.people.reward_model import bradley_terry_loss
+from minirl.people.fitting import minimise_near
 from minirl.people.pairs import check_pairs
-from minirl.kernel.softmax import backward, log_softmax
-
-
-def log_ratios(logits, ref_logits):
-    """The table log π − log π_ref.
-
-    Parameters
-    ----------
-    logits, ref_logits : (S, A) float
-
-    Returns
-    -------
-    (S, A) float
-        In nats.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree, or a table is not finite.
-
-    Examples
-    --------
-    >>> print(log_ratios(np.log([[0.75, 0.25]]), np.zeros((1, 2))).round(4))
-    [[ 0.4055 -0.6931]]
-    """
-    if logits.shape != ref_logits.shape:
-        raise ValueError(f"ref_logits must have shape {logits.shape}, got {ref_logits.shape}")
-    for name, table in (("logits", logits), ("ref_logits", ref_logits)):
-        if not np.isfinite(table).all():
-            raise ValueError(f"{name} must be finite: policy and reference need full support")
-    return log_softmax(logits) - log_softmax(ref_logits)
+from minirl.people.reward_model import bradley_terry_loss
 
 
 def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_weights=None):
@@ -115,9 +85,10 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     logits, ref_logits : (S, A) float
         Policy table θ and the frozen reference table.
     difference : (B, S·A) sparse float
-        Row i is counts of chosen string i minus counts of rejected string i: `Pairs.difference`.
+        `Pairs.difference`.
     beta : float > 0
-        Reward per nat of log-ratio.  A larger β holds the policy closer to the reference.
+        Reward per nat of log-ratio.  A larger β holds the policy closer to the reference; at 0 the
+        loss would be log 2 for ever.
     label_smoothing : float in [0, 0.5)
         ε.
     pair_weights : (B,) float ≥ 0, optional
@@ -128,90 +99,51 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     loss : float
         Mean over pairs, in nats; log 2 when the policy equals the reference.
     grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive (at 0 the loss is log 2 for ever), there is no pair, the shapes
-        disagree, or another number is out of range.
 
     Examples
     --------
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = dpo_loss(np.zeros((1, 2)), np.zeros((1, 2)), csr_array([[-1., 1.]]), beta=0.5)
+    >>> from minirl.people.pairs import choices
+    >>> even, D = np.zeros((1, 2)), choices([1], [0], 2).difference
+    >>> loss, grad = dpo_loss(even, even, D, beta=0.5)
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.25 -0.25]]
     """
     checks.positive("beta", beta)
-    rewards = beta * log_ratios(logits, ref_logits)
-    loss, slope = bradley_terry_loss(rewards, difference, label_smoothing=label_smoothing,
+    logp, ratios = log_ratios(logits, ref_logits)
+    loss, slope = bradley_terry_loss(beta * ratios, difference, label_smoothing=label_smoothing,
                                      pair_weights=pair_weights)
-    return loss, backward(log_softmax(logits), beta * slope)
+    return loss, backward(logp, beta * slope)
 
 
 def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
-    """Fit the policy to preferences, starting from the reference.
+    """Fit the policy to `Pairs` by (dpo.4), from the reference: a `fitting.Fit` of logits.
 
-    Parameters
-    ----------
-    ref_logits, beta, label_smoothing
-        As for `dpo_loss`.
-    pairs : Pairs
-    pull : float ≥ 0
-        Precision of a Gaussian prior on every logit around the reference; its share of the mean
-        loss is pull/B.  0 is DPO as published, whose minimum may not exist.
-
-    Returns
-    -------
-    fitting.Fit
-        `x` is the fitted table of logits, (S, A).
-
-    Raises
-    ------
-    ValueError
-        As `dpo_loss`, or if pull is negative.
+    `pull` is that of `fitting.minimise_near`, towards the reference.  0 is DPO as published, whose
+    minimum may not exist.
 
     Examples
     --------
     Two of three raters preferred action 1.  Its log-ratio leads by log 2 / β:
 
     >>> from minirl.people.pairs import choices
-    >>> pairs = choices([1, 1, 0], [0, 0, 1], 2)
-    >>> logits = fit_dpo(np.zeros((1, 2)), pairs, beta=0.5, pull=0).x
+    >>> logits = fit_dpo(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), beta=0.5, pull=0).x
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
     1.3863
     """
     check_pairs(pairs, ref_logits)
-
-    def loss(logits):
-        return dpo_loss(logits, ref_logits, pairs.difference, beta=beta,
-                        label_smoothing=label_smoothing)
-
-    return minimise_near(loss, ref_logits, pull=pull, examples=len(pairs))
+    return minimise_near(
+        lambda logits: dpo_loss(logits, ref_logits, pairs.difference, beta=beta,
+                                label_smoothing=label_smoothing),
+        ref_logits, pull=pull, examples=len(pairs))
 
 
 def preference_metrics(logits, ref_logits, pairs, *, beta):
-    """What is watched while preferences are fitted: implicit rewards and log-probabilities.
+    """What is watched while a policy is fitted to `Pairs`: a dict of float.
 
-    Parameters
-    ----------
-    logits, ref_logits : (S, A) float
-    pairs : Pairs
-    beta : float > 0
-
-    Returns
-    -------
-    dict of float
-        Means over pairs under TRL's names.  `rewards/chosen` and `rewards/rejected` are implicit
-        rewards, in units of reward; `rewards/margins` is their difference and
-        `rewards/accuracies` the share of pairs in which it is positive, ties counting half;
-        `logps/chosen` and `logps/rejected` are log π, in nats a string.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, there is no pair, or the shapes disagree.
+    They are means over pairs, under TRL's names.  `rewards/chosen` and `rewards/rejected` are
+    implicit rewards, β times the log-ratio; `rewards/margins` is their difference, and
+    `rewards/accuracies` the share of pairs in which it is positive, ties counting half.
+    `logps/chosen` and `logps/rejected` are log π, in nats per string.
 
     Examples
     --------
@@ -226,12 +158,11 @@ def preference_metrics(logits, ref_logits, pairs, *, beta):
      'rewards/accuracies': 1.0, 'logps/chosen': -0.288, 'logps/rejected': -1.386}
     """
     checks.positive("beta", beta)
-    rewards, logp = beta * log_ratios(logits, ref_logits).ravel(), log_softmax(logits).ravel()
+    logp, ratios = log_ratios(logits, ref_logits)
     check_pairs(pairs, logits)
-    chosen, rejected = pairs.counts
-    plus, minus = chosen @ rewards, rejected @ rewards
-    means = {"rewards/chosen": plus, "rewards/rejected": minus, "rewards/margins": plus - minus}
-    return {**{name: float(values.mean()) for name, values in means.items()},
-            "rewards/accuracies": accuracy(plus - minus),
-            "logps/chosen": float((chosen @ logp).mean()),
-            "logps/rejected": float((rejected @ logp).mean())}
+    chosen, rejected = (beta * (X @ ratios.ravel()) for X in pairs.counts)
+    plus, minus = (X @ logp.ravel() for X in pairs.counts)
+    return {"rewards/chosen": float(chosen.mean()), "rewards/rejected": float(rejected.mean()),
+            "rewards/margins": float((chosen - rejected).mean()),
+            "rewards/accuracies": accuracy(chosen - rejected),
+            "logps/chosen": float(plus.mean()), "logps/rejected": float(minus.mean())}

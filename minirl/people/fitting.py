@@ -24,6 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
+from minirl.kernel import checks
+
 
 class Fit(NamedTuple):
     """What a deterministic fit found."""
@@ -35,30 +37,19 @@ class Fit(NamedTuple):
 
 
 def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
-    """Minimise a smooth loss by L-BFGS-B.
+    """Minimise a smooth loss by L-BFGS-B, from an array `start` of any shape: a `Fit`.
 
     Parameters
     ----------
     loss : callable
         `loss(x) -> (value, gradient shaped like x)`.
     start : array
-        Where to begin; any shape.
     tol : float > 0
         Stop when no entry of the gradient is larger.
     max_iterations : int
-        Give up after this many iterations.
     curvature : array ≥ 0, shaped like `start`, optional
         h of (fitting.1), up to a factor; 0 where the loss is flat.  A wrong one costs time and does
         not move the minimum.
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    ValueError
-        If the curvature does not fit, is negative or not finite.
 
     Examples
     --------
@@ -67,8 +58,8 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     [[1. 1.]
      [1. 1.]] True
     """
+    most = checks.whole("max_iterations", max_iterations)
     unit = np.ones(start.shape) if curvature is None else _unit(curvature, start.shape)
-
     grad = None
 
     def scaled(z):
@@ -76,28 +67,19 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
         value, grad = loss(z.reshape(start.shape) / unit)
         return value, (grad / unit).ravel()
 
-    def stop(z):  # `tol` is about g, and what SciPy sees is g/√h
+    def stop(z):  # `tol` is about g, and what SciPy sees is g/√h.
         if np.abs(grad).max() <= tol:
             raise StopIteration
 
-    found = optimize.minimize(scaled, (start * unit).ravel(), jac=True, method="L-BFGS-B",
-                              callback=stop,
-                              options={"gtol": tol, "ftol": 0.0, "maxcor": 20,
-                                       "maxiter": max_iterations, "maxfun": 2 * max_iterations})
+    found = optimize.minimize(
+        scaled, (start * unit).ravel(), jac=True, method="L-BFGS-B", callback=stop,
+        options={"gtol": tol, "ftol": 0.0, "maxcor": 20, "maxiter": most, "maxfun": 2 * most})
     converged = bool(np.abs(found.jac * unit.ravel()).max() <= tol)
     return Fit(found.x.reshape(start.shape) / unit, float(found.fun), int(found.nfev), converged)
 
 
-def _unit(curvature, shape):
-    """√h of (fitting.1), at most 1, so that no entry of g is larger than that of g/√h."""
-    if curvature.shape != shape or not ((curvature >= 0) & (curvature < np.inf)).all():
-        raise ValueError(f"curvature must be finite, not negative and of shape {shape}, got "
-                         f"{curvature}")
-    return np.sqrt(np.where(curvature > 0, curvature / max(curvature.max(), 1e-300), 1.0))
-
-
 def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvature=None):
-    """Minimise a mean over examples, `attracted` to a table as by a Gaussian prior around it.
+    """Minimise a mean over examples, `attracted` to a table as by a Gaussian prior: a `Fit`.
 
     Parameters
     ----------
@@ -108,23 +90,13 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
     pull : float ≥ 0
         Precision of the prior on each entry; its share of the mean loss is pull/B, so that its
         influence fades as the data grow.  0 is the plain minimum, which may not exist.
-    examples : int
+    examples : int ≥ 1
         B.
     start : array, optional
         Where to begin; by default at the centre.
-    tol : float > 0
-        As for `minimise`.
-    curvature : array, optional
-        Of the loss, without the prior: as for `minimise`, but not up to a factor.
-
-    Returns
-    -------
-    Fit
-
-    Raises
-    ------
-    ValueError
-        If pull is negative, or as `minimise`.
+    tol, curvature
+        As for `minimise`; the curvature is that of the loss without the prior, and not up to a
+        factor.
 
     Examples
     --------
@@ -135,20 +107,14 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
     >>> print(fit.x.round(4))
     [2.]
     """
-    if not 0 <= pull < np.inf:
-        raise ValueError(f"pull must be finite and not negative, got {pull}")
-    share = pull / max(examples, 1)  # an empty batch is refused by the loss
-    return minimise(attracted(loss, centre, share), centre if start is None else start,
-                    tol=tol, curvature=None if curvature is None else curvature + share)
+    checks.not_negative("pull", pull)
+    share = pull / checks.whole("examples", examples)
+    return minimise(attracted(loss, centre, share), centre if start is None else start, tol=tol,
+                    curvature=None if curvature is None else curvature + share)
 
 
 def attracted(loss, centre, weight):
     """`loss` plus the attraction (fitting.2), again a function x -> (value, gradient).
-
-    Raises
-    ------
-    ValueError
-        If the weight is negative.
 
     Examples
     --------
@@ -157,11 +123,18 @@ def attracted(loss, centre, weight):
     >>> print(value, grad)
     5.0 [2. 1.]
     """
-    if not 0 <= weight < np.inf:
-        raise ValueError(f"weight must be finite and not negative, got {weight}")
+    checks.not_negative("weight", weight)
 
     def total(x):
         value, grad = loss(x)
         return value + weight / 2 * ((x - centre) ** 2).sum(), grad + weight * (x - centre)
 
     return total
+
+
+def _unit(curvature, shape):
+    """√h of (fitting.1), at most 1, so that no entry of g is larger than that of g/√h."""
+    if curvature.shape != shape or not ((curvature >= 0) & (curvature < np.inf)).all():
+        raise ValueError(f"curvature must be finite, not negative and of shape {shape}, got "
+                         f"{curvature}")
+    return np.sqrt(np.where(curvature > 0, curvature / max(curvature.max(), 1e-300), 1.0))

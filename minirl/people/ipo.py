@@ -35,11 +35,11 @@ that (ipo.3) is the optimum of RLHF for
 Farther away a good string is told from a very good one by less than it deserves.  On the running
 example 100,000 pairs give 90 % of what there is to gain at τ = β/4, and 45 % at τ = β.
 
-*What stays finite* is the margin.  With a table of letter pairs that is not enough: fitted to few
-pairs, a table may rank nearly all of them rightly and yet give long strings, which were in none of
-them, nearly all the probability.  With 300 pairs of the running example and no pull it does.  Even
-with a pull of 2 the policy is then worth less than the reference: squares that ask for leads of
-1/(2τ) = 4 nats outweigh it, for they curve by 2 where the loss of DPO curves by β²/4 at most.
+*What stays finite* is the margin.  With a table over letters that is not enough: fitted to few
+pairs, it may rank nearly all of them rightly and yet give long strings, which were in none of them,
+nearly all the probability.  With 300 pairs of the running example and no pull it does.  Even with a
+pull of 2 the policy is then worth less than the reference: squares that ask for leads of 1/(2τ) = 4
+nats outweigh it, for they curve by 2 where the loss of DPO curves by β²/4 at most.
 
 TRL divides log-probabilities by the length for this loss; the paper has sums, as here.
 
@@ -48,61 +48,38 @@ Source: Azar et al. 2023, "A general theoretical paradigm to understand learning
 preferences", arXiv:2310.12036, eqs. 8 and 17.
 """
 
-
 from minirl.kernel import checks
-from minirl.people.dpo import log_ratios
+from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.fitting import minimise_near
 from minirl.people.pairs import check_difference, check_pairs, shares
-from minirl.kernel.softmax import backward, log_softmax
 
 
 def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
-    """The loss (ipo.1), to be minimised, and its gradient in `logits`.
+    """The loss (ipo.1), to be minimised, and its gradient.
 
-    Parameters
-    ----------
-    logits, ref_logits : (S, A) float
-        Policy table θ and the frozen reference table.
-    difference : (B, S·A) sparse float
-        `Pairs.difference`.
-    beta : float > 0
-        τ, with the lead of 1/(2τ) nats.
-    pair_weights : (B,) float ≥ 0, optional
-        By default all pairs count the same.
-
-    Returns
-    -------
-    loss : float
-        Mean over pairs, in squared nats; 1/(2τ)² when the policy equals the reference.
-    grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, there is no pair, the shapes disagree, or a weight is out of range.
+    All but `beta` is as for `dpo.dpo_loss`.  `beta` > 0 is τ, with the lead of 1/(2τ) nats; the
+    loss is in squared nats, 1/(2τ)² when the policy equals the reference.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = ipo_loss(np.zeros((1, 2)), np.zeros((1, 2)), csr_array([[-1., 1.]]), beta=0.5)
+    >>> from minirl.people.pairs import choices
+    >>> even, D = np.zeros((1, 2)), choices([1], [0], 2).difference
+    >>> loss, grad = ipo_loss(even, even, D, beta=0.5)
     >>> print(loss, grad)
     1.0 [[ 2. -2.]]
     """
     checks.positive("beta", beta)
-    ratios = log_ratios(logits, ref_logits)
-    D = check_difference("difference", difference, logits)
+    logp, ratios = log_ratios(logits, ref_logits)
+    D = check_difference(difference, logits)
     q = shares(pair_weights, D.shape[0])
-    error = D @ ratios.ravel() - 1 / (2 * beta)
-    G = 2 * (D.T @ (q * error)).reshape(logits.shape)
-    return (q * error * error).sum(), backward(log_softmax(logits), G)
+    missing = D @ ratios.ravel() - 1 / (2 * beta)
+    G = 2 * (D.T @ (q * missing)).reshape(logits.shape)
+    return (q * missing * missing).sum(), backward(logp, G)
 
 
 def fit_ipo(ref_logits, pairs, *, beta, pull):
-    """Fit the policy to preferences by (ipo.1), starting from the reference.
-
-    Parameters, result and errors are those of `dpo.fit_dpo`, without label smoothing.
+    """Fit the policy to `Pairs` by (ipo.1), from the reference: as `dpo.fit_dpo`.
 
     Examples
     --------

@@ -31,9 +31,9 @@ This one has none.  Let d(y) be how often y was desirable less how often it was 
 weight.  Then the expected gradient in ρ(y) is −β σ(x)σ(−x) d(y), which has the sign of −d(y)
 wherever ρ is.  So every string is put to the *vote*: what is liked more often than not is raised
 and what is not is driven out, and nothing stops it short of the extremes but that probabilities sum
-to one and that strings share their letter pairs.  In the small language of `python -m minirl
+to one and that strings share their steps.  In the small language of `python -m minirl
 objectives` that is not enough: the update has no zero, and the policy creeps towards one in which
-some letter pairs never occur.  The pull of `dpo` holds them.
+some letters never follow some others.  The pull of `dpo` holds them.
 
 On the running example 100,000 pairs, taken apart, give 86 to 87 % of what there is to gain at DPO's
 β = 0.5.
@@ -43,15 +43,15 @@ Source: Ethayarajh et al. 2024, "KTO: model alignment as prospect theoretic opti
 arXiv:2402.01306, section 4.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from minirl.kernel import checks, counts
-from minirl.people.dpo import log_ratios
+from minirl.kernel.softmax import backward, log_ratios, log_sigmoid
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import Pairs, check_counts, check_steps
-from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.people.pairs import Pairs, check_counts, check_strings
 
 
 class Fixed(NamedTuple):
@@ -63,29 +63,22 @@ class Fixed(NamedTuple):
     converged: bool  # False: z₀ was still moving, or a fit had not converged
 
 
-def _check_weights(name, weights, strings):
-    if np.shape(weights) not in ((), (strings.shape[0],)) or not (
-            np.isfinite(weights).all() and np.min(weights) >= 0):
-        raise ValueError(f"{name} must be finite and not negative, one for all or one a string, "
-                         f"{strings.shape[0]}, got {weights}")
-
-
 def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight=1.0,
              undesirable_weight=1.0):
-    """The loss (kto.1), to be minimised, and its gradient in `logits`.
+    """The loss (kto.1), to be minimised, and its gradient.
 
     Parameters
     ----------
     logits, ref_logits : (S, A) float
         Policy table θ and the frozen reference table.
     chosen, rejected : sparse float, (B⁺, S·A) and (B⁻, S·A)
-        `counts.matrix` of the desirable strings and of the others, `Pairs.counts` where they come
-        from pairs.  They need not be as many; N = B⁺ + B⁻.
+        X⁺ of the desirable strings and X⁻ of the others: `Pairs.counts`, or any `counts.matrix`,
+        since they need not be as many.  N = B⁺ + B⁻.
     beta : float > 0
         Reward per nat of log-ratio.
     z0 : float ≥ 0
         Reference point, in nats; held constant.
-    desirable_weight, undesirable_weight : float ≥ 0, or one a string
+    desirable_weight, undesirable_weight : float ≥ 0, or one per string
         λ_D and λ_U.  With B⁺ ≠ B⁻ they can make up for the difference.
 
     Returns
@@ -94,39 +87,28 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
         Mean over strings, of no unit; half the mean weight where the policy equals the reference
         and z0 is 0.
     grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, strings of either kind are missing, the shapes disagree, or another
-        number is out of range.
 
     Examples
     --------
-    >>> from scipy.sparse import csr_array
-    >>> good, bad, even = csr_array([[0., 1.]]), csr_array([[1., 0.]]), np.zeros((1, 2))
-    >>> loss, grad = kto_loss(even, even, good, bad, beta=0.8, z0=0.0)
+    >>> from minirl.people.pairs import choices
+    >>> even = np.zeros((1, 2))
+    >>> loss, grad = kto_loss(even, even, *choices([1], [0], 2).counts, beta=0.8, z0=0.0)
     >>> print(loss, grad)
     0.5 [[ 0.1 -0.1]]
     """
     checks.positive("beta", beta)
-    ratios = log_ratios(logits, ref_logits).ravel()
-    chosen = check_counts("chosen", chosen, logits)
-    rejected = check_counts("rejected", rejected, logits)
-    if not 0 <= z0 < np.inf:
-        raise ValueError(f"z0 must be finite and not negative, got {z0}")
-    _check_weights("desirable_weight", desirable_weight, chosen)
-    _check_weights("undesirable_weight", undesirable_weight, rejected)
-    N = chosen.shape[0] + rejected.shape[0]
-    loss, G = 0.0, 0.0
-    kinds = (chosen, desirable_weight, 1), (rejected, undesirable_weight, -1)
-    for strings, weight, sign in kinds:
-        x = sign * beta * (strings @ ratios - z0)
+    checks.not_negative("z0", z0)
+    logp, ratios = log_ratios(logits, ref_logits)
+    plus, minus = check_counts("chosen", chosen, logits), check_counts("rejected", rejected, logits)
+    _check_weights("desirable_weight", desirable_weight, plus.shape[0])
+    _check_weights("undesirable_weight", undesirable_weight, minus.shape[0])
+    loss, G, N = 0.0, 0.0, plus.shape[0] + minus.shape[0]
+    for X, weight, sign in ((plus, desirable_weight, 1), (minus, undesirable_weight, -1)):
+        x = sign * beta * (X @ ratios.ravel() - z0)
         missing = weight * np.exp(log_sigmoid(-x))  # λ − λ σ(x)
         loss = loss + missing.sum() / N
-        G = G - sign * beta / N * (strings.T @ (missing * np.exp(log_sigmoid(x))))
-    return loss, backward(log_softmax(logits), G.reshape(logits.shape))
+        G = G - sign * beta / N * (X.T @ (missing * np.exp(log_sigmoid(x))))
+    return loss, backward(logp, G.reshape(logits.shape))
 
 
 def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
@@ -137,11 +119,10 @@ def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
     ----------
     ref_logits, beta, desirable_weight, undesirable_weight
         As for `kto_loss`.
-    pairs : Pairs, or two counts.Steps
-        Strings that were liked, and strings that were not.  Of `Pairs` the two sides are such;
-        (liked, disliked) need not be as many.
+    pairs : Pairs, or a tuple of two counts.Steps
+        The strings that were liked, and those that were not; in a tuple they need not be as many.
     pull : float ≥ 0
-        As in `dpo.fit_dpo`; B is the number of strings of both kinds.
+        As for `fitting.minimise_near`; B is the number of strings of both kinds.
     divergence : callable
         `divergence(logits) -> float`, in nats: (kto.3), for example from `kl.string_kl`.  Below
         zero, as an estimate may be, it counts as zero.
@@ -154,41 +135,40 @@ def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
     -------
     Fixed
 
-    Raises
-    ------
-    ValueError
-        As `kto_loss`, if pull is negative, or what `divergence` raises where strings do not end.
-
     Examples
     --------
     Action 1 was liked three times in four.  Without a pull it would be voted to probability one:
 
-    >>> from minirl.kernel.softmax import kl
-    >>> liked, disliked = (counts.steps(np.zeros(n, int), np.ones(n, int), np.arange(n + 1), (1, 2))
-    ...                    for n in (3, 1))
-    >>> even = np.zeros((1, 2))
-    >>> fit = fit_kto(even, (liked, disliked), beta=0.5, pull=0.1,
+    >>> from minirl.kernel.softmax import kl, log_softmax
+    >>> from minirl.people.pairs import choices
+    >>> even, told = np.zeros((1, 2)), choices([1, 1, 1], [0, 0, 1], 2)
+    >>> fit = fit_kto(even, (told.chosen, counts.select(told.rejected, np.array([2]))), beta=0.5,
+    ...               pull=0.1,
     ...               divergence=lambda logits: kl(log_softmax(logits), log_softmax(even))[0])
     >>> print(np.exp(log_softmax(fit.x)).round(2), round(fit.z0, 3), fit.converged)
     [[0.24 0.76]] 0.147 True
     """
-    if isinstance(pairs, Pairs):
-        pairs = pairs.chosen, pairs.rejected
-    elif not isinstance(pairs, tuple) or len(pairs) != 2:
-        raise ValueError(f"pairs must be Pairs or two counts.Steps, got {type(pairs).__name__}")
-    for name, strings in zip(("chosen", "rejected"), pairs):
-        check_steps(name, strings, ref_logits)
-    chosen, rejected = map(counts.matrix, pairs)
-    max_rounds = checks.whole("max_rounds", max_rounds)
-    if not tol > 0:
-        raise ValueError(f"tol must be positive, got {tol}")
+    told = (pairs.chosen, pairs.rejected) if isinstance(pairs, Pairs) else pairs
+    if not isinstance(told, tuple) or len(told) != 2:
+        raise ValueError(f"pairs must be Pairs or two Steps, got {type(pairs).__name__}")
+    check_strings("chosen", told[0], ref_logits)
+    check_strings("rejected", told[1], ref_logits)
+    checks.positive("tol", tol)
+    plus, minus = map(counts.matrix, told)
+    loss = partial(kto_loss, ref_logits=ref_logits, chosen=plus, rejected=minus, beta=beta,
+                   desirable_weight=desirable_weight, undesirable_weight=undesirable_weight)
     x, z0 = ref_logits, max(float(divergence(ref_logits)), 0.0)
-    for rounds in range(1, max_rounds + 1):
-        fit = minimise_near(lambda logits: kto_loss(
-            logits, ref_logits, chosen, rejected, beta=beta, z0=z0,
-            desirable_weight=desirable_weight, undesirable_weight=undesirable_weight),
-            ref_logits, pull=pull, examples=chosen.shape[0] + rejected.shape[0], start=x)
+    for rounds in range(1, checks.whole("max_rounds", max_rounds) + 1):
+        fit = minimise_near(partial(loss, z0=z0), ref_logits, pull=pull, start=x,
+                            examples=plus.shape[0] + minus.shape[0])
         x, before, z0 = fit.x, z0, max(float(divergence(fit.x)), 0.0)
         if abs(z0 - before) <= tol:
             break
     return Fixed(x, z0, rounds, bool(fit.converged and abs(z0 - before) <= tol))
+
+
+def _check_weights(name, weights, strings):
+    if np.shape(weights) not in ((), (strings,)) or not (
+            np.isfinite(weights).all() and np.min(weights) >= 0):
+        raise ValueError(f"{name} must be finite and not negative, one for all or one per string, "
+                         f"{strings}, got {weights}")

@@ -34,91 +34,44 @@ arXiv:2403.07691, eqs. 3-7.
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_both_means, check_pairs, shares
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.people.fitting import minimise_near
+from minirl.people.pairs import check_means, check_pairs, shares
 
-LEAST = 1e-16  # 1 − P below which P cannot be told from 1
-
-
-def log_odds(log_p):
-    """log P/(1 − P) and its derivative in log P.
-
-    Parameters
-    ----------
-    log_p : float array, ≤ 0
-        In nats.
-
-    Returns
-    -------
-    value, slope : arrays of the same shape
-        At most 37, and 1/(1 − P); see the numerics above.
-
-    Examples
-    --------
-    >>> value, slope = log_odds(np.log([0.5, 0.75]))
-    >>> print(value.round(4), slope)
-    [0.     1.0986] [2. 4.]
-    """
-    rest = -np.expm1(log_p)
-    known = rest.real > LEAST
-    rest = np.where(known, rest, LEAST)
-    return log_p - np.log(rest), np.where(known, 1 / rest, 1.0)
+LEAST = 1e-16  # Where 1 − P is below this, P cannot be told from 1.
 
 
 def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
-    """The loss (orpo.1), to be minimised, and its gradient in `logits`.
+    """The loss (orpo.1), to be minimised, and its gradient.
 
-    Parameters
-    ----------
-    logits : (S, A) float
-        Policy table θ.
-    chosen, rejected : (B, S·A) sparse float
-        `Pairs.means`.
-    beta : float > 0
-        λ, the weight of the odds ratio; of no unit.
-    pair_weights : (B,) float ≥ 0, optional
-        By default all pairs count the same.
-
-    Returns
-    -------
-    loss : float
-        Mean over pairs, in nats.
-    grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, there is no pair, the shapes disagree, the rows are no means, or a
-        weight is out of range.
+    All but `beta` is as for `simpo.simpo_loss`.  `beta` > 0 is λ, the weight of the odds ratio; it
+    has no unit.
 
     Examples
     --------
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = orpo_loss(np.zeros((1, 2)), csr_array([[0., 1.]]), csr_array([[1., 0.]]),
-    ...                        beta=1.0)
+    >>> from minirl.people.pairs import choices
+    >>> loss, grad = orpo_loss(np.zeros((1, 2)), *choices([1], [0], 2).means, beta=1.0)
     >>> print(round(loss, 4), grad)
     1.3863 [[ 1.5 -1.5]]
     """
     checks.positive("beta", beta)
-    chosen, rejected = check_both_means(logits, chosen, rejected)
-    logp, q = log_softmax(logits), shares(pair_weights, chosen.shape[0])
-    log_p = chosen @ logp.ravel()
+    checks.finite("logits", logits)
+    plus = check_means("chosen", chosen, logits)
+    B = plus.shape[0]
+    minus = check_means("rejected", rejected, logits, B)
+    logp, q = log_softmax(logits), shares(pair_weights, B)
+    log_p = plus @ logp.ravel()
     odds, slope = log_odds(log_p)
-    other_odds, other_slope = log_odds(rejected @ logp.ravel())
+    other_odds, other_slope = log_odds(minus @ logp.ravel())
     z = odds - other_odds
-    loss = -(q * (log_p + beta * log_sigmoid(z))).sum()
     push = beta * np.exp(log_sigmoid(-z))
-    G = rejected.T @ (q * push * other_slope) - chosen.T @ (q * (1 + push * slope))
+    G = minus.T @ (q * push * other_slope) - plus.T @ (q * (1 + push * slope))
+    loss = -(q * (log_p + beta * log_sigmoid(z))).sum()
     return loss, backward(logp, G.reshape(logits.shape))
 
 
 def fit_orpo(ref_logits, pairs, *, beta, pull):
-    """Fit the policy to preferences by (orpo.1).
-
-    `beta` is that of `orpo_loss`; the other parameters and the result are those of
-    `simpo.fit_simpo`.
+    """Fit the policy to `Pairs` by (orpo.1): as `simpo.fit_simpo`.
 
     Examples
     --------
@@ -132,3 +85,20 @@ def fit_orpo(ref_logits, pairs, *, beta, pull):
     check_pairs(pairs, ref_logits)
     return minimise_near(lambda logits: orpo_loss(logits, *pairs.means, beta=beta), ref_logits,
                          pull=pull, examples=len(pairs))
+
+
+def log_odds(log_p):
+    """log P/(1 − P) and its derivative in log P, 1/(1 − P), for log P ≤ 0 of any shape.
+
+    The value is at most 37: see the numerics above.
+
+    Examples
+    --------
+    >>> value, slope = log_odds(np.log([0.5, 0.75]))
+    >>> print(value.round(4), slope)
+    [0.     1.0986] [2. 4.]
+    """
+    rest = -np.expm1(log_p)
+    known = rest.real > LEAST
+    rest = np.where(known, rest, LEAST)
+    return log_p - np.log(rest), np.where(known, 1 / rest, 1.0)

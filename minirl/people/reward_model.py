@@ -2,7 +2,7 @@
 
 People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes
 preferences:  y⁺ is preferred to y⁻ with probability σ(r(y⁺) − r(y⁻)).  So the reward can be fitted
-by maximum likelihood.  Here r is linear: a table w of weights, summed over the pairs of the string,
+by maximum likelihood.  Here r is linear: a table w of weights, summed over the steps of the string,
 r(y) = X w.  With D = X⁺ − X⁻ of (counts.3),
 
     L = −(1/B) Σ_i log σ(m_i),   m = D w = r(y⁺) − r(y⁻).                           (reward_model.1)
@@ -40,38 +40,32 @@ Unlike comparisons these know the constant: one weight on every end adds it to a
 *What can be learned.*  From comparisons only differences of rewards, so r is known up to a
 constant.  The table is free besides by a potential: adding φ(a) − φ(s) to every w[s, a], with φ = 0
 at the start and the end, changes no string's reward, because the sum telescopes.  So compare
-rewards string by string, centred, never table entry by table entry: `reward_error` is the standard
-deviation of r̂ − r over the strings of the reference.  The rewards themselves are unbounded; it is
-the *probabilities* of (reward_model.1) that lie between 0 and 1, which slides like to confuse.  And
-a cross-entropy can train a reward model: this is one, on the difference.
+rewards string by string, centred, never table entry by table entry (`calibration`).  The rewards
+themselves are unbounded; it is the *probabilities* of (reward_model.1) that lie between 0 and 1,
+which slides like to confuse.  And a cross-entropy can train a reward model: this is one, on the
+difference.
 
-*How good is it?*  A rater of temperature 1 contradicts herself, so no model agrees with all of her
-choices.  The best that any model can do is to prefer what she prefers on average, which is right
-with probability σ(|m|), m her own margin: `best_accuracy`.  A model may also be right as often and
-still too sure.  `calibration` sorts its probabilities into bins and asks how often what it says
-came true.
-
-*What few pairs do.*  A letter pair that happened to occur in preferred strings only has an infinite
+*What few pairs do.* A step that happened to occur in preferred strings only has an infinite
 maximum-likelihood weight.  Then a policy that maximises the learned reward has no optimum, because
-repeating that pair pays more than any KL.  `pull` adds a Gaussian prior of that precision on each
+repeating that step pays more than any KL.  `pull` adds a Gaussian prior of that precision on each
 weight, (fitting.2) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs
 it fades.  On the running example 300 pairs make weights of 40 and more, where the truth has 0.86;
 with a pull of 2 there is an optimum again, and it is worse than the reference.  The error falls
 with the root of the number of pairs: 0.49 with 5,000 of them, 0.16 with 80,000.
 
-Read first: `counts`, `sft`.  Compare: `dpo`, the same regression with the policy as its own reward
-model.
+Read first: `counts`, `pairs`.  Compare: `dpo`, the same regression with the policy as its own
+reward model.  Read next: `calibration`.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Plackett
 1975; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, eq. 2, for the margin; Ng et al. 1999 on
-potentials; Guo et al. 2017, "On calibration of modern neural networks", arXiv:1706.04599.
+potentials.
 """
 
 import numpy as np
 
 from minirl.kernel import checks, counts
-from minirl.people.fitting import minimise_near
 from minirl.kernel.softmax import log_sigmoid, log_softmax
-from minirl.people.pairs import (check_counts, check_difference, check_pairs, check_steps,
+from minirl.people.fitting import minimise_near
+from minirl.people.pairs import (check_counts, check_difference, check_pairs, check_strings,
                                  shares)
 
 
@@ -83,7 +77,7 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     weights : (S, A) float
         The reward table w.
     difference : (B, S·A) sparse float
-        Row i is counts of chosen string i minus counts of rejected string i: `Pairs.difference`.
+        `Pairs.difference`.
     margin : float or (B,) float
         In units of reward.
     label_smoothing : float in [0, 0.5)
@@ -94,192 +88,49 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     Returns
     -------
     loss : float
-        Mean over pairs, in nats; log 2 for a constant reward of equally long sequences.
+        Mean over pairs, in nats; log 2 for a constant reward of equally long strings.
     grad : (S, A) float
         ∂loss/∂weights.
 
-    Raises
-    ------
-    ValueError
-        If there is no pair, the shapes disagree, or a number is out of range.
-
     Examples
     --------
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = bradley_terry_loss(np.zeros((1, 2)), csr_array([[-1., 1.]]))
+    >>> from minirl.people.pairs import choices
+    >>> loss, grad = bradley_terry_loss(np.zeros((1, 2)), choices([1], [0], 2).difference)
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    D = check_difference("difference", difference, weights)
-    B = D.shape[0]
-    if np.shape(margin) not in ((), (B,)) or not np.isfinite(margin).all():
-        raise ValueError(f"margin must be finite, one for all or one a pair, {B}, got {margin}")
+    D = check_difference(difference, weights)
+    if np.shape(margin) not in ((), D.shape[:1]) or not np.isfinite(margin).all():
+        raise ValueError(f"margin must be finite, one for all or one per pair, {D.shape[0]}, got "
+                         f"{margin}")
     if not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
-    q = shares(pair_weights, B)
+    q = shares(pair_weights, D.shape[0])
     m = D @ weights.ravel() - margin
     log_right = log_sigmoid(m)
     log_wrong = log_right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
     loss = -(q * (log_right - label_smoothing * m)).sum()
-    # (1 − ε) σ(−m) − ε σ(m), and σ(m) = 1 − σ(−m)
-    slope = np.exp(log_wrong) - label_smoothing
+    slope = np.exp(log_wrong) - label_smoothing  # (1 − ε) σ(−m) − ε σ(m), as σ(m) = 1 − σ(−m)
     return loss, -(D.T @ (q * slope)).reshape(weights.shape)
 
 
-def plackett_luce_loss(weights, strings, num_generations):
-    """The loss (reward_model.4) of rankings, to be minimised, and its gradient.
-
-    Parameters
-    ----------
-    weights : (S, A) float
-        The reward table w.
-    strings : (P·K, S·A) sparse float
-        `counts.matrix` of the responses; those to one prompt are neighbours, the best first.
-    num_generations : int ≥ 2
-        K.
-
-    Returns
-    -------
-    loss : float
-        Mean over prompts, in nats; log K! for a constant reward of equally long sequences.
-    grad : (S, A) float
-        ∂loss/∂weights.
-
-    Raises
-    ------
-    ValueError
-        If there is no ranking, or the shapes disagree.
-
-    Examples
-    --------
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = plackett_luce_loss(np.zeros((1, 2)), csr_array([[0., 1.], [1., 0.]]), 2)
-    >>> print(round(loss, 4), grad)
-    0.6931 [[ 0.5 -0.5]]
-    """
-    X = check_counts("strings", strings, weights)
-    K = checks.whole("num_generations", num_generations)
-    if K < 2 or X.shape[0] % K:
-        raise ValueError(f"num_generations must be at least 2 and divide the number of strings, "
-                         f"{X.shape[0]}, got {num_generations}")
-    r = (X @ weights.ravel()).reshape(-1, K)
-    loss, slope = 0.0, np.zeros(r.shape, r.dtype)
-    for k in range(K - 1):  # the last choice is none
-        logp = log_softmax(r[:, k:])
-        loss = loss - logp[:, 0].sum()
-        slope[:, k] -= 1
-        slope[:, k:] += np.exp(logp)
-    grad = X.T @ slope.ravel() / len(r)
-    return loss / len(r), grad.reshape(weights.shape)
-
-
-def logistic_loss(weights, strings, labels):
-    """The loss (reward_model.5) of labels, to be minimised, and its gradient.
-
-    Parameters
-    ----------
-    weights : (S, A) float
-    strings : (N, S·A) sparse float
-        `counts.matrix` of the strings.
-    labels : (N,) float in [0, 1]
-        Whether, or with what probability, a string is good.
-
-    Returns
-    -------
-    loss : float
-        Nats a string.
-    grad : (S, A) float
-        ∂loss/∂weights.
-
-    Raises
-    ------
-    ValueError
-        If there is no string, the shapes disagree, or a label is outside [0, 1].
-
-    Examples
-    --------
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = logistic_loss(np.zeros((1, 2)), csr_array([[1., 1.]]), np.array([1.0]))
-    >>> print(round(loss, 4), grad)
-    0.6931 [[-0.5 -0.5]]
-    """
-    X = check_counts("strings", strings, weights)
-    N = X.shape[0]
-    if labels.shape != (N,) or not ((labels >= 0) & (labels <= 1)).all():
-        raise ValueError(f"labels must be {N} numbers in [0, 1], got {labels}")
-    r = X @ weights.ravel()
-    log_good = log_sigmoid(r)
-    loss = -(log_good - (1 - labels) * r).sum() / N  # log σ(−r) = log σ(r) − r
-    slope = (np.exp(log_good) - labels) / N
-    return loss, (X.T @ slope).reshape(weights.shape)
-
-
-def squared_loss(weights, strings, scores):
-    """The loss (reward_model.6) of scores, to be minimised, and its gradient.
-
-    Parameters
-    ----------
-    weights : (S, A) float
-    strings : (N, S·A) sparse float
-        `counts.matrix` of the strings.
-    scores : (N,) float
-        In units of reward.
-
-    Returns
-    -------
-    loss : float
-        In squared units of reward.
-    grad : (S, A) float
-        ∂loss/∂weights.
-
-    Raises
-    ------
-    ValueError
-        If there is no string, the shapes disagree, or a score is not finite.
-
-    Examples
-    --------
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = squared_loss(np.zeros((1, 2)), csr_array([[1., 1.]]), np.array([4.0]))
-    >>> print(loss, grad)
-    8.0 [[-4. -4.]]
-    """
-    X = check_counts("strings", strings, weights)
-    N = X.shape[0]
-    if scores.shape != (N,) or not np.isfinite(scores).all():
-        raise ValueError(f"scores must be {N} finite numbers, got {scores}")
-    error = X @ weights.ravel() - scores
-    return (error * error).sum() / (2 * N), (X.T @ error / N).reshape(weights.shape)
-
-
 def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
-    """Fit the reward table to preferences, or with another loss to rankings, labels or scores.
+    """Fit the reward table to `Pairs`, or with another loss to strings: a `fitting.Fit` of weights.
 
     Parameters
     ----------
     table : (S, A) float, or 0 for zeros
-        Where the pull leads and the search begins.
-    data : Pairs, or counts.Steps
-        Of pairs the loss sees the `difference`, of strings the matrix of counts.
+        Where the fit begins and the pull leads.
+    data : Pairs, or counts.Steps of rankings, labelled or scored strings
+        The loss sees the `difference` of pairs, and the counts of strings.
     pull : float ≥ 0
-        Precision of a Gaussian prior around the table on every weight; its share of the mean loss
-        is pull/B, with B pairs or strings.  0 is maximum likelihood, which may not exist.  (For
-        rankings, whose loss is a mean over prompts of K strings, a precision needs K times the
-        pull.)
+        As for `fitting.minimise_near`, with B pairs or strings; 0 is maximum likelihood, which may
+        not exist.  (The loss of rankings is a mean over prompts of K strings, so that a precision
+        needs K times the pull.)
     loss : callable
         `loss(weights, matrix) -> (loss, grad)`; further arguments are bound beforehand.
     tol : float > 0
         Stop when no entry of the gradient of loss and prior is larger.
-
-    Returns
-    -------
-    fitting.Fit
-        `x` is the table w, (S, A).
-
-    Raises
-    ------
-    ValueError
-        If pull is negative, there are no data, or the shapes disagree.
 
     Examples
     --------
@@ -292,7 +143,7 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     """
     table = np.full(data.shape, float(table)) if np.ndim(table) == 0 else table
     if isinstance(data, counts.Steps):
-        check_steps("data", data, table)
+        check_strings("data", data, table)
         rows = counts.matrix(data)
     else:
         check_pairs(data, table)
@@ -301,3 +152,79 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     squares = np.bincount(rows.indices, rows.data**2, table.size).reshape(table.shape)
     return minimise_near(lambda weights: loss(weights, rows), table, pull=pull, tol=tol,
                          examples=rows.shape[0], curvature=squares / (4 * rows.shape[0]))
+
+
+# Rankings, labels and scores.
+
+
+def plackett_luce_loss(weights, strings, num_generations):
+    """The loss (reward_model.4) of rankings, to be minimised, and its gradient.
+
+    `strings` (P·K, S·A) is the `counts.matrix` of the responses; the K = `num_generations` to one
+    prompt are neighbours, the best first.  The loss is a mean over prompts, in nats: log K! for a
+    constant reward of equally long strings.
+
+    Examples
+    --------
+    >>> from minirl.people.pairs import choices
+    >>> X = counts.matrix(choices([1, 0], [0, 1], 2).chosen)
+    >>> loss, grad = plackett_luce_loss(np.zeros((1, 2)), X, 2)
+    >>> print(round(loss, 4), grad)
+    0.6931 [[ 0.5 -0.5]]
+    """
+    X = check_counts("strings", strings, weights)
+    K = checks.whole("num_generations", num_generations, least=2)
+    if X.shape[0] % K:
+        raise ValueError(f"num_generations must divide the number of strings, {X.shape[0]}, got "
+                         f"{num_generations}")
+    r = (X @ weights.ravel()).reshape(-1, K)
+    loss, slope = 0.0, np.zeros(r.shape, r.dtype)
+    for k in range(K - 1):  # the last choice is none
+        logp = log_softmax(r[:, k:])
+        loss = loss - logp[:, 0].sum()
+        slope[:, k] -= 1
+        slope[:, k:] += np.exp(logp)
+    return loss / len(r), (X.T @ slope.ravel() / len(r)).reshape(weights.shape)
+
+
+def logistic_loss(weights, strings, labels):
+    """The loss (reward_model.5) of labels, to be minimised, and its gradient.
+
+    `strings` (N, S·A) is the `counts.matrix` of the strings.  A label, of (N,), says whether a
+    string is good, or with what probability.  The loss is in nats per string.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> loss, grad = logistic_loss(np.zeros((1, 2)), csr_array([[1., 1.]]), np.array([1.0]))
+    >>> print(round(loss, 4), grad)
+    0.6931 [[-0.5 -0.5]]
+    """
+    X = check_counts("strings", strings, weights)
+    if labels.shape != X.shape[:1] or not ((labels >= 0) & (labels <= 1)).all():
+        raise ValueError(f"labels must be {X.shape[0]} numbers in [0, 1], got {labels}")
+    r = X @ weights.ravel()
+    log_good = log_sigmoid(r)
+    loss = -(log_good - (1 - labels) * r).mean()  # log σ(−r) = log σ(r) − r
+    slope = (np.exp(log_good) - labels) / r.size
+    return loss, (X.T @ slope).reshape(weights.shape)
+
+
+def squared_loss(weights, strings, scores):
+    """The loss (reward_model.6) of scores, to be minimised, and its gradient.
+
+    `strings` (N, S·A) is the `counts.matrix` of the strings, and `scores` (N,) are in units of
+    reward; the loss is in squares of these.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> loss, grad = squared_loss(np.zeros((1, 2)), csr_array([[1., 1.]]), np.array([4.0]))
+    >>> print(loss, grad)
+    8.0 [[-4. -4.]]
+    """
+    X = check_counts("strings", strings, weights)
+    if scores.shape != X.shape[:1] or not np.isfinite(scores).all():
+        raise ValueError(f"scores must be {X.shape[0]} finite numbers, got {scores}")
+    error = X @ weights.ravel() - scores
+    return (error * error).mean() / 2, (X.T @ error / error.size).reshape(weights.shape)

@@ -37,20 +37,20 @@ arXiv:2405.14734, eq. 6.
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_both_means, check_pairs, shares
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.people.fitting import minimise_near
+from minirl.people.pairs import check_means, check_pairs, shares
 
 
 def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None):
-    """The loss (simpo.1), to be minimised, and its gradient in `logits`.
+    """The loss (simpo.1), to be minimised, and its gradient.
 
     Parameters
     ----------
     logits : (S, A) float
         Policy table θ.
     chosen, rejected : (B, S·A) sparse float
-        `Pairs.means`.
+        M⁺ and M⁻: `Pairs.means`.
     beta : float > 0
         Reward per nat of mean log-probability.
     simpo_gamma : float ≥ 0
@@ -63,53 +63,33 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     loss : float
         Mean over pairs, in nats.
     grad : (S, A) float
-        ∂loss/∂logits.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, there is no pair, the shapes disagree, the rows are no means, or
-        another number is out of range.
 
     Examples
     --------
-    >>> from scipy.sparse import csr_array
-    >>> loss, grad = simpo_loss(np.zeros((1, 2)), csr_array([[0., 1.]]), csr_array([[1., 0.]]),
-    ...                         beta=2.0, simpo_gamma=1.0)
+    >>> from minirl.people.pairs import choices
+    >>> loss, grad = simpo_loss(np.zeros((1, 2)), *choices([1], [0], 2).means, beta=2.0,
+    ...                         simpo_gamma=1.0)
     >>> print(round(loss, 4), grad.round(4))
     1.3133 [[ 1.4621 -1.4621]]
     """
     checks.positive("beta", beta)
     checks.not_negative("simpo_gamma", simpo_gamma)
-    chosen, rejected = check_both_means(logits, chosen, rejected)
-    logp, q = log_softmax(logits), shares(pair_weights, chosen.shape[0])
-    lead = beta * (chosen @ logp.ravel() - rejected @ logp.ravel()) - simpo_gamma
-    push = beta * q * np.exp(log_sigmoid(-lead))
-    G = rejected.T @ push - chosen.T @ push
-    return -(q * log_sigmoid(lead)).sum(), backward(logp, G.reshape(logits.shape))
+    checks.finite("logits", logits)
+    plus = check_means("chosen", chosen, logits)
+    B = plus.shape[0]
+    minus = check_means("rejected", rejected, logits, B)
+    logp, q = log_softmax(logits), shares(pair_weights, B)
+    m = beta * (plus @ logp.ravel() - minus @ logp.ravel())
+    push = beta * q * np.exp(log_sigmoid(simpo_gamma - m))
+    G = (minus.T @ push - plus.T @ push).reshape(logits.shape)
+    return -(q * log_sigmoid(m - simpo_gamma)).sum(), backward(logp, G)
 
 
 def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull):
-    """Fit the policy to preferences by (simpo.1).
+    """Fit the policy to `Pairs` by (simpo.1): a `fitting.Fit` of logits.
 
-    Parameters
-    ----------
-    ref_logits : (S, A) float
-        Where to begin, and what the pull attracts to; the loss itself knows no reference.
-    pairs : Pairs
-    beta, simpo_gamma
-        As for `simpo_loss`.
-    pull : float ≥ 0
-        As in `dpo.fit_dpo`.
-
-    Returns
-    -------
-    fitting.Fit
-
-    Raises
-    ------
-    ValueError
-        As `simpo_loss`, or if pull is negative.
+    The fit begins at `ref_logits`, and `pull` leads there, as in `dpo.fit_dpo`.  The loss itself
+    knows no reference.
 
     Examples
     --------

@@ -67,35 +67,16 @@ Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appen
 import numpy as np
 
 from minirl.kernel import checks, counts
-from minirl.people.dpo import log_ratios
+from minirl.kernel.softmax import backward, log_ratios, log_sigmoid, log_softmax
 from minirl.people.pairs import check_pairs
 from minirl.play.surrogate import clipped, ratios
-from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 
 def gradient(logits, steps, coefficients, weights):
-    """(unified.1) in the logits, the direction in which to go.
+    """(unified.1) in the logits (S, A), the direction in which to go.
 
-    Parameters
-    ----------
-    logits : (S, A) float
-        Policy table θ.
-    steps : counts.Steps
-        N steps of B strings.
-    coefficients : (N,) float
-        c, one a step, in the order of the steps.
-    weights : (B,) float
-        w, one a string.
-
-    Returns
-    -------
-    (S, A) float
-        Minus the gradient of the loss that the method minimises.
-
-    Raises
-    ------
-    ValueError
-        If the arrays do not fit.
+    For N `steps` of B strings: c is one of `coefficients` (N,) per step, and w one of `weights`
+    (B,) per string.  The result is minus the gradient of the loss that the method minimises.
 
     Examples
     --------
@@ -105,41 +86,17 @@ def gradient(logits, steps, coefficients, weights):
     >>> print(gradient(np.log([[0.75, 0.25]]), one, np.ones(2), np.array([0.5])))
     [[-0.25  0.25]]
     """
-    _check("logits", logits, steps)
-    if coefficients.shape != steps.index.shape:
-        raise ValueError(f"coefficients must have shape {steps.index.shape}, got "
-                         f"{coefficients.shape}")
-    if weights.shape != (steps.starts.size - 1,):
-        raise ValueError(f"weights must have shape ({steps.starts.size - 1},), got {weights.shape}")
+    checks.shape("logits", logits, steps.shape)
+    checks.shape("coefficients", coefficients, steps.index.shape)
+    checks.shape("weights", weights, (steps.starts.size - 1,))
     each = np.repeat(weights, np.diff(steps.starts))
     return backward(log_softmax(logits), counts.table(steps, each * coefficients))
 
 
-def _check(name, table, steps):
-    if table.shape != steps.shape:
-        raise ValueError(f"{name} must have the shape of the steps' table, {steps.shape}, got "
-                         f"{table.shape}")
-
-
 def dpo_coefficients(logits, ref_logits, pairs, *, beta):
-    """±β σ(−m), for the steps of chosen strings and for those of rejected ones.
+    """±β σ(−m): (N⁺,) for the steps of chosen strings, and (N⁻,) for those of rejected ones.
 
-    Parameters
-    ----------
-    logits, ref_logits : (S, A) float
-    pairs : Pairs
-        N⁺ and N⁻ steps.
-    beta : float > 0
-
-    Returns
-    -------
-    (N⁺,) and (N⁻,) float
-        In units of reward; with weights of 1/B.
-
-    Raises
-    ------
-    ValueError
-        If beta is not positive, or the shapes disagree.
+    In units of reward; with weights of 1/B.
 
     Examples
     --------
@@ -151,33 +108,17 @@ def dpo_coefficients(logits, ref_logits, pairs, *, beta):
     """
     checks.positive("beta", beta)
     check_pairs(pairs, logits)
-    margins = beta * (pairs.difference @ log_ratios(logits, ref_logits).ravel())
-    push = beta * np.exp(log_sigmoid(-margins))
+    m = beta * (pairs.difference @ log_ratios(logits, ref_logits)[1].ravel())
+    push = beta * np.exp(log_sigmoid(-m))
     return (np.repeat(push, np.diff(pairs.chosen.starts)),
             -np.repeat(push, np.diff(pairs.rejected.starts)))
 
 
 def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
-    """ρ A, and 0 where it is clipped.
+    """ρ A, and 0 where it is clipped: (N,) for N `steps` and their `advantages` (N,).
 
-    Parameters
-    ----------
-    logits, old_logits : (S, A) float
-        The policy, and the one that wrote the strings.
-    steps : counts.Steps
-        N steps.
-    advantages : (N,) float
-    clip_range : float > 0
-
-    Returns
-    -------
-    (N,) float
-        In units of the advantages; with weights of 1/N.
-
-    Raises
-    ------
-    ValueError
-        If the clip range is not positive, or the arrays do not fit.
+    `old_logits` are of the policy that wrote the strings.  In units of the advantages; with weights
+    of 1/N.
 
     Examples
     --------
@@ -186,36 +127,17 @@ def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> print(ppo_coefficients(new, old, two, np.array([1., -1.])))
     [ 0.  -1.5]
     """
-    _check("logits", logits, steps)
-    _check("old_logits", old_logits, steps)
-    if advantages.shape != steps.index.shape:
-        raise ValueError(f"advantages must have shape {steps.index.shape}, got {advantages.shape}")
+    checks.shape("logits", logits, steps.shape)
+    checks.shape("old_logits", old_logits, steps.shape)
+    checks.shape("advantages", advantages, steps.index.shape)
     ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
     return np.where(clipped(ratio, advantages, clip_range=clip_range), 0, ratio * advantages)
 
 
 def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta, epsilon=0.2):
-    """(unified.3), a step.
+    """(unified.3) of each step, (N,): `ppo_coefficients`, clipped at `epsilon`, and `beta` k3.
 
-    Parameters
-    ----------
-    logits, old_logits, steps, advantages
-        As for `ppo_coefficients`; the advantages are those of the string.
-    ref_logits : (S, A) float
-    beta : float ≥ 0
-        Price of k3.
-    epsilon : float > 0
-        ε of the clipping.
-
-    Returns
-    -------
-    (N,) float
-        In units of the advantages; with the weights `groups.per_string`.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range, or the arrays do not fit.
+    The advantages are those of the string; the weights are those of `groups.per_string`.
 
     Examples
     --------
@@ -226,10 +148,8 @@ def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta
     ...                         ref_logits=np.log([[0.75, 0.25]]), beta=0.5))
     [0.25]
     """
-    if not 0 <= beta < np.inf:
-        raise ValueError(f"beta must be finite and not negative, got {beta}")
-    if not epsilon > 0:
-        raise ValueError(f"epsilon must be positive, got {epsilon}")
+    checks.not_negative("beta", beta)
+    checks.positive("epsilon", epsilon)
     reward = ppo_coefficients(logits, old_logits, steps, advantages, clip_range=epsilon)
-    u = -log_ratios(logits, ref_logits).ravel()[steps.index]
+    u = -log_ratios(logits, ref_logits)[1].ravel()[steps.index]
     return reward + beta * np.expm1(np.minimum(u, 700))

@@ -10,17 +10,14 @@ from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import rollout
 from minirl.people import groups
 from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
-from minirl.people.calibration import accuracy, reward_error
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
 from minirl.people.kl import k3_loss, kl_loss, string_kl
 from minirl.people.rlhf import adaptive_rlhf, rlhf, scored_rewards, step_rewards, string_rewards
 from minirl.people.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
-from minirl.people.unified import grpo_coefficients
 from minirl.play.training import start
 
 WORLD = random_mdp(np.random.default_rng(1), 4, 3, 2, 0.9)
 ZEROS, FAIR = np.zeros((4, 3)), np.full((4, 3), 1 / 3)
-ONE = counts.steps(np.zeros(1, int), np.zeros(1, int), np.array([0, 1]), (4, 3))
 EPISODES = rollout(WORLD, FAIR, np.zeros(2, int), horizon=3, rng=0)
 LAW = RewardLaw(np.arange(2.0), np.array([0.5, 0.5]), 0.0, np.zeros((0, 2)))
 FOUR = counts.steps(np.zeros(4, int), np.arange(4), np.arange(5), (1, 4))
@@ -128,11 +125,6 @@ ROWS = {
             lambda value=value: string_kl(WORLD, ZEROS, one_is(value)),
             lambda value=value: kl_loss(ZEROS, one_is(value), np.ones(4)))),
     ],
-    "calibration": [
-        row(lambda: accuracy(np.zeros(0)), "margins must be at least one, got none"),
-        *(row(lambda value=value: reward_error(WORLD, FAIR, one_is(value)),
-              "weights must be finite") for value in (np.nan, np.inf)),
-    ],
     "rlhf": [  # one row for all states would be broadcast
         *(row(lambda rewards=rewards: rewards(EPISODES, np.log(FAIR)),
               "ref_logits must have shape (4, 3), got (1, 3)")
@@ -215,11 +207,5 @@ ROWS = {
         *whole("num_generations", lambda G: rested(num_generations=G), 2, least=2),
         *whole("max_rounds", lambda number: rested(max_rounds=number), 50),
         row(lambda: rested(max_rounds=1), "still moves after max_rounds = 1 rounds"),
-    ],
-    "unified": [
-        *(row(lambda beta=beta: grpo_coefficients(ZEROS, ZEROS, ONE, np.ones(1), ref_logits=ZEROS,
-                                                  beta=beta),
-              f"beta must be finite and not negative, got {beta}")
-          for beta in (-0.1, np.nan, np.inf)),
     ],
 }

@@ -1,0 +1,52 @@
+"""What preference data refuse."""
+
+import numpy as np
+from refusals import fraction, not_negative, positive, row, whole
+
+from toy_lm.jsonl import Pair
+from toy_lm.preferences import from_text, respond, sample_pairs
+from toy_lm.vocabulary import Vocabulary
+
+ZEROS = np.zeros((4, 4))
+
+
+def drawn(**options):
+    return sample_pairs(ZEROS, ZEROS, **{"pairs": 2, "rng": 0, **options})
+
+
+def answered(**options):
+    return respond(ZEROS, **{"num_generations": 2, "rng": 0, **options})
+
+
+ROWS = {
+    "preferences": [
+        *whole("pairs", lambda pairs: drawn(pairs=pairs), 3),
+        *positive("temperature", lambda temperature: drawn(temperature=temperature)),
+        *fraction("noise", lambda noise: drawn(noise=noise)),
+        *not_negative("ties", lambda ties: drawn(ties=ties)),
+        row(lambda: sample_pairs(ZEROS, ZEROS[:3], 1, rng=0),
+            "rewards must have shape (4, 4), got (3, 4)"),
+        row(lambda: sample_pairs(ZEROS[:3], ZEROS[:3], 1, rng=0), "states, got"),
+        *whole("num_generations", lambda K: answered(num_generations=K), 3),
+        *(row(lambda run=run, wrong=wrong: run(prompts=wrong),
+              f"prompts must be a vector of at least one, got {np.array(wrong)}")
+          for run in (drawn, answered) for wrong in ([],)),
+        row(lambda: answered(prompts=[[0]]), "prompts must be a vector of at least one, got [[0]]"),
+        *(row(lambda wrong=wrong: answered(prompts=wrong),
+              "prompts must be states, whole numbers in [0, 4), got")
+          for wrong in ([4], [0, -1], [0.5])),
+        *(row(lambda wrong=wrong: answered(temperatures=wrong),
+              f"temperatures must be a vector of at least one, got {wrong}")
+          for wrong in ([], 1.0)),
+        *(problem for run in (drawn, answered)
+          for problem in positive("temperature", lambda wrong, run=run: run(
+              temperatures=[1.0, wrong]))),
+        row(lambda: answered(num_generations=1, temperatures=[1.0, -1.0]),
+            "temperature must be positive and finite, got -1.0"),  # even if none is to take it
+        row(lambda: answered(temperatures=[1.0, 2.0, 3.0]),
+            "temperatures must be at most one per response, 2, got 3"),
+        *(row(lambda wrong=wrong: from_text(Vocabulary("ab"), [Pair("", "a", "b"), wrong]),
+              "item 2 contains 'x', which is not in the vocabulary")
+          for wrong in (Pair("x", "a", "b"), Pair("", "ax", "b"), Pair("", "a", "bx"))),
+    ],
+}

@@ -1,0 +1,128 @@
+"""How good a reward model is: accuracies, bins by loops, and its exact error."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from languages import all_strings, preference_matrix, running_example
+from test_reward_model import OTHER, RNG, TRUE, changes, fitted, rewards_by_loops, sigma, spread
+
+from minirl.kernel.softmax import log_sigmoid
+from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
+from toy_lm.ngram import language
+
+
+def test_a_tie_counts_half_and_only_signs_count():
+    margins = np.array([3.0, 1e-9, -0.1, 0, 0, -5, 2])
+    assert accuracy(margins) == (3 + 0.5 + 0.5) / 7
+    assert accuracy(-margins) == pytest.approx(3 / 7, abs=1e-15)
+    assert accuracy(margins / 100) == accuracy(margins)
+    assert accuracy(np.zeros(3)) == 0.5
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_best_accuracy_is_that_of_the_best_of_all_opinions(temperature):
+    """(calibration.1): all ways to prefer one string of each of five pairs, by their accuracy"""
+    m = np.array([-2.0, 0.3, 1.5, 0.0, -0.1])
+    first = [sigma(x / temperature) for x in m]
+    best = max(np.mean([p if opinion else 1 - p for p, opinion in zip(first, opinions)])
+               for opinions in product((True, False), repeat=5))
+    assert best_accuracy(m, temperature=temperature) == pytest.approx(best, abs=1e-12)
+    assert best_accuracy(-m, temperature=temperature) == pytest.approx(best, abs=1e-12)
+    if temperature == 1.0:
+        assert best_accuracy(m) == pytest.approx(best, abs=1e-12)
+
+
+def expected_accuracy(true, margins):
+    """Of what a model prefers, over the answers of a rater of temperature 1."""
+    p = np.exp(log_sigmoid(true))
+    return np.mean([q * accuracy(np.array([m])) + (1 - q) * accuracy(np.array([-m]))
+                    for q, m in zip(p, margins)])
+
+
+def test_on_fresh_pairs_a_fitted_model_is_nearly_as_accurate_as_any_can_be():
+    fresh = preference_matrix(5000, 99)
+    true = fresh @ running_example().world.mean_reward.ravel()
+    best = best_accuracy(true)
+    few, many = (expected_accuracy(true, fresh @ fitted(pairs).ravel()) for pairs in (5000, 80_000))
+    assert best - 0.04 < few < many < best and many > best - 0.005
+    assert expected_accuracy(true, true) == pytest.approx(best, abs=1e-12)
+    margins = fresh @ fitted(80_000).ravel()
+    assert abs(accuracy(margins) - many) < 5 * 0.5 / np.sqrt(5000)
+
+
+def test_bins_by_loops():
+    """(calibration.2): told both ways; the last bin holds its upper end, empty bins are NaN."""
+    margins = np.concatenate([RNG.normal(size=40), [0.0, 50.0, -50.0]])
+    for bins in (1, 4, 10, 60):
+        told = [(sigma(m), 1) for m in margins] + [(sigma(-m), 0) for m in margins]
+        found, error = calibration(margins, bins=bins), 0.0
+        for i in range(bins):
+            inside = [(p, came) for p, came in told if i <= p * bins < i + 1
+                      or (i == bins - 1 and p == 1)]
+            assert found.number[i] == len(inside)
+            if inside:
+                predicted, observed = np.mean(inside, axis=0)
+                assert found.predicted[i] == pytest.approx(predicted, abs=1e-12)
+                assert found.observed[i] == pytest.approx(observed, abs=1e-12)
+                error += len(inside) / len(told) * abs(predicted - observed)
+            else:
+                assert np.isnan(found.predicted[i]) and np.isnan(found.observed[i])
+        assert found.error == pytest.approx(error, abs=1e-12)
+        assert found.number.sum() == 86
+    assert calibration(margins).number.size == 10 and (found.number == 0).any()
+
+
+def test_what_a_true_reward_says_comes_true():
+    """Margins log p/(1 − p) that are right in p of the cases, exactly: the error is 0."""
+    came_true = np.array([1, 3, 6, 7, 9]) / 10
+    m = np.log(came_true / (1 - came_true))
+    margins = np.concatenate([np.repeat([x, -x], [round(10 * p), 10 - round(10 * p)])
+                              for x, p in zip(m, came_true)])
+    for bins in (2, 7, 20):
+        found = calibration(margins, bins=bins)
+        some = found.number > 0
+        assert found.error == pytest.approx(0, abs=1e-12)
+        np.testing.assert_allclose(found.predicted[some], found.observed[some], atol=1e-12)
+        assert calibration(2 * margins, bins=bins).error > 0.05  # twice too sure
+        assert calibration(margins / 2, bins=bins).error > 0.05
+    assert accuracy(2 * margins) == accuracy(margins)
+
+
+def test_the_error_of_a_reward_is_a_standard_deviation_over_all_strings_of_the_reference():
+    """(calibration.3), against the 8191 strings of up to twelve letters: all but 1e-12"""
+    policy = np.array([[0.9, 0.06, 0.04], [0.9, 0.03, 0.07], [0.9, 0.02, 0.08]])
+    true, learned = np.random.default_rng(5).normal(size=(2, 3, 3))
+    strings = all_strings(2, 12)
+    chance = np.array([np.prod([policy[pair] for pair in string]) for string in strings])
+    gap = np.array(rewards_by_loops(learned - true, strings))
+    assert abs(chance.sum() - 1) < 1e-11
+    mean = (chance * gap).sum()
+    assert reward_error(language(true), policy, learned) == pytest.approx(
+        (chance * (gap - mean)**2).sum()**0.5, abs=1e-8)
+
+
+def test_the_error_knows_neither_a_potential_nor_a_constant_nor_the_sign():
+    for change in changes():
+        assert spread(TRUE + change) < 1e-6
+        assert spread(OTHER + change) == pytest.approx(spread(OTHER), abs=1e-8)
+    assert spread(TRUE) == 0 < 0.5 < spread(OTHER)
+    assert spread(TRUE + OTHER) == pytest.approx(spread(TRUE - OTHER), abs=1e-12)
+    assert spread(TRUE + 3 * OTHER) == pytest.approx(3 * spread(TRUE + OTHER), abs=1e-12)
+
+
+def test_the_error_is_measured_where_the_policy_writes():
+    """A step that this policy never takes may be worth anything."""
+    policy = np.array([[0.5, 0.25, 0.25, 0], [0.5, 0.25, 0.25, 0], [0.5, 0.25, 0.25, 0],
+                       [1, 0, 0, 0]])
+    assert spread(TRUE + 9 * (np.arange(4) == 3), policy) == 0 < 5 < spread(
+        TRUE + 9 * (np.arange(4) == 3))
+
+
+def test_sixteen_times_the_pairs_make_the_error_about_four_times_smaller():
+    """It falls as 1/√pairs, on the running example; the pull takes a little at 5,000."""
+    example = running_example()
+    policy = np.exp(example.reference)
+    few, many = (reward_error(example.world, policy, fitted(pairs)) for pairs in (5000, 80_000))
+    assert 3 < few / many < 5.5
+    assert reward_error(example.world, policy, np.zeros((27, 27))) > 2 * few
