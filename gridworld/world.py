@@ -166,11 +166,10 @@ class GridWorld:
                 checks.finite(f"{name}[{symbol!r}]", reward)
         checks.finite("step_reward", self.step_reward)
         checks.finite("bump_reward", self.bump_reward)
-        for symbol, needed, what in (("C", "S", "a cliff needs exactly one start"),
-                                     ("A", "a", "a teleport A needs exactly one exit a"),
-                                     ("B", "b", "a teleport B needs exactly one exit b")):
+        for symbol, needed in {"C": "S", **EXITS}.items():
             if self.places[symbol] and len(self.places[needed]) != 1:
-                raise ValueError(f"a map with {what}, got {len(self.places[needed])}")
+                raise ValueError(f"a map with the symbol {symbol} needs exactly one {needed}, got "
+                                 f"{len(self.places[needed])}")
 
     @property
     def shape(self):

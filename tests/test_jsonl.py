@@ -10,13 +10,12 @@ import pytest
 
 from minirl.kernel import counts
 from toy_lm import jsonl
-from toy_lm.jsonl import (Demonstration, Labelled, Pair, Prompt, Ranking, Reading,
+from toy_lm.jsonl import (Demonstration, Labelled, Pair, Ranking, Reading,
                           read_preferences, read_prompts, text_of, write, write_implicit)
 from toy_lm.preferences import from_text
 from toy_lm.vocabulary import from_items
 
-READERS = {Pair: read_preferences, Ranking: read_preferences, Labelled: read_preferences,
-           Prompt: read_prompts}
+READERS = {Pair: read_preferences, Ranking: read_preferences, Labelled: read_preferences}
 STRANGE = ["", " ", "  at both ends \t", 'a "quoted" word', "back\\slash\\", "\\u0041\\n", "{}",
            "a\u2028b\u2029c\x85d", "\0\x1f\x7f", "\U0001f600 e\u0301 \U0010ffff", "line\nfeed\r\n",
            "\r", "\u05e9\u05dc\u05d5\u05dd \u202e\u0639", "\ufeff", "\ufeffmark", "\uffff", "null"]
@@ -30,7 +29,6 @@ def turned(places):
 RECORDS = {
     Pair: [Pair(*row) for row in zip(STRANGE, turned(2), turned(5))] + [Pair("a", "b", "b")] * 3,
     Labelled: [Labelled(*row, label) for row in zip(STRANGE, turned(3)) for label in (True, False)],
-    Prompt: [Prompt(text) for text in STRANGE],
     Ranking: [Ranking(text, tuple(turned(i)[:2 + i % 4])) for i, text in enumerate(STRANGE)]}
 
 
@@ -67,7 +65,7 @@ def test_preferences_of_every_kind_may_stand_in_one_file(tmp_path):
 
 
 @pytest.mark.parametrize("record, text", [
-    (Demonstration("k", "ato"), "kato"), (Pair("k", "ato", "kk"), "katokk"), (Prompt("ka"), "ka"),
+    (Demonstration("k", "ato"), "kato"), (Pair("k", "ato", "kk"), "katokk"),
     (Labelled("k", "", True), "k"), (Ranking("k", ("ato", "b", "", "c")), "katobc")])
 def test_the_text_of_a_record_is_all_that_it_says(record, text):
     assert text_of(record) == text
@@ -78,7 +76,8 @@ def test_the_text_of_a_record_is_all_that_it_says(record, text):
     (Pair("k", "ato", "kk"), '{"prompt": "k", "chosen": "ato", "rejected": "kk"}'),
     (Labelled("k", "ato", True), '{"prompt": "k", "completion": "ato", "label": true}'),
     (Labelled("", "\n", False), '{"prompt": "", "completion": "\\n", "label": false}'),
-    (Prompt('"\u00f6\u2028\U0001f600\0'), '{"prompt": "\\"\u00f6\u2028\U0001f600\\u0000"}'),
+    (Demonstration('"\u00f6\u2028\U0001f600\0', ""),
+     '{"prompt": "\\"\u00f6\u2028\U0001f600\\u0000", "completion": ""}'),
     (Ranking("k", ("ato", "kk", "")), '{"prompt": "k", "ranking": ["ato", "kk", ""]}'),
 ])
 def test_a_line_is_what_other_programs_expect(tmp_path, record, line):
@@ -107,7 +106,7 @@ def test_a_line_of_the_implicit_form_holds_two_whole_strings(tmp_path):
 def test_other_ways_to_write_a_record_are_read_and_other_entries_ignored(data_file, line, record):
     assert read_preferences(data_file(line.encode())).records == [record]
     if "prompt" in line:
-        assert read_prompts(data_file(line.encode())).records == [record[:1]]
+        assert read_prompts(data_file(line.encode())).records == [record.prompt]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -116,7 +115,7 @@ def test_other_ways_to_write_a_record_are_read_and_other_entries_ignored(data_fi
 def test_blank_lines_windows_lines_and_a_byte_order_mark_do_no_harm(data_file, mark, end, last):
     lines = [b'{"prompt": "a"}', b"", b" \t", b'{"prompt": "b"}', b'{"prompt": "c"}']
     found = read_prompts(data_file(mark + end.join(lines) + last))
-    assert found == Reading([Prompt("a"), Prompt("b"), Prompt("c")], [1, 4, 5])
+    assert found == Reading(["a", "b", "c"], [1, 4, 5])
 
 
 # The implicit form.

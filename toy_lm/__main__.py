@@ -240,12 +240,12 @@ def _prompts(arguments, model):
     """The prompts that the arguments ask for, and the states that they leave behind."""
     if arguments.prompts is None:
         return [arguments.prompt], [model.state(arguments.prompt)]
-    records, lines = jsonl.read_prompts(arguments.prompts)
-    if not records:
+    prompts, lines = jsonl.read_prompts(arguments.prompts)
+    if not prompts:
         raise ValueError(f"{files.shown(arguments.prompts)} holds no prompt")
-    for record, line in zip(records, lines):
-        corpora.check_letters(arguments.prompts, line, record.prompt, model.vocabulary.letters)
-    return zip(*((record.prompt, model.state(record.prompt)) for record in records))
+    for prompt, line in zip(prompts, lines):
+        corpora.check_letters(arguments.prompts, line, prompt, model.vocabulary.letters)
+    return prompts, [model.state(prompt) for prompt in prompts]
 
 
 def _write_rankings(arguments, prompts, responses, scores, rng):

@@ -59,12 +59,6 @@ class Labelled(NamedTuple):
     label: bool
 
 
-class Prompt(NamedTuple):
-    """A prompt alone."""
-
-    prompt: str
-
-
 class Ranking(NamedTuple):
     """Two or more responses to a prompt, the best first."""
 
@@ -140,10 +134,6 @@ def _texts(found, *names):
     return [_text(f'"{name}"', found[name]) for name in names]
 
 
-def _prompt(found):
-    return Prompt(*_texts(found, "prompt"))
-
-
 def _preference(found):
     if "chosen" not in found and "ranking" in found:
         return _ranking(found)
@@ -199,14 +189,14 @@ def read_preferences(path):
 
 
 def read_prompts(path):
-    """The prompts of a file, as `Reading` of `Prompt`; the rest is as for `read_preferences`.
+    """The prompts of a file, as `Reading` of str; the rest is as for `read_preferences`.
 
     Examples
     --------
     >>> read_prompts(os.devnull).records
     []
     """
-    return _read(path, _prompt)
+    return _read(path, lambda found: _texts(found, "prompt")[0])
 
 
 def write(path, records):
@@ -218,7 +208,7 @@ def write(path, records):
     ----------
     path : str or path
         `-` is standard output.
-    records : list of Demonstration, Pair, Labelled, Prompt or Ranking
+    records : list of Demonstration, Pair, Labelled or Ranking
 
     Raises
     ------

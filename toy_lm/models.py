@@ -141,12 +141,10 @@ def _parse(data):
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from None
     if damaged:
         raise ValueError(f"the entry {damaged!r} is damaged")
-    for name, entry in found.items():
-        if not isinstance(entry, np.ndarray):
-            raise ValueError(f"the entry {name!r} is no array")
-    missing = [name for name in ENTRIES if name not in found]
-    if missing:
-        raise ValueError(f"the entry {missing[0]!r} is missing")
+    for name in ENTRIES:
+        if not isinstance(found.get(name), np.ndarray):
+            raise ValueError(f"the entry {name!r} is "
+                             f"{'no array' if name in found else 'missing'}")
     return _checked(*(found[name] for name in ENTRIES))
 
 

@@ -80,13 +80,10 @@ ROWS = {
                               ("leaving['F']", {"leaving": {"G": 1.0, "F": reward}}),
                               ("step_reward", {"step_reward": reward}),
                               ("bump_reward", {"bump_reward": reward}))),
-        *(world(f"a map with {what}, got {number}", text) for text, what, number in (
-            ("SCS", "a cliff needs exactly one start", 2),
-            ("SA", "a teleport A needs exactly one exit a", 0),
-            ("SAb", "a teleport A needs exactly one exit a", 0),
-            ("SaAa", "a teleport A needs exactly one exit a", 2),
-            ("SAaB", "a teleport B needs exactly one exit b", 0),
-            ("SbBBb", "a teleport B needs exactly one exit b", 2))),
+        *(world(f"a map with the symbol {symbol} needs exactly one {needed}, got {number}", text)
+          for text, symbol, needed, number in (
+            ("SCS", "C", "S", 2), ("SA", "A", "a", 0), ("SAb", "A", "a", 0), ("SaAa", "A", "a", 2),
+            ("SAaB", "B", "b", 0), ("SbBBb", "B", "b", 2))),
         *fraction("gamma", lambda gamma: WORLD.mdp(gamma=gamma)),
     ],
     "maps": [

@@ -12,7 +12,7 @@ from minirl.kernel import counts
 from toy_lm.corpora import held_out, read_lines
 from toy_lm.demonstrations import complete, filtered, self_instruct
 from toy_lm.exact import lengths, summary
-from toy_lm.jsonl import Demonstration, Labelled, Pair, Prompt, Ranking, write, write_implicit
+from toy_lm.jsonl import Demonstration, Labelled, Pair, Ranking, write, write_implicit
 from toy_lm.models import Model, fit, load, save
 from toy_lm.ngram import (decoding, language, nats_per_character, order_of, sample, score,
                           widen)
@@ -201,7 +201,7 @@ ROWS = {
     ],
     "jsonl": [
         *map(writes, (Demonstration("\ud800", ""), Demonstration("", "a\udfff"),
-                      Pair("", "", "\ud83d"), Labelled("", "\ude00", True), Prompt("\ude00\ud83d"),
+                      Pair("", "", "\ud83d"), Labelled("", "\ude00", True),
                       Ranking("", ("a", "b", "\ud83d")))),
         *(writes(pair, writer=write_implicit) for pair in (
             Pair("\ud83d", "", "a"), Pair("", "a", "\udfff"), Pair("\ud83d", "\ude00", ""))),
