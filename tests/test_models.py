@@ -95,13 +95,6 @@ def nll_by_loops(items, training, order, alpha):
     return sum(costs) / len(costs)
 
 
-def test_the_bigram_of_the_unicode_words_costs_2_5838_nats_a_character(words):
-    model = fit(words, pseudo_count=0.1)
-    nats = nats_per_character(model.logits, model.vocabulary.encode(words))
-    assert round(nats, 4) == 2.5838 and model.order == 2 and model.vocabulary.size == 27
-    assert same_bits(model.logits, fit(words).logits)
-
-
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("pseudo_count", [0.1, 2.0])
 def test_a_model_of_any_order_costs_what_its_contexts_say(words, order, pseudo_count):
@@ -214,29 +207,6 @@ def test_a_file_that_is_a_pickle_is_refused_and_not_executed(refusal):
     assert executed.pop() == "the pickle"  # so the trap works
 
 
-@pytest.mark.parametrize("data", [b"", b"a text\nof two lines\n", b"PK\x03\x04", b"\x93NUMPY"])
-def test_a_file_that_is_no_archive_is_refused(refusal, data):
-    assert refusal(data) == "it is no .npz archive"
-
-
-def test_a_single_array_is_refused(refusal):
-    data = io.BytesIO()
-    np.save(data, np.zeros((3, 3)))
-    assert refusal(data.getvalue()) == "it is no .npz archive"
-
-
-def test_an_archive_of_other_things_is_refused(refusal):
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as made:
-        made.writestr("letter.txt", "Dear Sir or Madam")
-    assert refusal(data.getvalue()) == "the entry 'version' is missing"
-
-
-@pytest.mark.parametrize("entry", ["version", "letters", "logits"])
-def test_a_missing_entry_is_named(refusal, entry):
-    assert refusal(archive(**{entry: None})) == f"the entry {entry!r} is missing"
-
-
 @pytest.mark.parametrize("entry", ["version", "letters", "logits"])
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x93NUMPY", b"\x93NUMPY\x01\x00\x05\x00hello",
                                      b"\x93NUMPY\x09\x00" + bytes(100)])
@@ -269,69 +239,73 @@ def test_an_entry_whose_sum_is_wrong_is_named(refusal):
     assert refusal(bytes(data)) == "the entry 'logits.npy' is damaged"
 
 
-@pytest.mark.parametrize("version, got", [
-    (2, "2"), (0, "0"), (-1, "-1"), (1.0, "1.0"), (True, "True"), ("1", "1"),
-    (np.array([1]), "[1]"), (2**63, str(2**63)), (np.array([], int), "[]")])
-def test_another_version_is_refused(refusal, version, got):
-    assert refusal(archive(version=version)) == f"the format must be version 1, got {got}"
-
-
-@pytest.mark.parametrize("letters, got", [
-    (np.array([97, 98]), "int64 of shape (2,)"), (np.array([97, 98], np.int32), "int32 of shape"),
-    (np.array([97.0, 98.0]), "float64 of shape (2,)"), (np.array(["a", "b"]), "<U1 of shape (2,)"),
-    (np.array([97], np.uint32), "uint32 of shape (1,)"),
-    (np.array([], np.uint32), "uint32 of shape (0,)"),
-    (np.array([[97, 98]], np.uint32), "uint32 of shape (1, 2)"),
-    (np.array(97, np.uint32), "uint32 of shape ()")])
-def test_letters_of_another_kind_are_refused(refusal, letters, got):
-    message = refusal(archive(letters=letters))
-    assert message.startswith(f"letters must be a vector of at least two uint32, got {got}")
-
-
-@pytest.mark.parametrize("codes, message", [
-    ([98, 97], "letters must rise"), ([97, 97], "letters must rise"),
-    ([2**32 - 1, 0], "letters must rise"),
-    ([97, 0xD800], "letters must be characters other than the line feed"),
-    ([0xDFFF, 0xE000], "letters must be characters other than the line feed"),
-    ([97, 0x110000], "letters must be characters other than the line feed"),
-    ([97, 2**32 - 1], "letters must be characters other than the line feed"),
-    ([10, 97], "letters must be characters other than the line feed")])
-def test_letters_that_are_none_are_refused(refusal, codes, message):
-    assert refusal(archive(letters=np.array(codes, np.uint32))) == message
-
-
 @pytest.mark.parametrize("codes", [[0, 9], [9, 11], [0xD7FF, 0xE000], [0x10FFFE, 0x10FFFF]])
 def test_letters_beside_those_are_read(codes):
     found = models._parse(archive(letters=np.array(codes, np.uint32)))
     assert found.vocabulary.letters == "".join(map(chr, codes))
 
 
-@pytest.mark.parametrize("logits, got", [
-    (np.zeros((3, 3), np.float32), "float32 of shape (3, 3)"),
-    (np.zeros((3, 3), int), "int64 of shape (3, 3)"),
-    (np.zeros((3, 3), complex), "complex128 of shape (3, 3)"),
-    (np.zeros((3, 4)), "float64 of shape (3, 4)"), (np.zeros((3, 2)), "float64 of shape (3, 2)"),
-    (np.zeros(3), "float64 of shape (3,)"), (np.zeros(()), "float64 of shape ()"),
-    (np.zeros((3, 3, 1)), "float64 of shape (3, 3, 1)")])
-def test_a_table_of_another_kind_is_refused(refusal, logits, got):
-    assert refusal(archive(logits=logits)) == (
-        f"logits must be a float64 table with 3 columns, one per letter and one for the end, "
-        f"got {got}")
+def npy():
+    """A single array, as NumPy stores it."""
+    data = io.BytesIO()
+    np.save(data, np.zeros((3, 3)))
+    return data.getvalue()
 
 
-@pytest.mark.parametrize("S", [0, 2, 4, 10])
-def test_a_table_of_no_order_is_refused(refusal, S):
-    assert f"S = A^(order - 1) states, got ({S}, 3)" in refusal(archive(logits=np.zeros((S, 3))))
+def letter():
+    """An archive of something else."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as made:
+        made.writestr("letter.txt", "Dear Sir or Madam")
+    return data.getvalue()
 
 
-@pytest.mark.parametrize("row", [[0, np.nan, 0], [np.nan] * 3, [0, np.inf, 0], [-np.inf] * 3,
-                                 [np.nan, -np.inf, np.inf]])
-def test_a_table_with_a_row_that_is_no_distribution_is_refused(refusal, row):
-    for s in range(3):
-        logits = np.zeros((3, 3))
-        logits[s] = row
-        assert refusal(archive(logits=logits)) == (
-            "logits must be numbers below infinity, one of each row finite")
+def with_row(s, row):
+    """The archive of a table with this row."""
+    logits = np.zeros((3, 3))
+    logits[s] = row
+    return archive(logits=logits)
+
+
+CHARACTERS = "letters must be characters other than the line feed"
+KIND = "letters must be a vector of at least two uint32, got {}"
+TABLE = "logits must be a float64 table with 3 columns, one per letter and one for the end, got {}"
+REFUSED = [
+    *((data, "it is no .npz archive")
+      for data in (b"", b"a text\nof two lines\n", b"PK\x03\x04", b"\x93NUMPY", npy())),
+    (letter(), "the entry 'version' is missing"),
+    *((archive(**{entry: None}), f"the entry {entry!r} is missing") for entry in GOOD),
+    *((archive(version=version), f"the format must be version 1, got {got}") for version, got in (
+        (2, "2"), (0, "0"), (-1, "-1"), (1.0, "1.0"), (True, "True"), ("1", "1"),
+        (np.array([1]), "[1]"), (2**63, str(2**63)), (np.array([], int), "[]"))),
+    *((archive(letters=letters), KIND.format(got)) for letters, got in (
+        (np.array([97, 98]), "int64 of shape (2,)"),
+        (np.array([97, 98], np.int32), "int32 of shape (2,)"),
+        (np.array([97.0, 98.0]), "float64 of shape (2,)"),
+        (np.array(["a", "b"]), "<U1 of shape (2,)"),
+        (np.array([97], np.uint32), "uint32 of shape (1,)"),
+        (np.array([], np.uint32), "uint32 of shape (0,)"),
+        (np.array([[97, 98]], np.uint32), "uint32 of shape (1, 2)"),
+        (np.array(97, np.uint32), "uint32 of shape ()"))),
+    *((archive(letters=np.array(codes, np.uint32)), message) for codes, message in (
+        ([98, 97], "letters must rise"), ([97, 97], "letters must rise"),
+        ([2**32 - 1, 0], "letters must rise"), ([97, 0xD800], CHARACTERS),
+        ([0xDFFF, 0xE000], CHARACTERS), ([97, 0x110000], CHARACTERS),
+        ([97, 2**32 - 1], CHARACTERS), ([10, 97], CHARACTERS))),
+    *((archive(logits=logits), TABLE.format(f"{logits.dtype} of shape {logits.shape}"))
+      for logits in (np.zeros((3, 3), np.float32), np.zeros((3, 3), int),
+                     np.zeros((3, 3), complex), np.zeros((3, 4)), np.zeros((3, 2)), np.zeros(3),
+                     np.zeros(()), np.zeros((3, 3, 1)))),
+    *((archive(logits=np.zeros((S, 3))), f"a table of a language must have the shape (S, A), with "
+       f"A symbols and S = A^(order - 1) states, got ({S}, 3)") for S in (0, 2, 4, 10)),
+    *((with_row(s, row), "logits must be numbers below infinity, one of each row finite")
+      for s in range(3) for row in ([0, np.nan, 0], [np.nan] * 3, [0, np.inf, 0], [-np.inf] * 3,
+                                    [np.nan, -np.inf, np.inf]))]
+
+
+def test_what_is_wrong_with_a_file_is_said(refusal):
+    for data, message in REFUSED:
+        assert refusal(data) == message
 
 
 def mutated(data, rng):

@@ -11,8 +11,8 @@ from scipy.special import chdtrc
 
 from minirl.kernel import counts
 from minirl.exact.evaluation import expectation
-from minirl.kernel.playing import rollout, steps_played
-from minirl.exact.regularised import log_partition, regularised_optimum
+from minirl.kernel.playing import steps_played
+from minirl.exact.regularised import regularised_optimum
 from minirl.people.sft import fit_by_counting, sft_loss
 from minirl.kernel.softmax import log_softmax
 from toy_lm import ngram
@@ -20,7 +20,6 @@ from toy_lm.exact import summary
 from toy_lm.ngram import (HORIZON, decoding, finished, language, nats_per_character, order_of,
                           sample, score, widen)
 from toy_lm.vocabulary import from_items
-from minirl.exact import solving
 
 FALSE_ALARM = 1e-6
 WORDS = from_items(["abc"])
@@ -100,16 +99,6 @@ def test_writing_drops_the_first_digit_of_the_state_and_adds_the_symbol_at_the_e
             assert world.terminated[s, a, 0] == (a == 0)
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
-def test_an_episode_earns_the_rewards_of_its_string(order):
-    rewards = np.random.default_rng(2).normal(size=WORDS.shape(order))
-    policy = np.exp(log_softmax(table_of(order)))
-    played = rollout(language(rewards), policy, np.zeros(50, int), horizon=HORIZON, rng=3)
-    for total, text in zip(played.rewards.sum(axis=0), WORDS.decode(played.steps(rewards.shape))):
-        expected = sum(rewards[pair] for pair in pairs_of(text, order))
-        assert total == pytest.approx(expected, abs=1e-12)
-
-
 def test_the_shape_of_a_table_says_its_order():
     for A, order in product(range(2, 7), range(1, 6)):
         assert order_of((A**(order - 1), A)) == order
@@ -161,27 +150,6 @@ def test_the_mean_over_letters_is_the_loss_and_not_the_log_probability():
 # The strings.
 
 
-def test_whole_strings_are_drawn_as_often_as_their_probability_says(drawn):
-    """(ngram.1) is the law of `sample`."""
-    found = Counter(WORDS.decode(drawn))
-    texts = ["".join(letters) for n in range(3) for letters in product("abc", repeat=n)]
-    expected = [20_000 * prod(CHANCE[pair] for pair in pairs_of(text)) for text in texts]
-    assert_drawn_from([found[text] for text in texts] + [20_000 - sum(found[t] for t in texts)],
-                      expected + [20_000 - sum(expected)])
-
-
-def test_first_letters_follow_the_first_row_of_the_table(drawn):
-    first = Counter(drawn.index[drawn.starts[:-1]].tolist())
-    assert set(first) <= {0, 1, 2, 3}  # pairs (0, a)
-    assert_drawn_from([first[a] for a in range(4)], 20_000 * CHANCE[0])
-
-
-def test_every_next_symbol_follows_the_row_of_the_last_one(drawn):
-    table = counts.table(drawn)
-    expected = table.sum(axis=1, keepdims=True) * CHANCE
-    assert_drawn_from(table.ravel(), expected.ravel(), constraints=4)
-
-
 def test_counting_recovers_the_rate_of_the_end_symbol(drawn):
     """A model trained without its ends would never stop."""
     fitted = np.exp(fit_by_counting(counts.table(drawn), pseudo_count=1e-6))
@@ -195,12 +163,6 @@ def test_nothing_is_written_after_the_end(drawn):
         states, actions = np.divmod(drawn.index[i:j], 4)
         assert actions[-1] == 0 and (actions[:-1] > 0).all()
         assert states[0] == 0 and (states[1:] == actions[:-1]).all()
-
-
-def test_the_end_symbol_in_the_first_place_makes_an_empty_string():
-    always_end = np.full((4, 4), -1e4)
-    always_end[:, 0] = 1e4
-    assert WORDS.decode(sample(always_end, 3, rng=0)) == ["", "", ""]
 
 
 def test_strings_are_cut_at_the_horizon_and_lack_the_end():
@@ -427,44 +389,6 @@ def test_a_widened_model_and_its_world_are_the_same_ones():
                                    atol=1e-10)
         last = np.arange(len(visited)) % 4
         np.testing.assert_allclose(wide.values[visited], short.values[last[visited]], atol=1e-10)
-
-
-def test_the_soft_optimum_of_order_four_by_sweeps_is_that_of_the_solve_and_of_loops(monkeypatch):
-    """Σ π_ref(y) e^{r(y)/β} over all strings of a three-letter model of order 4"""
-    rng = np.random.default_rng(12)
-    rewards, logits, beta = 0.3 * rng.normal(size=(64, 4)), table_of(4, seed=13), 0.8
-    world, weights = language(rewards), np.exp(log_softmax(logits) + rewards / beta)
-    Z, unfinished = 0.0, {(0, 0, 0): 1.0}
-    for _ in range(300):
-        longer = Counter()
-        for memory, weight in unfinished.items():
-            row = weights[16 * memory[0] + 4 * memory[1] + memory[2]]
-            Z += weight * row[0]
-            for a in 1, 2, 3:
-                longer[memory[1], memory[2], a] += weight * row[a]
-        unfinished = longer
-    solved = regularised_optimum(world, logits, beta=beta)
-    monkeypatch.setattr(solving, "LARGE", 0)
-    monkeypatch.setattr(solving, "FILLED", 0)
-    monkeypatch.setattr(solving.np.linalg, "solve", None)  # would be called, but for the sweeps
-    swept = regularised_optimum(world, logits, beta=beta)
-    for found in solved.objective, swept.objective, log_partition(world, logits, beta=beta)[0]:
-        assert found == pytest.approx(beta * np.log(Z), abs=1e-10)
-    np.testing.assert_allclose(swept.policy, solved.policy, atol=1e-10)
-
-
-def test_a_large_world_of_order_four_is_summed_up_and_not_solved(monkeypatch):
-    """A model of order 1 has Z = π(0) e^{r(0)/β} / (1 − Σ π(a) e^{r(a)/β}); here it is widened"""
-    rng = np.random.default_rng(14)
-    logits, rewards, beta = rng.normal(size=(1, 18)), rng.normal(size=(1, 18)) - 0.5, 2.0
-    logits[0, 0] += 2
-    weights = np.exp(log_softmax(logits) + rewards / beta)[0]
-    best = beta * np.log(weights[0] / (1 - weights[1:].sum()))
-    monkeypatch.setattr(solving.linalg, "splu", None)  # would be called, but for the sweeps
-    world = language(widen(rewards, 4))
-    assert world.shape == (18**3, 18) and world.shape[0] > solving.LARGE
-    found = log_partition(world, widen(logits, 4), beta=beta)
-    np.testing.assert_allclose(found[~np.isnan(found)], best, atol=1e-9)
 
 
 def test_many_strings_are_drawn_in_blocks_that_follow_each_other(monkeypatch):

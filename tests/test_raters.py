@@ -23,7 +23,7 @@ from toy_lm.vocabulary import Vocabulary
 FALSE_ALARM = 1e-6
 FINE = 20_000
 REWARDS = [(0.0, 0.0), (1.0, 0.0), (-0.5, 2.0), (3.0, 2.5), (-4.0, 4.0)]
-LAWS = list(product((0.7, 1.0, 3.0), (0.0, 0.2, 1.0), (0.0, 0.4, 5.0)))
+LAWS = [(1.0, 0.0, 0.0), (0.7, 0.2, 0.4), (3.0, 1.0, 5.0), (3.0, 0.2, 0.0), (0.7, 0.0, 5.0)]
 
 
 class Grid(np.random.Generator):
@@ -60,13 +60,13 @@ def plackett_luce(rewards, order, temperature=1.0):
 # Pairs.
 
 
-@pytest.mark.parametrize("first, second", REWARDS)
 @pytest.mark.parametrize("temperature, noise, ties", LAWS)
-def test_the_shares_of_the_answers_are_those_of_the_law(first, second, temperature, noise, ties):
+def test_the_shares_of_the_answers_are_those_of_the_law(temperature, noise, ties):
     """(raters.1) and (raters.3), without luck."""
-    found = shares(first, second, temperature=temperature, noise=noise, ties=ties)
-    expected = davidson(first, second, temperature, noise, ties)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2 / FINE)
+    for first, second in REWARDS:
+        found = shares(first, second, temperature=temperature, noise=noise, ties=ties)
+        expected = davidson(first, second, temperature, noise, ties)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2 / FINE)
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "noise": 0.1, "ties": 0.8}])
@@ -80,27 +80,6 @@ def test_real_luck_has_the_same_law(options):
         for answer, chance in zip((FIRST, TIE, SECOND), law):
             z = (answers[:, i] == answer).sum() - draws * chance
             assert abs(z) <= 5.6 * (draws * chance * (1 - chance)) ** 0.5
-
-
-@pytest.mark.parametrize("first, second", REWARDS)
-def test_who_decides_decides_by_bradley_and_terry_whatever_the_ties(first, second):
-    """(raters.1) under the condition that (raters.3) did not come about."""
-    for ties in (0.1, 1.0, 4.0):
-        better, _, worse = shares(first, second, ties=ties)
-        assert better / (better + worse) == pytest.approx(sigma(first - second), abs=2e-3)
-
-
-def test_ties_are_likeliest_between_equals_and_turning_round_leaves_them_alone():
-    """(raters.3): ν/(2 + ν) at most, and less as the rewards move apart."""
-    for noise in (0.0, 0.3):
-        found = [shares(d, 0.0, ties=0.5, noise=noise)[1] for d in (0.0, 1.0, 2.0, 4.0, 8.0)]
-        assert found[0] == pytest.approx(0.5 / 2.5, abs=2 / FINE)
-        assert found == sorted(found, reverse=True) and len(set(found)) == 5
-
-
-def test_a_rater_who_is_always_turned_round_prefers_the_other_one():
-    assert shares(0.7, 0.0, noise=1.0) == pytest.approx(shares(0.0, 0.7), abs=2 / FINE)
-    assert shares(3.0, 0.0, noise=0.5)[0] == 0.5
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e300])
@@ -144,17 +123,6 @@ def test_rankings_are_as_frequent_as_plackett_and_luce_say(temperature, noise):
     assert sum(found.values()) == draws and chdtrc(23, statistic) > FALSE_ALARM
 
 
-@pytest.mark.parametrize("K", [2, 3, 4])
-def test_the_law_of_rankings_holds_that_of_pairs(K):
-    """(raters.2) sums to one; any two responses of a ranking, and K = 2 itself, are (raters.1)."""
-    rewards = np.random.default_rng(K).normal(size=K)
-    law = {order: plackett_luce(rewards, order) for order in permutations(range(K))}
-    assert sum(law.values()) == pytest.approx(1, abs=1e-12)
-    for i, j in permutations(range(K), 2):
-        before = sum(chance for order, chance in law.items() if order.index(i) < order.index(j))
-        assert before == pytest.approx(sigma(rewards[i] - rewards[j]), abs=1e-12)
-
-
 def test_noise_turns_a_ranking_round_as_a_whole():
     rewards = np.random.default_rng(6).normal(size=(300, 5))
     plain = rank(rewards, rng=7)
@@ -187,16 +155,6 @@ def test_only_rewards_divided_by_the_temperature_count_and_a_constant_does_not()
 
 
 # Scores, rankings and pairs.
-
-
-def test_the_scores_of_the_lecture_notes():
-    """95, 40 and 60 points: O1 > O3 > O2."""
-    scores = np.array([[95.0, 40.0, 60.0]])
-    assert ranking_of_scores(scores).tolist() == [[0, 2, 1]]
-    expected = [[0, 2], [0, 1], [2, 1]]
-    assert pairs_of_ranking(ranking_of_scores(scores)).tolist() == expected
-    assert pairs_of_scores(scores).tolist() == expected
-    assert ranking_from_pairs(np.array(expected), 3).tolist() == [0, 2, 1]
 
 
 def test_pairs_of_a_ranking_by_loops():
@@ -288,21 +246,6 @@ def test_a_regression_on_a_circle_finds_equal_rewards():
     away = minimise(lambda w: bradley_terry_loss(w, circle.difference),
                     np.array([[3.0, -1, 0]]))
     assert away.loss == pytest.approx(np.log(2), abs=1e-12) and np.ptp(away.x) < 1e-5
-
-
-def test_leaving_ties_out_does_no_harm_to_a_regression_on_pairs():
-    """Its gradient vanishes at the true rewards, with every pair weighted by its share under
-    (raters.3), although close ones are seen more rarely."""
-    rewards = np.array([0.4, -1.0, 0.9])
-    rows, weights = [], []
-    for i, j in permutations(range(3), 2):
-        rows.append(np.eye(3)[i] - np.eye(3)[j])
-        weights.append(shares(rewards[i], rewards[j], ties=2.0)[0])
-    margin = np.array(rows) @ rewards
-    pull = np.array(rows).T @ (np.array(weights) / (1 + np.exp(margin)))
-    np.testing.assert_allclose(pull, 0, atol=2 / FINE)
-    decided = [weights[k] + weights[5 - k] for k in range(3)]
-    assert max(decided) > min(decided) + 0.1
 
 
 # The model as a judge.

@@ -68,15 +68,6 @@ def nats_by_loops(logp, order, items):
 # Train.
 
 
-def test_the_unicode_words_cost_2_583811_nats_a_character(command, folder):
-    Path("words").write_text("\n".join(unicode_words()))
-    status, out, err = command("train", "words", "--out", "m.npz", "--heldout", "0",
-                               "--smoothing", "0.1")
-    assert (status, err) == (0, "")
-    assert out == ("items: 2465, 0 of them held out\nsymbols: 27, the end included\n"
-                   "training: 2.583811 nats per character (perplexity 13.2475)\n")
-
-
 FILES = {"windows": b"\xef\xbb\xbfkato\r\n\r\n  kata \r\n\r\n\tta ka\r\nkato\r\nkato",
          "accents": "\u00e9t\u00e9\ne\u0301t\u00e9\n\U0001f600t\n\u00e9t\u00e9\n".encode(),
          "names": "\n".join(NAMES).encode(), "words": "\n".join(unicode_words()).encode()}

@@ -32,21 +32,6 @@ def pairs_by_loops(letters, item, order=2, prompt=""):
     return pairs[len(prompt):]
 
 
-@pytest.mark.parametrize("items", [["on", "", "no", "onno", "n"], STRANGE, STRANGE[::-1]])
-def test_a_string_of_n_letters_is_n_plus_one_pairs(items):
-    """(vocabulary.1)."""
-    steps = from_items(items).encode(items)
-    letters = sorted(set("".join(items)))
-    assert steps.shape == (len(letters) + 1,) * 2 and steps.starts.size == len(items) + 1
-    for i, item in enumerate(items):
-        assert pairs_of(steps, i) == pairs_by_loops(letters, item)
-
-
-def test_the_example_of_the_docstring_by_hand():
-    """(vocabulary.1), with n = 1 and o = 2."""
-    assert pairs_of(from_items(["on"]).encode(["on"]), 0) == [(0, 2), (2, 1), (1, 0)]
-
-
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("items", [["on", "", "no", "onno", "n", "oooooo"], STRANGE[:-1]])
 def test_states_are_the_last_letters_at_every_order(order, items):
