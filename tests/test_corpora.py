@@ -20,10 +20,10 @@ def words():
 def nll_by_loops(items, training):
     """Nats per character of `items` under the bigram of `training`, pseudo-count 0.1."""
     symbols = len(set("".join(items + training))) + 1
-    pairs = Counter(pair for item in training for pair in zip("\n" + item, item + "\n"))
+    bigrams = Counter(two for item in training for two in zip("\n" + item, item + "\n"))
     visits = Counter(last for item in training for last in "\n" + item)
-    costs = [-log((pairs[pair] + 0.1) / (visits[pair[0]] + 0.1 * symbols))
-             for item in items for pair in zip("\n" + item, item + "\n")]
+    costs = [-log((bigrams[two] + 0.1) / (visits[two[0]] + 0.1 * symbols))
+             for item in items for two in zip("\n" + item, item + "\n")]
     return sum(costs) / len(costs)
 
 

@@ -114,7 +114,7 @@ def test_the_law_of_what_passes_is_again_a_bigram():
     law = np.exp(score(SHORT, as_steps(strings, 3))) * passes
     assert Z[0] == pytest.approx(law.sum(), abs=1e-12)
     np.testing.assert_allclose(policy.sum(axis=1), 1, rtol=0, atol=1e-12)
-    by_bigram = [np.prod([policy[pair] for pair in string]) for string in strings]
+    by_bigram = [np.prod([policy[step] for step in string]) for string in strings]
     np.testing.assert_allclose(by_bigram, law / law.sum(), rtol=0, atol=1e-11)
     kept = counts.table(as_steps(strings, 3), np.repeat(law, [len(string) for string in strings]))
     np.testing.assert_allclose(np.exp(fit_by_counting(kept, pseudo_count=0)), policy, rtol=0,
@@ -124,7 +124,7 @@ def test_the_law_of_what_passes_is_again_a_bigram():
 @pytest.mark.parametrize("logits", [LOGITS, SHORT])
 def test_it_is_the_optimum_for_a_reward_that_forbids(logits):
     """(demonstrations.1) is (regularised.4) with the reward log ok; log 0 is −60 here, so that a
-    forbidden pair is left with e⁻⁶⁰."""
+    forbidden step is left with e⁻⁶⁰."""
     Z, policy = conditional(logits)
     forbids = np.diag([0.0] + [-60.0] * (len(logits) - 1))
     best = regularised_optimum(language(forbids), logits, beta=1.0)
@@ -160,7 +160,7 @@ def test_the_verifier_sees_prompt_and_completion_together():
 
 
 def test_palindromes_take_more_than_one_round():
-    """What the chapter says of a check that is no matter of pairs, in expectation: the bigram that
+    """What the chapter says of a check that no bigram can keep, in expectation: the bigram that
     was fitted to all palindromes of the one before fails again at times, and each round helps."""
     logits, passing = fit(unicode_words()).logits, []
     for _ in range(4):

@@ -210,14 +210,14 @@ def test_the_rate_of_a_maximum_likelihood_model_is_the_likelihood_of_its_corpus(
     """(exact.3), and the lengths are those of the corpus; with a pseudo-count neither holds"""
     model = fit(WORDS, order=order, pseudo_count=0)
     found = summary(model.logits)
-    contexts, pairs = Counter(), Counter()
+    contexts, windows = Counter(), Counter()
     for word in WORDS:
         padded = "\n" * (order - 1) + word + "\n"
         for i in range(len(word) + 1):
             contexts[padded[i:i + order - 1]] += 1
-            pairs[padded[i:i + order]] += 1
-    cost = -sum(n * log(n / contexts[pair[:-1]]) for pair, n in pairs.items())
-    assert found.entropy_rate == pytest.approx(cost / sum(pairs.values()), abs=1e-10)
+            windows[padded[i:i + order]] += 1
+    cost = -sum(n * log(n / contexts[window[:-1]]) for window, n in windows.items())
+    assert found.entropy_rate == pytest.approx(cost / sum(windows.values()), abs=1e-10)
     steps = model.vocabulary.encode(WORDS, order=order)
     assert found.entropy_rate == pytest.approx(nats_per_character(model.logits, steps), abs=1e-10)
     assert found.letters == pytest.approx(sum(map(len, WORDS)) / len(WORDS), abs=1e-9)

@@ -176,7 +176,7 @@ def chi_square(observed, chances):
 
 
 def test_the_steps_follow_the_law():
-    """Outcomes of 4,000 random steps over all pairs, by the sum of their chi-squares."""
+    """Outcomes of 4,000 random steps in all states, by the sum of their chi-squares."""
     env = WorldEnv(GridWorld(parse("SFA\naFG"), success_rate=0.4, slip=OTHERS, wind=(1, 0, 0)))
     observed = {}
     for state, action, *outcome, _ in played(env, 4000, seed=1):

@@ -80,7 +80,7 @@ def refusal(tmp_path):
 def nll_by_loops(items, training, order, alpha):
     """Nats per character under the counts of contexts, the last order − 1 characters."""
     symbols = len(set("".join(items + training))) + 1
-    contexts, pairs = Counter(), Counter()
+    contexts, seen = Counter(), Counter()
 
     def windows(item):
         padded = "\n" * (order - 1) + item + "\n"
@@ -89,8 +89,8 @@ def nll_by_loops(items, training, order, alpha):
     for item in training:
         for window in windows(item):
             contexts[window[:-1]] += 1
-            pairs[window] += 1
-    costs = [-log((pairs[w] + alpha) / (contexts[w[:-1]] + alpha * symbols))
+            seen[window] += 1
+    costs = [-log((seen[w] + alpha) / (contexts[w[:-1]] + alpha * symbols))
              for item in items for w in windows(item)]
     return sum(costs) / len(costs)
 

@@ -41,14 +41,14 @@ def table_of(order, seed=0):
     return logits
 
 
-def pairs_of(text, order=2, prompt=""):
-    """The pairs of state and symbol of a string, by loops; a, b, c are 1, 2, 3."""
+def steps_of(text, order=2, prompt=""):
+    """The steps of a string, state and symbol, by loops; a, b, c are 1, 2, 3."""
     symbols = ["abc".index(letter) + 1 for letter in prompt + text] + [0]
-    pairs = []
+    written = []
     for n, symbol in enumerate(symbols):
         memory = ([0] * order + symbols[:n])[n + 1:]
-        pairs.append((sum(digit * 4**i for i, digit in enumerate(reversed(memory))), symbol))
-    return pairs[len(prompt):]
+        written.append((sum(digit * 4**i for i, digit in enumerate(reversed(memory))), symbol))
+    return written[len(prompt):]
 
 
 def texts_to(longest):
@@ -109,12 +109,12 @@ def test_the_shape_of_a_table_says_its_order():
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_the_log_probability_of_a_string_is_a_sum_over_its_pairs_and_the_end(order):
+def test_the_log_probability_of_a_string_is_a_sum_over_its_steps(order):
     """(ngram.1)."""
     logits, texts = table_of(order), texts_to(4)
     chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     for value, text in zip(score(logits, WORDS.encode(texts, order=order)), texts):
-        expected = prod(chance[pair] for pair in pairs_of(text, order))
+        expected = prod(chance[step] for step in steps_of(text, order))
         assert exp(value) == pytest.approx(expected, rel=1e-12)
 
 
@@ -140,7 +140,7 @@ def test_a_string_that_the_model_cannot_write_scores_minus_infinity_and_no_other
 def test_the_mean_over_letters_is_the_loss_and_not_the_log_probability():
     """(ngram.1) divided by the number of letters and ends: the likelihood per character."""
     texts = ["ab", "", "cabba"]
-    logp = [np.log(CHANCE[pair]) for text in texts for pair in pairs_of(text)]
+    logp = [np.log(CHANCE[pair]) for text in texts for pair in steps_of(text)]
     assert len(logp) == 10
     loss, _ = sft_loss(LOGITS, counts.table(WORDS.encode(texts)))
     assert loss == pytest.approx(-sum(logp) / 10, rel=1e-12)
@@ -257,7 +257,7 @@ def test_strings_and_transitions_follow_the_table_of_the_decoding(order, tempera
     drawn = sample(decoding(logits, temperature=temperature, top_k=top_k), N, rng=order)
     assert finished(drawn).all()
 
-    expected = {text: N * prod(chance[pair] for pair in pairs_of(text, order))
+    expected = {text: N * prod(chance[step] for step in steps_of(text, order))
                 for text in texts_to(4)}
     likely = [text for text in expected if expected[text] >= 20]
     found = Counter(WORDS.decode(drawn))
@@ -332,7 +332,7 @@ def test_the_probability_of_a_string_is_that_of_its_prompt_times_that_of_its_com
         whole = score(logits, WORDS.encode([prompt + text for text in texts], order=order))
         rest = score(logits, WORDS.encode(texts, order=order, prompts=[prompt] * len(texts)))
         logp = log_softmax(logits)
-        first = sum(logp[pair] for pair in pairs_of(prompt, order)[:-1])
+        first = sum(logp[step] for step in steps_of(prompt, order)[:-1])
         np.testing.assert_allclose(rest, whole - first, atol=1e-12)
 
 
@@ -347,7 +347,7 @@ def test_completions_are_drawn_as_often_as_their_probability_says():
     texts, drawn = texts_to(2), WORDS.decode(steps)
     for i, prompt in enumerate(prompts):
         found = Counter(drawn[i::3])
-        expected = [N / 3 * prod(chance[pair] for pair in pairs_of(text, 3, prompt))
+        expected = [N / 3 * prod(chance[step] for step in steps_of(text, 3, prompt))
                     for text in texts]
         assert_drawn_from([found[t] for t in texts] + [N // 3 - sum(found[t] for t in texts)],
                           expected + [N / 3 - sum(expected)])

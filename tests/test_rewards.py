@@ -1,4 +1,4 @@
-"""Rewards of pairs of letters: against loops over strings, and the optima they make."""
+"""Rewards of letters and their neighbours: against loops over strings, and the optima they make."""
 
 from itertools import product
 
@@ -44,7 +44,7 @@ def rewards_of(texts, vocabulary, **options):
     return counts.matrix(vocabulary.encode(texts)) @ easy_to_say(vocabulary, **options).ravel()
 
 
-def test_the_reward_of_a_string_counts_its_like_pairs_and_its_letters():
+def test_the_reward_of_a_string_counts_its_like_neighbours_and_its_letters():
     """(rewards.1), for every string of up to four letters."""
     texts = ["".join(some) for n in range(5) for some in product("aeub", repeat=n)]
     texts += ["".join(some) for n in range(4) for some in product("ioZ9y", repeat=n)]

@@ -43,14 +43,14 @@ def folder(tmp_path, monkeypatch, names_model):
 
 def table_by_loops(items, letters, order, pseudo_count):
     """{(what was written before, next letter): log-probability}; "" is the end."""
-    pairs = Counter((("^" * order + item)[i + 1:i + order], (item + "$")[i])
+    bigrams = Counter((("^" * order + item)[i + 1:i + order], (item + "$")[i])
                     for item in items for i in range(len(item) + 1))
     visits = Counter()
-    for (before, _), times in pairs.items():
+    for (before, _), times in bigrams.items():
         visits[before] += times
 
     def logp(before, letter):
-        chance = pairs[before, letter] + pseudo_count
+        chance = bigrams[before, letter] + pseudo_count
         total = visits[before] + pseudo_count * (len(letters) + 1)
         return log(chance / total) if chance else -inf
     return logp
@@ -267,7 +267,7 @@ def test_the_defaults_of_pairs_are_those_that_help_promises(made):
     assert {len(record.ranking) for record in made(form="ranking")[0]} == {4}
 
 
-def like_pairs(text):
+def like_neighbours(text):
     return sum((a in "aeiou") == (b in "aeiou") for a, b in zip(text, text[1:]))
 
 
@@ -277,8 +277,8 @@ def usual(text, order=2):
     return score_by_loops(logp, order, text) / (len(text) + 1)
 
 
-REWARDS = {"easy_to_say": lambda text: 0.139 * len(text) - like_pairs(text),
-           "alternating": lambda text: max(len(text) - 1, 0) - like_pairs(text),
+REWARDS = {"easy_to_say": lambda text: 0.139 * len(text) - like_neighbours(text),
+           "alternating": lambda text: max(len(text) - 1, 0) - like_neighbours(text),
            "ends_in_vowel": lambda text: float(text[-1:] in tuple("aeiou")),
            "no_doubles": lambda text: -sum(a == b for a, b in zip(text, text[1:])),
            "short": lambda text: -len(text), "judge": usual,

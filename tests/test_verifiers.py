@@ -183,7 +183,7 @@ def test_the_best_bigram_is_at_rest_and_reported_as_it_is(counts_of):
 
 
 def first_is_vowel(logits):
-    """p and C of a rule that pairs of letters can say: the first letter is a vowel."""
+    """p and C of a rule that a bigram can keep: the first letter is a vowel."""
     policy = np.exp(log_softmax(logits))
     vowels = np.array([0, 1, 0, 1])
     begun = policy[0] * vowels
@@ -214,7 +214,7 @@ BEGINS[0, [1, 3]] = EMPTY[0, 0] = 1
 @pytest.mark.parametrize("counts_of, table", [(by_pattern(""), EMPTY), (first_is_vowel, BEGINS),
                                               (last_is_vowel, ENDS)])
 @pytest.mark.parametrize("bonus, beta", [(2.0, 0.5), (0.3, 1.7)])
-def test_a_rule_that_pairs_of_letters_can_say_costs_a_bigram_nothing(counts_of, table, bonus, beta):
+def test_a_rule_that_a_bigram_can_keep_costs_it_nothing(counts_of, table, bonus, beta):
     """(verifiers.1) is then (regularised.4): that the string is empty, begins or ends well."""
     found = gap(LOGITS, counts_of, bonus=bonus, beta=beta)
     best = regularised_optimum(language(bonus * table), LOGITS, beta=beta)

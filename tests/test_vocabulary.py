@@ -14,22 +14,22 @@ STRANGE = ["a\0b", "\0", "", "e\u0301te\u0301", "\u00e9t\u00e9", "\U0001d538\U00
            "\U0010ffff", " x\ty ", "\r\v\x85\u2028", "\u200d", "ab" * 300]
 
 
-def pairs_of(steps, i):
-    """The pairs (s, a) of string i."""
+def steps_of(steps, i):
+    """The steps (s, a) of string i."""
     index = steps.index[steps.starts[i]:steps.starts[i + 1]]
     return [divmod(n, steps.shape[1]) for n in index.tolist()]
 
 
-def pairs_by_loops(letters, item, order=2, prompt=""):
+def steps_by_loops(letters, item, order=2, prompt=""):
     """The steps that write `item` after `prompt`; a state is a list of its order − 1 digits."""
-    memory, pairs = [0] * (order - 1), []
+    memory, written = [0] * (order - 1), []
     for symbol in [1 + letters.index(letter) for letter in prompt + item] + [0]:
         state = 0
         for digit in memory:
             state = state * (len(letters) + 1) + digit
-        pairs.append((state, symbol))
+        written.append((state, symbol))
         memory = (memory + [symbol])[1:] if order > 1 else []
-    return pairs[len(prompt):]
+    return written[len(prompt):]
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
@@ -40,8 +40,8 @@ def test_states_are_the_last_letters_at_every_order(order, items):
     steps, A = vocabulary.encode(items, order=order), len(letters) + 1
     assert steps.shape == vocabulary.shape(order) == (A**(order - 1), A)
     for i, item in enumerate(items):
-        found = pairs_of(steps, i)
-        assert found == pairs_by_loops(letters, item, order)
+        found = steps_of(steps, i)
+        assert found == steps_by_loops(letters, item, order)
         assert [s for s, _ in found[1:]] == [(s * A + a) % steps.shape[0] for s, a in found[:-1]]
 
 
@@ -53,8 +53,8 @@ def test_a_prompt_is_left_out_and_its_last_letters_are_remembered(order):
     items = ["ab", "", "cabba", "", "c", "abc", "ccccc"]
     steps = vocabulary.encode(items, order=order, prompts=prompts)
     for i, (prompt, item) in enumerate(zip(prompts, items)):
-        expected = pairs_by_loops("abc", item, order, prompt)
-        assert pairs_of(steps, i) == expected
+        expected = steps_by_loops("abc", item, order, prompt)
+        assert steps_of(steps, i) == expected
         assert vocabulary.state(prompt, order=order) == expected[0][0]
     assert vocabulary.decode(steps) == items
     nothing = vocabulary.encode(items, order=order, prompts=[""] * len(items))
@@ -97,7 +97,7 @@ def test_strange_text_survives_the_round_trip():
 def test_empty_strings_and_an_empty_list_are_encoded_too(items):
     vocabulary = from_items(["on"])
     steps = vocabulary.encode(items)
-    assert steps.index.tolist() == [0] * len(items)  # the pair (0, 0): nothing, then the end
+    assert steps.index.tolist() == [0] * len(items)  # the step (0, 0): nothing, then the end
     assert vocabulary.decode(steps) == items
 
 
@@ -106,8 +106,8 @@ def test_a_line_feed_is_no_letter_of_the_vocabulary():
 
 
 def test_a_string_that_was_cut_ends_in_an_ellipsis():
-    pairs = [(0, 2), (2, 1), (0, 1), (1, 0), (0, 2)]
-    states, actions = np.array(pairs).T
+    path = [(0, 2), (2, 1), (0, 1), (1, 0), (0, 2)]
+    states, actions = np.array(path).T
     steps = counts.steps(states, actions, np.array([0, 2, 4, 5, 5]), (3, 3))
     assert from_items(["on"]).decode(steps) == ["on…", "n", "o…", "…"]
 
@@ -156,7 +156,7 @@ def test_a_row_without_an_end_is_a_string_that_was_cut(order):
     steps = from_tokens(tokens, vocabulary.shape(order))
     assert vocabulary.decode(steps) == ["abc…", "b", "cc", "ccc…"]
     assert finished(steps).tolist() == [False, True, True, False]
-    assert pairs_of(steps, 0) == pairs_by_loops("abc", "abc", order)[:-1]
+    assert steps_of(steps, 0) == steps_by_loops("abc", "abc", order)[:-1]
 
 
 @pytest.mark.parametrize("shape, strings", [((0, 4), []), ((2, 0), ["…", "…"])])

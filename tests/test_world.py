@@ -127,8 +127,8 @@ def check_every_outcome(text, moves, success_rate, slip, rules):
     found = outcomes_of(world.mdp(gamma=0.9))
     expected = outcomes_by_loops(text, moves, success_rate, PAY, others=slip is OTHERS, **rules)
     assert found.keys() == expected.keys()
-    for pair, chances in expected.items():
-        assert found[pair] == pytest.approx(chances, abs=1e-12)
+    for step, chances in expected.items():
+        assert found[step] == pytest.approx(chances, abs=1e-12)
 
 
 @pytest.mark.parametrize("moves", CYCLES)
