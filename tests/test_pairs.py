@@ -5,7 +5,7 @@ import pytest
 from languages import all_strings, pairs_of
 
 from minirl.kernel import counts
-from minirl.people.pairs import check_means, choices, shares
+from minirl.people.pairs import MEANS, check_matrix, choices, shares
 
 STRINGS = all_strings(2, 4)
 PAIRS = pairs_of([STRINGS[i] for i in (4, 9, 2, 30)], [STRINGS[i] for i in (5, 1, 17, 30)])
@@ -38,9 +38,10 @@ def test_choices_are_strings_of_one_step():
 
 
 def test_means_need_not_be_exact_but_nearly():
-    check_means("chosen", (1 + 1e-12) * M, np.zeros((3, 3)))
-    with pytest.raises(ValueError, match="chosen must have rows that sum to 1"):
-        check_means("chosen", (1 - 1e-6) * M, np.zeros((3, 3)))
+    check_matrix("chosen", (1 + 1e-12) * M, np.zeros((3, 3)), MEANS)
+    for factor in (1 + 1e-6, 1 - 1e-6):
+        with pytest.raises(ValueError, match="chosen must be not negative, with rows that sum to"):
+            check_matrix("chosen", factor * M, np.zeros((3, 3)), MEANS)
 
 
 def test_the_shares_of_pairs_are_their_weights_divided_by_the_sum():

@@ -51,7 +51,7 @@ preferences", arXiv:2310.12036, eqs. 8 and 17.
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_difference, check_pairs, shares
+from minirl.people.pairs import DIFFERENCE, check_matrix, check_pairs, shares
 
 
 def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
@@ -71,7 +71,7 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     """
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
-    D = check_difference(difference, logits)
+    D = check_matrix("difference", difference, logits, DIFFERENCE)
     q = shares(pair_weights, D.shape[0])
     missing = D @ ratios.ravel() - 1 / (2 * beta)
     G = 2 * (D.T @ (q * missing)).reshape(logits.shape)

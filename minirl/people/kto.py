@@ -51,7 +51,7 @@ import numpy as np
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import backward, log_ratios, log_sigmoid
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import Pairs, check_counts, check_strings
+from minirl.people.pairs import COUNTS, Pairs, check_matrix, check_strings
 
 
 class Fixed(NamedTuple):
@@ -99,7 +99,8 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
     checks.positive("beta", beta)
     checks.not_negative("z0", z0)
     logp, ratios = log_ratios(logits, ref_logits)
-    plus, minus = check_counts("chosen", chosen, logits), check_counts("rejected", rejected, logits)
+    plus = check_matrix("chosen", chosen, logits, COUNTS)
+    minus = check_matrix("rejected", rejected, logits, COUNTS)
     _check_weights("desirable_weight", desirable_weight, plus.shape[0])
     _check_weights("undesirable_weight", undesirable_weight, minus.shape[0])
     loss, G, N = 0.0, 0.0, plus.shape[0] + minus.shape[0]

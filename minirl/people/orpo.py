@@ -55,11 +55,8 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     1.3863 [[ 1.5 -1.5]]
     """
     checks.positive("beta", beta)
-    checks.finite("logits", logits)
-    plus = check_means("chosen", chosen, logits)
-    B = plus.shape[0]
-    minus = check_means("rejected", rejected, logits, B)
-    logp, q = log_softmax(logits), shares(pair_weights, B)
+    plus, minus = check_means(chosen, rejected, logits)
+    logp, q = log_softmax(logits), shares(pair_weights, plus.shape[0])
     log_p = plus @ logp.ravel()
     odds, slope = log_odds(log_p)
     other_odds, other_slope = log_odds(minus @ logp.ravel())

@@ -128,6 +128,19 @@ def shares(pair_weights, B):
 # What is refused.
 
 
+def _means(M, head):
+    sums = np.diff(np.append(0, np.cumsum(head))[M.indptr[:HEAD + 1]])
+    return (head >= 0).all() and (np.abs(sums - 1) <= 1e-9).all()
+
+
+# What a matrix must be, and whether it is that, by its first entries.
+DIFFERENCE = ("counts less counts, some of them negative (Pairs.difference)",
+              lambda D, head: (head < 0).any() or (D.data < 0).any())
+COUNTS = ("whole and not negative (counts.matrix)",
+          lambda X, head: (head == np.floor(np.abs(head))).all())
+MEANS = "not negative, with rows that sum to 1 (Pairs.means)", _means
+
+
 def check_pairs(pairs, table):
     """`Pairs`, at least one, over the table of a fit.
 
@@ -157,64 +170,42 @@ def check_strings(name, steps, table):
                          f"{steps.starts.size - 1} over {steps.shape}")
 
 
-def check_difference(difference, table):
-    """D of (counts.3), as CSR.
+def check_matrix(name, rows, table, kind, B=None):
+    """The matrix as CSR, if it is of its kind, and has B rows if B is given.
 
     Examples
     --------
-    >>> check_difference(sparse.csr_array([[0., 1.]]), np.zeros((1, 2)))
-    Traceback (most recent call last):
-    ValueError: difference must have negative entries (Pairs.difference), got none
-    """
-    D, head = _rows("difference", difference, table, "Pairs.difference")
-    if head.min(initial=0) >= 0 and D.data.min(initial=0) >= 0:
-        raise ValueError("difference must have negative entries (Pairs.difference), got none")
-    return D
-
-
-def check_counts(name, rows, table):
-    """X of (counts.2), as CSR.
-
-    Examples
-    --------
-    >>> check_counts("strings", sparse.csr_array([[-1., 1.]]), np.zeros((1, 2)))
+    >>> check_matrix("strings", sparse.csr_array([[-1., 1.]]), np.zeros((1, 2)), COUNTS)
     Traceback (most recent call last):
     ValueError: strings must be whole and not negative (counts.matrix), got entries from -1 to 1
     """
-    X, head = _rows(name, rows, table, "counts.matrix")
-    if (head != np.floor(np.abs(head))).any():
-        raise ValueError(f"{name} must be whole and not negative (counts.matrix), got entries "
-                         f"from {head.min():g} to {head.max():g}")
-    return X
-
-
-def check_means(name, rows, table, B=None):
-    """M of (counts.4), as CSR, of B strings if B is given.
-
-    Examples
-    --------
-    >>> check_means("chosen", sparse.csr_array([[2., 1.]]), np.zeros((1, 2)))
-    Traceback (most recent call last):
-    ValueError: chosen must have rows that sum to 1 (Pairs.means), got sums from 3 to 3
-    """
-    M, head = _rows(name, rows, table, "Pairs.means", B)
-    sums = np.diff(np.append(0, np.cumsum(head))[M.indptr[:HEAD + 1]])
-    if not (np.abs(sums - 1) <= 1e-9).all():
-        raise ValueError(f"{name} must have rows that sum to 1 (Pairs.means), got sums from "
-                         f"{sums.min():g} to {sums.max():g}")
-    checks.not_negative(f"the least entry of {name}", head.min())
-    return M
-
-
-def _rows(name, rows, table, source, B=None):
-    """The matrix as CSR, and the entries of its first rows."""
+    needed, holds = kind
     if not sparse.issparse(rows):
-        raise ValueError(f"{name} must be a sparse matrix ({source}), got {type(rows).__name__}")
+        raise ValueError(f"{name} must be a sparse matrix and {needed}, got {type(rows).__name__}")
     if rows.shape != (B or max(rows.shape[0], 1), table.size):
         raise ValueError(f"{name} must be ({B or 'B'}, {table.size}), B > 0, for a table of shape "
                          f"{table.shape}, got {rows.shape}")
     rows = rows.tocsr()
-    return rows, rows.data[:rows.indptr[:HEAD + 1][-1]]
+    head = rows.data[:rows.indptr[:HEAD + 1][-1]]
+    if not holds(rows, head):
+        raise ValueError(f"{name} must be {needed}, got entries from {head.min(initial=0):g} to "
+                         f"{head.max(initial=0):g}")
+    return rows
+
+
+def check_means(chosen, rejected, logits):
+    """M⁺ and M⁻ as CSR, if they are such and as many, and the logits are finite.
+
+    Examples
+    --------
+    >>> one, two = sparse.csr_array([[0.5, 0.5]]), sparse.csr_array([[1., 0.], [0., 1.]])
+    >>> check_means(one, two, np.zeros((1, 2)))
+    Traceback (most recent call last):
+    ValueError: rejected must be (1, 2), B > 0, for a table of shape (1, 2), got (2, 2)
+    """
+    checks.finite("logits", logits)
+    plus = check_matrix("chosen", chosen, logits, MEANS)
+    return plus, check_matrix("rejected", rejected, logits, MEANS, plus.shape[0])
 
 
 def _check_type(name, value, kind):

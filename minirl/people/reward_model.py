@@ -65,7 +65,7 @@ import numpy as np
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import (check_counts, check_difference, check_pairs, check_strings,
+from minirl.people.pairs import (COUNTS, DIFFERENCE, check_matrix, check_pairs, check_strings,
                                  shares)
 
 
@@ -99,7 +99,7 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    D = check_difference(difference, weights)
+    D = check_matrix("difference", difference, weights, DIFFERENCE)
     if np.shape(margin) not in ((), D.shape[:1]) or not np.isfinite(margin).all():
         raise ValueError(f"margin must be finite, one for all or one per pair, {D.shape[0]}, got "
                          f"{margin}")
@@ -172,7 +172,7 @@ def plackett_luce_loss(weights, strings, num_generations):
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    X = check_counts("strings", strings, weights)
+    X = check_matrix("strings", strings, weights, COUNTS)
     K = checks.whole("num_generations", num_generations, least=2)
     if X.shape[0] % K:
         raise ValueError(f"num_generations must divide the number of strings, {X.shape[0]}, got "
@@ -200,7 +200,7 @@ def logistic_loss(weights, strings, labels):
     >>> print(round(loss, 4), grad)
     0.6931 [[-0.5 -0.5]]
     """
-    X = check_counts("strings", strings, weights)
+    X = check_matrix("strings", strings, weights, COUNTS)
     if labels.shape != X.shape[:1] or not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError(f"labels must be {X.shape[0]} numbers in [0, 1], got {labels}")
     r = X @ weights.ravel()
@@ -223,7 +223,7 @@ def squared_loss(weights, strings, scores):
     >>> print(loss, grad)
     8.0 [[-4. -4.]]
     """
-    X = check_counts("strings", strings, weights)
+    X = check_matrix("strings", strings, weights, COUNTS)
     if scores.shape != X.shape[:1] or not np.isfinite(scores).all():
         raise ValueError(f"scores must be {X.shape[0]} finite numbers, got {scores}")
     error = X @ weights.ravel() - scores

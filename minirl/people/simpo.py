@@ -74,11 +74,8 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     """
     checks.positive("beta", beta)
     checks.not_negative("simpo_gamma", simpo_gamma)
-    checks.finite("logits", logits)
-    plus = check_means("chosen", chosen, logits)
-    B = plus.shape[0]
-    minus = check_means("rejected", rejected, logits, B)
-    logp, q = log_softmax(logits), shares(pair_weights, B)
+    plus, minus = check_means(chosen, rejected, logits)
+    logp, q = log_softmax(logits), shares(pair_weights, plus.shape[0])
     m = beta * (plus @ logp.ravel() - minus @ logp.ravel())
     push = beta * q * np.exp(log_sigmoid(simpo_gamma - m))
     G = (minus.T @ push - plus.T @ push).reshape(logits.shape)

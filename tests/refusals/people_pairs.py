@@ -13,7 +13,7 @@ from minirl.people.fitting import attracted, minimise, minimise_near
 from minirl.people.ipo import fit_ipo, ipo_loss
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.orpo import fit_orpo, orpo_loss
-from minirl.people.pairs import Pairs, check_counts, check_means, shares
+from minirl.people.pairs import COUNTS, MEANS, Pairs, check_matrix, shares
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
                                         plackett_luce_loss, squared_loss)
 from minirl.people.simpo import fit_simpo, simpo_loss
@@ -98,7 +98,7 @@ def matrices(call, name, own):
         yield row(lambda wrong=wrong: call(wrong), f"{name} must be (", ", 9), B > 0, for a table "
                   f"of shape (3, 3), got {wrong.shape}")
     for wrong in (own.toarray(), PAIRS):
-        yield row(lambda wrong=wrong: call(wrong), f"{name} must be a sparse matrix (",
+        yield row(lambda wrong=wrong: call(wrong), f"{name} must be a sparse matrix and ",
                   f"got {type(wrong).__name__}")
 
 
@@ -109,13 +109,11 @@ def means(loss):
     for name, call in (("chosen", lambda rows: loss(plus=rows)),
                        ("rejected", lambda rows: loss(minus=rows))):
         yield from matrices(call, name, M)
-        for wrong, sums in ((X, "sums from 2 to 4"), (holed, "sums from nan"),
-                            ((1 + 1e-6) * M, "sums from 1 to 1"), (0 * M, "sums from 0 to 0")):
-            yield row(lambda wrong=wrong, call=call: call(wrong),
-                      f"{name} must have rows that sum to 1 (Pairs.means), got {sums}")
-        for form in (sparse.csr_array, sparse.csc_array, sparse.coo_array):
-            yield row(lambda form=form, call=call: call(form(crooked)),
-                      f"the least entry of {name} must be finite and not negative, got -0.5")
+        forms = (form(crooked) for form in (sparse.csr_array, sparse.csc_array, sparse.coo_array))
+        for wrong, least, most in ((X, 0, 1), (holed, "nan", "nan"), (0 * M, 0, 0),
+                                   *((form, -0.5, 1.5) for form in forms)):
+            yield row(lambda wrong=wrong, call=call: call(wrong), f"{name} must be not negative, "
+                      f"with rows that sum to 1 (Pairs.means), got entries from {least} to {most}")
     yield row(lambda: loss(minus=N[:2]), "rejected must be (3, 9), B > 0, for a table",
               "got (2, 9)")
 
@@ -169,9 +167,9 @@ ROWS = {
             "rejected must be 3 strings over (3, 3), got 3 over (4, 4)"),
         row(lambda: PAIRS.select(np.array([3])), "rows must lie in [0, 3), got [3, 3]"),
         row(lambda: PAIRS + pairs_of(STRINGS[:1], STRINGS[1:2], 4), "parts must be steps over one"),
-        row(lambda: check_counts("X", X[:2], np.zeros((3, 4))),
+        row(lambda: check_matrix("X", X[:2], np.zeros((3, 4)), COUNTS),
             "X must be (B, 12), B > 0, for a table of shape (3, 4), got (2, 9)"),
-        row(lambda: check_means("M", sparse.csr_array((2, 9)), ZEROS), "got sums from 0 to 0"),
+        row(lambda: check_matrix("M", sparse.csr_array((2, 9)), ZEROS, MEANS), "from 0 to 0"),
         *(row(lambda q=q: shares(q, 3), "pair_weights must be 3 finite numbers, not negative and "
               "not all zero, got") for q in WRONG_SHARES),
     ],
