@@ -1,4 +1,4 @@
-"""What learning from people refuses."""
+"""What imitation and alignment to a reward refuse."""
 
 import numpy as np
 from refusals import not_negative, positive, row, whole
