@@ -17,8 +17,10 @@ In the difference of the two, the terms with even powers of h cancel.  Divided b
 It has two errors.  One is what the formula cuts off, about h² f‴/6; it asks for a small h.  The
 other is rounding.  A float64 keeps 16 digits, so f(x + h) and f(x − h) are each wrong by about
 eps |f|, eps = 1e-16, and dividing by h makes this eps |f|/h; it asks for a large h.  Their sum is
-smallest near h = 1e-5.  There it is 1e-10 to 1e-9, and 1e-8 where f is large beside its slopes.
-Nobody gets more digits than that by subtracting two nearly equal numbers.
+smallest near h = 1e-5.  There rounding is 1e-11 |f|, and what is cut off about 1e-11 f‴: together
+1e-10 to 1e-9 where |f| is 10 to 100 and the slopes are about one.  Nobody gets more digits than
+that by subtracting two nearly equal numbers.  Where |f| is 1e4 times the largest slope, rounding is
+1e-7 of that slope.  So it is where |x| is 1e4, since x + h is rounded too.
 
 **The complex step** subtracts nothing.  It takes a step of ih instead of ±h, where i² = −1:
 
@@ -34,7 +36,8 @@ beside f′, and the slope is as good as any number computed with float64: about
 By hand, take f(x) = x³ at x = 2, where f′ = 12 and f‴ = 6, with h = 0.1.  The central difference is
 (9.261 − 6.859)/0.2 = 12.01, which is 12 + h².  For the complex step, (2 + ih)³ = 8 + 12ih − 6h² −
 ih³, and the imaginary part over h is 12 − h² = 11.99.  With h = 1e-30 the first has lost
-everything, since 2 + 1e-30 is 2 in float64, and the second is exact:
+everything, since 2 + 1e-30 is 2 in float64, and the second is exact.  In the code a loss returns
+two things, its value and its gradient:
 
 >>> def cube(x):
 ...     return (x ** 3).sum(), 3 * x ** 2
@@ -48,20 +51,27 @@ everything, since 2 + 1e-30 is 2 in float64, and the second is exact:
 one made of + − × ÷, powers, exp, log, sin and the like, all of which NumPy computes for complex
 numbers too.  The length |x + ih| is not: it is a real number, the imaginary part is gone.  So it is
 with `abs`, `np.linalg.norm`, `np.vdot`, `np.var` and `np.real`, and `float` drops it with a
-warning.  Choosing is harmless: NumPy's `<`, `min`, `max`, `clip` and `sort` compare the real parts
-of complex numbers first, so they choose as they would without ih, and what they choose keeps its
-imaginary part.  `np.logaddexp` and `scipy.special.log_expit` refuse complex numbers;
-`softmax.log_sigmoid` takes them.  Where a loss cannot be asked, `check` says so, and with
-`complex_step=False` it asks the central differences alone.
+warning.  `np.sign` is z/|z| since NumPy 2, which is not analytic either.  Choosing is harmless:
+NumPy's `<`, `min`, `max`, `clip` and `sort` compare the real parts of complex numbers first, so
+they choose as they would without ih, and what they choose keeps its imaginary part.
+`np.logaddexp` and `scipy.special.log_expit` refuse complex numbers; `softmax.log_sigmoid` takes
+them.
+
+Where a loss cannot be asked, `check` says so, and with `complex_step=False` it asks the central
+differences alone.  Where only one term of a loss is not analytic, the complex step gives a wrong
+number, and the central differences disagree with it.  Then the report says "undecided" instead of
+"wrong gradient".
 
 **Where a check misleads**
 
 - *At a kink.*  max(0, x) has the slope 0 to the left of x = 0 and 1 to the right.  There a central
   difference is the mean of both, ½, and the complex step is one of them.  `clip` has two such
-  points and every hinge has one.  A random x does not meet them, an x of round numbers may.
+  points, and a hinge, max(0, 1 − x), has one.  The report says "undecided" there too.  A random x
+  does not meet a kink, an x of round numbers may.
 - *At a symmetric point.*  Where all logits are equal, so are the probabilities, and a backward pass
-  that subtracts a plain mean where (softmax.3) wants a mean under π is right by accident.  At any
-  other point it is wrong.  So check at random points, more than one, small and large:
+  that takes ΣG off a row in equal parts, where (softmax.3) shares it out by π, is right by
+  accident.  At any other point it is wrong.  So check at random points, more than one, small and
+  large:
 
   >>> from minirl.kernel import softmax
   >>> def careless(logits):  # the loss is −log π(0|s) of one state
@@ -70,9 +80,9 @@ imaginary part.  `np.logaddexp` and `scipy.special.log_expit` refuse complex num
   >>> check(careless, np.array([[0., 0.]])).passed
   True
   >>> check(careless, np.log([[1., 3.]]))
-  wrong gradient, shape (1, 2)
-    central differences: error 3.3e-01 > 1e-07 at (0, 0), analytic -0.5, numerical -0.75
-    complex step: error 3.3e-01 > 1e-12 at (0, 0), analytic -0.5, numerical -0.75
+  wrong gradient
+    central differences: error 3.3e-01 > 1e-07 at (0, 0), by hand -0.5, numerical -0.75
+    complex step: error 3.3e-01 > 1e-12 at (0, 0), by hand -0.5, numerical -0.75
 
 - *Where the gradient vanishes*, at a minimum or far out on a flat side, there is nothing to
   compare.  `check` refuses such a point.
@@ -80,7 +90,10 @@ imaginary part.  `np.logaddexp` and `scipy.special.log_expit` refuse complex num
   branch of a `clip` that no entry takes.  Turn on every term and visit every branch.
 - *Beside something large.*  Errors are measured against the largest entry.  An entry 1e-8 times as
   large may be all wrong and pass the central differences; the complex step sees it down to 1e-12.
-- *At another x.*  log(1 + exp(−m)) passes at m = 1 and overflows at m = −1000.  Try 1e4 and −1e4.
+- *At another x.*  log(1 + exp(−m)) passes at m = 1 and overflows at m = −1000.  So try 1e4 and
+  −1e4, both in one x and beside ordinary numbers: where all slopes are zero `check` refuses.  At
+  such an x rounding may exceed what central differences are allowed.  Then the report says so, and
+  the complex step decides alone.
 - *In another loss.*  The gradient of a wrong loss is right too.  That the loss is the one in the
   paper needs another witness: a loop written as in the paper, or a case worked out by hand.
 
@@ -89,8 +102,6 @@ Source: Squire and Trapp 1998, "Using complex variables to estimate derivatives 
 SIAM Review 40.
 """
 
-import warnings
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -99,13 +110,17 @@ from minirl.kernel import checks
 
 CENTRAL, COMPLEX = 1e-7, 1e-12  # largest errors allowed, relative to the largest entry
 SMALLEST = 1e-4  # In a gradient smaller than this, rounding alone comes near to what is allowed.
+H, EPS = 1e-5, np.finfo(float).eps
 
 
 def check(loss, x, *, complex_step=True):
     """Compare the gradient of `loss` at `x` with its numerical gradients: a `Report`.
 
-    A report says right or wrong.  Where the question cannot be asked, because a loss does not take
-    complex numbers or its gradient is too small to compare, neither is true: a ValueError.
+    An error is |difference| over the largest slope; exactly 2 is a forgotten sign.  The report
+    names the entry where it is largest; `by_complex_step(loss, x) - gradient` shows all of them.
+
+    Where the question cannot be asked, because a loss does not take complex numbers or its gradient
+    is too small to compare, that is a ValueError.
 
     Parameters
     ----------
@@ -122,26 +137,33 @@ def check(loss, x, *, complex_step=True):
     >>> check(lambda x: (np.exp(x).sum(), np.exp(x)), x).passed
     True
     >>> check(lambda x: (np.logaddexp(0, x).sum(), 1 / (1 + np.exp(x))), x, complex_step=False)
-    wrong gradient, shape (2,)
-      central differences: error 7.4e-01 > 1e-07 at (1,), analytic 0.731059, numerical 0.268941
+    wrong gradient
+      central differences: error 7.4e-01 > 1e-07 at (1,), by hand 0.731059, numerical 0.268941
     """
-    x = _floats(x)
-    analytic, central = _gradient(loss, x), by_differences(loss, x)
+    x, value, by_hand = _asked(loss, x)
+    central = by_differences(loss, x)
     checks.finite("the central differences of loss", central)
-    scale, note = np.abs(central).max(), ""
-    if scale < SMALLEST:
-        raise ValueError(f"the largest slope of loss at x must be at least {SMALLEST} for a pass "
-                         f"to mean anything, got {scale:.1e}: take another x")
-    rows = [_compare("central differences", analytic, central, scale, CENTRAL)]
-    if complex_step:
-        imaginary = by_complex_step(loss, x)
-        rows.append(_compare("complex step", analytic, imaginary, scale, COMPLEX))
-        if not np.abs(central - imaginary).max() <= CENTRAL * scale:
-            note = "\n  these two differ: x is at a kink, or loss is not analytic (abs, np.real)"
-    return Report(x.shape, tuple(rows), note)
+    exact = by_complex_step(loss, x) if complex_step else central
+    scale = np.abs(central).max()
+    noise = EPS / H * (abs(value) + np.abs(x).max() * scale)
+    blunt = bool(noise > CENTRAL * scale)  # then central differences cannot decide
+    scale = np.abs(exact).max() if blunt else scale
+    least = max(SMALLEST, 0 if complex_step else noise / CENTRAL)
+    if not scale >= least:
+        raise ValueError(f"the largest slope of loss at x must be at least {least:.2g} to stand "
+                         f"out from rounding, got {scale:.1e}: take another x")
+    rows = (_compare("central differences", by_hand, central, scale, max(CENTRAL, noise / scale)),
+            _compare("complex step", by_hand, exact, scale, COMPLEX))[:1 + complex_step]
+    right = all(row.error <= row.allowed for row in rows[blunt:])
+    differ = not right and not np.abs(central - exact).max() <= rows[0].allowed * scale
+    note = ("\n  rounding is too large for central differences to decide" * blunt
+            + "\n  these two differ: x is at a kink or a sharp bend, or a term of loss is not "
+            "analytic (abs, norm, sign, real)" * differ)
+    return Report("right gradient" if right else "undecided" if differ else "wrong gradient",
+                  rows, note)
 
 
-def by_differences(loss, x, *, h=1e-5):
+def by_differences(loss, x, *, h=H):
     """The gradient of `loss` by central differences, (gradcheck.1), shaped like `x`.
 
     Examples
@@ -149,8 +171,7 @@ def by_differences(loss, x, *, h=1e-5):
     >>> by_differences(lambda x: (x[0] * x[1], "not looked at"), np.array([2., 3.])).round(6)
     array([3., 2.])
     """
-    return np.reshape([(loss(x + h * one)[0] - loss(x - h * one)[0]) / (2 * h) for one in _ones(x)],
-                      x.shape)
+    return np.reshape([(loss(x + h*e)[0] - loss(x - h*e)[0]) / (2*h) for e in _ones(x)], x.shape)
 
 
 def by_complex_step(loss, x, *, h=1e-30):
@@ -158,84 +179,69 @@ def by_complex_step(loss, x, *, h=1e-30):
 
     Examples
     --------
-    >>> by_complex_step(lambda x: (np.abs(x).sum(), "not looked at"), np.array([2., 3.]))
-    Traceback (most recent call last):
-    ValueError: loss drops the imaginary part of x: complex_step=False asks differences alone
+    >>> by_complex_step(lambda x: (x[0] * x[1], "not looked at"), np.array([2., 3.]))
+    array([3., 2.])
     """
-    return np.reshape([_complex(loss, x + 1j * h * one).imag / h for one in _ones(x)], x.shape)
+    try:
+        values = [loss(x + 1j*h*e)[0] for e in _ones(x)]
+        if not np.iscomplexobj(values):
+            raise TypeError("the imaginary part is lost")
+    except Exception as error:
+        raise ValueError(f"loss does not take complex numbers ({error}): use softmax.log_sigmoid "
+                         "for log σ, or check(…, complex_step=False) for central differences alone"
+                         ) from error
+    return np.imag(values).reshape(x.shape) / h
 
 
 class Comparison(NamedTuple):
-    """Where the analytic gradient and a numerical one differ most."""
+    """Where the gradient by hand and a numerical one differ most."""
 
     method: str
-    error: float  # |analytic − numerical|, relative to the largest slope
+    error: float  # |by hand − numerical|, relative to the largest slope
     allowed: float
     entry: tuple  # its place in x
-    analytic: float
+    by_hand: float
     numerical: float
 
 
-@dataclass(frozen=True)
-class Report:
-    """What `check` has found: true if every comparison passed, so that `assert check(…)` works."""
+class Report(NamedTuple):
+    """What `check` has found: true if the gradient is right, so that `assert check(…)` works."""
 
-    shape: tuple
+    verdict: str  # right gradient, wrong gradient or undecided
     comparisons: tuple  # a `Comparison` for each method
     note: str
 
-    @property
-    def passed(self):
-        return all(row.error <= row.allowed for row in self.comparisons)
-
     def __bool__(self):
-        return self.passed
+        return self.verdict == "right gradient"
+
+    passed = property(__bool__)
 
     def __repr__(self):
-        return f"{'right' if self else 'wrong'} gradient, shape {self.shape}" + "".join(
+        return self.verdict + "".join(
             f"\n  {row.method}: error {row.error:.1e} {'≤' if row.error <= row.allowed else '>'} "
-            f"{row.allowed:.0e} at {row.entry}, analytic {row.analytic:.6g}, numerical "
+            f"{row.allowed:.0e} at {row.entry}, by hand {row.by_hand:.6g}, numerical "
             f"{row.numerical:.6g}" for row in self.comparisons) + self.note
 
 
-def _compare(method, analytic, numerical, scale, allowed):
-    errors = np.abs(analytic - numerical) / scale
-    i = tuple(int(index) for index in np.unravel_index(errors.argmax(), errors.shape))
-    return Comparison(method, errors[i], allowed, i, analytic[i], numerical[i])
+def _compare(method, by_hand, numerical, scale, allowed):
+    errors = np.abs(by_hand - numerical) / scale
+    i = tuple(map(int, np.unravel_index(errors.argmax(), errors.shape)))
+    return Comparison(method, errors[i], allowed, i, by_hand[i], numerical[i])
 
 
-def _floats(x):
+def _asked(loss, x):
+    """x as floats, and the value and the gradient there."""
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "iuf" or x.size == 0:
         raise ValueError(f"x must be an array of real numbers, at least one, got {x!r}")
     checks.finite("x", x)
-    return x.astype(np.float64)
-
-
-def _gradient(loss, x):
-    value, gradient = loss(x.copy())
+    value, gradient = loss(x.astype(np.float64))
     for name, got, shape in ("value", value, ()), ("gradient", gradient, x.shape):
         checks.shape(f"the {name} of loss", got, shape)
         checks.finite(f"the {name} of loss", got)
-    return np.asarray(gradient)
+    return x.astype(np.float64), value, np.asarray(gradient)
 
 
 def _ones(x):
-    """For each entry of `x`, a step of one there and of zero elsewhere."""
-    for i in np.ndindex(x.shape):
-        one = np.zeros(x.shape)
-        one[i] = 1
-        yield one
-
-
-def _complex(loss, z):
-    """The value of `loss` at a complex `z`, or the sentence that it has none."""
-    alone = "complex_step=False asks differences alone"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            value, _ = loss(z)
-    except Exception as error:
-        raise ValueError(f"loss does not take complex numbers ({error}): {alone}") from error
-    if not np.iscomplexobj(value):
-        raise ValueError(f"loss drops the imaginary part of x: {alone}")
-    return value
+    """For each entry of `x`, an array that is 1 there and 0 elsewhere."""
+    places = np.arange(x.size).reshape(x.shape)
+    return (places == i for i in range(x.size))
