@@ -238,17 +238,3 @@ def test_scores_are_those_of_each_episode_and_add_up_to_the_gradient_of_the_loss
     table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
     _, grad = reinforce_loss(record.logits, table, episodes=9)
     np.testing.assert_allclose(found.sum(axis=0), -9 * grad, atol=1e-12)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_constant_that_is_no_number_is_refused(value):
-    with pytest.raises(ValueError, match=f"value must be finite, got {value}"):
-        constant_baseline(value)
-
-
-def test_weights_of_another_shape_are_refused():
-    record = start(np.zeros((1, 2)), rng=0)
-    batch = play(world.coin_game(), record, rewards=environment_rewards, episodes=3,
-                 horizon=2).rollout
-    with pytest.raises(ValueError, match=r"weights must have shape \(2, 3\), got \(3, 2\)"):
-        scores(batch, np.ones((3, 2)), log_softmax(record.logits))

@@ -266,17 +266,6 @@ def test_without_a_pseudo_count_what_no_winner_did_is_never_done_again():
     assert [record.metrics["rejection/reward"] for record in records] == [2] * 4
 
 
-def test_training_continues_from_any_record_bit_for_bit():
-    mdp = two_starts()
-    options = {"num_generations": 4, "episodes": 64, "horizon": 5, "pseudo_count": 0.5}
-    first = start(np.zeros(mdp.shape), rng=5)
-    whole = [record for record, _ in zip(rejection_sampling(mdp, first, **options), range(3))]
-    assert len({record.logits.tobytes() for record in whole}) == 3
-    for i, record in enumerate([first, *whole[:-1]]):
-        for expected, found in zip(whole[i:], rejection_sampling(mdp, record, **options)):
-            np.testing.assert_equal(tuple(found), tuple(expected))
-
-
 def test_the_defaults_are_those_of_the_docstring():
     assert [parameter.default for parameter in
             inspect.signature(rejection_sampling).parameters.values()][2:] == [

@@ -349,6 +349,7 @@ def test_the_defaults_are_those_of_the_paper():
         "max_grad_norm": np.inf}
 
 
+<<<<<<< HEAD
 def test_training_resumes_from_any_record_bit_for_bit():
     mdp, (record, ref) = random_world(2), tables(2)
     options = {**SMALL, "ref_logits": ref, "beta": 0.3, "learning_rate": linear(0.3, 0.0),
@@ -364,6 +365,8 @@ def test_training_resumes_from_any_record_bit_for_bit():
         assert (forgetful.logits == after.logits).all() == (before is record), "Adam remembers"
 
 
+=======
+>>>>>>> 35fd53d (Tests: contracts once over all trainers; refusals of play as rows; PPO's defaults fit a run of any length)
 def once(amount):
     """The same reward for every string, paid on its first step."""
     def rewards(rollout, logp):

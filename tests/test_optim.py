@@ -97,35 +97,16 @@ def test_both_optimisers_reach_the_bottom_of_a_bowl(optimiser, rate):
     np.testing.assert_allclose(x, BOTTOM, atol=1e-4)
 
 
-@pytest.mark.parametrize("beta1, beta2", [(1.0, 0.9), (0.9, 1.0), (-0.1, 0.9), (0.9, -0.1),
-                                          (np.nan, 0.9), (0.9, np.nan)])
-def test_memories_outside_zero_to_one_are_refused(beta1, beta2):
-    with pytest.raises(ValueError, match=f"must lie in .*, got {beta1} and {beta2}"):
-        adam(beta1=beta1, beta2=beta2)
-
-
-@pytest.mark.parametrize("eps", [0.0, -1e-8, np.nan])
-def test_an_eps_that_is_not_positive_is_refused(eps):
-    with pytest.raises(ValueError, match=f"eps must be positive and finite, got {eps}"):
-        adam(eps=eps)
-
-
 def test_a_schedule_is_a_line_that_ends_where_it_should():
     rate, half = linear(2.0, 0.5), linear(2.0, 0.5, 0.5)
     assert [rate(p) for p in (1, 0.75, 0.5, 0.25, 0)] == [2.0, 1.625, 1.25, 0.875, 0.5]
     assert [half(p) for p in (1, 0.75, 0.5, 0.25, 0)] == [2.0, 1.25, 0.5, 0.5, 0.5]
     assert at(rate, 0.5) == 1.25 and at(0.25, 0.5) == 0.25
-    for fraction in 0.0, -0.5, 1.5, np.nan:
-        with pytest.raises(ValueError, match=f"end_fraction must lie in .*, got {fraction}"):
-            linear(1.0, 0.0, fraction)
 
 
 def test_progress_falls_from_one_to_zero_and_stays_there():
     assert [remaining(t, 4) for t in (0, 1, 2, 3, 4, 5, 100)] == [1, 0.75, 0.5, 0.25, 0, 0, 0]
     assert remaining(1, 4.0) == 0.75
-    for iterations, message in ((0, "at least 1, got 0"), (2.5, "a whole number, got 2.5")):
-        with pytest.raises(ValueError, match=f"iterations must be {message}"):
-            remaining(3, iterations)
 
 
 def test_a_schedule_is_that_of_stable_baselines3_by_its_own_words():
@@ -190,9 +171,3 @@ def test_before_gradient_descent_the_limit_is_one_on_the_step(rng):
     steps = [optimiser.step(x, some, optimiser.init(x), 0.5)[0]
              for some in (grad, clip_norm(grad, 0.3))]
     np.testing.assert_allclose(*steps, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("limit", [0, 0.0, -1.0, np.nan, -np.inf])
-def test_a_limit_that_is_not_positive_is_refused(limit):
-    with pytest.raises(ValueError, match=f"max_grad_norm must be positive, got {limit}"):
-        clip_norm(np.ones(2), limit)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from batches import A, S, assert_same, charged_by_loops, random_batch, random_world, some_record
 
-from minirl.kernel import mdp as world
 from minirl.play.optim import gradient_descent
 from minirl.play.surrogate import Advantages, collapse, mean_kl
 from minirl.play.ppo import ppo_loss
@@ -59,15 +58,6 @@ def test_the_charge_is_the_kl_under_the_old_policy():
     assert ppo_kl_loss(logits, old, batch, kl_coef=3.0)[0] == pytest.approx(3 * there, abs=1e-12)
     assert ppo_kl_loss(old, logits, batch, kl_coef=3.0)[0] == pytest.approx(3 * back, abs=1e-12)
     assert mean_kl(logits, old, batch.visits) == pytest.approx(there, abs=1e-12)
-
-
-@pytest.mark.parametrize("kl_coef", [-0.1, np.nan, np.inf])
-def test_a_price_of_kl_that_is_negative_or_endless_is_refused(kl_coef):
-    steps, advantages, logits, old = random_batch(0)
-    with pytest.raises(ValueError, match=f"kl_coef must be finite and not negative, got {kl_coef}"):
-        ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef)
-    with pytest.raises(ValueError, match=f"kl_coef must be positive and finite, got {kl_coef}"):
-        start(logits, rng=0, kl_coef=kl_coef)
 
 
 def test_the_price_is_doubled_or_halved_outside_an_interval_and_kept_inside():
@@ -132,8 +122,3 @@ def test_the_price_stays_where_the_kl_is_near_its_target_and_matters():
     assert next(ppo_kl(mdp, first, target_kl=reached, **options)).kl_coef == 0.4
     dear = next(ppo_kl(mdp, first._replace(kl_coef=4.0), **options))
     assert 0 < dear.metrics["policy/kl"] < reached / 2
-
-
-def test_an_endless_target_cannot_steer():
-    with pytest.raises(ValueError, match="target_kl must be positive and finite, got inf"):
-        next(ppo_kl(world.coin_game(), start(np.zeros((1, 2)), rng=0), target_kl=np.inf))

@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,6 @@ from gridworld.classics import maximisation_bias
 from gridworld.maps import cliff_walk, frozen_lake, windy_grid
 from minirl.exact.evaluation import action_values, evaluate
 from minirl.play.exploration import Exploration, boltzmann, epsilon_greedy
-from minirl.kernel.mdp import coin_game
 from minirl.exact.planning import policy_iteration
 from minirl.play.q_learning import (Episodes, double_q_learning, expected_sarsa, learners,
                                     q_learning, sarsa)
@@ -226,29 +224,6 @@ def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner, rule):
         np.testing.assert_equal(after(2, learner(mdp, alone, **options)), only_run(record, i))
 
 
-@pytest.mark.parametrize("rule", RULES)
-@LEARNERS
-def test_training_continues_from_any_record_bit_for_bit(learner, rule):
-    mdp = leaky(4, 5, 3, 2)
-    options = {"exploration": RULES[rule][1], "horizon": 4, "steps_per_iteration": 9}
-    first = learners(mdp, rng=[1, 2], tables=TABLES[learner])
-    whole = [first, *itertools.islice(learner(mdp, first, **options), 5)]
-    assert any(record.age.any() for record in whole[1:-1])
-    for record in whole[:-1]:
-        np.testing.assert_equal(after(5, learner(mdp, record, **options)), whole[-1])
-
-
-@LEARNERS
-def test_a_record_is_never_changed_by_the_training_that_follows(learner):
-    mdp = leaky(5, 4, 3, 2)
-    record = learners(mdp, rng=[1, 2], initial_value=1.0, tables=TABLES[learner])
-    records, copies = [record], [copy.deepcopy(record)]
-    for record in itertools.islice(learner(mdp, record, steps_per_iteration=20, horizon=3), 4):
-        records.append(record)
-        copies.append(copy.deepcopy(record))
-    np.testing.assert_equal(records, copies)
-
-
 def test_the_start_copies_the_state_of_its_generators_and_the_initial_values():
     mdp = leaky(6, 4, 3, 2)
     pair, first = [np.random.default_rng(1), np.random.default_rng(2)], np.ones((2, 4, 3))
@@ -450,60 +425,6 @@ def test_states_that_no_episode_reaches_are_not_judged():
     truth = np.array([[1, 2], [np.nan, np.nan]])
     record = next(q_learning(mdp, learners(mdp, rng=0), learning_rate=1.0, decay=0.0, truth=truth))
     assert record.metrics["error/max"].tolist() == [0]
-
-
-# Bad arguments.
-
-
-@pytest.mark.parametrize("name, value, accepted", [
-    ("learning_rate", 0.0, "must lie in (0, 1], got 0.0"),
-    ("learning_rate", 1.5, "must lie in (0, 1], got 1.5"),
-    ("learning_rate", np.nan, "must lie in (0, 1], got nan"),
-    ("decay", -0.1, "must lie in [0, 1], got -0.1"), ("decay", 1.1, "must lie in [0, 1], got 1.1"),
-    ("decay", np.nan, "must lie in [0, 1], got nan"),
-    ("horizon", 0, "must be at least 1, got 0"),
-    ("horizon", 2.5, "must be a whole number, got 2.5"),
-    ("steps_per_iteration", 0, " must be at least 1, got 0"),
-    ("steps_per_iteration", 2.5, "must be a whole number, got 2.5"),
-    ("exploration", epsilon_greedy(1.5), "_rate must lie in [0, 1], got 1.5"),
-    ("truth", np.zeros((2, 1)), "must have shape (1, 2), got (2, 1)")])
-@LEARNERS
-def test_bad_arguments_are_refused_by_name(learner, name, value, accepted):
-    coin = coin_game()
-    with pytest.raises(ValueError, match=f"{name}.*{re.escape(accepted)}"):
-        next(learner(coin, learners(coin, rng=0, tables=TABLES[learner]), **{name: value}))
-
-
-def test_whole_numbers_may_be_written_as_floats():
-    coin = coin_game(gamma=0.5)
-    record = learners(coin, rng=0)
-    plain, same = (next(q_learning(coin, record, horizon=number(3), steps_per_iteration=number(20)))
-                   for number in (int, float))
-    np.testing.assert_array_equal(plain.tables, same.tables)
-    np.testing.assert_array_equal(plain.finished.lengths, same.finished.lengths)
-
-
-@LEARNERS
-def test_a_record_of_another_world_or_another_learner_is_refused(learner):
-    M = TABLES[learner]
-    lake, coin = frozen_lake().mdp(gamma=0.99), coin_game()
-    for record, got in ((learners(lake, rng=[0, 1], tables=M), (M, 2, 16, 4)),
-                        (learners(coin, rng=0, tables=3 - M), (3 - M, 1, 1, 2))):
-        message = f"the record's tables must be ({M}, R, 1, 2), got {got}"
-        with pytest.raises(ValueError, match=re.escape(message)):
-            next(learner(coin, record))
-
-
-@pytest.mark.parametrize("argument, message", [
-    ({"tables": 3}, "tables must be 1 or 2, got 3"),
-    ({"tables": 0}, "tables must be 1 or 2, got 0"),
-    ({"initial_value": np.zeros((2, 2))}, "initial_value must fit (1, 1, 2), got (2, 2)"),
-    ({"initial_value": np.nan}, "initial_value must be finite, got nan"),
-    ({"initial_value": np.array([0, np.inf])}, "initial_value must be finite, got [ 0. inf]"),
-    ({"rng": []}, "rng must name at least one run, got []")])
-def test_a_bad_start_is_refused_by_name(argument, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        learners(coin_game(), **{"rng": 0, **argument})
 
 
 # Sutton and Barto, 2nd edition.

@@ -329,23 +329,6 @@ def test_the_example_of_the_chapter_is_the_optimum_at_its_price():
     assert np.exp(logits[1])[0, 0] == pytest.approx(0.8244, abs=5e-5)
 
 
-def test_training_continues_from_any_record_bit_for_bit():
-    weights, ref, logits, world, _ = small_language()
-
-    def trainer(record):
-        return adaptive_rlhf(world, record, weights, ref, target_kl=0.3, kl_horizon=100,
-                             episodes=30, n_epochs=2)
-
-    records = list(islice(trainer(start(logits, rng=3, kl_coef=0.6)), 6))
-    assert len({record.kl_coef for record in records}) == 6
-    for i, record in enumerate(records[:-1]):
-        *_, last = islice(trainer(record), 5 - i)
-        assert last.kl_coef == records[-1].kl_coef and last.metrics == records[-1].metrics
-        assert (last.iteration, last.steps, last.rng) == (6, records[-1].steps, records[-1].rng)
-        np.testing.assert_array_equal(last.logits, records[-1].logits)
-        np.testing.assert_array_equal(last.values, records[-1].values)
-
-
 # Iterated.
 
 

@@ -256,7 +256,8 @@ def _settled(source, numbers, links, states, gamma):
 
 def _check_batch(play, states, gamma):
     checks.fraction("gamma", gamma)
+    states = checks.whole("states", states)
     largest = max(play.states.max(), play.last_state.max())
     if states <= largest:
         raise ValueError(f"states must be above {largest}, a state of the batch, got {states}")
-    return checks.whole("states", states)
+    return states

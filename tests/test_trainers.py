@@ -1,0 +1,347 @@
+"""What holds for every trainer: it goes on from any record bit for bit, changes nothing that it was
+given, and says what happened.  And what all of them are made of, in `training`."""
+
+from copy import deepcopy
+from dataclasses import replace
+import hashlib
+import inspect
+from itertools import islice
+import os
+from pathlib import Path
+import subprocess
+import sys
+from typing import Callable, NamedTuple
+
+import numpy as np
+import pytest
+from refusals import same
+from worlds import random_mdp
+
+from gridworld.maps import frozen_lake
+from minirl.kernel import counts, playing
+from minirl.kernel.mdp import coin_game
+from minirl.kernel.sampling import generator
+from minirl.kernel.softmax import entropy_loss
+from minirl.people.best_of_n import rejection_sampling
+from minirl.people.grpo import grpo
+from minirl.people.rlhf import adaptive_rlhf, rlhf
+from minirl.play import q_learning as q
+from minirl.play.actor_critic import actor_critic
+from minirl.play.exploration import epsilon_greedy
+from minirl.play.optim import Optimiser, adam, gradient_descent, linear
+from minirl.play.ppo import ppo
+from minirl.play.ppo_kl import ppo_kl
+from minirl.play.prediction import monte_carlo, predictors, td_prediction
+from minirl.play.reinforce import reinforce
+from minirl.play.training import after, environment_rewards, next_record, play, policy_step, start
+
+RNG = np.random.default_rng(0)
+WORLD = random_mdp(RNG, 4, 3, 3, 0.9)
+LOGITS, REF, WEIGHTS = RNG.normal(size=(3, 4, 3))
+POLICY = RNG.dirichlet(np.ones(3), 4)
+FIRST = start(LOGITS, rng=1, kl_coef=0.4)._replace(values=RNG.normal(size=4))
+FADING = {"iterations": 4, "learning_rate": linear(0.3, 0.1), "optimiser": adam()}
+MOVED = FADING | {"ent_coef": linear(0.2, 0.0, 0.5), "max_grad_norm": 0.3, "value_rate": 0.6}
+
+
+class Case(NamedTuple):
+    """A trainer, a record to start from, and arguments with which all that it has is at work."""
+
+    trainer: Callable
+    first: tuple
+    options: dict
+    arguments: tuple = ()  # after mdp and record
+
+    def __call__(self, record, **options):
+        return self.trainer(WORLD, record, *self.arguments, **self.options | options)
+
+
+def played(trainer, *arguments, **options):
+    """A trainer of policies, which plays."""
+    return Case(trainer, FIRST, {"episodes": 24, "horizon": 4} | options, arguments)
+
+
+POLICIES = {
+    "reinforce": played(reinforce, **MOVED),
+    "actor_critic": played(actor_critic, value_lambda=0.5, normalize_advantage=True, **MOVED),
+    "ppo": played(ppo, n_epochs=3, batch_size=7, clip_range=linear(0.3, 0.1), **MOVED),
+    "ppo, stopped": played(ppo, target_kl=1e-3, **MOVED),
+    "ppo_kl": played(ppo_kl, n_epochs=3, batch_size=7, target_kl=1e-4, **MOVED),
+    "grpo": played(grpo, ref_logits=REF, beta=0.3, num_generations=4, max_grad_norm=0.3, **FADING),
+    "rejection_sampling": played(rejection_sampling, num_generations=4, pseudo_count=0.5),
+    "rlhf": played(rlhf, WEIGHTS, REF, beta=0.3, n_epochs=3, batch_size=7, **MOVED),
+    "adaptive_rlhf": played(adaptive_rlhf, WEIGHTS, REF, target_kl=0.3, kl_horizon=100, **MOVED)}
+
+
+def valued(learner, tables=1):
+    """A learner of action values."""
+    return Case(learner, q.learners(WORLD, rng=[1, 2], tables=tables), {
+        "exploration": epsilon_greedy(linear(0.8, 0.1)), "horizon": 4, "steps_per_iteration": 9,
+        "iterations": 4, "truth": WEIGHTS})
+
+
+def predicted(learner):
+    """A learner of the values of a policy."""
+    def trainer(mdp, record, **options):
+        return learner(mdp, POLICY, record, **options)
+
+    return Case(trainer, predictors(WORLD, rng=[1, 2]), {"horizon": 3, "decay": 0.6,
+                                                         "truth": WEIGHTS[:, 0]})
+
+
+TRAINERS = POLICIES | {
+    "q_learning": valued(q.q_learning), "sarsa": valued(q.sarsa),
+    "expected_sarsa": valued(q.expected_sarsa), "double_q_learning": valued(q.double_q_learning, 2),
+    "td_prediction": predicted(td_prediction), "monte_carlo": predicted(monte_carlo)}
+
+
+def these(cases):
+    return pytest.mark.parametrize("case", cases.values(), ids=cases)
+
+
+def leaves(x):
+    """All that a record is made of, but not made of others itself."""
+    if isinstance(x, dict):
+        x = [*x, *x.values()]
+    return [leaf for part in x for leaf in leaves(part)] if isinstance(x, (tuple, list)) else [x]
+
+
+@these(TRAINERS)
+def test_training_continues_from_any_record_bit_for_bit(case):
+    whole = [case.first, *islice(case(case.first), 5)]
+    for i, record in enumerate(whole[:-1]):
+        assert same(list(islice(case(record), 5 - i)), whole[i + 1:])
+        assert not same(record[2:4], whole[i + 1][2:4]), "it should have learned something"
+    assert same(after(case(case.first), 5), whole[-1])
+    assert [record.iteration for record in whole] == list(range(6))
+
+
+@these(TRAINERS)
+def test_nothing_that_was_given_or_yielded_is_changed(case):
+    """Arrays that cannot be written to are as good as others."""
+    given = case.first, case.arguments, case.options
+    for leaf in leaves(given):
+        if isinstance(leaf, np.ndarray):
+            leaf.flags.writeable = False
+    records, copies = [], [deepcopy(given)]
+    for record in islice(case(case.first), 4):
+        records.append(record)
+        copies.append(deepcopy(record))
+    for one, other in zip(leaves([given, *records]), leaves(copies), strict=True):
+        assert callable(one) or same(one, other)
+
+
+@these({name: case for name, case in TRAINERS.items() if "optimiser" in case.options})
+def test_the_optimiser_remembers(case):
+    steps = []
+
+    def step(x, grad, state, learning_rate):
+        steps.append(learning_rate)
+        return gradient_descent().step(x, grad, (), learning_rate)[0], [state[0] + 1]
+
+    counting = Optimiser(init=lambda x: [10], step=step)
+    for record in islice(case(case.first, optimiser=counting), 3):
+        assert record.optimiser == [10 + len(steps)]
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "ent_coef", "clip_range", "exploration"])
+def test_a_schedule_is_asked_where_the_progress_is(name):
+    """From one to zero in `iterations`, and zero after; a record that goes on knows where it is."""
+    for case in TRAINERS.values():
+        if name not in case.options:
+            continue
+        asked = []
+
+        def schedule(progress):
+            asked.append(progress)
+            return 0.1
+
+        value = epsilon_greedy(schedule) if name == "exploration" else schedule
+        records = islice(case(case.first, **{name: value, "iterations": 2}), 4)
+        for record, expected in zip(records, (1.0, 0.5, 0.0, 0.0)):
+            assert set(asked) == {expected}, case
+            asked.clear()
+        next(case(case.first._replace(iteration=1), **{name: value, "iterations": 4}))
+        assert set(asked) == {0.75}
+
+
+def digest(case):
+    """A fingerprint of three iterations."""
+    parts = leaves(list(islice(case(case.first), 3)))
+    return hashlib.sha256(b"".join(
+        part.tobytes() if isinstance(part, np.ndarray) else str(part).encode() for part in parts
+    )).hexdigest()
+
+
+def test_one_seed_gives_the_same_bits_in_another_process():
+    there = subprocess.run(
+        [sys.executable, "-c", "from test_trainers import *\n"
+                               "for case in TRAINERS.values(): print(digest(case))"],
+        cwd=Path(__file__).parent, capture_output=True, check=True, encoding="utf-8",
+        env=os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parent), str(Path(__file__).parent.parent)])})
+    here = [digest(case) for case in TRAINERS.values()]
+    assert there.stdout.split() == here and len(set(here)) == len(here)
+
+
+# What trainers of policies share.
+
+
+def defaults(function):
+    return {name: parameter.default
+            for name, parameter in inspect.signature(function).parameters.items()}
+
+
+@these(POLICIES)
+def test_the_defaults_are_those_of_the_book(case):
+    found = defaults(case.trainer)
+    assert found["episodes"] == (4096 if case.trainer is rejection_sampling else 512)
+    expected = {"rewards": environment_rewards, "horizon": 200, "iterations": 400,
+                "max_grad_norm": np.inf, "value_rate": 0.5, "num_generations": 8,
+                "gae_lambda": 0.95, "n_epochs": 10, "batch_size": None, "clip_range": 0.2,
+                "epsilon": 0.2, "keep_discount": False, "value_lambda": 1.0, "num_iterations": 4}
+    if case.trainer is rejection_sampling:
+        expected |= {"num_generations": 4}
+    for name in set(found) & set(expected):
+        assert found[name] == expected[name], name
+    if "optimiser" in found:
+        descent = found["optimiser"]
+        step, _ = descent.step(np.zeros(2), np.array([3.0, -0.1]), descent.init(np.zeros(2)), 0.5)
+        np.testing.assert_allclose(step, [-0.5, 0.5], rtol=1e-6)  # Adam
+
+
+@these(POLICIES)
+def test_the_record_counts_and_its_metrics_are_those_of_its_batch(case):
+    """By loops: what was earned and how long it took, and the entropy of the new policy where the
+    batch was.  What is earned may be anything, and `rewards` is told who played."""
+    told = []
+
+    def rewards(rollout, logp):
+        told.append(logp)
+        return 7.0 * rollout.alive * (1 + rollout.actions)
+
+    own = {"rewards": rewards} if "rewards" in defaults(case.trainer) else {}
+    record = FIRST._replace(iteration=3, steps=17)
+    found = next(case(record, horizon=2, **own))
+    G = case.options.get("num_generations", 1)
+    batch = play(WORLD, record, rewards=rewards, episodes=24, horizon=2, num_generations=G).rollout
+    lengths, earned, nats = batch.alive.sum(axis=0), 0.0, 0.0
+    for i, length in enumerate(lengths):
+        for t in range(length):
+            p = found.policy[batch.states[t, i]]
+            nats -= (p @ np.log(p)) / lengths.sum()
+            earned += 7.0 * (1 + batch.actions[t, i])
+    assert found.iteration == 4 and found.steps == 17 + lengths.sum()
+    assert found.metrics["policy/entropy"] == pytest.approx(nats, abs=1e-12)
+    assert found.metrics["rollout/ep_len_mean"] == pytest.approx(lengths.mean())
+    assert 0 < found.metrics["rollout/truncated"] == batch.truncated.sum() < 24
+    if own:
+        assert found.metrics["rollout/ep_rew_mean"] == pytest.approx(earned / 24)
+    for logp in told:
+        np.testing.assert_array_equal(logp, record.logp)
+    if case.trainer not in (ppo_kl, adaptive_rlhf):
+        assert found.kl_coef == 0.4
+
+
+def test_the_start_copies_what_it_is_given():
+    """The table, and the state of a generator, which does not advance; a world in place of a table
+    is the uniform policy."""
+    logits, rng = np.zeros((1, 2)), np.random.default_rng(0)
+    record = start(logits, rng=rng)
+    logits += 1
+    next(reinforce(coin_game(), record))
+    assert rng.random() == np.random.default_rng(0).random() and not record.logits.any()
+    assert same(record, start(coin_game(), rng=0)) and record.kl_coef == 1.0
+    assert record.logits.dtype == start(np.zeros((1, 2), int), rng=0).logits.dtype == float
+
+
+# The batch.
+
+
+def batch_of(mdp, seed, **options):
+    """A batch under a policy that is not uniform."""
+    record = start(np.random.default_rng(1).normal(size=mdp.shape), rng=seed)
+    return play(mdp, record, rewards=environment_rewards, horizon=4, **options), record
+
+
+def test_a_batch_is_what_was_played_end_to_end():
+    batch, record = batch_of(WORLD, 3, episodes=30)
+    assert batch.rewards is batch.rollout.rewards
+    np.testing.assert_equal(batch.steps, batch.rollout.steps(WORLD.shape))
+    np.testing.assert_array_equal(batch.counts, counts.table(batch.steps))
+    np.testing.assert_array_equal(batch.visits, batch.counts.sum(axis=1))
+    np.testing.assert_array_equal(batch.flat(batch.rollout.actions), batch.steps.index % 3)
+    assert batch.rng.bit_generator.state != record.rng
+
+
+def test_what_is_observed_is_a_metric():
+    seen = []
+    batch, record = batch_of(WORLD, 3, episodes=5, observe=lambda rollout, logp: seen.append(
+        (rollout, logp)) or {"more": 7})
+    assert batch.metrics["more"] == 7 and seen[0][0] is batch.rollout
+    np.testing.assert_array_equal(seen[0][1], record.logp)
+
+
+GROUPS = replace(random_mdp(np.random.default_rng(7), 3, 2, 2, 0.9),
+                 start=np.array([0.5, 0.2, 0.3]))
+
+
+def test_the_episodes_of_a_group_begin_in_one_state_and_go_their_own_ways():
+    batch = batch_of(GROUPS, 1, episodes=60, num_generations=4)[0].rollout
+    groups = batch.states[0].reshape(-1, 4)
+    assert (groups == groups[:, :1]).all() and set(groups[:, 0]) == {0, 1, 2}
+    np.testing.assert_array_equal(groups[:, 0], playing.start_states(GROUPS, 15, generator(1)))
+    assert any(len(set(actions)) > 1 for actions in batch.actions[0].reshape(-1, 4))
+
+
+def test_a_group_of_one_is_no_group():
+    """Every other trainer draws what it drew before there were groups."""
+    rng = generator(2)
+    batch, record = batch_of(GROUPS, 2, episodes=30)
+    starts = playing.start_states(GROUPS, 30, rng)
+    expected = playing.rollout(GROUPS, record.policy, starts, horizon=4, rng=rng)
+    np.testing.assert_equal(batch.rollout, expected)
+    assert batch.rng.bit_generator.state == rng.bit_generator.state
+
+
+# The step.
+
+
+@pytest.mark.parametrize("limit", [np.inf, 0.05])
+def test_a_step_follows_the_loss_and_its_entropy_bonus_no_further_than_the_limit(limit):
+    """(optim.3) for both together"""
+    rng = np.random.default_rng(2)
+    grad, visits = rng.normal(size=(4, 3)), rng.random(4)
+    logits, state = policy_step(LOGITS, grad, None, visits, 0.75, learning_rate=linear(0.8, 0.0),
+                                ent_coef=lambda progress: 0.4 * progress, max_grad_norm=limit,
+                                optimiser=gradient_descent())
+    direction = grad + 0.3 * entropy_loss(LOGITS, visits)[1]
+    assert np.linalg.norm(direction) > 0.05
+    direction *= min(1, limit / np.linalg.norm(direction))
+    np.testing.assert_allclose(logits, LOGITS - 0.6 * direction, atol=1e-14)
+    assert state == ()
+
+
+def test_a_step_begins_with_the_state_it_is_given_or_with_none():
+    grad, optimiser = np.random.default_rng(2).normal(size=(4, 3)), adam()
+    options = {"learning_rate": 0.1, "optimiser": optimiser}
+    once, state = policy_step(LOGITS, grad, None, np.ones(4), 1.0, **options)
+    expected, first = optimiser.step(LOGITS, grad, optimiser.init(LOGITS), 0.1)
+    np.testing.assert_array_equal(once, expected)
+    _, second = policy_step(once, grad, state, np.ones(4), 1.0, **options)
+    assert (first.count, second.count) == (1, 2)
+
+
+# The end of an iteration.
+
+
+def test_the_next_record_keeps_what_was_learned_and_adds_what_was_played():
+    lake = frozen_lake().mdp(gamma=0.99)
+    record = start(lake, rng=0)._replace(iteration=5, steps=100, values=np.ones(16), kl_coef=3.0)
+    batch = play(lake, record, rewards=environment_rewards, episodes=9, horizon=30)
+    found = next_record(record, batch, {"own": 1.5, "rollout/truncated": -1})
+    assert found._replace(iteration=5, steps=100, rng=record.rng, metrics={}) == record
+    assert found.iteration == 6 and found.steps == 100 + batch.steps.index.size
+    assert found.rng == batch.rng.bit_generator.state
+    assert found.metrics == batch.metrics | {"own": 1.5, "rollout/truncated": -1,
+                                             "policy/entropy": pytest.approx(np.log(4))}
