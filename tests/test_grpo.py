@@ -19,7 +19,7 @@ from minirl.people.groups import (equal_groups, group_centred, group_leave_one_o
                                   weighted)
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
 from minirl.people.kl import k3_loss, string_kl
-from minirl.play.optim import adam, clip_norm, gradient_descent, linear
+from minirl.play.optim import clip_norm, gradient_descent, linear
 from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import clip_fraction, collapse, mean_kl
 from minirl.play.ppo import ppo_loss
@@ -349,24 +349,6 @@ def test_the_defaults_are_those_of_the_paper():
         "max_grad_norm": np.inf}
 
 
-<<<<<<< HEAD
-def test_training_resumes_from_any_record_bit_for_bit():
-    mdp, (record, ref) = random_world(2), tables(2)
-    options = {**SMALL, "ref_logits": ref, "beta": 0.3, "learning_rate": linear(0.3, 0.0),
-               "iterations": 9, "optimiser": adam(), "max_grad_norm": 0.5}
-    records = [record, *(after for after, _ in zip(grpo(mdp, record, **options), range(4)))]
-    for before, after in zip(records[:-1], records[1:]):
-        before.logits.flags.writeable = False
-        again = next(grpo(mdp, before, **options))
-        assert (again.logits == after.logits).all() and again.rng == after.rng
-        assert again.metrics == after.metrics and again.iteration == after.iteration
-        assert again.steps == after.steps > before.steps
-        forgetful = next(grpo(mdp, before._replace(optimiser=None), **options))
-        assert (forgetful.logits == after.logits).all() == (before is record), "Adam remembers"
-
-
-=======
->>>>>>> 35fd53d (Tests: contracts once over all trainers; refusals of play as rows; PPO's defaults fit a run of any length)
 def once(amount):
     """The same reward for every string, paid on its first step."""
     def rewards(rollout, logp):

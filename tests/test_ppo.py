@@ -529,7 +529,7 @@ def test_by_default_adam_takes_steps_as_long_as_the_schedule_says():
 
 @pytest.mark.parametrize("iterations, least, seeds", [(50, 0.90, 10), (100, 0.95, 3)])
 def test_the_defaults_fit_a_short_run_too(iterations, least, seeds):
-    """A share of J* on the slippery lake; the promises for 400 iterations are in `test_policies`."""
+    """A share of J* on the slippery lake; what 400 iterations promise is in `test_policies`."""
     lake = frozen_lake().mdp(gamma=0.99)
     best = policy_iteration(lake).objective
     for seed in range(seeds):
