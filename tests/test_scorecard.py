@@ -62,6 +62,37 @@ def test_the_gap_and_the_share_of_a_world_that_pays(rng):
     assert nothing(policy)[2:5] == (0, None, 0)
 
 
+def test_a_policy_may_be_a_list_of_lists(rng):
+    """And an array of integers, or of bits."""
+    mdp = random_mdp(rng, 3, 2, 2, 0.9)
+    for policy in ([[0.5, 0.5], [0.25, 0.75], [1, 0]], np.eye(2, dtype=int)[[0, 1, 1]].tolist(),
+                   np.eye(2, dtype=int)[[0, 1, 1]], np.eye(2, dtype=bool)[[1, 1, 0]]):
+        for judge in (lambda policy: objective(mdp, policy), referee(mdp),
+                      referee_near(mdp, np.zeros(mdp.shape), beta=0.7)):
+            assert judge(policy) == judge(np.array(policy, dtype=float))
+
+
+def test_the_share_of_what_is_worse_than_twice_the_optimum_is_negative():
+    """(scorecard.1): a walk that goes 26 steps, and 28, where 13 are enough."""
+    mdp = cliff_walk().mdp(gamma=1.0)
+    judge, best = referee(mdp), policy_iteration(mdp).policy
+    for extra, share in (13, 0.0), (14, -1 / 13):  # at the start, against the wall
+        policy = best.copy()
+        policy[36] *= 1 / (1 + extra)
+        policy[36, 3] += extra / (1 + extra)
+        assert judge(policy).share == pytest.approx(share, abs=1e-12)
+        assert judge(policy).length == pytest.approx(13 + extra)
+
+
+def test_the_share_of_a_bent_coin_by_hand():
+    """(scorecard.2), as the chapter works it out"""
+    score = referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)([[0.75, 0.25]])
+    per_throw = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
+    J, best = 3 - 8 * per_throw, 2 * np.log(0.5 / (1 - np.exp(0.5) / 2))
+    assert (round(per_throw, 4), round(J, 3), round(best, 3)) == (0.1308, 1.954, 2.092)
+    assert score == pytest.approx((3, 4 * per_throw, J, (J - 1) / (best - 1), best - J, 4))
+
+
 def test_two_scores_by_hand():
     """The shortest way along the cliff is 13 steps of −1; a walk that stays is endless at gamma 1,
     and at 0.9 is worth −10."""

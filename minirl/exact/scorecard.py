@@ -11,19 +11,25 @@ A world that pays for itself, as a grid does, is scored by
 
 Where J* is positive the share is J/J*.  The form above also holds where the best policy loses: on
 the cliff every step costs 1, the best way takes 13 steps, and one of 26 steps has the share
-1 − 13/13 = 0.
+1 − 13/13 = 0.  A longer one has a share below 0.
 
 A language model that leaves a reference π_ref pays β per nat, and J is J_β of (regularised.1).  The
 reference itself already has some J without having learned anything.  So one counts from there,
 
     gap = J* − J,   share = (J − J(π_ref)) / (J* − J(π_ref)).                       (scorecard.2)
 
-The reference has the share 0 and the optimum 1.  A policy that is worse than the reference has a
+The reference has the share 0 and the optimum 1, and a policy that is worse than the reference has a
 share below 0.  Shares of the two kinds are different things, so a table says which one it shows.
 
-*A worked example.*  In the coin game with γ = 0.9 the best policy always shows head and is worth
-J* = 1/(1 − 0.9) = 10.  A fair coin has V = ½ (1 + 0.9 V), so J = ½/0.55 = 0.909, a gap of 9.091 and
-a share of 1 − 9.091/10 = 0.091.  Its episodes are 2 steps long.
+*Two worked examples.*  The coin game has one state: head pays 1 and goes on, tail pays 0 and ends.
+With γ = 0.9 the best policy always shows head and is worth J* = 1/(1 − 0.9) = 10.  A fair coin has
+V = ½ (1 + 0.9 V), so J = ½/0.55 = 0.909, a gap of 9.091 and a share of 1 − 9.091/10 = 0.091.  Its
+episodes are 2 steps long.
+
+Now let γ = 1 and β = 2, and let the fair coin be the reference.  It earns one head per episode and
+pays nothing: J(π_ref) = 1.  By (regularised.4) Z = ½ e^½ Z + ½ = 2.847, and J* = 2 log Z = 2.092.
+A coin with head ¾ is thrown 4 times per episode and earns 3.  Each throw is ¾ log 3/2 + ¼ log ½ =
+0.1308 nats away, so J = 3 − 2·4·0.1308 = 1.954, and the share is 0.954/1.092 = 0.873.
 
 Read first: `planning` and `regularised`.  Read next: `returns`, where learning begins.
 """
@@ -43,7 +49,7 @@ class Score(NamedTuple):
     """How good a policy is, exactly.  All are None where at gamma 1 its episodes do not end."""
 
     reward: float     # E[Σ γᵗ r] of an episode
-    kl: float         # to the reference, nats per episode; None where there is none
+    kl: float         # to the reference, in nats, discounted as the reward is; None without one
     objective: float  # J: the reward, less β times the KL
     share: float      # of the optimum; None also where there is nothing to divide by
     gap: float        # J* − J
@@ -68,6 +74,7 @@ def referee(mdp):
     best = policy_iteration(mdp).objective
 
     def judge(policy):
+        policy = _table(policy)
         try:
             J = objective(mdp, policy)
         except NoEnd:
@@ -81,8 +88,7 @@ def referee(mdp):
 def referee_near(mdp, ref_logits, *, beta):
     """The same by (scorecard.2), where a policy pays `beta` per nat of KL to a reference.
 
-    Raises ValueError where `regularised.regularised_optimum` does.  The KL is discounted as the
-    reward is.
+    Raises ValueError where `regularised.regularised_optimum` does.
 
     Examples
     --------
@@ -100,9 +106,12 @@ def referee_near(mdp, ref_logits, *, beta):
         return float(reward), float(kl), float(reward - beta * kl)
 
     *_, low = measured(np.exp(ref_logp))
-    room = best - low  # a difference of numbers that are good to 1e-16 β
+    # Both are good to about 1e-16 (1 + β).  Where they differ by less than a million times that,
+    # the reference counts as the best policy, and there is nothing to have a share of.
+    room = best - low
 
     def judge(policy):
+        policy = _table(policy)
         try:
             reward, kl, J = measured(policy)
         except NoEnd:
@@ -125,7 +134,15 @@ def objective(mdp, policy):
     >>> round(objective(coin_game(), np.array([[0.75, 0.25]])), 6)
     3.0
     """
-    return float(from_start(mdp, evaluate(mdp, policy)))
+    return float(from_start(mdp, evaluate(mdp, _table(policy))))
+
+
+def _table(policy):
+    """A policy as an array, also if it came as a list of lists."""
+    try:
+        return np.asarray(policy).astype(float, casting="same_kind", copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"policy must be a table of numbers, got {policy!r}") from error
 
 
 def _length(mdp, policy):

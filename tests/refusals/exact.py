@@ -128,6 +128,11 @@ ROWS = {
         row(lambda: referee(corridor(3, 0.9))(FAIR), "policy must have shape (3, 2), got (1, 2)"),
         row(lambda: referee_near(HALF, ZERO, beta=1.0)(np.ones((1, 2))),
             "policy[0] must sum to one, got 2.0"),
+        *(row(lambda judge=judge, policy=policy: judge(policy),
+              f"policy must be a table of numbers, got {policy}")
+          for policy in ([[0.5, 0.5], [1.0]], [["a", "b"]], [[1j, 0]], None)
+          for judge in (lambda policy: objective(HALF, policy), referee(HALF),
+                        referee_near(HALF, ZERO, beta=1.0))),
         *references(lambda ref: referee_near(COIN, ref, beta=2.0)),
         *prices(lambda beta: referee_near(HALF, ZERO, beta=beta)),
     ],
