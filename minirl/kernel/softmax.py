@@ -11,9 +11,10 @@ How does a loss change when one logit moves?  Take the logarithm of (softmax.1) 
 
     ∂ log π(a|s) / ∂θ[s, b] = 1{a = b} − π(b|s).                                         (softmax.2)
 
-Raising the logit of b makes b more likely, and every action of that row pays for it in proportion
-to π(b|s).  Rows do not touch each other.  Now let a loss L see θ only through the table log π, and
-write G[s, a] = ∂L/∂log π(a|s), where all entries of log π are treated as free.  The chain rule is
+Raise the logit of b by a little, δ: log π(b|s) gains δ, and all log-probabilities of the row, that
+of b too, fall by the same δ π(b|s).  Rows do not touch each other.  Now let a loss L see θ only
+through the table log π, and write G[s, a] = ∂L/∂log π(a|s), where all entries of log π are treated
+as free.  The chain rule is
 
     ∂L/∂θ[s, b] = Σ_a G[s, a] (1{a = b} − π(b|s)) = G[s, b] − π(b|s) Σ_a G[s, a].        (softmax.3)
 
