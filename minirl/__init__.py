@@ -3,6 +3,8 @@
 The contents page.  Every chapter is a module: its docstring is the text, its functions are the
 equations.  A part imports only parts above it, and a chapter of a part only chapters above it, so
 the reading order is also the dependency order.  Each part lists what its chapters are about.
+After `import minirl` a part is there with all its chapters, as in `minirl.kernel.softmax`.  Only
+the files of `plain` stand alone, and each is imported by its name: `import minirl.plain.ppo`.
 
 Some things hold everywhere and are said only here.  An argument that does not fit is refused by a
 `ValueError` that names it, what came and what is accepted.  A whole number may be a float that is
@@ -34,7 +36,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name):
-    """A part of the book, imported with its chapters when it is first asked for."""
+    """A part of the book, imported when it is first asked for."""
     if name in {"plain", "kernel", "exact", "play", "people"}:
         return importlib.import_module(f"minirl.{name}")
     raise AttributeError(f"module 'minirl' has no attribute {name!r}")
