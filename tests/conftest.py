@@ -22,7 +22,7 @@ collect_ignore = ["ten_things"]  # scripts, which test_ten_things runs where the
 GRADIENTS, RUNS = pytest.StashKey(), pytest.StashKey()
 
 LONG_RUNS = {  # by fixture and name: what Python is given, before the name of a file for results
-    ("full_run", "main"): ["-m", "minirl", "--json"],
+    ("full_run", "demo"): ["-m", "minirl", "--json"],
     ("full_alignment", "job"): ["-m", "minirl", "alignment", "--json"],
     ("grpo_at_rest", "expected_update"): ["tests/grpo_at_rest.py"],
     ("slippery_lake", "q_learning"): ["tests/slippery_lake.py"],
@@ -107,8 +107,8 @@ def pytest_sessionfinish(session):
 
 @pytest.fixture(scope="session")
 def full_run(request):
-    """The main job after its end: `stdout`, `stderr` and `json`."""
-    return request.config.stash[RUNS].futures["full_run", "main"].result()
+    """The job `demo` after its end: `stdout`, `stderr` and `json`."""
+    return request.config.stash[RUNS].futures["full_run", "demo"].result()
 
 
 @pytest.fixture(scope="session")
@@ -145,10 +145,10 @@ def command(capsys, monkeypatch, request):
     command_line = importlib.import_module(f"{program}.__main__")
     job = [request.module.JOB] if hasattr(request.module, "JOB") else []
 
-    def run(*arguments, stdin=b""):
+    def run(*arguments, stdin=b"", **options):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         try:
-            status = command_line.main([*job, *arguments])
+            status = command_line.main([*job, *arguments], **options)
         except SystemExit as stop:
             status = stop.code
         return status, *capsys.readouterr()

@@ -8,7 +8,8 @@ from math import floor, log
 import numpy as np
 import pytest
 
-from minirl.lab.main_job import PSEUDO_COUNT, fit_corpus
+from minirl.lab.demo import fitted_to
+from minirl.lab.running_example import PSEUDO_COUNT, bigram_of
 from toy_lm.corpora import held_out, read_lines, unicode_words
 
 
@@ -34,7 +35,7 @@ def test_the_unicode_words_are_the_same_on_every_machine(words):
 
 
 def test_the_bigram_of_the_unicode_words_costs_2_5838_nats_a_character(words):
-    corpus = fit_corpus(words)[2]
+    corpus = fitted_to(words, bigram_of())
     training, held = words.copy(), words[9::10]
     del training[9::10]
     assert PSEUDO_COUNT == 0.1 and (corpus.items, corpus.symbols) == (2465, 27)
@@ -45,8 +46,8 @@ def test_the_bigram_of_the_unicode_words_costs_2_5838_nats_a_character(words):
 
 
 def test_a_corpus_of_nine_items_holds_nothing_out():
-    assert fit_corpus(["ab"] * 9)[2].nll_heldout is None
-    assert fit_corpus(["ab"] * 10)[2].nll_heldout > 0
+    nine, ten = (fitted_to(n * ["ab"], bigram_of(["ab"])) for n in (9, 10))
+    assert nine.nll_heldout is None and ten.nll_heldout > 0
 
 
 @pytest.mark.parametrize("data, items", [

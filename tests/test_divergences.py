@@ -1,25 +1,20 @@
-"""The job `kl`: every figure of its table against plain loops over another list of all strings,
-what each estimate follows, and what is printed."""
+"""The job `kl`: every figure of its table against plain loops over another list of all strings, and
+what each estimate follows."""
 
 from functools import cache
 from itertools import product
-import json
 from math import exp, sqrt
-from pathlib import Path
-import re
 
 import numpy as np
 import pytest
 from languages import all_strings
 
 from minirl.people.kl import kl_loss, string_kl
-from minirl.lab import divergences, report
+from minirl.lab import divergences
 from minirl.kernel.mdp import unroll
 from minirl.kernel.softmax import kl
 from toy_lm.ngram import language
 
-JOB = "kl"
-ROOT = Path(__file__).parent.parent
 HORIZON = 6
 
 FOLLOWS = """
@@ -57,12 +52,12 @@ ROWS = pytest.mark.parametrize("form, samples, name", KEYS)
 
 @pytest.fixture(scope="module")
 def found():
-    return divergences.table()
+    return divergences.measure_divergences()
 
 
 @pytest.fixture(scope="module")
 def rows(found):
-    return {(row.form, row.samples, row.name): row for row in found.rows}
+    return {(row.form, row.samples, row.name): row for row in found.estimates}
 
 
 @cache
@@ -95,7 +90,7 @@ def chance(logp, pairs):
 @cache
 def by_loops(form, samples, name):
     """Mean, variance and mean gradient of one estimate."""
-    logp, ref, other = divergences.policies()
+    logp, ref, other = divergences.three_bigrams()
     writer = logp if samples == "own" else other
     mean, square, gradient = 0.0, 0.0, np.zeros(logp.shape)
     for pairs in every_string(form):
@@ -117,7 +112,7 @@ def by_loops(form, samples, name):
 @cache
 def targets(form):
     """Gradients of the divergences, by their names in the table."""
-    logp, ref, other = divergences.policies()
+    logp, ref, other = divergences.three_bigrams()
     strings = every_string(form)
     found = {"KL(pi|ref)": sum(chance(logp, pairs) * score(logp, pairs)
                                * sum(logp[pair] - ref[pair] for pair in pairs)
@@ -138,19 +133,19 @@ def targets(form):
 
 
 def test_there_is_one_row_for_every_form_samples_and_estimate(found):
-    assert [(row.form, row.samples, row.name) for row in found.rows] == KEYS
+    assert [(row.form, row.samples, row.name) for row in found.estimates] == KEYS
 
 
 def test_the_list_of_all_strings_is_complete(found):
     strings = every_string("string")
     assert found.strings == len(strings) == len(set(map(tuple, strings))) == 127
-    for logp in divergences.policies():
+    for logp in divergences.three_bigrams():
         assert sum(chance(logp, pairs) for pairs in strings) == pytest.approx(1, abs=1e-13)
-    assert divergences.HORIZON == max(map(len, strings)) == HORIZON
+    assert divergences.LONGEST == max(map(len, strings)) == HORIZON
 
 
 def test_the_three_policies_differ_in_every_row():
-    tables = divergences.policies()
+    tables = divergences.three_bigrams()
     for table in tables:
         assert table.shape == (3, 3)
         assert np.exp(table).sum(axis=1) == pytest.approx(1, abs=1e-14)
@@ -183,7 +178,7 @@ def test_the_mean_gradient_is_that_of_plain_loops(rows, form, samples, name):
 
 def test_what_every_estimate_follows(found):
     """(kl.6), (kl.7) and pitfall 3"""
-    lines = [f"{row.form} {row.samples} {row.name}: {row.follows}" for row in found.rows]
+    lines = [f"{row.form} {row.samples} {row.name}: {row.follows}" for row in found.estimates]
     assert lines == FOLLOWS.strip().splitlines()
 
 
@@ -212,7 +207,7 @@ def test_the_estimates_without_bias_have_the_mean_that_is_printed_above_them(fou
 def test_the_divergences_are_those_of_the_chapter(found):
     """(kl.1) and (kl.2) on the language whose states know the time: `string_kl` and the gradient
     (kl.3), with the time forgotten again."""
-    logp, ref, _ = divergences.policies()
+    logp, ref, _ = divergences.three_bigrams()
     world = unroll(language(np.zeros((3, 3))), HORIZON)
     timed, timed_ref = np.tile(logp, (HORIZON, 1)), np.tile(ref, (HORIZON, 1))
     distance, grad = string_kl(world, timed, timed_ref)
@@ -223,96 +218,3 @@ def test_the_divergences_are_those_of_the_chapter(found):
         targets("string")["KL(pi|ref)"], abs=1e-13)
     assert kl_loss(logp, ref, np.eye(3)[0])[1] == pytest.approx(targets("row")["KL(pi|ref)"],
                                                                abs=1e-13)
-
-
-# What is printed.
-
-
-def test_every_row_of_the_table_is_printed(found, command):
-    status, out, err = command()
-    assert (status, err) == (0, "") and out == report.divergences_text(found) + "\n"
-    lines = out.splitlines()
-    first = lines.index("form   samples         mean variance gradient cosine  follows")
-    for line, row in zip(lines[first + 1:first + 28], found.rows, strict=True):
-        form, samples, name, mean, variance, gradient, cosine, follows = line.split(maxsplit=7)
-        assert (form, samples, name, follows) == (row.form, row.samples, row.name, row.follows)
-        for word, value, digits in ((mean, row.mean, 4), (variance, row.variance, 4),
-                                    (gradient, row.gradient, 4), (cosine, row.cosine, 3)):
-            assert word == ("null" if value is None else f"{value:.{digits}f}")
-    assert lines[first + 28] == ""
-    head = " ".join(lines[:first])
-    assert re.findall(r"\d+(?:\.\d+)?", head) == [
-        "127", "6", f"{found.row_kl:.4f}", f"{found.string_kl:.4f}"]
-
-
-def test_every_line_fits_a_terminal(command):
-    _, out, _ = command()
-    assert out.isascii()
-    assert max(map(len, out.splitlines())) <= 80
-    assert not any(line.endswith(" ") for line in out.splitlines())
-
-
-def test_the_readme_shows_what_is_printed(command):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section, = re.findall(r"^## Which way does an estimate of the KL pull\?\n(.*?)^## ", readme,
-                          flags=re.M | re.S)
-    block, = re.findall(r"^```text\n(.*?)^```$", section, flags=re.M | re.S)
-    _, out, _ = command()
-    assert "python -m minirl kl" in section
-    assert block.splitlines() == [line for line in out.splitlines()
-                                  if line.startswith("form ") or re.match(r"\w+ +own ", line)]
-
-
-def plain(found):
-    """The table as JSON should have it."""
-    return {"strings": found.strings, "row_kl": found.row_kl, "string_kl": found.string_kl,
-            "estimates": [row._asdict() for row in found.rows]}
-
-
-def test_json_to_standard_output_is_all_there_is(found, command):
-    def refuse(word):
-        pytest.fail(f"{word} is no JSON")
-
-    status, out, err = command("--json", "-")
-    assert (status, err) == (0, "")
-    results = json.loads(out, parse_constant=refuse)
-    assert results == plain(found)
-    for row in results["estimates"]:
-        assert list(row) == ["form", "samples", "name", "mean", "variance", "gradient", "cosine",
-                             "follows"]
-        numbers = [row[key] for key in ("mean", "variance", "gradient")]
-        assert all(type(number) is float for number in numbers)
-        assert (row["cosine"] is None) == (row["follows"] == "nothing")
-
-
-def test_json_goes_to_a_file_beside_the_table(found, command, tmp_path):
-    path = tmp_path / "kl.json"
-    status, out, _ = command("--json", str(path))
-    assert status == 0 and out == report.divergences_text(found) + "\n"
-    assert json.loads(path.read_text(encoding="utf-8")) == plain(found)
-
-
-def test_quiet_prints_nothing(command, tmp_path):
-    assert command("--quiet") == (0, "", "")
-    path = tmp_path / "kl.json"
-    assert command("--quiet", "--json", str(path)) == (0, "", "")
-    assert path.stat().st_size > 1000
-
-
-@pytest.mark.parametrize("arguments, message", [
-    (["--seed", "1"], "unrecognized arguments: --seed 1"),
-    (["--qui"], "unrecognized arguments: --qui"),
-    (["names.txt"], "unrecognized arguments: names.txt"),
-    (["--json"], "argument --json: expected one argument"),
-])
-def test_a_wrong_argument_is_refused_by_name(command, arguments, message):
-    status, out, err = command(*arguments)
-    assert status == 2 and out == ""
-    assert err.startswith("usage: minirl kl ") and err.endswith(f"minirl kl: error: {message}\n")
-
-
-def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, monkeypatch, tmp_path):
-    monkeypatch.setattr(divergences, "table", lambda: pytest.fail("work was begun"))
-    path = tmp_path / "missing" / "kl.json"
-    status, out, err = command("--json", str(path))
-    assert status == 2 and out == "" and str(path) in err

@@ -2,16 +2,15 @@
 what the tables promise."""
 
 from itertools import product
-import json
 
 import numpy as np
 import pytest
 from worlds import episodes, random_mdp
 
-from minirl import __main__ as command_line
 from minirl.play.baselines import batch_mean, leave_one_out, scores
 from minirl.exact.evaluation import action_values, evaluate, occupancy
-from minirl.lab import estimators, report
+from minirl.lab import estimators
+from minirl.lab.listing import all_episodes
 from minirl.kernel.mdp import unroll
 from minirl.exact.planning import policy_gradient
 from minirl.kernel.playing import Rollout
@@ -23,17 +22,17 @@ from minirl.kernel.softmax import log_softmax
 
 @pytest.fixture(scope="module")
 def laboratory():
-    return estimators.run(8)
+    return estimators.measure_estimators(8)
 
 
 def tiny(episodes):
     """A setting of 14 episodes, with a random policy, in which every episode ends."""
     rng = np.random.default_rng(0)
     mdp = unroll(random_mdp(rng, 1, 2, 2, estimators.GAMMA), 3)
-    case = estimators.setting(mdp, episodes)
+    case = estimators.case_of(mdp, episodes)
     logits = rng.normal(size=mdp.shape)
     logp = log_softmax(logits)
-    batch, chances = estimators.all_episodes(mdp, np.exp(logp), 3)
+    batch, chances = all_episodes(mdp, np.exp(logp), 3)
     return case._replace(record=case.record._replace(logits=logits), logp=logp, batch=batch,
                          chances=chances, gradient=policy_gradient(mdp, logits)[1])
 
@@ -53,7 +52,7 @@ def by_tuples(case, baseline, credit, keep_discount):
 
 
 def judged(case, weights):
-    """The numbers of a `Row`, and E ĝ, by a loop over episodes and steps.
+    """The numbers of a `Estimator`, and E ĝ, by a loop over episodes and steps.
 
     `weights` maps the index of an episode to what the scores of its steps are multiplied with.
     """
@@ -99,7 +98,7 @@ def test_all_episodes_are_listed_once_with_their_probability(K):
     rng = np.random.default_rng(K)
     mdp = random_mdp(rng, 3, 2, K, 0.9)
     policy = np.exp(log_softmax(rng.normal(size=(3, 2))))
-    batch, chances = estimators.all_episodes(mdp, policy, 3)
+    batch, chances = all_episodes(mdp, policy, 3)
     found = {}
     for i, length in enumerate(batch.alive.sum(axis=0)):
         pairs = list(zip(batch.states[:length, i].tolist(), batch.actions[:length, i].tolist()))
@@ -183,7 +182,7 @@ def test_every_form_and_every_baseline_has_a_row(laboratory):
 
 def test_baselines_are_what_a_plain_loop_finds(laboratory):
     """(returns.1), (baselines.2)"""
-    ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
+    ends = estimators.case_of(unroll(estimators.thin_ice(), 4), 8)
     rows = {(row.estimator, row.baseline): row for row in laboratory.rows}
 
     def with_baseline(i, V, constant):
@@ -209,7 +208,7 @@ def test_baselines_are_what_a_plain_loop_finds(laboratory):
 
 def test_estimators_with_a_critic_are_what_a_plain_loop_finds(laboratory):
     """(returns.2), (returns.3), (returns.4)"""
-    ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
+    ends = estimators.case_of(unroll(estimators.thin_ice(), 4), 8)
     ways = {"td_error": ([1], 0.9), "two_steps": ([1, 0.9], 0.9), "gae_0.9": (LAMBDA, 0.9),
             "gae_0.9_undiscounted": (LAMBDA, 1.0)}
     for row in laboratory.rows[21:]:
@@ -221,7 +220,7 @@ def test_estimators_with_a_critic_are_what_a_plain_loop_finds(laboratory):
 def test_estimators_of_cut_episodes_are_what_a_plain_loop_finds(laboratory):
     """With the true V a TD error has the true advantage as its mean: the steps taken, and no more.
     """
-    cut = estimators.setting(estimators.thin_ice(), 8)
+    cut = estimators.case_of(estimators.thin_ice(), 8)
     _, taken = judged(cut, by_critic(cut, cut.values, [1], 0.9))
     assert [row[:2] for row, _ in laboratory.cut] == [
         ("reward_to_go", "none"), *product(("gae_1.0", "gae_0.9", "gae_0.0"),
@@ -241,7 +240,7 @@ def test_estimators_of_cut_episodes_are_what_a_plain_loop_finds(laboratory):
 
 def test_what_is_called_unbiased_is_and_the_rest_is_off_by_what_the_chapter_says(laboratory):
     """(reinforce.1), (reinforce.2), (baselines.1), pitfall 29"""
-    ends = estimators.setting(unroll(estimators.thin_ice(), 4), 8)
+    ends = estimators.case_of(unroll(estimators.thin_ice(), 4), 8)
     policy, S = np.exp(ends.logp), ends.mdp.shape[0]
     advantage = action_values(ends.mdp, ends.values) - ends.values[:, None]
     undiscounted = occupancy(unroll(unscaled(estimators.thin_ice()), 4), policy)
@@ -347,11 +346,10 @@ def test_what_is_missing_after_a_cut_is_the_gradient_of_the_later_steps(laborato
             assert row.bias == pytest.approx(np.linalg.norm(missing), abs=1e-12)
 
 
-def test_the_surrogate_is_importance_sampling_and_right_to_first_order(monkeypatch):
-    monkeypatch.setattr(estimators, "LINE", [0.0, 1e-6, 0.7])
+def test_the_surrogate_is_importance_sampling_and_right_to_first_order():
     rng = np.random.default_rng(3)
     mdp, logits = random_mdp(rng, 4, 3, 2, 0.9), rng.normal(size=(4, 3))
-    first, near, far = estimators.surrogate_line(mdp, logits)
+    first, near, far = estimators.surrogate_line(mdp, logits, [0.0, 1e-6, 0.7])
     J, gradient = policy_gradient(mdp, logits)
     assert first.kl == 0 and first[2:] == pytest.approx((J, J, J), abs=1e-12)
     slope = np.linalg.norm(gradient)
@@ -382,11 +380,8 @@ def test_the_surrogate_soon_promises_more_than_any_policy_can_earn(laboratory):
     assert max(point.clipped for point in laboratory.line) < -590
 
 
-# What the job prints and writes.
-
-
 def test_more_episodes_lower_the_variance_and_not_the_bias(laboratory):
-    ends, cut = (estimators.setting(mdp, 16) for mdp in (
+    ends, cut = (estimators.case_of(mdp, 16) for mdp in (
         unroll(estimators.thin_ice(), 4), estimators.thin_ice()))
     few = [*laboratory.rows[21:], *(row for _, *rows in laboratory.curve for row in rows),
            *(row for row, _ in laboratory.cut)]
@@ -398,161 +393,3 @@ def test_more_episodes_lower_the_variance_and_not_the_bias(laboratory):
         assert b[:2] == a[:2] and b.variance == pytest.approx(a.variance / 2, rel=1e-12)
         assert b.bias == pytest.approx(a.bias, abs=1e-12)
         assert b.snr == pytest.approx(np.sqrt(2) * a.snr, rel=1e-12)
-
-
-def test_the_text_fits_and_shows_every_row(laboratory):
-    text = report.estimators_text(laboratory)
-    assert max(map(len, text.split("\n"))) <= 80
-    assert "Estimates of the policy gradient from 8 episodes on thin ice" in text
-    assert "300 episodes that can happen.  The length of the gradient is 0.07715." in text
-    lines = [" ".join(line.split()) for line in text.split("\n")]
-    assert "reward_to_go batch_mean 0.00964 0.02110 0.465" in lines
-    assert "reward_to_go_undiscounted none 0.00918 0.11296 0.246" in lines
-    assert "2.0 0.1018 -357.65 367.00 -602.31" in lines
-    for row in laboratory.rows:
-        assert any(line.startswith(f"{row.estimator} {row.baseline} ") for line in lines)
-
-
-def test_every_number_stands_under_its_name_and_rounding_is_shown_as_such():
-    row = estimators.Row
-    text = report.estimators_text(estimators.Laboratory(
-        7, 300, 1.5,
-        [row("reward_to_go_undiscounted", "optimal_constant", 9.4e-13, 0.25, 1.25),
-         row("td_error", "none", 1.1e-12, 12.5, 0.125)],
-        [(0.0, row("", "", 0.5, 0.25, 9), row("", "", 3e-17, 0.75, 9)),
-         (0.3, row("", "", 0.125, 0.375, 9), row("", "", 2e-17, 0.875, 9)),
-         (1.0, row("", "", 0.375, 0.3125, 9), row("", "", 1e-17, 0.5, 9))],
-        2.5, [(row("gae_1.0", "true_values", 0.25, 0.5, 0.75), 4e-16)],
-        [estimators.Point(k / 10, k / 4, -k, 8.0 * k, k - 600) for k in range(7)]))
-    lines = text.split("\n")
-    assert "from 7 episodes on" in lines[0] and lines[1].endswith("the gradient is 1.50000.")
-    for block in ("""
-estimator                  baseline               bias   variance     SNR
-reward_to_go_undiscounted  optimal_constant      9e-13    0.25000   1.250
-td_error                   none                0.00000   12.50000   0.125
-""", """
-            wrong     values                    true     values
-lambda       bias   variance      error         bias   variance
-   0.0    0.50000    0.25000    0.50000        3e-17    0.75000
-   0.3    0.12500    0.37500    0.39062        2e-17    0.87500
-   1.0    0.37500    0.31250    0.45312        1e-17    0.50000
-""", """
-Episodes cut after four steps, not ended by them; the gradient is 2.50000 long:
-
-estimator      baseline            bias  of steps   variance     SNR
-gae_1.0        true_values      0.25000     4e-16    0.50000   0.750
-""", """
-From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:
-
-   x       KL           J   surrogate     clipped
- 0.0   0.0000        0.00        0.00     -600.00
- 0.5   1.2500       -5.00       40.00     -595.00
-"""):
-        assert f"\n{block}\n" in text
-    words = " ".join(text.split())
-    assert "with 7 episodes and these values lambda 0.3 has the least" in words
-    assert f"J* is {-(1 - 0.99**13) / 0.01:.2f}" in words
-    assert f"Clipped at {estimators.CLIP_RANGE}," in words
-
-
-def test_the_lambda_that_is_named_has_the_least_squared_bias_plus_variance(laboratory):
-    """Not the least bias, variance, or sum of both: each of these has another λ."""
-    row = estimators.Row
-    both = {0.1: (0.5, 0.24), 0.2: (0.2, 0.4), 0.4: (0.25, 0.35), 0.8: (0.9, 0.1)}
-    curve = [(x, row("", "", *wrong, 1.0), row("", "", 0.0, 1.0, 1.0)) for x, wrong in both.items()]
-    words = " ".join(report.estimators_text(laboratory._replace(curve=curve)).split())
-    assert "these values lambda 0.4 has the least" in words
-
-
-def test_the_job_prints_and_writes_its_tables(tmp_path, capsys, monkeypatch, laboratory):
-    path = tmp_path / "out.json"
-    monkeypatch.setattr(estimators, "run", {8: laboratory}.get)
-    assert command_line.main(["estimators", "--episodes", "8", "--json", str(path)]) == 0
-    out, err = capsys.readouterr()
-    assert out == report.estimators_text(laboratory) + "\n" and err == ""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert found["episodes"] == 8 and found["trajectories"] == 300
-    assert found["rows"] == [row._asdict() for row in laboratory.rows]
-    assert set(found["rows"][0]) == {"estimator", "baseline", "bias", "variance", "snr"}
-    assert [(row["lambda"], row["baseline"]) for row in found["gae"][:3]] == [
-        (0.0, "wrong_values"), (0.0, "true_values"), (0.1, "wrong_values")]
-    for entry, (weight, *rows) in zip(found["gae"][::2], laboratory.curve):
-        assert entry == {"lambda": weight, **rows[0]._asdict()}
-    assert len(found["gae"]) == 22
-    assert found["cut"] == [{**row._asdict(), "bias_of_steps": taken}
-                            for row, taken in laboratory.cut]
-    assert found["surrogate"] == [point._asdict() for point in laboratory.line]
-    assert set(found["surrogate"][0]) == {"step", "kl", "objective", "surrogate", "clipped"}
-    assert found["gradient_norm"] == laboratory.gradient_norm
-    assert found["cut_gradient_norm"] == laboratory.cut_gradient_norm
-
-
-def test_by_default_a_batch_has_thirty_two_episodes_and_quiet_prints_nothing(monkeypatch, capsys):
-    asked = []
-    monkeypatch.setattr(estimators, "run", asked.append)
-    assert command_line.main(["estimators", "--quiet"]) == 0
-    assert asked == [32] and capsys.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("arguments, message", [
-    (["--episodes", "1"], "argument --episodes: must be at least 2, got 1"),
-    (["--episodes", "1000000001"],
-     "argument --episodes: must be at most 1000000000, got 1000000001"),
-    (["--episodes", "many"], "argument --episodes: 'many' is not a whole number"),
-    (["--beta", "1"], "unrecognized arguments: --beta 1"),
-    (["--episode", "8"], "unrecognized arguments: --episode 8"),
-    (["--json", ""], "argument --json: the name of a file is expected, got ''"),
-])
-def test_wrong_arguments_are_refused_by_name(monkeypatch, capsys, arguments, message):
-    monkeypatch.setattr(estimators, "run", lambda *_: pytest.fail("work was begun"))
-    with pytest.raises(SystemExit) as stop:
-        command_line.main(["estimators", *arguments])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err.endswith(f"minirl estimators: error: {message}\n")
-
-
-def test_a_file_that_cannot_be_written_is_refused_before_the_work(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(estimators, "run", lambda *_: pytest.fail("work was begun"))
-    assert command_line.main(["estimators", "--json", str(tmp_path / "no" / "out.json")]) == 2
-    assert "no" in capsys.readouterr().err
-
-
-def labels(axes):
-    """What the legend says, which is what the lines are called."""
-    words = [entry.get_text() for entry in axes.get_legend().get_texts()]
-    assert words == [line.get_label() for line in axes.lines]
-    return words
-
-
-def test_the_figures_are_written(tmp_path, monkeypatch, laboratory):
-    pytest.importorskip("matplotlib")
-    from minirl.lab import figures
-    save, titles = figures.save, []
-
-    def noted(figure, path):
-        titles.append((figure.axes[0].get_title()[:9], path))
-        save(figure, path)
-
-    monkeypatch.setattr(figures, "save", noted)
-    monkeypatch.setattr(estimators, "run", {8: laboratory}.get)
-    assert command_line.main(["estimators", "--quiet", "--episodes", "8", "--plot",
-                              str(tmp_path)]) == 0
-    assert titles == [("GAE with ", str(tmp_path / "estimators_gae.png")),
-                      ("the cliff", str(tmp_path / "estimators_surrogate.png"))]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "estimators_gae.png", "estimators_surrogate.png"]
-    gae, = figures.gae_figure(laboratory).axes
-    assert gae.get_title() == "GAE with a wrong value table, 8 episodes, exact"
-    assert (gae.get_xlabel(), gae.get_ylabel()) == ("λ", "squared error of the gradient")
-    assert labels(gae) == ["bias²", "variance", "both"] and gae.get_ylim()[0] == 0
-    bias, variance, both = (line.get_ydata() for line in gae.lines)
-    assert all(list(line.get_xdata()) == estimators.LAMBDAS for line in gae.lines)
-    np.testing.assert_allclose(both, bias + variance, atol=1e-15)
-    assert bias[0] == laboratory.curve[0][1].bias ** 2
-    assert variance[3] == laboratory.curve[3][1].variance
-    line, = figures.surrogate_figure(laboratory).axes
-    assert labels(line) == ["J", "surrogate", "clipped surrogate"]
-    assert line.get_xlabel() == "distance in logits"
-    for drawn, name in zip(line.lines, ("objective", "surrogate", "clipped")):
-        assert list(drawn.get_xdata()) == estimators.LINE
-        assert list(drawn.get_ydata()) == [getattr(point, name) for point in laboratory.line]

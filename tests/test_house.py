@@ -92,11 +92,6 @@ def test_no_two_modules_import_each_other():
     assert [(one, other) for one, other in arrows if (other, one) in arrows] == []
 
 
-# Names that two modules still share; nothing may be added.
-OPEN = set("""advantages objective table Point Model Setting run Row setting save Curve learn
-              HORIZON FORMS GAMMA LEARNERS POINTS""".split())
-
-
 def test_no_two_public_things_share_a_name():
     """Functions, classes and constants of all modules; `main` is what a command line calls.
 
@@ -110,7 +105,7 @@ def test_no_two_public_things_share_a_name():
             for name in names - {"main"}:
                 places.setdefault(name, []).append(module_name(path))
     assert {name: modules for name, modules in places.items()
-            if len(modules) > 1 and not name.startswith("_") and name not in OPEN} == {}
+            if len(modules) > 1 and not name.startswith("_")} == {}
 
 
 @pytest.mark.parametrize("package, allowed", [("gridworld", {"gridworld", "minirl"}),

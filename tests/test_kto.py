@@ -233,7 +233,7 @@ def test_without_a_pull_what_is_liked_more_often_than_not_takes_all():
 
 def test_in_the_small_language_letter_pairs_fade_without_a_pull_and_not_with_it():
     """The job `objectives`: the least probabilities fall with every step, and a pull ends that."""
-    found = objectives.setting()
+    found = objectives.every_string()
     update, pairs = objectives.updates(found)["kto"], objectives.all_pairs(found)
     logits, rarest = found.ref, []
     for step in range(1, 401):

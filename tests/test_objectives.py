@@ -1,13 +1,10 @@
 """The job `objectives`: the expected update of every method by sums over another list of all
-strings, where it is zero, and what is printed."""
+strings, and where it is zero."""
 
 from collections import Counter
 from functools import cache
 from itertools import product
-import json
 from math import factorial, log, prod
-from pathlib import Path
-import re
 
 import numpy as np
 import pytest
@@ -17,12 +14,9 @@ from test_grpo import strings_of
 from test_kl import score
 
 from minirl.people.groups import group_centred, group_normalised
-from minirl.lab import objectives, report
-from minirl.lab.objectives import Objectives, Rest, Row
+from minirl.lab import objectives
 from minirl.kernel.softmax import log_softmax
 
-JOB = "objectives"
-ROOT = Path(__file__).parent.parent
 BETA, G = 0.5, 4
 REF = np.array([[0.10, 0.45, 0.45], [0.30, 0.25, 0.45], [0.30, 0.40, 0.30]])
 METHODS = ["sft", "rejection_sampling", "online_sampling", "reinforce", "grpo", "dr_grpo",
@@ -169,7 +163,7 @@ def job():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objectives, "at_rest", recorded)
-        found = objectives.table()
+        found = objectives.measure_objectives()
     return found, {rest.method: logits for rest, (logits, _) in zip(found.rests[1:], places[1:],
                                                                    strict=True)}
 
@@ -191,7 +185,7 @@ def rests(found):
 
 @pytest.fixture(scope="module")
 def moves():
-    return objectives.updates(objectives.setting())
+    return objectives.updates(objectives.every_string())
 
 
 @cache
@@ -211,7 +205,7 @@ def best_bigram():
 
 
 def test_the_strings_are_all_there_are_and_so_are_their_chances():
-    setting = objectives.setting()
+    setting = objectives.every_string()
     mine = dict(zip(map(tuple, every_string()), zip(P_REF, REWARDS, LENGTHS, strict=True)))
     assert len(mine) == setting.chances.size == 31
     assert P_REF.sum() == pytest.approx(1, abs=1e-15)
@@ -229,7 +223,7 @@ def test_the_strings_are_all_there_are_and_so_are_their_chances():
 
 def test_strings_that_are_equally_good_are_so_to_the_last_bit():
     """Or a lot would not be drawn between them."""
-    setting = objectives.setting()
+    setting = objectives.every_string()
     for pairs, reward in zip(strings_of(setting.steps), setting.rewards):
         alike = [sum(a > 0 for _, a in other) == sum(a > 0 for _, a in pairs)
                  and sum(s == a > 0 for s, a in other) == sum(s == a > 0 for s, a in pairs)
@@ -240,11 +234,11 @@ def test_strings_that_are_equally_good_are_so_to_the_last_bit():
 def as_listed(values):
     """A vector over `every_string()` in the order of the job's own list."""
     where = {tuple(pairs): i for i, pairs in enumerate(every_string())}
-    return values[[where[tuple(pairs)] for pairs in strings_of(objectives.setting().steps)]]
+    return values[[where[tuple(pairs)] for pairs in strings_of(objectives.every_string().steps)]]
 
 
 def test_every_pair_is_met_in_both_orders():
-    setting = objectives.setting()
+    setting = objectives.every_string()
     pairs = objectives.all_pairs(setting)
     weights = pairs.weights.reshape(31, 31)
     assert weights.sum() == pytest.approx(1, abs=1e-14)
@@ -264,47 +258,46 @@ def test_every_pair_is_met_in_both_orders():
 
 
 def test_the_writer_shows_what_the_optimum_over_strings_would_write():
-    shown, log_z = objectives.demonstrations(objectives.setting())
+    shown, log_z = objectives.demonstrations(objectives.every_string())
     assert shown == pytest.approx(as_listed(OPTIMUM), abs=1e-15)
     assert log_z == pytest.approx(log(TILTED.sum()), abs=1e-14)
     worth = OPTIMUM @ (REWARDS - BETA * np.log(OPTIMUM / P_REF))
     assert BETA * log_z == pytest.approx(worth, abs=1e-14)
 
 
-def short_strings(monkeypatch):
+def short_strings():
     """The job on seven strings of at most two steps, three of whose rewards are shared by two."""
-    monkeypatch.setattr(objectives, "HORIZON", 2)
-    setting = objectives.setting()
+    setting = objectives.every_string(cut=2)
     assert setting.chances.size == 7 and len(set(setting.rewards)) == 4
     return setting
 
 
-def test_the_best_of_a_group_is_that_of_all_groups(monkeypatch):
+def test_the_best_of_a_group_is_that_of_all_groups():
     """Every group of four is listed; of equals each is taken as often."""
-    setting = short_strings(monkeypatch)
+    setting = short_strings()
     taken = np.zeros(7)
     for group in product(range(7), repeat=4):
         top = max(setting.rewards[list(group)])
         best = [i for i in group if setting.rewards[i] == top]
         for i in best:
             taken[i] += prod(setting.chances[list(group)]) / len(best)
-    kept = objectives.kept(setting.chances, setting.rewards)
+    kept = objectives.kept(setting.chances, setting.rewards, 4)
     assert setting.chances * kept == pytest.approx(taken / 4, abs=1e-14)
     assert setting.chances @ kept == pytest.approx(1 / 4, abs=1e-14)
 
 
 def test_groups_are_listed_once_with_the_number_of_their_orders():
-    listed, orders = objectives.groups(5)
+    listed, orders = objectives.all_groups(5, 4)
     expected = Counter(tuple(sorted(group)) for group in product(range(5), repeat=4))
     assert dict(zip(map(tuple, listed.tolist()), orders)) == expected
-    _, orders = objectives.groups(31)
+    _, orders = objectives.all_groups(31, 4)
     assert orders.sum() == 31**4
 
 
 @pytest.mark.parametrize("advantage", [group_normalised, group_centred])
-def test_a_string_is_judged_by_all_groups_that_it_may_be_in(monkeypatch, advantage):
+def test_a_string_is_judged_by_all_groups_that_it_may_be_in(advantage):
     """The first of every ordered group, judged by loops"""
-    setting = short_strings(monkeypatch)
+    setting = short_strings()
     chance = np.random.default_rng(0).dirichlet(np.ones(7))
     expected = np.zeros(7)
     for first, *others in product(range(7), repeat=4):
@@ -313,9 +306,9 @@ def test_a_string_is_judged_by_all_groups_that_it_may_be_in(monkeypatch, advanta
         if advantage is group_normalised:
             A = A / (rewards.std() + 1e-4)
         expected[first] += prod(chance[others]) * A
-    listing = objectives.groups(7)
-    found = objectives.judged(chance, objectives.advantages(setting.rewards, advantage, listing),
-                              listing)
+    listing = objectives.all_groups(7, 4)
+    fixed = objectives.member_advantages(setting.rewards, advantage, listing)
+    found = objectives.judged(chance, fixed, listing)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -377,14 +370,14 @@ def test_what_a_policy_is_worth(found, rests, places):
             (reward, kl, J, (J - low) / (best - low), chance @ LETTERS, np.exp(logp).min()),
             abs=1e-10)
         assert J <= best + 1e-12 <= found.strings
-    assert (found.listed, found.reference) == (31, pytest.approx(low, abs=1e-14))
-    assert found.strings == pytest.approx(BETA * log(TILTED.sum()), abs=1e-14)
+    assert (found.strings, found.reference) == (31, pytest.approx(low, abs=1e-14))
+    assert found.optimum == pytest.approx(BETA * log(TILTED.sum()), abs=1e-14)
 
 
 def test_the_policy_gradient_rests_at_the_best_bigram(found, places, rests):
     """Found again by minimising −J; so do those who have the KL in the reward, or learned it."""
     best, logp = best_bigram()
-    assert found.bigram == pytest.approx(best, abs=1e-13)
+    assert found.best_bigram == pytest.approx(best, abs=1e-13)
     assert log_softmax(places["reinforce"]) == pytest.approx(logp, abs=1e-7)
     assert log_softmax(places["rlhf"]) == pytest.approx(logp, abs=1e-5)
     assert rests["reinforce"].share == pytest.approx(1, abs=1e-14)
@@ -394,7 +387,7 @@ def test_the_policy_gradient_rests_at_the_best_bigram(found, places, rests):
 
 def test_the_cut_is_worth_little_to_know(found):
     """The optimum over strings is a little better than the best bigram."""
-    assert 1e-4 < found.strings - found.bigram < 1e-3
+    assert 1e-4 < found.optimum - found.best_bigram < 1e-3
 
 
 @pytest.mark.parametrize("method, law", [("sft", OPTIMUM),
@@ -440,17 +433,15 @@ SADDLE = np.array([[0.1, 0.1], [-0.1, -0.1]])  # the second row is driven away
     lambda x: with_mean_zero(TARGET - x) * SADDLE,
     lambda x: with_mean_zero(TARGET - x)**3,
 ], ids=["unstable", "saddle", "flat"])
-def test_a_zero_that_is_not_stable_is_not_a_point_of_rest(monkeypatch, update):
+def test_a_zero_that_is_not_stable_is_not_a_point_of_rest(update):
     """It is followed from where it began, for so many steps at such a rate."""
-    monkeypatch.setattr(objectives, "STEPS", 3)
-    monkeypatch.setattr(objectives, "RATE", 0.5)
     assert np.abs(update(TARGET)).max() < 1e-15
     begin = TARGET + 0.01 * np.array([[1.0, -1.0], [1.0, -1.0]])
     for start in (TARGET, begin):
         expected = start
         for _ in range(3):
             expected = expected + 0.5 * update(expected)
-        place, rests = objectives.at_rest(update, [start, TARGET])
+        place, rests = objectives.at_rest(update, [start, TARGET], steps=3, rate=0.5)
         assert rests is False
         assert place == pytest.approx(expected, abs=1e-15)
 
@@ -507,8 +498,8 @@ def gradient_rows(logp):
 def test_the_coefficients_of_six_methods(found, halfway):
     """(unified.1) and (unified.3): what a method says, as often as it says it"""
     mine = gradient_rows(halfway)
-    assert [row.method for row in found.rows] == list(mine)
-    for row in found.rows:
+    assert [row.method for row in found.gradient] == list(mine)
+    for row in found.gradient:
         strings, judge, coefficients, weights = mine[row.method]
         assert (row.strings, row.judge) == (strings, judge)
         each = np.repeat(weights, list(map(len, coefficients)))
@@ -519,7 +510,7 @@ def test_the_coefficients_of_six_methods(found, halfway):
 
 def test_the_angle_with_the_policy_gradient(found, halfway):
     true = own_update("reinforce", halfway)
-    for row in found.rows:
+    for row in found.gradient:
         method = "reinforce" if row.method == "ppo" else row.method
         update = own_update(method, halfway)
         cosine = (update * true).sum() / np.linalg.norm(update) / np.linalg.norm(true)
@@ -528,145 +519,15 @@ def test_the_angle_with_the_policy_gradient(found, halfway):
 
 
 def test_each_row_is_the_gradient_of_the_methods_own_loss(found):
-    assert all(0 <= row.difference < 1e-12 for row in found.rows)
+    assert all(0 <= row.difference < 1e-12 for row in found.gradient)
 
 
 def test_a_wrong_coefficient_is_seen_in_the_difference(monkeypatch):
     """The column is not zero whatever is compared."""
-    monkeypatch.setattr(objectives, "GROUP", 2)
     right = objectives.grpo_coefficients
     monkeypatch.setattr(objectives, "grpo_coefficients",
                         lambda *args, **kwargs: 1.01 * right(*args, **kwargs))
-    setting = objectives.setting()
+    setting = objectives.every_string(group=2)
     rows = objectives.one_gradient(setting, objectives.updates(setting), setting.ref - 0.1 * REF)
     assert {row.method for row in rows if row.difference > 1e-6} == {"ppo", "grpo"}
     assert all(row.difference < 1e-12 for row in rows if row.method not in ("ppo", "grpo"))
-
-
-# What is printed.
-
-
-@pytest.fixture
-def fast(found, monkeypatch):
-    """The command computes nothing again."""
-    monkeypatch.setattr(objectives, "table", lambda: found)
-
-
-HEADS = ["method             strings of judged by          least    mean    most  cosine",
-         "method             rests   reward       KL        J    share  length   rarest"]
-
-
-def table_under(lines, head):
-    first = lines.index(head) + 1
-    return lines[first:first + lines[first:].index("")]
-
-
-def test_every_row_of_both_tables_is_printed(found, fast, command):
-    status, out, err = command()
-    assert (status, err) == (0, "") and out == report.objectives_text(found) + "\n"
-    lines = out.splitlines()
-    for line, row in zip(table_under(lines, HEADS[0]), found.rows, strict=True):
-        assert line.split() == [row.method, row.strings, *row.judge.split(),
-                                *(f"{x:.3f}" for x in row[3:7])]
-    for line, rest in zip(table_under(lines, HEADS[1]), found.rests, strict=True):
-        assert line.split() == [rest.method, "yes" if rest.at_rest else "no",
-                                *(f"{x + 1e-12:.4f}" for x in rest[2:6]), f"{rest.length:.2f}",
-                                f"{rest.rarest:.0e}"]
-    assert "-0.0000" not in out
-
-
-def test_the_sentences_name_the_numbers_of_the_job(found, fast, command):
-    _, out, _ = command()
-    said = " ".join(out.split())
-    worst = max(row.difference for row in found.rows)
-    for words in ("cut after 4 steps: exact, from all 31 strings",
-                  f"the method's own loss at the first step from a batch, to {worst:.0e}",
-                  f"the best bigram gains, J = {found.bigram:.4f}; no policy of any kind has more "
-                  f"than {found.strings:.4f}",
-                  "after 2,000 steps of learning rate 10", "the best of 4 of the reference",
-                  "groups of 4"):
-        assert words in said
-
-
-def test_every_line_fits_a_terminal(fast, command):
-    _, out, _ = command()
-    assert out.isascii()
-    assert max(map(len, out.splitlines())) <= 80
-    assert not any(line.endswith(" ") for line in out.splitlines())
-
-
-def test_the_readme_shows_what_is_printed(fast, command):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section, = re.findall(r"^## What does each method really optimise\?\n(.*?)^## ", readme,
-                          flags=re.M | re.S)
-    block, = re.findall(r"^```text\n(.*?)^```$", section, flags=re.M | re.S)
-    _, out, _ = command()
-    said = " ".join(section.split())
-    assert "python -m minirl objectives" in said and "a language of 31 strings" in said
-    assert block.splitlines() == [HEADS[1], *table_under(out.splitlines(), HEADS[1])]
-
-
-def plain(found):
-    """The tables as JSON should have them."""
-    return {"strings": found.listed, "reference": found.reference, "best_bigram": found.bigram,
-            "optimum": found.strings, "gradient": [row._asdict() for row in found.rows],
-            "rests": [rest._asdict() for rest in found.rests]}
-
-
-def test_json_to_standard_output_is_all_there_is(found, fast, command):
-    def refuse(word):
-        pytest.fail(f"{word} is no JSON")
-
-    status, out, err = command("--json", "-")
-    assert (status, err) == (0, "")
-    results = json.loads(out, parse_constant=refuse)
-    assert results == plain(found)
-    assert list(results) == ["strings", "reference", "best_bigram", "optimum", "gradient", "rests"]
-    assert type(results["strings"]) is int
-    assert [type(results[key]) for key in list(results)[1:4]] == [float] * 3
-    for row in results["gradient"]:
-        assert list(row) == ["method", "strings", "judge", "least", "mean", "largest", "cosine",
-                             "difference"]
-        assert [type(x) for x in row.values()] == [str] * 3 + [float] * 5
-    for rest in results["rests"]:
-        assert list(rest) == ["method", "at_rest", "reward", "kl", "objective", "share", "length",
-                              "rarest"]
-        assert [type(x) for x in rest.values()] == [str, bool] + [float] * 6
-    again = Objectives(*list(results.values())[:4], [Row(**row) for row in results["gradient"]],
-                       [Rest(**rest) for rest in results["rests"]])
-    assert again == found
-
-
-def test_json_goes_to_a_file_beside_the_tables(found, fast, command, tmp_path):
-    path = tmp_path / "objectives.json"
-    status, out, _ = command("--json", str(path))
-    assert status == 0 and out == report.objectives_text(found) + "\n"
-    assert json.loads(path.read_text(encoding="utf-8")) == plain(found)
-
-
-def test_quiet_prints_nothing(fast, command, tmp_path):
-    assert command("--quiet") == (0, "", "")
-    path = tmp_path / "objectives.json"
-    assert command("--quiet", "--json", str(path)) == (0, "", "")
-    assert path.stat().st_size > 1000
-
-
-@pytest.mark.parametrize("arguments, message", [
-    (["--seed", "1"], "unrecognized arguments: --seed 1"),
-    (["--beta", "1"], "unrecognized arguments: --beta 1"),
-    (["--qui"], "unrecognized arguments: --qui"),
-    (["names.txt"], "unrecognized arguments: names.txt"),
-    (["--json"], "argument --json: expected one argument"),
-])
-def test_a_wrong_argument_is_refused_by_name(command, arguments, message):
-    status, out, err = command(*arguments)
-    assert status == 2 and out == ""
-    assert err.startswith("usage: minirl objectives ")
-    assert err.endswith(f"minirl objectives: error: {message}\n")
-
-
-def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, monkeypatch, tmp_path):
-    monkeypatch.setattr(objectives, "table", lambda: pytest.fail("work was begun"))
-    path = tmp_path / "missing" / "objectives.json"
-    status, out, err = command("--json", str(path))
-    assert status == 2 and out == "" and str(path) in err

@@ -393,7 +393,7 @@ def test_on_the_slippery_lake_every_learner_is_close_to_the_optimum_after_100_00
 
 @pytest.mark.slow
 def test_the_greedy_policy_of_the_mean_of_sixteen_learners_is_optimal():
-    """On the lake; the main job does the same on the cliff, where every single learner is."""
+    """On the lake; the job `demo` does the same on the cliff, where every single learner is."""
     mdp = frozen_lake().mdp(gamma=0.99)
     best = policy_iteration(mdp)
     record = after(25, q_learning(mdp, learners(mdp, rng=range(16), initial_value=1.0)))

@@ -104,7 +104,7 @@ def test_an_iteration_steps_along_the_loss_of_its_weights(form, baseline):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_comes_near_the_optimum_of_small_random_worlds(seed):
-    """A share of J* − J(uniform); the promises for the grids are checked on the main job's run."""
+    """A share of J* − J(uniform); the job `demo` checks the promises for the grids."""
     mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
     best, (worst, _) = policy_iteration(mdp).objective, policy_gradient(mdp, np.zeros((5, 3)))
     trainer = reinforce(mdp, start(np.zeros((5, 3)), rng=seed), episodes=256,

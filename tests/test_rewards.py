@@ -7,11 +7,10 @@ import pytest
 from languages import all_strings, as_steps
 
 from minirl.kernel import counts
-from minirl.lab.main_job import fit_corpus
+from minirl.lab.running_example import bigram_of
 from minirl.exact.evaluation import expectation
 from minirl.exact.regularised import critical_beta, log_partition, regularised_optimum, tilt
 from toy_lm import rewards
-from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, score, widen
 from toy_lm.rewards import LETTER, easy_to_say, is_vowel, of_strings
 from toy_lm.vocabulary import from_items
@@ -29,8 +28,8 @@ TABLES = ["easy_to_say", *BY_LOOPS]
 @pytest.fixture(scope="module")
 def default():
     """The world of the default corpus, and its reference model."""
-    vocabulary, reference, _ = fit_corpus(unicode_words())
-    return language(easy_to_say(vocabulary)), reference
+    reference = bigram_of()
+    return language(easy_to_say(reference.vocabulary)), reference.logits
 
 
 def reward_by_loops(text, letter):

@@ -14,7 +14,7 @@ from minirl.people.grpo import grpo_loss
 from minirl.people.groups import weighted
 from minirl.people.kl import string_kl
 from minirl.people.kto import kto_loss
-from minirl.lab.estimators import all_episodes
+from minirl.lab.listing import all_episodes
 from minirl.lab.objectives import REFERENCE
 from minirl.people.orpo import orpo_loss
 from minirl.people.pairs import Pairs

@@ -1,8 +1,6 @@
-"""The job `values`: a world solved three times, learners judged by it, text, JSON and figures."""
+"""The job `values`: a world solved three times, learners judged by it, and what is printed."""
 
-import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -11,15 +9,23 @@ from gridworld import maps
 from gridworld.maps import cliff_walk, corners, frozen_lake
 from gridworld.world import GridWorld, parse
 from minirl.exact.evaluation import evaluate
-from minirl.play.exploration import epsilon_greedy
-from minirl.lab import report, values
 from minirl.exact.planning import policy_iteration
+from minirl.lab import values
+from minirl.lab.values import Settings, ValueCurve, Values
+from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
 
 LAKE = frozen_lake().mdp(gamma=0.95)
-HASTE = ["--steps", "20", "--runs", "2"]
-DEFAULTS = {"learning_rate": 1.0, "decay": 0.6, "exploration_rate": 0.5, "initial_value": 1.0}
 JOB = "values"
+
+
+def found_on(grid, gamma=0.95, name="x", **settings):
+    """What the job finds with two runs of 20 steps."""
+    mdp, settings = grid.mdp(gamma=gamma), Settings(gamma, 20, **settings)
+    solution = values.solve_world(mdp)
+    return Values(name, grid, settings, solution, [
+        values.learn_values(mdp, solution.optimum, method, seed=0, runs=2, settings=settings)
+        for method in values.VALUE_LEARNERS])
 
 
 @pytest.fixture
@@ -27,18 +33,12 @@ def asked(monkeypatch):
     """What each learner is asked for, in order; none learns anything."""
     asked = []
 
-    def learn(mdp, optimum, method, **arguments):
+    def learn_values(mdp, optimum, method, **arguments):
         asked.append((method, arguments))
-        return values.Curve(method, np.array([20]), np.ones((1, 2)), np.ones((1, 2)), 0.5)
+        return ValueCurve(method, np.array([20]), np.ones((1, 2)), np.ones((1, 2)), np.ones(2), 0.5)
 
-    monkeypatch.setattr(values, "learn", learn)
+    monkeypatch.setattr(values, "learn_values", learn_values)
     return asked
-
-
-def solution_and_curves(mdp, runs=3, steps=60, **hyperparameters):
-    solution = values.solve_world(mdp)
-    return solution, [values.learn(mdp, solution.optimum, method, seed=0, runs=runs, steps=steps,
-                                   **hyperparameters) for method in values.LEARNERS]
 
 
 @pytest.mark.parametrize("name", maps.WORLDS)
@@ -76,10 +76,10 @@ def test_the_tolerance_of_value_iteration_grows_with_the_values_whatever_their_s
 def test_a_curve_judges_the_records_of_the_learner(method, learner):
     """The steps are cut to a multiple of the points, downwards: 215 are 20 times 10."""
     best = policy_iteration(LAKE)
-    curve = values.learn(LAKE, best, method, seed=4, runs=2, steps=215, learning_rate=0.9,
-                         decay=0.7, exploration_rate=0.3, initial_value=0.2)
+    curve = values.learn_values(LAKE, best, method, seed=4, runs=2,
+                                settings=Settings(0.95, 215, 0.9, 0.7, 0.3, 0.2))
     record = learners(LAKE, rng=[[4, 0], [4, 1]], initial_value=0.2,
-                   tables=2 if method == "double_q_learning" else 1)
+                      tables=2 if method == "double_q_learning" else 1)
     trainer = learner(LAKE, record, decay=0.7, learning_rate=0.9, exploration=epsilon_greedy(0.3),
                       steps_per_iteration=10)
     assert curve.method == method and curve.seconds > 0
@@ -90,13 +90,14 @@ def test_a_curve_judges_the_records_of_the_learner(method, learner):
             assert curve.errors[point, run] == np.abs(Q - best.action_values)[played].max()
             greedy = evaluate(LAKE, np.eye(4)[Q.argmax(axis=1)])
             assert curve.values[point, run] == pytest.approx(greedy[0], abs=1e-12)
+    assert curve.shares == pytest.approx(curve.values[-1] / best.objective, abs=1e-12)
 
 
-@pytest.mark.parametrize("method", values.LEARNERS)
+@pytest.mark.parametrize("method", values.VALUE_LEARNERS)
 def test_a_run_is_the_same_whatever_runs_beside_it(method):
     best = policy_iteration(LAKE)
-    many, alone = (values.learn(LAKE, best, method, seed=1, runs=runs, steps=100)
-                   for runs in (3, 1))
+    many, alone = (values.learn_values(LAKE, best, method, seed=1, runs=runs,
+                                       settings=Settings(steps=100)) for runs in (3, 1))
     assert (many.errors[:, :1] == alone.errors).all() and (many.values[:, :1] == alone.values).all()
 
 
@@ -112,41 +113,55 @@ def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
     assert values.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3
 
 
-@pytest.mark.parametrize("name, gamma", [*((name, 0.95) for name in maps.WORLDS), ("cliff", 1.0)])
-def test_what_is_printed_fits_into_80_columns(name, gamma):
-    grid = maps.WORLDS[name]()
-    solution, curves = solution_and_curves(grid.mdp(gamma=gamma), runs=1, steps=20,
-                                           initial_value=-1234.5)
-    text = f"{report.solution_text(name, grid, gamma, solution)}\n" \
-           f"{report.curves_text(curves, solution)}"
+@pytest.mark.parametrize("name", values.SETTINGS)
+def test_the_settings_of_a_world_are_its_own(command, asked, name):
+    """`--world 4x4` and a map have those of everybody."""
+    assert command("--world", name, "--quiet")[0] == 0
+    assert [given["settings"] for _, given in asked] == [values.SETTINGS[name]] * 4
+
+
+@pytest.mark.parametrize("name, steps, least", [("windy", 8000, [1, None, 0.8, 1]),
+                                                ("cliff", 10_000, [1, 0.65, 0.65, 0.8]),
+                                                ("teleports", 5000, [0.95, 0.85, 0.8, 0.8])])
+def test_with_the_settings_of_their_world_learners_arrive_even_sooner(name, steps, least):
+    """The median of five runs, which all have more steps in the job; on the cliff by a detour."""
+    settings = values.SETTINGS[name]._replace(steps=steps)
+    mdp = maps.WORLDS[name]().mdp(gamma=settings.gamma)
+    for method, share in zip(values.VALUE_LEARNERS, least, strict=True):
+        if share is not None:
+            curve = values.learn_values(mdp, policy_iteration(mdp), method, seed=0, runs=5,
+                                        settings=settings)
+            assert values.spread(curve.shares)[1] >= share, method
+
+
+# What is printed and written.
+
+
+@pytest.mark.parametrize("grid, gamma", [*((world(), 0.95) for world in maps.WORLDS.values()),
+                                         (cliff_walk(), 1.0)])
+def test_what_is_printed_fits_into_80_columns(grid, gamma):
+    found = found_on(grid, gamma, initial_value=-1234.5)
+    text = f"{values.solution_text(found)}\n{values.curves_text(found)}"
     assert max(map(len, text.split("\n"))) <= 80
     visits = "expected visits" if gamma == 1 else "discounted visits"
-    for word in (name, "best policy", "values", visits, *values.LEARNERS):
+    for word in ("best policy", "values", visits, *values.VALUE_LEARNERS, "initial value -1234.5"):
         assert word in text
 
 
-def test_a_wide_world_is_drawn_below_and_a_narrow_one_beside():
-    for grid, beside in (corners(), True), (cliff_walk(), False):
-        text = report.solution_text("x", grid, 0.9, values.solve_world(grid.mdp(gamma=0.9)))
-        assert ("best policy    values" in text) == beside
-
-
 def test_a_world_is_drawn_beside_as_long_as_it_fits(monkeypatch):
-    grid = corners()
-    solution = values.solve_world(grid.mdp(gamma=0.9))
-    whole = report.solution_text("x", grid, 0.9, solution).split("\n")
+    found = found_on(corners())
+    whole = values.solution_text(found).split("\n")
     widest = max(map(len, whole[2:whole.index("", 2)]))
     for width, beside in (widest, True), (widest - 1, False):
-        monkeypatch.setattr(report, "WIDTH", width)
-        text = report.solution_text("x", grid, 0.9, solution)
-        assert ("best policy    values" in text) == beside
+        monkeypatch.setattr(values, "WIDTH", width)
+        assert ("best policy    values" in values.solution_text(found)) == beside
 
 
 def test_the_text_of_a_solution_holds_its_drawings_and_its_numbers():
-    grid = GridWorld(parse("SFG"), success_rate=0.5, step_reward=-1.0)
-    solution = values.solve_world(grid.mdp(gamma=0.5))._replace(
-        rounds={"one solver": 3, "another": 21}, disagreement=3.5e-12)
-    assert report.solution_text("corridor", grid, 0.5, solution) == (
+    found = found_on(GridWorld(parse("SFG"), success_rate=0.5, step_reward=-1.0), 0.5, "corridor")
+    found = found._replace(solution=found.solution._replace(
+        rounds={"one solver": 3, "another": 21}, disagreement=3.5e-12))
+    assert values.solution_text(found) == (
         "corridor, gamma 0.5: the optimum is J* = -1.555556\n\n"
         "best policy    values               discounted visits\n"
         "→ → G          -1.56 -0.67     G    1.33 0.44    G\n\n"
@@ -154,49 +169,52 @@ def test_the_text_of_a_solution_holds_its_drawings_and_its_numbers():
         "values differ by at most 4e-12.")
 
 
-def test_the_text_of_the_learners_holds_their_last_points():
-    """Of eleven runs the second, sixth and tenth; J* is −2 and the median −3, so half is lost."""
+def test_the_text_of_the_learners_holds_their_last_points_and_who_did_not_arrive():
+    """Of eleven runs the second, sixth and tenth."""
     runs = np.arange(11.0)
     last = np.where(runs < 2, np.nan, runs / 2 - 5.5)
-    curve = values.Curve("sarsa", np.array([10, 12345]), np.stack([runs + 50, runs]),
-                         np.stack([runs, last]), 0.5)
-    solution = values.solve_world(LAKE)
-    solution = solution._replace(optimum=solution.optimum._replace(objective=-2.0))
-    assert report.curves_text([curve], solution).startswith(
-        "                          |Q - Q*|                  J greedy            share\n"
-        "method               10 %  median    90 %     10 %   median     90 %  median\n"
-        "sarsa               1.000   5.000   9.000     null   -3.000   -1.000  0.5000\n\n"
-        "11 runs of 12,345 steps each.  |Q - Q*| is")
 
+    def curve(method, values, shares):
+        return ValueCurve(method, np.array([10, 12345]), np.stack([runs + 50, runs]),
+                          np.stack([runs, values]), shares, 0.5)
 
-@pytest.mark.parametrize("number, text", [
-    (None, "null"), (0.12345, "0.123"), (998.9, "998.900"), (-998.9996, "-999.000"),
-    (999.0, "1e+03"), (1234.5, "1.2e+03"), (-1234.5, "-1.2e+03"), (-1.26e99, "-1.3e+99")])
-def test_a_number_of_the_table_has_at_most_eight_characters(number, text):
-    assert report._compact(number) == text
+    found = found_on(corners())._replace(curves=[
+        curve("sarsa", last, last / 6 + 1), curve("q_learning", last, runs * 0 + 0.499),
+        curve("expected_sarsa", runs * np.nan, runs * np.nan), curve("lazy", runs, runs * np.nan)])
+    text = values.curves_text(found)
+    assert text.startswith(
+        "                       |Q - Q*|                J greedy           share\n"
+        "method           10 %    median   90 %   10 %    median    90 %  median\n"
+        "sarsa           1.000     5.000  9.000   null    -3.000  -1.000  0.5000\n")
+    assert "\n11 runs of 12,345 steps each, with learning rate 1, decay 0.6," in text
+    assert text.endswith("Did not get there with these settings: q_learning, expected_sarsa.")
+    assert "Did not" not in values.curves_text(found._replace(curves=found.curves[:1]))
 
 
 def test_rows_hold_the_last_point_of_each_curve_and_its_share():
-    solution = values.solve_world(LAKE)
-    J = solution.optimum.objective
-    curve = values.Curve("sarsa", np.array([10, 20]), np.array([[9.0, 9, 9], [1, 3, 2]]),
-                         np.array([[0.0, 0, 0], [J, J / 2, np.nan]]), 0.5)
-    row, = report.value_rows([curve], solution)
-    assert row["error"] == [1, 2, 2] and row["value"] == [None, J / 2, J / 2]
-    assert row["share"] == pytest.approx(0.5) and (row["steps"], row["runs"]) == (20, 3)
-    lost, = report.value_rows([curve._replace(values=np.full((2, 3), np.nan))], solution)
+    J = 0.25
+    curve = ValueCurve("sarsa", np.array([10, 20]), np.array([[9.0, 9, 9], [1, 3, 2]]),
+                       np.array([[0.0, 0, 0], [J, J / 2, np.nan]]), np.array([1, 0.5, np.nan]), 0.5)
+    row, = values.value_rows([curve])
+    assert row == {"method": "sarsa", "error": [1, 2, 2], "value": [None, J / 2, J / 2],
+                   "share": 0.5, "steps": 20, "runs": 3, "seconds": 0.5}
+    lost, = values.value_rows([curve._replace(values=np.full((2, 3), np.nan),
+                                              shares=np.full(3, np.nan))])
     assert lost["value"] == [None] * 3 and lost["share"] is None
-    assert row["method"] == "sarsa" and row["seconds"] == 0.5
-    solution = solution._replace(disagreement=np.float64(0.25))
-    text = report.values_json("lac gelé", 0.5, [curve], solution)
-    assert text.startswith('{\n "world": "lac gelé",\n') and text.endswith("}\n")
-    assert json.loads(text) == {"world": "lac gelé", "gamma": 0.5, "optimum": J,
-                                "disagreement": 0.25, "rounds": solution.rounds, "methods": [row]}
+
+
+def test_the_document_holds_the_world_and_its_optimum():
+    found = found_on(frozen_lake(), 0.5, "lac gelé")
+    assert values.VALUES.document(found) == {
+        "world": "lac gelé", "gamma": 0.5, "optimum": found.solution.optimum.objective,
+        "disagreement": found.solution.disagreement, "rounds": found.solution.rounds,
+        "methods": values.value_rows(found.curves)}
 
 
 def test_the_share_of_an_optimum_of_nothing_is_null():
-    solution, curves = solution_and_curves(frozen_lake("SF").mdp(gamma=0.9), steps=20)
-    assert all(row["share"] is None for row in report.value_rows(curves, solution))
+    found = found_on(frozen_lake("SF"), 0.9)
+    assert all(row["share"] is None for row in values.value_rows(found.curves))
+    assert "Did not" not in values.curves_text(found)
 
 
 def test_large_values_close_to_gamma_one_are_solved_too():
@@ -218,167 +236,71 @@ def test_rounding_is_not_taken_for_a_world_without_an_end():
 # The command.
 
 
-def test_it_prints_a_world_and_four_learners(command):
-    status, out, err = command(*HASTE)
-    assert status == 0 and err == "" and "J* = 0.180472" in out and "\x1b" not in out
-    assert all(f"\n{method} " in out for method in values.LEARNERS)
-
-
-def test_the_seed_decides_everything(command, tmp_path):
-    found = []
-    for seed in "3", "3", "4":
-        status, out, _ = command("--steps", "200", "--runs", "2", "--quiet", "--seed", seed,
-                                 "--json", str(tmp_path / "x"))
-        assert status == 0 and out == ""
-        rows = json.loads((tmp_path / "x").read_text())["methods"]
-        found.append([{**row, "seconds": 0} for row in rows])
-    assert found[0] == found[1] != found[2]
-
-
-def test_the_defaults_are_those_of_the_learners(command, asked):
-    assert command("--quiet") == (0, "", "")
-    assert asked == [(method, {"seed": 0, "runs": 20, "steps": 20_000, **DEFAULTS}) for method in
+@pytest.mark.parametrize("arguments, runs, seed, settings", [
+    ([], 20, 0, Settings()),
+    (["--runs=3", "--seed=7", "--gamma=0", "--steps=20", "--learning-rate=1e-6", "--decay=0",
+      "--exploration-rate=0", "--initial-value=-1e6"], 3, 7, Settings(0, 20, 1e-6, 0, 0, -1e6)),
+    (["--world=cliff", "--gamma=1", "--decay=1", "--exploration-rate=1", "--initial-value=1e6"],
+     20, 0, Settings(1, 40_000, 0.5, 1, 1, 1e6)),
+])
+def test_arguments_reach_the_learners(command, asked, arguments, runs, seed, settings):
+    """Defaults of the world where none is given; each may be as large as its bounds."""
+    assert command("--quiet", *arguments) == (0, "", "")
+    assert asked == [(method, {"seed": seed, "runs": runs, "settings": settings}) for method in
                      ("q_learning", "double_q_learning", "sarsa", "expected_sarsa")]
-
-
-def test_learn_has_the_defaults_of_the_command():
-    assert values.learn.__kwdefaults__ == DEFAULTS
-
-
-@pytest.mark.parametrize("numbers", [(3, 20, 1e-6, 0, 0, -1e6), (1, 41, 1, 1, 1, 1e6)])
-def test_every_argument_reaches_the_learners_and_may_be_as_large_as_its_bounds(command, asked,
-                                                                               numbers):
-    names = ["runs", "steps", *DEFAULTS]
-    options = [f"--{name.replace('_', '-')}={number}" for name, number in zip(names, numbers)]
-    assert command("--quiet", "--seed=7", *options) == (0, "", "")
-    assert all(given == {"seed": 7, **dict(zip(names, numbers))} for _, given in asked)
-
-
-def test_progress_is_shown_on_a_terminal_and_wiped(command, asked, monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", terminal)
-    assert command("--quiet") == (0, "", "")
-    assert terminal.getvalue().split("\r\033[K") == [
-        "", "4x4: planning", *(f"4x4: {method}" for method in values.LEARNERS), ""]
-
-
-def test_the_world_is_painted_on_a_terminal(command, asked, monkeypatch):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert "\x1b[32mG\x1b[0m" in command()[1]
 
 
 @pytest.mark.parametrize("rules, optimum", [
     ([], 0.5), (["--step-reward", "-1"], -1), (["--success-rate", "0"], 2 / 11),
-    (["--success-rate", "0", "--step-reward", "0"], 2 / 11)])
+    (["--success-rate", "0", "--step-reward", "0"], 2 / 11),
+    (["--step-reward", "-1", "--success-rate", "0.5"], (-1 + 0.25 * -0.5 / 0.75) / 0.75)])
 def test_a_map_is_safe_and_free_unless_rules_are_given(command, asked, tmp_path, rules, optimum):
     """A rate of 0 is a rule too: up is left or right, V = V/4 + W/4 and W = V/4 + 1/2."""
     path = tmp_path / "my.own.txt"
     path.write_text("SFG\n")
     status, out, _ = command("--map", str(path), "--gamma", "0.5", *rules)
-    assert status == 0
+    assert status == 0 and asked[0][1]["settings"] == Settings(0.5)
     assert out.startswith(f"my.own, gamma 0.5: the optimum is J* = {optimum:.6f}\n")
 
 
-def test_a_map_of_ones_own_is_solved_with_its_rules(command, tmp_path):
-    path = tmp_path / "corridor.txt"
-    path.write_text("SFG\n")
-    status, _, _ = command(*HASTE, "--map", str(path), "--gamma", "0.5", "--step-reward", "-1",
-                           "--success-rate", "0.5", "--json", str(tmp_path / "out.json"))
-    found = json.loads((tmp_path / "out.json").read_text())
-    # From the middle, W = ½ · 0 + ½ (−1 + W/2) and a goal that pays 1; from the start, −1 as well.
-    middle = (0.5 * 0 + 0.5 * -1) / (1 - 0.25)
-    first = (-1 + 0.25 * middle) / (1 - 0.25)
-    assert status == 0 and found["world"] == "corridor"
-    assert found["optimum"] == pytest.approx(first, abs=1e-12)
+def test_the_world_is_painted_on_a_terminal(command, asked, monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert "\x1b[32mG\x1b[0m" in command()[1]
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--world", "moon"], "argument --world: invalid choice: 'moon'"),
-    (["--map", ""], "argument --map: the name of a file is expected, got ''"),
-    (["--world", "cliff", "--map", "x"], "not allowed with argument"),
-    (["--gamma", "1.5"], "argument --gamma: must lie between 0 and 1, got 1.5"),
-    (["--gamma", "nan"], "argument --gamma: must lie between 0 and 1, got nan"),
-    (["--runs", "0"], "argument --runs: must be at least 1, got 0"),
-    (["--steps", "19"], "argument --steps: must be at least 20, got 19"),
-    (["--learning-rate", "0"], "argument --learning-rate: must lie between 1e-06 and 1, got 0"),
-    (["--decay", "x"], "argument --decay: 'x' is not a number"),
-    (["--decay", "1.1"], "argument --decay: must lie between 0 and 1, got 1.1"),
-    (["--success-rate", "1.1"], "argument --success-rate: must lie between 0 and 1, got 1.1"),
-    (["--step-reward", "1e7"], "--step-reward: must lie between -1e+06 and 1e+06, got 1e7"),
-    (["--exploration-rate", "2"], "argument --exploration-rate: must lie between 0 and 1, got 2"),
-    (["--initial-value", "1e7"], "--initial-value: must lie between -1e+06 and 1e+06, got 1e7"),
-    (["--seed", "-1"], "argument --seed: must be at least 0, got -1"),
-    (["--plot", ""], "argument --plot: the name of a file is expected, got ''"),
-    (["--learn", "1"], "unrecognized arguments: --learn 1"),
-    (["--step-reward", "0"], "are rules for a map of your own: give --map too"),
-    (["--success-rate", "0.5"], "are rules for a map of your own: give --map too"),
-    (["--map", "no such file"], "cannot read no such file: No such file or directory"),
-    (["--world", "teleports", "--gamma", "1"], "from state 0 this policy never ends"),
-    (["--json", "no/such/folder"], "cannot write no/such/folder"),
-    (["--plot", "setup.cfg"], "cannot make the folder setup.cfg: File exists"),
-    (["--beta", "1"], "unrecognized arguments: --beta 1"),
-])
-def test_what_the_user_can_mend_is_refused_in_a_sentence(command, arguments, message):
-    if "--plot" in arguments:
-        pytest.importorskip("matplotlib")
-    status, out, err = command(*HASTE, *arguments)
-    assert status == 2 and out == "" and message in err and "Traceback" not in err
+def test_the_seed_decides_everything(command):
+    found = []
+    for seed in "3", "3", "4":
+        rows = json.loads(command("--steps", "200", "--runs", "2", "--seed", seed, "--json",
+                                  "-")[1])["methods"]
+        found.append([{**row, "seconds": 0} for row in rows])
+    assert found[0] == found[1] != found[2]
 
 
-def test_a_malformed_map_is_refused_by_file_line_and_column(command, tmp_path):
-    path = tmp_path / "map.txt"
-    path.write_text("SFF\nFXG\n")
-    status, _, err = command("--map", str(path))
-    assert status == 2 and f"{path}: map line 2, column 2: 'X' is neither" in err
+# Figures.
 
 
-def test_the_figures_are_written_as_png(command, tmp_path):
-    pytest.importorskip("matplotlib")
-    folder = tmp_path / "new" / "folder"
-    assert command(*HASTE, "--quiet", "--plot", str(folder))[0] == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["4x4_curves.png", "4x4_values.png"]
-    for path in folder.iterdir():
-        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
-
-
-def test_the_figures_show_the_solution_and_bear_the_name_of_the_map(command, asked, monkeypatch,
-                                                                    tmp_path):
+def test_the_figures_show_the_solution_and_bear_the_name_of_the_map():
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
-    drawn, saved = [], []
-    monkeypatch.setattr(figures, "heat_map", lambda *given, **options: drawn.append(
-        (given[1], options)))
-    monkeypatch.setattr(figures, "learning_curves", lambda *_, **options: drawn.append(options))
-    monkeypatch.setattr(figures, "save", lambda _, path: saved.append(path))
-    path = tmp_path / "mine.txt"
-    path.write_text("SFG\n")
-    assert command("--quiet", "--gamma", "0.5", "--step-reward", "-1", "--map", str(path), "--plot",
-                   str(tmp_path)) == (0, "", "")
-    (best, options), curves = drawn
-    assert best.tolist() == [-1, 0, 0] and options["title"] == "mine: the best values and moves"
-    assert options["policy"].argmax(axis=1)[:2].tolist() == [2, 2]
-    assert curves == {"optimum": -1.0, "title": "mine"}
-    assert saved == [str(tmp_path / f"mine_{what}.png") for what in ("values", "curves")]
-
-
-def test_without_matplotlib_a_plot_is_refused_before_the_work(command, monkeypatch, tmp_path):
-    for module in ("matplotlib.figure", "gridworld.figures", "minirl.lab.figures"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.delattr("minirl.lab.figures", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.setattr(values, "solve_world", None)
-    status, _, err = command("--plot", str(tmp_path))
-    assert status == 2 and "pictures need matplotlib: pip install 'minirl[plot]'" in err
+    found = figures.values_figures(found_on(corners(), 0.5, "mine"))
+    assert list(found) == ["mine_values", "mine_curves"]
+    heat, curves = found.values()
+    assert heat.axes[0].get_title() == "mine: the best values and moves"
+    image, = heat.axes[0].images
+    assert image.get_array().compressed() == pytest.approx(policy_iteration(
+        corners().mdp(gamma=0.5)).values[1:-1])
+    assert any(hasattr(text, "arrow_patch") for text in heat.axes[0].texts)
+    assert curves.get_suptitle() == "mine: median and 10-90 % of 2 runs"
 
 
 def test_learning_curves_draw_the_median_the_band_and_the_optimum():
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
     runs = np.arange(21.0)
-    curve = values.Curve("sarsa", np.array([10, 20, 30]), np.stack([runs + 5, runs, runs]),
-                         np.stack([runs, runs + 1, np.full(21, np.nan)]), 0.5)
+    curve = ValueCurve("sarsa", np.array([10, 20, 30]), np.stack([runs + 5, runs, runs]),
+                       np.stack([runs, runs + 1, np.full(21, np.nan)]), runs, 0.5)
     figure = figures.learning_curves([curve], optimum=33.0, title="x")
     left, right = figure.axes
     assert left.lines[0].get_ydata().tolist() == [15, 10, 10]
@@ -399,8 +321,8 @@ def test_each_learner_has_a_colour_of_its_own_for_its_line_and_its_band():
     from matplotlib.colors import to_hex
 
     from minirl.lab import figures
-    curves = [values.Curve(method, np.array([10, 20]), np.ones((2, 3)), np.ones((2, 3)), 0.5)
-              for method in values.LEARNERS]
+    curves = [ValueCurve(method, np.array([10, 20]), np.ones((2, 3)), np.ones((2, 3)), np.ones(3),
+                         0.5) for method in values.VALUE_LEARNERS]
     for axes in figures.learning_curves(curves, optimum=2.0, title="x").axes:
         lines = [to_hex(line.get_color()) for line in axes.lines[:4]]
         assert lines == [to_hex(band.get_facecolor()[0]) for band in axes.collections]

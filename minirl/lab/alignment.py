@@ -16,49 +16,61 @@ few values, as the second and the third have.
 """
 
 from functools import partial
-from time import perf_counter
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
-from minirl.kernel import counts
-from minirl.people.best_of_n import best_of_n, rejection_sampling
-from minirl.exact.return_law import reward_law
-from minirl.people.fitting import minimise_near
+from minirl.console import integer
 from minirl.exact.evaluation import NoEnd, expectation
+from minirl.exact.regularised import critical_beta, frontier, regularised_optimum, tilt
+from minirl.exact.return_law import reward_law
+from minirl.kernel import counts
+from minirl.kernel.softmax import log_softmax
+from minirl.lab.job import Job, add_seed, stopwatch
+from minirl.lab.running_example import (SHOWN, WORDS, Writer, bigram_of, letters_of,
+                                        running_example, writers_text, written)
+from minirl.lab.table import in_columns, paragraph
+from minirl.people.best_of_n import best_of_n, rejection_sampling
+from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
+from minirl.people.fitting import minimise_near
 from minirl.people.groups import group_centred, group_leave_one_out, per_length
 from minirl.people.grpo import grpo, resting_policy
-from minirl.lab.main_job import SHOWN, WORDS, LanguageRow, fit_corpus, measure
-from minirl.play.optim import linear
-from minirl.play.ppo import ppo
-from minirl.exact.regularised import critical_beta, frontier, regularised_optimum, tilt
-from minirl.play.reinforce import reinforce
-from minirl.play.training import after, start
-from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.rlhf import rlhf, step_rewards
-from minirl.kernel.softmax import log_softmax
+from minirl.play.optim import linear
+from minirl.play.reinforce import reinforce
+from minirl.play.training import after, start
 from toy_lm.align import BETA, METHODS, PULL
-from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, sample
 from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say, letters
 
-ITERATIONS = 200     # of every trainer that climbs J,
-RESTING = 400        # and of those that come to rest elsewhere
-LENGTH = 7           # the constant of Dr. GRPO and RLOO: about the steps of a string
-WINNERS = 100_000    # strings written for rejection sampling, four for each winner
-NS = [1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128, 256, 512, 1024]
-BETAS = [10.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.36, 0.33, 0.31, 0.3]
-FEW = 100            # preferences of the learned proxies
-ROUNDS = 3           # of iterated RLHF
-SIZES = [100, 1_000, 10_000]  # preferences of the reward models that are judged,
-FRESH = 20_000       # on so many others
-UNHELD = [("dpo", 300), ("dpo", 3_000), ("ipo", 300), ("kto", 300), ("simpo", 300), ("orpo", 300)]
+MEAN_STEPS = 7  # the constant of Dr. GRPO and RLOO: about the steps of a string
+ROUNDS = 3      # of iterated RLHF
+PIECES = 22     # of work: the rows of the table, and what else is computed
 
 
-class Point(NamedTuple):
+class AlignmentScale(NamedTuple):
+    """How long everything learns, and how much is computed."""
+
+    iterations: int = 200   # of every trainer that climbs J,
+    resting: int = 400      # and of those that come to rest elsewhere
+    winners: int = 100_000  # strings written for rejection sampling, four for each winner
+    ns: tuple = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128, 256, 512, 1024)
+    betas: tuple = (10.0, 5.0, 3.0, 2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.45, 0.4, 0.36, 0.33,
+                    0.31, 0.3)
+    groups: tuple = (2, 4, 8, 16, 64)  # sizes for which Dr. GRPO's point of rest is computed
+    few: int = 100          # preferences of the learned proxies
+    sizes: tuple = (100, 1_000, 10_000)  # preferences of the reward models that are judged,
+    fresh: int = 20_000     # on so many others
+    unheld: tuple = (("dpo", 300), ("dpo", 3_000), ("ipo", 300), ("kto", 300), ("simpo", 300),
+                     ("orpo", 300))
+    law_tol: float = 1e-15  # of the law of the best of n
+
+
+class ProxyPoint(NamedTuple):
     """A policy on its way from the reference, judged by a proxy and by the true reward."""
 
     kl: float
@@ -72,11 +84,11 @@ class Proxy(NamedTuple):
     """What becomes of the true reward when another one is maximised."""
 
     name: str
-    optima: list     # of Point, along the proxy's own frontier
-    best_of_n: list  # of Point; empty where the law of the proxy is not exact
+    optima: list     # of ProxyPoint, along the proxy's own frontier
+    best_of_n: list  # of ProxyPoint; empty where the law of the proxy is not exact
 
 
-class Model(NamedTuple):
+class JudgedModel(NamedTuple):
     """A reward model, judged on fresh preferences over strings of the reference."""
 
     pairs: int           # it was fitted to
@@ -101,258 +113,307 @@ class Held(NamedTuple):
     held_length: float
 
 
-class Alignment(NamedTuple):
-    """All results of the job."""
+class BestPoint(NamedTuple):
+    """The best of n, exactly."""
 
-    rows: list           # of main_job.LanguageRow
+    n: int
+    reward: float
+    kl: float
+    share: float
+
+
+class Alignment(NamedTuple):
+    """What the job finds."""
+
+    pairs: int
+    rows: list           # of running_example.Writer
     n: int               # of best_of_n
     critical_beta: float
     frontier: list       # of regularised.FrontierPoint
-    best_of: list        # of (n, reward, KL, share)
+    best_of_n: list      # of BestPoint
     resting: dict        # share of `grpo.resting_policy` by the size of the group
-    proxies: list        # of Proxy
-    models: list         # of Model
+    models: list         # of JudgedModel
     held: list           # of Held
+    proxies: list        # of Proxy
 
 
-class Setting(NamedTuple):
-    """The running example."""
+def align(pairs, seed, progress, scale=AlignmentScale()):
+    """Every method: an `Alignment`.
 
-    vocabulary: tuple
-    ref_logp: np.ndarray
-    world: object
-    optimum: object
-    ref_J: float
+    `pairs` are for `rlhf` and for the methods without a reward model; the time to draw them counts
+    for all of these.
+    """
+    timed, rows = stopwatch(PIECES, progress), []
 
-    def share(self, J):
-        """(J − J(ref)) / (J* − J(ref))."""
-        return (J - self.ref_J) / (self.optimum.objective - self.ref_J)
+    def row(method, logp, seconds):
+        rows.append(written(example, method, logp, seconds, seed))
+
+    model, fitting = timed("reference", bigram_of)
+    example, solving = timed("optimum", lambda: running_example(model))
+    ref = example.reference
+    row("reference", ref, fitting)
+    row("optimum", tilt(ref, example.optimum.action_values, beta=BETA), solving)
+    (curve, best), seconds = timed("best_of_n", lambda: best_of(example, seed, scale))
+    rows.append(best._replace(seconds=seconds))
+    for name, train in trainers(example, seed, scale).items():
+        row(name, *timed(name, train))
+    data, drawing = timed("preferences", lambda: preferences(example, ref, pairs, [seed, 7, 0]))
+    for name, train in {
+            "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale),
+            "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale),
+            **by_preferences(example, data)}.items():
+        logp, seconds = timed(name, train)
+        row(name, logp, seconds + drawing * (name != "rlhf_iterated"))
+    resting, _ = timed("points of rest", lambda: {
+        G: example.judge(np.exp(resting_policy(example.world, ref, beta=BETA,
+                                               num_generations=G))).share for G in scale.groups})
+    proxies, _ = timed("proxies", lambda: over_optimised(example, seed, scale))
+    sizes = [*(size for size in scale.sizes if size < pairs), pairs]
+    models, _ = timed("reward models", lambda: judged_models(example, sizes, seed, scale))
+    held, _ = timed("few preferences without a pull",
+                    lambda: held_or_not(example, seed, scale.unheld))
+    return Alignment(pairs, rows, max(curve, key=lambda point: point.share).n,
+                     critical_beta(example.world, ref), frontier(example.world, ref, scale.betas),
+                     curve, resting, models, held, proxies)
 
 
-def running_example():
-    """The `Setting` of the Unicode words."""
-    vocabulary, ref_logp, _ = fit_corpus(unicode_words())
-    world = language(easy_to_say(vocabulary))
-    return Setting(vocabulary, ref_logp, world,
-                   regularised_optimum(world, ref_logp, beta=BETA),
-                   measure(world, ref_logp, ref_logp, BETA)[2])
-
-
-def trainers(setting, seed):
+def trainers(example, seed, scale):
     """The learners that play, by name: functions without arguments that return log π.
 
     `grpo` and `dr_grpo` have k3 in the loss, `rejection_sampling` has no KL to pay for in its one
     round, and the others have it in the reward.
     """
-    world, ref = setting.world, setting.ref_logp
+    world, ref, constant = example.world, example.reference, per_length(MEAN_STEPS)
     paid = step_rewards(world.mean_reward, ref, beta=BETA)
-    falling = {"iterations": ITERATIONS, "learning_rate": linear(0.05, 0.0)}
-
-    def last(trainer, iterations=ITERATIONS):
-        return log_softmax(next(record for record in trainer
-                                if record.iteration == iterations).logits)
-
-    def begin(stream):
-        return start(ref, rng=[seed, stream])
-
-    group = partial(grpo, world, ref_logits=ref, **falling)
+    climbing = {"iterations": scale.iterations, "learning_rate": linear(0.05, 0.0)}
+    group = partial(grpo, world, ref_logits=ref, rewards=paid, **climbing)
     # What has no objective is followed with small steps, so that it is seen where it comes to rest.
     resting = partial(grpo, world, ref_logits=ref, beta=BETA, episodes=2048, num_iterations=1,
-                      iterations=RESTING, learning_rate=linear(0.02, 0.0))
-    return {
-        "rejection_sampling": lambda: last(rejection_sampling(world, begin(0), episodes=WINNERS),
-                                           1),
-        "reinforce": lambda: last(reinforce(world, begin(1), rewards=paid, **falling)),
-        "ppo": lambda: last(ppo(world, begin(2), rewards=paid, ent_coef=0.0, **falling)),
-        "grpo": lambda: last(resting(begin(3)), RESTING),
-        "dr_grpo": lambda: last(resting(begin(4), advantage=group_centred,
-                                        weights=per_length(LENGTH)), RESTING),
-        "grpo_kl_in_reward": lambda: last(group(begin(5), rewards=paid)),
-        "rloo": lambda: last(group(begin(6), rewards=paid, advantage=group_leave_one_out,
-                                   weights=per_length(LENGTH)))}
+                      iterations=scale.resting, learning_rate=linear(0.02, 0.0))
+    found = {
+        "rejection_sampling": (partial(rejection_sampling, world, episodes=scale.winners), 1),
+        "reinforce": (partial(reinforce, world, rewards=paid, **climbing), scale.iterations),
+        "ppo": (partial(rlhf, world, weights=world.mean_reward, ref_logits=ref, beta=BETA,
+                        **climbing), scale.iterations),
+        "grpo": (resting, scale.resting),
+        "dr_grpo": (partial(resting, advantage=group_centred, weights=constant), scale.resting),
+        "grpo_kl_in_reward": (group, scale.iterations),
+        "rloo": (partial(group, advantage=group_leave_one_out, weights=constant),
+                 scale.iterations)}
+
+    def train(stream, trainer, iterations):
+        return after(trainer(record=start(ref, rng=[seed, stream])), iterations).logp
+
+    return {name: partial(train, stream, *how) for stream, (name, how) in enumerate(found.items())}
 
 
-def by_rlhf(setting, pairs, seed, rounds=1):
-    """log π of a reward model fitted to preferences, and then PPO on it.
+def preferences(example, logp, pairs, rng):
+    """Preferences over strings of a policy."""
+    return sample_pairs(logp, example.world.mean_reward, pairs, rng=rng)
 
-    With several rounds the preferences are shared out among them.  Those of a round are over
-    strings of the policy before, and the model is fitted to all so far.
+
+def by_rlhf(example, data, rng, scale):
+    """log π of a reward model fitted to preferences, and then PPO on it."""
+    ref = example.reference
+    weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
+    trainer = rlhf(example.world, start(ref, rng=rng), weights, ref, beta=BETA,
+                   iterations=scale.iterations, learning_rate=linear(0.05, 0.0))
+    return after(trainer, scale.iterations).logp
+
+
+def by_iterated_rlhf(example, pairs, seed, scale):
+    """log π of ROUNDS rounds, among which the preferences are shared out.
+
+    Those of a round are over strings of the policy before, and the model is fitted to all so far.
     """
-    logp, data = setting.ref_logp, None
-    for k in range(rounds):
-        drawn = preferences(setting, logp, max(pairs // rounds, 1), [seed, 7, k])
+    logp, data = example.reference, None
+    for k in range(ROUNDS):
+        drawn = preferences(example, logp, max(pairs // ROUNDS, 1), [seed, 7, k])
         data = data + drawn if k else drawn
-        model = fit_reward_model(np.zeros(setting.world.shape), data, pull=PULL)
-        trainer = rlhf(setting.world, start(setting.ref_logp, rng=[seed, 8, k]), model.x,
-                       setting.ref_logp, beta=BETA, iterations=ITERATIONS,
-                       learning_rate=linear(0.05, 0.0))
-        logp = after(trainer, ITERATIONS).logp
+        logp = by_rlhf(example, data, [seed, 8, k], scale)
     return logp
 
 
-def preferences(setting, logp, pairs, rng):
-    """Preferences over strings of a policy."""
-    return sample_pairs(logp, setting.world.mean_reward, pairs, rng=rng)
-
-
-def by_preferences(setting, data, pull=PULL):
+def by_preferences(example, data, pull=PULL):
     """The methods that need no reward model, by name: functions that return log π."""
-    return {name: lambda fit=fit, beta=beta: log_softmax(
-        fit(setting.ref_logp, data, beta=beta, pull=pull).x)
-        for name, (fit, beta) in METHODS.items() if name != "reward_model"}
+    def fitted(fit, beta):
+        return log_softmax(fit(example.reference, data, beta=beta, pull=pull).x)
+
+    return {name: partial(fitted, *how) for name, how in METHODS.items() if name != "reward_model"}
 
 
-def held_or_not(setting, seed):
-    """Few preferences, fitted without a pull and with it: a list of Held."""
+def held_or_not(example, seed, methods):
+    """Few preferences, fitted without a pull and with it: a list of Held, for (method, pairs)."""
     def judged(fit):
         try:
-            _, _, J, length = measure(setting.world, fit(), setting.ref_logp, BETA)
-        except NoEnd:  # of strings, in the fit of KTO or in what was fitted
+            score = example.judge(np.exp(fit()))
+        except NoEnd:  # of strings, in the fit of KTO
             return None, None
-        return setting.share(J), length
+        return score.share, letters_of(score)
 
     rows = []
-    for method, pairs in UNHELD:
-        data = preferences(setting, setting.ref_logp, pairs, [seed, 9])
-        rows.append(Held(method, pairs, *judged(by_preferences(setting, data, 0.0)[method]),
-                         *judged(by_preferences(setting, data)[method])))
+    for method, pairs in methods:
+        data = preferences(example, example.reference, pairs, [seed, 9])
+        rows.append(Held(method, pairs, *judged(by_preferences(example, data, 0.0)[method]),
+                         *judged(by_preferences(example, data)[method])))
     return rows
 
 
-def judged_models(setting, sizes, seed):
-    """Reward models of more and more preferences: a list of Model."""
-    fresh = preferences(setting, setting.ref_logp, FRESH, [seed, 10]).difference
-    true = fresh @ setting.world.mean_reward.ravel()
+def judged_models(example, sizes, seed, scale):
+    """Reward models of more and more preferences: a list of JudgedModel."""
+    ref = example.reference
+    fresh = preferences(example, ref, scale.fresh, [seed, 10]).difference
+    true = fresh @ example.world.mean_reward.ravel()
     models = []
     for pairs in sizes:
-        data = preferences(setting, setting.ref_logp, pairs, [seed, 9])
-        fit = fit_reward_model(np.zeros(setting.world.shape), data, pull=PULL)
-        margins = fresh @ fit.x.ravel()
+        data = preferences(example, ref, pairs, [seed, 9])
+        weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
+        margins = fresh @ weights.ravel()
         table = calibration(margins)
         bins = ([float(x) if n else None for x, n in zip(values, table.number)]
                 for values in (table.predicted, table.observed))
-        models.append(Model(
+        models.append(JudgedModel(
             pairs, accuracy(margins), best_accuracy(true),
-            reward_error(setting.world, np.exp(setting.ref_logp), fit.x),
-            float(np.abs(fit.x).max()),
-            bool(critical_beta(language(fit.x), setting.ref_logp) < BETA), table.error, *bins))
+            reward_error(example.world, np.exp(ref), weights), float(np.abs(weights).max()),
+            bool(critical_beta(language(weights), ref) < BETA), table.error, *bins))
     return models
 
 
-def run(pairs, seed, progress):
-    """All results: `Alignment`.
-
-    Parameters
-    ----------
-    pairs : int ≥ 1
-        Preferences for `rlhf` and for the methods without a reward model.
-    seed : int
-    progress : callable
-        Called with a line of text before each piece of work.
-    """
-    progress("reference and optimum")
-    began = perf_counter()
-    setting = running_example()
-    ref, best = setting.ref_logp, setting.optimum
-    rows = [_row(setting, "reference", ref, perf_counter() - began, seed)]
-    rows.append(_row(setting, "optimum", tilt(ref, best.action_values, beta=BETA),
-                     perf_counter() - began, seed))
-    progress("best of n")
-    began = perf_counter()
-    curve, n, row = _best_of(setting, seed)
-    rows.append(row._replace(seconds=perf_counter() - began))
-    learners = {**trainers(setting, seed), "rlhf": lambda: by_rlhf(setting, pairs, seed),
-                "rlhf_iterated": lambda: by_rlhf(setting, pairs, seed, ROUNDS),
-                **by_preferences(setting, preferences(setting, ref, pairs, [seed, 7, 0]))}
-    for name, train in learners.items():
-        progress(name)
-        began = perf_counter()
-        rows.append(_row(setting, name, train(), perf_counter() - began, seed))
-    progress("reward models and proxies")
-    resting = {}
-    for G in (2, 4, 8, 16, 64):
-        logp = resting_policy(setting.world, ref, beta=BETA, num_generations=G)
-        resting[G] = setting.share(measure(setting.world, logp, ref, BETA)[2])
-    progress("few preferences without a pull")
-    held = held_or_not(setting, seed)
-    return Alignment(rows, n, critical_beta(setting.world, ref),
-                     frontier(setting.world, ref, BETAS), curve, resting,
-                     _proxies(setting, seed),
-                     judged_models(setting, [size for size in SIZES if size < pairs] + [pairs],
-                                   seed), held)
-
-
-def _row(setting, name, logp, seconds, seed):
-    words = setting.vocabulary.decode(sample(logp, WORDS, rng=seed, horizon=SHOWN))
-    try:
-        reward, kl, J, length = measure(setting.world, logp, setting.ref_logp, BETA)
-    except NoEnd:  # of its strings
-        return LanguageRow(name, None, None, None, None, None, seconds, words)
-    return LanguageRow(name, reward, kl, J, setting.share(J), length, seconds, words)
-
-
-def _best_of(setting, seed):
-    """(n, reward, KL, share) for every n, the best n, and its row of the table."""
-    policy = np.exp(setting.ref_logp)
-    law = reward_law(setting.world, policy, also=letters(policy.shape)[None])
-    curve, found = [], {}
-    for n in NS:
-        found[n] = best_of_n(law, n)
-        J = found[n].reward - BETA * found[n].kl
-        curve.append((n, found[n].reward, found[n].kl, setting.share(J)))
-    n, reward, kl, share = max(curve, key=lambda entry: entry[3])
-    strings = sample(setting.ref_logp, n * WORDS, rng=seed, horizon=SHOWN)
-    earned = (counts.matrix(strings) @ setting.world.mean_reward.ravel()).reshape(-1, n)
+def best_of(example, seed, scale):
+    """A BestPoint for every n, and the `Writer` of the best of them."""
+    policy = np.exp(example.reference)
+    law = reward_law(example.world, policy, also=letters(policy.shape)[None], tol=scale.law_tol)
+    found = {n: best_of_n(law, n) for n in scale.ns}
+    low, high = example.judge(policy).objective, example.optimum.objective
+    curve = [BestPoint(n, best.reward, best.kl, (best.reward - BETA * best.kl - low) / (high - low))
+             for n, best in found.items()]
+    n, reward, kl, share = max(curve, key=lambda point: point.share)
+    strings = sample(example.reference, n * WORDS, rng=seed, horizon=SHOWN)
+    earned = (counts.matrix(strings) @ example.world.mean_reward.ravel()).reshape(-1, n)
     shown = counts.select(strings, np.arange(WORDS) * n + earned.argmax(axis=1))
-    return curve, n, LanguageRow("best_of_n", reward, kl, reward - BETA * kl, share,
-                                 float(found[n].means[0]), 0.0, setting.vocabulary.decode(shown))
+    return curve, Writer("best_of_n", reward, kl, reward - BETA * kl, share,
+                         float(found[n].means[0]), 0.0, example.model.vocabulary.decode(shown))
 
 
-def _path(setting, proxy):
-    """The proxy's own optima, from far β to near its critical one: a list of Point."""
-    policy = np.exp(setting.ref_logp)
-    tables = np.array([proxy, setting.world.mean_reward, letters(proxy.shape)])
-    proxy_0, gold_0, _ = expectation(setting.world, policy, tables)
-    least, points = critical_beta(language(proxy), setting.ref_logp), []
-    for beta in sorted({*BETAS, *(least * x for x in (2.0, 1.5, 1.2, 1.1, 1.05)), 0.2, 0.1},
-                       reverse=True):
-        if beta <= least * 1.01:
-            continue
-        best = regularised_optimum(language(proxy), setting.ref_logp, beta=beta)
-        logp = tilt(setting.ref_logp, best.action_values, beta=beta)
-        earned, gold, length, kl = expectation(setting.world, np.exp(logp),
-                                               np.array([*tables, logp - setting.ref_logp]))
-        points.append(Point(float(kl), float(earned - proxy_0), float(gold - gold_0),
-                            float(length), float(beta)))
-    return points
-
-
-def _best_of_proxy(setting, proxy):
-    """The best of n by a proxy of few values: a list of Point."""
-    law = reward_law(language(proxy), np.exp(setting.ref_logp),
-                     also=np.array([setting.world.mean_reward, letters(proxy.shape)]))
-    proxy_0, (gold_0, _) = law.prob @ law.rewards, law.means @ law.prob
-    points = []
-    for n in NS:
-        best = best_of_n(law, n)
-        gold, length = best.means
-        points.append(Point(best.kl, float(best.reward - proxy_0), float(gold - gold_0),
-                            float(length), float(n)))
-    return points
-
-
-def _proxies(setting, seed):
-    """The three of the text."""
-    shape = setting.world.shape
-    pairs = preferences(setting, setting.ref_logp, FEW, [seed, 9])
+def over_optimised(example, seed, scale):
+    """The three proxies of the text: a list of Proxy."""
+    shape = example.reference.shape
+    pairs = preferences(example, example.reference, scale.few, [seed, 9])
     every = fit_reward_model(np.zeros(shape), pairs, pull=PULL).x
     # Two features of a string, its like pairs and its letters, in the place of 729.
-    features = np.array([easy_to_say(setting.vocabulary, letter=0.0), letters(shape)])
+    features = np.array([easy_to_say(example.model.vocabulary, letter=0.0), letters(shape)])
     gaps = sparse.csr_array(pairs.difference @ features.reshape(2, -1).T)
     two = minimise_near(lambda w: bradley_terry_loss(w, gaps), np.zeros((1, 2)), pull=PULL,
                         examples=len(pairs)).x @ features.reshape(2, -1)
     two, bare = two.reshape(shape), features[0]
-    return [Proxy(f"reward model of {FEW} pairs", _path(setting, every), []),
-            Proxy("the same with two features", _path(setting, two), _best_of_proxy(setting, two)),
-            Proxy("true reward without its letters", _path(setting, bare),
-                  _best_of_proxy(setting, bare))]
+    return [Proxy(f"reward model of {scale.few} pairs", _path(example, every, scale), []),
+            Proxy("the same with two features", _path(example, two, scale),
+                  _best_of_proxy(example, two, scale)),
+            Proxy("true reward without its letters", _path(example, bare, scale),
+                  _best_of_proxy(example, bare, scale))]
+
+
+def _path(example, proxy, scale):
+    """The proxy's own optima, from far β to near its critical one: a list of ProxyPoint."""
+    ref, own = example.reference, language(proxy)
+    tables = np.array([proxy, example.world.mean_reward, letters(proxy.shape)])
+    proxy_0, gold_0, _ = expectation(own, np.exp(ref), tables)
+    least, points = critical_beta(own, ref), []
+    near = (least * x for x in (2.0, 1.5, 1.2, 1.1, 1.05))
+    for beta in sorted({*scale.betas, *near, 0.2, 0.1}, reverse=True):
+        if beta <= least * 1.01:
+            continue
+        logp = tilt(ref, regularised_optimum(own, ref, beta=beta).action_values, beta=beta)
+        earned, gold, length, kl = expectation(own, np.exp(logp),
+                                               np.array([*tables, logp - ref]))
+        points.append(ProxyPoint(float(kl), float(earned - proxy_0), float(gold - gold_0),
+                                 float(length), float(beta)))
+    return points
+
+
+def _best_of_proxy(example, proxy, scale):
+    """The best of n by a proxy of few values: a list of ProxyPoint."""
+    law = reward_law(language(proxy), np.exp(example.reference), tol=scale.law_tol,
+                     also=np.array([example.world.mean_reward, letters(proxy.shape)]))
+    proxy_0, (gold_0, _) = law.prob @ law.rewards, law.means @ law.prob
+    points = []
+    for n in scale.ns:
+        best = best_of_n(law, n)
+        gold, length = best.means
+        points.append(ProxyPoint(best.kl, float(best.reward - proxy_0), float(gold - gold_0),
+                                 float(length), float(n)))
+    return points
+
+
+# What is asked for, printed and written.
+
+
+def alignment_text(found):
+    """The tables of the job."""
+    resting = ", ".join(f"{share:.3f} for {G}" for G, share in found.resting.items())
+    prices = [(*(point or 3 * [None]), None, *(best or 4 * [None]))
+              for point, best in zip_longest(found.frontier, found.best_of_n)]
+    proxies = [(proxy.name, f"{label} {point.at:.4g}", *point[:3], point.letters)
+               for proxy in found.proxies
+               for label, points in (("beta", proxy.optima), ("n =", proxy.best_of_n))
+               for point in points[::3]]
+    last = found.models[-1]
+    return "\n\n".join([
+        f"Which is easier to say?  J = E[reward] - {BETA:g} KL to the reference, the bigram\n"
+        f"of the Unicode words.",
+        writers_text(found.rows),
+        paragraph(
+            f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned "
+            f"on the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {found.pairs:,} "
+            f"preferences, rlhf_iterated as many in {ROUNDS} rounds, the others the true reward.  "
+            f"grpo and dr_grpo have k3 in the loss; where there is a KL in the other trainers, it "
+            f"is in the reward.  ipo, kto, simpo and orpo do not aim at J: what they aim at is in "
+            f"'minirl objectives'.  The expected update of dr_grpo comes to rest at a share of "
+            f"(size of the group) {resting}; here the group is 8."),
+        "The frontier, the best policy at each price:",
+        in_columns("beta, reward, KL, , best of n, reward, KL, share", prices,
+                   tuple(map(_some, ("g", ".4f", ".4f", "", "", ".4f", ".4f", ".4f")))),
+        f"No optimum exists at or below beta = {found.critical_beta:.5f}.",
+        "Reward models, judged on fresh preferences of the same rater:",
+        in_columns("pairs, accuracy, best possible, calibration, error, weights, optimum",
+                   [(*row[:3], row.calibration, *row[3:6]) for row in found.models],
+                   (0, 4, 4, 4, 3, 2, 0)),
+        paragraph(
+            "Calibration is the expected error of the probabilities, error the standard deviation "
+            "of learned less true reward over the reference's strings, weights the largest one, "
+            f"and optimum whether one exists at this beta.  How often what the model of "
+            f"{last.pairs:,} pairs predicts comes true:"),
+        in_columns("", [("predicted", *last.predicted), ("observed", *last.observed)], 2),
+        "Few preferences, fitted without a pull towards the reference and with one:",
+        in_columns(", , without, , with, \nmethod, pairs" + 2 * ", mean length, share",
+                   [(row.method, row.pairs, row.mean_length, row.share, row.held_length,
+                     row.held_share) for row in found.held], 3),
+        paragraph("Without it there is often no minimum; where a fit stops is the solver's choice, "
+                  "and null means that strings do not end."),
+        "Over-optimisation: more than the reference, by the proxy and in truth",
+        in_columns("proxy, maximised by, KL, proxy, truth, letters", proxies, (0, 0, 3, 3, 3, 2))])
+
+
+def _some(form):
+    """A number in words, or nothing where the other list is longer."""
+    return lambda value: "" if value is None else format(value, form)
+
+
+def _arguments(parser):
+    parser.add_argument("--pairs", type=integer(1, 10**7), default=100_000,
+                        help="preferences that rlhf, dpo and its kin learn from (100,000)")
+    add_seed(parser)
+
+
+def _run(arguments, progress, scale=AlignmentScale()):
+    return align(arguments.pairs, arguments.seed, progress, scale)
+
+
+def _document(found):
+    rows, others = found.rows, found._asdict()
+    del others["pairs"], others["rows"]
+    return {"language": {"methods": rows}, **others}
+
+
+ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, _arguments, _document,
+                draw=lambda figures, found: figures.alignment_figures(found))

@@ -18,15 +18,17 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.kernel import counts
-from minirl.people.kl import k1, k2, k3, kl_loss
-from minirl.lab.estimators import all_episodes
 from minirl.kernel.softmax import backward, kl, log_softmax
+from minirl.lab.job import Job
+from minirl.lab.listing import all_episodes
+from minirl.lab.table import in_columns, paragraph
+from minirl.people.kl import k1, k2, k3, kl_loss
 from toy_lm.ngram import language
 
-HORIZON = 6
+LONGEST = 6  # steps of a string
 ESTIMATES = {"k1": (k1, lambda u: 1.0 + 0 * u), "k2": (k2, lambda u: -u),
              "k3": (k3, lambda u: -np.expm1(u))}  # with their derivatives in log π
-FORMS = "row", "string", "tokens"
+ESTIMATE_FORMS = "row", "string", "tokens"
 SAMPLES = "own", "other", "weighted"
 
 
@@ -47,12 +49,12 @@ class Divergences(NamedTuple):
     """The table, and the divergences that its estimates should find."""
 
     strings: int   # that were listed
-    rows: list     # of Estimate
     row_kl: float  # KL(π‖π_ref) of the first row
     string_kl: float
+    estimates: list  # of Estimate
 
 
-def policies():
+def three_bigrams():
     """(log π, log π_ref, log μ): three bigrams of two letters, each (3, 3)."""
     rng = np.random.default_rng(0)
     ref = log_softmax(rng.normal(size=(3, 3)))
@@ -60,17 +62,17 @@ def policies():
     return policy, ref, log_softmax(policy + 0.7 * rng.normal(size=(3, 3)))
 
 
-def table():
+def measure_divergences():
     """All estimates, in every form and from all samples: `Divergences`."""
-    logp, ref, other = policies()
+    logp, ref, other = three_bigrams()
     world = language(np.zeros((3, 3)))
-    listed = {form: _listing(world, logp, ref, other, 1 if form == "row" else HORIZON)
-              for form in FORMS}
+    listed = {form: _listing(world, logp, ref, other, 1 if form == "row" else LONGEST)
+              for form in ESTIMATE_FORMS}
     rows = [_estimate(listed[form], form, samples, name)
-            for form in FORMS for samples in SAMPLES for name in ESTIMATES]
+            for form in ESTIMATE_FORMS for samples in SAMPLES for name in ESTIMATES]
     strings = listed["string"]
-    return Divergences(strings.chance.size, rows, row_kl=float(kl(logp, ref)[0]),
-                       string_kl=float(strings.chance @ strings.ratio.sum(axis=0)))
+    return Divergences(strings.chance.size, float(kl(logp, ref)[0]),
+                       float(strings.chance @ strings.ratio.sum(axis=0)), rows)
 
 
 class _Listing(NamedTuple):
@@ -142,3 +144,27 @@ def _estimate(listing, form, samples, name):
         cosine = float((gradient * true).sum() / length / np.linalg.norm(true))
     return Estimate(form, samples, name, float(mean), float(chance @ (estimate - mean)**2),
                     float(length), cosine, follows)
+
+
+# What is printed.
+
+
+def divergences_text(found):
+    """The table of the job."""
+    return "\n\n".join([
+        paragraph(
+            f"Estimates of KL(pi|ref) for a language of two letters: exact, from all "
+            f"{found.strings} strings, which are cut after {LONGEST} steps.  It is "
+            f"{found.row_kl:.4f} for the first row and {found.string_kl:.4f} for strings."),
+        in_columns("form, samples, , mean, variance, gradient, cosine, follows", found.estimates,
+                   (0, 0, 0, 4, 4, 4, 3, 0)),
+        paragraph(
+            "Samples are the policy's own; another's (mu), as they are; or another's, weighted by "
+            "the ratio of the policy to it.  Gradient is the length of the mean gradient of the "
+            "estimate, cosine compares it with the gradient of KL(pi|ref), and 'follows' names the "
+            "divergence whose gradient it is.  Rows are the divergences of the rows of the table, "
+            "added up over the visits as if these were given.")])
+
+
+DIVERGENCES = Job("kl", __doc__, lambda arguments, progress: measure_divergences(),
+                  divergences_text)

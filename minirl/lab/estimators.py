@@ -33,28 +33,31 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.maps import cliff_walk
-from minirl.play.baselines import constant_baseline, no_baseline, scores
+from minirl.console import integer
 from minirl.exact.evaluation import action_values, advantages, evaluate, occupancy
-from minirl.kernel.mdp import TabularMDP, unroll
 from minirl.exact.planning import policy_gradient
+from minirl.kernel.mdp import TabularMDP, unroll
 from minirl.kernel.playing import Rollout
-from minirl.play.surrogate import Advantages, mean_kl
+from minirl.kernel.softmax import log_softmax
+from minirl.lab.job import Job
+from minirl.lab.listing import all_episodes
+from minirl.lab.table import in_columns, paragraph
+from minirl.play.baselines import constant_baseline, no_baseline, scores
 from minirl.play.ppo import ppo_loss
-from minirl.play.training import start
 from minirl.play.reinforce import value_baseline, weigh
 from minirl.play.returns import gae, n_step_returns, reward_to_go, whole_return
-from minirl.kernel.softmax import log_softmax
+from minirl.play.surrogate import Advantages, mean_kl
+from minirl.play.training import start
 
 GAMMA = 0.9
-HORIZON = 4
+STEPS = 4          # of an episode on the ice, at most
 PREFERENCE = 0.5  # logit of right over left
-HALF = 0.5        # the wrong values are this much of the true ones
-LAMBDAS = [k / 10 for k in range(11)]
-LINE = [k / 10 for k in range(41)]  # x of every `Point`
+LAMBDAS = tuple(k / 10 for k in range(11))
+LINE = tuple(k / 10 for k in range(41))  # x of every `LinePoint`
 CLIP_RANGE = 0.2
 
 
-class Row(NamedTuple):
+class Estimator(NamedTuple):
     """One estimator of ∇J from a batch of N episodes."""
 
     estimator: str
@@ -70,14 +73,14 @@ class Laboratory(NamedTuple):
     episodes: int          # N
     trajectories: int      # that were listed
     gradient_norm: float   # ‖∇J‖, episodes end
-    rows: list             # of Row
-    curve: list            # of (λ, Row with wrong values, Row with true values)
+    rows: list             # of Estimator
+    curve: list            # of (λ, Estimator with wrong values, Estimator with true values)
     cut_gradient_norm: float  # ‖∇J‖, episodes may be cut
-    cut: list              # of (Row, bias of the steps before the cut)
-    line: list             # of Point
+    cut: list              # of (Estimator, bias of the steps before the cut)
+    line: list             # of LinePoint
 
 
-class Point(NamedTuple):
+class LinePoint(NamedTuple):
     """A policy on the line θ + x · ∇J/‖∇J‖, against the surrogates of θ."""
 
     step: float        # x
@@ -100,42 +103,7 @@ def thin_ice():
                       start=np.full(3, 1 / 3), gamma=GAMMA)
 
 
-def all_episodes(mdp, policy, horizon):
-    """Every episode of at most `horizon` steps, with its probability.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    policy : (S, A) float
-    horizon : int ≥ 1
-        Episodes that have not ended after it are truncated, as in `playing.rollout`.
-
-    Returns
-    -------
-    batch : playing.Rollout
-        One episode a column.
-    chances : (M,) float
-        They sum to one.
-    """
-    S, A, K = mdp.next_state.shape
-    state, *branches = np.indices((S, *[A * K] * horizon)).reshape(horizon + 1, -1)
-    chance, running = mdp.start[state], np.full(state.size, True)
-    rows = []
-    for branch in branches:
-        a, k = np.divmod(branch, K)
-        ended = running & mdp.terminated[state, a, k]
-        rows.append([running * x for x in (state, a, mdp.reward[state, a, k], 1)] + [ended])
-        # After an end the first branch stands for all.
-        chance = chance * np.where(running, policy[state, a] * mdp.prob[state, a, k], branch == 0)
-        state = np.where(running, mdp.next_state[state, a, k], state)
-        running = running & ~ended
-    states, actions, rewards, alive, terminated = (np.array(rectangle)[:, chance > 0]
-                                                   for rectangle in zip(*rows))
-    return (Rollout(states, actions, rewards, alive > 0, terminated, state[chance > 0],
-                    running[chance > 0]), chance[chance > 0])
-
-
-class Setting(NamedTuple):
+class Case(NamedTuple):
     """A world, a policy, everything that can happen, and the number of episodes in a batch."""
 
     mdp: TabularMDP
@@ -146,20 +114,24 @@ class Setting(NamedTuple):
     objective: float      # J
     gradient: np.ndarray  # (S, A) ∇J
     values: np.ndarray    # (S,) the true ones
-    wrong: np.ndarray     # (S,) half of them, as a critic that starts from zero has it on its way
     episodes: int         # N
 
+    @property
+    def critics(self):
+        """Value tables by name; the wrong one is half of the true one, on its way from zero."""
+        return {"true_values": self.values, "wrong_values": self.values / 2}
 
-def setting(mdp, episodes):
-    """The `Setting` of a world: a policy that goes right a little more often than left."""
+
+def case_of(mdp, episodes):
+    """The `Case` of a world: a policy that goes right a little more often than left."""
     logits = np.zeros(mdp.shape)
     logits[:, 1] = PREFERENCE
     logp = log_softmax(logits)
-    batch, chances = all_episodes(mdp, np.exp(logp), HORIZON)
+    batch, chances = all_episodes(mdp, np.exp(logp), STEPS)
     J, gradient = policy_gradient(mdp, logits)
     values = np.nan_to_num(evaluate(mdp, np.exp(logp)))
-    return Setting(mdp, start(logits, rng=0), logp, batch, chances, float(J), gradient, values,
-                   HALF * values, episodes)
+    return Case(mdp, start(logits, rng=0), logp, batch, chances, float(J), gradient, values,
+                episodes)
 
 
 def _moments(estimates, chances):
@@ -201,11 +173,11 @@ def best_constant(case, weights, credits):
     return float(case.chances @ (g * h).sum(axis=(1, 2)) / (case.chances @ (g**2).sum(axis=(1, 2))))
 
 
-def _row(case, estimator, baseline, moments):
-    """A `Row` from the (expectation, variance) of an estimator."""
+def _judged(case, estimator, baseline, moments):
+    """An `Estimator` from the (expectation, variance) of an estimator."""
     mean, variance = moments
-    return Row(estimator, baseline, float(np.linalg.norm(mean - case.gradient)), float(variance),
-               float(np.linalg.norm(mean) / np.sqrt(variance)))
+    return Estimator(estimator, baseline, float(np.linalg.norm(mean - case.gradient)),
+                     float(variance), float(np.linalg.norm(mean) / np.sqrt(variance)))
 
 
 FORMS = {"whole_return": (whole_return, False), "reward_to_go": (reward_to_go, True),
@@ -213,7 +185,7 @@ FORMS = {"whole_return": (whole_return, False), "reward_to_go": (reward_to_go, T
 
 
 def baseline_rows(case):
-    """A `Row` for each form of REINFORCE and each baseline."""
+    """An `Estimator` for each form of REINFORCE and each baseline."""
     rows, rewards = [], case.batch.rewards
     for form, (credit, keep_discount) in FORMS.items():
         credits = credit(rewards, gamma=GAMMA)
@@ -226,14 +198,13 @@ def baseline_rows(case):
                 ("none", no_baseline, case.values),
                 ("constant", constant_baseline(case.objective), case.values),
                 ("optimal_constant", constant_baseline(best), case.values),
-                ("true_values", value_baseline, case.values),
-                ("wrong_values", value_baseline, case.wrong)):
+                *((name, value_baseline, values) for name, values in case.critics.items())):
             weights = weigh(rewards, case.batch, case.record._replace(values=values), gamma=GAMMA,
                             credit=credit, baseline=baseline, keep_discount=keep_discount)
             found[name] = of_one(case, weights)
         found["batch_mean"] = short * mean, short**2 * variance
         found["leave_one_out"] = mean, variance
-        rows += [_row(case, form, name, moments) for name, moments in found.items()]
+        rows += [_judged(case, form, name, moments) for name, moments in found.items()]
     return rows
 
 
@@ -249,28 +220,26 @@ def _gae(case, values, gae_lambda):
 
 
 def critic_rows(case):
-    """A `Row` for estimators that ask a value table, the true one and a wrong one."""
+    """An `Estimator` for estimators that ask a value table, the true one and a wrong one."""
     rows, batch = [], case.batch
-    for name, values in ("true_values", case.values), ("wrong_values", case.wrong):
+    for name, values in case.critics.items():
         two = n_step_returns(batch.rewards, batch, values, gamma=GAMMA, n=2) - values[batch.states]
-        rows += [_row(case, "td_error", name, _gae(case, values, 0.0)),
-                 _row(case, "two_steps", name, _discounted(case, two)),
-                 _row(case, "gae_0.9", name, _gae(case, values, 0.9)),
-                 _row(case, "gae_0.9_undiscounted", name, of_one(case, gae(
+        rows += [_judged(case, "td_error", name, _gae(case, values, 0.0)),
+                 _judged(case, "two_steps", name, _discounted(case, two)),
+                 _judged(case, "gae_0.9", name, _gae(case, values, 0.9)),
+                 _judged(case, "gae_0.9_undiscounted", name, of_one(case, gae(
                      batch.rewards, batch, values, gamma=GAMMA, gae_lambda=0.9)[0]))]
     return rows
 
 
 def gae_curve(case):
-    """(λ, `Row` with the wrong values, `Row` with the true ones) for every λ of LAMBDAS."""
-    return [(weight, *(_row(case, f"gae_{weight}", name, _gae(case, values, weight))
-                       for name, values in (("wrong_values", case.wrong),
-                                            ("true_values", case.values))))
-            for weight in LAMBDAS]
+    """(λ, `Estimator` with the wrong values, and with the true ones) for every λ of LAMBDAS."""
+    return [(weight, *(_judged(case, f"gae_{weight}", name, _gae(case, case.critics[name], weight))
+                       for name in ("wrong_values", "true_values"))) for weight in LAMBDAS]
 
 
 def cut_rows(case):
-    """(`Row`, bias of the steps taken) for estimators on episodes that may be cut.
+    """(`Estimator`, bias of the steps taken) for estimators on episodes that may be cut.
 
     Two things go wrong at a cut.  The steps after it are missing from every estimate, even with the
     true values.  The second number leaves that out: it compares with the part of ∇J that belongs to
@@ -282,13 +251,13 @@ def cut_rows(case):
     counted = reward_to_go(case.batch.rewards, gamma=GAMMA)
     found = [("reward_to_go", "none", _discounted(case, counted))]
     found += [(f"gae_{weight}", name, _gae(case, values, weight)) for weight in (1.0, 0.9, 0.0)
-              for name, values in (("true_values", case.values), ("wrong_values", case.wrong))]
-    return [(_row(case, estimator, baseline, moments), float(np.linalg.norm(moments[0] - taken)))
+              for name, values in case.critics.items()]
+    return [(_judged(case, estimator, baseline, moments), float(np.linalg.norm(moments[0] - taken)))
             for estimator, baseline, moments in found]
 
 
-def surrogate_line(mdp, logits):
-    """`Point`s along the gradient from the policy `logits`, where J and the surrogates agree.
+def surrogate_line(mdp, logits, line=LINE):
+    """`LinePoint`s along the gradient from the policy `logits`, where J and the surrogates agree.
 
     The surrogates are PPO's loss on the *population*, the discounted visits of every pair times its
     true advantage: the tables of an endless batch with γᵗ kept and without noise in its advantages.
@@ -299,22 +268,93 @@ def surrogate_line(mdp, logits):
     weights = visits[:, None] * policy
     expected = weights * advantages(mdp, np.nan_to_num(evaluate(mdp, policy)))
     population = Advantages(np.maximum(expected, 0), np.minimum(expected, 0), weights)
-    line = []
-    for step in LINE:
+    points = []
+    for step in line:
         moved = logits + step * gradient / np.linalg.norm(gradient)
         losses = (ppo_loss(moved, logits, population, clip_range=epsilon)[0]
                   for epsilon in (np.inf, CLIP_RANGE))
-        line.append(Point(step, mean_kl(moved, logits, visits),
-                          float(policy_gradient(mdp, moved)[0]),
-                          *(float(J - visits.sum() * loss) for loss in losses)))
-    return line
+        points.append(LinePoint(step, mean_kl(moved, logits, visits),
+                                float(policy_gradient(mdp, moved)[0]),
+                                *(float(J - visits.sum() * loss) for loss in losses)))
+    return points
 
 
-def run(episodes):
+def measure_estimators(episodes):
     """The `Laboratory`, for batches of a number N ≥ 2 of episodes."""
-    ends, cut = (setting(mdp, episodes) for mdp in (unroll(thin_ice(), HORIZON), thin_ice()))
+    ends, cut = (case_of(mdp, episodes) for mdp in (unroll(thin_ice(), STEPS), thin_ice()))
     cliff = cliff_walk().mdp(gamma=0.99)
     return Laboratory(episodes, ends.chances.size, float(np.linalg.norm(ends.gradient)),
                       baseline_rows(ends) + critic_rows(ends), gae_curve(ends),
                       float(np.linalg.norm(cut.gradient)), cut_rows(cut),
                       surrogate_line(cliff, np.zeros(cliff.shape)))
+
+
+# What is asked for, printed and written.
+
+
+def estimators_text(found):
+    """The tables of the job."""
+    N, forms = found.episodes, (0, 0, _bias, 5, 3)
+    curve = [(weight, wrong.bias, wrong.variance, wrong.bias**2 + wrong.variance, true.bias,
+              true.variance) for weight, wrong, true in found.curve]
+    best = min(curve, key=lambda row: row[3])[0]
+    cut = [(*row[:3], taken, *row[3:]) for row, taken in found.cut]
+    return "\n\n".join([
+        f"Estimates of the policy gradient from {N} episodes on thin ice: exact, from all\n"
+        f"{found.trajectories} episodes that can happen.  The length of the gradient is "
+        f"{found.gradient_norm:.5f}.",
+        in_columns("estimator, baseline, bias, variance, SNR", found.rows, forms),
+        paragraph(
+            "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, "
+            "SNR the length of E[estimate] over the root of the variance.  constant is J; "
+            "optimal_constant is (baselines.2), known beforehand, which the trainer must estimate; "
+            "true_values is the policy's own V, wrong_values half of it.  What A2C and PPO follow, "
+            "but for scale, is gae_0.9_undiscounted."),
+        "Generalised advantage estimation, from one step (0) to the episode's end (1):",
+        in_columns(", wrong, values, , true, values\n"
+                   "lambda, bias, variance, error, bias, variance", curve,
+                   (1, _bias, 5, 5, _bias, 5)),
+        paragraph(
+            f"Error is bias squared plus variance; with {N} episodes and these values lambda "
+            f"{best:.1f} has the least.  More episodes lower the variance, not the bias."),
+        "Episodes cut after four steps, not ended by them; the gradient is "
+        f"{found.cut_gradient_norm:.5f} long:",
+        in_columns("estimator, baseline, bias, of steps, variance, SNR", cut,
+                   (0, 0, _bias, _bias, 5, 3)),
+        paragraph(
+            "What follows a cut is missing from every estimate.  'of steps' leaves that out: it is "
+            "the bias in what the steps before the cut contribute, by counting the episode as it "
+            "is, by trusting wrong values at the cut, and below lambda 1 by trusting them at every "
+            "step."),
+        "From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:",
+        in_columns("x, KL, J, surrogate, clipped", found.line[::5], (1, 4, 2, 2, 2)),
+        paragraph(
+            "KL is from the uniform policy, in nats a step.  The surrogate is what importance "
+            "sampling promises: right to first order, and soon more than any policy can earn (J* "
+            "is -12.25).  Clipped at 0.2, as PPO does, it promises nothing for going far.")])
+
+
+def _bias(value):
+    """A bias; what is only rounding is shown as such."""
+    return f"{value:.0e}" if value < 1e-12 else f"{value:.5f}"
+
+
+def _arguments(parser):
+    parser.add_argument("--episodes", type=integer(2, 10**9), default=32,
+                        help="in the batch of an estimate (32)")
+
+
+def _document(found):
+    return {"episodes": found.episodes, "trajectories": found.trajectories,
+            "gradient_norm": found.gradient_norm, "rows": found.rows,
+            "gae": [{"lambda": weight, **row._asdict()}
+                    for weight, *rows in found.curve for row in rows],
+            "cut_gradient_norm": found.cut_gradient_norm,
+            "cut": [{**row._asdict(), "bias_of_steps": taken} for row, taken in found.cut],
+            "surrogate": found.line}
+
+
+ESTIMATORS = Job("estimators", __doc__,
+                 lambda arguments, progress: measure_estimators(arguments.episodes),
+                 estimators_text, _arguments, _document,
+                 draw=lambda figures, found: figures.estimators_figures(found))

@@ -1,14 +1,11 @@
 """Figures of the experiments, with matplotlib (the extra `plot`), as PNG files."""
 
-import io
-import os
 from itertools import product
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
-from gridworld.figures import Figure, heat_map
-from minirl import files
+from gridworld.figures import Figure, heat_map  # which says what to install
+from matplotlib.ticker import MaxNLocator
 from minirl.lab.values import spread
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
@@ -22,7 +19,7 @@ def learning_curves(curves, *, optimum, title):
 
     Parameters
     ----------
-    curves : list of values.Curve
+    curves : list of values.ValueCurve
     optimum : float
         J*, a dashed line.
     title : str
@@ -48,14 +45,12 @@ def learning_curves(curves, *, optimum, title):
     return figure
 
 
-def draw_values(folder, name, grid, curves, solution):
-    """Write `NAME_values.png`, a heat map, and `NAME_curves.png`, the learning curves."""
-    best = solution.optimum
-    title = f"{name}: the best values and moves"
-    save(heat_map(grid, best.values, policy=best.policy, title=title),
-         os.path.join(folder, f"{name}_values.png"))
-    save(learning_curves(curves, optimum=best.objective, title=name),
-         os.path.join(folder, f"{name}_curves.png"))
+def values_figures(found):
+    """A heat map and the learning curves, by the names of their files."""
+    best, name = found.solution.optimum, found.name
+    return {f"{name}_values": heat_map(found.grid, best.values, policy=best.policy,
+                                       title=f"{name}: the best values and moves"),
+            f"{name}_curves": learning_curves(found.curves, optimum=best.objective, title=name)}
 
 
 def policy_curves(curves, problem, *, title):
@@ -66,7 +61,7 @@ def policy_curves(curves, problem, *, title):
 
     Parameters
     ----------
-    curves : list of policies.Curve
+    curves : list of policies.PolicyCurve
     problem : policies.Problem
     title : str
 
@@ -96,9 +91,9 @@ def policy_curves(curves, problem, *, title):
     return figure
 
 
-def draw_policies(folder, name, problem, curves):
-    """Write `NAME_policies.png`, the learning curves."""
-    save(policy_curves(curves, problem, title=name), os.path.join(folder, f"{name}_policies.png"))
+def policies_figures(found):
+    """The learning curves, by the name of their file."""
+    return {f"{found.name}_policies": policy_curves(found.curves, found.problem, title=found.name)}
 
 
 def gae_figure(laboratory):
@@ -132,10 +127,9 @@ def surrogate_figure(laboratory):
     return figure
 
 
-def draw_estimators(folder, laboratory):
-    """Write `estimators_gae.png` and `estimators_surrogate.png`."""
-    for name, figure in (("gae", gae_figure), ("surrogate", surrogate_figure)):
-        save(figure(laboratory), os.path.join(folder, f"estimators_{name}.png"))
+def estimators_figures(found):
+    """GAE and the surrogate, by the names of their files."""
+    return {"estimators_gae": gae_figure(found), "estimators_surrogate": surrogate_figure(found)}
 
 
 def frontier_figure(found):
@@ -146,8 +140,8 @@ def frontier_figure(found):
     axes.plot([0, *(point.kl for point in near)],
               [found.rows[0].reward, *(point.reward for point in near)], color="black",
               label="frontier: the path of optima")
-    best = [entry for entry in found.best_of if entry[2] < 3]
-    axes.plot([entry[2] for entry in best], [entry[1] for entry in best], color=COLOURS[0],
+    best = [point for point in found.best_of_n if point.kl < 3]
+    axes.plot([point.kl for point in best], [point.reward for point in best], color=COLOURS[0],
               marker=".", label="best of n")
     for row, (marker, colour) in zip(found.rows, product("os^Dv<>P", COLOURS[1:])):
         if row.kl is not None and row.kl < 3 and row.method != "best_of_n":
@@ -176,14 +170,7 @@ def proxies_figure(found):
     return figure
 
 
-def draw_alignment(folder, found):
-    """Write `alignment_frontier.png` and `alignment_proxies.png`."""
-    for name, figure in (("frontier", frontier_figure), ("proxies", proxies_figure)):
-        save(figure(found), os.path.join(folder, f"alignment_{name}.png"))
-
-
-def save(figure, path):
-    """Write a figure as a PNG file, whole or not at all."""
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120)
-    files.write_bytes(path, data.getvalue())
+def alignment_figures(found):
+    """The frontier and the proxies, by the names of their files."""
+    return {"alignment_frontier": frontier_figure(found),
+            "alignment_proxies": proxies_figure(found)}

@@ -24,26 +24,28 @@ import numpy as np
 from scipy import optimize, sparse
 
 from minirl.kernel import counts
+from minirl.kernel.softmax import log_sigmoid, log_softmax
+from minirl.lab.job import Job
+from minirl.lab.listing import all_episodes
+from minirl.lab.table import in_columns, paragraph
 from minirl.people.dpo import dpo_loss
+from minirl.people.fitting import minimise
 from minirl.people.groups import group_centred, group_normalised, weighted
 from minirl.people.grpo import grpo_loss
 from minirl.people.ipo import ipo_loss
 from minirl.people.kto import kto_loss
-from minirl.lab.estimators import all_episodes
-from minirl.people.fitting import minimise
 from minirl.people.orpo import orpo_loss
 from minirl.people.pairs import Pairs
 from minirl.people.reward_model import bradley_terry_loss
 from minirl.people.sft import sft_loss
 from minirl.people.simpo import simpo_loss
-from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients
 from toy_lm.align import BETA, LEAD, ODDS, SCALE, TAU
 from toy_lm.ngram import language
 from toy_lm.rewards import easy_to_say
 from toy_lm.vocabulary import Vocabulary
 
-HORIZON = 4
+CUT = 4            # steps of a string
 GROUP = 4          # of GRPO, and the n of best of n
 REFERENCE = np.array([[0.10, 0.45, 0.45],   # from the start: end, a, b
                       [0.30, 0.25, 0.45],
@@ -55,7 +57,7 @@ STIFF = 1e-6       # and least eigenvalue of its derivative
 STEPS, RATE = 2000, 10.0  # along an update that has no zero
 
 
-class Setting(NamedTuple):
+class Strings(NamedTuple):
     """The language, and every string of it."""
 
     world: object
@@ -65,6 +67,7 @@ class Setting(NamedTuple):
     lengths: np.ndarray  # (M,) steps
     rewards: np.ndarray  # (M,)
     chances: np.ndarray  # (M,) under the reference
+    group: int           # how many strings are written at once
 
 
 class EveryPair(NamedTuple):
@@ -76,7 +79,7 @@ class EveryPair(NamedTuple):
     disliked: np.ndarray  # and the rejected one
 
 
-class Row(NamedTuple):
+class Coefficients(NamedTuple):
     """What a method puts into (unified.1) at one policy."""
 
     method: str
@@ -105,23 +108,23 @@ class Rest(NamedTuple):
 class Objectives(NamedTuple):
     """All results of the job."""
 
-    listed: int       # strings
-    reference: float  # J of it
-    bigram: float     # J of the best one
-    strings: float    # J of the optimum over strings
-    rows: list        # of Row
-    rests: list       # of Rest
+    strings: int        # that were listed
+    reference: float    # J of it
+    best_bigram: float  # J
+    optimum: float      # J, over strings
+    gradient: list      # of Coefficients
+    rests: list         # of Rest
 
 
-def setting():
-    """The `Setting`."""
+def every_string(cut=CUT, group=GROUP):
+    """The `Strings` that are cut after so many steps."""
     world = language(easy_to_say(Vocabulary("ab")))
     ref = np.log(REFERENCE)
-    batch, chances = all_episodes(world, REFERENCE, HORIZON)
+    batch, chances = all_episodes(world, REFERENCE, cut)
     steps = batch.steps(ref.shape)
     matrix = counts.matrix(steps).toarray()
-    return Setting(world, ref, steps, matrix, np.diff(steps.starts),
-                   matrix @ world.mean_reward.ravel(), chances)
+    return Strings(world, ref, steps, matrix, np.diff(steps.starts),
+                   matrix @ world.mean_reward.ravel(), chances, group)
 
 
 def all_pairs(found):
@@ -146,25 +149,26 @@ def shaped(found, logits, rewards):
     return rewards - BETA * (found.matrix @ (log_softmax(logits) - found.ref).ravel())
 
 
-def kept(chance, rewards):
+def kept(chance, rewards, group):
     """The probability of a string to be the best of its group, ties broken by lot: (M,)."""
     below = np.array([chance[rewards < r].sum() for r in rewards])
     equal = np.array([chance[rewards == r].sum() for r in rewards])
-    return ((below + equal)**GROUP - below**GROUP) / (GROUP * equal)
+    return ((below + equal)**group - below**group) / (group * equal)
 
 
-def groups(strings):
-    """All groups of strings, (groups, GROUP) int, and in how many orders each can be written."""
-    listed = np.array(list(combinations_with_replacement(range(strings), GROUP)))
+def all_groups(strings, group):
+    """All groups of strings, (groups, group) int, and in how many orders each can be written."""
+    listed = np.array(list(combinations_with_replacement(range(strings), group)))
     # A string's first copy counts 1, its second 2: the product of these is that of factorials.
     copies = np.tril(listed[:, :, None] == listed[:, None]).sum(axis=2)
-    return listed, factorial(GROUP) / copies.prod(axis=1)
+    return listed, factorial(group) / copies.prod(axis=1)
 
 
-def advantages(rewards, advantage, listing):
-    """A of every member of every group, (groups, GROUP), by a function of the chapter `grpo`."""
+def member_advantages(rewards, advantage, listing):
+    """A of every member of every group, (groups, group), by a function of the chapter `groups`."""
     members, _ = listing
-    return advantage(rewards[members].reshape(1, -1), None, GROUP)[0].reshape(members.shape)
+    return advantage(rewards[members].reshape(1, -1), None, members.shape[1])[0].reshape(
+        members.shape)
 
 
 def judged(chance, A, listing):
@@ -172,7 +176,7 @@ def judged(chance, A, listing):
     members, orders = listing
     weight = orders * chance[members].prod(axis=1)
     total = np.bincount(members.ravel(), (weight[:, None] * A).ravel(), chance.size)
-    return total / (GROUP * np.maximum(chance, TINY))
+    return total / (members.shape[1] * np.maximum(chance, TINY))
 
 
 def demonstrations(found):
@@ -183,12 +187,13 @@ def demonstrations(found):
 
 def updates(found):
     """The expected update of each method, by name: functions logits -> (3, 3), uphill."""
-    every_pair, listing = all_pairs(found), groups(found.chances.size)
+    every_pair, listing = all_pairs(found), all_groups(found.chances.size, found.group)
     difference, means = every_pair.pairs.difference, every_pair.pairs.means
     q = every_pair.weights
     learned = found.matrix @ minimise(lambda w: bradley_terry_loss(w, difference, pair_weights=q),
                                       np.zeros(found.ref.shape)).x.ravel()
-    shown, winners = demonstrations(found)[0], found.chances * kept(found.chances, found.rewards)
+    shown = demonstrations(found)[0]
+    winners = found.chances * kept(found.chances, found.rewards, found.group)
 
     def ascent(logits, coefficients, weights):
         return gradient(logits, found.steps, np.repeat(coefficients, found.lengths), weights)
@@ -204,16 +209,16 @@ def updates(found):
 
     def online(logits):
         chance = chances(found, logits)
-        return ascent(logits, kept(chance, found.rewards), chance)
+        return ascent(logits, kept(chance, found.rewards, found.group), chance)
 
     def grpo_paid(logits):
         chance = chances(found, logits)
-        A = judged(chance, advantages(shaped(found, logits, found.rewards), group_normalised,
+        A = judged(chance, member_advantages(shaped(found, logits, found.rewards), group_normalised,
                                       listing), listing)
         return ascent(logits, A, chance / found.lengths)
 
     def grpo(advantage, lengths):
-        fixed = advantages(found.rewards, advantage, listing)  # the policy changes none of them
+        fixed = member_advantages(found.rewards, advantage, listing)  # whatever the policy is
 
         def update(logits):
             chance = chances(found, logits)
@@ -236,7 +241,7 @@ def updates(found):
     return {
         "sft": imitate(shown), "rejection_sampling": imitate(winners), "online_sampling": online,
         "reinforce": climb(found.rewards), "grpo": grpo(group_normalised, found.lengths),
-        "dr_grpo": grpo(group_centred, HORIZON), "grpo_kl_in_reward": grpo_paid,
+        "dr_grpo": grpo(group_centred, found.lengths.max()), "grpo_kl_in_reward": grpo_paid,
         "rlhf": climb(learned),
         "dpo": down(lambda x: dpo_loss(x, found.ref, difference, beta=BETA, pair_weights=q)),
         "dpo_smoothed": down(lambda x: dpo_loss(x, found.ref, difference, beta=BETA,
@@ -248,8 +253,8 @@ def updates(found):
         "orpo": down(lambda x: orpo_loss(x, *means, beta=ODDS, pair_weights=q))}
 
 
-def at_rest(update, starts):
-    """(logits, whether they are at rest): a stable zero of the update, or `STEPS` steps along it.
+def at_rest(update, starts, steps=STEPS, rate=RATE):
+    """(logits, whether they are at rest): a stable zero of the update, or some steps along it.
 
     The zero is looked for from each of `starts`; the steps begin at the first.
     """
@@ -268,14 +273,14 @@ def at_rest(update, starts):
         if np.abs(update(logits)).max() < ZERO and np.linalg.eigvals(derivative).real.min() > STIFF:
             return logits, True
     logits = starts[0]
-    for _ in range(STEPS):
-        logits = logits + RATE * update(logits)
+    for _ in range(steps):
+        logits = logits + rate * update(logits)
     return logits, False
 
 
-def table():
+def measure_objectives():
     """All results: `Objectives`."""
-    found = setting()
+    found = every_string()
     moves = updates(found)
     best = at_rest(moves["reinforce"], [found.ref])[0]
 
@@ -296,7 +301,7 @@ def table():
 
 
 def one_gradient(found, moves, logits):
-    """(unified.1) of six methods at one policy: a list of Row."""
+    """(unified.1) of six methods at one policy: a list of Coefficients."""
     chance, every_pair = chances(found, logits), all_pairs(found)
     pairs, met = every_pair.pairs, every_pair.weights
     true = moves["reinforce"](logits)
@@ -310,10 +315,11 @@ def one_gradient(found, moves, logits):
         g = gradient(logits, steps, c, weights)
         each = np.repeat(weights, np.diff(steps.starts))
         some = c[each > 0]
-        rows.append(Row(method, strings, judge, float(some.min()), float(each @ c / each.sum()),
-                        float(some.max()), float((g * true).sum() / np.linalg.norm(g)
-                                                 / np.linalg.norm(true)),
-                        float(np.abs(g + own).max())))
+        rows.append(Coefficients(
+            method, strings, judge, float(some.min()), float(each @ c / each.sum()),
+            float(some.max()),
+            float((g * true).sum() / np.linalg.norm(g) / np.linalg.norm(true)),
+            float(np.abs(g + own).max())))
 
     def imitation(method, strings, judge, c, weights):
         table = counts.table(found.steps, np.repeat(c * weights, found.lengths))
@@ -329,16 +335,53 @@ def one_gradient(found, moves, logits):
             weights, grpo_loss(logits, logits, batch, ref_logits=found.ref, beta=beta)[1])
 
     imitation("sft", "optimum", "nobody", np.ones(shown.size), shown)
-    imitation("rejection_sampling", "reference", f"best of {GROUP}",
-              kept(found.chances, found.rewards), found.chances)
-    imitation("online_sampling", "policy", f"best of {GROUP}", kept(chance, found.rewards), chance)
+    imitation("rejection_sampling", "reference", f"best of {found.group}",
+              kept(found.chances, found.rewards, found.group), found.chances)
+    imitation("online_sampling", "policy", f"best of {found.group}",
+              kept(chance, found.rewards, found.group), chance)
     row("dpo", "reference", "comparison",
         np.concatenate(dpo_coefficients(logits, found.ref, pairs, beta=BETA)), np.tile(met, 2),
         dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=met)[1],
         both)
     from_groups("ppo", "reward - beta KL", earned - chance @ earned, chance, 0.0)
-    listing = groups(chance.size)
-    normalised = advantages(found.rewards, group_normalised, listing)
-    from_groups("grpo", f"group of {GROUP}", judged(chance, normalised, listing),
+    listing = all_groups(chance.size, found.group)
+    normalised = member_advantages(found.rewards, group_normalised, listing)
+    from_groups("grpo", f"group of {found.group}", judged(chance, normalised, listing),
                 chance / found.lengths, BETA)
     return rows
+
+
+# What is printed.
+
+
+def objectives_text(found):
+    """The tables of the job."""
+    worst = max(row.difference for row in found.gradient)
+    return "\n\n".join([
+        paragraph(
+            "What each method really optimises, for a language of two letters whose strings are "
+            f"cut after {CUT} steps: exact, from all {found.strings} strings."),
+        "One gradient, sum of w(y) c(y, t) grad log pi, halfway to the best bigram:",
+        in_columns("method, strings of, judged by, least, mean, most, cosine",
+                   [row[:-1] for row in found.gradient], 3),
+        paragraph(
+            "Least, mean and most are of the coefficient c of a step; cosine compares the expected "
+            "update with the gradient of J.  Each is the gradient of the method's own loss at the "
+            f"first step from a batch, to {worst:.0e}."),
+        "Where the expected update is zero, and stays so:",
+        in_columns("method, rests, reward, KL, J, share, length, rarest", found.rests,
+                   (0, 0, 4, 4, 4, 4, 2, "{:.0e}".format)),
+        paragraph(
+            f"Share is of what the best bigram gains, J = {found.best_bigram:.4f}; no policy of "
+            f"any kind has more than {found.optimum:.4f}.  Length is in letters, rarest the least "
+            f"probability in the table.  What does not rest is shown after {STEPS:,} steps of "
+            f"learning rate {RATE:g}: kto creeps towards the edge, where some letters never follow "
+            f"some others, and online_sampling runs away.  sft imitates that optimum, "
+            f"rejection_sampling the best of {GROUP} of the reference, online_sampling that of the "
+            f"policy itself.  reinforce is where PPO and RLOO rest too, with the KL in the reward; "
+            f"grpo and dr_grpo have k3 in the loss, and groups of {GROUP}.  rlhf has learned the "
+            f"reward from all preferences, which the rows below see as well.")])
+
+
+OBJECTIVES = Job("objectives", __doc__, lambda arguments, progress: measure_objectives(),
+                 objectives_text)

@@ -2,8 +2,8 @@
 
 REINFORCE, A2C and the two forms of PPO play the same world.  At twenty points of every run the
 policy as it is then, stochastic, is evaluated by one linear solve and compared with the optimum.
-The world is a grid, or the language model of the main job, where J is the reward minus β times the
-KL to the reference.  The learners are the same functions on both.
+The world is a grid, or the language model of the demonstration, where J is the reward minus β times
+the KL to the reference.  The learners are the same functions on both.
 
 Runs do not know of each other, so they are shared out among the processor's cores.  A run gives the
 same numbers wherever it is played.
@@ -13,30 +13,33 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
-from minirl.play.actor_critic import actor_critic
-from minirl.exact.evaluation import NoEnd, evaluate
-from minirl.lab.main_job import fit_corpus, measure
-from minirl.kernel.mdp import TabularMDP
-from minirl.play.optim import linear
+from gridworld.maps import WORLDS
+from minirl.console import integer, number
 from minirl.exact.planning import policy_iteration
+from minirl.exact.scorecard import referee, referee_near
+from minirl.kernel.mdp import TabularMDP
+from minirl.lab.job import Job, add_seed, add_world, chosen_world
+from minirl.lab.running_example import bigram_of, running_example
+from minirl.lab.table import fixed, in_columns, paragraph
+from minirl.lab.values import POINTS, known, spread
+from minirl.people.rlhf import step_rewards
+from minirl.play.actor_critic import actor_critic
+from minirl.play.optim import linear
 from minirl.play.ppo import ppo
 from minirl.play.ppo_kl import ppo_kl
-from minirl.exact.regularised import regularised_optimum
-from minirl.play.training import environment_rewards, start
 from minirl.play.reinforce import reinforce
-from minirl.people.rlhf import step_rewards
-from minirl.kernel.softmax import log_softmax
-from toy_lm.ngram import language
-from toy_lm.corpora import unicode_words
-from toy_lm.rewards import easy_to_say
+from minirl.play.training import after, environment_rewards, start
+from toy_lm.align import BETA
 
-POINTS = 20  # of a learning curve
+LANGUAGE = "language"  # the name of the world you can read
 
 
 class Problem(NamedTuple):
@@ -46,17 +49,42 @@ class Problem(NamedTuple):
     logits: np.ndarray  # (S, A) where learning starts; on the language model the reference
     beta: float         # price of a nat of KL to it; None on a grid
     optimum: float      # J*
-    before: float       # J of the first policy
+
+    @property
+    def judge(self):
+        """A function from a policy to its `scorecard.Score`."""
+        if self.beta is None:
+            return referee(self.mdp)
+        return referee_near(self.mdp, self.logits, beta=self.beta)
+
+    @property
+    def rewards(self):
+        """The reward seam: what the world pays, minus the price of leaving the reference."""
+        if self.beta is None:
+            return environment_rewards
+        return step_rewards(self.mdp.mean_reward, self.logits, beta=self.beta)
 
 
-class Curve(NamedTuple):
+class PolicyCurve(NamedTuple):
     """R runs of one learner, judged at the start and POINTS times after."""
 
     method: str
     iterations: np.ndarray  # (POINTS + 1,) int
     steps: np.ndarray       # (R,) int, environment steps of each run in all
     values: np.ndarray      # (POINTS + 1, R) exact J; NaN where it does not exist
+    shares: np.ndarray      # (POINTS + 1, R) of the optimum, likewise
     seconds: float          # of all runs, one after another
+
+
+class Policies(NamedTuple):
+    """What the job finds."""
+
+    name: str
+    problem: Problem
+    curves: list  # of PolicyCurve
+    seed: int
+    episodes: int
+    horizon: int
 
 
 def grid_problem(mdp):
@@ -64,92 +92,40 @@ def grid_problem(mdp):
 
     Raises ValueError where the optimum does not exist.
     """
-    logits = np.zeros(mdp.shape)
-    problem = Problem(mdp, logits, None, policy_iteration(mdp).objective, np.nan)
-    return problem._replace(before=objective(problem, logits))
+    return Problem(mdp, np.zeros(mdp.shape), None, policy_iteration(mdp).objective)
 
 
 def language_problem(beta):
-    """The `Problem` of the main job: easy to say, and not far from the reference.
+    """The `Problem` of the demonstration: easy to say, and not far from the reference.
 
     Raises ValueError where it has no optimum at this beta.
     """
-    vocabulary, reference, _ = fit_corpus(unicode_words())
-    world = language(easy_to_say(vocabulary))
-    best = regularised_optimum(world, reference, beta=beta)
-    problem = Problem(world, reference, beta, best.objective, np.nan)
-    return problem._replace(before=objective(problem, reference))
+    example = running_example(bigram_of(), beta)
+    return Problem(example.world, example.reference, beta, example.optimum.objective)
 
 
-def objective(problem, logits):
-    """J of a policy, exactly; NaN where it does not exist, since episodes do not end."""
-    logp = log_softmax(logits)
-    try:
-        if problem.beta is not None:
-            return measure(problem.mdp, logp, problem.logits, problem.beta)[2]
-        values = np.nan_to_num(evaluate(problem.mdp, np.exp(logp)))
-        return float(problem.mdp.start @ values)
-    except NoEnd:
-        return np.nan
+# REINFORCE with a learned value table as baseline; A2C with normalised advantages and an entropy
+# bonus in the first half; and the two forms of PPO with their defaults.
+POLICY_LEARNERS = {
+    "reinforce": partial(reinforce, learning_rate=linear(0.1, 0.0)),
+    "actor_critic": partial(actor_critic, normalize_advantage=True, learning_rate=linear(0.1, 0.0),
+                            ent_coef=linear(0.3, 0.0, 0.5)),
+    "ppo": ppo, "ppo_kl": ppo_kl}
 
 
-def share(problem, value):
-    """Of a grid 1 − (J* − J)/|J*|, of text (J − J(ref)) / (J* − J(ref)); None where J does not
-    exist, or there is nothing to divide by."""
-    gap = problem.optimum - value
-    room = abs(problem.optimum) if problem.beta is None else problem.optimum - problem.before
-    return float(1 - gap / room) if np.isfinite(gap) and room > 0 else None
-
-
-def by_reinforce(problem, record, iterations, episodes, horizon):
-    """REINFORCE with a learned value table as baseline."""
-    return reinforce(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes,
-                     horizon=horizon, iterations=iterations, learning_rate=linear(0.1, 0.0))
-
-
-def by_actor_critic(problem, record, iterations, episodes, horizon):
-    """A2C with normalised advantages and an entropy bonus in the first half."""
-    return actor_critic(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes,
-                        horizon=horizon, iterations=iterations, normalize_advantage=True,
-                        learning_rate=linear(0.1, 0.0), ent_coef=linear(0.3, 0.0, 0.5))
-
-
-def by_ppo(problem, record, iterations, episodes, horizon):
-    """PPO, clipped, with its defaults."""
-    return ppo(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes, horizon=horizon,
-               iterations=iterations)
-
-
-def by_ppo_kl(problem, record, iterations, episodes, horizon):
-    """PPO with a price on the KL to the old policy, with its defaults."""
-    return ppo_kl(problem.mdp, record, rewards=rewards_of(problem), episodes=episodes,
-                  horizon=horizon, iterations=iterations)
-
-
-LEARNERS = {"reinforce": by_reinforce, "actor_critic": by_actor_critic, "ppo": by_ppo,
-            "ppo_kl": by_ppo_kl}
-
-
-def rewards_of(problem):
-    """The reward seam: what the world pays, minus the price of leaving the reference, if any."""
-    if problem.beta is None:
-        return environment_rewards
-    return step_rewards(problem.mdp.mean_reward, problem.logits, beta=problem.beta)
-
-
-def run(task):
-    """One run, (steps, J at every point, seconds), of a task (problem, method, seed, iterations,
-    episodes, horizon)."""
-    problem, method, seed, iterations, *limits = task
-    began = perf_counter()
+def one_run(task):
+    """One run, (steps, `Score` at every point, seconds), of a task (problem, method, seed,
+    iterations, episodes, horizon)."""
+    problem, method, seed, iterations, episodes, horizon = task
+    began, judge = perf_counter(), problem.judge
     record = start(problem.logits, rng=seed)
-    trainer = LEARNERS[method](problem, record, iterations, *limits)
-    values = [problem.before]
+    trainer = POLICY_LEARNERS[method](problem.mdp, record, rewards=problem.rewards,
+                                      iterations=iterations, episodes=episodes, horizon=horizon)
+    scores = [judge(record.policy)]
     for point in judged_at(iterations)[1:]:
-        while record.iteration < point:
-            record = next(trainer)
-        values.append(objective(problem, record.logits))
-    return record.steps, values, perf_counter() - began
+        record = after(trainer, point - record.iteration)
+        scores.append(judge(record.policy))
+    return record.steps, scores, perf_counter() - began
 
 
 def judged_at(iterations):
@@ -157,31 +133,27 @@ def judged_at(iterations):
     return np.arange(POINTS + 1) * iterations // POINTS
 
 
-def learn(problem, methods, *, seed, runs, iterations, episodes, horizon, progress):
-    """Yield the `Curve` of each learner.
+def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizon, progress):
+    """Yield the `PolicyCurve` of each of some POLICY_LEARNERS.
 
-    Parameters
-    ----------
-    problem : Problem
-    methods : list of str
-        Names in LEARNERS.
-    seed, runs : int
-        Run i draws from the seed [seed, i].
-    iterations : int ≥ POINTS
-    episodes, horizon : int
-        Of an iteration, and where an episode is cut.
-    progress : callable
-        Called with a line of text before each learner.
+    Run i draws from the seed [seed, i].  `progress` is called with a line of text before each run;
+    there are at least POINTS iterations.
     """
     tasks = [(problem, method, [seed, i], iterations, episodes, horizon)
              for method in methods for i in range(runs)]
+    numbers = count(1)
     with _workers(len(tasks)) as share_out:
-        results = share_out(run, tasks)
+        results = share_out(one_run, tasks)
         for method in methods:
-            progress(method)
-            steps, values, seconds = zip(*(next(results) for _ in range(runs)))
-            yield Curve(method, judged_at(iterations), np.array(steps), np.array(values).T,
-                        sum(seconds))
+            found = []
+            for _ in range(runs):
+                progress(f"{next(numbers)} of {len(tasks)}, {method}")
+                found.append(next(results))
+            steps, scores, seconds = zip(*found)
+            values, shares = (np.array([[getattr(score, name) for score in run] for run in scores],
+                                       float).T for name in ("objective", "share"))  # None is NaN
+            yield PolicyCurve(method, judged_at(iterations), np.array(steps), values, shares,
+                              sum(seconds))
 
 
 @contextmanager
@@ -200,3 +172,94 @@ def _workers(tasks):
         yield pool.map
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+# What is asked for, printed and written.
+
+
+def policy_rows(curves):
+    """The last point of each curve, with None where there is no number: a list of dicts.
+
+    A run whose policy has no J is worse than any other.
+    """
+    rows = []
+    for curve in curves:
+        worst, median, best = map(known, spread(curve.values[-1], (0.0, 0.5, 1.0)))
+        worst_share, share = map(known, spread(curve.shares[-1], (0.0, 0.5)))
+        rows.append({"method": curve.method, "worst": worst, "median": median, "best": best,
+                     "share_worst": worst_share, "share": share, "steps": int(curve.steps.sum()),
+                     "runs": curve.steps.size, "seconds": curve.seconds,
+                     "iterations": curve.iterations.tolist(),
+                     "values": [[known(value) for value in point] for point in curve.values]})
+    return rows
+
+
+def policies_text(found):
+    """The final figures of the learners of policies: worst, median and best of the runs."""
+    problem, curves = found.problem, found.curves
+    price = f"gamma {problem.mdp.gamma:g}" if problem.beta is None else f"beta {problem.beta:g}"
+    iterations, runs = curves[0].iterations[-1], curves[0].steps.size
+    share = ("1 - (J* - J)/|J*|" if problem.beta is None else
+             "(J - J(ref)) / (J* - J(ref)), where the reference is the first policy")
+    return "\n\n".join([
+        f"{found.name}, {price}: the optimum is J* = {problem.optimum:.6f},\n"
+        f"the first policy is worth {fixed(known(curves[0].values[0, 0]), 6)}.",
+        in_columns(", J, , , share, , steps, seconds\n"
+                   "method, worst, median, best, worst, median, of a run, of a run",
+                   [(row["method"], row["worst"], row["median"], row["best"], row["share_worst"],
+                     row["share"], row["steps"] // row["runs"], row["seconds"] / row["runs"])
+                    for row in policy_rows(curves)], (0, 3, 3, 3, 4, 4, 0, 1)),
+        paragraph(
+            f"{runs} run{'s' if runs > 1 else ''} of {iterations} iterations.  J is exact, of the "
+            f"stochastic policy as it is; null where episodes do not end.  Share is {share}.")])
+
+
+def _arguments(parser):
+    add_world(parser, (*WORLDS, LANGUAGE))
+    parser.add_argument("--gamma", type=number(0, 1), help="discount of a gridworld (0.99)")
+    parser.add_argument("--beta", type=number(1e-6, 1e6),
+                        help=f"with --world {LANGUAGE}, the language model of the demonstration: "
+                             f"price of a nat of KL to the reference (0.5)")
+    parser.add_argument("--runs", type=integer(1), default=4, help="of each learner (4)")
+    parser.add_argument("--iterations", type=integer(POINTS), default=400,
+                        help="of each run (400); all schedules end there")
+    parser.add_argument("--episodes", type=integer(1), default=512,
+                        help="played in an iteration (512); for 8x8 take 1024")
+    parser.add_argument("--horizon", type=integer(1), default=200,
+                        help="episodes are cut after this many steps (200)")
+    parser.add_argument("--learner", choices=POLICY_LEARNERS, help="only this one (all four)")
+    add_seed(parser)
+
+
+def _run(arguments, progress):
+    name, problem = _problem(arguments)
+    methods = list(POLICY_LEARNERS) if arguments.learner is None else [arguments.learner]
+    limits = {"episodes": arguments.episodes, "horizon": arguments.horizon}
+    curves = list(learn_policies(problem, methods, seed=arguments.seed, runs=arguments.runs,
+                                 iterations=arguments.iterations, progress=progress, **limits))
+    return Policies(name, problem, curves, arguments.seed, **limits)
+
+
+def _problem(arguments):
+    """(name, Problem) that the arguments ask for."""
+    name, grid = chosen_world(arguments)
+    if grid is None:
+        if arguments.gamma is not None:
+            raise ValueError("--gamma is for gridworlds: strings are not discounted")
+        return name, language_problem(BETA if arguments.beta is None else arguments.beta)
+    if arguments.beta is not None:
+        raise ValueError(f"--beta is for the language model: give --world {LANGUAGE} too")
+    gamma = 0.99 if arguments.gamma is None else arguments.gamma
+    return name, grid_problem(grid.mdp(gamma=gamma))
+
+
+def _document(found):
+    problem = found.problem
+    return {"world": found.name, "gamma": problem.mdp.gamma, "beta": problem.beta,
+            "optimum": problem.optimum, "before": known(found.curves[0].values[0, 0]),
+            "seed": found.seed, "episodes": found.episodes, "horizon": found.horizon,
+            "methods": policy_rows(found.curves)}
+
+
+POLICIES = Job("policies", __doc__, _run, policies_text, _arguments, _document,
+               draw=lambda figures, found: figures.policies_figures(found))

@@ -6,21 +6,53 @@ Along the way every run is judged twice, exactly: by ‖Q − Q*‖∞, and by w
 worth from the start.  SARSA and expected SARSA do not aim at Q*.  They learn what their exploring
 policy is worth, so their distance does not go to zero; their greedy policy may be the best all the
 same.
+
+How to learn depends on the world.  A long way without reward needs steps that do not shrink too
+fast, and values that begin above it.  A world without chance needs no steps that shrink at all.
+`SETTINGS` has numbers for each known world with which all four arrive.
 """
 
+from itertools import islice
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
-from minirl.exact.evaluation import NoEnd, evaluate, occupancy
-from minirl.play.exploration import epsilon_greedy
+from gridworld.draw import policy_text, side_by_side, values_text, visits_text
+from gridworld.maps import WORLDS
+from gridworld.world import GridWorld
+from minirl.console import integer, number
+from minirl.exact.evaluation import NoEnd, occupancy
 from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
+from minirl.exact.scorecard import objective, referee
+from minirl.lab.job import Job, add_seed, add_world, chosen_world, stopwatch
+from minirl.lab.table import WIDTH, in_columns, paragraph
+from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
 
-LEARNERS = {"q_learning": q_learning, "double_q_learning": double_q_learning, "sarsa": sarsa,
-            "expected_sarsa": expected_sarsa}
+VALUE_LEARNERS = {"q_learning": q_learning, "double_q_learning": double_q_learning,
+                  "sarsa": sarsa, "expected_sarsa": expected_sarsa}
 POINTS = 20  # of a learning curve
+ARRIVED = 0.5  # the share of the optimum below which nobody arrived
+
+
+class Settings(NamedTuple):
+    """How values are learned; exploration is ε-greedy."""
+
+    gamma: float = 0.95
+    steps: int = 20_000  # of each run, cut to a multiple of POINTS
+    learning_rate: float = 1.0
+    decay: float = 0.6
+    exploration_rate: float = 0.5
+    initial_value: float = 1.0
+
+
+SETTINGS = {
+    "cliff": Settings(1.0, 40_000, 0.5, 0.0, 0.1, 0.0),  # example 6.6 of Sutton and Barto,
+    "windy": Settings(1.0, 20_000, 0.5, 0.0, 0.1, 0.0),  # and their example 6.5
+    "8x8": Settings(0.95, 100_000, 1.0, 0.5, 0.2, 0.1),
+    "four_rooms": Settings(0.95, 40_000, 0.5, 0.4, 0.1, 0.5),
+    "teleports": Settings(0.95, 20_000, 1.0, 0.6, 0.3, 40.0)}
 
 
 class Solution(NamedTuple):
@@ -32,14 +64,25 @@ class Solution(NamedTuple):
     disagreement: float   # the largest difference between two solvers' values
 
 
-class Curve(NamedTuple):
+class ValueCurve(NamedTuple):
     """R runs of one learner, judged POINTS times."""
 
     method: str
     steps: np.ndarray    # (POINTS,) int, steps of each run
     errors: np.ndarray   # (POINTS, R) ‖Q − Q*‖∞
     values: np.ndarray   # (POINTS, R) exact J of the greedy policy; NaN where it never ends
+    shares: np.ndarray   # (R,) of the optimum, in the end; NaN where there is none
     seconds: float
+
+
+class Values(NamedTuple):
+    """What the job finds."""
+
+    name: str
+    grid: GridWorld
+    settings: Settings
+    solution: Solution
+    curves: list  # of ValueCurve
 
 
 def solve_world(mdp):
@@ -61,45 +104,43 @@ def solve_world(mdp):
                          f"{max(differences):.4g}, so that no policy that ends is best (use "
                          f"gamma < 1)")
     return Solution(optimum, occupancy(mdp, optimum.policy),
-                    {name: other.rounds for name, other in found.items()}, max(differences))
+                    {name: other.rounds for name, other in found.items()},
+                    float(max(differences)))
 
 
-def learn(mdp, optimum, method, *, seed, runs, steps, learning_rate=1.0, decay=0.6,
-          exploration_rate=0.5, initial_value=1.0):
-    """The `Curve` of one learner of `LEARNERS`.
+def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
+    """The `ValueCurve` of one of VALUE_LEARNERS; run i draws from the seed [seed, i].
 
-    Parameters
-    ----------
-    mdp : TabularMDP
-    optimum : planning.Optimum
-    method : str
-    seed, runs : int
-        Run i draws from the seed [seed, i].
-    steps : int
-        Of each run; cut to a multiple of POINTS.
-    learning_rate, decay, exploration_rate, initial_value : float
-        Of the learner; ε-greedy.
+    `optimum` is that of `planning`.
     """
-    began = perf_counter()
-    record = learners(mdp, rng=[[seed, run] for run in range(runs)], initial_value=initial_value,
+    began, judge = perf_counter(), referee(mdp)
+    record = learners(mdp, rng=[[seed, run] for run in range(runs)],
+                      initial_value=settings.initial_value,
                       tables=2 if method == "double_q_learning" else 1)
-    trainer = LEARNERS[method](mdp, record, learning_rate=learning_rate, decay=decay,
-                               exploration=epsilon_greedy(exploration_rate),
-                               steps_per_iteration=steps // POINTS, truth=optimum.action_values)
-    points = [(record.steps, record.metrics["error/max"],
-               [greedy_value(mdp, Q) for Q in record.Q])
-              for record, _ in zip(trainer, range(POINTS))]
-    at, errors, values = (np.array(column) for column in zip(*points))
-    return Curve(method, at, errors, values, perf_counter() - began)
+    trainer = VALUE_LEARNERS[method](mdp, record, learning_rate=settings.learning_rate,
+                                     decay=settings.decay,
+                                     exploration=epsilon_greedy(settings.exploration_rate),
+                                     steps_per_iteration=settings.steps // POINTS,
+                                     truth=optimum.action_values)
+    points = []
+    for record in islice(trainer, POINTS):
+        points.append((record.steps, record.metrics["error/max"],
+                       [greedy_value(mdp, Q) for Q in record.Q]))
+    shares = np.array([judge(greedy(Q)).share for Q in record.Q], float)  # None becomes NaN
+    return ValueCurve(method, *map(np.array, zip(*points)), shares, perf_counter() - began)
+
+
+def greedy(Q):
+    """The greedy policy of action values, (S, A)."""
+    return np.eye(Q.shape[1])[Q.argmax(axis=1)]
 
 
 def greedy_value(mdp, Q):
     """What the greedy policy of Q is worth from the start, exactly; NaN if it never ends."""
     try:
-        values = evaluate(mdp, np.eye(mdp.shape[1])[Q.argmax(axis=1)])
+        return objective(mdp, greedy(Q))
     except NoEnd:
         return np.nan
-    return float(mdp.start @ np.nan_to_num(values))
 
 
 def spread(numbers, quantiles=(0.1, 0.5, 0.9)):
@@ -110,3 +151,99 @@ def spread(numbers, quantiles=(0.1, 0.5, 0.9)):
     """
     ranked = np.where(np.isnan(numbers), -np.inf, numbers)
     return np.quantile(ranked, quantiles, axis=-1, method="lower")
+
+
+# What is asked for, printed and written.
+
+
+def value_rows(curves):
+    """The last point of each curve, with None where there is no number: a list of dicts.
+
+    `error` and `value` are lists: 10 %, median, 90 % of the runs.
+    """
+    return [{"method": curve.method,
+             "error": [known(x) for x in spread(curve.errors[-1])],
+             "value": [known(x) for x in spread(curve.values[-1])],
+             "share": known(spread(curve.shares)[1]), "steps": int(curve.steps[-1]),
+             "runs": curve.errors.shape[1], "seconds": curve.seconds} for curve in curves]
+
+
+def known(value):
+    """A number, or None if it is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+def solution_text(found):
+    """A world, its best policy, values and visits, and how well three solvers agree."""
+    solution, gamma = found.solution, found.settings.gamma
+    drawings = {"best policy": policy_text(found.grid, solution.optimum.policy),
+                "values": values_text(found.grid, solution.optimum.values),
+                f"{'expected' if gamma == 1 else 'discounted'} visits":
+                    visits_text(found.grid, solution.visits)}
+    drawn = side_by_side(drawings)
+    if max(map(len, drawn.split("\n"))) > WIDTH:
+        drawn = "\n\n".join(f"{title}\n{block}" for title, block in drawings.items())
+    rounds = ", ".join(f"{solver} {count}" for solver, count in solution.rounds.items())
+    return (f"{found.name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}"
+            f"\n\n{drawn}\n\n" + paragraph(
+                f"Solved three times, with these numbers of rounds: {rounds}.  The values differ "
+                f"by at most {solution.disagreement:.0e}."))
+
+
+def curves_text(found):
+    """The final figures of the learners: 10 %, median and 90 % of the runs."""
+    rows, settings = value_rows(found.curves), found.settings
+    lost = [row["method"] for row in rows if row["value"][1] is None
+            or row["share"] is not None and row["share"] < ARRIVED]
+    return "\n\n".join([
+        in_columns(", , |Q - Q*|, , , J greedy, , share\n"
+                   "method" + 2 * ", 10 %, median, 90 %" + ", median",
+                   [(row["method"], *row["error"], *row["value"], row["share"]) for row in rows],
+                   (0, *6 * [3], 4)),
+        paragraph(
+            f"{rows[0]['runs']} runs of {rows[0]['steps']:,} steps each, with learning rate "
+            f"{settings.learning_rate:g}, decay {settings.decay:g}, exploration rate "
+            f"{settings.exploration_rate:g} and initial value {settings.initial_value:g}.  "
+            f"|Q - Q*| is the largest error of an action value; J is the exact value of the greedy "
+            f"policy from the start, null where it never ends; share is 1 - (J* - J)/|J*|.  sarsa "
+            f"and expected_sarsa learn what their exploring policy is worth, which is not Q*."),
+        *[paragraph(f"Did not get there with these settings: {', '.join(lost)}.")] * bool(lost)])
+
+
+def _arguments(parser):
+    add_world(parser, WORLDS)
+    parser.add_argument("--runs", type=integer(1), default=20, help="of each learner (20)")
+    for name, kind, letter, about in (
+            ("gamma", number(0, 1), "G", "discount (0.95; 1 on cliff and windy)"),
+            ("steps", integer(POINTS), "N", f"of each run, a multiple of {POINTS}; episodes are "
+                                            f"cut after 200"),
+            ("learning-rate", number(1e-6, 1), "A", "step size of the first update"),
+            ("decay", number(0, 1), "D", "the nth update of a step has step size A / n^D"),
+            ("exploration-rate", number(0, 1), "E", "share of random actions"),
+            ("initial-value", number(-1e6, 1e6), "Q", "of every action; optimistic if large")):
+        parser.add_argument(f"--{name}", type=kind, metavar=letter, help=about)
+    add_seed(parser)
+
+
+def _run(arguments, progress):
+    name, grid = chosen_world(arguments)
+    usual = SETTINGS.get(arguments.world if arguments.map is None else None, Settings())
+    settings = usual._replace(**{field: getattr(arguments, field) for field in Settings._fields
+                                 if getattr(arguments, field) is not None})
+    timed, mdp = stopwatch(1 + len(VALUE_LEARNERS), progress), grid.mdp(gamma=settings.gamma)
+    solution, _ = timed("planning", lambda: solve_world(mdp))
+    curves = [timed(method, lambda: learn_values(
+        mdp, solution.optimum, method, seed=arguments.seed, runs=arguments.runs,
+        settings=settings))[0] for method in VALUE_LEARNERS]
+    return Values(name, grid, settings, solution, curves)
+
+
+def _document(found):
+    solution = found.solution
+    return {"world": found.name, "gamma": found.settings.gamma,
+            "optimum": solution.optimum.objective, "disagreement": solution.disagreement,
+            "rounds": solution.rounds, "methods": value_rows(found.curves)}
+
+
+VALUES = Job("values", __doc__, _run, curves_text, _arguments, _document, drawing=solution_text,
+             draw=lambda figures, found: figures.values_figures(found))

@@ -1,0 +1,269 @@
+"""The demonstration: every first learner on both worlds, each judged by its distance to the exact
+optimum.
+
+*A world you can draw*: Q-learning, REINFORCE and PPO learn two grids by playing.  The final policy
+is then evaluated exactly, by one linear solve, and compared with the optimum of policy iteration.
+
+*A world you can read*: PPO on the true reward, RLHF (a reward model fitted to preferences, then PPO
+on it) and DPO on the same preferences, all around one reference model, are compared with the
+KL-regularised optimum.  Reward, KL, objective and length of every policy are exact too.  Nothing in
+these tables is estimated from samples, except the words that are drawn for you to read.
+"""
+
+from math import exp
+from typing import NamedTuple
+
+import numpy as np
+
+from gridworld.draw import policy_text, side_by_side
+from gridworld.maps import cliff_walk, frozen_lake
+from minirl.console import file_name, integer, number
+from minirl.exact.planning import policy_iteration
+from minirl.exact.regularised import critical_beta, tilt
+from minirl.exact.scorecard import referee
+from minirl.files import shown
+from minirl.kernel.softmax import log_softmax
+from minirl.lab.job import Job, add_seed, stopwatch
+from minirl.lab.running_example import (PSEUDO_COUNT, bigram_of, running_example, writers_text,
+                                        written)
+from minirl.lab.table import in_columns, paragraph
+from minirl.people.dpo import fit_dpo
+from minirl.people.reward_model import fit_reward_model
+from minirl.people.rlhf import rlhf
+from minirl.play.optim import linear
+from minirl.play.ppo import ppo
+from minirl.play.q_learning import learners, q_learning
+from minirl.play.reinforce import reinforce
+from minirl.play.training import after, start
+from toy_lm.align import BETA, PULL
+from toy_lm.corpora import held_out, read_lines, unicode_words
+from toy_lm.models import fit
+from toy_lm.ngram import language, nats_per_character
+from toy_lm.preferences import sample_pairs
+from toy_lm.rewards import LETTER
+
+GRIDS = {"frozen_lake_4x4": frozen_lake(), "cliff_walk": cliff_walk()}
+GRID_GAMMA = 0.99
+
+
+class DemoScale(NamedTuple):
+    """For how many iterations everybody learns."""
+
+    q_learning: int = 25  # of a thousand steps, for each of
+    runs: int = 16        # learners
+    reinforce: int = 200
+    ppo: int = 150
+    rlhf: int = 100
+
+
+class GridRow(NamedTuple):
+    """One learner on one grid."""
+
+    world: str
+    method: str
+    value: float    # exact J of the final policy
+    optimum: float  # J*
+    share: float    # 1 − (J* − J)/|J*|
+    gap: float      # J* − J
+    steps: int      # environment steps
+    seconds: float
+    policy: np.ndarray
+
+
+class Corpus(NamedTuple):
+    """How well the bigram fits; nats per character, end symbols counted."""
+
+    items: int
+    symbols: int
+    nll_train: float
+    nll_heldout: float  # None with fewer than ten items
+    nll_all: float      # of the reference model, fitted to all items
+
+
+class Language(NamedTuple):
+    """Everything about the world you can read."""
+
+    corpus: Corpus
+    rows: list             # of running_example.Writer
+    identical: int         # preferences between a string and itself
+    learned_optimum: bool  # whether the learned reward has an optimum
+    beta: float
+    pairs: int
+    file: str = None       # with a corpus of one's own
+
+
+class Demo(NamedTuple):
+    """What the job finds."""
+
+    grids: list  # of GridRow
+    language: Language
+
+
+def grid_table(seed, progress, scale=DemoScale()):
+    """A `GridRow` for every learner on every grid."""
+    timed, rows = stopwatch(len(GRIDS) * len(GRID_LEARNERS), progress), []
+    for world, grid in GRIDS.items():
+        mdp = grid.mdp(gamma=GRID_GAMMA)
+        best, judge = policy_iteration(mdp).objective, referee(mdp)
+        for method, learn in GRID_LEARNERS.items():
+            (policy, steps), seconds = timed(f"{world}: {method}", lambda: learn(mdp, seed, scale))
+            score = judge(policy)
+            rows.append(GridRow(world, method, score.objective, best, score.share, score.gap,
+                                steps, seconds, policy))
+    return rows
+
+
+def _by_q_learning(mdp, seed, scale):
+    """Many learners at once, greedy on the mean of their tables: (policy, steps).
+
+    The table starts at 1, above every value of both grids.
+    """
+    seeds = [[seed, run] for run in range(scale.runs)]
+    record = after(q_learning(mdp, learners(mdp, rng=seeds, initial_value=1.0)), scale.q_learning)
+    greedy = np.eye(mdp.shape[1])[record.Q.mean(axis=0).argmax(axis=1)]
+    return greedy, record.steps * len(seeds)
+
+
+def _by_reinforce(mdp, seed, scale):
+    """REINFORCE with a learned value table as baseline: (policy, steps)."""
+    record = after(reinforce(mdp, start(np.zeros(mdp.shape), rng=seed), iterations=scale.reinforce,
+                             learning_rate=linear(0.1, 0.0)), scale.reinforce)
+    return record.policy, record.steps
+
+
+def _by_ppo(mdp, seed, scale):
+    """PPO with twice its usual learning rate: (policy, steps)."""
+    record = after(ppo(mdp, start(np.zeros(mdp.shape), rng=seed), iterations=scale.ppo,
+                       learning_rate=linear(0.1, 0.0)), scale.ppo)
+    return record.policy, record.steps
+
+
+GRID_LEARNERS = {"q_learning": _by_q_learning, "reinforce": _by_reinforce, "ppo": _by_ppo}
+
+
+def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
+    """The `Language` of a corpus: rows `reference`, `optimum`, `ppo`, `rlhf` and `dpo`.
+
+    The time to draw the preferences counts for both who use them.  Raises ValueError if the corpus
+    cannot be modelled, or the true reward has no optimum at this beta.
+    """
+    timed = stopwatch(6, progress)
+    model, fitting = timed("reference", lambda: bigram_of(items))
+    example, solving = timed("optimum", lambda: running_example(model, beta))
+    world, ref = example.world, example.reference
+    # Where the reference is hardly ever cut; a policy that runs away from it is.
+    horizon = 20 * int(example.judge(np.exp(ref)).length)
+
+    def climb(rewards, stream):
+        trainer = rlhf(world, start(ref, rng=[seed, stream]), rewards, ref, beta=beta,
+                       horizon=horizon, iterations=scale.rlhf, learning_rate=linear(0.05, 0.0))
+        return after(trainer, scale.rlhf).logp
+
+    def learn():
+        weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
+        return weights, climb(weights, stream=2)
+
+    climbed, playing = timed("ppo", lambda: climb(world.mean_reward, stream=0))
+    data, drawing = timed("preferences", lambda: sample_pairs(ref, world.mean_reward, pairs,
+                                                              rng=[seed, 1]))
+    (weights, learned), following = timed("rlhf", learn)
+    fitted, preferring = timed("dpo", lambda: fit_dpo(ref, data, beta=beta, pull=PULL))
+    rows = [written(example, method, logp, seconds, seed) for method, logp, seconds in (
+        ("reference", ref, fitting),
+        ("optimum", tilt(ref, example.optimum.action_values, beta=beta), solving),
+        ("ppo", climbed, playing), ("rlhf", learned, drawing + following),
+        ("dpo", log_softmax(fitted.x), drawing + preferring))]
+    return Language(fitted_to(items, model), rows, data.identical,
+                    bool(critical_beta(language(weights), ref) < beta), beta, pairs)
+
+
+def fitted_to(items, reference):
+    """How well a bigram fits the items: a `Corpus`."""
+    training, held = held_out(items)
+    partial = fit(training, pseudo_count=PSEUDO_COUNT, vocabulary=reference.vocabulary)
+
+    def nats(model, some):
+        return nats_per_character(model.logits, model.encode(some))
+
+    return Corpus(len(items), reference.vocabulary.size, nats(partial, training),
+                  nats(partial, held) if held else None, nats(reference, items))
+
+
+# What is asked for, printed and written.
+
+
+def grid_text(rows):
+    """The table of a world you can draw, and the learned policies over their maps."""
+    parts = [f"A world you can draw: exact value of the final policy, gamma {GRID_GAMMA}",
+             in_columns("world, method, value, optimum, share, gap, steps, seconds",
+                        [row[:-1] for row in rows], (0, 0, 4, 4, 4, 4, 0, 1)),
+             "Value and optimum are from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.\n"
+             "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated\n"
+             "as they are, stochastic."]
+    for world, grid in GRIDS.items():
+        parts += [f"{world}: the likeliest move in each cell", side_by_side(
+            {row.method: policy_text(grid, row.policy) for row in rows if row.world == world})]
+    return "\n\n".join(parts)
+
+
+def language_text(found):
+    """The table of a world you can read, and ten words drawn from each policy."""
+    corpus = found.corpus
+    held = (f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
+            f"{exp(corpus.nll_heldout):.2f})" if corpus.nll_heldout is not None
+            else "no held-out items in a corpus of fewer than ten")
+    notes = [f"All exact, by linear solves: KL in nats a string, share of J* - J(ref), length\n"
+             f"in letters.  rlhf and dpo saw {found.pairs:,} preferences over strings of the\n"
+             f"reference; in {found.identical:,} of them the two strings were the same."]
+    if not found.learned_optimum:
+        notes.append("The learned reward has no optimum at this beta; PPO went on climbing it.")
+    if found.file:
+        notes.append(f"The bonus of {LETTER} a letter was fitted to the default corpus, not to "
+                     f"this one.")
+    words = [row.method + ":\n" + paragraph("  ".join(
+        _readable(word) or "(empty)" for word in row.samples), indent="  ") for row in found.rows]
+    return "\n\n".join([
+        f"A world you can read: {corpus.items:,} items, {corpus.symbols} symbols, from\n"
+        f"{found.file or 'the words in Unicode 3.2 character names'}",
+        f"bigram, pseudo-count {PSEUDO_COUNT}, nats per character, end symbols counted:\n"
+        f"  {corpus.nll_train:.4f} on training items (perplexity {exp(corpus.nll_train):.2f})\n"
+        f"  {held}\n  {corpus.nll_all:.4f} fitted to all items: the reference below",
+        f"reward: which is easier to say?  J = E[reward] - {found.beta:g} KL to the reference",
+        writers_text(found.rows), "\n".join(notes), *words])
+
+
+def _readable(word):
+    """A string for a terminal: what is not for reading, such as an escape, as a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in word)
+
+
+def _arguments(parser):
+    add_seed(parser)
+    parser.add_argument("--beta", type=number(1e-6, 1e6), default=BETA,  # beyond: lost to rounding
+                        help="price of a nat of KL to the reference, in reward (0.5)")
+    parser.add_argument("--pairs", type=integer(1), default=20_000,
+                        help="preferences that rlhf and dpo learn from (20,000)")
+    parser.add_argument("--corpus", type=file_name, metavar="FILE",
+                        help="text to model, UTF-8, one item a line (default: the words in Unicode "
+                             "character names)")
+
+
+def _run(arguments, progress, scale=DemoScale()):
+    own = arguments.corpus is not None
+    items = read_lines(arguments.corpus) if own else unicode_words()
+    # The text first: if its objective has no optimum, that is known at once.
+    text = language_table(items, arguments.seed, arguments.beta, arguments.pairs,
+                          lambda line: progress(f"language, {line}"), scale)
+    grids = grid_table(arguments.seed, lambda line: progress(f"grids, {line}"), scale)
+    return Demo(grids, text._replace(file=shown(arguments.corpus) if own else None))
+
+
+def _document(found):
+    grids, corpus = [row._asdict() for row in found.grids], found.language.corpus._asdict()
+    for some, name in [*((row, "policy") for row in grids), (corpus, "nll_all")]:
+        del some[name]
+    return {"gridworld": grids, "language": {"corpus": corpus, "methods": found.language.rows}}
+
+
+DEMO = Job("demo", __doc__, _run, lambda found: language_text(found.language), _arguments,
+           _document, drawing=lambda found: grid_text(found.grids))

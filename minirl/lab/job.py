@@ -1,0 +1,147 @@
+"""An experiment as a command: what it asks for, prints, writes and draws."""
+
+import io
+import json
+import os
+from importlib import import_module
+from itertools import count
+from time import perf_counter
+from typing import Callable, NamedTuple
+
+from gridworld.draw import show
+from gridworld.maps import WORLDS
+from gridworld.world import GridWorld, read_map
+from minirl.console import file_name, integer, number, progress
+from minirl.files import STANDARD, check_writable, make_folder, write_bytes
+
+
+class Job(NamedTuple):
+    """An experiment as a command."""
+
+    name: str
+    about: str           # the text of its module; the first paragraph stands in the list of jobs
+    run: Callable        # (arguments, progress) -> found; ValueError for what the user can mend
+    text: Callable       # found -> what is printed
+    arguments: Callable = lambda parser: None   # adds its arguments to a parser
+    document: Callable = lambda found: found    # its JSON; a record stands for its fields
+    drawing: Callable = None  # found -> what is printed first, with the colours of a terminal
+    draw: Callable = None     # (lab.figures, found) -> {name of a file: Figure}
+
+
+def add_arguments(parser, job):
+    """All arguments of a job: its own, and those that say where results go."""
+    job.arguments(parser)
+    parser.set_defaults(job=job, plot=None)
+    if job.draw is not None:
+        parser.add_argument("--plot", type=file_name, metavar="DIR",
+                            help="draw the results there as PNG files (needs the extra 'plot')")
+    parser.add_argument("--json", type=file_name, metavar="FILE",
+                        help="write the results there as well; to standard output (-) they "
+                             "are written instead of tables")
+    parser.add_argument("--quiet", action="store_true", help="print no tables")
+
+
+def do(job, arguments):
+    """Run a job and hand out what it finds.  Raises ValueError for what the user can mend.
+
+    Whether the results can be written and drawn is checked before the work.
+    """
+    if arguments.json is not None:
+        check_writable(arguments.json)
+    figures = None if arguments.plot is None else _figures(arguments.plot)
+    found = job.run(arguments, lambda line: progress(f"{job.name}: {line}"))
+    progress("")
+    if arguments.json is not None:
+        write_bytes(arguments.json, as_json(job.document(found)).encode())
+    drawn = [] if figures is None else _draw(arguments.plot, job.draw(figures, found))
+    if arguments.quiet or arguments.json == STANDARD:
+        return
+    if job.drawing is not None:
+        show(f"{job.drawing(found)}\n\n")
+    print(job.text(found))
+    if drawn:
+        print(f"\nDrawn: {', '.join(drawn)}")
+
+
+def _figures(folder):
+    """The module that draws, which needs an extra; its pictures go to a folder."""
+    try:
+        figures = import_module("minirl.lab.figures")
+    except ImportError as error:
+        raise ValueError(f"--plot cannot draw: {error}") from None
+    make_folder(folder)
+    return figures
+
+
+def _draw(folder, figures):
+    """Write figures as PNG files, each whole or not at all; the paths."""
+    paths = []
+    for name, figure in figures.items():
+        data = io.BytesIO()
+        figure.savefig(data, format="png", dpi=120)
+        paths.append(os.path.join(folder, f"{name}.png"))
+        write_bytes(paths[-1], data.getvalue())
+    return paths
+
+
+def as_json(document):
+    """A JSON document: str, as it is written.  A number that is none raises ValueError."""
+    return json.dumps(_plain(document), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value):
+    """Records as dicts of their fields, however deep."""
+    value = value._asdict() if hasattr(value, "_asdict") else value
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def stopwatch(pieces, progress):
+    """The one clock of the laboratory: `timed(name, work) -> (result, seconds)`.
+
+    It first tells which of how many pieces of work is running.
+    """
+    numbers = count(1)
+
+    def timed(name, work):
+        progress(f"{next(numbers)} of {pieces}, {name}")
+        began = perf_counter()
+        return work(), perf_counter() - began
+
+    return timed
+
+
+def add_seed(parser):
+    """The argument --seed."""
+    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
+
+
+def add_world(parser, names):
+    """The arguments that choose a gridworld, or another world among `names`."""
+    world = parser.add_mutually_exclusive_group()
+    world.add_argument("--world", choices=names, default="4x4",
+                       help="a known world (4x4, which is a slippery lake like 8x8)")
+    world.add_argument("--map", type=file_name, metavar="FILE",
+                       help="a map of your own, UTF-8, a character a cell: S start, F free, G goal "
+                            "(pays 1), H hole, C cliff, # wall, A and B teleports to a and b; or, "
+                            "with spaces between the cells, a number that the cell pays")
+    parser.add_argument("--success-rate", type=number(0, 1), metavar="P",
+                        help="on your own map: probability that a move goes where it was meant to "
+                             "(1), and not to one of its sides")
+    parser.add_argument("--step-reward", type=number(-1e6, 1e6), metavar="R",
+                        help="on your own map: reward of every step (0)")
+
+
+def chosen_world(arguments):
+    """(name, GridWorld) that the arguments ask for; None in its place where it is no grid."""
+    rules = {name: value for name in ("success_rate", "step_reward")
+             if (value := getattr(arguments, name)) is not None}
+    if arguments.map is not None:
+        name, _ = os.path.splitext(os.path.basename(arguments.map))
+        return ("map" if arguments.map == STANDARD else name,
+                GridWorld(read_map(arguments.map), **rules))
+    if rules:
+        raise ValueError("--success-rate and --step-reward are rules for a map of your own: give "
+                         "--map too")
+    return arguments.world, WORLDS[arguments.world]() if arguments.world in WORLDS else None

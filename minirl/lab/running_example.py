@@ -1,0 +1,83 @@
+"""The running example as the jobs need it: a corpus, its reference, and a judge of other policies.
+
+The reference is the bigram of a corpus.  The reward asks which string is easier to say, and a nat
+of KL to the reference costs β.  Everything that a table says of a policy here is exact, except the
+words that are drawn for you to read.
+"""
+
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+from minirl.exact.planning import Optimum
+from minirl.exact.regularised import regularised_optimum
+from minirl.exact.scorecard import referee_near
+from minirl.kernel.mdp import TabularMDP
+from minirl.lab.table import in_columns
+from toy_lm.align import BETA
+from toy_lm.corpora import unicode_words
+from toy_lm.models import Model, fit
+from toy_lm.ngram import sample
+from toy_lm.rewards import easy_to_say
+
+PSEUDO_COUNT = 0.1  # of the reference
+WORDS = 10          # drawn from each policy,
+SHOWN = 200         # and cut after this many letters
+
+
+class RunningExample(NamedTuple):
+    """A reference, what is rewarded, and at which price."""
+
+    model: Model       # the reference
+    world: TabularMDP  # it pays what is easy to say
+    optimum: Optimum
+    judge: Callable    # policy (S, A) -> `scorecard.Score`
+
+    @property
+    def reference(self):
+        """log π_ref, (S, A)."""
+        return self.model.logits
+
+
+class Writer(NamedTuple):
+    """One policy that writes.  Its numbers are None where its strings do not end."""
+
+    method: str
+    reward: float       # E[r], the true one
+    kl: float           # to the reference, nats per string
+    objective: float    # J = E[r] − β KL
+    share: float        # (J − J(ref)) / (J* − J(ref))
+    mean_length: float  # letters
+    seconds: float
+    samples: list
+
+
+def bigram_of(items=None):
+    """The reference of a corpus, or of the Unicode words."""
+    return fit(unicode_words() if items is None else items, pseudo_count=PSEUDO_COUNT)
+
+
+def running_example(model, beta=BETA):
+    """The `RunningExample` of a reference.  Raises ValueError where it has no optimum."""
+    world = model.world(easy_to_say(model.vocabulary))
+    return RunningExample(model, world, regularised_optimum(world, model.logits, beta=beta),
+                          referee_near(world, model.logits, beta=beta))
+
+
+def written(example, method, logp, seconds, seed):
+    """The `Writer` of a policy."""
+    words = example.model.vocabulary.decode(sample(logp, WORDS, rng=seed, horizon=SHOWN))
+    score = example.judge(np.exp(logp))
+    return Writer(method, score.reward, score.kl, score.objective, score.share, letters_of(score),
+                  seconds, words)
+
+
+def letters_of(score):
+    """The letters of a string: its steps but the end.  None where strings do not end."""
+    return None if score.length is None else score.length - 1
+
+
+def writers_text(writers):
+    """The table of all `writers`."""
+    return in_columns("method, reward, KL, J, share, mean length, seconds",
+                      [row[:-1] for row in writers], (0, 4, 4, 4, 4, 2, 2))

@@ -1,0 +1,288 @@
+"""The job `demo`: run once as a user starts it and judged by its own JSON; run in a hurry; and what
+it prints.
+
+`conftest.py` starts the full run before the first test, so that it has one core while the tests
+have the other.
+"""
+
+from math import log
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_command_line import NAMES
+
+from minirl.exact.planning import policy_iteration
+from minirl.lab import demo
+from minirl.lab.demo import Corpus, Demo, DemoScale, GridRow, Language
+from minirl.lab.running_example import Writer
+
+SCALE = DemoScale(1, 1, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def grids(full_run):
+    return {(row["world"], row["method"]): row for row in full_run.json["gridworld"]}
+
+
+@pytest.fixture(scope="module")
+def methods(full_run):
+    return {row["method"]: row for row in full_run.json["language"]["methods"]}
+
+
+@pytest.mark.slow
+def test_the_full_run_lists_worlds_and_methods_in_order(full_run):
+    found = full_run.json
+    assert [(row["world"], row["method"]) for row in found["gridworld"]] == [
+        (world, method) for world in ("frozen_lake_4x4", "cliff_walk")
+        for method in ("q_learning", "reinforce", "ppo")]
+    assert [row["method"] for row in found["language"]["methods"]] == [
+        "reference", "optimum", "ppo", "rlhf", "dpo"]
+
+
+@pytest.mark.slow
+def test_the_grids_are_measured_against_their_exact_optimum(grids):
+    optima = {world: policy_iteration(grid.mdp(gamma=0.99)).objective
+              for world, grid in demo.GRIDS.items()}
+    assert optima["cliff_walk"] == pytest.approx(-(1 - 0.99**13) / 0.01, abs=1e-9)
+    for (world, _), row in grids.items():
+        best = row["optimum"]
+        assert best == pytest.approx(optima[world], abs=1e-9)
+        assert row["value"] <= best + 1e-9 and row["steps"] > 100_000 and row["seconds"] > 0
+        assert row["gap"] == pytest.approx(best - row["value"], abs=1e-12)
+        assert row["share"] == pytest.approx(1 - (best - row["value"]) / abs(best), abs=1e-12)
+
+
+@pytest.mark.slow
+def test_every_learner_crosses_the_lake_and_survives_the_cliff(grids):
+    for method in "q_learning", "reinforce", "ppo":
+        assert grids["frozen_lake_4x4", method]["share"] >= 0.95
+    assert abs(grids["cliff_walk", "q_learning"]["gap"]) <= 1e-9
+    assert grids["cliff_walk", "ppo"]["value"] >= -14
+    assert grids["cliff_walk", "reinforce"]["value"] >= -30
+
+
+@pytest.mark.slow
+def test_every_writer_reaches_its_share_of_the_exact_optimum(methods):
+    assert abs(methods["reference"]["kl"]) <= 1e-12 and methods["reference"]["share"] == 0
+    assert methods["optimum"]["share"] == pytest.approx(1, abs=1e-12)
+    assert 0.99 <= methods["ppo"]["share"] <= 1
+    assert 0.88 <= methods["rlhf"]["share"] <= 1
+    assert 0.90 <= methods["dpo"]["share"] <= 1
+
+
+@pytest.mark.slow
+def test_the_numbers_of_a_writer_agree_with_each_other(methods):
+    worst, best = methods["reference"]["objective"], methods["optimum"]["objective"]
+    for row in methods.values():
+        J = row["reward"] - 0.5 * row["kl"]
+        assert row["objective"] == pytest.approx(J, abs=1e-12)
+        assert row["share"] == pytest.approx((J - worst) / (best - worst), abs=1e-9)
+        assert row["kl"] >= 0 and row["seconds"] > 0
+    assert round(methods["reference"]["mean_length"], 2) == 5.91  # letters; an end is none
+    assert round(methods["optimum"]["mean_length"], 2) == 6.11
+
+
+@pytest.mark.slow
+def test_ten_words_are_drawn_from_each_writer_with_one_seed(methods):
+    for row in methods.values():
+        assert len(row["samples"]) == 10
+        assert set("".join(row["samples"])) <= set("abcdefghijklmnopqrstuvwxyz…")
+    assert methods["reference"]["samples"] != methods["optimum"]["samples"]
+    # The same luck for nearly the same policies: nearly the same first letters.
+    together = zip(methods["optimum"]["samples"], methods["ppo"]["samples"])
+    assert sum(one[:1] == other[:1] for one, other in together) >= 9
+
+
+@pytest.mark.slow
+def test_the_corpus_of_the_full_run_is_the_unicode_words(full_run):
+    corpus = full_run.json["language"]["corpus"]
+    assert (corpus["items"], corpus["symbols"]) == (2465, 27)
+    assert round(corpus["nll_train"], 4) == 2.5842 and round(corpus["nll_heldout"], 4) == 2.5996
+    assert "2.5838 fitted to all items" in full_run.stdout
+
+
+# In a hurry.
+
+
+def language_of(seed=0, items=NAMES, pairs=20):
+    return demo.language_table(items, seed, 0.5, pairs, str, SCALE)
+
+
+def test_a_seed_gives_the_same_results_apart_from_the_seconds():
+    def results(seed):
+        found = language_of(seed)
+        return found._replace(rows=[row._replace(seconds=0.0) for row in found.rows])
+
+    first = results(3)
+    assert first == results(3)
+    for row, other in zip(first.rows, results(4).rows):
+        assert row.samples != other.samples
+        assert (row.objective == other.objective) == (row.method in ("reference", "optimum"))
+
+
+def test_the_scale_and_the_seed_reach_every_learner_on_a_grid():
+    rows = demo.grid_table(3, str, DemoScale(q_learning=2, runs=3, reinforce=1, ppo=1))
+    by_name = {row[:2]: row for row in rows}
+    assert list(by_name) == [(world, method) for world in ("frozen_lake_4x4", "cliff_walk")
+                             for method in ("q_learning", "reinforce", "ppo")]
+    for world, grid in demo.GRIDS.items():
+        best = policy_iteration(grid.mdp(gamma=0.99))
+        assert by_name[world, "q_learning"].steps == 2 * 3 * 1000
+        for method in "q_learning", "reinforce", "ppo":
+            row = by_name[world, method]
+            assert row.gap == pytest.approx(best.objective - row.value, abs=1e-12)
+            assert row.policy.shape == best.policy.shape and 512 <= row.steps <= 512 * 200
+    other = demo.grid_table(4, str, SCALE)
+    assert {row.steps for row in rows}.isdisjoint(row.steps for row in other)
+
+
+def test_an_own_corpus_has_its_own_letters():
+    found = language_of()
+    assert (found.corpus.items, found.corpus.symbols, found.pairs, found.beta) == (11, 6, 20, 0.5)
+    assert [row.method for row in found.rows] == ["reference", "optimum", "ppo", "rlhf", "dpo"]
+    for row in found.rows:
+        assert None not in row and len(row.samples) == 10
+        assert set("".join(row.samples)) <= set("ahnot…")
+    assert language_of(items=NAMES[:9]).corpus.nll_heldout is None
+
+
+def test_a_writer_that_never_stops_has_no_numbers(monkeypatch):
+    monkeypatch.setattr(demo, "fit_dpo", lambda *_, **__: SimpleNamespace(
+        x=np.array([[-1e4] + [0.0] * 5] * 6)))
+    *others, last = language_of().rows
+    assert last.method == "dpo" and last[1:6] == (None,) * 5
+    assert all(None not in row for row in others)
+    assert all(len(word) == 201 and word[-1] == "…" for word in last.samples)
+
+
+@pytest.mark.parametrize("bonus, exists", [(0.1, True), (9.0, False)])
+def test_a_learned_reward_without_an_optimum_is_found_out(monkeypatch, bonus, exists):
+    monkeypatch.setattr(demo, "fit_reward_model", lambda table, data, *, pull: SimpleNamespace(
+        x=np.array([[0.0] + [bonus] * (table.shape[1] - 1)] * table.shape[0])))
+    found = language_of()
+    assert found.learned_optimum is exists and len(found.rows) == 5
+
+
+def test_drawing_the_preferences_is_charged_to_both_who_use_them(monkeypatch):
+    """And nothing else to more than one: one clock, which is read before and after each piece."""
+    now = [0.0]
+
+    def later(function, seconds):
+        def slow(*args, **kwargs):
+            now[0] += seconds
+            return function(*args, **kwargs)
+        return slow
+
+    monkeypatch.setattr("minirl.lab.job.perf_counter", lambda: now[0])
+    for name, seconds in (("bigram_of", 1), ("running_example", 10), ("sample_pairs", 100),
+                          ("fit_reward_model", 1000), ("fit_dpo", 10_000), ("rlhf", 100_000)):
+        monkeypatch.setattr(demo, name, later(getattr(demo, name), seconds))
+    assert [row.seconds for row in language_of().rows] == [1, 10, 100_000, 101_100, 10_100]
+
+
+# What is printed, of results made by hand.
+
+
+RIGHT = np.eye(4)[np.full(16, 2)]
+GRID_ROWS = [
+    GridRow("frozen_lake_4x4", "ppo", 0.53885, 0.54203, 0.99413, 0.00318, 2_397_201, 1.58, RIGHT),
+    GridRow("frozen_lake_4x4", "reinforce", 0.5, 0.54203, 0.92246, 0.04203, 640, 12.04,
+            np.eye(4)[np.arange(16) % 4]),
+    GridRow("cliff_walk", "reinforce", -98.8566, -12.2479, -6.0713, 86.6087, 9_979_046, 8.25,
+            np.eye(4)[np.zeros(48, int)])]
+WRITERS = [Writer("reference", -0.53549, 0.0, -0.53549, 0.0, 5.9129, 0.014, ["on", "", "ön←"]),
+           Writer("optimum", 0.59576, 0.89366, 0.14893, 1.0, 6.114, 0.006,
+                  ["a\x1b[31mb", "\0", "é ü\u200d", "\U0001d538…"]),
+           Writer("rlhf", None, None, None, None, None, 12.3456, ["na" * 99 + "…"] * 10)]
+CORPUS = Corpus(items=2465, symbols=27, nll_train=log(13.25), nll_heldout=log(16), nll_all=2.58377)
+TEXT = Language(CORPUS, WRITERS, identical=1041, learned_optimum=True, beta=0.375, pairs=123_456)
+
+
+def test_the_learners_on_grids_are_set_in_columns_and_their_policies_drawn_below():
+    text = demo.grid_text(GRID_ROWS)
+    assert text.startswith("""\
+A world you can draw: exact value of the final policy, gamma 0.99
+
+world           method       value  optimum   share     gap     steps seconds
+frozen_lake_4x4 ppo         0.5389   0.5420  0.9941  0.0032 2,397,201     1.6
+frozen_lake_4x4 reinforce   0.5000   0.5420  0.9225  0.0420       640    12.0
+cliff_walk      reinforce -98.8566 -12.2479 -6.0713 86.6087 9,979,046     8.2
+
+Value and""")
+    assert text.endswith("""
+
+frozen_lake_4x4: the likeliest move in each cell
+
+ppo        reinforce
+→ → → →    ← ↓ → ↑
+→ H → H    ← H → H
+→ → → H    ← ↓ → H
+H → → G    H ↓ → G
+
+cliff_walk: the likeliest move in each cell
+
+reinforce
+↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑
+↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑
+↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑
+↑ C C C C C C C C C C G""")
+
+
+def test_the_text_describes_the_corpus_the_policies_and_their_words():
+    """What is not for reading is printed as a question mark."""
+    lines = demo.language_text(TEXT).split("\n")
+    assert lines[:26] == """\
+A world you can read: 2,465 items, 27 symbols, from
+the words in Unicode 3.2 character names
+
+bigram, pseudo-count 0.1, nats per character, end symbols counted:
+  2.5840 on training items (perplexity 13.25)
+  2.7726 on every tenth, held out (perplexity 16.00)
+  2.5838 fitted to all items: the reference below
+
+reward: which is easier to say?  J = E[reward] - 0.375 KL to the reference
+
+method      reward      KL        J   share  mean length  seconds
+reference  -0.5355  0.0000  -0.5355  0.0000         5.91     0.01
+optimum     0.5958  0.8937   0.1489  1.0000         6.11     0.01
+rlhf          null    null     null    null         null    12.35
+
+All exact, by linear solves: KL in nats a string, share of J* - J(ref), length
+in letters.  rlhf and dpo saw 123,456 preferences over strings of the
+reference; in 1,041 of them the two strings were the same.
+
+reference:
+  on  (empty)  ön←
+
+optimum:
+  a?[31mb  ?  é ü?  \U0001d538…
+
+rlhf:
+""".split("\n")[:26]
+    words = lines[lines.index("rlhf:") + 1:]
+    assert max(map(len, words)) <= 80 and all(line.startswith("  ") for line in words)
+    assert "".join(words).replace(" ", "") == ("na" * 99 + "…") * 10
+
+
+def test_what_does_not_go_without_saying_is_said():
+    lost = "The learned reward has no optimum at this beta; PPO went on climbing it."
+    own = "The bonus of 0.139 a letter was fitted to the default corpus, not to this one."
+    usual = demo.language_text(TEXT)
+    assert lost not in usual and own not in usual
+    lines = demo.language_text(TEXT._replace(learned_optimum=False, file="names.txt", corpus=(
+        CORPUS._replace(items=9, nll_heldout=None)))).split("\n")
+    assert lost in lines and own in lines and lines[1] == "names.txt"
+    assert lines[5] == "  no held-out items in a corpus of fewer than ten"
+
+
+def test_the_document_has_exactly_the_promised_fields():
+    found = demo.DEMO.document(Demo(GRID_ROWS, TEXT))
+    assert list(found) == ["gridworld", "language"]
+    assert found["language"] == {"methods": WRITERS, "corpus": {
+        "items": 2465, "symbols": 27, "nll_train": log(13.25), "nll_heldout": log(16)}}
+    assert [list(row) for row in found["gridworld"]] == [
+        ["world", "method", "value", "optimum", "share", "gap", "steps", "seconds"]] * 3
+    assert tuple(found["gridworld"][0].values()) == GRID_ROWS[0][:-1]
+    assert list(WRITERS[0]._asdict()) == ["method", "reward", "kl", "objective", "share",
+                                          "mean_length", "seconds", "samples"]

@@ -1,0 +1,268 @@
+"""What holds for every job: what it prints, writes and draws, what it refuses before the work, and
+that the README shows what is printed.
+
+Each job runs once here, as small as it can be, and its tests hand out again what it has found.
+"""
+
+from functools import cache, partial
+import io
+import json
+from pathlib import Path
+import re
+import sys
+
+import pytest
+
+from minirl.__main__ import JOBS, _parser, main
+from minirl.lab.alignment import AlignmentScale
+from minirl.lab.demo import DemoScale
+from minirl.lab.job import as_json
+
+ROOT = Path(__file__).parent.parent
+ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"],
+             "policies": ["--learner", "ppo", "--runs", "1", "--iterations", "20", "--episodes",
+                          "1"],
+             "estimators": [], "kl": [], "objectives": [], "alignment": ["--pairs", "50"]}
+SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
+          "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
+                                      (("dpo", 20), ("orpo", 10)), 1e-4)}
+EVERY = {job.name: job for job in JOBS}
+SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
+         for name, job in EVERY.items()}
+PLOTTED = "values", "policies", "estimators", "alignment"
+
+
+@cache
+def found(name):
+    """What a small run of a job finds, and the lines of its progress."""
+    arguments, lines = _parser(JOBS).parse_args([name, *ARGUMENTS[name]]), []
+    return SMALL[name].run(arguments, lines.append), lines
+
+
+def handed_out(name):
+    """A job that does no work, and finds it all the same."""
+    def run(arguments, progress):
+        progress("working")
+        return found(name)[0]
+    return EVERY[name]._replace(run=run)
+
+
+def idle(name):
+    """A job whose work must not begin."""
+    return EVERY[name]._replace(run=lambda *_: pytest.fail("work was begun"))
+
+
+@pytest.fixture(params=EVERY)
+def name(request):
+    return request.param
+
+
+def terminal(monkeypatch):
+    """Make stderr a terminal, and return it."""
+    stderr = io.StringIO()
+    stderr.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stderr)
+    return stderr
+
+
+# What is printed and written.
+
+
+def test_a_text_is_printed_in_eighty_columns(command, name):
+    status, out, err = command(name, jobs=[handed_out(name)])
+    assert (status, err) == (0, "") and out.endswith("\n") and not out.endswith("\n\n")
+    lines = out.splitlines()
+    assert len(lines) > 5 and [line for line in lines if len(line) > 80 or line.endswith(" ")] == []
+    assert out.endswith(f"{EVERY[name].text(found(name)[0])}\n") and "-0.0000 " not in out
+    drawn = name in ("demo", "values")
+    assert ("\n\n\n" in out) == drawn and (out.isascii() or drawn)
+
+
+def test_json_to_standard_output_is_valid_and_alone_and_what_goes_to_a_file(command, name,
+                                                                            tmp_path):
+    path, jobs = tmp_path / "out.json", [handed_out(name)]
+    status, out, err = command(name, "--json", "-", jobs=jobs)
+    assert (status, err) == (0, "") and out == as_json(EVERY[name].document(found(name)[0]))
+
+    def refuse(constant):
+        pytest.fail(f"{constant} is not JSON")
+
+    assert len(json.loads(out, parse_constant=refuse)) > 1
+    status, text, err = command(name, "--json", str(path), jobs=jobs)
+    assert (status, err) == (0, "") and text == command(name, jobs=jobs)[1]
+    assert path.read_text(encoding="utf-8") == out
+
+
+def test_a_quiet_job_prints_nothing(command, name, tmp_path):
+    path, jobs = tmp_path / "out.json", [handed_out(name)]
+    assert command(name, "--quiet", jobs=jobs) == (0, "", "")
+    assert command(name, "--quiet", "--json", str(path), jobs=jobs) == (0, "", "")
+    assert path.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", PLOTTED)
+def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_path):
+    pytest.importorskip("matplotlib")
+    folder, jobs = tmp_path / "new" / "folder", [handed_out(name)]
+    status, out, err = command(name, "--plot", str(folder), jobs=jobs)
+    assert (status, err) == (0, "") and out.startswith(command(name, jobs=jobs)[1])
+    drawn = out.splitlines()[-1].removeprefix("Drawn: ").split(", ")
+    assert drawn == sorted(map(str, folder.iterdir()), key=drawn.index) and len(drawn) in (1, 2)
+    for path in drawn:
+        data = Path(path).read_bytes()
+        assert path.endswith(".png") and data.startswith(b"\x89PNG") and len(data) > 10_000
+    assert command(name, "--quiet", "--plot", str(folder), jobs=jobs) == (0, "", "")
+
+
+def test_progress_on_a_terminal_names_the_job_and_is_wiped_away(name, monkeypatch, capsys):
+    stderr = terminal(monkeypatch)
+    assert main([name], [handed_out(name)]) == 0
+    assert stderr.getvalue() == f"\r\033[K{name}: working\r\033[K" and capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name, first, last, pieces", [
+    ("demo", "language, 1 of 6, reference", "grids, 6 of 6, cliff_walk: ppo", 12),
+    ("values", "1 of 5, planning", "5 of 5, expected_sarsa", 5),
+    ("policies", "1 of 1, ppo", "1 of 1, ppo", 1),
+    ("alignment", "1 of 22, reference", "22 of 22, few preferences without a pull", 22)])
+def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
+    lines = found(name)[1]
+    assert lines[0] == first and lines[-1] == last and len(lines) == pieces
+    counts = [re.findall(r"(\d+) of (\d+), ", line)[0] for line in lines]
+    for (k, of), (after, of_all) in zip(counts, counts[1:]):
+        assert (int(after), of_all) == (int(k) + 1, of) or (k, after) == (of, "1")
+
+
+# What is refused before the work.
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, name, tmp_path):
+    for path in tmp_path / "missing" / "out.json", tmp_path:
+        status, out, err = command(name, "--json", str(path), jobs=[idle(name)])
+        assert status == 2 and out == "" and err.startswith(f"minirl: cannot write {path}: ")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", PLOTTED)
+def test_a_folder_that_cannot_be_made_is_refused_before_the_work(command, name, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "file"
+    path.write_text("")
+    assert command(name, "--plot", str(path), jobs=[idle(name)]) == (
+        2, "", f"minirl: cannot make the folder {path}: File exists\n")
+
+
+@pytest.mark.parametrize("name", PLOTTED)
+def test_without_matplotlib_a_plot_is_refused_before_the_work(command, name, monkeypatch, tmp_path):
+    """Whole: none of its modules is there."""
+    hidden = [module for module in sys.modules if module.split(".")[0] == "matplotlib"]
+    for module in *hidden, "gridworld.figures", "minirl.lab.figures":
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delattr("minirl.lab.figures", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert command(name, "--plot", str(tmp_path / "new"), jobs=[idle(name)]) == (
+        2, "", "minirl: --plot cannot draw: pictures need matplotlib: pip install 'minirl[plot]'\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_at_work_is_one_line_on_stderr(command, name):
+    def run(*_):
+        raise ValueError("the world is flat")
+
+    assert command(name, jobs=[EVERY[name]._replace(run=run)]) == (
+        2, "", "minirl: the world is flat\n")
+
+
+# Help.
+
+
+def test_help_lists_every_job_with_what_it_is():
+    lists = []
+    for arguments in ["--help"], ["-h"], ["help"]:
+        with pytest.raises(SystemExit) as stop, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", "80")
+            patch.setattr(sys, "stdout", io.StringIO())
+            lists.append(sys.stdout)
+            main(arguments)
+        assert stop.value.code == 0
+    text, *others = (out.getvalue() for out in lists)
+    assert others == [text, text] and text.startswith("usage: minirl ") and "--version" in text
+    assert re.findall(r"^    (\w+)\b", text, flags=re.M) == list(EVERY) == [
+        "demo", "values", "policies", "estimators", "kl", "objectives", "alignment"]
+    assert all(" ".join(job.about.split("\n\n")[0].split()) in " ".join(text.split())
+               for job in JOBS)
+
+
+def test_a_job_has_help_of_its_own(command, name):
+    status, out, err = command(name, "--help")
+    assert status == 0 and err == "" and out.startswith(f"usage: minirl {name} ")
+    assert "--json FILE" in out and "--quiet" in out and ("--plot DIR" in out) == (name in PLOTTED)
+    assert " ".join(EVERY[name].about.split("\n\n")[0].split()) in " ".join(out.split())
+    assert command("help", name) == (0, out, "")
+
+
+# The README.
+
+
+SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
+            "alignment": "One language model, aligned in every way",
+            "objectives": "What does each method really optimise?",
+            "kl": "Which way does an estimate of the KL pull?"}
+TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
+           "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
+                         "grpo_kl_in_reward", "rlhf", "rlhf_iterated", "dpo", "ipo", "kto", "simpo",
+                         "orpo"]}
+
+
+@pytest.mark.parametrize("name", ["estimators", "objectives", "kl"])
+def test_the_readme_shows_what_is_printed(name):
+    assert_shown(name, EVERY[name].text(found(name)[0]))
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_the_demonstration_prints(full_run):
+    assert full_run.stderr == ""
+    assert_shown("demo", full_run.stdout)
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_alignment_prints(full_alignment):
+    assert full_alignment.stderr == ""
+    assert_shown("alignment", full_alignment.stdout)
+
+
+def assert_shown(name, text):
+    """The lines of each block of the section are printed, in this order.
+
+    What is not trained agrees to the digit.  Training amplifies the last bit, which is not the same
+    with every version of a library, so what is trained agrees to a hundredth; the moves and the
+    words that come of it are not compared, nor are the seconds.
+    """
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section, = re.findall(rf"^## {re.escape(SECTIONS[name])}\n(.*?)^## ", readme, flags=re.M | re.S)
+    assert f"python -m minirl {name}".removesuffix(" demo") in " ".join(readme.split())
+    blocks = re.findall(r"^```text\n(.*?)^```$", section, flags=re.M | re.S)
+    lines = iter(text.splitlines())
+    shown = [line for line in "".join(blocks).splitlines()
+             if line != "..." and not re.search(r"[←↓→↑]|^  [a-z]{2}", line)]
+    assert len(shown) > 9
+    for line in shown:
+        assert any(agree(name, line, printed) for printed in lines), line
+
+
+def agree(name, line, printed):
+    one, other = line.split(), printed.split()
+    if len(one) > 1 and one[0] in (*TRAINED.get(name, ()), "reference", "optimum", "best_of_n"):
+        trained = one[0] in TRAINED.get(name, ())
+        timed = name in TRAINED and trained | (len(one) > 6)
+        return len(one) == len(other) and all(
+            alike(a, b, 0.02 if trained else 0) for a, b in zip(one[:len(one) - timed], other))
+    return line == printed
+
+
+def alike(one, other, slack):
+    try:
+        a, b = (float(word.replace(",", "")) for word in (one, other))
+    except ValueError:
+        return one == other
+    return abs(a - b) <= slack * max(abs(b), 0.5)
