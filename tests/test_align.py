@@ -176,7 +176,7 @@ def test_kto_reads_pairs_and_labelled_strings_alike(command, folder):
     assert (status, err) == (0, "") and again.startswith("8 strings liked, 8 not\n")
     np.testing.assert_allclose(load("a.npz").logits, table, atol=1e-5)
     one, two = numbers(out), numbers(again)
-    assert set(one) - set(two) == {"rewards/margins", "rewards/accuracies"}
+    assert {name for name in one if "rewards" in name} == set(one) - set(two)
     for name in two:
         assert two[name] == pytest.approx(one[name], abs=1e-4), name
     jsonl.write("p.jsonl", unpaired(PAIRS)[:3])

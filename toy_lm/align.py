@@ -25,14 +25,8 @@ import numpy as np
 
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.files import shown
-from minirl.people.dpo import fit_dpo, preference_metrics
-from minirl.people.ipo import fit_ipo
-from minirl.people.kl import string_kl
-from minirl.people.kto import fit_kto
-from minirl.people.orpo import fit_orpo
+from minirl.people import dpo, ipo, kl, kto, orpo, reward_model, simpo
 from minirl.people.pairs import Pairs
-from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
-from minirl.people.simpo import fit_simpo
 from toy_lm import jsonl
 from toy_lm.corpora import check_letters
 from toy_lm.exact import summary
@@ -75,22 +69,24 @@ def fit_by_reward(ref_logits, pairs, *, beta, pull):
     >>> print(np.exp(found.x[0]).round(4), round(found.loss, 4))
     [0.3084 0.3419 0.3496] 0.4116
     """
-    reward = fit_reward_model(0, pairs, pull=pull)
+    reward = reward_model.fit_reward_model(0, pairs, pull=pull)
     best = regularised_optimum(language(reward.x), ref_logits, beta=beta)
     return RewardFit(tilt(ref_logits, best.action_values, beta=beta), reward.x,
-                     bradley_terry_loss(reward.x, pairs.difference)[0], reward.converged)
+                     reward_model.bradley_terry_loss(reward.x, pairs.difference)[0],
+                     reward.converged)
 
 
 def _fit_kto(ref_logits, pairs, *, beta, pull):
     """With z₀ the exact KL of the strings."""
     world = language(np.zeros(ref_logits.shape))
-    return fit_kto(ref_logits, pairs, beta=beta, pull=pull,
-                   divergence=lambda logits: string_kl(world, logits, ref_logits)[0])
+    return kto.fit_kto(ref_logits, pairs, beta=beta, pull=pull,
+                       divergence=lambda logits: kl.string_kl(world, logits, ref_logits)[0])
 
 
-METHODS = {"dpo": Method(fit_dpo, BETA), "ipo": Method(fit_ipo, TAU), "kto": Method(_fit_kto, BETA),
-           "simpo": Method(partial(fit_simpo, simpo_gamma=LEAD), SCALE),
-           "orpo": Method(fit_orpo, ODDS), "reward_model": Method(fit_by_reward, BETA)}
+METHODS = {"dpo": Method(dpo.fit_dpo, BETA), "ipo": Method(ipo.fit_ipo, TAU),
+           "kto": Method(_fit_kto, BETA),
+           "simpo": Method(partial(simpo.fit_simpo, simpo_gamma=LEAD), SCALE),
+           "orpo": Method(orpo.fit_orpo, ODDS), "reward_model": Method(fit_by_reward, BETA)}
 
 
 def load_preferences(path, model):
@@ -135,12 +131,10 @@ def load_preferences(path, model):
 
 
 def watched(logits, ref_logits, data, *, beta):
-    """What is said of a policy and preferences, by name: a dict of float.
+    """What is said of a policy and the `data` of `load_preferences`, by name: a dict of float.
 
-    `data` is what `load_preferences` returns, of the metrics of `preference_metrics` labelled
-    strings have those of each side, and KL and length are exact.
-
-    Raises `evaluation.NoEnd` where strings do not end.
+    Of `dpo.preference_metrics` labelled strings have the log-probabilities alone.  KL and length
+    are exact, and raise `evaluation.NoEnd` where strings do not end.
 
     Examples
     --------
@@ -150,14 +144,12 @@ def watched(logits, ref_logits, data, *, beta):
     2.0
     """
     if isinstance(data, Pairs):
-        found = preference_metrics(logits, ref_logits, data, beta=beta)
+        found = dpo.preference_metrics(logits, ref_logits, data, beta=beta)
     else:
-        sides = list(zip(("chosen", "rejected"), data))
-        found = {f"logps/{name}": float(score(logits, side).mean()) for name, side in sides}
-        found |= {f"rewards/{name}": beta * (found[f"logps/{name}"] - float(
-            score(ref_logits, side).mean())) for name, side in sides}
-    return {**found, "KL in nats per string": string_kl(language(np.zeros(logits.shape)), logits,
-                                                        ref_logits)[0],
+        found = {f"logps/{name}": float(score(logits, side).mean())
+                 for name, side in zip(("chosen", "rejected"), data)}
+    distance, _ = kl.string_kl(language(np.zeros(logits.shape)), logits, ref_logits)
+    return {**found, "KL in nats per string": distance,
             "letters per string": summary(logits).letters}
 
 
