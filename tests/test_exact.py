@@ -86,19 +86,6 @@ def test_the_law_of_the_length_is_that_of_all_strings(logits):
     assert law.unfinished == pytest.approx(1 - expected.sum(), abs=1e-14)
 
 
-@pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_the_chance_of_no_end_is_a_power_of_the_matrix_of_going_on(order):
-    """(exact.1), with dense powers"""
-    logits = random_table(order, seed=3)
-    onwards, start = chain(logits)[1], np.eye(3**(order - 1))[0]
-    left = [(start @ np.linalg.matrix_power(onwards, t)).sum() for t in range(31)]
-    for horizon in 1, 2, 7, 30:
-        law = lengths(logits, horizon)
-        assert law.prob.shape == (horizon,) and type(law.unfinished) is float
-        assert law.unfinished == pytest.approx(left[horizon], rel=1e-12)
-        np.testing.assert_allclose(law.prob, -np.diff(left[:horizon + 1]), atol=1e-14)
-
-
 def test_a_model_that_never_ends_has_a_law_but_no_moments():
     law = lengths(NEVER, 5)
     assert law.prob.tolist() == [0.0] * 5 and law.unfinished == pytest.approx(1, abs=1e-15)
@@ -137,16 +124,6 @@ def test_the_moments_of_a_model_too_large_to_solve_are_those_of_the_law(monkeypa
     found, mean = summary(logits), (n * law.prob).sum()
     assert law.unfinished < 1e-15 and found.letters == pytest.approx(mean, abs=1e-9)
     assert found.letters_std == pytest.approx(((n - mean)**2 @ law.prob)**0.5, abs=1e-9)
-
-
-def test_the_length_of_a_geometric_model_by_hand():
-    """(exact.2): with a chance p of the end (1 − p)/p letters, and a variance of (1 − p)/p²"""
-    for p in 0.9, 0.5, 0.01:
-        found = summary(np.log([[p, 1 - p]]))
-        assert found.letters == pytest.approx((1 - p) / p, rel=1e-12)
-        assert found.letters_std == pytest.approx((1 - p)**0.5 / p, rel=1e-12)
-        entropy = -(p * log(p) + (1 - p) * log(1 - p)) / p
-        assert found.entropy == pytest.approx(entropy, rel=1e-12)
 
 
 def test_a_model_of_a_single_string_has_no_spread_and_no_entropy():

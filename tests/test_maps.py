@@ -115,12 +115,6 @@ def test_the_8x8_lake_can_be_crossed_surely():
     assert policy_iteration(lake(8).mdp(gamma=1.0)).objective == pytest.approx(1.0, abs=1e-9)
 
 
-def test_without_ice_the_lakes_are_crossed_by_the_shortest_way():
-    for size, steps in (4, 6), (8, 14):
-        best = policy_iteration(lake(size, slippery=False).mdp(gamma=0.9)).objective
-        assert best == pytest.approx(0.9 ** (steps - 1), rel=1e-12)
-
-
 def test_the_best_walk_along_the_cliff_takes_thirteen_steps():
     best = policy_iteration(cliff_walk().mdp(gamma=0.99))
     assert best.objective == pytest.approx(-(1 - 0.99**13) / 0.01, abs=1e-9)
