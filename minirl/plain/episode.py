@@ -2,6 +2,10 @@
 
     s_0, a_0, r_1, s_1, a_1, r_2, …,   G_t = r_{t+1} + γ G_{t+1}
 
+The agent sees a state s, here the number of a cell, and by its policy chooses an action a.  The
+world answers with a reward r and the next state; if that is terminal, the episode is over.  The
+return G_t sums the rewards after time t, each counting γ times as much as the one before it.
+
 Sutton and Barto, 2nd edition, (3.1) and (3.9).
 """
 
@@ -29,7 +33,11 @@ def returns(rewards, gamma):
 
 
 def lake(s, a, rng):
-    """A step on the slippery lake, left, down, right or up: next state, reward, terminal."""
+    """A step on the slippery lake, left, down, right or up: next state, reward, terminal.
+
+    S is the start, F ice, H a hole and G the goal, which alone pays, 1.  The ice leads ahead or to
+    either side, a third each, so whoever pushes against a wall stays or slides along it.
+    """
     a = (a + int(3 * rng.random()) - 1) % 4  # where the ice leads: ahead, or to either side
     row = min(max(s // 4 + (a == 1) - (a == 3), 0), 3)
     column = min(max(s % 4 + (a == 2) - (a == 0), 0), 3)
@@ -43,15 +51,16 @@ def at_random(s, rng):
 
 
 def careful(s, rng):
-    """The best agent there is: it walks away from holes, and slips past them."""
+    """The best policy there is: it pushes away from holes where it can."""
     return "<v>^".index("<^^^< < ^v<  >v "[s])
 
 
 if __name__ == "__main__":
+    print("gamma is 0.99; the best policy's exact value is 0.542")
     for act in at_random, careful:
         rng = np.random.default_rng(0)
         G = [returns([r for _, _, r, _, _ in episode(lake, act, rng)], 0.99)[0]
              for _ in range(2000)]
         walk = " ".join(str(s) for s, *_ in episode(lake, act, rng, horizon=12))
         print(f"{act.__name__:9} mean return {np.mean(G):.3f} (standard error "
-              f"{np.std(G) / 2000**0.5:.3f}), of the best 0.542; some cells: {walk}")
+              f"{np.std(G) / 2000**0.5:.3f}); first cells of one episode: {walk}")

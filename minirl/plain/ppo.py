@@ -2,6 +2,10 @@
 
     L(θ) = mean over steps of min(ρ_t A_t, clip(ρ_t, 1 − ε, 1 + ε) A_t),   ρ = π(a|s)/π_old(a|s)
 
+Once ρ_t is ε away from 1, going on gains nothing.  δ_t = r + γ V(s') − V(s) is by how much step t
+did better than V expected.  A_t = δ_t + γλ A_{t+1} adds up all δ from t on, each counting γλ times
+as much as the one before: λ = 0 believes V, λ = 1 only what happened.
+
 Schulman et al. 2017, arXiv:1707.06347, (7), with the advantages (11) and (12).
 """
 
@@ -22,7 +26,7 @@ def surrogate(theta, old, steps, A, epsilon):
 
 
 def advantages(episode, V, gamma, lam):
-    """(11) and (12): A_t = δ_t + γλ A_{t+1}."""
+    """(11) and (12), from the last step backwards; after a cut V stands for what is missing."""
     A, found = 0.0, []
     for s, _, r, after, terminal in reversed(episode):
         delta = r + gamma * V[after] * (not terminal) - V[s]
@@ -35,7 +39,9 @@ def ppo(theta, V, episodes, *, gamma, lam, epsilon, epochs, alpha, rate):
     """θ and V after one batch; V(s) moves towards the mean of A_t + V(s_t)."""
     old, steps = theta, [step for episode in episodes for step in episode]
     A = [A_t for episode in episodes for A_t in advantages(episode, V, gamma, lam)]
-    scaled = A / (np.sqrt(np.mean(np.square(A))) + 1e-8)  # not in the paper, but in every library
+    # Not in the paper.  Libraries subtract the mean and divide by the standard deviation.  Divided
+    # by the root mean square alone, every advantage keeps its sign.
+    scaled = A / (np.sqrt(np.mean(np.square(A))) + 1e-8)
     for _ in range(epochs):
         theta = theta + alpha * surrogate(theta, old, steps, scaled, epsilon)[1]
     error, visits = np.zeros(len(V)), np.zeros(len(V))
@@ -64,7 +70,11 @@ def play(step, pi, rng, horizon=200):
 
 
 def lake(s, a, rng):
-    """A step on the slippery lake, left, down, right or up: next state, reward, terminal."""
+    """A step on the slippery lake, left, down, right or up: next state, reward, terminal.
+
+    S is the start, F ice, H a hole and G the goal, which alone pays, 1.  The ice leads ahead or to
+    either side, a third each, so whoever pushes against a wall stays or slides along it.
+    """
     a = (a + int(3 * rng.random()) - 1) % 4  # where the ice leads: ahead, or to either side
     row = min(max(s // 4 + (a == 1) - (a == 3), 0), 3)
     column = min(max(s % 4 + (a == 2) - (a == 0), 0), 3)
@@ -77,10 +87,10 @@ if __name__ == "__main__":
     for iteration in range(61):
         if iteration % 20 == 0:
             test = [play(lake, softmax(theta), rng) for _ in range(500)]
+            # The one reward comes last, so T steps return 0.99^(T - 1) times that.
             G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
-            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} (standard error "
-                  f"{np.std(G) / 500**0.5:.3f}), of the best policy 0.542")
-        pi = softmax(theta)
-        batch = [play(lake, pi, rng) for _ in range(50)]
+            print(f"after {50 * iteration:4} episodes: mean return {np.mean(G):.3f} (standard "
+                  f"error {np.std(G) / 500**0.5:.3f}); the best is exactly 0.542")
+        batch = [play(lake, softmax(theta), rng) for _ in range(50)]
         theta, V = ppo(theta, V, batch, gamma=0.99, lam=0.7, epsilon=0.2, epochs=3, alpha=20,
                        rate=1)

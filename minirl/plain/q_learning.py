@@ -1,6 +1,9 @@
 """Q-learning, SARSA, expected SARSA and double Q-learning: what an action is worth, by acting.
 
-    Q(s, a) ← Q(s, a) + α (r + γ v − Q(s, a)),   v = 0 where the episode is over
+    Q(s, a) ← Q(s, a) + α (r + γ v − Q(s, a)),   v = 0 where s' is terminal
+
+α is how far a value moves towards what was just seen.  ε is how often the agent explores, by doing
+anything at all instead of the best it knows.  (In `ppo` ε is another thing, the clip.)
 
 Sutton and Barto, 2nd edition, (6.8), (6.7), (6.9) and (6.10).
 """
@@ -13,21 +16,21 @@ def q_learning(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
     s = start
     for _ in range(steps):
         a = act(Q[s], epsilon, rng)
-        after, r, over = step(s, a, rng)
-        v = 0 if over else max(Q[after])
+        after, r, terminal = step(s, a, rng)
+        v = 0 if terminal else max(Q[after])
         Q[s, a] += alpha * (r + gamma * v - Q[s, a])
-        s = start if over else after
+        s = start if terminal else after
 
 
 def sarsa(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
     """v = Q(s', a'): the action a' that is done there."""
     s, a = start, act(Q[start], epsilon, rng)
     for _ in range(steps):
-        after, r, over = step(s, a, rng)
+        after, r, terminal = step(s, a, rng)
         b = act(Q[after], epsilon, rng)
-        v = 0 if over else Q[after, b]
+        v = 0 if terminal else Q[after, b]
         Q[s, a] += alpha * (r + gamma * v - Q[s, a])
-        s, a = (start, act(Q[start], epsilon, rng)) if over else (after, b)
+        s, a = (start, act(Q[start], epsilon, rng)) if terminal else (after, b)
 
 
 def expected_sarsa(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
@@ -35,31 +38,34 @@ def expected_sarsa(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
     s = start
     for _ in range(steps):
         a = act(Q[s], epsilon, rng)
-        after, r, over = step(s, a, rng)
-        v = 0 if over else epsilon * np.mean(Q[after]) + (1 - epsilon) * max(Q[after])
+        after, r, terminal = step(s, a, rng)
+        v = 0 if terminal else epsilon * np.mean(Q[after]) + (1 - epsilon) * max(Q[after])
         Q[s, a] += alpha * (r + gamma * v - Q[s, a])
-        s = start if over else after
+        s = start if terminal else after
 
 
 def double_q_learning(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
-    """v = Q_2(s', argmax_b Q_1(s', b)): one of two tables Q chooses, the other one judges."""
+    """v = Q_2(s', argmax_b Q_1(s', b)): one of two tables Q chooses, the other one judges.
+
+    Q_2 may have seen that action fall where Q_1 has not, and so v may be too low.
+    """
     s = start
     for _ in range(steps):
         a = act((Q[0, s] + Q[1, s]) / 2, epsilon, rng)
-        after, r, over = step(s, a, rng)
+        after, r, terminal = step(s, a, rng)
         Q1, Q2 = Q if rng.random() < 0.5 else Q[::-1]
-        v = 0 if over else Q2[after, np.argmax(Q1[after])]
+        v = 0 if terminal else Q2[after, np.argmax(Q1[after])]
         Q1[s, a] += alpha * (r + gamma * v - Q1[s, a])
-        s = start if over else after
+        s = start if terminal else after
 
 
 def act(q, epsilon, rng):
-    """ε-greedy."""
+    """ε-greedy: with probability ε any action, otherwise the best one."""
     return rng.integers(len(q)) if rng.random() < epsilon else np.argmax(q)
 
 
 def cliff(s, a, rng):
-    """A step up, right, down or left in example 6.6: next state, reward, over."""
+    """A step up, right, down or left in example 6.6: next state, reward, terminal."""
     row = min(max(s // 12 + (a == 2) - (a == 0), 0), 3)
     column = min(max(s % 12 + (a == 1) - (a == 3), 0), 11)
     if row == 3 and 0 < column < 11:  # over the edge, and back to the start
@@ -71,8 +77,12 @@ if __name__ == "__main__":
     for learn in q_learning, sarsa, expected_sarsa, double_q_learning:
         Q = np.zeros((2, 48, 4) if learn is double_q_learning else (48, 4))
         learn(Q, cliff, 36, 20_000, alpha=0.2, gamma=1, epsilon=0.1, rng=np.random.default_rng(0))
-        s, over, walk = 36, False, 0
-        while not over and walk > -100:
-            s, r, over = cliff(s, np.argmax(Q[s] if Q.ndim == 2 else Q.sum(axis=0)[s]), None)
-            walk += r
-        print(f"{learn.__name__:17}  return of the greedy policy {walk:.0f}; along the edge -13")
+        s, terminal, G = 36, False, 0
+        while not terminal and G > -100:
+            s, r, terminal = cliff(s, np.argmax(Q[s] if Q.ndim == 2 else Q.sum(axis=0)[s]), None)
+            G += r
+        walk = f"returns {G:.0f}" if terminal else "does not arrive"
+        print(f"{learn.__name__:17}  the greedy policy {walk}; along the edge -13")
+    print("Q-learning learns what the best walk is worth, SARSA what its own is worth, with a\n"
+          "stray step in ten; near the edge a stray step costs 100, so SARSA goes round.  So does\n"
+          "double Q-learning, because it may value the edge too low, and then rarely tries it.")

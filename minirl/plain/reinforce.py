@@ -9,7 +9,11 @@ import numpy as np
 
 
 def reinforce(theta, V, episodes, *, gamma, alpha, rate):
-    """θ and V after one step; V(s) moves towards the mean of what followed s."""
+    """θ and V after one step; V(s) moves towards the mean of what followed s.
+
+    The gradient is a mean over episodes, of which a state has a tiny share, hence a large α.  A cut
+    counts as an end; `ppo` puts V in place of what is missing.
+    """
     pi, grad = softmax(theta), np.zeros(theta.shape)
     error, visits = np.zeros(len(V)), np.zeros(len(V))
     for episode in episodes:
@@ -44,7 +48,11 @@ def play(step, pi, rng, horizon=200):
 
 
 def lake(s, a, rng):
-    """A step on the slippery lake, left, down, right or up: next state, reward, terminal."""
+    """A step on the slippery lake, left, down, right or up: next state, reward, terminal.
+
+    S is the start, F ice, H a hole and G the goal, which alone pays, 1.  The ice leads ahead or to
+    either side, a third each, so whoever pushes against a wall stays or slides along it.
+    """
     a = (a + int(3 * rng.random()) - 1) % 4  # where the ice leads: ahead, or to either side
     row = min(max(s // 4 + (a == 1) - (a == 3), 0), 3)
     column = min(max(s % 4 + (a == 2) - (a == 0), 0), 3)
@@ -57,9 +65,9 @@ if __name__ == "__main__":
     for iteration in range(61):
         if iteration % 20 == 0:
             test = [play(lake, softmax(theta), rng) for _ in range(500)]
+            # The one reward comes last, so T steps return 0.99^(T - 1) times that.
             G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
-            print(f"after {iteration:2} batches: mean return {np.mean(G):.3f} (standard error "
-                  f"{np.std(G) / 500**0.5:.3f}), of the best policy 0.542")
-        pi = softmax(theta)
-        batch = [play(lake, pi, rng) for _ in range(100)]
+            print(f"after {100 * iteration:4} episodes: mean return {np.mean(G):.3f} (standard "
+                  f"error {np.std(G) / 500**0.5:.3f}); the best is exactly 0.542")
+        batch = [play(lake, softmax(theta), rng) for _ in range(100)]
         theta, V = reinforce(theta, V, batch, gamma=0.99, alpha=20, rate=0.5)

@@ -2,6 +2,8 @@
 
     loss(w) = −(1/B) Σ log σ(r(y_w) − r(y_l)),   r(y) = Σ_t w(y_{t−1}, y_t)
 
+σ(m) = 1/(1 + e⁻ᵐ).  Of the two strings of a pair y_w won and y_l lost; B is the number of pairs.
+
 Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, (1); Bradley and Terry 1952.
 """
 
@@ -9,7 +11,7 @@ import numpy as np
 
 
 def loss(w, pairs):
-    """The loss of pairs (y_w, y_l), of which y_w was preferred, and its gradient in w.
+    """The loss of pairs (y_w, y_l) and its gradient in w.
 
     A string is the list of its (symbol before, symbol).
     """

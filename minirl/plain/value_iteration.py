@@ -1,13 +1,17 @@
 """Value iteration: the best policy of a world whose law is known.
 
-    V(s) ← max_a Σ p(s', r|s, a) [r + γ V(s')],   without V(s') where the episode is over
+    V(s) ← max_a Σ p(s', r|s, a) [r + γ V(s')],   without V(s') where s' is terminal
 
 Sutton and Barto, 2nd edition, (4.10).
 """
 
 
 def value_iteration(law, gamma, tol=1e-10):
-    """V and the best action of each state; law[s][a] lists (p, next s, r, terminal)."""
+    """V and the best action of each state; law[s][a] lists (p, next s, r, terminal).
+
+    For a state where the episode is over (H, G) both mean nothing: nobody acts there.  `tol` bounds
+    the last change of V, not its error, which may be γ/(1 − γ) times as large.
+    """
     V = [0.0 for _ in law]
     while True:
         Q = [[sum(p * (r + gamma * V[after] * (not terminal)) for p, after, r, terminal in outcomes)
