@@ -112,11 +112,12 @@ def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normali
 
     @cache  # often two of the three are one
     def estimate(weight):
-        return [batch.flat(x) for x in gae(batch.rewards, batch.rollout, values, gamma=gamma,
-                                           gae_lambda=weight)]
+        A, _ = gae(batch.rewards, batch.rollout, values, gamma=gamma, gae_lambda=weight)
+        return batch.flat(A)
 
-    (advantages, _), (_, targets), (_, returns) = map(estimate, (gae_lambda, value_lambda, 1.0))
+    advantages = estimate(gae_lambda)
     foreseen = values[batch.steps.index // batch.counts.shape[1]]
+    targets, returns = foreseen + estimate(value_lambda), foreseen + estimate(1.0)
     return Judgement(normalised(advantages) if normalize_advantage else advantages,
                      move_values(values, batch.steps, targets, rate=value_rate),
                      explained_variance(foreseen, returns))
