@@ -291,7 +291,8 @@ REFUSED = [
         ([98, 97], "letters must rise"), ([97, 97], "letters must rise"),
         ([2**32 - 1, 0], "letters must rise"), ([97, 0xD800], CHARACTERS),
         ([0xDFFF, 0xE000], CHARACTERS), ([97, 0x110000], CHARACTERS),
-        ([97, 2**32 - 1], CHARACTERS), ([10, 97], CHARACTERS))),
+        ([97, 98, 0x110000], CHARACTERS), ([97, 2**32 - 1], CHARACTERS),
+        ([10, 97], CHARACTERS))),
     *((archive(logits=logits), TABLE.format(f"{logits.dtype} of shape {logits.shape}"))
       for logits in (np.zeros((3, 3), np.float32), np.zeros((3, 3), int),
                      np.zeros((3, 3), complex), np.zeros((3, 4)), np.zeros((3, 2)), np.zeros(3),
