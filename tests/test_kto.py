@@ -234,7 +234,7 @@ def test_without_a_pull_what_is_liked_more_often_than_not_takes_all():
 def test_in_the_small_language_letter_pairs_fade_without_a_pull_and_not_with_it():
     """The job `objectives`: the least probabilities fall with every step, and a pull ends that."""
     found = objectives.every_string()
-    update, pairs = objectives.updates(found)["kto"], objectives.all_pairs(found)
+    update, (_, met) = objectives.updates(found)["kto"], objectives.all_pairs(found)
     logits, rarest = found.ref, []
     for step in range(1, 401):
         logits = logits + objectives.RATE * update(logits)
@@ -248,7 +248,8 @@ def test_in_the_small_language_letter_pairs_fade_without_a_pull_and_not_with_it(
         ratios = every @ (log_softmax(x) - found.ref).ravel()
         return max(objectives.chances(found, x) @ ratios, 0.0)
 
-    votes = {"desirable_weight": M * pairs.liked, "undesirable_weight": M * pairs.disliked}
+    liked, disliked = (M * met.reshape(M, M).sum(axis=axis) for axis in (1, 0))
+    votes = {"desirable_weight": liked, "undesirable_weight": disliked}
     fit = fit_kto(found.ref, (found.steps, found.steps), beta=BETA, pull=0.1, divergence=divergence,
                   tol=1e-9, **votes)
     pulled = 0.1 / (2 * M) * (fit.x - found.ref)

@@ -239,17 +239,15 @@ def as_listed(values):
 
 def test_every_pair_is_met_in_both_orders():
     setting = objectives.every_string()
-    pairs = objectives.all_pairs(setting)
-    weights = pairs.weights.reshape(31, 31)
+    pairs, met = objectives.all_pairs(setting)
+    weights = met.reshape(31, 31)
     assert weights.sum() == pytest.approx(1, abs=1e-14)
     both = weights + weights.T
     assert both == pytest.approx(2 * np.outer(setting.chances, setting.chances), abs=1e-15)
     mine = as_listed(as_listed(MET).T).T
     assert weights == pytest.approx(mine, abs=1e-15)
-    assert pairs.liked == pytest.approx(mine.sum(axis=1), abs=1e-15)
-    assert pairs.disliked == pytest.approx(mine.sum(axis=0), abs=1e-15)
     difference, chosen, rejected = (x.toarray().reshape(31, 31, 9)
-                                    for x in (pairs.pairs.difference, *pairs.pairs.means))
+                                    for x in (pairs.difference, *pairs.means))
     X = setting.matrix
     assert (difference == X[:, None] - X).all()
     M = X / X.sum(axis=1, keepdims=True)
@@ -281,7 +279,7 @@ def test_the_best_of_a_group_is_that_of_all_groups():
         best = [i for i in group if setting.rewards[i] == top]
         for i in best:
             taken[i] += prod(setting.chances[list(group)]) / len(best)
-    kept = objectives.kept(setting.chances, setting.rewards, 4)
+    kept = objectives.kept(setting, setting.chances)
     assert setting.chances * kept == pytest.approx(taken / 4, abs=1e-14)
     assert setting.chances @ kept == pytest.approx(1 / 4, abs=1e-14)
 
@@ -306,9 +304,8 @@ def test_a_string_is_judged_by_all_groups_that_it_may_be_in(advantage):
         if advantage is group_normalised:
             A = A / (rewards.std() + 1e-4)
         expected[first] += prod(chance[others]) * A
-    listing = objectives.all_groups(7, 4)
-    fixed = objectives.member_advantages(setting.rewards, advantage, listing)
-    found = objectives.judged(chance, fixed, listing)
+    fixed = objectives.member_advantages(setting, setting.rewards, advantage)
+    found = objectives.judged(setting, chance, fixed)
     assert found == pytest.approx(expected, abs=1e-12)
 
 

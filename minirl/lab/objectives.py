@@ -28,17 +28,9 @@ from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.lab.job import Job
 from minirl.lab.listing import all_episodes
 from minirl.lab.table import in_columns, paragraph
-from minirl.people.dpo import dpo_loss
-from minirl.people.fitting import minimise
+from minirl.people import dpo, fitting, grpo, ipo, kto, orpo, reward_model, sft, simpo
 from minirl.people.groups import group_centred, group_normalised, weighted
-from minirl.people.grpo import grpo_loss
-from minirl.people.ipo import ipo_loss
-from minirl.people.kto import kto_loss
-from minirl.people.orpo import orpo_loss
 from minirl.people.pairs import Pairs
-from minirl.people.reward_model import bradley_terry_loss
-from minirl.people.sft import sft_loss
-from minirl.people.simpo import simpo_loss
 from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients
 from toy_lm.align import BETA, LEAD, ODDS, SCALE, TAU
 from toy_lm.ngram import language
@@ -58,25 +50,16 @@ STEPS, RATE = 2000, 10.0  # along an update that has no zero
 
 
 class Strings(NamedTuple):
-    """The language, and every string of it."""
+    """Every string of the language."""
 
-    world: object
     ref: np.ndarray      # (3, 3) log π_ref
     steps: counts.Steps  # M strings
     matrix: np.ndarray   # (M, 9) their counts
     lengths: np.ndarray  # (M,) steps
     rewards: np.ndarray  # (M,)
     chances: np.ndarray  # (M,) under the reference
-    group: int           # how many strings are written at once
-
-
-class EveryPair(NamedTuple):
-    """Every ordered pair of strings, and how often the first is chosen and the second rejected."""
-
-    pairs: Pairs         # M² of them
-    weights: np.ndarray  # (M²,)
-    liked: np.ndarray    # (M,) how often a string is the chosen one,
-    disliked: np.ndarray  # and the rejected one
+    members: np.ndarray  # (K, group) all groups of strings, the order of a group set aside,
+    orders: np.ndarray   # (K,) and in how many orders each can be written
 
 
 class Coefficients(NamedTuple):
@@ -117,26 +100,33 @@ class Objectives(NamedTuple):
 
 
 def every_string(cut=CUT, group=GROUP):
-    """The `Strings` that are cut after so many steps."""
+    """The `Strings` that are cut after so many steps, and groups of so many."""
     world = language(easy_to_say(Vocabulary("ab")))
-    ref = np.log(REFERENCE)
     batch, chances = all_episodes(world, REFERENCE, cut)
-    steps = batch.steps(ref.shape)
+    steps = batch.steps(REFERENCE.shape)
     matrix = counts.matrix(steps).toarray()
-    return Strings(world, ref, steps, matrix, np.diff(steps.starts),
-                   matrix @ world.mean_reward.ravel(), chances, group)
+    return Strings(np.log(REFERENCE), steps, matrix, np.diff(steps.starts),
+                   matrix @ world.mean_reward.ravel(), chances, *all_groups(len(matrix), group))
+
+
+def all_groups(strings, group):
+    """All groups of strings, (K, group) int, and in how many orders each can be written."""
+    listed = np.array(list(combinations_with_replacement(range(strings), group)))
+    # A string's first copy counts 1, its second 2: the product of these is that of factorials.
+    copies = np.tril(listed[:, :, None] == listed[:, None]).sum(axis=2)
+    return listed, factorial(group) / copies.prod(axis=1)
 
 
 def all_pairs(found):
-    """`EveryPair` of strings of the reference, chosen by a rater of (reward_model.1)."""
-    M = found.chances.size
-    first, second = np.divmod(np.arange(M * M), M)
+    """Every pair of strings, and how often it is met with the first as the chosen one: (M²,).
+
+    The strings are the reference's, and the rater is that of (reward_model.1).
+    """
+    first, second = np.divmod(np.arange(found.chances.size**2), found.chances.size)
     prefers = np.exp(log_sigmoid(found.rewards[first] - found.rewards[second]))
     # Each pair is met in both orders, and its winner comes first: twice what one order has.
-    weights = 2 * found.chances[first] * found.chances[second] * prefers
-    pairs = Pairs(counts.select(found.steps, first), counts.select(found.steps, second))
-    return EveryPair(pairs, weights, np.bincount(first, weights, M),
-                     np.bincount(second, weights, M))
+    return (Pairs(counts.select(found.steps, first), counts.select(found.steps, second)),
+            2 * found.chances[first] * found.chances[second] * prefers)
 
 
 def chances(found, logits):
@@ -144,39 +134,31 @@ def chances(found, logits):
     return np.exp(found.matrix @ log_softmax(logits).ravel())
 
 
-def shaped(found, logits, rewards):
-    """r(y) − β log π/π_ref(y) of every string, (M,)."""
-    return rewards - BETA * (found.matrix @ (log_softmax(logits) - found.ref).ravel())
+def ratios_of(found, logits):
+    """log π/π_ref of every string, (M,)."""
+    return found.matrix @ (log_softmax(logits) - found.ref).ravel()
 
 
-def kept(chance, rewards, group):
+def kept(found, chance):
     """The probability of a string to be the best of its group, ties broken by lot: (M,)."""
+    rewards, group = found.rewards, found.members.shape[1]
     below = np.array([chance[rewards < r].sum() for r in rewards])
     equal = np.array([chance[rewards == r].sum() for r in rewards])
     return ((below + equal)**group - below**group) / (group * equal)
 
 
-def all_groups(strings, group):
-    """All groups of strings, (groups, group) int, and in how many orders each can be written."""
-    listed = np.array(list(combinations_with_replacement(range(strings), group)))
-    # A string's first copy counts 1, its second 2: the product of these is that of factorials.
-    copies = np.tril(listed[:, :, None] == listed[:, None]).sum(axis=2)
-    return listed, factorial(group) / copies.prod(axis=1)
-
-
-def member_advantages(rewards, advantage, listing):
-    """A of every member of every group, (groups, group), by a function of the chapter `groups`."""
-    members, _ = listing
+def member_advantages(found, rewards, advantage):
+    """A of every member of every group, (K, group), by a function of the chapter `groups`."""
+    members = found.members
     return advantage(rewards[members].reshape(1, -1), None, members.shape[1])[0].reshape(
         members.shape)
 
 
-def judged(chance, A, listing):
+def judged(found, chance, A):
     """E[A | y], the mean advantage of a string over the groups that it may be in: (M,)."""
-    members, orders = listing
-    weight = orders * chance[members].prod(axis=1)
-    total = np.bincount(members.ravel(), (weight[:, None] * A).ravel(), chance.size)
-    return total / (members.shape[1] * np.maximum(chance, TINY))
+    weight = found.orders * chance[found.members].prod(axis=1)
+    total = np.bincount(found.members.ravel(), (weight[:, None] * A).ravel(), chance.size)
+    return total / (A.shape[1] * np.maximum(chance, TINY))
 
 
 def demonstrations(found):
@@ -187,70 +169,67 @@ def demonstrations(found):
 
 def updates(found):
     """The expected update of each method, by name: functions logits -> (3, 3), uphill."""
-    every_pair, listing = all_pairs(found), all_groups(found.chances.size, found.group)
-    difference, means = every_pair.pairs.difference, every_pair.pairs.means
-    q = every_pair.weights
-    learned = found.matrix @ minimise(lambda w: bradley_terry_loss(w, difference, pair_weights=q),
-                                      np.zeros(found.ref.shape)).x.ravel()
-    shown = demonstrations(found)[0]
-    winners = found.chances * kept(found.chances, found.rewards, found.group)
+    pairs, met = all_pairs(found)
+    D, means, M, ref = pairs.difference, pairs.means, found.chances.size, found.ref
+    learned = fitting.minimise(lambda w: reward_model.bradley_terry_loss(w, D, pair_weights=met),
+                               np.zeros(ref.shape)).x
 
     def ascent(logits, coefficients, weights):
         return gradient(logits, found.steps, np.repeat(coefficients, found.lengths), weights)
 
     def imitate(weights):
-        return lambda logits: ascent(logits, np.ones(weights.size), weights)
+        return lambda logits: ascent(logits, np.ones(M), weights)
 
     def climb(rewards):
         def update(logits):
-            chance, earned = chances(found, logits), shaped(found, logits, rewards)
+            chance, earned = chances(found, logits), rewards - BETA * ratios_of(found, logits)
             return ascent(logits, earned - chance @ earned, chance)
         return update
 
     def online(logits):
         chance = chances(found, logits)
-        return ascent(logits, kept(chance, found.rewards, found.group), chance)
+        return ascent(logits, kept(found, chance), chance)
 
     def grpo_paid(logits):
-        chance = chances(found, logits)
-        A = judged(chance, member_advantages(shaped(found, logits, found.rewards), group_normalised,
-                                      listing), listing)
+        chance, earned = chances(found, logits), found.rewards - BETA * ratios_of(found, logits)
+        A = judged(found, chance, member_advantages(found, earned, group_normalised))
         return ascent(logits, A, chance / found.lengths)
 
-    def grpo(advantage, lengths):
-        fixed = member_advantages(found.rewards, advantage, listing)  # whatever the policy is
+    def with_k3(advantage, lengths):
+        fixed = member_advantages(found, found.rewards, advantage)  # whatever the policy is
 
         def update(logits):
             chance = chances(found, logits)
-            A = judged(chance, fixed, listing)
-            c = grpo_coefficients(logits, logits, found.steps, np.repeat(A, found.lengths),
-                                  ref_logits=found.ref, beta=BETA)
+            A = np.repeat(judged(found, chance, fixed), found.lengths)
+            c = grpo_coefficients(logits, logits, found.steps, A, ref_logits=ref, beta=BETA)
             return gradient(logits, found.steps, c, chance / lengths)
         return update
 
     def down(loss):
         return lambda logits: -loss(logits)[1]
 
-    def kto(logits):
-        z0 = chances(found, logits) @ (found.matrix @ (log_softmax(logits) - found.ref).ravel())
-        every, M = sparse.csr_array(found.matrix), found.chances.size
-        return -kto_loss(logits, found.ref, every, every, beta=BETA, z0=max(z0, 0.0),
-                         desirable_weight=M * every_pair.liked,
-                         undesirable_weight=M * every_pair.disliked)[1]
+    def kto_as_met(logits):
+        every, often = sparse.csr_array(found.matrix), M * met.reshape(M, M)
+        z0 = chances(found, logits) @ ratios_of(found, logits)
+        return kto.kto_loss(logits, ref, every, every, beta=BETA, z0=max(z0, 0.0),
+                            desirable_weight=often.sum(axis=1),
+                            undesirable_weight=often.sum(axis=0))
 
     return {
-        "sft": imitate(shown), "rejection_sampling": imitate(winners), "online_sampling": online,
-        "reinforce": climb(found.rewards), "grpo": grpo(group_normalised, found.lengths),
-        "dr_grpo": grpo(group_centred, found.lengths.max()), "grpo_kl_in_reward": grpo_paid,
-        "rlhf": climb(learned),
-        "dpo": down(lambda x: dpo_loss(x, found.ref, difference, beta=BETA, pair_weights=q)),
-        "dpo_smoothed": down(lambda x: dpo_loss(x, found.ref, difference, beta=BETA,
-                                                label_smoothing=SMOOTHING, pair_weights=q)),
-        "ipo": down(lambda x: ipo_loss(x, found.ref, difference, beta=TAU, pair_weights=q)),
-        "kto": kto,
-        "simpo": down(lambda x: simpo_loss(x, *means, beta=SCALE, simpo_gamma=LEAD,
-                                           pair_weights=q)),
-        "orpo": down(lambda x: orpo_loss(x, *means, beta=ODDS, pair_weights=q))}
+        "sft": imitate(demonstrations(found)[0]),
+        "rejection_sampling": imitate(found.chances * kept(found, found.chances)),
+        "online_sampling": online, "reinforce": climb(found.rewards),
+        "grpo": with_k3(group_normalised, found.lengths),
+        "dr_grpo": with_k3(group_centred, found.lengths.max()), "grpo_kl_in_reward": grpo_paid,
+        "rlhf": climb(found.matrix @ learned.ravel()),
+        "dpo": down(lambda x: dpo.dpo_loss(x, ref, D, beta=BETA, pair_weights=met)),
+        "dpo_smoothed": down(lambda x: dpo.dpo_loss(x, ref, D, beta=BETA, pair_weights=met,
+                                                    label_smoothing=SMOOTHING)),
+        "ipo": down(lambda x: ipo.ipo_loss(x, ref, D, beta=TAU, pair_weights=met)),
+        "kto": down(kto_as_met),
+        "simpo": down(lambda x: simpo.simpo_loss(x, *means, beta=SCALE, simpo_gamma=LEAD,
+                                                 pair_weights=met)),
+        "orpo": down(lambda x: orpo.orpo_loss(x, *means, beta=ODDS, pair_weights=met))}
 
 
 def at_rest(update, starts, steps=STEPS, rate=RATE):
@@ -286,9 +265,8 @@ def measure_objectives():
 
     def worth(name, logits, rests):
         logp, chance = log_softmax(logits), chances(found, logits)
-        reward = chance @ found.rewards
-        kl = chance @ (found.matrix @ (logp - found.ref).ravel())
-        letters = chance @ (found.matrix.reshape(-1, *logp.shape)[:, :, 1:].sum(axis=(1, 2)))
+        reward, kl = chance @ found.rewards, chance @ ratios_of(found, logits)
+        letters = (chance @ found.matrix).reshape(logp.shape)[:, 1:].sum()
         return Rest(name, rests, *map(float, (reward, kl, reward - BETA * kl, 0.0, letters,
                                               np.exp(logp.min()))))
 
@@ -302,51 +280,42 @@ def measure_objectives():
 
 def one_gradient(found, moves, logits):
     """(unified.1) of six methods at one policy: a list of Coefficients."""
-    chance, every_pair = chances(found, logits), all_pairs(found)
-    pairs, met = every_pair.pairs, every_pair.weights
-    true = moves["reinforce"](logits)
-    both = counts.join([pairs.chosen, pairs.rejected])
-    earned = shaped(found, logits, found.rewards)
-    shown = demonstrations(found)[0]
-    rows = []
+    chance, (pairs, met) = chances(found, logits), all_pairs(found)
+    true, shown, group = moves["reinforce"](logits), demonstrations(found)[0], found.members.shape[1]
+    earned, rows = found.rewards - BETA * ratios_of(found, logits), []
 
     def row(method, strings, judge, c, weights, own, steps=found.steps):
         """`own` is the gradient of the method's loss, as often as (unified.1) has it."""
-        g = gradient(logits, steps, c, weights)
-        each = np.repeat(weights, np.diff(steps.starts))
+        g, each = gradient(logits, steps, c, weights), np.repeat(weights, np.diff(steps.starts))
         some = c[each > 0]
-        rows.append(Coefficients(
-            method, strings, judge, float(some.min()), float(each @ c / each.sum()),
-            float(some.max()),
-            float((g * true).sum() / np.linalg.norm(g) / np.linalg.norm(true)),
-            float(np.abs(g + own).max())))
+        rows.append(Coefficients(method, strings, judge, *map(float, (
+            some.min(), each @ c / each.sum(), some.max(),
+            (g * true).sum() / np.linalg.norm(g) / np.linalg.norm(true), np.abs(g + own).max()))))
 
     def imitation(method, strings, judge, c, weights):
         table = counts.table(found.steps, np.repeat(c * weights, found.lengths))
         row(method, strings, judge, np.repeat(c, found.lengths), weights,
-            sft_loss(logits, table)[1] * table.sum())
+            sft.sft_loss(logits, table)[1] * table.sum())
 
     def from_groups(method, judge, c, weights, beta):
         """A first step, at which the policy is the one that wrote."""
         A = np.repeat(c, found.lengths)
-        batch = weighted(found.steps, A, weights)
         row(method, "policy", judge,
             grpo_coefficients(logits, logits, found.steps, A, ref_logits=found.ref, beta=beta),
-            weights, grpo_loss(logits, logits, batch, ref_logits=found.ref, beta=beta)[1])
+            weights, grpo.grpo_loss(logits, logits, weighted(found.steps, A, weights),
+                                    ref_logits=found.ref, beta=beta)[1])
 
     imitation("sft", "optimum", "nobody", np.ones(shown.size), shown)
-    imitation("rejection_sampling", "reference", f"best of {found.group}",
-              kept(found.chances, found.rewards, found.group), found.chances)
-    imitation("online_sampling", "policy", f"best of {found.group}",
-              kept(chance, found.rewards, found.group), chance)
+    imitation("rejection_sampling", "reference", f"best of {group}", kept(found, found.chances),
+              found.chances)
+    imitation("online_sampling", "policy", f"best of {group}", kept(found, chance), chance)
     row("dpo", "reference", "comparison",
         np.concatenate(dpo_coefficients(logits, found.ref, pairs, beta=BETA)), np.tile(met, 2),
-        dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=met)[1],
-        both)
+        dpo.dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=met)[1],
+        counts.join([pairs.chosen, pairs.rejected]))
     from_groups("ppo", "reward - beta KL", earned - chance @ earned, chance, 0.0)
-    listing = all_groups(chance.size, found.group)
-    normalised = member_advantages(found.rewards, group_normalised, listing)
-    from_groups("grpo", f"group of {found.group}", judged(chance, normalised, listing),
+    from_groups("grpo", f"group of {group}",
+                judged(found, chance, member_advantages(found, found.rewards, group_normalised)),
                 chance / found.lengths, BETA)
     return rows
 
