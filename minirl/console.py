@@ -14,6 +14,7 @@ import argparse
 import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from math import inf
 
 
 def use_one_thread():
@@ -31,7 +32,7 @@ def use_one_thread():
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
 
-def integer(least, most=None):
+def integer(least, most=inf):
     """A converter of whole numbers from `least` upwards, or to `most`, for argparse.
 
     Examples
@@ -39,14 +40,7 @@ def integer(least, most=None):
     >>> integer(1)("20")
     20
     """
-    def convert(text):
-        value = _converted(int, text, "a whole number")
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, got {text}")
-        if most is not None and value > most:
-            raise argparse.ArgumentTypeError(f"must be at most {most}, got {text}")
-        return value
-    return convert
+    return _within(int, "a whole number", least, most)
 
 
 def number(least, most):
@@ -57,19 +51,21 @@ def number(least, most):
     >>> number(0, 1)("0.5")
     0.5
     """
+    return _within(float, "a number", least, most)
+
+
+def _within(kind, name, least, most):
+    accepted = f"be at least {least}" if most == inf else f"lie between {least:g} and {most:g}"
+
     def convert(text):
-        value = _converted(float, text, "a number")
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {name}") from None
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"must lie between {least:g} and {most:g}, got {text}")
+            raise argparse.ArgumentTypeError(f"must {accepted}, got {text}")
         return value
     return convert
-
-
-def _converted(kind, text, name):
-    try:
-        return kind(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not {name}") from None
 
 
 def file_name(text):
@@ -113,18 +109,14 @@ def finish(program, work):
     try:
         work()
         sys.stdout.flush()
-    except ValueError as error:
-        progress("")
-        print(f"{program}: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, MemoryError, BrokenProcessPool) as error:
+    except (ValueError, OSError, MemoryError, BrokenProcessPool) as error:
         progress("")
         print(f"{program}: {str(error) or 'out of memory'}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ValueError) else 1
     return 0

@@ -19,7 +19,8 @@ from minirl.lab import alignment
 from minirl.lab.alignment import (Alignment, AlignmentScale, BestPoint, Held, JudgedModel, Proxy,
                                   ProxyPoint)
 from minirl.lab.job import as_json
-from minirl.lab.running_example import Writer, bigram_of, running_example
+from minirl.lab.running_example import (RunningExample, Writer, bigram_of,
+                                        running_example)
 from minirl.people.grpo import resting_policy
 from minirl.people.kl import string_kl
 from minirl.people.pairs import Pairs
@@ -520,17 +521,17 @@ def test_preferences_and_seed_reach_the_learned_reward(setting):
 
 def test_several_rounds_share_the_preferences_and_ask_about_the_policy_before(setting,
                                                                               monkeypatch):
-    seen, draw = [], alignment.sample_pairs
-    monkeypatch.setattr(alignment, "sample_pairs", lambda logp, rewards, pairs, *, rng: (
-        seen.append((logp, pairs)), draw(logp, rewards, pairs, rng=rng))[1])
+    seen, draw = [], RunningExample.preferences
+    monkeypatch.setattr(RunningExample, "preferences", lambda self, pairs, rng, logp: (
+        seen.append((logp, pairs)), draw(self, pairs, rng, logp))[1])
     last = alignment.by_iterated_rlhf(setting, 95, 0, SCALE)
     assert [pairs for _, pairs in seen] == [31, 31, 31]
     np.testing.assert_array_equal(seen[0][0], setting.reference)
     data = drawn(setting, 31, [0, 7, 0])
     first = alignment.by_rlhf(setting, data, [0, 8, 0], SCALE)
     np.testing.assert_array_equal(seen[1][0], first)
-    second = alignment.by_rlhf(setting, data + draw(first, setting.world.mean_reward, 31,
-                                                    rng=[0, 7, 1]), [0, 8, 1], SCALE)
+    second = alignment.by_rlhf(setting, data + draw(setting, 31, [0, 7, 1], first), [0, 8, 1],
+                               SCALE)
     np.testing.assert_array_equal(seen[2][0], second)
     assert not np.array_equal(last, second)
 
@@ -547,7 +548,8 @@ def test_preferences_are_charged_to_all_who_use_them_and_the_optimum_pays_for_it
 
     ref = setting.reference
     monkeypatch.setattr("minirl.lab.job.perf_counter", lambda: now[0])
-    monkeypatch.setattr(alignment, "preferences", takes(100, drawn(setting, 5, 0)))
+    data = drawn(setting, 5, 0)
+    monkeypatch.setattr(RunningExample, "preferences", takes(100, data))
     monkeypatch.setattr(alignment, "bigram_of", takes(1, setting.model))
     monkeypatch.setattr(alignment, "running_example", takes(10, setting))
     for name in "by_rlhf", "by_iterated_rlhf":

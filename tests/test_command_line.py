@@ -14,6 +14,7 @@ from minirl import __version__
 from minirl.__main__ import main
 from minirl.lab import demo
 from minirl.lab.demo import DemoScale
+from minirl.lab.running_example import RunningExample
 
 NAMES = ["anna", "otto", "nona", "hanna", "tona", "nat", "hat", "ahnot", "noah", "hoho", "ottona"]
 BETA = "must lie between 1e-06 and 1e+06"
@@ -75,14 +76,15 @@ def names(tmp_path):
     ("policies", "--beta 0", f"argument --beta: {BETA}, got 0"),
     ("policies", "--seed -1", "argument --seed: must be at least 0, got -1"),
     ("policies", "--learn ppo", "unrecognized arguments: --learn ppo"),
-    ("estimators", "--episodes 1", "argument --episodes: must be at least 2, got 1"),
+    ("estimators", "--episodes 1", "argument --episodes: must lie between 2 and 1e+09, got 1"),
     ("estimators", "--episodes 1000000001",
-     "argument --episodes: must be at most 1000000000, got 1000000001"),
+     "argument --episodes: must lie between 2 and 1e+09, got 1000000001"),
     ("kl", "--seed 1", "unrecognized arguments: --seed 1"),
     ("kl", "--qui", "unrecognized arguments: --qui"),
     ("objectives", "--plot x", "unrecognized arguments: --plot x"),
-    ("alignment", "--pairs 0", "argument --pairs: must be at least 1, got 0"),
-    ("alignment", "--pairs 10000001", "argument --pairs: must be at most 10000000, got 10000001"),
+    ("alignment", "--pairs 0", "argument --pairs: must lie between 1 and 1e+07, got 0"),
+    ("alignment", "--pairs 10000001",
+     "argument --pairs: must lie between 1 and 1e+07, got 10000001"),
     ("alignment", "--seed -1", "argument --seed: must be at least 0, got -1"),
     ("alignment", "--beta 1", "unrecognized arguments: --beta 1"),
 ])
@@ -135,8 +137,9 @@ def test_a_job_that_there_is_not_is_refused_with_those_there_are(command, word):
 def test_what_the_user_can_mend_is_refused_in_a_sentence(command, monkeypatch, job, arguments,
                                                          message):
     """Before anything is trained."""
-    for name in "rlhf", "sample_pairs", "grid_table":
-        monkeypatch.setattr(demo, name, lambda *_, **__: pytest.fail("training was begun"))
+    for owner, name in ((RunningExample, "climbed"), (RunningExample, "preferences"),
+                        (demo, "grid_table")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("training was begun"))
     status, out, err = command(job, *ARGUMENTS[job], *arguments.split())
     assert status == 2 and out == "" and err.startswith("minirl: ") and err.count("\n") == 1
     assert message in err

@@ -38,8 +38,8 @@ def test_a_integer_is_converted_if_it_lies_in_its_range():
 
 @pytest.mark.parametrize("convert, text, message", [
     (integer(1), "0", "must be at least 1, got 0"),
-    (integer(1, 9), "-3", "must be at least 1, got -3"),
-    (integer(1, 9), "10", "must be at most 9, got 10"),
+    (integer(1, 9), "0", "must lie between 1 and 9, got 0"),
+    (integer(1, 9), "10", "must lie between 1 and 9, got 10"),
     (integer(1), "1.0", "'1.0' is not a whole number"),
     (integer(1), "", "'' is not a whole number"),
     (integer(1), "1e3", "'1e3' is not a whole number"),

@@ -14,8 +14,8 @@ from test_command_line import NAMES
 
 from minirl.exact.planning import policy_iteration
 from minirl.lab import demo
-from minirl.lab.demo import Corpus, Demo, DemoScale, GridRow, Language
-from minirl.lab.running_example import Writer
+from minirl.lab.demo import Corpus, DemoScale, GridRow, Language
+from minirl.lab.running_example import RunningExample, Writer
 
 SCALE = DemoScale(1, 1, 1, 1, 1)
 
@@ -175,9 +175,11 @@ def test_drawing_the_preferences_is_charged_to_both_who_use_them(monkeypatch):
         return slow
 
     monkeypatch.setattr("minirl.lab.job.perf_counter", lambda: now[0])
-    for name, seconds in (("bigram_of", 1), ("running_example", 10), ("sample_pairs", 100),
-                          ("fit_reward_model", 1000), ("fit_dpo", 10_000), ("rlhf", 100_000)):
-        monkeypatch.setattr(demo, name, later(getattr(demo, name), seconds))
+    for owner, name, seconds in (
+            (demo, "bigram_of", 1), (demo, "running_example", 10),
+            (RunningExample, "preferences", 100), (demo, "fit_reward_model", 1000),
+            (demo, "fit_dpo", 10_000), (RunningExample, "climbed", 100_000)):
+        monkeypatch.setattr(owner, name, later(getattr(owner, name), seconds))
     assert [row.seconds for row in language_of().rows] == [1, 10, 100_000, 101_100, 10_100]
 
 
@@ -277,7 +279,7 @@ def test_what_does_not_go_without_saying_is_said():
 
 
 def test_the_document_has_exactly_the_promised_fields():
-    found = demo.DEMO.document(Demo(GRID_ROWS, TEXT))
+    found = demo.DEMO.document((GRID_ROWS, TEXT))
     assert list(found) == ["gridworld", "language"]
     assert found["language"] == {"methods": WRITERS, "corpus": {
         "items": 2465, "symbols": 27, "nll_train": log(13.25), "nll_heldout": log(16)}}

@@ -124,7 +124,7 @@ def test_progress_on_a_terminal_names_the_job_and_is_wiped_away(name, monkeypatc
     ("demo", "language, 1 of 6, reference", "grids, 6 of 6, cliff_walk: ppo", 12),
     ("values", "1 of 5, planning", "5 of 5, expected_sarsa", 5),
     ("policies", "1 of 1, ppo", "1 of 1, ppo", 1),
-    ("alignment", "1 of 22, reference", "22 of 22, few preferences without a pull", 22)])
+    ("alignment", "1 of 22, reference", "22 of 22, proxies", 22)])
 def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
     lines = found(name)[1]
     assert lines[0] == first and lines[-1] == last and len(lines) == pieces

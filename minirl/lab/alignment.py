@@ -44,7 +44,6 @@ from minirl.play.reinforce import reinforce
 from minirl.play.training import after, start
 from toy_lm.align import BETA, METHODS, PULL
 from toy_lm.ngram import language, sample
-from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say, letters
 
 MEAN_STEPS = 7  # the constant of Dr. GRPO and RLOO: about the steps of a string
@@ -157,24 +156,28 @@ def align(pairs, seed, progress, scale=AlignmentScale()):
     rows.append(best._replace(seconds=seconds))
     for name, train in trainers(example, seed, scale).items():
         row(name, *timed(name, train))
-    data, drawing = timed("preferences", lambda: preferences(example, ref, pairs, [seed, 7, 0]))
+    data, drawing = timed("preferences", lambda: example.preferences(pairs, [seed, 7, 0]))
     for name, train in {
             "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale),
             "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale),
             **by_preferences(example, data)}.items():
         logp, seconds = timed(name, train)
         row(name, logp, seconds + drawing * (name != "rlhf_iterated"))
-    resting, _ = timed("points of rest", lambda: {
-        G: example.judge(np.exp(resting_policy(example.world, ref, beta=BETA,
-                                               num_generations=G))).share for G in scale.groups})
-    proxies, _ = timed("proxies", lambda: over_optimised(example, seed, scale))
     sizes = [*(size for size in scale.sizes if size < pairs), pairs]
-    models, _ = timed("reward models", lambda: judged_models(example, sizes, seed, scale))
-    held, _ = timed("few preferences without a pull",
-                    lambda: held_or_not(example, seed, scale.unheld))
+    others = [timed(name, work)[0] for name, work in {
+        "points of rest": lambda: {G: at_rest_in_groups(example, G) for G in scale.groups},
+        "reward models": lambda: judged_models(example, sizes, seed, scale),
+        "few preferences without a pull": lambda: held_or_not(example, seed, scale.unheld),
+        "proxies": lambda: over_optimised(example, seed, scale)}.items()]
     return Alignment(pairs, rows, max(curve, key=lambda point: point.share).n,
                      critical_beta(example.world, ref), frontier(example.world, ref, scale.betas),
-                     curve, resting, models, held, proxies)
+                     curve, *others)
+
+
+def at_rest_in_groups(example, size):
+    """The share of `grpo.resting_policy` with groups of a size."""
+    logp = resting_policy(example.world, example.reference, beta=BETA, num_generations=size)
+    return example.judge(np.exp(logp)).share
 
 
 def trainers(example, seed, scale):
@@ -207,18 +210,10 @@ def trainers(example, seed, scale):
     return {name: partial(train, stream, *how) for stream, (name, how) in enumerate(found.items())}
 
 
-def preferences(example, logp, pairs, rng):
-    """Preferences over strings of a policy."""
-    return sample_pairs(logp, example.world.mean_reward, pairs, rng=rng)
-
-
 def by_rlhf(example, data, rng, scale):
     """log π of a reward model fitted to preferences, and then PPO on it."""
-    ref = example.reference
-    weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
-    trainer = rlhf(example.world, start(ref, rng=rng), weights, ref, beta=BETA,
-                   iterations=scale.iterations, learning_rate=linear(0.05, 0.0))
-    return after(trainer, scale.iterations).logp
+    weights = fit_reward_model(np.zeros(example.reference.shape), data, pull=PULL).x
+    return example.climbed(weights, rng, scale.iterations)
 
 
 def by_iterated_rlhf(example, pairs, seed, scale):
@@ -228,7 +223,7 @@ def by_iterated_rlhf(example, pairs, seed, scale):
     """
     logp, data = example.reference, None
     for k in range(ROUNDS):
-        drawn = preferences(example, logp, max(pairs // ROUNDS, 1), [seed, 7, k])
+        drawn = example.preferences(max(pairs // ROUNDS, 1), [seed, 7, k], logp)
         data = data + drawn if k else drawn
         logp = by_rlhf(example, data, [seed, 8, k], scale)
     return logp
@@ -253,7 +248,7 @@ def held_or_not(example, seed, methods):
 
     rows = []
     for method, pairs in methods:
-        data = preferences(example, example.reference, pairs, [seed, 9])
+        data = example.preferences(pairs, [seed, 9])
         rows.append(Held(method, pairs, *judged(by_preferences(example, data, 0.0)[method]),
                          *judged(by_preferences(example, data)[method])))
     return rows
@@ -262,11 +257,11 @@ def held_or_not(example, seed, methods):
 def judged_models(example, sizes, seed, scale):
     """Reward models of more and more preferences: a list of JudgedModel."""
     ref = example.reference
-    fresh = preferences(example, ref, scale.fresh, [seed, 10]).difference
+    fresh = example.preferences(scale.fresh, [seed, 10]).difference
     true = fresh @ example.world.mean_reward.ravel()
     models = []
     for pairs in sizes:
-        data = preferences(example, ref, pairs, [seed, 9])
+        data = example.preferences(pairs, [seed, 9])
         weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
         margins = fresh @ weights.ravel()
         table = calibration(margins)
@@ -298,7 +293,7 @@ def best_of(example, seed, scale):
 def over_optimised(example, seed, scale):
     """The three proxies of the text: a list of Proxy."""
     shape = example.reference.shape
-    pairs = preferences(example, example.reference, scale.few, [seed, 9])
+    pairs = example.preferences(scale.few, [seed, 9])
     every = fit_reward_model(np.zeros(shape), pairs, pull=PULL).x
     # Two features of a string, its like pairs and its letters, in the place of 729.
     features = np.array([easy_to_say(example.model.vocabulary, letter=0.0), letters(shape)])
@@ -324,8 +319,7 @@ def _path(example, proxy, scale):
         if beta <= least * 1.01:
             continue
         logp = tilt(ref, regularised_optimum(own, ref, beta=beta).action_values, beta=beta)
-        earned, gold, length, kl = expectation(own, np.exp(logp),
-                                               np.array([*tables, logp - ref]))
+        earned, gold, length, kl = expectation(own, np.exp(logp), np.array([*tables, logp - ref]))
         points.append(ProxyPoint(float(kl), float(earned - proxy_0), float(gold - gold_0),
                                  float(length), float(beta)))
     return points

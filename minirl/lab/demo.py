@@ -10,6 +10,7 @@ KL-regularised optimum.  Reward, KL, objective and length of every policy are ex
 these tables is estimated from samples, except the words that are drawn for you to read.
 """
 
+from functools import partial
 from math import exp
 from typing import NamedTuple
 
@@ -29,7 +30,6 @@ from minirl.lab.running_example import (PSEUDO_COUNT, bigram_of, running_example
 from minirl.lab.table import in_columns, paragraph
 from minirl.people.dpo import fit_dpo
 from minirl.people.reward_model import fit_reward_model
-from minirl.people.rlhf import rlhf
 from minirl.play.optim import linear
 from minirl.play.ppo import ppo
 from minirl.play.q_learning import learners, q_learning
@@ -39,7 +39,6 @@ from toy_lm.align import BETA, PULL
 from toy_lm.corpora import held_out, read_lines, unicode_words
 from toy_lm.models import fit
 from toy_lm.ngram import language, nats_per_character
-from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import LETTER
 
 GRIDS = {"frozen_lake_4x4": frozen_lake(), "cliff_walk": cliff_walk()}
@@ -92,13 +91,6 @@ class Language(NamedTuple):
     file: str = None       # with a corpus of one's own
 
 
-class Demo(NamedTuple):
-    """What the job finds."""
-
-    grids: list  # of GridRow
-    language: Language
-
-
 def grid_table(seed, progress, scale=DemoScale()):
     """A `GridRow` for every learner on every grid."""
     timed, rows = stopwatch(len(GRIDS) * len(GRID_LEARNERS), progress), []
@@ -124,21 +116,16 @@ def _by_q_learning(mdp, seed, scale):
     return greedy, record.steps * len(seeds)
 
 
-def _by_reinforce(mdp, seed, scale):
-    """REINFORCE with a learned value table as baseline: (policy, steps)."""
-    record = after(reinforce(mdp, start(np.zeros(mdp.shape), rng=seed), iterations=scale.reinforce,
-                             learning_rate=linear(0.1, 0.0)), scale.reinforce)
+def _by(trainer, mdp, seed, scale):
+    """A learner of policies, with a learned value table: (policy, steps)."""
+    iterations = getattr(scale, trainer.__name__)
+    record = after(trainer(mdp, start(np.zeros(mdp.shape), rng=seed), iterations=iterations,
+                           learning_rate=linear(0.1, 0.0)), iterations)
     return record.policy, record.steps
 
 
-def _by_ppo(mdp, seed, scale):
-    """PPO with twice its usual learning rate: (policy, steps)."""
-    record = after(ppo(mdp, start(np.zeros(mdp.shape), rng=seed), iterations=scale.ppo,
-                       learning_rate=linear(0.1, 0.0)), scale.ppo)
-    return record.policy, record.steps
-
-
-GRID_LEARNERS = {"q_learning": _by_q_learning, "reinforce": _by_reinforce, "ppo": _by_ppo}
+GRID_LEARNERS = {"q_learning": _by_q_learning, "reinforce": partial(_by, reinforce),
+                 "ppo": partial(_by, ppo)}
 
 
 def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
@@ -150,22 +137,19 @@ def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
     timed = stopwatch(6, progress)
     model, fitting = timed("reference", lambda: bigram_of(items))
     example, solving = timed("optimum", lambda: running_example(model, beta))
-    world, ref = example.world, example.reference
+    ref = example.reference
     # Where the reference is hardly ever cut; a policy that runs away from it is.
     horizon = 20 * int(example.judge(np.exp(ref)).length)
 
-    def climb(rewards, stream):
-        trainer = rlhf(world, start(ref, rng=[seed, stream]), rewards, ref, beta=beta,
-                       horizon=horizon, iterations=scale.rlhf, learning_rate=linear(0.05, 0.0))
-        return after(trainer, scale.rlhf).logp
+    def climb(weights, stream):
+        return example.climbed(weights, [seed, stream], scale.rlhf, horizon)
 
     def learn():
         weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
         return weights, climb(weights, stream=2)
 
-    climbed, playing = timed("ppo", lambda: climb(world.mean_reward, stream=0))
-    data, drawing = timed("preferences", lambda: sample_pairs(ref, world.mean_reward, pairs,
-                                                              rng=[seed, 1]))
+    climbed, playing = timed("ppo", lambda: climb(example.world.mean_reward, stream=0))
+    data, drawing = timed("preferences", lambda: example.preferences(pairs, [seed, 1]))
     (weights, learned), following = timed("rlhf", learn)
     fitted, preferring = timed("dpo", lambda: fit_dpo(ref, data, beta=beta, pull=PULL))
     rows = [written(example, method, logp, seconds, seed) for method, logp, seconds in (
@@ -180,13 +164,13 @@ def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
 def fitted_to(items, reference):
     """How well a bigram fits the items: a `Corpus`."""
     training, held = held_out(items)
-    partial = fit(training, pseudo_count=PSEUDO_COUNT, vocabulary=reference.vocabulary)
+    partial_model = fit(training, pseudo_count=PSEUDO_COUNT, vocabulary=reference.vocabulary)
 
     def nats(model, some):
         return nats_per_character(model.logits, model.encode(some))
 
-    return Corpus(len(items), reference.vocabulary.size, nats(partial, training),
-                  nats(partial, held) if held else None, nats(reference, items))
+    return Corpus(len(items), reference.vocabulary.size, nats(partial_model, training),
+                  nats(partial_model, held) if held else None, nats(reference, items))
 
 
 # What is asked for, printed and written.
@@ -239,13 +223,13 @@ def _readable(word):
 
 def _arguments(parser):
     add_seed(parser)
-    parser.add_argument("--beta", type=number(1e-6, 1e6), default=BETA,  # beyond: lost to rounding
-                        help="price of a nat of KL to the reference, in reward (0.5)")
-    parser.add_argument("--pairs", type=integer(1), default=20_000,
-                        help="preferences that rlhf and dpo learn from (20,000)")
-    parser.add_argument("--corpus", type=file_name, metavar="FILE",
-                        help="text to model, UTF-8, one item a line (default: the words in Unicode "
-                             "character names)")
+    add = parser.add_argument
+    add("--beta", type=number(1e-6, 1e6), default=BETA,  # beyond, J is lost to rounding
+        help="price of a nat of KL to the reference, in reward (0.5)")
+    add("--pairs", type=integer(1), default=20_000,
+        help="preferences that rlhf and dpo learn from (20,000)")
+    add("--corpus", type=file_name, metavar="FILE",
+        help="text to model, UTF-8, one item per line (the words in Unicode character names)")
 
 
 def _run(arguments, progress, scale=DemoScale()):
@@ -255,15 +239,15 @@ def _run(arguments, progress, scale=DemoScale()):
     text = language_table(items, arguments.seed, arguments.beta, arguments.pairs,
                           lambda line: progress(f"language, {line}"), scale)
     grids = grid_table(arguments.seed, lambda line: progress(f"grids, {line}"), scale)
-    return Demo(grids, text._replace(file=shown(arguments.corpus) if own else None))
+    return grids, text._replace(file=shown(arguments.corpus) if own else None)
 
 
 def _document(found):
-    grids, corpus = [row._asdict() for row in found.grids], found.language.corpus._asdict()
+    grids, corpus = [row._asdict() for row in found[0]], found[1].corpus._asdict()
     for some, name in [*((row, "policy") for row in grids), (corpus, "nll_all")]:
         del some[name]
-    return {"gridworld": grids, "language": {"corpus": corpus, "methods": found.language.rows}}
+    return {"gridworld": grids, "language": {"corpus": corpus, "methods": found[1].rows}}
 
 
-DEMO = Job("demo", __doc__, _run, lambda found: language_text(found.language), _arguments,
-           _document, drawing=lambda found: grid_text(found.grids))
+DEMO = Job("demo", __doc__, _run, lambda found: language_text(found[1]), _arguments, _document,
+           drawing=lambda found: grid_text(found[0]))

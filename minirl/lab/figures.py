@@ -14,28 +14,15 @@ COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-bli
 def learning_curves(curves, *, optimum, title):
     """Two panels, the distance to Q* and the value of the greedy policy, against steps.
 
-    Each learner is a line, the median of its runs, in a band from 10 % to 90 % of them.  Where a
-    greedy policy never ends, at gamma 1, it has no value, and the line has a gap.
-
-    Parameters
-    ----------
-    curves : list of values.ValueCurve
-    optimum : float
-        J*, a dashed line.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Each of the `values.ValueCurve`s is a line, the median of its runs, in a band from 10 % to 90 %
+    of them.  Where a greedy policy never ends, at gamma 1, it has no value, and the line has a gap.
+    J* is a dashed line.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for curve, colour in zip(curves, COLOURS):
         for axes, numbers in ((left, curve.errors), (right, curve.values)):
-            low, middle, high = (np.where(np.isfinite(line), line, np.nan)
-                                 for line in spread(numbers))
-            axes.plot(curve.steps, middle, color=colour, label=curve.method)
-            axes.fill_between(curve.steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            _band(axes, curve.steps, spread(numbers), colour, curve.method)
     right.axhline(optimum, color="black", linestyle="--", linewidth=1, label="optimum")
     left.axhline(0, color="black", linestyle="--", linewidth=1)
     left.set(title="distance to Q*", xlabel="steps of each run", ylabel="‖Q − Q*‖∞")
@@ -43,6 +30,13 @@ def learning_curves(curves, *, optimum, title):
     right.legend(frameon=False)
     figure.suptitle(f"{title}: median and 10-90 % of {curves[0].errors.shape[1]} runs")
     return figure
+
+
+def _band(axes, x, lines, colour, label):
+    """A line in a band, with a gap where there is no number; `lines` are low, middle and high."""
+    low, middle, high = (np.where(np.isfinite(line), line, np.nan) for line in lines)
+    axes.plot(x, middle, color=colour, label=label)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
 def values_figures(found):
@@ -56,29 +50,15 @@ def values_figures(found):
 def policy_curves(curves, problem, *, title):
     """Two panels against iterations: J, and on a logarithmic scale what is missing to J*.
 
-    Each learner is a line, the median of its runs, in a band from the worst to the best.  Where a
-    policy has no J, the line has a gap.
-
-    Parameters
-    ----------
-    curves : list of policies.PolicyCurve
-    problem : policies.Problem
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Each of the `policies.PolicyCurve`s is a line, the median of its runs, in a band from the worst
+    to the best.  Where a policy has no J, the line has a gap.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for curve, colour in zip(curves, COLOURS):
-        low, middle, high = (np.where(np.isfinite(line), line, np.nan) for line in
-                             spread(curve.values, (0.0, 0.5, 1.0)))
-        for axes, lines in ((left, (low, middle, high)),
-                            (right, (problem.optimum - line for line in (high, middle, low)))):
-            bottom, line, top = lines
-            axes.plot(curve.iterations, line, color=colour, label=curve.method)
-            axes.fill_between(curve.iterations, bottom, top, color=colour, alpha=0.2, linewidth=0)
+        lines = spread(curve.values, (0.0, 0.5, 1.0))
+        _band(left, curve.iterations, lines, colour, curve.method)
+        _band(right, curve.iterations, problem.optimum - lines[::-1], colour, curve.method)
     left.axhline(problem.optimum, color="black", linestyle="--", linewidth=1, label="optimum")
     if any((problem.optimum - curve.values > 0).any() for curve in curves):
         right.set_yscale("log")

@@ -15,6 +15,11 @@ from minirl.console import file_name, integer, number, progress
 from minirl.files import STANDARD, check_writable, make_folder, write_bytes
 
 
+MAP = ("a map of your own, UTF-8, a character a cell: S start, F free, G goal (pays 1), H hole, C "
+       "cliff, # wall, A and B teleports to a and b; or, with spaces between the cells, a number "
+       "that the cell pays")
+
+
 class Job(NamedTuple):
     """An experiment as a command."""
 
@@ -48,12 +53,16 @@ def do(job, arguments):
     """
     if arguments.json is not None:
         check_writable(arguments.json)
-    figures = None if arguments.plot is None else _figures(arguments.plot)
+    if arguments.plot is not None:
+        figures = _figures()
+        make_folder(arguments.plot)
     found = job.run(arguments, lambda line: progress(f"{job.name}: {line}"))
     progress("")
     if arguments.json is not None:
         write_bytes(arguments.json, as_json(job.document(found)).encode())
-    drawn = [] if figures is None else _draw(arguments.plot, job.draw(figures, found))
+    drawn = [] if arguments.plot is None else [
+        _save(figure, os.path.join(arguments.plot, f"{name}.png"))
+        for name, figure in job.draw(figures, found).items()]
     if arguments.quiet or arguments.json == STANDARD:
         return
     if job.drawing is not None:
@@ -63,25 +72,20 @@ def do(job, arguments):
         print(f"\nDrawn: {', '.join(drawn)}")
 
 
-def _figures(folder):
-    """The module that draws, which needs an extra; its pictures go to a folder."""
+def _figures():
+    """The module that draws, which needs an extra."""
     try:
-        figures = import_module("minirl.lab.figures")
+        return import_module("minirl.lab.figures")
     except ImportError as error:
         raise ValueError(f"--plot cannot draw: {error}") from None
-    make_folder(folder)
-    return figures
 
 
-def _draw(folder, figures):
-    """Write figures as PNG files, each whole or not at all; the paths."""
-    paths = []
-    for name, figure in figures.items():
-        data = io.BytesIO()
-        figure.savefig(data, format="png", dpi=120)
-        paths.append(os.path.join(folder, f"{name}.png"))
-        write_bytes(paths[-1], data.getvalue())
-    return paths
+def _save(figure, path):
+    """Write a figure as a PNG file, whole or not at all; the path."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=120)
+    write_bytes(path, data.getvalue())
+    return path
 
 
 def as_json(document):
@@ -122,10 +126,7 @@ def add_world(parser, names):
     world = parser.add_mutually_exclusive_group()
     world.add_argument("--world", choices=names, default="4x4",
                        help="a known world (4x4, which is a slippery lake like 8x8)")
-    world.add_argument("--map", type=file_name, metavar="FILE",
-                       help="a map of your own, UTF-8, a character a cell: S start, F free, G goal "
-                            "(pays 1), H hole, C cliff, # wall, A and B teleports to a and b; or, "
-                            "with spaces between the cells, a number that the cell pays")
+    world.add_argument("--map", type=file_name, metavar="FILE", help=MAP)
     parser.add_argument("--success-rate", type=number(0, 1), metavar="P",
                         help="on your own map: probability that a move goes where it was meant to "
                              "(1), and not to one of its sides")

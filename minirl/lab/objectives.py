@@ -281,8 +281,8 @@ def measure_objectives():
 def one_gradient(found, moves, logits):
     """(unified.1) of six methods at one policy: a list of Coefficients."""
     chance, (pairs, met) = chances(found, logits), all_pairs(found)
-    true, shown, group = moves["reinforce"](logits), demonstrations(found)[0], found.members.shape[1]
-    earned, rows = found.rewards - BETA * ratios_of(found, logits), []
+    true, shown, rows = moves["reinforce"](logits), demonstrations(found)[0], []
+    earned, group = found.rewards - BETA * ratios_of(found, logits), found.members.shape[1]
 
     def row(method, strings, judge, c, weights, own, steps=found.steps):
         """`own` is the gradient of the method's loss, as often as (unified.1) has it."""

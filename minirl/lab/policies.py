@@ -216,18 +216,19 @@ def policies_text(found):
 
 def _arguments(parser):
     add_world(parser, (*WORLDS, LANGUAGE))
-    parser.add_argument("--gamma", type=number(0, 1), help="discount of a gridworld (0.99)")
-    parser.add_argument("--beta", type=number(1e-6, 1e6),
-                        help=f"with --world {LANGUAGE}, the language model of the demonstration: "
-                             f"price of a nat of KL to the reference (0.5)")
-    parser.add_argument("--runs", type=integer(1), default=4, help="of each learner (4)")
-    parser.add_argument("--iterations", type=integer(POINTS), default=400,
-                        help="of each run (400); all schedules end there")
-    parser.add_argument("--episodes", type=integer(1), default=512,
-                        help="played in an iteration (512); for 8x8 take 1024")
-    parser.add_argument("--horizon", type=integer(1), default=200,
-                        help="episodes are cut after this many steps (200)")
-    parser.add_argument("--learner", choices=POLICY_LEARNERS, help="only this one (all four)")
+    add = parser.add_argument
+    add("--gamma", type=number(0, 1), help="discount of a gridworld (0.99)")
+    add("--beta", type=number(1e-6, 1e6),
+        help=f"with --world {LANGUAGE}, the language model of the demonstration: price of a nat of "
+             f"KL to the reference (0.5)")
+    add("--runs", type=integer(1), default=4, help="of each learner (4)")
+    add("--iterations", type=integer(POINTS), default=400,
+        help="of each run (400); all schedules end there")
+    add("--episodes", type=integer(1), default=512,
+        help="played in an iteration (512); for 8x8 take 1024")
+    add("--horizon", type=integer(1), default=200,
+        help="episodes are cut after this many steps (200)")
+    add("--learner", choices=POLICY_LEARNERS, help="only this one (all four)")
     add_seed(parser)
 
 

@@ -14,10 +14,14 @@ from minirl.exact.regularised import regularised_optimum
 from minirl.exact.scorecard import referee_near
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.table import in_columns
+from minirl.people.rlhf import rlhf
+from minirl.play.optim import linear
+from minirl.play.training import after, start
 from toy_lm.align import BETA
 from toy_lm.corpora import unicode_words
 from toy_lm.models import Model, fit
 from toy_lm.ngram import sample
+from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say
 
 PSEUDO_COUNT = 0.1  # of the reference
@@ -30,6 +34,7 @@ class RunningExample(NamedTuple):
 
     model: Model       # the reference
     world: TabularMDP  # it pays what is easy to say
+    beta: float
     optimum: Optimum
     judge: Callable    # policy (S, A) -> `scorecard.Score`
 
@@ -37,6 +42,18 @@ class RunningExample(NamedTuple):
     def reference(self):
         """log π_ref, (S, A)."""
         return self.model.logits
+
+    def preferences(self, pairs, rng, logp=None):
+        """So many `Pairs` of strings of the reference, or of another policy."""
+        writer = self.reference if logp is None else logp
+        return sample_pairs(writer, self.world.mean_reward, pairs, rng=rng)
+
+    def climbed(self, weights, rng, iterations, horizon=200):
+        """log π after so many iterations of `rlhf` on a reward table."""
+        trainer = rlhf(self.world, start(self.reference, rng=rng), weights, self.reference,
+                       beta=self.beta, horizon=horizon, iterations=iterations,
+                       learning_rate=linear(0.05, 0.0))
+        return after(trainer, iterations).logp
 
 
 class Writer(NamedTuple):
@@ -60,7 +77,8 @@ def bigram_of(items=None):
 def running_example(model, beta=BETA):
     """The `RunningExample` of a reference.  Raises ValueError where it has no optimum."""
     world = model.world(easy_to_say(model.vocabulary))
-    return RunningExample(model, world, regularised_optimum(world, model.logits, beta=beta),
+    return RunningExample(model, world, beta,
+                          regularised_optimum(world, model.logits, beta=beta),
                           referee_near(world, model.logits, beta=beta))
 
 
