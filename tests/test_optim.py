@@ -130,8 +130,7 @@ def test_a_coefficient_is_checked_where_it_is_used(value):
     assert coefficient("ent_coef", 0.0, 3) == 0.0
     schedule = [0.5, value].__getitem__
     assert coefficient("ent_coef", schedule, 0) == 0.5
-    with pytest.raises(ValueError, match="ent_coef must be finite and not negative, got .* where "
-                                         "the progress remaining is 1"):
+    with pytest.raises(ValueError, match="ent_coef must be finite and not negative, got"):
         coefficient("ent_coef", schedule, 1)
 
 

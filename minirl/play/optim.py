@@ -182,7 +182,5 @@ def coefficient(name, value, progress):
     0.5
     """
     number = at(value, progress)
-    if not 0 <= number < np.inf:
-        raise ValueError(f"{name} must be finite and not negative, got {number} where the progress "
-                         f"remaining is {progress}")
+    checks.not_negative(name, number)
     return number

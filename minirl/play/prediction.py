@@ -208,8 +208,7 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
     checks.step_size(learning_rate, decay)
     check_policy(mdp, policy)
     runs, S = record.values.shape
-    if S != mdp.shape[0]:
-        raise ValueError(f"the record's values must be (R, {mdp.shape[0]}), got {(runs, S)}")
+    checks.shape("the record's values", record.values, (runs, mdp.shape[0]))
     if truth is not None:
         checks.shape("truth", truth, (S,))
         judged = reachable(mdp, policy)

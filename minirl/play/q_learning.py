@@ -262,9 +262,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     horizon, T = (checks.whole(name, value) for name, value in (
         ("horizon", horizon), ("steps_per_iteration", steps_per_iteration)))
     _, R, S, A = record.tables.shape
-    if record.tables.shape != (M, R, *mdp.shape):
-        raise ValueError(f"the record's tables must be ({M}, R, {mdp.shape[0]}, {mdp.shape[1]}), "
-                         f"got {record.tables.shape}")
+    checks.shape("the record's tables", record.tables, (M, R, *mdp.shape))
     if truth is not None:
         checks.shape("truth", truth, mdp.shape)
         judged = reachable(mdp, np.full(mdp.shape, 1 / A))

@@ -248,15 +248,12 @@ def _rewards_and_values(rewards, rollout, values, gamma):
     """(r_t, V(s_t)), both zero after an episode's end; γV of what follows a truncation is in r."""
     checks.shape("rewards", rewards, rollout.states.shape)
     checks.fraction("gamma", gamma)
-    try:
-        if values.ndim != 1:
-            raise IndexError
-        here, cut = (values.astype(float).take(states) for states in (rollout.states,
-                                                                      rollout.last_state))
-    except IndexError:
-        largest = max(rollout.states.max(), rollout.last_state.max())
+    largest = max(rollout.states.max(), rollout.last_state.max())
+    if values.ndim != 1 or values.size <= largest:
         raise ValueError(f"values must be a vector with an entry for state {largest}, "
-                         f"got shape {values.shape}") from None
+                         f"got shape {values.shape}")
+    here, cut = (values.astype(float).take(states)
+                 for states in (rollout.states, rollout.last_state))
     np.putmask(here, ~rollout.alive, 0)
     earned = np.array(rewards, dtype=float)
     last = rollout.alive.sum(axis=0, dtype=np.int32) - 1

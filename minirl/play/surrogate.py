@@ -64,7 +64,8 @@ def collapse(steps, advantages, weights=None):
     key, number = _by_sign(steps, advantages), counts.table(steps, weights)
     if weights is not None:
         advantages = advantages * weights
-    sums = _finite(counts.add_up(key, 2 * number.size, advantages))
+    sums = counts.add_up(key, 2 * number.size, advantages)
+    checks.finite("sums of advantages", sums)  # where what is not finite leaves its mark
     return Advantages(*sums.reshape(2, *steps.shape), number)
 
 
@@ -77,12 +78,10 @@ def steps_in(logits, old_logits, batch):
     >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
     3.0
     """
-    if not logits.shape == old_logits.shape == batch.counts.shape:
-        raise ValueError(f"old_logits and the batch must have shape {logits.shape}, "
-                         f"got {old_logits.shape} and {batch.counts.shape}")
+    checks.shape("old_logits", old_logits, logits.shape)
+    checks.shape("the counts of the batch", batch.counts, logits.shape)
     N = batch.counts.sum()
-    if not N > 0:
-        raise ValueError("the batch must hold at least one step")
+    checks.positive("the number of steps", N)
     return N
 
 
@@ -186,9 +185,10 @@ def minibatches(steps, advantages, epochs):
         sums, numbers = (counts.add_up(key, number * size, x).reshape(number, 2, *steps.shape)
                          for x in (advantages, None))
         numbers = numbers.sum(axis=1)
+        checks.finite("sums of advantages", sums)
         if not numbers.any(axis=(1, 2)).all():
             raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
-        for (gains, losses), count in zip(_finite(sums), numbers):
+        for (gains, losses), count in zip(sums, numbers):
             yield Advantages(gains, losses, count)
 
 
@@ -207,10 +207,3 @@ def _check_size(parts, shape):
     if 2 * parts * shape[0] * shape[1] >= 2**31:
         raise ValueError(f"gains and losses of all parts are numbered with 32 bits, "
                          f"got {parts} parts of {shape[0] * shape[1]} entries")
-
-
-def _finite(sums):
-    """The same sums.  What is not finite leaves its mark, and there are fewer sums than steps."""
-    if not np.isfinite(sums).all():
-        raise ValueError("advantages must be finite, and so must their sums")
-    return sums

@@ -151,11 +151,8 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
     starts = start_states(mdp, episodes // num_generations, rng).repeat(num_generations)
     played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
     earned = rewards(played, logp)
-    if earned.shape != played.states.shape:
-        raise ValueError(f"rewards must return an array of shape {played.states.shape}, "
-                         f"got shape {earned.shape}")
-    if not np.isfinite(earned).all():
-        raise ValueError("rewards must return finite numbers")
+    checks.shape("what rewards return", earned, played.states.shape)
+    checks.finite("what rewards return", earned)
     if earned[~played.alive].any():
         raise ValueError("rewards must return zero after an episode's end: multiply by alive")
     metrics = {"rollout/ep_rew_mean": float(earned.sum() / episodes),

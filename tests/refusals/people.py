@@ -185,7 +185,7 @@ ROWS = {
         *positive("epsilon", lambda width: grpo_loss(ZEROS, ZEROS, BATCH, ref_logits=ZEROS,
                                                      beta=0.0, epsilon=width)),
         row(lambda: grpo_loss(ZEROS, ZEROS[:2], BATCH, ref_logits=ZEROS, beta=0.0),
-            "old_logits and the batch must have shape (4, 3)"),
+            "old_logits must have shape (4, 3), got (2, 3)"),
         row(lambda: grpo_loss(ZEROS, ZEROS, BATCH, ref_logits=ZEROS[:2], beta=0.0),
             "ref_logits must have shape (4, 3), got (2, 3)"),
         *whole("num_iterations", lambda number: trained(num_iterations=number), 2),

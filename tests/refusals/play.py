@@ -41,17 +41,16 @@ def shared(trainer):
     for name in "learning_rate", "ent_coef":
         yield from not_negative(name, lambda x, name=name: train(trainer, **{name: x}))
         yield row(lambda name=name: train(trainer, **{name: lambda progress: -progress}),
-                  f"{name} must be finite and not negative, got -1.0 where the progress remaining "
-                  "is 1.0")
+                  f"{name} must be finite and not negative, got -1.0")
     yield from positive("max_grad_norm", lambda x: train(trainer, max_grad_norm=x), finite=False)
     yield from fraction("value_rate", lambda x: train(trainer, value_rate=x))
     for rewards, message in (
-            (lambda batch, logp: batch.rewards[0], "an array of shape (3, 8), got shape (8,)"),
-            (lambda batch, logp: batch.rewards[:1], "an array of shape (3, 8), got shape (1, 8)"),
-            (with_one(np.nan), "finite numbers"), (with_one(np.inf), "finite numbers"),
-            (lambda batch, logp: batch.rewards + 1, "zero after an episode's end")):
-        yield row(lambda rewards=rewards: train(trainer, rewards=rewards),
-                  f"rewards must return {message}")
+            (lambda batch, logp: batch.rewards[0], "return must have shape (3, 8), got (8,)"),
+            (lambda batch, logp: batch.rewards[:1], "return must have shape (3, 8), got (1, 8)"),
+            (with_one(np.nan), "return must be finite, got [[nan"),
+            (with_one(np.inf), "return must be finite, got [[inf"),
+            (lambda batch, logp: batch.rewards + 1, "must return zero after an episode's end")):
+        yield row(lambda rewards=rewards: train(trainer, rewards=rewards), f"rewards {message}")
     yield row(lambda: train(trainer, start(np.zeros((2, 2)), rng=0)),
               "policy must have shape (1, 2), got (2, 2)")
 
@@ -117,7 +116,7 @@ def values_of_actions(learner, M):
     for record, got in ((q.learners(LAKE, rng=[0, 1], tables=M), (M, 2, 3, 1)),
                         (q.learners(COIN, rng=0, tables=3 - M), (3 - M, 1, 1, 2))):
         yield row(lambda record=record: learn(record=record),
-                  f"the record's tables must be ({M}, R, 1, 2), got {got}")
+                  f"the record's tables must have shape {(M, got[1], 1, 2)}, got {got}")
 
 
 def values_of_states(learner):
@@ -128,7 +127,7 @@ def values_of_states(learner):
     yield from step_sizes(learn)
     yield row(lambda: learn(truth=np.zeros(2)), "truth must have shape (1,), got (2,)")
     yield row(lambda: learn(record=predictors(LAKE, rng=[0, 1])),
-              "the record's values must be (R, 1), got (2, 3)")
+              "the record's values must have shape (2, 1), got (2, 3)")
     for truth in None, np.zeros(1):
         yield row(lambda truth=truth: learn(np.ones((2, 1)), truth=truth),
                   "policy must have shape (1, 2), got (2, 1)")
@@ -162,11 +161,11 @@ def surrogate(loss):
     """What a loss of a batch, of the policy and of the one that played refuses."""
     batch = collapse(TOSS, np.ones(1))
     yield row(lambda: loss(FAIR, np.zeros((2, 2)), batch),
-              "old_logits and the batch must have shape (1, 2), got (2, 2) and (1, 2)")
+              "old_logits must have shape (1, 2), got (2, 2)")
     yield row(lambda: loss(FAIR, FAIR, Advantages(*np.zeros((3, 2, 1)))),
-              "old_logits and the batch must have shape (1, 2), got (1, 2) and (2, 1)")
+              "the counts of the batch must have shape (1, 2), got (2, 1)")
     yield row(lambda: loss(FAIR, FAIR, Advantages(*np.zeros((3, 1, 2)))),
-              "the batch must hold at least one step")
+              "the number of steps must be positive and finite, got 0.0")
 
 
 ROWS = {
@@ -285,7 +284,7 @@ ROWS = {
         row(lambda: collapse(NINE, np.ones(8), np.ones(1)),
             "weights must have shape (8,), got (1,)"),
         *(row(lambda make=make, wrong=wrong: make(NINE, np.array([-wrong, *[0] * 6, wrong])),
-              "advantages must be finite, and so must their sums")
+              "sums of advantages must be finite, got [")
           for make in (collapse, lambda *args: next(minibatches(*args, [np.zeros(9, int)])))
           for wrong in (np.nan, np.inf, -np.inf)),
         row(lambda: epoch(2, 0, 0, 2, 2, 0, 0, 2, 0), "every part up to 2 must have a step, got"),
