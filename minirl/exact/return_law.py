@@ -60,15 +60,6 @@ class RewardLaw(NamedTuple):
     means: np.ndarray    # (m, K) means of other sums over an episode, at each level
 
 
-class _Outcomes(NamedTuple):
-    """What a step may earn, in the n states that the policy reaches."""
-
-    values: np.ndarray  # the distinct rewards
-    onwards: list       # for each the matrix M (n, n) of going on with it
-    endings: list       # and the vector e (n,) of ending with it; both for b = 1 and for each b
-    start: np.ndarray   # (n,)
-
-
 def integer_law(mdp, policy):
     """The law of the reward by (return_law.1), where rewards are whole numbers of one sign.
 
@@ -159,9 +150,11 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
 
 
 def _outcomes(mdp, policy, also):
-    """The `_Outcomes` of a policy, with tables `also` (m, S, A) to be carried along.
+    """What a step may earn, in the n states that the policy reaches.
 
-    Raises ValueError unless the policy fits the world and ends.
+    Returns the distinct rewards; for each of them the matrices M (n, n) of going on with it, and
+    the vectors e (n,) of ending with it, both for b = 1 and then for each b in `also` (m, S, A);
+    and the start (n,).
     """
     check_policy(mdp, policy)
     if also.ndim != 3 or also.shape[1:] != mdp.shape or not np.isfinite(also).all():
@@ -187,7 +180,7 @@ def _outcomes(mdp, policy, also):
             es.append(np.bincount(states[stops], part[stops], minlength=S)[reached])
         onwards.append(Ms)
         endings.append(es)
-    return _Outcomes(values, onwards, endings, mdp.start[reached])
+    return values, onwards, endings, mdp.start[reached]
 
 
 def _moved(carried, parts):
