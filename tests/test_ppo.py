@@ -1,7 +1,6 @@
 """PPO: the collapsed losses against loops over steps, the minibatches against selected episodes,
 the trainers against iterations made by hand, and the learners against J*."""
 
-import inspect
 
 import numpy as np
 import pytest
@@ -508,15 +507,6 @@ def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, seed):
                        iterations=40, learning_rate=linear(0.1, 0.0), ent_coef=0.0)
     record = next(record for record in training if record.iteration == 40)
     assert 0.97 <= (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) <= 1
-
-
-@BOTH
-def test_the_default_schedules_are_those_that_the_chapter_states(trainer):
-    default = {name: parameter.default
-               for name, parameter in inspect.signature(trainer).parameters.items()}
-    assert default["learning_rate"] == linear(0.06, 0.0001)
-    assert default["ent_coef"] == linear(0.3, 0.0, 0.5) and default["normalize_advantage"]
-    assert default["target_kl"] == (np.inf if trainer is ppo else 0.01)
 
 
 def test_by_default_adam_takes_steps_as_long_as_the_schedule_says():

@@ -136,14 +136,6 @@ def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner):
     assert len(set(lengths)) == 5 and lengths.min() < 16 < 32 < lengths.max()
 
 
-@LEARNERS
-def test_both_learners_have_the_same_defaults(learner):
-    said = {"learning_rate": 0.1, "decay": 0.0, "horizon": 1000, "truth": None}
-    first = predictors(ENDLESS, rng=0)
-    np.testing.assert_equal(next(learner(ENDLESS, ONLY, first)),
-                            next(learner(ENDLESS, ONLY, first, **said)))
-
-
 def test_the_start_copies_the_states_of_its_generators(world):
     rng = np.random.default_rng(1)
     record = predictors(world[0], rng=rng)

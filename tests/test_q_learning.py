@@ -274,14 +274,6 @@ def test_a_learner_may_go_on_with_the_table_of_another():
 
 
 @LEARNERS
-def test_all_learners_have_the_same_defaults(learner):
-    first = learners(ENDLESS, rng=0, tables=TABLES[learner])
-    said = {"learning_rate": 1.0, "decay": 0.6, "exploration": epsilon_greedy(0.5), "horizon": 200,
-            "steps_per_iteration": 1000, "iterations": 400, "truth": None}
-    np.testing.assert_equal(next(learner(ENDLESS, first)), next(learner(ENDLESS, first, **said)))
-
-
-@LEARNERS
 def test_the_actions_of_an_exploration_stay_its_own(learner):
     """A rule may return one and the same array for ever; SARSA forgets its plan at an end, and
     that must not be written there."""

@@ -32,7 +32,8 @@ from minirl.play.optim import Optimiser, adam, gradient_descent, linear
 from minirl.play.ppo import ppo
 from minirl.play.ppo_kl import ppo_kl
 from minirl.play.prediction import monte_carlo, predictors, td_prediction
-from minirl.play.reinforce import reinforce
+from minirl.play.reinforce import reinforce, value_baseline
+from minirl.play.returns import reward_to_go
 from minirl.play.training import after, environment_rewards, next_record, play, policy_step, start
 
 RNG = np.random.default_rng(0)
@@ -187,27 +188,36 @@ def test_one_seed_gives_the_same_bits_in_another_process():
 # What trainers of policies share.
 
 
-def defaults(function):
-    return {name: parameter.default
-            for name, parameter in inspect.signature(function).parameters.items()}
+PLAYED = {"rewards": environment_rewards, "episodes": 512, "horizon": 200, "iterations": 400,
+          "learning_rate": 0.05, "ent_coef": 0.0, "max_grad_norm": np.inf, "value_rate": 0.5}
+CLIPPED = PLAYED | {"learning_rate": linear(0.06, 0.0001), "ent_coef": linear(0.3, 0.0, 0.5),
+                    "n_epochs": 10, "batch_size": None, "gae_lambda": 0.95,
+                    "normalize_advantage": True}
+VALUED = {"learning_rate": 1.0, "decay": 0.6, "horizon": 200, "steps_per_iteration": 1000,
+          "iterations": 400, "truth": None}
+BOOK = {
+    reinforce: PLAYED | {"credit": reward_to_go, "baseline": value_baseline,
+                         "keep_discount": False},
+    actor_critic: PLAYED | {"gae_lambda": 0.95, "value_lambda": 1.0, "normalize_advantage": False},
+    ppo: CLIPPED | {"clip_range": 0.2, "target_kl": np.inf, "observe": None},
+    ppo_kl: CLIPPED | {"target_kl": 0.01},
+    **dict.fromkeys((q.q_learning, q.sarsa, q.expected_sarsa, q.double_q_learning), VALUED),
+    **dict.fromkeys((td_prediction, monte_carlo), {"learning_rate": 0.1, "decay": 0.0,
+                                                   "horizon": 1000, "truth": None})}
 
 
-@these(POLICIES)
-def test_the_defaults_are_those_of_the_book(case):
-    found = defaults(case.trainer)
-    assert found["episodes"] == (4096 if case.trainer is rejection_sampling else 512)
-    expected = {"rewards": environment_rewards, "horizon": 200, "iterations": 400,
-                "max_grad_norm": np.inf, "value_rate": 0.5, "num_generations": 8,
-                "gae_lambda": 0.95, "n_epochs": 10, "batch_size": None, "clip_range": 0.2,
-                "epsilon": 0.2, "keep_discount": False, "value_lambda": 1.0, "num_iterations": 4}
-    if case.trainer is rejection_sampling:
-        expected |= {"num_generations": 4}
-    for name in set(found) & set(expected):
-        assert found[name] == expected[name], name
-    if "optimiser" in found:
-        descent = found["optimiser"]
+@pytest.mark.parametrize("trainer", BOOK, ids=lambda trainer: trainer.__name__)
+def test_the_defaults_are_those_of_the_book(trainer):
+    """The optimiser is Adam, and an exploration tries at random every second time."""
+    found = {name: parameter.default
+             for name, parameter in inspect.signature(trainer).parameters.items()
+             if parameter.kind is parameter.KEYWORD_ONLY}
+    if descent := found.pop("optimiser", None):
         step, _ = descent.step(np.zeros(2), np.array([3.0, -0.1]), descent.init(np.zeros(2)), 0.5)
-        np.testing.assert_allclose(step, [-0.5, 0.5], rtol=1e-6)  # Adam
+        np.testing.assert_allclose(step, [-0.5, 0.5], rtol=1e-6)
+    if rule := found.pop("exploration", None):
+        assert rule.policy(np.eye(2)[:1], 1.0).tolist() == [[0.75, 0.25]]
+    assert found == BOOK[trainer]
 
 
 @these(POLICIES)
@@ -220,7 +230,7 @@ def test_the_record_counts_and_its_metrics_are_those_of_its_batch(case):
         told.append(logp)
         return 7.0 * rollout.alive * (1 + rollout.actions)
 
-    own = {"rewards": rewards} if "rewards" in defaults(case.trainer) else {}
+    own = {"rewards": rewards} if "rewards" in inspect.signature(case.trainer).parameters else {}
     record = FIRST._replace(iteration=3, steps=17)
     found = next(case(record, horizon=2, **own))
     G = case.options.get("num_generations", 1)
