@@ -235,6 +235,7 @@ def test_the_start_copies_the_state_of_its_generators_and_the_initial_values():
     np.testing.assert_equal(record, kept)
     np.testing.assert_equal(record, learners(mdp, rng=[1, 2], initial_value=1.0))
     np.testing.assert_equal(learners(mdp, rng=[1]), learners(mdp, rng=1))
+    assert [column.size for column in record.finished] == [0] * 4
 
 
 def test_the_first_states_are_drawn_from_the_start_and_by_each_run_for_itself():

@@ -10,9 +10,9 @@ from gridworld.maps import cliff_walk, frozen_lake
 from minirl.kernel import counts
 from minirl.play.baselines import batch_mean, constant_baseline, leave_one_out
 from minirl.exact.evaluation import action_values, evaluate, occupancy
-from minirl.play.optim import gradient_descent, linear
-from minirl.exact.planning import policy_gradient, policy_iteration
-from minirl.play.training import environment_rewards, play, start
+from minirl.play.optim import gradient_descent
+from minirl.exact.planning import policy_gradient
+from minirl.play.training import environment_rewards, play
 from minirl.play.reinforce import reinforce, reinforce_loss, value_baseline, weigh
 from minirl.play.returns import reward_to_go
 from minirl.kernel.softmax import entropy_loss, log_softmax
@@ -100,14 +100,3 @@ def test_an_iteration_steps_along_the_loss_of_its_weights(form, baseline):
     V = first.values[steps.index // 3]
     assert second.metrics["value/explained_variance"] == pytest.approx(
         1 - np.var(G - V) / np.var(G), abs=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_it_comes_near_the_optimum_of_small_random_worlds(seed):
-    """A share of J* − J(uniform); the job `demo` checks the promises for the grids."""
-    mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
-    best, (worst, _) = policy_iteration(mdp).objective, policy_gradient(mdp, np.zeros((5, 3)))
-    trainer = reinforce(mdp, start(np.zeros((5, 3)), rng=seed), episodes=256,
-                        iterations=60, learning_rate=linear(0.3, 0.0))
-    record = next(record for record in trainer if record.iteration == 60)
-    assert (policy_gradient(mdp, record.logits)[0] - worst) / (best - worst) >= 0.9

@@ -258,16 +258,3 @@ def test_values_move_towards_the_mean_target_of_each_state():
     targets = np.array([1.0, 5.0, 2.0, 6.0])
     moved = move_values(np.array([2.0, 1.5, 7.0]), steps, targets, rate=0.25)
     np.testing.assert_allclose(moved, [2 + 0.25 * (3 - 2), 1.5 + 0.25 * (5 - 1.5), 7], atol=1e-15)
-
-
-def test_the_ends_of_each_range_are_allowed():
-    rewards = np.array([[1.0], [2.0]])
-    assert reward_to_go(rewards, gamma=0.0).ravel().tolist() == [1, 2]
-    assert reward_to_go(rewards, gamma=1.0).ravel().tolist() == [3, 2]
-    steps = counts.steps(np.array([0]), np.array([0]), np.array([0, 1]), (1, 1))
-    _, _, batch = played(6)
-    for edge in 0.0, 1.0:
-        gae(batch.rewards, batch, np.zeros(5), gamma=edge, gae_lambda=edge)
-        n_step_returns(batch.rewards, batch, np.zeros(5), gamma=edge, n=1)
-    for rate, value in ((0.0, 5.0), (1.0, 9.0)):
-        assert move_values(np.array([5.0]), steps, np.array([9.0]), rate=rate).tolist() == [value]

@@ -18,6 +18,8 @@ from refusals import same
 from worlds import random_mdp
 
 from gridworld.maps import frozen_lake
+from minirl.exact.planning import policy_iteration
+from minirl.exact.scorecard import objective
 from minirl.kernel import counts, playing
 from minirl.kernel.mdp import coin_game
 from minirl.kernel.sampling import generator
@@ -251,6 +253,23 @@ def test_the_record_counts_and_its_metrics_are_those_of_its_batch(case):
         np.testing.assert_array_equal(logp, record.logp)
     if case.trainer not in (ppo_kl, adaptive_rlhf):
         assert found.kl_coef == 0.4
+
+
+@pytest.mark.parametrize("trainer, least, options", [
+    (reinforce, 0.9, {}), (actor_critic, 0.9, {}),
+    (actor_critic, 0.9, {"value_lambda": 0.0, "gae_lambda": 0.5, "horizon": 4}),
+    (actor_critic, 0.9, {"normalize_advantage": True, "ent_coef": 1e-3}),
+    (ppo, 0.97, {"ent_coef": 0.0}), (ppo_kl, 0.97, {"ent_coef": 0.0})])
+def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, least, options):
+    """A share of J* − J(uniform), also with cuts and a critic that bootstraps.  The promises for
+    grids and strings are checked on the jobs' runs."""
+    for seed in range(4):
+        mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
+        best, worst = policy_iteration(mdp).objective, objective(mdp, np.full((5, 3), 1 / 3))
+        training = trainer(mdp, start(mdp, rng=seed), episodes=128, iterations=60,
+                           learning_rate=linear(0.3 if least < 0.95 else 0.1, 0.0), **options)
+        found = objective(mdp, after(training, 60).policy)
+        assert least <= (found - worst) / (best - worst) <= 1, seed
 
 
 def test_the_start_copies_what_it_is_given():

@@ -29,6 +29,13 @@ TOSSES = rollout(COIN, np.full((1, 2), 0.5), np.zeros(3, int), horizon=4, rng=1)
 RECORD = start(FAIR, rng=0)
 
 
+def closed(name, call):
+    """The rows of a number in [0, 1], of which both ends are taken."""
+    yield from fraction(name, call)
+    for end in 0, 1, 0.0, 1.0:
+        yield lambda end=end: [call(end)].clear()
+
+
 def train(trainer, record=RECORD, **options):
     """One iteration of a trainer on the coin."""
     return next(trainer(COIN, record, **{"episodes": 8, "horizon": 3} | options))
@@ -43,7 +50,7 @@ def shared(trainer):
         yield row(lambda name=name: train(trainer, **{name: lambda progress: -progress}),
                   f"{name} must be finite and not negative, got -1.0")
     yield from positive("max_grad_norm", lambda x: train(trainer, max_grad_norm=x), finite=False)
-    yield from fraction("value_rate", lambda x: train(trainer, value_rate=x))
+    yield from closed("value_rate", lambda x: train(trainer, value_rate=x))
     for rewards, message in (
             (lambda batch, logp: batch.rewards[0], "return must have shape (3, 8), got (8,)"),
             (lambda batch, logp: batch.rewards[:1], "return must have shape (3, 8), got (1, 8)"),
@@ -74,7 +81,7 @@ V = np.zeros(4)
 
 def asks_the_table(function):
     """What a function of rewards, episodes and values refuses."""
-    yield from fraction("gamma", lambda gamma: function(CUT.rewards, CUT, V, gamma=gamma))
+    yield from closed("gamma", lambda gamma: function(CUT.rewards, CUT, V, gamma=gamma))
     for wrong in np.ones((1, 2)), np.ones((2, 1)), np.ones(1):
         yield row(lambda wrong=wrong: function(wrong, CUT, V, gamma=0.5),
                   f"rewards must have shape (1, 1), got {wrong.shape}")
@@ -85,7 +92,7 @@ def asks_the_table(function):
 
 def discounted(function):
     """What a function of rewards alone refuses."""
-    yield from fraction("gamma", lambda gamma: function(np.zeros((2, 2)), gamma=gamma))
+    yield from closed("gamma", lambda gamma: function(np.zeros((2, 2)), gamma=gamma))
     yield row(lambda: function(np.zeros(2), gamma=0.9), "rewards must have shape (T, N), got (2,)")
 
 
@@ -98,7 +105,7 @@ def step_sizes(learn):
     """What a learner with step sizes learning_rate / n^decay refuses."""
     yield from outside("learning_rate", lambda x: learn(learning_rate=x), (0.0, 1.5, np.nan),
                        "(0, 1]")
-    yield from fraction("decay", lambda x: learn(decay=x))
+    yield from closed("decay", lambda x: learn(decay=x))
     yield from whole("horizon", lambda n: learn(horizon=n), 3)
 
 
@@ -137,7 +144,7 @@ def values_of_states(learner):
 
 def settles(batch):
     """What the tables of a fixed batch refuse."""
-    yield from fraction("gamma", lambda gamma: batch(TOSSES, states=1, gamma=gamma))
+    yield from closed("gamma", lambda gamma: batch(TOSSES, states=1, gamma=gamma))
     yield from whole("states", lambda n: batch(TOSSES, states=n, gamma=0.5), 2)
     yield row(lambda: batch(CUT, states=3, gamma=0.9),
               "states must be above 3, a state of the batch, got 3")
@@ -187,14 +194,14 @@ ROWS = {
             lambda *args, gamma: gae(*args, gamma=gamma, gae_lambda=0.5),
             lambda *args, gamma: n_step_returns(*args, gamma=gamma, n=2))
           for row in asks_the_table(function)),
-        *fraction("gae_lambda", lambda x: gae(CUT.rewards, CUT, V, gamma=0.5, gae_lambda=x)),
+        *closed("gae_lambda", lambda x: gae(CUT.rewards, CUT, V, gamma=0.5, gae_lambda=x)),
         *whole("n", lambda n: n_step_returns(TOSSES.rewards, TOSSES, V, gamma=0.5, n=n), 2),
         *discounted(reward_to_go), *discounted(whole_return),
         row(lambda: move_values(np.zeros(2), TOSS, np.ones(1), rate=0.5),
             "values must have shape (1,), got (2,)"),
         row(lambda: move_values(np.zeros(1), TOSS, np.ones(3), rate=0.5),
             "weights must have shape (1,), got (3,)"),
-        *fraction("rate", lambda x: move_values(np.zeros(1), TOSS, np.ones(1), rate=x)),
+        *closed("rate", lambda x: move_values(np.zeros(1), TOSS, np.ones(1), rate=x)),
         *(row(lambda one=one, other=other: explained_variance(one, other),
               "predictions and returns must have one shape and not be empty, "
               f"got {one.shape} and {other.shape}")
@@ -228,7 +235,7 @@ ROWS = {
         *(row for rule in (lambda rule: rule.policy(np.ones((2, 3)), 1.0),
                            lambda rule: rule.act(np.ones((2, 3)), np.full(2, 0.5), 1.0))
           for row in (
-              *fraction("exploration_rate", lambda x, rule=rule: rule(epsilon_greedy(x))),
+              *closed("exploration_rate", lambda x, rule=rule: rule(epsilon_greedy(x))),
               *positive("temperature", lambda x, rule=rule: rule(boltzmann(x))))),
         row(lambda: epsilon_greedy(linear(2.0, 0.0)).policy(np.ones((2, 3)), 0.6),
             "exploration_rate must lie in [0, 1], got 1.2"),
@@ -270,8 +277,8 @@ ROWS = {
     ],
     "actor_critic": [
         *shared(actor_critic),
-        *fraction("gae_lambda", lambda x: train(actor_critic, gae_lambda=x)),
-        *fraction("value_lambda", lambda x: train(actor_critic, value_lambda=x)),
+        *closed("gae_lambda", lambda x: train(actor_critic, gae_lambda=x)),
+        *closed("value_lambda", lambda x: train(actor_critic, value_lambda=x)),
         row(lambda: train(actor_critic, RECORD._replace(values=np.zeros(0))),
             "values must be a vector with an entry for state 0, got shape (0,)"),
     ],
@@ -307,7 +314,7 @@ ROWS = {
         *positive("target_kl", lambda x: train(ppo, target_kl=x), finite=False),
         *whole("n_epochs", lambda n: train(ppo, n_epochs=n), 2),
         *whole("batch_size", lambda n: train(ppo, batch_size=n), 3),
-        *fraction("gae_lambda", lambda x: train(ppo, gae_lambda=x)),
+        *closed("gae_lambda", lambda x: train(ppo, gae_lambda=x)),
     ],
     "ppo_kl": [
         *shared(ppo_kl), *surrogate(lambda *args: ppo_kl_loss(*args, kl_coef=0.7)),
@@ -316,6 +323,6 @@ ROWS = {
         *positive("target_kl", lambda x: train(ppo_kl, target_kl=x)),
         *whole("n_epochs", lambda n: train(ppo_kl, n_epochs=n), 2),
         *whole("batch_size", lambda n: train(ppo_kl, batch_size=n), 3),
-        *fraction("gae_lambda", lambda x: train(ppo_kl, gae_lambda=x)),
+        *closed("gae_lambda", lambda x: train(ppo_kl, gae_lambda=x)),
     ],
 }
