@@ -110,7 +110,7 @@ def best_of_n(law, n):
 
 def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generations=4,
                        episodes=4096, horizon=200, pseudo_count=1.0):
-    """Fine-tune on the best of each group, (best_of_n.4), for ever: yields a record an iteration.
+    """Fine-tune on the best of each group, (best_of_n.4), for ever: yields a record per iteration.
 
     The arguments are those of every trainer (`training`), and these:
 

@@ -88,7 +88,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
          episodes=512, horizon=200, iterations=400, num_iterations=4, epsilon=0.2,
          advantage=group_normalised, weights=per_string, learning_rate=linear(0.05, 0.0),
          max_grad_norm=np.inf, optimiser=adam()):
-    """Train by (grpo.1), for ever: yields a `training.Training` record an iteration.
+    """Train by (grpo.1), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and these:
 

@@ -64,7 +64,7 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
          horizon=200, iterations=400, n_epochs=10, batch_size=None, clip_range=0.2,
          gae_lambda=0.95, normalize_advantage=True, learning_rate=linear(0.05, 0.0), ent_coef=0.0,
          max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
-    """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record an iteration.
+    """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record per iteration.
 
     What `mdp` pays is not seen.  Training starts, as a rule, at the reference.
 
@@ -217,7 +217,7 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
                   batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
                   learning_rate=linear(0.05, 0.0), ent_coef=0.0, max_grad_norm=np.inf,
                   value_rate=0.5, optimiser=adam()):
-    """`rlhf` with the price steered by (rlhf.3), for ever: yields a record an iteration.
+    """`rlhf` with the price steered by (rlhf.3), for ever: yields a record per iteration.
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, hori
                  iterations=400, gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False,
                  learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
                  optimiser=adam()):
-    """Train by (actor_critic.1), for ever: yields a `training.Training` record an iteration.
+    """Train by (actor_critic.1), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and gae_lambda, value_lambda and
     normalize_advantage those of `judge`.  Where an episode was cut the critic stands for what would

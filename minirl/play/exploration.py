@@ -16,8 +16,8 @@ A third way needs no rule at all.  A table that starts above every possible valu
 whatever is tried disappoints, so that a greedy learner tries everything.
 
 An `Exploration` is two functions of the values (R, A) of R learners, one row each.  `act` draws an
-action a row, from one uniform number a row; `policy` says with which probabilities, which expected
-SARSA wants to know.  The rate or the temperature may be a schedule (`optim`):
+action per row, from one uniform number per row; `policy` says with which probabilities, which
+expected SARSA wants to know.  The rate or the temperature may be a schedule (`optim`):
 `epsilon_greedy(linear(1.0, 0.05, 0.1))` tries everything at first and little after a tenth of the
 run.
 

@@ -36,10 +36,10 @@ minibatches of whole episodes if `batch_size` says so.  The gradient of the batc
 those of its minibatches, weighted by their numbers of steps.  The tables of all minibatches of an
 epoch are made at once.
 
-**The defaults** are one set for every world in this book: ten full-batch epochs an iteration, Adam
+**The defaults** are one set for every world in this book: ten full-batch epochs per iteration, Adam
 at 0.06 annealed to nearly nothing, and an entropy bonus of 0.3 per normalised advantage annealed to
 zero over the first half of `iterations`.  With γ = 0.99 and 400 iterations they come within 1 % of
-the optimum on both slippery lakes (with 1,024 episodes an iteration on the 8x8 one), above −14 on
+the optimum on both slippery lakes (with 1,024 episodes per iteration on the 8x8 one), above −14 on
 the cliff, and to 99 % of J* − J(ref) on the language model, for each of twenty seeds.  Shorter runs
 on the 4x4 lake keep 91 % of the optimum after 50 iterations, 96 % after 100 and 97 % after 200.
 Without the entropy bonus seven of twenty runs of 400 stop there at 98.2 % of the optimum, near a
@@ -112,7 +112,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
         n_epochs=10, batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
         learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, target_kl=np.inf,
         value_rate=0.5, optimiser=adam(), observe=None):
-    """Train by (ppo.2), for ever: yields a `training.Training` record an iteration.
+    """Train by (ppo.2), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and these:
 
@@ -122,7 +122,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
         Passes over each batch.
     batch_size : int ≥ 1, optional
         *Episodes* in a minibatch, not steps as in Stable-Baselines3, drawn anew in every epoch; the
-        last may be smaller.  By default there is one gradient step an epoch, on all of them.
+        last may be smaller.  By default there is one gradient step per epoch, on all of them.
     clip_range : float > 0, or schedule
         ε.
     gae_lambda : float in [0, 1]

@@ -67,7 +67,7 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
            n_epochs=10, batch_size=None, target_kl=0.01, gae_lambda=0.95, normalize_advantage=True,
            learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, value_rate=0.5,
            optimiser=adam()):
-    """Train by (ppo_kl.1), for ever: yields a `training.Training` record an iteration.
+    """Train by (ppo_kl.1), for ever: yields a `training.Training` record per iteration.
 
     Parameters
     ----------

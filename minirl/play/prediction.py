@@ -56,7 +56,7 @@ from minirl.kernel.sampling import generators
 
 
 def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=1000, truth=None):
-    """Learn V by TD(0), (prediction.3), for ever: yields a `Prediction` record an episode.
+    """Learn V by TD(0), (prediction.3), for ever: yields a `Prediction` record per episode.
 
     Playing an episode first and learning from it afterwards, in the order of time, is the same as
     learning while playing, because the policy does not change.

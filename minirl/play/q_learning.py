@@ -69,7 +69,7 @@ from minirl.kernel.sampling import generators
 
 def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
                horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
-    """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record an iteration.
+    """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record per iteration.
 
     Parameters
     ----------

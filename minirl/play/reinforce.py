@@ -124,7 +124,7 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
               baseline=value_baseline, keep_discount=False, episodes=512, horizon=200,
               iterations=400, learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf,
               value_rate=0.5, optimiser=adam()):
-    """Train by (reinforce.3), for ever: yields a `Training` record an iteration.
+    """Train by (reinforce.3), for ever: yields a `Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and credit, baseline and keep_discount
     those of `weigh`.  An episode that was cut counts as it is.  The value table learns the mean

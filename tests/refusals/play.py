@@ -31,9 +31,12 @@ RECORD = start(FAIR, rng=0)
 
 def closed(name, call):
     """The rows of a number in [0, 1], of which both ends are taken."""
+    def ends_are_taken():
+        for end in 0, 1, 0.0, 1.0:
+            call(end)
+
     yield from fraction(name, call)
-    for end in 0, 1, 0.0, 1.0:
-        yield lambda end=end: [call(end)].clear()
+    yield ends_are_taken
 
 
 def train(trainer, record=RECORD, **options):
