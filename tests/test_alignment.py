@@ -194,36 +194,10 @@ def test_a_pull_holds_what_few_preferences_let_run_away(full):
 
 
 @pytest.mark.slow
-def test_the_shares_at_rest_are_those_of_each_size_of_the_group(full, setting):
-    assert list(full["resting"]) == ["2", "4", "8", "16", "64"]
-    for size, share in full["resting"].items():
-        logp = resting_policy(setting.world, setting.reference, beta=0.5, num_generations=int(size))
-        assert share == pytest.approx(measured(setting, np.exp(logp))[3], abs=1e-9)
-
-
-@pytest.mark.slow
 def test_rejection_sampling_comes_close_to_the_limit_of_many_winners(rows):
     """Which is 95.1 %; 25,000 winners are better than the best of four itself."""
     assert rows["best_of_n"]["share"] < rows["rejection_sampling"]["share"]
     assert rows["rejection_sampling"]["share"] == pytest.approx(0.951, abs=0.015)
-
-
-@pytest.mark.slow
-def test_the_objective_and_the_share_follow_from_reward_and_kl(rows):
-    start, best = rows["reference"]["objective"], rows["optimum"]["objective"]
-    for row in rows.values():
-        assert row["objective"] == pytest.approx(row["reward"] - 0.5 * row["kl"], abs=1e-12)
-        share = (row["objective"] - start) / (best - start)
-        assert row["share"] == pytest.approx(share, abs=1e-10)
-    assert abs(rows["reference"]["kl"]) < 1e-16 and rows["reference"]["share"] == 0
-
-
-@pytest.mark.slow
-def test_reference_and_optimum_are_those_of_a_linear_solve(rows, setting):
-    best = optimum_by_partition(setting.world.mean_reward, setting.reference, 0.5)[0]
-    for name, policy in (("reference", np.exp(setting.reference)), ("optimum", best)):
-        found = [rows[name][field] for field in FIELDS[1:6]]
-        assert found == pytest.approx(measured(setting, policy), abs=1e-9)
 
 
 @pytest.mark.slow
@@ -270,42 +244,12 @@ def test_the_points_of_the_frontier_are_optima(full, setting):
 
 
 @pytest.mark.slow
-def test_the_frontier_is_concave_and_its_slope_is_the_price(full):
-    """(regularised.7): between two prices the slope lies between them."""
-    points = full["frontier"]
-    for dear, cheap in zip(points, points[1:]):
-        slope = (cheap["reward"] - dear["reward"]) / (cheap["kl"] - dear["kl"])
-        assert cheap["kl"] > dear["kl"] and cheap["beta"] < slope < dear["beta"]
-
-
-@pytest.mark.slow
-def test_no_method_lies_above_a_tangent_of_the_frontier(full, rows):
-    others = [*rows.values(), *full["best_of_n"]]
-    for point in full["frontier"]:
-        height = point["reward"] - point["beta"] * point["kl"]
-        for row in others:
-            assert row["reward"] - point["beta"] * row["kl"] <= height + 1e-9
-
-
-@pytest.mark.slow
 def test_at_the_critical_price_the_strings_no_longer_add_up(full, setting):
     for factor, adds_up in ((1 + 1e-6, True), (1 - 1e-6, False)):
         beta = full["critical_beta"] * factor
         going = np.exp(setting.reference + setting.world.mean_reward / beta)
         going[:, 0] = 0
         assert (np.abs(np.linalg.eigvals(going)).max() < 1) == adds_up
-
-
-@pytest.mark.slow
-def test_the_full_results_can_be_drawn(full):
-    pytest.importorskip("matplotlib")
-    from minirl.lab import figures
-    drawn = figures.alignment_figures(from_json(full))
-    axes, = drawn["alignment_frontier"].axes
-    assert [line.get_label() for line in axes.lines[2:]] == [
-        name for name in METHODS if name != "best_of_n"]
-    for figure in drawn.values():
-        figure.draw_without_rendering()
 
 
 def from_json(found, pairs=100_000):
@@ -429,7 +373,8 @@ def test_the_learned_proxy_over_optimises(fits, setting):
     """Its truth rises and then falls, by more than it had risen, below that of the reference, while
     the proxy goes on rising; for every seed."""
     for seed in range(4):
-        found = fits[0] if seed == 0 else alignment.over_optimised(setting, seed, FULL)
+        found = fits[0] if seed == 0 else alignment.over_optimised(
+            setting, seed, FULL._replace(ns=(1,), law_tol=1e-4))
         optima = found[0].optima
         gold = [point.gold for point in optima]
         top = int(np.argmax(gold))
@@ -454,19 +399,6 @@ def test_without_the_bonus_for_letters_the_strings_become_short(fits):
     assert bare.best_of_n[0].letters == pytest.approx(5.91, abs=5e-3)
 
 
-@pytest.mark.slow
-def test_the_proxies_of_the_full_run_are_those_of_its_seed(full, fits):
-    found = from_json(full).proxies
-    assert [proxy.name for proxy in found] == [proxy.name for proxy in fits[0]] == [
-        "reward model of 100 pairs", "the same with two features",
-        "true reward without its letters"]
-    for one, other in zip(found, fits[0]):
-        for name in "optima", "best_of_n":
-            np.testing.assert_allclose(np.array(getattr(one, name)).reshape(-1, 5),
-                                       np.array(getattr(other, name)).reshape(-1, 5), rtol=1e-6,
-                                       atol=1e-8)
-
-
 # The job in a hurry.
 
 
@@ -479,13 +411,19 @@ def test_every_row_is_measured_by_expectation(hurried_run, setting):
                "rlhf_iterated": lambda: alignment.by_iterated_rlhf(setting, 50, 3, SCALE),
                **alignment.by_preferences(setting, data)}
     assert list(trained) == METHODS[3:]
+    trained["reference"] = lambda: setting.reference
+    trained["optimum"] = lambda: np.log(optimum_by_partition(setting.world.mean_reward,
+                                                             setting.reference, 0.5)[0])
     objectives = set()
-    for row in hurried_run.rows[3:]:
+    for row in hurried_run.rows[:2] + hurried_run.rows[3:]:
         logp = trained[row.method]()
         assert row[1:6] == pytest.approx(measured(setting, np.exp(logp)), abs=1e-9)
         assert row.samples == setting.model.vocabulary.decode(sample(logp, 10, rng=3, horizon=200))
         objectives.add(row.objective)
-    assert len(objectives) == 14 and hurried_run.pairs == 50
+    assert len(objectives) == 16 and hurried_run.pairs == 50
+    assert abs(hurried_run.rows[0].kl) < 1e-16 and hurried_run.rows[0].share == 0
+    logp = resting_policy(setting.world, setting.reference, beta=0.5, num_generations=2)
+    assert hurried_run.resting == {2: pytest.approx(measured(setting, np.exp(logp))[3], abs=1e-9)}
 
 
 def test_a_policy_whose_strings_do_not_end_has_no_numbers(monkeypatch):
@@ -638,17 +576,6 @@ def test_another_pull_reaches_every_method(fitted, setting):
         assert at_rest(method, setting, fit(), plus, minus, pull=9)
 
 
-@pytest.mark.parametrize("method", PREFERENCES)
-def test_what_the_rater_prefers_is_raised_over_what_is_rejected(fitted, setting, method):
-    """Also in 5,000 preferences that are new"""
-    plus, minus, policies = fitted
-    ratio = (policies[method] - setting.reference).ravel()
-    fresh = drawn(setting, 5000, 6)
-    lead = fresh.difference @ ratio
-    assert ((plus - minus) @ ratio).mean() > 0.2 and lead.mean() > 0.1
-    assert (lead > 0).sum() > 1.2 * (lead < 0).sum()
-
-
 def test_rlhf_and_the_methods_without_a_reward_model_see_the_same_preferences(setting, monkeypatch):
     seen = {}
 
@@ -674,16 +601,6 @@ def test_rlhf_and_the_methods_without_a_reward_model_see_the_same_preferences(se
         np.testing.assert_array_equal(dense(first.chosen), plus)
         np.testing.assert_array_equal(dense(first.rejected), minus)
     assert len(seen["reward_model"]) == 4 and len(seen["dpo"]) == 1
-
-
-def test_a_single_preference_is_enough(setting):
-    """And one string twice teaches nothing to the methods that only compare."""
-    data = drawn(setting, 1, 2)
-    twice = Pairs(data.chosen, data.chosen)
-    for one, changes in (data, PREFERENCES), (twice, ["orpo"]):
-        for name, fit in alignment.by_preferences(setting, one).items():
-            change = np.abs(fit() - setting.reference).max()
-            assert change > 1e-3 if name in changes else change < 1e-12
 
 
 # Few preferences, without a pull and with it.
