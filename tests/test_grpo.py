@@ -27,6 +27,7 @@ from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.training import after, environment_rewards, play, start
 from minirl.people.rlhf import step_rewards
 from minirl.kernel.softmax import kl, log_softmax
+from toy_lm.ngram import language
 
 
 def loss_by_loops(logits, old_logits, ref_logits, strings, judged, weights, beta, epsilon):
@@ -268,7 +269,7 @@ def test_a_state_that_nobody_reaches_does_not_disturb_the_resting_policy():
     assert np.exp(found).sum(axis=1) == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize("rare", [-5.0, -18.0, -30.0])
+@pytest.mark.parametrize("rare", [-5.0, -18.0, -30.0, 25.0])
 @pytest.mark.parametrize("beta", [1.0, 0.3, 0.01])
 def test_the_resting_policy_finds_what_the_reference_hardly_ever_does(rare, beta):
     """(grpo.2) for one toss is a quadratic equation: c p² + (1 − c) p = π_ref(head)."""
@@ -285,6 +286,13 @@ def test_a_dear_k3_rests_at_the_reference():
     ref = log_softmax(random_record(mdp).logits)
     found = resting_policy(mdp, ref + 3.0, beta=1e9, num_generations=2)
     np.testing.assert_allclose(found, ref, rtol=0, atol=1e-7)
+
+
+def test_where_nothing_is_paid_the_resting_policy_is_the_reference():
+    free = world.unroll(language(np.zeros((9, 9))), 3)
+    ref = np.random.default_rng(0).normal(size=(27, 9))
+    found = resting_policy(free, ref, beta=0.1, num_generations=2)
+    np.testing.assert_allclose(found, log_softmax(ref), rtol=0, atol=1e-12)
 
 
 # The trainer.
