@@ -7,8 +7,7 @@ from worlds import random_policy
 
 from minirl.kernel import counts, playing
 from minirl.people.groups import (equal_groups, group_centred, group_leave_one_out,
-                                  group_normalised, per_length, per_string, process_normalised,
-                                  weighted)
+                                  group_normalised, process_normalised, weighted)
 from minirl.play import baselines
 from minirl.play.reinforce import weigh
 from minirl.play.returns import whole_return
@@ -69,17 +68,6 @@ def test_advantages_equal_the_loops_over_the_group(advantage, G):
         for ours, loops in zip(as_lists(found, batch.alive),
                                judged_by_loops(advantage, earned, batch.alive, G), strict=True):
             assert ours == pytest.approx(loops, rel=0, abs=1e-12)
-
-
-def test_the_weights_of_strings_are_one_over_their_length_or_over_a_constant():
-    """(groups.5), pitfall 30: the constant is the same for short and long strings."""
-    batch, _ = played(0)
-    lengths = batch.alive.sum(axis=0)
-    assert per_string(batch) == pytest.approx([1 / (24 * n) for n in lengths], rel=1e-15)
-    assert per_length(40)(batch) == pytest.approx([1 / 960] * 24, rel=1e-15)
-    steps = batch.steps((S, A))
-    assert weighted(steps, np.ones(steps.index.size),
-                    per_string(batch)).counts.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("G", [2, 3, 6])

@@ -12,7 +12,7 @@ from minirl.kernel import counts
 from minirl.exact.evaluation import occupancy
 from minirl.people.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
 from minirl.kernel.gradcheck import by_complex_step
-from minirl.kernel.mdp import coin_game, unroll
+from minirl.kernel.mdp import unroll
 from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import collapse
 from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
@@ -110,24 +110,6 @@ def test_a_state_that_no_string_reaches_does_not_matter():
     logits[1], ref[1] = 9.0, [0.0, 40.0, -3.0]
     again, same = string_kl(mdp, logits, ref)
     assert again == distance and (same == grad).all()
-
-
-def test_strings_that_never_end_are_refused():
-    with pytest.raises(ValueError, match="at gamma = 1.0 from state 1 this policy never ends"):
-        string_kl(replace(island(), start=np.array([0.0, 1.0, 0.0])), *two_tables((3, 3)))
-
-
-def test_the_coin_of_the_examples_is_tossed_four_times():
-    """Four tosses, each 0.1308 nats away, and the gradient is not that of the rows."""
-    policy, ref = np.log([[0.75, 0.25]]), np.zeros((1, 2))
-    assert occupancy(coin_game(), np.exp(policy)) == pytest.approx([4.0])
-    toss = row_kl(policy[0], log_softmax(ref)[0])
-    assert toss == pytest.approx(0.1308, abs=5e-5)
-    distance, grad = string_kl(coin_game(), policy, ref)
-    loss, frozen = kl_loss(policy, ref, np.array([4.0]))
-    assert distance == pytest.approx(4 * toss) and loss == pytest.approx(4 * toss)
-    # One over one minus the chance of heads: the number of tosses moves with the logit too.
-    assert (grad - frozen)[0] == pytest.approx([toss * 3, -toss * 3])
 
 
 # Rows with frozen visits.

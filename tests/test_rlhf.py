@@ -147,15 +147,6 @@ def test_a_string_that_was_cut_pays_the_penalty_once_on_its_last_step(way):
     assert (batch.terminated[2] & ~batch.truncated).any()
 
 
-def test_the_score_of_a_table_is_paid_like_the_table():
-    """(rlhf.1) in one sum: `scored_rewards` with the sum by loops is `string_rewards`."""
-    weights, ref, logits, _, batch = small_language()
-    _, string, scored = makers(weights, ref)
-    for options in ({}, {"missing_eos_penalty": 2.0}):
-        np.testing.assert_allclose(scored(**options)(batch, log_softmax(logits)),
-                                   string(**options)(batch, log_softmax(logits)), atol=1e-12)
-
-
 def test_scores_may_be_answers_and_are_not_changed():
     """A verifier says True or False; beta times the log-ratio is paid beside it on every step."""
     _, ref, logits, _, batch = small_language()

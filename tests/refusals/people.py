@@ -1,9 +1,12 @@
 """What imitation and alignment to a reward refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 from refusals import not_negative, positive, row, whole
-from worlds import random_mdp
+from worlds import island, random_mdp
 
+from minirl.exact.evaluation import NoEnd
 from minirl.exact.return_law import RewardLaw
 from minirl.kernel import counts
 from minirl.kernel.mdp import coin_game, unroll
@@ -26,6 +29,7 @@ STEPS, EARNED = TWELVE.steps((4, 3)), TWELVE.rewards
 EMPTY = counts.steps(np.zeros(0, int), np.zeros(0, int), np.zeros(3, int), (4, 3))
 BATCH = groups.weighted(STEPS, np.ones(12), np.ones(12))
 FIRST, COIN = start(ZEROS, rng=0), coin_game()
+LOST = replace(island(), start=np.array([0.0, 1.0, 0.0]))
 
 
 def one_is(value):
@@ -111,6 +115,8 @@ ROWS = {
         row(lambda: string_kl(WORLD, ZEROS[:3], ZEROS[:3]),
             "logits must have shape (4, 3), got (3, 3)"),
         row(lambda: string_kl(WORLD, one_is(np.nan), ZEROS), "logits must be finite"),
+        row(lambda: string_kl(LOST, np.zeros((3, 3)), np.zeros((3, 3))),
+            "at gamma = 1.0 from state 1 this policy never ends", kind=NoEnd),
         row(lambda: kl_loss(ZEROS, ZEROS[:1], np.ones(4)),
             "ref_logits must have shape (4, 3), got (1, 3)"),
         row(lambda: kl_loss(ZEROS, ZEROS, np.ones((4, 1))),
