@@ -6,7 +6,6 @@ from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cache
-import inspect
 from itertools import product
 
 import numpy as np
@@ -21,7 +20,7 @@ from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
 from minirl.exact.evaluation import expectation
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import rollout, start_states
-from minirl.play.training import environment_rewards, play, start
+from minirl.play.training import play, start
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
@@ -258,12 +257,6 @@ def test_without_a_pseudo_count_what_no_winner_did_is_never_done_again():
     assert [np.exp(log_softmax(record.logits)).tolist() for record in records] == [[[1, 0]]] * 4
     assert all(record.metrics["policy/entropy"] == 0 for record in records)
     assert [record.metrics["rejection/reward"] for record in records] == [2] * 4
-
-
-def test_the_defaults_are_those_of_the_docstring():
-    assert [parameter.default for parameter in
-            inspect.signature(rejection_sampling).parameters.values()][2:] == [
-        environment_rewards, 4, 4096, 200, 1.0]
 
 
 @pytest.mark.parametrize("n", [2, 3, 8])

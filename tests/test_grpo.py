@@ -1,7 +1,6 @@
 """GRPO: the loss against loops over letters, what is expected of a group by listing all groups of a
 small world, where k3 comes to rest, and the learners against J*."""
 
-import inspect
 from itertools import product
 
 import numpy as np
@@ -19,7 +18,7 @@ from minirl.people.groups import (equal_groups, group_centred, group_leave_one_o
                                   weighted)
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
 from minirl.people.kl import k3_loss, string_kl
-from minirl.play.optim import clip_norm, gradient_descent, linear
+from minirl.play.optim import clip_norm, gradient_descent
 from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import clip_fraction, mean_kl
 from minirl.exact.regularised import regularised_optimum, tilt
@@ -276,17 +275,6 @@ def test_an_iteration_takes_its_steps_along_the_loss_of_its_batch(advantage, wei
         "objective/kl": sum(ratio.ravel()[batch.steps.index]) / 24, "frac_reward_zero_std": 0.0}
     assert {name: found.metrics[name] for name in expected} == pytest.approx(expected, abs=1e-12)
     assert found.metrics["policy/clipfrac"] > 0 and batch.rollout.truncated.any()
-
-
-def test_the_defaults_are_those_of_the_paper():
-    """(groups.1), ε = 0.2 and no k3; the rate falls."""
-    named = inspect.signature(grpo).parameters.items()
-    found = {name: parameter.default for name, parameter in named}
-    assert {name: found[name] for name in list(found)[3:-1]} == {
-        "beta": 0.0, "rewards": environment_rewards, "num_generations": 8, "episodes": 512,
-        "horizon": 200, "iterations": 400, "num_iterations": 4, "epsilon": 0.2,
-        "advantage": group_normalised, "weights": per_string, "learning_rate": linear(0.05, 0.0),
-        "max_grad_norm": np.inf}
 
 
 def once(amount):

@@ -1,7 +1,6 @@
 """RLHF: the shaped rewards against loops, their expectation against J, PPO's share of J*, and a
 price that is steered."""
 
-import inspect
 from itertools import islice
 
 import numpy as np
@@ -223,19 +222,6 @@ def test_rlhf_is_ppo_on_rewards_that_are_paid_step_by_step(settings):
     np.testing.assert_array_equal(found.logits, expected.logits)
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.metrics == pytest.approx(expected.metrics, abs=1e-12)
-
-
-def test_the_defaults_are_those_of_ppo_but_for_two():
-    def defaults(trainer):
-        named = inspect.signature(trainer).parameters.items()
-        return {name: parameter.default for name, parameter in named
-                if parameter.default is not parameter.empty and name != "optimiser"}
-
-    rest = defaults(ppo)
-    for name in ("rewards", "observe", "target_kl"):
-        del rest[name]
-    ours = rest | DEFAULTS | {"missing_eos_penalty": 0.0}
-    assert defaults(rlhf) == ours and defaults(adaptive_rlhf) == ours | {"kl_horizon": 10_000}
 
 
 # A price that is steered.

@@ -25,6 +25,7 @@ from minirl.kernel.mdp import coin_game
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy_loss
 from minirl.people.best_of_n import rejection_sampling
+from minirl.people.groups import group_normalised, per_string
 from minirl.people.grpo import grpo
 from minirl.people.rlhf import adaptive_rlhf, rlhf
 from minirl.play import q_learning as q
@@ -197,12 +198,22 @@ CLIPPED = PLAYED | {"learning_rate": linear(0.06, 0.0001), "ent_coef": linear(0.
                     "normalize_advantage": True}
 VALUED = {"learning_rate": 1.0, "decay": 0.6, "horizon": 200, "steps_per_iteration": 1000,
           "iterations": 400, "truth": None}
+FALLING = {"learning_rate": linear(0.05, 0.0)}
+ALIGNED = CLIPPED | FALLING | {"ent_coef": 0.0, "clip_range": 0.2, "missing_eos_penalty": 0.0}
+del ALIGNED["rewards"]
 BOOK = {
     reinforce: PLAYED | {"credit": reward_to_go, "baseline": value_baseline,
                          "keep_discount": False},
     actor_critic: PLAYED | {"gae_lambda": 0.95, "value_lambda": 1.0, "normalize_advantage": False},
     ppo: CLIPPED | {"clip_range": 0.2, "target_kl": np.inf, "observe": None},
     ppo_kl: CLIPPED | {"target_kl": 0.01},
+    rejection_sampling: {"rewards": environment_rewards, "num_generations": 4, "episodes": 4096,
+                         "horizon": 200, "pseudo_count": 1.0},
+    rlhf: ALIGNED, adaptive_rlhf: ALIGNED | {"kl_horizon": 10_000},
+    grpo: FALLING | {"beta": 0.0, "epsilon": 0.2, "rewards": environment_rewards,
+                     "num_generations": 8, "episodes": 512, "horizon": 200, "iterations": 400,
+                     "num_iterations": 4, "advantage": group_normalised, "weights": per_string,
+                     "max_grad_norm": np.inf},
     **dict.fromkeys((q.q_learning, q.sarsa, q.expected_sarsa, q.double_q_learning), VALUED),
     **dict.fromkeys((td_prediction, monte_carlo), {"learning_rate": 0.1, "decay": 0.0,
                                                    "horizon": 1000, "truth": None})}
@@ -213,7 +224,8 @@ def test_the_defaults_are_those_of_the_book(trainer):
     """The optimiser is Adam, and an exploration tries at random every second time."""
     found = {name: parameter.default
              for name, parameter in inspect.signature(trainer).parameters.items()
-             if parameter.kind is parameter.KEYWORD_ONLY}
+             if parameter.kind is parameter.KEYWORD_ONLY
+             and parameter.default is not parameter.empty}
     if descent := found.pop("optimiser", None):
         step, _ = descent.step(np.zeros(2), np.array([3.0, -0.1]), descent.init(np.zeros(2)), 0.5)
         np.testing.assert_allclose(step, [-0.5, 0.5], rtol=1e-6)
