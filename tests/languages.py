@@ -64,7 +64,7 @@ def share(logits):
 
 
 def all_strings(letters, longest):
-    """Every string of at most `longest` letters, as lists of (s, a) pairs with the end included."""
+    """Every string of at most `longest` letters, as lists of steps (s, a), the end included."""
     strings = []
     for length in range(longest + 1):
         for letters_of in product(range(1, letters + 1), repeat=length):
@@ -79,13 +79,13 @@ def pairs_of(chosen, rejected, symbols=3):
 
 
 def as_steps(strings, symbols):
-    """`counts.Steps` of lists of pairs over a (symbols, symbols) table."""
-    pairs = np.array([pair for string in strings for pair in string])
+    """`counts.Steps` of lists of steps over a (symbols, symbols) table."""
+    steps = np.array([step for string in strings for step in string])
     starts = np.append(0, np.cumsum([len(string) for string in strings]))
-    return counts.steps(pairs[:, 0], pairs[:, 1], starts, (symbols, symbols))
+    return counts.steps(steps[:, 0], steps[:, 1], starts, (symbols, symbols))
 
 
 def strings_of(steps):
-    """The pairs (s, a) of each string, as lists."""
+    """The steps (s, a) of each string, as lists."""
     return [[divmod(int(n), steps.shape[1]) for n in steps.index[first:last]]
             for first, last in zip(steps.starts[:-1], steps.starts[1:])]

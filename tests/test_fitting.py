@@ -52,13 +52,6 @@ def test_an_attraction_leaves_the_gradient_that_it_was_given_alone():
     assert own.tolist() == [1.0, 1.0]
 
 
-def test_an_attraction_of_weight_zero_changes_nothing_and_of_great_weight_wins():
-    centre, x = np.ones(SHAPE), np.zeros(SHAPE)
-    np.testing.assert_array_equal(attracted(quadratic, centre, 0)(x)[1], quadratic(x)[1])
-    held = minimise(attracted(quadratic, centre, 1e6), x, tol=1e-3)
-    np.testing.assert_allclose(held.x, centre, atol=1e-3)
-
-
 def test_a_fit_finds_the_bottom_of_a_bowl_in_the_shape_of_its_start():
     start = np.zeros(SHAPE)
     fit = minimise(quadratic, start)
@@ -67,12 +60,6 @@ def test_a_fit_finds_the_bottom_of_a_bowl_in_the_shape_of_its_start():
     assert math.isclose(fit.loss, 2.0, rel_tol=1e-12) and type(fit.loss) is float
     assert np.abs(quadratic(fit.x)[1]).max() <= 1e-7
     assert not start.any()
-
-
-def test_a_fit_follows_a_curved_valley():
-    fit = minimise(rosenbrock, np.array([-1.2, 1.0]), tol=1e-9)
-    np.testing.assert_allclose(fit.x, 1.0, atol=1e-8)
-    assert fit.converged and fit.loss < 1e-16
 
 
 def test_a_smaller_tolerance_is_a_smaller_gradient():
@@ -145,15 +132,11 @@ def test_a_fit_near_a_table_begins_there_or_where_it_is_told(rng):
         asked.append(x.copy())
         return mean_square(targets)(x)
 
-    plain = minimise_near(watched, centre, pull=3.0, examples=4)
-    np.testing.assert_array_equal(asked[0], centre)
-    asked.clear()
-    moved = minimise_near(watched, centre, pull=3.0, examples=4, start=start)
-    np.testing.assert_array_equal(asked[0], start)
-    np.testing.assert_allclose(moved.x, plain.x, atol=1e-6)
-    asked.clear()
-    minimise_near(watched, centre, pull=3.0, examples=4, start=np.zeros(SHAPE))
-    assert not asked[0].any()
+    for where, expected in ((None, centre), (start, start), (np.zeros(SHAPE), 0 * start)):
+        asked.clear()
+        found = minimise_near(watched, centre, pull=3.0, examples=4, start=where)
+        np.testing.assert_array_equal(asked[0], expected)
+        np.testing.assert_allclose(found.x, (4 * targets.mean(axis=0) + 3 * centre) / 7, atol=1e-6)
 
 
 # In the units of the curvature.

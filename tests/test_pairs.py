@@ -31,6 +31,16 @@ def test_pairs_are_taken_and_put_together_row_by_row():
     assert len(both) == 7 and both.identical == 1
 
 
+def test_two_strings_are_identical_if_every_letter_is():
+    """Not if they are as long, nor if they take the same steps in another order."""
+    a, aab, aba = ([(0, 1), (1, 0)], [(0, 1), (1, 1), (1, 2), (2, 0)],
+                   [(0, 1), (1, 2), (2, 0), (1, 1)])
+    for chosen, rejected, identical in (([a, aab, aba], [a, aab, aba], 3), ([a, aab], [aab, a], 0),
+                                        ([aab, a, aab], [aba, a, aab], 2)):
+        assert pairs_of(chosen, rejected).identical == identical
+    assert PAIRS.select(np.arange(0)).identical == 0
+
+
 def test_choices_are_strings_of_one_step():
     pairs = choices([2, 0], range(2), 3)
     assert pairs.shape == (1, 3)

@@ -6,13 +6,12 @@ import pytest
 from batches import STARTS, random_batch, ratios
 from languages import all_strings, as_steps
 from test_grpo import strings_of
-from test_kl import complex_gradient, cut_language, score
+from test_kl import complex_gradient, score
 
 from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss
 from minirl.people.grpo import grpo_loss
 from minirl.people.groups import weighted
-from minirl.people.kl import string_kl
 from minirl.people.kto import kto_loss
 from minirl.lab.listing import all_episodes
 from minirl.lab.objectives import REFERENCE
@@ -33,8 +32,8 @@ BETA, EPSILON = 0.7, 0.2
 def by_loops(logits, strings, coefficients, weights):
     """(unified.1), a step at a time."""
     logp, each = log_softmax(logits), iter(coefficients)
-    return sum(w * next(each) * score(logp, [pair]) for pairs, w in zip(strings, weights)
-               for pair in pairs)
+    return sum(w * next(each) * score(logp, [step]) for string, w in zip(strings, weights)
+               for step in string)
 
 
 def assert_same(found, expected):
@@ -43,8 +42,8 @@ def assert_same(found, expected):
 
 
 def random_strings(rng, number):
-    """Strings of one to five letters of a language of two, as lists of pairs."""
-    every = [pairs for pairs in all_strings(2, 5) if len(pairs) > 1]
+    """Strings of one to five letters of a language of two, as lists of steps."""
+    every = [string for string in all_strings(2, 5) if len(string) > 1]
     return [every[i] for i in rng.choice(len(every), number, replace=False)]
 
 
@@ -52,15 +51,15 @@ def pairs_of_strings(seed):
     """Two lists of strings of unequal lengths, a policy far from the reference, and that."""
     rng = np.random.default_rng(seed)
     both = random_strings(rng, 12)
-    assert len({len(pairs) for pairs in both}) > 2
+    assert len({len(string) for string in both}) > 2
     return both[:6], both[6:], rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
 
 
 def table_of(logits, strings, over_length=False):
     """log π of each string, or its mean over steps."""
     logp = log_softmax(logits)
-    return np.array([sum(logp[pair] for pair in pairs) / (len(pairs) if over_length else 1)
-                     for pairs in strings])
+    return np.array([sum(logp[step] for step in string) / (len(string) if over_length else 1)
+                     for string in strings])
 
 
 def sigmoid(x):
@@ -69,7 +68,7 @@ def sigmoid(x):
 
 @SEEDS
 def test_the_gradient_is_the_sum_of_its_definition(seed):
-    """(unified.1), with an empty string among the others, and pairs that come again"""
+    """(unified.1), with an empty string among the others, and steps that come again"""
     steps, coefficients, logits, _ = random_batch(seed)
     weights = np.random.default_rng(seed).random(STARTS.size - 1)
     assert_same(gradient(logits, steps, coefficients, weights),
@@ -83,17 +82,6 @@ def test_imitation_says_one_to_every_step(seed):
     N = steps.index.size
     assert_same(gradient(logits, steps, np.ones(N), np.full(STARTS.size - 1, 1 / N)),
                 -sft_loss(logits, counts.table(steps))[1])
-
-
-@SEEDS
-def test_rejection_sampling_says_nought_to_the_rest(seed):
-    """(unified.1) and the second row of the table: imitation of the strings that were kept"""
-    steps, _, logits, _ = random_batch(seed)
-    kept = np.array([True, False, True, False, True, True, False, False, True])
-    each = np.repeat(kept, np.diff(STARTS)).astype(float)
-    winners = counts.table(counts.select(steps, np.flatnonzero(kept)))
-    assert_same(gradient(logits, steps, each, np.full(kept.size, 1 / each.sum())),
-                -sft_loss(logits, winners)[1])
 
 
 @SEEDS
@@ -196,8 +184,8 @@ def test_orpo_is_louder_where_the_odds_are_steep(seed):
     good, bad, logits, _ = pairs_of_strings(seed)
     P, other = (np.exp(table_of(logits, strings, True)) for strings in (good, bad))
     push = BETA * sigmoid(-(np.log(P / (1 - P)) - np.log(other / (1 - other))))
-    c = [1 + push[i] / (1 - P[i]) for i, pairs in enumerate(good) for _ in pairs]
-    c += [-push[i] / (1 - other[i]) for i, pairs in enumerate(bad) for _ in pairs]
+    c = [1 + push[i] / (1 - P[i]) for i, string in enumerate(good) for _ in string]
+    c += [-push[i] / (1 - other[i]) for i, string in enumerate(bad) for _ in string]
     steps = as_steps(good + bad, 3)
     own = orpo_loss(logits, counts.mean_matrix(as_steps(good, 3)),
                     counts.mean_matrix(as_steps(bad, 3)), beta=BETA)[1]
@@ -212,7 +200,7 @@ def test_kto_says_most_about_strings_at_its_reference_point(seed):
     strings, z0 = liked + disliked, 0.3
     x = BETA * (table_of(logits, strings) - table_of(ref, strings) - z0)
     factor = np.append(np.full(6, 1.5), np.full(4, -0.8)) * BETA * sigmoid(x) * sigmoid(-x)
-    c = np.array([factor[i] for i, pairs in enumerate(strings) for _ in pairs])
+    c = np.array([factor[i] for i, string in enumerate(strings) for _ in string])
     own = kto_loss(logits, ref, counts.matrix(as_steps(liked, 3)),
                    counts.matrix(as_steps(disliked, 3)), beta=BETA, z0=z0, desirable_weight=1.5,
                    undesirable_weight=0.8)[1]
@@ -228,7 +216,7 @@ def listed(logits):
     batch, _ = all_episodes(world, REFERENCE, 4)
     steps = batch.steps((3, 3))
     strings = strings_of(steps)
-    passes = np.array([sum(a > 0 for _, a in pairs) == 2 for pairs in strings])
+    passes = np.array([sum(a > 0 for _, a in string) == 2 for string in strings])
     assert len(strings) == 31 and passes.sum() == 4
     return steps, strings, passes, np.exp(table_of(logits, strings))
 
@@ -236,8 +224,8 @@ def listed(logits):
 def chance_to_pass(logits, strings, passes):
     """P(pass), for complex logits too."""
     logp = log_softmax(logits)
-    return sum(np.exp(sum(logp[pair] for pair in pairs))
-               for pairs, good in zip(strings, passes) if good)
+    return sum(np.exp(sum(logp[step] for step in string))
+               for string, good in zip(strings, passes) if good)
 
 
 @SEEDS
@@ -249,8 +237,8 @@ def test_with_a_reward_of_nought_or_one_the_policy_gradient_is_a_step_of_imitati
     true = complex_gradient(lambda x: chance_to_pass(x, strings, passes), logits)
     P = chances[passes].sum()
     logp = log_softmax(logits)
-    mean = sum(chance * score(logp, pairs) for pairs, good, chance in zip(strings, passes, chances)
-               if good) / P
+    mean = sum(chance * score(logp, string)
+               for string, good, chance in zip(strings, passes, chances) if good) / P
     assert_same(P * mean, true)
     given = chances * passes / P
     table = counts.table(steps, np.repeat(given, np.diff(steps.starts)))
@@ -266,7 +254,7 @@ def test_to_imitate_oneself_teaches_nothing(seed):
     steps, strings, passes, chances = listed(logits)
     lengths = np.diff(steps.starts)
     logp = log_softmax(logits)
-    mean = sum(chance * score(logp, pairs) for pairs, chance in zip(strings, chances))
+    mean = sum(chance * score(logp, string) for string, chance in zip(strings, chances))
     assert np.abs(mean).max() < 1e-15
     assert np.abs(gradient(logits, steps, np.ones(lengths.sum()), chances)).max() < 1e-15
     for baseline in (0.3, chances @ passes):
@@ -324,16 +312,3 @@ def test_at_the_old_policy_the_price_of_the_step_is_not_felt(seed):
     assert_same(dear, free)
     free, dear = (ppo_kl_loss(logits, other, batch, kl_coef=x)[1] for x in (0.0, 50.0))
     assert np.abs(dear - free).max() > 0.1
-
-
-@SEEDS
-def test_the_price_of_leaving_the_reference_is_felt_everywhere_else(seed):
-    """The gradient of KL(π‖π_ref) is zero at the reference, and at no other policy tried."""
-    world = cut_language()
-    ref, logits = np.random.default_rng(seed).normal(size=(2, *world.shape))
-    assert np.abs(string_kl(world, ref, ref)[1]).max() < 1e-15
-    for way in (0.01, 0.5, 1.0):
-        grad = string_kl(world, ref + way * (logits - ref), ref)[1]
-        assert np.linalg.norm(grad) > 0.02 * way
-
-

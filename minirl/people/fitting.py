@@ -1,7 +1,7 @@
 """Quasi-Newton fits to a fixed data set, with a pull towards a table.
 
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
-tune a learning rate: `minimise` hands the pair (loss, gradient) to SciPy's L-BFGS-B.  That method
+tune a learning rate: `minimise` hands (loss, gradient) to SciPy's L-BFGS-B.  That method
 begins as if the loss curved alike in all directions, and learns the truth from its steps.  An entry
 seen in a thousand strings curves a loss a thousand times as much as one seen once.  Where h, about
 the diagonal of the Hessian, is known beforehand, search in the variables
