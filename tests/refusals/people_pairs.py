@@ -179,6 +179,8 @@ ROWS = {
               f"data must be at least one over a table of shape {shape}")
           for wrong, shape in ((NONE.chosen, (3, 3)), (STEPS, (3, 2)), (STEPS, (9, 1)))),
         *matrices(lambda rows: bradley_terry_loss(ZEROS, rows), "difference", D),
+        row(lambda: bradley_terry_loss(ZEROS, 0 * X), "difference must be counts less counts, some "
+            "of them negative (Pairs.difference), got entries from 0 to 0"),
         *matrices(lambda rows: plackett_luce_loss(ZEROS, rows, 3), "strings", X),
         *matrices(lambda rows: logistic_loss(ZEROS, rows, np.zeros(3)), "strings", X),
         *matrices(lambda rows: squared_loss(ZEROS, rows, np.zeros(3)), "strings", X),
