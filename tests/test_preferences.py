@@ -63,13 +63,17 @@ def test_the_rater_prefers_the_first_string_as_often_as_the_law_says(monkeypatch
         assert abs(times - DRAWS * chance) < 5.6 * sqrt(DRAWS * chance * (1 - chance))
 
 
-def test_the_default_temperature_is_one(monkeypatch):
+def test_the_default_temperature_is_one_and_the_default_prompt_is_empty(monkeypatch):
+    for own, told in ((respond(LOGITS, 3, rng=2), respond(LOGITS, 3, rng=2, prompts=[0])),
+                      (sample_pairs(LOGITS, REWARDS, 3, rng=2).chosen,
+                       sample_pairs(LOGITS, REWARDS, 3, rng=2, prompts=[0]).chosen)):
+        assert own.index.tolist() == told.index.tolist()
     assert (rated(monkeypatch, GIVEN * 50, rng=2)
             == rated(monkeypatch, GIVEN * 50, rng=2, temperature=1.0))
 
 
 def test_the_strings_come_from_the_model():
-    """Both strings of all pairs together take each pair of symbols as often as the table says."""
+    """Both strings of all pairs together take each step as often as the table says."""
     data = sample_pairs(LOGITS, REWARDS, 5000, rng=7)
     table = counts.table(data.chosen) + counts.table(data.rejected)
     assert data.chosen.starts.size == data.rejected.starts.size == 5001
