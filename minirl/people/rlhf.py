@@ -16,22 +16,22 @@ the objective (regularised.1), whose optimum is known exactly.  Its gradient is 
 with the reward r̃ *held fixed*, although r̃ contains the policy: differentiating the log-ratio
 itself would add E[∇ log π] = 0.
 
-That is all.  Everything else is PPO, which need not know that it is aligning a language model.  The
-reward is a table w[s, a], the true one or a learned one, and is paid in one of two ways: step by
-step (`step_rewards`), or, as InstructGPT does with a reward model that reads whole strings, in
-one sum on the last step (`string_rewards`).  The two have the same optimum, since the sums are
-equal.  They are not equally easy.  A value table that sees only the last letter cannot know what
-the string has earned so far, so with λ = 0.95 its advantages are biased: on the running example PPO
-then stops near 97 % of the way to the optimum, with λ = 1 near 99 %, and step by step it reaches
-99.9 %.
+That is all: `rlhf`.  Everything else is PPO, which need not know that it is aligning a language
+model.  The reward is a table w[s, a], the true one or a learned one, and is paid in one of two
+ways: step by step (`step_rewards`), or, as InstructGPT does with a reward model that reads whole
+strings, in one sum on the last step (`string_rewards`).  The two have the same optimum, since the
+sums are equal.  They are not equally easy.  A value table that sees only the last letter cannot
+know what the string has earned so far, so with λ = 0.95 its advantages are biased: on the running
+example PPO then stops near 97 % of the way to the optimum, with λ = 1 near 99 %, and step by step
+it reaches 99.9 %.
 
 *The price.*  β may be fixed, and then it defines the problem.  Or it is steered so that the KL of a
 string comes to a target (Ziegler et al. 2019): after a batch of B strings
 
-    β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · B/horizon),                                (rlhf.3)
+    β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · B/kl_horizon),                             (rlhf.3)
 
-where the `horizon` is the number of strings in which β may change by a fifth.  The policy that
-comes out is the optimum for the β at which it comes to rest: `adaptive_rlhf`.
+where `kl_horizon` is the number of strings in which β may change by a fifth.  The policy that comes
+out is the optimum for the β at which it comes to rest: `adaptive_rlhf`.
 
 *Whole strings.*  A program that checks a string (a verifier), or anything else that knows only the
 whole of it, pays on the last step too: `scored_rewards`.  And a string that had to be cut, because
@@ -73,8 +73,8 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
     weights, ref_logits, beta, missing_eos_penalty
         As in `step_rewards`.
 
-    The others are those of `ppo.ppo`.  By default the rate falls to zero, and there is no entropy
-    bonus: the KL does its work.
+    The others are those of `ppo.ppo`.  By default the rate falls to zero, so that the noise of the
+    batches dies out, and there is no entropy bonus: the KL does its work.
 
     Yields
     ------
