@@ -1,6 +1,7 @@
 """What the worlds of maps refuse."""
 
 import tempfile
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,8 @@ ROWS = {
             ("SCS", "C", "S", 2), ("SA", "A", "a", 0), ("SAb", "A", "a", 0), ("SaAa", "A", "a", 2),
             ("SAaB", "B", "b", 0), ("SbBBb", "B", "b", 2))),
         *fraction("gamma", lambda gamma: WORLD.mdp(gamma=gamma)),
+        row(lambda: setattr(WORLD, "moves", "URDL"), "cannot assign to field 'moves'",
+            kind=FrozenInstanceError),
     ],
     "maps": [
         *(row(lambda schedule=schedule: frozen_lake(reward_schedule=schedule),
