@@ -208,9 +208,10 @@ def test_what_is_as_likely_as_the_kth_is_kept(row, top_k, kept):
 
 
 @pytest.mark.parametrize("temperature", [1e-6, 1e-100, 1e-300, 1e-307])
-def test_a_cold_decoding_takes_the_likeliest(temperature):
-    found = np.exp(decoding(LOGITS, temperature=temperature))
-    assert (found == np.eye(4)[LOGITS.argmax(axis=1)]).all()
+def test_a_cold_decoding_takes_the_likeliest_whatever_overflows(temperature):
+    for scale in 1, 1e10:
+        found = np.exp(decoding(scale * LOGITS, temperature=temperature))
+        assert (found == np.eye(4)[LOGITS.argmax(axis=1)]).all()
 
 
 def test_a_hot_decoding_takes_all_that_are_kept_alike():
