@@ -15,6 +15,7 @@ each the path of its own optima is what PPO would come to.  Best of n is exact w
 few values, as the second and the third have.
 """
 
+from collections import namedtuple
 from functools import partial
 from itertools import zip_longest
 from typing import NamedTuple
@@ -69,56 +70,31 @@ class AlignmentScale(NamedTuple):
     law_tol: float = 1e-15  # of the law of the best of n
 
 
-class ProxyPoint(NamedTuple):
-    """A policy on its way from the reference, judged by a proxy and by the true reward."""
-
-    kl: float
-    proxy: float  # more than the reference earns
-    gold: float   # likewise
-    letters: float  # mean length
-    at: float     # its n, or its β
+# A policy on its way from the reference: its KL, what a proxy and the true reward say it earns more
+# than the reference, its mean letters, and its n or its β.
+ProxyPoint = namedtuple("ProxyPoint", "kl proxy gold letters at")
 
 
-class Proxy(NamedTuple):
-    """What becomes of the true reward when another one is maximised."""
-
-    name: str
-    optima: list     # of ProxyPoint, along the proxy's own frontier
-    best_of_n: list  # of ProxyPoint; empty where the law of the proxy is not exact
+# What becomes of the true reward when another one is maximised: points along the proxy's own
+# frontier, and of the best of n, none where the law of the proxy is not exact.
+Proxy = namedtuple("Proxy", "name optima best_of_n")
 
 
-class JudgedModel(NamedTuple):
-    """A reward model, judged on fresh preferences over strings of the reference."""
-
-    pairs: int           # it was fitted to
-    accuracy: float
-    best_accuracy: float  # that any model can expect on these preferences
-    error: float         # `calibration.reward_error`: std of learned less true reward
-    largest: float       # weight of its table, in absolute value
-    has_optimum: bool    # at β
-    calibration: float   # expected error of its probabilities, and for ten bins of them
-    predicted: list      # the mean, or None where the bin is empty,
-    observed: list       # and how often it came true
+# A reward model, judged on fresh preferences: how many it was fitted to, its accuracy and the best
+# that any model can expect, `calibration.reward_error`, its largest weight, whether it has an
+# optimum at β, the expected error of its probabilities, and for ten bins of them the mean and how
+# often it came true, None where a bin is empty.
+JudgedModel = namedtuple("JudgedModel", "pairs accuracy best_accuracy error largest has_optimum "
+                         "calibration predicted observed")
 
 
-class Held(NamedTuple):
-    """A method fitted to few preferences, without and with the pull."""
-
-    method: str
-    pairs: int
-    share: float         # without; None where strings do not end
-    mean_length: float
-    held_share: float    # with it
-    held_length: float
+# A method fitted to few preferences: share and letters without the pull, None where strings do not
+# end, and with it.
+Held = namedtuple("Held", "method pairs share mean_length held_share held_length")
 
 
-class BestPoint(NamedTuple):
-    """The best of n, exactly."""
-
-    n: int
-    reward: float
-    kl: float
-    share: float
+# The best of n, exactly.
+BestPoint = namedtuple("BestPoint", "n reward kl share")
 
 
 class Alignment(NamedTuple):

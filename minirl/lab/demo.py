@@ -10,6 +10,7 @@ KL-regularised optimum.  Reward, KL, objective and length of every policy are ex
 these tables is estimated from samples, except the words that are drawn for you to read.
 """
 
+from collections import namedtuple
 from functools import partial
 from math import exp
 from typing import NamedTuple
@@ -55,28 +56,14 @@ class DemoScale(NamedTuple):
     rlhf: int = 100
 
 
-class GridRow(NamedTuple):
-    """One learner on one grid."""
-
-    world: str
-    method: str
-    value: float    # exact J of the final policy
-    optimum: float  # J*
-    share: float    # 1 − (J* − J)/|J*|
-    gap: float      # J* − J
-    steps: int      # environment steps
-    seconds: float
-    policy: np.ndarray
+# One learner on one grid: the exact J of its final policy, J*, the share 1 − (J* − J)/|J*|, the gap
+# J* − J, and how many steps of the environment it took.
+GridRow = namedtuple("GridRow", "world method value optimum share gap steps seconds policy")
 
 
-class Corpus(NamedTuple):
-    """How well the bigram fits; nats per character, end symbols counted."""
-
-    items: int
-    symbols: int
-    nll_train: float
-    nll_heldout: float  # None with fewer than ten items
-    nll_all: float      # of the reference model, fitted to all items
+# How well the bigram fits, in nats per character with end symbols counted.  With fewer than ten
+# items none are held out, and that is None; the last is of the reference, fitted to all items.
+Corpus = namedtuple("Corpus", "items symbols nll_train nll_heldout nll_all")
 
 
 class Language(NamedTuple):

@@ -13,6 +13,7 @@ is differentiated too, (kl.7).
 The gradient of an estimate *follows* a divergence if it is equal to that divergence's gradient.
 """
 
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -32,17 +33,9 @@ ESTIMATE_FORMS = "row", "string", "tokens"
 SAMPLES = "own", "other", "weighted"
 
 
-class Estimate(NamedTuple):
-    """One estimate of KL(π‖π_ref)."""
-
-    form: str
-    samples: str
-    name: str
-    mean: float
-    variance: float
-    gradient: float  # length of the mean gradient
-    cosine: float    # of the mean gradient with ∇KL(π‖π_ref) of the form; None where it is zero
-    follows: str     # what the mean gradient is the gradient of
+# One estimate of KL(π‖π_ref): its moments, the length of its mean gradient, the cosine of that with
+# ∇KL(π‖π_ref) of the form, None where it is zero, and what it is the gradient of.
+Estimate = namedtuple("Estimate", "form samples name mean variance gradient cosine follows")
 
 
 class Divergences(NamedTuple):

@@ -28,6 +28,7 @@ The last table leaves the thin ice for the cliff: it follows the surrogate that 
 true J, along a line.
 """
 
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
@@ -57,14 +58,8 @@ LINE = tuple(k / 10 for k in range(41))  # x of every `LinePoint`
 CLIP_RANGE = 0.2
 
 
-class Estimator(NamedTuple):
-    """One estimator of ∇J from a batch of N episodes."""
-
-    estimator: str
-    baseline: str
-    bias: float      # ‖E ĝ − ∇J‖
-    variance: float  # trace of the covariance of ĝ
-    snr: float       # ‖E ĝ‖ / √variance
+# One estimator ĝ of ∇J from a batch: ‖E ĝ − ∇J‖, the trace of its covariance, ‖E ĝ‖ / √variance.
+Estimator = namedtuple("Estimator", "estimator baseline bias variance snr")
 
 
 class Laboratory(NamedTuple):
@@ -80,14 +75,9 @@ class Laboratory(NamedTuple):
     line: list             # of LinePoint
 
 
-class LinePoint(NamedTuple):
-    """A policy on the line θ + x · ∇J/‖∇J‖, against the surrogates of θ."""
-
-    step: float        # x
-    kl: float          # `surrogate.mean_kl` over the discounted visits of θ, nats a step
-    objective: float   # J
-    surrogate: float   # J(θ) + E[Σ γᵗ ρ A]
-    clipped: float     # the same with the clipped ratio of PPO
+# A policy on the line θ + x · ∇J/‖∇J‖: x, `surrogate.mean_kl` over the discounted visits of θ in
+# nats per step, J, the surrogate J(θ) + E[Σ γᵗ ρ A], and the same with the clipped ratio of PPO.
+LinePoint = namedtuple("LinePoint", "step kl objective surrogate clipped")
 
 
 def thin_ice():

@@ -16,6 +16,7 @@ strings, π_ref e^{r/β}/Z, is a little better still.  A method without such a p
 2,000 steps of learning rate 10, and its row says so.
 """
 
+from collections import namedtuple
 from itertools import combinations_with_replacement
 from math import factorial
 from typing import NamedTuple
@@ -62,30 +63,16 @@ class Strings(NamedTuple):
     orders: np.ndarray   # (K,) and in how many orders each can be written
 
 
-class Coefficients(NamedTuple):
-    """What a method puts into (unified.1) at one policy."""
-
-    method: str
-    strings: str      # where they come from
-    judge: str
-    least: float      # coefficient of a step,
-    mean: float       # as the method meets them,
-    largest: float
-    cosine: float     # of the expected update with ∇J
-    difference: float  # largest, from the gradient of the method's own loss
+# What a method puts into (unified.1) at one policy: where its strings come from, the coefficient of
+# a step as the method meets them, the cosine of its expected update with ∇J, and the largest
+# difference from the gradient of its own loss.
+Coefficients = namedtuple("Coefficients", "method strings judge least mean largest cosine "
+                          "difference")
 
 
-class Rest(NamedTuple):
-    """Where a method comes to rest."""
-
-    method: str
-    at_rest: bool
-    reward: float
-    kl: float
-    objective: float
-    share: float     # of what the best bigram gains
-    length: float    # letters
-    rarest: float    # the least probability in the table
+# Where a method comes to rest: a share of what the best bigram gains, letters, and the least
+# probability in the table.
+Rest = namedtuple("Rest", "method at_rest reward kl objective share length rarest")
 
 
 class Objectives(NamedTuple):

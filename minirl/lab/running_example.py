@@ -5,6 +5,7 @@ of KL to the reference costs β.  Everything that a table says of a policy here 
 words that are drawn for you to read.
 """
 
+from collections import namedtuple
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -56,17 +57,10 @@ class RunningExample(NamedTuple):
         return after(trainer, iterations).logp
 
 
-class Writer(NamedTuple):
-    """One policy that writes.  Its numbers are None where its strings do not end."""
-
-    method: str
-    reward: float       # E[r], the true one
-    kl: float           # to the reference, nats per string
-    objective: float    # J = E[r] − β KL
-    share: float        # (J − J(ref)) / (J* − J(ref))
-    mean_length: float  # letters
-    seconds: float
-    samples: list
+# One policy that writes: E[r] of the true reward, the KL to the reference in nats per string, J =
+# E[r] − β KL, the share (J − J(ref)) / (J* − J(ref)), and the mean length in letters.  These are
+# None where its strings do not end.
+Writer = namedtuple("Writer", "method reward kl objective share mean_length seconds samples")
 
 
 def bigram_of(items=None):
