@@ -181,7 +181,7 @@ def check_matrix(name, rows, table, kind, B=None):
     """
     needed, holds = kind
     if not sparse.issparse(rows):
-        raise ValueError(f"{name} must be a sparse matrix and {needed}, got {type(rows).__name__}")
+        raise ValueError(f"{name} must be a sparse matrix: {needed}, got {type(rows).__name__}")
     if rows.shape != (B or max(rows.shape[0], 1), table.size):
         raise ValueError(f"{name} must be ({B or 'B'}, {table.size}), B > 0, for a table of shape "
                          f"{table.shape}, got {rows.shape}")

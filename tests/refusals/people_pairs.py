@@ -98,7 +98,7 @@ def matrices(call, name, own):
         yield row(lambda wrong=wrong: call(wrong), f"{name} must be (", ", 9), B > 0, for a table "
                   f"of shape (3, 3), got {wrong.shape}")
     for wrong in (own.toarray(), PAIRS):
-        yield row(lambda wrong=wrong: call(wrong), f"{name} must be a sparse matrix and ",
+        yield row(lambda wrong=wrong: call(wrong), f"{name} must be a sparse matrix: ",
                   f"got {type(wrong).__name__}")
 
 
