@@ -8,7 +8,7 @@ import re
 import sys
 
 import pytest
-from test_jobs import ARGUMENTS, EVERY, SMALL, handed_out, idle, terminal
+from test_jobs import ARGUMENTS, EVERY, SMALL, handed_out, idle
 
 from minirl import __version__
 from minirl.__main__ import main
@@ -19,7 +19,6 @@ from minirl.lab.running_example import RunningExample
 NAMES = ["anna", "otto", "nona", "hanna", "tona", "nat", "hat", "ahnot", "noah", "hoho", "ottona"]
 BETA = "must lie between 1e-06 and 1e+06"
 RULES = "--success-rate and --step-reward are rules for a map of your own: give --map too"
-NO_FILE = "argument --json: the name of a file is expected, got ''"
 
 
 @pytest.fixture
@@ -215,17 +214,6 @@ def test_json_is_not_spoilt_by_a_terminal_that_cannot_show_it(monkeypatch):
     assert json.loads(plain.buffer.getvalue().decode("utf-8")) == ["ön…"]
 
 
-def test_a_reader_who_has_seen_enough_ends_the_command_silently(monkeypatch, tmp_path, capsys):
-    def run(*_):
-        raise BrokenPipeError
-
-    with open(tmp_path / "out", "w") as stdout:
-        monkeypatch.setattr(sys, "stdout", stdout)
-        assert main([], [EVERY["demo"]._replace(run=run)]) == 1
-        print("what is still in the buffer goes nowhere", file=stdout)
-    assert (tmp_path / "out").read_text() == "" and capsys.readouterr().err == ""
-
-
 def test_the_version_is_printed(command):
     assert command("--version") == (0, f"minirl {__version__}\n", "")
 
@@ -254,11 +242,3 @@ def test_arguments_without_a_job_are_those_of_the_demonstration(command, monkeyp
                    "--quiet") == (0, "", "")
     assert seen == [(2, "latin", 0, 0.5, 20_000, DemoScale()), 0,
                     (11, "anna", 7, 0.3, 12, DemoScale()), 7]
-
-
-def test_a_message_on_a_terminal_is_not_glued_to_the_progress(monkeypatch):
-    stderr = terminal(monkeypatch)
-    assert main(["--beta", "0.25"]) == 2
-    lines = stderr.getvalue().split("\r\033[K")
-    assert lines[:3] == ["", "demo: language, 1 of 6, reference", "demo: language, 2 of 6, optimum"]
-    assert len(lines) == 4 and lines[3].startswith("minirl: no optimum exists")

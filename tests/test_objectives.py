@@ -387,11 +387,6 @@ def test_the_policy_gradient_rests_at_the_best_bigram(found, places, rests):
     assert 0.999 < rests["grpo_kl_in_reward"].share < 1
 
 
-def test_the_cut_is_worth_little_to_know(found):
-    """The optimum over strings is a little better than the best bigram."""
-    assert 1e-4 < found.optimum - found.best_bigram < 1e-3
-
-
 @pytest.mark.parametrize("method, law", [("sft", OPTIMUM),
                                          ("rejection_sampling", P_REF * best_of_four(P_REF))])
 def test_imitation_rests_at_the_rows_of_the_law_that_is_shown(places, method, law):
