@@ -47,6 +47,12 @@ def test_what_is_too_wide_moves_together_and_then_loses_decimals(columns, word):
     assert table[1] == (columns * word).rstrip() and len(table[1]) <= 80
 
 
+@pytest.mark.parametrize("longest, gap", [(26, "  "), (27, " "), (28, " ")])
+def test_a_table_of_eighty_columns_fits_and_one_more_does_not(longest, gap):
+    words = 25 * "a", 25 * "b", longest * "c"
+    assert in_columns("", [words]) == gap.join(words)
+
+
 def test_a_paragraph_has_lines_of_eighty_columns():
     lines = paragraph(50 * "four ", indent="  ").split("\n")
     assert len(lines) == 4 and {len(line) for line in lines[:3]} == {76}

@@ -115,9 +115,12 @@ def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
 
 @pytest.mark.parametrize("name", values.SETTINGS)
 def test_the_settings_of_a_world_are_its_own(command, asked, name):
-    """`--world 4x4` and a map have those of everybody."""
+    """`--world 4x4` and a map have those of everybody; each lies in its range."""
     assert command("--world", name, "--quiet")[0] == 0
     assert [given["settings"] for _, given in asked] == [values.SETTINGS[name]] * 4
+    settings = values.SETTINGS[name]
+    assert settings.steps % values.POINTS == 0 and 0 < settings.learning_rate <= 1
+    assert 0 <= settings.decay < 1 and 0 < settings.exploration_rate < 1
 
 
 @pytest.mark.parametrize("name, steps, least", [("windy", 8000, [1, None, 0.8, 1]),
