@@ -75,10 +75,11 @@ def with_one(value):
     return rewards
 
 
-# The value table is asked for states 0 and 3.
+# The value table is asked for states 0 and 3, and in this order or the other.
 
 CUT = Rollout(np.array([[0]]), np.array([[0]]), np.array([[1.0]]), np.array([[True]]),
               np.array([[False]]), np.array([3]), np.array([True]))
+BACK = CUT._replace(states=np.array([[3]]), last_state=np.array([0]))
 V = np.zeros(4)
 
 
@@ -88,8 +89,8 @@ def asks_the_table(function):
     for wrong in np.ones((1, 2)), np.ones((2, 1)), np.ones(1):
         yield row(lambda wrong=wrong: function(wrong, CUT, V, gamma=0.5),
                   f"rewards must have shape (1, 1), got {wrong.shape}")
-    for wrong in V[:3], V[:, None], np.float64(0):
-        yield row(lambda wrong=wrong: function(CUT.rewards, CUT, wrong, gamma=0.5),
+    for wrong, cut in (V[:3], CUT), (V[:3], BACK), (V[:, None], CUT), (np.float64(0), CUT):
+        yield row(lambda wrong=wrong, cut=cut: function(CUT.rewards, cut, wrong, gamma=0.5),
                   f"values must be a vector with an entry for state 3, got shape {wrong.shape}")
 
 
