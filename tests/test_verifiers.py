@@ -20,8 +20,8 @@ from toy_lm import exact, models
 from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language, score
 from toy_lm.rewards import ends_in_vowel
-from toy_lm.verifiers import (gap, has_length, is_palindrome, matches, objective_loss,
-                              palindrome_counts, pattern_classes, pattern_counts)
+from toy_lm.verifiers import (gap, is_palindrome, matches, objective_loss, palindrome_counts,
+                              pattern_classes, pattern_counts)
 from toy_lm.vocabulary import from_items
 
 WORDS = from_items(["abe"])
@@ -67,11 +67,6 @@ def test_a_pattern_matches_what_its_regular_expression_matches(pattern):
     texts = ["".join(some) for n in range(5) for some in product("abeVC", repeat=n)]
     found = [matches(text, pattern) for text in texts]
     assert found == [re.fullmatch(expression, text) is not None for text in texts] and any(found)
-
-
-def test_an_exact_length_is_the_pattern_of_as_many_letters():
-    for text, n in product(["", "a", "ab", "abe", "abbe"], range(6)):
-        assert has_length(text, n) == matches(text, "." * n) == (len(text) == n)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

@@ -57,8 +57,7 @@ def _parser():
         return added
 
     add = job(run_train, model=None, file=ITEMS, out="where to write the model").add_argument
-    add("--order", type=integer(1), default=2,
-        help="characters seen at once, the next one included (2, a bigram)")
+    add("--order", type=integer(1), default=2, help="characters seen at once, with the next (2)")
     add("--smoothing", type=number(0, 1e9), default=0.1, metavar="A",
         help="pseudo-count of every entry (0.1); with 0 what never occurred is impossible")
     add("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
@@ -90,12 +89,10 @@ def _parser():
     add("--reward", choices=[*TABLES, "palindrome", "judge"], default="easy_to_say",
         help="what the rater likes (easy_to_say); the judge is the model itself")
     add("--temperatures", type=number(1e-3, 1e3), nargs="+", default=[1.0], metavar="T",
-        help="at which the responses to a prompt are written, in turn; to be given after the model "
-             "(1)")
+        help="of the responses to a prompt, in turn; to be given after the model (1)")
     add("--rater-temperature", type=number(1e-6, 1e6), default=1.0, metavar="T",
         help="the larger, the more often the worse response is preferred (1)")
-    add("--noise", type=number(0, 1), default=0.0,
-        help="probability that an answer is turned round (0)")
+    add("--noise", type=number(0, 1), default=0.0, help="chance that an answer is turned round (0)")
     add("--ties", type=number(0, 1e6),
         help="how often the rater cannot decide, Davidson's parameter (0); not for rankings")
     add("--form", choices=["explicit", "implicit", "unpaired", "ranking"], default="explicit",
@@ -106,8 +103,7 @@ def _parser():
     add = job(run_align, file="JSON lines of 'pairs' or of your own: pairs, rankings, or for kto "
                               "labelled strings", out="where to write the result").add_argument
     add("--method", choices=METHODS, required=True,
-        help="reward_model fits a reward and takes the best trade between it and the KL to the "
-             "model; the others fit the model itself")
+        help="reward_model fits a reward and takes its optimum; the others fit the model itself")
     add("--beta", type=number(1e-6, 1e6), metavar="B", help="the price of the method: " + ", ".join(
         f"{name} {method.beta:g}" for name, method in METHODS.items()))
     add("--simpo-gamma", type=number(0, 1e6), metavar="G", help="the lead that simpo asks for (1)")

@@ -107,17 +107,6 @@ def matches(text, pattern):
     return len(text) == len(pattern) and all(map(fits, text, pattern))
 
 
-def has_length(text, letters):
-    """Whether a string has this number of letters.
-
-    Examples
-    --------
-    >>> has_length("kato", 4)
-    True
-    """
-    return len(text) == letters
-
-
 def pattern_classes(vocabulary, pattern):
     """The letters that a pattern allows in each place: (n, A) bool, with no end symbol anywhere.
 
