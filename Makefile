@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl objectives alignment test gradients benchmarks clean
+.PHONY: demo values policies estimators kl objectives alignment test test-without-extras gradients \
+        benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -28,6 +29,10 @@ alignment: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest -q
 
+# NumPy, SciPy and pytest alone: what needs an extra is skipped, or says what to install.
+test-without-extras: .venv-without-extras/installed
+	.venv-without-extras/bin/python -m pytest -q
+
 gradients: .venv/installed
 	$(BIN)/python -m pytest -q -m gradient
 
@@ -39,5 +44,11 @@ benchmarks: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,plot,gym]"
 	touch $@
 
+.venv-without-extras/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv-without-extras
+	.venv-without-extras/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --editable ".[test]"
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-without-extras build dist *.egg-info

@@ -32,7 +32,7 @@ draw) and `toy_lm` (to read); `minirl` itself knows neither grids nor text.
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name):
