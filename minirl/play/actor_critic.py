@@ -142,14 +142,13 @@ def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, hori
     >>> print(after(trainer, 20).policy.round(1))
     [[0.9 0.1]]
     """
-    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon)
     judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=value_lambda,
                           value_rate=value_rate, normalize_advantage=normalize_advantage)
     step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
                    max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
         progress = remaining(record.iteration, iterations)
-        batch = play_batch(record)
+        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
         judged = judge_batch(batch, record.values)
         _, grad = reinforce_loss(record.logits, counts.table(batch.steps, judged.advantages),
                                  episodes=episodes)

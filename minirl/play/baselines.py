@@ -90,8 +90,7 @@ def leave_one_out(credits, scale, batch, record):
     [[6. 4.]
      [3. 0.]]
     """
-    others = _others(credits)
-    return (credits.sum(axis=1, keepdims=True) - credits) / others
+    return (credits.sum(axis=1, keepdims=True) - credits) / _others(credits)
 
 
 def optimal_constant(credits, scale, batch, record):

@@ -154,8 +154,6 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
     [[1. 0.]]
     """
     checks.positive("target_kl", target_kl, finite=False)
-    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon,
-                         observe=observe)
     judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=gae_lambda,
                           value_rate=value_rate, normalize_advantage=normalize_advantage)
     step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
@@ -163,7 +161,8 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
     while True:
         progress = remaining(record.iteration, iterations)
         epsilon = at(clip_range, progress)
-        batch = play_batch(record)
+        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
+                     observe=observe)
         judged = judge_batch(batch, record.values)
         logits, state, updates = record.logits, record.optimiser, 0
         for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size):

@@ -88,14 +88,13 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
     [[1. 0.]] 0.125
     """
     checks.positive("target_kl", target_kl)
-    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon)
     judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=gae_lambda,
                           value_rate=value_rate, normalize_advantage=normalize_advantage)
     step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
                    max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
         progress, kl_coef = remaining(record.iteration, iterations), record.kl_coef
-        batch = play_batch(record)
+        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
         judged = judge_batch(batch, record.values)
         logits, state, updates = record.logits, record.optimiser, 0
         for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size):

@@ -140,12 +140,11 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
     [[0.9 0.1]]
     """
     checks.fraction("value_rate", value_rate)
-    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon)
     step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
                    max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
         progress = remaining(record.iteration, iterations)
-        batch = play_batch(record)
+        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
         weights = weigh(batch.rewards, batch.rollout, record, gamma=mdp.gamma, credit=credit,
                         baseline=baseline, keep_discount=keep_discount)
         _, grad = reinforce_loss(record.logits, counts.table(batch.steps, batch.flat(weights)),

@@ -145,7 +145,10 @@ def td_errors(rewards, rollout, values, *, gamma):
     >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
     [[0.5 2.5]]
     """
-    return _errors_and_values(rewards, rollout, values, gamma)[0]
+    errors, here = _rewards_and_values(rewards, rollout, values, gamma)
+    errors[:-1] += gamma * here[1:]
+    errors -= here
+    return errors
 
 
 def n_step_returns(rewards, rollout, values, *, gamma, n):
@@ -169,11 +172,10 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     [[0.9 1. ]]
     """
     n = checks.whole("n", n)
-    errors, here = _errors_and_values(rewards, rollout, values, gamma)
-    sums = discounted_sums(errors, gamma)
+    sums = discounted_sums(td_errors(rewards, rollout, values, gamma=gamma), gamma)
     later = np.zeros_like(sums)
     later[:-n] = sums[n:]
-    return sums - gamma**n * later + here
+    return sums - gamma**n * later + np.where(rollout.alive, values[rollout.states], 0)
 
 
 def move_values(values, steps, targets, *, rate):
@@ -234,14 +236,6 @@ def discounted_sums(x, factor):
     for t in range(len(sums) - 2, -1, -1):
         sums[t] += factor * sums[t + 1]
     return sums
-
-
-def _errors_and_values(rewards, rollout, values, gamma):
-    """(δ, V(s_t)), both zero after an episode's end."""
-    errors, here = _rewards_and_values(rewards, rollout, values, gamma)
-    errors[:-1] += gamma * here[1:]
-    errors -= here
-    return errors, here
 
 
 def _rewards_and_values(rewards, rollout, values, gamma):
