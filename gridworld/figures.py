@@ -22,25 +22,9 @@ except ImportError:
 def heat_map(world, values, *, policy=None, title="", label="value"):
     """The values of all cells as colours and numbers, and a policy as arrows.
 
-    Parameters
-    ----------
-    world : GridWorld
-    values : (S,) float
-        Goals, holes, cliffs and walls stay uncoloured and carry their symbol, and so does a cell
-        whose value is not a number.
-    policy : (S, 4) float, optional
-        An arrow for each move of a cell, as long as the move is likely.
-    title, label : str
-        Above the map, and beside its scale of colours.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    ValueError
-        If the values or the policy do not fit the map.
+    `values` (S,) and `policy` (S, 4) fit the map.  A cell has an arrow for each move, as long as
+    the move is likely.  Goals, holes, cliffs and walls stay uncoloured and carry their symbol, and
+    so does a cell whose value is not a number.  `label` stands beside the scale of colours.
 
     Examples
     --------

@@ -25,11 +25,6 @@ def shown(path):
 def read_bytes(path):
     """The content of a file, or of standard input: bytes.
 
-    Raises
-    ------
-    ValueError
-        If it cannot be read; the message names the file.
-
     Examples
     --------
     >>> read_bytes(os.devnull)
@@ -49,11 +44,7 @@ def read_bytes(path):
 def read_text(path):
     """The text of a UTF-8 file, without a byte order mark: str.
 
-    Raises
-    ------
-    ValueError
-        If the file cannot be read or is not UTF-8; the message names the file, and the line of a
-        bad byte.
+    A bad byte is refused with its line.
 
     Examples
     --------

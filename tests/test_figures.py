@@ -142,18 +142,15 @@ def test_nothing_is_mutated():
     assert (values == VALUES).all() and (policy == 0.25).all()
 
 
-@pytest.mark.parametrize("shape", [(15,), (4, 4), (16, 1)])
-def test_values_that_do_not_fit_the_map_are_refused(shape):
-    with pytest.raises(ValueError) as found:
-        heat_map(frozen_lake(), np.zeros(shape))
-    assert str(found.value) == f"values must have shape (16,), got {shape}"
-
-
-@pytest.mark.parametrize("shape", [(15, 4), (16, 3), (16,)])
-def test_a_policy_that_does_not_fit_the_map_is_refused(shape):
-    with pytest.raises(ValueError) as found:
-        heat_map(frozen_lake(), np.zeros(16), policy=np.zeros(shape))
-    assert str(found.value) == f"policy must have shape (16, 4), got {shape}"
+@pytest.mark.parametrize("name, accepted, shapes", [
+    ("values", "(16,)", [(15,), (4, 4), (16, 1)]),
+    ("policy", "(16, 4)", [(15, 4), (16, 3), (16,)])])
+def test_what_does_not_fit_the_map_is_refused(name, accepted, shapes):
+    for shape in shapes:
+        arguments = {"values": np.zeros(16), "policy": None, name: np.zeros(shape)}
+        with pytest.raises(ValueError) as found:
+            heat_map(frozen_lake(), **arguments)
+        assert str(found.value) == f"{name} must have shape {accepted}, got {shape}"
 
 
 def test_a_curve_shows_the_exact_worth_of_every_record_and_the_optimum():

@@ -47,7 +47,8 @@ def asked(monkeypatch):
             yield curve(method, [0.125, 0.25], [0.1, 0.2], [0.25, 0.5])
 
     monkeypatch.setattr(policies, "learn_policies", learn_policies)
-    monkeypatch.setattr(policies, "language_problem", lambda beta: text()._replace(beta=beta))
+    problem = text()
+    monkeypatch.setattr(policies, "language_problem", lambda beta: problem._replace(beta=beta))
     return asked
 
 
@@ -306,7 +307,7 @@ def test_the_job_asks_for_what_it_was_told(command, asked, tmp_path):
 
 
 def test_on_the_language_model_beta_is_an_argument(command, asked):
-    for arguments, beta in ([], BETA), (["--beta", "2"], 2):
+    for arguments, beta in ([], BETA), (["--beta", "2"], 2), (["--beta", "1e-6"], 1e-6):
         status, out, _ = command("--world", "language", *arguments)
         assert status == 0 and asked.pop()[0].beta == beta
         assert out.startswith(f"language, beta {beta:g}: the optimum is J* = ")
