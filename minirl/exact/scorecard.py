@@ -98,14 +98,16 @@ def referee_near(mdp, ref_logits, *, beta):
     0.8729
     """
     ref_logp = log_softmax(ref_logits)
+    ref = np.exp(ref_logp)
     best = regularised_optimum(mdp, ref_logits, beta=beta).objective
 
     def measured(policy):
-        logp = np.log(np.where(policy > 0, policy, 1))  # 0 log 0 = 0
+        # 0 log 0 = 0; and where π is π_ref, so is log π to the last bit, and the KL exactly 0.
+        logp = np.where(policy == ref, ref_logp, np.log(np.where(policy > 0, policy, 1)))
         reward, kl = expectation(mdp, policy, np.array([mdp.mean_reward, logp - ref_logp]))
         return float(reward), float(kl), float(reward - beta * kl)
 
-    *_, low = measured(np.exp(ref_logp))
+    *_, low = measured(ref)
     # Both are good to about 1e-16 (1 + β).  Where they differ by less than a million times that,
     # the reference counts as the best policy, and there is nothing to have a share of.
     room = best - low
