@@ -126,7 +126,7 @@ def align(pairs, seed, progress, scale=AlignmentScale()):
     model, fitting = timed("reference", bigram_of)
     example, solving = timed("optimum", lambda: running_example(model))
     ref = example.reference
-    row("reference", ref, fitting)
+    row("reference", log_softmax(ref), fitting)
     row("optimum", tilt(ref, example.optimum.action_values, beta=BETA), solving)
     (curve, best), seconds = timed("best_of_n", lambda: best_of(example, seed, scale))
     rows.append(best._replace(seconds=seconds))

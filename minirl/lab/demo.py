@@ -140,7 +140,7 @@ def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
     (weights, learned), following = timed("rlhf", learn)
     fitted, preferring = timed("dpo", lambda: fit_dpo(ref, data, beta=beta, pull=PULL))
     rows = [written(example, method, logp, seconds, seed) for method, logp, seconds in (
-        ("reference", ref, fitting),
+        ("reference", log_softmax(ref), fitting),
         ("optimum", tilt(ref, example.optimum.action_values, beta=beta), solving),
         ("ppo", climbed, playing), ("rlhf", learned, drawing + following),
         ("dpo", log_softmax(fitted.x), drawing + preferring))]
