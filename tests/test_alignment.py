@@ -745,6 +745,7 @@ true reward without its letters  n = 1          0.000  0.000   0.000     5.91
         assert table in text, table
     assert max(map(len, text.split("\n"))) <= 80
     few = small_text(best_of_n=SMALL.best_of_n[:1], models=SMALL.models[:1])
+    assert "beta reward KL best of n reward KL share" in " ".join(few.split())
     assert "\n0.45   1.0000  10.5000\n\n" in few and "\npredicted  null  " in few
 
 
@@ -794,8 +795,10 @@ def test_the_figure_of_the_frontier_shows_what_costs_less_than_three_nats():
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
     near = FrontierPoint(0.5, 0.6, 0.9)
-    figure = figures.frontier_figure(SMALL._replace(frontier=[SMALL.frontier[0], near,
-                                                              SMALL.frontier[1]]))
+    far, best = FrontierPoint(0.4, 0.7, 3.5), BestPoint(99, 0.8, 3.5, 0.5)
+    figure = figures.frontier_figure(SMALL._replace(
+        frontier=[SMALL.frontier[0], near, far, SMALL.frontier[1]],
+        best_of_n=[*SMALL.best_of_n, best]))
     axes, = figure.axes
     assert lines_of(axes) == {
         "frontier: the path of optima": ([0, 0.00644, 0.9], [-0.53549, -0.4, 0.6]),

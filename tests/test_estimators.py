@@ -369,3 +369,44 @@ def test_the_surrogate_soon_promises_more_than_any_policy_can_earn(laboratory):
                for a, b in zip(laboratory.line, laboratory.line[1:]))
     assert laboratory.line[-1].surrogate > 1000
     assert max(point.clipped for point in laboratory.line) < -590
+
+
+# What is printed.
+
+
+def lines_of(text):
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_every_number_is_printed_under_its_name_and_with_its_decimals(laboratory):
+    lines = lines_of(estimators.estimators_text(laboratory))
+    bias = estimators._bias
+
+    def follow(heads, rows):
+        place = lines.index(heads) + 1
+        assert lines[place:place + len(rows)] == rows
+
+    follow("estimator baseline bias variance SNR", [
+        f"{row.estimator} {row.baseline} {bias(row.bias)} {row.variance:.5f} {row.snr:.3f}"
+        for row in laboratory.rows])
+    follow("lambda bias variance error bias variance", [
+        f"{weight:.1f} {bias(wrong.bias)} {wrong.variance:.5f} "
+        f"{wrong.bias**2 + wrong.variance:.5f} {bias(true.bias)} {true.variance:.5f}"
+        for weight, wrong, true in laboratory.curve])
+    follow("estimator baseline bias of steps variance SNR", [
+        f"{row.estimator} {row.baseline} {bias(row.bias)} {bias(taken)} {row.variance:.5f} "
+        f"{row.snr:.3f}" for row, taken in laboratory.cut])
+    follow("x KL J surrogate clipped", [
+        f"{point.step:.1f} {point.kl:.4f} {point.objective:.2f} {point.surrogate:.2f} "
+        f"{point.clipped:.2f}".replace(" -0.00", " 0.00") for point in laboratory.line[::5]])
+    assert "wrong values true values" in lines
+    assert bias(9.4e-13) == "9e-13" and bias(1.1e-12) == "0.00000"
+
+
+def test_the_lambda_that_is_named_has_the_least_squared_bias_plus_variance(laboratory):
+    """Not the least bias, variance, or sum of both: each of these has another λ."""
+    row = estimators.Estimator
+    both = {0.1: (0.5, 0.24), 0.2: (0.2, 0.4), 0.4: (0.25, 0.35), 0.8: (0.9, 0.1)}
+    curve = [(x, row("", "", *wrong, 1.0), row("", "", 0.0, 1.0, 1.0)) for x, wrong in both.items()]
+    words = " ".join(estimators.estimators_text(laboratory._replace(curve=curve)).split())
+    assert "with 8 episodes and these values lambda 0.4 has the least" in words

@@ -15,6 +15,7 @@ from test_kl import score
 
 from minirl.people.groups import group_centred, group_normalised
 from minirl.lab import objectives
+from minirl.lab.table import fixed
 from minirl.kernel.softmax import log_softmax
 
 BETA, G = 0.5, 4
@@ -528,3 +529,18 @@ def test_a_wrong_coefficient_is_seen_in_the_difference(monkeypatch):
     rows = objectives.one_gradient(setting, objectives.updates(setting), setting.ref - 0.1 * REF)
     assert {row.method for row in rows if row.difference > 1e-6} == {"ppo", "grpo"}
     assert all(row.difference < 1e-12 for row in rows if row.method not in ("ppo", "grpo"))
+
+
+def test_every_number_is_printed_under_its_name_and_with_its_decimals(found):
+    lines = [" ".join(line.split()) for line in objectives.objectives_text(found).splitlines()]
+
+    def follow(heads, rows):
+        place = lines.index(heads) + 1
+        assert lines[place:place + len(rows)] == rows
+
+    follow("method strings of judged by least mean most cosine", [
+        " ".join(map(fixed, row[:3])) + "".join(f" {fixed(value, 3)}" for value in row[3:7])
+        for row in found.gradient])
+    follow("method rests reward KL J share length rarest", [
+        f"{row.method} {fixed(row.at_rest)}" + "".join(f" {fixed(value)}" for value in row[2:6])
+        + f" {fixed(row.length, 2)} {row.rarest:.0e}" for row in found.rests])
