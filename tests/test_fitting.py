@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from bowl import BOTTOM, CURVATURE, quadratic
 
 from minirl.kernel.gradcheck import check
 from minirl.people.fitting import attracted, minimise, minimise_near
@@ -14,16 +15,6 @@ SHAPE = (2, 3)
 @pytest.fixture
 def rng():
     return np.random.default_rng(1)
-
-
-def quadratic(x):
-    """A convex bowl with coupled coordinates, unequal curvatures, and its minimum at `BOTTOM`."""
-    z = (x - BOTTOM).ravel()
-    return 0.5 * z @ CURVATURE @ z + 2.0, (CURVATURE @ z).reshape(x.shape)
-
-
-BOTTOM = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
-CURVATURE = np.diag([1.0, 10.0, 100.0, 1.0, 5.0, 0.5]) + 0.1
 
 
 def rosenbrock(x):

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from bowl import BOTTOM, quadratic
 
 from minirl.play.optim import (adam, at, clip_norm, coefficient, gradient_descent, linear,
                                 remaining)
@@ -15,16 +16,6 @@ SHAPE = (2, 3)
 @pytest.fixture
 def rng():
     return np.random.default_rng(1)
-
-
-def quadratic(x):
-    """A convex bowl with coupled coordinates, unequal curvatures, and its minimum at `BOTTOM`."""
-    z = (x - BOTTOM).ravel()
-    return 0.5 * z @ CURVATURE @ z + 2.0, (CURVATURE @ z).reshape(x.shape)
-
-
-BOTTOM = np.array([[1.0, -2.0, 0.5], [3.0, 0.0, -1.0]])
-CURVATURE = np.diag([1.0, 10.0, 100.0, 1.0, 5.0, 0.5]) + 0.1
 
 
 def test_gradient_descent_subtracts_the_gradient_times_the_rate(rng):
