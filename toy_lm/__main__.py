@@ -39,9 +39,8 @@ MODEL, ITEMS = "an .npz file of 'train' or 'align'", "UTF-8, one item per line"
 def _parser():
     """A subcommand for each `run_…`, which its docstring describes."""
     parser = argparse.ArgumentParser(
-        prog="toy_lm", allow_abbrev=False,
-        description="Character-level language models of your own text, by counting.  '-' stands "
-                    "for standard input or output.")
+        "toy_lm", allow_abbrev=False, description="Character-level language models of your own "
+        "text, by counting.  '-' stands for standard input or output.")
     parser.add_argument("--version", action="version", version=f"toy_lm {__version__}")
     jobs = parser.add_subparsers(metavar="train | score | sample | pairs | align", required=True)
 

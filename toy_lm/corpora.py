@@ -12,6 +12,7 @@ Read first: `vocabulary`.  Read next: `ngram`.
 
 import re
 import unicodedata
+from functools import cache
 
 from minirl.files import read_text, shown
 
@@ -30,12 +31,14 @@ def unicode_words():
     >>> len(words), sum(map(len, words)), words[:3]
     (2465, 14521, ['aabaafili', 'aaru', 'aayanna'])
     """
-    words = set()
-    for code in range(0x30000):
-        name = unicodedata.ucd_3_2_0.name(chr(code), "")
-        if not name.startswith(SKIPPED):
-            words.update(re.findall(r"\b[A-Z]{3,12}\b", name))
-    return sorted(word.lower() for word in words)
+    return list(_unicode_words())
+
+
+@cache
+def _unicode_words():
+    names = (unicodedata.ucd_3_2_0.name(chr(code), "") for code in range(0x30000))
+    text = "\n".join(name for name in names if not name.startswith(SKIPPED))
+    return sorted(set(re.findall(r"\b[a-z]{3,12}\b", text.lower())))
 
 
 def read_lines(path, letters=None):

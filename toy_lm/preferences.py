@@ -116,17 +116,12 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
     ['n', 'no', 'noo', 'oo']
     """
     K = checks.whole("num_generations", num_generations)
-    states, temperatures = np.asarray(prompts), np.asarray(temperatures, float)
-    for name, values in (("prompts", states), ("temperatures", temperatures)):
-        if values.ndim != 1 or values.size == 0:
-            raise ValueError(f"{name} must be a vector of at least one, got {values}")
-    if not (np.issubdtype(states.dtype, np.integer)
-            and 0 <= states.min() and states.max() < len(logits)):
-        raise ValueError(f"prompts must be states, whole numbers in [0, {len(logits)}), "
-                         f"got {states}")
+    states = np.asarray(prompts)
+    checks.numbers("prompts", states, len(logits))
+    if np.ndim(temperatures) != 1 or not 1 <= len(temperatures) <= K:
+        raise ValueError(f"temperatures must be a vector of one to {K}, one per response at most, "
+                         f"got {temperatures}")
     tables = [decoding(logits, temperature=temperature) for temperature in temperatures]
-    if len(tables) > K:
-        raise ValueError(f"temperatures must be at most one per response, {K}, got {len(tables)}")
     rng, number = generator(rng), np.arange(states.size * K)
     turns = [number[number % K % len(tables) == turn] for turn in range(len(tables))]
     parts = [sample(table, turn.size, rng=rng, prompt=states[turn // K])

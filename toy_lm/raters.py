@@ -189,22 +189,18 @@ def ranking_from_pairs(pairs, responses):
     if (pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer)
             or (pairs < 0).any() or (pairs >= responses).any()):
         raise ValueError(f"pairs must be (M, 2) whole numbers in [0, {responses}), got {pairs}")
-    sorter = TopologicalSorter({response: [] for response in range(responses)})
+    above = {response: [] for response in range(responses)}
     for better, worse in pairs.tolist():
-        sorter.add(worse, better)
+        above[worse].append(better)
     try:
-        sorter.prepare()
+        ranking = list(TopologicalSorter(above).static_order())
     except CycleError as error:
         circle = " > ".join(map(str, error.args[1]))
         raise ValueError(f"no ranking agrees with the pairs: they run in a circle, "
                          f"{circle}") from None
-    ranking = []
-    while sorter.is_active():
-        ready = sorter.get_ready()
-        if len(ready) > 1:
-            raise ValueError(f"the pairs do not decide between {min(ready)} and {max(ready)}")
-        ranking += ready
-        sorter.done(*ready)
+    for better, worse in zip(ranking, ranking[1:]):
+        if better not in above[worse]:
+            raise ValueError(f"the pairs do not decide between {better} and {worse}")
     return np.array(ranking)
 
 

@@ -247,8 +247,7 @@ def gap(ref_logits, counts_of, *, bonus, beta):
     """
     checks.positive("bonus", bonus)
     checks.positive("beta", beta)
-    if not np.isfinite(ref_logits).all():
-        raise ValueError("ref_logits must be finite: the reference needs full support")
+    checks.full_support(ref_logits)
     p, C = counts_of(ref_logits)
     policy = np.exp(log_softmax(ref_logits))
     visits = occupancy(language(np.zeros(policy.shape)), policy)

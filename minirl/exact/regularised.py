@@ -276,8 +276,7 @@ def critical_beta(mdp, ref_logits):
 
 def _check(mdp, ref_logits, beta):
     checks.shape("ref_logits", ref_logits, mdp.shape)
-    if not np.isfinite(ref_logits).all():
-        raise ValueError("ref_logits must be finite: the reference needs full support")
+    checks.full_support(ref_logits)
     checks.positive("beta", beta)
 
 

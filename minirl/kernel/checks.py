@@ -1,7 +1,7 @@
 """What an argument must be: one wording for what public functions ask in their first lines.
 
 A check returns nothing, or raises a `ValueError` that names the argument, what is accepted and what
-came.  Only `whole` returns something: the int, so that 3.0 may stand wherever 3 may.
+came.  Only `whole` and `group_size` return something: the int, so that 3.0 may stand where 3 may.
 
 Read next: `softmax`.
 """
@@ -35,6 +35,35 @@ def fraction(name, value):
     """
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
+
+
+def numbers(name, values, bound):
+    """A vector of at least one whole number in [0, bound).
+
+    Examples
+    --------
+    >>> numbers("states", np.array([0, 3]), 3)
+    Traceback (most recent call last):
+    ValueError: states must be a vector of whole numbers in [0, 3), got [0 3]
+    """
+    if (values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer)
+            or values.min() < 0 or values.max() >= bound):
+        raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")
+
+
+def group_size(num_generations, number, what="strings", least=1):
+    """The int that `num_generations` is, which divides the number of strings that come in groups.
+
+    Examples
+    --------
+    >>> group_size(5, 12)
+    Traceback (most recent call last):
+    ValueError: num_generations must divide the number of strings, 12, got 5
+    """
+    size = whole("num_generations", num_generations, least)
+    if number % size:
+        raise ValueError(f"num_generations must divide the number of {what}, {number}, got {size}")
+    return size
 
 
 def step_size(learning_rate, decay):
@@ -84,6 +113,19 @@ def finite(name, values):
     """
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got {values}")
+
+
+def full_support(ref_logits):
+    """Logits of a reference that takes every action at times, so that no KL to it is infinite.
+
+    Examples
+    --------
+    >>> full_support(np.array([[0.0, -np.inf]]))
+    Traceback (most recent call last):
+    ValueError: ref_logits must be finite: the reference needs full support
+    """
+    if not np.isfinite(ref_logits).all():
+        raise ValueError("ref_logits must be finite: the reference needs full support")
 
 
 def shape(name, values, expected):

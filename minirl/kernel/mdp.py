@@ -46,6 +46,7 @@ import numpy as np
 from scipy import sparse
 
 from minirl.kernel import checks
+from minirl.kernel.sampling import thresholds
 
 ARRAYS = "next_state", "prob", "reward", "terminated", "start"
 
@@ -169,6 +170,12 @@ class TabularMDP:
         going_on.eliminate_zeros()
         _frozen(going_on.data)
         return going_on
+
+    @cached_property
+    def thresholds(self):
+        """Those of (sampling.1) for all outcomes, (K − 1, S·A), and for the start, (S − 1,)."""
+        S, A, K = self.prob.shape
+        return thresholds(self.prob).reshape(K - 1, S * A), thresholds(self.start)
 
 
 def coin_game(*, gamma=1.0):

@@ -32,16 +32,14 @@ learning", arXiv:1712.00378.
 """
 
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.mdp import check_policy
-from minirl.kernel.sampling import alias, cells, draw, generator, thresholds, words
+from minirl.kernel.sampling import alias, cells, draw, generator, words
 
-STRIDE = 16                      # steps for which random words are drawn at once
-_DRAWN_BY = WeakKeyDictionary()  # the thresholds of each world, until nobody has it any more
+STRIDE = 16  # steps for which random words are drawn at once
 
 
 class Rollout(NamedTuple):
@@ -160,7 +158,7 @@ def walk(mdp, policy, states, *, rng):
     [0 1 1 1] [1. 0. 0. 0.]
     """
     check_policy(mdp, policy)
-    _check_numbers("states", states, mdp.shape[0])
+    checks.numbers("states", states, mdp.shape[0])
     rng, chain = generator(rng), _chain(mdp, policy)
     begins = np.flatnonzero(mdp.start)
     if begins.size == 1:  # then every end leads there
@@ -202,8 +200,8 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
     >>> print(next_states, rewards, terminated)
     [0 0] [1. 0.] [False  True]
     """
-    _check_numbers("states", states, mdp.shape[0])
-    _check_numbers("actions", actions, mdp.shape[1])
+    checks.numbers("states", states, mdp.shape[0])
+    checks.numbers("actions", actions, mdp.shape[1])
     checks.shape("actions", actions, states.shape)
     rng = generator(rng)
     next_states, rewards, terminated = move(mdp, states.astype(np.int64),
@@ -243,8 +241,7 @@ def first_states(mdp, numbers):
     [[0]
      [0]]
     """
-    _, start = _thresholds(mdp)
-    return start.searchsorted(numbers, side="right")
+    return mdp.thresholds[1].searchsorted(numbers, side="right")
 
 
 def move(mdp, states, actions, numbers):
@@ -262,21 +259,8 @@ def move(mdp, states, actions, numbers):
     _, A, K = mdp.next_state.shape
     outcome = entry = states * A + actions
     if K > 1:
-        outcome = entry * K + draw(_thresholds(mdp)[0].take(entry, axis=1), numbers)
+        outcome = entry * K + draw(mdp.thresholds[0].take(entry, axis=1), numbers)
     return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
-
-
-def _thresholds(mdp):
-    """The thresholds of (sampling.1) for the outcomes, (K − 1, S·A), and for the start, (S − 1,).
-
-    They depend on the law alone, so that once is enough.
-    """
-    try:
-        return _DRAWN_BY[mdp]
-    except KeyError:
-        S, A, K = mdp.prob.shape
-        outcomes = thresholds(mdp.prob).reshape(K - 1, S * A)
-        return _DRAWN_BY.setdefault(mdp, (outcomes, thresholds(mdp.start)))
 
 
 class _Chain(NamedTuple):
@@ -311,16 +295,15 @@ def _chain(mdp, policy):
     joint[S, 0] = 1
     draw = alias(joint)
 
-    def by_cell(values, dead):
-        table = np.full((S + 1, 2**draw.bits), dead)
+    def by_cell(values, dead=0):
+        table = np.full((S + 1, 2**draw.bits), dead, values.dtype)
         table[:S, :A * K] = np.broadcast_to(values, (S, A, K)).reshape(S, A * K)
         return table.ravel()
 
-    return _Chain(draw, by_cell(np.arange(S)[:, None, None], 0), by_cell(np.arange(A)[:, None], 0),
-                  by_cell(mdp.reward, 0.0), by_cell(mdp.terminated, False),
-                  by_cell(mdp.next_state, 0),
-                  by_cell(np.where(mdp.terminated, S, mdp.next_state) << draw.bits,
-                          S << draw.bits))
+    onward = np.where(mdp.terminated, S, mdp.next_state) << draw.bits
+    return _Chain(draw, *map(by_cell, (np.arange(S)[:, None, None], np.arange(A)[:, None],
+                                       mdp.reward, mdp.terminated, mdp.next_state)),
+                  by_cell(onward, dead=S << draw.bits))
 
 
 def _play(mdp, chain, starts, horizon, rng, note):
@@ -333,7 +316,7 @@ def _play(mdp, chain, starts, horizon, rng, note):
     at most twice what the living need.  With a generator each, the dead leave with the block in
     which they die: what an episode draws depends on nobody else.
     """
-    _check_numbers("starts", starts, mdp.shape[0])
+    checks.numbers("starts", starts, mdp.shape[0])
     horizon = checks.whole("horizon", horizon)
     rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
     who, first, since = np.arange(starts.size), chain.first(starts), 0
@@ -357,10 +340,3 @@ def _for_episodes(rng, episodes):
     if len(rng) != episodes:
         raise ValueError(f"rng must hold one Generator per episode, {episodes}, got {len(rng)}")
     return rng
-
-
-def _check_numbers(name, values, bound):
-    """Raise ValueError unless `values` is a vector of at least one whole number in [0, bound)."""
-    if (values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer)
-            or values.min() < 0 or values.max() >= bound):
-        raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")

@@ -163,11 +163,10 @@ def winners(steps, rewards, num_generations):
     >>> print(winners(four, np.array([1., 7., 2., 2.]), 2).index)
     [1 2]
     """
-    strings, n = steps.starts.size - 1, checks.whole("num_generations", num_generations)
+    strings = steps.starts.size - 1
+    n = checks.group_size(num_generations, strings)
     checks.shape("rewards", rewards, (strings,))
     checks.finite("rewards", rewards)
-    if strings % n:
-        raise ValueError(f"num_generations must divide the number of strings, {strings}, got {n}")
     return counts.select(steps, np.arange(0, strings, n) + rewards.reshape(-1, n).argmax(axis=1))
 
 

@@ -213,8 +213,4 @@ def weighted(steps, advantages, weights):
 
 def _groups(values, num_generations):
     """(N,) values as (N/G, G), if that is possible."""
-    G = checks.whole("num_generations", num_generations, least=2)
-    if values.size % G:
-        raise ValueError(f"num_generations must divide the number of strings, {values.size}, got "
-                         f"{num_generations}")
-    return values.reshape(-1, G)
+    return values.reshape(-1, checks.group_size(num_generations, values.size, least=2))

@@ -85,7 +85,7 @@ def string_kl(mdp, logits, ref_logits):
     0.5232 [[ 1.2164 -1.2164]]
     """
     _check(logits, ref_logits, "logits", logits, mdp.shape)
-    _check_support(ref_logits)
+    checks.full_support(ref_logits)
     logp = log_softmax(logits)
     policy, ratio = np.exp(logp), logp - log_softmax(ref_logits)
     values = np.nan_to_num(evaluate(mdp, policy, ratio))
@@ -107,7 +107,7 @@ def kl_loss(logits, ref_logits, visits):
     0.5232 [[ 0.824 -0.824]]
     """
     _check(logits, ref_logits, "visits", visits, logits.shape[:1])
-    _check_support(ref_logits)
+    checks.full_support(ref_logits)
     logp, ref_logp = log_softmax(logits), log_softmax(ref_logits)
     G = visits[:, None] * np.exp(logp) * (logp - ref_logp)
     return (visits * kl(logp, ref_logp)).sum(), backward(logp, G)
@@ -177,8 +177,3 @@ def _check(logits, ref_logits, name, table, shape):
     checks.shape("ref_logits", ref_logits, logits.shape)
     checks.shape(name, table, shape)
     checks.finite(name, table)
-
-
-def _check_support(ref_logits):
-    if not np.isfinite(ref_logits).all():
-        raise ValueError("ref_logits must be finite: the reference needs full support")

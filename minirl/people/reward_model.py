@@ -173,10 +173,7 @@ def plackett_luce_loss(weights, strings, num_generations):
     0.6931 [[ 0.5 -0.5]]
     """
     X = check_matrix("strings", strings, weights, COUNTS)
-    K = checks.whole("num_generations", num_generations, least=2)
-    if X.shape[0] % K:
-        raise ValueError(f"num_generations must divide the number of strings, {X.shape[0]}, got "
-                         f"{num_generations}")
+    K = checks.group_size(num_generations, X.shape[0], least=2)
     r = (X @ weights.ravel()).reshape(-1, K)
     loss, slope = 0.0, np.zeros(r.shape, r.dtype)
     for k in range(K - 1):  # the last choice is none

@@ -143,12 +143,9 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
     [[77. 91.]] {'rollout/ep_rew_mean': 0.77, 'rollout/ep_len_mean': 1.68, 'rollout/truncated': 9}
     """
     episodes = checks.whole("episodes", episodes)
-    num_generations = checks.whole("num_generations", num_generations)
-    if episodes % num_generations:
-        raise ValueError(f"num_generations must divide the number of episodes, {episodes}, got "
-                         f"{num_generations}")
+    size = checks.group_size(num_generations, episodes, "episodes")
     logp, rng = record.logp, generator(record.rng)
-    starts = start_states(mdp, episodes // num_generations, rng).repeat(num_generations)
+    starts = start_states(mdp, episodes // size, rng).repeat(size)
     played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
     earned = rewards(played, logp)
     checks.shape("what rewards return", earned, played.states.shape)

@@ -28,23 +28,16 @@ ROWS = {
             "rewards must have shape (4, 4), got (3, 4)"),
         row(lambda: sample_pairs(ZEROS[:3], ZEROS[:3], 1, rng=0), "states, got"),
         *whole("num_generations", lambda K: answered(num_generations=K), 3),
-        *(row(lambda run=run, wrong=wrong: run(prompts=wrong),
-              f"prompts must be a vector of at least one, got {np.array(wrong)}")
-          for run in (drawn, answered) for wrong in ([],)),
-        row(lambda: answered(prompts=[[0]]), "prompts must be a vector of at least one, got [[0]]"),
+        row(lambda: drawn(prompts=[]), "prompts must be a vector of whole numbers in [0, 4), got"),
         *(row(lambda wrong=wrong: answered(prompts=wrong),
-              "prompts must be states, whole numbers in [0, 4), got")
-          for wrong in ([4], [0, -1], [0.5])),
+              f"prompts must be a vector of whole numbers in [0, 4), got {np.array(wrong)}")
+          for wrong in ([], [[0]], [4], [0, -1], [0.5])),
         *(row(lambda wrong=wrong: answered(temperatures=wrong),
-              f"temperatures must be a vector of at least one, got {wrong}")
-          for wrong in ([], 1.0)),
+              f"temperatures must be a vector of one to 2, one per response at most, got {wrong}")
+          for wrong in ([], 1.0, [1.0, 2.0, 3.0])),
         *(problem for run in (drawn, answered)
           for problem in positive("temperature", lambda wrong, run=run: run(
               temperatures=[1.0, wrong]))),
-        row(lambda: answered(num_generations=1, temperatures=[1.0, -1.0]),
-            "temperature must be positive and finite, got -1.0"),  # even if none is to take it
-        row(lambda: answered(temperatures=[1.0, 2.0, 3.0]),
-            "temperatures must be at most one per response, 2, got 3"),
         *(row(lambda wrong=wrong: from_text(Vocabulary("ab"), [Pair("", "a", "b"), wrong]),
               "item 2 contains 'x', which is not in the vocabulary")
           for wrong in (Pair("x", "a", "b"), Pair("", "ax", "b"), Pair("", "a", "bx"))),
