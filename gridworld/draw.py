@@ -10,6 +10,7 @@ Read first: `world`.  Read next: `figures`, for pictures.
 import os
 import re
 import sys
+from itertools import zip_longest
 
 import numpy as np
 
@@ -150,11 +151,8 @@ def side_by_side(titled, gap="    "):
     """
     blocks = [[title, *block.splitlines()] for title, block in titled.items()]
     widths = [max(map(len, block)) for block in blocks]
-    lines = []
-    for i in range(max(map(len, blocks))):
-        words = [block[i] if i < len(block) else "" for block in blocks]
-        lines.append(gap.join(word.ljust(width) for word, width in zip(words, widths)).rstrip())
-    return "\n".join(lines)
+    return "\n".join(gap.join(map(str.ljust, words, widths)).rstrip()
+                     for words in zip_longest(*blocks, fillvalue=""))
 
 
 def painted(drawing):

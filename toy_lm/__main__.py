@@ -256,10 +256,8 @@ def _write_pairs(arguments, prompts, responses, scores, rng):
                             noise=arguments.noise, ties=arguments.ties or 0.0)
     pairs = [jsonl.Pair(prompt, *(row if answer == raters.FIRST else row[::-1]))
              for prompt, row, answer in zip(prompts, responses, answers) if answer != raters.TIE]
-    if arguments.form == "implicit":
-        jsonl.write_implicit(arguments.out, pairs)
-    else:
-        jsonl.write(arguments.out, unpaired(pairs) if arguments.form == "unpaired" else pairs)
+    write = jsonl.write_implicit if arguments.form == "implicit" else jsonl.write
+    write(arguments.out, unpaired(pairs) if arguments.form == "unpaired" else pairs)
     identical = sum(pair.chosen == pair.rejected for pair in pairs)
     print(f"toy_lm: {len(pairs)} pairs, {identical} of them of two equal responses; "
           f"{len(answers) - len(pairs)} ties left out", file=sys.stderr)

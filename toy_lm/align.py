@@ -120,7 +120,8 @@ def load_preferences(path, model):
             raise ValueError(f"{name}, line {line}: labelled strings and pairs cannot be mixed")
         check_letters(path, line, jsonl.text_of(record), model.vocabulary.letters)
     if not labelled:
-        pairs = [pair for record in records for pair in _pairs(record)]
+        pairs = [jsonl.Pair(record.prompt, *two) for record in records  # a pair is a ranking of two
+                 for two in combinations(getattr(record, "ranking", record[1:]), 2)]
         return from_text(model.vocabulary, pairs, order=model.order)
     sides = [[record for record in records if record.label == liked] for liked in (True, False)]
     if not all(sides):
@@ -151,10 +152,3 @@ def watched(logits, ref_logits, data, *, beta):
     distance, _ = kl.string_kl(language(np.zeros(logits.shape)), logits, ref_logits)
     return {**found, "KL in nats per string": distance,
             "letters per string": summary(logits).letters}
-
-
-def _pairs(record):
-    """The pairs of a `jsonl.Pair` or `jsonl.Ranking`, a list."""
-    if isinstance(record, jsonl.Pair):
-        return [record]
-    return [jsonl.Pair(record.prompt, *two) for two in combinations(record.ranking, 2)]

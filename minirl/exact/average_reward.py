@@ -49,7 +49,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csgraph
 
-from minirl.exact.evaluation import checked_table, ending_chance, reachable, transitions_under
+from minirl.exact.evaluation import (at_states, checked_table, ending_chance, reachable,
+                                     transitions_under)
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
@@ -93,12 +94,10 @@ def average_reward(mdp, policy, table=None):
     system[n, :n] = start
     differential = np.linalg.solve(system, np.append((policy * table).sum(axis=1)[states], 0.0))
     balance = np.linalg.solve(system.T, np.append(np.zeros(n), 1.0))
-    values = np.full(mdp.shape[0], np.nan, system.dtype)
-    values[states], rate = differential[:n], differential[n]
-    visits = np.zeros(mdp.shape[0], system.dtype)
-    visits[states], restarts = balance[:n], -balance[n]
+    rate, restarts = differential[n], -balance[n]
+    values = at_states(states, differential[:n])
     Q = table - rate + (mdp.transitions @ values).reshape(mdp.shape)
-    return AverageReward(rate, restarts, visits, values, Q)
+    return AverageReward(rate, restarts, at_states(states, balance[:n], elsewhere=0), values, Q)
 
 
 def _refuse_several_loops(numbers, links):

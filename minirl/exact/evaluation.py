@@ -71,9 +71,7 @@ def evaluate(mdp, policy, table=None, *, states=None):
     solution = solve(M, earned)
     if solution is None:
         raise _no_end(mdp, policy, states, "the value is infinite or undefined")
-    values = np.full(mdp.shape[0], np.nan, dtype=solution.dtype)
-    values[states] = solution
-    return values
+    return at_states(states, solution)
 
 
 class NoEnd(ValueError):
@@ -102,9 +100,7 @@ def occupancy(mdp, policy):
     solution = solve(M, mdp.start[states])
     if solution is None:
         raise _no_end(mdp, policy, states, "the number of visits is infinite")
-    visits = np.zeros(mdp.shape[0], solution.dtype)
-    visits[states] = solution
-    return visits
+    return at_states(states, solution, elsewhere=0)
 
 
 def expectation(mdp, policy, table):
@@ -199,10 +195,9 @@ def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000
     [3.]
     """
     M, earned, states = _equation(mdp, policy, table)
-    values = np.full(mdp.shape[0], np.nan)
-    values[states], _ = sweep(lambda V: earned + M @ V, np.zeros(len(earned)), gamma=mdp.gamma,
-                              tol=tol, max_sweeps=max_sweeps)
-    return values
+    values, _ = sweep(lambda V: earned + M @ V, np.zeros(len(earned)), gamma=mdp.gamma, tol=tol,
+                      max_sweeps=max_sweeps)
+    return at_states(states, values)
 
 
 def transitions_under(mdp, policy):
@@ -269,6 +264,19 @@ def valued_states(mdp, policy):
     [ True False False]
     """
     return np.full(mdp.shape[0], True) if mdp.gamma < 1 else reachable(mdp, policy)
+
+
+def at_states(states, solution, elsewhere=np.nan):
+    """An entry for each state: those of `solution` at the `states` (S,) bool, in their order.
+
+    Examples
+    --------
+    >>> print(at_states(np.array([True, False, True]), np.array([5.0, 6.0])))
+    [ 5. nan  6.]
+    """
+    entries = np.full(states.shape, elsewhere, solution.dtype)
+    entries[states] = solution
+    return entries
 
 
 def checked_table(mdp, policy, table=None):

@@ -60,8 +60,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, sparse
 
-from minirl.exact.evaluation import (action_values, advantages, evaluate, from_start, occupancy,
-                                     valued_states)
+from minirl.exact.evaluation import (action_values, advantages, at_states, evaluate, from_start,
+                                     occupancy, valued_states)
 from minirl.exact.solving import sweep
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
@@ -146,14 +146,13 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
     """
-    S, A = mdp.shape
+    A = mdp.shape[1]
     states = valued_states(mdp, np.full(mdp.shape, 1 / A))
     M = mdp.gamma * mdp.transitions[np.repeat(states, A)][:, states]
     reward = mdp.mean_reward[states]
-    values = np.full(S, np.nan)
-    values[states], sweeps = sweep(lambda V: (reward + (M @ V).reshape(-1, A)).max(axis=1),
-                                   np.zeros(len(reward)), gamma=mdp.gamma, tol=tol,
-                                   max_sweeps=max_sweeps)
+    values, sweeps = sweep(lambda V: (reward + (M @ V).reshape(-1, A)).max(axis=1),
+                           np.zeros(len(reward)), gamma=mdp.gamma, tol=tol, max_sweeps=max_sweeps)
+    values = at_states(states, values)
     greedy = np.eye(A)[action_values(mdp, np.nan_to_num(values)).argmax(axis=1)]
     return optimum_of(mdp, greedy, values, sweeps)
 

@@ -78,8 +78,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from minirl.exact.evaluation import (NoEnd, action_values, evaluate, expectation, reachable,
-                                     transitions_under, valued_states)
+from minirl.exact.evaluation import (NoEnd, action_values, at_states, evaluate, expectation,
+                                     reachable, transitions_under, valued_states)
 from minirl.exact.planning import optimum_of
 from minirl.exact.solving import solve
 from minirl.kernel import checks
@@ -318,9 +318,7 @@ def _log_partition(mdp, ref_logits, inverse_beta):
                      (scaled * ends).sum(axis=1)[states])
     if solution is None:
         return None
-    log_Z = np.full(mdp.shape[0], np.nan)
-    log_Z[states] = best[states] + np.log(solution)
-    return log_Z
+    return best + np.log(at_states(states, solution))
 
 
 def _divergence(mdp, ref_logits, beta):

@@ -115,6 +115,19 @@ def finite(name, values):
         raise ValueError(f"{name} must be finite, got {values}")
 
 
+def array(name, values, expected):
+    """An array of the shape that is expected, without infinities and NaN.
+
+    Examples
+    --------
+    >>> array("weights", np.array([1.0, np.inf]), (2,))
+    Traceback (most recent call last):
+    ValueError: weights must be finite, got [ 1. inf]
+    """
+    shape(name, values, expected)
+    finite(name, values)
+
+
 def full_support(ref_logits):
     """Logits of a reference that takes every action at times, so that no KL to it is infinite.
 

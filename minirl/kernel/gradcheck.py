@@ -236,8 +236,7 @@ def _asked(loss, x):
     checks.finite("x", x)
     value, gradient = loss(x.astype(np.float64))
     for name, got, shape in ("value", value, ()), ("gradient", gradient, x.shape):
-        checks.shape(f"the {name} of loss", got, shape)
-        checks.finite(f"the {name} of loss", got)
+        checks.array(f"the {name} of loss", got, shape)
     return x.astype(np.float64), value, np.asarray(gradient)
 
 

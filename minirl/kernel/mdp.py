@@ -49,6 +49,7 @@ from minirl.kernel import checks
 from minirl.kernel.sampling import thresholds
 
 ARRAYS = "next_state", "prob", "reward", "terminated", "start"
+LAW = [("prob", float), ("next_state", int), ("reward", float), ("terminated", bool)]  # Gymnasium's
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,21 +117,19 @@ class TabularMDP:
         S, A = len(rows), len(rows[0])
         outcomes = {(s, a, k): outcome for s, row in enumerate(rows) for a, listed in enumerate(row)
                     for k, outcome in enumerate(_numbered(f"P[{s}][{a}]", listed))}
-        shape = S, A, 1 + max(k for _, _, k in outcomes)
-        next_state, terminated = np.zeros(shape, int), np.zeros(shape, bool)
-        prob, reward = np.zeros(shape), np.zeros(shape)
         for s, row in enumerate(rows):
             if len(row) != A:
                 raise ValueError(f"P[{s}] must have {A} actions, as P[0] has, got {len(row)}")
+        law = np.zeros((S, A, 1 + max(k for _, _, k in outcomes)), LAW)
         for (s, a, k), outcome in outcomes.items():
             _check_outcome(f"P[{s}][{a}][{k}]", outcome, S)
-            prob[s, a, k], next_state[s, a, k], reward[s, a, k], terminated[s, a, k] = outcome
+            law[s, a, k] = tuple(outcome)
         if np.ndim(start) == 0:
             if not isinstance(start, Integral) or not 0 <= start < S:
                 raise ValueError(f"start must be a state in [0, {S}), got {start!r}")
             start = np.eye(S)[start]
-        return cls(next_state=next_state, prob=prob, reward=reward, terminated=terminated,
-                   start=np.asarray(start, float), gamma=gamma)
+        return cls(**{name: law[name] for name, _ in LAW}, start=np.asarray(start, float),
+                   gamma=gamma)
 
     @property
     def P(self):

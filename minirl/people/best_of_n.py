@@ -165,8 +165,7 @@ def winners(steps, rewards, num_generations):
     """
     strings = steps.starts.size - 1
     n = checks.group_size(num_generations, strings)
-    checks.shape("rewards", rewards, (strings,))
-    checks.finite("rewards", rewards)
+    checks.array("rewards", rewards, (strings,))
     return counts.select(steps, np.arange(0, strings, n) + rewards.reshape(-1, n).argmax(axis=1))
 
 

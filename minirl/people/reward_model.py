@@ -221,7 +221,6 @@ def squared_loss(weights, strings, scores):
     8.0 [[-4. -4.]]
     """
     X = check_matrix("strings", strings, weights, COUNTS)
-    if scores.shape != X.shape[:1] or not np.isfinite(scores).all():
-        raise ValueError(f"scores must be {X.shape[0]} finite numbers, got {scores}")
+    checks.array("scores", scores, X.shape[:1])
     error = X @ weights.ravel() - scores
     return (error * error).mean() / 2, (X.T @ error / error.size).reshape(weights.shape)

@@ -137,17 +137,15 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))  # 1 − log(0.75/0.5) each
     [0.595 0.595 0.595]
     """
-    checks.shape("weights", weights, ref_logits.shape)
-    checks.finite("weights", weights)
+    checks.array("weights", weights, ref_logits.shape)
     checks.positive("beta", beta)
     checks.not_negative("missing_eos_penalty", missing_eos_penalty)
     ref_logp = log_softmax(ref_logits)
 
     def rewards(rollout, logp):
         checks.shape("ref_logits", ref_logits, logp.shape)
-        shaped = weights - beta * (logp - ref_logp)
-        paid = shaped[rollout.states, rollout.actions] * rollout.alive
-        return _at_the_end(rollout, paid, -missing_eos_penalty * rollout.truncated)
+        return _paid(rollout, weights - beta * (logp - ref_logp),
+                     -missing_eos_penalty * rollout.truncated)
 
     return rewards
 
@@ -168,8 +166,7 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))
     [-0.405 -0.405  2.595]
     """
-    checks.shape("weights", weights, ref_logits.shape)
-    checks.finite("weights", weights)
+    checks.array("weights", weights, ref_logits.shape)
 
     def score(rollout):
         return (weights[rollout.states, rollout.actions] * rollout.alive).sum(axis=0)
@@ -202,12 +199,9 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     def rewards(rollout, logp):
         checks.shape("ref_logits", ref_logits, logp.shape)
         totals = np.asarray(score(rollout), float)
-        if totals.shape != rollout.truncated.shape or not np.isfinite(totals).all():
-            raise ValueError(f"score must return {rollout.truncated.size} finite numbers, got "
-                             f"shape {totals.shape}")
-        price = beta * (logp - ref_logp)
-        paid = -price[rollout.states, rollout.actions] * rollout.alive
-        return _at_the_end(rollout, paid, totals - missing_eos_penalty * rollout.truncated)
+        checks.array("what score returns", totals, rollout.truncated.shape)
+        return _paid(rollout, -beta * (logp - ref_logp),
+                     totals - missing_eos_penalty * rollout.truncated)
 
     return rewards
 
@@ -286,8 +280,8 @@ def steered(beta, distance, *, target, strings, kl_horizon):
     return float(beta * (1 + np.clip(distance / target - 1, -0.2, 0.2) * strings / kl_horizon))
 
 
-def _at_the_end(rollout, paid, totals):
-    """What is paid, with `totals` (N,) more on the last step of each episode."""
-    last, episodes = rollout.alive.sum(axis=0) - 1, np.arange(rollout.alive.shape[1])
-    paid[last, episodes] += totals
+def _paid(rollout, table, totals):
+    """What a table (S, A) pays for each step, and `totals` (N,) more on the last of an episode."""
+    paid = table[rollout.states, rollout.actions] * rollout.alive
+    paid[rollout.alive.sum(axis=0) - 1, np.arange(totals.size)] += totals
     return paid

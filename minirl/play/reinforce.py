@@ -93,8 +93,7 @@ def reinforce_loss(logits, weights, *, episodes):
     >>> print(round(loss, 4), grad)
     1.3863 [[-1.  1.]]
     """
-    checks.shape("weights", weights, logits.shape)
-    checks.finite("weights", weights)
+    checks.array("weights", weights, logits.shape)
     checks.whole("episodes", episodes)
     logp = log_softmax(logits)
     G = -weights / episodes

@@ -148,8 +148,7 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
     starts = start_states(mdp, episodes // size, rng).repeat(size)
     played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
     earned = rewards(played, logp)
-    checks.shape("what rewards return", earned, played.states.shape)
-    checks.finite("what rewards return", earned)
+    checks.array("what rewards return", earned, played.states.shape)
     if earned[~played.alive].any():
         raise ValueError("rewards must return zero after an episode's end: multiply by alive")
     metrics = {"rollout/ep_rew_mean": float(earned.sum() / episodes),

@@ -147,10 +147,12 @@ ROWS = {
         *(row(call, f"missing_eos_penalty must be finite and not negative, got {penalty}")
           for penalty in (-1.0, np.nan, np.inf) for call in priced(missing_eos_penalty=penalty)),
         *(row(lambda scores=scores: scored_rewards(lambda batch: scores, ZEROS, beta=1.0)(
-            TWELVE, np.log(FAIR)), f"score must return 12 finite numbers, got shape "
+            TWELVE, np.log(FAIR)), f"what score returns must have shape (12,), got "
             f"{np.shape(scores)}")
-          for scores in (np.zeros(11), np.zeros((12, 1)), 0.0, [*range(11), np.nan],
-                         [*range(11), np.inf])),
+          for scores in (np.zeros(11), np.zeros((12, 1)), 0.0)),
+        *(row(lambda bad=bad: scored_rewards(lambda batch: [*range(11), bad], ZEROS, beta=1.0)(
+            TWELVE, np.log(FAIR)), "what score returns must be finite, got ")
+          for bad in (np.nan, np.inf)),
         *positive("target_kl", lambda target: adaptive(target_kl=target)),
         *(row(lambda horizon=horizon: adaptive(kl_horizon=horizon),
               f"kl_horizon must be at least episodes, 512, got {horizon}")

@@ -197,8 +197,9 @@ ROWS = {
         *(row(lambda wrong=wrong: logistic_loss(ZEROS, X, np.array(wrong, float)),
               "labels must be 3 numbers in [0, 1], got")
           for wrong in ([0, 1], [0, 1, 1.1], [0, -0.1, 1], [0, np.nan, 1])),
-        *(row(lambda wrong=wrong: squared_loss(ZEROS, X, np.array(wrong, float)),
-              "scores must be 3 finite numbers, got") for wrong in ([0, 1], [0, np.inf, 1])),
+        row(lambda: squared_loss(ZEROS, X, np.ones(2)), "scores must have shape (3,), got (2,)"),
+        row(lambda: squared_loss(ZEROS, X, np.array([0, np.inf, 1])),
+            "scores must be finite, got [ 0. inf  1.]"),
     ],
     "calibration": [
         *(row(lambda measure=measure, shape=shape: measure(np.zeros(shape)),
