@@ -155,6 +155,13 @@ def command(capsys, monkeypatch, request):
     return run
 
 
+@pytest.fixture
+def rng():
+    import numpy as np  # after the number of threads is set
+
+    return np.random.default_rng(1)
+
+
 @pytest.fixture(params=["dense", "sparse"])
 def route(request, monkeypatch):
     """Runs a test twice: through the dense solve and through sparse LU."""

@@ -15,11 +15,6 @@ from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.softmax import log_softmax
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 def restarted(mdp, policy):
     """r_π (S,) and the chain (S, S) in which an end is followed by a first state, by loops."""
     r, P = tables(mdp)

@@ -35,14 +35,11 @@ def test_the_gambler_wins_or_loses_his_stake(heads, goal):
 
 
 @pytest.mark.parametrize("goal", [2, 7, 10])
-def test_a_gambler_at_nothing_or_at_his_goal_stays_there_and_earns_nothing(goal):
+def test_a_gambler_starts_anywhere_but_at_nothing_or_his_goal_where_he_stays(goal):
     law = gambler(goal=goal).P
     for capital in 0, goal:
         for outcomes in law[capital].values():
             assert {outcome[1:] for outcome in outcomes} == {(capital, 0.0, True)}
-
-
-def test_a_game_starts_with_any_capital_that_is_neither():
     assert gambler(goal=5).start.tolist() == [0, 0.25, 0.25, 0.25, 0.25, 0]
 
 
@@ -105,10 +102,7 @@ def test_a_night_and_a_day_of_the_rental_follow_the_rules(rental):
 def test_the_rental_is_discounted_and_opens_with_any_number_of_cars(rental):
     assert rental.gamma == 0.9 and car_rental(gamma=0.5, most=5).gamma == 0.5
     assert rental.start == pytest.approx(np.full(49, 1 / 49))
-
-
-def test_the_book_has_441_states_for_its_rental():
-    assert car_rental().shape == (21 * 21, 11)
+    assert car_rental().shape == (21 * 21, 11)  # the book's
 
 
 # Maximisation bias.

@@ -36,12 +36,9 @@ def test_a_policy_is_drawn_as_the_arrow_of_each_likeliest_move(moves, drawn):
     assert policy_text(world, pointing(0, 1, 2, 3, 2, 1, 3, 2, 0)) == drawn
 
 
-def test_logits_and_action_values_are_drawn_like_probabilities():
+def test_any_table_is_drawn_like_probabilities_and_of_equal_moves_the_first():
     table = np.array([[-3.0, -1.0, -2.0, -9.0], [0.0, 0.0, 1e4, 0.0], [5.0, 5.0, 5.0, 5.0]])
     assert policy_text(GridWorld(parse("SFG")), table) == "↓ → G"
-
-
-def test_of_equal_moves_the_first_is_drawn():
     table = np.array([[0.25] * 4, [0.0, 0.5, 0.0, 0.5]])
     assert policy_text(GridWorld(parse("S\nF")), table) == "←\n↓"
     assert policy_text(GridWorld(parse("SF"), moves="URDL"), table) == "↑ →"
@@ -52,15 +49,9 @@ def test_values_have_two_decimals_in_columns_of_one_width():
     assert values_text(GridWorld(MAP), values) == ("  1.00 -12.50      #\n"
                                                    "     H 100.00      G\n"
                                                    "     ·      C   0.13")
-
-
-def test_a_value_that_is_not_a_number_is_a_dot_but_a_goal_stays_a_goal():
     assert values_text(GridWorld(parse("SGH")), np.full(3, np.nan)) == "· G H"
-
-
-def test_a_small_negative_value_is_no_negative_zero():
     assert values_text(GridWorld(parse("SFG")), np.array([-0.004, -0.006, 0.0])) == (
-        " 0.00 -0.01     G")
+        " 0.00 -0.01     G")  # and no negative zero
 
 
 def row_of(columns):
@@ -100,14 +91,9 @@ def test_the_map_itself_is_drawn_with_its_numbers():
 
 
 @pytest.mark.parametrize("world", [*SHIPPED, GridWorld(MAP),
-                                   GridWorld(parse("S 12 0.001\nF -7 G"))],
+                                   GridWorld(parse("S 12 0.001\nF -7 1234567.5\n9 0.123456789 G"))],
                          ids=lambda world: str(world.shape))
 def test_a_map_that_is_drawn_can_be_read_again(world):
-    assert parse(map_text(world)) == world.cells
-
-
-def test_a_number_of_a_map_keeps_all_its_digits():
-    world = GridWorld(parse("S 1234567.5 0.123456789"))
     assert parse(map_text(world)) == world.cells
 
 
@@ -117,6 +103,7 @@ def test_visits_are_whole_numbers_and_symbols_stand_for_themselves():
                                                    "      H      20       G\n"
                                                    "      1       C     300")
     assert visits_text(GridWorld(MAP), visits.astype(float)) == visits_text(GridWorld(MAP), visits)
+    assert visits_text(GridWorld(parse("SFG")), np.array([1.0, 2.5, 3.0])) == "1.00 2.50    G"
 
 
 @pytest.mark.parametrize("columns, count, drawn", [
@@ -125,11 +112,6 @@ def test_visits_are_whole_numbers_and_symbols_stand_for_themselves():
 def test_visits_are_counted_in_thousands_or_millions_if_80_columns_want_it(columns, count, drawn):
     text = visits_text(row_of(columns), np.full(columns, count))
     assert text == " ".join([drawn] * columns) and len(text) <= 80
-
-
-def test_expected_visits_are_drawn_like_values():
-    visits = np.array([1.0, 2.5, 3.0])
-    assert visits_text(GridWorld(parse("SFG")), visits) == "1.00 2.50    G"
 
 
 @pytest.mark.parametrize("world", SHIPPED, ids=lambda world: str(world.shape))
@@ -151,31 +133,19 @@ def test_blocks_of_unequal_size_stand_side_by_side_without_trailing_space():
                                     "1      x             y\n"
                                     "2 2                  z\n"
                                     "3")
-
-
-def test_the_gap_between_blocks_can_be_chosen():
     assert side_by_side({"a": "1", "b": "2"}, gap=" | ") == "a | b\n1 | 2"
-
-
-def test_one_block_stands_alone_under_its_title():
     assert side_by_side({"title": "← →\n↑ G"}) == "title\n← →\n↑ G"
 
 
 # Colours.
 
 
-def test_symbols_that_stand_alone_are_painted():
+def test_symbols_that_stand_alone_are_painted_and_nothing_else():
     assert painted("S H C # G F →\nG") == (
         "\x1b[1mS\x1b[0m \x1b[34mH\x1b[0m \x1b[31mC\x1b[0m \x1b[2m#\x1b[0m \x1b[32mG\x1b[0m F →\n"
         "\x1b[32mG\x1b[0m")
-
-
-def test_words_and_numbers_are_not_painted():
     text = "Goals SARSA Q-learning G. 0.50 #1 HC"
     assert painted(text) == text
-
-
-def test_only_colours_are_added_by_paint():
     drawing = map_text(four_rooms())
     assert re.sub("\x1b\\[[0-9]+m", "", painted(drawing)) == drawing != painted(drawing)
 

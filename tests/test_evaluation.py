@@ -18,11 +18,6 @@ from worlds import (corridor, endless, episodes, island, random_mdp, random_poli
 GAMMAS = [0.0, 0.9, 1.0]
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 # However it is solved.
 
 

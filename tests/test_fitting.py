@@ -12,11 +12,6 @@ from minirl.people.fitting import attracted, minimise, minimise_near
 SHAPE = (2, 3)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 def rosenbrock(x):
     value = 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
     return value, np.array([-400 * x[0] * (x[1] - x[0] ** 2) - 2 * (1 - x[0]),

@@ -10,11 +10,6 @@ from worlds import episodes, random_mdp, random_policy, tables, value_by_loops
 
 
 @pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
-@pytest.fixture
 def world(rng):
     return random_mdp(rng, 4, 3, 3, 0.9)
 

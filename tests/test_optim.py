@@ -13,11 +13,6 @@ from minirl.play.optim import (adam, at, clip_norm, coefficient, gradient_descen
 SHAPE = (2, 3)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 def test_gradient_descent_subtracts_the_gradient_times_the_rate(rng):
     """(optim.1), three steps at three rates."""
     optimiser, x = gradient_descent(), rng.normal(size=SHAPE)

@@ -21,11 +21,6 @@ from worlds import (corridor, deterministic_policies, endless, episodes, island,
 GAMMAS = [0.0, 0.9, 1.0]
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 # The policy gradient.
 
 

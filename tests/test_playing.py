@@ -18,11 +18,6 @@ FOREVER = single_outcome([[1, 0], [0, 1]], [[1, 0], [2, 0]], np.zeros((2, 2)), [
 
 
 @pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
-@pytest.fixture
 def world(rng):
     return random_mdp(rng, 4, 3, 3, 0.9)
 

@@ -17,11 +17,6 @@ from worlds import (endless, episodes, island, random_mdp, single_outcome, table
                     value_by_loops)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 def language(rng, reward=1.0):
     """Two letters and an end symbol: state 0 is the start, 1 and 2 a last letter; action 0 ends."""
     return single_outcome([[0, 1, 2]] * 3, reward * rng.normal(size=(3, 3)),

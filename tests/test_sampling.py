@@ -6,11 +6,6 @@ import pytest
 from minirl.kernel.sampling import alias, cells, draw, generator, generators, thresholds, words
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 def test_a_draw_counts_the_cumulative_probabilities_that_are_no_larger(rng):
     """(sampling.1)."""
     prob, uniforms = rng.dirichlet(np.ones(5), 300), rng.random(300)

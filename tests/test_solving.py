@@ -10,11 +10,6 @@ from minirl.exact import solving
 from minirl.exact.solving import solve, solve_by_sweeps, sweep
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
 def with_radius(rng, n, radius):
     """A random matrix M ≥ 0, sparse, with this spectral radius."""
     M = rng.random((n, n)) * (rng.random((n, n)) < 0.6) + 0.1 * np.roll(np.eye(n), 1, axis=1)

@@ -94,21 +94,12 @@ def outcomes_in_order(mdp, s, a):
 # Maps.
 
 
-def test_cells_are_symbols_and_digits_that_pay():
+def test_cells_are_symbols_digits_that_pay_and_in_a_line_with_spaces_words():
     assert parse("SFGHC#") == (("S", "F", "G", "H", "C", "#"),)
     assert parse("AaBb\nSFFF") == (("A", "a", "B", "b"), ("S", "F", "F", "F"))
     assert parse("S07\n9F3") == (("S", 0.0, 7.0), (9.0, "F", 3.0))
-
-
-def test_a_line_with_spaces_is_read_as_words():
     assert parse("S 12 -2.5\nF\t1e-3  #") == (("S", 12.0, -2.5), ("F", 0.001, "#"))
-
-
-def test_rows_of_letters_and_of_words_may_be_mixed():
-    assert parse("SFG\nF -5 3") == (("S", "F", "G"), ("F", -5.0, 3.0))
-
-
-def test_blank_lines_and_the_space_around_a_line_are_skipped():
+    assert parse("SFG\nF -5 3") == (("S", "F", "G"), ("F", -5.0, 3.0))  # rows of both kinds
     assert parse("\n\n  SF  \n \t \r\n\tFG\n\n") == (("S", "F"), ("F", "G"))
 
 
@@ -140,32 +131,21 @@ def test_every_outcome_follows_the_rules(moves, slip):
             check_every_outcome(WEATHER, moves, success_rate, slip, {**RULES, "wind": wind})
 
 
-def test_a_slip_goes_to_the_two_sides_in_the_order_of_the_moves():
-    """Cell 1 of a tiny map, by hand: a wall to the left below, the goal below, edges elsewhere."""
-    left, down, right, up = (0, 0.0, False), (3, 1.0, True), (1, 0.0, False), (1, 0.0, False)
-    lake = GridWorld(parse("SF\n#G"), moves="LDRU", success_rate=0.8).mdp(gamma=1.0)
-    assert outcomes_in_order(lake, 1, 0) == [(0.1, *up), (0.8, *left), (0.1, *down)]
-    assert outcomes_in_order(lake, 1, 1) == [(0.1, *left), (0.8, *down), (0.1, *right)]
-    assert outcomes_in_order(lake, 1, 2) == [(0.1, *down), (0.8, *right), (0.1, *up)]
-    assert outcomes_in_order(lake, 1, 3) == [(0.1, *right), (0.8, *up), (0.1, *left)]
-    cliff = GridWorld(parse("SF\n#G"), moves="URDL", success_rate=0.8).mdp(gamma=1.0)
-    assert outcomes_in_order(cliff, 1, 0) == [(0.1, *left), (0.8, *up), (0.1, *right)]
-    assert outcomes_in_order(cliff, 1, 1) == [(0.1, *up), (0.8, *right), (0.1, *down)]
-    assert outcomes_in_order(cliff, 1, 2) == [(0.1, *right), (0.8, *down), (0.1, *left)]
-    assert outcomes_in_order(cliff, 1, 3) == [(0.1, *down), (0.8, *left), (0.1, *up)]
-
-
-def test_a_slip_may_prefer_one_way():
-    """One quarter turn further is the next move of the string: from left, down or up."""
-    slip = {-1: 0.1, 1: 0.3, 2: 0.6}
-    left, down, right, up = (0, 0.0, False), (3, 1.0, True), (1, -2.0, False), (1, -2.0, False)
-    lake, cliff = (GridWorld(parse("SF\n#G"), moves=moves, success_rate=0.5, slip=slip,
-                             rewards={"G": 1.0, "F": -2.0}).mdp(gamma=1.0)
-                   for moves in ("LDRU", "URDL"))
-    assert outcomes_in_order(lake, 1, 0) == [(0.05, *up), (0.5, *left), (0.15, *down),
-                                             (0.3, *right)]
-    assert outcomes_in_order(cliff, 1, 3) == [(0.05, *down), (0.5, *left), (0.15, *up),
-                                              (0.3, *right)]
+@pytest.mark.parametrize("moves", ["LDRU", "URDL"])
+def test_a_slip_goes_aside_in_the_order_of_the_moves_and_may_prefer_one_way(moves):
+    """Cell 1 of a tiny map, by hand: a wall to the left below, the goal below, edges elsewhere.
+    One quarter turn further is the next move of the string: from left, down or up."""
+    beside = {"L": (0, 0.0, False), "D": (3, 1.0, True), "R": (1, -2.0, False),
+              "U": (1, -2.0, False)}
+    rules = {"moves": moves, "rewards": {"G": 1.0, "F": -2.0}}
+    even = GridWorld(parse("SF\n#G"), success_rate=0.8, **rules).mdp(gamma=1.0)
+    uneven = GridWorld(parse("SF\n#G"), success_rate=0.5, slip={-1: 0.1, 1: 0.3, 2: 0.6},
+                       **rules).mdp(gamma=1.0)
+    for a in range(4):
+        before, own, after, back = (beside[moves[(a + turn) % 4]] for turn in (-1, 0, 1, 2))
+        assert outcomes_in_order(even, 1, a) == [(0.1, *before), (0.8, *own), (0.1, *after)]
+        assert outcomes_in_order(uneven, 1, a) == [(0.05, *before), (0.5, *own), (0.15, *after),
+                                                   (0.3, *back)]
 
 
 def test_a_slip_to_one_side_alone_has_two_outcomes():
