@@ -2,14 +2,16 @@
 same numbers, from the same batch or from the same random numbers."""
 
 import ast
+import contextlib
 import importlib
 import inspect
+import io
 import os
 import re
-import runpy
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +33,9 @@ from minirl.people import best_of_n as best, dpo, groups, grpo, reward_model, rl
 from minirl.plain import (actor_critic as plain_actor_critic, best_of_n as plain_best_of_n,
                           dpo as plain_dpo, episode as plain_episode, grpo as plain_grpo,
                           language_model, ppo as plain_ppo, q_learning as plain_q_learning,
-                          reinforce as plain_reinforce, reward_model as plain_reward_model,
+                          reward_model as plain_reward_model,
                           rlhf as plain_rlhf, value_iteration as plain_value_iteration)
-from minirl.play import actor_critic, ppo, q_learning, reinforce, returns
+from minirl.play import ppo, q_learning, returns
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.optim import gradient_descent
 from minirl.play.surrogate import collapse
@@ -41,8 +43,8 @@ from minirl.play.training import environment_rewards, play
 from toy_lm import ngram
 from toy_lm.vocabulary import Vocabulary
 
-FILES = sorted(path for path in Path(minirl.plain.__file__).parent.glob("*.py")
-               if path.stem != "__init__")
+PLAIN = Path(minirl.plain.__file__).parent
+FILES = sorted(path for path in PLAIN.glob("*.py") if path.stem != "__init__")
 BEST = 0.5420  # J* of the slippery 4x4 lake at gamma 0.99
 
 
@@ -65,8 +67,11 @@ def lines_of_code(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_algorithm_is_on_one_screen(path):
+def test_every_algorithm_is_on_one_screen_and_names_its_paper(path):
     assert 15 <= len(lines_of_code(path)) <= 60
+    module = importlib.import_module(f"minirl.plain.{path.stem}")
+    assert re.search(r"\b(19|20)\d\d\b|Sutton and Barto", module.__doc__)
+    assert len(inspect.getdoc(module).split("\n")) <= 10
 
 
 def test_what_two_files_both_need_is_the_same_word_for_word():
@@ -85,16 +90,10 @@ def test_what_two_files_both_need_is_the_same_word_for_word():
 # What they print.
 
 
-@pytest.fixture
-def printed(capsys):
-    """Run the main part of a plain file: its lines, which any terminal can show."""
-    def run(name):
-        runpy.run_path(next(str(path) for path in FILES if path.stem == name),
-                       run_name="__main__")
-        out = capsys.readouterr().out
-        assert out.isascii()
-        return out.splitlines()
-    return run
+@cache
+def printed(name):
+    """The lines that the main part of a plain file prints; any terminal can show them."""
+    return run_changed(name, {})
 
 
 def numbers(line):
@@ -102,12 +101,15 @@ def numbers(line):
 
 
 def run_changed(name, changes, **given):
-    """Run the main part of a plain file with other numbers in it, or other functions."""
-    source = Path(minirl.plain.__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    """The lines that its main part prints with other numbers in it, or other functions."""
+    source = (PLAIN / f"{name}.py").read_text(encoding="utf-8")
     for old, new in changes.items():
         assert source.count(old) == 1
         source = source.replace(old, new)
-    exec(compile(source, name, "exec"), {"__name__": "__main__", **given})
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(source, name, "exec"), {"__name__": "__main__", **given})
+    assert out.getvalue().isascii()
+    return out.getvalue().splitlines()
 
 
 def test_the_optimum_that_the_lakes_name_is_the_optimum_and_that_of_the_careful_agent():
@@ -118,7 +120,7 @@ def test_the_optimum_that_the_lakes_name_is_the_optimum_and_that_of_the_careful_
     assert evaluate(lake, np.eye(4)[careful])[0] == pytest.approx(BEST, abs=5e-5)
 
 
-def test_an_episode_of_the_best_agent_is_worth_the_optimum_and_one_at_random_little(printed):
+def test_an_episode_of_the_best_agent_is_worth_the_optimum_and_one_at_random_little():
     first, *rows = (numbers(line) for line in printed("episode"))
     (J, error, *_), (best_J, best_error, *_) = rows
     assert first == [0.99, round(BEST, 3)]
@@ -127,7 +129,7 @@ def test_an_episode_of_the_best_agent_is_worth_the_optimum_and_one_at_random_lit
     assert abs(J - uniform) < 4 * error and abs(best_J - BEST) < 4 * best_error < 0.05
 
 
-def test_value_iteration_prints_the_optimum_and_the_best_way(printed):
+def test_value_iteration_prints_the_optimum_and_the_best_way():
     first, *rows = printed("value_iteration")
     assert numbers(first) == [BEST]
     optimum = planning.policy_iteration(frozen_lake().mdp(gamma=0.99))
@@ -137,7 +139,7 @@ def test_value_iteration_prints_the_optimum_and_the_best_way(printed):
     assert values == [round(V, 2) for V in optimum.values[alive]]
 
 
-def test_q_learning_finds_the_edge_of_the_cliff_and_sarsa_keeps_away(printed):
+def test_q_learning_finds_the_edge_of_the_cliff_and_sarsa_keeps_away():
     rows = printed("q_learning")[:4]
     found = {line.split()[0]: numbers(line)[0] for line in rows}
     assert found.pop("q_learning") == -13
@@ -146,9 +148,8 @@ def test_q_learning_finds_the_edge_of_the_cliff_and_sarsa_keeps_away(printed):
     assert all("returns" in line and "along the edge -13" in line for line in rows)
 
 
-def test_a_walk_along_the_cliff_that_circles_does_not_arrive(capsys):
-    run_changed("q_learning", {"20_000": "300"})
-    rows = capsys.readouterr().out.splitlines()[:4]
+def test_a_walk_along_the_cliff_that_circles_does_not_arrive():
+    rows = run_changed("q_learning", {"20_000": "300"})[:4]
     assert all("the greedy policy does not arrive;" in line for line in rows)
     assert all(numbers(line) == [-13] for line in rows)
 
@@ -165,29 +166,28 @@ def test_double_q_learning_values_the_edge_of_the_cliff_too_low():
 
 
 @pytest.mark.parametrize("name, batch", [("reinforce", 100), ("actor_critic", 50), ("ppo", 50)])
-def test_a_policy_learns_to_cross_the_lake(printed, name, batch):
-    rows = [numbers(line) for line in printed(name)]
-    assert [row[0] for row in rows] == [0, 20 * batch, 40 * batch, 60 * batch]
-    assert {row[3] for row in rows} == {round(BEST, 3)}
-    J = [row[1] for row in rows]
-    assert J[0] < 0.04 < 0.45 < J[-1] < BEST + 4 * rows[-1][2]
+def test_a_policy_learns_to_cross_the_lake(name, batch):
+    """Asked before the first batch and after the last."""
+    first, last = map(numbers, run_changed(name, {"% 20 == 0": "% 60 == 0"}))
+    assert (first[0], last[0], first[3], last[3]) == (0, 60 * batch, *[round(BEST, 3)] * 2)
+    assert first[1] < 0.04 < 0.45 < last[1] < BEST + 4 * last[2]
 
 
-def test_counting_beats_chance_and_writes_words_of_its_letters(printed):
+def test_counting_beats_chance_and_writes_words_of_its_letters():
     first, second = printed("language_model")
     counted, chance = numbers(first)
     assert counted < 1 < chance == round(np.log(5), 3)
     assert set(second.split(":")[1]) <= set(" enot") and len(second.split(":")[1].split()) == 10
 
 
-def test_a_reward_model_fits_better_than_the_truth_and_finds_the_three_bad_words(printed):
+def test_a_reward_model_fits_better_than_the_truth_and_finds_the_three_bad_words():
     first, second = printed("reward_model")
     before, after, truth = numbers(first.replace("->", " "))
     assert after < truth < before == 0.693
     assert set(second.split()[-3:]) == {"noon", "neon", "eon"}
 
 
-def test_the_best_of_n_is_what_its_law_says_and_not_further_than_its_bound(printed):
+def test_the_best_of_n_is_what_its_law_says_and_not_further_than_its_bound():
     first, *rows = (numbers(line) for line in printed("best_of_n"))
     assert first == [1, 0.7] and [row[0] for row in rows] == [2, 4, 8, 16]
     for _, mean, exact, distance, bound in rows:
@@ -195,14 +195,14 @@ def test_the_best_of_n_is_what_its_law_says_and_not_further_than_its_bound(print
 
 
 @pytest.mark.parametrize("name, least", [("rlhf", 0.95), ("dpo", 0.8)])
-def test_what_is_aligned_comes_near_the_optimum(printed, name, least):
+def test_what_is_aligned_comes_near_the_optimum(name, least):
     rows = [numbers(line)[-2:] for line in printed(name) if "at most" in line]
     assert len({best for _, best in rows}) == 1
     (first, best), (last, _) = rows[0], rows[-1]
     assert least < (last - first) / (best - first) < 1
 
 
-def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not(printed, capsys):
+def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not():
     """The last line of `dpo`, from the loss of the book, which is faster."""
     *_, last, words = printed("dpo")
     matrices = {}
@@ -215,12 +215,12 @@ def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not(printed, capsys):
 
     for pairs, J in (8000, numbers(words)[-1]), (1000, numbers(last)[-2]):
         matrices.clear()
-        run_changed("dpo", {"range(1000)": f"range({pairs})", "range(21)": "range(51)",
-                            "% 5 == 0": "% 50 == 0", "def loss(": "def other("}, loss=loss)
-        assert numbers(capsys.readouterr().out.splitlines()[1])[-2] == J
+        rows = run_changed("dpo", {"range(1000)": f"range({pairs})", "range(21)": "range(51)",
+                                   "% 5 == 0": "% 50 == 0", "def loss(": "def other("}, loss=loss)
+        assert numbers(rows[1])[-2] == J
 
 
-def test_grpo_learns_to_write_words(printed):
+def test_grpo_learns_to_write_words():
     share = [numbers(line)[1] for line in printed("grpo")]
     assert share[0] < 30 and share[-1] > 95
 
@@ -382,13 +382,22 @@ def iteration(trainer, mdp, record, episodes, horizon=6, **arguments):
 
 
 @pytest.mark.parametrize("episodes", [1, 30])
-def test_an_iteration_of_reinforce_equals_the_book(episodes):
+@pytest.mark.parametrize("name, options, plain", [
+    ("reinforce", {"keep_discount": True}, {}),
+    ("actor_critic", {"gae_lambda": 0.8, "value_lambda": 0.8, "ent_coef": 0.1},
+     {"lam": 0.8, "beta": 0.1}),
+    ("ppo", {"gae_lambda": 0.8, "n_epochs": 4, "clip_range": 0.02, "ent_coef": 0.0},
+     {"lam": 0.8, "epsilon": 0.02, "epochs": 4})])
+def test_an_iteration_of_a_learner_equals_the_book(name, options, plain, episodes):
+    """(actor_critic.1), and those of REINFORCE and PPO"""
     mdp, record = world(2), random_record(world(2))
-    batch, after = iteration(reinforce.reinforce, mdp, record, episodes, keep_discount=True,
-                             value_rate=0.4)
-    theta, V = plain_reinforce.reinforce(record.logits, record.values, episodes_of(batch),
-                                         gamma=0.9, alpha=0.3, rate=0.4)
+    batch, after = iteration(getattr(importlib.import_module(f"minirl.play.{name}"), name), mdp,
+                             record, episodes, value_rate=0.4, **options)
     assert episodes == 1 or batch.truncated.any() and batch.terminated.any()
+    assert episodes == 1 or name != "ppo" or 0 < after.metrics["policy/clipfrac"] < 1
+    learner = getattr(importlib.import_module(f"minirl.plain.{name}"), name)
+    theta, V = learner(record.logits, record.values, episodes_of(batch), gamma=0.9, alpha=0.3,
+                       rate=0.4, **plain)
     assert_equal(theta, after.logits)
     assert_equal(V, after.values)
 
@@ -408,18 +417,6 @@ def test_advantages_equal_the_book_after_an_end_and_after_a_cut(lam):
         assert_equal(np.concatenate(found), counts.flatten(expected, batch.alive))
 
 
-@pytest.mark.parametrize("episodes", [1, 30])
-def test_an_iteration_of_actor_critic_equals_the_book(episodes):
-    """(actor_critic.1)"""
-    mdp, record = world(4), random_record(world(4))
-    batch, after = iteration(actor_critic.actor_critic, mdp, record, episodes, gae_lambda=0.8,
-                             value_lambda=0.8, value_rate=0.4, ent_coef=0.1)
-    theta, V = plain_actor_critic.actor_critic(record.logits, record.values, episodes_of(batch),
-                                               gamma=0.9, lam=0.8, beta=0.1, alpha=0.3, rate=0.4)
-    assert_equal(theta, after.logits)
-    assert_equal(V, after.values)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_the_surrogate_of_ppo_equals_the_book(seed):
     """(ppo.1) = (ppo.2)"""
@@ -429,18 +426,6 @@ def test_the_surrogate_of_ppo_equals_the_book(seed):
     loss, slope = ppo.ppo_loss(logits, old, collapse(steps, A), clip_range=0.1)
     assert_equal(L, -loss)
     assert_equal(grad, -slope)
-
-
-@pytest.mark.parametrize("episodes", [1, 30])
-def test_an_iteration_of_ppo_equals_the_book(episodes):
-    mdp, record = world(5), random_record(world(5))
-    batch, after = iteration(ppo.ppo, mdp, record, episodes, gae_lambda=0.8, n_epochs=4,
-                             clip_range=0.02, value_rate=0.4, ent_coef=0.0)
-    assert episodes == 1 or 0 < after.metrics["policy/clipfrac"] < 1
-    theta, V = plain_ppo.ppo(record.logits, record.values, episodes_of(batch), gamma=0.9, lam=0.8,
-                             epsilon=0.02, epochs=4, alpha=0.3, rate=0.4)
-    assert_equal(theta, after.logits)
-    assert_equal(V, after.values)
 
 
 # Learning from people.
@@ -473,23 +458,15 @@ def preferences(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_loss_of_a_reward_model_equals_the_book(seed):
-    """(reward_model.1) and (reward_model.2)"""
-    w, _, pairs, D = preferences(seed)
-    loss, grad = plain_reward_model.loss(w, pairs)
-    expected = reward_model.bradley_terry_loss(w, D)
-    assert_equal(loss, expected[0])
-    assert_equal(grad, expected[1])
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_loss_of_dpo_equals_the_book(seed):
-    """(dpo.2) and (dpo.3), pitfalls 10 and 11: sums over strings of unequal lengths"""
+def test_the_losses_of_preferences_equal_the_book(seed):
+    """(reward_model.1), (reward_model.2), (dpo.2) and (dpo.3), pitfalls 10 and 11: sums over
+    strings of unequal lengths"""
     logits, ref, pairs, D = preferences(seed)
-    loss, grad = plain_dpo.loss(logits, ref, pairs, 0.7)
-    expected = dpo.dpo_loss(logits, ref, D, beta=0.7)
-    assert_equal(loss, expected[0])
-    assert_equal(grad, expected[1])
+    for found, expected in (
+            (plain_reward_model.loss(logits, pairs), reward_model.bradley_terry_loss(logits, D)),
+            (plain_dpo.loss(logits, ref, pairs, 0.7), dpo.dpo_loss(logits, ref, D, beta=0.7))):
+        assert_equal(found[0], expected[0])
+        assert_equal(found[1], expected[1])
 
 
 def dpo_at_a_double_price(w, pairs):
@@ -604,12 +581,5 @@ def test_a_file_runs_by_its_name_without_a_warning():
     done = subprocess.run([sys.executable, "-W", "error", "-m", "minirl.plain.value_iteration"],
                           capture_output=True, encoding="utf-8", timeout=60,
                           env=os.environ | {"PYTHONUTF8": "1"},
-                          cwd=Path(minirl.plain.__file__).parents[2])
+                          cwd=PLAIN.parents[1])
     assert done.returncode == 0 and done.stderr == "" and "0.5420" in done.stdout
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_file_can_be_imported_and_names_its_paper(path):
-    module = importlib.import_module(f"minirl.plain.{path.stem}")
-    assert re.search(r"\b(19|20)\d\d\b|Sutton and Barto", module.__doc__)
-    assert len(inspect.getdoc(module).split("\n")) <= 10
