@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"],
              "policies": ["--learner", "ppo", "--runs", "1", "--iterations", "20", "--episodes",
                           "1"],
-             "estimators": [], "kl": [], "objectives": [], "alignment": ["--pairs", "50"]}
+             "estimators": [], "kl": [], "objectives": [], "alignment": ["--pairs", "50", "--seed", "3"]}
 SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
           "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
                                       (("dpo", 20), ("orpo", 10)), 1e-4)}
