@@ -195,8 +195,9 @@ def updates(found):
     def down(loss):
         return lambda logits: -loss(logits)[1]
 
+    every, often = sparse.csr_array(found.matrix), M * met.reshape(M, M)
+
     def kto_as_met(logits):
-        every, often = sparse.csr_array(found.matrix), M * met.reshape(M, M)
         z0 = chances(found, logits) @ ratios_of(found, logits)
         return kto.kto_loss(logits, ref, every, every, beta=BETA, z0=max(z0, 0.0),
                             desirable_weight=often.sum(axis=1),
@@ -233,11 +234,12 @@ def at_rest(update, starts, steps=STEPS, rate=RATE):
 
     for start in starts:
         x = optimize.root(pinned, start.ravel(), tol=1e-13).x
-        derivative = np.array([(pinned(x + step) - pinned(x - step)) / 2e-5
-                               for step in 1e-5 * np.eye(x.size)])
         logits = x.reshape(shape)
-        if np.abs(update(logits)).max() < ZERO and np.linalg.eigvals(derivative).real.min() > STIFF:
-            return logits, True
+        if np.abs(update(logits)).max() < ZERO:
+            derivative = np.array([(pinned(x + step) - pinned(x - step)) / 2e-5
+                                   for step in 1e-5 * np.eye(x.size)])
+            if np.linalg.eigvals(derivative).real.min() > STIFF:
+                return logits, True
     logits = starts[0]
     for _ in range(steps):
         logits = logits + rate * update(logits)
