@@ -22,6 +22,9 @@ collect_ignore = ["ten_things"]  # scripts, which test_ten_things runs where the
 GRADIENTS, RUNS = pytest.StashKey(), pytest.StashKey()
 
 LONG_RUNS = {  # by fixture and name: what Python is given, before the name of a file for results
+    ("shared_out", "reinforce"): ["-m", "minirl", "policies", "--learner", "reinforce", "--seed",
+                                  "3", "--runs", "2", "--iterations", "20", "--episodes", "8",
+                                  "--horizon", "9", "--json"],
     ("full_run", "demo"): ["-m", "minirl", "--json"],
     ("full_alignment", "job"): ["-m", "minirl", "alignment", "--json"],
     ("grpo_at_rest", "expected_update"): ["tests/grpo_at_rest.py"],
@@ -135,6 +138,12 @@ def learned(request):
     futures = request.config.stash[RUNS].futures
     return {world: future.result().json for (fixture, world), future in futures.items()
             if fixture == "learned"}
+
+
+@pytest.fixture(scope="session")
+def shared_out(request):
+    """Two runs of REINFORCE with the seed 3, shared out among processes: their JSON."""
+    return request.config.stash[RUNS].futures["shared_out", "reinforce"].result().json
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The job `values`: a world solved three times, learners judged by it, and what is printed."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -41,14 +39,22 @@ def asked(monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize("name", maps.WORLDS)
-def test_every_known_world_is_solved_by_three_solvers_that_agree(name):
-    mdp = maps.WORLDS[name]().mdp(gamma=0.95)
+@pytest.mark.parametrize("grid, gamma, visits", [
+    *((world(), 0.95, "discounted visits") for world in maps.WORLDS.values()),
+    (cliff_walk(), 1.0, "expected visits"), (frozen_lake(), 1.0, "expected visits"),
+    (maps.teleports(), 0.999, "discounted visits")])
+def test_every_known_world_is_solved_by_three_solvers_that_agree(grid, gamma, visits):
+    """And drawn in 80 columns.  The tolerance is relative, since 10^-12 cannot be told from the
+    rounding of 2,000, and rounding at gamma 1 is not taken for a world without an end."""
+    mdp = grid.mdp(gamma=gamma)
     solution = values.solve_world(mdp)
-    assert len(solution.rounds) == 3 and solution.disagreement < 1e-8
-    table = mdp.mean_reward
-    J = (solution.visits[:, None] * solution.optimum.policy * table).sum()
-    assert J == pytest.approx(solution.optimum.objective, abs=1e-9)
+    assert len(solution.rounds) == 3
+    assert solution.disagreement < (1e-8 if gamma == 0.95 else 1e-7)
+    J = (solution.visits[:, None] * solution.optimum.policy * mdp.mean_reward).sum()
+    assert J == pytest.approx(solution.optimum.objective, abs=1e-9 * max(1, abs(J)))
+    text = values.solution_text(Values("x", grid, Settings(gamma), solution, []))
+    assert max(map(len, text.split("\n"))) <= 80
+    assert all(word in text for word in ("best policy", "values", visits))
 
 
 @pytest.mark.parametrize("solver", ["value_iteration", "linear_programme"])
@@ -93,14 +99,6 @@ def test_a_curve_judges_the_records_of_the_learner(method, learner):
     assert curve.shares == pytest.approx(curve.values[-1] / best.objective, abs=1e-12)
 
 
-@pytest.mark.parametrize("method", values.VALUE_LEARNERS)
-def test_a_run_is_the_same_whatever_runs_beside_it(method):
-    best = policy_iteration(LAKE)
-    many, alone = (values.learn_values(LAKE, best, method, seed=1, runs=runs,
-                                       settings=Settings(steps=100)) for runs in (3, 1))
-    assert (many.errors[:, :1] == alone.errors).all() and (many.values[:, :1] == alone.values).all()
-
-
 def test_a_greedy_policy_that_never_ends_has_no_value():
     mdp = cliff_walk().mdp(gamma=1.0)
     assert np.isnan(values.greedy_value(mdp, np.zeros(mdp.shape)))  # always up
@@ -124,7 +122,7 @@ def test_the_settings_of_a_world_are_its_own(command, asked, name):
 
 
 @pytest.mark.parametrize("name, steps, least", [("windy", 8000, [1, None, 0.8, 1]),
-                                                ("cliff", 10_000, [1, 0.65, 0.65, 0.8]),
+                                                ("cliff", 6000, [1, 0.65, 0.65, 0.8]),
                                                 ("teleports", 5000, [0.95, 0.85, 0.8, 0.8])])
 def test_with_the_settings_of_their_world_learners_arrive_even_sooner(name, steps, least):
     """The median of five runs, which all have more steps in the job; on the cliff by a detour."""
@@ -140,19 +138,11 @@ def test_with_the_settings_of_their_world_learners_arrive_even_sooner(name, step
 # What is printed and written.
 
 
-@pytest.mark.parametrize("grid, gamma", [*((world(), 0.95) for world in maps.WORLDS.values()),
-                                         (cliff_walk(), 1.0)])
-def test_what_is_printed_fits_into_80_columns(grid, gamma):
-    found = found_on(grid, gamma, initial_value=-1234.5)
-    text = f"{values.solution_text(found)}\n{values.curves_text(found)}"
+def test_what_is_printed_of_learners_fits_into_80_columns_and_a_drawing_if_it_can(monkeypatch):
+    found = found_on(corners(), initial_value=-1234.5)
+    text = values.curves_text(found)
     assert max(map(len, text.split("\n"))) <= 80
-    visits = "expected visits" if gamma == 1 else "discounted visits"
-    for word in ("best policy", "values", visits, *values.VALUE_LEARNERS, "initial value -1234.5"):
-        assert word in text
-
-
-def test_a_world_is_drawn_beside_as_long_as_it_fits(monkeypatch):
-    found = found_on(corners())
+    assert all(word in text for word in (*values.VALUE_LEARNERS, "initial value -1234.5"))
     whole = values.solution_text(found).split("\n")
     widest = max(map(len, whole[2:whole.index("", 2)]))
     for width, beside in (widest, True), (widest - 1, False):
@@ -195,6 +185,7 @@ def test_the_text_of_the_learners_holds_their_last_points_and_who_did_not_arrive
 
 
 def test_rows_hold_the_last_point_of_each_curve_and_its_share():
+    """Which is null if the optimum is worth nothing."""
     J = 0.25
     curve = ValueCurve("sarsa", np.array([10, 20]), np.array([[9.0, 9, 9], [1, 3, 2]]),
                        np.array([[0.0, 0, 0], [J, J / 2, np.nan]]), np.array([1, 0.5, np.nan]), 0.5)
@@ -204,6 +195,9 @@ def test_rows_hold_the_last_point_of_each_curve_and_its_share():
     lost, = values.value_rows([curve._replace(values=np.full((2, 3), np.nan),
                                               shares=np.full(3, np.nan))])
     assert lost["value"] == [None] * 3 and lost["share"] is None
+    nothing = found_on(frozen_lake("SF"), 0.9)
+    assert all(row["share"] is None for row in values.value_rows(nothing.curves))
+    assert "Did not" not in values.curves_text(nothing)
 
 
 def test_the_document_holds_the_world_and_its_optimum():
@@ -214,26 +208,11 @@ def test_the_document_holds_the_world_and_its_optimum():
         "methods": values.value_rows(found.curves)}
 
 
-def test_the_share_of_an_optimum_of_nothing_is_null():
-    found = found_on(frozen_lake("SF"), 0.9)
-    assert all(row["share"] is None for row in values.value_rows(found.curves))
-    assert "Did not" not in values.curves_text(found)
-
-
-def test_large_values_close_to_gamma_one_are_solved_too():
-    """The tolerance is relative: 10^-12 cannot be told from the rounding of 2,000."""
-    assert values.solve_world(maps.teleports().mdp(gamma=0.999)).disagreement < 1e-7
-
-
 @pytest.mark.parametrize("cells, by", [("S -5 G", "4"), ("S -1.01 G", "0.01")])
 def test_a_world_in_which_it_is_better_never_to_end_is_refused(cells, by):
     mdp = GridWorld(parse(cells)).mdp(gamma=1.0)
     with pytest.raises(ValueError, match=f"for ever is worth more than any end, by up to {by}, so"):
         values.solve_world(mdp)
-
-
-def test_rounding_is_not_taken_for_a_world_without_an_end():
-    assert 0 < values.solve_world(frozen_lake().mdp(gamma=1.0)).disagreement < 1e-7
 
 
 # The command.
@@ -272,15 +251,6 @@ def test_the_world_is_painted_on_a_terminal(command, asked, monkeypatch):
     assert "\x1b[32mG\x1b[0m" in command()[1]
 
 
-def test_the_seed_decides_everything(command):
-    found = []
-    for seed in "3", "3", "4":
-        rows = json.loads(command("--steps", "200", "--runs", "2", "--seed", seed, "--json",
-                                  "-")[1])["methods"]
-        found.append([{**row, "seconds": 0} for row in rows])
-    assert found[0] == found[1] != found[2]
-
-
 # Figures.
 
 
@@ -299,34 +269,30 @@ def test_the_figures_show_the_solution_and_bear_the_name_of_the_map():
 
 
 def test_learning_curves_draw_the_median_the_band_and_the_optimum():
-    pytest.importorskip("matplotlib")
-    from minirl.lab import figures
-    runs = np.arange(21.0)
-    curve = ValueCurve("sarsa", np.array([10, 20, 30]), np.stack([runs + 5, runs, runs]),
-                       np.stack([runs, runs + 1, np.full(21, np.nan)]), runs, 0.5)
-    figure = figures.learning_curves([curve], optimum=33.0, title="x")
-    left, right = figure.axes
-    assert left.lines[0].get_ydata().tolist() == [15, 10, 10]
-    assert left.lines[0].get_xdata().tolist() == [10, 20, 30]
-    np.testing.assert_array_equal(right.lines[0].get_ydata(), [10, 11, np.nan])
-    assert list(left.lines[1].get_ydata()) == [0, 0]
-    assert list(right.lines[1].get_ydata()) == [33, 33]
-    corners = left.collections[0].get_paths()[0].vertices
-    assert {(10, 7), (10, 23), (30, 2), (30, 18)} <= set(map(tuple, corners.tolist()))
-    assert figure.get_suptitle() == "x: median and 10-90 % of 21 runs"
-    assert left.get_title() == "distance to Q*" and left.get_ylabel() == "‖Q − Q*‖∞"
-    assert right.get_title() == "value of the greedy policy"
-    assert [text.get_text() for text in right.get_legend().get_texts()] == ["sarsa", "optimum"]
-
-
-def test_each_learner_has_a_colour_of_its_own_for_its_line_and_its_band():
+    """Each learner has a colour of its own, for its line and its band."""
     pytest.importorskip("matplotlib")
     from matplotlib.colors import to_hex
 
     from minirl.lab import figures
-    curves = [ValueCurve(method, np.array([10, 20]), np.ones((2, 3)), np.ones((2, 3)), np.ones(3),
-                         0.5) for method in values.VALUE_LEARNERS]
-    for axes in figures.learning_curves(curves, optimum=2.0, title="x").axes:
+    runs = np.arange(21.0)
+    curve = ValueCurve("sarsa", np.array([10, 20, 30]), np.stack([runs + 5, runs, runs]),
+                       np.stack([runs, runs + 1, np.full(21, np.nan)]), runs, 0.5)
+    figure = figures.learning_curves([curve, *(curve._replace(method=name) for name in "abc")],
+                                     optimum=33.0, title="x")
+    left, right = figure.axes
+    assert left.lines[0].get_ydata().tolist() == [15, 10, 10]
+    assert left.lines[0].get_xdata().tolist() == [10, 20, 30]
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), [10, 11, np.nan])
+    assert list(left.lines[4].get_ydata()) == [0, 0]
+    assert list(right.lines[4].get_ydata()) == [33, 33]
+    corners = left.collections[0].get_paths()[0].vertices
+    assert {(10, 7), (10, 23), (30, 2), (30, 18)} <= set(map(tuple, corners.tolist()))
+    for axes in left, right:
         lines = [to_hex(line.get_color()) for line in axes.lines[:4]]
         assert lines == [to_hex(band.get_facecolor()[0]) for band in axes.collections]
         assert len(set(lines)) == 4
+    assert figure.get_suptitle() == "x: median and 10-90 % of 21 runs"
+    assert left.get_title() == "distance to Q*" and left.get_ylabel() == "‖Q − Q*‖∞"
+    assert right.get_title() == "value of the greedy policy"
+    names = [text.get_text() for text in right.get_legend().get_texts()]
+    assert names == ["sarsa", "a", "b", "c", "optimum"]
