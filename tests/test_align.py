@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
+from test_command_line import NAMES
 
 from minirl.exact.regularised import regularised_optimum
-from minirl.exact.scorecard import referee_near
 from minirl.people.calibration import accuracy
 from minirl.people.kl import string_kl
 from minirl.people.reward_model import bradley_terry_loss
@@ -22,10 +22,8 @@ from toy_lm.corpora import unicode_words
 from toy_lm.models import fit, load, save
 from toy_lm.ngram import language
 from toy_lm.preferences import from_text, unpaired
-from toy_lm.rewards import easy_to_say
 
 PROGRAM, JOB = "toy_lm", "align"
-NAMES = ["anna", "otto", "nona", "hanna", "tona", "nat", "hat", "ahnot", "noah", "hoho", "ottona"]
 PAIRS = [jsonl.Pair("", "anna", "tt"), jsonl.Pair("ha", "na", "tt"), jsonl.Pair("", "", "hh"),
          jsonl.Pair("o", "na", "tto"), jsonl.Pair("", "nono", "nono"), jsonl.Pair("t", "o", "hn"),
          jsonl.Pair("", "tona", "aa"), jsonl.Pair("", "aht", "tona")]
@@ -86,25 +84,21 @@ def test_what_is_printed_is_true_of_the_model_that_is_written(command, folder, m
 @pytest.mark.parametrize("method", METHODS)
 def test_the_defaults_are_those_of_the_job_alignment_and_options_are_passed_on(command, folder,
                                                                               method):
+    """SimPO has a lead of its own."""
     model = load("m.npz")
     pairs = from_text(model.vocabulary, PAIRS)
-    for given, beta, pull in ([], METHODS[method].beta, 2.0), (
-            ["--beta", "0.7", "--pull", "5"], 0.7, 5.0):
+    cases = [([], METHODS[method].beta, 2.0, {}),
+             (["--beta", "0.7", "--pull", "5"], 0.7, 5.0, {})]
+    if method == "simpo":
+        cases += [([], 2.0, 2.0, {"simpo_gamma": 1.0}),
+                  (["--simpo-gamma", "0.25"], 2.0, 2.0, {"simpo_gamma": 0.25})]
+    for given, beta, pull, more in cases:
         assert command(*ALIGN, method, *given)[0] == 0
-        expected = METHODS[method].fit(model.logits, pairs, beta=beta, pull=pull).x
+        expected = METHODS[method].fit(model.logits, pairs, beta=beta, pull=pull, **more).x
         np.testing.assert_array_equal(load("a.npz").logits, expected)
     assert {name: method.beta for name, method in METHODS.items()} == {
         "dpo": 0.5, "ipo": 0.125, "kto": 0.5, "simpo": 2.0, "orpo": 1.0, "reward_model": 0.5}
     assert (BETA, PULL) == (0.5, 2.0)
-
-
-def test_simpo_has_a_lead_of_its_own(command, folder):
-    model = load("m.npz")
-    pairs = from_text(model.vocabulary, PAIRS)
-    for given, gamma in ([], 1.0), (["--simpo-gamma", "0.25"], 0.25):
-        assert command(*ALIGN, "simpo", *given)[0] == 0
-        expected = METHODS["simpo"].fit(model.logits, pairs, beta=2.0, pull=2.0, simpo_gamma=gamma)
-        np.testing.assert_array_equal(load("a.npz").logits, expected.x)
 
 
 def test_a_reward_model_and_its_optimum_are_what_they_say(command, folder):
@@ -121,18 +115,6 @@ def test_a_reward_model_and_its_optimum_are_what_they_say(command, folder):
     assert out.endswith(f"reward model: {found.loss:.6f} nats per pair (log 2 without one), of "
                         f"which it ranks {accuracy(margins):.1%} rightly\n")
     assert numbers(out)["rewards/margins"][1] == pytest.approx(margins.mean(), abs=1e-6)
-
-
-def test_the_share_on_100_000_pairs_of_the_command_is_that_of_the_laboratory(command, folder,
-                                                                             full_alignment):
-    """Other pairs of the same law, through two files."""
-    model = fit(unicode_words())
-    save("m.npz", model)
-    assert main(["pairs", "m.npz", "--pairs", "100000", "--out", "p.jsonl"]) == 0
-    assert command(*ALIGN, "dpo")[0] == 0
-    judge = referee_near(model.world(easy_to_say(model.vocabulary)), model.logits, beta=0.5)
-    row, = (row for row in full_alignment.json["language"]["methods"] if row["method"] == "dpo")
-    assert abs(judge(load("a.npz").policy).share - row["share"]) < 0.005
 
 
 def test_the_readme_prints_what_the_commands_print(command, folder):
