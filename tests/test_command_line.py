@@ -17,7 +17,6 @@ from minirl.lab.demo import DemoScale
 from minirl.lab.running_example import RunningExample
 
 NAMES = ["anna", "otto", "nona", "hanna", "tona", "nat", "hat", "ahnot", "noah", "hoho", "ottona"]
-BETA = "must lie between 1e-06 and 1e+06"
 RULES = "--success-rate and --step-reward are rules for a map of your own: give --map too"
 
 
@@ -32,63 +31,39 @@ def names(tmp_path):
 # What is refused.
 
 
+RANGES = [  # jobs, an argument, what it must be, and values that are not
+    ("demo policies", "--beta", "lie between 1e-06 and 1e+06", "0 -0.5 1e7 nan"),
+    ("demo values policies alignment", "--seed", "be at least 0", "-1"),
+    ("demo", "--pairs", "be at least 1", "0"),
+    ("alignment", "--pairs", "lie between 1 and 1e+07", "0 10000001"),
+    ("values policies", "--gamma", "lie between 0 and 1", "-0.1 1.5 nan"),
+    ("values policies", "--runs", "be at least 1", "0"),
+    ("values", "--steps", "be at least 20", "19"),
+    ("values", "--learning-rate", "lie between 1e-06 and 1", "0 1.1"),
+    ("values", "--decay", "lie between 0 and 1", "1.1"),
+    ("values", "--exploration-rate", "lie between 0 and 1", "2"),
+    ("values", "--initial-value", "lie between -1e+06 and 1e+06", "1e7"),
+    ("values policies", "--success-rate", "lie between 0 and 1", "1.1"),
+    ("values policies", "--step-reward", "lie between -1e+06 and 1e+06", "1e7"),
+    ("policies", "--iterations", "be at least 20", "19"),
+    ("policies", "--episodes", "be at least 1", "0"),
+    ("policies", "--horizon", "be at least 1", "0"),
+    ("estimators", "--episodes", "lie between 2 and 1e+09", "1 1000000001")]
+
+
 @pytest.mark.parametrize("job, arguments, message", [
-    ("demo", "--beta 0", f"argument --beta: {BETA}, got 0"),
-    ("demo", "--beta -0.5", f"argument --beta: {BETA}, got -0.5"),
-    ("demo", "--beta 1e7", f"argument --beta: {BETA}, got 1e7"),
-    ("demo", "--beta nan", f"argument --beta: {BETA}, got nan"),
+    *((job, f"{name} {value}", f"argument {name}: must {must}, got {value}")
+      for jobs, name, must, values in RANGES for job in jobs.split() for value in values.split()),
     ("demo", "--beta half", "argument --beta: 'half' is not a number"),
-    ("demo", "--pairs 0", "argument --pairs: must be at least 1, got 0"),
     ("demo", "--pairs 1.5", "argument --pairs: '1.5' is not a whole number"),
-    ("demo", "--seed -1", "argument --seed: must be at least 0, got -1"),
-    ("demo", "--sead 1", "unrecognized arguments: --sead 1"),
-    ("demo", "--pair 1", "unrecognized arguments: --pair 1"),
-    ("demo", "names.txt", "unrecognized arguments: names.txt"),
     ("demo", "--json", "argument --json: expected one argument"),
-    ("demo", "--plot x", "unrecognized arguments: --plot x"),
-    ("values", "--gamma 1.5", "argument --gamma: must lie between 0 and 1, got 1.5"),
-    ("values", "--gamma nan", "argument --gamma: must lie between 0 and 1, got nan"),
-    ("values", "--runs 0", "argument --runs: must be at least 1, got 0"),
-    ("values", "--steps 19", "argument --steps: must be at least 20, got 19"),
-    ("values", "--learning-rate 0",
-     "argument --learning-rate: must lie between 1e-06 and 1, got 0"),
-    ("values", "--learning-rate 1.1",
-     "argument --learning-rate: must lie between 1e-06 and 1, got 1.1"),
     ("values", "--decay x", "argument --decay: 'x' is not a number"),
-    ("values", "--decay 1.1", "argument --decay: must lie between 0 and 1, got 1.1"),
-    ("values", "--exploration-rate 2",
-     "argument --exploration-rate: must lie between 0 and 1, got 2"),
-    ("values", "--initial-value 1e7",
-     "argument --initial-value: must lie between -1e+06 and 1e+06, got 1e7"),
-    ("values", "--success-rate 1.1", "argument --success-rate: must lie between 0 and 1, got 1.1"),
-    ("values", "--step-reward 1e7",
-     "argument --step-reward: must lie between -1e+06 and 1e+06, got 1e7"),
-    ("values", "--seed -1", "argument --seed: must be at least 0, got -1"),
     ("values", "--world cliff --map x", "argument --map: not allowed with argument --world"),
-    ("values", "--learn 1", "unrecognized arguments: --learn 1"),
-    ("values", "--beta 1", "unrecognized arguments: --beta 1"),
-    ("policies", "--iterations 19", "argument --iterations: must be at least 20, got 19"),
-    ("policies", "--runs 0", "argument --runs: must be at least 1, got 0"),
-    ("policies", "--episodes 0", "argument --episodes: must be at least 1, got 0"),
-    ("policies", "--horizon 0", "argument --horizon: must be at least 1, got 0"),
-    ("policies", "--gamma -0.1", "argument --gamma: must lie between 0 and 1, got -0.1"),
-    ("policies", "--gamma 1.5", "argument --gamma: must lie between 0 and 1, got 1.5"),
-    ("policies", "--beta 0", f"argument --beta: {BETA}, got 0"),
-    ("policies", "--beta 1e7", f"argument --beta: {BETA}, got 1e7"),
-    ("policies", "--seed -1", "argument --seed: must be at least 0, got -1"),
-    ("policies", "--learn ppo", "unrecognized arguments: --learn ppo"),
-    ("estimators", "--episodes 1", "argument --episodes: must lie between 2 and 1e+09, got 1"),
-    ("estimators", "--episodes 1000000001",
-     "argument --episodes: must lie between 2 and 1e+09, got 1000000001"),
-    ("kl", "--seed 1", "unrecognized arguments: --seed 1"),
-    ("kl", "--qui", "unrecognized arguments: --qui"),
-    ("objectives", "--plot x", "unrecognized arguments: --plot x"),
-    ("alignment", "--pairs 0", "argument --pairs: must lie between 1 and 1e+07, got 0"),
-    ("alignment", "--pairs 10000001",
-     "argument --pairs: must lie between 1 and 1e+07, got 10000001"),
-    ("alignment", "--seed -1", "argument --seed: must be at least 0, got -1"),
-    ("alignment", "--beta 1", "unrecognized arguments: --beta 1"),
-])
+    *((job, arguments, f"unrecognized arguments: {arguments}") for job, arguments in (
+        ("demo", "--sead 1"), ("demo", "--pair 1"), ("demo", "names.txt"), ("demo", "--plot x"),
+        ("values", "--learn 1"), ("values", "--beta 1"), ("policies", "--learn ppo"),
+        ("kl", "--seed 1"), ("kl", "--qui"), ("objectives", "--plot x"),
+        ("alignment", "--beta 1")))])
 def test_a_wrong_argument_is_refused_by_name(command, job, arguments, message):
     status, out, err = command(job, *arguments.split(), jobs=[idle(job)])
     prog = "minirl" if message.startswith("unrecognized") else f"minirl {job}"
@@ -177,12 +152,18 @@ def test_a_map_that_cannot_be_used_is_refused(command, tmp_path, data, message):
 # Standard input and output.
 
 
-def test_a_corpus_may_come_from_standard_input(command, names):
-    out = [command("--pairs", "5", "--corpus", name, "--json", "-", stdin=given,
-                   jobs=[SMALL["demo"]])
-           for name, given in ((names, b""), ("-", Path(names).read_bytes()))]
-    assert out[0][0] == out[1][0] == 0
-    assert without_seconds(json.loads(out[0][1])) == without_seconds(json.loads(out[1][1]))
+@pytest.mark.parametrize("job, argument, data", [
+    ("demo", "--corpus", "\n".join(NAMES).encode()), ("values", "--map", b"SFF\r\nH#F\r\nFFG\r\n"),
+    ("policies", "--map", b"SFF\r\nH#F\r\nFFG\r\n")])
+def test_a_corpus_or_a_map_may_come_from_standard_input(command, tmp_path, job, argument, data):
+    """A map is then called "map"; apart from that the result is that of the file."""
+    path = tmp_path / "map.txt"
+    path.write_bytes(data)
+    found, expected = (json.loads(command(job, *ARGUMENTS[job], argument, file, "--json", "-",
+                                          stdin=given, jobs=[SMALL[job]])[1])
+                       for file, given in (("-", data), (str(path), b"")))
+    assert without_seconds(found) == without_seconds(expected)
+    assert found.get("world", "map") == "map"
 
 
 def without_seconds(found):
@@ -191,36 +172,19 @@ def without_seconds(found):
     return [without_seconds(value) for value in found] if isinstance(found, list) else found
 
 
-@pytest.mark.parametrize("job", ["values", "policies"])
-def test_a_map_may_come_from_standard_input(command, tmp_path, job):
-    """It is then called "map"; apart from that the result is that of the file."""
-    path = tmp_path / "map.txt"
-    path.write_bytes(b"SFF\r\nH#F\r\nFFG\r\n")
-    found, expected = (command(job, *ARGUMENTS[job], "--map", file, "--json", "-", stdin=given)[1]
-                       for file, given in (("-", path.read_bytes()), (str(path), b"")))
-    assert without_seconds(json.loads(found)) == without_seconds(json.loads(expected))
-    assert json.loads(found)["world"] == "map"
+def test_a_terminal_without_arrows_prints_question_marks_but_json_is_not_spoilt(monkeypatch):
+    job = handed_out("demo")._replace(drawing=lambda found: "H ← G", text=lambda found: "ön",
+                                      document=lambda found: ["ön…"])
+    outputs = []
+    for arguments in [], ["--json", "-"]:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+        assert main(arguments, [job]) == 0
+        outputs.append(sys.stdout.buffer.getvalue())
+    assert outputs[0] == b"H ? G\n\n\n?n\n" and json.loads(outputs[1].decode("utf-8")) == ["ön…"]
 
 
-def test_a_terminal_without_arrows_prints_question_marks(monkeypatch):
-    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", plain)
-    job = handed_out("demo")._replace(drawing=lambda found: "H ← G", text=lambda found: "ön")
-    assert main([], [job]) == 0 and plain.buffer.getvalue() == b"H ? G\n\n\n?n\n"
-
-
-def test_json_is_not_spoilt_by_a_terminal_that_cannot_show_it(monkeypatch):
-    plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", plain)
-    assert main(["--json", "-"], [handed_out("demo")._replace(document=lambda found: ["ön…"])]) == 0
-    assert json.loads(plain.buffer.getvalue().decode("utf-8")) == ["ön…"]
-
-
-def test_the_version_is_printed(command):
+def test_the_version_is_printed_and_the_installed_command_is_this_one(command):
     assert command("--version") == (0, f"minirl {__version__}\n", "")
-
-
-def test_the_installed_command_is_this_one():
     setup = (Path(__file__).parent.parent / "setup.cfg").read_text(encoding="utf-8")
     assert "    minirl = minirl.__main__:main\n" in setup
 

@@ -30,10 +30,13 @@ def terminal(monkeypatch):
 # Arguments.
 
 
-def test_a_integer_is_converted_if_it_lies_in_its_range():
+def test_a_number_is_converted_if_it_lies_in_its_range_to_which_the_ends_belong():
     assert (integer(1)("1"), integer(0)("0")) == (1, 0)
     assert (integer(-2, 3)("-2"), integer(-2, 3)("3")) == (-2, 3)
     assert integer(1)("1" + "0" * 40) == 10**40 and type(integer(1)("7")) is int
+    assert [number(0.25, 4)(text) for text in ("0.25", "4", "1e0")] == [0.25, 4.0, 1.0]
+    for name in "-", " ", "words.txt", "/a folder/\u00f6.txt":
+        assert file_name(name) == name
 
 
 @pytest.mark.parametrize("convert, text, message", [
@@ -58,16 +61,6 @@ def test_an_argument_that_does_not_fit_is_refused_with_what_is_accepted(convert,
     assert str(found.value).startswith(message)
 
 
-def test_the_ends_of_a_range_belong_to_it():
-    convert = number(0.25, 4)
-    assert [convert("0.25"), convert("4"), convert("1e0")] == [0.25, 4.0, 1.0]
-
-
-@pytest.mark.parametrize("name", ["-", " ", "words.txt", "/a folder/\u00f6.txt"])
-def test_a_file_name_stays_as_it_is(name):
-    assert file_name(name) == name
-
-
 # Progress.
 
 
@@ -78,6 +71,8 @@ def test_progress_is_one_line_of_a_terminal_and_nothing_elsewhere(monkeypatch, c
     progress("fitting")
     progress("")
     assert stderr.getvalue() == "\r\033[Kfitting\r\033[K" and capsys.readouterr().out == ""
+    monkeypatch.setattr(sys, "stderr", None)
+    progress("fitting")
 
 
 # One thread.
@@ -93,6 +88,8 @@ class Watch:
     def find_spec(self, name, *_):
         if name == "numpy":
             print(sorted(os.environ[name] for name in os.environ if name.endswith("_NUM_THREADS")))
+            sys.stdout.flush()
+            os._exit(0)
 
 sys.meta_path.insert(0, Watch())
 from {package}.__main__ import main
@@ -166,8 +163,3 @@ def test_without_a_standard_output_nothing_is_done(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", None)
     assert finish("tool", lambda: pytest.fail("work was begun")) == 1
     assert capsys.readouterr().err == "tool: standard output is closed\n"
-
-
-def test_without_a_standard_error_there_is_no_progress(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", None)
-    progress("fitting")

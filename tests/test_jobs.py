@@ -5,6 +5,7 @@ Each job runs once here, as small as it can be, and its tests hand out again wha
 """
 
 from functools import cache, partial
+from importlib.util import find_spec
 import io
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ import re
 import sys
 
 import pytest
+from test_console import terminal
 import test_objectives
 
 from minirl.__main__ import JOBS, _parser, main
@@ -23,7 +25,8 @@ ROOT = Path(__file__).parent.parent
 ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"],
              "policies": ["--learner", "ppo", "--runs", "1", "--iterations", "20", "--episodes",
                           "1"],
-             "estimators": [], "kl": [], "objectives": [], "alignment": ["--pairs", "50", "--seed", "3"]}
+             "estimators": [], "kl": [], "objectives": [],
+             "alignment": ["--pairs", "50", "--seed", "3"]}
 SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
           "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
                                       (("dpo", 20), ("orpo", 10)), 1e-4)}
@@ -60,47 +63,33 @@ def name(request):
     return request.param
 
 
-def terminal(monkeypatch):
-    """Make stderr a terminal, and return it."""
-    stderr = io.StringIO()
-    stderr.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", stderr)
-    return stderr
-
-
 # What is printed and written.
 
 
-def test_a_text_is_printed_in_eighty_columns(command, name):
-    status, out, err = command(name, jobs=[handed_out(name)])
-    assert (status, err) == (0, "") and out.endswith("\n") and not out.endswith("\n\n")
-    lines = out.splitlines()
+def test_a_text_is_printed_in_eighty_columns_and_json_is_valid_and_alone(command, name, tmp_path,
+                                                                        monkeypatch):
+    """To standard output; what goes to a file is the same, beside the text or without it."""
+    path, jobs, job = tmp_path / "out.json", [handed_out(name)], EVERY[name]
+    status, text, err = command(name, jobs=jobs)
+    assert (status, err) == (0, "") and text.endswith("\n") and not text.endswith("\n\n")
+    lines = text.splitlines()
     assert len(lines) > 5 and [line for line in lines if len(line) > 80 or line.endswith(" ")] == []
-    assert out.endswith(f"{EVERY[name].text(found(name)[0])}\n") and "-0.0000 " not in out
+    assert text.endswith(f"{job.text(found(name)[0])}\n") and "-0.0000 " not in text
     drawn = name in ("demo", "values")
-    assert ("\n\n\n" in out) == drawn and (out.isascii() or drawn)
-
-
-def test_json_to_standard_output_is_valid_and_alone_and_what_goes_to_a_file(command, name,
-                                                                            tmp_path):
-    path, jobs = tmp_path / "out.json", [handed_out(name)]
-    status, out, err = command(name, "--json", "-", jobs=jobs)
-    assert (status, err) == (0, "") and out == as_json(EVERY[name].document(found(name)[0]))
+    assert ("\n\n\n" in text) == drawn and (text.isascii() or drawn)
 
     def refuse(constant):
         pytest.fail(f"{constant} is not JSON")
 
-    assert len(json.loads(out, parse_constant=refuse)) > 1
-    status, text, err = command(name, "--json", str(path), jobs=jobs)
-    assert (status, err) == (0, "") and text == command(name, jobs=jobs)[1]
-    assert path.read_text(encoding="utf-8") == out
-
-
-def test_a_quiet_job_prints_nothing(command, name, tmp_path):
-    path, jobs = tmp_path / "out.json", [handed_out(name)]
+    out = as_json(job.document(found(name)[0]))
+    assert len(json.loads(out, parse_constant=refuse)) > 1 and len(out) > 1000
     assert command(name, "--quiet", jobs=jobs) == (0, "", "")
-    assert command(name, "--quiet", "--json", str(path), jobs=jobs) == (0, "", "")
-    assert path.stat().st_size > 1000
+    for more, printed in (["-"], out), ([str(path)], text), ([str(path), "--quiet"], ""):
+        path.unlink(missing_ok=True)
+        assert command(name, "--json", *more, jobs=jobs) == (0, printed, "")
+        assert more == ["-"] or path.read_text(encoding="utf-8") == out
+    stderr = terminal(monkeypatch)
+    assert main([name], jobs) == 0 and stderr.getvalue() == f"\r\033[K{name}: working\r\033[K"
 
 
 @pytest.mark.parametrize("name", PLOTTED)
@@ -114,13 +103,8 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
     for path in drawn:
         data = Path(path).read_bytes()
         assert path.endswith(".png") and data.startswith(b"\x89PNG") and len(data) > 10_000
-    assert command(name, "--quiet", "--plot", str(folder), jobs=jobs) == (0, "", "")
-
-
-def test_progress_on_a_terminal_names_the_job_and_is_wiped_away(name, monkeypatch, capsys):
-    stderr = terminal(monkeypatch)
-    assert main([name], [handed_out(name)]) == 0
-    assert stderr.getvalue() == f"\r\033[K{name}: working\r\033[K" and capsys.readouterr().out
+    if name == "policies":
+        assert command(name, "--quiet", "--plot", str(folder), jobs=jobs) == (0, "", "")
 
 
 @pytest.mark.parametrize("name, first, last, pieces", [
@@ -140,40 +124,38 @@ def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, name, tmp_path):
+    """And what fails at work is one line too."""
     for path in tmp_path / "missing" / "out.json", tmp_path:
         status, out, err = command(name, "--json", str(path), jobs=[idle(name)])
         assert status == 2 and out == "" and err.startswith(f"minirl: cannot write {path}: ")
         assert err.count("\n") == 1
 
-
-@pytest.mark.parametrize("name", PLOTTED)
-def test_a_folder_that_cannot_be_made_is_refused_before_the_work(command, name, tmp_path):
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "file"
-    path.write_text("")
-    assert command(name, "--plot", str(path), jobs=[idle(name)]) == (
-        2, "", f"minirl: cannot make the folder {path}: File exists\n")
-
-
-@pytest.mark.parametrize("name", PLOTTED)
-def test_without_matplotlib_a_plot_is_refused_before_the_work(command, name, monkeypatch, tmp_path):
-    """Whole: none of its modules is there."""
-    hidden = [module for module in sys.modules if module.split(".")[0] == "matplotlib"]
-    for module in *hidden, "gridworld.figures", "minirl.lab.figures":
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.delattr("minirl.lab.figures", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert command(name, "--plot", str(tmp_path / "new"), jobs=[idle(name)]) == (
-        2, "", "minirl: --plot cannot draw: pictures need matplotlib: pip install 'minirl[plot]'\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failure_at_work_is_one_line_on_stderr(command, name):
     def run(*_):
         raise ValueError("the world is flat")
 
     assert command(name, jobs=[EVERY[name]._replace(run=run)]) == (
         2, "", "minirl: the world is flat\n")
+
+
+@pytest.mark.parametrize("name", PLOTTED)
+def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(command, name, monkeypatch,
+                                                                tmp_path):
+    """A file in the place of its folder; and no matplotlib, of which no module is there."""
+    path = tmp_path / "file"
+    path.write_text("")
+    for hidden, message in (False, f"cannot make the folder {path}: File exists"), (
+            True, "--plot cannot draw: pictures need matplotlib: pip install 'minirl[plot]'"):
+        if hidden:
+            modules = [module for module in sys.modules if module.split(".")[0] == "matplotlib"]
+            for module in *modules, "gridworld.figures", "minirl.lab.figures":
+                monkeypatch.delitem(sys.modules, module, raising=False)
+            monkeypatch.delattr("minirl.lab.figures", raising=False)
+            monkeypatch.setitem(sys.modules, "matplotlib", None)
+        elif find_spec("matplotlib") is None:
+            continue
+        assert command(name, "--plot", str(path if not hidden else tmp_path / "new"),
+                       jobs=[idle(name)]) == (2, "", f"minirl: {message}\n")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # Help.
@@ -223,15 +205,10 @@ def test_the_readme_shows_what_is_printed(name):
 
 
 @pytest.mark.slow
-def test_the_readme_shows_what_the_demonstration_prints(full_run):
-    assert full_run.stderr == ""
-    assert_shown("demo", full_run.stdout)
-
-
-@pytest.mark.slow
-def test_the_readme_shows_what_alignment_prints(full_alignment):
-    assert full_alignment.stderr == ""
-    assert_shown("alignment", full_alignment.stdout)
+def test_the_readme_shows_what_the_full_runs_print(full_run, full_alignment):
+    for name, done in ("demo", full_run), ("alignment", full_alignment):
+        assert done.stderr == ""
+        assert_shown(name, done.stdout)
 
 
 def assert_shown(name, text):
