@@ -63,6 +63,33 @@ def share(logits):
     return (J(log_softmax(logits)) - start) / (example.optimum.objective - start)
 
 
+def mean_length(logits):
+    """Letters of a string of the running example, exactly; infinite where that cannot be solved."""
+    letters = np.ones((27, 27)) * (np.arange(27) > 0)
+    try:
+        return expectation(running_example().world, np.exp(log_softmax(logits)), letters)
+    except ValueError:
+        return np.inf
+
+
+def sigma(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def totals(table, strings):
+    """The sum of a table over the steps of each string, as a loop over strings and steps."""
+    return np.array([sum(table[step] for step in string) for string in strings])
+
+
+def score(logp, string):
+    """∇log π of a list of steps: e_a − π(·|s), summed over them."""
+    total = np.zeros(logp.shape)
+    for s, a in string:
+        total[s] -= np.exp(logp[s])
+        total[s, a] += 1
+    return total
+
+
 def all_strings(letters, longest):
     """Every string of at most `longest` letters, as lists of steps (s, a), the end included."""
     strings = []

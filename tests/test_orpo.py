@@ -1,26 +1,19 @@
-"""ORPO: the loss against loops, odds near one and near zero, imitation without its second term, and
-what it finds on the running example."""
+"""ORPO: odds near one and near zero, imitation without its second term, and what it finds on the
+running example.  Its loss is in `test_preference_losses.py`."""
 
 from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
-from languages import all_strings, as_steps, pairs_of, preference_pairs, running_example, share
+from languages import (all_strings, as_steps, mean_length, pairs_of, preference_pairs,
+                       running_example, share)
 
 from minirl.kernel import counts
-from minirl.exact.evaluation import expectation
 from minirl.people.orpo import fit_orpo, log_odds, orpo_loss
 from minirl.people.sft import fit_by_counting, sft_loss
 from minirl.kernel.softmax import log_softmax
 
-RNG = np.random.default_rng(0)
-LOGITS = RNG.normal(size=(3, 3))
-SHORT = [(0, 1), (1, 2), (2, 2), (2, 0)]  # "abb"
-LONG = [(0, 2), (2, 1), (1, 1), (1, 1), (1, 2), (2, 2), (2, 0)]  # "baaabb"
-
-
-def means(strings):
-    return counts.mean_matrix(as_steps(strings, 3))
+LOGITS = np.random.default_rng(0).normal(size=(3, 3))
 
 
 def some_pairs():
@@ -29,29 +22,6 @@ def some_pairs():
     rows = np.random.default_rng(1).integers(len(strings), size=(12, 2))
     rows[0, 0] = 0
     return [strings[i] for i in rows[:, 0]], [strings[i] for i in rows[:, 1]]
-
-
-def loss_by_loops(logits, good, bad, weight):
-    """(orpo.1) of one pair, with geometric means as the paper has them."""
-    policy = np.exp(log_softmax(logits))
-    P, other = (np.prod([policy[step] for step in string])**(1 / len(string))
-                for string in (good, bad))
-    odds, other_odds = P / (1 - P), other / (1 - other)
-    return -np.log(P) - weight * np.log(1 / (1 + other_odds / odds))
-
-
-# The loss.
-
-
-@pytest.mark.parametrize("weight", [0.1, 1.0, 4.0])
-def test_both_terms_are_means_over_the_string(weight):
-    """(orpo.1), pitfalls 11 and 27, as a loop over strings of four and of seven steps"""
-    chosen, rejected, q = [SHORT, LONG, SHORT], [LONG, SHORT, LONG[:1]], RNG.random(3)
-    each = [loss_by_loops(LOGITS, *pair, weight) for pair in zip(chosen, rejected)]
-    loss, _ = orpo_loss(LOGITS, means(chosen), means(rejected), beta=weight)
-    assert loss == pytest.approx(np.mean(each), abs=1e-12)
-    loss, _ = orpo_loss(LOGITS, means(chosen), means(rejected), beta=weight, pair_weights=q)
-    assert loss == pytest.approx(q @ each / q.sum(), abs=1e-12)
 
 
 # Numerics.
@@ -82,7 +52,7 @@ def test_a_string_that_is_certain_has_finite_odds():
 
 def test_without_the_odds_it_is_imitation_with_steps_weighted_by_one_over_the_length():
     """λ → 0: the loss and gradient of `sft` for the column sums of M⁺, and their minimum"""
-    chosen, rejected = map(means, some_pairs())
+    chosen, rejected = (counts.mean_matrix(as_steps(side, 3)) for side in some_pairs())
     C = chosen.sum(axis=0).reshape(3, 3)
     assert C.sum() == pytest.approx(12) and C.min() > 0
     loss, grad = orpo_loss(LOGITS, chosen, rejected, beta=1e-13)
@@ -100,15 +70,9 @@ def fitted(pairs, seed, weight):
                     pull=2.0)
 
 
-def mean_length(logits):
-    letters = 1.0 * (np.arange(27) > 0) * np.ones((27, 1))
-    return expectation(running_example().world, np.exp(log_softmax(logits)), letters)
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_counts_of_fractions_make_strings_half_as_long(seed):
+def test_counts_of_fractions_make_strings_half_as_long():
     """3.0 letters for 5.9, of which what was chosen alone explains one"""
-    chosen = preference_pairs(100_000, seed).chosen
+    chosen = preference_pairs(100_000, 1).chosen
     halves, whole = (fit_by_counting(table, pseudo_count=0.01) for table in (
         counts.mean_matrix(chosen).sum(axis=0).reshape(27, 27), counts.table(chosen)))
     assert mean_length(halves) == pytest.approx(3.0, abs=0.1)
@@ -119,7 +83,7 @@ def test_counts_of_fractions_make_strings_half_as_long(seed):
 @pytest.mark.parametrize("weight, found", [(1.0, 0.67), (4.0, 0.73)])
 def test_its_share_of_what_there_is_to_gain(weight, found):
     """Of 100,000 pairs; the odds tell chosen from rejected, and strings stay short."""
-    fit = fitted(100_000, 0, weight)
+    fit = fitted(100_000, 1, weight)
     assert fit.converged and share(fit.x) == pytest.approx(found, abs=0.012)
     assert mean_length(fit.x) == pytest.approx(3.0, abs=0.1)
 

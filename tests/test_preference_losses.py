@@ -4,10 +4,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from languages import all_strings, pairs_of
+from languages import all_strings, pairs_of, sigma, totals
 from scipy import sparse
 
 from minirl.kernel import counts
+from minirl.kernel.softmax import log_softmax
 from minirl.people.dpo import dpo_loss, fit_dpo
 from minirl.people.ipo import fit_ipo, ipo_loss
 from minirl.people.kto import fit_kto, kto_loss
@@ -22,7 +23,8 @@ RNG = np.random.default_rng(0)
 STRINGS = all_strings(2, 4)  # of two letters; the table has room for a third
 ROWS = RNG.integers(len(STRINGS), size=(12, 2))
 ROWS[0, 0], ROWS[7] = 0, 9  # an empty string, and one string twice
-PAIRS = pairs_of(*([STRINGS[i] for i in side] for side in ROWS.T), symbols=4)
+SIDES = [[STRINGS[i] for i in side] for side in ROWS.T]
+PAIRS = pairs_of(*SIDES, symbols=4)
 D, (X, Y), (M, N) = PAIRS.difference, PAIRS.counts, PAIRS.means
 LOGITS, REF = RNG.normal(size=(2, 4, 4))
 (Q, LABELS), (MARGINS, SCORES) = RNG.random((2, 12)), RNG.normal(size=(2, 12))
@@ -63,6 +65,50 @@ WEIGHTED = {
                                                 pair_weights=q),
     "orpo": lambda x, ref, rows, q: orpo_loss(x, M[rows], N[rows], beta=2.0, pair_weights=q)}
 POLICIES = ["dpo", "ipo", "kto", "kto, weighted", "simpo", "orpo", "unified"]
+
+
+# What each says of each pair, by the equations of the papers.
+
+
+def surprise(x, epsilon=0.0):
+    """−log σ(x), or with a share ε of the answers turned round."""
+    return -(1 - epsilon) * np.log(sigma(x)) - epsilon * np.log(sigma(-x))
+
+
+def rankings(r):
+    """(reward_model.4) of the rewards r, by one choice after the other."""
+    return sum(np.log(sum(np.exp(r[k:]))) - r[k] for k in range(len(r)))
+
+
+(R, R2), (H, H2) = ([totals(table, side) for side in SIDES]
+                    for table in (LOGITS, log_softmax(LOGITS) - log_softmax(REF)))
+P, P2 = (np.exp(totals(log_softmax(LOGITS), side) / [len(string) for string in side])
+         for side in SIDES)  # geometric means
+TOLD = 1 - sigma(0.7 * np.append(H - 0.4, np.repeat(0.4 - H2, 2)))
+EACH = {
+    "bradley_terry": surprise(R - R2), "dpo": surprise(0.7 * (H - H2)),
+    "plackett_luce": np.array([rankings(R[[i, (i + 1) % 12, (i + 2) % 12]]) for i in ALL]),
+    "logistic": LABELS * surprise(R) + (1 - LABELS) * surprise(-R),
+    "squared": (R - SCORES)**2 / 2, "ipo": (H - H2 - 1 / 1.4)**2,
+    "kto": TOLD, "kto, weighted": TOLD * np.append(Q, np.repeat(LABELS, 2)),
+    "simpo": surprise(2 * np.log(P / P2) - 1),
+    "orpo": -np.log(P) + 2 * surprise(np.log(P / (1 - P) / (P2 / (1 - P2))))}
+EACH_WEIGHTED = EACH | {"bradley_terry": surprise(R - R2 - MARGINS, 0.1),
+                        "dpo": surprise(0.7 * (H - H2), 0.1)}
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_a_loss_is_a_mean_over_pairs_of_unequal_lengths(name):
+    """(reward_model.1), (reward_model.3), (reward_model.4), (reward_model.5), (reward_model.6),
+    (dpo.2), (dpo.4), (ipo.1), (kto.1), (simpo.1) and (orpo.1), strings by loops; pitfalls 11, 15,
+    17 and 27: sums where the paper has sums, means where it has means, γ beside β, and odds."""
+    assert PLAIN[name](LOGITS, REF, ALL)[0] == pytest.approx(EACH[name].mean(), abs=1e-12)
+    if name in WEIGHTED:
+        expected = Q @ EACH_WEIGHTED[name] / Q.sum()
+        assert WEIGHTED[name](LOGITS, REF, ALL, Q)[0] == pytest.approx(expected, abs=1e-12)
+
+
+# Batches.
 
 
 def assert_same(found, expected):

@@ -1,9 +1,9 @@
-"""SimPO: the loss against loops, where its margin stands, what it finds without a reference, and
-that it forgets how to end a string."""
+"""SimPO: what it finds without a reference, what its margin does, and that it forgets how to end a
+string.  Its loss is in `test_preference_losses.py`."""
 
 import numpy as np
 import pytest
-from languages import (BETA, all_strings, as_steps, preference_pairs, running_example,
+from languages import (BETA, all_strings, as_steps, mean_length, preference_pairs, running_example,
                        share)
 from scipy import sparse
 
@@ -18,26 +18,14 @@ from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(3, 3))
-SHORT = [(0, 1), (1, 2), (2, 2), (2, 0)]  # "abb"
-LONG = [(0, 2), (2, 1), (1, 1), (1, 1), (1, 2), (2, 2), (2, 0)]  # "baaabb"
 GOOD = sparse.csr_array([[0.0, 1.0]])  # one string of one step, and the other one
 BAD = sparse.csr_array([[1.0, 0.0]])
-
-
-def means(strings, symbols=3):
-    return counts.mean_matrix(as_steps(strings, symbols))
-
-
-def mean_logp(logits, string):
-    """log π(y)/|y| by a loop."""
-    logp = log_softmax(logits)
-    return sum(logp[step] for step in string) / len(string)
 
 
 def every_pair(probability):
     """M⁺, M⁻ of all ordered pairs of the 31 strings of up to four letters of two, and the chance
     `probability(first, second)` that the first is preferred."""
-    M = means(all_strings(2, 4))
+    M = counts.mean_matrix(as_steps(all_strings(2, 4), 3))
     first, second = np.divmod(np.arange(M.shape[0]**2), M.shape[0])
     return M[first], M[second], probability(first, second)
 
@@ -48,24 +36,6 @@ def one_step(p):
     return both, both[[1, 0]], np.array([p, 1 - p])
 
 
-# The loss.
-
-
-def test_the_loss_compares_mean_log_probabilities_and_not_sums():
-    """(simpo.1), pitfalls 11 and 27, and pitfall 15, γ beside β: as a loop over strings of unequal
-    lengths"""
-    chosen, rejected, weights = [SHORT, LONG, SHORT], [LONG, SHORT, LONG[:1]], RNG.random(3)
-    for gamma in (0.0, 1.5):
-        nats = []
-        for good, bad in zip(chosen, rejected):
-            lead = 2.5 * (mean_logp(LOGITS, good) - mean_logp(LOGITS, bad)) - gamma
-            nats.append(-np.log(1 / (1 + np.exp(-lead))))
-        for q, expected in ((None, np.mean(nats)), (weights, weights @ nats / weights.sum())):
-            loss, _ = simpo_loss(LOGITS, means(chosen), means(rejected), beta=2.5,
-                                 simpo_gamma=gamma, pair_weights=q)
-            assert loss == pytest.approx(expected, abs=1e-12)
-
-
 # What it finds.
 
 
@@ -73,7 +43,7 @@ def test_the_loss_compares_mean_log_probabilities_and_not_sums():
 def test_in_the_population_mean_log_probabilities_become_the_rewards_up_to_a_constant(beta):
     """Raters whose reward is β log π*/|y| + 3: the gradient vanishes at π*, and not with γ > 0."""
     optimal = log_softmax(RNG.normal(size=(3, 3)))
-    reward = beta * (means(all_strings(2, 4)) @ optimal.ravel()) + 3
+    reward = beta * (counts.mean_matrix(as_steps(all_strings(2, 4), 3)) @ optimal.ravel()) + 3
     chosen, rejected, chance = every_pair(
         lambda first, second: np.exp(log_sigmoid(reward[first] - reward[second])))
     for logits, gamma, rests in ((optimal, 0.0, True), (LOGITS, 0.0, False), (optimal, 1.0, False)):
@@ -123,16 +93,12 @@ def test_a_margin_enlarges_every_lead_but_that_of_equals(p, gamma):
 # The running example, with the β = 2 and γ = 1 of the paper.
 
 
-def mean_of(logits, table):
-    return expectation(running_example().world, np.exp(log_softmax(logits)), table)
-
-
-@pytest.mark.parametrize("pairs, seed, least, most", [
-    (3000, 1, 1e6, np.inf), (3000, 2, 1e7, np.inf), (3000, 3, 1e7, np.inf),
-    (20_000, 0, 1e6, np.inf), (20_000, 1, 1e6, np.inf), (20_000, 2, 0, 1e-3)])
-def test_without_a_pull_strings_do_not_end_or_end_at_once(pairs, seed, least, most):
-    """After 800 steps on the way they have more than a million letters, or none."""
-    example, letters = running_example(), 1.0 * (np.arange(27) > 0) * np.ones((27, 1))
+@pytest.mark.parametrize("pairs, seed, iterations, least, most", [
+    (3000, 1, 600, 1e6, np.inf), (3000, 2, 400, 1e7, np.inf), (3000, 3, 300, 1e7, np.inf),
+    (20_000, 0, 700, 1e6, np.inf), (20_000, 2, 400, 0, 1e-3)])
+def test_without_a_pull_strings_do_not_end_or_end_at_once(pairs, seed, iterations, least, most):
+    """So many steps on the way they have more than a million letters, or none."""
+    ref = running_example().reference
     chosen, rejected = preference_pairs(pairs, seed).means
     difference = chosen - rejected
 
@@ -140,20 +106,20 @@ def test_without_a_pull_strings_do_not_end_or_end_at_once(pairs, seed, least, mo
         value, slope = bradley_terry_loss(2 * log_softmax(x), difference, margin=1.0)
         return value, backward(log_softmax(x), 2 * slope)
 
-    fit = minimise(loss, example.reference, max_iterations=800)
-    assert not fit.converged and fit.loss < loss(example.reference)[0] - 0.1
-    assert least < mean_of(fit.x, letters) < most and 5 < mean_of(example.reference, letters) < 6
+    fit = minimise(loss, ref, max_iterations=iterations)
+    assert not fit.converged and fit.loss < loss(ref)[0] - 0.1
+    assert least < mean_length(fit.x) < most and 5 < mean_length(ref) < 6
     assert share(fit.x) < (-1e5 if least else -5)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 3])
 def test_with_the_pull_of_dpo_the_kl_eats_up_a_reward_above_that_of_the_optimum(seed):
-    """A sixth of what there is to gain at most"""
+    """A sixth of what there is to gain at most, and less than nothing from the second sample."""
     example = running_example()
     fit = fit_simpo(example.reference, preference_pairs(100_000, seed), beta=2.0, simpo_gamma=1.0,
                     pull=2.0)
-    assert fit.converged and -0.1 < share(fit.x) < 1 / 6
+    assert fit.converged and -0.1 < share(fit.x) < (1 / 6 if seed == 1 else 0)
     kl, _ = string_kl(example.world, fit.x, example.reference)
     assert 2.1 < kl < 2.6
-    reward = mean_of(fit.x, example.world.mean_reward)
+    reward = expectation(example.world, np.exp(log_softmax(fit.x)), example.world.mean_reward)
     assert reward - BETA * kl < example.optimum.objective < 0.2 < 0.596 < reward
