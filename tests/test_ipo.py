@@ -1,58 +1,35 @@
-"""IPO: the loss against loops, a finite lead, its zero in a world of one step, and its price."""
+"""IPO: a finite lead, its zero in a world of one step, and its price.  Its loss is in
+`test_preference_losses.py`."""
 
 import numpy as np
 import pytest
-from languages import (BETA, all_strings, as_steps, pairs_of, preference_matrix, preference_pairs,
-                       running_example, share)
+from languages import (BETA, all_strings, as_steps, mean_length, pairs_of, preference_matrix,
+                       preference_pairs, running_example, share)
 from scipy import sparse
 from worlds import single_outcome
 
 from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss, fit_dpo
-from minirl.exact.evaluation import expectation
 from minirl.people.ipo import fit_ipo, ipo_loss
 from minirl.people.fitting import minimise, minimise_near
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.people.calibration import accuracy
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
-
-CHOSEN = [[(0, 1), (1, 1), (1, 2), (2, 0)], [(0, 0)], [(0, 2), (2, 2), (2, 2), (2, 2), (2, 0)]]
-REJECTED = [[(0, 2), (2, 0)], [(0, 1), (1, 0)], [(0, 1), (1, 2), (2, 0)]]
-PAIRS = pairs_of(CHOSEN, REJECTED)
-D = PAIRS.difference
 TAU = 0.3
-
-
-def two_tables(seed):
-    return np.random.default_rng(seed).normal(size=(2, 3, 3))
-
-
-def leads(logits, ref):
-    """h of each pair, by loops over the steps of both strings."""
-    table = log_softmax(logits) - log_softmax(ref)
-    return [sum(table[step] for step in plus) - sum(table[step] for step in minus)
-            for plus, minus in zip(CHOSEN, REJECTED)]
-
-
-@pytest.mark.parametrize("weights", [None, np.array([0.5, 0.0, 3.0])])
-def test_the_loss_is_the_square_of_what_each_lead_misses(weights):
-    """(ipo.1), pitfall 11: a loop over strings of unequal lengths"""
-    logits, ref = two_tables(0)
-    missed = [(h - 1 / (2 * TAU))**2 for h in leads(logits, ref)]
-    loss = ipo_loss(logits, ref, D, beta=TAU, pair_weights=weights)[0]
-    assert loss == pytest.approx(np.average(missed, weights=weights), abs=1e-12)
 
 
 @pytest.mark.parametrize("tau", [0.05, 0.5, 4.0])
 def test_a_pair_compared_once_gets_its_finite_lead_where_dpo_runs_away(tau):
     """(ipo.1), for strings of unequal lengths, and also if they were compared a hundred times."""
-    _, ref = two_tables(6)
-    for pairs in (PAIRS.select(np.array([0])), PAIRS.select(np.zeros(100, int))):
-        h = D[:1] @ (log_softmax(fit_ipo(ref, pairs, beta=tau, pull=0).x)
-                     - log_softmax(ref)).ravel()
-        assert h[0] == pytest.approx(1 / (2 * tau), abs=1e-5)
-    runaway = fit_dpo(ref, PAIRS.select(np.array([0])), beta=tau, pull=0).x
-    assert tau * (D[:1] @ (log_softmax(runaway) - log_softmax(ref)).ravel())[0] > 10
+    ref = np.random.default_rng(6).normal(size=(3, 3))
+    pair = pairs_of([[(0, 1), (1, 1), (1, 2), (2, 0)]], [[(0, 2), (2, 0)]])
+
+    def lead(fit):
+        return (pair.difference @ (log_softmax(fit.x) - log_softmax(ref)).ravel())[0]
+
+    for pairs in (pair, pair.select(np.zeros(100, int))):
+        assert lead(fit_ipo(ref, pairs, beta=tau, pull=0)) == pytest.approx(0.5 / tau, abs=1e-5)
+    assert tau * lead(fit_dpo(ref, pair, beta=tau, pull=0)) > 10
 
 
 def beaten(kind, rewards):
@@ -191,13 +168,6 @@ def test_the_price_of_dpo_does_not_carry_over(tau, percent):
     assert np.abs(grad + 2 / B * (fit.x - ref)).max() < 1e-6
     assert value + 1 / B * ((fit.x - ref)**2).sum() == pytest.approx(fit.loss, abs=1e-9)
     assert abs(100 * share(fit.x) - percent) < 1
-
-
-def mean_length(logits):
-    """Letters of a string of the running example, exactly."""
-    letters = np.ones(logits.shape)
-    letters[:, 0] = 0
-    return expectation(running_example().world, np.exp(log_softmax(logits)), letters)
 
 
 @pytest.mark.parametrize("seed", range(5))
