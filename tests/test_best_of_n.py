@@ -1,7 +1,6 @@
 """Best of n: its law against lists of all strings and all n-tuples of them, and fine-tuning on the
-winners against the limit of infinitely many."""
+winners, by loops and in the limit of infinitely many."""
 
-from collections import Counter
 from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -11,15 +10,12 @@ from itertools import product
 import numpy as np
 import pytest
 from languages import BETA, running_example, share
-from scipy.stats import chi2
 from worlds import episodes, random_mdp, random_policy, random_record, single_outcome
 
-from minirl.kernel import counts
 from minirl.exact.return_law import RewardLaw, integer_law, reward_law
-from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
+from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.exact.evaluation import expectation
 from minirl.kernel.mdp import coin_game, unroll
-from minirl.kernel.playing import rollout, start_states
 from minirl.play.training import play, start
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax
@@ -175,42 +171,6 @@ def test_on_the_running_example_four_is_the_best_n():
     assert (gained > 0).all() and (np.diff(gained) < 0).all()
 
 
-# Winners.
-
-
-def test_a_winner_is_the_first_of_the_best_of_its_group():
-    rewards = np.array([0.0, 2, 1, 2, -1, -1, -1, -1, 5, 4, 3, 5])
-    strings = counts.steps(np.zeros(24, int), np.arange(24) // 2, np.arange(0, 25, 2), (1, 12))
-    for n, expected in ((1, range(12)), (2, [1, 3, 4, 6, 8, 11]), (4, [1, 4, 8]), (12, [8])):
-        found = winners(strings, rewards, n)
-        assert found.index.tolist() == [string for string in expected for _ in range(2)]
-        assert found.starts.tolist() == [2 * i for i in range(len(expected) + 1)]
-        assert found.shape == (1, 12)
-
-
-def chi_square(seen, expected):
-    """The chance of so much disagreement; rare outcomes are put together."""
-    rare = expected < 10
-    seen = np.append(seen[~rare], seen[rare].sum())
-    expected = np.append(expected[~rare], expected[rare].sum())
-    assert seen.size > 3 and seen.sum() == pytest.approx(expected.sum())
-    return chi2.sf(((seen - expected) ** 2 / expected).sum(), seen.size - 1)
-
-
-def test_sampled_winners_that_tie_are_drawn_as_the_reference_draws_them():
-    """(best_of_n.1), string by string; a chi-square test at 1e-6"""
-    policy, strings, chance, reward = small_language()
-    law, groups = reward_law(SMALL, policy), 20_000
-    rng = np.random.default_rng(8)
-    batch = rollout(SMALL, policy, start_states(SMALL, 3 * groups, rng), horizon=3, rng=rng)
-    steps = winners(batch.steps(SMALL.shape), batch.rewards.sum(axis=0), 3)
-    found = Counter(tuple(steps.index[i:j]) for i, j in zip(steps.starts, steps.starts[1:]))
-    seen = np.array([found[tuple(s * 3 + a for s, a in string)] for string in strings])
-    ratio = best_of_n(law, 3).prob / law.prob
-    level = np.searchsorted(law.rewards, np.array(reward) - 1e-6)
-    assert chi_square(seen, groups * np.array(chance) * ratio[level]) > 1e-6
-
-
 # Fine-tuning on the winners.
 
 
@@ -260,46 +220,6 @@ def test_without_a_pseudo_count_what_no_winner_did_is_never_done_again():
     assert [record.metrics["rejection/reward"] for record in records] == [2] * 4
 
 
-@pytest.mark.parametrize("n", [2, 3, 8])
-def test_the_nearest_bigram_earns_what_the_winners_earn_for_less(n):
-    """(best_of_n.5), on all strings whose letters rise, of which there are sixteen"""
-    rng, rising = np.random.default_rng(12), np.triu(np.ones((5, 5), bool), 1)
-    rising[:, 0] = True
-    policy = np.where(rising, rng.random((5, 5)), 0)
-    policy /= policy.sum(axis=1, keepdims=True)
-    world = language(rng.integers(-1, 3, (5, 5)).astype(float))
-    letters = [[a for a in range(1, 5) if a in chosen] for chosen in
-               (set(np.flatnonzero(bits) + 1) for bits in product((0, 1), repeat=4))]
-    strings = [list(zip([0, *path], [*path, 0])) for path in letters]
-    reward = np.array([sum(world.mean_reward[pair] for pair in string) for string in strings])
-
-    def chances(table):
-        return np.array([np.prod([table[pair] for pair in string]) for string in strings])
-
-    def divergence(one, other):
-        return one @ np.log(one / other)
-
-    pi, law = chances(policy), reward_law(world, policy)
-    assert pi.sum() == pytest.approx(1) and law.rewards.size < 12
-    best, level = best_of_n(law, n), np.searchsorted(law.rewards, reward - 1e-6)
-    P = pi * (best.prob / law.prob)[level]
-    C = np.zeros((5, 5))
-    for chance, string in zip(P, strings):
-        for pair in string:
-            C[pair] += chance
-    fitted = np.exp(fit_by_counting(C, pseudo_count=0))
-    nearest = chances(fitted)
-    assert divergence(P, nearest) > 1e-3
-    assert nearest @ reward == pytest.approx(P @ reward, abs=1e-12)
-    assert divergence(nearest, pi) == pytest.approx(divergence(P, pi) - divergence(P, nearest),
-                                                    abs=1e-12)
-    assert best.kl == pytest.approx(divergence(P, pi), abs=1e-12)
-    for _ in range(50):
-        other = fitted * np.exp(0.05 * rng.normal(size=(5, 5)))
-        other /= other.sum(axis=1, keepdims=True)
-        assert divergence(P, chances(other)) > divergence(P, nearest)
-
-
 def expected_counts(n):
     """E[C] of the best of n strings of the running example, and `BestOfN`.
 
@@ -338,7 +258,7 @@ def test_fine_tuning_on_infinitely_many_winners_beats_the_best_of_n():
     """(best_of_n.5) on the running example: 95.1 % at n = 4, and 96.7 % at n = 7, the best"""
     example = running_example()
     J = {}
-    for n in 2, 4, 6, 7, 8, 16, 200:
+    for n in 4, 6, 7, 8:
         C, best = expected_counts(n)
         logp = fit_by_counting(C, pseudo_count=0)
         ratio = logp - example.reference
@@ -353,13 +273,6 @@ def test_fine_tuning_on_infinitely_many_winners_beats_the_best_of_n():
     assert max(J, key=J.get) == 7
 
 
-def test_many_winners_come_close_to_infinitely_many():
-    example = running_example()
-    record = next(rejection_sampling(example.world, start(example.reference, rng=0),
-                                     episodes=400_000))
-    assert share(record.logits) == pytest.approx(0.951, abs=0.004)
-
-
 def test_with_the_defaults_one_round_has_about_four_fifths():
     """From 77 to 83 %; the mean of 20 seeds is 80 %."""
     example = running_example()
@@ -370,10 +283,9 @@ def test_with_the_defaults_one_round_has_about_four_fifths():
     assert min(shares) > 0.765 and max(shares) < 0.835
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_nothing_pulls_later_rounds_back_to_the_reference(seed):
+def test_nothing_pulls_later_rounds_back_to_the_reference():
     example, shares = running_example(), []
-    for record in rejection_sampling(example.world, start(example.reference, rng=seed),
+    for record in rejection_sampling(example.world, start(example.reference, rng=0),
                                      episodes=40_000):
         shares.append(share(record.logits))
         if record.iteration == 4:

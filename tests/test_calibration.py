@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from languages import all_strings, preference_matrix, running_example
-from test_reward_model import OTHER, RNG, TRUE, changes, fitted, rewards_by_loops, sigma, spread
+from languages import all_strings, preference_matrix, running_example, sigma, totals
+from test_reward_model import OTHER, RNG, TRUE, changes, fitted, spread
 
 from minirl.kernel.softmax import log_sigmoid
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
@@ -79,7 +79,7 @@ def test_the_error_of_a_reward_is_a_standard_deviation_over_all_strings_of_the_r
     true, learned = np.random.default_rng(5).normal(size=(2, 3, 3))
     strings = all_strings(2, 12)
     chance = np.array([np.prod([policy[step] for step in string]) for string in strings])
-    gap = np.array(rewards_by_loops(learned - true, strings))
+    gap = totals(learned - true, strings)
     assert abs(chance.sum() - 1) < 1e-11
     mean = (chance * gap).sum()
     assert reward_error(language(true), policy, learned) == pytest.approx(

@@ -1,6 +1,7 @@
 """GRPO: the loss against loops over letters, what is expected of a group by listing all groups of a
 small world, where k3 comes to rest, and the learners against J*."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,6 @@ import pytest
 from batches import A, S, assert_same, random_batch, random_world
 from languages import BETA, running_example, share, strings_of
 from test_baselines import columns, tiny_world
-from test_groups import ADVANTAGES, judged_by_loops, played
 from worlds import law, random_record, single_outcome
 
 from minirl.kernel import counts, mdp as world
@@ -25,7 +25,6 @@ from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.training import after, environment_rewards, play, start
 from minirl.people.rlhf import step_rewards
 from minirl.kernel.softmax import kl, log_softmax
-from toy_lm.ngram import language
 
 
 def loss_by_loops(logits, old_logits, ref_logits, strings, judged, weights, beta, epsilon):
@@ -66,25 +65,6 @@ def test_the_loss_and_its_gradient_equal_the_loop_over_letters(seed, beta):
     assert_same(found, grpo_loss(logits, old, batch, ref_logits=ref, beta=beta, epsilon=0.2))
     exchanged = grpo_loss(logits, ref, batch, ref_logits=old, beta=beta)
     assert np.abs(found[1] - exchanged[1]).max() > 1e-3
-
-
-@pytest.mark.parametrize("advantage", ADVANTAGES)
-@pytest.mark.parametrize("weights", [per_string, per_length(7)])
-def test_a_played_batch_is_collapsed_as_the_loop_has_it(advantage, weights):
-    """(grpo.1) with (groups.1) to (groups.5), from the rollout to the gradient; pitfall 27, with
-    either normaliser."""
-    batch, earned = played(0)
-    rng = np.random.default_rng(5)
-    logits, old, ref = (0.5 * rng.normal(size=(S, A)) for _ in range(3))
-    steps = batch.steps((S, A))
-    judged = counts.flatten(advantage(earned, batch, 4), batch.alive)
-    lengths = batch.alive.sum(axis=0)
-    by_hand = [1 / (24 * (length if weights is per_string else 7)) for length in lengths]
-    assert_same(grpo_loss(logits, old, weighted(steps, judged, weights(batch)), ref_logits=ref,
-                          beta=0.4),
-                loss_by_loops(logits, old, ref, strings_of(steps),
-                              judged_by_loops(advantage, earned, batch.alive, 4), by_hand, 0.4,
-                              0.2))
 
 
 # What is expected of a group.
@@ -201,6 +181,14 @@ def test_the_shares_of_the_resting_policy_are_those_of_the_chapter():
     assert np.round(found, 3).tolist() == [0.761, 0.830, 0.771, 0.673, 0.532]
 
 
+def test_it_rests_at_the_reference_where_k3_is_dear_or_nothing_is_paid():
+    mdp = tiny_world(gamma=1.0)
+    ref = log_softmax(random_record(mdp).logits)
+    for paid, beta in ((mdp, 1e9), (replace(mdp, reward=0 * mdp.reward), 0.1)):
+        found = resting_policy(paid, ref + 3.0, beta=beta, num_generations=2)
+        np.testing.assert_allclose(found, ref, rtol=0, atol=1e-7)
+
+
 def test_a_state_that_nobody_reaches_does_not_disturb_the_resting_policy():
     two = single_outcome([[0, 0], [1, 1]], [[1, 0], [2, 0]], [[False, True]] * 2, [1, 0])
     ref = np.random.default_rng(0).normal(size=(6, 2))
@@ -221,20 +209,6 @@ def test_the_resting_policy_finds_what_the_reference_hardly_ever_does(rare, beta
     root = np.sqrt((1 - c)**2 + 4 * c * chance)
     head = (root + c - 1) / (2 * c) if c > 1 else 2 * chance / (root + 1 - c)
     np.testing.assert_allclose(np.exp(logits), [[head, 1 - head]], rtol=0, atol=1e-9)
-
-
-def test_a_dear_k3_rests_at_the_reference():
-    mdp = tiny_world(gamma=1.0)
-    ref = log_softmax(random_record(mdp).logits)
-    found = resting_policy(mdp, ref + 3.0, beta=1e9, num_generations=2)
-    np.testing.assert_allclose(found, ref, rtol=0, atol=1e-7)
-
-
-def test_where_nothing_is_paid_the_resting_policy_is_the_reference():
-    free = world.unroll(language(np.zeros((9, 9))), 3)
-    ref = np.random.default_rng(0).normal(size=(27, 9))
-    found = resting_policy(free, ref, beta=0.1, num_generations=2)
-    np.testing.assert_allclose(found, log_softmax(ref), rtol=0, atol=1e-12)
 
 
 # The trainer.
@@ -338,25 +312,3 @@ def test_with_the_kl_in_the_reward_they_come_to_the_optimum(advantage, weights, 
                     ref_logits=example.reference, rewards=paid, advantage=advantage,
                     weights=weights, iterations=200)
     assert share(after(training, 200).logits) > 0.999
-
-
-@pytest.mark.parametrize("beta", [0.0, 0.7])
-def test_micro_batches_accumulate_to_the_batch(beta):
-    """Pitfall 26: the strings of parts keep the weights that they have in the whole batch."""
-    rng = np.random.default_rng(11)
-    lengths = rng.integers(1, 6, 12)
-    starts = np.append(0, np.cumsum(lengths))
-    steps = counts.steps(rng.integers(3, size=starts[-1]), rng.integers(4, size=starts[-1]), starts,
-                         (3, 4))
-    judged, each = rng.normal(size=starts[-1]), 1 / (12 * lengths)
-    logits, old, ref = rng.normal(size=(3, 3, 4))
-
-    def loss(rows):
-        mine = np.concatenate([np.arange(starts[i], starts[i + 1]) for i in rows])
-        batch = weighted(counts.select(steps, np.array(rows)), judged[mine], each[rows])
-        return grpo_loss(logits, old, batch, ref_logits=ref, beta=beta)
-
-    whole, parts = loss(list(range(12))), [loss([0, 5, 7]), loss([1, 2, 3, 4]),
-                                           loss([6, 8, 9, 10, 11])]
-    assert sum(value for value, _ in parts) == pytest.approx(whole[0], abs=1e-12)
-    np.testing.assert_allclose(sum(grad for _, grad in parts), whole[1], atol=1e-12)

@@ -1,22 +1,18 @@
 """The distance to the reference: strings and rows by loops over all episodes, estimates and their
 mean gradients by exact sums."""
 
-from dataclasses import replace
 from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from worlds import episodes, island, random_mdp, single_outcome, small_world
+from languages import score
+from worlds import episodes, island, random_mdp, small_world
 
 from minirl.kernel import counts
 from minirl.exact.evaluation import occupancy
 from minirl.people.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
 from minirl.kernel.gradcheck import by_complex_step
 from minirl.kernel.mdp import unroll
-from minirl.exact.planning import policy_gradient
-from minirl.play.surrogate import collapse
-from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
-from minirl.play.training import environment_rewards, play, start
 from minirl.kernel.softmax import backward, log_softmax
 from toy_lm.ngram import language
 
@@ -39,15 +35,6 @@ def cut_language():
 WORLDS = {"short": small_world(0.8), "language": cut_language(),
           "discounted": unroll(random_mdp(np.random.default_rng(1), 2, 3, 1, 0.7), 4)}
 ANY = pytest.mark.parametrize("name", WORLDS)
-
-
-def score(logp, pairs):
-    """∇log π of a list of pairs, by (softmax.2)."""
-    total = np.zeros(logp.shape)
-    for s, a in pairs:
-        total[s] -= np.exp(logp[s])
-        total[s, a] += 1
-    return total
 
 
 def listed(mdp, logp):
@@ -85,20 +72,6 @@ def test_the_distance_of_strings_is_the_sum_over_all_strings(name, seed):
     found, found_grad = string_kl(mdp, logits, ref)
     assert found == pytest.approx(distance, abs=1e-12) and distance > 0.1
     assert found_grad == pytest.approx(grad, abs=1e-12) and np.abs(grad).max() > 0.05
-
-
-@ANY
-def test_k1_as_a_reward_is_what_the_policy_gradient_needs(name):
-    """(kl.2) is minus (planning.5) of the world that pays k1 of the policy as it is now, held
-    fixed."""
-    mdp = WORLDS[name]
-    logits, ref = two_tables(mdp.shape)
-    paid = log_softmax(ref) - log_softmax(logits)
-    world = replace(mdp, reward=np.broadcast_to(paid[:, :, None], mdp.reward.shape))
-    value, grad = policy_gradient(world, logits)
-    distance, slope = string_kl(mdp, logits, ref)
-    assert value == pytest.approx(-distance, abs=1e-12)
-    assert grad == pytest.approx(-slope, abs=1e-12)
 
 
 def test_a_state_that_no_string_reaches_does_not_matter():
@@ -144,22 +117,6 @@ def test_freezing_the_visits_keeps_the_value_and_loses_the_gradient(name):
     assert np.abs(frozen - grad).max() > (1e-4 if name == "short" else 0.05)
 
 
-def test_frozen_visits_charge_nothing_for_a_letter_that_leads_away():
-    """(kl.2) and (kl.3): row 0 agrees with the reference, as row 1 does, to which its first action
-    leads; its second one leads to row 2, which is far away."""
-    mdp = single_outcome([[1, 2], [0, 0], [0, 0]], [[0, 0]] * 3, [[False] * 2, [True] * 2,
-                                                                  [True] * 2], [1, 0, 0])
-    logits, ref = np.log([[0.5, 0.5], [0.5, 0.5], [0.8, 0.2]]), np.zeros((3, 2))
-    away = 0.8 * np.log(1.6) + 0.2 * np.log(0.4)
-    slope = 0.5 * 0.8 * 0.2 * np.log(4)
-    right = [[-away / 4, away / 4], [0, 0], [slope, -slope]]
-    frozen = [[0, 0], [0, 0], [slope, -slope]]
-    assert string_kl(mdp, logits, ref)[0] == pytest.approx(away / 2)
-    assert string_kl(mdp, logits, ref)[1] == pytest.approx(np.array(right), abs=1e-15)
-    assert kl_loss(logits, ref, np.array([1, 0.5, 0.5]))[1] == pytest.approx(np.array(frozen),
-                                                                            abs=1e-15)
-
-
 # Estimates.
 
 
@@ -182,22 +139,6 @@ def test_k1_k2_and_k3_are_the_formulas():
     for u in (-30.0, -3.0, -0.5, 0.0, 0.02, 1.0, 9.0):
         assert (k1(u), k2(u)) == (-u, u * u / 2)
         assert k3(u) == pytest.approx(np.exp(u) - u - 1, rel=1e-12)
-
-
-def test_near_the_reference_k2_is_good_and_k3_varies_little():
-    """(kl.4): the bias of k2 vanishes faster than the divergence, k3's variance than that of k1."""
-    logits, step = two_tables((1, 4))
-    logp = log_softmax(logits)[0]
-    worse = np.inf
-    for size in (1.0, 1e-1, 1e-2, 1e-3):
-        u = log_softmax(logits + size * step)[0] - logp
-        policy, distance = np.exp(logp), row_kl(logp, logp + u)
-        bias = abs(policy @ k2(u) / distance - 1)
-        assert bias < worse / 5
-        worse = bias
-        spread = {name: policy @ (k(u) - policy @ k(u))**2 for name, k in ESTIMATES.items()}
-        assert size == 1 or spread["k3"] < 2 * size**2 * spread["k1"]
-    assert bias < 1e-3
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -252,20 +193,6 @@ FOLLOWED = {  # (kl.6)
     "k1": lambda logp, ref_logp: 0 * logp.sum(),
     "k2": lambda logp, ref_logp: (np.exp(logp) * (logp - ref_logp)).sum(),
     "k3": lambda logp, ref_logp: (np.exp(ref_logp) * (ref_logp - logp)).sum()}
-
-
-@SEEDS
-@EVERY
-def test_what_the_mean_gradient_over_a_row_is_the_gradient_of(name, seed):
-    """(kl.6) for a row and pitfall 3: of nothing, the KL and the other KL, and of no other."""
-    logits, ref = two_tables((1, 4), seed)
-    logp, ref_logp = log_softmax(logits), log_softmax(ref)
-    mean = sum(np.exp(logp[0, a]) * complex_gradient(
-        lambda x: ESTIMATES[name](ref_logp - log_softmax(x))[0, a], logits) for a in range(4))
-    for other, divergence in FOLLOWED.items():
-        grad = complex_gradient(lambda x: divergence(log_softmax(x), ref_logp), logits)
-        assert (np.abs(mean - grad).max() < 1e-13) == (name == other)
-        assert other == name or np.abs(mean - grad).max() > 0.01
 
 
 def all_sums(mdp, logp):
@@ -369,15 +296,6 @@ def test_k3_as_a_loss_is_a_sum_over_the_steps_of_a_batch(seed):
     assert found_grad == pytest.approx(grad, abs=1e-12)
 
 
-def test_k3_as_a_loss_pulls_each_row_towards_the_other_divergence():
-    """Pitfall 3, (kl.6): with the policy's own visits its gradient is N[s] (π − π_ref)."""
-    logits, ref = two_tables((4, 3))
-    policy, reference = np.exp(log_softmax(logits)), np.exp(log_softmax(ref))
-    visits = np.array([3.0, 0.0, 1.0, 0.5])
-    grad = k3_loss(logits, ref, visits[:, None] * policy)[1]
-    assert grad == pytest.approx(visits[:, None] * (policy - reference), abs=1e-14)
-
-
 def test_k3_as_a_loss_forms_no_ratio_where_nothing_was_done():
     """The reference forbids an action that the batch never took."""
     logits, ref = np.zeros((2, 2)), np.array([[0.0, -np.inf], [0.0, 0.0]])
@@ -393,21 +311,3 @@ def test_k3_as_a_loss_is_capped_where_the_ratio_overflows():
                                                                           np.array([1, -1]))
     loss, grad = k3_loss(np.zeros((1, 2)), np.array([[0.0, -2e3]]), np.array([[0.0, 1.0]]))
     assert loss == pytest.approx(2e3 - np.log(2) - 1) and grad[0] == pytest.approx([-0.5, 0.5])
-
-
-def test_the_divergence_that_is_logged_is_the_one_that_is_trained():
-    """Pitfall 7, in PPO with a KL penalty: what β = 1 adds to the loss of the batch; the estimate
-    k3 from the actions that were taken is logged too, under another name."""
-    mdp = random_mdp(np.random.default_rng(2), 4, 3, 2, 0.9)
-    first = start(mdp, rng=0)
-    record = next(ppo_kl(mdp, first, episodes=40, learning_rate=0.05))
-    batch = play(mdp, first, rewards=environment_rewards, episodes=40, horizon=200)
-    steps, table = batch.steps, collapse(batch.steps, np.zeros(batch.steps.index.size))
-    dear, free = (ppo_kl_loss(record.logits, first.logits, table, kl_coef=price)[0]
-                  for price in (1.0, 0.0))
-    assert record.metrics["policy/kl"] == pytest.approx(dear - free, abs=1e-15)
-    assert dear - free > 1e-4
-    logp, old = log_softmax(record.logits), log_softmax(first.logits)
-    estimate = (batch.counts * k3(logp - old)).sum() / steps.index.size
-    assert record.metrics["policy/approxkl"] == pytest.approx(estimate, abs=1e-15)
-    assert abs(estimate - (dear - free)) > 1e-6

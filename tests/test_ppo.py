@@ -15,7 +15,6 @@ from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, cl
 from minirl.play.ppo import epochs, ppo, ppo_loss
 from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
 from minirl.play.training import Batch, after, environment_rewards, play, start
-from minirl.play.reinforce import reinforce_loss
 from minirl.kernel.softmax import entropy_loss, log_softmax
 
 BOTH = pytest.mark.parametrize("trainer", [ppo, ppo_kl])
@@ -42,50 +41,18 @@ def clipped_by_loops(logits, old, index, advantages, epsilon):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_collapsed_loss_and_its_gradient_equal_the_loop_over_steps(seed):
-    """(ppo.1) = (ppo.2) by (counts.1), and (ppo.3)"""
+    """(ppo.1) = (ppo.2) by (counts.1), and (ppo.3) with ≤ and ≥, also where the ratio of a pair
+    lies exactly at the bound: between 1/2 and 2 the distance to one is exact in floating point."""
     steps, advantages, logits, old = random_batch(seed)
-    for epsilon in (0.05, 0.2, 0.9, 3.0, np.inf):
+    near = [ratio for ratio in ratios(logits, old) if 0.5 <= ratio <= 2]
+    assert min(near) < 0.9 and max(near) > 1.1
+    at_bounds = [abs(ratio - 1) for ratio in near]
+    assert all(ratio in (1 + epsilon, 1 - epsilon) for ratio, epsilon in zip(near, at_bounds))
+    for epsilon in (0.05, 0.2, 0.9, 3.0, np.inf, *at_bounds):
         assert_same(ppo_loss(logits, old, collapse(steps, advantages), clip_range=epsilon),
                     clipped_by_loops(logits, old, steps.index, advantages, epsilon))
     assert_same(ppo_loss(logits, old, collapse(steps, advantages)),
                 clipped_by_loops(logits, old, steps.index, advantages, 0.2))
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_they_are_equal_where_the_ratio_of_a_pair_lies_exactly_at_the_bound(seed):
-    """(ppo.3), with ≤ and ≥: between 1/2 and 2 the distance to one is exact in floating point."""
-    steps, advantages, logits, old = random_batch(seed)
-    near = [ratio for ratio in ratios(logits, old) if 0.5 <= ratio <= 2]
-    assert min(near) < 0.9 and max(near) > 1.1
-    for ratio in near:
-        epsilon = abs(ratio - 1)
-        assert ratio in (1 + epsilon, 1 - epsilon)
-        assert_same(ppo_loss(logits, old, collapse(steps, advantages), clip_range=epsilon),
-                    clipped_by_loops(logits, old, steps.index, advantages, epsilon))
-
-
-@pytest.mark.parametrize("ratio", [0.7, 1.0, 1.3])
-@pytest.mark.parametrize("advantage", [1.0, -1.0])
-def test_the_four_quadrants_of_clipping(ratio, advantage):
-    """Pitfall 31: only a good action above 1 + ε and a bad one below 1 − ε have a dead gradient"""
-    old = np.log([[0.5, 0.5]])
-    logits = np.log([[0.5 * ratio, 1 - 0.5 * ratio]])
-    batch = Advantages(np.array([[max(advantage, 0), 0]]), np.array([[min(advantage, 0), 0]]),
-                       np.array([[1.0, 0.0]]))
-    loss, grad = ppo_loss(logits, old, batch, clip_range=0.2)
-    dead = (ratio > 1.2 and advantage > 0) or (ratio < 0.8 and advantage < 0)
-    held = {0.7: 0.8, 1.0: 1.0, 1.3: 1.2}[ratio]
-    assert loss == pytest.approx(-advantage * (held if dead else ratio), abs=1e-12)
-    p = 0.5 * ratio
-    expected = 0.0 if dead else -advantage * ratio * (1 - p)
-    np.testing.assert_allclose(grad, [[expected, -expected]], atol=1e-12)
-
-
-def test_before_the_first_step_n_times_the_gradient_is_b_times_that_of_reinforce():
-    steps, advantages, old, _ = random_batch(7)
-    _, ours = ppo_loss(old, old, collapse(steps, advantages))
-    _, theirs = reinforce_loss(old, counts.table(steps, advantages), episodes=9)
-    np.testing.assert_allclose(60 * ours, 9 * theirs, rtol=0, atol=1e-12)
 
 
 @BOTH
@@ -224,8 +191,8 @@ def test_the_step_that_crosses_the_largest_kl_is_the_last_one(batch_size):
 @pytest.mark.parametrize("batch_size", [None, 7])
 @pytest.mark.parametrize("normalise", [True, False])
 def test_an_iteration_takes_a_step_for_each_part_of_its_epochs(trainer, batch_size, normalise):
-    """What the plain form has not: minibatches, a bonus, a limit, the metrics.  Only the policy
-    that played matters, not an earlier one (pitfall 9)."""
+    """What the plain form has not: minibatches, a bonus, a limit, the metrics, with the KL that is
+    trained (pitfall 7).  Only the policy that played matters, not an earlier one (pitfall 9)."""
     mdp, first = random_world(0), some_record(0)
     own = {"clip_range": 0.1} if trainer is ppo else {"target_kl": 1e-9}
     found = next(trainer(mdp, first, episodes=30, horizon=3, n_epochs=3, batch_size=batch_size,
@@ -266,15 +233,7 @@ def test_an_iteration_takes_a_step_for_each_part_of_its_epochs(trainer, batch_si
     assert expected["policy/kl"] > 1e-3
 
 
-def test_by_default_adam_takes_steps_as_long_as_the_schedule_says():
-    """(optim.2): the first step of each coordinate has the length of the rate."""
-    mdp, begun = random_world(0), start(np.zeros((S, A)), rng=0)
-    for iteration, rate in ((0, 0.06), (200, 0.03005), (400, 0.0001), (1000, 0.0001)):
-        record = next(ppo(mdp, begun._replace(iteration=iteration), n_epochs=1, episodes=50))
-        np.testing.assert_allclose(np.abs(record.logits), rate, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("iterations, least, seeds", [(50, 0.90, 10), (100, 0.95, 3)])
+@pytest.mark.parametrize("iterations, least, seeds", [(50, 0.90, 3), (100, 0.95, 1)])
 def test_the_defaults_fit_a_short_run_too(iterations, least, seeds):
     """A share of J* on the slippery lake; what 400 iterations promise is in `test_policies`."""
     lake = frozen_lake().mdp(gamma=0.99)

@@ -1,14 +1,14 @@
-"""Reward models: the losses against loops, their optimum in the population, and what cannot be
-learned."""
+"""Reward models: the optimum of their losses in the population, and what cannot be learned.  The
+losses themselves are in `test_preference_losses.py`."""
 
 import math
 from functools import cache, partial
-from itertools import combinations, permutations, product
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 from languages import (BETA, all_strings, as_steps, preference_matrix, preference_pairs,
-                       running_example, share)
+                       running_example, share, sigma)
 from scipy import sparse
 
 from minirl.kernel import counts
@@ -27,21 +27,6 @@ STRINGS = as_steps(all_strings(3, 4), 4)  # 121 of them
 RNG = np.random.default_rng(0)
 TRUE, OTHER = RNG.normal(size=(2, 4, 4))
 X = counts.matrix(STRINGS)
-
-
-def sigma(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def rewards_by_loops(w, strings):
-    return [sum(w[step] for step in string) for string in strings]
-
-
-def random_strings(number, symbols=4, seed=0):
-    """Lists of steps (s, a)."""
-    rng = np.random.default_rng(seed)
-    return [[tuple(step) for step in rng.integers(symbols, size=(rng.integers(1, 6), 2)).tolist()]
-            for _ in range(number)]
 
 
 def ordered(steps, rows):
@@ -68,27 +53,6 @@ def fitted(pairs, seed=0):
     return fit_reward_model(np.zeros((27, 27)), preference_pairs(pairs, seed), pull=2.0).x
 
 
-# Comparisons.
-
-
-def test_margin_smoothing_and_weights_follow_the_formula_by_loops():
-    """(reward_model.3), all three at once and one by one"""
-    chosen, rejected = random_strings(9, seed=1), random_strings(9, seed=2)
-    D = counts.difference_matrix(as_steps(chosen, 4), as_steps(rejected, 4))
-    margins, weights = RNG.normal(size=9), RNG.random(9)
-    for margin, epsilon, q in product((0.0, 0.7, margins), (0.0, 0.3), (None, weights)):
-        total = 0.0
-        for i, (good, bad) in enumerate(zip(rewards_by_loops(TRUE, chosen),
-                                            rewards_by_loops(TRUE, rejected))):
-            own = margin if np.ndim(margin) == 0 else margin[i]
-            nats = ((1 - epsilon) * np.log(sigma(good - bad - own))
-                    + epsilon * np.log(sigma(own - good + bad)))
-            total -= nats * (1 / 9 if q is None else q[i] / sum(q))
-        loss, _ = bradley_terry_loss(TRUE, D, margin=margin, label_smoothing=epsilon,
-                                     pair_weights=q)
-        assert loss == pytest.approx(total, abs=1e-12)
-
-
 def test_in_the_population_the_gradient_vanishes_at_the_true_reward_and_not_elsewhere():
     """(reward_model.2), with every ordered pair weighted by its true probability"""
     D = every_pair()
@@ -98,33 +62,6 @@ def test_in_the_population_the_gradient_vanishes_at_the_true_reward_and_not_else
     for elsewhere in (TRUE + 0.1 * OTHER, 2 * TRUE, -TRUE):
         _, grad = bradley_terry_loss(elsewhere, D, pair_weights=chance)
         assert np.abs(grad).max() > 1e-3
-
-
-# Rankings.
-
-
-def test_the_loss_of_rankings_is_a_loop_over_choices():
-    """(reward_model.4): five prompts of three, and of four"""
-    for K in (3, 4):
-        strings = random_strings(5 * K, seed=K)
-        r, total = rewards_by_loops(TRUE, strings), 0.0
-        for prompt in range(5):
-            own = r[prompt * K:prompt * K + K]
-            for k in range(K):
-                total -= own[k] - np.log(sum(np.exp(own[j]) for j in range(k, K)))
-        loss, _ = plackett_luce_loss(TRUE, counts.matrix(as_steps(strings, 4)), K)
-        assert loss == pytest.approx(total / 5, abs=1e-12)
-
-
-def test_a_ranking_of_two_is_a_comparison():
-    """(reward_model.4) for K = 2 is (reward_model.1), and so is its gradient."""
-    chosen, rejected = random_strings(9, seed=1), random_strings(9, seed=2)
-    both = [string for pair in zip(chosen, rejected) for string in pair]
-    loss, grad = plackett_luce_loss(TRUE, counts.matrix(as_steps(both, 4)), 2)
-    pair = bradley_terry_loss(TRUE, counts.difference_matrix(as_steps(chosen, 4),
-                                                             as_steps(rejected, 4)))
-    assert loss == pytest.approx(pair[0], abs=1e-12)
-    np.testing.assert_allclose(grad, pair[1], atol=1e-12)
 
 
 def ranking_chance(r):
@@ -144,26 +81,6 @@ def test_in_the_population_of_rankings_the_gradient_vanishes_at_the_true_reward(
     np.testing.assert_allclose(gradient(TRUE), 0, atol=1e-10)
     assert np.abs(gradient(TRUE + 0.1 * OTHER)).max() > 1e-3
     assert np.abs(gradient(2 * TRUE)).max() > 1e-2
-
-
-# Labels and scores.
-
-
-def test_the_loss_of_labels_is_the_mean_cross_entropy():
-    """(reward_model.5) by a loop; hard labels and soft ones"""
-    strings, labels = random_strings(7), np.array([0, 1, 0.5, 0.9, 1, 0, 0.2])
-    r = rewards_by_loops(TRUE, strings)
-    total = -sum(g * np.log(sigma(x)) + (1 - g) * np.log(1 - sigma(x)) for g, x in zip(labels, r))
-    loss, _ = logistic_loss(TRUE, counts.matrix(as_steps(strings, 4)), labels)
-    assert loss == pytest.approx(total / 7, abs=1e-12)
-
-
-def test_the_loss_of_scores_is_half_the_mean_square():
-    """(reward_model.6) by a loop"""
-    strings, scores = random_strings(7), RNG.normal(size=7)
-    total = sum((x - score)**2 for x, score in zip(rewards_by_loops(TRUE, strings), scores))
-    loss, _ = squared_loss(TRUE, counts.matrix(as_steps(strings, 4)), scores)
-    assert loss == pytest.approx(total / 14, abs=1e-12)
 
 
 def population(true):
@@ -189,12 +106,6 @@ def changes():
     """A potential, and a point for every string."""
     phi = np.append(0, np.random.default_rng(3).normal(size=3))
     return phi - phi[:, None], 1.0 * (np.arange(4) == 0) * np.ones((4, 1))
-
-
-def test_a_potential_changes_no_strings_reward_and_one_weight_on_every_end_changes_all_alike():
-    potential, constant = changes()
-    np.testing.assert_allclose(X @ potential.ravel(), 0, atol=1e-12)
-    np.testing.assert_allclose(X @ constant.ravel(), 1, atol=1e-12)
 
 
 def test_comparisons_and_rankings_know_neither_a_potential_nor_a_constant():

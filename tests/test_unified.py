@@ -4,9 +4,8 @@ what the policy gradient has in common with imitation."""
 import numpy as np
 import pytest
 from batches import STARTS, random_batch, ratios
-from languages import all_strings, as_steps
-from test_grpo import strings_of
-from test_kl import complex_gradient, score
+from languages import all_strings, as_steps, score, sigma, strings_of, totals
+from test_kl import complex_gradient
 
 from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss
@@ -19,7 +18,6 @@ from minirl.people.orpo import orpo_loss
 from minirl.people.pairs import Pairs
 from minirl.play.surrogate import collapse
 from minirl.play.ppo import ppo_loss
-from minirl.play.ppo_kl import ppo_kl_loss
 from minirl.people.sft import fit_by_counting, sft_loss
 from minirl.kernel.softmax import log_softmax
 from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients, ppo_coefficients
@@ -55,17 +53,6 @@ def pairs_of_strings(seed):
     return both[:6], both[6:], rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
 
 
-def table_of(logits, strings, over_length=False):
-    """log π of each string, or its mean over steps."""
-    logp = log_softmax(logits)
-    return np.array([sum(logp[step] for step in string) / (len(string) if over_length else 1)
-                     for string in strings])
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
 @SEEDS
 def test_the_gradient_is_the_sum_of_its_definition(seed):
     """(unified.1), with an empty string among the others, and steps that come again"""
@@ -89,11 +76,11 @@ def test_dpo_says_yes_and_no(seed):
     """(unified.1): ±β σ(−m) by loops, the steps of long strings included, w = 1/B"""
     good, bad, logits, ref = pairs_of_strings(seed)
     pairs = Pairs(as_steps(good, 3), as_steps(bad, 3))
-    m = BETA * (table_of(logits, good) - table_of(ref, good)
-                - table_of(logits, bad) + table_of(ref, bad))
+    ratio = log_softmax(logits) - log_softmax(ref)
+    m = BETA * (totals(ratio, good) - totals(ratio, bad))
     plus, minus = dpo_coefficients(logits, ref, pairs, beta=BETA)
     for found, strings, sign in ((plus, good, 1), (minus, bad, -1)):
-        assert_same(found, [sign * BETA * sigmoid(-m[i]) for i, string in enumerate(strings)
+        assert_same(found, [sign * BETA * sigma(-m[i]) for i, string in enumerate(strings)
                             for _ in string])
     own = dpo_loss(logits, ref, pairs.difference, beta=BETA)[1]
     assert_same(gradient(logits, counts.join([pairs.chosen, pairs.rejected]),
@@ -182,8 +169,9 @@ def test_policies_as_far_apart_as_can_be_have_finite_coefficients():
 def test_orpo_is_louder_where_the_odds_are_steep(seed):
     """(unified.2), w = 1/(B·|y|)"""
     good, bad, logits, _ = pairs_of_strings(seed)
-    P, other = (np.exp(table_of(logits, strings, True)) for strings in (good, bad))
-    push = BETA * sigmoid(-(np.log(P / (1 - P)) - np.log(other / (1 - other))))
+    P, other = (np.exp(totals(log_softmax(logits), side) / [len(string) for string in side])
+                for side in (good, bad))
+    push = BETA * sigma(-(np.log(P / (1 - P)) - np.log(other / (1 - other))))
     c = [1 + push[i] / (1 - P[i]) for i, string in enumerate(good) for _ in string]
     c += [-push[i] / (1 - other[i]) for i, string in enumerate(bad) for _ in string]
     steps = as_steps(good + bad, 3)
@@ -198,8 +186,8 @@ def test_kto_says_most_about_strings_at_its_reference_point(seed):
     liked, disliked, logits, ref = pairs_of_strings(seed)
     disliked = disliked[:4]
     strings, z0 = liked + disliked, 0.3
-    x = BETA * (table_of(logits, strings) - table_of(ref, strings) - z0)
-    factor = np.append(np.full(6, 1.5), np.full(4, -0.8)) * BETA * sigmoid(x) * sigmoid(-x)
+    x = BETA * (totals(log_softmax(logits) - log_softmax(ref), strings) - z0)
+    factor = np.append(np.full(6, 1.5), np.full(4, -0.8)) * BETA * sigma(x) * sigma(-x)
     c = np.array([factor[i] for i, string in enumerate(strings) for _ in string])
     own = kto_loss(logits, ref, counts.matrix(as_steps(liked, 3)),
                    counts.matrix(as_steps(disliked, 3)), beta=BETA, z0=z0, desirable_weight=1.5,
@@ -218,7 +206,7 @@ def listed(logits):
     strings = strings_of(steps)
     passes = np.array([sum(a > 0 for _, a in string) == 2 for string in strings])
     assert len(strings) == 31 and passes.sum() == 4
-    return steps, strings, passes, np.exp(table_of(logits, strings))
+    return steps, strings, passes, np.exp(totals(log_softmax(logits), strings))
 
 
 def chance_to_pass(logits, strings, passes):
@@ -295,20 +283,6 @@ def test_where_imitation_has_ended_the_policy_gradient_goes_on():
     assert np.abs(gradient(logits, steps, kept, chances)).max() < 1e-15
     stopped = chance_to_pass(logits, strings, passes)
     for _ in range(400):
-        own = np.exp(table_of(logits, strings))
+        own = np.exp(totals(log_softmax(logits), strings))
         logits = logits + 5 * gradient(logits, steps, kept, own)
     assert stopped < 0.6 and chance_to_pass(logits, strings, passes) > 0.99
-
-
-# Two KLs.
-
-
-@SEEDS
-def test_at_the_old_policy_the_price_of_the_step_is_not_felt(seed):
-    """The gradient of KL(π_old‖π) is zero where a batch begins, and only there."""
-    steps, advantages, logits, other = random_batch(seed)
-    batch = collapse(steps, advantages)
-    free, dear = (ppo_kl_loss(logits, logits, batch, kl_coef=x)[1] for x in (0.0, 50.0))
-    assert_same(dear, free)
-    free, dear = (ppo_kl_loss(logits, other, batch, kl_coef=x)[1] for x in (0.0, 50.0))
-    assert np.abs(dear - free).max() > 0.1
