@@ -16,7 +16,7 @@ from minirl.play.baselines import scores
 from minirl.play.optim import gradient_descent
 from minirl.exact.planning import policy_gradient
 from minirl.play.training import environment_rewards, play, start
-from minirl.play.reinforce import reinforce, reinforce_loss, weigh
+from minirl.play.reinforce import reinforce_loss, weigh
 from minirl.kernel.softmax import entropy_loss, log_softmax
 
 CHOICES = dict(gamma=0.9, gae_lambda=0.6, value_lambda=0.3, value_rate=0.75,
@@ -112,18 +112,6 @@ def test_with_lambda_one_and_endings_it_is_reinforce_with_a_baseline(gamma):
     np.testing.assert_allclose(found, without_discount(mdp, record.logits), atol=1e-12)
     exact = policy_gradient(mdp, record.logits)[1]
     assert np.allclose(found, exact, atol=1e-12) == (gamma == 1)
-
-
-def test_an_iteration_with_lambda_one_is_that_of_reinforce_where_every_episode_ends():
-    mdp = small_world(horizon=3)
-    record = random_record(mdp)
-    options = {"episodes": 20, "ent_coef": 0.1, "max_grad_norm": 0.3}
-    ours = next(actor_critic(mdp, record, gae_lambda=1.0, **options))
-    theirs = next(reinforce(mdp, record, **options))
-    np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-9)
-    np.testing.assert_allclose(ours.values, theirs.values, atol=1e-12)
-    assert ours.metrics == pytest.approx(theirs.metrics)
-    assert ours.rng == theirs.rng and ours.steps == theirs.steps
 
 
 def visits_by_loops(mdp, policy, horizon):

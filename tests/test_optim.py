@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from bowl import BOTTOM, quadratic
 
 from minirl.play.optim import (adam, at, clip_norm, coefficient, gradient_descent, linear,
                                 remaining)
@@ -58,38 +57,6 @@ def test_the_first_step_of_adam_is_as_long_as_the_rate_and_points_downhill():
     np.testing.assert_allclose(x, [-0.25, 0.25, -0.25, 0.25, 0.0], rtol=1e-12)
 
 
-def test_a_step_mutates_nothing_and_may_be_repeated(rng):
-    for optimiser in gradient_descent(), adam():
-        x, grad = rng.normal(size=SHAPE), rng.normal(size=SHAPE)
-        kept_x, kept_grad = x.copy(), grad.copy()
-        _, state = optimiser.step(x, grad, optimiser.init(x), 0.1)
-        kept_state = [np.array(part) for part in state]
-        first, _ = optimiser.step(x, grad, state, 0.1)
-        again, _ = optimiser.step(x, grad, state, 0.1)
-        np.testing.assert_array_equal(first, again)
-        np.testing.assert_array_equal(x, kept_x)
-        np.testing.assert_array_equal(grad, kept_grad)
-        for part, kept in zip(state, kept_state):
-            np.testing.assert_array_equal(part, kept)
-
-
-@pytest.mark.parametrize("optimiser, rate", [(gradient_descent(), 0.015),
-                                             (adam(), linear(0.1, 0.0))])
-def test_both_optimisers_reach_the_bottom_of_a_bowl(optimiser, rate):
-    x = np.zeros(SHAPE)
-    state = optimiser.init(x)
-    for t in range(2000):
-        x, state = optimiser.step(x, quadratic(x)[1], state, at(rate, remaining(t, 2000)))
-    np.testing.assert_allclose(x, BOTTOM, atol=1e-4)
-
-
-def test_a_schedule_is_a_line_that_ends_where_it_should():
-    rate, half = linear(2.0, 0.5), linear(2.0, 0.5, 0.5)
-    assert [rate(p) for p in (1, 0.75, 0.5, 0.25, 0)] == [2.0, 1.625, 1.25, 0.875, 0.5]
-    assert [half(p) for p in (1, 0.75, 0.5, 0.25, 0)] == [2.0, 1.25, 0.5, 0.5, 0.5]
-    assert at(rate, 0.5) == 1.25 and at(0.25, 0.5) == 0.25
-
-
 def test_progress_falls_from_one_to_zero_and_stays_there():
     assert [remaining(t, 4) for t in (0, 1, 2, 3, 4, 5, 100)] == [1, 0.75, 0.5, 0.25, 0, 0, 0]
     assert remaining(1, 4.0) == 0.75
@@ -101,7 +68,9 @@ def test_a_schedule_is_that_of_stable_baselines3_by_its_own_words():
         for progress in np.linspace(0, 1, 21):
             spent = 1 - progress
             theirs = end if spent > part else start + spent * (end - start) / part
-            assert linear(start, end, part)(progress) == pytest.approx(theirs, abs=1e-15)
+            rate = linear(start, end, part)
+            assert rate(progress) == at(rate, progress) == pytest.approx(theirs, abs=1e-15)
+            assert at(start, progress) == start
 
 
 def test_a_schedule_shows_itself_and_survives_a_journey_to_another_process():
@@ -139,20 +108,5 @@ def test_a_gradient_within_the_limit_is_left_alone(rng):
     norm = np.linalg.norm(grad)
     for limit in norm, 1.001 * norm, 1e300, np.inf:
         np.testing.assert_array_equal(clip_norm(grad, limit), grad)
+        np.testing.assert_array_equal(clip_norm(0 * grad, 1e-300), 0 * grad)
     np.testing.assert_array_equal(clip_norm(np.array([3.0, 4.0]), 5), [3, 4])
-
-
-def test_no_gradient_stays_none_under_any_limit():
-    for limit in 1e-300, 1.0, np.inf:
-        np.testing.assert_array_equal(clip_norm(np.zeros(SHAPE), limit), np.zeros(SHAPE))
-
-
-def test_before_gradient_descent_the_limit_is_one_on_the_step(rng):
-    """(optim.3) and (optim.1); Adam takes its first step as before."""
-    x, grad = rng.normal(size=SHAPE), 100 * rng.normal(size=SHAPE)
-    moved, _ = gradient_descent().step(x, clip_norm(grad, 0.3), (), 0.5)
-    assert math.isclose(np.linalg.norm(moved - x), 0.15, rel_tol=1e-12)
-    optimiser = adam(eps=1e-30)
-    steps = [optimiser.step(x, some, optimiser.init(x), 0.5)[0]
-             for some in (grad, clip_norm(grad, 0.3))]
-    np.testing.assert_allclose(*steps, rtol=0, atol=1e-12)

@@ -69,13 +69,14 @@ def episodes_of(*walks):
 @LEARNERS
 def test_a_learner_equals_a_loop_over_runs_and_steps(world, learner):
     """(prediction.1), with (prediction.3) while the episode is played, and with (prediction.2)
-    after its end; α falls with the updates of a state; pitfall 20: a truncated episode counts V of
-    its last state, as Monte Carlo found it when the episode was over."""
+    after its end; α falls with the updates of a state; pitfalls 20 and 36: a truncated episode
+    counts V of its last state, as Monte Carlo found it when the episode was over, and one that
+    terminates, were it at the horizon, does not."""
     mdp, policy = world
     record = predictors(mdp, rng=[3, 4, 5], initial_value=2.0)
     trainer = learner(mdp, policy, record, learning_rate=0.8, decay=0.6, horizon=4)
     rngs, V, n = generators([3, 4, 5]), np.full((3, 4), 2.0), np.zeros((3, 4), int)
-    steps, cut = np.zeros(3, int), 0
+    steps, cut, goals = np.zeros(3, int), 0, 0
     for record in itertools.islice(trainer, 12):
         walks = [an_episode(mdp, policy, 4, rng) for rng in rngs]
         for i, (walk, ended) in enumerate(walks):
@@ -91,6 +92,7 @@ def test_a_learner_equals_a_loop_over_runs_and_steps(world, learner):
                 V[i, s] += 0.8 / n[i, s]**0.6 * (targets[t] - V[i, s])
             steps[i] += len(walk)
             cut += not ended
+            goals += ended and len(walk) == 4
         np.testing.assert_allclose(record.values, V, rtol=0, atol=1e-12)
         np.testing.assert_array_equal(record.updates, n)
         np.testing.assert_array_equal(record.steps, steps)
@@ -98,23 +100,7 @@ def test_a_learner_equals_a_loop_over_runs_and_steps(world, learner):
                                    [sum(step[1] for step in walk) for walk, _ in walks], atol=1e-12)
         assert record.metrics["rollout/ep_len"].tolist() == [len(walk) for walk, _ in walks]
         assert record.metrics["rollout/truncated"].tolist() == [not ended for _, ended in walks]
-    assert record.iteration == 12 and 5 < cut < 36
-
-
-def test_monte_carlo_at_decay_one_is_the_mean_of_all_returns(world):
-    """(prediction.2): every visit counts, the second of an episode too."""
-    mdp, policy = world
-    seen = [[] for _ in range(4)]
-    rng = np.random.default_rng(8)
-    for _ in range(30):
-        walk, ended = an_episode(mdp, policy, 10**9, rng)
-        assert ended
-        for t, (s, *_) in enumerate(walk):
-            seen[s].append(sum(0.9**k * r for k, (_, r, _) in enumerate(walk[t:])))
-    record = after(30, monte_carlo(mdp, policy, predictors(mdp, rng=8, initial_value=77.0),
-                                   learning_rate=1.0, decay=1.0, horizon=10**9))
-    np.testing.assert_allclose(record.values[0], [np.mean(returns) for returns in seen], rtol=1e-12)
-    assert record.updates[0].tolist() == [len(returns) for returns in seen]
+    assert record.iteration == 12 and 5 < cut < 36 and goals > 2
 
 
 @LEARNERS
@@ -144,26 +130,6 @@ def test_the_start_copies_the_states_of_its_generators(world):
 
 
 # Ends, metrics, convergence.
-
-
-@LEARNERS
-def test_a_truncated_episode_bootstraps(learner):
-    """Pitfall 20: every episode is cut after one step, and still the world pays 1 for ever."""
-    record = after(60, learner(ENDLESS, ONLY, predictors(ENDLESS, rng=0), horizon=1,
-                               learning_rate=1.0))
-    np.testing.assert_allclose(record.values, 1 / (1 - 0.5), rtol=1e-12)
-    assert record.metrics["rollout/truncated"].all()
-
-
-@LEARNERS
-def test_a_goal_reached_at_the_last_step_terminates_even_if_the_table_is_optimistic(learner):
-    """Pitfalls 20 and 36: the goal is a state too, and the table says 50 of it."""
-    mdp = single_outcome([[1], [2], [2]], [[0], [1], [0]], [[False], [True], [True]], [1, 0, 0],
-                         gamma=0.5)
-    record = after(3, learner(mdp, np.ones((3, 1)), predictors(mdp, rng=0, initial_value=50.0),
-                              horizon=2, learning_rate=1.0))
-    assert record.values.tolist() == [[0.5, 1, 50]]
-    assert not record.metrics["rollout/truncated"].any()
 
 
 @LEARNERS
@@ -200,29 +166,12 @@ def a_batch(world, *, horizon, episodes=12):
     return rollout(mdp, policy, start_states(mdp, episodes, rng), horizon=horizon, rng=rng)
 
 
-@pytest.mark.parametrize("horizon", [3, 10**9])
-def test_td_settles_on_the_world_that_the_counts_suggest(world, horizon):
-    """(prediction.4), by counting and a dense solve; a truncated step leads on, an end does not."""
-    play = a_batch(world, horizon=horizon)
-    n, N, r = np.zeros(4), np.zeros((4, 4)), np.zeros(4)
-    T, episodes = play.states.shape
-    for e, t in itertools.product(range(episodes), range(T)):
-        if play.alive[t, e]:
-            s, last = play.states[t, e], t + 1 == T or not play.alive[t + 1, e]
-            n[s] += 1
-            r[s] += play.rewards[t, e]
-            if not play.terminated[t, e]:
-                N[s, play.last_state[e] if last else play.states[t + 1, e]] += 1
-    assert play.truncated.any() == (horizon == 3)
-    V = np.linalg.solve(np.eye(4) - 0.9 * N / n[:, None], r / n)
-    np.testing.assert_allclose(batch_td(play, states=4, gamma=0.9), V, rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("gamma, horizon", [(0.0, 10**9), (0.9, 10**9), (1.0, 10**9), (0.9, 4)])
 @pytest.mark.parametrize("batch", [batch_td, batch_monte_carlo])
 def test_the_answer_to_a_batch_is_where_sweeps_over_it_settle(world, batch, gamma, horizon):
-    """(prediction.1) again and again, the sum of a sweep applied at its end; for Monte Carlo with
-    (prediction.2), for TD with (prediction.3).  Pitfall 20: a cut episode goes on with V."""
+    """(prediction.4): (prediction.1) again and again, the sum of a sweep applied at its end; for
+    Monte Carlo with (prediction.2), for TD with (prediction.3).  Pitfall 20: a cut episode goes on
+    with V."""
     play = a_batch(world, horizon=horizon, episodes=4)
     assert play.truncated.any() == (horizon == 4)
     values, T = np.zeros(4), len(play.states)

