@@ -97,8 +97,8 @@ def cosine(x, y):
 
 @pytest.mark.parametrize("G", [2, 3])
 def test_the_expected_update_of_dr_grpo_is_a_share_of_the_gradient_and_rloo_is_all_of_it(G):
-    """(groups.2), (groups.3), pitfalls 29 and 30: all groups of strings of one to three steps; the
-    length is a factor."""
+    """(groups.2), (groups.3), (groups.5), pitfalls 29 and 30: all groups of strings of one to three
+    steps; the length is a factor."""
     mdp = tiny_world(gamma=1.0)
     logits = random_record(mdp).logits
     _, exact = policy_gradient(mdp, logits)

@@ -100,8 +100,9 @@ EACH_WEIGHTED = EACH | {"bradley_terry": surprise(R - R2 - MARGINS, 0.1),
 @pytest.mark.parametrize("name", EACH)
 def test_a_loss_is_a_mean_over_pairs_of_unequal_lengths(name):
     """(reward_model.1), (reward_model.3), (reward_model.4), (reward_model.5), (reward_model.6),
-    (dpo.2), (dpo.4), (ipo.1), (kto.1), (simpo.1) and (orpo.1), strings by loops; pitfalls 11, 15,
-    17 and 27: sums where the paper has sums, means where it has means, γ beside β, and odds."""
+    (dpo.2), (dpo.4), (ipo.1), (kto.1), (simpo.1) and (orpo.1), strings by loops; pitfalls 11 and
+    27, pitfalls 15 and 17: sums where the paper has sums, means where it has means, γ beside β, and
+    odds."""
     assert PLAIN[name](LOGITS, REF, ALL)[0] == pytest.approx(EACH[name].mean(), abs=1e-12)
     if name in WEIGHTED:
         expected = Q @ EACH_WEIGHTED[name] / Q.sum()
