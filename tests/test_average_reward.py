@@ -124,17 +124,6 @@ def test_another_table_may_take_the_place_of_the_reward(rng):
     np.testing.assert_allclose(shifted.values, found.values, atol=1e-12)
 
 
-def test_a_policy_that_earns_little_quickly_may_have_the_larger_rate_and_the_smaller_return():
-    """Three steps of the corridor pay 1 at once; the other way out pays a half after one step."""
-    mdp = single_outcome([[1, 0], [2, 1], [0, 2]], [[0, 0.5], [0, 0], [1, 0]],
-                         [[False, True], [False, True], [True, True]], [1, 0, 0])
-    far, near = np.eye(2)[[0, 0, 0]], np.eye(2)[[1, 0, 0]]
-    assert mdp.start @ np.nan_to_num(evaluate(mdp, far)) == 1
-    assert mdp.start @ np.nan_to_num(evaluate(mdp, near)) == 0.5
-    assert math.isclose(average_reward(mdp, far).rate, 1 / 3, rel_tol=1e-12)
-    assert math.isclose(average_reward(mdp, near).rate, 1 / 2, rel_tol=1e-12)
-
-
 # Where episodes come, and loops.
 
 

@@ -213,20 +213,7 @@ def test_joined_batches_follow_one_another_with_their_empty_sequences(batch):
     assert joined.index.dtype == np.int32 and joined.starts.dtype == np.int32
 
 
-def test_a_rectangle_is_read_episode_after_episode_and_dead_steps_are_dropped():
-    states = np.array([[0, 1, 2], [1, 0, 2], [2, 0, 0]])
-    actions = np.array([[3, 0, 1], [2, 0, 3], [0, 0, 0]])
-    alive = np.array([[True, True, True], [True, False, True], [True, False, False]])
-    steps = counts.from_rectangle(states, actions, alive, SHAPE)
-    expected = steps_of([(0, 3), (1, 2), (2, 0)], [(1, 0)], [(2, 1), (2, 3)])
-    assert steps.index.tolist() == expected.index.tolist()
-    assert steps.starts.tolist() == expected.starts.tolist() == [0, 3, 4, 6]
-    by_loops = [float(10 * t + n) for n in range(3) for t in range(3) if alive[t, n]]
-    times = np.arange(3)[:, None] * 10.0 + np.arange(3)
-    assert counts.flatten(times, alive).tolist() == by_loops
-
-
-def test_weights_of_a_rectangle_meet_their_own_steps():
+def test_a_rectangle_is_read_episode_after_episode_and_weights_meet_their_own_steps():
     """`flatten` and `from_rectangle` agree on the order, in a rectangle of random lengths."""
     rng = np.random.default_rng(4)
     alive = np.arange(6)[:, None] < rng.integers(0, 7, 5)
@@ -238,6 +225,10 @@ def test_weights_of_a_rectangle_meet_their_own_steps():
     steps = counts.from_rectangle(states, actions, alive, SHAPE)
     np.testing.assert_allclose(counts.table(steps, counts.flatten(weights, alive)), by_loops,
                                atol=1e-12)
+    expected = steps_of(*[[(states[t, n], actions[t, n]) for t in range(6) if alive[t, n]]
+                          for n in range(5)])
+    assert steps.index.tolist() == expected.index.tolist()
+    assert steps.starts.tolist() == expected.starts.tolist()
 
 
 def test_dead_entries_may_hold_anything_and_an_episode_may_be_empty():
@@ -296,15 +287,6 @@ def test_sequences_written_part_by_part_are_laid_end_to_end(seed):
         assert steps.index.dtype == steps.starts.dtype == np.int32 and steps.shape == SHAPE
         for (who, index), (who_before, index_before) in zip(parts, kept):
             assert (who == who_before).all() and (index == index_before).all()
-
-
-def test_parts_may_be_of_different_sequences():
-    """Sequence 3 is in no part, sequence 2 in both; 0 and 4 are in one each."""
-    parts = [(np.array([0, 2]), np.array([[7, 1], [8, 2]], np.int32)),
-             (np.array([2, 4]), np.array([[3, 4], [-1, 5], [-1, 6]], np.int32))]
-    steps = counts.from_parts(parts, 6, [3, 4])
-    assert steps.index.tolist() == [7, 8, 1, 2, 3, 4, 5, 6]
-    assert steps.starts.tolist() == [0, 2, 2, 5, 5, 8, 8] and steps.shape == (3, 4)
 
 
 def test_without_parts_or_with_empty_ones_there_are_no_steps():

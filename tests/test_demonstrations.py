@@ -8,14 +8,13 @@ from languages import all_strings, as_steps
 from scipy.special import chdtrc
 
 from minirl.kernel import counts
-from minirl.exact.regularised import regularised_optimum
 from minirl.people.sft import fit_by_counting
 from toy_lm import demonstrations, exact
 from toy_lm.corpora import unicode_words
 from toy_lm.demonstrations import complete, filtered, self_instruct
 from toy_lm.jsonl import Demonstration
 from toy_lm.models import Model, fit
-from toy_lm.ngram import decoding, language, nats_per_character, score
+from toy_lm.ngram import decoding, nats_per_character, score
 from toy_lm.verifiers import is_palindrome, palindrome_counts
 from toy_lm.vocabulary import Vocabulary, from_items
 
@@ -58,21 +57,6 @@ def assert_rows_drawn_from(table, policy):
 
 
 # What is imitated.
-
-
-@pytest.mark.parametrize("order", [1, 2, 3])
-def test_only_the_completions_are_steps_and_the_prompts_are_remembered(order):
-    items = [Demonstration("ab", "ca"), Demonstration("", "b"), Demonstration("c", "")]
-    found = steps(items, order)
-    assert WORDS.decode(found) == ["ca", "b", ""]
-    for item, start in zip(items, found.starts):
-        assert found.index[start] // 4 == WORDS.state(item.prompt, order=order)
-
-
-def test_a_model_of_the_demonstrations_does_after_a_prompt_what_they_do():
-    items = [Demonstration("aab", "c"), Demonstration("b", "ca"), Demonstration("ab", "a")]
-    policy = np.exp(fit_by_counting(counts.table(steps(items)), pseudo_count=0))
-    assert policy[2].tolist() == pytest.approx([0, 1 / 3, 0, 2 / 3])
 
 
 # What is written.
@@ -119,17 +103,6 @@ def test_the_law_of_what_passes_is_again_a_bigram():
     kept = counts.table(as_steps(strings, 3), np.repeat(law, [len(string) for string in strings]))
     np.testing.assert_allclose(np.exp(fit_by_counting(kept, pseudo_count=0)), policy, rtol=0,
                                atol=1e-10)
-
-
-@pytest.mark.parametrize("logits", [LOGITS, SHORT])
-def test_it_is_the_optimum_for_a_reward_that_forbids(logits):
-    """(demonstrations.1) is (regularised.4) with the reward log ok; log 0 is −60 here, so that a
-    forbidden step is left with e⁻⁶⁰."""
-    Z, policy = conditional(logits)
-    forbids = np.diag([0.0] + [-60.0] * (len(logits) - 1))
-    best = regularised_optimum(language(forbids), logits, beta=1.0)
-    np.testing.assert_allclose(best.policy, policy, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(np.exp(best.values), Z, rtol=1e-10)
 
 
 def test_rejection_sampling_keeps_strings_of_that_law_in_the_right_share():
@@ -208,16 +181,6 @@ def test_the_defaults_are_a_bigram_with_a_pseudo_count_of_a_tenth_and_a_hundred_
     np.testing.assert_array_equal(pool.model.logits,
                                   fit(["ab", "ba"], order=2, pseudo_count=0.1).logits)
     assert len(pool.items) - 2 + pool.refused + pool.repeated == 100
-
-
-def test_repeated_seeds_are_dropped_and_keep_their_order():
-    pool = next(self_instruct(["ba", "ab", "ba", "ab"], lambda text: False, rng=0))
-    assert pool.items == ["ba", "ab"]
-
-
-def test_a_verifier_that_passes_nothing_leaves_the_pool_as_it_is():
-    for pool in islice(self_instruct(["ab", "ba"], lambda text: False, rng=0, strings=30), 3):
-        assert pool.items == ["ab", "ba"] and (pool.refused, pool.repeated) == (30, 0)
 
 
 def test_self_instruct_goes_on_from_any_pool_bit_for_bit():

@@ -62,11 +62,8 @@ def test_a_report_cannot_be_changed():
         report.comparisons[0].error = 0.0
 
 
-def test_a_point_of_integers_is_differentiated_as_floats():
+def test_a_point_of_integers_and_a_gradient_without_a_positive_entry_are_checked():
     assert check(right, np.array([[1, 0, 2], [0, 1, 1]]))
-
-
-def test_a_gradient_without_a_positive_entry_passes():
     assert check(lambda x: (-np.exp(x).sum(), -np.exp(x)), POINT)
 
 
@@ -103,11 +100,8 @@ def test_one_wrong_entry_is_named_wherever_it_is_and_whatever_its_sign():
             assert str(report).count(f" at {i}, by hand {grad[i] + error:.6g}, numerical ") == 2
 
 
-def test_a_missing_term_is_found():
+def test_a_missing_term_and_entries_in_the_wrong_row_are_found():
     failed(bugged(lambda grad, x: grad - x[::-1]))
-
-
-def test_entries_that_lie_in_the_wrong_row_are_found():
     failed(bugged(lambda grad, x: grad[::-1]))
 
 

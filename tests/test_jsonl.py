@@ -132,43 +132,12 @@ def test_the_prompt_is_what_both_strings_begin_with(data_file, chosen, rejected,
     assert read_preferences(data_file(line)) == Reading([pair], [1])
 
 
-DIALOGUE = "\n\nHuman: May I have a cat?\n\nAssistant: You may.\n\nHuman: A grey one?\n\nAssistant:"
-
-
-@pytest.mark.parametrize("chosen, rejected, moved", [
-    ("Of course.", "No!", ""), (" Of course.", " No!", " "), (" Yes.", " Yesterday.", " Yes"),
-    (" It is.\n\nHuman: Oh.\n\nAssistant: Ah.", " It is.\n\nHuman: Oh.\n\nAssistant: Hm.",
-     " It is.\n\nHuman: Oh.\n\nAssistant: ")])
-def test_a_dialogue_is_divided_where_the_two_answers_part(tmp_path, chosen, rejected, moved):
-    """As in the data on helpfulness and harmlessness, where an answer begins with a space."""
-    path = tmp_path / "dialogues.jsonl"
-    write_implicit(path, [Pair(DIALOGUE, chosen, rejected)])
-    pair, = read_preferences(path).records
-    assert pair.prompt == DIALOGUE + moved
-    assert pair.prompt + pair.chosen == DIALOGUE + chosen
-    assert pair.prompt + pair.rejected == DIALOGUE + rejected
-
-
 @pytest.fixture(scope="module")
 def some_pairs():
     """Pairs over two letters, many of which begin alike and some of which are equal."""
     rng = random.Random(1)
     return [Pair(*("".join(rng.choices("ab", k=rng.randrange(5))) for _ in range(3)))
             for _ in range(300)]
-
-
-def test_responses_that_begin_alike_move_the_boundary_and_no_others(tmp_path, some_pairs):
-    write_implicit(tmp_path / "data.jsonl", some_pairs)
-    found = read_preferences(tmp_path / "data.jsonl")
-    moved = 0
-    for before, after in zip(some_pairs, found.records, strict=True):
-        alike = 0
-        while before.chosen[alike:alike + 1] == before.rejected[alike:alike + 1] != "":
-            alike += 1
-        assert after == (before.prompt + before.chosen[:alike], before.chosen[alike:],
-                         before.rejected[alike:])
-        moved += alike > 0
-    assert 50 < moved < 250
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minirl.kernel.mdp import TabularMDP, check_policy, coin_game, unroll
-from worlds import episodes, random_mdp, random_policy, tables, value_by_loops
+from worlds import random_mdp, tables
 
 
 @pytest.fixture
@@ -50,16 +50,6 @@ def test_a_world_is_frozen_but_the_arrays_it_was_made_of_are_not(world):
         with pytest.raises(ValueError, match="read-only"):
             getattr(replace(world, **{name: array}), name)[0] = 0
         array[0] = 0
-
-
-def test_the_objective_is_the_mean_return_of_all_episodes(rng):
-    """(mdp.3), by enumeration and by backward induction."""
-    mdp = unroll(random_mdp(rng, 2, 2, 2, 0.8), 3)
-    policy = random_policy(rng, mdp)
-    J = sum(chance * np.prod([policy[pair] for pair in pairs])
-            * sum(0.8**t * r for t, r in enumerate(rewards))
-            for chance, pairs, rewards, _ in episodes(mdp, 3))
-    np.testing.assert_allclose(mdp.start @ value_by_loops(mdp, policy)[0], J, atol=1e-12)
 
 
 # Gymnasium's tables.
@@ -137,9 +127,6 @@ def test_numpy_scalars_and_a_distribution_of_starts_are_read():
     default = TabularMDP.from_gymnasium(mdp.P)
     assert default.start.tolist() == [1, 0]
     assert TabularMDP.from_gymnasium(mdp.P, np.int64(1)).start.tolist() == [0, 1]
-
-
-END = [(1.0, 0, 0.0, True)]
 
 
 # Worlds and policies that are refused.

@@ -282,25 +282,6 @@ def test_backward_induction_follows_its_equation(rng, gamma, K):
         assert math.isclose(found.objective, mdp.start @ V, abs_tol=1e-12)
 
 
-@pytest.mark.parametrize("gamma", [0.9, 1.0])
-def test_backward_induction_is_planning_in_the_unrolled_world(gamma):
-    """(planning.3); at gamma 1 policy iteration leaves out what no policy can reach in time."""
-    schedules = 0
-    for seed in range(6):
-        mdp = random_mdp(np.random.default_rng(seed), 4, 3, 2, gamma)
-        mdp = mdp if seed % 2 else endless(mdp)
-        timed = policy_iteration(unroll(mdp, 6))
-        found, asked = backward_induction(mdp, 6), np.isfinite(timed.values)
-        assert asked[:4].all() and asked.sum() >= 16
-        for ours, theirs in ((found.values[:-1].reshape(24), timed.values),
-                             (found.action_values.reshape(24, 3), timed.action_values),
-                             (found.policy.reshape(24, 3), timed.policy)):
-            np.testing.assert_allclose(ours[asked], theirs[asked], atol=1e-12)
-        assert math.isclose(found.objective, timed.objective, abs_tol=1e-12)
-        schedules += (found.policy != found.policy[0]).any()
-    assert schedules > 1
-
-
 def test_backward_induction_takes_the_first_action_on_a_tie():
     tie = single_outcome([[0, 0, 0]], [[1, 2, 2]], [[False] * 3], [1])
     assert backward_induction(tie, 2).policy.tolist() == [[[0, 1, 0]]] * 2

@@ -162,16 +162,6 @@ def test_a_cell_is_picked_by_the_first_bits_and_kept_by_the_others(rng):
             assert row[cell - s * n] > 0
 
 
-def test_cells_by_hand():
-    """(sampling.2): rows of 1/2, 1/4, 1/4 and of a sure second outcome."""
-    table = alias(np.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]]))
-    assert table.bits == 2 and table.other[3] == 0 and (table.other[4:] == 5).all()
-    numbers = np.array([0, 2**30 - 1, 2**30, 2**31, 3 * 2**30, 2**32 - 1], np.uint32)
-    assert cells(table, np.zeros(6, int), numbers).tolist() == [0, 0, 1, 2, 0, 0]
-    assert cells(table, np.full(6, 4), numbers).tolist() == [5] * 6
-    assert cells(table, np.array([0, 4, 0]), numbers[[3, 3, 2]]).tolist() == [2, 5, 1]
-
-
 def test_making_the_cells_changes_no_probability(rng):
     prob = rng.dirichlet(np.ones(5), 4)
     kept = prob.copy()

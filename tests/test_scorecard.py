@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from worlds import (corridor, deterministic_policies, episodes, island, random_mdp, random_policy,
-                    single_outcome, small_world)
+                    small_world)
 
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl.exact.evaluation import NoEnd, evaluate
@@ -14,9 +14,6 @@ from minirl.exact.regularised import regularised_optimum
 from minirl.exact.scorecard import ENDLESS, objective, referee, referee_near
 from minirl.kernel.mdp import coin_game
 from minirl.kernel.softmax import log_softmax
-
-ENDS_OR_TURNS = single_outcome([[0, 0]], [[1, 2]], [[False, True]], [1])  # at gamma 1
-
 
 @pytest.fixture
 def rng():

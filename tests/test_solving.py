@@ -144,12 +144,6 @@ def test_the_sweeps_stop_where_the_bound_says_so_and_not_later(rng, monkeypatch,
                                    rtol=1e-13, atol=1e-13)
 
 
-def test_the_bound_is_reached_where_every_state_ends_alike():
-    """(solving.2) with M = p: the rest from the kth term on is pᵏ/(1 − p), as is the bound."""
-    for error, bound, _ in bounds(np.array([[0.7]]), np.array([-2.0]), 30)[1:]:
-        assert bound == pytest.approx(error, rel=1e-6)
-
-
 def sweeps_needed(radius):
     """How many terms make (solving.2), here radiusᵏ/(1 − radius), as small as it must be."""
     return math.log(solving.ACCURACY * (1 - radius)) / math.log(radius)
@@ -201,19 +195,6 @@ def test_a_series_without_an_end_is_noticed_long_before_the_last_sweep(rng):
 def test_the_thresholds_are_those_of_a_language_of_four_letters_of_context():
     """An order-4 model with 17 letters goes on in 17 ways from each of its 5832 states."""
     assert (solving.LARGE, solving.FILLED) == (4000, 16)
-
-
-def test_sweeps_and_sparse_lu_agree_on_a_large_matrix(rng, monkeypatch):
-    """223 worlds of 18 states beside each other, which LU does not fill up"""
-    blocks = sparse.csr_array(sparse.block_diag([sparse.csr_array(0.7 * chain) for chain
-                                                 in rng.dirichlet(np.ones(18), (223, 18))]))
-    right = rng.normal(size=blocks.shape[0])
-    assert blocks.shape[0] > solving.LARGE and blocks.nnz > 17 * blocks.shape[0]
-    swept = solve(blocks, right)
-    np.testing.assert_array_equal(swept, solve_by_sweeps(blocks, right))
-    monkeypatch.setattr(solving, "LARGE", 10**9)
-    monkeypatch.setattr(solving, "solve_by_sweeps", None)
-    np.testing.assert_allclose(swept, solve(blocks, right), atol=1e-12, rtol=1e-12)
 
 
 # Sweeps of any backup.

@@ -61,16 +61,6 @@ def test_a_prompt_is_left_out_and_its_last_letters_are_remembered(order):
     assert nothing.index.tolist() == vocabulary.encode(items, order=order).index.tolist()
 
 
-def test_an_order_asks_no_more_of_the_memory_than_its_last_letters():
-    """A bigram's prompt is its last letter, a trigram's the last two, order 1 knows none"""
-    words = from_items(["think"])
-    assert words.state("k") == words.state("think") == 1 + "hiknt".index("k")
-    assert words.state("nk", order=3) == words.state("think", order=3)
-    assert len({words.state(prompt, order=3) for prompt in ("", "k", "kk", "nk", "kn")}) == 5
-    assert words.state("think", order=1) == words.state("", order=1) == words.state("") == 0
-    assert type(words.state("k")) is int
-
-
 def test_a_bigram_is_the_default():
     words = from_items(["on", "no"])
     assert words.shape() == words.shape(2) == words.encode(["on"]).shape == (3, 3)
