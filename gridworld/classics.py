@@ -45,11 +45,9 @@ def gambler(*, heads=0.4, goal=100):
     capital = np.arange(goal + 1)[:, None]
     stake = np.minimum(np.arange(1, goal // 2 + 1), np.minimum(capital, goal - capital))
     next_state = np.stack([capital + stake, capital - stake], axis=2)
-    prob = np.empty(next_state.shape)
-    prob[:] = heads, 1 - heads
-    return TabularMDP(next_state=next_state, prob=prob,
-                      reward=((next_state == goal) & (stake > 0)[:, :, None]).astype(float),
-                      terminated=(next_state == 0) | (next_state == goal),
+    wins = (next_state == goal) & (stake > 0)[:, :, None]
+    return TabularMDP(next_state, np.broadcast_to([heads, 1 - heads], wins.shape),
+                      wins.astype(float), (next_state == 0) | (next_state == goal),
                       start=np.pad(np.full(goal - 1, 1 / (goal - 1)), 1), gamma=1.0)
 
 
@@ -74,10 +72,9 @@ def car_rental(*, gamma=0.9, most=20):
     chance = first[one][..., :, None] * second[two][..., None, :]  # of (n₁', n₂')
     reward = 10 * (earned_first[one] + earned_second[two]) - 2 * np.abs(moved)
     prob = chance.reshape(n * n, 11, n * n)
-    return TabularMDP(next_state=np.broadcast_to(np.arange(n * n), prob.shape), prob=prob,
-                      reward=np.broadcast_to(reward.reshape(n * n, 11, 1), prob.shape),
-                      terminated=np.broadcast_to(False, prob.shape),
-                      start=np.full(n * n, 1 / n**2), gamma=gamma)
+    next_state, reward, never = (np.broadcast_to(values, prob.shape) for values in (
+        np.arange(n * n), reward.reshape(n * n, 11, 1), False))
+    return TabularMDP(next_state, prob, reward, never, np.full(n * n, 1 / n**2), gamma)
 
 
 def _day(renting, bringing, most):

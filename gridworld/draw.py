@@ -47,8 +47,7 @@ def _rows(world, words, walker=None):
         if walker is not None and first <= walker < first + columns:
             between[walker - first:walker - first + 2] = "[", "]"
         cells = [word.rjust(width) for word in words[first:first + columns]]
-        lines.append("".join(left + cell for left, cell
-                             in zip(between, [*cells, ""])).rstrip())
+        lines.append("".join(map(str.__add__, between, [*cells, ""])).rstrip())
     return "\n".join(lines)
 
 

@@ -50,8 +50,7 @@ def heat_map(world, values, *, policy=None, title="", label="value"):
         if standing[s] or not np.isfinite(values[s]):
             axes.text(column, row, cell, ha="center", va="center", color="grey", weight="bold")
         else:
-            dark = values[s] > low + 0.6 * (high - low)
-            colour = "white" if dark else "black"
+            colour = "white" if values[s] > low + 0.6 * (high - low) else "black"
             axes.text(column, row + 0.3, f"{values[s]:.2f}", ha="center", va="center",
                       fontsize=7, color=colour)
             if policy is not None:

@@ -228,11 +228,9 @@ class GridWorld:
         for turn, share in self.slip.items():
             chances[turn] = (1 - self.success_rate) * share
         turns = sorted(turn for turn, chance in chances.items() if chance > 0)
-        prob = np.empty((S, 4, len(turns)))
-        prob[:] = [chances[turn] for turn in turns]
+        prob = np.tile([chances[turn] for turn in turns], (S, 4, 1))
         prob[[cell in DEAD for cell in self.symbols]] = np.eye(len(turns))[0]
-        start = np.zeros(S)
-        start[self.places["S"]] = 1 / len(self.places["S"])
+        start = np.bincount(self.places["S"], minlength=S) / len(self.places["S"])
         landings = [self._land(s, move) for s in range(S) for move in self.moves]
         # Slipping by a quarter turn is landing where the next move of the cycle would.
         next_state, reward, terminated = (

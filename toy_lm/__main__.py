@@ -188,10 +188,15 @@ def run_pairs(arguments):
               f"steps", file=sys.stderr)
     texts = [prompt + response for prompt, row in zip(prompts, responses) for response in row]
     scores = np.reshape(_reward(arguments.reward, model)(texts), (-1, K))
+    rater = {"rng": rng, "temperature": arguments.rater_temperature, "noise": arguments.noise}
     if arguments.form == "ranking":
-        _write_rankings(arguments, prompts, responses, scores, rng)
+        order = raters.rank(scores, **rater)
+        ranked = map(tuple, np.take_along_axis(responses, order, axis=1))
+        jsonl.write(arguments.out, list(map(jsonl.Ranking, prompts, ranked)))
+        print(f"toy_lm: {len(order)} rankings", file=sys.stderr)
     else:
-        _write_pairs(arguments, prompts, responses, scores, rng)
+        answers = raters.choose(scores, **rater, ties=arguments.ties or 0.0)
+        _write_pairs(arguments, prompts, responses, answers)
 
 
 def run_align(arguments):
@@ -243,17 +248,7 @@ def _prompts(arguments, model):
     return prompts, [model.state(prompt) for prompt in prompts]
 
 
-def _write_rankings(arguments, prompts, responses, scores, rng):
-    order = raters.rank(scores, rng=rng, temperature=arguments.rater_temperature,
-                        noise=arguments.noise)
-    ranked = map(tuple, np.take_along_axis(responses, order, axis=1))
-    jsonl.write(arguments.out, list(map(jsonl.Ranking, prompts, ranked)))
-    print(f"toy_lm: {len(order)} rankings", file=sys.stderr)
-
-
-def _write_pairs(arguments, prompts, responses, scores, rng):
-    answers = raters.choose(scores, rng=rng, temperature=arguments.rater_temperature,
-                            noise=arguments.noise, ties=arguments.ties or 0.0)
+def _write_pairs(arguments, prompts, responses, answers):
     pairs = [jsonl.Pair(prompt, *(row if answer == raters.FIRST else row[::-1]))
              for prompt, row, answer in zip(prompts, responses, answers) if answer != raters.TIE]
     write = jsonl.write_implicit if arguments.form == "implicit" else jsonl.write

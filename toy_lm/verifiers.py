@@ -188,12 +188,9 @@ def palindrome_counts(logits):
     if inside is None:
         raise ValueError("logits must be of a bigram that ends, got one that writes a letter for "
                          "ever")
-    C = np.zeros_like(policy)
-    C[0, 0] = policy[0, 0]
-    C[0, 1:] += u * inside
-    C[1:, 0] += u * inside
-    inwards = outside[:, None] * M * inside
-    C[1:, 1:] = inwards + inwards.T + np.diag(outside * inner.diagonal())
+    edge, inwards = u * inside, outside[:, None] * M * inside
+    C = np.block([[policy[0, 0], edge],
+                  [edge[:, None], inwards + inwards.T + np.diag(outside * inner.diagonal())]])
     return policy[0, 0] + u @ inside, C
 
 

@@ -224,8 +224,7 @@ def reachable(mdp, policy):
     >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
     [ True  True False]
     """
-    arrivals = transitions_under(mdp, (policy.real > 0).astype(float)).T
-    return _spread(arrivals, mdp.start > 0)
+    return _spread(transitions_under(mdp, (policy.real > 0).astype(float)).T, mdp.start > 0)
 
 
 def can_end(mdp, policy):

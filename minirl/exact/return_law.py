@@ -161,25 +161,21 @@ def _outcomes(mdp, policy, also):
         raise ValueError(f"also must be finite tables of shape (m, {mdp.shape[0]}, "
                          f"{mdp.shape[1]}), got shape {also.shape}")
     reached = reachable(mdp, policy)
-    n = reached.sum()
-    if solve(transitions_under(mdp, policy)[reached][:, reached], np.ones(n)) is None:
+    if solve(transitions_under(mdp, policy)[reached][:, reached], np.ones(reached.sum())) is None:
         raise ValueError("the policy must end, from every state that it reaches")
     S = len(reached)
     chance = (policy[:, :, None] * mdp.prob).ravel()
     rewards, ends = mdp.reward.ravel(), mdp.terminated.ravel()
     states, following = np.repeat(np.arange(S), chance.size // S), mdp.next_state.ravel()
+    parts = [chance * b.ravel().repeat(chance.size // b.size) for b in (np.ones(mdp.shape), *also)]
     values, onwards, endings = np.unique(rewards[chance > 0]), [], []
     for value in values:
         here = (rewards == value) & (chance > 0)
         goes, stops = here & ~ends, here & ends
-        Ms, es = [], []
-        for b in (np.ones(mdp.shape), *also):
-            part = chance * b.ravel().repeat(chance.size // b.size)
-            M = sparse.csr_array((part[goes], (states[goes], following[goes])), shape=(S, S))
-            Ms.append(M[reached][:, reached])
-            es.append(np.bincount(states[stops], part[stops], minlength=S)[reached])
-        onwards.append(Ms)
-        endings.append(es)
+        onwards.append([sparse.csr_array((part[goes], (states[goes], following[goes])),
+                                         shape=(S, S))[reached][:, reached] for part in parts])
+        endings.append([np.bincount(states[stops], part[stops], minlength=S)[reached]
+                        for part in parts])
     return values, onwards, endings, mdp.start[reached]
 
 

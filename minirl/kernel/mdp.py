@@ -74,7 +74,7 @@ class TabularMDP:
 
     def __post_init__(self):
         for name in ARRAYS:
-            object.__setattr__(self, name, np.array(getattr(self, name)))
+            object.__setattr__(self, name, _frozen(np.array(getattr(self, name))))
         if self.next_state.ndim != 3 or self.next_state.size == 0:
             raise ValueError(f"next_state must have shape (S, A, K), got {self.next_state.shape}")
         for name in ARRAYS[1:4]:
@@ -92,9 +92,7 @@ class TabularMDP:
         _check_distributions("start", self.start)
         checks.fraction("gamma", self.gamma)
         # Sixty-four bits, because a small type would wrap around in a flat index.
-        object.__setattr__(self, "next_state", self.next_state.astype(np.int64))
-        for name in ARRAYS:
-            _frozen(getattr(self, name))
+        object.__setattr__(self, "next_state", _frozen(self.next_state.astype(np.int64)))
 
     @classmethod
     def from_gymnasium(cls, P, start=0, gamma=1.0):
@@ -138,11 +136,10 @@ class TabularMDP:
         A new dict of plain Python numbers at every call.  Outcomes that differ in nothing but their
         probability are merged, and impossible ones are left out.
         """
-        tables = self.next_state, self.reward, self.terminated
         law = {s: {} for s in range(len(self.start))}
         for s, a in np.ndindex(self.shape):
             chances = {}
-            for prob, *outcome in zip(*(table[s, a].tolist() for table in (self.prob, *tables))):
+            for prob, *outcome in zip(*(getattr(self, name)[s, a].tolist() for name, _ in LAW)):
                 if prob > 0:
                     chances[tuple(outcome)] = chances.get(tuple(outcome), 0.0) + prob
             law[s][a] = [(prob, *outcome) for outcome, prob in chances.items()]

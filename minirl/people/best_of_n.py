@@ -146,9 +146,9 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
         present = record.logp
         fitted = fit_by_counting(table, pseudo_count=pseudo_count * np.exp(present))
         logits = np.where(table.sum(axis=1, keepdims=True) + pseudo_count > 0, fitted, present)
-        best = totals.reshape(-1, int(num_generations)).max(axis=1)
+        best = totals.reshape(-1, int(num_generations)).max(axis=1).mean()
         record = next_record(record._replace(logits=logits), batch,
-                             {"rejection/reward": float(best.mean())})
+                             {"rejection/reward": float(best)})
         yield record
 
 

@@ -131,10 +131,9 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
     1.3863
     """
     check_pairs(pairs, ref_logits)
-    return minimise_near(
-        lambda logits: dpo_loss(logits, ref_logits, pairs.difference, beta=beta,
-                                label_smoothing=label_smoothing),
-        ref_logits, pull=pull, examples=len(pairs))
+    return minimise_near(lambda logits: dpo_loss(logits, ref_logits, pairs.difference, beta=beta,
+                                                 label_smoothing=label_smoothing),
+                         ref_logits, pull=pull, examples=len(pairs))
 
 
 def preference_metrics(logits, ref_logits, pairs, *, beta):

@@ -59,7 +59,12 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
      [1. 1.]] True
     """
     most = checks.whole("max_iterations", max_iterations)
-    unit = np.ones(start.shape) if curvature is None else _unit(curvature, start.shape)
+    h = np.ones(start.shape) if curvature is None else curvature
+    if h.shape != start.shape or not ((h >= 0) & (h < np.inf)).all():
+        raise ValueError(f"curvature must be finite, not negative and of shape {start.shape}, got "
+                         f"{curvature}")
+    # At most 1, so that no entry of g is larger than that of g/√h.
+    unit = np.sqrt(np.where(h > 0, h / max(h.max(), 1e-300), 1.0))
     grad = None
 
     def scaled(z):
@@ -130,11 +135,3 @@ def attracted(loss, centre, weight):
         return value + weight / 2 * ((x - centre) ** 2).sum(), grad + weight * (x - centre)
 
     return total
-
-
-def _unit(curvature, shape):
-    """√h of (fitting.1), at most 1, so that no entry of g is larger than that of g/√h."""
-    if curvature.shape != shape or not ((curvature >= 0) & (curvature < np.inf)).all():
-        raise ValueError(f"curvature must be finite, not negative and of shape {shape}, got "
-                         f"{curvature}")
-    return np.sqrt(np.where(curvature > 0, curvature / max(curvature.max(), 1e-300), 1.0))

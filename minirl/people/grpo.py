@@ -127,13 +127,12 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     """
     num_iterations = checks.whole("num_iterations", num_iterations)
     checks.shape("ref_logits", ref_logits, record.logits.shape)
-    play_batch = partial(play, mdp, rewards=rewards, episodes=episodes, horizon=horizon,
-                         num_generations=num_generations)
     step = partial(policy_step, learning_rate=learning_rate, max_grad_norm=max_grad_norm,
                    optimiser=optimiser)
     while True:
         progress = remaining(record.iteration, iterations)
-        batch = play_batch(record)
+        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
+                     num_generations=num_generations)
         judged = batch.flat(advantage(batch.rewards, batch.rollout, num_generations))
         tables = weighted(batch.steps, judged, weights(batch.rollout))
         logits, state = record.logits, record.optimiser
