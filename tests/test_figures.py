@@ -42,30 +42,32 @@ def arrows(figure):
     return cells
 
 
-def test_each_cell_carries_its_symbol_or_its_value():
-    found = words(heat_map(WORLD, VALUES))
-    assert found == {(0, 0): ["0.25"], (1, 0): ["-1.50"], (2, 0): ["#"],
-                     (0, 1): ["G"], (1, 1): ["H"], (2, 1): ["3.13"]}
-
-
-def test_the_colours_are_the_values_of_the_cells_that_have_one():
-    image, = heat_map(WORLD, VALUES).axes[0].images
-    shown = image.get_array()
+def test_each_cell_carries_its_symbol_or_its_value_and_the_colour_of_its_value():
+    """The rows of the map run downwards.  A figure of pyplot would have a manager, which keeps it
+    in memory until it is closed; this one belongs to the caller alone."""
+    values = VALUES.copy()
+    figure = heat_map(WORLD, values)
+    axes, scale = figure.axes
+    assert words(figure) == {(0, 0): ["0.25"], (1, 0): ["-1.50"], (2, 0): ["#"],
+                             (0, 1): ["G"], (1, 1): ["H"], (2, 1): ["3.13"]}
+    shown = axes.images[0].get_array()
     assert np.ma.getmaskarray(shown).tolist() == [[False, False, True], [True, True, False]]
     assert shown.compressed().tolist() == [0.25, -1.5, 3.126]
-    assert image.get_clim() == (-1.5, 3.126)
+    assert axes.images[0].get_clim() == (-1.5, 3.126)
+    assert axes.get_title() == "" and scale.get_ylabel() == "value" and arrows(figure) == {}
+    (bottom, top), (left, right) = axes.get_ylim(), axes.get_xlim()
+    assert bottom > top and left < right and figure.canvas.manager is None
+    assert not len(axes.get_xticks()) and not len(axes.get_yticks()) and (values == VALUES).all()
+    axes, scale = heat_map(WORLD, VALUES, title="the lake", label="visits").axes
+    assert axes.get_title() == "the lake" and scale.get_ylabel() == "visits"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_cell_without_a_finite_value_stays_uncoloured(value):
+def test_a_cell_without_a_finite_value_stays_uncoloured_and_carries_its_symbol(value):
     figure = heat_map(WORLD, np.append(VALUES[:5], value))
     image, = figure.axes[0].images
     assert np.ma.getmaskarray(image.get_array())[1, 2] and image.get_clim() == (-1.5, 0.25)
-
-
-def test_a_cell_whose_value_is_not_a_number_carries_its_symbol():
-    found = words(heat_map(WORLD, np.array([np.nan, 2.0, 0, 0, 0, 1.0])))
-    assert found[0, 0] == ["S"]
+    assert words(heat_map(WORLD, np.array([value, 2.0, 0, 0, 0, 1.0])))[0, 0] == ["S"]
 
 
 def test_words_are_light_on_dark_and_dark_on_light():
@@ -76,21 +78,6 @@ def test_words_are_light_on_dark_and_dark_on_light():
     assert brightness[0] > 0.7 and brightness[1] < 0.3
 
 
-def test_the_title_and_the_scale_are_named_and_the_axes_have_no_ticks():
-    figure = heat_map(WORLD, VALUES, title="the lake", label="visits")
-    axes, scale = figure.axes
-    assert axes.get_title() == "the lake" and scale.get_ylabel() == "visits"
-    assert not len(axes.get_xticks()) and not len(axes.get_yticks())
-    plain, scale = heat_map(WORLD, VALUES).axes
-    assert plain.get_title() == "" and scale.get_ylabel() == "value"
-
-
-def test_rows_of_the_map_run_downwards():
-    bottom, top = heat_map(WORLD, VALUES).axes[0].get_ylim()
-    left, right = heat_map(WORLD, VALUES).axes[0].get_xlim()
-    assert bottom > top and left < right
-
-
 @pytest.mark.parametrize("moves", ["LDRU", "URDL"])
 def test_a_policy_is_drawn_as_an_arrow_for_each_likely_move(moves):
     world = GridWorld(parse("SF#\nGH4"), moves=moves)
@@ -98,29 +85,24 @@ def test_a_policy_is_drawn_as_an_arrow_for_each_likely_move(moves):
     policy[0] = 0.5, 0.0, 0.5, 0.0
     policy[1] = np.eye(4)[3]
     policy[5] = 0.005, 0.98, 0.005, 0.01
+    before = policy.copy()
     found = arrows(heat_map(world, VALUES, policy=policy))
     assert {cell: "".join(sorted(lengths)) for cell, lengths in found.items()} == {
         (0, 0): "".join(sorted(moves[0] + moves[2])), (1, 0): moves[3], (2, 1): moves[1]}
+    assert (policy == before).all()
 
 
-def test_an_arrow_is_as_long_as_its_move_is_likely():
-    world = GridWorld(parse("SF"))
-    lengths = arrows(heat_map(world, np.array([0.0, 1.0]),
-                              policy=np.array([[0.2, 0.2, 0.4, 0.2], [1.0, 0, 0, 0]])))
+def test_an_arrow_is_as_long_as_its_move_is_likely_and_leaves_room_for_the_number():
+    figure = heat_map(GridWorld(parse("SF")), np.array([0.0, 1.0]),
+                      policy=np.array([[0.2, 0.2, 0.4, 0.2], [1.0, 0, 0, 0]]))
+    lengths = arrows(figure)
     assert lengths[0, 0]["R"] == pytest.approx(2 * lengths[0, 0]["L"])
     assert lengths[1, 0]["L"] == pytest.approx(5 * lengths[0, 0]["L"])
     assert lengths[0, 0]["U"] == pytest.approx(lengths[0, 0]["D"])
     assert lengths[1, 0]["L"] < 0.5
-
-
-def test_without_a_policy_there_is_no_arrow():
-    assert arrows(heat_map(WORLD, VALUES)) == {}
-
-
-def test_an_arrow_leaves_room_for_the_number_of_its_cell():
-    figure = heat_map(GridWorld(parse("S")), np.zeros(1), policy=np.full((1, 4), 0.25))
-    number, = (text.get_position()[1] for text in figure.axes[0].texts if text.get_text())
-    assert max(text.xy[1] for text in figure.axes[0].texts if hasattr(text, "xyann")) < number
+    numbers = {text.get_position()[1] for text in figure.axes[0].texts if text.get_text()}
+    assert max(text.xy[1] for text in figure.axes[0].texts
+               if hasattr(text, "xyann")) < min(numbers)
 
 
 @pytest.mark.parametrize("values", [np.full(16, np.nan), np.full(16, -1e6)])
@@ -129,17 +111,6 @@ def test_a_picture_is_written_without_a_warning(values):
     figure = heat_map(corners(), values, policy=np.full((16, 4), 0.25))
     figure.savefig(file, format="png", dpi=30)
     assert file.getvalue().startswith(b"\x89PNG")
-
-
-def test_a_picture_belongs_to_nobody_but_the_caller():
-    """A figure of pyplot has a manager, which keeps it in memory until it is closed."""
-    assert heat_map(WORLD, VALUES).canvas.manager is None
-
-
-def test_nothing_is_mutated():
-    values, policy = VALUES.copy(), np.full((6, 4), 0.25)
-    heat_map(WORLD, values, policy=policy)
-    assert (values == VALUES).all() and (policy == 0.25).all()
 
 
 @pytest.mark.parametrize("name, accepted, shapes", [

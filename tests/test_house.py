@@ -18,6 +18,7 @@ PARTS = {part: names.split() for part, names in re.findall(
 CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names if part != "plain"]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
           "minirl.lab.figures": "matplotlib"}
+NO_CHAPTERS = {"lab", "plain", "__main__.py"}  # where functions need no example
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -51,18 +52,13 @@ def contents(package):
     return re.findall(r"^    (\w+) {2,}\S", doc, flags=re.M)
 
 
-@pytest.mark.parametrize("package", [*(f"minirl/{part}" for part in PARTS),
-                                     "minirl/lab", "toy_lm", "gridworld"])
-def test_the_contents_of_a_package_are_its_modules(package):
-    files = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
-    listed = contents(package)
-    assert set(listed) == files and len(listed) == len(files)
-
-
-def test_the_first_page_lists_the_parts_and_their_chapters():
+def test_the_contents_of_a_package_are_its_modules_and_those_of_the_book_its_parts():
     assert list(PARTS) == ["plain", "kernel", "exact", "play", "people"]
-    for part, names in PARTS.items():
-        assert names == contents(f"minirl/{part}"), part
+    for package in *(f"minirl/{part}" for part in PARTS), "minirl/lab", "toy_lm", "gridworld":
+        files = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
+        listed = contents(package)
+        assert set(listed) == files and len(listed) == len(files), package
+        assert listed == PARTS.get(package.removeprefix("minirl/"), listed), package
 
 
 def test_every_part_is_at_hand_after_one_import():
@@ -71,12 +67,11 @@ def test_every_part_is_at_hand_after_one_import():
         assert inspect.ismodule(getattr(getattr(minirl, part), name)), chapter
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_chapter_imports_only_earlier_chapters(chapter):
-    earlier = {f"minirl.{name}" for name in CHAPTERS[:CHAPTERS.index(chapter)]}
-    path = ROOT.joinpath("minirl", *chapter.split(".")).with_suffix(".py")
-    imported = {name for name in imported_modules(path) if name.split(".")[0] in PACKAGES}
-    assert imported <= earlier
+def test_a_chapter_imports_only_earlier_chapters():
+    for place, chapter in enumerate(CHAPTERS):
+        imported = imported_modules(ROOT.joinpath("minirl", *chapter.split(".")).with_suffix(".py"))
+        assert {name for name in imported if name.split(".")[0] in PACKAGES} <= {
+            f"minirl.{name}" for name in CHAPTERS[:place]}, chapter
 
 
 def test_a_plain_file_imports_numpy_alone_and_nobody_imports_it():
@@ -108,63 +103,45 @@ def test_no_two_public_things_share_a_name():
             if len(modules) > 1 and not name.startswith("_")} == {}
 
 
-@pytest.mark.parametrize("package, allowed", [("gridworld", {"gridworld", "minirl"}),
-                                              ("toy_lm", {"toy_lm", "minirl"})])
-def test_the_worlds_do_not_know_each_other_or_the_laboratory(package, allowed):
-    for path in (ROOT / package).glob("*.py"):
-        for name in imported_modules(path):
-            assert name.split(".")[0] not in set(PACKAGES) - allowed, path
-            assert not name.startswith(("minirl.lab", "minirl.__main__")), path
+def test_the_worlds_do_not_know_each_other_or_the_laboratory():
+    for package in "gridworld", "toy_lm":
+        for path in (ROOT / package).glob("*.py"):
+            for name in imported_modules(path):
+                assert name.split(".")[0] not in set(PACKAGES) - {package, "minirl"}, path
+                assert not name.startswith(("minirl.lab", "minirl.__main__")), path
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_only_numpy_scipy_and_the_standard_library_are_imported(path):
+def test_a_module_imports_what_it_may_and_its_randomness_is_an_argument(path):
+    """NumPy, SciPy and the standard library; what needs an extra only inside a function, which may
+    then say what to install.  Pitfall 43: not NumPy's global generator."""
+    module, extra = ast.parse(path.read_text(encoding="utf-8")), EXTRAS.get(module_name(path))
     for name in imported_modules(path):
         top = name.split(".")[0]
-        assert (top in sys.stdlib_module_names or top in {"numpy", "scipy", *PACKAGES}
-                or top == EXTRAS.get(module_name(path))), name
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_a_module_that_needs_an_extra_is_not_imported_by_one_that_does_not(path):
-    """Except inside a function, which may then say what to install."""
-    module = ast.parse(path.read_text(encoding="utf-8"))
+        assert top in {*sys.stdlib_module_names, "numpy", "scipy", *PACKAGES, extra}, name
     at_once = {name for node in module.body if isinstance(node, (ast.Import, ast.ImportFrom))
                for name in names_imported(node)}
-    assert module_name(path) in EXTRAS or not at_once & set(EXTRAS)
-
-
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.stem != "__main__"], ids=module_name)
-def test_every_module_can_be_imported_and_says_what_it_is(path):
-    if module_name(path) in EXTRAS:
-        pytest.importorskip(EXTRAS[module_name(path)])
-    module = importlib.import_module(module_name(path).removesuffix(".__init__"))
-    assert module.__doc__ and module.__doc__.strip()
+    assert extra or not at_once & set(EXTRAS)
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
+            assert node.attr in {"Generator", "default_rng"}, f"np.random.{node.attr}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_every_public_function_and_class_has_a_docstring(path):
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+def test_a_module_and_all_that_is_public_in_it_says_what_it_is(path):
+    """A function of a chapter by an example too"""
+    module, chapter = ast.parse(path.read_text(encoding="utf-8")), not NO_CHAPTERS & set(path.parts)
+    for node in module.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), node.name
-
-
-@pytest.mark.parametrize("path", [p for p in SOURCES if not {"lab", "plain"} & set(p.parts)],
-                         ids=module_name)
-def test_every_public_function_of_a_chapter_has_an_example(path):
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            exempt = node.name.startswith("run_") or node.name in {
-                "check_policy", "read_lines", "read_map", "main", "environment_rewards"}
-            assert exempt or ">>>" in ast.get_docstring(node), node.name
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_no_module_uses_numpys_global_generator(path):
-    """Pitfall 43: randomness is an argument."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np.random":
-            assert node.attr in {"Generator", "default_rng"}, f"{path}: np.random.{node.attr}"
+            exempt = isinstance(node, ast.ClassDef) or node.name in {
+                "check_policy", "read_lines", "read_map", "environment_rewards"}
+            assert exempt or not chapter or ">>>" in ast.get_docstring(node), node.name
+    if path.stem != "__main__":
+        if module_name(path) in EXTRAS:
+            pytest.importorskip(EXTRAS[module_name(path)])
+        found = importlib.import_module(module_name(path).removesuffix(".__init__"))
+        assert found.__doc__ and found.__doc__.strip()
 
 
 def test_every_tagged_equation_is_named_by_a_test():
@@ -192,33 +169,33 @@ def test_no_line_is_longer_than_a_hundred_characters():
             assert len(line) <= 100, f"{path}, line {number}"
 
 
-def test_the_version_is_a_release_of_the_changelog():
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## {minirl.__version__}" in changelog
+def example(language):
+    """The names that the one block of the README in a language leaves, and its text."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code, = re.findall(rf"```{language}\n(.*?)```", readme, flags=re.S)
+    names = {}
+    exec(code, names)
+    return names, code
 
 
 def test_the_example_of_the_readme_does_what_it_says():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, = re.findall(r"```python\n(.*?)```", readme, flags=re.S)
-    names = {}
-    exec(code, names)
+    names, code = example("python")
     promised = float(re.search(r"# .* (0\.\d+) of the optimum", code)[1])
     assert round(names["share"], 2) == promised
 
 
 def test_the_gymnasium_example_of_the_readme_runs():
     pytest.importorskip("gymnasium")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, = re.findall(r"```py\n(.*?)```", readme, flags=re.S)
-    names = {}
-    exec(code, names)
+    names, _ = example("py")
     assert names["env"].unwrapped.mdp.shape == (64, 4) and names["world"].shape == (16, 4)
 
 
-def test_the_readme_lists_every_chapter_and_every_room():
+def test_the_readme_lists_every_chapter_and_every_room_and_the_changelog_the_version():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rooms = [path.stem for package in ("toy_lm", "gridworld")
              for path in (ROOT / package).glob("*.py")]
     chapters = [name for names in PARTS.values() for name in names]
     for name in {*chapters, *rooms} - {"__init__", "__main__"}:
         assert f"`{name}`" in readme, name
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {minirl.__version__}" in changelog
