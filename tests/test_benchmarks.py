@@ -1,6 +1,7 @@
 """The benchmarks: their forms agree on small inputs, one that lies is found, and the command."""
 
 import importlib
+from itertools import permutations, repeat
 import json
 import os
 import re
@@ -31,10 +32,27 @@ SUM = timing.Case("W1", "a sum", "number", summing, (3, 5, 7))
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Time as the forms tell it: each call of `clock.append` adds to it."""
+    """Call with the seconds of each form, call by call: a case, and the calls that were made.
+
+    Time is as the forms tell it.  `items` replaces the size as the number of items of a form.
+    """
+    def case(seconds, items=None):
+        def prepare(size, peers):
+            def form(name):
+                def call():
+                    calls.append((name, size))
+                    spent.append(next(seconds[name]))
+                    return 1.0
+                return call
+            return ({name: form(name) for name in seconds},
+                    {name: size for name in seconds} | items if items else size)
+
+        seconds, calls = {name: iter(times) for name, times in seconds.items()}, []
+        return timing.Case("W2", "clock", "item", prepare, (1, 10, 100)), calls
+
     spent = []
     monkeypatch.setattr(timing, "perf_counter", lambda: sum(spent))
-    return spent
+    return case
 
 
 @pytest.fixture(autouse=True)
@@ -51,28 +69,22 @@ def test_all_forms_of_every_case_agree(case):
 
 
 def test_every_work_has_cases_under_its_own_number_and_their_titles_differ():
-    assert set(command.WORKS) == {f"W{n}" for n in range(1, 11)}
+    assert set(command.WORKS) == {case.work for case in CASES} == {f"W{n}" for n in range(1, 11)}
     for work, name in command.WORKS.items():
         titles = [case.title for case in importlib.import_module(f"benchmarks.{name}").CASES
                   if case.work == work]
         assert len(titles) == len(set(titles)) > 0
-    assert {case.work for case in CASES} == set(command.WORKS)
-    for case in CASES:
-        assert len(case.sizes) == 3
+    assert {len(case.sizes) for case in CASES} == {3}
+    assert [case.work for case in command.cases(["W10", "W1"])] == sorted(
+        (case.work for case in CASES if case.work in ("W1", "W10")), key=len)
+    assert command.cases(["costs"]) == []
 
 
 def test_a_slow_form_is_timed_once_and_its_time_is_shared_out_among_its_items(clock):
     """Seconds after the calls that are not timed; a form of more than a second is timed once."""
-    seconds = {"book": iter([0, 0, 5]), "plain": iter([0, 4]), "numba": iter([0, 0, 2]),
-               "slow_idiom": iter([0, 8])}
-
-    def prepare(size, peers):
-        def form(name):
-            return lambda: clock.append(next(seconds[name])) or 1.0
-        return ({name: form(name) for name in ("plain", "book", "numba", "slow_idiom")},
-                {"plain": size, "book": 10, "numba": 20, "slow_idiom": size})
-
-    rows, control = timing.run(timing.Case("W2", "clock", "item", prepare, (1, 10, 100)))
+    case, _ = clock({"plain": [0, 4], "book": [0, 0, 5], "numba": [0, 0, 2], "slow_idiom": [0, 8]},
+                    {"book": 10, "numba": 20})
+    rows, control = timing.run(case)
     table = {row.form: row for row in rows}
     assert table["book"] == ("W2", "clock", "book", 5e8, 5e8, 5e8, 1.0, 0.2)
     assert table["plain"] == ("W2", "clock", "plain", 4e9, 4e9, 4e9, 8.0, 0.025)
@@ -82,56 +94,29 @@ def test_a_slow_form_is_timed_once_and_its_time_is_shared_out_among_its_items(cl
 
 
 def test_quick_forms_take_turns_and_the_median_is_reported_with_the_extremes(clock):
-    order = []
-    seconds = {"book": iter([0, 0, 0.5, 0.1, 0.3]), "plain": iter([0, 0.2, 0.9, 0.4])}
-
-    def prepare(size, peers):
-        def form(name):
-            def call():
-                order.append((name, size))
-                clock.append(next(seconds[name]))
-                return 1.0
-            return call
-        return {"book": form("book"), "plain": form("plain")}, size
-
-    rows, _ = timing.run(timing.Case("W2", "clock", "item", prepare, (1, 10, 100)))
-    assert order[:3] == [("book", 1), ("plain", 1), ("book", 10)]
-    rounds = [order[n:n + 2] for n in range(3, len(order), 2)]
+    """The full size has a number of rounds of its own."""
+    case, calls = clock({"book": [0, 0, 0.5, 0.1, 0.3], "plain": [0, 0.2, 0.9, 0.4]})
+    book, plain = timing.run(case)[0]
+    assert calls[:3] == [("book", 1), ("plain", 1), ("book", 10)]
+    rounds = [calls[n:n + 2] for n in range(3, len(calls), 2)]
     assert len(rounds) == 3 and all(set(pair) == {("book", 10), ("plain", 1)} for pair in rounds)
-    book, plain = rows
     assert np.allclose(book[3:7], [3e7, 1e7, 5e7, 1.0])
     assert np.allclose(plain[3:7], [4e8, 2e8, 9e8, 40 / 3])
     assert book.limit is plain.limit is None
-
-
-def test_the_full_size_has_its_own_number_of_rounds(clock):
-    sizes = []
-
-    def prepare(size, peers):
-        def form():
-            sizes.append(size)
-            clock.append(0.1)
-            return 1.0
-        return dict.fromkeys(("plain", "book"), form), size
-
-    timing.run(timing.Case("W2", "sizes", "item", prepare, (1, 10, 100)), full=True)
-    assert sizes[:3] == [1, 1, 100]
-    assert [sorted(sizes[n:n + 2]) for n in range(3, len(sizes), 2)] == [[1, 100]] * 4
+    case, calls = clock({"plain": repeat(0.1), "book": repeat(0.1)})
+    timing.run(case, full=True)
+    assert [size for _, size in calls[:3]] == [1, 1, 100]
+    assert [sorted(size for _, size in calls[n:n + 2])
+            for n in range(3, len(calls), 2)] == [[1, 100]] * 4
 
 
 def test_each_form_comes_after_each_other_in_some_round(clock, monkeypatch):
-    order = []
     monkeypatch.setattr(timing, "ROUNDS", (30, 30))
-
-    def prepare(size, peers):
-        def form(name):
-            return lambda: (order.append(name), clock.append(0.1), 1.0)[-1]
-        return {name: form(name) for name in ("book", "plain", "numba")}, size
-
-    timing.run(timing.Case("W2", "order", "item", prepare, (1, 10, 100)))
-    rounds = [order[n:n + 3] for n in range(len(order) - 90, len(order), 3)]
-    assert len({tuple(forms) for forms in rounds}) == 6
-    assert {tuple(sorted(forms)) for forms in rounds} == {("book", "numba", "plain")}
+    case, calls = clock({name: repeat(0.1) for name in ("book", "plain", "numba")})
+    timing.run(case)
+    order = [name for name, _ in calls[-90:]]
+    rounds = {tuple(order[n:n + 3]) for n in range(0, 90, 3)}
+    assert rounds == set(permutations(("book", "plain", "numba")))
 
 
 def test_a_form_that_lies_is_found_before_it_is_timed():
@@ -242,6 +227,7 @@ def test_the_command_runs_all_and_ends_in_one_table(sums, capsys):
 
 
 def test_the_command_runs_some_and_writes_them(sums, capsys, tmp_path, monkeypatch):
+    """To standard output they are written alone.  Without numba the limit is null."""
     monkeypatch.setattr(command, "find_spec", lambda name: name == "numba" or None)
     file = tmp_path / "rows.json"
     assert command.main(["W8", "W5", "--peers", "--json", str(file)]) == 0
@@ -256,16 +242,8 @@ def test_the_command_runs_some_and_writes_them(sums, capsys, tmp_path, monkeypat
         assert book["limit"] == numba["ns_per_item"] / book["ns_per_item"]
         assert book["ratio"] == numba["limit"] == 1
     assert "how costs grow" not in out and out.count("control") == 1
-
-
-def test_without_numba_the_limit_is_null_and_standard_output_holds_the_rows_alone(sums, capsys):
     assert command.main(["W1", "costs", "--json", STANDARD]) == 0
     assert [row["limit"] for row in json.loads(capsys.readouterr().out)] == [None, None]
-
-
-@pytest.mark.parametrize("works, wanted", [(["W10", "W1"], ["W1", "W10"]), (["costs"], [])])
-def test_works_are_found_by_number_in_their_order(works, wanted):
-    assert list(dict.fromkeys(case.work for case in command.cases(works))) == wanted
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -273,13 +251,19 @@ def test_works_are_found_by_number_in_their_order(works, wanted):
     (["--json", ""], "the name of a file is expected"),
     (["--json", os.path.join("no such folder", "rows.json")], "cannot write no such folder"),
     (["--json", os.curdir], "cannot write .: it must be a file")])
-def test_what_cannot_be_used_is_refused_in_one_sentence_before_any_work(arguments, message):
-    done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], capture_output=True,
-                          text=True, timeout=60)
-    assert done.returncode == 2 and done.stdout == ""
-    *usage, last = done.stderr.splitlines()
+def test_what_cannot_be_used_is_refused_in_one_sentence_before_any_work(
+        monkeypatch, capsys, arguments, message):
+    for work in "use_one_core", "cases":
+        monkeypatch.setattr(command, work, lambda *_: None)
+    monkeypatch.setattr(command, "import_module", lambda name: pytest.fail("work was begun"))
+    try:
+        status = command.main(arguments)
+    except SystemExit as stop:
+        status = stop.code
+    out, err = capsys.readouterr()
+    *usage, last = err.splitlines()
+    assert status == 2 and out == "" and re.search(message, last)
     assert all(line.startswith(("usage:", " ")) for line in usage)
-    assert re.search(message, last)
 
 
 def test_threads_are_limited_before_numpy_is_there_and_the_process_keeps_to_one_core():
@@ -317,9 +301,6 @@ def test_the_peak_of_memory_holds_all_that_lives_at_one_time():
 def test_every_curve_does_its_job_at_its_smallest_size_and_its_sizes_grow(curve):
     curve.prepare(curve.sizes[0])()
     assert list(curve.sizes + curve.full) == sorted(curve.sizes + curve.full)
-
-
-@pytest.mark.parametrize("states", [16, 64, 128, 1024])
-def test_the_lakes_of_the_cost_curve_have_as_many_states_as_they_say(states):
-    world = costs.lake_of(states)
-    assert world.shape == (states, 4) and world.reward.max() == 1
+    for states in 16, 64, 128, 1024:
+        world = costs.lake_of(states)
+        assert world.shape == (states, 4) and world.reward.max() == 1
