@@ -1,6 +1,5 @@
 """The job `alignment`: every number of its rows, its frontier and its proxies against linear solves
-and the joint law of like pairs and letters; the fits to preferences against the sums that must
-vanish there; what it prints and draws.
+and the law of the best of n; the constants of its fits; what it prints and draws.
 
 `conftest.py` starts the job as a user does, so that it has one core while the tests have the other.
 What is tested here without it is the same job in a hurry.
@@ -15,6 +14,7 @@ from scipy import sparse
 from test_jobs import SCALES, found
 
 from minirl.exact.regularised import FrontierPoint
+from minirl.exact.return_law import reward_law
 from minirl.lab import alignment
 from minirl.lab.alignment import (Alignment, AlignmentScale, BestPoint, Held, JudgedModel, Proxy,
                                   ProxyPoint)
@@ -22,6 +22,7 @@ from minirl.lab.job import as_json
 from minirl.lab.running_example import (RunningExample, Writer, bigram_of,
                                         running_example)
 from minirl.kernel.softmax import log_softmax
+from minirl.people.best_of_n import best_of_n
 from minirl.people.dpo import fit_dpo
 from minirl.people.fitting import minimise_near
 from minirl.people.grpo import resting_policy
@@ -31,7 +32,7 @@ from minirl.people.kto import fit_kto
 from minirl.people.orpo import fit_orpo
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.simpo import fit_simpo
-from toy_lm.ngram import sample
+from toy_lm.ngram import language, sample
 from toy_lm.preferences import sample_pairs
 
 JOB = "alignment"
@@ -105,47 +106,6 @@ def measured(setting, policy):
     return reward, kl, J, (J - start) / (best - start), length
 
 
-def joint_law(setting, longest=450):
-    """p[t, i]: the chance that the reference writes t letters with i like pairs."""
-    policy = np.exp(setting.reference)
-    alike = policy * (setting.world.mean_reward < 0)
-    other = policy - alike
-    other[:, 0] = 0
-    now, law = np.zeros((90, len(policy))), np.zeros((longest, 90))
-    now[0, 0] = 1
-    for t in range(longest):
-        law[t] = now @ policy[:, 0]
-        after = now @ other
-        after[1:] += now[:-1] @ alike
-        now = after
-    assert law.sum() == pytest.approx(1, abs=1e-12)
-    return law
-
-
-@pytest.fixture(scope="module")
-def joint(setting):
-    return joint_law(setting)
-
-
-def best_by_joint_law(law, level, n):
-    """P(t, i) of the best of n by a reward whose value at (t, i) is `level`, and KL."""
-    rewards, which = np.unique(np.round(level, 9), return_inverse=True)
-    which = which.reshape(level.shape)
-    p = np.bincount(which.ravel(), law.ravel())
-    F = p.cumsum() / p.sum()
-    w = np.diff(F**n, prepend=0)
-    # Chances below 1e-14 are lost in F; nothing that is compared here depends on them.
-    ratio = np.divide(w, p, where=p > 1e-14, out=np.zeros(p.size))
-    nats = w[ratio > 0] @ np.log(ratio[ratio > 0])
-    return law * ratio[which], nats
-
-
-def by_counts(x_letter, x_like, shape):
-    """The table over (t, i) of what t letters and i like pairs earn."""
-    t, i = np.indices(shape)
-    return x_letter * t + x_like * i
-
-
 # The full run.
 
 
@@ -187,24 +147,23 @@ def test_a_pull_holds_what_few_preferences_let_run_away(full):
 
 
 @pytest.mark.slow
-def test_the_row_of_best_of_n_is_that_of_the_joint_law_of_like_pairs_and_letters(full, rows,
-                                                                                setting, joint):
-    """And so is the whole curve, of which it is the best entry."""
-    gains = []
-    level = by_counts(0.139, -1, joint.shape)
+def test_the_row_of_best_of_n_is_the_best_entry_of_a_curve_which_is_that_of_its_law(full, rows,
+                                                                                   setting):
+    """Reward, KL and letters as `best_of_n` has them, and the share of J"""
+    truth, found = setting.world.mean_reward, []
+    law = reward_law(language(truth), np.exp(setting.reference), also=letters(truth.shape)[None])
     start, best = rows["reference"]["objective"], rows["optimum"]["objective"]
     assert [entry["n"] for entry in full["best_of_n"]] == list(FULL.ns)
     for entry in full["best_of_n"]:
-        P, kl = best_by_joint_law(joint, level, entry["n"])
-        reward, t = (P * level).sum(), (P * np.indices(P.shape)[0]).sum()
-        share = (reward - 0.5 * kl - start) / (best - start)
-        gains.append((share, entry["n"], reward, kl, t))
+        of_n = best_of_n(law, entry["n"])
+        J = of_n.reward - 0.5 * of_n.kl
+        numbers = of_n.reward, of_n.kl, J, (J - start) / (best - start), of_n.means[0]
+        found.append((numbers[3], entry["n"], numbers))
         assert [entry[name] for name in ("reward", "kl", "share")] == pytest.approx(
-            [reward, kl, share], abs=1e-8)
-    share, n, reward, kl, length = max(gains)
+            [*numbers[:2], numbers[3]], abs=1e-8)
+    _, n, numbers = max(found)
     assert full["n"] == n == 4
-    row = [rows["best_of_n"][field] for field in FIELDS[1:6]]
-    assert row == pytest.approx([reward, kl, reward - 0.5 * kl, share, length], abs=1e-8)
+    assert [rows["best_of_n"][field] for field in FIELDS[1:6]] == pytest.approx(numbers, abs=1e-8)
 
 
 def test_the_words_shown_for_best_of_n_are_the_first_best_of_their_groups(setting):
@@ -261,7 +220,7 @@ def proxies(setting):
 
 @pytest.fixture(scope="module")
 def proxy_tables(setting):
-    """The reward table of each proxy, put together here, and the weights of two features.
+    """The reward table of each proxy, put together here.
 
     Both fits see the same hundred preferences, the second minus the like pairs and the letters.
     """
@@ -271,13 +230,15 @@ def proxy_tables(setting):
     gaps = data.difference @ np.array([-alike.ravel(), letters(alike.shape).ravel()]).T
     like, letter = minimise_near(lambda w: bradley_terry_loss(w, sparse.csr_array(gaps)),
                                  np.zeros((1, 2)), pull=2.0, examples=100).x.ravel()
-    return [every, letter * letters(alike.shape) - like * alike, -alike], (like, letter)
+    return every, letter * letters(alike.shape) - like * alike, -alike
 
 
 @pytest.mark.parametrize("which", range(3))
-def test_each_path_is_that_of_the_optima_of_its_proxy(proxies, proxy_tables, setting, which):
-    """Proxy, truth, KL and letters by dense solves; it comes close to its own critical price."""
-    proxy, table = proxies[which], proxy_tables[0][which]
+def test_each_path_is_that_of_its_proxy(proxies, proxy_tables, setting, which):
+    """Proxy, truth, KL and letters of its optima by dense solves, which come close to its own
+    critical price, and of the best of n by its law: the proxy chooses, and truth and letters are
+    those of what it has chosen."""
+    proxy, table = proxies[which], proxy_tables[which]
     policy = np.exp(setting.reference)
     truth, count = setting.world.mean_reward, letters(table.shape)
     proxy_0, gold_0 = sums(policy, table, truth)
@@ -295,22 +256,16 @@ def test_each_path_is_that_of_the_optima_of_its_proxy(proxies, proxy_tables, set
         assert_critical(least, table, setting)
     else:
         assert at == [*FULL.betas, 0.2, 0.1]
-
-
-@pytest.mark.parametrize("which", [1, 2])
-def test_best_of_n_by_a_proxy_is_that_of_the_joint_law(proxies, proxy_tables, joint, which):
-    """The proxy chooses; truth and letters are those of what it has chosen."""
-    like, letter = proxy_tables[1] if which == 1 else (1.0, 0.0)
-    level, t = by_counts(letter, -like, joint.shape), np.indices(joint.shape)[0]
-    gold = by_counts(0.139, -1, joint.shape)
-    points = proxies[which].best_of_n
-    assert [point.at for point in points] == list(FULL.ns)
-    for point in points:
-        P, kl = best_by_joint_law(joint, level, int(point.at))
-        expected = (kl, ((P - joint) * level).sum(), ((P - joint) * gold).sum(), (P * t).sum())
-        assert point[:4] == pytest.approx(expected, abs=1e-7)
-    assert points[0][:3] == pytest.approx((0, 0, 0), abs=1e-12)
-    assert proxies[0].best_of_n == []
+    if which == 0:
+        assert proxy.best_of_n == []
+        return
+    law = reward_law(language(table), policy, also=np.array([truth, count]))
+    assert [point.at for point in proxy.best_of_n] == list(FULL.ns)
+    for point in proxy.best_of_n:
+        best = best_of_n(law, int(point.at))
+        gold, length = best.means
+        assert point[:4] == pytest.approx((best.kl, best.reward - proxy_0, gold - gold_0, length),
+                                          abs=1e-7)
 
 
 def test_the_learned_proxy_over_optimises_and_the_others_do_not(proxies, setting):
