@@ -121,24 +121,18 @@ def test_work_that_is_done_has_the_status_0_and_everything_is_printed(monkeypatc
     (OSError(28, "No space left on device"), 1, "tool: [Errno 28] No space left on device\n"),
     (BrokenProcessPool("a process died"), 1, "tool: a process died\n"),
 ])
-def test_work_that_fails_ends_in_one_line_on_stderr(capsys, error, status, message):
-    assert finish("tool", give_up(error)) == status
-    assert capsys.readouterr() == ("", message)
-
-
-@pytest.mark.parametrize("error, message", [
-    (ValueError("no"), "\r\033[Kfitting\r\033[Ktool: no\n"),
-    (OSError("no"), "\r\033[Kfitting\r\033[Ktool: no\n"),
-    (KeyboardInterrupt(), "\r\033[Kfitting\ntool: interrupted\n"),
-])
-def test_a_message_is_not_glued_to_the_progress(monkeypatch, error, message):
+def test_work_that_fails_ends_in_one_line_on_stderr(monkeypatch, capsys, error, status, message):
+    """Which is not glued to the progress."""
     def work():
         progress("fitting")
         raise error
 
+    assert finish("tool", work) == status
+    assert capsys.readouterr() == ("", message)
     stderr = terminal(monkeypatch)
     finish("tool", work)
-    assert stderr.getvalue() == message
+    wiped = "" if isinstance(error, KeyboardInterrupt) else "\r\033[K"
+    assert stderr.getvalue() == f"\r\033[Kfitting{wiped}{message}"
 
 
 @pytest.mark.parametrize("error", [TypeError("a bug"), KeyError("a bug"), AssertionError("a bug")])

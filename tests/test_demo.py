@@ -77,15 +77,17 @@ def language_of(seed=0, items=NAMES, pairs=20):
 
 
 def test_a_seed_gives_the_same_results_apart_from_the_seconds():
-    def results(seed):
-        found = language_of(seed)
-        return found._replace(rows=[row._replace(seconds=0.0) for row in found.rows])
-
-    first = results(3)
-    assert first == results(3)
-    for row, other in zip(first.rows, results(4).rows):
-        assert row.samples != other.samples
-        assert (row.objective == other.objective) == (row.method in ("reference", "optimum"))
+    """And an own corpus its own letters"""
+    found, again, other = (language_of(seed) for seed in (3, 3, 4))
+    assert (found.corpus.items, found.corpus.symbols, found.pairs, found.beta) == (11, 6, 20, 0.5)
+    assert [row.method for row in found.rows] == ["reference", "optimum", "ppo", "rlhf", "dpo"]
+    assert found._replace(rows=[]) == again._replace(rows=[])
+    for row, same, different in zip(found.rows, again.rows, other.rows, strict=True):
+        assert row._replace(seconds=0.0) == same._replace(seconds=0.0) and None not in row
+        assert len(row.samples) == 10 and set("".join(row.samples)) <= set("ahnot…")
+        assert row.samples != different.samples
+        assert (row.objective == different.objective) == (row.method in ("reference", "optimum"))
+    assert language_of(items=NAMES[:9]).corpus.nll_heldout is None
 
 
 def test_the_scale_and_the_seed_reach_every_learner_on_a_grid():
@@ -102,16 +104,6 @@ def test_the_scale_and_the_seed_reach_every_learner_on_a_grid():
             assert row.policy.shape == best.policy.shape and 512 <= row.steps <= 512 * 200
     other = demo.grid_table(4, str, SCALES["demo"])
     assert {row.steps for row in rows}.isdisjoint(row.steps for row in other)
-
-
-def test_an_own_corpus_has_its_own_letters():
-    found = language_of()
-    assert (found.corpus.items, found.corpus.symbols, found.pairs, found.beta) == (11, 6, 20, 0.5)
-    assert [row.method for row in found.rows] == ["reference", "optimum", "ppo", "rlhf", "dpo"]
-    for row in found.rows:
-        assert None not in row and len(row.samples) == 10
-        assert set("".join(row.samples)) <= set("ahnot…")
-    assert language_of(items=NAMES[:9]).corpus.nll_heldout is None
 
 
 def test_a_writer_that_never_stops_has_no_numbers(monkeypatch):

@@ -137,20 +137,6 @@ def test_the_moments_of_leave_one_out_and_the_batch_mean_are_those_of_all_batche
     assert (1 - 1 / N) ** 2 * variance == pytest.approx(own_spread, rel=1e-10)
 
 
-def test_the_moments_of_independent_episodes_are_those_of_all_batches():
-    case = tiny(2)
-    weights = np.random.default_rng(1).normal(size=case.batch.states.shape)
-    each = scores(case.batch, weights, case.logp)
-    mean, square = np.zeros(case.mdp.shape), 0.0
-    for i, j in product(range(case.chances.size), repeat=2):
-        chance, estimate = case.chances[i] * case.chances[j], (each[i] + each[j]) / 2
-        mean += chance * estimate
-        square += chance * (estimate**2).sum()
-    found, variance = estimators.of_one(case, weights)
-    np.testing.assert_allclose(found, mean, atol=1e-12)
-    assert variance == pytest.approx(square - (mean**2).sum(), rel=1e-10)
-
-
 # The tables.
 
 
