@@ -61,15 +61,6 @@ def test_of_evenly_spaced_numbers_each_action_takes_its_chance(values, rule):
 
 
 @RULES
-def test_each_learner_acts_by_its_own_row_and_its_own_number(values, rule):
-    numbers = np.random.default_rng(1).random(6)
-    together = rule.act(values, numbers, 0)
-    for i in range(6):
-        assert rule.act(values[[i]], numbers[[i]], 0).tolist() == [together[i]]
-        np.testing.assert_array_equal(rule.policy(values[[i]], 0)[0], rule.policy(values, 0)[i])
-
-
-@RULES
 @pytest.mark.parametrize("number", [0.0, 2.0**-53, 1 - 2.0**-53])
 def test_the_smallest_and_the_largest_number_take_an_action_that_is_possible(values, rule, number):
     taken = rule.act(values, np.full(6, number), 0)
@@ -84,25 +75,6 @@ def test_epsilon_itself_is_greedy_and_the_number_below_it_takes_the_last_action(
         act = epsilon_greedy(epsilon).act
         assert act(values, np.array([epsilon]), 0).tolist() == [1]
         assert act(values, np.array([np.nextafter(epsilon, 0)]), 0).tolist() == [A - 1]
-
-
-@RULES
-def test_exploring_changes_no_values(values, rule):
-    kept = values.copy()
-    rule.act(values, np.full(6, 0.1), 0), rule.policy(values, 0)
-    np.testing.assert_array_equal(values, kept)
-
-
-@pytest.mark.parametrize("kind, levels", [(epsilon_greedy, [0.8, 0.4]), (boltzmann, [2.0, 0.5])])
-def test_a_schedule_is_asked_for_its_progress_by_both_halves(values, kind, levels):
-    schedule, numbers = kind(lambda iteration: levels[iteration]), np.linspace(0, 0.99, 6)
-    taken = []
-    for iteration, level in enumerate(levels):
-        taken.append(schedule.act(values, numbers, iteration).tolist())
-        assert taken[-1] == kind(level).act(values, numbers, 0).tolist()
-        np.testing.assert_array_equal(schedule.policy(values, iteration),
-                                      kind(level).policy(values, 0))
-    assert taken[0] != taken[1]
 
 
 def test_a_greedy_learner_tries_everything_if_its_table_is_optimistic():

@@ -100,26 +100,20 @@ def test_equal_strings_have_an_advantage_of_exactly_zero(rewards):
     assert (found[0, :G] == 0).all() and found[0, G:].any()
 
 
-def test_rewards_that_cancel_to_nothing_but_rounding_are_equal_to_nothing():
-    """0.1 + 0.2 − 0.3 is 5.6e-17 and not 0: rounding is relative to what is added up."""
-    earned = np.array([[0.1, 0.0], [0.2, 0.0], [-0.3, 0.0]])
-    assert equal_groups(earned, 2).tolist() == [True]
+@pytest.mark.parametrize("earned, equal", [
+    ([[0.1, 0.0], [0.2, 0.0], [-0.3, 0.0]], [True]),  # 0.1 + 0.2 − 0.3 is 5.6e-17 and not 0
+    ([[1.0, 0.0], [0.0, 1.0]], [True]),  # paid early or late
+    *(([[size, size * (1 + 1e-10), size, size]], [False, True]) for size in (1e-8, 1.0, 1e8))])
+def test_strings_are_equal_if_their_sums_are_but_for_rounding(earned, equal):
+    """Relative to what is added up; small differences are differences."""
+    earned = np.array(earned)
+    assert equal_groups(earned, 2).tolist() == equal
     for advantage in (group_normalised, group_centred, group_leave_one_out):
-        assert (advantage(earned, None, 2) == 0).all()
-
-
-def test_small_differences_are_differences():
-    for scale in (1e-8, 1.0, 1e8):
-        earned = scale * np.array([[1.0, 1.0 + 1e-10, 1.0, 1.0]])
-        assert equal_groups(earned, 2).tolist() == [False, True]
-        assert group_centred(earned, None, 2)[0, 1] == pytest.approx(0.5e-10 * scale, rel=1e-4)
-
-
-def test_strings_are_equal_if_their_sums_are():
-    """Not their steps: what counts is paid early or late."""
-    earned = np.array([[1.0, 0.0], [0.0, 1.0]])
-    assert equal_groups(earned, 2).tolist() == [True]
-    assert equal_groups(earned, 2).shape == (1,)
+        found = advantage(earned, None, 2)[0]
+        assert (found.reshape(-1, 2)[equal] == 0).all() and (found[:2] != 0).all() != equal[0]
+    if not equal[0]:
+        found = group_centred(earned, None, 2)[0, 1]
+        assert found == pytest.approx(0.5e-10 * earned[0, 0], rel=1e-4)
 
 
 # The tables.

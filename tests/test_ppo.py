@@ -10,8 +10,7 @@ from minirl.play.actor_critic import actor_critic, judge
 from minirl.play.optim import Optimiser, gradient_descent
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
-from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, clipped, collapse,
-                                   mean_kl)
+from minirl.play.surrogate import Advantages, approximate_kl, clip_fraction, collapse, mean_kl
 from minirl.play.ppo import epochs, ppo, ppo_loss
 from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
 from minirl.play.training import Batch, after, environment_rewards, play, start
@@ -91,17 +90,6 @@ def test_a_pair_without_steps_may_have_an_infinite_ratio(loss):
     value, grad = loss(logits, old, batch)
     assert np.isfinite(value) and value > 0.9 and np.isfinite(grad).all()
     assert approximate_kl(logits, old, batch.counts) == pytest.approx(2e4 - 1)
-
-
-def test_a_clipped_step_is_one_that_changes_no_gradient():
-    """(ppo.3): each step of a batch alone; without an advantage there is no gradient to lose"""
-    steps, advantages, logits, old = random_batch(11)
-    dead = clipped(ratios(logits, old)[steps.index], advantages)
-    for n, (pair, some) in enumerate(zip(steps.index, advantages)):
-        one = counts.steps(np.array([pair // A]), np.array([pair % A]), np.array([0, 1]), (S, A))
-        _, grad = ppo_loss(logits, old, collapse(one, np.array([some])))
-        assert dead[n] == (some != 0 and not grad.any())
-    assert 0 < dead.sum() < len(dead) and (advantages == 0).any()
 
 
 # The steps on one batch.

@@ -33,12 +33,16 @@ def test_the_minimum_does_what_the_demonstrations_do_as_often():
     np.testing.assert_allclose(np.exp(fitted), policy, atol=1e-7)
 
 
-def test_without_a_pseudo_count_what_was_never_seen_has_no_probability():
-    """(sft.2), exactly; a state without counts is uniform, which is finite."""
-    C = np.array([[3.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0]])
-    logp = fit_by_counting(C, pseudo_count=0)
-    np.testing.assert_allclose(np.exp(logp), [[0.75, 0, 0.25], [1 / 3] * 3, [0, 1, 0]], rtol=1e-15)
-    assert np.isneginf(logp).tolist() == [[False, True, False], [False] * 3, [True, False, True]]
+def test_what_has_neither_counts_nor_pseudo_counts_is_uniform_or_never_done():
+    """(sft.2), exactly; a state without either is uniform, which is finite, and alone in that."""
+    C = np.array([[3.0, 0.0, 1.0], [0.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 0.0]])
+    alpha = np.zeros((4, 3))
+    alpha[3] = [0.75, 0.25, 0]
+    for pseudo_count, last in ((0, [1 / 3] * 3), (alpha, alpha[3])):
+        logp = fit_by_counting(C, pseudo_count=pseudo_count)
+        expected = np.array([[0.75, 0, 0.25], [1 / 3] * 3, [0, 1, 0], last])
+        np.testing.assert_allclose(np.exp(logp), expected, rtol=1e-15)
+        np.testing.assert_array_equal(np.isneginf(logp), expected == 0)
     assert C.sum() == 9
 
 
@@ -52,13 +56,6 @@ def test_a_pseudo_count_may_differ_from_pair_to_pair(alpha):
     for s in range(3):
         total = [C[s, a] + np.broadcast_to(alpha, (3, 3))[s, a] for a in range(3)]
         np.testing.assert_allclose(policy[s], np.array(total) / sum(total), rtol=1e-14)
-
-
-def test_a_state_without_counts_or_pseudo_counts_is_uniform_and_alone():
-    C = np.array([[2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
-    alpha = np.array([[0.0, 0.0], [0.0, 0.0], [0.75, 0.25]])
-    policy = np.exp(fit_by_counting(C, pseudo_count=alpha))
-    np.testing.assert_allclose(policy, [[1, 0], [0.5, 0.5], [0.75, 0.25]], rtol=1e-15)
 
 
 SEEN = np.array([[4.0, 0.0, 1.0, 0.0], [0.0, 7.0, 0.0, 0.0], [2.0, 2.0, 3.0, 1.0]])

@@ -306,21 +306,18 @@ def batch_of(mdp, seed, **options):
 
 
 def test_a_batch_is_what_was_played_end_to_end():
+    """In groups of one every trainer draws what it drew before there were groups."""
     batch, record = batch_of(WORLD, 3, episodes=30)
+    rng = generator(3)
+    expected = playing.rollout(WORLD, record.policy, playing.start_states(WORLD, 30, rng),
+                               horizon=4, rng=rng)
+    np.testing.assert_equal(batch.rollout, expected)
+    assert batch.rng.bit_generator.state == rng.bit_generator.state != record.rng
     assert batch.rewards is batch.rollout.rewards
     np.testing.assert_equal(batch.steps, batch.rollout.steps(WORLD.shape))
     np.testing.assert_array_equal(batch.counts, counts.table(batch.steps))
     np.testing.assert_array_equal(batch.visits, batch.counts.sum(axis=1))
     np.testing.assert_array_equal(batch.flat(batch.rollout.actions), batch.steps.index % 3)
-    assert batch.rng.bit_generator.state != record.rng
-
-
-def test_what_is_observed_is_a_metric():
-    seen = []
-    batch, record = batch_of(WORLD, 3, episodes=5, observe=lambda rollout, logp: seen.append(
-        (rollout, logp)) or {"more": 7})
-    assert batch.metrics["more"] == 7 and seen[0][0] is batch.rollout
-    np.testing.assert_array_equal(seen[0][1], record.logp)
 
 
 GROUPS = replace(random_mdp(np.random.default_rng(7), 3, 2, 2, 0.9),
@@ -333,16 +330,6 @@ def test_the_episodes_of_a_group_begin_in_one_state_and_go_their_own_ways():
     assert (groups == groups[:, :1]).all() and set(groups[:, 0]) == {0, 1, 2}
     np.testing.assert_array_equal(groups[:, 0], playing.start_states(GROUPS, 15, generator(1)))
     assert any(len(set(actions)) > 1 for actions in batch.actions[0].reshape(-1, 4))
-
-
-def test_a_group_of_one_is_no_group():
-    """Every other trainer draws what it drew before there were groups."""
-    rng = generator(2)
-    batch, record = batch_of(GROUPS, 2, episodes=30)
-    starts = playing.start_states(GROUPS, 30, rng)
-    expected = playing.rollout(GROUPS, record.policy, starts, horizon=4, rng=rng)
-    np.testing.assert_equal(batch.rollout, expected)
-    assert batch.rng.bit_generator.state == rng.bit_generator.state
 
 
 # The step.
