@@ -158,5 +158,5 @@ def test_a_divergence_below_zero_is_zero_and_a_fit_that_did_not_converge_no_fixe
 def test_what_100_000_pairs_give():
     """The docstring's figure, within a point: seven seeds gave 86 or 87 %."""
     ref, told, divergence = running(100_000, 1)
-    fit = fit_kto(ref, told, beta=BETA, pull=2.0, divergence=divergence)
+    fit = fit_kto(ref, told, beta=BETA, pull=2.0, divergence=divergence, tol=1e-3)
     assert fit.converged and 0.855 < share(fit.x) < 0.875

@@ -278,9 +278,9 @@ def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, least, option
     for seed in range(4):
         mdp = random_mdp(np.random.default_rng(seed), 5, 3, 2, 0.95)
         best, worst = policy_iteration(mdp).objective, objective(mdp, np.full((5, 3), 1 / 3))
-        training = trainer(mdp, start(mdp, rng=seed), episodes=128, iterations=60,
+        training = trainer(mdp, start(mdp, rng=seed), episodes=128, iterations=40,
                            learning_rate=linear(0.3 if least < 0.95 else 0.1, 0.0), **options)
-        found = objective(mdp, after(training, 60).policy)
+        found = objective(mdp, after(training, 40).policy)
         assert least <= (found - worst) / (best - worst) <= 1, seed
 
 

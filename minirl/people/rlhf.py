@@ -238,8 +238,8 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
     >>> from minirl.play.training import after, start
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> trainer = adaptive_rlhf(coin, start(fair, rng=0, kl_coef=2.0), coin.mean_reward, fair,
-    ...                         target_kl=0.523, iterations=200)
-    >>> print(round(after(trainer, 200).kl_coef, 1))
+    ...                         target_kl=0.523, kl_horizon=4000, iterations=60)
+    >>> print(round(after(trainer, 60).kl_coef, 1))
     2.5
     """
     checks.positive("target_kl", target_kl)
