@@ -1,6 +1,5 @@
 """Reward per step against powers of the restarted chain, against visits, and by its gradient."""
 
-from dataclasses import replace
 import math
 import re
 
@@ -10,7 +9,6 @@ from worlds import (corridor, endless, island, random_mdp, random_policy, single
                     tables)
 
 from minirl.exact.average_reward import average_reward, average_reward_gradient
-from minirl.exact.evaluation import evaluate, occupancy
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.softmax import log_softmax
 
@@ -96,20 +94,6 @@ def test_the_share_of_time_balances_what_flows_in_and_out(rng):
         assert math.isclose(found.restarts, ended, abs_tol=1e-12)
         assert math.isclose(found.visits.sum(), 1, abs_tol=1e-12)
         assert (found.visits > -1e-15).all()
-
-
-@pytest.mark.parametrize("K", [1, 2])
-def test_where_every_episode_ends_it_is_the_return_over_the_length(rng, K):
-    """And the visits over the length, whatever the discount of the world is."""
-    mdp = random_mdp(rng, 4, 3, K, 1.0)
-    policy = random_policy(rng, mdp)
-    visits, J = occupancy(mdp, policy), mdp.start @ evaluate(mdp, policy)
-    L = visits.sum()
-    for gamma in 0.0, 0.9, 1.0:
-        found = average_reward(replace(mdp, gamma=gamma), policy)
-        assert math.isclose(found.rate, J / L, abs_tol=1e-12)
-        assert math.isclose(found.restarts, 1 / L, rel_tol=1e-12)
-        np.testing.assert_allclose(found.visits, visits / L, atol=1e-12)
 
 
 def test_another_table_may_take_the_place_of_the_reward(rng):

@@ -221,16 +221,6 @@ def test_below_gamma_one_the_tolerance_bounds_the_error(gamma, tol):
     assert gamma * tol - 1e-12 <= missing <= tol + 1e-12
 
 
-def test_at_gamma_one_the_tolerance_bounds_the_change_and_not_the_error():
-    """(solving.4) is void there: sweep k of a coin with p = 0.99 changes V by p^k and leaves
-    p^(k+1)/(1 − p), a hundred times as much."""
-    policy, k = np.array([[0.99, 0.01]]), math.ceil(math.log(1e-3) / math.log(0.99))
-    found = evaluate_by_sweeps(coin_game(), policy, tol=1e-3, max_sweeps=k)[0]
-    assert math.isclose(99 - found, 0.99 ** (k + 1) / 0.01, rel_tol=1e-9) and found < 99 - 0.09
-    with pytest.raises(ValueError, match=f"after max_sweeps = {k - 1} sweeps"):
-        evaluate_by_sweeps(coin_game(), policy, tol=1e-3, max_sweeps=k - 1)
-
-
 def test_without_discount_only_a_policy_that_earns_for_ever_is_noticed_by_sweeps():
     head = np.array([[1.0, 0.0]])
     with pytest.raises(ValueError, match="max_sweeps = 50 sweeps; at gamma = 1.0 .* infinite"):
@@ -277,15 +267,6 @@ def test_states_that_no_episode_reaches_do_not_vary():
     """At gamma 1 they have no value."""
     world, policy = island(), np.array([[0.5, 0.5, 0], [1, 0, 0], [0, 0, 1]])
     assert return_variance(world, policy) == pytest.approx(2, abs=1e-12)  # of −1 before the end
-    assert return_variance(replace(world, gamma=0.5), policy) == pytest.approx(
-        coin_variance(0.5), abs=1e-12)
-
-
-def coin_variance(gamma):
-    """Of −1 − γ − … until a fair coin ends it with 2, by a sum over its length."""
-    paid = [2 * gamma**n - sum(gamma**t for t in range(n)) for n in range(200)]
-    chance = 0.5**np.arange(1, 201)
-    return chance @ np.square(paid) - (chance @ paid)**2
 
 
 # Errors.

@@ -58,20 +58,6 @@ def strings_of(logits, longest):
     return [(letters, value) for letters, value in found if value > -np.inf]
 
 
-def chain(logits):
-    """The (S, S) matrix of the text that consists of strings end to end, and the one of going on;
-    dense, by loops."""
-    S, A = logits.shape
-    policy = np.exp(log_softmax(logits))
-    text, onwards = np.zeros((S, S)), np.zeros((S, S))
-    for s, a in product(range(S), range(A)):
-        following = (s * A + a) % S
-        text[s, following if a > 0 else 0] += policy[s, a]
-        if a > 0:
-            onwards[s, following] += policy[s, a]
-    return text, onwards
-
-
 # Lengths.
 
 
@@ -162,25 +148,6 @@ def test_the_entropy_is_that_of_the_law_of_all_strings(logits):
     assert found.entropy == pytest.approx(entropy, abs=1e-13)
     assert found.entropy_rate == pytest.approx(entropy / steps, abs=1e-13)
     assert found.perplexity == pytest.approx(np.exp(entropy / steps), abs=1e-13)
-
-
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("make", [random_table, holed])
-def test_the_rate_is_that_of_the_stationary_text_of_strings_end_to_end(order, make):
-    """(exact.3): μ = μ P, and the entropy of the rows under μ"""
-    logits = make(order, seed=7)
-    text, _ = chain(logits)
-    S = len(text)
-    mu = np.linalg.lstsq(np.vstack([text.T - np.eye(S), np.ones(S)]), np.eye(S + 1)[S],
-                         rcond=None)[0]
-    rate = 0.0
-    for s, row in enumerate(np.exp(log_softmax(logits))):
-        rate -= mu[s] * sum(p * log(p) for p in row if p > 0)
-    found = summary(logits)
-    assert found.entropy_rate == pytest.approx(rate, abs=1e-11)
-    assert found.perplexity == pytest.approx(np.exp(rate), abs=1e-10)
-    if order > 1:  # the first state is visited once a string
-        assert mu[0] == pytest.approx(1 / (found.letters + 1), abs=1e-12)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])

@@ -217,19 +217,6 @@ def test_an_episode_is_cut_after_its_limit_and_not_terminated(limit):
     assert env.step(2) == (1, 1.0, True, False, {"prob": 1.0})  # and an end is no cut
 
 
-def test_a_batch_of_environments_plays_what_each_would_play_alone():
-    batch = gymnasium.make_vec(ID, num_envs=3, vectorization_mode="sync", map_name="four_rooms")
-    singles = [gymnasium.make(ID, map_name="four_rooms") for _ in range(3)]
-    states, _ = batch.reset(seed=[5, 6, 7])
-    assert states.tolist() == [env.reset(seed=seed)[0] for env, seed in zip(singles, (5, 6, 7))]
-    for action in [2, 1, 1, 2, 3, 0] * 3:
-        states, rewards, terminated, truncated, _ = batch.step(np.full(3, action))
-        alone = [env.step(action) for env in singles]
-        assert [step[:4] for step in alone] == list(zip(
-            states.tolist(), rewards.tolist(), terminated.tolist(), truncated.tolist()))
-    assert len(set(states.tolist())) == 3
-
-
 def test_a_step_before_the_first_reset_is_refused():
     with pytest.raises(gymnasium.error.ResetNeeded, match="call reset before step"):
         make().step(0)

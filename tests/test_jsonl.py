@@ -15,7 +15,6 @@ from toy_lm.jsonl import (Demonstration, Labelled, Pair, Ranking, Reading,
 from toy_lm.preferences import from_text
 from toy_lm.vocabulary import from_items
 
-READERS = {Pair: read_preferences, Ranking: read_preferences, Labelled: read_preferences}
 STRANGE = ["", " ", "  at both ends \t", 'a "quoted" word', "back\\slash\\", "\\u0041\\n", "{}",
            "a\u2028b\u2029c\x85d", "\0\x1f\x7f", "\U0001f600 e\u0301 \U0010ffff", "line\nfeed\r\n",
            "\r", "\u05e9\u05dc\u05d5\u05dd \u202e\u0639", "\ufeff", "\ufeffmark", "\uffff", "null"]
@@ -45,23 +44,23 @@ def data_file(tmp_path):
 # What is written is read.
 
 
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", RECORDS)
 def test_what_is_written_is_read(tmp_path, kind):
     path = tmp_path / "data.jsonl"
     for records in RECORDS[kind], []:
         write(path, records)
-        found = READERS[kind](path)
+        found = read_preferences(path)
         assert found == Reading(records, list(range(1, len(records) + 1)))
         assert {type(record) for record in found.records} <= {kind}
     assert path.read_bytes() == b""
 
 
 def test_preferences_of_every_kind_may_stand_in_one_file(tmp_path):
-    records = [record for row in zip(RECORDS[Ranking], RECORDS[Labelled], RECORDS[Pair])
-               for record in row]
+    records = sum(zip(*RECORDS.values()), ())
     write(tmp_path / "data.jsonl", records)
-    found = read_preferences(tmp_path / "data.jsonl").records
-    assert found == records and [*map(type, found[:3])] == [Ranking, Labelled, Pair]
+    assert read_preferences(tmp_path / "data.jsonl").records == [*records]
+    assert {type(record) for record in read_preferences(tmp_path / "data.jsonl").records} == {
+        Pair, Labelled, Ranking}
 
 
 @pytest.mark.parametrize("record, text", [
@@ -248,11 +247,11 @@ def mutant(rng, data):
     return bytes(data)
 
 
-@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("kind", RECORDS)
 def test_whatever_happens_to_a_file_it_is_read_or_a_line_is_named(monkeypatch, kind):
     """Two thousand accidents.  Of a file that is read every line with something on it is a record,
     and can be written again; of one that is refused, what stands before the line can be read."""
-    reader, rng, refused, stored = READERS[kind], random.Random(7), 0, {}
+    rng, refused, stored = random.Random(7), 0, {}
     monkeypatch.setattr(jsonl, "write_bytes", stored.__setitem__)
     monkeypatch.setattr(jsonl, "read_bytes", stored.__getitem__)
     write("good", RECORDS[kind][7:11])
@@ -260,14 +259,14 @@ def test_whatever_happens_to_a_file_it_is_read_or_a_line_is_named(monkeypatch, k
         stored["bad"] = mutant(rng, stored["good"])
         lines = stored["bad"].split(b"\n")
         try:
-            found = reader("bad")
+            found = read_preferences("bad")
             assert found.lines == [n for n, line in enumerate(lines, start=1) if line.strip()]
         except ValueError as error:
             number = int(re.match(r"bad, line (\d+): .", str(error))[1])
             stored["bad"] = b"\n".join(lines[:number - 1])
-            found, refused = reader("bad"), refused + 1
+            found, refused = read_preferences("bad"), refused + 1
         write("again", found.records)
-        assert reader("again").records == found.records
+        assert read_preferences("again").records == found.records
     assert 500 < refused < 1990
 
 

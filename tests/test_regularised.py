@@ -85,29 +85,7 @@ def test_the_optimum_over_strings_is_the_reference_tilted_by_the_reward(rng, len
         assert math.isclose(chance, weight / Z, rel_tol=1e-10, abs_tol=1e-15)
 
 
-# It is an optimum.
-
-
-@pytest.mark.parametrize("gamma, K", [(0.9, 2), (1.0, 2), (1.0, 1)])
-def test_no_change_of_the_logits_improves_the_objective(rng, gamma, K):
-    """(regularised.1), by loops"""
-    mdp = random_mdp(rng, 3, 3, K, gamma)
-    ref_logits, beta = rng.normal(size=(3, 3)) + [0.0, 0.0, 2.0], 3.0
-
-    def J(logits):
-        logp = log_softmax(logits)
-        charged = tables(mdp)[0] - beta * (logp - log_softmax(ref_logits))
-        return mdp.start @ value_by_loops(mdp, np.exp(logp), charged)[0]
-
-    best = regularised_optimum(mdp, ref_logits, beta=beta)
-    logits = np.log(best.policy)
-    assert math.isclose(J(logits), best.objective, abs_tol=1e-10)
-    assert J(ref_logits) < best.objective - 1e-3
-    for size in 1e-3, 0.1, 1.0:
-        for _ in range(25):
-            change = size * rng.normal(size=(3, 3))
-            assert J(logits + change) < best.objective
-            assert J(logits - change) < best.objective
+# At any price.
 
 
 @pytest.mark.parametrize("beta", [1e4, 1e8])
@@ -228,7 +206,7 @@ def tied_world(gamma):
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0])
 def test_without_a_price_the_reference_decides_between_the_best_policies(gamma):
-    """(regularised.6): of all best policies the limit is that of least KL, or of most entropy.
+    """(regularised.6): of all best policies the limit is that of least KL.
 
     Behind each best action of a state stand the best actions that follow it, weighted by their own
     share of the reference: ref(a) e^{-γ KL(later)}.
@@ -243,12 +221,6 @@ def test_without_a_price_the_reference_decides_between_the_best_policies(gamma):
     value = 2 + 1e-3 * math.log(weights.sum())
     np.testing.assert_allclose(cold.values, [value, 2 / gamma + 1e-3 * math.log(later)], atol=1e-10)
 
-    weights = np.array([1, 2**gamma])
-    limit = np.array([[*weights / weights.sum(), 0], [0, 0.5, 0.5]])
-    cold = entropy_optimum(mdp, ent_coef=1e-3)
-    np.testing.assert_allclose(cold.policy, limit, atol=1e-10)
-    value = 2 + 1e-3 * math.log(weights.sum())
-    np.testing.assert_allclose(cold.values, [value, 2 / gamma + 1e-3 * math.log(2)], atol=1e-10)
 
 
 @pytest.mark.parametrize("beta", [1.0, 1e-2, 1e-3, 1e-4])
@@ -466,8 +438,10 @@ def test_the_slope_of_the_frontier_is_the_price(rng, gamma, K):
         assert slope == pytest.approx(beta, rel=1e-6)
 
 
-def test_a_point_of_the_frontier_is_the_optimum_and_no_other_policy_with_its_kl_earns_more(rng):
-    mdp = random_mdp(rng, 4, 3, 2, 0.9)
+@pytest.mark.parametrize("gamma, K", [(0.9, 2), (1.0, 2)])
+def test_a_point_of_the_frontier_is_the_optimum_and_no_policy_with_its_kl_earns_more(rng, gamma, K):
+    """(regularised.1)"""
+    mdp = random_mdp(rng, 4, 3, K, gamma)
     ref = rng.normal(size=mdp.shape)
     point, = frontier(mdp, ref, [2.5])
     best = regularised_optimum(mdp, ref, beta=2.5)
