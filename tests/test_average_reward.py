@@ -54,9 +54,6 @@ def worlds(rng):
     yield trap()
 
 
-# The equations.
-
-
 def test_the_rate_is_the_mean_over_a_long_time_of_the_restarted_chain(rng):
     """(average_reward.1), with T = 2^50 steps; the visits are the share of time in each state."""
     for mdp, policy in worlds(rng):

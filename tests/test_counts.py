@@ -255,9 +255,6 @@ def test_the_chosen_steps_of_a_row_lie_before_the_rejected_ones_in_their_own_ord
     assert D.indices.dtype == D.indptr.dtype == np.int32 and D.dtype == np.float64
 
 
-# Sequences written part by part.
-
-
 def parts_of(rng, strings, widths, shuffled=False):
     """Cut rows of pairs into parts of these widths, without those that have nothing left."""
     parts, at = [], 0

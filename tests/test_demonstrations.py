@@ -56,9 +56,6 @@ def assert_rows_drawn_from(table, policy):
     assert chdtrc(possible.sum() - len(policy), statistic) > FALSE_ALARM
 
 
-# What is imitated.
-
-
 # What is written.
 
 

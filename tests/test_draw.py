@@ -137,9 +137,6 @@ def test_blocks_of_unequal_size_stand_side_by_side_without_trailing_space():
     assert side_by_side({"title": "← →\n↑ G"}) == "title\n← →\n↑ G"
 
 
-# Colours.
-
-
 def test_symbols_that_stand_alone_are_painted_and_nothing_else():
     assert painted("S H C # G F →\nG") == (
         "\x1b[1mS\x1b[0m \x1b[34mH\x1b[0m \x1b[31mC\x1b[0m \x1b[2m#\x1b[0m \x1b[32mG\x1b[0m F →\n"
@@ -174,9 +171,6 @@ def test_no_color_is_respected_unless_it_is_empty(monkeypatch, no_color, shown):
     terminal = Terminal()
     show("G", terminal)
     assert terminal.getvalue() == shown
-
-
-# Pictures need an extra.
 
 
 def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):

@@ -17,9 +17,6 @@ from worlds import (corridor, endless, episodes, island, random_mdp, random_poli
 GAMMAS = [0.0, 0.9, 1.0]
 
 
-# However it is solved.
-
-
 @pytest.mark.parametrize("gamma", [0.9, 0.99])
 def test_a_discounted_world_that_never_ends_has_values_however_it_is_solved(rng, any_route, gamma,
                                                                             monkeypatch):

@@ -58,9 +58,6 @@ def strings_of(logits, longest):
     return [(letters, value) for letters, value in found if value > -np.inf]
 
 
-# Lengths.
-
-
 @pytest.mark.parametrize("logits", [random_table(1), random_table(2), random_table(3),
                                     random_table(4, seed=5), holed(2), holed(3), falling(2), NEVER])
 def test_the_law_of_the_length_is_that_of_all_strings(logits):
@@ -132,9 +129,6 @@ def test_rounding_makes_no_variance_negative(seed):
             logits[s, 0] = 0.0
     found = summary(logits)
     assert found.letters == pytest.approx(4, abs=1e-12) and 0 <= found.letters_std < 1e-6
-
-
-# Entropy.
 
 
 @pytest.mark.parametrize("logits", [falling(2), falling(3)], ids=["bigram", "trigram"])

@@ -117,9 +117,6 @@ def test_blank_lines_windows_lines_and_a_byte_order_mark_do_no_harm(data_file, m
     assert found == Reading(["a", "b", "c"], [1, 4, 5])
 
 
-# The implicit form.
-
-
 @pytest.mark.parametrize("chosen, rejected, pair", [
     ("kato", "kkk", ("k", "ato", "kk")), ("kato", "mato", ("", "kato", "mato")),
     ("kat", "kato", ("kat", "", "o")), ("kato", "kat", ("kat", "o", "")),
@@ -268,9 +265,6 @@ def test_whatever_happens_to_a_file_it_is_read_or_a_line_is_named(monkeypatch, k
         write("again", found.records)
         assert read_preferences("again").records == found.records
     assert 500 < refused < 1990
-
-
-# Writing.
 
 
 @pytest.mark.parametrize("writer", [write, write_implicit])

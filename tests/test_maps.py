@@ -106,9 +106,6 @@ def test_the_random_walk_ends_on_the_right_with_a_sixth_more_at_each_step():
     assert world.start.tolist() == [0, 0, 0, 1, 0, 0, 0]
 
 
-# Four rooms.
-
-
 def test_the_four_rooms_have_walls_with_four_doorways():
     """Sutton, Precup and Singh, figure 2: 104 cells, and the two halves of a wall are shifted."""
     world = four_rooms()

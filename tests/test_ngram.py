@@ -64,9 +64,6 @@ def assert_drawn_from(observed, expected, *, constraints=1):
     assert chdtrc(len(expected) - constraints, statistic) > FALSE_ALARM
 
 
-# The world.
-
-
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 def test_writing_drops_the_first_digit_of_the_state_and_adds_the_symbol_at_the_end(order):
     """(vocabulary.2), on tuples of digits"""
@@ -268,17 +265,11 @@ def test_a_string_is_scored_with_the_table_it_was_drawn_from(monkeypatch, order,
         assert np.abs(np.exp(score(logits, each)) / drawn_with - 1).max() > 0.1
 
 
-# Prompts.
-
-
 def test_completions_begin_in_the_states_of_their_prompts():
     """Each string has a prompt of its own, here three of a trigram in turn"""
     states = np.array([WORDS.state(prompt, order=3) for prompt in ("", "ab", "c")] * 50)
     steps = sample(table_of(3, seed=9), 150, rng=10, prompt=states)
     assert (steps.index[steps.starts[:-1]] // 4 == states).all()
-
-
-# Longer memories.
 
 
 def test_widening_repeats_the_row_of_the_last_letters():

@@ -52,9 +52,6 @@ def assert_equal(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
-# One screen each.
-
-
 def lines_of_code(path):
     """The numbers of the lines that are neither blank, nor a comment, nor part of a docstring."""
     source = path.read_text(encoding="utf-8")
@@ -588,9 +585,6 @@ def test_an_iteration_of_grpo_equals_the_book():
         assert_equal(J, -loss)
         theta = theta + 0.3 * grad
     assert_equal(theta, after.logits)
-
-
-# And what the files say of themselves.
 
 
 def test_a_file_runs_by_its_name_without_a_warning():

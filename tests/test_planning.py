@@ -210,9 +210,6 @@ def test_a_state_that_never_ends_and_an_infinite_optimum_are_refused():
             solver(coin_game())
 
 
-# Three ways to one optimum.
-
-
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("K", [1, 3])
 def test_sweeps_improvements_and_pivots_find_the_same_optimum(gamma, K):
@@ -256,9 +253,6 @@ def test_a_rare_outcome_is_not_lost_in_the_programme():
                      start=np.array([1.0, 0.0]), gamma=1.0)
     best = linear_programme(mdp)
     np.testing.assert_allclose(best.values, [1.001 - 1e-10, 1e7], rtol=1e-12)
-
-
-# A finite horizon.
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])

@@ -102,9 +102,6 @@ def test_states_and_actions_of_a_small_integer_type_are_stepped_like_any_others(
     assert_same(small, step(mdp, states, actions, 1))
 
 
-# First states.
-
-
 def test_a_first_state_counts_the_running_sums_that_are_no_larger():
     """(sampling.1), also exactly on a threshold; a state that never comes first is never drawn."""
     mdp = random_mdp(np.random.default_rng(2), 5, 2, 2, 1.0)
@@ -130,15 +127,6 @@ def test_the_state_after_a_step_is_the_next_one_or_the_last(played):
         expected = [*play.states[1:length, n], play.last_state[n]] + [0] * (3 - length)
         assert after[:, n].tolist() == expected
     np.testing.assert_array_equal(play.states, kept)
-
-
-def test_the_steps_of_a_rollout_are_those_taken_while_alive(played):
-    _, _, play = played
-    steps = play.steps((4, 3))
-    by_loops = [play.states[t, n] * 3 + play.actions[t, n]
-                for n in range(200) for t in range(3) if play.alive[t, n]]
-    assert steps.index.tolist() == by_loops and steps.shape == (4, 3)
-    assert np.diff(steps.starts).tolist() == play.alive.sum(axis=0).tolist()
 
 
 def test_episodes_follow_the_law_of_the_world_and_the_policy():

@@ -32,9 +32,6 @@ def softmax(logits):
     return np.exp(log_softmax(logits))
 
 
-# The equations.
-
-
 def test_a_tilted_reference_stays_finite_where_its_probability_underflows():
     np.testing.assert_allclose(tilt(np.zeros((1, 2)), np.array([[1.0, -1.0]]), beta=1e-4),
                                [[0, -2e4]], atol=1e-8)
@@ -194,33 +191,6 @@ def test_the_price_lowers_the_values_by_at_most_the_kl_of_a_best_policy(gamma, K
         V = regularised_optimum(mdp, ref_logits, beta=beta).values
         assert (C > 0).all() and (best.values - beta * C <= V + 1e-9).all()
         assert (V <= best.values + 1e-9).all()
-
-
-def tied_world(gamma):
-    """From state 0 two ways are best: action 0 ends at once, action 1 leads to state 1, where two
-    of three actions are best.  Action 2 of state 0 is worse, and so is action 0 of state 1."""
-    later = 2 / gamma
-    return single_outcome([[0, 1, 0], [0, 0, 0]], [[2, 0, 1], [0, later, later]],
-                          [[True, False, True], [True] * 3], [1, 0], gamma)
-
-
-@pytest.mark.parametrize("gamma", [0.5, 1.0])
-def test_without_a_price_the_reference_decides_between_the_best_policies(gamma):
-    """(regularised.6): of all best policies the limit is that of least KL.
-
-    Behind each best action of a state stand the best actions that follow it, weighted by their own
-    share of the reference: ref(a) e^{-γ KL(later)}.
-    """
-    mdp = tied_world(gamma)
-    ref = np.array([[0.2, 0.7, 0.1], [0.5, 0.1, 0.4]])
-    later = 0.1 + 0.4
-    weights = np.array([0.2, 0.7 * later**gamma])
-    limit = np.array([[*weights / weights.sum(), 0], [0, 0.2, 0.8]])
-    cold = regularised_optimum(mdp, np.log(ref), beta=1e-3)
-    np.testing.assert_allclose(cold.policy, limit, atol=1e-10)
-    value = 2 + 1e-3 * math.log(weights.sum())
-    np.testing.assert_allclose(cold.values, [value, 2 / gamma + 1e-3 * math.log(later)], atol=1e-10)
-
 
 
 @pytest.mark.parametrize("beta", [1.0, 1e-2, 1e-3, 1e-4])

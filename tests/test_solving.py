@@ -197,9 +197,6 @@ def test_the_thresholds_are_those_of_a_language_of_four_letters_of_context():
     assert (solving.LARGE, solving.FILLED) == (4000, 16)
 
 
-# Sweeps of any backup.
-
-
 def test_a_sweep_takes_all_values_from_the_one_before():
     """(solving.3): in place, the reward would run through the whole corridor at once."""
     seen = []

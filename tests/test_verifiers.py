@@ -56,9 +56,6 @@ def counts_by_list(logits, texts, steps, rule):
     return passing.sum(), (counts.matrix(steps).T @ passing).reshape(logits.shape)
 
 
-# The rules.
-
-
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_pattern_matches_what_its_regular_expression_matches(pattern):
     expression = "".join({"V": "[aeiou]", "C": "[^aeiou]", ".": "."}.get(c, re.escape(c))
@@ -66,9 +63,6 @@ def test_a_pattern_matches_what_its_regular_expression_matches(pattern):
     texts = ["".join(some) for n in range(5) for some in product("abeVC", repeat=n)]
     found = [matches(text, pattern) for text in texts]
     assert found == [re.fullmatch(expression, text) is not None for text in texts] and any(found)
-
-
-# How often they are passed.
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

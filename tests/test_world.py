@@ -91,9 +91,6 @@ def outcomes_in_order(mdp, s, a):
                     mdp.reward[s, a].tolist(), mdp.terminated[s, a].tolist()))
 
 
-# Maps.
-
-
 def test_cells_are_symbols_digits_that_pay_and_in_a_line_with_spaces_words():
     assert parse("SFGHC#") == (("S", "F", "G", "H", "C", "#"),)
     assert parse("AaBb\nSFFF") == (("A", "a", "B", "b"), ("S", "F", "F", "F"))
@@ -107,9 +104,6 @@ def test_a_map_file_is_read_like_a_map(tmp_path):
     path = tmp_path / "map.txt"
     path.write_bytes("\ufeffS F 2.5\r\n\r\nFFG\r\n".encode())
     assert read_map(path) == parse("S F 2.5\nFFG") == (("S", "F", 2.5), ("F", "F", "G"))
-
-
-# Rules.
 
 
 def check_every_outcome(text, moves, success_rate, slip, rules):

