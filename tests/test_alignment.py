@@ -424,39 +424,31 @@ def test_each_row_is_measured_without_the_pull_and_with_it(hurried_run, setting)
 
 
 def test_a_fit_whose_strings_do_not_end_has_neither_share_nor_length(setting, monkeypatch):
-    """Neither where the policy is measured, nor where the fit of KTO wants its divergence."""
-    runaway, pulls = np.log(np.full((27, 27), 1 / 26)), []
+    """Neither where the policy is measured, nor where the fit of KTO wants its divergence.  A
+    mistake of the fit, a policy of NaN and one of another shape are not taken for that."""
+    runaway = np.full((27, 27), -np.log(26))
     runaway[:, 0] = -1e4
+    fits = {(name, pull): lambda: setting.reference for name in ("dpo", "kto") for pull in (0, 2)}
+    fits["dpo", 0] = lambda: runaway
+    fits["kto", 0] = lambda: string_kl(setting.world, runaway, setting.reference)
+    monkeypatch.setattr(alignment, "by_preferences", lambda setting, data, pull=2.0: {
+        name: fits[name, pull] for name in ("dpo", "kto")})
+    length = pytest.approx(measured(setting, np.exp(setting.reference))[4])
+    methods = [("dpo", 7), ("kto", 8)]
+    assert alignment.held_or_not(setting, 0, methods) == [
+        (*method, None, None, 0.0, length) for method in methods]
 
-    def by_preferences(setting, data, pull=alignment.PULL):
-        pulls.append(pull)
-        return {"dpo": lambda: setting.reference if pull else runaway,
-                "kto": lambda: setting.reference if pull else string_kl(setting.world, runaway,
-                                                                       setting.reference)}
-
-    monkeypatch.setattr(alignment, "by_preferences", by_preferences)
-    length = measured(setting, np.exp(setting.reference))[4]
-    rows = alignment.held_or_not(setting, 0, [("dpo", 7), ("kto", 8)])
-    assert rows == [("dpo", 7, None, None, 0.0, pytest.approx(length)),
-                    ("kto", 8, None, None, 0.0, pytest.approx(length))]
-    assert pulls == [0.0, 2.0] * 2
-
-
-@pytest.mark.parametrize("pulled", [False, True])
-def test_a_mistake_is_not_taken_for_strings_that_do_not_end(setting, monkeypatch, pulled):
-    """Neither one of the fit, nor one of the measurement: a policy of NaN, or of another shape."""
     def mistaken():
         raise ValueError("beta must be positive and finite, got 0.0")
 
-    for fit, message in (
-            (mistaken, "beta must be positive"),
-            (lambda: np.full((27, 27), np.nan), "policy.* must lie in"),
-            (lambda: setting.reference[:, :5], "operands could not be broadcast")):
-        monkeypatch.setattr(alignment, "by_preferences",
-                            lambda setting, data, pull=alignment.PULL, fit=fit: {
-                                "dpo": fit if bool(pull) == pulled else lambda: setting.reference})
-        with pytest.raises(ValueError, match=message):
-            alignment.held_or_not(setting, 0, [("dpo", 7)])
+    for pull in 0, 2:
+        for fit, message in ((mistaken, "beta must be positive"),
+                             (lambda: np.full((27, 27), np.nan), "policy.* must lie in"),
+                             (lambda: setting.reference[:, :5], "could not be broadcast")):
+            monkeypatch.setitem(fits, ("dpo", pull), fit)
+            with pytest.raises(ValueError, match=message):
+                alignment.held_or_not(setting, 0, methods)
+        monkeypatch.setitem(fits, ("dpo", pull), lambda: setting.reference)
 
 
 @pytest.mark.slow

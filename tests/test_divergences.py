@@ -7,7 +7,8 @@ from math import exp, sqrt
 
 import numpy as np
 import pytest
-from languages import all_strings
+import test_objectives
+from test_kl import score
 
 from minirl.people.kl import kl_loss, string_kl
 from minirl.lab import divergences
@@ -33,22 +34,12 @@ def every_string(form):
     """The strings that end within six steps, and the first six steps of all the longer ones."""
     if form == "row":
         return [[(0, a)] for a in range(3)]
-    beyond = [string[:HORIZON] for string in all_strings(2, HORIZON) if len(string) > HORIZON]
-    return all_strings(2, HORIZON - 1) + beyond
+    return test_objectives.every_string(HORIZON)
 
 
 def value_and_slope(name, u):
     """An estimate and its derivative in log π, as the chapter writes them."""
     return {"k1": (-u, 1.0), "k2": (u * u / 2, -u), "k3": (exp(u) - u - 1, 1 - exp(u))}[name]
-
-
-def score(logp, pairs):
-    """∇log π of a list of pairs."""
-    total = np.zeros(logp.shape)
-    for s, a in pairs:
-        total[s] -= np.exp(logp[s])
-        total[s, a] += 1
-    return total
 
 
 def chance(logp, pairs):

@@ -323,10 +323,7 @@ def test_a_zero_that_is_not_stable_is_not_a_point_of_rest(update):
         place, rests = objectives.at_rest(update, [start, TARGET], steps=3, rate=0.5)
         assert rests is False
         assert place == pytest.approx(expected, abs=1e-15)
-
-
-def test_an_update_without_a_zero_is_followed():
-    """2,000 steps of learning rate 10"""
+    # Without a zero too: 2,000 steps of learning rate 10.
     push = np.array([[0.1, -0.1], [0.0, 0.0]])
     place, rests = objectives.at_rest(lambda x: push, [np.ones((2, 2)), np.zeros((2, 2))])
     assert rests is False

@@ -4,7 +4,6 @@ defaults.
 `conftest.py` starts one run of PPO on each of four worlds in the background, with the defaults.
 """
 
-from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 import signal
 
@@ -195,7 +194,7 @@ def test_there_are_no_more_helpers_than_cores_or_runs(monkeypatch, tasks, cores,
 
 
 def test_a_policy_that_never_ends_has_no_value(monkeypatch):
-    """Which is NaN in a curve, and null in its row."""
+    """Which is NaN in a curve, and null in its row and in the document."""
     corridor = GridWorld(parse("SFG"), step_reward=-1.0).mdp(gamma=1.0)
     problem = policies.grid_problem(corridor)
     assert problem.optimum == pytest.approx(-1.0)
@@ -207,6 +206,9 @@ def test_a_policy_that_never_ends_has_no_value(monkeypatch):
     assert np.isnan(found.values).all() and np.isnan(found.shares).all()
     row, = policies.policy_rows([found])
     assert row["worst"] is row["share"] is row["values"][0][0] is None
+    assert policies.POLICIES.document(found_of(text(), found)) == {
+        "world": "4x4", "gamma": 1, "beta": BETA, "optimum": text().optimum, "before": None,
+        "seed": 3, "episodes": 4, "horizon": 5, "methods": [row]}
 
 
 def test_a_row_has_the_worst_the_median_and_the_best_run():
@@ -218,13 +220,6 @@ def test_a_row_has_the_worst_the_median_and_the_best_run():
                    "values": [[0.0] * 4, [0.5, None, 0.8, 0.4]]}
     assert (other["worst"], other["median"], other["best"]) == (0.2, 0.2, 0.6)
     assert (other["share_worst"], other["share"]) == (0.2, 0.2)
-
-
-def test_the_document_holds_the_problem_and_null_for_what_does_not_exist():
-    found = found_of(text(), curve("ppo", [np.nan, np.nan], [0, 1]))
-    assert policies.POLICIES.document(found) == {
-        "world": "4x4", "gamma": 1, "beta": BETA, "optimum": text().optimum, "before": None,
-        "seed": 3, "episodes": 4, "horizon": 5, "methods": policies.policy_rows(found.curves)}
 
 
 @pytest.mark.parametrize("J", [-49.25, -998.5, -999_999.0, -2e9, -2e99])
@@ -266,6 +261,7 @@ def test_by_default_four_learners_play_the_lake(command, asked):
 
 
 def test_the_job_asks_for_what_it_was_told(command, asked, tmp_path):
+    """On the language model beta is an argument."""
     path = tmp_path / "mine.txt"
     path.write_text("SFG\n")
     for world, S in (["--world", "cliff"], 48), (["--map", str(path), "--step-reward", "-1"], 3):
@@ -277,23 +273,12 @@ def test_the_job_asks_for_what_it_was_told(command, asked, tmp_path):
         assert methods == ["ppo"] and problem.mdp.gamma == 0 and problem.mdp.shape == (S, 4)
         assert arguments.pop("progress") and arguments == {
             "seed": 4, "runs": 3, "iterations": 30, "episodes": 5, "horizon": 6}
-
-
-def test_on_the_language_model_beta_is_an_argument(command, asked):
     for arguments, beta in ([], BETA), (["--beta", "2"], 2), (["--beta", "1e-6"], 1e-6):
         status, out, _ = command("--world", "language", *arguments)
         assert status == 0 and asked.pop()[0].beta == beta
         assert out.startswith(f"language, beta {beta:g}: the optimum is J* = ")
         assert out.endswith("  Share is (J - J(ref)) / (J* - J(ref)), where the\n"
                             "reference is the first policy.\n")
-
-
-def test_a_helper_that_dies_is_one_line_on_stderr(command, monkeypatch):
-    def learn_policies(*_, **__):
-        raise BrokenProcessPool("A process was terminated abruptly")
-
-    monkeypatch.setattr(policies, "learn_policies", learn_policies)
-    assert command() == (1, "", "minirl: A process was terminated abruptly\n")
 
 
 # Figures.

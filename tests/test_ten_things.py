@@ -79,9 +79,12 @@ def test_a_learning_curve(run):
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_share_of_the_optimum(run):
-    _, (share,) = run("share_of_the_optimum")
-    assert 0.95 < float(share) <= 1
+def test_the_share_of_the_optimum_is_the_example_of_the_readme():
+    """Which is run in `test_house`."""
+    readme = FOLDER.parent.parent.joinpath("README.md").read_text(encoding="utf-8")
+    source = (FOLDER / "share_of_the_optimum.py").read_text(encoding="utf-8")
+    body, _ = source[source.index("from "):].rsplit("print(")
+    assert body in readme
 
 
 def test_words_of_a_corpus(run):

@@ -99,26 +99,14 @@ def test_a_curve_judges_the_records_of_the_learner(method, learner):
     assert curve.shares == pytest.approx(curve.values[-1] / best.objective, abs=1e-12)
 
 
-def test_a_greedy_policy_that_never_ends_has_no_value():
-    mdp = cliff_walk().mdp(gamma=1.0)
-    assert np.isnan(values.greedy_value(mdp, np.zeros(mdp.shape)))  # always up
-    assert values.greedy_value(mdp, policy_iteration(mdp).action_values) == -13
-
-
 def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
+    """Since their greedy policy never ends, such as going up for ever on the cliff."""
+    mdp = cliff_walk().mdp(gamma=1.0)
+    assert np.isnan(values.greedy_value(mdp, np.zeros(mdp.shape)))
+    assert values.greedy_value(mdp, policy_iteration(mdp).action_values) == -13
     assert values.spread(np.arange(11.0)).tolist() == [1, 5, 9]
     assert values.spread(np.array([3.0, np.nan, 1.0])).tolist() == [-np.inf, 1, 1]
     assert values.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3
-
-
-@pytest.mark.parametrize("name", values.SETTINGS)
-def test_the_settings_of_a_world_are_its_own(command, asked, name):
-    """`--world 4x4` and a map have those of everybody; each lies in its range."""
-    assert command("--world", name, "--quiet")[0] == 0
-    assert [given["settings"] for _, given in asked] == [values.SETTINGS[name]] * 4
-    settings = values.SETTINGS[name]
-    assert settings.steps % values.POINTS == 0 and 0 < settings.learning_rate <= 1
-    assert 0 <= settings.decay < 1 and 0 < settings.exploration_rate < 1
 
 
 @pytest.mark.parametrize("name, steps, least", [("windy", 8000, [1, None, 0.8, 1]),
@@ -150,16 +138,20 @@ def test_what_is_printed_of_learners_fits_into_80_columns_and_a_drawing_if_it_ca
         assert ("best policy    values" in values.solution_text(found)) == beside
 
 
-def test_the_text_of_a_solution_holds_its_drawings_and_its_numbers():
-    found = found_on(GridWorld(parse("SFG"), success_rate=0.5, step_reward=-1.0), 0.5, "corridor")
+def test_the_text_of_a_solution_and_the_document_hold_its_drawings_and_its_numbers():
+    found = found_on(GridWorld(parse("SFG"), success_rate=0.5, step_reward=-1.0), 0.5, "lac gelé")
     found = found._replace(solution=found.solution._replace(
         rounds={"one solver": 3, "another": 21}, disagreement=3.5e-12))
     assert values.solution_text(found) == (
-        "corridor, gamma 0.5: the optimum is J* = -1.555556\n\n"
+        "lac gelé, gamma 0.5: the optimum is J* = -1.555556\n\n"
         "best policy    values               discounted visits\n"
         "→ → G          -1.56 -0.67     G    1.33 0.44    G\n\n"
         "Solved three times, with these numbers of rounds: one solver 3, another 21.  The\n"
         "values differ by at most 4e-12.")
+    assert values.VALUES.document(found) == {
+        "world": "lac gelé", "gamma": 0.5, "optimum": found.solution.optimum.objective,
+        "disagreement": 3.5e-12, "rounds": {"one solver": 3, "another": 21},
+        "methods": values.value_rows(found.curves)}
 
 
 def test_the_text_of_the_learners_holds_their_last_points_and_who_did_not_arrive():
@@ -200,14 +192,6 @@ def test_rows_hold_the_last_point_of_each_curve_and_its_share():
     assert "Did not" not in values.curves_text(nothing)
 
 
-def test_the_document_holds_the_world_and_its_optimum():
-    found = found_on(frozen_lake(), 0.5, "lac gelé")
-    assert values.VALUES.document(found) == {
-        "world": "lac gelé", "gamma": 0.5, "optimum": found.solution.optimum.objective,
-        "disagreement": found.solution.disagreement, "rounds": found.solution.rounds,
-        "methods": values.value_rows(found.curves)}
-
-
 @pytest.mark.parametrize("cells, by", [("S -5 G", "4"), ("S -1.01 G", "0.01")])
 def test_a_world_in_which_it_is_better_never_to_end_is_refused(cells, by):
     mdp = GridWorld(parse(cells)).mdp(gamma=1.0)
@@ -224,12 +208,13 @@ def test_a_world_in_which_it_is_better_never_to_end_is_refused(cells, by):
       "--exploration-rate=0", "--initial-value=-1e6"], 3, 7, Settings(0, 20, 1e-6, 0, 0, -1e6)),
     (["--world=cliff", "--gamma=1", "--decay=1", "--exploration-rate=1", "--initial-value=1e6"],
      20, 0, Settings(1, 40_000, 0.5, 1, 1, 1e6)),
-])
+    *(([f"--world={name}"], 20, 0, settings) for name, settings in values.SETTINGS.items())])
 def test_arguments_reach_the_learners(command, asked, arguments, runs, seed, settings):
     """Defaults of the world where none is given; each may be as large as its bounds."""
     assert command("--quiet", *arguments) == (0, "", "")
     assert asked == [(method, {"seed": seed, "runs": runs, "settings": settings}) for method in
                      ("q_learning", "double_q_learning", "sarsa", "expected_sarsa")]
+    assert settings.steps % values.POINTS == 0
 
 
 @pytest.mark.parametrize("rules, optimum", [

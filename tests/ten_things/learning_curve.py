@@ -8,5 +8,5 @@ from minirl.play.ppo import ppo
 from minirl.play.training import start
 
 lake = frozen_lake().mdp(gamma=0.99)
-trainer = ppo(lake, start(lake, rng=0), iterations=100)
-training_curve(lake, islice(trainer, 100)).savefig("curve.png")
+trainer = ppo(lake, start(lake, rng=0), iterations=50)
+training_curve(lake, islice(trainer, 50)).savefig("curve.png")
