@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from batches import batch_of
-from worlds import (episodes_of, law, random_mdp, random_record, single_outcome, small_world,
-                    tables, value_by_loops, without_discount)
+from worlds import (episodes_of, law, random_mdp, random_record, small_world, tables,
+                    value_by_loops, without_discount)
 
 from minirl.kernel import counts
 from minirl.plain.actor_critic import advantages
@@ -15,7 +15,7 @@ from minirl.play.actor_critic import actor_critic, judge, normalised
 from minirl.play.baselines import scores
 from minirl.play.optim import gradient_descent
 from minirl.exact.planning import policy_gradient
-from minirl.play.training import environment_rewards, play, start
+from minirl.play.training import environment_rewards, play
 from minirl.play.reinforce import reinforce_loss, weigh
 from minirl.kernel.softmax import entropy_loss, log_softmax
 
@@ -179,14 +179,3 @@ def test_in_a_world_without_ends_it_climbs_the_reward_per_step_with_three_replac
     found = expected_update(net, record, 3, V, 0.6)
     exact = share[:, None] * policy * (r - rate + P @ V - V[:, None])
     np.testing.assert_allclose(found, np.tile(exact, (3, 1, 1)), atol=1e-12)
-
-
-# The metric, the learner, the arguments.
-
-
-def test_nothing_is_to_be_explained_where_every_return_is_the_same():
-    mdp = single_outcome([[1, 1], [2, 2], [0, 0]], [[0, 0], [0, 0], [1, 1]],
-                         [[False] * 2, [False] * 2, [True] * 2], [0.4, 0.3, 0.3])
-    record = start(np.zeros(mdp.shape), rng=0)._replace(values=np.array([0.1, 0.3, 0.7]))
-    found = next(actor_critic(mdp, record, episodes=20)).metrics["value/explained_variance"]
-    assert np.isnan(found)

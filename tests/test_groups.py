@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
-from batches import A, S, random_batch, random_world
+from batches import S, random_batch, random_world
 from worlds import random_policy
 
 from minirl.kernel import counts, playing
 from minirl.people.groups import (equal_groups, group_centred, group_leave_one_out,
                                   group_normalised, process_normalised, weighted)
-from minirl.play import baselines
-from minirl.play.reinforce import weigh
-from minirl.play.returns import whole_return
-from minirl.play.training import start
 
 ADVANTAGES = [group_normalised, group_centred, group_leave_one_out, process_normalised]
 
@@ -68,20 +64,6 @@ def test_advantages_equal_the_loops_over_the_group(advantage, G):
         for ours, loops in zip(as_lists(found, batch.alive),
                                judged_by_loops(advantage, earned, batch.alive, G), strict=True):
             assert ours == pytest.approx(loops, rel=0, abs=1e-12)
-
-
-@pytest.mark.parametrize("G", [2, 3, 6])
-def test_leaving_oneself_out_is_a_multiple_of_the_centred_reward(G):
-    """(groups.3), and the baselines of REINFORCE where the batch is one group."""
-    batch, earned = played(2, G=G)
-    np.testing.assert_allclose(group_leave_one_out(earned, batch, G),
-                               G / (G - 1) * group_centred(earned, batch, G), rtol=0, atol=1e-12)
-    record = start(np.zeros((S, A)), rng=0)
-    for ours, theirs in ((group_leave_one_out, baselines.leave_one_out),
-                         (group_centred, baselines.batch_mean)):
-        expected = weigh(earned, batch, record, gamma=1.0, credit=whole_return, baseline=theirs)
-        np.testing.assert_allclose(ours(earned, batch, 24)[batch.alive], expected[batch.alive],
-                                   rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("rewards", [[0.1 + 0.2, 0.3], [3e8 * (0.1 + 0.2), 3e8 * 0.3, 9e7],

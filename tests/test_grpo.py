@@ -12,12 +12,10 @@ from test_baselines import columns, tiny_world
 from worlds import law, random_record, single_outcome
 
 from minirl.kernel import counts, mdp as world
-from minirl.exact.evaluation import occupancy
-from minirl.people.groups import (equal_groups, group_centred, group_leave_one_out,
-                                  group_normalised, per_length, per_string, process_normalised,
-                                  weighted)
+from minirl.people.groups import (group_centred, group_leave_one_out, group_normalised, per_length,
+                                  per_string, process_normalised, weighted)
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
-from minirl.people.kl import k3_loss, string_kl
+from minirl.people.kl import string_kl
 from minirl.play.optim import clip_norm, gradient_descent
 from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import clip_fraction, mean_kl
@@ -159,20 +157,6 @@ def test_at_the_resting_policy_nothing_is_expected_of_dr_grpo(G, beta):
         assert np.abs(found).max() > 1e-4
 
 
-def test_there_the_reward_and_k3_cancel_in_every_row_of_the_running_example():
-    """(grpo.2), with the exact gradients of both parts: η (π_ref − π) for k3"""
-    example = running_example()
-    for G in (2, 8, 64):
-        logits = resting_policy(example.world, example.reference, beta=BETA, num_generations=G)
-        policy, ref = np.exp(logits), np.exp(log_softmax(example.reference))
-        eta = occupancy(example.world, policy)
-        _, climb = policy_gradient(example.world, logits)
-        _, away = k3_loss(logits, example.reference, eta[:, None] * policy)
-        np.testing.assert_allclose(away, eta[:, None] * (policy - ref), rtol=0, atol=1e-12)
-        np.testing.assert_allclose((G - 1) / G * climb, BETA * away, rtol=0, atol=1e-9)
-        assert np.abs(climb).max() > 0.01
-
-
 def test_the_shares_of_the_resting_policy_are_those_of_the_chapter():
     """76, 83, 77, 67 and 53 % for groups of 2, 4, 8, 16 and 64"""
     example = running_example()
@@ -272,19 +256,6 @@ def test_with_nothing_to_gain_a_step_reduces_the_kl():
         backwards = [kl(log_softmax(ref), log_softmax(x)).sum()
                      for x in (found.logits, record.logits)]
         assert backwards[0] < backwards[1]
-
-
-def test_a_group_shares_its_prompt_and_its_members_are_neighbours():
-    """What is paid depends on the prompt alone, so that no string is better than its neighbours;
-    in any other order of the batch some would be."""
-    quiz = single_outcome([[0, 0], [1, 1]], [[3, 3], [-5, -5]], [[True] * 2] * 2, [0.5, 0.5])
-    record = start(np.zeros((2, 2)), rng=0)
-    found = next(grpo(quiz, record, ref_logits=np.zeros((2, 2)), episodes=64, num_generations=4))
-    assert found.metrics["frac_reward_zero_std"] == 1.0
-    assert (found.logits == record.logits).all()
-    earned = play(quiz, record, rewards=environment_rewards, episodes=64, horizon=3,
-                  num_generations=4).rewards
-    assert not equal_groups(earned.reshape(-1, 16, 4).swapaxes(1, 2).reshape(1, 64), 4).all()
 
 
 def test_some_groups_have_nothing_to_learn_and_are_counted():

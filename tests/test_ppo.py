@@ -70,18 +70,6 @@ def test_n_times_the_first_step_on_a_played_batch_is_b_times_that_of_actor_criti
     assert (ours.values == theirs.values).all() and ours.rng == theirs.rng
 
 
-def test_before_the_first_step_the_ratio_is_exactly_one():
-    """Pitfall 32: the loss is then minus the mean advantage, up to the order of summation."""
-    steps, advantages, old, _ = random_batch(8)
-    order = np.random.default_rng(0).permutation(60)
-    shuffled = steps._replace(index=steps.index[order])
-    for flat, some in ((steps, advantages), (shuffled, advantages[order])):
-        for loss in (ppo_loss(old, old, collapse(flat, some))[0],
-                     ppo_kl_loss(old, old, collapse(flat, some), kl_coef=5.0)[0]):
-            assert loss == pytest.approx(-advantages.mean(), abs=1e-15)
-        assert clip_fraction(old, old, flat, some) == 0.0
-
-
 @pytest.mark.parametrize("loss", [lambda *args: ppo_loss(*args, clip_range=1e-9),
                                   lambda *args: ppo_kl_loss(*args, kl_coef=0.7)])
 def test_a_pair_without_steps_may_have_an_infinite_ratio(loss):

@@ -8,7 +8,6 @@ from batches import A, S, assert_same, charged_by_loops, random_batch, random_wo
 
 from minirl.play.optim import gradient_descent
 from minirl.play.surrogate import collapse
-from minirl.play.ppo import ppo_loss
 from minirl.play.ppo_kl import adapted, ppo_kl, ppo_kl_loss
 from minirl.play.training import start
 
@@ -19,19 +18,6 @@ def test_the_charged_loss_and_its_gradient_equal_the_loop_over_steps(kl_coef):
     steps, advantages, logits, old = random_batch(5)
     assert_same(ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef),
                 charged_by_loops(logits, old, steps.index, advantages, kl_coef))
-
-
-def test_a_charge_of_nothing_is_an_interval_without_bounds():
-    """And at the old policy, where nothing is clipped, the two losses have one gradient."""
-    steps, advantages, logits, old = random_batch(6)
-    batch = collapse(steps, advantages)
-    assert_same(ppo_kl_loss(logits, old, batch, kl_coef=0.0),
-                ppo_loss(logits, old, batch, clip_range=np.inf))
-    for epsilon in (0.01, 0.2):
-        assert_same(ppo_kl_loss(old, old, batch, kl_coef=0.0),
-                    ppo_loss(old, old, batch, clip_range=epsilon))
-        assert_same(ppo_kl_loss(old, old, batch, kl_coef=9.0),
-                    ppo_loss(old, old, batch, clip_range=epsilon))
 
 
 def test_the_price_is_doubled_or_halved_outside_an_interval_and_kept_inside():

@@ -115,27 +115,12 @@ def test_gae_in_place_is_the_plain_recursion_bit_for_bit_and_leaves_its_input_al
         np.testing.assert_array_equal(V, kept[1])
 
 
-def test_explained_variance_is_one_minus_the_share_of_what_was_not_foreseen():
-    """(returns.6), by loops over the steps"""
-    rng = np.random.default_rng(14)
-    V, G = rng.normal(size=9), rng.normal(size=9)
-
-    def variance(x):
-        mean = sum(x) / 9
-        return sum((entry - mean)**2 for entry in x) / 9
-
-    direct = 1 - variance([g - v for g, v in zip(G, V)]) / variance(G)
-    assert explained_variance(V, G) == pytest.approx(direct, abs=1e-12)
-    assert direct < 0, "these predictions are worse than a constant"
-    assert explained_variance(V + 50, G) == pytest.approx(direct, abs=1e-9), "an offset"
-    assert isinstance(explained_variance(V, G), float)
-
-
 def test_explained_variance_of_the_best_the_empty_and_the_opposite_prediction():
     G = np.array([1.0, 2.0, 6.0])
     assert explained_variance(G - 7, G) == 1
     assert explained_variance(np.full(3, 8.0), G) == 0
     assert explained_variance(-G, G) == pytest.approx(-3)
+    assert isinstance(explained_variance(-G, G), float)
     for V in np.zeros(3), G:
         assert math.isnan(explained_variance(V, np.full(3, 0.1))), "there is nothing to explain"
     assert math.isnan(explained_variance(np.ones(1), np.zeros(1)))

@@ -103,19 +103,3 @@ def test_gradient_descent_finds_what_the_equivalent_pseudo_count_says():
     assert fit.converged
     np.testing.assert_allclose(log_softmax(fit.x)[:3], counted[:3], atol=1e-6)
     np.testing.assert_allclose(fit.x[3], first[3])
-
-
-def test_the_steps_of_a_prompt_are_not_imitated():
-    """What completions of "no" do after "no": its own letters teach nothing, its state does."""
-    words = from_items(["on"])
-    prompted = words.encode(["on", "", "n"], prompts=["no", "no", "n"])
-    state = words.state("no")
-    expected = np.zeros((3, 3))
-    for path in [state, 2, 1, 0], [state, 0], [1, 1, 0]:
-        for pair in zip(path[:-1], path[1:]):
-            expected[pair] += 1
-    C = counts.table(prompted)
-    np.testing.assert_array_equal(C, expected)
-    assert not C[0].any() and C.sum() == 6
-    policy = np.exp(fit_by_counting(C, pseudo_count=0))
-    np.testing.assert_allclose(policy, [[1 / 3] * 3, [2 / 3, 1 / 3, 0], [1 / 3, 1 / 3, 1 / 3]])

@@ -17,7 +17,6 @@ import pytest
 from refusals import same
 from worlds import random_mdp
 
-from gridworld.maps import frozen_lake
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel import counts, playing
@@ -37,7 +36,7 @@ from minirl.play.ppo_kl import ppo_kl
 from minirl.play.prediction import monte_carlo, predictors, td_prediction
 from minirl.play.reinforce import reinforce, value_baseline
 from minirl.play.returns import reward_to_go
-from minirl.play.training import after, environment_rewards, next_record, play, policy_step, start
+from minirl.play.training import after, environment_rewards, play, policy_step, start
 
 RNG = np.random.default_rng(0)
 WORLD = random_mdp(RNG, 4, 3, 3, 0.9)
@@ -348,28 +347,3 @@ def test_a_step_follows_the_loss_and_its_entropy_bonus_no_further_than_the_limit
     direction *= min(1, limit / np.linalg.norm(direction))
     np.testing.assert_allclose(logits, LOGITS - 0.6 * direction, atol=1e-14)
     assert state == ()
-
-
-def test_a_step_begins_with_the_state_it_is_given_or_with_none():
-    grad, optimiser = np.random.default_rng(2).normal(size=(4, 3)), adam()
-    options = {"learning_rate": 0.1, "optimiser": optimiser}
-    once, state = policy_step(LOGITS, grad, None, np.ones(4), 1.0, **options)
-    expected, first = optimiser.step(LOGITS, grad, optimiser.init(LOGITS), 0.1)
-    np.testing.assert_array_equal(once, expected)
-    _, second = policy_step(once, grad, state, np.ones(4), 1.0, **options)
-    assert (first.count, second.count) == (1, 2)
-
-
-# The end of an iteration.
-
-
-def test_the_next_record_keeps_what_was_learned_and_adds_what_was_played():
-    lake = frozen_lake().mdp(gamma=0.99)
-    record = start(lake, rng=0)._replace(iteration=5, steps=100, values=np.ones(16), kl_coef=3.0)
-    batch = play(lake, record, rewards=environment_rewards, episodes=9, horizon=30)
-    found = next_record(record, batch, {"own": 1.5, "rollout/truncated": -1})
-    assert found._replace(iteration=5, steps=100, rng=record.rng, metrics={}) == record
-    assert found.iteration == 6 and found.steps == 100 + batch.steps.index.size
-    assert found.rng == batch.rng.bit_generator.state
-    assert found.metrics == batch.metrics | {"own": 1.5, "rollout/truncated": -1,
-                                             "policy/entropy": pytest.approx(np.log(4))}
