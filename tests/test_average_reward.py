@@ -96,6 +96,7 @@ def test_the_share_of_time_balances_what_flows_in_and_out(rng):
 def test_another_table_may_take_the_place_of_the_reward(rng):
     mdp = random_mdp(rng, 4, 3, 2, 0.9)
     policy, table = random_policy(rng, mdp), rng.normal(size=(4, 3))
+    policy.flags.writeable = table.flags.writeable = False  # nobody writes into them
     found, own = average_reward(mdp, policy, table), average_reward(mdp, policy)
     expected = own.visits @ (policy * table).sum(axis=1)
     assert math.isclose(found.rate, expected, abs_tol=1e-12) and found.rate != own.rate
@@ -103,9 +104,6 @@ def test_another_table_may_take_the_place_of_the_reward(rng):
     shifted = average_reward(mdp, policy, table + 3.0)
     assert math.isclose(shifted.rate, found.rate + 3.0, abs_tol=1e-12)
     np.testing.assert_allclose(shifted.values, found.values, atol=1e-12)
-
-
-# Where episodes come, and loops.
 
 
 def test_exactly_the_states_out_of_reach_have_no_value_and_no_visits():
@@ -159,9 +157,6 @@ def test_loops_are_told_apart_by_what_is_possible_and_not_by_how_likely_it_is():
         average_reward(mdp, np.array([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]]))
 
 
-# The gradient.
-
-
 def test_the_gradient_is_share_of_time_times_policy_times_advantage(rng):
     """(average_reward.4), by loops from the definitions."""
     for mdp, _ in worlds(rng):
@@ -193,12 +188,3 @@ def test_at_extreme_logits_the_gradient_vanishes_and_stays_finite():
     for mdp, best in (island(), [1, 0, 2]), (corridor(4, 1.0), [1, 1, 1, 1]):
         rate, grad = average_reward_gradient(mdp, 1e4 * np.eye(mdp.shape[1])[best])
         assert math.isfinite(rate) and not grad.any()
-
-
-def test_nothing_is_mutated(rng):
-    mdp = random_mdp(rng, 3, 2, 1, 0.9)
-    logits, policy, table = rng.normal(size=(3, 2)), np.full((3, 2), 0.5), rng.normal(size=(3, 2))
-    kept = [x.copy() for x in (logits, policy, table, mdp.mean_reward, mdp.start)]
-    average_reward(mdp, policy, table), average_reward_gradient(mdp, logits)
-    for now, before in zip((logits, policy, table, mdp.mean_reward, mdp.start), kept):
-        np.testing.assert_array_equal(now, before)

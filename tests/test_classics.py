@@ -47,6 +47,8 @@ def test_with_heads_0_4_the_best_gambler_wins_as_often_as_the_book_says():
     """Sutton and Barto, figure 4.3: bold play wins 50 at once, 25 twice, 75 after one loss too."""
     best = policy_iteration(gambler()).values
     assert best[[25, 50, 75]] == pytest.approx([0.16, 0.4, 0.64], abs=1e-9)
+    assert policy_iteration(gambler(heads=1.0, goal=8)).objective == pytest.approx(1.0)
+    assert policy_iteration(gambler(heads=0.0, goal=8)).objective == 0.0
 
 
 def test_in_a_fair_game_every_policy_wins_with_the_share_of_the_goal_that_he_has():
@@ -54,11 +56,6 @@ def test_in_a_fair_game_every_policy_wins_with_the_share_of_the_goal_that_he_has
     rng = np.random.default_rng(0)
     for policy in rng.dirichlet(np.ones(10), 21), np.eye(10)[rng.integers(0, 10, 21)]:
         np.testing.assert_allclose(evaluate(game, policy)[1:20], np.arange(1, 20) / 20, atol=1e-12)
-
-
-def test_sure_coins_are_coins():
-    assert policy_iteration(gambler(heads=1.0, goal=8)).objective == pytest.approx(1.0)
-    assert policy_iteration(gambler(heads=0.0, goal=8)).objective == 0.0
 
 
 # Car rental.

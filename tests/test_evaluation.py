@@ -125,6 +125,7 @@ def test_an_advantage_is_what_an_action_adds_and_none_on_average(rng, gamma):
 def test_another_table_may_take_the_place_of_the_reward(rng):
     mdp = random_mdp(rng, 4, 3, 2, 0.9)
     policy, table = random_policy(rng, mdp), rng.normal(size=(4, 3))
+    policy.flags.writeable = table.flags.writeable = False  # nobody writes into them
     np.testing.assert_allclose(evaluate(mdp, policy, table), value_by_loops(mdp, policy, table)[0],
                                atol=1e-12)
     np.testing.assert_allclose(evaluate_by_sweeps(mdp, policy, table),
@@ -264,9 +265,6 @@ def test_states_that_no_episode_reaches_do_not_vary():
     """At gamma 1 they have no value."""
     world, policy = island(), np.array([[0.5, 0.5, 0], [1, 0, 0], [0, 0, 1]])
     assert return_variance(world, policy) == pytest.approx(2, abs=1e-12)  # of −1 before the end
-
-
-# Errors.
 
 
 @pytest.mark.parametrize("use", [

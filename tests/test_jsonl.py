@@ -1,7 +1,6 @@
 """Data files: what is written is read, what is malformed is refused by its line."""
 
 import json
-import os
 import random
 import re
 
@@ -265,16 +264,3 @@ def test_whatever_happens_to_a_file_it_is_read_or_a_line_is_named(monkeypatch, k
         write("again", found.records)
         assert read_preferences("again").records == found.records
     assert 500 < refused < 1990
-
-
-@pytest.mark.parametrize("writer", [write, write_implicit])
-def test_a_failure_leaves_the_old_file_alone(tmp_path, monkeypatch, writer):
-    def fail(*_):
-        raise OSError("disk full")
-
-    path = tmp_path / "data.jsonl"
-    path.write_text("old")
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        writer(path, RECORDS[Pair])
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["data.jsonl"]

@@ -28,9 +28,6 @@ def test_within_100_steps_the_best_walk_over_the_4x4_lake_is_worth_0_7442():
     assert round(best, 4) == 0.7442
 
 
-# Sutton and Barto.
-
-
 def rounded(values, digits=1):
     return np.round(values, digits).reshape(-1, int(len(values)**0.5)).tolist()
 

@@ -14,9 +14,6 @@ def world(rng):
     return random_mdp(rng, 4, 3, 3, 0.9)
 
 
-# The tables.
-
-
 def test_the_mean_reward_and_the_transitions_are_sums_over_outcomes(world):
     """(mdp.1) and (mdp.2)."""
     r, P = tables(world)
@@ -144,9 +141,6 @@ def test_rounding_is_forgiven_and_no_more(world):
         with pytest.raises(ValueError, match=f"{name}.* must sum to one"):
             replace(world, **{name: changed(array, entry, array[entry] - 1e-8)})
     assert replace(world, gamma=0).gamma == 0 and replace(world, gamma=1).gamma == 1
-
-
-def test_a_policy_may_be_off_by_rounding(world):
     check_policy(world, np.full((4, 3), (1 + 1e-10) / 3))
     check_policy(world, np.eye(3)[[0, 1, 2, 0]] * (1 + 1e-10))
     with pytest.raises(ValueError, match="must sum to one"):
@@ -163,9 +157,6 @@ def test_an_unrolled_world_starts_at_time_zero_and_counts_the_time(world):
         assert timed.terminated[entry] == (world.terminated[old] or t == 2)
         if t < 2:
             assert timed.next_state[entry] == 4 * (t + 1) + world.next_state[old]
-
-
-# What a world owns.
 
 
 def test_nobody_can_write_to_the_tables_of_a_world(world):

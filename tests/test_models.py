@@ -141,7 +141,9 @@ def test_a_model_is_loaded_as_it_was_to_the_last_bit(tmp_path, order, items, pse
     assert os.listdir(tmp_path) == ["model.npz"]
 
 
-def test_every_number_of_a_table_survives(tmp_path):
+def test_every_number_of_a_table_survives_and_whole_ones_as_floats(tmp_path):
+    save(tmp_path / "model", Model(Vocabulary("ab"), np.zeros((3, 3), int)))
+    assert load(tmp_path / "model").logits.dtype == np.float64
     model = Model(Vocabulary("ab"), GOOD["logits"])
     save(tmp_path / "model", model)
     assert os.listdir(tmp_path) == ["model"]  # NumPy alone would add its own ending
@@ -155,11 +157,6 @@ def test_a_file_is_what_the_chapter_says_and_holds_no_object(tmp_path):
         assert found["version"] == models.VERSION == 1 and found["version"].shape == ()
         assert found["letters"].dtype == np.uint32 and found["logits"].dtype == np.float64
         assert found["letters"].tolist() == sorted(map(ord, set("".join(STRANGE))))
-
-
-def test_a_table_of_other_numbers_is_saved_as_floats(tmp_path):
-    save(tmp_path / "model.npz", Model(Vocabulary("ab"), np.zeros((3, 3), int)))
-    assert load(tmp_path / "model.npz").logits.dtype == np.float64
 
 
 def test_a_model_may_go_through_standard_output_and_input(monkeypatch):
@@ -214,22 +211,21 @@ def test_an_entry_that_is_no_array_is_refused(refusal, entry, content):
     assert refusal(zipped(**{entry: content}))
 
 
-def test_a_header_that_promises_more_than_there_is_is_refused(refusal):
-    header = io.BytesIO()
+def header(shape):
+    """What stands before an array of floats in its file."""
+    data = io.BytesIO()
     np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f8", "fortran_order": False, "shape": (3**30, 3)})
-    assert "cannot be read" in refusal(zipped(logits=header.getvalue() + bytes(72)))
+        data, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return data.getvalue()
 
 
-def test_an_entry_that_numpy_only_warns_of_is_refused(refusal):
+def test_an_entry_that_promises_more_than_there_is_or_that_numpy_only_warns_of_is_refused(refusal):
     """A header of Python 2, even where warnings are no errors"""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f8", "fortran_order": False, "shape": (3, 3)})
-    old = header.getvalue().replace(b"(3, 3)", b"(3L,3)") + bytes(72)
+    assert "cannot be read" in refusal(zipped(logits=header((3**30, 3)) + bytes(72)))
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        assert "cannot be read (UserWarning" in refusal(zipped(logits=old))
+        assert "cannot be read (UserWarning" in refusal(
+            zipped(logits=header((3, 3)).replace(b"(3, 3)", b"(3L,3)") + bytes(72)))
     assert heard == []
 
 

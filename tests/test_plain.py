@@ -252,22 +252,17 @@ class Given:
         return self.numbers.pop(0)
 
 
-def test_the_lake_of_the_plain_files_is_the_frozen_lake():
-    lake = frozen_lake().mdp(gamma=0.99)
-    law = plain_value_iteration.lake()
+def test_the_lake_and_the_cliff_of_the_plain_files_are_those_of_the_maps():
+    lake, law = frozen_lake().mdp(gamma=0.99), plain_value_iteration.lake()
     for s, a, k in np.ndindex(lake.next_state.shape):
         if "SFFFFHFHFFFHHFFG"[s] in "SF":
             expected = lake.next_state[s, a, k], lake.reward[s, a, k], lake.terminated[s, a, k]
             assert plain_ppo.lake(s, a, Given((k + 0.5) / 3)) == expected
             assert law[s][a][k] == (pytest.approx(lake.prob[s, a, k]), *expected)
-
-
-def test_the_cliff_of_the_plain_file_is_the_cliff():
     cliff = cliff_walk().mdp(gamma=1.0)
-    for s, a in np.ndindex(cliff.shape):
-        if s <= 36:  # the rest are the cliff and the goal
-            assert plain_q_learning.cliff(s, a, None) == (
-                cliff.next_state[s, a, 0], cliff.reward[s, a, 0], cliff.terminated[s, a, 0])
+    for s, a in np.ndindex(37, 4):  # the rest are the cliff and the goal
+        assert plain_q_learning.cliff(s, a, None) == (
+            cliff.next_state[s, a, 0], cliff.reward[s, a, 0], cliff.terminated[s, a, 0])
 
 
 def world(seed, gamma=0.9, S=4, A=3, K=4):

@@ -91,9 +91,6 @@ def test_the_defaults_are_temperature_one_without_noise_or_ties():
     assert (choose(rewards, rng=4) == choose(rewards, rng=4, temperature=1.0, noise=0.0,
                                              ties=0.0)).all()
     assert (rank(rewards, rng=4) == rank(rewards, rng=4, temperature=1.0, noise=0.0)).all()
-
-
-def test_no_pairs_have_no_answers():
     assert choose(np.zeros((0, 2)), rng=0).shape == (0,)
 
 
@@ -170,18 +167,14 @@ def test_equal_scores_stay_as_they_came_and_make_no_pair():
     assert pairs_of_scores(np.ones((3, 4))).shape == (0, 2)
 
 
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.uint64])
-def test_scores_may_be_answers_or_small_numbers(dtype):
-    """Minus a score must not wrap around, nor fail for True and False."""
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.uint64, np.int64])
+def test_scores_and_rewards_may_be_answers_or_small_numbers(dtype):
+    """Minus a score and a difference of rewards must not wrap around, nor fail for True and False.
+    """
     scores = np.array([[1, 0, 1], [0, 0, 1]], dtype)
     assert ranking_of_scores(scores).tolist() == [[0, 2, 1], [2, 0, 1]]
     assert sorted(pairs_of_scores(scores).tolist()) == [[0, 1], [2, 1], [5, 3], [5, 4]]
     assert pairs_of_scores(np.array([[-128, 0]], np.int8)).tolist() == [[1, 0]]
-
-
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint64, np.int64])
-def test_rewards_may_be_answers_or_small_numbers(dtype):
-    """A difference of rewards must not wrap around, nor fail for True and False."""
     rewards = np.array([[0, 1], [1, 0]] * 20, dtype)
     assert choose(rewards, rng=0, temperature=1e-3).tolist() == [SECOND, FIRST] * 20
     assert rank(rewards, rng=0, temperature=1e-3).tolist() == [[1, 0], [0, 1]] * 20

@@ -208,23 +208,16 @@ def test_a_state_that_the_policy_avoids_on_the_way_is_not_lost(beta):
     assert policy_iteration(mdp).objective - best.objective <= beta * 2 * math.log(2) + 1e-9
 
 
-# Convergence.
-
-
 @pytest.mark.parametrize("gamma", [0.5, 0.99, 1.0])
-def test_a_few_rounds_are_enough(gamma):
+def test_a_few_rounds_are_enough_and_without_a_reward_the_reference_is_best_at_once(gamma):
     for seed in range(5):
         rng = np.random.default_rng(seed)
         mdp, ref_logits = random_mdp(rng, 6, 4, 3, gamma), rng.normal(size=(6, 4))
         best = regularised_optimum(mdp, ref_logits, beta=0.3)
         assert 2 <= best.rounds <= 9
-
-
-def test_without_a_reward_the_reference_is_the_optimum_at_once(rng):
-    mdp, ref_logits = random_mdp(rng, 4, 3, 2, 1.0), rng.normal(size=(4, 3))
-    best = regularised_optimum(replace(mdp, reward=0 * mdp.reward), ref_logits, beta=1.0)
-    np.testing.assert_allclose(best.policy, softmax(ref_logits), rtol=1e-12)
-    assert best.rounds == 2 and abs(best.objective) < 1e-12
+        best = regularised_optimum(replace(mdp, reward=0 * mdp.reward), ref_logits, beta=1.0)
+        np.testing.assert_allclose(best.policy, softmax(ref_logits), rtol=1e-12)
+        assert best.rounds == 2 and abs(best.objective) < 1e-12
 
 
 def test_the_rounds_wait_for_the_slowest_state(rng):
@@ -356,9 +349,6 @@ def test_states_out_of_reach_have_no_say_in_the_critical_beta():
     mdp = single_outcome([[0, 0], [1, 1]], [[1, 0], [50, 50]], [[False, True], [False, False]],
                          [1, 0])
     np.testing.assert_allclose(critical_beta(mdp, np.zeros((2, 2))), 1 / math.log(2), rtol=1e-9)
-
-
-# Errors.
 
 
 TRAP = single_outcome([[0, 1], [1, 1]], [[1, 0], [0, 0]], [[True, False], [False, False]], [1, 0])

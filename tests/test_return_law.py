@@ -123,9 +123,6 @@ def test_too_many_levels_are_refused(monkeypatch):
         reward_law(mdp, np.full((3, 3), 1 / 3))
 
 
-# What else a step adds up to.
-
-
 @pytest.mark.parametrize("values", [[0, 1, 2], [0, -1, 2], [0.1, -0.2, 0.35], [3]])
 @pytest.mark.parametrize("K", [1, 2])
 def test_the_means_of_other_sums_are_those_of_a_list_of_all_episodes(values, K):

@@ -81,7 +81,8 @@ def shares(table, rows):
 
 def assert_lawful(prob):
     """The cells hold every probability to n·2⁻³², and nothing of what is impossible."""
-    prob = np.asarray(prob, float)
+    prob = np.array(prob, float)
+    prob.flags.writeable = False
     rows, m = prob.shape
     table = alias(prob)
     n = 2**table.bits
@@ -160,13 +161,6 @@ def test_a_cell_is_picked_by_the_first_bits_and_kept_by_the_others(rng):
             own = s * n + u // size
             assert cell == (own if u < coins[u // size] else table.other[own])
             assert row[cell - s * n] > 0
-
-
-def test_making_the_cells_changes_no_probability(rng):
-    prob = rng.dirichlet(np.ones(5), 4)
-    kept = prob.copy()
-    alias(prob)
-    np.testing.assert_array_equal(prob, kept)
 
 
 BITS = [np.random.PCG64, np.random.MT19937, np.random.SFC64, np.random.Philox]

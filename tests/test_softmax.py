@@ -12,14 +12,21 @@ S, A = 3, 4
 EXTREME = np.array([[1e4, -1e4, 0.0, 0.0], [-1e4, -1e4, -1e4, -1e4], [1e4, 1e4, -1e4, 3.0]])
 
 
+def frozen(seed):
+    """A random table into which nobody can write."""
+    table = np.random.default_rng(seed).normal(size=(S, A))
+    table.flags.writeable = False
+    return table
+
+
 @pytest.fixture
 def logits():
-    return np.random.default_rng(1).normal(size=(S, A))
+    return frozen(1)
 
 
 @pytest.fixture
 def G():
-    return np.random.default_rng(2).normal(size=(S, A))
+    return frozen(2)
 
 
 def test_probabilities_are_exponentials_divided_by_their_row_sum(logits):
@@ -127,14 +134,3 @@ def test_entropy_loss_is_minus_the_weighted_entropy(logits):
     loss, _ = entropy_loss(logits, weights)
     H = entropy(log_softmax(logits))
     assert math.isclose(loss, -(0.5 * H[0] + 2.0 * H[2]), rel_tol=1e-12)
-
-
-def test_nothing_is_mutated(logits, G):
-    before = logits.copy(), G.copy()
-    logp = log_softmax(logits)
-    kept = logp.copy()
-    backward(logp, G), entropy(logp), kl(logp, logp), entropy_loss(logits, np.ones(S))
-    log_sigmoid(G)
-    np.testing.assert_array_equal(logits, before[0])
-    np.testing.assert_array_equal(G, before[1])
-    np.testing.assert_array_equal(logp, kept)

@@ -60,9 +60,6 @@ def test_a_paragraph_has_lines_of_eighty_columns():
     assert paragraph("a" * 81) == "a" * 80 + "\na"
 
 
-# JSON.
-
-
 def test_records_become_their_fields_and_everything_else_stays():
     point = FrontierPoint(beta=0.5, reward=-1.0, kl=1 / 3)
     text = as_json({"n": 4, "path": [point, (1, None)], 8: {"deep": [point]}, "yes": True})

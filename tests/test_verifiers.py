@@ -126,15 +126,6 @@ def test_gradient_of_the_objective(report_gradient, name, counts_of):
         logits, reference, counts_of, bonus=1.3, beta=0.7), LOGITS))
 
 
-def test_the_gradient_with_beta_or_bonus_alone():
-    """Each part by itself, since an error of one might hide beside the other."""
-    reference = np.random.default_rng(2).normal(size=(4, 4))
-    for bonus, beta in ((1.0, 1e-9), (1e-9, 1.0)):
-        report = check(lambda logits: objective_loss(
-            logits, reference, palindrome_counts, bonus=bonus, beta=beta), LOGITS)
-        assert all(row.error < 1e-7 for row in report.comparisons), report
-
-
 @pytest.mark.parametrize("counts_of", [by_pattern("VC"), palindrome_counts])
 def test_the_best_bigram_is_at_rest_and_reported_as_it_is(counts_of):
     seen = []

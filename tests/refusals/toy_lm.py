@@ -16,6 +16,7 @@ from toy_lm.jsonl import Demonstration, Labelled, Pair, Ranking, write, write_im
 from toy_lm.models import Model, fit, load, save
 from toy_lm.ngram import (decoding, language, nats_per_character, order_of, sample, score,
                           widen)
+from toy_lm.preferences import from_text, respond, sample_pairs
 from toy_lm.raters import choose, judgement, rank, ranking_from_pairs
 from toy_lm.rewards import of_strings
 from toy_lm.verifiers import (gap, is_palindrome, objective_loss, palindrome_counts,
@@ -60,6 +61,14 @@ def writes(record, *, writer=write):
                           "record 3 contains a lone surrogate, which is no character")()
             return refused or (f"{path} was written" if path.exists() else None)
     return problem
+
+
+def drawn(**options):
+    return sample_pairs(LOGITS, LOGITS, **{"pairs": 2, "rng": 0, **options})
+
+
+def answered(**options):
+    return respond(LOGITS, **{"num_generations": 2, "rng": 0, **options})
 
 
 ROWS = {
@@ -249,5 +258,28 @@ ROWS = {
         row(lambda: judgement(LOGITS, CUT), "every string must have at least one step, its end"),
         row(lambda: judgement(np.zeros((3, 3)), ABC.encode(["a"])),
             "over a table of (3, 3), got (4, 4)"),
+    ],
+    "preferences": [
+        *whole("pairs", lambda pairs: drawn(pairs=pairs), 3),
+        *positive("temperature", lambda temperature: drawn(temperature=temperature)),
+        *fraction("noise", lambda noise: drawn(noise=noise)),
+        *not_negative("ties", lambda ties: drawn(ties=ties)),
+        row(lambda: sample_pairs(LOGITS, LOGITS[:3], 1, rng=0),
+            "rewards must have shape (4, 4), got (3, 4)"),
+        row(lambda: sample_pairs(LOGITS[:3], LOGITS[:3], 1, rng=0), "states, got"),
+        *whole("num_generations", lambda K: answered(num_generations=K), 3),
+        row(lambda: drawn(prompts=[]), "prompts must be a vector of whole numbers in [0, 4), got"),
+        *(row(lambda wrong=wrong: answered(prompts=wrong),
+              f"prompts must be a vector of whole numbers in [0, 4), got {np.array(wrong)}")
+          for wrong in ([], [[0]], [4], [0, -1], [0.5])),
+        *(row(lambda wrong=wrong: answered(temperatures=wrong),
+              f"temperatures must be a vector of one to 2, one per response at most, got {wrong}")
+          for wrong in ([], 1.0, [1.0, 2.0, 3.0])),
+        *(problem for run in (drawn, answered)
+          for problem in positive("temperature", lambda wrong, run=run: run(
+              temperatures=[1.0, wrong]))),
+        *(row(lambda wrong=wrong: from_text(Vocabulary("ab"), [Pair("", "a", "b"), wrong]),
+              "item 2 contains 'x', which is not in the vocabulary")
+          for wrong in (Pair("x", "a", "b"), Pair("", "ax", "b"), Pair("", "a", "bx"))),
     ],
 }
