@@ -9,34 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from minirl.lab.values import spread
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
-
-
-def learning_curves(curves, *, optimum, title):
-    """Two panels, the distance to Q* and the value of the greedy policy, against steps.
-
-    Each of the `values.ValueCurve`s is a line, the median of its runs, in a band from 10 % to 90 %
-    of them.  Where a greedy policy never ends, at gamma 1, it has no value, and the line has a gap.
-    J* is a dashed line.
-    """
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for curve, colour in zip(curves, COLOURS):
-        for axes, numbers in ((left, curve.errors), (right, curve.values)):
-            _band(axes, curve.steps, spread(numbers), colour, curve.method)
-    right.axhline(optimum, color="black", linestyle="--", linewidth=1, label="optimum")
-    left.axhline(0, color="black", linestyle="--", linewidth=1)
-    left.set(title="distance to Q*", xlabel="steps of each run", ylabel="‖Q − Q*‖∞")
-    right.set(title="value of the greedy policy", xlabel="steps of each run", ylabel="J, exact")
-    right.legend(frameon=False)
-    figure.suptitle(f"{title}: median and 10-90 % of {curves[0].errors.shape[1]} runs")
-    return figure
-
-
-def _band(axes, x, lines, colour, label):
-    """A line in a band, with a gap where there is no number; `lines` are low, middle and high."""
-    low, middle, high = (np.where(np.isfinite(line), line, np.nan) for line in lines)
-    axes.plot(x, middle, color=colour, label=label)
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+NATS = "KL to the reference, nats a string"
+OPTIMUM = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "optimum"}
 
 
 def values_figures(found):
@@ -47,27 +21,23 @@ def values_figures(found):
             f"{name}_curves": learning_curves(found.curves, optimum=best.objective, title=name)}
 
 
-def policy_curves(curves, problem, *, title):
-    """Two panels against iterations: J, and on a logarithmic scale what is missing to J*.
+def learning_curves(curves, *, optimum, title):
+    """Two panels, the distance to Q* and the value of the greedy policy, against steps.
 
-    Each of the `policies.PolicyCurve`s is a line, the median of its runs, in a band from the worst
-    to the best.  Where a policy has no J, the line has a gap.
+    Each of the `values.ValueCurve`s is a line, the median of its runs, in a band from 10 % to 90 %
+    of them.  Where a greedy policy never ends, at gamma 1, it has no value, and the line has a gap.
+    J* is a dashed line.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, left, right = _panels(
+        10, 4, ("distance to Q*", "steps of each run", "‖Q − Q*‖∞"),
+        ("value of the greedy policy", "steps of each run", "J, exact"))
     for curve, colour in zip(curves, COLOURS):
-        lines = spread(curve.values, (0.0, 0.5, 1.0))
-        _band(left, curve.iterations, lines, colour, curve.method)
-        _band(right, curve.iterations, problem.optimum - lines[::-1], colour, curve.method)
-    left.axhline(problem.optimum, color="black", linestyle="--", linewidth=1, label="optimum")
-    if any((problem.optimum - curve.values > 0).any() for curve in curves):
-        right.set_yscale("log")
-    for axes in left, right:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set(title="J, exact", xlabel="iteration", ylabel="J")
-    right.set(title="what is missing", xlabel="iteration", ylabel="J* − J")
-    left.legend(frameon=False)
-    figure.suptitle(f"{title}: median, worst and best of {curves[0].values.shape[1]} runs")
+        _band(left, curve.steps, spread(curve.errors), colour, curve.method)
+        _band(right, curve.steps, spread(curve.values), colour, curve.method)
+    right.axhline(optimum, **OPTIMUM)
+    left.axhline(0, **OPTIMUM)
+    right.legend(frameon=False)
+    figure.suptitle(f"{title}: median and 10-90 % of {curves[0].errors.shape[1]} runs")
     return figure
 
 
@@ -76,34 +46,25 @@ def policies_figures(found):
     return {f"{found.name}_policies": policy_curves(found.curves, found.problem, title=found.name)}
 
 
-def gae_figure(laboratory):
-    """Squared bias, variance and their sum against λ, for the wrong values."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    weights, wrong, _ = zip(*laboratory.curve)
-    bias = np.array([row.bias**2 for row in wrong])
-    variance = np.array([row.variance for row in wrong])
-    for line, label, colour in ((bias, "bias²", COLOURS[0]), (variance, "variance", COLOURS[1]),
-                                (bias + variance, "both", COLOURS[2])):
-        axes.plot(weights, line, color=colour, marker="o", label=label)
-    axes.set(title=f"GAE with a wrong value table, {laboratory.episodes} episodes, exact",
-             xlabel="λ", ylabel="squared error of the gradient", ylim=(0, None))
-    axes.legend(frameon=False)
-    return figure
+def policy_curves(curves, problem, *, title):
+    """Two panels against iterations: J, and on a logarithmic scale what is missing to J*.
 
-
-def surrogate_figure(laboratory):
-    """J and its two surrogates along a line of policies."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, label, colour in (("objective", "J", COLOURS[2]),
-                                ("surrogate", "surrogate", COLOURS[1]),
-                                ("clipped", "clipped surrogate", COLOURS[0])):
-        axes.plot([point.step for point in laboratory.line],
-                  [getattr(point, name) for point in laboratory.line], color=colour, label=label)
-    axes.set(title="the cliff, from the uniform policy along the gradient",
-             xlabel="distance in logits", ylabel="J, exact, and what is promised")
-    axes.legend(frameon=False)
+    Each of the `policies.PolicyCurve`s is a line, the median of its runs, in a band from the worst
+    to the best.  Where a policy has no J, the line has a gap.
+    """
+    figure, left, right = _panels(10, 4, ("J, exact", "iteration", "J"),
+                                  ("what is missing", "iteration", "J* − J"))
+    for curve, colour in zip(curves, COLOURS):
+        lines = spread(curve.values, (0.0, 0.5, 1.0))
+        _band(left, curve.iterations, lines, colour, curve.method)
+        _band(right, curve.iterations, problem.optimum - lines[::-1], colour, curve.method)
+    left.axhline(problem.optimum, **OPTIMUM)
+    if any((problem.optimum - curve.values > 0).any() for curve in curves):
+        right.set_yscale("log")
+    for axes in left, right:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.legend(frameon=False)
+    figure.suptitle(f"{title}: median, worst and best of {curves[0].values.shape[1]} runs")
     return figure
 
 
@@ -112,41 +73,30 @@ def estimators_figures(found):
     return {"estimators_gae": gae_figure(found), "estimators_surrogate": surrogate_figure(found)}
 
 
-def frontier_figure(found):
-    """Reward against KL: the frontier, the best of n, and every method."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    near = [point for point in found.frontier if point.kl < 3]
-    axes.plot([0, *(point.kl for point in near)],
-              [found.rows[0].reward, *(point.reward for point in near)], color="black",
-              label="frontier: the path of optima")
-    best = [point for point in found.best_of_n if point.kl < 3]
-    axes.plot([point.kl for point in best], [point.reward for point in best], color=COLOURS[0],
-              marker=".", label="best of n")
-    for row, (marker, colour) in zip(found.rows, product("os^Dv<>P", COLOURS[1:])):
-        if row.kl is not None and row.kl < 3 and row.method != "best_of_n":
-            axes.plot(row.kl, row.reward, marker, color=colour, markersize=6, alpha=0.8,
-                      label=row.method)
-    axes.set(title="what a nat buys, exactly", xlabel="KL to the reference, nats a string",
-             ylabel="E[reward]")
-    figure.legend(frameon=False, loc="outside right center", fontsize=8)
+def gae_figure(laboratory):
+    """Squared bias, variance and their sum against λ, for the wrong values."""
+    weights, wrong, _ = zip(*laboratory.curve)
+    bias, variance = np.array([(row.bias**2, row.variance) for row in wrong]).T
+    figure, axes = _panels(
+        6, 4, (f"GAE with a wrong value table, {laboratory.episodes} episodes, exact", "λ",
+               "squared error of the gradient"))
+    for line, label, colour in zip((bias, variance, bias + variance),
+                                   ("bias²", "variance", "both"), COLOURS):
+        axes.plot(weights, line, color=colour, marker="o", label=label)
+    axes.set(ylim=(0, None))
+    axes.legend(frameon=False)
     return figure
 
 
-def proxies_figure(found):
-    """One panel a proxy: what it promises and what is true, against the KL."""
-    figure = Figure(figsize=(12, 4), layout="constrained")
-    for axes, proxy in zip(figure.subplots(1, len(found.proxies)), found.proxies):
-        for points, style, who in ((proxy.optima, "-", "optimum"),
-                                   (proxy.best_of_n, ":", "best of n")):
-            for name, colour in (("proxy", COLOURS[1]), ("gold", COLOURS[2])):
-                if points:
-                    axes.plot([point.kl for point in points],
-                              [getattr(point, name) for point in points], style, color=colour,
-                              label=f"{'truth' if name == 'gold' else 'proxy'}, {who}")
-        axes.set(title=proxy.name, xlabel="KL to the reference, nats a string",
-                 ylabel="more than the reference earns")
-        axes.legend(frameon=False, fontsize=8)
+def surrogate_figure(laboratory):
+    """J and its two surrogates along a line of policies."""
+    figure, axes = _panels(6, 4, ("the cliff, from the uniform policy along the gradient",
+                                  "distance in logits", "J, exact, and what is promised"))
+    line = laboratory.line
+    _line(axes, line, "step", "objective", color=COLOURS[2], label="J")
+    _line(axes, line, "step", "surrogate", color=COLOURS[1], label="surrogate")
+    _line(axes, line, "step", "clipped", color=COLOURS[0], label="clipped surrogate")
+    axes.legend(frameon=False)
     return figure
 
 
@@ -154,3 +104,55 @@ def alignment_figures(found):
     """The frontier and the proxies, by the names of their files."""
     return {"alignment_frontier": frontier_figure(found),
             "alignment_proxies": proxies_figure(found)}
+
+
+def frontier_figure(found):
+    """Reward against KL, up to three nats: the frontier, the best of n, and every method."""
+    figure, axes = _panels(9, 5, ("what a nat buys, exactly", NATS, "E[reward]"))
+    _line(axes, [found.rows[0], *filter(_near, found.frontier)], "kl", "reward", color="black",
+          label="frontier: the path of optima")
+    _line(axes, filter(_near, found.best_of_n), "kl", "reward", color=COLOURS[0], marker=".",
+          label="best of n")
+    for row, (marker, colour) in zip(found.rows, product("os^Dv<>P", COLOURS[1:])):
+        if _near(row) and row.method != "best_of_n":
+            axes.plot(row.kl, row.reward, marker, color=colour, markersize=6, alpha=0.8,
+                      label=row.method)
+    figure.legend(frameon=False, loc="outside right center", fontsize=8)
+    return figure
+
+
+def _near(point):
+    return point.kl is not None and point.kl < 3
+
+
+def proxies_figure(found):
+    """One panel a proxy: what it promises and what is true, against the KL."""
+    figure, *panels = _panels(12, 4, *((proxy.name, NATS, "more than the reference earns")
+                                       for proxy in found.proxies))
+    for axes, proxy in zip(panels, found.proxies):
+        for points, style, who in ((proxy.optima, "-", "optimum"),
+                                   (proxy.best_of_n, ":", "best of n")):
+            if points:
+                _line(axes, points, "kl", "proxy", style, color=COLOURS[1], label=f"proxy, {who}")
+                _line(axes, points, "kl", "gold", style, color=COLOURS[2], label=f"truth, {who}")
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _panels(width, height, *panels):
+    """A figure and the axes of its panels, for their titles and what their axes show."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, *(figure.add_subplot(1, len(panels), place, title=title, xlabel=x, ylabel=y)
+                     for place, (title, x, y) in enumerate(panels, 1))
+
+
+def _line(axes, points, x, y, *form, **style):
+    """A line through points, which have fields of these names."""
+    axes.plot(*zip(*((getattr(point, x), getattr(point, y)) for point in points)), *form, **style)
+
+
+def _band(axes, x, lines, colour, label):
+    """A line in a band, with a gap where there is no number; `lines` are low, middle and high."""
+    low, middle, high = (np.where(np.isfinite(line), line, np.nan) for line in lines)
+    axes.plot(x, middle, color=colour, label=label)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
