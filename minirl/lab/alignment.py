@@ -29,7 +29,7 @@ from minirl.exact.regularised import critical_beta, frontier, regularised_optimu
 from minirl.exact.return_law import reward_law
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
-from minirl.lab.job import Job, add_seed, stopwatch
+from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.running_example import (SHOWN, WORDS, Writer, bigram_of, letters_of,
                                         running_example, writers_text, written)
 from minirl.lab.table import in_columns, paragraph
@@ -369,12 +369,6 @@ def _some(form):
     return lambda value: "" if value is None else format(value, form)
 
 
-def _arguments(parser):
-    parser.add_argument("--pairs", type=integer(1, 10**7), default=100_000,
-                        help="preferences that rlhf, dpo and its kin learn from (100,000)")
-    add_seed(parser)
-
-
 def _run(arguments, progress, scale=AlignmentScale()):
     return align(arguments.pairs, arguments.seed, progress, scale)
 
@@ -385,5 +379,7 @@ def _document(found):
     return {"language": {"methods": rows}, **others}
 
 
-ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, _arguments, _document,
-                draw=lambda figures, found: figures.alignment_figures(found))
+ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, {
+    "pairs": {"type": integer(1, 10**7), "default": 100_000,
+              "help": "preferences that rlhf, dpo and its kin learn from (100,000)"},
+    "seed": SEED}, document=_document, draw=lambda figures, found: figures.alignment_figures(found))

@@ -25,7 +25,7 @@ from minirl.exact.regularised import critical_beta, tilt
 from minirl.exact.scorecard import referee
 from minirl.files import shown
 from minirl.kernel.softmax import log_softmax
-from minirl.lab.job import Job, add_seed, stopwatch
+from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.running_example import (PSEUDO_COUNT, bigram_of, running_example, writers_text,
                                         written)
 from minirl.lab.table import in_columns, paragraph
@@ -208,17 +208,6 @@ def _readable(word):
     return "".join(c if c.isprintable() else "?" for c in word)
 
 
-def _arguments(parser):
-    add_seed(parser)
-    add = parser.add_argument
-    add("--beta", type=number(1e-6, 1e6), default=BETA,  # beyond, J is lost to rounding
-        help="price of a nat of KL to the reference, in reward (0.5)")
-    add("--pairs", type=integer(1), default=20_000,
-        help="preferences that rlhf and dpo learn from (20,000)")
-    add("--corpus", type=file_name, metavar="FILE",
-        help="text to model, UTF-8, one item per line (the words in Unicode character names)")
-
-
 def _run(arguments, progress, scale=DemoScale()):
     own = arguments.corpus is not None
     items = read_lines(arguments.corpus) if own else unicode_words()
@@ -236,5 +225,12 @@ def _document(found):
     return {"gridworld": grids, "language": {"corpus": corpus, "methods": found[1].rows}}
 
 
-DEMO = Job("demo", __doc__, _run, lambda found: language_text(found[1]), _arguments, _document,
-           drawing=lambda found: grid_text(found[0]))
+DEMO = Job("demo", __doc__, _run, lambda found: language_text(found[1]), {
+    "seed": SEED,
+    "beta": {"type": number(1e-6, 1e6), "default": BETA,  # beyond, J is lost to rounding
+             "help": "price of a nat of KL to the reference, in reward (0.5)"},
+    "pairs": {"type": integer(1), "default": 20_000,
+              "help": "preferences that rlhf and dpo learn from (20,000)"},
+    "corpus": {"type": file_name, "metavar": "FILE", "help": "text to model, UTF-8, one item per "
+               "line (the words in Unicode character names)"}},
+    document=_document, drawing=lambda found: grid_text(found[0]))

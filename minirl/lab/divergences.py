@@ -22,7 +22,7 @@ from minirl.kernel import counts
 from minirl.kernel.softmax import backward, kl, log_softmax
 from minirl.lab.job import Job
 from minirl.lab.listing import all_episodes
-from minirl.lab.table import in_columns, paragraph
+from minirl.lab.table import in_columns, page
 from minirl.people.kl import k1, k2, k3, kl_loss
 from toy_lm.ngram import language
 
@@ -47,6 +47,16 @@ class Divergences(NamedTuple):
     estimates: list  # of Estimate
 
 
+def measure_divergences():
+    """All estimates, in every form and from all samples: `Divergences`."""
+    logp, ref, other = three_bigrams()
+    row, string = (_listing(logp, ref, other, horizon) for horizon in (1, LONGEST))
+    estimates = [_estimate(row if form == "row" else string, form, samples, name)
+                 for form in ESTIMATE_FORMS for samples in SAMPLES for name in ESTIMATES]
+    return Divergences(string.chance.size, float(kl(logp, ref)[0]),
+                       float(string.chance @ string.ratio.sum(axis=0)), estimates)
+
+
 def three_bigrams():
     """(log π, log π_ref, log μ): three bigrams of two letters, each (3, 3)."""
     rng = np.random.default_rng(0)
@@ -55,83 +65,51 @@ def three_bigrams():
     return policy, ref, log_softmax(policy + 0.7 * rng.normal(size=(3, 3)))
 
 
-def measure_divergences():
-    """All estimates, in every form and from all samples: `Divergences`."""
-    logp, ref, other = three_bigrams()
-    world = language(np.zeros((3, 3)))
-    listed = {form: _listing(world, logp, ref, other, 1 if form == "row" else LONGEST)
-              for form in ESTIMATE_FORMS}
-    rows = [_estimate(listed[form], form, samples, name)
-            for form in ESTIMATE_FORMS for samples in SAMPLES for name in ESTIMATES]
-    strings = listed["string"]
-    return Divergences(strings.chance.size, float(kl(logp, ref)[0]),
-                       float(strings.chance @ strings.ratio.sum(axis=0)), rows)
+# Every string of at most T steps, one a column: which steps there are, (T, M); the probabilities of
+# the strings under π and under μ, (M,); log π/π_ref and log π/μ of each step, (T, M); Σ w ∇log π as
+# a function of the weights w of strings or of steps; and the gradients of divergences by name.
+_Listing = namedtuple("_Listing", "alive chance by_other ratio away gradient targets")
 
 
-class _Listing(NamedTuple):
-    """Every string of at most T steps, one a column."""
+def _listing(logp, ref, other, horizon):
+    batch, chance = all_episodes(language(np.zeros(logp.shape)), np.exp(logp), horizon)
+    steps, alive = batch.steps(logp.shape), batch.alive
+    ratio, away = (table[batch.states, batch.actions] * alive
+                   for table in (logp - ref, logp - other))
+    by_ref, by_other = (chance * np.exp(-x.sum(axis=0)) for x in (ratio, away))
 
-    logp: np.ndarray
-    alive: np.ndarray    # (T, M)
-    steps: counts.Steps
-    chance: np.ndarray   # (M,) under π
-    by_other: np.ndarray  # (M,) under μ
-    ratio: np.ndarray    # (T, M) log π/π_ref of each step
-    away: np.ndarray     # (T, M) log π/μ
-    targets: dict        # of the gradients of divergences, by name
-
-
-def _listing(world, logp, ref, other, horizon):
-    batch, chance = all_episodes(world, np.exp(logp), horizon)
-    steps = batch.steps(logp.shape)
-
-    def along(table):
-        return table[batch.states, batch.actions] * batch.alive
-
-    ratio, away = along(logp - ref), along(logp - other)
-    by_other = chance * np.exp(-away.sum(axis=0))
-    by_ref = chance * np.exp(-ratio.sum(axis=0))
+    def table(weights):
+        return counts.table(steps, counts.flatten(weights * alive, alive))
 
     def gradient(weights):
-        """Σ_y weights(y) ∇log π(y), the weights being one a string."""
-        return backward(logp, counts.table(steps, counts.flatten(weights * batch.alive,
-                                                                 batch.alive)))
+        return backward(logp, table(weights))
 
-    def visits(chances):
-        return counts.table(steps, counts.flatten(chances * batch.alive, batch.alive)).sum(axis=1)
-
-    targets = {"KL(pi|ref)": gradient(chance * ratio.sum(axis=0)),
-               "KL(ref|pi)": gradient(-by_ref)}
+    targets = {"KL(pi|ref)": gradient(chance * ratio.sum(axis=0)), "KL(ref|pi)": gradient(-by_ref)}
     if horizon > 1:
         for whose, chances in (("", chance), ("mu's ", by_other)):
-            seen = visits(chances)
-            targets[f"{whose}rows of KL(pi|ref)"] = kl_loss(logp, ref, seen)[1]
-            targets[f"{whose}rows of KL(ref|pi)"] = backward(logp, -seen[:, None] * np.exp(ref))
-    return _Listing(logp, batch.alive, steps, chance, by_other, ratio, away, targets)
+            visits = table(chances).sum(axis=1)
+            targets[f"{whose}rows of KL(pi|ref)"] = kl_loss(logp, ref, visits)[1]
+            targets[f"{whose}rows of KL(ref|pi)"] = backward(logp, -visits[:, None] * np.exp(ref))
+    return _Listing(alive, chance, by_other, ratio, away, gradient, targets)
 
 
 def _estimate(listing, form, samples, name):
     value, slope = ESTIMATES[name]
     chance = listing.chance if samples == "own" else listing.by_other
-    if form == "tokens":
-        u, weight = -listing.ratio, np.exp(listing.away)
-    else:
-        u, weight = -listing.ratio.sum(axis=0), np.exp(listing.away.sum(axis=0))
-    if samples != "weighted":
-        weight = 1.0
-    estimate, slopes = weight * value(u), weight * slope(u)
+    ratio, away = listing.ratio, listing.away
+    if form != "tokens":
+        ratio, away = ratio.sum(axis=0), away.sum(axis=0)
+    weight = np.exp(away) if samples == "weighted" else 1.0
+    estimate, slopes = weight * value(-ratio), weight * slope(-ratio)
     if samples == "weighted":
         slopes = slopes + estimate  # the derivative of ρ in log π is ρ
+    gradient = listing.gradient(slopes * chance)
     if form == "tokens":
         estimate = (estimate * listing.alive).sum(axis=0)
     mean = chance @ estimate
-    pull = np.broadcast_to(slopes, listing.alive.shape) * chance * listing.alive
-    gradient = backward(listing.logp, counts.table(listing.steps,
-                                                   counts.flatten(pull, listing.alive)))
     length, true = np.linalg.norm(gradient), listing.targets["KL(pi|ref)"]
-    if length < 1e-12:
-        follows, cosine = "nothing", None
-    else:
+    follows, cosine = "nothing", None
+    if length >= 1e-12:
         follows = next((name for name, target in listing.targets.items()
                         if np.abs(gradient - target).max() < 1e-12), "none of these")
         cosine = float((gradient * true).sum() / length / np.linalg.norm(true))
@@ -144,19 +122,17 @@ def _estimate(listing, form, samples, name):
 
 def divergences_text(found):
     """The table of the job."""
-    return "\n\n".join([
-        paragraph(
-            f"Estimates of KL(pi|ref) for a language of two letters: exact, from all "
-            f"{found.strings} strings, which are cut after {LONGEST} steps.  It is "
-            f"{found.row_kl:.4f} for the first row and {found.string_kl:.4f} for strings."),
+    return page(
+        f"Estimates of KL(pi|ref) for a language of two letters: exact, from all {found.strings} "
+        f"strings, which are cut after {LONGEST} steps.  It is {found.row_kl:.4f} for the first "
+        f"row and {found.string_kl:.4f} for strings.",
         in_columns("form, samples, , mean, variance, gradient, cosine, follows", found.estimates,
                    (0, 0, 0, 4, 4, 4, 3, 0)),
-        paragraph(
-            "Samples are the policy's own; another's (mu), as they are; or another's, weighted by "
-            "the ratio of the policy to it.  Gradient is the length of the mean gradient of the "
-            "estimate, cosine compares it with the gradient of KL(pi|ref), and 'follows' names the "
-            "divergence whose gradient it is.  Rows are the divergences of the rows of the table, "
-            "added up over the visits as if these were given.")])
+        "Samples are the policy's own; another's (mu), as they are; or another's, weighted by the "
+        "ratio of the policy to it.  Gradient is the length of the mean gradient of the estimate, "
+        "cosine compares it with the gradient of KL(pi|ref), and 'follows' names the divergence "
+        "whose gradient it is.  Rows are the divergences of the rows of the table, added up over "
+        "the visits as if these were given.")
 
 
 DIVERGENCES = Job("kl", __doc__, lambda arguments, progress: measure_divergences(),

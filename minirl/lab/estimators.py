@@ -35,14 +35,14 @@ import numpy as np
 
 from gridworld.maps import cliff_walk
 from minirl.console import integer
-from minirl.exact.evaluation import action_values, advantages, evaluate, occupancy
+from minirl.exact.evaluation import advantages, evaluate, occupancy
 from minirl.exact.planning import policy_gradient
 from minirl.kernel.mdp import TabularMDP, unroll
 from minirl.kernel.playing import Rollout
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import Job
 from minirl.lab.listing import all_episodes
-from minirl.lab.table import in_columns, paragraph
+from minirl.lab.table import in_columns, page
 from minirl.play.baselines import constant_baseline, no_baseline, scores
 from minirl.play.ppo import ppo_loss
 from minirl.play.reinforce import value_baseline, weigh
@@ -56,6 +56,8 @@ PREFERENCE = 0.5  # logit of right over left
 LAMBDAS = tuple(k / 10 for k in range(11))
 LINE = tuple(k / 10 for k in range(41))  # x of every `LinePoint`
 CLIP_RANGE = 0.2
+FORMS = {"whole_return": (whole_return, False), "reward_to_go": (reward_to_go, True),
+         "reward_to_go_undiscounted": (reward_to_go, False)}  # credit, whether γᵗ is kept
 
 
 # One estimator ĝ of ∇J from a batch: ‖E ĝ − ∇J‖, the trace of its covariance, ‖E ĝ‖ / √variance.
@@ -78,6 +80,18 @@ class Laboratory(NamedTuple):
 # A policy on the line θ + x · ∇J/‖∇J‖: x, `surrogate.mean_kl` over the discounted visits of θ in
 # nats per step, J, the surrogate J(θ) + E[Σ γᵗ ρ A], and the same with the clipped ratio of PPO.
 LinePoint = namedtuple("LinePoint", "step kl objective surrogate clipped")
+
+
+def measure_estimators(episodes):
+    """The `Laboratory`, for batches of a number N ≥ 2 of episodes."""
+    ends, cut = (case_of(mdp, episodes) for mdp in (unroll(thin_ice(), STEPS), thin_ice()))
+    cliff = cliff_walk().mdp(gamma=0.99)
+    curve = [(x, *(_judged(ends, f"gae_{x}", name, ends.discounts * _gae(ends, name, x))
+                   for name in ("wrong_values", "true_values"))) for x in LAMBDAS]
+    return Laboratory(episodes, ends.chances.size, float(np.linalg.norm(ends.gradient)),
+                      baseline_rows(ends) + critic_rows(ends), curve,
+                      float(np.linalg.norm(cut.gradient)), cut_rows(cut),
+                      surrogate_line(cliff, np.zeros(cliff.shape)))
 
 
 def thin_ice():
@@ -111,17 +125,90 @@ class Case(NamedTuple):
         """Value tables by name; the wrong one is half of the true one, on its way from zero."""
         return {"true_values": self.values, "wrong_values": self.values / 2}
 
+    @property
+    def discounts(self):
+        """γᵗ, (T, 1)."""
+        return GAMMA ** np.arange(len(self.batch.rewards))[:, None]
+
 
 def case_of(mdp, episodes):
     """The `Case` of a world: a policy that goes right a little more often than left."""
-    logits = np.zeros(mdp.shape)
-    logits[:, 1] = PREFERENCE
+    logits = np.tile([0.0, PREFERENCE], (mdp.shape[0], 1))
     logp = log_softmax(logits)
     batch, chances = all_episodes(mdp, np.exp(logp), STEPS)
     J, gradient = policy_gradient(mdp, logits)
-    values = np.nan_to_num(evaluate(mdp, np.exp(logp)))
-    return Case(mdp, start(logits, rng=0), logp, batch, chances, float(J), gradient, values,
-                episodes)
+    return Case(mdp, start(logits, rng=0), logp, batch, chances, float(J), gradient,
+                np.nan_to_num(evaluate(mdp, np.exp(logp))), episodes)
+
+
+def baseline_rows(case):
+    """An `Estimator` for each form of REINFORCE and each baseline."""
+    rows, rewards, short = [], case.batch.rewards, 1 - 1 / case.episodes
+    for form, (credit, keep_discount) in FORMS.items():
+        credits = credit(rewards, gamma=GAMMA)
+        scale = case.discounts if keep_discount else np.ones((len(rewards), 1))
+        best = best_constant(case, np.broadcast_to(scale, rewards.shape), credits)
+        baselines = {"none": no_baseline, "constant": constant_baseline(case.objective),
+                     "optimal_constant": constant_baseline(best),
+                     **dict.fromkeys(case.critics, value_baseline)}
+        for name, baseline in baselines.items():
+            record = case.record._replace(values=case.critics.get(name, case.values))
+            rows.append(_judged(case, form, name, weigh(
+                rewards, case.batch, record, gamma=GAMMA, credit=credit, baseline=baseline,
+                keep_discount=keep_discount)))
+        mean, variance = of_pairs(case, credits, scale)
+        rows += [_row(case, form, "batch_mean", short * mean, short**2 * variance),  # (baselines.1)
+                 _row(case, form, "leave_one_out", mean, variance)]
+    return rows
+
+
+def critic_rows(case):
+    """An `Estimator` for estimators that ask a value table, the true one and a wrong one."""
+    rows, batch = [], case.batch
+    for name, values in case.critics.items():
+        two = n_step_returns(batch.rewards, batch, values, gamma=GAMMA, n=2) - values[batch.states]
+        rows += [_judged(case, estimator, name, weights) for estimator, weights in (
+            ("td_error", case.discounts * _gae(case, name, 0.0)),
+            ("two_steps", case.discounts * two),
+            ("gae_0.9", case.discounts * _gae(case, name, 0.9)),
+            ("gae_0.9_undiscounted", _gae(case, name, 0.9)))]
+    return rows
+
+
+def cut_rows(case):
+    """(`Estimator`, bias of the steps taken) for estimators on episodes that may be cut.
+
+    Two things go wrong at a cut.  The steps after it are missing from every estimate, even with the
+    true values.  The second number leaves that out: it compares with the part of ∇J that belongs to
+    the steps before the cut, which is the estimate with the true advantages.
+    """
+    true = advantages(case.mdp, case.values)[case.batch.states, case.batch.actions]
+    taken, _ = of_one(case, case.discounts * true)
+    credits = [("reward_to_go", "none", reward_to_go(case.batch.rewards, gamma=GAMMA)),
+               *((f"gae_{x}", name, _gae(case, name, x))
+                 for x in (1.0, 0.9, 0.0) for name in case.critics)]
+    rows = []
+    for estimator, baseline, credit in credits:
+        mean, variance = of_one(case, case.discounts * credit)
+        rows.append((_row(case, estimator, baseline, mean, variance),
+                     float(np.linalg.norm(mean - taken))))
+    return rows
+
+
+def _gae(case, critic, gae_lambda):
+    """Generalised advantage estimates by one of the critics, (T, M)."""
+    return gae(case.batch.rewards, case.batch, case.critics[critic], gamma=GAMMA,
+               gae_lambda=gae_lambda)[0]
+
+
+def _judged(case, estimator, baseline, weights):
+    """The `Estimator` that multiplies the score of each step by `weights` (T, M)."""
+    return _row(case, estimator, baseline, *of_one(case, weights))
+
+
+def _row(case, estimator, baseline, mean, variance):
+    return Estimator(estimator, baseline, float(np.linalg.norm(mean - case.gradient)),
+                     float(variance), float(np.linalg.norm(mean) / np.sqrt(variance)))
 
 
 def _moments(estimates, chances):
@@ -145,7 +232,7 @@ def of_pairs(case, credits, scale):
     `credits` (T, M) are C, and `scale` (T, 1) is w.
     """
     M, N, shape = case.chances.size, case.episodes, case.logp.shape
-    first, second = (index.ravel() for index in np.indices((M, M)))
+    first, second = np.divmod(np.arange(M * M), M)
     of_first = Rollout(*(field[..., first] for field in case.batch))
     kernel = scores(of_first, scale * (credits[:, first] - credits[:, second]), case.logp)
     kernel = kernel.reshape(M, M, -1)
@@ -161,89 +248,6 @@ def best_constant(case, weights, credits):
     """(baselines.2), exactly: E⟨h, g⟩ / E|g|², for `weights` and `credits` (T, M)."""
     g, h = (scores(case.batch, x, case.logp) for x in (weights, weights * credits))
     return float(case.chances @ (g * h).sum(axis=(1, 2)) / (case.chances @ (g**2).sum(axis=(1, 2))))
-
-
-def _judged(case, estimator, baseline, moments):
-    """An `Estimator` from the (expectation, variance) of an estimator."""
-    mean, variance = moments
-    return Estimator(estimator, baseline, float(np.linalg.norm(mean - case.gradient)),
-                     float(variance), float(np.linalg.norm(mean) / np.sqrt(variance)))
-
-
-FORMS = {"whole_return": (whole_return, False), "reward_to_go": (reward_to_go, True),
-         "reward_to_go_undiscounted": (reward_to_go, False)}  # credit, whether γᵗ is kept
-
-
-def baseline_rows(case):
-    """An `Estimator` for each form of REINFORCE and each baseline."""
-    rows, rewards = [], case.batch.rewards
-    for form, (credit, keep_discount) in FORMS.items():
-        credits = credit(rewards, gamma=GAMMA)
-        scale = (GAMMA if keep_discount else 1.0) ** np.arange(len(rewards))[:, None]
-        best = best_constant(case, np.broadcast_to(scale, rewards.shape), credits)
-        mean, variance = of_pairs(case, credits, scale)
-        short = 1 - 1 / case.episodes  # by (baselines.1)
-        found = {}
-        for name, baseline, values in (
-                ("none", no_baseline, case.values),
-                ("constant", constant_baseline(case.objective), case.values),
-                ("optimal_constant", constant_baseline(best), case.values),
-                *((name, value_baseline, values) for name, values in case.critics.items())):
-            weights = weigh(rewards, case.batch, case.record._replace(values=values), gamma=GAMMA,
-                            credit=credit, baseline=baseline, keep_discount=keep_discount)
-            found[name] = of_one(case, weights)
-        found["batch_mean"] = short * mean, short**2 * variance
-        found["leave_one_out"] = mean, variance
-        rows += [_judged(case, form, name, moments) for name, moments in found.items()]
-    return rows
-
-
-def _discounted(case, advantages):
-    """(expectation, variance) of the estimate Σ γᵗ A_t ∇ log π with these advantages (T, M)."""
-    return of_one(case, GAMMA ** np.arange(len(advantages))[:, None] * advantages)
-
-
-def _gae(case, values, gae_lambda):
-    """(expectation, variance) of the estimate with GAE; γᵗ is kept."""
-    return _discounted(case, gae(case.batch.rewards, case.batch, values, gamma=GAMMA,
-                                 gae_lambda=gae_lambda)[0])
-
-
-def critic_rows(case):
-    """An `Estimator` for estimators that ask a value table, the true one and a wrong one."""
-    rows, batch = [], case.batch
-    for name, values in case.critics.items():
-        two = n_step_returns(batch.rewards, batch, values, gamma=GAMMA, n=2) - values[batch.states]
-        rows += [_judged(case, "td_error", name, _gae(case, values, 0.0)),
-                 _judged(case, "two_steps", name, _discounted(case, two)),
-                 _judged(case, "gae_0.9", name, _gae(case, values, 0.9)),
-                 _judged(case, "gae_0.9_undiscounted", name, of_one(case, gae(
-                     batch.rewards, batch, values, gamma=GAMMA, gae_lambda=0.9)[0]))]
-    return rows
-
-
-def gae_curve(case):
-    """(λ, `Estimator` with the wrong values, and with the true ones) for every λ of LAMBDAS."""
-    return [(weight, *(_judged(case, f"gae_{weight}", name, _gae(case, case.critics[name], weight))
-                       for name in ("wrong_values", "true_values"))) for weight in LAMBDAS]
-
-
-def cut_rows(case):
-    """(`Estimator`, bias of the steps taken) for estimators on episodes that may be cut.
-
-    Two things go wrong at a cut.  The steps after it are missing from every estimate, even with the
-    true values.  The second number leaves that out: it compares with the part of ∇J that belongs to
-    the steps before the cut, which is the estimate with the true advantages.
-    """
-    Q = action_values(case.mdp, case.values)
-    true = (Q - case.values[:, None])[case.batch.states, case.batch.actions]
-    taken, _ = _discounted(case, true)
-    counted = reward_to_go(case.batch.rewards, gamma=GAMMA)
-    found = [("reward_to_go", "none", _discounted(case, counted))]
-    found += [(f"gae_{weight}", name, _gae(case, values, weight)) for weight in (1.0, 0.9, 0.0)
-              for name, values in case.critics.items()]
-    return [(_judged(case, estimator, baseline, moments), float(np.linalg.norm(moments[0] - taken)))
-            for estimator, baseline, moments in found]
 
 
 def surrogate_line(mdp, logits, line=LINE):
@@ -269,16 +273,6 @@ def surrogate_line(mdp, logits, line=LINE):
     return points
 
 
-def measure_estimators(episodes):
-    """The `Laboratory`, for batches of a number N ≥ 2 of episodes."""
-    ends, cut = (case_of(mdp, episodes) for mdp in (unroll(thin_ice(), STEPS), thin_ice()))
-    cliff = cliff_walk().mdp(gamma=0.99)
-    return Laboratory(episodes, ends.chances.size, float(np.linalg.norm(ends.gradient)),
-                      baseline_rows(ends) + critic_rows(ends), gae_curve(ends),
-                      float(np.linalg.norm(cut.gradient)), cut_rows(cut),
-                      surrogate_line(cliff, np.zeros(cliff.shape)))
-
-
 # What is asked for, printed and written.
 
 
@@ -289,49 +283,39 @@ def estimators_text(found):
               true.variance) for weight, wrong, true in found.curve]
     best = min(curve, key=lambda row: row[3])[0]
     cut = [(*row[:3], taken, *row[3:]) for row, taken in found.cut]
-    return "\n\n".join([
+    return page(
         f"Estimates of the policy gradient from {N} episodes on thin ice: exact, from all\n"
         f"{found.trajectories} episodes that can happen.  The length of the gradient is "
         f"{found.gradient_norm:.5f}.",
         in_columns("estimator, baseline, bias, variance, SNR", found.rows, forms),
-        paragraph(
-            "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, "
-            "SNR the length of E[estimate] over the root of the variance.  constant is J; "
-            "optimal_constant is (baselines.2), known beforehand, which the trainer must estimate; "
-            "true_values is the policy's own V, wrong_values half of it.  What A2C and PPO follow, "
-            "but for scale, is gae_0.9_undiscounted."),
+        "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, SNR "
+        "the length of E[estimate] over the root of the variance.  constant is J; optimal_constant "
+        "is (baselines.2), known beforehand, which the trainer must estimate; true_values is the "
+        "policy's own V, wrong_values half of it.  What A2C and PPO follow, but for scale, is "
+        "gae_0.9_undiscounted.",
         "Generalised advantage estimation, from one step (0) to the episode's end (1):",
         in_columns(", wrong, values, , true, values\n"
                    "lambda, bias, variance, error, bias, variance", curve,
                    (1, _bias, 5, 5, _bias, 5)),
-        paragraph(
-            f"Error is bias squared plus variance; with {N} episodes and these values lambda "
-            f"{best:.1f} has the least.  More episodes lower the variance, not the bias."),
+        f"Error is bias squared plus variance; with {N} episodes and these values lambda "
+        f"{best:.1f} has the least.  More episodes lower the variance, not the bias.",
         "Episodes cut after four steps, not ended by them; the gradient is "
         f"{found.cut_gradient_norm:.5f} long:",
         in_columns("estimator, baseline, bias, of steps, variance, SNR", cut,
                    (0, 0, _bias, _bias, 5, 3)),
-        paragraph(
-            "What follows a cut is missing from every estimate.  'of steps' leaves that out: it is "
-            "the bias in what the steps before the cut contribute, by counting the episode as it "
-            "is, by trusting wrong values at the cut, and below lambda 1 by trusting them at every "
-            "step."),
+        "What follows a cut is missing from every estimate.  'of steps' leaves that out: it is the "
+        "bias in what the steps before the cut contribute, by counting the episode as it is, by "
+        "trusting wrong values at the cut, and below lambda 1 by trusting them at every step.",
         "From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:",
         in_columns("x, KL, J, surrogate, clipped", found.line[::5], (1, 4, 2, 2, 2)),
-        paragraph(
-            "KL is from the uniform policy, in nats a step.  The surrogate is what importance "
-            "sampling promises: right to first order, and soon more than any policy can earn (J* "
-            "is -12.25).  Clipped at 0.2, as PPO does, it promises nothing for going far.")])
+        "KL is from the uniform policy, in nats a step.  The surrogate is what importance sampling "
+        "promises: right to first order, and soon more than any policy can earn (J* is -12.25).  "
+        "Clipped at 0.2, as PPO does, it promises nothing for going far.")
 
 
 def _bias(value):
     """A bias; what is only rounding is shown as such."""
     return f"{value:.0e}" if value < 1e-12 else f"{value:.5f}"
-
-
-def _arguments(parser):
-    parser.add_argument("--episodes", type=integer(2, 10**9), default=32,
-                        help="in the batch of an estimate (32)")
 
 
 def _document(found):
@@ -346,5 +330,7 @@ def _document(found):
 
 ESTIMATORS = Job("estimators", __doc__,
                  lambda arguments, progress: measure_estimators(arguments.episodes),
-                 estimators_text, _arguments, _document,
+                 estimators_text, {"episodes": {"type": integer(2, 10**9), "default": 32,
+                                                "help": "in the batch of an estimate (32)"}},
+                 document=_document,
                  draw=lambda figures, found: figures.estimators_figures(found))

@@ -14,10 +14,10 @@ from gridworld.world import GridWorld, read_map
 from minirl.console import file_name, integer, number, progress
 from minirl.files import STANDARD, check_writable, make_folder, write_bytes
 
-
 MAP = ("a map of your own, UTF-8, a character a cell: S start, F free, G goal (pays 1), H hole, C "
        "cliff, # wall, A and B teleports to a and b; or, with spaces between the cells, a number "
        "that the cell pays")
+SEED = {"type": integer(0), "default": 0, "help": "of everything random (0)"}
 
 
 class Job(NamedTuple):
@@ -27,15 +27,19 @@ class Job(NamedTuple):
     about: str           # the text of its module; the first paragraph stands in the list of jobs
     run: Callable        # (arguments, progress) -> found; ValueError for what the user can mend
     text: Callable       # found -> what is printed
-    arguments: Callable = lambda parser: None   # adds its arguments to a parser
-    document: Callable = lambda found: found    # its JSON; a record stands for its fields
+    arguments: dict = {}      # name to the options of argparse
+    worlds: tuple = ()        # among which one may choose; then maps of one's own are read too
+    document: Callable = lambda found: found  # its JSON; a record stands for its fields
     drawing: Callable = None  # found -> what is printed first, with the colours of a terminal
     draw: Callable = None     # (lab.figures, found) -> {name of a file: Figure}
 
 
 def add_arguments(parser, job):
     """All arguments of a job: its own, and those that say where results go."""
-    job.arguments(parser)
+    if job.worlds:
+        _add_world(parser, job.worlds)
+    for name, options in job.arguments.items():
+        parser.add_argument(f"--{name}", **options)
     parser.set_defaults(job=job, plot=None)
     if job.draw is not None:
         parser.add_argument("--plot", type=file_name, metavar="DIR",
@@ -54,38 +58,28 @@ def do(job, arguments):
     if arguments.json is not None:
         check_writable(arguments.json)
     if arguments.plot is not None:
-        figures = _figures()
+        try:
+            figures = import_module("minirl.lab.figures")
+        except ImportError as error:  # of an extra
+            raise ValueError(f"--plot cannot draw: {error}") from None
         make_folder(arguments.plot)
-    found = job.run(arguments, lambda line: progress(f"{job.name}: {line}"))
+    found, paths = job.run(arguments, lambda line: progress(f"{job.name}: {line}")), []
     progress("")
     if arguments.json is not None:
         write_bytes(arguments.json, as_json(job.document(found)).encode())
-    drawn = [] if arguments.plot is None else [
-        _save(figure, os.path.join(arguments.plot, f"{name}.png"))
-        for name, figure in job.draw(figures, found).items()]
+    if arguments.plot is not None:
+        for name, figure in job.draw(figures, found).items():
+            data = io.BytesIO()
+            figure.savefig(data, format="png", dpi=120)
+            paths.append(os.path.join(arguments.plot, f"{name}.png"))
+            write_bytes(paths[-1], data.getvalue())
     if arguments.quiet or arguments.json == STANDARD:
         return
     if job.drawing is not None:
         show(f"{job.drawing(found)}\n\n")
     print(job.text(found))
-    if drawn:
-        print(f"\nDrawn: {', '.join(drawn)}")
-
-
-def _figures():
-    """The module that draws, which needs an extra."""
-    try:
-        return import_module("minirl.lab.figures")
-    except ImportError as error:
-        raise ValueError(f"--plot cannot draw: {error}") from None
-
-
-def _save(figure, path):
-    """Write a figure as a PNG file, whole or not at all; the path."""
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120)
-    write_bytes(path, data.getvalue())
-    return path
+    if paths:
+        print(f"\nDrawn: {', '.join(paths)}")
 
 
 def as_json(document):
@@ -116,13 +110,8 @@ def stopwatch(pieces, progress):
     return timed
 
 
-def add_seed(parser):
-    """The argument --seed."""
-    parser.add_argument("--seed", type=integer(0), default=0, help="of everything random (0)")
-
-
-def add_world(parser, names):
-    """The arguments that choose a gridworld, or another world among `names`."""
+def _add_world(parser, names):
+    """The arguments that choose a world."""
     world = parser.add_mutually_exclusive_group()
     world.add_argument("--world", choices=names, default="4x4",
                        help="a known world (4x4, which is a slippery lake like 8x8)")

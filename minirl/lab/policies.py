@@ -14,7 +14,6 @@ import signal
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from itertools import count
 from multiprocessing import get_context
 from time import perf_counter
 from typing import NamedTuple
@@ -26,9 +25,9 @@ from minirl.console import integer, number
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import referee, referee_near
 from minirl.kernel.mdp import TabularMDP
-from minirl.lab.job import Job, add_seed, add_world, chosen_world
+from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.running_example import bigram_of, running_example
-from minirl.lab.table import fixed, in_columns, paragraph
+from minirl.lab.table import fixed, in_columns, page
 from minirl.lab.values import POINTS, known, spread
 from minirl.people.rlhf import step_rewards
 from minirl.play.actor_critic import actor_critic
@@ -141,15 +140,12 @@ def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizo
     """
     tasks = [(problem, method, [seed, i], iterations, episodes, horizon)
              for method in methods for i in range(runs)]
-    numbers = count(1)
+    timed = stopwatch(len(tasks), progress)
     with _workers(len(tasks)) as share_out:
         results = share_out(one_run, tasks)
         for method in methods:
-            found = []
-            for _ in range(runs):
-                progress(f"{next(numbers)} of {len(tasks)}, {method}")
-                found.append(next(results))
-            steps, scores, seconds = zip(*found)
+            steps, scores, seconds = zip(*(timed(method, lambda: next(results))[0]
+                                           for _ in range(runs)))
             values, shares = (np.array([[getattr(score, name) for score in run] for run in scores],
                                        float).T for name in ("objective", "share"))  # None is NaN
             yield PolicyCurve(method, judged_at(iterations), np.array(steps), values, shares,
@@ -197,11 +193,13 @@ def policy_rows(curves):
 def policies_text(found):
     """The final figures of the learners of policies: worst, median and best of the runs."""
     problem, curves = found.problem, found.curves
-    price = f"gamma {problem.mdp.gamma:g}" if problem.beta is None else f"beta {problem.beta:g}"
+    if problem.beta is None:
+        price, share = f"gamma {problem.mdp.gamma:g}", "1 - (J* - J)/|J*|"
+    else:
+        price = f"beta {problem.beta:g}"
+        share = "(J - J(ref)) / (J* - J(ref)), where the reference is the first policy"
     iterations, runs = curves[0].iterations[-1], curves[0].steps.size
-    share = ("1 - (J* - J)/|J*|" if problem.beta is None else
-             "(J - J(ref)) / (J* - J(ref)), where the reference is the first policy")
-    return "\n\n".join([
+    return page(
         f"{found.name}, {price}: the optimum is J* = {problem.optimum:.6f},\n"
         f"the first policy is worth {fixed(known(curves[0].values[0, 0]), 6)}.",
         in_columns(", J, , , share, , steps, seconds\n"
@@ -209,49 +207,26 @@ def policies_text(found):
                    [(row["method"], row["worst"], row["median"], row["best"], row["share_worst"],
                      row["share"], row["steps"] // row["runs"], row["seconds"] / row["runs"])
                     for row in policy_rows(curves)], (0, 3, 3, 3, 4, 4, 0, 1)),
-        paragraph(
-            f"{runs} run{'s' if runs > 1 else ''} of {iterations} iterations.  J is exact, of the "
-            f"stochastic policy as it is; null where episodes do not end.  Share is {share}.")])
-
-
-def _arguments(parser):
-    add_world(parser, (*WORLDS, LANGUAGE))
-    add = parser.add_argument
-    add("--gamma", type=number(0, 1), help="discount of a gridworld (0.99)")
-    add("--beta", type=number(1e-6, 1e6),
-        help=f"with --world {LANGUAGE}, the language model of the demonstration: price of a nat of "
-             f"KL to the reference (0.5)")
-    add("--runs", type=integer(1), default=4, help="of each learner (4)")
-    add("--iterations", type=integer(POINTS), default=400,
-        help="of each run (400); all schedules end there")
-    add("--episodes", type=integer(1), default=512,
-        help="played in an iteration (512); for 8x8 take 1024")
-    add("--horizon", type=integer(1), default=200,
-        help="episodes are cut after this many steps (200)")
-    add("--learner", choices=POLICY_LEARNERS, help="only this one (all four)")
-    add_seed(parser)
+        f"{runs} run{'s' if runs > 1 else ''} of {iterations} iterations.  J is exact, of the "
+        f"stochastic policy as it is; null where episodes do not end.  Share is {share}.")
 
 
 def _run(arguments, progress):
-    name, problem = _problem(arguments)
+    name, grid = chosen_world(arguments)
+    gamma, beta = arguments.gamma, arguments.beta
+    if grid is None:
+        if gamma is not None:
+            raise ValueError("--gamma is for gridworlds: strings are not discounted")
+        problem = language_problem(BETA if beta is None else beta)
+    else:
+        if beta is not None:
+            raise ValueError(f"--beta is for the language model: give --world {LANGUAGE} too")
+        problem = grid_problem(grid.mdp(gamma=0.99 if gamma is None else gamma))
     methods = list(POLICY_LEARNERS) if arguments.learner is None else [arguments.learner]
     limits = {"episodes": arguments.episodes, "horizon": arguments.horizon}
     curves = list(learn_policies(problem, methods, seed=arguments.seed, runs=arguments.runs,
                                  iterations=arguments.iterations, progress=progress, **limits))
     return Policies(name, problem, curves, arguments.seed, **limits)
-
-
-def _problem(arguments):
-    """(name, Problem) that the arguments ask for."""
-    name, grid = chosen_world(arguments)
-    if grid is None:
-        if arguments.gamma is not None:
-            raise ValueError("--gamma is for gridworlds: strings are not discounted")
-        return name, language_problem(BETA if arguments.beta is None else arguments.beta)
-    if arguments.beta is not None:
-        raise ValueError(f"--beta is for the language model: give --world {LANGUAGE} too")
-    gamma = 0.99 if arguments.gamma is None else arguments.gamma
-    return name, grid_problem(grid.mdp(gamma=gamma))
 
 
 def _document(found):
@@ -262,5 +237,16 @@ def _document(found):
             "methods": policy_rows(found.curves)}
 
 
-POLICIES = Job("policies", __doc__, _run, policies_text, _arguments, _document,
-               draw=lambda figures, found: figures.policies_figures(found))
+POLICIES = Job("policies", __doc__, _run, policies_text, {
+    "gamma": {"type": number(0, 1), "help": "discount of a gridworld (0.99)"},
+    "beta": {"type": number(1e-6, 1e6), "help": f"with --world {LANGUAGE}, the language model of "
+             "the demonstration: price of a nat of KL to the reference (0.5)"},
+    "runs": {"type": integer(1), "default": 4, "help": "of each learner (4)"},
+    "iterations": {"type": integer(POINTS), "default": 400,
+                   "help": "of each run (400); all schedules end there"},
+    "episodes": {"type": integer(1), "default": 512,
+                 "help": "played in an iteration (512); for 8x8 take 1024"},
+    "horizon": {"type": integer(1), "default": 200,
+                "help": "episodes are cut after this many steps (200)"},
+    "learner": {"choices": POLICY_LEARNERS, "help": "only this one (all four)"}, "seed": SEED},
+    (*WORLDS, LANGUAGE), _document, draw=lambda figures, found: figures.policies_figures(found))

@@ -51,3 +51,15 @@ def paragraph(text, indent=""):
     '  a few words'
     """
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def page(*parts):
+    """All that a job prints, with a line between its parts.  A text in one line is a paragraph.
+
+    >>> print(page("a few words", "two\\nlines"))
+    a few words
+    <BLANKLINE>
+    two
+    lines
+    """
+    return "\n\n".join(part if "\n" in part else paragraph(part) for part in parts)

@@ -25,7 +25,7 @@ from minirl.console import integer, number
 from minirl.exact.evaluation import NoEnd, occupancy
 from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
 from minirl.exact.scorecard import objective, referee
-from minirl.lab.job import Job, add_seed, add_world, chosen_world, stopwatch
+from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.table import WIDTH, in_columns, paragraph
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
@@ -210,21 +210,6 @@ def curves_text(found):
         *[paragraph(f"Did not get there with these settings: {', '.join(lost)}.")] * bool(lost)])
 
 
-def _arguments(parser):
-    add_world(parser, WORLDS)
-    parser.add_argument("--runs", type=integer(1), default=20, help="of each learner (20)")
-    for name, kind, letter, about in (
-            ("gamma", number(0, 1), "G", "discount (0.95; 1 on cliff and windy)"),
-            ("steps", integer(POINTS), "N", f"of each run, a multiple of {POINTS}; episodes are "
-                                            f"cut after 200"),
-            ("learning-rate", number(1e-6, 1), "A", "step size of the first update"),
-            ("decay", number(0, 1), "D", "the nth update of a step has step size A / n^D"),
-            ("exploration-rate", number(0, 1), "E", "share of random actions"),
-            ("initial-value", number(-1e6, 1e6), "Q", "of every action; optimistic if large")):
-        parser.add_argument(f"--{name}", type=kind, metavar=letter, help=about)
-    add_seed(parser)
-
-
 def _run(arguments, progress):
     name, grid = chosen_world(arguments)
     usual = SETTINGS.get(arguments.world if arguments.map is None else None, Settings())
@@ -245,5 +230,16 @@ def _document(found):
             "rounds": solution.rounds, "methods": value_rows(found.curves)}
 
 
-VALUES = Job("values", __doc__, _run, curves_text, _arguments, _document, drawing=solution_text,
-             draw=lambda figures, found: figures.values_figures(found))
+VALUES = Job("values", __doc__, _run, curves_text, {
+    "runs": {"type": integer(1), "default": 20, "help": "of each learner (20)"},
+    "gamma": {"type": number(0, 1), "metavar": "G", "help": "discount (0.95; 1 on cliff and windy)"},
+    "steps": {"type": integer(POINTS), "metavar": "N",
+              "help": f"of each run, a multiple of {POINTS}; episodes are cut after 200"},
+    "learning-rate": {"type": number(1e-6, 1), "metavar": "A",
+                      "help": "step size of the first update"},
+    "decay": {"type": number(0, 1), "metavar": "D",
+              "help": "the nth update of a step has step size A / n^D"},
+    "exploration-rate": {"type": number(0, 1), "metavar": "E", "help": "share of random actions"},
+    "initial-value": {"type": number(-1e6, 1e6), "metavar": "Q",
+                      "help": "of every action; optimistic if large"}, "seed": SEED},
+    WORLDS, _document, solution_text, lambda figures, found: figures.values_figures(found))
