@@ -32,7 +32,7 @@ from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.running_example import (SHOWN, WORDS, Writer, bigram_of, letters_of,
                                         running_example, writers_text, written)
-from minirl.lab.table import in_columns, paragraph
+from minirl.lab.table import in_columns, page
 from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.fitting import minimise_near
@@ -97,19 +97,11 @@ Held = namedtuple("Held", "method pairs share mean_length held_share held_length
 BestPoint = namedtuple("BestPoint", "n reward kl share")
 
 
-class Alignment(NamedTuple):
-    """What the job finds."""
-
-    pairs: int
-    rows: list           # of running_example.Writer
-    n: int               # of best_of_n
-    critical_beta: float
-    frontier: list       # of regularised.FrontierPoint
-    best_of_n: list      # of BestPoint
-    resting: dict        # share of `grpo.resting_policy` by the size of the group
-    models: list         # of JudgedModel
-    held: list           # of Held
-    proxies: list        # of Proxy
+# What the job finds: how many preferences; rows of running_example.Writer; the n of best_of_n; the
+# critical β; points of `regularised.frontier`; a BestPoint for each n; the share of
+# `grpo.resting_policy` by the size of the group; and lists of JudgedModel, of Held and of Proxy.
+Alignment = namedtuple("Alignment", "pairs rows n critical_beta frontier best_of_n resting models "
+                       "held proxies")
 
 
 def align(pairs, seed, progress, scale=AlignmentScale()):
@@ -170,20 +162,20 @@ def trainers(example, seed, scale):
     resting = partial(grpo, world, ref_logits=ref, beta=BETA, episodes=2048, num_iterations=1,
                       iterations=scale.resting, learning_rate=linear(0.02, 0.0))
     found = {
-        "rejection_sampling": (partial(rejection_sampling, world, episodes=scale.winners), 1),
-        "reinforce": (partial(reinforce, world, rewards=paid, **climbing), scale.iterations),
-        "ppo": (partial(rlhf, world, weights=world.mean_reward, ref_logits=ref, beta=BETA,
-                        **climbing), scale.iterations),
-        "grpo": (resting, scale.resting),
-        "dr_grpo": (partial(resting, advantage=group_centred, weights=constant), scale.resting),
-        "grpo_kl_in_reward": (group, scale.iterations),
-        "rloo": (partial(group, advantage=group_leave_one_out, weights=constant),
-                 scale.iterations)}
+        "rejection_sampling": partial(rejection_sampling, world, episodes=scale.winners),
+        "reinforce": partial(reinforce, world, rewards=paid, **climbing),
+        "ppo": partial(rlhf, world, weights=world.mean_reward, ref_logits=ref, beta=BETA,
+                       **climbing),
+        "grpo": resting, "dr_grpo": partial(resting, advantage=group_centred, weights=constant),
+        "grpo_kl_in_reward": group,
+        "rloo": partial(group, advantage=group_leave_one_out, weights=constant)}
 
-    def train(stream, trainer, iterations):
+    def train(stream, trainer):
+        iterations = trainer.keywords.get("iterations", 1)
         return after(trainer(record=start(ref, rng=[seed, stream])), iterations).logp
 
-    return {name: partial(train, stream, *how) for stream, (name, how) in enumerate(found.items())}
+    return {name: partial(train, stream, trainer)
+            for stream, (name, trainer) in enumerate(found.items())}
 
 
 def by_rlhf(example, data, rng, scale):
@@ -254,16 +246,16 @@ def best_of(example, seed, scale):
     """A BestPoint for every n, and the `Writer` of the best of them."""
     policy = np.exp(example.reference)
     law = reward_law(example.world, policy, also=letters(policy.shape)[None], tol=scale.law_tol)
-    found = {n: best_of_n(law, n) for n in scale.ns}
     low, high = example.judge(policy).objective, example.optimum.objective
+    found = [best_of_n(law, n) for n in scale.ns]
     curve = [BestPoint(n, best.reward, best.kl, (best.reward - BETA * best.kl - low) / (high - low))
-             for n, best in found.items()]
-    n, reward, kl, share = max(curve, key=lambda point: point.share)
+             for n, best in zip(scale.ns, found)]
+    (n, reward, kl, share), best = max(zip(curve, found), key=lambda pair: pair[0].share)
     strings = sample(example.reference, n * WORDS, rng=seed, horizon=SHOWN)
     earned = (counts.matrix(strings) @ example.world.mean_reward.ravel()).reshape(-1, n)
     shown = counts.select(strings, np.arange(WORDS) * n + earned.argmax(axis=1))
-    return curve, Writer("best_of_n", reward, kl, reward - BETA * kl, share,
-                         float(found[n].means[0]), 0.0, example.model.vocabulary.decode(shown))
+    return curve, Writer("best_of_n", reward, kl, reward - BETA * kl, share, float(best.means[0]),
+                         0.0, example.model.vocabulary.decode(shown))
 
 
 def over_optimised(example, seed, scale):
@@ -272,16 +264,15 @@ def over_optimised(example, seed, scale):
     pairs = example.preferences(scale.few, [seed, 9])
     every = fit_reward_model(np.zeros(shape), pairs, pull=PULL).x
     # Two features of a string, its like pairs and its letters, in the place of 729.
-    features = np.array([easy_to_say(example.model.vocabulary, letter=0.0), letters(shape)])
-    gaps = sparse.csr_array(pairs.difference @ features.reshape(2, -1).T)
-    two = minimise_near(lambda w: bradley_terry_loss(w, gaps), np.zeros((1, 2)), pull=PULL,
-                        examples=len(pairs)).x @ features.reshape(2, -1)
-    two, bare = two.reshape(shape), features[0]
+    bare = easy_to_say(example.model.vocabulary, letter=0.0)
+    features = np.array([bare, letters(shape)]).reshape(2, -1)
+    gaps = sparse.csr_array(pairs.difference @ features.T)
+    two = (minimise_near(lambda w: bradley_terry_loss(w, gaps), np.zeros((1, 2)), pull=PULL,
+                         examples=len(pairs)).x @ features).reshape(shape)
+    few = {"the same with two features": two, "true reward without its letters": bare}
     return [Proxy(f"reward model of {scale.few} pairs", _path(example, every, scale), []),
-            Proxy("the same with two features", _path(example, two, scale),
-                  _best_of_proxy(example, two, scale)),
-            Proxy("true reward without its letters", _path(example, bare, scale),
-                  _best_of_proxy(example, bare, scale))]
+            *(Proxy(name, _path(example, proxy, scale), _best_of_proxy(example, proxy, scale))
+              for name, proxy in few.items())]
 
 
 def _path(example, proxy, scale):
@@ -290,10 +281,8 @@ def _path(example, proxy, scale):
     tables = np.array([proxy, example.world.mean_reward, letters(proxy.shape)])
     proxy_0, gold_0, _ = expectation(own, np.exp(ref), tables)
     least, points = critical_beta(own, ref), []
-    near = (least * x for x in (2.0, 1.5, 1.2, 1.1, 1.05))
-    for beta in sorted({*scale.betas, *near, 0.2, 0.1}, reverse=True):
-        if beta <= least * 1.01:
-            continue
+    betas = {*scale.betas, *(least * x for x in (2.0, 1.5, 1.2, 1.1, 1.05)), 0.2, 0.1}
+    for beta in sorted((beta for beta in betas if beta > least * 1.01), reverse=True):
         logp = tilt(ref, regularised_optimum(own, ref, beta=beta).action_values, beta=beta)
         earned, gold, length, kl = expectation(own, np.exp(logp), np.array([*tables, logp - ref]))
         points.append(ProxyPoint(float(kl), float(earned - proxy_0), float(gold - gold_0),
@@ -306,13 +295,9 @@ def _best_of_proxy(example, proxy, scale):
     law = reward_law(language(proxy), np.exp(example.reference), tol=scale.law_tol,
                      also=np.array([example.world.mean_reward, letters(proxy.shape)]))
     proxy_0, (gold_0, _) = law.prob @ law.rewards, law.means @ law.prob
-    points = []
-    for n in scale.ns:
-        best = best_of_n(law, n)
-        gold, length = best.means
-        points.append(ProxyPoint(best.kl, float(best.reward - proxy_0), float(gold - gold_0),
-                                 float(length), float(n)))
-    return points
+    return [ProxyPoint(best.kl, float(best.reward - proxy_0), float(best.means[0] - gold_0),
+                       float(best.means[1]), float(n))
+            for n, best in ((n, best_of_n(law, n)) for n in scale.ns)]
 
 
 # What is asked for, printed and written.
@@ -323,23 +308,21 @@ def alignment_text(found):
     resting = ", ".join(f"{share:.3f} for {G}" for G, share in found.resting.items())
     prices = [(*(point or 3 * [None]), None, *(best or 4 * [None]))
               for point, best in zip_longest(found.frontier, found.best_of_n)]
-    proxies = [(proxy.name, f"{label} {point.at:.4g}", *point[:3], point.letters)
-               for proxy in found.proxies
+    proxies = [(proxy.name, f"{label} {point.at:.4g}", *point[:4]) for proxy in found.proxies
                for label, points in (("beta", proxy.optima), ("n =", proxy.best_of_n))
                for point in points[::3]]
     last = found.models[-1]
-    return "\n\n".join([
+    return page(
         f"Which is easier to say?  J = E[reward] - {BETA:g} KL to the reference, the bigram\n"
         f"of the Unicode words.",
         writers_text(found.rows),
-        paragraph(
-            f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned "
-            f"on the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {found.pairs:,} "
-            f"preferences, rlhf_iterated as many in {ROUNDS} rounds, the others the true reward.  "
-            f"grpo and dr_grpo have k3 in the loss; where there is a KL in the other trainers, it "
-            f"is in the reward.  ipo, kto, simpo and orpo do not aim at J: what they aim at is in "
-            f"'minirl objectives'.  The expected update of dr_grpo comes to rest at a share of "
-            f"(size of the group) {resting}; here the group is 8."),
+        f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
+        f"the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {found.pairs:,} "
+        f"preferences, rlhf_iterated as many in {ROUNDS} rounds, the others the true reward.  grpo "
+        f"and dr_grpo have k3 in the loss; where there is a KL in the other trainers, it is in the "
+        f"reward.  ipo, kto, simpo and orpo do not aim at J: what they aim at is in 'minirl "
+        f"objectives'.  The expected update of dr_grpo comes to rest at a share of (size of the "
+        f"group) {resting}; here the group is 8.",
         "The frontier, the best policy at each price:",
         in_columns("beta, reward, KL, , best of n, reward, KL, share", prices,
                    tuple(map(_some, ("g", ".4f", ".4f", "", "", ".4f", ".4f", ".4f")))),
@@ -348,20 +331,19 @@ def alignment_text(found):
         in_columns("pairs, accuracy, best possible, calibration, error, weights, optimum",
                    [(*row[:3], row.calibration, *row[3:6]) for row in found.models],
                    (0, 4, 4, 4, 3, 2, 0)),
-        paragraph(
-            "Calibration is the expected error of the probabilities, error the standard deviation "
-            "of learned less true reward over the reference's strings, weights the largest one, "
-            f"and optimum whether one exists at this beta.  How often what the model of "
-            f"{last.pairs:,} pairs predicts comes true:"),
+        f"Calibration is the expected error of the probabilities, error the standard deviation of "
+        f"learned less true reward over the reference's strings, weights the largest one, and "
+        f"optimum whether one exists at this beta.  How often what the model of {last.pairs:,} "
+        f"pairs predicts comes true:",
         in_columns("", [("predicted", *last.predicted), ("observed", *last.observed)], 2),
         "Few preferences, fitted without a pull towards the reference and with one:",
         in_columns(", , without, , with, \nmethod, pairs" + 2 * ", mean length, share",
                    [(row.method, row.pairs, row.mean_length, row.share, row.held_length,
                      row.held_share) for row in found.held], 3),
-        paragraph("Without it there is often no minimum; where a fit stops is the solver's choice, "
-                  "and null means that strings do not end."),
+        "Without it there is often no minimum; where a fit stops is the solver's choice, and null "
+        "means that strings do not end.",
         "Over-optimisation: more than the reference, by the proxy and in truth",
-        in_columns("proxy, maximised by, KL, proxy, truth, letters", proxies, (0, 0, 3, 3, 3, 2))])
+        in_columns("proxy, maximised by, KL, proxy, truth, letters", proxies, (0, 0, 3, 3, 3, 2)))
 
 
 def _some(form):
@@ -374,9 +356,9 @@ def _run(arguments, progress, scale=AlignmentScale()):
 
 
 def _document(found):
-    rows, others = found.rows, found._asdict()
-    del others["pairs"], others["rows"]
-    return {"language": {"methods": rows}, **others}
+    others = found._asdict()
+    del others["pairs"]
+    return {"language": {"methods": others.pop("rows")}, **others}
 
 
 ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, {

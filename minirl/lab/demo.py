@@ -12,6 +12,7 @@ these tables is estimated from samples, except the words that are drawn for you 
 
 from collections import namedtuple
 from functools import partial
+from itertools import chain
 from math import exp
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.running_example import (PSEUDO_COUNT, bigram_of, running_example, writers_text,
                                         written)
-from minirl.lab.table import in_columns, paragraph
+from minirl.lab.table import in_columns, page, paragraph
 from minirl.people.dpo import fit_dpo
 from minirl.people.reward_model import fit_reward_model
 from minirl.play.optim import linear
@@ -66,16 +67,11 @@ GridRow = namedtuple("GridRow", "world method value optimum share gap steps seco
 Corpus = namedtuple("Corpus", "items symbols nll_train nll_heldout nll_all")
 
 
-class Language(NamedTuple):
-    """Everything about the world you can read."""
-
-    corpus: Corpus
-    rows: list             # of running_example.Writer
-    identical: int         # preferences between a string and itself
-    learned_optimum: bool  # whether the learned reward has an optimum
-    beta: float
-    pairs: int
-    file: str = None       # with a corpus of one's own
+# Everything about the world you can read: a `Corpus`; rows of running_example.Writer; the number of
+# preferences between a string and itself; whether the learned reward has an optimum; β and the
+# number of preferences; and the file of a corpus of one's own, or None.
+Language = namedtuple("Language", "corpus rows identical learned_optimum beta pairs file",
+                      defaults=[None])
 
 
 def grid_table(seed, progress, scale=DemoScale()):
@@ -165,24 +161,24 @@ def fitted_to(items, reference):
 
 def grid_text(rows):
     """The table of a world you can draw, and the learned policies over their maps."""
-    parts = [f"A world you can draw: exact value of the final policy, gamma {GRID_GAMMA}",
-             in_columns("world, method, value, optimum, share, gap, steps, seconds",
-                        [row[:-1] for row in rows], (0, 0, 4, 4, 4, 4, 0, 1)),
-             "Value and optimum are from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.\n"
-             "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated\n"
-             "as they are, stochastic."]
-    for world, grid in GRIDS.items():
-        parts += [f"{world}: the likeliest move in each cell", side_by_side(
-            {row.method: policy_text(grid, row.policy) for row in rows if row.world == world})]
-    return "\n\n".join(parts)
+    maps = ((f"{world}: the likeliest move in each cell", side_by_side(
+        {row.method: policy_text(grid, row.policy) for row in rows if row.world == world}))
+            for world, grid in GRIDS.items())
+    return page(
+        f"A world you can draw: exact value of the final policy, gamma {GRID_GAMMA}",
+        in_columns("world, method, value, optimum, share, gap, steps, seconds",
+                   [row[:-1] for row in rows], (0, 0, 4, 4, 4, 4, 0, 1)),
+        "Value and optimum are from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.\n"
+        "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated\n"
+        "as they are, stochastic.", *chain(*maps))
 
 
 def language_text(found):
     """The table of a world you can read, and ten words drawn from each policy."""
     corpus = found.corpus
-    held = (f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
-            f"{exp(corpus.nll_heldout):.2f})" if corpus.nll_heldout is not None
-            else "no held-out items in a corpus of fewer than ten")
+    held = ("no held-out items in a corpus of fewer than ten" if corpus.nll_heldout is None else
+            f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
+            f"{exp(corpus.nll_heldout):.2f})")
     notes = [f"All exact, by linear solves: KL in nats a string, share of J* - J(ref), length\n"
              f"in letters.  rlhf and dpo saw {found.pairs:,} preferences over strings of the\n"
              f"reference; in {found.identical:,} of them the two strings were the same."]
@@ -191,16 +187,16 @@ def language_text(found):
     if found.file:
         notes.append(f"The bonus of {LETTER} a letter was fitted to the default corpus, not to "
                      f"this one.")
-    words = [row.method + ":\n" + paragraph("  ".join(
-        _readable(word) or "(empty)" for word in row.samples), indent="  ") for row in found.rows]
-    return "\n\n".join([
+    words = (row.method + ":\n" + paragraph("  ".join(
+        _readable(word) or "(empty)" for word in row.samples), indent="  ") for row in found.rows)
+    return page(
         f"A world you can read: {corpus.items:,} items, {corpus.symbols} symbols, from\n"
         f"{found.file or 'the words in Unicode 3.2 character names'}",
         f"bigram, pseudo-count {PSEUDO_COUNT}, nats per character, end symbols counted:\n"
         f"  {corpus.nll_train:.4f} on training items (perplexity {exp(corpus.nll_train):.2f})\n"
         f"  {held}\n  {corpus.nll_all:.4f} fitted to all items: the reference below",
         f"reward: which is easier to say?  J = E[reward] - {found.beta:g} KL to the reference",
-        writers_text(found.rows), "\n".join(notes), *words])
+        writers_text(found.rows), "\n".join(notes), *words)
 
 
 def _readable(word):

@@ -17,6 +17,7 @@ strings, π_ref e^{r/β}/Z, is a little better still.  A method without such a p
 """
 
 from collections import namedtuple
+from functools import partial
 from itertools import combinations_with_replacement
 from math import factorial
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from minirl.kernel import counts
 from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.lab.job import Job
 from minirl.lab.listing import all_episodes
-from minirl.lab.table import in_columns, paragraph
+from minirl.lab.table import in_columns, page
 from minirl.people import dpo, fitting, grpo, ipo, kto, orpo, reward_model, sft, simpo
 from minirl.people.groups import group_centred, group_normalised, weighted
 from minirl.people.pairs import Pairs
@@ -86,6 +87,69 @@ class Objectives(NamedTuple):
     rests: list         # of Rest
 
 
+def measure_objectives():
+    """All results: `Objectives`."""
+    found = every_string()
+    moves = updates(found)
+    best = at_rest(moves["reinforce"], [found.ref])[0]
+
+    def worth(name, logits, rests):
+        logp, chance = log_softmax(logits), chances(found, logits)
+        reward, kl = chance @ found.rewards, chance @ ratios_of(found, logits)
+        letters = (chance @ found.matrix).reshape(logp.shape)[:, 1:].sum()
+        return Rest(name, rests, *map(float, (reward, kl, reward - BETA * kl, 0.0, letters,
+                                              np.exp(logp.min()))))
+
+    rests = [worth("reference", found.ref, True)]
+    rests += [worth(name, *at_rest(move, [found.ref, best])) for name, move in moves.items()]
+    low, high = rests[0].objective, worth("", best, True).objective
+    rests = [rest._replace(share=(rest.objective - low) / (high - low)) for rest in rests]
+    return Objectives(found.chances.size, low, high, float(BETA * demonstrations(found)[1]),
+                      one_gradient(found, moves, (found.ref + best) / 2), rests)
+
+
+def one_gradient(found, moves, logits):
+    """(unified.1) of six methods at one policy: a list of Coefficients."""
+    chance, (pairs, met) = chances(found, logits), all_pairs(found)
+    true, shown, rows = moves["reinforce"](logits), demonstrations(found)[0], []
+    earned, group = paid(found, logits, found.rewards), found.members.shape[1]
+
+    def row(method, strings, judge, c, weights, own, steps=found.steps):
+        """`own` is the gradient of the method's loss, as often as (unified.1) has it."""
+        g, each = gradient(logits, steps, c, weights), np.repeat(weights, np.diff(steps.starts))
+        some = c[each > 0]
+        rows.append(Coefficients(method, strings, judge, *map(float, (
+            some.min(), each @ c / each.sum(), some.max(),
+            (g * true).sum() / np.linalg.norm(g) / np.linalg.norm(true), np.abs(g + own).max()))))
+
+    def imitation(method, strings, judge, c, weights):
+        table = counts.table(found.steps, np.repeat(c * weights, found.lengths))
+        row(method, strings, judge, np.repeat(c, found.lengths), weights,
+            sft.sft_loss(logits, table)[1] * table.sum())
+
+    def from_groups(method, judge, c, weights, beta):
+        """A first step, at which the policy is the one that wrote."""
+        A = np.repeat(c, found.lengths)
+        row(method, "policy", judge,
+            grpo_coefficients(logits, logits, found.steps, A, ref_logits=found.ref, beta=beta),
+            weights, grpo.grpo_loss(logits, logits, weighted(found.steps, A, weights),
+                                    ref_logits=found.ref, beta=beta)[1])
+
+    imitation("sft", "optimum", "nobody", np.ones(shown.size), shown)
+    imitation("rejection_sampling", "reference", f"best of {group}", kept(found, found.chances),
+              found.chances)
+    imitation("online_sampling", "policy", f"best of {group}", kept(found, chance), chance)
+    row("dpo", "reference", "comparison",
+        np.concatenate(dpo_coefficients(logits, found.ref, pairs, beta=BETA)), np.tile(met, 2),
+        dpo.dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=met)[1],
+        counts.join([pairs.chosen, pairs.rejected]))
+    from_groups("ppo", "reward - beta KL", earned - chance @ earned, chance, 0.0)
+    from_groups("grpo", f"group of {group}",
+                judged(found, chance, member_advantages(found, found.rewards, group_normalised)),
+                chance / found.lengths, BETA)
+    return rows
+
+
 def every_string(cut=CUT, group=GROUP):
     """The `Strings` that are cut after so many steps, and groups of so many."""
     world = language(easy_to_say(Vocabulary("ab")))
@@ -126,6 +190,11 @@ def ratios_of(found, logits):
     return found.matrix @ (log_softmax(logits) - found.ref).ravel()
 
 
+def paid(found, logits, rewards):
+    """What every string earns, less the price of its log-ratio, (M,)."""
+    return rewards - BETA * ratios_of(found, logits)
+
+
 def kept(found, chance):
     """The probability of a string to be the best of its group, ties broken by lot: (M,)."""
     rewards, group = found.rewards, found.members.shape[1]
@@ -157,9 +226,9 @@ def demonstrations(found):
 def updates(found):
     """The expected update of each method, by name: functions logits -> (3, 3), uphill."""
     pairs, met = all_pairs(found)
-    D, means, M, ref = pairs.difference, pairs.means, found.chances.size, found.ref
-    learned = fitting.minimise(lambda w: reward_model.bradley_terry_loss(w, D, pair_weights=met),
-                               np.zeros(ref.shape)).x
+    M, ref = found.chances.size, found.ref
+    learned = fitting.minimise(lambda w: reward_model.bradley_terry_loss(
+        w, pairs.difference, pair_weights=met), np.zeros(ref.shape)).x
 
     def ascent(logits, coefficients, weights):
         return gradient(logits, found.steps, np.repeat(coefficients, found.lengths), weights)
@@ -169,7 +238,7 @@ def updates(found):
 
     def climb(rewards):
         def update(logits):
-            chance, earned = chances(found, logits), rewards - BETA * ratios_of(found, logits)
+            chance, earned = chances(found, logits), paid(found, logits, rewards)
             return ascent(logits, earned - chance @ earned, chance)
         return update
 
@@ -178,7 +247,7 @@ def updates(found):
         return ascent(logits, kept(found, chance), chance)
 
     def grpo_paid(logits):
-        chance, earned = chances(found, logits), found.rewards - BETA * ratios_of(found, logits)
+        chance, earned = chances(found, logits), paid(found, logits, found.rewards)
         A = judged(found, chance, member_advantages(found, earned, group_normalised))
         return ascent(logits, A, chance / found.lengths)
 
@@ -192,8 +261,8 @@ def updates(found):
             return gradient(logits, found.steps, c, chance / lengths)
         return update
 
-    def down(loss):
-        return lambda logits: -loss(logits)[1]
+    def down(loss, *data, **options):
+        return lambda logits: -loss(logits, *data, **options)[1]
 
     every, often = sparse.csr_array(found.matrix), M * met.reshape(M, M)
 
@@ -203,6 +272,7 @@ def updates(found):
                             desirable_weight=often.sum(axis=1),
                             undesirable_weight=often.sum(axis=0))
 
+    dpo_down = partial(down, dpo.dpo_loss, ref, pairs.difference, beta=BETA, pair_weights=met)
     return {
         "sft": imitate(demonstrations(found)[0]),
         "rejection_sampling": imitate(found.chances * kept(found, found.chances)),
@@ -210,14 +280,12 @@ def updates(found):
         "grpo": with_k3(group_normalised, found.lengths),
         "dr_grpo": with_k3(group_centred, found.lengths.max()), "grpo_kl_in_reward": grpo_paid,
         "rlhf": climb(found.matrix @ learned.ravel()),
-        "dpo": down(lambda x: dpo.dpo_loss(x, ref, D, beta=BETA, pair_weights=met)),
-        "dpo_smoothed": down(lambda x: dpo.dpo_loss(x, ref, D, beta=BETA, pair_weights=met,
-                                                    label_smoothing=SMOOTHING)),
-        "ipo": down(lambda x: ipo.ipo_loss(x, ref, D, beta=TAU, pair_weights=met)),
+        "dpo": dpo_down(), "dpo_smoothed": dpo_down(label_smoothing=SMOOTHING),
+        "ipo": down(ipo.ipo_loss, ref, pairs.difference, beta=TAU, pair_weights=met),
         "kto": down(kto_as_met),
-        "simpo": down(lambda x: simpo.simpo_loss(x, *means, beta=SCALE, simpo_gamma=LEAD,
-                                                 pair_weights=met)),
-        "orpo": down(lambda x: orpo.orpo_loss(x, *means, beta=ODDS, pair_weights=met))}
+        "simpo": down(simpo.simpo_loss, *pairs.means, beta=SCALE, simpo_gamma=LEAD,
+                      pair_weights=met),
+        "orpo": down(orpo.orpo_loss, *pairs.means, beta=ODDS, pair_weights=met)}
 
 
 def at_rest(update, starts, steps=STEPS, rate=RATE):
@@ -246,99 +314,33 @@ def at_rest(update, starts, steps=STEPS, rate=RATE):
     return logits, False
 
 
-def measure_objectives():
-    """All results: `Objectives`."""
-    found = every_string()
-    moves = updates(found)
-    best = at_rest(moves["reinforce"], [found.ref])[0]
-
-    def worth(name, logits, rests):
-        logp, chance = log_softmax(logits), chances(found, logits)
-        reward, kl = chance @ found.rewards, chance @ ratios_of(found, logits)
-        letters = (chance @ found.matrix).reshape(logp.shape)[:, 1:].sum()
-        return Rest(name, rests, *map(float, (reward, kl, reward - BETA * kl, 0.0, letters,
-                                              np.exp(logp.min()))))
-
-    rests = [worth("reference", found.ref, True)]
-    rests += [worth(name, *at_rest(move, [found.ref, best])) for name, move in moves.items()]
-    low, high = rests[0].objective, worth("", best, True).objective
-    rests = [rest._replace(share=(rest.objective - low) / (high - low)) for rest in rests]
-    return Objectives(found.chances.size, low, high, float(BETA * demonstrations(found)[1]),
-                      one_gradient(found, moves, (found.ref + best) / 2), rests)
-
-
-def one_gradient(found, moves, logits):
-    """(unified.1) of six methods at one policy: a list of Coefficients."""
-    chance, (pairs, met) = chances(found, logits), all_pairs(found)
-    true, shown, rows = moves["reinforce"](logits), demonstrations(found)[0], []
-    earned, group = found.rewards - BETA * ratios_of(found, logits), found.members.shape[1]
-
-    def row(method, strings, judge, c, weights, own, steps=found.steps):
-        """`own` is the gradient of the method's loss, as often as (unified.1) has it."""
-        g, each = gradient(logits, steps, c, weights), np.repeat(weights, np.diff(steps.starts))
-        some = c[each > 0]
-        rows.append(Coefficients(method, strings, judge, *map(float, (
-            some.min(), each @ c / each.sum(), some.max(),
-            (g * true).sum() / np.linalg.norm(g) / np.linalg.norm(true), np.abs(g + own).max()))))
-
-    def imitation(method, strings, judge, c, weights):
-        table = counts.table(found.steps, np.repeat(c * weights, found.lengths))
-        row(method, strings, judge, np.repeat(c, found.lengths), weights,
-            sft.sft_loss(logits, table)[1] * table.sum())
-
-    def from_groups(method, judge, c, weights, beta):
-        """A first step, at which the policy is the one that wrote."""
-        A = np.repeat(c, found.lengths)
-        row(method, "policy", judge,
-            grpo_coefficients(logits, logits, found.steps, A, ref_logits=found.ref, beta=beta),
-            weights, grpo.grpo_loss(logits, logits, weighted(found.steps, A, weights),
-                                    ref_logits=found.ref, beta=beta)[1])
-
-    imitation("sft", "optimum", "nobody", np.ones(shown.size), shown)
-    imitation("rejection_sampling", "reference", f"best of {group}", kept(found, found.chances),
-              found.chances)
-    imitation("online_sampling", "policy", f"best of {group}", kept(found, chance), chance)
-    row("dpo", "reference", "comparison",
-        np.concatenate(dpo_coefficients(logits, found.ref, pairs, beta=BETA)), np.tile(met, 2),
-        dpo.dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=met)[1],
-        counts.join([pairs.chosen, pairs.rejected]))
-    from_groups("ppo", "reward - beta KL", earned - chance @ earned, chance, 0.0)
-    from_groups("grpo", f"group of {group}",
-                judged(found, chance, member_advantages(found, found.rewards, group_normalised)),
-                chance / found.lengths, BETA)
-    return rows
-
-
 # What is printed.
 
 
 def objectives_text(found):
     """The tables of the job."""
     worst = max(row.difference for row in found.gradient)
-    return "\n\n".join([
-        paragraph(
-            "What each method really optimises, for a language of two letters whose strings are "
-            f"cut after {CUT} steps: exact, from all {found.strings} strings."),
+    return page(
+        "What each method really optimises, for a language of two letters whose strings are cut "
+        f"after {CUT} steps: exact, from all {found.strings} strings.",
         "One gradient, sum of w(y) c(y, t) grad log pi, halfway to the best bigram:",
         in_columns("method, strings of, judged by, least, mean, most, cosine",
                    [row[:-1] for row in found.gradient], 3),
-        paragraph(
-            "Least, mean and most are of the coefficient c of a step; cosine compares the expected "
-            "update with the gradient of J.  Each is the gradient of the method's own loss at the "
-            f"first step from a batch, to {worst:.0e}."),
+        "Least, mean and most are of the coefficient c of a step; cosine compares the expected "
+        "update with the gradient of J.  Each is the gradient of the method's own loss at the "
+        f"first step from a batch, to {worst:.0e}.",
         "Where the expected update is zero, and stays so:",
         in_columns("method, rests, reward, KL, J, share, length, rarest", found.rests,
                    (0, 0, 4, 4, 4, 4, 2, "{:.0e}".format)),
-        paragraph(
-            f"Share is of what the best bigram gains, J = {found.best_bigram:.4f}; no policy of "
-            f"any kind has more than {found.optimum:.4f}.  Length is in letters, rarest the least "
-            f"probability in the table.  What does not rest is shown after {STEPS:,} steps of "
-            f"learning rate {RATE:g}: kto creeps towards the edge, where some letters never follow "
-            f"some others, and online_sampling runs away.  sft imitates that optimum, "
-            f"rejection_sampling the best of {GROUP} of the reference, online_sampling that of the "
-            f"policy itself.  reinforce is where PPO and RLOO rest too, with the KL in the reward; "
-            f"grpo and dr_grpo have k3 in the loss, and groups of {GROUP}.  rlhf has learned the "
-            f"reward from all preferences, which the rows below see as well.")])
+        f"Share is of what the best bigram gains, J = {found.best_bigram:.4f}; no policy of any "
+        f"kind has more than {found.optimum:.4f}.  Length is in letters, rarest the least "
+        f"probability in the table.  What does not rest is shown after {STEPS:,} steps of learning "
+        f"rate {RATE:g}: kto creeps towards the edge, where some letters never follow some others, "
+        f"and online_sampling runs away.  sft imitates that optimum, rejection_sampling the best "
+        f"of {GROUP} of the reference, online_sampling that of the policy itself.  reinforce is "
+        f"where PPO and RLOO rest too, with the KL in the reward; grpo and dr_grpo have k3 in the "
+        f"loss, and groups of {GROUP}.  rlhf has learned the reward from all preferences, which "
+        f"the rows below see as well.")
 
 
 OBJECTIVES = Job("objectives", __doc__, lambda arguments, progress: measure_objectives(),

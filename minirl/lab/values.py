@@ -26,7 +26,7 @@ from minirl.exact.evaluation import NoEnd, occupancy
 from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
 from minirl.exact.scorecard import objective, referee
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
-from minirl.lab.table import WIDTH, in_columns, paragraph
+from minirl.lab.table import WIDTH, in_columns, page
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
 
@@ -182,12 +182,13 @@ def solution_text(found):
                     visits_text(found.grid, solution.visits)}
     drawn = side_by_side(drawings)
     if max(map(len, drawn.split("\n"))) > WIDTH:
-        drawn = "\n\n".join(f"{title}\n{block}" for title, block in drawings.items())
+        drawn = page(*(f"{title}\n{block}" for title, block in drawings.items()))
     rounds = ", ".join(f"{solver} {count}" for solver, count in solution.rounds.items())
-    return (f"{found.name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}"
-            f"\n\n{drawn}\n\n" + paragraph(
-                f"Solved three times, with these numbers of rounds: {rounds}.  The values differ "
-                f"by at most {solution.disagreement:.0e}."))
+    return page(
+        f"{found.name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}",
+        drawn,
+        f"Solved three times, with these numbers of rounds: {rounds}.  The values differ by at "
+        f"most {solution.disagreement:.0e}.")
 
 
 def curves_text(found):
@@ -195,19 +196,18 @@ def curves_text(found):
     rows, settings = value_rows(found.curves), found.settings
     lost = [row["method"] for row in rows if row["value"][1] is None
             or row["share"] is not None and row["share"] < ARRIVED]
-    return "\n\n".join([
+    text = page(
         in_columns(", , |Q - Q*|, , , J greedy, , share\n"
                    "method" + 2 * ", 10 %, median, 90 %" + ", median",
                    [(row["method"], *row["error"], *row["value"], row["share"]) for row in rows],
                    (0, *6 * [3], 4)),
-        paragraph(
-            f"{rows[0]['runs']} runs of {rows[0]['steps']:,} steps each, with learning rate "
-            f"{settings.learning_rate:g}, decay {settings.decay:g}, exploration rate "
-            f"{settings.exploration_rate:g} and initial value {settings.initial_value:g}.  "
-            f"|Q - Q*| is the largest error of an action value; J is the exact value of the greedy "
-            f"policy from the start, null where it never ends; share is 1 - (J* - J)/|J*|.  sarsa "
-            f"and expected_sarsa learn what their exploring policy is worth, which is not Q*."),
-        *[paragraph(f"Did not get there with these settings: {', '.join(lost)}.")] * bool(lost)])
+        f"{rows[0]['runs']} runs of {rows[0]['steps']:,} steps each, with learning rate "
+        f"{settings.learning_rate:g}, decay {settings.decay:g}, exploration rate "
+        f"{settings.exploration_rate:g} and initial value {settings.initial_value:g}.  |Q - Q*| is "
+        f"the largest error of an action value; J is the exact value of the greedy policy from the "
+        f"start, null where it never ends; share is 1 - (J* - J)/|J*|.  sarsa and expected_sarsa "
+        f"learn what their exploring policy is worth, which is not Q*.")
+    return page(text, f"Did not get there with these settings: {', '.join(lost)}.") if lost else text
 
 
 def _run(arguments, progress):
