@@ -12,16 +12,11 @@ from minirl.console import finish, use_one_thread
 use_one_thread()
 
 from minirl import __version__
-from minirl.lab.alignment import ALIGNMENT
-from minirl.lab.demo import DEMO
-from minirl.lab.divergences import DIVERGENCES
-from minirl.lab.estimators import ESTIMATORS
+from minirl.lab import alignment, demo, divergences, estimators, objectives, policies, values
 from minirl.lab.job import add_arguments, do
-from minirl.lab.objectives import OBJECTIVES
-from minirl.lab.policies import POLICIES
-from minirl.lab.values import VALUES
 
-JOBS = DEMO, VALUES, POLICIES, ESTIMATORS, DIVERGENCES, OBJECTIVES, ALIGNMENT
+JOBS = (demo.DEMO, values.VALUES, policies.POLICIES, estimators.ESTIMATORS,
+        divergences.DIVERGENCES, objectives.OBJECTIVES, alignment.ALIGNMENT)
 
 
 def _parser(jobs):

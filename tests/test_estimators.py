@@ -245,7 +245,7 @@ def test_the_optimal_constant_beats_every_other_constant_and_values_beat_nothing
 
 def test_along_lambda_bias_falls_and_variance_rises(laboratory):
     """(returns.3): at λ = 1 any V is unbiased where episodes end; with the true V every λ is."""
-    weights, wrong, true = zip(*laboratory.curve)
+    weights, wrong, true = zip(*laboratory.gae)
     assert weights == tuple(k / 10 for k in range(11))
     for rows, baseline in (wrong, "wrong_values"), (true, "true_values"):
         assert [row[:2] for row in rows] == [(f"gae_{weight}", baseline) for weight in weights]
@@ -280,7 +280,7 @@ def test_a_cut_biases_whatever_trusts_a_wrong_value_there(laboratory):
 
 def test_the_figures_of_the_chapter_on_actor_critics_hold(laboratory):
     """Its sentence on what λ costs; neither bias depends on the number of episodes."""
-    (_, one_step, _), *_, (_, whole, _) = laboratory.curve
+    (_, one_step, _), *_, (_, whole, _) = laboratory.gae
     assert (one_step.bias, laboratory.gradient_norm) == pytest.approx((0.045, 0.077), abs=5e-4)
     assert one_step.variance / whole.variance == pytest.approx(1 / 3, abs=0.03)
     row, taken = laboratory.cut[2]
@@ -315,11 +315,11 @@ def test_the_surrogate_is_importance_sampling_and_right_to_first_order():
 
 
 def test_the_surrogate_soon_promises_more_than_any_policy_can_earn(laboratory):
-    assert [point.step for point in laboratory.line] == [k / 10 for k in range(41)]
+    assert [point.step for point in laboratory.surrogate] == [k / 10 for k in range(41)]
     assert all(a.objective < b.objective < -12.24
-               for a, b in zip(laboratory.line, laboratory.line[1:]))
-    assert laboratory.line[-1].surrogate > 1000
-    assert max(point.clipped for point in laboratory.line) < -590
+               for a, b in zip(laboratory.surrogate, laboratory.surrogate[1:]))
+    assert laboratory.surrogate[-1].surrogate > 1000
+    assert max(point.clipped for point in laboratory.surrogate) < -590
 
 
 # What is printed.
@@ -336,14 +336,14 @@ def test_every_number_is_printed_under_its_name_and_with_its_decimals(laboratory
             "lambda bias variance error bias variance": [
                 f"{weight:.1f} {bias(wrong.bias)} {wrong.variance:.5f} "
                 f"{wrong.bias**2 + wrong.variance:.5f} {bias(true.bias)} {true.variance:.5f}"
-                for weight, wrong, true in laboratory.curve],
+                for weight, wrong, true in laboratory.gae],
             "estimator baseline bias of steps variance SNR": [
                 f"{row.estimator} {row.baseline} {bias(row.bias)} {bias(taken)} {row.variance:.5f} "
                 f"{row.snr:.3f}" for row, taken in laboratory.cut],
             "x KL J surrogate clipped": [
                 f"{point.step:.1f} {point.kl:.4f} {point.objective:.2f} {point.surrogate:.2f} "
                 f"{point.clipped:.2f}".replace(" -0.00", " 0.00")
-                for point in laboratory.line[::5]]}.items():
+                for point in laboratory.surrogate[::5]]}.items():
         place = lines.index(heads) + 1
         assert lines[place:place + len(rows)] == rows
     assert "wrong values true values" in lines
@@ -355,5 +355,5 @@ def test_the_lambda_that_is_named_has_the_least_squared_bias_plus_variance(labor
     row = estimators.Estimator
     both = {0.1: (0.5, 0.24), 0.2: (0.2, 0.4), 0.4: (0.25, 0.35), 0.8: (0.9, 0.1)}
     curve = [(x, row("", "", *wrong, 1.0), row("", "", 0.0, 1.0, 1.0)) for x, wrong in both.items()]
-    words = " ".join(estimators.estimators_text(laboratory._replace(curve=curve)).split())
+    words = " ".join(estimators.estimators_text(laboratory._replace(gae=curve)).split())
     assert "with 8 episodes and these values lambda 0.4 has the least" in words

@@ -322,8 +322,8 @@ def test_a_policy_that_misses_nothing_is_drawn_without_a_warning(missing, scale)
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
     problem = Problem(LAKE, None, None, 1.0)
-    figure = figures.policy_curves([curve("ppo", *([1.0 - gap] * 2 for gap in missing))], problem,
-                                   title="x")
+    figure, = figures.policies_figures(
+        found_of(problem, curve("ppo", *([1.0 - gap] * 2 for gap in missing)))).values()
     assert figure.axes[1].get_yscale() == scale
     assert all(tick % 1 == 0 for axes in figure.axes for tick in axes.get_xticks())
     figure.draw_without_rendering()

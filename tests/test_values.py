@@ -8,6 +8,7 @@ from gridworld.maps import cliff_walk, corners, frozen_lake
 from gridworld.world import GridWorld, parse
 from minirl.exact.evaluation import evaluate
 from minirl.exact.planning import policy_iteration
+from minirl.exact.scorecard import referee
 from minirl.lab import values
 from minirl.lab.values import Settings, ValueCurve, Values
 from minirl.play.exploration import epsilon_greedy
@@ -102,8 +103,9 @@ def test_a_curve_judges_the_records_of_the_learner(method, learner):
 def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
     """Since their greedy policy never ends, such as going up for ever on the cliff."""
     mdp = cliff_walk().mdp(gamma=1.0)
-    assert np.isnan(values.greedy_value(mdp, np.zeros(mdp.shape)))
-    assert values.greedy_value(mdp, policy_iteration(mdp).action_values) == -13
+    up, best = map(values.greedy, (np.zeros(mdp.shape), policy_iteration(mdp).action_values))
+    scores = [[referee(mdp)(policy)] for policy in (up, best)]
+    np.testing.assert_array_equal(values.each(scores, "objective"), [[np.nan], [-13]])
     assert values.spread(np.arange(11.0)).tolist() == [1, 5, 9]
     assert values.spread(np.array([3.0, np.nan, 1.0])).tolist() == [-np.inf, 1, 1]
     assert values.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3

@@ -285,8 +285,7 @@ def _path(example, proxy, scale):
     for beta in sorted((beta for beta in betas if beta > least * 1.01), reverse=True):
         logp = tilt(ref, regularised_optimum(own, ref, beta=beta).action_values, beta=beta)
         earned, gold, length, kl = expectation(own, np.exp(logp), np.array([*tables, logp - ref]))
-        points.append(ProxyPoint(float(kl), float(earned - proxy_0), float(gold - gold_0),
-                                 float(length), float(beta)))
+        points.append(ProxyPoint(*map(float, (kl, earned - proxy_0, gold - gold_0, length, beta))))
     return points
 
 
@@ -295,9 +294,9 @@ def _best_of_proxy(example, proxy, scale):
     law = reward_law(language(proxy), np.exp(example.reference), tol=scale.law_tol,
                      also=np.array([example.world.mean_reward, letters(proxy.shape)]))
     proxy_0, (gold_0, _) = law.prob @ law.rewards, law.means @ law.prob
-    return [ProxyPoint(best.kl, float(best.reward - proxy_0), float(best.means[0] - gold_0),
-                       float(best.means[1]), float(n))
-            for n, best in ((n, best_of_n(law, n)) for n in scale.ns)]
+    found = ((n, best_of_n(law, n)) for n in scale.ns)
+    return [ProxyPoint(*map(float, (best.kl, best.reward - proxy_0, best.means[0] - gold_0,
+                                    best.means[1], n))) for n, best in found]
 
 
 # What is asked for, printed and written.

@@ -12,8 +12,6 @@ these tables is estimated from samples, except the words that are drawn for you 
 
 from collections import namedtuple
 from functools import partial
-from itertools import chain
-from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -124,14 +122,12 @@ def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
     # Where the reference is hardly ever cut; a policy that runs away from it is.
     horizon = 20 * int(example.judge(np.exp(ref)).length)
 
-    def climb(weights, stream):
-        return example.climbed(weights, [seed, stream], scale.rlhf, horizon)
-
     def learn():
         weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
-        return weights, climb(weights, stream=2)
+        return weights, example.climbed(weights, [seed, 2], scale.rlhf, horizon)
 
-    climbed, playing = timed("ppo", lambda: climb(example.world.mean_reward, stream=0))
+    climbed, playing = timed("ppo", lambda: example.climbed(
+        example.world.mean_reward, [seed, 0], scale.rlhf, horizon))
     data, drawing = timed("preferences", lambda: example.preferences(pairs, [seed, 1]))
     (weights, learned), following = timed("rlhf", learn)
     fitted, preferring = timed("dpo", lambda: fit_dpo(ref, data, beta=beta, pull=PULL))
@@ -161,8 +157,8 @@ def fitted_to(items, reference):
 
 def grid_text(rows):
     """The table of a world you can draw, and the learned policies over their maps."""
-    maps = ((f"{world}: the likeliest move in each cell", side_by_side(
-        {row.method: policy_text(grid, row.policy) for row in rows if row.world == world}))
+    maps = (f"{world}: the likeliest move in each cell\n\n" + side_by_side(
+        {row.method: policy_text(grid, row.policy) for row in rows if row.world == world})
             for world, grid in GRIDS.items())
     return page(
         f"A world you can draw: exact value of the final policy, gamma {GRID_GAMMA}",
@@ -170,7 +166,7 @@ def grid_text(rows):
                    [row[:-1] for row in rows], (0, 0, 4, 4, 4, 4, 0, 1)),
         "Value and optimum are from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.\n"
         "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated\n"
-        "as they are, stochastic.", *chain(*maps))
+        "as they are, stochastic.", *maps)
 
 
 def language_text(found):
@@ -178,7 +174,7 @@ def language_text(found):
     corpus = found.corpus
     held = ("no held-out items in a corpus of fewer than ten" if corpus.nll_heldout is None else
             f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
-            f"{exp(corpus.nll_heldout):.2f})")
+            f"{np.exp(corpus.nll_heldout):.2f})")
     notes = [f"All exact, by linear solves: KL in nats a string, share of J* - J(ref), length\n"
              f"in letters.  rlhf and dpo saw {found.pairs:,} preferences over strings of the\n"
              f"reference; in {found.identical:,} of them the two strings were the same."]
@@ -188,20 +184,17 @@ def language_text(found):
         notes.append(f"The bonus of {LETTER} a letter was fitted to the default corpus, not to "
                      f"this one.")
     words = (row.method + ":\n" + paragraph("  ".join(
-        _readable(word) or "(empty)" for word in row.samples), indent="  ") for row in found.rows)
+        # What is not for reading, such as an escape, is shown as a question mark.
+        "".join(c if c.isprintable() else "?" for c in word) or "(empty)" for word in row.samples),
+        indent="  ") for row in found.rows)
     return page(
         f"A world you can read: {corpus.items:,} items, {corpus.symbols} symbols, from\n"
         f"{found.file or 'the words in Unicode 3.2 character names'}",
         f"bigram, pseudo-count {PSEUDO_COUNT}, nats per character, end symbols counted:\n"
-        f"  {corpus.nll_train:.4f} on training items (perplexity {exp(corpus.nll_train):.2f})\n"
+        f"  {corpus.nll_train:.4f} on training items (perplexity {np.exp(corpus.nll_train):.2f})\n"
         f"  {held}\n  {corpus.nll_all:.4f} fitted to all items: the reference below",
         f"reward: which is easier to say?  J = E[reward] - {found.beta:g} KL to the reference",
         writers_text(found.rows), "\n".join(notes), *words)
-
-
-def _readable(word):
-    """A string for a terminal: what is not for reading, such as an escape, as a question mark."""
-    return "".join(c if c.isprintable() else "?" for c in word)
 
 
 def _run(arguments, progress, scale=DemoScale()):

@@ -14,7 +14,6 @@ The gradient of an estimate *follows* a divergence if it is equal to that diverg
 """
 
 from collections import namedtuple
-from typing import NamedTuple
 
 import numpy as np
 
@@ -38,13 +37,9 @@ SAMPLES = "own", "other", "weighted"
 Estimate = namedtuple("Estimate", "form samples name mean variance gradient cosine follows")
 
 
-class Divergences(NamedTuple):
-    """The table, and the divergences that its estimates should find."""
-
-    strings: int   # that were listed
-    row_kl: float  # KL(π‖π_ref) of the first row
-    string_kl: float
-    estimates: list  # of Estimate
+# What the job finds: how many strings were listed; KL(π‖π_ref) of the first row and of strings,
+# which the estimates should find; and a list of Estimate.
+Divergences = namedtuple("Divergences", "strings row_kl string_kl estimates")
 
 
 def measure_divergences():

@@ -64,22 +64,17 @@ FORMS = {"whole_return": (whole_return, False), "reward_to_go": (reward_to_go, T
 Estimator = namedtuple("Estimator", "estimator baseline bias variance snr")
 
 
-class Laboratory(NamedTuple):
-    """All tables of the job."""
-
-    episodes: int          # N
-    trajectories: int      # that were listed
-    gradient_norm: float   # ‖∇J‖, episodes end
-    rows: list             # of Estimator
-    curve: list            # of (λ, Estimator with wrong values, Estimator with true values)
-    cut_gradient_norm: float  # ‖∇J‖, episodes may be cut
-    cut: list              # of (Estimator, bias of the steps before the cut)
-    line: list             # of LinePoint
-
-
 # A policy on the line θ + x · ∇J/‖∇J‖: x, `surrogate.mean_kl` over the discounted visits of θ in
 # nats per step, J, the surrogate J(θ) + E[Σ γᵗ ρ A], and the same with the clipped ratio of PPO.
 LinePoint = namedtuple("LinePoint", "step kl objective surrogate clipped")
+
+
+# What the job finds: N; how many trajectories were listed; ‖∇J‖ where episodes end, a list of
+# Estimator, and for each λ a tuple (λ, Estimator with wrong values, Estimator with true values);
+# ‖∇J‖ where episodes may be cut, and a list of (Estimator, bias of the steps before the cut); and a
+# list of LinePoint.
+Laboratory = namedtuple("Laboratory", "episodes trajectories gradient_norm rows gae "
+                        "cut_gradient_norm cut surrogate")
 
 
 def measure_estimators(episodes):
@@ -99,9 +94,7 @@ def thin_ice():
 
     Action 0 goes left, action 1 right; the second outcome is the slip.
     """
-    cells = np.arange(3)
-    moves = np.array([[-1, 1], [1, -1]])  # of an action, by outcome
-    to = cells[:, None, None] + moves
+    to = np.arange(3)[:, None, None] + np.array([[-1, 1], [1, -1]])  # of an action, by outcome
     return TabularMDP(next_state=np.clip(to, 0, 2), prob=np.tile([0.8, 0.2], (3, 2, 1)),
                       reward=0.25 + (to == 3), terminated=(to < 0) | (to > 2),
                       start=np.full(3, 1 / 3), gamma=GAMMA)
@@ -265,11 +258,10 @@ def surrogate_line(mdp, logits, line=LINE):
     points = []
     for step in line:
         moved = logits + step * gradient / np.linalg.norm(gradient)
-        losses = (ppo_loss(moved, logits, population, clip_range=epsilon)[0]
-                  for epsilon in (np.inf, CLIP_RANGE))
+        promised = (J - visits.sum() * ppo_loss(moved, logits, population, clip_range=epsilon)[0]
+                    for epsilon in (np.inf, CLIP_RANGE))
         points.append(LinePoint(step, mean_kl(moved, logits, visits),
-                                float(policy_gradient(mdp, moved)[0]),
-                                *(float(J - visits.sum() * loss) for loss in losses)))
+                                float(policy_gradient(mdp, moved)[0]), *map(float, promised)))
     return points
 
 
@@ -278,16 +270,15 @@ def surrogate_line(mdp, logits, line=LINE):
 
 def estimators_text(found):
     """The tables of the job."""
-    N, forms = found.episodes, (0, 0, _bias, 5, 3)
+    N, trajectories, norm, rows, _, cut_norm, _, line = found
     curve = [(weight, wrong.bias, wrong.variance, wrong.bias**2 + wrong.variance, true.bias,
-              true.variance) for weight, wrong, true in found.curve]
+              true.variance) for weight, wrong, true in found.gae]
     best = min(curve, key=lambda row: row[3])[0]
     cut = [(*row[:3], taken, *row[3:]) for row, taken in found.cut]
     return page(
         f"Estimates of the policy gradient from {N} episodes on thin ice: exact, from all\n"
-        f"{found.trajectories} episodes that can happen.  The length of the gradient is "
-        f"{found.gradient_norm:.5f}.",
-        in_columns("estimator, baseline, bias, variance, SNR", found.rows, forms),
+        f"{trajectories} episodes that can happen.  The length of the gradient is {norm:.5f}.",
+        in_columns("estimator, baseline, bias, variance, SNR", rows, (0, 0, _bias, 5, 3)),
         "Bias is the length of E[estimate] - gradient, variance the trace of the covariance, SNR "
         "the length of E[estimate] over the root of the variance.  constant is J; optimal_constant "
         "is (baselines.2), known beforehand, which the trainer must estimate; true_values is the "
@@ -299,15 +290,14 @@ def estimators_text(found):
                    (1, _bias, 5, 5, _bias, 5)),
         f"Error is bias squared plus variance; with {N} episodes and these values lambda "
         f"{best:.1f} has the least.  More episodes lower the variance, not the bias.",
-        "Episodes cut after four steps, not ended by them; the gradient is "
-        f"{found.cut_gradient_norm:.5f} long:",
+        f"Episodes cut after four steps, not ended by them; the gradient is {cut_norm:.5f} long:",
         in_columns("estimator, baseline, bias, of steps, variance, SNR", cut,
                    (0, 0, _bias, _bias, 5, 3)),
         "What follows a cut is missing from every estimate.  'of steps' leaves that out: it is the "
         "bias in what the steps before the cut contribute, by counting the episode as it is, by "
         "trusting wrong values at the cut, and below lambda 1 by trusting them at every step.",
         "From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:",
-        in_columns("x, KL, J, surrogate, clipped", found.line[::5], (1, 4, 2, 2, 2)),
+        in_columns("x, KL, J, surrogate, clipped", line[::5], (1, 4, 2, 2, 2)),
         "KL is from the uniform policy, in nats a step.  The surrogate is what importance sampling "
         "promises: right to first order, and soon more than any policy can earn (J* is -12.25).  "
         "Clipped at 0.2, as PPO does, it promises nothing for going far.")
@@ -319,13 +309,9 @@ def _bias(value):
 
 
 def _document(found):
-    return {"episodes": found.episodes, "trajectories": found.trajectories,
-            "gradient_norm": found.gradient_norm, "rows": found.rows,
-            "gae": [{"lambda": weight, **row._asdict()}
-                    for weight, *rows in found.curve for row in rows],
-            "cut_gradient_norm": found.cut_gradient_norm,
-            "cut": [{**row._asdict(), "bias_of_steps": taken} for row, taken in found.cut],
-            "surrogate": found.line}
+    return {**found._asdict(),
+            "gae": [{"lambda": x, **row._asdict()} for x, *rows in found.gae for row in rows],
+            "cut": [{**row._asdict(), "bias_of_steps": taken} for row, taken in found.cut]}
 
 
 ESTIMATORS = Job("estimators", __doc__,

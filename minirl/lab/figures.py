@@ -42,30 +42,26 @@ def learning_curves(curves, *, optimum, title):
 
 
 def policies_figures(found):
-    """The learning curves, by the name of their file."""
-    return {f"{found.name}_policies": policy_curves(found.curves, found.problem, title=found.name)}
-
-
-def policy_curves(curves, problem, *, title):
     """Two panels against iterations: J, and on a logarithmic scale what is missing to J*.
 
     Each of the `policies.PolicyCurve`s is a line, the median of its runs, in a band from the worst
     to the best.  Where a policy has no J, the line has a gap.
     """
+    curves, optimum = found.curves, found.problem.optimum
     figure, left, right = _panels(10, 4, ("J, exact", "iteration", "J"),
                                   ("what is missing", "iteration", "J* − J"))
     for curve, colour in zip(curves, COLOURS):
         lines = spread(curve.values, (0.0, 0.5, 1.0))
         _band(left, curve.iterations, lines, colour, curve.method)
-        _band(right, curve.iterations, problem.optimum - lines[::-1], colour, curve.method)
-    left.axhline(problem.optimum, **OPTIMUM)
-    if any((problem.optimum - curve.values > 0).any() for curve in curves):
+        _band(right, curve.iterations, optimum - lines[::-1], colour, curve.method)
+    left.axhline(optimum, **OPTIMUM)
+    if any((optimum - curve.values > 0).any() for curve in curves):
         right.set_yscale("log")
     for axes in left, right:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(frameon=False)
-    figure.suptitle(f"{title}: median, worst and best of {curves[0].values.shape[1]} runs")
-    return figure
+    figure.suptitle(f"{found.name}: median, worst and best of {curves[0].values.shape[1]} runs")
+    return {f"{found.name}_policies": figure}
 
 
 def estimators_figures(found):
@@ -73,12 +69,12 @@ def estimators_figures(found):
     return {"estimators_gae": gae_figure(found), "estimators_surrogate": surrogate_figure(found)}
 
 
-def gae_figure(laboratory):
+def gae_figure(found):
     """Squared bias, variance and their sum against λ, for the wrong values."""
-    weights, wrong, _ = zip(*laboratory.curve)
+    weights, wrong, _ = zip(*found.gae)
     bias, variance = np.array([(row.bias**2, row.variance) for row in wrong]).T
     figure, axes = _panels(
-        6, 4, (f"GAE with a wrong value table, {laboratory.episodes} episodes, exact", "λ",
+        6, 4, (f"GAE with a wrong value table, {found.episodes} episodes, exact", "λ",
                "squared error of the gradient"))
     for line, label, colour in zip((bias, variance, bias + variance),
                                    ("bias²", "variance", "both"), COLOURS):
@@ -88,14 +84,13 @@ def gae_figure(laboratory):
     return figure
 
 
-def surrogate_figure(laboratory):
+def surrogate_figure(found):
     """J and its two surrogates along a line of policies."""
     figure, axes = _panels(6, 4, ("the cliff, from the uniform policy along the gradient",
                                   "distance in logits", "J, exact, and what is promised"))
-    line = laboratory.line
-    _line(axes, line, "step", "objective", color=COLOURS[2], label="J")
-    _line(axes, line, "step", "surrogate", color=COLOURS[1], label="surrogate")
-    _line(axes, line, "step", "clipped", color=COLOURS[0], label="clipped surrogate")
+    _line(axes, found.surrogate, "step", "objective", color=COLOURS[2], label="J")
+    _line(axes, found.surrogate, "step", "surrogate", color=COLOURS[1], label="surrogate")
+    _line(axes, found.surrogate, "step", "clipped", color=COLOURS[0], label="clipped surrogate")
     axes.legend(frameon=False)
     return figure
 

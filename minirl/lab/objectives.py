@@ -17,10 +17,8 @@ strings, π_ref e^{r/β}/Z, is a little better still.  A method without such a p
 """
 
 from collections import namedtuple
-from functools import partial
 from itertools import combinations_with_replacement
 from math import factorial
-from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, sparse
@@ -51,17 +49,11 @@ STIFF = 1e-6       # and least eigenvalue of its derivative
 STEPS, RATE = 2000, 10.0  # along an update that has no zero
 
 
-class Strings(NamedTuple):
-    """Every string of the language."""
-
-    ref: np.ndarray      # (3, 3) log π_ref
-    steps: counts.Steps  # M strings
-    matrix: np.ndarray   # (M, 9) their counts
-    lengths: np.ndarray  # (M,) steps
-    rewards: np.ndarray  # (M,)
-    chances: np.ndarray  # (M,) under the reference
-    members: np.ndarray  # (K, group) all groups of strings, the order of a group set aside,
-    orders: np.ndarray   # (K,) and in how many orders each can be written
+# Every string of the language: the reference log π_ref, (3, 3); the `counts.Steps` of M strings;
+# for each string how often it takes each step, (M, 9), how many steps it has, its reward, and its
+# chance under the reference, (M,); all groups of strings, (K, group), the order of a group set
+# aside, and in how many orders each can be written, (K,).
+Strings = namedtuple("Strings", "ref steps matrix lengths rewards chances members orders")
 
 
 # What a method puts into (unified.1) at one policy: where its strings come from, the coefficient of
@@ -76,15 +68,9 @@ Coefficients = namedtuple("Coefficients", "method strings judge least mean large
 Rest = namedtuple("Rest", "method at_rest reward kl objective share length rarest")
 
 
-class Objectives(NamedTuple):
-    """All results of the job."""
-
-    strings: int        # that were listed
-    reference: float    # J of it
-    best_bigram: float  # J
-    optimum: float      # J, over strings
-    gradient: list      # of Coefficients
-    rests: list         # of Rest
+# What the job finds: how many strings were listed; J of the reference, of the best bigram and of
+# the optimum over strings; lists of Coefficients and of Rest.
+Objectives = namedtuple("Objectives", "strings reference best_bigram optimum gradient rests")
 
 
 def measure_objectives():
@@ -112,7 +98,7 @@ def one_gradient(found, moves, logits):
     """(unified.1) of six methods at one policy: a list of Coefficients."""
     chance, (pairs, met) = chances(found, logits), all_pairs(found)
     true, shown, rows = moves["reinforce"](logits), demonstrations(found)[0], []
-    earned, group = paid(found, logits, found.rewards), found.members.shape[1]
+    earned, group = found.rewards - BETA * ratios_of(found, logits), found.members.shape[1]
 
     def row(method, strings, judge, c, weights, own, steps=found.steps):
         """`own` is the gradient of the method's loss, as often as (unified.1) has it."""
@@ -190,11 +176,6 @@ def ratios_of(found, logits):
     return found.matrix @ (log_softmax(logits) - found.ref).ravel()
 
 
-def paid(found, logits, rewards):
-    """What every string earns, less the price of its log-ratio, (M,)."""
-    return rewards - BETA * ratios_of(found, logits)
-
-
 def kept(found, chance):
     """The probability of a string to be the best of its group, ties broken by lot: (M,)."""
     rewards, group = found.rewards, found.members.shape[1]
@@ -226,9 +207,9 @@ def demonstrations(found):
 def updates(found):
     """The expected update of each method, by name: functions logits -> (3, 3), uphill."""
     pairs, met = all_pairs(found)
-    M, ref = found.chances.size, found.ref
-    learned = fitting.minimise(lambda w: reward_model.bradley_terry_loss(
-        w, pairs.difference, pair_weights=met), np.zeros(ref.shape)).x
+    D, M, ref = pairs.difference, found.chances.size, found.ref
+    learned = fitting.minimise(lambda w: reward_model.bradley_terry_loss(w, D, pair_weights=met),
+                               np.zeros(ref.shape)).x
 
     def ascent(logits, coefficients, weights):
         return gradient(logits, found.steps, np.repeat(coefficients, found.lengths), weights)
@@ -238,7 +219,7 @@ def updates(found):
 
     def climb(rewards):
         def update(logits):
-            chance, earned = chances(found, logits), paid(found, logits, rewards)
+            chance, earned = chances(found, logits), rewards - BETA * ratios_of(found, logits)
             return ascent(logits, earned - chance @ earned, chance)
         return update
 
@@ -247,7 +228,7 @@ def updates(found):
         return ascent(logits, kept(found, chance), chance)
 
     def grpo_paid(logits):
-        chance, earned = chances(found, logits), paid(found, logits, found.rewards)
+        chance, earned = chances(found, logits), found.rewards - BETA * ratios_of(found, logits)
         A = judged(found, chance, member_advantages(found, earned, group_normalised))
         return ascent(logits, A, chance / found.lengths)
 
@@ -262,17 +243,16 @@ def updates(found):
         return update
 
     def down(loss, *data, **options):
-        return lambda logits: -loss(logits, *data, **options)[1]
+        return lambda logits: -loss(logits, *data, pair_weights=met, **options)[1]
 
     every, often = sparse.csr_array(found.matrix), M * met.reshape(M, M)
 
     def kto_as_met(logits):
         z0 = chances(found, logits) @ ratios_of(found, logits)
-        return kto.kto_loss(logits, ref, every, every, beta=BETA, z0=max(z0, 0.0),
-                            desirable_weight=often.sum(axis=1),
-                            undesirable_weight=often.sum(axis=0))
+        return -kto.kto_loss(logits, ref, every, every, beta=BETA, z0=max(z0, 0.0),
+                             desirable_weight=often.sum(axis=1),
+                             undesirable_weight=often.sum(axis=0))[1]
 
-    dpo_down = partial(down, dpo.dpo_loss, ref, pairs.difference, beta=BETA, pair_weights=met)
     return {
         "sft": imitate(demonstrations(found)[0]),
         "rejection_sampling": imitate(found.chances * kept(found, found.chances)),
@@ -280,12 +260,11 @@ def updates(found):
         "grpo": with_k3(group_normalised, found.lengths),
         "dr_grpo": with_k3(group_centred, found.lengths.max()), "grpo_kl_in_reward": grpo_paid,
         "rlhf": climb(found.matrix @ learned.ravel()),
-        "dpo": dpo_down(), "dpo_smoothed": dpo_down(label_smoothing=SMOOTHING),
-        "ipo": down(ipo.ipo_loss, ref, pairs.difference, beta=TAU, pair_weights=met),
-        "kto": down(kto_as_met),
-        "simpo": down(simpo.simpo_loss, *pairs.means, beta=SCALE, simpo_gamma=LEAD,
-                      pair_weights=met),
-        "orpo": down(orpo.orpo_loss, *pairs.means, beta=ODDS, pair_weights=met)}
+        "dpo": down(dpo.dpo_loss, ref, D, beta=BETA),
+        "dpo_smoothed": down(dpo.dpo_loss, ref, D, beta=BETA, label_smoothing=SMOOTHING),
+        "ipo": down(ipo.ipo_loss, ref, D, beta=TAU), "kto": kto_as_met,
+        "simpo": down(simpo.simpo_loss, *pairs.means, beta=SCALE, simpo_gamma=LEAD),
+        "orpo": down(orpo.orpo_loss, *pairs.means, beta=ODDS)}
 
 
 def at_rest(update, starts, steps=STEPS, rate=RATE):

@@ -11,6 +11,7 @@ same numbers wherever it is played.
 
 import os
 import signal
+from collections import namedtuple
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +29,7 @@ from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.running_example import bigram_of, running_example
 from minirl.lab.table import fixed, in_columns, page
-from minirl.lab.values import POINTS, known, spread
+from minirl.lab.values import POINTS, each, known, spread
 from minirl.people.rlhf import step_rewards
 from minirl.play.actor_critic import actor_critic
 from minirl.play.optim import linear
@@ -64,26 +65,16 @@ class Problem(NamedTuple):
         return step_rewards(self.mdp.mean_reward, self.logits, beta=self.beta)
 
 
-class PolicyCurve(NamedTuple):
-    """R runs of one learner, judged at the start and POINTS times after."""
-
-    method: str
-    iterations: np.ndarray  # (POINTS + 1,) int
-    steps: np.ndarray       # (R,) int, environment steps of each run in all
-    values: np.ndarray      # (POINTS + 1, R) exact J; NaN where it does not exist
-    shares: np.ndarray      # (POINTS + 1, R) of the optimum, likewise
-    seconds: float          # of all runs, one after another
+# R runs of one learner, judged at the start and POINTS times after: the iterations so far,
+# (POINTS + 1,) int; the steps of the environment of each run in all, (R,) int; the exact J and the
+# share of the optimum, (POINTS + 1, R), NaN where they do not exist; and the seconds of all runs,
+# one after another.
+PolicyCurve = namedtuple("PolicyCurve", "method iterations steps values shares seconds")
 
 
-class Policies(NamedTuple):
-    """What the job finds."""
-
-    name: str
-    problem: Problem
-    curves: list  # of PolicyCurve
-    seed: int
-    episodes: int
-    horizon: int
+# What the job finds: the name of a world, its Problem, a PolicyCurve for each learner, and what was
+# asked for.
+Policies = namedtuple("Policies", "name problem curves seed episodes horizon")
 
 
 def grid_problem(mdp):
@@ -146,10 +137,8 @@ def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizo
         for method in methods:
             steps, scores, seconds = zip(*(timed(method, lambda: next(results))[0]
                                            for _ in range(runs)))
-            values, shares = (np.array([[getattr(score, name) for score in run] for run in scores],
-                                       float).T for name in ("objective", "share"))  # None is NaN
-            yield PolicyCurve(method, judged_at(iterations), np.array(steps), values, shares,
-                              sum(seconds))
+            yield PolicyCurve(method, judged_at(iterations), np.array(steps),
+                              each(scores, "objective").T, each(scores, "share").T, sum(seconds))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ fast, and values that begin above it.  A world without chance needs no steps tha
 `SETTINGS` has numbers for each known world with which all four arrive.
 """
 
+from collections import namedtuple
 from itertools import islice
 from time import perf_counter
 from typing import NamedTuple
@@ -20,11 +21,10 @@ import numpy as np
 
 from gridworld.draw import policy_text, side_by_side, values_text, visits_text
 from gridworld.maps import WORLDS
-from gridworld.world import GridWorld
 from minirl.console import integer, number
-from minirl.exact.evaluation import NoEnd, occupancy
+from minirl.exact.evaluation import occupancy
 from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
-from minirl.exact.scorecard import objective, referee
+from minirl.exact.scorecard import referee
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.table import WIDTH, in_columns, page
 from minirl.play.exploration import epsilon_greedy
@@ -55,34 +55,20 @@ SETTINGS = {
     "teleports": Settings(0.95, 20_000, 1.0, 0.6, 0.3, 40.0)}
 
 
-class Solution(NamedTuple):
-    """A world and its exact answers."""
-
-    optimum: object       # planning.Optimum, of policy iteration
-    visits: np.ndarray    # (S,) of the best policy
-    rounds: dict          # solver to the rounds it needed
-    disagreement: float   # the largest difference between two solvers' values
+# The exact answers of a world: the `planning.Optimum` of policy iteration, the visits (S,) of its
+# policy, how many rounds each solver needed, by name, and the largest difference of their values.
+Solution = namedtuple("Solution", "optimum visits rounds disagreement")
 
 
-class ValueCurve(NamedTuple):
-    """R runs of one learner, judged POINTS times."""
-
-    method: str
-    steps: np.ndarray    # (POINTS,) int, steps of each run
-    errors: np.ndarray   # (POINTS, R) ‖Q − Q*‖∞
-    values: np.ndarray   # (POINTS, R) exact J of the greedy policy; NaN where it never ends
-    shares: np.ndarray   # (R,) of the optimum, in the end; NaN where there is none
-    seconds: float
+# R runs of one learner, judged POINTS times: the steps of each run so far, (POINTS,) int;
+# ‖Q − Q*‖∞ and the exact J of the greedy policy, (POINTS, R), NaN where it never ends; its share of
+# the optimum in the end, (R,), NaN where there is none; and seconds.
+ValueCurve = namedtuple("ValueCurve", "method steps errors values shares seconds")
 
 
-class Values(NamedTuple):
-    """What the job finds."""
-
-    name: str
-    grid: GridWorld
-    settings: Settings
-    solution: Solution
-    curves: list  # of ValueCurve
+# What the job finds: the name of a world, its GridWorld, Settings and Solution, and a ValueCurve
+# for each learner.
+Values = namedtuple("Values", "name grid settings solution curves")
 
 
 def solve_world(mdp):
@@ -117,17 +103,15 @@ def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
     record = learners(mdp, rng=[[seed, run] for run in range(runs)],
                       initial_value=settings.initial_value,
                       tables=2 if method == "double_q_learning" else 1)
-    trainer = VALUE_LEARNERS[method](mdp, record, learning_rate=settings.learning_rate,
-                                     decay=settings.decay,
-                                     exploration=epsilon_greedy(settings.exploration_rate),
-                                     steps_per_iteration=settings.steps // POINTS,
-                                     truth=optimum.action_values)
-    points = []
-    for record in islice(trainer, POINTS):
-        points.append((record.steps, record.metrics["error/max"],
-                       [greedy_value(mdp, Q) for Q in record.Q]))
-    shares = np.array([judge(greedy(Q)).share for Q in record.Q], float)  # None becomes NaN
-    return ValueCurve(method, *map(np.array, zip(*points)), shares, perf_counter() - began)
+    records = list(islice(VALUE_LEARNERS[method](
+        mdp, record, learning_rate=settings.learning_rate, decay=settings.decay,
+        exploration=epsilon_greedy(settings.exploration_rate), truth=optimum.action_values,
+        steps_per_iteration=settings.steps // POINTS), POINTS))
+    scores = [[judge(greedy(Q)) for Q in record.Q] for record in records]
+    return ValueCurve(method, np.array([record.steps for record in records]),
+                      np.array([record.metrics["error/max"] for record in records]),
+                      each(scores, "objective"), each(scores[-1:], "share")[0],
+                      perf_counter() - began)
 
 
 def greedy(Q):
@@ -135,12 +119,9 @@ def greedy(Q):
     return np.eye(Q.shape[1])[Q.argmax(axis=1)]
 
 
-def greedy_value(mdp, Q):
-    """What the greedy policy of Q is worth from the start, exactly; NaN if it never ends."""
-    try:
-        return objective(mdp, greedy(Q))
-    except NoEnd:
-        return np.nan
+def each(scores, name):
+    """A field of all `Score`s in lists of lists: an array of floats, NaN where there is none."""
+    return np.array([[getattr(score, name) for score in some] for some in scores], float)
 
 
 def spread(numbers, quantiles=(0.1, 0.5, 0.9)):
@@ -196,7 +177,8 @@ def curves_text(found):
     rows, settings = value_rows(found.curves), found.settings
     lost = [row["method"] for row in rows if row["value"][1] is None
             or row["share"] is not None and row["share"] < ARRIVED]
-    text = page(
+    missed = [f"Did not get there with these settings: {', '.join(lost)}."] if lost else []
+    return page(
         in_columns(", , |Q - Q*|, , , J greedy, , share\n"
                    "method" + 2 * ", 10 %, median, 90 %" + ", median",
                    [(row["method"], *row["error"], *row["value"], row["share"]) for row in rows],
@@ -206,8 +188,7 @@ def curves_text(found):
         f"{settings.exploration_rate:g} and initial value {settings.initial_value:g}.  |Q - Q*| is "
         f"the largest error of an action value; J is the exact value of the greedy policy from the "
         f"start, null where it never ends; share is 1 - (J* - J)/|J*|.  sarsa and expected_sarsa "
-        f"learn what their exploring policy is worth, which is not Q*.")
-    return page(text, f"Did not get there with these settings: {', '.join(lost)}.") if lost else text
+        f"learn what their exploring policy is worth, which is not Q*.", *missed)
 
 
 def _run(arguments, progress):
@@ -232,7 +213,8 @@ def _document(found):
 
 VALUES = Job("values", __doc__, _run, curves_text, {
     "runs": {"type": integer(1), "default": 20, "help": "of each learner (20)"},
-    "gamma": {"type": number(0, 1), "metavar": "G", "help": "discount (0.95; 1 on cliff and windy)"},
+    "gamma": {"type": number(0, 1), "metavar": "G",
+              "help": "discount (0.95; 1 on cliff and windy)"},
     "steps": {"type": integer(POINTS), "metavar": "N",
               "help": f"of each run, a multiple of {POINTS}; episodes are cut after 200"},
     "learning-rate": {"type": number(1e-6, 1), "metavar": "A",
