@@ -193,8 +193,8 @@ def language_text(found):
         f"bigram, pseudo-count {PSEUDO_COUNT}, nats per character, end symbols counted:\n"
         f"  {corpus.nll_train:.4f} on training items (perplexity {np.exp(corpus.nll_train):.2f})\n"
         f"  {held}\n  {corpus.nll_all:.4f} fitted to all items: the reference below",
-        f"reward: which is easier to say?  J = E[reward] - {found.beta:g} KL to the reference",
-        writers_text(found.rows), "\n".join(notes), *words)
+        f"reward: which is easier to say?  J = E[reward] - {found.beta:g} KL to the reference\n\n"
+        + writers_text(found.rows), "\n".join(notes), *words)
 
 
 def _run(arguments, progress, scale=DemoScale()):

@@ -166,8 +166,8 @@ def solution_text(found):
         drawn = page(*(f"{title}\n{block}" for title, block in drawings.items()))
     rounds = ", ".join(f"{solver} {count}" for solver, count in solution.rounds.items())
     return page(
-        f"{found.name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}",
-        drawn,
+        f"{found.name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}\n\n"
+        f"{drawn}",
         f"Solved three times, with these numbers of rounds: {rounds}.  The values differ by at "
         f"most {solution.disagreement:.0e}.")
 
