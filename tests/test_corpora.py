@@ -13,11 +13,6 @@ from minirl.lab.running_example import PSEUDO_COUNT, bigram_of
 from toy_lm.corpora import held_out, read_lines, unicode_words
 
 
-@pytest.fixture(scope="module")
-def words():
-    return unicode_words()
-
-
 def nll_by_loops(items, training):
     """Nats per character of `items` under the bigram of `training`, pseudo-count 0.1."""
     symbols = len(set("".join(items + training))) + 1
@@ -28,13 +23,15 @@ def nll_by_loops(items, training):
     return sum(costs) / len(costs)
 
 
-def test_the_unicode_words_are_the_same_on_every_machine(words):
+def test_the_unicode_words_are_the_same_on_every_machine():
+    words = unicode_words()
     assert len(words) == 2465 and sum(map(len, words)) == 14521
     assert hashlib.sha256("\n".join(words).encode()).hexdigest() == (
         "58d1cf76d5af8888a5407b3a1bfa5cad86b46330bd925ca22e8d03a132adad8c")
 
 
-def test_the_bigram_of_the_unicode_words_costs_2_5838_nats_a_character(words):
+def test_the_bigram_of_the_unicode_words_costs_2_5838_nats_a_character():
+    words = unicode_words()
     corpus = fitted_to(words, bigram_of())
     training, held = words.copy(), words[9::10]
     del training[9::10]
@@ -100,11 +97,8 @@ def test_as_many_items_are_held_out_as_the_fraction_says_and_evenly(fraction):
         assert (len(training), len(held)) == (size - floor(size * part), floor(size * part))
 
 
-def test_a_third_is_every_third():
+def test_a_third_is_every_third_and_just_below_one_all_but_the_first():
     assert held_out(list(range(1, 10)), 1 / 3) == ([1, 2, 4, 5, 7, 8], [3, 6, 9])
     assert held_out(["a", "b", "c", "a"], 0.5) == (["a", "c"], ["b", "a"])
-
-
-def test_of_a_fraction_just_below_one_the_first_item_is_left_to_train_on():
     assert held_out([1, 2, 3], 0.999999) == ([1], [2, 3])
     assert held_out([1, 2, 3], 1 - 1e-12) == ([1], [2, 3])

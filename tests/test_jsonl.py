@@ -40,9 +40,6 @@ def data_file(tmp_path):
     return make
 
 
-# What is written is read.
-
-
 @pytest.mark.parametrize("kind", RECORDS)
 def test_what_is_written_is_read(tmp_path, kind):
     path = tmp_path / "data.jsonl"

@@ -55,11 +55,6 @@ def same_bits(one, other):
     return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
 
 
-@pytest.fixture(scope="module")
-def words():
-    return unicode_words()
-
-
 @pytest.fixture
 def refusal(tmp_path):
     """What `load` says of a file with this content, after the name of the file."""
@@ -72,9 +67,6 @@ def refusal(tmp_path):
         assert str(found.value).startswith(start)
         return str(found.value).removeprefix(start)
     return message
-
-
-# Fitting.
 
 
 def nll_by_loops(items, training, order, alpha):
@@ -97,7 +89,8 @@ def nll_by_loops(items, training, order, alpha):
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("pseudo_count", [0.1, 2.0])
-def test_a_model_of_any_order_costs_what_its_contexts_say(words, order, pseudo_count):
+def test_a_model_of_any_order_costs_what_its_contexts_say(order, pseudo_count):
+    words = unicode_words()
     training, held = words[::2], words[1::2]
     model = fit(training, order=order, pseudo_count=pseudo_count, vocabulary=from_items(words))
     assert model.order == order and model.logits.shape == (27**(order - 1), 27)

@@ -139,27 +139,6 @@ def test_strings_are_cut_at_the_horizon_and_lack_the_end():
     assert np.diff(sample(never_end, 1, rng=0).starts).tolist() == [HORIZON] == [1000]
 
 
-def test_a_string_that_ends_exactly_at_the_horizon_is_whole():
-    texts = WORDS.decode(sample(LOGITS, 2000, rng=4, horizon=3))
-    assert {len(text) for text in texts if "…" not in text} == {0, 1, 2}
-    assert {len(text) for text in texts if "…" in text} == {4}
-
-
-def test_a_seed_draws_the_same_strings_and_a_generator_goes_on():
-    rng = np.random.default_rng(5)
-    first, second = sample(LOGITS, 20, rng=rng), sample(LOGITS, 20, rng=rng)
-    assert first.index.tolist() == sample(LOGITS, 20, rng=5).index.tolist()
-    assert first.index.tolist() != second.index.tolist()
-
-
-@pytest.mark.parametrize("order", [1, 2, 3])
-def test_a_string_is_finished_if_it_ends_with_the_end_symbol(order):
-    steps = sample(table_of(order), 400, rng=6, horizon=3)
-    texts = WORDS.decode(steps)
-    assert finished(steps).tolist() == [not text.endswith("…") for text in texts]
-    assert 0 < finished(steps).sum() < 400
-
-
 def test_a_string_without_steps_is_not_finished():
     steps = counts.steps(*np.divmod([0, 1, 4], 4), np.array([0, 0, 1, 1, 3, 3]), (4, 4))
     assert finished(steps).tolist() == [False, True, False, True, False]

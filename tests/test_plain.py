@@ -208,17 +208,8 @@ def test_the_best_of_n_is_what_its_law_says_and_not_further_than_its_bound():
         assert abs(mean - exact) < 0.1 and 0 < distance < bound
 
 
-@pytest.mark.parametrize("name, least", [("rlhf", 0.95), ("dpo", 0.8)])
-def test_what_is_aligned_comes_near_the_optimum(name, least):
-    rows = [numbers(line)[-2:] for line in printed(name) if "at most" in line]
-    assert len({best for _, best in rows}) == 1
-    (first, best), (last, _) = rows[0], rows[-1]
-    assert least < (last - first) / (best - first) < 1
-
-
-def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not():
-    """The last line of `dpo`, from the loss of the book, which is faster."""
-    *_, last, words = printed("dpo")
+def run_dpo(pairs=1000, **changes):
+    """The file with the loss of the book, which is faster, along so many pairs."""
     matrices = {}
 
     def loss(theta, ref, pairs, beta):
@@ -227,10 +218,23 @@ def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not():
             matrices["D"] = counts.difference_matrix(as_steps(y_w, 5), as_steps(y_l, 5))
         return dpo.dpo_loss(theta, ref, matrices["D"], beta=beta)
 
+    return run_changed("dpo", {"range(1000)": f"range({pairs})", "def loss(": "def other(",
+                               **changes}, loss=loss)
+
+
+@pytest.mark.parametrize("run, least", [(lambda: printed("rlhf"), 0.95), (run_dpo, 0.8)])
+def test_what_is_aligned_comes_near_the_optimum(run, least):
+    rows = [numbers(line)[-2:] for line in run() if "at most" in line]
+    assert len({best for _, best in rows}) == 1
+    (first, best), (last, _) = rows[0], rows[-1]
+    assert least < (last - first) / (best - first) < 1
+
+
+def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not():
+    """The last lines of `dpo`."""
+    *_, last, words = run_dpo()
     for pairs, J in (8000, numbers(words)[-1]), (1000, numbers(last)[-2]):
-        matrices.clear()
-        rows = run_changed("dpo", {"range(1000)": f"range({pairs})", "range(21)": "range(51)",
-                                   "% 5 == 0": "% 50 == 0", "def loss(": "def other("}, loss=loss)
+        rows = run_dpo(pairs, **{"range(21)": "range(51)", "% 5 == 0": "% 50 == 0"})
         assert numbers(rows[1])[-2] == J
 
 

@@ -21,9 +21,6 @@ from worlds import (corridor, deterministic_policies, endless, episodes, island,
 GAMMAS = [0.0, 0.9, 1.0]
 
 
-# The policy gradient.
-
-
 @pytest.mark.parametrize("gamma", [0.7, 1.0])
 def test_the_policy_gradient_is_the_mean_of_return_times_score(rng, gamma):
     """(planning.5), by the score function E[R Σ_t ∇log π(a_t|s_t)] over all episodes."""

@@ -43,9 +43,6 @@ def assert_same(one, other):
         np.testing.assert_array_equal(left, right)
 
 
-# Stepping.
-
-
 def test_a_step_reads_the_outcome_drawn_from_the_tables(world, rng):
     """(sampling.1), for the outcome of an action."""
     states, actions = rng.integers(0, 4, 100), rng.integers(0, 3, 100)

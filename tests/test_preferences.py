@@ -143,14 +143,6 @@ def test_the_rater_counts_the_step_from_the_prompt_and_not_the_prompt():
                for chosen, rejected in texts_of(data))
 
 
-def test_pairs_at_order_three_are_rated_by_a_table_of_order_three():
-    wide, rewards = widen(LOGITS, 3), widen(REWARDS, 3)
-    data = sample_pairs(wide, rewards, 300, rng=4, temperature=1e-9, prompts=[WORDS.state(
-        "ab", order=3)])
-    for chosen, rejected in texts_of(data):
-        assert reward_of("ab" + chosen) >= reward_of("ab" + rejected)
-
-
 # Noise and ties.
 
 
