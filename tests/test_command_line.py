@@ -84,13 +84,10 @@ def test_a_wrong_choice_is_refused_with_what_there_is(command, job, argument):
     assert ("cliff" in choices) == (argument == "--world")
     assert ("language" in choices) == (job == "policies" and argument == "--world")
     assert ("actor_critic" in choices) == (argument == "--learner")
-
-
-@pytest.mark.parametrize("word", ["nonsense", "value", "names.txt", ""])
-def test_a_job_that_there_is_not_is_refused_with_those_there_are(command, word):
-    status, out, err = command(word, "--quiet")
-    assert status == 2 and out == "" and f"argument JOB: invalid choice: {word!r}" in err
-    assert re.findall(r"(\w+)'?[,)]", err.split("choose from")[1]) == list(EVERY)
+    for word in "nonsense", "value", "names.txt", "":
+        status, out, err = command(word, "--quiet")
+        assert status == 2 and out == "" and f"argument JOB: invalid choice: {word!r}" in err
+        assert re.findall(r"(\w+)'?[,)]", err.split("choose from")[1]) == list(EVERY)
 
 
 @pytest.mark.parametrize("job, arguments, message", [
@@ -117,32 +114,24 @@ def test_what_the_user_can_mend_is_refused_in_a_sentence(command, monkeypatch, j
     assert message in err
 
 
-@pytest.mark.parametrize("data, message", [
-    (b"", "{path} holds no item: one item per line is expected"),
-    (b" \n\r\n", "{path} holds no item: one item per line is expected"),
-    (b"anna\nb\xf6b\n", "{path}, line 2: not UTF-8 (byte 0xf6)"),
-    (b"aaa\na\n", "the corpus must have at least two different letters, got 'a'"),
-])
-def test_a_corpus_that_cannot_be_used_is_refused(command, tmp_path, data, message):
+@pytest.mark.parametrize("job, argument, data, message", [
+    ("demo", "--corpus", b"", "{path} holds no item: one item per line is expected\n"),
+    ("demo", "--corpus", b" \n\r\n", "{path} holds no item: one item per line is expected\n"),
+    ("demo", "--corpus", b"anna\nb\xf6b\n", "{path}, line 2: not UTF-8 (byte 0xf6)\n"),
+    ("demo", "--corpus", b"aaa\na\n",
+     "the corpus must have at least two different letters, got 'a'\n"),
+    ("values", "--map", b"SFF\nFXG\n", "{path}: map line 2, column 2: 'X' is neither"),
+    ("values", "--map", b"SG\nF\xff\n", "{path}, line 2: not UTF-8 (byte 0xff)\n"),
+    ("values", "--map", b"", "{path}"), ("values", "--map", b"FF\n", "{path}")])
+def test_a_corpus_or_a_map_that_cannot_be_used_is_refused(command, tmp_path, job, argument, data,
+                                                          message):
     """By the name of the file, which may be standard input."""
-    path = tmp_path / "corpus.txt"
+    path = tmp_path / "some.txt"
     path.write_bytes(data)
-    assert command("--corpus", str(path)) == (2, "", f"minirl: {message.format(path=path)}\n")
-    assert command("--corpus", "-", stdin=data) == (
-        2, "", f"minirl: {message.format(path='standard input')}\n")
-
-
-@pytest.mark.parametrize("data, message", [
-    (b"SFF\nFXG\n", "{path}: map line 2, column 2: 'X' is neither"),
-    (b"SG\nF\xff\n", "{path}, line 2: not UTF-8 (byte 0xff)"), (b"", "{path}"),
-    (b"FF\n", "{path}")])
-def test_a_map_that_cannot_be_used_is_refused(command, tmp_path, data, message):
-    path = tmp_path / "map.txt"
-    path.write_bytes(data)
-    for name, given in (str(path), b""), ("-", data):
-        status, out, err = command("values", "--map", name, stdin=given)
+    for given, shown, stdin in (str(path), path, b""), ("-", "standard input", data):
+        status, out, err = command(job, argument, given, stdin=stdin)
         assert status == 2 and out == "" and err.count("\n") == 1
-        assert f"minirl: {message}".format(path=path if name != "-" else "standard input") in err
+        assert err.startswith(f"minirl: {message.format(path=shown)}")
 
 
 # Standard input and output.

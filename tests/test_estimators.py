@@ -71,8 +71,8 @@ def judged(case, weights):
         mean += chance * estimate
         square += chance * (estimate**2).sum()
     variance = (square - (mean**2).sum()) / case.episodes
-    return (np.linalg.norm(mean - case.gradient), variance,
-            np.linalg.norm(mean) / variance**0.5), mean
+    numbers = np.linalg.norm(mean - case.gradient), variance, np.linalg.norm(mean) / variance**0.5
+    return pytest.approx(numbers, rel=1e-10, abs=1e-12), mean
 
 
 def rewards_of(case, i):
@@ -89,13 +89,6 @@ def by_critic(case, V, reach, discount):
         delta = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(len(r))]
         return [discount**t * sum(x * y for x, y in zip(reach, delta[t:])) for t in range(len(r))]
     return weights
-
-
-def same(row, numbers):
-    return row[2:] == pytest.approx(numbers, rel=1e-10, abs=1e-12)
-
-
-LAMBDA = [0.81**k for k in range(4)]  # γλ, λ = 0.9
 
 
 @pytest.mark.parametrize("K", [1, 2])
@@ -140,19 +133,13 @@ def test_the_moments_of_leave_one_out_and_the_batch_mean_are_those_of_all_batche
 # The tables.
 
 
-def test_every_form_and_every_baseline_has_a_row(laboratory):
-    found = [(row.estimator, row.baseline) for row in laboratory.rows]
-    forms = "whole_return", "reward_to_go", "reward_to_go_undiscounted"
-    baselines = ("none", "constant", "optimal_constant", "true_values", "wrong_values",
-                 "batch_mean", "leave_one_out")
-    critics = product(("true_values", "wrong_values"), ("td_error", "two_steps", "gae_0.9",
-                                                         "gae_0.9_undiscounted"))
-    assert found == [*product(forms, baselines), *((form, name) for name, form in critics)]
-
-
 def test_baselines_are_what_a_plain_loop_finds(laboratory, ends):
     """(returns.1), (baselines.2)"""
     rows = {(row.estimator, row.baseline): row for row in laboratory.rows}
+    assert list(rows)[:21] == list(product(estimators.FORMS, (
+        "none", "constant", "optimal_constant", "true_values", "wrong_values", "batch_mean",
+        "leave_one_out")))
+    assert list(estimators.FORMS) == ["whole_return", "reward_to_go", "reward_to_go_undiscounted"]
 
     def with_baseline(i, V, constant):
         r, kept = rewards_of(ends, i), 0.9 if form == "reward_to_go" else 1.0
@@ -167,43 +154,41 @@ def test_baselines_are_what_a_plain_loop_finds(laboratory, ends):
                                   ("true_values", ends.values, 0),
                                   ("wrong_values", ends.values / 2, 0)):
             found, _ = judged(ends, lambda i: with_baseline(i, V, constant))
-            assert same(rows[form, name], found), name
+            assert rows[form, name][2:] == found, name
         # Through three points of the parabola that the variance is, its least.
-        left, middle, right = (judged(ends, lambda i: with_baseline(i, nothing, b))[0][1]
+        left, middle, right = (judged(ends, lambda i: with_baseline(i, nothing, b))[0].expected[1]
                                for b in (-1, 0, 1))
         least = middle - (right - left)**2 / (8 * (right + left - 2 * middle))
         assert rows[form, "optimal_constant"].variance == pytest.approx(least, rel=1e-10)
 
 
+CRITICS = {"td_error": ([1], 0.9), "two_steps": ([1, 0.9], 0.9),  # reach and discount of `by_critic`
+           "gae_0.9": ([0.81**k for k in range(4)], 0.9),
+           "gae_0.9_undiscounted": ([0.81**k for k in range(4)], 1.0),
+           "gae_1.0": ([0.9**k for k in range(4)], 0.9), "gae_0.0": ([1], 0.9)}
+
+
 def test_estimators_with_a_critic_are_what_a_plain_loop_finds(laboratory, ends):
-    """(returns.2), (returns.3), (returns.4)"""
-    ways = {"td_error": ([1], 0.9), "two_steps": ([1, 0.9], 0.9), "gae_0.9": (LAMBDA, 0.9),
-            "gae_0.9_undiscounted": (LAMBDA, 1.0)}
-    for row in laboratory.rows[21:]:
-        V = ends.values * {"true_values": 1, "wrong_values": 0.5}[row.baseline]
-        found, _ = judged(ends, by_critic(ends, V, *ways[row.estimator]))
-        assert same(row, found), row
-
-
-def test_estimators_of_cut_episodes_are_what_a_plain_loop_finds(laboratory):
-    """With the true V a TD error has the true advantage as its mean: the steps taken, and no more.
-    """
-    cut = estimators.case_of(estimators.thin_ice(), 8)
+    """(returns.2), (returns.3), (returns.4); also of episodes that are cut, where with the true V a
+    TD error has the true advantage as its mean: the steps taken, and no more."""
+    cut, both = estimators.case_of(estimators.thin_ice(), 8), ("true_values", "wrong_values")
     _, taken = judged(cut, by_critic(cut, cut.values, [1], 0.9))
+    assert [row[:2] for row in laboratory.rows[21:]] == [
+        (form, name) for name, form in product(both, list(CRITICS)[:4])]
     assert [row[:2] for row, _ in laboratory.cut] == [
-        ("reward_to_go", "none"), *product(("gae_1.0", "gae_0.9", "gae_0.0"),
-                                           ("true_values", "wrong_values"))]
-    ways = {"gae_1.0": [0.9**k for k in range(4)], "gae_0.9": LAMBDA, "gae_0.0": [1]}
-    for row, bias_of_steps in laboratory.cut:
+        ("reward_to_go", "none"), *product(("gae_1.0", "gae_0.9", "gae_0.0"), both)]
+    for case, row, bias_of_steps in (*((ends, row, None) for row in laboratory.rows[21:]),
+                                     *((cut, *rows) for rows in laboratory.cut)):
         if row.estimator == "reward_to_go":
-            found, mean = judged(cut, lambda i: [
-                sum(0.9**k * x for k, x in enumerate(rewards_of(cut, i)) if k >= t)
+            found, mean = judged(case, lambda i: [
+                sum(0.9**k * x for k, x in enumerate(rewards_of(case, i)) if k >= t)
                 for t in range(4)])
         else:
-            V = cut.values * {"true_values": 1, "wrong_values": 0.5}[row.baseline]
-            found, mean = judged(cut, by_critic(cut, V, ways[row.estimator], 0.9))
-        assert same(row, found), row
-        assert bias_of_steps == pytest.approx(np.linalg.norm(mean - taken), abs=1e-12)
+            V = case.values * {"true_values": 1, "wrong_values": 0.5}[row.baseline]
+            found, mean = judged(case, by_critic(case, V, *CRITICS[row.estimator]))
+        assert row[2:] == found, row
+        if case is cut:
+            assert bias_of_steps == pytest.approx(np.linalg.norm(mean - taken), abs=1e-12)
 
 
 def test_what_is_called_unbiased_is_and_the_rest_is_off_by_what_the_chapter_says(laboratory, ends):
@@ -341,12 +326,3 @@ def test_every_number_is_printed_under_its_name_and_with_its_decimals(laboratory
         place = lines.index(heads) + 1
         assert lines[place:place + len(rows)] == rows
     assert bias(9.4e-13) == "9e-13" and bias(1.1e-12) == "0.00000"
-
-
-def test_the_lambda_that_is_named_has_the_least_squared_bias_plus_variance(laboratory):
-    """Not the least bias, variance, or sum of both: each of these has another λ."""
-    row = estimators.Estimator
-    both = {0.1: (0.5, 0.24), 0.2: (0.2, 0.4), 0.4: (0.25, 0.35), 0.8: (0.9, 0.1)}
-    curve = [(x, row("", "", *wrong, 1.0), row("", "", 0.0, 1.0, 1.0)) for x, wrong in both.items()]
-    words = " ".join(estimators.estimators_text(laboratory._replace(gae=curve)).split())
-    assert "with 8 episodes and these values lambda 0.4 has the least" in words
