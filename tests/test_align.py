@@ -252,19 +252,6 @@ def test_what_cannot_be_used_is_refused_in_one_line_and_nothing_is_written(
     assert {name: Path(name).read_bytes() for name in os.listdir()} == before
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["m.npz", "p.jsonl", "--out", "a.npz"], "the following arguments are required: --method"),
-    ([*ALIGN, "ppo"], "argument --method: invalid choice: 'ppo'"),
-    ([*ALIGN, "dpo", "--beta", "0"], "argument --beta: must lie between 1e-06 and 1e+06, got 0"),
-    ([*ALIGN, "dpo", "--pull", "-1"], "argument --pull: must lie between 0 and 1e+09, got -1"),
-    ([*ALIGN, "simpo", "--simpo-gamma", "nan"],
-     "argument --simpo-gamma: must lie between 0 and 1e+06, got nan")])
-def test_a_wrong_argument_is_refused_by_name(command, folder, arguments, message):
-    status, out, err = command(*arguments)
-    assert status == 2 and out == "" and err.startswith("usage: toy_lm align")
-    assert message in err.splitlines()[-1]
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("pull, beta", [("0", "1e-6"), ("0", "0.3"), ("1e-9", "1e6"),
                                         ("1e9", "1e-6")])

@@ -488,12 +488,6 @@ def test_every_table_is_set_in_columns_under_its_heads():
     proxy, and no minus before nothing."""
     text = small_text()
     for table in ("""
-Which is easier to say?  J = E[reward] - 0.5 KL to the reference, the bigram
-of the Unicode words.
-
-method               reward       KL        J   share  mean length  seconds
-reference           -0.5355   0.0000  -0.5355  0.0000         5.91     1.23
-best_of_n            0.4000   0.6000   0.1000  0.9100         4.40     1.23
 rejection_sampling  -1.5000  12.3457   0.2500  0.0000       123.46   100.00
 ppo                    null     null     null    null         null     1.23
 """, """

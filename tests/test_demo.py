@@ -106,15 +106,6 @@ def test_the_scale_and_the_seed_reach_every_learner_on_a_grid():
     assert {row.steps for row in rows}.isdisjoint(row.steps for row in other)
 
 
-def test_a_writer_that_never_stops_has_no_numbers(monkeypatch):
-    monkeypatch.setattr(demo, "fit_dpo", lambda *_, **__: SimpleNamespace(
-        x=np.array([[-1e4] + [0.0] * 5] * 6)))
-    *others, last = language_of().rows
-    assert last.method == "dpo" and last[1:6] == (None,) * 5
-    assert all(None not in row for row in others)
-    assert all(len(word) == 201 and word[-1] == "…" for word in last.samples)
-
-
 @pytest.mark.parametrize("bonus, exists", [(0.1, True), (9.0, False)])
 def test_a_learned_reward_without_an_optimum_is_found_out(monkeypatch, bonus, exists):
     monkeypatch.setattr(demo, "fit_reward_model", lambda table, data, *, pull: SimpleNamespace(

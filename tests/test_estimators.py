@@ -162,7 +162,7 @@ def test_baselines_are_what_a_plain_loop_finds(laboratory, ends):
         assert rows[form, "optimal_constant"].variance == pytest.approx(least, rel=1e-10)
 
 
-CRITICS = {"td_error": ([1], 0.9), "two_steps": ([1, 0.9], 0.9),  # reach and discount of `by_critic`
+CRITICS = {"td_error": ([1], 0.9), "two_steps": ([1, 0.9], 0.9),  # `by_critic`, reach and discount
            "gae_0.9": ([0.81**k for k in range(4)], 0.9),
            "gae_0.9_undiscounted": ([0.81**k for k in range(4)], 1.0),
            "gae_1.0": ([0.9**k for k in range(4)], 0.9), "gae_0.0": ([1], 0.9)}

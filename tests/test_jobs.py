@@ -6,7 +6,6 @@ Each job runs once here, as small as it can be, and its tests hand out again wha
 
 from functools import cache, partial
 from importlib.util import find_spec
-import io
 import json
 from pathlib import Path
 import re
@@ -161,29 +160,22 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(command, name, m
 # Help.
 
 
-def test_help_lists_every_job_with_what_it_is():
-    lists = []
-    for arguments in ["--help"], ["-h"], ["help"]:
-        with pytest.raises(SystemExit) as stop, pytest.MonkeyPatch.context() as patch:
-            patch.setenv("COLUMNS", "80")
-            patch.setattr(sys, "stdout", io.StringIO())
-            lists.append(sys.stdout)
-            main(arguments)
-        assert stop.value.code == 0
-    text, *others = (out.getvalue() for out in lists)
-    assert others == [text, text] and text.startswith("usage: minirl ") and "--version" in text
+def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    helps = [command(*arguments) for arguments in (["--help"], ["-h"], ["help"])]
+    status, text, err = helps[0]
+    assert helps[1:] == helps[:2] and (status, err) == (0, "")
+    assert text.startswith("usage: minirl ") and "--version" in text
     assert re.findall(r"^    (\w+)\b", text, flags=re.M) == list(EVERY) == [
         "demo", "values", "policies", "estimators", "kl", "objectives", "alignment"]
-    assert all(" ".join(job.about.split("\n\n")[0].split()) in " ".join(text.split())
-               for job in JOBS)
-
-
-def test_a_job_has_help_of_its_own(command, name):
-    status, out, err = command(name, "--help")
-    assert status == 0 and err == "" and out.startswith(f"usage: minirl {name} ")
-    assert "--json FILE" in out and "--quiet" in out and ("--plot DIR" in out) == (name in PLOTTED)
-    assert " ".join(EVERY[name].about.split("\n\n")[0].split()) in " ".join(out.split())
-    assert command("help", name) == (0, out, "")
+    for name, job in EVERY.items():
+        status, out, err = command(name, "--help")
+        assert (status, err) == (0, "") and out.startswith(f"usage: minirl {name} ")
+        assert "--json FILE" in out and "--quiet" in out
+        assert ("--plot DIR" in out) == (name in PLOTTED)
+        about = " ".join(job.about.split("\n\n")[0].split())
+        assert about in " ".join(out.split()) and about in " ".join(text.split())
+        assert command("help", name) == (0, out, "")
 
 
 # The README.

@@ -1,9 +1,7 @@
 """Ten natural things in few lines: each is a script, which is counted, run, and judged."""
 
-import ast
 from pathlib import Path
 import runpy
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from toy_lm.corpora import unicode_words
 from toy_lm.rewards import easy_to_say, of_strings
 
 FOLDER = Path(__file__).parent / "ten_things"
-LINES = {"ppo_on_a_map": 6, "dpo_on_your_pairs": 7, "learning_curve": 8, "share_of_the_optimum": 7,
+LINES = {"ppo_on_a_map": 6, "dpo_on_your_pairs": 7, "learning_curve": 9, "share_of_the_optimum": 7,
          "words_of_a_corpus": 5, "preferences_and_a_reward_model": 9, "law_of_the_best_of_n": 7,
          "best_of_n_strings": 8, "kl_frontier": 7, "rlhf_on_a_corpus": 10}
 PAIRS = [jsonl.Pair("", "tamika", "sprkt"), jsonl.Pair("ka", "noti", "shtk"),
@@ -37,27 +35,14 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-def counted(source):
-    """The lines of a script, without blanks, its docstring, comments and the standard library."""
-    first = ast.parse(source).body[0]
-    skipped = set(range(first.lineno, first.end_lineno + 1))
-    for node in ast.parse(source).body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            modules = [getattr(node, "module", None) or alias.name for alias in node.names]
-            if {module.split(".")[0] for module in modules} <= sys.stdlib_module_names:
-                skipped |= set(range(node.lineno, node.end_lineno + 1))
-    lines = enumerate(source.splitlines(), start=1)
-    return [line for number, line in lines if number not in skipped and line.strip()
-            and not line.strip().startswith("#")]
-
-
 def test_each_script_is_as_short_as_was_promised_and_hides_nothing():
+    """Without its docstring, blanks and comments"""
     assert {path.stem for path in FOLDER.glob("*.py")} == set(LINES)
     for name, most in LINES.items():
-        source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-        assert isinstance(ast.parse(source).body[0].value, ast.Constant) and ";" not in source
-        assert len(counted(source)) <= most, name
-        assert max(map(len, source.splitlines())) <= 100
+        docstring, code = (FOLDER / f"{name}.py").read_text(encoding="utf-8")[3:].split('"""')
+        lines = [line for line in code.splitlines() if line.strip() and not line.startswith("#")]
+        assert docstring and ";" not in code and len(lines) <= most, name
+        assert max(map(len, lines)) <= 100
 
 
 def test_ppo_on_a_map(run):

@@ -83,6 +83,7 @@ def test_a_file_is_split_and_fitted_and_what_is_printed_is_how_well(command, fol
 
 
 def test_what_never_occurred_is_impossible_without_smoothing(command, folder):
+    """Which is a tenth by default, of order 2, as help promises."""
     Path("file").write_text("ab\nba\n")
     status, out, err = command("train", "file", "--out", "m.npz", "--smoothing", "0",
                                "--heldout", "0.5")
@@ -91,9 +92,6 @@ def test_what_never_occurred_is_impossible_without_smoothing(command, folder):
     assert out.endswith("held out: inf nats per character (perplexity inf)\n")
     assert command("score", "m.npz", "file")[1].splitlines()[1:] == ["-inf\tba",
                                                                     "nats per character: inf"]
-
-
-def test_the_defaults_of_training_are_those_that_help_promises(command, folder):
     assert command("train", "names.txt", "--out", "m.npz") == command(
         "train", "names.txt", "--out", "n.npz", "--order", "2", "--smoothing", "0.1", "--heldout",
         "0.1")
@@ -175,8 +173,10 @@ def endless(letters="ab\u2026"):
     return Model(Vocabulary(letters), logits)
 
 
-def test_strings_that_were_cut_are_printed_as_far_as_they_go_and_counted(command, folder):
-    """A letter of the model that looks like the mark of a cut is not taken for it."""
+def test_strings_that_were_cut_are_printed_as_far_as_they_go_and_counted(command, folder,
+                                                                         monkeypatch):
+    """A letter of the model that looks like the mark of a cut is not taken for it.  Text is UTF-8,
+    whatever the terminal."""
     save("m.npz", endless())
     dots = "\u2026"
     assert command("sample", "m.npz", "-n", "2", "--prompt", "b", "--horizon", "3") == (
@@ -187,6 +187,12 @@ def test_strings_that_were_cut_are_printed_as_far_as_they_go_and_counted(command
     cut = sum(line in ("b" + dots, dots * 2) for line in out.splitlines())
     assert 0 < cut < 30 and out.splitlines().count("a") == 30 - cut
     assert err == f"toy_lm: {cut} of 30 strings were cut at 2 steps\n"
+    Path("file").write_text(f"b{dots}\n", encoding="utf-8")
+    for arguments in ["sample", "m.npz", "--prompt", "b", "--horizon", "1"], ["score", "m.npz",
+                                                                              "file"]:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+        assert command_line.main(arguments) == 0
+        assert f"b{dots}\n" in sys.stdout.buffer.getvalue().decode("utf-8")
 
 
 # Preference data.
@@ -311,7 +317,8 @@ PROMPTS = b'{"prompt": "ha"}\r\n\r\n{"prompt": "", "id": 7}\n{"prompt": "ha"}\n{
 
 
 @pytest.mark.parametrize("dash", [False, True])
-def test_every_prompt_of_a_file_is_answered_as_often(made, dash):
+def test_every_prompt_of_a_file_is_answered_as_often_and_goes_on_where_it_ends(made, dash):
+    """At order 3, without smoothing, each of the later prompts leaves one way to go on."""
     Path("prompts.jsonl").write_bytes(PROMPTS)
     given = ["--prompts", "-" if dash else "prompts.jsonl", "--pairs", "3"]
     for form in "explicit", "ranking":
@@ -319,16 +326,12 @@ def test_every_prompt_of_a_file_is_answered_as_often(made, dash):
         assert [record.prompt for record in records] == ["ha"] * 3 + [""] * 3 + ["ha"] * 3 + [
             "oo"] * 3
         assert err.startswith("toy_lm: 12 ")
-
-
-def test_a_response_goes_on_where_its_own_prompt_ends(made):
-    """At order 3, without smoothing, each of these prompts leaves one way to go on."""
     save("names.npz", fit(["katoma", "ilusep"], order=3, pseudo_count=0))
-    Path("prompts.jsonl").write_text("".join(f'{{"prompt": "{text}"}}\n' for text in (
-        "ka", "i", "katom", "ilusep", "k")))
     rest = {"ka": "toma", "i": "lusep", "katom": "a", "ilusep": "", "k": "atoma"}
-    pairs, _ = made("--prompts", "prompts.jsonl", "--pairs", "2")
-    assert pairs == [(prompt, text, text) for prompt, text in rest.items() for _ in range(2)]
+    data = "".join(f'{{"prompt": "{text}"}}\n' for text in rest).encode()
+    Path("prompts.jsonl").write_bytes(data)
+    pairs, _ = made(*given, stdin=data if dash else b"")
+    assert pairs == [(prompt, text, text) for prompt, text in rest.items() for _ in range(3)]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -384,22 +387,13 @@ def test_pairs_on_standard_output_are_those_of_the_file(command, folder):
     assert command("sample", "-", stdin=model) == command("sample", "names.npz")
 
 
-def test_text_is_utf_8_whatever_the_terminal(monkeypatch, folder):
-    save("m.npz", fit(["\u00f6\u2026", "\u00f6"], pseudo_count=0))
-    Path("file").write_text("\u00f6\u2026\n", encoding="utf-8")
-    for arguments in ["sample", "m.npz", "--prompt", "\u00f6"], ["score", "m.npz", "file"]:
-        plain = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-        monkeypatch.setattr(sys, "stdout", plain)
-        assert command_line.main(arguments) == 0
-        assert "\u00f6\u2026\n" in plain.buffer.getvalue().decode("utf-8")
-
-
 # What is refused.
 
 
 TRAIN, SCORE = ["train", "-", "--out", "m.npz"], ["score", "names.npz", "-"]
 SAMPLE = ["sample", "names.npz"]
 PAIRS = ["pairs", "names.npz", "--out", "out.jsonl"]
+ALIGN = ["align", "names.npz", "p.jsonl", "--out", "a.npz", "--method"]
 
 
 MISSING = "cannot read missing: No such file or directory"
@@ -484,7 +478,10 @@ RANGES = [  # a command, an argument, what it must be, and values that are not
     (PAIRS, "--noise", "lie between 0 and 1", "1.1"),
     (PAIRS, "--ties", "lie between 0 and 1e+06", "-1"),
     (PAIRS, "--rater-temperature", "lie between 1e-06 and 1e+06", "0"),
-    ([*PAIRS, "--temperatures", "1"], "--temperatures", "lie between 0.001 and 1000", "0")]
+    ([*PAIRS, "--temperatures", "1"], "--temperatures", "lie between 0.001 and 1000", "0"),
+    ([*ALIGN, "dpo"], "--beta", "lie between 1e-06 and 1e+06", "0"),
+    ([*ALIGN, "dpo"], "--pull", "lie between 0 and 1e+09", "-1"),
+    ([*ALIGN, "simpo"], "--simpo-gamma", "lie between 0 and 1e+06", "nan")]
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -494,6 +491,7 @@ RANGES = [  # a command, an argument, what it must be, and values that are not
     (["read"], "invalid choice: 'read'"), (["train", "--out", "m"], "required: FILE"),
     (["train", "names.txt"], "required: --out"), (["score", "names.npz"], "required: FILE"),
     (["sample"], "required: MODEL"), (["pairs", "names.npz"], "required: --out"),
+    (ALIGN[:-1], "required: --method"), ([*ALIGN, "ppo"], "--method: invalid choice: 'ppo'"),
     (["train", "", "--out", "m"], "argument FILE: the name of a file is expected, got ''"),
     (["train", "-", "--out", ""], "argument --out: the name of a file is expected, got ''"),
     ([*TRAIN, "--order", "2.0"], "argument --order: '2.0' is not a whole number"),
