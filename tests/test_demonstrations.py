@@ -147,15 +147,15 @@ def test_a_round_keeps_what_passes_and_is_new(monkeypatch):
     texts = ["b", "a", "aa", "cab", "b", "bb", "ac"]
     asked = []
 
-    def written(model, strings, *, rng, temperature):
-        asked.append((strings, temperature, model.order))
+    def written(model, strings, *, rng, prompts, temperature):
+        asked.append((strings, prompts, temperature, model.order))
         return [Demonstration("", text) for text in texts]
 
     monkeypatch.setattr(demonstrations, "complete", written)
     rounds = self_instruct(["a", "cab", "a", "bb"], no_doubles, rng=0, strings=9, order=3,
                            temperature=0.5)
     first, second = islice(rounds, 2)
-    assert asked == [(9, 0.5, 3)] * 2
+    assert asked == [(9, ("",), 0.5, 3)] * 2
     assert first.items == ["a", "cab", "bb", "b", "ac"]
     assert (first.refused, first.repeated) == (2 + 2, 3)  # two strings had no end
     assert second.items == first.items and (second.refused, second.repeated) == (4, 5)

@@ -132,9 +132,8 @@ def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.
     while True:
         rng = generator(pool.rng)
         model = fit(pool.items, order=order, pseudo_count=pseudo_count)
-        texts = [item.completion for item in complete(model, strings, rng=rng,
-                                                      temperature=temperature)]
-        passed = [text for text in texts if verifier(text)]
+        passed = [item.completion for item in filtered(model, verifier, strings, rng=rng,
+                                                       temperature=temperature).kept]
         items = list(dict.fromkeys(pool.items + passed))
         new = len(items) - len(pool.items)
         pool = Pool(items, model, strings - len(passed), len(passed) - new,

@@ -54,11 +54,9 @@ def order_of(shape):
     (1, 2, 3)
     """
     if len(shape) == 2 and shape[1] >= 2:
-        order = 1
-        while shape[1]**(order - 1) < shape[0]:
-            order += 1
-        if shape[1]**(order - 1) == shape[0]:
-            return order
+        for order in range(1, 33):  # two symbols, and as many states as can be numbered
+            if shape[1]**(order - 1) == shape[0]:
+                return order
     raise ValueError(f"a table of a language must have the shape (S, A), with A symbols and "
                      f"S = A^(order - 1) states, got {tuple(shape)}")
 
@@ -172,8 +170,7 @@ def score(logits, steps):
     >>> score(fair, sample(fair, 3, rng=11)) / np.log(3)  # steps, at 1/3 each
     array([-7., -3., -1.])
     """
-    if steps.shape != logits.shape:
-        raise ValueError(f"steps must be over a table of {logits.shape}, got {steps.shape}")
+    checks.shape("logits", logits, steps.shape)
     return counts.matrix(steps) @ log_softmax(logits).ravel()
 
 
@@ -188,6 +185,5 @@ def nats_per_character(logits, steps):
     >>> print(np.exp(nats_per_character(fair, sample(fair, 3, rng=0))).round(6))
     3.0
     """
-    if steps.index.size == 0:
-        raise ValueError("there must be at least one step, got none")
+    checks.positive("the number of steps", steps.index.size)
     return float(0 - score(logits, steps).sum() / steps.index.size)

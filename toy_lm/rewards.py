@@ -31,7 +31,7 @@ Read first: `vocabulary`.  Read next: `verifiers`.
 
 import numpy as np
 
-from minirl.kernel import counts
+from minirl.kernel import checks, counts
 from toy_lm.ngram import order_of
 
 VOWELS = "aeiou"
@@ -61,9 +61,7 @@ def of_strings(vocabulary, table):
     [0. 1. 2. 0.]
     """
     order, weights = order_of(table.shape), table.ravel()
-    if table.shape[1] != vocabulary.size:
-        raise ValueError(f"table must have {vocabulary.size} columns, one per symbol, got "
-                         f"{table.shape}")
+    checks.shape("table", table, vocabulary.shape(order))
     return lambda texts: counts.matrix(vocabulary.encode(texts, order=order)) @ weights
 
 

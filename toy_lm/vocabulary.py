@@ -186,13 +186,11 @@ def from_tokens(tokens, shape):
         raise ValueError(f"tokens must be integers of shape (B, T), got {tokens.dtype} of shape "
                          f"{tokens.shape}")
     tokens = tokens.astype(np.int64)
-    ended = np.cumsum(tokens == 0, axis=1)
-    alive = (ended == 0) | ((ended == 1) & (tokens == 0))
+    alive = np.cumsum(tokens == 0, axis=1) == (tokens == 0)  # up to the first end, and with it
     starts = np.append(0, np.cumsum(alive.sum(axis=1)))
     # A symbol out of range would make a state out of range as well; the actions say it better.
     symbols = tokens[alive]
     if symbols.size and not (0 <= symbols.min() and symbols.max() < shape[1]):
         raise ValueError(f"tokens must lie in [0, {shape[1]}), got "
                          f"[{symbols.min()}, {symbols.max()}]")
-    given = np.zeros(len(tokens), int)
-    return counts.steps(*_completions(symbols, starts, given, shape), shape)
+    return counts.steps(*_completions(symbols, starts, np.zeros(len(tokens), int), shape), shape)

@@ -122,8 +122,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     _check(mdp, ref_logits, beta)
     checks.positive("tol", tol)
     max_rounds = checks.whole("max_rounds", max_rounds)
-    if _is_linear(mdp) and _log_partition(mdp, ref_logits, 1 / beta) is None:
-        raise _divergence(mdp, ref_logits, beta)
+    if _is_linear(mdp):
+        log_partition(mdp, ref_logits, beta=beta)  # which raises where there is no optimum
     ref_logp = log_softmax(ref_logits)
     # Every state that the reference reaches, also where the policy's probability underflows to 0.
     states = valued_states(mdp, np.full(mdp.shape, 1 / mdp.shape[1]))
@@ -238,7 +238,9 @@ def log_partition(mdp, ref_logits, *, beta):
     _check_linear(mdp, "the partition sum is linear")
     log_Z = _log_partition(mdp, ref_logits, 1 / beta)
     if log_Z is None:
-        raise _divergence(mdp, ref_logits, beta)
+        raise ValueError(
+            f"no optimum exists at beta = {beta:g}: a longer episode is always worth more than the "
+            f"KL it costs; one exists above beta = {critical_beta(mdp, ref_logits):.5f}")
     return beta * log_Z
 
 
@@ -319,10 +321,3 @@ def _log_partition(mdp, ref_logits, inverse_beta):
     if solution is None:
         return None
     return best + np.log(at_states(states, solution))
-
-
-def _divergence(mdp, ref_logits, beta):
-    """The error for a beta at which Z is infinite."""
-    return ValueError(
-        f"no optimum exists at beta = {beta:g}: a longer episode is always worth more than the KL "
-        f"it costs; one exists above beta = {critical_beta(mdp, ref_logits):.5f}")

@@ -43,6 +43,7 @@ from scipy import sparse
 
 from minirl.exact.evaluation import reachable, transitions_under
 from minirl.exact.solving import factorised, solve
+from minirl.kernel import checks
 from minirl.kernel.mdp import check_policy
 
 NOTHING = 1e-30    # a chance this small at any n is none
@@ -89,8 +90,7 @@ def integer_law(mdp, policy):
     n = start.size
     M, e = ({abs(int(value)): part for value, (part,) in zip(values, parts)}
             for parts in (onwards, endings))
-    standing = M.pop(0, sparse.csr_array((n, n)))
-    factors = factorised(standing)
+    factors = factorised(M.pop(0, sparse.csr_array((n, n))))
     levels, quiet = [], 0  # how many levels in a row have next to no chance
     while len(levels) <= largest or quiet < largest:
         k = len(levels)
@@ -157,9 +157,7 @@ def _outcomes(mdp, policy, also):
     and the start (n,).
     """
     check_policy(mdp, policy)
-    if also.ndim != 3 or also.shape[1:] != mdp.shape or not np.isfinite(also).all():
-        raise ValueError(f"also must be finite tables of shape (m, {mdp.shape[0]}, "
-                         f"{mdp.shape[1]}), got shape {also.shape}")
+    checks.array("also", also, (*also.shape[:1], *mdp.shape))
     reached = reachable(mdp, policy)
     if solve(transitions_under(mdp, policy)[reached][:, reached], np.ones(reached.sum())) is None:
         raise ValueError("the policy must end, from every state that it reaches")

@@ -59,7 +59,7 @@ reinforcement learning", arXiv:1602.01783, of which A2C is the synchronous form;
 reinforcement learning algorithms", for the entropy bonus.
 """
 
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -142,18 +142,17 @@ def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, hori
     >>> print(after(trainer, 20).policy.round(1))
     [[0.9 0.1]]
     """
-    judge_batch = partial(judge, gamma=mdp.gamma, gae_lambda=gae_lambda, value_lambda=value_lambda,
-                          value_rate=value_rate, normalize_advantage=normalize_advantage)
-    step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
-                   max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
-        progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
-        judged = judge_batch(batch, record.values)
+        judged = judge(batch, record.values, gamma=mdp.gamma, gae_lambda=gae_lambda,
+                       value_lambda=value_lambda, value_rate=value_rate,
+                       normalize_advantage=normalize_advantage)
         _, grad = reinforce_loss(record.logits, counts.table(batch.steps, judged.advantages),
                                  episodes=episodes)
-        logits, state = step(record.logits, grad, record.optimiser, batch.visits / episodes,
-                             progress)
+        logits, state = policy_step(
+            record.logits, grad, record.optimiser, batch.visits / episodes,
+            remaining(record.iteration, iterations), learning_rate=learning_rate,
+            ent_coef=ent_coef, max_grad_norm=max_grad_norm, optimiser=optimiser)
         record = next_record(
             record._replace(logits=logits, values=judged.values, optimiser=state), batch,
             {"value/explained_variance": judged.explained_variance})

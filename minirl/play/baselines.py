@@ -161,6 +161,4 @@ def _of_others(x):
 
     The sum of all minus the own one would lose every digit where one entry is nearly the sum.
     """
-    before, after = np.zeros_like(x), np.zeros_like(x)
-    before[1:], after[:-1] = np.cumsum(x[:-1]), np.cumsum(x[:0:-1])[::-1]
-    return before + after
+    return np.append(0, np.cumsum(x[:-1])) + np.append(np.cumsum(x[:0:-1])[::-1], 0)

@@ -184,8 +184,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
 
 
 def epochs(batch, advantages, *, n_epochs, batch_size):
-    """The batch for each epoch, or its minibatches, of whole episodes drawn anew: yields
-    `Advantages`.
+    """The batch for each epoch, or its minibatches, of whole episodes drawn anew: `Advantages`.
 
     Examples
     --------
@@ -200,9 +199,8 @@ def epochs(batch, advantages, *, n_epochs, batch_size):
     """
     n_epochs = checks.whole("n_epochs", n_epochs)
     if batch_size is None:
-        yield from [collapse(batch.steps, advantages)] * n_epochs
-    else:
-        checks.whole("batch_size", batch_size)
-        episodes = batch.steps.starts.size - 1
-        yield from minibatches(batch.steps, advantages, (
-            batch.rng.permutation(episodes) // batch_size for _ in range(n_epochs)))
+        return [collapse(batch.steps, advantages)] * n_epochs
+    checks.whole("batch_size", batch_size)
+    episodes = batch.steps.starts.size - 1
+    return minibatches(batch.steps, advantages, (
+        batch.rng.permutation(episodes) // batch_size for _ in range(n_epochs)))

@@ -62,8 +62,6 @@ reinforcement learning"; Sutton and Barto, 2nd edition, §13.3-13.4; Baxter and 
 gradient a gradient?", arXiv:1906.07073.
 """
 
-from functools import partial
-
 import numpy as np
 
 from minirl.kernel import checks, counts
@@ -139,17 +137,16 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
     [[0.9 0.1]]
     """
     checks.fraction("value_rate", value_rate)
-    step = partial(policy_step, learning_rate=learning_rate, ent_coef=ent_coef,
-                   max_grad_norm=max_grad_norm, optimiser=optimiser)
     while True:
-        progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
         weights = weigh(batch.rewards, batch.rollout, record, gamma=mdp.gamma, credit=credit,
                         baseline=baseline, keep_discount=keep_discount)
         _, grad = reinforce_loss(record.logits, counts.table(batch.steps, batch.flat(weights)),
                                  episodes=episodes)
-        logits, state = step(record.logits, grad, record.optimiser, batch.visits / episodes,
-                             progress)
+        logits, state = policy_step(
+            record.logits, grad, record.optimiser, batch.visits / episodes,
+            remaining(record.iteration, iterations), learning_rate=learning_rate,
+            ent_coef=ent_coef, max_grad_norm=max_grad_norm, optimiser=optimiser)
 
         returns = batch.flat(reward_to_go(batch.rewards, gamma=mdp.gamma))
         foreseen = record.values[batch.steps.index // mdp.shape[1]]

@@ -173,8 +173,7 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     """
     n = checks.whole("n", n)
     sums = discounted_sums(td_errors(rewards, rollout, values, gamma=gamma), gamma)
-    later = np.zeros_like(sums)
-    later[:-n] = sums[n:]
+    later = np.pad(sums[n:], ((0, min(n, len(sums))), (0, 0)))
     return sums - gamma**n * later + np.where(rollout.alive, values[rollout.states], 0)
 
 
@@ -214,9 +213,8 @@ def explained_variance(predictions, returns):
     >>> explained_variance(np.array([1., 2., 3.]), np.array([1., 3., 5.]))
     0.75
     """
-    if predictions.shape != returns.shape or returns.size == 0:
-        raise ValueError(f"predictions and returns must have one shape and not be empty, "
-                         f"got {predictions.shape} and {returns.shape}")
+    checks.shape("predictions", predictions, returns.shape)
+    checks.positive("the number of returns", returns.size)
     if returns.std() <= 1e-12 * np.abs(returns).max():  # equal up to rounding
         return np.nan
     return float(1 - (returns - predictions).var() / returns.var())

@@ -194,9 +194,8 @@ def minibatches(steps, advantages, epochs):
 
 def _by_sign(steps, advantages):
     """The key of each step in two tables, one after the other: gains, then losses; (N,) int32."""
-    if advantages.shape != steps.index.shape or steps.index.size == 0:
-        raise ValueError(f"advantages must have shape {steps.index.shape} and not be empty, "
-                         f"got {advantages.shape}")
+    checks.shape("advantages", advantages, steps.index.shape)
+    checks.positive("the number of steps", steps.index.size)
     _check_size(1, steps.shape)
     key = np.multiply(advantages < 0, steps.shape[0] * steps.shape[1], dtype=np.int32)
     key += steps.index

@@ -118,10 +118,11 @@ ROWS = {
                                                                f"got {tol}")
           for tol in (0.0, -1.0, np.nan, 1.0, 2.0)),
         *(row(lambda also=also: reward_law(COIN, FAIR, also=also),
-              f"also must be finite tables of shape (m, 1, 2), got shape {also.shape}")
+              f"also must have shape (1, 1, 2), got {also.shape}")
           for also in (np.zeros((1, 2)), np.zeros((1, 2, 1)), np.zeros((1, 2, 2)),
-                       np.zeros((1, 1, 1, 2)), np.full((1, 1, 2), np.nan),
-                       np.full((1, 1, 2), np.inf))),
+                       np.zeros((1, 1, 1, 2)))),
+        *(row(lambda wrong=wrong: reward_law(COIN, FAIR, also=np.full((1, 1, 2), wrong)),
+              "also must be finite, got ") for wrong in (np.nan, np.inf)),
     ],
     "scorecard": [
         *policies(lambda policy: objective(ISLAND, policy)),

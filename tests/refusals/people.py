@@ -185,7 +185,7 @@ ROWS = {
                                                   np.ones(12)), "advantages must be finite")
           for wrong in (np.nan, np.inf, -np.inf)),
         row(lambda: groups.weighted(EMPTY, np.ones(2), np.ones(2)),
-            "advantages must have shape (0,) and not be empty"),
+            "advantages must have shape (0,), got (2,)"),
     ],
     "grpo": [
         *not_negative("beta", lambda beta: grpo_loss(ZEROS, ZEROS, BATCH, ref_logits=ZEROS,

@@ -208,10 +208,10 @@ ROWS = {
             "weights must have shape (1,), got (3,)"),
         *closed("rate", lambda x: move_values(np.zeros(1), TOSS, np.ones(1), rate=x)),
         *(row(lambda one=one, other=other: explained_variance(one, other),
-              "predictions and returns must have one shape and not be empty, "
-              f"got {one.shape} and {other.shape}")
-          for one, other in ((np.zeros(2), np.zeros(3)), (np.zeros((3, 1)), np.zeros(3)),
-                             (np.zeros(0), np.zeros(0)))),
+              f"predictions must have shape {other.shape}, got {one.shape}")
+          for one, other in ((np.zeros(2), np.zeros(3)), (np.zeros((3, 1)), np.zeros(3)))),
+        row(lambda: explained_variance(np.zeros(0), np.zeros(0)),
+            "the number of returns must be positive and finite, got 0"),
     ],
     "training": [
         row(lambda: start(np.array([[np.inf, 0.0]]), rng=0),
@@ -289,10 +289,10 @@ ROWS = {
     ],
     "surrogate": [
         *(row(lambda wrong=wrong: collapse(TOSS, wrong),
-              f"advantages must have shape (1,) and not be empty, got {wrong.shape}")
+              f"advantages must have shape (1,), got {wrong.shape}")
           for wrong in (np.ones(0), np.ones(2), np.ones((1, 1)))),
         row(lambda: collapse(NOTHING, np.ones(0)),
-            "advantages must have shape (0,) and not be empty, got (0,)"),
+            "the number of steps must be positive and finite, got 0"),
         row(lambda: collapse(NINE, np.ones(8), np.ones(1)),
             "weights must have shape (8,), got (1,)"),
         *(row(lambda make=make, wrong=wrong: make(NINE, np.array([-wrong, *[0] * 6, wrong])),

@@ -156,8 +156,9 @@ ROWS = {
               f"prompt must be one state, or one per string, 4, got shape ({n},)")
           for n in (3, 5)),
         *(row(lambda f=f: f(LOGITS, ABC.encode(["ab"], order=3)),
-              "over a table of (4, 4), got (16, 4)") for f in (score, nats_per_character)),
-        row(lambda: nats_per_character(LOGITS, ABC.encode([])), "at least one step, got none"),
+              "logits must have shape (16, 4), got (4, 4)") for f in (score, nats_per_character)),
+        row(lambda: nats_per_character(LOGITS, ABC.encode([])),
+            "the number of steps must be positive and finite, got 0"),
     ],
     "exact": [
         *(row(lambda f=f: f(np.zeros((2, 3))), NO_ORDER.format((2, 3)))
@@ -179,7 +180,7 @@ ROWS = {
     ],
     "rewards": [
         row(lambda: of_strings(ABC, np.zeros((3, 3))),
-            "table must have 4 columns, one per symbol, got (3, 3)"),
+            "table must have shape (4, 4), got (3, 3)"),
     ],
     "verifiers": [
         *(row(lambda pattern=pattern: pattern_classes(Vocabulary("abe"), pattern),
@@ -257,7 +258,7 @@ ROWS = {
         *whole("responses", lambda K: ranking_from_pairs(np.array([[1, 0], [0, 2], [2, 3]]), K), 4),
         row(lambda: judgement(LOGITS, CUT), "every string must have at least one step, its end"),
         row(lambda: judgement(np.zeros((3, 3)), ABC.encode(["a"])),
-            "over a table of (3, 3), got (4, 4)"),
+            "logits must have shape (4, 4), got (3, 3)"),
     ],
     "preferences": [
         *whole("pairs", lambda pairs: drawn(pairs=pairs), 3),
