@@ -40,9 +40,8 @@ def heat_map(world, values, *, policy=None, title="", label="value"):
     standing = np.array([cell in STANDING for cell in world.symbols])
     figure = Figure(figsize=(max(4, 1.2 + 0.75 * columns), 0.6 + 0.75 * rows), layout="constrained")
     axes = figure.add_subplot()
-    shown = np.where(standing, np.nan, values).reshape(rows, columns)
     axes.set_facecolor("0.92")  # of the cells that are not coloured
-    image = axes.imshow(shown, cmap="YlGnBu")
+    image = axes.imshow(np.where(standing, np.nan, values).reshape(rows, columns), cmap="YlGnBu")
     figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     low, high = image.get_clim()
     for s, cell in enumerate(world.symbols):

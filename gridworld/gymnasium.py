@@ -62,9 +62,7 @@ class WorldEnv(gymnasium.Env):
         self.P = self.mdp.P
         self.initial_state_distrib = self.mdp.start
         self.render_mode = render_mode
-        states, actions = self.mdp.shape
-        self.observation_space = gymnasium.spaces.Discrete(states)
-        self.action_space = gymnasium.spaces.Discrete(actions)
+        self.observation_space, self.action_space = map(gymnasium.spaces.Discrete, self.mdp.shape)
         self.state = None
         # `make` replaces it; without one, Gymnasium's checker could not make this world again.
         self.spec = gymnasium.envs.registration.EnvSpec("minirl/World-v0", WorldEnv,
@@ -130,9 +128,8 @@ def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
     if desc is None and map_name not in LAKES:
         return WorldEnv(maps.WORLDS[map_name](), render_mode)
     text = LAKES[map_name] if desc is None else desc if isinstance(desc, str) else "\n".join(desc)
-    world = maps.frozen_lake(text, slippery=is_slippery, success_rate=success_rate,
-                             reward_schedule=reward_schedule)
-    return WorldEnv(world, render_mode)
+    return WorldEnv(maps.frozen_lake(text, slippery=is_slippery, success_rate=success_rate,
+                                     reward_schedule=reward_schedule), render_mode)
 
 
 gymnasium.register(id="minirl/GridWorld-v0", entry_point=make, max_episode_steps=100)

@@ -224,9 +224,8 @@ class GridWorld:
         [0 1 0] [0.3333 0.3333 0.3333]
         """
         S = len(self.symbols)
-        chances = {0: self.success_rate}
-        for turn, share in self.slip.items():
-            chances[turn] = (1 - self.success_rate) * share
+        chances = {0: self.success_rate, **{turn: (1 - self.success_rate) * share
+                                            for turn, share in self.slip.items()}}
         turns = sorted(turn for turn, chance in chances.items() if chance > 0)
         prob = np.tile([chances[turn] for turn in turns], (S, 4, 1))
         prob[[cell in DEAD for cell in self.symbols]] = np.eye(len(turns))[0]

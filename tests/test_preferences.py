@@ -11,10 +11,10 @@ from scipy.special import chdtrc
 from minirl.kernel import counts
 from toy_lm import preferences
 from toy_lm.corpora import unicode_words
-from toy_lm.jsonl import Labelled, Pair, Ranking
+from toy_lm.jsonl import Labelled, Pair
 from toy_lm.ngram import decoding, widen
 from toy_lm.preferences import (Preferences, as_text, from_text, improve, respond, sample_pairs,
-                                unpaired, with_edits)
+                                unpaired)
 from toy_lm.rewards import easy_to_say, of_strings
 from toy_lm.vocabulary import from_items
 
@@ -249,8 +249,6 @@ def test_rounding_is_no_improvement():
     vocabulary = from_items(["abcdefghijklmnopqrstuvwxyz"])
     reward = of_strings(vocabulary, easy_to_say(vocabulary))
     assert improve("alliance", reward, vocabulary.letters) == "alliance"
-    assert with_edits([Pair("", "alliance", "fff")], reward, vocabulary.letters) == [
-        Ranking("", ("alliance", "fff"))]
 
 
 def test_an_edit_changes_only_to_the_letters_given_and_not_where_nothing_is_better():
@@ -260,29 +258,6 @@ def test_an_edit_changes_only_to_the_letters_given_and_not_where_nothing_is_bett
     assert improve("hat", rounds, "xa") == "hat" and improve("hat", rounds, "xo") == "oat"
     assert improve("ooo", rounds, "ox") == "ooo" and improve("", rounds, "o") == ""
     assert improve("hx", rounds, "o") == "ho" and improve("hat", rounds, "") == "hat"
-
-
-def test_an_edit_comes_above_the_chosen_response_in_the_eyes_of_its_rater():
-    """Edited, chosen, rejected; the reward sees the prompt too."""
-    reward = of_strings(WORDS, REWARDS)
-    data = sample_pairs(LOGITS, REWARDS, 100, rng=8, temperature=1e-9, prompts=[2])
-    pairs = [pair for pair in as_text(WORDS, data, "b")
-             if reward_of("b" + pair.chosen) > reward_of("b" + pair.rejected)]
-    rankings = with_edits(pairs, reward, "abc")
-    assert {len(ranking.ranking) for ranking in rankings} == {2, 3}
-    for pair, (prompt, responses) in zip(pairs, rankings, strict=True):
-        assert prompt == "b" and responses[-2:] == (pair.chosen, pair.rejected)
-        values = [reward_of("b" + response) for response in responses]
-        assert all(better > worse for better, worse in zip(values, values[1:]))
-        best = improve(pair.chosen, lambda texts: reward(["b" + text for text in texts]), "abc")
-        assert responses[:-2] == (best,) * (best != pair.chosen)
-
-
-def test_no_string_is_both_the_best_and_the_worst_of_a_ranking():
-    """The rater erred, and the best edit of the chosen response is the rejected one."""
-    found, = with_edits([Pair("", "b", "a")], lambda texts: [text.count("a") for text in texts],
-                        "abc")
-    assert len(set(found.ranking)) == len(found.ranking)
 
 
 def test_a_pair_with_a_string_that_was_cut_is_left_out_and_counted(monkeypatch):

@@ -65,12 +65,11 @@ def lengths(logits, horizon):
     >>> print((law.prob * 27).round(6), round(law.unfinished * 27, 6))
     [9. 6. 4.] 8.0
     """
-    horizon = checks.whole("horizon", horizon)
     world = language(np.zeros(logits.shape))
     policy = np.exp(log_softmax(logits))
     onwards, ends = transitions_under(world, policy).T.tocsr(), ending_chance(world, policy)
     unfinished, prob = world.start, []
-    for _ in range(horizon):
+    for _ in range(checks.whole("horizon", horizon)):
         prob.append(unfinished @ ends)
         unfinished = onwards @ unfinished
     return Lengths(np.array(prob), float(unfinished.sum()))

@@ -158,8 +158,7 @@ def _checked(version, letters, logits):
     codes = letters.astype(int)
     if (np.diff(codes) <= 0).any():
         raise ValueError("letters must rise")
-    surrogate = (codes >= 0xD800) & (codes < 0xE000)
-    if codes[-1] > 0x10FFFF or surrogate.any() or (codes == ord(END)).any():
+    if codes[-1] > 0x10FFFF or np.isin(codes, [ord(END), *range(0xD800, 0xE000)]).any():
         raise ValueError("letters must be characters other than the line feed")
     if logits.dtype != np.float64 or logits.ndim != 2 or logits.shape[1] != letters.size + 1:
         raise ValueError(f"logits must be a float64 table with {letters.size + 1} columns, one per "

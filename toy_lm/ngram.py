@@ -74,8 +74,7 @@ def language(rewards):
     S, A = rewards.shape
     following = ((np.arange(S)[:, None] * A + np.arange(A)) % S)[:, :, None]
     ends = np.broadcast_to((np.arange(A) == 0)[:, None], following.shape)
-    return mdp.TabularMDP(next_state=following, prob=np.ones(following.shape),
-                          reward=rewards[:, :, None], terminated=ends,
+    return mdp.TabularMDP(following, np.ones(following.shape), rewards[:, :, None], ends,
                           start=(np.arange(S) == 0).astype(float), gamma=1.0)
 
 

@@ -12,7 +12,8 @@ y₁ to y₂ with the probability σ(r(y₁) − r(y₂)), and that alone is wha
 how much the data say about which strings.
 
 *Edited responses.*  The rater may also improve the better response a little: `improve` changes the
-one letter whose change is worth most.  That gives three in order, edited ≻ chosen ≻ rejected.
+one letter whose change is worth most.  That gives three in order, edited ≻ chosen ≻ rejected, to
+be kept as a `jsonl.Ranking`; or two, where nothing is better, or the rejected response is.
 
 *For the learners* the data are `minirl.people.pairs.Pairs`.  With a reward r of whole strings
 (raters.1) reads
@@ -189,27 +190,6 @@ def improve(text, reward, letters):
     best = int(rewards.argmax())
     noise = 1e-9 * np.abs(rewards).max()  # Sums that differ by rounding are equal.
     return edits[best] if rewards[best] > rewards[0] + noise else text
-
-
-def with_edits(pairs, reward, letters):
-    """Pairs as rankings, with the chosen response improved on top: a list of `jsonl.Ranking`.
-
-    The reward is asked of prompt and response together.  Where `improve` finds nothing better, or
-    finds the rejected response, the ranking has the two responses alone.
-
-    Examples
-    --------
-    >>> with_edits([jsonl.Pair("", "hond", "x")],
-    ...            lambda texts: [text.count("o") for text in texts], "ao")
-    [Ranking(prompt='', ranking=('oond', 'hond', 'x'))]
-    """
-    rankings = []
-    for pair in pairs:
-        edited = improve(pair.chosen, lambda texts: reward([pair.prompt + t for t in texts]),
-                         letters)
-        better = () if edited in (pair.chosen, pair.rejected) else (edited,)
-        rankings.append(jsonl.Ranking(pair.prompt, (*better, pair.chosen, pair.rejected)))
-    return rankings
 
 
 def unpaired(pairs):

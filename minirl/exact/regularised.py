@@ -119,7 +119,8 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     >>> print(best.policy.round(4), round(best.objective, 4))
     [[0.8244 0.1756]] 2.0924
     """
-    _check(mdp, ref_logits, beta)
+    checks.full_support(ref_logits, mdp.shape)
+    checks.positive("beta", beta)
     checks.positive("tol", tol)
     max_rounds = checks.whole("max_rounds", max_rounds)
     if _is_linear(mdp):
@@ -234,7 +235,8 @@ def log_partition(mdp, ref_logits, *, beta):
     >>> print(log_partition(coin_game(), np.zeros((1, 2)), beta=2.0).round(4))
     [2.0924]
     """
-    _check(mdp, ref_logits, beta)
+    checks.full_support(ref_logits, mdp.shape)
+    checks.positive("beta", beta)
     _check_linear(mdp, "the partition sum is linear")
     log_Z = _log_partition(mdp, ref_logits, 1 / beta)
     if log_Z is None:
@@ -259,7 +261,7 @@ def critical_beta(mdp, ref_logits):
     >>> print(round(critical_beta(coin_game(), np.zeros((1, 2))), 4))
     1.4427
     """
-    _check(mdp, ref_logits, 1.0)
+    checks.full_support(ref_logits, mdp.shape)
     _check_linear(mdp, "a critical beta is defined")
 
     def diverges(inverse_beta):
@@ -274,12 +276,6 @@ def critical_beta(mdp, ref_logits):
         if diverges(upper) > 0:
             return 1 / optimize.bisect(diverges, 0.0, upper, xtol=1e-15 / largest, rtol=1e-14)
     return 0.0
-
-
-def _check(mdp, ref_logits, beta):
-    checks.shape("ref_logits", ref_logits, mdp.shape)
-    checks.full_support(ref_logits)
-    checks.positive("beta", beta)
 
 
 def _is_linear(mdp):

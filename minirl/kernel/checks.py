@@ -128,15 +128,16 @@ def array(name, values, expected):
     finite(name, values)
 
 
-def full_support(ref_logits):
-    """Logits of a reference that takes every action at times, so that no KL to it is infinite.
+def full_support(ref_logits, expected):
+    """Logits, of the shape expected, of a reference to which no KL is infinite.
 
     Examples
     --------
-    >>> full_support(np.array([[0.0, -np.inf]]))
+    >>> full_support(np.array([[0.0, -np.inf]]), (1, 2))
     Traceback (most recent call last):
     ValueError: ref_logits must be finite: the reference needs full support
     """
+    shape("ref_logits", ref_logits, expected)
     if not np.isfinite(ref_logits).all():
         raise ValueError("ref_logits must be finite: the reference needs full support")
 

@@ -33,8 +33,6 @@ R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back
 arXiv:2402.14740 (RLOO).
 """
 
-from functools import partial
-
 import numpy as np
 from scipy import optimize
 
@@ -127,8 +125,6 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     """
     num_iterations = checks.whole("num_iterations", num_iterations)
     checks.shape("ref_logits", ref_logits, record.logits.shape)
-    step = partial(policy_step, learning_rate=learning_rate, max_grad_norm=max_grad_norm,
-                   optimiser=optimiser)
     while True:
         progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
@@ -139,7 +135,9 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         for _ in range(num_iterations):
             _, grad = grpo_loss(logits, record.logits, tables, ref_logits=ref_logits, beta=beta,
                                 epsilon=epsilon)
-            logits, state = step(logits, grad, state, tables.visits, progress)
+            logits, state = policy_step(
+                logits, grad, state, tables.visits, progress, learning_rate=learning_rate,
+                max_grad_norm=max_grad_norm, optimiser=optimiser)
         ratio = record.logp - log_softmax(ref_logits)
         metrics = {
             "policy/kl": mean_kl(logits, record.logits, batch.visits),

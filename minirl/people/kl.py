@@ -84,8 +84,8 @@ def string_kl(mdp, logits, ref_logits):
     >>> print(round(distance, 4), grad.round(4))
     0.5232 [[ 1.2164 -1.2164]]
     """
-    _check(logits, ref_logits, "logits", logits, mdp.shape)
-    checks.full_support(ref_logits)
+    checks.array("logits", logits, mdp.shape)
+    checks.full_support(ref_logits, logits.shape)
     logp = log_softmax(logits)
     policy, ratio = np.exp(logp), logp - log_softmax(ref_logits)
     values = np.nan_to_num(evaluate(mdp, policy, ratio))
@@ -106,8 +106,8 @@ def kl_loss(logits, ref_logits, visits):
     >>> print(round(loss, 4), grad.round(4))
     0.5232 [[ 0.824 -0.824]]
     """
-    _check(logits, ref_logits, "visits", visits, logits.shape[:1])
-    checks.full_support(ref_logits)
+    checks.array("visits", visits, logits.shape[:1])
+    checks.full_support(ref_logits, logits.shape)
     logp, ref_logp = log_softmax(logits), log_softmax(ref_logits)
     G = visits[:, None] * np.exp(logp) * (logp - ref_logp)
     return (visits * kl(logp, ref_logp)).sum(), backward(logp, G)
@@ -125,7 +125,8 @@ def k3_loss(logits, ref_logits, weights):
     >>> print(round(loss, 4), grad.round(4))
     0.5232 [[ 1. -1.]]
     """
-    _check(logits, ref_logits, "weights", weights, logits.shape)
+    checks.array("weights", weights, logits.shape)
+    checks.shape("ref_logits", ref_logits, logits.shape)
     logp = log_softmax(logits)
     # Where the batch has no weight the ratio is not formed: ∞ times nothing is not a number.
     u = np.where(weights != 0, log_softmax(ref_logits) - logp, 0)
@@ -171,8 +172,3 @@ def k3(u):
     far = np.where(small, 0, u)
     series = near**2 / 2 * (1 + near / 3 * (1 + near / 4 * (1 + near / 5)))
     return series + np.expm1(np.minimum(far, 700)) - far
-
-
-def _check(logits, ref_logits, name, table, shape):
-    checks.shape("ref_logits", ref_logits, logits.shape)
-    checks.array(name, table, shape)

@@ -258,7 +258,7 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
         price = steered(beta, record.metrics["objective/kl"], target=target_kl, strings=episodes,
                         kl_horizon=kl_horizon)
         record = record._replace(kl_coef=price,
-                                 metrics={**record.metrics, "objective/kl_coef": beta})
+                                 metrics=record.metrics | {"objective/kl_coef": beta})
         yield record
 
 

@@ -242,10 +242,9 @@ def learners(mdp, *, rng, initial_value=0.0, tables=1):
                          f"got {np.shape(initial_value)}") from None
     checks.finite("initial_value", initial_value)
     states, none = start_states(mdp, R, rng), np.zeros(R, int)
-    nothing = Episodes(none[:0], none[:0], np.zeros(0), none[:0])
     return ValueLearning(0, 0, values, np.zeros(values.shape, int), states, None, none,
                          np.zeros(R), none, tuple(bits.bit_generator.state for bits in rng),
-                         nothing, {})
+                         Episodes(none[:0], none[:0], np.zeros(0), none[:0]), {})
 
 
 def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizon,
