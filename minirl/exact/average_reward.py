@@ -88,10 +88,7 @@ def average_reward(mdp, policy, table=None):
     _refuse_several_loops(np.flatnonzero(states),
                           (onwards.real > 0) | (ends[:, None] & (start > 0)))
     n = len(onwards)
-    system = np.zeros((n + 1, n + 1), onwards.dtype)
-    system[:n, :n] = np.eye(n) - onwards
-    system[:n, n] = 1.0
-    system[n, :n] = start
+    system = np.block([[np.eye(n) - onwards, np.ones((n, 1))], [start, 0.0]])
     differential = np.linalg.solve(system, np.append((policy * table).sum(axis=1)[states], 0.0))
     balance = np.linalg.solve(system.T, np.append(np.zeros(n), 1.0))
     rate, restarts = differential[n], -balance[n]

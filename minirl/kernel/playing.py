@@ -290,10 +290,8 @@ class _Chain(NamedTuple):
 
 def _chain(mdp, policy):
     S, A, K = mdp.next_state.shape
-    joint = np.zeros((S + 1, A * K))
-    joint[:S] = (policy[:, :, None] * mdp.prob).reshape(S, A * K)
-    joint[S, 0] = 1
-    draw = alias(joint)
+    joint = (policy[:, :, None] * mdp.prob).reshape(S, A * K)
+    draw = alias(np.concatenate([joint, np.eye(1, A * K)]))
 
     def by_cell(values, dead=0):
         table = np.full((S + 1, 2**draw.bits), dead, values.dtype)

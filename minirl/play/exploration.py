@@ -71,10 +71,8 @@ def epsilon_greedy(exploration_rate):
         return actions
 
     def policy(values, progress):
-        epsilon = rate(progress)
-        chances = np.full(values.shape, epsilon / values.shape[1])
-        chances[np.arange(len(values)), values.argmax(axis=1)] += 1 - epsilon
-        return chances
+        epsilon, A = rate(progress), values.shape[1]
+        return epsilon / A + (1 - epsilon) * np.eye(A)[values.argmax(axis=1)]
 
     return Exploration(act, policy)
 
