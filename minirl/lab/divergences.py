@@ -69,8 +69,7 @@ _Listing = namedtuple("_Listing", "alive chance by_other ratio away gradient tar
 def _listing(logp, ref, other, horizon):
     batch, chance = all_episodes(language(np.zeros(logp.shape)), np.exp(logp), horizon)
     steps, alive = batch.steps(logp.shape), batch.alive
-    ratio, away = (table[batch.states, batch.actions] * alive
-                   for table in (logp - ref, logp - other))
+    ratio, away = (x[batch.states, batch.actions] * alive for x in (logp - ref, logp - other))
     by_ref, by_other = (chance * np.exp(-x.sum(axis=0)) for x in (ratio, away))
 
     def table(weights):

@@ -71,8 +71,7 @@ def bigram_of(items=None):
 def running_example(model, beta=BETA):
     """The `RunningExample` of a reference.  Raises ValueError where it has no optimum."""
     world = model.world(easy_to_say(model.vocabulary))
-    return RunningExample(model, world, beta,
-                          regularised_optimum(world, model.logits, beta=beta),
+    return RunningExample(model, world, beta, regularised_optimum(world, model.logits, beta=beta),
                           referee_near(world, model.logits, beta=beta))
 
 

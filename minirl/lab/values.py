@@ -90,8 +90,7 @@ def solve_world(mdp):
                          f"{max(differences):.4g}, so that no policy that ends is best (use "
                          f"gamma < 1)")
     return Solution(optimum, occupancy(mdp, optimum.policy),
-                    {name: other.rounds for name, other in found.items()},
-                    float(max(differences)))
+                    {name: other.rounds for name, other in found.items()}, float(max(differences)))
 
 
 def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
@@ -101,8 +100,8 @@ def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
     """
     began, judge = perf_counter(), referee(mdp)
     record = learners(mdp, rng=[[seed, run] for run in range(runs)],
-                      initial_value=settings.initial_value,
-                      tables=2 if method == "double_q_learning" else 1)
+                      tables=2 if method == "double_q_learning" else 1,
+                      initial_value=settings.initial_value)
     records = list(islice(VALUE_LEARNERS[method](
         mdp, record, learning_rate=settings.learning_rate, decay=settings.decay,
         exploration=epsilon_greedy(settings.exploration_rate), truth=optimum.action_values,
