@@ -185,19 +185,6 @@ def test_the_points_of_the_frontier_are_optima_down_to_the_critical_price(full, 
     assert_critical(full["critical_beta"], truth, setting)
 
 
-def from_json(found, pairs=100_000):
-    """`Alignment` of its JSON."""
-    proxies = [Proxy(proxy["name"], *([ProxyPoint(**point) for point in proxy[name]]
-                                      for name in ("optima", "best_of_n")))
-               for proxy in found["proxies"]]
-    return Alignment(pairs, [Writer(**row) for row in found["language"]["methods"]], found["n"],
-                     found["critical_beta"], [FrontierPoint(**p) for p in found["frontier"]],
-                     [BestPoint(**point) for point in found["best_of_n"]],
-                     {int(size): share for size, share in found["resting"].items()},
-                     [JudgedModel(**model) for model in found["models"]],
-                     [Held(**row) for row in found["held"]], proxies)
-
-
 # Proxies.
 
 
@@ -353,17 +340,15 @@ def test_preferences_are_charged_to_all_who_use_them_and_the_optimum_pays_for_it
 
     ref = setting.reference
     monkeypatch.setattr("minirl.lab.job.perf_counter", lambda: now[0])
-    data = drawn(setting, 5, 0)
-    monkeypatch.setattr(RunningExample, "preferences", takes(100, data))
-    monkeypatch.setattr(alignment, "bigram_of", takes(1, setting.model))
-    monkeypatch.setattr(alignment, "running_example", takes(10, setting))
-    for name in "by_rlhf", "by_iterated_rlhf":
-        monkeypatch.setattr(alignment, name, takes(1000, ref))
+    for owner, name, seconds, found in (
+            (RunningExample, "preferences", 100, drawn(setting, 5, 0)),
+            (alignment, "bigram_of", 1, setting.model), (alignment, "running_example", 10, setting),
+            *((alignment, name, 1000, ref) for name in ("by_rlhf", "by_iterated_rlhf")),
+            *((alignment, name, 1e6, []) for name in ("judged_models", "over_optimised",
+                                                      "held_or_not"))):
+        monkeypatch.setattr(owner, name, takes(seconds, found))
     for name in "trainers", "by_preferences":
-        monkeypatch.setattr(alignment, name, lambda *_, name=name: {
-            name: takes(1000, ref)})
-    for name in "judged_models", "over_optimised", "held_or_not":
-        monkeypatch.setattr(alignment, name, takes(1e6, []))
+        monkeypatch.setattr(alignment, name, lambda *_, name=name: {name: takes(1000, ref)})
     found = alignment.align(50, 0, str, SCALE)
     assert {row.method: row.seconds for row in found.rows} == {
         "reference": 1, "optimum": 10, "best_of_n": 0, "trainers": 1000, "rlhf": 1100,
@@ -528,12 +513,15 @@ def test_the_json_has_exactly_the_promised_fields_unrounded(hurried_run):
     """And no number is turned into a float behind the reader's back, such as n."""
     for given in SMALL, hurried_run:
         found = json.loads(as_json(alignment.ALIGNMENT.document(given)))
-        assert list(found) == ["language", "n", "critical_beta", "frontier", "best_of_n", "resting",
-                               "models", "held", "proxies"]
-        assert list(found["language"]) == ["methods"]
-        assert all(list(row) == FIELDS for row in found["language"]["methods"])
-        assert from_json(found, given.pairs) == given
+        fields = json.loads(as_json(given))
+        assert list(found) == ["language", *list(fields)[2:]] and fields.pop("pairs") == given.pairs
+        assert found.pop("language") == {"methods": fields.pop("rows")} and found == fields
         assert type(found["n"]) is int and all(type(e["n"]) is int for e in found["best_of_n"])
+    found = json.loads(as_json(SMALL))
+    assert list(found)[2:] == ["n", "critical_beta", "frontier", "best_of_n", "resting", "models",
+                               "held", "proxies"]
+    assert [list(row) for row in found["rows"]] == [FIELDS] * 4
+    assert [tuple(point.values()) for point in found["frontier"]] == SMALL.frontier
 
 
 # Figures.

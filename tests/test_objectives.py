@@ -223,16 +223,6 @@ def test_every_method_has_a_row_and_rests_where_nothing_is_expected_to_move(foun
         assert largest < (1e-6 if method == "rlhf" else 2e-9), method
 
 
-@pytest.mark.parametrize("method", [name for name in RESTING if name != "grpo_kl_in_reward"])
-def test_what_rests_returns_when_it_is_disturbed(places, method):
-    """The eigenvalues of its derivative are negative, but for the three constants of the rows."""
-    policy = log_softmax(places[method])
-    slopes = np.array([(own_update(method, policy + step) - own_update(method, policy - step))
-                       .ravel() / 2e-5 for step in 1e-5 * np.eye(9).reshape(9, 3, 3)])
-    values = np.sort(np.linalg.eigvals(slopes).real)
-    assert values[:6].max() < -1e-4 and np.abs(values[6:]).max() < 1e-9
-
-
 @pytest.mark.parametrize("method", RESTLESS)
 def test_what_does_not_rest_goes_on_for_ever(places, moves, method):
     """Some letters lose their probability step by step."""

@@ -367,16 +367,6 @@ def test_a_pipe_leads_from_training_to_scoring(folder):
     assert report.startswith("items: 11, 0 of them held out\nsymbols: 6, the end included\n")
 
 
-def test_a_model_on_standard_output_is_the_model_of_the_file(command, folder, monkeypatch, capsys):
-    _, report, _ = command("train", "names.txt", "--out", "m.npz")
-    stdout = io.TextIOWrapper(io.BytesIO())
-    monkeypatch.setattr(sys, "stdout", stdout)
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("names.txt").read_bytes())))
-    assert command_line.main(["train", "-", "--out", "-"]) == 0
-    assert stdout.buffer.getvalue() == Path("m.npz").read_bytes()
-    assert capsys.readouterr().err == report and not Path("-").exists()
-
-
 def test_pairs_on_standard_output_are_those_of_the_file(command, folder):
     given = "pairs", "names.npz", "--pairs", "5"
     status, out, err = command(*given, "--out", "-")
