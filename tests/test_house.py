@@ -61,17 +61,13 @@ def test_the_contents_of_a_package_are_its_modules_and_those_of_the_book_its_par
         assert listed == PARTS.get(package.removeprefix("minirl/"), listed), package
 
 
-def test_every_part_is_at_hand_after_one_import():
-    for chapter in CHAPTERS:
-        part, name = chapter.split(".")
-        assert inspect.ismodule(getattr(getattr(minirl, part), name)), chapter
-
-
-def test_a_chapter_imports_only_earlier_chapters():
+def test_a_chapter_imports_only_earlier_chapters_and_is_at_hand_after_one_import():
     for place, chapter in enumerate(CHAPTERS):
-        imported = imported_modules(ROOT.joinpath("minirl", *chapter.split(".")).with_suffix(".py"))
+        part, name = chapter.split(".")
+        imported = imported_modules(ROOT / "minirl" / part / f"{name}.py")
         assert {name for name in imported if name.split(".")[0] in PACKAGES} <= {
             f"minirl.{name}" for name in CHAPTERS[:place]}, chapter
+        assert inspect.ismodule(getattr(getattr(minirl, part), name)), chapter
 
 
 def test_a_plain_file_imports_numpy_alone_and_nobody_imports_it():

@@ -232,12 +232,6 @@ def test_a_map_is_safe_and_free_unless_rules_are_given(command, asked, tmp_path,
     assert out.startswith(f"my.own, gamma 0.5: the optimum is J* = {optimum:.6f}\n")
 
 
-def test_the_world_is_painted_on_a_terminal(command, asked, monkeypatch):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert "\x1b[32mG\x1b[0m" in command()[1]
-
-
 # Figures.
 
 
