@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minirl.kernel.mdp import TabularMDP, check_policy, coin_game, unroll
+from minirl.kernel.softmax import log_softmax
 from worlds import random_mdp, tables
 
 
@@ -181,3 +182,24 @@ def test_next_states_of_any_integer_type_are_kept_in_sixty_four_bits(dtype):
     assert mdp.next_state.dtype == timed.next_state.dtype == np.int64
     assert (mdp.next_state == ring).all()
     assert (timed.next_state == 100 + np.concatenate([ring, ring])).all()
+
+
+def test_what_is_not_available_has_no_probability_and_no_logit():
+    game = replace(coin_game(), available=np.array([[False, True]]))
+    assert game.masked([[1.0, 2.0]]).tolist() == [[-np.inf, 2.0]]
+    assert game.uniform.tolist() == [[0.0, 1.0]]
+    assert np.exp(log_softmax(game.masked(np.zeros((1, 2))))).tolist() == [[0.0, 1.0]]
+    assert unroll(game, 3).available.tolist() == [[False, True]] * 3
+    check_policy(game, np.array([[0.0, 1.0]]))
+    for policy in ([[1e-300, 1.0]], [[1.0, 0.0]]):
+        with pytest.raises(ValueError, match=r"policy\[0, 0\] must be 0, since the action is not"):
+            check_policy(game, np.array(policy))
+
+
+def test_every_state_has_an_action():
+    with pytest.raises(ValueError, match=r"available\[0\] must be at least one action, got 0"):
+        replace(coin_game(), available=np.array([[False, False]]))
+    with pytest.raises(ValueError, match="available must hold booleans, got int64"):
+        replace(coin_game(), available=np.array([[1, 1]]))
+    with pytest.raises(ValueError, match=r"available must have shape \(1, 2\), got \(2,\)"):
+        replace(coin_game(), available=np.array([True, True]))

@@ -134,3 +134,50 @@ def test_entropy_loss_is_minus_the_weighted_entropy(logits):
     loss, _ = entropy_loss(logits, weights)
     H = entropy(log_softmax(logits))
     assert math.isclose(loss, -(0.5 * H[0] + 2.0 * H[2]), rel_tol=1e-12)
+
+
+# Zeros, and what is no table of logits.
+
+SURE, FAIR = np.array([[0.0, -np.inf]]), np.array([[0.0, 0.0]])
+
+
+def test_what_has_probability_zero_adds_nothing_and_what_the_other_never_does_costs_everything():
+    sure, fair = log_softmax(SURE), log_softmax(FAIR)
+    assert kl(sure, fair) == math.log(2) and kl(sure, sure) == 0 and kl(fair, sure) == np.inf
+    other = log_softmax(SURE[:, ::-1])
+    assert kl(sure, other) == np.inf
+    far = log_softmax(np.array([[0.0, -1e4]]))  # e^−10000 is zero in floating point
+    assert kl(far, sure) == 0 and kl(far, far) == 0
+    three = log_softmax(np.array([[0.0, -np.inf, 0.0]]))
+    assert kl(three, log_softmax(np.zeros((1, 3)))) == pytest.approx(math.log(1.5), rel=1e-15)
+
+
+def test_the_entropy_of_a_table_with_zeros_has_a_gradient():
+    loss, grad = entropy_loss(SURE, np.ones(1))
+    assert loss == 0 and grad.tolist() == [[0.0, 0.0]]
+    loss, grad = entropy_loss(np.array([[0.0, -np.inf, 1.0]]), np.ones(1))
+    without, without_grad = entropy_loss(np.array([[0.0, 1.0]]), np.ones(1))
+    assert loss == without and grad[:, [0, 2]].tolist() == without_grad.tolist() and grad[0, 1] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64, bool])
+def test_whole_numbers_do_not_wrap_around(dtype):
+    logits = np.array([[0, 1, 100]]).astype(dtype)
+    assert log_softmax(logits).tolist() == log_softmax(logits.astype(float)).tolist()
+
+
+def test_a_list_is_a_table_too():
+    assert log_softmax([[1, 2]]).tolist() == log_softmax(np.array([[1.0, 2.0]])).tolist()
+
+
+@pytest.mark.parametrize("wrong", [[[np.nan, 0.0]], [[np.inf, 0.0]], [[-np.inf, -np.inf]],
+                                   [[0.0, 0.0], [np.nan, 0.0]]])
+def test_one_rule_for_logits(wrong):
+    with pytest.raises(ValueError, match="^ref_logits must be finite or −∞, and not −∞ all along"):
+        log_softmax(np.array(wrong), "ref_logits")
+
+
+@pytest.mark.parametrize("wrong", ["ab", [["a", "b"]], [[1.0], [1.0, 2.0]], None, np.zeros((3, 0))])
+def test_what_is_no_table_of_numbers(wrong):
+    with pytest.raises(ValueError, match="^logits must be an array of numbers"):
+        log_softmax(wrong)

@@ -99,7 +99,7 @@ def policy_iteration(mdp, *, tol=1e-10):
     checks.positive("tol", tol)
     S, A = mdp.shape
     policy, rounds = policy_that_ends(mdp), 0
-    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
+    states = valued_states(mdp, mdp.uniform)
     while True:
         values = evaluate(mdp, policy, states=states)
         Q = action_values(mdp, np.nan_to_num(values))
@@ -147,7 +147,7 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     [10.] [[1. 0.]]
     """
     A = mdp.shape[1]
-    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
+    states = valued_states(mdp, mdp.uniform)
     M = mdp.gamma * mdp.transitions[np.repeat(states, A)][:, states]
     reward = mdp.mean_reward[states]
     values, sweeps = sweep(lambda V: (reward + (M @ V).reshape(-1, A)).max(axis=1),
@@ -203,7 +203,7 @@ def linear_programme(mdp):
     [10.] [[1. 0.]]
     """
     S, A = mdp.shape
-    states = valued_states(mdp, np.full(mdp.shape, 1 / A))
+    states = valued_states(mdp, mdp.uniform)
     here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
                             shape=(S * A, S))
     constraints = (here - mdp.gamma * mdp.transitions)[np.repeat(states, A)][:, states]

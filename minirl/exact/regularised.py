@@ -127,7 +127,7 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
         log_partition(mdp, ref_logits, beta=beta)  # which raises where there is no optimum
     ref_logp = log_softmax(ref_logits)
     # Every state that the reference reaches, also where the policy's probability underflows to 0.
-    states = valued_states(mdp, np.full(mdp.shape, 1 / mdp.shape[1]))
+    states = valued_states(mdp, mdp.uniform)
     logp, before = ref_logp, None
     for rounds in range(1, max_rounds + 1):
         policy = np.exp(logp)
@@ -182,7 +182,7 @@ def frontier(mdp, ref_logits, betas):
     20.0 1.1081 0.0028
     2.0 4.6935 1.3006
     """
-    ref_logp = log_softmax(ref_logits)
+    ref_logp = log_softmax(ref_logits, "ref_logits")
     points = []
     for beta in betas:
         best = regularised_optimum(mdp, ref_logits, beta=beta)

@@ -97,7 +97,7 @@ def referee_near(mdp, ref_logits, *, beta):
     >>> print(round(judge(np.array([[0.75, 0.25]])).share, 4))
     0.8729
     """
-    ref_logp = log_softmax(ref_logits)
+    ref_logp = log_softmax(ref_logits, "ref_logits")
     ref = np.exp(ref_logp)
     best = regularised_optimum(mdp, ref_logits, beta=beta).objective
 

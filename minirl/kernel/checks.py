@@ -1,7 +1,8 @@
 """What an argument must be: one wording for what public functions ask in their first lines.
 
 A check returns nothing, or raises a `ValueError` that names the argument, what is accepted and what
-came.  Only `whole` and `group_size` return something: the int, so that 3.0 may stand where 3 may.
+came.  Three return something: `whole` and `group_size` the int, so that 3.0 may stand wherever 3
+may, and `numbers` the array, so that a list may stand wherever an array may.
 
 Read next: `softmax`.
 """
@@ -153,3 +154,22 @@ def shape(name, values, expected):
     """
     if np.shape(values) != expected:
         raise ValueError(f"{name} must have shape {expected}, got {np.shape(values)}")
+
+
+def numbers(name, values):
+    """The array of floating-point numbers that an array or a nested list of numbers is, not empty.
+
+    Whole numbers become floats, since small integers would wrap around.
+
+    Examples
+    --------
+    >>> print(numbers("logits", [[0, 1]]))
+    [[0. 1.]]
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.array(None)
+    if array.dtype.kind not in "biufc" or array.size == 0:
+        raise ValueError(f"{name} must be an array of numbers, got {values!r}")
+    return array.astype(float) if array.dtype.kind in "biu" else array

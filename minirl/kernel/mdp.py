@@ -26,6 +26,11 @@ The discount γ may be 1 where every policy that matters ends.
 `unroll` makes the limit part of the world: its states are then (time, state), and its last
 step terminates.  In such a world every policy ends, and γ may be 1.
 
+*Actions that are not available.*  A driver cannot set down a passenger who is not on board.
+`available[s, a]` says which actions a state has, at least one each.  A policy plays no other: there
+its probability is 0, its logit −∞, and so is the Q of solvers and learners.  `masked` makes such
+tables, and `uniform` is the policy that takes all available actions equally often.
+
 *Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
 (probability, next state, reward, terminated), one entry per outcome.  `TabularMDP.from_gymnasium`
 reads it, and `TabularMDP.P` writes it.
@@ -48,7 +53,7 @@ from scipy import sparse
 from minirl.kernel import checks
 from minirl.kernel.sampling import thresholds
 
-ARRAYS = "next_state", "prob", "reward", "terminated", "start"
+ARRAYS = "next_state", "prob", "reward", "terminated", "start", "available"
 LAW = [("prob", float), ("next_state", int), ("reward", float), ("terminated", bool)]  # Gymnasium's
 
 
@@ -71,8 +76,11 @@ class TabularMDP:
     terminated: np.ndarray  # (S, A, K) bool
     start: np.ndarray       # (S,) float, the distribution of the first state
     gamma: float            # in [0, 1]
+    available: np.ndarray = None  # (S, A) bool; None: every action in every state
 
     def __post_init__(self):
+        if self.available is None:
+            object.__setattr__(self, "available", np.full(np.shape(self.next_state)[:2], True))
         for name in ARRAYS:
             object.__setattr__(self, name, _frozen(np.array(getattr(self, name))))
         if self.next_state.ndim != 3 or self.next_state.size == 0:
@@ -83,8 +91,12 @@ class TabularMDP:
         checks.shape("start", self.start, (S,))
         if not np.issubdtype(self.next_state.dtype, np.integer):
             raise ValueError(f"next_state must hold integers, got {self.next_state.dtype}")
-        if self.terminated.dtype != bool:
-            raise ValueError(f"terminated must hold booleans, got {self.terminated.dtype}")
+        checks.shape("available", self.available, self.shape)
+        for name in ("terminated", "available"):
+            if getattr(self, name).dtype != bool:
+                raise ValueError(f"{name} must hold booleans, got {getattr(self, name).dtype}")
+        _refuse_first("available", self.available.sum(axis=1), "must be at least one action",
+                      ~self.available.any(axis=1))
         _refuse_first("next_state", self.next_state, f"must lie in [0, {S})",
                       (self.next_state < 0) | (self.next_state >= S))
         _refuse_first("reward", self.reward, "must be finite", ~np.isfinite(self.reward))
@@ -95,7 +107,7 @@ class TabularMDP:
         object.__setattr__(self, "next_state", _frozen(self.next_state.astype(np.int64)))
 
     @classmethod
-    def from_gymnasium(cls, P, start=0, gamma=1.0):
+    def from_gymnasium(cls, P, start=0, gamma=1.0, available=None):
         """A world from the law of a tabular Gymnasium environment, `env.unwrapped.P`.
 
         P[s][a] is a list of (probability, next state, reward, terminated), in dicts or lists, and
@@ -127,7 +139,7 @@ class TabularMDP:
                 raise ValueError(f"start must be a state in [0, {S}), got {start!r}")
             start = np.eye(S)[start]
         return cls(**{name: law[name] for name, _ in LAW}, start=np.asarray(start, float),
-                   gamma=gamma)
+                   gamma=gamma, available=available)
 
     @property
     def P(self):
@@ -149,6 +161,24 @@ class TabularMDP:
     def shape(self):
         """(S, A), the shape of every policy, logit and action-value table of this world."""
         return self.next_state.shape[:2]
+
+    def masked(self, table):
+        """A table (S, A) of logits or action values, with −∞ where the action is not available.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> game = replace(coin_game(), available=np.array([[True, False]]))
+        >>> print(game.masked(np.zeros((1, 2))), game.uniform)
+        [[  0. -inf]] [[1. 0.]]
+        """
+        checks.shape("table", table, self.shape)
+        return np.where(self.available, table, -np.inf)
+
+    @cached_property
+    def uniform(self):
+        """The policy (S, A) that takes every available action equally often."""
+        return _frozen(self.available / self.available.sum(axis=1, keepdims=True))
 
     @cached_property
     def mean_reward(self):
@@ -207,13 +237,16 @@ def unroll(mdp, horizon):
     terminated[-S:] = True
     prob, reward = (np.tile(table, (horizon, 1, 1)) for table in (mdp.prob, mdp.reward))
     return TabularMDP((later + mdp.next_state).reshape(prob.shape), prob, reward, terminated,
-                      start=np.append(mdp.start, np.zeros((horizon - 1) * S)), gamma=mdp.gamma)
+                      start=np.append(mdp.start, np.zeros((horizon - 1) * S)), gamma=mdp.gamma,
+                      available=np.tile(mdp.available, (horizon, 1)))
 
 
 def check_policy(mdp, policy):
-    """Raise ValueError unless `policy` (S, A) holds a distribution in each row of `mdp`'s table."""
+    """Raise ValueError unless `policy` (S, A) holds a distribution over the available actions."""
     checks.shape("policy", policy, mdp.shape)
     _check_distributions("policy", policy)
+    _refuse_first("policy", policy, "must be 0, since the action is not available",
+                  (policy != 0) & ~mdp.available)
 
 
 def _check_distributions(name, rows):

@@ -46,19 +46,26 @@ import numpy as np
 from minirl.kernel import checks
 
 
-def log_softmax(logits):
-    """The table log π (S, A) of (softmax.1) in nats, from finite logits of any size.
+def log_softmax(logits, name="logits"):
+    """The table log π (S, A) of (softmax.1) in nats, from logits of any size.
 
-    The largest logit of each row is subtracted before `exp`.
+    The largest logit of each row is subtracted before `exp`.  A logit of −∞ is a probability of
+    zero.  A row needs one that is finite; NaN and +∞ are refused, as the logits of that `name`.
 
     Examples
     --------
-    >>> print(np.exp(log_softmax(np.array([[0., 0.], [1e4, -1e4]]))))
+    >>> print(np.exp(log_softmax(np.array([[0., 0.], [1e4, -1e4], [0., -np.inf]]))))
     [[0.5 0.5]
+     [1.  0. ]
      [1.  0. ]]
     """
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    logits = checks.numbers(name, logits)
+    with np.errstate(invalid="ignore"):  # ∞ − ∞, which the sum below finds
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        logp = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    if np.isnan(logp.sum()):
+        raise ValueError(f"{name} must be finite or −∞, and not −∞ all along a row, got {logits}")
+    return logp
 
 
 def backward(logp, G):
@@ -77,28 +84,48 @@ def backward(logp, G):
 def entropy(logp):
     """H of (softmax.4) for each row of `logp` (S, A): shape (S,), in nats, from 0 to log A.
 
-    An action of probability zero, with log π = −∞, adds nothing.
+    An action of probability zero adds nothing: 0 log 0 is 0, the limit of p log p.
 
     Examples
     --------
     >>> print(entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4))
     [0.6931 0.3251]
     """
-    return -(np.exp(logp) * np.where(logp == -np.inf, 0, logp)).sum(axis=-1)
+    policy = np.exp(logp)
+    return -(policy * np.where(policy == 0, 0, logp)).sum(axis=-1)
 
 
 def kl(logp, other_logp):
     """KL(π‖μ) of (softmax.5), row by row, for two (S, A) tables of log-probabilities.
 
     Returns (S,) in nats.  The order of the arguments is the direction: the mean is under the first.
+    What π never does adds nothing.  What π does and μ never does makes it +∞.
 
     Examples
     --------
     >>> fair, bent = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
     >>> print(kl(fair, bent).round(4), kl(bent, fair).round(4))
     [0.5108] [0.3681]
+    >>> sure = log_softmax(np.array([[0., -np.inf]]))
+    >>> print(kl(sure, fair).round(4), kl(fair, sure))
+    [0.6931] [inf]
     """
-    return (np.exp(logp) * (logp - other_logp)).sum(axis=-1)
+    policy = np.exp(logp)
+    return (policy * difference(logp, other_logp, policy != 0)).sum(axis=-1)
+
+
+def difference(logp, other_logp, used):
+    """logp − other_logp where `used` (bool), and 0 elsewhere, for tables of the same shape.
+
+    What has no weight is not formed, because 0 times ∞, and ∞ − ∞, are not numbers.
+
+    Examples
+    --------
+    >>> print(difference(np.array([0.0, -np.inf]), np.array([-1.0, -np.inf]), [True, False]))
+    [1. 0.]
+    """
+    zero = np.zeros(logp.shape, np.result_type(logp, other_logp))
+    return np.subtract(logp, other_logp, out=zero, where=used)
 
 
 def log_ratios(logits, ref_logits):
@@ -130,9 +157,11 @@ def entropy_loss(logits, weights):
     -0.3251 [[ 0.1978 -0.1978]]
     """
     checks.shape("weights", weights, logits.shape[:1])
+    checks.finite("weights", weights)
     logp = log_softmax(logits)
-    loss = -(weights * entropy(logp)).sum()
-    return loss, backward(logp, weights[:, None] * np.exp(logp) * logp)
+    policy = np.exp(logp)
+    G = weights[:, None] * policy * np.where(policy == 0, 0, logp)
+    return -(weights * entropy(logp)).sum(), backward(logp, G)
 
 
 def log_sigmoid(x):

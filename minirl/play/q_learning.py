@@ -264,7 +264,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
     checks.shape("the record's tables", record.tables, (M, R, *mdp.shape))
     if truth is not None:
         checks.shape("truth", truth, mdp.shape)
-        judged = reachable(mdp, np.full(mdp.shape, 1 / A))
+        judged = reachable(mdp, mdp.uniform)
     rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
     first = mine = np.arange(R) * S  # where the table of each learner begins
