@@ -19,6 +19,20 @@ Why keep it?  At γ = 1 two actions may look equally good although one of them, 
 On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.  For the
 same reason policy iteration starts from a policy that ends.
 
+When are two action values equal in floating point?  When their difference is no larger than the
+rounding of these two.  Computing r + γ P V rounds by ε = 2⁻⁵² times the sum of the absolute values
+of its terms, and what each step rounds adds up along an episode just as rewards do.  So the doubt
+D(s, a) about Q(s, a) solves the equation of a value,
+
+    D = 16 ε (|r| + γ P |V|) + γ P_π D,                                                 (planning.6)
+
+and a gain that exceeds the doubts about its two values is real.  A scale for the whole world would
+not do: beside a loss of a million, however unlikely, every choice about cents would be a tie.
+
+*Modified policy iteration* stands between the two.  It acts greedily, and then brings V nearer to
+the values of that policy by some sweeps instead of a solve.  With no sweeps it is value iteration;
+with infinitely many it is policy iteration.
+
 *Backward induction* is for a finite horizon T.  With t steps taken there are T − t left, and what
 is best may depend on that,
 
@@ -66,6 +80,10 @@ from minirl.exact.solving import sweep
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
+ROUNDING = 16 * np.finfo(float).eps  # of a sum, per unit of its terms' absolute values
+TIE = 10         # times the tolerance of value iteration: below it two action values are a tie
+REFINEMENTS = 20
+
 
 class Optimum(NamedTuple):
     """A best policy and what it is worth."""
@@ -77,14 +95,14 @@ class Optimum(NamedTuple):
     rounds: int                # sweeps, improvements or pivots that were needed
 
 
-def policy_iteration(mdp, *, tol=1e-10):
+def policy_iteration(mdp):
     """The optimum by (planning.2), starting from `policy_that_ends`.
 
     At gamma 1 every policy on the way ends too: going round in circles could only replace an end if
     each turn paid, and then the optimum is infinite.
 
-    Another action replaces the present one only if its Q is larger by more than `tol`, relative to
-    the largest Q or reward: what "keeping the present action on a tie" means in floating point.
+    Another action replaces the present one only if it is better by more than the doubts (planning.6)
+    about the two.
 
     The `Optimum` is deterministic.  At gamma 1 the values of states that no policy reaches are NaN,
     and it is a ValueError if some state cannot reach an end or the optimum is infinite.
@@ -96,16 +114,13 @@ def policy_iteration(mdp, *, tol=1e-10):
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
     """
-    checks.positive("tol", tol)
     S, A = mdp.shape
     policy, rounds = policy_that_ends(mdp), 0
     states = valued_states(mdp, mdp.uniform)
     while True:
-        values = evaluate(mdp, policy, states=states)
-        Q = action_values(mdp, np.nan_to_num(values))
-        best = Q.argmax(axis=1)
-        gain = Q[np.arange(S), best] - (policy * Q).sum(axis=1)
-        better = gain > tol * max(np.abs(Q).max(), np.abs(mdp.mean_reward).max())
+        values, gain = gains(mdp, policy, states)
+        best = gain.argmax(axis=1)
+        better = gain.max(axis=1) > 0
         if not better.any():
             return optimum_of(mdp, policy, values, rounds)
         policy, rounds = np.where(better[:, None], np.eye(A)[best], policy), rounds + 1
@@ -135,9 +150,11 @@ def policy_gradient(mdp, logits):
 def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     """The optimum by repeating (planning.1) from V = 0.
 
-    `tol` and `max_sweeps` are those of `sweep`.  The policy is greedy on Q, the first action on a
-    tie.  At gamma 1 a tie may hide a policy that never ends; `policy_iteration` does not have that
-    weakness.  At gamma 1 the values of states that no policy reaches are NaN.
+    `tol` and `max_sweeps` are those of `sweep`.  Where no episode ends it may stop earlier, by the
+    span (solving.5).  The policy is greedy on Q, and action values within ten times `tol` are a
+    tie, of which it takes the first.  At gamma 1 a tie may hide a policy that never ends;
+    `policy_iteration` does not have that weakness.  At gamma 1 the values of states that no policy
+    reaches are NaN.
 
     Examples
     --------
@@ -146,15 +163,47 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
     """
+    return modified_policy_iteration(mdp, evaluation_sweeps=0, tol=tol, max_sweeps=max_sweeps)
+
+
+def modified_policy_iteration(mdp, *, evaluation_sweeps=50, tol=1e-10, max_sweeps=100_000):
+    """The optimum by greedy steps (planning.1) with sweeps (solving.3) of the greedy policy between.
+
+    As `value_iteration`, with `evaluation_sweeps` of the present policy after each sweep that looks
+    for the best actions.  These are A times as cheap, and near gamma 1 most sweeps can be such.  A
+    round, which is what `rounds` and `max_sweeps` count, is one greedy sweep and those after it.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> best = modified_policy_iteration(coin_game(gamma=0.9))
+    >>> print(best.values.round(6), best.rounds)
+    [10.] 6
+    """
+    m = checks.whole("evaluation_sweeps", evaluation_sweeps, least=0)
     A = mdp.shape[1]
     states = valued_states(mdp, mdp.uniform)
     M = mdp.gamma * mdp.transitions[np.repeat(states, A)][:, states]
-    reward = mdp.mean_reward[states]
-    values, sweeps = sweep(lambda V: (reward + (M @ V).reshape(-1, A)).max(axis=1),
-                           np.zeros(len(reward)), gamma=mdp.gamma, tol=tol, max_sweeps=max_sweeps)
+    reward = mdp.masked(mdp.mean_reward)[states]
+
+    def look_ahead(V):
+        return reward + (M @ V).reshape(-1, A)
+
+    def follow_greedily(V):
+        taken = np.arange(0, reward.size, A) + look_ahead(V).argmax(axis=1)
+        P, r = M[taken], reward.ravel()[taken]
+        for _ in range(m):
+            V = r + P @ V
+        return V
+
+    values, rounds = sweep(lambda V: look_ahead(V).max(axis=1), np.zeros(len(reward)),
+                           gamma=mdp.gamma, tol=tol, max_sweeps=max_sweeps,
+                           endless=not (mdp.prob * mdp.terminated).any(),
+                           between=follow_greedily if m else None)
     values = at_states(states, values)
-    greedy = np.eye(A)[action_values(mdp, np.nan_to_num(values)).argmax(axis=1)]
-    return optimum_of(mdp, greedy, values, sweeps)
+    Q = mdp.masked(action_values(mdp, np.nan_to_num(values)))
+    first = (Q >= Q.max(axis=1, keepdims=True) - TIE * tol).argmax(axis=1)
+    return optimum_of(mdp, np.eye(A)[first], values, rounds)
 
 
 class Schedule(NamedTuple):
@@ -182,7 +231,7 @@ def backward_induction(mdp, horizon):
     horizon, (S, A) = checks.whole("horizon", horizon), mdp.shape
     values, Q = np.zeros((horizon + 1, S)), np.zeros((horizon, S, A))
     for t in reversed(range(horizon)):
-        Q[t] = action_values(mdp, values[t + 1])
+        Q[t] = mdp.masked(action_values(mdp, values[t + 1]))
         values[t] = Q[t].max(axis=1)
     return Schedule(np.eye(A)[Q.argmax(axis=2)], values, Q, float(mdp.start @ values[0]))
 
@@ -191,9 +240,10 @@ def linear_programme(mdp):
     """The optimum by (planning.4), solved by SciPy's HiGHS: an independent check of the others.
 
     The policy takes the action whose constraint has the largest price.  The values solve the
-    constraints of these actions, which are tight, once more: HiGHS ignores coefficients below 1e-9,
-    and its own values can be wrong by as much as they add up to.  At gamma 1 the values of states
-    that no policy reaches are NaN.
+    constraints of these actions, which are tight, once more.  HiGHS resolves a ten-thousand-
+    millionth of the largest reward.  Where that hides a gain, the programme is solved again with
+    the gains in the place of the rewards: what the optimum is worth more than this policy.  At
+    gamma 1 the values of states that no policy reaches are NaN.
 
     Examples
     --------
@@ -202,23 +252,83 @@ def linear_programme(mdp):
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
     """
-    S, A = mdp.shape
-    states = valued_states(mdp, mdp.uniform)
-    here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
-                            shape=(S * A, S))
-    constraints = (here - mdp.gamma * mdp.transitions)[np.repeat(states, A)][:, states]
-    unit = np.abs(mdp.mean_reward).max() or 1.0  # because HiGHS's tolerances are absolute
-    found = optimize.linprog(np.ones(states.sum()), A_ub=-constraints,
-                             b_ub=-mdp.mean_reward[states].ravel() / unit, bounds=(None, None),
-                             method="highs-ds", options={"primal_feasibility_tolerance": 1e-10,
-                                                         "dual_feasibility_tolerance": 1e-10})
-    if found.x is None:
-        raise ValueError(f"the linear programme has no solution: at gamma = {mdp.gamma} some state "
-                         f"cannot reach an end, or the optimum is infinite")
-    visits = np.zeros((S, A))
-    visits[states] = -found.ineqlin.marginals.reshape(-1, A)
-    policy = np.eye(A)[visits.argmax(axis=1)]
-    return optimum_of(mdp, policy, evaluate(mdp, policy, states=states), int(found.nit))
+    states, A = valued_states(mdp, mdp.uniform), mdp.shape[1]
+    rewards, pivots = mdp.mean_reward, 0
+    unit = np.abs(rewards[mdp.available]).max() or 1.0  # because HiGHS's tolerances are absolute
+    for _ in range(REFINEMENTS):
+        visits, more = _prices(mdp, rewards, unit, states)
+        policy, pivots = np.eye(A)[visits.argmax(axis=1)], pivots + more
+        values, rewards = gains(mdp, policy, states)
+        unit = rewards.max()
+        if unit <= 0:
+            return optimum_of(mdp, policy, values, pivots)
+    raise ValueError(f"the linear programme is not settled: after {REFINEMENTS} times some action "
+                     f"is still worth {unit:.3g} more than the one it takes")
+
+
+def gains(mdp, policy, states):
+    """V of a policy, and what each action gains over it: (S,) and (S, A).
+
+    The gain is Q − V where it exceeds the doubts (planning.6) about Q and V, and below zero if it
+    is a loss, however small.  Where rounding may explain a gain it is 0, and where no value is
+    asked; it is −∞ where the action is not available.  `states` is that of `evaluate`.  What rounding left of the equation is solved
+    for once more, so that small values beside large ones have digits of their own.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> values, gain = gains(coin_game(gamma=0.5), np.array([[0.0, 1.0]]), np.array([True]))
+    >>> print(values, gain)
+    [0.] [[1. 0.]]
+    """
+    values = evaluate(mdp, policy, states=states)
+    left = action_values(mdp, np.nan_to_num(values)) - np.nan_to_num(values)[:, None]
+    values = values + evaluate(mdp, policy, left, states=states)
+    doubt, known = doubts(mdp, policy, values, states), np.nan_to_num(values)
+    gain = action_values(mdp, known) - known[:, None]
+    gain[(gain > 0) & (gain <= doubt + (policy * doubt).sum(axis=1, keepdims=True))] = 0
+    gain[policy > 0] = 0
+    gain[~states] = 0
+    return values, mdp.masked(gain)
+
+
+def doubts(mdp, policy, values, states=None):
+    """D of (planning.6): by how much rounding may have moved each Q(s, a) of a policy, (S, A).
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> D = doubts(coin_game(gamma=0.5), np.array([[1.0, 0.0]]), np.array([2.0]))
+    >>> print(D / ROUNDING)
+    [[4. 0.]]
+    """
+    terms = (np.abs(mdp.prob * mdp.reward).sum(axis=2)
+             + mdp.gamma * (mdp.transitions @ np.abs(np.nan_to_num(values))).reshape(mdp.shape))
+    later = np.nan_to_num(evaluate(mdp, policy, terms, states=states))
+    return ROUNDING * (terms + mdp.gamma * (mdp.transitions @ later).reshape(mdp.shape))
+
+
+def best_actions(mdp, optimum, *, tol=0.0):
+    """All actions that are as good as the best one, (S, A) bool, one at least in each state.
+
+    Two action values of an `Optimum` are equal if they differ by no more than their doubts
+    (planning.6), plus `tol` if its solver was less exact than that.
+
+    Examples
+    --------
+    Where nothing pays, everything is best:
+
+    >>> from dataclasses import replace
+    >>> from minirl.kernel.mdp import coin_game
+    >>> free = replace(coin_game(gamma=0.5), reward=np.zeros((1, 2, 1)))
+    >>> print(best_actions(free, policy_iteration(free)))
+    [[ True  True]]
+    """
+    checks.not_negative("tol", tol)
+    Q = mdp.masked(optimum.action_values)
+    doubt = doubts(mdp, optimum.policy, optimum.values) + tol
+    best = np.take_along_axis(doubt, Q.argmax(axis=1)[:, None], axis=1)
+    return Q >= Q.max(axis=1, keepdims=True) - doubt - best
 
 
 def policy_that_ends(mdp):
@@ -236,14 +346,15 @@ def policy_that_ends(mdp):
     """
     S, A = mdp.shape
     helps = (mdp.prob * mdp.terminated).sum(axis=2) > 0
-    action, found = np.zeros(S, int), np.full(S, False)
+    helps &= mdp.available
+    action, found = mdp.available.argmax(axis=1), np.full(S, False)
     while True:
         new = helps.any(axis=1) & ~found
         if not new.any():
             return np.eye(A)[action]
         action[new] = helps[new].argmax(axis=1)
         found |= new
-        helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A)
+        helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A) & mdp.available
 
 
 def optimum_of(mdp, policy, values, rounds):
@@ -255,5 +366,25 @@ def optimum_of(mdp, policy, values, rounds):
     >>> optimum_of(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
     3.0
     """
-    return Optimum(policy, values, action_values(mdp, values), float(from_start(mdp, values)),
-                   rounds)
+    return Optimum(policy, values, mdp.masked(action_values(mdp, values)),
+                   float(from_start(mdp, values)), rounds)
+
+
+def _prices(mdp, rewards, unit, states):
+    """The dual variables (S, A) of (planning.4) with other rewards, −∞ where not available; pivots."""
+    S, A = mdp.shape
+    here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
+                            shape=(S * A, S))
+    asked = np.flatnonzero(np.repeat(states, A) & mdp.available.ravel())
+    constraints = (here - mdp.gamma * mdp.transitions)[asked][:, states]
+    found = optimize.linprog(np.ones(states.sum()), A_ub=-constraints,
+                             b_ub=-rewards.ravel()[asked] / unit,
+                             bounds=(None, None), method="highs-ds",
+                             options={"primal_feasibility_tolerance": 1e-10,
+                                      "dual_feasibility_tolerance": 1e-10})
+    if found.x is None:
+        raise ValueError(f"the linear programme has no solution: at gamma = {mdp.gamma} some state "
+                         f"cannot reach an end, or the optimum is infinite")
+    visits = np.zeros(S * A)
+    visits[asked] = -found.ineqlin.marginals
+    return visits.reshape(S, A), int(found.nit)

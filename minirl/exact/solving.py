@@ -33,6 +33,15 @@ of the truth.  At γ = 1 this bound is void.  There a sweep may change little be
 done, or because the episodes are long, and nothing tells the two apart: `sweep` then stops on the
 change alone.
 
+Where no episode ever ends there is a sharper bound.  If the last sweep changed the values by
+between d_1 and d_2, whatever their signs, the next ones change them by between γ d_1 and γ d_2,
+and so on.  So V lies between γ d_1/(1 − γ) and γ d_2/(1 − γ) above the last table, and the middle
+is wrong by at most
+
+    (d_2 − d_1) γ / (2 (1 − γ)),                                                         (solving.5)
+
+which is small as soon as all states rise at the same pace: near γ = 1, long before they stop.
+
 Right sides may be complex numbers, so that a derivative can be checked by a complex step.
 
 Read first: `mdp`.  Read next: `evaluation`, where all of this is used.
@@ -123,12 +132,13 @@ def factorised(M):
     return linalg.splu(system)
 
 
-def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
+def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000, endless=False, between=None):
     """Repeat values ← backup(values) until it has settled: the values, and how many sweeps it took.
 
     A backup brings any two tables closer by the factor gamma.  Below gamma 1 `tol` bounds the
-    error, by (solving.4).  At gamma 1 it is the largest change of the last sweep.  Values that
-    still move after `max_sweeps` are a ValueError.
+    error, by (solving.4), or by (solving.5) in an `endless` world.  At gamma 1 it is the largest
+    change of the last sweep.  `between` may bring values nearer to their limit after a sweep.
+    Values that still move after `max_sweeps` are a ValueError.
 
     Examples
     --------
@@ -142,8 +152,13 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000):
     error_per_change = gamma / (1 - gamma) if gamma < 1 else 1.0
     for sweeps in range(1, max_sweeps + 1):
         before, values = values, backup(values)
-        if np.abs(values - before).max() * error_per_change <= tol:
+        low, high = (values - before).min(), (values - before).max()
+        if endless and gamma < 1 and (high - low) / 2 * error_per_change <= tol:
+            return values + (low + high) / 2 * error_per_change, sweeps
+        if max(high, -low) * error_per_change <= tol:
             return values, sweeps
+        if between is not None:
+            values = between(values)
     advice = "they may be infinite" if gamma == 1 else "a larger tol or max_sweeps is needed"
     raise ValueError(f"the values still move after max_sweeps = {max_sweeps} sweeps; at gamma = "
                      f"{gamma} {advice}")

@@ -73,7 +73,6 @@ ROWS = {
     ],
     "planning": [
         *positive("tol", lambda tol: value_iteration(HALF, tol=tol)),
-        *positive("tol", lambda tol: policy_iteration(HALF, tol=tol)),
         *whole("max_sweeps", lambda n: value_iteration(HALF, max_sweeps=n), 50),
         *whole("horizon", lambda horizon: backward_induction(COIN, horizon), 3),
         *tables(lambda logits: policy_gradient(ISLAND, logits), name="logits"),
