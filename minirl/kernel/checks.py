@@ -156,14 +156,14 @@ def shape(name, values, expected):
         raise ValueError(f"{name} must have shape {expected}, got {np.shape(values)}")
 
 
-def numbers(name, values):
+def floats(name, values):
     """The array of floating-point numbers that an array or a nested list of numbers is, not empty.
 
     Whole numbers become floats, since small integers would wrap around.
 
     Examples
     --------
-    >>> print(numbers("logits", [[0, 1]]))
+    >>> print(floats("logits", [[0, 1]]))
     [[0. 1.]]
     """
     try:

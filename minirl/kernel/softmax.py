@@ -59,7 +59,7 @@ def log_softmax(logits, name="logits"):
      [1.  0. ]
      [1.  0. ]]
     """
-    logits = checks.numbers(name, logits)
+    logits = checks.floats(name, logits)
     with np.errstate(invalid="ignore"):  # ∞ − ∞, which the sum below finds
         shifted = logits - logits.max(axis=-1, keepdims=True)
         logp = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
