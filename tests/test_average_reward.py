@@ -5,10 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from worlds import (corridor, endless, island, random_mdp, random_policy, single_outcome,
-                    tables)
+from worlds import (corridor, deterministic_policies, endless, island, random_mdp, random_policy,
+                    single_outcome, tables)
 
-from minirl.exact.average_reward import average_reward, average_reward_gradient
+from minirl.exact.average_reward import (average_reward, average_reward_gradient, howard,
+                                         rate_bounds, relative_value_iteration)
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.softmax import log_softmax
 
@@ -188,3 +189,64 @@ def test_at_extreme_logits_the_gradient_vanishes_and_stays_finite():
     for mdp, best in (island(), [1, 0, 2]), (corridor(4, 1.0), [1, 1, 1, 1]):
         rate, grad = average_reward_gradient(mdp, 1e4 * np.eye(mdp.shape[1])[best])
         assert math.isfinite(rate) and not grad.any()
+
+
+# The best rate.
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_best_rate_is_that_of_the_best_of_all_deterministic_policies(ends):
+    """(average_reward.5) and (average_reward.6)"""
+    for seed in range(6):
+        mdp = random_mdp(np.random.default_rng(seed), 4, 3, 2, 1.0)
+        if not ends:  # the first outcome leads back to state 0, so that there is one loop
+            home = np.where(np.arange(2) == 0, 0, mdp.next_state)
+            mdp = replace(endless(mdp), next_state=home)
+        drawn = np.random.default_rng(seed).random((4, 3)) < 0.7
+        mdp = replace(mdp, available=drawn | (np.arange(3) == seed % 3))
+        rates = [average_reward(mdp, policy).rate for policy in deterministic_policies(mdp)
+                 if not (policy > mdp.available).any()]
+        best, swept = howard(mdp), relative_value_iteration(mdp, tol=1e-9)
+        assert best.rate == pytest.approx(max(rates), abs=1e-12)
+        assert average_reward(mdp, best.policy).rate == pytest.approx(best.rate, abs=1e-12)
+        assert best.low == pytest.approx(best.rate, abs=1e-11)
+        assert best.high == pytest.approx(best.rate, abs=1e-11)
+        assert swept.low - 1e-12 <= max(rates) <= swept.high + 1e-12
+        assert swept.high - swept.low <= 1e-9 and swept.rate == (swept.low + swept.high) / 2
+        assert average_reward(mdp, swept.policy).rate == pytest.approx(max(rates), abs=1e-9)
+
+
+def test_any_table_bounds_the_best_rate(rng):
+    """(average_reward.5)"""
+    mdp = random_mdp(rng, 4, 3, 2, 1.0)
+    for _ in range(20):
+        low, high = rate_bounds(mdp, rng.normal(size=4))
+        assert low <= howard(mdp).rate <= high
+
+
+def test_a_circle_is_gone_round_without_end_and_both_find_its_rate():
+    """Three steps round a circle that pay 0, 0 and 3, or standing still for 1/2."""
+    mdp = single_outcome([[1, 0], [2, 1], [0, 2]], [[0, 0.5], [0, 0.5], [3, 0.5]],
+                         [[False] * 2] * 3, [1, 0, 0])
+    for best in (howard(mdp), relative_value_iteration(mdp)):
+        assert best.rate == pytest.approx(1, abs=1e-9)
+        assert best.policy.tolist() == [[1, 0]] * 3
+
+
+def test_a_poor_loop_is_left_for_a_better_one_and_a_trap_has_a_rate_of_its_own():
+    """From 0 to loop 1, which pays 1, or loop 2, which pays 2; state 3 is a trap that pays 5."""
+    leave = single_outcome([[1, 2], [1, 0], [2, 2], [3, 3]], [[0, 0], [1, 0], [2, 2], [5, 5]],
+                           [[False] * 2] * 4, [1, 0, 0, 0])
+    assert howard(leave).rate == pytest.approx(2, abs=1e-12)
+    luck = replace(leave, start=np.array([0.5, 0, 0, 0.5]))
+    best = howard(luck)
+    assert best.rate == pytest.approx(3.5, abs=1e-12)
+    assert best.low <= 2 and best.high >= 5
+    with pytest.raises(ValueError, match="the best rate may depend on the state"):
+        relative_value_iteration(luck, max_sweeps=500)
+
+
+def test_a_huge_loss_elsewhere_hides_no_rate():
+    mdp = single_outcome([[0, 0, 1], [0, 0, 0]], [[1e-6, 2e-6, 0], [-1e9, -1e9, -1e9]],
+                         [[False] * 3] * 2, [1, 0])
+    assert howard(mdp).rate == pytest.approx(2e-6, rel=1e-9)

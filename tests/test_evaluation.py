@@ -6,11 +6,14 @@ import math
 import numpy as np
 import pytest
 
+from gridworld.maps import WORLDS
 from minirl.exact import solving
 from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
                                      evaluate, evaluate_by_sweeps, expectation, occupancy,
                                      reachable, return_variance)
-from minirl.kernel.mdp import coin_game, unroll
+from minirl.exact.planning import policy_iteration
+from minirl.exact.scorecard import objective
+from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, small_world,
                     tables, value_by_loops)
 
@@ -229,12 +232,16 @@ def test_without_discount_only_a_policy_that_earns_for_ever_is_noticed_by_sweeps
 # How much an episode varies.
 
 
-def covariance_by_list(mdp, policy, first, second):
-    """Of Σ_t γᵗ first[s_t, a_t] and the same of `second`, over all episodes of a small world."""
+def covariance_by_list(mdp, policy, first=None, second=None):
+    """Of Σ_t γᵗ first[s_t, a_t] and the same of `second`, over all episodes of a small world.
+
+    Without a table it is what the outcomes pay.
+    """
     law = []
-    for chance, pairs, _, ended in episodes(mdp, 4):
+    for chance, pairs, rewards, ended in episodes(mdp, 4):
         assert ended
-        sums = [sum(mdp.gamma**t * table[pair] for t, pair in enumerate(pairs))
+        sums = [sum(mdp.gamma**t * (reward if table is None else table[pair])
+                    for t, (pair, reward) in enumerate(zip(pairs, rewards)))
                 for table in (first, second)]
         law.append((chance * np.prod([policy[pair] for pair in pairs]), *sums))
     chances, one, other = np.array(law).T
@@ -244,13 +251,29 @@ def covariance_by_list(mdp, policy, first, second):
 
 @pytest.mark.parametrize("gamma", [1.0, 0.9, 0.0])
 def test_the_variance_of_the_return_is_that_of_all_episodes(rng, route, gamma):
-    """(evaluation.4), with random starts, random transitions, and a table or the mean reward"""
+    """(evaluation.4), with random starts, random transitions, and a table or the outcomes"""
     mdp = small_world(gamma, 4)
     policy, table = random_policy(rng, mdp), rng.normal(size=mdp.shape)
     assert (mdp.start > 0).sum() > 1
-    for own, asked in ((table, (table,)), (mdp.mean_reward, ())):
-        assert return_variance(mdp, policy, *asked) == pytest.approx(
-            covariance_by_list(mdp, policy, own, own), abs=1e-12)
+    assert return_variance(mdp, policy, table) == pytest.approx(
+        covariance_by_list(mdp, policy, table, table), abs=1e-12)
+    assert return_variance(mdp, policy) == pytest.approx(covariance_by_list(mdp, policy), abs=1e-12)
+
+
+@pytest.mark.parametrize("map_name", ["4x4", "8x8"])
+def test_a_return_of_zero_or_one_varies_by_p_times_one_minus_p(map_name):
+    """Reward and next state belong together: the lake pays only where it ends."""
+    mdp = WORLDS[map_name]().mdp(gamma=1.0)
+    for policy in (policy_iteration(mdp).policy, mdp.uniform):
+        p = objective(mdp, policy)
+        assert return_variance(mdp, policy) == pytest.approx(p * (1 - p), abs=1e-12)
+
+
+def test_luck_in_the_reward_of_a_step_counts():
+    """One step that pays 0 or 2 with equal chances: variance 1, and 0 if only its mean is asked."""
+    lottery = TabularMDP([[[0, 0]]], [[[0.5, 0.5]]], [[[0.0, 2.0]]], [[[True, True]]], [1.0], 1.0)
+    assert return_variance(lottery, np.ones((1, 1))) == 1
+    assert return_variance(lottery, np.ones((1, 1)), lottery.mean_reward) == 0
 
 
 def test_the_derivative_of_the_variance_is_twice_a_covariance(rng):

@@ -7,16 +7,19 @@ import math
 import numpy as np
 import pytest
 
+from gridworld.classics import gambler
+from gridworld.maps import teleports
 from gridworld.world import GridWorld, parse
 from minirl.exact import planning
 from minirl.exact.evaluation import evaluate, occupancy
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
-from minirl.exact.planning import (backward_induction, linear_programme, optimum_of,
+from minirl.exact.planning import (backward_induction, best_actions, disagreement, doubts,
+                                   linear_programme, modified_policy_iteration, optimum_of,
                                    policy_gradient, policy_iteration, policy_that_ends,
                                    value_iteration)
 from minirl.kernel.softmax import log_softmax
 from worlds import (corridor, deterministic_policies, endless, episodes, island, random_mdp,
-                    single_outcome, tables, value_by_loops)
+                    single_outcome, tables, uneven_world, value_by_loops)
 
 GAMMAS = [0.0, 0.9, 1.0]
 
@@ -125,7 +128,7 @@ def test_a_tie_keeps_its_action_while_other_states_improve():
     np.testing.assert_allclose(best.values, [1, 3, 3], rtol=1e-12)
 
 
-@pytest.mark.parametrize("gain, chosen", [(1e-15, 0), (1e-13, 1)])
+@pytest.mark.parametrize("gain, chosen", [(2e-16, 0), (1e-13, 1)])
 def test_an_action_is_replaced_only_by_one_that_is_better_than_rounding(gain, chosen):
     """(planning.2): action 0 of state 0 pays 1, action 1 leads to a state worth 1 + gain."""
     mdp = single_outcome([[0, 1], [0, 0]], [[1, 0], [1 + gain, -9]], [[True, False], [True, True]],
@@ -293,3 +296,124 @@ def test_at_gamma_one_going_on_for_ever_counts_for_value_iteration_only():
     mdp = GridWorld(parse("S -5 G")).mdp(gamma=1.0)
     assert policy_iteration(mdp).objective == linear_programme(mdp).objective == -4
     assert value_iteration(mdp).objective == 0 == backward_induction(mdp, 50).objective
+
+
+# Large numbers elsewhere, and ties.
+
+
+def solvers_differ(seeds):
+    """The seeds of uneven worlds on which two exact solvers differ by more than 1e-8 in a state,
+    or the third one by more than its `tol`."""
+    wrong = []
+    for seed in seeds:
+        mdp = uneven_world(seed)
+        best, tol = policy_iteration(mdp), 1e-9 * max(1, np.abs(mdp.mean_reward).max())
+        swept = modified_policy_iteration(mdp, tol=tol)
+        apart = np.nan_to_num(swept.values - best.values)
+        rounding = 1e-9 * np.abs(np.nan_to_num(best.values)).max()
+        if (disagreement(best, linear_programme(mdp)).max() > 1e-8
+                or mdp.gamma < 1 and np.abs(apart).max() > tol + rounding):
+            wrong.append(seed)
+    return wrong
+
+
+def test_solvers_agree_in_every_state_although_rewards_differ_by_twelve_decades():
+    """(planning.6)"""
+    assert solvers_differ(range(80)) == []
+
+
+def grid(text, gamma):
+    return GridWorld(parse(text)).mdp(gamma=gamma)
+
+
+@pytest.mark.parametrize("solver", [policy_iteration, linear_programme])
+@pytest.mark.parametrize("mdp, worth", [
+    (grid("S F F F F G\nH F F F F F\nF F F F F -100000000", 0.3), 0.3**4),
+    (grid("S F F G\nH -10000000000 F F", 1.0), 1.0),
+    # A gain of a tenth beside rewards of 10^9; one of 10^−9 behind a loss that nobody meets.
+    (single_outcome([[0, 0]], [[1e9, 1e9 + 0.1]], [[False, False]], [1], 0.9), 1e10 + 1),
+    (single_outcome([[0, 0], [1, 0]], [[0, 1e-9], [-1e9, 0]], [[True, True]] * 2, [1, 0], 0.5), 1e-9),
+    (single_outcome([[0, 1], [2, 2], [2, 2]], [[0, 0], [1e-6, -1e6], [1e6, 1e6]],
+                    [[True, False], [True, True], [True, True]], [1, 0, 0], 1.0), 1e-6)])
+def test_a_huge_number_elsewhere_hides_no_gain(solver, mdp, worth):
+    """(planning.6)"""
+    assert solver(mdp).objective == pytest.approx(worth, rel=1e-12)
+
+
+def test_the_doubt_about_a_value_grows_with_what_it_is_summed_from():
+    """(planning.6), by the sum of a geometric series"""
+    mdp = single_outcome([[0]], [[-3.0]], [[False]], [1], 0.5)
+    D = doubts(mdp, np.ones((1, 1)), np.array([-6.0]))
+    assert D[0, 0] == pytest.approx(2.0**-52 * (3 + 0.5 * 6) / (1 - 0.5), rel=1e-12)
+
+
+@pytest.mark.parametrize("solve", [policy_iteration, value_iteration])
+def test_the_first_of_the_best_stakes_of_the_gambler_is_the_figure_of_the_book(solve):
+    """Sutton and Barto, figure 4.3: with ties taken at the smallest stake."""
+    mdp = gambler()
+    best = best_actions(mdp, solve(mdp), tol=1e-9)
+    smallest = best[1:100].argmax(axis=1) + 1
+    rise_and_fall = [*range(1, 13), *range(12, 0, -1)]
+    figure = [*rise_and_fall, 25, *rise_and_fall]
+    assert smallest.tolist() == [*figure, 50, *figure]
+    if solve is value_iteration:
+        assert (solve(mdp).policy[1:100].argmax(axis=1) + 1).tolist() == smallest.tolist()
+
+
+def test_all_best_actions_are_listed_and_no_other():
+    mdp = grid("SFF\nFFF\nFFG", 0.9)
+    best = best_actions(mdp, policy_iteration(mdp))
+    down_or_right = [False, True, True, False]
+    assert best[0].tolist() == down_or_right and best[4].tolist() == down_or_right
+    assert best[2].tolist() == [False, True, False, False]
+    masked = replace(mdp, available=np.tile([True, True, False, True], (9, 1)))
+    assert not best_actions(masked, policy_iteration(masked))[:, 2].any()
+
+
+# Actions that are not available.
+
+
+def test_an_action_that_is_not_available_is_never_taken_however_much_it_pays():
+    coin = replace(coin_game(gamma=0.9), available=np.array([[False, True]]))
+    for solve in (policy_iteration, value_iteration, modified_policy_iteration, linear_programme):
+        best = solve(coin)
+        assert best.policy.tolist() == [[0, 1]] and best.objective == 0
+        assert best.action_values.tolist() == [[-np.inf, 0]]
+    assert backward_induction(coin, 3).policy.tolist() == [[[0, 1]]] * 3
+    assert policy_that_ends(coin).tolist() == [[0, 1]]
+
+
+def test_the_world_without_the_action_is_worth_the_same(rng):
+    """A mask against a world in which the action is a copy of an available one."""
+    for gamma in GAMMAS:
+        mdp = random_mdp(rng, 5, 3, 2, gamma)
+        available = np.tile([True, False, True], (5, 1))
+        law = {name: getattr(mdp, name).copy() for name in ("next_state", "prob", "reward",
+                                                            "terminated")}
+        for table in law.values():
+            table[:, 1] = table[:, 0]
+        masked, copied = replace(mdp, available=available), replace(mdp, **law)
+        for solve in (policy_iteration, linear_programme, value_iteration):
+            assert np.abs(solve(masked).values - solve(copied).values).max() < 1e-9
+
+
+# Near gamma 1.
+
+
+def test_teleports_near_gamma_one_are_settled_by_the_solver_in_between():
+    mdp = teleports().mdp(gamma=0.9999)
+    best = policy_iteration(mdp)
+    assert best.objective == pytest.approx(19_996.81, abs=0.005)
+    swept = modified_policy_iteration(mdp, evaluation_sweeps=1000, tol=1e-4)
+    assert np.abs(best.values - swept.values).max() < 1e-4
+    with pytest.raises(ValueError, match="still move after max_sweeps = 1000 sweeps"):
+        value_iteration(mdp, max_sweeps=1000)
+
+
+def test_an_endless_world_is_settled_by_the_span_of_a_sweep():
+    """(solving.5): all states rise at the same pace long before they stop."""
+    rng = np.random.default_rng(3)
+    mdp = endless(random_mdp(rng, 4, 2, 3, 0.9999))
+    best, swept = policy_iteration(mdp), value_iteration(mdp, tol=1e-8)
+    assert swept.rounds < 100
+    assert np.abs(swept.values - best.values).max() <= 1e-8 + 1e-11 * np.abs(best.values).max()

@@ -32,6 +32,28 @@ def random_mdp(rng, S, A, K, gamma):
                       start=rng.dirichlet(np.ones(S)), gamma=gamma)
 
 
+def uneven_world(seed):
+    """A random world to tell solvers apart: rewards over twelve decades, actions that are not
+    available, outcomes without a chance, states out of reach, and any gamma from 0 to 1.
+
+    At gamma 1 every action may end the episode, so that each world has an optimum.
+    """
+    rng = np.random.default_rng(seed)
+    S, A, K = rng.integers(1, 9), rng.integers(1, 5), rng.integers(1, 4)
+    gamma = rng.choice([0, 0.3, 0.9, 0.99, 0.999, 1, rng.random()])
+    prob = rng.dirichlet(np.full(K, 0.5), (S, A)) * (rng.random((S, A, K)) < 0.8)
+    prob[:, :, 0] += 0.05
+    terminated = rng.random((S, A, K)) < rng.choice([0, 0.1, 0.4])
+    terminated[:, :, 0] |= gamma == 1
+    available = rng.random((S, A)) < 0.7
+    available[np.arange(S), rng.integers(0, A, S)] = True
+    return TabularMDP(next_state=rng.integers(0, S, (S, A, K)),
+                      prob=prob / prob.sum(axis=2, keepdims=True),
+                      reward=10 ** rng.uniform(-6, 6, (S, A, K)) * rng.choice([-1, 0, 1], (S, A, K)),
+                      terminated=terminated, start=np.eye(S)[rng.integers(S)], gamma=float(gamma),
+                      available=available)
+
+
 def random_policy(rng, mdp):
     """A random policy with full support."""
     return rng.dirichlet(np.ones(mdp.shape[1]), mdp.shape[0])

@@ -34,6 +34,23 @@ zero.  So ∇ρ = Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), and for a softmax table
 the same form as (planning.5).  The two objectives are different all the same: a policy that earns
 little, quickly, may have the larger ρ and the smaller J.
 
+*The best rate.*  Which policy earns most per step?  Let T be the best step that can be taken, T h =
+max_a [r + P h] with h = 0 after an end less what a fresh episode is worth, as above.  Whatever the
+table h, the best rate lies between
+
+    min_s (T h − h)(s) ≤ ρ* ≤ max_s (T h − h)(s),                                 (average_reward.5)
+
+where a fresh episode is worth Σ_s start(s) h(s).  *Relative value iteration* moves h towards T h
+until the two bounds meet.  It moves half of the way, h ← (h + T h)/2, because a world that goes
+round in a circle would otherwise go round for ever.  *Howard's policy iteration* evaluates a policy
+and replaces an action where another one is better: first by the rate that it leads to, and among
+those that lead to the same, by what it earns on the way,
+
+    π(s) ← argmax_a Σ_s' P(s'|s, a) ρ(s'),
+    among equals argmax_a r(s, a) + Σ_s' P(s'|s, a) h(s').                        (average_reward.6)
+
+The rate ρ(s) depends on the state here, because a policy on the way may be caught in a poor loop.
+
 *When is there no answer?*  The limit (average_reward.1) must not depend on luck.  If a policy can
 be caught in one of two loops and never leave it, ρ depends on which.  A search in the graph of what
 is possible finds the loops, and more than one is an error.
@@ -53,6 +70,8 @@ from minirl.exact.evaluation import (at_states, checked_table, ending_chance, re
                                      transitions_under)
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
+
+CLOSE = 1e-12  # relative to the terms of their sums, two rates or values are one
 
 
 class AverageReward(NamedTuple):
@@ -131,3 +150,119 @@ def average_reward_gradient(mdp, logits):
     found = average_reward(mdp, policy)
     advantages = np.nan_to_num(found.action_values - found.values[:, None])
     return found.rate, found.visits[:, None] * policy * advantages
+
+
+class BestRate(NamedTuple):
+    """A policy that earns most per step, and between which bounds the best rate lies."""
+
+    policy: np.ndarray  # (S, A) deterministic; the first action where no episode can come
+    rate: float         # ρ* from the start, reward per step
+    low: float          # the bounds (average_reward.5) for the h that was found
+    high: float
+    rounds: int         # sweeps or improvements that were needed
+
+
+def howard(mdp):
+    """The `BestRate` by Howard's policy iteration, (average_reward.6): a dense solve a round.
+
+    Where the best rate depends on the state, because good loops cannot be reached from everywhere,
+    `rate` is the mean over the start, and the bounds are those of the worst and the best state.
+
+    Examples
+    --------
+    Head pays 1 and goes on: show it for ever.
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> best = howard(coin_game())
+    >>> print(best.policy, best.rate, best.low, best.high)
+    [[1. 0.]] 1.0 1.0 1.0
+    """
+    states, n = reachable(mdp, mdp.uniform), np.arange(mdp.shape[0])
+    ends = (mdp.prob * mdp.terminated).sum(axis=2)
+    P = mdp.transitions.toarray().reshape(*mdp.shape, -1) + ends[:, :, None] * mdp.start
+    reward, action, rounds = mdp.masked(mdp.mean_reward), mdp.available.argmax(axis=1), 0
+    while True:
+        rate, values = _rates_and_values(P[n, action], mdp.mean_reward[n, action])
+        leads_to, earns = mdp.masked(P @ rate), reward + P @ values
+        doubt = CLOSE * (np.abs(mdp.mean_reward) + P @ np.abs(values) + P @ np.abs(rate))
+        as_fast = leads_to >= leads_to.max(axis=1, keepdims=True) - doubt
+        score = np.where(as_fast, earns, -np.inf)
+        better = (~as_fast[n, action] | (score.max(axis=1) > earns[n, action]
+                                         + 2 * doubt[n, action])) & states
+        if not better.any():
+            policy = np.eye(mdp.shape[1])[action]
+            return BestRate(policy, float(mdp.start @ rate), *rate_bounds(mdp, values), rounds)
+        action, rounds = np.where(better, score.argmax(axis=1), action), rounds + 1
+
+
+def relative_value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
+    """The `BestRate` by relative value iteration: until the bounds are `tol` apart or less.
+
+    `rate` is their middle.  A world in which the best rate depends on the state never comes to
+    that, which is a ValueError, as is one that needs more than `max_sweeps`; `howard` finds both.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> best = relative_value_iteration(coin_game())
+    >>> print(best.policy, best.rate)
+    [[1. 0.]] 1.0
+    """
+    checks.positive("tol", tol)
+    values = np.zeros(mdp.shape[0])
+    for sweeps in range(1, checks.whole("max_sweeps", max_sweeps) + 1):
+        Q = _restarted(mdp, values)
+        low, high = rate_bounds(mdp, values)
+        if high - low <= tol:
+            policy = np.eye(mdp.shape[1])[Q.argmax(axis=1)]
+            return BestRate(policy, (low + high) / 2, low, high, sweeps)
+        values = (values + Q.max(axis=1)) / 2
+        values -= mdp.start @ values
+    raise ValueError(f"after max_sweeps = {max_sweeps} sweeps the bounds {low:g} and {high:g} are "
+                     f"more than tol = {tol:g} apart: the best rate may depend on the state")
+
+
+def rate_bounds(mdp, values):
+    """The bounds (average_reward.5) of the best rate that a table h (S,) gives: two floats.
+
+    They are taken over the states that an episode can come to.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(rate_bounds(coin_game(), np.zeros(1)))
+    (1.0, 1.0)
+    """
+    checks.shape("values", values, mdp.shape[:1])
+    states = reachable(mdp, mdp.uniform)
+    change = (_restarted(mdp, values).max(axis=1) - values)[states]
+    return float(change.min()), float(change.max())
+
+
+def _restarted(mdp, values):
+    """r + P h, and after an end a fresh episode; −∞ where an action is not available."""
+    fresh = (mdp.prob * mdp.terminated).sum(axis=2) * (mdp.start @ values)
+    return mdp.masked(mdp.mean_reward + fresh + (mdp.transitions @ values).reshape(mdp.shape))
+
+
+def _rates_and_values(P, reward):
+    """ρ(s) and h(s) of a chain P (n, n) that pays reward (n,), whatever loops it has.
+
+    In each loop that is never left h is 0 at the first state.
+    """
+    count, part = csgraph.connected_components(P > 0, connection="strong")
+    rate, values, inside = np.zeros(len(P)), np.zeros(len(P)), np.full(len(P), False)
+    for i in range(count):
+        loop = part == i
+        if P[np.ix_(loop, ~loop)].any():
+            continue
+        system = np.eye(loop.sum()) - P[np.ix_(loop, loop)]
+        system[:, 0] = 1.0  # the unknown h of the first state is 0, and ρ takes its place
+        solution = np.linalg.solve(system, reward[loop])
+        rate[loop], values[loop] = solution[0], np.append(0.0, solution[1:])
+        inside |= loop
+    left = np.eye((~inside).sum()) - P[np.ix_(~inside, ~inside)]
+    caught = P[np.ix_(~inside, inside)]
+    rate[~inside] = np.linalg.solve(left, caught @ rate[inside])
+    values[~inside] = np.linalg.solve(left, (reward - rate)[~inside] + caught @ values[inside])
+    return rate, values

@@ -25,6 +25,9 @@ the discount γ²; and
 
     Var[R] = E[R²] − V².                                                              (evaluation.4)
 
+The mean of r V(s') is taken over the outcomes k of a step, because r_k and s'_k come together: on a
+lake that pays for the goal alone, the step that pays is the one that ends.
+
 Tables may be complex numbers throughout, so that a derivative can be checked by a complex step.
 
 Read first: `mdp` and `solving`.  Read next: `planning`.
@@ -164,7 +167,8 @@ def from_start(mdp, values):
 def return_variance(mdp, policy, table=None):
     """The variance of Σ_t γᵗ table[s_t, a_t] over episodes: (evaluation.4), over all starts.
 
-    By default the table is the mean reward, whose own randomness is not counted.
+    By default the rewards are those of the outcomes, so that luck in the reward counts, and also
+    that reward and next state belong together.
 
     Examples
     --------
@@ -174,10 +178,11 @@ def return_variance(mdp, policy, table=None):
     >>> print(round(return_variance(coin_game(), np.array([[0.5, 0.5]])), 6))
     2.0
     """
-    table = checked_table(mdp, policy, table)
     values = evaluate(mdp, policy, table)
-    later = mdp.gamma * (mdp.transitions @ np.nan_to_num(values)).reshape(mdp.shape)
-    squares = evaluate(replace(mdp, gamma=mdp.gamma**2), policy, table * (table + 2 * later))
+    later = mdp.gamma * np.where(mdp.terminated, 0, np.nan_to_num(values)[mdp.next_state])
+    earned = mdp.reward if table is None else table[:, :, None]
+    squares = evaluate(replace(mdp, gamma=mdp.gamma**2), policy,
+                       (mdp.prob * earned * (earned + 2 * later)).sum(axis=2))
     return from_start(mdp, squares) - from_start(mdp, values)**2
 
 

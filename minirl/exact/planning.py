@@ -24,7 +24,7 @@ rounding of these two.  Computing r + γ P V rounds by ε = 2⁻⁵² times the 
 of its terms, and what each step rounds adds up along an episode just as rewards do.  So the doubt
 D(s, a) about Q(s, a) solves the equation of a value,
 
-    D = 16 ε (|r| + γ P |V|) + γ P_π D,                                                 (planning.6)
+    D = ε (|r| + γ P |V|) + γ P_π D,                                                    (planning.6)
 
 and a gain that exceeds the doubts about its two values is real.  A scale for the whole world would
 not do: beside a loss of a million, however unlikely, every choice about cents would be a tie.
@@ -80,7 +80,7 @@ from minirl.exact.solving import sweep
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
-ROUNDING = 16 * np.finfo(float).eps  # of a sum, per unit of its terms' absolute values
+DOUBT = 2.0**-52  # the rounding of a sum, per unit of its terms' absolute values
 TIE = 10         # times the tolerance of value iteration: below it two action values are a tie
 REFINEMENTS = 20
 
@@ -101,8 +101,8 @@ def policy_iteration(mdp):
     At gamma 1 every policy on the way ends too: going round in circles could only replace an end if
     each turn paid, and then the optimum is infinite.
 
-    Another action replaces the present one only if it is better by more than the doubts (planning.6)
-    about the two.
+    Another action replaces the present one only if it is better by more than the doubts about the
+    two, (planning.6).
 
     The `Optimum` is deterministic.  At gamma 1 the values of states that no policy reaches are NaN,
     and it is a ValueError if some state cannot reach an end or the optimum is infinite.
@@ -299,13 +299,13 @@ def doubts(mdp, policy, values, states=None):
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> D = doubts(coin_game(gamma=0.5), np.array([[1.0, 0.0]]), np.array([2.0]))
-    >>> print(D / ROUNDING)
+    >>> print(D / DOUBT)
     [[4. 0.]]
     """
     terms = (np.abs(mdp.prob * mdp.reward).sum(axis=2)
              + mdp.gamma * (mdp.transitions @ np.abs(np.nan_to_num(values))).reshape(mdp.shape))
     later = np.nan_to_num(evaluate(mdp, policy, terms, states=states))
-    return ROUNDING * (terms + mdp.gamma * (mdp.transitions @ later).reshape(mdp.shape))
+    return DOUBT * (terms + mdp.gamma * (mdp.transitions @ later).reshape(mdp.shape))
 
 
 def best_actions(mdp, optimum, *, tol=0.0):
@@ -357,6 +357,24 @@ def policy_that_ends(mdp):
         helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A) & mdp.available
 
 
+def disagreement(first, second):
+    """By how much the values of two `Optimum`s differ, relative to the larger of the two: (S,) float.
+
+    Two solvers are witnesses of each other only where this is small.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin = coin_game(gamma=0.9)
+    >>> rough = value_iteration(coin, tol=0.1)
+    >>> print(disagreement(policy_iteration(coin), rough).round(3))
+    [0.01]
+    """
+    values = np.nan_to_num([first.values, second.values])
+    size = np.abs(values).max(axis=0)
+    return np.abs(values[0] - values[1]) / np.where(size > 0, size, 1)
+
+
 def optimum_of(mdp, policy, values, rounds):
     """The `Optimum` record of a policy with these values; Q and J follow from them.
 
@@ -385,6 +403,6 @@ def _prices(mdp, rewards, unit, states):
     if found.x is None:
         raise ValueError(f"the linear programme has no solution: at gamma = {mdp.gamma} some state "
                          f"cannot reach an end, or the optimum is infinite")
-    visits = np.zeros(S * A)
+    visits = np.where(mdp.available, 0.0, -np.inf).ravel()
     visits[asked] = -found.ineqlin.marginals
     return visits.reshape(S, A), int(found.nit)

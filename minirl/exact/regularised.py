@@ -83,7 +83,8 @@ from minirl.exact.evaluation import (NoEnd, action_values, at_states, evaluate, 
 from minirl.exact.planning import optimum_of
 from minirl.exact.solving import solve
 from minirl.kernel import checks
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.mdp import check_policy
+from minirl.kernel.softmax import difference, log_softmax
 
 
 def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
@@ -93,12 +94,12 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     ----------
     mdp : TabularMDP
     ref_logits : (S, A) float
-        The reference policy's table; finite, so that the reference can do everything.
+        The reference policy's table.  What the reference never does, at −∞, the optimum never does.
     beta : float > 0
         Reward per nat of KL.
     tol : float > 0
-        Stop when a round changes no value by more than this, relative to the largest value or
-        reward and β, which is what rounding allows.
+        Stop when a round changes no value by more than this, relative to β and the absolute rewards
+        and log-ratios of an episode from there, which is what rounding allows.
     max_rounds : int ≥ 1
         Where actions have several outcomes there is no exact test of whether an optimum exists: if
         so many rounds do not converge, J_β most likely has no upper bound, which is a ValueError.
@@ -126,19 +127,21 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     if _is_linear(mdp):
         log_partition(mdp, ref_logits, beta=beta)  # which raises where there is no optimum
     ref_logp = log_softmax(ref_logits)
+    support = ref_logp > -np.inf
     # Every state that the reference reaches, also where the policy's probability underflows to 0.
-    states = valued_states(mdp, mdp.uniform)
+    states = valued_states(mdp, support.astype(float))
     logp, before = ref_logp, None
     for rounds in range(1, max_rounds + 1):
         policy = np.exp(logp)
         try:
-            values = evaluate(mdp, policy, mdp.mean_reward - beta * (logp - ref_logp),
-                              states=states)
+            price = beta * difference(logp, ref_logp, support)
+            values = evaluate(mdp, policy, mdp.mean_reward - price, states=states)
+            size = evaluate(mdp, policy, np.abs(mdp.mean_reward) + np.abs(price), states=states)
         except NoEnd:  # the policy has run away so far that its episodes do not end
             break
         known = np.nan_to_num(values)
-        scale = beta + max(np.abs(known).max(), np.abs(mdp.mean_reward).max())
-        if before is not None and np.abs(known - before).max() <= tol * scale:
+        scale = tol * (beta + np.nan_to_num(size))
+        if before is not None and (np.abs(known - before) <= scale).all():
             return optimum_of(mdp, policy, values, rounds)
         logp, before = tilt(ref_logits, action_values(mdp, known), beta=beta), known
     raise ValueError(f"no convergence at beta = {beta:g} in {rounds} rounds: the objective most "
@@ -307,7 +310,7 @@ def _log_partition(mdp, ref_logits, inverse_beta):
         before, best = best, (steps + np.where(ends, 0, best[following])).max(axis=1)
         if (best == before).all():
             break
-    states = reachable(mdp, np.ones(mdp.shape))
+    states = reachable(mdp, (steps > -np.inf).astype(float))
     if not np.isfinite(best[states]).all():  # there is no end in sight
         return None
     best[~states] = 0

@@ -71,7 +71,7 @@ def referee(mdp):
     >>> print(round(score.objective, 3), round(score.share, 3), round(score.length, 3))
     0.909 0.091 2.0
     """
-    best = policy_iteration(mdp).objective
+    best = objective(mdp, policy_iteration(mdp).policy)
 
     def judge(policy):
         policy = _table(policy)
