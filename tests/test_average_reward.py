@@ -1,5 +1,6 @@
 """Reward per step against powers of the restarted chain, against visits, and by its gradient."""
 
+from dataclasses import replace
 import math
 import re
 

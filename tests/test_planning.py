@@ -332,7 +332,7 @@ def grid(text, gamma):
     (grid("S F F G\nH -10000000000 F F", 1.0), 1.0),
     # A gain of a tenth beside rewards of 10^9; one of 10^−9 behind a loss that nobody meets.
     (single_outcome([[0, 0]], [[1e9, 1e9 + 0.1]], [[False, False]], [1], 0.9), 1e10 + 1),
-    (single_outcome([[0, 0], [1, 0]], [[0, 1e-9], [-1e9, 0]], [[True, True]] * 2, [1, 0], 0.5), 1e-9),
+    (single_outcome([[0, 0], [1, 0]], [[0, 1e-9], [-1e9, 0]], [[True] * 2] * 2, [1, 0], 0.5), 1e-9),
     (single_outcome([[0, 1], [2, 2], [2, 2]], [[0, 0], [1e-6, -1e6], [1e6, 1e6]],
                     [[True, False], [True, True], [True, True]], [1, 0, 0], 1.0), 1e-6)])
 def test_a_huge_number_elsewhere_hides_no_gain(solver, mdp, worth):

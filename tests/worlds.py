@@ -49,7 +49,7 @@ def uneven_world(seed):
     available[np.arange(S), rng.integers(0, A, S)] = True
     return TabularMDP(next_state=rng.integers(0, S, (S, A, K)),
                       prob=prob / prob.sum(axis=2, keepdims=True),
-                      reward=10 ** rng.uniform(-6, 6, (S, A, K)) * rng.choice([-1, 0, 1], (S, A, K)),
+                      reward=rng.choice([-1, 0, 1], (S, A, K)) * 10**rng.uniform(-6, 6, (S, A, K)),
                       terminated=terminated, start=np.eye(S)[rng.integers(S)], gamma=float(gamma),
                       available=available)
 

@@ -167,7 +167,7 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
 
 
 def modified_policy_iteration(mdp, *, evaluation_sweeps=50, tol=1e-10, max_sweeps=100_000):
-    """The optimum by greedy steps (planning.1) with sweeps (solving.3) of the greedy policy between.
+    """The optimum by greedy steps (planning.1), with sweeps (solving.3) of their policy between.
 
     As `value_iteration`, with `evaluation_sweeps` of the present policy after each sweep that looks
     for the best actions.  These are A times as cheap, and near gamma 1 most sweeps can be such.  A
@@ -269,10 +269,11 @@ def linear_programme(mdp):
 def gains(mdp, policy, states):
     """V of a policy, and what each action gains over it: (S,) and (S, A).
 
-    The gain is Q − V where it exceeds the doubts (planning.6) about Q and V, and below zero if it
-    is a loss, however small.  Where rounding may explain a gain it is 0, and where no value is
-    asked; it is −∞ where the action is not available.  `states` is that of `evaluate`.  What rounding left of the equation is solved
-    for once more, so that small values beside large ones have digits of their own.
+    The gain is Q − V where it exceeds the doubts about the two, (planning.6), and below zero if it
+    is a loss, however small.  It is 0 where rounding may explain a gain, and where no value is
+    asked; it is −∞ where the action is not available.  `states` is that of `evaluate`.  What
+    rounding left of the equation is solved for once more, so that small values beside large ones
+    have digits of their own.
 
     Examples
     --------
@@ -358,7 +359,7 @@ def policy_that_ends(mdp):
 
 
 def disagreement(first, second):
-    """By how much the values of two `Optimum`s differ, relative to the larger of the two: (S,) float.
+    """By how much the values of two `Optimum`s differ, relative to the larger of the two: (S,).
 
     Two solvers are witnesses of each other only where this is small.
 
@@ -389,7 +390,7 @@ def optimum_of(mdp, policy, values, rounds):
 
 
 def _prices(mdp, rewards, unit, states):
-    """The dual variables (S, A) of (planning.4) with other rewards, −∞ where not available; pivots."""
+    """The dual variables (S, A) of (planning.4) with these rewards, and how many pivots it took."""
     S, A = mdp.shape
     here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
                             shape=(S * A, S))
