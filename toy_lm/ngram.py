@@ -54,7 +54,7 @@ def order_of(shape):
     (1, 2, 3)
     """
     if len(shape) == 2 and shape[1] >= 2:
-        for order in range(1, 33):  # two symbols, and as many states as can be numbered
+        for order in range(1, 31):  # two symbols, and as many entries as can be numbered
             if shape[1]**(order - 1) == shape[0]:
                 return order
     raise ValueError(f"a table of a language must have the shape (S, A), with A symbols and "

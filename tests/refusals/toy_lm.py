@@ -137,7 +137,7 @@ ROWS = {
     "ngram": [
         *(row(lambda shape=shape: order_of(shape), "with A symbols and " + NO_ORDER.format(shape))
           for shape in ((2, 3), (4, 3), (10, 3), (0, 3), (3,), (), (3, 3, 1), (1, 1), (1, 0),
-                        (0, 0))),
+                        (0, 0), (2**30, 2))),
         *(row(lambda shape=shape: language(np.zeros(shape)), NO_ORDER.format(shape))
           for shape in ((2, 3), (4,), (3, 3, 1))),
         row(lambda: language(np.array([[0.0, 0.0], [np.nan, 0.0]])),
