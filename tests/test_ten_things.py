@@ -2,6 +2,7 @@
 
 from pathlib import Path
 import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from toy_lm.corpora import unicode_words
 from toy_lm.rewards import easy_to_say, of_strings
 
 FOLDER = Path(__file__).parent / "ten_things"
-LINES = {"ppo_on_a_map": 6, "dpo_on_your_pairs": 7, "learning_curve": 9, "share_of_the_optimum": 7,
+LINES = {"ppo_on_a_map": 6, "dpo_on_your_pairs": 7, "learning_curve": 8, "share_of_the_optimum": 7,
          "words_of_a_corpus": 5, "preferences_and_a_reward_model": 9, "law_of_the_best_of_n": 7,
          "best_of_n_strings": 8, "kl_frontier": 7, "rlhf_on_a_corpus": 10}
 PAIRS = [jsonl.Pair("", "tamika", "sprkt"), jsonl.Pair("ka", "noti", "shtk"),
@@ -36,11 +37,12 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 def test_each_script_is_as_short_as_was_promised_and_hides_nothing():
-    """Without its docstring, blanks and comments"""
+    """Without its docstring, blanks, comments and imports of the standard library"""
     assert {path.stem for path in FOLDER.glob("*.py")} == set(LINES)
     for name, most in LINES.items():
         docstring, code = (FOLDER / f"{name}.py").read_text(encoding="utf-8")[3:].split('"""')
-        lines = [line for line in code.splitlines() if line.strip() and not line.startswith("#")]
+        lines = [line for line in code.splitlines() if line.strip() and not line.startswith("#")
+                 and not (line.startswith("from ") and line.split()[1] in sys.stdlib_module_names)]
         assert docstring and ";" not in code and len(lines) <= most, name
         assert max(map(len, lines)) <= 100
 
