@@ -413,3 +413,79 @@ def test_a_point_of_the_frontier_is_the_optimum_and_no_policy_with_its_kl_earns_
         reward, kl = expectation(mdp, np.exp(logp), np.array([mdp.mean_reward,
                                                               logp - log_softmax(ref)]))
         assert reward <= point.reward + 2.5 * (kl - point.kl)  # the tangent lies above the frontier
+
+
+# A reference with zeros.
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_what_the_reference_never_does_is_a_world_without_that_action(rng, gamma):
+    """(regularised.2) with zeros, against the same reference where action 2 copies action 0."""
+    for K in 1, 2:
+        mdp = random_mdp(rng, 4, 3, K, gamma)
+        ref_logits = rng.normal(size=(4, 3)) + [0, 0, -np.inf]
+        law = {name: getattr(mdp, name).copy() for name in ("next_state", "prob", "reward",
+                                                            "terminated")}
+        for table in law.values():
+            table[:, 1], table[:, 2] = table[:, 2].copy(), table[:, 0]  # the last action ends
+        mdp = replace(mdp, **law)
+        shared = np.column_stack([ref_logits[:, 0] - np.log(2), ref_logits[:, 1],
+                                  ref_logits[:, 0] - np.log(2)])
+        masked = replace(mdp, available=np.tile([True, True, False], (4, 1)))
+        for beta in 0.5, 3.0:
+            best, same = (regularised_optimum(world, ref, beta=beta)
+                          for world, ref in ((masked, ref_logits), (mdp, shared)))
+            np.testing.assert_allclose(best.values, same.values, rtol=1e-11)
+            np.testing.assert_allclose(best.policy[:, 1], same.policy[:, 1], rtol=1e-9)
+            assert (best.policy[:, 2] == 0).all() and (best.action_values[:, 2] == -np.inf).all()
+        points = [frontier(world, ref, [2.0])[0] for world, ref in ((masked, ref_logits),
+                                                                    (mdp, shared))]
+        assert points[0] == pytest.approx(points[1], rel=1e-9)
+
+
+def test_a_reference_that_writes_one_string_leaves_nothing_to_choose():
+    """A single string of two letters, whose partition sum has one term."""
+    mdp = unroll(language(np.random.default_rng(4)), 3)
+    ref_logits = np.full(mdp.shape, -np.inf)
+    ref_logits[:, 0], ref_logits[0, 0], ref_logits[0, 1] = 0, -np.inf, 0
+    worth = mdp.mean_reward[0, 1] + mdp.mean_reward[mdp.next_state[0, 1, 0], 0]
+    for beta in 0.1, 1.0:
+        assert regularised_optimum(mdp, ref_logits, beta=beta).objective == pytest.approx(worth)
+        assert mdp.start @ np.nan_to_num(log_partition(mdp, ref_logits, beta=beta)) == (
+            pytest.approx(worth))
+    assert critical_beta(mdp, ref_logits) == 0
+
+
+def test_a_reference_that_does_what_is_not_available_is_refused():
+    coin = replace(coin_game(), available=np.array([[False, True]]))
+    for use in (lambda ref: regularised_optimum(coin, ref, beta=1.0),
+                lambda ref: log_partition(coin, ref, beta=1.0),
+                lambda ref: critical_beta(coin, ref), lambda ref: frontier(coin, ref, [1.0])):
+        with pytest.raises(ValueError, match=r"policy\[0, 0\] must be 0, since the action is not"):
+            use(np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0])
+def test_the_entropy_of_a_state_counts_the_actions_that_it_has(rng, gamma):
+    """(regularised.5) in one step: V = β log Σ e^{r/β} over what is available."""
+    mdp = replace(unroll(random_mdp(rng, 3, 3, 1, gamma), 1),
+                  available=np.array([[True, True, False], [False, True, False], [True] * 3]))
+    best = entropy_optimum(mdp, ent_coef=0.7)
+    for s in range(3):
+        earned = mdp.mean_reward[s][mdp.available[s]]
+        assert best.values[s] == pytest.approx(0.7 * np.log(np.exp(earned / 0.7).sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize("huge", [1e9, -1e9, -1e13])
+def test_a_huge_reward_elsewhere_does_not_stop_the_rounds_early(huge):
+    """Two steps below gamma 1; state 2, which nobody reaches, pays a huge reward."""
+    small = single_outcome([[1, 1], [0, 1]], [[0.001, 0], [0, 0.003]], [[False] * 2] * 2, [1, 0],
+                           0.9)
+    large = single_outcome([[1, 1], [0, 1], [2, 2]], [[0.001, 0], [0, 0.003], [huge, 0]],
+                           [[False] * 2] * 3, [1, 0, 0], 0.9)
+    for beta in 1e-4, 0.01:
+        best = regularised_optimum(large, np.zeros((3, 2)), beta=beta)
+        alone = regularised_optimum(small, np.zeros((2, 2)), beta=beta)
+        np.testing.assert_allclose(best.values[:2], alone.values, rtol=1e-12)
+        np.testing.assert_allclose(entropy_optimum(large, ent_coef=beta).values[:2],
+                                   entropy_optimum(small, ent_coef=beta).values, rtol=1e-12)

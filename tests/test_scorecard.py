@@ -12,7 +12,7 @@ from minirl.exact.evaluation import NoEnd, evaluate
 from minirl.exact.planning import policy_iteration
 from minirl.exact.regularised import regularised_optimum
 from minirl.exact.scorecard import ENDLESS, objective, referee, referee_near
-from minirl.kernel.mdp import coin_game
+from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.softmax import log_softmax
 
 
@@ -156,3 +156,15 @@ def test_the_objective_where_states_that_nobody_reaches_have_no_value():
 def test_without_an_optimum_there_is_no_referee():
     with pytest.raises(ValueError, match="no optimum exists at beta = 0.1"):
         referee_near(coin_game(), np.zeros((1, 2)), beta=0.1)
+
+
+def test_what_the_reference_never_does_is_infinitely_far_away():
+    """Also if a policy does it in a state that it never comes to: then it costs nothing."""
+    sure = np.array([[-np.inf, 0.0]])
+    judge = referee_near(coin_game(), sure, beta=1.0)
+    assert judge(np.array([[0.0, 1.0]])).kl == 0
+    score = judge(np.array([[0.5, 0.5]]))
+    assert (score.kl, score.objective, score.gap) == (np.inf, -np.inf, np.inf)
+    timed = unroll(coin_game(), 2)
+    judge = referee_near(timed, np.array([[-np.inf, 0.0], [-np.inf, 0.0]]), beta=1.0)
+    assert judge(np.array([[0.0, 1.0], [1.0, 0.0]])).kl == 0

@@ -43,9 +43,9 @@ step, since KL(π‖uniform) = log A − H.  So the entropy-regularised objectiv
 
     E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
 
-is the regularised one with a uniform reference in a world whose every step pays β log A more:
-`entropy_optimum`.  The two have different optima, because an entropy bonus also rewards long
-episodes.
+is the regularised one with a uniform reference in a world whose every step pays β log A more, where
+A counts the actions that the state has: `entropy_optimum`.  The two have different optima, because
+an entropy bonus also rewards long episodes.
 
 *As β → 0*, where J* is finite, either optimum becomes the best policy, and where several actions
 are best the reference decides between them:
@@ -120,7 +120,7 @@ def regularised_optimum(mdp, ref_logits, *, beta, tol=1e-12, max_rounds=100):
     >>> print(best.policy.round(4), round(best.objective, 4))
     [[0.8244 0.1756]] 2.0924
     """
-    checks.full_support(ref_logits, mdp.shape)
+    ref_logp = _reference(mdp, ref_logits)
     checks.positive("beta", beta)
     checks.positive("tol", tol)
     max_rounds = checks.whole("max_rounds", max_rounds)
@@ -185,12 +185,13 @@ def frontier(mdp, ref_logits, betas):
     20.0 1.1081 0.0028
     2.0 4.6935 1.3006
     """
-    ref_logp = log_softmax(ref_logits, "ref_logits")
+    ref_logp = _reference(mdp, ref_logits)
     points = []
     for beta in betas:
         best = regularised_optimum(mdp, ref_logits, beta=beta)
         logp = tilt(ref_logits, best.action_values, beta=beta)
-        reward, kl = expectation(mdp, np.exp(logp), np.array([mdp.mean_reward, logp - ref_logp]))
+        ratio = difference(logp, ref_logp, ref_logp > -np.inf)
+        reward, kl = expectation(mdp, np.exp(logp), np.array([mdp.mean_reward, ratio]))
         points.append(FrontierPoint(float(beta), float(reward), float(kl)))
     return points
 
@@ -215,10 +216,11 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
     checks.positive("ent_coef", ent_coef)
     checks.positive("tol", tol)
     max_rounds = checks.whole("max_rounds", max_rounds)
-    bonus = ent_coef * np.log(mdp.shape[1])
+    bonus = ent_coef * np.log(mdp.available.sum(axis=1))[:, None]
     try:
-        best = regularised_optimum(replace(mdp, reward=mdp.reward + bonus), np.zeros(mdp.shape),
-                                   beta=ent_coef, tol=tol, max_rounds=max_rounds)
+        best = regularised_optimum(replace(mdp, reward=mdp.reward + bonus[:, :, None]),
+                                   mdp.masked(np.zeros(mdp.shape)), beta=ent_coef, tol=tol,
+                                   max_rounds=max_rounds)
     except ValueError:
         raise ValueError(f"no optimum was found at ent_coef = {ent_coef:g} in {max_rounds} rounds "
                          f"or fewer: most likely going on, with its entropy, is worth more than "
@@ -238,7 +240,7 @@ def log_partition(mdp, ref_logits, *, beta):
     >>> print(log_partition(coin_game(), np.zeros((1, 2)), beta=2.0).round(4))
     [2.0924]
     """
-    checks.full_support(ref_logits, mdp.shape)
+    _reference(mdp, ref_logits)
     checks.positive("beta", beta)
     _check_linear(mdp, "the partition sum is linear")
     log_Z = _log_partition(mdp, ref_logits, 1 / beta)
@@ -264,7 +266,7 @@ def critical_beta(mdp, ref_logits):
     >>> print(round(critical_beta(coin_game(), np.zeros((1, 2))), 4))
     1.4427
     """
-    checks.full_support(ref_logits, mdp.shape)
+    _reference(mdp, ref_logits)
     _check_linear(mdp, "a critical beta is defined")
 
     def diverges(inverse_beta):
@@ -279,6 +281,14 @@ def critical_beta(mdp, ref_logits):
         if diverges(upper) > 0:
             return 1 / optimize.bisect(diverges, 0.0, upper, xtol=1e-15 / largest, rtol=1e-14)
     return 0.0
+
+
+def _reference(mdp, ref_logits):
+    """log π_ref (S, A) of a reference that does only what is available."""
+    checks.shape("ref_logits", ref_logits, mdp.shape)
+    logp = log_softmax(ref_logits, "ref_logits")
+    check_policy(mdp, np.exp(logp))
+    return logp
 
 
 def _is_linear(mdp):

@@ -42,7 +42,7 @@ import numpy as np
 from minirl.exact.evaluation import NoEnd, evaluate, expectation, from_start, occupancy
 from minirl.exact.planning import policy_iteration
 from minirl.exact.regularised import regularised_optimum
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import difference, log_softmax
 
 
 class Score(NamedTuple):
@@ -104,7 +104,10 @@ def referee_near(mdp, ref_logits, *, beta):
     def measured(policy):
         # 0 log 0 = 0; and where π is π_ref, so is log π to the last bit, and the KL exactly 0.
         logp = np.where(policy == ref, ref_logp, np.log(np.where(policy > 0, policy, 1)))
-        reward, kl = expectation(mdp, policy, np.array([mdp.mean_reward, logp - ref_logp]))
+        outside = (policy > 0) & (ref_logp == -np.inf)
+        ratio = difference(logp, ref_logp, (policy > 0) & ~outside)
+        reward, kl, beyond = expectation(mdp, policy, np.array([mdp.mean_reward, ratio, outside]))
+        kl = np.inf if beyond > 0 else kl  # what the reference never does is infinitely far away
         return float(reward), float(kl), float(reward - beta * kl)
 
     *_, low = measured(ref)
