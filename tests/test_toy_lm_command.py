@@ -19,6 +19,7 @@ from toy_lm import corpora, jsonl, models
 from toy_lm.corpora import unicode_words
 from toy_lm.models import Model, fit, load, save
 from toy_lm.ngram import score
+from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.vocabulary import Vocabulary
 
 PROGRAM = "toy_lm"
@@ -55,8 +56,9 @@ FILES = {"windows": b"\xef\xbb\xbfkato\r\n\r\n  kata \r\n\r\n\tta ka\r\nkato\r\n
          "names": "\n".join(NAMES).encode(), "words": "\n".join(unicode_words()).encode()}
 @pytest.mark.parametrize("name, order, smoothing, heldout", [
     *((name, order, smoothing, heldout) for name in ("windows", "accents", "names")
-      for order in (1, 2, 3) for smoothing, heldout in ((0.1, 0), (0, 0.5), (2.5, 0.5))),
-    ("words", 2, 0.1, 0.1)])
+      for order in (1, 2, 3) for smoothing, heldout in (
+        (0.1, 0), (0, 0.5), (2.5, 0.5), (witten_bell, 0.5), (kneser_ney, 0.5))),
+    ("words", 2, 0.1, 0.1), ("words", 3, kneser_ney, 0.1)])
 def test_a_file_is_split_and_fitted_and_what_is_printed_is_how_well(command, folder, name, order,
                                                                     smoothing, heldout):
     """With an independent idea of what an item and a tenth of them are"""
@@ -67,10 +69,14 @@ def test_a_file_is_split_and_fitted_and_what_is_printed_is_how_well(command, fol
     training = [item for i, item in enumerate(items, start=1) if i % every]
     held = [item for i, item in enumerate(items, start=1) if i % every == 0]
     status, out, err = command("train", "file", "--out", "m.npz", "--order", str(order),
-                               "--smoothing", str(smoothing), "--heldout", str(heldout))
+                               "--heldout", str(heldout), *(
+                                   ["--smoothing", smoothing.__name__] if callable(smoothing) else
+                                   ["--pseudo-count", str(smoothing)]))
     first, second, *lines = out.splitlines()
     assert (status, err) == (0, "") and len(lines) == 1 + (held != [])
-    model, expected = load("m.npz"), fit(training, order=order, pseudo_count=smoothing, also=held)
+    model, expected = load("m.npz"), fit(
+        training, order=order, also=held,
+        **{"smoothing" if callable(smoothing) else "pseudo_count": smoothing})
     assert model.vocabulary.letters == "".join(sorted(set("".join(items))))
     assert model.order == order and model.logits.tobytes() == expected.logits.tobytes()
     assert first == f"items: {len(items)}, {len(held)} of them held out"
@@ -85,7 +91,7 @@ def test_a_file_is_split_and_fitted_and_what_is_printed_is_how_well(command, fol
 def test_what_never_occurred_is_impossible_without_smoothing(command, folder):
     """Which is a tenth by default, of order 2, as help promises."""
     Path("file").write_text("ab\nba\n")
-    status, out, err = command("train", "file", "--out", "m.npz", "--smoothing", "0",
+    status, out, err = command("train", "file", "--out", "m.npz", "--pseudo-count", "0",
                                "--heldout", "0.5")
     assert (status, err) == (0, "")
     assert "training: 0.000000 nats per character (perplexity 1)\n" in out
@@ -93,8 +99,8 @@ def test_what_never_occurred_is_impossible_without_smoothing(command, folder):
     assert command("score", "m.npz", "file")[1].splitlines()[1:] == ["-inf\tba",
                                                                     "nats per character: inf"]
     assert command("train", "names.txt", "--out", "m.npz") == command(
-        "train", "names.txt", "--out", "n.npz", "--order", "2", "--smoothing", "0.1", "--heldout",
-        "0.1")
+        "train", "names.txt", "--out", "n.npz", "--order", "2", "--smoothing", "add",
+        "--pseudo-count", "0.1", "--heldout", "0.1")
     assert Path("m.npz").read_bytes() == Path("n.npz").read_bytes()
     assert np.array_equal(load("m.npz").logits, fit(NAMES[:9] + NAMES[10:]).logits)
 
@@ -424,6 +430,8 @@ NO_MODEL = "holds no model: it is no .npz archive"
      "standard input, line 2: '\\n' is not among the 5 letters that the model knows"),
     ([*PAIRS, "--prompts", "-"], b'{"prompt": "ha"}\n{"text": "ha"}',
      'standard input, line 2: "prompt" is missing'),
+    ([*TRAIN, "--smoothing", "witten_bell", "--pseudo-count", "0.1"], b"",
+     "--pseudo-count is for --smoothing add"),
     (["score", "-", "-"], b"", "only one file can be standard input"),
     (["pairs", "-", "--prompts", "-", "--out", "-"], b"", "only one file can be standard input"),
     ([*PAIRS, "--form", "ranking", "--ties", "0"], b"",
@@ -457,7 +465,7 @@ def test_a_result_that_could_not_be_written_is_refused_before_any_work(command, 
 
 RANGES = [  # a command, an argument, what it must be, and values that are not
     (TRAIN, "--order", "be at least 1", "0"),
-    (TRAIN, "--smoothing", "lie between 0 and 1e+09", "-0.1 nan"),
+    (TRAIN, "--pseudo-count", "lie between 0 and 1e+09", "-0.1 nan"),
     (TRAIN, "--heldout", "lie between 0 and 0.9", "1"),
     (SAMPLE, "-n", "lie between 1 and 1e+07", "0 1000000000000"),
     (SAMPLE, "--temperature", "lie between 0.001 and 1000", "0"),
@@ -486,6 +494,7 @@ RANGES = [  # a command, an argument, what it must be, and values that are not
     (["train", "-", "--out", ""], "argument --out: the name of a file is expected, got ''"),
     ([*TRAIN, "--order", "2.0"], "argument --order: '2.0' is not a whole number"),
     ([*TRAIN, "--held", "0.1"], "unrecognized arguments: --held 0.1"),
+    ([*TRAIN, "--smoothing", "0.1"], "argument --smoothing: invalid choice: '0.1'"),
     ([*SAMPLE, "--temp", "1"], "unrecognized arguments: --temp 1"),
     ([*PAIRS, "--temperatures"], "argument --temperatures: expected at least one argument"),
     ([*PAIRS, "--reward", "long"], "argument --reward: invalid choice: 'long'"),
@@ -504,7 +513,7 @@ def test_help_names_every_job_and_the_version_is_printed(command):
     assert status == 0 and err == "" and all(
         f"    {job} " in out for job in ("train", "score", "sample", "pairs"))
     assert command("--version") == (0, f"toy_lm {__version__}\n", "")
-    for job, names in (("train", "FILE --out --order --smoothing --heldout"),
+    for job, names in (("train", "FILE --out --order --smoothing --pseudo-count --heldout"),
                        ("score", "MODEL FILE"),
                        ("sample", "MODEL -n --prompt --temperature --top-k --horizon --seed"),
                        ("pairs", "MODEL --out --pairs --prompt --prompts --reward --temperatures "

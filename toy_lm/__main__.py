@@ -28,10 +28,12 @@ from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
 from toy_lm.align import METHODS, PULL, load_preferences, watched
 from toy_lm.ngram import HORIZON, decoding, finished, nats_per_character, sample, score
 from toy_lm.preferences import respond, unpaired, whole_groups
+from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.vocabulary import from_items
 
 LARGEST = 2 * 10**7  # entries of a table; to sample takes some fifty bytes of each
 MOST = 10**7         # strings at once
+SMOOTHINGS = {"add": None, "witten_bell": witten_bell, "kneser_ney": kneser_ney}
 TABLES = "easy_to_say", "alternating", "ends_in_vowel", "no_doubles", "short"
 MODEL, ITEMS = "an .npz file of 'train' or 'align'", "UTF-8, one item per line"
 
@@ -57,8 +59,11 @@ def _parser():
 
     add = job(run_train, model=None, file=ITEMS, out="where to write the model").add_argument
     add("--order", type=integer(1), default=2, help="characters seen at once, with the next (2)")
-    add("--smoothing", type=number(0, 1e9), default=0.1, metavar="A",
-        help="pseudo-count of every entry (0.1); with 0 what never occurred is impossible")
+    add("--smoothing", choices=SMOOTHINGS, default="add",
+        help="of what never occurred: add a pseudo-count (add), or ask a shorter memory, which makes "
+             "orders above 2 pay, kneser_ney most")
+    add("--pseudo-count", type=number(0, 1e9), metavar="A",
+        help="of every entry, for --smoothing add (0.1); with 0 what never occurred is impossible")
     add("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",
         help="of the items, spread evenly, kept from training and scored (0.1); their letters are "
              "known to the model")
@@ -113,6 +118,8 @@ def _parser():
 
 def run_train(arguments):
     """Fit a model to a text file: count it, and print how well the model fits."""
+    if arguments.smoothing != "add" and arguments.pseudo_count is not None:
+        raise ValueError("--pseudo-count is for --smoothing add")
     _check_files(arguments, arguments.file, arguments.also)
     items = corpora.read_lines(arguments.file)
     also = [] if arguments.also is None else [
@@ -126,8 +133,9 @@ def run_train(arguments):
                          f"the table would have {vocabulary.size}^{arguments.order} entries, and "
                          f"at most {LARGEST:,} are allowed")
     training, held = corpora.held_out(items, arguments.heldout)
-    model = models.fit(training, order=arguments.order, pseudo_count=arguments.smoothing,
-                       vocabulary=vocabulary)
+    given = {} if arguments.pseudo_count is None else {"pseudo_count": arguments.pseudo_count}
+    model = models.fit(training, order=arguments.order, vocabulary=vocabulary,
+                       smoothing=SMOOTHINGS[arguments.smoothing], **given)
     models.save(arguments.out, model)
     lines = [f"items: {len(items)}, {len(held)} of them held out",
              f"symbols: {vocabulary.size}, the end included"]
@@ -209,7 +217,7 @@ def run_align(arguments):
     model = models.load(arguments.model)
     if not np.isfinite(model.logits).all():
         raise ValueError(f"{files.shown(arguments.model)} holds a model to which some strings are "
-                         f"impossible: train it with a --smoothing above 0")
+                         f"impossible: train it with a --pseudo-count above 0")
     data = load_preferences(arguments.file, model)
     if isinstance(data, tuple) and arguments.method != "kto":
         raise ValueError(f"{files.shown(arguments.file)} holds labelled strings, and they are for "

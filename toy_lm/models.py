@@ -2,7 +2,7 @@
 
 A table alone cannot be read: which row is "k"?  So a `Model` keeps the vocabulary with it, and
 knows what one wants of both: strings as steps and back, and the world in which it acts.  `fit`
-counts a corpus (`minirl.people.sft`).
+counts a corpus (`minirl.people.sft`), with a pseudo-count or by `smoothing`.
 
 On disk a model is one `.npz` file, NumPy's archive of plain arrays,
 
@@ -13,7 +13,7 @@ On disk a model is one `.npz` file, NumPy's archive of plain arrays,
 and nothing that would have to be *executed* to be read: pickled objects are refused.  A file comes
 from anywhere, so every entry is checked, and whatever is wrong with it is one kind of error.
 
-Read first: `ngram`.  Read next: `rewards`.
+Read first: `ngram`, `smoothing`.  Read next: `rewards`.
 """
 
 import io
@@ -67,7 +67,7 @@ class Model(NamedTuple):
         return language(widen(rewards, self.order))
 
 
-def fit(items, *, order=2, pseudo_count=0.1, vocabulary=None, also=()):
+def fit(items, *, order=2, pseudo_count=0.1, smoothing=None, vocabulary=None, also=()):
     """The `Model` of a corpus, a list of str, by counting.
 
     Parameters
@@ -75,6 +75,8 @@ def fit(items, *, order=2, pseudo_count=0.1, vocabulary=None, also=()):
     order : int ≥ 1
     pseudo_count : float ≥ 0
         α of (sft.3).
+    smoothing : function from counts (S, A) to a policy (S, A), optional
+        `smoothing.witten_bell` or `smoothing.kneser_ney`, in place of the pseudo-count.
     vocabulary : Vocabulary, optional
         By default the letters of the items,
     also : list of str or `jsonl.Pair`
@@ -91,6 +93,10 @@ def fit(items, *, order=2, pseudo_count=0.1, vocabulary=None, also=()):
     if vocabulary is None:
         vocabulary = from_items([*items, *map("".join, also)])
     table = counts.table(vocabulary.encode(items, order=order))
+    if smoothing is not None:
+        if not callable(smoothing):
+            raise ValueError(f"smoothing must be a function of counts, got {smoothing!r}")
+        table, pseudo_count = smoothing(table), 0
     return Model(vocabulary, fit_by_counting(table, pseudo_count=pseudo_count))
 
 

@@ -19,6 +19,7 @@ from toy_lm.ngram import (decoding, language, nats_per_character, order_of, samp
 from toy_lm.preferences import from_text, respond, sample_pairs
 from toy_lm.raters import choose, judgement, rank, ranking_from_pairs
 from toy_lm.rewards import of_strings
+from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.verifiers import (gap, is_palindrome, objective_loss, palindrome_counts,
                               pattern_classes, pattern_counts)
 from toy_lm.vocabulary import Vocabulary, from_items, from_tokens
@@ -160,6 +161,16 @@ ROWS = {
         row(lambda: nats_per_character(LOGITS, ABC.encode([])),
             "the number of steps must be positive and finite, got 0"),
     ],
+    "smoothing": [
+        *(row(lambda method=method, table=table: method(np.array(table)), message)
+          for method in (witten_bell, kneser_ney) for table, message in (
+            ([[1.0, -1.0]], "counts must be finite, not negative and not all zero"),
+            ([[np.nan, 1.0]], "counts must be finite"), ([[np.inf, 1.0]], "counts must be finite"),
+            ([[0, 0, 0]], "not all zero, got values from 0.0 to 0.0"),
+            ([[1, 0, 1], [1, 1, 1]], NO_ORDER.format((2, 3))),
+            (["ab"], "counts must be an array of numbers"))),
+        row(lambda: kneser_ney(np.array([[1.0, 0.5]])), "counts must be whole numbers, got 0.5"),
+    ],
     "exact": [
         *(row(lambda f=f: f(np.zeros((2, 3))), NO_ORDER.format((2, 3)))
           for f in (summary, lambda logits: lengths(logits, 3))),
@@ -172,6 +183,8 @@ ROWS = {
         row(lambda: fit(["on", "ox"], vocabulary=NO), "item 2 contains 'x', which is not in the"),
         *whole("order", lambda order: fit(["on"], order=order), 3),
         *not_negative("pseudo_count", lambda n: fit(["on"], pseudo_count=n)),
+        row(lambda: fit(["on"], smoothing="kneser_ney"),
+            "smoothing must be a function of counts, got 'kneser_ney'"),
         row(lambda: fit([], vocabulary=NO), "not all zero"),
         row(lambda: load("missing.npz"), "cannot read missing.npz: No such file or directory"),
         row(lambda: save("/dev/null", Model(NO, LOGITS)), "logits must be a float64 table with 3"),
