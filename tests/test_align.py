@@ -232,7 +232,8 @@ def endless():
     (lambda: jsonl.write("p.jsonl", unpaired(PAIRS)[::2]), ["kto"],
      "p.jsonl must hold strings that were liked and others, got 8 and 0"),
     (lambda: save("m.npz", fit(NAMES, pseudo_count=0)), ["dpo"],
-     "m.npz holds a model to which some strings are impossible: train it with a --pseudo-count above"),
+     "m.npz holds a model to which some strings are impossible: train it with a --pseudo-count "
+     "above"),
     (lambda: save("m.npz", endless()), ["dpo"], "strings would not end: a larger --pull "),
     (lambda: None, ["reward_model", "--beta", "0.001"], "no optimum exists at beta = 0.001"),
     (lambda: None, ["dpo", "--simpo-gamma", "1"], "--simpo-gamma is for --method simpo"),

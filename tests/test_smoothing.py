@@ -21,7 +21,7 @@ from toy_lm.vocabulary import from_items
 WORDS = unicode_words()
 TRAINING, HELD = held_out(WORDS)
 CORPORA = {"few": ["on", "no", "onno", "", "n"], "one": ["ab"], "twice": 2 * ["kato", "kata", "o"],
-           "often": 3 * ["ab"] + 5 * ["ba", ""], "long": ["abracadabra", "a b", "bar", "cab", "bar"]}
+           "often": 3 * ["ab"] + 5 * ["ba", ""], "long": ["abracadabra", "a b", "bar", "cab"]}
 
 
 def windows(items, order):

@@ -60,8 +60,8 @@ def _parser():
     add = job(run_train, model=None, file=ITEMS, out="where to write the model").add_argument
     add("--order", type=integer(1), default=2, help="characters seen at once, with the next (2)")
     add("--smoothing", choices=SMOOTHINGS, default="add",
-        help="of what never occurred: add a pseudo-count (add), or ask a shorter memory, which makes "
-             "orders above 2 pay, kneser_ney most")
+        help="of what never occurred: add a pseudo-count (add), or ask a shorter memory, which "
+             "makes orders above 2 pay, with kneser_ney most")
     add("--pseudo-count", type=number(0, 1e9), metavar="A",
         help="of every entry, for --smoothing add (0.1); with 0 what never occurred is impossible")
     add("--heldout", type=number(0, 0.9), default=0.1, metavar="FRACTION",

@@ -6,7 +6,7 @@ distribution, as if nothing were known.  But a model of order m − 1 knows some
 what is kept of the count C[s, a], and w[s] a weight for what was not seen.  Mix the shorter memory
 in,
 
-    π_m(a|s) = (K[s, a] + w[s] π_{m−1}(a|s')) / (Σ_b K[s, b] + w[s]),                   (smoothing.1)
+    π_m(a|s) = (K[s, a] + w[s] π_{m−1}(a|s')) / (Σ_b K[s, b] + w[s]),                  (smoothing.1)
 
 where s' is s without its oldest character.  The table of order m − 1 is itself such a mixture with
 order m − 2, and so on down to order 1, which is mixed with the uniform distribution 1/A.  Each row
@@ -16,17 +16,17 @@ A pseudo-count α is the case K = C, w = αA, with the uniform distribution in p
 *Witten-Bell* asks how often something new was seen here.  With T[s] = Σ_a 1{C[s, a] > 0}, the
 number of different actions that were counted in s,
 
-    K = C,   w[s] = T[s].                                                               (smoothing.2)
+    K = C,   w[s] = T[s].                                                              (smoothing.2)
 
 *Kneser-Ney* takes a discount d from every count and gives what it took to the shorter memory,
 
-    K[s, a] = max(C[s, a] − d, 0),   w[s] = d T[s],   d = n₁/(n₁ + 2 n₂),               (smoothing.3)
+    K[s, a] = max(C[s, a] − d, 0),   w[s] = d T[s],   d = n₁/(n₁ + 2 n₂),              (smoothing.3)
 
 where n₁ entries of C were counted once and n₂ twice.  The denominator is then Σ_b C[s, b].  It also
 fits the shorter memory to its purpose, which is to say what comes in a context that is new.  There
 an action counts as often as there are longer contexts in which it was seen,
 
-    C_{m−1}[s', a] = Σ_c 1{C_m[cs', a] > 0},                                            (smoothing.4)
+    C_{m−1}[s', a] = Σ_c 1{C_m[cs', a] > 0},                                           (smoothing.4)
 
 with c the oldest character of the context cs'.  More than half of all "h" in an English text stand
 behind a "t": the letter is frequent, but it is not to be expected behind a letter that never had
