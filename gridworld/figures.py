@@ -6,6 +6,10 @@ state.  Without matplotlib the import fails with a sentence that says what to in
 Read first: `draw`, which needs no extra.
 """
 
+import os
+import sys
+from contextlib import suppress
+
 import numpy as np
 
 from gridworld.draw import STANDING, check_fits
@@ -13,10 +17,19 @@ from gridworld.world import MOVES
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 
+# A notebook's MPLBACKEND may name a window that is not installed where it calls a command, and then
+# the import would fail.  No picture here needs a window; who opens one afterwards has it as before.
+_FIRST, _BACKEND = "matplotlib" not in sys.modules, os.environ.pop("MPLBACKEND", None)
 try:
+    import matplotlib
     from matplotlib.figure import Figure
 except ImportError:
     raise ImportError("pictures need matplotlib: pip install 'minirl[plot]'") from None
+finally:
+    os.environ.update({"MPLBACKEND": _BACKEND} if _BACKEND else {})
+if _FIRST and _BACKEND:
+    with suppress(ValueError):
+        matplotlib.rcParams["backend"] = _BACKEND
 
 
 def heat_map(world, values, *, policy=None, title="", label="value"):

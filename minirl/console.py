@@ -32,7 +32,7 @@ def use_one_thread():
         os.environ[f"{library}_NUM_THREADS"] = "1"
 
 
-def integer(least, most=inf):
+def integer(least, most=inf, *, multiple=1):
     """A converter of whole numbers from `least` upwards, or to `most`, for argparse.
 
     Examples
@@ -40,7 +40,7 @@ def integer(least, most=inf):
     >>> integer(1)("20")
     20
     """
-    return _within(int, "a whole number", least, most)
+    return _within(int, "a whole number", least, most, multiple)
 
 
 def number(least, most):
@@ -54,7 +54,7 @@ def number(least, most):
     return _within(float, "a number", least, most)
 
 
-def _within(kind, name, least, most):
+def _within(kind, name, least, most, multiple=0):
     accepted = f"be at least {least}" if most == inf else f"lie between {least:g} and {most:g}"
 
     def convert(text):
@@ -64,8 +64,21 @@ def _within(kind, name, least, most):
             raise argparse.ArgumentTypeError(f"{text!r} is not {name}") from None
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"must {accepted}, got {text}")
+        if multiple and value % multiple:
+            raise argparse.ArgumentTypeError(f"must be a multiple of {multiple}, got {text}")
         return value
     return convert
+
+
+def counted(number, name):
+    """A number of things in words: one of them, or several.
+
+    Examples
+    --------
+    >>> counted(1, "run"), counted(2000, "run")
+    ('1 run', '2,000 runs')
+    """
+    return f"{number:,} {name}" + ("" if number == 1 else "s")
 
 
 def file_name(text):

@@ -40,6 +40,7 @@ RANGES = [  # jobs, an argument, what it must be, and values that are not
     ("values policies", "--gamma", "lie between 0 and 1", "-0.1 1.5 nan"),
     ("values policies", "--runs", "be at least 1", "0"),
     ("values", "--steps", "be at least 20", "19"),
+    ("values", "--steps", "be a multiple of 20", "39 21 100010"),
     ("values", "--learning-rate", "lie between 1e-06 and 1", "0 1.1"),
     ("values", "--decay", "lie between 0 and 1", "1.1"),
     ("values", "--exploration-rate", "lie between 0 and 1", "2"),

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from minirl.console import file_name, finish, integer, number, progress
+from minirl.console import counted, file_name, finish, integer, number, progress
 
 
 def give_up(error):
@@ -34,6 +34,7 @@ def test_a_number_is_converted_if_it_lies_in_its_range_to_which_the_ends_belong(
     assert (integer(1)("1"), integer(0)("0")) == (1, 0)
     assert (integer(-2, 3)("-2"), integer(-2, 3)("3")) == (-2, 3)
     assert integer(1)("1" + "0" * 40) == 10**40 and type(integer(1)("7")) is int
+    assert [integer(20, multiple=20)(text) for text in ("20", "40")] == [20, 40]
     assert [number(0.25, 4)(text) for text in ("0.25", "4", "1e0")] == [0.25, 4.0, 1.0]
     for name in "-", " ", "words.txt", "/a folder/\u00f6.txt":
         assert file_name(name) == name
@@ -43,6 +44,7 @@ def test_a_number_is_converted_if_it_lies_in_its_range_to_which_the_ends_belong(
     (integer(1), "0", "must be at least 1, got 0"),
     (integer(1, 9), "0", "must lie between 1 and 9, got 0"),
     (integer(1, 9), "10", "must lie between 1 and 9, got 10"),
+    (integer(20, multiple=20), "39", "must be a multiple of 20, got 39"),
     (integer(1), "1.0", "'1.0' is not a whole number"),
     (integer(1), "", "'' is not a whole number"),
     (integer(1), "1e3", "'1e3' is not a whole number"),
@@ -59,6 +61,14 @@ def test_an_argument_that_does_not_fit_is_refused_with_what_is_accepted(convert,
     with pytest.raises(argparse.ArgumentTypeError) as found:
         convert(text)
     assert str(found.value).startswith(message)
+
+
+# Sentences.
+
+
+def test_a_number_of_things_is_said_in_words():
+    assert [counted(n, "pair") for n in (0, 1, 2, 1000)] == ["0 pairs", "1 pair", "2 pairs",
+                                                           "1,000 pairs"]
 
 
 # Progress.

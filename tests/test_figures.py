@@ -1,6 +1,10 @@
 """Pictures: what stands where on them, read back from the figure itself."""
 
 import io
+import os
+from pathlib import Path
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -122,6 +126,18 @@ def test_what_does_not_fit_the_map_is_refused(name, accepted, shapes):
         with pytest.raises(ValueError) as found:
             heat_map(frozen_lake(), **arguments)
         assert str(found.value) == f"{name} must have shape {accepted}, got {shape}"
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "svg"])
+def test_the_window_of_a_notebook_is_not_asked_for_and_stays_what_it_is(backend):
+    """A name that matplotlib does not know made its import fail."""
+    program = ("import os, sys, gridworld.figures, matplotlib; name = os.environ['MPLBACKEND']; "
+               "print(name, 'matplotlib.pyplot' in sys.modules, "
+               "name != 'svg' or matplotlib.rcParams['backend'])")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8",
+                          cwd=Path(__file__).parent.parent, env=os.environ | {
+                              "MPLBACKEND": backend})
+    assert done.stdout == f"{backend} False {'svg' if backend == 'svg' else True}\n", done.stderr
 
 
 def test_a_curve_shows_the_exact_worth_of_every_record_and_the_optimum():

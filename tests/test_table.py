@@ -7,7 +7,7 @@ import pytest
 
 from minirl.exact.regularised import FrontierPoint
 from minirl.lab.job import as_json
-from minirl.lab.table import fixed, in_columns, paragraph
+from minirl.lab.table import fixed, in_columns, paragraph, shortest
 
 
 @pytest.mark.parametrize("value, digits, text", [
@@ -17,6 +17,14 @@ from minirl.lab.table import fixed, in_columns, paragraph
     (False, 4, "no"), ("word", 4, "word"), ("", 4, "")])
 def test_a_value_in_words(value, digits, text):
     assert fixed(value, digits) == text
+
+
+@pytest.mark.parametrize("value, text", [
+    (1, "1"), (1.0, "1"), (0.9999999, "0.9999999"), (1 - 2**-53, "0.9999999999999999"),
+    (0.95, "0.95"), (1e6, "1000000"), (1e-6, "1e-06"), (-1234.5, "-1234.5"), (0, "0"),
+    (np.float64(0.1), "0.1")])
+def test_a_number_in_as_many_digits_as_it_takes_to_tell_it_from_every_other(value, text):
+    assert shortest(value) == text and float(shortest(value)) == value
 
 
 def test_numbers_stand_on_the_right_and_words_on_the_left_under_their_heads():

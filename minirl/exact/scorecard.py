@@ -59,10 +59,11 @@ class Score(NamedTuple):
 ENDLESS = Score(*6 * [None])
 
 
-def referee(mdp):
+def referee(mdp, optimum=None):
     """A function from a policy (S, A) of probabilities to its `Score`, by (scorecard.1).
 
-    Raises ValueError where `planning.policy_iteration` does: the world has no optimum.
+    `optimum` is that of `planning`, where it is known already.  Raises ValueError where
+    `planning.policy_iteration` does: the world has no optimum.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def referee(mdp):
     >>> print(round(score.objective, 3), round(score.share, 3), round(score.length, 3))
     0.909 0.091 2.0
     """
-    best = objective(mdp, policy_iteration(mdp).policy)
+    best = objective(mdp, (optimum or policy_iteration(mdp)).policy)
 
     def judge(policy):
         policy = _table(policy)

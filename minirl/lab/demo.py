@@ -18,7 +18,7 @@ import numpy as np
 
 from gridworld.draw import policy_text, side_by_side
 from gridworld.maps import cliff_walk, frozen_lake
-from minirl.console import file_name, integer, number
+from minirl.console import counted, file_name, integer, number
 from minirl.exact.planning import policy_iteration
 from minirl.exact.regularised import critical_beta, tilt
 from minirl.exact.scorecard import referee
@@ -27,7 +27,7 @@ from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.running_example import (PSEUDO_COUNT, bigram_of, running_example, writers_text,
                                         written)
-from minirl.lab.table import in_columns, page, paragraph
+from minirl.lab.table import in_columns, page, paragraph, shortest
 from minirl.people.dpo import fit_dpo
 from minirl.people.reward_model import fit_reward_model
 from minirl.play.optim import linear
@@ -176,8 +176,8 @@ def language_text(found):
             f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
             f"{np.exp(corpus.nll_heldout):.2f})")
     notes = [f"All exact, by linear solves: KL in nats a string, share of J* - J(ref), length\n"
-             f"in letters.  rlhf and dpo saw {found.pairs:,} preferences over strings of the\n"
-             f"reference; in {found.identical:,} of them the two strings were the same."]
+             f"in letters.  rlhf and dpo saw {counted(found.pairs, 'preference')} over strings of "
+             f"the\nreference; in {found.identical:,} of them the two strings were the same."]
     if not found.learned_optimum:
         notes.append("The learned reward has no optimum at this beta; PPO went on climbing it.")
     if found.file:
@@ -188,13 +188,13 @@ def language_text(found):
         "".join(c if c.isprintable() else "?" for c in word) or "(empty)" for word in row.samples),
         indent="  ") for row in found.rows)
     return page(
-        f"A world you can read: {corpus.items:,} items, {corpus.symbols} symbols, from\n"
+        f"A world you can read: {counted(corpus.items, 'item')}, {corpus.symbols} symbols, from\n"
         f"{found.file or 'the words in Unicode 3.2 character names'}",
         f"bigram, pseudo-count {PSEUDO_COUNT}, nats per character, end symbols counted:\n"
         f"  {corpus.nll_train:.4f} on training items (perplexity {np.exp(corpus.nll_train):.2f})\n"
         f"  {held}\n  {corpus.nll_all:.4f} fitted to all items: the reference below",
-        f"reward: which is easier to say?  J = E[reward] - {found.beta:g} KL to the reference\n\n"
-        + writers_text(found.rows), "\n".join(notes), *words)
+        f"reward: which is easier to say?  J = E[reward] - {shortest(found.beta)} KL to the "
+        f"reference\n\n" + writers_text(found.rows), "\n".join(notes), *words)
 
 
 def _run(arguments, progress, scale=DemoScale()):

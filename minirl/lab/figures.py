@@ -6,6 +6,7 @@ import numpy as np
 
 from gridworld.figures import Figure, heat_map  # which says what to install
 from matplotlib.ticker import MaxNLocator
+from minirl.console import counted
 from minirl.lab.values import spread
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
@@ -15,10 +16,15 @@ OPTIMUM = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "optimu
 
 def values_figures(found):
     """A heat map and the learning curves, by the names of their files."""
-    best, name = found.solution.optimum, found.name
+    best, name, title = found.solution.optimum, found.name, _literal(found.name)
     return {f"{name}_values": heat_map(found.grid, best.values, policy=best.policy,
-                                       title=f"{name}: the best values and moves"),
-            f"{name}_curves": learning_curves(found.curves, optimum=best.objective, title=name)}
+                                       title=f"{title}: the best values and moves"),
+            f"{name}_curves": learning_curves(found.curves, optimum=best.objective, title=title)}
+
+
+def _literal(name):
+    """A name for a title, in which a dollar sign begins no formula."""
+    return name.replace("$", r"\$")
 
 
 def learning_curves(curves, *, optimum, title):
@@ -37,7 +43,7 @@ def learning_curves(curves, *, optimum, title):
     right.axhline(optimum, **OPTIMUM)
     left.axhline(0, **OPTIMUM)
     right.legend(frameon=False)
-    figure.suptitle(f"{title}: median and 10-90 % of {curves[0].errors.shape[1]} runs")
+    figure.suptitle(f"{title}: median and 10-90 % of {counted(curves[0].errors.shape[1], 'run')}")
     return figure
 
 
@@ -60,7 +66,8 @@ def policies_figures(found):
     for axes in left, right:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(frameon=False)
-    figure.suptitle(f"{found.name}: median, worst and best of {curves[0].values.shape[1]} runs")
+    figure.suptitle(f"{_literal(found.name)}: median, worst and best of "
+                    f"{counted(curves[0].values.shape[1], 'run')}")
     return {f"{found.name}_policies": figure}
 
 

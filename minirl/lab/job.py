@@ -7,6 +7,7 @@ from importlib import import_module
 from itertools import count
 from time import perf_counter
 from typing import Callable, NamedTuple
+from warnings import catch_warnings, filterwarnings
 
 from gridworld.draw import show
 from gridworld.maps import WORLDS
@@ -70,7 +71,9 @@ def do(job, arguments):
     if arguments.plot is not None:
         for name, figure in job.draw(figures, found).items():
             data = io.BytesIO()
-            figure.savefig(data, format="png", dpi=120)
+            with catch_warnings():  # of letters that a map's name has and the font has not
+                filterwarnings("ignore", "Glyph")
+                figure.savefig(data, format="png", dpi=120)
             paths.append(os.path.join(arguments.plot, f"{name}.png"))
             write_bytes(paths[-1], data.getvalue())
     if arguments.quiet or arguments.json == STANDARD:

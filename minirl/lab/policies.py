@@ -22,13 +22,13 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.maps import WORLDS
-from minirl.console import integer, number
+from minirl.console import counted, integer, number
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import referee, referee_near
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.running_example import bigram_of, running_example
-from minirl.lab.table import fixed, in_columns, page
+from minirl.lab.table import fixed, in_columns, page, shortest
 from minirl.lab.values import POINTS, each, known, spread
 from minirl.people.rlhf import step_rewards
 from minirl.play.actor_critic import actor_critic
@@ -183,9 +183,9 @@ def policies_text(found):
     """The final figures of the learners of policies: worst, median and best of the runs."""
     problem, curves = found.problem, found.curves
     if problem.beta is None:
-        price, share = f"gamma {problem.mdp.gamma:g}", "1 - (J* - J)/|J*|"
+        price, share = f"gamma {shortest(problem.mdp.gamma)}", "1 - (J* - J)/|J*|"
     else:
-        price = f"beta {problem.beta:g}"
+        price = f"beta {shortest(problem.beta)}"
         share = "(J - J(ref)) / (J* - J(ref)), where the reference is the first policy"
     iterations, runs = curves[0].iterations[-1], curves[0].steps.size
     return page(
@@ -196,7 +196,7 @@ def policies_text(found):
                    [(row["method"], row["worst"], row["median"], row["best"], row["share_worst"],
                      row["share"], row["steps"] // row["runs"], row["seconds"] / row["runs"])
                     for row in policy_rows(curves)], (0, 3, 3, 3, 4, 4, 0, 1)),
-        f"{runs} run{'s' if runs > 1 else ''} of {iterations} iterations.  J is exact, of the "
+        f"{counted(runs, 'run')} of {counted(iterations, 'iteration')}.  J is exact, of the "
         f"stochastic policy as it is; null where episodes do not end.  Share is {share}.")
 
 

@@ -44,6 +44,15 @@ def fixed(value, digits=4):
     return f"{round(value, digits) + 0.0:.{digits}f}" if abs(value) < 1e6 else f"{value:.2g}"
 
 
+def shortest(value):
+    """A number in the fewest digits that tell it from every other one.
+
+    >>> shortest(1.0), shortest(0.9999999), shortest(1e-7)
+    ('1', '0.9999999', '1e-07')
+    """
+    return repr(float(value)).removesuffix(".0")
+
+
 def paragraph(text, indent=""):
     """A text in lines.
 

@@ -1,6 +1,9 @@
 """Learning values: a world solved exactly, and four learners on their way to Q*.
 
 The world is solved three times, by different solvers, and their largest difference is reported.
+Where they disagree, the states are named.  A solver that does not settle is left out, and so is the
+linear programme on a large map; both are said.
+
 Then Q-learning, SARSA, expected SARSA and double Q-learning play it, many independent runs of each.
 Along the way every run is judged twice, exactly: by ‖Q − Q*‖∞, and by what its greedy policy is
 worth from the start.  SARSA and expected SARSA do not aim at Q*.  They learn what their exploring
@@ -21,12 +24,13 @@ import numpy as np
 
 from gridworld.draw import policy_text, side_by_side, values_text, visits_text
 from gridworld.maps import WORLDS
-from minirl.console import integer, number
+from minirl.console import counted, integer, number
 from minirl.exact.evaluation import occupancy
-from minirl.exact.planning import linear_programme, policy_iteration, value_iteration
+from minirl.exact.planning import (DOUBT, disagreement, linear_programme,
+                                   modified_policy_iteration, policy_iteration, value_iteration)
 from minirl.exact.scorecard import referee
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
-from minirl.lab.table import WIDTH, in_columns, page
+from minirl.lab.table import WIDTH, in_columns, page, shortest
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
 
@@ -34,6 +38,12 @@ VALUE_LEARNERS = {"q_learning": q_learning, "double_q_learning": double_q_learni
                   "sarsa": sarsa, "expected_sarsa": expected_sarsa}
 POINTS = 20  # of a learning curve
 ARRIVED = 0.5  # the share of the optimum below which nobody arrived
+APART = 1e-6   # the relative difference from which two values disagree
+NAMED = 5      # states, of those in which solvers disagree
+PROGRAMMED = 2500  # states that the linear programme is asked about, in a few seconds
+BUDGET = 10**5     # sweeps of value iteration, and fewer if
+LOOKED_AT = 10**9    # entries of the transitions have been looked at
+EVALUATION = 50    # sweeps in a round of modified policy iteration
 
 
 class Settings(NamedTuple):
@@ -56,8 +66,11 @@ SETTINGS = {
 
 
 # The exact answers of a world: the `planning.Optimum` of policy iteration, the visits (S,) of its
-# policy, how many rounds each solver needed, by name, and the largest difference of their values.
-Solution = namedtuple("Solution", "optimum visits rounds disagreement")
+# policy, how many rounds each solver needed, by name, and the largest difference of their values;
+# why some solvers are left out, by name; and the values (S,) of those that disagree, NaN where they
+# agree.
+Solution = namedtuple("Solution", "optimum visits rounds disagreement left_out apart",
+                      defaults=[{}, {}])
 
 
 # R runs of one learner, judged POINTS times: the steps of each run so far, (POINTS,) int;
@@ -74,23 +87,43 @@ Values = namedtuple("Values", "name grid settings solution curves")
 def solve_world(mdp):
     """The `Solution` of a world.
 
-    Raises ValueError where it has none: at gamma 1, if some state cannot reach an end, the optimum
-    is infinite, or going on for ever is worth more than any end; close to gamma 1, if value
-    iteration does not settle.
+    Modified policy iteration is asked where value iteration does not settle.  Raises ValueError
+    where there is no solution: at gamma 1, if some state cannot reach an end, or the optimum is
+    infinite.
     """
     optimum = policy_iteration(mdp)
-    size = np.abs(np.nan_to_num(optimum.values)).max()
-    found = {"policy iteration": optimum,
-             "value iteration": value_iteration(mdp, tol=1e-11 * (1 + size)),
-             "linear programme": linear_programme(mdp)}
+    found, left_out = {"policy iteration": optimum}, {}
     asked = ~np.isnan(optimum.values)
-    differences = [np.abs(other.values - optimum.values)[asked].max() for other in found.values()]
-    if mdp.gamma == 1 and max(differences) > 1e-6 * (1 + size):
-        raise ValueError(f"at gamma = 1 going on for ever is worth more than any end, by up to "
-                         f"{max(differences):.4g}, so that no policy that ends is best (use "
-                         f"gamma < 1)")
+    # Where values are large, their rounding is all that the last sweeps change.
+    rounding = DOUBT * np.abs(optimum.values[asked]).max(initial=0) / ((1 - mdp.gamma) or 1)
+    tol = 1e-11 * (1 + abs(optimum.objective)) + 10 * rounding
+    sweeps = min(BUDGET, LOOKED_AT // max(mdp.transitions.nnz, 1))
+    rounds = 1 + 4 * sweeps // EVALUATION  # a sweep that looks for no best action is as cheap
+
+    def ask(name, solve, failure):
+        try:
+            found[name] = solve()
+        except ValueError:
+            left_out[name] = failure
+
+    ask("value iteration", lambda: value_iteration(mdp, tol=tol, max_sweeps=sweeps),
+        f"not settled after {sweeps:,} sweeps")
+    if left_out:
+        ask("modified policy iteration", lambda: modified_policy_iteration(
+            mdp, tol=tol, evaluation_sweeps=EVALUATION, max_sweeps=rounds),
+            f"not settled after {rounds:,} rounds")
+    if asked.size <= PROGRAMMED:
+        ask("linear programme", lambda: linear_programme(mdp), "not settled")
+    else:
+        left_out["linear programme"] = f"not tried with more than {PROGRAMMED:,} states"
+    differences = {name: np.abs(other.values - optimum.values) for name, other in found.items()}
+    apart = {name: np.where((disagreement(optimum, other) > APART) & (differences[name] > 10 * tol),
+                            other.values, np.nan) for name, other in found.items()}
     return Solution(optimum, occupancy(mdp, optimum.policy),
-                    {name: other.rounds for name, other in found.items()}, float(max(differences)))
+                    {name: other.rounds for name, other in found.items()},
+                    float(max(difference[asked].max() for difference in differences.values())),
+                    left_out, {name: values for name, values in apart.items()
+                               if not np.isnan(values).all()})
 
 
 def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
@@ -98,7 +131,7 @@ def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
 
     `optimum` is that of `planning`.
     """
-    began, judge = perf_counter(), referee(mdp)
+    began, judge = perf_counter(), referee(mdp, optimum)
     record = learners(mdp, rng=[[seed, run] for run in range(runs)],
                       tables=2 if method == "double_q_learning" else 1,
                       initial_value=settings.initial_value)
@@ -136,6 +169,9 @@ def spread(numbers, quantiles=(0.1, 0.5, 0.9)):
 # What is asked for, printed and written.
 
 
+TIMES = {1: "once", 2: "twice", 3: "three times"}
+
+
 def value_rows(curves):
     """The last point of each curve, with None where there is no number: a list of dicts.
 
@@ -153,6 +189,15 @@ def known(value):
     return float(value) if np.isfinite(value) else None
 
 
+def listed(table):
+    """A table as lists of numbers, with None where there is none.
+
+    >>> listed(np.array([[1, np.nan], [-np.inf, 0.5]]))
+    [[1.0, None], [None, 0.5]]
+    """
+    return [listed(row) for row in table] if np.ndim(table) else known(table)
+
+
 def solution_text(found):
     """A world, its best policy, values and visits, and how well three solvers agree."""
     solution, gamma = found.solution, found.settings.gamma
@@ -164,11 +209,26 @@ def solution_text(found):
     if max(map(len, drawn.split("\n"))) > WIDTH:
         drawn = page(*(f"{title}\n{block}" for title, block in drawings.items()))
     rounds = ", ".join(f"{solver} {count}" for solver, count in solution.rounds.items())
-    return page(
-        f"{found.name}, gamma {gamma:g}: the optimum is J* = {solution.optimum.objective:.6f}\n\n"
-        f"{drawn}",
-        f"Solved three times, with these numbers of rounds: {rounds}.  The values differ by at "
-        f"most {solution.disagreement:.0e}.")
+    solved = (f"Solved {TIMES[len(solution.rounds)]}, with these numbers of rounds: {rounds}.  The "
+              f"values differ by at most {solution.disagreement:.0e}.")
+    if solution.left_out:
+        solved += "  Left out: " + "; ".join(map(", ".join, solution.left_out.items())) + "."
+    return page(f"{found.name}, gamma {shortest(gamma)}: the optimum is J* = "
+                f"{solution.optimum.objective:.6f}\n\n{drawn}", solved, *apart_text(found))
+
+
+def apart_text(found):
+    """For each solver that disagrees with policy iteration: in which cells, and by how much."""
+    values, columns = found.solution.optimum.values, found.grid.shape[1]
+    for solver, others in found.solution.apart.items():
+        states = np.flatnonzero(~np.isnan(others))
+        cells = [f"row {s // columns + 1}, column {s % columns + 1}: {others[s]:.6g} and not "
+                 f"{values[s]:.6g}" for s in states[:NAMED]]
+        more = [f"and {states.size - NAMED} more"] if states.size > NAMED else []
+        yield (f"Not certain: {solver} disagrees in {counted(states.size, 'state')} ("
+               + "; ".join(cells + more) + ")."
+               + ("  It also counts going on for ever, which at gamma 1 may be worth more than any "
+                  "end." if found.settings.gamma == 1 and "iteration" in solver else ""))
 
 
 def curves_text(found):
@@ -182,12 +242,13 @@ def curves_text(found):
                    "method" + 2 * ", 10 %, median, 90 %" + ", median",
                    [(row["method"], *row["error"], *row["value"], row["share"]) for row in rows],
                    (0, *6 * [3], 4)),
-        f"{rows[0]['runs']} runs of {rows[0]['steps']:,} steps each, with learning rate "
-        f"{settings.learning_rate:g}, decay {settings.decay:g}, exploration rate "
-        f"{settings.exploration_rate:g} and initial value {settings.initial_value:g}.  |Q - Q*| is "
-        f"the largest error of an action value; J is the exact value of the greedy policy from the "
-        f"start, null where it never ends; share is 1 - (J* - J)/|J*|.  sarsa and expected_sarsa "
-        f"learn what their exploring policy is worth, which is not Q*.", *missed)
+        f"{counted(rows[0]['runs'], 'run')} of {counted(rows[0]['steps'], 'step')} each, with "
+        f"learning rate {shortest(settings.learning_rate)}, decay {shortest(settings.decay)}, "
+        f"exploration rate {shortest(settings.exploration_rate)} and initial value "
+        f"{shortest(settings.initial_value)}.  |Q - Q*| is the largest error of an action value; J "
+        f"is the exact value of the greedy policy from the start, null where it never ends; share "
+        f"is 1 - (J* - J)/|J*|.  sarsa and expected_sarsa learn what their exploring policy is "
+        f"worth, which is not Q*.", *missed)
 
 
 def _run(arguments, progress):
@@ -205,16 +266,23 @@ def _run(arguments, progress):
 
 def _document(found):
     solution = found.solution
-    return {"world": found.name, "gamma": found.settings.gamma,
-            "optimum": solution.optimum.objective, "disagreement": solution.disagreement,
-            "rounds": solution.rounds, "methods": value_rows(found.curves)}
+    optimum = solution.optimum
+    return {"world": found.name, "gamma": found.settings.gamma, "optimum": optimum.objective,
+            "disagreement": solution.disagreement, "rounds": solution.rounds,
+            "left_out": solution.left_out,
+            "apart": {solver: listed(values) for solver, values in solution.apart.items()},
+            "shape": found.grid.shape, "moves": found.grid.moves, "policy": listed(optimum.policy),
+            "values": listed(optimum.values), "action_values": listed(optimum.action_values),
+            "visits": listed(solution.visits), "methods": value_rows(found.curves),
+            "curves": {curve.method: {"steps": listed(curve.steps), "errors": listed(curve.errors),
+                                      "values": listed(curve.values)} for curve in found.curves}}
 
 
 VALUES = Job("values", __doc__, _run, curves_text, {
     "runs": {"type": integer(1), "default": 20, "help": "of each learner (20)"},
     "gamma": {"type": number(0, 1), "metavar": "G",
               "help": "discount (0.95; 1 on cliff and windy)"},
-    "steps": {"type": integer(POINTS), "metavar": "N",
+    "steps": {"type": integer(POINTS, multiple=POINTS), "metavar": "N",
               "help": f"of each run, a multiple of {POINTS}; episodes are cut after 200"},
     "learning-rate": {"type": number(1e-6, 1), "metavar": "A",
                       "help": "step size of the first update"},
