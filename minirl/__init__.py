@@ -22,8 +22,8 @@ Part 3, learning from play
     play      optim returns training prediction exploration q_learning reinforce baselines
               actor_critic surrogate ppo ppo_kl
 Part 4, learning from people
-    people    fitting pairs sft best_of_n kl reward_model calibration rlhf groups grpo dpo ipo kto
-              simpo orpo unified
+    people    fitting pairs sft best_of_n kl existence reward_model calibration rlhf groups
+              grpo dpo ipo kto simpo orpo unified
 
 Beside the parts, `lab` holds the experiments, `files` and `console` what the command lines need to
 read, write and print, and `__main__` the command line itself.  The worlds are in `gridworld` (to

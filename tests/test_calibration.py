@@ -102,3 +102,9 @@ def test_sixteen_times_the_pairs_make_the_error_about_four_times_smaller():
     few, many = (reward_error(example.world, policy, fitted(pairs)) for pairs in (5000, 80_000))
     assert 3 < few / many < 5.5
     assert reward_error(example.world, policy, np.zeros((27, 27))) > 2 * few
+
+
+def test_margins_may_be_a_list_of_whole_numbers():
+    assert accuracy([1, -2, 0]) == 0.5 and best_accuracy([0, 1000]) == 0.75
+    sure = calibration([900, 900, -900, 900], bins=2)
+    assert sure.predicted.tolist() == [0.0, 1.0] and sure.observed.tolist() == [0.25, 0.75]

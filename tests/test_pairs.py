@@ -5,7 +5,8 @@ import pytest
 from languages import all_strings, pairs_of
 
 from minirl.kernel import counts
-from minirl.people.pairs import MEANS, check_matrix, choices, shares
+from minirl.people.calibration import accuracy
+from minirl.people.pairs import MEANS, check_matrix, choices, reward_margins, shares
 
 STRINGS = all_strings(2, 4)
 PAIRS = pairs_of([STRINGS[i] for i in (4, 9, 2, 30)], [STRINGS[i] for i in (5, 1, 17, 30)])
@@ -63,3 +64,22 @@ def test_the_shares_of_pairs_are_their_weights_divided_by_the_sum():
     assert shares(np.array([3, 1]), 2).tolist() == [0.75, 0.25]  # whole numbers are not cut
     assert shares(None, 5).tolist() == [0.2] * 5 and shares(None, 1).tolist() == [1.0]
     assert q.tolist() == [2.0, 0.0, 0.5, 7.0]
+
+
+def test_margins_within_the_rounding_of_their_own_sum_are_ties(rng):
+    """Equal strings, and strings of other steps that are worth the same; no true difference."""
+    S = counts.steps(np.array([0, 1, 2]), np.array([1, 2, 0]), np.array([0, 3]), (3, 3))
+    w = np.zeros((3, 3))
+    w[0, 1], w[1, 2], w[2, 0] = 0.1, 0.2, 0.3
+    same = counts.difference_matrix(S, S)
+    assert accuracy(same @ w.ravel()) == 1.0 and accuracy(reward_margins(same, w)) == 0.5
+    for table in rng.normal(size=(20, 3, 3)) * 10.0 ** rng.integers(-9, 9, (20, 1, 1)):
+        m, plain = reward_margins(D, table), D @ table.ravel()
+        assert m[3] == 0.0 and (m[:3] == plain[:3]).all() and m[:3].all()
+        again = pairs_of([STRINGS[i] for i in (4, 9, 17)], [STRINGS[i] for i in (4, 9, 17)])
+        assert not reward_margins(again.difference, table).any()
+    # 0.1 + 0.2 and 0.3, by other steps; one part in 1e12 is a difference.
+    other = choices([0], [1], 3).difference + choices([2], [1], 3).difference
+    assert reward_margins(other, [[0.1, 0.15, 0.2]]) == 0.0
+    assert reward_margins(other, [[0.1, 0.15, 0.2 + 1e-12]]) > 0.0
+    assert reward_margins(choices([0], [1], 2).difference, [[1, 0]]).tolist() == [1.0]

@@ -38,6 +38,7 @@ from minirl.people.calibration import accuracy, best_accuracy, calibration, rewa
 from minirl.people.fitting import minimise_near
 from minirl.people.groups import group_centred, group_leave_one_out, per_length
 from minirl.people.grpo import grpo, resting_policy
+from minirl.people.pairs import reward_margins
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.rlhf import rlhf, step_rewards
 from minirl.play.optim import linear
@@ -231,7 +232,7 @@ def judged_models(example, sizes, seed, scale):
     for pairs in sizes:
         data = example.preferences(pairs, [seed, 9])
         weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
-        margins = fresh @ weights.ravel()
+        margins = reward_margins(fresh, weights)
         table = calibration(margins)
         bins = ([float(x) if n else None for x, n in zip(values, table.number)]
                 for values in (table.predicted, table.observed))

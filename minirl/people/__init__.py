@@ -7,6 +7,7 @@ In reading order:
     sft            imitation: maximum likelihood on demonstrations
     best_of_n      sample n, keep the best: the exact law, and fine-tuning on the winners
     kl             the distance to the reference, its estimates, and where their gradients lead
+    existence      when does a fit to comparisons have a maximum, and how well is it known?
     reward_model   from preferences back to a reward: Bradley-Terry
     calibration    how good a reward model is: accuracy, calibration, its exact error
     rlhf           maximise a reward without leaving the reference, by PPO
@@ -20,5 +21,5 @@ In reading order:
     unified        the view from above: one gradient for all of them
 """
 
-from minirl.people import (fitting, pairs, sft, best_of_n, kl, reward_model, calibration, rlhf,
-                           groups, grpo, dpo, ipo, kto, simpo, orpo, unified)
+from minirl.people import (fitting, pairs, sft, best_of_n, kl, existence, reward_model, calibration,
+                           rlhf, groups, grpo, dpo, ipo, kto, simpo, orpo, unified)

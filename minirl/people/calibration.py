@@ -46,12 +46,14 @@ class Calibration(NamedTuple):
 def accuracy(margins):
     """The share of pairs (B,) in which the chosen string has the larger reward; ties count half.
 
+    Of pairs that tie up to rounding, `pairs.reward_margins` makes the margins zero.
+
     Examples
     --------
     >>> accuracy(np.array([2.0, 0.5, -1.0, 0.0]))
     0.625
     """
-    _check_margins(margins)
+    margins = _checked_margins("margins", margins)
     return float(((margins > 0).mean() + (margins >= 0).mean()) / 2)
 
 
@@ -63,8 +65,9 @@ def best_accuracy(true_margins, *, temperature=1.0):
     >>> round(best_accuracy(np.array([0.0, 1.0, -1.0])), 4)
     0.654
     """
+    margins = _checked_margins("true_margins", true_margins)
     checks.positive("temperature", temperature)
-    return float(np.exp(log_sigmoid(np.abs(true_margins) / temperature)).mean())
+    return float(np.exp(log_sigmoid(np.abs(margins) / temperature)).mean())
 
 
 def calibration(margins, *, bins=10):
@@ -80,7 +83,7 @@ def calibration(margins, *, bins=10):
     >>> print(found.predicted.round(4), found.observed.round(4), round(found.error, 4))
     [0.1192 0.8808] [0.3333 0.6667] 0.2141
     """
-    _check_margins(margins)
+    margins = _checked_margins("margins", margins)
     bins = checks.whole("bins", bins)
     predicted = np.exp(log_sigmoid(np.concatenate([margins, -margins])))
     true = np.repeat([1.0, 0.0], margins.size)
@@ -110,6 +113,10 @@ def reward_error(mdp, policy, weights):
     return float(max(return_variance(mdp, policy, weights - mdp.mean_reward), 0)**0.5)
 
 
-def _check_margins(margins):
-    if margins.ndim != 1 or margins.size == 0:
-        raise ValueError(f"margins must be a vector of at least one, got shape {margins.shape}")
+def _checked_margins(name, margins):
+    """A vector of at least one finite number."""
+    margins = checks.floats(name, margins)
+    if margins.ndim != 1:
+        raise ValueError(f"{name} must be a vector, got {margins}")
+    checks.finite(name, margins)
+    return margins

@@ -73,7 +73,7 @@ from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.calibration import accuracy
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_pairs
+from minirl.people.pairs import check_pairs, reward_margins
 from minirl.people.reward_model import bradley_terry_loss
 
 
@@ -163,5 +163,5 @@ def preference_metrics(logits, ref_logits, pairs, *, beta):
     plus, minus = (X @ logp.ravel() for X in pairs.counts)
     return {"rewards/chosen": float(chosen.mean()), "rewards/rejected": float(rejected.mean()),
             "rewards/margins": float((chosen - rejected).mean()),
-            "rewards/accuracies": accuracy(chosen - rejected),
+            "rewards/accuracies": accuracy(reward_margins(pairs.difference, beta * ratios)),
             "logps/chosen": float(plus.mean()), "logps/rejected": float(minus.mean())}

@@ -33,7 +33,8 @@ class Fit(NamedTuple):
     x: np.ndarray     # the minimiser, in the shape of the start
     loss: float       # the loss there
     evaluations: int  # how often the loss was evaluated
-    converged: bool   # False: stopped at the limit of iterations, or could go no lower
+    converged: bool   # False: stopped at the limit of iterations, could go no lower, or, of a
+                      # reward model, there is no minimum
 
 
 def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):

@@ -108,6 +108,25 @@ def choices(chosen, rejected, actions):
                    for side in (chosen, rejected)))
 
 
+def reward_margins(difference, table):
+    """m = D w of (reward_model.1), (B,), and zero where it is no more than the rounding of its sum.
+
+    Equal strings have a row of D that cancels, and its sum need not: with floating-point numbers
+    0.1 + 0.2 + 0.3 − 0.1 − 0.2 − 0.3 is 1e-16.
+
+    Examples
+    --------
+    >>> rows = choices([0, 1], [1, 0], 2).difference
+    >>> print(reward_margins(rows, np.array([[1.0, 3.0]])))
+    [-2.  2.]
+    """
+    table = finite_table("table", table)
+    D = check_matrix("difference", difference, table, DIFFERENCE)
+    sizes = sparse.csr_array((np.abs(D.data), D.indices, D.indptr), shape=D.shape)
+    m, terms = D @ table.ravel(), sizes @ np.abs(table.ravel())
+    return np.where(np.abs(m) <= np.diff(D.indptr) * np.finfo(float).eps * terms, 0.0, m)
+
+
 def shares(pair_weights, B):
     """q/Σq of (reward_model.3): what each of B pairs counts, (B,); by default all count the same.
 
@@ -118,7 +137,7 @@ def shares(pair_weights, B):
     """
     if pair_weights is None:
         return np.full(B, 1 / B)
-    q = pair_weights
+    q = checks.floats("pair_weights", pair_weights)
     if q.shape != (B,) or not (np.isfinite(q).all() and (q >= 0).all() and q.any()):
         raise ValueError(f"pair_weights must be {B} finite numbers, not negative and not all "
                          f"zero, got {q}")
@@ -139,6 +158,19 @@ DIFFERENCE = ("counts less counts, some of them negative (Pairs.difference)",
 COUNTS = ("whole and not negative (counts.matrix)",
           lambda X, head: (head == np.floor(np.abs(head))).all())
 MEANS = "not negative, with rows that sum to 1 (Pairs.means)", _means
+
+
+def finite_table(name, table):
+    """The array of finite numbers that a table or a nested list is.
+
+    Examples
+    --------
+    >>> print(finite_table("weights", [[0, 1]]))
+    [[0. 1.]]
+    """
+    table = checks.floats(name, table)
+    checks.finite(name, table)
+    return table
 
 
 def check_pairs(pairs, table):

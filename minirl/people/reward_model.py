@@ -49,12 +49,13 @@ difference.
 maximum-likelihood weight.  Then a policy that maximises the learned reward has no optimum, because
 repeating that step pays more than any KL.  `pull` adds a Gaussian prior of that precision on each
 weight, (fitting.2) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs
-it fades.  On the running example 300 pairs make weights of 40 and more, where the truth has 0.86;
-with a pull of 2 there is an optimum again, and it is worse than the reference.  The error falls
-with the root of the number of pairs: 0.49 with 5,000 of them, 0.16 with 80,000.
+it fades.  (`existence` finds such steps, and the standard errors of the weights.)  On the running
+example 300 pairs make weights of 40 and more, where the truth has 0.86; with a pull of 2 there is
+an optimum again, and it is worse than the reference.  The error falls with the root of the number
+of pairs: 0.49 with 5,000 of them, 0.16 with 80,000.
 
-Read first: `counts`, `pairs`.  Compare: `dpo`, the same regression with the policy as its own
-reward model.  Read next: `calibration`.
+Read first: `counts`, `pairs`, `existence`.  Compare: `dpo`, the same regression with the policy as
+its own reward model.  Read next: `calibration`.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Plackett
 1975; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, eq. 2, for the margin; Ng et al. 1999 on
 potentials.
@@ -64,9 +65,10 @@ import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_sigmoid, log_softmax
+from minirl.people.existence import settled
 from minirl.people.fitting import minimise_near
 from minirl.people.pairs import (COUNTS, DIFFERENCE, check_matrix, check_pairs, check_strings,
-                                 shares)
+                                 finite_table, shares)
 
 
 def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, pair_weights=None):
@@ -99,6 +101,7 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
+    weights = finite_table("weights", weights)
     D = check_matrix("difference", difference, weights, DIFFERENCE)
     if np.shape(margin) not in ((), D.shape[:1]) or not np.isfinite(margin).all():
         raise ValueError(f"margin must be finite, one for all or one per pair, {D.shape[0]}, got "
@@ -124,9 +127,9 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     data : Pairs, or counts.Steps of rankings, labelled or scored strings
         The loss sees the `difference` of pairs, and the counts of strings.
     pull : float ≥ 0
-        As for `fitting.minimise_near`, with B pairs or strings; 0 is maximum likelihood, which may
-        not exist.  (The loss of rankings is a mean over prompts of K strings, so that a precision
-        needs K times the pull.)
+        As for `fitting.minimise_near`, with B pairs or strings; 0 is maximum likelihood.  Where
+        there is no maximum, the fit has not `converged`, and `existence` says why.  (The loss of
+        rankings is a mean over prompts of K strings, so that a precision needs K times the pull.)
     loss : callable
         `loss(weights, matrix) -> (loss, grad)`; further arguments are bound beforehand.
     tol : float > 0
@@ -141,7 +144,8 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     >>> print((w[0, 1] - w[0, 0]).round(4))
     0.6931
     """
-    table = np.full(data.shape, float(table)) if np.ndim(table) == 0 else table
+    table = finite_table("table", table)
+    table = np.full(data.shape, table) if table.ndim == 0 else table
     if isinstance(data, counts.Steps):
         check_strings("data", data, table)
         rows = counts.matrix(data)
@@ -150,8 +154,11 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
         rows = data.difference
     # (1/B) Σ D² σ(m) σ(−m) at m = 0, taking a row as listed; other losses differ by a factor.
     squares = np.bincount(rows.indices, rows.data**2, table.size).reshape(table.shape)
-    return minimise_near(lambda weights: loss(weights, rows), table, pull=pull, tol=tol,
-                         examples=rows.shape[0], curvature=squares / (4 * rows.shape[0]))
+    found = minimise_near(lambda weights: loss(weights, rows), table, pull=pull, tol=tol,
+                          examples=rows.shape[0], curvature=squares / (4 * rows.shape[0]))
+    if pull == 0 and found.converged:
+        found = found._replace(converged=settled(lambda w: loss(w, rows), found.x, rows))
+    return found
 
 
 # Rankings, labels and scores.
@@ -172,6 +179,7 @@ def plackett_luce_loss(weights, strings, num_generations):
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
+    weights = finite_table("weights", weights)
     X = check_matrix("strings", strings, weights, COUNTS)
     K = checks.group_size(num_generations, X.shape[0], least=2)
     r = (X @ weights.ravel()).reshape(-1, K)
@@ -197,7 +205,9 @@ def logistic_loss(weights, strings, labels):
     >>> print(round(loss, 4), grad)
     0.6931 [[-0.5 -0.5]]
     """
+    weights = finite_table("weights", weights)
     X = check_matrix("strings", strings, weights, COUNTS)
+    labels = checks.floats("labels", labels)
     if labels.shape != X.shape[:1] or not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError(f"labels must be {X.shape[0]} numbers in [0, 1], got {labels}")
     r = X @ weights.ravel()
@@ -220,7 +230,9 @@ def squared_loss(weights, strings, scores):
     >>> print(loss, grad)
     8.0 [[-4. -4.]]
     """
+    weights = finite_table("weights", weights)
     X = check_matrix("strings", strings, weights, COUNTS)
+    scores = checks.floats("scores", scores)
     checks.array("scores", scores, X.shape[:1])
     error = X @ weights.ravel() - scores
     return (error * error).mean() / 2, (X.T @ error / error.size).reshape(weights.shape)

@@ -9,11 +9,13 @@ from minirl.exact.evaluation import NoEnd
 from minirl.kernel import counts
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.dpo import dpo_loss, fit_dpo, preference_metrics
+from minirl.people.existence import covariance, existence, flat_directions, verdict
 from minirl.people.fitting import attracted, minimise, minimise_near
 from minirl.people.ipo import fit_ipo, ipo_loss
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.orpo import fit_orpo, orpo_loss
-from minirl.people.pairs import COUNTS, MEANS, Pairs, check_matrix, shares
+from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, reward_margins,
+                                 shares)
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
                                         plackett_luce_loss, squared_loss)
 from minirl.people.simpo import fit_simpo, simpo_loss
@@ -170,6 +172,10 @@ ROWS = {
         row(lambda: check_matrix("X", X[:2], np.zeros((3, 4)), COUNTS),
             "X must be (B, 12), B > 0, for a table of shape (3, 4), got (2, 9)"),
         row(lambda: check_matrix("M", sparse.csr_array((2, 9)), ZEROS, MEANS), "from 0 to 0"),
+        *matrices(lambda rows: reward_margins(rows, ZEROS), "difference", D),
+        *(row(lambda wrong=wrong: reward_margins(D, wrong), f"table must be {words}")
+          for wrong, words in ((one_is(np.nan), "finite"), (one_is(np.inf), "finite"),
+                               ([["a"]], "an array of numbers"))),
         *(row(lambda q=q: shares(q, 3), "pair_weights must be 3 finite numbers, not negative and "
               "not all zero, got") for q in WRONG_SHARES),
     ],
@@ -179,6 +185,14 @@ ROWS = {
               f"data must be at least one over a table of shape {shape}")
           for wrong, shape in ((NONE.chosen, (3, 3)), (STEPS, (3, 2)), (STEPS, (9, 1)))),
         *matrices(lambda rows: bradley_terry_loss(ZEROS, rows), "difference", D),
+        *(row(lambda loss=loss, wrong=wrong: loss(wrong), f"weights must be {words}")
+          for loss in (lambda w: bradley_terry_loss(w, D), lambda w: plackett_luce_loss(w, X, 3),
+                       lambda w: logistic_loss(w, X, np.ones(3)),
+                       lambda w: squared_loss(w, X, np.ones(3)))
+          for wrong, words in ((one_is(np.nan), "finite"), (one_is(-np.inf), "finite"),
+                               ([["a", "b"]], "an array of numbers"), ([], "an array of numbers"))),
+        row(lambda: fit_reward_model(one_is(np.nan), PAIRS, pull=1.0), "table must be finite"),
+        row(lambda: fit_reward_model("0", PAIRS, pull=1.0), "table must be an array of numbers"),
         row(lambda: bradley_terry_loss(ZEROS, 0 * X), "difference must be counts less counts, some "
             "of them negative (Pairs.difference), got entries from 0 to 0"),
         *matrices(lambda rows: plackett_luce_loss(ZEROS, rows, 3), "strings", X),
@@ -201,10 +215,18 @@ ROWS = {
         row(lambda: squared_loss(ZEROS, X, np.array([0, np.inf, 1])),
             "scores must be finite, got [ 0. inf  1.]"),
     ],
+    "existence": [
+        *(row(lambda call=call, wrong=wrong: call(np.array([[1.0, wrong]])), "rows must be finite")
+          for call in (existence, flat_directions) for wrong in (np.nan, np.inf)),
+        *(row(lambda call=call, wrong=wrong: call(wrong), "rows must be a")
+          for call in (existence, flat_directions) for wrong in (np.ones(3), [["a"]], 1.0, None)),
+        row(lambda: verdict(existence(np.eye(3)), "AB"), "names must be 3, one per column, got 2"),
+        *whole("examples", lambda B: covariance(lambda x: (0.0, 2 * x), np.ones(2), examples=B), 3),
+    ],
     "calibration": [
-        *(row(lambda measure=measure, shape=shape: measure(np.zeros(shape)),
-              f"margins must be a vector of at least one, got shape {shape}")
-          for measure in (accuracy, calibration) for shape in ((0,), (2, 2))),
+        *(row(lambda measure=measure, wrong=wrong: measure(wrong), "margins must be",
+              f"got {wrong}") for measure in (accuracy, calibration, best_accuracy)
+          for wrong in (np.zeros((2, 2)), np.array([1.0, np.nan]), np.array([np.inf]), 2.0, [])),
         *positive("temperature", lambda tau: best_accuracy(np.ones(2), temperature=tau)),
         *whole("bins", lambda bins: calibration(np.ones(2), bins=bins), 3),
         *(row(lambda shape=shape: reward_error(language(ZEROS), ZEROS + 1 / 3, np.zeros(shape)),

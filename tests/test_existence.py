@@ -1,0 +1,265 @@
+"""Which comparisons have a maximum: against all groups, all losses, and errors known by hand."""
+
+from functools import partial
+from itertools import combinations
+from math import exp, log, sqrt
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from minirl.kernel import counts
+from minirl.people import existence as chapter
+from minirl.people.existence import (covariance, curvature, existence, flat_directions, settled,
+                                     verdict)
+from minirl.people.fitting import attracted
+from minirl.people.pairs import choices
+from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
+                                        plackett_luce_loss, squared_loss)
+from test_fitting import rosenbrock
+
+
+def wins(text):
+    """`Pairs` of items A, B, … of "AB BA": A beat B, and B beat A."""
+    return choices(*zip(*(map("ABCDE".index, pair) for pair in text.split())), 5)
+
+
+def strings(actions, n):
+    """`counts.Steps` of strings of one step."""
+    return choices(actions, actions, n).chosen
+
+
+@pytest.mark.parametrize("text, groups, apart", [
+    ("AB AC BC CB", "A > B, C, D, E", "A, B, C | D | E"),
+    ("AB BA AC CA BD DB DE ED", None, None),
+    ("AB BA CD DC", None, "A, B | C, D | E"),
+    ("AB BC CD DE", "A > B > C > D > E", None),
+    ("AB BC CA AD DE EA", None, None),
+    ("AB BC CA DE", "D > A, B, C, E", "A, B, C | D, E"),
+    ("AB BA AC BD CE DE", "A, B > C, D > E", None)])
+def test_a_verdict_names_the_groups_and_what_was_never_compared(text, groups, apart):
+    """The first is the case of the findings: A beats B and C, who split."""
+    found = existence(wins(text).difference)
+    words = verdict(found, "ABCDE")
+    assert found.exists == (groups is None) and found.of_items
+    assert words == ("a maximum exists" if groups is None else
+                     f"no maximum without a pull: {groups}, and nobody ever loses to a later one"
+                     ) + (f"; never compared: {apart}" if apart else "")
+
+
+def test_items_have_a_maximum_if_and_only_if_every_group_loses_once_to_the_rest(rng):
+    """(existence.2) against Ford's condition over all groups, piece by piece; the groups and the
+    linear programme (existence.3) agree, and the direction raises the wins that it says."""
+    seen = []
+    for _ in range(80):
+        n, games = rng.integers(2, 6), rng.integers(1, 10)
+        winner, loser = np.array([rng.choice(n, 2, replace=False) for _ in range(games)]).T
+        D = choices(winner, loser, n).difference
+        unbeaten = [group for size in range(1, n) for group in combinations(range(n), size)
+                    if not (np.isin(loser, group) & ~np.isin(winner, group)).any()
+                    and (np.isin(winner, group) & ~np.isin(loser, group)).any()]
+        found = existence(D)
+        assert found.exists == (not unbeaten)
+        assert (chapter._separating(chapter._reduced(D)) == 0).all() == found.exists
+        m = D @ found.direction
+        assert (m >= 0).all() and (m > 0).sum() == found.won and (found.won == 0) == found.exists
+        # Nothing else can rise: every other win is inside a group that is settled.
+        assert existence(D[m == 0]).exists
+        seen.append(found.exists)
+    assert 10 < sum(seen) < 70
+
+
+def loglikelihood(D, w):
+    """(existence.1) by loops."""
+    return -sum(log(1 + exp(-sum(row * w))) for row in D)
+
+
+def test_along_a_direction_a_likelihood_falls_or_is_flat_or_rises_for_ever():
+    """(existence.1) and (existence.2): a table, in which no single column separates."""
+    D = np.array([[1.0, 1, -2, 0], [-1, 1, 0, 0], [2, -1, -1, 0], [0, 0, 0, 0]])
+    found, w = existence(D), np.array([0.3, -0.2, 0.5, 0.0])
+    assert not found.exists and not found.of_items and (D @ found.direction >= -1e-9).all()
+    values = [loglikelihood(D, w + t * found.direction) for t in (0.0, 1.0, 3.0, 9.0)]
+    assert all(np.diff(values) > 0)
+    assert loglikelihood(D, w + 1) == pytest.approx(values[0], abs=1e-12)
+    assert flat_directions(D) == 4 - np.linalg.matrix_rank(D) == 2
+    both = existence(np.concatenate([D, -D[:3]]))
+    assert both.exists and both.won == 0 and not both.direction.any()
+    for d in np.random.default_rng(0).normal(size=(20, 4)):
+        assert loglikelihood(np.concatenate([D, -D]), w + 30 * d) < values[0]
+
+
+LETTERS = ["a", "b", "c", "d", "e", "f", "g", "h"]
+
+
+@pytest.mark.parametrize("rows, words", [
+    ([[1, 0, 0], [-1, 1, 0]], "nothing speaks against raising b"),
+    ([[-1, 0, 2], [-1, 1, 1], [0, -1, 1]], "nothing speaks against raising c and lowering a"),
+    ([[2, -1, 0], [-1, 2, 0]], "nothing speaks against raising a, b"),
+    (np.eye(8), "nothing speaks against raising a, b, c, d, e and 3 more"),
+    (-np.eye(2), "nothing speaks against lowering a, b"),
+    (np.zeros((2, 3)), None), ([[1, -2], [-1, 2]], None)])
+def test_a_verdict_on_a_table_names_the_weights_that_run_away(rows, words):
+    rows = np.array(rows, float)
+    for given in rows, sparse.csr_array(rows), sparse.coo_array(rows):
+        found = existence(given)
+        assert verdict(found, LETTERS[:rows.shape[1]]) == (
+            f"no maximum without a pull: {words}" if words else "a maximum exists")
+
+
+def test_equal_strings_and_shared_steps_say_nothing():
+    """A row that lists a step on both sides is the difference."""
+    data = choices([0, 1, 1], [0, 1, 0], 2)
+    assert existence(data.difference).won == 1
+    assert existence(choices([0, 1], [0, 1], 2).difference).exists
+    assert flat_directions(choices([0, 1], [0, 1], 2).difference) == 2
+
+
+def test_pieces_and_flat_directions_are_as_many_as_the_graph_has():
+    """Each piece of items has a constant of its own."""
+    for text, flat in ("AB BA", 4), ("AB CD", 3), ("AB BC CD DE", 1):
+        D = wins(text).difference
+        assert flat_directions(D) == flat == len(set(existence(D).pieces))
+
+
+# Fits.
+
+
+@pytest.mark.parametrize("tol", [1e-5, 1e-7, 1e-9, 1e-10])
+def test_a_fit_without_a_maximum_has_not_converged_however_small_its_gradient(tol):
+    """The findings: leads of 11.5, 15.7 and 20.5, each of which said `converged`."""
+    data = wins("AB AC BC CB BD DB DE ED")
+    fit = fit_reward_model(0, data, pull=0, tol=tol)
+    assert not fit.converged and np.ptp(fit.x) > 8
+    assert np.abs(bradley_terry_loss(fit.x, data.difference)[1]).max() <= tol
+    assert fit_reward_model(0, data, pull=0.1, tol=tol).converged
+    assert fit_reward_model(0, wins("AB AC BC CB BD DB DE ED CA"), pull=0, tol=tol).converged
+    assert fit_reward_model(0, wins("AB BA CD DC"), pull=0, tol=tol).converged
+
+
+def random_data(kind, rng):
+    """A fit without a pull, and the rows of which (existence.2) is asked."""
+    n, B = 4, rng.integers(4, 12)
+    if kind == "rankings":
+        order = np.array([rng.permutation(n)[:3] for _ in range(B)])
+        steps = strings(order.ravel(), n)
+        rows = choices(order[:, [0, 0, 1]].ravel(), order[:, [1, 2, 2]].ravel(), n).difference
+        return steps, partial(plackett_luce_loss, num_generations=3), rows
+    if kind == "labels":
+        X = [rng.integers(0, n, size=rng.integers(1, 4)) for _ in range(B)]
+        steps = counts.steps(np.zeros(sum(map(len, X)), int), np.concatenate(X),
+                             np.cumsum([0, *map(len, X)]), (1, n))
+        labels = rng.integers(0, 2, B).astype(float)
+        rows = sparse.diags_array(2 * labels - 1) @ counts.matrix(steps)
+        return steps, partial(logistic_loss, labels=labels), rows
+    data = choices(*np.array([rng.choice(n, 2, replace=False) for _ in range(B)]).T, n)
+    return data, bradley_terry_loss, data.difference
+
+
+@pytest.mark.parametrize("kind", ["pairs", "rankings", "labels"])
+def test_newtons_step_and_the_groups_or_the_programme_agree(kind):
+    """(existence.4), of every loss, against (existence.2): two proofs that share no line."""
+    rng, seen = np.random.default_rng(3), []
+    for _ in range(25):
+        data, loss, rows = random_data(kind, rng)
+        fit = fit_reward_model(0, data, pull=0, loss=loss)
+        assert fit.converged == existence(rows).exists
+        assert fit_reward_model(0, data, pull=1e-3, loss=loss).converged
+        seen.append(fit.converged)
+    assert 3 < sum(seen) < 22
+
+
+def test_smoothed_answers_doubtful_labels_and_scores_always_have_a_maximum():
+    """Each speaks for both sides."""
+    one = strings([0, 1], 2)
+    for data, loss in ((choices([0], [1], 2), partial(bradley_terry_loss, label_smoothing=0.1)),
+                       (one, partial(logistic_loss, labels=np.array([0.9, 0.2]))),
+                       (one, partial(squared_loss, scores=np.array([3.0, -1.0])))):
+        assert fit_reward_model(0, data, pull=0, loss=loss).converged
+    for labels in [1.0, 0.2], [0.9, 0.0]:
+        assert not fit_reward_model(0, one, pull=0,
+                                    loss=partial(logistic_loss, labels=np.array(labels))).converged
+
+
+def test_a_step_proves_nothing_too_early_too_far_or_for_too_many_weights(monkeypatch):
+    """Where the curvature has vanished by rounding, a direction seems flat and is not."""
+    D = wins("AB AB BA").difference
+    loss = partial(bradley_terry_loss, difference=D)
+    at = [settled(loss, np.array([[lead, 0, 0, 0, 0.0]]), D) for lead in (-6, 0, log(2), 9, 800)]
+    assert at == [False, False, True, False, False]
+    monkeypatch.setattr(chapter, "MOST_WEIGHTS", 1)
+    assert not settled(loss, np.array([[log(2), 0, 0, 0, 0]]), D)
+
+
+# Standard errors, from the curvature.
+
+
+def test_the_curvature_is_that_of_differences_of_the_gradient():
+    x, h = np.array([-0.7, 1.3]), 1e-6
+    found = curvature(rosenbrock, x)
+    for i, step in enumerate(h * np.eye(2)):
+        expected = (rosenbrock(x + step)[1] - rosenbrock(x - step)[1]) / (2 * h)
+        np.testing.assert_allclose(found[i], expected, rtol=1e-7)
+    assert curvature(rosenbrock, x, [1]).tolist() == [[found[1, 1]]]
+
+
+def test_along_a_chain_rewards_and_errors_are_known_by_hand():
+    """(existence.5): choix and R's BradleyTerry2 know these too.  A beat B 3 : 1, and B beat C
+    2 : 1; the margins are log 3, log 2 and their sum, and so are the variances."""
+    data = wins("AB AB AB BA BC BC CB")
+    fit = fit_reward_model(0, data, pull=0, tol=1e-10)
+    C = covariance(partial(bradley_terry_loss, difference=data.difference), fit.x, examples=7)
+    known = {(0, 1): (log(3), 1 / 3 + 1), (1, 2): (log(2), 1 / 2 + 1),
+             (0, 2): (log(6), 1 / 3 + 1 + 1 / 2 + 1)}
+    for (i, j), (margin, variance) in known.items():
+        d = np.eye(5)[i] - np.eye(5)[j]
+        assert fit.x.ravel() @ d == pytest.approx(margin, abs=1e-6)
+        assert d @ C @ d == pytest.approx(variance, rel=1e-6)
+    np.testing.assert_allclose(C.sum(axis=0), 0, atol=1e-9)  # of the part that is known
+    assert not C[3:].any() and np.linalg.matrix_rank(C) == 2
+
+
+def test_labels_know_the_log_odds_and_the_error_of_every_textbook():
+    """(existence.5): 7 of 10 strings "a" and 2 of 8 strings "b" are good."""
+    actions, labels = np.repeat([0, 1], [10, 8]), np.repeat([1.0, 0, 1, 0], [7, 3, 2, 6])
+    steps = strings(actions, 2)
+    loss = partial(logistic_loss, labels=labels)
+    fit = fit_reward_model(0, steps, pull=0, loss=loss, tol=1e-10)
+    C = covariance(lambda w: loss(w, counts.matrix(steps)), fit.x, examples=18)
+    np.testing.assert_allclose(fit.x, [[log(7 / 3), log(2 / 6)]], atol=1e-6)
+    np.testing.assert_allclose(C, np.diag([1 / 7 + 1 / 3, 1 / 2 + 1 / 6]), atol=1e-6)
+
+
+def test_rankings_of_three_know_what_counting_knows():
+    """(existence.5): B and C do alike, so one number is left, A's odds a against each of them; C is
+    the inverse of the sum of the curvatures of the choices."""
+    orders = [[0, 1, 2], [0, 2, 1]] * 3 + [[1, 0, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]]
+    steps = strings(np.ravel(orders), 3)
+    loss = partial(plackett_luce_loss, num_generations=3)
+    fit = fit_reward_model(0, steps, pull=0, loss=loss, tol=1e-10)
+    e = np.exp(fit.x.ravel() - fit.x[0, 1])
+    # The likelihood is a^8/((a + 2)^10 (a + 1)^4), so that 6a² − 6a − 16 = 0.
+    a = (6 + sqrt(420)) / 12
+    assert 8 == pytest.approx(10 * a / (a + 2) + 4 * a / (a + 1), abs=1e-9)
+    np.testing.assert_allclose(e, [a, 1, 1], rtol=1e-6)
+    information = np.zeros((3, 3))
+    for order in orders:
+        for k in range(2):
+            p = np.zeros(3)
+            p[order[k:]] = e[order[k:]] / e[order[k:]].sum()
+            information += np.diag(p) - np.outer(p, p)
+    C = covariance(lambda w: loss(w, counts.matrix(steps)), fit.x, examples=10)
+    np.testing.assert_allclose(C, np.linalg.pinv(information), rtol=1e-5, atol=1e-9)
+
+
+def test_a_pull_is_a_precision_and_makes_flat_directions_as_uncertain_as_itself():
+    """(existence.5) with `fitting.attracted`, by the matrix itself."""
+    data, pull = wins("AB AB BA BC"), 0.5
+    D = data.difference.toarray()
+    fit = fit_reward_model(0, data, pull=pull)
+    loss = attracted(partial(bradley_terry_loss, difference=data.difference), 0, pull / len(data))
+    s = 1 / (1 + np.exp(D @ fit.x.ravel()))
+    expected = np.linalg.inv(D.T @ np.diag(s * (1 - s)) @ D + pull * np.eye(5))
+    C = covariance(loss, fit.x, examples=4)
+    np.testing.assert_allclose(C, expected, rtol=1e-9)
+    assert C[4, 4] == pytest.approx(1 / pull)
