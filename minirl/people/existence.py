@@ -102,9 +102,9 @@ class Existence(NamedTuple):
 def existence(rows):
     """Whether (existence.1) has a maximum, by (existence.2): `Existence`.
 
-    `rows` (B, n) is D, sparse or not: `Pairs.difference`, that of the pairs of rankings, or labelled
-    strings with the sign of the label.  Of items the direction is their rank, in groups that never
-    lose to a lower one.
+    `rows` (B, n) is D, sparse or not: `Pairs.difference`, that of the pairs of rankings, or
+    labelled strings with the sign of the label.  Of items the direction is their rank, in groups
+    that never lose to a lower one.
 
     Examples
     --------
