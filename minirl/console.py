@@ -94,6 +94,20 @@ def file_name(text):
     return text
 
 
+def utf8(text):
+    """A converter of text for argparse: its letters, whatever the locale made of their bytes.
+
+    Examples
+    --------
+    >>> utf8("\\udcc3\\udca9")  # two bytes of UTF-8 in a locale that has only ASCII
+    'é'
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"{text!a} is not UTF-8") from None
+
+
 def progress(line):
     """One line of progress on stderr, overwritten by the next; nothing if it is no terminal.
 

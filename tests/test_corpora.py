@@ -10,7 +10,7 @@ import pytest
 
 from minirl.lab.demo import fitted_to
 from minirl.lab.running_example import PSEUDO_COUNT, bigram_of
-from toy_lm.corpora import held_out, read_lines, unicode_words
+from toy_lm.corpora import held_out, read_lines, read_strings, unicode_words
 
 
 def nll_by_loops(items, training):
@@ -64,10 +64,16 @@ def test_a_file_is_read_one_item_a_line(tmp_path, data, items):
     assert read_lines(path) == items
 
 
-def test_letters_that_are_known_change_nothing(tmp_path):
-    path = tmp_path / "corpus.txt"
-    path.write_bytes(b"\n on\t\r\n\nno \n")  # the space around an item is no letter of it
-    assert read_lines(path, "no") == read_lines(path, letters="xnoy") == ["on", "no"]
+@pytest.mark.parametrize("data, letters, strings", [
+    (b"", "no", []), (b"\n", "no", [""]), (b"\n\n", "no", ["", ""]), (b"on", "no", ["on"]),
+    (b"\n on\t\r\n\nno \n", "no", ["", "on", "", "no"]),  # this space is no letter
+    (b"\n on\t\r\n\nno \n", " no", ["", " on", "", "no "]),
+    (b" \xe2\x80\xa8on\r\n", "no", ["on"]), (b" \xe2\x80\xa8on ", "no\u2028", ["\u2028on"]),
+    (b"x n \n", "no", ["x n"])])
+def test_strings_are_read_as_a_model_of_these_letters_writes_them(tmp_path, data, letters, strings):
+    path = tmp_path / "written.txt"
+    path.write_bytes(data)
+    assert read_strings(path, letters) == strings
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 19, 20, 35])

@@ -12,7 +12,7 @@ from minirl.kernel.softmax import log_softmax
 from toy_lm.corpora import unicode_words
 from toy_lm.exact import lengths, summary
 from toy_lm.models import fit
-from toy_lm.ngram import nats_per_character
+from toy_lm.ngram import decoding, nats_per_character, sample, score
 
 NEVER = np.array([[-np.inf, 0.0, 1.0]] * 3)  # never writes the end
 ORDERS, WORDS = [1, 2, 3], unicode_words()
@@ -67,6 +67,26 @@ def test_the_law_of_the_length_is_that_of_all_strings(logits):
         expected[letters] += np.exp(value)
     np.testing.assert_allclose(law.prob, expected, atol=1e-14)
     assert law.unfinished == pytest.approx(1 - expected.sum(), abs=1e-14)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("cut", [{"top_p": 0.9}, {"top_k": 3},
+                                 {"top_p": 0.9, "temperature": 1.5}])
+def test_what_is_written_from_a_decoding_is_known_exactly_too(order, cut):
+    """(exact.1) and (exact.2) of tables with zeros, and what is sampled from them is as long"""
+    logits = decoding(random_table(order, A=4, end=1.0, seed=4), **cut)
+    assert (logits == -np.inf).any() and summary(logits).letters > 0.5
+    law, found, expected = lengths(logits, 9), summary(logits), np.zeros(9)
+    for letters, value in strings_of(logits, 8):
+        expected[letters] += np.exp(value)
+    np.testing.assert_allclose(law.prob, expected, atol=1e-14)
+    longer = lengths(logits, 800)
+    assert longer.unfinished < 1e-12 and found.letters == pytest.approx(
+        longer.prob @ np.arange(800), rel=1e-9)
+    drawn = sample(logits, 20_000, rng=order)
+    error = found.letters_std / 20_000**0.5
+    assert abs(np.diff(drawn.starts).mean() - 1 - found.letters) < 5 * error
+    assert (score(logits, drawn) > -np.inf).all()
 
 
 def test_a_model_that_never_ends_has_a_law_but_no_moments():

@@ -47,14 +47,24 @@ def texts_to(longest):
             for letters in product("abc", repeat=n)]
 
 
-def decoded_by_loops(logits, temperature, top_k=None):
-    """The probabilities of (ngram.2)."""
+def decoded_by_loops(logits, temperature, top_k=None, top_p=1.0):
+    """The probabilities of (ngram.2), and of their nucleus (ngram.3)."""
     table = np.zeros(logits.shape)
     for s, row in enumerate(logits):
         least = sorted(row, reverse=True)[:top_k][-1]
         weights = [exp(value / temperature) if value >= least else 0.0 for value in row]
+        falling, n = sorted(weights, reverse=True), 1
+        while sum(falling[:n]) < top_p * sum(weights) * (1 - 1e-12):
+            n += 1
+        weights = [weight if weight >= falling[n - 1] else 0.0 for weight in weights]
         table[s] = [weight / sum(weights) for weight in weights]
     return table
+
+
+@pytest.fixture(params=[ngram.PREPARED, 0], ids=["prepared", "met"])
+def rows(request, monkeypatch):
+    """Runs a test twice: with all rows made ready before, and with those that are met only."""
+    monkeypatch.setattr(ngram, "PREPARED", request.param)
 
 
 def assert_drawn_from(observed, expected, *, constraints=1):
@@ -130,7 +140,7 @@ def test_the_mean_over_letters_is_the_loss_and_not_the_log_probability():
 # The strings.
 
 
-def test_strings_are_cut_at_the_horizon_and_lack_the_end():
+def test_strings_are_cut_at_the_horizon_and_lack_the_end(rows):
     never_end = np.array([[-1e4, 0.0, 0.0, 0.0]] * 4)
     steps = sample(never_end, 5, rng=0, horizon=7)
     assert np.diff(steps.starts).tolist() == [7] * 5 and (steps.index % 4 > 0).all()
@@ -151,15 +161,19 @@ def test_a_string_without_steps_is_not_finished():
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
 @pytest.mark.parametrize("top_k", [None, 1, 2, 3, 4, 9])
-def test_a_decoding_is_a_power_of_the_likeliest_entries_of_each_row(order, temperature, top_k):
-    """(ngram.2)"""
+def test_a_decoding_is_a_power_of_the_likeliest_entries_of_each_row(monkeypatch, order, temperature,
+                                                                    top_k):
+    """(ngram.2) and (ngram.3), also where few rows are decoded at a time"""
+    monkeypatch.setattr(ngram, "ROWS", 3)
     logits = table_of(order, seed=order)
-    found = decoding(logits, temperature=temperature, top_k=top_k)
-    expected = decoded_by_loops(logits, temperature, top_k)
-    np.testing.assert_allclose(np.exp(found), expected, rtol=1e-12)
-    assert ((found == -np.inf) == (expected == 0)).all()
-    kept = 4 if top_k is None else min(top_k, 4)
-    assert ((found > -np.inf).sum(axis=1) == kept).all()
+    for top_p in 1, 0.99, 0.7, 0.4, 0:
+        found = decoding(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+        expected = decoded_by_loops(logits, temperature, top_k, top_p)
+        np.testing.assert_allclose(np.exp(found), expected, rtol=1e-12)
+        assert ((found == -np.inf) == (expected == 0)).all()
+        kept = (found > -np.inf).sum(axis=1)
+        most = 4 if top_k is None else min(top_k, 4)
+        assert (kept == most).all() if top_p == 1 else (kept <= most).all()
 
 
 def test_by_default_a_decoding_is_the_model():
@@ -180,6 +194,27 @@ def test_what_is_as_likely_as_the_kth_is_kept(row, top_k, kept):
     np.testing.assert_allclose(found[kept], weights / weights.sum(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("row, top_p, kept", [
+    ([0.5, 0.3, 0.2], 0.5, [0]), ([0.5, 0.3, 0.2], 0.8, [0, 1]), ([0.5, 0.3, 0.2], 0.81, range(3)),
+    ([0.1, 0.9], 0.9, [1]), ([0.7, 0.1, 0.1, 0.1], 0.8, [0, 1, 2, 3]), (10 * [0.1], 0.3, range(10)),
+    ([0.2, 0.4, 0.4], 0.1, [1, 2]), ([0.2, 0.5, 0.3], 0, [1]), ([0.5, 0.0, 0.5], 0.99, [0, 2]),
+    ([1.0, 1e-300, 1e-17], 1 - 1e-9, [0]), ([1.0, 1e-300, 1e-17], 1, [0, 1, 2])])
+def test_a_nucleus_is_as_small_as_can_be_and_what_is_as_likely_as_its_last_is_in_it(row, top_p,
+                                                                                    kept):
+    with np.errstate(divide="ignore"):
+        found = np.exp(decoding(np.log([row]), top_p=top_p))[0]
+    assert np.flatnonzero(found).tolist() == list(kept)
+    np.testing.assert_allclose(found[kept], np.array(row)[kept] / sum(row[a] for a in kept),
+                               rtol=1e-12)
+
+
+def test_a_nucleus_is_taken_of_what_temperature_and_k_have_left():
+    """As in other libraries: the likeliest is 0.45 of all, 0.66 at that temperature, 0.69 of two"""
+    logits = np.log([[0.45, 0.2, 0.19, 0.16]])
+    for options, kept in ({}, 2), ({"temperature": 0.5}, 1), ({"top_k": 2}, 1):
+        assert np.isfinite(decoding(logits, top_p=0.62, **options)).sum() == kept
+
+
 @pytest.mark.parametrize("temperature", [1e-6, 1e-100, 1e-300, 1e-307])
 def test_a_cold_decoding_takes_the_likeliest_whatever_overflows(temperature):
     for scale in 1, 1e10:
@@ -194,12 +229,12 @@ def test_a_hot_decoding_takes_all_that_are_kept_alike():
 
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("temperature", [0.6, 1.0])
-@pytest.mark.parametrize("top_k", [None, 3])
-def test_strings_and_transitions_follow_the_table_of_the_decoding(order, temperature, top_k):
-    """(ngram.1) and (ngram.2) are the law of `sample`"""
+@pytest.mark.parametrize("cut", [{}, {"top_k": 3}, {"top_p": 0.95}])
+def test_strings_and_transitions_follow_the_table_of_the_decoding(rows, order, temperature, cut):
+    """(ngram.1), (ngram.2) and (ngram.3) are the law of `sample`"""
     N, logits = 20_000, 0.6 * table_of(order, seed=3)
-    chance = decoded_by_loops(logits, temperature, top_k)
-    drawn = sample(decoding(logits, temperature=temperature, top_k=top_k), N, rng=order)
+    chance = decoded_by_loops(logits, temperature, **cut)
+    drawn = sample(decoding(logits, temperature=temperature, **cut), N, rng=order)
     assert finished(drawn).all()
 
     expected = {text: N * prod(chance[step] for step in steps_of(text, order))
@@ -214,15 +249,15 @@ def test_strings_and_transitions_follow_the_table_of_the_decoding(order, tempera
     table = counts.table(drawn)
     expected = table.sum(axis=1, keepdims=True) * chance
     assert (table[chance == 0] == 0).all()
-    rows = np.where(chance > 0, expected, np.inf).min(axis=1) >= 5
-    assert rows.sum() >= {2: 4, 3: 10}[order]
-    cells = (chance > 0) & rows[:, None]
-    assert_drawn_from(table[cells], expected[cells], constraints=rows.sum())
+    often = np.where(chance > 0, expected, np.inf).min(axis=1) >= 5
+    cells = (chance > 0) & often[:, None]
+    assert often.sum() >= {2: 4, 3: 10}[order]
+    assert_drawn_from(table[cells], expected[cells], constraints=often.sum())
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.6}, {"temperature": 1.7, "top_k": 3},
-                                     {"top_k": 2}])
+                                     {"top_k": 2}, {"top_p": 0.6}])
 def test_a_string_is_scored_with_the_table_it_was_drawn_from(monkeypatch, order, options):
     """Pitfall 40: the ratio is exactly one, step by step"""
     given = []
@@ -244,7 +279,7 @@ def test_a_string_is_scored_with_the_table_it_was_drawn_from(monkeypatch, order,
         assert np.abs(np.exp(score(logits, each)) / drawn_with - 1).max() > 0.1
 
 
-def test_completions_begin_in_the_states_of_their_prompts():
+def test_completions_begin_in_the_states_of_their_prompts(rows):
     """Each string has a prompt of its own, here three of a trigram in turn"""
     states = np.array([WORDS.state(prompt, order=3) for prompt in ("", "ab", "c")] * 50)
     steps = sample(table_of(3, seed=9), 150, rng=10, prompt=states)
@@ -263,7 +298,7 @@ def test_widening_repeats_the_row_of_the_last_letters():
             assert (wide[s] == table[row]).all()
 
 
-def test_many_strings_are_drawn_in_blocks_that_follow_each_other(monkeypatch):
+def test_many_strings_are_drawn_in_blocks_that_follow_each_other(rows, monkeypatch):
     monkeypatch.setattr(ngram, "AT_ONCE", 7)
     rng, prompts = np.random.default_rng(3), np.arange(17) % 4
     blocks = [sample(LOGITS, len(part), rng=rng, prompt=part)

@@ -15,10 +15,10 @@ from test_command_line import NAMES
 
 from minirl import __version__
 from toy_lm import __main__ as command_line
-from toy_lm import corpora, jsonl, models
+from toy_lm import corpora, jsonl, models, ngram
 from toy_lm.corpora import unicode_words
 from toy_lm.models import Model, fit, load, save
-from toy_lm.ngram import score
+from toy_lm.ngram import decoding, score
 from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.vocabulary import Vocabulary
 
@@ -114,7 +114,7 @@ def test_every_item_is_scored_and_the_last_line_is_the_mean(command, folder, ord
     model = fit(NAMES, order=order, pseudo_count=0.5)
     save("m.npz", model)
     Path("file").write_bytes(b"\r\n tona\r\n\r\no\r\ntona \nhhh")
-    items = ["tona", "o", "tona", "hhh"]
+    items = ["", "tona", "", "o", "tona", "hhh"]
     given = {None: ["m.npz", "file"], "MODEL": ["-", "file"], "FILE": ["m.npz", "-"]}[dash]
     data = {None: b"", "MODEL": Path("m.npz").read_bytes(), "FILE": Path("file").read_bytes()}[dash]
     status, out, err = command("score", *given, stdin=data)
@@ -127,7 +127,76 @@ def test_every_item_is_scored_and_the_last_line_is_the_mean(command, folder, ord
     assert float(found) == pytest.approx(nats_of(model, items), abs=5.1e-7)
 
 
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("corpus", [["on", "no", "o", "nn"], [" a", "a  b", "\tb", "a\u3000"]])
+def test_what_was_sampled_is_scored_string_by_string(command, folder, corpus, order):
+    """The empty string too, and space at either end, if it is a letter"""
+    model = fit(corpus, order=order, pseudo_count=0.5)
+    save("m.npz", model)
+    _, written, _ = command("sample", "m.npz", "-n", "100")
+    strings = written.split("\n")[:-1]
+    assert len(strings) == 100 and "" in strings
+    status, out, err = command("score", "m.npz", "-", stdin=written.encode())
+    *lines, last = out.split("\n")[:-1]
+    assert (status, err) == (0, "") and [line.split("\t", 1)[1] for line in lines] == strings
+    assert float(last.split(": ")[1]) == pytest.approx(nats_of(model, strings), abs=1e-6)
+    assert command("score", "m.npz", "-", stdin=b"\n")[1].startswith(
+        f"{score(model.logits, model.encode([''])).item():.6f}\t\n")
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.7}, {
+    "temperature": 2.0, "top_k": 4, "top_p": 0.9}])
+def test_what_is_scored_is_the_table_asked_for_and_what_is_sampled_from_it_is_possible(
+        command, folder, options):
+    given = [word for name, value in options.items()
+             for word in ("--" + name.replace("_", "-"), str(value))]
+    model = load("names.npz")
+    logits = decoding(model.logits, **options)
+    _, out, _ = command("score", "names.npz", "names.txt", *given)
+    assert [float(line.split("\t")[0]) for line in out.splitlines()[:-1]] == pytest.approx(
+        score(logits, model.encode(NAMES)), abs=5.1e-7)
+    _, written, _ = command("sample", "names.npz", "-n", "50", *given)
+    assert "inf" not in command("score", "names.npz", "-", *given, stdin=written.encode())[1]
+
+
+@pytest.mark.parametrize("data, known, left_out", [
+    (b"hat\nhut\n\nXo\nno", ["hat", "", "no"], "2 of 5"),
+    (b"hat\r\nno\r\n", ["hat", "no"], "0 of 2"),
+    ("h\u00e4t\n h \noh no\n".encode(), ["h"], "2 of 3")])
+def test_items_with_unknown_letters_are_left_out_and_counted_if_asked_for(command, folder, data,
+                                                                         known, left_out):
+    status, out, err = command("score", "names.npz", "-", "--skip", stdin=data)
+    assert status == 0 and err == (f"toy_lm: {left_out} items left out, because the model does not "
+                                   f"know a letter of theirs\n")
+    assert out == command("score", "names.npz", "-", stdin="\n".join(known + [""]).encode())[1]
+
+
 # Sample.
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_more_strings_begin_with_the_same_ones(command, folder, order, monkeypatch):
+    """Whether they are drawn by rows made ready or met, and where they are many"""
+    monkeypatch.setattr(command_line, "AT_ONCE", 40)
+    save("m.npz", fit(NAMES, order=order))
+    for prepared in ngram.PREPARED, 0:
+        monkeypatch.setattr(ngram, "PREPARED", prepared)
+        given = "sample", "m.npz", "--seed", "3", "-n"
+        many = command(*given, "300")[1].split("\n")
+        assert len(many) == 301 and len(set(many)) > 40
+        for n in 1, 2, 16, 17, 50, 299:
+            assert command(*given, str(n))[1].split("\n")[:-1] == many[:n]
+
+
+def test_a_prompt_is_utf8_whatever_the_locale(folder):
+    """In a real process: the bytes of its arguments, read as ASCII, are escaped one by one"""
+    save("m.npz", fit(["\u00e9t\u00e9", "\u00e9\U0001f600"]))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0",
+                                "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-m", "toy_lm", "sample", "m.npz", "-n", "3", "--prompt",
+                           "\u00e9".encode()], capture_output=True, env=environment)
+    assert done.stderr == b"" and all(line.startswith("\u00e9") for line
+                                      in done.stdout.decode().splitlines())
 
 
 def test_a_sample_is_one_string_a_line_that_begins_with_the_prompt(command, folder):
@@ -163,12 +232,14 @@ def test_what_is_sampled_is_the_table_asked_for(command, folder, monkeypatch):
             "2", "--horizon", "5", "--seed", "3")
     command("sample", "names.npz")
     (table, number), names = seen[0]
-    assert number == 7 and names == {"rng": 3, "horizon": 5, "prompt": 1 + "ahnot".index("n")}
+    assert number >= 7 and names.pop("rng").bit_generator.seed_seq.entropy == 3
+    assert names == {"horizon": 5, "prompt": 1 + "ahnot".index("n")}
     for found, chances in zip(table, load("names.npz").policy, strict=True):
         kept = [p**2 if p >= sorted(chances)[-2] * (1 - 1e-12) else 0 for p in chances]
         np.testing.assert_allclose(np.exp(found), np.array(kept) / sum(kept), atol=1e-12)
     (table, number), names = seen[1]
-    assert number == 10 and names == {"rng": 0, "horizon": 1000, "prompt": 0}
+    assert number >= 10 and names.pop("rng").bit_generator.seed_seq.entropy == 0
+    assert names == {"horizon": 1000, "prompt": 0}
     np.testing.assert_allclose(table, load("names.npz").logits, atol=1e-12)
 
 
@@ -408,7 +479,9 @@ NO_MODEL = "holds no model: it is no .npz archive"
         ["train", "bad.txt", "--out", "m.npz"], ["score", "names.npz", "bad.txt"])),
     (TRAIN, b"one\n\n\xff", "standard input, line 3: not UTF-8 (byte 0xff)"),
     *((given, data, "standard input holds no item: one item per line is expected")
-      for given, data in ((TRAIN, b""), (TRAIN, b" \r\n\t\n"), (SCORE, b"\n \n"))),
+      for given, data in ((TRAIN, b""), (TRAIN, b" \r\n\t\n"), (SCORE, b""))),
+    ([*SCORE, "--skip"], b"hu\nX\n",
+     "standard input holds no item of the letters that the model knows"),
     (TRAIN, b"aa\na\n",
      "standard input: the corpus must have at least two different letters, got 'a'"),
     (["train", "names.txt", "--out", "m.npz", "--order", "11"], b"",
@@ -470,6 +543,7 @@ RANGES = [  # a command, an argument, what it must be, and values that are not
     (SAMPLE, "-n", "lie between 1 and 1e+07", "0 1000000000000"),
     (SAMPLE, "--temperature", "lie between 0.001 and 1000", "0"),
     (SAMPLE, "--top-k", "be at least 1", "0"), (SAMPLE, "--horizon", "be at least 1", "0"),
+    *((given, "--top-p", "lie between 0 and 1", "1.1 -0.1 nan") for given in (SAMPLE, SCORE)),
     (SAMPLE, "--seed", "be at least 0", "-1"),
     (PAIRS, "--pairs", "lie between 1 and 1e+07", "0 1000000000000"),
     (PAIRS, "--responses", "lie between 2 and 1000", "1"),
@@ -496,6 +570,8 @@ RANGES = [  # a command, an argument, what it must be, and values that are not
     ([*TRAIN, "--held", "0.1"], "unrecognized arguments: --held 0.1"),
     ([*TRAIN, "--smoothing", "0.1"], "argument --smoothing: invalid choice: '0.1'"),
     ([*SAMPLE, "--temp", "1"], "unrecognized arguments: --temp 1"),
+    *(([*given, "--prompt", "\udcc3"], "argument --prompt: '\\udcc3' is not UTF-8")
+      for given in (SAMPLE, PAIRS)),
     ([*PAIRS, "--temperatures"], "argument --temperatures: expected at least one argument"),
     ([*PAIRS, "--reward", "long"], "argument --reward: invalid choice: 'long'"),
     ([*PAIRS, "--form", "list"], "argument --form: invalid choice: 'list'"),
@@ -514,8 +590,9 @@ def test_help_names_every_job_and_the_version_is_printed(command):
         f"    {job} " in out for job in ("train", "score", "sample", "pairs"))
     assert command("--version") == (0, f"toy_lm {__version__}\n", "")
     for job, names in (("train", "FILE --out --order --smoothing --pseudo-count --heldout"),
-                       ("score", "MODEL FILE"),
-                       ("sample", "MODEL -n --prompt --temperature --top-k --horizon --seed"),
+                       ("score", "MODEL FILE --temperature --top-k --top-p --skip"),
+                       ("sample", "MODEL -n --prompt --temperature --top-k --top-p --horizon "
+                                  "--seed"),
                        ("pairs", "MODEL --out --pairs --prompt --prompts --reward --temperatures "
                                  "--rater-temperature --noise --ties --form --responses --seed")):
         status, out, err = command(job, "--help")

@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 
-from minirl.console import file_name, finish, integer, number, use_one_thread
+from minirl.console import file_name, finish, integer, number, use_one_thread, utf8
 
 use_one_thread()
 
@@ -23,10 +23,13 @@ import numpy as np
 from minirl import __version__, files
 from minirl.exact.evaluation import NoEnd
 from minirl.files import STANDARD
+from minirl.kernel import counts
+from minirl.kernel.sampling import generator
 from minirl.people.pairs import Pairs
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
 from toy_lm.align import METHODS, PULL, load_preferences, watched
-from toy_lm.ngram import HORIZON, decoding, finished, nats_per_character, sample, score
+from toy_lm.ngram import (AT_ONCE, HORIZON, decoding, finished, nats_per_character, sample,
+                          score)
 from toy_lm.preferences import respond, unpaired, whole_groups
 from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.vocabulary import from_items
@@ -36,6 +39,7 @@ MOST = 10**7         # strings at once
 SMOOTHINGS = {"add": None, "witten_bell": witten_bell, "kneser_ney": kneser_ney}
 TABLES = "easy_to_say", "alternating", "ends_in_vowel", "no_doubles", "short"
 MODEL, ITEMS = "an .npz file of 'train' or 'align'", "UTF-8, one item per line"
+FIRST = 16           # strings drawn at once at first, and then twice as many each time
 
 
 def _parser():
@@ -57,7 +61,16 @@ def _parser():
             added.add_argument("--out", type=file_name, required=True, metavar="FILE", help=out)
         return added
 
-    add = job(run_train, model=None, file=ITEMS, out="where to write the model").add_argument
+    def add_decoding(job):
+        job.add_argument("--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
+                         help="below 1 likely letters become likelier (1)")
+        job.add_argument("--top-k", type=integer(1), metavar="K",
+                         help="only the K likeliest letters of each state")
+        job.add_argument("--top-p", type=number(0, 1), default=1.0, metavar="P",
+                         help="of these only the likeliest, that together have probability P (1)")
+
+    add = job(run_train, model=None, file=f"{ITEMS}; blank lines and space around an item are "
+              f"dropped", out="where to write the model").add_argument
     add("--order", type=integer(1), default=2, help="characters seen at once, with the next (2)")
     add("--smoothing", choices=SMOOTHINGS, default="add",
         help="of what never occurred: add a pseudo-count (add), or ask a shorter memory, which "
@@ -70,14 +83,17 @@ def _parser():
     add("--also", type=file_name, metavar="FILE",
         help="JSON lines of preferences, the letters of which the model shall know too")
 
-    job(run_score, file=ITEMS)
+    scored = job(run_score, file=f"{ITEMS}, as 'sample' writes; an empty line is the empty string")
+    add_decoding(scored)
+    scored.add_argument("--skip", action="store_true", help="leave out items with letters that the "
+                        "model does not know; standard error tells how many")
 
-    add = job(run_sample).add_argument
-    add("-n", type=integer(1, MOST), default=10, metavar="N", help="strings (10)")
-    add("--prompt", default="", help="their first letters")
-    add("--temperature", type=number(1e-3, 1e3), default=1.0, metavar="T",
-        help="below 1 likely letters become likelier (1)")
-    add("--top-k", type=integer(1), metavar="K", help="only the K likeliest letters of each state")
+    sampled = job(run_sample)
+    add = sampled.add_argument
+    add("-n", type=integer(1, MOST), default=10, metavar="N",
+        help="strings (10); more of them begin with the same ones")
+    add("--prompt", type=utf8, default="", help="their first letters")
+    add_decoding(sampled)
     add("--horizon", type=integer(1), default=HORIZON, metavar="STEPS",
         help=f"where strings that do not end are cut ({HORIZON}); standard error tells how many")
     add("--seed", type=integer(0), default=0, help="of everything random (0)")
@@ -87,7 +103,7 @@ def _parser():
     add("--pairs", type=integer(1, MOST), default=1000, metavar="N",
         help="asked of each prompt (1000); rankings, with --form ranking")
     prompts = pairs.add_mutually_exclusive_group()
-    prompts.add_argument("--prompt", default="", help="first letters (none)")
+    prompts.add_argument("--prompt", type=utf8, default="", help="first letters (none)")
     prompts.add_argument("--prompts", type=file_name, metavar="FILE",
                          help='JSON lines {"prompt": …}')
     add("--reward", choices=[*TABLES, "palindrome", "judge"], default="easy_to_say",
@@ -153,19 +169,33 @@ def run_score(arguments):
     line the nats per character."""
     _check_files(arguments, arguments.model, arguments.file)
     model = models.load(arguments.model)
-    items = corpora.read_lines(arguments.file, model.vocabulary.letters)
-    steps = model.encode(items)
-    for item, logp in zip(items, score(model.logits, steps)):
+    letters = model.vocabulary.letters
+    items = corpora.read_strings(arguments.file, letters)
+    known = [item for item in items if not {*item} - {*letters}]
+    if not arguments.skip:
+        for number, item in enumerate(items, start=1):
+            corpora.check_letters(arguments.file, number, item, letters)
+    if not known:
+        raise ValueError(f"{files.shown(arguments.file)} holds no item" + (
+            " of the letters that the model knows" if items else ": one item per line is expected"))
+    logits, steps = _decoded(arguments, model), model.encode(known)
+    for item, logp in zip(known, score(logits, steps)):
         print(f"{logp:.6f}\t{item}")
-    print(f"nats per character: {nats_per_character(model.logits, steps):.6f}")
+    print(f"nats per character: {nats_per_character(logits, steps):.6f}")
+    if arguments.skip:
+        print(f"toy_lm: {len(items) - len(known)} of {len(items)} items left out, because the "
+              f"model does not know a letter of theirs", file=sys.stderr)
 
 
 def run_sample(arguments):
     """Let the model write: print strings, one per line."""
     model = models.load(arguments.model)
-    logits = decoding(model.logits, temperature=arguments.temperature, top_k=arguments.top_k)
-    steps = sample(logits, arguments.n, rng=arguments.seed, horizon=arguments.horizon,
-                   prompt=model.state(arguments.prompt))
+    logits, rng, parts, drawn = _decoded(arguments, model), generator(arguments.seed), [], 0
+    while drawn < arguments.n:  # in parts that do not depend on n, so that the first are the same
+        parts.append(sample(logits, min(drawn + FIRST, AT_ONCE), rng=rng,
+                            horizon=arguments.horizon, prompt=model.state(arguments.prompt)))
+        drawn += len(parts[-1].starts) - 1
+    steps = counts.select(counts.join(parts), np.arange(arguments.n))
     whole = finished(steps)
     for string, has_end in zip(model.vocabulary.decode(steps), whole):
         print(arguments.prompt + (string if has_end else string.removesuffix("…")))
@@ -242,6 +272,12 @@ def run_align(arguments):
     if not fit.converged:
         lines.append("the fit stopped before it converged")
     print("\n".join(lines), file=sys.stderr if arguments.out == STANDARD else sys.stdout)
+
+
+def _decoded(arguments, model):
+    """The table that the arguments ask for."""
+    return decoding(model.logits, temperature=arguments.temperature, top_k=arguments.top_k,
+                    top_p=arguments.top_p)
 
 
 def _prompts(arguments, model):

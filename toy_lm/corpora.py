@@ -5,7 +5,8 @@ name, "LATIN SMALL LETTER A WITH ACUTE", and Python ships those of version 3.2 b
 ones, so that they never change.  The words in these names, 2,465 of them, are a corpus of short
 English-like words:  letter, script and sign names in dozens of languages.
 
-For your own text use a file with one item a line.
+For your own text use a file with one item per line.  What a model wrote is such a file too, but
+there an empty line is the empty string: `read_strings`.
 
 Read first: `vocabulary`.  Read next: `ngram`.
 """
@@ -41,18 +42,32 @@ def _unicode_words():
     return sorted(set(re.findall(r"\b[a-z]{3,12}\b", text.lower())))
 
 
-def read_lines(path, letters=None):
+def read_lines(path):
     """The items of a UTF-8 text file, one a line; blank lines and surrounding space are dropped.
 
-    `-` is standard input.  `letters` are the only ones allowed, for example `Vocabulary.letters`.
-    What is wrong is named by file, and a bad byte or letter by line.
+    `-` is standard input.  What is wrong is named by file, and a bad byte by line.
     """
     lines = [line.strip() for line in read_text(path).split("\n")]
     if not any(lines):
         raise ValueError(f"{shown(path)} holds no item: one item per line is expected")
-    for number, line in enumerate(lines if letters is not None else [], start=1):
-        check_letters(path, number, line, letters)
     return [line for line in lines if line]
+
+
+def read_strings(path, letters):
+    """The strings of a UTF-8 text file, one a line, as a model of these letters has written them.
+
+    An empty line is the empty string.  Space around a string is dropped unless it is a letter.
+
+    Examples
+    --------
+    >>> import os
+    >>> read_strings(os.devnull, "no")
+    []
+    """
+    lines = read_text(path).split("\n")
+    if lines[-1] == "":  # behind the end of the last line
+        lines.pop()
+    return [line.strip("".join(c for c in {*line} - {*letters} if c.isspace())) for line in lines]
 
 
 def check_letters(path, number, text, letters):

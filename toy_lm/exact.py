@@ -65,8 +65,8 @@ def lengths(logits, horizon):
     >>> print((law.prob * 27).round(6), round(law.unfinished * 27, 6))
     [9. 6. 4.] 8.0
     """
-    world = language(np.zeros(logits.shape))
     policy = np.exp(log_softmax(logits))
+    world = language(np.zeros(policy.shape))
     onwards, ends = transitions_under(world, policy).T.tocsr(), ending_chance(world, policy)
     unfinished, prob = world.start, []
     for _ in range(checks.whole("horizon", horizon)):
@@ -87,8 +87,7 @@ def summary(logits):
     """
     logp = log_softmax(logits)
     policy = np.exp(logp)
-    world = language(np.zeros(logits.shape))
-    ones = np.ones(logits.shape)
+    world, ones = language(np.zeros(logp.shape)), np.ones(logp.shape)
     steps, nats = expectation(world, policy, np.array([ones, entropy(logp)[:, None] * ones]))
     rate = float(nats / steps)
     spread = return_variance(world, policy, ones)

@@ -20,29 +20,40 @@ solve would fill the matrix, and the series is added up to a certified 1e-12
 
 *Sampling is playing*: `sample` is a rollout in that world.  A rollout needs a horizon, and a string
 cut by it has no end symbol; the cut ones can be counted, and are not hidden.  A string may be
-*prompted* with its first letters: writing then begins in the state they leave behind.
+*prompted* with its first letters: writing then begins in the state they leave behind.  To make a
+world of a million states ready takes longer than to write in it; so of a large table only the rows
+that are met are made ready, when they are met.
 
-*Temperature and top-k* make another policy of the model's table,
+*Temperature, top-k and top-p* make another policy of the model's table,
 
     π_T(a|s) ∝ π(a|s)^{1/T},  for the k likeliest actions of each row,                     (ngram.2)
 
-and `decoding` returns just that: a table.  What is sampled from it is scored with it.  Libraries
-that keep the two apart have shipped a trainer that samples at one temperature and takes the
-log-probabilities at another, and then every ratio and every KL is wrong.
+and of these for the fewest that together have the probability p, the nucleus: the likeliest n with
 
-Read first: `vocabulary`, `minirl.kernel.playing`.  Read next: `exact`.
+    Σ_{i<n} π_T(a_i|s) < p ≤ Σ_{i≤n} π_T(a_i|s),   π_T(a_1|s) ≥ π_T(a_2|s) ≥ …             (ngram.3)
+
+`decoding` returns what is left, in rows that sum to one: a table, with zeros.  What is sampled from
+it is scored with it.  Libraries that keep the two apart have shipped a trainer that samples at one
+temperature and takes the log-probabilities at another, and then every ratio and every KL is wrong.
+
+Read first: `vocabulary`, `minirl.kernel.playing`.  Read next: `smoothing`, `exact`.
 Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et al. 2003; Fan et al.
-2018, "Hierarchical neural story generation", arXiv:1805.04833, for top-k.
+2018, "Hierarchical neural story generation", arXiv:1805.04833, for top-k; Holtzman et al. 2019,
+"The curious case of neural text degeneration", arXiv:1904.09751, for top-p.
 """
+
+from functools import partial
 
 import numpy as np
 
 from minirl.kernel import checks, counts, mdp, playing
-from minirl.kernel.sampling import generator
+from minirl.kernel.sampling import draw, generator, thresholds
 from minirl.kernel.softmax import log_softmax
 
 HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
 AT_ONCE = 50_000  # strings drawn at once, so that a rollout's rectangles stay small
+PREPARED = 2**20  # entries of the largest table that is made ready before anything is drawn
+ROWS = 2**13      # decoded at a time, so that they stay in the cache
 
 
 def order_of(shape):
@@ -70,6 +81,7 @@ def language(rewards):
     >>> world.next_state[1].ravel().tolist(), world.terminated[1].ravel().tolist()
     ([0, 1, 2], [True, False, False])
     """
+    rewards = checks.floats("rewards", rewards)
     order_of(rewards.shape)
     S, A = rewards.shape
     following = ((np.arange(S)[:, None] * A + np.arange(A)) % S)[:, :, None]
@@ -86,30 +98,55 @@ def widen(table, order):
     >>> widen(np.array([[1., 2.], [3., 4.]]), 3)[:, 0]
     array([1., 3., 1., 3.])
     """
+    table = checks.floats("table", table)
     own = order_of(table.shape)
     order = checks.whole("order", order, least=own)
     # The last digits of a state are the state of the lower order.
     return np.tile(table, (table.shape[1]**(order - own), 1))
 
 
-def decoding(logits, *, temperature=1.0, top_k=None):
-    """log π_T of (ngram.2), (S, A), from which to sample and with which to score.
+def decoding(logits, *, temperature=1.0, top_k=None, top_p=1.0):
+    """log π_T of (ngram.2) and (ngram.3), (S, A), from which to sample and with which to score.
 
-    Actions that are as likely as the kth are all kept.  What is dropped has −∞; where that is the
-    end symbol, no string ends.
+    Actions that are as likely as the last one kept are kept too.  `top_p` is a share of what
+    temperature and `top_k` leave, reached up to a rounding of 1e-12; 1 keeps all, 0 the likeliest.
+    What is dropped has −∞; where that is the end symbol, no string ends.
 
     Examples
     --------
     >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), temperature=0.5, top_k=2)).round(4))
     [[0.7353 0.2647 0.    ]]
+    >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), top_p=0.75)).round(4))
+    [[0.625 0.375 0.   ]]
     """
+    logits = checks.floats("logits", logits)
+    order_of(logits.shape)
     checks.positive("temperature", temperature)
+    checks.fraction("top_p", top_p)
+    k = logits.shape[-1] if top_k is None else checks.whole("top_k", top_k)
+    decoded = np.empty(logits.shape)
+    for first in range(0, len(logits), ROWS):
+        rows = slice(first, first + ROWS)
+        decoded[rows] = _decoded(logits[rows], temperature, k, top_p)
+    return decoded
+
+
+def _decoded(logits, temperature, k, p):
     logp = log_softmax(logits)
-    if top_k is not None:
-        least = np.sort(logp, axis=1)[:, -min(checks.whole("top_k", top_k), logp.shape[1])]
-        logp = np.where(logp >= least[:, None], logp, -np.inf)
+    if k < logp.shape[1]:
+        logp = _likeliest(logp, np.full(len(logp), k))
     with np.errstate(over="ignore"):  # a temperature near zero: only the likeliest is left
-        return log_softmax((logp - logp.max(axis=1, keepdims=True)) / temperature)
+        logp = log_softmax((logp - logp.max(axis=1, keepdims=True)) / temperature)
+    if p < 1:
+        sums = np.exp(np.sort(logp, axis=1)[:, ::-1]).cumsum(axis=1)
+        logp = log_softmax(_likeliest(logp, 1 + (sums[:, :-1] < p - 1e-12).sum(axis=1)))
+    return logp
+
+
+def _likeliest(logp, number):
+    """The `number` (S,) likeliest actions of each row, and those as likely as the last; else −∞."""
+    least = np.take_along_axis(np.sort(logp, axis=1), logp.shape[1] - number[:, None], axis=1)
+    return np.where(logp >= least, logp, -np.inf)
 
 
 def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
@@ -133,16 +170,33 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
     >>> Vocabulary("no").decode(steps)
     ['nooo', 'non', '', 'o']
     """
-    world = language(np.zeros(logits.shape))
-    strings = checks.whole("strings", strings)
+    logits = checks.floats("logits", logits)
+    order_of(logits.shape)
+    strings, horizon = checks.whole("strings", strings), checks.whole("horizon", horizon)
     if np.shape(prompt) not in ((), (strings,)):
         raise ValueError(f"prompt must be one state, or one per string, {strings}, got shape "
                          f"{np.shape(prompt)}")
     starts = np.broadcast_to(np.asarray(prompt), (strings,))
-    policy, rng = np.exp(log_softmax(logits)), generator(rng)
-    return counts.join([playing.steps_played(world, policy, starts[first:first + AT_ONCE],
-                                             horizon=horizon, rng=rng)
-                        for first in range(0, len(starts), AT_ONCE)])
+    checks.numbers("prompt", starts, len(logits))
+    written = partial(_written, logits) if logits.size > PREPARED else partial(
+        playing.steps_played, language(np.zeros(logits.shape)), np.exp(log_softmax(logits)))
+    rng = generator(rng)
+    return counts.join([written(starts[first:first + AT_ONCE], horizon=horizon, rng=rng)
+                        for first in range(0, strings, AT_ONCE)])
+
+
+def _written(logits, states, *, horizon, rng):
+    """What `steps_played` does, where only the rows that are met are made ready."""
+    S, A = logits.shape
+    who, parts = np.arange(states.size), []
+    while who.size and len(parts) < horizon:
+        chances = np.exp(log_softmax(logits[states]))
+        actions = draw(thresholds(chances), rng.random(who.size))
+        index = states * A + actions
+        parts.append((who, index[None].astype(np.int32)))
+        going = actions > 0
+        who, states = who[going], index[going] % S
+    return counts.from_parts(parts, parts[0][0].size, (S, A))
 
 
 def finished(steps):

@@ -9,7 +9,7 @@ from refusals import fraction, not_negative, outside, positive, row, whole
 
 from minirl.exact.evaluation import NoEnd
 from minirl.kernel import counts
-from toy_lm.corpora import held_out, read_lines
+from toy_lm.corpora import check_letters, held_out, read_lines
 from toy_lm.demonstrations import complete, filtered, self_instruct
 from toy_lm.exact import lengths, summary
 from toy_lm.jsonl import Demonstration, Labelled, Pair, Ranking, write, write_implicit
@@ -34,14 +34,14 @@ CUT = counts.steps(np.zeros(0, int), np.zeros(0, int), np.array([0, 0]), (4, 4))
 V_ALONE = partial(pattern_counts, classes=pattern_classes(Vocabulary("ab"), "V"))
 
 
-def words_file(data, message, *letters):
+def words_file(data, message):
     """The row of a corpus file; `{}` in the message is its name."""
     def problem():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "words.txt")
             if data is not None:
                 path.write_bytes(data)
-            return row(lambda: read_lines(path, *letters), message.format(path))()
+            return row(lambda: read_lines(path), message.format(path))()
     return problem
 
 
@@ -126,12 +126,11 @@ ROWS = {
           for data in (b"", b"\n", b" \t\r\n\n", b"\xef\xbb\xbf")),
         words_file(None, "cannot read {}: No such file or directory"),
         row(lambda: read_lines(tempfile.gettempdir()), "Is a directory"),
-        *(words_file(data, f"{{}}, line {line}: {letter!r} is not among the 2 letters that the "
-                           f"model knows", "no") for data, line, letter in (
-            (b"ox\non\n", 1, "x"), (b"\n\n  \non\n\nno\nnx\n", 7, "x"),
-            (b"on\r\n\r\n no m\r\n", 3, " "), (b"\xef\xbb\xbfon\nOn", 2, "O"),
-            (b"on\n\no\0n", 3, "\0"), (b"on\no\xc3\xa9", 2, "\u00e9"), (b"zy\nx", 1, "z"))),
-        words_file(b"\non", "{}, line 2: 'o' is not among the 0 letters that the model knows", ""),
+        *(row(lambda text=text, letters=letters: check_letters("w.txt", 7, text, letters),
+              f"w.txt, line 7: {letter!r} is not among the {len(letters)} letters that the model "
+              f"knows") for text, letters, letter in (
+            ("onx", "no", "x"), ("no m", "no", " "), ("On", "no", "O"), ("o\0n", "no", "\0"),
+            ("o\u00e9", "eno", "\u00e9"), ("zy", "no", "z"), ("o", "", "o"))),
         *outside("fraction", lambda part: held_out(["on", "no"], part),
                  (-0.1, -1e-300, 1, 1.0, 1.5, np.nan, np.inf, -np.inf), "[0, 1)"),
     ],
@@ -148,7 +147,12 @@ ROWS = {
         row(lambda: widen(np.zeros((3, 4)), 3), NO_ORDER.format((3, 4))),
         *positive("temperature", lambda T: decoding(LOGITS, temperature=T)),
         *whole("top_k", lambda k: decoding(LOGITS, top_k=k), 2),
-        row(lambda: sample(np.zeros((2, 3)), 1, rng=0), NO_ORDER.format((2, 3))),
+        *fraction("top_p", lambda p: decoding(LOGITS, top_p=p)),
+        *(row(lambda f=f: f(np.zeros((2, 3))), NO_ORDER.format((2, 3)))
+          for f in (decoding, lambda logits: sample(logits, 1, rng=0))),
+        *(row(lambda f=f, table=table: f(table), "logits must be an array of numbers")
+          for f in (decoding, lambda logits: sample(logits, 1, rng=0), summary)
+          for table in ("no", [[0.0, 1.0], [0.0]], [])),
         *whole("strings", lambda n: sample(LOGITS, n, rng=0), 5),
         *whole("horizon", lambda n: sample(LOGITS, 1, rng=0, horizon=n), 3),
         *(row(lambda prompt=prompt: sample(LOGITS, 2, rng=0, prompt=prompt),
