@@ -272,11 +272,10 @@ def test_the_ratio_repairs_an_estimate_whoever_wrote_the_samples(name, writer):
 
 @SEEDS
 def test_k3_as_a_loss_is_a_sum_over_the_steps_of_a_batch(seed):
-    """(kl.4) and (kl.5), step by step, from real steps with weights of both signs"""
+    """(kl.4) and (kl.5), step by step, from real steps with weights"""
     rng = np.random.default_rng(seed)
     logits, ref = two_tables((4, 3), seed)
-    states, actions, weights = rng.integers(4, size=20), rng.integers(3, size=20), rng.normal(
-        size=20)
+    states, actions, weights = rng.integers(4, size=20), rng.integers(3, size=20), rng.random(20)
     steps = counts.steps(states, actions, np.array([0, 20]), (4, 3))
     logp, ref_logp = log_softmax(logits), log_softmax(ref)
     total, grad = 0.0, np.zeros((4, 3))

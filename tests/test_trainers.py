@@ -266,6 +266,21 @@ def test_the_record_counts_and_its_metrics_are_those_of_its_batch(case):
         assert found.kl_coef == 0.4
 
 
+@these(POLICIES)
+def test_an_action_that_is_not_available_is_never_taken_or_learned(case):
+    """Its logit begins at −∞ and stays there, whatever the optimiser, and the others move."""
+    available = np.array([[True, False, True], [False, False, True], [True] * 3, [True] * 3])
+    world = replace(WORLD, available=available)
+    for options in {}, {"optimiser": gradient_descent()} if "optimiser" in case.options else {}:
+        found = after(case.trainer(world, start(world, rng=1), *case.arguments,
+                                   **case.options | options), 3).logits
+        assert ((found == -np.inf) == ~available).all() and np.isfinite(found[available]).all()
+        assert np.ptp(found[2:], axis=1).any()
+    with pytest.raises(ValueError, match=r"^logits\[0, 1\] must be −∞, since the action is not avai"
+                                         r"lable: begin with start\(mdp\), or with mdp.masked\("):
+        next(case.trainer(world, case.first, *case.arguments, **case.options))
+
+
 @pytest.mark.parametrize("trainer, least, options", [
     (reinforce, 0.9, {}), (actor_critic, 0.9, {}),
     (actor_critic, 0.9, {"value_lambda": 0.0, "gae_lambda": 0.5, "horizon": 4}),

@@ -1,8 +1,8 @@
 """What an argument must be: one wording for what public functions ask in their first lines.
 
-A check returns nothing, or raises a `ValueError` that names the argument, what is accepted and what
-came.  Three return something: `whole` and `group_size` the int, so that 3.0 may stand wherever 3
-may, and `numbers` the array, so that a list may stand wherever an array may.
+A check raises a `ValueError` that names the argument, what is accepted and what came.  Some return
+what they have checked: `whole` and `group_size` the int, so that 3.0 may stand wherever 3 may, and
+`array`, `weights` and `floats` the array, so that a list may stand wherever an array may.
 
 Read next: `softmax`.
 """
@@ -112,12 +112,12 @@ def finite(name, values):
     Traceback (most recent call last):
     ValueError: weights must be finite, got [ 1. nan]
     """
-    if not np.isfinite(values).all():
+    if np.asarray(values).dtype.kind not in "biufc" or not np.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got {values}")
 
 
 def array(name, values, expected):
-    """An array of the shape that is expected, without infinities and NaN.
+    """The array of the shape that is expected, without infinities and NaN, that `values` is.
 
     Examples
     --------
@@ -127,20 +127,23 @@ def array(name, values, expected):
     """
     shape(name, values, expected)
     finite(name, values)
+    return np.asarray(values)
 
 
-def full_support(ref_logits, expected):
-    """Logits, of the shape expected, of a reference to which no KL is infinite.
+def weights(name, values, expected):
+    """The array of the shape that is expected, finite and nowhere negative, that `values` is.
 
     Examples
     --------
-    >>> full_support(np.array([[0.0, -np.inf]]), (1, 2))
+    >>> weights("visits", [-1.0, 2.0], (2,))
     Traceback (most recent call last):
-    ValueError: ref_logits must be finite: the reference needs full support
+    ValueError: visits must be finite and not negative, got [-1.0, 2.0]
     """
-    shape("ref_logits", ref_logits, expected)
-    if not np.isfinite(ref_logits).all():
-        raise ValueError("ref_logits must be finite: the reference needs full support")
+    shape(name, values, expected)
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or not ((array >= 0) & (array < np.inf)).all():
+        raise ValueError(f"{name} must be finite and not negative, got {values}")
+    return array
 
 
 def shape(name, values, expected):

@@ -103,6 +103,7 @@ class TabularMDP:
         _check_distributions("prob", self.prob)
         _check_distributions("start", self.start)
         checks.fraction("gamma", self.gamma)
+        object.__setattr__(self, "reward", _frozen(self.reward.astype(float)))
         # Sixty-four bits, because a small type would wrap around in a flat index.
         object.__setattr__(self, "next_state", _frozen(self.next_state.astype(np.int64)))
 

@@ -28,6 +28,11 @@ distance to another row,
     H(s) = −Σ_a π(a|s) log π(a|s),                                                       (softmax.4)
     KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.                      (softmax.5)
 
+Both have a limit where a probability is zero, and that is what is computed: 0 log 0 is 0, and so is
+0 log (0/0).  What π does and μ never does makes KL(π‖μ) +∞.  A logit of −∞ stays where it is, since
+(softmax.3) gives it the gradient G = 0.  So a policy may be trained whose zeros are to remain, such
+as those of actions that are not available.
+
 Lecture notes sometimes print the second as Σ P (P − Q).  The logarithms are needed: without them it
 is neither additive along a sequence nor bounded below by zero.
 
@@ -91,8 +96,7 @@ def entropy(logp):
     >>> print(entropy(np.log([[0.5, 0.5], [0.9, 0.1]])).round(4))
     [0.6931 0.3251]
     """
-    policy = np.exp(logp)
-    return -(policy * np.where(policy == 0, 0, logp)).sum(axis=-1)
+    return -product(np.exp(logp), logp).sum(axis=-1)
 
 
 def kl(logp, other_logp):
@@ -128,8 +132,21 @@ def difference(logp, other_logp, used):
     return np.subtract(logp, other_logp, out=zero, where=used)
 
 
+def product(weights, values):
+    """weights · values, entry by entry, where 0 times ∞ is 0: what has no weight adds nothing.
+
+    Examples
+    --------
+    >>> print(product(np.array([0.0, 2.0, 1.0]), np.array([-np.inf, 3.0, np.inf])))
+    [ 0.  6. inf]
+    """
+    return weights * np.where(weights == 0, 0.0, values)
+
+
 def log_ratios(logits, ref_logits):
-    """log π and log π − log π_ref, two (S, A) tables in nats, for tables with full support.
+    """log π and log π − log π_ref, two (S, A) tables in nats.
+
+    Both must be −∞ in the same places, the actions that are not available; the ratio is 0 there.
 
     Examples
     --------
@@ -137,10 +154,13 @@ def log_ratios(logits, ref_logits):
     >>> print(ratios.round(4))
     [[ 0.4055 -0.6931]]
     """
-    checks.array("ref_logits", ref_logits, logits.shape)
-    checks.finite("logits", logits)
-    logp = log_softmax(logits)
-    return logp, logp - log_softmax(ref_logits)
+    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
+    checks.shape("ref_logits", ref_logp, logp.shape)
+    used, ref_used = np.isfinite(logp), np.isfinite(ref_logp)
+    if (used != ref_used).any():
+        raise ValueError(f"logits and ref_logits must be −∞ in the same places, got "
+                         f"{(~used).sum()} and {(~ref_used).sum()} such entries")
+    return logp, difference(logp, ref_logp, used)
 
 
 def entropy_loss(logits, weights):
@@ -156,18 +176,16 @@ def entropy_loss(logits, weights):
     >>> print(round(loss, 4), grad.round(4))
     -0.3251 [[ 0.1978 -0.1978]]
     """
-    checks.shape("weights", weights, logits.shape[:1])
-    checks.finite("weights", weights)
     logp = log_softmax(logits)
-    policy = np.exp(logp)
-    G = weights[:, None] * policy * np.where(policy == 0, 0, logp)
-    return -(weights * entropy(logp)).sum(), backward(logp, G)
+    weights = checks.array("weights", weights, logp.shape[:1])
+    G = weights[:, None] * product(np.exp(logp), logp)
+    return G.sum(), backward(logp, G)
 
 
 def log_sigmoid(x):
     """log σ(x) of (softmax.6), any shape, in nats; never overflows.
 
-    It accepts a complex x, for the gradient checks; −|x| is therefore written 2·min(x, 0) − x.
+    It accepts a complex x, for the gradient checks; −|x| is therefore min(x, 0) − max(x, 0).
 
     Examples
     --------
@@ -175,4 +193,4 @@ def log_sigmoid(x):
     [-1.000e+03 -6.931e-01  0.000e+00]
     """
     negative = np.minimum(x, 0)
-    return negative - np.log1p(np.exp(2 * negative - x))
+    return negative - np.log1p(np.exp(negative - np.maximum(x, 0)))

@@ -73,7 +73,7 @@ from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.calibration import accuracy
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_pairs, reward_margins
+from minirl.people.pairs import check_pairs, check_possible, reward_margins
 from minirl.people.reward_model import bradley_terry_loss
 
 
@@ -83,7 +83,8 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     Parameters
     ----------
     logits, ref_logits : (S, A) float
-        Policy table θ and the frozen reference table.
+        Policy table θ and the frozen reference table; −∞ in the same places, if anywhere, and not
+        where a string of the pairs goes.
     difference : (B, S·A) sparse float
         `Pairs.difference`.
     beta : float > 0
@@ -110,6 +111,7 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     """
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
+    check_possible("difference", difference, logp)
     loss, slope = bradley_terry_loss(beta * ratios, difference, label_smoothing=label_smoothing,
                                      pair_weights=pair_weights)
     return loss, backward(logp, beta * slope)
@@ -158,7 +160,8 @@ def preference_metrics(logits, ref_logits, pairs, *, beta):
     """
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
-    check_pairs(pairs, logits)
+    check_pairs(pairs, logp)
+    check_possible("pairs", pairs.difference, logp)
     chosen, rejected = (beta * (X @ ratios.ravel()) for X in pairs.counts)
     plus, minus = (X @ logp.ravel() for X in pairs.counts)
     return {"rewards/chosen": float(chosen.mean()), "rewards/rejected": float(rejected.mean()),

@@ -25,6 +25,7 @@ import numpy as np
 from scipy import optimize
 
 from minirl.kernel import checks
+from minirl.kernel.softmax import difference
 
 
 class Fit(NamedTuple):
@@ -45,6 +46,7 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     loss : callable
         `loss(x) -> (value, gradient shaped like x)`.
     start : array
+        An entry of −∞ stays as it is: an action that is not available is not learned.
     tol : float > 0
         Stop when no entry of the gradient is larger.
     max_iterations : int
@@ -59,29 +61,35 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     [[1. 1.]
      [1. 1.]] True
     """
-    most = checks.whole("max_iterations", max_iterations)
+    start, most = np.asarray(start, float), checks.whole("max_iterations", max_iterations)
     h = np.ones(start.shape) if curvature is None else curvature
     if h.shape != start.shape or not ((h >= 0) & (h < np.inf)).all():
         raise ValueError(f"curvature must be finite, not negative and of shape {start.shape}, got "
                          f"{curvature}")
     # At most 1, so that no entry of g is larger than that of g/√h.
-    unit = np.sqrt(np.where(h > 0, h / max(h.max(), 1e-300), 1.0))
+    free = start != -np.inf
+    unit = np.sqrt(np.where(h > 0, h / max(h.max(), 1e-300), 1.0))[free]
     grad = None
+
+    def table(z):
+        x = start.copy()
+        x[free] = z / unit
+        return x
 
     def scaled(z):
         nonlocal grad
-        value, grad = loss(z.reshape(start.shape) / unit)
-        return value, (grad / unit).ravel()
+        value, grad = loss(table(z))
+        return value, grad[free] / unit
 
     def stop(z):  # `tol` is about g, and what SciPy sees is g/√h.
         if np.abs(grad).max() <= tol:
             raise StopIteration
 
     found = optimize.minimize(
-        scaled, (start * unit).ravel(), jac=True, method="L-BFGS-B", callback=stop,
+        scaled, start[free] * unit, jac=True, method="L-BFGS-B", callback=stop,
         options={"gtol": tol, "ftol": 0.0, "maxcor": 20, "maxiter": most, "maxfun": 2 * most})
-    converged = bool(np.abs(found.jac * unit.ravel()).max() <= tol)
-    return Fit(found.x.reshape(start.shape) / unit, float(found.fun), int(found.nfev), converged)
+    converged = bool(np.abs(found.jac * unit).max() <= tol)
+    return Fit(table(found.x), float(found.fun), int(found.nfev), converged)
 
 
 def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvature=None):
@@ -130,9 +138,11 @@ def attracted(loss, centre, weight):
     5.0 [2. 1.]
     """
     checks.not_negative("weight", weight)
+    centre = np.asarray(centre, float)
 
     def total(x):
         value, grad = loss(x)
-        return value + weight / 2 * ((x - centre) ** 2).sum(), grad + weight * (x - centre)
+        away = difference(x, centre, centre != -np.inf)
+        return value + weight / 2 * (away**2).sum(), grad + weight * away
 
     return total

@@ -43,7 +43,7 @@ from minirl.play.optim import adam, linear, remaining
 from minirl.play.surrogate import clip_fraction, mean_kl
 from minirl.play.ppo import ppo_loss
 from minirl.play.training import environment_rewards, next_record, play, policy_step
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import difference, log_softmax
 from minirl.people.groups import equal_groups, group_normalised, per_string, weighted
 
 
@@ -59,7 +59,8 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     ref_logits : (S, A) float
         The reference; it matters only where beta is not 0.
     beta : float ≥ 0
-        Price of k3, in units of the advantages per nat.
+        Price of k3, in units of the advantages per nat.  The loss is +∞ where k3 is, see
+        `kl.k3_loss`.
     epsilon : float > 0
         ε of the clipping.
 
@@ -76,8 +77,9 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     """
     checks.not_negative("beta", beta)
     checks.positive("epsilon", epsilon)
+    checks.shape("ref_logits", ref_logits, np.shape(logits))
     mean, up = ppo_loss(logits, old_logits, batch, clip_range=epsilon)
-    penalty, back = k3_loss(logits, ref_logits, batch.counts)
+    penalty, back = k3_loss(logits, ref_logits, batch.counts) if beta else (0.0, 0.0)
     total = batch.counts.sum()  # Σw, by which `ppo_loss` divides
     return total * mean + beta * penalty, total * up + beta * back
 
@@ -124,7 +126,8 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     [[0.82 0.18]]
     """
     num_iterations = checks.whole("num_iterations", num_iterations)
-    checks.shape("ref_logits", ref_logits, record.logits.shape)
+    ref_logp = log_softmax(ref_logits, "ref_logits")
+    checks.shape("ref_logits", ref_logp, record.logits.shape)
     while True:
         progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
@@ -138,7 +141,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
             logits, state = policy_step(
                 logits, grad, state, tables.visits, progress, learning_rate=learning_rate,
                 max_grad_norm=max_grad_norm, optimiser=optimiser)
-        ratio = record.logp - log_softmax(ref_logits)
+        ratio = difference(record.logp, ref_logp, batch.counts != 0)
         metrics = {
             "policy/kl": mean_kl(logits, record.logits, batch.visits),
             "policy/clipfrac": clip_fraction(logits, record.logits, batch.steps, judged,
@@ -168,10 +171,11 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
     checks.positive("beta", beta)
     G = checks.whole("num_generations", num_generations, least=2)
     c = (G - 1) / (G * beta)
-    ref = np.exp(log_softmax(ref_logits))
-    policy = ref
+    ref = np.exp(log_softmax(ref_logits, "ref_logits"))
+    policy, used = ref, ref > 0
     for _ in range(checks.whole("max_rounds", max_rounds)):
         Q = action_values(mdp, np.nan_to_num(evaluate(mdp, policy)))
+        Q = np.where(used, Q, -np.inf)  # what the reference never does stays undone
         worse = Q.max(axis=1, keepdims=True) - Q
         # With V = max Q − 1/c + d a row is π_ref / (c (d + worse)), whose sum falls in d.
         d = [optimize.brentq(lambda d: (row / (c * (d + less))).sum() - 1,
@@ -179,5 +183,5 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
              for row, less in zip(ref, worse)]
         before, policy = policy, ref / (c * (np.array(d)[:, None] + worse))
         if np.abs(policy - before).max() <= tol:
-            return np.log(policy)
+            return np.log(policy, out=np.full(policy.shape, -np.inf), where=policy > 0)
     raise ValueError(f"the policy still moves after max_rounds = {max_rounds} rounds")

@@ -51,7 +51,7 @@ preferences", arXiv:2310.12036, eqs. 8 and 17.
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import DIFFERENCE, check_matrix, check_pairs, shares
+from minirl.people.pairs import DIFFERENCE, check_matrix, check_pairs, check_possible, shares
 
 
 def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
@@ -71,10 +71,11 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     """
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
-    D = check_matrix("difference", difference, logits, DIFFERENCE)
+    D = check_matrix("difference", difference, logp, DIFFERENCE)
+    check_possible("difference", D, logp)
     q = shares(pair_weights, D.shape[0])
     missing = D @ ratios.ravel() - 1 / (2 * beta)
-    G = 2 * (D.T @ (q * missing)).reshape(logits.shape)
+    G = 2 * (D.T @ (q * missing)).reshape(logp.shape)
     return (q * missing * missing).sum(), backward(logp, G)
 
 

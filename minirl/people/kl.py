@@ -64,7 +64,7 @@ import numpy as np
 
 from minirl.exact.evaluation import evaluate, occupancy
 from minirl.kernel import checks
-from minirl.kernel.softmax import backward, kl, log_softmax
+from minirl.kernel.softmax import backward, difference, kl, log_softmax, product
 
 SMALL = 1e-4  # below it k3 is summed up as a series
 
@@ -72,7 +72,9 @@ SMALL = 1e-4  # below it k3 is summed up as a series
 def string_kl(mdp, logits, ref_logits):
     """KL(π‖π_ref) of whole episodes and its gradient, (kl.1) and (kl.2), exactly.
 
-    In nats per episode.  At gamma below 1 later steps are discounted; rewards do not matter.
+    In nats per episode.  At gamma below 1 later steps are discounted; rewards do not matter.  Where
+    an episode may take a step that the reference never takes the KL is +∞, near that policy too,
+    and the gradient zero.
 
     Examples
     --------
@@ -84,21 +86,25 @@ def string_kl(mdp, logits, ref_logits):
     >>> print(round(distance, 4), grad.round(4))
     0.5232 [[ 1.2164 -1.2164]]
     """
-    checks.array("logits", logits, mdp.shape)
-    checks.full_support(ref_logits, logits.shape)
-    logp = log_softmax(logits)
-    policy, ratio = np.exp(logp), logp - log_softmax(ref_logits)
+    logp, ref_logp = _tables(logits, ref_logits)
+    checks.shape("logits", logp, mdp.shape)
+    policy = np.exp(logp)
+    visits = occupancy(mdp, policy.real)[:, None]
+    ratio = difference(logp, ref_logp, (policy != 0) & (visits > 0))
+    if np.isinf(ratio).any():
+        return np.inf, np.zeros(mdp.shape)
     values = np.nan_to_num(evaluate(mdp, policy, ratio))
     later = mdp.gamma * (mdp.transitions @ values).reshape(mdp.shape)
     # Q − V of the log-ratio as a reward; `backward` subtracts the mean of a row.
-    G = occupancy(mdp, policy.real)[:, None] * policy * (ratio + later)
+    G = visits * policy * (ratio + later)
     return (mdp.start * values).sum(), backward(logp, G)
 
 
 def kl_loss(logits, ref_logits, visits):
     """The loss (kl.3) and its gradient: rows of KL(π‖π_ref), with the visits frozen.
 
-    `visits` (S,) is N[s], or the share of each state; the loss is in nats.
+    `visits` (S,) is N[s], or the share of each state; the loss is in nats.  A row that is visited
+    and does what the reference never does makes the loss +∞, and has a gradient of zero.
 
     Examples
     --------
@@ -106,18 +112,20 @@ def kl_loss(logits, ref_logits, visits):
     >>> print(round(loss, 4), grad.round(4))
     0.5232 [[ 0.824 -0.824]]
     """
-    checks.array("visits", visits, logits.shape[:1])
-    checks.full_support(ref_logits, logits.shape)
-    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits)
-    G = visits[:, None] * np.exp(logp) * (logp - ref_logp)
-    return (visits * kl(logp, ref_logp)).sum(), backward(logp, G)
+    logp, ref_logp = _tables(logits, ref_logits)
+    visits = checks.weights("visits", visits, logp.shape[:1])
+    policy, distance = np.exp(logp), kl(logp, ref_logp)
+    used = (policy != 0) & np.isfinite(distance)[:, None]
+    G = visits[:, None] * policy * difference(logp, ref_logp, used)
+    return product(visits, distance).sum(), backward(logp, G)
 
 
 def k3_loss(logits, ref_logits, weights):
     """Σ W k3 over a batch, and its gradient, for which G = W (1 − e^u): GRPO's penalty.
 
     By (kl.6) it pulls towards small KL(π_ref‖π), row by row.  `weights` (S, A) is W, the sum of the
-    weights of the steps at each entry: `counts.table(steps, weights)`.
+    weights of the steps at each entry: `counts.table(steps, weights)`.  An entry with weight that
+    one of the two policies never takes makes the loss +∞, and has no part in the gradient.
 
     Examples
     --------
@@ -125,17 +133,17 @@ def k3_loss(logits, ref_logits, weights):
     >>> print(round(loss, 4), grad.round(4))
     0.5232 [[ 1. -1.]]
     """
-    checks.array("weights", weights, logits.shape)
-    checks.shape("ref_logits", ref_logits, logits.shape)
-    logp = log_softmax(logits)
-    # Where the batch has no weight the ratio is not formed: ∞ times nothing is not a number.
-    u = np.where(weights != 0, log_softmax(ref_logits) - logp, 0)
+    logp, ref_logp = _tables(logits, ref_logits)
+    weights = checks.weights("weights", weights, logp.shape)
+    used = (weights != 0) & np.isfinite(logp + ref_logp)
+    u = difference(ref_logp, logp, used)
     G = -weights * np.expm1(np.minimum(u, 700))
-    return (weights * k3(u)).sum(), backward(logp, G)
+    impossible = used != (weights != 0)
+    return np.inf if impossible.any() else (weights * k3(u)).sum(), backward(logp, G)
 
 
 def k1(u):
-    """−u of (kl.4), for finite log-ratios u = log π_ref − log π of any shape; in nats.
+    """−u of (kl.4), for log-ratios u = log π_ref − log π of any shape; in nats.
 
     Examples
     --------
@@ -160,7 +168,7 @@ def k3(u):
     """e^u − u − 1 of (kl.4), never negative; in nats.
 
     Near zero the terms cancel to a number like u²/2, so the series is used there.  From u = 700
-    upwards the exponential is capped.
+    upwards it is that of 700, and +∞ where u is ±∞.
 
     Examples
     --------
@@ -171,4 +179,12 @@ def k3(u):
     near = np.where(small, u, 0)
     far = np.where(small, 0, u)
     series = near**2 / 2 * (1 + near / 3 * (1 + near / 4 * (1 + near / 5)))
-    return series + np.expm1(np.minimum(far, 700)) - far
+    capped = np.minimum(far, 700)
+    return series + np.expm1(capped) - capped + np.where(u == np.inf, np.inf, 0)
+
+
+def _tables(logits, ref_logits):
+    """log π and log π_ref, of one shape."""
+    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
+    checks.shape("ref_logits", ref_logp, logp.shape)
+    return logp, ref_logp

@@ -51,7 +51,7 @@ import numpy as np
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import backward, log_ratios, log_sigmoid
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import COUNTS, Pairs, check_matrix, check_strings
+from minirl.people.pairs import COUNTS, Pairs, check_matrix, check_possible, check_strings
 
 
 class Fixed(NamedTuple):
@@ -99,17 +99,19 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
     checks.positive("beta", beta)
     checks.not_negative("z0", z0)
     logp, ratios = log_ratios(logits, ref_logits)
-    plus = check_matrix("chosen", chosen, logits, COUNTS)
-    minus = check_matrix("rejected", rejected, logits, COUNTS)
+    plus = check_matrix("chosen", chosen, logp, COUNTS)
+    minus = check_matrix("rejected", rejected, logp, COUNTS)
+    check_possible("chosen", plus, logp)
+    check_possible("rejected", minus, logp)
     _check_weights("desirable_weight", desirable_weight, plus.shape[0])
     _check_weights("undesirable_weight", undesirable_weight, minus.shape[0])
     loss, G, N = 0.0, 0.0, plus.shape[0] + minus.shape[0]
     for X, weight, sign in ((plus, desirable_weight, 1), (minus, undesirable_weight, -1)):
         x = sign * beta * (X @ ratios.ravel() - z0)
-        missing = weight * np.exp(log_sigmoid(-x))  # λ − λ σ(x)
+        missing = np.asarray(weight) * np.exp(log_sigmoid(-x))  # λ − λ σ(x)
         loss = loss + missing.sum() / N
         G = G - sign * beta / N * (X.T @ (missing * np.exp(log_sigmoid(x))))
-    return loss, backward(logp, G.reshape(logits.shape))
+    return loss, backward(logp, G.reshape(logp.shape))
 
 
 def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
@@ -158,7 +160,7 @@ def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
     plus, minus = map(counts.matrix, told)
     loss = partial(kto_loss, ref_logits=ref_logits, chosen=plus, rejected=minus, beta=beta,
                    desirable_weight=desirable_weight, undesirable_weight=undesirable_weight)
-    x, z0 = ref_logits, max(float(divergence(ref_logits)), 0.0)
+    x, z0 = np.asarray(ref_logits, float), max(float(divergence(ref_logits)), 0.0)
     for rounds in range(1, checks.whole("max_rounds", max_rounds) + 1):
         fit = minimise_near(partial(loss, z0=z0), ref_logits, pull=pull, start=x,
                             examples=plus.shape[0] + minus.shape[0])

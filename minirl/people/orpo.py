@@ -55,8 +55,9 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     1.3863 [[ 1.5 -1.5]]
     """
     checks.positive("beta", beta)
-    plus, minus = check_means(chosen, rejected, logits)
-    logp, q = log_softmax(logits), shares(pair_weights, plus.shape[0])
+    logp = log_softmax(logits)
+    plus, minus = check_means(chosen, rejected, logp)
+    q = shares(pair_weights, plus.shape[0])
     log_p = plus @ logp.ravel()
     odds, slope = log_odds(log_p)
     other_odds, other_slope = log_odds(minus @ logp.ravel())
@@ -64,7 +65,7 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     push = beta * np.exp(log_sigmoid(-z))
     G = minus.T @ (q * push * other_slope) - plus.T @ (q * (1 + push * slope))
     loss = -(q * (log_p + beta * log_sigmoid(z))).sum()
-    return loss, backward(logp, G.reshape(logits.shape))
+    return loss, backward(logp, G.reshape(logp.shape))
 
 
 def fit_orpo(ref_logits, pairs, *, beta, pull):

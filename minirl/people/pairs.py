@@ -197,8 +197,9 @@ def check_strings(name, steps, table):
     ValueError: strings must be at least one over a table of shape (1, 3), got 1 over (1, 2)
     """
     _check_type(name, steps, counts.Steps)
-    if steps.starts.size < 2 or steps.shape != table.shape:
-        raise ValueError(f"{name} must be at least one over a table of shape {table.shape}, got "
+    shape = np.shape(table)
+    if steps.starts.size < 2 or steps.shape != shape:
+        raise ValueError(f"{name} must be at least one over a table of shape {shape}, got "
                          f"{steps.starts.size - 1} over {steps.shape}")
 
 
@@ -225,8 +226,8 @@ def check_matrix(name, rows, table, kind, B=None):
     return rows
 
 
-def check_means(chosen, rejected, logits):
-    """M⁺ and M⁻ as CSR, if they are such and as many, and the logits are finite.
+def check_means(chosen, rejected, logp):
+    """M⁺ and M⁻ as CSR, if they are such and as many, and their strings can be written.
 
     Examples
     --------
@@ -235,9 +236,27 @@ def check_means(chosen, rejected, logits):
     Traceback (most recent call last):
     ValueError: rejected must be (1, 2), B > 0, for a table of shape (1, 2), got (2, 2)
     """
-    checks.finite("logits", logits)
-    plus = check_matrix("chosen", chosen, logits, MEANS)
-    return plus, check_matrix("rejected", rejected, logits, MEANS, plus.shape[0])
+    plus = check_matrix("chosen", chosen, logp, MEANS)
+    minus = check_matrix("rejected", rejected, logp, MEANS, plus.shape[0])
+    check_possible("chosen", plus, logp)
+    check_possible("rejected", minus, logp)
+    return plus, minus
+
+
+def check_possible(name, rows, logp):
+    """CSR rows of strings that can be written: no step at which the table log π is −∞.
+
+    Examples
+    --------
+    >>> check_possible("strings", sparse.csr_array([[0., 1.]]), np.array([[0., -np.inf]]))
+    Traceback (most recent call last):
+    ValueError: strings must have no step that the policy never takes, got action 1 in state 0
+    """
+    never = logp.real == -np.inf
+    if never.any() and (wrong := np.isin(rows.indices, np.flatnonzero(never))).any():
+        state, action = np.unravel_index(rows.indices[wrong.argmax()], logp.shape)
+        raise ValueError(f"{name} must have no step that the policy never takes, got action "
+                         f"{action} in state {state}")
 
 
 def _check_type(name, value, kind):

@@ -57,7 +57,7 @@ import numpy as np
 from minirl.kernel import checks
 from minirl.play.optim import adam, linear
 from minirl.play.ppo import ppo
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import difference, log_softmax
 
 
 def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
@@ -94,10 +94,10 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
     >>> print(after(trainer, 50).policy.round(2))
     [[0.82 0.18]]
     """
-    ref_logp = log_softmax(ref_logits)
+    ref_logp = log_softmax(ref_logits, "ref_logits")
 
     def distance(rollout, logp):
-        ratio = (logp - ref_logp)[rollout.states, rollout.actions] * rollout.alive
+        ratio = _taken(rollout, _ratios(logp, ref_logp))
         return {"objective/kl": float(ratio.sum() / ratio.shape[1])}
 
     paid = step_rewards(weights, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
@@ -117,6 +117,7 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     weights : (S, A) float
         The reward table: the world's own `mean_reward`, or a fitted `reward_model`.
     ref_logits : (S, A) float
+        A step that the reference never takes has an infinite price, and is refused.
     beta : float > 0
         Reward per nat of KL.
     missing_eos_penalty : float ≥ 0
@@ -137,14 +138,13 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))  # 1 − log(0.75/0.5) each
     [0.595 0.595 0.595]
     """
-    checks.array("weights", weights, ref_logits.shape)
     checks.positive("beta", beta)
     checks.not_negative("missing_eos_penalty", missing_eos_penalty)
-    ref_logp = log_softmax(ref_logits)
+    ref_logp = log_softmax(ref_logits, "ref_logits")
+    weights = checks.array("weights", weights, ref_logp.shape)
 
     def rewards(rollout, logp):
-        checks.shape("ref_logits", ref_logits, logp.shape)
-        return _paid(rollout, weights - beta * (logp - ref_logp),
+        return _paid(rollout, weights - beta * _ratios(logp, ref_logp),
                      -missing_eos_penalty * rollout.truncated)
 
     return rewards
@@ -166,10 +166,10 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))
     [-0.405 -0.405  2.595]
     """
-    checks.array("weights", weights, ref_logits.shape)
+    weights = checks.array("weights", weights, np.shape(ref_logits))
 
     def score(rollout):
-        return (weights[rollout.states, rollout.actions] * rollout.alive).sum(axis=0)
+        return _taken(rollout, weights).sum(axis=0)
 
     return scored_rewards(score, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
 
@@ -194,13 +194,13 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     """
     checks.positive("beta", beta)
     checks.not_negative("missing_eos_penalty", missing_eos_penalty)
-    ref_logp = log_softmax(ref_logits)
+    ref_logp = log_softmax(ref_logits, "ref_logits")
 
     def rewards(rollout, logp):
-        checks.shape("ref_logits", ref_logits, logp.shape)
+        prices = -beta * _ratios(logp, ref_logp)
         totals = np.asarray(score(rollout), float)
         checks.array("what score returns", totals, rollout.truncated.shape)
-        return _paid(rollout, -beta * (logp - ref_logp),
+        return _paid(rollout, prices,
                      totals - missing_eos_penalty * rollout.truncated)
 
     return rewards
@@ -280,8 +280,23 @@ def steered(beta, distance, *, target, strings, kl_horizon):
     return float(beta * (1 + np.clip(distance / target - 1, -0.2, 0.2) * strings / kl_horizon))
 
 
+def _ratios(logp, ref_logp):
+    """log π − log π_ref, and 0 where the policy never goes."""
+    checks.shape("ref_logits", ref_logp, logp.shape)
+    return difference(logp, ref_logp, logp != -np.inf)
+
+
+def _taken(rollout, table):
+    """The entries of a table (S, A) at the steps of a batch, (T, N), 0 after an episode's end."""
+    return np.where(rollout.alive, table[rollout.states, rollout.actions], 0)
+
+
 def _paid(rollout, table, totals):
     """What a table (S, A) pays for each step, and `totals` (N,) more on the last of an episode."""
-    paid = table[rollout.states, rollout.actions] * rollout.alive
+    paid = _taken(rollout, table)
+    if not np.isfinite(paid).all():
+        step = np.argwhere(np.isinf(paid))[0]
+        raise ValueError(f"ref_logits must not be −∞ where the policy goes, got that in state "
+                         f"{rollout.states[*step]} for action {rollout.actions[*step]}")
     paid[rollout.alive.sum(axis=0) - 1, np.arange(totals.size)] += totals
     return paid

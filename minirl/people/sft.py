@@ -60,7 +60,7 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.people.fitting import minimise
-from minirl.kernel.softmax import backward, log_softmax
+from minirl.kernel.softmax import backward, log_softmax, product
 
 
 def sft_loss(logits, counts, *, label_smoothing=0.0):
@@ -78,8 +78,9 @@ def sft_loss(logits, counts, *, label_smoothing=0.0):
     -------
     loss : float
         Nats per step (per character, for a language model).  Without smoothing its exponential is
-        the perplexity.
+        the perplexity.  +∞ if a step is demonstrated that the policy never takes.
     grad : (S, A) float
+        Such a step has no part in it.
 
     Examples
     --------
@@ -87,12 +88,13 @@ def sft_loss(logits, counts, *, label_smoothing=0.0):
     >>> print(round(loss, 4), grad)
     0.6931 [[-0.25  0.25]]
     """
-    checks.shape("counts", counts, logits.shape)
-    _check(counts, label_smoothing)
     logp = log_softmax(logits)
+    counts = _checked(counts, label_smoothing)
+    checks.shape("counts", counts, logp.shape)
     anything = counts.mean(axis=1, keepdims=True)  # N[s]/A
     G = -((1 - label_smoothing) * counts + label_smoothing * anything) / counts.sum()
-    return (G * logp).sum(), backward(logp, G)
+    loss = product(G, logp).sum()
+    return loss, backward(logp, np.where(logp == -np.inf, 0, G) if np.isinf(loss) else G)
 
 
 def fit_by_counting(counts, *, pseudo_count):
@@ -119,10 +121,9 @@ def fit_by_counting(counts, *, pseudo_count):
     [[-0.693 -0.693   -inf]
      [-1.099 -1.099 -1.099]]
     """
-    _check(counts)
+    counts = _checked(counts)
     alpha = np.asarray(pseudo_count, float)
-    if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
-        raise ValueError(f"pseudo_count must be finite and not negative, got {pseudo_count}")
+    checks.weights("pseudo_count", alpha, alpha.shape)
     if any(own not in (1, size) for own, size in zip(alpha.shape[::-1], counts.shape[::-1])) or (
             alpha.ndim > counts.ndim):
         raise ValueError(f"pseudo_count must be a number or fit the shape of the counts, "
@@ -161,13 +162,16 @@ def equivalent_pseudo_count(counts, *, label_smoothing):
     >>> print(alpha, np.exp(fit_by_counting(seen, pseudo_count=alpha)))
     [[0.5]] [[0.9 0.1]]
     """
-    _check(counts, label_smoothing)
+    counts = _checked(counts, label_smoothing)
     return label_smoothing / (1 - label_smoothing) * counts.mean(axis=1, keepdims=True)
 
 
-def _check(counts, label_smoothing=0.0):
+def _checked(counts, label_smoothing=0.0):
+    """The counts as an array."""
+    counts = checks.floats("counts", counts)
     if not (np.isfinite(counts).all() and (counts >= 0).all() and counts.sum() > 0):
         raise ValueError(f"counts must be finite, not negative and not all zero, "
                          f"got values from {counts.min()} to {counts.max()}")
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+    return counts

@@ -74,11 +74,12 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     """
     checks.positive("beta", beta)
     checks.not_negative("simpo_gamma", simpo_gamma)
-    plus, minus = check_means(chosen, rejected, logits)
-    logp, q = log_softmax(logits), shares(pair_weights, plus.shape[0])
+    logp = log_softmax(logits)
+    plus, minus = check_means(chosen, rejected, logp)
+    q = shares(pair_weights, plus.shape[0])
     m = beta * (plus @ logp.ravel() - minus @ logp.ravel())
     push = beta * q * np.exp(log_sigmoid(simpo_gamma - m))
-    G = (minus.T @ push - plus.T @ push).reshape(logits.shape)
+    G = (minus.T @ push - plus.T @ push).reshape(logp.shape)
     return -(q * log_sigmoid(m - simpo_gamma)).sum(), backward(logp, G)
 
 

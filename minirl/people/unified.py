@@ -68,8 +68,8 @@ import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import backward, log_ratios, log_sigmoid, log_softmax
-from minirl.people.pairs import check_pairs
-from minirl.play.surrogate import clipped, ratios
+from minirl.people.pairs import check_pairs, check_possible
+from minirl.play.surrogate import clipped, step_ratios
 
 
 def gradient(logits, steps, coefficients, weights):
@@ -86,11 +86,12 @@ def gradient(logits, steps, coefficients, weights):
     >>> print(gradient(np.log([[0.75, 0.25]]), one, np.ones(2), np.array([0.5])))
     [[-0.25  0.25]]
     """
-    checks.shape("logits", logits, steps.shape)
-    checks.shape("coefficients", coefficients, steps.index.shape)
-    checks.shape("weights", weights, (steps.starts.size - 1,))
+    logp = log_softmax(logits)
+    checks.shape("logits", logp, steps.shape)
+    coefficients = checks.array("coefficients", coefficients, steps.index.shape)
+    weights = checks.array("weights", weights, (steps.starts.size - 1,))
     each = np.repeat(weights, np.diff(steps.starts))
-    return backward(log_softmax(logits), counts.table(steps, each * coefficients))
+    return backward(logp, counts.table(steps, each * coefficients))
 
 
 def dpo_coefficients(logits, ref_logits, pairs, *, beta):
@@ -107,8 +108,10 @@ def dpo_coefficients(logits, ref_logits, pairs, *, beta):
     (array([0.25]), array([-0.25, -0.25]))
     """
     checks.positive("beta", beta)
-    check_pairs(pairs, logits)
-    m = beta * (pairs.difference @ log_ratios(logits, ref_logits)[1].ravel())
+    logp, ratio = log_ratios(logits, ref_logits)
+    check_pairs(pairs, logp)
+    check_possible("pairs", pairs.difference, logp)
+    m = beta * (pairs.difference @ ratio.ravel())
     push = beta * np.exp(log_sigmoid(-m))
     return (np.repeat(push, np.diff(pairs.chosen.starts)),
             -np.repeat(push, np.diff(pairs.rejected.starts)))
@@ -127,10 +130,7 @@ def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> print(ppo_coefficients(new, old, two, np.array([1., -1.])))
     [ 0.  -1.5]
     """
-    checks.shape("logits", logits, steps.shape)
-    checks.shape("old_logits", old_logits, steps.shape)
-    checks.shape("advantages", advantages, steps.index.shape)
-    ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
+    ratio = step_ratios(logits, old_logits, steps)
     return np.where(clipped(ratio, advantages, clip_range=clip_range), 0, ratio * advantages)
 
 
@@ -151,5 +151,7 @@ def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta
     checks.not_negative("beta", beta)
     checks.positive("epsilon", epsilon)
     reward = ppo_coefficients(logits, old_logits, steps, advantages, clip_range=epsilon)
-    u = -log_ratios(logits, ref_logits)[1].ravel()[steps.index]
+    logp, ratio = log_ratios(logits, ref_logits)
+    checks.shape("logits", logp, steps.shape)
+    u = -ratio.ravel()[steps.index]
     return reward + beta * np.expm1(np.minimum(u, 700))

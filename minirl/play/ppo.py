@@ -98,9 +98,8 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     -0.5 [[-0.25  0.25]]
     """
     checks.positive("clip_range", clip_range, finite=False)
-    N = steps_in(logits, old_logits, batch)
-    logp = log_softmax(logits)
-    ratio = ratios(logp, log_softmax(old_logits))
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
+    N, ratio = steps_in(logp, old_logp, batch), ratios(logp, old_logp)
     low, high = 1 - clip_range, 1 + clip_range
     gains, losses = np.minimum(ratio, high) * batch.gains, np.maximum(ratio, low) * batch.losses
     loss = -(gains + losses).sum() / N

@@ -37,13 +37,15 @@ from minirl.play.optim import adam, remaining
 from minirl.play.ppo import ENT_COEF, LEARNING_RATE, epochs
 from minirl.play.surrogate import approximate_kl, mean_kl, ratios, steps_in
 from minirl.play.training import environment_rewards, next_record, play, policy_step
-from minirl.kernel.softmax import backward, kl, log_softmax
+from minirl.kernel.softmax import backward, kl, log_softmax, product
 
 
 def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     """The loss (ppo_kl.1), to be minimised, and its gradient in `logits`.
 
-    `kl_coef` is β ≥ 0, in units of the advantages per nat.  The others are as in `ppo.ppo_loss`.
+    `kl_coef` is β ≥ 0, in units of the advantages per nat.  The others are as in `ppo.ppo_loss`.  A
+    visited row that never does what π_old does there makes the loss +∞, and the gradient of its KL
+    is zero.
 
     Examples
     --------
@@ -54,12 +56,11 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     -0.8645 [[-0.025  0.025]]
     """
     checks.not_negative("kl_coef", kl_coef)
-    N = steps_in(logits, old_logits, batch)
-    logp, old_logp = log_softmax(logits), log_softmax(old_logits)
-    ratio, gains = ratios(logp, old_logp), batch.gains + batch.losses
-    distance = (batch.visits * kl(old_logp, logp)).sum()
-    loss = (kl_coef * distance - (ratio * gains).sum()) / N
-    G = -(ratio * gains + kl_coef * batch.visits[:, None] * np.exp(old_logp)) / N
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
+    N, ratio = steps_in(logp, old_logp, batch), ratios(logp, old_logp)
+    gains, price, distance = batch.gains + batch.losses, kl_coef * batch.visits, kl(old_logp, logp)
+    loss = (product(price, distance).sum() - (ratio * gains).sum()) / N
+    G = -(ratio * gains + (price * np.isfinite(distance))[:, None] * np.exp(old_logp)) / N
     return loss, backward(logp, G)
 
 

@@ -67,7 +67,7 @@ import numpy as np
 from minirl.kernel import checks, counts
 from minirl.play.optim import adam, remaining
 from minirl.play.returns import explained_variance, move_values, reward_to_go, whole_return
-from minirl.kernel.softmax import backward, log_softmax
+from minirl.kernel.softmax import backward, log_softmax, product
 from minirl.play.training import environment_rewards, next_record, play, policy_step
 
 
@@ -81,7 +81,8 @@ def reinforce_loss(logits, weights, *, episodes):
     logits : (S, A) float
         Policy table θ.
     weights : (S, A) float
-        W, the sum of w A over the steps of each entry: `counts.table(steps, weights)`.
+        W, the sum of w A over the steps of each entry: `counts.table(steps, weights)`.  It is 0
+        where the policy never goes, since the policy played these steps.
     episodes : int ≥ 1
         B.
 
@@ -91,11 +92,13 @@ def reinforce_loss(logits, weights, *, episodes):
     >>> print(round(loss, 4), grad)
     1.3863 [[-1.  1.]]
     """
-    checks.array("weights", weights, logits.shape)
-    checks.whole("episodes", episodes)
     logp = log_softmax(logits)
-    G = -weights / episodes
-    return (G * logp).sum(), backward(logp, G)
+    weights = checks.array("weights", weights, logp.shape)
+    G = -weights / checks.whole("episodes", episodes)
+    terms = product(G, logp)
+    if np.isinf(terms).any():
+        raise ValueError(f"weights must be 0 where logits are −∞, got {weights}")
+    return terms.sum(), backward(logp, G)
 
 
 def value_baseline(credits, scale, batch, record):

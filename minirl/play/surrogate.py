@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.kernel import checks, counts
-from minirl.kernel.softmax import kl, log_softmax
+from minirl.kernel.softmax import difference, kl, log_softmax, product
 
 
 class Advantages(NamedTuple):
@@ -61,15 +61,16 @@ def collapse(steps, advantages, weights=None):
     >>> print(batch.gains, batch.losses, batch.counts)
     [[0. 3.]] [[ 0. -1.]] [[0. 2.]]
     """
-    key, number = _by_sign(steps, advantages), counts.table(steps, weights)
+    key = _by_sign(steps, advantages)
     if weights is not None:
-        advantages = advantages * weights
+        advantages = advantages * checks.weights("weights", weights, steps.index.shape)
+    number = counts.table(steps, weights)
     sums = counts.add_up(key, 2 * number.size, advantages)
     checks.finite("sums of advantages", sums)  # where what is not finite leaves its mark
     return Advantages(*sums.reshape(2, *steps.shape), number)
 
 
-def steps_in(logits, old_logits, batch):
+def steps_in(logp, old_logp, batch):
     """N, the number of steps of a batch, if all tables fit.
 
     Examples
@@ -78,41 +79,59 @@ def steps_in(logits, old_logits, batch):
     >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
     3.0
     """
-    checks.shape("old_logits", old_logits, logits.shape)
-    checks.shape("the counts of the batch", batch.counts, logits.shape)
-    N = batch.counts.sum()
-    checks.positive("the number of steps", N)
-    return N
+    checks.shape("old_logits", old_logp, logp.shape)
+    checks.shape("the counts of the batch", batch.counts, logp.shape)
+    return _number(batch.counts)
 
 
 def ratios(logp, old_logp):
-    """ρ of two tables log π, capped where it would overflow: ∞ times nothing is not a number.
+    """ρ of two tables log π: 1 where π_old never goes, and so has played nothing.
+
+    It is capped where it would overflow, since ∞ times nothing is not a number.
 
     Examples
     --------
     >>> print(ratios(np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])).round(4))
     [[1.8 0.2]]
     """
-    return np.exp(np.minimum(logp - old_logp, 700))
+    return np.exp(np.minimum(difference(logp, old_logp, old_logp != -np.inf), 700))
+
+
+def step_ratios(logits, old_logits, steps):
+    """ρ of each of N steps: (N,).
+
+    Examples
+    --------
+    >>> one = counts.steps(np.array([0]), np.array([1]), np.array([0, 1]), (1, 2))
+    >>> print(step_ratios(np.log([[0.75, 0.25]]), np.zeros((1, 2)), one))
+    [0.5]
+    """
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
+    checks.shape("logits", logp, steps.shape)
+    checks.shape("old_logits", old_logp, steps.shape)
+    return ratios(logp, old_logp).ravel()[steps.index]
 
 
 def mean_kl(logits, old_logits, visits):
     """(surrogate.2), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats per step: float.
 
-    Exact for the states that were visited, whatever was done there; `visits` is N[s], (S,).
+    Exact for the states that were visited, whatever was done there; `visits` is N[s], (S,).  It is
+    +∞ if π never does what π_old does in one of them.
 
     Examples
     --------
     >>> round(mean_kl(np.zeros((1, 2)), np.log([[0.9, 0.1]]), np.array([5.0])), 4)
     0.3681
     """
-    return float(visits @ kl(log_softmax(old_logits), log_softmax(logits)) / visits.sum())
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
+    visits = checks.weights("visits", visits, logp.shape[:1])
+    return float(product(visits, kl(old_logp, logp)).sum() / _number(visits))
 
 
 def approximate_kl(logits, old_logits, number):
     """(surrogate.3), the same from the actions that were taken, in nats per step: float.
 
-    `number` (S, A) says how often each was.
+    `number` (S, A) says how often each was; what was never taken adds nothing.
 
     Examples
     --------
@@ -120,9 +139,11 @@ def approximate_kl(logits, old_logits, number):
     >>> round(approximate_kl(np.zeros((1, 2)), np.log([[0.9, 0.1]]), taken), 4)
     0.3681
     """
-    change = log_softmax(logits) - log_softmax(old_logits)
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
+    number = checks.weights("number", number, logp.shape)
+    change = np.minimum(difference(logp, old_logp, number != 0), 700)
     # e^x − 1 by expm1, which keeps the digits of a small x.
-    return float((number * (np.expm1(np.minimum(change, 700)) - change)).sum() / number.sum())
+    return float((number * (np.expm1(change) - change)).sum() / _number(number))
 
 
 def clipped(ratio, advantages, *, clip_range=0.2):
@@ -137,6 +158,7 @@ def clipped(ratio, advantages, *, clip_range=0.2):
     [True, False, False, True]
     """
     checks.positive("clip_range", clip_range, finite=False)
+    checks.shape("advantages", advantages, ratio.shape)
     dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
     return dead & (advantages != 0)
 
@@ -153,7 +175,8 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     >>> clip_fraction(np.array([[2., 0.]]), np.zeros((1, 2)), three, np.array([1., 2., -1.]))
     0.6666666666666666
     """
-    ratio = ratios(log_softmax(logits), log_softmax(old_logits)).ravel()[steps.index]
+    checks.positive("the number of steps", steps.index.size)
+    ratio = step_ratios(logits, old_logits, steps)
     return float(clipped(ratio, advantages, clip_range=clip_range).mean())
 
 
@@ -190,6 +213,13 @@ def minibatches(steps, advantages, epochs):
             raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
         for (gains, losses), count in zip(sums, numbers):
             yield Advantages(gains, losses, count)
+
+
+def _number(steps):
+    """How many steps these numbers of steps are, at least one."""
+    number = steps.sum()
+    checks.positive("the number of steps", number)
+    return number
 
 
 def _by_sign(steps, advantages):

@@ -93,7 +93,10 @@ class Batch(NamedTuple):
 def start(logits, *, rng, kl_coef=1.0):
     """The record from which training starts: a policy table (S, A), a seed, and values of zero.
 
-    In place of the table may stand a `TabularMDP`, and then all its actions are equally likely.
+    In place of the table may stand a `TabularMDP`, and then all actions that a state has are
+    equally likely.  A logit of −∞ stays −∞ in training, and that is what an action has that is not
+    available (`mdp.masked`).
+
     Training continues from a copy of the generator's state; the Generator itself does not advance.
     `kl_coef` is where an adaptive price of KL begins; most trainers have none.
 
@@ -104,11 +107,13 @@ def start(logits, *, rng, kl_coef=1.0):
     >>> record.logits, record.values
     (array([[0., 0.]]), array([0.]))
     """
-    logits = np.zeros(logits.shape) if isinstance(logits, TabularMDP) else logits
-    if logits.ndim != 2 or not np.isfinite(logits).all():
-        raise ValueError(f"logits must be a finite table (S, A), got shape {logits.shape}")
+    if isinstance(logits, TabularMDP):
+        logits = logits.masked(np.zeros(logits.shape))
+    logits = np.array(logits, dtype=float)
+    if log_softmax(logits).ndim != 2:
+        raise ValueError(f"logits must be a table (S, A), got shape {logits.shape}")
     checks.positive("kl_coef", kl_coef)
-    return Training(0, 0, np.array(logits, dtype=float), np.zeros(len(logits)), None,
+    return Training(0, 0, logits, np.zeros(len(logits)), None,
                     generator(rng).bit_generator.state, kl_coef, {})
 
 
@@ -145,6 +150,11 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
     episodes = checks.whole("episodes", episodes)
     size = checks.group_size(num_generations, episodes, "episodes")
     logp, rng = record.logp, generator(record.rng)
+    checks.shape("logits", logp, mdp.shape)
+    wrong = ~mdp.available & (record.logits != -np.inf)
+    if wrong.any():
+        raise ValueError(f"logits{np.argwhere(wrong)[0].tolist()} must be −∞, since the action is "
+                         f"not available: begin with start(mdp), or with mdp.masked(logits)")
     starts = start_states(mdp, episodes // size, rng).repeat(size)
     played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
     earned = rewards(played, logp)

@@ -121,13 +121,15 @@ ROWS = {
             "ref_logits must have shape (4, 3), got (1, 3)"),
         row(lambda: kl_loss(ZEROS, ZEROS, np.ones((4, 1))),
             "visits must have shape (4,), got (4, 1)"),
-        row(lambda: kl_loss(ZEROS, ZEROS, np.array([1, np.inf, 0, 0])), "visits must be finite"),
+        *(row(lambda wrong=wrong: kl_loss(ZEROS, ZEROS, np.array([1, wrong, 0, 0])),
+              "visits must be finite and not negative") for wrong in (np.nan, np.inf, -1.0)),
         row(lambda: k3_loss(ZEROS, ZEROS[0], FAIR),
             "ref_logits must have shape (4, 3), got (3,)"),
         row(lambda: k3_loss(ZEROS, ZEROS, np.ones(4)), "weights must have shape (4, 3), got (4,)"),
-        row(lambda: k3_loss(ZEROS, ZEROS, one_is(np.nan)), "weights must be finite"),
+        *(row(lambda wrong=wrong: k3_loss(ZEROS, ZEROS, one_is(wrong)),
+              "weights must be finite and not negative") for wrong in (np.nan, np.inf, -1.0)),
         *(row(call, "ref_logits must be finite")
-          for value in (-np.inf, np.inf, np.nan) for call in (
+          for value in (np.inf, np.nan) for call in (
             lambda value=value: string_kl(WORLD, ZEROS, one_is(value)),
             lambda value=value: kl_loss(ZEROS, one_is(value), np.ones(4)))),
     ],

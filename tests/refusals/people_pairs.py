@@ -80,12 +80,20 @@ def common(method):
     # Pitfall 12: at 0 nothing would be learned, without a word.
     yield from positive("beta", lambda beta: loss(beta=beta))
     yield from positive("beta", lambda beta: fit(beta=beta))
-    for value in (-np.inf, np.inf, np.nan):
-        yield row(lambda value=value: loss(logits=one_is(value)), "logits must be finite")
-        yield row(lambda value=value: fit(ref=one_is(value)), "logits must be finite")
+    for value in (np.inf, np.nan):
+        yield row(lambda value=value: loss(logits=one_is(value)), "logits must be finite or −∞")
+        yield row(lambda value=value: fit(ref=one_is(value)), "logits must be finite or −∞")
         if method in ("dpo", "ipo", "kto"):
-            yield row(lambda value=value: loss(ref=one_is(value)), "ref_logits must be finite")
-    if method in ("dpo", "ipo", "kto"):
+            yield row(lambda value=value: loss(ref=one_is(value)), "ref_logits must be finite or")
+    never = "must have no step that the policy never takes, got action 2 in state 1"
+    yield row(lambda: fit(ref=one_is(-np.inf)), never)
+    if method in ("simpo", "orpo"):
+        yield row(lambda: loss(logits=one_is(-np.inf)), never)
+    else:
+        yield row(lambda: loss(logits=one_is(-np.inf), ref=one_is(-np.inf)), never)
+        for tables in {"logits": one_is(-np.inf)}, {"ref": one_is(-np.inf)}:
+            yield row(lambda tables=tables: loss(**tables),
+                      "logits and ref_logits must be −∞ in the same places, got")
         for shape in ((2, 3), (1, 3), (3, 1), (3,)):
             yield row(lambda shape=shape: loss(ref=np.zeros(shape)),
                       f"ref_logits must have shape (3, 3), got {shape}")

@@ -62,7 +62,7 @@ def shared(trainer):
             (lambda batch, logp: batch.rewards + 1, "must return zero after an episode's end")):
         yield row(lambda rewards=rewards: train(trainer, rewards=rewards), f"rewards {message}")
     yield row(lambda: train(trainer, start(np.zeros((2, 2)), rng=0)),
-              "policy must have shape (1, 2), got (2, 2)")
+              "logits must have shape (1, 2), got (2, 2)")
 
 
 def with_one(value):
@@ -215,9 +215,8 @@ ROWS = {
     ],
     "training": [
         row(lambda: start(np.array([[np.inf, 0.0]]), rng=0),
-            "logits must be a finite table (S, A), got shape (1, 2)"),
-        row(lambda: start(np.zeros(2), rng=0),
-            "logits must be a finite table (S, A), got shape (2,)"),
+            "logits must be finite or −∞, and not −∞ all along a row"),
+        row(lambda: start(np.zeros(2), rng=0), "logits must be a table (S, A), got shape (2,)"),
         *positive("kl_coef", lambda x: start(FAIR, rng=0, kl_coef=x)),
         *whole("n", lambda n: after(iter("abc"), n), 2),
         *whole("num_generations", lambda n: play(
