@@ -177,5 +177,5 @@ def show(drawing, file=None):
     → → G
     """
     file = sys.stdout if file is None else file
-    print(painted(drawing) if file.isatty() and not os.environ.get("NO_COLOR") else drawing,
-          file=file)
+    coloured = getattr(file, "isatty", bool)() and not os.environ.get("NO_COLOR")
+    print(painted(drawing) if coloured else drawing, file=file)

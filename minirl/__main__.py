@@ -7,7 +7,7 @@ argument or a file that cannot be used.
 import argparse
 import sys
 
-from minirl.console import finish, use_one_thread
+from minirl.console import check_command, finish, standard_output, use_one_thread
 
 use_one_thread()
 
@@ -34,17 +34,19 @@ def _parser(jobs):
 
 
 def main(argv=None, jobs=JOBS):
-    """Run the command line and return its exit status."""
+    """Run the command line and return its exit status, which is that of argparse too."""
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv[:1] == ["help"]:
         argv = [*argv[1:], "--help"]
     elif not argv or argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version"):
         argv = ["demo", *argv]
-    arguments = _parser(jobs).parse_args(argv)
 
     def work():
-        sys.stdout.reconfigure(errors="replace")  # a terminal without arrows prints question marks
-        do(arguments.job, arguments)
+        parser = _parser(jobs)
+        check_command(parser, argv[0], [job.name for job in jobs])
+        arguments = parser.parse_args(argv)
+        with standard_output(errors="replace"):  # what a terminal cannot show is a question mark
+            do(arguments.job, arguments)
 
     return finish("minirl", work)
 

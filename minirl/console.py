@@ -3,7 +3,8 @@ ends.
 
 A command exits with 0 if its work is done, with 2 for an argument or a file that cannot be used,
 and with 1 if something else failed or it was interrupted.  A user's mistake is one line on standard
-error, after the usage if an argument is wrong, and never a traceback.
+error, after the usage if an argument is wrong, and never a traceback.  A program that calls `main`
+gets the status back, and its standard output as it was, be that a terminal, a notebook or a text.
 
 A command uses one thread for linear algebra, whatever the environment says.  Several threads add up
 in another order, so that the last bits differ, and training amplifies them.  Tables as small as
@@ -14,6 +15,8 @@ import argparse
 import os
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from math import inf
 
 
@@ -70,15 +73,28 @@ def _within(kind, name, least, most, multiple=0):
     return convert
 
 
-def counted(number, name):
+def check_command(parser, word, names):
+    """End with an error that names all commands, and the nearest, if a first argument is none.
+
+    Examples
+    --------
+    >>> check_command(argparse.ArgumentParser(), "values", ["demo", "values"])
+    """
+    if word not in names and not word.startswith("-"):
+        near = "".join(f", did you mean {name!r}?" for name in get_close_matches(word, names, 1))
+        parser.error(f"argument JOB: invalid choice: {word!r}{near} (choose from "
+                     f"{', '.join(names)})")
+
+
+def counted(number, name, form=""):
     """A number of things in words: one of them, or several.
 
     Examples
     --------
-    >>> counted(1, "run"), counted(2000, "run")
-    ('1 run', '2,000 runs')
+    >>> counted(1, "run"), counted(2000, "step", ",")
+    ('1 run', '2,000 steps')
     """
-    return f"{number:,} {name}" + ("" if number == 1 else "s")
+    return f"{number:{form}} {name}" + ("" if number == 1 else "s")
 
 
 def file_name(text):
@@ -115,14 +131,39 @@ def progress(line):
     --------
     >>> progress("fitting")
     """
-    if sys.stderr is not None and sys.stderr.isatty():
+    if getattr(sys.stderr, "isatty", bool)():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def standard_output(**how):
+    """Set the encoding of standard output, or what it does with `errors`, for a while.
+
+    What a program that calls us has put in its place may have neither, and stays as it is.
+
+    Examples
+    --------
+    >>> with standard_output(errors="replace"):
+    ...     print("done")
+    done
+    """
+    out, before = sys.stdout, {name: getattr(sys.stdout, name, None) for name in how}
+    change = getattr(out, "reconfigure", None)
+    if change is None:
+        yield
+        return
+    change(**how)
+    try:
+        yield
+    finally:
+        change(**before)
 
 
 def finish(program, work):
     """Do the work of a command, a function without arguments, and return its exit status.
 
     The work raises ValueError for what the user can mend; a message begins with the program's name.
+    It may read the arguments too: the status of argparse is returned as well.
 
     Examples
     --------
@@ -135,12 +176,15 @@ def finish(program, work):
         return 1
     try:
         work()
-        sys.stdout.flush()
+        getattr(sys.stdout, "flush", bool)()
+    except SystemExit as stop:  # of argparse, which has said why
+        return stop.code or 0
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(AttributeError, OSError):  # a text has no file behind it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError, MemoryError, BrokenProcessPool) as error:
         progress("")

@@ -1,12 +1,18 @@
 """Appendix: reading and writing files so that nothing is lost and every error can be understood.
 
 A file is written beside its place and renamed when it is whole, so that a crash leaves the old one
-or the new one.  A text is read as UTF-8, and a bad byte is reported with its line.  The name `-`
-stands for standard input where something is read, and for standard output where it is written.
+or the new one.  Who may read it stays as it was, and a file that is read-only or that is read by
+the same command is not replaced.  A text is read as UTF-8, and a bad byte is reported with its
+line.  Lines end as on any system, and a byte order mark at the start of one is dropped, since files
+may have been joined.  The name `-` stands for standard input where something is read, and for
+standard output where it is written.
 """
 
 import os
+import re
 import sys
+from contextlib import suppress
+from stat import S_IMODE
 
 STANDARD = "-"
 
@@ -34,7 +40,9 @@ def read_bytes(path):
         if path == STANDARD:
             if sys.stdin is None:
                 raise ValueError("cannot read standard input: it is closed")
-            return sys.stdin.buffer.read()
+            # A program that calls us may have put a text in its place.
+            data = getattr(sys.stdin, "buffer", sys.stdin).read()
+            return data if isinstance(data, bytes) else data.encode("utf-8")
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
@@ -42,7 +50,7 @@ def read_bytes(path):
 
 
 def read_text(path):
-    """The text of a UTF-8 file, without a byte order mark: str.
+    """The text of a UTF-8 file, whose lines end with one line feed: str.
 
     A bad byte is refused with its line.
 
@@ -52,13 +60,25 @@ def read_text(path):
     Traceback (most recent call last):
     ValueError: cannot read no such file: No such file or directory
     """
-    data = read_bytes(path)
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        raise ValueError(f"{shown(path)}, line {line}: not UTF-8 (byte {byte:#04x})") from None
+    lines = []
+    for number, line in enumerate(split_lines(read_bytes(path)), start=1):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{shown(path)}, line {number}: not UTF-8 (byte "
+                             f"{line[error.start]:#04x})") from None
+    return "\n".join(lines)
+
+
+def split_lines(data):
+    """The lines of a UTF-8 file, each as bytes, without what ends them and byte order marks.
+
+    Examples
+    --------
+    >>> split_lines(b"one\\r\\ntwo\\rthree\\n")
+    [b'one', b'two', b'three', b'']
+    """
+    return [re.sub(b"^(\xef\xbb\xbf)+", b"", line) for line in re.split(b"\r\n?|\n", data)]
 
 
 def _is_device(path):
@@ -80,6 +100,24 @@ def check_writable(path):
             _is_device(path) or os.path.isdir(folder) and os.access(folder, os.W_OK)):
         raise ValueError(f"cannot write {path}: it must be a file in a folder that exists and may "
                          f"be written to")
+    # Who is root may write to every file, but not without having been asked to.
+    if os.path.isfile(path) and not (os.access(path, os.W_OK) and os.stat(path).st_mode & 0o222):
+        raise ValueError(f"cannot write {path}: it is read-only")
+
+
+def check_apart(out, *read):
+    """Raise ValueError if the file `out` is one of those that are read, however it is spelled.
+
+    A name that is None is none.
+
+    Examples
+    --------
+    >>> check_apart("model.npz", "words.txt", "-", None)
+    """
+    for path in read:
+        if (out is not None and path is not None and STANDARD not in (out, path)
+                and os.path.isfile(out) and os.path.exists(path) and os.path.samefile(out, path)):
+            raise ValueError(f"cannot write {out}: the same file is read")
 
 
 def make_folder(path):
@@ -100,25 +138,31 @@ def make_folder(path):
 def write_bytes(path, data):
     """Write a file beside and rename it, so that a crash leaves the old one or the new one.
 
-    Standard output and devices have no beside, and are written to directly.
+    Standard output and devices have no beside, and are written to directly.  A file that is there
+    keeps its mode and its owner, and is refused if it is read-only.
 
     Examples
     --------
     >>> write_bytes(os.devnull, b"into the void")
     """
     if path == STANDARD:
-        sys.stdout.flush()  # what was printed before comes first
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _print_bytes(data)
         return
+    check_writable(path)
     if _is_device(path):
         with open(path, "wb") as file:
             file.write(data)
         return
     target = os.path.realpath(path)
     beside = f"{target}.{os.getpid()}.part"
+    old = os.stat(target) if os.path.exists(target) else None
+    mode = 0o666 if old is None else S_IMODE(old.st_mode)
     try:
-        with open(beside, "wb") as file:
+        with open(beside, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            if old is not None:
+                with suppress(OSError, AttributeError):  # of another owner; Windows has none
+                    os.chown(beside, old.st_uid, old.st_gid)
+                os.chmod(beside, mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -126,3 +170,17 @@ def write_bytes(path, data):
     finally:
         if os.path.exists(beside):
             os.remove(beside)
+
+
+def _print_bytes(data):
+    """Write to standard output, which a program that calls us may have replaced by a text."""
+    getattr(sys.stdout, "flush", bool)()  # what was printed before comes first
+    out = getattr(sys.stdout, "buffer", None)
+    if out is None:
+        try:
+            sys.stdout.write(data.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise ValueError("standard output takes only text here: name a file") from None
+    else:
+        out.write(data)
+        out.flush()

@@ -239,9 +239,9 @@ def endless():
     (lambda: save("m.npz", endless()), ["dpo"], "strings would not end: a larger --pull "),
     (lambda: None, ["reward_model", "--beta", "0.001"], "no optimum exists at beta = 0.001"),
     (lambda: None, ["dpo", "--simpo-gamma", "1"], "--simpo-gamma is for --method simpo"),
-    (lambda: None, ["dpo", "--out", "m.npz"], "--out m.npz would overwrite a file that is read"),
+    (lambda: None, ["dpo", "--out", "m.npz"], "cannot write m.npz: the same file is read"),
     (lambda: None, ["dpo", "--out", "./p.jsonl"],
-     "--out ./p.jsonl would overwrite a file that is read"),
+     "cannot write ./p.jsonl: the same file is read"),
     (lambda: None, ["dpo", "--out", "missing/a.npz"], "cannot write missing/a.npz: "),
 ])
 def test_what_cannot_be_used_is_refused_in_one_line_and_nothing_is_written(

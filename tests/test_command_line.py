@@ -13,6 +13,7 @@ from test_jobs import ARGUMENTS, EVERY, SMALL, handed_out, idle
 
 from minirl import __version__
 from minirl.__main__ import main
+from minirl.console import standard_output
 from minirl.lab import demo
 from minirl.lab.demo import DemoScale
 from minirl.lab.running_example import RunningExample
@@ -89,6 +90,11 @@ def test_a_wrong_choice_is_refused_with_what_there_is(command, job, argument):
         status, out, err = command(word, "--quiet")
         assert status == 2 and out == "" and f"argument JOB: invalid choice: {word!r}" in err
         assert re.findall(r"(\w+)'?[,)]", err.split("choose from")[1]) == list(EVERY)
+    for words, near in ((["value"], "values"), (["policy", "--runs", "2"], "policies"),
+                        (["help", "aligment"], "alignment"), (["estimator"], "estimators"),
+                        (["nonsense"], None), (["names.txt"], None)):
+        assert (f"{words[0 if words[0] != 'help' else 1]!r}, did you mean {near!r}? (choose"
+                in command(*words)[2]) == (near is not None)
 
 
 @pytest.mark.parametrize("job, arguments, message", [
@@ -156,6 +162,67 @@ def without_seconds(found):
     if isinstance(found, dict):
         return {name: without_seconds(value) for name, value in found.items() if name != "seconds"}
     return [without_seconds(value) for value in found] if isinstance(found, list) else found
+
+
+@pytest.mark.parametrize("option, name", [("--corpus", "names.txt"), ("--map", "map.txt")])
+def test_what_is_read_is_not_overwritten(command, tmp_path, monkeypatch, option, name):
+    """By JSON, before the work, or by a picture."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("SFG\n")
+    Path("link").symlink_to(name)
+    jobs = {"--corpus": ["demo"], "--map": ["values", "policies"]}[option]
+    for job in jobs:
+        for out in name, f"./{name}", "link", str(tmp_path / name):
+            assert command(job, option, name, "--json", out, jobs=[idle(job)]) == (
+                2, "", f"minirl: cannot write {out}: the same file is read\n")
+    if "values" in jobs:
+        pytest.importorskip("matplotlib")
+        picture = Path("4x4_values.png")
+        picture.symlink_to("map.txt")
+        status, _, err = command("values", "--map", name, "--plot", ".", "--quiet",
+                                 jobs=[handed_out("values")])
+        assert (status, err) == (2, f"minirl: cannot write ./{picture}: the same file is read\n")
+    assert Path(name).read_text() == "SFG\n"
+
+
+class Pad:
+    """What a program may put in the place of standard output: it only writes."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def getvalue(self):
+        return self.text
+
+
+@pytest.mark.parametrize("stream", [Pad, io.StringIO])
+def test_a_program_that_calls_us_may_have_replaced_standard_output(monkeypatch, stream):
+    """And gets a status, whatever the arguments are."""
+    for arguments, status, text in (
+            (["demo"], 0, "← G"), (["demo", "--json", "-"], 0, '["ön…"]'), (["demo", "-x"], 2, ""),
+            (["moon"], 2, ""), (["--help"], 0, "usage: minirl"), (["demo", "-h"], 0, "usage"),
+            (["--version"], 0, f"minirl {__version__}\n")):
+        monkeypatch.setattr(sys, "stdout", stream())
+        job = handed_out("demo")._replace(drawing=lambda found: "← G", text=lambda found: "ön",
+                                          document=lambda found: ["ön…"])
+        assert main(arguments, [job]) == status
+        found = sys.stdout.getvalue()
+        assert (text in found or text == "".join(found.split())) and (found != "") == (text != "")
+
+
+def test_standard_output_is_given_back_as_it_was(monkeypatch):
+    job = handed_out("demo")._replace(drawing=None, text=lambda found: "ön")
+    for arguments in ["demo"], ["moon"]:
+        out = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", errors="xmlcharrefreplace")
+        monkeypatch.setattr(sys, "stdout", out)
+        main(arguments, [job])
+        assert (out.encoding, out.errors) == ("latin-1", "xmlcharrefreplace")
+        with standard_output(encoding="utf-8", errors="strict"):
+            assert (out.encoding, out.errors) == ("utf-8", "strict")
+        assert (out.encoding, out.errors) == ("latin-1", "xmlcharrefreplace")
 
 
 def test_a_terminal_without_arrows_prints_question_marks_but_json_is_not_spoilt(monkeypatch):

@@ -68,7 +68,8 @@ def test_an_argument_that_does_not_fit_is_refused_with_what_is_accepted(convert,
 
 def test_a_number_of_things_is_said_in_words():
     assert [counted(n, "pair") for n in (0, 1, 2, 1000)] == ["0 pairs", "1 pair", "2 pairs",
-                                                           "1,000 pairs"]
+                                                           "1000 pairs"]
+    assert [counted(n, "step", ",") for n in (1, 1000)] == ["1 step", "1,000 steps"]
 
 
 # Progress.

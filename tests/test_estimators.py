@@ -316,3 +316,20 @@ def test_every_number_is_printed_under_its_name_and_with_its_decimals(laboratory
         place = lines.index(heads) + 1
         assert lines[place:place + len(rows)] == rows
     assert bias(9.4e-13) == "9e-13" and bias(1.1e-12) == "0.00000"
+
+
+@pytest.mark.parametrize("episodes, best", [(2, 0.0), (32, None), (200, None), (10**6, 1.0)])
+def test_the_lambda_that_is_named_has_the_least_squared_error(laboratory, episodes, best):
+    """Of the wrong values; with few episodes that is low, with many it is high."""
+    scale = laboratory.episodes / episodes
+    found = laboratory._replace(episodes=episodes, gae=[
+        (weight, *(row._replace(variance=row.variance * scale) for row in rows))
+        for weight, *rows in laboratory.gae])
+    errors = {weight: wrong.bias**2 + wrong.variance for weight, wrong, _ in found.gae}
+    least = min(errors, key=errors.get)
+    assert best in (None, least)
+    text = " ".join(estimators.estimators_text(found).split())
+    assert f"these values lambda {least:.1f} has the least." in text
+    for weight, wrong, _ in found.gae:
+        assert f"{weight:.1f} {estimators._bias(wrong.bias)} {wrong.variance:.5f} " \
+               f"{errors[weight]:.5f} " in text

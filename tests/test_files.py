@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from minirl.files import check_writable, make_folder, read_bytes, read_text, shown, write_bytes
+from minirl.files import (check_apart, check_writable, make_folder, read_bytes, read_text, shown,
+                          split_lines, write_bytes)
 
 
 # Writing.
@@ -132,6 +133,67 @@ def test_a_file_that_could_not_be_written_is_refused_by_name(tmp_path, name):
     assert str(found.value).startswith(f"cannot write {path}: it must be a file in a folder")
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o755, 0o200])
+def test_who_may_read_a_file_stays_as_it_was_and_never_more_may(tmp_path, monkeypatch, mode):
+    """Nor while it is being written."""
+    path, seen, replace = tmp_path / "out.json", [], os.replace
+    path.write_text("old")
+    path.chmod(mode)
+    monkeypatch.setattr(os, "replace", lambda *paths: seen.append(os.stat(paths[0])) or replace(
+        *paths))
+    owner = os.stat(path)
+    write_bytes(path, b"new")
+    after = os.stat(path)
+    assert stat.S_IMODE(seen[0].st_mode) == stat.S_IMODE(after.st_mode) == mode
+    assert (after.st_uid, after.st_gid) == (owner.st_uid, owner.st_gid)
+    new = tmp_path / "new.json"
+    write_bytes(new, b"new")
+    (tmp_path / "usual").write_text("")
+    assert new.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_of_somebody_else_stays_theirs(tmp_path):
+    path = tmp_path / "out.json"
+    path.write_text("old")
+    os.chown(path, 1234, 4321)
+    write_bytes(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 4321)
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o400, 0o555])
+@pytest.mark.parametrize("name", ["out.json", "link.json"])
+def test_a_read_only_file_is_not_replaced(tmp_path, name, mode):
+    """Not even by root, or through a link."""
+    (tmp_path / "out.json").write_text("old")
+    (tmp_path / "out.json").chmod(mode)
+    (tmp_path / "link.json").symlink_to("out.json")
+    for function in check_writable, lambda path: write_bytes(path, b"new"):
+        with pytest.raises(ValueError, match=f"^cannot write .*{name}: it is read-only$"):
+            function(tmp_path / name)
+    assert (tmp_path / "out.json").read_text() == "old" and len(os.listdir(tmp_path)) == 2
+
+
+def test_a_file_that_is_read_is_not_written_however_it_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "far").mkdir()
+    for name in "w.txt", "-", "other":
+        (tmp_path / name).write_text("")
+    (tmp_path / "link").symlink_to("w.txt")
+    (tmp_path / "far" / "back").symlink_to(os.path.join("..", "link"))
+    os.link("w.txt", "twin")
+    same = "w.txt", "./w.txt", str(tmp_path / "w.txt"), "far/../w.txt", "link", "far/back", "twin"
+    for out in same:
+        for read in same:
+            with pytest.raises(ValueError, match=f"^cannot write {out}: the same file is read$"):
+                check_apart(out, None, "other", read)
+    for out, read in (("new", "new"), ("-", "-"), ("-", "w.txt"), ("other", "-"), (None, "w.txt"),
+                      (os.devnull, os.devnull), ("other", "w.txt"), ("w.txt", "missing")):
+        check_apart(out, read, None)
+    with pytest.raises(ValueError, match="the same file is read"):
+        check_apart("./-", "./-")
+
+
 def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(os, "access", lambda path, mode: asked.append((str(path), mode)))
@@ -166,23 +228,27 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name_and_reason(tmp_path, na
 
 
 @pytest.mark.parametrize("data, text", [
-    (b"", ""), (b"one\r\ntwo\n\n three\r", "one\r\ntwo\n\n three\r"),
+    (b"", ""), (b"one\r\ntwo\n\n three\r", "one\ntwo\n\n three\n"),
+    (b"one\rtwo\r\rthree", "one\ntwo\n\nthree"), (b"one\n\r\r\ntwo", "one\n\n\ntwo"),
     (b"\xef\xbb\xbfone", "one"), (b"\xef\xbb\xbf", ""),
-    ("\ufeff\ufeffone\ufeff".encode(), "\ufeffone\ufeff"),
+    ("\ufeffone\n\ufefftwo\r\ufeff\ufeffthree\r\n\ufeff".encode(), "one\ntwo\nthree\n"),
+    ("\ufeff\ufeffone\ufeff".encode(), "one\ufeff"),
     ("\u00e9\0\U0001d538\u2028".encode(), "\u00e9\0\U0001d538\u2028"),
     (b"\xef\xbb\xbfa\r\n\xff\0", None), (bytes(range(256)) * 300, None)])
-def test_a_text_is_read_as_it_is_but_without_its_byte_order_mark(tmp_path, data, text):
-    """And bytes as they are"""
+def test_a_text_is_read_line_by_line_without_byte_order_marks(tmp_path, data, text):
+    """Whatever ends its lines, and bytes as they are"""
     path = tmp_path / "some.txt"
     path.write_bytes(data)
     assert read_bytes(path) == read_bytes(str(path)) == data
     if text is not None:
         assert read_text(path) == read_text(str(path)) == text
+        assert b"\n".join(split_lines(data)) == text.encode()
 
 
 @pytest.mark.parametrize("data, line, byte", [
     (b"\xff\xfe", 1, 0xFF), (b"one\xe9", 1, 0xE9), (b"one\n\xe9\n\xff", 2, 0xE9),
-    (b"\r\n\r\n\r\n\x80\r\n", 4, 0x80), (b"\n\xed\xa0\x80", 2, 0xED),
+    (b"\r\n\r\n\r\n\x80\r\n", 4, 0x80), (b"a\rb\r\r\n\x80", 4, 0x80), (b"\xc3\rb", 1, 0xC3),
+    (b"\n\xed\xa0\x80", 2, 0xED),
     (b"\xef\xbb\xbfa\n\xf0\x9d\x94", 2, 0xF0)])
 def test_a_text_that_is_not_utf_8_is_refused_by_line_and_byte(tmp_path, data, line, byte):
     path = tmp_path / "some.txt"
@@ -225,7 +291,9 @@ def test_a_dash_reads_standard_input_byte_for_byte(monkeypatch, tmp_path, data):
 def test_messages_name_standard_input(monkeypatch):
     assert (shown("-"), shown("./-"), shown("words")) == ("standard input", "./-", "words")
     monkeypatch.setattr(sys, "stdin", Standard("\ufeffa\u00f6\r\n".encode()).text())
-    assert read_text("-") == "a\u00f6\r\n"
+    assert read_text("-") == "a\u00f6\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\u00f6\r\n"))  # of a program that calls us
+    assert read_bytes("-") == "a\u00f6\r\n".encode()
     monkeypatch.setattr(sys, "stdin", Standard(b"a\n\xf6").text())
     with pytest.raises(ValueError, match="^standard input, line 2: not UTF-8 .byte 0xf6.$"):
         read_text("-")
@@ -248,6 +316,12 @@ def test_a_dash_writes_to_standard_output_what_follows_what_was_printed(monkeypa
     assert sys.stdout.buffer.getvalue() == b"first\0\xff\r\n"
     print("last", end="", flush=True)
     assert sys.stdout.buffer.getvalue().endswith(b"\nlast") and os.listdir(tmp_path) == []
+    text = io.StringIO()  # where a program that calls us has put a text
+    monkeypatch.setattr(sys, "stdout", text)
+    write_bytes("-", "\u00f6\n".encode())
+    assert text.getvalue() == "\u00f6\n"
+    with pytest.raises(ValueError, match="^standard output takes only text here: name a file$"):
+        write_bytes("-", b"PK\x03\xff")
     reader, writer = os.pipe()
     with open(reader, "rb"), open(writer, "w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)

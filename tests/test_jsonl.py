@@ -105,9 +105,9 @@ def test_other_ways_to_write_a_record_are_read_and_other_entries_ignored(data_fi
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-@pytest.mark.parametrize("last", [b"", b"\n", b"\r\n \n"])
-def test_blank_lines_windows_lines_and_a_byte_order_mark_do_no_harm(data_file, mark, end, last):
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b"\n\xef\xbb\xbf"])
+@pytest.mark.parametrize("last", [b"", b"\n", b"\r\n \n", b"\r\xef\xbb\xbf"])
+def test_blank_lines_other_line_ends_and_a_byte_order_mark_do_no_harm(data_file, mark, end, last):
     lines = [b'{"prompt": "a"}', b"", b" \t", b'{"prompt": "b"}', b'{"prompt": "c"}']
     found = read_prompts(data_file(mark + end.join(lines) + last))
     assert found == Reading(["a", "b", "c"], [1, 4, 5])
@@ -212,8 +212,8 @@ def test_a_malformed_line_is_refused_by_number_and_reason(data_file):
         assert str(found.value) == f"{path}, line 3: {reason}"
 
 
-def test_a_byte_order_mark_is_no_part_of_a_later_line(data_file):
-    path = data_file(b"\xef\xbb\xbf\n\xef\xbb\xbf{}")
+def test_a_byte_order_mark_begins_a_line_or_is_no_json(data_file):
+    path = data_file(b"\xef\xbb\xbf\n{} \xef\xbb\xbf")
     with pytest.raises(ValueError, match=re.escape(f"{path}, line 2: not JSON")):
         read_prompts(path)
 

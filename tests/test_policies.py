@@ -5,7 +5,14 @@ defaults.
 """
 
 from functools import cache
+import json
+import os
+from pathlib import Path
 import signal
+import subprocess
+import sys
+from time import monotonic, sleep
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +34,7 @@ from minirl.play.training import after, start
 
 LAKE = frozen_lake().mdp(gamma=0.99)
 JOB = "policies"
+ROOT = Path(__file__).parent.parent
 
 
 @cache
@@ -163,24 +171,35 @@ def test_every_run_has_its_own_seed_and_every_learner_its_own_runs(monkeypatch):
 @pytest.mark.parametrize("tasks, cores, processes", [
     (3, 2, 2), (2, 7, 2), (1, 8, None), (5, 1, None), (5, None, None)])
 def test_there_are_no_more_helpers_than_cores_or_runs(monkeypatch, tasks, cores, processes):
-    begun, ended = [], []
+    begun, ended, parents = [], [], []
 
     class Pool:
-        map = object()
-
-        def __init__(self, count, *, mp_context, initializer, initargs):
+        def __init__(self, count, *, mp_context, initializer):
             begun.append((count, mp_context.get_start_method()))
-            initializer(*initargs)
+            initializer()
+
+        def map(self, *given):
+            program = sys.modules["__main__"]
+            return given, hasattr(program, "__file__"), program.__spec__
 
         def shutdown(self, **how):
             ended.append(how)
 
     monkeypatch.setattr(policies, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(policies, "Thread", lambda *, target, daemon: SimpleNamespace(start=target))
+    monkeypatch.setattr(policies, "parent_process",
+                        lambda: SimpleNamespace(join=lambda: parents.append("joined")))
+    monkeypatch.setattr(policies.os, "_exit", lambda status: None)
     monkeypatch.setattr(policies.os, "cpu_count", lambda: cores)
     here = signal.getsignal(signal.SIGINT)
     try:
+        program = sys.modules["__main__"]
         with pytest.raises(KeyboardInterrupt), policies._workers(tasks) as share_out:
-            assert share_out is (map if processes is None else Pool.map)
+            if processes is None:
+                assert share_out is map
+            else:  # a helper does not see the program that was started
+                assert share_out(len, "ab") == ((len, "ab"), False, None)
+                assert sys.modules["__main__"] is program and parents.pop() == "joined"
             # An interrupt ends a helper without a word.
             assert (signal.getsignal(signal.SIGINT) == signal.SIG_DFL) == (processes is not None)
             raise KeyboardInterrupt
@@ -188,6 +207,63 @@ def test_there_are_no_more_helpers_than_cores_or_runs(monkeypatch, tasks, cores,
         signal.signal(signal.SIGINT, here)
     assert begun == ([] if processes is None else [(processes, "spawn")])
     assert ended == [{"wait": False, "cancel_futures": True}] * len(begun)
+
+
+def test_a_helper_that_may_have_none_works_alone(monkeypatch):
+    monkeypatch.setattr(policies, "current_process", lambda: SimpleNamespace(daemon=True))
+    monkeypatch.setattr(policies.os, "cpu_count", lambda: 8)
+    with policies._workers(9) as share_out:
+        assert share_out is map
+
+
+SCRIPT = """
+import contextlib, io, sys
+from minirl.__main__ import main
+out = io.StringIO()
+with contextlib.redirect_stdout(out):
+    status = main(["policies", "--learner", "reinforce", "--seed", "3", "--runs", "2",
+                   "--iterations", sys.argv[1], "--episodes", "8", "--horizon", "9", "--json", "-"])
+print(status, __name__, out.getvalue())
+"""
+
+
+def test_a_program_without_a_main_guard_may_call_the_job(tmp_path, shared_out):
+    """And a helper does not begin the program again."""
+    path = tmp_path / "program.py"
+    path.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, path, "20"], capture_output=True, encoding="utf-8",
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    status, name, out = done.stdout.split(" ", 2)
+    assert (status, name, done.stderr) == ("0", "__main__", "")
+    assert json.loads(out)["methods"][0]["steps"] == shared_out["methods"][0]["steps"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux for its processes")
+def test_helpers_do_not_outlive_a_parent_that_is_killed(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(SCRIPT)
+    with subprocess.Popen([sys.executable, path, "1000000"], stderr=subprocess.DEVNULL,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)}) as parent:
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        helpers = poll(lambda: (found := children.read_text().split()) and len(found) > 1 and found)
+        parent.terminate()
+    assert poll(lambda: not any(alive(helper) for helper in helpers))
+
+
+def alive(process):
+    """Whether a process of this number is there, and is no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def poll(ask, seconds=20):
+    """What `ask` answers as soon as that is true, or at last."""
+    end = monotonic() + seconds
+    while not (answer := ask()) and monotonic() < end:
+        sleep(0.02)
+    return answer
 
 
 # What is printed and written.

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_command_line import NAMES
+from test_command_line import NAMES, Pad
 
 from minirl import __version__
 from toy_lm import __main__ as command_line
@@ -290,6 +290,9 @@ def made(command, folder):
 
 
 def test_the_four_forms_hold_the_same_data(made):
+    assert made("--pairs", "1")[1] == (
+        "toy_lm: 1 pair, 0 of them of two equal responses; 0 ties left out\n")
+    assert made("--pairs", "1", form="ranking")[1] == "toy_lm: 1 ranking\n"
     given = "--pairs", "60", "--prompt", "no"
     explicit, err = made(*given)
     same = sum(pair.chosen == pair.rejected for pair in explicit)
@@ -519,6 +522,51 @@ def test_what_cannot_be_used_is_refused_in_one_line(command, folder, arguments, 
     assert err.count("\n") == 1 and err.endswith("\n") and sorted(os.listdir()) == before
 
 
+@pytest.mark.parametrize("out", ["names.txt", "./names.txt", "link", "twin", "../{}/names.txt"])
+def test_what_is_read_is_not_overwritten(command, folder, out):
+    """By any command, however it is spelled."""
+    out, data = out.format(Path.cwd().name), Path("names.txt").read_bytes()
+    Path("link").symlink_to("names.txt")
+    os.link("names.txt", "twin")
+    for given in (["train", "names.txt"], ["train", "-", "--also", "twin"],
+                  ["pairs", "names.txt"], ["pairs", "names.npz", "--prompts", "link"],
+                  ["align", "names.txt", "p.jsonl", "--method", "dpo"],
+                  ["align", "names.npz", "names.txt", "--method", "dpo"]):
+        assert command(*given, "--out", out) == (
+            2, "", f"toy_lm: cannot write {out}: the same file is read\n")
+    assert Path("names.txt").read_bytes() == data
+
+
+def test_a_model_keeps_its_mode_and_a_read_only_one_is_kept(command, folder):
+    for mode, status in (0o600, 0), (0o664, 0), (0o444, 2), (0o400, 2):
+        Path("m.npz").write_bytes(b"")
+        Path("m.npz").chmod(mode)
+        assert command("train", "names.txt", "--out", "m.npz")[0] == status
+        assert Path("m.npz").stat().st_mode & 0o777 == mode
+        assert (Path("m.npz").read_bytes() == b"") == (status == 2)
+        Path("m.npz").unlink()
+
+
+def test_a_program_that_calls_us_may_have_replaced_standard_output(folder, monkeypatch, capsys):
+    """A text takes text, but no model; and it is given back as it was."""
+    model = "standard output takes only text here: name a file"
+    for given, status, text, err in (
+            (["train", "names.txt", "--out", "m.npz"], 0, "items: 11", ""),
+            (["sample", "names.npz", "-n", "3"], 0, "\n", ""),
+            (["score", "names.npz", "names.txt"], 0, "\tanna\n", ""),
+            (["pairs", "names.npz", "--out", "-", "--pairs", "1"], 0, '{"prompt":', "1 pair"),
+            (["train", "names.txt", "--out", "-"], 2, "", model), (["moon"], 2, "", "choose from"),
+            ([], 2, "", "required"), (["sample", "--help"], 0, "usage: toy_lm sample", "")):
+        for stream in io.StringIO(), Pad():
+            monkeypatch.setattr(sys, "stdout", stream)
+            assert command_line.main(given) == status
+            assert text in stream.getvalue() and (stream.getvalue() == "") == (text == "")
+            assert err in capsys.readouterr().err
+    out = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert command_line.main(["sample", "names.npz"]) == 0 and out.encoding == "latin-1"
+
+
 def test_the_largest_table_allowed_is_allowed(command, folder, monkeypatch):
     monkeypatch.setattr(command_line, "LARGEST", 6**3)
     given = "train", "names.txt", "--out", "m.npz", "--order"
@@ -560,7 +608,9 @@ RANGES = [  # a command, an argument, what it must be, and values that are not
     *(([*given, *[name][name in given:], value], f"argument {name}: must {must}, got {value}")
       for given, name, must, values in RANGES for value in values.split()),
     ([], "the following arguments are required: train | score | sample | pairs"),
-    (["read"], "invalid choice: 'read'"), (["train", "--out", "m"], "required: FILE"),
+    (["read"], "invalid choice: 'read'"), (["tain", "x"], "'tain', did you mean 'train'? (choose"),
+    (["samples"], "'samples', did you mean 'sample'? (choose from train, score, sample, pairs"),
+    (["train", "--out", "m"], "required: FILE"),
     (["train", "names.txt"], "required: --out"), (["score", "names.npz"], "required: FILE"),
     (["sample"], "required: MODEL"), (["pairs", "names.npz"], "required: --out"),
     (ALIGN[:-1], "required: --method"), ([*ALIGN, "ppo"], "--method: invalid choice: 'ppo'"),

@@ -11,10 +11,10 @@ argument or a file that cannot be used.
 """
 
 import argparse
-import os
 import sys
 
-from minirl.console import file_name, finish, integer, number, use_one_thread, utf8
+from minirl.console import (check_command, counted, file_name, finish, integer, number,
+                            standard_output, use_one_thread, utf8)
 
 use_one_thread()
 
@@ -200,8 +200,8 @@ def run_sample(arguments):
     for string, has_end in zip(model.vocabulary.decode(steps), whole):
         print(arguments.prompt + (string if has_end else string.removesuffix("…")))
     if not whole.all():
-        print(f"toy_lm: {(~whole).sum()} of {arguments.n} strings were cut at {arguments.horizon} "
-              f"steps", file=sys.stderr)
+        print(f"toy_lm: {(~whole).sum()} of {counted(arguments.n, 'string')} were cut at "
+              f"{counted(arguments.horizon, 'step')}", file=sys.stderr)
 
 
 def run_pairs(arguments):
@@ -231,7 +231,7 @@ def run_pairs(arguments):
         order = raters.rank(scores, **rater)
         ranked = map(tuple, np.take_along_axis(responses, order, axis=1))
         jsonl.write(arguments.out, list(map(jsonl.Ranking, prompts, ranked)))
-        print(f"toy_lm: {len(order)} rankings", file=sys.stderr)
+        print(f"toy_lm: {counted(len(order), 'ranking')}", file=sys.stderr)
     else:
         answers = raters.choose(scores, **rater, ties=arguments.ties or 0.0)
         _write_pairs(arguments, prompts, responses, answers)
@@ -261,7 +261,7 @@ def run_align(arguments):
     except NoEnd:
         raise ValueError("strings would not end: a larger --pull holds the model back") from None
     models.save(arguments.out, model._replace(logits=fit.x))
-    lines = [f"{len(data)} pairs, {data.identical} of them of two equal responses"
+    lines = [f"{counted(len(data), 'pair')}, {data.identical} of them of two equal responses"
              if isinstance(data, Pairs) else
              "{} strings liked, {} not".format(*(len(side.starts) - 1 for side in data)),
              f"{'':24}{'before':>12}{'after':>12}"]
@@ -298,8 +298,8 @@ def _write_pairs(arguments, prompts, responses, answers):
     write = jsonl.write_implicit if arguments.form == "implicit" else jsonl.write
     write(arguments.out, unpaired(pairs) if arguments.form == "unpaired" else pairs)
     identical = sum(pair.chosen == pair.rejected for pair in pairs)
-    print(f"toy_lm: {len(pairs)} pairs, {identical} of them of two equal responses; "
-          f"{len(answers) - len(pairs)} ties left out", file=sys.stderr)
+    print(f"toy_lm: {counted(len(pairs), 'pair')}, {identical} of them of two equal responses; "
+          f"{counted(len(answers) - len(pairs), 'tie')} left out", file=sys.stderr)
 
 
 def _check_files(arguments, *read):
@@ -308,9 +308,7 @@ def _check_files(arguments, *read):
         raise ValueError("only one file can be standard input")
     out = getattr(arguments, "out", STANDARD)
     files.check_writable(out)
-    if out != STANDARD and os.path.realpath(out) in {os.path.realpath(name) for name in read
-                                                     if name is not None and name != STANDARD}:
-        raise ValueError(f"--out {out} would overwrite a file that is read")
+    files.check_apart(out, *read)
 
 
 def _reward(name, model):
@@ -323,12 +321,15 @@ def _reward(name, model):
 
 
 def main(argv=None):
-    """Run the command line and return its exit status."""
-    arguments = _parser().parse_args(argv)
+    """Run the command line and return its exit status, which is that of argparse too."""
+    argv = sys.argv[1:] if argv is None else list(argv)
 
     def work():
-        sys.stdout.reconfigure(encoding="utf-8")  # as the files, whatever the terminal
-        arguments.run(arguments)
+        parser = _parser()
+        check_command(parser, *argv[:1] or ["-"], ["train", "score", "sample", "pairs", "align"])
+        arguments = parser.parse_args(argv)
+        with standard_output(encoding="utf-8"):  # as the files, whatever the terminal
+            arguments.run(arguments)
 
     return finish("toy_lm", work)
 

@@ -33,7 +33,7 @@ import json
 import os
 from typing import NamedTuple
 
-from minirl.files import read_bytes, shown, write_bytes
+from minirl.files import read_bytes, shown, split_lines, write_bytes
 
 
 class Demonstration(NamedTuple):
@@ -163,8 +163,7 @@ def _ranking(found):
 
 def _read(path, parse):
     records, numbers = [], []
-    lines = read_bytes(path).removeprefix("\ufeff".encode()).split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(split_lines(read_bytes(path)), start=1):
         if line.strip():
             try:
                 records.append(parse(_object(line)))

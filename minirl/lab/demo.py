@@ -176,8 +176,9 @@ def language_text(found):
             f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
             f"{np.exp(corpus.nll_heldout):.2f})")
     notes = [f"All exact, by linear solves: KL in nats a string, share of J* - J(ref), length\n"
-             f"in letters.  rlhf and dpo saw {counted(found.pairs, 'preference')} over strings of "
-             f"the\nreference; in {found.identical:,} of them the two strings were the same."]
+             f"in letters.  rlhf and dpo saw {counted(found.pairs, 'preference', ',')} over "
+             f"strings of the\nreference; in {found.identical:,} of them the two strings were "
+             f"the same."]
     if not found.learned_optimum:
         notes.append("The learned reward has no optimum at this beta; PPO went on climbing it.")
     if found.file:
@@ -188,8 +189,8 @@ def language_text(found):
         "".join(c if c.isprintable() else "?" for c in word) or "(empty)" for word in row.samples),
         indent="  ") for row in found.rows)
     return page(
-        f"A world you can read: {counted(corpus.items, 'item')}, {corpus.symbols} symbols, from\n"
-        f"{found.file or 'the words in Unicode 3.2 character names'}",
+        f"A world you can read: {counted(corpus.items, 'item', ',')}, {corpus.symbols} symbols, "
+        f"from\n{found.file or 'the words in Unicode 3.2 character names'}",
         f"bigram, pseudo-count {PSEUDO_COUNT}, nats per character, end symbols counted:\n"
         f"  {corpus.nll_train:.4f} on training items (perplexity {np.exp(corpus.nll_train):.2f})\n"
         f"  {held}\n  {corpus.nll_all:.4f} fitted to all items: the reference below",

@@ -13,7 +13,7 @@ from gridworld.draw import show
 from gridworld.maps import WORLDS
 from gridworld.world import GridWorld, read_map
 from minirl.console import file_name, integer, number, progress
-from minirl.files import STANDARD, check_writable, make_folder, write_bytes
+from minirl.files import STANDARD, check_apart, check_writable, make_folder, write_bytes
 
 MAP = ("a map of your own, UTF-8, a character a cell: S start, F free, G goal (pays 1), H hole, C "
        "cliff, # wall, A and B teleports to a and b; or, with spaces between the cells, a number "
@@ -56,8 +56,10 @@ def do(job, arguments):
 
     Whether the results can be written and drawn is checked before the work.
     """
+    read = [getattr(arguments, name, None) for name in ("corpus", "map")]
     if arguments.json is not None:
         check_writable(arguments.json)
+        check_apart(arguments.json, *read)
     if arguments.plot is not None:
         try:
             figures = import_module("minirl.lab.figures")
@@ -75,6 +77,7 @@ def do(job, arguments):
                 filterwarnings("ignore", "Glyph")
                 figure.savefig(data, format="png", dpi=120)
             paths.append(os.path.join(arguments.plot, f"{name}.png"))
+            check_apart(paths[-1], arguments.json, *read)
             write_bytes(paths[-1], data.getvalue())
     if arguments.quiet or arguments.json == STANDARD:
         return

@@ -11,12 +11,15 @@ same numbers wherever it is played.
 
 import os
 import signal
+import sys
 from collections import namedtuple
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context, parent_process
+from threading import Thread
 from time import perf_counter
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -145,18 +148,39 @@ def learn_policies(problem, methods, *, seed, runs, iterations, episodes, horizo
 def _workers(tasks):
     """A `map` that shares tasks out among the cores; without help for one task or on one core.
 
-    An interrupt from the keyboard ends the helpers at once and without a word.
+    Nor is there help where this process is itself a helper that may have none.
     """
     processes = min(tasks, os.cpu_count() or 1)
-    if processes == 1:
+    if processes == 1 or current_process().daemon:
         yield map
         return
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"),
-                               initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL))
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_help)
+
+    def share_out(function, tasks):
+        # A helper that begins imports the program that was started, which may call us again: it is
+        # shown an empty one.
+        program, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:
+            return pool.map(function, tasks)
+        finally:
+            sys.modules["__main__"] = program
+
     try:
-        yield pool.map
+        yield share_out
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _help():
+    """How a helper begins: an interrupt ends it without a word, and so does the end of its parent,
+    however that comes."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=_follow, daemon=True).start()
+
+
+def _follow():
+    parent_process().join()
+    os._exit(1)
 
 
 # What is asked for, printed and written.

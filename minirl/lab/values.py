@@ -242,8 +242,8 @@ def curves_text(found):
                    "method" + 2 * ", 10 %, median, 90 %" + ", median",
                    [(row["method"], *row["error"], *row["value"], row["share"]) for row in rows],
                    (0, *6 * [3], 4)),
-        f"{counted(rows[0]['runs'], 'run')} of {counted(rows[0]['steps'], 'step')} each, with "
-        f"learning rate {shortest(settings.learning_rate)}, decay {shortest(settings.decay)}, "
+        f"{counted(rows[0]['runs'], 'run')} of {counted(rows[0]['steps'], 'step', ',')} each, "
+        f"with learning rate {shortest(settings.learning_rate)}, decay {shortest(settings.decay)}, "
         f"exploration rate {shortest(settings.exploration_rate)} and initial value "
         f"{shortest(settings.initial_value)}.  |Q - Q*| is the largest error of an action value; J "
         f"is the exact value of the greedy policy from the start, null where it never ends; share "
