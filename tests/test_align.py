@@ -17,11 +17,12 @@ from minirl.people.kl import string_kl
 from minirl.people.reward_model import bradley_terry_loss
 from toy_lm import exact, jsonl
 from toy_lm.__main__ import main
-from toy_lm.align import BETA, METHODS, PULL, fit_by_reward, load_preferences
+from toy_lm.align import BETA, METHODS, PULL, fit_by_reward, load_preferences, step_names
 from toy_lm.corpora import unicode_words
 from toy_lm.models import fit, load, save
 from toy_lm.ngram import language
 from toy_lm.preferences import from_text, unpaired
+from toy_lm.vocabulary import Vocabulary
 
 PROGRAM, JOB = "toy_lm", "align"
 PAIRS = [jsonl.Pair("", "anna", "tt"), jsonl.Pair("ha", "na", "tt"), jsonl.Pair("", "", "hh"),
@@ -112,8 +113,8 @@ def test_a_reward_model_and_its_optimum_are_what_they_say(command, folder):
     _, out, _ = command(*ALIGN, "reward_model")
     margins = pairs.difference @ found.rewards.ravel()
     margins[4] = 0  # of two equal strings, up to rounding
-    assert out.endswith(f"reward model: {found.loss:.6f} nats per pair (log 2 without one), of "
-                        f"which it ranks {accuracy(margins):.1%} rightly\n")
+    assert (f"\nreward model: {found.loss:.6f} nats per pair (log 2 without one), of which it "
+            f"ranks {accuracy(margins):.1%} rightly\n") in out
     assert numbers(out)["rewards/margins"][1] == pytest.approx(margins.mean(), abs=1e-6)
 
 
@@ -127,6 +128,38 @@ def test_the_readme_prints_what_the_commands_print(command, folder, capsys):
     status, out, _ = command("model.npz", *ALIGN[1:], "dpo")
     table = out[out.index(" " * 30 + "before"):]
     assert status == 0 and len(table.splitlines()) == 9 and table + "```\n" in readme
+
+
+def test_a_reward_model_says_how_well_it_is_known_and_what_runs_away(command, folder):
+    """(existence.5) by the matrix itself; the verdict is about the pairs, whatever the pull."""
+    pairs = from_text(load("m.npz").vocabulary, PAIRS)
+    D, no_fit = pairs.difference.toarray(), "the fit stopped before it converged\n"
+    for pull in 2.0, 0.5:
+        w = fit_by_reward(load("m.npz").logits, pairs, beta=5.0, pull=pull).rewards.ravel()
+        s = 1 / (1 + np.exp(D @ w))
+        C = np.linalg.inv(D.T @ np.diag(s * (1 - s)) @ D + pull * np.eye(36))
+        error = np.sqrt(np.mean([row @ C @ row for row in D]))
+        _, out, _ = command(*ALIGN, "reward_model", "--pull", f"{pull}", "--beta", "5")
+        assert f"\nits margins have a standard error of {error:.6f} (root mean square)\n" in out
+        assert "\nno maximum without a pull: nothing speaks against raising start→end, " in out
+        assert no_fit not in out
+    free = command(*ALIGN, "reward_model", "--pull", "0", "--beta", "1e6")
+    assert free[0] == 0 and free[1].endswith(no_fit)
+    both = [jsonl.Pair("", "an", "na"), jsonl.Pair("", "na", "an")]
+    jsonl.write("p.jsonl", both)
+    status, out, _ = command(*ALIGN, "reward_model", "--pull", "0")
+    assert status == 0 and out.endswith("a maximum exists\n")
+    jsonl.write("p.jsonl", both[:1])
+    assert command(*ALIGN, "reward_model")[1].startswith("1 pair, 0 of them")
+    jsonl.write("p.jsonl", unpaired(both[:1]))
+    assert command(*ALIGN, "kto")[1].startswith("1 string liked, 1 not\n")
+
+
+def test_the_steps_of_a_table_are_named_by_what_was_seen_and_what_comes():
+    names = step_names(Vocabulary("ab"), (9, 3))
+    assert names[:4] == ["start→end", "start→a", "start→b", "a→end"]
+    assert names[-3:] == ["bb→end", "bb→a", "bb→b"] and len(names) == 27
+    assert step_names(Vocabulary("ab"), (1, 3)) == ["start→end", "start→a", "start→b"]
 
 
 # What a file may hold.

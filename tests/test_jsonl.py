@@ -97,11 +97,43 @@ def test_a_line_of_the_implicit_form_holds_two_whole_strings(tmp_path):
     ('{"id": [1, {"x": null}], "prompt": "a", "score": NaN, "chosen": "b", "rejected": "c", '
      '"label": 1, "ranking": 2, "Prompt": 7, "": "\\ud800"}', Pair("a", "b", "c")),
     ('{"prompt": "a", "label": 1, "ranking": ["c", "d"], "n": ' + "9" * 5000 + "}",
-     Ranking("a", ("c", "d")))])
+     Ranking("a", ("c", "d"))),
+    ('{"prompt": null, "chosen": "ab", "rejected": "ac", "label": null}', Pair("a", "b", "c")),
+    ('{"chosen": null, "ranking": null, "prompt": "a", "completion": "b", "label": true}',
+     Labelled("a", "b", True)),
+    ('{"prompt": "a", "chosen": "b", "id": 1, "rejected": "c", "id": 2, "x": {"y": 1, "y": 2}, '
+     '"label": true, "label": false, "messages": [1, 2, 3]}', Pair("a", "b", "c")),
+    ('{"chosen": "ab", "rejected": "a", "messages": 3}', Pair("a", "b", ""))])
 def test_other_ways_to_write_a_record_are_read_and_other_entries_ignored(data_file, line, record):
     assert read_preferences(data_file(line.encode())).records == [record]
-    if "prompt" in line:
+    if '"prompt": "' in line:
         assert read_prompts(data_file(line.encode())).records == [record.prompt]
+
+
+def said(**turns):
+    """A list of messages."""
+    return [{"role": role, "content": text} for role, text in turns.items()]
+
+
+@pytest.mark.parametrize("line, record", [
+    ({"messages": said(user="a", assistant="b"), "label": False}, Labelled("a", "b", False)),
+    ({"messages": said(user="a", assistant=""), "prompt": None, "label": True},
+     Labelled("a", "", True)),
+    ({"messages": said(user="a"), "ranking": ["b", "c"]}, Ranking("a", ("b", "c"))),
+    ({"prompt": said(user="a"), "chosen": said(assistant="b"), "rejected": said(assistant="c")},
+     Pair("a", "b", "c")),
+    ({"prompt": "a", "chosen": said(assistant="b"), "rejected": "c"}, Pair("a", "b", "c")),
+    ({"prompt": said(user="a"), "completion": said(assistant="b"), "label": True},
+     Labelled("a", "b", True)),
+    ({"chosen": said(user="a", assistant="ab"), "rejected": said(user="a", assistant="ac")},
+     Pair("a", "ab", "ac")),
+    ({"prompt": said(user="a"), "ranking": [said(assistant="b"), "c"]}, Ranking("a", ("b", "c")))])
+def test_a_question_and_its_answer_are_a_prompt_and_a_completion(data_file, line, record):
+    """The conversational forms of TRL, where nobody speaks twice."""
+    path = data_file(json.dumps(line).encode())
+    assert read_preferences(path) == Reading([record], [1])
+    if "chosen" not in line or "prompt" in line:
+        assert read_prompts(path).records == ["a"]
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -155,7 +187,7 @@ def test_where_the_prompt_ends_makes_no_difference_to_learners_that_compare(tmp_
 # What is malformed.
 
 
-LIST_HINT = "; dialogues as lists of messages are not read"
+TURNS = "must be one user turn, one answer or both, got"
 EVERY_READER = [
     (b"prompt", "not JSON (Expecting value, column 1)"),
     (b"  {} {}", "not JSON (Extra data, column 6)"),
@@ -165,21 +197,53 @@ EVERY_READER = [
     (b"-1.5e3", "must be a JSON object, got a number"),
     (b"true", "must be a JSON object, got true or false"),
     (b"null", "must be a JSON object, got null"),
-    (b'{"prompt": "a", "x": [{"y": 1, "z": 2, "y": 1}]}', "a name occurs twice in one object"),
+    (b'{"messages": "a"}', f'"messages" {TURNS} a string'),
+    (b'{"messages": []}', f'"messages" {TURNS} 0 messages'),
+    (b'{"messages": ["a", "b"]}', f'"messages" {TURNS} 2 messages'),
+    (b'{"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]}',
+     f'"messages" {TURNS} 2 messages'),
+    (b'{"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}, '
+     b'{"role": "assistant", "content": "c"}]}', f'"messages" {TURNS} 3 messages'),
+    (b'{"messages": [{"role": "user", "content": null}]}',
+     '"content" in "messages" must be a string, got null'),
+    (b'{"messages": [{"role": "user", "content": "a", "content": "a"}]}',
+     '"content" in "messages" must be a string, got two values'),
+    (b'{"messages": [], "messages": []}', f'"messages" {TURNS} two values'),
+    (b'{"messages": [{"role": "user", "content": [{"role": "user", "content": "a"}]}]}',
+     '"content" in "messages" must be a string, got a list'),
     (b'{"prompt": "\xc3\xa9\xed\xa0\xbd"}', "not UTF-8 (byte 0xed)"),
     (b'{"prompt": "a", "x": ' + b'{"x":' * 100_000 + b"1" + b"}" * 100_001,
      "not JSON that can be read (nested too deeply)")]
 PREFERENCES = [
     ("{}", '"chosen" is missing'), ('{"chosen": "a", "x": 1}', '"rejected" is missing'),
     ('{"prompt": "", "rejected": "a"}', '"chosen" is missing'),
-    ('{"prompt": null, "chosen": "a", "rejected": "a"}', '"prompt" must be a string, got null'),
-    ('{"chosen": "a", "rejected": ["a"]}', '"rejected" must be a string, got a list' + LIST_HINT),
+    ('{"prompt": 1, "chosen": "a", "rejected": "a"}', '"prompt" must be a string, got a number'),
+    ('{"rejected": "b", "chosen": "a", "x": [1], "rejected": "b"}',
+     '"rejected" must be a string, got two values'),
+    ('{"prompt": "b", "chosen": null, "rejected": "a"}', '"chosen" is missing'),
+    ('{"chosen": "a", "rejected": ["a"]}', f'"rejected" {TURNS} 1 message'),
+    ('{"chosen": [], "rejected": ["a"]}', f'"chosen" {TURNS} 0 messages'),
+    ('{"chosen": "a", "rejected": [{"role": "user", "content": "a"}, {"role": "assistant", '
+     '"content": ""}]}', '"rejected" must be a string or one message, got two messages'),
+    ('{"chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], '
+     '"rejected": [{"role": "user", "content": "b"}, {"role": "assistant", "content": "a"}]}',
+     '"chosen" and "rejected" must answer the same user turn'),
+    ('{"chosen": [{"role": "assistant", "content": "b"}], "rejected": [{"role": "assistant", '
+     '"content": "a"}]}', '"chosen" and "rejected" must answer the same user turn'),
+    ('{"messages": [{"role": "assistant", "content": "b"}], "label": true}',
+     '"prompt" is missing'),
+    ('{"messages": [{"role": "user", "content": "b"}], "label": true}',
+     '"completion" is missing'),
+    ('{"messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": "b"}]}',
+     '"label" is missing'),
     ('{"chosen": {}, "rejected": "a"}', '"chosen" must be a string, got an object'),
     ('{"rejected": "\\ud83d", "chosen": "\\ud83d\\ude00"}',
      '"rejected" contains a lone surrogate, no character'),
     ('{"completion": "a", "label": true}', '"prompt" is missing'),
     ('{"prompt": "", "label": true}', '"completion" is missing'),
-    ('{"prompt": "", "completion": "a", "label": null}', '"label" must be true or false, got null'),
+    ('{"prompt": "", "completion": "a", "label": null}', '"label" is missing'),
+    ('{"prompt": "", "completion": "a", "label": true, "label": true}',
+     '"label" must be true or false, got two values'),
     ('{"prompt": "", "completion": "a", "label": 1}',
      '"label" must be true or false, got a number'),
     ('{"prompt": "", "completion": true, "label": true}',
@@ -190,10 +254,11 @@ PREFERENCES = [
     ('{"prompt": "", "ranking": ["a"]}',
      '"ranking" must be a list of at least two strings, got a list of 1'),
     ('{"prompt": "", "ranking": ["a", ["b"]]}',
-     'a response in "ranking" must be a string, got a list' + LIST_HINT),
+     f'a response in "ranking" {TURNS} 1 message'),
     ('{"prompt": "", "ranking": ["a", "\\ude00"]}',
      'a response in "ranking" contains a lone surrogate, no character')]
-PROMPTS = [("{}", '"prompt" is missing'), ('{"text": "a"}', '"prompt" is missing'),
+PROMPTS = [("{}", '"prompt" is missing'), ('{"prompt": null}', '"prompt" is missing'),
+           ('{"prompt": "a", "prompt": "a"}', '"prompt" must be a string, got two values'), ('{"text": "a"}', '"prompt" is missing'),
            ('{"prompt": 1.5}', '"prompt" must be a string, got a number'),
            ('{"prompt": "a\\ud800b"}', '"prompt" contains a lone surrogate, no character')]
 

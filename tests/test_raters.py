@@ -12,8 +12,9 @@ from scipy.special import chdtrc
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
 from toy_lm.preferences import sample_pairs
-from toy_lm.raters import (FIRST, SECOND, TIE, choose, judgement, pairs_of_ranking,
-                           pairs_of_scores, rank, ranking_from_pairs, ranking_of_scores)
+from toy_lm.raters import (FIRST, SECOND, TIE, choose, compare, judgement, pairs_of_ranking,
+                           pairs_of_scores, rank, ranking_from_pairs, ranking_of_scores,
+                           undecided)
 from toy_lm.vocabulary import Vocabulary
 
 FALSE_ALARM = 1e-6
@@ -92,6 +93,30 @@ def test_the_defaults_are_temperature_one_without_noise_or_ties():
                                              ties=0.0)).all()
     assert (rank(rewards, rng=4) == rank(rewards, rng=4, temperature=1.0, noise=0.0)).all()
     assert choose(np.zeros((0, 2)), rng=0).shape == (0,)
+
+
+# Programs.
+
+
+def test_a_program_prefers_the_larger_score_and_ties_equal_ones():
+    """Without luck by default; errors only between different scores, by the law of a person."""
+    scores = np.array(list(product((0.0, 1.0, 1.0 + 1e-15, -3e9), repeat=2)))
+    expected = np.sign(scores[:, 0] - scores[:, 1]).astype(int)
+    for seed in range(5):
+        assert compare(scores, rng=seed).tolist() == expected.tolist()
+        assert compare(scores, rng=seed, noise=1.0).tolist() == (-expected).tolist()
+        assert compare(scores > 0, rng=seed)[0] == TIE
+    many = np.tile([[1.0, 0.0], [1.0, 1.0]], (FINE, 1))
+    told = compare(many, rng=3, temperature=2.0, noise=0.1, ties=0.5)
+    assert (told[1::2] == TIE).all()
+    for answer, chance in zip((FIRST, TIE, SECOND), davidson(1.0, 0.0, 2.0, 0.1, 0.5)):
+        assert abs((told[::2] == answer).mean() - chance) < 5.6 * (chance / FINE) ** 0.5
+
+
+def test_two_equal_scores_anywhere_leave_a_ranking_undecided():
+    scores = np.array(list(product((0, 1, 2), repeat=3)))
+    assert undecided(scores).tolist() == [len(set(row)) < 3 for row in scores.tolist()]
+    assert not undecided(np.zeros((2, 1))).any() and undecided(scores % 2 == 1).all()
 
 
 # Rankings.

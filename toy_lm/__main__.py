@@ -27,7 +27,7 @@ from minirl.kernel import counts
 from minirl.kernel.sampling import generator
 from minirl.people.pairs import Pairs
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
-from toy_lm.align import METHODS, PULL, load_preferences, watched
+from toy_lm.align import METHODS, PULL, certainty, load_preferences, watched
 from toy_lm.ngram import (AT_ONCE, HORIZON, decoding, finished, nats_per_character, sample,
                           score)
 from toy_lm.preferences import respond, unpaired, whole_groups
@@ -37,6 +37,7 @@ from toy_lm.vocabulary import from_items
 LARGEST = 2 * 10**7  # entries of a table; to sample takes some fifty bytes of each
 MOST = 10**7         # strings at once
 SMOOTHINGS = {"add": None, "witten_bell": witten_bell, "kneser_ney": kneser_ney}
+PROGRAMS = "palindrome", "judge"
 TABLES = "easy_to_say", "alternating", "ends_in_vowel", "no_doubles", "short"
 MODEL, ITEMS = "an .npz file of 'train' or 'align'", "UTF-8, one item per line"
 FIRST = 16           # strings drawn at once at first, and then twice as many each time
@@ -106,12 +107,13 @@ def _parser():
     prompts.add_argument("--prompt", type=utf8, default="", help="first letters (none)")
     prompts.add_argument("--prompts", type=file_name, metavar="FILE",
                          help='JSON lines {"prompt": …}')
-    add("--reward", choices=[*TABLES, "palindrome", "judge"], default="easy_to_say",
-        help="what the rater likes (easy_to_say); the judge is the model itself")
+    add("--reward", choices=[*TABLES, *PROGRAMS], default="easy_to_say",
+        help="what the rater likes (easy_to_say); palindrome and judge, the model itself, are "
+             "programs: they do not err unless told to, and what they score alike is left out")
     add("--temperatures", type=number(1e-3, 1e3), nargs="+", default=[1.0], metavar="T",
         help="of the responses to a prompt, in turn; to be given after the model (1)")
-    add("--rater-temperature", type=number(1e-6, 1e6), default=1.0, metavar="T",
-        help="the larger, the more often the worse response is preferred (1)")
+    add("--rater-temperature", type=number(1e-6, 1e6), metavar="T",
+        help="the larger, the more often the worse response is preferred (1; of programs never)")
     add("--noise", type=number(0, 1), default=0.0, help="chance that an answer is turned round (0)")
     add("--ties", type=number(0, 1e6),
         help="how often the rater cannot decide, Davidson's parameter (0); not for rankings")
@@ -207,14 +209,17 @@ def run_sample(arguments):
 def run_pairs(arguments):
     """Make preference data: let the model respond to prompts and a simulated rater choose, and
     write the result as JSON lines, in the forms of TRL.  Standard error tells what was left out."""
+    K = (arguments.responses or 4) if arguments.form == "ranking" else 2
     if arguments.form == "ranking" and arguments.ties is not None:
         raise ValueError("--ties is for pairs: a ranking has none")
     if arguments.form != "ranking" and arguments.responses is not None:
         raise ValueError("--responses is for rankings: give --form ranking too")
+    if arguments.form == "ranking" and arguments.reward == "palindrome" and K > 2:
+        raise ValueError(f"--reward palindrome says yes or no, and cannot rank {K} responses: give "
+                         f"--responses 2 or another --form")
     _check_files(arguments, arguments.model, arguments.prompts)
     model = models.load(arguments.model)
     prompts, states = _prompts(arguments, model)
-    K = (arguments.responses or 4) if arguments.form == "ranking" else 2
     rng = np.random.default_rng(arguments.seed)
     steps = respond(model.logits, K, rng=rng, prompts=np.repeat(states, arguments.pairs),
                     temperatures=arguments.temperatures)
@@ -226,14 +231,18 @@ def run_pairs(arguments):
               f"steps", file=sys.stderr)
     texts = [prompt + response for prompt, row in zip(prompts, responses) for response in row]
     scores = np.reshape(_reward(arguments.reward, model)(texts), (-1, K))
-    rater = {"rng": rng, "temperature": arguments.rater_temperature, "noise": arguments.noise}
+    program = arguments.reward in PROGRAMS
+    rater = {"rng": rng, "noise": arguments.noise, "temperature": arguments.rater_temperature or (
+        raters.SURE if program else 1.0)}
     if arguments.form == "ranking":
-        order = raters.rank(scores, **rater)
-        ranked = map(tuple, np.take_along_axis(responses, order, axis=1))
-        jsonl.write(arguments.out, list(map(jsonl.Ranking, prompts, ranked)))
-        print(f"toy_lm: {counted(len(order), 'ranking')}", file=sys.stderr)
+        clear = ~raters.undecided(scores) | (not program)
+        ranked = np.take_along_axis(responses, raters.rank(scores, **rater), axis=1)[clear]
+        jsonl.write(arguments.out, list(map(jsonl.Ranking, prompts[clear], map(tuple, ranked))))
+        ties = f"; {counted(sum(~clear), 'tie')} left out" if program else ""
+        print(f"toy_lm: {counted(len(ranked), 'ranking')}{ties}", file=sys.stderr)
     else:
-        answers = raters.choose(scores, **rater, ties=arguments.ties or 0.0)
+        rate = raters.compare if program else raters.choose
+        answers = rate(scores, **rater, ties=arguments.ties or 0.0)
         _write_pairs(arguments, prompts, responses, answers)
 
 
@@ -263,12 +272,13 @@ def run_align(arguments):
     models.save(arguments.out, model._replace(logits=fit.x))
     lines = [f"{counted(len(data), 'pair')}, {data.identical} of them of two equal responses"
              if isinstance(data, Pairs) else
-             "{} strings liked, {} not".format(*(len(side.starts) - 1 for side in data)),
+             f"{counted(len(data[0].starts) - 1, 'string')} liked, {len(data[1].starts) - 1:,} not",
              f"{'':24}{'before':>12}{'after':>12}"]
     lines += [f"{name:24}{before[name]:12.6f}{after[name]:12.6f}" for name in before]
     if arguments.method == "reward_model":
         lines.append(f"reward model: {fit.loss:.6f} nats per pair (log 2 without one), of which it "
                      f"ranks {after['rewards/accuracies']:.1%} rightly")
+        lines += certainty(model.vocabulary, fit.rewards, data, pull=arguments.pull)
     if not fit.converged:
         lines.append("the fit stopped before it converged")
     print("\n".join(lines), file=sys.stderr if arguments.out == STANDARD else sys.stdout)

@@ -18,19 +18,20 @@ Read first: `preferences`, and the methods of `minirl.people`.
 """
 
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
 
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.files import shown
-from minirl.people import dpo, ipo, kl, kto, orpo, reward_model, simpo
+from minirl.people import dpo, existence, ipo, kl, kto, orpo, reward_model, simpo
+from minirl.people.fitting import attracted
 from minirl.people.pairs import Pairs
 from toy_lm import jsonl
 from toy_lm.corpora import check_letters
 from toy_lm.exact import summary
-from toy_lm.ngram import language, score
+from toy_lm.ngram import language, order_of, score
 from toy_lm.preferences import from_text
 
 PULL = 2.0      # precision of the prior on every logit or reward; a unit prior would be 1
@@ -74,6 +75,50 @@ def fit_by_reward(ref_logits, pairs, *, beta, pull):
     return RewardFit(tilt(ref_logits, best.action_values, beta=beta), reward.x,
                      reward_model.bradley_terry_loss(reward.x, pairs.difference)[0],
                      reward.converged)
+
+
+def certainty(vocabulary, rewards, pairs, *, pull):
+    """How well `Pairs` know a reward table that was fitted to them with a pull: lines of text.
+
+    The standard error is from the curvature with the pull (existence.5).  It is left out for tables
+    of more than `existence.MOST_WEIGHTS` entries.
+
+    Examples
+    --------
+    The pairs differ in four steps, and (existence.5) gives 4/(2 · 4/4 + 1) for the variance.
+
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> words, lines = Vocabulary("no"), [jsonl.Pair("", "on", "nn"), jsonl.Pair("", "nn", "on")]
+    >>> pairs = from_text(words, lines)
+    >>> for line in certainty(words, np.zeros((3, 3)), pairs, pull=1.0):
+    ...     print(line)
+    its margins have a standard error of 1.154701 (root mean square)
+    a maximum exists
+    """
+    D, lines = pairs.difference, []
+    if rewards.size <= existence.MOST_WEIGHTS:
+        loss = attracted(partial(reward_model.bradley_terry_loss, difference=D), 0,
+                         pull / len(pairs))
+        C = existence.covariance(loss, rewards, examples=len(pairs))
+        variance = (D.T @ D).multiply(C).sum() / len(pairs)
+        lines.append(f"its margins have a standard error of {variance**0.5:.6f} (root mean "
+                     f"square)")
+    found = existence.existence(D)
+    return [*lines, existence.verdict(found, step_names(vocabulary, rewards.shape))]
+
+
+def step_names(vocabulary, shape):
+    """What each entry of a table (S, A) is called: the letters before, an arrow, and the next.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> step_names(Vocabulary("no"), (3, 3))[:5]
+    ['start→end', 'start→n', 'start→o', 'n→end', 'n→n']
+    """
+    states = product(["", *vocabulary.letters], repeat=order_of(shape) - 1)
+    return [f"{''.join(before) or 'start'}→{letter}" for before in states
+            for letter in ("end", *vocabulary.letters)]
 
 
 def _fit_kto(ref_logits, pairs, *, beta, pull):

@@ -20,9 +20,13 @@ every row of (counts.3).  To a mean over the response it does make one.
 *Two equal responses* say nothing about what is better, and well-known data hold such pairs.  They
 are read and counted, for you to decide.
 
+*Dialogues* are lists of messages, {"role": "user" or "assistant", "content": …}.  Longer ones are
+not read: there is no one to speak to here.  But a question and its answer are a prompt and a
+completion, under the name "messages", and so are lists of one message in the place of a string, and
+two dialogues that begin with one question as "chosen" and "rejected".
+
 A line that is no such record is refused, by its number and with the reason.  Blank lines are not
-records, and entries of other names are ignored.  Dialogues as lists of messages are not read: there
-is no one to speak to here.
+records, entries of other names are ignored, and null is as if it were not there.
 
 Read first: `corpora`.  Read next: `demonstrations`.
 Source: the dataset formats of TRL, https://huggingface.co/docs/trl/dataset_formats; Bai et al.
@@ -33,6 +37,7 @@ import json
 import os
 from typing import NamedTuple
 
+from minirl.console import counted
 from minirl.files import read_bytes, shown, split_lines, write_bytes
 
 
@@ -73,6 +78,9 @@ class Reading(NamedTuple):
     lines: list  # the number of each record's line
 
 
+_TWICE = object()  # the value of a name that an object has twice
+
+
 def text_of(record):
     """All that a record says, as one string: the prompt and the responses.
 
@@ -88,7 +96,7 @@ def _object(line):
     """The JSON object of a line of bytes; ValueError says what is wrong with it."""
     try:
         # Numbers are not needed, and as floats they may have any number of digits.
-        found = json.loads(line.decode("utf-8"), object_pairs_hook=_unrepeated, parse_int=float)
+        found = json.loads(line.decode("utf-8"), object_pairs_hook=_entries, parse_int=float)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 (byte {line[error.start]:#04x})") from None
     except json.JSONDecodeError as error:
@@ -97,28 +105,53 @@ def _object(line):
         raise ValueError("not JSON that can be read (nested too deeply)") from None
     if not isinstance(found, dict):
         raise ValueError(f"must be a JSON object, got {_kind(found)}")
+    if "messages" in found and not {"prompt", "chosen"} & set(found):
+        names = {"user": "prompt", "assistant": "completion"}
+        found |= {names[role]: text for role, text in _turns('"messages"', found["messages"])}
     return found
 
 
-def _unrepeated(pairs):
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name occurs twice in one object")
-    return found
+def _entries(pairs):
+    """An object without what is null; what is named twice is `_TWICE`, an error where it is used.
+    """
+    found = {}
+    for name, value in pairs:
+        found[name] = _TWICE if name in found else value
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _turns(name, messages):
+    """The (role, content) of a question, an answer, or both."""
+    roles = messages
+    if isinstance(messages, list):
+        roles = [message.get("role") if isinstance(message, dict) else None for message in messages]
+    if roles not in (["user"], ["assistant"], ["user", "assistant"]):
+        got = counted(len(roles), "message") if isinstance(roles, list) else _kind(roles)
+        raise ValueError(f"{name} must be one user turn, one answer or both, got {got}")
+    return [(message["role"], _string(f'"content" in {name}', message.get("content")))
+            for message in messages]
 
 
 def _kind(value):
     """What a JSON value is, in the words of JSON."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false",
-             type(None): "null"}
+             type(None): "null", object: "two values"}
     return names.get(type(value), "a number")
 
 
 def _text(name, value):
+    """A string, or the content of a list of one message."""
+    if isinstance(value, list):
+        (_, value), *more = _turns(name, value)
+        if more:
+            raise ValueError(f"{name} must be a string or one message, got two messages")
+    return _string(name, value)
+
+
+def _string(name, value):
     """A string that can be written again."""
     if not isinstance(value, str):
-        hint = "; dialogues as lists of messages are not read" if isinstance(value, list) else ""
-        raise ValueError(f"{name} must be a string, got {_kind(value)}{hint}")
+        raise ValueError(f"{name} must be a string, got {_kind(value)}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -137,18 +170,25 @@ def _texts(found, *names):
 def _preference(found):
     if "chosen" not in found and "ranking" in found:
         return _ranking(found)
-    if "chosen" not in found and "label" in found:
+    if "chosen" not in found and ("label" in found or "completion" in found):
         return _labelled(found)
     if "prompt" in found:
         return Pair(*_texts(found, "prompt", "chosen", "rejected"))
+    if all(isinstance(found.get(name), list) for name in ("chosen", "rejected")):
+        (*asked, chosen), (*other, rejected) = (
+            _turns(f'"{name}"', found[name]) for name in ("chosen", "rejected"))
+        if not asked or asked != other:
+            raise ValueError('"chosen" and "rejected" must answer the same user turn')
+        return Pair(asked[0][1], chosen[1], rejected[1])
     chosen, rejected = _texts(found, "chosen", "rejected")
     prompt = os.path.commonprefix([chosen, rejected])
     return Pair(prompt, chosen[len(prompt):], rejected[len(prompt):])
 
 
 def _labelled(found):
-    if not isinstance(found["label"], bool):
-        raise ValueError(f'"label" must be true or false, got {_kind(found["label"])}')
+    if not isinstance(found.get("label"), bool):
+        raise ValueError('"label" is missing' if "label" not in found else
+                         f'"label" must be true or false, got {_kind(found["label"])}')
     return Labelled(*_texts(found, "prompt", "completion"), found["label"])
 
 

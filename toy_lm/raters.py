@@ -34,9 +34,12 @@ Davidson's parameter ν a tie has the probability
 likeliest where the rewards are equal; if she does decide, (raters.1) still holds.  So leaving ties
 out does no harm to a regression on pairs, though rewards that are close are seen more rarely.
 
-*Other raters* give scores.  A *verifier* (the chapter before) is a program that scores 1 or 0, and
-where both responses pass, or neither, it has no preference.  *The language model itself* can judge:
-`judgement` scores a response by its log-probability per character.  (Not by that of the whole
+*Other raters* are programs that give scores.  A *verifier* (the chapter before) scores 1 or 0, and
+where both responses pass, or neither, it has no preference.  Ask a person's law instead, and it
+tosses a coin there: of 5,000 pairs of the Unicode words that are judged by whether they are
+palindromes, 3,591 have equal verdicts.  `compare` calls equal scores a tie, and does not err unless
+it is told to.  *The language model itself* can judge: `judgement` scores a response by its
+log-probability per character.  (Not by that of the whole
 string, which falls with every letter, so that short strings win.)  A judge has its own taste: it
 prefers what is usual.  On the running example it agrees with 58 % of a person's choices, where her
 own reward would agree with 72 %, ties counted half.
@@ -58,6 +61,7 @@ from minirl.kernel.sampling import generator
 from toy_lm.ngram import score
 
 FIRST, TIE, SECOND = 1, 0, -1  # answers to a pair
+SURE = 1e-300  # a temperature at which every difference is decisive
 
 
 def _checked(rewards, columns, temperature, noise):
@@ -102,6 +106,31 @@ def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
     first = (1 - tie) * ((1 - noise) * expit(d) + noise * expit(-d))
     number = generator(rng).random(len(rewards))
     return np.where(number < first, FIRST, np.where(number < first + tie, TIE, SECOND))
+
+
+def compare(scores, *, rng, temperature=SURE, noise=0.0, ties=0.0):
+    """Which of two responses a program prefers, by its scores (B, 2): (B,) int, as of `choose`.
+
+    Equal scores are a TIE, whatever else it is told, and by default the larger score wins.
+
+    Examples
+    --------
+    >>> print(compare(np.array([[1., 0.], [0., 1.], [1., 1.]]), rng=0))
+    [ 1 -1  0]
+    """
+    answers = choose(scores, rng=rng, temperature=temperature, noise=noise, ties=ties)
+    return np.where(undecided(scores), TIE, answers)
+
+
+def undecided(scores):
+    """In which rows of scores (P, K) two responses are worth the same: (P,) bool.
+
+    Examples
+    --------
+    >>> print(undecided(np.array([[95., 40., 60.], [1., 0., 1.]])))
+    [False  True]
+    """
+    return (np.diff(np.sort(scores, axis=1), axis=1) == 0).any(axis=1)
 
 
 def rank(rewards, *, rng, temperature=1.0, noise=0.0):

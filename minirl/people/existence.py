@@ -124,7 +124,7 @@ def existence(rows):
 
 
 def verdict(found, names):
-    """An `Existence` in words, with a name for each column; of a table at most five are named.
+    """An `Existence` in words, with a name for each column; of a table at most three are named.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def verdict(found, names):
                  f"later one")
     else:
         up, down = (np.flatnonzero(side > 1e-9) for side in (found.direction, -found.direction))
-        ways = [f"{verb} {listed(side, 5)}" for verb, side in (("raising", up), ("lowering", down))
+        ways = [f"{verb} {listed(side, 3)}" for verb, side in (("raising", up), ("lowering", down))
                 if side.size]
         words = f"no maximum without a pull: nothing speaks against {' and '.join(ways)}"
     apart = [listed(np.flatnonzero(found.pieces == piece)) for piece in np.unique(found.pieces)]
