@@ -258,7 +258,8 @@ PREFERENCES = [
     ('{"prompt": "", "ranking": ["a", "\\ude00"]}',
      'a response in "ranking" contains a lone surrogate, no character')]
 PROMPTS = [("{}", '"prompt" is missing'), ('{"prompt": null}', '"prompt" is missing'),
-           ('{"prompt": "a", "prompt": "a"}', '"prompt" must be a string, got two values'), ('{"text": "a"}', '"prompt" is missing'),
+           ('{"prompt": "a", "prompt": "a"}', '"prompt" must be a string, got two values'),
+           ('{"text": "a"}', '"prompt" is missing'),
            ('{"prompt": 1.5}', '"prompt" must be a string, got a number'),
            ('{"prompt": "a\\ud800b"}', '"prompt" contains a lone surrogate, no character')]
 
