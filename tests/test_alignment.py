@@ -305,7 +305,7 @@ def test_a_policy_whose_strings_do_not_end_has_no_numbers(setting, monkeypatch):
     assert all(len(word) == 201 and word[-1] == "…" for word in row.samples)
     for wrong in np.nan, -1.0:  # rows of NaN, and of exp(-1) each
         found["ppo"] = lambda wrong=wrong: np.full((27, 27), wrong)
-        with pytest.raises(ValueError, match=r"policy.* must "):
+        with pytest.raises(ValueError, match=r"(logits|policy).* must "):
             alignment.align(50, 0, str, SCALE)
 
 
@@ -509,17 +509,39 @@ true reward without its letters  n = 1          0.000  0.000   0.000     5.91
     assert "\n0.45   1.0000  10.5000\n\n" in few and "\npredicted  null  " in few
 
 
+def test_a_corpus_of_ones_own_is_modelled_and_named(command, tmp_path, monkeypatch):
+    """And where nothing comes to rest, the share is null"""
+    given = []
+    monkeypatch.setattr(alignment, "align", lambda *arguments: given.append(arguments[-1]) or SMALL)
+    path = tmp_path / "own.txt"
+    path.write_text("on\n no\n\nono\n")
+    text = command("--corpus", str(path))[1]
+    assert given == [["on", "no", "ono"]] and f"the bigram\nof {path}.\n" in text
+    assert "fitted to the default corpus, not to this one." in text
+    usual = command()[1]
+    assert len(given[1]) == 2465 and "of the Unicode words." in usual and "default" not in usual
+    text = " ".join(small_text(resting={2: None, 8: 0.5}).split())
+    assert "(size of the group) null for 2, 0.500 for 8;" in text
+
+
+def test_a_point_of_rest_that_is_not_found_in_time_has_no_share(setting, monkeypatch):
+    """As with the strings of a corpus of sentences"""
+    monkeypatch.setattr(alignment, "resting_policy", partial(resting_policy, max_rounds=2))
+    assert alignment.at_rest_in_groups(setting, 2) is None
+
+
 def test_the_json_has_exactly_the_promised_fields_unrounded(hurried_run):
     """And no number is turned into a float behind the reader's back, such as n."""
     for given in SMALL, hurried_run:
         found = json.loads(as_json(alignment.ALIGNMENT.document(given)))
         fields = json.loads(as_json(given))
+        assert fields.pop("file") is None
         assert list(found) == ["language", *list(fields)[2:]] and fields.pop("pairs") == given.pairs
         assert found.pop("language") == {"methods": fields.pop("rows")} and found == fields
         assert type(found["n"]) is int and all(type(e["n"]) is int for e in found["best_of_n"])
     found = json.loads(as_json(SMALL))
     assert list(found)[2:] == ["n", "critical_beta", "frontier", "best_of_n", "resting", "models",
-                               "held", "proxies"]
+                               "held", "proxies", "file"]
     assert [list(row) for row in found["rows"]] == [FIELDS] * 4
     assert [tuple(point.values()) for point in found["frontier"]] == SMALL.frontier
 
@@ -594,8 +616,8 @@ def test_the_figure_of_proxies_has_a_panel_each_with_promise_and_truth():
 
 def test_the_arguments_and_their_defaults_reach_the_work(command, monkeypatch):
     seen = []
-    monkeypatch.setattr(alignment, "align", lambda pairs, seed, progress, scale: seen.append(
-        (pairs, seed, scale)) or SMALL)
+    monkeypatch.setattr(alignment, "align", lambda pairs, seed, progress, scale, items: (
+        seen.append((pairs, seed, scale)) or SMALL))
     assert command("--quiet") == command("--pairs", "77", "--seed", "5", "--quiet") == (0, "", "")
     assert seen == [(100_000, 0, FULL), (77, 5, FULL)]
 

@@ -106,7 +106,8 @@ def test_a_wrong_choice_is_refused_with_what_there_is(command, job, argument):
     ("policies", "--world language --gamma 0",
      "--gamma is for gridworlds: strings are not discounted"),
     ("policies", "--world language --step-reward 1", RULES),
-    ("policies", "--beta 1", "--beta is for the language model: give --world language too"),
+    *(("policies", f"{option} 1", f"{option} is for the language model: give --world language too")
+      for option in ("--beta", "--corpus")),
     ("policies", "--success-rate 0.5", RULES),
     ("policies", "--world language --beta 0.25", "no optimum exists at beta = 0.25"),
 ])
@@ -125,8 +126,9 @@ def test_what_the_user_can_mend_is_refused_in_a_sentence(command, monkeypatch, j
     ("demo", "--corpus", b"", "{path} holds no item: one item per line is expected\n"),
     ("demo", "--corpus", b" \n\r\n", "{path} holds no item: one item per line is expected\n"),
     ("demo", "--corpus", b"anna\nb\xf6b\n", "{path}, line 2: not UTF-8 (byte 0xf6)\n"),
-    ("demo", "--corpus", b"aaa\na\n",
-     "the corpus must have at least two different letters, got 'a'\n"),
+    *((job, "--corpus", b"aaa\na\n",
+       "{path}: the corpus must have at least two different letters, got 'a'\n")
+      for job in ("demo", "alignment", "policies --world language")),
     ("values", "--map", b"SFF\nFXG\n", "{path}: map line 2, column 2: 'X' is neither"),
     ("values", "--map", b"SG\nF\xff\n", "{path}, line 2: not UTF-8 (byte 0xff)\n"),
     ("values", "--map", b"", "{path}"), ("values", "--map", b"FF\n", "{path}")])
@@ -136,7 +138,7 @@ def test_a_corpus_or_a_map_that_cannot_be_used_is_refused(command, tmp_path, job
     path = tmp_path / "some.txt"
     path.write_bytes(data)
     for given, shown, stdin in (str(path), path, b""), ("-", "standard input", data):
-        status, out, err = command(job, argument, given, stdin=stdin)
+        status, out, err = command(*job.split(), argument, given, stdin=stdin)
         assert status == 2 and out == "" and err.count("\n") == 1
         assert err.startswith(f"minirl: {message.format(path=shown)}")
 
@@ -255,7 +257,7 @@ def test_arguments_without_a_job_are_those_of_the_demonstration(command, monkeyp
 
     monkeypatch.setattr(demo, "language_table", language_table)
     monkeypatch.setattr(demo, "grid_table", lambda seed, progress, scale: seen.append(seed))
-    monkeypatch.setattr(demo, "unicode_words", lambda: ["latin", "letter"])
+    monkeypatch.setattr("minirl.lab.running_example.unicode_words", lambda: ["latin", "letter"])
     assert command(*job, "--quiet") == (0, "", "")
     assert command(*job, "--seed", "7", "--beta", "0.3", "--pairs", "12", "--corpus", names,
                    "--quiet") == (0, "", "")

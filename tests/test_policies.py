@@ -53,8 +53,9 @@ def asked(monkeypatch):
             yield curve(method, [0.125, 0.25], [0.1, 0.2], [0.25, 0.5])
 
     monkeypatch.setattr(policies, "learn_policies", learn_policies)
-    problem = text()
-    monkeypatch.setattr(policies, "language_problem", lambda beta: problem._replace(beta=beta))
+    problem, real = text(), policies.language_problem
+    monkeypatch.setattr(policies, "language_problem", lambda beta, items: (
+        problem._replace(beta=beta) if len(items) == 2465 else real(beta, items)))
     return asked
 
 
@@ -355,6 +356,9 @@ def test_the_job_asks_for_what_it_was_told(command, asked, tmp_path):
         assert out.startswith(f"language, beta {beta:g}: the optimum is J* = ")
         assert out.endswith("  Share is (J - J(ref)) / (J* - J(ref)), where the\n"
                             "reference is the first policy.\n")
+    path.write_text("on\n no\n\nono\n")
+    _, out, _ = command("--world", "language", "--corpus", str(path))
+    assert asked.pop()[0].mdp.shape == (3, 3) and f"bigram of {path}." in out.replace("\n", "")
 
 
 # Figures.

@@ -30,9 +30,9 @@ from minirl.exact.return_law import reward_law
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
-from minirl.lab.running_example import (SHOWN, WORDS, Writer, bigram_of, letters_of,
-                                        running_example, writers_text, written)
-from minirl.lab.table import in_columns, page
+from minirl.lab.running_example import (CORPUS, FITTED, SHOWN, WORDS, Writer, bigram_of, corpus_of,
+                                        letters_of, running_example, writers_text, written)
+from minirl.lab.table import fixed, in_columns, page
 from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.fitting import minimise_near
@@ -100,13 +100,14 @@ BestPoint = namedtuple("BestPoint", "n reward kl share")
 
 # What the job finds: how many preferences; rows of running_example.Writer; the n of best_of_n; the
 # critical β; points of `regularised.frontier`; a BestPoint for each n; the share of
-# `grpo.resting_policy` by the size of the group; and lists of JudgedModel, of Held and of Proxy.
+# `grpo.resting_policy` by the size of the group, None where it was not found; lists of JudgedModel,
+# of Held and of Proxy; and the file of a corpus of one's own, or None.
 Alignment = namedtuple("Alignment", "pairs rows n critical_beta frontier best_of_n resting models "
-                       "held proxies")
+                       "held proxies file", defaults=[None])
 
 
-def align(pairs, seed, progress, scale=AlignmentScale()):
-    """Every method: an `Alignment`.
+def align(pairs, seed, progress, scale=AlignmentScale(), items=None):
+    """Every method, on a corpus or the Unicode words: an `Alignment`.
 
     `pairs` are for `rlhf` and for the methods without a reward model; the time to draw them counts
     for all of these.
@@ -116,7 +117,7 @@ def align(pairs, seed, progress, scale=AlignmentScale()):
     def row(method, logp, seconds):
         rows.append(written(example, method, logp, seconds, seed))
 
-    model, fitting = timed("reference", bigram_of)
+    model, fitting = timed("reference", lambda: bigram_of(items))
     example, solving = timed("optimum", lambda: running_example(model))
     ref = example.reference
     row("reference", log_softmax(ref), fitting)
@@ -144,8 +145,11 @@ def align(pairs, seed, progress, scale=AlignmentScale()):
 
 
 def at_rest_in_groups(example, size):
-    """The share of `grpo.resting_policy` with groups of a size."""
-    logp = resting_policy(example.world, example.reference, beta=BETA, num_generations=size)
+    """The share of `grpo.resting_policy` with groups of a size; None where it was not found."""
+    try:
+        logp = resting_policy(example.world, example.reference, beta=BETA, num_generations=size)
+    except ValueError:  # long strings are far from it after all its rounds
+        return None
     return example.judge(np.exp(logp)).share
 
 
@@ -305,7 +309,7 @@ def _best_of_proxy(example, proxy, scale):
 
 def alignment_text(found):
     """The tables of the job."""
-    resting = ", ".join(f"{share:.3f} for {G}" for G, share in found.resting.items())
+    resting = ", ".join(f"{fixed(share, 3)} for {G}" for G, share in found.resting.items())
     prices = [(*(point or 3 * [None]), None, *(best or 4 * [None]))
               for point, best in zip_longest(found.frontier, found.best_of_n)]
     proxies = [(proxy.name, f"{label} {point.at:.4g}", *point[:4]) for proxy in found.proxies
@@ -314,7 +318,7 @@ def alignment_text(found):
     last = found.models[-1]
     return page(
         f"Which is easier to say?  J = E[reward] - {BETA:g} KL to the reference, the bigram\n"
-        f"of the Unicode words.",
+        f"of {found.file or 'the Unicode words'}.", *[FITTED] * bool(found.file),
         writers_text(found.rows),
         f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
         f"the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {found.pairs:,} "
@@ -352,16 +356,18 @@ def _some(form):
 
 
 def _run(arguments, progress, scale=AlignmentScale()):
-    return align(arguments.pairs, arguments.seed, progress, scale)
+    items, file = corpus_of(arguments.corpus)
+    return align(arguments.pairs, arguments.seed, progress, scale, items)._replace(file=file)
 
 
 def _document(found):
     others = found._asdict()
-    del others["pairs"]
+    del others["pairs"], others["file"]
     return {"language": {"methods": others.pop("rows")}, **others}
 
 
 ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, {
     "pairs": {"type": integer(1, 10**7), "default": 100_000,
               "help": "preferences that rlhf, dpo and its kin learn from (100,000)"},
-    "seed": SEED}, document=_document, draw=lambda figures, found: figures.alignment_figures(found))
+    "seed": SEED, "corpus": CORPUS}, document=_document,
+    draw=lambda figures, found: figures.alignment_figures(found))

@@ -18,15 +18,14 @@ import numpy as np
 
 from gridworld.draw import policy_text, side_by_side
 from gridworld.maps import cliff_walk, frozen_lake
-from minirl.console import counted, file_name, integer, number
+from minirl.console import counted, integer, number
 from minirl.exact.planning import policy_iteration
 from minirl.exact.regularised import critical_beta, tilt
 from minirl.exact.scorecard import referee
-from minirl.files import shown
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
-from minirl.lab.running_example import (PSEUDO_COUNT, bigram_of, running_example, writers_text,
-                                        written)
+from minirl.lab.running_example import (CORPUS, FITTED, PSEUDO_COUNT, bigram_of, corpus_of,
+                                        running_example, writers_text, written)
 from minirl.lab.table import in_columns, page, paragraph, shortest
 from minirl.people.dpo import fit_dpo
 from minirl.people.reward_model import fit_reward_model
@@ -36,10 +35,9 @@ from minirl.play.q_learning import learners, q_learning
 from minirl.play.reinforce import reinforce
 from minirl.play.training import after, start
 from toy_lm.align import BETA, PULL
-from toy_lm.corpora import held_out, read_lines, unicode_words
+from toy_lm.corpora import held_out
 from toy_lm.models import fit
 from toy_lm.ngram import language, nats_per_character
-from toy_lm.rewards import LETTER
 
 GRIDS = {"frozen_lake_4x4": frozen_lake(), "cliff_walk": cliff_walk()}
 GRID_GAMMA = 0.99
@@ -182,8 +180,7 @@ def language_text(found):
     if not found.learned_optimum:
         notes.append("The learned reward has no optimum at this beta; PPO went on climbing it.")
     if found.file:
-        notes.append(f"The bonus of {LETTER} a letter was fitted to the default corpus, not to "
-                     f"this one.")
+        notes.append(FITTED)
     words = (row.method + ":\n" + paragraph("  ".join(
         # What is not for reading, such as an escape, is shown as a question mark.
         "".join(c if c.isprintable() else "?" for c in word) or "(empty)" for word in row.samples),
@@ -199,13 +196,12 @@ def language_text(found):
 
 
 def _run(arguments, progress, scale=DemoScale()):
-    own = arguments.corpus is not None
-    items = read_lines(arguments.corpus) if own else unicode_words()
+    items, file = corpus_of(arguments.corpus)
     # The text first: if its objective has no optimum, that is known at once.
     text = language_table(items, arguments.seed, arguments.beta, arguments.pairs,
                           lambda line: progress(f"language, {line}"), scale)
     grids = grid_table(arguments.seed, lambda line: progress(f"grids, {line}"), scale)
-    return grids, text._replace(file=shown(arguments.corpus) if own else None)
+    return grids, text._replace(file=file)
 
 
 def _document(found):
@@ -221,6 +217,5 @@ DEMO = Job("demo", __doc__, _run, lambda found: language_text(found[1]), {
              "help": "price of a nat of KL to the reference, in reward (0.5)"},
     "pairs": {"type": integer(1), "default": 20_000,
               "help": "preferences that rlhf and dpo learn from (20,000)"},
-    "corpus": {"type": file_name, "metavar": "FILE", "help": "text to model, UTF-8, one item per "
-               "line (the words in Unicode character names)"}},
+    "corpus": CORPUS},
     document=_document, drawing=lambda found: grid_text(found[0]))

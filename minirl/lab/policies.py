@@ -30,7 +30,8 @@ from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import referee, referee_near
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
-from minirl.lab.running_example import bigram_of, running_example
+from minirl.lab.running_example import (CORPUS, FITTED, bigram_of, corpus_of,
+                                        running_example)
 from minirl.lab.table import fixed, in_columns, page, shortest
 from minirl.lab.values import POINTS, each, known, spread
 from minirl.people.rlhf import step_rewards
@@ -75,9 +76,9 @@ class Problem(NamedTuple):
 PolicyCurve = namedtuple("PolicyCurve", "method iterations steps values shares seconds")
 
 
-# What the job finds: the name of a world, its Problem, a PolicyCurve for each learner, and what was
-# asked for.
-Policies = namedtuple("Policies", "name problem curves seed episodes horizon")
+# What the job finds: the name of a world, its Problem, a PolicyCurve for each learner, what was
+# asked for, and the file of a corpus of one's own, or None.
+Policies = namedtuple("Policies", "name problem curves seed episodes horizon file", defaults=[None])
 
 
 def grid_problem(mdp):
@@ -88,12 +89,14 @@ def grid_problem(mdp):
     return Problem(mdp, np.zeros(mdp.shape), None, policy_iteration(mdp).objective)
 
 
-def language_problem(beta):
+def language_problem(beta, items=None):
     """The `Problem` of the demonstration: easy to say, and not far from the reference.
+
+    That is the bigram of the items, or of the Unicode words.
 
     Raises ValueError where it has no optimum at this beta.
     """
-    example = running_example(bigram_of(), beta)
+    example = running_example(bigram_of(items), beta)
     return Problem(example.world, example.reference, beta, example.optimum.objective)
 
 
@@ -221,25 +224,29 @@ def policies_text(found):
                      row["share"], row["steps"] // row["runs"], row["seconds"] / row["runs"])
                     for row in policy_rows(curves)], (0, 3, 3, 3, 4, 4, 0, 1)),
         f"{counted(runs, 'run')} of {counted(iterations, 'iteration')}.  J is exact, of the "
-        f"stochastic policy as it is; null where episodes do not end.  Share is {share}.")
+        f"stochastic policy as it is; null where episodes do not end.  Share is {share}." +
+        (f"  The reference is the bigram of {found.file}.  {FITTED}" if found.file else ""))
 
 
 def _run(arguments, progress):
     name, grid = chosen_world(arguments)
-    gamma, beta = arguments.gamma, arguments.beta
+    gamma, beta, file = arguments.gamma, arguments.beta, None
     if grid is None:
         if gamma is not None:
             raise ValueError("--gamma is for gridworlds: strings are not discounted")
-        problem = language_problem(BETA if beta is None else beta)
+        items, file = corpus_of(arguments.corpus)
+        problem = language_problem(BETA if beta is None else beta, items)
     else:
-        if beta is not None:
-            raise ValueError(f"--beta is for the language model: give --world {LANGUAGE} too")
+        for option in "beta", "corpus":
+            if getattr(arguments, option) is not None:
+                raise ValueError(f"--{option} is for the language model: give --world {LANGUAGE} "
+                                 f"too")
         problem = grid_problem(grid.mdp(gamma=0.99 if gamma is None else gamma))
     methods = list(POLICY_LEARNERS) if arguments.learner is None else [arguments.learner]
     limits = {"episodes": arguments.episodes, "horizon": arguments.horizon}
     curves = list(learn_policies(problem, methods, seed=arguments.seed, runs=arguments.runs,
                                  iterations=arguments.iterations, progress=progress, **limits))
-    return Policies(name, problem, curves, arguments.seed, **limits)
+    return Policies(name, problem, curves, arguments.seed, **limits, file=file)
 
 
 def _document(found):
@@ -254,6 +261,7 @@ POLICIES = Job("policies", __doc__, _run, policies_text, {
     "gamma": {"type": number(0, 1), "help": "discount of a gridworld (0.99)"},
     "beta": {"type": number(1e-6, 1e6), "help": f"with --world {LANGUAGE}, the language model of "
              "the demonstration: price of a nat of KL to the reference (0.5)"},
+    "corpus": {**CORPUS, "help": f"with --world {LANGUAGE}: {CORPUS['help']}"},
     "runs": {"type": integer(1), "default": 4, "help": "of each learner (4)"},
     "iterations": {"type": integer(POINTS), "default": 400,
                    "help": "of each run (400); all schedules end there"},

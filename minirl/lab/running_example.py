@@ -10,24 +10,30 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
+from minirl.console import file_name
 from minirl.exact.planning import Optimum
 from minirl.exact.regularised import regularised_optimum
 from minirl.exact.scorecard import referee_near
+from minirl.files import shown
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.table import in_columns
 from minirl.people.rlhf import rlhf
 from minirl.play.optim import linear
 from minirl.play.training import after, start
 from toy_lm.align import BETA
-from toy_lm.corpora import unicode_words
+from toy_lm.corpora import read_lines, unicode_words
 from toy_lm.models import Model, fit
 from toy_lm.ngram import sample
 from toy_lm.preferences import sample_pairs
-from toy_lm.rewards import easy_to_say
+from toy_lm.rewards import LETTER, easy_to_say
+from toy_lm.vocabulary import from_items
 
 PSEUDO_COUNT = 0.1  # of the reference
 WORDS = 10          # drawn from each policy,
 SHOWN = 200         # and cut after this many letters
+CORPUS = {"type": file_name, "metavar": "FILE", "help": "text to model, UTF-8, one item per line "
+          "(the words in Unicode character names)"}
+FITTED = f"The bonus of {LETTER} a letter was fitted to the default corpus, not to this one."
 
 
 class RunningExample(NamedTuple):
@@ -61,6 +67,21 @@ class RunningExample(NamedTuple):
 # E[r] − β KL, the share (J − J(ref)) / (J* − J(ref)), and the mean length in letters.  These are
 # None where its strings do not end.
 Writer = namedtuple("Writer", "method reward kl objective share mean_length seconds samples")
+
+
+def corpus_of(path):
+    """The items of a file, or the Unicode words if it is None; and how tables call the file.
+
+    Raises ValueError, with the name of the file, if it is no corpus for a model.
+    """
+    if path is None:
+        return unicode_words(), None
+    items, file = read_lines(path), shown(path)
+    try:
+        from_items(items)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    return items, file
 
 
 def bigram_of(items=None):
