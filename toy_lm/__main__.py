@@ -34,7 +34,7 @@ from toy_lm.preferences import respond, unpaired, whole_groups
 from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.vocabulary import from_items
 
-LARGEST = 2 * 10**7  # entries of a table; to sample takes some fifty bytes of each
+LARGEST = 2 * 10**7  # entries of a table; to train takes some fifty bytes of each
 MOST = 10**7         # strings at once
 SMOOTHINGS = {"add": None, "witten_bell": witten_bell, "kneser_ney": kneser_ney}
 PROGRAMS = "palindrome", "judge"

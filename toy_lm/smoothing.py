@@ -92,7 +92,7 @@ def discount(counts):
     >>> discount(np.array([[2, 1, 1, 1]])), discount(np.array([[2, 2, 9, 0]]))
     (0.6, 0.5)
     """
-    once, twice = (int((counts == n).sum()) for n in (1, 2))
+    once, twice = (np.count_nonzero(np.equal(counts, n)) for n in (1, 2))
     return once / (once + 2 * twice) if once and twice else 0.5
 
 

@@ -82,7 +82,9 @@ class Vocabulary(NamedTuple):
         [ 7 21] (9, 3)
         """
         shape = self.shape(order)
+        _check_strings("items", items)
         prompts = [""] * len(items) if prompts is None else prompts
+        _check_strings("prompts", prompts)
         if len(prompts) != len(items):
             raise ValueError(f"prompts must be one per item, {len(items)}, got {len(prompts)}")
         text = "".join(prompt + item + END for prompt, item in zip(prompts, items))
@@ -136,6 +138,13 @@ class Vocabulary(NamedTuple):
         return [string[:-1] if string.endswith(END) else string + "…" for string in strings]
 
 
+def _check_strings(name, strings):
+    strange = [strings] if isinstance(strings, str) else [
+        string for string in strings if not isinstance(string, str)]
+    if strange:
+        raise ValueError(f"{name} must be a list of strings, got {strange[0]!r}")
+
+
 def _completions(symbols, starts, given, shape):
     """(states, actions, starts) of the steps after the first `given` (B,) of each string."""
     S, A = shape
@@ -162,6 +171,7 @@ def from_items(items):
     >>> from_items(["on", "no"])
     Vocabulary(letters='no')
     """
+    _check_strings("items", items)
     letters = "".join(sorted(set("".join(items)) - {END}))
     if len(items) == 0:
         raise ValueError("the corpus is empty")
@@ -182,6 +192,7 @@ def from_tokens(tokens, shape):
     >>> words.decode(from_tokens(np.array([[2, 1, 0, 2, 9], [1, 2, 1, 2, 1]]), words.shape()))
     ['on', 'nonon…']
     """
+    tokens = np.asarray(tokens)
     if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
         raise ValueError(f"tokens must be integers of shape (B, T), got {tokens.dtype} of shape "
                          f"{tokens.shape}")

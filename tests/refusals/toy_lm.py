@@ -99,6 +99,11 @@ ROWS = {
             ("nx", "'x', which is not in the vocabulary of 2 letters"), ("o\nn", "a line feed"),
             ("\ud800", "'\\ud800', which is not in"))),
         row(lambda: from_items([]), "the corpus is empty"),
+        *(row(lambda call=call, items=items: call(items), f"must be a list of strings, got {got}")
+          for items, got in (("on", "'on'"), (["on", np.nan], "nan"), (["on", None], "None"),
+                             ([b"on"], "b'on'"))
+          for call in (from_items, NO.encode, fit, lambda prompts: NO.encode(["n"] * len(prompts),
+                                                                             prompts=prompts))),
         *(row(lambda items=items: from_items(items), f"at least two different letters, got {got!r}")
           for items, got in (([""], ""), (["aaa", "a"], "a"), (["a\n", "\na"], "a"))),
         row(lambda: ABC.decode(NO.encode(["no"])), "table of 4 symbols, got (3, 3)"),
