@@ -98,6 +98,22 @@ def test_strings_are_equal_if_their_sums_are_but_for_rounding(earned, equal):
         assert found == pytest.approx(0.5e-10 * earned[0, 0], rel=1e-4)
 
 
+@pytest.mark.parametrize("sizes", [[3, 1, 4, 2], [1, 1, 8], [2, 2, 3, 3], [10]])
+def test_groups_of_any_size_are_judged_each_by_itself(sizes):
+    """As masked strings leave them; a string that is alone has nothing to learn."""
+    mdp, rng = random_world(3), np.random.default_rng(3)
+    batch = playing.rollout(mdp, random_policy(rng, mdp), np.zeros(10, int), horizon=3, rng=rng)
+    earned, sizes = rng.normal(size=batch.states.shape) * batch.alive, np.array(sizes)
+    for advantage in ADVANTAGES:
+        found = advantage(earned, batch, sizes)
+        for own in np.split(np.arange(10), sizes.cumsum()[:-1]):
+            part = playing.Rollout(*(table[..., own] for table in batch))
+            expected = advantage(earned[:, own], part, own.size) if own.size > 1 else 0 * part.alive
+            lonely = own.size == 1 and advantage is process_normalised  # its steps may differ
+            assert lonely or found[:, own] * part.alive == pytest.approx(expected * part.alive)
+    assert equal_groups(earned, sizes).tolist() == [size == 1 for size in sizes]
+
+
 # The tables.
 
 

@@ -16,8 +16,8 @@ from minirl.play.ppo import ppo
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.play.training import after, start
 from minirl.people.reward_model import fit_reward_model
-from minirl.people.rlhf import (adaptive_rlhf, rlhf, scored_rewards, steered, step_rewards,
-                                string_rewards)
+from minirl.people.rlhf import (adaptive_rlhf, length_penalty, rlhf, scored_rewards, steered,
+                                step_rewards, string_rewards)
 from minirl.kernel.softmax import log_softmax
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs
@@ -161,6 +161,29 @@ def cut_share(penalty):
                   rewards=step_rewards(np.zeros((2, 2)), ref, beta=0.5,
                                        missing_eos_penalty=penalty))
     return after(trainer, 40).policy[1, 1]**10
+
+
+@pytest.mark.parametrize("longest, soft", [(3, 2), (2, 1), (3, 3), (2.5, 0.7), (1, 1), (9, 4)])
+def test_length_is_charged_before_the_end(longest, soft):
+    """(rlhf.4), case by case"""
+    batch = small_language()[4]
+    for length, charged in zip(batch.alive.sum(axis=0), length_penalty(longest, soft)(batch)):
+        expected = (0 if length <= longest - soft
+                    else (longest - soft - length) / soft if length <= longest else -1)
+        assert charged == pytest.approx(expected)
+
+
+def test_a_score_may_be_masked_and_nothing_else_may_be_missing():
+    """The whole string is masked; the others are paid as before."""
+    _, ref, logits, _, batch = small_language()
+    scores, wrong = np.arange(60.0), np.arange(60) % 7 == 3
+    told = np.where(wrong, np.nan, scores)
+    whole, gaps = (scored_rewards(lambda _, told=told: told, ref, beta=0.4)(
+        batch, log_softmax(logits)) for told in (scores, np.ma.masked_invalid(told)))
+    assert (gaps.mask == wrong).all() and not np.ma.is_masked(whole)
+    np.testing.assert_array_equal(gaps.data[:, ~wrong], whole[:, ~wrong])
+    with pytest.raises(ValueError, match="^what score returns must be finite"):
+        scored_rewards(lambda _: told, ref, beta=0.4)(batch, log_softmax(logits))
 
 
 def test_the_penalty_teaches_to_end():

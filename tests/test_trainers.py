@@ -21,6 +21,7 @@ from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel import counts, playing
 from minirl.kernel.mdp import coin_game
+from minirl.kernel.playing import Rollout
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy_loss
 from minirl.people.best_of_n import rejection_sampling
@@ -36,7 +37,9 @@ from minirl.play.ppo_kl import ppo_kl
 from minirl.play.prediction import monte_carlo, predictors, td_prediction
 from minirl.play.reinforce import reinforce, value_baseline
 from minirl.play.returns import reward_to_go
-from minirl.play.training import after, environment_rewards, play, policy_step, start
+from minirl.play import training
+from minirl.play.training import (after, environment_rewards, only_ended, play, policy_step,
+                                  start)
 
 RNG = np.random.default_rng(0)
 WORLD = random_mdp(RNG, 4, 3, 3, 0.9)
@@ -296,6 +299,42 @@ def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, least, option
                            learning_rate=linear(0.3 if least < 0.95 else 0.1, 0.0), **options)
         found = objective(mdp, after(training, 40).policy)
         assert least <= (found - worst) / (best - worst) <= 1, seed
+
+
+@these({name: case for name, case in POLICIES.items()
+        if "rewards" in inspect.signature(case.trainer).parameters})
+def test_a_masked_episode_is_as_if_it_had_not_been_played(case, monkeypatch):
+    """Half of each group, or of all: compared with a batch that lacks them from the beginning."""
+    kept = np.arange(24) % 4 < 2
+    first_states, roll, G = training.start_states, training.rollout, case.options.get(
+        "num_generations", 1)
+
+    def unscored(rollout, logp):
+        return np.ma.masked_invalid(np.where(kept, rollout.rewards, np.nan))
+
+    masked = next(case(case.first, rewards=unscored))
+    monkeypatch.setattr(training, "start_states", lambda mdp, episodes, rng: first_states(
+        mdp, episodes if G > 1 else 24, rng))
+    monkeypatch.setattr(training, "rollout", lambda mdp, policy, starts, **options: Rollout(
+        *(table[..., kept] for table in roll(mdp, policy, starts.repeat(24 // starts.size),
+                                             **options))))
+    less = {"episodes": 12} | ({"num_generations": 2} if G > 1 else {})
+    short = next(case(case.first, **less))
+    assert masked.metrics.pop("rollout/masked") == 12 and masked.steps > short.steps
+    assert same(masked[2:-1], short[2:-1])
+    for name in set(short.metrics) - {"rollout/ep_len_mean", "rollout/truncated"}:
+        assert same(masked.metrics[name], short.metrics[name]), name
+
+
+def test_episodes_that_were_cut_may_be_left_out():
+    batch = play(WORLD, FIRST, rewards=only_ended(environment_rewards), episodes=40, horizon=2)
+    whole = play(WORLD, FIRST, rewards=environment_rewards, episodes=40, horizon=2)
+    cut = whole.rollout.truncated
+    assert 0 < batch.metrics["rollout/masked"] == cut.sum() and not batch.rollout.truncated.any()
+    np.testing.assert_array_equal(batch.rewards, whole.rewards[:, ~cut])
+    assert batch.metrics["rollout/ep_rew_mean"] == whole.rewards[:, ~cut].sum(axis=0).mean()
+    assert batch.played == whole.played == whole.rollout.alive.sum()
+    assert batch.steps.index.size == batch.counts.sum() == whole.rollout.alive[:, ~cut].sum()
 
 
 def test_the_start_copies_what_it_is_given():

@@ -67,6 +67,24 @@ def group_size(num_generations, number, what="strings", least=1):
     return size
 
 
+def group_sizes(num_generations, number, least=1):
+    """The size of each group of strings, (P,) int: all alike, or, if masked strings left gaps, any.
+
+    Examples
+    --------
+    >>> print(group_sizes(2, 6), group_sizes(np.array([2, 1, 3]), 6))
+    [2 2 2] [2 1 3]
+    """
+    if np.ndim(num_generations) == 0:
+        size = group_size(num_generations, number, least=least)
+        return np.full(number // size, size)
+    numbers("num_generations", num_generations, number + 1)
+    if num_generations.min() < 1 or num_generations.sum() != number:
+        raise ValueError(f"num_generations must be sizes of groups of {number} strings, got "
+                         f"{num_generations}")
+    return num_generations
+
+
 def step_size(learning_rate, decay):
     """learning_rate / n^decay is a step size for every n ≥ 1: in (0, 1], and it does not rise.
 

@@ -142,20 +142,20 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
                      num_generations=num_generations)
         totals = batch.rewards.sum(axis=0)
-        table = counts.table(winners(batch.steps, totals, num_generations))
+        best = _best(totals, batch.groups)
+        table = counts.table(counts.select(batch.steps, best))
         present = record.logp
         fitted = fit_by_counting(table, pseudo_count=pseudo_count * np.exp(present))
         logits = np.where(table.sum(axis=1, keepdims=True) + pseudo_count > 0, fitted, present)
-        best = totals.reshape(-1, int(num_generations)).max(axis=1).mean()
         record = next_record(record._replace(logits=logits), batch,
-                             {"rejection/reward": float(best)})
+                             {"rejection/reward": float(totals[best].mean())})
         yield record
 
 
 def winners(steps, rewards, num_generations):
     """The best of each group of neighbours among B strings, as `counts.Steps`; of equals the first.
 
-    `rewards` (B,) has one number per string.
+    `rewards` (B,) has one number per string, and `num_generations` is n, or the size of each group.
 
     Examples
     --------
@@ -163,10 +163,16 @@ def winners(steps, rewards, num_generations):
     >>> print(winners(four, np.array([1., 7., 2., 2.]), 2).index)
     [1 2]
     """
-    strings = steps.starts.size - 1
-    n = checks.group_size(num_generations, strings)
-    checks.array("rewards", rewards, (strings,))
-    return counts.select(steps, np.arange(0, strings, n) + rewards.reshape(-1, n).argmax(axis=1))
+    rewards = checks.array("rewards", rewards, (steps.starts.size - 1,))
+    return counts.select(steps, _best(rewards, num_generations))
+
+
+def _best(rewards, num_generations):
+    """The number of the best string of each group, of equals the first."""
+    sizes = checks.group_sizes(num_generations, rewards.size)
+    group = np.arange(sizes.size).repeat(sizes)
+    order = np.lexsort((-rewards, group))  # it is stable
+    return order[sizes.cumsum() - sizes]
 
 
 def _levels_of_the_best(prob, n):

@@ -13,6 +13,10 @@ in GRPO, where the std is that of the population, plus 10⁻⁴.
 nothing to learn: its advantages are zero, and such groups are counted.  The std makes every group
 equally loud, whether its strings differ by much or little.
 
+*Gaps.*  A string that could not be scored is masked (`training`) and missing from its group, whose
+others are then each other's baseline.  So all functions here take the sizes of the groups in place
+of one G; a string that is left alone has nobody to be compared with, and its advantage is zero.
+
 *Variants.*  Dr. GRPO (Liu et al. 2025) leaves out the std,
 
     A_i = R_i − mean,                                                                    (groups.2)
@@ -62,8 +66,8 @@ def group_normalised(rewards, batch, num_generations):
     [[-1.  1.  0.  0.]]
     """
     centred = group_centred(rewards, batch, num_generations)
-    spread = _groups(rewards.sum(axis=0), num_generations).std(axis=1)
-    return centred / (spread + EPS).repeat(int(num_generations))
+    sizes = _sizes(num_generations, rewards)
+    return centred / (np.sqrt(_over(np.add, centred[0]**2, sizes) / sizes.repeat(sizes)) + EPS)
 
 
 def group_centred(rewards, batch, num_generations):
@@ -74,8 +78,8 @@ def group_centred(rewards, batch, num_generations):
     rewards : (T, N) float
         Zero after an episode's end.
     batch : playing.Rollout
-    num_generations : int ≥ 2
-        G, which divides N.
+    num_generations : int ≥ 2, or (P,) int
+        G, which divides N; or the size of each group.
 
     Returns
     -------
@@ -87,10 +91,11 @@ def group_centred(rewards, batch, num_generations):
     >>> print(group_centred(np.array([[1., 3., 5., 5.]]), None, 2))
     [[-1.  1.  0.  0.]]
     """
-    totals = _groups(rewards.sum(axis=0), num_generations)
-    centred = totals - totals.mean(axis=1, keepdims=True)
-    centred[equal_groups(rewards, num_generations)] = 0  # exactly, whatever rounding says
-    return np.broadcast_to(centred.ravel(), rewards.shape)
+    totals, sizes = rewards.sum(axis=0), _sizes(num_generations, rewards)
+    centred = totals - _over(np.add, totals, sizes) / sizes.repeat(sizes)
+    equal = equal_groups(rewards, num_generations).repeat(sizes)
+    centred[equal] = 0  # exactly, whatever rounding says
+    return np.broadcast_to(centred, rewards.shape)
 
 
 def group_leave_one_out(rewards, batch, num_generations):
@@ -104,7 +109,8 @@ def group_leave_one_out(rewards, batch, num_generations):
     [[-2.  2.  0.  0.]]
     """
     centred = group_centred(rewards, batch, num_generations)
-    return centred * (num_generations / (num_generations - 1))
+    sizes = _sizes(num_generations, rewards)
+    return centred * (sizes / np.maximum(sizes - 1, 1)).repeat(sizes)
 
 
 def process_normalised(rewards, batch, num_generations):
@@ -123,16 +129,15 @@ def process_normalised(rewards, batch, num_generations):
     [[ 0.  0.]
      [-1.  1.]]
     """
-    alive = batch.alive
-    steps = _groups(alive.sum(axis=0), num_generations).sum(axis=1)
+    alive, sizes = batch.alive, _sizes(num_generations, rewards)
+    steps = _over(np.add, alive.sum(axis=0), sizes)
 
-    def over_group(sums):
+    def mean(sums):
         """The mean over the steps of a group, for each of its strings."""
-        total = _groups(sums.sum(axis=0), num_generations).sum(axis=1)
-        return (total / steps).repeat(int(num_generations))
+        return _over(np.add, sums.sum(axis=0), sizes) / steps
 
-    centred = (rewards - over_group(rewards * alive)) * alive
-    std = np.sqrt(over_group(centred**2))
+    centred = (rewards - mean(rewards * alive)) * alive
+    std = np.sqrt(mean(centred**2))
     centred[:, std <= NO_SPREAD * np.abs(rewards).max()] = 0
     return reward_to_go(centred / (std + EPS), gamma=1.0)
 
@@ -168,16 +173,18 @@ def per_length(length):
 
 
 def equal_groups(rewards, num_generations):
-    """Which groups hold strings of equal rewards, up to rounding: (N/G,) bool.
+    """Which of P groups hold strings of equal rewards, up to rounding: (P,) bool.
 
     Examples
     --------
     >>> print(equal_groups(np.array([[1., 3., 5., 5.]]), 2))
     [False  True]
     """
-    totals = _groups(rewards.sum(axis=0), num_generations)
-    size = _groups(np.abs(rewards).sum(axis=0), num_generations).max(axis=1)
-    return np.ptp(totals, axis=1) <= NO_SPREAD * size
+    totals, sizes = rewards.sum(axis=0), _sizes(num_generations, rewards)
+    first = sizes.cumsum() - sizes
+    most, least, size = (ufunc.reduceat(x, first) for ufunc, x in (
+        (np.maximum, totals), (np.minimum, totals), (np.maximum, np.abs(rewards).sum(axis=0))))
+    return most - least <= NO_SPREAD * size
 
 
 def weighted(steps, advantages, weights):
@@ -211,6 +218,11 @@ def weighted(steps, advantages, weights):
     return collapse(steps, advantages, np.repeat(weights, np.diff(steps.starts)))
 
 
-def _groups(values, num_generations):
-    """(N,) values as (N/G, G), if that is possible."""
-    return values.reshape(-1, checks.group_size(num_generations, values.size, least=2))
+def _sizes(num_generations, rewards):
+    """The sizes of the groups of the N columns."""
+    return checks.group_sizes(num_generations, rewards.shape[1], least=2)
+
+
+def _over(ufunc, values, sizes):
+    """The sum, or the largest, of the values (N,) of each group, for each of its strings."""
+    return ufunc.reduceat(values, sizes.cumsum() - sizes).repeat(sizes)

@@ -105,7 +105,8 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     epsilon : float > 0
         ε of the clipping.
     advantage, weights : callable
-        Those of `groups`, or your own.
+        Those of `groups`, or your own.  Where strings are masked an advantage is given the sizes of
+        the groups in place of G.
 
     Yields
     ------
@@ -132,7 +133,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
                      num_generations=num_generations)
-        judged = batch.flat(advantage(batch.rewards, batch.rollout, num_generations))
+        judged = batch.flat(advantage(batch.rewards, batch.rollout, batch.groups))
         tables = weighted(batch.steps, judged, weights(batch.rollout))
         logits, state = record.logits, record.optimiser
         for _ in range(num_iterations):
@@ -146,8 +147,8 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
             "policy/kl": mean_kl(logits, record.logits, batch.visits),
             "policy/clipfrac": clip_fraction(logits, record.logits, batch.steps, judged,
                                              clip_range=epsilon),
-            "objective/kl": float((batch.counts * ratio).sum() / episodes),
-            "frac_reward_zero_std": float(equal_groups(batch.rewards, num_generations).mean())}
+            "objective/kl": float((batch.counts * ratio).sum() / batch.episodes),
+            "frac_reward_zero_std": float(equal_groups(batch.rewards, batch.groups).mean())}
         record = next_record(record._replace(logits=logits, optimiser=state), batch, metrics)
         yield record
 

@@ -36,7 +36,15 @@ out is the optimum for the β at which it comes to rest: `adaptive_rlhf`.
 *Whole strings.*  A program that checks a string (a verifier), or anything else that knows only the
 whole of it, pays on the last step too: `scored_rewards`.  And a string that had to be cut, because
 it did not end, may cost a penalty, the only thing that a policy learns to end by if nothing else
-tells it.
+tells it.  A penalty that comes without warning at the last letter is a noisy teacher.  DAPO (Yu et
+al. 2025) charges for the length before: nothing up to L − C steps, and then more with each,
+
+    R(y) = 0 if |y| ≤ L − C,   (L − C − |y|)/C up to |y| = L,   −1 beyond,                 (rlhf.4)
+
+which is `length_penalty`, a score like others, to be added to one.
+
+*What cannot be scored* has no reward of zero, which would be a verdict.  A score may be masked, by
+`np.ma.masked_invalid(scores)` where it is NaN, and then the string carries no weight (`training`).
 
 *Iterated.*  The reward model has seen strings of the reference.  The better the policy, the
 stranger its strings.  So one asks for preferences on the new policy's strings, fits again to all of
@@ -47,7 +55,7 @@ never changes and belongs to the reward.  Notes and at least five libraries have
 
 Read first: `regularised`, `ppo`, `kl`, `reward_model`.  Compare: `dpo`.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2; Ziegler et al. 2019,
-arXiv:1909.08593.
+arXiv:1909.08593; Yu et al. 2025 (DAPO), arXiv:2503.14476, eq. 13.
 """
 
 from functools import partial
@@ -178,7 +186,7 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with a score of the whole string paid on its last step.
 
     `score(rollout) -> (N,)` is a verifier, a reward model of strings, or a program of your own, and
-    gives one finite number per string.  The rest is as in `step_rewards`.
+    gives one finite number per string, or masks it.  The rest is as in `step_rewards`.
 
     Examples
     --------
@@ -198,12 +206,32 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
 
     def rewards(rollout, logp):
         prices = -beta * _ratios(logp, ref_logp)
-        totals = np.asarray(score(rollout), float)
-        checks.array("what score returns", totals, rollout.truncated.shape)
+        totals = np.ma.asarray(score(rollout), float)
+        checks.shape("what score returns", totals, rollout.truncated.shape)
+        checks.finite("what score returns", totals.data[~np.ma.getmaskarray(totals)])
         return _paid(rollout, prices,
                      totals - missing_eos_penalty * rollout.truncated)
 
     return rewards
+
+
+def length_penalty(longest, soft):
+    """The score (rlhf.4) of length: `score(rollout) -> (N,)`, from 0 to −1 over the last steps.
+
+    L is `longest` steps, the end symbol included, and C is `soft`.  Times a weight of your own, it
+    is added to what `scored_rewards` takes.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=10)
+    >>> print(games.alive.sum(axis=0), length_penalty(3, 2)(games))
+    [1 1 2 3] [ 0.   0.  -0.5 -1. ]
+    """
+    if not 0 < soft <= longest < np.inf:
+        raise ValueError(f"soft must be positive and at most longest, {longest}, got {soft}")
+    return lambda rollout: np.clip((longest - soft - rollout.alive.sum(axis=0)) / soft, -1, 0)
 
 
 def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_000,
@@ -292,11 +320,15 @@ def _taken(rollout, table):
 
 
 def _paid(rollout, table, totals):
-    """What a table (S, A) pays for each step, and `totals` (N,) more on the last of an episode."""
+    """What a table (S, A) pays for each step, and `totals` (N,) more on the last of an episode.
+
+    Where a total is masked, so is what the whole episode is paid.
+    """
     paid = _taken(rollout, table)
     if not np.isfinite(paid).all():
         step = np.argwhere(np.isinf(paid))[0]
         raise ValueError(f"ref_logits must not be −∞ where the policy goes, got that in state "
                          f"{rollout.states[*step]} for action {rollout.actions[*step]}")
-    paid[rollout.alive.sum(axis=0) - 1, np.arange(totals.size)] += totals
-    return paid
+    paid[rollout.alive.sum(axis=0) - 1, np.arange(totals.size)] += np.ma.filled(totals, 0)
+    return np.ma.array(paid, mask=np.broadcast_to(totals.mask, paid.shape)) if np.ma.is_masked(
+        totals) else paid

@@ -148,9 +148,9 @@ def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, hori
                        value_lambda=value_lambda, value_rate=value_rate,
                        normalize_advantage=normalize_advantage)
         _, grad = reinforce_loss(record.logits, counts.table(batch.steps, judged.advantages),
-                                 episodes=episodes)
+                                 episodes=batch.episodes)
         logits, state = policy_step(
-            record.logits, grad, record.optimiser, batch.visits / episodes,
+            record.logits, grad, record.optimiser, batch.visits / batch.episodes,
             remaining(record.iteration, iterations), learning_rate=learning_rate,
             ent_coef=ent_coef, max_grad_norm=max_grad_norm, optimiser=optimiser)
         record = next_record(

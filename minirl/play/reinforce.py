@@ -145,9 +145,9 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
         weights = weigh(batch.rewards, batch.rollout, record, gamma=mdp.gamma, credit=credit,
                         baseline=baseline, keep_discount=keep_discount)
         _, grad = reinforce_loss(record.logits, counts.table(batch.steps, batch.flat(weights)),
-                                 episodes=episodes)
+                                 episodes=batch.episodes)
         logits, state = policy_step(
-            record.logits, grad, record.optimiser, batch.visits / episodes,
+            record.logits, grad, record.optimiser, batch.visits / batch.episodes,
             remaining(record.iteration, iterations), learning_rate=learning_rate,
             ent_coef=ent_coef, max_grad_norm=max_grad_norm, optimiser=optimiser)
 

@@ -11,12 +11,14 @@ algorithm.
 **The arguments all trainers share.**  The names are those of Stable-Baselines3, and in the chapters
 on language those of TRL.
 
-    mdp             the world; it is played, and its tables are not looked at
+    mdp             the world; it is played, and of its tables only `available` is looked at
     record          from `start`, or any record yielded before
     rewards         `rewards(rollout, logp) -> (T, N)`: what to maximise in place of what the world
                     paid (`environment_rewards`), for example a learned reward minus the price of
                     leaving a reference.  `logp` is log π of the policy that played.  Zero after an
-                    episode's end
+                    episode's end; NaN is refused.  What cannot be scored is *masked*: an episode
+                    with a masked entry (`np.ma.array(…, mask=…)`) carries no weight, as if it had
+                    not been played.  `only_ended` masks what the horizon cut
     episodes        played in each iteration
     horizon         episodes are cut after this many steps
     iterations      where schedules end.  Training may go on after it, with the last values
@@ -29,7 +31,9 @@ on language those of TRL.
 
 **What `metrics` hold**, of the last iteration: `rollout/ep_rew_mean` and `rollout/ep_len_mean` of
 the batch; `rollout/truncated`, the number of episodes that the horizon cut; and `policy/entropy`,
-in nats per step over the states of the batch, after the update.  Trainers add their own.
+in nats per step over the states of the batch, after the update; and, where there are some,
+`rollout/masked`, the number of masked episodes, which count in the length only.  Trainers add their
+own.
 
 Read first: `optim`, `returns`.  Read next: `reinforce`.
 """
@@ -73,12 +77,19 @@ class Training(NamedTuple):
 class Batch(NamedTuple):
     """The episodes of one iteration, played by the policy of its record."""
 
-    rollout: Rollout
+    rollout: Rollout         # without the episodes that `rewards` has masked
     rewards: np.ndarray      # (T, N) what to learn from
+    groups: object           # num_generations; or, where some are masked, the size of each group
+    played: int              # steps, those of masked episodes among them
     steps: counts.Steps      # the same episodes end to end
     counts: np.ndarray       # (S, A) how often each step was taken
     rng: np.random.Generator  # the record's, after playing
     metrics: dict
+
+    @property
+    def episodes(self):
+        """N, the number of episodes."""
+        return self.rollout.truncated.size
 
     @property
     def visits(self):
@@ -157,16 +168,44 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
                          f"not available: begin with start(mdp), or with mdp.masked(logits)")
     starts = start_states(mdp, episodes // size, rng).repeat(size)
     played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
+    number, told = int(played.alive.sum()), observe(played, logp) if observe else {}
+    told |= {"rollout/ep_len_mean": number / episodes,
+             "rollout/truncated": int(played.truncated.sum())}
     earned = rewards(played, logp)
-    checks.array("what rewards return", earned, played.states.shape)
+    checks.shape("what rewards return", earned, played.states.shape)
+    if np.ma.is_masked(earned):
+        scored = ~np.ma.getmaskarray(earned).any(axis=0)
+        played, earned = _without_masked(played, earned, scored)
+        sizes = scored.reshape(-1, size).sum(axis=1)
+        size, told["rollout/masked"] = sizes[sizes > 0], int((~scored).sum())
+    checks.finite("what rewards return", earned)
     if earned[~played.alive].any():
         raise ValueError("rewards must return zero after an episode's end: multiply by alive")
-    metrics = {"rollout/ep_rew_mean": float(earned.sum() / episodes),
-               "rollout/ep_len_mean": float(played.alive.sum() / episodes),
-               "rollout/truncated": int(played.truncated.sum())}
     steps = played.steps(mdp.shape)
-    return Batch(played, earned, steps, counts.table(steps), rng,
-                 metrics | (observe(played, logp) if observe else {}))
+    return Batch(played, earned, size, number, steps, counts.table(steps), rng,
+                 {"rollout/ep_rew_mean": float(earned.sum() / earned.shape[1])} | told)
+
+
+def only_ended(rewards):
+    """The reward function `rewards` with the episodes masked that the horizon cut.
+
+    So cut strings are left out of the loss, whatever they have earned (in DAPO, arXiv:2503.14476,
+    "overlong filtering").  What remains are the short ones: that a string should end is then told
+    by nobody but the reward.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> batch = play(coin_game(), start(np.zeros((1, 2)), rng=0), episodes=100, horizon=3,
+    ...              rewards=only_ended(environment_rewards))
+    >>> batch.episodes, batch.metrics["rollout/masked"]
+    (91, 9)
+    """
+    def masked(rollout, logp):
+        earned = rewards(rollout, logp)
+        return np.ma.array(earned, mask=np.ma.getmaskarray(earned) | rollout.truncated)
+
+    return masked
 
 
 def policy_step(logits, grad, state, visits, progress, *, learning_rate, ent_coef=0.0,
@@ -204,6 +243,15 @@ def policy_step(logits, grad, state, visits, progress, *, learning_rate, ent_coe
                           coefficient("learning_rate", learning_rate, progress))
 
 
+def _without_masked(played, earned, scored):
+    """The episodes (N,) bool of a rollout, and what they have earned."""
+    if not scored.any():
+        raise ValueError("rewards must score at least one episode of a batch, got all masked")
+    T = played.alive[:, scored].sum(axis=0).max()
+    return (Rollout(*(x[:T, scored] if x.ndim == 2 else x[scored] for x in played)),
+            np.ma.getdata(earned)[:T, scored])
+
+
 def next_record(record, batch, metrics):
     """`record`, which has learned from a batch, at the end of the iteration; with these metrics.
 
@@ -218,7 +266,7 @@ def next_record(record, batch, metrics):
     """
     visits = batch.visits
     return record._replace(
-        iteration=record.iteration + 1, steps=record.steps + batch.steps.index.size,
+        iteration=record.iteration + 1, steps=record.steps + batch.played,
         rng=batch.rng.bit_generator.state,
         metrics=batch.metrics | metrics
         | {"policy/entropy": float(visits @ entropy(record.logp) / visits.sum())})

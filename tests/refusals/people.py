@@ -15,8 +15,10 @@ from minirl.people import groups
 from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
 from minirl.people.kl import k3_loss, kl_loss, string_kl
-from minirl.people.rlhf import adaptive_rlhf, rlhf, scored_rewards, step_rewards, string_rewards
+from minirl.people.rlhf import (adaptive_rlhf, length_penalty, rlhf, scored_rewards, step_rewards,
+                                string_rewards)
 from minirl.people.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
+from minirl.play.ppo import ppo
 from minirl.play.training import start
 
 WORLD = random_mdp(np.random.default_rng(1), 4, 3, 2, 0.9)
@@ -155,6 +157,15 @@ ROWS = {
         *(row(lambda bad=bad: scored_rewards(lambda batch: [*range(11), bad], ZEROS, beta=1.0)(
             TWELVE, np.log(FAIR)), "what score returns must be finite, got ")
           for bad in (np.nan, np.inf)),
+        *(row(lambda soft=soft: length_penalty(5, soft),
+              f"soft must be positive and at most longest, 5, got {soft}")
+          for soft in (0, -1, 6, np.nan)),
+        row(lambda: next(ppo(WORLD, FIRST, episodes=4, horizon=3, rewards=scored_rewards(
+            lambda batch: np.ma.masked_all(4), ZEROS, beta=1.0))),
+            "rewards must score at least one episode of a batch, got all masked"),
+        row(lambda: step_rewards(ZEROS, one_is(-np.inf), beta=1.0)(
+            rollout(WORLD, np.eye(3)[[1] * 4], np.full(4, 2), horizon=1, rng=0), np.log(FAIR)),
+            "ref_logits must not be −∞ where the policy goes, got that in state 2 for action 1"),
         *positive("target_kl", lambda target: adaptive(target_kl=target)),
         *(row(lambda horizon=horizon: adaptive(kl_horizon=horizon),
               f"kl_horizon must be at least episodes, 512, got {horizon}")
@@ -175,6 +186,9 @@ ROWS = {
                     f"num_generations must divide the number of strings, 12, got {G}")
                 for G in (5, 24)))),
         *whole("num_generations", lambda G: groups.equal_groups(EARNED, G), 4, least=2),
+        *(row(lambda sizes=sizes: groups.group_centred(EARNED, TWELVE, np.array(sizes)),
+              "num_generations must be ", "got [")
+          for sizes in ([5, 5], [12, 0], [-1, 13], [12.0])),
         *positive("length", groups.per_length),
         *(row(lambda weights=weights: groups.weighted(STEPS, np.ones(12), weights),
               "weights must be 12 positive numbers, got ")
