@@ -97,6 +97,7 @@ def test_a_curve_judges_the_records_of_the_learner(method, learner):
             assert curve.errors[point, run] == np.abs(Q - best.action_values)[played].max()
             greedy = evaluate(LAKE, np.eye(4)[Q.argmax(axis=1)])
             assert curve.values[point, run] == pytest.approx(greedy[0], abs=1e-12)
+        assert (curve.actions == record.Q.argmax(axis=2)).all() or point < values.POINTS - 1
     assert curve.shares == pytest.approx(curve.values[-1] / best.objective, abs=1e-12)
 
 
@@ -159,6 +160,8 @@ def test_the_text_of_a_solution_and_the_document_hold_its_drawings_and_its_numbe
     document = values.VALUES.document(found)
     assert document.pop("methods") == values.value_rows(found.curves)
     assert list(document["curves"]) == list(values.VALUE_LEARNERS)
+    assert document.pop("actions")["q_learning"] == curve.actions.tolist()
+    assert curve.actions.shape == (2, 3)
     assert document.pop("curves")["q_learning"] == {
         "steps": curve.steps.tolist(), "errors": curve.errors.tolist(),
         "values": curve.values.tolist()} and curve.errors.shape == (values.POINTS, 2)
@@ -167,7 +170,9 @@ def test_the_text_of_a_solution_and_the_document_hold_its_drawings_and_its_numbe
         "disagreement": 3.5e-12, "rounds": {"one solver": 3, "another": 21},
         "left_out": {"a third": "not tried", "a fourth": "not settled after 20 sweeps"},
         "apart": {"another": [0.5, None, 2.0]}, "shape": (1, 3), "moves": "LDRU",
-        "policy": best.policy.tolist(), "values": best.values.tolist(),
+        "hidden_gains": found.solution.hidden, "policy": best.policy.tolist(),
+        "best_actions": [[False, False, True, False], [False, False, True, False], [True] * 4],
+        "values": best.values.tolist(),
         "action_values": best.action_values.tolist(), "visits": found.solution.visits.tolist()}
 
 
@@ -224,13 +229,13 @@ def test_rows_hold_the_last_point_of_each_curve_and_its_share():
      {"value iteration": "not settled after 10,000 sweeps"}),
     (maps.teleports(), 0.9999, 19_996.80973809, ["policy", "linear"],
      {"value iteration": "not settled after 9 sweeps",
-      "modified policy iteration": "not settled after 1 rounds"}),
+      "modified policy iteration": "not settled after 1 round"}),
     (frozen_lake(), 0.95, 0.180472, ["policy", "value"],
      {"linear programme": "not tried with more than 15 states"}),
     (frozen_lake(), 0.95, 0.180472, ["policy", "value"], {"linear programme": "not settled"}),
     (frozen_lake(), 0.95, 0.180472, ["policy"],
      {"value iteration": "not settled after 9 sweeps",
-      "modified policy iteration": "not settled after 1 rounds",
+      "modified policy iteration": "not settled after 1 round",
       "linear programme": "not tried with more than 15 states"})])
 def test_a_witness_that_is_slow_or_fails_is_left_out_and_the_rest_is_printed(
         monkeypatch, world, gamma, J, rounds, missing):
@@ -251,6 +256,7 @@ def test_a_witness_that_is_slow_or_fails_is_left_out_and_the_rest_is_printed(
     assert solution.disagreement < 1e-6 * J
     text = values.solution_text(Values("x", world, Settings(gamma), solution, []))
     printed = " ".join(text.split())
+    assert ("No other solver confirms it." in printed) == (rounds == ["policy"])
     assert f"Solved {[0, 'once', 'twice', 'three times'][len(rounds)]}, with" in printed
     assert printed.endswith("Left out: " + "; ".join(f"{name}, {reason}" for name, reason
                                                      in missing.items()) + ".")
@@ -279,6 +285,19 @@ def test_the_states_in_which_solvers_disagree_are_named(cells, gamma, J, apart):
             f"value iteration disagrees in {len(apart)} state{'s' * (len(apart) > 1)} "
             f"({'; '.join(cells)}). It also counts going on for ever, which at gamma 1 may be "
             f"worth more than any end.")
+
+
+@pytest.mark.parametrize("gamma, certain", [(0.95, True), (0.999, True), (1 - 1e-10, False)])
+def test_gains_that_rounding_hides_are_said(monkeypatch, gamma, certain):
+    """So close to gamma 1 policy iteration stays where it began."""
+    monkeypatch.setattr(values, "BUDGET", 9)
+    grid = maps.teleports()
+    solution = values.solve_world(grid.mdp(gamma=gamma))
+    text = values.solution_text(Values("x", grid, Settings(gamma), solution, []))
+    assert ("rounding hides gains that may be worth up to" in " ".join(text.split())) != certain
+    assert (solution.hidden < 1e-9 * solution.optimum.objective) == certain
+    # In the long run 10 is paid in every five steps.
+    assert solution.optimum.objective + solution.hidden > 1.8 / (1 - gamma)
 
 
 def test_of_many_states_in_which_solvers_disagree_some_are_shown():

@@ -185,8 +185,8 @@ def run_score(arguments):
         print(f"{logp:.6f}\t{item}")
     print(f"nats per character: {nats_per_character(logits, steps):.6f}")
     if arguments.skip:
-        print(f"toy_lm: {len(items) - len(known)} of {len(items)} items left out, because the "
-              f"model does not know a letter of theirs", file=sys.stderr)
+        print(f"toy_lm: {len(items) - len(known)} of {counted(len(items), 'item')} left out, "
+              f"because the model does not know a letter of theirs", file=sys.stderr)
 
 
 def run_sample(arguments):

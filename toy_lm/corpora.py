@@ -45,9 +45,10 @@ def _unicode_words():
 def read_lines(path):
     """The items of a UTF-8 text file, one a line; blank lines and surrounding space are dropped.
 
-    `-` is standard input.  What is wrong is named by file, and a bad byte by line.
+    `-` is standard input.  What is wrong is named by file, and a bad byte by line.  A byte order
+    mark in a line is where two files were joined, the first of which had no last line end.
     """
-    lines = [line.strip() for line in read_text(path).split("\n")]
+    lines = [line.strip() for line in read_text(path).replace("\ufeff", "\n").split("\n")]
     if not any(lines):
         raise ValueError(f"{shown(path)} holds no item: one item per line is expected")
     return [line for line in lines if line]

@@ -57,15 +57,15 @@ def do(job, arguments):
     Whether the results can be written and drawn is checked before the work.
     """
     read = [getattr(arguments, name, None) for name in ("corpus", "map")]
-    if arguments.json is not None:
-        check_writable(arguments.json)
-        check_apart(arguments.json, *read)
+    check_apart(arguments.json, *read)
     if arguments.plot is not None:
         try:
             figures = import_module("minirl.lab.figures")
         except ImportError as error:  # of an extra
             raise ValueError(f"--plot cannot draw: {error}") from None
         make_folder(arguments.plot)
+    if arguments.json is not None:  # which may be in that folder
+        check_writable(arguments.json)
     found, paths = job.run(arguments, lambda line: progress(f"{job.name}: {line}")), []
     progress("")
     if arguments.json is not None:

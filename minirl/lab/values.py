@@ -26,7 +26,7 @@ from gridworld.draw import policy_text, side_by_side, values_text, visits_text
 from gridworld.maps import WORLDS
 from minirl.console import counted, integer, number
 from minirl.exact.evaluation import occupancy
-from minirl.exact.planning import (DOUBT, disagreement, linear_programme,
+from minirl.exact.planning import (DOUBT, best_actions, disagreement, linear_programme,
                                    modified_policy_iteration, policy_iteration, value_iteration)
 from minirl.exact.scorecard import referee
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
@@ -65,18 +65,20 @@ SETTINGS = {
     "teleports": Settings(0.95, 20_000, 1.0, 0.6, 0.3, 40.0)}
 
 
-# The exact answers of a world: the `planning.Optimum` of policy iteration, the visits (S,) of its
-# policy, how many rounds each solver needed, by name, and the largest difference of their values;
-# why some solvers are left out, by name; and the values (S,) of those that disagree, NaN where they
-# agree.
-Solution = namedtuple("Solution", "optimum visits rounds disagreement left_out apart",
-                      defaults=[{}, {}])
+# The exact answers of a world: the `planning.Optimum` of policy iteration, all best actions (S, A)
+# bool, the visits (S,) of its policy, how many rounds each solver needed, by name, and the largest
+# difference of their values; why some solvers are left out, by name; the values (S,) of those that
+# disagree, NaN where they agree; and by how much more the optimum may be worth, since rounding may
+# hide gains.
+Solution = namedtuple("Solution", "optimum best visits rounds disagreement left_out apart hidden",
+                      defaults=[{}, {}, 0.0])
 
 
 # R runs of one learner, judged POINTS times: the steps of each run so far, (POINTS,) int;
 # ‖Q − Q*‖∞ and the exact J of the greedy policy, (POINTS, R), NaN where it never ends; its share of
-# the optimum in the end, (R,), NaN where there is none; and seconds.
-ValueCurve = namedtuple("ValueCurve", "method steps errors values shares seconds")
+# the optimum in the end, (R,), NaN where there is none; seconds; and its last actions, (R, S).
+ValueCurve = namedtuple("ValueCurve", "method steps errors values shares seconds actions",
+                        defaults=[()])
 
 
 # What the job finds: the name of a world, its GridWorld, Settings and Solution, and a ValueCurve
@@ -107,11 +109,11 @@ def solve_world(mdp):
             left_out[name] = failure
 
     ask("value iteration", lambda: value_iteration(mdp, tol=tol, max_sweeps=sweeps),
-        f"not settled after {sweeps:,} sweeps")
+        f"not settled after {counted(sweeps, 'sweep', ',')}")
     if left_out:
         ask("modified policy iteration", lambda: modified_policy_iteration(
             mdp, tol=tol, evaluation_sweeps=EVALUATION, max_sweeps=rounds),
-            f"not settled after {rounds:,} rounds")
+            f"not settled after {counted(rounds, 'round', ',')}")
     if asked.size <= PROGRAMMED:
         ask("linear programme", lambda: linear_programme(mdp), "not settled")
     else:
@@ -119,11 +121,13 @@ def solve_world(mdp):
     differences = {name: np.abs(other.values - optimum.values) for name, other in found.items()}
     apart = {name: np.where((disagreement(optimum, other) > APART) & (differences[name] > 10 * tol),
                             other.values, np.nan) for name, other in found.items()}
-    return Solution(optimum, occupancy(mdp, optimum.policy),
+    gain = np.nan_to_num(optimum.action_values - optimum.values[:, None], neginf=0).max()
+    return Solution(optimum, best_actions(mdp, optimum), occupancy(mdp, optimum.policy),
                     {name: other.rounds for name, other in found.items()},
                     float(max(difference[asked].max() for difference in differences.values())),
                     left_out, {name: values for name, values in apart.items()
-                               if not np.isnan(values).all()})
+                               if not np.isnan(values).all()},
+                    float(gain / (1 - mdp.gamma)) if mdp.gamma < 1 else 0.0)
 
 
 def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
@@ -143,7 +147,7 @@ def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
     return ValueCurve(method, np.array([record.steps for record in records]),
                       np.array([record.metrics["error/max"] for record in records]),
                       each(scores, "objective"), each(scores[-1:], "share")[0],
-                      perf_counter() - began)
+                      perf_counter() - began, records[-1].Q.argmax(axis=2))
 
 
 def greedy(Q):
@@ -209,8 +213,9 @@ def solution_text(found):
     if max(map(len, drawn.split("\n"))) > WIDTH:
         drawn = page(*(f"{title}\n{block}" for title, block in drawings.items()))
     rounds = ", ".join(f"{solver} {count}" for solver, count in solution.rounds.items())
-    solved = (f"Solved {TIMES[len(solution.rounds)]}, with these numbers of rounds: {rounds}.  The "
-              f"values differ by at most {solution.disagreement:.0e}.")
+    solved = f"Solved {TIMES[len(solution.rounds)]}, with these numbers of rounds: {rounds}.  " + (
+        f"The values differ by at most {solution.disagreement:.0e}." if len(solution.rounds) > 1
+        else "No other solver confirms it.")
     if solution.left_out:
         solved += "  Left out: " + "; ".join(map(", ".join, solution.left_out.items())) + "."
     return page(f"{found.name}, gamma {shortest(gamma)}: the optimum is J* = "
@@ -218,8 +223,12 @@ def solution_text(found):
 
 
 def apart_text(found):
-    """For each solver that disagrees with policy iteration: in which cells, and by how much."""
+    """For each solver that disagrees with policy iteration: in which cells, and by how much.  And
+    whether rounding may hide what is better."""
     values, columns = found.solution.optimum.values, found.grid.shape[1]
+    if found.solution.hidden > APART * np.nanmax(np.abs(values)):
+        yield (f"Not certain: so close to gamma 1 rounding hides gains that may be worth up to "
+               f"{found.solution.hidden:.2g} in all.")
     for solver, others in found.solution.apart.items():
         states = np.flatnonzero(~np.isnan(others))
         cells = [f"row {s // columns + 1}, column {s % columns + 1}: {others[s]:.6g} and not "
@@ -270,12 +279,15 @@ def _document(found):
     return {"world": found.name, "gamma": found.settings.gamma, "optimum": optimum.objective,
             "disagreement": solution.disagreement, "rounds": solution.rounds,
             "left_out": solution.left_out,
+            "hidden_gains": solution.hidden,
             "apart": {solver: listed(values) for solver, values in solution.apart.items()},
             "shape": found.grid.shape, "moves": found.grid.moves, "policy": listed(optimum.policy),
+            "best_actions": solution.best.tolist(),
             "values": listed(optimum.values), "action_values": listed(optimum.action_values),
             "visits": listed(solution.visits), "methods": value_rows(found.curves),
             "curves": {curve.method: {"steps": listed(curve.steps), "errors": listed(curve.errors),
-                                      "values": listed(curve.values)} for curve in found.curves}}
+                                      "values": listed(curve.values)} for curve in found.curves},
+            "actions": {curve.method: np.asarray(curve.actions).tolist() for curve in found.curves}}
 
 
 VALUES = Job("values", __doc__, _run, curves_text, {
