@@ -44,7 +44,7 @@ def chance(method, found, context, a, A):
     total = sum(here.values())
     if total == 0:
         return below
-    if method is witten_bell:  # equations 2.12 and 2.13 of Chen and Goodman
+    if method is witten_bell:  # λ p_ML + (1 − λ) p of the shorter context
         new = len(here) / (len(here) + total)
         return (1 - new) * here.get(a, 0) / total + new * below
     n1, n2 = (sum(times == n for times in found.values()) for n in (1, 2))
@@ -56,7 +56,8 @@ def chance(method, found, context, a, A):
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_a_smoothed_table_is_what_the_equations_say_by_loops(method, order, corpus):
-    """(smoothing.1), (smoothing.2), (smoothing.3) and (smoothing.4), in every context"""
+    """(smoothing.1), (smoothing.2), (smoothing.3) and (smoothing.4); the beginning and the end of a
+    string are characters like any other"""
     items = CORPORA[corpus]
     model = fit(items, order=order, smoothing=method)
     found, A = windows(items, order), model.vocabulary.size

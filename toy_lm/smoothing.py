@@ -33,6 +33,12 @@ behind a "t": the letter is frequent, but it is not to be expected behind a lett
 one.  Witten-Bell adds the counts themselves, C_{m−1}[s', a] = Σ_c C_m[cs', a].  In all of this the
 beginning and the end of a string are characters like any other.
 
+*In numbers.*  Four actions were counted 2, 1, 0 and 0 times at order 1, below which each has 1/4.
+Two of them were seen, so that Witten-Bell has w = 2: their probabilities are (2 + ½)/5 = 0.5 and
+(1 + ½)/5 = 0.3, and ½/5 = 0.1 for either of the others.  Kneser-Ney has n₁ = n₂ = 1, so that d = ⅓:
+it takes ⅔ in all and gives ⅙ to each, which makes (1⅔ + ⅙)/3 = 0.611, (⅔ + ⅙)/3 = 0.278 and twice
+⅙/3 = 0.056.
+
 A mixture of tables is a table, so everything that is exact in this book is exact for it.  Every
 tenth of the Unicode words, held out from the counting, costs so many nats per character:
 
@@ -43,8 +49,8 @@ tenth of the Unicode words, held out from the counting, costs so many nats per c
 
 Read first: `ngram`, `minirl.people.sft`.  Read next: `exact`.
 Source: Witten and Bell 1991; Ney, Essen and Kneser 1994, for the discount; Kneser and Ney 1995; all
-in Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling", §2.6,
-§2.7, and §4.1.6 for the mixture where Kneser and Ney back off.
+in Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling", §2.5
+to §2.7, with its mixture where Kneser and Ney back off.
 """
 
 import numpy as np
@@ -58,8 +64,6 @@ def witten_bell(counts):
 
     Examples
     --------
-    Two different letters in three, so two of five parts go to the uniform distribution:
-
     >>> print(witten_bell(np.array([[2., 1., 0., 0.]])))
     [[0.5 0.3 0.1 0.1]]
     """
@@ -92,7 +96,7 @@ def discount(counts):
     >>> discount(np.array([[2, 1, 1, 1]])), discount(np.array([[2, 2, 9, 0]]))
     (0.6, 0.5)
     """
-    once, twice = (np.count_nonzero(np.equal(counts, n)) for n in (1, 2))
+    once, twice = (int(np.equal(counts, n).sum()) for n in (1, 2))
     return once / (once + 2 * twice) if once and twice else 0.5
 
 
