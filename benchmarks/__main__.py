@@ -93,10 +93,13 @@ def as_json(rows):
 
 
 def main(argv=None):
-    """Run the command line and return its exit status."""
-    arguments = _parser().parse_args(argv)
-    use_one_core()
-    return finish("benchmarks", lambda: run(arguments))
+    """Run the command line and return its exit status, which is that of argparse too."""
+    def work():
+        arguments = _parser().parse_args(argv)
+        use_one_core()
+        run(arguments)
+
+    return finish("benchmarks", work)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def finish(program, work):
     0
     """
     if sys.stdout is None:
-        print(f"{program}: standard output is closed", file=sys.stderr)
+        _complain(f"{program}: standard output is closed")
         return 1
     try:
         work()
@@ -180,7 +180,7 @@ def finish(program, work):
     except SystemExit as stop:  # of argparse, which has said why
         return stop.code or 0
     except KeyboardInterrupt:
-        print(f"\n{program}: interrupted", file=sys.stderr)
+        _complain(f"\n{program}: interrupted")
         return 1
     except BrokenPipeError:  # the reader, such as head, has seen enough
         with suppress(AttributeError, OSError):  # a text has no file behind it
@@ -188,6 +188,12 @@ def finish(program, work):
         return 1
     except (ValueError, OSError, MemoryError, BrokenProcessPool) as error:
         progress("")
-        print(f"{program}: {str(error) or 'out of memory'}", file=sys.stderr)
+        _complain(f"{program}: {str(error) or 'out of memory'}")
         return 2 if isinstance(error, ValueError) else 1
     return 0
+
+
+def _complain(line):
+    """A line on standard error; nothing, and not one on standard output, if that is closed."""
+    if sys.stderr is not None:
+        print(line, file=sys.stderr)

@@ -172,7 +172,7 @@ def test_what_is_read_is_not_overwritten(command, tmp_path, monkeypatch, option,
     monkeypatch.chdir(tmp_path)
     Path(name).write_text("SFG\n")
     Path("link").symlink_to(name)
-    jobs = {"--corpus": ["demo"], "--map": ["values", "policies"]}[option]
+    jobs = {"--corpus": ["demo", "alignment", "policies"], "--map": ["values", "policies"]}[option]
     for job in jobs:
         for out in name, f"./{name}", "link", str(tmp_path / name):
             assert command(job, option, name, "--json", out, jobs=[idle(job)]) == (

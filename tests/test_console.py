@@ -6,11 +6,13 @@ import io
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from minirl.console import counted, file_name, finish, integer, number, progress
+from minirl.console import (check_command, counted, file_name, finish, integer, number, progress,
+                            standard_output)
 
 
 def give_up(error):
@@ -64,6 +66,19 @@ def test_an_argument_that_does_not_fit_is_refused_with_what_is_accepted(convert,
 
 
 # Sentences.
+
+
+@pytest.mark.parametrize("word, near", [("value", ", did you mean 'values'?"), ("moon", ""),
+                                        ("", ""), ("DEMO", ""), ("vlaues", ", did you mean")])
+def test_who_asks_for_no_command_is_told_the_nearest_and_all(capsys, word, near):
+    parser, names = argparse.ArgumentParser("tool"), ["demo", "values"]
+    for right in "values", "demo", "--help", "-h", "-":
+        check_command(parser, right, names)
+    with pytest.raises(SystemExit):
+        check_command(parser, word, names)
+    err = capsys.readouterr().err
+    assert f"argument JOB: invalid choice: {word!r}{near}" in err
+    assert ("did you mean" in err) == (near != "") and err.endswith(" (choose from demo, values)\n")
 
 
 def test_a_number_of_things_is_said_in_words():
@@ -168,3 +183,25 @@ def test_without_a_standard_output_nothing_is_done(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", None)
     assert finish("tool", lambda: pytest.fail("work was begun")) == 1
     assert capsys.readouterr().err == "tool: standard output is closed\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("flat"), KeyboardInterrupt(), OSError("full")])
+def test_without_a_standard_error_nothing_is_said_elsewhere(monkeypatch, capsys, error):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert finish("tool", give_up(error)) in (1, 2) and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("code, status", [(2, 2), (0, 0), (None, 0)])
+def test_a_program_that_calls_us_goes_on_after_wrong_arguments(code, status):
+    assert finish("tool", give_up(SystemExit(code))) == status
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), SimpleNamespace(write=len)])
+def test_a_stream_without_a_file_may_break_and_need_not_flush(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=len))
+    progress("fitting")
+    assert finish("tool", lambda: print("done")) == 0
+    assert finish("tool", give_up(BrokenPipeError())) == 1
+    with standard_output(encoding="utf-8"):
+        assert sys.stdout is stream

@@ -172,12 +172,12 @@ def test_every_run_has_its_own_seed_and_every_learner_its_own_runs(monkeypatch):
 @pytest.mark.parametrize("tasks, cores, processes", [
     (3, 2, 2), (2, 7, 2), (1, 8, None), (5, 1, None), (5, None, None)])
 def test_there_are_no_more_helpers_than_cores_or_runs(monkeypatch, tasks, cores, processes):
-    begun, ended, parents = [], [], []
+    begun, ended, lifelines = [], [], []
 
     class Pool:
-        def __init__(self, count, *, mp_context, initializer):
+        def __init__(self, count, *, mp_context, initializer, initargs):
             begun.append((count, mp_context.get_start_method()))
-            initializer()
+            initializer(*initargs)
 
         def map(self, *given):
             program = sys.modules["__main__"]
@@ -187,10 +187,9 @@ def test_there_are_no_more_helpers_than_cores_or_runs(monkeypatch, tasks, cores,
             ended.append(how)
 
     monkeypatch.setattr(policies, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(policies, "Thread", lambda *, target, daemon: SimpleNamespace(start=target))
-    monkeypatch.setattr(policies, "parent_process",
-                        lambda: SimpleNamespace(join=lambda: parents.append("joined")))
-    monkeypatch.setattr(policies.os, "_exit", lambda status: None)
+    monkeypatch.setattr(policies, "Thread", lambda *, target, args, daemon: SimpleNamespace(
+        start=lambda: lifelines.append((target, args))))
+    monkeypatch.setattr(policies.os, "_exit", lambda status: ended.append(status))
     monkeypatch.setattr(policies.os, "cpu_count", lambda: cores)
     here = signal.getsignal(signal.SIGINT)
     try:
@@ -200,7 +199,9 @@ def test_there_are_no_more_helpers_than_cores_or_runs(monkeypatch, tasks, cores,
                 assert share_out is map
             else:  # a helper does not see the program that was started
                 assert share_out(len, "ab") == ((len, "ab"), False, None)
-                assert sys.modules["__main__"] is program and parents.pop() == "joined"
+                assert sys.modules["__main__"] is program
+                (follow, (lifeline,)), = lifelines
+                assert not lifeline.poll()
             # An interrupt ends a helper without a word.
             assert (signal.getsignal(signal.SIGINT) == signal.SIG_DFL) == (processes is not None)
             raise KeyboardInterrupt
@@ -208,6 +209,9 @@ def test_there_are_no_more_helpers_than_cores_or_runs(monkeypatch, tasks, cores,
         signal.signal(signal.SIGINT, here)
     assert begun == ([] if processes is None else [(processes, "spawn")])
     assert ended == [{"wait": False, "cancel_futures": True}] * len(begun)
+    if begun:  # what a helper waits for has come
+        follow(lifeline)
+        assert ended[1:] == [1]
 
 
 def test_a_helper_that_may_have_none_works_alone(monkeypatch):
@@ -218,7 +222,8 @@ def test_a_helper_that_may_have_none_works_alone(monkeypatch):
 
 
 SCRIPT = """
-import contextlib, io, sys
+import contextlib, io, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from minirl.__main__ import main
 out = io.StringIO()
 with contextlib.redirect_stdout(out):
@@ -239,15 +244,19 @@ def test_a_program_without_a_main_guard_may_call_the_job(tmp_path, shared_out):
     assert json.loads(out)["methods"][0]["steps"] == shared_out["methods"][0]["steps"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux for its processes")
-def test_helpers_do_not_outlive_a_parent_that_is_killed(tmp_path):
+@pytest.mark.skipif(not Path("/proc/thread-self/children").exists(),
+                    reason="asks Linux for its processes")
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_helpers_do_not_outlive_their_parent(tmp_path, end):
+    """Whether it is killed or interrupted; then it does not wait for them either."""
     path = tmp_path / "program.py"
     path.write_text(SCRIPT)
     with subprocess.Popen([sys.executable, path, "1000000"], stderr=subprocess.DEVNULL,
                           env=os.environ | {"PYTHONPATH": str(ROOT)}) as parent:
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
         helpers = poll(lambda: (found := children.read_text().split()) and len(found) > 1 and found)
-        parent.terminate()
+        parent.send_signal(end)
+        assert parent.wait(20) == (-end if end == signal.SIGTERM else 0)
     assert poll(lambda: not any(alive(helper) for helper in helpers))
 
 

@@ -16,7 +16,7 @@ from collections import namedtuple
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import current_process, get_context, parent_process
+from multiprocessing import current_process, get_context
 from threading import Thread
 from time import perf_counter
 from types import ModuleType
@@ -157,7 +157,9 @@ def _workers(tasks):
     if processes == 1 or current_process().daemon:
         yield map
         return
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_help)
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_help, initargs=[theirs])
 
     def share_out(function, tasks):
         # A helper that begins imports the program that was started, which may call us again: it is
@@ -172,17 +174,18 @@ def _workers(tasks):
         yield share_out
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        ours.close()
 
 
-def _help():
+def _help(lifeline):
     """How a helper begins: an interrupt ends it without a word, and so does the end of its parent,
-    however that comes."""
+    which closes the other end of a pipe, however that comes."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=_follow, daemon=True).start()
+    Thread(target=_follow, args=[lifeline], daemon=True).start()
 
 
-def _follow():
-    parent_process().join()
+def _follow(lifeline):
+    lifeline.poll(None)
     os._exit(1)
 
 
