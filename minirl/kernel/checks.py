@@ -2,7 +2,8 @@
 
 A check raises a `ValueError` that names the argument, what is accepted and what came.  Some return
 what they have checked: `whole` and `group_size` the int, so that 3.0 may stand wherever 3 may, and
-`array`, `weights` and `floats` the array, so that a list may stand wherever an array may.
+`array`, `numbers`, `weights` and `floats` the array, so that a list may stand wherever an array
+may.
 
 Read next: `softmax`.
 """
@@ -39,7 +40,7 @@ def fraction(name, value):
 
 
 def numbers(name, values, bound):
-    """A vector of at least one whole number in [0, bound).
+    """The vector of at least one whole number in [0, bound) that `values` is.
 
     Examples
     --------
@@ -47,9 +48,11 @@ def numbers(name, values, bound):
     Traceback (most recent call last):
     ValueError: states must be a vector of whole numbers in [0, 3), got [0 3]
     """
-    if (values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.integer)
-            or values.min() < 0 or values.max() >= bound):
+    array = np.asarray(values)
+    if (array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer)
+            or array.min() < 0 or array.max() >= bound):
         raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")
+    return array
 
 
 def group_size(num_generations, number, what="strings", least=1):
@@ -78,11 +81,11 @@ def group_sizes(num_generations, number, least=1):
     if np.ndim(num_generations) == 0:
         size = group_size(num_generations, number, least=least)
         return np.full(number // size, size)
-    numbers("num_generations", num_generations, number + 1)
-    if num_generations.min() < 1 or num_generations.sum() != number:
+    sizes = numbers("num_generations", num_generations, number + 1)
+    if sizes.min() < 1 or sizes.sum() != number:
         raise ValueError(f"num_generations must be sizes of groups of {number} strings, got "
-                         f"{num_generations}")
-    return num_generations
+                         f"{sizes}")
+    return sizes
 
 
 def step_size(learning_rate, decay):

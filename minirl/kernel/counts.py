@@ -169,6 +169,8 @@ def steps(states, actions, starts, shape):
     >>> print(steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2)).index)
     [1 2 1]
     """
+    states, actions, starts = map(np.asarray, (states, actions, starts))
+    shape = tuple(checks.whole("shape", number) for number in shape)
     for name, values in ("states", states), ("actions", actions), ("starts", starts):
         if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"{name} must be a vector of integers, "
@@ -191,7 +193,7 @@ def steps(states, actions, starts, shape):
         index[block] = states[block]
         index[block] *= shape[1]
         index[block] += actions[block].astype(np.int32)
-    return Steps(index, starts.astype(np.int32), tuple(shape))
+    return Steps(index, starts.astype(np.int32), shape)
 
 
 def flatten(rectangle, alive):

@@ -100,7 +100,7 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     check_policy(mdp, policy)
     chain = _chain(mdp, policy)
     phases = list(_play(mdp, chain, starts, horizon, rng, note=lambda cell: cell))
-    N, dead = starts.size, mdp.shape[0] << chain.draw.bits
+    N, dead = len(starts), mdp.shape[0] << chain.draw.bits
     lengths = np.zeros(N, int)
     for who, _, cell in phases:
         lengths[who] += (cell < dead).sum(axis=0)
@@ -129,7 +129,7 @@ def steps_played(mdp, policy, starts, *, horizon, rng):
     index = (chain.states * mdp.shape[1] + chain.actions).astype(np.int32)
     index[-2**chain.draw.bits:] = -1
     played = _play(mdp, chain, starts, horizon, rng, note=index.take)
-    return counts.from_parts([(who, steps) for who, _, steps in played], starts.size, mdp.shape)
+    return counts.from_parts([(who, steps) for who, _, steps in played], len(starts), mdp.shape)
 
 
 class Moves(NamedTuple):
@@ -158,7 +158,7 @@ def walk(mdp, policy, states, *, rng):
     [0 1 1 1] [1. 0. 0. 0.]
     """
     check_policy(mdp, policy)
-    checks.numbers("states", states, mdp.shape[0])
+    states = checks.numbers("states", states, mdp.shape[0])
     rng, chain = generator(rng), _chain(mdp, policy)
     begins = np.flatnonzero(mdp.start)
     if begins.size == 1:  # then every end leads there
@@ -200,8 +200,8 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
     >>> print(next_states, rewards, terminated)
     [0 0] [1. 0.] [False  True]
     """
-    checks.numbers("states", states, mdp.shape[0])
-    checks.numbers("actions", actions, mdp.shape[1])
+    states = checks.numbers("states", states, mdp.shape[0])
+    actions = checks.numbers("actions", actions, mdp.shape[1])
     checks.shape("actions", actions, states.shape)
     rng = generator(rng)
     next_states, rewards, terminated = move(mdp, states.astype(np.int64),
@@ -314,7 +314,7 @@ def _play(mdp, chain, starts, horizon, rng, note):
     at most twice what the living need.  With a generator each, the dead leave with the block in
     which they die: what an episode draws depends on nobody else.
     """
-    checks.numbers("starts", starts, mdp.shape[0])
+    starts = checks.numbers("starts", starts, mdp.shape[0])
     horizon = checks.whole("horizon", horizon)
     rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
     who, first, since = np.arange(starts.size), chain.first(starts), 0

@@ -65,12 +65,11 @@ def log_softmax(logits, name="logits"):
      [1.  0. ]]
     """
     logits = checks.floats(name, logits)
-    with np.errstate(invalid="ignore"):  # ∞ − ∞, which the sum below finds
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        logp = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    if np.isnan(logp.sum()):
+    largest = logits.max(axis=-1, keepdims=True)  # NaN where there is one
+    if not np.isfinite(largest).all():
         raise ValueError(f"{name} must be finite or −∞, and not −∞ all along a row, got {logits}")
-    return logp
+    shifted = logits - largest
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def backward(logp, G):

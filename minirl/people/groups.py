@@ -11,7 +11,8 @@ in GRPO, where the std is that of the population, plus 10⁻⁴.
 *The group is not innocent.*  The mean contains the string's own reward, so the expected update is
 (G − 1)/G of the true one (`baselines`).  Where all strings of a group earn the same there is
 nothing to learn: its advantages are zero, and such groups are counted.  The std makes every group
-equally loud, whether its strings differ by much or little.
+equally loud, whether its strings differ by much or little.  (TRL takes the std of a sample, larger
+by √(G/(G − 1)), and calls a group equal by an absolute size of it.)
 
 *Gaps.*  A string that could not be scored is masked (`training`) and missing from its group, whose
 others are then each other's baseline.  So all functions here take the sizes of the groups in place
@@ -207,7 +208,7 @@ def weighted(steps, advantages, weights):
     >>> print(batch.gains, batch.losses, batch.counts)
     [[0.  1.5]] [[ 0.  -0.5]] [[0. 1.]]
     """
-    strings = steps.starts.size - 1
+    strings, weights, advantages = steps.starts.size - 1, *map(np.asarray, (weights, advantages))
     if weights.shape != (strings,) or not ((0 < weights) & (weights < np.inf)).all():
         raise ValueError(f"weights must be {strings} positive numbers, got {weights}")
     if steps.index.size and advantages.shape == weights.shape != steps.index.shape:

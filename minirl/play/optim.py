@@ -148,6 +148,8 @@ def linear(start, end, end_fraction=1.0):
     """
     if not 0 < end_fraction <= 1:
         raise ValueError(f"end_fraction must lie in (0, 1], got {end_fraction}")
+    checks.finite("start", start)
+    checks.finite("end", end)
     return Linear(start, end, end_fraction)
 
 

@@ -37,7 +37,7 @@ returns, with the weights (1 − λ) λⁿ⁻¹: a step more is worth a factor �
 Mistakes here are silent, and well-known libraries have shipped each of these: letting A_{t+1} of
 the next episode leak into the last step of this one, dropping V at a truncation, keeping it at a
 termination.  In a rectangle the first cannot happen.  Dead steps have δ = 0, so the sum starts from
-zero at every episode's own end.
+zero at every episode's own end.  (What is *paid* after an end would leak in, so it must be zero.)
 
 A value table is learned from such targets by moving each state towards the mean of its own,
 

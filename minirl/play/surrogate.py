@@ -61,6 +61,7 @@ def collapse(steps, advantages, weights=None):
     >>> print(batch.gains, batch.losses, batch.counts)
     [[0. 3.]] [[ 0. -1.]] [[0. 2.]]
     """
+    advantages = np.asarray(advantages)
     key = _by_sign(steps, advantages)
     if weights is not None:
         advantages = advantages * checks.weights("weights", weights, steps.index.shape)

@@ -128,6 +128,7 @@ ROWS = {
         steps("starts must be a vector of integers, got int64 of shape (1, 2)", starts=((0, 3),)),
         steps("starts must be a vector of integers, got int64 of shape ()",
               np.zeros(0, int), np.zeros(0, int), 0),
+        *whole("shape", lambda n: counts.steps([0, 1], [1, 0], [0, 2], (n, 3)), 2),
         # Its last entry would have a negative number.
         steps("32 bits, got 3 steps over a table of 2147483648 entries", shape=(2**16, 2**15)),
         row(lambda: counts.from_rectangle(HERE[:, None], HERE[:, None] + 4,

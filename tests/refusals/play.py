@@ -19,7 +19,8 @@ from minirl.play.prediction import (batch_monte_carlo, batch_td, monte_carlo, pr
 from minirl.play.reinforce import reinforce, reinforce_loss, weigh
 from minirl.play.returns import (explained_variance, gae, move_values, n_step_returns,
                                  reward_to_go, td_errors, whole_return)
-from minirl.play.surrogate import Advantages, clip_fraction, clipped, collapse, minibatches
+from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, clipped, collapse,
+                                   mean_kl, minibatches)
 from minirl.play.training import after, environment_rewards, play, start
 from worlds import single_outcome
 
@@ -190,6 +191,8 @@ ROWS = {
         *positive("max_grad_norm", lambda x: clip_norm(np.ones(2), x), finite=False),
         row(lambda: clip_norm(np.ones(2), -np.inf), "max_grad_norm must be positive, got -inf"),
         *outside("end_fraction", lambda x: linear(1.0, 0.0, x), (0.0, -0.5, 1.5, np.nan), "(0, 1]"),
+        *(row(lambda wrong=wrong: linear(**{"start": 1.0, "end": 0.0} | wrong), " must be finite")
+          for wrong in ({"start": np.nan}, {"end": np.inf}, {"end": -np.inf})),
         *whole("iterations", lambda n: remaining(3, n), 4),
         *not_negative("ent_coef", lambda x: coefficient("ent_coef", x, 0.5)),
     ],
@@ -261,6 +264,10 @@ ROWS = {
         *shared(reinforce),
         row(lambda: reinforce_loss(FAIR, np.array([[np.nan, 0.0]]), episodes=1),
             "weights must be finite, got [[nan  0.]]"),
+        *(row(lambda wrong=wrong: reinforce_loss([[0.0, -np.inf]], [[1.0, wrong]], episodes=1),
+              "weights must be 0 where logits are −∞, got") for wrong in (1.0, -1.0)),
+        row(lambda: reinforce_loss([[0.0, -np.inf, -np.inf]], [[0, 1, -1]], episodes=1),
+            "weights must be 0 where logits are −∞, got"),
         row(lambda: reinforce_loss(FAIR, np.zeros((2, 1)), episodes=1),
             "weights must have shape (1, 2), got (2, 1)"),
         *whole("episodes", lambda n: reinforce_loss(FAIR, np.ones((1, 2)), episodes=n), 2),
@@ -298,6 +305,21 @@ ROWS = {
               "sums of advantages must be finite, got [")
           for make in (collapse, lambda *args: next(minibatches(*args, [np.zeros(9, int)])))
           for wrong in (np.nan, np.inf, -np.inf)),
+        *(row(lambda wrong=wrong: collapse(NINE, np.ones(8), [1.0] * 7 + [wrong]),
+              "weights must be finite and not negative, got")
+          for wrong in (-1.0, np.nan, np.inf)),
+        *(row(lambda measure=measure, wrong=wrong: measure(FAIR, FAIR, wrong), words)
+          for measure, ones in ((mean_kl, np.ones(1)), (approximate_kl, np.ones((1, 2))))
+          for wrong, words in ((-ones, "must be finite and not negative"),
+                               (np.nan * ones, "must be finite and not negative"),
+                               (0 * ones, "the number of steps must be positive"))),
+        row(lambda: clip_fraction(FAIR, FAIR, NOTHING, np.ones(0)),
+            "the number of steps must be positive"),
+        *(row(lambda wrong=wrong: clip_fraction(*wrong[:2], TOSS, wrong[2]),
+              f"{name} must have shape (1,", "got (2, 1)") for name, wrong in (
+            ("logits", (np.ones((2, 1)), FAIR, np.ones(1))),
+            ("old_logits", (FAIR, np.ones((2, 1)), np.ones(1))),
+            ("advantages", (FAIR, FAIR, np.ones((2, 1)))))),
         row(lambda: epoch(2, 0, 0, 2, 2, 0, 0, 2, 0), "every part up to 2 must have a step, got"),
         row(lambda: epoch(2, 1, 0, 2, 2, 0, 0, 2, 0), "every part up to 2 must have a step, got"),
         row(lambda: epoch(1, 0, -1, 1, 1, 0, 0, 1, 0), "parts must be 9 numbers in [0, 9), got"),
