@@ -8,7 +8,7 @@ may.
 Read next: `softmax`.
 """
 
-from numbers import Real
+from numbers import Number, Real
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def fraction(name, value):
     --------
     >>> fraction("gae_lambda", 0.95)
     """
-    if not 0 <= value <= 1:
+    if not _is_number(value) or not 0 <= value <= 1:
         raise ValueError(f"{name} must lie in [0, 1], got {value}")
 
 
@@ -97,7 +97,7 @@ def step_size(learning_rate, decay):
     Traceback (most recent call last):
     ValueError: learning_rate must lie in (0, 1], got 1.5
     """
-    if not 0 < learning_rate <= 1:
+    if not _is_number(learning_rate) or not 0 < learning_rate <= 1:
         raise ValueError(f"learning_rate must lie in (0, 1], got {learning_rate}")
     fraction("decay", decay)
 
@@ -109,7 +109,8 @@ def positive(name, value, finite=True):
     --------
     >>> positive("beta", 0.5)
     """
-    if not (value > 0 and 1 / value < np.inf) or finite and value == np.inf:
+    if (not _is_number(value) or not (value > 0 and 1 / value < np.inf)
+            or finite and value == np.inf):
         raise ValueError(f"{name} must be positive{' and finite' * finite}, got {value}")
 
 
@@ -120,8 +121,12 @@ def not_negative(name, value):
     --------
     >>> not_negative("pull", 0.0)
     """
-    if not 0 <= value < np.inf:
+    if not _is_number(value) or not 0 <= value < np.inf:
         raise ValueError(f"{name} must be finite and not negative, got {value}")
+
+
+def _is_number(value):
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf"
 
 
 def finite(name, values):
@@ -129,12 +134,26 @@ def finite(name, values):
 
     Examples
     --------
-    >>> finite("weights", np.array([1.0, np.nan]))
+    >>> finite("weights", [1.0, None])
     Traceback (most recent call last):
-    ValueError: weights must be finite, got [ 1. nan]
+    ValueError: weights must be finite, got [1.0 None] (entry 1 is None)
     """
-    if np.asarray(values).dtype.kind not in "biufc" or not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got {values}")
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.array(values, object)
+    if array.dtype.kind not in "biufc" or not np.isfinite(array).all():
+        with np.printoptions(threshold=20, edgeitems=1):
+            raise ValueError(f"{name} must be finite, got {array}{_first_wrong(array)}")
+
+
+def _first_wrong(array):
+    """Which entry of an array is the first that is no finite number, in words."""
+    for place in np.ndindex(array.shape if array.ndim else 0):
+        entry = array[place]
+        if not isinstance(entry, Number) or not np.isfinite(entry):
+            return f" (entry {place[0] if array.ndim == 1 else place} is {entry})"
+    return ""
 
 
 def array(name, values, expected):
@@ -144,7 +163,7 @@ def array(name, values, expected):
     --------
     >>> array("weights", np.array([1.0, np.inf]), (2,))
     Traceback (most recent call last):
-    ValueError: weights must be finite, got [ 1. inf]
+    ValueError: weights must be finite, got [ 1. inf] (entry 1 is inf)
     """
     shape(name, values, expected)
     finite(name, values)

@@ -122,8 +122,7 @@ def fit_by_counting(counts, *, pseudo_count):
      [-1.099 -1.099 -1.099]]
     """
     counts = _checked(counts)
-    alpha = np.asarray(pseudo_count, float)
-    checks.weights("pseudo_count", alpha, alpha.shape)
+    alpha = checks.weights("pseudo_count", pseudo_count, np.shape(pseudo_count))
     if any(own not in (1, size) for own, size in zip(alpha.shape[::-1], counts.shape[::-1])) or (
             alpha.ndim > counts.ndim):
         raise ValueError(f"pseudo_count must be a number or fit the shape of the counts, "

@@ -60,18 +60,18 @@ def outside(name, call, values, accepted):
 
 def fraction(name, call):
     """The rows of a number in [0, 1]."""
-    return outside(name, call, (-0.1, 1.1, np.nan), "[0, 1]")
+    return outside(name, call, (-0.1, 1.1, np.nan, None, "0.5"), "[0, 1]")
 
 
 def positive(name, call, *, finite=True):
     """The rows of a number above zero, which is finite unless `finite` is False."""
-    for value in (0.0, -1.0, np.nan, *[np.inf] * finite):
+    for value in (0.0, -1.0, np.nan, None, "1", *[np.inf] * finite):
         yield row(lambda value=value: call(value), f"{name} must be positive", f"got {value}")
 
 
 def not_negative(name, call):
     """The rows of a finite number that is zero or above."""
-    for value in (-0.5, np.nan, np.inf):
+    for value in (-0.5, np.nan, np.inf, None, "1"):
         yield row(lambda value=value: call(value),
                   f"{name} must be finite and not negative, got {value}")
 
