@@ -176,3 +176,11 @@ def test_a_prior_adds_to_the_curvature_of_a_loss(rng):
     plain = minimise_near(uneven, np.ones(SHAPE), pull=20.0, examples=10, tol=1e-6)
     assert near.converged and near.evaluations <= 5 < plain.evaluations
     np.testing.assert_allclose(near.x, (UNEVEN * BOTTOM + 2) / (UNEVEN + 2), atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_has_no_minimum():
+    """A gradient of zero beside it proves nothing."""
+    for value in np.nan, np.inf:
+        assert not minimise(lambda x: (value, 0 * x), np.ones(2)).converged
+    assert not minimise(quadratic, np.full(SHAPE, np.nan)).converged
+    assert minimise(lambda x: ((x - 1) @ (x - 1), 2 * (x - 1)), [0, 3]).converged

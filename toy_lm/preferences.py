@@ -83,7 +83,8 @@ def sample_pairs(logits, rewards, pairs, *, rng, temperature=1.0, noise=0.0, tie
     >>> words.decode(data.chosen), words.decode(data.rejected), data.identical
     (['nno', '', 'nn'], ['on', '', ''], 1)
     """
-    checks.shape("rewards", rewards, logits.shape)
+    rewards = checks.floats("rewards", rewards)
+    checks.shape("rewards", rewards, np.shape(logits))
     prompts, rng = np.repeat(prompts, checks.whole("pairs", pairs)), generator(rng)
     strings = respond(logits, 2, rng=rng, prompts=prompts, temperatures=temperatures)
     whole = whole_groups(strings, 2)
@@ -138,7 +139,8 @@ def whole_groups(steps, num_generations):
     >>> print(whole_groups(sample(np.zeros((3, 3)), 4, rng=11, horizon=3), 2))
     [False  True]
     """
-    return finished(steps).reshape(-1, num_generations).all(axis=1)
+    whole = finished(steps)
+    return whole.reshape(-1, checks.group_size(num_generations, whole.size)).all(axis=1)
 
 
 # Texts.
@@ -186,7 +188,7 @@ def improve(text, reward, letters):
     """
     edits = [text] + [text[:i] + letter + text[i + 1:] for i in range(len(text))
                       for letter in letters]
-    rewards = np.asarray(reward(edits), float)
+    rewards = checks.array("what reward returns", reward(edits), (len(edits),))
     best = int(rewards.argmax())
     noise = 1e-9 * np.abs(rewards).max()  # Sums that differ by rounding are equal.
     return edits[best] if rewards[best] > rewards[0] + noise else text

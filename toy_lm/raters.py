@@ -64,14 +64,19 @@ FIRST, TIE, SECOND = 1, 0, -1  # answers to a pair
 SURE = 1e-300  # a temperature at which every difference is decisive
 
 
+def _floats(name, scores, columns=range(1, 2**31)):
+    """Scores as floats: of small whole numbers or of True and False a difference is wrong."""
+    checks.finite(name, scores)
+    scores = np.asarray(scores, float)
+    if scores.ndim != 2 or scores.shape[1] not in columns:
+        number = {1: "one or more", 2: "two or more"}[columns[0]] if len(columns) > 1 else "two"
+        raise ValueError(f"{name} must have a row per prompt and a column per response, {number}, "
+                         f"got shape {scores.shape}")
+    return scores
+
+
 def _checked(rewards, columns, temperature, noise):
-    """The rewards as floats: of small whole numbers or of True and False a difference is wrong."""
-    rewards = np.asarray(rewards, float)
-    if rewards.ndim != 2 or rewards.shape[1] not in columns:
-        raise ValueError(f"rewards must have a row per prompt and a column per response, "
-                         f"{'two' if len(columns) == 1 else 'two or more'}, got shape "
-                         f"{rewards.shape}")
-    checks.finite("rewards", rewards)
+    rewards = _floats("rewards", rewards, columns)
     checks.positive("temperature", temperature)
     checks.fraction("noise", noise)
     return rewards
@@ -130,7 +135,7 @@ def undecided(scores):
     >>> print(undecided(np.array([[95., 40., 60.], [1., 0., 1.]])))
     [False  True]
     """
-    return (np.diff(np.sort(scores, axis=1), axis=1) == 0).any(axis=1)
+    return (np.diff(np.sort(_floats("scores", scores), axis=1), axis=1) == 0).any(axis=1)
 
 
 def rank(rewards, *, rng, temperature=1.0, noise=0.0):
@@ -164,7 +169,7 @@ def ranking_of_scores(scores):
     >>> print(ranking_of_scores(np.array([[95., 40., 60.]])))
     [[0 2 1]]
     """
-    return np.argsort(-np.asarray(scores, float), axis=1, kind="stable")
+    return np.argsort(-_floats("scores", scores), axis=1, kind="stable")
 
 
 def pairs_of_ranking(ranking):
@@ -179,6 +184,10 @@ def pairs_of_ranking(ranking):
      [0 1]
      [2 1]]
     """
+    ranking = np.asarray(ranking)
+    if ranking.ndim != 2 or (np.sort(ranking, axis=1) != np.arange(ranking.shape[1])).any():
+        raise ValueError(f"every row of ranking must hold the numbers of the responses once, got "
+                         f"{ranking}")
     P, K = ranking.shape
     places = np.array(list(combinations(range(K), 2)), int).reshape(-1, 2)
     return (ranking[:, places] + K * np.arange(P)[:, None, None]).reshape(-1, 2)
@@ -196,7 +205,7 @@ def pairs_of_scores(scores):
      [2 1]]
     """
     pairs = pairs_of_ranking(ranking_of_scores(scores))
-    better, worse = scores.ravel()[pairs].T
+    better, worse = np.ravel(scores)[pairs].T
     return pairs[better > worse]
 
 
@@ -215,6 +224,8 @@ def ranking_from_pairs(pairs, responses):
     ValueError: no ranking agrees with the pairs: they run in a circle, 0 > 1 > 2 > 0
     """
     responses = checks.whole("responses", responses)
+    pairs = np.asarray(pairs)
+    pairs = pairs if pairs.size else np.zeros((0, 2), int)
     if (pairs.ndim != 2 or pairs.shape[1] != 2 or not np.issubdtype(pairs.dtype, np.integer)
             or (pairs < 0).any() or (pairs >= responses).any()):
         raise ValueError(f"pairs must be (M, 2) whole numbers in [0, {responses}), got {pairs}")

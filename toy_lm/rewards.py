@@ -60,6 +60,8 @@ def of_strings(vocabulary, table):
     >>> print(of_strings(words, alternating(words))(["", "ab", "bab", "bb"]))
     [0. 1. 2. 0.]
     """
+    table = checks.floats("table", table)
+    checks.finite("table", table)
     order, weights = order_of(table.shape), table.ravel()
     checks.shape("table", table, vocabulary.shape(order))
     return lambda texts: counts.matrix(vocabulary.encode(texts, order=order)) @ weights
@@ -77,6 +79,7 @@ def easy_to_say(vocabulary, *, letter=LETTER):
      [ 0.   0.1 -0.9 -0.9]
      [ 0.   0.1 -0.9 -0.9]]
     """
+    checks.finite("letter", letter)
     vowel = is_vowel(vocabulary)
     table = letter * letters(vocabulary.shape())
     table[1:, 1:] -= vowel[:, None] == vowel

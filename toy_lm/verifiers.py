@@ -154,7 +154,7 @@ def pattern_counts(logits, classes):
     >>> print(round(p * 9, 6), (C * 9).round(6).tolist())
     1.0 [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    policy = _bigram(logits)
+    policy, classes = _bigram(logits), np.asarray(classes)
     if classes.ndim != 2 or classes.shape[1] != len(policy) or classes[:, 0].any():
         raise ValueError(f"classes must have {len(policy)} columns, without the end symbol in any "
                          f"place, got shape {classes.shape}")
@@ -196,8 +196,8 @@ def palindrome_counts(logits):
 
 def _bigram(logits):
     """The policy of a bigram's table."""
-    if order_of(logits.shape) != 2:
-        raise ValueError(f"logits must be the table of a bigram, (A, A), got {logits.shape}")
+    if order_of(np.shape(logits)) != 2:
+        raise ValueError(f"logits must be the table of a bigram, (A, A), got {np.shape(logits)}")
     return np.exp(log_softmax(logits))
 
 
@@ -222,8 +222,10 @@ def objective_loss(logits, ref_logits, counts_of, *, bonus, beta):
     >>> print(round(loss, 4), grad.round(3)[0])  # better to end at once: "" is a palindrome
     -0.7143 [-0.095  0.048  0.048]
     """
+    checks.finite("bonus", bonus)
+    checks.positive("beta", beta)
     p, C = counts_of(logits)
-    distance, slope = string_kl(language(np.zeros(logits.shape)), logits, ref_logits)
+    distance, slope = string_kl(language(np.zeros(np.shape(logits))), logits, ref_logits)
     return beta * distance - bonus * p, beta * slope - backward(log_softmax(logits), bonus * C)
 
 

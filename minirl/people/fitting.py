@@ -61,13 +61,16 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     [[1. 1.]
      [1. 1.]] True
     """
-    start, most = np.asarray(start, float), checks.whole("max_iterations", max_iterations)
+    checks.positive("tol", tol)
+    start, most = checks.floats("start", start), checks.whole("max_iterations", max_iterations)
+    free = start != -np.inf
+    if not free.any():
+        raise ValueError(f"start must not be −∞ everywhere, got {start}")
     h = np.ones(start.shape) if curvature is None else curvature
     if h.shape != start.shape or not ((h >= 0) & (h < np.inf)).all():
         raise ValueError(f"curvature must be finite, not negative and of shape {start.shape}, got "
                          f"{curvature}")
     # At most 1, so that no entry of g is larger than that of g/√h.
-    free = start != -np.inf
     unit = np.sqrt(np.where(h > 0, h / max(h.max(), 1e-300), 1.0))[free]
     grad = None
 
@@ -88,7 +91,7 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     found = optimize.minimize(
         scaled, start[free] * unit, jac=True, method="L-BFGS-B", callback=stop,
         options={"gtol": tol, "ftol": 0.0, "maxcor": 20, "maxiter": most, "maxfun": 2 * most})
-    converged = bool(np.abs(found.jac * unit).max() <= tol)
+    converged = bool(np.abs(found.jac * unit).max() <= tol and np.isfinite(found.fun))
     return Fit(table(found.x), float(found.fun), int(found.nfev), converged)
 
 

@@ -49,8 +49,9 @@ class Pairs:
         _check_type("chosen", self.chosen, counts.Steps)
         _check_type("rejected", self.rejected, counts.Steps)
         if len(self) != self.rejected.starts.size - 1 or self.shape != self.rejected.shape:
-            raise ValueError(f"rejected must be {len(self)} strings over {self.shape}, got "
-                             f"{self.rejected.starts.size - 1} over {self.rejected.shape}")
+            raise ValueError(f"rejected must be as many strings as chosen, {len(self)} over "
+                             f"{self.shape}, got {self.rejected.starts.size - 1} over "
+                             f"{self.rejected.shape}")
 
     def __len__(self):
         """B."""
@@ -85,10 +86,12 @@ class Pairs:
 
     def select(self, rows):
         """The pairs `rows` (M,) int, in that order; a pair may be taken twice."""
+        rows = np.asarray(rows) if len(rows) else np.zeros(0, int)
         return Pairs(counts.select(self.chosen, rows), counts.select(self.rejected, rows))
 
     def __add__(self, others):
         """These pairs, and then the others."""
+        _check_type("others", others, Pairs)
         return Pairs(counts.join([self.chosen, others.chosen]),
                      counts.join([self.rejected, others.rejected]))
 
@@ -103,9 +106,9 @@ def choices(chosen, rejected, actions):
     >>> print(choices([1, 1, 0], [0, 0, 1], 2).difference.toarray().tolist())
     [[-1.0, 1.0], [-1.0, 1.0], [1.0, -1.0]]
     """
-    return Pairs(*(counts.steps(np.zeros(len(side), int), np.asarray(side),
-                                np.arange(len(side) + 1), (1, actions))
-                   for side in (chosen, rejected)))
+    shape, none = (1, checks.whole("actions", actions)), np.zeros(0, int)
+    return Pairs(*(counts.steps(np.zeros(len(side), int), np.asarray(side) if len(side) else none,
+                                np.arange(len(side) + 1), shape) for side in (chosen, rejected)))
 
 
 def reward_margins(difference, table):
@@ -137,10 +140,9 @@ def shares(pair_weights, B):
     """
     if pair_weights is None:
         return np.full(B, 1 / B)
-    q = checks.floats("pair_weights", pair_weights)
-    if q.shape != (B,) or not (np.isfinite(q).all() and (q >= 0).all() and q.any()):
-        raise ValueError(f"pair_weights must be {B} finite numbers, not negative and not all "
-                         f"zero, got {q}")
+    q = checks.weights("pair_weights", pair_weights, (B,))
+    if not q.any():
+        raise ValueError(f"pair_weights must not be all zero, got {q}")
     return q / q.sum()
 
 

@@ -61,6 +61,8 @@ Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and T
 potentials.
 """
 
+from numbers import Real
+
 import numpy as np
 
 from minirl.kernel import checks, counts
@@ -103,13 +105,14 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     """
     weights = finite_table("weights", weights)
     D = check_matrix("difference", difference, weights, DIFFERENCE)
-    if np.shape(margin) not in ((), D.shape[:1]) or not np.isfinite(margin).all():
-        raise ValueError(f"margin must be finite, one for all or one per pair, {D.shape[0]}, got "
-                         f"{margin}")
-    if not 0 <= label_smoothing < 0.5:
+    if np.shape(margin) not in ((), D.shape[:1]):
+        raise ValueError(f"margin must be one for all or one per pair, of shape {D.shape[:1]}, got "
+                         f"shape {np.shape(margin)}")
+    checks.finite("margin", margin)
+    if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
     q = shares(pair_weights, D.shape[0])
-    m = D @ weights.ravel() - margin
+    m = D @ weights.ravel() - np.asarray(margin)
     log_right = log_sigmoid(m)
     log_wrong = log_right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
     loss = -(q * (log_right - label_smoothing * m)).sum()
@@ -208,8 +211,9 @@ def logistic_loss(weights, strings, labels):
     weights = finite_table("weights", weights)
     X = check_matrix("strings", strings, weights, COUNTS)
     labels = checks.floats("labels", labels)
-    if labels.shape != X.shape[:1] or not ((labels >= 0) & (labels <= 1)).all():
-        raise ValueError(f"labels must be {X.shape[0]} numbers in [0, 1], got {labels}")
+    checks.shape("labels", labels, X.shape[:1])
+    if not ((labels >= 0) & (labels <= 1)).all():
+        raise ValueError(f"labels must lie in [0, 1], got {labels}")
     r = X @ weights.ravel()
     log_good = log_sigmoid(r)
     loss = -(log_good - (1 - labels) * r).mean()  # log σ(−r) = log σ(r) − r

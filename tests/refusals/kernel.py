@@ -104,9 +104,9 @@ ROWS = {
         row(lambda: checks.finite("x", np.array([-np.inf])), "x must be finite, got [-inf]"),
         row(lambda: checks.finite("x", np.nan), "x must be finite, got nan"),
         *(row(lambda wrong=wrong: checks.finite("x", wrong), f"x must be finite, got {got}")
-          for wrong, got in ((None, "None"), ("a", "a"), ([1.0, None], "[1.0 None] (entry 1 is None"),
-                             ([[1, 2], [3, np.inf]], "[[ 1.  2.]\n [ 3. inf]] (entry (1, 1) is inf"),
-                             (["a"], "['a'] (entry 0 is a"), ([1, [2], None], "[1 list([2]) None] "),
+          for wrong, got in ((None, "None"), ("a", "a"), ([1, None], "[1 None] (entry 1 is None"),
+                             ([[1, 2], [3, np.inf]], "[[ 1.  2.]\n [ 3. inf]] (entry (1, 1) is "),
+                             (["a"], "['a'] (entry 0 "), ([1, [2], None], "[1 list([2]) None] "),
                              (np.append(np.zeros(99), np.nan), "[ 0. ... nan] (entry 99 is nan)"))),
         row(lambda: checks.shape("x", np.zeros((3, 1)), (3,)),
             "x must have shape (3,), got (3, 1)"),

@@ -14,7 +14,7 @@ from minirl.people.fitting import attracted, minimise, minimise_near
 from minirl.people.ipo import fit_ipo, ipo_loss
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.orpo import fit_orpo, orpo_loss
-from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, reward_margins,
+from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, choices, reward_margins,
                                  shares)
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
                                         plackett_luce_loss, squared_loss)
@@ -53,8 +53,8 @@ FITS = {
         ref, pairs, **{**PULLED, "divergence": lambda logits: 0.0, **options}),
     "reward_model": lambda ref=ZEROS, pairs=PAIRS, **options: fit_reward_model(
         ref, pairs, **{"pull": 1.0, **options})}
-WRONG_SHARES = [np.ones(2), np.ones((3, 1)), np.ones(()), np.zeros(3), np.array([1, -1, 3.0]),
-                np.array([1, np.nan, 3.0]), np.array([1, np.inf, 3.0])]
+WRONG_SHARES = ["a", [1, None, 2], np.ones(2), np.ones((3, 1)), np.ones(()), np.zeros(3),
+                np.array([1, -1, 3.0]), np.array([1, np.nan, 3.0]), np.array([1, np.inf, 3.0])]
 
 
 def one_is(value):
@@ -99,7 +99,7 @@ def common(method):
                       f"ref_logits must have shape (3, 3), got {shape}")
     if method != "kto":
         for q in WRONG_SHARES:
-            yield row(lambda q=q: loss(pair_weights=q), "pair_weights must be 3 finite numbers")
+            yield row(lambda q=q: loss(pair_weights=q), "pair_weights must ")
 
 
 def matrices(call, name, own):
@@ -130,7 +130,7 @@ def means(loss):
 
 def smoothed(call):
     """The rows of label smoothing."""
-    return outside("label_smoothing", call, (-0.1, 0.5, np.nan), "[0, 0.5)")
+    return outside("label_smoothing", call, (-0.1, 0.5, np.nan, None, "0"), "[0, 0.5)")
 
 
 def one_each(strings, name, call):
@@ -165,6 +165,11 @@ ROWS = {
         *whole("examples", lambda n: minimise_near(bowl, ZEROS, pull=1.0, examples=n), 3),
         *whole("max_iterations", lambda n: minimise(bowl, ZEROS + 1, max_iterations=n), 5),
         *not_negative("weight", lambda weight: attracted(bowl, ZEROS, weight)),
+        *(problem for call in (lambda tol: minimise(bowl, ZEROS, tol=tol),
+                               lambda tol: fit_reward_model(ZEROS, PAIRS, pull=1.0, tol=tol))
+          for problem in positive("tol", call)),
+        *(row(lambda wrong=wrong: minimise(bowl, wrong), "start must ")
+          for wrong in ([-np.inf], [0.0, None], "a", [])),
         *(row(lambda wrong=wrong: minimise(bowl, ZEROS, curvature=wrong),
               "curvature must be finite, not negative and of shape (3, 3), got")
           for wrong in (np.ones(9), np.ones((3, 2)), one_is(np.nan), one_is(np.inf), one_is(-1.0))),
@@ -172,9 +177,12 @@ ROWS = {
     "pairs": [
         row(lambda: Pairs(X, STEPS), "chosen must be Steps, got csr_array"),
         row(lambda: Pairs(STEPS, X), "rejected must be Steps, got csr_array"),
-        row(lambda: Pairs(STEPS, TWO), "rejected must be 3 strings over (3, 3), got 2 over (3, 3)"),
+        row(lambda: Pairs(STEPS, TWO), 
+            "rejected must be as many strings as chosen, 3 over (3, 3), got 2 over (3, 3)"),
         row(lambda: Pairs(STEPS, as_steps(STRINGS[:3], 4)),
-            "rejected must be 3 strings over (3, 3), got 3 over (4, 4)"),
+            "chosen, 3 over (3, 3), got 3 over (4, 4)"),
+        row(lambda: PAIRS + 3, "others must be Pairs, got int"),
+        *whole("actions", lambda actions: choices([1, 0], [0, 1], actions).difference, 3),
         row(lambda: PAIRS.select(np.array([3])), "rows must lie in [0, 3), got [3, 3]"),
         row(lambda: PAIRS + pairs_of(STRINGS[:1], STRINGS[1:2], 4), "parts must be steps over one"),
         row(lambda: check_matrix("X", X[:2], np.zeros((3, 4)), COUNTS),
@@ -184,8 +192,7 @@ ROWS = {
         *(row(lambda wrong=wrong: reward_margins(D, wrong), f"table must be {words}")
           for wrong, words in ((one_is(np.nan), "finite"), (one_is(np.inf), "finite"),
                                ([["a"]], "an array of numbers"))),
-        *(row(lambda q=q: shares(q, 3), "pair_weights must be 3 finite numbers, not negative and "
-              "not all zero, got") for q in WRONG_SHARES),
+        *(row(lambda q=q: shares(q, 3), "pair_weights must ") for q in WRONG_SHARES),
     ],
     "reward_model": [
         *common("reward_model"),
@@ -207,17 +214,17 @@ ROWS = {
         *matrices(lambda rows: logistic_loss(ZEROS, rows, np.zeros(3)), "strings", X),
         *matrices(lambda rows: squared_loss(ZEROS, rows, np.zeros(3)), "strings", X),
         *(row(lambda margin=margin: bradley_terry_loss(ZEROS, D, margin=margin),
-              f"margin must be finite, one for all or one per pair, 3, got {margin}")
-          for margin in (np.nan, np.inf, np.zeros(2), np.zeros((3, 1)), np.array([0, np.inf, 0]),
-                         np.array([0, 0, np.nan]))),
+              "margin must be ")
+          for margin in ("a", None, [0, None, 0], np.nan, np.inf, np.zeros(2), np.zeros((3, 1)),
+                         np.array([0, np.inf, 0]), np.array([0, 0, np.nan]))),
         *smoothed(lambda epsilon: bradley_terry_loss(ZEROS, D, label_smoothing=epsilon)),
-        *(row(lambda q=q: bradley_terry_loss(ZEROS, D, pair_weights=q), "pair_weights must be 3")
+        *(row(lambda q=q: bradley_terry_loss(ZEROS, D, pair_weights=q), "pair_weights must ")
           for q in WRONG_SHARES),
         *whole("num_generations", lambda K: plackett_luce_loss(ZEROS, X, K), 3, least=2),
         row(lambda: plackett_luce_loss(ZEROS, X, 2),
             "num_generations must divide the number of strings, 3, got 2"),
         *(row(lambda wrong=wrong: logistic_loss(ZEROS, X, np.array(wrong, float)),
-              "labels must be 3 numbers in [0, 1], got")
+              "labels must ")
           for wrong in ([0, 1], [0, 1, 1.1], [0, -0.1, 1], [0, np.nan, 1])),
         row(lambda: squared_loss(ZEROS, X, np.ones(2)), "scores must have shape (3,), got (2,)"),
         row(lambda: squared_loss(ZEROS, X, np.array([0, np.inf, 1])),

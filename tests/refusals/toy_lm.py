@@ -16,9 +16,10 @@ from toy_lm.jsonl import Demonstration, Labelled, Pair, Ranking, write, write_im
 from toy_lm.models import Model, fit, load, save
 from toy_lm.ngram import (decoding, language, nats_per_character, order_of, sample, score,
                           widen)
-from toy_lm.preferences import from_text, respond, sample_pairs
-from toy_lm.raters import choose, judgement, rank, ranking_from_pairs
-from toy_lm.rewards import of_strings
+from toy_lm.preferences import from_text, improve, respond, sample_pairs, whole_groups
+from toy_lm.raters import (choose, compare, judgement, pairs_of_ranking, pairs_of_scores, rank,
+                           ranking_from_pairs, ranking_of_scores, undecided)
+from toy_lm.rewards import easy_to_say, of_strings
 from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.verifiers import (gap, is_palindrome, objective_loss, palindrome_counts,
                               pattern_classes, pattern_counts)
@@ -65,7 +66,7 @@ def writes(record, *, writer=write):
 
 
 def drawn(**options):
-    return sample_pairs(LOGITS, LOGITS, **{"pairs": 2, "rng": 0, **options})
+    return sample_pairs(LOGITS, **{"rewards": LOGITS, "pairs": 2, "rng": 0, **options})
 
 
 def answered(**options):
@@ -203,6 +204,10 @@ ROWS = {
     "rewards": [
         row(lambda: of_strings(ABC, np.zeros((3, 3))),
             "table must have shape (4, 4), got (3, 3)"),
+        *(row(lambda wrong=wrong: of_strings(ABC, wrong), "table must be")
+          for wrong in (LOGITS * np.nan, [[None]], "a")),
+        *(row(lambda wrong=wrong: easy_to_say(ABC, letter=wrong), "letter must be finite, got ")
+          for wrong in (np.nan, None, "a")),
     ],
     "verifiers": [
         *(row(lambda pattern=pattern: pattern_classes(Vocabulary("abe"), pattern),
@@ -214,6 +219,10 @@ ROWS = {
           for call in (palindrome_counts, V_ALONE,
                        lambda logits: gap(logits, palindrome_counts, bonus=1.0, beta=1.0))),
         row(lambda: palindrome_counts(np.zeros((2, 3))), "must have the shape (S, A)"),
+        *positive("beta", lambda b: objective_loss(LOGITS, LOGITS, palindrome_counts, bonus=1.0,
+                                                   beta=b)),
+        *(row(lambda b=b: objective_loss(LOGITS, LOGITS, palindrome_counts, bonus=b, beta=1.0),
+              "bonus must be finite") for b in (np.nan, None, "1")),
         *positive("bonus", lambda b: gap(LOGITS, palindrome_counts, bonus=b, beta=1.0)),
         *positive("beta", lambda b: gap(LOGITS, palindrome_counts, bonus=1.0, beta=b)),
         *(row(lambda call=call, rule=rule: call(ENDLESS, rule), "from state 0 this policy never",
@@ -266,9 +275,15 @@ ROWS = {
             (choose, "two", (3, 1)), (choose, "two", (2,)), (choose, "two", (1, 2, 2)),
             (choose, "two", (1, 3)), (rank, "two or more", (3, 1)), (rank, "two or more", (2,)),
             (rank, "two or more", (1, 2, 2)))),
-        *(problem for rater in (choose, rank) for problem in (
+        *(row(lambda call=call, wrong=wrong: call(wrong), "scores must ")
+          for call in (ranking_of_scores, pairs_of_scores, undecided)
+          for wrong in (None, [1.0, 2.0], [[1.0, None]], [[1.0], [1.0, 2.0]], [[np.nan, 1.0]])),
+        *(row(lambda wrong=wrong: pairs_of_ranking(wrong),
+              "every row of ranking must hold the numbers of the responses once, got")
+          for wrong in ([0, 1], [[0, 2]], [[1, 1]], [[1, 0], [0, 0]], [[0.5, 1.0]], None)),
+        *(problem for rater in (choose, compare, rank) for problem in (
             *(row(lambda rater=rater, wrong=wrong: rater(np.array([[0.0, wrong]]), rng=0),
-                  "rewards must be finite") for wrong in (np.nan, np.inf, -np.inf)),
+                  "rewards must be finite") for wrong in (np.nan, np.inf, -np.inf, None, "a")),
             *positive("temperature", lambda T, rater=rater: rater(np.zeros((1, 2)), rng=0,
                                                                   temperature=T)),
             *fraction("noise", lambda p, rater=rater: rater(np.zeros((1, 2)), rng=0, noise=p)))),
@@ -301,6 +316,14 @@ ROWS = {
         *(problem for run in (drawn, answered)
           for problem in positive("temperature", lambda wrong, run=run: run(
               temperatures=[1.0, wrong]))),
+        *(row(lambda wrong=wrong: improve("ab", lambda texts: wrong(len(texts)), "ab"),
+              "what reward returns must ")
+          for wrong in (lambda n: 1.0, lambda n: [1.0], lambda n: [None] * n,
+                        lambda n: [np.nan] * n, lambda n: [*range(n - 1), "a"])),
+        *whole("num_generations", lambda K: whole_groups(ABC.encode(["a", "b"]), K), 2),
+        row(lambda: whole_groups(ABC.encode(["a", "b"]), 3), "must divide the number of strings"),
+        *(row(lambda wrong=wrong: drawn(rewards=wrong), "rewards must be")
+          for wrong in (LOGITS + np.nan, None, [["a"]])),
         *(row(lambda wrong=wrong: from_text(Vocabulary("ab"), [Pair("", "a", "b"), wrong]),
               "item 2 contains 'x', which is not in the vocabulary")
           for wrong in (Pair("x", "a", "b"), Pair("", "ax", "b"), Pair("", "a", "bx"))),
