@@ -15,9 +15,10 @@ OPTIMUM = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "optimu
 
 
 def values_figures(found):
-    """A heat map and the learning curves, by the names of their files."""
+    """A heat map with all best moves and the learning curves, by the names of their files."""
     best, name, title = found.solution.optimum, found.name, _literal(found.name)
-    return {f"{name}_values": heat_map(found.grid, best.values, policy=best.policy,
+    moves = found.solution.best / found.solution.best.sum(axis=1, keepdims=True)
+    return {f"{name}_values": heat_map(found.grid, best.values, policy=moves,
                                        title=f"{title}: the best values and moves"),
             f"{name}_curves": learning_curves(found.curves, optimum=best.objective, title=title)}
 
