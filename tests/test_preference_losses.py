@@ -269,6 +269,20 @@ def test_a_fit_is_a_stationary_point_of_its_loss_with_the_pull_around_the_table(
     np.testing.assert_allclose(fit(REF, PAIRS, pull=1e7).x, REF, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["dpo", "dpo, smoothed", "ipo", "simpo", "orpo", "kto"])
+def test_what_is_not_available_stays_so_in_a_fit(name):
+    """A letter that no string has, at −∞ in the reference: as if the table had no room for it."""
+    fit, loss = FITS[name]
+    masked = np.where(np.arange(4) == 3, -np.inf, REF)
+    found = fit(masked, PAIRS, pull=0.3)
+    assert found.converged and ((found.x == -np.inf) == (masked == -np.inf)).all()
+    value, grad = loss(found.x, masked, found)
+    free = np.isfinite(masked)
+    np.testing.assert_allclose(grad[free], -0.3 / (24 if name == "kto" else 12) * (
+        found.x - REF)[free], atol=1e-6)
+    assert not grad[~free].any() and np.isfinite(value)
+
+
 def test_a_kto_fit_takes_other_numbers_of_liked_and_disliked_strings():
     liked, disliked = PAIRS.chosen, counts.select(PAIRS.rejected, np.array([1, 4]))
     fit = fit_kto(REF, (liked, disliked), beta=1.0, pull=1.0, divergence=lambda x: 0.0)

@@ -20,7 +20,7 @@ from worlds import random_mdp
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel import counts, playing
-from minirl.kernel.mdp import coin_game
+from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import Rollout
 from minirl.kernel.sampling import generator
 from minirl.kernel.softmax import entropy_loss
@@ -271,11 +271,14 @@ def test_the_record_counts_and_its_metrics_are_those_of_its_batch(case):
 
 @these(POLICIES)
 def test_an_action_that_is_not_available_is_never_taken_or_learned(case):
-    """Its logit begins at −∞ and stays there, whatever the optimiser, and the others move."""
+    """Its logit begins at −∞ and stays there, whatever the optimiser, and the others move.  So do
+    the zeros of a policy that could do more."""
     available = np.array([[True, False, True], [False, False, True], [True] * 3, [True] * 3])
     world = replace(WORLD, available=available)
-    for options in {}, {"optimiser": gradient_descent()} if "optimiser" in case.options else {}:
-        found = after(case.trainer(world, start(world, rng=1), *case.arguments,
+    other = {"optimiser": gradient_descent()} if "optimiser" in case.options else {}
+    for mdp, logits, options in ((world, world, {}), (world, world, other),
+                                 (WORLD, world.masked(LOGITS), {})):
+        found = after(case.trainer(mdp, start(logits, rng=1), *case.arguments,
                                    **case.options | options), 3).logits
         assert ((found == -np.inf) == ~available).all() and np.isfinite(found[available]).all()
         assert np.ptp(found[2:], axis=1).any()
@@ -335,6 +338,19 @@ def test_episodes_that_were_cut_may_be_left_out():
     assert batch.metrics["rollout/ep_rew_mean"] == whole.rewards[:, ~cut].sum(axis=0).mean()
     assert batch.played == whole.played == whole.rollout.alive.sum()
     assert batch.steps.index.size == batch.counts.sum() == whole.rollout.alive[:, ~cut].sum()
+
+
+@pytest.mark.parametrize("name", ["reinforce", "actor_critic", "ppo", "ppo_kl", "grpo", "rlhf"])
+def test_a_policy_that_is_sure_of_one_action_stays_sure(name):
+    """After rejection sampling without a pseudo-count; with itself as reference."""
+    toss, trainer = unroll(coin_game(), 1), POLICIES[name].trainer
+    sure = next(rejection_sampling(toss, start(np.zeros((1, 2)), rng=0), num_generations=32,
+                                   episodes=64, pseudo_count=0.0))
+    own = {"grpo": {"ref_logits": sure.logits, "beta": 0.1}, "rlhf": {
+        "weights": np.eye(2)[:1], "ref_logits": sure.logits, "beta": 0.1}}.get(name, {})
+    found = next(trainer(toss, sure, **own))
+    assert sure.logits.tolist() == found.logits.tolist() == [[0, -np.inf]]
+    assert found.metrics["policy/entropy"] == 0 == found.metrics.get("policy/kl", 0)
 
 
 def test_the_start_copies_what_it_is_given():

@@ -19,6 +19,7 @@ from worlds import random_mdp
 
 from minirl.exact.planning import policy_iteration
 from minirl.kernel import counts
+from minirl.kernel.gradcheck import by_complex_step
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import rollout, steps_played
 from minirl.kernel.softmax import entropy_loss, log_softmax
@@ -260,3 +261,26 @@ def test_one_rule_for_logits_in_all_functions():
         one, other = (leaves(answers(function, these)) for these in (arguments, arguments | lists))
         for a, b in zip(one, other, strict=True):
             assert callable(a) or not isinstance(a, (float, np.ndarray)) or same(a, b), name
+
+
+@pytest.mark.parametrize("kind", ["masked", "zeros of the policy"])
+def test_the_gradient_at_a_table_with_zeros(kind):
+    """By the complex step, where the logits are finite; the others have none."""
+    by_name, by_function = given(kind)
+    logits, checked = by_name["logits"], 0
+    for name, function in public({"logits"}).items():
+        if name.endswith("_loss") or name == "kl.string_kl":
+            arguments = by_name | by_function.get(name, {})
+            try:
+                loss, grad = answers(function, arguments)
+            except ValueError:
+                assert kind != "masked", name
+                continue
+            if np.isfinite(loss):
+                checked += 1
+                slopes = by_complex_step(lambda x: answers(function, arguments | {"logits": x}),
+                                         logits)
+                assert not grad[logits == -INF].any(), name
+                np.testing.assert_allclose(grad, np.where(logits == -INF, 0, slopes), atol=1e-12,
+                                           rtol=1e-10, err_msg=name)
+    assert checked >= (14 if kind == "masked" else 4)
