@@ -139,7 +139,8 @@ KINDS = {  # a world, and how its tables are made: the policy, the reference and
     "zeros of the policy": (masked_world(7), (with_zeros, moderate, moderate)),
     "zeros and extremes": (masked_world(8), (extreme, with_zeros, with_zeros))}
 LOGITS = "logits", "ref_logits", "old_logits"
-TABLES = {*LOGITS, "mdp", "logp", "old_logp", "other_logp", "policy", "record", "action_values"}
+TABLES = {*LOGITS, "mdp", "logp", "old_logp", "other_logp", "policy", "record", "action_values",
+          "counts"}
 SMALL = {"episodes", "horizon", "num_generations", "steps_per_iteration"}  # of the trainers
 
 
@@ -181,7 +182,8 @@ def given(kind):
         "weights": table, "counts": table, "visits": table.sum(axis=1), "states": np.zeros(5, int),
         "starts": np.zeros(5, int), "numbers": rng.random(5), "rewards": environment_rewards,
         "beta": 0.5, "betas": [0.5, 2.0], "kl_coef": 0.5, "ent_coef": 0.3, "pull": 1.0, "z0": 0.1,
-        "simpo_gamma": 1.0, "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4,
+        "simpo_gamma": 1.0, "start": logits, "pseudo_count": 0.0, "label_smoothing": 0.1,
+        "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4,
         "episodes": 16, "horizon": 4, "steps_per_iteration": 8}
     judging = {"credits": own.rewards, "batch": own.rollout,
                "scale": np.ones((len(own.rewards), 1))}
