@@ -13,7 +13,8 @@ from languages import BETA, running_example, share
 from worlds import episodes, random_mdp, random_policy, random_record, single_outcome
 
 from minirl.exact.return_law import RewardLaw, integer_law, reward_law
-from minirl.people.best_of_n import best_of_n, rejection_sampling
+from minirl.kernel import counts
+from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
 from minirl.exact.evaluation import expectation
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.play.training import play, start
@@ -206,6 +207,16 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
     policy = (C + alpha * before) / (N + alpha)[:, None]
     np.testing.assert_allclose(np.exp(log_softmax(second.logits)), policy, atol=1e-14)
     assert second.metrics["rejection/reward"] == pytest.approx(np.mean(best), abs=1e-12)
+
+
+@pytest.mark.parametrize("rewards, sizes, best", [
+    ([3, 3, 1, 9, 2], [2, 3], [0, 3]), ([False, True, True, False, False], [3, 2], [1, 3]),
+    (np.array([0, 200, 7], np.uint8), [1, 2], [0, 1]), ([-2.0, -1.0], 1.0, [0, 1]),
+    ([-2.0, -np.pi, -2.0], [3], [0])])
+def test_a_group_may_have_any_size_and_its_first_best_string_wins(rewards, sizes, best):
+    steps = counts.steps(np.zeros(len(rewards), int), np.arange(len(rewards)),
+                         np.arange(len(rewards) + 1), (1, len(rewards)))
+    assert winners(steps, rewards, sizes).index.tolist() == best
 
 
 def test_without_a_pseudo_count_what_no_winner_did_is_never_done_again():

@@ -152,6 +152,10 @@ def test_what_has_probability_zero_adds_nothing_and_what_the_other_never_does_co
     assert kl(three, log_softmax(np.zeros((1, 3)))) == pytest.approx(math.log(1.5), rel=1e-15)
 
 
+def test_log_sigmoid_at_its_ends():
+    assert log_sigmoid(np.array([-np.inf, np.inf])).tolist() == [-np.inf, 0]
+
+
 def test_the_entropy_of_a_table_with_zeros_has_a_gradient():
     loss, grad = entropy_loss(SURE, np.ones(1))
     assert loss == 0 and grad.tolist() == [[0.0, 0.0]]

@@ -22,7 +22,7 @@ from minirl.kernel import counts
 from minirl.kernel.gradcheck import by_complex_step
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import rollout, steps_played
-from minirl.kernel.softmax import entropy_loss, log_softmax
+from minirl.kernel.softmax import entropy_loss, log_softmax, product
 from minirl.people.grpo import grpo_loss
 from minirl.people.kl import k3, k3_loss, kl_loss, string_kl
 from minirl.people.pairs import Pairs
@@ -33,7 +33,7 @@ from minirl.play.ppo_kl import ppo_kl_loss
 from minirl.play.prediction import predictors
 from minirl.play.q_learning import learners
 from minirl.play.reinforce import reinforce_loss
-from minirl.play.surrogate import approximate_kl, collapse, mean_kl, ratios
+from minirl.play.surrogate import approximate_kl, collapse, mean_kl, ratios, step_ratios
 from minirl.play.training import environment_rewards, play, start
 
 INF = np.inf
@@ -97,6 +97,9 @@ def test_estimates_and_distances_of_policies_with_zeros():
     assert mean_kl(np.append(SURE, FAIR, 0), np.append(FAIR, FAIR, 0), np.array([0, 3])) == 0
     assert approximate_kl(FAIR, SURE, TOOK) == pytest.approx(NATS - 0.5)
     assert approximate_kl(SURE, FAIR, np.ones((1, 2))) == INF
+    assert product(np.array([0, 2.0, 1]), np.array([-INF, 3, INF])).tolist() == [0, 6, INF]
+    one = counts.steps([0, 0], [0, 1], [0, 2], (1, 2))
+    assert step_ratios(FAIR, SURE, one).tolist() == [0.5, 1]
     assert ratios(np.log([[0.5, 0.5]]), log_softmax(SURE)).tolist() == [[0.5, 1]]
     assert k3(np.array([INF, -INF])).tolist() == [INF, INF]
     assert (k3(np.array([699.0, 701, 1e5, 1e305, -1e305])) > 1e300).all()

@@ -170,9 +170,10 @@ def winners(steps, rewards, num_generations):
 def _best(rewards, num_generations):
     """The number of the best string of each group, of equals the first."""
     sizes = checks.group_sizes(num_generations, rewards.size)
-    group = np.arange(sizes.size).repeat(sizes)
-    order = np.lexsort((-rewards, group))  # it is stable
-    return order[sizes.cumsum() - sizes]
+    most = np.maximum.reduceat(rewards, sizes.cumsum() - sizes).repeat(sizes)
+    best = np.flatnonzero(rewards == most)
+    group = np.arange(sizes.size).repeat(sizes)[best]
+    return best[np.append(True, np.diff(group) > 0)]
 
 
 def _levels_of_the_best(prob, n):

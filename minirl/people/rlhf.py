@@ -209,8 +209,7 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
         totals = np.ma.asarray(score(rollout), float)
         checks.shape("what score returns", totals, rollout.truncated.shape)
         checks.finite("what score returns", totals.data[~np.ma.getmaskarray(totals)])
-        return _paid(rollout, prices,
-                     totals - missing_eos_penalty * rollout.truncated)
+        return _paid(rollout, prices, totals - missing_eos_penalty * rollout.truncated)
 
     return rewards
 
@@ -326,9 +325,10 @@ def _paid(rollout, table, totals):
     """
     paid = _taken(rollout, table)
     if not np.isfinite(paid).all():
-        step = np.argwhere(np.isinf(paid))[0]
+        step = tuple(np.argwhere(np.isinf(paid))[0])
         raise ValueError(f"ref_logits must not be −∞ where the policy goes, got that in state "
-                         f"{rollout.states[*step]} for action {rollout.actions[*step]}")
+                         f"{rollout.states[step]} for action {rollout.actions[step]}")
     paid[rollout.alive.sum(axis=0) - 1, np.arange(totals.size)] += np.ma.filled(totals, 0)
-    return np.ma.array(paid, mask=np.broadcast_to(totals.mask, paid.shape)) if np.ma.is_masked(
-        totals) else paid
+    if not np.ma.is_masked(totals):
+        return paid
+    return np.ma.array(paid, mask=np.broadcast_to(totals.mask, paid.shape))

@@ -161,29 +161,25 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
     episodes = checks.whole("episodes", episodes)
     size = checks.group_size(num_generations, episodes, "episodes")
     logp, rng = record.logp, generator(record.rng)
-    checks.shape("logits", logp, mdp.shape)
-    wrong = ~mdp.available & (record.logits != -np.inf)
-    if wrong.any():
-        raise ValueError(f"logits{np.argwhere(wrong)[0].tolist()} must be −∞, since the action is "
-                         f"not available: begin with start(mdp), or with mdp.masked(logits)")
+    _check_available(mdp, record.logits)
     starts = start_states(mdp, episodes // size, rng).repeat(size)
     played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
-    number, told = int(played.alive.sum()), observe(played, logp) if observe else {}
-    told |= {"rollout/ep_len_mean": number / episodes,
-             "rollout/truncated": int(played.truncated.sum())}
-    earned = rewards(played, logp)
+    earned, number = rewards(played, logp), int(played.alive.sum())
     checks.shape("what rewards return", earned, played.states.shape)
+    metrics = {"rollout/ep_len_mean": number / episodes,
+               "rollout/truncated": int(played.truncated.sum()),
+               **(observe(played, logp) if observe else {})}
     if np.ma.is_masked(earned):
         scored = ~np.ma.getmaskarray(earned).any(axis=0)
         played, earned = _without_masked(played, earned, scored)
         sizes = scored.reshape(-1, size).sum(axis=1)
-        size, told["rollout/masked"] = sizes[sizes > 0], int((~scored).sum())
+        size, metrics["rollout/masked"] = sizes[sizes > 0], int((~scored).sum())
     checks.finite("what rewards return", earned)
     if earned[~played.alive].any():
         raise ValueError("rewards must return zero after an episode's end: multiply by alive")
     steps = played.steps(mdp.shape)
     return Batch(played, earned, size, number, steps, counts.table(steps), rng,
-                 {"rollout/ep_rew_mean": float(earned.sum() / earned.shape[1])} | told)
+                 {"rollout/ep_rew_mean": float(earned.sum() / earned.shape[1]), **metrics})
 
 
 def only_ended(rewards):
@@ -241,6 +237,15 @@ def policy_step(logits, grad, state, visits, progress, *, learning_rate, ent_coe
     return optimiser.step(logits, clip_norm(grad, max_grad_norm),
                           optimiser.init(logits) if state is None else state,
                           coefficient("learning_rate", learning_rate, progress))
+
+
+def _check_available(mdp, logits):
+    """Raise ValueError unless logits (S, A) are −∞ where an action is not available."""
+    checks.shape("logits", logits, mdp.shape)
+    wrong = ~mdp.available & (logits != -np.inf)
+    if wrong.any():
+        raise ValueError(f"logits{np.argwhere(wrong)[0].tolist()} must be −∞, since the action is "
+                         f"not available: begin with start(mdp), or with mdp.masked(logits)")
 
 
 def _without_masked(played, earned, scored):

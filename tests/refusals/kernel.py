@@ -103,6 +103,12 @@ ROWS = {
         *fraction("decay", lambda x: checks.step_size(0.5, x)),
         row(lambda: checks.finite("x", np.array([-np.inf])), "x must be finite, got [-inf]"),
         row(lambda: checks.finite("x", np.nan), "x must be finite, got nan"),
+        row(lambda: checks.finite("x", ["a"]), "x must be finite, got ['a']"),
+        *(row(lambda wrong=wrong: checks.weights("x", [wrong, 1.0], (2,)),
+              f"x must be finite and not negative, got [{wrong!r}, 1.0]")
+          for wrong in (-1e-300, np.nan, np.inf, "1", 1j)),
+        *(row(lambda wrong=wrong: checks.group_sizes(wrong, 4), "num_generations must be", "got")
+          for wrong in ([2, 1], [4, 0], [5], [2.0, 2.0], [], 0)),
         *(row(lambda wrong=wrong: checks.finite("x", wrong), f"x must be finite, got {got}")
           for wrong, got in ((None, "None"), ("a", "a"), ([1, None], "[1 None] (entry 1 is None"),
                              ([[1, 2], [3, np.inf]], "[[ 1.  2.]\n [ 3. inf]] (entry (1, 1) is "),
