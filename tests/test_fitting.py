@@ -7,7 +7,12 @@ import pytest
 from bowl import BOTTOM, CURVATURE, quadratic
 
 from minirl.kernel.gradcheck import check
-from minirl.people.fitting import attracted, minimise, minimise_near
+from minirl.people.dpo import fit_dpo
+from minirl.people.fitting import attracted, minimise, minimise_lasting, minimise_near
+from minirl.people.pairs import choices
+from minirl.people.reward_model import fit_reward_model
+from minirl.people.sft import fit_sft
+from minirl.people.simpo import fit_simpo
 
 SHAPE = (2, 3)
 
@@ -184,3 +189,43 @@ def test_a_loss_that_is_no_number_has_no_minimum():
         assert not minimise(lambda x: (value, 0 * x), np.ones(2)).converged
     assert not minimise(quadratic, np.full(SHAPE, np.nan)).converged
     assert minimise(lambda x: ((x - 1) @ (x - 1), 2 * (x - 1)), [0, 3]).converged
+
+
+ALWAYS = choices([0, 0, 1, 2], [1, 2, 2, 1], 3)
+AT_TIMES = choices([0, 0, 1, 2, 1], [1, 2, 2, 1, 0], 3)
+FREE = {"reward_model": lambda pairs, beta: fit_reward_model(0, pairs, pull=0),
+        "dpo": lambda pairs, beta: fit_dpo(np.zeros((1, 3)), pairs, beta=beta, pull=0),
+        "simpo": lambda pairs, beta: fit_simpo(np.zeros((1, 3)), pairs, beta=beta, simpo_gamma=0.5,
+                                               pull=0)}
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.0, 5.0])
+@pytest.mark.parametrize("method", FREE)
+def test_without_a_pull_no_method_converges_to_an_item_that_never_loses(method, beta):
+    """`minimise_lasting`, and for the reward model (existence.4) besides."""
+    runaway, found = (FREE[method](pairs, beta) for pairs in (ALWAYS, AT_TIMES))
+    assert (runaway.converged, found.converged) == (False, True)
+    assert np.ptp(runaway.x) > np.ptp(found.x)
+
+
+def test_what_falls_for_ever_moves_on_and_a_minimum_stays():
+    """`minimise_lasting`: e^{−x} in one entry or spread over twenty, 1/x, and bowls."""
+    def tail(x):
+        return np.exp(-x.sum()), np.full(x.shape, -np.exp(-x.sum()))
+
+    def verdict(loss, size, tol=1e-7):
+        return minimise_lasting(loss, np.ones(size), tol=tol).converged
+
+    for size in 1, 3, 20:
+        assert not verdict(tail, size) and not verdict(tail, size, 1e-4)
+        for steepness in 1e-4, 1.0, 1e4:
+            assert verdict(lambda x: (steepness * ((x - 3) ** 2).sum(), 2 * steepness * (x - 3)),
+                           size)
+    assert not verdict(lambda x: (1 / x[0], -1 / x**2), 1, 1e-3)
+    assert verdict(lambda x: (0.0, 0 * x), 2) and not verdict(lambda x: (np.nan, 0 * x), 2)
+    assert fit_sft(np.zeros((1, 2)), np.array([[3.0, 1.0]])).converged
+    assert not fit_sft(np.zeros((1, 3)), np.array([[3.0, 1.0, 0.0]])).converged
+    assert fit_sft(np.zeros((1, 3)), np.array([[3.0, 1, 0]]), label_smoothing=0.1).converged
+    never_met = np.array([[3.0, 1.0], [0.0, 0.0]])
+    assert fit_sft(np.zeros((2, 2)), never_met).converged
+    assert fit_sft(np.array([[0.0, 0.0, -np.inf]]), np.array([[3.0, 1.0, 0.0]])).converged

@@ -15,10 +15,16 @@ infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
 
     (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                     (fitting.2)
 
+*Where there is no minimum*, a loss falls for ever, mostly like e^{−x}, and so does its gradient.  A
+search stops all the same, as soon as the gradient is small enough.  But ask for a hundredth of it,
+and x goes on by log 100 = 4.6, where at a minimum it would hardly move.  So fits without a pull ask
+once more (`minimise_lasting`), and have not `converged` if anything moves.
+
 Read next: any chapter that fits.  Compare: `optim`, for losses that change with every batch.
 Source: Byrd et al. 1995, "A limited memory algorithm for bound constrained optimization".
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -34,8 +40,7 @@ class Fit(NamedTuple):
     x: np.ndarray     # the minimiser, in the shape of the start
     loss: float       # the loss there
     evaluations: int  # how often the loss was evaluated
-    converged: bool   # False: stopped at the limit of iterations, could go no lower, or, of a
-                      # reward model, there is no minimum
+    converged: bool   # False: stopped at the limit of iterations, could go no lower, or no minimum
 
 
 def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
@@ -106,7 +111,8 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
         What attracts.
     pull : float ≥ 0
         Precision of the prior on each entry; its share of the mean loss is pull/B, so that its
-        influence fades as the data grow.  0 is the plain minimum, which may not exist.
+        influence fades as the data grow.  0 is the plain minimum; if there is none, the fit has not
+        `converged`.
     examples : int ≥ 1
         B.
     start : array, optional
@@ -126,8 +132,29 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
     """
     checks.not_negative("pull", pull)
     share = pull / checks.whole("examples", examples)
-    return minimise(attracted(loss, centre, share), centre if start is None else start, tol=tol,
-                    curvature=None if curvature is None else curvature + share)
+    fit = minimise if pull > 0 else minimise_lasting
+    return fit(attracted(loss, centre, share), centre if start is None else start, tol=tol,
+               curvature=None if curvature is None else curvature + share)
+
+
+def minimise_lasting(loss, start, *, tol=1e-7, curvature=None):
+    """As `minimise`, but `converged` only if x hardly moves for a hundredth of its gradient.
+
+    What moves may be spread over many entries, so that a tenth in one of them is too much.
+
+    Examples
+    --------
+    >>> tail = lambda x: (np.exp(-x).sum(), -np.exp(-x))
+    >>> print(minimise(tail, np.zeros(1)).converged, minimise_lasting(tail, np.zeros(1)).converged)
+    True False
+    """
+    found = minimise(loss, start, tol=tol, curvature=curvature)
+    left = np.abs(loss(found.x)[1]).max()
+    if not found.converged or left == 0:
+        return found
+    further = minimise(loss, found.x, tol=left / 100, curvature=curvature)
+    free = found.x != -np.inf
+    return found._replace(converged=bool(np.abs(further.x[free] - found.x[free]).max() < 0.1))
 
 
 def attracted(loss, centre, weight):

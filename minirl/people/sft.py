@@ -135,7 +135,8 @@ def fit_by_counting(counts, *, pseudo_count):
 def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9):
     """Minimise `sft_loss` by gradient, from the logits `start` (S, A): a `fitting.Fit`.
 
-    It finds what `fit_by_counting` computes, and exists to show that.
+    It finds what `fit_by_counting` computes, and exists to show that.  Where an action was never
+    taken in a state that was met there is no minimum without smoothing, and it has not `converged`.
 
     Examples
     --------
@@ -143,8 +144,10 @@ def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9):
     >>> print(np.exp(log_softmax(fit.x)).round(6))
     [[0.75 0.25]]
     """
-    return minimise(lambda logits: sft_loss(logits, counts, label_smoothing=label_smoothing), start,
-                    tol=tol)
+    found = minimise(lambda logits: sft_loss(logits, counts, label_smoothing=label_smoothing),
+                     start, tol=tol)
+    never = (counts == 0) & (counts.sum(axis=1, keepdims=True) > 0) & (found.x > -np.inf)
+    return found._replace(converged=found.converged and not (label_smoothing == 0 and never.any()))
 
 
 def equivalent_pseudo_count(counts, *, label_smoothing):
