@@ -20,10 +20,10 @@ from worlds import random_mdp
 from minirl.exact.planning import policy_iteration
 from minirl.kernel import counts
 from minirl.kernel.gradcheck import by_complex_step
-from minirl.kernel.mdp import coin_game, unroll
+from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from minirl.kernel.playing import rollout, steps_played
 from minirl.kernel.softmax import entropy_loss, log_softmax, product
-from minirl.people.grpo import grpo_loss
+from minirl.people.grpo import grpo_loss, resting_policy
 from minirl.people.kl import k3, k3_loss, kl_loss, string_kl
 from minirl.people.pairs import Pairs
 from minirl.people.sft import fit_by_counting, sft_loss
@@ -33,7 +33,8 @@ from minirl.play.ppo_kl import ppo_kl_loss
 from minirl.play.prediction import predictors
 from minirl.play.q_learning import learners
 from minirl.play.reinforce import reinforce_loss
-from minirl.play.surrogate import approximate_kl, collapse, mean_kl, ratios, step_ratios
+from minirl.play.surrogate import (Advantages, approximate_kl, collapse, mean_kl, ratios,
+                                   step_ratios)
 from minirl.play.training import environment_rewards, play, start
 
 INF = np.inf
@@ -103,6 +104,44 @@ def test_estimates_and_distances_of_policies_with_zeros():
     assert ratios(np.log([[0.5, 0.5]]), log_softmax(SURE)).tolist() == [[0.5, 1]]
     assert k3(np.array([INF, -INF])).tolist() == [INF, INF]
     assert (k3(np.array([699.0, 701, 1e5, 1e305, -1e305])) > 1e300).all()
+
+
+LOSSES = {  # of three tables, the counts of a batch, and the batch
+    "entropy": lambda x, ref, old, N, batch: entropy_loss(x, N.sum(axis=1)),
+    "kl": lambda x, ref, old, N, batch: kl_loss(x, ref, N.sum(axis=1)),
+    "k3": lambda x, ref, old, N, batch: k3_loss(x, ref, N),
+    "sft": lambda x, ref, old, N, batch: sft_loss(x, N),
+    "reinforce": lambda x, ref, old, N, batch: reinforce_loss(x, batch.losses, episodes=3),
+    "ppo": lambda x, ref, old, N, batch: ppo_loss(x, old, batch),
+    "ppo_kl": lambda x, ref, old, N, batch: ppo_kl_loss(x, old, batch, kl_coef=0.7),
+    "grpo": lambda x, ref, old, N, batch: grpo_loss(x, old, batch, ref_logits=ref, beta=0.3),
+    "rest": lambda x, ref, old, N, batch: (0.0, np.exp(resting_policy(
+        bandit(N), ref, beta=1.0, num_generations=4)))}
+
+
+def bandit(pays):
+    """Every action ends the episode, and pays this."""
+    shape = (*pays.shape, 1)
+    return TabularMDP(np.zeros(shape, int), np.ones(shape), pays[:, :, None], np.full(shape, True),
+                      np.full(len(pays), 1 / len(pays)), 1.0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_action_at_minus_infinity_is_as_good_as_none(name):
+    """The same loss without its column, and the same gradient; that of the column is zero."""
+    rng = np.random.default_rng(4)
+    x, ref, old = rng.normal(size=(3, 4, 3))
+    N = rng.integers(0, 5, (4, 3)) + 1.0
+    batch = Advantages(N * rng.random((4, 3)), -N * rng.random((4, 3)), N)
+    loss, grad = LOSSES[name](x, ref, old, N, batch)
+
+    def wider(table, value=0.0):
+        return np.insert(table, 1, value, axis=1)
+
+    found, slope = LOSSES[name](*(wider(table, -INF) for table in (x, ref, old)), wider(N),
+                                Advantages(*map(wider, batch)))
+    assert found == pytest.approx(loss, rel=1e-14, abs=1e-14)
+    np.testing.assert_allclose(slope, wider(grad), rtol=1e-12, atol=1e-15)
 
 
 # All public functions of a table.

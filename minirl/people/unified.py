@@ -76,7 +76,8 @@ def gradient(logits, steps, coefficients, weights):
     """(unified.1) in the logits (S, A), the direction in which to go.
 
     For N `steps` of B strings: c is one of `coefficients` (N,) per step, and w one of `weights`
-    (B,) per string.  The result is minus the gradient of the loss that the method minimises.
+    (B,) per string.  The result is minus the gradient of the loss that the method minimises.  A
+    step that the policy never takes has no part in it.
 
     Examples
     --------
@@ -91,7 +92,8 @@ def gradient(logits, steps, coefficients, weights):
     coefficients = checks.array("coefficients", coefficients, steps.index.shape)
     weights = checks.array("weights", weights, (steps.starts.size - 1,))
     each = np.repeat(weights, np.diff(steps.starts))
-    return backward(logp, counts.table(steps, each * coefficients))
+    G = np.where(logp == -np.inf, 0, counts.table(steps, each * coefficients))
+    return backward(logp, G)
 
 
 def dpo_coefficients(logits, ref_logits, pairs, *, beta):
