@@ -80,8 +80,8 @@ def fit_by_reward(ref_logits, pairs, *, beta, pull):
 def certainty(vocabulary, rewards, pairs, *, pull):
     """How well `Pairs` know a reward table that was fitted to them with a pull: lines of text.
 
-    The standard error is from the curvature with the pull (existence.5).  It is left out for tables
-    of more than `existence.MOST_WEIGHTS` entries.
+    The standard error is from the curvature with the pull (existence.5).  It is left out where
+    there is no maximum, and for tables of more than `existence.MOST_WEIGHTS` entries.
 
     Examples
     --------
@@ -96,14 +96,14 @@ def certainty(vocabulary, rewards, pairs, *, pull):
     a maximum exists
     """
     D, lines = pairs.difference, []
-    if rewards.size <= existence.MOST_WEIGHTS:
+    found = existence.existence(D)
+    if rewards.size <= existence.MOST_WEIGHTS and (pull > 0 or found.exists):
         loss = attracted(partial(reward_model.bradley_terry_loss, difference=D), 0,
                          pull / len(pairs))
         C = existence.covariance(loss, rewards, examples=len(pairs))
         variance = (D.T @ D).multiply(C).sum() / len(pairs)
         lines.append(f"its margins have a standard error of {variance**0.5:.6f} (root mean "
                      f"square)")
-    found = existence.existence(D)
     return [*lines, existence.verdict(found, step_names(vocabulary, rewards.shape))]
 
 
