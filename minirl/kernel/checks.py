@@ -126,7 +126,8 @@ def not_negative(name, value):
 
 
 def _is_number(value):
-    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf"
+    return isinstance(value, (int, float)) or (
+        np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf")
 
 
 def finite(name, values):

@@ -270,6 +270,8 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
     2.5
     """
     checks.positive("target_kl", target_kl)
+    checks.positive("kl_horizon", kl_horizon)
+    episodes = checks.whole("episodes", episodes)
     if not kl_horizon >= episodes:
         raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
     train = partial(rlhf, mdp, weights=weights, ref_logits=ref_logits,

@@ -169,10 +169,11 @@ ROWS = {
         *positive("target_kl", lambda target: adaptive(target_kl=target)),
         *(row(lambda horizon=horizon: adaptive(kl_horizon=horizon),
               f"kl_horizon must be at least episodes, 512, got {horizon}")
-          for horizon in (511, np.nan)),
+          for horizon in (511, 0.5)),
+        *positive("kl_horizon", lambda horizon: adaptive(kl_horizon=horizon)),
         row(lambda: adaptive(weights=ZEROS[:1]), "weights must have shape (4, 3), got (1, 3)"),
         *not_negative("missing_eos_penalty", lambda fine: adaptive(missing_eos_penalty=fine)),
-        row(lambda: adaptive(episodes=0), "episodes must be at least 1, got 0"),
+        *whole("episodes", lambda n: adaptive(episodes=n)[2:], 3),
         row(lambda: adaptive(n_epochs=0), "n_epochs must be at least 1, got 0"),
         row(lambda: adaptive(gae_lambda=2.0), "lambda must lie in [0, 1], got 2.0"),
     ],
