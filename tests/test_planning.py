@@ -1,6 +1,7 @@
 """The best policy against enumeration of policies, and the gradient against all episodes."""
 
 from dataclasses import replace
+from fractions import Fraction
 import itertools
 import math
 
@@ -408,6 +409,45 @@ def test_teleports_near_gamma_one_are_settled_by_the_solver_in_between():
     assert np.abs(best.values - swept.values).max() < 1e-4
     with pytest.raises(ValueError, match="still move after max_sweeps = 1000 sweeps"):
         value_iteration(mdp, max_sweeps=1000)
+
+
+def worth_exactly(mdp, policy):
+    """V of a policy of a deterministic world, by going round its circles in fractions: a list."""
+    gamma, taken = Fraction(mdp.gamma), policy.argmax(axis=1)
+    ways = [(int(mdp.next_state[s, a, 0]), Fraction(float(mdp.reward[s, a, 0])),
+             gamma * (not mdp.terminated[s, a, 0])) for s, a in enumerate(taken)]
+    worth = []
+    for s in range(len(ways)):
+        seen, total, factor = {}, Fraction(0), Fraction(1)
+        while s not in seen and factor:
+            seen[s] = total, factor
+            s, reward, going = ways[s]
+            total, factor = total + factor * reward, factor * going
+        if factor:  # the circle is worth V = its own rewards + its own factor · V
+            before, at = seen[s]
+            total = before + (total - before) / (1 - factor / at)
+        worth.append(total)
+    return worth
+
+
+@pytest.mark.parametrize("text, gap", [
+    *itertools.product(["SASBS\nSSSSS\nSSSbS\nSSSSS\nSaSSS", "SAFBH\nFFFbF\nFaGFF",
+                        "S 2 F\nF # 1\n3 F F"], [0.1, 1e-4, 1e-8, 1e-10, 1e-13]),
+    *itertools.product(["S 1 # 1e12 F\nF 2 # F -1e12\nF F # F F"], [0.5, 0.1, 1e-2, 1e-4])])
+def test_near_gamma_one_no_gain_is_hidden_by_the_size_of_the_values(text, gap):
+    """(planning.7), in fractions: whether episodes may end, or a region that nobody reaches pays
+    a million millions."""
+    mdp = GridWorld(parse(text), leaving={"A": 10.0, "B": 5.0}, bump_reward=-1.0).mdp(gamma=1 - gap)
+    best = policy_iteration(mdp)
+    V = worth_exactly(mdp, best.policy)
+    listed = best_actions(mdp, best)
+    for s, worth in enumerate(V):
+        assert abs(Fraction(float(best.values[s])) - worth) <= 1e-12 * abs(worth)
+        Q = [Fraction(float(mdp.reward[s, a, 0])) + Fraction(mdp.gamma) * V[mdp.next_state[s, a, 0]]
+             * (not mdp.terminated[s, a, 0]) for a in range(4)]
+        assert max(Q) <= worth + Fraction(1e-9)
+        if "1e12" not in text or s % 5 < 2:
+            assert [q >= worth - Fraction(1e-5) for q in Q] == listed[s].tolist()
 
 
 def test_an_endless_world_is_settled_by_the_span_of_a_sweep():

@@ -29,6 +29,14 @@ D(s, a) about Q(s, a) solves the equation of a value,
 and a gain that exceeds the doubts about its two values is real.  A scale for the whole world would
 not do: beside a loss of a million, however unlikely, every choice about cents would be a tie.
 
+Near γ = 1 values are large, and what tells actions apart is small beside them.  But gains stay the
+same if all values are counted from another zero c.  Then V − c belongs to the rewards
+
+    r − c where the episode ends,   r − (1 − γ) c where it goes on.                     (planning.7)
+
+With c in the midst of the values these are as small as the differences of values, and so are the
+doubts.  Of the two answers each entry takes the one with less doubt.
+
 *Modified policy iteration* stands between the two.  It acts greedily, and then brings V nearer to
 the values of that policy by some sweeps instead of a solve.  With no sweeps it is value iteration;
 with infinitely many it is policy iteration.
@@ -69,6 +77,7 @@ processes", chapters 4.5 and 6.9; Sutton et al. 2000, "Policy gradient methods f
 learning with function approximation", theorem 1.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +92,7 @@ from minirl.kernel.softmax import log_softmax
 DOUBT = 2.0**-52  # the rounding of a sum, per unit of its terms' absolute values
 TIE = 10         # times the tolerance of value iteration: below it two action values are a tie
 REFINEMENTS = 20
+LOOKS = 3        # from another zero: the better the median is known, the better the next look
 
 
 class Optimum(NamedTuple):
@@ -118,7 +128,9 @@ def policy_iteration(mdp):
     policy, rounds = policy_that_ends(mdp), 0
     states = valued_states(mdp, mdp.uniform)
     while True:
-        values, gain = gains(mdp, policy, states)
+        values, gain, _ = _gains(mdp, policy, states)
+        if not (gain > 0).any():
+            values, gain = gains(mdp, policy, states)  # which looks twice
         best = gain.argmax(axis=1)
         better = gain.max(axis=1) > 0
         if not better.any():
@@ -271,9 +283,8 @@ def gains(mdp, policy, states):
 
     The gain is Q − V where it exceeds the doubts about the two, (planning.6), and below zero if it
     is a loss, however small.  It is 0 where rounding may explain a gain, and where no value is
-    asked; it is −∞ where the action is not available.  `states` is that of `evaluate`.  What
-    rounding left of the equation is solved for once more, so that small values beside large ones
-    have digits of their own.
+    asked; it is −∞ where the action is not available.  `states` is that of `evaluate`.  Values are
+    counted from 0 and, below gamma 1, from their median too, (planning.7).
 
     Examples
     --------
@@ -282,15 +293,38 @@ def gains(mdp, policy, states):
     >>> print(values, gain)
     [0.] [[1. 0.]]
     """
+    return _sharper_gains(mdp, policy, states)[:2]
+
+
+def _sharper_gains(mdp, policy, states):
+    """`gains`, and the doubts (S, A) about them."""
+    values, gain, doubt = _gains(mdp, policy, states)
+    for _ in range(LOOKS if mdp.gamma < 1 and states.any() else 0):
+        zero = np.median(values[states])
+        moved = replace(mdp, reward=mdp.reward - zero * np.where(mdp.terminated, 1, 1 - mdp.gamma))
+        near, near_gain, near_doubt = _gains(moved, policy, states)
+        own, near_own = ((policy * table).sum(axis=1) for table in (doubt, near_doubt))
+        values = np.where(near_own + DOUBT * abs(zero) < own, near + zero, values)
+        gain, doubt = np.where(near_doubt < doubt, near_gain, gain), np.minimum(doubt, near_doubt)
+    return values, gain, doubt
+
+
+def _gains(mdp, policy, states):
+    """The same from one zero.
+
+    What rounding left of the equation is solved for once more, so that small values beside large
+    ones have digits of their own.
+    """
     values = evaluate(mdp, policy, states=states)
     left = action_values(mdp, np.nan_to_num(values)) - np.nan_to_num(values)[:, None]
     values = values + evaluate(mdp, policy, left, states=states)
     doubt, known = doubts(mdp, policy, values, states), np.nan_to_num(values)
+    doubt += (policy * doubt).sum(axis=1, keepdims=True)
     gain = action_values(mdp, known) - known[:, None]
-    gain[(gain > 0) & (gain <= doubt + (policy * doubt).sum(axis=1, keepdims=True))] = 0
+    gain[(gain > 0) & (gain <= doubt)] = 0
     gain[policy > 0] = 0
     gain[~states] = 0
-    return values, mdp.masked(gain)
+    return values, mdp.masked(gain), doubt
 
 
 def doubts(mdp, policy, values, states=None):
@@ -326,10 +360,9 @@ def best_actions(mdp, optimum, *, tol=0.0):
     [[ True  True]]
     """
     checks.not_negative("tol", tol)
-    Q = mdp.masked(optimum.action_values)
-    doubt = doubts(mdp, optimum.policy, optimum.values) + tol
-    best = np.take_along_axis(doubt, Q.argmax(axis=1)[:, None], axis=1)
-    return Q >= Q.max(axis=1, keepdims=True) - doubt - best
+    _, gain, doubt = _sharper_gains(mdp, optimum.policy, ~np.isnan(optimum.values))
+    best = np.take_along_axis(doubt, gain.argmax(axis=1)[:, None], axis=1)
+    return gain >= gain.max(axis=1, keepdims=True) - doubt - best - 2 * tol
 
 
 def policy_that_ends(mdp):

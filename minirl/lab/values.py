@@ -67,11 +67,10 @@ SETTINGS = {
 
 # The exact answers of a world: the `planning.Optimum` of policy iteration, all best actions (S, A)
 # bool, the visits (S,) of its policy, how many rounds each solver needed, by name, and the largest
-# difference of their values; why some solvers are left out, by name; the values (S,) of those that
-# disagree, NaN where they agree; and by how much more the optimum may be worth, since rounding may
-# hide gains.
-Solution = namedtuple("Solution", "optimum best visits rounds disagreement left_out apart hidden",
-                      defaults=[{}, {}, 0.0])
+# difference of their values; why some solvers are left out, by name; and the values (S,) of those
+# that disagree, NaN where they agree.
+Solution = namedtuple("Solution", "optimum best visits rounds disagreement left_out apart",
+                      defaults=[{}, {}])
 
 
 # R runs of one learner, judged POINTS times: the steps of each run so far, (POINTS,) int;
@@ -121,13 +120,11 @@ def solve_world(mdp):
     differences = {name: np.abs(other.values - optimum.values) for name, other in found.items()}
     apart = {name: np.where((disagreement(optimum, other) > APART) & (differences[name] > 10 * tol),
                             other.values, np.nan) for name, other in found.items()}
-    gain = np.nan_to_num(optimum.action_values - optimum.values[:, None], neginf=0).max()
     return Solution(optimum, best_actions(mdp, optimum), occupancy(mdp, optimum.policy),
                     {name: other.rounds for name, other in found.items()},
                     float(max(difference[asked].max() for difference in differences.values())),
                     left_out, {name: values for name, values in apart.items()
-                               if not np.isnan(values).all()},
-                    float(gain / (1 - mdp.gamma)) if mdp.gamma < 1 else 0.0)
+                               if not np.isnan(values).all()})
 
 
 def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
@@ -223,12 +220,8 @@ def solution_text(found):
 
 
 def apart_text(found):
-    """For each solver that disagrees with policy iteration: in which cells, and by how much.  And
-    whether rounding may hide what is better."""
+    """For each solver that disagrees with policy iteration: in which cells, and by how much."""
     values, columns = found.solution.optimum.values, found.grid.shape[1]
-    if found.solution.hidden > APART * np.nanmax(np.abs(values)):
-        yield (f"Not certain: so close to gamma 1 rounding hides gains that may be worth up to "
-               f"{found.solution.hidden:.2g} in all.")
     for solver, others in found.solution.apart.items():
         states = np.flatnonzero(~np.isnan(others))
         cells = [f"row {s // columns + 1}, column {s % columns + 1}: {others[s]:.6g} and not "
@@ -279,7 +272,6 @@ def _document(found):
     return {"world": found.name, "gamma": found.settings.gamma, "optimum": optimum.objective,
             "disagreement": solution.disagreement, "rounds": solution.rounds,
             "left_out": solution.left_out,
-            "hidden_gains": solution.hidden,
             "apart": {solver: listed(values) for solver, values in solution.apart.items()},
             "shape": found.grid.shape, "moves": found.grid.moves, "policy": listed(optimum.policy),
             "best_actions": solution.best.tolist(),
