@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from minirl.kernel.softmax import backward, entropy, entropy_loss, kl, log_sigmoid, log_softmax
+from minirl.people.kl import k3_loss, kl_loss
+from minirl.people.sft import sft_loss
+from minirl.play.reinforce import reinforce_loss
 
 S, A = 3, 4
 EXTREME = np.array([[1e4, -1e4, 0.0, 0.0], [-1e4, -1e4, -1e4, -1e4], [1e4, 1e4, -1e4, 3.0]])
@@ -168,6 +171,17 @@ def test_the_entropy_of_a_table_with_zeros_has_a_gradient():
 def test_whole_numbers_do_not_wrap_around(dtype):
     logits = np.array([[0, 1, 100]]).astype(dtype)
     assert log_softmax(logits).tolist() == log_softmax(logits.astype(float)).tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64, bool])
+def test_weights_may_be_small_whole_numbers(dtype):
+    """Minus them is no small whole number."""
+    x, weights = np.array([[0.3, -0.2, 1.0]]), np.array([[1, 0, 100]]).astype(dtype)
+    for loss in (lambda w: reinforce_loss(x, w, episodes=2), lambda w: k3_loss(x, 2 * x, w),
+                 lambda w: sft_loss(x, w), lambda w: kl_loss(x, 2 * x, w[:, 2]),
+                 lambda w: entropy_loss(x, w[:, 2])):
+        for found, expected in zip(loss(weights), loss(weights.astype(float))):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_list_is_a_table_too():

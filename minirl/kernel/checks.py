@@ -168,7 +168,7 @@ def array(name, values, expected):
     """
     shape(name, values, expected)
     finite(name, values)
-    return np.asarray(values)
+    return _as_floats(np.asarray(values))
 
 
 def weights(name, values, expected):
@@ -184,7 +184,7 @@ def weights(name, values, expected):
     array = np.asarray(values)
     if array.dtype.kind not in "biuf" or not ((array >= 0) & (array < np.inf)).all():
         raise ValueError(f"{name} must be finite and not negative, got {values}")
-    return array
+    return _as_floats(array)
 
 
 def shape(name, values, expected):
@@ -216,4 +216,8 @@ def floats(name, values):
         array = np.array(None)
     if array.dtype.kind not in "biufc" or array.size == 0:
         raise ValueError(f"{name} must be an array of numbers, got {values!r}")
+    return _as_floats(array)
+
+
+def _as_floats(array):
     return array.astype(float) if array.dtype.kind in "biu" else array
