@@ -1,8 +1,8 @@
 """W2: Q-learning (q_learning.4) on the slippery 8x8 lake, for many runs at once and for one.
 
 *plain* is the loop over steps as one would first write it, each operation over the runs.  It and
-the book draw the same numbers, from one generator a run, and return the tables and the episodes
-that ended.
+the book draw the same numbers, from one generator a run, break ties by them, and return the tables
+and the episodes that ended.
 
 *jax* is a scan over the steps of one run, mapped over the runs; *numba* is one compiled loop over
 runs and steps, the limit of the machine.  Both are given the numbers already drawn, and write down
@@ -38,8 +38,11 @@ def plain(record, iterations):
     for _ in range(iterations):
         luck = np.stack([bits.random((STEPS, 4)) for bits in rng], axis=2)
         for choice, outcome, _, _ in luck:
+            rows = Q[runs, states]
+            ties = (rows == rows.max(axis=1)[:, None]).cumsum(axis=1)
+            chosen = (choice - EPSILON) / (1 - EPSILON) * ties[:, -1]
             actions = np.where(choice < EPSILON, (choice / EPSILON * A).astype(int),
-                               Q[runs, states].argmax(axis=1))
+                               (ties > chosen[:, None]).argmax(axis=1))
             k = (law[states, actions] <= outcome[:, None]).sum(axis=1)
             following = WORLD.next_state[states, actions, k]
             rewards = WORLD.reward[states, actions, k]
@@ -81,9 +84,16 @@ def numba_form(Q, n, luck, step_sizes):
                 if u < EPSILON:
                     a = int(u / EPSILON * A)
                 else:
+                    best, ties = Q[i, s, 0], 1
                     for b in range(1, A):
-                        if Q[i, s, b] > Q[i, s, a]:
-                            a = b
+                        if Q[i, s, b] > best:
+                            best, ties = Q[i, s, b], 1
+                        elif Q[i, s, b] == best:
+                            ties += 1
+                    chosen = int((u - EPSILON) / (1 - EPSILON) * ties)
+                    while Q[i, s, a] < best or chosen > 0:
+                        chosen -= Q[i, s, a] == best
+                        a += 1
                 k = 0
                 while k < K - 1 and law[s, a, k] <= luck[i, t, 1]:
                     k += 1
@@ -115,7 +125,9 @@ def jax_form(Q, n, luck, step_sizes):
         def step(learner, numbers):
             Q, n, s, age = learner
             anything = (numbers[0] / EPSILON * A).astype(int)
-            a = jnp.where(numbers[0] < EPSILON, anything, Q[s].argmax())
+            ties = (Q[s] == Q[s].max()).cumsum()
+            chosen = (numbers[0] - EPSILON) / (1 - EPSILON) * ties[-1]
+            a = jnp.where(numbers[0] < EPSILON, anything, (ties > chosen).argmax())
             k = (law[s, a] <= numbers[1]).sum()
             after, over = next_state[s, a, k], terminated[s, a, k]
             error = reward[s, a, k] + GAMMA * jnp.where(over, 0.0, Q[after].max()) - Q[s, a]

@@ -1,5 +1,12 @@
 """Small worlds of Sutton and Barto that have a law but no map.
 
+*Blackjack* (example 5.1).  The state is (sum, dealer's card, usable ace), with the numbers that the
+observations of Gymnasium's Blackjack get in `playing.Environment`: 22·sum + 2·card + ace.  Action 0
+sticks and action 1 hits.  Cards are drawn with replacement, and each of 2 to 9 and the ace (1) is a
+quarter as likely as 10.  An ace counts 11 as long as the sum does not exceed 21; then it is usable.
+The dealer hits below 17.  A sum above 21 loses 1 at once; otherwise the larger sum wins 1.  The
+rules are those of Gymnasium's default, under which a natural is a sum of 21 like any other.
+
 *The gambler* (example 4.3) stakes some of his capital on each toss of a coin.  Heads pays the stake
 and tails takes it; he stops at nothing or at 100, which alone pays 1.  So his value is the
 probability of winning.  The state is the capital.  Action a stakes a + 1, but no more than he has
@@ -21,7 +28,7 @@ distribution of the book is replaced by twenty equally likely values at its quan
 mean and variance.
 
 Read first: `minirl.kernel.mdp`.  Read next: `draw`.
-Source: Sutton and Barto, 2nd edition, chapters 4.3, 4.4 and 6.7.
+Source: Sutton and Barto, 2nd edition, chapters 4.3, 4.4, 5.1 and 6.7.
 """
 
 import numpy as np
@@ -29,6 +36,64 @@ from scipy import stats
 
 from minirl.kernel import checks
 from minirl.kernel.mdp import TabularMDP
+
+
+CARDS = {card: 4 / 13 if card == 10 else 1 / 13 for card in range(1, 11)}
+
+
+def blackjack():
+    """The world of blackjack, gamma 1: 32·11·2 states, most of which never occur, and two actions.
+
+    Examples
+    --------
+    On a 21 without an ace one sticks, and the dealer's 6 makes another one tie:
+
+    >>> game = blackjack()
+    >>> game.shape, game.reward[22 * 21 + 2 * 6, 0, :3].tolist()
+    ((704, 2), [1.0, 0.0, -1.0])
+    >>> print(game.prob[22 * 21 + 2 * 6, 0, :3].round(3))
+    [0.903 0.097 0.   ]
+    """
+    number = np.arange(704).reshape(32, 11, 2)
+    next_state = np.broadcast_to(number.reshape(704, 1, 1), (704, 2, 10)).copy()
+    prob, reward = np.zeros((704, 2, 10)), np.zeros((704, 2, 10))
+    prob[:, :, 0] = 1  # where nobody ever is, and nothing happens
+    terminated, start = np.full(prob.shape, True), np.zeros((32, 11, 2))
+    for card, chance in CARDS.items():
+        ends = _dealer(card, card == 1)
+        for one, two in np.ndindex(10, 10):
+            total, usable = _hit(one + 1, one == 0, two + 1)
+            start[total, card, usable] += chance * CARDS[one + 1] * CARDS[two + 1]
+        for total, usable in [(total, 0) for total in range(4, 22)] + [
+                (total, 1) for total in range(12, 22)]:
+            s = number[total, card, usable]
+            prob[s, 0, :3] = [sum(p for end, p in ends.items() if np.sign(total - end) == sign)
+                              for sign in (1, 0, -1)]
+            reward[s, 0, :3] = 1, 0, -1
+            for k, (drawn, p) in enumerate(CARDS.items()):
+                after, ace = _hit(total - 10 * usable, usable, drawn)
+                prob[s, 1, k], next_state[s, 1, k] = p, number[after, card, ace]
+                terminated[s, 1, k], reward[s, 1, k] = after > 21, -(after > 21)
+    return TabularMDP(next_state, prob, reward, terminated, start.ravel(), gamma=1.0)
+
+
+def _hit(hard, ace, card):
+    """(sum, usable ace) after a card, to a hand that adds up to `hard` with any ace as 1."""
+    hard, ace = hard + card, ace or card == 1
+    usable = int(ace and hard <= 11)
+    return hard + 10 * usable, usable
+
+
+def _dealer(hard, ace):
+    """{sum: probability} of the dealer's hand in the end, 0 if it exceeds 21."""
+    ends = {}
+    for card, chance in CARDS.items():
+        total, usable = _hit(hard, ace, card)
+        more = {total if total <= 21 else 0: 1} if total >= 17 else _dealer(hard + card,
+                                                                            ace or card == 1)
+        for end, p in more.items():
+            ends[end] = ends.get(end, 0) + chance * p
+    return ends
 
 
 def gambler(*, heads=0.4, goal=100):

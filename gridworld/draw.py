@@ -1,8 +1,9 @@
 """Drawing a world as text: arrows for a policy, numbers for values, counts for visits.
 
 A drawing has one word per cell and fits into 80 columns where its map allows it: numbers give up
-decimals, and then words the spaces between them.  `show` prints a drawing, in colour if it goes to
-a terminal; everything else returns plain text.
+decimals, arrows all but the first of equal moves, and then words the spaces between them.  `show`
+prints a drawing, in colour if it goes to a terminal, and with < v > ^ where arrows cannot be shown;
+everything else returns plain text.
 
 Read first: `world`.  Read next: `figures`, for pictures.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from minirl.kernel import checks
 
 ARROWS = {"L": "←", "D": "↓", "R": "→", "U": "↑"}
+PLAIN = str.maketrans("←↓→↑·", "<v>^.")  # what any terminal can show
 COLUMNS = 80
 STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
 PAINT = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
@@ -53,9 +55,15 @@ def _rows(world, words, walker=None):
 
 def _numbers(world, numbers, forms):
     """The drawing of one number a state in the first of several forms that fits; NaN is a dot."""
-    for form in forms:
-        words = [cell if cell in STANDING else "·" if np.isnan(number) else form(number)
-                 for cell, number in zip(world.symbols, numbers)]
+    return _first_that_fits(world, [
+        [cell if cell in STANDING else "·" if np.isnan(number) else form(number)
+         for cell, number in zip(world.symbols, numbers)] for form in forms])
+
+
+def _first_that_fits(world, drawings):
+    """The first of several drawings, each a word for each state, that is narrow enough; or the
+    last."""
+    for words in drawings:
         if (max(map(len, words)) + 1) * world.shape[1] - 1 <= COLUMNS:
             break
     return _rows(world, words)
@@ -81,20 +89,25 @@ def map_text(world, walker=None):
 
 
 def policy_text(world, policy):
-    """The likeliest move in each cell as an arrow; goals, holes, cliffs and walls as themselves.
+    """The likeliest moves in each cell as arrows; goals, holes, cliffs and walls as themselves.
 
-    The policy (S, 4) may be probabilities, logits or action values: only the largest of a row
-    counts, and of equals the first.
+    The policy (S, 4) may be probabilities, logits, action values, or the mask of
+    `planning.best_actions`: only the largest of a row count.  Where several are equal each has an
+    arrow, or only the first if the drawing would be wider than 80 columns.
 
     Examples
     --------
     >>> from gridworld.world import GridWorld, parse
-    >>> print(policy_text(GridWorld(parse("SFG")), np.array([[0., 0, 1, 0]] * 3)))
-    → → G
+    >>> row = GridWorld(parse("SFG"))
+    >>> print(policy_text(row, np.array([[0, 0, 1, 0], [0, 0.5, 0.5, 0], [1, 0, 0, 0]])))
+     → ↓→  G
     """
     check_fits(world, "policy", policy, moves=True)
-    return _rows(world, [cell if cell in STANDING else ARROWS[world.moves[action]]
-                         for cell, action in zip(world.symbols, policy.argmax(axis=1))])
+    best = policy == np.max(policy, axis=1, keepdims=True)
+    arrows = np.array([ARROWS[move] for move in world.moves])
+    return _first_that_fits(world, [
+        [cell if cell in STANDING else "".join(arrows[moves][:most])
+         for cell, moves in zip(world.symbols, best)] for most in (4, 1)])
 
 
 def values_text(world, values):
@@ -171,11 +184,17 @@ def painted(drawing):
 def show(drawing, file=None):
     """Print a drawing, in colour if the file (or standard output) is a terminal, unless NO_COLOR.
 
+    Where its encoding has no arrows they become < v > ^.
+
     Examples
     --------
     >>> show("→ → G")
     → → G
     """
     file = sys.stdout if file is None else file
+    try:
+        drawing.encode(getattr(file, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        drawing = drawing.translate(PLAIN)
     coloured = getattr(file, "isatty", bool)() and not os.environ.get("NO_COLOR")
     print(painted(drawing) if coloured else drawing, file=file)

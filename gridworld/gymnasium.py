@@ -5,6 +5,7 @@
     gymnasium.make("minirl/GridWorld-v0")                       the slippery 4x4 lake
     gymnasium.make("minirl/GridWorld-v0", map_name="8x8", is_slippery=False)
     gymnasium.make("minirl/GridWorld-v0", desc=["SFF", "FHG"])  a lake of your own
+    gymnasium.make("minirl/GridWorld-v0", map_name=None)        a random lake
     gymnasium.make("minirl/GridWorld-v0", map_name="cliff")     or windy, four_rooms, …
     gymnasium.make_vec("minirl/GridWorld-v0", num_envs=8)
 
@@ -12,8 +13,9 @@ work as for Gymnasium's own FrozenLake, with its names.  As there, an episode is
 steps unless `max_episode_steps` says otherwise; the time limit is Gymnasium's, not the world's.
 `env.unwrapped.P` is the law, P[s][a] = [(probability, next state, reward, terminated), …].
 
-Any `GridWorld` at all becomes an environment by `WorldEnv(world)`, and any `TabularMDP` too.  The
-way back, from an environment to a `TabularMDP`, is `TabularMDP.from_gymnasium`.
+Any `GridWorld` at all becomes an environment by `WorldEnv(world)`, and any `TabularMDP` too.  There
+are two ways back.  `TabularMDP.from_gymnasium` takes the law of an environment that has one, and
+`playing.Environment` lets Q-learning and its relatives play one that has none.
 
 Read first: `maps`.
 """
@@ -27,6 +29,7 @@ from minirl.kernel.playing import first_states, move
 
 try:
     import gymnasium
+    from gymnasium.envs.toy_text.frozen_lake import generate_random_map
 except ImportError:
     raise ImportError("gridworld.gymnasium needs Gymnasium: pip install 'minirl[gym]'") from None
 
@@ -35,6 +38,10 @@ LAKES = {"4x4": maps.LAKE_4X4, "8x8": maps.LAKE_8X8}
 
 class WorldEnv(gymnasium.Env):
     """A world as a `gymnasium.Env`: observations and actions are whole numbers.
+
+    `info["action_mask"]` is 1 for each action that is available in the present state, and 0 for the
+    others; `env.action_space.sample(mask)` obeys it.  As in Taxi an action that is not available is
+    not refused: it has whatever outcomes the arrays of the world give to it.
 
     Parameters
     ----------
@@ -47,9 +54,9 @@ class WorldEnv(gymnasium.Env):
     --------
     >>> env = WorldEnv(maps.cliff_walk())
     >>> env.reset(seed=0)
-    (36, {'prob': 1.0})
-    >>> env.step(0)
-    (24, -1.0, False, False, {'prob': 1.0})
+    (36, {'prob': 1.0, 'action_mask': array([1, 1, 1, 1], dtype=int8)})
+    >>> env.step(0)[:4]
+    (24, -1.0, False, False)
     """
 
     metadata = {"render_modes": ["ansi"], "render_fps": 4}
@@ -72,7 +79,7 @@ class WorldEnv(gymnasium.Env):
         """A new episode: (state, info).  `info["prob"]` is the chance of this start."""
         super().reset(seed=seed)
         self.state = int(first_states(self.mdp, self.np_random.random()))
-        return self.state, {"prob": float(self.mdp.start[self.state])}
+        return self.state, self._info(float(self.mdp.start[self.state]))
 
     def step(self, action):
         """One step: (state, reward, terminated, False, info).
@@ -91,7 +98,10 @@ class WorldEnv(gymnasium.Env):
         prob = next(chance for chance, *other in self.P[self.state][int(action)]
                     if tuple(other) == outcome)
         self.state = outcome[0]
-        return *outcome, False, {"prob": prob}
+        return *outcome, False, self._info(prob)
+
+    def _info(self, prob):
+        return {"prob": prob, "action_mask": self.mdp.available[self.state].astype(np.int8)}
 
     def render(self):
         """The map as text, or None without a render mode."""
@@ -109,11 +119,12 @@ def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
 
     Parameters
     ----------
-    map_name : str
+    map_name : str or None
         "4x4" or "8x8", the frozen lakes; or another of `maps.WORLDS`, to which the arguments about
-        ice do not apply.
+        ice do not apply.  None: a lake of 8x8 that Gymnasium draws, another one each time.
     desc : list of str, or str, optional
-        A lake of your own, a string per row or one with line breaks, in place of `map_name`.
+        A lake of your own, a string per row or one with line breaks, in place of `map_name`.  Rows
+        of cells, bytes and arrays of them will do too, such as FrozenLake's own `desc`.
     is_slippery, success_rate, reward_schedule
         As in `maps.frozen_lake`, and as FrozenLake has them.
     render_mode : None or "ansi"
@@ -123,13 +134,27 @@ def make(map_name="4x4", desc=None, is_slippery=True, success_rate=1 / 3,
     >>> gymnasium.make("minirl/GridWorld-v0").unwrapped.P[0][0][0][1:]
     (0, 0.0, False)
     """
+    if desc is None and map_name is None:
+        desc = generate_random_map()
     if desc is None and map_name not in maps.WORLDS:
-        raise ValueError(f"map_name must be one of {', '.join(maps.WORLDS)}, got {map_name!r}")
+        raise ValueError(f"map_name must be one of {', '.join(maps.WORLDS)}, or None for a random "
+                         f"lake, got {map_name!r}")
     if desc is None and map_name not in LAKES:
         return WorldEnv(maps.WORLDS[map_name](), render_mode)
-    text = LAKES[map_name] if desc is None else desc if isinstance(desc, str) else "\n".join(desc)
+    text = LAKES[map_name] if desc is None else _text(desc, "\n")
     return WorldEnv(maps.frozen_lake(text, slippery=is_slippery, success_rate=success_rate,
                                      reward_schedule=reward_schedule), render_mode)
 
 
-gymnasium.register(id="minirl/GridWorld-v0", entry_point=make, max_episode_steps=100)
+def _text(cells, between):
+    """A map, or a row of one, as text."""
+    if isinstance(cells, (str, bytes)):
+        return cells if isinstance(cells, str) else cells.decode()
+    try:
+        return between.join(_text(part, " ") for part in cells)
+    except TypeError:
+        raise ValueError(f"desc must be a map, as text or in rows, got {cells!r}") from None
+
+
+# A string, so that what is made can be written down as JSON.
+gymnasium.register(id="minirl/GridWorld-v0", entry_point=f"{__name__}:make", max_episode_steps=100)

@@ -227,7 +227,7 @@ def test_standard_output_is_given_back_as_it_was(monkeypatch):
         assert (out.encoding, out.errors) == ("latin-1", "xmlcharrefreplace")
 
 
-def test_a_terminal_without_arrows_prints_question_marks_but_json_is_not_spoilt(monkeypatch):
+def test_a_terminal_without_arrows_prints_others_and_json_is_not_spoilt(monkeypatch):
     job = handed_out("demo")._replace(drawing=lambda found: "H ← G", text=lambda found: "ön",
                                       document=lambda found: ["ön…"])
     outputs = []
@@ -235,7 +235,7 @@ def test_a_terminal_without_arrows_prints_question_marks_but_json_is_not_spoilt(
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
         assert main(arguments, [job]) == 0
         outputs.append(sys.stdout.buffer.getvalue())
-    assert outputs[0] == b"H ? G\n\n\n?n\n" and json.loads(outputs[1].decode("utf-8")) == ["ön…"]
+    assert outputs[0] == b"H < G\n\n\n?n\n" and json.loads(outputs[1].decode("utf-8")) == ["ön…"]
 
 
 def test_the_version_is_printed_and_the_installed_command_is_this_one(command):

@@ -13,6 +13,7 @@ from gridworld.draw import (map_text, painted, policy_text, show, side_by_side, 
 from gridworld.maps import (LAKE_8X8, cliff_walk, corners, four_rooms, frozen_lake, random_walk,
                             teleports, windy_grid)
 from gridworld.world import GridWorld, parse
+from minirl.exact.planning import best_actions, policy_iteration
 
 SHIPPED = [frozen_lake(), frozen_lake(LAKE_8X8), cliff_walk(), teleports(), corners(), windy_grid(),
            four_rooms(), random_walk()]
@@ -36,12 +37,25 @@ def test_a_policy_is_drawn_as_the_arrow_of_each_likeliest_move(moves, drawn):
     assert policy_text(world, pointing(0, 1, 2, 3, 2, 1, 3, 2, 0)) == drawn
 
 
-def test_any_table_is_drawn_like_probabilities_and_of_equal_moves_the_first():
+def test_any_table_is_drawn_like_probabilities_and_each_of_equal_moves_has_an_arrow():
+    """What is not available is −∞, and a mask may say which are best."""
     table = np.array([[-3.0, -1.0, -2.0, -9.0], [0.0, 0.0, 1e4, 0.0], [5.0, 5.0, 5.0, 5.0]])
     assert policy_text(GridWorld(parse("SFG")), table) == "↓ → G"
     table = np.array([[0.25] * 4, [0.0, 0.5, 0.0, 0.5]])
-    assert policy_text(GridWorld(parse("S\nF")), table) == "←\n↓"
-    assert policy_text(GridWorld(parse("SF"), moves="URDL"), table) == "↑ →"
+    assert policy_text(GridWorld(parse("S\nF")), table) == "←↓→↑\n  ↓↑"
+    assert policy_text(GridWorld(parse("SF"), moves="URDL"), table) == "↑→↓←   →←"
+    table = np.array([[-np.inf, -2.0, -np.inf, -2.0], [-np.inf, -np.inf, -np.inf, 0.0]])
+    assert policy_text(GridWorld(parse("SF")), table) == "↓↑  ↑"
+    assert policy_text(GridWorld(parse("SF")), table > -1) == "←↓→↑    ↑"
+    best = best_actions(cliff_walk().mdp(gamma=1.0), policy_iteration(cliff_walk().mdp(gamma=1.0)))
+    assert policy_text(cliff_walk(), best).split("\n")[1:3] == ["→↓ " * 11 + " ↓",
+                                                                " → " * 11 + " ↓"]
+
+
+@pytest.mark.parametrize("columns, drawn", [(16, "←↓→↑"), (17, "←"), (40, "←"), (41, "←")])
+def test_of_equal_moves_the_first_is_drawn_where_80_columns_are_not_enough(columns, drawn):
+    text = policy_text(row_of(columns), np.zeros((columns, 4)))
+    assert text == (" " * (columns <= 40)).join([drawn] * columns) and len(text) <= 80
 
 
 def test_values_have_two_decimals_in_columns_of_one_width():
@@ -163,6 +177,20 @@ def test_a_drawing_is_shown_in_colour_on_a_terminal_only(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Terminal())
     show("→ G")
     assert sys.stdout.getvalue() == terminal.getvalue()
+
+
+@pytest.mark.parametrize("encoding, shown", [
+    ("cp1252", "< v > ^ . G 0.50"), ("ascii", "< v > ^ . G 0.50"), ("latin-1", "< v > ^ . G 0.50"),
+    ("utf-8", "← ↓ → ↑ · G 0.50"), ("utf-16", "← ↓ → ↑ · G 0.50")])
+def test_arrows_that_cannot_be_shown_become_others(encoding, shown):
+    """The columns stay as they are."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    show("← ↓ → ↑ · G 0.50", file)
+    show("· é", file)
+    file.flush()
+    first, second = file.buffer.getvalue().decode(encoding).splitlines()
+    assert first == shown
+    assert second == ("· é" if encoding != "ascii" else ". ?")
 
 
 @pytest.mark.parametrize("no_color, shown", [("1", "G\n"), ("", "\x1b[32mG\x1b[0m\n")])

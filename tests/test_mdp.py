@@ -129,6 +129,47 @@ def test_numpy_scalars_and_a_distribution_of_starts_are_read():
     assert TabularMDP.from_gymnasium(mdp.P, np.int64(1)).start.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_a_law_in_single_precision_is_read_in_double_precision(kind):
+    """Thirds of float32 add up to 1.00000003; a mistake is a mistake all the same."""
+    rng = np.random.default_rng(0)
+    mdp = random_mdp(rng, 5, 3, 7, 0.9)
+    mdp = replace(mdp, prob=np.full(mdp.prob.shape, 1 / 7), start=rng.dirichlet(np.ones(5)))
+    prob, start, reward = (table.astype(kind) for table in (mdp.prob, mdp.start, mdp.reward))
+    small = replace(mdp, prob=prob, start=start, reward=reward)
+    written = {s: {a: [(prob[s, a, k], float(mdp.next_state[s, a, k]), reward[s, a, k],
+                        mdp.terminated[s, a, k]) for k in range(7)] for a in range(3)}
+               for s in range(5)}
+    for made in small, TabularMDP.from_gymnasium(written, start, 0.9):
+        for name in "prob", "start", "reward":
+            assert getattr(made, name).dtype == float
+            np.testing.assert_allclose(getattr(made, name), getattr(mdp, name), rtol=0,
+                                       atol=4 * np.finfo(kind).eps)
+        assert np.abs(made.prob.sum(axis=2) - 1).max() < 1e-15
+        assert abs(made.start.sum() - 1) < 1e-15 and made.next_state.dtype == np.int64
+    assert replace(mdp, prob=mdp.prob.astype(np.longdouble)).prob.dtype == float
+    with pytest.raises(ValueError, match=r"prob\[0, 0\] must sum to one"):
+        replace(mdp, prob=changed(prob, (0, 0, 0), kind(0.2)))
+    written[1][2][0] = kind(0.2), *written[1][2][0][1:]
+    with pytest.raises(ValueError, match=r"prob\[1, 2\] must sum to one"):
+        TabularMDP.from_gymnasium(written, start)
+
+
+def test_whole_numbers_may_be_floats_and_masks_zeros_and_ones():
+    made = TabularMDP([[[0.0, 1.0]], [[1.0, 0.0]]], [[[0.5, 0.5]]] * 2,
+                      np.zeros((2, 1, 2), np.int8), np.full((2, 1, 2), True), [1, 0], 1)
+    assert made.next_state.tolist() == [[[0, 1]], [[1, 0]]] and made.reward.dtype == float
+    P = [[[(1, 1.0, 0, True)], [(1, np.float32(0), 2, False)]], [[(1, 0, 0, True)]] * 2]
+    for start in 1, 1.0, np.float32(1), np.int8(1), [0, 1]:
+        for available in [[1, 0], [1, 1]], np.array([[1, 0], [1, 1]], np.int8), [[True, False],
+                                                                               [True, True]]:
+            mdp = TabularMDP.from_gymnasium(P, start, available=available)
+            assert mdp.start.tolist() == [0, 1] and mdp.next_state.ravel().tolist() == [1, 0, 0, 0]
+            assert mdp.available.tolist() == [[True, False], [True, True]]
+    with pytest.raises(ValueError, match="available must hold booleans, got int64"):
+        TabularMDP.from_gymnasium(P, available=[[1, 2], [0, 1]])
+
+
 def changed(array, entry, value):
     array = array.copy()
     array[entry] = value

@@ -219,6 +219,41 @@ def test_start_states_of_a_small_integer_type_do_not_wrap_around():
     assert_same(small, large)
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.float32, np.uint8])
+def test_states_may_be_lists_or_whole_floats_and_a_policy_nested_lists(world, kind):
+    starts, policy = [3, 1, 0, 2] * 5, [[0.25, 0.25, 0.5]] * 4
+    other = kind(starts) if isinstance(kind, type) and kind in (list, tuple) else np.array(
+        starts, kind)
+    expected = np.array(starts)
+    assert_same(rollout(world, policy, other, horizon=9.0, rng=1),
+                rollout(world, np.array(policy), expected, horizon=9, rng=1))
+    assert_same(steps_played(world, policy, other, horizon=5, rng=1)[:1],
+                steps_played(world, np.array(policy), expected, horizon=5, rng=1)[:1])
+    assert_same(next(walk(world, policy, other, rng=1)),
+                next(walk(world, np.array(policy), expected, rng=1)))
+    assert_same(step(world, other, [0.0] * 20, 1), step(world, expected, np.zeros(20, int), 1))
+
+
+# Actions that are not available.
+
+
+def test_nobody_takes_what_is_not_available():
+    mdp = random_mdp(np.random.default_rng(0), 6, 4, 2, 0.9)
+    available = np.random.default_rng(1).random((6, 4)) < 0.5
+    available[:, 2] |= ~available.any(axis=1)
+    mdp = replace(mdp, available=available, start=np.full(6, 1 / 6))
+    starts = start_states(mdp, 500, 0)
+    play = rollout(mdp, mdp.uniform, starts, horizon=20, rng=0)
+    assert available[play.states[play.alive], play.actions[play.alive]].all()
+    moves = next(walk(mdp, mdp.uniform, starts, rng=0))
+    assert available[moves.states, moves.actions].all() and len(set(moves.actions)) > 2
+    for call in (lambda: rollout(mdp, np.full((6, 4), 0.25), starts, horizon=2, rng=0),
+                 lambda: next(walk(mdp, np.full((6, 4), 0.25), starts, rng=0))):
+        with pytest.raises(ValueError, match="must be 0, since the action is not available"):
+            call()
+    step(mdp, moves.states, moves.actions, 0)
+
+
 # Playing by one draw a step, in blocks and phases.
 
 

@@ -190,6 +190,18 @@ def test_the_answer_to_a_batch_is_where_sweeps_over_it_settle(world, batch, gamm
     np.testing.assert_allclose(batch(play, states=4, gamma=gamma), values, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("batch", [batch_td, batch_monte_carlo])
+@pytest.mark.parametrize("reward, state", [(np.nan, 0), (np.inf, 9), (-7.0, -1), (np.nan, 99)])
+def test_what_stands_in_dead_cells_of_a_batch_does_not_matter(world, batch, reward, state):
+    for horizon in 9, 10**9:
+        play = a_batch(world, horizon=horizon)
+        assert not play.alive.all()
+        other = play._replace(rewards=np.where(play.alive, play.rewards, reward),
+                              states=np.where(play.alive, play.states, state))
+        np.testing.assert_array_equal(batch(other, states=4.0, gamma=0.9),
+                                      batch(play, states=4, gamma=0.9))
+
+
 def test_monte_carlo_settles_on_the_mean_return_of_every_visit():
     """(prediction.2): state 0 is visited twice in the first episode, state 2 never."""
     play = episodes_of([(0, 1.0), (1, 2.0), (0, 4.0)], [(1, 8.0)])

@@ -30,9 +30,16 @@ def after(iterations, trainer):
 
 def greedily(row, u, iteration):
     """The chances of (exploration.1) with ε = 0.6/(1 + iteration), and the action that u takes."""
-    epsilon, best, A = 0.6 / (1 + iteration), row.index(max(row)), len(row)
-    chances = [epsilon / A + (1 - epsilon) * (b == best) for b in range(A)]
-    return chances, int(u / epsilon * A) if u < epsilon else best
+    epsilon, best = 0.6 / (1 + iteration), best_in(row)
+    able = [b for b, q in enumerate(row) if q > -np.inf]
+    chances = [epsilon * (b in able) / len(able) + (1 - epsilon) * (b in best) / len(best)
+               for b in range(len(row))]
+    return chances, (able[int(u / epsilon * len(able))] if u < epsilon else
+                     best[int((u - epsilon) / (1 - epsilon) * len(best))])
+
+
+def best_in(row):
+    return [b for b, q in enumerate(row) if q == max(row)]
 
 
 def warmly(row, u, iteration):
@@ -72,11 +79,12 @@ def by_loops(mdp, record, learner, rule, *, learning_rate, decay, horizon, steps
                 if learner is sarsa:
                     v, planned = row[would], would
                 elif learner is expected_sarsa:
-                    v = sum(chance * q for chance, q in zip(chances, row))
+                    v = sum(chance * q for chance, q in zip(chances, row) if chance > 0)
                 elif learner is q_learning:
                     v = max(row)
                 else:
-                    v = Q[1 - one, i, s2, row.index(max(row))]
+                    best = best_in(row)
+                    v = Q[1 - one, i, s2, best[int(2 * last % 1 * len(best))]]
                 ended = mdp.terminated[s, a, k]
                 target = reward if ended else reward + mdp.gamma * v
                 n[one, i, s, a] += 1
@@ -138,18 +146,22 @@ def first_episodes(trainer, count):
 # Equation against loop.
 
 
+@pytest.mark.parametrize("first", ["scattered", "tied", "masked"])
 @pytest.mark.parametrize("rule", RULES)
 @LEARNERS
-def test_a_learner_and_its_books_equal_a_loop_over_learners_and_steps(learner, rule):
+def test_a_learner_and_its_books_equal_a_loop_over_learners_and_steps(learner, rule, first):
     """(q_learning.1) and (q_learning.6), with (q_learning.2), (q_learning.3), (q_learning.4) and
     (q_learning.5) in turn, and all of an episode that began in an iteration before, once.  Pitfalls
-    20 and 36: cut episodes bootstrap, those that end, were it at the horizon, never do."""
+    20 and 36: cut episodes bootstrap, those that end, were it at the horizon, never do.  From zeros
+    all is a tie at first; and some actions are not available."""
     mdp, (loop, exploration) = leaky(0, 4, 3, 2), RULES[rule]
-    record = learners(mdp, rng=[5, 6, 7], tables=TABLES[learner],
-                      initial_value=np.random.default_rng(1).normal(size=(3, 4, 3)))
+    if first == "masked":
+        mdp = replace(mdp, available=np.array([[1, 1, 0], [0, 1, 0], [1, 1, 1], [0, 1, 1]]) > 0)
+    values = np.random.default_rng(1).normal(size=(3, 4, 3)) if first == "scattered" else 0.0
+    record = learners(mdp, rng=[5, 6, 7], tables=TABLES[learner], initial_value=values)
     options = {"learning_rate": 0.8, "decay": 0.7, "horizon": 5}
-    slow = by_loops(mdp, record, learner, loop, steps=40, **options)
-    fast = learner(mdp, record, exploration=exploration, steps_per_iteration=40, **options)
+    slow = by_loops(mdp, record, learner, loop, steps=60, **options)
+    fast = learner(mdp, record, exploration=exploration, steps_per_iteration=60, **options)
     across, ends = 0, []
     for _ in range(3):
         (Q, n, stands, pay, finished), record = next(slow), next(fast)
@@ -170,9 +182,9 @@ def test_a_learner_and_its_books_equal_a_loop_over_learners_and_steps(learner, r
         assert record.metrics["rollout/episodes"].tolist() == np.bincount(run).tolist()
         across += sum(a > 0 for a in age)
         ends += zip(lengths, ended)
-    assert across > 2 and record.steps == 120 and record.iteration == 3
-    assert (record.updates.sum(axis=(0, 2, 3)) == 120).all()
-    assert (record.updates.sum(axis=(1, 2, 3)) > 100).all()
+    assert across > 2 and record.steps == 180 and record.iteration == 3
+    assert (record.updates.sum(axis=(0, 2, 3)) == 180).all()
+    assert (record.updates.sum(axis=(1, 2, 3)) > 200).all()
     assert ends.count((5, False)) > 10 and ends.count((5, True)) > 2
 
 
@@ -183,7 +195,8 @@ def test_a_learner_and_its_books_equal_a_loop_over_learners_and_steps(learner, r
 @LEARNERS
 def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner, rule):
     mdp, seeds = leaky(2, 6, 9, 3), [3, 1, 4, 15, 9]
-    first = np.random.default_rng(2).normal(size=(5, 6, 9))
+    mdp = replace(mdp, available=np.random.default_rng(2).random((6, 9)) < 0.8)
+    first = np.random.default_rng(2).normal(size=(5, 6, 9)).round()  # with ties
     options = {"exploration": RULES[rule][1], "horizon": 6, "steps_per_iteration": 40,
                "truth": policy_iteration(mdp).action_values}
     record = after(2, learner(mdp, learners(mdp, rng=seeds, initial_value=first,
@@ -243,7 +256,7 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
     that must not be written there."""
     mdp, always = leaky(9, 4, 3, 2), np.array([2, 0, 1])
     always.flags.writeable = False
-    rule = Exploration(lambda values, numbers, progress: always,
+    rule = Exploration(lambda numbers, A, progress: lambda t, values: always,
                        lambda values, progress: np.eye(3)[always])
     record = next(learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
                           exploration=rule, steps_per_iteration=40))
@@ -360,14 +373,14 @@ def test_q_learning_crosses_the_windy_grid_in_fifteen_steps():
 def test_sarsa_crosses_the_windy_grid():
     """Example 6.5: its figure shows some 170 episodes after 8,000 steps; the mean of 50 seeds is
     161.  At a constant ε and α the table never settles, and the greedy path of many seeds does not
-    end.  Once ε has faded, all do, after 15 to 18 steps."""
+    end.  Once ε has faded, all do, after 15 to 19 steps."""
     windy = windy_grid().mdp(gamma=1.0)
     fading = epsilon_greedy(lambda progress: 0.1 * min(1.0, 4 * progress))
     trainer = sarsa(windy, learners(windy, rng=range(40)), **BY_THE_BOOK | {"exploration": fading},
                     steps_per_iteration=500, iterations=20)
     assert 150 < after(16, trainer).episodes.mean() < 175
-    lengths = [steps_of_the_greedy_path(windy, Q) for Q in after(22, trainer).Q]
-    assert min(lengths) == 15 and max(lengths) <= 18
+    lengths = [steps_of_the_greedy_path(windy, Q) for Q in after(26, trainer).Q]
+    assert min(lengths) == 15 and max(lengths) <= 19
 
 
 @pytest.mark.parametrize("learner, lowest, highest, paths", [
@@ -390,18 +403,18 @@ def test_on_the_cliff_q_learning_finds_the_shortest_way_and_earns_less(learner, 
 def share_of_left(learner):
     """The share of 500 runs that go left, episode by episode, in example 6.7."""
     world, M = maximisation_bias(), TABLES[learner]
-    ties = 1e-6 * np.random.default_rng(0).normal(size=(M, 500, *world.shape))
     _, lengths, _ = first_episodes(
-        learner(world, learners(world, rng=range(500), initial_value=ties, tables=M),
+        learner(world, learners(world, rng=range(500), tables=M),
                 **BY_THE_BOOK | {"learning_rate": 0.1}, steps_per_iteration=100), 300)
     return (lengths == 2).mean(axis=0)
 
 
 def test_q_learning_is_biased_by_the_maximum_and_double_q_learning_much_less():
-    """(q_learning.5), example 6.7 and figure 6.5.  Half go left at first.  2,000 seeds: around the
-    20th episode 85 and 28 in a hundred, in the last twenty 14.5 and 7.3; the optimum is 5."""
+    """(q_learning.5), example 6.7 and figure 6.5.  Half go left at first, when all is a tie.  2,000
+    seeds: around the 20th episode 94 and 57 in a hundred, in the last twenty 12.9 and 6.7; the
+    optimum is 5."""
     single, double = share_of_left(q_learning), share_of_left(double_q_learning)
     assert 0.45 < single[0] < 0.55 and 0.45 < double[0] < 0.55
-    assert single[15:25].mean() > 0.8 and 0.24 < double[15:25].mean() < 0.33
-    assert 0.12 < single[280:].mean() < 0.18 and 0.06 < double[280:].mean() < 0.09
+    assert single[15:25].mean() > 0.9 and 0.5 < double[15:25].mean() < 0.63
+    assert 0.1 < single[280:].mean() < 0.16 and 0.05 < double[280:].mean() < 0.085
     assert (single[5:] > double[5:]).all()

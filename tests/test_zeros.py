@@ -181,8 +181,8 @@ KINDS = {  # a world, and how its tables are made: the policy, the reference and
     "zeros of the policy": (masked_world(7), (with_zeros, moderate, moderate)),
     "zeros and extremes": (masked_world(8), (extreme, with_zeros, with_zeros))}
 LOGITS = "logits", "ref_logits", "old_logits"
-TABLES = {*LOGITS, "mdp", "logp", "old_logp", "other_logp", "policy", "record", "action_values",
-          "counts"}
+TABLES = {*LOGITS, "mdp", "world", "logp", "old_logp", "other_logp", "policy", "record",
+          "action_values", "counts"}
 SMALL = {"episodes", "horizon", "num_generations", "steps_per_iteration"}  # of the trainers
 
 
@@ -216,7 +216,8 @@ def given(kind):
     chain = replace(world, next_state=np.where(ends, 0, np.arange(1, S + 1)[:, None, None]),
                     prob=np.ones(ends.shape), reward=-1.0 - ends, terminated=ends, gamma=1.0)
     by_name = {
-        "mdp": world, "logits": logits, "ref_logits": ref, "old_logits": old, "logp": logp,
+        "mdp": world, "world": world, "logits": logits, "ref_logits": ref, "old_logits": old,
+        "logp": logp,
         "other_logp": ref_logp, "old_logp": old_logp, "policy": policy, "record": record,
         "action_values": solved.action_values, "values": solved.values, "optimum": solved,
         "pairs": pairs, "difference": pairs.difference, "steps": steps, "advantages": judged,

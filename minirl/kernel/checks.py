@@ -40,19 +40,24 @@ def fraction(name, value):
 
 
 def numbers(name, values, bound):
-    """The vector of at least one whole number in [0, bound) that `values` is.
+    """The vector of at least one whole number in [0, bound) that an array or a list is, int.
 
     Examples
     --------
+    >>> print(numbers("states", [0.0, 2.0], 3))
+    [0 2]
     >>> numbers("states", np.array([0, 3]), 3)
     Traceback (most recent call last):
     ValueError: states must be a vector of whole numbers in [0, 3), got [0 3]
     """
-    array = np.asarray(values)
-    if (array.ndim != 1 or array.size == 0 or not np.issubdtype(array.dtype, np.integer)
-            or array.min() < 0 or array.max() >= bound):
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.array(None)
+    if (array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iuf"
+            or not (array.min() >= 0 and array.max() < bound) or (array % 1 != 0).any()):
         raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")
-    return array
+    return array.astype(np.int64)
 
 
 def group_size(num_generations, number, what="strings", least=1):

@@ -45,7 +45,7 @@ limits in reinforcement learning", arXiv:1712.00378, for the clock.
 
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -81,31 +81,27 @@ class TabularMDP:
     def __post_init__(self):
         if self.available is None:
             object.__setattr__(self, "available", np.full(np.shape(self.next_state)[:2], True))
-        for name in ARRAYS:
-            object.__setattr__(self, name, _frozen(np.array(getattr(self, name))))
-        if self.next_state.ndim != 3 or self.next_state.size == 0:
-            raise ValueError(f"next_state must have shape (S, A, K), got {self.next_state.shape}")
-        for name in ARRAYS[1:4]:
-            checks.shape(name, getattr(self, name), self.next_state.shape)
-        S = self.next_state.shape[0]
-        checks.shape("start", self.start, (S,))
-        if not np.issubdtype(self.next_state.dtype, np.integer):
-            raise ValueError(f"next_state must hold integers, got {self.next_state.dtype}")
-        checks.shape("available", self.available, self.shape)
-        for name in ("terminated", "available"):
-            if getattr(self, name).dtype != bool:
-                raise ValueError(f"{name} must hold booleans, got {getattr(self, name).dtype}")
-        _refuse_first("available", self.available.sum(axis=1), "must be at least one action",
-                      ~self.available.any(axis=1))
-        _refuse_first("next_state", self.next_state, f"must lie in [0, {S})",
-                      (self.next_state < 0) | (self.next_state >= S))
-        _refuse_first("reward", self.reward, "must be finite", ~np.isfinite(self.reward))
-        _check_distributions("prob", self.prob)
-        _check_distributions("start", self.start)
+        arrays = {name: _array(name, getattr(self, name)) for name in ARRAYS}
+        next_state = arrays["next_state"]
+        if next_state.ndim != 3 or next_state.size == 0:
+            raise ValueError(f"next_state must have shape (S, A, K), got {next_state.shape}")
+        S = next_state.shape[0]
+        for name, shape in zip(ARRAYS[1:], 3 * [next_state.shape] + [(S,), next_state.shape[:2]]):
+            checks.shape(name, arrays[name], shape)
+        _refuse_first("next_state", next_state, f"must lie in [0, {S})",
+                      ~((next_state >= 0) & (next_state < S)))
+        _refuse_first("next_state", next_state, "must be a whole number", next_state % 1 != 0)
+        arrays["next_state"] = next_state.astype(np.int64)  # a small type would wrap around
+        _refuse_first("reward", arrays["reward"], "must be finite", ~np.isfinite(arrays["reward"]))
+        arrays["reward"] = arrays["reward"].astype(float)
+        for name in "prob", "start":
+            arrays[name] = _doubled(arrays[name])
+            _check_distributions(name, arrays[name])
+        able = arrays["available"].sum(axis=1)
+        _refuse_first("available", able, "must be at least one action", able == 0)
         checks.fraction("gamma", self.gamma)
-        object.__setattr__(self, "reward", _frozen(self.reward.astype(float)))
-        # Sixty-four bits, because a small type would wrap around in a flat index.
-        object.__setattr__(self, "next_state", _frozen(self.next_state.astype(np.int64)))
+        for name in ARRAYS:
+            object.__setattr__(self, name, _frozen(arrays[name]))
 
     @classmethod
     def from_gymnasium(cls, P, start=0, gamma=1.0, available=None):
@@ -115,7 +111,8 @@ class TabularMDP:
         all states have the same actions.  K is the largest number of outcomes: a shorter list is
         filled up with outcomes of probability zero.  P does not say where episodes start: `start`
         is a state or a distribution (S,), which many environments hold as
-        `env.unwrapped.initial_state_distrib`.
+        `env.unwrapped.initial_state_distrib`.  Nor does it say what is available: `available`
+        (S, A) may be made of action masks, which are 0 or 1.
 
         Examples
         --------
@@ -136,11 +133,17 @@ class TabularMDP:
             _check_outcome(f"P[{s}][{a}][{k}]", outcome, S)
             law[s, a, k] = tuple(outcome)
         if np.ndim(start) == 0:
-            if not isinstance(start, Integral) or not 0 <= start < S:
+            if not _is_state(start, S):
                 raise ValueError(f"start must be a state in [0, {S}), got {start!r}")
-            start = np.eye(S)[start]
-        return cls(**{name: law[name] for name, _ in LAW}, start=np.asarray(start, float),
-                   gamma=gamma, available=available)
+            start = np.eye(S)[int(start)]
+        # Probabilities of a smaller type add up to one only as exactly as their type can.
+        types = [prob.dtype for prob, *_ in outcomes.values() if isinstance(prob, np.floating)]
+        arrays = {name: law[name] for name, _ in LAW}
+        arrays["prob"] = law["prob"].astype(min(types, key=lambda kind: kind.itemsize,
+                                                default=float))
+        if available is not None and np.isin(available, (0, 1)).all():
+            available = np.equal(available, 1)
+        return cls(**arrays, start=start, gamma=gamma, available=available)
 
     @property
     def P(self):
@@ -243,11 +246,14 @@ def unroll(mdp, horizon):
 
 
 def check_policy(mdp, policy):
-    """Raise ValueError unless `policy` (S, A) holds a distribution over the available actions."""
+    """A policy as an array; ValueError unless it (S, A) holds distributions over what is available.
+    """
+    policy = checks.floats("policy", policy)
     checks.shape("policy", policy, mdp.shape)
     _check_distributions("policy", policy)
     _refuse_first("policy", policy, "must be 0, since the action is not available",
                   (policy != 0) & ~mdp.available)
+    return policy
 
 
 def _check_distributions(name, rows):
@@ -255,6 +261,30 @@ def _check_distributions(name, rows):
     _refuse_first(name, rows, "must lie in [0, 1]", ~((rows >= 0) & (rows <= 1 + 1e-9)))
     total = rows.sum(axis=-1)
     _refuse_first(name, total, "must sum to one", np.abs(total - 1) > 1e-9)
+
+
+def _array(name, values):
+    """A copy of numbers, or of booleans, as an array; whatever the numbers are."""
+    try:
+        array = np.array(values)
+    except ValueError:  # lists of different lengths
+        array = np.array(None)
+    what, kinds = (("booleans", "b") if name in ("terminated", "available") else
+                   ("numbers", "biuf"))
+    if array.dtype.kind not in kinds:
+        raise ValueError(f"{name} must hold {what}, got {array.dtype}")
+    return array
+
+
+def _doubled(prob):
+    """Distributions in double precision.  What came in a smaller one, and adds up to one as exactly
+    as that can be, is divided by its sum."""
+    double = prob.astype(float)
+    if prob.dtype.kind == "f" and prob.dtype.itemsize < double.dtype.itemsize:
+        total = double.sum(axis=-1, keepdims=True)
+        close = np.abs(total - 1) <= 8 * np.finfo(prob.dtype).eps
+        double = np.where(close, double / np.where(close, total, 1), double)
+    return double
 
 
 def _frozen(array):
@@ -281,11 +311,16 @@ def _check_outcome(name, outcome, S):
     prob, state, reward, end = outcome
     for good, rule, got in (
             (isinstance(prob, Real) and 0 <= prob <= 1, "have a probability in [0, 1]", prob),
-            (isinstance(state, Integral) and 0 <= state < S, f"lead to a state in [0, {S})", state),
+            (_is_state(state, S), f"lead to a state in [0, {S})", state),
             (isinstance(reward, Real) and np.isfinite(reward), "have a finite reward", reward),
             (isinstance(end, (bool, np.bool_)), "say True or False at its end", end)):
         if not good:
             raise ValueError(f"{name} must {rule}, got {got!r}")
+
+
+def _is_state(value, S):
+    return (isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+            and 0 <= value < S and value % 1 == 0)
 
 
 def _refuse_first(name, values, rule, wrong):

@@ -200,9 +200,9 @@ def listed(table):
 
 
 def solution_text(found):
-    """A world, its best policy, values and visits, and how well three solvers agree."""
+    """A world, all its best moves, values and visits, and how well three solvers agree."""
     solution, gamma = found.solution, found.settings.gamma
-    drawings = {"best policy": policy_text(found.grid, solution.optimum.policy),
+    drawings = {"best moves": policy_text(found.grid, solution.best),
                 "values": values_text(found.grid, solution.optimum.values),
                 f"{'expected' if gamma == 1 else 'discounted'} visits":
                     visits_text(found.grid, solution.visits)}

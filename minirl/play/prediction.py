@@ -157,10 +157,10 @@ def predictors(mdp, *, rng, initial_value=0.0):
 def batch_monte_carlo(play, *, states, gamma):
     """The table (S,) on which Monte Carlo settles, given one batch again and again: mean returns.
 
-    `play` is the batch, a `playing.Rollout`, and `states` is S.  NaN in states that the batch does
-    not visit.  The return of a truncated episode goes on with V of its last state, discounted by
-    the steps to it, which makes the means a linear equation.  At gamma 1 it has no solution if some
-    state of the batch was only seen in episodes that were cut.
+    `play` is the batch, a `playing.Rollout`, whatever stands in its dead cells, and `states` is S.
+    NaN in states that the batch does not visit.  The return of a truncated episode goes on with V
+    of its last state, discounted by the steps to it, which makes the means a linear equation.  At
+    gamma 1 it has no solution if some state of the batch was only seen in episodes that were cut.
 
     Examples
     --------
@@ -171,7 +171,7 @@ def batch_monte_carlo(play, *, states, gamma):
     """
     states = _check_batch(play, states, gamma)
     cut = play.alive & play.truncated
-    returns = reward_to_go(play.rewards, gamma=gamma)
+    returns = reward_to_go(np.where(play.alive, play.rewards, 0), gamma=gamma)
     to_go = play.alive.sum(axis=0) - np.arange(len(play.alive))[:, None]
     ends = np.broadcast_to(play.last_state, cut.shape)
     return _settled(play.states[play.alive], returns[play.alive],
@@ -256,7 +256,7 @@ def _settled(source, numbers, links, states, gamma):
 def _check_batch(play, states, gamma):
     checks.fraction("gamma", gamma)
     states = checks.whole("states", states)
-    largest = max(play.states.max(), play.last_state.max())
+    largest = max(play.states[play.alive].max(), play.last_state.max())
     if states <= largest:
         raise ValueError(f"states must be above {largest}, a state of the batch, got {states}")
     return states

@@ -28,7 +28,11 @@ action, the other says what it is worth; a coin decides which of the two is upda
 
     double          v = Q₂(s', argmax_b Q₁(s', b))   updates Q₁, and the other way round.
                                                                                       (q_learning.5)
-The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4).
+The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4).  Of equal
+actions a learner takes any, and double Q-learning judges any; the best policy of a table, which is
+what a learner is judged by, is the first of them.
+
+An action that is not available has the value −∞ in every table, and nobody takes it.
 
 For the table to settle in a random world the steps must shrink, but not too fast.  With n the
 number of times the entry was updated,
@@ -61,19 +65,22 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.exact.evaluation import reachable
-from minirl.play.exploration import epsilon_greedy
-from minirl.play.optim import remaining
-from minirl.kernel.playing import first_states, move, start_states
+from minirl.kernel.mdp import TabularMDP
+from minirl.kernel.playing import playable
 from minirl.kernel.sampling import generators
+from minirl.play.exploration import highest, epsilon_greedy, one_of
+from minirl.play.optim import remaining
+
+LOWEST = np.finfo(float).min
 
 
-def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
                horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """Q-learning, (q_learning.4), for ever: yields a `ValueLearning` record per iteration.
 
     Parameters
     ----------
-    mdp : TabularMDP
+    world : TabularMDP or playing.Environment
         Used to play only.
     record : ValueLearning
         From `learners`, or any record yielded before: training continues from it bit for bit.
@@ -87,7 +94,8 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     iterations : int ≥ 1
         Where schedules of `exploration` end; learning may go on after it.
     truth : (S, A) float, optional
-        Q*, as `planning` knows it, to report the distance from.
+        Q*, as `planning` knows it, to report the distance from.  Of an environment only the finite
+        entries count.
 
     Yields
     ------
@@ -106,15 +114,16 @@ def q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon
     >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
     [[[2. 0.]]] [0.]
     """
-    def best(tables, there, across, numbers, progress):
+    def decide(numbers, progress):
         # A row an action: the maximum of a few long rows is quicker than that of many short ones.
-        return tables.take(there, axis=0).T.copy().max(axis=0), None
+        return lambda t, tables, there, across: (
+            tables.take(there, axis=0).T.copy().max(axis=0), None)
 
-    yield from _learn(mdp, record, best, 1, learning_rate, decay, exploration, horizon,
+    yield from _learn(world, record, decide, 1, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, iterations, truth)
 
 
-def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
           horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """SARSA, (q_learning.2), like `q_learning`.
 
@@ -130,15 +139,20 @@ def sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gree
     >>> print(next(trainer).Q.mean(axis=0).round(2))
     [[1.33 0.  ]]
     """
-    def taken(tables, there, across, numbers, progress):
-        planned = exploration.act(tables.take(there, axis=0), numbers, progress)
-        return tables[there, planned], planned.copy()  # which is forgotten where an episode ends
+    def decide(numbers, progress):
+        act = exploration.plan(numbers, record.tables.shape[-1], progress)
 
-    yield from _learn(mdp, record, taken, 1, learning_rate, decay, exploration, horizon,
+        def taken(t, tables, there, across):
+            planned = act(t, tables.take(there, axis=0))
+            return tables[there, planned], planned.copy()  # which is forgotten at an episode's end
+
+        return taken
+
+    yield from _learn(world, record, decide, 1, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, iterations, truth)
 
 
-def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
+def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
                    horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """Expected SARSA, (q_learning.3), like `q_learning`.
 
@@ -152,16 +166,22 @@ def expected_sarsa(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=eps
     >>> print(next(trainer).Q.round(2))
     [[[1.33 0.  ]]]
     """
-    def expected(tables, there, across, numbers, progress):
-        values = tables.take(there, axis=0)
-        return (exploration.policy(values, progress) * values).sum(axis=1), None
+    def decide(numbers, progress):
+        def expected(t, tables, there, across):
+            values = tables.take(there, axis=0)
+            # What is not available has the probability 0, and 0·∞ is meant to be 0.
+            policy = exploration.policy(values, progress)
+            return (policy * np.maximum(values, LOWEST)).sum(axis=1), None
 
-    yield from _learn(mdp, record, expected, 1, learning_rate, decay, exploration, horizon,
+        return expected
+
+    yield from _learn(world, record, decide, 1, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, iterations, truth)
 
 
-def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
-                      horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
+def double_q_learning(world, record, *, learning_rate=1.0, decay=0.6,
+                      exploration=epsilon_greedy(0.5), horizon=200, steps_per_iteration=1000,
+                      iterations=400, truth=None):
     """Double Q-learning, (q_learning.5), like `q_learning`; its record starts with `tables=2`.
 
     Examples
@@ -173,11 +193,16 @@ def double_q_learning(mdp, record, *, learning_rate=1.0, decay=0.6, exploration=
     >>> print(record.tables.round(4).tolist())
     [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
     """
-    def of_the_other(tables, there, across, numbers, progress):
-        greedy = tables.take(there, axis=0).argmax(axis=1)
-        return tables[there + across, greedy], None
+    def decide(numbers, progress):
+        luck = 2 * numbers % 1  # what is left of a coin whose side is known
 
-    yield from _learn(mdp, record, of_the_other, 2, learning_rate, decay, exploration, horizon,
+        def of_the_other(t, tables, there, across):
+            best = one_of(highest(tables.take(there, axis=0)), luck[t])
+            return tables[there + across, best], None
+
+        return of_the_other
+
+    yield from _learn(world, record, decide, 2, learning_rate, decay, exploration, horizon,
                       steps_per_iteration, iterations, truth)
 
 
@@ -212,16 +237,17 @@ class ValueLearning(NamedTuple):
         return self.tables.mean(axis=0)
 
 
-def learners(mdp, *, rng, initial_value=0.0, tables=1):
+def learners(world, *, rng, initial_value=0.0, tables=1):
     """R learners that have learned nothing yet: the record from which this chapter starts.
 
     Parameters
     ----------
-    mdp : TabularMDP
+    world : TabularMDP or playing.Environment
     rng : seed or Generator, or a sequence of them, one per run
         Training continues from a copy of their states.
     initial_value : float, or array that fits (R, S, A)
-        Every Q(s, a) at the start.  Above the largest possible return it is optimistic.
+        Every Q(s, a) at the start, where a is available.  Above the largest possible return it is
+        optimistic.
     tables : 1, or 2 for `double_q_learning`
 
     Examples
@@ -232,43 +258,48 @@ def learners(mdp, *, rng, initial_value=0.0, tables=1):
     """
     if tables not in (1, 2):
         raise ValueError(f"tables must be 1 or 2, got {tables}")
-    rng = generators(rng)
-    R, (S, A) = len(rng), mdp.shape
-    values = np.empty((tables, R, S, A))
+    rng, world = generators(rng), playable(world)
+    R, (S, A) = len(rng), world.shape
+    values = np.empty((int(tables), R, S, A))
     try:
         values[:] = initial_value
     except ValueError:
         raise ValueError(f"initial_value must fit {(R, S, A)}, "
                          f"got {np.shape(initial_value)}") from None
-    checks.finite("initial_value", initial_value)
-    states, none = start_states(mdp, R, rng), np.zeros(R, int)
+    if not np.isfinite(values[:, :, world.available]).all():
+        raise ValueError(f"initial_value must be finite, got {initial_value}")
+    states, none = world.begin(rng), np.zeros(R, int)
+    _hide(values, world.available)
     return ValueLearning(0, 0, values, np.zeros(values.shape, int), states, None, none,
                          np.zeros(R), none, tuple(bits.bit_generator.state for bits in rng),
                          Episodes(none[:0], none[:0], np.zeros(0), none[:0]), {})
 
 
-def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizon,
+def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
            steps_per_iteration, iterations, truth):
     """(q_learning.1) for every kind of v.
 
-    `look_ahead(tables, there, across, numbers, progress) -> (v, planned)` values the next states.
+    `decide(numbers, progress)` sees the uniform numbers (T, R) of an iteration, and returns the
+    function that values the next states, `look_ahead(t, tables, there, across) -> (v, planned)`.
     All tables are laid end to end, (M·R·S, A): `there` (R,) are the rows of the next states in the
     table that each learner updates, and `there + across` those in its other table; `across` is 0 if
-    it has none.  `numbers` (R,) are uniform.  `planned` are the actions it has decided on there, or
-    None.
+    it has none.  `planned` are the actions it has decided on there, or None.
     """
     checks.step_size(learning_rate, decay)
     horizon, T = (checks.whole(name, value) for name, value in (
         ("horizon", horizon), ("steps_per_iteration", steps_per_iteration)))
     _, R, S, A = record.tables.shape
-    checks.shape("the record's tables", record.tables, (M, R, *mdp.shape))
+    checks.shape("the record's tables", record.tables, (M, R, *world.shape))
     if truth is not None:
-        checks.shape("truth", truth, mdp.shape)
-        judged = reachable(mdp, mdp.uniform)
+        checks.shape("truth", truth, (S, A))
+        judged = (reachable(world, world.uniform)[:, None] & world.available
+                  if isinstance(world, TabularMDP) else np.isfinite(truth))
+    world = playable(world)
+    world.resume(record.states)
     rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
     first = mine = np.arange(R) * S  # where the table of each learner begins
-    across = 0
+    across, available = 0, None
     while True:
         progress = remaining(record.iteration, iterations)
         for bits, numbers in zip(rng, drawn):
@@ -276,6 +307,7 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
         choices, outcomes, restarts, coins = drawn.transpose(2, 1, 0)
         # Everybody needs these two, so that the numbers of one step are laid side by side.
         choices, outcomes = choices.copy(), outcomes.copy()
+        act, look_ahead = exploration.plan(choices, A, progress), decide(coins, progress)
         all_tables, all_updates = record.tables.copy(), record.updates.copy()
         # The same memory, by rows and by entries.
         tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
@@ -286,6 +318,8 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
         paid, ended = np.empty((T, R)), np.empty((T, R), bool)
         last = horizon - 1 - record.age  # the step of this iteration that an episode may still take
         for t in range(T):
+            if world.available is not available:  # an environment tells it by and by
+                available = _hide(all_tables, world.available)
             if M > 1:  # a coin decides which table is updated
                 coin = (coins[t] >= 0.5).astype(int)
                 mine, across = first + R * S * coin, R * S * (1 - 2 * coin)
@@ -293,22 +327,25 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
             values = tables.take(here, axis=0)
             if M > 1:
                 values = (values + tables.take(here + across, axis=0)) / M
-            actions = exploration.act(values, choices[t], progress)
+            actions = act(t, values)
             if planned is not None:
                 actions = np.where(planned < 0, actions, planned)
-            states, rewards, terminated = move(mdp, states, actions, outcomes[t])
-            ahead, planned = look_ahead(tables, mine + states, across, coins[t], progress)
+            states, rewards, terminated, truncated = world.move(states, actions, outcomes[t])
+            if world.available is not available:
+                available = _hide(all_tables, world.available)
+            ahead, planned = look_ahead(t, tables, mine + states, across)
             ahead[terminated] = 0
             entry = here * A + actions
             before, n = entries.take(entry), updates.take(entry)
             entries[entry] = before + step_sizes.take(n) * (  # (q_learning.1)
-                rewards + mdp.gamma * ahead - before)
+                rewards + world.gamma * ahead - before)
             updates[entry] = n + 1
 
             paid[t] = rewards
-            over, = np.logical_or(terminated, t >= last, out=ended[t]).nonzero()
+            late = t >= last if truncated is None else (t >= last) | truncated
+            over, = np.logical_or(terminated, late, out=ended[t]).nonzero()
             if over.size:
-                states[over] = first_states(mdp, restarts[t, over])
+                states[over] = world.restart(over, restarts[t, over])
                 last[over] = t + horizon
                 if planned is not None:
                     planned[over] = -1
@@ -317,12 +354,18 @@ def _learn(mdp, record, look_ahead, M, learning_rate, decay, exploration, horizo
         number = ended.sum(axis=0)
         metrics = {"rollout/reward": reward, "rollout/episodes": number}
         if truth is not None:
-            errors = np.abs(all_tables.mean(axis=0) - truth)[:, judged]
-            metrics["error/max"] = errors.max(axis=(1, 2))
+            errors = np.abs(all_tables.mean(axis=0)[:, judged] - truth[judged])
+            metrics["error/max"] = errors.max(axis=1)
         record = ValueLearning(record.iteration + 1, record.steps + T, all_tables, all_updates,
                                states, planned, age, earned, record.episodes + number,
                                tuple(bits.bit_generator.state for bits in rng), finished, metrics)
         yield record
+
+
+def _hide(tables, available):
+    """Give −∞ to what is not available, in all tables, and return what is."""
+    tables[:, :, ~available] = -np.inf
+    return available
 
 
 def _episodes(paid, ended, record):

@@ -66,7 +66,9 @@ POLICIES = [
 ]
 PLAYED = [(HERE.reshape(1, 2), "[0, 4), got [[0 0]]"), (HERE[:0], "[0, 4), got []"),
           (HERE + 4, "[0, 4), got [4 4]"), (HERE - 1, "[0, 4), got [-1 -1]"),
-          (HERE + 0.0, "[0, 4), got [0. 0.]"), (HERE > 0, "[0, 4), got [False False]")]
+          (HERE + 0.5, "[0, 4), got [0.5 0.5]"), (HERE > 0, "[0, 4), got [False False]"),
+          (HERE + np.nan, "[0, 4), got [nan nan]"), (["0"], "[0, 4), got ['0']"),
+          ([[0], [0, 0]], "[0, 4), got [[0], [0, 0]]"), (0, "[0, 4), got 0")]
 
 
 def played(play, starts=HERE, horizon=1, rng=0):
@@ -108,7 +110,7 @@ ROWS = {
               f"x must be finite and not negative, got [{wrong!r}, 1.0]")
           for wrong in (-1e-300, np.nan, np.inf, "1", 1j)),
         *(row(lambda wrong=wrong: checks.group_sizes(wrong, 4), "num_generations must be", "got")
-          for wrong in ([2, 1], [4, 0], [5], [2.0, 2.0], [], 0)),
+          for wrong in ([2, 1], [4, 0], [5], [2.5, 1.5], [], 0)),
         *(row(lambda wrong=wrong: checks.finite("x", wrong), f"x must be finite, got {got}")
           for wrong, got in ((None, "None"), ("a", "a"), ([1, None], "[1 None] (entry 1 is None"),
                              ([[1, 2], [3, np.inf]], "[[ 1.  2.]\n [ 3. inf]] (entry (1, 1) is "),
@@ -176,7 +178,13 @@ ROWS = {
         world("next_state must have shape (S, A, K), got (4, 3)", next_state=np.zeros((4, 3), int)),
         world("next_state must have shape (S, A, K), got (4, 0, 3)",
               next_state=np.zeros((4, 0, 3), int)),
-        world("next_state must hold integers, got float64", next_state=np.zeros((4, 3, 3))),
+        world("next_state[0, 0, 0] must be a whole number, got 0.5",
+              next_state=np.full((4, 3, 3), 0.5)),
+        world("next_state[0, 0, 0] must lie in [0, 4), got nan",
+              next_state=np.full((4, 3, 3), np.nan)),
+        *(world(f"{name} must hold numbers, got {kind}", **{name: values})
+          for name in ("next_state", "prob", "reward", "start")
+          for values, kind in (("0", "<U1"), ([[1], [1, 2]], "object"), (1j, "complex128"))),
         world("prob must have shape (4, 3, 3), got (4, 3, 1)",
               prob=np.ones((4, 3, 1))),
         world("reward must have shape (4, 3, 3), got (4, 3)",
@@ -223,14 +231,14 @@ ROWS = {
         *(outcome("have a probability in [0, 1]", prob, 0, 0.0, True)
           for prob in (-0.5, 1.5, np.nan, "1")),
         *(outcome("lead to a state in [0, 2)", 0.5, state, 0.0, True)
-          for state in (2, -1, 1.0, None)),
+          for state in (2, -1, 0.5, np.nan, np.inf, True, None)),
         *(outcome("have a finite reward", 0.5, 0, reward, True)
           for reward in (np.nan, -np.inf, None)),
         *(outcome("say True or False at its end", 0.5, 0, 0.0, end) for end in (1, "False", None)),
         gymnasium([[END, END], [END, [(0.5, 1, 0.0, False), (0.25, 0, 0.0, True)]]],
                   "prob[1, 1] must sum to one, got 0.75"),
         *(gymnasium([[END], [END]], f"start must be a state in [0, 2), got {start!r}", start)
-          for start in (2, -1, 0.5, 1.0, "0", None)),
+          for start in (2, -1, 0.5, 2.0, np.inf, True, "0", None)),
         gymnasium([[END], [END]], "start must have shape (2,), got (1,)", [1.0]),
         gymnasium([[END], [END]], "start must sum to one, got 0.75", [0.5, 0.25]),
         gymnasium([[END], [END]], "start[0] must lie in [0, 1], got 1.5", [1.5, -0.5]),
@@ -249,7 +257,9 @@ ROWS = {
             ("states", lambda starts=starts: step(WORLD, starts, HERE, 0)))),
         *(row(lambda actions=actions: step(WORLD, HERE, actions, 0),
               "actions must be a vector of whole numbers in [0, 3), got ")
-          for actions in (HERE - 1, HERE + 3, HERE + 0.0, HERE > 0, HERE[:0], HERE.reshape(2, 1))),
+          for actions in (HERE - 1, HERE + 3, HERE + 0.5, HERE > 0, HERE[:0], HERE.reshape(2, 1))),
+        row(lambda: step(replace(WORLD, available=np.eye(4, 3) + np.eye(4, 3, -1) > 0), HERE,
+                         [0, 2], 0), "actions must be available, got 2 in state 0"),
         row(lambda: step(WORLD, HERE, HERE[:1], 0),  # one for all would be broadcast
             "actions must have shape (2,), got (1,)"),
         row(lambda: step(WORLD, HERE[:1], HERE, 0),

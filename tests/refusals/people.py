@@ -189,7 +189,7 @@ ROWS = {
         *whole("num_generations", lambda G: groups.equal_groups(EARNED, G), 4, least=2),
         *(row(lambda sizes=sizes: groups.group_centred(EARNED, TWELVE, np.array(sizes)),
               "num_generations must be ", "got [")
-          for sizes in ([5, 5], [12, 0], [-1, 13], [12.0])),
+          for sizes in ([5, 5], [12, 0], [-1, 13], [6.5, 5.5])),
         *positive("length", groups.per_length),
         *(row(lambda weights=weights: groups.weighted(STEPS, np.ones(12), weights),
               "weights must be 12 positive numbers, got ")

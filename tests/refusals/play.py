@@ -240,7 +240,8 @@ ROWS = {
     ],
     "exploration": [
         *(row for rule in (lambda rule: rule.policy(np.ones((2, 3)), 1.0),
-                           lambda rule: rule.act(np.ones((2, 3)), np.full(2, 0.5), 1.0))
+                           lambda rule: rule.plan(np.full((1, 2), 0.5), 3, 1.0)(
+                               0, np.ones((2, 3))))
           for row in (
               *closed("exploration_rate", lambda x, rule=rule: rule(epsilon_greedy(x))),
               *positive("temperature", lambda x, rule=rule: rule(boltzmann(x))))),
