@@ -92,7 +92,7 @@ from minirl.kernel.softmax import log_softmax
 DOUBT = 2.0**-52  # the rounding of a sum, per unit of its terms' absolute values
 TIE = 10         # times the tolerance of value iteration: below it two action values are a tie
 REFINEMENTS = 20
-LOOKS = 3        # from another zero: the better the median is known, the better the next look
+LOOKS = 9        # from another zero at most: each shows the median better, till it stays the same
 
 
 class Optimum(NamedTuple):
@@ -299,8 +299,11 @@ def gains(mdp, policy, states):
 def _sharper_gains(mdp, policy, states):
     """`gains`, and the doubts (S, A) about them."""
     values, gain, doubt = _gains(mdp, policy, states)
+    zero = 0.0
     for _ in range(LOOKS if mdp.gamma < 1 and states.any() else 0):
-        zero = np.median(values[states])
+        before, zero = zero, np.median(values[states])
+        if abs(zero - before) <= 1e-12 * abs(zero):
+            break
         moved = replace(mdp, reward=mdp.reward - zero * np.where(mdp.terminated, 1, 1 - mdp.gamma))
         near, near_gain, near_doubt = _gains(moved, policy, states)
         own, near_own = ((policy * table).sum(axis=1) for table in (doubt, near_doubt))
