@@ -30,9 +30,10 @@ def strings(actions, n):
 
 
 @pytest.mark.parametrize("text, groups, apart", [
-    ("AB AC BC CB", "A > B, C, D, E", "A, B, C | D | E"),
+    ("AB AC BC CB", "A > B, C", "A, B, C | D, E"),
     ("AB BA AC CA BD DB DE ED", None, None),
     ("AB BA CD DC", None, "A, B | C, D | E"),
+    ("AB", "A > B", "A, B | C, D, E"),
     ("AB BC CD DE", "A > B > C > D > E", None),
     ("AB BC CA AD DE EA", None, None),
     ("AB BC CA DE", "D > A, B, C, E", "A, B, C | D, E"),
@@ -263,3 +264,13 @@ def test_a_pull_is_a_precision_and_makes_flat_directions_as_uncertain_as_itself(
     C = covariance(loss, fit.x, examples=4)
     np.testing.assert_allclose(C, expected, rtol=1e-9)
     assert C[4, 4] == pytest.approx(1 / pull)
+
+
+def test_long_lists_of_items_are_cut():
+    chain = existence(choices(range(29), range(1, 30), 30).difference)
+    assert verdict(chain, range(30)).startswith(
+        "no maximum without a pull: 0 > 1 > 2 > 3 > 4 > 5 > 6 > 7 > 8 > …, and nobody")
+    star = existence(choices([0] * 15, range(1, 16), 30).difference)
+    words = verdict(star, range(30))
+    assert ": 0 > 1, 2, 3, 4, 5, 6, 7, 8, 9 and 6 more, and" in words
+    assert words.endswith(" | 16, 17, 18, 19, 20, 21, 22, 23, 24 and 5 more")

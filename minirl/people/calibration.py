@@ -109,7 +109,7 @@ def reward_error(mdp, policy, weights):
     >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
     1.4142
     """
-    checks.array("weights", weights, mdp.shape)
+    weights = checks.array("weights", weights, mdp.shape)
     return float(max(return_variance(mdp, policy, weights - mdp.mean_reward), 0)**0.5)
 
 

@@ -124,36 +124,37 @@ def existence(rows):
 
 
 def verdict(found, names):
-    """An `Existence` in words, with a name for each column; of a table at most three are named.
+    """An `Existence` in words, with a name for each column; long lists are cut.
 
     Examples
     --------
-    >>> print(verdict(existence(np.array([[1, -1, 0, 0], [-1, 1, 0, 0], [0, 0, 1, -1.],
-    ...                                   [0, 0, -1, 1]])), "ABCD"))
-    a maximum exists; never compared: A, B | C, D
+    >>> print(verdict(existence(np.array([[1, -1, 0, 0, 0], [-1, 1, 0, 0, 0], [0, 0, 1, -1., 0],
+    ...                                   [0, 0, -1, 1, 0]])), "ABCDE"))
+    a maximum exists; never compared: A, B | C, D | E
     """
-    def listed(columns, most=None):
-        some = [str(names[column]) for column in columns[:most]]
-        return ", ".join(some) + (f" and {columns.size - most} more"
-                                  if most and columns.size > most else "")
+    def listed(columns, most):
+        more = f" and {columns.size - most} more" if columns.size > most else ""
+        return ", ".join(str(names[column]) for column in columns[:most]) + more
 
     if len(names) != found.direction.size:
         raise ValueError(f"names must be {found.direction.size}, one per column, got {len(names)}")
-    groups = [listed(np.flatnonzero(found.direction == level))
-              for level in np.unique(found.direction)[::-1]]
+    d, met = found.direction, np.bincount(found.pieces)[found.pieces] > 1
     if found.exists:
         words = "a maximum exists"
     elif found.of_items:
-        words = (f"no maximum without a pull: {' > '.join(groups)}, and nobody ever loses to a "
-                 f"later one")
+        groups = [listed(np.flatnonzero((d == rank) & met), 9) for rank in np.unique(d[met])[::-1]]
+        words = (f"no maximum without a pull: {' > '.join(groups[:9])}"
+                 f"{' > …' * (len(groups) > 9)}, and nobody ever loses to a later one")
     else:
-        up, down = (np.flatnonzero(side > 1e-9) for side in (found.direction, -found.direction))
-        ways = [f"{verb} {listed(side, 3)}" for verb, side in (("raising", up), ("lowering", down))
-                if side.size]
+        ways = [f"{verb} {listed(side, 3)}" for verb, side in (
+            ("raising", np.flatnonzero(d > 1e-9)), ("lowering", np.flatnonzero(d < -1e-9)))
+            if side.size]
         words = f"no maximum without a pull: nothing speaks against {' and '.join(ways)}"
-    apart = [listed(np.flatnonzero(found.pieces == piece)) for piece in np.unique(found.pieces)]
+    apart = [found.pieces == piece for piece in np.unique(found.pieces[met])]
+    apart += [~met] * (not met.all())
     if found.of_items and len(apart) > 1:
-        words += f"; never compared: {' | '.join(apart)}"
+        listing = " | ".join(listed(np.flatnonzero(piece), 9) for piece in apart)
+        words += f"; never compared: {listing}"
     return words
 
 
@@ -270,7 +271,7 @@ def _ranks(D):
     up, down = np.unique(group[np.stack([winner, loser])], axis=1)
     up, down = up[up != down], down[up != down]
     rank = np.zeros(number)
-    for _ in range(number - 1):
+    while (rank[up] <= rank[down]).any():  # It ends, since no way leads back to a group.
         np.maximum.at(rank, up, rank[down] + 1)
     return rank[group]
 
