@@ -23,10 +23,12 @@ Then the maximum is unique but for flat directions.  A constant added to all rew
 
 *Items.*  Where whole items are compared, a row of D is +1 at the winner and −1 at the loser.  Let d
 be 1 on a group of items and 0 on the others.  D d ≥ 0 says that nobody of the group ever lost to
-the others.  Groups are all that must be tried (Ford 1957): let d be any direction, and look at the
-items where it is largest.  If this group loses once to the rest, an entry of D d is negative.  So
-there is a maximum if and only if every group loses at least once to the rest.  Draw an arrow from
-each loser to the winner: each piece of this graph must be strongly connected.
+the others.  Groups are all that must be tried (Ford 1957).  For let d be any direction that is not
+the same for all, and look at the items where it is largest.  If this group loses once to the rest,
+an entry of D d is negative.  So there is a maximum if every group loses at least once to the rest.
+Draw an arrow from each loser to the winner: then this graph is strongly connected.  It may also
+fall into pieces that were never compared.  Each of them must be strongly connected, and each has a
+constant of its own, which is flat.
 
 >>> from minirl.people.pairs import choices
 >>> found = existence(choices([0, 0, 1, 2], [1, 2, 2, 1], 3).difference)
