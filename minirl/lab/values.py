@@ -99,7 +99,7 @@ def solve_world(mdp):
     rounding = DOUBT * np.abs(optimum.values[asked]).max(initial=0) / ((1 - mdp.gamma) or 1)
     tol = 1e-11 * (1 + abs(optimum.objective)) + 10 * rounding
     sweeps = min(BUDGET, LOOKED_AT // max(mdp.transitions.nnz, 1))
-    rounds = 1 + 4 * sweeps // EVALUATION  # a sweep that looks for no best action is as cheap
+    rounds = 1 + 4 * sweeps // EVALUATION  # since a sweep of one of four actions costs a quarter
 
     def ask(name, solve, failure):
         try:
