@@ -291,9 +291,11 @@ def test_no_function_of_a_table_makes_nan_or_warns(kind):
 
 
 def test_one_rule_for_logits_in_all_functions():
-    """NaN, +∞ and a row of −∞ are refused in the same words; a list is taken as a table."""
+    """NaN, +∞ and a row of −∞ are refused in the same words; a list is taken as a table, and so is
+    that of a policy, of action values or of counts."""
     by_name, by_function = given("masked")
-    for name, function in public(set(LOGITS)).items():
+    tables = {*LOGITS, "policy", "action_values", "counts"}
+    for name, function in public(tables).items():
         arguments = by_name | by_function.get(name, {})
         for argument in LOGITS:
             if argument in inspect.signature(function).parameters:
@@ -302,7 +304,7 @@ def test_one_rule_for_logits_in_all_functions():
                     wrong[entry] = value
                     with pytest.raises(ValueError, match="logits must be finite or −∞, and not −∞"):
                         answers(function, arguments | {argument: wrong})
-        lists = {argument: by_name[argument].tolist() for argument in LOGITS}
+        lists = {argument: arguments[argument].tolist() for argument in tables}
         one, other = (leaves(answers(function, these)) for these in (arguments, arguments | lists))
         for a, b in zip(one, other, strict=True):
             assert callable(a) or not isinstance(a, (float, np.ndarray)) or same(a, b), name

@@ -103,7 +103,7 @@ def average_reward(mdp, policy, table=None):
     table = checked_table(mdp, policy, table)
     states = reachable(mdp, policy)
     onwards = transitions_under(mdp, policy)[states][:, states].toarray()
-    start, ends = mdp.start[states], ending_chance(mdp, policy.real)[states] > 0
+    start, ends = mdp.start[states], ending_chance(mdp, np.real(policy))[states] > 0
     _refuse_several_loops(np.flatnonzero(states),
                           (onwards.real > 0) | (ends[:, None] & (start > 0)))
     n = len(onwards)

@@ -97,7 +97,7 @@ def occupancy(mdp, policy):
     >>> print(occupancy(coin_game(), np.array([[0.75, 0.25]])).round(6))
     [4.]
     """
-    check_policy(mdp, policy)
+    policy = check_policy(mdp, policy)
     states = reachable(mdp, policy)
     M = mdp.gamma * transitions_under(mdp, policy)[states][:, states].T
     solution = solve(M, mdp.start[states])
@@ -122,8 +122,8 @@ def expectation(mdp, policy, table):
     >>> print(expectation(coin, np.array([[0.75, 0.25]]), tables).round(6))
     [3. 4.]
     """
-    if table.shape[-2:] != mdp.shape:
-        raise ValueError(f"table must end in shape {mdp.shape}, got {table.shape}")
+    if np.shape(table)[-2:] != mdp.shape:
+        raise ValueError(f"table must end in shape {mdp.shape}, got {np.shape(table)}")
     return (occupancy(mdp, policy)[:, None] * policy * table).sum(axis=(-2, -1))
 
 
@@ -149,7 +149,7 @@ def advantages(mdp, values):
     >>> print(advantages(coin_game(), np.array([3.0])))
     [[ 1. -3.]]
     """
-    return action_values(mdp, values) - values[:, None]
+    return action_values(mdp, values) - np.asarray(values)[:, None]
 
 
 def from_start(mdp, values):
@@ -215,7 +215,7 @@ def transitions_under(mdp, policy):
     [[0.75]]
     """
     S, A = mdp.shape
-    mixture = sparse.csr_array((policy.ravel(), np.arange(S * A), np.arange(0, S * A + 1, A)),
+    mixture = sparse.csr_array((np.ravel(policy), np.arange(S * A), np.arange(0, S * A + 1, A)),
                                shape=(S, S * A))
     return mixture @ mdp.transitions
 
@@ -229,7 +229,7 @@ def reachable(mdp, policy):
     >>> print(reachable(unroll(coin_game(), 3), np.array([[1., 0.], [0., 1.], [1., 0.]])))
     [ True  True False]
     """
-    return _spread(transitions_under(mdp, (policy.real > 0).astype(float)).T, mdp.start > 0)
+    return _spread(transitions_under(mdp, (np.real(policy) > 0).astype(float)).T, mdp.start > 0)
 
 
 def can_end(mdp, policy):
@@ -241,8 +241,8 @@ def can_end(mdp, policy):
     >>> print(can_end(coin_game(), np.array([[0.75, 0.25]])), can_end(coin_game(), np.eye(2)[[0]]))
     [ True] [False]
     """
-    onwards = transitions_under(mdp, (policy.real > 0).astype(float))
-    return _spread(onwards, ending_chance(mdp, policy.real) > 0)
+    onwards = transitions_under(mdp, (np.real(policy) > 0).astype(float))
+    return _spread(onwards, ending_chance(mdp, np.real(policy)) > 0)
 
 
 def ending_chance(mdp, policy):
@@ -300,7 +300,7 @@ def checked_table(mdp, policy, table=None):
 
 def _equation(mdp, policy, table, states=None):
     """γ P_π and r_π of (evaluation.1) in the states where a value is asked, and these (S,) bool."""
-    table = checked_table(mdp, policy, table)
+    table, policy = checked_table(mdp, policy, table), np.asarray(policy)
     states = valued_states(mdp, policy) if states is None else states
     return (mdp.gamma * transitions_under(mdp, policy)[states][:, states],
             (policy * table).sum(axis=1)[states], states)

@@ -293,7 +293,7 @@ def gains(mdp, policy, states):
     >>> print(values, gain)
     [0.] [[1. 0.]]
     """
-    return _sharper_gains(mdp, policy, states)[:2]
+    return _sharper_gains(mdp, np.asarray(policy), states)[:2]
 
 
 def _sharper_gains(mdp, policy, states):
@@ -421,7 +421,7 @@ def optimum_of(mdp, policy, values, rounds):
     >>> optimum_of(coin_game(), np.array([[0.75, 0.25]]), np.array([3.0]), 1).objective
     3.0
     """
-    return Optimum(policy, values, mdp.masked(action_values(mdp, values)),
+    return Optimum(np.asarray(policy), values, mdp.masked(action_values(mdp, values)),
                    float(from_start(mdp, values)), rounds)
 
 

@@ -159,7 +159,7 @@ def tilt(ref_logits, action_values, *, beta):
     [[0.8808 0.1192]]
     """
     checks.positive("beta", beta)
-    return log_softmax(log_softmax(ref_logits) + action_values / beta)
+    return log_softmax(log_softmax(ref_logits) + np.asarray(action_values) / beta)
 
 
 class FrontierPoint(NamedTuple):

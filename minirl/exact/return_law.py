@@ -156,7 +156,7 @@ def _outcomes(mdp, policy, also):
     the vectors e (n,) of ending with it, both for b = 1 and then for each b in `also` (m, S, A);
     and the start (n,).
     """
-    check_policy(mdp, policy)
+    policy = check_policy(mdp, policy)
     checks.array("also", also, (*also.shape[:1], *mdp.shape))
     reached = reachable(mdp, policy)
     if solve(transitions_under(mdp, policy)[reached][:, reached], np.ones(reached.sum())) is None:

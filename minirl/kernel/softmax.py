@@ -82,7 +82,7 @@ def backward(logp, G):
     >>> print(backward(np.log([[0.5, 0.5]]), np.array([[-1., 0.]])))
     [[-0.5  0.5]]
     """
-    return G - np.exp(logp) * G.sum(axis=-1, keepdims=True)
+    return G - np.exp(logp) * np.sum(G, axis=-1, keepdims=True)
 
 
 def entropy(logp):
@@ -127,6 +127,7 @@ def difference(logp, other_logp, used):
     >>> print(difference(np.array([0.0, -np.inf]), np.array([-1.0, -np.inf]), [True, False]))
     [1. 0.]
     """
+    logp, other_logp = np.asarray(logp), np.asarray(other_logp)
     zero = np.zeros(logp.shape, np.result_type(logp, other_logp))
     return np.subtract(logp, other_logp, out=zero, where=used)
 

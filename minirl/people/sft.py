@@ -144,6 +144,7 @@ def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9):
     >>> print(np.exp(log_softmax(fit.x)).round(6))
     [[0.75 0.25]]
     """
+    counts = _checked(counts, label_smoothing)
     found = minimise(lambda logits: sft_loss(logits, counts, label_smoothing=label_smoothing),
                      start, tol=tol)
     never = (counts == 0) & (counts.sum(axis=1, keepdims=True) > 0) & (found.x > -np.inf)

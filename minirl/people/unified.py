@@ -133,7 +133,8 @@ def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
     [ 0.  -1.5]
     """
     ratio = step_ratios(logits, old_logits, steps)
-    return np.where(clipped(ratio, advantages, clip_range=clip_range), 0, ratio * advantages)
+    dead = clipped(ratio, advantages, clip_range=clip_range)
+    return np.where(dead, 0, ratio * np.asarray(advantages))
 
 
 def grpo_coefficients(logits, old_logits, steps, advantages, *, ref_logits, beta, epsilon=0.2):

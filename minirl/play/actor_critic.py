@@ -167,4 +167,4 @@ def normalised(advantages):
     >>> print(normalised(np.array([1., 7.])).round(6))
     [0.2 1.4]
     """
-    return advantages / (np.sqrt((advantages**2).mean()) + 1e-8)
+    return advantages / (np.sqrt(np.square(advantages).mean()) + 1e-8)

@@ -113,8 +113,8 @@ def reward_to_go(rewards, *, gamma):
     >>> print(reward_to_go(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
     [2. 2. 4.]
     """
-    if rewards.ndim != 2:
-        raise ValueError(f"rewards must have shape (T, N), got {rewards.shape}")
+    if np.ndim(rewards) != 2:
+        raise ValueError(f"rewards must have shape (T, N), got {np.shape(rewards)}")
     checks.fraction("gamma", gamma)
     return discounted_sums(rewards, gamma)
 
@@ -196,7 +196,7 @@ def move_values(values, steps, targets, *, rate):
     >>> print(move_values(np.array([1., 7.]), visits, np.array([2., 4.]), rate=0.5))
     [2. 7.]
     """
-    checks.shape("values", values, steps.shape[:1])
+    values = checks.array("values", values, steps.shape[:1])
     checks.fraction("rate", rate)
     visits = counts.table(steps).sum(axis=1)
     total = counts.table(steps, targets).sum(axis=1)
@@ -213,6 +213,7 @@ def explained_variance(predictions, returns):
     >>> explained_variance(np.array([1., 2., 3.]), np.array([1., 3., 5.]))
     0.75
     """
+    predictions, returns = np.asarray(predictions), np.asarray(returns)
     checks.shape("predictions", predictions, returns.shape)
     checks.positive("the number of returns", returns.size)
     if returns.std() <= 1e-12 * np.abs(returns).max():  # equal up to rounding
@@ -241,10 +242,10 @@ def _rewards_and_values(rewards, rollout, values, gamma):
     checks.shape("rewards", rewards, rollout.states.shape)
     checks.fraction("gamma", gamma)
     largest = max(rollout.states.max(), rollout.last_state.max())
-    if values.ndim != 1 or values.size <= largest:
+    if np.ndim(values) != 1 or np.size(values) <= largest:
         raise ValueError(f"values must be a vector with an entry for state {largest}, "
-                         f"got shape {values.shape}")
-    here, cut = (values.astype(float).take(states)
+                         f"got shape {np.shape(values)}")
+    here, cut = (np.array(values, float).take(states)
                  for states in (rollout.states, rollout.last_state))
     np.putmask(here, ~rollout.alive, 0)
     earned = np.array(rewards, dtype=float)

@@ -95,7 +95,7 @@ def ratios(logp, old_logp):
     >>> print(ratios(np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])).round(4))
     [[1.8 0.2]]
     """
-    return np.exp(np.minimum(difference(logp, old_logp, old_logp != -np.inf), 700))
+    return np.exp(np.minimum(difference(logp, old_logp, np.not_equal(old_logp, -np.inf)), 700))
 
 
 def step_ratios(logits, old_logits, steps):
@@ -159,6 +159,7 @@ def clipped(ratio, advantages, *, clip_range=0.2):
     [True, False, False, True]
     """
     checks.positive("clip_range", clip_range, finite=False)
+    ratio, advantages = np.asarray(ratio), np.asarray(advantages)
     checks.shape("advantages", advantages, ratio.shape)
     dead = np.where(advantages < 0, ratio < 1 - clip_range, ratio > 1 + clip_range)
     return dead & (advantages != 0)
