@@ -134,3 +134,15 @@ def test_as_many_advantages_as_strings_and_steps_are_one_a_step():
     steps = counts.steps(np.array([0, 1]), np.array([0, 0]), np.array([0, 0, 2]), (2, 1))
     batch = weighted(steps, np.array([1.0, -3.0]), np.array([9.0, 0.5]))
     assert batch.gains.tolist() == [[0.5], [0]] and batch.losses.tolist() == [[0], [-1.5]]
+
+
+@pytest.mark.parametrize("huge", [1e9, 1e13, -1e15])
+def test_a_huge_reward_in_another_group_makes_no_strings_equal(huge):
+    """A spread is small beside the rewards of its own group."""
+    earned = np.array([[1.0, 1.01, huge, 0.0]])
+    alive = np.ones(earned.shape, bool)
+    batch = playing.Rollout(*[np.zeros(earned.shape, int)] * 2, earned, alive, alive,
+                            np.zeros(4, int), np.zeros(4, bool))
+    for advantage in ADVANTAGES:
+        alone = advantage(earned[:, :2], playing.Rollout(*(part[..., :2] for part in batch)), 2)
+        assert alone.all() and advantage(earned, batch, 2)[:, :2].tolist() == alone.tolist()

@@ -251,6 +251,16 @@ def test_rounding_is_no_improvement():
     assert improve("alliance", reward, vocabulary.letters) == "alliance"
 
 
+def test_a_huge_reward_elsewhere_hides_no_improvement():
+    """The rounding of a gain is that of its own two values."""
+    for huge in -1e12, -1e300:
+        value = {"a": 0.5, "b": 0.501, "c": huge}
+        assert improve("a", lambda texts: [value[text] for text in texts], "abc") == "b"
+        assert improve("b", lambda texts: [value[text] for text in texts], "abc") == "b"
+    assert improve("a", lambda texts: [{"a": 7.0, "b": 7.0 + 1e-12}[text] for text in texts],
+                   "b") == "a"
+
+
 def test_an_edit_changes_only_to_the_letters_given_and_not_where_nothing_is_better():
     def rounds(texts):
         return [text.count("o") - text.count("x") for text in texts]

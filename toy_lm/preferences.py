@@ -190,7 +190,7 @@ def improve(text, reward, letters):
                       for letter in letters]
     rewards = checks.array("what reward returns", reward(edits), (len(edits),))
     best = int(rewards.argmax())
-    noise = 1e-9 * np.abs(rewards).max()  # Sums that differ by rounding are equal.
+    noise = 1e-9 * (abs(rewards[0]) + abs(rewards[best]))  # Sums that differ by rounding are equal.
     return edits[best] if rewards[best] > rewards[0] + noise else text
 
 

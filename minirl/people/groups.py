@@ -139,7 +139,7 @@ def process_normalised(rewards, batch, num_generations):
 
     centred = (rewards - mean(rewards * alive)) * alive
     std = np.sqrt(mean(centred**2))
-    centred[:, std <= NO_SPREAD * np.abs(rewards).max()] = 0
+    centred[:, std <= NO_SPREAD * _over(np.maximum, np.abs(rewards).max(axis=0), sizes)] = 0
     return reward_to_go(centred / (std + EPS), gamma=1.0)
 
 
