@@ -99,6 +99,8 @@ LETTERS = ["a", "b", "c", "d", "e", "f", "g", "h"]
     ([[2, -1, 0], [-1, 2, 0]], "nothing speaks against raising a, b"),
     (np.eye(8), "nothing speaks against raising a, b, c and 5 more"),
     (-np.eye(2), "nothing speaks against lowering a, b"),
+    ([[1e-9, -2e-9], [-1e9, 3e9]], "nothing speaks against raising a, b"),
+    ([[1e-12, -2e-12], [-2e12, 4e12]], None), ([[1e-12, 0], [-1e12, 3e12], [0, -1e12]], None),
     (np.zeros((2, 3)), None), ([[1, -2], [-1, 2]], None)])
 def test_a_verdict_on_a_table_names_the_weights_that_run_away(rows, words):
     rows = np.array(rows, float)

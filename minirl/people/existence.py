@@ -254,7 +254,9 @@ def _rounding(values):
 
 
 def _reduced(rows):
-    """D as CSR, with every column of a row once, and without zeros and empty rows."""
+    """D as CSR, with every column of a row once, without zeros and empty rows, the largest entry of
+    each row 1: only directions matter.
+    """
     rows = rows if sparse.issparse(rows) else checks.floats("rows", rows)
     if rows.ndim != 2:
         raise ValueError(f"rows must be a matrix, got shape {rows.shape}")
@@ -262,7 +264,9 @@ def _reduced(rows):
     checks.finite("rows", D.data)
     D.sum_duplicates()
     D.eliminate_zeros()
-    return D[np.diff(D.indptr) > 0]
+    D = D[np.diff(D.indptr) > 0]
+    D.data /= np.repeat(abs(D).max(axis=1).toarray().ravel(), np.diff(D.indptr))
+    return D
 
 
 def _ranks(D):
