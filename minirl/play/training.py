@@ -79,12 +79,12 @@ class Batch(NamedTuple):
 
     rollout: Rollout         # without the episodes that `rewards` has masked
     rewards: np.ndarray      # (T, N) what to learn from
-    groups: object           # num_generations; or, where some are masked, the size of each group
-    played: int              # steps, those of masked episodes among them
     steps: counts.Steps      # the same episodes end to end
     counts: np.ndarray       # (S, A) how often each step was taken
     rng: np.random.Generator  # the record's, after playing
     metrics: dict
+    groups: object = 1       # num_generations; or, where some are masked, the size of each group
+    masked: int = 0          # steps of masked episodes, which are played but not in the batch
 
     @property
     def episodes(self):
@@ -178,8 +178,9 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
     if earned[~played.alive].any():
         raise ValueError("rewards must return zero after an episode's end: multiply by alive")
     steps = played.steps(mdp.shape)
-    return Batch(played, earned, size, number, steps, counts.table(steps), rng,
-                 {"rollout/ep_rew_mean": float(earned.sum() / earned.shape[1]), **metrics})
+    metrics = {"rollout/ep_rew_mean": float(earned.sum() / earned.shape[1]), **metrics}
+    return Batch(played, earned, steps, counts.table(steps), rng, metrics, size,
+                 number - steps.index.size)
 
 
 def only_ended(rewards):
@@ -271,7 +272,7 @@ def next_record(record, batch, metrics):
     """
     visits = batch.visits
     return record._replace(
-        iteration=record.iteration + 1, steps=record.steps + batch.played,
+        iteration=record.iteration + 1, steps=record.steps + batch.steps.index.size + batch.masked,
         rng=batch.rng.bit_generator.state,
         metrics=batch.metrics | metrics
         | {"policy/entropy": float(visits @ entropy(record.logp) / visits.sum())})
