@@ -411,6 +411,19 @@ def test_teleports_near_gamma_one_are_settled_by_the_solver_in_between():
         value_iteration(mdp, max_sweeps=1000)
 
 
+@pytest.mark.parametrize("text", ["S 3 F\nF # 1\n2 F F", "SF5#FG\nFFF#FH",
+                                  "S 2 # F # -1\nF F # G # H"])
+@pytest.mark.parametrize("solve", [value_iteration, modified_policy_iteration])
+def test_a_region_that_never_ends_is_settled_by_the_span_beside_walls_and_ends(solve, text):
+    """(solving.5): walls end, as far as their tables are concerned, but nobody comes there."""
+    mdp = GridWorld(parse(text), success_rate=0.7).mdp(gamma=0.99999)
+    best, tol = policy_iteration(mdp), 1e-2
+    swept = solve(mdp, tol=tol, max_sweeps=500)
+    assert np.abs(swept.values - best.values).max() <= tol
+    again = solve(replace(mdp, gamma=0.5), tol=1e-9)
+    assert np.abs(again.values - policy_iteration(replace(mdp, gamma=0.5)).values).max() <= 1e-9
+
+
 def worth_exactly(mdp, policy):
     """V of a policy of a deterministic world, by going round its circles in fractions: a list."""
     gamma, taken = Fraction(mdp.gamma), policy.argmax(axis=1)

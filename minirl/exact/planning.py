@@ -162,8 +162,8 @@ def policy_gradient(mdp, logits):
 def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
     """The optimum by repeating (planning.1) from V = 0.
 
-    `tol` and `max_sweeps` are those of `sweep`.  Where no episode ends it may stop earlier, by the
-    span (solving.5).  The policy is greedy on Q, and action values within ten times `tol` are a
+    `tol` and `max_sweeps` are those of `sweep`.  Where episodes cannot end it may stop earlier, by
+    the span (solving.5).  The policy is greedy on Q, and action values within ten times `tol` are a
     tie, of which it takes the first.  At gamma 1 a tie may hide a policy that never ends;
     `policy_iteration` does not have that weakness.  At gamma 1 the values of states that no policy
     reaches are NaN.
@@ -210,7 +210,7 @@ def modified_policy_iteration(mdp, *, evaluation_sweeps=50, tol=1e-10, max_sweep
 
     values, rounds = sweep(lambda V: look_ahead(V).max(axis=1), np.zeros(len(reward)),
                            gamma=mdp.gamma, tol=tol, max_sweeps=max_sweeps,
-                           endless=not (mdp.prob * mdp.terminated).any(),
+                           endless=~_may_end(mdp)[states],
                            between=follow_greedily if m else None)
     values = at_states(states, values)
     Q = mdp.masked(action_values(mdp, np.nan_to_num(values)))
@@ -392,6 +392,17 @@ def policy_that_ends(mdp):
         action[new] = helps[new].argmax(axis=1)
         found |= new
         helps = (mdp.transitions @ found.astype(float) > 0).reshape(S, A) & mdp.available
+
+
+def _may_end(mdp):
+    """From which states some policy may end, (S,) bool: no way leads there from the others."""
+    ends = (((mdp.prob * mdp.terminated).sum(axis=2) > 0) & mdp.available).any(axis=1)
+    while True:
+        leads = ((mdp.transitions @ ends.astype(float) > 0).reshape(mdp.shape)
+                 & mdp.available).any(axis=1)
+        if not (leads & ~ends).any():
+            return ends
+        ends = ends | leads
 
 
 def disagreement(first, second):

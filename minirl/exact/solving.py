@@ -136,9 +136,10 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000, endless=False
     """Repeat values ← backup(values) until it has settled: the values, and how many sweeps it took.
 
     A backup brings any two tables closer by the factor gamma.  Below gamma 1 `tol` bounds the
-    error, by (solving.4), or by (solving.5) in an `endless` world.  At gamma 1 it is the largest
-    change of the last sweep.  `between` may bring values nearer to their limit after a sweep.
-    Values that still move after `max_sweeps` are a ValueError.
+    error, by (solving.4), or by (solving.5) in `endless` states, from which no episode can end,
+    once all others have stopped; it may be one answer for all states.  At gamma 1 `tol` is the
+    largest change of the last sweep.  `between` may bring values nearer to their limit after a
+    sweep.  Values that still move after `max_sweeps` are a ValueError.
 
     Examples
     --------
@@ -150,12 +151,16 @@ def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000, endless=False
     checks.positive("tol", tol)
     max_sweeps = checks.whole("max_sweeps", max_sweeps)
     error_per_change = gamma / (1 - gamma) if gamma < 1 else 1.0
+    endless = np.full(np.shape(values), endless) & (gamma < 1)
+    some = endless.any()
     for sweeps in range(1, max_sweeps + 1):
         before, values = values, backup(values)
-        low, high = (values - before).min(), (values - before).max()
-        if endless and gamma < 1 and (high - low) / 2 * error_per_change <= tol:
-            return values + (low + high) / 2 * error_per_change, sweeps
-        if max(high, -low) * error_per_change <= tol:
+        change = values - before
+        if some and not change[~endless].any():
+            low, high = change[endless].min(), change[endless].max()
+            if (high - low) / 2 * error_per_change <= tol:
+                return values + endless * (low + high) / 2 * error_per_change, sweeps
+        if max(change.max(), -change.min()) * error_per_change <= tol:
             return values, sweeps
         if between is not None:
             values = between(values)
