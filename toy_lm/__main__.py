@@ -25,12 +25,13 @@ from minirl.exact.evaluation import NoEnd
 from minirl.files import STANDARD
 from minirl.kernel import counts
 from minirl.kernel.sampling import generator
+from minirl.people.existence import existence, verdict
 from minirl.people.pairs import Pairs
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
-from toy_lm.align import METHODS, PULL, certainty, load_preferences, watched
+from toy_lm.align import METHODS, PULL, certainty, load_preferences, step_names, watched
 from toy_lm.ngram import (AT_ONCE, HORIZON, decoding, finished, nats_per_character, sample,
                           score)
-from toy_lm.preferences import respond, unpaired, whole_groups
+from toy_lm.preferences import from_text, respond, unpaired, whole_groups
 from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.vocabulary import from_items
 
@@ -208,7 +209,8 @@ def run_sample(arguments):
 
 def run_pairs(arguments):
     """Make preference data: let the model respond to prompts and a simulated rater choose, and
-    write the result as JSON lines, in the forms of TRL.  Standard error tells what was left out."""
+    write the result as JSON lines, in the forms of TRL.  Standard error tells what was left out,
+    and whether a reward can be fitted to the rest without a pull."""
     K = (arguments.responses or 4) if arguments.form == "ranking" else 2
     if arguments.form == "ranking" and arguments.ties is not None:
         raise ValueError("--ties is for pairs: a ranking has none")
@@ -243,7 +245,7 @@ def run_pairs(arguments):
     else:
         rate = raters.compare if program else raters.choose
         answers = rate(scores, **rater, ties=arguments.ties or 0.0)
-        _write_pairs(arguments, prompts, responses, answers)
+        _write_pairs(arguments, model, prompts, responses, answers)
 
 
 def run_align(arguments):
@@ -272,7 +274,7 @@ def run_align(arguments):
     models.save(arguments.out, model._replace(logits=fit.x))
     lines = [f"{counted(len(data), 'pair')}, {data.identical} of them of two equal responses"
              if isinstance(data, Pairs) else
-             f"{counted(len(data[0].starts) - 1, 'string')} liked, {len(data[1].starts) - 1:,} not",
+             f"{counted(len(data[0].starts) - 1, 'string')} liked, {len(data[1].starts) - 1} not",
              f"{'':24}{'before':>12}{'after':>12}"]
     lines += [f"{name:24}{before[name]:12.6f}{after[name]:12.6f}" for name in before]
     if arguments.method == "reward_model":
@@ -302,7 +304,7 @@ def _prompts(arguments, model):
     return prompts, [model.state(prompt) for prompt in prompts]
 
 
-def _write_pairs(arguments, prompts, responses, answers):
+def _write_pairs(arguments, model, prompts, responses, answers):
     pairs = [jsonl.Pair(prompt, *(row if answer == raters.FIRST else row[::-1]))
              for prompt, row, answer in zip(prompts, responses, answers) if answer != raters.TIE]
     write = jsonl.write_implicit if arguments.form == "implicit" else jsonl.write
@@ -310,6 +312,10 @@ def _write_pairs(arguments, prompts, responses, answers):
     identical = sum(pair.chosen == pair.rejected for pair in pairs)
     print(f"toy_lm: {counted(len(pairs), 'pair')}, {identical} of them of two equal responses; "
           f"{counted(len(answers) - len(pairs), 'tie')} left out", file=sys.stderr)
+    if pairs:
+        found = existence(from_text(model.vocabulary, pairs, order=model.order).difference)
+        names = step_names(model.vocabulary, model.logits.shape)
+        print(f"toy_lm: for a reward model, {verdict(found, names)}", file=sys.stderr)
 
 
 def _check_files(arguments, *read):
