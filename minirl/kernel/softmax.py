@@ -82,7 +82,8 @@ def backward(logp, G):
     >>> print(backward(np.log([[0.5, 0.5]]), np.array([[-1., 0.]])))
     [[-0.5  0.5]]
     """
-    return G - np.exp(logp) * np.sum(G, axis=-1, keepdims=True)
+    G = np.asarray(G)
+    return G - np.exp(logp) * G.sum(axis=-1, keepdims=True)
 
 
 def entropy(logp):
