@@ -9,7 +9,7 @@ from gridworld.world import GridWorld, parse
 from minirl.exact.evaluation import evaluate
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import referee
-from minirl.lab import values
+from minirl.lab import summary, values
 from minirl.lab.values import Settings, ValueCurve, Values
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
@@ -106,10 +106,10 @@ def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
     mdp = cliff_walk().mdp(gamma=1.0)
     up, best = map(values.greedy, (np.zeros(mdp.shape), policy_iteration(mdp).action_values))
     scores = [[referee(mdp)(policy)] for policy in (up, best)]
-    np.testing.assert_array_equal(values.each(scores, "objective"), [[np.nan], [-13]])
-    assert values.spread(np.arange(11.0)).tolist() == [1, 5, 9]
-    assert values.spread(np.array([3.0, np.nan, 1.0])).tolist() == [-np.inf, 1, 1]
-    assert values.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3
+    np.testing.assert_array_equal(summary.each(scores, "objective"), [[np.nan], [-13]])
+    assert summary.spread(np.arange(11.0)).tolist() == [1, 5, 9]
+    assert summary.spread(np.array([3.0, np.nan, 1.0])).tolist() == [-np.inf, 1, 1]
+    assert summary.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3
 
 
 @pytest.mark.parametrize("name, steps, least", [("windy", 8000, [1, None, 0.8, 1]),
@@ -123,7 +123,7 @@ def test_with_the_settings_of_their_world_learners_arrive_even_sooner(name, step
         if share is not None:
             curve = values.learn_values(mdp, policy_iteration(mdp), method, seed=0, runs=5,
                                         settings=settings)
-            assert values.spread(curve.shares)[1] >= share, method
+            assert summary.spread(curve.shares)[1] >= share, method
 
 
 # What is printed and written.

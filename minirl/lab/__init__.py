@@ -14,6 +14,7 @@ And what they share:
 
     running_example  a corpus, its reference, and a judge of other policies
     listing          every episode that can happen in a small world
+    summary          what many runs come to
     table            how results are set
     figures          the figures of the experiments, as PNG files
     job              an experiment as a command

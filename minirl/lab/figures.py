@@ -7,7 +7,7 @@ import numpy as np
 from gridworld.figures import Figure, heat_map  # which says what to install
 from matplotlib.ticker import MaxNLocator
 from minirl.console import counted
-from minirl.lab.values import spread
+from minirl.lab.summary import spread
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
 NATS = "KL to the reference, nats a string"

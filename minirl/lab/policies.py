@@ -32,8 +32,9 @@ from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.running_example import (CORPUS, FITTED, bigram_of, corpus_of,
                                         running_example)
+from minirl.lab.summary import each, known, spread
 from minirl.lab.table import fixed, in_columns, page, shortest
-from minirl.lab.values import POINTS, each, known, spread
+from minirl.lab.values import POINTS
 from minirl.people.rlhf import step_rewards
 from minirl.play.actor_critic import actor_critic
 from minirl.play.optim import linear

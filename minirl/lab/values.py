@@ -30,6 +30,7 @@ from minirl.exact.planning import (DOUBT, best_actions, disagreement, linear_pro
                                    modified_policy_iteration, policy_iteration, value_iteration)
 from minirl.exact.scorecard import referee
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
+from minirl.lab.summary import each, known, spread
 from minirl.lab.table import WIDTH, in_columns, page, shortest
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
@@ -152,21 +153,6 @@ def greedy(Q):
     return np.eye(Q.shape[1])[Q.argmax(axis=1)]
 
 
-def each(scores, name):
-    """A field of all `Score`s in lists of lists: an array of floats, NaN where there is none."""
-    return np.array([[getattr(score, name) for score in some] for some in scores], float)
-
-
-def spread(numbers, quantiles=(0.1, 0.5, 0.9)):
-    """Quantiles, 10 %, median and 90 %, along the last axis, each the number of a run that exists.
-
-    Of an even number of runs the median is the lower of the two in the middle.  A run that is not a
-    number is worse than any other, so it counts as −∞.
-    """
-    ranked = np.where(np.isnan(numbers), -np.inf, numbers)
-    return np.quantile(ranked, quantiles, axis=-1, method="lower")
-
-
 # What is asked for, printed and written.
 
 
@@ -183,11 +169,6 @@ def value_rows(curves):
              "value": [known(x) for x in spread(curve.values[-1])],
              "share": known(spread(curve.shares)[1]), "steps": int(curve.steps[-1]),
              "runs": curve.errors.shape[1], "seconds": curve.seconds} for curve in curves]
-
-
-def known(value):
-    """A number, or None if it is none."""
-    return float(value) if np.isfinite(value) else None
 
 
 def listed(table):
