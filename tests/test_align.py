@@ -128,6 +128,8 @@ def test_the_readme_prints_what_the_commands_print(command, folder, capsys):
     status, out, _ = command("model.npz", *ALIGN[1:], "dpo")
     table = out[out.index(" " * 30 + "before"):]
     assert status == 0 and len(table.splitlines()) == 9 and table + "```\n" in readme
+    _, out, _ = command("model.npz", *ALIGN[1:], "reward_model")
+    assert out[out.index("reward model: "):] + "```\n" in readme
 
 
 def test_a_reward_model_says_how_well_it_is_known_and_what_runs_away(command, folder):
@@ -141,6 +143,8 @@ def test_a_reward_model_says_how_well_it_is_known_and_what_runs_away(command, fo
         error = np.sqrt(np.mean([row @ C @ row for row in D]))
         _, out, _ = command(*ALIGN, "reward_model", "--pull", f"{pull}", "--beta", "5")
         assert f"\nits margins have a standard error of {error:.6f} (root mean square)\n" in out
+        rank = np.linalg.matrix_rank(D)
+        assert f"\nthe pairs see {rank} of the 36 directions of its weights\n" in out and rank < 8
         assert "\nno maximum without a pull: nothing speaks against raising start→end, " in out
         assert no_fit not in out
     free = command(*ALIGN, "reward_model", "--pull", "0", "--beta", "1e6")

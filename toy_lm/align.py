@@ -81,7 +81,8 @@ def certainty(vocabulary, rewards, pairs, *, pull):
     """How well `Pairs` know a reward table that was fitted to them with a pull: lines of text.
 
     The standard error is from the curvature with the pull (existence.5).  It is left out where
-    there is no maximum, and for tables of more than `existence.MOST_WEIGHTS` entries.
+    there is no maximum.  For tables of more than `existence.MOST_WEIGHTS` entries there is only the
+    verdict.
 
     Examples
     --------
@@ -92,12 +93,16 @@ def certainty(vocabulary, rewards, pairs, *, pull):
     >>> pairs = from_text(words, lines)
     >>> for line in certainty(words, np.zeros((3, 3)), pairs, pull=1.0):
     ...     print(line)
+    the pairs see 1 of the 9 directions of its weights
     its margins have a standard error of 1.154701 (root mean square)
     a maximum exists
     """
-    D, lines = pairs.difference, []
+    D, lines, small = pairs.difference, [], rewards.size <= existence.MOST_WEIGHTS
     found = existence.existence(D)
-    if rewards.size <= existence.MOST_WEIGHTS and (pull > 0 or found.exists):
+    if small:
+        seen = rewards.size - existence.flat_directions(D)
+        lines.append(f"the pairs see {seen} of the {rewards.size} directions of its weights")
+    if small and (pull > 0 or found.exists):
         loss = attracted(partial(reward_model.bradley_terry_loss, difference=D), 0,
                          pull / len(pairs))
         C = existence.covariance(loss, rewards, examples=len(pairs))

@@ -197,6 +197,7 @@ def settled(loss, x, rows):
     ...  for D, lead in ((four, np.log(3)), (three, 9.0))]
     [True, False]
     """
+    rows = sparse.csr_array(rows)
     used = np.unique(rows.indices)
     if used.size > MOST_WEIGHTS:
         return False
