@@ -22,11 +22,12 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
+from scipy.special import expit
 
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.files import shown
 from minirl.people import dpo, existence, ipo, kl, kto, orpo, reward_model, simpo
-from minirl.people.fitting import attracted
 from minirl.people.pairs import Pairs
 from toy_lm import jsonl
 from toy_lm.corpora import check_letters
@@ -103,9 +104,9 @@ def certainty(vocabulary, rewards, pairs, *, pull):
         seen = rewards.size - existence.flat_directions(D)
         lines.append(f"the pairs see {seen} of the {rewards.size} directions of its weights")
     if small and (pull > 0 or found.exists):
-        loss = attracted(partial(reward_model.bradley_terry_loss, difference=D), 0,
-                         pull / len(pairs))
-        C = existence.covariance(loss, rewards, examples=len(pairs))
+        s = expit(-(D @ rewards.ravel()))
+        information = (D.T @ sparse.diags_array(s * (1 - s)) @ D).toarray()
+        C = np.linalg.pinv(information + pull * np.eye(rewards.size), hermitian=True)
         variance = (D.T @ D).multiply(C).sum() / len(pairs)
         lines.append(f"its margins have a standard error of {variance**0.5:.6f} (root mean "
                      f"square)")
