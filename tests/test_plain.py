@@ -345,30 +345,36 @@ class Luck:
     and one that decides on the next action (SARSA) or on the table (double Q-learning).
     """
 
-    def __init__(self, drawn, epsilon, asks_for_the_last):
-        self.drawn, self.epsilon, self.more = drawn, epsilon, asks_for_the_last
-        self.t, self.waiting = 0, [drawn[0, 0]]
+    def __init__(self, drawn, epsilon, last_of_a_row):
+        self.drawn, self.epsilon, self.more = drawn, epsilon, last_of_a_row
+        self.t, self.waiting = 0, [(drawn[0, 0], epsilon)]
 
     def random(self):
-        self.last = self.waiting.pop(0)
+        """A number that will be compared with another one, such as ε."""
+        self.last, self.split = self.waiting.pop(0)
         return self.last
 
-    def integers(self, number):
-        return int(self.last / self.epsilon * number)
+    def choice(self, options):
+        """By what is left of a number when it is known on which side it is."""
+        options = list(range(options)) if isinstance(options, int) else options
+        low, high = (0, self.split) if self.last < self.split else (self.split, 1)
+        return options[int((self.last - low) / (high - low) * len(options))]
 
     def outcome(self):
         row, following = self.drawn[self.t], self.drawn[(self.t + 1) % len(self.drawn)]
-        self.t, self.waiting = self.t + 1, [row[3]] * self.more + [following[0]]
+        self.t += 1
+        self.waiting = [(row[3], split) for split in self.more] + [(following[0], self.epsilon)]
         return row[1]
 
 
-@pytest.mark.parametrize("name, tables, more", [("q_learning", 1, False), ("sarsa", 1, True),
-                                                ("expected_sarsa", 1, False),
-                                                ("double_q_learning", 2, True)])
-def test_learners_of_values_equal_the_book_from_the_same_numbers(name, tables, more):
+@pytest.mark.parametrize("first", ["scattered", "tied"])
+@pytest.mark.parametrize("name, tables, more", [("q_learning", 1, []), ("sarsa", 1, [0.4]),
+                                                ("expected_sarsa", 1, []),
+                                                ("double_q_learning", 2, [0.5])])
+def test_learners_of_values_equal_the_book_from_the_same_numbers(name, tables, more, first):
     """(q_learning.1) to (q_learning.5)"""
     mdp, T = world(1), 500
-    Q = np.random.default_rng(0).normal(size=(tables, *mdp.shape))
+    Q = np.random.default_rng(0).normal(size=(tables, *mdp.shape)) * (first == "scattered")
     record = q_learning.learners(mdp, rng=5, tables=tables)
     record = record._replace(tables=Q[:, None].copy())
     learner = getattr(q_learning, name)(mdp, record, learning_rate=0.3, decay=0.0, horizon=T + 1,

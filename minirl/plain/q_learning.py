@@ -54,14 +54,18 @@ def double_q_learning(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
         a = act((Q[0, s] + Q[1, s]) / 2, epsilon, rng)
         after, r, terminal = step(s, a, rng)
         Q1, Q2 = Q if rng.random() < 0.5 else Q[::-1]
-        v = 0 if terminal else Q2[after, np.argmax(Q1[after])]
+        v = 0 if terminal else Q2[after, rng.choice(best(Q1[after]))]
         Q1[s, a] += alpha * (r + gamma * v - Q1[s, a])
         s = start if terminal else after
 
 
 def act(q, epsilon, rng):
-    """ε-greedy: with probability ε any action, otherwise the best one."""
-    return rng.integers(len(q)) if rng.random() < epsilon else np.argmax(q)
+    """ε-greedy: with probability ε any action, otherwise one of the best, since all are at first."""
+    return rng.choice(len(q) if rng.random() < epsilon else best(q))
+
+
+def best(q):
+    return np.flatnonzero(q == max(q))
 
 
 def cliff(s, a, rng):
