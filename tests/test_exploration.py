@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gridworld.maps import frozen_lake
-from minirl.play.exploration import highest, boltzmann, epsilon_greedy, one_of
+from minirl.play.exploration import boltzmann, epsilon_greedy, highest, is_masked, one_of
 from minirl.play.q_learning import (double_q_learning, expected_sarsa, learners, q_learning,
                                     sarsa)
 from worlds import single_outcome
@@ -97,6 +97,7 @@ def test_one_of_the_marked_is_found_by_counting():
             expected = [np.flatnonzero(marks)[int(u * len(marks[marks]))]
                         for marks, u in zip(marked.T, numbers)]
             assert one_of(marked, numbers).tolist() == expected
+    assert is_masked(np.array([[0.0, 1.0], [-np.inf, 2.0]])) and not is_masked(np.zeros((3, 2)))
     assert highest(np.array([[1.0, 2.0, 2.0], [-np.inf, -3.0, -4.0]])).T.tolist() == [
         [False, True, True], [False, True, False]]
 

@@ -264,6 +264,21 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
     assert (record.episodes >= 10).all()
 
 
+@LEARNERS
+def test_a_rule_that_takes_what_is_not_available_is_refused(learner):
+    mdp = replace(leaky(9, 4, 3, 2), available=np.array([[True, True, False]] * 4))
+    for action in 2, 1:
+        rule = Exploration(lambda numbers, A, progress: lambda t, values: np.full(3, action),
+                           lambda values, progress: np.eye(3)[[action] * 3])
+        trainer = learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]),
+                          exploration=rule, steps_per_iteration=5)
+        if action == 2:
+            with pytest.raises(ValueError, match="exploration must take available actions"):
+                next(trainer)
+        else:
+            assert np.isfinite(next(trainer).tables[..., :2]).all()
+
+
 # Fixed points.
 
 

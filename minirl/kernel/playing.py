@@ -277,7 +277,7 @@ def playable(world):
     episode for each of R Generators; `resume(states)` goes on where a record stands; `move(states,
     actions, numbers)` returns next states, rewards, terminated and truncated (R,), the last of
     them None where the world has no time limit; `restart(over, numbers)` begins a new episode for
-    each of the runs `over` (n,).  The first and the last return states.
+    the runs `over` (n,).  The first and the last return states.  Numbers (R,) are uniform.
 
     Examples
     --------
@@ -294,6 +294,7 @@ class _Law:
 
     def __init__(self, mdp):
         self.mdp, self.shape, self.gamma, self.available = mdp, mdp.shape, mdp.gamma, mdp.available
+        self.first = np.flatnonzero(mdp.start)
 
     def begin(self, rng):
         return start_states(self.mdp, len(rng), rng)
@@ -305,7 +306,8 @@ class _Law:
         return *move(self.mdp, states, actions, numbers), None
 
     def restart(self, over, numbers):
-        return first_states(self.mdp, numbers)
+        # With one first state there is nothing to draw.
+        return self.first if self.first.size == 1 else first_states(self.mdp, numbers[over])
 
 
 class Environment:

@@ -60,11 +60,12 @@ def double_q_learning(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
 
 
 def act(q, epsilon, rng):
-    """ε-greedy: with probability ε any action, otherwise one of the best, since all are at first."""
+    """ε-greedy: with probability ε any action, otherwise one of the best; at first all are best."""
     return rng.choice(len(q) if rng.random() < epsilon else best(q))
 
 
 def best(q):
+    """The actions of the highest value."""
     return np.flatnonzero(q == max(q))
 
 

@@ -74,19 +74,17 @@ def epsilon_greedy(exploration_rate):
     def plan(numbers, A, progress):
         epsilon = rate(progress)
         explores = numbers < epsilon
-        # A number u below ε is uniform there, and one above it in what is left, so that u/ε and
-        # (u − ε)/(1 − ε) may choose the action.
-        luck = np.where(explores, numbers, numbers - epsilon)
-        luck /= np.where(explores, epsilon, 1 - epsilon)
-        luck = np.minimum(luck, 1 - 2.0**-53)  # rounding may have made it 1
-        actions = (luck * A).astype(int)
+        # A number u below ε is uniform there, so that u/ε may choose the action, rounded down,
+        # because A is no action; and one above it is uniform in what is left, and may decide a tie.
+        actions = (numbers * np.nextafter(A / (epsilon or 1), 0)).astype(int)
+        luck = np.minimum((numbers - epsilon) / (1 - epsilon or 1), 1 - 2.0**-53)
         greedy = [row.nonzero()[0] for row in ~explores]
 
         def act(t, values):
             taken, who = actions[t], greedy[t]
-            if values.item(values.argmin()) == -np.inf:  # then anything is less than that
+            if is_masked(values):
                 tried, = explores[t].nonzero()
-                taken[tried] = one_of(values[tried].T > -np.inf, luck[t, tried])
+                taken[tried] = one_of(values[tried].T > -np.inf, numbers[t, tried] / epsilon)
             if who.size:
                 taken[who] = one_of(highest(values.take(who, axis=0)), luck[t].take(who))
             return taken
@@ -95,11 +93,26 @@ def epsilon_greedy(exploration_rate):
 
     def policy(values, progress):
         epsilon, best = rate(progress), highest(values)
-        possible = values.T > -np.inf
-        return (epsilon / possible.sum(axis=0) * possible
-                + (1 - epsilon) / best.sum(axis=0) * best).T.copy()
+        chances = (1 - epsilon) / best.sum(axis=0) * best
+        if is_masked(values):
+            possible = values.T > -np.inf
+            chances += epsilon / possible.sum(axis=0) * possible
+        else:
+            chances += epsilon / values.shape[1]
+        return chances.T.copy()
 
     return Exploration(plan, policy)
+
+
+def is_masked(values):
+    """Whether some action is not available, that is, whether the lowest value is −∞.
+
+    Examples
+    --------
+    >>> is_masked(np.array([[3.0, -np.inf]])), is_masked(np.array([[3.0, 1.0]]))
+    (True, False)
+    """
+    return values.item(values.argmin()) == -np.inf
 
 
 def highest(values):

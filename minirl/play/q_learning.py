@@ -68,7 +68,7 @@ from minirl.exact.evaluation import reachable
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import playable
 from minirl.kernel.sampling import generators
-from minirl.play.exploration import highest, epsilon_greedy, one_of
+from minirl.play.exploration import epsilon_greedy, highest, is_masked, one_of
 from minirl.play.optim import remaining
 
 LOWEST = np.finfo(float).min
@@ -140,7 +140,7 @@ def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gr
     [[1.33 0.  ]]
     """
     def decide(numbers, progress):
-        act = exploration.plan(numbers, record.tables.shape[-1], progress)
+        act = exploration.plan(numbers.copy(), record.tables.shape[-1], progress)
 
         def taken(t, tables, there, across):
             planned = act(t, tables.take(there, axis=0))
@@ -194,7 +194,7 @@ def double_q_learning(world, record, *, learning_rate=1.0, decay=0.6,
     [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
     """
     def decide(numbers, progress):
-        luck = 2 * numbers % 1  # what is left of a coin whose side is known
+        luck = 2 * numbers.copy() % 1  # what is left of a coin whose side is known
 
         def of_the_other(t, tables, there, across):
             best = one_of(highest(tables.take(there, axis=0)), luck[t])
@@ -305,7 +305,7 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
         for bits, numbers in zip(rng, drawn):
             bits.random(out=numbers)
         choices, outcomes, restarts, coins = drawn.transpose(2, 1, 0)
-        # Everybody needs these two, so that the numbers of one step are laid side by side.
+        # Where a number is needed at every step, those of one step are laid side by side.
         choices, outcomes = choices.copy(), outcomes.copy()
         act, look_ahead = exploration.plan(choices, A, progress), decide(coins, progress)
         all_tables, all_updates = record.tables.copy(), record.updates.copy()
@@ -337,6 +337,8 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
             ahead[terminated] = 0
             entry = here * A + actions
             before, n = entries.take(entry), updates.take(entry)
+            if is_masked(before):
+                raise ValueError("exploration must take available actions, whose value is not −∞")
             entries[entry] = before + step_sizes.take(n) * (  # (q_learning.1)
                 rewards + world.gamma * ahead - before)
             updates[entry] = n + 1
@@ -345,7 +347,7 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
             late = t >= last if truncated is None else (t >= last) | truncated
             over, = np.logical_or(terminated, late, out=ended[t]).nonzero()
             if over.size:
-                states[over] = world.restart(over, restarts[t, over])
+                states[over] = world.restart(over, restarts[t])
                 last[over] = t + horizon
                 if planned is not None:
                     planned[over] = -1
