@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from gridworld.classics import car_rental, gambler, maximisation_bias
+from gridworld.classics import blackjack, car_rental, gambler, maximisation_bias
 from minirl.exact.evaluation import evaluate
 from minirl.exact.planning import policy_iteration
 
@@ -18,6 +18,48 @@ SMALL = 6
 @pytest.fixture(scope="module")
 def rental():
     return car_rental(most=SMALL)
+
+
+# Blackjack; `test_gymnasium` plays the game of Gymnasium.
+
+
+def test_the_best_policy_of_blackjack_is_that_of_the_book():
+    """Sutton and Barto, figure 5.2: without a usable ace stick on 12 against 4 to 6, on 13 against
+    2 and 3, else on 17; with one on 19, and on 18 unless the dealer shows 9, 10 or an ace."""
+    game = blackjack()
+    best = policy_iteration(game)
+    sticks = best.policy[:, 0].reshape(32, 11, 2)[12:22, 1:] > 0.5  # sums, cards, ace
+    assert best.objective == pytest.approx(-0.046556, abs=1e-6)
+    assert [12 + int(column.argmax()) for column in sticks[:, :, 0].T] == [
+        17, 13, 13, 12, 12, 12, 17, 17, 17, 17]
+    assert [12 + int(column.argmax()) for column in sticks[:, :, 1].T] == [
+        19, 18, 18, 18, 18, 18, 18, 18, 19, 19]
+    assert sticks[9].all() and (sticks[1:] >= sticks[:-1]).all()
+
+
+def test_the_dealer_of_blackjack_draws_up_to_17_by_loops():
+    game, weights = blackjack(), [1 / 13] * 9 + [4 / 13]
+    for shown in 1, 2, 6, 10:
+        chances, hands = defaultdict(float), [((shown,), 1.0)]
+        for _ in range(12):
+            going = []
+            for hand, chance in hands:
+                for card, weight in enumerate(weights, start=1):
+                    more = (*hand, card)
+                    total = sum(more) + 10 * (1 in more and sum(more) <= 11)
+                    if total < 17:
+                        going.append((tuple(sorted(more)), chance * weight))
+                    else:
+                        chances[total if total <= 21 else 0] += chance * weight
+            merged = defaultdict(float)
+            for hand, chance in going:
+                merged[hand] += chance
+            hands = list(merged.items())
+        for total in range(12, 22):
+            state = 22 * total + 2 * shown
+            wins = sum(p for end, p in chances.items() if end < total)
+            np.testing.assert_allclose(game.prob[state, 0, :3], [
+                wins, chances[total], 1 - wins - chances[total]], rtol=0, atol=1e-9)
 
 
 # The gambler.

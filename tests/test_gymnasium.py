@@ -17,6 +17,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
+from blackjack import value_after
 from gridworld import maps
 from gridworld.classics import blackjack, gambler
 from gridworld.gymnasium import WorldEnv, make
@@ -483,6 +484,7 @@ def test_taxi_is_learned_by_its_law_and_its_mask():
 def test_blackjack_is_learned_without_its_law():
     """Sutton and Barto, example 5.1.  The game is worth −0.0466; `python tests/blackjack.py` has
     −0.0438 after 500,000 episodes.  Here it is sixteen learners of 150 episodes each, together."""
+    assert 0 < abs(value_after(100)) < 0.2
     envs = Environment(gymnasium.make_vec("Blackjack-v1", num_envs=16))
     record = learned(q_learning, envs, range(16), 1, steps_per_iteration=200, decay=0.8)
     greedy = np.eye(2)[record.Q.mean(axis=0).argmax(axis=1)]

@@ -234,6 +234,20 @@ def test_states_may_be_lists_or_whole_floats_and_a_policy_nested_lists(world, ki
     assert_same(step(world, other, [0.0] * 20, 1), step(world, expected, np.zeros(20, int), 1))
 
 
+@pytest.mark.parametrize("starts", [[1], [0.25, 0.75], [0.5, 0, 0.5], [0.2, 0.3, 0, 0.5]])
+def test_where_a_walk_ends_it_begins_again_by_the_law_of_the_start(starts):
+    """From one, two and three first states; every step ends an episode."""
+    S, N = len(starts), 4000
+    mdp = single_outcome([[0]] * S, [[0]] * S, [[True]] * S, starts)
+    for moves in islice(walk(mdp, np.ones((S, 1)), np.zeros(N, int), rng=3), 40):
+        pass
+    observed = np.bincount(moves.next_states, minlength=S)
+    assert not observed[np.array(starts) == 0].any()
+    assert S == 1 or max(starts) == 1 or chdtrc(
+        np.count_nonzero(starts) - 1, sum((n - N * p)**2 / (N * p) for n, p in zip(observed, starts)
+                                          if p)) > FALSE_ALARM
+
+
 # Actions that are not available.
 
 

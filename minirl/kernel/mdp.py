@@ -61,7 +61,8 @@ LAW = [("prob", float), ("next_state", int), ("reward", float), ("terminated", b
 class TabularMDP:
     """A world of S states and A actions, each with K possible outcomes.
 
-    Copied and checked when it is made, and read-only after that.  `coin_game` shows how.
+    Copied and checked when it is made, in double precision whatever it came in, and read-only after
+    that.  `coin_game` shows how.
 
     Examples
     --------

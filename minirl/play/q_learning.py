@@ -51,6 +51,11 @@ learners are within 5 % of the optimum after 30,000 steps; the greedy policy of 
 was optimal in each of 60 trials after 25,000.  It removes no bias: from initial values of 0 such a
 mean was never optimal.
 
+*Without a law.*  Where a world comes from does not matter, as long as it can be played: a
+`TabularMDP`, or a Gymnasium environment behind `playing.Environment`.  Of blackjack (Sutton and
+Barto, example 5.1) one learner with ε = 0.1 and decay = 0.8 says after 500,000 episodes that it is
+worth −0.044 at the start.  The law says −0.047.
+
 *Judged by the truth.*  Give a learner Q* and it reports ‖Q − Q*‖∞ along the way.
 
 Read first: `planning`, `exploration`.  Compare: `reinforce`, which learns the policy itself.
