@@ -26,12 +26,15 @@ objectives: .venv/installed
 alignment: .venv/installed
 	$(BIN)/python -m minirl alignment
 
+# All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
+ALL = -m "slow or not slow"
+
 test: .venv/installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(ALL)
 
 # NumPy, SciPy and pytest alone: what needs an extra is skipped, or says what to install.
 test-without-extras: .venv-without-extras/installed
-	.venv-without-extras/bin/python -m pytest -q
+	.venv-without-extras/bin/python -m pytest -q $(ALL)
 
 gradients: .venv/installed
 	$(BIN)/python -m pytest -q -m gradient

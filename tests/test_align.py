@@ -118,6 +118,7 @@ def test_a_reward_model_and_its_optimum_are_what_they_say(command, folder):
     assert numbers(out)["rewards/margins"][1] == pytest.approx(margins.mean(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_readme_prints_what_the_commands_print(command, folder, capsys):
     readme = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
     Path("words.txt").write_text("\n".join(unicode_words()))

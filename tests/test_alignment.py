@@ -208,6 +208,7 @@ def proxy_tables(setting):
     return every, letter * letters(alike.shape) - like * alike, -alike
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", range(3))
 def test_each_path_is_that_of_its_proxy(proxies, proxy_tables, setting, which):
     """Proxy, truth, KL and letters of its optima by dense solves, which come close to its own
@@ -243,6 +244,7 @@ def test_each_path_is_that_of_its_proxy(proxies, proxy_tables, setting, which):
                                           abs=1e-7)
 
 
+@pytest.mark.slow
 def test_the_learned_proxy_over_optimises_and_the_others_do_not(proxies, setting):
     """Its truth rises and then falls, by more than it had risen, below that of the reference, while
     the proxy goes on rising; for every seed.  Two features from the same preferences are safe, and
@@ -268,6 +270,7 @@ def test_the_learned_proxy_over_optimises_and_the_others_do_not(proxies, setting
 # The job in a hurry.
 
 
+@pytest.mark.slow
 def test_every_row_is_measured_by_expectation(hurried_run, setting):
     """The policy of each trainer is trained once more; reward, KL, length by dense solves."""
     assert [row.method for row in hurried_run.rows] == METHODS
@@ -292,6 +295,7 @@ def test_every_row_is_measured_by_expectation(hurried_run, setting):
     assert hurried_run.resting == {2: pytest.approx(measured(setting, np.exp(logp))[3], abs=1e-9)}
 
 
+@pytest.mark.slow
 def test_a_policy_whose_strings_do_not_end_has_no_numbers(setting, monkeypatch):
     runaway, found = np.full((27, 27), -np.log(26)), {}
     runaway[:, 0] = -1e4
@@ -622,6 +626,7 @@ def test_the_arguments_and_their_defaults_reach_the_work(command, monkeypatch):
     assert seen == [(100_000, 0, FULL), (77, 5, FULL)]
 
 
+@pytest.mark.slow
 def test_the_seed_reaches_all_that_is_drawn(hurried_run, setting):
     """And nothing that is exact"""
     for name, work in (("models", lambda seed: alignment.judged_models(setting, [20, 50], seed,

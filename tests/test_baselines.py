@@ -71,6 +71,7 @@ def test_the_expected_gradient_is_exact_for_any_baseline(form, baseline, gamma):
 # What is expected of a batch.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form, N", [(WHOLE, 2), (KEPT, 2), (DROPPED, 2), (KEPT, 3)])
 def test_in_a_batch_leaving_oneself_out_is_unbiased_and_the_batch_mean_takes_a_shorter_step(form,
                                                                                             N):

@@ -156,6 +156,7 @@ def running_law():
     return reward_law(example.world, np.exp(example.reference))
 
 
+@pytest.mark.slow
 def test_on_the_running_example_four_is_the_best_n():
     """The figures of the chapter: 91.5 % at 4, 20 % at 64, below the reference at 200"""
     law, example = running_law(), running_example()
@@ -265,6 +266,7 @@ def expected_counts(n):
     return C, best
 
 
+@pytest.mark.slow
 def test_fine_tuning_on_infinitely_many_winners_beats_the_best_of_n():
     """(best_of_n.5) on the running example: 95.1 % at n = 4, and 96.7 % at n = 7, the best"""
     example = running_example()
@@ -294,6 +296,7 @@ def test_with_the_defaults_one_round_has_about_four_fifths():
     assert min(shares) > 0.765 and max(shares) < 0.835
 
 
+@pytest.mark.slow
 def test_nothing_pulls_later_rounds_back_to_the_reference():
     example, shares = running_example(), []
     for record in rejection_sampling(example.world, start(example.reference, rng=0),

@@ -40,6 +40,7 @@ def expected_accuracy(true, margins):
                     for q, m in zip(p, margins)])
 
 
+@pytest.mark.slow
 def test_on_fresh_pairs_a_fitted_model_is_nearly_as_accurate_as_any_can_be():
     fresh = preference_matrix(5000, 99)
     true = fresh @ running_example().world.mean_reward.ravel()

@@ -76,6 +76,7 @@ def language_of(seed=0, items=NAMES, pairs=20):
     return demo.language_table(items, seed, 0.5, pairs, str, SCALES["demo"])
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_results_apart_from_the_seconds():
     """And an own corpus its own letters"""
     found, again, other = (language_of(seed) for seed in (3, 3, 4))
@@ -90,6 +91,7 @@ def test_a_seed_gives_the_same_results_apart_from_the_seconds():
     assert language_of(items=NAMES[:9]).corpus.nll_heldout is None
 
 
+@pytest.mark.slow
 def test_the_scale_and_the_seed_reach_every_learner_on_a_grid():
     rows = demo.grid_table(3, str, DemoScale(q_learning=2, runs=3, reinforce=1, ppo=1))
     by_name = {row[:2]: row for row in rows}

@@ -193,6 +193,7 @@ def test_self_instruct_goes_on_from_any_pool_bit_for_bit():
             assert found[2:4] == expected[2:4]
 
 
+@pytest.mark.slow
 def test_the_figures_of_self_instruct():
     """206 seeds, eight rounds of a thousand strings: the check is learned, what is not checked
     drifts."""

@@ -175,6 +175,7 @@ def test_a_pair_seen_in_chosen_strings_only_need_not_run_away_where_others_hold_
     assert policy[1, 2] < 2 / 3
 
 
+@pytest.mark.slow
 def test_few_pairs_without_a_pull_make_strings_of_hundreds_of_letters():
     """300 and 3,000 pairs of the running example, 150 steps on the way; the reference has 5.9
     letters."""
@@ -193,6 +194,7 @@ def test_few_pairs_without_a_pull_make_strings_of_hundreds_of_letters():
     assert min(lengths) > 50 and np.median(lengths) > 500
 
 
+@pytest.mark.slow
 def test_20_000_pairs_without_a_pull_run_away_too_and_where_they_stop_is_the_solvers_choice():
     """The longer the solver may try, the lower the loss, and the longer the strings."""
     ref, D = running_example().reference, preference_matrix(20_000, SEED).copy()
@@ -212,6 +214,7 @@ def fitted(pairs, seed):
     return fit_dpo(running_example().reference, preference_pairs(pairs, seed), beta=BETA, pull=2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs, percent, within, seeds", [
     (300, 33, 4, (SEED, 0, 1, 2)), (3000, 73, 2.5, (SEED, 0, 1, 2)),
     (20_000, 93, 1, (SEED, 0, 1, 2)), (100_000, 98, 0.5, (1,))])

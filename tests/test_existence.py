@@ -159,6 +159,7 @@ def random_data(kind, rng):
     return data, bradley_terry_loss, data.difference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pairs", "rankings", "labels"])
 def test_newtons_step_and_the_groups_or_the_programme_agree(kind):
     """(existence.4), of every loss, against (existence.2): two proofs that share no line."""

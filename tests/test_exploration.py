@@ -114,6 +114,7 @@ def test_a_greedy_learner_tries_everything_if_its_table_is_optimistic():
         assert not first or (record.Q.argmax(axis=2) == [1, 2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", [q_learning, sarsa, expected_sarsa, double_q_learning])
 @pytest.mark.parametrize("epsilon", [0.1, 0.3, 0.5])
 def test_from_zeros_everybody_finds_the_goal_of_the_lake_without_slip(learner, epsilon):

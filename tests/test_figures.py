@@ -128,6 +128,7 @@ def test_what_does_not_fit_the_map_is_refused(name, accepted, shapes):
         assert str(found.value) == f"{name} must have shape {accepted}, got {shape}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "svg"])
 def test_the_window_of_a_notebook_is_not_asked_for_and_stays_what_it_is(backend):
     """A name that matplotlib does not know made its import fail."""

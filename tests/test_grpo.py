@@ -272,6 +272,7 @@ def test_some_groups_have_nothing_to_learn_and_are_counted():
 # The learners, on the running example.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("advantage, weights, seed", [
     (group_normalised, per_string, 0), (group_centred, per_length(7), 2)])
 def test_with_the_kl_in_the_reward_they_come_to_the_optimum(advantage, weights, seed):

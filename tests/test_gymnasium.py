@@ -469,6 +469,7 @@ def test_taxi_is_learned_with_its_own_mask():
         assert (np.isneginf(record.tables) == ~world.available).all()
 
 
+@pytest.mark.slow
 def test_taxi_is_learned_by_its_law_and_its_mask():
     """(q_learning.4) in a deterministic world with α = 1: after 20,000 steps hardly a detour."""
     env = theirs("Taxi")

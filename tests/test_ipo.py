@@ -145,6 +145,7 @@ def test_far_away_a_good_string_is_told_from_a_very_good_one_by_too_little():
     assert (steps < 0.4 * deserved).all() and steps[0] == pytest.approx(steps[1], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau, percent", [(BETA / 4, 90), (BETA, 45)])
 def test_the_price_of_dpo_does_not_carry_over(tau, percent):
     """(ipo.4), the docstring's figures.
@@ -170,6 +171,7 @@ def test_the_price_of_dpo_does_not_carry_over(tau, percent):
     assert abs(100 * share(fit.x) - percent) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_few_pairs_rank_rightly_and_strings_run_away_without_a_pull(seed):
     """The leads of 300 pairs stay finite; the length of strings that were in none does not."""

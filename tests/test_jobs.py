@@ -65,6 +65,7 @@ def name(request):
 # What is printed and written.
 
 
+@pytest.mark.slow
 def test_a_text_is_printed_in_eighty_columns_and_json_is_valid_and_alone(command, name, tmp_path,
                                                                         monkeypatch):
     """To standard output; what goes to a file is the same, beside the text or without it."""
@@ -91,6 +92,7 @@ def test_a_text_is_printed_in_eighty_columns_and_json_is_valid_and_alone(command
     assert main([name], jobs) == 0 and stderr.getvalue() == f"\r\033[K{name}: working\r\033[K"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLOTTED)
 def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_path):
     pytest.importorskip("matplotlib")

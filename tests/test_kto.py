@@ -155,6 +155,7 @@ def test_a_divergence_below_zero_is_zero_and_a_fit_that_did_not_converge_no_fixe
     assert not fit.converged and fit.rounds == 1
 
 
+@pytest.mark.slow
 def test_what_100_000_pairs_give():
     """The docstring's figure, within a point: seven seeds gave 86 or 87 %."""
     ref, told, divergence = running(100_000, 1)

@@ -76,6 +76,7 @@ def test_counts_of_fractions_make_strings_half_as_long():
     assert 4.7 < mean_length(whole) < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight, found", [(1.0, 0.67), (4.0, 0.73)])
 def test_its_share_of_what_there_is_to_gain(weight, found):
     """Of 100,000 pairs, fitted not to the last digit; the odds tell chosen from rejected, and
@@ -87,6 +88,7 @@ def test_its_share_of_what_there_is_to_gain(weight, found):
     assert mean_length(fit.x) == pytest.approx(3.0, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 3])
 def test_the_best_weight_is_near_four(seed):
     """Found with 5,000 pairs: less and more are worse."""

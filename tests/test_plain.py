@@ -136,6 +136,7 @@ def test_value_iteration_prints_the_optimum_and_the_best_way():
     assert values == [round(V, 2) for V in optimum.values[alive]]
 
 
+@pytest.mark.slow
 def test_q_learning_finds_the_edge_of_the_cliff_and_sarsa_keeps_away():
     rows = printed("q_learning")[:4]
     found = {line.split()[0]: numbers(line)[0] for line in rows}
@@ -151,6 +152,7 @@ def test_a_walk_along_the_cliff_that_circles_does_not_arrive():
     assert all(numbers(line) == [-13] for line in rows)
 
 
+@pytest.mark.slow
 def test_double_q_learning_values_the_edge_of_the_cliff_too_low():
     """As the file says; Q-learning, which begins above every value, does not."""
     Q, both = np.zeros((48, 4)), np.zeros((2, 48, 4))
@@ -175,6 +177,7 @@ def surrogate_by_counting(theta, old, steps, A, epsilon):
     return -loss, -grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, batch, quicker", [
     ("reinforce", 100, {}), ("actor_critic", 50, {}),
     ("ppo", 50, {"surrogate": surrogate_by_counting})])
@@ -230,6 +233,7 @@ def test_what_is_aligned_comes_near_the_optimum(run, least):
     assert least < (last - first) / (best - first) < 1
 
 
+@pytest.mark.slow
 def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not():
     """The last lines of `dpo`."""
     *_, last, words = run_dpo()
@@ -238,6 +242,7 @@ def test_more_pairs_bring_dpo_nearer_and_more_steps_do_not():
         assert numbers(rows[1])[-2] == J
 
 
+@pytest.mark.slow
 def test_grpo_learns_to_write_words():
     share = [numbers(line)[1] for line in printed("grpo")]
     assert share[0] < 30 and share[-1] > 95

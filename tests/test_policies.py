@@ -93,6 +93,7 @@ def test_a_seed_gives_the_same_run_in_another_process_and_through_the_defaults(l
     assert theirs["values"][1] == [text().judge(record.policy).objective]
 
 
+@pytest.mark.slow
 def test_runs_shared_out_to_other_processes_are_the_same_bit_for_bit(shared_out):
     found, = shared_out["methods"]
     task = policies.grid_problem(LAKE), "reinforce"
@@ -233,6 +234,7 @@ print(status, __name__, out.getvalue())
 """
 
 
+@pytest.mark.slow
 def test_a_program_without_a_main_guard_may_call_the_job(tmp_path, shared_out):
     """And a helper does not begin the program again."""
     path = tmp_path / "program.py"
@@ -244,6 +246,7 @@ def test_a_program_without_a_main_guard_may_call_the_job(tmp_path, shared_out):
     assert json.loads(out)["methods"][0]["steps"] == shared_out["methods"][0]["steps"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/thread-self/children").exists(),
                     reason="asks Linux for its processes")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])

@@ -209,6 +209,7 @@ def test_an_iteration_takes_a_step_for_each_part_of_its_epochs(trainer, batch_si
     assert expected["policy/kl"] > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("iterations, least, seeds", [(50, 0.90, 3), (100, 0.95, 1)])
 def test_the_defaults_fit_a_short_run_too(iterations, least, seeds):
     """A share of J* on the slippery lake; what 400 iterations promise is in `test_policies`."""

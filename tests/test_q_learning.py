@@ -385,6 +385,7 @@ def test_q_learning_crosses_the_windy_grid_in_fifteen_steps():
     assert {steps_of_the_greedy_path(windy, Q) for Q in record.Q} == {15}
 
 
+@pytest.mark.slow
 def test_sarsa_crosses_the_windy_grid():
     """Example 6.5: its figure shows some 170 episodes after 8,000 steps; the mean of 50 seeds is
     161.  At a constant ε and α the table never settles, and the greedy path of many seeds does not
@@ -398,6 +399,7 @@ def test_sarsa_crosses_the_windy_grid():
     assert min(lengths) == 15 and max(lengths) <= 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner, lowest, highest, paths", [
     (q_learning, -53.5, -45.5, {13}), (expected_sarsa, -22, -19.5, {15}),
     (sarsa, -31, -24, {15, 17, 19, np.inf})], ids=["q", "expected_sarsa", "sarsa"])

@@ -71,6 +71,7 @@ def test_the_expected_return_is_the_objective_of_the_whole_string():
     assert shaped == pytest.approx(reward - 0.4 * divergence, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_ppo_on_the_true_reward_reaches_the_optimum(seed):
     """At least 99.9 % of J* − J(ref) on the running example, as the chapter states"""
@@ -136,6 +137,7 @@ def test_scores_may_be_answers_and_are_not_changed():
     assert answers.dtype == bool and answers.sum() == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_program_that_checks_palindromes_teaches_the_best_bigram(seed):
     """At least 99.9 % of the way from the reference to the optimum of `verifiers.gap`"""
@@ -257,6 +259,7 @@ def test_each_iteration_is_rlhf_at_the_price_of_the_record(settings, kl_horizon)
         record = found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed, beta", [(1, 0.5), (2, 2.0)])
 def test_the_kl_comes_to_the_target_and_the_price_to_that_of_the_exact_optimum(seed, beta):
     """(rlhf.3): on the running example one nat is the optimum's KL at β = 0.4756."""
@@ -283,6 +286,7 @@ def test_the_kl_comes_to_the_target_and_the_price_to_that_of_the_exact_optimum(s
 # Iterated.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_asking_about_the_new_policys_strings_beats_as_many_pairs_of_the_reference(seed):
     """Iterated RLHF with exact optima: 2000 pairs a round, all pairs so far in each fit."""

@@ -93,6 +93,7 @@ def test_a_margin_enlarges_every_lead_but_that_of_equals(p, gamma):
 # The running example, with the β = 2 and γ = 1 of the paper.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs, seed, iterations, least, most", [
     (3000, 1, 600, 1e6, np.inf), (3000, 2, 400, 1e7, np.inf), (3000, 3, 300, 1e7, np.inf),
     (20_000, 0, 700, 1e6, np.inf), (20_000, 2, 400, 0, 1e-3)])
@@ -112,6 +113,7 @@ def test_without_a_pull_strings_do_not_end_or_end_at_once(pairs, seed, iteration
     assert share(fit.x) < (-1e5 if least else -5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 3])
 def test_with_the_pull_of_dpo_the_kl_eats_up_a_reward_above_that_of_the_optimum(seed):
     """A sixth of what there is to gain at most, and less than nothing from the second sample, from

@@ -104,6 +104,7 @@ def costs(**options):
     return nats_per_character(model.logits, model.encode(HELD))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", BOUNDS)
 def test_higher_orders_pay(order):
     """And the figures of the text and the README are what is found, of two methods to order 4."""

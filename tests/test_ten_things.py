@@ -111,6 +111,7 @@ def test_the_kl_frontier(run):
     assert beta.size == 5 and (beta[1:] < slope).all() and (slope < beta[:-1]).all()
 
 
+@pytest.mark.slow
 def test_rlhf_on_a_corpus(run):
     _, (share,) = run("rlhf_on_a_corpus")
     assert 0.9 < float(share) < 1

@@ -112,6 +112,7 @@ def test_a_spread_is_three_runs_that_exist_and_the_worst_have_no_value():
     assert summary.spread(np.array([[2.0], [7.0]])).tolist() == [[2, 7]] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, steps, least", [("windy", 8000, [1, None, 0.8, 1]),
                                                 ("cliff", 10_000, [1, 0.65, 0.65, 0.8]),
                                                 ("teleports", 5000, [0.95, 0.85, 0.8, 0.8])])

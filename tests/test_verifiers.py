@@ -191,6 +191,7 @@ def found_for(rule):
     return found, seen[-1], counts_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_the_table_of_the_chapter_and_no_other_start_finds_more(rule):
     """(verifiers.1) and (verifiers.2)"""
