@@ -286,7 +286,11 @@ def playable(world):
     >>> coin.begin((np.random.default_rng(0),))
     array([0])
     """
-    return _Law(world) if isinstance(world, TabularMDP) else world
+    if isinstance(world, TabularMDP):
+        return _Law(world)
+    if not all(hasattr(world, name) for name in ("begin", "resume", "move", "restart")):
+        raise ValueError(f"world must be a TabularMDP or a playing.Environment, got {world!r}")
+    return world
 
 
 class _Law:

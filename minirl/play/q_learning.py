@@ -290,6 +290,7 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
     table that each learner updates, and `there + across` those in its other table; `across` is 0 if
     it has none.  `planned` are the actions it has decided on there, or None.
     """
+    law, world = world, playable(world)
     checks.step_size(learning_rate, decay)
     horizon, T = (checks.whole(name, value) for name, value in (
         ("horizon", horizon), ("steps_per_iteration", steps_per_iteration)))
@@ -297,14 +298,13 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
     checks.shape("the record's tables", record.tables, (M, R, *world.shape))
     if truth is not None:
         checks.shape("truth", truth, (S, A))
-        judged = (reachable(world, world.uniform)[:, None] & world.available
-                  if isinstance(world, TabularMDP) else np.isfinite(truth))
-    world = playable(world)
+        judged = (reachable(law, law.uniform)[:, None] & law.available
+                  if isinstance(law, TabularMDP) else np.isfinite(truth))
     world.resume(record.states)
     rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
     first = mine = np.arange(R) * S  # where the table of each learner begins
-    across, available = 0, None
+    across, available, masked = 0, None, True
     while True:
         progress = remaining(record.iteration, iterations)
         for bits, numbers in zip(rng, drawn):
@@ -324,7 +324,7 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
         last = horizon - 1 - record.age  # the step of this iteration that an episode may still take
         for t in range(T):
             if world.available is not available:  # an environment tells it by and by
-                available = _hide(all_tables, world.available)
+                available, masked = _hide(all_tables, world.available)
             if M > 1:  # a coin decides which table is updated
                 coin = (coins[t] >= 0.5).astype(int)
                 mine, across = first + R * S * coin, R * S * (1 - 2 * coin)
@@ -337,12 +337,12 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
                 actions = np.where(planned < 0, actions, planned)
             states, rewards, terminated, truncated = world.move(states, actions, outcomes[t])
             if world.available is not available:
-                available = _hide(all_tables, world.available)
+                available, masked = _hide(all_tables, world.available)
             ahead, planned = look_ahead(t, tables, mine + states, across)
             ahead[terminated] = 0
             entry = here * A + actions
             before, n = entries.take(entry), updates.take(entry)
-            if is_masked(before):
+            if masked and is_masked(before):
                 raise ValueError("exploration must take available actions, whose value is not −∞")
             entries[entry] = before + step_sizes.take(n) * (  # (q_learning.1)
                 rewards + world.gamma * ahead - before)
@@ -370,9 +370,9 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
 
 
 def _hide(tables, available):
-    """Give −∞ to what is not available, in all tables, and return what is."""
+    """Give −∞ to what is not available, in all tables; what is, and whether anything is not."""
     tables[:, :, ~available] = -np.inf
-    return available
+    return available, not available.all()
 
 
 def _episodes(paid, ended, record):
