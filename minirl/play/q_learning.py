@@ -199,7 +199,8 @@ def double_q_learning(world, record, *, learning_rate=1.0, decay=0.6,
     [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
     """
     def decide(numbers, progress):
-        luck = 2 * numbers.copy() % 1  # what is left of a coin whose side is known
+        coins = numbers.copy()
+        luck = 2 * coins - (coins >= 0.5)  # what is left of a coin whose side is known
 
         def of_the_other(t, tables, there, across):
             best = one_of(highest(tables.take(there, axis=0)), luck[t])
@@ -313,6 +314,8 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
         # Where a number is needed at every step, those of one step are laid side by side.
         choices, outcomes = choices.copy(), outcomes.copy()
         act, look_ahead = exploration.plan(choices, A, progress), decide(coins, progress)
+        if M > 1:  # a coin decides which table is updated
+            sides = R * S * (coins.copy() >= 0.5)
         all_tables, all_updates = record.tables.copy(), record.updates.copy()
         # The same memory, by rows and by entries.
         tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
@@ -325,9 +328,8 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
         for t in range(T):
             if world.available is not available:  # an environment tells it by and by
                 available, masked = _hide(all_tables, world.available)
-            if M > 1:  # a coin decides which table is updated
-                coin = (coins[t] >= 0.5).astype(int)
-                mine, across = first + R * S * coin, R * S * (1 - 2 * coin)
+            if M > 1:
+                mine, across = first + sides[t], R * S - 2 * sides[t]
             here = mine + states
             values = tables.take(here, axis=0)
             if M > 1:
