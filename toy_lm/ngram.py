@@ -15,7 +15,7 @@ character −(1/N) Σ log π, in nats, whose exponential is the perplexity.
 so that no function here asks for it.  Every exact answer of this book holds at every order.  The
 equations are solved where there are up to 4,000 states, as at order 3 for 63 symbols; above that a
 solve would fill the matrix, and the series is added up to a certified 1e-12
-(`minirl.exact.evaluation`). A table of a lower order is one of a higher order whose rows repeat:
+(`minirl.exact.solving`).  A table of a lower order is one of a higher order whose rows repeat:
 `widen`.
 
 *Sampling is playing*: `sample` is a rollout in that world.  A rollout needs a horizon, and a string

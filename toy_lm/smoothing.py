@@ -10,7 +10,8 @@ in,
 
 where s' is s without its oldest character.  The table of order m − 1 is itself such a mixture with
 order m − 2, and so on down to order 1, which is mixed with the uniform distribution 1/A.  Each row
-sums to one, and no entry is zero.  A context that never occurred has K = 0: its row is that of s'.
+sums to one, and no entry is zero.  In a context that never occurred K is 0, and w is set to 1: its
+row is that of s'.
 A pseudo-count α is the case K = C, w = αA, with the uniform distribution in place of π_{m−1}.
 
 *Witten-Bell* asks how often something new was seen here.  With T[s] = Σ_a 1{C[s, a] > 0}, the
@@ -22,7 +23,8 @@ number of different actions that were counted in s,
 
     K[s, a] = max(C[s, a] − d, 0),   w[s] = d T[s],   d = n₁/(n₁ + 2 n₂),              (smoothing.3)
 
-where n₁ entries of C were counted once and n₂ twice.  The denominator is then Σ_b C[s, b].  It also
+where n₁ entries of the whole table C were counted once and n₂ twice; each order has a d of its own,
+which is ½ where n₁ or n₂ is zero.  The denominator is then Σ_b C[s, b].  It also
 fits the shorter memory to its purpose, which is to say what comes in a context that is new.  There
 an action counts as often as there are longer contexts in which it was seen,
 
@@ -79,6 +81,13 @@ def kneser_ney(counts):
     --------
     >>> print(kneser_ney(np.array([[2., 1., 0., 0.]])).round(4))  # the discount is 1/3
     [[0.6111 0.2778 0.0556 0.0556]]
+
+    At order 2 the last letter came a hundred times, but in two contexts only.  Behind itself, where
+    it never came, it is expected less than by Witten-Bell:
+
+    >>> counts = np.array([[0., 1., 1.], [1., 0., 99.], [1., 0., 0.]])
+    >>> print(kneser_ney(counts)[2].round(2), witten_bell(counts)[2].round(2))
+    [0.7 0.1 0.2] [0.51 0.01 0.48]
     """
     counts = _checked(counts)
     broken = counts[counts != np.rint(counts)]

@@ -6,11 +6,11 @@ an episode that has ended begin again from `start`, at once and for ever, and do
 
     ρ(π) = lim (1/T) E[r_0 + r_1 + … + r_{T−1}].                                  (average_reward.1)
 
-This is the *gain* of the policy; γ plays no part here.  A policy now has no value, which would be
-infinite, but a *differential* value h(s): how much more is earned from s on than from an ordinary
-moment.  It is defined up to a constant.  Choose the constant so that a fresh episode has none, Σ_s
-start(s) h(s) = 0; then what follows an end is worth nothing, as in an episode, and the restarts
-drop out of the equation,
+Many books call it the gain of the policy.  γ plays no part here.  A policy now has no value, which
+would be infinite, but a *differential* value h(s): how much more is earned from s on than from an
+ordinary moment.  It is defined up to a constant.  Choose the constant so that a fresh episode has
+none, Σ_s start(s) h(s) = 0; then what follows an end is worth nothing, as in an episode, and the
+restarts drop out of the equation,
 
     h = r_π − ρ + P_π h,   Σ_s start(s) h(s) = 0.                                 (average_reward.2)
 
@@ -31,16 +31,17 @@ zero.  So ∇ρ = Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), and for a softmax table
 
     ∂ρ/∂θ[s, a] = d(s) π(a|s) [Q(s, a) − h(s)],   Q(s, a) = r(s, a) − ρ + Σ_s' P(s'|s, a) h(s'),
                                                                                   (average_reward.4)
-the same form as (planning.5).  The two objectives are different all the same: a policy that earns
+the same form as (planning.7).  The two objectives are different all the same: a policy that earns
 little, quickly, may have the larger ρ and the smaller J.
 
-*The best rate.*  Which policy earns most per step?  Let T be the best step that can be taken, T h =
-max_a [r + P h] with h = 0 after an end less what a fresh episode is worth, as above.  Whatever the
-table h, the best rate lies between
+*The best rate.*  Which policy earns most per step?  Let h be any table, and T h what the best step
+earns and leads to, (T h)(s) = max_a [r(s, a) + Σ_s' P(s'|s, a) h(s')].  An end leads to a fresh
+episode, and adds the chance of an end times Σ_s start(s) h(s).  If the best rate ρ* is the same
+from every state, it lies between
 
-    min_s (T h − h)(s) ≤ ρ* ≤ max_s (T h − h)(s),                                 (average_reward.5)
+    min_s (T h − h)(s) ≤ ρ* ≤ max_s (T h − h)(s).                                 (average_reward.5)
 
-where a fresh episode is worth Σ_s start(s) h(s).  *Relative value iteration* moves h towards T h
+*Relative value iteration* moves h towards T h
 until the two bounds meet.  It moves half of the way, h ← (h + T h)/2, because a world that goes
 round in a circle would otherwise go round for ever.  *Howard's policy iteration* evaluates a policy
 and replaces an action where another one is better: first by the rate that it leads to, and among
@@ -155,7 +156,7 @@ def average_reward_gradient(mdp, logits):
 class BestRate(NamedTuple):
     """A policy that earns most per step, and between which bounds the best rate lies."""
 
-    policy: np.ndarray  # (S, A) deterministic; the first action where no episode can come
+    policy: np.ndarray  # (S, A) deterministic; the first available action where no episode comes
     rate: float         # ρ* from the start, reward per step
     low: float          # the bounds (average_reward.5) for the h that was found
     high: float
@@ -166,7 +167,8 @@ def howard(mdp):
     """The `BestRate` by Howard's policy iteration, (average_reward.6): a dense solve a round.
 
     Where the best rate depends on the state, because good loops cannot be reached from everywhere,
-    `rate` is the mean over the start, and the bounds are those of the worst and the best state.
+    `rate` is the mean over the start.  The bounds then enclose the rates of all states, and may be
+    wide.
 
     Examples
     --------

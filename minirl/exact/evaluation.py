@@ -124,11 +124,14 @@ def expectation(mdp, policy, table):
     """
     if np.shape(table)[-2:] != mdp.shape:
         raise ValueError(f"table must end in shape {mdp.shape}, got {np.shape(table)}")
+    checks.finite("table", table)
     return (occupancy(mdp, policy)[:, None] * policy * table).sum(axis=(-2, -1))
 
 
 def action_values(mdp, values):
     """Q of (evaluation.1), shape (S, A), from values (S,) of the states that come next.
+
+    It follows the law, also for actions that are not available: `mdp.masked` hides them.
 
     Examples
     --------
@@ -295,6 +298,7 @@ def checked_table(mdp, policy, table=None):
     check_policy(mdp, policy)
     table = mdp.mean_reward if table is None else table
     checks.shape("table", table, mdp.shape)
+    checks.finite("table", table)
     return table
 
 

@@ -21,21 +21,25 @@ same reason policy iteration starts from a policy that ends.
 
 When are two action values equal in floating point?  When their difference is no larger than the
 rounding of these two.  Computing r + γ P V rounds by ε = 2⁻⁵² times the sum of the absolute values
-of its terms, and what each step rounds adds up along an episode just as rewards do.  So the doubt
-D(s, a) about Q(s, a) solves the equation of a value,
+of its terms, and what each step rounds adds up along an episode just as rewards do.  Let |r|(s, a)
+be the mean of the absolute rewards of a step.  Then the doubt D(s, a) about Q(s, a) solves the
+equation of an action value,
 
-    D = ε (|r| + γ P |V|) + γ P_π D,                                                    (planning.6)
+    D(s, a) = ε [|r|(s, a) + γ Σ_s' P(s'|s, a) |V(s')|]
+              + γ Σ_s' P(s'|s, a) Σ_b π(b|s') D(s', b).                                 (planning.3)
 
-and a gain that exceeds the doubts about its two values is real.  A scale for the whole world would
-not do: beside a loss of a million, however unlikely, every choice about cents would be a tie.
+A gain Q(s, a) − V(s) is real if it exceeds the doubts about Q(s, a) and about V(s), which is the
+mean of D(s, ·) under π.  A scale for the whole world would not do: beside a loss of a million,
+however unlikely, every choice about cents would be a tie.
 
 Near γ = 1 values are large, and what tells actions apart is small beside them.  But gains stay the
 same if all values are counted from another zero c.  Then V − c belongs to the rewards
 
-    r − c where the episode ends,   r − (1 − γ) c where it goes on.                     (planning.7)
+    r − c where the episode ends,   r − (1 − γ) c where it goes on.                     (planning.4)
 
-With c in the midst of the values these are as small as the differences of values, and so are the
-doubts.  Of the two answers each entry takes the one with less doubt.
+With the median of the values as c these rewards are as small as the differences of values, and so
+are the doubts.  Gains are computed with c = 0 and with the median, and for each action the answer
+with the smaller doubt counts.
 
 *Modified policy iteration* stands between the two.  It acts greedily, and then brings V nearer to
 the values of that policy by some sweeps instead of a solve.  With no sweeps it is value iteration;
@@ -44,7 +48,7 @@ with infinitely many it is policy iteration.
 *Backward induction* is for a finite horizon T.  With t steps taken there are T − t left, and what
 is best may depend on that,
 
-    V_T = 0,   V_t(s) = max_a r(s, a) + γ Σ_s' P(s'|s, a) V_{t+1}(s').                  (planning.3)
+    V_T = 0,   V_t(s) = max_a r(s, a) + γ Σ_s' P(s'|s, a) V_{t+1}(s').                  (planning.5)
 
 It is exact after T backups, at any γ, and needs no policy that ends.
 
@@ -52,7 +56,7 @@ It is exact after T backups, at any γ, and needs no policy that ends.
 that knows nothing of policies finds it.  A table that satisfies V(s) ≥ r(s, a) + γ Σ_s' P(s'|s, a)
 V(s') for every action lies above V*.  So V* is the lowest such table:
 
-    minimise Σ_s c(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
+    minimise Σ_s c(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.6)
 
 Any weights c > 0 will do.  A constraint has a price, by how much the minimum would rise with its
 r(s, a).  That is the number of times a best policy takes a in s when episodes start from c.  So the
@@ -68,7 +72,7 @@ reward.  Solving it by the visits (evaluation.2) gives the policy gradient theor
 Σ_a ∇π(a|s) Q(s, a).  How the visits change need not be differentiated.  For a softmax table,
 (softmax.3) turns it into
 
-    ∂J/∂θ[s, a] = η(s) π(a|s) A(s, a).                                                  (planning.5)
+    ∂J/∂θ[s, a] = η(s) π(a|s) A(s, a).                                                  (planning.7)
 
 Read first: `evaluation`.  Read next: `average_reward` and `regularised`, then `q_learning`, where Q
 is learned by playing.
@@ -92,7 +96,7 @@ from minirl.kernel.softmax import log_softmax
 DOUBT = 2.0**-52  # the rounding of a sum, per unit of its terms' absolute values
 TIE = 10         # times the tolerance of value iteration: below it two action values are a tie
 REFINEMENTS = 20
-LOOKS = 9        # from another zero at most: each shows the median better, till it stays the same
+LOOKS = 9        # at the median, at most: each shows it better, until it stays the same
 
 
 class Optimum(NamedTuple):
@@ -112,7 +116,7 @@ def policy_iteration(mdp):
     each turn paid, and then the optimum is infinite.
 
     Another action replaces the present one only if it is better by more than the doubts about the
-    two, (planning.6).
+    two, (planning.3).
 
     The `Optimum` is deterministic.  At gamma 1 the values of states that no policy reaches are NaN,
     and it is a ValueError if some state cannot reach an end or the optimum is infinite.
@@ -130,7 +134,7 @@ def policy_iteration(mdp):
     while True:
         values, gain, _ = _gains(mdp, policy, states)
         if not (gain > 0).any():
-            values, gain = gains(mdp, policy, states)  # which looks twice
+            values, gain = gains(mdp, policy, states)  # also from the median
         best = gain.argmax(axis=1)
         better = gain.max(axis=1) > 0
         if not better.any():
@@ -139,7 +143,7 @@ def policy_iteration(mdp):
 
 
 def policy_gradient(mdp, logits):
-    """J and its exact gradient in the logits (S, A), (planning.5).  To be climbed, not descended.
+    """J and its exact gradient in the logits (S, A), (planning.7).  To be climbed, not descended.
 
     The gradient is zero in rows that no episode visits.
 
@@ -228,7 +232,7 @@ class Schedule(NamedTuple):
 
 
 def backward_induction(mdp, horizon):
-    """The best policy for `horizon` steps, by (planning.3); it may look at the clock.
+    """The best policy for `horizon` steps, by (planning.5); it may look at the clock.
 
     The same as planning in `unroll(mdp, horizon)`, without making that larger world.  It is greedy,
     the first action on a tie.
@@ -249,7 +253,7 @@ def backward_induction(mdp, horizon):
 
 
 def linear_programme(mdp):
-    """The optimum by (planning.4), solved by SciPy's HiGHS: an independent check of the others.
+    """The optimum by (planning.6), solved by SciPy's HiGHS: an independent check of the others.
 
     The policy takes the action whose constraint has the largest price.  The values solve the
     constraints of these actions, which are tight, once more.  HiGHS resolves a ten-thousand-
@@ -281,10 +285,10 @@ def linear_programme(mdp):
 def gains(mdp, policy, states):
     """V of a policy, and what each action gains over it: (S,) and (S, A).
 
-    The gain is Q − V where it exceeds the doubts about the two, (planning.6), and below zero if it
-    is a loss, however small.  It is 0 where rounding may explain a gain, and where no value is
+    The gain is Q − V where it exceeds the doubts about the two, (planning.3), and also where it is
+    a loss, however small.  It is 0 where rounding may explain a gain, and where no value is
     asked; it is −∞ where the action is not available.  `states` is that of `evaluate`.  Values are
-    counted from 0 and, below gamma 1, from their median too, (planning.7).
+    counted from 0 and, below gamma 1, from their median too, (planning.4).
 
     Examples
     --------
@@ -325,13 +329,13 @@ def _gains(mdp, policy, states):
     doubt += (policy * doubt).sum(axis=1, keepdims=True)
     gain = action_values(mdp, known) - known[:, None]
     gain[(gain > 0) & (gain <= doubt)] = 0
-    gain[policy > 0] = 0
+    gain[policy == 1] = 0
     gain[~states] = 0
     return values, mdp.masked(gain), doubt
 
 
 def doubts(mdp, policy, values, states=None):
-    """D of (planning.6): by how much rounding may have moved each Q(s, a) of a policy, (S, A).
+    """D of (planning.3): by how much rounding may have moved each Q(s, a) of a policy, (S, A).
 
     Examples
     --------
@@ -349,8 +353,8 @@ def doubts(mdp, policy, values, states=None):
 def best_actions(mdp, optimum, *, tol=0.0):
     """All actions that are as good as the best one, (S, A) bool, one at least in each state.
 
-    Two action values of an `Optimum` are equal if they differ by no more than their doubts
-    (planning.6), plus `tol` if its solver was less exact than that.
+    The policy of an `Optimum` is evaluated once more.  Two of its action values are equal if they
+    differ by no more than their doubts (planning.3), and twice `tol` where its solver was rougher.
 
     Examples
     --------
@@ -437,7 +441,7 @@ def optimum_of(mdp, policy, values, rounds):
 
 
 def _prices(mdp, rewards, unit, states):
-    """The dual variables (S, A) of (planning.4) with these rewards, and how many pivots it took."""
+    """The dual variables (S, A) of (planning.6) with these rewards, and how many pivots it took."""
     S, A = mdp.shape
     here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
                             shape=(S * A, S))

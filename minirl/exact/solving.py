@@ -40,7 +40,8 @@ is wrong by at most
 
     (d_2 − d_1) γ / (2 (1 − γ)),                                                         (solving.5)
 
-which is small as soon as all states rise at the same pace: near γ = 1, long before they stop.
+Near γ = 1 all values rise at the same pace long before they stop rising.  Then d_1 is close to d_2,
+and this bound is small while (solving.4) is still large.
 
 Right sides may be complex numbers, so that a derivative can be checked by a complex step.
 
@@ -56,11 +57,11 @@ from scipy.sparse import linalg
 
 from minirl.kernel import checks
 
-DENSE = 1000      # up to this many unknowns a dense solve is the faster one;
-LARGE = 4000      # above this many, with
-FILLED = 16       # more entries than this in a row, sweeps are;
-SWEEPS = 200_000  # so many of them must
-ACCURACY = 1e-12  # bring (solving.2) below this
+DENSE = 1000      # unknowns up to which a dense solve is faster than a sparse one
+LARGE = 4000      # unknowns above which a matrix that is also FILLED is not solved but summed up
+FILLED = 16       # entries in a row, on average, from which LU would fill the matrix up
+SWEEPS = 200_000  # terms of the series at most, which must
+ACCURACY = 1e-12  # bring the bound (solving.2) below this
 ROUNDING = 1e-14
 
 

@@ -27,8 +27,9 @@ The discount γ may be 1 where every policy that matters ends.
 step terminates.  In such a world every policy ends, and γ may be 1.
 
 *Actions that are not available.*  A driver cannot set down a passenger who is not on board.
-`available[s, a]` says which actions a state has, at least one each.  A policy plays no other: there
-its probability is 0, its logit −∞, and so is the Q of solvers and learners.  `masked` makes such
+`available[s, a]` says which actions a state has, at least one each.  A policy plays no other: an
+action that is not available has probability 0 and a logit of −∞, and so is its Q in what solvers
+and learners find.  `masked` makes such
 tables, and `uniform` is the policy that takes all available actions equally often.
 
 *Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
@@ -151,7 +152,7 @@ class TabularMDP:
         """The law as Gymnasium has it: P[s][a] = [(probability, next state, reward, terminated)].
 
         A new dict of plain Python numbers at every call.  Outcomes that differ in nothing but their
-        probability are merged, and impossible ones are left out.
+        probability are merged, and impossible ones are left out.  `available` is not part of it.
         """
         law = {s: {} for s in range(len(self.start))}
         for s, a in np.ndindex(self.shape):
@@ -247,12 +248,11 @@ def unroll(mdp, horizon):
 
 
 def check_policy(mdp, policy):
-    """A policy as an array; ValueError unless it (S, A) holds distributions over what is available.
-    """
+    """A policy as an array (S, A), whose rows are distributions over what is available."""
     policy = checks.floats("policy", policy)
     checks.shape("policy", policy, mdp.shape)
     _check_distributions("policy", policy)
-    _refuse_first("policy", policy, "must be 0, since the action is not available",
+    _refuse_first("policy", policy, "must be 0, since the action is not available (see mdp.masked)",
                   (policy != 0) & ~mdp.available)
     return policy
 

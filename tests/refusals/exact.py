@@ -38,6 +38,9 @@ def tables(*uses, name="table"):
     for use in uses:
         yield row(lambda use=use: use(np.ones((3, 1))),
                   f"{name} must have shape (3, 3), got (3, 1)")
+        for value in (np.nan, np.inf, -np.inf) if name == "table" else ():
+            yield row(lambda use=use, value=value: use(np.full((3, 3), value)),
+                      "table must be finite", f"is {value})")
 
 
 def references(use):
