@@ -138,7 +138,8 @@ def letters(shape):
     [[0. 1.]
      [0. 1.]]
     """
-    table = np.ones(shape)
+    checks.shape("shape", shape, (2,))
+    table = np.ones(checks.numbers("shape", shape, 2**31))
     table[:, 0] = 0
     return table
 

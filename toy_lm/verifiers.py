@@ -104,6 +104,8 @@ def matches(text, pattern):
             return (letter in VOWELS) == (wanted == "V")
         return wanted in (".", letter)
 
+    checks.string("text", text)
+    checks.string("pattern", pattern)
     return len(text) == len(pattern) and all(map(fits, text, pattern))
 
 
@@ -118,6 +120,7 @@ def pattern_classes(vocabulary, pattern):
      [0 1 1 1]
      [0 0 0 1]]
     """
+    checks.string("pattern", pattern)
     vowel = is_vowel(vocabulary)
     named = {"V": vowel, "C": ~vowel, ".": np.full(vowel.size, True)}
     places = np.zeros((len(pattern), vocabulary.size), bool)

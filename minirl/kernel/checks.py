@@ -135,6 +135,19 @@ def _is_number(value):
         np.ndim(value) == 0 and np.asarray(value).dtype.kind in "biuf")
 
 
+def string(name, value):
+    """A string.
+
+    Examples
+    --------
+    >>> string("pattern", 3)
+    Traceback (most recent call last):
+    ValueError: pattern must be a string, got 3
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string, got {value!r}")
+
+
 def finite(name, values):
     """A number or an array without infinities and NaN.
 

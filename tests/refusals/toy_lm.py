@@ -19,9 +19,9 @@ from toy_lm.ngram import (decoding, language, nats_per_character, order_of, samp
 from toy_lm.preferences import from_text, improve, respond, sample_pairs, whole_groups
 from toy_lm.raters import (choose, compare, judgement, pairs_of_ranking, pairs_of_scores, rank,
                            ranking_from_pairs, ranking_of_scores, undecided)
-from toy_lm.rewards import easy_to_say, of_strings
+from toy_lm.rewards import easy_to_say, letters, of_strings
 from toy_lm.smoothing import kneser_ney, witten_bell
-from toy_lm.verifiers import (gap, is_palindrome, objective_loss, palindrome_counts,
+from toy_lm.verifiers import (gap, is_palindrome, matches, objective_loss, palindrome_counts,
                               pattern_classes, pattern_counts)
 from toy_lm.vocabulary import Vocabulary, from_items, from_tokens
 
@@ -208,8 +208,12 @@ ROWS = {
           for wrong in (LOGITS * np.nan, [[None]], "a")),
         *(row(lambda wrong=wrong: easy_to_say(ABC, letter=wrong), "letter must be finite, got ")
           for wrong in (np.nan, None, "a")),
+        *(row(lambda wrong=wrong: letters(wrong), "shape must ") for wrong in ((2.5, 2), 3, "ab")),
     ],
     "verifiers": [
+        *(row(call, "pattern must be a string, got 3")
+          for call in (lambda: matches("a", 3), lambda: pattern_classes(ABC, 3))),
+        row(lambda: matches(None, "V"), "text must be a string, got None"),
         *(row(lambda pattern=pattern: pattern_classes(Vocabulary("abe"), pattern),
               f"pattern must consist of V, C, . and letters of the vocabulary, got {letter!r}")
           for pattern, letter in (("Vxb", "x"), ("B", "B"), ("v", "v"), ("a\n", "\n"))),
