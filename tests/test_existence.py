@@ -10,12 +10,11 @@ from scipy import sparse
 
 from minirl.kernel import counts
 from minirl.people import existence as chapter
-from minirl.people.existence import (covariance, curvature, existence, flat_directions, settled,
-                                     verdict)
-from minirl.people.fitting import attracted
+from minirl.people.existence import (covariance, curvature, existence, flat_directions, nearest,
+                                     settled, verdict)
 from minirl.people.pairs import choices
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
-                                        plackett_luce_loss, squared_loss)
+                                        plackett_luce_loss, squared_loss, standard_errors)
 from test_fitting import rosenbrock
 
 
@@ -36,7 +35,11 @@ def strings(actions, n):
     ("AB", "A > B", "A, B | C, D, E"),
     ("AB BC CD DE", "A > B > C > D > E", None),
     ("AB BC CA AD DE EA", None, None),
-    ("AB BC CA DE", "D > A, B, C, E", "A, B, C | D, E"),
+    ("AB BC CA DE", "D > E", "A, B, C | D, E"),
+    ("AB CD", "A > B | C > D", "A, B | C, D | E"),
+    ("AB CD DC", "A > B", "A, B | C, D | E"),
+    ("AB BC DE", "A > B > C | D > E", "A, B, C | D, E"),
+    ("AB BC DC", "A > B, D > C", "A, B, C, D | E"),
     ("AB BA AC BD CE DE", "A, B > C, D > E", None)])
 def test_a_verdict_names_the_groups_and_what_was_never_compared(text, groups, apart):
     """The first is the case of the findings: A beats B and C, who split."""
@@ -61,7 +64,8 @@ def test_items_have_a_maximum_if_and_only_if_every_group_loses_once_to_the_rest(
                     and (np.isin(winner, group) & ~np.isin(loser, group)).any()]
         found = existence(D)
         assert found.exists == (not unbeaten)
-        assert (chapter._separating(chapter._reduced(D)) == 0).all() == found.exists
+        direction, proved = chapter._separating(chapter._reduced(D))
+        assert proved and (direction == 0).all() == found.exists
         m = D @ found.direction
         assert (m >= 0).all() and (m > 0).sum() == found.won and (found.won == 0) == found.exists
         # Nothing else can rise: every other win is inside a group that is settled.
@@ -88,6 +92,45 @@ def test_along_a_direction_a_likelihood_falls_or_is_flat_or_rises_for_ever():
     assert both.exists and both.won == 0 and not both.direction.any()
     for d in np.random.default_rng(0).normal(size=(20, 4)):
         assert loglikelihood(np.concatenate([D, -D]), w + 30 * d) < values[0]
+
+
+def doubling(k, last):
+    """Rows ±(x_i − 2 x_{i+1}), or ±(x_i − x_{i+1} − x_{i+2}), and what `last` says of x_k and y."""
+    links = [np.eye(k + 1)[i] - 2 * np.eye(k + 1)[i + 1] for i in range(k - 1)]
+    sums = [np.eye(k + 1)[i:i + 3].T @ [1, -1, -1] for i in range(k - 2)]
+    ends = np.array(last) @ np.eye(k + 1)[[0, k - 1, k]]
+    return [np.concatenate([sign * np.array(rows) for sign in (1, -1)] + [ends])
+            for rows in (links, sums)]
+
+
+@pytest.mark.parametrize("k", [3, 14, 16, 22, 30])
+@pytest.mark.parametrize("last, exists", [
+    ([[0, 1, 1], [0, 1, -1]], (False, False)),
+    ([[0, 1, 1], [0, 1, -1], [-1, 0, 0]], (True, False)),  # x_1 of a sum does not bind x_k
+    ([[0, 1, 1], [0, 1, -1], [0, -2, 0]], (True, True)),
+    ([[0, 1, 1], [0, -1, -1]], (True, True)), ([[0, 0, 1], [0, 0, -1], [1, 0, 0]], (False, False))])
+def test_a_direction_of_very_different_steps_is_found_and_what_almost_separates_does_not(
+        k, last, exists):
+    """(existence.3): of d = 1, 1/2, 1/4, … the last entry is a thousand-millionth."""
+    for D, expected in zip(doubling(k, last), exists, strict=True):
+        found = existence(D)
+        assert found.exists is expected and (found.won == 0) == expected
+        # Powers of two and sums of whole numbers are exact, but for the size of the whole.
+        assert (D @ found.direction >= -1e-14).all() and (D @ found.direction).any() != expected
+
+
+def test_what_neither_proof_settles_is_said(monkeypatch):
+    """A solver whose word is not a proof: no direction and no prices, or none at all."""
+    D = np.array([[-1, 0, 2], [-1, 1, 1], [0, -1, 1.0]])
+    D = np.concatenate([D, -D[:1]])
+    prices, Result = -np.ones(4), chapter.optimize.OptimizeResult
+    for value in 0.0, 1.0, None:
+        monkeypatch.setattr(chapter.optimize, "linprog", lambda cost, value=value, **_: Result(
+            x=None if value is None else np.full(len(cost), value),
+            ineqlin=Result(marginals=prices)))
+        found = existence(D)
+        assert found.exists is None and not found.direction.any()
+        assert verdict(found, "abc").startswith("not settled")
 
 
 LETTERS = ["a", "b", "c", "d", "e", "f", "g", "h"]
@@ -212,13 +255,23 @@ def test_along_a_chain_rewards_and_errors_are_known_by_hand():
     2 : 1; the margins are log 3, log 2 and their sum, and so are the variances."""
     data = wins("AB AB AB BA BC BC CB")
     fit = fit_reward_model(0, data, pull=0, tol=1e-10)
-    C = covariance(partial(bradley_terry_loss, difference=data.difference), fit.x, examples=7)
+    C = covariance(partial(bradley_terry_loss, difference=data.difference), fit.x, examples=7,
+                   pull=0)
     known = {(0, 1): (log(3), 1 / 3 + 1), (1, 2): (log(2), 1 / 2 + 1),
              (0, 2): (log(6), 1 / 3 + 1 + 1 / 2 + 1)}
     for (i, j), (margin, variance) in known.items():
         d = np.eye(5)[i] - np.eye(5)[j]
         assert fit.x.ravel() @ d == pytest.approx(margin, abs=1e-6)
         assert d @ C @ d == pytest.approx(variance, rel=1e-6)
+        for rows in d[None], sparse.csr_array(d[None]):
+            assert standard_errors(data, fit, pull=0, differences=rows) == pytest.approx(
+                [sqrt(variance)], rel=1e-6)
+    # A less the mean of the three is (2 log 3 + log 2)/3; nothing is known of D, nor against A.
+    errors = standard_errors(data, fit, pull=0)
+    assert fit.x[0, 0] == pytest.approx((2 * log(3) + log(2)) / 3, abs=1e-6)
+    assert errors[0, 0] == pytest.approx(sqrt(4 * (1 / 3 + 1) + 1 / 2 + 1) / 3, rel=1e-6)
+    assert not errors[0, 3:].any() and standard_errors(
+        data, fit, pull=0, differences=np.array([[1, 0, 0, -1, 0]])).tolist() == [np.inf]
     np.testing.assert_allclose(C.sum(axis=0), 0, atol=1e-9)  # of the part that is known
     assert not C[3:].any() and np.linalg.matrix_rank(C) == 2
 
@@ -229,7 +282,9 @@ def test_labels_know_the_log_odds_and_the_error_of_every_textbook():
     steps = strings(actions, 2)
     loss = partial(logistic_loss, labels=labels)
     fit = fit_reward_model(0, steps, pull=0, loss=loss, tol=1e-10)
-    C = covariance(lambda w: loss(w, counts.matrix(steps)), fit.x, examples=18)
+    C = covariance(lambda w: loss(w, counts.matrix(steps)), fit.x, examples=18, pull=0)
+    np.testing.assert_allclose(standard_errors(steps, fit, pull=0, loss=loss).ravel() ** 2,
+                               C.diagonal(), rtol=1e-9)
     np.testing.assert_allclose(fit.x, [[log(7 / 3), log(2 / 6)]], atol=1e-6)
     np.testing.assert_allclose(C, np.diag([1 / 7 + 1 / 3, 1 / 2 + 1 / 6]), atol=1e-6)
 
@@ -252,21 +307,68 @@ def test_rankings_of_three_know_what_counting_knows():
             p = np.zeros(3)
             p[order[k:]] = e[order[k:]] / e[order[k:]].sum()
             information += np.diag(p) - np.outer(p, p)
-    C = covariance(lambda w: loss(w, counts.matrix(steps)), fit.x, examples=10)
+    C = covariance(lambda w: loss(w, counts.matrix(steps)), fit.x, examples=10, pull=0)
+    np.testing.assert_allclose(
+        standard_errors(steps, fit, pull=0, loss=loss, examples=10).ravel() ** 2, C.diagonal(),
+        rtol=1e-9)
     np.testing.assert_allclose(C, np.linalg.pinv(information), rtol=1e-5, atol=1e-9)
 
 
 def test_a_pull_is_a_precision_and_makes_flat_directions_as_uncertain_as_itself():
-    """(existence.5) with `fitting.attracted`, by the matrix itself."""
+    """(existence.5) by the matrix itself."""
     data, pull = wins("AB AB BA BC"), 0.5
     D = data.difference.toarray()
     fit = fit_reward_model(0, data, pull=pull)
-    loss = attracted(partial(bradley_terry_loss, difference=data.difference), 0, pull / len(data))
+    loss = partial(bradley_terry_loss, difference=data.difference)
     s = 1 / (1 + np.exp(D @ fit.x.ravel()))
     expected = np.linalg.inv(D.T @ np.diag(s * (1 - s)) @ D + pull * np.eye(5))
-    C = covariance(loss, fit.x, examples=4)
+    C = covariance(loss, fit.x, examples=4, pull=pull)
     np.testing.assert_allclose(C, expected, rtol=1e-9)
     assert C[4, 4] == pytest.approx(1 / pull)
+    np.testing.assert_allclose(standard_errors(data, fit, pull=pull), [C.diagonal() ** 0.5])
+    np.testing.assert_allclose(standard_errors(data, fit, pull=pull, differences=np.eye(5)),
+                               C.diagonal() ** 0.5)
+
+
+def test_rankings_with_a_pull_have_the_curvature_of_what_was_fitted():
+    """The loss is a mean over prompts, and its prior a share of the strings."""
+    steps, loss = strings([0, 1, 2, 2, 1, 0], 3), partial(plackett_luce_loss, num_generations=3)
+    fit = fit_reward_model(0, steps, pull=3.0, loss=loss)
+    H = curvature(lambda w: loss(w, counts.matrix(steps)), fit.x)
+    np.testing.assert_allclose(
+        standard_errors(steps, fit, pull=3.0, loss=loss, examples=2).ravel() ** 2,
+        np.linalg.inv(2 * (H + 3.0 / 6 * np.eye(3))).diagonal(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("table", [0, [[1.0, 2, 3, 4, 5]]])
+def test_without_a_pull_a_fit_is_the_minimum_nearest_to_where_it_began(table):
+    """`nearest`: in each piece the mean is kept, as by a pull that goes to zero."""
+    data = wins("AB AB BA BC BC BC CB DE DE ED")
+    free, pulled = (fit_reward_model(np.broadcast_to(table, (1, 5)), data, pull=pull, tol=1e-10)
+                    for pull in (0, 1e-5))
+    np.testing.assert_allclose(free.x, pulled.x, atol=1e-4)
+    away = (free.x - table).ravel()
+    np.testing.assert_allclose([away[:3].sum(), away[3:].sum()], 0, atol=1e-9)
+    np.testing.assert_allclose(nearest(partial(bradley_terry_loss, difference=data.difference),
+                                       free.x + [[2, 2, 2, 7, 7]], free.x), free.x, atol=1e-9)
+
+
+def test_a_fit_without_a_maximum_has_no_standard_errors():
+    data = wins("AB AC")
+    with pytest.raises(ValueError, match="fit must have converged"):
+        standard_errors(data, fit_reward_model(0, data, pull=0), pull=0)
+
+
+def test_what_options_of_the_loss_change_is_for_the_fit_to_say():
+    """`existence` sees rows: not that a smoothed answer speaks for both, nor a weight of zero."""
+    one, both = wins("AB"), wins("AB BA")
+    q = np.array([1.0, 0.0])
+    for data, options, converged in ((one, {"label_smoothing": 0.1}, True),
+                                     (both, {"pair_weights": q}, False)):
+        loss = partial(bradley_terry_loss, **options)
+        assert fit_reward_model(0, data, pull=0, loss=loss).converged == converged
+        assert existence(data.difference).exists != converged
+    assert not existence(both.difference[q > 0]).exists
 
 
 def test_long_lists_of_items_are_cut():

@@ -7,9 +7,12 @@ for each comparison, and rewards or weights w, the log-likelihood is
     ℓ(w) = Σ_i log σ(m_i),   m = D w.                                                  (existence.1)
 
 Every further point for A makes both wins likelier, and nothing speaks against it.  So there is no
-maximum.  A fit stops all the same, wherever its tolerance stops it, at a lead of 11 or of 20.
+maximum.  If B and C then beat each other once, a fit stops all the same: at a lead of 11.5 with a
+tolerance of 1e-5 for its gradient, and of 20.5 with 1e-9.  A *pull* is the remedy: a Gaussian prior
+on each weight, of that precision, with which there always is one maximum (`fitting`).
 
-*Which data have a maximum?*  Walk from any w along a direction d.  There are three cases.
+*Which data have a maximum without a pull?*  Walk from any w along a direction d.  There are three
+cases.
 
     some (D d)_i < 0            log σ(m_i) falls without end: so does ℓ
     D d = 0                     nothing changes: d is flat
@@ -20,59 +23,57 @@ Since ℓ is concave, it has a maximum if and only if the third case does not oc
     D d ≥ 0   only if   D d = 0.                                                       (existence.2)
 
 Then the maximum is unique but for flat directions.  A constant added to all rewards is always one.
+A row of zeros, which is an item against itself or two equal strings, says nothing.
 
-*Items.*  Where whole items are compared, a row of D is +1 at the winner and −1 at the loser.  Let d
-be 1 on a group of items and 0 on the others.  D d ≥ 0 says that nobody of the group ever lost to
-the others.  Groups are all that must be tried (Ford 1957).  For let d be any direction that is not
-the same for all, and look at the items where it is largest.  If this group loses once to the rest,
-an entry of D d is negative.  So there is a maximum if every group loses at least once to the rest.
-Draw an arrow from each loser to the winner: then this graph is strongly connected.  It may also
-fall into pieces that were never compared.  Each of them must be strongly connected, and each has a
-constant of its own, which is flat.
+*Items.*  Where whole items are compared, a row of D is +1 at the winner and −1 at the loser.  The
+items fall into *pieces* that were never compared with each other, and each piece has a constant of
+its own, which is flat.  Take one piece.  Let d be 1 on a group of its items and 0 on the others.
+D d ≥ 0 says that nobody of the group ever lost to the others.  Groups are all that must be tried
+(Ford 1957).  For let d be any direction that is not the same for all, and look at the items where
+it is largest.  If this group loses once to the rest, an entry of D d is negative.  So there is a
+maximum if and only if, in each piece, every group loses at least once to the rest.  Draw an arrow
+from each loser to the winner: then each piece is strongly connected.
 
 >>> from minirl.people.pairs import choices
 >>> found = existence(choices([0, 0, 1, 2], [1, 2, 2, 1], 3).difference)
 >>> print(verdict(found, "ABC"))
 no maximum without a pull: A > B, C, and nobody ever loses to a later one
 
+Here ">" stands between layers.  Who is in one layer has beaten each other, or never met: after A
+beat B, B beat C and D beat C, it is A > B, D > C.
+
 *Tables.*  Where a row is the difference of two counts, many directions are neither groups nor flat.
 Whether one of them separates is a question for a linear programme,
 
-    maximise Σ_i (D d)_i   subject to   D d ≥ 0,  −1 ≤ d ≤ 1,                          (existence.3)
+    maximise Σ_i min(1, (D d)_i)   subject to   D d ≥ 0,                               (existence.3)
 
-the value of which is zero if and only if there is a maximum.
+the value of which is the number of rows that can rise.  Its prices are numbers y ≥ 0 with Dᵀ y = 0,
+at least 1 for each row that cannot rise.  A solver works with tolerances, so its word is not taken.
+A d with D d ≥ 0, up to rounding, proves that there is no maximum, and y > 0 with Dᵀ y = 0 that
+there is one, since yᵀ(D d) = 0.  With neither, the verdict is "not settled".
 
-*A proof from where a fit stopped.*  The gradient of ℓ is Dᵀ s, with the slopes s = σ(−m) > 0.  If
-Dᵀ s = 0 for any positive s, then sᵀ(D d) = 0 for every d, so (existence.2) holds.  A fit stops
-where Dᵀ s is nearly zero.  Let z be Newton's step from there, Dᵀ diag(s(1 − s)) D z = Dᵀ s, and
-take s′ = s − s(1 − s) D z.  Then Dᵀ s′ = 0, and s′ is positive if no margin is moved by one:
+*A proof from where a fit stopped.*  The gradient of ℓ is Dᵀ s, with the slopes s = σ(−m) > 0.  A
+fit stops where Dᵀ s is nearly zero, and s is nearly such a y.  Let z be Newton's step from there,
+Dᵀ diag(s(1 − s)) D z = Dᵀ s, and take s′ = s − s(1 − s) D z.  Then Dᵀ s′ = 0, and s′ is positive
+if no margin moves by one.  For labels a row is a string.  So it is for rankings, where s are the
+probabilities of the strings that were not chosen, and no two strings of a prompt may move apart by
+one, so none by a half.  Half of that is left for rounding:
 
-    all |D z| < 1   ⟹   there is a maximum.                                            (existence.4)
+    all |D z| < 1/4   ⟹   there is a maximum.                                          (existence.4)
 
 A fit that runs away never passes.  On its way both slope and curvature are about e^{−m}, however
-far it has come, and their quotient, the step, stays about 1.  The same holds for labels, where a
-row is a string, and for rankings: there s are the probabilities of the strings that were not
-chosen, and no two strings of a prompt may move apart by one.
+far it has come, and their quotient, the step, stays about 1.
 
-*How well is it known?*  Around the maximum ℓ is about a parabola.  With a prior of precision
-`pull` the covariance of the weights is about the inverse of its curvature,
+*How well is it known?*  Around the maximum ℓ is about a parabola.  With a pull the covariance of
+the weights is about the inverse of its curvature,
 
-    C = (Dᵀ diag(s(1 − s)) D + pull·1)⁻¹,                                              (existence.5)
+    C = (Dᵀ diag(s(1 − s)) D + pull I)⁻¹,                                              (existence.5)
 
 the standard error of a weight is the root of its entry on the diagonal, and that of a margin the
 root of dᵀ C d for its row d.  Without a pull, flat directions have no curvature: nothing is known
-there, they are left out, and C is about the weights that have no part in them.  With two items and
-n₁ and n₂ wins the margin is log(n₁/n₂) and its standard error √(1/n₁ + 1/n₂), as in every book of
-statistics:
-
->>> from functools import partial
->>> from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
->>> two = choices([1, 1, 1, 0], [0, 0, 0, 1], 2)
->>> x = fit_reward_model(0, two, pull=0).x
->>> C = covariance(partial(bradley_terry_loss, difference=two.difference), x, examples=4)
->>> d = np.array([-1, 1])
->>> print((x @ d).round(4), np.sqrt(d @ C @ d).round(4), np.sqrt(1 / 3 + 1 / 1).round(4))
-[1.0986] 1.1547 1.1547
+there, and they are left out of C and of the fit.  With two items, and n₁ and n₂ wins, the margin is
+log(n₁/n₂) and its standard error √(1/n₁ + 1/n₂), as in every book of statistics
+(`reward_model.standard_errors`).
 
 Read first: `pairs`, `fitting`.  Read next: `reward_model`.
 Source: Ford 1957, "Solution of a ranking problem from binary comparisons"; Albert and Anderson
@@ -87,6 +88,7 @@ from scipy import optimize, sparse
 from scipy.sparse.csgraph import connected_components
 
 from minirl.kernel import checks
+from minirl.people.pairs import Pairs
 
 MOST_WEIGHTS = 2000  # Of more weights no curvature is formed: it would take minutes.
 
@@ -94,19 +96,20 @@ MOST_WEIGHTS = 2000  # Of more weights no curvature is formed: it would take min
 class Existence(NamedTuple):
     """Whether a likelihood of comparisons has a maximum, and if not, where it rises for ever."""
 
-    exists: bool
-    direction: np.ndarray  # (n,) d of (existence.2) that separates; zeros where a maximum exists
+    exists: bool | None    # None: not settled
+    direction: np.ndarray  # (n,) d that violates (existence.2), of items a rank; else zeros
     won: int               # the number of rows that rise along it
     pieces: np.ndarray     # (n,) int: columns of different numbers are never compared
     of_items: bool         # whether every row is +1 at one column and −1 at another
 
 
-def existence(rows):
+def existence(D):
     """Whether (existence.1) has a maximum, by (existence.2): `Existence`.
 
-    `rows` (B, n) is D, sparse or not: `Pairs.difference`, that of the pairs of rankings, or
-    labelled strings with the sign of the label.  Of items the direction is their rank, in groups
-    that never lose to a lower one.
+    D (B, n) is sparse or not: `Pairs.difference`, that of the pairs of rankings, or labelled
+    strings with the sign of the label.  It is all that is seen.  A row of weight 0 should be left
+    out, other weights and margins change nothing, and with label smoothing there is a maximum
+    whatever D is.  Of items the direction is their rank, 0 in a piece that has a maximum.
 
     Examples
     --------
@@ -116,13 +119,13 @@ def existence(rows):
     >>> print(found.exists, found.direction, found.won)
     False [0. 1.] 1
     """
-    D = _reduced(rows)
+    D = _reduced(D)
     of_items = D.nnz > 0 and bool((np.diff(D.indptr) == 2).all() and (np.abs(D.data) == 1).all()
                                   and (D.sum(axis=1) == 0).all())
-    direction = (_ranks if of_items else _separating)(D)
-    margins = D @ direction
+    direction, proved = (_ranks(D), True) if of_items else _separating(D)
+    won = int((D @ direction > _doubt(D, direction)).sum())
     pieces = connected_components(abs(D).T @ abs(D), directed=False)[1]
-    return Existence(not direction.any(), direction, int((margins > 0).sum()), pieces, of_items)
+    return Existence(not won if proved else None, direction, won, pieces, of_items)
 
 
 def verdict(found, names):
@@ -141,18 +144,21 @@ def verdict(found, names):
     if len(names) != found.direction.size:
         raise ValueError(f"names must be {found.direction.size}, one per column, got {len(names)}")
     d, met = found.direction, np.bincount(found.pieces)[found.pieces] > 1
+    apart = [found.pieces == piece for piece in np.unique(found.pieces[met])]
     if found.exists:
         words = "a maximum exists"
+    elif found.exists is None:
+        words = "not settled: whether a maximum exists is hidden by rounding"
     elif found.of_items:
-        groups = [listed(np.flatnonzero((d == rank) & met), 9) for rank in np.unique(d[met])[::-1]]
-        words = (f"no maximum without a pull: {' > '.join(groups[:9])}"
-                 f"{' > …' * (len(groups) > 9)}, and nobody ever loses to a later one")
+        chains = [[listed(np.flatnonzero((d == rank) & piece), 9)
+                   for rank in np.unique(d[piece])[::-1]] for piece in apart if d[piece].any()]
+        words = " | ".join(" > ".join(chain[:9]) + " > …" * (len(chain) > 9)
+                           for chain in chains[:9]) + " | …" * (len(chains) > 9)
+        words = f"no maximum without a pull: {words}, and nobody ever loses to a later one"
     else:
         ways = [f"{verb} {listed(side, 3)}" for verb, side in (
-            ("raising", np.flatnonzero(d > 1e-9)), ("lowering", np.flatnonzero(d < -1e-9)))
-            if side.size]
+            ("raising", np.flatnonzero(d > 0)), ("lowering", np.flatnonzero(d < 0))) if side.size]
         words = f"no maximum without a pull: nothing speaks against {' and '.join(ways)}"
-    apart = [found.pieces == piece for piece in np.unique(found.pieces[met])]
     apart += [~met] * (not met.all())
     if found.of_items and len(apart) > 1:
         listing = " | ".join(listed(np.flatnonzero(piece), 9) for piece in apart)
@@ -160,7 +166,7 @@ def verdict(found, names):
     return words
 
 
-def flat_directions(rows):
+def flat_directions(D):
     """How many independent directions no row of D (B, n) sees: n less the rank.
 
     Examples
@@ -168,48 +174,63 @@ def flat_directions(rows):
     >>> flat_directions(np.array([[1.0, -1.0, 0.0]]))
     2
     """
-    D = _reduced(rows)
+    D = _reduced(D)
     used = D[:, np.unique(D.indices)]
     gram = (used.T @ used).toarray()
     return D.shape[1] - int(np.linalg.matrix_rank(gram, hermitian=True) if D.nnz else 0)
 
 
-def settled(loss, x, rows):
+def settled(loss, x, D):
     """Whether the step (existence.4) from x proves that the loss has a minimum.
 
     Parameters
     ----------
     loss : callable
-        `loss(x) -> (value, gradient)`, of the rows (B, n) times x, as the losses of `reward_model`.
+        `loss(x) -> (value, gradient)`, of D (B, n) times x, as the losses of `reward_model`.
     x : array of n entries
         Where a fit stopped.  False may also mean that it stopped too early, or that more than
-        `MOST_WEIGHTS` weights occur in the rows.
+        `MOST_WEIGHTS` weights occur in D.
 
     Examples
     --------
     Three wins and a loss, at the maximum; and three wins, at a lead of nine:
 
-    >>> from functools import partial
-    >>> from minirl.people.pairs import choices
-    >>> from minirl.people.reward_model import bradley_terry_loss
-    >>> four, three = (choices([1] * 3 + [0] * n, [0] * 3 + [1] * n, 2).difference for n in (1, 0))
-    >>> [settled(partial(bradley_terry_loss, difference=D), np.array([[0.0, lead]]), D)
+    >>> def loss(x, D):
+    ...     return np.log(1 + np.exp(-D @ x)).sum(), -D.T @ (1 / (1 + np.exp(D @ x)))
+    >>> four, three = np.array([[1.0], [1], [1], [-1]]), np.ones((3, 1))
+    >>> [settled(lambda x: loss(x, D), np.array([lead]), D)
     ...  for D, lead in ((four, np.log(3)), (three, 9.0))]
     [True, False]
     """
-    rows = sparse.csr_array(rows)
-    used = np.unique(rows.indices)
+    D = sparse.csr_array(D)
+    used = np.unique(D.indices)
     if used.size > MOST_WEIGHTS:
         return False
-    at_start, here = (np.linalg.eigh(curvature(loss, y, used)) for y in (np.zeros(x.shape), x))
-    kept, before = (values > _rounding(values) for values, _ in (here, at_start))
-    if kept.sum() < before.sum():  # A direction has become flat on the way.
+    (values, vectors), before = (_curved(loss, y, used) for y in (x, np.zeros(x.shape)))
+    if values.size < before[0].size:  # A direction has become flat on the way.
         return False
-    values, vectors = here[0][kept], here[1][:, kept]
     step = np.zeros(x.size)
     step[used] = vectors @ (vectors.T @ loss(x)[1].ravel()[used] / values)
-    # A quarter: then two strings of a ranking do not move apart by one either, nor up to rounding.
-    return bool(np.abs(rows @ step).max(initial=0) < 0.25)
+    return bool(np.abs(D @ step).max(initial=0) < 1 / 4)
+
+
+def nearest(loss, x, centre):
+    """The point nearest to a centre that differs from x by flat directions only, shaped like x.
+
+    It is where a fit with a pull towards the centre goes as the pull goes to 0.  From a centre of
+    zeros the items of each piece have the mean 0.
+
+    Examples
+    --------
+    >>> print(nearest(lambda x: ((x[0] - x[1])**2 / 2, (x[0] - x[1]) * np.array([1, -1])),
+    ...               np.array([5.0, 3.0]), np.zeros(2)))
+    [ 1. -1.]
+    """
+    away, found = (x - centre).ravel(), np.array(centre, float)
+    moved = np.flatnonzero(away)
+    vectors = _curved(loss, x, moved)[1]
+    found.flat[moved] += vectors @ (vectors.T @ away[moved])
+    return found
 
 
 def curvature(loss, x, entries=None):
@@ -231,22 +252,32 @@ def curvature(loss, x, entries=None):
     return np.reshape(found, (len(entries), len(entries)))
 
 
-def covariance(loss, x, *, examples):
-    """C of (existence.5) at the minimum x of a mean over `examples`: (n, n), n entries of x.
+def covariance(loss, x, *, examples, pull):
+    """C of (existence.5) at the fit x of a mean over `examples`, without the prior: (n, n).
 
-    The loss is with the prior if x was `fitting.attracted`; then C is of the posterior.
+    x must be at a maximum, which is not checked: `reward_model.standard_errors` does.
 
     Examples
     --------
-    The mean of four numbers of variance 1:
+    The mean of four numbers of variance 1, and with a prior as strong as twelve of them:
 
-    >>> print(covariance(lambda x: (((x - 3) ** 2).sum() / 2, x - 3), np.array([3.0]), examples=4))
-    [[0.25]]
+    >>> [covariance(lambda x: (((x - 3)**2).sum() / 2, x - 3), np.array([3.0]), examples=4,
+    ...             pull=pull).item() for pull in (0, 12)]
+    [0.25, 0.0625]
     """
     examples = checks.whole("examples", examples)
-    values, vectors = np.linalg.eigh(examples * curvature(loss, x))
+    checks.not_negative("pull", pull)
+    if pull > 0:
+        return np.linalg.inv(examples * curvature(loss, x) + pull * np.eye(x.size))
+    values, vectors = _curved(loss, x, np.arange(x.size))
+    return vectors / (examples * values) @ vectors.T
+
+
+def _curved(loss, x, entries):
+    """Eigenvalues and eigenvectors of the curvature, without those that may be zero."""
+    values, vectors = np.linalg.eigh(curvature(loss, x, entries))
     kept = values > _rounding(values)
-    return vectors[:, kept] / values[kept] @ vectors[:, kept].T
+    return values[kept], vectors[:, kept]
 
 
 def _rounding(values):
@@ -254,15 +285,22 @@ def _rounding(values):
     return 8 * values.size * np.finfo(float).eps * np.abs(values).max(initial=0)
 
 
-def _reduced(rows):
+def _doubt(D, d):
+    """What may be the rounding of D d, (B,)."""
+    return 32 * np.finfo(float).eps * (abs(D) @ abs(d))
+
+
+def _reduced(D):
     """D as CSR, with every column of a row once, without zeros and empty rows, the largest entry of
     each row 1: only directions matter.
     """
-    rows = rows if sparse.issparse(rows) else checks.floats("rows", rows)
-    if rows.ndim != 2:
-        raise ValueError(f"rows must be a matrix, got shape {rows.shape}")
-    D = sparse.csr_array(rows, dtype=float, copy=True)
-    checks.finite("rows", D.data)
+    if isinstance(D, Pairs):
+        raise ValueError("D must be a matrix, as `.difference` of Pairs is, got Pairs")
+    D = D if sparse.issparse(D) else checks.floats("D", D)
+    if D.ndim != 2:
+        raise ValueError(f"D must be a matrix, got shape {D.shape}")
+    D = sparse.csr_array(D, dtype=float, copy=True)
+    checks.finite("D", D.data)
     D.sum_duplicates()
     D.eliminate_zeros()
     D = D[np.diff(D.indptr) > 0]
@@ -284,15 +322,31 @@ def _ranks(D):
 
 
 def _separating(D):
-    """A direction that separates, by columns of one sign or (existence.3); zeros if there is none.
+    """A direction that separates, or zeros, and whether it is proved which of the two there is.
+
+    It is found from columns of one sign, or by (existence.3) and then made small.
     """
     more, less = ((D * sign).maximum(0).sum(axis=0) > 0 for sign in (1, -1))
     one_sided = 1.0 * (more & ~less) - (less & ~more)
     if one_sided.any() or D.nnz == 0:
-        return one_sided
-    # d as its positive less its negative part, at a small price, so that flat directions stay out.
+        return one_sided, True
+    (B, n), zeros = D.shape, np.zeros(D.shape[0])
+    # Of d and t = min(1, D d), so that t − D d ≤ 0.
+    found = optimize.linprog(np.repeat([0, -1], [n, B]),
+                             A_ub=sparse.hstack([-D, sparse.eye_array(B)]), b_ub=zeros,
+                             bounds=np.repeat([(-np.inf, np.inf), (0, 1)], [n, B], axis=0))
+    if found.x is None:
+        return np.zeros(n), False
+    d, y = found.x[:n], -found.ineqlin.marginals
+    rise = D @ d > 1 / 2
+    if not rise.any():
+        return np.zeros(n), bool((y > 0).all() and (abs(D.T @ y) <= _doubt(D.T, y)).all())
+    # The smallest Σ|d| for the same rows, so that flat directions stay out.
     both = sparse.hstack([D, -D])
-    parts = optimize.linprog(1e-4 - both.sum(axis=0), A_ub=-both, b_ub=np.zeros(D.shape[0]),
-                             bounds=(0, 1)).x
-    d = np.subtract(*np.split(parts, 2))
-    return d * ((D @ d).max() > 1e-5)  # HiGHS is exact to 1e-7
+    small = optimize.linprog(np.ones(2 * n), A_ub=-both, b_ub=-1.0 * rise, bounds=(0, np.inf)).x
+    for d in (d if small is None else small[:n] - small[n:]), d:
+        d = np.where(np.abs(d) > 1e-12 * np.abs(d).max(), d, 0)
+        margins, doubt = D @ d, _doubt(D, d)
+        if (margins >= -doubt).all() and (margins > doubt).any():
+            return d / np.abs(d).max(), True
+    return np.zeros(n), False

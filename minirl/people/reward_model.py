@@ -49,7 +49,7 @@ difference.
 maximum-likelihood weight.  Then a policy that maximises the learned reward has no optimum, because
 repeating that step pays more than any KL.  `pull` adds a Gaussian prior of that precision on each
 weight, (fitting.2) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs
-it fades.  (`existence` finds such steps, and the standard errors of the weights.)  On the running
+it fades.  (`existence` finds such steps.)  On the running
 example 300 pairs make weights of 40 and more, where the truth has 0.86; with a pull of 2 there is
 an optimum again, and it is worse than the reference.  The error falls with the root of the number
 of pairs: 0.49 with 5,000 of them, 0.16 with 80,000.
@@ -64,10 +64,11 @@ potentials.
 from numbers import Real
 
 import numpy as np
+from scipy import sparse
 
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_sigmoid, log_softmax
-from minirl.people.existence import settled
+from minirl.people.existence import covariance, nearest, settled
 from minirl.people.fitting import minimise_near
 from minirl.people.pairs import (COUNTS, DIFFERENCE, check_matrix, check_pairs, check_strings,
                                  finite_table, shares)
@@ -130,9 +131,10 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     data : Pairs, or counts.Steps of rankings, labelled or scored strings
         The loss sees the `difference` of pairs, and the counts of strings.
     pull : float ≥ 0
-        As for `fitting.minimise_near`, with B pairs or strings; 0 is maximum likelihood.  Where
-        there is no maximum, the fit has not `converged`, and `existence` says why.  (The loss of
-        rankings is a mean over prompts of K strings, so that a precision needs K times the pull.)
+        As for `fitting.minimise_near`, with B pairs or strings; 0 is maximum likelihood.  Where the
+        loss then has no minimum, the fit has not `converged`: of loss (reward_model.1) `existence`
+        says why, (reward_model.3) may differ.  Else it is the minimum nearest to the table.  (The
+        loss of rankings is a mean over prompts of K strings: a precision needs K times the pull.)
     loss : callable
         `loss(weights, matrix) -> (loss, grad)`; further arguments are bound beforehand.
     tol : float > 0
@@ -149,19 +151,72 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     """
     table = finite_table("table", table)
     table = np.full(data.shape, table) if table.ndim == 0 else table
-    if isinstance(data, counts.Steps):
-        check_strings("data", data, table)
-        rows = counts.matrix(data)
-    else:
-        check_pairs(data, table)
-        rows = data.difference
+    rows = _rows(data, table)
     # (1/B) Σ D² σ(m) σ(−m) at m = 0, taking a row as listed; other losses differ by a factor.
     squares = np.bincount(rows.indices, rows.data**2, table.size).reshape(table.shape)
     found = minimise_near(lambda weights: loss(weights, rows), table, pull=pull, tol=tol,
                           examples=rows.shape[0], curvature=squares / (4 * rows.shape[0]))
     if pull == 0 and found.converged:
         found = found._replace(converged=settled(lambda w: loss(w, rows), found.x, rows))
+    if pull == 0 and found.converged:
+        found = found._replace(x=nearest(lambda w: loss(w, rows), found.x, table))
     return found
+
+
+def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, differences=None):
+    """How well a fit of `fit_reward_model` is known, by (existence.5): an error per weight, (S, A).
+
+    Parameters
+    ----------
+    data, pull, loss
+        As they were for the fit.  One that has not `converged` is refused.
+    examples : int, optional
+        How many the loss is a mean over, if not all rows: of rankings the prompts.
+    differences : (M, S·A), optional
+        Rows d, such as `Pairs.difference`: the errors are then those of the margins d w, (M,), +∞
+        for two items that were never compared and have no pull.
+
+    Examples
+    --------
+    B beat A 3 : 1, and C beat B 2 : 1.  Without a pull the rewards have the mean 0, and so the
+    errors are those of rewards less the mean.  With a pull they are those of the rewards:
+
+    >>> from minirl.people.pairs import choices
+    >>> games = choices([1, 1, 1, 0, 2, 2, 1], [0, 0, 0, 1, 1, 1, 2], 3)
+    >>> for pull in 0, 1:
+    ...     fit = fit_reward_model(0, games, pull=pull)
+    ...     print(fit.x.round(2), standard_errors(games, fit, pull=pull).round(2))
+    [[-0.96  0.14  0.83]] [[0.87 0.56 0.9 ]]
+    [[-0.45  0.11  0.34]] [[0.8  0.72 0.82]]
+
+    The margin of B over A is log 3, with an error of √(1/3 + 1/1):
+
+    >>> fit = fit_reward_model(0, games, pull=0)
+    >>> print(standard_errors(games, fit, pull=0, differences=np.array([[-1, 1, 0]])).round(4))
+    [1.1547]
+    """
+    if not fit.converged:
+        raise ValueError("fit must have converged: without a maximum there are no standard errors")
+    table = finite_table("fit.x", fit.x)
+    rows = _rows(data, table)
+    examples = rows.shape[0] if examples is None else examples
+    C = covariance(lambda w: loss(w, rows), table, examples=examples,
+                   pull=pull * examples / rows.shape[0])
+    if differences is None:
+        return np.sqrt(C.diagonal()).reshape(table.shape)
+    d = sparse.csr_array(differences, dtype=float)
+    seen = C @ np.linalg.pinv(C, rcond=1e-10, hermitian=True)  # the part of d that is not flat
+    flat = np.abs(d @ seen - d).max(axis=1) > 1e-6 * abs(d).max(axis=1).toarray().ravel()
+    return np.where(flat & (pull == 0), np.inf, np.sqrt((d @ C * d.toarray()).sum(axis=1)))
+
+
+def _rows(data, table):
+    """The matrix that a loss sees."""
+    if isinstance(data, counts.Steps):
+        check_strings("data", data, table)
+        return counts.matrix(data)
+    check_pairs(data, table)
+    return data.difference
 
 
 # Rankings, labels and scores.

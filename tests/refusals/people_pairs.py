@@ -231,12 +231,14 @@ ROWS = {
             "scores must be finite, got [ 0. inf  1.]"),
     ],
     "existence": [
-        *(row(lambda call=call, wrong=wrong: call(np.array([[1.0, wrong]])), "rows must be finite")
+        *(row(lambda call=call, wrong=wrong: call(np.array([[1.0, wrong]])), "D must be finite")
           for call in (existence, flat_directions) for wrong in (np.nan, np.inf)),
-        *(row(lambda call=call, wrong=wrong: call(wrong), "rows must be a")
+        *(row(lambda call=call, wrong=wrong: call(wrong), "D must be a")
           for call in (existence, flat_directions) for wrong in (np.ones(3), [["a"]], 1.0, None)),
         row(lambda: verdict(existence(np.eye(3)), "AB"), "names must be 3, one per column, got 2"),
-        *whole("examples", lambda B: covariance(lambda x: (0.0, 2 * x), np.ones(2), examples=B), 3),
+        row(lambda: existence(choices([0], [1], 2)), "`.difference` of Pairs", "got Pairs"),
+        *whole("examples", lambda B: covariance(lambda x: (0.0, 2 * x), np.ones(2), examples=B,
+                                                pull=0), 3),
     ],
     "calibration": [
         *(row(lambda measure=measure, wrong=wrong: measure(wrong), "margins must be",
