@@ -47,13 +47,13 @@ Whether one of them separates is a question for a linear programme,
 
     maximise Σ_i min(1, (D d)_i)   subject to   D d ≥ 0,                               (existence.3)
 
-the value of which is the number of rows that can rise.  Its prices are numbers y ≥ 0 with Dᵀ y = 0,
-at least 1 for each row that cannot rise.  A solver works with tolerances, so its word is not taken.
-A d with D d ≥ 0, up to rounding, proves that there is no maximum, and y > 0 with Dᵀ y = 0 that
-there is one, since yᵀ(D d) = 0.  With neither, the verdict is "not settled".
+the value of which is the number of rows that can rise.  A solver works with tolerances, so its word
+is not taken.  Numbers y > 0 with Dᵀ y = 0 prove that there is a maximum: then yᵀ(D d) = 0 for every
+d, so D d ≥ 0 makes D d = 0.  A separating d proves that there is none.  Both are tested up to
+rounding, and if neither holds, the verdict is "not settled".
 
 *A proof from where a fit stopped.*  The gradient of ℓ is Dᵀ s, with the slopes s = σ(−m) > 0.  A
-fit stops where Dᵀ s is nearly zero, and s is nearly such a y.  Let z be Newton's step from there,
+fit stops where Dᵀ s is nearly zero, so that s is nearly such a y.  Let z be Newton's step from there,
 Dᵀ diag(s(1 − s)) D z = Dᵀ s, and take s′ = s − s(1 − s) D z.  Then Dᵀ s′ = 0, and s′ is positive
 if no margin moves by one.  For labels a row is a string.  So it is for rankings, where s are the
 probabilities of the strings that were not chosen, and no two strings of a prompt may move apart by
@@ -86,6 +86,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import lsqr
 
 from minirl.kernel import checks
 from minirl.people.pairs import Pairs
@@ -324,27 +325,26 @@ def _ranks(D):
 def _separating(D):
     """A direction that separates, or zeros, and whether it is proved which of the two there is.
 
-    It is found from columns of one sign, or by (existence.3) and then made small.
+    By columns of one sign; or else by the proof y that there is none; or else by (existence.3).
     """
     more, less = ((D * sign).maximum(0).sum(axis=0) > 0 for sign in (1, -1))
     one_sided = 1.0 * (more & ~less) - (less & ~more)
     if one_sided.any() or D.nnz == 0:
         return one_sided, True
-    (B, n), zeros = D.shape, np.zeros(D.shape[0])
-    # Of d and t = min(1, D d), so that t − D d ≤ 0.
-    found = optimize.linprog(np.repeat([0, -1], [n, B]),
-                             A_ub=sparse.hstack([-D, sparse.eye_array(B)]), b_ub=zeros,
-                             bounds=np.repeat([(-np.inf, np.inf), (0, 1)], [n, B], axis=0))
-    if found.x is None:
-        return np.zeros(n), False
-    d, y = found.x[:n], -found.ineqlin.marginals
-    rise = D @ d > 1 / 2
-    if not rise.any():
-        return np.zeros(n), bool((y > 0).all() and (abs(D.T @ y) <= _doubt(D.T, y)).all())
-    # The smallest Σ|d| for the same rows, so that flat directions stay out.
-    both = sparse.hstack([D, -D])
-    small = optimize.linprog(np.ones(2 * n), A_ub=-both, b_ub=-1.0 * rise, bounds=(0, np.inf)).x
-    for d in (d if small is None else small[:n] - small[n:]), d:
+    B, n = D.shape
+    y = optimize.linprog(np.zeros(B), A_eq=D.T, b_eq=np.zeros(n), bounds=(1, None)).x
+    if y is not None:
+        y = y - lsqr(D.T, D.T @ y, atol=1e-9, btol=1e-9)[0]  # the nearest with Dᵀ y = 0
+        if (y > 0).all() and (abs(D.T @ y) <= _doubt(D.T, y)).all():
+            return np.zeros(n), True
+    # Of d and t = min(1, D d), so that t − D d ≤ 0; then the smallest Σ|d| for the same rows.
+    d = optimize.linprog(np.repeat([0, -1], [n, B]), A_ub=sparse.hstack([-D, sparse.eye_array(B)]),
+                         b_ub=np.zeros(B),
+                         bounds=np.repeat([(-np.inf, np.inf), (0, 1)], [n, B], axis=0)).x
+    d = np.zeros(n) if d is None else d[:n]
+    parts = optimize.linprog(np.ones(2 * n), A_ub=sparse.hstack([-D, D]),
+                             b_ub=-1.0 * (D @ d > 1 / 2), bounds=(0, np.inf)).x
+    for d in (d if parts is None else parts[:n] - parts[n:]), d:
         d = np.where(np.abs(d) > 1e-12 * np.abs(d).max(), d, 0)
         margins, doubt = D @ d, _doubt(D, d)
         if (margins >= -doubt).all() and (margins > doubt).any():
