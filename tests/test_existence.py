@@ -121,14 +121,15 @@ def test_a_direction_of_very_different_steps_is_found_and_what_almost_separates_
 
 def test_what_neither_proof_settles_is_said(monkeypatch):
     """A solver whose word is not a proof: neither direction nor y, or none at all."""
-    D = np.array([[-1, 0, 2], [-1, 1, 1], [0, -1, 1.0]])
+    D = np.array([[1.0, -1], [-1, 2]])
+    assert existence(D).exists is False
     for value in 0.0, -1.0, None:
         monkeypatch.setattr(chapter.optimize, "linprog", lambda cost, value=value, **_: (
             chapter.optimize.OptimizeResult(
                 x=None if value is None else np.full(len(cost), value))))
         found = existence(D)
         assert found.exists is None and not found.direction.any()
-        assert verdict(found, "abc").startswith("not settled")
+        assert verdict(found, "ab").startswith("not settled")
 
 
 LETTERS = ["a", "b", "c", "d", "e", "f", "g", "h"]

@@ -39,8 +39,8 @@ from each loser to the winner: then each piece is strongly connected.
 >>> print(verdict(found, "ABC"))
 no maximum without a pull: A > B, C, and nobody ever loses to a later one
 
-Here ">" stands between layers.  Who is in one layer has beaten each other, or never met: after A
-beat B, B beat C and D beat C, it is A > B, D > C.
+Here ">" stands between layers.  Two of one layer have beaten each other, perhaps by way of others,
+or neither is known to be better: after A beat B, B beat C and D beat C, it is A > B, D > C.
 
 *Tables.*  Where a row is the difference of two counts, many directions are neither groups nor flat.
 Whether one of them separates is a question for a linear programme,
@@ -53,11 +53,11 @@ d, so D d ≥ 0 makes D d = 0.  A separating d proves that there is none.  Both 
 rounding, and if neither holds, the verdict is "not settled".
 
 *A proof from where a fit stopped.*  The gradient of ℓ is Dᵀ s, with the slopes s = σ(−m) > 0.  A
-fit stops where Dᵀ s is nearly zero, so that s is nearly such a y.  Let z be Newton's step from there,
-Dᵀ diag(s(1 − s)) D z = Dᵀ s, and take s′ = s − s(1 − s) D z.  Then Dᵀ s′ = 0, and s′ is positive
-if no margin moves by one.  For labels a row is a string.  So it is for rankings, where s are the
-probabilities of the strings that were not chosen, and no two strings of a prompt may move apart by
-one, so none by a half.  Half of that is left for rounding:
+fit stops where Dᵀ s is nearly zero, so that s is nearly such a y.  Let z be Newton's step from
+there, Dᵀ diag(s(1 − s)) D z = Dᵀ s, and take s′ = s − s(1 − s) D z.  Then Dᵀ s′ = 0, and s′ is
+positive if no margin moves by one.  For labels and for rankings a row of D is a string.  With
+rankings s are the probabilities of the strings that were not chosen, and no two strings of a prompt
+may move apart by one: it is enough that none moves by a half.  Half of that is left for rounding:
 
     all |D z| < 1/4   ⟹   there is a maximum.                                          (existence.4)
 
@@ -227,11 +227,11 @@ def nearest(loss, x, centre):
     ...               np.array([5.0, 3.0]), np.zeros(2)))
     [ 1. -1.]
     """
-    away, found = (x - centre).ravel(), np.array(centre, float)
+    away = x - centre
     moved = np.flatnonzero(away)
     vectors = _curved(loss, x, moved)[1]
-    found.flat[moved] += vectors @ (vectors.T @ away[moved])
-    return found
+    away.flat[moved] = vectors @ (vectors.T @ away.flat[moved])
+    return centre + away
 
 
 def curvature(loss, x, entries=None):
@@ -338,15 +338,12 @@ def _separating(D):
         if (y > 0).all() and (abs(D.T @ y) <= _doubt(D.T, y)).all():
             return np.zeros(n), True
     # Of d and t = min(1, D d), so that t − D d ≤ 0; then the smallest Σ|d| for the same rows.
-    d = optimize.linprog(np.repeat([0, -1], [n, B]), A_ub=sparse.hstack([-D, sparse.eye_array(B)]),
-                         b_ub=np.zeros(B),
-                         bounds=np.repeat([(-np.inf, np.inf), (0, 1)], [n, B], axis=0)).x
-    d = np.zeros(n) if d is None else d[:n]
-    parts = optimize.linprog(np.ones(2 * n), A_ub=sparse.hstack([-D, D]),
-                             b_ub=-1.0 * (D @ d > 1 / 2), bounds=(0, np.inf)).x
-    for d in (d if parts is None else parts[:n] - parts[n:]), d:
-        d = np.where(np.abs(d) > 1e-12 * np.abs(d).max(), d, 0)
-        margins, doubt = D @ d, _doubt(D, d)
-        if (margins >= -doubt).all() and (margins > doubt).any():
-            return d / np.abs(d).max(), True
-    return np.zeros(n), False
+    best = optimize.linprog(
+        np.repeat([0, -1], [n, B]), A_ub=sparse.hstack([-D, sparse.eye_array(B)]),
+        b_ub=np.zeros(B), bounds=np.repeat([(-np.inf, np.inf), (0, 1)], [n, B], axis=0)).x
+    rise = np.zeros(B) if best is None else best[n:].round()
+    parts = optimize.linprog(np.ones(2 * n), A_ub=sparse.hstack([-D, D]), b_ub=-rise).x
+    d = np.zeros(n) if parts is None else parts[:n] - parts[n:]
+    d[np.abs(d) <= 1e-12 * np.abs(d).max()] = 0
+    proved = bool((D @ d >= -_doubt(D, d)).all() and (D @ d > _doubt(D, d)).any())
+    return d / np.abs(d).max() if proved else np.zeros(n), proved
