@@ -82,8 +82,8 @@ def certainty(vocabulary, rewards, pairs, *, pull):
     """How well `Pairs` know a reward table that was fitted to them with a pull: lines of text.
 
     The standard error is from the curvature with the pull (existence.5).  It is left out where
-    there is neither a pull nor a maximum, or that is not settled.  For tables of more than `existence.MOST_WEIGHTS` entries there is only the
-    verdict.
+    there is no pull, unless a maximum is known to exist.  For tables of more than
+    `existence.MOST_WEIGHTS` entries there is only the verdict.
 
     Examples
     --------

@@ -142,6 +142,9 @@ def verdict(found, names):
         more = f" and {columns.size - most} more" if columns.size > most else ""
         return ", ".join(str(names[column]) for column in columns[:most]) + more
 
+    def chained(sign, parts):
+        return sign.join(parts[:9]) + f"{sign}…" * (len(parts) > 9)
+
     if len(names) != found.direction.size:
         raise ValueError(f"names must be {found.direction.size}, one per column, got {len(names)}")
     d, met = found.direction, np.bincount(found.pieces)[found.pieces] > 1
@@ -151,19 +154,19 @@ def verdict(found, names):
     elif found.exists is None:
         words = "not settled: whether a maximum exists is hidden by rounding"
     elif found.of_items:
-        chains = [[listed(np.flatnonzero((d == rank) & piece), 9)
-                   for rank in np.unique(d[piece])[::-1]] for piece in apart if d[piece].any()]
-        words = " | ".join(" > ".join(chain[:9]) + " > …" * (len(chain) > 9)
-                           for chain in chains[:9]) + " | …" * (len(chains) > 9)
-        words = f"no maximum without a pull: {words}, and nobody ever loses to a later one"
+        chains = [chained(" > ", [listed(np.flatnonzero((d == rank) & piece), 9)
+                                  for rank in np.unique(d[piece])[::-1]])
+                  for piece in apart if d[piece].any()]
+        words = (f"no maximum without a pull: {chained(' | ', chains)}, and nobody ever loses to a "
+                 "later one")
     else:
         ways = [f"{verb} {listed(side, 3)}" for verb, side in (
             ("raising", np.flatnonzero(d > 0)), ("lowering", np.flatnonzero(d < 0))) if side.size]
         words = f"no maximum without a pull: nothing speaks against {' and '.join(ways)}"
     apart += [~met] * (not met.all())
     if found.of_items and len(apart) > 1:
-        listing = " | ".join(listed(np.flatnonzero(piece), 9) for piece in apart)
-        words += f"; never compared: {listing}"
+        words += "; never compared: " + chained(
+            " | ", [listed(np.flatnonzero(piece), 9) for piece in apart])
     return words
 
 
@@ -331,19 +334,19 @@ def _separating(D):
     one_sided = 1.0 * (more & ~less) - (less & ~more)
     if one_sided.any() or D.nnz == 0:
         return one_sided, True
-    B, n = D.shape
-    y = optimize.linprog(np.zeros(B), A_eq=D.T, b_eq=np.zeros(n), bounds=(1, None)).x
+    (B, n), none = D.shape, np.zeros(D.shape[1])
+    y = optimize.linprog(np.zeros(B), A_eq=D.T, b_eq=none, bounds=(1, None)).x
     if y is not None:
         y = y - lsqr(D.T, D.T @ y, atol=1e-9, btol=1e-9)[0]  # the nearest with Dᵀ y = 0
         if (y > 0).all() and (abs(D.T @ y) <= _doubt(D.T, y)).all():
-            return np.zeros(n), True
+            return none, True
     # Of d and t = min(1, D d), so that t − D d ≤ 0; then the smallest Σ|d| for the same rows.
     best = optimize.linprog(
         np.repeat([0, -1], [n, B]), A_ub=sparse.hstack([-D, sparse.eye_array(B)]),
         b_ub=np.zeros(B), bounds=np.repeat([(-np.inf, np.inf), (0, 1)], [n, B], axis=0)).x
     rise = np.zeros(B) if best is None else best[n:].round()
     parts = optimize.linprog(np.ones(2 * n), A_ub=sparse.hstack([-D, D]), b_ub=-rise).x
-    d = np.zeros(n) if parts is None else parts[:n] - parts[n:]
+    d = none.copy() if parts is None else parts[:n] - parts[n:]
     d[np.abs(d) <= 1e-12 * np.abs(d).max()] = 0
     proved = bool((D @ d >= -_doubt(D, d)).all() and (D @ d > _doubt(D, d)).any())
-    return d / np.abs(d).max() if proved else np.zeros(n), proved
+    return d / np.abs(d).max() if proved else none, proved
