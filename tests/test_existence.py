@@ -354,8 +354,12 @@ def test_without_a_pull_a_fit_is_the_minimum_nearest_to_where_it_began(table):
 
 def test_a_fit_without_a_maximum_has_no_standard_errors():
     data = wins("AB AC")
-    with pytest.raises(ValueError, match="fit must have converged"):
-        standard_errors(data, fit_reward_model(0, data, pull=0), pull=0)
+    for fit in fit_reward_model(0, data, pull=0), np.zeros((1, 5)), None:
+        with pytest.raises(ValueError, match="fit must be a Fit that has converged"):
+            standard_errors(data, fit, pull=0)
+    for rows in np.ones((2, 4)), np.ones(5):
+        with pytest.raises(ValueError, match="differences must have rows of 5 entries, got shape"):
+            standard_errors(data, fit_reward_model(0, data, pull=1), pull=1, differences=rows)
 
 
 def test_what_options_of_the_loss_change_is_for_the_fit_to_say():

@@ -131,10 +131,11 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     data : Pairs, or counts.Steps of rankings, labelled or scored strings
         The loss sees the `difference` of pairs, and the counts of strings.
     pull : float ≥ 0
-        As for `fitting.minimise_near`, with B pairs or strings; 0 is maximum likelihood.  Where the
-        loss then has no minimum, the fit has not `converged`: of loss (reward_model.1) `existence`
-        says why, (reward_model.3) may differ.  Else it is the minimum nearest to the table.  (The
-        loss of rankings is a mean over prompts of K strings: a precision needs K times the pull.)
+        As for `fitting.minimise_near`, with B pairs or strings; 0 is maximum likelihood.  If the
+        loss then has minima, the fit is the one nearest to the table.  If it has none, the fit has
+        not `converged`.  `existence` says why, from the rows of D alone: it does not see weights of
+        0, or smoothing, with which there always is a minimum.  (The loss of rankings is a mean over
+        prompts of K strings, so that a precision needs K times the pull.)
     loss : callable
         `loss(weights, matrix) -> (loss, grad)`; further arguments are bound beforehand.
     tol : float > 0
@@ -195,8 +196,9 @@ def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, 
     >>> print(standard_errors(games, fit, pull=0, differences=np.array([[-1, 1, 0]])).round(4))
     [1.1547]
     """
-    if not fit.converged:
-        raise ValueError("fit must have converged: without a maximum there are no standard errors")
+    if not getattr(fit, "converged", False):
+        raise ValueError("fit must be a Fit that has converged: without a maximum there are no "
+                         f"standard errors, got {fit}")
     table = finite_table("fit.x", fit.x)
     rows = _rows(data, table)
     examples = rows.shape[0] if examples is None else examples
@@ -205,6 +207,8 @@ def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, 
     if differences is None:
         return np.sqrt(C.diagonal()).reshape(table.shape)
     d = sparse.csr_array(differences, dtype=float)
+    if d.shape[1:] != (table.size,):
+        raise ValueError(f"differences must have rows of {table.size} entries, got shape {d.shape}")
     seen = C @ np.linalg.pinv(C, rcond=1e-10, hermitian=True)  # the part of d that is not flat
     flat = np.abs(d @ seen - d).max(axis=1) > 1e-6 * abs(d).max(axis=1).toarray().ravel()
     return np.where(flat & (pull == 0), np.inf, np.sqrt((d @ C * d.toarray()).sum(axis=1)))
