@@ -119,6 +119,12 @@ def test_each_response_follows_the_table_of_its_own_temperature(temperatures):
         assert chdtrc(12, statistic) > FALSE_ALARM
 
 
+def test_without_temperatures_responses_are_those_of_the_model():
+    tables = [counts.table(respond(LOGITS, 2, rng=3, prompts=[0] * 50, **temperatures))
+              for temperatures in ({}, {"temperatures": [1.0]}, {"temperatures": [2.0]})]
+    assert (tables[0] == tables[1]).all() and (tables[0] != tables[2]).any()
+
+
 def test_pairs_of_several_prompts_belong_together(monkeypatch):
     """So many of each prompt, in turn; one response of each at each temperature."""
     monkeypatch.setattr(preferences, "decoding", decoded)
