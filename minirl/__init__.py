@@ -17,7 +17,7 @@ Every algorithm on one screen
 Part 1, the kernel
     kernel    checks softmax counts sampling mdp playing gradcheck
 Part 2, exact answers
-    exact     solving evaluation planning average_reward regularised return_law scorecard
+    exact     solving evaluation gains planning average_reward regularised return_law scorecard
 Part 3, learning from play
     play      optim returns training prediction exploration q_learning reinforce baselines
               actor_critic surrogate ppo ppo_kl

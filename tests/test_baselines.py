@@ -57,7 +57,7 @@ def expected_of_many(mdp, record, N, form, baseline):
 @pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
 @pytest.mark.parametrize("baseline", [no_baseline, constant_baseline(3.0), value_baseline])
 def test_the_expected_gradient_is_exact_for_any_baseline(form, baseline, gamma):
-    """(reinforce.1), (reinforce.2): every episode against (planning.7); without γᵗ the visits are
+    """(reinforce.1), (reinforce.2): every episode against (planning.5); without γᵗ the visits are
     not discounted."""
     mdp = small_world(gamma, horizon=3)
     record = random_record(mdp)

@@ -193,7 +193,7 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.gradient
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
-    """(softmax.3), (planning.7), (average_reward.4), (fitting.2), (sft.1), (sft.4), (reinforce.3),
+    """(softmax.3), (planning.5), (average_reward.4), (fitting.2), (sft.1), (sft.4), (reinforce.3),
     (ppo.3), (ppo_kl.2), (reward_model.2), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4), (ipo.2),
     (kto.2), (simpo.2), (orpo.2) and (grpo.1); pitfalls 17 and 18"""
     for loss, x in CASES[name]:

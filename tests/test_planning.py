@@ -14,7 +14,7 @@ from gridworld.world import GridWorld, parse
 from minirl.exact import planning
 from minirl.exact.evaluation import evaluate, occupancy
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
-from minirl.exact.planning import (backward_induction, best_actions, disagreement, doubts,
+from minirl.exact.planning import (backward_induction, best_actions, disagreement,
                                    linear_programme, modified_policy_iteration, optimum_of,
                                    policy_gradient, policy_iteration, policy_that_ends,
                                    value_iteration)
@@ -27,7 +27,7 @@ GAMMAS = [0.0, 0.9, 1.0]
 
 @pytest.mark.parametrize("gamma", [0.7, 1.0])
 def test_the_policy_gradient_is_the_mean_of_return_times_score(rng, gamma):
-    """(planning.7), by the score function E[R Σ_t ∇log π(a_t|s_t)] over all episodes."""
+    """(planning.5), by the score function E[R Σ_t ∇log π(a_t|s_t)] over all episodes."""
     mdp = unroll(random_mdp(rng, 2, 3, 2, gamma), 3)
     logits = rng.normal(size=mdp.shape)
     policy = np.exp(log_softmax(logits))
@@ -57,7 +57,7 @@ def test_rows_of_the_policy_gradient_sum_to_zero_and_vanish_where_no_episode_com
 
 @pytest.mark.parametrize("gamma", GAMMAS)
 def test_the_optimum_is_the_best_of_all_deterministic_policies(gamma):
-    """(planning.1), (planning.2) and (planning.6): one policy is best in every state at once."""
+    """(planning.1), (planning.2) and (planning.4): one policy is best in every state at once."""
     rounds = []
     for seed in range(6):
         mdp = random_mdp(np.random.default_rng(seed), 4, 3, 2, gamma)
@@ -110,7 +110,7 @@ def test_the_error_of_value_iteration_stays_within_its_bound(rng, gamma, tol):
 @pytest.mark.parametrize("solver", [policy_iteration, linear_programme])
 @pytest.mark.parametrize("reward", [1.0, 0.1 + 0.2, 1e-3, 1e6, -1.0])
 def test_a_tie_keeps_the_action_that_ends(solver, reward):
-    """(planning.2), (planning.6) and pitfall 38: once V is the best, waiting looks as good as
+    """(planning.2), (planning.4) and pitfall 38: once V is the best, waiting looks as good as
     ending.  A programme without prices would not know which is which."""
     waiting = single_outcome([[0, 0, 0]], [[0, reward, reward - 3]], [[False, True, True]], [1])
     best = solver(waiting)
@@ -203,7 +203,7 @@ def test_a_state_that_never_ends_and_an_infinite_optimum_are_refused():
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("K", [1, 3])
 def test_sweeps_improvements_and_pivots_find_the_same_optimum(gamma, K):
-    """(planning.1), (planning.2) and (planning.6), on worlds too large to enumerate policies.
+    """(planning.1), (planning.2) and (planning.4), on worlds too large to enumerate policies.
 
     With K = 1 and gamma 1 a world may pay for going round in circles; then its rewards are costs.
     """
@@ -220,7 +220,7 @@ def test_sweeps_improvements_and_pivots_find_the_same_optimum(gamma, K):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
 def test_prices_are_the_visits_of_the_best_policy_from_everywhere(monkeypatch, gamma):
-    """(planning.6), with c = 1: and what the prices earn is the minimum."""
+    """(planning.4), with c = 1: and what the prices earn is the minimum."""
     solved, linprog = [], planning.optimize.linprog
     monkeypatch.setattr(planning.optimize, "linprog",
                         lambda *args, **options: solved.append(linprog(*args, **options))
@@ -248,7 +248,7 @@ def test_a_rare_outcome_is_not_lost_in_the_programme():
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
 @pytest.mark.parametrize("K", [1, 2])
 def test_backward_induction_follows_its_equation(rng, gamma, K):
-    """(planning.5), by loops; also where an episode would never end by itself."""
+    """(planning.3), by loops; also where an episode would never end by itself."""
     mdp = endless(random_mdp(rng, 4, 3, K, gamma))
     r, P = tables(mdp)
     for horizon in 1, 2, 7:
@@ -319,7 +319,7 @@ def solvers_differ(seeds):
 
 
 def test_solvers_agree_in_every_state_although_rewards_differ_by_twelve_decades():
-    """(planning.3)"""
+    """(gains.1)"""
     assert solvers_differ(range(80)) == []
 
 
@@ -337,15 +337,8 @@ def grid(text, gamma):
     (single_outcome([[0, 1], [2, 2], [2, 2]], [[0, 0], [1e-6, -1e6], [1e6, 1e6]],
                     [[True, False], [True, True], [True, True]], [1, 0, 0], 1.0), 1e-6)])
 def test_a_huge_number_elsewhere_hides_no_gain(solver, mdp, worth):
-    """(planning.3)"""
+    """(gains.1)"""
     assert solver(mdp).objective == pytest.approx(worth, rel=1e-12)
-
-
-def test_the_doubt_about_a_value_grows_with_what_it_is_summed_from():
-    """(planning.3), by the sum of a geometric series"""
-    mdp = single_outcome([[0]], [[-3.0]], [[False]], [1], 0.5)
-    D = doubts(mdp, np.ones((1, 1)), np.array([-6.0]))
-    assert D[0, 0] == pytest.approx(2.0**-52 * (3 + 0.5 * 6) / (1 - 0.5), rel=1e-12)
 
 
 @pytest.mark.parametrize("solve", [policy_iteration, value_iteration])
@@ -454,7 +447,7 @@ def worth_exactly(mdp, policy):
                         "S 2 F\nF # 1\n3 F F"], [0.1, 1e-4, 1e-8, 1e-10, 1e-13]),
     *itertools.product(["S 1 # 1e12 F\nF 2 # F -1e12\nF F # F F"], [0.5, 0.1, 1e-2, 1e-4])])
 def test_near_gamma_one_no_gain_is_hidden_by_the_size_of_the_values(text, gap):
-    """(planning.4), in fractions: whether episodes may end, or a region that nobody reaches pays
+    """(gains.2), in fractions: whether episodes may end, or a region that nobody reaches pays
     a million millions."""
     mdp = GridWorld(parse(text), leaving={"A": 10.0, "B": 5.0}, bump_reward=-1.0).mdp(gamma=1 - gap)
     best = policy_iteration(mdp)

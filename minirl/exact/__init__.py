@@ -4,6 +4,7 @@ In reading order:
 
     solving          linear equations with a certificate, and sweeps that know when to stop
     evaluation       what a policy is worth: values, advantages, visits
+    gains            is an action really better, or is it rounding?
     planning         which policy is best, by four solvers; the exact policy gradient
     average_reward   the other objective: reward per step
     regularised      the best policy near a reference: what RLHF and DPO chase
@@ -11,5 +12,5 @@ In reading order:
     scorecard        how good a policy is, measured by the best one
 """
 
-from minirl.exact import (solving, evaluation, planning, average_reward, regularised, return_law,
-                          scorecard)
+from minirl.exact import (solving, evaluation, gains, planning, average_reward, regularised,
+                          return_law, scorecard)

@@ -31,7 +31,7 @@ zero.  So ∇ρ = Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), and for a softmax table
 
     ∂ρ/∂θ[s, a] = d(s) π(a|s) [Q(s, a) − h(s)],   Q(s, a) = r(s, a) − ρ + Σ_s' P(s'|s, a) h(s'),
                                                                                   (average_reward.4)
-the same form as (planning.7).  The two objectives are different all the same: a policy that earns
+the same form as (planning.5).  The two objectives are different all the same: a policy that earns
 little, quickly, may have the larger ρ and the smaller J.
 
 *The best rate.*  Which policy earns most per step?  Let h be any table, and T h what the best step

@@ -17,29 +17,8 @@ greedily on them, until nothing changes:
 
 Why keep it?  At γ = 1 two actions may look equally good although one of them, repeated, never ends.
 On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.  For the
-same reason policy iteration starts from a policy that ends.
-
-When are two action values equal in floating point?  When their difference is no larger than the
-rounding of these two.  Computing r + γ P V rounds by ε = 2⁻⁵² times the sum of the absolute values
-of its terms, and what each step rounds adds up along an episode just as rewards do.  Let |r|(s, a)
-be the mean of the absolute rewards of a step.  Then the doubt D(s, a) about Q(s, a) solves the
-equation of an action value,
-
-    D(s, a) = ε [|r|(s, a) + γ Σ_s' P(s'|s, a) |V(s')|]
-              + γ Σ_s' P(s'|s, a) Σ_b π(b|s') D(s', b).                                 (planning.3)
-
-A gain Q(s, a) − V(s) is real if it exceeds the doubts about Q(s, a) and about V(s), which is the
-mean of D(s, ·) under π.  A scale for the whole world would not do: beside a loss of a million,
-however unlikely, every choice about cents would be a tie.
-
-Near γ = 1 values are large, and what tells actions apart is small beside them.  But gains stay the
-same if all values are counted from another zero c.  Then V − c belongs to the rewards
-
-    r − c where the episode ends,   r − (1 − γ) c where it goes on.                     (planning.4)
-
-With the median of the values as c these rewards are as small as the differences of values, and so
-are the doubts.  Gains are computed with c = 0 and with the median, and for each action the answer
-with the smaller doubt counts.
+same reason policy iteration starts from a policy that ends.  When two action values are equal in
+floating point is a question of its own, which `gains` answers.
 
 *Modified policy iteration* stands between the two.  It acts greedily, and then brings V nearer to
 the values of that policy by some sweeps instead of a solve.  With no sweeps it is value iteration;
@@ -48,7 +27,7 @@ with infinitely many it is policy iteration.
 *Backward induction* is for a finite horizon T.  With t steps taken there are T − t left, and what
 is best may depend on that,
 
-    V_T = 0,   V_t(s) = max_a r(s, a) + γ Σ_s' P(s'|s, a) V_{t+1}(s').                  (planning.5)
+    V_T = 0,   V_t(s) = max_a r(s, a) + γ Σ_s' P(s'|s, a) V_{t+1}(s').                  (planning.3)
 
 It is exact after T backups, at any γ, and needs no policy that ends.
 
@@ -56,7 +35,7 @@ It is exact after T backups, at any γ, and needs no policy that ends.
 that knows nothing of policies finds it.  A table that satisfies V(s) ≥ r(s, a) + γ Σ_s' P(s'|s, a)
 V(s') for every action lies above V*.  So V* is the lowest such table:
 
-    minimise Σ_s c(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.6)
+    minimise Σ_s c(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
 
 Any weights c > 0 will do.  A constraint has a price, by how much the minimum would rise with its
 r(s, a).  That is the number of times a best policy takes a in s when episodes start from c.  So the
@@ -72,16 +51,15 @@ reward.  Solving it by the visits (evaluation.2) gives the policy gradient theor
 Σ_a ∇π(a|s) Q(s, a).  How the visits change need not be differentiated.  For a softmax table,
 (softmax.3) turns it into
 
-    ∂J/∂θ[s, a] = η(s) π(a|s) A(s, a).                                                  (planning.7)
+    ∂J/∂θ[s, a] = η(s) π(a|s) A(s, a).                                                  (planning.5)
 
-Read first: `evaluation`.  Read next: `average_reward` and `regularised`, then `q_learning`, where Q
-is learned by playing.
+Read first: `evaluation`, `gains`.  Read next: `average_reward` and `regularised`, then
+`q_learning`, where Q is learned by playing.
 Source: Sutton and Barto, 2nd edition, chapters 4 and 13.2; Puterman 1994, "Markov decision
 processes", chapters 4.5 and 6.9; Sutton et al. 2000, "Policy gradient methods for reinforcement
 learning with function approximation", theorem 1.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -89,14 +67,13 @@ from scipy import optimize, sparse
 
 from minirl.exact.evaluation import (action_values, advantages, at_states, evaluate, from_start,
                                      occupancy, valued_states)
+from minirl.exact.gains import gains, gains_from_zero
 from minirl.exact.solving import sweep
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
-DOUBT = 2.0**-52  # the rounding of a sum, per unit of its terms' absolute values
-TIE = 10         # times the tolerance of value iteration: below it two action values are a tie
+TIE = 10  # times the tolerance of value iteration: below it two action values are a tie
 REFINEMENTS = 20
-LOOKS = 9        # at the median, at most: each shows it better, until it stays the same
 
 
 class Optimum(NamedTuple):
@@ -116,7 +93,7 @@ def policy_iteration(mdp):
     each turn paid, and then the optimum is infinite.
 
     Another action replaces the present one only if it is better by more than the doubts about the
-    two, (planning.3).
+    two, (gains.1).
 
     The `Optimum` is deterministic.  At gamma 1 the values of states that no policy reaches are NaN,
     and it is a ValueError if some state cannot reach an end or the optimum is infinite.
@@ -132,9 +109,9 @@ def policy_iteration(mdp):
     policy, rounds = policy_that_ends(mdp), 0
     states = valued_states(mdp, mdp.uniform)
     while True:
-        values, gain, _ = _gains(mdp, policy, states)
+        values, gain, _ = gains_from_zero(mdp, policy, states)
         if not (gain > 0).any():
-            values, gain = gains(mdp, policy, states)  # also from the median
+            values, gain, _ = gains(mdp, policy, states)
         best = gain.argmax(axis=1)
         better = gain.max(axis=1) > 0
         if not better.any():
@@ -143,7 +120,7 @@ def policy_iteration(mdp):
 
 
 def policy_gradient(mdp, logits):
-    """J and its exact gradient in the logits (S, A), (planning.7).  To be climbed, not descended.
+    """J and its exact gradient in the logits (S, A), (planning.5).  To be climbed, not descended.
 
     The gradient is zero in rows that no episode visits.
 
@@ -232,7 +209,7 @@ class Schedule(NamedTuple):
 
 
 def backward_induction(mdp, horizon):
-    """The best policy for `horizon` steps, by (planning.5); it may look at the clock.
+    """The best policy for `horizon` steps, by (planning.3); it may look at the clock.
 
     The same as planning in `unroll(mdp, horizon)`, without making that larger world.  It is greedy,
     the first action on a tie.
@@ -253,7 +230,7 @@ def backward_induction(mdp, horizon):
 
 
 def linear_programme(mdp):
-    """The optimum by (planning.6), solved by SciPy's HiGHS: an independent check of the others.
+    """The optimum by (planning.4), solved by SciPy's HiGHS: an independent check of the others.
 
     The policy takes the action whose constraint has the largest price.  The values solve the
     constraints of these actions, which are tight, once more.  HiGHS resolves a ten-thousand-
@@ -274,7 +251,7 @@ def linear_programme(mdp):
     for _ in range(REFINEMENTS):
         visits, more = _prices(mdp, rewards, unit, states)
         policy, pivots = np.eye(A)[visits.argmax(axis=1)], pivots + more
-        values, rewards = gains(mdp, policy, states)
+        values, rewards, _ = gains(mdp, policy, states)
         unit = rewards.max()
         if unit <= 0:
             return optimum_of(mdp, policy, values, pivots)
@@ -282,79 +259,11 @@ def linear_programme(mdp):
                      f"is still worth {unit:.3g} more than the one it takes")
 
 
-def gains(mdp, policy, states):
-    """V of a policy, and what each action gains over it: (S,) and (S, A).
-
-    The gain is Q − V where it exceeds the doubts about the two, (planning.3), and also where it is
-    a loss, however small.  It is 0 where rounding may explain a gain, and where no value is
-    asked; it is −∞ where the action is not available.  `states` is that of `evaluate`.  Values are
-    counted from 0 and, below gamma 1, from their median too, (planning.4).
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> values, gain = gains(coin_game(gamma=0.5), np.array([[0.0, 1.0]]), np.array([True]))
-    >>> print(values, gain)
-    [0.] [[1. 0.]]
-    """
-    return _sharper_gains(mdp, np.asarray(policy), states)[:2]
-
-
-def _sharper_gains(mdp, policy, states):
-    """`gains`, and the doubts (S, A) about them."""
-    values, gain, doubt = _gains(mdp, policy, states)
-    zero = 0.0
-    for _ in range(LOOKS if mdp.gamma < 1 and states.any() else 0):
-        before, zero = zero, np.median(values[states])
-        if abs(zero - before) <= 1e-12 * abs(zero):
-            break
-        moved = replace(mdp, reward=mdp.reward - zero * np.where(mdp.terminated, 1, 1 - mdp.gamma))
-        near, near_gain, near_doubt = _gains(moved, policy, states)
-        own, near_own = ((policy * table).sum(axis=1) for table in (doubt, near_doubt))
-        values = np.where(near_own + DOUBT * abs(zero) < own, near + zero, values)
-        gain, doubt = np.where(near_doubt < doubt, near_gain, gain), np.minimum(doubt, near_doubt)
-    return values, gain, doubt
-
-
-def _gains(mdp, policy, states):
-    """The same from one zero.
-
-    What rounding left of the equation is solved for once more, so that small values beside large
-    ones have digits of their own.
-    """
-    values = evaluate(mdp, policy, states=states)
-    left = action_values(mdp, np.nan_to_num(values)) - np.nan_to_num(values)[:, None]
-    values = values + evaluate(mdp, policy, left, states=states)
-    doubt, known = doubts(mdp, policy, values, states), np.nan_to_num(values)
-    doubt += (policy * doubt).sum(axis=1, keepdims=True)
-    gain = action_values(mdp, known) - known[:, None]
-    gain[(gain > 0) & (gain <= doubt)] = 0
-    gain[policy == 1] = 0
-    gain[~states] = 0
-    return values, mdp.masked(gain), doubt
-
-
-def doubts(mdp, policy, values, states=None):
-    """D of (planning.3): by how much rounding may have moved each Q(s, a) of a policy, (S, A).
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> D = doubts(coin_game(gamma=0.5), np.array([[1.0, 0.0]]), np.array([2.0]))
-    >>> print(D / DOUBT)
-    [[4. 0.]]
-    """
-    terms = (np.abs(mdp.prob * mdp.reward).sum(axis=2)
-             + mdp.gamma * (mdp.transitions @ np.abs(np.nan_to_num(values))).reshape(mdp.shape))
-    later = np.nan_to_num(evaluate(mdp, policy, terms, states=states))
-    return DOUBT * (terms + mdp.gamma * (mdp.transitions @ later).reshape(mdp.shape))
-
-
 def best_actions(mdp, optimum, *, tol=0.0):
     """All actions that are as good as the best one, (S, A) bool, one at least in each state.
 
     The policy of an `Optimum` is evaluated once more.  Two of its action values are equal if they
-    differ by no more than their doubts (planning.3), and twice `tol` where its solver was rougher.
+    differ by no more than their doubts (gains.1), and twice `tol` where its solver was rougher.
 
     Examples
     --------
@@ -367,7 +276,7 @@ def best_actions(mdp, optimum, *, tol=0.0):
     [[ True  True]]
     """
     checks.not_negative("tol", tol)
-    _, gain, doubt = _sharper_gains(mdp, optimum.policy, ~np.isnan(optimum.values))
+    _, gain, doubt = gains(mdp, optimum.policy, ~np.isnan(optimum.values))
     best = np.take_along_axis(doubt, gain.argmax(axis=1)[:, None], axis=1)
     return gain >= gain.max(axis=1, keepdims=True) - doubt - best - 2 * tol
 
@@ -441,7 +350,7 @@ def optimum_of(mdp, policy, values, rounds):
 
 
 def _prices(mdp, rewards, unit, states):
-    """The dual variables (S, A) of (planning.6) with these rewards, and how many pivots it took."""
+    """The dual variables (S, A) of (planning.4) with these rewards, and how many pivots it took."""
     S, A = mdp.shape
     here = sparse.csr_array((np.ones(S * A), np.repeat(np.arange(S), A), np.arange(S * A + 1)),
                             shape=(S * A, S))

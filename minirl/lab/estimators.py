@@ -3,7 +3,7 @@
 An estimator is a random table.  Its expectation and its variance are usually estimated too, by
 running it many times.  Here they are computed: the world is so small that every episode can be
 listed, with its probability, and the functions that the trainers use are applied to all of them at
-once.  The exact gradient is (planning.7), so the bias is exact as well.  One baseline is not the
+once.  The exact gradient is (planning.5), so the bias is exact as well.  One baseline is not the
 trainer's own: `optimal_constant` is the number (baselines.2) itself, which a trainer can only
 estimate.
 

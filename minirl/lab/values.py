@@ -26,7 +26,8 @@ from gridworld.draw import policy_text, side_by_side, values_text, visits_text
 from gridworld.maps import WORLDS
 from minirl.console import counted, integer, number
 from minirl.exact.evaluation import occupancy
-from minirl.exact.planning import (DOUBT, best_actions, disagreement, linear_programme,
+from minirl.exact.gains import DOUBT
+from minirl.exact.planning import (best_actions, disagreement, linear_programme,
                                    modified_policy_iteration, policy_iteration, value_iteration)
 from minirl.exact.scorecard import referee
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
