@@ -1,8 +1,8 @@
 """Small worlds of Sutton and Barto that have a law but no map.
 
 *Blackjack* (example 5.1).  The state is (sum, dealer's card, usable ace), with the numbers that the
-observations of Gymnasium's Blackjack get in `playing.Environment`: 22·sum + 2·card + ace.  Action 0
-sticks and action 1 hits.  Cards are drawn with replacement, and each of 2 to 9 and the ace (1) is a
+observations of Gymnasium's Blackjack get in `environment`: 22·sum + 2·card + ace.  Action 0 sticks
+and action 1 hits.  Cards are drawn with replacement, and each of 2 to 9 and the ace (1) is a
 quarter as likely as 10.  An ace counts 11 as long as the sum does not exceed 21; then it is usable.
 The dealer hits below 17.  A sum above 21 loses 1 at once; otherwise the larger sum wins 1.  The
 rules are those of Gymnasium's default, under which a natural is a sum of 21 like any other.

@@ -15,7 +15,7 @@ steps unless `max_episode_steps` says otherwise; the time limit is Gymnasium's, 
 
 Any `GridWorld` at all becomes an environment by `WorldEnv(world)`, and any `TabularMDP` too.  There
 are two ways back.  `TabularMDP.from_gymnasium` takes the law of an environment that has one, and
-`playing.Environment` lets Q-learning and its relatives play one that has none.
+`environment.Environment` lets Q-learning and its relatives play one that has none.
 
 Read first: `maps`.
 """

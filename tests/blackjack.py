@@ -10,7 +10,7 @@ import gymnasium
 
 from gridworld.classics import blackjack
 from minirl.exact.planning import policy_iteration
-from minirl.kernel.playing import Environment
+from minirl.kernel.environment import Environment
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import learners, q_learning
 

@@ -25,7 +25,7 @@ from gridworld.world import OTHERS, GridWorld, parse
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel.mdp import TabularMDP, coin_game
-from minirl.kernel.playing import Environment
+from minirl.kernel.environment import Environment
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import (double_q_learning, expected_sarsa, learners, q_learning,
                                     sarsa)

@@ -2,13 +2,15 @@
 
 In reading order:
 
-    checks     what an argument must be
-    softmax    the table π(a|s), and the one backward pass
-    counts     batches as tables and sparse matrices of counts
-    sampling   drawing outcomes, and where randomness comes from
-    mdp        the world: tabular Markov decision processes
-    playing    many episodes at once: one step, for ever, or to the end
-    gradcheck  how do we know that a gradient is right?
+    checks       what an argument must be
+    softmax      the table π(a|s), and the one backward pass
+    counts       batches as tables and sparse matrices of counts
+    sampling     drawing outcomes, and where randomness comes from
+    mdp          the world: tabular Markov decision processes
+    playing      many episodes at once: one step, for ever, or to the end
+    environment  the seam: a world with a law or without one
+    gradcheck    how do we know that a gradient is right?
 """
 
-from minirl.kernel import checks, softmax, counts, sampling, mdp, playing, gradcheck
+from minirl.kernel import (checks, softmax, counts, sampling, mdp, playing, environment,
+                           gradcheck)

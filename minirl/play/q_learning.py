@@ -52,7 +52,7 @@ was optimal in each of 60 trials after 25,000.  It removes no bias: from initial
 mean was never optimal.
 
 *Without a law.*  Where a world comes from does not matter, as long as it can be played: a
-`TabularMDP`, or a Gymnasium environment behind `playing.Environment`.  Of blackjack (Sutton and
+`TabularMDP`, or a Gymnasium environment behind `environment.Environment`.  Of blackjack (Sutton and
 Barto, example 5.1) one learner with ε = 0.1 and decay = 0.8 says after 500,000 episodes that it is
 worth −0.044 at the start.  The law says −0.047.
 
@@ -71,7 +71,7 @@ import numpy as np
 from minirl.kernel import checks
 from minirl.exact.evaluation import reachable
 from minirl.kernel.mdp import TabularMDP
-from minirl.kernel.playing import playable
+from minirl.kernel.environment import playable
 from minirl.kernel.sampling import generators
 from minirl.play.exploration import epsilon_greedy, highest, is_masked, one_of
 from minirl.play.optim import remaining
@@ -85,7 +85,7 @@ def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsil
 
     Parameters
     ----------
-    world : TabularMDP or playing.Environment
+    world : TabularMDP or environment.Environment
         Used to play only.
     record : ValueLearning
         From `learners`, or any record yielded before: training continues from it bit for bit.
@@ -248,7 +248,7 @@ def learners(world, *, rng, initial_value=0.0, tables=1):
 
     Parameters
     ----------
-    world : TabularMDP or playing.Environment
+    world : TabularMDP or environment.Environment
     rng : seed or Generator, or a sequence of them, one per run
         Training continues from a copy of their states.
     initial_value : float, or array that fits (R, S, A)

@@ -1,0 +1,196 @@
+"""The seam: a world as a learner of values plays it, with a law or without one.
+
+Who learns values step by step (`q_learning`) needs no law.  A world need only be able to begin R
+episodes, to make a step in each, and to begin again where one is over.  `playable` gives a
+`TabularMDP` these three.  `Environment` gives them to an environment of Gymnasium whose
+observations can be numbered, with all its wrappers, and to a vector of R such environments.
+
+Blackjack, for example, shows (sum of the player, card of the dealer, usable ace), three numbers of
+which there are 32, 11 and 2.  Numbered like the digits of a clock, the last one running fastest,
+
+    state = (sum · 11 + card) · 2 + ace,
+
+so that a hand of 15 without an ace against a 6 is the state (15 · 11 + 6) · 2 = 342 of 704.
+
+Read first: `mdp`, `playing`.  Read next: `returns`, or `q_learning`, which plays through the seam.
+Source: Towers et al. 2024, "Gymnasium: a standard interface for reinforcement learning
+environments", arXiv:2407.17032.
+"""
+
+import math
+
+import numpy as np
+
+from minirl.kernel import checks
+from minirl.kernel.mdp import TabularMDP
+from minirl.kernel.playing import first_states, move, start_states
+
+
+def playable(world):
+    """A world as the learners of values play it: a TabularMDP behind the seam, or an `Environment`.
+
+    What is playable has `shape`, `gamma` and `available`, and four methods.  `begin(rng)` begins an
+    episode for each of R Generators; `resume(states)` goes on where a record stands; `move(states,
+    actions, numbers)` returns next states, rewards, terminated and truncated (R,), the last of
+    them None where the world has no time limit; `restart(over, numbers)` begins a new episode for
+    the runs `over` (n,).  The first and the last return states.  Numbers (R,) are uniform.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin = playable(coin_game())
+    >>> coin.begin((np.random.default_rng(0),))
+    array([0])
+    """
+    if isinstance(world, TabularMDP):
+        return _Law(world)
+    if not all(hasattr(world, name) for name in ("begin", "resume", "move", "restart")):
+        raise ValueError(f"world must be a TabularMDP or a environment.Environment, got {world!r}")
+    return world
+
+
+class _Law:
+    """A TabularMDP behind the seam: numbers in [0, 1) decide what happens."""
+
+    def __init__(self, mdp):
+        self.mdp, self.shape, self.gamma, self.available = mdp, mdp.shape, mdp.gamma, mdp.available
+        self.first = np.flatnonzero(mdp.start)
+
+    def begin(self, rng):
+        return start_states(self.mdp, len(rng), rng)
+
+    def resume(self, states):
+        pass
+
+    def move(self, states, actions, numbers):
+        return *move(self.mdp, states, actions, numbers), None
+
+    def restart(self, over, numbers):
+        # With one first state there is nothing to draw.
+        return self.first if self.first.size == 1 else first_states(self.mdp, numbers[over])
+
+
+class Environment:
+    """A Gymnasium environment behind the seam, or a vector of R of them, one for each run.
+
+    Its observations must be discrete, or tuples or arrays of such; they are numbered in the order
+    of `np.ndindex`, and `number(observation)` is the state.  Luck, the first state and any time
+    limit are the environment's own.  So it goes on from the last record only, and each run seeds
+    its environment.  An `action_mask` in `info` becomes a row of `available`, which is true of all
+    states not yet seen.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> discrete = lambda n: SimpleNamespace(n=n, start=0)
+    >>> game = SimpleNamespace(observation_space=SimpleNamespace(spaces=(discrete(3), discrete(5))),
+    ...                        action_space=discrete(2), step=None)
+    >>> world = Environment(game, gamma=0.9)
+    >>> world.shape, world.number((2, 4))
+    ((15, 2), 14)
+    """
+
+    def __init__(self, env, *, gamma=1.0):
+        checks.fraction("gamma", gamma)
+        self.several = hasattr(env, "num_envs")
+        spaces = [getattr(env, f"{'single_' * self.several}{kind}_space", None)
+                  for kind in ("observation", "action")]
+        S, self.number = _numbering("observation_space", spaces[0])
+        if not _is_discrete(spaces[1]):
+            raise ValueError(f"action_space must be discrete, got {spaces[1]}")
+        self.env, self.gamma, self.shape = env, gamma, (S, int(spaces[1].n))
+        self.runs, self.first = getattr(env, "num_envs", 1), spaces[1].start
+        self.available, self.told = np.full(self.shape, True), np.full(S, False)
+        self.states = self.begun = None
+
+    def begin(self, rng):
+        """Begin R episodes, seeded by R Generators: their states (R,)."""
+        if len(rng) != self.runs:
+            raise ValueError(f"rng must name {self.runs} runs, one per environment, "
+                             f"got {len(rng)}")
+        seeds = [int(bits.integers(2**31)) for bits in rng]
+        self.states = self._arrived(*self.env.reset(seed=seeds if self.several else seeds[0]))
+        return self.states.copy()
+
+    def resume(self, states):
+        """Raise ValueError unless a record stands where the environment does."""
+        if not np.array_equal(states, self.states):
+            raise ValueError(f"the record must be the last one of its environment, which stands in "
+                             f"{self.states}, got {states}")
+
+    def move(self, states, actions, numbers):
+        """A step of each run: next states, rewards, terminated, truncated, each (R,)."""
+        actions = actions + self.first
+        seen, *ends, info = self.env.step(actions if self.several else int(actions[0]))
+        rewards, terminated, truncated = (np.array(part, kind).reshape(-1)
+                                          for part, kind in zip(ends, (float, bool, bool)))
+        states = self._arrived(seen, info)
+        self.begun = info.get("_final_obs")  # where the vector has begun a new episode already
+        if self.begun is None:
+            self.states = states.copy()
+        else:
+            self.states, states = states, states.copy()
+            states[self.begun] = [self.number(last) for last in info["final_obs"][self.begun]]
+            self._tell(states, info["final_info"])
+        return states, rewards, terminated, truncated
+
+    def restart(self, over, numbers):
+        """A new episode for the runs `over` (n,): their states (n,)."""
+        wanted = np.isin(np.arange(self.runs), over)
+        if self.begun is not None:
+            wanted &= ~self.begun
+        if wanted.any():
+            options = {"options": {"reset_mask": wanted}} if self.several else {}
+            self.states = np.where(wanted, self._arrived(*self.env.reset(**options)), self.states)
+        return self.states[over]
+
+    def _arrived(self, seen, info):
+        """The states (R,) of observations, whose masks are noted."""
+        states = np.array(self.number(seen), int).reshape(-1)
+        self._tell(states, info)
+        return states
+
+    def _tell(self, states, info):
+        """Note the masks of states, if there are any.  An end at which nothing can be done has none
+        to note."""
+        if "action_mask" not in info:
+            return
+        masks = np.array(info["action_mask"], bool).reshape(len(states), -1)
+        told = masks.any(axis=1) & info.get("_action_mask", True)
+        states, masks = states[told], masks[told]
+        news = (masks != self.available[states]).any(axis=1)
+        wrong = news & self.told[states]
+        if wrong.any():
+            raise ValueError(f"action_mask must be a function of the observation; in state "
+                             f"{states[wrong][0]} it changed to {masks[wrong][0].astype(int)}")
+        if news.any():
+            self.available = self.available.copy()
+            self.available[states] = masks
+        self.told[states] = True
+
+
+def _numbering(name, space):
+    """The size of a discrete space, and the function that numbers its elements from 0."""
+    if hasattr(space, "spaces") and not isinstance(space.spaces, dict):  # a tuple
+        sizes, numberings = zip(*(_numbering(name, part) for part in space.spaces))
+        return math.prod(sizes), lambda element: _mixed(
+            sizes, [number(part) for number, part in zip(numberings, element)])
+    if hasattr(space, "nvec"):  # an array, in the last axes of a batch
+        sizes, starts = space.nvec.ravel().tolist(), space.start
+        return math.prod(sizes), lambda element: _mixed(sizes, np.moveaxis(
+            (element - starts).reshape(*np.shape(element)[:-starts.ndim], -1), -1, 0))
+    if _is_discrete(space):
+        return int(space.n), lambda element: element - space.start
+    raise ValueError(f"{name} must be discrete, or a tuple or array of such, got {space}")
+
+
+def _is_discrete(space):
+    return hasattr(space, "n") and hasattr(space, "start")
+
+
+def _mixed(sizes, digits):
+    """The number with these digits, the first of which counts most, in bases of these sizes."""
+    number = 0
+    for size, digit in zip(sizes, digits):
+        number = number * size + digit
+    return number
