@@ -5,7 +5,7 @@ In reading order:
     solving          linear equations with a certificate, and sweeps that know when to stop
     evaluation       what a policy is worth: values, advantages, visits
     gains            is an action really better, or is it rounding?
-    planning         which policy is best, by four solvers; the exact policy gradient
+    planning         which policy is best, by five solvers; the exact policy gradient
     average_reward   the other objective: reward per step
     regularised      the best policy near a reference: what RLHF and DPO chase
     return_law       the law of an episode's return, level by level
