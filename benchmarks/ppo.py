@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.peers import compiled, forms_of, in_jax, loop_softmax, unsigned
 from benchmarks.text import endless, strings_of
 from benchmarks.timing import Case
+from minirl.kernel.softmax import LogPolicy, log_softmax
 from minirl.play.surrogate import collapse, minibatches
 from minirl.play.ppo import ppo_loss
 from minirl.plain.ppo import surrogate
@@ -54,10 +55,10 @@ def plain(old, strings, advantages, parts):
 
 def book(old, steps, advantages, parts):
     """(ppo.2), the batch collapsed once, or its minibatches once an epoch."""
-    logits = old
+    logits, played = old, LogPolicy(log_softmax(old))
     for tables in (minibatches(steps, advantages, parts) if parts.any()
                    else [collapse(steps, advantages)] * EPOCHS):
-        loss, grad = ppo_loss(logits, old, tables, clip_range=CLIP)
+        loss, grad = ppo_loss(logits, played, tables, clip_range=CLIP)
         logits = logits - RATE * grad
     return loss, grad
 

@@ -80,9 +80,11 @@ def test_sums_are_those_of_bincount_bit_for_bit(N):
         np.testing.assert_array_equal(found, np.bincount(index, some, 14))
     starts = np.array([0, 0, N // 3, N // 3, N, N], np.int32)
     steps = counts.Steps(index, starts, (2, 7))
-    for each in np.array([3.0, -1.5, 0.1, 1e300, 2.0]), np.arange(5):
-        np.testing.assert_array_equal(counts.sequence_table(steps, each).ravel(),
-                                      np.bincount(index, each.repeat(np.diff(starts)), 14))
+    rows = np.array([[3.0, -1.5, 0.1, 1e300, 2.0], np.arange(5), [np.nan, 1, 1, 1, np.inf]])
+    for some in rows, rows[:1], np.arange(10).reshape(2, 5):
+        for found, row in zip(counts.sequence_tables(steps, some), some, strict=True):
+            np.testing.assert_array_equal(found.ravel(),
+                                          np.bincount(index, row.repeat(np.diff(starts)), 14))
 
 
 def test_nobody_can_spoil_the_steps_or_the_ones_that_are_kept(batch):
@@ -96,7 +98,7 @@ def test_nobody_can_spoil_the_steps_or_the_ones_that_are_kept(batch):
     assert steps.index.tolist() == [s * 4 + a for s, a in pairs]
     assert steps.starts.tolist() == [0, 5, 6, 12, 30]
     np.testing.assert_array_equal(counts.table(steps), before)
-    np.testing.assert_array_equal(counts.sequence_table(steps, each), before)
+    np.testing.assert_array_equal(counts.sequence_tables(steps, [each])[0], before)
     with pytest.raises(ValueError, match="read-only"):
         counts._ones(3, np.int32)[0] = 2
 

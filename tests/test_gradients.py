@@ -42,7 +42,7 @@ def some_pairs(pairs):
 def some_advantages():
     """A batch with repeated pairs and both signs."""
     steps = some_steps(12, 3)
-    return surrogate.collapse(steps, RNG.normal(size=steps.index.size))
+    return surrogate.collapse(steps, RNG.normal(size=steps.index.size), counted=True)
 
 
 def ppo_case(clip_range):

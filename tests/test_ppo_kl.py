@@ -16,7 +16,8 @@ from minirl.play.training import start
 def test_the_charged_loss_and_its_gradient_equal_the_loop_over_steps(kl_coef):
     """(ppo_kl.1) and (ppo_kl.2)"""
     steps, advantages, logits, old = random_batch(5)
-    assert_same(ppo_kl_loss(logits, old, collapse(steps, advantages), kl_coef=kl_coef),
+    batch = collapse(steps, advantages, counted=True)
+    assert_same(ppo_kl_loss(logits, old, batch, kl_coef=kl_coef),
                 charged_by_loops(logits, old, steps.index, advantages, kl_coef))
 
 

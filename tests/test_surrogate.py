@@ -1,14 +1,19 @@
 """What a batch says about another policy: tables, distances and dead gradients against loops."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from batches import A, S, random_batch, ratios
 
 from minirl.kernel import counts
+from minirl.kernel.softmax import LogPolicy, entropy_loss, log_softmax
+from minirl.people.grpo import grpo_loss
+from minirl.people.kl import k3_loss, kl_loss
+from minirl.play.ppo import ppo_loss
+from minirl.play.ppo_kl import ppo_kl_loss
 from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, clipped, collapse,
                                    mean_kl, minibatches)
-from minirl.kernel.softmax import log_softmax
-
 
 PARTS = np.array([2, 0, 1, 2, 2, 0, 1, 2, 0])
 
@@ -20,9 +25,18 @@ def test_a_weight_of_a_step_counts_in_all_three_tables(seed):
     weights = np.random.default_rng(seed).random(60) + 0.1
     plain = [np.bincount(steps.index, each, S * A).reshape(S, A) for each in (
         weights * np.maximum(advantages, 0), weights * np.minimum(advantages, 0), weights)]
-    np.testing.assert_array_equal(collapse(steps, advantages, weights), plain)
-    np.testing.assert_array_equal(collapse(steps, advantages, np.ones(60)),
-                                  collapse(steps, advantages))
+    assert_equal(collapse(steps, advantages, weights), (*plain[:2], plain[2].sum(), plain[2]))
+    counted = collapse(steps, advantages, counted=True)
+    assert_equal(counted, collapse(steps, advantages, np.ones(60)))
+    assert_equal(counted[:3], collapse(steps, advantages)[:3])
+    assert collapse(steps, advantages).counts is collapse(steps, advantages).shares is None
+    np.testing.assert_array_equal(counted.shares, counted.counts.sum(axis=1) / 60)
+
+
+def assert_equal(found, expected):
+    """Bit for bit, field by field."""
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_tables_too_large_for_32_bits_are_refused():
@@ -45,9 +59,11 @@ def selected(steps, advantages, rows):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_minibatch_is_the_collapse_of_its_episodes(seed):
     steps, advantages, _, _ = random_batch(seed)
-    batches = list(minibatches(steps, advantages, [PARTS]))
-    assert len(batches) == 3
-    assert [batch.counts.sum() for batch in batches] == [0 + 2 + 2, 1 + 15, 7 + 12 + 13 + 8]
+    batches = list(minibatches(steps, advantages, [PARTS], counted=True))
+    for counted, plain in zip(batches, minibatches(steps, advantages, [PARTS]), strict=True):
+        assert_equal(plain[:3], counted[:3])
+        assert plain.counts is None and counted.number == counted.counts.sum()
+    assert [batch.number for batch in batches] == [0 + 2 + 2, 1 + 15, 7 + 12 + 13 + 8]
     for part, batch in enumerate(batches):
         some, theirs = selected(steps, advantages, np.flatnonzero(PARTS == part))
         gains, losses, number = np.zeros((3, S * A))
@@ -55,8 +71,9 @@ def test_a_minibatch_is_the_collapse_of_its_episodes(seed):
             gains[n] += max(advantage, 0)
             losses[n] += min(advantage, 0)
             number[n] += 1
-        for plain in (Advantages(*(x.reshape(S, A) for x in (gains, losses, number))),
-                      collapse(some, theirs)):
+        gains, losses, number = (x.reshape(S, A) for x in (gains, losses, number))
+        for plain in (Advantages(gains, losses, number.sum(), number),
+                      collapse(some, theirs, counted=True)):
             for found, expected in zip(batch, plain):
                 np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
@@ -68,8 +85,7 @@ def test_parts_may_be_numbered_in_few_bits():
     parts = np.arange(40) % 30
     for small, plain in zip(minibatches(steps, advantages, [parts.astype(np.uint8)]),
                             minibatches(steps, advantages, [parts]), strict=True):
-        for found, expected in zip(small, plain):
-            np.testing.assert_array_equal(found, expected)
+        assert_equal(small, plain)
 
 
 def test_epochs_follow_each_other_and_are_drawn_only_when_they_begin():
@@ -80,9 +96,33 @@ def test_epochs_follow_each_other_and_are_drawn_only_when_they_begin():
     batches = minibatches(steps, advantages, drawn)
     for parts in epochs[:3]:
         for alone in minibatches(steps, advantages, [parts]):
-            for found, expected in zip(next(batches), alone, strict=True):
-                np.testing.assert_array_equal(found, expected)
+            assert_equal(next(batches), alone)
     assert next(drawn) is epochs[3] and next(batches, None) is None
+
+
+ASKED = {  # of three policies
+    "ppo": lambda x, old, ref, batch, steps: ppo_loss(x, old, batch),
+    "ppo_kl": lambda x, old, ref, batch, steps: ppo_kl_loss(x, old, batch, kl_coef=0.7),
+    "grpo": lambda x, old, ref, batch, steps: grpo_loss(x, old, batch, ref_logits=ref, beta=0.3),
+    "kl": lambda x, old, ref, batch, steps: kl_loss(x, ref, batch.visits),
+    "k3": lambda x, old, ref, batch, steps: k3_loss(x, ref, batch.counts),
+    "entropy": lambda x, old, ref, batch, steps: entropy_loss(x, batch.shares),
+    "mean": lambda x, old, ref, batch, steps: (mean_kl(x, old, batch.visits),),
+    "approximate": lambda x, old, ref, batch, steps: (approximate_kl(x, old, batch.counts),),
+    "clipped": lambda x, old, ref, batch, steps: (
+        clip_fraction(x, old, steps, np.ones(60), clip_range=0.05),)}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_policy_whose_table_is_known_stands_for_its_logits(name):
+    """Bit for bit, in each of three places."""
+    steps, advantages, *_ = random_batch(6)
+    batch = collapse(steps, advantages, counted=True)
+    tables = np.random.default_rng(6).normal(size=(3, S, A))
+    expected = ASKED[name](*tables, batch, steps)
+    known = [LogPolicy(log_softmax(table)) for table in tables]
+    for given in product(*zip(tables, known)):
+        assert_equal(ASKED[name](*given, batch, steps), expected)
 
 
 def test_the_mean_kl_is_the_mean_over_the_steps_of_that_of_their_states():

@@ -46,7 +46,7 @@ SURE, FAIR, OTHER = (np.array([row]) for row in ([0.0, -INF], [0.0, 0.0], [-INF,
 ONE = np.ones(1)
 TOOK = np.array([[1.0, 0.0]])
 BATCH = collapse(counts.steps(*np.zeros((2, 3), int), np.array([0, 3]), (1, 2)),
-                 np.array([1.0, 1.0, -0.5]))
+                 np.array([1.0, 1.0, -0.5]), counted=True)
 NATS = np.log(2)
 TOSS = unroll(coin_game(), 1)
 VALUES = {
@@ -132,14 +132,14 @@ def test_an_action_at_minus_infinity_is_as_good_as_none(name):
     rng = np.random.default_rng(4)
     x, ref, old = rng.normal(size=(3, 4, 3))
     N = rng.integers(0, 5, (4, 3)) + 1.0
-    batch = Advantages(N * rng.random((4, 3)), -N * rng.random((4, 3)), N)
+    batch = Advantages(N * rng.random((4, 3)), -N * rng.random((4, 3)), N.sum(), N)
     loss, grad = LOSSES[name](x, ref, old, N, batch)
 
     def wider(table, value=0.0):
         return np.insert(table, 1, value, axis=1)
 
-    found, slope = LOSSES[name](*(wider(table, -INF) for table in (x, ref, old)), wider(N),
-                                Advantages(*map(wider, batch)))
+    wide = batch._replace(gains=wider(batch.gains), losses=wider(batch.losses), counts=wider(N))
+    found, slope = LOSSES[name](*(wider(table, -INF) for table in (x, ref, old)), wider(N), wide)
     assert found == pytest.approx(loss, rel=1e-14, abs=1e-14)
     np.testing.assert_allclose(slope, wider(grad), rtol=1e-12, atol=1e-15)
 
@@ -183,7 +183,8 @@ KINDS = {  # a world, and how its tables are made: the policy, the reference and
 LOGITS = "logits", "ref_logits", "old_logits"
 TABLES = {*LOGITS, "mdp", "world", "logp", "old_logp", "other_logp", "policy", "record",
           "action_values", "counts"}
-SMALL = {"episodes", "horizon", "num_generations", "steps_per_iteration"}  # of the trainers
+# Given to the trainers in place of what they take by default: small batches, and a bonus.
+SMALL = {"episodes", "horizon", "num_generations", "steps_per_iteration", "ent_coef"}
 
 
 def public(wanted):
@@ -221,9 +222,10 @@ def given(kind):
         "other_logp": ref_logp, "old_logp": old_logp, "policy": policy, "record": record,
         "action_values": solved.action_values, "values": solved.values, "optimum": solved,
         "pairs": pairs, "difference": pairs.difference, "steps": steps, "advantages": judged,
-        "batch": collapse(steps, judged), "rollout": episodes, "number": table, "table": table,
-        "weights": table, "counts": table, "visits": table.sum(axis=1), "states": np.zeros(5, int),
-        "starts": np.zeros(5, int), "numbers": rng.random(5), "rewards": environment_rewards,
+        "batch": collapse(steps, judged, counted=True), "rollout": episodes, "number": table,
+        "table": table, "weights": table, "counts": table, "visits": table.sum(axis=1),
+        "states": np.zeros(5, int), "starts": np.zeros(5, int), "numbers": rng.random(5),
+        "rewards": environment_rewards,
         "beta": 0.5, "betas": [0.5, 2.0], "kl_coef": 0.5, "ent_coef": 0.3, "pull": 1.0, "z0": 0.1,
         "simpo_gamma": 1.0, "start": logits, "pseudo_count": 0.0, "label_smoothing": 0.1,
         "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4,

@@ -77,20 +77,24 @@ def table(steps, weights=None):
     return add_up(steps.index, prod(steps.shape), weights).reshape(steps.shape)
 
 
-def sequence_table(steps, weights):
-    """W of (counts.1) where all steps of sequence i weigh `weights[i]`: Xᵀ weights by (counts.2).
+def sequence_tables(steps, weights):
+    """W of (counts.1) where all steps of sequence i weigh `weights[k, i]`: K tables, (K, S, A).
+
+    They are Xᵀ weights by (counts.2), in one product, so that the steps are read once.
 
     Examples
     --------
     >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
-    >>> print(sequence_table(two, np.array([0.5, 3.0])))
-    [[0.  3.5]
-     [0.5 0. ]]
+    >>> print(sequence_tables(two, np.array([[0.5, 3.0]])))
+    [[[0.  3.5]
+      [0.5 0. ]]]
     """
-    checks.shape("weights", weights, (steps.starts.size - 1,))
+    weights, sequences = np.asarray(weights, float), steps.starts.size - 1
+    if weights.shape != (len(weights), sequences):
+        raise ValueError(f"weights must have shape (K, {sequences}), got {weights.shape}")
     transposed = sparse.csc_array((_ones(steps.index.size, float), steps.index, steps.starts),
-                                  shape=(prod(steps.shape), weights.size))
-    return (transposed @ np.asarray(weights, float)).reshape(steps.shape)
+                                  shape=(prod(steps.shape), sequences))
+    return (transposed @ weights.T).T.reshape(len(weights), *steps.shape)
 
 
 def matrix(steps):

@@ -46,9 +46,17 @@ Source: Williams 1992, "Simple statistical gradient-following algorithms", §6 (
 eligibility of a softmax); Cover and Thomas, "Elements of information theory", chapter 2.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from minirl.kernel import checks
+
+
+class LogPolicy(NamedTuple):
+    """A policy whose table log π is known: it stands for its logits, and spares `log_softmax`."""
+
+    logp: np.ndarray  # (S, A), from `log_softmax`
 
 
 def log_softmax(logits, name="logits"):
@@ -56,14 +64,21 @@ def log_softmax(logits, name="logits"):
 
     The largest logit of each row is subtracted before `exp`.  A logit of −∞ is a probability of
     zero.  A row needs one that is finite; NaN and +∞ are refused, as the logits of that `name`.
+    A loss of two policies needs the table of each.  Where one of them stays, while many losses of
+    the other are taken, a `LogPolicy` may stand for its logits: its table is made once.
 
     Examples
     --------
-    >>> print(np.exp(log_softmax(np.array([[0., 0.], [1e4, -1e4], [0., -np.inf]]))))
+    >>> logp = log_softmax(np.array([[0., 0.], [1e4, -1e4], [0., -np.inf]]))
+    >>> print(np.exp(logp))
     [[0.5 0.5]
      [1.  0. ]
      [1.  0. ]]
+    >>> log_softmax(LogPolicy(logp)) is logp
+    True
     """
+    if isinstance(logits, LogPolicy):
+        return logits.logp
     logits = checks.floats(name, logits)
     largest = logits.max(axis=-1, keepdims=True)  # NaN where there is one
     if not np.isfinite(largest).all():

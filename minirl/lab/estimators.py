@@ -254,7 +254,7 @@ def surrogate_line(mdp, logits, line=LINE):
     visits = occupancy(mdp, policy)
     weights = visits[:, None] * policy
     expected = weights * advantages(mdp, np.nan_to_num(evaluate(mdp, policy)))
-    population = Advantages(np.maximum(expected, 0), np.minimum(expected, 0), weights)
+    population = Advantages(np.maximum(expected, 0), np.minimum(expected, 0), weights.sum())
     points = []
     for step in line:
         moved = logits + step * gradient / np.linalg.norm(gradient)

@@ -214,8 +214,9 @@ def weighted(steps, advantages, weights):
     if steps.index.size and advantages.shape == weights.shape != steps.index.shape:
         checks.finite("advantages", advantages)
         A = weights * advantages
-        return Advantages(*(counts.sequence_table(steps, x)
-                            for x in (np.maximum(A, 0), np.minimum(A, 0), weights)))
+        gains, losses, W = counts.sequence_tables(
+            steps, [np.maximum(A, 0), np.minimum(A, 0), weights])
+        return Advantages(gains, losses, W.sum(), W)
     return collapse(steps, advantages, np.repeat(weights, np.diff(steps.starts)))
 
 

@@ -43,7 +43,7 @@ from minirl.play.optim import adam, linear, remaining
 from minirl.play.surrogate import clip_fraction, mean_kl
 from minirl.play.ppo import ppo_loss
 from minirl.play.training import environment_rewards, next_record, play, policy_step
-from minirl.kernel.softmax import difference, log_softmax
+from minirl.kernel.softmax import LogPolicy, difference, log_softmax
 from minirl.people.groups import equal_groups, group_normalised, per_string, weighted
 
 
@@ -53,7 +53,8 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     Parameters
     ----------
     logits, old_logits : (S, A) float
-        The policy θ, and the policy that wrote the batch.
+        The policy θ, and the policy that wrote the batch.  A `softmax.LogPolicy` may stand for that
+        one, and for the reference, as in `ppo.ppo_loss`.
     batch : surrogate.Advantages
         From `groups.weighted`.
     ref_logits : (S, A) float
@@ -69,7 +70,8 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     A gain for action 0, and a reference that likes action 1 better:
 
     >>> from minirl.play.surrogate import Advantages
-    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
+    >>> ones = np.ones((1, 2))
+    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 2.0, counts=ones)
     >>> even, bent = np.zeros((1, 2)), np.log([[0.25, 0.75]])
     >>> loss, grad = grpo_loss(even, even, batch, ref_logits=bent, beta=0.5)
     >>> print(round(loss, 4), grad.round(4))
@@ -77,10 +79,12 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     """
     checks.not_negative("beta", beta)
     checks.positive("epsilon", epsilon)
-    checks.shape("ref_logits", ref_logits, np.shape(logits))
-    mean, up = ppo_loss(logits, old_logits, batch, clip_range=epsilon)
-    penalty, back = k3_loss(logits, ref_logits, batch.counts) if beta else (0.0, 0.0)
-    total = batch.counts.sum()  # Σw, by which `ppo_loss` divides
+    logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
+    checks.shape("ref_logits", ref_logp, logp.shape)
+    policy = LogPolicy(logp)
+    mean, up = ppo_loss(policy, old_logits, batch, clip_range=epsilon)
+    penalty, back = k3_loss(policy, LogPolicy(ref_logp), batch.counts) if beta else (0.0, 0.0)
+    total = batch.number  # Σw, by which `ppo_loss` divides
     return total * mean + beta * penalty, total * up + beta * back
 
 
@@ -127,26 +131,25 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     [[0.82 0.18]]
     """
     num_iterations = checks.whole("num_iterations", num_iterations)
-    ref_logp = log_softmax(ref_logits, "ref_logits")
-    checks.shape("ref_logits", ref_logp, record.logits.shape)
+    ref = LogPolicy(log_softmax(ref_logits, "ref_logits"))
+    checks.shape("ref_logits", ref.logp, record.logits.shape)
     while True:
         progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
                      num_generations=num_generations)
         judged = batch.flat(advantage(batch.rewards, batch.rollout, batch.groups))
         tables = weighted(batch.steps, judged, weights(batch.rollout))
-        logits, state = record.logits, record.optimiser
+        logits, state, old = record.logits, record.optimiser, LogPolicy(record.logp)
         for _ in range(num_iterations):
-            _, grad = grpo_loss(logits, record.logits, tables, ref_logits=ref_logits, beta=beta,
-                                epsilon=epsilon)
+            _, grad = grpo_loss(logits, old, tables, ref_logits=ref, beta=beta, epsilon=epsilon)
             logits, state = policy_step(
-                logits, grad, state, tables.visits, progress, learning_rate=learning_rate,
+                logits, grad, state, None, progress, learning_rate=learning_rate,
                 max_grad_norm=max_grad_norm, optimiser=optimiser)
-        ratio = difference(record.logp, ref_logp, batch.counts != 0)
+        new = LogPolicy(log_softmax(logits))
+        ratio = difference(old.logp, ref.logp, batch.counts != 0)
         metrics = {
-            "policy/kl": mean_kl(logits, record.logits, batch.visits),
-            "policy/clipfrac": clip_fraction(logits, record.logits, batch.steps, judged,
-                                             clip_range=epsilon),
+            "policy/kl": mean_kl(new, old, batch.visits),
+            "policy/clipfrac": clip_fraction(new, old, batch.steps, judged, clip_range=epsilon),
             "objective/kl": float((batch.counts * ratio).sum() / batch.episodes),
             "frac_reward_zero_std": float(equal_groups(batch.rewards, batch.groups).mean())}
         record = next_record(record._replace(logits=logits, optimiser=state), batch, metrics)

@@ -34,7 +34,7 @@ divided by their size in the whole batch, (actor_critic.3), so that one learning
 entropy coefficient serve every reward scale.  Then come `n_epochs` passes over the batch, in
 minibatches of whole episodes if `batch_size` says so.  The gradient of the batch is the mean of
 those of its minibatches, weighted by their numbers of steps.  The tables of all minibatches of an
-epoch are made at once.
+epoch are made at once, and log π_old once for the whole batch.
 
 **The defaults** are one set for every world in this book: ten full-batch epochs per iteration, Adam
 at 0.06 annealed to nearly nothing, and an entropy bonus of 0.3 per normalised advantage annealed to
@@ -66,9 +66,9 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.play.actor_critic import judge
-from minirl.play.optim import adam, at, linear, remaining
+from minirl.play.optim import adam, at, coefficient, linear, remaining
 from minirl.play.training import environment_rewards, next_record, play, policy_step
-from minirl.kernel.softmax import backward, log_softmax
+from minirl.kernel.softmax import LogPolicy, backward, log_softmax
 from minirl.play.surrogate import (approximate_kl, clip_fraction, collapse, mean_kl, minibatches,
                                    ratios, steps_in)
 
@@ -83,7 +83,8 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     Parameters
     ----------
     logits, old_logits : (S, A) float
-        The policy θ, and the policy that played the batch.
+        The policy θ, and the policy that played the batch.  Where it is asked many times, a
+        `softmax.LogPolicy` may stand for its logits.
     batch : surrogate.Advantages
         From `surrogate.collapse`.
     clip_range : float > 0
@@ -92,7 +93,7 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     Examples
     --------
     >>> from minirl.play.surrogate import Advantages
-    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
+    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 2.0)
     >>> loss, grad = ppo_loss(np.zeros((1, 2)), np.zeros((1, 2)), batch)
     >>> print(loss, grad)
     -0.5 [[-0.25  0.25]]
@@ -164,26 +165,30 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
                      observe=observe)
         judged = judge_batch(batch, record.values)
         logits, state, updates = record.logits, record.optimiser, 0
-        for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size):
-            if (target_kl < np.inf
-                    and mean_kl(logits, record.logits, batch.visits) > 1.5 * target_kl):
+        old = LogPolicy(record.logp)
+        for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size,
+                           counted=coefficient("ent_coef", ent_coef, progress) > 0):
+            if target_kl < np.inf and mean_kl(logits, old, batch.visits) > 1.5 * target_kl:
                 break
-            _, grad = ppo_loss(logits, record.logits, part, clip_range=epsilon)
-            logits, state = step(logits, grad, state, part.visits / part.visits.sum(), progress)
+            _, grad = ppo_loss(logits, old, part, clip_range=epsilon)
+            logits, state = step(logits, grad, state, part.shares, progress)
             updates += 1
+        new = LogPolicy(log_softmax(logits))
         metrics = {
-            "policy/kl": mean_kl(logits, record.logits, batch.visits),
-            "policy/approxkl": approximate_kl(logits, record.logits, batch.counts),
+            "policy/kl": mean_kl(new, old, batch.visits),
+            "policy/approxkl": approximate_kl(new, old, batch.counts),
             "policy/updates": updates, "value/explained_variance": judged.explained_variance,
-            "policy/clipfrac": clip_fraction(logits, record.logits, batch.steps, judged.advantages,
+            "policy/clipfrac": clip_fraction(new, old, batch.steps, judged.advantages,
                                              clip_range=epsilon)}
         record = next_record(
             record._replace(logits=logits, values=judged.values, optimiser=state), batch, metrics)
         yield record
 
 
-def epochs(batch, advantages, *, n_epochs, batch_size):
+def epochs(batch, advantages, *, n_epochs, batch_size, counted=False):
     """The batch for each epoch, or its minibatches, of whole episodes drawn anew: `Advantages`.
+
+    The steps of the batch have been counted, and those of the minibatches are if `counted`.
 
     Examples
     --------
@@ -192,14 +197,14 @@ def epochs(batch, advantages, *, n_epochs, batch_size):
     >>> batch = play(coin_game(), start(np.zeros((1, 2)), rng=0), rewards=environment_rewards,
     ...              episodes=5, horizon=3)
     >>> for part in epochs(batch, np.ones(batch.steps.index.size), n_epochs=1, batch_size=3):
-    ...     print(part.counts)
+    ...     print(part.gains)
     [[0. 3.]]
     [[0. 2.]]
     """
     n_epochs = checks.whole("n_epochs", n_epochs)
     if batch_size is None:
-        return [collapse(batch.steps, advantages)] * n_epochs
-    checks.whole("batch_size", batch_size)
+        return [collapse(batch.steps, advantages)._replace(counts=batch.counts)] * n_epochs
+    batch_size = checks.whole("batch_size", batch_size)
     episodes = batch.steps.starts.size - 1
     return minibatches(batch.steps, advantages, (
-        batch.rng.permutation(episodes) // batch_size for _ in range(n_epochs)))
+        batch.rng.permutation(episodes) // batch_size for _ in range(n_epochs)), counted=counted)

@@ -37,20 +37,21 @@ from minirl.play.optim import adam, remaining
 from minirl.play.ppo import ENT_COEF, LEARNING_RATE, epochs
 from minirl.play.surrogate import approximate_kl, mean_kl, ratios, steps_in
 from minirl.play.training import environment_rewards, next_record, play, policy_step
-from minirl.kernel.softmax import backward, kl, log_softmax, product
+from minirl.kernel.softmax import LogPolicy, backward, kl, log_softmax, product
 
 
 def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     """The loss (ppo_kl.1), to be minimised, and its gradient in `logits`.
 
-    `kl_coef` is β ≥ 0, in units of the advantages per nat.  The others are as in `ppo.ppo_loss`.  A
-    visited row that never does what π_old does there makes the loss +∞, and the gradient of its KL
-    is zero.
+    `kl_coef` is β ≥ 0, in units of the advantages per nat.  The others are as in `ppo.ppo_loss`,
+    and the batch is `counted`.  A visited row that never does what π_old does there makes the loss
+    +∞, and the gradient of its KL is zero.
 
     Examples
     --------
     >>> from minirl.play.surrogate import Advantages
-    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), np.array([[1., 1.]]))
+    >>> ones = np.ones((1, 2))
+    >>> batch = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 2.0, counts=ones)
     >>> loss, grad = ppo_kl_loss(np.zeros((1, 2)), np.log([[0.2, 0.8]]), batch, kl_coef=2.0)
     >>> print(round(loss, 4), grad)
     -0.8645 [[-0.025  0.025]]
@@ -58,6 +59,7 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     checks.not_negative("kl_coef", kl_coef)
     logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
     N, ratio = steps_in(logp, old_logp, batch), ratios(logp, old_logp)
+    checks.shape("the counts of the batch", batch.counts, logp.shape)
     gains, price, distance = batch.gains + batch.losses, kl_coef * batch.visits, kl(old_logp, logp)
     loss = (product(price, distance).sum() - (ratio * gains).sum()) / N
     G = -(ratio * gains + (price * np.isfinite(distance))[:, None] * np.exp(old_logp)) / N
@@ -98,13 +100,16 @@ def ppo_kl(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=20
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
         judged = judge_batch(batch, record.values)
         logits, state, updates = record.logits, record.optimiser, 0
-        for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size):
-            _, grad = ppo_kl_loss(logits, record.logits, part, kl_coef=kl_coef)
-            logits, state = step(logits, grad, state, part.visits / part.visits.sum(), progress)
+        old = LogPolicy(record.logp)
+        for part in epochs(batch, judged.advantages, n_epochs=n_epochs, batch_size=batch_size,
+                           counted=True):
+            _, grad = ppo_kl_loss(logits, old, part, kl_coef=kl_coef)
+            logits, state = step(logits, grad, state, part.shares, progress)
             updates += 1
+        new = LogPolicy(log_softmax(logits))
         metrics = {
-            "policy/kl": mean_kl(logits, record.logits, batch.visits),
-            "policy/approxkl": approximate_kl(logits, record.logits, batch.counts),
+            "policy/kl": mean_kl(new, old, batch.visits),
+            "policy/approxkl": approximate_kl(new, old, batch.counts),
             "policy/updates": updates, "value/explained_variance": judged.explained_variance,
             "policy/kl_coef": kl_coef}
         record = next_record(record._replace(

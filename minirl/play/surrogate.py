@@ -8,7 +8,8 @@ collapses (counts.1) into the sum of its positive advantages and that of its neg
 
     U[s, a] = Σ_{n: (s,a)} max(A_n, 0),   V[s, a] = Σ_{n: (s,a)} min(A_n, 0).          (surrogate.1)
 
-An epoch then costs S·A operations however long the batch was.
+An epoch then costs S·A operations however long the batch was.  Of the number of steps it needs N
+alone; how often each entry was taken is counted where the visits of states are asked for.
 
 **How far did it go?**  The distance of a batch's new policy from the old one is a mean over the N
 steps, exact over the actions, where N[s] counts the steps in s,
@@ -28,6 +29,7 @@ Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on t
 Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (surrogate.3).
 """
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -39,36 +41,46 @@ from minirl.kernel.softmax import difference, kl, log_softmax, product
 class Advantages(NamedTuple):
     """A batch of N steps, collapsed as in (surrogate.1)."""
 
-    gains: np.ndarray   # (S, A) U, sum of the positive advantages
-    losses: np.ndarray  # (S, A) V, sum of the negative ones
-    counts: np.ndarray  # (S, A) number of steps; their sum is N
+    gains: np.ndarray          # (S, A) U, sum of the positive advantages
+    losses: np.ndarray         # (S, A) V, sum of the negative ones
+    number: float              # N
+    counts: np.ndarray = None  # (S, A) number of steps, for those who ask; their sum is N
 
     @property
     def visits(self):
-        """N[s], the number of steps in each state: (S,)."""
+        """N[s], the number of steps in each state, if they were counted: (S,)."""
         return self.counts.sum(axis=1)
 
+    @property
+    def shares(self):
+        """N[s]/N: (S,), or None where nobody asked for counts."""
+        return None if self.counts is None else self.visits / self.number
 
-def collapse(steps, advantages, weights=None):
+
+def collapse(steps, advantages, weights=None, *, counted=False):
     """The `Advantages` of N steps: `counts.Steps`, and advantages (N,).
 
-    `weights` (N,) ≥ 0 say how much each step counts in all three tables; by default one.
+    `weights` (N,) ≥ 0 say how much each step counts in all three tables; by default one.  The third
+    table, which (ppo.2) does not need, is made where there are weights, or if it is to be
+    `counted`.
 
     Examples
     --------
     >>> two = counts.steps(np.array([0, 0]), np.array([1, 1]), np.array([0, 2]), (1, 2))
     >>> batch = collapse(two, np.array([3., -1.]))
-    >>> print(batch.gains, batch.losses, batch.counts)
-    [[0. 3.]] [[ 0. -1.]] [[0. 2.]]
+    >>> print(batch.gains, batch.losses, batch.number)
+    [[0. 3.]] [[ 0. -1.]] 2.0
     """
     advantages = np.asarray(advantages)
     key = _by_sign(steps, advantages)
     if weights is not None:
         advantages = advantages * checks.weights("weights", weights, steps.index.shape)
-    number = counts.table(steps, weights)
-    sums = counts.add_up(key, 2 * number.size, advantages)
+    sums, = _tables(key, 1, steps.shape, advantages)
     checks.finite("sums of advantages", sums)  # where what is not finite leaves its mark
-    return Advantages(*sums.reshape(2, *steps.shape), number)
+    if weights is None and not counted:
+        return Advantages(*sums, float(steps.index.size))
+    table = counts.table(steps, weights)
+    return Advantages(*sums, table.sum(), table)
 
 
 def steps_in(logp, old_logp, batch):
@@ -76,13 +88,14 @@ def steps_in(logp, old_logp, batch):
 
     Examples
     --------
-    >>> batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), np.array([[1., 2.]]))
+    >>> batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), 3.0)
     >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
     3.0
     """
     checks.shape("old_logits", old_logp, logp.shape)
-    checks.shape("the counts of the batch", batch.counts, logp.shape)
-    return _number(batch.counts)
+    checks.shape("the gains of the batch", batch.gains, logp.shape)
+    checks.positive("the number of steps", batch.number)
+    return batch.number
 
 
 def ratios(logp, old_logp):
@@ -182,39 +195,40 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     return float(clipped(ratio, advantages, clip_range=clip_range).mean())
 
 
-def minibatches(steps, advantages, epochs):
+def minibatches(steps, advantages, epochs, *, counted=False):
     """`collapse` for parts of a batch, epoch after epoch: yields the `Advantages` of each part.
 
     For each epoch `epochs` holds the part of each of the B episodes: (B,) int, from 0 upwards, and
-    every part has a step.  All parts of an epoch are collapsed at once.
+    every part has a step.  All parts of an epoch are collapsed at once, and their steps are counted
+    if they are to be `counted`.
 
     Examples
     --------
     >>> two = counts.steps(np.array([0, 0]), np.array([1, 0]), np.array([0, 1, 2]), (1, 2))
     >>> for batch in minibatches(two, np.array([3., -1.]), [np.array([1, 0])]):
-    ...     print(batch.gains, batch.losses, batch.counts)
-    [[0. 0.]] [[-1.  0.]] [[1. 0.]]
-    [[0. 3.]] [[0. 0.]] [[0. 1.]]
+    ...     print(batch.gains, batch.losses, batch.number)
+    [[0. 0.]] [[-1.  0.]] 1.0
+    [[0. 3.]] [[0. 0.]] 1.0
     """
     signed, lengths = _by_sign(steps, advantages), np.diff(steps.starts)
-    size = 2 * steps.shape[0] * steps.shape[1]
+    size = 2 * prod(steps.shape)
     for parts in epochs:
         if parts.shape != lengths.shape or parts.min() < 0 or parts.max() >= lengths.size:
             raise ValueError(f"parts must be {lengths.size} numbers in [0, {lengths.size}), "
                              f"got {parts}")
-        number = int(parts.max()) + 1
-        _check_size(number, steps.shape)
+        numbers = np.bincount(parts, lengths)
+        if not numbers.all():
+            raise ValueError(f"every part up to {numbers.size - 1} must have a step, got {parts}")
+        _check_size(numbers.size, steps.shape)
         # A step's key moves on by two tables for every part before its own.
         key = np.repeat(size * parts.astype(np.int32), lengths)
         key += signed
-        sums, numbers = (counts.add_up(key, number * size, x).reshape(number, 2, *steps.shape)
-                         for x in (advantages, None))
-        numbers = numbers.sum(axis=1)
+        sums = _tables(key, numbers.size, steps.shape, advantages)
         checks.finite("sums of advantages", sums)
-        if not numbers.any(axis=(1, 2)).all():
-            raise ValueError(f"every part up to {number - 1} must have a step, got {parts}")
-        for (gains, losses), count in zip(sums, numbers):
-            yield Advantages(gains, losses, count)
+        tables = (_tables(key, numbers.size, steps.shape).sum(axis=1) if counted
+                  else [None] * numbers.size)
+        for (gains, losses), number, table in zip(sums, numbers, tables):
+            yield Advantages(gains, losses, number, table)
 
 
 def _number(steps):
@@ -229,12 +243,17 @@ def _by_sign(steps, advantages):
     checks.shape("advantages", advantages, steps.index.shape)
     checks.positive("the number of steps", steps.index.size)
     _check_size(1, steps.shape)
-    key = np.multiply(advantages < 0, steps.shape[0] * steps.shape[1], dtype=np.int32)
+    key = np.multiply(advantages < 0, prod(steps.shape), dtype=np.int32)
     key += steps.index
     return key
 
 
 def _check_size(parts, shape):
-    if 2 * parts * shape[0] * shape[1] >= 2**31:
+    if 2 * parts * prod(shape) >= 2**31:
         raise ValueError(f"gains and losses of all parts are numbered with 32 bits, "
-                         f"got {parts} parts of {shape[0] * shape[1]} entries")
+                         f"got {parts} parts of {prod(shape)} entries")
+
+
+def _tables(key, parts, shape, advantages=None):
+    """Sums of the advantages, or numbers of steps, by part and by sign: (parts, 2, S, A)."""
+    return counts.add_up(key, parts * 2 * prod(shape), advantages).reshape(parts, 2, *shape)

@@ -215,8 +215,8 @@ def policy_step(logits, grad, state, visits, progress, *, learning_rate, ent_coe
         The policy, and the gradient of its loss there.
     state : tuple
         Of the optimiser; None before its first step.
-    visits : (S,) float
-        The weight of each row in `entropy_loss`.
+    visits : (S,) float, or None
+        The weight of each row in `entropy_loss`; nobody looks where ent_coef is 0.
     progress : float
         The progress remaining, for the schedules.
 
@@ -233,8 +233,9 @@ def policy_step(logits, grad, state, visits, progress, *, learning_rate, ent_coe
     >>> print(logits.round(2))
     [[-0.3  0.3]]
     """
-    _, entropy_grad = entropy_loss(logits, visits)
-    grad = grad + coefficient("ent_coef", ent_coef, progress) * entropy_grad
+    bonus = coefficient("ent_coef", ent_coef, progress)
+    if bonus > 0:
+        grad = grad + bonus * entropy_loss(logits, visits)[1]
     return optimiser.step(logits, clip_norm(grad, max_grad_norm),
                           optimiser.init(logits) if state is None else state,
                           coefficient("learning_rate", learning_rate, progress))

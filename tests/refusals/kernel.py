@@ -149,8 +149,9 @@ ROWS = {
             "actions must lie in [0, 4), got [4, 4]"),
         *(row(lambda size=size: counts.table(MANY, np.ones(size)),
               f"weights must have shape (3,), got {size}") for size in ((1,), (4,), (3, 1))),
-        *(row(lambda size=size: counts.sequence_table(GAPS, np.ones(size)),
-              f"weights must have shape (4,), got {size}") for size in ((3,), (5,), (4, 1))),
+        *(row(lambda size=size: counts.sequence_tables(GAPS, np.ones(size)),
+              f"weights must have shape (K, 4), got {size}")
+          for size in ((4,), (1, 3), (2, 5), (4, 1), (1, 4, 1))),
         # Unrefused it would be a row of zeros: a log-probability of 0, the best there is.
         row(lambda: counts.mean_matrix(GAPS),
             "steps must have a step in every sequence, got none in sequence 1"),

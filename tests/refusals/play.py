@@ -172,12 +172,12 @@ def epoch(*parts):
 
 def surrogate(loss):
     """What a loss of a batch, of the policy and of the one that played refuses."""
-    batch = collapse(TOSS, np.ones(1))
+    batch, fit = collapse(TOSS, np.ones(1), counted=True), np.zeros((1, 2))
     yield row(lambda: loss(FAIR, np.zeros((2, 2)), batch),
               "old_logits must have shape (1, 2), got (2, 2)")
-    yield row(lambda: loss(FAIR, FAIR, Advantages(*np.zeros((3, 2, 1)))),
-              "the counts of the batch must have shape (1, 2), got (2, 1)")
-    yield row(lambda: loss(FAIR, FAIR, Advantages(*np.zeros((3, 1, 2)))),
+    yield row(lambda: loss(FAIR, FAIR, Advantages(*np.zeros((2, 2, 1)), 1.0, fit)),
+              "the gains of the batch must have shape (1, 2), got (2, 1)")
+    yield row(lambda: loss(FAIR, FAIR, Advantages(fit, fit, 0.0, fit)),
               "the number of steps must be positive and finite, got 0.0")
 
 
@@ -349,8 +349,10 @@ ROWS = {
     ],
     "ppo_kl": [
         *shared(ppo_kl), *surrogate(lambda *args: ppo_kl_loss(*args, kl_coef=0.7)),
-        *not_negative("kl_coef", lambda x: ppo_kl_loss(FAIR, FAIR, collapse(TOSS, np.ones(1)),
-                                                       kl_coef=x)),
+        *not_negative("kl_coef", lambda x: ppo_kl_loss(
+            FAIR, FAIR, collapse(TOSS, np.ones(1), counted=True), kl_coef=x)),
+        row(lambda: ppo_kl_loss(FAIR, FAIR, collapse(TOSS, np.ones(1)), kl_coef=0.7),
+            "the counts of the batch must have shape (1, 2), got ()"),
         *positive("target_kl", lambda x: train(ppo_kl, target_kl=x)),
         *whole("n_epochs", lambda n: train(ppo_kl, n_epochs=n), 2),
         *whole("batch_size", lambda n: train(ppo_kl, batch_size=n), 3),
