@@ -83,8 +83,9 @@ def log_softmax(logits, name="logits"):
     largest = logits.max(axis=-1, keepdims=True)  # NaN where there is one
     if not np.isfinite(largest).all():
         raise ValueError(f"{name} must be finite or −∞, and not −∞ all along a row, got {logits}")
-    shifted = logits - largest
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    logp = logits - largest
+    logp -= np.log(np.exp(logp).sum(axis=-1, keepdims=True))
+    return logp
 
 
 def backward(logp, G):

@@ -101,10 +101,9 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     checks.positive("clip_range", clip_range, finite=False)
     logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
     N, ratio = steps_in(logp, old_logp, batch), ratios(logp, old_logp)
-    low, high = 1 - clip_range, 1 + clip_range
-    gains, losses = np.minimum(ratio, high) * batch.gains, np.maximum(ratio, low) * batch.losses
-    loss = -(gains + losses).sum() / N
-    G = -ratio * (batch.gains * (ratio <= high) + batch.losses * (ratio >= low)) / N
+    U, V, low, high = batch.gains, batch.losses, 1 - clip_range, 1 + clip_range
+    loss = -(np.minimum(ratio, high) * U + np.maximum(ratio, low) * V).sum() / N
+    G = ratio * (U * (ratio <= high) + V * (ratio >= low)) / -N
     return loss, backward(logp, G)
 
 
