@@ -17,6 +17,7 @@ from minirl.play.optim import gradient_descent
 from minirl.exact.planning import policy_gradient
 from minirl.play.training import environment_rewards, play
 from minirl.play.reinforce import reinforce_loss, weigh
+from minirl.play.returns import explained_variance, gae, move_values
 from minirl.kernel.softmax import entropy_loss, log_softmax
 
 CHOICES = dict(gamma=0.9, gae_lambda=0.6, value_lambda=0.3, value_rate=0.75,
@@ -52,6 +53,22 @@ def test_advantages_and_targets_have_a_lambda_of_their_own(gae_lambda, value_lam
     G = [V[s] + x for s, _, x in residual]
     assert found.explained_variance == pytest.approx(
         1 - np.var([x for _, _, x in residual]) / np.var(G))
+
+
+def test_what_is_judged_are_the_sums_of_the_chapter_on_returns():
+    """(returns.3) bit for bit, from what the seam paid and not from what the world did."""
+    mdp = random_mdp(np.random.default_rng(6), 4, 3, 2, 0.9)
+    record = random_record(mdp)
+    batch = play(mdp, record, episodes=50, horizon=3,
+                 rewards=lambda rollout, logp: rollout.rewards - rollout.time)
+    found = judge(batch, record.values, **CHOICES)
+    (A, _), (_, targets), (_, G) = (
+        gae(batch.rewards, batch.rollout, record.values, gamma=0.9, gae_lambda=weight)
+        for weight in (0.6, 0.3, 1.0))
+    np.testing.assert_array_equal(found.advantages, A)
+    np.testing.assert_array_equal(found.values, move_values(record.values, batch.steps, targets,
+                                                            rate=0.75))
+    assert found.explained_variance == explained_variance(record.values[batch.rollout.states], G)
 
 
 def test_an_iteration_steps_along_the_loss_of_what_was_judged():
@@ -90,11 +107,9 @@ def expected_update(mdp, record, horizon, values, gae_lambda):
     batch, chances = law(mdp, record.logits, horizon)
     judged = judge(batch_of(batch, mdp.shape), values, **CHOICES | {
         "gamma": mdp.gamma, "gae_lambda": gae_lambda})
-    rectangle = np.zeros(batch.alive.shape)
-    rectangle.T[batch.alive.T] = judged.advantages
     logp = log_softmax(record.logits)
-    return np.stack([np.tensordot(chances, scores(batch, rectangle * (np.arange(horizon) == t)
-                                                  [:, None], logp), 1) for t in range(horizon)])
+    return np.stack([np.tensordot(chances, scores(batch, judged.advantages * (batch.time == t),
+                                                  logp), 1) for t in range(horizon)])
 
 
 @pytest.mark.parametrize("gamma", [0.9, 1.0])
@@ -107,7 +122,7 @@ def test_with_lambda_one_and_endings_it_is_reinforce_with_a_baseline(gamma):
     judged = judge(batch_of(batch, mdp.shape), record.values,
                    **CHOICES | {"gamma": gamma, "gae_lambda": 1.0})
     weights = weigh(batch.rewards, batch, record, gamma=gamma)
-    np.testing.assert_allclose(judged.advantages, counts.flatten(weights, batch.alive), atol=1e-12)
+    np.testing.assert_allclose(judged.advantages, weights, atol=1e-12)
     found = expected_update(mdp, record, 3, record.values, 1.0).sum(axis=0)
     np.testing.assert_allclose(found, without_discount(mdp, record.logits), atol=1e-12)
     exact = policy_gradient(mdp, record.logits)[1]
@@ -156,7 +171,8 @@ def test_at_a_cut_the_bias_is_the_expected_error_of_the_value_there(gamma):
     true, _ = value_by_loops(mdp, np.exp(log_softmax(record.logits)))
     batch, chances = law(mdp, record.logits, 3)
     error = batch.truncated * (record.values - true)[batch.last_state]
-    bias = scores(batch, gamma**np.arange(3.0, 0, -1)[:, None] * error, log_softmax(record.logits))
+    bias = scores(batch, gamma**(3.0 - batch.time) * batch.spread(error),
+                  log_softmax(record.logits))
     found = (expected_update(mdp, record, 3, record.values, 1.0)
              - expected_update(mdp, record, 3, true, 1.0)).sum(axis=0)
     np.testing.assert_allclose(found, np.tensordot(chances, bias, 1), atol=1e-12)

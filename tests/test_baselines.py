@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from worlds import (DROPPED, KEPT, WHOLE, law, random_record, single_outcome, small_world,
+from worlds import (DROPPED, KEPT, WHOLE, apart, law, random_record, single_outcome, small_world,
                     without_discount)
 
 from minirl.kernel import counts, mdp as world, playing
@@ -13,7 +13,9 @@ from minirl.play.baselines import (batch_mean, constant_baseline, leave_one_out,
                                    optimal_constant, scores)
 from minirl.exact.planning import policy_gradient
 from minirl.play.training import environment_rewards, play, start
-from minirl.play.reinforce import reinforce, reinforce_loss, value_baseline, weigh
+from minirl.play.reinforce import (after_the_end, reinforce, reinforce_loss, value_baseline,
+                                   weigh)
+from minirl.play.returns import reward_to_go, whole_return
 from minirl.kernel.softmax import log_softmax
 
 
@@ -23,15 +25,8 @@ def tiny_world(gamma=0.8):
                                        [[False, True], [False, True]], [0.4, 0.6], gamma), 3)
 
 
-def columns(batch, who):
-    """The episodes `who` of a batch as a batch of their own."""
-    length = batch.alive[:, who].any(axis=1).sum()
-    return playing.Rollout(*(entry[:length, who] if entry.ndim == 2 else entry[who]
-                             for entry in batch))
-
-
 def expected_of_one(mdp, record, horizon=3, **options):
-    """The expected update by an episode that is judged by itself, from one rectangle of all."""
+    """The expected update by an episode that is judged by itself, from one batch of all."""
     batch, chances = law(mdp, record.logits, horizon)
     weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, **options)
     return np.tensordot(chances, scores(batch, weights, log_softmax(record.logits)), 1)
@@ -42,10 +37,10 @@ def expected_of_many(mdp, record, N, form, baseline):
     listed, chances = law(mdp, record.logits, 3)
     mean, credit = np.zeros(mdp.shape), form[0]
     for who in itertools.product(range(chances.size), repeat=N):
-        batch = columns(listed, list(who))
+        batch = listed.select(list(who))
         weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, credit=credit,
                         keep_discount=form[1], baseline=baseline)
-        table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
+        table = counts.table(batch.steps(mdp.shape), weights)
         mean -= chances[list(who)].prod() * reinforce_loss(record.logits, table, episodes=N)[1]
     return mean
 
@@ -91,12 +86,17 @@ def test_a_mean_over_those_still_alive_would_turn_the_expected_gradient():
     record = random_record(mdp)
     exact = policy_gradient(mdp, record.logits)[1]
 
-    def the_living(credits, scale, batch, record):
-        return credits.sum(axis=1, keepdims=True) / batch.alive.sum(axis=1, keepdims=True)
+    def sums(credits, batch):
+        """Of the credits of all who are alive at the time of a step, and how many these are."""
+        return [np.bincount(batch.time, x)[batch.time] for x in (credits, np.ones(credits.size))]
 
-    def the_other_living(credits, scale, batch, record):
-        others = batch.alive.sum(axis=1, keepdims=True) - batch.alive
-        return (credits.sum(axis=1, keepdims=True) - credits) / np.maximum(others, 1)
+    def the_living(credits, ended, scale, batch, record):
+        total, living = sums(credits, batch)
+        return total / living
+
+    def the_other_living(credits, ended, scale, batch, record):
+        total, living = sums(credits, batch)
+        return (total - credits) / np.maximum(living - 1, 1)
 
     found = expected_of_many(mdp, record, 2, KEPT, the_living)
     cosine = (found * exact).sum() / np.linalg.norm(found) / np.linalg.norm(exact)
@@ -105,18 +105,43 @@ def test_a_mean_over_those_still_alive_would_turn_the_expected_gradient():
     np.testing.assert_allclose(found, exact, atol=1e-12)
 
 
+@pytest.mark.parametrize("credit", [reward_to_go, whole_return])
+def test_who_has_ended_counts_with_the_whole_return_or_with_no_reward_to_go(credit):
+    """(baselines.1), by loops over episodes, each of which has a credit at every time."""
+    rng = np.random.default_rng(7)
+    lengths = np.array([1, 4, 2, 2, 6, 1, 3])
+    starts, x = np.append(0, lengths.cumsum()), rng.normal(size=lengths.sum())
+    none = np.zeros(x.size, int)
+    batch = playing.Rollout(none, none, x, np.zeros(x.size, bool), starts, none[:7],
+                            np.ones(7, bool))
+    credits = credit(x, starts, gamma=0.9)
+    ended = after_the_end(credits, batch, credit)
+    always = []  # C of each episode at the times 0 to 5
+    for paid in apart(x, starts):
+        G = [sum(0.9**(k - t) * paid[k] for k in range(t, len(paid))) for t in range(6)]
+        always.append(G if credit is reward_to_go else [G[0]] * 6)
+    assert ended == pytest.approx([0 if credit is reward_to_go else C[0] for C in always])
+    mean, others = (baseline(credits, ended, None, batch, None)
+                    for baseline in (batch_mean, leave_one_out))
+    assert mean.shape == others.shape == x.shape
+    for i, (own_mean, own_others) in enumerate(zip(apart(mean, starts), apart(others, starts))):
+        for t in range(lengths[i]):
+            at_once = [C[t] for C in always]
+            assert own_mean[t] == pytest.approx(sum(at_once) / 7, abs=1e-12)
+            assert own_others[t] == pytest.approx((sum(at_once) - at_once[i]) / 6, abs=1e-12)
+
+
 # The best constant.
 
 
 def scores_by_loops(batch, weights, logp):
     """Σ_t weights_t ∇ log π(a_t|s_t) of each episode, from ∂ log π(a|s)/∂θ[s, b] of softmax."""
-    T, N = batch.states.shape
-    found = np.zeros((N, *logp.shape))
-    for i, t in np.ndindex(N, T):
-        if batch.alive[t, i]:
-            s, a = batch.states[t, i], batch.actions[t, i]
+    found = np.zeros((batch.truncated.size, *logp.shape))
+    for i, (begin, end) in enumerate(zip(batch.starts[:-1], batch.starts[1:])):
+        for n in range(begin, end):
+            s, a = batch.states[n], batch.actions[n]
             for b in range(logp.shape[1]):
-                found[i, s, b] += weights[t, i] * ((a == b) - np.exp(logp[s, b]))
+                found[i, s, b] += weights[n] * ((a == b) - np.exp(logp[s, b]))
     return found
 
 
@@ -127,10 +152,10 @@ def test_no_constant_has_less_variance_than_the_best_one(form):
     record = random_record(mdp)
     batch, chances = law(mdp, record.logits, 3)
     logp = log_softmax(record.logits)
-    scale = mdp.gamma**np.arange(3.0)[:, None] if form == KEPT else np.ones((3, 1))
-    credits = form[0](batch.rewards, gamma=mdp.gamma)
-    g = scores_by_loops(batch, scale * np.ones(credits.shape), logp)
-    h = scores_by_loops(batch, scale * credits, logp)
+    scale = mdp.gamma**batch.time if form == KEPT else np.ones(batch.states.size)
+    credits = form[0](batch.rewards, batch.starts, gamma=mdp.gamma)
+    returns = credits[batch.starts[:-1]]
+    g, h = (scores_by_loops(batch, x, logp) for x in (scale, scale * credits))
     length = chances @ (g * g).sum(axis=(1, 2))
     best = chances @ (h * g).sum(axis=(1, 2)) / length
 
@@ -143,9 +168,9 @@ def test_no_constant_has_less_variance_than_the_best_one(form):
 
     for step in 0.1, -0.1, 2.0:
         assert variance(best + step) - variance(best) == pytest.approx(step**2 * length, abs=1e-10)
-    assert abs(best - chances @ credits[0]) > 0.1, "it is not the mean return"
+    assert abs(best - chances @ returns) > 0.1, "it is not the mean return"
     if form == WHOLE:
-        closed = chances @ ((g * g).sum(axis=(1, 2)) * credits[0]) / length
+        closed = chances @ ((g * g).sum(axis=(1, 2)) * returns) / length
         assert best == pytest.approx(closed, abs=1e-12)
 
 
@@ -155,23 +180,25 @@ def test_the_best_constant_of_an_episode_is_estimated_from_the_others(form):
     mdp = small_world(horizon=3)
     record = random_record(mdp, seed=3)
     batch = play(mdp, record, rewards=environment_rewards, episodes=7, horizon=3).rollout
-    logp, credits = log_softmax(record.logits), form[0](batch.rewards, gamma=0.9)
-    scale = (0.9 if form == KEPT else 1.0)**np.arange(len(credits))[:, None]
-    g = scores_by_loops(batch, scale * np.ones(credits.shape), logp)
-    h = scores_by_loops(batch, scale * credits, logp)
-    found = optimal_constant(credits, scale, batch, record)
-    assert found.shape == (7,)
-    for i in range(7):
+    logp = log_softmax(record.logits)
+    credits = form[0](batch.rewards, batch.starts, gamma=0.9)
+    scale = (0.9 if form == KEPT else 1.0)**batch.time
+    g, h = (scores_by_loops(batch, x, logp) for x in (scale, scale * credits))
+    found = optimal_constant(credits, after_the_end(credits, batch, form[0]), scale, batch, record)
+    assert found.shape == batch.states.shape
+    for i, of_steps in enumerate(apart(found, batch.starts)):
         product = sum((h[j] * g[j]).sum() for j in range(7) if j != i)
-        assert found[i] == pytest.approx(product / sum((g[j]**2).sum() for j in range(7) if j != i))
+        assert len(set(of_steps)) == 1
+        assert of_steps[0] == pytest.approx(
+            product / sum((g[j]**2).sum() for j in range(7) if j != i))
 
 
 def test_a_policy_that_never_hesitates_has_no_best_constant_but_zero():
     mdp = small_world()
     record = start(np.tile([1e4, -1e4], (mdp.shape[0], 1)), rng=0)
     batch = play(mdp, record, rewards=environment_rewards, episodes=4, horizon=2).rollout
-    found = optimal_constant(batch.rewards + 1, np.ones((len(batch.rewards), 1)), batch, record)
-    assert found.tolist() == [0] * 4
+    found = optimal_constant(batch.rewards + 1, None, np.ones(batch.rewards.size), batch, record)
+    assert found.tolist() == [0] * batch.rewards.size and batch.truncated.size == 4
     after = next(reinforce(mdp, record, baseline=optimal_constant, episodes=4))
     assert (after.logits == record.logits).all()
 
@@ -180,12 +207,11 @@ def test_a_policy_that_never_hesitates_has_no_best_constant_but_zero():
 def test_the_best_constant_keeps_its_digits_where_one_episode_has_nearly_all_the_score(gap):
     """A rare action among certain ones: the others all have one score, so their credits' mean is
     the best constant, however little they move the policy."""
-    credits = np.array([[1.0, 5.0, 2.0, 3.0]])
-    batch = playing.Rollout(np.zeros((1, 4), int), np.array([[0, 1, 0, 0]]), credits,
-                            np.ones((1, 4), bool), np.ones((1, 4), bool), np.zeros(4, int),
-                            np.zeros(4, bool))
+    credits = np.array([1.0, 5.0, 2.0, 3.0])
+    batch = playing.Rollout(np.zeros(4, int), np.array([0, 1, 0, 0]), credits, np.ones(4, bool),
+                            np.arange(5), np.zeros(4, int), np.zeros(4, bool))
     record = start(np.array([[gap, 0.0]]), rng=0)
-    assert optimal_constant(credits, np.ones((1, 1)), batch, record)[1] == pytest.approx(2.0)
+    assert optimal_constant(credits, None, np.ones(4), batch, record)[1] == pytest.approx(2.0)
 
 
 # The scores.
@@ -197,9 +223,8 @@ def test_scores_are_those_of_each_episode_and_add_up_to_the_gradient_of_the_loss
     batch = play(mdp, record, rewards=environment_rewards, episodes=9, horizon=3).rollout
     logp = log_softmax(record.logits)
     weights = np.random.default_rng(5).normal(size=batch.states.shape)
-    weights[~batch.alive] = np.nan
     found = scores(batch, weights, logp)
     np.testing.assert_allclose(found, scores_by_loops(batch, weights, logp), atol=1e-12)
-    table = counts.table(batch.steps(mdp.shape), counts.flatten(weights, batch.alive))
+    table = counts.table(batch.steps(mdp.shape), weights)
     _, grad = reinforce_loss(record.logits, table, episodes=9)
     np.testing.assert_allclose(found.sum(axis=0), -9 * grad, atol=1e-12)

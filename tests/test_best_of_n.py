@@ -189,7 +189,7 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
     first = random_record(mdp)
 
     def rewards(batch, logp):
-        return np.where(batch.alive, batch.rewards - 0.3 * batch.actions, 0)
+        return batch.rewards - 0.3 * batch.actions
 
     second = next(rejection_sampling(mdp, first, rewards=rewards, num_generations=n, episodes=60,
                                      horizon=3, pseudo_count=alpha))
@@ -198,12 +198,13 @@ def test_an_iteration_counts_the_winners_and_what_the_policy_did_before(n, alpha
     assert batch.truncated.any()
     C, best = np.zeros(mdp.shape), []
     for group in range(0, 60, n):
-        assert len(set(batch.states[0, group:group + n])) == 1
-        totals = [earned[:, i].sum() for i in range(group, group + n)]
+        assert len(set(batch.states[batch.starts[group:group + n]])) == 1
+        totals = [earned[batch.starts[i]:batch.starts[i + 1]].sum()
+                  for i in range(group, group + n)]
         best.append(max(totals))
         winner = group + totals.index(max(totals))
-        for t in range(batch.alive[:, winner].sum()):
-            C[batch.states[t, winner], batch.actions[t, winner]] += 1
+        for step in range(batch.starts[winner], batch.starts[winner + 1]):
+            C[batch.states[step], batch.actions[step]] += 1
     before, N = np.exp(log_softmax(first.logits)), C.sum(axis=1)
     policy = (C + alpha * before) / (N + alpha)[:, None]
     np.testing.assert_allclose(np.exp(log_softmax(second.logits)), policy, atol=1e-14)

@@ -216,17 +216,18 @@ def test_joined_batches_follow_one_another_with_their_empty_sequences(batch):
 
 
 def test_a_rectangle_is_read_episode_after_episode_and_weights_meet_their_own_steps():
-    """`flatten` and `from_rectangle` agree on the order, in a rectangle of random lengths."""
+    """`flatten` has one order for states, actions and weights, in a rectangle of random lengths."""
     rng = np.random.default_rng(4)
-    alive = np.arange(6)[:, None] < rng.integers(0, 7, 5)
+    lengths = rng.integers(0, 7, 5)
+    alive = np.arange(6)[:, None] < lengths
     states, actions = rng.integers(0, 3, (6, 5)), rng.integers(0, 4, (6, 5))
     weights, by_loops = rng.normal(size=(6, 5)), np.zeros(SHAPE)
     for t, n in np.ndindex(6, 5):
         if alive[t, n]:
             by_loops[states[t, n], actions[t, n]] += weights[t, n]
-    steps = counts.from_rectangle(states, actions, alive, SHAPE)
-    np.testing.assert_allclose(counts.table(steps, counts.flatten(weights, alive)), by_loops,
-                               atol=1e-12)
+    flat = [counts.flatten(x, alive) for x in (states, actions, weights)]
+    steps = counts.steps(*flat[:2], np.append(0, lengths.cumsum()), SHAPE)
+    np.testing.assert_allclose(counts.table(steps, flat[2]), by_loops, atol=1e-12)
     expected = steps_of(*[[(states[t, n], actions[t, n]) for t in range(6) if alive[t, n]]
                           for n in range(5)])
     assert steps.index.tolist() == expected.index.tolist()
@@ -235,9 +236,38 @@ def test_a_rectangle_is_read_episode_after_episode_and_weights_meet_their_own_st
 
 def test_dead_entries_may_hold_anything_and_an_episode_may_be_empty():
     alive = np.array([[False, True], [False, False]])
-    steps = counts.from_rectangle(np.array([[99, 1], [-7, 99]]), np.array([[99, 2], [-7, 99]]),
-                                  alive, SHAPE)
+    steps = counts.steps(*(counts.flatten(np.array([[99, here], [-7, 99]]), alive)
+                           for here in (1, 2)), np.array([0, 0, 1]), SHAPE)
     assert steps.index.tolist() == [6] and steps.starts.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("dtype", [float, int, np.int8, bool])
+@pytest.mark.parametrize("lengths", [[3, 1, 2], [0, 4, 0, 0, 2, 0], [1], [0, 0], [], [2] * 512,
+                                     [1, 0, 2, 5] * 256, [3] * 511, [0, 1] * 513, [1] * 1536])
+def test_a_rectangle_has_one_sequence_a_column_and_flatten_takes_it_back(lengths, dtype):
+    """By loops, at widths at which rows lie whole pages apart too, with one blank or many.
+
+    Neither changes what it was given, and a rectangle that is a view of another is read as it is.
+    """
+    rng, B, T = np.random.default_rng(8), len(lengths), max(lengths, default=0)
+    starts = np.array([0, *np.cumsum(lengths, dtype=int)])
+    values, blanks = (rng.integers(0, 2 if dtype == bool else 100, n).astype(dtype)
+                      for n in (starts[-1], B))
+    alive, kept = np.arange(T)[:, None] < np.array(lengths, int), values.copy()
+    for blank in 0, 1, blanks:
+        filled = counts.rectangle(values, starts, blank)
+        assert filled.shape == (T, B) and filled.dtype == dtype
+        for i, length in enumerate(lengths):
+            own = values[starts[i]:starts[i + 1]].tolist()
+            assert filled[:, i].tolist() == own + [np.broadcast_to(blank, B)[i]] * (T - length)
+        before = filled.copy()
+        for same in filled, np.asfortranarray(filled), np.repeat(filled, 2, axis=0)[::2]:
+            flat = counts.flatten(same, alive)
+            assert flat.dtype == dtype and flat.tolist() == values.tolist()
+        np.testing.assert_array_equal(filled, before)
+    np.testing.assert_array_equal(counts.rectangle(values, starts),
+                                  counts.rectangle(values, starts, 0))
+    np.testing.assert_array_equal(values, kept)
 
 
 def test_the_largest_table_of_32_bits_is_numbered():
@@ -280,6 +310,11 @@ def test_sequences_written_part_by_part_are_laid_end_to_end(seed):
         strings = [rng.integers(0, 12, rng.integers(0, 10)).tolist() for _ in range(12)]
         parts = parts_of(rng, strings, widths, shuffled=len(widths) > 1 and seed % 2 == 1)
         kept = [(who.copy(), index.copy()) for who, index in parts]
+        for dtype in np.int8, np.int64:
+            values, starts = counts.laid_out([(who, index.astype(dtype)) for who, index in parts],
+                                             12, dtype)
+            assert values.tolist() == sum(strings, []) and values.dtype == dtype
+            assert starts.tolist() == [0, *np.cumsum([len(string) for string in strings])]
         steps = counts.from_parts(parts, 12, SHAPE)
         assert steps.index.tolist() == sum(strings, [])
         assert steps.starts.tolist() == [0, *np.cumsum([len(string) for string in strings])]

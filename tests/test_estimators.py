@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from worlds import episodes, random_mdp
+from worlds import apart, episodes, random_mdp
 
 from minirl.play.baselines import batch_mean, leave_one_out, scores
 from minirl.exact.evaluation import action_values, evaluate, occupancy
@@ -13,9 +13,8 @@ from minirl.lab import estimators
 from minirl.lab.listing import all_episodes
 from minirl.kernel.mdp import TabularMDP, unroll
 from minirl.exact.planning import policy_gradient
-from minirl.kernel.playing import Rollout
 from minirl.play.surrogate import mean_kl
-from minirl.play.reinforce import weigh
+from minirl.play.reinforce import after_the_end, weigh
 from minirl.kernel.softmax import log_softmax
 
 
@@ -46,7 +45,7 @@ def by_tuples(case, baseline, credit, keep_discount):
     """(expectation, variance) of the estimate from N episodes, over all tuples of N episodes."""
     mean, square = np.zeros(case.mdp.shape), 0.0
     for which in product(range(case.chances.size), repeat=case.episodes):
-        batch = Rollout(*(field[..., list(which)] for field in case.batch))
+        batch = case.batch.select(list(which))
         weights = weigh(batch.rewards, batch, case.record, gamma=estimators.GAMMA, credit=credit,
                         baseline=baseline, keep_discount=keep_discount)
         estimate = scores(batch, weights, case.logp).mean(axis=0)
@@ -63,9 +62,11 @@ def judged(case, weights):
     """
     policy, batch = np.exp(case.logp), case.batch
     mean, square = np.zeros(case.mdp.shape), 0.0
+    states, actions = (apart(x, batch.starts) for x in (batch.states, batch.actions))
     for i, chance in enumerate(case.chances):
         estimate = np.zeros(case.mdp.shape)
-        for s, a, weight in zip(batch.states[:, i], batch.actions[:, i], weights(i)):
+        assert len(weights(i)) == len(states[i])
+        for s, a, weight in zip(states[i], actions[i], weights(i)):
             estimate[s] -= weight * policy[s]
             estimate[s, a] += weight
         mean += chance * estimate
@@ -77,7 +78,12 @@ def judged(case, weights):
 
 def rewards_of(case, i):
     """What the steps of episode i paid: a list as long as the episode."""
-    return case.batch.rewards[case.batch.alive[:, i], i].tolist()
+    return steps_of(case, i, case.batch.rewards).tolist()
+
+
+def steps_of(case, i, values):
+    """What the steps of episode i have, of what all steps have."""
+    return values[case.batch.starts[i]:case.batch.starts[i + 1]]
 
 
 def by_critic(case, V, reach, discount):
@@ -85,7 +91,7 @@ def by_critic(case, V, reach, discount):
     def weights(i):
         r = rewards_of(case, i)
         after = case.batch.truncated[i] * V[case.batch.last_state[i]]
-        v = [*V[case.batch.states[:len(r), i]], after]
+        v = [*V[steps_of(case, i, case.batch.states)], after]
         delta = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(len(r))]
         return [discount**t * sum(x * y for x, y in zip(reach, delta[t:])) for t in range(len(r))]
     return weights
@@ -98,13 +104,14 @@ def test_all_episodes_are_listed_once_with_their_probability(K):
     policy = np.exp(log_softmax(rng.normal(size=(3, 2))))
     batch, chances = all_episodes(mdp, policy, 3)
     found = {}
-    for i, length in enumerate(batch.alive.sum(axis=0)):
-        pairs = list(zip(batch.states[:length, i].tolist(), batch.actions[:length, i].tolist()))
-        key = (*pairs, *batch.rewards[:length, i].tolist(), bool(batch.truncated[i]))
+    assert batch.starts[-1] == batch.states.size and batch.lengths.min() == 1
+    for i, (begin, end) in enumerate(zip(batch.starts[:-1], batch.starts[1:])):
+        pairs = list(zip(batch.states[begin:end].tolist(), batch.actions[begin:end].tolist()))
+        key = (*pairs, *batch.rewards[begin:end].tolist(), bool(batch.truncated[i]))
         assert key not in found
         found[key] = chances[i]
-        assert not batch.rewards[length:, i].any() and not batch.states[length:, i].any()
-        assert batch.terminated[:, i].sum() == (not batch.truncated[i])
+        assert batch.terminated[begin:end].sum() == (not batch.truncated[i])
+        assert batch.terminated[end - 1] == (not batch.truncated[i])
         assert batch.last_state[i] in mdp.next_state[pairs[-1]]
     expected = {(*pairs, *rewards, not ended):
                 chance * np.prod([policy[pair] for pair in pairs])
@@ -119,9 +126,10 @@ def test_all_episodes_are_listed_once_with_their_probability(K):
 def test_the_moments_of_leave_one_out_and_the_batch_mean_are_those_of_all_batches(
         N, credit, keep_discount):
     case = tiny(N)
-    credits = credit(case.batch.rewards, gamma=estimators.GAMMA)
-    scale = (0.9 if keep_discount else 1.0) ** np.arange(2)[:, None]
-    mean, variance = estimators.of_pairs(case, credits, scale)
+    credits = credit(case.batch.rewards, case.batch.starts, gamma=estimators.GAMMA)
+    scale = (0.9 if keep_discount else 1.0) ** case.batch.time
+    ended = after_the_end(credits, case.batch, credit)
+    mean, variance = estimators.of_pairs(case, credits, ended, scale)
     expected, spread = by_tuples(case, leave_one_out, credit, keep_discount)
     np.testing.assert_allclose(mean, expected, atol=1e-12)
     assert variance == pytest.approx(spread, rel=1e-10) and spread > 1e-3
@@ -146,7 +154,7 @@ def test_baselines_are_what_a_plain_loop_finds(laboratory, ends):
         credit = [sum(0.9**k * x for k, x in enumerate(r[t if form != "whole_return" else 0:]))
                   for t in range(len(r))]
         return [kept**t * (c - V[s] - constant)
-                for t, (c, s) in enumerate(zip(credit, ends.batch.states[:, i]))]
+                for t, (c, s) in enumerate(zip(credit, steps_of(ends, i, ends.batch.states)))]
 
     nothing, J = 0 * ends.values, ends.mdp.start @ ends.values
     for form in estimators.FORMS:
@@ -182,7 +190,7 @@ def test_estimators_with_a_critic_are_what_a_plain_loop_finds(laboratory, ends):
         if row.estimator == "reward_to_go":
             found, mean = judged(case, lambda i: [
                 sum(0.9**k * x for k, x in enumerate(rewards_of(case, i)) if k >= t)
-                for t in range(4)])
+                for t in range(case.batch.lengths[i])])
         else:
             V = case.values * {"true_values": 1, "wrong_values": 0.5}[row.baseline]
             found, mean = judged(case, by_critic(case, V, *CRITICS[row.estimator]))

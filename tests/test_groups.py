@@ -9,16 +9,16 @@ from minirl.kernel import counts, playing
 from minirl.people.groups import (equal_groups, group_centred, group_leave_one_out,
                                   group_normalised, process_normalised, weighted)
 
-ADVANTAGES = [group_normalised, group_centred, group_leave_one_out, process_normalised]
+PER_STRING = [group_normalised, group_centred, group_leave_one_out]
+ADVANTAGES = [*PER_STRING, process_normalised]
 
 
-def judged_by_loops(advantage, earned, alive, G):
-    """The advantage of each step of each string, as lists."""
-    lengths, found = alive.sum(axis=0), []
-    for i in range(len(lengths)):
+def judged_by_loops(advantage, strings, G):
+    """The advantage of each step of each string, as lists; `strings` are lists of rewards."""
+    found = []
+    for i, own in enumerate(strings):
         first = i - i % G
-        rewards = [[earned[t, j] for t in range(lengths[j])] for j in range(first, first + G)]
-        own = rewards[i - first]
+        rewards = strings[first:first + G]
         if advantage is process_normalised:
             numbers = [r for string in rewards for r in string]
         else:
@@ -36,8 +36,24 @@ def judged_by_loops(advantage, earned, alive, G):
     return found
 
 
-def as_lists(judged, alive):
-    return [judged[:length, i].tolist() for i, length in enumerate(alive.sum(axis=0))]
+def as_lists(values, batch):
+    """What the steps of each string have."""
+    return [part.tolist() for part in np.split(values, batch.starts[1:-1])]
+
+
+def of_steps(judged, batch):
+    """An advantage per step, where there may be one per string."""
+    return judged if judged.size == batch.states.size else batch.spread(judged)
+
+
+def rewarded(rows):
+    """Strings that are rewarded step by step as these rows say (T, B), and equally long."""
+    rows = np.array(rows)
+    T, B = rows.shape
+    earned, ended = rows.T.ravel(), np.tile(np.arange(T) == T - 1, B)
+    zeros = np.zeros(T * B, int)
+    return earned, playing.Rollout(zeros, zeros, earned, ended, np.arange(B + 1) * T,
+                                   np.zeros(B, int), np.zeros(B, bool))
 
 
 def played(seed, G=4, episodes=24):
@@ -45,8 +61,8 @@ def played(seed, G=4, episodes=24):
     mdp, rng = random_world(seed), np.random.default_rng(seed)
     batch = playing.rollout(mdp, random_policy(rng, mdp),
                             np.repeat(rng.integers(S, size=episodes // G), G), horizon=3, rng=rng)
-    assert batch.truncated.any() and len(set(batch.alive.sum(axis=0))) > 2
-    return batch, rng.normal(size=batch.states.shape) * batch.alive
+    assert batch.truncated.any() and len(set(batch.lengths)) > 2
+    return batch, rng.normal(size=batch.states.shape)
 
 
 # The advantages.
@@ -60,9 +76,9 @@ def test_advantages_equal_the_loops_over_the_group(advantage, G):
     for seed in (0, 2):
         batch, earned = played(seed, G=G)
         found = advantage(earned, batch, G)
-        assert found.shape == earned.shape
-        for ours, loops in zip(as_lists(found, batch.alive),
-                               judged_by_loops(advantage, earned, batch.alive, G), strict=True):
+        assert found.shape == ((24,) if advantage in PER_STRING else earned.shape)
+        for ours, loops in zip(as_lists(of_steps(found, batch), batch),
+                               judged_by_loops(advantage, as_lists(earned, batch), G), strict=True):
             assert ours == pytest.approx(loops, rel=0, abs=1e-12)
 
 
@@ -70,16 +86,11 @@ def test_advantages_equal_the_loops_over_the_group(advantage, G):
                                      [1e9 + 2e-7, 1e9], [-7.3] * 3, [0.0] * 4, [1e-9] * 3])
 def test_equal_strings_have_an_advantage_of_exactly_zero(rewards):
     """Pitfall 28: also where equal rewards differ by rounding, which the std would blow up."""
-    earned, G = np.array([rewards + list(range(len(rewards)))]), len(rewards)
-    for advantage in (group_normalised, group_centred, group_leave_one_out):
-        found = advantage(earned, None, G)
-        assert (found[0, :G] == 0).all() and found[0, G:].any(), advantage
-    assert equal_groups(earned, G).tolist() == [True, False]
-    alive = np.ones(earned.shape, bool)
-    batch = playing.Rollout(*[np.zeros(earned.shape, int)] * 2, earned, alive, alive,
-                            np.zeros(2 * G, int), np.zeros(2 * G, bool))
-    found = process_normalised(earned, batch, G)
-    assert (found[0, :G] == 0).all() and found[0, G:].any()
+    (earned, batch), G = rewarded([rewards + list(range(len(rewards)))]), len(rewards)
+    for advantage in ADVANTAGES:
+        found = advantage(earned, batch, G)
+        assert (found[:G] == 0).all() and found[G:].any(), advantage
+    assert equal_groups(earned, batch, G).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("earned, equal", [
@@ -88,14 +99,26 @@ def test_equal_strings_have_an_advantage_of_exactly_zero(rewards):
     *(([[size, size * (1 + 1e-10), size, size]], [False, True]) for size in (1e-8, 1.0, 1e8))])
 def test_strings_are_equal_if_their_sums_are_but_for_rounding(earned, equal):
     """Relative to what is added up; small differences are differences."""
-    earned = np.array(earned)
-    assert equal_groups(earned, 2).tolist() == equal
-    for advantage in (group_normalised, group_centred, group_leave_one_out):
-        found = advantage(earned, None, 2)[0]
+    earned, batch = rewarded(earned)
+    assert equal_groups(earned, batch, 2).tolist() == equal
+    for advantage in PER_STRING:
+        found = advantage(earned, batch, 2)
         assert (found.reshape(-1, 2)[equal] == 0).all() and (found[:2] != 0).all() != equal[0]
     if not equal[0]:
-        found = group_centred(earned, None, 2)[0, 1]
-        assert found == pytest.approx(0.5e-10 * earned[0, 0], rel=1e-4)
+        found = group_centred(earned, batch, 2)[1]
+        assert found == pytest.approx(0.5e-10 * earned[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [4, [3, 5, 1, 3]])
+def test_without_a_batch_the_rewards_are_those_of_strings(sizes):
+    """Bit for bit those of strings of one step; rewards may be answers, small integers or lists."""
+    rng = np.random.default_rng(1)
+    for rewards in (rng.normal(size=12), rng.random(12) < 0.5, rng.integers(2, size=12) == 0,
+                    rng.integers(200, size=12).astype(np.uint8), [0.1, 0.3] * 6):
+        steps, batch = rewarded([np.array(rewards, float)])
+        for judge in (*PER_STRING, equal_groups):
+            found = judge(rewards, None, sizes)
+            np.testing.assert_array_equal(found, judge(steps, batch, sizes))
 
 
 @pytest.mark.parametrize("sizes", [[3, 1, 4, 2], [1, 1, 8], [2, 2, 3, 3], [10]])
@@ -103,15 +126,16 @@ def test_groups_of_any_size_are_judged_each_by_itself(sizes):
     """As masked strings leave them; a string that is alone has nothing to learn."""
     mdp, rng = random_world(3), np.random.default_rng(3)
     batch = playing.rollout(mdp, random_policy(rng, mdp), np.zeros(10, int), horizon=3, rng=rng)
-    earned, sizes = rng.normal(size=batch.states.shape) * batch.alive, np.array(sizes)
+    earned, sizes = rng.normal(size=batch.states.shape), np.array(sizes)
     for advantage in ADVANTAGES:
-        found = advantage(earned, batch, sizes)
+        found = of_steps(advantage(earned, batch, sizes), batch)
         for own in np.split(np.arange(10), sizes.cumsum()[:-1]):
-            part = playing.Rollout(*(table[..., own] for table in batch))
-            expected = advantage(earned[:, own], part, own.size) if own.size > 1 else 0 * part.alive
+            part, here = batch.select(own), np.isin(batch.episode, own)
             lonely = own.size == 1 and advantage is process_normalised  # its steps may differ
-            assert lonely or found[:, own] * part.alive == pytest.approx(expected * part.alive)
-    assert equal_groups(earned, sizes).tolist() == [size == 1 for size in sizes]
+            expected = (of_steps(advantage(earned[here], part, own.size), part) if own.size > 1
+                        else np.zeros(part.states.size))
+            assert lonely or found[here] == pytest.approx(expected)
+    assert equal_groups(earned, batch, sizes).tolist() == [size == 1 for size in sizes]
 
 
 # The tables.
@@ -139,10 +163,7 @@ def test_as_many_advantages_as_strings_and_steps_are_one_a_step():
 @pytest.mark.parametrize("huge", [1e9, 1e13, -1e15])
 def test_a_huge_reward_in_another_group_makes_no_strings_equal(huge):
     """A spread is small beside the rewards of its own group."""
-    earned = np.array([[1.0, 1.01, huge, 0.0]])
-    alive = np.ones(earned.shape, bool)
-    batch = playing.Rollout(*[np.zeros(earned.shape, int)] * 2, earned, alive, alive,
-                            np.zeros(4, int), np.zeros(4, bool))
+    earned, batch = rewarded([[1.0, 1.01, huge, 0.0]])
     for advantage in ADVANTAGES:
-        alone = advantage(earned[:, :2], playing.Rollout(*(part[..., :2] for part in batch)), 2)
-        assert alone.all() and advantage(earned, batch, 2)[:, :2].tolist() == alone.tolist()
+        alone = advantage(earned[:2], batch.select(np.arange(2)), 2)
+        assert alone.all() and advantage(earned, batch, 2)[:2].tolist() == alone.tolist()

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from batches import A, S, assert_same, random_batch, random_world
 from languages import BETA, running_example, share, strings_of
-from test_baselines import columns, tiny_world
+from refusals import same
+from test_baselines import tiny_world
 from worlds import law, random_record, single_outcome
 
-from minirl.kernel import counts, mdp as world
+from minirl.kernel import mdp as world
 from minirl.people.groups import (group_centred, group_leave_one_out, group_normalised, per_length,
                                   per_string, process_normalised, weighted)
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
@@ -20,7 +21,7 @@ from minirl.play.optim import clip_norm, gradient_descent
 from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import clip_fraction, mean_kl
 from minirl.exact.regularised import regularised_optimum, tilt
-from minirl.play.training import after, environment_rewards, play, start
+from minirl.play.training import after, environment_rewards, only_ended, play, start
 from minirl.people.rlhf import step_rewards
 from minirl.kernel.softmax import kl, log_softmax
 
@@ -73,16 +74,15 @@ def expected_gradient(mdp, logits, G, advantage, weights, *, rewards=environment
     """The expected gradient of the loss where the batch is one group, from all groups."""
     ref = logits if ref is None else ref
     listed, chances = law(mdp, logits, 3)
-    first, mean, total = listed.states[0], np.zeros(mdp.shape), 0.0
+    first, mean, total = listed.states[listed.starts[:-1]], np.zeros(mdp.shape), 0.0
     for who in product(range(chances.size), repeat=G):
         who = list(who)
         if len(set(first[who])) > 1:
             continue
         chance = chances[who].prod() / mdp.start[first[who[0]]]**(G - 1)
-        batch = columns(listed, who)
+        batch = listed.select(who)
         judged = advantage(rewards(batch, log_softmax(logits)), batch, G)
-        tables = weighted(batch.steps(mdp.shape), counts.flatten(judged, batch.alive),
-                          weights(batch))
+        tables = weighted(batch.steps(mdp.shape), judged, weights(batch))
         mean += chance * grpo_loss(logits, logits, tables, ref_logits=ref, beta=beta)[1]
         total += chance
     assert total == pytest.approx(1, abs=1e-12)
@@ -128,8 +128,8 @@ def test_with_the_kl_in_the_reward_nothing_is_expected_at_the_exact_optimum(adva
     logits = tilt(ref, best.action_values, beta=0.7)
     paid = step_rewards(mdp.mean_reward, ref, beta=0.7)
     listed, _ = law(mdp, logits, 3)
-    np.testing.assert_allclose(paid(listed, logits).sum(axis=0), best.values[listed.states[0]],
-                               rtol=0, atol=1e-12)
+    np.testing.assert_allclose(listed.totals(paid(listed, logits)),
+                               best.values[listed.states[listed.starts[:-1]]], rtol=0, atol=1e-12)
     once = expected_gradient(mdp, logits, 2, advantage, weights, rewards=paid)
     assert np.abs(once).max() < 1e-9
     twice = expected_gradient(mdp, logits, 2, advantage, weights, rewards=paid, ref=ref, beta=0.7)
@@ -219,7 +219,9 @@ def test_an_iteration_takes_its_steps_along_the_loss_of_its_batch(advantage, wei
                       weights=weights, num_iterations=3, epsilon=0.1, iterations=6,
                       learning_rate=lambda progress: 6 * progress, max_grad_norm=0.3, **SMALL))
     batch = play(mdp, record, rewards=paid, episodes=24, horizon=5, num_generations=4)
-    judged = batch.flat(advantage(batch.rewards, batch.rollout, 4))
+    judged = advantage(batch.rewards, batch.rollout, 4)
+    if advantage is not process_normalised:  # one per string
+        judged = batch.rollout.spread(judged)
     table, logits = weighted(batch.steps, judged, weights(batch.rollout)), record.logits
     for _ in range(3):
         _, grad = grpo_loss(logits, record.logits, table, ref_logits=ref, beta=0.6, epsilon=0.1)
@@ -235,12 +237,44 @@ def test_an_iteration_takes_its_steps_along_the_loss_of_its_batch(advantage, wei
     assert found.metrics["policy/clipfrac"] > 0 and batch.rollout.truncated.any()
 
 
+@pytest.mark.parametrize("advantage", [group_normalised, process_normalised])
+def test_an_iteration_equals_the_loop_over_the_letters_of_its_strings(advantage):
+    """One advantage for all letters of a string, or one for each; strings of unequal lengths."""
+    mdp, (record, ref) = random_world(4), tables(4)
+    found = next(grpo(mdp, record, ref_logits=ref, beta=0.6, advantage=advantage, num_iterations=1,
+                      learning_rate=2.0, **SMALL))
+    batch = play(mdp, record, rewards=environment_rewards, episodes=24, horizon=5,
+                 num_generations=4)
+    judged = advantage(batch.rewards, batch.rollout, 4)
+    judged = ([[A_i] * length for A_i, length in zip(judged, batch.rollout.lengths, strict=True)]
+              if advantage is group_normalised else np.split(judged, batch.rollout.starts[1:-1]))
+    assert len({len(own) for own in judged}) > 2 and (
+        any(len(set(own)) > 1 for own in judged) == (advantage is process_normalised))
+    _, grad = loss_by_loops(record.logits, record.logits, ref, strings_of(batch.steps), judged,
+                            per_string(batch.rollout), 0.6, 0.2)
+    np.testing.assert_allclose(found.logits, record.logits - 2.0 * grad, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("advantage", [group_normalised, group_centred, group_leave_one_out])
+def test_an_advantage_of_your_own_may_be_one_per_string_or_one_per_step(advantage):
+    """Bit for bit, if all steps of a string have the same; also where strings are masked."""
+    mdp, (record, ref) = random_world(4), tables(4)
+
+    def on_each_step(rewards, batch, sizes):
+        return batch.spread(advantage(rewards, batch, sizes))
+
+    for paid in environment_rewards, only_ended(environment_rewards):
+        one, other = (next(grpo(mdp, record, ref_logits=ref, beta=0.6, rewards=paid,
+                                advantage=form, learning_rate=2.0, **SMALL))
+                      for form in (advantage, on_each_step))
+        assert ("rollout/masked" in one.metrics) == (paid is not environment_rewards)
+        assert same(one, other) and one.metrics["policy/clipfrac"] > 0
+
+
 def once(amount):
     """The same reward for every string, paid on its first step."""
     def rewards(rollout, logp):
-        paid = np.zeros(rollout.states.shape)
-        paid[0] = amount
-        return paid
+        return amount * (rollout.time == 0)
 
     return rewards
 
@@ -263,8 +297,9 @@ def test_some_groups_have_nothing_to_learn_and_are_counted():
     coin, fair = world.coin_game(), np.zeros((1, 2))
     record = start(fair, rng=1)
     found = next(grpo(coin, record, ref_logits=fair, episodes=60, num_generations=2))
-    totals = play(coin, record, rewards=environment_rewards, episodes=60, horizon=200,
-                  num_generations=2).rewards.sum(axis=0)
+    batch = play(coin, record, rewards=environment_rewards, episodes=60, horizon=200,
+                 num_generations=2)
+    totals = [own.sum() for own in np.split(batch.rewards, batch.rollout.starts[1:-1])]
     equal = sum(totals[i] == totals[i + 1] for i in range(0, 60, 2))
     assert 0 < equal < 30 and found.metrics["frac_reward_zero_std"] == pytest.approx(equal / 30)
 

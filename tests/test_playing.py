@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import islice
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import (Moves, _chain, first_states, move, rollout, start_states,
                                    step, steps_played, walk)
 from minirl.kernel.sampling import generators
-from worlds import episodes, random_mdp, random_policy, single_outcome
+from worlds import apart, episodes, random_mdp, random_policy, single_outcome
 
 FALSE_ALARM = 1e-6
 FOREVER = single_outcome([[1, 0], [0, 1]], [[1, 0], [2, 0]], np.zeros((2, 2)), [0.5, 0.5])
@@ -118,12 +119,57 @@ def test_the_state_after_a_step_is_the_next_one_or_the_last(played):
     """An episode's last step leads to its last state, whether it was ended or cut."""
     _, _, play = played
     kept = play.states.copy()
-    after, lengths = play.next_states, play.alive.sum(axis=0)
-    assert after.shape == (3, 200) and play.truncated.any() and not play.truncated.all()
-    for n, length in enumerate(lengths):
-        expected = [*play.states[1:length, n], play.last_state[n]] + [0] * (3 - length)
-        assert after[:, n].tolist() == expected
+    after = play.next_states
+    assert after.shape == play.states.shape and set(play.lengths) == {1, 2, 3}
+    assert play.truncated.any() and not play.truncated.all()
+    for n, (here, following) in enumerate(zip(*(apart(x, play.starts) for x in (kept, after)))):
+        assert following.tolist() == [*here[1:], play.last_state[n]]
     np.testing.assert_array_equal(play.states, kept)
+
+
+def test_what_belongs_to_episodes_and_to_steps_is_found_by_loops(played):
+    """The episode and the time of a step, what is spread and added up, and what comes after it."""
+    _, _, play = played
+    rng = np.random.default_rng(3)
+    of_step, of_episode = rng.normal(size=play.states.size), rng.normal(size=200)
+    episode, time, spread, totals, following = [], [], [], [0.0] * 200, []
+    for i in range(200):
+        begin, end = play.starts[i], play.starts[i + 1]
+        assert play.lengths[i] == end - begin > 0
+        for n in range(begin, end):
+            episode.append(i)
+            time.append(n - begin)
+            spread.append(of_episode[i])
+            totals[i] += of_step[n]
+            following.append(of_step[n + 1] if n + 1 < end else of_episode[i])
+    for found, expected in ((play.episode, episode), (play.time, time),
+                            (play.totals(of_step), totals), (play.spread(of_episode), spread),
+                            (play.spread(play.truncated), play.truncated[episode]),
+                            (play.followed_by(of_step, of_episode), following)):
+        np.testing.assert_array_equal(found, expected)
+    assert play.episode.dtype.kind == play.time.dtype.kind == "i"
+    assert play.spread(play.truncated).dtype == bool
+
+
+@pytest.mark.parametrize("rows", [[5, 1, 1, 0, 199, 5], [7], [], range(200), "cut", "ended",
+                                  "none"])
+def test_selected_episodes_are_those_that_were_asked_for_in_their_order(played, rows):
+    """By numbers, which may repeat, or by a mask; neighbours keep out of one another's episodes."""
+    _, _, play = played
+    masks = {"cut": play.truncated, "ended": ~play.truncated, "none": np.zeros(200, bool)}
+    rows = masks[rows] if isinstance(rows, str) else np.array(rows, int)
+    which, kept = np.arange(200)[rows].tolist(), [x.copy() for x in play]
+    found = play.select(rows)
+    assert found.starts.tolist() == [0, *np.cumsum(play.lengths[which])]
+    for name in "states", "actions", "rewards", "terminated", "next_states":
+        whole, part = getattr(play, name), getattr(found, name)
+        assert part.tolist() == [x for i in which for x in apart(whole, play.starts)[i].tolist()]
+        assert part.dtype == whole.dtype
+    for name in "last_state", "truncated", "lengths":
+        assert getattr(found, name).tolist() == getattr(play, name)[which].tolist()
+    for table in found:
+        table[...] = 0
+    assert_same(play, kept)
 
 
 def test_episodes_follow_the_law_of_the_world_and_the_policy():
@@ -138,8 +184,8 @@ def test_episodes_follow_the_law_of_the_world_and_the_policy():
     N = 30_000
     play = rollout(mdp, policy, start_states(mdp, N, rng), horizon=2, rng=rng)
     observed = {}
-    for n, length in enumerate(play.alive.sum(axis=0)):
-        key = tuple(zip(*(x[:length, n] for x in (play.states, play.actions, play.rewards))))
+    for columns in zip(*(apart(x, play.starts) for x in (play.states, play.actions, play.rewards))):
+        key = tuple(zip(*columns))
         observed[key] = observed.get(key, 0) + 1
     expected = {}
     for chance, pairs, rewards, _ in episodes(mdp, 2):
@@ -159,10 +205,10 @@ def test_neighbouring_episodes_do_not_share_their_luck():
                      terminated=np.full((1, 2, 2), False), start=np.ones(1), gamma=1.0)
     play = rollout(mdp, np.array([[0.5, 0.5]]), np.zeros(8000, int), horizon=2, rng=5)
     starts = start_states(FOREVER, 8000, 5)
-    for left, right in ((starts[:-1], starts[1:]), (play.actions, play.rewards),
-                        (play.actions[:, :-1], play.actions[:, 1:]),
-                        (play.rewards[:, :-1], play.rewards[:, 1:]),
-                        (play.actions[0], play.actions[1]), (play.rewards[0], play.rewards[1])):
+    actions, rewards = (x.reshape(8000, 2).T for x in (play.actions, play.rewards))
+    for left, right in ((starts[:-1], starts[1:]), (actions, rewards),
+                        (actions[:, :-1], actions[:, 1:]), (rewards[:, :-1], rewards[:, 1:]),
+                        (actions[0], actions[1]), (rewards[0], rewards[1])):
         observed = np.bincount((2 * left + right).astype(int).ravel(), minlength=4)
         assert_drawn_from(observed, np.full(4, left.size / 4))
 
@@ -258,7 +304,7 @@ def test_nobody_takes_what_is_not_available():
     mdp = replace(mdp, available=available, start=np.full(6, 1 / 6))
     starts = start_states(mdp, 500, 0)
     play = rollout(mdp, mdp.uniform, starts, horizon=20, rng=0)
-    assert available[play.states[play.alive], play.actions[play.alive]].all()
+    assert available[play.states, play.actions].all()
     moves = next(walk(mdp, mdp.uniform, starts, rng=0))
     assert available[moves.states, moves.actions].all() and len(set(moves.actions)) > 2
     for call in (lambda: rollout(mdp, np.full((6, 4), 0.25), starts, horizon=2, rng=0),
@@ -332,12 +378,12 @@ def test_the_dead_stay_dead():
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 15, 16, 17, 32, 33, 39, 40, 41])
-def test_episodes_of_every_length_stay_in_their_columns(horizon):
+def test_episodes_of_every_length_lie_end_to_end(horizon):
     """Who starts in state s of a corridor of 40 has 40 − s steps left: nothing is left to luck.
 
     Pitfall 20: the goal ends an episode, the horizon only cuts it, also where both come at once.
     So half have died after 20 steps, three quarters after 30, some at the first step and some at
-    the horizon exactly; the columns are in no order.
+    the horizon exactly; the episodes are in no order.
     """
     cells = np.arange(40)
     mdp = single_outcome(np.minimum(cells + 1, 39)[:, None], 10.0 + cells[:, None],
@@ -345,15 +391,18 @@ def test_episodes_of_every_length_stay_in_their_columns(horizon):
     starts = np.random.default_rng(2).permutation(np.repeat(cells, 2)).astype(np.int8)
     for rng in 0, generators(range(80)):
         play = rollout(mdp, np.ones((40, 1)), starts, horizon=horizon, rng=rng)
-        assert play.states.shape == (min(horizon, 40), 80) and not play.actions.any()
+        lengths = np.minimum(40 - starts, horizon)
+        assert play.starts.tolist() == [0, *np.cumsum(lengths, dtype=int)]
+        assert play.states.shape == play.actions.shape == (lengths.sum(dtype=int),)
+        assert not play.actions.any()
+        states, rewards, terminated = (apart(x, play.starts) for x in (play.states, play.rewards,
+                                                                       play.terminated))
         for n, s in enumerate(starts.tolist()):
             length = min(40 - s, horizon)
-            dead = [0] * (len(play.states) - length)
-            assert play.states[:, n].tolist() == [*range(s, s + length)] + dead
-            assert play.rewards[:, n].tolist() == [10.0 + t for t in range(s, s + length)] + dead
-            assert play.alive[:, n].tolist() == [True] * length + dead
+            assert states[n].tolist() == [*range(s, s + length)]
+            assert rewards[n].tolist() == [10.0 + t for t in range(s, s + length)]
             ended = 40 - s <= horizon
-            assert play.terminated[:, n].tolist() == [False] * (length - 1) + [ended] + dead
+            assert terminated[n].tolist() == [False] * (length - 1) + [ended]
             assert play.truncated[n] == (not ended)
             assert play.last_state[n] == min(s + length, 39)
 
@@ -368,23 +417,25 @@ def test_long_episodes_are_ones_the_tables_allow(S, A, K, horizon):
     policy /= policy.sum(axis=1, keepdims=True)
     starts = start_states(mdp, 60, rng)
     play = rollout(mdp, policy, starts, horizon=horizon, rng=rng)
-    lengths = play.alive.sum(axis=0)
-    assert horizon == 1 or lengths.min() < 16 <= lengths.max() == len(play.states)
+    lengths = play.lengths
+    assert horizon == 1 or lengths.min() < 16 <= lengths.max() <= horizon
+    assert lengths.min() > 0 and play.starts[0] == 0 and play.starts[-1] == play.states.size
     for n, state in enumerate(starts):
-        for t in range(lengths[n]):
-            action = play.actions[t, n]
-            assert play.states[t, n] == state and policy[state, action] > 0
-            k = mdp.reward[state, action].tolist().index(play.rewards[t, n])
-            assert play.terminated[t, n] == mdp.terminated[state, action, k]
+        first, last = play.starts[n], play.starts[n + 1] - 1
+        for t in range(first, last + 1):
+            action = play.actions[t]
+            assert play.states[t] == state and policy[state, action] > 0
+            k = mdp.reward[state, action].tolist().index(play.rewards[t])
+            assert play.terminated[t] == mdp.terminated[state, action, k]
             state = mdp.next_state[state, action, k]
         assert play.last_state[n] == state
-        assert play.truncated[n] == (not play.terminated[lengths[n] - 1, n])
+        assert play.truncated[n] == (not play.terminated[last])
         assert lengths[n] == horizon or not play.truncated[n]
-        assert play.alive[:lengths[n], n].all() and not play.terminated[:lengths[n] - 1, n].any()
-    for name in "states", "actions", "rewards", "terminated":
-        assert not getattr(play, name)[~play.alive].any()
-    assert play.alive.dtype == play.terminated.dtype == play.truncated.dtype == bool
+        assert not play.terminated[first:last].any()
+    assert play.terminated.dtype == play.truncated.dtype == bool
     assert play.rewards.dtype == float
+    for name in "states", "actions", "starts", "last_state":
+        assert getattr(play, name).dtype.kind == "i"
 
 
 @pytest.mark.parametrize("horizon", [5, 16, 37, 64])
@@ -402,11 +453,10 @@ def test_over_many_blocks_an_episode_is_the_same_whatever_is_played_beside_it(ho
         alone = generators(n)
         for batch in batches:
             play = rollout(world, policy, np.array([n % 4]), horizon=horizon, rng=alone)
-            length = len(play.states)
-            assert batch.alive[:, n].sum() == length
+            assert batch.lengths[n] == play.states.size == play.starts[1]
             for name in "states", "actions", "rewards", "terminated":
-                column = getattr(batch, name)[:length, n]
-                np.testing.assert_array_equal(column, getattr(play, name)[:, 0])
+                own = getattr(batch, name)[batch.starts[n]:batch.starts[n + 1]]
+                np.testing.assert_array_equal(own, getattr(play, name))
             assert batch.last_state[n] == play.last_state[0]
             assert batch.truncated[n] == play.truncated[0]
         assert alone[0].bit_generator.state == together[n].bit_generator.state
@@ -433,11 +483,27 @@ def test_the_steps_played_in_a_world_without_end_fill_the_horizon():
     assert (pairs.index[[0, 20, 40]] // 2).tolist() == [0, 1, 1]
 
 
+def test_one_long_episode_does_not_make_the_others_long():
+    """2,000 episodes of one step and one of 2,000: as a rectangle, 32 MB a table."""
+    mdp = single_outcome([[0], [1]], [[1], [2]], [[True], [False]], [1, 0])
+    starts = np.zeros(2001, int)
+    starts[1000] = 1
+    tracemalloc.start()
+    try:
+        play = rollout(mdp, np.ones((2, 1)), starts, horizon=2000, rng=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert play.states.size == 4000 and play.lengths[1000] == 2000 and play.rewards.sum() == 6000
+    assert play.truncated.sum() == play.truncated[1000] and peak < 3e6
+
+
 def test_every_step_of_a_long_episode_has_luck_of_its_own():
     """Chi-square of two steps, within a block and in two: words used twice would show."""
     play = rollout(FOREVER, np.full((2, 2), 0.5), np.zeros(8000, int), horizon=40, rng=9)
+    actions = play.actions.reshape(8000, 40).T
     for one, other in (0, 1), (0, 15), (14, 15), (15, 16), (0, 16), (3, 19), (16, 32), (31, 32):
-        observed = np.bincount(2 * play.actions[one] + play.actions[other], minlength=4)
+        observed = np.bincount(2 * actions[one] + actions[other], minlength=4)
         assert_drawn_from(observed, np.full(4, 2000.0))
 
 

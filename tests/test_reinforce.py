@@ -4,7 +4,7 @@ worth is in `test_baselines.py`."""
 
 import numpy as np
 import pytest
-from worlds import DROPPED, KEPT, WHOLE, random_mdp, random_record
+from worlds import DROPPED, KEPT, WHOLE, apart, random_mdp, random_record
 
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl.kernel import counts
@@ -67,19 +67,21 @@ def test_weights_are_credits_minus_baselines_times_the_scale(form, baseline):
     """(reinforce.1) and (reinforce.2), by loops; some episodes are cut, and count as they are"""
     mdp = random_mdp(np.random.default_rng(6), 4, 3, 2, 0.9)
     batch, record = batch_of(mdp, episodes=50)
-    rewards, lengths = 2 * batch.rewards, batch.alive.sum(axis=0)
+    rewards, lengths = 2 * batch.rewards, batch.lengths
     found = weigh(rewards, batch, record, gamma=0.9, credit=form[0], keep_discount=form[1],
                   baseline=baseline)
-    G = [[sum(0.9**(k - t) * rewards[k, i] for k in range(t, lengths[i])) for t in range(3)]
+    assert found.shape == rewards.shape and set(lengths) == {1, 2, 3}
+    paid, states, found = (apart(x, batch.starts) for x in (rewards, batch.states, found))
+    G = [[sum(0.9**(k - t) * paid[i][k] for k in range(t, lengths[i])) for t in range(3)]
          for i in range(50)]
     C = [[G[i][0] for t in range(3)] for i in range(50)] if form == WHOLE else G
     for i, t in np.ndindex(50, 3):
         if t < lengths[i]:
-            b = {value_baseline: record.values[batch.states[t, i]],
+            b = {value_baseline: record.values[states[i][t]],
                  batch_mean: np.mean([c[t] for c in C]),
                  leave_one_out: np.mean([C[j][t] for j in range(50) if j != i])}.get(baseline, 0.7)
             expected = (0.9**t if form == KEPT else 1) * (C[i][t] - b)
-            assert found[t, i] == pytest.approx(expected, abs=1e-12)
+            assert found[i][t] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
@@ -92,11 +94,11 @@ def test_an_iteration_steps_along_the_loss_of_its_weights(form, baseline):
     second = next(reinforce(mdp, first, episodes=50.0, horizon=3, learning_rate=0.5, ent_coef=0.3,
                             optimiser=gradient_descent(), **own))
     steps, weights = batch.steps(mdp.shape), weigh(batch.rewards, batch, first, gamma=0.9, **own)
-    table = counts.table(steps, counts.flatten(weights, batch.alive))
+    table = counts.table(steps, weights)
     grad = (reinforce_loss(first.logits, table, episodes=50)[1]
             + 0.3 * entropy_loss(first.logits, counts.table(steps).sum(axis=1) / 50)[1])
     np.testing.assert_allclose(second.logits, first.logits - 0.5 * grad, atol=1e-12)
-    G = counts.flatten(reward_to_go(batch.rewards, gamma=0.9), batch.alive)
+    G = reward_to_go(batch.rewards, batch.starts, gamma=0.9)
     V = first.values[steps.index // 3]
     assert second.metrics["value/explained_variance"] == pytest.approx(
         1 - np.var(G - V) / np.var(G), abs=1e-12)

@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from worlds import random_mdp, random_policy
+from worlds import apart, random_mdp, random_policy
 
 from gridworld.maps import frozen_lake
 from minirl.kernel import counts
 from minirl.exact.evaluation import evaluate, occupancy
 from minirl.kernel.playing import rollout, start_states
-from minirl.play.returns import (discounted_sums, explained_variance, gae, move_values,
-                                 n_step_returns, reward_to_go, td_errors, whole_return)
+from minirl.play.returns import (discounted_sums, explained_variance, gae, gae_of_rectangle,
+                                 move_values, n_step_returns, reward_to_go, td_errors,
+                                 whole_return)
 
 
 def played(seed, *, horizon=3, gamma=0.9):
@@ -20,31 +21,97 @@ def played(seed, *, horizon=3, gamma=0.9):
     mdp = random_mdp(rng, 5, 3, 2, gamma)
     policy = random_policy(rng, mdp)
     batch = rollout(mdp, policy, start_states(mdp, 200, rng), horizon=horizon, rng=rng)
-    lengths = batch.alive.sum(axis=0)
-    assert batch.truncated.any() and set(lengths) == {1, 2, 3}
-    assert (~batch.truncated & (lengths == horizon)).any(), "one should end exactly at the horizon"
+    assert batch.truncated.any() and set(batch.lengths) == {1, 2, 3}
+    assert (~batch.truncated & (batch.lengths == horizon)).any(), "one should end at the horizon"
     return mdp, policy, batch
 
 
 def each_episode(batch):
-    """Yield (column, length, states, end) of every episode; `end` weighs V of the last state."""
-    for i, length in enumerate(batch.alive.sum(axis=0)):
-        yield i, length, [*batch.states[:length, i], batch.last_state[i]], float(batch.truncated[i])
+    """Yield (steps, states, end) of every episode; `end` weighs V of the last state."""
+    for i, states in enumerate(apart(batch.states, batch.starts)):
+        yield (slice(batch.starts[i], batch.starts[i + 1]), [*states, batch.last_state[i]],
+               float(batch.truncated[i]))
+
+
+def recursion(x, starts, factor):
+    """(returns.1), step after step from the last one, each episode by itself."""
+    sums = np.zeros(len(x))
+    for i, j in zip(starts[:-1], starts[1:]):
+        following = 0.0
+        for n in reversed(range(i, j)):
+            following = sums[n] = x[n] + factor * following
+    return sums
 
 
 def test_discounted_sums_are_those_of_what_follows_and_leave_the_input_alone():
     """(returns.1)"""
-    x = np.random.default_rng(7).normal(size=(6, 3))
-    kept = x.copy()
+    x, starts = np.random.default_rng(7).normal(size=18), np.array([0, 6, 12, 18])
+    kept = x.copy(), starts.copy()
     for factor in 0.0, 0.7, 1.0:
-        sums = discounted_sums(x, factor)
-        for t, i in np.ndindex(6, 3):
-            direct = sum(factor**(k - t) * x[k, i] for k in range(t, 6))
-            assert sums[t, i] == pytest.approx(direct, abs=1e-12)
-        np.testing.assert_array_equal(reward_to_go(x, gamma=factor), sums)
-        np.testing.assert_array_equal(whole_return(x, gamma=factor), sums[[0] * 6])
-    assert (x == kept).all()
-    assert discounted_sums(np.array([[1], [1]]), 0.5).ravel().tolist() == [1.5, 1]
+        sums = discounted_sums(x, starts, factor)
+        for i, j in zip(starts[:-1], starts[1:]):
+            for n in range(i, j):
+                direct = sum(factor**(k - n) * x[k] for k in range(n, j))
+                assert sums[n] == pytest.approx(direct, abs=1e-12)
+        np.testing.assert_array_equal(reward_to_go(x, starts, gamma=factor), sums)
+        np.testing.assert_array_equal(whole_return(x, starts, gamma=factor),
+                                      sums[[0] * 6 + [6] * 6 + [12] * 6])
+    assert (x == kept[0]).all() and (starts == kept[1]).all()
+    assert discounted_sums(np.array([1, 1]), np.array([0, 2]), 0.5).tolist() == [1.5, 1]
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("lengths", [[1], [7], [1] * 9, [0, 3, 0, 0, 1, 5, 0], [2, 300, 1, 40], [0],
+                                     [], [1, 1, 60, 1] * 20])
+def test_the_two_diagonals_are_solved_by_the_recursion(lengths, factor):
+    """(returns.7), with episodes of one step and empty sequences.
+
+    With the recursion it is equal bit for bit where BLAS rounds the product and the sum, as ours
+    does; another one may round them once (a fused multiply and add).
+    """
+    starts = np.array([0, *np.cumsum(lengths, dtype=int)])
+    N, x = starts[-1], np.random.default_rng(7).normal(size=starts[-1])
+    kept, y = x.copy(), discounted_sums(x, starts, factor)
+    c = np.full(N, factor)
+    c[[j - 1 for i, j in zip(starts[:-1], starts[1:]) if j > i]] = 0
+    system = np.eye(N) - np.diag(c[:-1], 1) if N else np.zeros((0, 0))
+    np.testing.assert_allclose(system @ y, x, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(y, recursion(x, starts, factor), rtol=0, atol=1e-12)
+    for same in x.astype(object), np.repeat(x, 2)[::2], x.tolist():
+        np.testing.assert_array_equal(discounted_sums(same, starts.astype(np.int32), factor), y)
+    assert y.dtype == float and y.shape == (N,) and (x == kept).all()
+
+
+def test_whole_numbers_and_halves_are_summed_exactly():
+    """(returns.7) bit for bit, whatever BLAS: no step of this has anything to round."""
+    rng = np.random.default_rng(7)
+    lengths = rng.integers(0, 20, 400)
+    starts, x = np.append(0, lengths.cumsum()), rng.integers(-9, 10, lengths.sum())
+    for factor in 0.0, 0.5, 1.0:
+        np.testing.assert_array_equal(discounted_sums(x, starts, factor),
+                                      recursion(x, starts, factor))
+
+
+def test_nothing_leaks_into_a_neighbouring_episode():
+    """An episode finds the same alone, bit for bit, though its neighbours' numbers are enormous."""
+    _, _, batch = played(1)
+    V = np.random.default_rng(2).normal(size=5)
+    loud = np.arange(200) % 3 == 1
+    rewards = np.where(batch.spread(loud), 1e200, batch.rewards)
+    options = {"gamma": 0.9}
+
+    def every(rewards, batch):
+        yield from gae(rewards, batch, V, gae_lambda=0.8, **options)
+        yield td_errors(rewards, batch, V, **options)
+        yield n_step_returns(rewards, batch, V, n=2, **options)
+        yield reward_to_go(rewards, batch.starts, **options)
+        yield whole_return(rewards, batch.starts, **options)
+
+    together = list(every(rewards, batch))
+    for i in np.flatnonzero(~loud):
+        here = slice(batch.starts[i], batch.starts[i + 1])
+        for found, alone in zip(together, every(rewards[here], batch.select([i]))):
+            np.testing.assert_array_equal(found[here], alone)
 
 
 @pytest.mark.parametrize("gamma", [0.9, 1.0])
@@ -54,17 +121,18 @@ def test_n_step_returns_ask_the_table_after_n_steps_or_at_a_cut(n, gamma):
     rng = np.random.default_rng(12)
     mdp = random_mdp(rng, 5, 3, 2, gamma)
     batch = rollout(mdp, random_policy(rng, mdp), start_states(mdp, 100, rng), horizon=4, rng=rng)
-    assert set(batch.alive.sum(axis=0)) == {1, 2, 3, 4}
-    assert 0 < batch.truncated.sum() < batch.alive[3].sum()
+    assert set(batch.lengths) == {1, 2, 3, 4}
+    assert 0 < batch.truncated.sum() < (batch.lengths == 4).sum()
     V = rng.normal(size=5)
     found = n_step_returns(batch.rewards, batch, V, gamma=gamma, n=n)
-    for i, length, states, end in each_episode(batch):
+    assert found.shape == batch.states.shape
+    for steps, states, end in each_episode(batch):
+        rewards, length = batch.rewards[steps], len(states) - 1
         for t in range(length):
             last = min(t + n, length)
-            direct = sum(gamma**(k - t) * batch.rewards[k, i] for k in range(t, last))
+            direct = sum(gamma**(k - t) * rewards[k] for k in range(t, last))
             direct += gamma**(last - t) * V[states[last]] * (end if last == length else 1)
-            assert found[t, i] == pytest.approx(direct, abs=1e-12)
-        assert (found[length:, i] == 0).all()
+            assert found[steps][t] == pytest.approx(direct, abs=1e-12)
 
 
 @pytest.mark.parametrize("gae_lambda", [0.0, 0.3, 0.8])
@@ -85,34 +153,68 @@ def test_gae_is_the_doubly_discounted_sum_of_td_errors(gae_lambda):
     mdp, _, batch = played(1)
     V = np.random.default_rng(2).normal(size=5)
     A, returns = gae(batch.rewards, batch, V, gamma=0.9, gae_lambda=gae_lambda)
-    for i, length in enumerate(batch.alive.sum(axis=0)):
-        states = [*batch.states[:length, i], batch.last_state[i]]
+    assert A.shape == returns.shape == batch.states.shape
+    for steps, states, end in each_episode(batch):
+        rewards, length = batch.rewards[steps], len(states) - 1
         after = [V[s] for s in states[1:]]
-        after[-1] = after[-1] if batch.truncated[i] else 0.0
-        deltas = [batch.rewards[t, i] + 0.9 * after[t] - V[states[t]] for t in range(length)]
+        after[-1] = after[-1] if end else 0.0
+        deltas = [rewards[t] + 0.9 * after[t] - V[states[t]] for t in range(length)]
         for t in range(length):
             direct = sum((0.9 * gae_lambda)**(k - t) * deltas[k] for k in range(t, length))
-            assert A[t, i] == pytest.approx(direct, abs=1e-12)
-            assert returns[t, i] == pytest.approx(direct + V[states[t]], abs=1e-12)
-        assert (A[length:, i] == 0).all() and (returns[length:, i] == 0).all()
+            assert A[steps][t] == pytest.approx(direct, abs=1e-12)
+            assert returns[steps][t] == pytest.approx(direct + V[states[t]], abs=1e-12)
 
 
 @pytest.mark.parametrize("gae_lambda", [0.0, 0.7, 1.0])
-def test_gae_in_place_is_the_plain_recursion_bit_for_bit_and_leaves_its_input_alone(gae_lambda):
-    """(returns.3), with rewards of whole numbers too, and a value that only dead steps would ask
-    for: it may be anything."""
+def test_gae_is_the_plain_recursion_bit_for_bit_and_leaves_its_input_alone(gae_lambda):
+    """(returns.3), with rewards of whole numbers too, and a value that nobody asks for: it may be
+    anything.  By rows the recursion is NumPy's own, and equal to a loop whatever BLAS."""
     _, _, batch = played(1)
-    batch = batch._replace(states=np.where(batch.alive, batch.states, 5))
     V = np.append(np.random.default_rng(2).normal(size=5), np.nan)
-    whole = np.random.default_rng(3).integers(-3, 4, batch.alive.shape) * batch.alive
+    whole = np.random.default_rng(3).integers(-3, 4, batch.states.shape)
     for rewards in batch.rewards, whole:
         kept = rewards.copy(), V.copy()
         A, returns = gae(rewards, batch, V, gamma=0.9, gae_lambda=gae_lambda)
-        plain = discounted_sums(td_errors(rewards, batch, V, gamma=0.9), 0.9 * gae_lambda)
+        errors = td_errors(rewards, batch, V, gamma=0.9)
+        plain = discounted_sums(errors, batch.starts, 0.9 * gae_lambda)
         np.testing.assert_array_equal(A, plain)
-        np.testing.assert_array_equal(returns, plain + np.where(batch.alive, V[batch.states], 0))
+        np.testing.assert_array_equal(returns, plain + V[batch.states])
+        looped = recursion(errors, batch.starts, 0.9 * gae_lambda)
+        A, returns = by_rows(rewards, batch, V, gamma=0.9, gae_lambda=gae_lambda)
+        np.testing.assert_array_equal(A, looped)
+        np.testing.assert_array_equal(returns, looped + V[batch.states])
         np.testing.assert_array_equal(rewards, kept[0])
         np.testing.assert_array_equal(V, kept[1])
+
+
+def by_rows(rewards, batch, V, **options):
+    """`gae` by `gae_of_rectangle`, for episodes of which some are cut, all of them at once."""
+    given = (*(counts.rectangle(x, batch.starts) for x in (rewards, V[batch.states])),
+             np.where(batch.truncated, V[batch.last_state], 0.0))
+    kept = [x.copy() for x in given]
+    results = gae_of_rectangle(*given, **options)
+    assert all((x == before).all() for x, before in zip(given, kept))
+    alive = np.arange(batch.lengths.max())[:, None] < batch.lengths
+    for table in results:
+        assert table.shape == alive.shape and not table[~alive].any()
+    return [counts.flatten(table, alive) for table in results]
+
+
+@pytest.mark.parametrize("gamma, gae_lambda", [(0.0, 0.5), (0.5, 0.0), (0.5, 0.25), (1.0, 0.5),
+                                               (0.5, 1.0), (1.0, 1.0)])
+def test_gae_end_to_end_and_side_by_side_are_equal_bit_for_bit(gamma, gae_lambda):
+    """(returns.3), (returns.7): with numbers that no step rounds, whatever BLAS; and with others,
+    as far as another BLAS may round product and sum at once."""
+    _, _, batch = played(1)
+    rng = np.random.default_rng(2)
+    exact = rng.integers(-3, 4, batch.states.size), rng.integers(-3, 4, 5) / 4
+    for one, other in zip(*(function(exact[0], batch, exact[1], gamma=gamma, gae_lambda=gae_lambda)
+                            for function in (gae, by_rows))):
+        np.testing.assert_array_equal(one, other)
+    V = rng.normal(size=5)
+    for one, other in zip(*(function(batch.rewards, batch, V, gamma=0.9 * gamma,
+                                     gae_lambda=0.7 * gae_lambda) for function in (gae, by_rows))):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
 
 
 def test_explained_variance_of_the_best_the_empty_and_the_opposite_prediction():

@@ -1,7 +1,7 @@
 """RLHF: the shaped rewards against loops, their expectation against J, PPO's share of J*, and a
 price that is steered."""
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -44,15 +44,15 @@ def test_every_step_is_paid_minus_the_price_of_leaving_the_reference():
     logp, ref_logp = log_softmax(logits), log_softmax(ref)
     paid = step_rewards(weights, ref, beta=0.4)(batch, logp)
     at_end = string_rewards(weights, ref, beta=0.4)(batch, logp)
-    for i, length in enumerate(batch.alive.sum(axis=0)):
-        for t in range(length):
-            s, a = batch.states[t, i], batch.actions[t, i]
+    assert paid.shape == at_end.shape == batch.states.shape
+    for begin, end in pairwise(batch.starts):
+        for n in range(begin, end):
+            s, a = batch.states[n], batch.actions[n]
             direct = weights[s, a] - 0.4 * (logp[s, a] - ref_logp[s, a])
-            assert paid[t, i] == pytest.approx(direct, abs=1e-12)
+            assert paid[n] == pytest.approx(direct, abs=1e-12)
             charged = -0.4 * (logp[s, a] - ref_logp[s, a])
-            assert t == length - 1 or at_end[t, i] == pytest.approx(charged, abs=1e-12)
-        assert (paid[length:, i] == 0).all() and (at_end[length:, i] == 0).all()
-    np.testing.assert_allclose(at_end.sum(axis=0), paid.sum(axis=0), atol=1e-12)
+            assert n == end - 1 or at_end[n] == pytest.approx(charged, abs=1e-12)
+        assert at_end[begin:end].sum() == pytest.approx(paid[begin:end].sum(), rel=1e-7, abs=1e-12)
 
 
 def test_the_expected_return_is_the_objective_of_the_whole_string():
@@ -99,9 +99,8 @@ def test_a_reward_on_the_last_step_is_biased_by_lambda_as_the_chapter_states():
 def makers(weights, ref):
     """The three ways to be paid, as functions of the penalty."""
     def score(batch):
-        return np.array([sum(weights[batch.states[t, i], batch.actions[t, i]]
-                             for t in range(batch.alive[:, i].sum()))
-                         for i in range(batch.alive.shape[1])])
+        return np.array([sum(weights[batch.states[n], batch.actions[n]] for n in range(begin, end))
+                         for begin, end in pairwise(batch.starts)])
 
     return (lambda **options: step_rewards(weights, ref, beta=0.4, **options),
             lambda **options: string_rewards(weights, ref, beta=0.4, **options),
@@ -114,11 +113,12 @@ def test_a_string_that_was_cut_pays_the_penalty_once_on_its_last_step(way):
     weights, ref, logits, _, batch = small_language()
     maker, logp = makers(weights, ref)[way], log_softmax(logits)
     fined = maker(missing_eos_penalty=1.5)(batch, logp) - maker()(batch, logp)
-    for i, length in enumerate(batch.alive.sum(axis=0)):
-        for t in range(3):
-            due = 1.5 if batch.truncated[i] and t == length - 1 else 0
-            assert fined[t, i] == pytest.approx(-due, abs=1e-12)
-    assert (batch.terminated[2] & ~batch.truncated).any()
+    assert fined.shape == batch.states.shape
+    for i, (begin, end) in enumerate(pairwise(batch.starts)):
+        for n in range(begin, end):
+            due = 1.5 if batch.truncated[i] and n == end - 1 else 0
+            assert fined[n] == pytest.approx(-due, abs=1e-12)
+    assert (~batch.truncated & (batch.lengths == 3)).any()
 
 
 def test_scores_may_be_answers_and_are_not_changed():
@@ -129,11 +129,11 @@ def test_scores_may_be_answers_and_are_not_changed():
     paid = scored_rewards(lambda batch: answers, ref, beta=0.4, missing_eos_penalty=1.0)(batch,
                                                                                         logp)
     ratio = (logp - log_softmax(ref))[batch.states, batch.actions]
-    for i, length in enumerate(batch.alive.sum(axis=0)):
-        for t in range(length):
-            total = int(answers[i]) - int(batch.truncated[i]) if t == length - 1 else 0
-            assert paid[t, i] == pytest.approx(total - 0.4 * ratio[t, i], abs=1e-12)
-        assert (paid[length:, i] == 0).all()
+    assert paid.shape == batch.states.shape
+    for i, (begin, end) in enumerate(pairwise(batch.starts)):
+        for n in range(begin, end):
+            total = int(answers[i]) - int(batch.truncated[i]) if n == end - 1 else 0
+            assert paid[n] == pytest.approx(total - 0.4 * ratio[n], abs=1e-12)
     assert answers.dtype == bool and answers.sum() == 20
 
 
@@ -144,8 +144,8 @@ def test_a_program_that_checks_palindromes_teaches_the_best_bigram(seed):
     ref = 0.5 * np.random.default_rng(seed).normal(size=(4, 4)) + 0.5 * (np.arange(4) == 0)
 
     def passes(batch):
-        texts = ("".join(map(str, actions[:length - 1]))
-                 for actions, length in zip(batch.actions.T, batch.alive.sum(axis=0)))
+        texts = ("".join(map(str, batch.actions[begin:end - 1]))
+                 for begin, end in pairwise(batch.starts))
         return 2.0 * np.array([is_palindrome(text) for text in texts]) * ~batch.truncated
 
     trainer = ppo(language(np.zeros((4, 4))), start(ref, rng=seed), horizon=60, gae_lambda=1.0,
@@ -169,7 +169,8 @@ def cut_share(penalty):
 def test_length_is_charged_before_the_end(longest, soft):
     """(rlhf.4), case by case"""
     batch = small_language()[4]
-    for length, charged in zip(batch.alive.sum(axis=0), length_penalty(longest, soft)(batch)):
+    for length, charged in zip(np.diff(batch.starts), length_penalty(longest, soft)(batch),
+                               strict=True):
         expected = (0 if length <= longest - soft
                     else (longest - soft - length) / soft if length <= longest else -1)
         assert charged == pytest.approx(expected)
@@ -182,8 +183,9 @@ def test_a_score_may_be_masked_and_nothing_else_may_be_missing():
     told = np.where(wrong, np.nan, scores)
     whole, gaps = (scored_rewards(lambda _, told=told: told, ref, beta=0.4)(
         batch, log_softmax(logits)) for told in (scores, np.ma.masked_invalid(told)))
-    assert (gaps.mask == wrong).all() and not np.ma.is_masked(whole)
-    np.testing.assert_array_equal(gaps.data[:, ~wrong], whole[:, ~wrong])
+    unscored = wrong[batch.episode]
+    assert (gaps.mask == unscored).all() and not np.ma.is_masked(whole)
+    np.testing.assert_array_equal(gaps.data[~unscored], whole[~unscored])
     with pytest.raises(ValueError, match="^what score returns must be finite"):
         scored_rewards(lambda _: told, ref, beta=0.4)(batch, log_softmax(logits))
 
@@ -208,10 +210,9 @@ def test_rlhf_is_ppo_on_rewards_that_are_paid_step_by_step(settings):
     weights, ref, logits, world, _ = small_language()
 
     def distance(batch, logp):
-        ratio, total = logp - log_softmax(ref), 0.0
-        for i, length in enumerate(batch.alive.sum(axis=0)):
-            total += sum(ratio[batch.states[t, i], batch.actions[t, i]] for t in range(length))
-        return {"objective/kl": total / batch.alive.shape[1]}
+        ratio = logp - log_softmax(ref)
+        total = sum(ratio[s, a] for s, a in zip(batch.states, batch.actions))
+        return {"objective/kl": total / (len(batch.starts) - 1)}
 
     record = start(logits, rng=5)._replace(iteration=3)
     price = {"beta": 0.7, "missing_eos_penalty": 2.0}

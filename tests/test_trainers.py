@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+import tracemalloc
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -244,22 +245,21 @@ def test_the_record_counts_and_its_metrics_are_those_of_its_batch(case):
 
     def rewards(rollout, logp):
         told.append(logp)
-        return 7.0 * rollout.alive * (1 + rollout.actions)
+        return 7.0 * (1 + rollout.actions)
 
     own = {"rewards": rewards} if "rewards" in inspect.signature(case.trainer).parameters else {}
     record = FIRST._replace(iteration=3, steps=17)
     found = next(case(record, horizon=2, **own))
     G = case.options.get("num_generations", 1)
     batch = play(WORLD, record, rewards=rewards, episodes=24, horizon=2, num_generations=G).rollout
-    lengths, earned, nats = batch.alive.sum(axis=0), 0.0, 0.0
-    for i, length in enumerate(lengths):
-        for t in range(length):
-            p = found.policy[batch.states[t, i]]
-            nats -= (p @ np.log(p)) / lengths.sum()
-            earned += 7.0 * (1 + batch.actions[t, i])
-    assert found.iteration == 4 and found.steps == 17 + lengths.sum()
+    N, earned, nats = len(batch.states), 0.0, 0.0
+    for s, a in zip(batch.states, batch.actions):
+        p = found.policy[s]
+        nats -= (p @ np.log(p)) / N
+        earned += 7.0 * (1 + a)
+    assert found.iteration == 4 and found.steps == 17 + N
     assert found.metrics["policy/entropy"] == pytest.approx(nats, abs=1e-12)
-    assert found.metrics["rollout/ep_len_mean"] == pytest.approx(lengths.mean())
+    assert found.metrics["rollout/ep_len_mean"] == pytest.approx(N / 24)
     assert 0 < found.metrics["rollout/truncated"] == batch.truncated.sum() < 24
     if own:
         assert found.metrics["rollout/ep_rew_mean"] == pytest.approx(earned / 24)
@@ -305,23 +305,30 @@ def test_it_comes_near_the_optimum_of_small_random_worlds(trainer, least, option
         assert least <= (found - worst) / (best - worst) <= 1, seed
 
 
+KEPT = {  # of the four episodes of each group
+    "at the beginning of a batch": [True, True, False, False],
+    "at the end": [False, False, True, True],
+    "in the middle": [True, False, False, True],
+    "everywhere": [False, True, False, True]}
+
+
+@pytest.mark.parametrize("place", KEPT)
 @these({name: case for name, case in POLICIES.items()
         if "rewards" in inspect.signature(case.trainer).parameters})
-def test_a_masked_episode_is_as_if_it_had_not_been_played(case, monkeypatch):
+def test_a_masked_episode_is_as_if_it_had_not_been_played(case, place, monkeypatch):
     """Half of each group, or of all: compared with a batch that lacks them from the beginning."""
-    kept = np.arange(24) % 4 < 2
+    kept = np.tile(KEPT[place], 6)
     first_states, roll, G = training.start_states, training.rollout, case.options.get(
         "num_generations", 1)
 
     def unscored(rollout, logp):
-        return np.ma.masked_invalid(np.where(kept, rollout.rewards, np.nan))
+        return np.ma.masked_invalid(np.where(rollout.spread(kept), rollout.rewards, np.nan))
 
     masked = next(case(case.first, rewards=unscored))
     monkeypatch.setattr(training, "start_states", lambda mdp, episodes, rng: first_states(
         mdp, episodes if G > 1 else 24, rng))
-    monkeypatch.setattr(training, "rollout", lambda mdp, policy, starts, **options: Rollout(
-        *(table[..., kept] for table in roll(mdp, policy, starts.repeat(24 // starts.size),
-                                             **options))))
+    monkeypatch.setattr(training, "rollout", lambda mdp, policy, starts, **options: without(
+        ~kept, roll(mdp, policy, starts.repeat(24 // starts.size), **options)))
     less = {"episodes": 12} | ({"num_generations": 2} if G > 1 else {})
     short = next(case(case.first, **less))
     assert masked.metrics.pop("rollout/masked") == 12 and masked.steps > short.steps
@@ -330,15 +337,89 @@ def test_a_masked_episode_is_as_if_it_had_not_been_played(case, monkeypatch):
         assert same(masked.metrics[name], short.metrics[name]), name
 
 
+def without(dropped, rollout):
+    """The other episodes of a rollout, by loops."""
+    kept = [i for i, out in enumerate(dropped) if not out]
+    runs = [slice(*rollout.starts[i:i + 2]) for i in kept]
+    lengths = [run.stop - run.start for run in runs]
+    return Rollout(*(np.concatenate([table[run] for run in runs]) for table in rollout[:4]),
+                   np.cumsum([0, *lengths]), rollout.last_state[kept], rollout.truncated[kept])
+
+
+@pytest.mark.parametrize("where", [0, 11, 23])
+@pytest.mark.parametrize("step", [0, -1])
+def test_one_masked_step_masks_its_episode_and_no_other(where, step):
+    """The first, the last and one in the middle; the neighbours keep their steps and rewards."""
+    record = start(LOGITS, rng=2)
+    whole = play(WORLD, record, rewards=environment_rewards, episodes=24, horizon=4)
+    lengths = whole.rollout.lengths
+    assert lengths[where] > 1
+
+    def rewards(rollout, logp):
+        own = rollout.starts[where] if step == 0 else rollout.starts[where + 1] - 1
+        return np.ma.array(rollout.rewards, mask=np.arange(rollout.states.size) == own)
+
+    batch = play(WORLD, record, rewards=rewards, episodes=24, horizon=4)
+    others = without(np.arange(24) == where, whole.rollout)
+    np.testing.assert_equal(batch.rollout, others)
+    np.testing.assert_array_equal(batch.rewards, others.rewards)
+    assert not isinstance(batch.rewards, np.ma.MaskedArray)
+    assert batch.masked == lengths[where] and batch.metrics["rollout/masked"] == 1
+    assert batch.groups.tolist() == [1] * 23
+
+
+def test_a_mask_in_which_nothing_is_masked_changes_nothing():
+    whole, masked = (play(WORLD, FIRST, episodes=24, horizon=4, rewards=rewards) for rewards in (
+        environment_rewards, lambda rollout, logp: np.ma.masked_invalid(rollout.rewards)))
+    np.testing.assert_equal(masked.rollout, whole.rollout)
+    np.testing.assert_array_equal(masked.rewards, whole.rewards)
+    assert masked.metrics == whole.metrics and masked.groups == whole.groups
+
+
+@these({name: case for name, case in POLICIES.items()
+        if "rewards" in inspect.signature(case.trainer).parameters})
+def test_one_long_episode_among_many_makes_no_others_longer(case):
+    """Hundreds of games of one toss and one of 2,000: the seam has a number for each toss, and an
+    iteration needs less memory than a rectangle of them, a million entries, would."""
+    game = unroll(coin_game(), 2000)
+    logits, told = np.full((2000, 2), [0.0, -np.inf]), []
+    logits[0] = np.log([0.002, 0.998])
+
+    def rewards(rollout, logp):
+        told.append(rollout)
+        return rollout.time.astype(float)
+
+    options = case.options | {"rewards": rewards, "episodes": 512, "horizon": 2000}
+    if "batch_size" in options:
+        options["batch_size"] = None
+    if "ref_logits" in options:
+        options["ref_logits"] = logits
+    record = start(logits, rng=3)
+    tracemalloc.start()
+    try:
+        found = next(case.trainer(game, record, *case.arguments, **options))
+        assert tracemalloc.get_traced_memory()[1] < 2e6
+    finally:
+        tracemalloc.stop()
+    batch, = told
+    long = batch.lengths.argmax()
+    assert 0 < long < 511 and batch.lengths[long] == 2000 and batch.lengths.sum() == 2511
+    assert found.steps == batch.states.size == 2511
+    assert found.metrics["rollout/ep_rew_mean"] == 2000 * 1999 / 2 / 512
+    assert not np.array_equal(found.logits[0], record.logits[0])
+
+
 def test_episodes_that_were_cut_may_be_left_out():
     batch = play(WORLD, FIRST, rewards=only_ended(environment_rewards), episodes=40, horizon=2)
     whole = play(WORLD, FIRST, rewards=environment_rewards, episodes=40, horizon=2)
     cut = whole.rollout.truncated
     assert 0 < batch.metrics["rollout/masked"] == cut.sum() and not batch.rollout.truncated.any()
-    np.testing.assert_array_equal(batch.rewards, whole.rewards[:, ~cut])
-    assert batch.metrics["rollout/ep_rew_mean"] == whole.rewards[:, ~cut].sum(axis=0).mean()
-    assert batch.masked + batch.counts.sum() == whole.rollout.alive.sum() and whole.masked == 0
-    assert batch.steps.index.size == batch.counts.sum() == whole.rollout.alive[:, ~cut].sum()
+    ended = without(cut, whole.rollout)
+    np.testing.assert_equal(batch.rollout, ended)
+    np.testing.assert_array_equal(batch.rewards, ended.rewards)
+    assert batch.metrics["rollout/ep_rew_mean"] == ended.rewards.sum() / (~cut).sum()
+    assert batch.masked + batch.counts.sum() == whole.rollout.states.size and whole.masked == 0
+    assert batch.steps.index.size == batch.counts.sum() == ended.states.size
 
 
 @pytest.mark.parametrize("name", ["reinforce", "actor_critic", "ppo", "ppo_kl", "grpo", "rlhf"])
@@ -387,7 +468,9 @@ def test_a_batch_is_what_was_played_end_to_end():
     np.testing.assert_equal(batch.steps, batch.rollout.steps(WORLD.shape))
     np.testing.assert_array_equal(batch.counts, counts.table(batch.steps))
     np.testing.assert_array_equal(batch.visits, batch.counts.sum(axis=1))
-    np.testing.assert_array_equal(batch.flat(batch.rollout.actions), batch.steps.index % 3)
+    np.testing.assert_array_equal(batch.rollout.actions, batch.steps.index % 3)
+    np.testing.assert_array_equal(batch.rollout.states, batch.steps.index // 3)
+    np.testing.assert_array_equal(batch.rollout.starts, batch.steps.starts)
 
 
 GROUPS = replace(random_mdp(np.random.default_rng(7), 3, 2, 2, 0.9),
@@ -396,10 +479,11 @@ GROUPS = replace(random_mdp(np.random.default_rng(7), 3, 2, 2, 0.9),
 
 def test_the_episodes_of_a_group_begin_in_one_state_and_go_their_own_ways():
     batch = batch_of(GROUPS, 1, episodes=60, num_generations=4)[0].rollout
-    groups = batch.states[0].reshape(-1, 4)
+    groups = batch.states[batch.starts[:-1]].reshape(-1, 4)
     assert (groups == groups[:, :1]).all() and set(groups[:, 0]) == {0, 1, 2}
     np.testing.assert_array_equal(groups[:, 0], playing.start_states(GROUPS, 15, generator(1)))
-    assert any(len(set(actions)) > 1 for actions in batch.actions[0].reshape(-1, 4))
+    firsts = batch.actions[batch.starts[:-1]].reshape(-1, 4)
+    assert any(len(set(actions)) > 1 for actions in firsts)
 
 
 # The step.

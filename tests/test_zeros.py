@@ -230,8 +230,8 @@ def given(kind):
         "simpo_gamma": 1.0, "start": logits, "pseudo_count": 0.0, "label_smoothing": 0.1,
         "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4,
         "episodes": 16, "horizon": 4, "steps_per_iteration": 8}
-    judging = {"credits": own.rewards, "batch": own.rollout,
-               "scale": np.ones((len(own.rewards), 1))}
+    judging = {"credits": own.rewards, "batch": own.rollout, "ended": np.zeros(own.episodes),
+               "scale": np.ones(own.rewards.size)}
     by_function = {
         "softmax.backward": {"G": table}, "softmax.difference": {"used": policy > 0},
         "softmax.entropy_loss": {"weights": table.sum(axis=1)},
@@ -258,7 +258,7 @@ def given(kind):
         **dict.fromkeys(("pairs.check_means", "simpo.simpo_loss", "orpo.orpo_loss"), means),
         "kto.kto_loss": matrices, "kto.fit_kto": {"divergence": lambda x: 0.1},
         "unified.gradient": {"coefficients": judged, "weights": np.full(16, 1 / 16)},
-        "rlhf.scored_rewards": {"score": lambda batch: batch.alive.sum(axis=0)}}
+        "rlhf.scored_rewards": {"score": lambda batch: batch.lengths}}
     return by_name, by_function
 
 

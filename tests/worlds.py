@@ -131,8 +131,13 @@ def episodes(mdp, horizon):
 def episodes_of(batch):
     """The steps (s, a, r, next s, terminated) of each episode of a rollout, as lists."""
     columns = (batch.states, batch.actions, batch.rewards, batch.next_states, batch.terminated)
-    return [list(zip(*(column[:length, i].tolist() for column in columns)))
-            for i, length in enumerate(batch.alive.sum(axis=0))]
+    steps = list(zip(*(column.tolist() for column in columns)))
+    return [steps[i:j] for i, j in zip(batch.starts[:-1], batch.starts[1:])]
+
+
+def apart(values, starts):
+    """Sequences that lie end to end, each by itself: a list of arrays."""
+    return [values[i:j] for i, j in zip(starts[:-1], starts[1:])]
 
 
 def deterministic_policies(mdp):
@@ -167,7 +172,7 @@ def random_record(mdp, seed=1):
 
 
 def law(mdp, logits, horizon):
-    """Every episode of at most `horizon` steps, a column each, and the probability of each.
+    """Every episode of at most `horizon` steps, as a `Rollout`, and the probability of each.
 
     One step more is listed than is kept: it begins in the state in which the cut left the episode.
     """
@@ -175,18 +180,19 @@ def law(mdp, logits, horizon):
     listed = list(episodes(mdp, horizon + 1))
     chances = np.array([chance * np.prod([policy[pair] for pair in pairs])
                         for chance, pairs, _, _ in listed])
-    shape = horizon, len(listed)
-    states, actions, last = np.zeros(shape, int), np.zeros(shape, int), np.zeros(len(listed), int)
-    rewards, alive, terminated = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, bool)
-    for i, (_, pairs, paid, _) in enumerate(listed):
-        length = min(len(pairs), horizon)
-        states[:length, i], actions[:length, i] = np.array(pairs[:length]).T
-        rewards[:length, i], alive[:length, i] = paid[:length], True
-        terminated[length - 1, i] = len(pairs) <= horizon
-        last[i] = pairs[horizon][0] if len(pairs) > horizon else 0
+    states, actions, rewards, terminated, starts, last = [], [], [], [], [0], []
+    for _, pairs, paid, _ in listed:
+        for t, (s, a) in enumerate(pairs[:horizon]):
+            states.append(s)
+            actions.append(a)
+            rewards.append(paid[t])
+            terminated.append(t == len(pairs) - 1)
+        starts.append(len(states))
+        last.append(pairs[horizon][0] if len(pairs) > horizon else 0)
     cut = np.array([len(pairs) > horizon for _, pairs, _, _ in listed])
     assert abs(chances.sum() - 1) < 1e-12
-    return Rollout(states, actions, rewards, alive, terminated, last, cut), chances
+    flat = map(np.array, (states, actions, rewards, terminated, starts, last))
+    return Rollout(*flat, cut), chances
 
 
 def without_discount(mdp, logits):

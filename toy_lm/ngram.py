@@ -51,7 +51,7 @@ from minirl.kernel.sampling import draw, generator, thresholds
 from minirl.kernel.softmax import log_softmax
 
 HORIZON = 1000  # longer strings are cut; far beyond any word, and no cost where strings end
-AT_ONCE = 50_000  # strings drawn at once, so that a rollout's rectangles stay small
+AT_ONCE = 50_000  # strings drawn at once: enough for speed, and few enough for memory
 PREPARED = 2**20  # entries of the largest table that is made ready before anything is drawn
 ROWS = 2**13      # decoded at a time, so that they stay in the cache
 

@@ -47,14 +47,15 @@ from scipy import sparse
 
 from minirl.kernel import checks
 
-BLOCK = 32_768  # steps numbered at a time: few enough to stay in the cache
-KEPT = 2**20    # as many ones as this are kept, at most
+BLOCK = 32_768   # steps numbered at a time: few enough to stay in the cache
+KEPT = 2**20     # as many ones as this are kept, at most
+CACHE_LINE = 64  # entries: a line of the cache has as many bytes, and an entry at least one
 
 
 class Steps(NamedTuple):
     """N steps of B sequences, laid end to end: sequence i owns steps starts[i] : starts[i + 1].
 
-    Made by `steps` or `from_rectangle`, which check the ranges.  An empty sequence is allowed.
+    Made by `steps`, which checks the ranges.  An empty sequence is allowed.
     """
 
     index: np.ndarray   # (N,) int32, s·A + a
@@ -200,39 +201,10 @@ def steps(states, actions, starts, shape):
     return Steps(index, starts.astype(np.int32), shape)
 
 
-def flatten(rectangle, alive):
-    """The living entries of a time-major (T, N) array, episode after episode: shape (steps,).
-
-    Episodes come in columns and `alive` marks each column's first steps.  The result is in the
-    order of `from_rectangle`.
-
-    Examples
-    --------
-    >>> print(flatten(np.array([[1, 2], [3, 4]]), np.array([[True, True], [True, False]])))
-    [1 3 2]
-    """
-    return rectangle.T[alive.T]
-
-
-def from_rectangle(states, actions, alive, shape):
-    """`Steps` from time-major (T, N) arrays, one episode per column; dead steps are dropped.
-
-    Examples
-    --------
-    >>> states, actions = np.array([[0, 0], [1, 0]]), np.array([[1, 1], [0, 0]])
-    >>> episodes = from_rectangle(states, actions, np.array([[True, True], [True, False]]), (2, 2))
-    >>> print(episodes.index, episodes.starts)
-    [1 2 1] [0 2 3]
-    """
-    starts = np.concatenate([[0], np.cumsum(alive.sum(axis=0))])
-    return steps(flatten(states, alive), flatten(actions, alive), starts, shape)
-
-
 def from_parts(parts, sequences, shape):
     """`Steps` of sequences over a table of `shape` (S, A), written part by part.
 
-    A part is (who, index), in the order of time: the rising numbers (n,) of some sequences, and how
-    these go on, one per column, (t, n) int32 of s·A + a, and −1 from the end on.  *Trusted*.
+    The parts are those of `laid_out`, and their entries s·A + a.  *Trusted*.
 
     Examples
     --------
@@ -241,21 +213,82 @@ def from_parts(parts, sequences, shape):
     >>> print(both.index, both.starts)
     [5 4 2 3] [0 3 4]
     """
+    return Steps(*laid_out(parts, sequences, np.int32), tuple(shape))
+
+
+def laid_out(parts, sequences, dtype):
+    """Sequences that were written part by part, laid end to end: (values (N,), starts (B + 1,)).
+
+    A part is (who, values), in the order of time: the rising numbers (n,) of some of B `sequences`,
+    and how these go on, one per column, (t, n) of `dtype`, at least 0, and −1 from the end on.
+
+    Examples
+    --------
+    >>> first = np.array([0, 1]), np.array([[5, 3], [4, -1]])
+    >>> values, starts = laid_out([first, (np.array([0]), np.array([[2]]))], 2, int)
+    >>> print(values, starts)
+    [5 4 2 3] [0 3 4]
+    """
     lengths, pieces = np.zeros(sequences, np.int64), []
-    for who, index in parts:
-        alive = index >= 0
+    for who, values in parts:
+        alive = values >= 0
         here = alive.sum(axis=0)
-        pieces.append((who, lengths[who], here, flatten(index, alive)))
+        pieces.append((who, lengths[who], here, flatten(values, alive)))
         lengths[who] += here
     starts = _starts(lengths)
     if len(pieces) == 1:  # then everything is in place
-        return Steps(pieces[0][3], starts, tuple(shape))
-    together = np.empty(starts[-1], np.int32)
-    for who, before, here, index in pieces:
+        return pieces[0][3], starts
+    together = np.empty(starts[-1], dtype)
+    for who, before, here, values in pieces:
         # Where each run of a sequence goes, less where it lies in its part.
         moved = starts[who] + before - _starts(here)[:-1]
-        together[np.arange(index.size) + np.repeat(moved, here)] = index
-    return Steps(together, starts, tuple(shape))
+        together[np.arange(values.size) + np.repeat(moved, here)] = values
+    return together, starts
+
+
+def flatten(rectangle, alive):
+    """The living entries of a time-major (T, B) array, sequence after sequence: (N,).
+
+    Sequences come in columns and `alive` marks each column's first steps.
+
+    Examples
+    --------
+    >>> print(flatten(np.array([[1, 2], [3, 4]]), np.array([[True, True], [True, False]])))
+    [1 3 2]
+    """
+    return _spread(rectangle).T[_spread(alive).T]
+
+
+def _spread(rectangle):
+    """The same entries, in rows that do not begin whole pages of memory (4,096 bytes) apart.
+
+    Places a page apart share a few places of the cache.  So whoever reads down a column of such
+    rows throws out what the next column needs.  In rows that are a line longer he does not.
+    """
+    if rectangle.shape[1] % 512:
+        return rectangle
+    longer = np.empty((len(rectangle), rectangle.shape[1] + CACHE_LINE), rectangle.dtype)
+    longer[:, :-CACHE_LINE] = rectangle
+    return longer[:, :-CACHE_LINE]
+
+
+def rectangle(values, starts, blank=0):
+    """Sequences laid end to end, values (N,), as the columns of a time-major (T, B) array.
+
+    T is the length of the longest one; the others are filled up with `blank`, a number, or one for
+    each, (B,).  This is for looking at, and for whoever cannot do without: one long sequence makes
+    all columns long.
+
+    Examples
+    --------
+    >>> print(rectangle(np.array([1, 3, 2]), np.array([0, 2, 3]), blank=-1))
+    [[ 1  2]
+     [ 3 -1]]
+    """
+    lengths = np.diff(starts)
+    filled = np.full((lengths.max(initial=0), lengths.size), blank, np.asarray(values).dtype)
+    filled.T[np.arange(len(filled)) < lengths[:, None]] = values
+    return filled
 
 
 def select(steps, rows):

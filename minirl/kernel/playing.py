@@ -10,6 +10,15 @@ one at once.  `rollout` plays whole episodes, up to a horizon; those that have e
 that later steps cost less.  `steps_played` is the same where only the steps (state, action) are
 wanted, as `counts.Steps`.
 
+Episodes are not equally long.  So they are kept as they were played, *end to end*: first all steps
+of the first one, then those of the second, and `starts` says where each begins.  Three episodes of
+two, one and three steps are
+
+    steps    s₀ s₁ | s₀ | s₀ s₁ s₂         starts  0 2 3 6.
+
+Memory is needed for what was played and for nothing else.  In a rectangle, one column an episode,
+one long episode would make all the others as long.  (`counts.rectangle` makes one, for looking at.)
+
 A step draws twice: from the policy an action a, and from the world k, one of its outcomes.  Where
 the policy is known beforehand, as in `walk` and `rollout`, the two are *one* draw.  A state s has
 A·K combinations (a, k), with the probabilities
@@ -43,43 +52,76 @@ STRIDE = 16  # steps for which random words are drawn at once
 
 
 class Rollout(NamedTuple):
-    """N episodes of at most T steps as time-major rectangles, one episode per column.
+    """N steps of B episodes, laid end to end: episode i owns the steps starts[i] : starts[i + 1].
 
-    T is the length of the longest episode.  After its end an episode is dead: `alive` is False and
-    the other entries are zero.
+    Every episode has a step at least.
     """
 
-    states: np.ndarray      # (T, N) int, the state in which step t was taken
-    actions: np.ndarray     # (T, N) int
-    rewards: np.ndarray     # (T, N) float
-    alive: np.ndarray       # (T, N) bool, step t was taken; true, then false, in each column
-    terminated: np.ndarray  # (T, N) bool, step t ended the episode
-    last_state: np.ndarray  # (N,) int, the state after the last step
-    truncated: np.ndarray   # (N,) bool, the horizon cut the episode
+    states: np.ndarray      # (N,) int, in which each step was taken
+    actions: np.ndarray     # (N,) int
+    rewards: np.ndarray     # (N,) float
+    terminated: np.ndarray  # (N,) bool, the step ended its episode
+    starts: np.ndarray      # (B + 1,) int, from 0 to N, rising
+    last_state: np.ndarray  # (B,) int, the state after an episode's last step
+    truncated: np.ndarray   # (B,) bool, the horizon cut the episode
+
+    @property
+    def lengths(self):
+        """The number of steps of each episode: (B,) int."""
+        return np.diff(self.starts)
+
+    @property
+    def episode(self):
+        """The episode of each step: (N,) int."""
+        return self.spread(np.arange(self.truncated.size))
+
+    @property
+    def time(self):
+        """t, the number of steps before each one in its episode: (N,) int."""
+        return np.arange(self.states.size) - self.spread(self.starts[:-1])
 
     @property
     def next_states(self):
-        """The state after each step, (T, N) int; zero after an episode's end."""
-        following = np.zeros_like(self.states)
-        following[:-1] = self.states[1:]
-        last = self.alive.sum(axis=0) - 1
-        following[last, np.arange(last.size)] = self.last_state
+        """The state after each step: (N,) int."""
+        return self.followed_by(self.states, self.last_state)
+
+    def followed_by(self, values, last):
+        """For each step the value (N,) of the next one, and `last` (B,) for an episode's last."""
+        following = np.empty_like(values)
+        following[:-1] = values[1:]
+        following[self.starts[1:] - 1] = last
         return following
+
+    def spread(self, values):
+        """What each episode has, (B,), for each of its steps: (N,)."""
+        return np.repeat(values, self.lengths)
+
+    def totals(self, values):
+        """What each step has, (N,), added up in each episode, in the order of time: (B,)."""
+        checks.shape("values", values, self.states.shape)
+        return np.bincount(self.episode, values, self.truncated.size)
+
+    def select(self, rows):
+        """The episodes `rows`, (M,) int or a mask (B,) bool."""
+        starts = np.append(0, self.lengths[rows].cumsum()).astype(self.starts.dtype)
+        moved = np.repeat(self.starts[:-1][rows] - starts[:-1], np.diff(starts))
+        steps = np.arange(starts[-1]) + moved
+        return Rollout(*(x[steps] for x in self[:4]), starts, *(x[rows] for x in self[5:]))
 
     def steps(self, shape):
         """These episodes as `counts.Steps` over a table of `shape` (S, A)."""
-        return counts.from_rectangle(self.states, self.actions, self.alive, shape)
+        return counts.steps(self.states, self.actions, self.starts, shape)
 
 
 def rollout(mdp, policy, starts, *, horizon, rng):
-    """Play one episode from each of `starts` (N,), all at once: a `Rollout`.
+    """Play one episode from each of `starts` (B,), all at once: a `Rollout`.
 
     Parameters
     ----------
     mdp : TabularMDP
     policy : (S, A) float
         π(a|s): rows of probabilities, not logits, so that a greedy policy may be played too.
-    starts : (N,) int
+    starts : (B,) int
         See `start_states`.
     horizon : int ≥ 1
         Episodes that have not ended after this many steps are truncated.
@@ -90,27 +132,20 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> play = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=10)
-    >>> print(play.actions)
-    [[1 1 0 0]
-     [0 0 1 0]
-     [0 0 0 0]]
-    >>> print(play.rewards.sum(axis=0), play.truncated)
+    >>> print(play.actions, play.starts)
+    [1 1 0 1 0 0 0] [0 1 2 4 7]
+    >>> print(play.totals(play.rewards), play.truncated)
     [0. 0. 1. 3.] [False False False  True]
     """
     starts, chain = checks.numbers("starts", starts, mdp.shape[0]), _chain(mdp, policy)
-    phases = list(_play(mdp, chain, starts, horizon, rng, note=lambda cell: cell))
-    N, dead = len(starts), mdp.shape[0] << chain.draw.bits
-    lengths = np.zeros(N, int)
-    for who, _, cell in phases:
-        lengths[who] += (cell < dead).sum(axis=0)
-    T = lengths.max()
-    happened = np.full((T, N), dead)
-    for who, since, cell in phases:
-        happened[since:since + len(cell), who] = cell[:T - since]
-    alive, last = happened < dead, happened[lengths - 1, np.arange(N)]
-    moves = chain.moves(chain.states.take(happened), happened)
-    return Rollout(moves.states, moves.actions, moves.rewards, alive, moves.terminated,
-                   chain.next_states.take(last), ~chain.terminated.take(last))
+    played = _play(mdp, chain, starts, horizon, rng, note=lambda cell: cell)
+    dead = mdp.shape[0] << chain.draw.bits
+    cell, begins = counts.laid_out(
+        [(who, np.where(here < dead, here, -1)) for who, here in played], starts.size, int)
+    last = cell[begins[1:] - 1]
+    return Rollout(*(table.take(cell) for table in (chain.states, chain.actions, chain.rewards,
+                                                    chain.terminated)),
+                   begins, chain.next_states.take(last), ~chain.terminated.take(last))
 
 
 def steps_played(mdp, policy, starts, *, horizon, rng):
@@ -127,7 +162,7 @@ def steps_played(mdp, policy, starts, *, horizon, rng):
     index = (chain.states * mdp.shape[1] + chain.actions).astype(np.int32)
     index[-2**chain.draw.bits:] = -1
     played = _play(mdp, chain, starts, horizon, rng, note=index.take)
-    return counts.from_parts([(who, steps) for who, _, steps in played], len(starts), mdp.shape)
+    return counts.from_parts(played, starts.size, mdp.shape)
 
 
 class Moves(NamedTuple):
@@ -306,9 +341,9 @@ def _chain(mdp, policy):
 
 
 def _play(mdp, chain, starts, horizon, rng, note):
-    """Episodes from start to end or horizon, in phases: yields (who, since, notes (t, n)).
+    """Episodes from start to end or horizon, in phases: the parts of `counts.laid_out`.
 
-    What is written down of a step is `note(cells (n,)) -> (n,)`.
+    What is written down of a step is `note(cells (n,)) -> (n,)`, and −1 of the dead.
 
     The dead stay where they are, and after each block of steps they are counted.  Where they are
     half of those who play, a new phase begins without them, so that at its beginning a block costs
@@ -326,7 +361,7 @@ def _play(mdp, chain, starts, horizon, rng, note):
                 cell = cells(chain.draw, first, numbers)
                 rows.append(note(cell))
                 first = chain.onward.take(cell)
-        yield who, since, np.stack(rows)
+        yield who, np.stack(rows)
         since, going = since + len(rows), first < dead
         who, first = who[going], first[going]
 

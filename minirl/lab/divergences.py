@@ -49,7 +49,7 @@ def measure_divergences():
     estimates = [_estimate(row if form == "row" else string, form, samples, name)
                  for form in ESTIMATE_FORMS for samples in SAMPLES for name in ESTIMATES]
     return Divergences(string.chance.size, float(kl(logp, ref)[0]),
-                       float(string.chance @ string.ratio.sum(axis=0)), estimates)
+                       float(string.chance @ string.batch.totals(string.ratio)), estimates)
 
 
 def three_bigrams():
@@ -60,47 +60,46 @@ def three_bigrams():
     return policy, ref, log_softmax(policy + 0.7 * rng.normal(size=(3, 3)))
 
 
-# Every string of at most T steps, one a column: which steps there are, (T, M); the probabilities of
-# the strings under π and under μ, (M,); log π/π_ref and log π/μ of each step, (T, M); Σ w ∇log π as
-# a function of the weights w of strings or of steps; and the gradients of divergences by name.
-_Listing = namedtuple("_Listing", "alive chance by_other ratio away gradient targets")
+# Every string of at most T steps, M of them with N steps: a `playing.Rollout`; the probabilities of
+# the strings under π and under μ, (M,); log π/π_ref and log π/μ of each step, (N,); Σ w ∇log π as
+# a function of the weights w of steps, (N,); and the gradients of divergences by name.
+_Listing = namedtuple("_Listing", "batch chance by_other ratio away gradient targets")
 
 
 def _listing(logp, ref, other, horizon):
     batch, chance = all_episodes(language(np.zeros(logp.shape)), np.exp(logp), horizon)
-    steps, alive = batch.steps(logp.shape), batch.alive
-    ratio, away = (x[batch.states, batch.actions] * alive for x in (logp - ref, logp - other))
-    by_ref, by_other = (chance * np.exp(-x.sum(axis=0)) for x in (ratio, away))
-
-    def table(weights):
-        return counts.table(steps, counts.flatten(weights * alive, alive))
+    steps = batch.steps(logp.shape)
+    ratio, away = (x[batch.states, batch.actions] for x in (logp - ref, logp - other))
+    by_ref, by_other = (chance * np.exp(-batch.totals(x)) for x in (ratio, away))
 
     def gradient(weights):
-        return backward(logp, table(weights))
+        return backward(logp, counts.table(steps, weights))
 
-    targets = {"KL(pi|ref)": gradient(chance * ratio.sum(axis=0)), "KL(ref|pi)": gradient(-by_ref)}
+    targets = {"KL(pi|ref)": gradient(batch.spread(chance * batch.totals(ratio))),
+               "KL(ref|pi)": gradient(-batch.spread(by_ref))}
     if horizon > 1:
         for whose, chances in (("", chance), ("mu's ", by_other)):
-            visits = table(chances).sum(axis=1)
+            visits = counts.table(steps, batch.spread(chances)).sum(axis=1)
             targets[f"{whose}rows of KL(pi|ref)"] = kl_loss(logp, ref, visits)[1]
             targets[f"{whose}rows of KL(ref|pi)"] = backward(logp, -visits[:, None] * np.exp(ref))
-    return _Listing(alive, chance, by_other, ratio, away, gradient, targets)
+    return _Listing(batch, chance, by_other, ratio, away, gradient, targets)
 
 
 def _estimate(listing, form, samples, name):
     value, slope = ESTIMATES[name]
     chance = listing.chance if samples == "own" else listing.by_other
-    ratio, away = listing.ratio, listing.away
+    ratio, away, batch = listing.ratio, listing.away, listing.batch
     if form != "tokens":
-        ratio, away = ratio.sum(axis=0), away.sum(axis=0)
+        ratio, away = batch.totals(ratio), batch.totals(away)
     weight = np.exp(away) if samples == "weighted" else 1.0
     estimate, slopes = weight * value(-ratio), weight * slope(-ratio)
     if samples == "weighted":
         slopes = slopes + estimate  # the derivative of ρ in log π is ρ
-    gradient = listing.gradient(slopes * chance)
     if form == "tokens":
-        estimate = (estimate * listing.alive).sum(axis=0)
-    mean = chance @ estimate
+        estimate, slopes = batch.totals(estimate), slopes * batch.spread(chance)
+    else:
+        slopes = batch.spread(slopes * chance)
+    gradient, mean = listing.gradient(slopes), chance @ estimate
     length, true = np.linalg.norm(gradient), listing.targets["KL(pi|ref)"]
     follows, cosine = "nothing", None
     if length >= 1e-12:

@@ -38,6 +38,7 @@ from minirl.console import integer
 from minirl.exact.evaluation import advantages, evaluate, occupancy
 from minirl.exact.planning import policy_gradient
 from minirl.kernel.mdp import TabularMDP, unroll
+from minirl.kernel import counts
 from minirl.kernel.playing import Rollout
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import Job
@@ -45,7 +46,7 @@ from minirl.lab.listing import all_episodes
 from minirl.lab.table import in_columns, page
 from minirl.play.baselines import constant_baseline, no_baseline, scores
 from minirl.play.ppo import ppo_loss
-from minirl.play.reinforce import value_baseline, weigh
+from minirl.play.reinforce import after_the_end, value_baseline, weigh
 from minirl.play.returns import gae, n_step_returns, reward_to_go, whole_return
 from minirl.play.surrogate import Advantages, mean_kl
 from minirl.play.training import start
@@ -120,8 +121,8 @@ class Case(NamedTuple):
 
     @property
     def discounts(self):
-        """γᵗ, (T, 1)."""
-        return GAMMA ** np.arange(len(self.batch.rewards))[:, None]
+        """γᵗ of each step, (N,)."""
+        return GAMMA ** self.batch.time
 
 
 def case_of(mdp, episodes):
@@ -138,9 +139,9 @@ def baseline_rows(case):
     """An `Estimator` for each form of REINFORCE and each baseline."""
     rows, rewards, short = [], case.batch.rewards, 1 - 1 / case.episodes
     for form, (credit, keep_discount) in FORMS.items():
-        credits = credit(rewards, gamma=GAMMA)
-        scale = case.discounts if keep_discount else np.ones((len(rewards), 1))
-        best = best_constant(case, np.broadcast_to(scale, rewards.shape), credits)
+        credits = credit(rewards, case.batch.starts, gamma=GAMMA)
+        scale = case.discounts if keep_discount else np.ones(rewards.size)
+        best = best_constant(case, scale, credits)
         baselines = {"none": no_baseline, "constant": constant_baseline(case.objective),
                      "optimal_constant": constant_baseline(best),
                      **dict.fromkeys(case.critics, value_baseline)}
@@ -149,7 +150,7 @@ def baseline_rows(case):
             rows.append(_judged(case, form, name, weigh(
                 rewards, case.batch, record, gamma=GAMMA, credit=credit, baseline=baseline,
                 keep_discount=keep_discount)))
-        mean, variance = of_pairs(case, credits, scale)
+        mean, variance = of_pairs(case, credits, after_the_end(credits, case.batch, credit), scale)
         rows += [_row(case, form, "batch_mean", short * mean, short**2 * variance),  # (baselines.1)
                  _row(case, form, "leave_one_out", mean, variance)]
     return rows
@@ -177,7 +178,8 @@ def cut_rows(case):
     """
     true = advantages(case.mdp, case.values)[case.batch.states, case.batch.actions]
     taken, _ = of_one(case, case.discounts * true)
-    credits = [("reward_to_go", "none", reward_to_go(case.batch.rewards, gamma=GAMMA)),
+    credits = [("reward_to_go", "none", reward_to_go(case.batch.rewards, case.batch.starts,
+                                                    gamma=GAMMA)),
                *((f"gae_{x}", name, _gae(case, name, x))
                  for x in (1.0, 0.9, 0.0) for name in case.critics)]
     rows = []
@@ -189,13 +191,13 @@ def cut_rows(case):
 
 
 def _gae(case, critic, gae_lambda):
-    """Generalised advantage estimates by one of the critics, (T, M)."""
+    """Generalised advantage estimates by one of the critics, (N,)."""
     return gae(case.batch.rewards, case.batch, case.critics[critic], gamma=GAMMA,
                gae_lambda=gae_lambda)[0]
 
 
 def _judged(case, estimator, baseline, weights):
-    """The `Estimator` that multiplies the score of each step by `weights` (T, M)."""
+    """The `Estimator` that multiplies the score of each step by `weights` (N,)."""
     return _row(case, estimator, baseline, *of_one(case, weights))
 
 
@@ -213,21 +215,23 @@ def _moments(estimates, chances):
 def of_one(case, weights):
     """(expectation, variance) of the mean of `reinforce.scores` over N episodes.
 
-    `weights` (T, M) are what multiplies the score of each step.
+    `weights` (N,) are what multiplies the score of each step.
     """
     mean, variance = _moments(scores(case.batch, weights, case.logp), case.chances)
     return mean, variance / case.episodes
 
 
-def of_pairs(case, credits, scale):
+def of_pairs(case, credits, ended, scale):
     """(expectation, variance) of the estimate from N episodes with `reinforce.leave_one_out`.
 
-    `credits` (T, M) are C, and `scale` (T, 1) is w.
+    `credits` (N,) are C, `ended` (M,) are C after the end, and `scale` (N,) is w.
     """
-    M, N, shape = case.chances.size, case.episodes, case.logp.shape
+    M, N, shape, batch = case.chances.size, case.episodes, case.logp.shape, case.batch
     first, second = np.divmod(np.arange(M * M), M)
-    of_first = Rollout(*(field[..., first] for field in case.batch))
-    kernel = scores(of_first, scale * (credits[:, first] - credits[:, second]), case.logp)
+    of_first = batch.select(first)
+    C, w = counts.rectangle(credits, batch.starts, ended), counts.rectangle(scale, batch.starts)
+    t, own, other = of_first.time, of_first.spread(first), of_first.spread(second)
+    kernel = scores(of_first, w[t, own] * (C[t, own] - C[t, other]), case.logp)
     kernel = kernel.reshape(M, M, -1)
     kernel = (kernel + kernel.swapaxes(0, 1)) / 2
     mean, pair = _moments(kernel.reshape(M * M, *shape),
@@ -238,7 +242,7 @@ def of_pairs(case, credits, scale):
 
 
 def best_constant(case, weights, credits):
-    """(baselines.2), exactly: E⟨h, g⟩ / E|g|², for `weights` and `credits` (T, M)."""
+    """(baselines.2), exactly: E⟨h, g⟩ / E|g|², for `weights` and `credits` (N,)."""
     g, h = (scores(case.batch, x, case.logp) for x in (weights, weights * credits))
     return float(case.chances @ (g * h).sum(axis=(1, 2)) / (case.chances @ (g**2).sum(axis=(1, 2))))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minirl.kernel import counts
 from minirl.kernel.playing import Rollout
 
 
@@ -11,8 +12,7 @@ def all_episodes(mdp, policy, horizon):
     Returns
     -------
     batch : playing.Rollout
-        One episode a column; one that has not ended at the horizon is truncated, as in
-        `playing.rollout`.
+        M episodes; one that has not ended at the horizon is truncated, as in `playing.rollout`.
     chances : (M,) float
         They sum to one.
     """
@@ -30,5 +30,6 @@ def all_episodes(mdp, policy, horizon):
         running = running & ~ended
     states, actions, rewards, alive, terminated = (np.array(rectangle)[:, chance > 0]
                                                    for rectangle in zip(*rows))
-    return (Rollout(states, actions, rewards, alive > 0, terminated, state[chance > 0],
-                    running[chance > 0]), chance[chance > 0])
+    starts = np.append(0, alive.sum(axis=0).cumsum())
+    flat = (counts.flatten(x, alive > 0) for x in (states, actions, rewards, terminated))
+    return Rollout(*flat, starts, state[chance > 0], running[chance > 0]), chance[chance > 0]

@@ -142,7 +142,7 @@ def every_string(cut=CUT, group=GROUP):
     batch, chances = all_episodes(world, REFERENCE, cut)
     steps = batch.steps(REFERENCE.shape)
     matrix = counts.matrix(steps).toarray()
-    return Strings(np.log(REFERENCE), steps, matrix, np.diff(steps.starts),
+    return Strings(np.log(REFERENCE), steps, matrix, batch.lengths,
                    matrix @ world.mean_reward.ravel(), chances, *all_groups(len(matrix), group))
 
 
@@ -187,8 +187,7 @@ def kept(found, chance):
 def member_advantages(found, rewards, advantage):
     """A of every member of every group, (K, group), by a function of the chapter `groups`."""
     members = found.members
-    return advantage(rewards[members].reshape(1, -1), None, members.shape[1])[0].reshape(
-        members.shape)
+    return advantage(rewards[members.ravel()], None, members.shape[1]).reshape(members.shape)
 
 
 def judged(found, chance, A):

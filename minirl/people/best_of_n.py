@@ -141,7 +141,7 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     while True:
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
                      num_generations=num_generations)
-        totals = batch.rewards.sum(axis=0)
+        totals = batch.rollout.totals(batch.rewards)
         best = _best(totals, batch.groups)
         table = counts.table(counts.select(batch.steps, best))
         present = record.logp

@@ -63,40 +63,41 @@ def group_normalised(rewards, batch, num_generations):
 
     Examples
     --------
-    >>> print(group_normalised(np.array([[1., 3., 5., 5.]]), None, 2).round(2))
-    [[-1.  1.  0.  0.]]
+    >>> print(group_normalised(np.array([1., 3., 5., 5.]), None, 2).round(2))
+    [-1.  1.  0.  0.]
     """
     centred = group_centred(rewards, batch, num_generations)
-    sizes = _sizes(num_generations, rewards)
-    return centred / (np.sqrt(_over(np.add, centred[0]**2, sizes) / sizes.repeat(sizes)) + EPS)
+    sizes = _sizes(num_generations, centred)
+    return centred / (np.sqrt(_over(np.add, centred**2, sizes) / sizes.repeat(sizes)) + EPS)
 
 
 def group_centred(rewards, batch, num_generations):
-    """A of (groups.2): the reward of a string less the mean of its group, on each of its steps.
+    """A of (groups.2): the reward of a string less the mean of its group.
 
     Parameters
     ----------
-    rewards : (T, N) float
-        Zero after an episode's end.
-    batch : playing.Rollout
+    rewards : (N,) float
+        One per step; or, without a batch, one per string, (B,).
+    batch : playing.Rollout, or None
+        B strings.
     num_generations : int ≥ 2, or (P,) int
-        G, which divides N; or the size of each group.
+        G, which divides B; or the size of each group.
 
     Returns
     -------
-    (T, N) float
-        Entries after an episode's end mean nothing.
+    (B,) float
+        One per string, for each of its steps.
 
     Examples
     --------
-    >>> print(group_centred(np.array([[1., 3., 5., 5.]]), None, 2))
-    [[-1.  1.  0.  0.]]
+    >>> print(group_centred(np.array([1., 3., 5., 5.]), None, 2))
+    [-1.  1.  0.  0.]
     """
-    totals, sizes = rewards.sum(axis=0), _sizes(num_generations, rewards)
+    totals, magnitudes = _totals(rewards, batch)
+    sizes = _sizes(num_generations, totals)
     centred = totals - _over(np.add, totals, sizes) / sizes.repeat(sizes)
-    equal = equal_groups(rewards, num_generations).repeat(sizes)
-    centred[equal] = 0  # exactly, whatever rounding says
-    return np.broadcast_to(centred, rewards.shape)
+    centred[_equal(totals, magnitudes, sizes).repeat(sizes)] = 0  # exactly
+    return centred
 
 
 def group_leave_one_out(rewards, batch, num_generations):
@@ -106,18 +107,18 @@ def group_leave_one_out(rewards, batch, num_generations):
 
     Examples
     --------
-    >>> print(group_leave_one_out(np.array([[1., 3., 5., 5.]]), None, 2))
-    [[-2.  2.  0.  0.]]
+    >>> print(group_leave_one_out(np.array([1., 3., 5., 5.]), None, 2))
+    [-2.  2.  0.  0.]
     """
     centred = group_centred(rewards, batch, num_generations)
-    sizes = _sizes(num_generations, rewards)
+    sizes = _sizes(num_generations, centred)
     return centred * (sizes / np.maximum(sizes - 1, 1)).repeat(sizes)
 
 
 def process_normalised(rewards, batch, num_generations):
     """A of (groups.4): rewards of steps, normalised over the group, summed from each step on.
 
-    Parameters and result are those of `group_centred`.
+    Parameters are those of `group_centred`, with a batch; the result has a number per step, (N,).
 
     Examples
     --------
@@ -126,21 +127,21 @@ def process_normalised(rewards, batch, num_generations):
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.kernel.playing import rollout
     >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=2, rng=0)
-    >>> print(process_normalised(np.array([[1., 0.], [0., 1.]]), batch, 2).round(2))
-    [[ 0.  0.]
-     [-1.  1.]]
+    >>> print(process_normalised(np.array([1., 0., 0., 1.]), batch, 2).round(2))
+    [ 0. -1.  0.  1.]
     """
-    alive, sizes = batch.alive, _sizes(num_generations, rewards)
-    steps = _over(np.add, alive.sum(axis=0), sizes)
+    sizes = _sizes(num_generations, batch.lengths)
+    steps = _over(np.add, batch.lengths, sizes)
 
-    def mean(sums):
-        """The mean over the steps of a group, for each of its strings."""
-        return _over(np.add, sums.sum(axis=0), sizes) / steps
+    def mean(values):
+        """The mean over the steps of a group, for each of its steps."""
+        return batch.spread(_over(np.add, batch.totals(values), sizes) / steps)
 
-    centred = (rewards - mean(rewards * alive)) * alive
+    centred = rewards - mean(rewards)
     std = np.sqrt(mean(centred**2))
-    centred[:, std <= NO_SPREAD * _over(np.maximum, np.abs(rewards).max(axis=0), sizes)] = 0
-    return reward_to_go(centred / (std + EPS), gamma=1.0)
+    largest = _over(np.maximum, np.maximum.reduceat(np.abs(rewards), batch.starts[:-1]), sizes)
+    centred[std <= NO_SPREAD * batch.spread(largest)] = 0
+    return reward_to_go(centred / (std + EPS), batch.starts, gamma=1.0)
 
 
 def per_string(batch):
@@ -154,8 +155,7 @@ def per_string(batch):
     >>> print(per_string(batch))
     [0.1 0.1]
     """
-    lengths = batch.alive.sum(axis=0)
-    return 1 / (lengths.size * lengths)
+    return 1 / (batch.lengths.size * batch.lengths)
 
 
 def per_length(length):
@@ -173,19 +173,18 @@ def per_length(length):
     return lambda batch: np.full(batch.truncated.size, 1 / (batch.truncated.size * length))
 
 
-def equal_groups(rewards, num_generations):
+def equal_groups(rewards, batch, num_generations):
     """Which of P groups hold strings of equal rewards, up to rounding: (P,) bool.
+
+    Parameters are those of `group_centred`.
 
     Examples
     --------
-    >>> print(equal_groups(np.array([[1., 3., 5., 5.]]), 2))
+    >>> print(equal_groups(np.array([1., 3., 5., 5.]), None, 2))
     [False  True]
     """
-    totals, sizes = rewards.sum(axis=0), _sizes(num_generations, rewards)
-    first = sizes.cumsum() - sizes
-    most, least, size = (ufunc.reduceat(x, first) for ufunc, x in (
-        (np.maximum, totals), (np.minimum, totals), (np.maximum, np.abs(rewards).sum(axis=0))))
-    return most - least <= NO_SPREAD * size
+    totals, magnitudes = _totals(rewards, batch)
+    return _equal(totals, magnitudes, _sizes(num_generations, totals))
 
 
 def weighted(steps, advantages, weights):
@@ -220,11 +219,27 @@ def weighted(steps, advantages, weights):
     return collapse(steps, advantages, np.repeat(weights, np.diff(steps.starts)))
 
 
-def _sizes(num_generations, rewards):
-    """The sizes of the groups of the N columns."""
-    return checks.group_sizes(num_generations, rewards.shape[1], least=2)
+def _totals(rewards, batch):
+    """What each string earned, and the sum of its rewards without their signs: (B,) each."""
+    rewards = np.asarray(rewards, float)  # which may be answers, True or False
+    magnitudes = np.abs(rewards)
+    return ((rewards, magnitudes) if batch is None
+            else (batch.totals(rewards), batch.totals(magnitudes)))
+
+
+def _equal(totals, magnitudes, sizes):
+    """Which groups hold equal strings, relative to what was added up: (P,) bool."""
+    first = sizes.cumsum() - sizes
+    most, least, size = (ufunc.reduceat(x, first) for ufunc, x in (
+        (np.maximum, totals), (np.minimum, totals), (np.maximum, magnitudes)))
+    return most - least <= NO_SPREAD * size
+
+
+def _sizes(num_generations, strings):
+    """The sizes of the groups of B strings, by something that each of them has."""
+    return checks.group_sizes(num_generations, strings.size, least=2)
 
 
 def _over(ufunc, values, sizes):
-    """The sum, or the largest, of the values (N,) of each group, for each of its strings."""
+    """The sum, or the largest, of the values (B,) of each group, for each of its strings."""
     return ufunc.reduceat(values, sizes.cumsum() - sizes).repeat(sizes)

@@ -109,8 +109,8 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     epsilon : float > 0
         ε of the clipping.
     advantage, weights : callable
-        Those of `groups`, or your own.  Where strings are masked an advantage is given the sizes of
-        the groups in place of G.
+        Those of `groups`, or your own: an advantage per string, (B,), or per step, (N,).  Where
+        strings are masked it is given the sizes of the groups in place of G.
 
     Yields
     ------
@@ -137,7 +137,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
                      num_generations=num_generations)
-        judged = batch.flat(advantage(batch.rewards, batch.rollout, batch.groups))
+        judged = advantage(batch.rewards, batch.rollout, batch.groups)
         tables = weighted(batch.steps, judged, weights(batch.rollout))
         logits, state, old = record.logits, record.optimiser, LogPolicy(record.logp)
         for _ in range(num_iterations):
@@ -149,11 +149,20 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         ratio = difference(old.logp, ref.logp, batch.counts != 0)
         metrics = {
             "policy/kl": mean_kl(new, old, batch.visits),
-            "policy/clipfrac": clip_fraction(new, old, batch.steps, judged, clip_range=epsilon),
+            "policy/clipfrac": clip_fraction(new, old, batch.steps, _of_steps(judged, batch),
+                                             clip_range=epsilon),
             "objective/kl": float((batch.counts * ratio).sum() / batch.episodes),
-            "frac_reward_zero_std": float(equal_groups(batch.rewards, batch.groups).mean())}
+            "frac_reward_zero_std": float(equal_groups(batch.rewards, batch.rollout,
+                                                        batch.groups).mean())}
         record = next_record(record._replace(logits=logits, optimiser=state), batch, metrics)
         yield record
+
+
+def _of_steps(advantages, batch):
+    """Advantages, one per string or per step, for each step: (N,)."""
+    if advantages.size == batch.steps.index.size:
+        return advantages
+    return batch.rollout.spread(advantages)
 
 
 def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rounds=1000):

@@ -106,7 +106,7 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
 
     def distance(rollout, logp):
         ratio = _taken(rollout, _ratios(logp, ref_logp))
-        return {"objective/kl": float(ratio.sum() / ratio.shape[1])}
+        return {"objective/kl": float(ratio.sum() / rollout.truncated.size)}
 
     paid = step_rewards(weights, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
     return ppo(mdp, record, rewards=paid, observe=distance, episodes=episodes, horizon=horizon,
@@ -134,7 +134,7 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     Returns
     -------
     callable
-        `rewards(rollout, logp) -> (T, N)`, the reward seam of every trainer.
+        `rewards(rollout, logp) -> (N,)`, the reward seam of every trainer.
 
     Examples
     --------
@@ -143,7 +143,7 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> heads = rollout(coin, np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
     >>> paid = step_rewards(coin.mean_reward, fair, beta=1.0)
-    >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))  # 1 − log(0.75/0.5) each
+    >>> print(paid(heads, np.log([[0.75, 0.25]])).round(3))  # 1 − log(0.75/0.5) each
     [0.595 0.595 0.595]
     """
     checks.positive("beta", beta)
@@ -171,13 +171,13 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> coin, fair = coin_game(), np.zeros((1, 2))
     >>> heads = rollout(coin, np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
     >>> paid = string_rewards(coin.mean_reward, fair, beta=1.0)
-    >>> print(paid(heads, np.log([[0.75, 0.25]])).ravel().round(3))
+    >>> print(paid(heads, np.log([[0.75, 0.25]])).round(3))
     [-0.405 -0.405  2.595]
     """
     weights = checks.array("weights", weights, np.shape(ref_logits))
 
     def score(rollout):
-        return _taken(rollout, weights).sum(axis=0)
+        return rollout.totals(_taken(rollout, weights))
 
     return scored_rewards(score, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
 
@@ -185,7 +185,7 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
 def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with a score of the whole string paid on its last step.
 
-    `score(rollout) -> (N,)` is a verifier, a reward model of strings, or a program of your own, and
+    `score(rollout) -> (B,)` is a verifier, a reward model of strings, or a program of your own, and
     gives one finite number per string, or masks it.  The rest is as in `step_rewards`.
 
     Examples
@@ -195,10 +195,9 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.kernel.playing import rollout
     >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=5)
-    >>> paid = scored_rewards(lambda batch: batch.alive.sum(axis=0) == 2, np.zeros((1, 2)),
-    ...                       beta=1.0)
-    >>> print(np.argwhere(paid(games, np.log([[0.5, 0.5]]))))  # on its second toss
-    [[1 2]]
+    >>> paid = scored_rewards(lambda batch: batch.lengths == 2, np.zeros((1, 2)), beta=1.0)
+    >>> print(games.starts, np.flatnonzero(paid(games, np.log([[0.5, 0.5]]))))  # its second toss
+    [0 1 2 4 5] [3]
     """
     checks.positive("beta", beta)
     checks.not_negative("missing_eos_penalty", missing_eos_penalty)
@@ -215,7 +214,7 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
 
 
 def length_penalty(longest, soft):
-    """The score (rlhf.4) of length: `score(rollout) -> (N,)`, from 0 to −1 over the last steps.
+    """The score (rlhf.4) of length: `score(rollout) -> (B,)`, from 0 to −1 over the last steps.
 
     L is `longest` steps, the end symbol included, and C is `soft`.  Times a weight of your own, it
     is added to what `scored_rewards` takes.
@@ -225,12 +224,12 @@ def length_penalty(longest, soft):
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.kernel.playing import rollout
     >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=3, rng=10)
-    >>> print(games.alive.sum(axis=0), length_penalty(3, 2)(games))
+    >>> print(games.lengths, length_penalty(3, 2)(games))
     [1 1 2 3] [ 0.   0.  -0.5 -1. ]
     """
     if not 0 < soft <= longest < np.inf:
         raise ValueError(f"soft must be positive and at most longest, {longest}, got {soft}")
-    return lambda rollout: np.clip((longest - soft - rollout.alive.sum(axis=0)) / soft, -1, 0)
+    return lambda rollout: np.clip((longest - soft - rollout.lengths) / soft, -1, 0)
 
 
 def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_000,
@@ -316,21 +315,21 @@ def _ratios(logp, ref_logp):
 
 
 def _taken(rollout, table):
-    """The entries of a table (S, A) at the steps of a batch, (T, N), 0 after an episode's end."""
-    return np.where(rollout.alive, table[rollout.states, rollout.actions], 0)
+    """The entries of a table (S, A) at the steps of a batch: (N,)."""
+    return table[rollout.states, rollout.actions]
 
 
 def _paid(rollout, table, totals):
-    """What a table (S, A) pays for each step, and `totals` (N,) more on the last of an episode.
+    """What a table (S, A) pays for each step, and `totals` (B,) more on the last of an episode.
 
     Where a total is masked, so is what the whole episode is paid.
     """
     paid = _taken(rollout, table)
     if not np.isfinite(paid).all():
-        step = tuple(np.argwhere(np.isinf(paid))[0])
+        step = np.isinf(paid).argmax()
         raise ValueError(f"ref_logits must not be −∞ where the policy goes, got that in state "
                          f"{rollout.states[step]} for action {rollout.actions[step]}")
-    paid[rollout.alive.sum(axis=0) - 1, np.arange(totals.size)] += np.ma.filled(totals, 0)
+    paid[rollout.starts[1:] - 1] += np.ma.filled(totals, 0)
     if not np.ma.is_masked(totals):
         return paid
-    return np.ma.array(paid, mask=np.broadcast_to(totals.mask, paid.shape))
+    return np.ma.array(paid, mask=rollout.spread(totals.mask))

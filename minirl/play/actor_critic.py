@@ -102,9 +102,8 @@ def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normali
     ...             episodes=2, horizon=9)
     >>> judged = judge(toss, np.array([2.0]), gamma=1.0, gae_lambda=0.0, value_lambda=1.0,
     ...                value_rate=1.0, normalize_advantage=False)
-    >>> print(toss.rewards.T, judged.advantages, judged.values.round(2))
-    [[1. 0.]
-     [0. 0.]] [ 1. -2. -2.] [0.33]
+    >>> print(toss.rewards, judged.advantages, judged.values.round(2))
+    [1. 0. 0.] [ 1. -2. -2.] [0.33]
     """
     for name, value in (("gae_lambda", gae_lambda), ("value_lambda", value_lambda),
                         ("value_rate", value_rate)):
@@ -112,15 +111,12 @@ def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normali
 
     @cache  # often two of the three are one
     def estimate(weight):
-        A, _ = gae(batch.rewards, batch.rollout, values, gamma=gamma, gae_lambda=weight)
-        return batch.flat(A)
+        return gae(batch.rewards, batch.rollout, values, gamma=gamma, gae_lambda=weight)
 
-    advantages = estimate(gae_lambda)
-    foreseen = values[batch.steps.index // batch.counts.shape[1]]
-    targets, returns = foreseen + estimate(value_lambda), foreseen + estimate(1.0)
+    (advantages, _), (_, targets), (_, returns) = map(estimate, (gae_lambda, value_lambda, 1.0))
     return Judgement(normalised(advantages) if normalize_advantage else advantages,
                      move_values(values, batch.steps, targets, rate=value_rate),
-                     explained_variance(foreseen, returns))
+                     explained_variance(values[batch.rollout.states], returns))
 
 
 def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,

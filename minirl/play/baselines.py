@@ -11,18 +11,18 @@ there are five that need no value table:
     no_baseline        0                                             unbiased
     constant_baseline  a number chosen beforehand                    unbiased
     optimal_constant   the best number, estimated from the others    unbiased
-    batch_mean         the mean over the batch, at the same time     (N − 1)/N of the gradient
+    batch_mean         the mean over the batch, at the same time     (B − 1)/B of the gradient
     leave_one_out      the mean over the others, at the same time    unbiased
 
 The mean over the batch contains the episode's own credit, and that does depend on the action.  For
-N episodes
+B episodes
 
-    C_i − mean of all = (N − 1)/N · (C_i − mean of the others),                        (baselines.1)
+    C_i − mean of all = (B − 1)/B · (C_i − mean of the others),                        (baselines.1)
 
-so its expectation is exactly (N − 1)/N of the right one: a shorter step in the right direction.
-This holds if an episode that has ended counts with credit zero.  A mean over the n episodes still
-alive, the own one among them, gives (n − 1)/n of each time step by itself.  Since n falls with
-time, that turns the direction as well.
+so its expectation is exactly (B − 1)/B of the right one: a shorter step in the right direction.
+This holds if an episode that has ended still counts: with a reward-to-go of zero, or with its whole
+return.  A mean over the n episodes still alive, the own one among them, gives (n − 1)/n of each
+time step by itself.  Since n falls with time, that turns the direction as well.
 
 Which constant is best?  Let g be the score of an episode, Σ_t w_t ∇ log π(a_t|s_t), where w_t is γᵗ
 or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is
@@ -45,12 +45,12 @@ from minirl.kernel import checks
 from minirl.kernel.softmax import backward
 
 
-def no_baseline(credits, scale, batch, record):
+def no_baseline(credits, ended, scale, batch, record):
     """b = 0.  Unbiased; for the arguments see `reinforce.value_baseline`.
 
     Examples
     --------
-    >>> no_baseline(np.array([[4., 6.]]), None, None, None)
+    >>> no_baseline(np.array([4., 6.]), None, None, None, None)
     0.0
     """
     return 0.0
@@ -61,40 +61,51 @@ def constant_baseline(value):
 
     Examples
     --------
-    >>> constant_baseline(5.0)(np.array([[4., 6.]]), None, None, None)
+    >>> constant_baseline(5.0)(np.array([4., 6.]), None, None, None, None)
     5.0
     """
     checks.finite("value", value)
-    return lambda credits, scale, batch, record: value
+    return lambda credits, ended, scale, batch, record: value
 
 
-def batch_mean(credits, scale, batch, record):
-    """The mean of C_t over all N episodes, those that have ended included: (T, 1).
+def batch_mean(credits, ended, scale, batch, record):
+    """The mean of C_t over all B episodes, those that have ended included: (N,).
 
-    Biased: by (baselines.1) the expected gradient is (N − 1)/N of the right one.
-
-    Examples
-    --------
-    >>> print(batch_mean(np.array([[4., 6.], [0., 3.]]), None, None, None).ravel())
-    [5.  1.5]
-    """
-    return credits.mean(axis=1, keepdims=True)
-
-
-def leave_one_out(credits, scale, batch, record):
-    """The mean of C_t over the other N − 1 episodes: (T, N).  Unbiased.
+    Biased: by (baselines.1) the expected gradient is (B − 1)/B of the right one.
 
     Examples
     --------
-    >>> print(leave_one_out(np.array([[4., 6.], [0., 3.]]), None, None, None))
-    [[6. 4.]
-     [3. 0.]]
+    Two games, the first of which is over after one toss:
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(2, int), horizon=2, rng=2)
+    >>> print(games.starts, batch_mean(np.array([4., 6., 3.]), np.zeros(2), None, games, None))
+    [0 1 3] [5.  5.  1.5]
     """
-    return (credits.sum(axis=1, keepdims=True) - credits) / _others(credits)
+    return _at_same_time(credits, ended, batch) / batch.truncated.size
 
 
-def optimal_constant(credits, scale, batch, record):
+def leave_one_out(credits, ended, scale, batch, record):
+    """The mean of C_t over the other B − 1 episodes: (N,).  Unbiased.
+
+    Examples
+    --------
+    The games of `batch_mean`:
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> games = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(2, int), horizon=2, rng=2)
+    >>> print(leave_one_out(np.array([4., 6., 3.]), np.zeros(2), None, games, None))
+    [6. 4. 0.]
+    """
+    return (_at_same_time(credits, ended, batch) - credits) / _others(batch)
+
+
+def optimal_constant(credits, ended, scale, batch, record):
     """The constant (baselines.2), for each episode estimated from all the others: (N,).  Unbiased.
+
+    It is the same for all steps of an episode.
 
     Zero where the others have no score at all, as under a deterministic policy.  With few episodes
     the estimate is noisy itself.
@@ -107,28 +118,28 @@ def optimal_constant(credits, scale, batch, record):
     >>> from minirl.kernel.playing import rollout
     >>> from minirl.play.training import start
     >>> toss = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(3, int), horizon=1, rng=2)
-    >>> print(toss.rewards, optimal_constant(toss.rewards, np.ones((1, 1)), toss,
+    >>> print(toss.rewards, optimal_constant(toss.rewards, None, np.ones(3), toss,
     ...                                      start(np.zeros((1, 2)), rng=0)))
-    [[0. 1. 1.]] [1.  0.5 0.5]
+    [0. 1. 1.] [1.  0.5 0.5]
     """
-    _others(credits)
-    g = scores(batch, np.broadcast_to(scale, credits.shape), record.logp)
+    _others(batch)
+    g = scores(batch, scale, record.logp)
     h = scores(batch, scale * credits, record.logp)
     product, length = _of_others((h * g).sum(axis=(1, 2))), _of_others((g * g).sum(axis=(1, 2)))
-    return np.divide(product, length, out=np.zeros_like(length), where=length > 0)
+    return batch.spread(np.divide(product, length, out=np.zeros_like(length), where=length > 0))
 
 
 def scores(batch, weights, logp):
-    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode by itself: (N, S, A).
+    """Σ_t weights_t ∇ log π(a_t|s_t) of each episode by itself: (B, S, A).
 
     Their sum is minus B times the gradient of `reinforce_loss`.
 
     Parameters
     ----------
     batch : playing.Rollout
-        N episodes.
-    weights : (T, N) float
-        One number per step; those after an episode's end are not used.
+        B episodes.
+    weights : (N,) float
+        One number per step.
     logp : (S, A) float
         log π.
 
@@ -137,23 +148,29 @@ def scores(batch, weights, logp):
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.kernel.playing import rollout
     >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
-    >>> print(scores(game, np.ones((3, 2)), np.log([[0.5, 0.5]])))
+    >>> print(scores(game, np.ones(6), np.log([[0.5, 0.5]])))
     [[[ 1.5 -1.5]]
     <BLANKLINE>
      [[ 1.5 -1.5]]]
     """
     checks.shape("weights", weights, batch.states.shape)
-    (S, A), N = logp.shape, weights.shape[1]
-    entry = (np.arange(N) * S + batch.states) * A + batch.actions
-    table = np.bincount(entry[batch.alive], weights[batch.alive], minlength=N * S * A)
-    return backward(logp, table.reshape(N, S, A))
+    (S, A), B = logp.shape, batch.truncated.size
+    entry = (batch.episode * S + batch.states) * A + batch.actions
+    return backward(logp, np.bincount(entry, weights, B * S * A).reshape(B, S, A))
 
 
-def _others(credits):
-    """N − 1, if there are others."""
-    if credits.shape[1] < 2:
+def _at_same_time(credits, ended, batch):
+    """For each step the sum of C_t, at its t, over all episodes: (N,)."""
+    living = np.bincount(batch.time, credits)
+    others = np.bincount(batch.lengths, ended).cumsum()[:-1]  # of those that have ended
+    return (living + others)[batch.time]
+
+
+def _others(batch):
+    """B − 1, if there are others."""
+    if batch.truncated.size < 2:
         raise ValueError("episodes must be at least 2 to leave one out, got 1")
-    return credits.shape[1] - 1
+    return batch.truncated.size - 1
 
 
 def _of_others(x):

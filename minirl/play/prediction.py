@@ -96,8 +96,9 @@ def td_prediction(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=
     [[1.]] [0.]
     """
     def targets(play, values):
-        runs, next_states, goes_on = np.arange(len(values)), play.next_states, ~play.terminated
-        return lambda t: play.rewards[t] + mdp.gamma * goes_on[t] * values[runs, next_states[t]]
+        next_states, goes_on = play.next_states, ~play.terminated
+        return lambda runs, n: (play.rewards[n]
+                                + mdp.gamma * goes_on[n] * values[runs, next_states[n]])
 
     yield from _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth)
 
@@ -115,11 +116,11 @@ def monte_carlo(mdp, policy, record, *, learning_rate=0.1, decay=0.0, horizon=10
     [2 1 3] [0.5 0.  1. ]
     """
     def targets(play, values):
-        runs, last = np.arange(len(values)), play.alive.sum(axis=0) - 1
-        rewards = play.rewards.copy()
-        rewards[last, runs] += mdp.gamma * play.truncated * values[runs, play.last_state]
-        returns = reward_to_go(rewards, gamma=mdp.gamma)
-        return lambda t: returns[t]
+        rewards, runs = play.rewards.copy(), np.arange(len(values))
+        rewards[play.starts[1:] - 1] += (
+            mdp.gamma * play.truncated * values[runs, play.last_state])
+        returns = reward_to_go(rewards, play.starts, gamma=mdp.gamma)
+        return lambda runs, n: returns[n]
 
     yield from _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth)
 
@@ -157,7 +158,7 @@ def predictors(mdp, *, rng, initial_value=0.0):
 def batch_monte_carlo(play, *, states, gamma):
     """The table (S,) on which Monte Carlo settles, given one batch again and again: mean returns.
 
-    `play` is the batch, a `playing.Rollout`, whatever stands in its dead cells, and `states` is S.
+    `play` is the batch, a `playing.Rollout`, and `states` is S.
     NaN in states that the batch does not visit.  The return of a truncated episode goes on with V
     of its last state, discounted by the steps to it, which makes the means a linear equation.  At
     gamma 1 it has no solution if some state of the batch was only seen in episodes that were cut.
@@ -166,16 +167,15 @@ def batch_monte_carlo(play, *, states, gamma):
     --------
     >>> from minirl.kernel.mdp import coin_game
     >>> fair = rollout(coin_game(), np.array([[0.5, 0.5]]), np.zeros(4, int), horizon=9, rng=5)
-    >>> print(fair.rewards.T.tolist(), batch_monte_carlo(fair, states=1, gamma=1.0))
-    [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]] [0.2]
+    >>> print(fair.rewards, fair.starts, batch_monte_carlo(fair, states=1, gamma=1.0))
+    [0. 0. 1. 0. 0.] [0 1 2 4 5] [0.2]
     """
     states = _check_batch(play, states, gamma)
-    cut = play.alive & play.truncated
-    returns = reward_to_go(np.where(play.alive, play.rewards, 0), gamma=gamma)
-    to_go = play.alive.sum(axis=0) - np.arange(len(play.alive))[:, None]
-    ends = np.broadcast_to(play.last_state, cut.shape)
-    return _settled(play.states[play.alive], returns[play.alive],
-                    (play.states[cut], ends[cut], gamma ** to_go[cut]), states, gamma)
+    cut = play.spread(play.truncated)
+    to_go = play.spread(play.starts[1:]) - np.arange(play.states.size)
+    return _settled(play.states, reward_to_go(play.rewards, play.starts, gamma=gamma),
+                    (play.states[cut], play.spread(play.last_state)[cut], gamma ** to_go[cut]),
+                    states, gamma)
 
 
 def batch_td(play, *, states, gamma):
@@ -193,8 +193,8 @@ def batch_td(play, *, states, gamma):
     [0.25]
     """
     states = _check_batch(play, states, gamma)
-    going = play.alive & ~play.terminated
-    return _settled(play.states[play.alive], play.rewards[play.alive],
+    going = ~play.terminated
+    return _settled(play.states, play.rewards,
                     (play.states[going], play.next_states[going], np.full(going.sum(), gamma)),
                     states, gamma)
 
@@ -202,8 +202,9 @@ def batch_td(play, *, states, gamma):
 def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
     """(prediction.1) for both kinds of target.
 
-    `targets(play, values)` is called after an episode and returns a function of the time step,
-    which may look at `values` while they change.
+    `targets(play, values)` is called after an episode of each run.  It returns the function that
+    gives the runs `runs` their targets for their steps n, and may look at `values` while these
+    change.
     """
     checks.step_size(learning_rate, decay)
     check_policy(mdp, policy)
@@ -217,15 +218,15 @@ def _learn(mdp, policy, record, targets, learning_rate, decay, horizon, truth):
         play = rollout(mdp, policy, start_states(mdp, runs, rng), horizon=horizon, rng=rng)
         values, updates = record.values.copy(), record.updates.copy()
         target = targets(play, values)
-        for t, alive in enumerate(play.alive):
-            who = np.flatnonzero(alive)
-            entry = who, play.states[t, who]
+        lengths = play.lengths
+        for t in range(lengths.max()):
+            who, = np.nonzero(lengths > t)
+            n = play.starts[who] + t
+            entry = who, play.states[n]
             updates[entry] += 1
             step_sizes = learning_rate / updates[entry]**decay
-            values[entry] += step_sizes * (target(t)[who] - values[entry])  # (prediction.1)
-        lengths = play.alive.sum(axis=0)
-        # Sums in one order, so that a run's metrics do not depend on the runs beside it either.
-        metrics = {"rollout/ep_rew": play.rewards.cumsum(axis=0)[-1], "rollout/ep_len": lengths,
+            values[entry] += step_sizes * (target(who, n) - values[entry])  # (prediction.1)
+        metrics = {"rollout/ep_rew": play.totals(play.rewards), "rollout/ep_len": lengths,
                    "rollout/truncated": play.truncated}
         if truth is not None:
             error = np.abs(values - truth)[:, judged].copy()
@@ -256,7 +257,7 @@ def _settled(source, numbers, links, states, gamma):
 def _check_batch(play, states, gamma):
     checks.fraction("gamma", gamma)
     states = checks.whole("states", states)
-    largest = max(play.states[play.alive].max(), play.last_state.max())
+    largest = max(play.states.max(), play.last_state.max())
     if states <= largest:
         raise ValueError(f"states must be above {largest}, a state of the batch, got {states}")
     return states

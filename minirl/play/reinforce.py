@@ -101,10 +101,11 @@ def reinforce_loss(logits, weights, *, episodes):
     return terms.sum(), backward(logp, G)
 
 
-def value_baseline(credits, scale, batch, record):
-    """V(s_t) of the record's value table: (T, N).  Unbiased, since V was learned before this batch.
+def value_baseline(credits, ended, scale, batch, record):
+    """V(s_n) of the record's value table: (N,).  Unbiased, since V was learned before this batch.
 
-    The arguments of every baseline are those of `weigh`: C (T, N), w (T, 1), the episodes, and the
+    The arguments of every baseline are those of `weigh`: C of N steps, (N,); C of each episode once
+    it has ended, (B,), which is 0 for the reward-to-go; w of the steps, (N,); the episodes; and the
     record that played them.  Its result is subtracted from C.
 
     Examples
@@ -114,8 +115,8 @@ def value_baseline(credits, scale, batch, record):
     >>> toss = rollout(coin_game(), np.array([[0., 1.]]), np.zeros(2, int), horizon=3, rng=0)
     >>> from minirl.play.training import start
     >>> record = start(np.zeros((1, 2)), rng=0)._replace(values=np.array([7.0]))
-    >>> print(value_baseline(toss.rewards, None, toss, record))
-    [[7. 7.]]
+    >>> print(value_baseline(toss.rewards, None, None, toss, record))
+    [7. 7.]
     """
     return record.values[batch.states]
 
@@ -144,31 +145,29 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
         weights = weigh(batch.rewards, batch.rollout, record, gamma=mdp.gamma, credit=credit,
                         baseline=baseline, keep_discount=keep_discount)
-        _, grad = reinforce_loss(record.logits, counts.table(batch.steps, batch.flat(weights)),
+        _, grad = reinforce_loss(record.logits, counts.table(batch.steps, weights),
                                  episodes=batch.episodes)
         logits, state = policy_step(
             record.logits, grad, record.optimiser, batch.visits / batch.episodes,
             remaining(record.iteration, iterations), learning_rate=learning_rate,
             ent_coef=ent_coef, max_grad_norm=max_grad_norm, optimiser=optimiser)
 
-        returns = batch.flat(reward_to_go(batch.rewards, gamma=mdp.gamma))
-        foreseen = record.values[batch.steps.index // mdp.shape[1]]
+        returns = reward_to_go(batch.rewards, batch.rollout.starts, gamma=mdp.gamma)
+        explained = explained_variance(record.values[batch.rollout.states], returns)
         values = move_values(record.values, batch.steps, returns, rate=value_rate)
         record = next_record(record._replace(logits=logits, values=values, optimiser=state), batch,
-                             {"value/explained_variance": explained_variance(foreseen, returns)})
+                             {"value/explained_variance": explained})
         yield record
 
 
 def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_baseline,
           keep_discount=False):
-    """w A, what multiplies ∇ log π(a_t|s_t) of each step, from the credits C and the scale w.
-
-    The result is (T, N); its entries after an episode's end mean nothing.
+    """w A, what multiplies ∇ log π(a_n|s_n) of each step, from the credits C and the scale w: (N,).
 
     Parameters
     ----------
-    rewards : (T, N) float
-        What to learn from, zero after an episode's end.
+    rewards : (N,) float
+        What to learn from.
     batch : playing.Rollout
     record : Training
         Its policy played the batch.
@@ -189,7 +188,7 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
     >>> from minirl.play.training import start
     >>> record = start(np.zeros((1, 2)), rng=0)
     >>> for keep in False, True:
-    ...     print(weigh(game.rewards, game, record, gamma=0.5, keep_discount=keep).ravel())
+    ...     print(weigh(game.rewards, game, record, gamma=0.5, keep_discount=keep))
     [1.75 1.5  1.  ]
     [1.75 0.75 0.25]
     """
@@ -197,6 +196,23 @@ def weigh(rewards, batch, record, *, gamma, credit=reward_to_go, baseline=value_
     if keep_discount and credit is whole_return:
         raise ValueError("keep_discount must be False for the whole return, which already counts "
                          "every reward as the start sees it")
-    credits = credit(rewards, gamma=gamma)
-    scale = (gamma if keep_discount else 1.0) ** np.arange(len(rewards))[:, None]
-    return scale * (credits - baseline(credits, scale, batch, record))
+    credits = credit(rewards, batch.starts, gamma=gamma)
+    ended = after_the_end(credits, batch, credit)
+    scale = (gamma if keep_discount else 1.0) ** batch.time
+    return scale * (credits - baseline(credits, ended, scale, batch, record))
+
+
+def after_the_end(credits, batch, credit):
+    """C of each episode once it has ended, (B,): its whole return, or no reward-to-go any more.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
+    >>> for credit in reward_to_go, whole_return:
+    ...     print(after_the_end(credit(game.rewards, game.starts, gamma=1.0), game, credit))
+    [0.]
+    [3.]
+    """
+    return credits[batch.starts[:-1]] * (credit is whole_return)

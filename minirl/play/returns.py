@@ -1,8 +1,7 @@
 """Returns: what came after a step, and how much better it was than expected.
 
-A batch of episodes is a rectangle, time downwards and episodes across (`playing.Rollout`).
-Everything in this chapter is one recursion backwards in time, over all episodes at once.  The
-reward-to-go is
+A batch is N steps of B episodes, laid end to end (`playing.Rollout`).  Everything in this chapter
+is one recursion backwards in time, over all episodes at once.  The reward-to-go is
 
     G_t = r_t + γ G_{t+1}.                                                               (returns.1)
 
@@ -36,8 +35,7 @@ returns, with the weights (1 − λ) λⁿ⁻¹: a step more is worth a factor �
 
 Mistakes here are silent, and well-known libraries have shipped each of these: letting A_{t+1} of
 the next episode leak into the last step of this one, dropping V at a truncation, keeping it at a
-termination.  In a rectangle the first cannot happen.  Dead steps have δ = 0, so the sum starts from
-zero at every episode's own end.  (What is *paid* after an end would leak in, so it must be zero.)
+termination.  Here an episode's last step has no next one: the sum starts from zero there.
 
 A value table is learned from such targets by moving each state towards the mean of its own,
 
@@ -54,6 +52,21 @@ on the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  
 an error of V that is the same everywhere.  With a smaller λ the target contains V itself, and a
 table would be praised for agreeing with itself.
 
+*All episodes in one call.*  Number the steps of all episodes n = 0, 1, 2 … as they lie, and let c_n
+be the factor, but 0 at the last step of an episode.  Then the recursion is a system of linear
+equations, one for each step,
+
+    y_n − c_n y_{n+1} = x_n.                                                             (returns.7)
+
+Its matrix has two diagonals, a 1 and a −c_n beside it, and an equation is solved as soon as the one
+after it is.  BLAS, the library of linear algebra under NumPy and SciPy, does that in one call
+(`dtbsv`), in the order of the recursion (`discounted_sums`).  What it costs is the same for each
+step, whether episodes are many or long.
+
+*Side by side.*  Worlds that are played in parallel, and cut all at once, fill a rectangle with time
+downwards and episodes across.  There a row is one operation for all episodes, which is quicker
+still where few of its entries are empty (`gae_of_rectangle`).
+
 Read first: `playing`.  Read next: `prediction`, `reinforce`.
 Source: Sutton and Barto, 2nd edition, §7.1, §12.1; Schulman et al. 2016, "High-dimensional
 continuous control using generalized advantage estimation", arXiv:1506.02438, eq. 16; Pardo et al.
@@ -61,18 +74,20 @@ continuous control using generalized advantage estimation", arXiv:1506.02438, eq
 """
 
 import numpy as np
+from scipy.linalg.blas import dtbsv
 
 from minirl.kernel import checks, counts
 
 
 def gae(rewards, rollout, values, *, gamma, gae_lambda):
-    """Advantages A and λ-returns of (returns.3), both (T, N), zero after an episode's end.
+    """Advantages A and λ-returns of (returns.3), both (N,).
 
     Parameters
     ----------
-    rewards : (T, N) float
-        What to learn from, zero after an episode's end; not necessarily `rollout.rewards`.
+    rewards : (N,) float
+        What to learn from; not necessarily `rollout.rewards`.
     rollout : playing.Rollout
+        N steps.
     values : (S,) float
         The value table V.
     gamma, gae_lambda : float in [0, 1]
@@ -82,77 +97,76 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     Two steps from state 0 to 1 to the goal, which pays 1; V is right about state 1, wrong about 0:
 
     >>> from minirl.kernel.playing import Rollout
-    >>> yes, end = np.array([[True], [True]]), np.array([[False], [True]])
-    >>> walk = Rollout(states=np.array([[0], [1]]), actions=np.array([[0], [0]]),
-    ...                rewards=np.array([[0.], [1.]]), alive=yes, terminated=end,
-    ...                last_state=np.array([2]), truncated=np.array([False]))
+    >>> walk = Rollout(states=np.array([0, 1]), actions=np.array([0, 0]),
+    ...                rewards=np.array([0., 1.]), terminated=np.array([False, True]),
+    ...                starts=np.array([0, 2]), last_state=np.array([2]),
+    ...                truncated=np.array([False]))
     >>> A, returns = gae(walk.rewards, walk, np.array([0., 1., 9.]), gamma=0.9, gae_lambda=0.5)
-    >>> print(A.ravel(), returns.ravel())
+    >>> print(A, returns)
     [0.9 0. ] [0.9 1. ]
     """
     checks.fraction("gae_lambda", gae_lambda)
-    A, V = _rewards_and_values(rewards, rollout, values, gamma)
-    next_V, next_A = np.zeros((2, V.shape[1]))  # γV and γλA of the step after
-    for a, v in zip(A[::-1], V[::-1]):  # in place, row by row, while a row is in the cache
-        a += next_V
-        a -= v       # δ_t of (returns.2)
-        a += next_A  # A_t of (returns.3)
-        np.multiply(v, gamma, out=next_V)
-        np.multiply(a, gamma * gae_lambda, out=next_A)
-        v += a       # the λ-return
-    return A, V
-
-
-def reward_to_go(rewards, *, gamma):
-    """G of (returns.1), (T, N), zero after an episode's end like the rewards.
-
-    A truncated episode counts as it is: what it would still have earned is missing.
-
-    Examples
-    --------
-    >>> print(reward_to_go(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
-    [2. 2. 4.]
-    """
-    if np.ndim(rewards) != 2:
-        raise ValueError(f"rewards must have shape (T, N), got {np.shape(rewards)}")
-    checks.fraction("gamma", gamma)
-    return discounted_sums(rewards, gamma)
-
-
-def whole_return(rewards, *, gamma):
-    """G_0 of (returns.1), the return of the whole episode, in every row: (T, N), the rows equal.
-
-    Examples
-    --------
-    >>> print(whole_return(np.array([[1.], [0.], [4.]]), gamma=0.5).ravel())
-    [2. 2. 2.]
-    """
-    return np.repeat(reward_to_go(rewards, gamma=gamma)[:1], len(rewards), axis=0)
+    errors = td_errors(rewards, rollout, values, gamma=gamma)
+    A = discounted_sums(errors, rollout.starts, gamma * gae_lambda)
+    return A, A + np.take(values, rollout.states)
 
 
 def td_errors(rewards, rollout, values, *, gamma):
-    """δ of (returns.2), (T, N), zero after an episode's end; for the arguments see `gae`.
+    """δ of (returns.2), (N,); for the arguments see `gae`.
 
     Examples
     --------
     A step that ends the episode, and one after which it was cut; only then V(1) counts:
 
     >>> from minirl.kernel.playing import Rollout
-    >>> step = Rollout(states=np.array([[0, 0]]), actions=np.array([[0, 0]]),
-    ...                rewards=np.array([[1., 1.]]), alive=np.array([[True, True]]),
-    ...                terminated=np.array([[True, False]]), last_state=np.array([1, 1]),
+    >>> step = Rollout(states=np.array([0, 0]), actions=np.array([0, 0]),
+    ...                rewards=np.array([1., 1.]), terminated=np.array([True, False]),
+    ...                starts=np.array([0, 1, 2]), last_state=np.array([1, 1]),
     ...                truncated=np.array([False, True]))
     >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
-    [[0.5 2.5]]
+    [0.5 2.5]
     """
-    errors, here = _rewards_and_values(rewards, rollout, values, gamma)
-    errors[:-1] += gamma * here[1:]
-    errors -= here
-    return errors
+    checks.shape("rewards", rewards, rollout.states.shape)
+    checks.fraction("gamma", gamma)
+    largest = max(rollout.states.max(), rollout.last_state.max())
+    if np.ndim(values) != 1 or np.size(values) <= largest:
+        raise ValueError(f"values must be a vector with an entry for state {largest}, "
+                         f"got shape {np.shape(values)}")
+    values = np.asarray(values, float)
+    here = values.take(rollout.states)
+    after = rollout.followed_by(here, np.where(rollout.truncated, values[rollout.last_state], 0))
+    return rewards + gamma * after - here
+
+
+def reward_to_go(rewards, starts, *, gamma):
+    """G of (returns.1), (N,), for episodes that begin at `starts` (B + 1,), as in a `Rollout`.
+
+    A truncated episode counts as it is: what it would still have earned is missing.
+
+    Examples
+    --------
+    >>> print(reward_to_go(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
+    [2. 2. 4. 8.]
+    """
+    checks.fraction("gamma", gamma)
+    return discounted_sums(rewards, starts, gamma)
+
+
+def whole_return(rewards, starts, *, gamma):
+    """G_0 of (returns.1), the return of the whole episode, for each of its steps: (N,).
+
+    Examples
+    --------
+    >>> print(whole_return(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
+    [2. 2. 2. 8.]
+    """
+    lengths = np.diff(starts)
+    firsts = np.asarray(starts)[:-1][lengths > 0]
+    return np.repeat(reward_to_go(rewards, starts, gamma=gamma)[firsts], lengths[lengths > 0])
 
 
 def n_step_returns(rewards, rollout, values, *, gamma, n):
-    """G^(n) of (returns.4), (T, N), zero after an episode's end; for the arguments see `gae`.
+    """G^(n) of (returns.4), (N,); for the arguments see `gae`.
 
     With n = 1 it is the target of TD(0), and from the longest episode's length on the λ-return at
     λ = 1.
@@ -162,19 +176,48 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     The walk of `gae`, judged by one step and by two:
 
     >>> from minirl.kernel.playing import Rollout
-    >>> yes, end = np.array([[True], [True]]), np.array([[False], [True]])
-    >>> walk = Rollout(states=np.array([[0], [1]]), actions=np.array([[0], [0]]),
-    ...                rewards=np.array([[0.], [1.]]), alive=yes, terminated=end,
-    ...                last_state=np.array([2]), truncated=np.array([False]))
+    >>> walk = Rollout(states=np.array([0, 1]), actions=np.array([0, 0]),
+    ...                rewards=np.array([0., 1.]), terminated=np.array([False, True]),
+    ...                starts=np.array([0, 2]), last_state=np.array([2]),
+    ...                truncated=np.array([False]))
     >>> for n in 1, 2:
-    ...     print(n_step_returns(walk.rewards, walk, np.array([0., 5., 9.]), gamma=0.9, n=n).T)
-    [[4.5 1. ]]
-    [[0.9 1. ]]
+    ...     print(n_step_returns(walk.rewards, walk, np.array([0., 5., 9.]), gamma=0.9, n=n))
+    [4.5 1. ]
+    [0.9 1. ]
     """
     n = checks.whole("n", n)
-    sums = discounted_sums(td_errors(rewards, rollout, values, gamma=gamma), gamma)
-    later = np.pad(sums[n:], ((0, min(n, len(sums))), (0, 0)))
-    return sums - gamma**n * later + np.where(rollout.alive, values[rollout.states], 0)
+    sums = discounted_sums(td_errors(rewards, rollout, values, gamma=gamma), rollout.starts, gamma)
+    later, = np.nonzero(rollout.time >= n)  # steps before which there are n others
+    returns = sums + np.take(values, rollout.states)
+    returns[later - n] -= gamma**n * sums[later]
+    return returns
+
+
+def discounted_sums(x, starts, factor):
+    """The recursion of this chapter, y_n = x_n + factor · y_{n+1}, in each episode: (N,).
+
+    Rewards make (returns.1), and errors δ make (returns.3).  x (N,) is finite; `starts` (B + 1,) is
+    as in a `Rollout`, and an episode without a step is allowed.
+
+    Examples
+    --------
+    >>> print(discounted_sums(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), 0.5))
+    [2. 2. 4. 8.]
+    """
+    x, starts = np.array(x, float), np.asarray(starts)
+    checks.finite("x", x)  # 0 · ∞, at the end of an episode, is not a number
+    if not (x.ndim == starts.ndim == 1 and starts.size and starts[0] == 0
+            and starts[-1] == x.size and (starts[:-1] <= starts[1:]).all()):
+        raise ValueError(f"starts must rise from 0 to the number of steps, got {starts} for "
+                         f"shape {x.shape}")
+    if x.size == 0:
+        return x
+    # The two diagonals of (returns.7).  The first is never read, for its ones are known (`diag`).
+    # They are those of the transpose: BLAS then rounds just as the recursion does.
+    band = np.empty((2, x.size), order="F")
+    band[1] = -factor
+    band[1, starts[1:] - 1] = 0
+    return dtbsv(1, band, x, lower=1, trans=1, diag=1, overwrite_x=1)
 
 
 def move_values(values, steps, targets, *, rate):
@@ -221,34 +264,42 @@ def explained_variance(predictions, returns):
     return float(1 - (returns - predictions).var() / returns.var())
 
 
-def discounted_sums(x, factor):
-    """The recursion of this chapter, y_t = x_t + factor · y_{t+1}, for x (T, N).
+def gae_of_rectangle(rewards, values, last_values, *, gamma, gae_lambda):
+    """Advantages and λ-returns of (returns.3), both (T, B), one row after another.
 
-    Rewards make (returns.1), and errors δ make (returns.3).
+    Parameters
+    ----------
+    rewards, values : (T, B) float
+        r_t and V(s_t), one episode per column, and zero after its end.
+    last_values : (B,) float
+        V of the state after the last row, and zero for an episode that is over.
+    gamma, gae_lambda : float in [0, 1]
 
     Examples
     --------
-    >>> print(discounted_sums(np.array([[1.], [0.], [4.]]), 0.5).ravel())
-    [2. 2. 4.]
+    The walk of `gae`, beside one that ends with its first step:
+
+    >>> A, returns = gae_of_rectangle([[0., 3.], [1., 0.]], [[0., 2.], [1., 0.]], [0., 0.],
+    ...                               gamma=0.9, gae_lambda=0.5)
+    >>> print(A.T, returns.T)
+    [[0.9 0. ]
+     [1.  0. ]] [[0.9 1. ]
+     [3.  0. ]]
     """
-    sums = np.array(x, dtype=float)
-    for t in range(len(sums) - 2, -1, -1):
-        sums[t] += factor * sums[t + 1]
-    return sums
-
-
-def _rewards_and_values(rewards, rollout, values, gamma):
-    """(r_t, V(s_t)), both zero after an episode's end; γV of what follows a truncation is in r."""
-    checks.shape("rewards", rewards, rollout.states.shape)
     checks.fraction("gamma", gamma)
-    largest = max(rollout.states.max(), rollout.last_state.max())
-    if np.ndim(values) != 1 or np.size(values) <= largest:
-        raise ValueError(f"values must be a vector with an entry for state {largest}, "
-                         f"got shape {np.shape(values)}")
-    here, cut = (np.array(values, float).take(states)
-                 for states in (rollout.states, rollout.last_state))
-    np.putmask(here, ~rollout.alive, 0)
-    earned = np.array(rewards, dtype=float)
-    last = rollout.alive.sum(axis=0, dtype=np.int32) - 1
-    earned[last, np.arange(last.size)] += gamma * np.where(rollout.truncated, cut, 0)
-    return earned, here
+    checks.fraction("gae_lambda", gae_lambda)
+    rewards, V, last = (checks.floats(name, x) for name, x in (
+        ("rewards", rewards), ("values", values), ("last_values", last_values)))
+    checks.shape("values", V, rewards.shape)
+    checks.shape("last_values", last, rewards.shape[1:])
+    A, returns = np.empty((2, *V.shape))
+    next_V, next_A = gamma * last, np.zeros(last.shape)  # γV and γλA of the step after
+    for t in range(len(A) - 1, -1, -1):  # each operation writes a row that is in the cache
+        a, v = A[t], V[t]
+        np.add(rewards[t], next_V, out=a)
+        a -= v       # δ_t of (returns.2)
+        a += next_A  # A_t of (returns.3)
+        np.add(a, v, out=returns[t])
+        np.multiply(v, gamma, out=next_V)
+        np.multiply(a, gamma * gae_lambda, out=next_A)
+    return A, returns

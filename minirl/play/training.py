@@ -13,12 +13,12 @@ on language those of TRL.
 
     mdp             the world; it is played, and of its tables only `available` is looked at
     record          from `start`, or any record yielded before
-    rewards         `rewards(rollout, logp) -> (T, N)`: what to maximise in place of what the world
+    rewards         `rewards(rollout, logp) -> (N,)`: what to maximise in place of what the world
                     paid (`environment_rewards`), for example a learned reward minus the price of
-                    leaving a reference.  `logp` is log π of the policy that played.  Zero after an
-                    episode's end; NaN is refused.  What cannot be scored is *masked*: an episode
-                    with a masked entry (`np.ma.array(…, mask=…)`) carries no weight, as if it had
-                    not been played.  `only_ended` masks what the horizon cut
+                    leaving a reference; a number per step, in the order of the rollout.  `logp` is
+                    log π of the policy that played.  NaN is refused.  What cannot be scored is
+                    *masked*: an episode with a masked entry (`np.ma.array(…, mask=…)`) carries no
+                    weight, as if it had not been played.  `only_ended` masks what the horizon cut
     episodes        played in each iteration
     horizon         episodes are cut after this many steps
     iterations      where schedules end.  Training may go on after it, with the last values
@@ -78,8 +78,8 @@ class Batch(NamedTuple):
     """The episodes of one iteration, played by the policy of its record."""
 
     rollout: Rollout         # without the episodes that `rewards` has masked
-    rewards: np.ndarray      # (T, N) what to learn from
-    steps: counts.Steps      # the same episodes end to end
+    rewards: np.ndarray      # (N,) what to learn from, one per step
+    steps: counts.Steps      # the same steps, numbered
     counts: np.ndarray       # (S, A) how often each step was taken
     rng: np.random.Generator  # the record's, after playing
     metrics: dict
@@ -88,17 +88,13 @@ class Batch(NamedTuple):
 
     @property
     def episodes(self):
-        """N, the number of episodes."""
+        """B, the number of episodes."""
         return self.rollout.truncated.size
 
     @property
     def visits(self):
         """N[s], the number of steps in each state: (S,)."""
         return self.counts.sum(axis=1)
-
-    def flat(self, rectangle):
-        """The entries of a (T, N) array that belong to steps, in the order of `steps`: (steps,)."""
-        return counts.flatten(rectangle, self.rollout.alive)
 
 
 def start(logits, *, rng, kl_coef=1.0):
@@ -140,7 +136,7 @@ def after(trainer, n):
 
 
 def environment_rewards(rollout, logp):
-    """The reward seam's default: what the world paid, (T, N)."""
+    """The reward seam's default: what the world paid, (N,)."""
     return rollout.rewards
 
 
@@ -164,21 +160,19 @@ def play(mdp, record, *, rewards, episodes, horizon, num_generations=1, observe=
     _check_available(mdp, record.logits)
     starts = start_states(mdp, episodes // size, rng).repeat(size)
     played = rollout(mdp, np.exp(logp), starts, horizon=horizon, rng=rng)
-    earned, number = rewards(played, logp), int(played.alive.sum())
-    checks.shape("what rewards return", earned, played.states.shape)
+    earned, number = rewards(played, logp), played.states.size
+    checks.shape("what rewards return", earned, (number,))
     metrics = {"rollout/ep_len_mean": number / episodes,
                "rollout/truncated": int(played.truncated.sum()),
                **(observe(played, logp) if observe else {})}
     if np.ma.is_masked(earned):
-        scored = ~np.ma.getmaskarray(earned).any(axis=0)
+        scored = played.totals(np.ma.getmaskarray(earned)) == 0
         played, earned = _without_masked(played, earned, scored)
         sizes = scored.reshape(-1, size).sum(axis=1)
         size, metrics["rollout/masked"] = sizes[sizes > 0], int((~scored).sum())
     checks.finite("what rewards return", earned)
-    if earned[~played.alive].any():
-        raise ValueError("rewards must return zero after an episode's end: multiply by alive")
     steps = played.steps(mdp.shape)
-    metrics = {"rollout/ep_rew_mean": float(earned.sum() / earned.shape[1]), **metrics}
+    metrics = {"rollout/ep_rew_mean": float(earned.sum() / played.truncated.size), **metrics}
     return Batch(played, earned, steps, counts.table(steps), rng, metrics, size,
                  number - steps.index.size)
 
@@ -200,7 +194,8 @@ def only_ended(rewards):
     """
     def masked(rollout, logp):
         earned = rewards(rollout, logp)
-        return np.ma.array(earned, mask=np.ma.getmaskarray(earned) | rollout.truncated)
+        cut = rollout.spread(rollout.truncated)
+        return np.ma.array(earned, mask=np.ma.getmaskarray(earned) | cut)
 
     return masked
 
@@ -251,12 +246,10 @@ def _check_available(mdp, logits):
 
 
 def _without_masked(played, earned, scored):
-    """The episodes (N,) bool of a rollout, and what they have earned."""
+    """The episodes (B,) bool of a rollout, and what they have earned."""
     if not scored.any():
         raise ValueError("rewards must score at least one episode of a batch, got all masked")
-    T = played.alive[:, scored].sum(axis=0).max()
-    return (Rollout(*(x[:T, scored] if x.ndim == 2 else x[scored] for x in played)),
-            np.ma.getdata(earned)[:T, scored])
+    return played.select(scored), np.ma.getdata(earned)[played.spread(scored)]
 
 
 def next_record(record, batch, metrics):

@@ -144,9 +144,8 @@ ROWS = {
         *whole("shape", lambda n: counts.steps([0, 1], [1, 0], [0, 2], (n, 3)), 2),
         # Its last entry would have a negative number.
         steps("32 bits, got 3 steps over a table of 2147483648 entries", shape=(2**16, 2**15)),
-        row(lambda: counts.from_rectangle(HERE[:, None], HERE[:, None] + 4,
-                                          HERE[:, None] == 0, (3, 4)),
-            "actions must lie in [0, 4), got [4, 4]"),
+        row(lambda: rollout(WORLD, FAIR, HERE, horizon=1, rng=0)._replace(
+            actions=HERE + 4).steps((4, 3)), "actions must lie in [0, 3), got [4, 4]"),
         *(row(lambda size=size: counts.table(MANY, np.ones(size)),
               f"weights must have shape (3,), got {size}") for size in ((1,), (4,), (3, 1))),
         *(row(lambda size=size: counts.sequence_tables(GAPS, np.ones(size)),

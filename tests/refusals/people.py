@@ -186,7 +186,7 @@ ROWS = {
               *(row(lambda G=G, judge=judge: judge(EARNED, TWELVE, G),
                     f"num_generations must divide the number of strings, 12, got {G}")
                 for G in (5, 24)))),
-        *whole("num_generations", lambda G: groups.equal_groups(EARNED, G), 4, least=2),
+        *whole("num_generations", lambda G: groups.equal_groups(EARNED, TWELVE, G), 4, least=2),
         *(row(lambda sizes=sizes: groups.group_centred(EARNED, TWELVE, np.array(sizes)),
               "num_generations must be ", "got [")
           for sizes in ([5, 5], [12, 0], [-1, 13], [6.5, 5.5])),
@@ -222,8 +222,10 @@ ROWS = {
         row(lambda: trained(ref_logits=ZEROS.T), "ref_logits must have shape (4, 3), got (3, 4)"),
         row(lambda: trained(weights=lambda batch: np.ones(7)),
             "weights must be 12 positive numbers"),
-        row(lambda: trained(advantage=lambda rewards, *_: np.full(rewards.shape, np.nan)),
-            "advantages must be finite"),
+        *(row(lambda size=size: trained(advantage=lambda *_: np.full(size(*_), np.nan)),
+              "advantages must be finite")
+          for size in (lambda rewards, *_: rewards.shape,
+                       lambda rewards, batch, sizes: batch.truncated.shape)),
         row(lambda: trained(learning_rate=-1.0), "learning_rate must be ", "got -1.0"),
         row(lambda: trained(max_grad_norm=0.0), "max_grad_norm must be positive, got 0.0"),
         row(lambda: trained(episodes=0), "episodes must be at least 1, got 0"),

@@ -17,8 +17,8 @@ from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
 from minirl.play.prediction import (batch_monte_carlo, batch_td, monte_carlo, predictors,
                                     td_prediction)
 from minirl.play.reinforce import reinforce, reinforce_loss, weigh
-from minirl.play.returns import (explained_variance, gae, move_values, n_step_returns,
-                                 reward_to_go, td_errors, whole_return)
+from minirl.play.returns import (explained_variance, gae, gae_of_rectangle, move_values,
+                                 n_step_returns, reward_to_go, td_errors, whole_return)
 from minirl.play.surrogate import (Advantages, approximate_kl, clip_fraction, clipped, collapse,
                                    mean_kl, minibatches)
 from minirl.play.training import after, environment_rewards, play, start
@@ -55,12 +55,14 @@ def shared(trainer):
                   f"{name} must be finite and not negative, got -1.0")
     yield from positive("max_grad_norm", lambda x: train(trainer, max_grad_norm=x), finite=False)
     yield from closed("value_rate", lambda x: train(trainer, value_rate=x))
+    N = play(COIN, RECORD, rewards=environment_rewards, episodes=8, horizon=3).steps.index.size
     for rewards, message in (
-            (lambda batch, logp: batch.rewards[0], "return must have shape (3, 8), got (8,)"),
-            (lambda batch, logp: batch.rewards[:1], "return must have shape (3, 8), got (1, 8)"),
-            (with_one(np.nan), "return must be finite, got [[nan"),
-            (with_one(np.inf), "return must be finite, got [[inf"),
-            (lambda batch, logp: batch.rewards + 1, "must return zero after an episode's end")):
+            (lambda batch, logp: batch.rewards[0], f"return must have shape ({N},), got ()"),
+            (lambda batch, logp: batch.rewards[:1], f"return must have shape ({N},), got (1,)"),
+            (lambda batch, logp: batch.rewards[:, None],
+             f"return must have shape ({N},), got ({N}, 1)"),
+            (with_one(np.nan), "return must be finite, got [nan"),
+            (with_one(np.inf), "return must be finite, got [inf")):
         yield row(lambda rewards=rewards: train(trainer, rewards=rewards), f"rewards {message}")
     yield row(lambda: train(trainer, start(np.zeros((2, 2)), rng=0)),
               "logits must have shape (1, 2), got (2, 2)")
@@ -78,27 +80,48 @@ def with_one(value):
 
 # The value table is asked for states 0 and 3, and in this order or the other.
 
-CUT = Rollout(np.array([[0]]), np.array([[0]]), np.array([[1.0]]), np.array([[True]]),
-              np.array([[False]]), np.array([3]), np.array([True]))
-BACK = CUT._replace(states=np.array([[3]]), last_state=np.array([0]))
+CUT = Rollout(np.array([0]), np.array([0]), np.array([1.0]), np.array([False]), np.array([0, 1]),
+              np.array([3]), np.array([True]))
+BACK = CUT._replace(states=np.array([3]), last_state=np.array([0]))
 V = np.zeros(4)
 
 
 def asks_the_table(function):
     """What a function of rewards, episodes and values refuses."""
     yield from closed("gamma", lambda gamma: function(CUT.rewards, CUT, V, gamma=gamma))
-    for wrong in np.ones((1, 2)), np.ones((2, 1)), np.ones(1):
+    for wrong in np.ones(2), np.ones((1, 1)), np.ones(0), np.float64(1):
         yield row(lambda wrong=wrong: function(wrong, CUT, V, gamma=0.5),
-                  f"rewards must have shape (1, 1), got {wrong.shape}")
+                  f"rewards must have shape (1,), got {wrong.shape}")
     for wrong, cut in (V[:3], CUT), (V[:3], BACK), (V[:, None], CUT), (np.float64(0), CUT):
         yield row(lambda wrong=wrong, cut=cut: function(CUT.rewards, cut, wrong, gamma=0.5),
                   f"values must be a vector with an entry for state 3, got shape {wrong.shape}")
 
 
 def discounted(function):
-    """What a function of rewards alone refuses."""
-    yield from closed("gamma", lambda gamma: function(np.zeros((2, 2)), gamma=gamma))
-    yield row(lambda: function(np.zeros(2), gamma=0.9), "rewards must have shape (T, N), got (2,)")
+    """What a function of rewards and starts alone refuses."""
+    yield from closed("gamma", lambda gamma: function(np.zeros(4), np.array([0, 1, 4]),
+                                                      gamma=gamma))
+    for x, starts in ((np.zeros((2, 2)), [0, 2]), (np.zeros((2, 2)), [0, 4]), (np.zeros(()), [0]),
+                      (np.zeros(2), [0, 1]), (np.zeros(2), [0, 3]), (np.zeros(2), [])):
+        starts = np.array(starts, int)
+        yield row(lambda x=x, starts=starts: function(x, starts, gamma=0.9),
+                  f"starts must rise from 0 to the number of steps, got {starts} for shape "
+                  f"{x.shape}")
+
+
+def side_by_side():
+    """What the recursion by rows refuses."""
+    table = np.ones((2, 3))
+    options = {"gamma": 0.5, "gae_lambda": 0.5}
+    for name in options:
+        yield from closed(name, lambda x, name=name: gae_of_rectangle(table, table, table[0],
+                                                                      **options | {name: x}))
+    for wrong in table.T, table[:1], table[0]:
+        yield row(lambda wrong=wrong: gae_of_rectangle(table, wrong, table[0], **options),
+                  f"values must have shape (2, 3), got {wrong.shape}")
+    for wrong in table, table[:1], table[0, :2]:
+        yield row(lambda wrong=wrong: gae_of_rectangle(table, table, wrong, **options),
+                  f"last_values must have shape (3,), got {wrong.shape}")
 
 
 # Learners of values.
@@ -204,7 +227,7 @@ ROWS = {
           for row in asks_the_table(function)),
         *closed("gae_lambda", lambda x: gae(CUT.rewards, CUT, V, gamma=0.5, gae_lambda=x)),
         *whole("n", lambda n: n_step_returns(TOSSES.rewards, TOSSES, V, gamma=0.5, n=n), 2),
-        *discounted(reward_to_go), *discounted(whole_return),
+        *discounted(reward_to_go), *discounted(whole_return), *side_by_side(),
         row(lambda: move_values(np.zeros(2), TOSS, np.ones(1), rate=0.5),
             "values must have shape (1,), got (2,)"),
         row(lambda: move_values(np.zeros(1), TOSS, np.ones(3), rate=0.5),
@@ -278,7 +301,7 @@ ROWS = {
         *whole("episodes", lambda n: reinforce_loss(FAIR, np.ones((1, 2)), episodes=n), 2),
         *(row(lambda wrong=wrong: weigh(wrong, TOSSES, RECORD, gamma=1.0, baseline=no_baseline),
               f"rewards must have shape {TOSSES.rewards.shape}, got {wrong.shape}")
-          for wrong in (TOSSES.rewards[:, :1], TOSSES.rewards[:1])),
+          for wrong in (TOSSES.rewards[:, None], TOSSES.rewards[:1], TOSSES.rewards[None])),
         row(lambda: train(reinforce, credit=whole_return, keep_discount=True),
             "keep_discount must be False for the whole return"),
     ],
@@ -288,8 +311,8 @@ ROWS = {
         *(row(lambda baseline=baseline: train(reinforce, baseline=baseline, episodes=1),
               "episodes must be at least 2 to leave one out, got 1")
           for baseline in (leave_one_out, optimal_constant)),
-        row(lambda: scores(TOSSES, np.ones(TOSSES.rewards.T.shape), FAIR),
-            f"weights must have shape {TOSSES.rewards.shape}, got {TOSSES.rewards.T.shape}"),
+        row(lambda: scores(TOSSES, TOSSES.rewards[:, None], FAIR),
+            f"weights must have shape {TOSSES.rewards.shape}, got {TOSSES.rewards[:, None].shape}"),
     ],
     "actor_critic": [
         *shared(actor_critic),
