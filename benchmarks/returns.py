@@ -1,12 +1,18 @@
-"""W6: generalised advantage estimates and λ-returns (returns.3) of a rectangle of episodes.
+"""W6: generalised advantage estimates and λ-returns (returns.3), in a rectangle and end to end.
 
-*plain* is `minirl.plain.ppo`: it runs backwards through each episode, a step at a time.  *book*
-does all episodes at once, a row at a time.  All forms start from rewards, a rollout and a value
-table, so that looking the values up is part of the work, and they return advantages and returns.
+All forms start from rewards, the states of steps and a value table, so that looking the values up
+is part of the work, and they return advantages and returns.  *plain* is `minirl.plain.ppo`: it runs
+backwards through each episode, a step at a time.
 
-*numba* is one loop over the rectangle, the limit of the machine; *jax* a scan over rows.
+*A rectangle*, time downwards and one episode a column, is nearly full: most episodes are cut after
+the same number of steps.  *book* is `gae_of_rectangle`, a row at a time for all episodes.  *numba*
+is one loop over the rectangle, the limit of the machine; *jax* a scan over rows.
 *stable_baselines3* is its rollout buffer: the library's own loop, given arrays of 64 bits;
 *stable_baselines3_float32* is the same with those of 32 bits, which it uses itself.
+
+*End to end* lie episodes of very different lengths: a rectangle would be 40 % full.  *book* is
+`gae`, one triangular system for all episodes; *rectangle* lays the same episodes side by side,
+takes `gae_of_rectangle`, and lays the result end to end; *numba* is one loop over the steps.
 """
 
 from functools import cache
@@ -15,44 +21,84 @@ import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax
 from benchmarks.timing import Case
+from minirl.kernel import counts
 from minirl.kernel.playing import rollout
-from minirl.play.returns import gae
+from minirl.play.returns import gae, gae_of_rectangle
 from minirl.kernel.softmax import log_softmax
 from minirl.plain import ppo
 from toy_lm.ngram import language
 
 SYMBOLS, T, GAMMA, LAMBDA = 27, 128, 0.99, 0.95
+RARELY, OFTEN = -4.0, -1.2  # added to the logits of the end
 
 
-def batch(episodes):
-    """(rewards, rollout, values): every fifth string ends before it is cut, after T steps."""
+def batch(episodes, end):
+    """(rollout, values) of strings, cut after T steps; `end` makes them end sooner or later."""
     rng = np.random.default_rng(0)
     logits, rewards = rng.normal(size=(2, SYMBOLS, SYMBOLS))
-    logits[:, 0] -= 4
+    logits[:, 0] += end
     world = language(rewards)
     played = rollout(world, np.exp(log_softmax(logits)), np.zeros(episodes, int), horizon=T,
                      rng=rng)
-    return played.rewards, played, rng.normal(size=SYMBOLS)
+    return played, rng.normal(size=SYMBOLS)
 
 
-def listed(rewards, played):
+def side_by_side(played):
+    """(rewards, states, alive): the rectangles (T, episodes); what is dead has a state too many."""
+    return tuple(counts.rectangle(x, played.starts, blank) for x, blank in (
+        (played.rewards, 0.0), (played.states, SYMBOLS), (played.states >= 0, False)))
+
+
+def by_rows(played, rewards, states, values):
+    """The book's form on rectangles; only the last row is cut."""
+    last = np.where(played.truncated, values.take(played.last_state), 0)
+    return gae_of_rectangle(rewards, np.append(values, 0.0).take(states), last, gamma=GAMMA,
+                            gae_lambda=LAMBDA)
+
+
+def by_rows_and_back(played, values):
+    """The same for episodes that lie end to end."""
+    rewards, states, alive = side_by_side(played)
+    return tuple(counts.flatten(x, alive) for x in by_rows(played, rewards, states, values))
+
+
+def listed(played):
     """The steps (s, a, r, next s, terminated) of each episode, as lists, for the plain form."""
-    columns = played.states, played.actions, rewards, played.next_states, played.terminated
-    return [list(zip(*(column[:length, i].tolist() for column in columns)))
-            for i, length in enumerate(played.alive.sum(axis=0))]
+    columns = (played.states, played.actions, played.rewards, played.next_states,
+               played.terminated)
+    steps = list(zip(*(column.tolist() for column in columns)))
+    return [steps[begin:end] for begin, end in zip(played.starts, played.starts[1:])]
 
 
-def plain(episodes, shape, values):
-    """A_t = δ_t + γλ A_{t+1}, backwards through each episode."""
-    advantages, returns, values = np.zeros(shape), np.zeros(shape), values.tolist()
-    for i, episode in enumerate(episodes):
+def plain(episodes, values):
+    """A_t = δ_t + γλ A_{t+1}, backwards through each episode; end to end."""
+    advantages, returns, values = [], [], values.tolist()
+    for episode in episodes:
         A = ppo.advantages(episode, values, GAMMA, LAMBDA)
-        advantages[:len(A), i] = A
-        returns[:len(A), i] = [A_t + values[s] for A_t, (s, *_) in zip(A, episode)]
-    return advantages, returns
+        advantages += A
+        returns += [A_t + values[s] for A_t, (s, *_) in zip(A, episode)]
+    return np.array(advantages), np.array(returns)
 
 
-def numba_form(rewards, played, values):
+def numba_end_to_end(played, values):
+    """The recursion, from the last step of all to the first."""
+
+    def backwards(rewards, states, starts, last_state, truncated, values):
+        advantages, returns = np.empty(rewards.size), np.empty(rewards.size)
+        for i in range(last_state.size):
+            A, after = 0.0, values[last_state[i]] * truncated[i]
+            for n in range(starts[i + 1] - 1, starts[i] - 1, -1):
+                here = values[states[n]]
+                A = rewards[n] + GAMMA * after - here + GAMMA * LAMBDA * A
+                advantages[n], returns[n], after = A, A + here, here
+        return advantages, returns
+
+    loop = compiled(backwards)
+    return {"numba": lambda: loop(played.rewards, played.states, played.starts, played.last_state,
+                                  played.truncated, values)}
+
+
+def numba_form(played, rewards, states, alive, values):
     """The same recursion for all episodes, along the rows as they lie in memory."""
 
     def backwards(rewards, states, alive, last_state, truncated, values):
@@ -71,11 +117,11 @@ def numba_form(rewards, played, values):
         return advantages, returns
 
     loop = compiled(backwards)
-    return {"numba": lambda: loop(rewards, played.states, played.alive, played.last_state,
-                                  played.truncated, values)}
+    return {"numba": lambda: loop(rewards, states, alive, played.last_state, played.truncated,
+                                  values)}
 
 
-def jax_forms(rewards, played, values):
+def jax_forms(played, rewards, states, alive, values):
     """A scan over rows, last row first.  A dead step leaves what it finds."""
     import jax
     import jax.numpy as jnp
@@ -93,21 +139,21 @@ def jax_forms(rewards, played, values):
         _, found = jax.lax.scan(row, start, (rewards, states, alive), reverse=True)
         return found
 
-    data = (rewards, played.states, played.alive, played.last_state, played.truncated, values)
+    data = (rewards, states, alive, played.last_state, played.truncated, values)
     return {"jax": in_jax(form, *data), "jax_float32": in_jax(form, *data, dtype="float32")}
 
 
-def stable_baselines3_forms(rewards, played, values):
+def stable_baselines3_forms(*data):
     """`RolloutBuffer.compute_returns_and_advantage`, for a critic that is a table.
 
     Its rows are steps of several worlds, of which a new episode may start at once.  A dead step is
     an episode by itself, without reward and value.
     """
-    return {"stable_baselines3": stable_baselines3(rewards, played, values, np.float64),
-            "stable_baselines3_float32": stable_baselines3(rewards, played, values, np.float32)}
+    return {"stable_baselines3": stable_baselines3(*data, np.float64),
+            "stable_baselines3_float32": stable_baselines3(*data, np.float32)}
 
 
-def stable_baselines3(rewards, played, values, dtype):
+def stable_baselines3(played, rewards, states, alive, values, dtype):
     """The buffer's loop on arrays of `dtype`."""
     import torch
     from gymnasium.spaces import Discrete
@@ -116,15 +162,15 @@ def stable_baselines3(rewards, played, values, dtype):
     steps, episodes = rewards.shape
     buffer = RolloutBuffer(steps, Discrete(len(values)), Discrete(len(values)), "cpu",
                            gae_lambda=LAMBDA, gamma=GAMMA, n_envs=episodes)
-    values, states, alive = values.astype(dtype), played.states, played.alive
+    values, worth = values.astype(dtype), np.append(values, 0).astype(dtype)
     buffer.rewards = rewards.astype(dtype)
     buffer.advantages = np.zeros(rewards.shape, dtype)
     buffer.episode_starts = np.ones(rewards.shape, dtype)
-    buffer.episode_starts[1:] = ~alive[1:] | played.terminated[:-1]
+    buffer.episode_starts[1:] = ~alive[1:]
     over = ~played.truncated
 
     def form():
-        buffer.values = np.where(alive, values[states], dtype(0))
+        buffer.values = worth.take(states)
         after = torch.from_numpy(values[played.last_state])
         buffer.compute_returns_and_advantage(after, over)
         return buffer.advantages, buffer.returns
@@ -132,15 +178,29 @@ def stable_baselines3(rewards, played, values, dtype):
     return form
 
 
-def prepare(size, peers):
-    """All forms; `size` is the number of episodes, an item one of their steps."""
-    data = batch(size)
-    rewards, played, values = data
-    episodes = cache(lambda: listed(rewards, played))
-    forms = {"plain": lambda: plain(episodes(), rewards.shape, values),
-             "book": lambda: gae(*data, gamma=GAMMA, gae_lambda=LAMBDA)}
+def rectangle(size, peers):
+    """The forms of a rectangle; `size` is the number of episodes, an item one of their steps."""
+    played, values = batch(size, RARELY)
+    rewards, states, alive = side_by_side(played)
+    episodes = cache(lambda: listed(played))
+    forms = {"plain": lambda: tuple(counts.rectangle(x, played.starts)
+                                    for x in plain(episodes(), values)),
+             "book": lambda: by_rows(played, rewards, states, values)}
     makers = {"numba": numba_form, "jax": jax_forms, "stable_baselines3": stable_baselines3_forms}
-    return forms | forms_of(peers, makers, data), int(data[1].alive.sum())
+    data = played, rewards, states, alive, values
+    return forms | forms_of(peers, makers, data), played.states.size
 
 
-CASES = [Case("W6", f"GAE, episodes of up to {T} steps", "step", prepare, (64, 1024, 4096))]
+def end_to_end(size, peers):
+    """The forms of episodes that lie end to end."""
+    played, values = batch(size, OFTEN)
+    episodes = cache(lambda: listed(played))
+    forms = {"plain": lambda: plain(episodes(), values),
+             "book": lambda: gae(played.rewards, played, values, gamma=GAMMA, gae_lambda=LAMBDA),
+             "rectangle": lambda: by_rows_and_back(played, values)}
+    return (forms | forms_of(peers, {"numba": numba_end_to_end}, (played, values)),
+            played.states.size)
+
+
+CASES = [Case("W6", f"GAE, a rectangle of {T} steps", "step", rectangle, (64, 1024, 4096)),
+         Case("W6", f"GAE, end to end, up to {T} steps", "step", end_to_end, (64, 1024, 4096))]
