@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import chdtrc
 
+from minirl.kernel import playing
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import (Moves, _chain, first_states, move, rollout, start_states,
                                    step, steps_played, walk)
@@ -333,7 +334,7 @@ def slow_world(rng, S, A, K, ends):
 def held(table):
     """How many of the 2^32 words draw each cell of an alias table: (rows, n)."""
     n, size = 2**table.bits, 2**(32 - table.bits)
-    own = table.accept.astype(np.int64) - np.tile(np.arange(n) * size, table.accept.size // n)
+    own = table.accept[::2].astype(np.int64) - np.tile(np.arange(n) * size, table.other.size // n)
     drawn = own.copy()
     np.add.at(drawn, table.other, size - own)
     return drawn.reshape(-1, n)
@@ -344,7 +345,7 @@ def held(table):
 def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
     """(playing.1): the probability of every (action, outcome) is π(a|s) prob[s, a, k]: no luck.
 
-    Every cell that can be drawn stands for the right reward, end and next state.
+    Every code that can be drawn stands for the right reward, end and next state.
     """
     rng = np.random.default_rng(3)
     world = replace(random_mdp(rng, S, A, K, 0.9),
@@ -355,16 +356,19 @@ def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
     chain = _chain(world, policy)
     drawn, n = held(chain.draw), 2**chain.draw.bits
     assert drawn.shape == (S + 1, n)
-    cell = np.flatnonzero(drawn[:S])
-    moves, rows = chain.moves(chain.states.take(cell), cell), cell // n
-    s, a, k = np.unravel_index(moves.rewards.astype(int), (S, A, K))
-    for said, meant in ((moves.states, rows), (s, rows), (moves.actions, a),
-                        (moves.terminated, world.terminated[s, a, k]),
-                        (moves.next_states, world.next_state[s, a, k])):
+    code = np.flatnonzero(drawn.ravel()[chain.draw.either][:chain.dead])  # with either coin
+    cell = chain.draw.either[code]
+    states, actions, rewards, terminated = chain.step(code)
+    s, a, k = np.unravel_index(rewards.astype(int), (S, A, K))
+    for said, meant in ((states, cell // n), (s, states), (actions, a),
+                        (terminated, world.terminated[s, a, k]),
+                        (chain.next_states[code], world.next_state[s, a, k]),
+                        (chain.onward[code], chain.first(np.where(terminated, S,
+                                                                  world.next_state[s, a, k])))):
         np.testing.assert_array_equal(said, meant)
     expected, law = policy[:, :, None] * world.prob, np.zeros((S, A, K))
-    law[s, a, k] = drawn[:S].ravel()[cell] / 2**32
-    assert len(set(zip(s, a, k))) == cell.size and not law[expected == 0].any()
+    law[s, a, k] = drawn.ravel()[cell] / 2**32
+    assert len(set(zip(s, a, k))) == len(set(cell)) and not law[expected == 0].any()
     assert np.abs(law - expected).max() <= n * 2.0**-32
 
 
@@ -372,9 +376,11 @@ def test_the_dead_stay_dead():
     """Whatever word they get, nothing is taken, earned or ended."""
     world = random_mdp(np.random.default_rng(3), 4, 3, 3, 0.9)
     chain = _chain(world, np.full((4, 3), 1 / 3))
-    dead = 4 << chain.draw.bits
+    assert chain.first(3) < chain.dead == chain.first(4)
     assert held(chain.draw)[4].tolist() == [2**32] + [0] * (2**chain.draw.bits - 1)
-    assert chain.onward[dead] == dead and not any(table[dead] for table in chain[1:6])
+    dead = np.arange(chain.dead, chain.onward.size)
+    assert (chain.onward[dead] == chain.dead).all()
+    assert not any(part.any() for part in (*chain.step(dead)[1:], chain.next_states[dead]))
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 15, 16, 17, 32, 33, 39, 40, 41])
@@ -585,3 +591,33 @@ def test_a_step_of_a_walk_that_was_written_over_changes_nothing_later(world):
         for table in moves:
             table[:] = 0
     assert_same(kept, map(np.array, zip(*seen)))
+
+
+@pytest.mark.parametrize("start", [[0, 0, 1, 0], [0.2, 0.0, 0.5, 0.3]])
+@pytest.mark.parametrize("worlds", [1, 2, 7, 40, 700])
+def test_a_walk_is_the_same_however_much_of_it_is_played_at_once(start, worlds, monkeypatch):
+    """Bit for bit: few worlds in plain Python or in arrays, one step at a time or many."""
+    rng, seen = np.random.default_rng(18), []
+    world = replace(slow_world(rng, 4, 3, 3, 0.15), start=np.array(start))
+    policy, states = random_policy(rng, world), rng.integers(0, 4, worlds)
+    for together, few in (playing.TOGETHER, playing.FEW), (1, 0), (33, 100), (1, 2**40):
+        monkeypatch.setattr(playing, "TOGETHER", together)
+        monkeypatch.setattr(playing, "FEW", few)
+        seen.append(walked(world, policy, states, 100, 19))
+    for other in seen[1:]:
+        assert_same(seen[0], other)
+
+
+@pytest.mark.parametrize("horizon", [5, 16, 200])
+def test_episodes_are_the_same_if_few_are_played_in_plain_python(horizon, monkeypatch):
+    """The last ones alive among many, and one with a generator of its own."""
+    rng, seen = np.random.default_rng(20), []
+    world = slow_world(rng, 4, 3, 3, 0.04)
+    policy, starts = random_policy(rng, world), rng.integers(0, 4, 60)
+    for few in playing.FEW, 0, 2**40:
+        monkeypatch.setattr(playing, "FEW", few)
+        luck, own = np.random.default_rng(21), generators(range(5))
+        seen.append((*rollout(world, policy, starts, horizon=horizon, rng=luck), luck.random(3),
+                     *rollout(world, policy, starts[:5], horizon=horizon, rng=own)))
+    for other in seen[1:]:
+        assert_same(seen[0], other)

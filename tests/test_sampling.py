@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minirl.kernel.sampling import alias, cells, draw, generator, generators, thresholds, words
+from minirl.kernel.sampling import (alias, codes, codes_of_few, draw, generator, generators,
+                                    thresholds, words)
 
 
 def test_a_draw_counts_the_cumulative_probabilities_that_are_no_larger(rng):
@@ -70,8 +71,10 @@ def shares(table, rows):
     """How many of the 2^32 words draw each outcome, exactly: (rows, n), from the cells alone."""
     n, size = 2**table.bits, 2**(32 - table.bits)
     assert table.accept.dtype == np.uint32
-    assert table.accept.shape == table.other.shape == (rows * n,)
-    own = table.accept.astype(np.int64) - np.tile(np.arange(n) * size, rows)
+    assert table.accept.shape == table.either.shape == (2 * rows * n,)
+    assert (table.either[::2] == np.arange(rows * n)).all()
+    assert (table.accept[::2] == table.accept[1::2]).all()  # a code asks for its cell's own
+    own = table.accept[::2].astype(np.int64) - np.tile(np.arange(n) * size, rows)
     assert own.min() >= 0 and own.max() <= size
     assert (table.other // n == np.repeat(np.arange(rows), n)).all()  # never leaves its row
     drawn = own.copy()
@@ -146,21 +149,52 @@ def test_the_cells_of_small_rows_hold_the_law(prob):
     assert_lawful([prob, prob[::-1], prob])
 
 
-def test_a_cell_is_picked_by_the_first_bits_and_kept_by_the_others(rng):
-    """(sampling.2) by loops, at both edges of every cell and of every coin."""
+def in_arrays(table, first, numbers, onward):
+    return codes(table, first, numbers, onward.take)
+
+
+FORMS = pytest.mark.parametrize("form", [in_arrays, codes_of_few])
+
+
+@FORMS
+def test_a_cell_is_picked_by_the_first_bits_and_kept_by_the_others(rng, form):
+    """(sampling.2) by loops, at both edges of every cell and of every coin; the code says both."""
     prob = np.concatenate([rng.dirichlet(np.full(5, 0.4), 6), np.eye(5), np.full((1, 5), 0.2)])
     table, n = alias(prob), 8
-    size = 2**32 // n
+    size, nowhere = 2**32 // n, np.zeros(table.either.size, int)
     for s, row in enumerate(prob):
-        coins = table.accept[s * n:(s + 1) * n].tolist()
+        coins = table.accept[::2][s * n:(s + 1) * n].tolist()
         numbers = {c * size + shift for c in range(n + 1) for shift in (-1, 0, 1, size // 2)}
         numbers |= {coin + shift for coin in coins for shift in (-1, 0, 1)} | {0, 2**32 - 1}
         numbers = [u for u in sorted(numbers) if 0 <= u < 2**32]
-        found = cells(table, np.full(len(numbers), s * n), np.array(numbers, np.uint32))
-        for u, cell in zip(numbers, found):
-            own = s * n + u // size
-            assert cell == (own if u < coins[u // size] else table.other[own])
-            assert row[cell - s * n] > 0
+        first = np.full(len(numbers), 2 * s * n)
+        (found,), _ = form(table, first, np.array([numbers], np.uint32), nowhere)
+        for u, code in zip(numbers, found):
+            own, coin = s * n + u // size, int(u >= coins[u // size])
+            assert code == 2 * own + coin
+            assert table.either[code] == (table.other[own] if coin else own)
+            assert row[table.either[code] - s * n] > 0
+
+
+@FORMS
+@pytest.mark.parametrize("rows, m", [(1, 1), (1, 2), (5, 3), (40, 100)])
+def test_each_draw_is_from_the_row_that_the_one_before_led_to(rng, form, rows, m):
+    """In arrays and in plain Python both are the loop, draw by draw, bit for bit."""
+    table = alias(rng.dirichlet(np.full(m, 0.5), rows))
+    first, onward = (rng.integers(0, rows, size) << table.bits + 1
+                     for size in (20, table.either.size))
+    numbers = words(rng, 30, np.arange(20))
+    kept = [x.copy() for x in (first, numbers, onward)]
+    found, after = form(table, first, numbers, onward)
+    assert found.shape == (30, 20) and found.dtype == after.dtype == np.int64
+    for n, here in enumerate(first.tolist()):
+        for t, number in enumerate(numbers[:, n].tolist()):
+            cell = here // 2 + number // 2**(32 - table.bits)
+            assert found[t, n] == 2 * cell + (number >= table.accept[2 * cell])
+            here = int(onward[found[t, n]])
+        assert after[n] == here
+    for before, now in zip(kept, (first, numbers, onward)):
+        np.testing.assert_array_equal(before, now)
 
 
 BITS = [np.random.PCG64, np.random.MT19937, np.random.SFC64, np.random.Philox]

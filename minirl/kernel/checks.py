@@ -55,7 +55,8 @@ def numbers(name, values, bound):
     except ValueError:  # lists of different lengths
         array = np.array(None)
     if (array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iuf"
-            or not (array.min() >= 0 and array.max() < bound) or (array % 1 != 0).any()):
+            or not (array.min() >= 0 and array.max() < bound)
+            or array.dtype.kind == "f" and (array % 1 != 0).any()):
         raise ValueError(f"{name} must be a vector of whole numbers in [0, {bound}), got {values}")
     return array.astype(np.int64)
 

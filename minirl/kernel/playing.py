@@ -25,8 +25,9 @@ A·K combinations (a, k), with the probabilities
 
     Pr(a, k | s) = π(a|s) prob[s, a, k],                                                 (playing.1)
 
-and the alias method (sampling.2) picks one of them at the price of one.  What was drawn is a cell,
-a number that stands for state, action and outcome; what these are is looked up afterwards.
+and the alias method (sampling.2) picks one of them at the price of one.  What was drawn is a code,
+a number that stands for state, action and outcome; what these are is looked up afterwards, for many
+steps together.
 
 *Time limits truncate, goals terminate.*  An episode that reaches its goal is over, and the value of
 what comes after is zero.  An episode that was merely cut by a limit would have gone on, and a
@@ -40,15 +41,17 @@ Source: Sutton and Barto, 2nd edition, §3.3-3.4; Pardo et al. 2018, "Time limit
 learning", arXiv:1712.00378.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.mdp import check_policy
-from minirl.kernel.sampling import alias, cells, draw, generator, words
+from minirl.kernel.sampling import FEW, alias, codes, codes_of_few, draw, generator, words
 
-STRIDE = 16  # steps for which random words are drawn at once
+STRIDE = 16       # steps for which random words are drawn at once, or a multiple of it
+TOGETHER = 2**13  # steps of all worlds that a walk looks up together: they fit in the cache
 
 
 class Rollout(NamedTuple):
@@ -138,14 +141,11 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     [0. 0. 1. 3.] [False False False  True]
     """
     starts, chain = checks.numbers("starts", starts, mdp.shape[0]), _chain(mdp, policy)
-    played = _play(mdp, chain, starts, horizon, rng, note=lambda cell: cell)
-    dead = mdp.shape[0] << chain.draw.bits
-    cell, begins = counts.laid_out(
-        [(who, np.where(here < dead, here, -1)) for who, here in played], starts.size, int)
-    last = cell[begins[1:] - 1]
-    return Rollout(*(table.take(cell) for table in (chain.states, chain.actions, chain.rewards,
-                                                    chain.terminated)),
-                   begins, chain.next_states.take(last), ~chain.terminated.take(last))
+    played = _play(chain, starts, horizon, rng, note=np.arange(chain.onward.size))
+    code, begins = counts.laid_out(played, starts.size, int)
+    last = code[begins[1:] - 1]
+    return Rollout(*chain.step(code), begins,
+                   chain.next_states.take(last), ~chain.terminated.take(last))
 
 
 def steps_played(mdp, policy, starts, *, horizon, rng):
@@ -159,9 +159,9 @@ def steps_played(mdp, policy, starts, *, horizon, rng):
     [1 1 0 1 0 0 0]
     """
     starts, chain = checks.numbers("starts", starts, mdp.shape[0]), _chain(mdp, policy)
-    index = (chain.states * mdp.shape[1] + chain.actions).astype(np.int32)
-    index[-2**chain.draw.bits:] = -1
-    played = _play(mdp, chain, starts, horizon, rng, note=index.take)
+    states, actions, *_ = chain.step(np.arange(chain.onward.size))
+    index = (states * mdp.shape[1] + actions).astype(np.int32)
+    played = _play(chain, starts, horizon, rng, note=index)
     return counts.from_parts(played, starts.size, mdp.shape)
 
 
@@ -179,7 +179,7 @@ def walk(mdp, policy, states, *, rng):
     """Move N worlds under a policy (S, A), for ever: yields `Moves`, one step at a time.
 
     They begin in `states` (N,).  Where an episode ends, the next one begins at once.  There is no
-    time limit.
+    time limit.  A Generator runs ahead of the steps, since many are played together.
 
     Examples
     --------
@@ -191,19 +191,22 @@ def walk(mdp, policy, states, *, rng):
     [0 1 1 1] [1. 0. 0. 0.]
     """
     states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
-    rng = generator(rng)
-    begins = np.flatnonzero(mdp.start)
+    rng, begins = generator(rng), np.flatnonzero(mdp.start)
+    together, block = max(1, TOGETHER // states.size), STRIDE
     if begins.size == 1:  # then every end leads there
-        chain = chain._replace(next_states=np.where(chain.terminated, begins, chain.next_states))
+        ahead = np.where(chain.terminated, begins, chain.next_states)
+        draws = chain._replace(onward=chain.first(ahead)).codes
+        block = max(STRIDE, together // STRIDE * STRIDE)
+    else:  # the words of a block come before the first states that are drawn in it
+        draws = partial(codes, chain.draw, onward=partial(_begun_again, mdp, chain, rng))
     first, everyone = chain.first(states), np.arange(states.size)
     while True:
-        for numbers in words(rng, STRIDE, everyone):
-            moves = chain.moves(first >> chain.draw.bits, cells(chain.draw, first, numbers))
-            if begins.size > 1 and moves.terminated.any():
-                over = np.flatnonzero(moves.terminated)
-                moves.next_states[over] = start_states(mdp, over.size, rng)
-            first = chain.first(moves.next_states)  # before anybody can write to them
-            yield moves
+        luck = words(rng, block, everyone)
+        for t in range(0, block, together):
+            code, first = draws(first, luck[t:t + together])
+            states, *others = chain.step(code)
+            ahead = np.concatenate([states[1:], chain.states(first[None])])
+            yield from map(Moves, states, *others, ahead)
 
 
 def step(mdp, states, actions, rng, *, auto_reset=False):
@@ -301,26 +304,43 @@ def move(mdp, states, actions, numbers):
 class _Chain(NamedTuple):
     """A world under a policy: in each state one draw decides action and outcome together.
 
-    A *cell* of (sampling.2) stands for a state, an action and an outcome, and all tables are
-    indexed by cells.  Row S of them is where the dead are: nothing happens there.
+    A code of (sampling.2) stands for a state, an action and an outcome, and all tables are indexed
+    by codes.  Row S of them is where the dead are: nothing happens there.
     """
 
     draw: object            # sampling.Alias of S + 1 rows
-    states: np.ndarray
     actions: np.ndarray
     rewards: np.ndarray
     terminated: np.ndarray
     next_states: np.ndarray
-    onward: np.ndarray      # the first cell of the next state's row, of row S after an end
+    onward: np.ndarray      # the first code of the next state's row, of row S after an end
 
     def first(self, states):
-        """The first cells of the rows of states."""
-        return states << self.draw.bits
+        """The first codes of the rows of states."""
+        return states << self.draw.bits + 1
 
-    def moves(self, states, cell):
-        """What the cells of these states stand for, as `Moves`."""
-        return Moves(states, *(table.take(cell) for table in (self.actions, self.rewards,
-                                                              self.terminated, self.next_states)))
+    @property
+    def dead(self):
+        """The first code of row S: all who live have smaller ones."""
+        return self.onward.size - (2 << self.draw.bits)
+
+    def states(self, code):
+        """The states whose rows the codes are in."""
+        return code >> self.draw.bits + 1
+
+    def step(self, code):
+        """The state, action, reward and end that codes stand for, as four arrays of their shape."""
+        return self.states(code), *(table.take(code) for table in (self.actions, self.rewards,
+                                                                   self.terminated))
+
+    def codes(self, first, numbers):
+        """What N worlds draw in t steps, by words (t, N): codes (t, N), and the first ones after.
+
+        Few worlds play in plain Python.
+        """
+        if first.size < FEW:
+            return codes_of_few(self.draw, first, numbers, self.onward)
+        return codes(self.draw, first, numbers, self.onward.take)
 
 
 def _chain(mdp, policy):
@@ -329,40 +349,45 @@ def _chain(mdp, policy):
     joint = (policy[:, :, None] * mdp.prob).reshape(S, A * K)
     draw = alias(np.concatenate([joint, np.eye(1, A * K)]))
 
-    def by_cell(values, dead=0):
+    def by_code(values, dead=0):
         table = np.full((S + 1, 2**draw.bits), dead, values.dtype)
         table[:S, :A * K] = np.broadcast_to(values, (S, A, K)).reshape(S, A * K)
-        return table.ravel()
+        return table.take(draw.either)
 
-    onward = np.where(mdp.terminated, S, mdp.next_state) << draw.bits
-    return _Chain(draw, *map(by_cell, (np.arange(S)[:, None, None], np.arange(A)[:, None],
-                                       mdp.reward, mdp.terminated, mdp.next_state)),
-                  by_cell(onward, dead=S << draw.bits))
+    onward = np.where(mdp.terminated, S, mdp.next_state) << draw.bits + 1
+    return _Chain(draw, *map(by_code, (np.arange(A)[:, None], mdp.reward, mdp.terminated,
+                                       mdp.next_state)), by_code(onward, dead=S << draw.bits + 1))
 
 
-def _play(mdp, chain, starts, horizon, rng, note):
+def _begun_again(mdp, chain, rng, code):
+    """The first codes after `code` (N,), where an episode that ended begins again by a draw."""
+    states, over = chain.next_states.take(code), np.flatnonzero(chain.terminated.take(code))
+    if over.size:
+        states[over] = start_states(mdp, over.size, rng)
+    return chain.first(states)
+
+
+def _play(chain, starts, horizon, rng, note):
     """Episodes from start to end or horizon, in phases: the parts of `counts.laid_out`.
 
-    What is written down of a step is `note(cells (n,)) -> (n,)`, and −1 of the dead.
+    Of a step that was a code c, `note[c]` is written down, and −1 of the dead.
 
     The dead stay where they are, and after each block of steps they are counted.  Where they are
     half of those who play, a new phase begins without them, so that at its beginning a block costs
     at most twice what the living need.  With a generator each, the dead leave with the block in
     which they die: what an episode draws depends on nobody else.
     """
-    horizon = checks.whole("horizon", horizon)
-    rng, dead = _for_episodes(rng, starts.size), mdp.shape[0] << chain.draw.bits
-    who, first, since = np.arange(starts.size), chain.first(starts), 0
-    while who.size and since < horizon:
-        rows, left = [], horizon - since
-        few = who.size - 1 if isinstance(rng, tuple) else who.size // 2
-        while np.count_nonzero(first < dead) > few and len(rows) < left:
-            for numbers in words(rng, min(STRIDE, left - len(rows)), who):
-                cell = cells(chain.draw, first, numbers)
-                rows.append(note(cell))
-                first = chain.onward.take(cell)
-        yield who, np.stack(rows)
-        since, going = since + len(rows), first < dead
+    left, rng = checks.whole("horizon", horizon), _for_episodes(rng, starts.size)
+    note[chain.dead:] = -1
+    who, first = np.arange(starts.size), chain.first(starts)
+    while who.size and left:
+        blocks, few = [], who.size - 1 if isinstance(rng, tuple) else who.size // 2
+        while np.count_nonzero(first < chain.dead) > few and left:
+            code, first = chain.codes(first, words(rng, min(STRIDE, left), who))
+            blocks.append(note.take(code))
+            left -= len(code)
+        yield who, np.concatenate(blocks)
+        going = first < chain.dead
         who, first = who[going], first[going]
 
 

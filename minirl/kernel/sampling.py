@@ -22,6 +22,11 @@ sorted running sums fill all cells, of all rows at once.  With n a power of two 
 of 32 bits, the cell is the word's first bits and the coin its others.  Counted in whole words all
 sums are exact, the two lines of a row are equally long, and a probability holds to n·2⁻³².
 
+A cell and its coin are one number, the *code* 2c + coin, where the coin is 0 for the cell's own
+outcome and 1 for the other.  Whatever follows from a draw is looked up by its code, in one table,
+and the outcome itself need not be known.  In play a draw also decides from which row the next one
+is.  Only this is looked up at once; for all else the codes are kept: `codes`.
+
 *Randomness is an argument.*  Nothing in this book touches NumPy's global generator.  An argument
 `rng` is a `Generator`, which advances, or a seed, which always gives the same numbers.  A record of
 training holds the state of its generator, so that training can go on from it bit for bit.
@@ -40,6 +45,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.kernel import checks
+
+FEW = 10  # chains: fewer than this are drawn faster in plain Python
 
 
 def draw(columns, numbers):
@@ -73,33 +80,16 @@ def thresholds(prob):
 
 
 class Alias(NamedTuple):
-    """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row."""
+    """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row, by code."""
 
-    accept: np.ndarray  # (S·n,) uint32, the words below this one keep the cell
-    either: np.ndarray  # (2·S·n,) int, the cell itself and the other one, side by side
+    accept: np.ndarray  # (2·S·n,) uint32, the words below this one keep the cell
+    either: np.ndarray  # (2·S·n,) int, the cell that is drawn: itself, and the other one
     bits: int
 
     @property
     def other(self):
         """(S·n,) int, where the other words go: a cell of the same row."""
         return self.either[1::2]
-
-
-def cells(table, first, numbers):
-    """The cell (N,) that each word (N,) uint32 of 32 bits draws from a row, by (sampling.2).
-
-    `first` (N,) int is the first cell of each row, n times its number, and *trusted*.  The outcome
-    is the cell less the row's first.
-
-    Examples
-    --------
-    >>> print(cells(alias(np.array([[0.75, 0.25]])), np.zeros(3, int),
-    ...             np.array([2**30, 2**31, 2**32 - 1], np.uint32)))
-    [0 1 0]
-    """
-    cell = first + (numbers >> np.uint32(32 - table.bits))
-    # True is 1: the second of the two.  One look-up is faster than choosing between two.
-    return table.either.take(2 * cell + (numbers >= table.accept.take(cell)))
 
 
 def alias(prob):
@@ -112,8 +102,8 @@ def alias(prob):
     A cell of its own for the first outcome, and one that the two share:
 
     >>> two = alias(np.array([[0.75, 0.25]]))
-    >>> print(two.accept / 2**32, two.other)
-    [0.5  0.75] [0 0]
+    >>> print(two.accept / 2**32, two.either)
+    [0.5  0.5  0.75 0.75] [0 0 1 0]
     """
     S, m = prob.shape
     bits = max((m - 1).bit_length(), 1)
@@ -133,9 +123,31 @@ def alias(prob):
     beyond = lack_end[lack_end.searchsorted(spare_end)] - spare_end
     other[rich] = np.where(beyond > 0, np.append(rich[1:], 0), rich)
     kept[rich] = size - beyond
-    accept = np.tile(np.arange(n) * size, S) + kept
-    return Alias(np.minimum(accept, 2**32 - 1).astype(np.uint32),
-                 np.stack([np.arange(S * n), other], axis=1).ravel(), bits)
+    accept = np.minimum(np.tile(np.arange(n) * size, S) + kept, 2**32 - 1).astype(np.uint32)
+    return Alias(np.repeat(accept, 2), np.stack([np.arange(S * n), other], axis=1).ravel(), bits)
+
+
+def codes(table, first, numbers, onward):
+    """What N chains of t draws draw from an `Alias` by words (t, N) uint32: codes (t, N) int.
+
+    The first draws are from the rows whose first codes are `first` (N,), 2n times their numbers.
+    After draws of the codes c (N,) the next ones are from those that begin at `onward(c)` (N,).
+    Returns the codes, and what `onward` said last.  All is *trusted*.
+
+    Examples
+    --------
+    Three draws from the only row:
+
+    >>> two, luck = alias(np.array([[0.75, 0.25]])), np.array([[2**30], [2**31], [2**32 - 1]])
+    >>> print(codes(two, np.array([0]), luck.astype(np.uint32), np.zeros_like)[0].T)
+    [[0 2 3]]
+    """
+    drawn = _own_codes(table, numbers)
+    for number, code in zip(numbers, drawn):
+        code += first
+        code += number >= table.accept.take(code)
+        first = onward(code)
+    return drawn, first
 
 
 def generator(rng):
@@ -204,3 +216,34 @@ def words(rng, count, which):
 def _words(rng, count):
     """Words of 64 bits cost as much as words of 32, so each is cut into two."""
     return rng.integers(0, 2**64, (count + 1) // 2, dtype=np.uint64).view(np.uint32)[:count]
+
+
+def codes_of_few(table, first, numbers, onward):
+    """`codes` in plain Python, faster for less than `FEW` chains; `onward` is a table (2·S·n,).
+
+    Ten steps of this loop take as long as one of the other, however short the arrays are there.  A
+    memoryview hands out Python's own numbers, as a list would, and nothing is copied.
+
+    Examples
+    --------
+    >>> two, luck = alias(np.array([[0.75, 0.25]])), np.array([[2**30], [2**31], [2**32 - 1]])
+    >>> print(codes_of_few(two, np.array([0]), luck.astype(np.uint32), np.zeros(4, int))[0].T)
+    [[0 2 3]]
+    """
+    drawn, after = _own_codes(table, numbers), np.empty_like(first)
+    accept, onward = memoryview(table.accept), memoryview(onward)
+    for n, code in enumerate(first.tolist()):
+        column = []
+        for number, own in zip(numbers[:, n].tolist(), drawn[:, n].tolist()):
+            code += own
+            if number >= accept[code]:
+                code += 1
+            column.append(code)
+            code = onward[code]
+        drawn[:, n], after[n] = column, code
+    return drawn, after
+
+
+def _own_codes(table, numbers):
+    """The code within a row of the cell that each word picks, for its own outcome."""
+    return (numbers >> np.uint32(32 - table.bits) << np.uint32(1)).astype(np.int64)
