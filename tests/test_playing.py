@@ -604,6 +604,7 @@ def test_a_walk_is_the_same_however_much_of_it_is_played_at_once(start, worlds, 
         monkeypatch.setattr(playing, "TOGETHER", together)
         monkeypatch.setattr(playing, "FEW", few)
         seen.append(walked(world, policy, states, 100, 19))
+    assert world.start[seen[0].next_states[seen[0].terminated]].all()
     for other in seen[1:]:
         assert_same(seen[0], other)
 
