@@ -260,8 +260,10 @@ def test_a_rectangle_has_one_sequence_a_column_and_flatten_takes_it_back(lengths
         for i, length in enumerate(lengths):
             own = values[starts[i]:starts[i + 1]].tolist()
             assert filled[:, i].tolist() == own + [np.broadcast_to(blank, B)[i]] * (T - length)
-        before = filled.copy()
-        for same in filled, np.asfortranarray(filled), np.repeat(filled, 2, axis=0)[::2]:
+        before, made = filled.copy(), counts.columns(T, B, dtype)
+        assert made.strides[0] % 4096 or not made.size
+        made[:] = filled
+        for same in filled, np.asfortranarray(filled), np.repeat(filled, 2, axis=0)[::2], made:
             flat = counts.flatten(same, alive)
             assert flat.dtype == dtype and flat.tolist() == values.tolist()
         np.testing.assert_array_equal(filled, before)

@@ -231,7 +231,7 @@ def laid_out(parts, sequences, dtype):
     """
     lengths, pieces = np.zeros(sequences, np.int64), []
     for who, values in parts:
-        alive = values >= 0
+        alive = np.greater_equal(values, 0, out=columns(*values.shape, bool))
         here = alive.sum(axis=0)
         pieces.append((who, lengths[who], here, flatten(values, alive)))
         lengths[who] += here
@@ -256,20 +256,23 @@ def flatten(rectangle, alive):
     >>> print(flatten(np.array([[1, 2], [3, 4]]), np.array([[True, True], [True, False]])))
     [1 3 2]
     """
-    return _spread(rectangle).T[_spread(alive).T]
+    return rectangle.T[alive.T]
 
 
-def _spread(rectangle):
-    """The same entries, in rows that do not begin whole pages of memory (4,096 bytes) apart.
+def columns(steps, sequences, dtype):
+    """An array (T, B) for so many steps and sequences, made for `flatten`; nothing is written yet.
 
-    Places a page apart share a few places of the cache.  So whoever reads down a column of such
-    rows throws out what the next column needs.  In rows that are a line longer he does not.
+    Places whole pages of memory apart (4,096 bytes) share a few places of the cache.  So where a
+    row is as long as a page, whoever reads down a column throws out what the next one needs.  Here
+    such a row begins a line of the cache later.
+
+    Examples
+    --------
+    >>> columns(3, 512, float).strides
+    (4608, 8)
     """
-    if rectangle.shape[1] % 512:
-        return rectangle
-    longer = np.empty((len(rectangle), rectangle.shape[1] + CACHE_LINE), rectangle.dtype)
-    longer[:, :-CACHE_LINE] = rectangle
-    return longer[:, :-CACHE_LINE]
+    paged = sequences * np.dtype(dtype).itemsize % 4096 == 0
+    return np.empty((steps, sequences + CACHE_LINE * paged), dtype)[:, :sequences]
 
 
 def rectangle(values, starts, blank=0):
@@ -324,6 +327,8 @@ def join(parts):
     if len({part.shape for part in parts}) != 1:
         raise ValueError(f"parts must be steps over one table, got tables "
                          f"{[part.shape for part in parts]}")
+    if len(parts) == 1:
+        return parts[0]
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
     return Steps(np.concatenate([part.index for part in parts]), _starts(lengths), parts[0].shape)
 

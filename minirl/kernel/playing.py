@@ -51,7 +51,7 @@ from minirl.kernel.mdp import check_policy
 from minirl.kernel.sampling import FEW, alias, codes, codes_of_few, draw, generator, words
 
 STRIDE = 16       # steps for which random words are drawn at once, or a multiple of it
-TOGETHER = 2**13  # steps of all worlds that a walk looks up together: they fit in the cache
+TOGETHER = 2**13  # steps of all worlds that are looked up together: they fit in the cache
 
 
 class Rollout(NamedTuple):
@@ -192,18 +192,17 @@ def walk(mdp, policy, states, *, rng):
     """
     states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
     rng, begins = generator(rng), np.flatnonzero(mdp.start)
-    together, block = max(1, TOGETHER // states.size), STRIDE
     if begins.size == 1:  # then every end leads there
         ahead = np.where(chain.terminated, begins, chain.next_states)
         draws = chain._replace(onward=chain.first(ahead)).codes
-        block = max(STRIDE, together // STRIDE * STRIDE)
+        block = max(STRIDE, TOGETHER // states.size // STRIDE * STRIDE)
     else:  # the words of a block come before the first states that are drawn in it
         draws = partial(codes, chain.draw, onward=partial(_begun_again, mdp, chain, rng))
+        block = STRIDE
     first, everyone = chain.first(states), np.arange(states.size)
     while True:
-        luck = words(rng, block, everyone)
-        for t in range(0, block, together):
-            code, first = draws(first, luck[t:t + together])
+        for numbers in _parts(words(rng, block, everyone)):
+            code, first = draws(first, numbers)
             states, *others = chain.step(code)
             ahead = np.concatenate([states[1:], chain.states(first[None])])
             yield from map(Moves, states, *others, ahead)
@@ -383,12 +382,20 @@ def _play(chain, starts, horizon, rng, note):
     while who.size and left:
         blocks, few = [], who.size - 1 if isinstance(rng, tuple) else who.size // 2
         while np.count_nonzero(first < chain.dead) > few and left:
-            code, first = chain.codes(first, words(rng, min(STRIDE, left), who))
-            blocks.append(note.take(code))
-            left -= len(code)
-        yield who, np.concatenate(blocks)
+            for numbers in _parts(words(rng, min(STRIDE, left), who)):
+                code, first = chain.codes(first, numbers)
+                blocks.append(note.take(code))
+                left -= len(code)
+        played = counts.columns(sum(map(len, blocks)), who.size, note.dtype)
+        yield who, np.concatenate(blocks, out=played)
         going = first < chain.dead
         who, first = who[going], first[going]
+
+
+def _parts(numbers):
+    """Words (T, N), as many steps at a time as are looked up together."""
+    together = max(1, TOGETHER // numbers.shape[1])
+    return (numbers[t:t + together] for t in range(0, len(numbers), together))
 
 
 def _for_episodes(rng, episodes):
