@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from gridworld.maps import LAKE_8X8, frozen_lake, teleports
-from minirl.kernel.counts import difference_matrix, select, table
+from minirl.kernel.counts import select, table, two_matrices
 from minirl.people.dpo import dpo_loss
 from minirl.exact.evaluation import evaluate
 from minirl.kernel.playing import rollout
@@ -67,7 +67,7 @@ def preferences(pairs):
     strings = sample(REFERENCE, 2 * pairs, rng=0)
     order = np.random.default_rng(0).permutation(2 * pairs)
     chosen, rejected = select(strings, order[:pairs]), select(strings, order[pairs:])
-    return lambda: dpo_loss(LOGITS, REFERENCE, difference_matrix(chosen, rejected), beta=0.5)
+    return lambda: dpo_loss(LOGITS, REFERENCE, two_matrices(chosen, rejected), beta=0.5)
 
 
 def lake_of(states):

@@ -5,11 +5,12 @@ W7 is Bradley–Terry regression, (reward_model.1) and (reward_model.2), and its
 
 *plain* is `minirl.plain.reward_model` and `minirl.plain.dpo`: the formula as the papers write it, a
 loop over pairs, and over the tokens of each string.  *book* takes products with one sparse matrix
-of counts (counts.3).  In the cases "matrix given" making it is not timed.
+of counts (counts.3), or, in the case "from strings", with two that lie on the strings.  In the
+cases "matrix given" making it is not timed.
 
 *numba* is one loop over pairs, the limit of the machine.  *jax* and *torch* look up and add up the
 rectangles of pair indices, which strings of one length allow, laid out as each likes it best; in
-the case "matrix built" they lay them out while they are timed.  *torch_sparse* takes sparse
+the case "from strings" they lay them out while they are timed.  *torch_sparse* takes sparse
 matrices of its own: the matrix with equal columns added up, and its transpose, sorted beforehand,
 which costs as much as dozens of evaluations.  *torch_idiom* is what most people write: for W7 the
 sum of each token's reward, differentiated automatically, and for W8 a softmax for each token.
@@ -26,7 +27,7 @@ import numpy as np
 from benchmarks.peers import compiled, forms_of, in_jax, unsigned
 from benchmarks.text import endless, strings_of
 from benchmarks.timing import Case, equal
-from minirl.kernel.counts import difference_matrix, select
+from minirl.kernel.counts import difference_matrix, select, two_matrices
 from minirl.people.dpo import dpo_loss
 from minirl.people.fitting import minimise_near
 from minirl.people.pairs import Pairs
@@ -314,12 +315,12 @@ def equal_fits(results):
 
 
 def prepare_dpo(size, peers, build):
-    """DPO loss and gradient, the matrix given or built; `size` is the number of pairs."""
+    """DPO loss and gradient, from the matrix or from strings; `size` is the number of pairs."""
     logits, reference, chosen, rejected = data = batch(size)
     D, strings = difference_matrix(chosen, rejected), listed(chosen, rejected)
 
     def book():
-        given = difference_matrix(chosen, rejected) if build else D
+        given = two_matrices(chosen, rejected) if build else D
         return dpo_loss(logits, reference, given, beta=BETA)
 
     forms = {"plain": lambda: dpo.loss(logits, reference, strings(), BETA), "book": book}
@@ -334,6 +335,6 @@ CASES = [
     Case("W7", "Bradley–Terry, fit", "pair", prepare_fit, (50, *SIZES[1:]), equal_fits),
     Case("W8", "DPO, matrix given", "pair",
          lambda size, peers: prepare_dpo(size, peers, build=False), SIZES),
-    Case("W8", "DPO, matrix built", "pair",
+    Case("W8", "DPO, from strings", "pair",
          lambda size, peers: prepare_dpo(size, peers, build=True), SIZES),
 ]

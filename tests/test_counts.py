@@ -68,8 +68,8 @@ def test_a_sum_over_steps_is_a_sum_over_the_table(batch, logp):
         assert math.isclose((counts.table(steps) * f(logp)).sum(), plain, rel_tol=1e-12)
 
 
-@pytest.mark.parametrize("N", [0, 1, 2, 3, 64, 65, 3 * counts.BLOCK + 5, counts.KEPT,
-                               counts.KEPT + 1])
+@pytest.mark.parametrize("N", [0, 1, 2, 3, 64, 65, counts.FEW_ENTRIES - 1, counts.FEW_ENTRIES,
+                               3 * counts.BLOCK + 5, counts.KEPT, counts.KEPT + 1])
 def test_sums_are_those_of_bincount_bit_for_bit(N):
     """(counts.1), pitfall 41: added in the order of the steps, by a sparse matrix or plainly."""
     rng = np.random.default_rng(5)
@@ -99,6 +99,12 @@ def test_nobody_can_spoil_the_steps_or_the_ones_that_are_kept(batch):
     assert steps.starts.tolist() == [0, 5, 6, 12, 30]
     np.testing.assert_array_equal(counts.table(steps), before)
     np.testing.assert_array_equal(counts.sequence_tables(steps, [each])[0], before)
+    for made in counts.two_matrices(steps, steps):  # which do borrow them
+        for spoil in made.sum_duplicates, made.sort_indices, made.eliminate_zeros:
+            with pytest.raises(ValueError, match="read-only"):
+                spoil()
+        assert not any(array.flags.writeable for array in (made.data, made.indices, made.indptr))
+        assert made.indices.tolist() == steps.index.tolist()
     with pytest.raises(ValueError, match="read-only"):
         counts._ones(3, np.int32)[0] = 2
 
@@ -181,6 +187,14 @@ def test_the_difference_matrix_gives_the_gap_between_two_sequences(batch, logp):
                                   sequences(other, starts)):
         gap = sum(logp[pair] for pair in plus) - sum(logp[pair] for pair in minus)
         assert math.isclose(value, gap, abs_tol=1e-12)
+    two, each = counts.two_matrices(chosen, rejected), np.random.default_rng(1).normal(size=7)
+    assert two.shape == D.shape and two.T.shape == D.T.shape
+    for one, other, vector in ((two, D, logp.ravel()), (two.T, D.T, each),
+                               (two.T.T, D, 1j * logp.ravel())):
+        np.testing.assert_allclose(one @ vector, other @ vector, rtol=0, atol=1e-13)
+    assert np.shares_memory(two.plus.indices, chosen.index)  # nothing is copied
+    assert np.shares_memory(two.minus.indptr, rejected.starts)
+    assert np.shares_memory(two.plus.data, two.minus.data)
 
 
 def test_a_batch_of_empty_sequences_and_an_empty_batch_are_allowed():
@@ -188,8 +202,9 @@ def test_a_batch_of_empty_sequences_and_an_empty_batch_are_allowed():
         assert steps.index.dtype == np.int32
         assert counts.table(steps).tolist() == np.zeros(SHAPE).tolist()
         assert counts.table(steps, np.zeros(0)).shape == SHAPE
-        for matrix in counts.matrix(steps), counts.difference_matrix(steps, steps):
-            assert matrix.shape == (B, 12) and matrix.nnz == 0
+        for matrix in (counts.matrix(steps), counts.difference_matrix(steps, steps),
+                       counts.two_matrices(steps, steps)):
+            assert matrix.shape == (B, 12)
             assert (matrix @ np.ones(12)).tolist() == [0.0] * B
 
 

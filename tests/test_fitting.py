@@ -5,10 +5,16 @@ import math
 import numpy as np
 import pytest
 from bowl import BOTTOM, CURVATURE, quadratic
+from languages import preference_pairs, running_example
+from scipy.sparse import csr_array
 
 from minirl.kernel.gradcheck import check
-from minirl.people.dpo import fit_dpo
-from minirl.people.fitting import attracted, minimise, minimise_lasting, minimise_near
+from minirl.kernel.softmax import log_softmax
+from minirl.people.dpo import dpo_loss, fit_dpo
+from minirl.people.fitting import (attracted, mean_squares, minimise, minimise_lasting,
+                                   minimise_near)
+from minirl.people.ipo import fit_ipo, ipo_loss
+from minirl.people.orpo import fit_orpo, orpo_loss
 from minirl.people.pairs import choices
 from minirl.people.reward_model import fit_reward_model
 from minirl.people.sft import fit_sft
@@ -181,6 +187,56 @@ def test_a_prior_adds_to_the_curvature_of_a_loss(rng):
     plain = minimise_near(uneven, np.ones(SHAPE), pull=20.0, examples=10, tol=1e-6)
     assert near.converged and near.evaluations <= 5 < plain.evaluations
     np.testing.assert_allclose(near.x, (UNEVEN * BOTTOM + 2) / (UNEVEN + 2), atol=1e-6)
+
+
+def test_the_curvature_of_a_mean_is_a_sum_of_squares(rng):
+    """(fitting.3), by the second differences of a quadratic loss."""
+    D = rng.normal(size=(5, 6)) * (rng.random((5, 6)) < 0.5)
+    squares = mean_squares(csr_array(D), SHAPE)
+
+    def loss(x):
+        return ((D @ x.ravel()) ** 2).mean() / 2
+
+    for i in np.ndindex(SHAPE):
+        step = np.zeros(SHAPE)
+        step[i] = 1.0
+        assert math.isclose(squares[i], loss(step) + loss(-step), abs_tol=1e-12)  # loss(0) is 0
+    twice = csr_array((np.array([1.0, -1.0]), np.array([0, 0]), np.array([0, 2])), shape=(1, 2))
+    assert mean_squares(twice, (1, 2)).tolist() == [[2.0, 0.0]]
+
+
+SPARED = {"dpo": (fit_dpo, 0.5, lambda x, ref, pairs: dpo_loss(x, ref, pairs.difference, beta=0.5)),
+          "ipo": (fit_ipo, 0.125,
+                  lambda x, ref, pairs: ipo_loss(x, ref, pairs.difference, beta=0.125)),
+          "orpo": (fit_orpo, 1.0, lambda x, ref, pairs: orpo_loss(x, *pairs.means, beta=1.0))}
+
+
+@pytest.mark.parametrize("method", SPARED)
+def test_knowing_the_curvature_spares_a_fifth_of_the_search_and_ends_at_the_same_place(method):
+    """10,000 pairs of the running example: it spares from 30 to 40 %."""
+    fit, beta, loss = SPARED[method]
+    pairs, ref = preference_pairs(10_000, 1), running_example().reference
+    told = fit(ref, pairs, beta=beta, pull=2.0)
+    plain = minimise_near(lambda x: loss(x, ref, pairs), ref, pull=2.0, examples=len(pairs))
+    assert told.converged and plain.converged and told.evaluations < 0.8 * plain.evaluations
+    np.testing.assert_allclose(np.exp(log_softmax(told.x)), np.exp(log_softmax(plain.x)), atol=1e-4)
+
+
+def test_what_a_long_step_took_out_of_sight_has_not_come_to_rest():
+    """`minimise_lasting`: e^{−x} is 0 after one step of a thousand, and so is all of its slope."""
+    def tail(x):
+        return np.exp(-x[0]) + (x[1] - 1) ** 2, np.array([-np.exp(-x[0]), 2 * (x[1] - 1)])
+
+    def bowl(x):
+        return 1e-3 * (x[0] - 900) ** 2 + (x[1] - 1) ** 2, np.array([2e-3 * (x[0] - 900),
+                                                                     2 * (x[1] - 1)])
+
+    for loss, rests in ((tail, False), (bowl, True)):
+        found = minimise(loss, np.zeros(2), curvature=np.array([1e-6, 1.0]))
+        assert found.converged and found.x[0] > 100 and abs(loss(found.x)[1]).max() < 1e-7
+        for start in np.zeros(2), found.x:  # KTO begins again where it was
+            assert minimise_lasting(loss, start, curvature=np.array([1e-6, 1.0]),
+                                    centre=np.zeros(2)).converged == rests
 
 
 def test_a_loss_that_is_no_number_has_no_minimum():

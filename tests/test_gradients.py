@@ -172,6 +172,10 @@ CASES = {
 }
 
 
+CASES["dpo.dpo_loss"].append(case(
+    dpo.dpo_loss, table(), counts.two_matrices(some_steps(7, 6), some_steps(7, 4)), beta=0.5))
+
+
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",

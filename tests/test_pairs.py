@@ -21,6 +21,7 @@ def test_the_matrices_are_those_of_counts_and_are_made_once():
         np.testing.assert_array_equal(made.toarray(), own.toarray())
         assert not any(array.flags.writeable for array in (made.data, made.indices, made.indptr))
     assert PAIRS.difference is D and PAIRS.counts[0] is X and PAIRS.means[1] is N
+    assert np.shares_memory(X.indices, good.index) and np.shares_memory(Y.indices, bad.index)
     assert len(PAIRS) == 4 and PAIRS.shape == (3, 3) and PAIRS.identical == 1
 
 
@@ -76,10 +77,13 @@ def test_margins_within_the_rounding_of_their_own_sum_are_ties(rng):
     for table in rng.normal(size=(20, 3, 3)) * 10.0 ** rng.integers(-9, 9, (20, 1, 1)):
         m, plain = reward_margins(D, table), D @ table.ravel()
         assert m[3] == 0.0 and (m[:3] == plain[:3]).all() and m[:3].all()
+        np.testing.assert_allclose(reward_margins(PAIRS.counts, table), m, rtol=1e-12)
         again = pairs_of([STRINGS[i] for i in (4, 9, 17)], [STRINGS[i] for i in (4, 9, 17)])
         assert not reward_margins(again.difference, table).any()
     # 0.1 + 0.2 and 0.3, by other steps; one part in 1e12 is a difference.
-    other = choices([0], [1], 3).difference + choices([2], [1], 3).difference
-    assert reward_margins(other, [[0.1, 0.15, 0.2]]) == 0.0
-    assert reward_margins(other, [[0.1, 0.15, 0.2 + 1e-12]]) > 0.0
+    a, b = choices([0], [1], 3), choices([2], [1], 3)
+    for other in (a.difference + b.difference,
+                  counts.Difference(*(one + two for one, two in zip(a.counts, b.counts)))):
+        assert reward_margins(other, [[0.1, 0.15, 0.2]]) == 0.0
+        assert reward_margins(other, [[0.1, 0.15, 0.2 + 1e-12]]) > 0.0
     assert reward_margins(choices([0], [1], 2).difference, [[1, 0]]).tolist() == [1.0]

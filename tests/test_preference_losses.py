@@ -229,6 +229,34 @@ def test_a_loss_takes_its_own_matrix_and_refuses_the_others(name, form):
             assert WORDS[wanted] in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["bradley_terry", "dpo", "ipo"])
+def test_a_loss_of_the_difference_takes_its_two_matrices_as_well(name):
+    """(counts.3): D or X⁺ and X⁻, in every form of SciPy's, and nothing else in their place."""
+    loss = ONLY[name][1]
+    for form in (sparse.csr_array, sparse.csc_array, sparse.coo_array):
+        assert_same(loss(counts.Difference(form(X), form(Y))), loss(D))
+    for wrong, words in (((M, N), "difference.plus must be whole and not negative"),
+                         ((X, N), "difference.minus must be whole and not negative"),
+                         ((D, D), "difference.plus must be whole and not negative"),
+                         ((X, -1 * Y), "difference.minus must be whole and not negative"),
+                         ((X, Y[:5]), "difference.minus must be (12, 16), B > 0, for a table of"),
+                         ((X[:0], Y[:0]), "difference.plus must be (B, 16), B > 0, for a table of"),
+                         ((X, Y.toarray()), "difference.minus must be a sparse matrix: ")):
+        with pytest.raises(ValueError) as error:
+            loss(counts.Difference(*wrong))
+        assert words in str(error.value)
+    with pytest.raises(ValueError, match="difference must be a sparse matrix: .*, got tuple"):
+        loss((X, Y))
+
+
+def test_steps_that_the_policy_never_takes_are_refused_in_either_form():
+    never = np.where(np.arange(4) == 1, -np.inf, LOGITS)
+    for loss in (dpo_loss, ipo_loss):
+        for form in (PAIRS.counts, D, sparse.csc_array(D), sparse.coo_array(D)):
+            with pytest.raises(ValueError, match="difference must have no step that the policy"):
+                loss(never, never, form, beta=1.0)
+
+
 def test_a_difference_may_be_negative_in_its_last_row_only():
     assert np.isfinite(bradley_terry_loss(LOGITS, LATE)[0])
 

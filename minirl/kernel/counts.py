@@ -29,6 +29,9 @@ columns; the values are 1 (for D, +1 on the chosen string and −1 on the reject
 Nothing is sorted or summed, and there are no padding masks, no −100 labels and no shifted slices in
 any loss of this book.
 
+D alone has to be written: two strings lie in two places.  A fit takes hundreds of products with D,
+and it is worth while.  For one or two it is not, since D w = X⁺w − X⁻w (`Difference`).
+
 Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
 builds `Steps` goes through `steps`, which checks every range once, so that all other
 functions may trust them.  That check is not a courtesy.  The step (s, A) has the flat index s·A +
@@ -47,9 +50,10 @@ from scipy import sparse
 
 from minirl.kernel import checks
 
-BLOCK = 32_768   # steps numbered at a time: few enough to stay in the cache
-KEPT = 2**20     # as many ones as this are kept, at most
-CACHE_LINE = 64  # entries: a line of the cache has as many bytes, and an entry at least one
+BLOCK = 32_768        # steps numbered at a time: few enough to stay in the cache
+KEPT = 2**20          # as many ones as this are kept, at most
+FEW_ENTRIES = 20_000  # of so few entries NumPy has the sums before SciPy has made a matrix
+CACHE_LINE = 64       # entries: a line of the cache has as many bytes, and an entry at least one
 
 
 class Steps(NamedTuple):
@@ -61,6 +65,36 @@ class Steps(NamedTuple):
     index: np.ndarray   # (N,) int32, s·A + a
     starts: np.ndarray  # (B + 1,) int32, from 0 to N, never falling
     shape: tuple        # (S, A)
+
+
+class Difference(NamedTuple):
+    """D of (counts.3) as X⁺ and X⁻, from which nothing is made: D w is X⁺w − X⁻w.
+
+    Like D it has a shape and a transpose, and is multiplied with vectors by `@`.
+
+    Examples
+    --------
+    >>> D = Difference(sparse.csr_array([[0, 1, 1]]), sparse.csr_array([[1, 1, 0]]))
+    >>> print(D @ np.array([1., 2., 4.]), D.T @ np.array([0.5]))
+    [3.] [-0.5  0.   0.5]
+    """
+
+    plus: sparse.sparray   # X⁺ (B, S·A)
+    minus: sparse.sparray  # X⁻ (B, S·A)
+
+    @property
+    def shape(self):
+        """(B, S·A)."""
+        return self.plus.shape
+
+    @property
+    def T(self):
+        """Dᵀ, in the same form."""
+        return Difference(self.plus.T, self.minus.T)
+
+    def __matmul__(self, vector):
+        """D w."""
+        return self.plus @ vector - self.minus @ vector
 
 
 def table(steps, weights=None):
@@ -126,10 +160,7 @@ def difference_matrix(chosen, rejected):
     >>> print(difference_matrix(chosen, rejected).toarray())
     [[0. 0. 1. 0.]]
     """
-    if chosen.shape != rejected.shape or chosen.starts.size != rejected.starts.size:
-        raise ValueError(f"chosen and rejected must share a table and a number of sequences, got "
-                         f"{chosen.starts.size - 1} of {chosen.shape} and "
-                         f"{rejected.starts.size - 1} of {rejected.shape}")
+    _check_alike(chosen, rejected)
     lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
     starts = _starts(lengths.sum(axis=1))
     # One byte per step says whose place it is.  Each side fills its places in its own order.
@@ -138,6 +169,23 @@ def difference_matrix(chosen, rejected):
     columns = np.empty(is_chosen.size, dtype=np.int32)
     columns[is_chosen], columns[~is_chosen] = chosen.index, rejected.index
     return sparse.csr_array((signs, columns, starts), shape=(len(lengths), prod(chosen.shape)))
+
+
+def two_matrices(chosen, rejected):
+    """X⁺ and X⁻ of (counts.2) and (counts.3) on the steps as they lie, read-only: a `Difference`.
+
+    Examples
+    --------
+    >>> chosen = steps(np.array([0, 1]), np.array([1, 0]), np.array([0, 2]), (2, 2))
+    >>> rejected = steps(np.array([0]), np.array([1]), np.array([0, 1]), (2, 2))
+    >>> print(two_matrices(chosen, rejected) @ np.array([0., 1., 10., 0.]))
+    [10.]
+    """
+    _check_alike(chosen, rejected)
+    ones = _ones(max(chosen.index.size, rejected.index.size), float)  # the same for both
+    return Difference(*(sparse.csr_array(
+        tuple(map(_read_only, (ones[:side.index.size], side.index, side.starts))),
+        shape=(side.starts.size - 1, prod(side.shape))) for side in (chosen, rejected)))
 
 
 def mean_matrix(steps):
@@ -333,6 +381,20 @@ def join(parts):
     return Steps(np.concatenate([part.index for part in parts]), _starts(lengths), parts[0].shape)
 
 
+def _check_alike(chosen, rejected):
+    if chosen.shape != rejected.shape or chosen.starts.size != rejected.starts.size:
+        raise ValueError(f"chosen and rejected must share a table and a number of sequences, got "
+                         f"{chosen.starts.size - 1} of {chosen.shape} and "
+                         f"{rejected.starts.size - 1} of {rejected.shape}")
+
+
+def _read_only(array):
+    """A view of it, in which SciPy cannot sort or sum in place."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def _starts(lengths):
     """Where sequences of these lengths begin, laid end to end, and where the last one ends."""
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
@@ -344,6 +406,8 @@ def _starts(lengths):
 def add_up(index, size, weights=None):
     """`np.bincount(index, weights, size)` in half the time: the sum of the weights at each index.
 
+    Of many entries, that is.  To make a matrix takes as long as to count `FEW_ENTRIES` of them.
+
     The indices are read as the columns, and the weights as the entries, of a sparse matrix with one
     row.  Columns may repeat, and when the row is written out their entries are added up, in the
     order of the steps.  SciPy does not check the indices, and one outside would be written to
@@ -354,6 +418,8 @@ def add_up(index, size, weights=None):
     >>> print(add_up(np.array([2, 0, 2], np.int32), 4, np.array([1., 5., 0.5])))
     [5.  0.  1.5 0. ]
     """
+    if index.size < FEW_ENTRIES:
+        return np.bincount(index, weights, size).astype(float)
     # Ones of 32 bits: half the memory of floats to read, and enough for the steps of any batch.
     entries = _ones(index.size, np.int32) if weights is None else np.asarray(weights, float)
     row = sparse.csr_array((entries, index, np.array([0, index.size], np.int32)), shape=(1, size))

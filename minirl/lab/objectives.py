@@ -127,7 +127,7 @@ def one_gradient(found, moves, logits):
     imitation("online_sampling", "policy", f"best of {group}", kept(found, chance), chance)
     row("dpo", "reference", "comparison",
         np.concatenate(dpo_coefficients(logits, found.ref, pairs, beta=BETA)), np.tile(met, 2),
-        dpo.dpo_loss(logits, found.ref, pairs.difference, beta=BETA, pair_weights=met)[1],
+        dpo.dpo_loss(logits, found.ref, pairs.counts, beta=BETA, pair_weights=met)[1],
         counts.join([pairs.chosen, pairs.rejected]))
     from_groups("ppo", "reward - beta KL", earned - chance @ earned, chance, 0.0)
     from_groups("grpo", f"group of {group}",

@@ -72,8 +72,8 @@ import numpy as np
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.calibration import accuracy
-from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_pairs, check_possible, reward_margins
+from minirl.people.fitting import mean_squares, minimise_near
+from minirl.people.pairs import check_difference, check_pairs, check_possible, reward_margins
 from minirl.people.reward_model import bradley_terry_loss
 
 
@@ -85,8 +85,8 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     logits, ref_logits : (S, A) float
         Policy table θ and the frozen reference table; −∞ in the same places, if anywhere, and not
         where a string of the pairs goes.
-    difference : (B, S·A) sparse float
-        `Pairs.difference`.
+    difference : (B, S·A) sparse float, or counts.Difference
+        `Pairs.difference`, or for one evaluation `Pairs.counts`.
     beta : float > 0
         Reward per nat of log-ratio.  A larger β holds the policy closer to the reference; at 0 the
         loss would be log 2 for ever.
@@ -111,8 +111,8 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     """
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
-    check_possible("difference", difference, logp)
-    loss, slope = bradley_terry_loss(beta * ratios, difference, label_smoothing=label_smoothing,
+    D = check_difference("difference", difference, logp)
+    loss, slope = bradley_terry_loss(beta * ratios, D, label_smoothing=label_smoothing,
                                      pair_weights=pair_weights)
     return loss, backward(logp, beta * slope)
 
@@ -133,9 +133,13 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
     1.3863
     """
     check_pairs(pairs, ref_logits)
-    return minimise_near(lambda logits: dpo_loss(logits, ref_logits, pairs.difference, beta=beta,
+    checks.positive("beta", beta)
+    D = pairs.difference
+    # The second derivative of −log σ(m) at m = 0 is a quarter, and m is β times a log-ratio.
+    curvature = beta**2 / 4 * mean_squares(D, pairs.shape)
+    return minimise_near(lambda logits: dpo_loss(logits, ref_logits, D, beta=beta,
                                                  label_smoothing=label_smoothing),
-                         ref_logits, pull=pull, examples=len(pairs))
+                         ref_logits, pull=pull, examples=len(pairs), curvature=curvature)
 
 
 def preference_metrics(logits, ref_logits, pairs, *, beta):
@@ -161,10 +165,10 @@ def preference_metrics(logits, ref_logits, pairs, *, beta):
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
     check_pairs(pairs, logp)
-    check_possible("pairs", pairs.difference, logp)
+    check_possible("pairs", pairs.counts, logp)
     chosen, rejected = (beta * (X @ ratios.ravel()) for X in pairs.counts)
     plus, minus = (X @ logp.ravel() for X in pairs.counts)
     return {"rewards/chosen": float(chosen.mean()), "rewards/rejected": float(rejected.mean()),
             "rewards/margins": float((chosen - rejected).mean()),
-            "rewards/accuracies": accuracy(reward_margins(pairs.difference, beta * ratios)),
+            "rewards/accuracies": accuracy(reward_margins(pairs.counts, beta * ratios)),
             "logps/chosen": float(plus.mean()), "logps/rejected": float(minus.mean())}

@@ -15,10 +15,22 @@ infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
 
     (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                     (fitting.2)
 
+*Where h comes from.*  A loss is often a mean of f(m_i), with m = D x for a matrix D of B rows.  The
+diagonal of its Hessian is (1/B) Σ_i f″(m_i) D_i².  With one number for all f″ that is a sum of
+squares,
+
+    h = f″ (1/B) Σ_i D_i².                                                               (fitting.3)
+
+Where x is log π of a table of logits θ, the softmax takes a mean out of each row.  That is left
+out, for h need only be about right.  On 10,000 pairs of the running example DPO, IPO and ORPO then
+evaluate their losses 30 to 40 % less often.
+
 *Where there is no minimum*, a loss falls for ever, mostly like e^{−x}, and so does its gradient.  A
 search stops all the same, as soon as the gradient is small enough.  But ask for a hundredth of it,
 and x goes on by log 100 = 4.6, where at a minimum it would hardly move.  So fits without a pull ask
-once more (`minimise_lasting`), and have not `converged` if anything moves.
+once more (`minimise_lasting`), and have not `converged` if anything moves.  A long step may have
+taken an entry so far that nothing of its gradient is left to ask for.  So what is far away must
+also feel it if the way to it is stretched.
 
 Read next: any chapter that fits.  Compare: `optim`, for losses that change with every batch.
 Source: Byrd et al. 1995, "A limited memory algorithm for bound constrained optimization".
@@ -32,6 +44,8 @@ from scipy import optimize
 
 from minirl.kernel import checks
 from minirl.kernel.softmax import difference
+
+FAR = 36.0  # e^{−36} is lost in the rounding of 1.
 
 
 class Fit(NamedTuple):
@@ -132,15 +146,17 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
     """
     checks.not_negative("pull", pull)
     share = pull / checks.whole("examples", examples)
-    fit = minimise if pull > 0 else minimise_lasting
+    fit = minimise if pull > 0 else partial(minimise_lasting, centre=centre)
     return fit(attracted(loss, centre, share), centre if start is None else start, tol=tol,
                curvature=None if curvature is None else curvature + share)
 
 
-def minimise_lasting(loss, start, *, tol=1e-7, curvature=None):
+def minimise_lasting(loss, start, *, tol=1e-7, curvature=None, centre=None):
     """As `minimise`, but `converged` only if x hardly moves for a hundredth of its gradient.
 
-    What moves may be spread over many entries, so that a tenth in one of them is too much.
+    What moves may be spread over many entries, so that a tenth in one of them is too much.  And
+    entries far from the centre, by default the start, must feel it if all go on by a tenth of the
+    way from there.
 
     Examples
     --------
@@ -149,12 +165,29 @@ def minimise_lasting(loss, start, *, tol=1e-7, curvature=None):
     True False
     """
     found = minimise(loss, start, tol=tol, curvature=curvature)
-    left = np.abs(loss(found.x)[1]).max()
-    if not found.converged or left == 0:
-        return found
-    further = minimise(loss, found.x, tol=left / 100, curvature=curvature)
-    free = found.x != -np.inf
-    return found._replace(converged=bool(np.abs(further.x[free] - found.x[free]).max() < 0.1))
+    free, left = found.x != -np.inf, np.abs(loss(found.x)[1]).max()
+    way = difference(found.x, np.asarray(start if centre is None else centre), free)
+    felt = np.abs(loss(found.x + way / 10)[1]) > tol
+    rests = found.converged and felt[np.abs(way) > FAR].all()
+    if rests and left > 0:
+        further = minimise(loss, found.x, tol=left / 100, curvature=curvature)
+        rests = np.abs(further.x[free] - found.x[free]).max() < 0.1
+    return found._replace(converged=bool(rests))
+
+
+def mean_squares(rows, shape):
+    """(1/B) Σ_i D_i² of (fitting.3), in the `shape` of x, from the CSR rows of D (B, x.size).
+
+    A column that a row lists twice counts twice, as if its entries had different signs.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_array
+    >>> print(mean_squares(csr_array([[1.0, 0.0], [-1.0, 2.0]]), (1, 2)))
+    [[1. 2.]]
+    """
+    sums = np.bincount(rows.indices, rows.data**2, np.prod(shape))
+    return sums.reshape(shape) / rows.shape[0]
 
 
 def attracted(loss, centre, weight):

@@ -50,8 +50,8 @@ preferences", arXiv:2310.12036, eqs. 8 and 17.
 
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
-from minirl.people.fitting import minimise_near
-from minirl.people.pairs import DIFFERENCE, check_matrix, check_pairs, check_possible, shares
+from minirl.people.fitting import mean_squares, minimise_near
+from minirl.people.pairs import check_difference, check_pairs, shares
 
 
 def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
@@ -71,8 +71,7 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     """
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
-    D = check_matrix("difference", difference, logp, DIFFERENCE)
-    check_possible("difference", D, logp)
+    D = check_difference("difference", difference, logp)
     q = shares(pair_weights, D.shape[0])
     missing = D @ ratios.ravel() - 1 / (2 * beta)
     G = 2 * (D.T @ (q * missing)).reshape(logp.shape)
@@ -93,5 +92,7 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
     0.3333
     """
     check_pairs(pairs, ref_logits)
-    return minimise_near(lambda logits: ipo_loss(logits, ref_logits, pairs.difference, beta=beta),
-                         ref_logits, pull=pull, examples=len(pairs))
+    D = pairs.difference
+    return minimise_near(lambda logits: ipo_loss(logits, ref_logits, D, beta=beta), ref_logits,
+                         pull=pull, examples=len(pairs),
+                         curvature=2 * mean_squares(D, pairs.shape))

@@ -7,9 +7,13 @@ each matrix when a loss first asks for it.
     X⁺, X⁻        KTO                           `counts`, of (counts.2)
     M⁺, M⁻        SimPO, ORPO                   `means`, of (counts.4)
 
-A fit takes the `Pairs`, and a loss takes the matrix.  Given another matrix, a loss would fit
-something else without a word.  So it looks at the first rows, which costs next to nothing: D has
-negative entries, X holds whole numbers and none of them is negative, and the rows of M sum to 1.
+A fit takes the `Pairs`, and a loss takes the matrix.  A loss of D takes `counts` as well, which are
+D without its being written: for one or two evaluations, as of a minibatch, that is faster, and a
+fit of strings of seven letters takes 1.45 times as long.
+
+Given another matrix, a loss would fit something else without a word.  So it looks at the first
+rows, which costs next to nothing: D has negative entries, X holds whole numbers and none of them is
+negative, and the rows of M sum to 1.
 
 Read first: `counts`.  Read next: `reward_model`, `dpo`.
 """
@@ -29,7 +33,7 @@ HEAD = 32  # This many rows tell what a matrix is.
 class Pairs:
     """B pairs of strings: string i of `chosen` was preferred to string i of `rejected`.
 
-    The matrices are sparse, (B, S·A), made once and read-only.
+    The matrices are sparse, (B, S·A), made once and read-only.  `counts` lie on the strings.
 
     Examples
     --------
@@ -69,8 +73,8 @@ class Pairs:
 
     @cached_property
     def counts(self):
-        """X⁺ and X⁻ of (counts.2)."""
-        return _read_only(counts.matrix(self.chosen)), _read_only(counts.matrix(self.rejected))
+        """X⁺ and X⁻ of (counts.2), which together are D: a `counts.Difference`."""
+        return counts.two_matrices(self.chosen, self.rejected)
 
     @cached_property
     def means(self):
@@ -124,10 +128,12 @@ def reward_margins(difference, table):
     [-2.  2.]
     """
     table = finite_table("table", table)
-    D = check_matrix("difference", difference, table, DIFFERENCE)
-    sizes = sparse.csr_array((np.abs(D.data), D.indices, D.indptr), shape=D.shape)
-    m, terms = D @ table.ravel(), sizes @ np.abs(table.ravel())
-    return np.where(np.abs(m) <= np.diff(D.indptr) * np.finfo(float).eps * terms, 0.0, m)
+    D = check_difference("difference", difference, table)
+    m, number, size = D @ table.ravel(), 0, 0.0
+    for part in _parts(D):
+        sizes = sparse.csr_array((np.abs(part.data), part.indices, part.indptr), shape=D.shape)
+        number, size = number + np.diff(part.indptr), size + sizes @ np.abs(table.ravel())
+    return np.where(np.abs(m) <= number * np.finfo(float).eps * size, 0.0, m)
 
 
 def shares(pair_weights, B):
@@ -228,6 +234,26 @@ def check_matrix(name, rows, table, kind, B=None):
     return rows
 
 
+def check_difference(name, difference, table):
+    """D, as CSR or as a `counts.Difference` of CSR, if it is that, and its strings can be written.
+
+    Examples
+    --------
+    >>> one = sparse.csr_array([[0.5, 0.5]])
+    >>> check_difference("D", counts.Difference(one, one), np.zeros((1, 2)))
+    Traceback (most recent call last):
+    ValueError: D.plus must be whole and not negative (counts.matrix), got entries from 0 to 0.5
+    """
+    if isinstance(difference, counts.Difference):
+        plus = check_matrix(f"{name}.plus", difference.plus, table, COUNTS)
+        minus = check_matrix(f"{name}.minus", difference.minus, table, COUNTS, plus.shape[0])
+        D = counts.Difference(plus, minus)
+    else:
+        D = check_matrix(name, difference, table, DIFFERENCE)
+    check_possible(name, D, table)
+    return D
+
+
 def check_means(chosen, rejected, logp):
     """M⁺ and M⁻ as CSR, if they are such and as many, and their strings can be written.
 
@@ -246,7 +272,7 @@ def check_means(chosen, rejected, logp):
 
 
 def check_possible(name, rows, logp):
-    """CSR rows of strings that can be written: no step at which the table log π is −∞.
+    """CSR rows of strings, or X⁺ and X⁻, that can be written: no step at which log π is −∞.
 
     Examples
     --------
@@ -254,11 +280,18 @@ def check_possible(name, rows, logp):
     Traceback (most recent call last):
     ValueError: strings must have no step that the policy never takes, got action 1 in state 0
     """
-    never = logp.real == -np.inf
-    if never.any() and (wrong := np.isin(rows.indices, np.flatnonzero(never))).any():
-        state, action = np.unravel_index(rows.indices[wrong.argmax()], logp.shape)
-        raise ValueError(f"{name} must have no step that the policy never takes, got action "
-                         f"{action} in state {state}")
+    never = np.flatnonzero(logp.real == -np.inf)
+    for part in _parts(rows) if never.size else ():
+        wrong = np.isin(part.indices, never)
+        if wrong.any():
+            state, action = np.unravel_index(part.indices[wrong.argmax()], logp.shape)
+            raise ValueError(f"{name} must have no step that the policy never takes, got action "
+                             f"{action} in state {state}")
+
+
+def _parts(D):
+    """D itself, or X⁺ and X⁻."""
+    return (D,) if sparse.issparse(D) else D
 
 
 def _check_type(name, value, kind):

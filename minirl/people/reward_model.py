@@ -69,8 +69,8 @@ from scipy import sparse
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.people.existence import covariance, nearest, settled
-from minirl.people.fitting import minimise_near
-from minirl.people.pairs import (COUNTS, DIFFERENCE, check_matrix, check_pairs, check_strings,
+from minirl.people.fitting import mean_squares, minimise_near
+from minirl.people.pairs import (COUNTS, check_difference, check_matrix, check_pairs, check_strings,
                                  finite_table, shares)
 
 
@@ -81,8 +81,8 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     ----------
     weights : (S, A) float
         The reward table w.
-    difference : (B, S·A) sparse float
-        `Pairs.difference`.
+    difference : (B, S·A) sparse float, or counts.Difference
+        `Pairs.difference`, or for one evaluation `Pairs.counts`.
     margin : float or (B,) float
         In units of reward.
     label_smoothing : float in [0, 0.5)
@@ -105,7 +105,7 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     0.6931 [[ 0.5 -0.5]]
     """
     weights = finite_table("weights", weights)
-    D = check_matrix("difference", difference, weights, DIFFERENCE)
+    D = check_difference("difference", difference, weights)
     if np.shape(margin) not in ((), D.shape[:1]):
         raise ValueError(f"margin must be one for all or one per pair, of shape {D.shape[:1]}, got "
                          f"shape {np.shape(margin)}")
@@ -153,10 +153,9 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     table = finite_table("table", table)
     table = np.full(data.shape, table) if table.ndim == 0 else table
     rows = _rows(data, table)
-    # (1/B) Σ D² σ(m) σ(−m) at m = 0, taking a row as listed; other losses differ by a factor.
-    squares = np.bincount(rows.indices, rows.data**2, table.size).reshape(table.shape)
+    # The second derivative of −log σ(m) is σ(m) σ(−m), at 0 a quarter.  Others differ by a factor.
     found = minimise_near(lambda weights: loss(weights, rows), table, pull=pull, tol=tol,
-                          examples=rows.shape[0], curvature=squares / (4 * rows.shape[0]))
+                          examples=rows.shape[0], curvature=mean_squares(rows, table.shape) / 4)
     if pull == 0 and found.converged:
         found = found._replace(converged=settled(lambda w: loss(w, rows), found.x, rows))
     if pull == 0 and found.converged:

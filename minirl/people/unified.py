@@ -112,8 +112,8 @@ def dpo_coefficients(logits, ref_logits, pairs, *, beta):
     checks.positive("beta", beta)
     logp, ratio = log_ratios(logits, ref_logits)
     check_pairs(pairs, logp)
-    check_possible("pairs", pairs.difference, logp)
-    m = beta * (pairs.difference @ ratio.ravel())
+    check_possible("pairs", pairs.counts, logp)
+    m = beta * (pairs.counts @ ratio.ravel())
     push = beta * np.exp(log_sigmoid(-m))
     return (np.repeat(push, np.diff(pairs.chosen.starts)),
             -np.repeat(push, np.diff(pairs.rejected.starts)))

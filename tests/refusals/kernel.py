@@ -161,8 +161,9 @@ ROWS = {
         row(lambda: counts.join([ONE, ELSEWHERE]),
             "parts must be steps over one table, got tables [(3, 4), (4, 3)]"),
         row(lambda: counts.join([]), "parts must be steps over one table, got tables []"),
-        row(lambda: counts.difference_matrix(ONE, TWO), "got 1 of (3, 4) and 2 of (3, 4)"),
-        row(lambda: counts.difference_matrix(ONE, ELSEWHERE), "got 1 of (3, 4) and 1 of (4, 3)"),
+        *(row(lambda make=make, other=other: make(ONE, other), f"got 1 of (3, 4) and {words}")
+          for make in (counts.difference_matrix, counts.two_matrices)
+          for other, words in ((TWO, "2 of (3, 4)"), (ELSEWHERE, "1 of (4, 3)"))),
         row(lambda: counts.difference_matrix(LONG, LONG), "32 bits, got 2147483648 steps"),
     ],
     "sampling": [
