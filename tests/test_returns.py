@@ -249,5 +249,7 @@ def test_values_move_towards_the_mean_target_of_each_state():
     """(returns.5), with a state visited three times, one visited once, one never"""
     steps = counts.steps(np.array([0, 1, 0, 0]), np.array([0, 1, 1, 0]), np.array([0, 4]), (3, 2))
     targets = np.array([1.0, 5.0, 2.0, 6.0])
-    moved = move_values(np.array([2.0, 1.5, 7.0]), steps, targets, rate=0.25)
-    np.testing.assert_allclose(moved, [2 + 0.25 * (3 - 2), 1.5 + 0.25 * (5 - 1.5), 7], atol=1e-15)
+    for visits in None, [3, 1, 0]:
+        moved = move_values(np.array([2.0, 1.5, 7.0]), steps, targets, rate=0.25, visits=visits)
+        np.testing.assert_allclose(moved, [2 + 0.25 * (3 - 2), 1.5 + 0.25 * (5 - 1.5), 7],
+                                   atol=1e-15)

@@ -115,7 +115,8 @@ def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normali
 
     (advantages, _), (_, targets), (_, returns) = map(estimate, (gae_lambda, value_lambda, 1.0))
     return Judgement(normalised(advantages) if normalize_advantage else advantages,
-                     move_values(values, batch.steps, targets, rate=value_rate),
+                     move_values(values, batch.steps, targets, rate=value_rate,
+                                 visits=batch.visits),
                      explained_variance(values[batch.rollout.states], returns))
 
 

@@ -154,7 +154,8 @@ def reinforce(mdp, record, *, rewards=environment_rewards, credit=reward_to_go,
 
         returns = reward_to_go(batch.rewards, batch.rollout.starts, gamma=mdp.gamma)
         explained = explained_variance(record.values[batch.rollout.states], returns)
-        values = move_values(record.values, batch.steps, returns, rate=value_rate)
+        values = move_values(record.values, batch.steps, returns, rate=value_rate,
+                             visits=batch.visits)
         record = next_record(record._replace(logits=logits, values=values, optimiser=state), batch,
                              {"value/explained_variance": explained})
         yield record

@@ -220,7 +220,7 @@ def discounted_sums(x, starts, factor):
     return dtbsv(1, band, x, lower=1, trans=1, diag=1, overwrite_x=1)
 
 
-def move_values(values, steps, targets, *, rate):
+def move_values(values, steps, targets, *, rate, visits=None):
     """The value table (S,) after (returns.5); states that were not visited keep their value.
 
     Parameters
@@ -232,6 +232,8 @@ def move_values(values, steps, targets, *, rate):
         What was observed to follow each step, for example its λ-return.
     rate : float in [0, 1]
         1 replaces a value by the mean of its targets.
+    visits : (S,) float, optional
+        How many of the steps were taken in each state, if they have been counted already.
 
     Examples
     --------
@@ -241,7 +243,8 @@ def move_values(values, steps, targets, *, rate):
     """
     values = checks.array("values", values, steps.shape[:1])
     checks.fraction("rate", rate)
-    visits = counts.table(steps).sum(axis=1)
+    visits = (counts.table(steps).sum(axis=1) if visits is None
+              else checks.weights("visits", visits, values.shape))
     total = counts.table(steps, targets).sum(axis=1)
     return values + rate * (total - visits * values) / np.maximum(visits, 1)
 

@@ -232,6 +232,8 @@ ROWS = {
             "values must have shape (1,), got (2,)"),
         row(lambda: move_values(np.zeros(1), TOSS, np.ones(3), rate=0.5),
             "weights must have shape (1,), got (3,)"),
+        row(lambda: move_values(np.zeros(1), TOSS, np.ones(1), rate=0.5, visits=np.ones(2)),
+            "visits must have shape (1,), got (2,)"),
         *closed("rate", lambda x: move_values(np.zeros(1), TOSS, np.ones(1), rate=x)),
         *(row(lambda one=one, other=other: explained_variance(one, other),
               f"predictions must have shape {other.shape}, got {one.shape}")
