@@ -179,8 +179,7 @@ def ratios_of(found, logits):
 def kept(found, chance):
     """The probability of a string to be the best of its group, ties broken by lot: (M,)."""
     rewards, group = found.rewards, found.members.shape[1]
-    below = np.array([chance[rewards < r].sum() for r in rewards])
-    equal = np.array([chance[rewards == r].sum() for r in rewards])
+    below, equal = (rewards[:, None] > rewards) @ chance, (rewards[:, None] == rewards) @ chance
     return ((below + equal)**group - below**group) / (group * equal)
 
 
@@ -245,12 +244,12 @@ def updates(found):
         return lambda logits: -loss(logits, *data, pair_weights=met, **options)[1]
 
     every, often = sparse.csr_array(found.matrix), M * met.reshape(M, M)
+    liked, disliked = often.sum(axis=1), often.sum(axis=0)
 
     def kto_as_met(logits):
         z0 = chances(found, logits) @ ratios_of(found, logits)
         return -kto.kto_loss(logits, ref, every, every, beta=BETA, z0=max(z0, 0.0),
-                             desirable_weight=often.sum(axis=1),
-                             undesirable_weight=often.sum(axis=0))[1]
+                             desirable_weight=liked, undesirable_weight=disliked)[1]
 
     return {
         "sft": imitate(demonstrations(found)[0]),

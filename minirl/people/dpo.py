@@ -112,6 +112,7 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
+    check_possible("difference", D, logp)
     loss, slope = bradley_terry_loss(beta * ratios, D, label_smoothing=label_smoothing,
                                      pair_weights=pair_weights)
     return loss, backward(logp, beta * slope)

@@ -51,7 +51,7 @@ preferences", arXiv:2310.12036, eqs. 8 and 17.
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.fitting import mean_squares, minimise_near
-from minirl.people.pairs import check_difference, check_pairs, shares
+from minirl.people.pairs import check_difference, check_pairs, check_possible, shares
 
 
 def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
@@ -72,6 +72,7 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
+    check_possible("difference", D, logp)
     q = shares(pair_weights, D.shape[0])
     missing = D @ ratios.ravel() - 1 / (2 * beta)
     G = 2 * (D.T @ (q * missing)).reshape(logp.shape)
