@@ -3,6 +3,8 @@
 `mdp` is a world's law.  Who learns by experience does not look at it: a learner plays, and sees
 only the states it came through and what its actions earned.  One world at a time would be slow in
 Python.  So everything here plays N worlds side by side, and one array operation moves them all.
+(Where fewer than ten play, or are left, that takes longer than a plain loop, which takes its place:
+`sampling.codes_of_few`.)
 
 There are three ways to play.  `step` moves N parallel worlds by one step and leaves the rest to
 you.  `walk` moves them under a policy, for ever: a world whose episode has ended starts the next
@@ -204,8 +206,8 @@ def walk(mdp, policy, states, *, rng):
         for numbers in _parts(words(rng, block, everyone)):
             code, first = draws(first, numbers)
             states, *others = chain.step(code)
-            ahead = np.concatenate([states[1:], chain.states(first[None])])
-            yield from map(Moves, states, *others, ahead)
+            next_states = np.concatenate([states[1:], chain.states(first[None])])
+            yield from map(Moves, states, *others, next_states)
 
 
 def step(mdp, states, actions, rng, *, auto_reset=False):
