@@ -214,8 +214,15 @@ def words(rng, count, which):
 
 
 def _words(rng, count):
-    """Words of 64 bits cost as much as words of 32, so each is cut into two."""
-    return rng.integers(0, 2**64, (count + 1) // 2, dtype=np.uint64).view(np.uint32)[:count]
+    """Words of 64 bits cost as much as words of 32, so each is cut into two.
+
+    Those of `default_rng` are handed out as its bit generator makes them: the same that `integers`
+    draws, in a quarter of the time.
+    """
+    bits, number = rng.bit_generator, (count + 1) // 2
+    whole = (bits.random_raw(number) if isinstance(bits, np.random.PCG64) else
+             rng.integers(0, 2**64, number, dtype=np.uint64))
+    return whole.view(np.uint32)[:count]
 
 
 def codes_of_few(table, first, numbers, onward):
