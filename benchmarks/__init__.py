@@ -14,11 +14,15 @@ In reading order:
     grpo         W9   the GRPO loss and its gradient
     lake         W10  PPO from nothing to the optimal policy of a lake
     costs             how time and memory grow with the size of the work
+    jobs              what each command of the book takes from beginning to end
     peers             how a peer gets what the book gets
+    threads           how many cores and threads a peer gets
+    readme            do the tables of the README say what was measured?
 
-`python -m benchmarks` runs all, `python -m benchmarks W5 W8` some.  With `--peers` the same works
-are also timed as the libraries do them that people use, each in its best form, and where it differs
-in the form that one finds in tutorials, whose name ends in `_idiom`; and as a compiled loop
-(`numba`), which stands for the limit of the machine.  Absolute times depend on the machine and on
-the minute; compare the ratios of one run.
+`python -m benchmarks` runs all but the jobs, and `python -m benchmarks W5 jobs` what is named.
+With `--peers` the same works are also timed as the libraries do them that people use, each in its
+best form, and where it differs in the form that one finds in tutorials, whose name ends in
+`_idiom`; and as a compiled loop (`numba`), which stands for the limit of the machine.  All have one
+thread; where a name ends in `_2_threads`, two.  Absolute times depend on the machine and on the
+minute; compare the ratios of one run.
 """

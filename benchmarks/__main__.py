@@ -5,17 +5,18 @@ Exit status: 0 done, 1 failed or interrupted, 2 a wrong argument or a file that 
 
 import argparse
 import json
-import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 
+from benchmarks.threads import rows_in_two_threads, use_cores
 from minirl.console import file_name, finish, progress, use_one_thread
 from minirl.files import STANDARD, check_writable, write_bytes
 
 WORKS = {"W1": "stepping", "W2": "q_learning", "W3": "sampling", "W4": "text", "W5": "ppo",
          "W6": "returns", "W7": "preferences", "W8": "preferences", "W9": "grpo", "W10": "lake"}
-COSTS = "costs"
+COSTS, JOBS = "costs", "jobs"
+NAMES = *WORKS, COSTS, JOBS
 PEERS = "numba", "jax", "torch", "gymnasium", "stable_baselines3", "sklearn"
 
 
@@ -24,33 +25,26 @@ def _parser():
         prog="python -m benchmarks", allow_abbrev=False,
         description="Time the inner loops of the book against the plain form of each, on one core, "
                     "after proving that both agree.",
-        epilog=f"The works: {', '.join(f'{work} {module}' for work, module in WORKS.items())}; and "
-               f"{COSTS}, how time and memory grow.")
+        epilog=f"The works: {', '.join(f'{work} {module}' for work, module in WORKS.items())}; "
+               f"{COSTS}, how time and memory grow; and {JOBS}, what each command of the book "
+               f"takes from beginning to end.")
     parser.add_argument("works", nargs="*", type=_work, metavar="WORK",
-                        help=f"{', '.join(WORKS)} or {COSTS} (all)")
+                        help=f"{', '.join(NAMES)} (all but {JOBS})")
     parser.add_argument("--full", action="store_true",
-                        help="take larger shapes and more rounds")
+                        help="take larger shapes, more rounds and the slow jobs too")
     parser.add_argument("--peers", action="store_true",
-                        help=f"compare with whatever is installed of {', '.join(PEERS)}")
+                        help=f"compare with whatever is installed of {', '.join(PEERS)}, in one "
+                             f"thread, and those that would take all cores also in two")
     parser.add_argument("--json", type=file_name, metavar="FILE",
-                        help="write the rows of the table there as well; to standard output (-) "
-                             "they are written instead of tables")
+                        help="write what is measured there as well; to standard output (-) it is "
+                             "written instead of tables")
     return parser
 
 
 def _work(text):
-    if text not in (*WORKS, COSTS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join((*WORKS, COSTS))}")
+    if text not in NAMES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(NAMES)}")
     return text
-
-
-def use_one_core():
-    """Keep this process on one core, and tell the libraries it will import to use one thread."""
-    use_one_thread()
-    os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen="
-                               "false intra_op_parallelism_threads=1").strip()
-    if hasattr(os, "sched_setaffinity"):  # not on every system
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def cases(works):
@@ -62,41 +56,53 @@ def cases(works):
 
 
 def run(arguments):
-    """Time what the arguments ask for.  Raises ValueError for what the user can mend."""
+    """Measure what the arguments ask for.  Raises ValueError for what the user can mend."""
+    asked, full = arguments.works or [*WORKS, COSTS], arguments.full
     if arguments.json is not None:
         check_writable(arguments.json)
-    timing = import_module("benchmarks.timing")  # now that the threads are limited
-    asked = arguments.works or [*WORKS, COSTS]
-    peers = frozenset(name for name in PEERS if arguments.peers and find_spec(name))
-    quiet = arguments.json == STANDARD
-    if COSTS in asked and not quiet:
-        progress("costs")
-        text = import_module("benchmarks.costs").text(full=arguments.full)
+    found = {}
+
+    def keep(name, measured, table):
         progress("")
-        print(text + "\n")
-    rows, control = [], []
-    for case in cases(asked):
-        progress(f"{case.work} {case.title}")
-        more, speed = timing.run(case, peers, arguments.full)
-        rows, control = rows + more, control + speed
-    progress("")
+        found[name] = [row._asdict() for row in measured]
+        if measured and arguments.json != STANDARD:
+            print(f"\n{table}" if len(found) > 1 else table)
+
+    # Other processes come first: this one is still small, and may use all cores.
+    if JOBS in asked:
+        jobs = import_module("benchmarks.jobs")
+        costs = jobs.run(full=full)
+        keep(JOBS, costs, jobs.text(costs))
+    works = [work for work in asked if work in WORKS]
+    in_two = []
+    if arguments.peers and works:
+        progress("two threads")
+        in_two = rows_in_two_threads(works, full)
+    use_cores(1)
+    if COSTS in asked:
+        growth = import_module("benchmarks.costs")
+        costs = growth.run(full=full)
+        keep(COSTS, costs, growth.text(costs))
+    if works:
+        timing = import_module("benchmarks.timing")
+        peers = frozenset(name for name in PEERS if arguments.peers and find_spec(name))
+        rows, control = [], []
+        for case in cases(works):
+            progress(f"{case.work} {case.title}")
+            more, speed = timing.run(case, peers, full)
+            rows += more + [timing.limited(timing.Row(*row), more) for row in in_two
+                            if row[:2] == [case.work, case.title]]
+            control += speed
+        keep("works", rows, timing.table(rows, control))
     if arguments.json is not None:
-        write_bytes(arguments.json, as_json(rows).encode())
-    if rows and not quiet:
-        print(timing.table(rows, control))
-
-
-def as_json(rows):
-    """The rows as a JSON text, without the extremes."""
-    keys = "work", "case", "form", "ns_per_item", "ratio", "limit"
-    return json.dumps([{key: getattr(row, key) for key in keys} for row in rows], indent=1) + "\n"
+        write_bytes(arguments.json, (json.dumps(found, indent=1) + "\n").encode())
 
 
 def main(argv=None):
     """Run the command line and return its exit status, which is that of argparse too."""
     def work():
         arguments = _parser().parse_args(argv)
-        use_one_core()
+        use_one_thread()
         run(arguments)
 
     return finish("benchmarks", work)

@@ -8,15 +8,18 @@ time, which makes slopes smaller.
 """
 
 import tracemalloc
+from itertools import groupby
 from time import perf_counter
 from typing import Callable, NamedTuple
 
 import numpy as np
 
 from gridworld.maps import LAKE_8X8, frozen_lake, teleports
+from minirl.console import progress
 from minirl.kernel.counts import select, table, two_matrices
 from minirl.people.dpo import dpo_loss
 from minirl.exact.evaluation import evaluate
+from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import rollout
 from minirl.play.surrogate import collapse
 from minirl.play.ppo import ppo_loss
@@ -99,6 +102,15 @@ def horizon(steps):
     return job
 
 
+def one_long(steps):
+    """10,000 episodes, all but one of a single step.  State 0 ends at once, state 1 never."""
+    world = TabularMDP(prob=np.ones((2, 1, 1)), next_state=np.array([[[0]], [[1]]]),
+                       reward=np.zeros((2, 1, 1)), terminated=np.array([[[True]], [[False]]]),
+                       start=np.array([0.5, 0.5]), gamma=0.99)
+    policy, starts = np.ones((2, 1)), np.arange(10_000) == 0
+    return lambda: rollout(world, policy, starts.astype(int), horizon=steps, rng=0)
+
+
 CURVES = [
     Curve("strings sampled", "tokens", sampling, (10_000, 100_000, 1_000_000), (10_000_000,)),
     Curve("likelihood, gradient", "tokens", likelihood, (10_000, 100_000, 1_000_000),
@@ -107,6 +119,7 @@ CURVES = [
     Curve("DPO from strings", "pairs", preferences, (1000, 10_000, 100_000), (1_000_000,)),
     Curve("exact evaluation", "states", equations, (64, 256, 1024), (4096, 16384)),
     Curve("episodes of a lake", "episodes", episodes, (100, 1000, 10_000), (100_000,)),
+    Curve("one long among 10,000", "steps", one_long, (100, 1000, 10_000), (100_000,)),
     Curve("100 episodes, GAE", "horizon", horizon, (10, 100, 1000), (10_000,))]
 
 
@@ -136,15 +149,47 @@ def slope(sizes, costs):
     return float(np.polyfit(np.log(sizes), np.log(costs), 1)[0])
 
 
-def text(*, full=False):
-    """The table of all curves, measured now: str."""
-    lines = [f"{'how costs grow':<22}{'size':>12} {'':<9}{'seconds':>12}{'peak MB':>11}"]
+class Cost(NamedTuple):
+    """A job at one of its sizes, measured."""
+
+    curve: str
+    unit: str
+    size: int
+    seconds: float
+    peak_mb: float
+
+
+def run(*, full=False):
+    """All curves, measured now: a list of Cost."""
+    costs = []
     for curve in CURVES:
-        sizes = curve.sizes + curve.full * full
-        seconds, memory = zip(*(measure(curve.prepare(size)) for size in sizes))
-        for n, (size, time, peak) in enumerate(zip(sizes, seconds, memory)):
-            lines.append(f"{curve.title if n == 0 else '':<22}{size:>12,} {curve.unit:<9}"
-                         f"{time:>12.5f}{peak / 1e6:>11.2f}")
-        lines.append(f"{'':<22}{'slope':>12} {'':<9}{slope(sizes, seconds):>12.2f}"
-                     f"{slope(sizes, memory):>11.2f}")
+        progress(f"costs: {curve.title}")
+        for size in curve.sizes + curve.full * full:
+            seconds, peak = measure(curve.prepare(size))
+            costs.append(Cost(curve.title, curve.unit, size, seconds, peak / 1e6))
+    return costs
+
+
+def text(costs):
+    """The table of all costs, with the slopes of each curve.
+
+    Examples
+    --------
+    >>> sums = Cost("sums", "numbers", 10, 0.5, 2.0)
+    >>> print(text([sums, sums._replace(size=100, seconds=50.0, peak_mb=20.0)]))
+    how costs grow                size               seconds    peak MB
+    sums                            10 numbers       0.50000       2.00
+                                   100 numbers      50.00000      20.00
+                                 slope                  2.00       1.00
+    """
+    lines = [f"{'how costs grow':<22}{'size':>12} {'':<9}{'seconds':>12}{'peak MB':>11}"]
+    for title, points in groupby(costs, key=lambda cost: cost.curve):
+        points = list(points)
+        for n, (_, unit, size, seconds, peak) in enumerate(points):
+            lines.append(f"{title if n == 0 else '':<22}{size:>12,} {unit:<9}"
+                         f"{seconds:>12.5f}{peak:>11.2f}")
+        sizes, *grown = zip(*((cost.size, cost.seconds, cost.peak_mb) for cost in points))
+        lines.append(f"{'':<22}{'slope':>12} {'':<9}"
+                     + "".join(f"{slope(sizes, one):>{width}.2f}"
+                               for one, width in zip(grown, (12, 11))))
     return "\n".join(lines)

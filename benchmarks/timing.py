@@ -101,7 +101,7 @@ class Row(NamedTuple):
     limit: float        # time of numba / time, or None without numba
 
 
-def run(case, peers=frozenset(), full=False):
+def run(case, peers=frozenset(), full=False, threads=1):
     """Check that all forms of a case agree, and time them.
 
     `case.prepare(size, peers)` returns
@@ -121,10 +121,14 @@ def run(case, peers=frozenset(), full=False):
         Names of the modules to compare with.
     full : bool
         Whether to take the full size and more rounds.
+    threads : int
+        How many the peers have.  With more than one only these are timed, beside the book, and
+        their names end with the number, as in "jax_2_threads".
 
     Returns
     -------
     rows : list of Row
+        Without the book, if the peers have several threads.
     control : list of float
         Nanoseconds for each entry of the control, round by round.
 
@@ -134,9 +138,13 @@ def run(case, peers=frozenset(), full=False):
         If two forms disagree.
     """
     small, items = case.prepare(case.sizes[0], peers)
+    timed = [name for name in small
+             if threads == 1 or name == "book" or name.startswith(tuple(peers))]
+    if threads > 1 and timed == ["book"]:
+        return [], []
     case.agree({name: form() for name, form in small.items()})
     large, more = case.prepare(case.sizes[1 + full], peers)
-    forms = {name: small[name] if _is_slow(name) else large[name] for name in small}
+    forms = {name: small[name] if _is_slow(name) else large[name] for name in timed}
     sizes = {name: _items(items if _is_slow(name) else more, name) for name in forms}
     for name, form in forms.items():
         if not _is_slow(name):
@@ -153,10 +161,23 @@ def run(case, peers=frozenset(), full=False):
 
     control = ns.pop("control")
     middle = {name: median(times) for name, times in ns.items()}
-    return [Row(case.work, case.title, name, middle[name], min(times), max(times),
-                middle[name] / middle["book"],
+    return [Row(case.work, case.title, name + f"_{threads}_threads" * (threads > 1), middle[name],
+                min(times), max(times), middle[name] / middle["book"],
                 middle[LIMIT] / middle[name] if LIMIT in middle else None)
-            for name, times in ns.items()], control
+            for name, times in ns.items() if threads == 1 or name != "book"], control
+
+
+def limited(row, rows):
+    """A row that was timed beside the book elsewhere, with the limit of the book's case.
+
+    Examples
+    --------
+    >>> book = Row("W5", "PPO", "book", 4.0, 4.0, 4.0, 1.0, 0.5)
+    >>> limited(Row("W5", "PPO", "jax_2_threads", 6.0, 6.0, 6.0, 2.0, None), [book]).limit
+    0.25
+    """
+    book, = (own for own in rows if own.form == "book")
+    return row if book.limit is None else row._replace(limit=book.limit / row.ratio)
 
 
 def _is_slow(name):

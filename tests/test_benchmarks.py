@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import costs, lake, sampling, stepping, timing
+from benchmarks import costs, jobs, lake, readme, sampling, stepping, threads, timing
+from minirl.__main__ import JOBS
 from minirl.files import STANDARD
 
 MODULES = [importlib.import_module(f"benchmarks.{name}")
@@ -198,7 +199,8 @@ def test_a_random_walker_finds_the_goal_as_rarely_as_it_says():
 @pytest.fixture
 def sums(monkeypatch):
     """The command with one quick case in place of every work, and no change to this process."""
-    monkeypatch.setattr(command, "use_one_core", lambda: None)
+    monkeypatch.setattr(command, "use_cores", lambda number: None)
+    monkeypatch.setattr(command, "rows_in_two_threads", lambda works, full: [])
     monkeypatch.setattr(command, "cases", lambda works: [SUM._replace(work=work) for work in works
                                                          if work in command.WORKS])
     monkeypatch.setattr(costs, "CURVES", [costs.Curve("sums", "numbers", lambda size: (
@@ -221,10 +223,10 @@ def test_the_command_runs_some_and_writes_them(sums, capsys, tmp_path, monkeypat
     file = tmp_path / "rows.json"
     assert command.main(["W8", "W5", "--peers", "--json", str(file)]) == 0
     out = capsys.readouterr().out
-    rows = json.loads(file.read_text())
+    rows = json.loads(file.read_text())["works"]
     assert [(row["work"], row["form"]) for row in rows] == [
         (work, form) for work in ("W8", "W5") for form in ("plain", "book", "numba")]
-    assert set(rows[0]) == {"work", "case", "form", "ns_per_item", "ratio", "limit"}
+    assert set(rows[0]) == set(timing.Row._fields)
     for first in (0, 3):
         plain, book, numba = rows[first:first + 3]
         assert plain["ratio"] == plain["ns_per_item"] / book["ns_per_item"]
@@ -232,17 +234,19 @@ def test_the_command_runs_some_and_writes_them(sums, capsys, tmp_path, monkeypat
         assert book["ratio"] == numba["limit"] == 1
     assert "how costs grow" not in out and out.count("control") == 1
     assert command.main(["W1", "costs", "--json", STANDARD]) == 0
-    assert [row["limit"] for row in json.loads(capsys.readouterr().out)] == [None, None]
+    found = json.loads(capsys.readouterr().out)
+    assert [row["limit"] for row in found["works"]] == [None, None]
+    assert [row["size"] for row in found["costs"]] == [1000, 10_000] and "jobs" not in found
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["W11"], "'W11' is not one of W1, W2, .*, W10, costs"),
+    (["W11"], "'W11' is not one of W1, W2, .*, W10, costs, jobs"),
     (["--json", ""], "the name of a file is expected"),
     (["--json", os.path.join("no such folder", "rows.json")], "cannot write no such folder"),
     (["--json", os.curdir], "cannot write .: it must be a file")])
 def test_what_cannot_be_used_is_refused_in_one_sentence_before_any_work(
         monkeypatch, capsys, arguments, message):
-    for work in "use_one_core", "cases":
+    for work in "use_cores", "cases":
         monkeypatch.setattr(command, work, lambda *_: None)
     monkeypatch.setattr(command, "import_module", lambda name: pytest.fail("work was begun"))
     try:
@@ -255,18 +259,228 @@ def test_what_cannot_be_used_is_refused_in_one_sentence_before_any_work(
     assert all(line.startswith(("usage:", " ")) for line in usage)
 
 
-def test_threads_are_limited_before_numpy_is_there_and_the_process_keeps_to_one_core():
+def test_threads_are_limited_and_jobs_run_before_numpy_is_there():
+    """And the process keeps to as many cores, of those that it had."""
     script = """
 import os, sys
-from benchmarks.__main__ import use_one_core
+from benchmarks import jobs
+from benchmarks.threads import cores, use_cores
+mine, number = set(cores()), int(sys.argv[1])
+use_cores(number)
 assert "numpy" not in sys.modules
-use_one_core()
-assert os.environ["OMP_NUM_THREADS"] == os.environ["OPENBLAS_NUM_THREADS"] == "1"
-assert os.environ["XLA_FLAGS"].startswith("--ours --xla_cpu_multi_thread_eigen=false")
-assert not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) == 1
+assert os.environ["OMP_NUM_THREADS"] == str(number) and os.environ["OPENBLAS_NUM_THREADS"] == "1"
+one = os.environ["XLA_FLAGS"].startswith("--ours --xla_cpu_multi_thread_eigen=false")
+assert one == (number == 1)
+assert not hasattr(os, "sched_getaffinity") or (
+    set(cores()) <= mine and len(cores()) == min(number, len(mine)))
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60,
-                   env={**os.environ, "XLA_FLAGS": "--ours"})
+    for number in "1", "2":
+        subprocess.run([sys.executable, "-c", script, number], check=True, timeout=60,
+                       env={**os.environ, "XLA_FLAGS": "--ours"})
+
+
+def test_in_several_threads_the_peers_alone_are_timed_beside_the_book(clock):
+    """What has none of them is not even compared.  `plain` is compared, and not timed."""
+    peers = frozenset({"jax", "torch"})
+    seconds = {"plain": [0], "book": repeat(0.1), "jax": repeat(0.2), "torch_idiom": repeat(0.4)}
+    case, calls = clock(seconds)
+    rows, _ = timing.run(case, peers, threads=2)
+    assert [row.form for row in rows] == ["jax_2_threads", "torch_idiom_2_threads"]
+    assert np.allclose([row.ratio for row in rows], [2, 40]) and rows[0].limit is None
+    case, calls = clock({"plain": [], "book": [], "gymnasium": []})
+    assert timing.run(case, peers, threads=2) == ([], []) == (calls, calls)
+
+
+def test_rows_in_two_threads_stand_beside_the_others_and_share_their_limit(
+        sums, capsys, tmp_path, monkeypatch):
+    file, asked = tmp_path / "rows.json", []
+
+    def in_two(works, full):
+        asked.append((works, full))
+        return [["W5", "a sum", "jax_2_threads", 4.0, 4.0, 4.0, 2.0, None]]
+
+    monkeypatch.setattr(command, "rows_in_two_threads", in_two)
+    monkeypatch.setattr(command, "find_spec", lambda name: name in ("jax", "numba") or None)
+    assert command.main(["W5", "W8", "costs", "--peers", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())["works"]
+    assert [row["form"] for row in rows[:2]] == ["plain", "book"] and len(rows) == 9
+    assert [row["form"] for row in rows if "2" in row["form"]] == [rows[4]["form"]]
+    assert rows[4]["limit"] == rows[1]["limit"] / 2
+    assert asked == [(["W5", "W8"], False)]
+    assert command.main(["W5"]) == command.main(["costs", "--peers"]) == 0 and len(asked) == 1
+
+
+def test_a_second_process_is_asked_only_if_there_are_peers_and_cores(monkeypatch, capsys):
+    """One that fails is told in a sentence."""
+    done = subprocess.CompletedProcess([], 1, "", "Traceback:\nAssertionError: they disagree\n")
+    asked = []
+    monkeypatch.setattr(threads.subprocess, "run", lambda line, **_: asked.append(line) or done)
+    for cores, there in (([0], True), ([0, 1], None)):
+        monkeypatch.setattr(threads, "cores", lambda: cores)
+        monkeypatch.setattr(threads, "find_spec", lambda name: there)
+        assert threads.rows_in_two_threads(["W5"], full=True) == []
+    assert asked == []
+    monkeypatch.setattr(threads, "find_spec", lambda name: name == "jax" or None)
+    assert command.main(["W5", "--peers", "--full"]) == 1
+    assert asked == [[sys.executable, "-m", "benchmarks.threads", "W5", "--full"]]
+    assert capsys.readouterr().err == "benchmarks: two threads: AssertionError: they disagree\n"
+
+
+def test_the_second_process_prints_rows(monkeypatch, capsys):
+    monkeypatch.setattr(threads, "use_cores", lambda number: None)
+    monkeypatch.setattr(threads, "find_spec", lambda name: name == "jax" or None)
+    monkeypatch.setattr(command, "cases", lambda works: [SUM._replace(work=work) for work in works
+                                                         if work in command.WORKS])
+    assert threads.main(["W5", "W8", "--full"]) == 0
+    rows = [timing.Row(*row) for row in json.loads(capsys.readouterr().out)]
+    assert [(row.work, row.form) for row in rows] == [("W5", "jax_2_threads"),
+                                                      ("W8", "jax_2_threads")]
+
+
+# Whole jobs.
+
+
+def test_every_job_of_the_book_is_measured_with_its_helpers_in_bytes(tmp_path):
+    """A hundred million bytes are held; the seconds of the processor are those of the process."""
+    known = {f"minirl {job.name}" for job in JOBS}
+    assert known <= {*jobs.COMMANDS, *jobs.SLOW} and not known & {"minirl", *jobs.COMMANDS[5:]}
+    cost = jobs.measure("timeit -n 1 -r 1 -s b='x'*10**8 sum(range(10**6))", tmp_path)
+    assert 0.01 < cost.processor < 2 * cost.seconds and 100 < cost.peak_mb < 200
+
+
+@pytest.mark.slow
+def test_the_commands_that_hand_over_files_find_them(monkeypatch):
+    monkeypatch.setattr(jobs, "COMMANDS", [line for line in jobs.COMMANDS if "toy_lm" in line])
+    assert [cost.job for cost in jobs.run()] == jobs.COMMANDS
+
+
+def test_jobs_are_run_if_they_are_named_and_written_down(sums, monkeypatch, capsys, tmp_path):
+    file = tmp_path / "rows.json"
+    for name in "COMMANDS", "SLOW":
+        monkeypatch.setattr(jobs, name, (f"this {name}",))
+    monkeypatch.setattr(jobs, "measure", lambda line, folder: jobs.Cost(line, 3.0, 2.0, 99.0))
+    assert command.main(["W1"]) == 0 and "jobs" not in capsys.readouterr().out
+    for full in [], ["--full"]:
+        assert command.main(["jobs", "--json", str(file), *full]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[1].split() == ["this", "COMMANDS", "3.00", "2.00", "99"]
+        assert len(lines) == 2 + len(full)
+    assert json.loads(file.read_text())["jobs"][1] == {
+        "job": "this SLOW", "seconds": 3.0, "processor": 2.0, "peak_mb": 99.0}
+
+
+@pytest.mark.parametrize("job, message", [
+    ("benchmarks W0", "'benchmarks W0' ended with status 2: python -m benchmarks: error: argument"),
+    ("timeit 1/0", "'timeit 1/0' ended with status 1: ZeroDivisionError: division by zero")])
+def test_a_job_that_fails_is_told_in_a_sentence(sums, monkeypatch, capsys, job, message):
+    monkeypatch.setattr(jobs, "COMMANDS", (job,))
+    assert command.main(["jobs"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"benchmarks: {message}") and err.count("\n") == 1
+
+
+def test_an_interrupt_ends_the_job_too(sums, monkeypatch, capsys):
+    """Also one that reaches only the program that waits."""
+    begun, popen = [], subprocess.Popen
+
+    def begin(*arguments, **options):
+        begun.append(popen(*arguments, **options))
+        return begun[-1]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", begin)
+    monkeypatch.setattr(os, "wait4", interrupt)
+    assert command.main(["jobs"]) == 1
+    child, = begun
+    assert child.returncode < 0 and capsys.readouterr().err == "\nbenchmarks: interrupted\n"
+
+
+def test_a_system_that_does_not_tell_is_said_to_be_one(sums, monkeypatch, capsys):
+    monkeypatch.delattr(os, "wait4", raising=False)
+    assert command.main(["jobs"]) == 2
+    assert capsys.readouterr().err == ("benchmarks: jobs cannot be measured here: the system does "
+                                       "not tell what a process has used (there is no os.wait4)\n")
+
+
+# The tables of the README.
+
+
+def test_the_tables_of_the_readme_have_a_line_for_every_case_and_every_command():
+    text = readme.README.read_text(encoding="utf-8")
+    speed, whole = readme.read_table(readme.SPEED, text), readme.read_table(readme.JOBS, text)
+    assert list(speed) == [f"{case.work} {case.title}" for case in CASES]
+    assert list(whole) == [f"`{line}`" for line in (*jobs.COMMANDS, *jobs.SLOW)]
+    assert all(len(cells) == 6 and cells[0] and cells[1] for cells in speed.values())
+    assert {len(cells) for cells in whole.values()} == {3}
+
+
+HEADER = "work", "the book", "plain loop", "best form of a library"
+
+
+@pytest.mark.parametrize("said, measured, wrong", [
+    (["2.5 ns a token", "130", "JAX 1.3"], ["2.5 ns a token", "101", "JAX 1.1"], []),
+    (["2.5 ns a token", "132", "JAX 1.3"], ["2.5 ns a token", "101", "JAX 1.1"], [1]),
+    (["2.5 ns a token", "76", "JAX 1.3"], ["2.5 ns a token", "100", "JAX 1.8"], [1, 2]),
+    (["2.5 ns a token", "1,100", "JAX 1.3"], ["4.2 ns a token", "1,000", "JAX 1.3"], []),
+    (["2.5 ns a token", "100", "JAX 1.3"], ["4.3 ns a token", "100", "JAX 1.3"], [0]),
+    (["2.5 ns a token", "100", "JAX 1.3"], ["2.5 ns a token", "100", "PyTorch 1.3"], [2]),
+    (["0.9 µs a token", "100", "JAX 1.3"], ["900 ns a token", "100", "JAX 1.3"], []),
+    (["0.9 µs a token", "100", ""], ["0.9 ns a token", "100", "JAX 1.3"], [0, 2]),
+    (["2.5 ns a token", "100", "JAX 1.3"], ["2.5 ns a token", "100", ""], []),
+    (None, ["2.5 ns a token", "100", ""], [0, 1])])
+def test_what_is_further_off_than_a_factor_is_out_of_date(said, measured, wrong):
+    """Times by the square of the factor; what was not measured is not judged."""
+    readme_says = {} if said is None else {"W5": said}
+    lines, compared = readme.out_of_date(HEADER, readme_says, {"W5": measured}, 1.3)
+    assert lines == [f"W5, {HEADER[n + 1]}: {said and said[n] or 'nothing'}, and now {measured[n]}"
+                     for n in wrong]
+    assert compared == sum(map(bool, measured))
+
+
+def test_a_table_takes_the_fastest_form_of_each_kind():
+    times = {"plain": 2181.0, "book": 1.0, "numba": 0.42, "jax": 2.0, "torch": 1.5,
+             "torch_sparse": 1.2, "torch_float32": 0.9, "jax_float32": 1.1, "jax_2_threads": 0.55,
+             "jax_float32_2_threads": 0.1, "torch_idiom": 534.0, "torch_idiom_2_threads": 700.0,
+             "gymnasium": 600.0}
+    rows = [{"work": "W9", "case": CASES[-2].title, "form": form, "ratio": ratio, "limit": 0.42,
+             "ns_per_item": 2.53 * ratio} for form, ratio in times.items()]
+    table = readme.speed_table(rows)
+    assert table == {f"W9 {CASES[-2].title}": [
+        "2.5 ns a token", "2,200", "PyTorch 530", "PyTorch sparse 1.2", "JAX 0.55", "0.42"]}
+    text = f"Text.\n\n{readme.as_markdown(readme.SPEED, table)}\n\nText."
+    assert readme.read_table(readme.SPEED, text) == table
+    assert readme.read_table(readme.JOBS, text) == {}
+
+
+def test_the_check_says_what_is_out_of_date_and_prints_what_is_not(monkeypatch, tmp_path, capsys):
+    file, page = tmp_path / "rows.json", tmp_path / "README.md"
+    file.write_text(json.dumps({"jobs": [{"job": "minirl kl", "seconds": 2.0, "processor": 1.0,
+                                          "peak_mb": 80.0}]}))
+    monkeypatch.setattr(readme, "README", page)
+    assert readme.main([str(file), "--print"]) == 0
+    table = capsys.readouterr().out
+    assert table.splitlines()[2] == "| `minirl kl` | 2.0 | 1.0 | 80 |"
+    page.write_text(table.replace("80", "100"))
+    assert readme.main([str(file)]) == 0
+    assert capsys.readouterr().out == "3 numbers compared, 0 out of date\n"
+    assert readme.main([str(file), "--factor", "1.2"]) == 1
+    assert capsys.readouterr().out == ("`minirl kl`, peak MB: 100, and now 80\n"
+                                       "3 numbers compared, 1 out of date\n")
+
+
+@pytest.mark.parametrize("text, message", [
+    (None, "cannot read"), ("[", "is not what"), ("[1]", "is not what"), ("{}", "has neither"),
+    ('{"works": [{"work": "W5"}]}', "is not what"), ('{"jobs": 3}', "is not what"),
+    ('{"works": [{"work": "W5", "case": "gone", "form": "book"}]}', "is not what")])
+def test_a_file_that_is_none_of_the_benchmarks_is_refused(tmp_path, capsys, text, message):
+    file = tmp_path / "rows.json"
+    if text is not None:
+        file.write_text(text)
+    assert readme.main([str(file)]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("benchmarks.readme: ") and message in err
 
 
 def test_a_curve_is_measured_with_its_slope(monkeypatch):
@@ -275,7 +489,7 @@ def test_a_curve_is_measured_with_its_slope(monkeypatch):
     monkeypatch.setattr(costs, "CURVES", [costs.Curve("sums", "numbers", lambda size: size,
                                                       (10, 100), (1000,))])
     for full, sizes in ((False, ["10", "100"]), (True, ["10", "100", "1,000"])):
-        lines = costs.text(full=full).splitlines()
+        lines = costs.text(costs.run(full=full)).splitlines()
         assert lines[1].split() == ["sums", "10", "numbers", "0.00010", "10.00"]
         assert [line[22:34].strip() for line in lines[1:-1]] == sizes
         assert lines[-1].split() == ["slope", "2.00", "1.00"]
@@ -284,6 +498,11 @@ def test_a_curve_is_measured_with_its_slope(monkeypatch):
 def test_the_peak_of_memory_holds_all_that_lives_at_one_time():
     _, peak = costs.measure(lambda: np.ones(10**6) + np.ones(10**6))
     assert 16e6 < peak < 25e6
+
+
+def test_one_long_episode_among_many_short_ones_needs_no_rectangle():
+    """Which would be ten thousand by ten thousand."""
+    assert costs.measure(costs.one_long(10_000))[1] < 60e6
 
 
 @pytest.mark.parametrize("curve", costs.CURVES, ids=lambda curve: curve.title)
