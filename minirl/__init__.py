@@ -19,8 +19,8 @@ Part 1, the kernel
 Part 2, exact answers
     exact     solving evaluation gains planning average_reward regularised return_law scorecard
 Part 3, learning from play
-    play      optim returns training prediction exploration q_learning reinforce baselines
-              actor_critic surrogate ppo ppo_kl
+    play      optim returns training prediction exploration many_learners q_learning reinforce
+              baselines actor_critic surrogate ppo ppo_kl
 Part 4, learning from people
     people    fitting pairs sft best_of_n kl existence reward_model calibration rlhf groups
               grpo dpo ipo kto simpo orpo unified

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from gridworld.maps import frozen_lake
-from minirl.play.exploration import boltzmann, epsilon_greedy, highest, is_masked, one_of
+from minirl.play.exploration import (boltzmann, chosen, epsilon_greedy, highest, is_masked,
+                                     who_explores)
+from minirl.play.many_learners import one_of, plan, split
 from minirl.play.q_learning import (double_q_learning, expected_sarsa, learners, q_learning,
                                     sarsa)
 from worlds import single_outcome
@@ -28,7 +30,8 @@ def values():
 
 def taken(rule, values, numbers):
     """The actions of one step."""
-    return rule.plan(numbers[None], values.shape[1], 0)(0, values)
+    act = plan(rule, numbers[None], values.shape[1], 0)
+    return act(0, values, np.arange(len(values)), None, True)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
@@ -83,6 +86,29 @@ def test_epsilon_itself_is_greedy_and_the_number_below_it_takes_the_last_action(
         rule = epsilon_greedy(epsilon)
         assert taken(rule, values, np.array([epsilon])).tolist() == [1]
         assert taken(rule, values, np.array([np.nextafter(epsilon, 0)])).tolist() == [A - 1]
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
+def test_one_learner_chooses_from_a_list_as_many_do_from_a_table(values, epsilon):
+    rule = epsilon_greedy(epsilon)
+    for row in values:
+        numbers = np.append(np.random.default_rng(1).random(500), [0, 1 - 2.0**-53])
+        explores, luck = who_explores(rule, numbers, 0)
+        assert [chosen(row.tolist(), *which) for which in zip(explores, luck)] == taken(
+            rule, np.tile(row, (502, 1)), numbers).tolist()
+
+
+def test_what_is_left_of_a_number_is_luck():
+    """Uniform again on either side of ε, and of a coin; never 1."""
+    numbers = np.append((np.arange(1000) + 0.5) / 1000, 1 - 2.0**-53)
+    for explores, luck, share in ((*who_explores(epsilon_greedy(0.3), numbers, 0), 0.3),
+                                  (*split(numbers), 0.5)):
+        assert luck.min() >= 0 and luck.max() < 1
+        for side in explores, ~explores:
+            np.testing.assert_allclose(np.sort(luck[side])[:299],
+                                       (np.arange(299) + 0.5) / side[:1000].sum(), atol=1e-12)
+    assert explores.sum() == 501 and who_explores(boltzmann(1.0), numbers, 0)[0].sum() == 0
+    np.testing.assert_array_equal(who_explores(boltzmann(1.0), numbers, 0)[1], numbers)
 
 
 def test_one_of_the_marked_is_found_by_counting():

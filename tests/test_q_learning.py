@@ -12,6 +12,9 @@ from gridworld.maps import cliff_walk, frozen_lake, windy_grid
 from minirl.exact.evaluation import action_values, evaluate
 from minirl.play.exploration import Exploration, boltzmann, epsilon_greedy
 from minirl.exact.planning import policy_iteration
+from minirl.kernel import environment
+from minirl.kernel.environment import playable
+from minirl.play import q_learning as module
 from minirl.play.q_learning import (Episodes, double_q_learning, expected_sarsa, learners,
                                     q_learning, sarsa)
 from minirl.kernel.sampling import generators
@@ -191,6 +194,70 @@ def test_a_learner_and_its_books_equal_a_loop_over_learners_and_steps(learner, r
 # Many runs, records.
 
 
+@pytest.fixture
+def few(monkeypatch):
+    """How many learners take turns, which the tests of equality change."""
+    return lambda number: monkeypatch.setattr(module, "TAKE_TURNS", number)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0, lambda progress: 0.1 + 0.8 * progress],
+                         ids=["greedy", "0.3", "uniform", "schedule"])
+@pytest.mark.parametrize("kind", ["tied", "masked", "nine actions", "one start", "no luck"])
+@LEARNERS
+def test_learners_that_take_turns_learn_what_they_learn_together_bit_for_bit(learner, kind, epsilon,
+                                                                             few):
+    mdp = leaky(2, 6, 9 if kind == "nine actions" else 3, 1 if kind == "no luck" else 3)
+    if kind == "masked":
+        able = np.random.default_rng(2).random(mdp.shape) < 0.6
+        mdp = replace(mdp, available=able | (np.arange(3) == 0))
+    if kind == "one start":
+        mdp = replace(mdp, start=np.eye(6)[2])
+    first = np.random.default_rng(2).normal(size=(5, *mdp.shape)).round(kind == "nine actions")
+    record = learners(mdp, rng=range(5), tables=TABLES[learner],
+                      initial_value=0.0 if kind == "tied" else first)
+    options = {"exploration": epsilon_greedy(epsilon), "horizon": 6, "steps_per_iteration": 40,
+               "truth": policy_iteration(mdp).action_values, "iterations": 3}
+    records = []
+    for number in 0, np.inf:
+        few(number)
+        records.append(list(itertools.islice(learner(mdp, record, **options), 3)))
+    np.testing.assert_equal(*records)
+
+
+def test_few_learners_take_turns_and_only_those_that_can(monkeypatch, few):
+    """Many, with large tables, with values to look at in every step or without a law do not."""
+    asked = []
+    monkeypatch.setattr(module, "_take_turns", lambda *given: asked.append(True) or 4 * [None])
+    monkeypatch.setattr(module, "move_together", lambda *given: asked.append(False) or 4 * [None])
+    small, large = leaky(9, 4, 3, 2), leaky(9, 40, 30, 1)
+    for mdp, R, rule, turns in ((small, 1, epsilon_greedy(0.1), True),
+                                (small, 1, boltzmann(0.1), False),
+                                (small, 31, epsilon_greedy(0.1), True),
+                                (small, 33, epsilon_greedy(0.1), False),
+                                (large, 1, epsilon_greedy(0.1), False),
+                                (playable(small), 1, epsilon_greedy(0.1), False)):
+        with pytest.raises((AttributeError, TypeError)):  # the rest does without their answer
+            next(q_learning(mdp, learners(mdp, rng=range(R)), exploration=rule,
+                            steps_per_iteration=10 if mdp is large else 1000))
+        assert asked.pop() is turns and not asked
+
+
+@LEARNERS
+def test_a_world_with_few_pieces_is_looked_up_and_the_others_are_drawn(learner, monkeypatch):
+    """[0, 1) has seven in this world, and a number that is a threshold lies above it."""
+    mdp = replace(leaky(2, 6, 3, 3), prob=np.array(
+        [[[1, 1, 2], [0, 4, 0], [3, 1, 0]]] * 3 + [[[2, 1, 1], [1, 0, 3], [0, 0, 4]]] * 3) / 4)
+    record, found = learners(mdp, rng=range(40), tables=TABLES[learner]), []
+    for pieces in 0, 16:
+        monkeypatch.setattr(environment, "MOST_PIECES", pieces)
+        found.append(next(learner(mdp, record, steps_per_iteration=100, horizon=6)))
+        move = playable(mdp).moves(np.arange(4)[:, None] / 4)
+        assert [move(t, np.array([entry]))[0].item() for entry in range(18) for t in range(4)] == [
+            mdp.next_state[s, a, (mdp.prob[s, a].cumsum()[:2] <= t / 4).sum()]
+            for s, a in np.ndindex(6, 3) for t in range(4)]
+    np.testing.assert_equal(*found)
+
+
 @pytest.mark.parametrize("rule", RULES)
 @LEARNERS
 def test_a_run_is_the_same_alone_and_among_others_bit_for_bit(learner, rule):
@@ -256,8 +323,8 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
     that must not be written there."""
     mdp, always = leaky(9, 4, 3, 2), np.array([2, 0, 1])
     always.flags.writeable = False
-    rule = Exploration(lambda numbers, A, progress: lambda t, values: always,
-                       lambda values, progress: np.eye(3)[always])
+    rule = Exploration(lambda progress: 0.0, lambda values, progress: np.eye(3)[always],
+                       lambda values, luck, progress: always)
     record = next(learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
                           exploration=rule, steps_per_iteration=40))
     assert (record.updates.sum(axis=(0, 2)) == 40 * np.eye(3)[always]).all()
@@ -268,8 +335,8 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
 def test_a_rule_that_takes_what_is_not_available_is_refused(learner):
     mdp = replace(leaky(9, 4, 3, 2), available=np.array([[True, True, False]] * 4))
     for action in 2, 1:
-        rule = Exploration(lambda numbers, A, progress: lambda t, values: np.full(3, action),
-                           lambda values, progress: np.eye(3)[[action] * 3])
+        rule = Exploration(lambda progress: 0.0, lambda values, progress: np.eye(3)[[action] * 3],
+                           lambda values, luck, progress: np.full(3, action))
         trainer = learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]),
                           exploration=rule, steps_per_iteration=5)
         if action == 2:

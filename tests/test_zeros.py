@@ -20,6 +20,7 @@ from worlds import random_mdp
 from minirl.exact.planning import policy_iteration
 from minirl.kernel import counts
 from minirl.kernel.gradcheck import by_complex_step
+from minirl.kernel.environment import playable
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from minirl.kernel.playing import rollout, steps_played
 from minirl.kernel.softmax import entropy_loss, log_softmax, product
@@ -27,6 +28,8 @@ from minirl.people.grpo import grpo_loss, resting_policy
 from minirl.people.kl import k3, k3_loss, kl_loss, string_kl
 from minirl.people.pairs import Pairs
 from minirl.people.sft import fit_by_counting, sft_loss
+from minirl.play.exploration import epsilon_greedy
+from minirl.play.many_learners import value_of_best
 from minirl.play.optim import adam
 from minirl.play.ppo import ppo_loss
 from minirl.play.ppo_kl import ppo_kl_loss
@@ -252,6 +255,11 @@ def given(kind):
         **dict.fromkeys(("q_learning.q_learning", "q_learning.sarsa", "q_learning.expected_sarsa"),
                         {"record": learners(world, rng=0)}),
         "q_learning.double_q_learning": {"record": learners(world, rng=0, tables=2)},
+        "many_learners.move_together": {
+            "world": playable(world), "record": learners(world, rng=0), "ahead": value_of_best,
+            "exploration": epsilon_greedy(0.5), "tables": learners(world, rng=0).tables,
+            "updates": learners(world, rng=0).updates, "step_sizes": np.full(9, 0.5),
+            "numbers": rng.random((1, 8, 4)), "progress": 1.0},
         **dict.fromkeys(("prediction.td_prediction", "prediction.monte_carlo"),
                         {"record": predictors(world, rng=0)}),
         "pairs.check_possible": {"name": "rows", "rows": pairs.difference},

@@ -18,6 +18,7 @@ environments", arXiv:2407.17032.
 """
 
 import math
+from functools import cached_property
 
 import numpy as np
 
@@ -25,15 +26,19 @@ from minirl.kernel import checks
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import first_states, move, start_states
 
+MOST_PIECES = 16  # of [0, 1); a world with more of them draws each outcome when it happens
+
 
 def playable(world):
     """A world as the learners of values play it: a TabularMDP behind the seam, or an `Environment`.
 
     What is playable has `shape`, `gamma` and `available`, and four methods.  `begin(rng)` begins an
-    episode for each of R Generators; `resume(states)` goes on where a record stands; `move(states,
-    actions, numbers)` returns next states, rewards, terminated and truncated (R,), the last of
-    them None where the world has no time limit; `restart(over, numbers)` begins a new episode for
-    the runs `over` (n,).  The first and the last return states.  Numbers (R,) are uniform.
+    episode for each of R Generators; `resume(states)` goes on where a record stands; `restart(over,
+    numbers)` begins a new episode for the runs `over` (n,).  The first and the last return states.
+    `moves(numbers)` is told the uniform numbers (T, R) of T steps and returns the function that
+    makes step t: `move(t, entry)`, of the entries s·A + a, returns next states, rewards, discounts
+    (γ, and 0 after an end), terminated and truncated, each (R,), the last of them None where the
+    world has no time limit.
 
     Examples
     --------
@@ -44,13 +49,18 @@ def playable(world):
     """
     if isinstance(world, TabularMDP):
         return _Law(world)
-    if not all(hasattr(world, name) for name in ("begin", "resume", "move", "restart")):
+    if not all(hasattr(world, name) for name in ("begin", "resume", "moves", "restart")):
         raise ValueError(f"world must be a TabularMDP or a environment.Environment, got {world!r}")
     return world
 
 
 class _Law:
-    """A TabularMDP behind the seam: numbers in [0, 1) decide what happens."""
+    """A TabularMDP behind the seam: numbers in [0, 1) decide what happens.
+
+    The thresholds (sampling.1) of all states and actions together cut [0, 1) into pieces.  Into
+    which piece a number falls says the outcome of every action in every state, so that outcomes are
+    known before anybody acts, and an entry and a piece find theirs in a table.
+    """
 
     def __init__(self, mdp):
         self.mdp, self.shape, self.gamma, self.available = mdp, mdp.shape, mdp.gamma, mdp.available
@@ -62,12 +72,52 @@ class _Law:
     def resume(self, states):
         pass
 
-    def move(self, states, actions, numbers):
-        return *move(self.mdp, states, actions, numbers), None
-
     def restart(self, over, numbers):
         # With one first state there is nothing to draw.
         return self.first if self.first.size == 1 else first_states(self.mdp, numbers[over])
+
+    def moves(self, numbers):
+        limits, tables = self._pieces
+        if tables is None:
+            return lambda t, entry: self._drawn(entry, numbers[t])
+        piece = np.zeros(numbers.shape, int)
+        for limit in limits:
+            piece += numbers >= limit
+
+        def move(t, entry):
+            cell = entry * (limits.size + 1)
+            cell += piece[t]
+            return *(table.take(cell) for table in tables), None
+
+        return move
+
+    def _drawn(self, entry, numbers):
+        next_states, rewards, terminated = move(self.mdp, *divmod(entry, self.shape[1]), numbers)
+        return next_states, rewards, self.gamma * ~terminated, terminated, None
+
+    @cached_property
+    def _pieces(self):
+        """All thresholds, and the tables of `moves`, an entry for each piece of each (s, a)."""
+        mdp, law = self.mdp, self.mdp.thresholds[0]
+        limits = np.unique(law)
+        if limits.size >= MOST_PIECES:
+            return limits, None
+        outcome = (law[:, :, None] <= np.append(0, limits)).sum(axis=0)
+        cell = np.arange(0, mdp.prob.size, mdp.prob.shape[2])[:, None] + outcome
+        return limits, [table.take(cell.ravel()) for table in (
+            mdp.next_state, mdp.reward, np.where(mdp.terminated, 0, mdp.gamma), mdp.terminated)]
+
+    @cached_property
+    def lists(self):
+        """For each state and action: its thresholds, and (next state, reward, terminated) of each
+        outcome, all as lists."""
+        mdp = self.mdp
+        S, A, K = mdp.prob.shape
+        limits = mdp.thresholds[0].T.reshape(S, A, K - 1).tolist()
+        outcomes = np.empty((S, A, K), [("", int), ("", float), ("", bool)])
+        for name, table in zip(outcomes.dtype.names, (mdp.next_state, mdp.reward, mdp.terminated)):
+            outcomes[name] = table
+        return [list(zip(*of_a_state)) for of_a_state in zip(limits, outcomes.tolist())]
 
 
 class Environment:
@@ -118,8 +168,11 @@ class Environment:
             raise ValueError(f"the record must be the last one of its environment, which stands in "
                              f"{self.states}, got {states}")
 
-    def move(self, states, actions, numbers):
-        """A step of each run: next states, rewards, terminated, truncated, each (R,)."""
+    def moves(self, numbers):
+        """The function that makes a step of each run; luck is the environment's own."""
+        return lambda t, entry: self._move(entry % self.shape[1])
+
+    def _move(self, actions):
         actions = actions + self.first
         seen, *ends, info = self.env.step(actions if self.several else int(actions[0]))
         rewards, terminated, truncated = (np.array(part, kind).reshape(-1)
@@ -132,7 +185,7 @@ class Environment:
             self.states, states = states, states.copy()
             states[self.begun] = [self.number(last) for last in info["final_obs"][self.begun]]
             self._tell(states, info["final_info"])
-        return states, rewards, terminated, truncated
+        return states, rewards, np.where(terminated, 0, self.gamma), terminated, truncated
 
     def restart(self, over, numbers):
         """A new episode for the runs `over` (n,): their states (n,)."""

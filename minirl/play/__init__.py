@@ -7,6 +7,7 @@ In reading order:
     training       what all trainers of policies share: the record, the batch, the step
     prediction     learn what a policy is worth: TD(0) and Monte Carlo
     exploration    how a learner that values actions chooses among them
+    many_learners  hundreds of them, side by side
     q_learning     learn what actions are worth: Q-learning, SARSA, expected SARSA, double Q
     reinforce      the policy gradient by sampling, with a baseline
     baselines      what to subtract from a return: five more
@@ -16,5 +17,5 @@ In reading order:
     ppo_kl         the same with a price on the distance
 """
 
-from minirl.play import (optim, returns, training, prediction, exploration, q_learning, reinforce,
-                         baselines, actor_critic, surrogate, ppo, ppo_kl)
+from minirl.play import (optim, returns, training, prediction, exploration, many_learners,
+                         q_learning, reinforce, baselines, actor_critic, surrogate, ppo, ppo_kl)

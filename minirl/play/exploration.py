@@ -24,10 +24,17 @@ whatever is tried disappoints, so that a greedy learner tries everything.
 An action that is not available has the value −∞.  Neither rule takes it; A in (exploration.1) is
 the number of the others.
 
-An `Exploration` is two functions.  `plan` looks at the uniform numbers (T, R) that decide T steps
-of R learners, and returns the function that acts: given t and the values (R, A), a row each, it
-takes an action per row.  A number decides whether its learner explores, what it tries, and which of
-equal actions it takes.  `policy` says with which probabilities, which expected SARSA wants to know.
+An `Exploration` is three functions.  `rate` is ε, the share of steps in which a learner *explores*:
+it takes any available action, all of them equally often.  `act` is what it takes otherwise; a rule
+without `act` takes one of the best.  `policy` are the probabilities of all this together, which
+expected SARSA wants to know; without `act` they are (exploration.1).  Boltzmann exploration does
+not explore in this sense, since it looks at the values in every step.
+
+One uniform number u decides a step.  Below ε its learner explores, and there u/ε is uniform again;
+otherwise (u − ε)/(1 − ε) is.  What is left of the number in this way is the *luck* of the step.
+Of m actions in question it takes number ⌊m · luck⌋.  So it is known for many steps in advance who
+explores and with which luck: `who_explores`.  Only the others need to look at their values.
+
 The rate or the temperature may be a schedule (`optim`): `epsilon_greedy(linear(1.0, 0.05, 0.1))`
 tries everything at first and little after a tenth of the run.
 
@@ -35,7 +42,6 @@ Read first: `optim`, for schedules.  Read next: `q_learning`.
 Source: Sutton and Barto, 2nd edition, chapters 2.2, 2.6 and 6.4; Watkins 1989 for both rules.
 """
 
-from functools import cache
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -47,10 +53,11 @@ from minirl.kernel.softmax import log_softmax
 
 
 class Exploration(NamedTuple):
-    """`plan(numbers, A, progress) -> act(t, values)`, (R,) int, and `policy(values, progress)`."""
+    """A rule for trying: how often, with which chances in all, and what is taken otherwise."""
 
-    plan: Callable
-    policy: Callable
+    rate: Callable        # rate(progress) -> ε
+    policy: Callable      # policy(values, progress) -> (R, A), from values (R, A)
+    act: Callable = None  # act(values, luck, progress) -> (R,) int; None: one of the best
 
 
 def epsilon_greedy(exploration_rate):
@@ -61,35 +68,11 @@ def epsilon_greedy(exploration_rate):
     >>> values = np.array([[1.0, 3.0, 3.0, -np.inf]])
     >>> print(epsilon_greedy(0.3).policy(values, 1.0).round(3))
     [[0.1  0.45 0.45 0.  ]]
-    >>> numbers = np.array([[0.0], [0.29], [0.3], [0.7]])
-    >>> act = epsilon_greedy(0.3).plan(numbers, 4, 1.0)
-    >>> print([act(t, values).item() for t in range(4)])
-    [0, 2, 1, 2]
     """
     def rate(progress):
         epsilon = at(exploration_rate, progress)
         checks.fraction("exploration_rate", epsilon)
         return epsilon
-
-    def plan(numbers, A, progress):
-        epsilon = rate(progress)
-        explores = numbers < epsilon
-        # A number u below ε is uniform there, so that u/ε may choose the action, rounded down,
-        # because A is no action; and one above it is uniform in what is left, and may decide a tie.
-        actions = (numbers * np.nextafter(A / (epsilon or 1), 0)).astype(int)
-        luck = np.minimum((numbers - epsilon) / (1 - epsilon or 1), 1 - 2.0**-53)
-        greedy = [row.nonzero()[0] for row in ~explores]
-
-        def act(t, values):
-            taken, who = actions[t], greedy[t]
-            if is_masked(values):
-                tried, = explores[t].nonzero()
-                taken[tried] = one_of(values[tried].T > -np.inf, numbers[t, tried] / epsilon)
-            if who.size:
-                taken[who] = one_of(highest(values.take(who, axis=0)), luck[t].take(who))
-            return taken
-
-        return act
 
     def policy(values, progress):
         epsilon, best = rate(progress), highest(values)
@@ -101,7 +84,62 @@ def epsilon_greedy(exploration_rate):
             chances += epsilon / values.shape[1]
         return chances.T.copy()
 
-    return Exploration(plan, policy)
+    return Exploration(rate, policy)
+
+
+def boltzmann(temperature):
+    """The rule (exploration.2).  T > 0 in units of reward, or a schedule.
+
+    Examples
+    --------
+    >>> print(boltzmann(0.5).policy(np.array([[1.0, 0.0]]), 1.0).round(4))
+    [[0.8808 0.1192]]
+    """
+    def policy(values, progress):
+        degree = at(temperature, progress)
+        checks.positive("temperature", degree)
+        return np.exp(log_softmax(values / degree))
+
+    def act(values, luck, progress):
+        return draw(thresholds(policy(values, progress)), luck)
+
+    return Exploration(lambda progress: 0.0, policy, act)
+
+
+def who_explores(exploration, numbers, progress):
+    """Whose number in [0, 1) says explore, and the luck of each: bool and float like `numbers`.
+
+    Examples
+    --------
+    >>> explores, luck = who_explores(epsilon_greedy(0.5), np.array([0.25, 0.75]), 1.0)
+    >>> print(explores, luck)
+    [ True False] [0.5 0.5]
+    """
+    epsilon = exploration.rate(progress)
+    explores = numbers < epsilon
+    luck = numbers - epsilon
+    luck /= 1 - epsilon or 1
+    np.minimum(luck, 1 - 2.0**-53, out=luck)  # the largest number may be rounded up to 1
+    return explores, np.where(explores, numbers / (epsilon or 1), luck)
+
+
+def chosen(row, explores, luck):
+    """The action that one learner takes by (exploration.1), from a list of its values.
+
+    Examples
+    --------
+    >>> chosen([1.0, 3.0, 3.0], True, 0.9), chosen([1.0, 3.0, 3.0], False, 0.4)
+    (2, 1)
+    """
+    if explores:
+        able = [a for a, value in enumerate(row) if value > -np.inf]
+        return able[int(luck * len(able))]
+    best = max(row)
+    a, ties = row.index(best), row.count(best)
+    if ties > 1:
+        for _ in range(int(luck * ties)):
+            a = row.index(best, a + 1)
+    return a
 
 
 def is_masked(values):
@@ -126,44 +164,3 @@ def highest(values):
     # A few long rows are quicker than many short ones.
     columns = values.T.copy()
     return columns == columns.max(axis=0)
-
-
-def one_of(marked, numbers):
-    """One of the actions marked in each column of (A, R) bool, all as likely: (R,) int.
-
-    Each column has a mark, and a number in [0, 1) that decides.
-
-    Examples
-    --------
-    >>> marked = np.array([[True, False], [False, True], [True, False]])
-    >>> print(one_of(marked, np.array([0.4, 0.4])), one_of(marked, np.array([0.6, 0.6])))
-    [0 1] [2 1]
-    """
-    if np.count_nonzero(marked) == numbers.size:  # nothing to decide
-        return marked.argmax(axis=0)
-    running = _triangle(len(marked)) @ marked  # a product of matrices is quick, `cumsum` is not
-    return (running <= numbers * running[-1]).sum(axis=0)
-
-
-@cache
-def _triangle(A):
-    return np.tri(A)
-
-
-def boltzmann(temperature):
-    """The rule (exploration.2).  T > 0 in units of reward, or a schedule.
-
-    Examples
-    --------
-    >>> print(boltzmann(0.5).policy(np.array([[1.0, 0.0]]), 1.0).round(4))
-    [[0.8808 0.1192]]
-    """
-    def policy(values, progress):
-        degree = at(temperature, progress)
-        checks.positive("temperature", degree)
-        return np.exp(log_softmax(values / degree))
-
-    def plan(numbers, A, progress):
-        return lambda t, values: draw(thresholds(policy(values, progress)), numbers[t])
-
-    return Exploration(plan, policy)

@@ -42,14 +42,19 @@ number of times the entry was updated,
 In a deterministic world a constant α, decay = 0, is as good and quicker, except for SARSA, whose
 own next action is random.
 
-*Many runs at once.*  One call trains R independent learners; every operation below acts on all of
-them.  Each has a generator of its own and draws the same numbers whoever is beside it, so that R
-runs at once equal the same runs one by one, bit for bit, and a curve comes with its spread.  Their
-errors are independent too, so averaging the tables of several learners removes most of what is
-noise.  On the slippery 4x4 lake, at gamma 0.99 and from initial values of 1, some 70 in 100
-learners are within 5 % of the optimum after 30,000 steps; the greedy policy of the mean of sixteen
-was optimal in each of 60 trials after 25,000.  It removes no bias: from initial values of 0 such a
-mean was never optimal.
+*Many runs at once.*  One call trains R independent learners.  Each has a generator of its own and
+draws the same numbers whoever is beside it, so that R runs at once equal the same runs one by one,
+bit for bit, and a curve comes with its spread.  Their errors are independent too, so averaging the
+tables of several learners removes most of what is noise.  On the slippery 4x4 lake, at gamma 0.99
+and from initial values of 1, some 70 in 100 learners are within 5 % of the optimum after 30,000
+steps; the greedy policy of the mean of sixteen was optimal in each of 60 trials after 25,000.  It
+removes no bias: from initial values of 0 such a mean was never optimal.
+
+*Few take turns, many move together.*  A loop over Python lists, an equation a line, is nearly
+twenty times as fast as arrays of length one.  So up to some thirty learners take turns
+(`_take_turns`), if they are ε-greedy and their world has a law.  More of them move together, an
+array operation for all (`many_learners`), and so do those of Boltzmann, whose exponentials are
+NumPy's, and those in an environment without a law.  Both ways learn the same, bit for bit.
 
 *Without a law.*  Where a world comes from does not matter, as long as it can be played: a
 `TabularMDP`, or a Gymnasium environment behind `environment.Environment`.  Of blackjack (Sutton and
@@ -64,6 +69,8 @@ Source: Watkins and Dayan 1992, "Q-learning"; van Seijen et al. 2009 on expected
 "Learning rates for Q-learning", on (q_learning.6).
 """
 
+from bisect import bisect
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -72,11 +79,14 @@ from minirl.kernel import checks
 from minirl.exact.evaluation import reachable
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.environment import playable
+from minirl.kernel.playing import first_states
 from minirl.kernel.sampling import generators
-from minirl.play.exploration import epsilon_greedy, highest, is_masked, one_of
+from minirl.play.exploration import chosen, epsilon_greedy, who_explores
+from minirl.play.many_learners import (check_available, expected_value, hide, move_together, split,
+                                       value_by_the_other, value_of_best, value_of_taken)
 from minirl.play.optim import remaining
 
-LOWEST = np.finfo(float).min
+TAKE_TURNS = 32  # learners that are faster one after the other than together
 
 
 def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
@@ -119,13 +129,8 @@ def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsil
     >>> print(record.Q.round(4), record.metrics["error/max"].round(4))
     [[[2. 0.]]] [0.]
     """
-    def decide(numbers, progress):
-        # A row an action: the maximum of a few long rows is quicker than that of many short ones.
-        return lambda t, tables, there, across: (
-            tables.take(there, axis=0).T.copy().max(axis=0), None)
-
-    yield from _learn(world, record, decide, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
+    yield from _learn(world, record, lambda progress: max, value_of_best, 1, learning_rate, decay,
+                      exploration, horizon, steps_per_iteration, iterations, truth)
 
 
 def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
@@ -144,17 +149,8 @@ def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gr
     >>> print(next(trainer).Q.mean(axis=0).round(2))
     [[1.33 0.  ]]
     """
-    def decide(numbers, progress):
-        act = exploration.plan(numbers.copy(), record.tables.shape[-1], progress)
-
-        def taken(t, tables, there, across):
-            planned = act(t, tables.take(there, axis=0))
-            return tables[there, planned], planned.copy()  # which is forgotten at an episode's end
-
-        return taken
-
-    yield from _learn(world, record, decide, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
+    yield from _learn(world, record, None, value_of_taken, 1, learning_rate, decay, exploration,
+                      horizon, steps_per_iteration, iterations, truth)
 
 
 def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
@@ -171,17 +167,23 @@ def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=e
     >>> print(next(trainer).Q.round(2))
     [[[1.33 0.  ]]]
     """
-    def decide(numbers, progress):
-        def expected(t, tables, there, across):
-            values = tables.take(there, axis=0)
-            # What is not available has the probability 0, and 0·∞ is meant to be 0.
-            policy = exploration.policy(values, progress)
-            return (policy * np.maximum(values, LOWEST)).sum(axis=1), None
+    def expected(progress):
+        epsilon = exploration.rate(progress)
 
-        return expected
+        def value(row):
+            best = max(row)
+            tried = epsilon / (len(row) - row.count(-np.inf))
+            preferred = (1 - epsilon) / row.count(best) + tried
+            v = 0.0  # and not `sum`, which newer Pythons round in a way of their own
+            for q in row:
+                if q > -np.inf:
+                    v += (preferred if q == best else tried) * q
+            return v
 
-    yield from _learn(world, record, decide, 1, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
+        return value
+
+    yield from _learn(world, record, expected, expected_value, 1, learning_rate, decay,
+                      exploration, horizon, steps_per_iteration, iterations, truth)
 
 
 def double_q_learning(world, record, *, learning_rate=1.0, decay=0.6,
@@ -198,18 +200,76 @@ def double_q_learning(world, record, *, learning_rate=1.0, decay=0.6,
     >>> print(record.tables.round(4).tolist())
     [[[[2.0, 0.0]]], [[[2.0, 0.0]]]]
     """
-    def decide(numbers, progress):
-        coins = numbers.copy()
-        luck = 2 * coins - (coins >= 0.5)  # what is left of a coin whose side is known
+    yield from _learn(world, record, None, value_by_the_other, 2, learning_rate, decay,
+                      exploration, horizon, steps_per_iteration, iterations, truth)
 
-        def of_the_other(t, tables, there, across):
-            best = one_of(highest(tables.take(there, axis=0)), luck[t])
-            return tables[there + across, best], None
 
-        return of_the_other
+def _take_turns(world, record, exploration, row_value, tables, updates, step_sizes, numbers,
+                horizon, progress):
+    """The steps of an iteration, run by run and one at a time, over lists.
 
-    yield from _learn(world, record, decide, 2, learning_rate, decay, exploration, horizon,
-                      steps_per_iteration, iterations, truth)
+    `row_value(progress)` is the v of a row of Q, or `row_value` is None where v is the value of one
+    action.  Anything else is as in `many_learners.move_together`, which does the same to the bit.
+    """
+    (R, T, _), A, two_tables = numbers.shape, world.shape[1], len(tables) > 1
+    choices, outcomes, restarts, coins = numbers.transpose(2, 0, 1)
+    _, masked = hide(tables, world.available)
+    explores, luck = who_explores(exploration, choices, progress)
+    # Where every action is available, it is known beforehand what an explorer tries.
+    tried = np.where(explores & ~masked, (luck * A).astype(int), -1)
+    value = sides = luck_ahead = starts = None
+    if row_value is not None:
+        value = row_value(progress)
+    elif two_tables:
+        sides, luck_ahead = split(coins)
+    else:
+        sides, luck_ahead = who_explores(exploration, coins, progress)
+    if world.first.size > 1:
+        starts = first_states(world.mdp, restarts)
+    plans = np.full(R, -1) if record.planned is None else record.planned.copy()
+    decided = plans >= 0
+    check_available(tables[0, decided, record.states[decided], plans[decided]])
+    states, paid, ended = record.states.copy(), np.empty((R, T)), np.zeros((R, T), bool)
+    gamma, law, first = world.gamma, world.lists, world.first.item(0)
+    for run in range(R):
+        columns = (repeat(None) if column is None else column[run].tolist() for column in (
+            tried, explores if masked else None, luck, outcomes, starts, sides, luck_ahead))
+        Qs, ns = tables[:, run].tolist(), updates[:, run].tolist()
+        Q, other, n = Qs[0], Qs[-1], ns[0]
+        s, planned, age = states[run].item(), plans[run].item(), record.age[run].item()
+        rewards, ends = [], []
+        for a, exploring, u, outcome, start, side, u_ahead in zip(*columns):
+            if two_tables:  # a coin decides which of them is updated
+                Q, other, n = Qs[side], Qs[not side], ns[side]
+            row, counts = Q[s], n[s]
+            if planned >= 0:
+                a, planned = planned, -1
+            elif a < 0:
+                a = chosen([(q1 + q2) / 2 for q1, q2 in zip(row, other[s])] if two_tables else row,
+                           exploring, u)
+            limits, results = law[s][a]
+            s, r, terminated = results[bisect(limits, outcome)]  # (sampling.1)
+            if terminated:
+                v = 0.0
+            elif value is not None:
+                v = value(Q[s])                                  # (q_learning.3), (q_learning.4)
+            elif two_tables:
+                v = other[s][chosen(Q[s], False, u_ahead)]       # (q_learning.5)
+            else:
+                planned = chosen(Q[s], side, u_ahead)
+                v = Q[s][planned]                                # (q_learning.2)
+            q, k = row[a], counts[a]
+            row[a] = q + step_sizes[k] * (r + gamma * v - q)     # (q_learning.1)
+            counts[a] = k + 1
+            rewards.append(r)
+            age += 1
+            if terminated or age >= horizon:
+                ends.append(len(rewards) - 1)
+                s, planned, age = first if start is None else start, -1, 0
+        tables[:, run], updates[:, run] = Qs, ns
+        states[run], plans[run], paid[run], ended[run, ends] = s, planned, rewards, True
+    on_policy = row_value is None and not two_tables
+    return states, plans if on_policy else None, paid.T, ended.T
 
 
 class Episodes(NamedTuple):
@@ -275,22 +335,16 @@ def learners(world, *, rng, initial_value=0.0, tables=1):
     if not np.isfinite(values[:, :, world.available]).all():
         raise ValueError(f"initial_value must be finite, got {initial_value}")
     states, none = world.begin(rng), np.zeros(R, int)
-    _hide(values, world.available)
+    hide(values, world.available)
     return ValueLearning(0, 0, values, np.zeros(values.shape, int), states, None, none,
                          np.zeros(R), none, tuple(bits.bit_generator.state for bits in rng),
                          Episodes(none[:0], none[:0], np.zeros(0), none[:0]), {})
 
 
-def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
+def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration, horizon,
            steps_per_iteration, iterations, truth):
-    """(q_learning.1) for every kind of v.
-
-    `decide(numbers, progress)` sees the uniform numbers (T, R) of an iteration, and returns the
-    function that values the next states, `look_ahead(t, tables, there, across) -> (v, planned)`.
-    All tables are laid end to end, (M·R·S, A): `there` (R,) are the rows of the next states in the
-    table that each learner updates, and `there + across` those in its other table; `across` is 0 if
-    it has none.  `planned` are the actions it has decided on there, or None.
-    """
+    """(q_learning.1) for every kind of v: `row_value` where learners take turns, `ahead` where they
+    move together."""
     law, world = world, playable(world)
     checks.step_size(learning_rate, decay)
     horizon, T = (checks.whole(name, value) for name, value in (
@@ -304,77 +358,32 @@ def _learn(world, record, decide, M, learning_rate, decay, exploration, horizon,
     world.resume(record.states)
     rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
-    first = mine = np.arange(R) * S  # where the table of each learner begins
-    across, available, masked = 0, None, True
+    # To make lists of a table and a table of lists takes as long as half a step for each entry.
+    few = (R * (1 + S * A / (2 * T)) <= TAKE_TURNS and exploration.act is None
+           and isinstance(law, TabularMDP))
+    step_sizes = []
     while True:
         progress = remaining(record.iteration, iterations)
         for bits, numbers in zip(rng, drawn):
             bits.random(out=numbers)
-        choices, outcomes, restarts, coins = drawn.transpose(2, 1, 0)
-        # Where a number is needed at every step, those of one step are laid side by side.
-        choices, outcomes = choices.copy(), outcomes.copy()
-        act, look_ahead = exploration.plan(choices, A, progress), decide(coins, progress)
-        if M > 1:  # a coin decides which table is updated
-            sides = R * S * (coins.copy() >= 0.5)
-        all_tables, all_updates = record.tables.copy(), record.updates.copy()
-        # The same memory, by rows and by entries.
-        tables, entries = all_tables.reshape(-1, A), all_tables.reshape(-1)
-        updates = all_updates.reshape(-1)
-        # α after n updates, for every n that can occur in this iteration.
-        step_sizes = learning_rate / np.arange(1, updates.max() + T + 1)**decay
-        states, planned = record.states, record.planned
-        paid, ended = np.empty((T, R)), np.empty((T, R), bool)
-        last = horizon - 1 - record.age  # the step of this iteration that an episode may still take
-        for t in range(T):
-            if world.available is not available:  # an environment tells it by and by
-                available, masked = _hide(all_tables, world.available)
-            if M > 1:
-                mine, across = first + sides[t], R * S - 2 * sides[t]
-            here = mine + states
-            values = tables.take(here, axis=0)
-            if M > 1:
-                values = (values + tables.take(here + across, axis=0)) / M
-            actions = act(t, values)
-            if planned is not None:
-                actions = np.where(planned < 0, actions, planned)
-            states, rewards, terminated, truncated = world.move(states, actions, outcomes[t])
-            if world.available is not available:
-                available, masked = _hide(all_tables, world.available)
-            ahead, planned = look_ahead(t, tables, mine + states, across)
-            ahead[terminated] = 0
-            entry = here * A + actions
-            before, n = entries.take(entry), updates.take(entry)
-            if masked and is_masked(before):
-                raise ValueError("exploration must take available actions, whose value is not −∞")
-            entries[entry] = before + step_sizes.take(n) * (  # (q_learning.1)
-                rewards + world.gamma * ahead - before)
-            updates[entry] = n + 1
-
-            paid[t] = rewards
-            late = t >= last if truncated is None else (t >= last) | truncated
-            over, = np.logical_or(terminated, late, out=ended[t]).nonzero()
-            if over.size:
-                states[over] = world.restart(over, restarts[t])
-                last[over] = t + horizon
-                if planned is not None:
-                    planned[over] = -1
-
+        tables, updates = record.tables.copy(), record.updates.copy()
+        most = updates.max() + T
+        if len(step_sizes) < most:  # α after n updates, for every n that may occur, and some more
+            more = learning_rate / np.arange(len(step_sizes) + 1, most + T + 1)**decay
+            step_sizes = step_sizes + more.tolist() if few else np.append(step_sizes, more)
+        move, v = (_take_turns, row_value) if few else (move_together, ahead)
+        states, planned, paid, ended = move(world, record, exploration, v, tables, updates,
+                                            step_sizes, drawn, horizon, progress)
         finished, age, earned, reward = _episodes(paid, ended, record)
         number = ended.sum(axis=0)
         metrics = {"rollout/reward": reward, "rollout/episodes": number}
         if truth is not None:
-            errors = np.abs(all_tables.mean(axis=0)[:, judged] - truth[judged])
+            errors = np.abs(tables.mean(axis=0)[:, judged] - truth[judged])
             metrics["error/max"] = errors.max(axis=1)
-        record = ValueLearning(record.iteration + 1, record.steps + T, all_tables, all_updates,
+        record = ValueLearning(record.iteration + 1, record.steps + T, tables, updates,
                                states, planned, age, earned, record.episodes + number,
                                tuple(bits.bit_generator.state for bits in rng), finished, metrics)
         yield record
-
-
-def _hide(tables, available):
-    """Give −∞ to what is not available, in all tables; what is, and whether anything is not."""
-    tables[:, :, ~available] = -np.inf
-    return available, not available.all()
 
 
 def _episodes(paid, ended, record):

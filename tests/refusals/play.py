@@ -11,6 +11,7 @@ from minirl.play.actor_critic import actor_critic
 from minirl.play.baselines import (constant_baseline, leave_one_out, no_baseline, optimal_constant,
                                    scores)
 from minirl.play.exploration import boltzmann, epsilon_greedy
+from minirl.play.many_learners import plan
 from minirl.play.optim import adam, clip_norm, coefficient, linear, remaining
 from minirl.play.ppo import ppo, ppo_loss
 from minirl.play.ppo_kl import ppo_kl, ppo_kl_loss
@@ -265,8 +266,8 @@ ROWS = {
     ],
     "exploration": [
         *(row for rule in (lambda rule: rule.policy(np.ones((2, 3)), 1.0),
-                           lambda rule: rule.plan(np.full((1, 2), 0.5), 3, 1.0)(
-                               0, np.ones((2, 3))))
+                           lambda rule: plan(rule, np.full((1, 2), 0.5), 3, 1.0)(
+                               0, np.ones((2, 3)), np.arange(2), None, False))
           for row in (
               *closed("exploration_rate", lambda x, rule=rule: rule(epsilon_greedy(x))),
               *positive("temperature", lambda x, rule=rule: rule(boltzmann(x))))),
