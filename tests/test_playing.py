@@ -343,13 +343,9 @@ def held(table):
 @pytest.mark.parametrize("S, A, K", [(1, 1, 1), (1, 2, 1), (4, 3, 3), (5, 1, 3), (5, 4, 1),
                                      (2, 3, 7), (700, 4, 3)])
 def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
-    """(playing.1): the probability of every (action, outcome) is π(a|s) prob[s, a, k]: no luck.
-
-    Every code that can be drawn stands for the right reward, end and next state.
-    """
+    """(playing.1): the probability of every (action, outcome) is π(a|s) prob[s, a, k]: no luck."""
     rng = np.random.default_rng(3)
-    world = replace(random_mdp(rng, S, A, K, 0.9),
-                    reward=np.arange(S * A * K, dtype=float).reshape(S, A, K))
+    world = random_mdp(rng, S, A, K, 0.9)
     policy = random_policy(rng, world) * (rng.random((S, A)) < 0.7)
     policy[policy.sum(axis=1) == 0, 0] = 1
     policy /= policy.sum(axis=1, keepdims=True)
@@ -358,14 +354,11 @@ def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
     assert drawn.shape == (S + 1, n)
     code = np.flatnonzero(drawn.ravel()[chain.draw.either][:chain.dead])  # with either coin
     cell = chain.draw.either[code]
-    states, actions, rewards, terminated = chain.step(code)
-    s, a, k = np.unravel_index(rewards.astype(int), (S, A, K))
-    for said, meant in ((states, cell // n), (s, states), (actions, a),
-                        (terminated, world.terminated[s, a, k]),
-                        (chain.next_states[code], world.next_state[s, a, k]),
-                        (chain.onward[code], chain.first(np.where(terminated, S,
-                                                                  world.next_state[s, a, k])))):
-        np.testing.assert_array_equal(said, meant)
+    s, a, k = np.unravel_index(chain.outcome[code], (S, A, K))
+    after = np.where(world.terminated[s, a, k], S, world.next_state[s, a, k])
+    np.testing.assert_array_equal(chain.states(code), s)
+    np.testing.assert_array_equal(cell // n, s)
+    np.testing.assert_array_equal(chain.onward[code], chain.first(after))
     expected, law = policy[:, :, None] * world.prob, np.zeros((S, A, K))
     law[s, a, k] = drawn.ravel()[cell] / 2**32
     assert len(set(zip(s, a, k))) == len(set(cell)) and not law[expected == 0].any()
@@ -373,14 +366,14 @@ def test_one_draw_decides_action_and_outcome_by_their_law(S, A, K):
 
 
 def test_the_dead_stay_dead():
-    """Whatever word they get, nothing is taken, earned or ended."""
+    """Whatever word they get."""
     world = random_mdp(np.random.default_rng(3), 4, 3, 3, 0.9)
     chain = _chain(world, np.full((4, 3), 1 / 3))
     assert chain.first(3) < chain.dead == chain.first(4)
     assert held(chain.draw)[4].tolist() == [2**32] + [0] * (2**chain.draw.bits - 1)
     dead = np.arange(chain.dead, chain.onward.size)
     assert (chain.onward[dead] == chain.dead).all()
-    assert not any(part.any() for part in (*chain.step(dead)[1:], chain.next_states[dead]))
+    assert chain.states(dead).tolist() == [4] * dead.size
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 15, 16, 17, 32, 33, 39, 40, 41])

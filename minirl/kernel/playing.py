@@ -28,8 +28,8 @@ A·K combinations (a, k), with the probabilities
     Pr(a, k | s) = π(a|s) prob[s, a, k],                                                 (playing.1)
 
 and the alias method (sampling.2) picks one of them at the price of one.  What was drawn is a code,
-a number that stands for state, action and outcome; what these are is looked up afterwards, for many
-steps together.
+a number that stands for state, action and outcome.  Only the next state is looked up at once; all
+the rest is looked up afterwards, for many steps together.
 
 *Time limits truncate, goals terminate.*  An episode that reaches its goal is over, and the value of
 what comes after is zero.  An episode that was merely cut by a limit would have gone on, and a
@@ -143,11 +143,13 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     [0. 0. 1. 3.] [False False False  True]
     """
     starts, chain = checks.numbers("starts", starts, mdp.shape[0]), _chain(mdp, policy)
-    played = _play(chain, starts, horizon, rng, note=np.arange(chain.onward.size))
-    code, begins = counts.laid_out(played, starts.size, int)
-    last = code[begins[1:] - 1]
-    return Rollout(*chain.step(code), begins,
-                   chain.next_states.take(last), ~chain.terminated.take(last))
+    A, K = mdp.prob.shape[1:]
+    played = _play(chain, starts, horizon, rng, note=chain.outcome)
+    outcome, begins = counts.laid_out(played, starts.size, np.int32)
+    states, actions = (part.astype(np.int64) for part in np.divmod(outcome // K, A))
+    last = outcome[begins[1:] - 1]
+    return Rollout(states, actions, mdp.reward.take(outcome), mdp.terminated.take(outcome),
+                   begins, mdp.next_state.take(last), ~mdp.terminated.take(last))
 
 
 def steps_played(mdp, policy, starts, *, horizon, rng):
@@ -161,9 +163,7 @@ def steps_played(mdp, policy, starts, *, horizon, rng):
     [1 1 0 1 0 0 0]
     """
     starts, chain = checks.numbers("starts", starts, mdp.shape[0]), _chain(mdp, policy)
-    states, actions, *_ = chain.step(np.arange(chain.onward.size))
-    index = (states * mdp.shape[1] + actions).astype(np.int32)
-    played = _play(chain, starts, horizon, rng, note=index)
+    played = _play(chain, starts, horizon, rng, note=chain.outcome // mdp.prob.shape[2])
     return counts.from_parts(played, starts.size, mdp.shape)
 
 
@@ -194,20 +194,23 @@ def walk(mdp, policy, states, *, rng):
     """
     states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
     rng, begins = generator(rng), np.flatnonzero(mdp.start)
+    A, K = mdp.prob.shape[1:]
     if begins.size == 1:  # then every end leads there
-        ahead = np.where(chain.terminated, begins, chain.next_states)
-        draws = chain._replace(onward=chain.first(ahead)).codes
+        ahead = np.where(mdp.terminated, begins, mdp.next_state)
+        draws = chain._replace(onward=chain.first(ahead.take(chain.outcome))).codes
         block = max(STRIDE, TOGETHER // states.size // STRIDE * STRIDE)
     else:  # the words of a block come before the first states that are drawn in it
         draws = partial(codes, chain.draw, onward=partial(_begun_again, mdp, chain, rng))
         block = STRIDE
+    tables = ((chain.outcome // K % A).astype(np.int64), mdp.reward.take(chain.outcome),
+              mdp.terminated.take(chain.outcome))
     first, everyone = chain.first(states), np.arange(states.size)
     while True:
         for numbers in _parts(words(rng, block, everyone)):
             code, first = draws(first, numbers)
-            states, *others = chain.step(code)
+            states = chain.states(code)
             next_states = np.concatenate([states[1:], chain.states(first[None])])
-            yield from map(Moves, states, *others, next_states)
+            yield from map(Moves, states, *(table.take(code) for table in tables), next_states)
 
 
 def step(mdp, states, actions, rng, *, auto_reset=False):
@@ -305,34 +308,26 @@ def move(mdp, states, actions, numbers):
 class _Chain(NamedTuple):
     """A world under a policy: in each state one draw decides action and outcome together.
 
-    A code of (sampling.2) stands for a state, an action and an outcome, and all tables are indexed
-    by codes.  Row S of them is where the dead are: nothing happens there.
+    A code of (sampling.2) stands for a state, an action and an outcome.  Row S is where the dead
+    are, who stay there.
     """
 
-    draw: object            # sampling.Alias of S + 1 rows
-    actions: np.ndarray
-    rewards: np.ndarray
-    terminated: np.ndarray
-    next_states: np.ndarray
-    onward: np.ndarray      # the first code of the next state's row, of row S after an end
+    draw: object          # sampling.Alias of S + 1 rows
+    outcome: np.ndarray   # of each code, (s·A + a)·K + k int32: its place in the world's tables
+    onward: np.ndarray    # of each code, the first one of the next state, or of row S after an end
 
     def first(self, states):
         """The first codes of the rows of states."""
         return states << self.draw.bits + 1
 
-    @property
-    def dead(self):
-        """The first code of row S: all who live have smaller ones."""
-        return self.onward.size - (2 << self.draw.bits)
-
     def states(self, code):
         """The states whose rows the codes are in."""
         return code >> self.draw.bits + 1
 
-    def step(self, code):
-        """The state, action, reward and end that codes stand for, as four arrays of their shape."""
-        return self.states(code), *(table.take(code) for table in (self.actions, self.rewards,
-                                                                   self.terminated))
+    @property
+    def dead(self):
+        """The first code of row S: all who live have smaller ones."""
+        return self.onward.size - (2 << self.draw.bits)
 
     def codes(self, first, numbers):
         """What N worlds draw in t steps, by words (t, N): codes (t, N), and the first ones after.
@@ -349,20 +344,18 @@ def _chain(mdp, policy):
     S, A, K = mdp.next_state.shape
     joint = (policy[:, :, None] * mdp.prob).reshape(S, A * K)
     draw = alias(np.concatenate([joint, np.eye(1, A * K)]))
-
-    def by_code(values, dead=0):
-        table = np.full((S + 1, 2**draw.bits), dead, values.dtype)
-        table[:S, :A * K] = np.broadcast_to(values, (S, A, K)).reshape(S, A * K)
-        return table.take(draw.either)
-
-    onward = np.where(mdp.terminated, S, mdp.next_state) << draw.bits + 1
-    return _Chain(draw, *map(by_code, (np.arange(A)[:, None], mdp.reward, mdp.terminated,
-                                       mdp.next_state)), by_code(onward, dead=S << draw.bits + 1))
+    cells = np.zeros((S + 1, 2**draw.bits), np.int32)
+    cells[:S, :A * K] = np.arange(S * A * K).reshape(S, A * K)
+    outcome = cells.take(draw.either)
+    ahead = np.where(mdp.terminated, S, mdp.next_state).take(outcome)
+    ahead[-2 << draw.bits:] = S
+    return _Chain(draw, outcome, ahead << draw.bits + 1)
 
 
 def _begun_again(mdp, chain, rng, code):
     """The first codes after `code` (N,), where an episode that ended begins again by a draw."""
-    states, over = chain.next_states.take(code), np.flatnonzero(chain.terminated.take(code))
+    outcome = chain.outcome.take(code)
+    states, over = mdp.next_state.take(outcome), np.flatnonzero(mdp.terminated.take(outcome))
     if over.size:
         states[over] = start_states(mdp, over.size, rng)
     return chain.first(states)
@@ -379,6 +372,7 @@ def _play(chain, starts, horizon, rng, note):
     which they die: what an episode draws depends on nobody else.
     """
     left, rng = checks.whole("horizon", horizon), _for_episodes(rng, starts.size)
+    note = note.copy()
     note[chain.dead:] = -1
     who, first = np.arange(starts.size), chain.first(starts)
     while who.size and left:
