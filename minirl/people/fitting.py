@@ -57,7 +57,7 @@ class Fit(NamedTuple):
     converged: bool   # False: stopped at the limit of iterations, could go no lower, or no minimum
 
 
-def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
+def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None, until=None):
     """Minimise a smooth loss by L-BFGS-B, from an array `start` of any shape: a `Fit`.
 
     Parameters
@@ -72,6 +72,8 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
     curvature : array ≥ 0, shaped like `start`, optional
         h of (fitting.1), up to a factor; 0 where the loss is flat.  A wrong one costs time and does
         not move the minimum.
+    until : callable, optional
+        `until(x) -> bool`: stop as soon as it is true, too.
 
     Examples
     --------
@@ -104,7 +106,7 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None):
         return value, grad[free] / unit
 
     def stop(z):  # `tol` is about g, and what SciPy sees is g/√h.
-        if np.abs(grad).max() <= tol:
+        if np.abs(grad).max() <= tol or until is not None and until(table(z)):
             raise StopIteration
 
     found = optimize.minimize(
@@ -154,9 +156,9 @@ def minimise_near(loss, centre, *, pull, examples, start=None, tol=1e-7, curvatu
 def minimise_lasting(loss, start, *, tol=1e-7, curvature=None, centre=None):
     """As `minimise`, but `converged` only if x hardly moves for a hundredth of its gradient.
 
-    What moves may be spread over many entries, so that a tenth in one of them is too much.  And
-    entries far from the centre, by default the start, must feel it if all go on by a tenth of the
-    way from there.
+    What moves may be spread over many entries, so that a tenth in one of them is too much, and then
+    nobody follows it further.  And entries far from the centre, by default the start, must feel it
+    if all go on by a tenth of the way from there.
 
     Examples
     --------
@@ -170,8 +172,11 @@ def minimise_lasting(loss, start, *, tol=1e-7, curvature=None, centre=None):
     felt = np.abs(loss(found.x + way / 10)[1]) > tol
     rests = found.converged and felt[np.abs(way) > FAR].all()
     if rests and left > 0:
-        further = minimise(loss, found.x, tol=left / 100, curvature=curvature)
-        rests = np.abs(further.x[free] - found.x[free]).max() < 0.1
+        def moves(x):
+            return np.abs(x[free] - found.x[free]).max() >= 0.1
+
+        rests = not moves(minimise(loss, found.x, tol=left / 100, curvature=curvature,
+                                   until=moves).x)
     return found._replace(converged=bool(rests))
 
 
