@@ -126,13 +126,7 @@ def align(pairs, seed, progress, scale=AlignmentScale(), items=None):
     rows.append(best._replace(seconds=seconds))
     for name, train in trainers(example, seed, scale).items():
         row(name, *timed(name, train))
-    data, drawing = timed("preferences", lambda: example.preferences(pairs, [seed, 7, 0]))
-    for name, train in {
-            "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale),
-            "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale),
-            **by_preferences(example, data)}.items():
-        logp, seconds = timed(name, train)
-        row(name, logp, seconds + drawing * (name != "rlhf_iterated"))
+    learn_from_pairs(example, pairs, seed, scale, timed, row)
     sizes = [*(size for size in scale.sizes if size < pairs), pairs]
     others = [timed(name, work)[0] for name, work in {
         "points of rest": lambda: {G: at_rest_in_groups(example, G) for G in scale.groups},
@@ -142,6 +136,17 @@ def align(pairs, seed, progress, scale=AlignmentScale(), items=None):
     return Alignment(pairs, rows, max(curve, key=lambda point: point.share).n,
                      critical_beta(example.world, ref), frontier(example.world, ref, scale.betas),
                      curve, *others)
+
+
+def learn_from_pairs(example, pairs, seed, scale, timed, row):
+    """A row for each method that learns from preferences; these are forgotten afterwards."""
+    data, drawing = timed("preferences", lambda: example.preferences(pairs, [seed, 7, 0]))
+    for name, train in {
+            "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale),
+            "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale),
+            **by_preferences(example, data)}.items():
+        logp, seconds = timed(name, train)
+        row(name, logp, seconds + drawing * (name != "rlhf_iterated"))
 
 
 def at_rest_in_groups(example, size):
