@@ -196,8 +196,8 @@ def walk(mdp, policy, states, *, rng):
     rng, begins = generator(rng), np.flatnonzero(mdp.start)
     A, K = mdp.prob.shape[1:]
     if begins.size == 1:  # then every end leads there
-        ahead = np.where(mdp.terminated, begins, mdp.next_state)
-        draws = chain._replace(onward=chain.first(ahead.take(chain.outcome))).codes
+        onward = np.where(chain.onward == chain.dead, chain.first(begins), chain.onward)
+        draws = chain._replace(onward=onward).codes
         block = max(STRIDE, TOGETHER // states.size // STRIDE * STRIDE)
     else:  # the words of a block come before the first states that are drawn in it
         draws = partial(codes, chain.draw, onward=partial(_begun_again, mdp, chain, rng))
@@ -354,11 +354,11 @@ def _chain(mdp, policy):
 
 def _begun_again(mdp, chain, rng, code):
     """The first codes after `code` (N,), where an episode that ended begins again by a draw."""
-    outcome = chain.outcome.take(code)
-    states, over = mdp.next_state.take(outcome), np.flatnonzero(mdp.terminated.take(outcome))
+    first = chain.onward.take(code)
+    over = np.flatnonzero(first == chain.dead)
     if over.size:
-        states[over] = start_states(mdp, over.size, rng)
-    return chain.first(states)
+        first[over] = chain.first(start_states(mdp, over.size, rng))
+    return first
 
 
 def _play(chain, starts, horizon, rng, note):
