@@ -136,8 +136,8 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
     check_pairs(pairs, ref_logits)
     checks.positive("beta", beta)
     D = pairs.difference
-    # The second derivative of −log σ(m) at m = 0 is a quarter, and m is β times a log-ratio.
-    curvature = beta**2 / 4 * mean_squares(D, pairs.shape)
+    # A sixteenth of (fitting.3), with f″ = β²/4 as at the start.
+    curvature = beta**2 / 4 / 16 * mean_squares(D, pairs.shape)
     return minimise_near(lambda logits: dpo_loss(logits, ref_logits, D, beta=beta,
                                                  label_smoothing=label_smoothing),
                          ref_logits, pull=pull, examples=len(pairs), curvature=curvature)
