@@ -29,7 +29,7 @@ def _parser():
                f"{COSTS}, how time and memory grow; and {JOBS}, what each command of the book "
                f"takes from beginning to end.")
     parser.add_argument("works", nargs="*", type=_work, metavar="WORK",
-                        help=f"{', '.join(NAMES)} (all but {JOBS})")
+                        help=f"{', '.join(NAMES)} (all but the last)")
     parser.add_argument("--full", action="store_true",
                         help="take larger shapes, more rounds and the slow jobs too")
     parser.add_argument("--peers", action="store_true",

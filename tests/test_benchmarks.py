@@ -350,8 +350,9 @@ def test_every_job_of_the_book_is_measured_with_its_helpers_in_bytes(tmp_path):
 
 @pytest.mark.slow
 def test_the_commands_that_hand_over_files_find_them(monkeypatch):
-    monkeypatch.setattr(jobs, "COMMANDS", [line for line in jobs.COMMANDS if "toy_lm" in line])
-    assert [cost.job for cost in jobs.run()] == jobs.COMMANDS
+    lines = tuple(line for line in jobs.COMMANDS if "toy_lm" in line)
+    monkeypatch.setattr(jobs, "COMMANDS", lines)
+    assert tuple(cost.job for cost in jobs.run()) == lines
 
 
 def test_jobs_are_run_if_they_are_named_and_written_down(sums, monkeypatch, capsys, tmp_path):
