@@ -51,7 +51,7 @@ from scipy import sparse
 from minirl.kernel import checks
 
 BLOCK = 32_768        # steps numbered at a time: few enough to stay in the cache
-KEPT = 2**20          # as many ones as this are kept, at most
+KEPT = 2**21          # as many ones as this are kept, at most
 FEW_ENTRIES = 20_000  # of so few entries NumPy has the sums before SciPy has made a matrix
 CACHE_LINE = 64       # entries: a line of the cache has as many bytes, and an entry at least one
 
@@ -427,7 +427,7 @@ def add_up(index, size, weights=None):
 
 
 def _ones(number, dtype):
-    """That many ones.  Up to a million are kept, since to write them is a third of the counting."""
+    """That many ones.  Up to two million are kept, for writing is a third of counting."""
     if not 0 < number <= KEPT:
         return np.ones(number, dtype)
     # Part of an array less than twice as long: SciPy would copy a smaller part than half.
