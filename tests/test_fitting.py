@@ -237,6 +237,8 @@ def test_what_a_long_step_took_out_of_sight_has_not_come_to_rest():
         for start in np.zeros(2), found.x:  # KTO begins again where it was
             assert minimise_lasting(loss, start, curvature=np.array([1e-6, 1.0]),
                                     centre=np.zeros(2)).converged == rests
+            assert minimise_near(loss, np.zeros(2), pull=0, examples=1, start=start,
+                                 curvature=np.array([1e-6, 1.0])).converged == rests
 
 
 def test_a_loss_that_is_no_number_has_no_minimum():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from languages import all_strings, pairs_of
+from scipy import sparse
 
 from minirl.kernel import counts
 from minirl.people.calibration import accuracy
@@ -86,4 +87,9 @@ def test_margins_within_the_rounding_of_their_own_sum_are_ties(rng):
                   counts.Difference(*(one + two for one, two in zip(a.counts, b.counts)))):
         assert reward_margins(other, [[0.1, 0.15, 0.2]]) == 0.0
         assert reward_margins(other, [[0.1, 0.15, 0.2 + 1e-12]]) > 0.0
+    # A million comes and goes on one side, and 0.3 stays.
+    sides = sparse.csr_array([[1.0, 1, 0, 0]]), sparse.csr_array([[0.0, 0, 1, 1]])
+    for two in sides, sides[::-1]:
+        assert reward_margins(counts.Difference(*two), [[1e6, 0.3 - 1e6, 0.1, 0.2]]) == 0.0
+        assert reward_margins(counts.Difference(*two), [[1e6, 0.4 - 1e6, 0.1, 0.2]]) != 0.0
     assert reward_margins(choices([0], [1], 2).difference, [[1, 0]]).tolist() == [1.0]

@@ -177,7 +177,7 @@ ROWS = {
     "pairs": [
         row(lambda: Pairs(X, STEPS), "chosen must be Steps, got csr_array"),
         row(lambda: Pairs(STEPS, X), "rejected must be Steps, got csr_array"),
-        row(lambda: Pairs(STEPS, TWO), 
+        row(lambda: Pairs(STEPS, TWO),
             "rejected must be as many strings as chosen, 3 over (3, 3), got 2 over (3, 3)"),
         row(lambda: Pairs(STEPS, as_steps(STRINGS[:3], 4)),
             "chosen, 3 over (3, 3), got 3 over (4, 4)"),
@@ -266,6 +266,10 @@ ROWS = {
               "pairs must be at least one over a table of shape")
           for table, wrong in ((ZEROS, NONE), (ZEROS[:2], PAIRS))),
         row(lambda: preference_metrics(ZEROS, ZEROS, D, beta=1.0), "pairs must be Pairs, got csr"),
+        *(row(lambda call=call, two=two: call(one_is(-np.inf), one_is(-np.inf), two, beta=1.0),
+              "pairs must have no step that the policy never takes, got action 2 in state 1")
+          for call in (preference_metrics, dpo_coefficients)
+          for two in (PAIRS, Pairs(PAIRS.rejected, PAIRS.chosen))),
     ],
     "ipo": [
         *common("ipo"),
