@@ -2,7 +2,8 @@
 
 Each curve does one job of the book at sizes that lie a constant factor apart.  Seconds are the
 fastest of three; memory is the most that was allocated at one time by the job, its result included
-and its input not, measured in a run of its own since watching slows it down.  The slope is that of
+and its input not, measured in a run of its own since watching slows it down.  The ones that
+`counts` keeps are forgotten before, as small sizes would otherwise need none.  The slope is that of
 the line fitted to the logarithms: 1 means in proportion, 0 not at all.  Small sizes cost a fixed
 time, which makes slopes smaller.
 """
@@ -16,6 +17,7 @@ import numpy as np
 
 from gridworld.maps import LAKE_8X8, frozen_lake, teleports
 from minirl.console import progress
+from minirl.kernel import counts
 from minirl.kernel.counts import select, table, two_matrices
 from minirl.people.dpo import dpo_loss
 from minirl.exact.evaluation import evaluate
@@ -130,6 +132,7 @@ def measure(job):
         began = perf_counter()
         job()
         seconds.append(perf_counter() - began)
+    counts._power_of_two_ones.cache_clear()
     tracemalloc.start()
     try:
         job()
