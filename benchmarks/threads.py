@@ -1,8 +1,8 @@
 """How many cores and threads the peers get: one, and those that would take all of them also two.
 
-jax and torch use every core by default, the book one.  A library counts the cores when it is
-loaded, so that the second figure comes from a second process, `python -m benchmarks.threads`.  It
-times the peers beside the book once more, and writes the rows as JSON.
+jax and torch use every core by default; the book and the loops of numba use one.  A library counts
+the cores when it is loaded, so that the second figure comes from a second process, `python -m
+benchmarks.threads`.  It times the peers beside the book once more, and writes the rows as JSON.
 """
 
 import json
@@ -43,7 +43,8 @@ def rows_in_two_threads(works, full):
     done = subprocess.run([sys.executable, "-m", "benchmarks.threads", *works, *["--full"] * full],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     if done.returncode:
-        raise ChildProcessError(f"two threads: {done.stderr.strip().splitlines()[-1]}")
+        *_, why = done.stderr.strip().split("\n")
+        raise ChildProcessError(f"two threads: {why}")
     return json.loads(done.stdout)
 
 
