@@ -185,4 +185,5 @@ def agree(results):
 
 CASES = [Case("W2", f"Q-learning, {runs} run{'s' * (runs > 1)}", "update", partial(prepare, runs),
               sizes, agree)
-         for runs, sizes in ((1, (4, 4, 20)), (256, (2, 4, 8)), (1024, (1, 2, 4)))]
+         for runs, sizes in ((1, (4, 4, 20)), (20, (2, 4, 8)), (256, (2, 4, 8)),
+                             (1024, (1, 2, 4)))]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gridworld.maps import WORLDS
-from minirl.exact import solving
+from minirl.exact import evaluation, solving
 from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, ending_chance,
-                                     evaluate, evaluate_by_sweeps, expectation, occupancy,
-                                     reachable, return_variance)
+                                     evaluate, evaluate_all, evaluate_by_sweeps, expectation,
+                                     occupancy, reachable, return_variance)
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
@@ -41,6 +41,32 @@ def test_a_discount_too_near_one_for_the_sweeps_is_not_called_a_policy_that_neve
 
 
 # Under one policy.
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+@pytest.mark.parametrize("name", ["4x4", "cliff", "teleports"])
+def test_many_policies_are_worth_what_each_of_them_is(name, gamma, large, monkeypatch, rng):
+    """(evaluation.1), below gamma 1 to the last bit; some never end, some not everywhere, and some
+    states are not reached.  Seven policies fit into one call."""
+    mdp = WORLDS[name]().mdp(gamma=gamma)
+    monkeypatch.setattr(evaluation, "STACKED", 7 * mdp.shape[0]**2)
+    monkeypatch.setattr(evaluation, "STACKABLE", 0 if large else 10**6)
+    actions = rng.integers(0, mdp.shape[1], (20, mdp.shape[0]))
+    if name != "teleports":
+        actions[::4] = policy_iteration(mdp).policy.argmax(axis=1)
+    found = evaluate_all(mdp, actions)
+    assert found.shape == actions.shape
+    ended = 0
+    for values, taken in zip(found, actions):
+        try:
+            alone = evaluate(mdp, np.eye(mdp.shape[1])[taken])
+        except NoEnd:
+            alone = np.full(len(taken), np.nan)
+        np.testing.assert_allclose(values, alone, rtol=1e-12 if gamma == 1 else 0, atol=0)
+        ended += not np.isnan(alone).all()
+    assert ended == (20 if gamma < 1 or name == "4x4" else 0 if name == "teleports" else 5)
+
 
 
 def test_reachable_states_are_those_of_a_search(rng):

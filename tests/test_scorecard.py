@@ -11,7 +11,7 @@ from gridworld.maps import cliff_walk
 from minirl.exact.evaluation import NoEnd, evaluate
 from minirl.exact.planning import policy_iteration
 from minirl.exact.regularised import regularised_optimum
-from minirl.exact.scorecard import ENDLESS, objective, referee, referee_near
+from minirl.exact.scorecard import ENDLESS, objective, referee, referee_near, share_of_optimum
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.softmax import log_softmax
 
@@ -56,6 +56,7 @@ def test_the_gap_and_the_share_of_a_world_that_pays(rng):
         assert score.share == pytest.approx(1 - score.gap / abs(best), rel=1e-12)
         exact = referee(mdp)(policy_iteration(mdp).policy)
         assert (exact.gap, exact.share) == (0, 1)
+    assert [share_of_optimum(*given) for given in ((1, 4), (-5, -4), (0, 0))] == [0.25, 0.75, None]
     nothing = referee(replace(world, reward=-world.terminated.astype(float) * 0))
     assert nothing(policy)[2:5] == (0, None, 0)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from minirl.exact import solving
-from minirl.exact.solving import solve, solve_by_sweeps, sweep
+from minirl.exact.solving import solve, solve_all, solve_by_sweeps, sweep
 
 
 def with_radius(rng, n, radius):
@@ -43,6 +43,17 @@ def test_the_dense_and_the_sparse_route_agree(rng, monkeypatch):
     monkeypatch.setattr(solving, "DENSE", 40)
     np.testing.assert_array_equal(solve(M, right), dense)
     assert not calls
+
+
+@pytest.mark.parametrize("radii", [[0.5, 1.5, 0.99, 40.0], [0.5, 0.0, 1.0]])
+def test_many_equations_at_once_are_solved_or_refused_one_by_one(rng, radii):
+    """(solving.1); a ring of radius 1 is exactly singular: no reason to refuse the rest."""
+    M = np.array([radius * np.roll(np.eye(6), 1, axis=1) for radius in radii])
+    M[0] = with_radius(rng, 6, 0.5).toarray()
+    right = rng.normal(size=(len(M), 6))
+    for one, b, x in zip(M, right, solve_all(M, right)):
+        alone = solve(sparse.csr_array(one), b)
+        np.testing.assert_array_equal(x, np.full(6, np.nan) if alone is None else alone)
 
 
 @pytest.mark.parametrize("radius", [1.0, 1 + 1e-9, 1.001, 1.5, 40.0])

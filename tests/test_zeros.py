@@ -255,6 +255,7 @@ def given(kind):
         **dict.fromkeys(("q_learning.q_learning", "q_learning.sarsa", "q_learning.expected_sarsa"),
                         {"record": learners(world, rng=0)}),
         "q_learning.double_q_learning": {"record": learners(world, rng=0, tables=2)},
+        "evaluation.evaluate_all": {"actions": np.full((2, S), A - 1)},
         "many_learners.move_together": {
             "world": playable(world), "record": learners(world, rng=0), "ahead": value_of_best,
             "exploration": epsilon_greedy(0.5), "tables": learners(world, rng=0).tables,

@@ -39,9 +39,12 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
-from minirl.exact.solving import solve, sweep
+from minirl.exact.solving import solve, solve_all, sweep
 from minirl.kernel import checks
 from minirl.kernel.mdp import check_policy
+
+STACKABLE = 128  # states up to which it pays to solve many equations in one call
+STACKED = 2**20  # entries of all equations in one call, which are 8 MB
 
 
 def evaluate(mdp, policy, table=None, *, states=None):
@@ -75,6 +78,60 @@ def evaluate(mdp, policy, table=None, *, states=None):
     if solution is None:
         raise _no_end(mdp, policy, states, "the value is infinite or undefined")
     return at_states(states, solution)
+
+
+def evaluate_all(mdp, actions):
+    """`evaluate` for N policies that always take the same action in a state: (N, S) float.
+
+    `actions` is (N, S) int.  A policy that at gamma 1 does not end has a row of NaN.  In a small
+    world many equations are solved in one call, since setting one up takes longer than solving it.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(evaluate_all(coin_game(), np.array([[0], [1]])))
+    [[nan]
+     [ 0.]]
+    """
+    S, A = mdp.shape
+    shape = len(actions), S
+    checks.shape("actions", actions, shape)
+    rows = np.arange(S) * A + checks.numbers("actions", np.ravel(actions), A).reshape(shape)
+    if not mdp.available.take(rows).all():
+        raise ValueError("actions must be available in their states (see mdp.masked)")
+    if S > STACKABLE:
+        return np.array([_evaluate_one(mdp, np.eye(A)[one % A]) for one in rows])
+    size = max(STACKED // S**2, 1)
+    values = np.concatenate([_evaluate_some(mdp, rows[i:i + size])
+                             for i in range(0, len(rows), size)])
+    if mdp.gamma < 1 and np.isnan(values).any():
+        raise _no_end(mdp, None, None, "the value is infinite or undefined")
+    return values
+
+
+def _evaluate_one(mdp, policy):
+    try:
+        return evaluate(mdp, policy)
+    except NoEnd:
+        return np.full(mdp.shape[0], np.nan)
+
+
+def _evaluate_some(mdp, rows):
+    """`evaluate_all` for a few policies, whose rows (n, S) of the transitions are given."""
+    n, S = rows.shape
+    M = mdp.gamma * mdp.transitions[rows.ravel()].toarray().reshape(n, S, S)
+    asked, ends = np.full((2, n, S, 1), True)
+    if mdp.gamma == 1:
+        ending = (mdp.prob * mdp.terminated).sum(axis=2).take(rows)[:, :, None] > 0
+        asked = _spread(M.transpose(0, 2, 1), np.tile(mdp.start > 0, (n, 1))[:, :, None])
+        ends = _spread(M, ending)
+    endless = (asked & ~ends).any(axis=(1, 2))
+    M[endless] = 0  # it would be singular
+    # What is not asked is worth what its first step earns, and nobody comes there.
+    values = solve_all(M * asked, mdp.mean_reward.take(rows))
+    values[~asked[:, :, 0]] = np.nan
+    values[endless] = np.nan
+    return values
 
 
 class NoEnd(ValueError):

@@ -80,10 +80,20 @@ def referee(mdp, optimum=None):
             J = objective(mdp, policy)
         except NoEnd:
             return ENDLESS
-        share = 1 - (best - J) / abs(best) if best != 0 else None
-        return Score(J, None, J, share, best - J, _length(mdp, policy))
+        return Score(J, None, J, share_of_optimum(J, best), best - J, _length(mdp, policy))
 
     return judge
+
+
+def share_of_optimum(J, best):
+    """The share of (scorecard.1) that J is of the optimum `best`, or None if that is 0.
+
+    Examples
+    --------
+    >>> share_of_optimum(-26.0, -13.0)
+    0.0
+    """
+    return 1 - (best - J) / abs(best) if best != 0 else None
 
 
 def referee_near(mdp, ref_logits, *, beta):

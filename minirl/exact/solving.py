@@ -96,6 +96,29 @@ def solve(M, right):
     return x[:, 0] if (certificate > 0).all() and (left > 0.5).all() else None
 
 
+def solve_all(M, right):
+    """`solve` for N small equations in one call: x (N, n) for dense M (N, n, n) and right (N, n).
+
+    A row of NaN stands for None.
+
+    Examples
+    --------
+    >>> print(solve_all(np.array([[[0.5]], [[1.5]]]), np.array([[3.0], [3.0]])))
+    [[ 6.]
+     [nan]]
+    """
+    both = np.stack([right, np.ones_like(right)], axis=-1)
+    try:
+        x = np.linalg.solve(np.eye(M.shape[-1]) - M, both)
+    except np.linalg.LinAlgError:  # some are exactly singular
+        found = (solve(sparse.csr_array(one), b) for one, b in zip(M, right))
+        return np.array([np.full(len(M[0]), np.nan) if x is None else x for x in found])
+    certificate = x[:, :, 1]
+    left = certificate - (M @ certificate[:, :, None])[:, :, 0]
+    certain = np.isfinite(x).all(axis=2) & (certificate > 0) & (left > 0.5)
+    return np.where(certain.all(axis=1, keepdims=True), x[:, :, 0], np.nan)
+
+
 def solve_by_sweeps(M, right):
     """`solve` by adding up right + M right + M² right + …, to an error of 1e-12 by (solving.2).
 

@@ -25,13 +25,13 @@ import numpy as np
 from gridworld.draw import policy_text, side_by_side, values_text, visits_text
 from gridworld.maps import WORLDS
 from minirl.console import counted, integer, number
-from minirl.exact.evaluation import occupancy
+from minirl.exact.evaluation import evaluate_all, occupancy
 from minirl.exact.gains import DOUBT
 from minirl.exact.planning import (best_actions, disagreement, linear_programme,
                                    modified_policy_iteration, policy_iteration, value_iteration)
-from minirl.exact.scorecard import referee
+from minirl.exact.scorecard import objective, share_of_optimum
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
-from minirl.lab.summary import each, known, spread
+from minirl.lab.summary import known, spread
 from minirl.lab.table import WIDTH, in_columns, page, shortest
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
@@ -134,7 +134,7 @@ def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
 
     `optimum` is that of `planning`.
     """
-    began, judge = perf_counter(), referee(mdp, optimum)
+    began, best = perf_counter(), objective(mdp, optimum.policy)
     record = learners(mdp, rng=[[seed, run] for run in range(runs)],
                       tables=2 if method == "double_q_learning" else 1,
                       initial_value=settings.initial_value)
@@ -142,16 +142,18 @@ def learn_values(mdp, optimum, method, *, seed, runs, settings=Settings()):
         mdp, record, learning_rate=settings.learning_rate, decay=settings.decay,
         exploration=epsilon_greedy(settings.exploration_rate), truth=optimum.action_values,
         steps_per_iteration=settings.steps // POINTS), POINTS))
-    scores = [[judge(greedy(Q)) for Q in record.Q] for record in records]
+    actions = np.array([record.Q.argmax(axis=2) for record in records])
+    values = worth(mdp, actions)
     return ValueCurve(method, np.array([record.steps for record in records]),
                       np.array([record.metrics["error/max"] for record in records]),
-                      each(scores, "objective"), each(scores[-1:], "share")[0],
-                      perf_counter() - began, records[-1].Q.argmax(axis=2))
+                      values, np.array([share_of_optimum(J, best) for J in values[-1]], float),
+                      perf_counter() - began, actions[-1])
 
 
-def greedy(Q):
-    """The greedy policy of action values, (S, A)."""
-    return np.eye(Q.shape[1])[Q.argmax(axis=1)]
+def worth(mdp, actions):
+    """J of policies that take the same action (..., S) in a state, NaN where one never ends."""
+    values = evaluate_all(mdp, actions.reshape(-1, mdp.shape[0]))
+    return np.where(mdp.start > 0, mdp.start * values, 0).sum(axis=1).reshape(actions.shape[:-1])
 
 
 # What is asked for, printed and written.

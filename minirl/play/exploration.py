@@ -51,6 +51,8 @@ from minirl.play.optim import at
 from minirl.kernel.sampling import draw, thresholds
 from minirl.kernel.softmax import log_softmax
 
+HIDDEN = -np.inf  # the value of an action that is not available
+
 
 class Exploration(NamedTuple):
     """A rule for trying: how often, with which chances in all, and what is taken otherwise."""
@@ -132,7 +134,9 @@ def chosen(row, explores, luck):
     (2, 1)
     """
     if explores:
-        able = [a for a, value in enumerate(row) if value > -np.inf]
+        if HIDDEN not in row:
+            return int(luck * len(row))
+        able = [a for a, value in enumerate(row) if value > HIDDEN]
         return able[int(luck * len(able))]
     best = max(row)
     a, ties = row.index(best), row.count(best)

@@ -71,6 +71,7 @@ Source: Watkins and Dayan 1992, "Q-learning"; van Seijen et al. 2009 on expected
 
 from bisect import bisect
 from itertools import repeat
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.environment import playable
 from minirl.kernel.playing import first_states
 from minirl.kernel.sampling import generators
-from minirl.play.exploration import chosen, epsilon_greedy, who_explores
+from minirl.play.exploration import HIDDEN, chosen, epsilon_greedy, who_explores
 from minirl.play.many_learners import (check_available, expected_value, hide, move_together, split,
                                        value_by_the_other, value_of_best, value_of_taken)
 from minirl.play.optim import remaining
@@ -171,13 +172,13 @@ def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=e
         epsilon = exploration.rate(progress)
 
         def value(row):
-            best = max(row)
-            tried = epsilon / (len(row) - row.count(-np.inf))
+            if HIDDEN in row:
+                row = [q for q in row if q > HIDDEN]
+            best, tried = max(row), epsilon / len(row)
             preferred = (1 - epsilon) / row.count(best) + tried
             v = 0.0  # and not `sum`, which newer Pythons round in a way of their own
             for q in row:
-                if q > -np.inf:
-                    v += (preferred if q == best else tried) * q
+                v += (preferred if q == best else tried) * q
             return v
 
         return value
@@ -244,9 +245,8 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
             row, counts = Q[s], n[s]
             if planned >= 0:
                 a, planned = planned, -1
-            elif a < 0:
-                a = chosen([(q1 + q2) / 2 for q1, q2 in zip(row, other[s])] if two_tables else row,
-                           exploring, u)
+            elif a < 0:  # the sum of two tables has the same best actions as their mean
+                a = chosen([*map(add, row, other[s])] if two_tables else row, exploring, u)
             limits, results = law[s][a]
             s, r, terminated = results[bisect(limits, outcome)]  # (sampling.1)
             if terminated:

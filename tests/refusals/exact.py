@@ -1,12 +1,14 @@
 """What the exact answers refuse."""
 
+from dataclasses import replace
+
 import numpy as np
 from refusals import fraction, positive, row, whole
 from worlds import corridor, island, single_outcome
 
 from minirl.exact.average_reward import average_reward, average_reward_gradient
-from minirl.exact.evaluation import (action_values, evaluate, evaluate_by_sweeps, expectation,
-                                     occupancy, return_variance)
+from minirl.exact.evaluation import (action_values, evaluate, evaluate_all, evaluate_by_sweeps,
+                                     expectation, occupancy, return_variance)
 from minirl.exact.planning import (backward_induction, policy_gradient, policy_iteration,
                                    value_iteration)
 from minirl.exact.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
@@ -69,6 +71,13 @@ ROWS = {
                   for use in (evaluate, evaluate_by_sweeps, return_variance))),
         *(row(lambda shape=shape: expectation(ISLAND, THIRDS, np.ones(shape)),
               f"table must end in shape (3, 3), got {shape}") for shape in ((3,), (3, 3, 2))),
+        *(row(lambda actions=actions: evaluate_all(ISLAND, actions), f"actions must {message}")
+          for actions, message in (
+              (np.zeros(3), "have shape (3, 3), got (3,)"),
+              (np.zeros((2, 4)), "have shape (2, 3), got (2, 4)"),
+              (np.full((1, 3), 3), "be a vector of whole numbers in [0, 3), got [3 3 3]"))),
+        row(lambda: evaluate_all(replace(COIN, available=np.array([[True, False]])), [[1]]),
+            "actions must be available in their states (see mdp.masked)"),
         row(lambda: action_values(COIN, np.zeros(2)), "values must have shape (1,), got (2,)"),
         *positive("tol", lambda tol: evaluate_by_sweeps(HALF, FAIR, tol=tol)),
         *whole("max_sweeps", lambda n: evaluate_by_sweeps(HALF, FAIR, max_sweeps=n), 50),
