@@ -23,14 +23,15 @@ Where a method takes the mean log-probability of a step, a row is divided by its
 
     M[i] = X[i]/|y_i|,   M @ log π = log π(y_i)/|y_i|.                                    (counts.4)
 
-None of these matrices is ever computed.  In compressed sparse row form a row is a list of columns
-and values, and a column may repeat.  The steps of a sequence, as they lie in memory, *are* the
-columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one, for M 1/|y|).
-Nothing is sorted or summed, and there are no padding masks, no −100 labels and no shifted slices in
-any loss of this book.
+None of these matrices but D is ever written.  In compressed sparse row form a row is a list of
+columns and values, and a column may repeat.  The steps of a sequence, as they lie in memory, *are*
+the columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one, for M
+1/|y|).  Nothing is sorted or summed, and there are no padding masks, no −100 labels and no shifted
+slices in any loss of this book.
 
-D alone has to be written: two strings lie in two places.  A fit takes hundreds of products with D,
-and it is worth while.  For one or two it is not, since D w = X⁺w − X⁻w (`Difference`).
+D has to be written, because two strings lie in two places.  A fit takes hundreds of products with
+D, and it is worth while.  For one or two products with a table w it is not, since D w = X⁺w − X⁻w
+(`Difference`).
 
 Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
 builds `Steps` goes through `steps`, which checks every range once, so that all other
@@ -252,7 +253,7 @@ def steps(states, actions, starts, shape):
 def from_parts(parts, sequences, shape):
     """`Steps` of sequences over a table of `shape` (S, A), written part by part.
 
-    The parts are those of `laid_out`, and their entries s·A + a.  *Trusted*.
+    The parts are those of `laid_out`, and their entries s·A + a.  Nothing is checked.
 
     Examples
     --------
@@ -430,7 +431,7 @@ def _ones(number, dtype):
     """That many ones.  Up to two million are kept, for writing is a third of counting."""
     if not 0 < number <= KEPT:
         return np.ones(number, dtype)
-    # Part of an array less than twice as long: SciPy would copy a smaller part than half.
+    # Part of an array less than twice as long: SciPy copies what is less than half of an array.
     return _power_of_two_ones((number - 1).bit_length(), dtype)[:number]
 
 

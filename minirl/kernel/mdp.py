@@ -28,9 +28,9 @@ step terminates.  In such a world every policy ends, and γ may be 1.
 
 *Actions that are not available.*  A driver cannot set down a passenger who is not on board.
 `available[s, a]` says which actions a state has, at least one each.  A policy plays no other: an
-action that is not available has probability 0 and a logit of −∞, and so is its Q in what solvers
-and learners find.  `masked` makes such
-tables, and `uniform` is the policy that takes all available actions equally often.
+action that is not available has probability 0, a logit of −∞, and the value −∞ in what solvers and
+learners find.  `masked` makes such tables, and `uniform` is the policy that takes all available
+actions equally often.
 
 *Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
 (probability, next state, reward, terminated), one entry per outcome.  `TabularMDP.from_gymnasium`

@@ -3,8 +3,8 @@
 `mdp` is a world's law.  Who learns by experience does not look at it: a learner plays, and sees
 only the states it came through and what its actions earned.  One world at a time would be slow in
 Python.  So everything here plays N worlds side by side, and one array operation moves them all.
-(Where fewer than ten play, or are left, that takes longer than a plain loop, which takes its place:
-`sampling.codes_of_few`.)
+(Such an operation takes as long as ten worlds in a plain loop, however few there are.  So the loop
+takes its place where fewer play, or are left: `sampling.codes_of_few`.)
 
 There are three ways to play.  `step` moves N parallel worlds by one step and leaves the rest to
 you.  `walk` moves them under a policy, for ever: a world whose episode has ended starts the next
@@ -27,15 +27,15 @@ A·K combinations (a, k), with the probabilities
 
     Pr(a, k | s) = π(a|s) prob[s, a, k],                                                 (playing.1)
 
-and the alias method (sampling.2) picks one of them at the price of one.  What was drawn is a code,
-a number that stands for state, action and outcome.  Only the next state is looked up at once; all
-the rest is looked up afterwards, for many steps together.
+and the alias method (sampling.2) picks one of them at the price of one draw.  What was drawn is a
+code, a number that stands for state, action and outcome.  Only the next state must be known before
+the next draw; all the rest is looked up later, for many steps together.
 
-*Time limits truncate, goals terminate.*  An episode that reaches its goal is over, and the value of
-what comes after is zero.  An episode that was merely cut by a limit would have gone on, and a
-learner with a value table should count the value of the last state.  `Rollout` keeps the two apart.
-Time limits belong to `rollout`; a step does not know the time, unless the world itself has a clock
-(`mdp.unroll`).
+*Time limits truncate, goals terminate.*  An episode that reaches its goal, or a hole, is over, and
+the value of what comes after is zero: terminated says that it is over, not that it went well.  An
+episode that was merely cut by a limit would have gone on, and a learner with a value table should
+count the value of the last state.  `Rollout` keeps the two apart.  Time limits belong to `rollout`;
+a step does not know the time, unless the world itself has a clock (`mdp.unroll`).
 
 Read first: `counts`, `sampling`, `mdp`.  Read next: `returns`, what to make of an episode; or first
 `evaluation`, which knows on average what play can only estimate.
@@ -118,16 +118,16 @@ class Rollout(NamedTuple):
         return counts.steps(self.states, self.actions, self.starts, shape)
 
 
-def rollout(mdp, policy, starts, *, horizon, rng):
-    """Play one episode from each of `starts` (B,), all at once: a `Rollout`.
+def rollout(mdp, policy, states, *, horizon, rng):
+    """Play one episode from each of `states` (B,), all side by side: a `Rollout`.
 
     Parameters
     ----------
     mdp : TabularMDP
     policy : (S, A) float
         π(a|s): rows of probabilities, not logits, so that a greedy policy may be played too.
-    starts : (B,) int
-        See `start_states`.
+    states : (B,) int
+        In which the episodes begin, see `start_states`.
     horizon : int ≥ 1
         Episodes that have not ended after this many steps are truncated.
     rng : Generator or seed; or a tuple of Generators, one per episode
@@ -142,17 +142,17 @@ def rollout(mdp, policy, starts, *, horizon, rng):
     >>> print(play.totals(play.rewards), play.truncated)
     [0. 0. 1. 3.] [False False False  True]
     """
-    starts, chain = checks.numbers("starts", starts, mdp.shape[0]), _chain(mdp, policy)
+    states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
     A, K = mdp.prob.shape[1:]
-    played = _play(chain, starts, horizon, rng, note=chain.outcome)
-    outcome, begins = counts.laid_out(played, starts.size, np.int32)
-    states, actions = (part.astype(np.int64) for part in np.divmod(outcome // K, A))
-    last = outcome[begins[1:] - 1]
-    return Rollout(states, actions, mdp.reward.take(outcome), mdp.terminated.take(outcome),
-                   begins, mdp.next_state.take(last), ~mdp.terminated.take(last))
+    played = _play(chain, states, horizon, rng, note=chain.outcome)
+    outcome, starts = counts.laid_out(played, states.size, np.int32)
+    seen, actions = (part.astype(np.int64) for part in np.divmod(outcome // K, A))
+    last = outcome[starts[1:] - 1]
+    return Rollout(seen, actions, mdp.reward.take(outcome), mdp.terminated.take(outcome),
+                   starts, mdp.next_state.take(last), ~mdp.terminated.take(last))
 
 
-def steps_played(mdp, policy, starts, *, horizon, rng):
+def steps_played(mdp, policy, states, *, horizon, rng):
     """The same episodes as those of `rollout`, as `counts.Steps`, where nothing else is wanted.
 
     Examples
@@ -162,9 +162,9 @@ def steps_played(mdp, policy, starts, *, horizon, rng):
     >>> print(steps_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
     [1 1 0 1 0 0 0]
     """
-    starts, chain = checks.numbers("starts", starts, mdp.shape[0]), _chain(mdp, policy)
-    played = _play(chain, starts, horizon, rng, note=chain.outcome // mdp.prob.shape[2])
-    return counts.from_parts(played, starts.size, mdp.shape)
+    states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
+    played = _play(chain, states, horizon, rng, note=chain.outcome // mdp.prob.shape[2])
+    return counts.from_parts(played, states.size, mdp.shape)
 
 
 class Moves(NamedTuple):
@@ -317,12 +317,12 @@ class _Chain(NamedTuple):
     onward: np.ndarray    # of each code, the first one of the next state, or of row S after an end
 
     def first(self, states):
-        """The first codes of the rows of states."""
-        return states << self.draw.bits + 1
+        """The first codes of the rows of states: 2n times their numbers."""
+        return states << (self.draw.bits + 1)
 
     def states(self, code):
         """The states whose rows the codes are in."""
-        return code >> self.draw.bits + 1
+        return code >> (self.draw.bits + 1)
 
     @property
     def dead(self):
@@ -348,8 +348,9 @@ def _chain(mdp, policy):
     cells[:S, :A * K] = np.arange(S * A * K).reshape(S, A * K)
     outcome = cells.take(draw.either)
     ahead = np.where(mdp.terminated, S, mdp.next_state).take(outcome)
-    ahead[-2 << draw.bits:] = S
-    return _Chain(draw, outcome, ahead << draw.bits + 1)
+    row = 2 << draw.bits  # the codes of a row
+    ahead[-row:] = S
+    return _Chain(draw, outcome, ahead * row)
 
 
 def _begun_again(mdp, chain, rng, code):
@@ -361,7 +362,7 @@ def _begun_again(mdp, chain, rng, code):
     return first
 
 
-def _play(chain, starts, horizon, rng, note):
+def _play(chain, states, horizon, rng, note):
     """Episodes from start to end or horizon, in phases: the parts of `counts.laid_out`.
 
     Of a step that was a code c, `note[c]` is written down, and −1 of the dead.
@@ -371,10 +372,10 @@ def _play(chain, starts, horizon, rng, note):
     at most twice what the living need.  With a generator each, the dead leave with the block in
     which they die: what an episode draws depends on nobody else.
     """
-    left, rng = checks.whole("horizon", horizon), _for_episodes(rng, starts.size)
+    left, rng = checks.whole("horizon", horizon), _for_episodes(rng, states.size)
     note = note.copy()
     note[chain.dead:] = -1
-    who, first = np.arange(starts.size), chain.first(starts)
+    who, first = np.arange(states.size), chain.first(states)
     while who.size and left:
         blocks, few = [], who.size - 1 if isinstance(rng, tuple) else who.size // 2
         while np.count_nonzero(first < chain.dead) > few and left:

@@ -12,20 +12,28 @@ then a draw is a comparison.
 outcomes, each multiplied by n, into n cells of size one, so that each cell holds its own outcome
 and at most one other.  A draw picks a cell and then tosses a coin for the two,
 
-    cell c = ⌊n u⌋,   its own outcome if n u − c < accept[c], else other[c].            (sampling.2)
+    cell c = ⌊n u⌋,   its own outcome if n u − c < share[c], else other[c].             (sampling.2)
 
 The cells are filled like this.  Outcomes with less than one are poor, the others rich.  Lay what
 the poor lack end to end on a line, and what the rich have to spare on another.  A poor cell is
 filled by the rich one that lies above where its lack begins.  It may take more than that one had
-left; then the rich cell lacks as much itself, and the next rich one fills it.  So two searches in
-sorted running sums fill all cells, of all rows at once.  With n a power of two and u a random word
-of 32 bits, the cell is the word's first bits and the coin its others.  Counted in whole words all
-sums are exact, the two lines of a row are equally long, and a probability holds to n·2⁻³².
+left; then the rich cell lacks as much itself, and the next rich one fills it.  With four outcomes
 
-A cell and its coin are one number, the *code* 2c + coin, where the coin is 0 for the cell's own
+    1.2 and 1.6 spare   |0.2|--- 0.6 ---|
+    0.4 and 0.8 lack    |--- 0.6 ---|0.2|
+
+the first lack begins under the 0.2 of the third outcome, and takes 0.6 from it.  So the third cell
+lacks 0.4 itself, and the fourth outcome fills it, as it fills the second.  Two searches in sorted
+running sums fill all cells, and those of all rows together.  With n a power of two and u a random
+word of 32 bits, the cell is the word's first bits and the coin its others.  Counted in whole words
+all sums are exact, the two lines of a row are equally long, and a probability holds to n·2⁻³².
+
+In a table of many rows the cells are numbered through: cell c of row s is the cell s·n + c.  A cell
+and its coin are one number, the *code* 2 (s·n + c) + coin, where the coin is 0 for the cell's own
 outcome and 1 for the other.  Whatever follows from a draw is looked up by its code, in one table,
 and the outcome itself need not be known.  In play a draw also decides from which row the next one
-is.  Only this is looked up at once; for all else the codes are kept: `codes`.
+is.  Only that must be known before the next draw.  All else can wait: the codes are kept, and what
+they stand for is looked up for many draws together (`codes`).
 
 *Randomness is an argument.*  Nothing in this book touches NumPy's global generator.  An argument
 `rng` is a `Generator`, which advances, or a seed, which always gives the same numbers.  A record of
@@ -82,7 +90,7 @@ def thresholds(prob):
 class Alias(NamedTuple):
     """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row, by code."""
 
-    accept: np.ndarray  # (2·S·n,) uint32, the words below this one keep the cell
+    accept: np.ndarray  # (2·S·n,) uint32, (c + share[c]) 2³²/n: smaller words keep the cell
     either: np.ndarray  # (2·S·n,) int, the cell that is drawn: itself, and the other one
     bits: int
 
@@ -123,6 +131,7 @@ def alias(prob):
     beyond = lack_end[lack_end.searchsorted(spare_end)] - spare_end
     other[rich] = np.where(beyond > 0, np.append(rich[1:], 0), rich)
     kept[rich] = size - beyond
+    # 2³² is no word; but a last cell that is full has itself for the other one.
     accept = np.minimum(np.tile(np.arange(n) * size, S) + kept, 2**32 - 1).astype(np.uint32)
     return Alias(np.repeat(accept, 2), np.stack([np.arange(S * n), other], axis=1).ravel(), bits)
 
@@ -130,9 +139,9 @@ def alias(prob):
 def codes(table, first, numbers, onward):
     """What N chains of t draws draw from an `Alias` by words (t, N) uint32: codes (t, N) int.
 
-    The first draws are from the rows whose first codes are `first` (N,), 2n times their numbers.
-    After draws of the codes c (N,) the next ones are from those that begin at `onward(c)` (N,).
-    Returns the codes, and what `onward` said last.  All is *trusted*.
+    The codes of row s begin at 2n·s, and `first` (N,) says where those of the first draws' rows do.
+    After draws of the codes c (N,) the next ones are from the rows that begin at `onward(c)` (N,).
+    Returns the codes, and what `onward` said last.  Nothing is checked.
 
     Examples
     --------
@@ -143,9 +152,9 @@ def codes(table, first, numbers, onward):
     [[0 2 3]]
     """
     drawn = _own_codes(table, numbers)
-    for number, code in zip(numbers, drawn):
+    for number, code in zip(numbers, drawn):  # a row of `drawn`, in place
         code += first
-        code += number >= table.accept.take(code)
+        code += number >= table.accept.take(code)  # True is 1, the other outcome
         first = onward(code)
     return drawn, first
 
@@ -228,8 +237,8 @@ def _words(rng, count):
 def codes_of_few(table, first, numbers, onward):
     """`codes` in plain Python, faster for less than `FEW` chains; `onward` is a table (2·S·n,).
 
-    Ten steps of this loop take as long as one of the other, however short the arrays are there.  A
-    memoryview hands out Python's own numbers, as a list would, and nothing is copied.
+    A step of the other form takes as long as ten draws of this loop, however few chains there are.
+    A memoryview hands out Python's own numbers, as a list would, and nothing is copied.
 
     Examples
     --------

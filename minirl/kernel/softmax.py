@@ -54,7 +54,7 @@ from minirl.kernel import checks
 
 
 class LogPolicy(NamedTuple):
-    """A policy whose table log π is known: it stands for its logits, and spares `log_softmax`."""
+    """A policy whose table log π is known: losses take it in the place of logits."""
 
     logp: np.ndarray  # (S, A), from `log_softmax`
 
@@ -63,9 +63,9 @@ def log_softmax(logits, name="logits"):
     """The table log π (S, A) of (softmax.1) in nats, from logits of any size.
 
     The largest logit of each row is subtracted before `exp`.  A logit of −∞ is a probability of
-    zero.  A row needs one that is finite; NaN and +∞ are refused, as the logits of that `name`.
-    A loss of two policies needs the table of each.  Where one of them stays, while many losses of
-    the other are taken, a `LogPolicy` may stand for its logits: its table is made once.
+    zero.  A row needs one that is finite; NaN and +∞ are refused, and the error calls them `name`.
+    A loss of two policies needs the table of each.  Where one of the two stays as it is for many
+    losses, a `LogPolicy` may be given in the place of its logits, so that its table is made once.
 
     Examples
     --------

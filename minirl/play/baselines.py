@@ -1,8 +1,9 @@
 """Baselines: what to subtract from a return, what it costs and what it saves.
 
-REINFORCE judges an action by C_t − b_t, a credit minus a baseline (reinforce.2).  Any b_t that does
-not depend on the action leaves the expectation alone; a good one takes away most of the noise.  A
-baseline is a function here, and an argument of `reinforce`.  Beside `reinforce.value_baseline`,
+REINFORCE judges an action by C_t − b_t, a credit minus a baseline (reinforce.2).  The credit is
+what the episode earned from t on, or all that it earned.  Any b_t that does not depend on the
+action leaves the expectation alone; a good one takes away most of the noise.  A baseline is a
+function here, and an argument of `reinforce`.  Beside `reinforce.value_baseline`,
 
     value_baseline     V(s_t), learned in earlier iterations         unbiased
 
@@ -11,8 +12,8 @@ there are five that need no value table:
     no_baseline        0                                             unbiased
     constant_baseline  a number chosen beforehand                    unbiased
     optimal_constant   the best number, estimated from the others    unbiased
-    batch_mean         the mean over the batch, at the same time     (B − 1)/B of the gradient
-    leave_one_out      the mean over the others, at the same time    unbiased
+    batch_mean         the mean over the batch, of the same t        (B − 1)/B of the gradient
+    leave_one_out      the mean over the others, of the same t       unbiased
 
 The mean over the batch contains the episode's own credit, and that does depend on the action.  For
 B episodes
@@ -20,9 +21,10 @@ B episodes
     C_i − mean of all = (B − 1)/B · (C_i − mean of the others),                        (baselines.1)
 
 so its expectation is exactly (B − 1)/B of the right one: a shorter step in the right direction.
-This holds if an episode that has ended still counts: with a reward-to-go of zero, or with its whole
-return.  A mean over the n episodes still alive, the own one among them, gives (n − 1)/n of each
-time step by itself.  Since n falls with time, that turns the direction as well.
+This holds if an episode that has ended still counts at every later t (`ended`): with a reward-to-go
+of zero, or with its whole return.  A mean over the n episodes still alive, the own one among them,
+gives (n − 1)/n of each time step by itself.  Since n falls with time, that turns the direction as
+well.
 
 Which constant is best?  Let g be the score of an episode, Σ_t w_t ∇ log π(a_t|s_t), where w_t is γᵗ
 or 1, and h the same sum with the credits inside.  Since E[g] = 0, the variance of h − b g is
@@ -83,7 +85,7 @@ def batch_mean(credits, ended, scale, batch, record):
     >>> print(games.starts, batch_mean(np.array([4., 6., 3.]), np.zeros(2), None, games, None))
     [0 1 3] [5.  5.  1.5]
     """
-    return _at_same_time(credits, ended, batch) / batch.truncated.size
+    return _of_the_same_time(credits, ended, batch) / batch.truncated.size
 
 
 def leave_one_out(credits, ended, scale, batch, record):
@@ -99,7 +101,7 @@ def leave_one_out(credits, ended, scale, batch, record):
     >>> print(leave_one_out(np.array([4., 6., 3.]), np.zeros(2), None, games, None))
     [6. 4. 0.]
     """
-    return (_at_same_time(credits, ended, batch) - credits) / _others(batch)
+    return (_of_the_same_time(credits, ended, batch) - credits) / _others(batch)
 
 
 def optimal_constant(credits, ended, scale, batch, record):
@@ -145,6 +147,8 @@ def scores(batch, weights, logp):
 
     Examples
     --------
+    Two games of three heads each, scored as those of a fair coin:
+
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.kernel.playing import rollout
     >>> game = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=3, rng=0)
@@ -159,11 +163,13 @@ def scores(batch, weights, logp):
     return backward(logp, np.bincount(entry, weights, B * S * A).reshape(B, S, A))
 
 
-def _at_same_time(credits, ended, batch):
-    """For each step the sum of C_t, at its t, over all episodes: (N,)."""
+def _of_the_same_time(credits, ended, batch):
+    """For each step the sum of C_t, of the same t, over all episodes: (N,)."""
+    checks.shape("credits", credits, batch.states.shape)
+    ended = checks.array("ended", ended, batch.truncated.shape)
     living = np.bincount(batch.time, credits)
-    others = np.bincount(batch.lengths, ended).cumsum()[:-1]  # of those that have ended
-    return (living + others)[batch.time]
+    over = np.bincount(batch.lengths, ended).cumsum()[:-1]  # of those that have ended by t
+    return (living + over)[batch.time]
 
 
 def _others(batch):

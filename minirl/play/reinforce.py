@@ -104,8 +104,9 @@ def reinforce_loss(logits, weights, *, episodes):
 def value_baseline(credits, ended, scale, batch, record):
     """V(s_n) of the record's value table: (N,).  Unbiased, since V was learned before this batch.
 
-    The arguments of every baseline are those of `weigh`: C of N steps, (N,); C of each episode once
-    it has ended, (B,), which is 0 for the reward-to-go; w of the steps, (N,); the episodes; and the
+    The arguments of every baseline are those of `weigh`: `credits`, C of N steps, (N,); `ended`,
+    what an episode counts with at every t after its last step, (B,), which is 0 for the
+    reward-to-go and G_0 for the whole return; `scale`, w of the steps, (N,); the episodes; and the
     record that played them.  Its result is subtracted from C.
 
     Examples

@@ -28,16 +28,16 @@ Another way to go between the two is to wait n steps before V is asked,
 
     G_t^(n) = r_t + γ r_{t+1} + … + γⁿ⁻¹ r_{t+n−1} + γⁿ V(s_{t+n}),                      (returns.4)
 
-or less, if the episode is over before: then it is the λ-return at λ = 1.  It needs no recursion of
-its own.  Its advantage G_t^(n) − V(s_t) is the sum of n errors δ, discounted, which is the sum of
-all of them minus γⁿ times the same sum n steps later.  The λ-return is the mean of the n-step
-returns, with the weights (1 − λ) λⁿ⁻¹: a step more is worth a factor λ.
+or with fewer rewards, if the episode is over before: then it is the λ-return at λ = 1.  It needs no
+recursion of its own.  Its advantage G_t^(n) − V(s_t) is the sum of n errors δ, discounted, which is
+the sum of all of them minus γⁿ times the same sum n steps later.  The λ-return is the mean of the
+n-step returns, with the weights (1 − λ) λⁿ⁻¹: each further step multiplies the weight by λ.
 
 Mistakes here are silent, and well-known libraries have shipped each of these: letting A_{t+1} of
 the next episode leak into the last step of this one, dropping V at a truncation, keeping it at a
 termination.  Here an episode's last step has no next one: the sum starts from zero there.
 
-A value table is learned from such targets by moving each state towards the mean of its own,
+A value table is learned from such targets by moving each state towards the mean of its targets,
 
     V(s) ← V(s) + rate · (mean of the targets at s − V(s)).                              (returns.5)
 
@@ -52,9 +52,10 @@ on the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  
 an error of V that is the same everywhere.  With a smaller λ the target contains V itself, and a
 table would be praised for agreeing with itself.
 
-*All episodes in one call.*  Number the steps of all episodes n = 0, 1, 2 … as they lie, and let c_n
-be the factor, but 0 at the last step of an episode.  Then the recursion is a system of linear
-equations, one for each step,
+*All episodes in one call.*  Every recursion of this chapter makes sums y from numbers x: returns
+from rewards with the factor γ, or advantages from errors δ with the factor γλ.  Number the steps of
+all episodes n = 0, 1, 2 … as they lie, and let c_n be the factor, but 0 at the last step of an
+episode.  Then the recursion is a system of linear equations, one for each step,
 
     y_n − c_n y_{n+1} = x_n.                                                             (returns.7)
 
@@ -63,9 +64,9 @@ after it is.  BLAS, the library of linear algebra under NumPy and SciPy, does th
 (`dtbsv`), in the order of the recursion (`discounted_sums`).  What it costs is the same for each
 step, whether episodes are many or long.
 
-*Side by side.*  Worlds that are played in parallel, and cut all at once, fill a rectangle with time
-downwards and episodes across.  There a row is one operation for all episodes, which is quicker
-still where few of its entries are empty (`gae_of_rectangle`).
+*Side by side.*  Episodes that begin together, and are cut after the same number of steps, fill a
+rectangle with time downwards and episodes across.  There a row is one operation for all episodes,
+which is quicker still where few of its entries are empty (`gae_of_rectangle`).
 
 Read first: `playing`.  Read next: `prediction`, `reinforce`.
 Source: Sutton and Barto, 2nd edition, §7.1, §12.1; Schulman et al. 2016, "High-dimensional
@@ -94,7 +95,8 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
 
     Examples
     --------
-    Two steps from state 0 to 1 to the goal, which pays 1; V is right about state 1, wrong about 0:
+    Two steps from state 0 to 1 to the goal, which pays 1; V is right about state 1, wrong about 0,
+    and is not asked about the goal:
 
     >>> from minirl.kernel.playing import Rollout
     >>> walk = Rollout(states=np.array([0, 1]), actions=np.array([0, 0]),
@@ -212,11 +214,13 @@ def discounted_sums(x, starts, factor):
                          f"shape {x.shape}")
     if x.size == 0:
         return x
-    # The two diagonals of (returns.7).  The first is never read, for its ones are known (`diag`).
-    # They are those of the transpose: BLAS then rounds just as the recursion does.
+    # The two diagonals of (returns.7), the way BLAS wants them (`order`), one below the other.  The
+    # first is never read, for its ones are known (`diag`).  The matrix is given as the transpose of
+    # a lower one (`lower`, `trans`): so each equation is a product and a sum, both rounded, as in
+    # the recursion.  Given as an upper one, some processors round once for both.
     band = np.empty((2, x.size), order="F")
     band[1] = -factor
-    band[1, starts[1:] - 1] = 0
+    band[1, starts[1:] - 1] = 0  # of an empty first episode the last one
     return dtbsv(1, band, x, lower=1, trans=1, diag=1, overwrite_x=1)
 
 
@@ -237,8 +241,8 @@ def move_values(values, steps, targets, *, rate, visits=None):
 
     Examples
     --------
-    >>> visits = counts.steps(np.array([0, 0]), np.array([0, 1]), np.array([0, 2]), (2, 2))
-    >>> print(move_values(np.array([1., 7.]), visits, np.array([2., 4.]), rate=0.5))
+    >>> two = counts.steps(np.array([0, 0]), np.array([0, 1]), np.array([0, 2]), (2, 2))
+    >>> print(move_values(np.array([1., 7.]), two, np.array([2., 4.]), rate=0.5))
     [2. 7.]
     """
     values = checks.array("values", values, steps.shape[:1])
@@ -273,9 +277,10 @@ def gae_of_rectangle(rewards, values, last_values, *, gamma, gae_lambda):
     Parameters
     ----------
     rewards, values : (T, B) float
-        r_t and V(s_t), one episode per column, and zero after its end.
+        r_t and V(s_t) of each step, one episode per column, and zero after its end.  A column that
+        is shorter must have terminated: only the last row is cut.
     last_values : (B,) float
-        V of the state after the last row, and zero for an episode that is over.
+        V of the state after the last row, and zero for an episode that has terminated.
     gamma, gae_lambda : float in [0, 1]
 
     Examples

@@ -252,8 +252,8 @@ ROWS = {
             lambda policy=policy: next(walk(WORLD, policy, HERE, rng=0)))),
         *(row(call, f"{name} must be a vector of whole numbers in {message}")
           for starts, message in PLAYED for name, call in (
-            ("starts", lambda starts=starts: played(rollout, starts)),
-            ("starts", lambda starts=starts: played(steps_played, starts)),
+            ("states", lambda starts=starts: played(rollout, starts)),
+            ("states", lambda starts=starts: played(steps_played, starts)),
             ("states", lambda starts=starts: next(walk(WORLD, FAIR, starts, rng=0))),
             ("states", lambda starts=starts: step(WORLD, starts, HERE, 0)))),
         *(row(lambda actions=actions: step(WORLD, HERE, actions, 0),
