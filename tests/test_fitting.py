@@ -241,6 +241,19 @@ def test_what_a_long_step_took_out_of_sight_has_not_come_to_rest():
                                  curvature=np.array([1e-6, 1.0])).converged == rests
 
 
+def test_what_is_far_away_may_rest_though_nothing_draws_it_from_the_start():
+    """Scores of which those with the first feature cancel: w = (50, 50, −150)."""
+    X, scores = np.array([[1.0, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 1]]), [100, -100, 50, -150]
+
+    def loss(w):
+        error = X @ w - scores
+        return (error @ error) / 2, X.T @ error
+
+    found = minimise_lasting(loss, np.zeros(3))
+    assert found.converged and loss(np.zeros(3))[1][0] == 0
+    np.testing.assert_allclose(found.x, [50, 50, -150], atol=1e-5)
+
+
 def test_a_loss_that_is_no_number_has_no_minimum():
     """A gradient of zero beside it proves nothing."""
     for value in np.nan, np.inf:

@@ -161,7 +161,7 @@ def minimise_lasting(loss, start, *, tol=1e-7, curvature=None, centre=None):
 
     What moves may be spread over many entries, so that a tenth in one of them is too much, and then
     nobody follows it further.  And entries far from the centre, by default the start, must feel it
-    if all go on by a tenth of the way from there.
+    if all go on by a part of the way from there, between a twentieth and a tenth.
 
     Examples
     --------
@@ -172,7 +172,9 @@ def minimise_lasting(loss, start, *, tol=1e-7, curvature=None, centre=None):
     found = minimise(loss, start, tol=tol, curvature=curvature)
     free, left = found.x != -np.inf, np.abs(loss(found.x)[1]).max()
     way = difference(found.x, np.asarray(start if centre is None else centre), free)
-    felt = np.abs(loss(found.x + way / 10)[1]) > tol
+    # Roots, so that an entry does not feel nothing because the parts of others cancel its own.
+    more = (1 + np.sqrt(np.arange(1, way.size + 1) / way.size)).reshape(way.shape) / 20
+    felt = np.abs(loss(found.x + more * way)[1]) > tol
     rests = found.converged and felt[np.abs(way) > FAR].all()
     if rests and left > 0:
         def moves(x):
