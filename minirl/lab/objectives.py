@@ -191,7 +191,7 @@ def member_advantages(found, rewards, advantage):
 
 def judged(found, chance, A):
     """E[A | y], the mean advantage of a string over the groups that it may be in: (M,)."""
-    weight = found.orders * chance[found.members].prod(axis=1)
+    weight = found.orders * chance.take(found.members.T).prod(axis=0)
     total = np.bincount(found.members.ravel(), (weight[:, None] * A).ravel(), chance.size)
     return total / (A.shape[1] * np.maximum(chance, TINY))
 
