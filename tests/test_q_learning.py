@@ -306,8 +306,10 @@ def test_a_record_may_go_on_with_a_shorter_horizon(learner):
     assert record.finished.lengths.tolist() == [8, 5]
 
 
-def test_a_learner_may_go_on_with_the_table_of_another():
-    """SARSA has planned an action, which the next learner takes."""
+@pytest.mark.parametrize("number", [0, np.inf], ids=["together", "in turns"])
+def test_a_learner_may_go_on_with_the_table_of_another(number, few):
+    """SARSA has planned an action, which the next learner takes, once, if it still can."""
+    few(number)
     mdp = leaky(9, 4, 3, 2)
     record = after(3, sarsa(mdp, learners(mdp, rng=range(20)), steps_per_iteration=5, horizon=9))
     following = next(q_learning(mdp, record, steps_per_iteration=1))
@@ -315,6 +317,11 @@ def test_a_learner_may_go_on_with_the_table_of_another():
     assert 3 < decided.sum() < 20
     changed = (following.updates - record.updates)[0, np.arange(20), record.states]
     assert (changed.argmax(axis=1) == record.planned)[decided].all()
+    following = next(q_learning(mdp, record, steps_per_iteration=20))
+    few(0 if number else np.inf)
+    np.testing.assert_equal(next(q_learning(mdp, record, steps_per_iteration=20)), following)
+    with pytest.raises(ValueError, match="exploration must take available actions"):
+        next(q_learning(replace(mdp, available=np.arange(12).reshape(4, 3) % 2 > 0), record))
 
 
 @LEARNERS

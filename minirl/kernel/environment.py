@@ -77,17 +77,18 @@ class _Law:
         return self.first if self.first.size == 1 else first_states(self.mdp, numbers[over])
 
     def moves(self, numbers):
-        limits, tables = self._pieces
-        if tables is None:
+        if self._pieces is None:
             return lambda t, entry: self._drawn(entry, numbers[t])
-        piece = np.zeros(numbers.shape, int)
+        limits, next_state, reward, discount, terminated = self._pieces
+        piece, count = np.zeros(numbers.shape, int), limits.size + 1
         for limit in limits:
             piece += numbers >= limit
 
         def move(t, entry):
-            cell = entry * (limits.size + 1)
+            cell = entry * count
             cell += piece[t]
-            return *(table.take(cell) for table in tables), None
+            return (next_state.take(cell), reward.take(cell), discount.take(cell),
+                    terminated.take(cell), None)
 
         return move
 
@@ -97,15 +98,15 @@ class _Law:
 
     @cached_property
     def _pieces(self):
-        """All thresholds, and the tables of `moves`, an entry for each piece of each (s, a)."""
+        """All thresholds, and the tables of `moves`, where each (s, a) has an entry per piece."""
         mdp, law = self.mdp, self.mdp.thresholds[0]
         limits = np.unique(law)
         if limits.size >= MOST_PIECES:
-            return limits, None
+            return None
         outcome = (law[:, :, None] <= np.append(0, limits)).sum(axis=0)
         cell = np.arange(0, mdp.prob.size, mdp.prob.shape[2])[:, None] + outcome
-        return limits, [table.take(cell.ravel()) for table in (
-            mdp.next_state, mdp.reward, np.where(mdp.terminated, 0, mdp.gamma), mdp.terminated)]
+        return limits, *(table.take(cell.ravel()) for table in (
+            mdp.next_state, mdp.reward, np.where(mdp.terminated, 0, mdp.gamma), mdp.terminated))
 
     @cached_property
     def lists(self):

@@ -167,4 +167,4 @@ def highest(values):
     """
     # A few long rows are quicker than many short ones.
     columns = values.T.copy()
-    return columns == columns.max(axis=0)
+    return columns == np.maximum.reduce(columns)

@@ -99,7 +99,7 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
             actions = np.where(planned < 0, actions, planned)
         entry = states * A
         entry += actions
-        states, paid[t], discounts, terminated, truncated = move(t, entry)
+        states, rewards, discounts, terminated, truncated = move(t, entry)
         if world.available is not available:
             available, masked = hide(tables, world.available)
         target, planned = look_ahead(t, rows, mine + states, across, masked)
@@ -109,7 +109,7 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
             check_available(before)
         # (q_learning.1), in the memory of v: r + γ v − Q(s, a), times α, added to Q(s, a).
         target *= discounts
-        target += paid[t]
+        target += rewards
         target -= before
         target *= step_sizes.take(n)
         target += before
@@ -117,6 +117,7 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
         n += 1
         counts[entry] = n
 
+        paid[t] = rewards
         late = t >= last if truncated is None else (t >= last) | truncated
         over, = np.logical_or(terminated, late, out=ended[t]).nonzero()
         if over.size:
@@ -214,7 +215,7 @@ def value_of_best(exploration, numbers, A, progress):
     (array([3.]), None)
     """
     return lambda t, tables, there, across, masked: (
-        tables.take(there, axis=0).T.copy().max(axis=0), None)
+        np.maximum.reduce(tables.take(there, axis=0).T.copy()), None)
 
 
 def value_by_the_other(exploration, numbers, A, progress):
@@ -250,7 +251,7 @@ def one_of(marked, luck):
     triangle, order = _for_counting(len(marked))
     if np.count_nonzero(marked) > luck.size:
         running = triangle @ marked
-        return (running <= luck * running[-1]).sum(axis=0)
+        return np.add.reduce(running <= luck * running[-1], dtype=int)
     return (order @ marked).astype(int)  # a single mark in each column
 
 
