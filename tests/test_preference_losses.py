@@ -209,7 +209,8 @@ ONLY = {"bradley_terry": ("difference", lambda m: bradley_terry_loss(LOGITS, m))
         "simpo, rejected": ("means", lambda m: simpo_loss(LOGITS, M, m, beta=1.0, simpo_gamma=0.0)),
         "orpo": ("means", lambda m: orpo_loss(LOGITS, m, N, beta=1.0)),
         "orpo, rejected": ("means", lambda m: orpo_loss(LOGITS, M, m, beta=1.0))}
-WORDS = {"difference": "must be counts less counts, some of them negative (Pairs.difference), got ",
+WORDS = {"difference": "must be counts less counts, some of them negative (Pairs.difference or "
+                       "Pairs.counts), got ",
          "counts": "must be whole and not negative (counts.matrix), got entries from ",
          "means": "must be not negative, with rows that sum to 1 (Pairs.means), got entries from "}
 # All rejected strings but the last are empty, so that only the last row has a negative entry.

@@ -7,8 +7,8 @@ and the sum over steps is a sum over the table:
     Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),
     W[s, a] = sum of w_n over the steps n with s_n = s and a_n = a.                       (counts.1)
 
-So a batch of any length collapses, once, into one S × A table.  After that an epoch of training
-costs S·A operations, whatever the number of tokens.
+So a batch of any length collapses, once, into one S × A table.  After that a step of training on
+it costs S·A operations, whatever the number of tokens.
 
 Some losses want the log-probability of each sequence by itself, for example to compare two answers.
 With X[i, s·A + a] = how often sequence i took the step (s, a),
@@ -23,7 +23,7 @@ Where a method takes the mean log-probability of a step, a row is divided by its
 
     M[i] = X[i]/|y_i|,   M @ log π = log π(y_i)/|y_i|.                                    (counts.4)
 
-None of these matrices but D is ever written.  In compressed sparse row form a row is a list of
+Hardly anything of these matrices is ever written.  In compressed sparse row form a row is a list of
 columns and values, and a column may repeat.  The steps of a sequence, as they lie in memory, *are*
 the columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one, for M
 1/|y|).  Nothing is sorted or summed, and there are no padding masks, no −100 labels and no shifted
@@ -116,7 +116,9 @@ def table(steps, weights=None):
 def sequence_tables(steps, weights):
     """W of (counts.1) where all steps of sequence i weigh `weights[k, i]`: K tables, (K, S, A).
 
-    They are Xᵀ weights by (counts.2), in one product, so that the steps are read once.
+    Row (s, a) of Xᵀ says how often each sequence took that step, so the tables are Xᵀ weightsᵀ.
+    They are made in one product, so that the steps are read once.  The rows of X are the columns
+    of Xᵀ, and the same arrays serve for both.
 
     Examples
     --------
@@ -313,7 +315,7 @@ def columns(steps, sequences, dtype):
 
     Places whole pages of memory apart (4,096 bytes) share a few places of the cache.  So where a
     row is as long as a page, whoever reads down a column throws out what the next one needs.  Here
-    such a row begins a line of the cache later.
+    such a row begins some lines later.
 
     Examples
     --------
@@ -431,7 +433,7 @@ def _ones(number, dtype):
     """That many ones.  Up to two million are kept, for writing is a third of counting."""
     if not 0 < number <= KEPT:
         return np.ones(number, dtype)
-    # Part of an array less than twice as long: SciPy copies what is less than half of an array.
+    # More than half of an array: SciPy copies a slice that is shorter than half of what it is from.
     return _power_of_two_ones((number - 1).bit_length(), dtype)[:number]
 
 

@@ -54,7 +54,7 @@ from minirl.kernel import checks
 
 
 class LogPolicy(NamedTuple):
-    """A policy whose table log π is known: losses take it in the place of logits."""
+    """A policy whose table log π is known: losses take it in the place of logits, unchecked."""
 
     logp: np.ndarray  # (S, A), from `log_softmax`
 
@@ -202,7 +202,8 @@ def entropy_loss(logits, weights):
 def log_sigmoid(x):
     """log σ(x) of (softmax.6), any shape, in nats; never overflows.
 
-    It accepts a complex x, for the gradient checks; −|x| is therefore min(x, 0) − max(x, 0).
+    It accepts a complex x, since the tests differentiate by complex steps (`gradcheck`), in which
+    |x| has no derivative; −|x| is therefore min(x, 0) − max(x, 0).
 
     Examples
     --------

@@ -136,7 +136,7 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
     check_pairs(pairs, ref_logits)
     checks.positive("beta", beta)
     D = pairs.difference
-    # A sixteenth of (fitting.3), with f″ = β²/4 as at the start.
+    # A sixteenth of (fitting.3), for f(x) = −log σ(βx) of a log-ratio x: f″(0) = β²/4.
     curvature = beta**2 / 4 / 16 * mean_squares(D, pairs.shape)
     return minimise_near(lambda logits: dpo_loss(logits, ref_logits, D, beta=beta,
                                                  label_smoothing=label_smoothing),

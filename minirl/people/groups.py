@@ -16,7 +16,8 @@ by √(G/(G − 1)), and calls a group equal by an absolute size of it.)
 
 *Gaps.*  A string that could not be scored is masked (`training`) and missing from its group, whose
 others are then each other's baseline.  So all functions here take the sizes of the groups in place
-of one G; a string that is left alone has nobody to be compared with, and its advantage is zero.
+of one G.  A string that is left alone has nobody to be compared with, and its advantage is zero.
+(Its steps still have each other, under process supervision.)
 
 *Variants.*  Dr. GRPO (Liu et al. 2025) leaves out the std,
 
@@ -79,7 +80,8 @@ def group_centred(rewards, batch, num_generations):
     rewards : (N,) float
         One per step; or, without a batch, one per string, (B,).
     batch : playing.Rollout, or None
-        B strings.
+        B strings.  `batch.totals(rewards)` are the rewards of strings, and `batch.lengths` the
+        numbers of their steps.
     num_generations : int ≥ 2, or (P,) int
         G, which divides B; or the size of each group.
 
@@ -174,7 +176,7 @@ def per_length(length):
 
 
 def equal_groups(rewards, batch, num_generations):
-    """Which of P groups hold strings of equal rewards, up to rounding: (P,) bool.
+    """Which of P groups hold strings that earned the same in total, up to rounding: (P,) bool.
 
     Parameters are those of `group_centred`.
 
@@ -188,15 +190,19 @@ def equal_groups(rewards, batch, num_generations):
 
 
 def weighted(steps, advantages, weights):
-    """The tables of (ppo.2) for `grpo_loss`: `Advantages` times weights, with weights for numbers.
+    """The tables of (ppo.2) for `grpo_loss`: `Advantages` in which a step counts with its weight.
+
+    The numbers of steps become sums of weights.  All steps of a string have one sign, that of its
+    advantage A.  So its part of U, of V and of the weights is max(wA, 0), min(wA, 0) and w in each
+    of its steps, and the three tables are one product (`counts.sequence_tables`).
 
     Parameters
     ----------
     steps : counts.Steps
         N steps of B strings.
     advantages : (N,) float, or (B,) float
-        One per step, or one per string, which saves most of the time.  Where B = N each string has
-        one step; otherwise some are empty, and the numbers are read as one per step.
+        One per step, or one per string, which saves most of the time.  If B = N, they are read as
+        one per step, which is the same unless a string is empty.
     weights : (B,) float > 0
         One per string.
 

@@ -9,8 +9,8 @@ its letters, and a penalty towards the reference,
 with ρ = π/π_old and u = log π_ref − log π.  Two different policies: π_old wrote the batch, and
 several steps are taken from it; π_ref never changes.  (Notes have taken the KL to the old policy.)
 A and w are those of (groups.1) and (groups.5), or of a variant.  In the tables of `groups` the
-first term is Σw times `ppo.ppo_loss`, and the second is `kl.k3_loss`, which stays where a group has
-nothing to learn.
+first term is Σw times `ppo.ppo_loss`, and the second is `kl.k3_loss`, which also counts the steps
+of groups whose advantages are zero.
 
 *What does it climb?*  With β = 0 and the KL in the *reward* (`rlhf.step_rewards`) it climbs J_β,
 and gets there: at the optimum every string has the same shaped return, J*, so that neither the std
@@ -109,15 +109,17 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     epsilon : float > 0
         ε of the clipping.
     advantage, weights : callable
-        Those of `groups`, or your own: an advantage per string, (B,), or per step, (N,).  Where
-        strings are masked it is given the sizes of the groups in place of G.
+        Those of `groups`, or your own.  `advantage(rewards, rollout, sizes)` sees the rewards of
+        steps, (N,), and returns a number per string, (B,), or per step, (N,); `sizes` is G, or the
+        size of each group where strings are masked.  `weights(rollout)` is (B,) and positive.
 
     Yields
     ------
     training.Training
         Its value table is not used.  Its own metrics are `policy/kl` and `policy/clipfrac` of the
         update (`surrogate`); `objective/kl`, the mean log-ratio of the batch's strings to the
-        reference, in nats; and `frac_reward_zero_std`, the share of groups with nothing to learn.
+        reference, in nats; and `frac_reward_zero_std`, the share of groups whose strings earned the
+        same in total, from which an advantage per string learns nothing.
 
     Examples
     --------
@@ -137,7 +139,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         progress = remaining(record.iteration, iterations)
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
                      num_generations=num_generations)
-        judged = advantage(batch.rewards, batch.rollout, batch.groups)
+        judged = np.asarray(advantage(batch.rewards, batch.rollout, batch.groups))
         tables = weighted(batch.steps, judged, weights(batch.rollout))
         logits, state, old = record.logits, record.optimiser, LogPolicy(record.logp)
         for _ in range(num_iterations):

@@ -161,7 +161,7 @@ def _means(M, head):
 
 
 # What a matrix must be, and whether it is that, by its first entries.
-DIFFERENCE = ("counts less counts, some of them negative (Pairs.difference)",
+DIFFERENCE = ("counts less counts, some of them negative (Pairs.difference or Pairs.counts)",
               lambda D, head: (head < 0).any() or (D.data < 0).any())
 COUNTS = ("whole and not negative (counts.matrix)",
           lambda X, head: (head == np.floor(np.abs(head))).all())

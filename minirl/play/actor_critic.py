@@ -80,7 +80,7 @@ class Judgement(NamedTuple):
 
 
 def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normalize_advantage):
-    """The `Judgement` of a critic that has learned from a batch.
+    """What a critic says of a batch, and the critic after learning from it: a `Judgement`.
 
     Parameters
     ----------

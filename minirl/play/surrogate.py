@@ -8,8 +8,9 @@ collapses (counts.1) into the sum of its positive advantages and that of its neg
 
     U[s, a] = Σ_{n: (s,a)} max(A_n, 0),   V[s, a] = Σ_{n: (s,a)} min(A_n, 0).          (surrogate.1)
 
-An epoch then costs S·A operations however long the batch was.  Of the number of steps it needs N
-alone; how often each entry was taken is counted where the visits of states are asked for.
+An epoch then costs S·A operations however long the batch was.  (With minibatches that are drawn
+anew in every epoch the steps are read once per epoch.)  Of the number of steps it needs N alone;
+how often each entry was taken is counted where the visits of states are asked for.
 
 **How far did it go?**  The distance of a batch's new policy from the old one is a mean over the N
 steps, exact over the actions, where N[s] counts the steps in s,
@@ -43,8 +44,8 @@ class Advantages(NamedTuple):
 
     gains: np.ndarray          # (S, A) U, sum of the positive advantages
     losses: np.ndarray         # (S, A) V, sum of the negative ones
-    number: float              # N
-    counts: np.ndarray = None  # (S, A) number of steps, for those who ask; their sum is N
+    number: float              # N, or the sum of the steps' weights
+    counts: np.ndarray = None  # (S, A) N by state and action, for those who ask
 
     @property
     def visits(self):
@@ -60,8 +61,8 @@ class Advantages(NamedTuple):
 def collapse(steps, advantages, weights=None, *, counted=False):
     """The `Advantages` of N steps: `counts.Steps`, and advantages (N,).
 
-    `weights` (N,) ≥ 0 say how much each step counts in all three tables; by default one.  The third
-    table, which (ppo.2) does not need, is made where there are weights, or if it is to be
+    `weights` (N,) ≥ 0 say how much each step counts in all three tables; by default one.  The
+    third, `counts`, which (ppo.2) does not need, is made where there are weights, or if it is to be
     `counted`.
 
     Examples
@@ -220,7 +221,7 @@ def minibatches(steps, advantages, epochs, *, counted=False):
         if not numbers.all():
             raise ValueError(f"every part up to {numbers.size - 1} must have a step, got {parts}")
         _check_size(numbers.size, steps.shape)
-        # A step's key moves on by two tables for every part before its own.
+        # The number of a step's entry moves on by two tables for every part before its own.
         key = np.repeat(size * parts.astype(np.int32), lengths)
         key += signed
         sums = _tables(key, numbers.size, steps.shape, advantages)

@@ -32,8 +32,8 @@ on language those of TRL.
 **What `metrics` hold**, of the last iteration: `rollout/ep_rew_mean` and `rollout/ep_len_mean` of
 the batch; `rollout/truncated`, the number of episodes that the horizon cut; and `policy/entropy`,
 in nats per step over the states of the batch, after the update; and, where there are some,
-`rollout/masked`, the number of masked episodes, which count in the length only.  Trainers add their
-own.
+`rollout/masked`, the number of masked episodes, which count in the mean length, in
+`rollout/truncated` and in the record's `steps`, and in nothing else.  Trainers add their own.
 
 Read first: `optim`, `returns`.  Read next: `reinforce`.
 """
@@ -182,7 +182,7 @@ def only_ended(rewards):
 
     So cut strings are left out of the loss, whatever they have earned (in DAPO, arXiv:2503.14476,
     "overlong filtering").  What remains are the short ones: that a string should end is then told
-    by nobody but the reward.
+    by nobody but the reward.  A batch of which the horizon cuts every episode is an error.
 
     Examples
     --------

@@ -209,7 +209,7 @@ ROWS = {
         row(lambda: fit_reward_model(one_is(np.nan), PAIRS, pull=1.0), "table must be finite"),
         row(lambda: fit_reward_model("0", PAIRS, pull=1.0), "table must be an array of numbers"),
         row(lambda: bradley_terry_loss(ZEROS, 0 * X), "difference must be counts less counts, some "
-            "of them negative (Pairs.difference), got entries from 0 to 0"),
+            "of them negative (Pairs.difference or Pairs.counts), got entries from 0 to 0"),
         *matrices(lambda rows: plackett_luce_loss(ZEROS, rows, 3), "strings", X),
         *matrices(lambda rows: logistic_loss(ZEROS, rows, np.zeros(3)), "strings", X),
         *matrices(lambda rows: squared_loss(ZEROS, rows, np.zeros(3)), "strings", X),
