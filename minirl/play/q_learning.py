@@ -217,7 +217,7 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
     _, masked = hide(tables, world.available)
     explores, luck = who_explores(exploration, choices, progress)
     # Where every action is available, it is known beforehand what an explorer tries.
-    tried = np.where(explores & ~masked, (luck * A).astype(int), -1)
+    tried = np.where(explores & (not masked), (luck * A).astype(int), -1)
     value = sides = luck_ahead = starts = None
     if row_value is not None:
         value = row_value(progress)
@@ -374,36 +374,38 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
         move, v = (_take_turns, row_value) if few else (move_together, ahead)
         states, planned, paid, ended = move(world, record, exploration, v, tables, updates,
                                             step_sizes, drawn, horizon, progress)
-        finished, age, earned, reward = _episodes(paid, ended, record)
-        number = ended.sum(axis=0)
+        finished, age, earned, episodes, reward, number = _episodes(paid, ended, record)
         metrics = {"rollout/reward": reward, "rollout/episodes": number}
         if truth is not None:
             errors = np.abs(tables.mean(axis=0)[:, judged] - truth[judged])
             metrics["error/max"] = errors.max(axis=1)
         record = ValueLearning(record.iteration + 1, record.steps + T, tables, updates,
-                               states, planned, age, earned, record.episodes + number,
+                               states, planned, age, earned, episodes,
                                tuple(bits.bit_generator.state for bits in rng), finished, metrics)
         yield record
 
 
 def _episodes(paid, ended, record):
-    """(finished, age, earned) after an iteration, as in its record, and what each run earned in it.
+    """(finished, age, earned, episodes) after an iteration, as in its record, and of each run what
+    it earned in the iteration and how many of its episodes ended.
 
     `paid` (T, R) is what each step earned, and `ended` (T, R) whether an episode ended with it.
     """
-    T, R = paid.shape
+    T = len(paid)
     # The steps of one run after another, cut where an episode ends and where the run does.
     over = ended.T.ravel()
     cut = over.copy()
     cut[T - 1::T] = True
-    end = cut.nonzero()[0] + 1
-    begin = np.append(0, end[:-1])
-    run, lengths, rewards = begin // T, end - begin, np.add.reduceat(paid.T.ravel(), begin)
+    end, = cut.nonzero()
+    begin = np.concatenate([[0], end[:-1] + 1])
+    run, lengths, rewards = end // T, end - begin + 1, np.add.reduceat(paid.T.ravel(), begin)
     reward = np.bincount(run, rewards)
-    first, last = begin % T == 0, end % T == 0  # the first piece of each run, and its last
+    last, = (end % T == T - 1).nonzero()  # the last piece of each run, and its first
+    first = np.concatenate([[0], last[:-1] + 1])
     rewards[first] += record.earned
     lengths[first] += record.age
-    number = record.episodes[run] + np.arange(run.size) - first.nonzero()[0][run]
-    whole = over[end - 1]
-    return (Episodes(*(column[whole] for column in (run, number, rewards, lengths))),
-            *(np.where(whole, 0, column)[last] for column in (lengths, rewards)), reward)
+    number = np.arange(len(end)) + (record.episodes - first)[run]
+    whole, going_on = over[end].nonzero()[0], ~over[end[last]]
+    return (Episodes(run[whole], number[whole], rewards[whole], lengths[whole]),
+            np.where(going_on, lengths[last], 0), np.where(going_on, rewards[last], 0.0),
+            number[last] + ~going_on, reward, last - first + ~going_on)
