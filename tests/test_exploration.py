@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gridworld.maps import frozen_lake
-from minirl.play.exploration import (boltzmann, chosen, epsilon_greedy, highest, is_masked,
-                                     who_explores)
+from minirl.play.exploration import (Exploration, boltzmann, chosen, epsilon_greedy, highest,
+                                     is_masked, who_explores)
 from minirl.play.many_learners import one_of, plan, split
 from minirl.play.q_learning import (double_q_learning, expected_sarsa, learners, q_learning,
                                     sarsa)
@@ -152,3 +152,17 @@ def test_from_zeros_everybody_finds_the_goal_of_the_lake_without_slip(learner, e
                       exploration=epsilon_greedy(epsilon), steps_per_iteration=5000)
     found = next(trainer).Q.max(axis=(1, 2)) > 0
     assert found.all()
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.25, 1.0])
+def test_the_policy_of_a_rule_of_ones_own_mixes_what_it_takes_with_what_it_tries(epsilon):
+    """The second best action, and one of what is available with probability ε."""
+    values = np.array([[3.0, 1.0, 2.0, -np.inf], [0.0, 5.0, 4.0, 4.5]])
+    second = np.eye(4)[[2, 3]]
+    rule = Exploration(lambda progress: epsilon, lambda values, luck, progress: np.array([2, 3]),
+                       lambda values, progress: second)
+    tried = np.array([[1, 1, 1, 0], [0.75] * 4]) / 3
+    np.testing.assert_allclose(rule.policy(values, 1.0), (1 - epsilon) * second + epsilon * tried,
+                               atol=1e-15)
+    with pytest.raises(ValueError, match="exploration must have chances"):
+        rule._replace(chances=None).policy(values, 1.0)

@@ -330,8 +330,8 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
     that must not be written there."""
     mdp, always = leaky(9, 4, 3, 2), np.array([2, 0, 1])
     always.flags.writeable = False
-    rule = Exploration(lambda progress: 0.0, lambda values, progress: np.eye(3)[always],
-                       lambda values, luck, progress: always)
+    rule = Exploration(lambda progress: 0.0, lambda values, luck, progress: always,
+                       lambda values, progress: np.eye(3)[always])
     record = next(learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
                           exploration=rule, steps_per_iteration=40))
     assert (record.updates.sum(axis=(0, 2)) == 40 * np.eye(3)[always]).all()
@@ -342,8 +342,8 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
 def test_a_rule_that_takes_what_is_not_available_is_refused(learner):
     mdp = replace(leaky(9, 4, 3, 2), available=np.array([[True, True, False]] * 4))
     for action in 2, 1:
-        rule = Exploration(lambda progress: 0.0, lambda values, progress: np.eye(3)[[action] * 3],
-                           lambda values, luck, progress: np.full(3, action))
+        rule = Exploration(lambda progress: 0.0, lambda values, luck, progress: np.full(3, action),
+                           lambda values, progress: np.eye(3)[[action] * 3])
         trainer = learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]),
                           exploration=rule, steps_per_iteration=5)
         if action == 2:

@@ -83,8 +83,9 @@ def evaluate(mdp, policy, table=None, *, states=None):
 def evaluate_all(mdp, actions):
     """`evaluate` for N policies that always take the same action in a state: (N, S) float.
 
-    `actions` is (N, S) int.  A policy that at gamma 1 does not end has a row of NaN.  In a small
-    world many equations are solved in one call, since setting one up takes longer than solving it.
+    `actions` is (N, S) int.  A policy that at gamma 1 does not end has NaN everywhere.  In a world
+    of up to 128 states many equations are solved in one call (`solving.solve_all`), since setting
+    one up takes longer than solving it; each answer is certified as that of `evaluate` is.
 
     Examples
     --------
@@ -127,7 +128,7 @@ def _evaluate_some(mdp, rows):
         ends = _spread(M, ending)
     endless = (asked & ~ends).any(axis=(1, 2))
     M[endless] = 0  # it would be singular
-    # What is not asked is worth what its first step earns, and nobody comes there.
+    # Rows that are not asked become zero, so that they have an answer; no other row leads there.
     values = solve_all(M * asked, mdp.mean_reward.take(rows))
     values[~asked[:, :, 0]] = np.nan
     values[endless] = np.nan
@@ -368,7 +369,10 @@ def _equation(mdp, policy, table, states=None):
 
 
 def _spread(links, states):
-    """All states that follow from the mask `states` (S,) by a matrix of links (S, S) ≥ 0."""
+    """All states that follow from the mask `states` (S,) by a matrix of links (S, S) ≥ 0.
+
+    Or (N, S, 1) by (N, S, S), for N chains.
+    """
     while True:
         more = states | (links @ states.astype(float) > 0)
         if (more == states).all():

@@ -26,19 +26,19 @@ from minirl.kernel import checks
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import first_states, move, start_states
 
-MOST_PIECES = 16  # of [0, 1); a world with more of them draws each outcome when it happens
+MOST_PIECES = 16  # of [0, 1): one more costs a comparison per step, and a longer table
 
 
 def playable(world):
     """A world as the learners of values play it: a TabularMDP behind the seam, or an `Environment`.
 
-    What is playable has `shape`, `gamma` and `available`, and four methods.  `begin(rng)` begins an
-    episode for each of R Generators; `resume(states)` goes on where a record stands; `restart(over,
-    numbers)` begins a new episode for the runs `over` (n,).  The first and the last return states.
-    `moves(numbers)` is told the uniform numbers (T, R) of T steps and returns the function that
-    makes step t: `move(t, entry)`, of the entries s·A + a, returns next states, rewards, discounts
-    (γ, and 0 after an end), terminated and truncated, each (R,), the last of them None where the
-    world has no time limit.
+    What is playable has `shape`, `gamma` and `available`, and can do these four things.
+    `begin(rng)` begins an episode for each of R Generators; `resume(states)` goes on where a record
+    stands; `restart(over, numbers)` begins a new episode for the runs `over` (n,), of all runs'
+    numbers (R,).  The first and the last of these return states. `moves(numbers)` is told the
+    uniform numbers (T, R) of T steps and returns the function that makes step t: `move(t, entry)`,
+    of the entries s·A + a, returns next states, rewards, discounts (γ, and 0 after an end),
+    terminated and truncated, each (R,), the last of them None where the world has no time limit.
 
     Examples
     --------
@@ -50,17 +50,19 @@ def playable(world):
     if isinstance(world, TabularMDP):
         return _Law(world)
     if not all(hasattr(world, name) for name in ("begin", "resume", "moves", "restart")):
-        raise ValueError(f"world must be a TabularMDP or a environment.Environment, got {world!r}")
+        raise ValueError(f"world must be a TabularMDP or an environment.Environment, "
+                         f"got {world!r}")
     return world
 
 
 class _Law:
     """A TabularMDP behind the seam: numbers in [0, 1) decide what happens.
 
-    The thresholds (sampling.1) of all states and actions together cut [0, 1) into pieces.  Into
-    which piece a number falls says the outcome of every action in every state, so that outcomes are
-    known before anybody acts, and an entry and a piece find theirs in a table.
-    """
+    An entry (s, a) has its outcome k if just k of its cumulative probabilities are ≤ u
+    (sampling.1).  These thresholds of all entries together cut [0, 1) into pieces, within which no
+    entry's outcome changes.  So the piece of a number is found before anybody acts, and an entry
+    and a piece find their outcome in a table.  A world with many pieces draws each outcome when it
+    happens. """
 
     def __init__(self, mdp):
         self.mdp, self.shape, self.gamma, self.available = mdp, mdp.shape, mdp.gamma, mdp.available

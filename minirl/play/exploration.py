@@ -21,22 +21,23 @@ with a temperature T in units of reward: an action that is worth T less is taken
 A third way needs no rule at all.  A table that starts above every possible value is *optimistic*:
 whatever is tried disappoints, so that a greedy learner tries everything.
 
-An action that is not available has the value −∞.  Neither rule takes it; A in (exploration.1) is
-the number of the others.
+An action that is not available has the value −∞.  Neither rule takes it; A in (exploration.1)
+counts the available actions only.
 
-An `Exploration` is three functions.  `rate` is ε, the share of steps in which a learner *explores*:
-it takes any available action, all of them equally often.  `act` is what it takes otherwise; a rule
-without `act` takes one of the best.  `policy` are the probabilities of all this together, which
-expected SARSA wants to know; without `act` they are (exploration.1).  Boltzmann exploration does
-not explore in this sense, since it looks at the values in every step.
+An `Exploration` begins with `rate`: ε, the share of steps in which a learner *explores*, that is,
+takes any available action, all of them equally often.  Otherwise it takes one of the best.  A rule
+of another kind says with `act` what it takes instead, and with `chances` how likely that makes each
+action, which expected SARSA wants to know.  Boltzmann exploration is of that kind, and its ε is 0:
+it looks at the values in every step.  A rule sees values; it is not told the state.
 
 One uniform number u decides a step.  Below ε its learner explores, and there u/ε is uniform again;
 otherwise (u − ε)/(1 − ε) is.  What is left of the number in this way is the *luck* of the step.
 Of m actions in question it takes number ⌊m · luck⌋.  So it is known for many steps in advance who
 explores and with which luck: `who_explores`.  Only the others need to look at their values.
 
-The rate or the temperature may be a schedule (`optim`): `epsilon_greedy(linear(1.0, 0.05, 0.1))`
-tries everything at first and little after a tenth of the run.
+The rate or the temperature may be a schedule (`optim`), a function of the progress that *remains*,
+1 at the beginning and 0 at the end: `epsilon_greedy(linear(1.0, 0.05, 0.1))` tries everything at
+first and little after a tenth of the run.
 
 Read first: `optim`, for schedules.  Read next: `q_learning`.
 Source: Sutton and Barto, 2nd edition, chapters 2.2, 2.6 and 6.4; Watkins 1989 for both rules.
@@ -55,11 +56,31 @@ HIDDEN = -np.inf  # the value of an action that is not available
 
 
 class Exploration(NamedTuple):
-    """A rule for trying: how often, with which chances in all, and what is taken otherwise."""
+    """A rule for trying: how often, and what is taken otherwise.
 
-    rate: Callable        # rate(progress) -> ε
-    policy: Callable      # policy(values, progress) -> (R, A), from values (R, A)
-    act: Callable = None  # act(values, luck, progress) -> (R,) int; None: one of the best
+    `act` gets the rows of values of the n learners that do not explore now, and their luck.
+    """
+
+    rate: Callable            # rate(progress) -> ε; the progress remains, from 1 to 0
+    act: Callable = None      # act(values (n, A), luck (n,), progress) -> (n,) int
+    chances: Callable = None  # chances(values (n, A), progress) -> (n, A), how `act` takes them
+
+    def policy(self, values, progress):
+        """π (R, A) of all this together, from values (R, A)."""
+        epsilon = self.rate(progress)
+        if self.act is None:
+            best = highest(values)
+            policy = (1 - epsilon) / best.sum(axis=0) * best
+        elif self.chances is None:
+            raise ValueError("exploration must have chances where it has an act of its own")
+        else:
+            policy = (1 - epsilon) * self.chances(values, progress).T
+        if is_masked(values):
+            possible = values.T > -np.inf
+            policy += epsilon / possible.sum(axis=0) * possible
+        else:
+            policy += epsilon / values.shape[1]
+        return policy.T.copy()
 
 
 def epsilon_greedy(exploration_rate):
@@ -76,17 +97,7 @@ def epsilon_greedy(exploration_rate):
         checks.fraction("exploration_rate", epsilon)
         return epsilon
 
-    def policy(values, progress):
-        epsilon, best = rate(progress), highest(values)
-        chances = (1 - epsilon) / best.sum(axis=0) * best
-        if is_masked(values):
-            possible = values.T > -np.inf
-            chances += epsilon / possible.sum(axis=0) * possible
-        else:
-            chances += epsilon / values.shape[1]
-        return chances.T.copy()
-
-    return Exploration(rate, policy)
+    return Exploration(rate)
 
 
 def boltzmann(temperature):
@@ -97,15 +108,15 @@ def boltzmann(temperature):
     >>> print(boltzmann(0.5).policy(np.array([[1.0, 0.0]]), 1.0).round(4))
     [[0.8808 0.1192]]
     """
-    def policy(values, progress):
+    def chances(values, progress):
         degree = at(temperature, progress)
         checks.positive("temperature", degree)
         return np.exp(log_softmax(values / degree))
 
     def act(values, luck, progress):
-        return draw(thresholds(policy(values, progress)), luck)
+        return draw(thresholds(chances(values, progress)), luck)
 
-    return Exploration(lambda progress: 0.0, policy, act)
+    return Exploration(lambda progress: 0.0, act, chances)
 
 
 def who_explores(exploration, numbers, progress):

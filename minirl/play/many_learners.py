@@ -3,7 +3,7 @@
 `q_learning` shows a step as it is: one learner, one line for each equation.  A hundred learners
 that take turns at that cost a hundred times as much.  Here all of them take their step together,
 and each line is one operation on arrays with an entry per learner.  What they learn is the same,
-bit for bit; from some twenty learners on they learn it sooner.
+bit for bit; from some thirty learners on they learn it sooner.
 
 An operation on arrays costs about a microsecond before it has done anything, so there should be few
 of them in a step.  Three things are arranged for that.
@@ -21,7 +21,7 @@ All tables are laid end to end, (M·R·S, A).  `here` (R,) are the rows of the s
 that each learner updates, and `here + across` those in its other table; `across` is None if there
 is none.
 
-Read first: `exploration`, `environment`.  Read next: `q_learning`, which this is another form of.
+Read first: `exploration`, `environment`, and `q_learning`, which this is another form of.
 """
 
 from functools import cache
@@ -44,11 +44,11 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
     exploration : Exploration
     ahead : callable
         `ahead(exploration, numbers, A, progress) -> look_ahead(t, tables, there, across, masked)`,
-        which is one of the functions below; it returns the values (R,) of the next states and the
-        actions (R,) that are planned there, or None.
+        one of the functions below.  It is told the rows `there` (R,) of the next states, and
+        returns their values (R,) and the actions (R,) that are planned there, or None.
     tables, updates : (M, R, S, A)
     step_sizes : (n,) float
-        α after n updates.
+        α of an entry that has been updated n times before.
     numbers : (R, T, 4) float
         What decides T steps: the action, the outcome, the next first state, and what `ahead` needs.
     horizon : int
@@ -86,13 +86,14 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
     across, available, begin = None, None, first * A
     states, planned = record.states, record.planned
     paid, ended = np.empty((T, R)), np.empty((T, R), bool)
-    last = horizon - 1 - record.age  # the step of this iteration that an episode may still take
+    last = horizon - 1 - record.age  # the step t that is the last one an episode may take
     if M > 1:  # a coin decides which table is updated
         sides = R * S * split(coins.copy())[0]
     for t in range(T):
         if world.available is not available:  # an environment tells it by and by
             available, masked = hide(tables, world.available)
         if M > 1:
+            # The second table of a learner lies R · S rows below its first one.
             mine, across = first + sides[t], R * S - 2 * sides[t]
         actions = act(t, rows, mine + states, across, masked)
         if planned is not None:
@@ -250,9 +251,11 @@ def one_of(marked, luck):
     # A product of matrices is quick; `cumsum` and `argmax` of a few long rows are not.
     triangle, order = _for_counting(len(marked))
     if np.count_nonzero(marked) > luck.size:
+        # Marks are counted downwards.  The action sought is the number of rows above its mark, in
+        # which no more than luck · m marks have been met.
         running = triangle @ marked
         return np.add.reduce(running <= luck * running[-1], dtype=int)
-    return (order @ marked).astype(int)  # a single mark in each column
+    return (order @ marked).astype(int)  # with one mark in each column, the number of its row
 
 
 @cache
@@ -261,7 +264,7 @@ def _for_counting(A):
 
 
 def hide(tables, available):
-    """Give −∞ to what is not available, in all tables; what is, and whether anything is not.
+    """Write −∞ into all tables where an action is not available: `available`, and if any is not.
 
     Examples
     --------

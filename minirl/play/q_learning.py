@@ -29,13 +29,13 @@ action, the other says what it is worth; a coin decides which of the two is upda
     double          v = Q₂(s', argmax_b Q₁(s', b))   updates Q₁, and the other way round.
                                                                                       (q_learning.5)
 The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4).  Of equal
-actions a learner takes any, and double Q-learning judges any; the best policy of a table, which is
-what a learner is judged by, is the first of them.
+actions a learner takes any, and double Q-learning judges any; where one best action of a table is
+asked for, `argmax` gives the first of them.
 
 An action that is not available has the value −∞ in every table, and nobody takes it.
 
 For the table to settle in a random world the steps must shrink, but not too fast.  With n the
-number of times the entry was updated,
+number of updates of the entry, the present one included,
 
     α = learning_rate / n^decay,   convergence for ½ < decay ≤ 1.                     (q_learning.6)
 
@@ -52,9 +52,10 @@ removes no bias: from initial values of 0 such a mean was never optimal.
 
 *Few take turns, many move together.*  A loop over Python lists, an equation a line, is nearly
 twenty times as fast as arrays of length one.  So up to some thirty learners take turns
-(`_take_turns`), if they are ε-greedy and their world has a law.  More of them move together, an
-array operation for all (`many_learners`), and so do those of Boltzmann, whose exponentials are
-NumPy's, and those in an environment without a law.  Both ways learn the same, bit for bit.
+(`_take_turns`; fewer where the tables are large beside the steps of an iteration), if they are
+ε-greedy and their world has a law.  More of them move together, an array operation for all
+(`many_learners`), and so do those of Boltzmann, whose exponentials are NumPy's, and those in an
+environment without a law.  Both ways learn the same, bit for bit.
 
 *Without a law.*  Where a world comes from does not matter, as long as it can be played: a
 `TabularMDP`, or a Gymnasium environment behind `environment.Environment`.  Of blackjack (Sutton and
@@ -99,7 +100,8 @@ def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsil
     world : TabularMDP or environment.Environment
         Used to play only.
     record : ValueLearning
-        From `learners`, or any record yielded before: training continues from it bit for bit.
+        From `learners`, or any record yielded before: training continues from it bit for bit.  (An
+        `Environment` goes on from its last one only.)
     learning_rate, decay : float
         Step size, (q_learning.6).
     exploration : Exploration
@@ -138,7 +140,8 @@ def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_gr
           horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """SARSA, (q_learning.2), like `q_learning`.
 
-    The next action is decided before the table is updated, and then taken.
+    The next action is decided before the table is updated, and then taken, unless the episode ends
+    or is cut there.
 
     Examples
     --------
@@ -211,20 +214,24 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
 
     `row_value(progress)` is the v of a row of Q, or `row_value` is None where v is the value of one
     action.  Anything else is as in `many_learners.move_together`, which does the same to the bit.
+
+    Of the four numbers of a step the first decides the action, and the fourth, in double Q-learning
+    and in SARSA, what is looked at in the next state.
     """
     (R, T, _), A, two_tables = numbers.shape, world.shape[1], len(tables) > 1
-    choices, outcomes, restarts, coins = numbers.transpose(2, 0, 1)
+    choices, outcomes, restarts, fourth = numbers.transpose(2, 0, 1)
     _, masked = hide(tables, world.available)
     explores, luck = who_explores(exploration, choices, progress)
-    # Where every action is available, it is known beforehand what an explorer tries.
+    # Where every action is available, it is known beforehand what an explorer tries.  Who is −1
+    # looks at the values.
     tried = np.where(explores & (not masked), (luck * A).astype(int), -1)
-    value = sides = luck_ahead = starts = None
+    value = sides = explores_ahead = luck_ahead = starts = None
     if row_value is not None:
         value = row_value(progress)
     elif two_tables:
-        sides, luck_ahead = split(coins)
+        sides, luck_ahead = split(fourth)
     else:
-        sides, luck_ahead = who_explores(exploration, coins, progress)
+        explores_ahead, luck_ahead = who_explores(exploration, fourth, progress)
     if world.first.size > 1:
         starts = first_states(world.mdp, restarts)
     plans = np.full(R, -1) if record.planned is None else record.planned.copy()
@@ -234,12 +241,13 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
     gamma, law, first = world.gamma, world.lists, world.first.item(0)
     for run in range(R):
         columns = (repeat(None) if column is None else column[run].tolist() for column in (
-            tried, explores if masked else None, luck, outcomes, starts, sides, luck_ahead))
+            tried, explores if masked else None, luck, outcomes, starts, sides, explores_ahead,
+            luck_ahead))
         Qs, ns = tables[:, run].tolist(), updates[:, run].tolist()
         Q, other, n = Qs[0], Qs[-1], ns[0]
         s, planned, age = states[run].item(), plans[run].item(), record.age[run].item()
         rewards, ends = [], []
-        for a, exploring, u, outcome, start, side, u_ahead in zip(*columns):
+        for a, exploring, u, outcome, start, side, exploring_ahead, u_ahead in zip(*columns):
             if two_tables:  # a coin decides which of them is updated
                 Q, other, n = Qs[side], Qs[not side], ns[side]
             row, counts = Q[s], n[s]
@@ -248,7 +256,8 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
             elif a < 0:  # the sum of two tables has the same best actions as their mean
                 a = chosen([*map(add, row, other[s])] if two_tables else row, exploring, u)
             limits, results = law[s][a]
-            s, r, terminated = results[bisect(limits, outcome)]  # (sampling.1)
+            # (sampling.1); from here on s is the next state.
+            s, r, terminated = results[bisect(limits, outcome)]
             if terminated:
                 v = 0.0
             elif value is not None:
@@ -256,7 +265,7 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
             elif two_tables:
                 v = other[s][chosen(Q[s], False, u_ahead)]       # (q_learning.5)
             else:
-                planned = chosen(Q[s], side, u_ahead)
+                planned = chosen(Q[s], exploring_ahead, u_ahead)
                 v = Q[s][planned]                                # (q_learning.2)
             q, k = row[a], counts[a]
             row[a] = q + step_sizes[k] * (r + gamma * v - q)     # (q_learning.1)
@@ -265,11 +274,12 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
             age += 1
             if terminated or age >= horizon:
                 ends.append(len(rewards) - 1)
-                s, planned, age = first if start is None else start, -1, 0
+                s = first if start is None else start
+                planned, age = -1, 0
         tables[:, run], updates[:, run] = Qs, ns
         states[run], plans[run], paid[run], ended[run, ends] = s, planned, rewards, True
-    on_policy = row_value is None and not two_tables
-    return states, plans if on_policy else None, paid.T, ended.T
+    plans_ahead = row_value is None and not two_tables
+    return states, plans if plans_ahead else None, paid.T, ended.T
 
 
 class Episodes(NamedTuple):
@@ -358,7 +368,7 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
     world.resume(record.states)
     rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
-    # To make lists of a table and a table of lists takes as long as half a step for each entry.
+    # Turning a run's tables into lists, and back, takes as long as half a step for each entry.
     few = (R * (1 + S * A / (2 * T)) <= TAKE_TURNS and exploration.act is None
            and isinstance(law, TabularMDP))
     step_sizes = []
@@ -368,7 +378,7 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
             bits.random(out=numbers)
         tables, updates = record.tables.copy(), record.updates.copy()
         most = updates.max() + T
-        if len(step_sizes) < most:  # α after n updates, for every n that may occur, and some more
+        if len(step_sizes) < most:  # α of an entry with n updates before, for all n that may occur
             more = learning_rate / np.arange(len(step_sizes) + 1, most + T + 1)**decay
             step_sizes = step_sizes + more.tolist() if few else np.append(step_sizes, more)
         move, v = (_take_turns, row_value) if few else (move_together, ahead)

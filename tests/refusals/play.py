@@ -286,7 +286,7 @@ ROWS = {
               f"initial_value must be finite, got {wrong}")
           for wrong in (np.nan, np.array([0, np.inf]))),
         row(lambda: q.learners(COIN, rng=[]), "rng must name at least one run, got []"),
-        *(row(call, f"world must be a TabularMDP or a environment.Environment, got {wrong!r}")
+        *(row(call, f"world must be a TabularMDP or an environment.Environment, got {wrong!r}")
           for wrong in (None, "Blackjack-v1", COIN.P) for call in (
               lambda wrong=wrong: q.learners(wrong, rng=0),
               lambda wrong=wrong: next(q.sarsa(wrong, q.learners(COIN, rng=0))))),
