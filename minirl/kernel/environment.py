@@ -113,14 +113,14 @@ class _Law:
     @cached_property
     def lists(self):
         """For each state and action: its thresholds, and (next state, reward, terminated) of each
-        outcome, all as lists."""
+        outcome, in lists and tuples."""
         mdp = self.mdp
         S, A, K = mdp.prob.shape
-        limits = mdp.thresholds[0].T.reshape(S, A, K - 1).tolist()
-        outcomes = np.empty((S, A, K), [("", int), ("", float), ("", bool)])
-        for name, table in zip(outcomes.dtype.names, (mdp.next_state, mdp.reward, mdp.terminated)):
-            outcomes[name] = table
-        return [list(zip(*of_a_state)) for of_a_state in zip(limits, outcomes.tolist())]
+        thresholds = mdp.thresholds[0].T.reshape(S * A, K - 1).tolist()
+        outcomes = zip(*(table.ravel().tolist()
+                         for table in (mdp.next_state, mdp.reward, mdp.terminated)))
+        entries = zip(thresholds, zip(*K * [outcomes]))  # K outcomes in turn belong to one entry,
+        return list(zip(*A * [entries]))                 # and A entries to one state
 
 
 class Environment:

@@ -368,8 +368,8 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
     world.resume(record.states)
     rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
-    # Turning a run's tables into lists, and back, takes as long as half a step for each entry.
-    few = (R * (1 + S * A / (2 * T)) <= TAKE_TURNS and exploration.act is None
+    # Turning a run's tables into lists, and back, takes about as long as a step for each entry.
+    few = (R * (1 + S * A / T) <= TAKE_TURNS and exploration.act is None
            and isinstance(law, TabularMDP))
     step_sizes = []
     while True:
