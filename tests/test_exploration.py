@@ -159,10 +159,7 @@ def test_the_policy_of_a_rule_of_ones_own_mixes_what_it_takes_with_what_it_tries
     """The second best action, and one of what is available with probability ε."""
     values = np.array([[3.0, 1.0, 2.0, -np.inf], [0.0, 5.0, 4.0, 4.5]])
     second = np.eye(4)[[2, 3]]
-    rule = Exploration(lambda progress: epsilon, lambda values, luck, progress: np.array([2, 3]),
-                       lambda values, progress: second)
+    rule = Exploration(lambda progress: epsilon, lambda values, progress: second)
     tried = np.array([[1, 1, 1, 0], [0.75] * 4]) / 3
     np.testing.assert_allclose(rule.policy(values, 1.0), (1 - epsilon) * second + epsilon * tried,
                                atol=1e-15)
-    with pytest.raises(ValueError, match="exploration must have chances"):
-        rule._replace(chances=None).policy(values, 1.0)

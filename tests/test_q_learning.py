@@ -197,14 +197,20 @@ def test_a_learner_and_its_books_equal_a_loop_over_learners_and_steps(learner, r
 @pytest.fixture
 def few(monkeypatch):
     """How many learners take turns, which the tests of equality change."""
-    return lambda number: monkeypatch.setattr(module, "TAKE_TURNS", number)
+    def set_number(number):
+        monkeypatch.setattr(module, "TAKE_TURNS", number)
+        monkeypatch.setattr(module, "TAKE_TURNS_DRAWING", number)
+    return set_number
 
 
-@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0, lambda progress: 0.1 + 0.8 * progress],
-                         ids=["greedy", "0.3", "uniform", "schedule"])
+@pytest.mark.parametrize("rule", [
+    epsilon_greedy(0.0), epsilon_greedy(0.3), epsilon_greedy(1.0),
+    epsilon_greedy(lambda progress: 0.1 + 0.8 * progress), boltzmann(0.5),
+    boltzmann(lambda progress: 0.1 + progress), boltzmann(2.0)._replace(rate=lambda progress: 0.4)],
+    ids=["greedy", "0.3", "uniform", "schedule", "boltzmann", "cooling", "boltzmann and 0.4"])
 @pytest.mark.parametrize("kind", ["tied", "masked", "nine actions", "one start", "no luck"])
 @LEARNERS
-def test_learners_that_take_turns_learn_what_they_learn_together_bit_for_bit(learner, kind, epsilon,
+def test_learners_that_take_turns_learn_what_they_learn_together_bit_for_bit(learner, kind, rule,
                                                                              few):
     mdp = leaky(2, 6, 9 if kind == "nine actions" else 3, 1 if kind == "no luck" else 3)
     if kind == "masked":
@@ -215,7 +221,7 @@ def test_learners_that_take_turns_learn_what_they_learn_together_bit_for_bit(lea
     first = np.random.default_rng(2).normal(size=(5, *mdp.shape)).round(kind == "nine actions")
     record = learners(mdp, rng=range(5), tables=TABLES[learner],
                       initial_value=0.0 if kind == "tied" else first)
-    options = {"exploration": epsilon_greedy(epsilon), "horizon": 6, "steps_per_iteration": 40,
+    options = {"exploration": rule, "horizon": 6, "steps_per_iteration": 40,
                "truth": policy_iteration(mdp).action_values, "iterations": 3}
     records = []
     for number in 0, np.inf:
@@ -225,13 +231,14 @@ def test_learners_that_take_turns_learn_what_they_learn_together_bit_for_bit(lea
 
 
 def test_few_learners_take_turns_and_only_those_that_can(monkeypatch, few):
-    """Many, with large tables, with values to look at in every step or without a law do not."""
+    """Many, with large tables, with actions to draw or without a law do not."""
     asked = []
     monkeypatch.setattr(module, "_take_turns", lambda *given: asked.append(True) or 4 * [None])
     monkeypatch.setattr(module, "move_together", lambda *given: asked.append(False) or 4 * [None])
     small, large = leaky(9, 4, 3, 2), leaky(9, 40, 30, 1)
     for mdp, R, rule, turns in ((small, 1, epsilon_greedy(0.1), True),
-                                (small, 1, boltzmann(0.1), False),
+                                (small, 2, boltzmann(0.1), True),
+                                (small, 4, boltzmann(0.1), False),
                                 (small, 31, epsilon_greedy(0.1), True),
                                 (small, 33, epsilon_greedy(0.1), False),
                                 (large, 1, epsilon_greedy(0.1), False),
@@ -330,8 +337,7 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
     that must not be written there."""
     mdp, always = leaky(9, 4, 3, 2), np.array([2, 0, 1])
     always.flags.writeable = False
-    rule = Exploration(lambda progress: 0.0, lambda values, luck, progress: always,
-                       lambda values, progress: np.eye(3)[always])
+    rule = Exploration(lambda progress: 0.0, lambda values, progress: np.eye(3)[always])
     record = next(learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]), horizon=4,
                           exploration=rule, steps_per_iteration=40))
     assert (record.updates.sum(axis=(0, 2)) == 40 * np.eye(3)[always]).all()
@@ -342,8 +348,8 @@ def test_the_actions_of_an_exploration_stay_its_own(learner):
 def test_a_rule_that_takes_what_is_not_available_is_refused(learner):
     mdp = replace(leaky(9, 4, 3, 2), available=np.array([[True, True, False]] * 4))
     for action in 2, 1:
-        rule = Exploration(lambda progress: 0.0, lambda values, luck, progress: np.full(3, action),
-                           lambda values, progress: np.eye(3)[[action] * 3])
+        rule = Exploration(lambda progress: 0.0,
+                           lambda values, progress: np.eye(3)[[action] * len(values)])
         trainer = learner(mdp, learners(mdp, rng=range(3), tables=TABLES[learner]),
                           exploration=rule, steps_per_iteration=5)
         if action == 2:

@@ -26,9 +26,9 @@ counts the available actions only.
 
 An `Exploration` begins with `rate`: ε, the share of steps in which a learner *explores*, that is,
 takes any available action, all of them equally often.  Otherwise it takes one of the best.  A rule
-of another kind says with `act` what it takes instead, and with `chances` how likely that makes each
-action, which expected SARSA wants to know.  Boltzmann exploration is of that kind, and its ε is 0:
-it looks at the values in every step.  A rule sees values; it is not told the state.
+of another kind says with which `chances` it takes each action instead.  Boltzmann exploration is of
+that kind, and its ε is 0: it looks at the values in every step.  `policy` is all this together,
+which expected SARSA wants to know.  A rule sees values; it is not told the state.
 
 One uniform number u decides a step.  Below ε its learner explores, and there u/ε is uniform again;
 otherwise (u − ε)/(1 − ε) is.  What is left of the number in this way is the *luck* of the step.
@@ -43,36 +43,30 @@ Read first: `optim`, for schedules.  Read next: `q_learning`.
 Source: Sutton and Barto, 2nd edition, chapters 2.2, 2.6 and 6.4; Watkins 1989 for both rules.
 """
 
+from itertools import accumulate
 from typing import Callable, NamedTuple
 
 import numpy as np
 
 from minirl.kernel import checks
 from minirl.play.optim import at
-from minirl.kernel.sampling import draw, thresholds
 from minirl.kernel.softmax import log_softmax
 
 HIDDEN = -np.inf  # the value of an action that is not available
 
 
 class Exploration(NamedTuple):
-    """A rule for trying: how often, and what is taken otherwise.
-
-    `act` gets the rows of values of the n learners that do not explore now, and their luck.
-    """
+    """A rule for trying: how often, and with which chances an action is taken otherwise."""
 
     rate: Callable            # rate(progress) -> ε; the progress remains, from 1 to 0
-    act: Callable = None      # act(values (n, A), luck (n,), progress) -> (n,) int
-    chances: Callable = None  # chances(values (n, A), progress) -> (n, A), how `act` takes them
+    chances: Callable = None  # chances(values (n, A), progress) -> (n, A); None: one of the best
 
     def policy(self, values, progress):
         """π (R, A) of all this together, from values (R, A)."""
         epsilon = self.rate(progress)
-        if self.act is None:
+        if self.chances is None:
             best = highest(values)
             policy = (1 - epsilon) / best.sum(axis=0) * best
-        elif self.chances is None:
-            raise ValueError("exploration must have chances where it has an act of its own")
         else:
             policy = (1 - epsilon) * self.chances(values, progress).T
         if is_masked(values):
@@ -113,10 +107,7 @@ def boltzmann(temperature):
         checks.positive("temperature", degree)
         return np.exp(log_softmax(values / degree))
 
-    def act(values, luck, progress):
-        return draw(thresholds(chances(values, progress)), luck)
-
-    return Exploration(lambda progress: 0.0, act, chances)
+    return Exploration(lambda progress: 0.0, chances)
 
 
 def who_explores(exploration, numbers, progress):
@@ -155,6 +146,18 @@ def chosen(row, explores, luck):
         for _ in range(int(luck * ties)):
             a = row.index(best, a + 1)
     return a
+
+
+def drawn(chances, luck):
+    """The action that one learner draws from a list of chances, by (sampling.1).
+
+    Examples
+    --------
+    >>> drawn([0.25, 0.5, 0.25], 0.2), drawn([0.25, 0.5, 0.25], 0.75)
+    (0, 2)
+    """
+    *running, total = accumulate(chances)
+    return sum(x / total <= luck for x in running)
 
 
 def is_masked(values):

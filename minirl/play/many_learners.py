@@ -28,6 +28,7 @@ from functools import cache
 
 import numpy as np
 
+from minirl.kernel.sampling import draw, thresholds
 from minirl.play.exploration import highest, who_explores
 
 LOWEST = np.finfo(float).min
@@ -158,10 +159,11 @@ def plan(exploration, numbers, A, progress):
             values = tables.take(rows, axis=0)
             if across is not None:
                 values = (values + tables.take(rows + across.take(who), axis=0)) / 2
-            if exploration.act is None:
+            if exploration.chances is None:
                 actions[who] = one_of(highest(values), luck[t].take(who))
             else:
-                actions[who] = exploration.act(values, luck[t].take(who), progress)
+                chances = exploration.chances(values, progress)
+                actions[who] = draw(thresholds(chances), luck[t].take(who))
         return actions
 
     return act

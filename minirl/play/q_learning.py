@@ -51,11 +51,11 @@ steps; the greedy policy of the mean of sixteen was optimal in each of 60 trials
 removes no bias: from initial values of 0 such a mean was never optimal.
 
 *Few take turns, many move together.*  A loop over Python lists, an equation a line, is nearly
-twenty times as fast as arrays of length one.  So up to some thirty learners take turns
-(`_take_turns`; fewer where the tables are large beside the steps of an iteration), if they are
-ε-greedy and their world has a law.  More of them move together, an array operation for all
-(`many_learners`), and so do those of Boltzmann, whose exponentials are NumPy's, and those in an
-environment without a law.  Both ways learn the same, bit for bit.
+twenty times as fast as arrays of length one.  So up to some thirty ε-greedy learners take turns
+(`_take_turns`; fewer where the tables are large beside the steps of an iteration), and up to three
+of those that draw their actions, whose chances are still NumPy's.  More of them move together, an
+array operation for all (`many_learners`), and so do those in an environment without a law.  Both
+ways learn the same, bit for bit.
 
 *Without a law.*  Where a world comes from does not matter, as long as it can be played: a
 `TabularMDP`, or a Gymnasium environment behind `environment.Environment`.  Of blackjack (Sutton and
@@ -72,7 +72,6 @@ Source: Watkins and Dayan 1992, "Q-learning"; van Seijen et al. 2009 on expected
 
 from bisect import bisect
 from itertools import repeat
-from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -83,12 +82,13 @@ from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.environment import playable
 from minirl.kernel.playing import first_states
 from minirl.kernel.sampling import generators
-from minirl.play.exploration import HIDDEN, chosen, epsilon_greedy, who_explores
+from minirl.play.exploration import HIDDEN, chosen, drawn, epsilon_greedy, who_explores
 from minirl.play.many_learners import (check_available, expected_value, hide, move_together, split,
                                        value_by_the_other, value_of_best, value_of_taken)
 from minirl.play.optim import remaining
 
-TAKE_TURNS = 32  # learners that are faster one after the other than together
+TAKE_TURNS = 32         # learners that are faster one after the other than together
+TAKE_TURNS_DRAWING = 3  # the same where actions are drawn, like Boltzmann's
 
 
 def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
@@ -171,7 +171,18 @@ def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=e
     >>> print(next(trainer).Q.round(2))
     [[[1.33 0.  ]]]
     """
-    def expected(progress):
+    def of_the_policy(progress):
+        def value(row):
+            policy, = exploration.policy(np.array([row]), progress).tolist()
+            v = 0.0  # and not `sum`, which newer Pythons round in a way of their own
+            for chance, q in zip(policy, row):
+                if q > HIDDEN:
+                    v += chance * q
+            return v
+
+        return value
+
+    def expected(progress):  # the same for ε-greedy learners, without arrays
         epsilon = exploration.rate(progress)
 
         def value(row):
@@ -179,14 +190,15 @@ def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=e
                 row = [q for q in row if q > HIDDEN]
             best, tried = max(row), epsilon / len(row)
             preferred = (1 - epsilon) / row.count(best) + tried
-            v = 0.0  # and not `sum`, which newer Pythons round in a way of their own
+            v = 0.0
             for q in row:
                 v += (preferred if q == best else tried) * q
             return v
 
         return value
 
-    yield from _learn(world, record, expected, expected_value, 1, learning_rate, decay,
+    row_value = expected if exploration.chances is None else of_the_policy
+    yield from _learn(world, record, row_value, expected_value, 1, learning_rate, decay,
                       exploration, horizon, steps_per_iteration, iterations, truth)
 
 
@@ -225,6 +237,16 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
     # Where every action is available, it is known beforehand what an explorer tries.  Who is −1
     # looks at the values.
     tried = np.where(explores & (not masked), (luck * A).astype(int), -1)
+
+    def by_chances(row, explores, luck):
+        if explores:
+            return chosen(row, explores, luck)
+        chances, = exploration.chances(np.array([row]), progress).tolist()
+        a = drawn(chances, luck)
+        check_available(np.array(row[a]))
+        return a
+
+    choose = chosen if exploration.chances is None else by_chances
     value = sides = explores_ahead = luck_ahead = starts = None
     if row_value is not None:
         value = row_value(progress)
@@ -253,8 +275,9 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
             row, counts = Q[s], n[s]
             if planned >= 0:
                 a, planned = planned, -1
-            elif a < 0:  # the sum of two tables has the same best actions as their mean
-                a = chosen([*map(add, row, other[s])] if two_tables else row, exploring, u)
+            elif a < 0:
+                mean = [(q1 + q2) / 2 for q1, q2 in zip(row, other[s])] if two_tables else row
+                a = choose(mean, exploring, u)
             limits, results = law[s][a]
             # (sampling.1); from here on s is the next state.
             s, r, terminated = results[bisect(limits, outcome)]
@@ -265,7 +288,7 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
             elif two_tables:
                 v = other[s][chosen(Q[s], False, u_ahead)]       # (q_learning.5)
             else:
-                planned = chosen(Q[s], exploring_ahead, u_ahead)
+                planned = choose(Q[s], exploring_ahead, u_ahead)
                 v = Q[s][planned]                                # (q_learning.2)
             q, k = row[a], counts[a]
             row[a] = q + step_sizes[k] * (r + gamma * v - q)     # (q_learning.1)
@@ -369,17 +392,17 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
     rng = generators(record.rng)
     drawn = np.empty((R, T, 4))  # used again by every iteration
     # Turning a run's tables into lists, and back, takes about as long as a step for each entry.
-    few = (R * (1 + S * A / T) <= TAKE_TURNS and exploration.act is None
-           and isinstance(law, TabularMDP))
+    most = TAKE_TURNS if exploration.chances is None else TAKE_TURNS_DRAWING
+    few = R * (1 + S * A / T) <= most and isinstance(law, TabularMDP)
     step_sizes = []
     while True:
         progress = remaining(record.iteration, iterations)
         for bits, numbers in zip(rng, drawn):
             bits.random(out=numbers)
         tables, updates = record.tables.copy(), record.updates.copy()
-        most = updates.max() + T
-        if len(step_sizes) < most:  # α of an entry with n updates before, for all n that may occur
-            more = learning_rate / np.arange(len(step_sizes) + 1, most + T + 1)**decay
+        needed = updates.max() + T
+        if len(step_sizes) < needed:  # α of an entry with n updates before, for all such n
+            more = learning_rate / np.arange(len(step_sizes) + 1, needed + T + 1)**decay
             step_sizes = step_sizes + more.tolist() if few else np.append(step_sizes, more)
         move, v = (_take_turns, row_value) if few else (move_together, ahead)
         states, planned, paid, ended = move(world, record, exploration, v, tables, updates,
