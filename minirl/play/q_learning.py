@@ -52,7 +52,7 @@ removes no bias: from initial values of 0 such a mean was never optimal.
 
 *Few take turns, many move together.*  A loop over Python lists, an equation a line, is nearly
 twenty times as fast as arrays of length one.  So up to some thirty ε-greedy learners take turns
-(`_take_turns`; fewer where the tables are large beside the steps of an iteration), and up to three
+(`_take_turns`; fewer where the tables are large beside the steps of an iteration), and two or three
 of those that draw their actions, whose chances are still NumPy's.  More of them move together, an
 array operation for all (`many_learners`), and so do those in an environment without a law.  Both
 ways learn the same, bit for bit.
