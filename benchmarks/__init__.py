@@ -2,6 +2,7 @@
 
 In reading order:
 
+    works        which there are
     timing       interleaved rounds, a control row, one table
     stepping     W1   many worlds at once under one policy
     q_learning   W2   Q-learning, one run and many at once

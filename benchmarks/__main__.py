@@ -10,11 +10,10 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from benchmarks.threads import rows_in_two_threads, use_cores
+from benchmarks.works import WORKS, cases
 from minirl.console import file_name, finish, progress, use_one_thread
 from minirl.files import STANDARD, check_writable, write_bytes
 
-WORKS = {"W1": "stepping", "W2": "q_learning", "W3": "sampling", "W4": "text", "W5": "ppo",
-         "W6": "returns", "W7": "preferences", "W8": "preferences", "W9": "grpo", "W10": "lake"}
 COSTS, JOBS = "costs", "jobs"
 NAMES = *WORKS, COSTS, JOBS
 PEERS = "numba", "jax", "torch", "gymnasium", "stable_baselines3", "sklearn"
@@ -45,14 +44,6 @@ def _work(text):
     if text not in NAMES:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(NAMES)}")
     return text
-
-
-def cases(works):
-    """The cases of the works named, in the order of `WORKS`; other names are passed over."""
-    modules = {name: import_module(f"benchmarks.{name}") for name in
-               dict.fromkeys(WORKS[work] for work in WORKS if work in works)}
-    return [case for work in WORKS if work in works
-            for case in modules[WORKS[work]].CASES if case.work == work]
 
 
 def run(arguments):

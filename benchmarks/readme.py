@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks.__main__ import WORKS, cases
+from benchmarks.works import WORKS, cases
 from minirl.console import counted, file_name, finish, number
 from minirl.files import read_text, shown
 

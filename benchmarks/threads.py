@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
+from benchmarks.works import cases
 from minirl.console import finish, use_one_thread
 
 THREADED = "jax", "torch"
@@ -53,7 +54,7 @@ def main(arguments):
     def work():
         use_cores(2)
         timing, peers = import_module("benchmarks.timing"), frozenset(filter(find_spec, THREADED))
-        print(json.dumps([row for case in import_module("benchmarks.__main__").cases(arguments)
+        print(json.dumps([row for case in cases(arguments)
                           for row in timing.run(case, peers, "--full" in arguments, 2)[0]]))
 
     return finish("benchmarks.threads", work)

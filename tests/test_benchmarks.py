@@ -13,11 +13,12 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import costs, jobs, lake, readme, sampling, stepping, threads, timing
+from benchmarks.works import WORKS, cases
 from minirl.__main__ import JOBS
 from minirl.files import STANDARD
 
 MODULES = [importlib.import_module(f"benchmarks.{name}")
-           for name in dict.fromkeys(command.WORKS.values())]
+           for name in dict.fromkeys(WORKS.values())]
 CASES = [case for module in MODULES for case in module.CASES]
 
 
@@ -70,15 +71,15 @@ def test_all_forms_of_every_case_agree(case):
 
 
 def test_every_work_has_cases_under_its_own_number_and_their_titles_differ():
-    assert set(command.WORKS) == {case.work for case in CASES} == {f"W{n}" for n in range(1, 11)}
-    for work, name in command.WORKS.items():
+    assert set(WORKS) == {case.work for case in CASES} == {f"W{n}" for n in range(1, 11)}
+    for work, name in WORKS.items():
         titles = [case.title for case in importlib.import_module(f"benchmarks.{name}").CASES
                   if case.work == work]
         assert len(titles) == len(set(titles)) > 0
     assert {len(case.sizes) for case in CASES} == {3}
-    assert [case.work for case in command.cases(["W10", "W1"])] == sorted(
+    assert [case.work for case in cases(["W10", "W1"])] == sorted(
         (case.work for case in CASES if case.work in ("W1", "W10")), key=len)
-    assert command.cases(["costs"]) == []
+    assert cases(["costs"]) == []
 
 
 def test_a_slow_form_is_timed_once_and_its_time_is_shared_out_among_its_items(clock):
@@ -202,7 +203,7 @@ def sums(monkeypatch):
     monkeypatch.setattr(command, "use_cores", lambda number: None)
     monkeypatch.setattr(command, "rows_in_two_threads", lambda works, full: [])
     monkeypatch.setattr(command, "cases", lambda works: [SUM._replace(work=work) for work in works
-                                                         if work in command.WORKS])
+                                                         if work in WORKS])
     monkeypatch.setattr(costs, "CURVES", [costs.Curve("sums", "numbers", lambda size: (
         lambda: np.ones(size).sum()), (1000, 10_000), (100_000,))])
 
@@ -329,8 +330,8 @@ def test_a_second_process_is_asked_only_if_there_are_peers_and_cores(monkeypatch
 def test_the_second_process_prints_rows(monkeypatch, capsys):
     monkeypatch.setattr(threads, "use_cores", lambda number: None)
     monkeypatch.setattr(threads, "find_spec", lambda name: name == "jax" or None)
-    monkeypatch.setattr(command, "cases", lambda works: [SUM._replace(work=work) for work in works
-                                                         if work in command.WORKS])
+    monkeypatch.setattr(threads, "cases", lambda works: [SUM._replace(work=work) for work in works
+                                                         if work in WORKS])
     assert threads.main(["W5", "W8", "--full"]) == 0
     rows = [timing.Row(*row) for row in json.loads(capsys.readouterr().out)]
     assert [(row.work, row.form) for row in rows] == [("W5", "jax_2_threads"),
