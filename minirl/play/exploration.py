@@ -153,8 +153,8 @@ def drawn(chances, luck):
 
     Examples
     --------
-    >>> drawn([0.25, 0.5, 0.25], 0.2), drawn([0.25, 0.5, 0.25], 0.75)
-    (0, 2)
+    >>> [drawn([0.25, 0.5, 0.25], luck) for luck in (0.2, 0.25, 0.75)]
+    [0, 1, 2]
     """
     *running, total = accumulate(chances)
     return sum(x / total <= luck for x in running)
