@@ -10,7 +10,8 @@ from worlds import single_outcome
 
 from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss, fit_dpo
-from minirl.people.ipo import fit_ipo, ipo_loss
+from minirl.people import ipo
+from minirl.people.ipo import fit_ipo, ipo_in_squares, ipo_loss
 from minirl.people.fitting import minimise, minimise_near
 from minirl.exact.regularised import regularised_optimum, tilt
 from minirl.people.calibration import accuracy
@@ -63,7 +64,7 @@ def few_actions():
 
 def strings_as_actions():
     """The same of all strings of up to four letters of three: tables over letters make them."""
-    X = counts.matrix(as_steps(all_strings(3, 4), 4))
+    X = counts.matrix(as_steps(all_strings(2, 4), 4))
     ref, mu, rewards = (X @ log_softmax(table).ravel()
                         for table in np.random.default_rng(9).normal(size=(3, 4, 4)))
     return ref[None], log_softmax(mu), rewards
@@ -186,3 +187,34 @@ def test_few_pairs_rank_rightly_and_strings_run_away_without_a_pull(seed):
     assert share(fits[-1]) < -1000
     held = fit_ipo(ref, preference_pairs(300, seed), beta=BETA / 4, pull=2.0).x
     assert mean_length(held) < 20 and share(held) < 0
+
+
+@pytest.mark.parametrize("tau", [0.05, 0.5])
+def test_pairs_collapse_into_a_square_table(tau):
+    """(ipo.5): loss and gradient are those of the pairs, also with a pair that is a tie, and with
+    actions that nobody can take."""
+    rng = np.random.default_rng(12)
+    ref, logits = rng.normal(size=(2, 3, 3))
+    ref[1, 2] = logits[1, 2] = -np.inf
+    strings = [string for string in all_strings(2, 4) if (1, 2) not in string]
+    chosen, rejected = rng.integers(len(strings), size=(2, 40))
+    rejected[-1] = chosen[-1]
+    pairs = pairs_of(*([strings[i] for i in side] for side in (chosen, rejected)))
+    found, grad = ipo_in_squares(ref, pairs, beta=tau)(logits)
+    loss, expected = ipo_loss(logits, ref, pairs.difference, beta=tau)
+    assert found == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(grad, expected, rtol=0, atol=1e-12 * loss)
+
+
+def test_a_fit_in_squares_finds_the_same_minimum(monkeypatch):
+    """Where pairs are many and short, which is when they collapse by themselves."""
+    rng = np.random.default_rng(13)
+    ref, strings = rng.normal(size=(3, 3)), all_strings(2, 4)
+    pairs = pairs_of(*([strings[i] for i in rng.integers(len(strings), size=60)] for _ in range(2)))
+    assert pairs.difference.nnz > 81
+    fits = []
+    for longest in 100, 0:
+        monkeypatch.setattr(ipo, "LONG", longest)
+        fits.append(fit_ipo(ref, pairs, beta=TAU, pull=1.0))
+    assert all(fit.converged for fit in fits) and fits[0].loss == pytest.approx(fits[1].loss)
+    np.testing.assert_allclose(fits[0].x, fits[1].x, atol=1e-5)

@@ -41,6 +41,14 @@ nearly all the probability.  With 300 pairs of the running example and no pull i
 pull of 2 the policy is then worth less than the reference: squares that ask for leads of 1/(2τ) = 4
 nats outweigh it, for they curve by 2 where the loss of DPO curves by β²/4 at most.
 
+*Pairs collapse.*  Of all losses on preferences only this one needs no pair by itself.  Multiply out
+the squares of (ipo.1), where h = D u with u = log π − log π_ref, and c = 1/(2τ):
+
+    L = uᵀ K u − 2c kᵀu + c²,   K = DᵀD/B,   k = Dᵀ1/B.                                      (ipo.5)
+
+So B pairs are one square table and one vector, made once, as the steps of a batch are one table in
+(counts.1).  A fit of 100,000 pairs of the running example then takes a quarter of the time.
+
 TRL divides log-probabilities by the length for this loss; the paper has sums, as here.
 
 Read first: `dpo`.  Read next: `kto`.
@@ -48,10 +56,14 @@ Source: Azar et al. 2023, "A general theoretical paradigm to understand learning
 preferences", arXiv:2310.12036, eqs. 8 and 17.
 """
 
+import numpy as np
+
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.fitting import mean_squares, minimise_near
 from minirl.people.pairs import check_difference, check_pairs, check_possible, shares
+
+LONG = 100  # steps of a pair: K takes as long to make as fifty evaluations of so long pairs
 
 
 def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
@@ -62,7 +74,6 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from minirl.people.pairs import choices
     >>> even, D = np.zeros((1, 2)), choices([1], [0], 2).difference
     >>> loss, grad = ipo_loss(even, even, D, beta=0.5)
@@ -86,7 +97,6 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
     --------
     Two of three raters preferred action 1.  Its mean target is (1/3)/(2 · 0.5):
 
-    >>> import numpy as np
     >>> from minirl.people.pairs import choices
     >>> logits = fit_ipo(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), beta=0.5, pull=0).x
     >>> print((logits[0, 1] - logits[0, 0]).round(4))
@@ -94,6 +104,39 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
     """
     check_pairs(pairs, ref_logits)
     D = pairs.difference
+    # In squares where K has fewer entries than D, and does not take long to make.
+    in_squares = D.shape[1]**2 < D.nnz and np.diff(D.indptr).max() < LONG
+    loss = ipo_in_squares(ref_logits, pairs, beta=beta) if in_squares else (
+        lambda logits: ipo_loss(logits, ref_logits, D, beta=beta))
     curvature = 2 / 16 * mean_squares(D, pairs.shape)  # a sixteenth of (fitting.3), with f″ = 2
-    return minimise_near(lambda logits: ipo_loss(logits, ref_logits, D, beta=beta), ref_logits,
-                         pull=pull, examples=len(pairs), curvature=curvature)
+    return minimise_near(loss, ref_logits, pull=pull, examples=len(pairs), curvature=curvature)
+
+
+def ipo_in_squares(ref_logits, pairs, *, beta):
+    """`ipo_loss` of `Pairs` as (ipo.5): a function `loss(logits) -> (loss, grad)`.
+
+    K is dense, (S·A, S·A).  To make it takes as many steps as the squares of the lengths of all
+    pairs together.
+
+    Examples
+    --------
+    >>> from minirl.people.pairs import choices
+    >>> even = np.zeros((1, 2))
+    >>> loss, grad = ipo_in_squares(even, choices([1], [0], 2), beta=0.5)(even)
+    >>> print(loss, grad)
+    1.0 [[ 2. -2.]]
+    """
+    checks.positive("beta", beta)
+    check_pairs(pairs, ref_logits)
+    logp, _ = log_ratios(ref_logits, ref_logits)
+    D, c = pairs.difference, 1 / (2 * beta)
+    check_possible("pairs", D, logp)
+    K, k = (D.T @ D).toarray() / len(pairs), D.T @ np.full(len(pairs), 1 / len(pairs))
+
+    def loss(logits):
+        logp, ratios = log_ratios(logits, ref_logits)
+        u = ratios.ravel()
+        G = 2 * (K @ u - c * k)  # (ipo.5)
+        return u @ (G / 2 - c * k) + c * c, backward(logp, G.reshape(logp.shape))
+
+    return loss
