@@ -290,7 +290,7 @@ def sklearn_fit(logits, reference, chosen, rejected):
 
     D = difference_matrix(chosen, rejected)
     label = np.arange(D.shape[0]) % 2 == 0
-    X = sparse.csr_matrix(sparse.diags_array(np.where(label, 1.0, -1.0)) @ D)
+    X = sparse.csr_matrix(D.multiply(np.where(label, 1.0, -1.0)[:, None]))
     model = LogisticRegression(C=1 / PULL, fit_intercept=False, tol=TOL, max_iter=10_000)
     return {"sklearn": lambda: model.fit(X, label).coef_.reshape(logits.shape)}
 

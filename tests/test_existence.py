@@ -195,7 +195,7 @@ def random_data(kind, rng):
         steps = counts.steps(np.zeros(sum(map(len, X)), int), np.concatenate(X),
                              np.cumsum([0, *map(len, X)]), (1, n))
         labels = rng.integers(0, 2, B).astype(float)
-        rows = sparse.diags_array(2 * labels - 1) @ counts.matrix(steps)
+        rows = counts.matrix(steps).multiply((2 * labels - 1)[:, None]).tocsr()
         return steps, partial(logistic_loss, labels=labels), rows
     data = choices(*np.array([rng.choice(n, 2, replace=False) for _ in range(B)]).T, n)
     return data, bradley_terry_loss, data.difference

@@ -205,7 +205,7 @@ def test_a_loss_that_drops_the_imaginary_part_is_said_to_do_so(drop):
 
 @pytest.mark.parametrize("term, slope", [
     (lambda x: np.abs(x).sum(), np.sign), (np.linalg.norm, lambda x: x / np.linalg.norm(x)),
-    (lambda x: (x * np.sign(x)).sum(), np.sign), (lambda x: np.real(x).sum(), np.ones_like)])
+    (lambda x: (x * x / np.abs(x)).sum(), np.sign), (lambda x: np.real(x).sum(), np.ones_like)])
 @pytest.mark.parametrize("constant", [0.0, 1e6])
 def test_a_term_that_is_not_analytic_is_found_and_a_reason_given(term, slope, constant):
     """Also where rounding hides what central differences would show."""
@@ -272,7 +272,7 @@ def test_where_rounding_is_all_that_differences_see_the_slopes_are_those_of_the_
 
 
 def test_a_vanishing_gradient_proves_nothing_and_is_refused():
-    with pytest.raises(ValueError, match=r"at least 0.0001 to stand out from rounding, got 0.0e"):
+    with pytest.raises(ValueError, match=r"0.0001 to stand out from rounding, got \d\.\de"):
         check(lambda x: (((x - POINT) ** 4).sum(), 4 * (x - POINT) ** 3), POINT)
     for size, passes in (0.99e-4, False), (1.01e-4, True):
         def loss(x):

@@ -22,7 +22,6 @@ from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from scipy.special import expit
 
 from minirl.exact.regularised import regularised_optimum, tilt
@@ -105,7 +104,7 @@ def certainty(vocabulary, rewards, pairs, *, pull):
         lines.append(f"the pairs see {seen} of the {rewards.size} directions of its weights")
     if small and (pull > 0 or found.exists):
         s = expit(-(D @ rewards.ravel()))
-        information = (D.T @ sparse.diags_array(s * (1 - s)) @ D).toarray()
+        information = (D.T @ D.multiply((s * (1 - s))[:, None]).tocsr()).toarray()
         C = np.linalg.pinv(information + pull * np.eye(rewards.size), hermitian=True)
         variance = (D.T @ D).multiply(C).sum() / len(pairs)
         lines.append(f"its margins have a standard error of {variance**0.5:.6f} (root mean "

@@ -342,7 +342,7 @@ def _separating(D):
             return none, True
     # Of d and t = min(1, D d), so that t − D d ≤ 0; then the smallest Σ|d| for the same rows.
     best = optimize.linprog(
-        np.repeat([0, -1], [n, B]), A_ub=sparse.hstack([-D, sparse.eye_array(B)]),
+        np.repeat([0, -1], [n, B]), A_ub=sparse.hstack([-D, sparse.identity(B)]),
         b_ub=np.zeros(B), bounds=np.repeat([(-np.inf, np.inf), (0, 1)], [n, B], axis=0)).x
     rise = np.zeros(B) if best is None else best[n:].round()
     parts = optimize.linprog(np.ones(2 * n), A_ub=sparse.hstack([-D, D]), b_ub=-rise).x

@@ -205,9 +205,10 @@ def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, 
                    pull=pull * examples / rows.shape[0])
     if differences is None:
         return np.sqrt(C.diagonal()).reshape(table.shape)
+    shape = np.shape(differences)
+    if shape[1:] != (table.size,):
+        raise ValueError(f"differences must have rows of {table.size} entries, got shape {shape}")
     d = sparse.csr_array(differences, dtype=float)
-    if d.shape[1:] != (table.size,):
-        raise ValueError(f"differences must have rows of {table.size} entries, got shape {d.shape}")
     seen = C @ np.linalg.pinv(C, rcond=1e-10, hermitian=True)  # the part of d that is not flat
     flat = np.abs(d @ seen - d).max(axis=1) > 1e-6 * abs(d).max(axis=1).toarray().ravel()
     return np.where(flat & (pull == 0), np.inf, np.sqrt((d @ C * d.toarray()).sum(axis=1)))
