@@ -128,7 +128,7 @@ def td_errors(rewards, rollout, values, *, gamma):
     >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
     [0.5 2.5]
     """
-    checks.shape("rewards", rewards, rollout.states.shape)
+    rewards = checks.array("rewards", rewards, rollout.states.shape)
     checks.fraction("gamma", gamma)
     largest = max(rollout.states.max(), rollout.last_state.max())
     if np.ndim(values) != 1 or np.size(values) <= largest:
@@ -136,6 +136,7 @@ def td_errors(rewards, rollout, values, *, gamma):
                          f"got shape {np.shape(values)}")
     values = np.asarray(values, float)
     here = values.take(rollout.states)
+    checks.finite("values of the states in a batch", here)
     after = rollout.followed_by(here, np.where(rollout.truncated, values[rollout.last_state], 0))
     return rewards + gamma * after - here
 
@@ -151,6 +152,7 @@ def reward_to_go(rewards, starts, *, gamma):
     [2. 2. 4. 8.]
     """
     checks.fraction("gamma", gamma)
+    checks.finite("rewards", rewards)
     return discounted_sums(rewards, starts, gamma)
 
 

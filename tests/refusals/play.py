@@ -96,12 +96,19 @@ def asks_the_table(function):
     for wrong, cut in (V[:3], CUT), (V[:3], BACK), (V[:, None], CUT), (np.float64(0), CUT):
         yield row(lambda wrong=wrong, cut=cut: function(CUT.rewards, cut, wrong, gamma=0.5),
                   f"values must be a vector with an entry for state 3, got shape {wrong.shape}")
+    for wrong in np.nan, np.inf:
+        yield row(lambda wrong=wrong: function(np.array([wrong]), CUT, V, gamma=0.5),
+                  "rewards must be finite, got [")
+        yield row(lambda wrong=wrong: function(CUT.rewards, CUT, 0 * V + wrong, gamma=0.5),
+                  "values of the states in a batch must be finite, got [")
 
 
 def discounted(function):
     """What a function of rewards and starts alone refuses."""
     yield from closed("gamma", lambda gamma: function(np.zeros(4), np.array([0, 1, 4]),
                                                       gamma=gamma))
+    yield row(lambda: function([1.0, np.nan], np.array([0, 2]), gamma=0.9),
+              "rewards must be finite, got [ 1. nan]")
     for x, starts in ((np.zeros((2, 2)), [0, 2]), (np.zeros((2, 2)), [0, 4]), (np.zeros(()), [0]),
                       (np.zeros(2), [0, 1]), (np.zeros(2), [0, 3]), (np.zeros(2), [])):
         starts = np.array(starts, int)
