@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.peers import compiled, forms_of, in_jax
 from benchmarks.timing import Case
-from minirl.kernel import counts
+from minirl.kernel import layout
 from minirl.kernel.playing import rollout
 from minirl.play.returns import gae, gae_of_rectangle
 from minirl.kernel.softmax import log_softmax
@@ -45,7 +45,7 @@ def batch(episodes, end):
 
 def side_by_side(played):
     """(rewards, states, alive): the rectangles (T, episodes); what is dead has a state too many."""
-    return tuple(counts.rectangle(x, played.starts, blank) for x, blank in (
+    return tuple(layout.rectangle(x, played.starts, blank) for x, blank in (
         (played.rewards, 0.0), (played.states, SYMBOLS), (played.states >= 0, False)))
 
 
@@ -59,7 +59,7 @@ def by_rows(played, rewards, states, values):
 def by_rows_and_back(played, values):
     """The same for episodes that lie end to end."""
     rewards, states, alive = side_by_side(played)
-    return tuple(counts.flatten(x, alive) for x in by_rows(played, rewards, states, values))
+    return tuple(layout.flatten(x, alive) for x in by_rows(played, rewards, states, values))
 
 
 def listed(played):
@@ -183,7 +183,7 @@ def rectangle(size, peers):
     played, values = batch(size, RARELY)
     rewards, states, alive = side_by_side(played)
     episodes = cache(lambda: listed(played))
-    forms = {"plain": lambda: tuple(counts.rectangle(x, played.starts)
+    forms = {"plain": lambda: tuple(layout.rectangle(x, played.starts)
                                     for x in plain(episodes(), values)),
              "book": lambda: by_rows(played, rewards, states, values)}
     makers = {"numba": numba_form, "jax": jax_forms, "stable_baselines3": stable_baselines3_forms}

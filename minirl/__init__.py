@@ -15,7 +15,7 @@ Every algorithm on one screen
     plain     episode value_iteration q_learning reinforce actor_critic ppo language_model
               reward_model best_of_n rlhf grpo dpo
 Part 1, the kernel
-    kernel    checks softmax counts sampling mdp playing environment gradcheck
+    kernel    checks softmax layout counts sampling mdp playing environment gradcheck
 Part 2, exact answers
     exact     solving evaluation gains planning average_reward regularised return_law scorecard
 Part 3, learning from play

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from minirl.kernel import counts
+from minirl.kernel import counts, layout
 from minirl.kernel.softmax import log_softmax
 
 SHAPE = (3, 4)
@@ -240,7 +240,7 @@ def test_a_rectangle_is_read_episode_after_episode_and_weights_meet_their_own_st
     for t, n in np.ndindex(6, 5):
         if alive[t, n]:
             by_loops[states[t, n], actions[t, n]] += weights[t, n]
-    flat = [counts.flatten(x, alive) for x in (states, actions, weights)]
+    flat = [layout.flatten(x, alive) for x in (states, actions, weights)]
     steps = counts.steps(*flat[:2], np.append(0, lengths.cumsum()), SHAPE)
     np.testing.assert_allclose(counts.table(steps, flat[2]), by_loops, atol=1e-12)
     expected = steps_of(*[[(states[t, n], actions[t, n]) for t in range(6) if alive[t, n]]
@@ -251,40 +251,9 @@ def test_a_rectangle_is_read_episode_after_episode_and_weights_meet_their_own_st
 
 def test_dead_entries_may_hold_anything_and_an_episode_may_be_empty():
     alive = np.array([[False, True], [False, False]])
-    steps = counts.steps(*(counts.flatten(np.array([[99, here], [-7, 99]]), alive)
+    steps = counts.steps(*(layout.flatten(np.array([[99, here], [-7, 99]]), alive)
                            for here in (1, 2)), np.array([0, 0, 1]), SHAPE)
     assert steps.index.tolist() == [6] and steps.starts.tolist() == [0, 0, 1]
-
-
-@pytest.mark.parametrize("dtype", [float, int, np.int8, bool])
-@pytest.mark.parametrize("lengths", [[3, 1, 2], [0, 4, 0, 0, 2, 0], [1], [0, 0], [], [2] * 512,
-                                     [1, 0, 2, 5] * 256, [3] * 511, [0, 1] * 513, [1] * 1536])
-def test_a_rectangle_has_one_sequence_a_column_and_flatten_takes_it_back(lengths, dtype):
-    """By loops, at widths at which rows lie whole pages apart too, with one blank or many.
-
-    Neither changes what it was given, and a rectangle that is a view of another is read as it is.
-    """
-    rng, B, T = np.random.default_rng(8), len(lengths), max(lengths, default=0)
-    starts = np.array([0, *np.cumsum(lengths, dtype=int)])
-    values, blanks = (rng.integers(0, 2 if dtype == bool else 100, n).astype(dtype)
-                      for n in (starts[-1], B))
-    alive, kept = np.arange(T)[:, None] < np.array(lengths, int), values.copy()
-    for blank in 0, 1, blanks:
-        filled = counts.rectangle(values, starts, blank)
-        assert filled.shape == (T, B) and filled.dtype == dtype
-        for i, length in enumerate(lengths):
-            own = values[starts[i]:starts[i + 1]].tolist()
-            assert filled[:, i].tolist() == own + [np.broadcast_to(blank, B)[i]] * (T - length)
-        before, made = filled.copy(), counts.columns(T, B, dtype)
-        assert made.strides[0] % 4096 or not made.size
-        made[:] = filled
-        for same in filled, np.asfortranarray(filled), np.repeat(filled, 2, axis=0)[::2], made:
-            flat = counts.flatten(same, alive)
-            assert flat.dtype == dtype and flat.tolist() == values.tolist()
-        np.testing.assert_array_equal(filled, before)
-    np.testing.assert_array_equal(counts.rectangle(values, starts),
-                                  counts.rectangle(values, starts, 0))
-    np.testing.assert_array_equal(values, kept)
 
 
 def test_the_largest_table_of_32_bits_is_numbered():
@@ -302,50 +271,3 @@ def test_the_chosen_steps_of_a_row_lie_before_the_rejected_ones_in_their_own_ord
     assert D.indices.tolist() == [1, 11, 1, 1, 6, 3, 5, 8, 4, 0, 4]
     assert D.data.tolist() == [1, 1, 1, -1, -1, -1, 1, 1, -1, -1, -1]
     assert D.indices.dtype == D.indptr.dtype == np.int32 and D.dtype == np.float64
-
-
-def parts_of(rng, strings, widths, shuffled=False):
-    """Cut rows of pairs into parts of these widths, without those that have nothing left."""
-    parts, at = [], 0
-    for width in widths:
-        who = [i for i, string in enumerate(strings) if len(string) > at or rng.random() < 0.3]
-        who = rng.permutation(who).astype(int) if shuffled else np.array(who, int)
-        index = np.full((width, len(who)), -1, np.int32)
-        for column, i in zip(index.T, who):
-            here = strings[i][at:at + width]
-            column[:len(here)] = here
-        parts.append((who, index))
-        at += width
-    return parts
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_sequences_written_part_by_part_are_laid_end_to_end(seed):
-    """By loops: empty ones, ones that end in any part or with it, ones that are not in a part."""
-    rng = np.random.default_rng(seed)
-    for widths in (9,), (4, 5), (1, 1, 1, 6), (5, 3, 1), (3, 0, 6):
-        strings = [rng.integers(0, 12, rng.integers(0, 10)).tolist() for _ in range(12)]
-        parts = parts_of(rng, strings, widths, shuffled=len(widths) > 1 and seed % 2 == 1)
-        kept = [(who.copy(), index.copy()) for who, index in parts]
-        for dtype in np.int8, np.int64:
-            values, starts = counts.laid_out([(who, index.astype(dtype)) for who, index in parts],
-                                             12, dtype)
-            assert values.tolist() == sum(strings, []) and values.dtype == dtype
-            assert starts.tolist() == [0, *np.cumsum([len(string) for string in strings])]
-        steps = counts.from_parts(parts, 12, SHAPE)
-        assert steps.index.tolist() == sum(strings, [])
-        assert steps.starts.tolist() == [0, *np.cumsum([len(string) for string in strings])]
-        assert steps.index.dtype == steps.starts.dtype == np.int32 and steps.shape == SHAPE
-        for (who, index), (who_before, index_before) in zip(parts, kept):
-            assert (who == who_before).all() and (index == index_before).all()
-
-
-def test_without_parts_or_with_empty_ones_there_are_no_steps():
-    nobody = np.zeros(0, int), np.zeros((3, 0), np.int32)
-    ended = np.arange(2), np.full((3, 2), -1, np.int32)
-    for parts, sequences in (([], 0), ([], 2), ([nobody], 2), ([ended], 2), ([nobody, ended], 2),
-                             ([ended, nobody, ended], 2)):
-        steps = counts.from_parts(parts, sequences, SHAPE)
-        assert steps.index.size == 0 and steps.index.dtype == steps.starts.dtype == np.int32
-        assert steps.starts.tolist() == [0] * (sequences + 1)
-        assert counts.matrix(steps).shape == (sequences, 12)

@@ -7,7 +7,7 @@ import pytest
 from worlds import apart, random_mdp, random_policy
 
 from gridworld.maps import frozen_lake
-from minirl.kernel import counts
+from minirl.kernel import counts, layout
 from minirl.exact.evaluation import evaluate, occupancy
 from minirl.kernel.playing import rollout, start_states
 from minirl.play.returns import (discounted_sums, explained_variance, gae, gae_of_rectangle,
@@ -189,7 +189,7 @@ def test_gae_is_the_plain_recursion_bit_for_bit_and_leaves_its_input_alone(gae_l
 
 def by_rows(rewards, batch, V, **options):
     """`gae` by `gae_of_rectangle`, for episodes of which some are cut, all of them at once."""
-    given = (*(counts.rectangle(x, batch.starts) for x in (rewards, V[batch.states])),
+    given = (*(layout.rectangle(x, batch.starts) for x in (rewards, V[batch.states])),
              np.where(batch.truncated, V[batch.last_state], 0.0))
     kept = [x.copy() for x in given]
     results = gae_of_rectangle(*given, **options)
@@ -197,7 +197,7 @@ def by_rows(rewards, batch, V, **options):
     alive = np.arange(batch.lengths.max())[:, None] < batch.lengths
     for table in results:
         assert table.shape == alive.shape and not table[~alive].any()
-    return [counts.flatten(table, alive) for table in results]
+    return [layout.flatten(table, alive) for table in results]
 
 
 @pytest.mark.parametrize("gamma, gae_lambda", [(0.0, 0.5), (0.5, 0.0), (0.5, 0.25), (1.0, 0.5),

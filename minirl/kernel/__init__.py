@@ -4,6 +4,7 @@ In reading order:
 
     checks       what an argument must be
     softmax      the table π(a|s), and the one backward pass
+    layout       sequences of different lengths, end to end or side by side
     counts       batches as tables and sparse matrices of counts
     sampling     drawing outcomes, and where randomness comes from
     mdp          the world: tabular Markov decision processes
@@ -12,5 +13,5 @@ In reading order:
     gradcheck    how do we know that a gradient is right?
 """
 
-from minirl.kernel import (checks, softmax, counts, sampling, mdp, playing, environment,
-                           gradcheck)
+from minirl.kernel import (checks, softmax, layout, counts, sampling, mdp, playing,
+                           environment, gradcheck)

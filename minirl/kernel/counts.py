@@ -39,7 +39,7 @@ functions may trust them.  That check is not a courtesy.  The step (s, A) has th
 A, which is the step (s + 1, 0): an action one too large would silently be counted in the next row.
 And `add_up`, which does the counting, writes wherever an index tells it to.
 
-Read first: `softmax`.  Read next: `sampling`.
+Read first: `softmax`, `layout`.  Read next: `sampling`.
 """
 
 from functools import cache
@@ -50,11 +50,11 @@ import numpy as np
 from scipy import sparse
 
 from minirl.kernel import checks
+from minirl.kernel.layout import laid_out, starts_of, taken
 
 BLOCK = 32_768        # steps numbered at a time: few enough to stay in the cache
 KEPT = 2**21          # as many ones as this are kept, at most
 FEW_ENTRIES = 20_000  # of so few entries NumPy has the sums before SciPy has made a matrix
-CACHE_LINE = 64       # entries: a line of the cache has as many bytes, and an entry at least one
 
 
 class Steps(NamedTuple):
@@ -165,7 +165,7 @@ def difference_matrix(chosen, rejected):
     """
     _check_alike(chosen, rejected)
     lengths = np.stack([np.diff(chosen.starts), np.diff(rejected.starts)], axis=1)
-    starts = _starts(lengths.sum(axis=1))
+    starts = starts_of(lengths.sum(axis=1))
     # One byte per step says whose place it is.  Each side fills its places in its own order.
     is_chosen, signs = (np.repeat(np.tile(both, len(lengths)), lengths.ravel())
                         for both in ([True, False], [1.0, -1.0]))
@@ -255,7 +255,7 @@ def steps(states, actions, starts, shape):
 def from_parts(parts, sequences, shape):
     """`Steps` of sequences over a table of `shape` (S, A), written part by part.
 
-    The parts are those of `laid_out`, and their entries s·A + a.  Nothing is checked.
+    The parts are those of `layout.laid_out`, and their entries s·A + a.  Nothing is checked.
 
     Examples
     --------
@@ -265,84 +265,6 @@ def from_parts(parts, sequences, shape):
     [5 4 2 3] [0 3 4]
     """
     return Steps(*laid_out(parts, sequences, np.int32), tuple(shape))
-
-
-def laid_out(parts, sequences, dtype):
-    """Sequences that were written part by part, laid end to end: (values (N,), starts (B + 1,)).
-
-    A part is (who, values), in the order of time: the rising numbers (n,) of some of B `sequences`,
-    and how these go on, one per column, (t, n) of `dtype`, at least 0, and −1 from the end on.
-
-    Examples
-    --------
-    >>> first = np.array([0, 1]), np.array([[5, 3], [4, -1]])
-    >>> values, starts = laid_out([first, (np.array([0]), np.array([[2]]))], 2, int)
-    >>> print(values, starts)
-    [5 4 2 3] [0 3 4]
-    """
-    lengths, pieces = np.zeros(sequences, np.int64), []
-    for who, values in parts:
-        alive = np.greater_equal(values, 0, out=columns(*values.shape, bool))
-        here = alive.sum(axis=0)
-        pieces.append((who, lengths[who], here, flatten(values, alive)))
-        lengths[who] += here
-    starts = _starts(lengths)
-    if len(pieces) == 1:  # then everything is in place
-        return pieces[0][3], starts
-    together = np.empty(starts[-1], dtype)
-    for who, before, here, values in pieces:
-        # Where each run of a sequence goes, less where it lies in its part.
-        moved = starts[who] + before - _starts(here)[:-1]
-        together[np.arange(values.size) + np.repeat(moved, here)] = values
-    return together, starts
-
-
-def flatten(rectangle, alive):
-    """The living entries of a time-major (T, B) array, sequence after sequence: (N,).
-
-    Sequences come in columns and `alive` marks each column's first steps.
-
-    Examples
-    --------
-    >>> print(flatten(np.array([[1, 2], [3, 4]]), np.array([[True, True], [True, False]])))
-    [1 3 2]
-    """
-    return rectangle.T[alive.T]
-
-
-def columns(steps, sequences, dtype):
-    """An array (T, B) for so many steps and sequences, made for `flatten`; nothing is written yet.
-
-    Places whole pages of memory apart (4,096 bytes) share a few places of the cache.  So where a
-    row is as long as a page, whoever reads down a column throws out what the next one needs.  Here
-    such a row begins some lines later.
-
-    Examples
-    --------
-    >>> columns(3, 512, float).strides
-    (4608, 8)
-    """
-    paged = sequences * np.dtype(dtype).itemsize % 4096 == 0
-    return np.empty((steps, sequences + CACHE_LINE * paged), dtype)[:, :sequences]
-
-
-def rectangle(values, starts, blank=0):
-    """Sequences laid end to end, values (N,), as the columns of a time-major (T, B) array.
-
-    T is the length of the longest one; the others are filled up with `blank`, a number, or one for
-    each, (B,).  This is for looking at, and for whoever cannot do without: one long sequence makes
-    all columns long.
-
-    Examples
-    --------
-    >>> print(rectangle(np.array([1, 3, 2]), np.array([0, 2, 3]), blank=-1))
-    [[ 1  2]
-     [ 3 -1]]
-    """
-    lengths = np.diff(starts)
-    filled = np.full((lengths.max(initial=0), lengths.size), blank, np.asarray(values).dtype)
-    filled.T[np.arange(len(filled)) < lengths[:, None]] = values
-    return filled
 
 
 def select(steps, rows):
@@ -357,12 +279,8 @@ def select(steps, rows):
     sequences = steps.starts.size - 1
     if rows.size and not (0 <= rows.min() and rows.max() < sequences):
         raise ValueError(f"rows must lie in [0, {sequences}), got [{rows.min()}, {rows.max()}]")
-    lengths = np.diff(steps.starts)[rows]
-    starts = _starts(lengths)
-    # Step n of the result belongs to a sequence that moved by a fixed distance: where it lay
-    # before, minus where it lies now.
-    moved = np.repeat(steps.starts[rows] - starts[:-1], lengths)
-    return Steps(steps.index[np.arange(starts[-1]) + moved], starts, steps.shape)
+    places, starts = taken(steps.starts, rows)
+    return Steps(steps.index[places], starts, steps.shape)
 
 
 def join(parts):
@@ -381,7 +299,7 @@ def join(parts):
     if len(parts) == 1:
         return parts[0]
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
-    return Steps(np.concatenate([part.index for part in parts]), _starts(lengths), parts[0].shape)
+    return Steps(np.concatenate([part.index for part in parts]), starts_of(lengths), parts[0].shape)
 
 
 def _check_alike(chosen, rejected):
@@ -396,14 +314,6 @@ def _read_only(array):
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _starts(lengths):
-    """Where sequences of these lengths begin, laid end to end, and where the last one ends."""
-    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    if starts[-1] >= 2**31:
-        raise ValueError(f"steps are numbered with 32 bits, got {starts[-1]} steps")
-    return starts.astype(np.int32)
 
 
 def add_up(index, size, weights=None):

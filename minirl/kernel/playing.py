@@ -12,14 +12,13 @@ one at once.  `rollout` plays whole episodes, up to a horizon; those that have e
 that later steps cost less.  `steps_played` is the same where only the steps (state, action) are
 wanted, as `counts.Steps`.
 
-Episodes are not equally long.  So they are kept as they were played, *end to end*: first all steps
-of the first one, then those of the second, and `starts` says where each begins.  Three episodes of
-two, one and three steps are
+Episodes are not equally long.  So they are kept end to end (`layout`).  Three episodes of two, one
+and three steps are
 
     steps    s₀ s₁ | s₀ | s₀ s₁ s₂         starts  0 2 3 6.
 
-Memory is needed for what was played and for nothing else.  In a rectangle, one column an episode,
-one long episode would make all the others as long.  (`counts.rectangle` makes one, for looking at.)
+Memory is needed for what was played and for nothing else: in a rectangle one long episode would
+make all the others as long.
 
 A step draws twice: from the policy an action a, and from the world k, one of its outcomes.  Where
 the policy is known beforehand, as in `walk` and `rollout`, the two are *one* draw.  A state s has
@@ -37,8 +36,8 @@ episode that was merely cut by a limit would have gone on, and a learner with a 
 count the value of the last state.  `Rollout` keeps the two apart.  Time limits belong to `rollout`;
 a step does not know the time, unless the world itself has a clock (`mdp.unroll`).
 
-Read first: `counts`, `sampling`, `mdp`.  Read next: `returns`, what to make of an episode; or first
-`evaluation`, which knows on average what play can only estimate.
+Read first: `layout`, `counts`, `sampling`, `mdp`.  Read next: `returns`, what to make of an
+episode; or first `evaluation`, which knows on average what play can only estimate.
 Source: Sutton and Barto, 2nd edition, §3.3-3.4; Pardo et al. 2018, "Time limits in reinforcement
 learning", arXiv:1712.00378.
 """
@@ -48,7 +47,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minirl.kernel import checks, counts
+from minirl.kernel import checks, counts, layout
 from minirl.kernel.mdp import check_policy
 from minirl.kernel.sampling import FEW, alias, codes, codes_of_few, draw, generator, words
 
@@ -108,10 +107,8 @@ class Rollout(NamedTuple):
 
     def select(self, rows):
         """The episodes `rows`, (M,) int or a mask (B,) bool."""
-        starts = np.append(0, self.lengths[rows].cumsum()).astype(self.starts.dtype)
-        moved = np.repeat(self.starts[:-1][rows] - starts[:-1], np.diff(starts))
-        steps = np.arange(starts[-1]) + moved
-        return Rollout(*(x[steps] for x in self[:4]), starts, *(x[rows] for x in self[5:]))
+        places, starts = layout.taken(self.starts, rows)
+        return Rollout(*(x[places] for x in self[:4]), starts, *(x[rows] for x in self[5:]))
 
     def steps(self, shape):
         """These episodes as `counts.Steps` over a table of `shape` (S, A)."""
@@ -145,7 +142,7 @@ def rollout(mdp, policy, states, *, horizon, rng):
     states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
     A, K = mdp.prob.shape[1:]
     played = _play(chain, states, horizon, rng, note=chain.outcome)
-    outcome, starts = counts.laid_out(played, states.size, np.int32)
+    outcome, starts = layout.laid_out(played, states.size, np.int32)
     seen, actions = (part.astype(np.int64) for part in np.divmod(outcome // K, A))
     last = outcome[starts[1:] - 1]
     return Rollout(seen, actions, mdp.reward.take(outcome), mdp.terminated.take(outcome),
@@ -363,7 +360,7 @@ def _begun_again(mdp, chain, rng, code):
 
 
 def _play(chain, states, horizon, rng, note):
-    """Episodes from start to end or horizon, in phases: the parts of `counts.laid_out`.
+    """Episodes from start to end or horizon, in phases: the parts of `layout.laid_out`.
 
     Of a step that was a code c, `note[c]` is written down, and −1 of the dead.
 
@@ -383,7 +380,7 @@ def _play(chain, states, horizon, rng, note):
                 code, first = chain.codes(first, numbers)
                 blocks.append(note.take(code))
                 left -= len(code)
-        played = counts.columns(sum(map(len, blocks)), who.size, note.dtype)
+        played = layout.columns(sum(map(len, blocks)), who.size, note.dtype)
         yield who, np.concatenate(blocks, out=played)
         going = first < chain.dead
         who, first = who[going], first[going]

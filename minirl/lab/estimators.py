@@ -38,7 +38,7 @@ from minirl.console import integer
 from minirl.exact.evaluation import advantages, evaluate, occupancy
 from minirl.exact.planning import policy_gradient
 from minirl.kernel.mdp import TabularMDP, unroll
-from minirl.kernel import counts
+from minirl.kernel import layout
 from minirl.kernel.playing import Rollout
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import Job
@@ -229,7 +229,7 @@ def of_pairs(case, credits, ended, scale):
     M, N, shape, batch = case.chances.size, case.episodes, case.logp.shape, case.batch
     first, second = np.divmod(np.arange(M * M), M)
     of_first = batch.select(first)
-    C, w = counts.rectangle(credits, batch.starts, ended), counts.rectangle(scale, batch.starts)
+    C, w = layout.rectangle(credits, batch.starts, ended), layout.rectangle(scale, batch.starts)
     t, own, other = of_first.time, of_first.spread(first), of_first.spread(second)
     kernel = scores(of_first, w[t, own] * (C[t, own] - C[t, other]), case.logp)
     kernel = kernel.reshape(M, M, -1)

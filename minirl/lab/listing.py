@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minirl.kernel import counts
+from minirl.kernel import layout
 from minirl.kernel.playing import Rollout
 
 
@@ -30,6 +30,6 @@ def all_episodes(mdp, policy, horizon):
         running = running & ~ended
     states, actions, rewards, alive, terminated = (np.array(rectangle)[:, chance > 0]
                                                    for rectangle in zip(*rows))
-    starts = np.append(0, alive.sum(axis=0).cumsum())
-    flat = (counts.flatten(x, alive > 0) for x in (states, actions, rewards, terminated))
+    starts = layout.starts_of(alive.sum(axis=0))
+    flat = (layout.flatten(x, alive > 0) for x in (states, actions, rewards, terminated))
     return Rollout(*flat, starts, state[chance > 0], running[chance > 0]), chance[chance > 0]

@@ -59,6 +59,10 @@ episode.  Then the recursion is a system of linear equations, one for each step,
 
     y_n − c_n y_{n+1} = x_n.                                                             (returns.7)
 
+With the factor ½, one episode of the rewards 1 0 4 and one of the reward 8 are four of them,
+
+    y₀ − ½ y₁ = 1,   y₁ − ½ y₂ = 0,   y₂ = 4,   y₃ = 8,   so that y = 2 2 4 8.
+
 Its matrix has two diagonals, a 1 and a −c_n beside it, and an equation is solved as soon as the one
 after it is.  BLAS, the library of linear algebra under NumPy and SciPy, does that in one call
 (`dtbsv`), in the order of the recursion (`discounted_sums`).  What it costs is the same for each
