@@ -110,7 +110,8 @@ def discounted(function):
     yield row(lambda: function([1.0, np.nan], np.array([0, 2]), gamma=0.9),
               "rewards must be finite, got [ 1. nan]")
     for x, starts in ((np.zeros((2, 2)), [0, 2]), (np.zeros((2, 2)), [0, 4]), (np.zeros(()), [0]),
-                      (np.zeros(2), [0, 1]), (np.zeros(2), [0, 3]), (np.zeros(2), [])):
+                      (np.zeros(2), [0, 1]), (np.zeros(2), [0, 3]), (np.zeros(2), []),
+                      (np.zeros(3), [1, 3]), (np.zeros(3), [-1, 3]), (np.zeros(3), [0, 2, 1, 3])):
         starts = np.array(starts, int)
         yield row(lambda x=x, starts=starts: function(x, starts, gamma=0.9),
                   f"starts must rise from 0 to the number of steps, got {starts} for shape "
