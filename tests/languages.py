@@ -9,7 +9,7 @@ import numpy as np
 
 from minirl.kernel import counts
 from minirl.exact.evaluation import expectation
-from minirl.exact.regularised import regularised_optimum
+from minirl.people.regularised import regularised_optimum
 from minirl.people.pairs import Pairs
 from minirl.people.sft import fit_by_counting
 from minirl.kernel.softmax import log_softmax

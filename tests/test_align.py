@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_command_line import NAMES
 
-from minirl.exact.regularised import regularised_optimum
+from minirl.people.regularised import regularised_optimum
 from minirl.people.calibration import accuracy
 from minirl.people.kl import string_kl
 from minirl.people.reward_model import bradley_terry_loss

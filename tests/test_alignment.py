@@ -13,7 +13,7 @@ import pytest
 from scipy import sparse
 from test_jobs import SCALES, found
 
-from minirl.exact.regularised import FrontierPoint
+from minirl.people.regularised import FrontierPoint
 from minirl.exact.return_law import reward_law
 from minirl.kernel.softmax import log_softmax
 from minirl.lab import alignment

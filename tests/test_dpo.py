@@ -13,7 +13,7 @@ from minirl.kernel import counts
 from minirl.people.dpo import dpo_loss, fit_dpo, preference_metrics
 from minirl.kernel.mdp import unroll
 from minirl.people.fitting import minimise
-from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.regularised import regularised_optimum, tilt
 from minirl.people.pairs import choices
 from minirl.kernel.softmax import log_ratios, log_softmax
 from toy_lm.ngram import language

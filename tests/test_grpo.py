@@ -20,7 +20,7 @@ from minirl.people.kl import string_kl
 from minirl.play.optim import clip_norm, gradient_descent
 from minirl.exact.planning import policy_gradient
 from minirl.play.surrogate import clip_fraction, mean_kl
-from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.regularised import regularised_optimum, tilt
 from minirl.play.training import after, environment_rewards, only_ended, play, start
 from minirl.people.rlhf import step_rewards
 from minirl.kernel.softmax import kl, log_softmax

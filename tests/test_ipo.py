@@ -13,7 +13,7 @@ from minirl.people.dpo import dpo_loss, fit_dpo
 from minirl.people import ipo
 from minirl.people.ipo import fit_ipo, ipo_in_squares, ipo_loss
 from minirl.people.fitting import minimise, minimise_near
-from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.regularised import regularised_optimum, tilt
 from minirl.people.calibration import accuracy
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 TAU = 0.3

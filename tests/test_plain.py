@@ -24,7 +24,7 @@ import minirl.plain
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl.exact import planning
 from minirl.exact.evaluation import evaluate, expectation
-from minirl.exact.regularised import regularised_optimum
+from minirl.people.regularised import regularised_optimum
 from minirl.exact.return_law import RewardLaw
 from minirl.kernel import counts, playing
 from minirl.kernel.sampling import draw, generator, thresholds

@@ -9,10 +9,10 @@ import pytest
 from minirl.exact.evaluation import expectation
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from minirl.exact.planning import policy_iteration
-from minirl.exact.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
-                                      regularised_optimum, tilt)
+from minirl.people.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
+                                       referee_near, regularised_optimum, tilt)
 from minirl.kernel.softmax import kl, log_softmax
-from worlds import (endless, episodes, island, random_mdp, single_outcome, tables,
+from worlds import (endless, episodes, island, random_mdp, random_policy, single_outcome, tables,
                     value_by_loops)
 
 
@@ -489,3 +489,60 @@ def test_a_huge_reward_elsewhere_does_not_stop_the_rounds_early(huge):
         np.testing.assert_allclose(best.values[:2], alone.values, rtol=1e-12)
         np.testing.assert_allclose(entropy_optimum(large, ent_coef=beta).values[:2],
                                    entropy_optimum(small, ent_coef=beta).values, rtol=1e-12)
+
+
+def test_the_share_of_a_bent_coin_by_hand():
+    """(regularised.8), as the chapter works it out"""
+    score = referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)([[0.75, 0.25]])
+    per_throw = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
+    J, best = 3 - 8 * per_throw, 2 * np.log(0.5 / (1 - np.exp(0.5) / 2))
+    assert (round(per_throw, 4), round(J, 3), round(best, 3)) == (0.1308, 1.954, 2.092)
+    assert score == pytest.approx((3, 4 * per_throw, J, (J - 1) / (best - 1), best - J, 4))
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.8])
+def test_the_reference_has_the_share_zero_and_the_optimum_one(rng, gamma):
+    """(regularised.8)"""
+    mdp = random_mdp(rng, 4, 3, 2, gamma)
+    ref_logits, beta = rng.normal(size=mdp.shape), 0.7
+    judge = referee_near(mdp, ref_logits, beta=beta)
+    best = regularised_optimum(mdp, ref_logits, beta=beta)
+    reference, optimum = judge(np.exp(log_softmax(ref_logits))), judge(best.policy)
+    assert reference.share == 0 and reference.kl == pytest.approx(0, abs=1e-15)
+    assert optimum.share == pytest.approx(1, rel=1e-13)
+    assert optimum.gap == pytest.approx(0, abs=1e-13)
+    other = judge(random_policy(rng, mdp))
+    assert other.gap == pytest.approx(best.objective - other.objective, rel=1e-14)
+    assert other.share == pytest.approx((other.objective - reference.objective)
+                                        / (best.objective - reference.objective), rel=1e-14)
+    assert other.objective == pytest.approx(other.reward - beta * other.kl, rel=1e-14)
+
+
+def test_an_action_without_chance_costs_no_kl():
+    """A policy that never shows head: KL = log 1/½, length 1."""
+    score = referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)(np.array([[0.0, 1.0]]))
+    assert score[:3] == pytest.approx((0, np.log(2), -2 * np.log(2))) and score.length == 1
+
+
+@pytest.mark.parametrize("reward", [0.0, 1e-13])
+def test_where_the_reference_is_best_there_is_no_share(reward):
+    mdp = replace(coin_game(), reward=np.array([[[reward], [0.0]]]))
+    score = referee_near(mdp, np.zeros((1, 2)), beta=2.0)(np.array([[0.25, 0.75]]))
+    assert score.share is None and score.objective < 0 < score.gap
+
+
+def test_without_an_optimum_there_is_no_referee():
+    with pytest.raises(ValueError, match="no optimum exists at beta = 0.1"):
+        referee_near(coin_game(), np.zeros((1, 2)), beta=0.1)
+
+
+def test_what_the_reference_never_does_is_infinitely_far_away():
+    """Also if a policy does it in a state that it never comes to: then it costs nothing."""
+    sure = np.array([[-np.inf, 0.0]])
+    judge = referee_near(coin_game(), sure, beta=1.0)
+    assert judge(np.array([[0.0, 1.0]])).kl == 0
+    score = judge(np.array([[0.5, 0.5]]))
+    assert (score.kl, score.objective, score.gap) == (np.inf, -np.inf, np.inf)
+    timed = unroll(coin_game(), 2)
+    judge = referee_near(timed, np.array([[-np.inf, 0.0], [-np.inf, 0.0]]), beta=1.0)
+    assert judge(np.array([[0.0, 1.0], [1.0, 0.0]])).kl == 0

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from minirl.kernel import counts
 from minirl.people.fitting import minimise_near
-from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.regularised import regularised_optimum, tilt
 from minirl.people.calibration import reward_error
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
                                         plackett_luce_loss, squared_loss)

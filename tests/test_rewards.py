@@ -8,7 +8,7 @@ import pytest
 from minirl.kernel import counts
 from minirl.lab.running_example import bigram_of
 from minirl.exact.evaluation import expectation
-from minirl.exact.regularised import critical_beta, log_partition, regularised_optimum, tilt
+from minirl.people.regularised import critical_beta, log_partition, regularised_optimum, tilt
 from toy_lm import rewards
 from toy_lm.ngram import language
 from toy_lm.rewards import LETTER, easy_to_say, is_vowel, of_strings

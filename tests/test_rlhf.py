@@ -13,7 +13,7 @@ from minirl.exact.evaluation import expectation
 from minirl.people.kl import string_kl
 from minirl.kernel.playing import rollout, start_states
 from minirl.play.ppo import ppo
-from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.regularised import regularised_optimum, tilt
 from minirl.play.training import after, start
 from minirl.people.reward_model import fit_reward_model
 from minirl.people.rlhf import (adaptive_rlhf, length_penalty, rlhf, scored_rewards, steered,

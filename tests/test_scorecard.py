@@ -10,10 +10,9 @@ from worlds import (deterministic_policies, episodes, island, random_mdp, random
 from gridworld.maps import cliff_walk
 from minirl.exact.evaluation import NoEnd, evaluate
 from minirl.exact.planning import policy_iteration
-from minirl.exact.regularised import regularised_optimum
-from minirl.exact.scorecard import ENDLESS, objective, referee, referee_near, share_of_optimum
+from minirl.exact.scorecard import ENDLESS, objective, referee, share_of_optimum
 from minirl.kernel.mdp import coin_game, unroll
-from minirl.kernel.softmax import log_softmax
+from minirl.people.regularised import referee_near
 
 
 @pytest.fixture
@@ -83,15 +82,6 @@ def test_the_share_of_what_is_worse_than_twice_the_optimum_is_negative():
         assert judge(policy).length == pytest.approx(13 + extra)
 
 
-def test_the_share_of_a_bent_coin_by_hand():
-    """(scorecard.2), as the chapter works it out"""
-    score = referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)([[0.75, 0.25]])
-    per_throw = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
-    J, best = 3 - 8 * per_throw, 2 * np.log(0.5 / (1 - np.exp(0.5) / 2))
-    assert (round(per_throw, 4), round(J, 3), round(best, 3)) == (0.1308, 1.954, 2.092)
-    assert score == pytest.approx((3, 4 * per_throw, J, (J - 1) / (best - 1), best - J, 4))
-
-
 def test_two_scores_by_hand():
     """The shortest way along the cliff is 13 steps of −1; a walk that stays is endless at gamma 1,
     and at 0.9 is worth −10."""
@@ -102,37 +92,6 @@ def test_two_scores_by_hand():
     assert referee(grid.mdp(gamma=1.0))(stay) == ENDLESS
     score = referee(grid.mdp(gamma=0.9))(stay)
     assert score.objective == pytest.approx(-10) and score.length is None
-
-
-@pytest.mark.parametrize("gamma", [1.0, 0.8])
-def test_the_reference_has_the_share_zero_and_the_optimum_one(rng, gamma):
-    """(scorecard.2)"""
-    mdp = random_mdp(rng, 4, 3, 2, gamma)
-    ref_logits, beta = rng.normal(size=mdp.shape), 0.7
-    judge = referee_near(mdp, ref_logits, beta=beta)
-    best = regularised_optimum(mdp, ref_logits, beta=beta)
-    reference, optimum = judge(np.exp(log_softmax(ref_logits))), judge(best.policy)
-    assert reference.share == 0 and reference.kl == pytest.approx(0, abs=1e-15)
-    assert optimum.share == pytest.approx(1, rel=1e-13)
-    assert optimum.gap == pytest.approx(0, abs=1e-13)
-    other = judge(random_policy(rng, mdp))
-    assert other.gap == pytest.approx(best.objective - other.objective, rel=1e-14)
-    assert other.share == pytest.approx((other.objective - reference.objective)
-                                        / (best.objective - reference.objective), rel=1e-14)
-    assert other.objective == pytest.approx(other.reward - beta * other.kl, rel=1e-14)
-
-
-def test_an_action_without_chance_costs_no_kl():
-    """A policy that never shows head: KL = log 1/½, length 1."""
-    score = referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)(np.array([[0.0, 1.0]]))
-    assert score[:3] == pytest.approx((0, np.log(2), -2 * np.log(2))) and score.length == 1
-
-
-@pytest.mark.parametrize("reward", [0.0, 1e-13])
-def test_where_the_reference_is_best_there_is_no_share(reward):
-    mdp = replace(coin_game(), reward=np.array([[[reward], [0.0]]]))
-    score = referee_near(mdp, np.zeros((1, 2)), beta=2.0)(np.array([[0.25, 0.75]]))
-    assert score.share is None and score.objective < 0 < score.gap
 
 
 def test_what_does_not_end_has_no_score_at_gamma_one_and_no_length_below():
@@ -152,20 +111,3 @@ def test_the_objective_where_states_that_nobody_reaches_have_no_value():
     assert score.reward == pytest.approx(objective(mdp, policy))
     with pytest.raises(NoEnd, match="from state 0 this policy never ends"):
         objective(mdp, np.array([[1.0, 0, 0], [1, 0, 0], [0, 0, 1]]))
-
-
-def test_without_an_optimum_there_is_no_referee():
-    with pytest.raises(ValueError, match="no optimum exists at beta = 0.1"):
-        referee_near(coin_game(), np.zeros((1, 2)), beta=0.1)
-
-
-def test_what_the_reference_never_does_is_infinitely_far_away():
-    """Also if a policy does it in a state that it never comes to: then it costs nothing."""
-    sure = np.array([[-np.inf, 0.0]])
-    judge = referee_near(coin_game(), sure, beta=1.0)
-    assert judge(np.array([[0.0, 1.0]])).kl == 0
-    score = judge(np.array([[0.5, 0.5]]))
-    assert (score.kl, score.objective, score.gap) == (np.inf, -np.inf, np.inf)
-    timed = unroll(coin_game(), 2)
-    judge = referee_near(timed, np.array([[-np.inf, 0.0], [-np.inf, 0.0]]), beta=1.0)
-    assert judge(np.array([[0.0, 1.0], [1.0, 0.0]])).kl == 0

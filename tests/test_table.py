@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from minirl.exact.regularised import FrontierPoint
+from minirl.people.regularised import FrontierPoint
 from minirl.lab.job import as_json
 from minirl.lab.table import fixed, in_columns, paragraph, shortest
 

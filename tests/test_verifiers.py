@@ -13,7 +13,7 @@ from minirl.kernel import counts
 from minirl.kernel.gradcheck import check
 from minirl.kernel.mdp import unroll
 from minirl.people.fitting import minimise
-from minirl.exact.regularised import log_partition, regularised_optimum
+from minirl.people.regularised import log_partition, regularised_optimum
 from minirl.kernel.softmax import log_softmax
 from toy_lm import exact, models
 from toy_lm.corpora import unicode_words

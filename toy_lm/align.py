@@ -6,7 +6,7 @@ the table that the model had.  `METHODS` holds them by name, each with its own p
 
 *The reward model* stands for RLHF without its sampling.  A reward is fitted to the pairs, and the
 result is the optimum of that reward less β KL, on which PPO would be at work for many iterations;
-here it is one exact solve (`minirl.exact.regularised`).  It need not exist.  Below some β the
+here it is one exact solve (`minirl.people.regularised`).  It need not exist.  Below some β the
 fitted reward is worth more than all KL that it costs, and the strings grow without end.
 
 *What a file holds.*  A ranking of K responses gives its K(K − 1)/2 pairs.  Labelled responses,
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from minirl.exact.regularised import regularised_optimum, tilt
+from minirl.people.regularised import regularised_optimum, tilt
 from minirl.files import shown
 from minirl.people import dpo, existence, ipo, kl, kto, orpo, reward_model, simpo
 from minirl.people.pairs import Pairs

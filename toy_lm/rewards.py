@@ -2,8 +2,8 @@
 
 A reward table gives each step (last symbol, next symbol) a number, and the reward of a string is
 the sum over its steps.  Such a reward is *bigram-local*, and the best trade between it and a bigram
-as the reference is again a bigram, known exactly (`minirl.exact.regularised`).  What a table cannot
-say, such as whether the string is a palindrome, is the next chapter.
+as the reference is again a bigram, known exactly (`minirl.people.regularised`).  What a table
+cannot say, such as whether the string is a palindrome, is the next chapter.
 
 The running example asks: which invented name is easier to say?  Words are easy to say when vowels
 and consonants alternate.  So two consonants or two vowels in a row cost 1.  That alone would favour

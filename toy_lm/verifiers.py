@@ -47,7 +47,7 @@ Would a longer memory help?  To write five letters a policy must know how many i
 model of order 6 sees that, and so does a policy that may look at the clock: the optimum of the
 unrolled world (`minirl.kernel.mdp.unroll`) is, for a fixed length, all of J*.
 
-Read first: `rewards`, `minirl.exact.regularised`.  Read next: `demonstrations`.
+Read first: `rewards`, `minirl.people.regularised`.  Read next: `demonstrations`.
 Source: Lambert et al. 2024 (Tülu 3), arXiv:2411.15124, §6, reinforcement learning with verifiable
 rewards; DeepSeek-AI 2025, arXiv:2501.12948, §2.2.2, rule-based rewards.
 """

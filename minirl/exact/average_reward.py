@@ -1,5 +1,7 @@
 """The other objective: reward per step, when an episode that ends starts again.
 
+*Part 2, a side road.  Previous: `planning`.  Next: `return_law`.*
+
 The return J of an episode asks how much is earned until the end.  A robot that works all day, and a
 learner that plays one episode after the other, may rather ask how much is earned *per step*.  Let
 an episode that has ended begin again from `start`, at once and for ever, and do not discount:

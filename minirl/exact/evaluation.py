@@ -1,5 +1,7 @@
 """Evaluation: what a policy is worth, exactly.
 
+*Part 2.  Previous: `solving`.  Next: `gains`.*
+
 Everything a learner estimates by playing can be computed, because a tabular world is linear once
 the policy is fixed.  The value V(s) is the expected return from s.  The visits η(s), or discounted
 state occupancy, are the expected discounted number of times an episode is in s.  Average the tables

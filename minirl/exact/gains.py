@@ -1,5 +1,7 @@
 """Gains: is an action really better, or is it rounding?
 
+*Part 2, a side road.  Previous: `evaluation`.  Next: `planning`.*
+
 A solver replaces an action of a policy where another one is worth more.  Its values are floating-
 point numbers, so that a gain may be an error of the last digit.  Taken for real, it would send a
 solver round in circles; at γ = 1 it may even replace an action that ends by one that never does.

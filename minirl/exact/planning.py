@@ -1,5 +1,7 @@
 """Planning: which policy is best, and which way is up.
 
+*Part 2.  Previous: `gains`.  Next: `average_reward`.*
+
 A policy that is not the best can be improved in two ways.  The large step takes, in each state, the
 action that is best if the old policy goes on afterwards.  The small step follows the gradient of J.
 Large steps need the tables of the world, and policy iteration, which takes them, arrives in a few

@@ -1,5 +1,7 @@
 """The law of an episode's return: which values it can take, and with what probability.
 
+*Part 2, a side road.  Previous: `average_reward`.  Next: `scorecard`.*
+
 A mean says little about a reward that is kept only if it is the best of many, as in `best_of_n`.
 There the whole law is needed: the *levels* r_1 < r_2 < … of an episode's reward, undiscounted, and
 their probabilities p_k.  There are two ways to them.

@@ -1,5 +1,7 @@
 """Solving: linear equations with a certificate, and sweeps that know when to stop.
 
+*Part 2, a side road.  Previous: `gradcheck`.  Next: `evaluation`.*
+
 **When is there no answer?**  Every solve in `evaluation` and in `regularised` has the form x = M x
 + b with M ≥ 0.  It has a meaningful answer for every b if and only if the spectral radius of M is
 below one: then x = b + M b + M² b + … converges.  There is a certificate that costs one more

@@ -1,5 +1,7 @@
 """What an argument must be: one wording for what public functions ask in their first lines.
 
+*Part 1, a side road.  Previous: `introduction`.  Next: `softmax`.*
+
 A check raises a `ValueError` that names the argument, what is accepted and what came.  Some return
 what they have checked: `whole` and `group_size` the int, so that 3.0 may stand wherever 3 may, and
 `array`, `numbers`, `weights` and `floats` the array, so that a list may stand wherever an array

@@ -1,5 +1,7 @@
 """Counting: everything a table policy can learn from a batch is how often it did what.
 
+*Part 1.  Previous: `layout`.  Next: `sampling`.*
+
 A batch is N steps.  Step n is (s_n, a_n): the state it was taken in and the action it took.
 Suppose a loss sees the steps only through log π(a_n|s_n).  Two equal steps then contribute equally,
 and the sum over steps is a sum over the table:

@@ -1,5 +1,7 @@
 """The seam: a world as a learner of values plays it, with a law or without one.
 
+*Part 1, a side road.  Previous: `playing`.  Next: `gradcheck`.*
+
 Who learns values step by step (`q_learning`) needs no law.  A world need only be able to begin R
 episodes, to make a step in each, and to begin again where one is over.  `playable` gives a
 `TabularMDP` these three.  `Environment` gives them to an environment of Gymnasium whose

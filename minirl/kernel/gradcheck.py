@@ -1,5 +1,7 @@
 """How do we know that a gradient is right?
 
+*Part 1.  Previous: `environment`.  Next: `solving`.*
+
 Every loss of this book returns its gradient, derived by hand and written by hand.  A learning curve
 does not prove it: with a factor wrong or a term missing, a learner still learns.  What can be
 proved is that the gradient belongs to the loss.  Move one parameter a little, see how much the loss

@@ -1,5 +1,7 @@
 """Layout: things of different lengths, end to end or side by side.
 
+*Part 1, a side road.  Previous: `softmax`.  Next: `counts`.*
+
 Episodes and strings are not equally long.  In this book they lie *end to end*: first all steps of
 the first one, then those of the second.  An array says where each begins, and where the last one
 ends,

@@ -1,5 +1,7 @@
 """The Markov decision process: one object for a world you can draw and a world you can read.
 
+*Part 1.  Previous: `sampling`.  Next: `playing`.*
+
 A learner sits in a state s, takes an action a, receives a reward r and lands in a next state s'.
 In a *tabular* world states and actions are numbered, so that the whole world is a handful of
 arrays.  An action has K possible outcomes: outcome k of (s, a) has

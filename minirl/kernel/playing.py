@@ -1,5 +1,7 @@
 """Playing: episodes drawn from the law of a world, many at once.
 
+*Part 1.  Previous: `mdp`.  Next: `environment`.*
+
 `mdp` is a world's law.  Who learns by experience does not look at it: a learner plays, and sees
 only the states it came through and what its actions earned.  One world at a time would be slow in
 Python.  So everything here plays N worlds side by side, and one array operation moves them all.

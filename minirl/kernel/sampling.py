@@ -1,5 +1,7 @@
 """Drawing: from probabilities to outcomes, for many rows at once, and reproducibly.
 
+*Part 1, a side road.  Previous: `counts`.  Next: `mdp`.*
+
 Everything that plays must draw: a first state, an action, where the ice leads.  An outcome is drawn
 by inverting the cumulative distribution: with u uniform on [0, 1),
 

@@ -25,7 +25,7 @@ from scipy import sparse
 
 from minirl.console import integer
 from minirl.exact.evaluation import NoEnd, expectation
-from minirl.exact.regularised import critical_beta, frontier, regularised_optimum, tilt
+from minirl.people.regularised import critical_beta, frontier, regularised_optimum, tilt
 from minirl.exact.return_law import reward_law
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax

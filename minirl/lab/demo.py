@@ -20,7 +20,7 @@ from gridworld.draw import policy_text, side_by_side
 from gridworld.maps import cliff_walk, frozen_lake
 from minirl.console import counted, integer, number
 from minirl.exact.planning import policy_iteration
-from minirl.exact.regularised import critical_beta, tilt
+from minirl.people.regularised import critical_beta, tilt
 from minirl.exact.scorecard import referee
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch

@@ -27,7 +27,7 @@ import numpy as np
 from gridworld.maps import WORLDS
 from minirl.console import counted, integer, number
 from minirl.exact.planning import policy_iteration
-from minirl.exact.scorecard import referee, referee_near
+from minirl.exact.scorecard import referee
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.running_example import (CORPUS, FITTED, bigram_of, corpus_of,
@@ -35,6 +35,7 @@ from minirl.lab.running_example import (CORPUS, FITTED, bigram_of, corpus_of,
 from minirl.lab.summary import each, known, spread
 from minirl.lab.table import fixed, in_columns, page, shortest
 from minirl.lab.values import POINTS
+from minirl.people.regularised import referee_near
 from minirl.people.rlhf import step_rewards
 from minirl.play.actor_critic import actor_critic
 from minirl.play.optim import linear

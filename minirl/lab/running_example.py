@@ -12,11 +12,10 @@ import numpy as np
 
 from minirl.console import file_name
 from minirl.exact.planning import Optimum
-from minirl.exact.regularised import regularised_optimum
-from minirl.exact.scorecard import referee_near
 from minirl.files import shown
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.table import in_columns
+from minirl.people.regularised import referee_near, regularised_optimum
 from minirl.people.rlhf import rlhf
 from minirl.play.optim import linear
 from minirl.play.training import after, start

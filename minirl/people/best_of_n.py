@@ -1,5 +1,7 @@
 """Best of n: sample n strings, keep the best.  The strongest baseline, and its exact law.
 
+*Part 4.  Previous: `sft`.  Next: `regularised`.*
+
 The simplest way to use a reward trains nothing: let the reference π write n strings and show the
 one that earns most.  How good is that, and how far from the reference?  Both are known exactly,
 because only the *levels* of the reward matter.  Let r_1 < r_2 < … be the values that a string's

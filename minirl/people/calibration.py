@@ -1,5 +1,7 @@
 """How good a reward model is: accuracy, calibration, and its exact error.
 
+*Part 4, a side road.  Previous: `reward_model`.  Next: `rlhf`.*
+
 A rater of temperature τ contradicts herself, so no model agrees with all of her choices.  The best
 that any model can do is to prefer what she prefers on average.  With m her own margin, the
 difference of her rewards of the two strings, that is right with probability

@@ -1,5 +1,7 @@
 """Direct preference optimisation (DPO): fit the policy to preferences, with no reward model.
 
+*Part 4.  Previous: `grpo`.  Next: `ipo`.*
+
 RLHF first fits a reward to preferences and then looks for the policy that trades it against the KL
 to a reference.  Can one step do both?  The optimal policy of (regularised.1) for a reward r of
 whole strings is π(y) = π_ref(y) e^{r(y)/β}/Z.  Take logarithms and solve for the reward:

@@ -1,5 +1,7 @@
 """When does a fit to comparisons have a maximum, and how well is it known?
 
+*Part 4, a side road.  Previous: `kl`.  Next: `reward_model`.*
+
 A beat B, and A beat C.  What is A's reward?  By the model of Bradley and Terry a comparison is won
 with the probability σ(m) of its margin m, the winner's reward less the loser's.  With a row of D
 for each comparison, and rewards or weights w, the log-likelihood is

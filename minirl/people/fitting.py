@@ -1,5 +1,7 @@
 """Quasi-Newton fits to a fixed data set, with a pull towards a table.
 
+*Part 4, a side road.  Previous: `ppo_kl`.  Next: `pairs`.*
+
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
 tune a learning rate: `minimise` hands (loss, gradient) to SciPy's L-BFGS-B.  That method
 begins as if the loss curved alike in all directions, and learns the truth from its steps.  An entry

@@ -1,5 +1,7 @@
 """Groups of strings with one prompt: each is judged by the others, which saves the value table.
 
+*Part 4.  Previous: `rlhf`.  Next: `grpo`.*
+
 For each prompt the policy writes a group of G strings, neighbours in the batch.  How good is one of
 them?  The others say what the prompt alone is worth.  That is the baseline of REINFORCE in its
 plainest form.  With R_i the reward of the whole string, each of its steps has the advantage

@@ -1,5 +1,7 @@
 """GRPO: PPO without a value table; the group is the baseline.
 
+*Part 4.  Previous: `groups`.  Next: `dpo`.*
+
 GRPO needs no critic: the strings that answer the same prompt are each other's baseline (`groups`).
 DeepSeekMath's loss is that of PPO with one advantage for a whole string, a weight w_i for each of
 its letters, and a penalty towards the reference,

@@ -1,5 +1,7 @@
 """IPO: DPO for raters who never doubt.
 
+*Part 4.  Previous: `dpo`.  Next: `kto`.*
+
 DPO lets a margin grow until σ(m) is the share of comparisons that y⁺ won.  If it won all of them,
 no margin is enough.  Each pair of a data set was usually compared once, so each was won by all, and
 only what the policy cannot express, or a pull, keeps the margins finite.  Identity preference

@@ -1,5 +1,7 @@
 """KTO: strings that were liked and strings that were not, with no pairs.
 
+*Part 4.  Previous: `ipo`.  Next: `simpo`.*
+
 A thumb up or down is easier to come by than a comparison.  Let ρ(y) = log π/π_ref(y), so that βρ is
 the implicit reward (dpo.1).  Kahneman–Tversky optimisation gives a string a value that saturates on
 both sides of a reference point z₀, as gains and losses do for people,

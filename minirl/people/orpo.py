@@ -1,5 +1,7 @@
 """ORPO: imitation and preference in one loss, without a reference.
 
+*Part 4.  Previous: `simpo`.  Next: `unified`.*
+
 Fine-tuning on chosen strings raises the rejected ones too, since both are made of the same letters.
 Odds-ratio preference optimisation adds to the likelihood of the chosen string a penalty on the odds
 of the rejected one.  With P(y) the geometric mean of the probabilities of a string's steps,

@@ -1,5 +1,7 @@
 """The reward model: from what people say back to a reward.
 
+*Part 4.  Previous: `existence`.  Next: `calibration`.*
+
 People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes
 preferences:  y⁺ is preferred to y⁻ with probability σ(r(y⁺) − r(y⁻)).  So the reward can be fitted
 by maximum likelihood.  Here r is linear: a table w of weights, summed over the steps of the string,

@@ -1,5 +1,7 @@
 """RLHF: maximise a reward without leaving the reference, by PPO.
 
+*Part 4.  Previous: `calibration`.  Next: `groups`.*
+
 InstructGPT's third step.  The first (`sft`) made a policy that speaks, the second (`reward_model`)
 a reward from human preferences.  Now the policy should earn reward, but it must not wander off to
 strings that the reward model has never seen and happens to overrate.  So every step pays for

@@ -1,5 +1,7 @@
 """Supervised fine-tuning (SFT): imitation, by maximum likelihood.
 
+*Part 4.  Previous: `pairs`.  Next: `best_of_n`.*
+
 The first of InstructGPT's three steps shows the model what good behaviour looks like, and raises
 the probability of exactly that.  Let C[s, a] count how often the demonstrations took the step (s,
 a), N steps in all.  The loss is the mean negative log-likelihood of a step, the cross-entropy,

@@ -1,5 +1,7 @@
 """SimPO: preferences without a reference, by the mean log-probability of a step.
 
+*Part 4.  Previous: `kto`.  Next: `orpo`.*
+
 A string is written by π alone, so why compare it with π_ref?  And why let long strings have large
 log-ratios?  Simple preference optimisation takes as the reward of a string its mean
 log-probability, and asks the chosen one to lead by γ:

@@ -1,5 +1,7 @@
 """The view from above: one gradient, and what each method puts into it.
 
+*Part 4.  Previous: `orpo`.*
+
 Every method that moves a policy along log-probabilities, from imitation to GRPO, follows
 
     g = Σ_y w(y) Σ_t c(y, t) ∇log π(a_t|s_t).                                            (unified.1)

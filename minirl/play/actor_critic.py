@@ -1,5 +1,7 @@
 """Actor-critic: a value table that judges single steps, and not only whole futures.
 
+*Part 3.  Previous: `baselines`.  Next: `surrogate`.*
+
 REINFORCE waits for the end of an episode and subtracts what was expected.  An *actor-critic* does
 not wait.  Its critic, the value table V, says after every step how much better things have become,
 and stands for the rest of the episode.  Actions are judged by generalised advantage estimation

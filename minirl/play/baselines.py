@@ -1,5 +1,7 @@
 """Baselines: what to subtract from a return, what it costs and what it saves.
 
+*Part 3.  Previous: `reinforce`.  Next: `actor_critic`.*
+
 REINFORCE judges an action by C_t − b_t, a credit minus a baseline (reinforce.2).  The credit is
 what the episode earned from t on, or all that it earned.  Any b_t that does not depend on the
 action leaves the expectation alone; a good one takes away most of the noise.  A baseline is a

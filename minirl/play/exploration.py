@@ -1,5 +1,7 @@
 """Exploration: how a learner that values actions chooses among them.
 
+*Part 3.  Previous: `prediction`.  Next: `many_learners`.*
+
 A learner that always took the action of highest value would never learn that it is wrong about
 another one.  Two rules for trying are in common use.  Both turn a row of values Q(s, ·) into a row
 of probabilities.  *ε-greedy* takes a uniformly random action now and then, and otherwise one of the

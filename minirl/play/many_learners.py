@@ -1,5 +1,7 @@
 """Many learners at once: the steps of `q_learning`, an array operation for hundreds of runs.
 
+*Part 3, a side road.  Previous: `exploration`.  Next: `q_learning`.*
+
 `q_learning` shows a step as it is: one learner, one line for each equation.  A hundred learners
 that take turns at that cost a hundred times as much.  Here all of them take their step together,
 and each line is one operation on arrays with an entry per learner.  What they learn is the same,

@@ -1,5 +1,7 @@
 """Going downhill: gradient descent, Adam, and schedules.
 
+*Part 3.  Previous: `scorecard`.  Next: `returns`.*
+
 A loss gives a direction; an optimiser turns directions into steps.  Gradient descent with learning
 rate α takes the plain one,
 

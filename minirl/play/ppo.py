@@ -1,5 +1,7 @@
 """PPO: many steps from one batch, none of them too far.
 
+*Part 3.  Previous: `surrogate`.  Next: `ppo_kl`.*
+
 REINFORCE uses a batch once and throws it away, since (reinforce.1) holds only for the policy that
 played it.  With the ratio ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, the surrogate E[ρ A]
 (`surrogate`) is right to first order around π_old.  At ρ = 1, N times its gradient is B times that

@@ -1,5 +1,7 @@
 """PPO with a price on the distance: the other way to stay near the policy that played.
 
+*Part 3.  Previous: `ppo`.  Next: `fitting`.*
+
 Clipping takes away the incentive to go far (ppo.1).  Instead one can charge for the distance,
 
     L = −(1/N) Σ_n ρ_n A_n + β (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)),                    (ppo_kl.1)

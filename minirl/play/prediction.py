@@ -1,5 +1,7 @@
 """Prediction: learn what a policy is worth by playing it.
 
+*Part 3.  Previous: `training`.  Next: `exploration`.*
+
 `evaluation` computes V from the tables of the world.  A learner that only plays sees episodes, and
 moves its table towards what they suggest, state by state in the order of time,
 

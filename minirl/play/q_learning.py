@@ -1,5 +1,7 @@
 """Learn what actions are worth by playing, and act on it: Q-learning, SARSA and their relatives.
 
+*Part 3.  Previous: `many_learners`.  Next: `reinforce`.*
+
 Planning (`planning`) needs the tables of the world.  A learner that only plays sees one step at a
 time: from state s action a led to s' and paid r.  It moves the entry of s and a towards what the
 step suggests,

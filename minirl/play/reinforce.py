@@ -1,5 +1,7 @@
 """REINFORCE: the policy gradient by sampling, with a baseline.
 
+*Part 3.  Previous: `q_learning`.  Next: `baselines`.*
+
 The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation
 can be sampled.  For any number A_t whose mean is Q(s_t, a_t), or differs from it by what does not
 depend on a_t,

@@ -1,5 +1,7 @@
 """Returns: what came after a step, and how much better it was than expected.
 
+*Part 3.  Previous: `optim`.  Next: `training`.*
+
 A batch is N steps of B episodes, laid end to end (`playing.Rollout`).  Everything in this chapter
 is one recursion backwards in time, over all episodes at once.  The reward-to-go is
 

@@ -1,5 +1,7 @@
 """What a batch says about a policy that did not play it.
 
+*Part 3.  Previous: `actor_critic`.  Next: `ppo`.*
+
 Playing is expensive, and importance sampling lets one batch serve several gradient steps: with the
 ratio ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old.
 Such a *surrogate* may treat good and bad advantages differently, as the clipping of `ppo` does.  It

@@ -1,5 +1,7 @@
 """What all trainers of policies share: the record, the batch, the step.
 
+*Part 3.  Previous: `returns`.  Next: `prediction`.*
+
 A trainer is a generator.  It yields a `Training` record for each iteration, for ever, and the
 record holds all that the next iteration needs: whoever starts from any record continues from it bit
 for bit.  When to stop is up to the caller; `after(trainer, n)` is the record after n iterations.

@@ -11,18 +11,13 @@ from minirl.exact.evaluation import (action_values, evaluate, evaluate_all, eval
                                      expectation, occupancy, return_variance)
 from minirl.exact.planning import (backward_induction, policy_gradient, policy_iteration,
                                    value_iteration)
-from minirl.exact.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
-                                      regularised_optimum, tilt)
 from minirl.exact.return_law import integer_law, reward_law
-from minirl.exact.scorecard import objective, referee, referee_near
+from minirl.exact.scorecard import objective, referee
 from minirl.exact.solving import sweep
-from minirl.kernel.mdp import TabularMDP, coin_game
+from minirl.kernel.mdp import coin_game
 
 ISLAND, COIN, HALF = island(), coin_game(), coin_game(gamma=0.5)
-FAIR, THIRDS, ZERO = np.full((1, 2), 0.5), np.full((3, 3), 1 / 3), np.zeros((1, 2))
-TWO_OUTCOMES = TabularMDP(next_state=np.zeros((1, 2, 2), int), prob=np.full((1, 2, 2), 0.5),
-                          reward=np.zeros((1, 2, 2)), terminated=np.ones((1, 2, 2), bool),
-                          start=np.ones(1), gamma=1.0)
+FAIR, THIRDS = np.full((1, 2), 0.5), np.full((3, 3), 1 / 3)
 HALVES = single_outcome([[0, 0]], [[0.5, 1.0]], [[False, True]], [1.0])
 BOTH_SIGNS = single_outcome([[0, 0]], [[-1.0, 2.0]], [[False, True]], [1.0])
 
@@ -43,18 +38,6 @@ def tables(*uses, name="table"):
         for value in (np.nan, np.inf, -np.inf) if name == "table" else ():
             yield row(lambda use=use, value=value: use(np.full((3, 3), value)),
                       "table must be finite", f"is {value})")
-
-
-def references(use):
-    """The rows of a reference of the coin game that is none."""
-    yield row(lambda: use(np.zeros((2, 2))), "ref_logits must have shape (1, 2), got (2, 2)")
-    yield row(lambda: use(np.array([[np.nan, 0.0]])), "ref_logits must be finite")
-
-
-def prices(use, name="beta"):
-    """The rows of a price that is none, or whose reciprocal is infinite."""
-    yield from positive(name, use)
-    yield row(lambda: use(1e-320), f"{name} must be positive and finite, got 1e-320")
 
 
 ROWS = {
@@ -93,27 +76,6 @@ ROWS = {
         *tables(lambda table: average_reward(ISLAND, THIRDS, table)),
         *tables(lambda logits: average_reward_gradient(ISLAND, logits), name="logits"),
     ],
-    "regularised": [
-        *(check for use in (regularised_optimum, log_partition, lambda mdp, ref, beta:
-                            critical_beta(mdp, ref), lambda mdp, ref, beta:
-                            frontier(mdp, ref, [beta]))
-          for check in references(lambda ref, use=use: use(COIN, ref, beta=2.0))),
-        *prices(lambda beta: regularised_optimum(HALF, ZERO, beta=beta)),
-        *prices(lambda beta: log_partition(COIN, ZERO, beta=beta)),
-        *prices(lambda beta: frontier(HALF, ZERO, [1.0, beta])),
-        *prices(lambda beta: tilt(ZERO, ZERO, beta=beta)),
-        *prices(lambda beta: entropy_optimum(HALF, ent_coef=beta), "ent_coef"),
-        *positive("tol", lambda tol: regularised_optimum(HALF, ZERO, beta=1.0, tol=tol)),
-        *positive("tol", lambda tol: entropy_optimum(HALF, ent_coef=1.0, tol=tol)),
-        *whole("max_rounds", lambda n: regularised_optimum(HALF, ZERO, beta=1, max_rounds=n), 50),
-        *whole("max_rounds", lambda n: entropy_optimum(HALF, ent_coef=1.0, max_rounds=n), 50),
-        *(row(call, said, f"only at gamma = 1 with one outcome per action, got {found}")
-          for mdp, found in ((HALF, "gamma = 0.5 and 1 outcomes"),
-                             (TWO_OUTCOMES, "gamma = 1.0 and 2 outcomes"))
-          for said, call in (
-              ("the partition sum is linear", lambda mdp=mdp: log_partition(mdp, ZERO, beta=2.0)),
-              ("a critical beta is defined", lambda mdp=mdp: critical_beta(mdp, ZERO)))),
-    ],
     "return_law": [
         *(check for law in (integer_law, reward_law)
           for check in policies(lambda policy, law=law: law(ISLAND, policy))),
@@ -137,14 +99,9 @@ ROWS = {
     "scorecard": [
         *policies(lambda policy: objective(ISLAND, policy)),
         row(lambda: referee(corridor(3, 0.9))(FAIR), "policy must have shape (3, 2), got (1, 2)"),
-        row(lambda: referee_near(HALF, ZERO, beta=1.0)(np.ones((1, 2))),
-            "policy[0] must sum to one, got 2.0"),
         *(row(lambda judge=judge, policy=policy: judge(policy),
               f"policy must be a table of numbers, got {policy}")
           for policy in ([[0.5, 0.5], [1.0]], [["a", "b"]], [[1j, 0]], None)
-          for judge in (lambda policy: objective(HALF, policy), referee(HALF),
-                        referee_near(HALF, ZERO, beta=1.0))),
-        *references(lambda ref: referee_near(COIN, ref, beta=2.0)),
-        *prices(lambda beta: referee_near(HALF, ZERO, beta=beta)),
+          for judge in (lambda policy: objective(HALF, policy), referee(HALF))),
     ],
 }

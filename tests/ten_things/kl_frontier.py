@@ -1,6 +1,6 @@
 """How much reward does a nat of KL buy?"""
 
-from minirl.exact.regularised import frontier
+from minirl.people.regularised import frontier
 from toy_lm import corpora, models, rewards
 
 model = models.fit(corpora.unicode_words())

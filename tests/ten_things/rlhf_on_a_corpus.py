@@ -1,6 +1,6 @@
 """From a corpus to RLHF, and how good it is."""
 
-from minirl.exact.scorecard import referee_near
+from minirl.people.regularised import referee_near
 from minirl.people import reward_model, rlhf
 from minirl.play.training import after, start
 from toy_lm import corpora, models, preferences, rewards

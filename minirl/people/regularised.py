@@ -1,5 +1,7 @@
 """The best policy that stays near a reference: what RLHF and DPO chase, computed exactly.
 
+*Part 4.  Previous: `best_of_n`.  Next: `kl`.*
+
 A language model that only maximised a reward would forget how to speak.  So the objective charges a
 price β for every nat by which the policy π departs from a reference π_ref,
 
@@ -66,6 +68,21 @@ Slides sometimes treat β as a trained parameter.  It is not: it is the price th
 problem.  An implementation that steers β towards a target KL (Ziegler et al., section 2.2) solves
 another problem at every step.
 
+*How good is a policy near a reference?*  As in `scorecard`, J alone says little, and J* says more.
+The
+reference itself has some J already, without having learned anything.  So one counts from there,
+
+    gap = J* − J,   share = (J − J(π_ref)) / (J* − J(π_ref)).                       (regularised.8)
+
+The reference has the share 0 and the optimum 1, and a policy that is worse than the reference has a
+share below 0.  Shares of the two kinds are different things, so a table says which one it shows.
+
+*In numbers.*  The coin game of `mdp` has γ = 1.  Let β = 2, and let the fair coin be the reference.
+It earns one head per episode and pays nothing: J(π_ref) = 1.  By (regularised.4) Z = ½ e^½ Z + ½ =
+2.847, and J* = 2 log Z = 2.092.  A coin with head ¾ is thrown 4 times per episode and earns 3.
+Each throw is ¾ log 3/2 + ¼ log ½ = 0.1308 nats away, so J = 3 − 2·4·0.1308 = 1.954, and the share
+is 0.954/1.092 = 0.873.
+
 Read first: `planning`.  Compare: `rlhf` and `dpo`, two ways to approach this policy from samples.
 Source: Ziegler et al. 2019, "Fine-tuning language models from human preferences", arXiv:1909.08593,
 eq. 2; Rafailov et al. 2023, arXiv:2305.18290, eq. 4; Todorov 2007, "Linearly-solvable Markov
@@ -81,6 +98,7 @@ from scipy import optimize
 from minirl.exact.evaluation import (NoEnd, action_values, at_states, evaluate, expectation,
                                      reachable, transitions_under, valued_states)
 from minirl.exact.planning import optimum_of
+from minirl.exact.scorecard import ENDLESS, Score, as_policy, mean_length
 from minirl.exact.solving import solve
 from minirl.kernel import checks
 from minirl.kernel.mdp import check_policy
@@ -194,6 +212,48 @@ def frontier(mdp, ref_logits, betas):
         reward, kl = expectation(mdp, np.exp(logp), np.array([mdp.mean_reward, ratio]))
         points.append(FrontierPoint(float(beta), float(reward), float(kl)))
     return points
+
+
+def referee_near(mdp, ref_logits, *, beta):
+    """A function from a policy (S, A) to its `Score`, a nat of KL costing `beta`: (regularised.8).
+
+    Raises ValueError where `regularised_optimum` does.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> judge = referee_near(coin_game(), np.zeros((1, 2)), beta=2.0)
+    >>> print(round(judge(np.array([[0.75, 0.25]])).share, 4))
+    0.8729
+    """
+    ref_logp = log_softmax(ref_logits, "ref_logits")
+    ref = np.exp(ref_logp)
+    best = regularised_optimum(mdp, ref_logits, beta=beta).objective
+
+    def measured(policy):
+        # 0 log 0 = 0; and where π is π_ref, so is log π to the last bit, and the KL exactly 0.
+        logp = np.where(policy == ref, ref_logp, np.log(np.where(policy > 0, policy, 1)))
+        outside = (policy > 0) & (ref_logp == -np.inf)
+        ratio = difference(logp, ref_logp, (policy > 0) & ~outside)
+        reward, kl, beyond = expectation(mdp, policy, np.array([mdp.mean_reward, ratio, outside]))
+        kl = np.inf if beyond > 0 else kl  # what the reference never does is infinitely far away
+        return float(reward), float(kl), float(reward - beta * kl)
+
+    *_, low = measured(ref)
+    # Both are good to about 1e-16 (1 + β).  Where they differ by less than a million times that,
+    # the reference counts as the best policy, and there is nothing to have a share of.
+    room = best - low
+
+    def judge(policy):
+        policy = as_policy(policy)
+        try:
+            reward, kl, J = measured(policy)
+        except NoEnd:
+            return ENDLESS
+        share = (J - low) / room if room > 1e-10 * (1 + beta) else None
+        return Score(reward, kl, J, share, best - J, mean_length(mdp, policy))
+
+    return judge
 
 
 def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
