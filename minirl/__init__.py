@@ -11,19 +11,28 @@ Some things hold everywhere and are said only here.  An argument that does not f
 whole, so 3.0 does what 3 does.  A loss returns (loss, gradient), the gradient in the shape of the
 table it was taken in.  An argument `rng` is a NumPy `Generator` or a seed.
 
+Chapter 0
+    introduction  agent, world, policy, return; the running example; how to read this book
+Three pages to turn to
+    symbols       every letter, what it means and where
+    glossary      every term, and the chapter that says what it is
+    errata        what is often printed or shipped, and what is right
 Every algorithm on one screen
-    plain     episode value_iteration q_learning reinforce actor_critic ppo language_model
-              reward_model best_of_n rlhf grpo dpo
+    plain         episode value_iteration q_learning reinforce actor_critic ppo language_model
+                  reward_model best_of_n rlhf grpo dpo
 Part 1, the kernel
-    kernel    checks softmax layout counts sampling mdp playing environment gradcheck
+    kernel        (checks) softmax (layout) counts (sampling) mdp playing (environment) gradcheck
 Part 2, exact answers
-    exact     solving evaluation gains planning average_reward regularised return_law scorecard
+    exact         (solving) evaluation (gains) planning (average_reward) (return_law) scorecard
 Part 3, learning from play
-    play      optim returns training prediction exploration many_learners q_learning reinforce
-              baselines actor_critic surrogate ppo ppo_kl
+    play          optim returns training prediction exploration (many_learners) q_learning
+                  reinforce baselines actor_critic surrogate ppo ppo_kl
 Part 4, learning from people
-    people    fitting pairs sft best_of_n kl existence reward_model calibration rlhf groups
-              grpo dpo ipo kto simpo orpo unified
+    people        (fitting) pairs sft best_of_n regularised kl (existence) reward_model
+                  (calibration) rlhf groups grpo dpo ipo kto simpo orpo unified
+
+A chapter in brackets is a side road: it holds what makes an answer certain, or fast.  The main way
+never needs it.
 
 Beside the parts, `lab` holds the experiments, `files` and `console` what the command lines need to
 read, write and print, and `__main__` the command line itself.  The worlds are in `gridworld` (to
@@ -36,7 +45,8 @@ __version__ = "0.2.0"
 
 
 def __getattr__(name):
-    """A part of the book, imported when it is first asked for."""
-    if name in {"plain", "kernel", "exact", "play", "people"}:
+    """A part of the book or a page of it, imported when it is first asked for."""
+    if name in {"introduction", "symbols", "glossary", "errata",
+                "plain", "kernel", "exact", "play", "people"}:
         return importlib.import_module(f"minirl.{name}")
     raise AttributeError(f"module 'minirl' has no attribute {name!r}")

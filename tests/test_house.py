@@ -13,8 +13,9 @@ import minirl
 
 ROOT = Path(minirl.__file__).parent.parent
 PACKAGES = ("minirl", "toy_lm", "gridworld")
-PARTS = {part: names.split() for part, names in re.findall(
-    r"^    (\w+) {2,}(\S.*(?:\n {8,}\S.*)*)", minirl.__doc__, flags=re.M)}
+PARTS = {part: re.findall(r"\w+", names) for part, names in re.findall(
+    r"^    (\w+) {2,}(\S.*(?:\n {8,}\S.*)*)", minirl.__doc__, flags=re.M)
+    if (ROOT / "minirl" / part).is_dir()}  # with the side roads, which stand in brackets
 CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names if part != "plain"]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
           "minirl.lab.figures": "matplotlib"}
@@ -49,7 +50,7 @@ def is_module(name):
 def contents(package):
     """The names that the docstring of a package lists, in its order."""
     doc = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")))
-    return re.findall(r"^    (\w+) {2,}\S", doc, flags=re.M)
+    return re.findall(r"^    \(?(\w+)\)? {2,}\S", doc, flags=re.M)
 
 
 def test_the_contents_of_a_package_are_its_modules_and_those_of_the_book_its_parts():

@@ -1,49 +1,82 @@
-"""The softmax table: the only policy, and the only backward pass, in this book.
+"""How does a policy change when one of its logits moves?
 
-A policy is a table of logits θ[s, a], one real number for each action a in each state s, and
+*Part 1.  Previous: `checks`.  Next: `layout`.*
+
+A policy that learns is a table of *logits* θ[s, a] in this book, one real number for each action a
+in each state s.  The *softmax* makes probabilities of each row:
 
     π(a|s) = exp θ[s, a] / Σ_b exp θ[s, b].                                              (softmax.1)
 
-In a gridworld s is a cell and a is a move.  In a bigram language model s is the last character
-and a is the next one.  Adding a constant to a row of θ changes nothing: only differences count.
+**In numbers.**  Take one state with three actions and the logits log 2, log 1 and log 1.  Their
+exponentials are 2, 1 and 1, which sum to 4, so that π = ½ ¼ ¼:
 
-How does a loss change when one logit moves?  Take the logarithm of (softmax.1) and differentiate:
+>>> logp = log_softmax(np.log([[2., 1., 1.]]))
+>>> print(np.exp(logp))
+[[0.5  0.25 0.25]]
+
+Add 7 to all three logits, and every exponential is e⁷ times as large.  The shares stay what they
+are: only the differences of a row's logits count.
+
+**One logit moves.**  Losses see a policy through its log-probabilities.  By (softmax.1)
+
+    log π(a|s) = θ[s, a] − log Σ_b exp θ[s, b].
+
+The derivative of the first term in θ[s, b] is 1{a = b}, which is 1 if a is b and 0 otherwise.  That
+of the second is exp θ[s, b] over the same sum, which is π(b|s).  So
 
     ∂ log π(a|s) / ∂θ[s, b] = 1{a = b} − π(b|s).                                         (softmax.2)
 
-Raise the logit of b by a little, δ: log π(b|s) gains δ, and all log-probabilities of the row, that
-of b too, fall by the same δ π(b|s).  Rows do not touch each other.  Now let a loss L see θ only
-through the table log π, and write G[s, a] = ∂L/∂log π(a|s), where all entries of log π are treated
-as free.  The chain rule is
+Raise the logit of b by a little: log π(b|s) gains as much, and then all log-probabilities of the
+row, that of b too, fall by π(b|s) times as much.  The rows do not touch each other.
+
+**Backward.**  Let a loss L see θ only through the table log π, and write G[s, a] for its derivative
+in the entry log π(a|s).  The chain rule sums over the entries of the row:
 
     ∂L/∂θ[s, b] = Σ_a G[s, a] (1{a = b} − π(b|s)) = G[s, b] − π(b|s) Σ_a G[s, a].        (softmax.3)
 
-That is the whole of backpropagation here.  Every later chapter derives one table G and calls
-`backward`.  Two things follow at once.  Each row of a gradient sums to zero.  And a multiple
-c[s]·π(a|s) may be added to G without changing anything, because `backward` removes it.
+That is the whole of backpropagation here: a chapter derives one table G, and `backward` does the
+rest.  Take L = −log π(0|s) in the example.  Then G = −1 0 0 and ΣG = −1, so that the gradient is
+−1 + ½, 0 + ¼, 0 + ¼:
 
-Two quantities belong to a row of the table rather than to any algorithm: its entropy, and its
-distance to another row,
+>>> print(backward(logp, np.array([[-1., 0., 0.]])))
+[[-0.5   0.25  0.25]]
+
+The entries of log π are not free, since Σ_a exp log π(a|s) = 1.  G treats them as if they were: it
+differentiates the formula of the loss as it is written.  Another formula that agrees with it on all
+policies may have another G.  The two differ by c·π(a|s) in a row, because the sum above has this
+derivative, and `backward` removes it: c π(b|s) − π(b|s) Σ_a c π(a|s) = 0.  Summed over b, the right
+side of (softmax.3) is 0 too: each row of a gradient sums to zero.
+
+**Entropy and distance.**  Two quantities belong to a row rather than to any algorithm: its
+*entropy*, which says how undecided it is, and its KL divergence from another row μ,
 
     H(s) = −Σ_a π(a|s) log π(a|s),                                                       (softmax.4)
     KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.                      (softmax.5)
 
-Both have a limit where a probability is zero, and that is what is computed: 0 log 0 is 0, and so is
-0 log (0/0).  What π does and μ never does makes KL(π‖μ) +∞.  A logit of −∞ stays where it is, since
-(softmax.3) gives it the gradient G = 0.  So a policy may be trained whose zeros are to remain, such
-as those of actions that are not available.
+The example has the entropy ½ log 2 + 2 · ¼ log 4 = 1.0397 nats; a fair choice among three has log 3
+= 1.0986.  Where a probability is zero the limit is meant: 0 log 0 is 0, and so is 0 log (0/0).
+What π does and μ never does makes the divergence +∞.  A logit of −∞ stays where it is, since its
+gradient is 0.  So a policy may be trained whose zeros are to remain.
 
-Lecture notes sometimes print the second as Σ P (P − Q).  The logarithms are needed: without them it
-is neither additive along a sequence nor bounded below by zero.
-
-A binary choice is a softmax over two logits, x and 0.  It has its own name, the logistic function
-σ(x) = 1/(1 + e^−x), and its logarithm must be computed without forming e^1000:
+**Two actions** with the logits x and 0: the first one has the probability σ(x) = 1/(1 + e^−x), the
+*logistic function*.  At x = −1000 the power e^1000 overflows, although log σ(x) is about x.  Where
+x is negative, multiply above and below by e^x: σ(x) = e^x/(1 + e^x), so that log σ(x) = x − log(1 +
+e^x).  Both cases in one line never form a large power:
 
     log σ(x) = min(x, 0) − log(1 + e^−|x|).                                              (softmax.6)
 
-Read next: `counts`.
-Source: Williams 1992, "Simple statistical gradient-following algorithms", §6 (characteristic
-eligibility of a softmax); Cover and Thomas, "Elements of information theory", chapter 2.
+**Exercises.**  `from minirl.kernel.softmax import *`
+1. The loss is −log π(0|s) again, at a policy that is nearly sure of action 0.  How large is its
+   gradient, and why?
+       backward(log_softmax(np.array([[9., 0.]])), np.array([[-1., 0.]])).round(4)
+2. Somebody adds 5·π to a table G.  What changes in the gradient?
+       backward(np.log([[0.8, 0.2]]), np.array([[-1., 0.]]) + 5 * np.array([[0.8, 0.2]])).round(4)
+3. A policy is sure, another one tosses a fair coin.  Which of the two KL divergences is finite?
+       kl(log_softmax(np.array([[0., -np.inf]])), np.log([[0.5, 0.5]])).round(4)
+
+Read next: `counts`, which makes one table of a whole batch.
+Source: Sutton and Barto, "Reinforcement learning", 2nd edition, §2.8 and §13.3; Cover and Thomas,
+"Elements of information theory", chapter 2.
 """
 
 from typing import NamedTuple

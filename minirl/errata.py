@@ -1,0 +1,2 @@
+"""What is often printed or shipped, and what is right.
+"""

@@ -1,0 +1,80 @@
+"""Every letter of the equations: what it means, its name in code, and the chapter it comes from.
+
+A letter has one meaning within a part.  Most have one in the whole book, and stand first.  An index
+says of what: R_t is the return from time t on, π_old the policy that played a batch.  A star means
+the best, as in π*, V*, Q*, J*; a hat an estimate; and ∇ the derivatives in all logits.  Words in
+equations, such as start(s), are names in the code.
+
+Everywhere
+    s       the state                                                   state       introduction
+    a       the action                                                  action      introduction
+    π       the policy, a table of probabilities π(a|s)                 policy      introduction
+    r       the reward of a step; r(s, a) its mean; r̄ per step          reward      introduction
+    R       the return: what an episode earns, discounted               returns     introduction
+    γ       the discount of a step                                      gamma       introduction
+    t       the time: the number of steps since the episode began       time        introduction
+    J       the objective: the mean return of a policy's episodes       objective   introduction
+    y       a string                                                    string      introduction
+    β       the price of a nat                                          beta        introduction
+    e       2.718…                                                      np.exp      introduction
+    θ       the logits                                                  logits      softmax
+    b       another action, over which a sum or a maximum runs          -           softmax
+    L       the loss, to be made small                                  loss        softmax
+    G       ∂L/∂log π, and nothing else                                 G           softmax
+    H       the entropy of a row of the policy                          entropy     softmax
+    μ       another policy                                              other_logp  softmax
+    σ       the logistic function                                       log_sigmoid softmax
+    N       the number of steps in a batch; N[s] of those in a state    number      counts
+    n       the number of one step in a batch                           -           counts
+    w       the weight of what is summed                                weights     counts
+    W       the weights of all steps of an entry, summed                weights     counts
+    i, j, k whole numbers that a display counts with                    -           counts
+    E       the mean over episodes, an expectation                      -           mdp
+    P       the chance of going on, P(s'|s, a); under a policy P_π      transitions mdp
+    V       the value of a state                                        values      evaluation
+    Q       the value of an action                                      action_values evaluation
+    A       the advantage of an action                                  advantages  evaluation
+    η       the visits: the discounted times that a state is visited    visits      evaluation
+
+Part 1
+    x       any number                                                  x           softmax
+    f       any function                                                -           counts
+    X       the counts of each sequence's steps, a row per sequence     matrix      counts
+    D       the difference of two such matrices, X⁺ − X⁻                difference  counts
+    M       the shares of each sequence's steps, X over its length      means       counts
+    K       the number of outcomes                                      -           sampling
+    c       a cell of the alias method                                  -           sampling
+    u       a uniform random number between 0 and 1                     u           sampling
+    h       a small step                                                h           gradcheck
+
+Part 2
+    x       the unknown of a linear equation                            x           solving
+    M       its matrix, with entries ≥ 0                                matrix      solving
+    c       its right side                                              right       solving
+    z       the zero from which values are counted                      zero        gains
+    T       a number of steps after which an episode is cut             horizon     planning
+    h       the differential value of a state                           values      average_reward
+    d       the share of time that is spent in a state                  shares      average_reward
+    p       the law of an episode's reward: the chance of each level    probability return_law
+    m       such a chance times the mean of another sum                 -           return_law
+    I       the identity matrix                                         np.eye      return_law
+
+Part 3
+    α       the learning rate                                           learning_rate optim
+    g       a gradient                                                  grad        optim
+    m, v    Adam's running means of g and of its square                 m, v        optim
+    ν       how much of them an update keeps                            beta1, beta2 optim
+    δ       the temporal-difference error                               td_errors   returns
+    λ       the second discount, of GAE                                 gae_lambda  returns
+    x       the numbers that a recursion sums                           x           returns
+    τ       a temperature                                               temperature exploration
+    C       the credit of a step: what it is judged by                  credits     reinforce
+    B       the number of episodes in a batch                           episodes    reinforce
+    c       a constant baseline                                         constant    baselines
+    z       the score of an episode, Σ w ∇log π                         scores      baselines
+    ρ       the ratio π(a|s)/π_old(a|s)                                 ratio       surrogate
+    ε       the clip range                                              clip_range  ppo
+
+*Shapes* are tuples of code, as in (S, A), and their letters are counted apart: S states, A actions,
+K outcomes of an action, N steps, B episodes or strings or pairs, R independent runs.
+"""

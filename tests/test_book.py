@@ -1,0 +1,216 @@
+"""The book as a text: its chain of chapters, its letters and terms, its examples and exercises."""
+
+import ast
+import contextlib
+import importlib
+import io
+import re
+
+import pytest
+from answers import ANSWERS
+from test_house import CHAPTERS, PARTS, ROOT
+
+import minirl
+from minirl import glossary, symbols
+
+WRITTEN = ["kernel", "exact", "play"]  # the parts that have the shape of this edition
+SIDE_ROADS = set(re.findall(r"\((\w+)\)", minirl.__doc__.split("Part 1,")[1].split("A chapter")[0]))
+ORDER = ["introduction", *(chapter.split(".")[1] for chapter in CHAPTERS)]
+PATHS = {"introduction": ROOT / "minirl" / "introduction.py"} | {
+    name: ROOT / "minirl" / part / f"{name}.py" for part, names in PARTS.items()
+    if part != "plain" for name in names}
+PART_OF = {name: part for part, names in PARTS.items() if part != "plain" for name in names}
+TEXTS = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+         for name, path in PATHS.items()}
+IN_SHAPE = [name for name in ORDER if PART_OF.get(name, "kernel") in WRITTEN]
+MAIN_WAY = [name for name in ORDER if name not in SIDE_ROADS]
+
+# The function or record that a chapter begins with.
+FIRST = {
+    "checks": "whole", "softmax": "log_softmax", "layout": "starts_of", "counts": "table",
+    "sampling": "draw", "mdp": "TabularMDP", "playing": "rollout", "environment": "Environment",
+    "gradcheck": "check", "solving": "solve", "evaluation": "evaluate", "gains": "gains",
+    "planning": "policy_iteration", "average_reward": "average_reward", "return_law": "reward_law",
+    "scorecard": "referee", "optim": "gradient_descent", "returns": "reward_to_go",
+    "training": "start", "prediction": "td_prediction", "exploration": "epsilon_greedy",
+    "many_learners": "move_together", "q_learning": "q_learning", "reinforce": "reinforce_loss",
+    "baselines": "batch_mean", "actor_critic": "actor_critic", "surrogate": "ratios",
+    "ppo": "ppo_loss", "ppo_kl": "ppo_kl_loss",
+}
+
+
+def part_of(text, heading):
+    """The lines of a text from a heading to the next blank line before another paragraph."""
+    found = re.search(rf"^{re.escape(heading)}.*?(?=^\S[^\n]*:|\Z)", text, flags=re.M | re.S)
+    return found[0] if found else ""
+
+
+# The way through the book.
+
+
+def test_the_chain_of_chapters_visits_each_of_them_once():
+    """Each names the one before and the one after it; the order is that of the contents page."""
+    for place, name in enumerate(ORDER):
+        number = ["kernel", "exact", "play", "people"].index(PART_OF[name]) + 1 if place else 0
+        said = f"Part {number}" + ", a side road" * (name in SIDE_ROADS) if place else "Chapter 0"
+        before = f"  Previous: `{ORDER[place - 1]}`." if place else ""
+        after = f"  Next: `{ORDER[place + 1]}`." if place + 1 < len(ORDER) else ""
+        title, _, line, *_ = TEXTS[name].split("\n")
+        assert (title[-1] in ".?!", line) == (True, f"*{said}.{before}{after}*"), name
+
+
+def test_read_next_leads_along_the_main_way():
+    """The first chapter that `Read next` names is the next one that is no side road."""
+    for name in IN_SHAPE:
+        after = next(later for later in MAIN_WAY if ORDER.index(later) > ORDER.index(name))
+        found = re.findall(r"^Read next: `(\w+)`", TEXTS[name], flags=re.M)
+        assert found == [after], name
+
+
+@pytest.mark.parametrize("name", IN_SHAPE)
+def test_a_chapter_has_its_shape(name):
+    """At most 120 lines of text; an example, exercises, what to read next and where it is from."""
+    text = TEXTS[name]
+    places = [text.find(part) for part in (">>> ", "**Exercises.**", "\nRead next: `")]
+    assert -1 < places[0] < places[1] < places[2], places
+    assert len(text.split("\n")) <= 120
+    if name in FIRST:
+        module = ast.parse(PATHS[name].read_text(encoding="utf-8"))
+        defined = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
+        if FIRST[name][0].isupper():
+            defined = [node.name for node in module.body if isinstance(node, ast.ClassDef)]
+        assert defined[0] == FIRST[name]
+
+
+def exercises(name):
+    """The import of a chapter's exercises, and their lines of code, a list for each question."""
+    text = TEXTS[name].partition("**Exercises.**")[2].partition("\nRead next: `")[0]
+    load = re.search(r"`(from [^`]*)`", text)[1].replace("\n", " ")
+    questions = re.split(r"^(\d)\. ", text, flags=re.M)
+    assert questions[1::2] == ["1", "2", "3"], name
+    return load, [[line[7:] for line in question.split("\n") if line.startswith(7 * " ")]
+                  for question in questions[2::2]]
+
+
+def printed(lines, names):
+    """What Python's prompt prints for some lines, run in `names`."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        for statement in ast.parse("\n".join(lines)).body:
+            exec(compile(ast.Interactive([statement]), "exercise", "single"), names)
+    return output.getvalue().rstrip("\n")
+
+
+@pytest.mark.parametrize("name", IN_SHAPE)
+def test_the_exercises_of_a_chapter_have_the_answers_that_they_should(name):
+    load, questions = exercises(name)
+    names = {}
+    exec(load, names)
+    assert all(questions)
+    assert [printed(lines, dict(names)) for lines in questions] == ANSWERS[name]
+
+
+def test_there_are_no_answers_without_a_question():
+    assert set(ANSWERS) == set(IN_SHAPE)
+
+
+# Figures.
+
+
+def prose(name):
+    """A chapter without its examples, exercises, tags, sources and numbers of papers."""
+    text = TEXTS[name].partition("**Exercises.**")[0] or TEXTS[name]
+    text = re.sub(r"^ *>>>.*(?:\n(?!\s*$).*)*", "", text, flags=re.M)
+    return re.sub(rf"\((?:{'|'.join(ORDER)})\.\d+\)|(?:§|chapters?|examples?|figure) ?[\d.]+"
+                  r"(?: (?:and|to) [\d.]+)?|arXiv:[\d.]+", "", text)
+
+
+@pytest.mark.parametrize("name", IN_SHAPE)
+def test_every_figure_in_the_text_is_computed_by_a_test_or_an_example(name):
+    """A number with a decimal point or a comma stands in some test, or in an example beside it."""
+    proofs = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
+    proofs += "".join(re.findall(r"^ *>>>.*(?:\n(?!\s*$).*)*", TEXTS[name], flags=re.M))
+    numbers = {found.replace(",", "") for found in re.findall(
+        r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?", prose(name)) if re.search("[.,]", found)}
+    known = set(re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d)[_,](?=\d{3})", "", proofs)))
+    assert numbers - known == set()
+
+
+# Letters.
+
+
+def rows(page):
+    """The rows of a page's table, under their headings: (heading, columns)."""
+    found, heading = [], None
+    for line in page.__doc__.split("\n"):
+        if re.match(r"\w[\w ]*$", line):
+            heading = line
+        elif line.startswith("    ") and heading:
+            found.append((heading, re.split(r" {2,}|(?<=\S) (?=\w+$)", line.strip())))
+    return found
+
+
+def displays(name):
+    """The tagged equations of a chapter, without their tags."""
+    blocks = [block for block in re.split(r"\n\s*\n", TEXTS[name])
+              if re.search(rf"\({name}\.\d+\)", block)]
+    lines = [line for block in blocks for line in block.split("\n") if line.startswith("    ")]
+    return re.sub(r"\(\w+\.\d+\)", "", "\n".join(lines))
+
+
+def letters(text):
+    """The letters that stand alone, and all Greek ones but those of sums, products and steps."""
+    return {*re.findall(r"(?<![^\W\dΑ-Ωα-ω_])[A-Za-z](?![A-Za-z])", re.sub("[Α-Ωα-ω]", " ", text)),
+            *re.findall("[Α-Ωα-ω]", text)} - {"Σ", "Π", "Δ"}
+
+
+def test_the_page_of_symbols_is_what_the_displays_use():
+    """One meaning for a letter within a part, and none that is not on the page."""
+    page = {}
+    for heading, columns in rows(symbols):
+        for letter in columns[0].split(", "):
+            assert letter not in page.get(heading, {}), letter
+            assert heading == "Everywhere" or letter not in page["Everywhere"], letter
+            page.setdefault(heading, {})[letter] = columns[-1]
+    for number, part in enumerate(["kernel", "exact", "play", "people"], start=1):
+        used = set().union(*(letters(displays(name)) for name in PARTS[part]))
+        listed = page[f"Part {number}"]
+        assert used - set(page["Everywhere"]) == set(listed), part
+    for section in page.values():
+        for letter, name in section.items():
+            assert letter in letters(displays(name)), (letter, name)
+
+
+# Terms.
+
+
+def terms():
+    """Each term of the glossary and the chapter that says what it is."""
+    return {term: columns[1] for _, columns in rows(glossary) for term in columns[0].split(", ")}
+
+
+def used(term, text):
+    """Whether a text uses a term, in the singular or the plural."""
+    words = re.escape(term).replace(r"\ ", r"\s+").replace(r"\-", r"-\s*")
+    return re.search(rf"(?<![\w`-]){words}(?:e?s)?(?![\w`])", text, flags=re.I)
+
+
+def readable(name):
+    """The text of a chapter without the lines that point elsewhere, and without names of code."""
+    text = re.sub(r"^(?:Read next|Compare|Source):.*?(?=^\S+ ?\w*:|\Z)", "", TEXTS[name],
+                  flags=re.M | re.S)
+    return re.sub(r"`[^`]*`|^ *(?:>>>|\.\.\.).*|^ {7}.*", "", text, flags=re.M)
+
+
+def test_nothing_is_used_before_it_is_said():
+    """On the main way, in an earlier chapter of it.  A side road may use all of its part."""
+    for term, home in terms().items():
+        assert used(term, readable(home)), (term, home)
+        for name in IN_SHAPE:
+            before = [other for other in MAIN_WAY if ORDER.index(other) < ORDER.index(name)]
+            if name in SIDE_ROADS:
+                before = [other for other in ORDER
+                          if ORDER.index(other) < ORDER.index(name) or other in MAIN_WAY
+                          and PART_OF.get(other) == PART_OF[name]]
+            if home not in {name, *before}:
+                assert not used(term, readable(name)), (term, name, home)
