@@ -37,14 +37,13 @@ The *return* of an episode adds its rewards up.  A reward that comes later count
 
     R_0 = r_0 + γ r_1 + γ² r_2 + …                                                  (introduction.1)
 
-At γ = 0.99 this episode has the return 0.99⁶ · 1 = 0.9415, since six steps come before the goal:
+At γ = 0.99 this episode has the return 0.99⁶ · 1 = 0.9415, since six steps come before the last:
 
 >>> print(round(returns([r for _, _, r, _, _ in walk], 0.99)[0], 4))
 0.9415
 
-**A word.**  A *bigram* language model writes a character at a time and looks one character back.
-Let the state be the last character, and the action the next one.  Here is "sun", and a word that
-is harder to say, with the probabilities and rewards of an example that follows below:
+**A word.**  A *bigram* language model writes a character at a time and looks one character back:
+the state is the last character, the action the next one.  Two words, from the example below:
 
     state    start   s      u      n           state    start   s       p       y
     action   s       u      n      end         action   s       p       y       end
@@ -64,11 +63,11 @@ this book is written once, and runs on both.
     reward         1 at the goal                  how good the string is
 
 **Better** has one meaning: a larger *objective* J(π), the mean return of the episodes that π plays.
-On the lake a policy that moves at random has J = 0.0124, and the best one has J* = 0.5420: both are
-exact, from the solves of Part 2.  At such tables every learner of the book is measured.
+On the lake a policy that moves at random has J = 0.0124, and the best one J* = 0.5420.  Part 2
+solves for both exactly, and every learner of the book is measured by its distance to J*.
 
-**Why a reference?**  A language model first learns to write, by imitating texts.  This is the
-*reference* π_ref.  Then its strings are judged.  A policy that sought nothing but reward would
+**Why a reference?**  A language model first learns to write, by imitating texts.  That makes the
+*reference* π_ref.  Then its strings are judged, and a policy that sought nothing but reward would
 forget how to write: where each letter earns 0.139, it never ends.  So each departure has a price.
 The logarithm of a string's probability, its *log-probability*, is the sum over its steps; "sun" has
 
@@ -87,8 +86,8 @@ A model is also judged by the nats that it spends per character.  Their exponent
 words in Unicode character names, plus 0.1 for every pair.  The reward asks which word is easier to
 say: it is 0.139 per letter, minus 1 for every two neighbours that are both vowels or both
 consonants.  With β = 0.5 the reference has J = −0.5355, and the best policy J* = 0.1489.  That one
-writes "sun" with −8.07 nats instead of −8.61, and "spy" with −15.40 instead of −11.93.
-Three other worlds come back again and again:
+writes "sun" with −8.07 nats instead of −8.61, and "spy" with −15.40 instead of −11.93.  Three other
+worlds come back again and again:
 
     SFFFFFFF   the slippery 8x8 lake            FFFFFFFFFFFF   the cliff: every step costs 1,
     FFFFFFFF                                    FFFFFFFFFFFF   a step onto C costs 100 and
@@ -103,20 +102,19 @@ Three other worlds come back again and again:
 helpers.  A *tag* such as (softmax.3) names an equation, and a search for it finds its text, its
 code and its test.  `minirl/plain` has each algorithm on one screen.  `python -m pytest -m gradient`
 checks every gradient.  `symbols` lists the letters and `glossary` the terms.  Chapters in brackets
-on the contents page (`help(minirl)`) are side roads.  Exercises end a chapter: start
-Python, run the import that they begin with, predict, and then run the line.
-
-Three routes.  *In a hurry*, two hours: `softmax`, `mdp`, `evaluation`, `reinforce`, `ppo`,
-`regularised`, `dpo`.  *Reinforcement learning*: Parts 1 to 3 without brackets.  *Alignment*:
-`softmax` to `playing`, `evaluation`, `returns`, `training`, `reinforce`, `ppo`, then Part 4.
+on the contents page, `help(minirl)`, are side roads.  Exercises end a chapter: start Python, run
+the import that they begin with, predict, and then run the line.  Three routes: *in a hurry*, two
+hours: `softmax`, `mdp`, `evaluation`, `reinforce`, `ppo`, `regularised`, `dpo`.  *Reinforcement
+learning*: Parts 1 to 3 without brackets.  *Alignment*: `softmax` to `playing`, `evaluation`,
+`returns`, `training`, `reinforce`, `ppo`, then Part 4.
 
 **Exercises.**  `from minirl.plain.episode import *`
 1. The walk above, at γ = 0.5: what is its return?
        returns([0, 0, 0, 0, 0, 0, 1], 0.5)[0]
 2. How long is an episode at random, on average?  Guess before 1,000 of them are played.
-       np.mean([len(episode(lake, at_random, np.random.default_rng(n))) for n in range(1000)])
+       sum(len(episode(lake, at_random, np.random.default_rng(n))) for n in range(1000)) / 1000
 3. A fair coin plays the coin game.  What is the log-probability of head, head, tail, in nats?
-       3 * np.log(0.5)
+       round(3 * float(np.log(0.5)), 4)
 
 Read next: `softmax`, the table that a policy is.
 Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapters 1 and 3.

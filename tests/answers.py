@@ -1,5 +1,6 @@
 """What the lines of the exercises print, three for each chapter."""
 
 ANSWERS = {
-    "introduction": ["0.015625", "np.float64(7.723)", "np.float64(-2.0794415416798357)"],
+    "introduction": ["0.015625", "7.772", "-2.0794"],
+    "softmax": ["array([[-0.0001,  0.0001]])", "array([[-0.2,  0.2]])", "array([0.6931])"],
 }

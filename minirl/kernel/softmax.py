@@ -53,8 +53,12 @@ side of (softmax.3) is 0 too: each row of a gradient sums to zero.
     H(s) = −Σ_a π(a|s) log π(a|s),                                                       (softmax.4)
     KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.                      (softmax.5)
 
-The example has the entropy ½ log 2 + 2 · ¼ log 4 = 1.0397 nats; a fair choice among three has log 3
-= 1.0986.  Where a probability is zero the limit is meant: 0 log 0 is 0, and so is 0 log (0/0).
+The example has the entropy ½ log 2 + 2 · ¼ log 4, in nats, and a fair choice among three has log 3:
+
+>>> print(entropy(logp).round(4), np.log(3).round(4))
+[1.0397] 1.0986
+
+Where a probability is zero the limit is meant: 0 log 0 is 0, and so is 0 log (0/0).
 What π does and μ never does makes the divergence +∞.  A logit of −∞ stays where it is, since its
 gradient is 0.  So a policy may be trained whose zeros are to remain.
 
