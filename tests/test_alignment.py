@@ -572,7 +572,7 @@ def test_the_figure_of_the_frontier_shows_what_costs_less_than_three_nats():
         "frontier: the path of optima": ([0, 0.00644, 0.9], [-0.53549, -0.4, 0.6]),
         "best of n": ([0.0, 0.63098], [-0.53549, 0.40615]),
         "reference": ([0.0], [-0.53549])}
-    assert axes.get_xlabel() == "KL to the reference, nats a string"
+    assert axes.get_xlabel() == "KL to the reference, nats per string"
     assert axes.get_ylabel() == "E[reward]"
     legend, = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
@@ -609,7 +609,7 @@ def test_the_figure_of_proxies_has_a_panel_each_with_promise_and_truth():
                                 "truth, best of n": ([0.0], [0.0])}
     for axes, proxy in zip((first, second), SMALL.proxies):
         assert axes.get_title() == proxy.name
-        assert axes.get_xlabel() == "KL to the reference, nats a string"
+        assert axes.get_xlabel() == "KL to the reference, nats per string"
         one, other = axes.lines
         assert one.get_color() != other.get_color()
     assert first.lines[0].get_linestyle() != second.lines[0].get_linestyle()

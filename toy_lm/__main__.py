@@ -1,6 +1,6 @@
 """The command line for text of your own: `python -m toy_lm`, also installed as `toy_lm`.
 
-    toy_lm train FILE --out model.npz     count a corpus, one item a line
+    toy_lm train FILE --out model.npz     count a corpus, one item per line
     toy_lm score model.npz FILE           how likely are these items?
     toy_lm sample model.npz -n 20         let the model write
     toy_lm pairs model.npz --out FILE     make preference data

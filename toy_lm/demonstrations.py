@@ -28,8 +28,8 @@ What comes of it?  Take every twelfth of the Unicode words as seeds, 206 of them
 twice in a row" as the check.  Of the first thousand strings about 200 fail it, of the eighth
 thousand about ten: the check is learned.  But nobody checks the rest.  Short strings are in the
 pool already and are thrown away, so the pool's strings grow, from 6.1 letters expected to more than
-8, and the other words of the corpus cost 2.95 nats a character in the end, 2.74 at first.  What is
-not checked drifts.
+8, and the other words of the corpus cost 2.95 nats per character in the end, 2.74 at first.  What
+is not checked drifts.
 
 Read first: `models`, `minirl.people.sft`.  Read next: `raters`.
 Source: Wang et al. 2022, arXiv:2212.10560; Yuan et al. 2023, "Scaling relationship on learning

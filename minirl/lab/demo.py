@@ -173,7 +173,7 @@ def language_text(found):
     held = ("no held-out items in a corpus of fewer than ten" if corpus.nll_heldout is None else
             f"{corpus.nll_heldout:.4f} on every tenth, held out (perplexity "
             f"{np.exp(corpus.nll_heldout):.2f})")
-    notes = [f"All exact, by linear solves: KL in nats a string, share of J* - J(ref), length\n"
+    notes = [f"All exact, by linear solves: KL in nats per string, share of J* - J(ref), length\n"
              f"in letters.  rlhf and dpo saw {counted(found.pairs, 'preference', ',')} over "
              f"strings of the\nreference; in {found.identical:,} of them the two strings were "
              f"the same."]

@@ -302,9 +302,9 @@ def estimators_text(found):
         "trusting wrong values at the cut, and below lambda 1 by trusting them at every step.",
         "From the uniform policy on the cliff (gamma 0.99) x logits along the gradient:",
         in_columns("x, KL, J, surrogate, clipped", line[::5], (1, 4, 2, 2, 2)),
-        "KL is from the uniform policy, in nats a step.  The surrogate is what importance sampling "
-        "promises: right to first order, and soon more than any policy can earn (J* is -12.25).  "
-        "Clipped at 0.2, as PPO does, it promises nothing for going far.")
+        "KL is from the uniform policy, in nats per step.  The surrogate is what importance "
+        "sampling promises: right to first order, and soon more than any policy can earn (J* is "
+        "-12.25).  Clipped at 0.2, as PPO does, it promises nothing for going far.")
 
 
 def _bias(value):

@@ -10,7 +10,7 @@ from minirl.console import counted
 from minirl.lab.summary import spread
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
-NATS = "KL to the reference, nats a string"
+NATS = "KL to the reference, nats per string"
 OPTIMUM = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "optimum"}
 
 
