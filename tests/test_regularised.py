@@ -12,6 +12,7 @@ from minirl.exact.planning import policy_iteration
 from minirl.people.regularised import (critical_beta, entropy_optimum, frontier, log_partition,
                                        referee_near, regularised_optimum, tilt)
 from minirl.kernel.softmax import kl, log_softmax
+from languages import running_example
 from worlds import (endless, episodes, island, random_mdp, random_policy, single_outcome, tables,
                     value_by_loops)
 
@@ -218,6 +219,13 @@ def test_a_few_rounds_are_enough_and_without_a_reward_the_reference_is_best_at_o
         best = regularised_optimum(replace(mdp, reward=0 * mdp.reward), ref_logits, beta=1.0)
         np.testing.assert_allclose(best.policy, softmax(ref_logits), rtol=1e-12)
         assert best.rounds == 2 and abs(best.objective) < 1e-12
+
+
+@pytest.mark.parametrize("beta, rounds", [(0.5, 7), (0.3, 10), (0.28, 12)])
+def test_the_rounds_that_the_running_example_needs(beta, rounds):
+    """The figures of the chapter: more, the nearer β comes to its critical value"""
+    example = running_example()
+    assert regularised_optimum(example.world, example.reference, beta=beta).rounds == rounds
 
 
 def test_the_rounds_wait_for_the_slowest_state(rng):

@@ -212,6 +212,20 @@ def test_300_pairs_without_a_pull_have_no_optimum_and_with_it_a_bad_one(seed):
     assert -1 < share(tilt(example.reference, learned.action_values, beta=BETA)) < 0.1
 
 
+@pytest.mark.slow
+def test_the_error_of_the_learned_reward_falls_like_the_root_of_the_pairs_only_when_they_are_many():
+    """The figures of the chapter, each the mean over two samples of pairs"""
+    example, policy = running_example(), np.exp(running_example().reference)
+    found = {}
+    for pairs, error in ((1_000, 0.9), (5_000, 0.5), (20_000, 0.29), (80_000, 0.16),
+                         (320_000, 0.085)):
+        found[pairs] = np.mean([reward_error(example.world, policy, fit_reward_model(
+            np.zeros((27, 27)), preference_pairs(pairs, seed), pull=2.0).x) for seed in (0, 1)])
+        assert found[pairs] == pytest.approx(error, rel=0.04)
+    assert found[5_000] / found[80_000] < 3.3  # the root would be 4
+    assert 1.8 < found[80_000] / found[320_000] < 2.0
+
+
 @pytest.mark.parametrize("epsilon", [0.0, 0.2])
 def test_extreme_margins_cost_what_they_should_to_the_last_digits(epsilon):
     """(reward_model.3) and its slope from one logarithm: small losses keep their relative size."""

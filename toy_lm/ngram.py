@@ -33,8 +33,8 @@ and of these for the fewest that together have the probability p, the nucleus: t
     Σ_{i<n} π_T(a_i|s) < p ≤ Σ_{i≤n} π_T(a_i|s),   π_T(a_1|s) ≥ π_T(a_2|s) ≥ …             (ngram.3)
 
 `decoding` returns what is left, in rows that sum to one: a table, with zeros.  What is sampled from
-it is scored with it.  Libraries that keep the two apart have shipped a trainer that samples at one
-temperature and takes the log-probabilities at another, and then every ratio and every KL is wrong.
+it is scored with it.  Where a trainer samples at one temperature and takes the log-probabilities at
+another, every ratio and every KL is wrong.
 
 Read first: `vocabulary`, `minirl.kernel.playing`.  Read next: `smoothing`, `exact`.
 Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et al. 2003; Fan et al.

@@ -17,8 +17,8 @@ A bigram π earns
     J(π) = b p(π) − β KL(π‖π_ref),      ∂p/∂log π(a|s) = E[X[s, a] 1{y passes}],       (verifiers.2)
 
 with X the counts of the string: the probability of a string is a product, in which π(a|s) occurs
-X[s, a] times.  Both p and these expected counts C can be computed, so that the best bigram can be
-climbed to.
+X[s, a] times.  Both p and these expected counts C can be computed, so that a good bigram can be
+climbed to.  The climb ends at a local optimum, so that the gap found is the true one or more.
 
 *A pattern* has a class of letters for each place (and an exact length is the pattern of that many
 arbitrary letters).  Let M_t be the matrix π(a|s) with only the letters a of place t.  Then
@@ -34,7 +34,7 @@ in the middle or two,
 
 On the Unicode words at β = 0.5, with a bonus of 2 for passing:
 
-    rule            passes   best policy   best bigram   it passes
+    rule            passes   best policy   bigram found  it passes
     palindrome      0.1681        1.1518        1.0974      0.9805
     five letters    0.0830        0.8475        0.1676      0.0846
     CVCV            0.0262        0.4384        0.0624      0.0377
@@ -49,7 +49,7 @@ unrolled world (`minirl.kernel.mdp.unroll`) is, for a fixed length, all of J*.
 
 Read first: `rewards`, `minirl.people.regularised`.  Read next: `demonstrations`.
 Source: Lambert et al. 2024 (Tülu 3), arXiv:2411.15124, §6, reinforcement learning with verifiable
-rewards; DeepSeek-AI 2025, arXiv:2501.12948, §2.2.2, rule-based rewards.
+rewards; DeepSeek-AI 2025, arXiv:2501.12948, §2.2.2 of version 1, rule-based rewards.
 """
 
 from typing import NamedTuple

@@ -28,10 +28,10 @@ always smaller, if only by a little.
 that n = 10⁶ costs as much as n = 2.
 
 *Is it any good?*  On the running example J = E[r] − β KL at β = 0.5 is best at n = 4, with 91.5 %
-of what the best policy gains, and falls after that: at n = 64 it is 20 %, and at n = 200 less than
-the reference has.  The reward goes on rising, but more and more slowly, and the KL is not free.
-(And this is the true reward.  Where the best is chosen by a learned one, the true one falls in the
-end.)
+of what the best policy gains, and falls after that: at n = 64 it is 20 %, and from n = 121 on less
+than the reference has.  The reward goes on rising, but more and more slowly, and the KL is not
+free.  (And this is the true reward.  Where the best is chosen by a learned one, the true one falls
+in the end.)
 
 *Put it into the policy.*  Best of n pays n times for each string.  *Rejection sampling* (as Llama 2
 calls it) fine-tunes on the winners instead.  With C their counts and a pseudo-count α for what the

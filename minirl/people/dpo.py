@@ -35,7 +35,10 @@ fixed length.  On the running example 100,000 pairs give 98 % of what there is t
 Where y⁺ wins a share p of the comparisons with y⁻, this wants σ(m) = ε + (1 − 2ε)p.  So it asks no
 pair for more than log((1 − ε)/ε).  But it does not undo the raters' errors.  Answers that were
 turned round with probability ε have gone from p to ε + (1 − 2ε)p already, and smoothing does it to
-them a second time.  (A loss that divides by 1 − 2ε would: Chowdhury et al. 2024.)
+them a second time.  Robust DPO undoes them (Chowdhury et al. 2024).  With l(m) = −log σ(m) it
+takes [(1 − ε) l(m) − ε l(−m)]/(1 − 2ε) for each pair, which in the mean over turned and unturned
+answers is l(m) for the answer as it was meant.  (TRL's `label_smoothing` is this ε of its loss
+"robust"; its loss "sigmoid" ignores it.)
 
 *Why the chosen string may fall.*  Only the difference of two log-probabilities is trained.  A small
 step against the gradient of one pair moves them, up to a common factor, by
@@ -43,26 +46,25 @@ step against the gradient of one pair moves them, up to a common factor, by
     δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
     δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
 
-The first may be negative: where both take the same steps and the rejected string takes them
-more often, its gradient points the same way and is longer, and the way down for y⁻ is a way down
-for y⁺.  In one softmax over *whole* strings it cannot be.  There ∇log π(y) is e_y − π, the
-difference of the two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is 1 − π(y⁺) + π(y⁻) > 0.  On the running
-example the fit to 20,000 pairs lowers the chosen strings by about 0.37 nats on average and the
-rejected ones by 2.  That is no bug, and `preference_metrics` shows it.
+The first may be negative: where both take the same steps and the rejected string takes them more
+often, its gradient points the same way and is longer, and the way down for y⁻ is a way down for y⁺.
+In one softmax over *whole* strings it cannot be.  There ∇log π(y) is e_y − π, the difference of the
+two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is 1 − π(y⁺) + π(y⁻) > 0.  On the running example the fit to
+20,000 pairs lowers the chosen strings by about 0.37 nats on average and the rejected ones by 2.
+That is no bug, and `preference_metrics` shows it.
 
 *What few pairs do.*  If y⁺ always wins, p = 1, the loss falls for ever as m grows: the KL that β is
 meant to charge for is never paid, since DPO knows the policy on the strings of the pairs only
 (`ipo` is the answer of Azar et al.).  With a table over letters *one* step that occurs in chosen
 strings only may be enough: if nothing else holds its row, it is sent to probability one.  `pull`
 attracts the logits to the reference, (fitting.2) with weight pull/B.  Without it 300, 3,000 or
-20,000 pairs of the running example make strings of dozens of letters, of billions, or without an
-end (the reference has 5.9), and all are worth far less than the reference.  There is no minimum;
-where the fit stops is the solver's choice.  With a pull of 2 they give about a third, 73 and 93 %
-of what there is to gain.
+20,000 pairs of the running example make strings of dozens of letters, of billions, without an end
+or without a letter (the reference has 5.9), and all are worth far less than the reference.  There
+is no minimum; where the fit stops is the solver's choice.  With a pull of 2 they give about a
+third, 73 and 93 % of what there is to gain.
 
-Lecture notes sometimes call DPO "derived from PPO".  It is derived from the optimum (dpo.1),
-whatever algorithm would have found it, and from Bradley–Terry.  They also print (dpo.2) without its
-logarithms, or with a σ that is closed too early.
+DPO is derived from the optimum (dpo.1), whatever algorithm would have found it, and from
+Bradley–Terry.
 
 Read first: `counts`, `regularised`, `reward_model`.  Compare: `rlhf`.  Read next: `ipo`.
 Source: Rafailov et al. 2023, arXiv:2305.18290, eqs. 5 and 7; Mitchell 2023, "A note on DPO with

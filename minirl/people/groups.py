@@ -39,9 +39,8 @@ GRPO divides by a constant length instead, because 1/|y| makes long failures che
 
     w_i = 1/(B·|y_i|),      w_i = 1/(B·length).                                          (groups.5)
 
-(Notes have called |y_i| the average length of the prompts.)  A step enters the loss only through
-its s and a, so a batch collapses into the tables of (ppo.2), with weights in the place of numbers
-of steps: `weighted`.
+A step enters the loss only through its s and a, so a batch collapses into the tables of (ppo.2),
+with weights in the place of numbers of steps: `weighted`.
 
 Read first: `baselines`, `ppo`.  Read next: `grpo`.
 Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, eqs. 3-4; Liu et al. 2025, "Understanding

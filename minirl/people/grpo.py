@@ -9,10 +9,10 @@ its letters, and a penalty towards the reference,
     L = −Σ_i w_i Σ_t min(ρ_it A_i, clip(ρ_it, 1 ± ε) A_i) + β Σ_i w_i Σ_t k3(u_it),        (grpo.1)
 
 with ρ = π/π_old and u = log π_ref − log π.  Two different policies: π_old wrote the batch, and
-several steps are taken from it; π_ref never changes.  (Notes have taken the KL to the old policy.)
-A and w are those of (groups.1) and (groups.5), or of a variant.  In the tables of `groups` the
-first term is Σw times `ppo.ppo_loss`, and the second is `kl.k3_loss`, which also counts the steps
-of groups whose advantages are zero.
+several steps are taken from it; π_ref stays for a whole run.  (DeepSeekMath's algorithm 1 sets it
+to the policy when one run follows another.)  A and w are those of (groups.1) and (groups.5), or of
+a variant.  In the tables of `groups` the first term is Σw times `ppo.ppo_loss`, and the second is
+`kl.k3_loss`, which also counts the steps of groups whose advantages are zero.
 
 *What does it climb?*  With β = 0 and the KL in the *reward* (`rlhf.step_rewards`) it climbs J_β,
 and gets there: at the optimum every string has the same shaped return, J*, so that neither the std

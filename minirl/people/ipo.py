@@ -51,7 +51,8 @@ the squares of (ipo.1), where h = D u with u = log π − log π_ref, and c = 1/
 So B pairs are one square table and one vector, made once, as the steps of a batch are one table in
 (counts.1).  A fit of 100,000 pairs of the running example then takes a quarter of the time.
 
-TRL divides log-probabilities by the length for this loss; the paper has sums, as here.
+The paper's formula has sums, as here.  Its authors' results are those of means over the length, by
+which TRL divides.
 
 Read first: `dpo`.  Read next: `kto`.
 Source: Azar et al. 2023, "A general theoretical paradigm to understand learning from human

@@ -51,11 +51,12 @@ sample, and differentiate that too:
 
     E_μ[∇(ρ k)] = ∇E_π[k],                                                                   (kl.7)
 
-which for k1 and k3 is ∇KL(π‖π_ref), whatever μ is.  Without ρ, samples of another policy estimate
-nothing in particular.  `python -m minirl kl` prints all this, exactly, for a small language.
+which for k1 and k3 is ∇KL(π‖π_ref), whatever μ is.  This holds for a row, and for whole strings
+with the ratio of the whole string.  With the ratio of each single step the rows count as often as μ
+visits them: it is the frozen sum again.  Without ρ, samples of another policy estimate nothing in
+particular.  `python -m minirl kl` prints all this, exactly, for a small language.
 
-Slides write the divergence as Σ P (P − Q) now and then; the logarithms are needed.  And a library
-that logs k3 while it trains on k1 shows another number than the one that it pays for.
+Who logs k3 and trains on k1 sees another number than the one that is paid for.
 
 Read first: `regularised`.  Read next: `reward_model`.
 Source: Schulman 2020, "Approximating KL divergence", http://joschu.net/blog/kl-approx.html; Shao et

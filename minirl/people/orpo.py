@@ -10,8 +10,8 @@ of the rejected one.  With P(y) the geometric mean of the probabilities of a str
     L = (1/B) Σ_i [−log P(y⁺_i) − λ log σ(z_i)],   z_i = log odds(y⁺_i) − log odds(y⁻_i).   (orpo.1)
 
 Both terms have the mean over the string, the end symbol included.  (The paper's code takes the
-first over all tokens of a batch; with one string a batch that is the same.)  Since d log odds/d log
-P = 1 + P/(1 − P) = 1/(1 − P), with the rows M of (counts.4)
+first over all tokens of a batch, the prompt's too; that is the same for one string without a
+prompt.)  Since d log odds/d log P = 1 + P/(1 − P) = 1/(1 − P), with the rows M of (counts.4)
 
     G = ∂L/∂log π = −(1/B) [M⁺ᵀ(1 + λ σ(−z)/(1 − P⁺)) − M⁻ᵀ λ σ(−z)/(1 − P⁻)].              (orpo.2)
 

@@ -22,7 +22,8 @@ therefore
 
 *Soft policy iteration* alternates (regularised.2) with solving for V under the present policy, a
 step of which earns r(s, a) − β log π(a|s)/π_ref(a|s).  It is Newton's method on (regularised.3): V
-rises in each round and each round about squares the error, so that some six rounds are enough.
+rises in each round and each round about squares the error.  On the running example 7 rounds are
+enough at β = 0.5, 10 at β = 0.3 and 12 at β = 0.28.
 
 Where an action has a single outcome and γ = 1, as in every language model, there is a second way.
 Put Z = exp(V*/β).  The fixed point becomes linear, with Z = 1 once the episode has ended:
@@ -64,13 +65,11 @@ since the optimum is best and a small change of it costs nothing.  What is left 
 
     dE[r] = β dKL.                                                                   (regularised.7)
 
-Slides sometimes treat β as a trained parameter.  It is not: it is the price that defines the
-problem.  An implementation that steers β towards a target KL (Ziegler et al., section 2.2) solves
-another problem at every step.
+β is not trained: it is the price that defines the problem.  An implementation that steers β towards
+a target KL (Ziegler et al., section 2.2) solves another problem at every step.
 
 *How good is a policy near a reference?*  As in `scorecard`, J alone says little, and J* says more.
-The
-reference itself has some J already, without having learned anything.  So one counts from there,
+The reference itself has some J already, without having learned anything.  So one counts from there,
 
     gap = J* − J,   share = (J − J(π_ref)) / (J* − J(π_ref)).                       (regularised.8)
 

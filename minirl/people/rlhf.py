@@ -12,11 +12,11 @@ leaving the reference,
 where π_old is the policy that played the episode.  The sum of the second terms over an episode is
 the log-ratio of the whole string, and its mean is the KL, so
 
-    E[Σ_t r̃_t] = E[r] − β KL(π‖π_ref) = J_β(π),                                            (rlhf.2)
+    E[Σ_t r̃_t] = E[r] − β KL(π_old‖π_ref) = J_β(π_old),                                    (rlhf.2)
 
-the objective (regularised.1), whose optimum is known exactly.  Its gradient is that of REINFORCE
-with the reward r̃ *held fixed*, although r̃ contains the policy: differentiating the log-ratio
-itself would add E[∇ log π] = 0.
+the objective (regularised.1), whose optimum is known exactly.  When an update begins π is π_old,
+and the gradient of J_β there is that of REINFORCE with the reward r̃ *held fixed*, although r̃
+contains the policy: differentiating the log-ratio itself would add E[∇ log π] = 0.
 
 That is all: `rlhf`.  Everything else is PPO, which need not know that it is aligning a language
 model.  The reward is a table w[s, a], the true one or a learned one, and is paid in one of two
@@ -28,7 +28,8 @@ example PPO then stops near 97 % of the way to the optimum, with λ = 1 near 99 
 it reaches 99.9 %.
 
 *The price.*  β may be fixed, and then it defines the problem.  Or it is steered so that the KL of a
-string comes to a target (Ziegler et al. 2019): after a batch of B strings
+string comes to a target (Ziegler et al. 2019, whose code has the last factor below and whose paper
+a constant 0.1 in its place): after a batch of B strings
 
     β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · B/kl_horizon),                             (rlhf.3)
 
@@ -50,14 +51,16 @@ which is `length_penalty`, a score like others, to be added to one.
 
 *Iterated.*  The reward model has seen strings of the reference.  The better the policy, the
 stranger its strings.  So one asks for preferences on the new policy's strings, fits again to all of
-them, and goes on, always with the price of leaving the same reference: Llama 2 did it five times.
+them, and goes on, always with the price of leaving the same reference.  Llama 2 went on so from
+version V1 to V5: up to V4 by rejection sampling alone (`best_of_n`), and then by PPO as well.
 
 Two policies, two divergences: π_old changes with every batch and belongs to PPO's clipping, π_ref
-never changes and belongs to the reward.  Notes and at least five libraries have confused them.
+stays for a whole run and belongs to the reward.  They coincide where a run starts from the
+reference, in its first batch.
 
 Read first: `regularised`, `ppo`, `kl`, `reward_model`.  Compare: `dpo`.
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2; Ziegler et al. 2019,
-arXiv:1909.08593; Yu et al. 2025 (DAPO), arXiv:2503.14476, eq. 13.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2 without its pretraining term;
+Ziegler et al. 2019, arXiv:1909.08593; Yu et al. 2025 (DAPO), arXiv:2503.14476, eq. 13.
 """
 
 from functools import partial

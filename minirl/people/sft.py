@@ -18,8 +18,7 @@ So for a table maximum likelihood is counting, and gradient descent only finds t
 *What is counted.*  A demonstration is a prompt and its completion.  Only the completion is to be
 imitated: the steps that write the prompt are left out of C, and that is all there is to what others
 do with a mask of labels −100.  The end symbol is one of the actions and is counted like any other.
-A model whose end symbol is left out of the loss never learns to stop, a defect that has shipped in
-well-known libraries.
+A model whose end symbol is left out of the loss never learns to stop.
 
 *What was never seen.*  A step without a count gets probability zero, and then one new string with
 that step has an infinite loss.  There are two remedies, and both mix the frequencies with the
