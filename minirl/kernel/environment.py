@@ -31,100 +31,6 @@ from minirl.kernel.playing import first_states, move, start_states
 MOST_PIECES = 16  # of [0, 1): one more costs a comparison per step, and a longer table
 
 
-def playable(world):
-    """A world as the learners of values play it: a TabularMDP behind the seam, or an `Environment`.
-
-    What is playable has `shape`, `gamma` and `available`, and can do these four things.
-    `begin(rng)` begins an episode for each of R Generators; `resume(states)` goes on where a record
-    stands; `restart(over, numbers)` begins a new episode for the runs `over` (n,), of all runs'
-    numbers (R,).  The first and the last of these return states. `moves(numbers)` is told the
-    uniform numbers (T, R) of T steps and returns the function that makes step t: `move(t, entry)`,
-    of the entries s·A + a, returns next states, rewards, discounts (γ, and 0 after an end),
-    terminated and truncated, each (R,), the last of them None where the world has no time limit.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> coin = playable(coin_game())
-    >>> coin.begin((np.random.default_rng(0),))
-    array([0])
-    """
-    if isinstance(world, TabularMDP):
-        return _Law(world)
-    if not all(hasattr(world, name) for name in ("begin", "resume", "moves", "restart")):
-        raise ValueError(f"world must be a TabularMDP or an environment.Environment, "
-                         f"got {world!r}")
-    return world
-
-
-class _Law:
-    """A TabularMDP behind the seam: numbers in [0, 1) decide what happens.
-
-    An entry (s, a) has its outcome k if just k of its cumulative probabilities are ≤ u
-    (sampling.1).  These thresholds of all entries together cut [0, 1) into pieces, within which no
-    entry's outcome changes.  So the piece of a number is found before anybody acts, and an entry
-    and a piece find their outcome in a table.  A world with many pieces draws each outcome when it
-    happens. """
-
-    def __init__(self, mdp):
-        self.mdp, self.shape, self.gamma, self.available = mdp, mdp.shape, mdp.gamma, mdp.available
-        self.first = np.flatnonzero(mdp.start)
-
-    def begin(self, rng):
-        return start_states(self.mdp, len(rng), rng)
-
-    def resume(self, states):
-        pass
-
-    def restart(self, over, numbers):
-        # With one first state there is nothing to draw.
-        return self.first if self.first.size == 1 else first_states(self.mdp, numbers[over])
-
-    def moves(self, numbers):
-        if self._pieces is None:
-            return lambda t, entry: self._drawn(entry, numbers[t])
-        limits, next_state, reward, discount, terminated = self._pieces
-        piece, count = np.zeros(numbers.shape, int), limits.size + 1
-        for limit in limits:
-            piece += numbers >= limit
-
-        def move(t, entry):
-            cell = entry * count
-            cell += piece[t]
-            return (next_state.take(cell), reward.take(cell), discount.take(cell),
-                    terminated.take(cell), None)
-
-        return move
-
-    def _drawn(self, entry, numbers):
-        next_states, rewards, terminated = move(self.mdp, *divmod(entry, self.shape[1]), numbers)
-        return next_states, rewards, self.gamma * ~terminated, terminated, None
-
-    @cached_property
-    def _pieces(self):
-        """All thresholds, and the tables of `moves`, where each (s, a) has an entry per piece."""
-        mdp, law = self.mdp, self.mdp.thresholds[0]
-        limits = np.unique(law)
-        if limits.size >= MOST_PIECES:
-            return None
-        outcome = (law[:, :, None] <= np.append(0, limits)).sum(axis=0)
-        cell = np.arange(0, mdp.prob.size, mdp.prob.shape[2])[:, None] + outcome
-        return limits, *(table.take(cell.ravel()) for table in (
-            mdp.next_state, mdp.reward, np.where(mdp.terminated, 0, mdp.gamma), mdp.terminated))
-
-    @cached_property
-    def lists(self):
-        """For each state and action: its thresholds, and (next state, reward, terminated) of each
-        outcome, in lists and tuples."""
-        mdp = self.mdp
-        S, A, K = mdp.prob.shape
-        thresholds = mdp.thresholds[0].T.reshape(S * A, K - 1).tolist()
-        outcomes = zip(*(table.ravel().tolist()
-                         for table in (mdp.next_state, mdp.reward, mdp.terminated)))
-        entries = zip(thresholds, zip(*K * [outcomes]))  # K outcomes in turn belong to one entry,
-        return list(zip(*A * [entries]))                 # and A entries to one state
-
-
 class Environment:
     """A Gymnasium environment behind the seam, or a vector of R of them, one for each run.
 
@@ -225,6 +131,100 @@ class Environment:
             self.available = self.available.copy()
             self.available[states] = masks
         self.told[states] = True
+
+
+def playable(world):
+    """A world as the learners of values play it: a TabularMDP behind the seam, or an `Environment`.
+
+    What is playable has `shape`, `gamma` and `available`, and can do these four things.
+    `begin(rng)` begins an episode for each of R Generators; `resume(states)` goes on where a record
+    stands; `restart(over, numbers)` begins a new episode for the runs `over` (n,), of all runs'
+    numbers (R,).  The first and the last of these return states. `moves(numbers)` is told the
+    uniform numbers (T, R) of T steps and returns the function that makes step t: `move(t, entry)`,
+    of the entries s·A + a, returns next states, rewards, discounts (γ, and 0 after an end),
+    terminated and truncated, each (R,), the last of them None where the world has no time limit.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin = playable(coin_game())
+    >>> coin.begin((np.random.default_rng(0),))
+    array([0])
+    """
+    if isinstance(world, TabularMDP):
+        return _Law(world)
+    if not all(hasattr(world, name) for name in ("begin", "resume", "moves", "restart")):
+        raise ValueError(f"world must be a TabularMDP or an environment.Environment, "
+                         f"got {world!r}")
+    return world
+
+
+class _Law:
+    """A TabularMDP behind the seam: numbers in [0, 1) decide what happens.
+
+    An entry (s, a) has its outcome k if just k of its cumulative probabilities are ≤ u
+    (sampling.1).  These thresholds of all entries together cut [0, 1) into pieces, within which no
+    entry's outcome changes.  So the piece of a number is found before anybody acts, and an entry
+    and a piece find their outcome in a table.  A world with many pieces draws each outcome when it
+    happens. """
+
+    def __init__(self, mdp):
+        self.mdp, self.shape, self.gamma, self.available = mdp, mdp.shape, mdp.gamma, mdp.available
+        self.first = np.flatnonzero(mdp.start)
+
+    def begin(self, rng):
+        return start_states(self.mdp, len(rng), rng)
+
+    def resume(self, states):
+        pass
+
+    def restart(self, over, numbers):
+        # With one first state there is nothing to draw.
+        return self.first if self.first.size == 1 else first_states(self.mdp, numbers[over])
+
+    def moves(self, numbers):
+        if self._pieces is None:
+            return lambda t, entry: self._drawn(entry, numbers[t])
+        limits, next_state, reward, discount, terminated = self._pieces
+        piece, count = np.zeros(numbers.shape, int), limits.size + 1
+        for limit in limits:
+            piece += numbers >= limit
+
+        def move(t, entry):
+            cell = entry * count
+            cell += piece[t]
+            return (next_state.take(cell), reward.take(cell), discount.take(cell),
+                    terminated.take(cell), None)
+
+        return move
+
+    def _drawn(self, entry, numbers):
+        next_states, rewards, terminated = move(self.mdp, *divmod(entry, self.shape[1]), numbers)
+        return next_states, rewards, self.gamma * ~terminated, terminated, None
+
+    @cached_property
+    def _pieces(self):
+        """All thresholds, and the tables of `moves`, where each (s, a) has an entry per piece."""
+        mdp, law = self.mdp, self.mdp.thresholds[0]
+        limits = np.unique(law)
+        if limits.size >= MOST_PIECES:
+            return None
+        outcome = (law[:, :, None] <= np.append(0, limits)).sum(axis=0)
+        cell = np.arange(0, mdp.prob.size, mdp.prob.shape[2])[:, None] + outcome
+        return limits, *(table.take(cell.ravel()) for table in (
+            mdp.next_state, mdp.reward, np.where(mdp.terminated, 0, mdp.gamma), mdp.terminated))
+
+    @cached_property
+    def lists(self):
+        """For each state and action: its thresholds, and (next state, reward, terminated) of each
+        outcome, in lists and tuples."""
+        mdp = self.mdp
+        S, A, K = mdp.prob.shape
+        thresholds = mdp.thresholds[0].T.reshape(S * A, K - 1).tolist()
+        outcomes = zip(*(table.ravel().tolist()
+                         for table in (mdp.next_state, mdp.reward, mdp.terminated)))
+        entries = zip(thresholds, zip(*K * [outcomes]))  # K outcomes in turn belong to one entry,
+        return list(zip(*A * [entries]))                 # and A entries to one state
 
 
 def _numbering(name, space):

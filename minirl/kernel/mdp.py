@@ -82,6 +82,52 @@ class TabularMDP:
     gamma: float            # in [0, 1]
     available: np.ndarray = None  # (S, A) bool; None: every action in every state
 
+    @cached_property
+    def mean_reward(self):
+        """r(s, a) of (mdp.1), shape (S, A)."""
+        return _frozen((self.prob * self.reward).sum(axis=2))
+
+    @cached_property
+    def transitions(self):
+        """P(s'|s, a) of (mdp.2), sparse (S·A, S); row s·A + a sums to the chance of going on."""
+        S, A, K = self.next_state.shape
+        going_on = sparse.csr_array(((self.prob * ~self.terminated).ravel(),
+                                     self.next_state.flatten(),  # a copy: it is sorted in place
+                                     np.arange(0, S * A * K + 1, K)), shape=(S * A, S))
+        going_on.sum_duplicates()
+        going_on.eliminate_zeros()
+        _frozen(going_on.data)
+        return going_on
+
+    @property
+    def shape(self):
+        """(S, A), the shape of every policy, logit and action-value table of this world."""
+        return self.next_state.shape[:2]
+
+    @cached_property
+    def uniform(self):
+        """The policy (S, A) that takes every available action equally often."""
+        return _frozen(self.available / self.available.sum(axis=1, keepdims=True))
+
+    def masked(self, table):
+        """A table (S, A) of logits or action values, with −∞ where the action is not available.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> game = replace(coin_game(), available=np.array([[True, False]]))
+        >>> print(game.masked(np.zeros((1, 2))), game.uniform)
+        [[  0. -inf]] [[1. 0.]]
+        """
+        checks.shape("table", table, self.shape)
+        return np.where(self.available, table, -np.inf)
+
+    @cached_property
+    def thresholds(self):
+        """Those of (sampling.1) for all outcomes, (K − 1, S·A), and for the start, (S − 1,)."""
+        S, A, K = self.prob.shape
+        return thresholds(self.prob).reshape(K - 1, S * A), thresholds(self.start)
+
     def __post_init__(self):
         if self.available is None:
             object.__setattr__(self, "available", np.full(np.shape(self.next_state)[:2], True))
@@ -106,6 +152,22 @@ class TabularMDP:
         checks.fraction("gamma", self.gamma)
         for name in ARRAYS:
             object.__setattr__(self, name, _frozen(arrays[name]))
+
+    @property
+    def P(self):
+        """The law as Gymnasium has it: P[s][a] = [(probability, next state, reward, terminated)].
+
+        A new dict of plain Python numbers at every call.  Outcomes that differ in nothing but their
+        probability are merged, and impossible ones are left out.  `available` is not part of it.
+        """
+        law = {s: {} for s in range(len(self.start))}
+        for s, a in np.ndindex(self.shape):
+            chances = {}
+            for prob, *outcome in zip(*(getattr(self, name)[s, a].tolist() for name, _ in LAW)):
+                if prob > 0:
+                    chances[tuple(outcome)] = chances.get(tuple(outcome), 0.0) + prob
+            law[s][a] = [(prob, *outcome) for outcome, prob in chances.items()]
+        return law
 
     @classmethod
     def from_gymnasium(cls, P, start=0, gamma=1.0, available=None):
@@ -148,68 +210,6 @@ class TabularMDP:
         if available is not None and np.isin(available, (0, 1)).all():
             available = np.equal(available, 1)
         return cls(**arrays, start=start, gamma=gamma, available=available)
-
-    @property
-    def P(self):
-        """The law as Gymnasium has it: P[s][a] = [(probability, next state, reward, terminated)].
-
-        A new dict of plain Python numbers at every call.  Outcomes that differ in nothing but their
-        probability are merged, and impossible ones are left out.  `available` is not part of it.
-        """
-        law = {s: {} for s in range(len(self.start))}
-        for s, a in np.ndindex(self.shape):
-            chances = {}
-            for prob, *outcome in zip(*(getattr(self, name)[s, a].tolist() for name, _ in LAW)):
-                if prob > 0:
-                    chances[tuple(outcome)] = chances.get(tuple(outcome), 0.0) + prob
-            law[s][a] = [(prob, *outcome) for outcome, prob in chances.items()]
-        return law
-
-    @property
-    def shape(self):
-        """(S, A), the shape of every policy, logit and action-value table of this world."""
-        return self.next_state.shape[:2]
-
-    def masked(self, table):
-        """A table (S, A) of logits or action values, with −∞ where the action is not available.
-
-        Examples
-        --------
-        >>> from dataclasses import replace
-        >>> game = replace(coin_game(), available=np.array([[True, False]]))
-        >>> print(game.masked(np.zeros((1, 2))), game.uniform)
-        [[  0. -inf]] [[1. 0.]]
-        """
-        checks.shape("table", table, self.shape)
-        return np.where(self.available, table, -np.inf)
-
-    @cached_property
-    def uniform(self):
-        """The policy (S, A) that takes every available action equally often."""
-        return _frozen(self.available / self.available.sum(axis=1, keepdims=True))
-
-    @cached_property
-    def mean_reward(self):
-        """r(s, a) of (mdp.1), shape (S, A)."""
-        return _frozen((self.prob * self.reward).sum(axis=2))
-
-    @cached_property
-    def transitions(self):
-        """P(s'|s, a) of (mdp.2), sparse (S·A, S); row s·A + a sums to the chance of going on."""
-        S, A, K = self.next_state.shape
-        going_on = sparse.csr_array(((self.prob * ~self.terminated).ravel(),
-                                     self.next_state.flatten(),  # a copy: it is sorted in place
-                                     np.arange(0, S * A * K + 1, K)), shape=(S * A, S))
-        going_on.sum_duplicates()
-        going_on.eliminate_zeros()
-        _frozen(going_on.data)
-        return going_on
-
-    @cached_property
-    def thresholds(self):
-        """Those of (sampling.1) for all outcomes, (K − 1, S·A), and for the start, (S − 1,)."""
-        S, A, K = self.prob.shape
-        return thresholds(self.prob).reshape(K - 1, S * A), thresholds(self.start)
 
 
 def coin_game(*, gamma=1.0):

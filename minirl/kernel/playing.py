@@ -151,19 +151,61 @@ def rollout(mdp, policy, states, *, horizon, rng):
                    starts, mdp.next_state.take(last), ~mdp.terminated.take(last))
 
 
-def steps_played(mdp, policy, states, *, horizon, rng):
-    """The same episodes as those of `rollout`, as `counts.Steps`, where nothing else is wanted.
+def start_states(mdp, episodes, rng):
+    """Draw `episodes` ≥ 1 first states from `mdp.start`: (episodes,) int.
+
+    `rng` is a Generator or a seed, or a tuple of Generators, one per episode.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
-    >>> print(steps_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
-    [1 1 0 1 0 0 0]
+    >>> print(start_states(coin_game(), 3, rng=0))
+    [0 0 0]
     """
-    states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
-    played = _play(chain, states, horizon, rng, note=chain.outcome // mdp.prob.shape[2])
-    return counts.from_parts(played, states.size, mdp.shape)
+    episodes = checks.whole("episodes", episodes)
+    rng = _for_episodes(rng, episodes)
+    return first_states(mdp, [one.random() for one in rng] if isinstance(rng, tuple)
+                        else rng.random(episodes))
+
+
+def step(mdp, states, actions, rng, *, auto_reset=False):
+    """Move N parallel worlds by one step.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+    states, actions : (N,) int
+        Where each world stands, and what is done there, which must be available.
+    rng : Generator or seed
+        A Generator advances; a seed would draw the same luck at every call.
+    auto_reset : bool
+        Whether a world whose episode ended with this step stands on a new first state afterwards.
+        Nothing is lost by that: after a termination there is no state to learn from.
+
+    Returns
+    -------
+    next_states (N,) int, rewards (N,) float, terminated (N,) bool
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> coin, rng = coin_game(), np.random.default_rng(0)
+    >>> next_states, rewards, terminated = step(coin, np.array([0, 0]), np.array([0, 1]), rng)
+    >>> print(next_states, rewards, terminated)
+    [0 0] [1. 0.] [False  True]
+    """
+    states = checks.numbers("states", states, mdp.shape[0])
+    actions = checks.numbers("actions", actions, mdp.shape[1])
+    checks.shape("actions", actions, states.shape)
+    able = mdp.available[states, actions]
+    if not able.all():
+        raise ValueError(f"actions must be available, got {actions[~able][0]} in state "
+                         f"{states[~able][0]}")
+    rng = generator(rng)
+    next_states, rewards, terminated = move(mdp, states, actions, rng.random(states.size))
+    if auto_reset and terminated.any():
+        next_states[terminated] = start_states(mdp, int(terminated.sum()), rng)
+    return next_states, rewards, terminated
 
 
 class Moves(NamedTuple):
@@ -212,61 +254,19 @@ def walk(mdp, policy, states, *, rng):
             yield from map(Moves, states, *(table.take(code) for table in tables), next_states)
 
 
-def step(mdp, states, actions, rng, *, auto_reset=False):
-    """Move N parallel worlds by one step.
-
-    Parameters
-    ----------
-    mdp : TabularMDP
-    states, actions : (N,) int
-        Where each world stands, and what is done there, which must be available.
-    rng : Generator or seed
-        A Generator advances; a seed would draw the same luck at every call.
-    auto_reset : bool
-        Whether a world whose episode ended with this step stands on a new first state afterwards.
-        Nothing is lost by that: after a termination there is no state to learn from.
-
-    Returns
-    -------
-    next_states (N,) int, rewards (N,) float, terminated (N,) bool
+def steps_played(mdp, policy, states, *, horizon, rng):
+    """The same episodes as those of `rollout`, as `counts.Steps`, where nothing else is wanted.
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> coin, rng = coin_game(), np.random.default_rng(0)
-    >>> next_states, rewards, terminated = step(coin, np.array([0, 0]), np.array([0, 1]), rng)
-    >>> print(next_states, rewards, terminated)
-    [0 0] [1. 0.] [False  True]
+    >>> coin, fair = coin_game(), np.array([[0.5, 0.5]])
+    >>> print(steps_played(coin, fair, np.zeros(4, int), horizon=3, rng=10).index)
+    [1 1 0 1 0 0 0]
     """
-    states = checks.numbers("states", states, mdp.shape[0])
-    actions = checks.numbers("actions", actions, mdp.shape[1])
-    checks.shape("actions", actions, states.shape)
-    able = mdp.available[states, actions]
-    if not able.all():
-        raise ValueError(f"actions must be available, got {actions[~able][0]} in state "
-                         f"{states[~able][0]}")
-    rng = generator(rng)
-    next_states, rewards, terminated = move(mdp, states, actions, rng.random(states.size))
-    if auto_reset and terminated.any():
-        next_states[terminated] = start_states(mdp, int(terminated.sum()), rng)
-    return next_states, rewards, terminated
-
-
-def start_states(mdp, episodes, rng):
-    """Draw `episodes` ≥ 1 first states from `mdp.start`: (episodes,) int.
-
-    `rng` is a Generator or a seed, or a tuple of Generators, one per episode.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(start_states(coin_game(), 3, rng=0))
-    [0 0 0]
-    """
-    episodes = checks.whole("episodes", episodes)
-    rng = _for_episodes(rng, episodes)
-    return first_states(mdp, [one.random() for one in rng] if isinstance(rng, tuple)
-                        else rng.random(episodes))
+    states, chain = checks.numbers("states", states, mdp.shape[0]), _chain(mdp, policy)
+    played = _play(chain, states, horizon, rng, note=chain.outcome // mdp.prob.shape[2])
+    return counts.from_parts(played, states.size, mdp.shape)
 
 
 def first_states(mdp, numbers):
@@ -302,6 +302,15 @@ def move(mdp, states, actions, numbers):
     if K > 1:
         outcome = entry * K + draw(mdp.thresholds[0].take(entry, axis=1), numbers)
     return mdp.next_state.take(outcome), mdp.reward.take(outcome), mdp.terminated.take(outcome)
+
+
+def _for_episodes(rng, episodes):
+    """The randomness of a batch: one Generator for all, or a tuple with one per episode."""
+    if not isinstance(rng, tuple):
+        return generator(rng)
+    if len(rng) != episodes:
+        raise ValueError(f"rng must hold one Generator per episode, {episodes}, got {len(rng)}")
+    return rng
 
 
 class _Chain(NamedTuple):
@@ -392,12 +401,3 @@ def _parts(numbers):
     """Words (T, N), as many steps at a time as are looked up together."""
     together = max(1, TOGETHER // numbers.shape[1])
     return (numbers[t:t + together] for t in range(0, len(numbers), together))
-
-
-def _for_episodes(rng, episodes):
-    """The randomness of a batch: one Generator for all, or a tuple with one per episode."""
-    if not isinstance(rng, tuple):
-        return generator(rng)
-    if len(rng) != episodes:
-        raise ValueError(f"rng must hold one Generator per episode, {episodes}, got {len(rng)}")
-    return rng
