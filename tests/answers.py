@@ -3,4 +3,5 @@
 ANSWERS = {
     "introduction": ["0.015625", "7.772", "-2.0794"],
     "softmax": ["array([[-0.0001,  0.0001]])", "array([[-0.2,  0.2]])", "array([0.6931])"],
+    "mdp": ["49.7487", "array([1., 0.])", "[[False, True], [False, True], [True, True]]"],
 }

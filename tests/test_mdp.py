@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from minirl.exact.evaluation import evaluate
 from minirl.kernel.mdp import TabularMDP, check_policy, coin_game, unroll
 from minirl.kernel.softmax import log_softmax
 from worlds import random_mdp, tables
@@ -50,6 +51,26 @@ def test_a_world_is_frozen_and_keeps_its_law_and_the_arrays_it_was_made_of_are_n
         np.testing.assert_array_equal(getattr(made, name), getattr(world, name))
         with pytest.raises(ValueError, match="read-only"):
             getattr(made, name)[0] = 0
+
+
+@pytest.mark.parametrize("p, gamma", [(0.5, 1.0), (0.9, 1.0), (0.99, 1.0), (0.9, 0.9)])
+def test_the_coin_game_is_worth_what_the_series_and_the_first_step_say(p, gamma):
+    """(mdp.3): p/(1 − γp), which is 1, 9, 99 and 4.7368."""
+    J, = evaluate(coin_game(gamma=gamma), np.array([[p, 1 - p]]))
+    assert J == pytest.approx(p / (1 - gamma * p), rel=1e-12)
+    assert J == pytest.approx(p * (1 + gamma * J), rel=1e-12)
+    assert J == pytest.approx(sum(p**n * gamma**(n - 1) for n in range(1, 5000)), rel=1e-12)
+
+
+def test_a_discount_is_the_chance_of_going_on(world):
+    """The same value of each state, if every step ends the episode with the further chance 1 − γ."""
+    policy = np.full((4, 3), 1 / 3)
+    both = [np.concatenate([table, table], axis=2) for table in (world.next_state, world.reward)]
+    prob = np.concatenate([0.9 * world.prob, 0.1 * world.prob], axis=2)
+    ended = np.concatenate([world.terminated, np.full((4, 3, 3), True)], axis=2)
+    mortal = TabularMDP(both[0], prob, both[1], ended, world.start, gamma=1.0)
+    assert world.gamma == 0.9
+    np.testing.assert_allclose(evaluate(mortal, policy), evaluate(world, policy), rtol=1e-12)
 
 
 # Gymnasium's tables.

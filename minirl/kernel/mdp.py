@@ -1,47 +1,113 @@
-"""The Markov decision process: one object for a world you can draw and a world you can read.
+"""What is a world, written down so that one can compute with it?
 
 *Part 1.  Previous: `sampling`.  Next: `playing`.*
 
-A learner sits in a state s, takes an action a, receives a reward r and lands in a next state s'.
-In a *tabular* world states and actions are numbered, so that the whole world is a handful of
-arrays.  An action has K possible outcomes: outcome k of (s, a) has
+This chapter turns the worlds of chapter 0 into a few arrays.  In a *tabular* world the states and
+the actions are numbered.  An action may have several *outcomes*, such as the three directions in
+which the ice may lead.  What outcome k of the action a in the state s is, four arrays say:
 
-    probability prob[s, a, k],  next state next_state[s, a, k],  reward reward[s, a, k],
-    and terminated[s, a, k] says whether the episode ends with it.
+    `prob[s, a, k]`         its probability
+    `next_state[s, a, k]`   the state that it leads to
+    `reward[s, a, k]`       what it pays
+    `terminated[s, a, k]`   whether the episode ends with it
 
-K is 3 on slippery ice (forward, and the two sides) and 1 in a language model, where writing a
-letter has only one consequence.  Two tables say everything that planning needs.  The mean reward of
-a step, and the probability of going on in s',
+The state s_0 in which an episode begins is drawn from the *start distribution* start(s).  All this,
+with the discount γ, is a *Markov decision process*: the *law* of a world.  *Decision* says that
+there are actions.  *Markov* says that s and a alone decide the chances of what comes next: how the
+agent came to s does not matter.
 
-    r(s, a)     = Σ_k prob[s, a, k] reward[s, a, k],                                         (mdp.1)
-    P(s'|s, a)  = Σ_k prob[s, a, k] 1{next_state[s, a, k] = s'} 1{not terminated[s, a, k]}.  (mdp.2)
+**In numbers.**  Here is a small lake.  The agent has two actions, right and down.  The ice leads
+where it was asked to with the chance 3/4, and in the other one of the two directions with 1/4.
 
-An ending is thus a *leak*: Σ_s' P(s'|s, a) is one minus the probability that the step ends the
-episode, and no absorbing state is needed.  A policy π is judged by its expected return from the
-start distribution,
+    S F    0 1      s   a       outcome 0 (3/4)          outcome 1 (1/4)
+    H G    2 3      0   right   to 1                     to 2, ends
+                    0   down    to 2, ends               to 1
+    the    the      1   right   stays in 1               to 3, pays 1, ends
+    map    states   1   down    to 3, pays 1, ends       stays in 1
+
+Nobody acts in the hole 2 or at the goal 3.  An array has no gaps, so that they have rows too, which
+are filled with endings.
+
+>>> lake = TabularMDP(
+...     next_state=[[[1, 2], [2, 1]], [[1, 3], [3, 1]], [[2, 2], [2, 2]], [[3, 3], [3, 3]]],
+...     prob=[[[0.75, 0.25], [0.75, 0.25]]] * 4,
+...     reward=[[[0, 0], [0, 0]], [[0, 1], [1, 0]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]],
+...     terminated=[[[False, True], [True, False]], [[False, True], [True, False]],
+...                 [[True, True], [True, True]], [[True, True], [True, True]]],
+...     start=[1, 0, 0, 0], gamma=0.9)
+
+**A word** is a path through such a world.  In a language the state is the last character, and an
+action has one outcome: it leads to the character that was written.  The end symbol ends.
+
+    start ──s──> s ──u──> u ──n──> n ──end──> over        `next_state[s, a, 0]` = a
+
+**Two tables** are all that the mean return depends on: the mean reward r(s, a) of a step, and the
+chance P(s'|s, a) that it leads to s' and the episode goes on.  Let 1{…} be 1 if what it holds is
+true, and 0 otherwise.  Sums over the outcomes give
+
+    r(s, a)    = Σ_k prob[s, a, k] reward[s, a, k],                                          (mdp.1)
+    P(s'|s, a) = Σ_k prob[s, a, k] 1{outcome k leads to s' and does not end the episode}.    (mdp.2)
+
+In the lake r(1, down) = 3/4 · 1 + 1/4 · 0.  The step (0, right) goes on with the chance 3/4, in the
+state 1.  The rest of its row of P is missing: an ending is a leak.  The sum of a row is 1 minus the
+probability that the step ends the episode.
+
+>>> print(lake.mean_reward[:2])
+[[0.   0.  ]
+ [0.25 0.75]]
+>>> print(lake.transitions.toarray()[:4])  # (0, right), (0, down), (1, right), (1, down)
+[[0.   0.75 0.   0.  ]
+ [0.   0.25 0.   0.  ]
+ [0.   0.75 0.   0.  ]
+ [0.   0.25 0.   0.  ]]
+
+**The objective** is the mean return, where E is the mean over the episodes that the policy plays:
 
     J(π) = E[Σ_t γᵗ r_t],   s_0 ~ start,  a_t ~ π(·|s_t).                                    (mdp.3)
 
-The discount γ may be 1 where every policy that matters ends.
+The sign ~ says "is drawn from".  The discount can be read as impatience, or as the chance of going
+on: if each step were the last one with the further chance 1 − γ, an agent would reach step t with
+γᵗ times its chance, and the mean of its undiscounted return would be J.  The discount also keeps
+sums finite: a reward of 1 per step for ever is worth 1 + γ + γ² + … = 1/(1 − γ) in all.  So γ may
+be 1 only where episodes end.
 
-*A clock in the world.*  With a time limit the best action may depend on the time that is left.
-`unroll` makes the limit part of the world: its states are then (time, state), and its last
-step terminates.  In such a world every policy ends, and γ may be 1.
+**The coin game** has one state.  Head pays 1 and goes on, tail pays nothing and ends.  Let π show
+head with the probability p, and let γ be 1.  There are two ways to J:
 
-*Actions that are not available.*  A driver cannot set down a passenger who is not on board.
-`available[s, a]` says which actions a state has, at least one each.  A policy plays no other: an
-action that is not available has probability 0, a logit of −∞, and the value −∞ in what solvers and
-learners find.  `masked` makes such tables, and `uniform` is the policy that takes all available
-actions equally often.
+- *A sum.*  Head number n is paid if the first n tosses are all heads, with the chance pⁿ.  So J = p
+  + p² + p³ + …  Times p, this is p² + p³ + …, the same sum without its first term: pJ = J − p.
+- *The first step.*  With the chance p, head pays 1 and the game stands where it began, worth J once
+  more.  With the chance 1 − p it is over.  So J = p (1 + J).
 
-*Other people's worlds.*  Gymnasium's tabular environments hold their law as P[s][a], a list of
-(probability, next state, reward, terminated), one entry per outcome.  `TabularMDP.from_gymnasium`
-reads it, and `TabularMDP.P` writes it.
+Both say that J (1 − p) = p, hence J = p/(1 − p).  A fair coin has J = 1, and p = 0.9 has J = 9.  At
+p = 1 there is no end and no J.  A discount multiplies what comes after the first step, so that then
+J = p (1 + γJ), hence J = p/(1 − γp).
 
-A world is only its law.  Two things can be done with a law: compute with it, which is what
-`evaluation` and `planning` do, or draw from it, which is `playing`.
+>>> p, gamma = 0.9, 0.9
+>>> print(round(sum(p**n for n in range(1, 1000)), 4), round(p / (1 - gamma * p), 4))
+9.0 4.7368
 
-Read first: `softmax`, for what a policy is.  Read next: `playing`, then `evaluation`.
+**A clock.**  With a time limit the best action may depend on the time that is left.  `unroll` makes
+the limit part of the world: a state is then a time and a state, and the last step ends.  In such a
+world every policy ends, and γ may be 1.
+
+**Actions that are not available.**  A driver cannot set down a passenger who is not on board.
+`available[s, a]` says which actions a state has, at least one each.  A policy plays no other: these
+have probability 0, and a logit of −∞.  `masked` makes such tables, and `uniform` is the policy that
+takes all available actions equally often.
+
+**Worlds of Gymnasium** hold their law as P[s][a], a list with (probability, next state, reward, end
+or not) for each outcome.  `TabularMDP.from_gymnasium` reads it, and `TabularMDP.P` writes it.
+
+**Exercises.**  `from minirl.kernel.mdp import *`
+1. A coin with p = 0.99 has J = 99 at γ = 1.  How much of it does γ = 0.99 leave?
+       round(0.99 / (1 - 0.99 * 0.99), 4)
+2. To what do the rows of P(s'|s, a) sum in the coin game, for head and for tail?
+       coin_game().transitions.sum(axis=1)
+3. A clock allows three tosses.  Which of head and tail end the game, toss by toss?
+       unroll(coin_game(), 3).terminated[:, :, 0].tolist()
+
+Read next: `playing`, which draws episodes from a law.
 Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapter 3; Pardo et al. 2018, "Time
 limits in reinforcement learning", arXiv:1712.00378, for the clock.
 """
