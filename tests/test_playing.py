@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import chdtrc
 
+from minirl.exact.evaluation import evaluate
 from minirl.kernel import playing
-from minirl.kernel.mdp import TabularMDP
+from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from minirl.kernel.playing import (Moves, _chain, first_states, move, rollout, start_states,
                                    step, steps_played, walk)
 from minirl.kernel.sampling import generators
@@ -114,6 +115,20 @@ def test_a_first_state_counts_the_running_sums_that_are_no_larger():
 
 
 # Playing.
+
+
+def test_what_a_cut_takes_from_the_coin_game_is_what_the_last_state_is_worth():
+    """0.875 with a horizon of 3, and 0.125 = ⅛ · 1 for what would have come: together J = 1."""
+    fair = np.array([[0.5, 0.5]])
+    (whole,), cut = evaluate(coin_game(), fair), evaluate(unroll(coin_game(), 3), fair[[0, 0, 0]])
+    assert whole == pytest.approx(1, abs=1e-12) and cut[0] == pytest.approx(0.875, abs=1e-12)
+    play = rollout(coin_game(), fair, np.zeros(100_000, int), horizon=3, rng=0)
+    assert play.totals(play.rewards).mean() == pytest.approx(0.875, abs=0.02)
+    assert play.truncated.mean() == pytest.approx(0.125, abs=0.006)
+    added = play.totals(play.rewards) + play.truncated * whole
+    assert added.mean() == pytest.approx(1, abs=0.025)
+    assert (play.totals(play.rewards)[play.truncated] == 3).all()
+    assert play.terminated[play.starts[1:] - 1].tolist() == (~play.truncated).tolist()
 
 
 def test_the_state_after_a_step_is_the_next_one_or_the_last(played):

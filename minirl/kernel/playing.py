@@ -1,47 +1,109 @@
-"""Playing: episodes drawn from the law of a world, many at once.
+"""How are episodes drawn from the law of a world, many at once?
 
 *Part 1.  Previous: `mdp`.  Next: `environment`.*
 
-`mdp` is a world's law.  Who learns by experience does not look at it: a learner plays, and sees
-only the states it came through and what its actions earned.  One world at a time would be slow in
-Python.  So everything here plays N worlds side by side, and one array operation moves them all.
-(Such an operation takes as long as ten worlds in a plain loop, however few there are.  So the loop
-takes its place where fewer play, or are left: `sampling.codes_of_few`.)
+`mdp` wrote a world down as its law.  Who learns by experience does not look at the law: a learner
+plays, and sees only the states that it came through and the rewards that its actions earned.  This
+chapter plays.  What comes of it, the steps of a batch of episodes, is a *rollout*.
 
-There are three ways to play.  `step` moves N parallel worlds by one step and leaves the rest to
-you.  `walk` moves them under a policy, for ever: a world whose episode has ended starts the next
-one at once.  `rollout` plays whole episodes, up to a horizon; those that have ended drop out, so
-that later steps cost less.  `steps_played` is the same where only the steps (state, action) are
-wanted, as `counts.Steps`.
+**Two ways to stop.**  Not every episode ends soon, so there is a *horizon*: the number of steps
+after which an episode is cut.  Here are two episodes, with a horizon of three steps:
 
-Episodes are not equally long.  So they are kept end to end (`layout`).  Three episodes of two, one
-and three steps are
+    it ends     s_0 ──a_0──> s_1 ──a_1──> s_2 ──a_2──> over
+                     r_0          r_1          r_2
 
-    steps    s₀ s₁ | s₀ | s₀ s₁ s₂         starts  0 2 3 6.
+    it is cut   s_0 ──a_0──> s_1 ──a_1──> s_2 ──a_2──> s_3 ┆ and so on, but nobody plays it
+                     r_0          r_1          r_2
 
-Memory is needed for what was played and for nothing else: in a rectangle one long episode would
-make all the others as long.
+The first episode is *terminated*.  A goal, a hole or an end symbol has ended it, and nothing more
+can be earned.  A termination says that it is over, not that it went well.  The second episode is
+*truncated*.  It stands in s_3, and could still earn something there.  An episode whose third step
+ends it is terminated, although the horizon would have stopped it too.  A `Rollout` keeps the two
+apart: it says of each step whether it was `terminated`, and of each episode whether it was
+`truncated`, and in which `last_state`.
 
-A step draws twice: from the policy an action a, and from the world k, one of its outcomes.  Where
-the policy is known beforehand, as in `walk` and `rollout`, the two are *one* draw.  A state s has
-A·K combinations (a, k), with the probabilities
+**In numbers.**  A fair coin plays the coin game four times.  Head is the action 0, tail is 1:
 
-    Pr(a, k | s) = π(a|s) prob[s, a, k],                                                 (playing.1)
+>>> from minirl.kernel.mdp import coin_game
+>>> fair = np.array([[0.5, 0.5]])
+>>> play = rollout(coin_game(), fair, np.zeros(4, int), horizon=3, rng=10)
+>>> print(play.actions, play.starts)
+[1 1 0 1 0 0 0] [0 1 2 4 7]
 
-and the alias method (sampling.2) picks one of them at the price of one draw.  What was drawn is a
-code, a number that stands for state, action and outcome.  Only the next state must be known before
-the next draw; all the rest is looked up later, for many steps together.
+Episodes differ in length.  So the steps of all of them are one list, in which the episodes lie end
+to end, and `starts` says where each one begins:
 
-*Time limits truncate, goals terminate.*  An episode that reaches its goal, or a hole, is over, and
-the value of what comes after is zero: terminated says that it is over, not that it went well.  An
-episode that was merely cut by a limit would have gone on, and a learner with a value table should
-count the value of the last state.  `Rollout` keeps the two apart.  Time limits belong to `rollout`;
-a step does not know the time, unless the world itself has a clock (`mdp.unroll`).
+    step      0      1      2    3      4    5    6      7
+    action    tail | tail | head tail | head head head |
+    starts    0      1      2           4                7
 
-Read first: `layout`, `counts`, `sampling`, `mdp`.  Read next: `returns`, what to make of an
-episode; or first `evaluation`, which knows on average what play can only estimate.
-Source: Sutton and Barto, 2nd edition, §3.3-3.4; Pardo et al. 2018, "Time limits in reinforcement
-learning", arXiv:1712.00378.
+Episode i has the steps from `starts[i]` to the one before `starts[i + 1]`.  The last entry of
+`starts` is the number of all steps.  Memory is needed for what was played and for nothing else.  In
+a rectangle with a row per episode, one long episode would make all the others as long.
+
+The last episode was cut after three heads.  The sums of the rewards are 0, 0, 1 and 3:
+
+>>> print(play.totals(play.rewards), play.truncated)
+[0. 0. 1. 3.] [False False False  True]
+
+**What a cut costs.**  With p = ½ the coin game has J = 1.  A horizon of 3 pays for no fourth head,
+so that the mean return of such episodes is only p + p² + p³ = ½ + ¼ + ⅛ = 0.875.  The missing 0.125
+has a place: with the chance p³ = ⅛ the episode is cut, and there it would have begun anew, worth J
+= 1 on average.  A learner that takes a truncated episode for a terminated one loses this.  A
+learner that knows what the last state is worth adds it, and loses nothing.
+
+**Two draws or one.**  A step draws an action from the policy, and then one of its outcomes from the
+world.  To draw is to choose a random number u between 0 and 1, all equally likely, and to see into
+which piece it falls when the interval is cut into pieces as long as the probabilities.  Where the
+policy is known beforehand, the two draws are one.  In the state s the action a and its outcome k
+have together the probability
+
+    Pr(a, k | s) = π(a|s) prob[s, a, k].                                                 (playing.1)
+
+Take the state 0 of the small lake of `mdp`, and a policy that goes right and down with ½ each.  The
+pieces are ½ · ¾ and ½ · ¼, twice:
+
+    0                    3/8         1/2                   7/8          1
+    | right, leads to 1  | right, 2  | down, leads to 2    | down, 1    |
+
+With u = 2/5 the agent goes right and slips into the hole.  `sampling` shows how to find the piece
+without a search, by a *code* that stands for state, action and outcome together.
+
+**What there is.**
+
+    `rollout`        whole episodes, up to a horizon
+    `start_states`   the states in which they begin, drawn from the start distribution
+    `step`           one step of N worlds, in which the actions may be any
+    `walk`           the steps of N worlds under a policy, for ever: an end leads to a new beginning
+    `steps_played`   the same episodes as in `rollout`, but only their states and actions
+
+Time limits belong to `rollout`.  A step does not know the time, unless the world itself has a clock
+(`mdp.unroll`).  Luck is the argument `rng`: a seed, which always gives the same episodes, or a
+`Generator` of NumPy, which goes on from call to call.  Its numbers are dealt out step by step to
+all who play, so that an episode depends on how many play beside it.  With a tuple of such, one for
+each episode, it does not.
+
+**Speed.**  One world at a time would be slow in Python.  One array operation moves N worlds, and
+takes as long as ten worlds in a plain loop, however few there are.  So the loop takes its place
+where fewer than ten play.  Episodes that are over drop out, and later steps cost less.  Only the
+next state must be known before the next draw.  Rewards and all else are looked up afterwards, for
+many steps together.
+
+**Exercises.**  `from minirl.kernel.mdp import coin_game; from minirl.kernel.playing import *`
+1. A fair coin plays 100,000 times, up to 1,000 steps each.  How long is the longest episode?
+       play = rollout(coin_game(), [[0.5, 0.5]], np.zeros(100_000, int), horizon=1000, rng=0)
+       play.lengths.max()
+2. In a rectangle with a row for each of them, as wide as the longest, which share is filled?
+       play = rollout(coin_game(), [[0.5, 0.5]], np.zeros(100_000, int), horizon=1000, rng=0)
+       round(play.states.size / (100_000 * int(play.lengths.max())), 2)
+3. The same seed, once for four episodes and once for six.  Are the first four the same?
+       rollout(coin_game(), [[0.5, 0.5]], np.zeros(4, int), horizon=9, rng=0).lengths.tolist()
+       rollout(coin_game(), [[0.5, 0.5]], np.zeros(6, int), horizon=9, rng=0).lengths.tolist()
+
+Read next: `gradcheck`, which closes this part; then `evaluation`, which knows exactly what play can
+only estimate.
+Source: Sutton and Barto, "Reinforcement learning", 2nd edition, §3.3-3.4; Pardo et al. 2018, "Time
+limits in reinforcement learning", arXiv:1712.00378.
 """
 
 from functools import partial
@@ -53,8 +115,8 @@ from minirl.kernel import checks, counts, layout
 from minirl.kernel.mdp import check_policy
 from minirl.kernel.sampling import FEW, alias, codes, codes_of_few, draw, generator, words
 
-STRIDE = 16       # steps for which random words are drawn at once, or a multiple of it
-TOGETHER = 2**13  # steps of all worlds that are looked up together: they fit in the cache
+STRIDE = 16       # Random words are drawn for so many steps at once, or for a multiple of them.
+TOGETHER = 2**13  # So many steps of all worlds are looked up together: they fit in the cache.
 
 
 class Rollout(NamedTuple):
