@@ -5,4 +5,9 @@ ANSWERS = {
     "softmax": ["array([[-0.0001,  0.0001]])", "array([[-0.2,  0.2]])", "array([0.6931])"],
     "mdp": ["49.7487", "array([1., 0.])", "[[False, True], [False, True], [True, True]]"],
     "playing": ["17", "0.12", "[1, 1, 1, 3]\n[1, 1, 1, 2, 2, 2]"],
+    "environment": ["35", "array([1, 1])", "array([0.9])"],
+    "gradcheck": ["wrong gradient\n"
+                  "  central differences: error 2.0e+00 > 1e-07 at (1,), by hand -6, numerical 6\n"
+                  "  complex step: error 2.0e+00 > 1e-12 at (1,), by hand -6, numerical 6",
+                  "array([3.])", "array([1.8504])"],
 }

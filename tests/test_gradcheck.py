@@ -134,6 +134,21 @@ def test_the_central_difference_of_a_cube_is_off_by_the_square_of_the_step():
     for h in 0.5, 0.1, 0.01:
         np.testing.assert_allclose(by_differences(cube, POINT, h=h), 3 * POINT ** 2 + h ** 2)
         np.testing.assert_allclose(by_complex_step(cube, POINT, h=h), 3 * POINT ** 2 - h ** 2)
+    two = np.array([2.0])
+    assert [round(cube(two + sign * 0.1)[0], 12) for sign in (1, -1)] == [9.261, 6.859]
+    assert by_differences(cube, two, h=0.1)[0] == pytest.approx((9.261 - 6.859) / 0.2, rel=1e-12)
+
+
+def test_the_two_errors_of_a_central_difference_are_smallest_together_near_1e_5():
+    """(gradcheck.1): at larger h it is the formula's, h² f‴/6; at smaller h rounding, eps |f|/h."""
+    x = np.random.default_rng(0).uniform(2, 4, 200)  # |f| of 10 to 100, and slopes of about one
+    error = {h: np.median([abs(by_differences(lambda y: (10 * np.sin(y[0]) + 40, None), y, h=h)
+                               - 10 * np.cos(y))[0] for y in x[:, None]])
+             for h in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9)}
+    assert min(error, key=error.get) == 1e-5 and 1e-11 < error[1e-5] < 1e-9
+    cut = np.median(np.abs(10 * np.cos(x))) / 6
+    assert error[1e-3] == pytest.approx(1e-6 * cut, rel=0.01)
+    assert 0.1 < error[1e-9] * 1e-9 / (40 * 1e-16) < 10
 
 
 @pytest.mark.parametrize("choose", [

@@ -1,20 +1,88 @@
-"""The seam: a world as a learner of values plays it, with a law or without one.
+"""How does a learner play a world of which nobody has written down the law?
 
 *Part 1, a side road.  Previous: `playing`.  Next: `gradcheck`.*
 
-Who learns values step by step (`q_learning`) needs no law.  A world need only be able to begin R
-episodes, to make a step in each, and to begin again where one is over.  `playable` gives a
-`TabularMDP` these three.  `Environment` gives them to an environment of Gymnasium whose
-observations can be numbered, with all its wrappers, and to a vector of R such environments.
+A learner that learns step by step (`q_learning`) needs no law.  A world need only be able to begin
+episodes, to make a step, and to begin again where an episode is over.  Gymnasium, a library of
+worlds for such learners, calls a world like that an *environment*.  This chapter is the seam at
+which both kinds of worlds look alike:
 
-Blackjack, for example, shows (sum of the player, card of the dealer, usable ace), three numbers of
-which there are 32, 11 and 2.  Numbered like the digits of a clock, the last one running fastest,
+    `TabularMDP`   ── `playable` ──┐
+    (has a law)                    ├── begin, moves, restart ──  a learner, in R runs side by side
+    Gymnasium      ── `Environment`┘
+    (has none)
 
-    state = (sum · 11 + card) · 2 + ace,
+`Environment` takes an environment with all its wrappers, or a vector of R of them, one per run.
 
-so that a hand of 15 without an ace against a 6 is the state (15 · 11 + 6) · 2 = 342 of 704.
+**A state must be a number.**  An environment shows an *observation*.  Where observations are tuples
+of whole numbers, they can be numbered.  Blackjack shows the sum of the player, the card of the
+dealer, and whether the player has a usable ace: 32, 11 and 2 possible values.  They are numbered as
+a clock counts hours, minutes and seconds, the last one running fastest:
 
-Read first: `mdp`, `playing`.  Read next: `returns`, or `q_learning`, which plays through the seam.
+    state = (sum · 11 + card) · 2 + ace.
+
+There are 32 · 11 · 2 = 704 states.  A hand of 15 without an ace, against a 6, is the state (15 · 11
++ 6) · 2 = 342.  An environment says what it shows by its *spaces*:
+
+>>> from types import SimpleNamespace as Space
+>>> shown = Space(spaces=[Space(n=size, start=0) for size in (32, 11, 2)])
+>>> blackjack = Environment(Space(observation_space=shown, action_space=Space(n=2, start=0)))
+>>> print(blackjack.shape, blackjack.number((15, 6, 0)))
+(704, 2) 342
+
+**A step through the seam.**  Two runs of the coin game begin in the state 0.  The learner hands
+in its random numbers, a row per step, and gets a function that makes these steps.  It then names an
+entry s · (number of actions) + a for each run: the first one shows head, the entry 0, and the
+second one tail, the entry 1.
+
+>>> from minirl.kernel.mdp import coin_game
+>>> coin = playable(coin_game(gamma=0.9))
+>>> print(coin.begin((np.random.default_rng(0), np.random.default_rng(1))))
+[0 0]
+>>> move = coin.moves(np.array([[0.3, 0.7]]))
+>>> names = "next state", "reward", "discount", "terminated"
+>>> for name, what in zip(names, move(0, np.array([0, 1]))):
+...     print(f"{name:10}", what)
+next state [0 0]
+reward     [1. 0.]
+discount   [0.9 0. ]
+terminated [False  True]
+
+The discount of a step is γ, and 0 where the episode has ended: what follows then counts nothing.  A
+fifth answer says which episodes a time limit has cut.  It is None here, since this world has no
+limit.  Such an episode is truncated, so that its discount is γ.  The second run is over, and
+`restart` begins its next episode.
+
+**What an environment cannot do.**  Its luck is its own.  A law can go on from any state, and the
+random numbers that the learner gives it decide what happens; an environment goes on only from where
+it stands, and is seeded when it begins.  In some states an action may not be available.  A law says
+so from the beginning.  An environment says it when the state is reached, by an action mask; until
+then all actions of the state are taken to be available.
+
+**Speed.**  A law's outcomes are drawn by thresholds (sampling.1).  Where all of its thresholds
+together cut [0, 1) into few pieces, a table has the outcome for each entry and piece, and the piece
+of each number is found for many steps at once.
+
+**Exercises.**  `from minirl.kernel.environment import *`
+1. A world shows two dice, each from 1 to 6.  Which state are two sixes?
+       from types import SimpleNamespace as Space
+       dice = Space(spaces=[Space(n=6, start=1), Space(n=6, start=1)])
+       Environment(Space(observation_space=dice, action_space=Space(n=2, start=0))).number((6, 6))
+2. Two runs push right on the slippery lake, with the numbers 0.4 and 0.6.  Where does each land?
+       from gridworld.maps import frozen_lake
+       move = playable(frozen_lake().mdp(gamma=0.99)).moves(np.array([[0.4, 0.6]]))
+       move(0, np.array([2, 2]))[0]
+3. An environment with γ = 0.9 cuts an episode.  Is the discount of that step 0.9 or 0?
+       from types import SimpleNamespace as Space
+       class Cut:
+           observation_space = action_space = Space(n=1, start=0)
+           reset = lambda self, seed: (0, {})
+           step = lambda self, action: (0, 1.0, False, True, {})
+       world = Environment(Cut(), gamma=0.9)
+       first = world.begin((np.random.default_rng(0),))
+       world.moves(None)(0, first)[2]
+
+Read next: `gradcheck`, which closes this part.
 Source: Towers et al. 2024, "Gymnasium: a standard interface for reinforcement learning
 environments", arXiv:2407.17032.
 """
@@ -28,7 +96,7 @@ from minirl.kernel import checks
 from minirl.kernel.mdp import TabularMDP
 from minirl.kernel.playing import first_states, move, start_states
 
-MOST_PIECES = 16  # of [0, 1): one more costs a comparison per step, and a longer table
+MOST_PIECES = 16  # One more piece of [0, 1) costs a comparison per step, and a longer table.
 
 
 class Environment:

@@ -2,33 +2,35 @@
 
 *Part 1.  Previous: `environment`.  Next: `solving`.*
 
-Every loss of this book returns its gradient, derived by hand and written by hand.  A learning curve
-does not prove it: with a factor wrong or a term missing, a learner still learns.  What can be
-proved is that the gradient belongs to the loss.  Move one parameter a little, see how much the loss
-moves, and compare.  This chapter does so for every parameter, in two ways.
+Every loss of this book returns its gradient, derived by hand and written by hand.  That a policy
+becomes better does not prove it: with a factor wrong or a term missing, it often does so too.  What
+can be proved is that the gradient belongs to the loss.  Move one logit a little, see how much the
+loss moves, and compare.  This chapter does so for every logit, in two ways.
 
-**Central differences.**  Let f be the loss as a function of one parameter x, all others fixed.
-Taylor's formula to both sides of x is
+**Central differences.**  Let f be the loss as a function of one number x, such as a logit, with all
+others fixed, and h a small step.  Taylor's formula to both sides of x is
 
     f(x ± h) = f(x) ± h f′(x) + h² f″(x)/2 ± h³ f‴(x)/6 + …
 
-In the difference of the two, the terms with even powers of h cancel.  Divided by 2h it is
+In the difference of the two, the terms with even powers of h cancel.  Divided by 2h it is the
+*central difference*
 
     [f(x + h) − f(x − h)] / 2h = f′(x) + h² f‴(x)/6 + …                                (gradcheck.1)
 
 It has two errors.  One is what the formula cuts off, about h² f‴/6; it asks for a small h.  The
 other is rounding.  A float64 keeps 16 digits, so f(x + h) and f(x − h) are each wrong by about
-eps |f|, eps = 1e-16, and dividing by h makes this eps |f|/h; it asks for a large h.  Their sum is
-smallest near h = 1e-5.  There rounding is 1e-11 |f|, and what is cut off about 1e-11 f‴: together
-1e-10 to 1e-9 where |f| is 10 to 100 and the slopes are about one.  Nobody gets more digits than
-that by subtracting two nearly equal numbers.  Where |f| is 1e4 times the largest slope, rounding is
-1e-7 of that slope.  So it is where |x| is 1e4, since x + h is rounded too.
+eps |f|, where eps is 1e-16.  Division by h makes this eps |f|/h; it asks for a large h.  The sum of
+the two is smallest near h = 1e-5.  There rounding is 1e-11 |f|, and what is cut off about 1e-11 f‴:
+together 1e-10 to 1e-9 where |f| is 10 to 100 and the slopes are about one.  More digits cannot be
+had by subtracting two nearly equal numbers.  Where |f| is 1e4 times the largest slope, rounding is
+1e-7 of that slope.  It is so too where |x| is 1e4, since x + h is rounded as well.
 
-**The complex step** subtracts nothing.  It takes a step of ih instead of ±h, where i² = −1:
+**The complex step** subtracts nothing.  It goes by ih instead of ±h.  In this chapter i is not a
+whole number but the imaginary unit, i² = −1:
 
     f(x + ih) = f(x) + ih f′(x) − h² f″(x)/2 − ih³ f‴(x)/6 + …
 
-The slope now stands in the imaginary part, and f(x) in the real part, out of its way:
+The slope now stands in the imaginary part, Im, and f(x) in the real part, out of its way:
 
     Im f(x + ih) / h = f′(x) − h² f‴(x)/6 + …                                          (gradcheck.2)
 
@@ -53,7 +55,7 @@ two things, its value and its gradient:
 one made of + − × ÷, powers, exp, log, sin and the like, all of which NumPy computes for complex
 numbers too.  The length |x + ih| is not: it is a real number, the imaginary part is gone.  So it is
 with `abs`, `np.linalg.norm`, `np.vdot`, `np.var` and `np.real`, and `float` drops it with a
-warning.  `np.sign` is z/|z| since NumPy 2, which is not analytic either.  Choosing is harmless:
+warning.  `np.sign` is x/|x| since NumPy 2, which is not analytic either.  Choosing is harmless:
 NumPy's `<`, `min`, `max`, `clip` and `sort` compare the real parts of complex numbers first, so
 they choose as they would without ih, and what they choose keeps its imaginary part.
 `np.logaddexp` and `scipy.special.log_expit` refuse complex numbers; `softmax.log_sigmoid` takes
@@ -99,7 +101,15 @@ number, and the central differences disagree with it.  Then the report says "und
 - *In another loss.*  The gradient of a wrong loss is right too.  That the loss is the one in the
   paper needs another witness: a loop written as in the paper, or a case worked out by hand.
 
-Read first: `softmax`.  Read next: `solving`.
+**Exercises.**  `from minirl.kernel.gradcheck import *`
+1. The loss is x₀² + x₁² at (1, 3), and its gradient has the wrong sign.  What is the error?
+       check(lambda x: ((x * x).sum(), -2 * x), np.array([1., 3.]))
+2. The slope of x |x| at 3 is 6.  What does the complex step find?
+       by_complex_step(lambda x: ((x * abs(x)).sum(), None), np.array([3.]))
+3. The slope of x² at 1 is 2.  What does the central difference find with h = 3e-16?
+       by_differences(lambda x: ((x * x).sum(), None), np.ones(1), h=3e-16).round(4)
+
+Read next: `evaluation`, the exact answers with which Part 2 begins.
 Source: Squire and Trapp 1998, "Using complex variables to estimate derivatives of real functions",
 SIAM Review 40.
 """
