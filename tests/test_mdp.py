@@ -63,7 +63,7 @@ def test_the_coin_game_is_worth_what_the_series_and_the_first_step_say(p, gamma)
 
 
 def test_a_discount_is_the_chance_of_going_on(world):
-    """The same value of each state, if every step ends the episode with the further chance 1 − γ."""
+    """The same values, if every step ends the episode with the further chance 1 − γ."""
     policy = np.full((4, 3), 1 / 3)
     both = [np.concatenate([table, table], axis=2) for table in (world.next_state, world.reward)]
     prob = np.concatenate([0.9 * world.prob, 0.1 * world.prob], axis=2)
