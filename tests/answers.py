@@ -10,4 +10,7 @@ ANSWERS = {
                   "  central differences: error 2.0e+00 > 1e-07 at (1,), by hand -6, numerical 6\n"
                   "  complex step: error 2.0e+00 > 1e-12 at (1,), by hand -6, numerical 6",
                   "array([3.])", "array([1.8504])"],
+    "average_reward": ["[0.5, 0.75]", "1.0", "[1. 0.] 1.0"],
+    "return_law": ["0", "2.5048", "array([0.1765, 0.8235])"],
+    "scorecard": ["0.4737", "0.1042", "[(16.564, 0.0266), (16.564, 0.8584)]"],
 }

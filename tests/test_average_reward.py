@@ -81,8 +81,7 @@ def test_the_differential_values_count_rewards_against_the_mean(rng):
 
 
 def test_the_share_of_time_balances_what_flows_in_and_out(rng):
-    """(average_reward.3), by loops: c is the rate at which episodes end, and so the rate of new
-    ones."""
+    """(average_reward.3), by loops: as many episodes end per step as begin."""
     for mdp, policy in worlds(rng):
         _, P = tables(mdp)
         found, into, ended = average_reward(mdp, policy), np.zeros(mdp.shape[0]), 0.0
@@ -93,6 +92,17 @@ def test_the_share_of_time_balances_what_flows_in_and_out(rng):
         assert math.isclose(found.restarts, ended, abs_tol=1e-12)
         assert math.isclose(found.visits.sum(), 1, abs_tol=1e-12)
         assert (found.visits > -1e-15).all()
+
+
+def test_the_courier_of_the_chapter():
+    """Stays for 1 or goes for 4 in two steps: (average_reward.2), (average_reward.4) by hand"""
+    courier = single_outcome([[0, 1], [0, 0]], [[1, 0], [4, 4]], [[False] * 2] * 2, [1, 0])
+    found = average_reward(courier, np.full((2, 2), 0.5))
+    assert found.rate == pytest.approx(5 / 3) and found.restarts == 0
+    np.testing.assert_allclose(found.values, [0, 7 / 3], atol=1e-15)
+    _, grad = average_reward_gradient(courier, np.zeros((2, 2)))
+    np.testing.assert_allclose(grad, [[-2 / 9, 2 / 9], [0, 0]], atol=1e-15)
+    assert howard(courier).rate == pytest.approx(2)
 
 
 def test_another_table_may_take_the_place_of_the_reward(rng):

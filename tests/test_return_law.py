@@ -39,6 +39,17 @@ def as_levels(law):
     return levels_of(law.rewards, law.prob)
 
 
+@pytest.mark.parametrize("p", [0.5, 0.75])
+def test_the_heads_of_a_coin_and_its_throws_by_hand(p):
+    """(return_law.1) to (return_law.3): k heads and a tail are k + 1 throws"""
+    policy, k = np.array([[p, 1 - p]]), np.arange(12)
+    law = reward_law(coin_game(), policy, also=np.ones((1, 1, 2)))
+    for found in integer_law(coin_game(), policy), law:
+        np.testing.assert_allclose(found.prob[:12], (1 - p) * p**k, rtol=1e-13)
+        assert found.rewards @ found.prob == pytest.approx(p / (1 - p), rel=1e-12)
+    np.testing.assert_allclose(law.means[0, :12], k + 1, rtol=1e-13)
+
+
 @pytest.mark.parametrize("K", [1, 2])
 @pytest.mark.parametrize("values", [[0, 1, 2, 3], [0, -1, -2, -3], [0, 2], [-3, -1], [1, 3], [2]])
 def test_both_laws_are_those_of_a_list_of_all_episodes(values, K):

@@ -7,7 +7,7 @@ import pytest
 from worlds import (deterministic_policies, episodes, island, random_mdp, random_policy,
                     small_world)
 
-from gridworld.maps import cliff_walk
+from gridworld.maps import cliff_walk, teleports
 from minirl.exact.evaluation import NoEnd, evaluate
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import ENDLESS, objective, referee, share_of_optimum
@@ -80,6 +80,25 @@ def test_the_share_of_what_is_worse_than_twice_the_optimum_is_negative():
         policy[36, 3] += extra / (1 + extra)
         assert judge(policy).share == pytest.approx(share, abs=1e-12)
         assert judge(policy).length == pytest.approx(13 + extra)
+
+
+def test_the_fair_coin_by_hand():
+    """The figures of the chapter: the best coin is worth 1 + 0.9 + 0.81 + … = 10"""
+    score = referee(coin_game(gamma=0.9))(np.array([[0.5, 0.5]]))
+    assert score.objective == pytest.approx(0.5 / (1 - 0.45), rel=1e-12)
+    assert score.gap == pytest.approx(10 - 0.5 / (1 - 0.45), rel=1e-12)
+    assert (round(score.objective, 4), round(score.gap, 4)) == (0.9091, 9.0909)
+    assert (score.share, score.length) == pytest.approx((score.objective / 10, 2), rel=1e-12)
+
+
+def test_more_pay_for_every_step_of_an_endless_world_changes_shares_and_no_gap():
+    """(scorecard.1) has a zero: the share of a random walk goes from 0.0266 to 0.8584"""
+    world = teleports().mdp(gamma=0.9)
+    scores = [referee(replace(world, reward=world.reward + more))(world.uniform)
+              for more in (0, 10)]
+    assert [round(score.share, 4) for score in scores] == [0.0266, 0.8584]
+    assert scores[0].gap == pytest.approx(scores[1].gap, rel=1e-9)
+    assert scores[1].objective - scores[0].objective == pytest.approx(10 / (1 - 0.9), rel=1e-12)
 
 
 def test_two_scores_by_hand():

@@ -1,67 +1,123 @@
-"""The other objective: reward per step, when an episode that ends starts again.
+"""What does a policy earn per step, when an episode that ends starts again?
 
 *Part 2, a side road.  Previous: `planning`.  Next: `return_law`.*
 
-The return J of an episode asks how much is earned until the end.  A robot that works all day, and a
-learner that plays one episode after the other, may rather ask how much is earned *per step*.  Let
-an episode that has ended begin again from `start`, at once and for ever, and do not discount:
+The return asks how much an episode earns until its end.  A robot that works all day, and a learner
+that plays one episode after the other, may rather ask how much is earned *per step*.  Let an
+episode that has ended begin again from `start`, at once and for ever, and do not discount.  The
+*reward per step* is the mean over a long time T,
 
-    ρ(π) = lim (1/T) E[r_0 + r_1 + … + r_{T−1}].                                  (average_reward.1)
+    r̄(π) = lim (1/T) E[r_0 + r_1 + … + r_{T−1}].                                 (average_reward.1)
 
-Many books call it the gain of the policy.  γ plays no part here.  A policy now has no value, which
-would be infinite, but a *differential* value h(s): how much more is earned from s on than from an
-ordinary moment.  It is defined up to a constant.  Choose the constant so that a fresh episode has
-none, Σ_s start(s) h(s) = 0; then what follows an end is worth nothing, as in an episode, and the
+Many books call it the gain of a policy.  γ plays no part in this chapter.
+
+**In numbers.**  A courier is at the depot, state 0, or with a customer, state 1.  At the depot two
+actions are possible: to stay, which pays 1, or to go, which pays nothing.  Whatever is done at the
+customer's leads back and pays 4.
+
+    stay, pays 1  ⟲ 0  ── go, pays 0 ──→  1
+                    0  ←── pays 4 ──────  1
+
+Let a fair coin decide at the depot.  Then every second step at the depot leads to a customer, with
+whom one step is spent.  So two thirds of the time are spent at the depot and one third with
+customers, and a step pays ⅔ · ½ · 1 + ⅓ · 4 = 5/3:
+
+>>> from minirl.kernel.mdp import TabularMDP
+>>> courier = TabularMDP(next_state=[[[0], [1]], [[0], [0]]], prob=np.ones((2, 2, 1)),
+...                      reward=[[[1], [0]], [[4], [4]]], terminated=np.full((2, 2, 1), False),
+...                      start=[1, 0], gamma=1)
+>>> found = average_reward(courier, np.full((2, 2), 0.5))
+>>> print(found.visits.round(4), round(found.rate, 4))
+[0.6667 0.3333] 1.6667
+
+**Differential values.**  The sum of all rewards is infinite here, so a state has no value of the
+usual kind.  It has a *differential value* h(s): how much more is earned from s on than r̄ in every
+step.  Look one step ahead.  The step earns r_π(s) in place of r̄, and then comes s', or an end and
+a fresh episode, which is worth Σ_s start(s) h(s).  Only differences of h matter, because a constant
+on both sides cancels.  Choose the constant so that a fresh episode is worth nothing.  Then the
 restarts drop out of the equation,
 
-    h = r_π − ρ + P_π h,   Σ_s start(s) h(s) = 0.                                 (average_reward.2)
+    h = r_π − r̄ + P_π h,   Σ_s start(s) h(s) = 0.                                (average_reward.2)
 
-So h is an ordinary value whose reward is counted against the mean.  The share d(s) of time that is
-spent in s balances what flows in and out, with c episodes started per step,
+The courier begins at the depot, so h(0) = 0, and h(1) = 4 − 5/3 + h(0) = 7/3: it is worth 7/3 to be
+with a customer already.  The other row agrees: ½ − 5/3 + ½ · 7/3 = 0.
 
-    d = P_πᵀ d + c start,   Σ_s d(s) = 1.                                         (average_reward.3)
+**Shares of time.**  The share d(s) of time that is spent in s is what flows into s.  It comes from
+other states, and from the episodes that begin there, "begun" of them per step:
 
-Both are one square system, of S + 1 unknowns (h, ρ) and its transpose (d, c).  Where every episode
-ends, it says nothing new: d is η/L and ρ is J/L, with the visits (evaluation.2) at γ = 1 and the
-mean length L = 1/c of an episode.  Where no episode ends, c = 0 and d is the stationary
-distribution.  Where some end and others are caught in a loop, all are caught at last: again c = 0,
-and d lies on the loop.
+    d = P_πᵀ d + begun · start,   Σ_s d(s) = 1.                                   (average_reward.3)
 
-*The gradient.*  Differentiate (average_reward.2) and take its mean under d.  On the left stands Σ d
-∇h, on the right Σ d P_π ∇h, and by (average_reward.3) they differ by c Σ_s start(s) ∇h(s), which is
-zero.  So ∇ρ = Σ_s d(s) Σ_a ∇π(a|s) Q(s, a), and for a softmax table
+Multiply (average_reward.2) by d(s) and sum.  By (average_reward.3) Σ d P_π h is Σ d h less begun ·
+Σ start h, which is 0.  So Σ d h = Σ d r_π − r̄ + Σ d h, and r̄ = Σ_s d(s) r_π(s), as it should be.
+Both equations are one square system: its unknowns are h and r̄, those of its transpose d and begun.
 
-    ∂ρ/∂θ[s, a] = d(s) π(a|s) [Q(s, a) − h(s)],   Q(s, a) = r(s, a) − ρ + Σ_s' P(s'|s, a) h(s'),
-                                                                                  (average_reward.4)
-the same form as (planning.5).  The two objectives are different all the same: a policy that earns
-little, quickly, may have the larger ρ and the smaller J.
+Where every episode ends, divide the visits of (evaluation.2) at γ = 1 by their sum, the mean
+length: d = η/length, begun = 1/length and r̄ = J/length solve (average_reward.3).  Where no episode
+ends, begun = 0.  Where some end and others are caught in a loop, all are caught at last: again
+begun = 0, and all time is spent in the loop.
 
-*The best rate.*  Which policy earns most per step?  Let h be any table, and T h what the best step
-earns and leads to, (T h)(s) = max_a [r(s, a) + Σ_s' P(s'|s, a) h(s')].  An end leads to a fresh
-episode, and adds the chance of an end times Σ_s start(s) h(s).  If the best rate ρ* is the same
-from every state, it lies between
+**The gradient.**  Write ∇ for the derivative in any logit, and Q(s, a) = r(s, a) − r̄ + Σ_s'
+P(s'|s, a) h(s').  Differentiate (average_reward.2):
 
-    min_s (T h − h)(s) ≤ ρ* ≤ max_s (T h − h)(s).                                 (average_reward.5)
+    ∇h(s) = Σ_a ∇π(a|s) Q(s, a) − ∇r̄ + Σ_s' P_π(s'|s) ∇h(s').
 
-*Relative value iteration* moves h towards T h
-until the two bounds meet.  It moves half of the way, h ← (h + T h)/2, because a world that goes
-round in a circle would otherwise go round for ever.  *Howard's policy iteration* evaluates a policy
-and replaces an action where another one is better: first by the rate that it leads to, and among
-those that lead to the same, by what it earns on the way,
+Here r̄ could be put into Q because Σ_a ∇π(a|s) = 0.  Multiply by d(s) and sum, as before.  The
+terms in ∇h cancel, since Σ_s start(s) ∇h(s) = 0.  What is left is ∇r̄ = Σ_s d(s) Σ_a ∇π(a|s) Q(s,
+a).  For a softmax table ∂π(a|s)/∂θ[s, b] = π(a|s) (1{a = b} − π(b|s)), and Σ_a π(a|s) Q(s, a) =
+h(s), so
 
-    π(s) ← argmax_a Σ_s' P(s'|s, a) ρ(s'),
+    ∂r̄/∂θ[s, a] = d(s) π(a|s) [Q(s, a) − h(s)].                                  (average_reward.4)
+
+This is (planning.5) with d for the visits and h for the values.  For the courier Q(0, go) = 0 − 5/3
++ 7/3 = ⅔, so the derivative for going is ⅔ · ½ · ⅔ = 2/9.  The two objectives differ all the same:
+a policy that earns little, quickly, may have the larger r̄ and the smaller J.
+
+**The best rate.**  Take any table h, and let best(s) be the largest r(s, a) + Σ_s' P(s'|s, a) h(s')
+of any action, where an end adds its chance times Σ_s start(s) h(s).  If the largest reward per step
+r̄* is the same from every state, then
+
+    min_s [best(s) − h(s)] ≤ r̄* ≤ max_s [best(s) − h(s)].                        (average_reward.5)
+
+For any policy best(s) is at least r_π(s) plus the h that it leads to.  Take the mean under the
+policy's d: what it leads to cancels h, and Σ_s d(s) [best(s) − h(s)] ≥ r̄(π).  A mean is at most
+the largest entry, which gives the right bound.  For the policy that takes the best steps the two
+sides are equal, and a mean is at least the smallest entry, which gives the left one.
+
+*Relative value iteration* moves h halfway to `best` until the bounds meet.  If it moved all the
+way, it would never come to rest in a world that goes round in a circle.  *Howard's policy
+iteration* evaluates a policy and takes a better action where there is one.  A policy on the way may
+be caught in a poor loop, so its rate r̄(s) depends on the state.  An action is judged by the rate
+that it leads to, and among those that lead to the same by what it earns on the way:
+
+    π(s) ← argmax_a Σ_s' P(s'|s, a) r̄(s'),
     among equals argmax_a r(s, a) + Σ_s' P(s'|s, a) h(s').                        (average_reward.6)
 
-The rate ρ(s) depends on the state here, because a policy on the way may be caught in a poor loop.
+The courier should always go: 4 in two steps are 2 per step, against 1 for staying.
 
-*When is there no answer?*  The limit (average_reward.1) must not depend on luck.  If a policy can
-be caught in one of two loops and never leave it, ρ depends on which.  A search in the graph of what
-is possible finds the loops, and more than one is an error.
+**When is there no answer?**  The limit (average_reward.1) must not depend on luck.  If a policy can
+be caught in one of two loops and never leave it, r̄ depends on which.  A search in the graph of
+what is possible finds the loops, and more than one is an error.
 
-Read first: `planning`.  Read next: `regularised`.
-Source: Sutton et al. 2000, "Policy gradient methods for reinforcement learning with function
-approximation", theorem 1; Sutton and Barto, 2nd edition, chapters 10.3 and 13.6; Puterman 1994,
-chapter 8.
+**Exercises.**  `from minirl.kernel.mdp import *; from minirl.exact.average_reward import *`
+1. A coin for the coin game shows head with ½, another one with ¾.  The second has three times the
+   return.  How much more does it earn per step?
+       coins = np.array([[0.5, 0.5]]), np.array([[0.75, 0.25]])
+       [round(float(average_reward(coin_game(), coin).rate), 4) for coin in coins]
+2. An episode earns 9 and ends.  One in a thousand goes on to a state that pays 1 for ever.  What is
+   earned per step?
+       trap = TabularMDP(next_state=[[[0, 1]], [[1, 1]]], prob=[[[0.999, 0.001]], [[1, 0]]],
+                         reward=[[[9, 9]], [[1, 1]]], start=[1, 0], gamma=1,
+                         terminated=[[[True, False]], [[False, False]]])
+       round(float(average_reward(trap, np.ones((2, 1))).rate), 4)
+3. One errand pays 1 and ends, another takes three steps and pays 2.  Which one does `howard` take?
+       two = TabularMDP(next_state=[[[0], [1]], [[2], [2]], [[0], [0]]], prob=np.ones((3, 2, 1)),
+                        reward=[[[1], [0]], [[0], [0]], [[2], [2]]], start=[1, 0, 0], gamma=1,
+                        terminated=[[[True], [False]], [[False]] * 2, [[True]] * 2])
+       print(howard(two).policy[0], round(howard(two).rate, 4))
+
+Read next: `scorecard`.
+Source: Sutton et al. 2000, theorem 1, as in `planning`; Sutton and Barto, 2nd edition, chapters
+10.3 and 13.6; Puterman 1994, chapter 8.
 """
 
 from typing import NamedTuple
@@ -80,15 +136,15 @@ CLOSE = 1e-12  # relative to the terms of their sums, two rates or values are on
 class AverageReward(NamedTuple):
     """What a policy earns per step, and where it spends its time."""
 
-    rate: float                # ρ, reward per step
-    restarts: float            # c, episodes started per step; 0 if none ends
+    rate: float                # r̄, reward per step
+    restarts: float            # episodes begun per step; 0 if none ends
     visits: np.ndarray         # (S,) d, share of the time; zero where no episode comes
     values: np.ndarray         # (S,) h, differential; NaN where no episode comes
     action_values: np.ndarray  # (S, A) Q of (average_reward.4); NaN where it needs such an h
 
 
 def average_reward(mdp, policy, table=None):
-    """ρ, c, d, h and Q of a policy (S, A), by one dense solve of S + 1 unknowns.
+    """r̄, restarts, d, h and Q of a policy (S, A), by one dense solve of S + 1 unknowns.
 
     A `table` (S, A) may take the place of the world's mean reward.  Gamma is not used.  A policy
     that can be caught in more than one loop is a ValueError that names a state of each.
@@ -135,13 +191,13 @@ def _refuse_several_loops(numbers, links):
 
 
 def average_reward_gradient(mdp, logits):
-    """ρ and its exact gradient in the logits, (average_reward.4).  To be climbed, not descended.
+    """r̄ and its exact gradient in the logits, (average_reward.4).  To be climbed, not descended.
 
     The gradient (S, A) is zero in rows that no episode visits.
 
     Examples
     --------
-    With π(head) = p, ρ = p, and its derivative in the first logit is p(1 − p):
+    With π(head) = p, r̄ = p, and its derivative in the first logit is p(1 − p):
 
     >>> from minirl.kernel.mdp import coin_game
     >>> rate, grad = average_reward_gradient(coin_game(), np.log([[0.75, 0.25]]))
@@ -159,7 +215,7 @@ class BestRate(NamedTuple):
     """A policy that earns most per step, and between which bounds the best rate lies."""
 
     policy: np.ndarray  # (S, A) deterministic; the first available action where no episode comes
-    rate: float         # ρ* from the start, reward per step
+    rate: float         # r̄* from the start, reward per step
     low: float          # the bounds (average_reward.5) for the h that was found
     high: float
     rounds: int         # sweeps or improvements that were needed
@@ -250,7 +306,7 @@ def _restarted(mdp, values):
 
 
 def _rates_and_values(P, reward):
-    """ρ(s) and h(s) of a chain P (n, n) that pays reward (n,), whatever loops it has.
+    """r̄(s) and h(s) of a chain P (n, n) that pays reward (n,), whatever loops it has.
 
     In each loop that is never left h is 0 at the first state.
     """
@@ -261,7 +317,7 @@ def _rates_and_values(P, reward):
         if P[np.ix_(loop, ~loop)].any():
             continue
         system = np.eye(loop.sum()) - P[np.ix_(loop, loop)]
-        system[:, 0] = 1.0  # the unknown h of the first state is 0, and ρ takes its place
+        system[:, 0] = 1.0  # the unknown h of the first state is 0, and r̄ takes its place
         solution = np.linalg.solve(system, reward[loop])
         rate[loop], values[loop] = solution[0], np.append(0.0, solution[1:])
         inside |= loop

@@ -1,26 +1,74 @@
-"""The scorecard: how good is this policy, measured by the best one?
+"""How good is this policy, measured by the best one?
 
 *Part 2.  Previous: `return_law`.  Next: `optim`.*
 
-A learner hands over a policy, and the question is always the same.  What does it earn, and how much
-better could it be?  Both have exact answers.  A *referee* computes the optimum once and then turns
-any policy into a `Score`.
+A learner hands over a policy.  What does it earn, and how much better could it be?  Both questions
+have exact answers: `evaluation` gives J of any policy, and `planning` the best policy and its J*.
+A *referee* computes J* once.  After that it turns any policy into a `Score`.
 
-The objective J alone says little.  Is 0.5 much on the slippery lake?  Only the optimum J* says so.
-A world that pays for itself, as a grid does, is scored by
+**Two numbers.**  J alone says little.  Is 0.5 much on the slippery lake?  Only J* says so.  The
+*gap* is what is missing, in units of reward.  The *share of the optimum* is what has been reached,
+and has no unit:
 
     gap = J* − J,   share = 1 − (J* − J)/|J*|.                                      (scorecard.1)
 
-Where J* is positive the share is J/J*.  The form above also holds where the best policy loses: on
-the cliff every step costs 1, the best way takes 13 steps, and one of 26 steps has the share
-1 − 13/13 = 0.  A longer one has a share below 0.
+The gap is divided by the size of J*, so that the share is 1 for the best policy and less for every
+other one.  There are four cases:
 
-*A worked example.*  The coin game has one state: head pays 1 and goes on, tail pays 0 and ends.
-With γ = 0.9 the best policy always shows head and is worth J* = 1/(1 − 0.9) = 10.  A fair coin has
-V = ½ (1 + 0.9 V), so J = ½/0.55 = 0.909, a gap of 9.091 and a share of 1 − 9.091/10 = 0.091.  Its
-episodes are 2 steps long.
+    J* > 0             1 − (J* − J)/J* = J/J*       the share is what one would expect
+    J* < 0             1 − (J* − J)/(−J*)           0 where J = 2 J*, twice the loss
+    J* = 0             division by zero             no share (None), but a gap
+    γ = 1, no end      J is infinite or undefined   no share and no gap
 
-Read next: `returns`, where learning begins.
+**In numbers.**  The coin game pays 1 for a head and goes on, and ends with a tail.  With γ = 0.9
+the best policy shows head for ever, worth 1 + 0.9 + 0.81 + … = 1/(1 − 0.9) = 10.  A fair coin has
+V = ½ (1 + 0.9 V): half of the time it earns 1 and plays on.  So V = ½/(1 − 0.45) = 0.9091, the gap
+is 9.0909 and the share 0.9091/10 = 0.0909.  Its games take two throws on average.
+
+>>> from minirl.kernel.mdp import coin_game
+>>> judge = referee(coin_game(gamma=0.9))
+>>> score = judge(np.array([[0.5, 0.5]]))
+>>> print(round(score.objective, 4), round(score.gap, 4), round(score.share, 4))
+0.9091 9.0909 0.0909
+>>> print(round(score.length, 4))
+2.0
+
+On the cliff every step costs 1 and the best way takes 13 steps, so J* = −13 at γ = 1.  A walk of 26
+steps has J = −26 and the share 1 − 13/13 = 0, and a longer one has a share below 0.  A walk that
+never arrives has no score at all.
+
+**What is in a `Score`.**  `reward` is the mean discounted reward of an episode, and `objective` is
+J.  Here the two are the same.  They will differ when a policy pays for leaving a reference, and
+`kl` will say how far it has gone; until then `kl` is None.  Such a policy is measured by another
+share, from the reference on, which follows in `regularised`.  `length` counts the steps of an
+episode, whatever γ is.
+
+**What a share does not say.**  It has no unit, but it has a zero: J = 0.  Pay ten more for every
+step of an endless world.  Then all policies gain the same, the best one stays the best, and every
+gap stays what it was.  All shares come nearer to 1, because |J*| has grown.  So shares may be
+compared within a world, and not across worlds.
+
+The optimum costs one policy iteration, and each score two linear solves.
+
+**Exercises.**  `from minirl.exact.scorecard import *; from gridworld.maps import *`
+1. In the coin game at γ = 0.9, a coin shows head nine times out of ten.  What is its share?
+       from minirl.kernel.mdp import coin_game
+       round(referee(coin_game(gamma=0.9))(np.array([[0.9, 0.1]])).share, 4)
+2. On the slippery lake a walker follows the best policy in half of the steps and moves at random in
+   the others.  Half of the optimum?
+       lake = frozen_lake().mdp(gamma=0.99)
+       half = (policy_iteration(lake).policy + lake.uniform) / 2
+       round(referee(lake)(half).share, 4)
+3. A world with teleports never ends.  A random walk has the share 0.0266 there.  Every step is paid
+   ten more.  What are gap and share before and after?
+       world = teleports().mdp(gamma=0.9)
+       richer = replace(world, reward=world.reward + 10)
+       scores = referee(world)(world.uniform), referee(richer)(world.uniform)
+       [(round(score.gap, 4), round(score.share, 4)) for score in scores]
+
+Read next: `optim`, where learning begins: how a gradient becomes a step.
+Source: Sutton and Barto, 2nd edition, example 6.6, for the cliff and example 3.5, for the
+teleports.
 """
 
 from dataclasses import replace
