@@ -175,21 +175,6 @@ def average_reward(mdp, policy, table=None):
     return AverageReward(rate, restarts, at_states(states, balance[:n], elsewhere=0), values, Q)
 
 
-def _refuse_several_loops(numbers, links):
-    """Raise ValueError if more than one part of a graph cannot be left.
-
-    `numbers` (n,) are the numbers of its states in the world; `links` (n, n) bool says which states
-    can follow which, restarts included.
-    """
-    parts, part = csgraph.connected_components(links, connection="strong")
-    source, target = np.nonzero(links)
-    left = part[source[part[source] != part[target]]]  # parts with a way out
-    loops = [int(numbers[part == i][0]) for i in np.setdiff1d(np.arange(parts), left)]
-    if len(loops) > 1:
-        raise ValueError(f"the reward per step depends on luck: this policy can be caught in loops "
-                         f"around the states {', '.join(map(str, loops))}, and never leave them")
-
-
 def average_reward_gradient(mdp, logits):
     """r̄ and its exact gradient in the logits, (average_reward.4).  To be climbed, not descended.
 
@@ -326,3 +311,18 @@ def _rates_and_values(P, reward):
     rate[~inside] = np.linalg.solve(left, caught @ rate[inside])
     values[~inside] = np.linalg.solve(left, (reward - rate)[~inside] + caught @ values[inside])
     return rate, values
+
+
+def _refuse_several_loops(numbers, links):
+    """Raise ValueError if more than one part of a graph cannot be left.
+
+    `numbers` (n,) are the numbers of its states in the world; `links` (n, n) bool says which states
+    can follow which, restarts included.
+    """
+    parts, part = csgraph.connected_components(links, connection="strong")
+    source, target = np.nonzero(links)
+    left = part[source[part[source] != part[target]]]  # parts with a way out
+    loops = [int(numbers[part == i][0]) for i in np.setdiff1d(np.arange(parts), left)]
+    if len(loops) > 1:
+        raise ValueError(f"the reward per step depends on luck: this policy can be caught in loops "
+                         f"around the states {', '.join(map(str, loops))}, and never leave them")

@@ -119,50 +119,6 @@ class RewardLaw(NamedTuple):
     means: np.ndarray    # (m, K) means of other sums over an episode, at each level
 
 
-def integer_law(mdp, policy):
-    """The law of the reward by (return_law.1), where rewards are whole numbers of one sign.
-
-    The `RewardLaw` has every level between the smallest and the largest, some of which may have no
-    chance.  Its tail is what rounding leaves.
-
-    Examples
-    --------
-    A coin that pays one for each head: k heads and a tail.
-
-    >>> from minirl.kernel.mdp import coin_game
-    >>> law = integer_law(coin_game(), np.array([[0.5, 0.5]]))
-    >>> print(law.rewards[:4], law.prob[:4])
-    [0 1 2 3] [0.5    0.25   0.125  0.0625]
-    """
-    values, onwards, endings, start = _outcomes(mdp, policy, np.zeros((0, *mdp.shape)))
-    if (values != np.round(values)).any():
-        raise ValueError(f"rewards must be whole numbers, got {values[values != values.round()][0]}"
-                         f": use reward_law")
-    if values.min() < 0 < values.max():
-        raise ValueError(f"rewards must have one sign, got {values.min():g} and {values.max():g}: "
-                         f"use reward_law")
-    sign = -1 if values.min() < 0 else 1
-    largest = int(np.abs(values).max())
-    if largest >= LEVELS:
-        raise ValueError(f"rewards must be below {LEVELS}, got {largest}: use reward_law")
-    n = start.size
-    P, end = ({abs(int(value)): part for value, (part,) in zip(values, parts)}
-              for parts in (onwards, endings))
-    factors = factorised(P.pop(0, sparse.csr_array((n, n))))
-    levels, quiet = [], 0  # how many levels in a row have next to no chance
-    while len(levels) <= largest or quiet < largest:
-        k = len(levels)
-        if k == LEVELS:
-            raise ValueError(f"the reward has more than {LEVELS} levels")
-        right = end.get(k, np.zeros(n)) + sum(P[j] @ levels[k - j] for j in P if j <= k)
-        levels.append(factors.solve(right))
-        quiet = 0 if levels[-1].max() > NOTHING else quiet + 1
-    prob = np.array(levels) @ start
-    order = slice(None, None, sign)
-    return RewardLaw(sign * np.arange(len(levels))[order], prob[order], max(0.0, 1 - prob.sum()),
-                     np.zeros((0, prob.size)))
-
-
 def reward_law(mdp, policy, *, also=None, tol=1e-15):
     """The law of the reward by (return_law.2), where a step's reward has few distinct values.
 
@@ -206,6 +162,50 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
         carried = merged
     rewards, sums = (np.concatenate(parts, axis=-1) for parts in zip(*finished))
     return _levels(rewards, sums, float(carried[0].sum()))
+
+
+def integer_law(mdp, policy):
+    """The law of the reward by (return_law.1), where rewards are whole numbers of one sign.
+
+    The `RewardLaw` has every level between the smallest and the largest, some of which may have no
+    chance.  Its tail is what rounding leaves.
+
+    Examples
+    --------
+    A coin that pays one for each head: k heads and a tail.
+
+    >>> from minirl.kernel.mdp import coin_game
+    >>> law = integer_law(coin_game(), np.array([[0.5, 0.5]]))
+    >>> print(law.rewards[:4], law.prob[:4])
+    [0 1 2 3] [0.5    0.25   0.125  0.0625]
+    """
+    values, onwards, endings, start = _outcomes(mdp, policy, np.zeros((0, *mdp.shape)))
+    if (values != np.round(values)).any():
+        raise ValueError(f"rewards must be whole numbers, got {values[values != values.round()][0]}"
+                         f": use reward_law")
+    if values.min() < 0 < values.max():
+        raise ValueError(f"rewards must have one sign, got {values.min():g} and {values.max():g}: "
+                         f"use reward_law")
+    sign = -1 if values.min() < 0 else 1
+    largest = int(np.abs(values).max())
+    if largest >= LEVELS:
+        raise ValueError(f"rewards must be below {LEVELS}, got {largest}: use reward_law")
+    n = start.size
+    P, end = ({abs(int(value)): part for value, (part,) in zip(values, parts)}
+              for parts in (onwards, endings))
+    factors = factorised(P.pop(0, sparse.csr_array((n, n))))
+    levels, quiet = [], 0  # how many levels in a row have next to no chance
+    while len(levels) <= largest or quiet < largest:
+        k = len(levels)
+        if k == LEVELS:
+            raise ValueError(f"the reward has more than {LEVELS} levels")
+        right = end.get(k, np.zeros(n)) + sum(P[j] @ levels[k - j] for j in P if j <= k)
+        levels.append(factors.solve(right))
+        quiet = 0 if levels[-1].max() > NOTHING else quiet + 1
+    prob = np.array(levels) @ start
+    order = slice(None, None, sign)
+    return RewardLaw(sign * np.arange(len(levels))[order], prob[order], max(0.0, 1 - prob.sum()),
+                     np.zeros((0, prob.size)))
 
 
 def _outcomes(mdp, policy, also):
