@@ -231,3 +231,33 @@ def test_a_price_near_zero_does_not_overflow():
     found = gap(TWO, palindrome_counts, bonus=1.0, beta=1e-3)
     assert found.optimum == pytest.approx(1 + 1e-3 * np.log(found.ref_passes), abs=1e-12)
     assert 0.99 < found.bigram <= found.optimum
+
+
+@pytest.mark.parametrize("letters, beta, ratio", [
+    (2, 1.0, 7.0), (2, 1.0, 30.0), (2, 0.5, 1e3), (2, 1.0, 1e4), (2, 1e-3, 1e6), (3, 1.0, 1e2),
+    (3, 2.0, 1e3), (3, 1.0, 1e4), (3, 1.0, 1e6)])
+def test_a_bonus_that_is_large_for_its_price_is_answered_too(letters, beta, ratio):
+    """(verifiers.2): where all symbols are as likely, the best bigram that always passes writes
+    nothing or repeats a letter.  The reference does so with probability 1/A + (A − 1) A⁻²/(1 −
+    1/A) = 2/A, so that this bigram earns b + β log(2/A), and another one e^{−b/β} more at most."""
+    reference = np.zeros((letters + 1, letters + 1))
+    found = gap(reference, palindrome_counts, bonus=beta * ratio, beta=beta)
+    always = ratio + np.log(2 / (letters + 1))
+    assert found.bigram / beta == pytest.approx(always, abs=1e-4 + np.exp(-ratio))
+    assert found.bigram <= found.optimum and found.bigram_passes <= 1
+
+
+def test_a_search_that_meets_a_bigram_without_an_end_goes_back():
+    """On some machines such a bigram is met where the bonus is large; here at three steps."""
+    calls = []
+
+    def counts_of(logits):
+        calls.append(logits)
+        if len(calls) in (3, 7, 20):
+            raise ValueError("it writes for ever")
+        return palindrome_counts(logits)
+
+    found = gap(LOGITS, counts_of, bonus=20.0, beta=1.0)
+    np.testing.assert_allclose(found, gap(LOGITS, palindrome_counts, bonus=20.0, beta=1.0),
+                               rtol=0, atol=2e-5)
+    assert len(calls) > 20

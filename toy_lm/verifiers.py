@@ -237,7 +237,8 @@ def gap(ref_logits, counts_of, *, bonus, beta):
 
     The arguments are those of `objective_loss`.  The best bigram is climbed to from the one that
     has the expected counts of the best policy.  It is a local optimum, so the true gap may be
-    smaller.  Where the bonus is large for β the search may fail.
+    smaller.  A bonus of more than 8 β is reached by doubling a smaller one: at once it would lead
+    to some bigram that always passes, and not to the nearest of them.
 
     Examples
     --------
@@ -254,12 +255,18 @@ def gap(ref_logits, counts_of, *, bonus, beta):
     # (verifiers.1) and the counts, with the largest exponential taken out.
     optimum = beta * np.logaddexp(special.log1p(-min(p, 1)), special.xlogy(1, p) + bonus / beta)
     failing = np.maximum(visits[:, None] * policy - C, 0)
-    nearest = fit_by_counting(np.exp(-bonus / beta) * failing + C, pseudo_count=0)
-    try:
-        best = minimise(lambda logits: objective_loss(logits, ref_logits, counts_of, bonus=bonus,
-                                                      beta=beta), nearest, tol=1e-5)
-    except ValueError as error:
-        raise ValueError(f"bonus is too large for this beta, got {bonus} and {beta}: the search "
-                         f"met a bigram that does not end ({error})") from None
+
+    def loss(logits):
+        try:
+            return objective_loss(logits, ref_logits, counts_of, bonus=present, beta=beta)
+        except ValueError:  # It writes for ever, and counts as a thousand nats away.
+            return 1e3 * beta, np.zeros(policy.shape)
+
+    present = min(bonus, 8 * beta)
+    start = fit_by_counting(np.exp(-present / beta) * failing + C, pseudo_count=0)
+    best = minimise(loss, start, tol=1e-5 * beta)
+    while present < bonus:
+        present = min(2 * present, bonus)
+        best = minimise(loss, best.x, tol=1e-5 * beta)
     return Gap(ref_passes=float(p), optimum=float(optimum), bigram=-best.loss,
                bigram_passes=float(counts_of(best.x)[0]))

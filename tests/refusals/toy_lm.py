@@ -241,8 +241,6 @@ ROWS = {
         *(row(lambda classes=classes: pattern_counts(LOGITS, classes),
               "classes must have 4 columns, without the end symbol")
           for classes in (np.full((2, 4), True), np.full((2, 3), False), np.full(4, False))),
-        row(lambda: gap(np.zeros((3, 3)), palindrome_counts, bonus=1000.0, beta=1.0),
-            "bonus is too large for this beta, got 1000.0 and 1.0"),
     ],
     "jsonl": [
         *map(writes, (Demonstration("\ud800", ""), Demonstration("", "a\udfff"),
