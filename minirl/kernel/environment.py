@@ -14,10 +14,10 @@ which both kinds of worlds look alike:
 
 `Environment` takes an environment with all its wrappers, or a vector of R of them, one per run.
 
-**A state must be a number.**  An environment shows an *observation*.  Where observations are tuples
-of whole numbers, they can be numbered.  Blackjack shows the sum of the player, the card of the
-dealer, and whether the player has a usable ace: 32, 11 and 2 possible values.  They are numbered as
-a clock counts hours, minutes and seconds, the last one running fastest:
+**A state must be a number.**  An environment shows an *observation*.  Where observations are whole
+numbers, or tuples or arrays of them, they can be numbered.  Blackjack shows the sum of the player,
+the card of the dealer, and whether the player has a usable ace: 32, 11 and 2 possible values.  They
+are numbered as a clock counts hours, minutes and seconds, the last one running fastest:
 
     state = (sum · 11 + card) · 2 + ace.
 
@@ -48,10 +48,10 @@ reward     [1. 0.]
 discount   [0.9 0. ]
 terminated [False  True]
 
-The discount of a step is γ, and 0 where the episode has ended: what follows then counts nothing.  A
-fifth answer says which episodes a time limit has cut.  It is None here, since this world has no
-limit.  Such an episode is truncated, so that its discount is γ.  The second run is over, and
-`restart` begins its next episode.
+The discount of a step is γ, and 0 where the episode is terminated: what follows then counts
+nothing.  A fifth answer says which episodes a time limit has truncated, whose last step keeps the
+discount γ.  It is None here, since this world has no limit.  The episode of the second run is over,
+and `restart` begins the next one.
 
 **What an environment cannot do.**  Its luck is its own.  A law can go on from any state, and the
 random numbers that the learner gives it decide what happens; an environment goes on only from where

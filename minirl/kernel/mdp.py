@@ -4,7 +4,7 @@
 
 This chapter turns the worlds of chapter 0 into a few arrays.  In a *tabular* world the states and
 the actions are numbered.  An action may have several *outcomes*, such as the three directions in
-which the ice may lead.  What outcome k of the action a in the state s is, four arrays say:
+which the ice may lead.  Four arrays describe the outcome k of the action a in the state s:
 
     `prob[s, a, k]`         its probability
     `next_state[s, a, k]`   the state that it leads to
@@ -25,8 +25,8 @@ where it was asked to with the chance 3/4, and in the other one of the two direc
     the    the      1   right   stays in 1               to 3, pays 1, ends
     map    states   1   down    to 3, pays 1, ends       stays in 1
 
-Nobody acts in the hole 2 or at the goal 3.  An array has no gaps, so that they have rows too, which
-are filled with endings.
+Nobody acts in the hole 2 or at the goal 3.  They have rows all the same, since an array has a place
+for each state and action.  These rows are filled with endings.
 
 >>> lake = TabularMDP(
 ...     next_state=[[[1, 2], [2, 1]], [[1, 3], [3, 1]], [[2, 2], [2, 2]], [[3, 3], [3, 3]]],
@@ -37,20 +37,22 @@ are filled with endings.
 ...     start=[1, 0, 0, 0], gamma=0.9)
 
 **A word** is a path through such a world.  In a language the state is the last character, and an
-action has one outcome: it leads to the character that was written.  The end symbol ends.
+action has one outcome: it leads to the character that was written.  The end symbol ends.  The path
+of "sun" is
 
     start ──s──> s ──u──> u ──n──> n ──end──> over        `next_state[s, a, 0]` = a
 
-**Two tables** are all that the mean return depends on: the mean reward r(s, a) of a step, and the
-chance P(s'|s, a) that it leads to s' and the episode goes on.  Let 1{…} be 1 if what it holds is
-true, and 0 otherwise.  Sums over the outcomes give
+**Two tables** are all of the outcomes that a mean return depends on: the mean reward r(s, a) of a
+step, and the chance P(s'|s, a) that it leads to s' and the episode goes on.  Let 1{…} be 1 if what
+it holds is true, and 0 otherwise.  Sums over the outcomes give
 
     r(s, a)    = Σ_k prob[s, a, k] reward[s, a, k],                                          (mdp.1)
     P(s'|s, a) = Σ_k prob[s, a, k] 1{outcome k leads to s' and does not end the episode}.    (mdp.2)
 
 In the lake r(1, down) = 3/4 · 1 + 1/4 · 0.  The step (0, right) goes on with the chance 3/4, in the
 state 1.  The rest of its row of P is missing: an ending is a leak.  The sum of a row is 1 minus the
-probability that the step ends the episode.
+probability that the step ends the episode.  `transitions` holds P as a sparse matrix, with a row
+for each (s, a):
 
 >>> print(lake.mean_reward[:2])
 [[0.   0.  ]
@@ -65,17 +67,18 @@ probability that the step ends the episode.
 
     J(π) = E[Σ_t γᵗ r_t],   s_0 ~ start,  a_t ~ π(·|s_t).                                    (mdp.3)
 
-The sign ~ says "is drawn from".  The discount can be read as impatience, or as the chance of going
-on: if each step were the last one with the further chance 1 − γ, an agent would reach step t with
-γᵗ times its chance, and the mean of its undiscounted return would be J.  The discount also keeps
-sums finite: a reward of 1 per step for ever is worth 1 + γ + γ² + … = 1/(1 − γ) in all.  So γ may
-be 1 only where episodes end.
+The sign ~ says "is drawn from", and π(·|s) is the row of the state s.  The discount can be read as
+impatience, or as a chance of going on: if every step had the further chance 1 − γ to be the last
+one, the agent would reach step t with γᵗ times the probability, and the mean sum of its rewards,
+undiscounted, would be J.  The discount also keeps sums finite: a reward of 1 per step for ever is
+worth 1 + γ + γ² + … = 1/(1 − γ) in all.  So γ may be 1 only where episodes end.
 
 **The coin game** has one state.  Head pays 1 and goes on, tail pays nothing and ends.  Let π show
 head with the probability p, and let γ be 1.  There are two ways to J:
 
-- *A sum.*  Head number n is paid if the first n tosses are all heads, with the chance pⁿ.  So J = p
-  + p² + p³ + …  Times p, this is p² + p³ + …, the same sum without its first term: pJ = J − p.
+- *A sum.*  Head number n is paid if the first n tosses are all heads, with the chance pⁿ.  So the
+  mean return is J = p + p² + p³ + …, a geometric series.  Times p it is p² + p³ + p⁴ + …, the same
+  sum without its first term: pJ = J − p.
 - *The first step.*  With the chance p, head pays 1 and the game stands where it began, worth J once
   more.  With the chance 1 − p it is over.  So J = p (1 + J).
 

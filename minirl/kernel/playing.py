@@ -3,8 +3,8 @@
 *Part 1.  Previous: `mdp`.  Next: `environment`.*
 
 `mdp` wrote a world down as its law.  Who learns by experience does not look at the law: a learner
-plays, and sees only the states that it came through and the rewards that its actions earned.  This
-chapter plays.  What comes of it, the steps of a batch of episodes, is a *rollout*.
+plays, and sees only the states that it came through and the rewards that its actions earned.  A
+batch of episodes that a policy has played is a *rollout*.
 
 **Two ways to stop.**  Not every episode ends soon, so there is a *horizon*: the number of steps
 after which an episode is cut.  Here are two episodes, with a horizon of three steps:
@@ -17,10 +17,10 @@ after which an episode is cut.  Here are two episodes, with a horizon of three s
 
 The first episode is *terminated*.  A goal, a hole or an end symbol has ended it, and nothing more
 can be earned.  A termination says that it is over, not that it went well.  The second episode is
-*truncated*.  It stands in s_3, and could still earn something there.  An episode whose third step
-ends it is terminated, although the horizon would have stopped it too.  A `Rollout` keeps the two
-apart: it says of each step whether it was `terminated`, and of each episode whether it was
-`truncated`, and in which `last_state`.
+*truncated*.  It stands in s_3, and could still earn something there: a truncation says no more than
+that nobody played on.  An episode whose third step ends it is terminated, although the horizon
+would have stopped it too.  A `Rollout` keeps the two apart: it says of each step whether it was
+`terminated`, and of each episode whether it was `truncated`, and in which `last_state`.
 
 **In numbers.**  A fair coin plays the coin game four times.  Head is the action 0, tail is 1:
 
@@ -48,15 +48,15 @@ The last episode was cut after three heads.  The sums of the rewards are 0, 0, 1
 
 **What a cut costs.**  With p = ½ the coin game has J = 1.  A horizon of 3 pays for no fourth head,
 so that the mean return of such episodes is only p + p² + p³ = ½ + ¼ + ⅛ = 0.875.  The missing 0.125
-has a place: with the chance p³ = ⅛ the episode is cut, and there it would have begun anew, worth J
-= 1 on average.  A learner that takes a truncated episode for a terminated one loses this.  A
-learner that knows what the last state is worth adds it, and loses nothing.
+has a place.  With the chance p³ = ⅛ the episode is cut, and there the game would have begun anew,
+worth J on average: ⅛ · 1 = 0.125.  A learner that takes a truncated episode for a terminated one
+loses this.  A learner that knows what the last state is worth adds it, and loses nothing.
 
 **Two draws or one.**  A step draws an action from the policy, and then one of its outcomes from the
-world.  To draw is to choose a random number u between 0 and 1, all equally likely, and to see into
-which piece it falls when the interval is cut into pieces as long as the probabilities.  Where the
-policy is known beforehand, the two draws are one.  In the state s the action a and its outcome k
-have together the probability
+world.  A draw needs a random number u that may lie anywhere between 0 and 1, equally likely.  The
+interval is cut into pieces as long as the probabilities, and u lies in the piece of what is drawn.
+Where the policy is known beforehand, the two draws are one.  In the state s the action a and its
+outcome k have together the probability
 
     Pr(a, k | s) = π(a|s) prob[s, a, k].                                                 (playing.1)
 
