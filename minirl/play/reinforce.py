@@ -1,63 +1,114 @@
-"""REINFORCE: the policy gradient by sampling, with a baseline.
+"""Which way is better, if the world can only be played?
 
 *Part 3.  Previous: `q_learning`.  Next: `baselines`.*
 
-The exact gradient (planning.5) needs Q, and Q needs the tables of the world.  But its expectation
-can be sampled.  For any number A_t whose mean is Q(s_t, a_t), or differs from it by what does not
-depend on a_t,
+The policy gradient of `planning` says how J changes with each logit.  It needs the table Q, and Q
+needs the tables of the world.  *REINFORCE* needs neither.  It plays episodes, and makes each action
+likelier in proportion to what followed it.  The mean over all episodes is the exact gradient.
 
-    ∇J = E[Σ_t γᵗ A_t ∇ log π(a_t|s_t)],   for example A_t = G_t, the reward-to-go.    (reinforce.1)
+**In numbers.**  A fair coin, with the logits 0 and 0, plays the coin game at γ = ½: head, head,
+tail.  The rewards are 1 1 0.  Backwards in time, the returns R_t = r_t + γ R_{t+1} are 0, then
+1 + ½ · 0 = 1, then 1 + ½ · 1 = 1.5.  By (softmax.2) the derivatives of log π(head) in the two
+logits are ½ and −½, and those of log π(tail) are −½ and ½:
 
-An action followed by much reward is made likelier, whatever the reason.  The price of not asking
-for the reason is noise.
+    t   action   r_t   R_t   γᵗ R_t   ∇ log π(a_t|s_t)   product
+    0   head      1    1.5    1.5          ½  −½         0.75  −0.75
+    1   head      1    1      0.5          ½  −½         0.25  −0.25
+    2   tail      0    0      0           −½   ½         0      0
+                                                 sum:    1     −1
 
-**Two credits.**  The plainest form pays every action of an episode with the whole return G_0.  It
-has no factor γᵗ, because G_0 counts every reward as the start sees it.  The rewards before t have
-no part in the expectation, since they cannot depend on a_t.  Leaving them out gives γᵗ G_t, the
-*reward-to-go*, which is as right and usually less noisy.  (Not always: a constant baseline suits
-the whole return better, and in the small world of `estimators` that turns the order round.)
+Ascend along the sum, and head becomes likelier.  In code a table W sums γᵗ R_t by action, 2 for
+head and 0 for tail.  The loss is to be minimised, so that its gradient is minus the sum:
 
-**A baseline.**  More of the noise can be removed for free.  A baseline b_t that does not depend on
-the action changes no expectation, because Σ_a π(a|s) ∇ log π(a|s) = ∇ Σ_a π(a|s) = 0.  So, with the
-credit C_t = G_t or G_0,
+>>> R = reward_to_go(np.array([1., 1., 0.]), np.array([0, 3]), gamma=0.5)
+>>> print(R, 0.5 ** np.arange(3) * R)
+[1.5 1.  0. ] [1.5 0.5 0. ]
+>>> print(reinforce_loss(np.zeros((1, 2)), np.array([[2., 0.]]), episodes=1)[1])
+[[-1.  1.]]
 
-    A_t = C_t − b_t                                                                    (reinforce.2)
+Other episodes say something else.  This is the derivative in the logit of head, by the number of
+heads in the episode; the last row is explained below:
 
-is as right as C_t, and less noisy if b_t is about what C_t usually is.  Here it is V(s_t), from a
-value table that has learned from the episodes of *earlier* iterations.  Five others are in
-`baselines`.  They are called unbiased if the expectation is that of C alone.  It is ∇J if γᵗ is
-kept, or γ is 1, and no episode is cut: what would have followed a cut is missing from every credit
-of this chapter.
+    heads            0     1     2      3      …     mean    variance
+    chance           1/2   1/4   1/8    1/16
+    estimate         0     1/2   1      11/8         4/9     0.297
+    with baseline    1/3   1/3   7/12   5/6          4/9     0.050
 
-**As a loss**, to be minimised, over B episodes, with the steps counted (counts.1),
+>>> from minirl.exact.planning import policy_gradient
+>>> from minirl.kernel.mdp import coin_game
+>>> print(policy_gradient(coin_game(gamma=0.5), np.zeros((1, 2)))[1].round(4))  # 4/9 = 0.4444
+[[ 0.4444 -0.4444]]
 
-    L = −(1/B) Σ_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),  G = −W/B,  (reinforce.3)
+**The gradient is an expectation.**  The theorem of `planning` is ∇J = Σ_s η(s) Σ_a ∇π(a|s) Q(s, a),
+with the visits η.  Three steps remain.  *First*, ∇ log π = ∇π/π.  Hence ∇π = π ∇ log π, and
 
-where W[s, a] sums the advantages of the entry, each times w_t, which is γᵗ or 1.  The value of this
-loss means nothing; its gradient does.  The normaliser is the number of episodes, not of steps: J is
-a sum over an episode.
+    ∇J = Σ_{s,a} η(s) π(a|s) Q(s, a) ∇ log π(a|s).
 
-**Which objective?**  With the factor γᵗ it is the discounted return from the start, J.  The trainer
-drops the factor unless told to keep it, as almost every implementation does.  With it, late steps
-would hardly be learned from at all.  Without it, for γ < 1, the expected update is no longer ∇J,
-and in general not the gradient of anything (Nota and Thomas).  For the uniform policy at γ = 0.99
-it points 1.5 degrees away from ∇J on the slippery 4x4 lake and 3 degrees away on the cliff, where
-it is also 59 times as long, because there an episode lasts 6,453 steps.  At γ = 1, as in every
-language model, the two are the same.  In a world without ends the visits that remain when γᵗ is
-dropped are, for a long horizon T, T times the shares of time of (average_reward.3).  So there it
-approximates T times the gradient of the reward per step, the better the nearer γ is to 1 (Baxter
-and Bartlett).  With γ = 1, r − ρ in place of r and the differential values in place of V it does so
-up to the steps near both ends; at the far end an actor-critic can ask V what the cut has hidden.
+*Second*, η(s) is the mean of Σ_t γᵗ 1{s_t = s} over episodes, and a share π(a|s) of it takes the
+action a.  So for any table f
 
-The job `python -m minirl estimators` lists the exact bias and variance of every form and baseline.
+    E[Σ_t γᵗ f(s_t, a_t)] = Σ_{s,a} η(s) π(a|s) f(s, a).
 
-A trainer in this book is a generator that yields a record for each iteration, for ever.  The record
-holds everything that the next iteration needs, so any record can be trained on from, bit for bit.
-The reward is a seam: `rewards(rollout, logp)` may replace what the world paid by anything else,
-such as a learned reward minus the price of leaving a reference.
+Read from right to left with f = Q ∇ log π, this is ∇J = E[Σ_t γᵗ Q(s_t, a_t) ∇ log π(a_t|s_t)].
+*Third*, Q(s_t, a_t) is the mean of R_t over all that may follow the step t.  The factor ∇ log π is
+fixed before that happens, so R_t may stand in the place of its mean:
 
-Read first: `planning`, `returns`.  Compare: `sft`, the same loss with every advantage one.  Read
-next: `baselines`, `actor_critic`.
+    ∇J = E[Σ_t γᵗ R_t ∇ log π(a_t|s_t)] = E[Σ_t R_0 ∇ log π(a_t|s_t)].                 (reinforce.1)
+
+The last form follows from R_0 = (the discounted rewards before t) + γᵗ R_t.  What came before t is
+fixed when a_t is drawn, and in any state the mean of ∇ log π over the actions is zero,
+
+    Σ_a π(a|s) ∇ log π(a|s) = Σ_a ∇π(a|s) = ∇ Σ_a π(a|s) = ∇1 = 0.                     (reinforce.4)
+
+The number that judges a step is its *credit* C_t.  Either C_t = R_t with the weight w_t = γᵗ, or
+C_t = R_0 with w_t = 1.  Both have the same mean.  R_t is usually less noisy, since it leaves out
+what the action could not change (`baselines` has an example to the contrary).
+
+**A baseline.**  By (reinforce.4) a number that does not depend on the action a_t may be subtracted
+from the credit.  It is called a *baseline*:
+
+    A_t = C_t − baseline_t,   ∇J = E[Σ_t w_t A_t ∇ log π(a_t|s_t)].                    (reinforce.2)
+
+The mean stays, and the noise falls if the baseline is about what C_t usually is.  Here it is V(s_t)
+of a value table, learned in *earlier* iterations.  The fair coin has V = ½ (1 + ½ V), so V = 2/3.
+The three steps above have A = 5/6, 1/3 and −2/3, which γᵗ makes 5/6, 1/6 and −1/6.  Heads have the
+sum 1 and tails −1/6, so the derivative is ½ (1 + 1/6) = 7/12, which is nearer to 4/9 than 1 is.
+
+An estimate is *unbiased* if its mean is right.  This one is, if no episode is cut: what would have
+followed a cut is missing from the credits.
+
+**As a loss.**  Let n number the steps of B episodes, and let W[s, a] be the sum of w_n A_n over the
+steps that took a in s.  By (counts.1),
+
+    L = −(1/B) Σ_n w_n A_n log π(a_n|s_n) = −(1/B) Σ_{s,a} W[s, a] log π(a|s),
+    G = −W/B.                                                                          (reinforce.3)
+
+Its gradient is minus the estimate of ∇J; its value means nothing.  The divisor is the number of
+episodes, not of steps, because J is a mean over episodes.  An iteration of `reinforce` plays B
+episodes (`play`), weighs their steps (`weigh`), adds them up in W (`counts.table`), takes a step
+(`policy_step`), and moves V towards the mean R_t of each state (`move_values`).
+
+**What it costs.**  In the small world of `python -m minirl estimators`, the estimate from 32
+episodes has a standard deviation of 2.04 times the length of ∇J without a baseline, and of 0.80
+times with the true V.  A batch serves for one step, since it tells of the policy that played it.
+
+**Without γᵗ.**  The trainer drops the factor γᵗ unless it is told to keep it, as nearly every
+implementation does: otherwise late steps would hardly be learned from.  At γ = 1 that changes
+nothing.  Below it the mean update is no longer ∇J, and in general the gradient of nothing.  At
+random and with γ = 0.99 it points 1.5 degrees away from ∇J on the slippery 4x4 lake and 3 degrees
+on the cliff, where it is also 59 times as long, since an episode lasts 6,453 steps.  In a world
+without ends it is nearly along the gradient of the reward per step (`average_reward`).
+
+**Exercises.**  `from minirl.play.reinforce import *`
+1. Head and tail both pay 100, and the game ends.  A fair coin throws head.  What does it learn?
+       -reinforce_loss(np.zeros((1, 2)), np.array([[100., 0.]]), episodes=1)[1]
+2. The first step paid 5, and the second one nothing.  With which credit is the second one praised?
+       reward_to_go(np.array([5., 0.]), np.array([0, 2]), gamma=1.0)
+       whole_return(np.array([5., 0.]), np.array([0, 2]), gamma=1.0)
+3. Heads are certain but for e⁻⁹.  Each of two throws earns 1: a head, and then a tail.  What moves?
+       -reinforce_loss(np.array([[9., 0.]]), np.array([[1., 1.]]), episodes=2)[1].round(3)
+
+Read next: `baselines`, what to subtract, and what it saves.
 Source: Williams 1992, "Simple statistical gradient-following algorithms for connectionist
 reinforcement learning"; Sutton and Barto, 2nd edition, §13.3-13.4; Baxter and Bartlett 2001,
 "Infinite-horizon policy-gradient estimation", arXiv:1106.0665; Nota and Thomas 2020, "Is the policy
@@ -108,7 +159,7 @@ def value_baseline(credits, ended, scale, batch, record):
 
     The arguments of every baseline are those of `weigh`: `credits`, C of N steps, (N,); `ended`,
     what an episode counts with at every t after its last step, (B,), which is 0 for the
-    reward-to-go and G_0 for the whole return; `scale`, w of the steps, (N,); the episodes; and the
+    reward-to-go and R_0 for the whole return; `scale`, w of the steps, (N,); the episodes; and the
     record that played them.  Its result is subtracted from C.
 
     Examples
