@@ -49,29 +49,6 @@ from minirl.kernel import checks
 from minirl.kernel.softmax import backward
 
 
-def no_baseline(credits, ended, scale, batch, record):
-    """b = 0.  Unbiased; for the arguments see `reinforce.value_baseline`.
-
-    Examples
-    --------
-    >>> no_baseline(np.array([4., 6.]), None, None, None, None)
-    0.0
-    """
-    return 0.0
-
-
-def constant_baseline(value):
-    """The baseline that is `value` everywhere.  Unbiased, if it was chosen before playing.
-
-    Examples
-    --------
-    >>> constant_baseline(5.0)(np.array([4., 6.]), None, None, None, None)
-    5.0
-    """
-    checks.finite("value", value)
-    return lambda credits, ended, scale, batch, record: value
-
-
 def batch_mean(credits, ended, scale, batch, record):
     """The mean of C_t over all B episodes, those that have ended included: (N,).
 
@@ -131,6 +108,29 @@ def optimal_constant(credits, ended, scale, batch, record):
     h = scores(batch, scale * credits, record.logp)
     product, length = _of_others((h * g).sum(axis=(1, 2))), _of_others((g * g).sum(axis=(1, 2)))
     return batch.spread(np.divide(product, length, out=np.zeros_like(length), where=length > 0))
+
+
+def no_baseline(credits, ended, scale, batch, record):
+    """b = 0.  Unbiased; for the arguments see `reinforce.value_baseline`.
+
+    Examples
+    --------
+    >>> no_baseline(np.array([4., 6.]), None, None, None, None)
+    0.0
+    """
+    return 0.0
+
+
+def constant_baseline(value):
+    """The baseline that is `value` everywhere.  Unbiased, if it was chosen before playing.
+
+    Examples
+    --------
+    >>> constant_baseline(5.0)(np.array([4., 6.]), None, None, None, None)
+    5.0
+    """
+    checks.finite("value", value)
+    return lambda credits, ended, scale, batch, record: value
 
 
 def scores(batch, weights, logp):
