@@ -16,4 +16,5 @@ ANSWERS = {
     "introduction": ["0.015625", "np.float64(7.723)", "np.float64(-2.0794415416798357)"],
     "reinforce": ["array([[ 50., -50.]])", "array([5., 0.])\narray([5., 5.])",
                   "array([[-0.5,  0.5]])"],
+    "baselines": ["0.4219", "array([0., 0., 0.])", "array([-1.,  1.])\narray([-2.,  2.])"],
 }

@@ -9,6 +9,7 @@ from worlds import (DROPPED, KEPT, WHOLE, apart, law, random_record, single_outc
                     without_discount)
 
 from minirl.kernel import counts, mdp as world, playing
+from minirl.lab import estimators
 from minirl.play.baselines import (batch_mean, constant_baseline, leave_one_out, no_baseline,
                                    optimal_constant, scores)
 from minirl.exact.planning import policy_gradient
@@ -118,8 +119,8 @@ def test_who_has_ended_counts_with_the_whole_return_or_with_no_reward_to_go(cred
     ended = after_the_end(credits, batch, credit)
     always = []  # C of each episode at the times 0 to 5
     for paid in apart(x, starts):
-        G = [sum(0.9**(k - t) * paid[k] for k in range(t, len(paid))) for t in range(6)]
-        always.append(G if credit is reward_to_go else [G[0]] * 6)
+        R = [sum(0.9**(k - t) * paid[k] for k in range(t, len(paid))) for t in range(6)]
+        always.append(R if credit is reward_to_go else [R[0]] * 6)
     assert ended == pytest.approx([0 if credit is reward_to_go else C[0] for C in always])
     mean, others = (baseline(credits, ended, None, batch, None)
                     for baseline in (batch_mean, leave_one_out))
@@ -147,7 +148,7 @@ def scores_by_loops(batch, weights, logp):
 
 @pytest.mark.parametrize("form", [WHOLE, KEPT, DROPPED])
 def test_no_constant_has_less_variance_than_the_best_one(form):
-    """(baselines.2): the exact variance is a parabola in b with its lowest point there"""
+    """(baselines.2): the exact variance is a parabola in c with its lowest point there"""
     mdp = tiny_world()
     record = random_record(mdp)
     batch, chances = law(mdp, record.logits, 3)
@@ -155,13 +156,13 @@ def test_no_constant_has_less_variance_than_the_best_one(form):
     scale = mdp.gamma**batch.time if form == KEPT else np.ones(batch.states.size)
     credits = form[0](batch.rewards, batch.starts, gamma=mdp.gamma)
     returns = credits[batch.starts[:-1]]
-    g, h = (scores_by_loops(batch, x, logp) for x in (scale, scale * credits))
-    length = chances @ (g * g).sum(axis=(1, 2))
-    best = chances @ (h * g).sum(axis=(1, 2)) / length
+    z, g = (scores_by_loops(batch, x, logp) for x in (scale, scale * credits))
+    length = chances @ (z * z).sum(axis=(1, 2))
+    best = chances @ (g * z).sum(axis=(1, 2)) / length
 
-    def variance(b):
+    def variance(constant):
         weights = weigh(batch.rewards, batch, record, gamma=mdp.gamma, credit=form[0],
-                        keep_discount=form[1], baseline=constant_baseline(b))
+                        keep_discount=form[1], baseline=constant_baseline(constant))
         found = scores(batch, weights, logp)
         mean = np.tensordot(chances, found, 1)
         return chances @ (found**2).sum(axis=(1, 2)) - (mean**2).sum()
@@ -170,7 +171,7 @@ def test_no_constant_has_less_variance_than_the_best_one(form):
         assert variance(best + step) - variance(best) == pytest.approx(step**2 * length, abs=1e-10)
     assert abs(best - chances @ returns) > 0.1, "it is not the mean return"
     if form == WHOLE:
-        closed = chances @ ((g * g).sum(axis=(1, 2)) * returns) / length
+        closed = chances @ ((z * z).sum(axis=(1, 2)) * returns) / length
         assert best == pytest.approx(closed, abs=1e-12)
 
 
@@ -183,14 +184,14 @@ def test_the_best_constant_of_an_episode_is_estimated_from_the_others(form):
     logp = log_softmax(record.logits)
     credits = form[0](batch.rewards, batch.starts, gamma=0.9)
     scale = (0.9 if form == KEPT else 1.0)**batch.time
-    g, h = (scores_by_loops(batch, x, logp) for x in (scale, scale * credits))
+    z, g = (scores_by_loops(batch, x, logp) for x in (scale, scale * credits))
     found = optimal_constant(credits, after_the_end(credits, batch, form[0]), scale, batch, record)
     assert found.shape == batch.states.shape
     for i, of_steps in enumerate(apart(found, batch.starts)):
-        product = sum((h[j] * g[j]).sum() for j in range(7) if j != i)
+        product = sum((g[j] * z[j]).sum() for j in range(7) if j != i)
         assert len(set(of_steps)) == 1
         assert of_steps[0] == pytest.approx(
-            product / sum((g[j]**2).sum() for j in range(7) if j != i))
+            product / sum((z[j]**2).sum() for j in range(7) if j != i))
 
 
 def test_a_policy_that_never_hesitates_has_no_best_constant_but_zero():
@@ -212,6 +213,31 @@ def test_the_best_constant_keeps_its_digits_where_one_episode_has_nearly_all_the
                             np.arange(5), np.zeros(4, int), np.zeros(4, bool))
     record = start(np.array([[gap, 0.0]]), rng=0)
     assert optimal_constant(credits, None, np.ones(4), batch, record)[1] == pytest.approx(2.0)
+
+
+def test_what_a_baseline_saves_is_what_the_table_of_the_chapter_says():
+    """And the batch mean is shorter by 1/32, with the noise of leaving one out but for that."""
+    found = estimators.measure_estimators(32)
+    assert found.gradient_norm == pytest.approx(0.077, abs=5e-4)
+    variance = {row[:2]: row.variance for row in found.rows}
+    for baseline, whole, to_go in (
+            ("none", 0.0382, 0.0248), ("constant", 0.0051, 0.0067),
+            ("optimal_constant", 0.0050, 0.0058), ("batch_mean", 0.0050, 0.0058),
+            ("leave_one_out", 0.0053, 0.0062), ("true_values", 0.0058, 0.0038)):
+        assert variance["whole_return", baseline] == pytest.approx(whole, abs=5.1e-5)
+        assert variance["reward_to_go", baseline] == pytest.approx(to_go, abs=5.1e-5)
+    assert variance["reward_to_go", "batch_mean"] == pytest.approx(
+        (31 / 32)**2 * variance["reward_to_go", "leave_one_out"])
+
+
+def test_where_scores_and_returns_are_independent_the_best_constant_is_the_mean_return():
+    """(baselines.2), in the limit of Weaver and Tao; and 1.5, not 2.5, where they are not"""
+    chance, score = np.array([0.75, 0.25]), np.array([0.25, -0.75])
+    pays = np.array([3.0, 1.0])
+    best = chance @ (score**2 * pays) / (chance @ score**2)
+    assert (best, chance @ pays) == (1.5, 2.5)
+    apart = np.outer(chance, chance)  # the score of one throw, the return of another
+    assert (apart * np.outer(score**2, pays)).sum() / (chance @ score**2) == chance @ pays
 
 
 # The scores.

@@ -242,9 +242,9 @@ def of_pairs(case, credits, ended, scale):
 
 
 def best_constant(case, weights, credits):
-    """(baselines.2), exactly: E⟨h, g⟩ / E|g|², for `weights` and `credits` (N,)."""
-    g, h = (scores(case.batch, x, case.logp) for x in (weights, weights * credits))
-    return float(case.chances @ (g * h).sum(axis=(1, 2)) / (case.chances @ (g**2).sum(axis=(1, 2))))
+    """(baselines.2), exactly: E⟨g, z⟩ / E|z|², for `weights` and `credits` (N,)."""
+    z, g = (scores(case.batch, x, case.logp) for x in (weights, weights * credits))
+    return float(case.chances @ (g * z).sum(axis=(1, 2)) / (case.chances @ (z**2).sum(axis=(1, 2))))
 
 
 def surrogate_line(mdp, logits, line=LINE):
