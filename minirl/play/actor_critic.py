@@ -73,6 +73,42 @@ from minirl.play.reinforce import reinforce_loss
 from minirl.play.returns import explained_variance, gae, move_values
 
 
+def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
+                 iterations=400, gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False,
+                 learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
+                 optimiser=adam()):
+    """Train by (actor_critic.1), for ever: yields a `training.Training` record per iteration.
+
+    The arguments are those of every trainer (`training`), and gae_lambda, value_lambda and
+    normalize_advantage those of `judge`.  Where an episode was cut the critic stands for what would
+    have followed.  The metric `value/explained_variance` is (returns.6) of the critic before the
+    batch.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.play.training import after, start
+    >>> trainer = actor_critic(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0))
+    >>> print(after(trainer, 20).policy.round(1))
+    [[0.9 0.1]]
+    """
+    while True:
+        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
+        judged = judge(batch, record.values, gamma=mdp.gamma, gae_lambda=gae_lambda,
+                       value_lambda=value_lambda, value_rate=value_rate,
+                       normalize_advantage=normalize_advantage)
+        _, grad = reinforce_loss(record.logits, counts.table(batch.steps, judged.advantages),
+                                 episodes=batch.episodes)
+        logits, state = policy_step(
+            record.logits, grad, record.optimiser, batch.visits / batch.episodes,
+            remaining(record.iteration, iterations), learning_rate=learning_rate,
+            ent_coef=ent_coef, max_grad_norm=max_grad_norm, optimiser=optimiser)
+        record = next_record(
+            record._replace(logits=logits, values=judged.values, optimiser=state), batch,
+            {"value/explained_variance": judged.explained_variance})
+        yield record
+
+
 class Judgement(NamedTuple):
     """What the critic makes of a batch of N steps."""
 
@@ -120,42 +156,6 @@ def judge(batch, values, *, gamma, gae_lambda, value_lambda, value_rate, normali
                      move_values(values, batch.steps, targets, rate=value_rate,
                                  visits=batch.visits),
                      explained_variance(values[batch.rollout.states], returns))
-
-
-def actor_critic(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200,
-                 iterations=400, gae_lambda=0.95, value_lambda=1.0, normalize_advantage=False,
-                 learning_rate=0.05, ent_coef=0.0, max_grad_norm=np.inf, value_rate=0.5,
-                 optimiser=adam()):
-    """Train by (actor_critic.1), for ever: yields a `training.Training` record per iteration.
-
-    The arguments are those of every trainer (`training`), and gae_lambda, value_lambda and
-    normalize_advantage those of `judge`.  Where an episode was cut the critic stands for what would
-    have followed.  The metric `value/explained_variance` is (returns.6) of the critic before the
-    batch.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> from minirl.play.training import after, start
-    >>> trainer = actor_critic(coin_game(gamma=0.5), start(np.zeros((1, 2)), rng=0))
-    >>> print(after(trainer, 20).policy.round(1))
-    [[0.9 0.1]]
-    """
-    while True:
-        batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon)
-        judged = judge(batch, record.values, gamma=mdp.gamma, gae_lambda=gae_lambda,
-                       value_lambda=value_lambda, value_rate=value_rate,
-                       normalize_advantage=normalize_advantage)
-        _, grad = reinforce_loss(record.logits, counts.table(batch.steps, judged.advantages),
-                                 episodes=batch.episodes)
-        logits, state = policy_step(
-            record.logits, grad, record.optimiser, batch.visits / batch.episodes,
-            remaining(record.iteration, iterations), learning_rate=learning_rate,
-            ent_coef=ent_coef, max_grad_norm=max_grad_norm, optimiser=optimiser)
-        record = next_record(
-            record._replace(logits=logits, values=judged.values, optimiser=state), batch,
-            {"value/explained_variance": judged.explained_variance})
-        yield record
 
 
 def normalised(advantages):
