@@ -50,9 +50,9 @@ def test_advantages_and_targets_have_a_lambda_of_their_own(gae_lambda, value_lam
     for state in range(4):
         target = np.mean([V[s] + x for s, _, x in surprise if s == state])
         assert found.values[state] == pytest.approx(V[state] + 0.75 * (target - V[state]))
-    G = [V[s] + x for s, _, x in residual]
+    R = [V[s] + x for s, _, x in residual]
     assert found.explained_variance == pytest.approx(
-        1 - np.var([x for _, _, x in residual]) / np.var(G))
+        1 - np.var([x for _, _, x in residual]) / np.var(R))
 
 
 def test_what_is_judged_are_the_sums_of_the_chapter_on_returns():
@@ -62,13 +62,13 @@ def test_what_is_judged_are_the_sums_of_the_chapter_on_returns():
     batch = play(mdp, record, episodes=50, horizon=3,
                  rewards=lambda rollout, logp: rollout.rewards - rollout.time)
     found = judge(batch, record.values, **CHOICES)
-    (A, _), (_, targets), (_, G) = (
+    (A, _), (_, targets), (_, R) = (
         gae(batch.rewards, batch.rollout, record.values, gamma=0.9, gae_lambda=weight)
         for weight in (0.6, 0.3, 1.0))
     np.testing.assert_array_equal(found.advantages, A)
     np.testing.assert_array_equal(found.values, move_values(record.values, batch.steps, targets,
                                                             rate=0.75))
-    assert found.explained_variance == explained_variance(record.values[batch.rollout.states], G)
+    assert found.explained_variance == explained_variance(record.values[batch.rollout.states], R)
 
 
 def test_an_iteration_steps_along_the_loss_of_what_was_judged():
@@ -180,7 +180,7 @@ def test_at_a_cut_the_bias_is_the_expected_error_of_the_value_there(gamma):
 
 
 def test_in_a_world_without_ends_it_climbs_the_reward_per_step_with_three_replacements():
-    """r − ρ for r, γ = 1, and the differential values for V: the visits are shares of time."""
+    """r − r̄ for r, γ = 1, and the differential values for V: the visits are shares of time."""
     mdp = random_mdp(np.random.default_rng(10), 2, 2, 2, 1.0)
     mdp = replace(mdp, terminated=np.zeros_like(mdp.terminated))
     record = random_record(mdp)

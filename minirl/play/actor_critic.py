@@ -1,60 +1,98 @@
-"""Actor-critic: a value table that judges single steps, and not only whole futures.
+"""How can a single step be judged before its episode is over?
 
 *Part 3.  Previous: `baselines`.  Next: `surrogate`.*
 
-REINFORCE waits for the end of an episode and subtracts what was expected.  An *actor-critic* does
-not wait.  Its critic, the value table V, says after every step how much better things have become,
-and stands for the rest of the episode.  Actions are judged by generalised advantage estimation
-(returns.3),
+REINFORCE waits for the end of an episode, and then subtracts what was expected.  An *actor-critic*
+does not need the end.  The *actor* is the policy.  The *critic* is the value table V.  After each
+step the critic says by how much things have become better than it expected, and at a cut it stands
+for the rest of the episode:
 
-    L = −(1/B) Σ_n A_n log π(a_n|s_n) − c (1/B) Σ_n H(s_n),   A_n from GAE,         (actor_critic.1)
+    play:  s, a, r, s'  →  critic V:  δ = r + γ V(s') − V(s)  →  A_n  →  actor:  θ moves along
+                               ↑ then V moves towards its targets          Σ_n A_n ∇ log π(a_n|s_n)
 
-over B episodes; the second term is the *entropy bonus* with coefficient c, which keeps the policy
-undecided while little is known.  Advantage actor-critic, A2C, is this with many episodes at once.
+**In numbers.**  Three steps lead from state 0 by 1 and 2 to the end, and the last one pays 1.  Let
+γ = 1, and let the critic say V = 0.5 0.25 0.75.  By (returns.2), δ is what a step paid, plus V
+after it, minus V before it, and V after the end is 0.  By (returns.3), A_t = δ_t + λ A_{t+1}:
 
-**What it costs.**  At λ = 1, and where every episode ends, A_n = G_n − V(s_n): REINFORCE with a
-baseline, and unbiased whatever V is.  At λ < 1 a wrong V enters the expectation.  So it does at any
-λ where an episode is cut and V stands for what would have followed.  In return the noise of all
-later steps is left out.  How much is gained and lost can be computed, and `python -m minirl
-estimators` does.  In its small world, with values half of the true ones, an update by δ alone is
-off by 0.045 where ∇J is 0.077 long, and has a third of the variance of λ = 1.  Where episodes are
-cut, λ = 1 is off as well, by 0.054 of 0.187.
+    step      0 → 1                    1 → 2                    2 → end
+    δ         0 + 0.25 − 0.5 = −0.25   0 + 0.75 − 0.25 = 0.5    1 + 0 − 0.75 = 0.25
+    A, λ = 0  −0.25                    0.5                      0.25
+    A, λ = ½  −0.25 + ½ · 0.625        0.5 + ½ · 0.25 = 0.625   0.25
+              = 0.0625
+    A, λ = 1  −0.25 + 0.75 = 0.5       0.5 + 0.25 = 0.75        0.25
 
-Lecture notes call any REINFORCE with a learned baseline A2C.  The name is better kept for this: a
-critic that replaces what has not been observed.
+>>> from minirl.plain.actor_critic import advantages
+>>> walk = [(0, 0, 0, 1, False), (1, 0, 0, 2, False), (2, 0, 1, 2, True)]  # s, a, r, s', the end?
+>>> for weight in 0, 0.5, 1:
+...     print(advantages(walk, [0.5, 0.25, 0.75], 1, weight))
+[-0.25, 0.5, 0.25]
+[0.0625, 0.625, 0.25]
+[0.5, 0.75, 0.25]
+
+At λ = 1 all three steps are praised, because the episode ended well: A = 1 − V, REINFORCE with a
+baseline.  At λ = 0 the first step is blamed.  It led from a state that the critic holds to be worth
+0.5 to one that it holds to be worth 0.25, and what came later is credited to the later steps.
+
+**The loss** is that of REINFORCE with these advantages, over the N steps of B episodes, and with an
+*entropy bonus*.  The bonus pays for the entropy H(s) of (softmax.4) in each state that was visited,
+and keeps the policy undecided while little is known.  `ent_coef` says how much a nat is worth:
+
+    L = −(1/B) Σ_n A_n log π(a_n|s_n) − ent_coef (1/B) Σ_n H(s_n),   A_n from GAE. (actor_critic.1)
+
+Advantage actor-critic, *A2C*, is this with many episodes at once.  (Any REINFORCE with a learned
+baseline is sometimes called so; here the name is kept for a critic that replaces what has not been
+observed.)
+
+**What it costs.**  At λ = 1, and where every episode ends, the update is unbiased whatever V is.
+At λ < 1 a wrong V enters its mean.  It does so at any λ where an episode is cut and V stands for
+what would have followed.  In return the noise of later steps is left out.  How much is gained and
+lost is computed by `python -m minirl estimators`.  In its small world, with values half of the true
+ones, an update by δ alone is off by 0.045 where ∇J is 0.077 long, and has a third of the variance
+of λ = 1.  Where episodes are cut, λ = 1 is off as well, by 0.054 of 0.187.
 
 **The critic** moves towards the mean of its targets (returns.5), after the actor has used it.  The
 targets are λ-returns, with a λ of their own:
 
-    target_t = V(s_t) + Σ_k (γ λ_V)ᵏ δ_{t+k}.                                       (actor_critic.2)
+    target_t = V(s_t) + Σ_k (γ λ_V)ᵏ δ_{t+k}.                                      (actor_critic.2)
 
-At λ_V = 1 that is *regression* on what followed, with V only at a cut.  At λ_V = 0 it is r_t + γ
-V(s_{t+1}), the *temporal difference* target of TD(0).  Regression learns what happened.  TD learns
-what should have happened if V is right about the next state: it makes better use of few data and
-carries errors of V along.
+At λ_V = 1 that is *regression* on what followed, with V only at a cut: in the example 1, 1 and 1.
+At λ_V = 0 it is r_t + γ V(s_{t+1}), the target of TD(0): 0.25, 0.75 and 1.  Regression learns what
+happened.  TD(0) learns what should have happened if V is right about the next state.  It makes more
+of few data, and it carries the errors of V along.
 
 **The scale.**  A learning rate and an entropy bonus mean something else when all rewards are ten
 times as large.  Dividing the advantages by their size in the batch,
 
-    A_n ← A_n / (√(mean of all A_n²) + 10⁻⁸),                                       (actor_critic.3)
+    A_n ← A_n / (√(mean of all A_n²) + 10⁻⁸),                                      (actor_critic.3)
 
-removes that.  It is a choice, `normalize_advantage`.  In one batch it changes the length of the
-first term of (actor_critic.1), and so its weight against the bonus.  Over many batches it is a
-bias, since the divisor depends on the luck that it divides.  And a batch with little to learn from
-is amplified like any other, so that only the learning rate can make the steps smaller in the end.
+removes that.  It is a choice, `normalize_advantage`, and it has a price.  In one batch it changes
+the length of the first term of (actor_critic.1), and so its weight against the bonus.  Over many
+batches it is a bias, since the divisor depends on the luck that it divides.  And a batch with
+little to learn from is amplified like any other, so that only a falling learning rate makes the
+steps small in the end.
 
-Most libraries subtract the mean as well, and divide by the standard deviation.  A constant would be
-one more baseline, and do no harm.  But the mean of the batch contains each step's own advantage,
-the defect of (baselines.1), and V has done a baseline's work already.  Without subtracting the mean
-the standard deviation is the wrong size: while V is young all advantages may be near one number,
-their spread near zero, and noise comes out far too large.
+Many libraries subtract the mean of the batch too, and divide by the standard deviation.  V has done
+the work of a baseline already, and that mean contains each step's own advantage (baselines.1).  The
+sign of an advantage then no longer says whether a step was better than V expected.  To divide by
+the standard deviation without subtracting the mean would be worse: while V is young all advantages
+may be near one number, and their spread is no measure of their size.
 
-**Which objective?**  As REINFORCE does by default, this trainer drops γᵗ: its exact form is of use
-where gradients are compared, not where policies are trained.  In a world without ends an
-actor-critic for the reward per step replaces r by r − ρ, with the mean reward of the batch for ρ,
-and sets γ = 1; then V becomes the differential values of (average_reward.2).
+**Without γᵗ.**  Like REINFORCE this trainer drops the factor γᵗ.  In a world without ends it climbs
+the reward per step r̄ with three changes: r − r̄ in the place of r, where r̄ is the mean reward of
+the batch; γ = 1; and for V the differential values, which `average_reward` explains.
 
-Read first: `reinforce`, `returns`.  Compare: `prediction`.  Read next: `ppo`.
+**Exercises.**  `from minirl.play.actor_critic import *; from minirl.plain.actor_critic import *`
+1. A new critic says 0 everywhere.  Which of the three steps above does λ = 0 praise?
+       advantages([(0, 0, 0, 1, False), (1, 0, 0, 2, False), (2, 0, 1, 2, True)], [0, 0, 0], 1, 0)
+2. Nothing is ever paid, and V is 100 everywhere.  What does λ = 1 make of two steps that end the
+   episode, and of two after which it is cut?
+       advantages([(0, 0, 0, 1, False), (1, 0, 0, 0, True)], [100, 100], 1, 1)
+       advantages([(0, 0, 0, 1, False), (1, 0, 0, 0, False)], [100, 100], 1, 1)
+3. Both steps of a batch were good, 5 and 5.2.  What remains if the mean is subtracted before?
+       normalised(np.array([5, 5.2])).round(2)
+       normalised(np.array([5, 5.2]) - 5.1).round(2)
+
+Read next: `surrogate`, which takes more than one step from a batch.
 Source: Sutton and Barto, 2nd edition, §13.5-13.6; Mnih et al. 2016, "Asynchronous methods for deep
 reinforcement learning", arXiv:1602.01783, of which A2C is the synchronous form; Schulman et al.
 2016, arXiv:1506.02438; Williams and Peng 1991, "Function optimization using connectionist
