@@ -41,6 +41,19 @@ from minirl.kernel import checks, counts
 from minirl.kernel.softmax import difference, kl, log_softmax, product
 
 
+def ratios(logp, old_logp):
+    """ρ of two tables log π: 1 where π_old never goes, and so has played nothing.
+
+    It is capped where it would overflow, since ∞ times nothing is not a number.
+
+    Examples
+    --------
+    >>> print(ratios(np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])).round(4))
+    [[1.8 0.2]]
+    """
+    return np.exp(np.minimum(difference(logp, old_logp, np.not_equal(old_logp, -np.inf)), 700))
+
+
 class Advantages(NamedTuple):
     """A batch of N steps, collapsed as in (surrogate.1)."""
 
@@ -84,49 +97,6 @@ def collapse(steps, advantages, weights=None, *, counted=False):
         return Advantages(*sums, float(steps.index.size))
     table = counts.table(steps, weights)
     return Advantages(*sums, table.sum(), table)
-
-
-def steps_in(logp, old_logp, batch):
-    """N, the number of steps of a batch, if all tables fit.
-
-    Examples
-    --------
-    >>> batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), 3.0)
-    >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
-    3.0
-    """
-    checks.shape("old_logits", old_logp, logp.shape)
-    checks.shape("the gains of the batch", batch.gains, logp.shape)
-    checks.positive("the number of steps", batch.number)
-    return batch.number
-
-
-def ratios(logp, old_logp):
-    """ρ of two tables log π: 1 where π_old never goes, and so has played nothing.
-
-    It is capped where it would overflow, since ∞ times nothing is not a number.
-
-    Examples
-    --------
-    >>> print(ratios(np.log([[0.9, 0.1]]), np.log([[0.5, 0.5]])).round(4))
-    [[1.8 0.2]]
-    """
-    return np.exp(np.minimum(difference(logp, old_logp, np.not_equal(old_logp, -np.inf)), 700))
-
-
-def step_ratios(logits, old_logits, steps):
-    """ρ of each of N steps: (N,).
-
-    Examples
-    --------
-    >>> one = counts.steps(np.array([0]), np.array([1]), np.array([0, 1]), (1, 2))
-    >>> print(step_ratios(np.log([[0.75, 0.25]]), np.zeros((1, 2)), one))
-    [0.5]
-    """
-    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
-    checks.shape("logits", logp, steps.shape)
-    checks.shape("old_logits", old_logp, steps.shape)
-    return ratios(logp, old_logp).ravel()[steps.index]
 
 
 def mean_kl(logits, old_logits, visits):
@@ -198,6 +168,21 @@ def clip_fraction(logits, old_logits, steps, advantages, *, clip_range=0.2):
     return float(clipped(ratio, advantages, clip_range=clip_range).mean())
 
 
+def step_ratios(logits, old_logits, steps):
+    """ρ of each of N steps: (N,).
+
+    Examples
+    --------
+    >>> one = counts.steps(np.array([0]), np.array([1]), np.array([0, 1]), (1, 2))
+    >>> print(step_ratios(np.log([[0.75, 0.25]]), np.zeros((1, 2)), one))
+    [0.5]
+    """
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
+    checks.shape("logits", logp, steps.shape)
+    checks.shape("old_logits", old_logp, steps.shape)
+    return ratios(logp, old_logp).ravel()[steps.index]
+
+
 def minibatches(steps, advantages, epochs, *, counted=False):
     """`collapse` for parts of a batch, epoch after epoch: yields the `Advantages` of each part.
 
@@ -232,6 +217,21 @@ def minibatches(steps, advantages, epochs, *, counted=False):
                   else [None] * numbers.size)
         for (gains, losses), number, table in zip(sums, numbers, tables):
             yield Advantages(gains, losses, number, table)
+
+
+def steps_in(logp, old_logp, batch):
+    """N, the number of steps of a batch, if all tables fit.
+
+    Examples
+    --------
+    >>> batch = Advantages(np.zeros((1, 2)), np.zeros((1, 2)), 3.0)
+    >>> print(steps_in(np.zeros((1, 2)), np.zeros((1, 2)), batch))
+    3.0
+    """
+    checks.shape("old_logits", old_logp, logp.shape)
+    checks.shape("the gains of the batch", batch.gains, logp.shape)
+    checks.positive("the number of steps", batch.number)
+    return batch.number
 
 
 def _number(steps):
