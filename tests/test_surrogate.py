@@ -5,9 +5,16 @@ from itertools import product
 import numpy as np
 import pytest
 from batches import A, S, random_batch, ratios
+from worlds import random_mdp
 
+from gridworld.maps import cliff_walk
+from minirl.exact.evaluation import action_values, evaluate, occupancy
+from minirl.exact.planning import policy_gradient
 from minirl.kernel import counts
-from minirl.kernel.softmax import LogPolicy, entropy_loss, log_softmax
+from minirl.kernel.gradcheck import check
+from minirl.kernel.mdp import coin_game
+from minirl.kernel.softmax import LogPolicy, backward, entropy_loss, log_softmax
+from minirl.lab.estimators import surrogate_line
 from minirl.people.grpo import grpo_loss
 from minirl.people.kl import k3_loss, kl_loss
 from minirl.play.ppo import ppo_loss
@@ -123,6 +130,57 @@ def test_a_policy_whose_table_is_known_stands_for_its_logits(name):
     known = [LogPolicy(log_softmax(table)) for table in tables]
     for given in product(*zip(tables, known)):
         assert_equal(ASKED[name](*given, batch, steps), expected)
+
+
+def advantages_of(mdp, policy):
+    """The table A of a policy, by the solves."""
+    V = evaluate(mdp, policy)
+    return action_values(mdp, V) - V[:, None]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
+def test_two_policies_differ_by_the_old_advantages_at_the_new_visits(gamma):
+    """(surrogate.4); and with the visits frozen (surrogate.5) has the value and the gradient of J
+    at the old policy, and another value elsewhere."""
+    rng = np.random.default_rng(8)
+    mdp = random_mdp(rng, S, A, 2, gamma)
+    old_logits, logits = rng.normal(size=(2, S, A))
+    old, new = (np.exp(log_softmax(x)) for x in (old_logits, logits))
+    judged, J = advantages_of(mdp, old), policy_gradient(mdp, old_logits)[0]
+    gain = policy_gradient(mdp, logits)[0] - J
+    assert (occupancy(mdp, new)[:, None] * new * judged).sum() == pytest.approx(gain, abs=1e-12)
+
+    def surrogate(x):
+        rho = np.exp(log_softmax(x)) / old
+        value = (occupancy(mdp, old)[:, None] * old * rho * judged).sum()
+        return value, backward(log_softmax(x), occupancy(mdp, old)[:, None] * old * rho * judged)
+
+    value, slope = surrogate(old_logits)
+    assert value == pytest.approx(0, abs=1e-12) and check(surrogate, logits).passed
+    np.testing.assert_allclose(slope, policy_gradient(mdp, old_logits)[1], atol=1e-12)
+    assert gamma == 0 or abs(surrogate(logits)[0] - gain) > 1e-3
+
+
+def test_a_coin_outdoes_what_its_surrogate_promises():
+    """(surrogate.4) and (surrogate.5), the numbers of the chapter: 2 and 1."""
+    game, fair, bent = coin_game(), np.array([[0.5, 0.5]]), np.array([[0.75, 0.25]])
+    assert advantages_of(game, fair).tolist() == [[1, -1]]
+    assert (occupancy(game, fair)[0], occupancy(game, bent)[0]) == pytest.approx((2, 4))
+    truth, promise = ((occupancy(game, who)[0] * bent * [1, -1]).sum() for who in (bent, fair))
+    assert (truth, promise) == pytest.approx((2, 1))
+    assert evaluate(game, bent)[0] - evaluate(game, fair)[0] == pytest.approx(2)
+
+
+def test_on_the_cliff_the_surrogate_promises_what_no_policy_earns():
+    """The table of the chapter."""
+    cliff = cliff_walk().mdp(gamma=0.99)
+    expected = [(0, 0, -1072, -1072), (0.5, 0.007, -725, -641), (1, 0.028, -530, -257),
+                (2, 0.102, -358, 367), (4, 0.339, -255, 1219)]
+    found = surrogate_line(cliff, np.zeros(cliff.shape), [x for x, *_ in expected])
+    for point, (x, nats, J, promised) in zip(found, expected, strict=True):
+        assert (point.step, round(point.kl, 3)) == (x, nats)
+        assert (round(point.objective), round(point.surrogate)) == (J, promised)
+    assert cliff.mean_reward.max() == 0
 
 
 def test_the_mean_kl_is_the_mean_over_the_steps_of_that_of_their_states():

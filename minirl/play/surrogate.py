@@ -1,35 +1,115 @@
-"""What a batch says about a policy that did not play it.
+"""What does a batch say about a policy that did not play it?
 
 *Part 3.  Previous: `actor_critic`.  Next: `ppo`.*
 
-Playing is expensive, and importance sampling lets one batch serve several gradient steps: with the
-ratio ρ[s, a] = π(a|s)/π_old(a|s), where π_old played, E[ρ A] is right to first order around π_old.
-Such a *surrogate* may treat good and bad advantages differently, as the clipping of `ppo` does.  It
-still depends on a step only through its s and a and the sign of A_n, so a batch of N steps
-collapses (counts.1) into the sum of its positive advantages and that of its negative ones,
+Playing is expensive, and the estimates so far use a batch for one step: they are right for the
+policy that played it, called π_old.  This chapter asks what the same batch says about a policy π
+nearby, so that one batch can serve for several steps.
 
-    U[s, a] = Σ_{n: (s,a)} max(A_n, 0),   V[s, a] = Σ_{n: (s,a)} min(A_n, 0).          (surrogate.1)
+**Importance sampling.**  A fair coin was thrown, and π would throw head with ¾ and tail with ¼.
+Weigh what head earned by ¾ / ½ = 1.5, and what tail earned by ¼ / ½ = 0.5.  Say that head earns 4
+and tail 0.  Two heads and two tails give (1.5 · 4 + 1.5 · 4 + 0.5 · 0 + 0.5 · 0)/4 = 3, and so does
+π, with ¾ · 4 + ¼ · 0.  For any table f, in a state s,
 
-An epoch then costs S·A operations however long the batch was.  (With minibatches that are drawn
-anew in every epoch the steps are read once per epoch.)  Of the number of steps it needs N alone;
-how often each entry was taken is counted where the visits of states are asked for.
+    Σ_a π(a|s) f(s, a) = Σ_a π_old(a|s) ρ(s, a) f(s, a),   ρ(s, a) = π(a|s)/π_old(a|s).
 
-**How far did it go?**  The distance of a batch's new policy from the old one is a mean over the N
-steps, exact over the actions, where N[s] counts the steps in s,
+A mean under π is a mean under π_old of f times the *ratio* ρ.  This is *importance sampling*.  It
+is unbiased if π_old does all that π does, and noisy where ρ is large.
 
-    (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)).                                            (surrogate.2)
+>>> print(ratios(np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])))
+[[1.5 0.5]]
 
-A library that has no table estimates it from the steps,
+A whole episode has the product of the ratios of its steps.  Ten heads would count 1.5¹⁰ = 58 times
+and ten tails a thousandth.  So the product is avoided, and the actions of single steps are weighed.
+The price is seen in an identity.
 
-    (1/N) Σ_n (ρ_n − 1 − log ρ_n),                                                     (surrogate.3)
+**How two policies differ.**  Let π play, and judge each step by the values V_old of π_old, with
+δ_t = r_t + γ V_old(s_{t+1}) − V_old(s_t).  In the sum of γᵗ δ_t each V_old(s_{t+1}) comes twice:
+with γᵗ⁺¹ from δ_t, and with −γᵗ⁺¹ from the next one.  They cancel.  V_old is 0 after the end, so
+what is left is the return minus the first value:
 
-which has the right mean over actions drawn from π_old if π does not depend on them.  Here π was
-trained on them, so with few episodes it comes out a little too large.
+    Σ_t γᵗ δ_t = Σ_t γᵗ r_t − V_old(s_0).
 
-Read first: `actor_critic`.  Read next: `ppo`.
-Source: Kakade and Langford 2002, "Approximately optimal approximate reinforcement learning", and
-Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on the first order; J.
-Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for (surrogate.3).
+The mean of the right side over the episodes of π is J(π) − J(π_old), since both policies start in
+the same states.  The mean of δ_t over what may follow the step (s, a) is Q_old(s, a) − V_old(s),
+the advantage A_old(s, a).  So the mean of the left side is a sum over the table, with the visits η
+of π, as in `reinforce`:
+
+    J(π) − J(π_old) = Σ_{s,a} η(s) π(a|s) A_old(s, a).                                (surrogate.4)
+
+The visits η of a policy that has not played are not known.  *Freeze* them at those of π_old, and
+weigh the actions by importance sampling.  This is the *surrogate*,
+
+    Σ_{s,a} η_old(s) π(a|s) A_old(s, a) = E_old[Σ_t γᵗ ρ(s_t, a_t) A_old(s_t, a_t)].  (surrogate.5)
+
+because π = π_old ρ.  How far is it from the truth (surrogate.4)?  The two differ by a sum over s of
+products, η(s) − η_old(s) times Σ_a π(a|s) A_old(s, a).  At π = π_old both factors are 0, the second
+one by (evaluation.3), and the derivative of a product of two zeros is 0.  So at π_old the surrogate
+has the right value and the right gradient: it is *right to first order*.
+
+**Near and far.**  The fair coin in the coin game at γ = 1 is worth V = 1, and throws η = 2 times.
+Head has A = 1 + 1 − 1 = 1 and tail A = 0 − 1 = −1.  The coin with ¾ throws η = 4 times:
+
+    the truth        J(π) − J(π_old) = 3 − 1 = 4 · (¾ · 1 − ¼ · 1) = 2
+    the surrogate                              2 · (¾ · 1 − ¼ · 1) = 1
+
+On the cliff it errs in the other direction, and by far.  With γ = 0.99, from the policy that
+moves at random go x along ∇J, whose length is made 1:
+
+    x              0      0.5      1      2      4
+    nats away      0     0.007  0.028  0.102  0.339    a mean over the visits, as (surrogate.2)
+    J(π)       −1072     −725   −530   −358   −255
+    promised   −1072     −641   −257    367   1219     J(π_old) + (surrogate.5)
+
+Every step costs something on the cliff, so that no policy earns more than 0.  A learner that trusts
+the surrogate must stay near π_old.  `ppo` shows how.
+
+**Tables again.**  A surrogate may treat good and bad steps differently, as `ppo` does.  It then
+depends on a step n only through s, a and the sign of its A_n.  A batch of N steps collapses
+(counts.1) into the sums of its positive and of its negative advantages,
+
+    A⁺[s, a] = Σ_{n: (s,a)} max(A_n, 0),   A⁻[s, a] = Σ_{n: (s,a)} min(A_n, 0),       (surrogate.1)
+
+where each sum is over the steps n that took a in s.  The code calls them `gains` and `losses`:
+
+>>> steps = counts.steps(np.zeros(3, int), np.array([0, 0, 1]), np.array([0, 3]), (1, 2))
+>>> batch = collapse(steps, np.array([2.0, -0.5, 1.0]))
+>>> print(batch.gains, batch.losses, batch.number)
+[[2. 1.]] [[-0.5  0. ]] 3.0
+
+After that a pass over the batch costs S·A operations, however long the batch was.  (Minibatches
+that are drawn anew are counted anew.)
+
+**How far did it go?**  The distance of π from π_old is a mean over the N steps, exact over the
+actions, where N[s] counts the steps in s:
+
+    (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)).                                           (surrogate.2)
+
+Who has no table estimates it from the actions taken,
+
+    (1/N) Σ_n (ρ_n − 1 − log ρ_n).                                                    (surrogate.3)
+
+Under π_old the mean of ρ is Σ_a π(a|s) = 1, and that of −log ρ is the divergence, so the mean is
+right if π does not depend on the batch.  No term is negative.  But π was trained on these very
+actions, so with few episodes the estimate comes out a little too large.
+
+**Exercises.**  `from minirl.play.surrogate import *`
+1. π_old throws head once in a hundred throws, and π every other time.  How much does a head count?
+       ratios(np.log([[0.5, 0.5]]), np.log([[0.01, 0.99]])).round(2)
+2. Head and tail both earn 4, and a fair coin happened to throw three heads and a tail.  What should
+   a coin with ¾ earn, according to them?
+       rho = ratios(np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]]))[0]
+       round(float((3 * rho[0] * 4 + rho[1] * 4) / 4), 4)
+3. How far is (surrogate.3) from the exact distance, after two heads and two tails of a fair coin?
+       old, new = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
+       round(mean_kl(new, old, np.array([4.0])), 4)
+       round(approximate_kl(new, old, np.array([[2.0, 2.0]])), 4)
+
+Read next: `ppo`, which climbs a surrogate without going far.
+Source: Kakade and Langford 2002, "Approximately optimal approximate reinforcement learning", for
+(surrogate.4); Schulman et al. 2015, "Trust region policy optimization", arXiv:1502.05477, on the
+first order; J. Schulman 2020, "Approximating KL divergence", joschu.net/blog/kl-approx.html, for
+(surrogate.3).
 """
 
 from math import prod
@@ -57,8 +137,8 @@ def ratios(logp, old_logp):
 class Advantages(NamedTuple):
     """A batch of N steps, collapsed as in (surrogate.1)."""
 
-    gains: np.ndarray          # (S, A) U, sum of the positive advantages
-    losses: np.ndarray         # (S, A) V, sum of the negative ones
+    gains: np.ndarray          # (S, A) A⁺, sum of the positive advantages
+    losses: np.ndarray         # (S, A) A⁻, sum of the negative ones
     number: float              # N, or the sum of the steps' weights
     counts: np.ndarray = None  # (S, A) N by state and action, for those who ask
 
