@@ -194,8 +194,8 @@ def weighted(steps, advantages, weights):
     """The tables of (ppo.2) for `grpo_loss`: `Advantages` in which a step counts with its weight.
 
     The numbers of steps become sums of weights.  All steps of a string have one sign, that of its
-    advantage A.  So its part of A⁺, of A⁻ and of the weights is max(wA, 0), min(wA, 0) and w in each
-    of its steps, and the three tables are one product (`counts.sequence_tables`).
+    advantage A.  So its part of A⁺, A⁻ and the weights is max(wA, 0), min(wA, 0) and w in each of
+    its steps, and the three tables are one product (`counts.sequence_tables`).
 
     Parameters
     ----------
