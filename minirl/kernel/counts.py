@@ -54,10 +54,6 @@ from scipy import sparse
 from minirl.kernel import checks
 from minirl.kernel.layout import laid_out, starts_of, taken
 
-BLOCK = 32_768        # steps numbered at a time: few enough to stay in the cache
-KEPT = 2**21          # as many ones as this are kept, at most
-FEW_ENTRIES = 20_000  # of so few entries NumPy has the sums before SciPy has made a matrix
-
 
 class Steps(NamedTuple):
     """N steps of B sequences, laid end to end: sequence i owns steps starts[i] : starts[i + 1].
@@ -68,36 +64,6 @@ class Steps(NamedTuple):
     index: np.ndarray   # (N,) int32, s·A + a
     starts: np.ndarray  # (B + 1,) int32, from 0 to N, never falling
     shape: tuple        # (S, A)
-
-
-class Difference(NamedTuple):
-    """D of (counts.3) as X⁺ and X⁻, from which nothing is made: D w is X⁺w − X⁻w.
-
-    Like D it has a shape and a transpose, and is multiplied with vectors by `@`.
-
-    Examples
-    --------
-    >>> D = Difference(sparse.csr_array([[0, 1, 1]]), sparse.csr_array([[1, 1, 0]]))
-    >>> print(D @ np.array([1., 2., 4.]), D.T @ np.array([0.5]))
-    [3.] [-0.5  0.   0.5]
-    """
-
-    plus: sparse.sparray   # X⁺ (B, S·A)
-    minus: sparse.sparray  # X⁻ (B, S·A)
-
-    @property
-    def shape(self):
-        """(B, S·A)."""
-        return self.plus.shape
-
-    @property
-    def T(self):
-        """Dᵀ, in the same form."""
-        return Difference(self.plus.T, self.minus.T)
-
-    def __matmul__(self, vector):
-        """D w."""
-        return self.plus @ vector - self.minus @ vector
 
 
 def table(steps, weights=None):
@@ -113,28 +79,6 @@ def table(steps, weights=None):
     if weights is not None:
         checks.shape("weights", weights, steps.index.shape)
     return add_up(steps.index, prod(steps.shape), weights).reshape(steps.shape)
-
-
-def sequence_tables(steps, weights):
-    """W of (counts.1) where all steps of sequence i weigh `weights[k, i]`: K tables, (K, S, A).
-
-    Row (s, a) of Xᵀ says how often each sequence took that step, so the tables are Xᵀ weightsᵀ.
-    They are made in one product, so that the steps are read once.  The rows of X are the columns
-    of Xᵀ, and the same arrays serve for both.
-
-    Examples
-    --------
-    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
-    >>> print(sequence_tables(two, np.array([[0.5, 3.0]])))
-    [[[0.  3.5]
-      [0.5 0. ]]]
-    """
-    weights, sequences = np.asarray(weights, float), steps.starts.size - 1
-    if weights.shape != (len(weights), sequences):
-        raise ValueError(f"weights must have shape (K, {sequences}), got {weights.shape}")
-    transposed = sparse.csc_array((_ones(steps.index.size, float), steps.index, steps.starts),
-                                  shape=(prod(steps.shape), sequences))
-    return (transposed @ weights.T).T.reshape(len(weights), *steps.shape)
 
 
 def matrix(steps):
@@ -176,6 +120,36 @@ def difference_matrix(chosen, rejected):
     return sparse.csr_array((signs, columns, starts), shape=(len(lengths), prod(chosen.shape)))
 
 
+class Difference(NamedTuple):
+    """D of (counts.3) as X⁺ and X⁻, from which nothing is made: D w is X⁺w − X⁻w.
+
+    Like D it has a shape and a transpose, and is multiplied with vectors by `@`.
+
+    Examples
+    --------
+    >>> D = Difference(sparse.csr_array([[0, 1, 1]]), sparse.csr_array([[1, 1, 0]]))
+    >>> print(D @ np.array([1., 2., 4.]), D.T @ np.array([0.5]))
+    [3.] [-0.5  0.   0.5]
+    """
+
+    plus: sparse.sparray   # X⁺ (B, S·A)
+    minus: sparse.sparray  # X⁻ (B, S·A)
+
+    @property
+    def shape(self):
+        """(B, S·A)."""
+        return self.plus.shape
+
+    @property
+    def T(self):
+        """Dᵀ, in the same form."""
+        return Difference(self.plus.T, self.minus.T)
+
+    def __matmul__(self, vector):
+        """D w."""
+        return self.plus @ vector - self.minus @ vector
+
+
 def two_matrices(chosen, rejected):
     """X⁺ and X⁻ of (counts.2) and (counts.3) on the steps as they lie, read-only: a `Difference`.
 
@@ -212,6 +186,28 @@ def mean_matrix(steps):
     means = matrix(steps)
     means.data /= np.repeat(lengths, lengths)
     return means
+
+
+def sequence_tables(steps, weights):
+    """W of (counts.1) where all steps of sequence i weigh `weights[k, i]`: K tables, (K, S, A).
+
+    Row (s, a) of Xᵀ says how often each sequence took that step, so the tables are Xᵀ weightsᵀ.
+    They are made in one product, so that the steps are read once.  The rows of X are the columns
+    of Xᵀ, and the same arrays serve for both.
+
+    Examples
+    --------
+    >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
+    >>> print(sequence_tables(two, np.array([[0.5, 3.0]])))
+    [[[0.  3.5]
+      [0.5 0. ]]]
+    """
+    weights, sequences = np.asarray(weights, float), steps.starts.size - 1
+    if weights.shape != (len(weights), sequences):
+        raise ValueError(f"weights must have shape (K, {sequences}), got {weights.shape}")
+    transposed = sparse.csc_array((_ones(steps.index.size, float), steps.index, steps.starts),
+                                  shape=(prod(steps.shape), sequences))
+    return (transposed @ weights.T).T.reshape(len(weights), *steps.shape)
 
 
 def steps(states, actions, starts, shape):
@@ -316,6 +312,16 @@ def _read_only(array):
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+# What makes counting fast.
+
+# Steps are numbered so many at a time: few enough to stay in the processor's cache.
+BLOCK = 32_768
+# So many ones are kept for the next count, at most.
+KEPT = 2**21
+# Of so few entries NumPy has the sums before SciPy has made a matrix.
+FEW_ENTRIES = 20_000
 
 
 def add_up(index, size, weights=None):

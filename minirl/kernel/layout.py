@@ -25,8 +25,6 @@ Read next: `counts`, where the values are steps; `playing`, where episodes are l
 
 import numpy as np
 
-CACHE_LINE = 64  # entries: a line of the cache has as many bytes, and an entry at least one
-
 
 def starts_of(lengths):
     """Where sequences of these lengths (B,) begin, laid end to end, and where the last one ends.
@@ -40,6 +38,38 @@ def starts_of(lengths):
     if starts[-1] >= 2**31:
         raise ValueError(f"steps are numbered with 32 bits, got {starts[-1]} steps")
     return starts.astype(np.int32)
+
+
+def rectangle(values, starts, blank=0):
+    """Sequences laid end to end, values (N,), as the columns of a time-major (T, B) array.
+
+    T is the length of the longest one; the others are filled up with `blank`, a number, or one for
+    each, (B,).  This is for looking at, and for whoever cannot do without: one long sequence makes
+    all columns long.
+
+    Examples
+    --------
+    >>> print(rectangle(np.array([1, 3, 2]), np.array([0, 2, 3]), blank=-1))
+    [[ 1  2]
+     [ 3 -1]]
+    """
+    lengths = np.diff(starts)
+    filled = np.full((lengths.max(initial=0), lengths.size), blank, np.asarray(values).dtype)
+    filled.T[np.arange(len(filled)) < lengths[:, None]] = values
+    return filled
+
+
+def flatten(rectangle, alive):
+    """The living entries of a time-major (T, B) array, sequence after sequence: (N,).
+
+    Sequences come in columns and `alive` marks each column's first steps.
+
+    Examples
+    --------
+    >>> print(flatten(np.array([[1, 2], [3, 4]]), np.array([[True, True], [True, False]])))
+    [1 3 2]
+    """
+    return rectangle.T[alive.T]
 
 
 def taken(starts, rows):
@@ -88,17 +118,8 @@ def laid_out(parts, sequences, dtype):
     return together, starts
 
 
-def flatten(rectangle, alive):
-    """The living entries of a time-major (T, B) array, sequence after sequence: (N,).
-
-    Sequences come in columns and `alive` marks each column's first steps.
-
-    Examples
-    --------
-    >>> print(flatten(np.array([[1, 2], [3, 4]]), np.array([[True, True], [True, False]])))
-    [1 3 2]
-    """
-    return rectangle.T[alive.T]
+# A line of the processor's cache has 64 bytes, and an entry has at least one.
+CACHE_LINE = 64
 
 
 def columns(steps, sequences, dtype):
@@ -115,22 +136,3 @@ def columns(steps, sequences, dtype):
     """
     paged = sequences * np.dtype(dtype).itemsize % 4096 == 0
     return np.empty((steps, sequences + CACHE_LINE * paged), dtype)[:, :sequences]
-
-
-def rectangle(values, starts, blank=0):
-    """Sequences laid end to end, values (N,), as the columns of a time-major (T, B) array.
-
-    T is the length of the longest one; the others are filled up with `blank`, a number, or one for
-    each, (B,).  This is for looking at, and for whoever cannot do without: one long sequence makes
-    all columns long.
-
-    Examples
-    --------
-    >>> print(rectangle(np.array([1, 3, 2]), np.array([0, 2, 3]), blank=-1))
-    [[ 1  2]
-     [ 3 -1]]
-    """
-    lengths = np.diff(starts)
-    filled = np.full((lengths.max(initial=0), lengths.size), blank, np.asarray(values).dtype)
-    filled.T[np.arange(len(filled)) < lengths[:, None]] = values
-    return filled

@@ -56,8 +56,6 @@ import numpy as np
 
 from minirl.kernel import checks
 
-FEW = 10  # chains: fewer than this are drawn faster in plain Python
-
 
 def draw(columns, numbers):
     """The outcome (N,) that each number in [0, 1) draws from its column of thresholds (n − 1, N).
@@ -234,6 +232,10 @@ def _words(rng, count):
     whole = (bits.random_raw(number) if isinstance(bits, np.random.PCG64) else
              rng.integers(0, 2**64, number, dtype=np.uint64))
     return whole.view(np.uint32)[:count]
+
+
+# Fewer chains than this are drawn faster in plain Python.
+FEW = 10
 
 
 def codes_of_few(table, first, numbers, onward):
