@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from minirl.kernel import counts, layout
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import backward, log_softmax
+from toy_lm.corpora import unicode_words
+from toy_lm.vocabulary import from_items
 
 SHAPE = (3, 4)
 STARTS = np.array([0, 0, 5, 6, 6, 12, 30, 30])  # seven sequences, three of them empty
@@ -66,6 +68,60 @@ def test_a_sum_over_steps_is_a_sum_over_the_table(batch, logp):
         assert math.isclose((counts.table(steps, weights) * f(logp)).sum(), total, rel_tol=1e-12)
         plain = sum(f(logp[pair]) for pair in pairs)
         assert math.isclose((counts.table(steps) * f(logp)).sum(), plain, rel_tol=1e-12)
+
+
+def test_the_word_of_the_chapter_as_steps_as_a_table_and_as_a_row():
+    """(counts.1) to (counts.4): "abab", read from the drawing, under chances of ½ and ¼."""
+    lines = counts.__doc__.split("\n")
+    at = next(n for n, line in enumerate(lines) if line.startswith("    as steps"))
+    words = {"start": 0, "end": 0, "a": 1, "b": 2}
+    spelt = [[words[word] for word in line.split()[-11:-6]] for line in lines[at:at + 2]]
+    states, actions = ([int(word) for word in line.split()[-5:]] for line in lines[at:at + 2])
+    assert spelt == [states, actions]
+    one, table = counts.steps(states, actions, [0, 5], (3, 3)), np.zeros((3, 3))
+    for step in zip(states, actions):
+        table[step] += 1
+    rows = lines[at + 4:at + 7]
+    assert [[int(word) for word in line.split()[1:4]] for line in rows] == table.tolist()
+    assert [int(word) for word in rows[1].split()[4:]] == one_row(one).tolist()
+    np.testing.assert_array_equal(counts.table(one), table)
+    chances = np.full((3, 3), 0.25)
+    chances[[0, 1, 2], [1, 2, 0]] = 0.5
+    logp, other = np.log(chances), counts.steps([0, 1, 2], [1, 2, 0], [0, 3], (3, 3))
+    both = counts.join([one, other])
+    assert (counts.matrix(both) @ logp.ravel()).round(4).tolist() == [-4.1589, -2.0794]
+    assert (counts.mean_matrix(both) @ logp.ravel()).round(4).tolist() == [-0.8318, -0.6931]
+    assert math.isclose(-6 * math.log(2), (table * logp).sum(), rel_tol=1e-15)
+    gap = counts.difference_matrix(one, other) @ logp.ravel()
+    assert gap.round(4) == -2.0794 and math.isclose(gap[0], -math.log(8), rel_tol=1e-15)
+
+
+def one_row(steps):
+    return counts.matrix(steps).toarray().astype(int)[0]
+
+
+def test_the_gradient_of_a_counted_sum_is_the_table_times_the_slope(batch, logp):
+    """(counts.1) differentiated, in all logits and by complex step: G = W f′(log π)."""
+    pairs, steps = batch
+    weights = np.random.default_rng(3).normal(size=30)
+    for f, slope in (np.sin, np.cos), (np.exp, np.exp):
+        found = backward(logp, counts.table(steps, weights) * slope(logp))
+        for place in np.ndindex(SHAPE):
+            moved = logp.astype(complex)
+            moved[place] += 1e-30j
+            total = sum(w * f(log_softmax(moved)[pair]) for w, pair in zip(weights, pairs))
+            assert math.isclose(found[place], total.imag / 1e-30, abs_tol=1e-12)
+
+
+def test_the_words_of_the_running_example_are_counted_in_a_small_table():
+    """2,465 words, 16,986 steps, 729 entries; a matrix of 1,796,985, of which 1 in 100 is used."""
+    words = unicode_words()
+    steps = from_items(words).encode(words)
+    X = counts.matrix(steps)
+    assert (len(words), steps.index.size, math.prod(steps.shape)) == (2_465, 16_986, 729)
+    assert steps.shape == (27, 27) and X.shape[0] * X.shape[1] == 1_796_985
+    X.sum_duplicates()
+    assert X.nnz / 1_796_985 < 0.01
 
 
 @pytest.mark.parametrize("N", [0, 1, 2, 3, 64, 65, counts.FEW_ENTRIES - 1, counts.FEW_ENTRIES,

@@ -2,46 +2,114 @@
 
 *Part 1.  Previous: `layout`.  Next: `sampling`.*
 
-A batch is N steps.  Step n is (s_n, a_n): the state it was taken in and the action it took.
-Suppose a loss sees the steps only through log π(a_n|s_n).  Two equal steps then contribute equally,
-and the sum over steps is a sum over the table:
+A *batch* is what a policy learns from at a time: the steps of some episodes, or of some strings.
+A step is here a pair (s, a), a state and the action that was taken in it.  Batches are long, and
+tables are small.  This chapter turns the one into the other.
+
+**A word, three times.**  In an alphabet of two letters the states are start, a and b, and the
+actions are end, a and b.  Both are numbered 0, 1, 2.  Here is the word "abab":
+
+    as steps   state   start  a  b  a  b         state   0  1  2  1  2
+               action  a      b  a  b  end       action  1  2  1  2  0
+
+    as a table         end  a  b                 as a row, the rows of the table end to end
+               start   0    1  0
+               a       0    0  2                 0  1  0    0  0  2    1  1  0
+               b       1    1  0                   start      a          b
+
+The step from a to b occurs twice.  In plain NumPy the table is made by `np.add.at`, which adds 1 at
+each pair, however often the pair comes:
+
+>>> states, actions = [0, 1, 2, 1, 2], [1, 2, 1, 2, 0]
+>>> counted = np.zeros((3, 3))
+>>> np.add.at(counted, (states, actions), 1)
+>>> print(counted)
+[[0. 1. 0.]
+ [0. 0. 2.]
+ [1. 1. 0.]]
+
+An entry of the table has a number too, its place in the row: the state times the number of actions,
+plus the action.  `steps` numbers the steps like this, and `np.bincount` counts the numbers:
+
+>>> word = steps(states, actions, [0, 5], (3, 3))
+>>> print(word.index, np.bincount(word.index, minlength=9))
+[1 5 7 5 6] [0 1 0 0 0 2 1 1 0]
+
+**Why the table is enough.**  Suppose that a loss sees step n only through log π(a_n|s_n): it weighs
+some function f of it by w_n and sums over the N steps.  Gather the steps of each pair (s, a).  They
+have the factor f(log π(a|s)) in common, and what it multiplies is the sum of their weights:
 
     Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),
-    W[s, a] = sum of w_n over the steps n with s_n = s and a_n = a.                       (counts.1)
+    W[s, a] = sum of w_n over the steps n with s_n = s and a_n = a,                       (counts.1)
+    W[s, a] = N[s, a], the number of these steps, if all w_n are 1.
 
-So a batch of any length collapses, once, into one S × A table.  After that a step of training on
-it costs S·A operations, whatever the number of tokens.
+Take a policy that writes a after the start, b after a and the end after b with the chance ½ each,
+and all else with ¼.  The log-probability of the word has f(x) = x and the weights 1.  Four steps
+are of the chance ½ and one is of ¼, in total (½)⁴ · ¼ = (½)⁶, which is −6 log 2 = −4.1589 nats:
 
-Some losses want the log-probability of each sequence by itself, for example to compare two answers.
-With X[i, s·A + a] = how often sequence i took the step (s, a),
+>>> logp = np.log([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+>>> print((table(word) * logp).sum().round(4))
+-4.1589
 
-    log π(y_i) = Σ_{s,a} X[i, s·A + a] log π(a|s),   that is   X @ log π.                 (counts.2)
+The gradient needs nothing else.  The derivative of the sum in log π(a|s) is W[s, a] f′(log π(a|s)),
+which is the G of (softmax.3).
 
-X is a sparse B × (S·A) matrix.  A preference between two sequences needs only the difference
+**Sequences by themselves.**  To compare two strings, a loss wants the log-probability of each.  Let
+row i of a matrix X be the counts of string y_i, laid out as a row like the word above:
 
-    D = X⁺ − X⁻,   D @ log π = log π(y⁺) − log π(y⁻).                                     (counts.3)
+    X[i, (s, a)] = how often string y_i takes the step (s, a),
+    log π(y_i) = Σ_{s,a} X[i, (s, a)] log π(a|s),   that is   X @ logp.ravel().           (counts.2)
 
-Where a method takes the mean log-probability of a step, a row is divided by its number of steps,
+`logp.ravel()` lays the rows of the table log π end to end, so that it has an entry per column of X.
+Let y⁺ be the better and y⁻ the worse string of each pair, with the matrices X⁺ and X⁻.  Then only
+the difference matters,
 
-    M[i] = X[i]/|y_i|,   M @ log π = log π(y_i)/|y_i|.                                    (counts.4)
+    D = X⁺ − X⁻,   D @ logp.ravel() = log π(y⁺) − log π(y⁻).                              (counts.3)
 
-Hardly anything of these matrices is ever written.  In compressed sparse row form a row is a list of
-columns and values, and a column may repeat.  The steps of a sequence, as they lie in memory, *are*
-the columns; the values are 1 (for D, +1 on the chosen string and −1 on the rejected one, for M
-1/|y|).  Nothing is sorted or summed, and there are no padding masks, no −100 labels and no shifted
-slices in any loss of this book.
+A method may take the mean over the |y_i| steps of a string instead of the sum.  It divides the row:
 
-D has to be written, because two strings lie in two places.  A fit takes hundreds of products with
-D, and it is worth while.  For one or two products with a table w it is not, since D w = X⁺w − X⁻w
-(`Difference`).
+    M[i] = X[i]/|y_i|,   M @ logp.ravel() = log π(y_i)/|y_i|.                             (counts.4)
 
-Sequences are laid end to end in `Steps`, in which `starts` says where each begins.  Everything that
-builds `Steps` goes through `steps`, which checks every range once, so that all other
-functions may trust them.  That check is not a courtesy.  The step (s, A) has the flat index s·A +
-A, which is the step (s + 1, 0): an action one too large would silently be counted in the next row.
-And `add_up`, which does the counting, writes wherever an index tells it to.
+The word "ab" takes one step from a to b and none from b to a.  So "abab" has the factors ½ and ¼
+more, and is 8 times as rare: D @ logp.ravel() is −log 8 = −2.0794.  Per step the two differ less.
 
-Read first: `softmax`, `layout`.  Read next: `sampling`.
+>>> both = steps(states + [0, 1, 2], actions + [1, 2, 0], [0, 5, 8], (3, 3))
+>>> print((matrix(both) @ logp.ravel()).round(4), (mean_matrix(both) @ logp.ravel()).round(4))
+[-4.1589 -2.0794] [-0.8318 -0.6931]
+
+**Nearly all entries are 0.**  The 2,465 words of the running example have 16,986 steps over a table
+of 27 × 27 = 729 entries.  Their X has 1,796,985 entries, and fewer than 1 in 100 of them is not 0.
+A *sparse matrix* stores only these.  In *compressed sparse row* form a row is a list of columns and
+a list of values, and a column that comes twice counts twice.  So the numbers of a string's steps,
+as they lie in memory, already are the columns of its row, and all values are 1.  Nothing is sorted
+or summed.  `two_matrices` reads X⁺ and X⁻ from the steps where they lie.  The others are computed:
+`matrix` copies the steps, `mean_matrix` divides the ones, and `difference_matrix` writes the two
+strings of a pair into one row, with 1 and −1.  Such a D is worth its making in a fit that takes
+hundreds of products with it.  For one or two, D w = X⁺w − X⁻w is cheaper (`Difference`).
+
+**What it costs.**  A batch is counted once, in a time that grows with N.  From then on the loss and
+its gradient cost an operation or a few per entry of the table, as long as the whole batch is used:
+in the running example 729 entries in the place of 16,986 steps.  *Minibatches*, parts of a batch
+drawn anew for each update, must be counted each time.  One table is not enough where f differs from
+step to step: f may then depend on the sign of a weight, and each sign has a table of its own.
+
+All `Steps` are made by `steps`, which checks every range, so that all else may trust them.  With
+three actions numbered 0 to 2, a wrong action 3 in state 0 would have the number 3, which belongs to
+action 0 in state 1: it would be counted there without a word.
+
+**Exercises.**  `from minirl.kernel.counts import *`
+1. Somebody adds 1 at all pairs of "abab" with `+=`.  How many of its five steps are counted?
+       counted = np.zeros((3, 3), int)
+       counted[[0, 1, 2, 1, 2], [1, 2, 1, 2, 0]] += 1
+       int(counted.sum())
+2. Can a bigram model find "abaab" more likely than "aabab"?
+       matrix(steps([0, 1, 2, 1, 1, 2, 0, 1, 1, 2, 1, 2], [1, 2, 1, 1, 2, 0, 1, 1, 2, 1, 2, 0],
+                    [0, 6, 12], (3, 3))).toarray().astype(int)
+3. The loss is −log π(abab), so G = −N.  What does it want after b, where all three are as likely?
+       from minirl.kernel.softmax import backward
+       backward(np.full((3, 3), -np.log(3)), -np.array([[0, 1, 0], [0, 0, 2], [1, 1, 0]])).round(4)
+
+Read next: `mdp`, the world whose steps are counted.
 """
 
 from functools import cache
