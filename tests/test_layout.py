@@ -56,6 +56,29 @@ def test_a_rectangle_has_one_sequence_a_column_and_flatten_takes_it_back(lengths
     np.testing.assert_array_equal(values, kept)
 
 
+def test_the_drawing_of_the_chapter_is_what_the_functions_make():
+    lines = layout.__doc__.split("\n")
+    at = next(n for n, line in enumerate(lines) if line.startswith("    place"))
+    place, value, starts = (line[14:40] for line in lines[at:at + 3])
+    sequences = [[int(word) for word in part.split()] for part in value.split("|")]
+    assert place.replace("|", "").split() == list("012345")
+    begin = layout.starts_of([len(sequence) for sequence in sequences])
+    assert [int(word) for word in starts.split()] == begin.tolist() == [0, 2, 3, 6]
+    assert all(value[starts.index(str(n))] == str(sequence[0])  # each start is under its value
+               for n, sequence in zip(begin, sequences))
+    made = layout.rectangle(np.array(sum(sequences, [])), begin, blank=-1)
+    assert [line.split()[-3:] for line in lines[at:at + 3]] == [
+        ["·" if x < 0 else str(x) for x in row] for row in made.tolist()]
+
+
+def test_one_long_sequence_makes_a_rectangle_of_which_nearly_all_is_blank():
+    """99 strings of 10 letters and one of 1,000: 1,990 places end to end, and 100,000."""
+    starts = layout.starts_of([10] * 99 + [1_000])
+    block = layout.rectangle(np.ones(starts[-1], np.int8), starts)
+    assert (starts[-1], block.size) == (1_990, 100_000)
+    assert round(100 * (block == 0).mean()) == 98
+
+
 def parts_of(rng, strings, widths, shuffled=False):
     """Cut rows of pairs into parts of these widths, without those that have nothing left."""
     parts, at = [], 0

@@ -1,26 +1,78 @@
-"""Layout: things of different lengths, end to end or side by side.
+"""How do episodes of different lengths lie in one array?
 
 *Part 1, a side road.  Previous: `softmax`.  Next: `counts`.*
 
-Episodes and strings are not equally long.  In this book they lie *end to end*: first all steps of
-the first one, then those of the second.  An array says where each begins, and where the last one
-ends,
+Episodes and strings are not equally long, and an array has no ragged edge.  This chapter is about
+the two ways out.  A *sequence* is an episode or a string, of which each step has a value: a state,
+a reward, a letter.  Take three of them, whose states are 4 8, then 7, then 9 5 6.
 
-    values   a b | c | d e f         starts   0 2 3 6,
+    *end to end*                            *side by side*
+                                                         sequence  0  1  2
+    place     0  1 | 2 | 3  4  5                  time 0           4  7  9
+    value     4  8 | 7 | 9  5  6                       1           8  ·  5
+    starts    0      2   3         6                   2           ·  ·  6
 
-so that sequence i owns the places starts[i] : starts[i + 1].  Its length is the difference of the
-two, and memory is needed for what there is and for nothing else.
+**End to end** come first all steps of the first one, then those of the second.  A second array,
+`starts`, says where each begins, and at its end where the last one ends.  So sequence i owns the
+places starts[i] to starts[i + 1], the latter excluded, as in Python's slices.  Its length is the
+difference of the two, and the value of its step t lies at the place starts[i] + t.
 
-Side by side, one sequence a column, they fill a *rectangle*, time downwards:
+>>> values, starts = np.array([4, 8, 7, 9, 5, 6]), starts_of([2, 1, 3])
+>>> print(starts, np.diff(starts), values[starts[2]:starts[3]])
+[0 2 3 6] [2 1 3] [9 5 6]
 
-    a c d
-    b · e
-    · · f
+**Side by side**, each sequence is a column of a *rectangle*, with time downwards.  The rectangle is
+as high as the longest sequence.  What the others leave free is filled with a blank:
 
-It is as high as the longest one.  Where something is made a row at a time, as by playing, this is
-how it comes; `flatten` and `laid_out` bring it into order.
+>>> side_by_side = rectangle(values, starts, blank=-1)
+>>> print(side_by_side)
+[[ 4  7  9]
+ [ 8 -1  5]
+ [-1 -1  6]]
+>>> print(flatten(side_by_side, side_by_side >= 0))
+[4 8 7 9 5 6]
 
-Read next: `counts`, where the values are steps; `playing`, where episodes are laid out.
+`flatten` goes back.  It must be told which entries are alive, since a blank may look like a value.
+
+**Which one, when?**  Playing moves all episodes by a step at once and so makes a row at a time: it
+writes rectangles.  All else in this book reads sequences end to end, since that takes memory for
+what there is and for nothing else.  Of 100 strings let 99 have 10 letters and one 1,000.  End to
+end they take 1,990 places.  The rectangle has 1,000 · 100 = 100,000, and 98 of 100 are blank.
+
+**Some of them.**  `taken` picks sequences in any order.  All steps of a sequence move together, by
+the distance between the place where it begins and the place where it is to begin.  Of the three
+above, number 2 and then number 0 are
+
+>>> places, begin = taken(starts, [2, 0])
+>>> print(places, begin, values[places])
+[3 4 5 0 1] [0 3 5] [9 5 6 4 8]
+
+**Part by part.**  Where most episodes end early, playing goes on with the others in a smaller
+rectangle.  `laid_out` takes such rectangles one after the other, each with the numbers of the
+sequences that its columns continue, and lays everything end to end.  Here −1 marks what is over,
+and sequence 2 goes on after two steps:
+
+    part 1   sequence  0  1  2         part 2   sequence  2         end to end
+                       4  7  9                            6         4 8 | 7 | 9 5 6
+                       8 −1  5
+
+>>> parts = [([0, 1, 2], np.array([[4, 7, 9], [8, -1, 5]])), ([2], np.array([[6]]))]
+>>> print(*laid_out(parts, 3, int))
+[4 8 7 9 5 6] [0 2 3 6]
+
+**Exercises.**  `from minirl.kernel.layout import *`
+1. The values of the example, where they are not −1, without `flatten`: in which order do they come?
+       block = rectangle(np.array([4, 8, 7, 9, 5, 6]), np.array([0, 2, 3, 6]), blank=-1)
+       print(block[block >= 0])
+2. NumPy can sum from one start to the next.  Three sequences earn 5, nothing at all (the second one
+   is empty), and 1 + 2.  What are the sums?
+       print(np.add.reduceat([5, 1, 2], [0, 1, 1]))
+3. The rewards −1 −1 of one episode and 0 of another lie side by side, with −1 as the blank.  How
+   many come back, if what is not −1 is taken to be alive?
+       block = rectangle(np.array([-1, -1, 0]), starts_of([2, 1]), blank=-1)
+       print(flatten(block, block != -1))
+
+Read next: `counts`, where the values are steps.
 """
 
 import numpy as np
