@@ -1,8 +1,11 @@
 """Drawing: by counting and by cells, exactly; and generators, one a run."""
 
+import re
+
 import numpy as np
 import pytest
 
+from minirl.kernel import sampling
 from minirl.kernel.sampling import (alias, codes, codes_of_few, draw, generator, generators,
                                     thresholds, words)
 
@@ -147,6 +150,48 @@ def test_the_cells_of_small_rows_hold_the_law(prob):
     """The first cell full and another one poor; a lack that is used up but for rounding."""
     assert_lawful([prob])
     assert_lawful([prob, prob[::-1], prob])
+
+
+def test_the_picture_of_the_chapter_fills_four_cells_step_by_step():
+    """(sampling.2): the cells of 0.1, 0.2, 0.3 and 0.4, in tenths, and the two lines of them."""
+    prob = np.array([[0.1, 0.2, 0.3, 0.4]])
+    tenths = [round(10 * 4 * p) for p in prob[0]]
+    assert tenths == [10 * 0.4, 10 * 0.8, 10 * 1.2, 10 * 1.6]
+    drawn = re.findall(r"^    (?:at the start|cell (\d) is full) +(\|.*)$", sampling.__doc__, re.M)
+    rows = [re.findall(r"\|([\d.]{10})\|(\d*)", row) for _, row in drawn]
+    assert rows[0] == [(f"{str(c) * min(size, 10):.<10}", str(c) * max(size - 10, 0))
+                       for c, size in enumerate(tenths)]
+    for (number, _), before, after in zip(drawn[1:], rows, rows[1:]):
+        filled, lacks = int(number), before[int(number)][0].count(".")
+        giver = int(after[filled][0][-1])
+        for c in range(4):
+            own = "".join(before[c]).count(str(c)) - lacks * (c == giver)
+            cell = before[c][0].replace(".", str(giver)) if c == filled else before[c][0]
+            cell = f"{str(c) * min(own, 10):.<10}" if c == giver else cell
+            assert after[c] == (cell, str(c) * max(own - 10, 0))
+    table = alias(prob)
+    share = (table.accept[::2] / 2**30 - np.arange(4)).round(4)
+    assert (share.tolist(), table.other.tolist()) == ([0.4, 0.8, 0.6, 1.0], [2, 3, 3, 3])
+    for c, (cell, spare) in enumerate(rows[-1]):
+        own = round(10 * share[c])
+        assert (cell, spare) == (str(c) * own + str(table.other[c]) * (10 - own), "")
+    lines = re.findall(r"^    what is \w+ +\|(\d+)\|", sampling.__doc__, re.M)
+    assert lines == ["22" + 6 * "3", 6 * "0" + "11"]
+    assert table.other[0] == int(lines[0][0]) and table.other[1] == int(lines[0][6])
+    for u, cell_of, within, outcome in (0.55, 2, 0.2, 2), (0.7, 2, 0.8, 3):
+        assert (int(4 * u), round(4 * u - cell_of, 4)) == (cell_of, within)
+        assert round(4 * u, 1) in (2.2, 2.8)
+        (code,), _ = codes(table, np.array([0]), np.array([[u * 2**32]], np.uint32), np.zeros_like)
+        assert table.either[code[0]] == outcome == draw(thresholds(prob), np.array([u]))[0]
+
+
+def test_what_is_rarer_than_half_a_word_is_never_drawn():
+    """2⁻³³ is half a word.  And the largest word, in a last cell that is full, finds its own."""
+    for rare, drawn in (2.0**-34, 0), (0.99 * 2.0**-33, 0), (1.01 * 2.0**-33, 1), (1e-10, 0):
+        assert shares(alias(np.array([[rare, 1 - rare]])), 1)[0, 0] == drawn
+    sure = alias(np.array([[0.0, 1.0]]))
+    (code,), _ = codes(sure, np.array([0]), np.array([[2**32 - 1]], np.uint32), np.zeros_like)
+    assert sure.either[code[0]] == 1
 
 
 def in_arrays(table, first, numbers, onward):

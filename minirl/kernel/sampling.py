@@ -1,51 +1,101 @@
-"""Drawing: from probabilities to outcomes, for many rows at once, and reproducibly.
+"""How are outcomes drawn from their probabilities, quickly and so that a draw can be repeated?
 
 *Part 1, a side road.  Previous: `counts`.  Next: `mdp`.*
 
-Everything that plays must draw: a first state, an action, where the ice leads.  An outcome is drawn
-by inverting the cumulative distribution: with u uniform on [0, 1),
+Everything that plays must draw: a first state, an action, where the ice leads.  This chapter draws
+one of K outcomes, numbered from 0, whose probabilities are known.  The chance comes in as a number
+u, drawn *uniformly* from 0 to 1: equally long intervals are equally likely, and 1 itself never
+comes.  The example has K = 4 outcomes with the probabilities 0.1, 0.2, 0.3 and 0.4.
 
-    draw the number of cumulative probabilities that are ≤ u.                           (sampling.1)
+**By thresholds.**  Lay the probabilities end to end on the line from 0 to 1, and see where u falls:
 
-The running sums are called *thresholds* here.  They are computed once for all rows of a table, and
-then a draw is a comparison.
+    |0.1|   0.2   |     0.3     |        0.4        |
+    0  0.1       0.3           0.6                  1
+      0      1          2                3             the outcome
 
-*The alias method* needs no search, however many outcomes there are.  Cut the probability of n
-outcomes, each multiplied by n, into n cells of size one, so that each cell holds its own outcome
-and at most one other.  A draw picks a cell and then tosses a coin for the two,
+The running sums 0.1, 0.3 and 0.6 are the *thresholds*.  At u = 0.55 two of them lie below, and the
+outcome is number 2.  In general:
 
-    cell c = ⌊n u⌋,   its own outcome if n u − c < share[c], else other[c].             (sampling.2)
+    draw the number of thresholds that are ≤ u.                                         (sampling.1)
 
-The cells are filled like this.  Outcomes with less than one are poor, the others rich.  Lay what
-the poor lack end to end on a line, and what the rich have to spare on another.  A poor cell is
-filled by the rich one that lies above where its lack begins.  It may take more than that one had
-left; then the rich cell lacks as much itself, and the next rich one fills it.  With four outcomes
+>>> prob = np.array([[0.1, 0.2, 0.3, 0.4]])
+>>> print(draw(thresholds(prob), np.array([0.55])))
+[2]
 
-    1.2 and 1.6 spare   |0.2|--- 0.6 ---|
-    0.4 and 0.8 lack    |--- 0.6 ---|0.2|
+**By cells.**  This takes K − 1 comparisons.  The *alias method* takes one, however many outcomes
+there are.  It cuts the same probabilities into K *cells* of the size 1, each of which holds its own
+outcome and at most one other.  Then a draw picks a cell, and in it one of the two.
 
-the first lack begins under the 0.2 of the third outcome, and takes 0.6 from it.  So the third cell
-lacks 0.4 itself, and the fourth outcome fills it, as it fills the second.  Two searches in sorted
-running sums fill all cells, and those of all rows together.  With n a power of two and u a random
-word of 32 bits, the cell is the word's first bits and the coin its others.  Counted in whole words
-all sums are exact, the two lines of a row are equally long, and a probability holds to n·2⁻³².
+Multiply all probabilities by K, so that they are 1 on average.  An outcome with less than 1 is
+*poor*: it lacks the rest of its cell.  The others are *rich*, and have something to spare:
 
-In a table of many rows the cells are numbered through: cell c of row s is the cell s·n + c.  A cell
-and its coin are one number, the *code* 2 (s·n + c) + coin, where the coin is 0 for the cell's own
-outcome and 1 for the other.  Whatever follows from a draw is looked up by its code, in one table,
-and the outcome itself need not be known.  In play a draw also decides from which row the next one
-is.  Only that must be known before the next draw.  All else can wait: the codes are kept, and what
-they stand for is looked up for many draws together (`codes`).
+    outcome   0               1               2               3
+    K times   0.4             0.8             1.2             1.6
+              lacks 0.6       lacks 0.2       spares 0.2      spares 0.6
 
-*Randomness is an argument.*  Nothing in this book touches NumPy's global generator.  An argument
-`rng` is a `Generator`, which advances, or a seed, which always gives the same numbers.  A record of
-training holds the state of its generator, so that training can go on from it bit for bit.
+What all poor ones lack is what all rich ones can spare, here 0.8.  Three steps fill the cells.  In
+the picture a cell is ten signs wide.  A digit is 0.1 of the outcome that it names, a dot is 0.1
+that is lacking, and what a rich outcome can spare stands to the right of its cell.
 
-Where R independent runs are trained side by side, each has a generator of its own.  Then a run is
-the same whether it is trained alone or among a thousand others, which is what makes one seed of a
-figure reproducible: `generators`.
+    at the start    |0000......|     |11111111..|     |2222222222|22   |3333333333|333333
+    cell 0 is full  |0000222222|     |11111111..|     |222222....|     |3333333333|333333
+    cell 2 is full  |0000222222|     |11111111..|     |2222223333|     |3333333333|33
+    cell 1 is full  |0000222222|     |1111111133|     |2222223333|     |3333333333|
 
-Read next: `mdp`, then `playing`, where everything here is used.
+1. Cell 0 lacks 0.6.  The first rich outcome, number 2, fills all of it.  That is 0.4 more than it
+   could spare, so that now cell 2 lacks 0.4 of its own.
+2. The next rich outcome, number 3, fills cell 2.  It had 1.6 and has 1.2 left.
+3. Outcome 3 also fills cell 1, which lacks 0.2.  It has 1 left, which fills its own cell.
+
+Each outcome has kept its total, for example 0.6 + 0.6 = 1.2 of outcome 2.  Let share[c] be what
+cell c holds of its own outcome, and other[c] the number of the other one.  Then a draw is
+
+    cell c = ⌊K u⌋,   its own outcome if K u − c < share[c], else other[c],             (sampling.2)
+
+where ⌊ ⌋ rounds down.  At u = 0.55, K u = 2.2: this is cell 2 at 0.2 of its width.  Since 0.2 < 0.6
+the outcome is 2.  At u = 0.7, K u = 2.8: cell 2 again, at 0.8.  That is the other outcome, 3.
+
+>>> cells = alias(prob)
+>>> print((cells.accept[::2] / 2**30 - np.arange(4)).round(4), cells.other)
+[0.4 0.8 0.6 1. ] [2 3 3 3]
+
+**All cells at once.**  `alias` needs no loop over outcomes.  Lay what the poor ones lack end to end
+on a line, in their order, and what the rich ones can spare on another, a digit for 0.1 again:
+
+    what is spared   |22333333|      The outcome above the sign where a lack begins fills it:
+    what is lacked   |00000011|      outcome 2 fills cell 0, and outcome 3 fills cell 1.
+
+What outcome 2 spares ends after 0.2, and the lack of cell 0 goes on for 0.4.  These 0.4 come out of
+cell 2.  So it lacks 0.4 itself, and the next rich outcome fills it.  All this takes running sums
+and two searches in them, for all rows of a table together.
+
+A random *word* of 32 bits is one of 2³² equally likely whole numbers, and u is the word over 2³².
+With outcomes of the probability 0, K is made a power of two.  Then the first bits of the word are
+the number of the cell, and the other bits say where in the cell u lies.  Cells are filled in whole
+words.  So all sums are exact, and each probability is right to K/2³².  An outcome that is rarer
+than half a word, 2⁻³³, is never drawn.
+
+**Codes.**  In a table of many rows the cells are numbered through: cell c of row s is the cell
+s·K + c.  What a draw found is one number, its *code* 2 (s·K + c) + coin, where coin is 0 for the
+cell's own outcome and 1 for the other.  What follows from a draw is looked up by its code.  In play
+a draw also decides from which row the next one is, and only this must be known at once.  All else
+is looked up later, for many draws together (`codes`).
+
+**Again the same.**  An argument `rng` is a *generator*, a source of random numbers that advances
+with each draw, or a *seed*: a whole number that starts a new generator, always with the same
+numbers.  NumPy's global generator is never used.  Where independent runs are trained side by side,
+each has its own generator (`generators`).  So a run is the same alone and among a thousand others.
+
+**Exercises.**  `from minirl.kernel.sampling import *`
+1. A first outcome has the probability 0, and u is 0.  Which outcome is drawn, and why?
+       draw(thresholds(np.array([[0., 1.]])), np.array([0.])).tolist()
+2. Two outcomes have the probabilities 1e-10 and 1 − 1e-10.  How many words draw the first one?
+       int(alias(np.array([[1e-10, 1 - 1e-10]])).accept[0])
+3. The same generator is used twice, and then the same seed.  Which of the four numbers are equal?
+       rng = generator(7)
+       [round(float(generator(source).random()), 4) for source in (rng, rng, 7, 7)]
+
+Read next: `mdp`, the world whose outcomes are drawn.
 Source: Devroye 1986, "Non-uniform random variate generation", chapters III.2 and III.4; Walker 1977
 and Vose 1991 on the alias method.
 """
@@ -58,7 +108,7 @@ from minirl.kernel import checks
 
 
 def draw(columns, numbers):
-    """The outcome (N,) that each number in [0, 1) draws from its column of thresholds (n − 1, N).
+    """The outcome (N,) that each number in [0, 1) draws from its column of thresholds (K − 1, N).
 
     This is (sampling.1).
 
@@ -71,9 +121,9 @@ def draw(columns, numbers):
 
 
 def thresholds(prob):
-    """The running sums that (sampling.1) compares with, all but the last: (n − 1, …).
+    """The running sums that (sampling.1) compares with, all but the last: (K − 1, …).
 
-    The distributions (…, n) are divided by their total, so that a last outcome of probability zero
+    The distributions (…, K) are divided by their total, so that a last outcome of probability zero
     can never be drawn.  Outcomes come first, so that a comparison runs along the many draws and not
     along the few outcomes.
 
@@ -88,22 +138,23 @@ def thresholds(prob):
 
 
 class Alias(NamedTuple):
-    """The cells of (sampling.2) for S rows of outcomes, n = 2^bits of them a row, by code."""
+    """The cells of (sampling.2) for S rows of outcomes, K = 2^bits of them per row, by code."""
 
-    accept: np.ndarray  # (2·S·n,) uint32, (c + share[c]) 2³²/n: smaller words keep the cell
-    either: np.ndarray  # (2·S·n,) int, the cell that is drawn: itself, and the other one
+    accept: np.ndarray  # (2·S·K,) uint32, (c + share[c]) 2³²/K: smaller words keep the cell
+    either: np.ndarray  # (2·S·K,) int, the cell that is drawn: itself, and the other one
     bits: int
 
     @property
     def other(self):
-        """(S·n,) int, where the other words go: a cell of the same row."""
+        """(S·K,) int, where the other words go: a cell of the same row."""
         return self.either[1::2]
 
 
 def alias(prob):
-    """The cells of (sampling.2) for every row of `prob` (S, m), divided by its total.
+    """The cells of (sampling.2) for every row of `prob` (S, outcomes), divided by its total.
 
-    Outcome j of row s is the cell s·n + j, with n the first power of two from m upwards.
+    Outcome j of row s is the cell s·K + j.  K is the first power of two that is as large as the
+    number of outcomes, and at least 2.
 
     Examples
     --------
@@ -113,33 +164,33 @@ def alias(prob):
     >>> print(two.accept / 2**32, two.either)
     [0.5  0.5  0.75 0.75] [0 0 1 0]
     """
-    S, m = prob.shape
-    bits = max((m - 1).bit_length(), 1)
-    n, size = 2**bits, 2**(32 - bits)
+    S, outcomes = prob.shape
+    bits = max((outcomes - 1).bit_length(), 1)
+    K, size = 2**bits, 2**(32 - bits)
     # Whole numbers of words: sums are exact, and what a row lacks is what it has to spare.
-    share = np.zeros((S, n), np.int64)
-    share[:, :m] = np.rint(prob * (2.0**32 / prob.sum(axis=1, keepdims=True)))
+    share = np.zeros((S, K), np.int64)
+    share[:, :outcomes] = np.rint(prob * (2.0**32 / prob.sum(axis=1, keepdims=True)))
     share[np.arange(S), share.argmax(axis=1)] += 2**32 - share.sum(axis=1)
-    kept, other = share.ravel(), np.arange(S * n)
+    kept, other = share.ravel(), np.arange(S * K)
     poor, rich = np.flatnonzero(kept < size), np.flatnonzero(kept >= size)
     # The two lines, of all rows end to end: at the end of a row they meet.
     lack_end = np.append(0, (size - kept[poor]).cumsum())
     spare_end = (kept[rich] - size).cumsum()
-    # Each poor cell is filled by the rich one that lies above where its lack begins.
+    # Each poor cell is filled by the rich outcome above the place where its lack begins.
     other[poor] = rich[spare_end.searchsorted(lack_end[:-1], side="right")]
-    # A rich cell that runs out within a lack itself lacks what is beyond.
+    # A rich outcome that ends within a lack gives the rest of it too, and so lacks it itself.
     beyond = lack_end[lack_end.searchsorted(spare_end)] - spare_end
     other[rich] = np.where(beyond > 0, np.append(rich[1:], 0), rich)
     kept[rich] = size - beyond
-    # 2³² is no word; but a last cell that is full has itself for the other one.
-    accept = np.minimum(np.tile(np.arange(n) * size, S) + kept, 2**32 - 1).astype(np.uint32)
-    return Alias(np.repeat(accept, 2), np.stack([np.arange(S * n), other], axis=1).ravel(), bits)
+    # 2³² is no word.  Where a last cell is full, the one word too many finds its own outcome too.
+    accept = np.minimum(np.tile(np.arange(K) * size, S) + kept, 2**32 - 1).astype(np.uint32)
+    return Alias(np.repeat(accept, 2), np.stack([np.arange(S * K), other], axis=1).ravel(), bits)
 
 
 def codes(table, first, numbers, onward):
     """What N chains of t draws draw from an `Alias` by words (t, N) uint32: codes (t, N) int.
 
-    The codes of row s begin at 2n·s, and `first` (N,) says where those of the first draws' rows do.
+    The codes of row s begin at 2K·s, and `first` (N,) says where those of the first draws' rows do.
     After draws of the codes c (N,) the next ones are from the rows that begin at `onward(c)` (N,).
     Returns the codes, and what `onward` said last.  Nothing is checked.
 
@@ -203,7 +254,7 @@ def generators(rng):
 
 
 def words(rng, count, which):
-    """`count` random words of 32 bits for each of the runs `which` (n,): (count, n) uint32.
+    """`count` random words of 32 bits for each of the runs `which` (R,): (count, R) uint32.
 
     `rng` is one Generator for all, or a tuple with one per run.  With one for all, only the number
     of the runs matters.
@@ -239,7 +290,7 @@ FEW = 10
 
 
 def codes_of_few(table, first, numbers, onward):
-    """`codes` in plain Python, faster for less than `FEW` chains; `onward` is a table (2·S·n,).
+    """`codes` in plain Python, faster for less than `FEW` chains; `onward` is a table (2·S·K,).
 
     A step of the other form takes as long as ten draws of this loop, however few chains there are.
     A memoryview hands out Python's own numbers, as a list would, and nothing is copied.
