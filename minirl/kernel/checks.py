@@ -1,13 +1,41 @@
-"""What an argument must be: one wording for what public functions ask in their first lines.
+"""What does a function answer when an argument does not fit?
 
 *Part 1, a side road.  Previous: `introduction`.  Next: `softmax`.*
 
-A check raises a `ValueError` that names the argument, what is accepted and what came.  Some return
-what they have checked: `whole` and `group_size` the int, so that 3.0 may stand wherever 3 may, and
-`array`, `numbers`, `weights` and `floats` the array, so that a list may stand wherever an array
-may.
+A wrong argument should stop at the door.  Inside it would end in an error about something else, or
+worse, in a number that looks right.  So public functions ask for what they need in their first
+lines, and this chapter has the questions.  A *check* does nothing if the argument fits.  Otherwise
+it raises a `ValueError` that names the argument, says what is accepted and shows what came:
 
-Read next: `softmax`.
+>>> whole("horizon", 2.5)
+Traceback (most recent call last):
+ValueError: horizon must be a whole number, got 2.5
+
+Some checks return what they have checked, in the form in which it is used.  `whole` and
+`group_size` return an int, so that 3.0 may stand wherever 3 may.  `array`, `numbers`, `weights` and
+`floats` return an array, so that a list may stand wherever an array may:
+
+>>> whole("horizon", 3.0), floats("logits", [[0, 1]])
+(3, array([[0., 1.]]))
+
+Two kinds of values slip through a careless check.  *NaN*, "not a number", is what 0/0 and ∞ − ∞
+give.  Each comparison with it is false.  So a check must ask whether a value is inside, and refuse
+if not; to ask whether it is outside would let NaN pass.  *Small integers* have few bits: an int8
+holds −128 to 127, and a sum beyond that comes round at the other end.  `floats` therefore turns
+all integers into floating-point numbers.
+
+**Exercises.**  `from minirl.kernel.checks import *`
+1. A fraction must lie in [0, 1].  Is NaN outside?
+       share = float("nan")
+       share < 0 or share > 1
+2. `True` is an int in Python.  Is it a whole number here?
+       try: whole("horizon", True)
+       except ValueError as error: print(error)
+3. What is 100 + 100, before and after `floats`?
+       hundred = np.array([100], np.int8)
+       print(hundred + hundred, floats("logits", hundred) + floats("logits", hundred))
+
+Read next: `softmax`, the table that a policy is.
 """
 
 from numbers import Number, Real
