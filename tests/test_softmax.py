@@ -40,6 +40,16 @@ def test_probabilities_are_exponentials_divided_by_their_row_sum(logits):
         assert math.isclose(math.exp(logp[s, a]), math.exp(logits[s, a]) / total, rel_tol=1e-12)
 
 
+def test_the_row_of_the_chapter():
+    """(softmax.1), (softmax.3) and (softmax.4) at log 2, log 1, log 1: ½ ¼ ¼, by hand."""
+    logp = log_softmax(np.log([[2.0, 1.0, 1.0]]))
+    np.testing.assert_allclose(np.exp(logp), [[0.5, 0.25, 0.25]], rtol=1e-15)
+    np.testing.assert_allclose(backward(logp, [[-1.0, 0.0, 0.0]]), [[-0.5, 0.25, 0.25]], rtol=1e-15)
+    assert math.isclose(entropy(logp)[0], 0.5 * math.log(2) + 2 * 0.25 * math.log(4), rel_tol=1e-15)
+    assert entropy(logp).round(4) == 1.0397
+    assert entropy(log_softmax(np.zeros((1, 3)))).round(4) == round(math.log(3), 4) == 1.0986
+
+
 def test_only_differences_within_a_row_count(logits):
     shift = np.array([[5.0], [-300.0], [0.25]])
     np.testing.assert_allclose(log_softmax(logits + shift), log_softmax(logits), atol=1e-12)

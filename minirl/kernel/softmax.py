@@ -21,8 +21,8 @@ are: only the differences of a row's logits count.
 
     log π(a|s) = θ[s, a] − log Σ_b exp θ[s, b].
 
-The derivative of the first term in θ[s, b] is 1{a = b}, which is 1 if a is b and 0 otherwise.  That
-of the second is exp θ[s, b] over the same sum, which is π(b|s).  So
+Let b now be one action.  The derivative of the first term in θ[s, b] is 1{a = b}, which is 1 if a
+is b and 0 otherwise.  That of the second is exp θ[s, b] over the whole sum, which is π(b|s).  So
 
     ∂ log π(a|s) / ∂θ[s, b] = 1{a = b} − π(b|s).                                         (softmax.2)
 
