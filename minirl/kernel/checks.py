@@ -2,10 +2,10 @@
 
 *Part 1, a side road.  Previous: `introduction`.  Next: `softmax`.*
 
-A wrong argument should stop at the door.  Inside it would end in an error about something else, or
-worse, in a number that looks right.  So public functions ask for what they need in their first
-lines, and this chapter has the questions.  A *check* does nothing if the argument fits.  Otherwise
-it raises a `ValueError` that names the argument, says what is accepted and shows what came:
+A wrong argument should be refused at once.  Otherwise it ends in an error about something else, or
+worse, in a number that looks right.  So public functions check their arguments in their first
+lines, with the functions of this chapter.  A *check* lets pass what fits.  For all else it raises a
+`ValueError` that names the argument, says what is accepted and shows what came:
 
 >>> whole("horizon", 2.5)
 Traceback (most recent call last):
@@ -19,10 +19,10 @@ Some checks return what they have checked, in the form in which it is used.  `wh
 (3, array([[0., 1.]]))
 
 Two kinds of values slip through a careless check.  *NaN*, "not a number", is what 0/0 and ∞ − ∞
-give.  Each comparison with it is false.  So a check must ask whether a value is inside, and refuse
-if not; to ask whether it is outside would let NaN pass.  *Small integers* have few bits: an int8
-holds −128 to 127, and a sum beyond that comes round at the other end.  `floats` therefore turns
-all integers into floating-point numbers.
+are in NumPy.  It is neither smaller than another number nor equal to it nor larger.  So a check
+asks whether a value is inside the bounds, and refuses it if not.  To ask whether it is outside
+would let NaN pass.  *Small integers* have few bits: an int8 holds −128 to 127, and a sum above 127
+comes round to the negative numbers.  `floats` therefore makes floating-point numbers of integers.
 
 **Exercises.**  `from minirl.kernel.checks import *`
 1. A fraction must lie in [0, 1].  Is NaN outside?

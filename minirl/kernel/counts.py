@@ -4,7 +4,7 @@
 
 A *batch* is what a policy learns from at a time: the steps of some episodes, or of some strings.
 A step is here a pair (s, a), a state and the action that was taken in it.  Batches are long, and
-tables are small.  This chapter turns the one into the other.
+tables are small.  This chapter turns a batch into a table.
 
 **A word, three times.**  In an alphabet of two letters the states are start, a and b, and the
 actions are end, a and b.  Both are numbered 0, 1, 2.  Here is the word "abab":
@@ -29,7 +29,9 @@ each pair, however often the pair comes:
  [1. 1. 0.]]
 
 An entry of the table has a number too, its place in the row: the state times the number of actions,
-plus the action.  `steps` numbers the steps like this, and `np.bincount` counts the numbers:
+plus the action.  `steps` numbers the steps like this.  It takes any number of strings, laid end to
+end.  Here [0, 5] says that the one word begins at step 0 and is over before step 5, and (3, 3) is
+the shape of the table.  `np.bincount` counts the numbers, and so makes the row:
 
 >>> word = steps(states, actions, [0, 5], (3, 3))
 >>> print(word.index, np.bincount(word.index, minlength=9))
@@ -40,8 +42,8 @@ some function f of it by w_n and sums over the N steps.  Gather the steps of eac
 have the factor f(log π(a|s)) in common, and what it multiplies is the sum of their weights:
 
     Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),
-    W[s, a] = sum of w_n over the steps n with s_n = s and a_n = a,                       (counts.1)
-    W[s, a] = N[s, a], the number of these steps, if all w_n are 1.
+    W[s, a] = sum of w_n over the steps n with s_n = s and a_n = a,
+    W[s, a] = N[s, a], the number of these steps, if all w_n are 1.                       (counts.1)
 
 Take a policy that writes a after the start, b after a and the end after b with the chance ½ each,
 and all else with ¼.  The log-probability of the word has f(x) = x and the weights 1.  Four steps
@@ -78,24 +80,25 @@ more, and is 8 times as rare: D @ logp.ravel() is −log 8 = −2.0794.  Per ste
 [-4.1589 -2.0794] [-0.8318 -0.6931]
 
 **Nearly all entries are 0.**  The 2,465 words of the running example have 16,986 steps over a table
-of 27 × 27 = 729 entries.  Their X has 1,796,985 entries, and fewer than 1 in 100 of them is not 0.
-A *sparse matrix* stores only these.  In *compressed sparse row* form a row is a list of columns and
-a list of values, and a column that comes twice counts twice.  So the numbers of a string's steps,
-as they lie in memory, already are the columns of its row, and all values are 1.  Nothing is sorted
-or summed.  `two_matrices` reads X⁺ and X⁻ from the steps where they lie.  The others are computed:
-`matrix` copies the steps, `mean_matrix` divides the ones, and `difference_matrix` writes the two
-strings of a pair into one row, with 1 and −1.  Such a D is worth its making in a fit that takes
-hundreds of products with it.  For one or two, D w = X⁺w − X⁻w is cheaper (`Difference`).
+of 27 × 27 = 729 entries.  Their X has 1,796,985 entries, and fewer than 1 in 100 are not 0.  A
+*sparse matrix* stores only these.  In *compressed sparse row* form a row is a list of columns and a
+list of values, and a column that comes twice counts twice.  So the numbers of a string's steps, as
+they lie in memory, already are the columns of its row, and all values are 1.  Nothing is sorted or
+summed.  `two_matrices` and `sequence_tables` read the steps where they lie.  The others are
+computed: `matrix` copies the steps, `mean_matrix` divides the ones, and `difference_matrix` writes
+the two strings of a pair into one row, with 1 and −1.  That pays in a fit, which takes hundreds of
+products with D.  For one or two products with a vector w, D w = X⁺w − X⁻w is cheaper
+(`Difference`).
 
 **What it costs.**  A batch is counted once, in a time that grows with N.  From then on the loss and
 its gradient cost an operation or a few per entry of the table, as long as the whole batch is used:
 in the running example 729 entries in the place of 16,986 steps.  *Minibatches*, parts of a batch
 drawn anew for each update, must be counted each time.  One table is not enough where f differs from
-step to step: f may then depend on the sign of a weight, and each sign has a table of its own.
+step to step.  If f depends on the sign of the weight, for example, each sign gets its own table.
 
-All `Steps` are made by `steps`, which checks every range, so that all else may trust them.  With
-three actions numbered 0 to 2, a wrong action 3 in state 0 would have the number 3, which belongs to
-action 0 in state 1: it would be counted there without a word.
+`steps` checks every range once, and all else trusts the `Steps` that it makes.  With three actions
+numbered 0 to 2, a wrong action 3 in state 0 would have the number 3, which belongs to action 0 in
+state 1.  It would be counted there without a word.
 
 **Exercises.**  `from minirl.kernel.counts import *`
 1. Somebody adds 1 at all pairs of "abab" with `+=`.  How many of its five steps are counted?
@@ -105,7 +108,8 @@ action 0 in state 1: it would be counted there without a word.
 2. Can a bigram model find "abaab" more likely than "aabab"?
        matrix(steps([0, 1, 2, 1, 1, 2, 0, 1, 1, 2, 1, 2], [1, 2, 1, 1, 2, 0, 1, 1, 2, 1, 2, 0],
                     [0, 6, 12], (3, 3))).toarray().astype(int)
-3. The loss is −log π(abab), so G = −N.  What does it want after b, where all three are as likely?
+3. The loss is −log π(abab), so G = −N, which is −2 for b after a.  All actions are equally likely.
+   What is the gradient in that logit?
        from minirl.kernel.softmax import backward
        backward(np.full((3, 3), -np.log(3)), -np.array([[0, 1, 0], [0, 0, 2], [1, 1, 0]])).round(4)
 

@@ -2,9 +2,9 @@
 
 *Part 1, a side road.  Previous: `softmax`.  Next: `counts`.*
 
-Episodes and strings are not equally long, and an array has no ragged edge.  This chapter is about
-the two ways out.  A *sequence* is an episode or a string, of which each step has a value: a state,
-a reward, a letter.  Take three of them, whose states are 4 8, then 7, then 9 5 6.
+Episodes and strings are not equally long, but the rows of an array are.  A *sequence* is an episode
+or a string, of which each step has a value: a state, a reward or a letter.  Here are the two ways
+to lay out three sequences, whose values are 4 8, then 7, then 9 5 6:
 
     *end to end*                            *side by side*
                                                          sequence  0  1  2
@@ -12,10 +12,10 @@ a reward, a letter.  Take three of them, whose states are 4 8, then 7, then 9 5 
     value     4  8 | 7 | 9  5  6                       1           8  ·  5
     starts    0      2   3         6                   2           ·  ·  6
 
-**End to end** come first all steps of the first one, then those of the second.  A second array,
-`starts`, says where each begins, and at its end where the last one ends.  So sequence i owns the
-places starts[i] to starts[i + 1], the latter excluded, as in Python's slices.  Its length is the
-difference of the two, and the value of its step t lies at the place starts[i] + t.
+**End to end**, all steps of the first sequence come first, then those of the second.  Another
+array, `starts`, says where each begins, and its last entry where the last one ends.  So sequence i
+owns the places starts[i] to starts[i + 1], the latter excluded, as in Python's slices.  Its length
+is the difference of the two, and the value of its step t lies at the place starts[i] + t.
 
 >>> values, starts = np.array([4, 8, 7, 9, 5, 6]), starts_of([2, 1, 3])
 >>> print(starts, np.diff(starts), values[starts[2]:starts[3]])

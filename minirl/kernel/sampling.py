@@ -33,9 +33,9 @@ Multiply all probabilities by K, so that they are 1 on average.  An outcome with
     K times   0.4             0.8             1.2             1.6
               lacks 0.6       lacks 0.2       spares 0.2      spares 0.6
 
-What all poor ones lack is what all rich ones can spare, here 0.8.  Three steps fill the cells.  In
-the picture a cell is ten signs wide.  A digit is 0.1 of the outcome that it names, a dot is 0.1
-that is lacking, and what a rich outcome can spare stands to the right of its cell.
+Since the mean is 1, all poor ones together lack what all rich ones can spare, here 0.8.  Three
+steps fill the cells.  In the picture a cell is ten signs wide.  A digit is 0.1 of the outcome that
+it names, a dot is 0.1 that is lacking, and what can be spared stands to the right of its cell.
 
     at the start    |0000......|     |11111111..|     |2222222222|22   |3333333333|333333
     cell 0 is full  |0000222222|     |11111111..|     |222222....|     |3333333333|333333
@@ -47,8 +47,9 @@ that is lacking, and what a rich outcome can spare stands to the right of its ce
 2. The next rich outcome, number 3, fills cell 2.  It had 1.6 and has 1.2 left.
 3. Outcome 3 also fills cell 1, which lacks 0.2.  It has 1 left, which fills its own cell.
 
-Each outcome has kept its total, for example 0.6 + 0.6 = 1.2 of outcome 2.  Let share[c] be what
-cell c holds of its own outcome, and other[c] the number of the other one.  Then a draw is
+Each step fills a cell for good, so that K steps are always enough.  Each outcome keeps its total,
+for example 0.6 + 0.6 = 1.2 of outcome 2.  Let share[c] be what cell c holds of its own outcome, and
+other[c] the number of the other one.  Then a draw is
 
     cell c = ⌊K u⌋,   its own outcome if K u − c < share[c], else other[c],             (sampling.2)
 
@@ -75,15 +76,16 @@ the number of the cell, and the other bits say where in the cell u lies.  Cells 
 words.  So all sums are exact, and each probability is right to K/2³².  An outcome that is rarer
 than half a word, 2⁻³³, is never drawn.
 
-**Codes.**  In a table of many rows the cells are numbered through: cell c of row s is the cell
-s·K + c.  What a draw found is one number, its *code* 2 (s·K + c) + coin, where coin is 0 for the
-cell's own outcome and 1 for the other.  What follows from a draw is looked up by its code.  In play
-a draw also decides from which row the next one is, and only this must be known at once.  All else
-is looked up later, for many draws together (`codes`).
+**Codes.**  The cells of a table of many rows are counted row after row: cell c of row s has the
+number s·K + c.  What a draw finds is one number too, its *code* 2 (s·K + c) + coin, where coin is 0
+for the cell's own outcome and 1 for the other.  What follows from a draw is looked up by its code.
+In play a draw also decides from which row the next one is, and only this must be known at once.
+All else is looked up later, for many draws together (`codes`).
 
 **Again the same.**  An argument `rng` is a *generator*, a source of random numbers that advances
 with each draw, or a *seed*: a whole number that starts a new generator, always with the same
-numbers.  NumPy's global generator is never used.  Where independent runs are trained side by side,
+numbers.  The state of a generator can be saved, and work that goes on from it draws what it would
+have drawn.  NumPy's global generator is never used.  Where independent runs go on side by side,
 each has its own generator (`generators`).  So a run is the same alone and among a thousand others.
 
 **Exercises.**  `from minirl.kernel.sampling import *`
