@@ -33,16 +33,16 @@ def test_adam_follows_its_equations(rng, options):
     start, grads = rng.normal(size=SHAPE), rng.normal(size=(10, *SHAPE))
     optimiser, x = adam(**options), start
     state = optimiser.init(x)
-    for t in range(10):
-        x, state = optimiser.step(x, grads[t], state, 0.1 / (t + 1))
+    for k in range(10):
+        x, state = optimiser.step(x, grads[k], state, 0.1 / (k + 1))
     for i in np.ndindex(SHAPE):
         theta, m, v = start[i], 0.0, 0.0
-        for t in range(1, 11):
-            g = grads[t - 1][i]
+        for k in range(1, 11):
+            g = grads[k - 1][i]
             m = beta1 * m + (1 - beta1) * g
             v = beta2 * v + (1 - beta2) * g**2
-            m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-            theta -= 0.1 / t * m_hat / (math.sqrt(v_hat) + eps)
+            m_hat, v_hat = m / (1 - beta1**k), v / (1 - beta2**k)
+            theta -= 0.1 / k * m_hat / (math.sqrt(v_hat) + eps)
         assert math.isclose(x[i], theta, rel_tol=1e-12)
         assert math.isclose(state.mean[i], m, rel_tol=1e-12)
         assert math.isclose(state.square[i], v, rel_tol=1e-12)
@@ -55,6 +55,64 @@ def test_the_first_step_of_adam_is_as_long_as_the_rate_and_points_downhill():
     grad = np.array([1e-6, -1e-3, 1.0, -1e6, 0.0])
     x, _ = optimiser.step(np.zeros(5), grad, optimiser.init(np.zeros(5)), 0.25)
     np.testing.assert_allclose(x, [-0.25, 0.25, -0.25, 0.25, 0.0], rtol=1e-12)
+
+
+def test_two_steps_of_adam_by_hand_as_the_chapter_prints_them():
+    """(optim.2) with 0.9 and 0.999, for L = θ²/2 from θ = 3 at α = 0.5."""
+    optimiser, theta, printed = adam(), np.array([3.0]), []
+    state = optimiser.init(theta)
+    for k in 1, 2:
+        before = theta
+        theta, state = optimiser.step(theta, theta, state, 0.5)
+        printed.append([*before, *state.mean, *state.square, *theta - before])
+        corrected = state.mean / (1 - 0.9**k), state.square / (1 - 0.999**k)
+        assert np.ravel(corrected) == pytest.approx([(3, 9), (2.7368, 7.6243)][k - 1], abs=5e-5)
+    assert (0.1 * 3, 0.001 * 9) == pytest.approx((0.3, 0.009))
+    assert (0.9 * 0.3 + 0.1 * 2.5, 0.999 * 0.009 + 0.001 * 6.25) == pytest.approx((0.52, 0.015241))
+    assert (1 - 0.9**2, 1 - 0.999**2) == pytest.approx((0.19, 0.001999))
+    np.testing.assert_allclose(printed, [(3, 0.3, 0.009, -0.5), (2.5, 0.52, 0.015241, -0.4956)],
+                               atol=5e-5)
+
+
+def test_adam_does_not_see_how_large_the_gradients_are(rng):
+    """(optim.2): all of them a thousand times as small, and the same steps."""
+    optimiser, grads, paths = adam(), rng.normal(size=(20, *SHAPE)), []
+    for scale in 1.0, 1e-3:
+        x = np.zeros(SHAPE)
+        state = optimiser.init(x)
+        for grad in grads:
+            x, state = optimiser.step(x, scale * grad, state, 0.1)
+        paths.append(x)
+    np.testing.assert_allclose(*paths, rtol=0, atol=1e-3)
+
+
+def test_gradient_descent_goes_by_one_minus_the_rate_and_no_further_than_the_limit():
+    """(optim.1) on L = θ²/2: halved at ½, there at 1, ever further away above 2; and (optim.3)."""
+    descent = gradient_descent()
+    for rate, expected in ((0.5, [3, 1.5, 0.75]), (1.0, [3, 0, 0]), (3.0, [3, -6, 12])):
+        for scale in 1, 10:  # of the loss
+            theta, path = 3.0, []
+            for _ in range(3):
+                path.append(theta)
+                theta, _ = descent.step(theta, scale * theta, (), rate / scale)
+            assert path == pytest.approx(expected)
+    x, _ = descent.step(np.zeros(2), clip_norm(np.array([3.0, 4.0]), 1.0), (), 0.5)
+    np.testing.assert_allclose(x, [-0.5 * 0.6, -0.5 * 0.8], rtol=1e-15)
+
+
+@pytest.mark.parametrize("optimiser", [gradient_descent(), adam()], ids=["descent", "adam"])
+def test_under_noise_a_constant_rate_never_settles_and_a_falling_one_does(optimiser):
+    """The gradient of θ²/2 and as much noise: the spread of the last hundred of 3,000 steps."""
+    spread = {}
+    for rate in 0.1, linear(0.1, 0.0):
+        noise, theta, path = np.random.default_rng(1), np.array([3.0]), []
+        state = optimiser.init(theta)
+        for k in range(3000):
+            theta, state = optimiser.step(theta, theta + noise.normal(size=1), state,
+                                          at(rate, remaining(k, 3000)))
+            path.append(theta[0])
+        spread[rate] = np.sqrt(np.mean(np.square(path[-100:])))
+    assert spread[linear(0.1, 0.0)] < 0.05 < 0.1 < spread[0.1]
 
 
 def test_progress_falls_from_one_to_zero_and_stays_there():

@@ -1,41 +1,110 @@
-"""Going downhill: gradient descent, Adam, and schedules.
+"""A gradient says where downhill is, and an optimiser says how far to go.
 
 *Part 3.  Previous: `scorecard`.  Next: `returns`.*
 
-A loss gives a direction; an optimiser turns directions into steps.  Gradient descent with learning
-rate α takes the plain one,
+The chapters of Part 2 know the tables of the world.  A learner that only plays makes a loss L of
+what it has seen, and `softmax.backward` gives the gradient g of this loss: its derivative in each
+logit.  A small step against the gradient makes the loss smaller.  How long should the step be?
+
+*Gradient descent* takes the gradient times a number α ≥ 0, the *learning rate*:
 
     θ ← θ − α g.                                                                           (optim.1)
 
-Adam keeps running means m of the gradient and v of its square, corrects both for having started at
-zero, and takes steps of nearly the same length in every coordinate,
+The arrow says: put what is on the right in the place of θ.
 
-    m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,
-    θ ← θ − α m̂ / (√v̂ + ε),  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).                    (optim.2)
+**In numbers.**  Let there be one logit θ, with the loss L = θ²/2.  Its gradient is g = θ, so that
+(optim.1) multiplies θ by 1 − α.  At α = ½ each step halves it: 3, 1½, ¾ and so on.  At α = 1 one
+step reaches the minimum.  Above 2 each step leads further away.  Were the loss ten times as large,
+each of these rates would be a tenth.  So the right α depends on the loss, and on the logit too.
 
-So its first step has length α wherever the gradient is not zero.  That suits a table: an entry
-visited once in a thousand steps moves as fast as a common one.  It also means that noise is
-amplified where there is little signal, and that α must fall towards zero if the iterates are to
-settle.
+**Adam** makes the length of a step independent of such a factor.  It keeps two running means for
+each logit, m of the gradient and v of its square.  Both start at 0.  An update keeps the share ν₁
+of m and the share ν₂ of v.  The k-th update is
 
-Each is two functions, `init` and `step`, on plain arrays.  Nothing is mutated: the state goes
-in and a new state comes out.
+    m ← ν₁ m + (1 − ν₁) g,    m̂ = m / (1 − ν₁ᵏ),
+    v ← ν₂ v + (1 − ν₂) g²,   v̂ = v / (1 − ν₂ᵏ),   θ ← θ − α m̂ / (√v̂ + eps).           (optim.2)
 
-Where a hyperparameter should change over time, a trainer takes a *schedule* in its place: a
-function of the progress remaining, which falls from 1 at the start of a run to 0 at its end.  That
-is the convention of Stable-Baselines3, and its schedules may be used here.  A schedule so fits a
-run of any length.  `linear` makes the commonest one, `remaining` is the progress, and `at`
-evaluates a schedule.
+In code ν₁ is `beta1`, by default 0.9, and ν₂ is `beta2`, by default 0.999.  The number eps = 10⁻⁸
+only keeps a logit at rest that never had a gradient: its step would be 0/0.
 
-A batch of play may happen to have a huge gradient, and one step along it may undo a hundred.  A
-limit M on its length keeps the direction,
+*Why divide by 1 − ν₁ᵏ?*  After three updates with the gradients g₁, g₂ and g₃,
 
-    g ← g · min(1, M / ‖g‖).                                                               (optim.3)
+    m = (1 − ν₁) (ν₁² g₁ + ν₁ g₂ + g₃).
 
-Before gradient descent that is a limit on the step.  Before Adam, whose steps do not depend on the
-length of all gradients together, it only keeps the batch from weighing more than others in m and v.
+The weights of a mean sum to 1.  These sum to (1 − ν₁)(ν₁² + ν₁ + 1) = 1 − ν₁³, since all powers
+between cancel.  Divided by that sum, m̂ is a weighted mean of the gradients, whatever k is.  In the
+same way v̂ is a weighted mean of their squares.
 
-Read next: any chapter that learns.  Compare: `fitting`, which needs no learning rate.
+*The first step has the length α.*  At k = 1 the divisors take the factors 1 − ν away again: m̂ = g
+and v̂ = g².  The step is α g/|g|, but for eps: up or down by α, however long the gradient is.
+
+*The second step* depends on how well two gradients agree.  Take L = θ²/2 again, with θ = 3 and
+α = ½.  The first step leads to θ = 2.5, which is then the second gradient.  The divisors of the
+second step are 1 − 0.9² = 0.19 and 1 − 0.999² = 0.001999:
+
+    k = 1   g = 3     m = 0.1 · 3                        m̂ = 0.3 / 0.1           step
+                        = 0.3                              = 3                   −½ · 3/√9
+                      v = 0.001 · 9                      v̂ = 0.009 / 0.001       = −0.5
+                        = 0.009                            = 9
+
+    k = 2   g = 2.5   m = 0.9 · 0.3 + 0.1 · 2.5          m̂ = 0.52 / 0.19         step
+                        = 0.52                             = 2.7368              −½ · 2.7368/√7.6243
+                      v = 0.999 · 0.009 + 0.001 · 6.25   v̂ = 0.015241 / 0.001999 = −0.4956
+                        = 0.015241                         = 7.6243
+
+>>> x, state = np.array([3.]), adam().init(np.array([3.]))
+>>> for _ in range(2):
+...     x, state = adam().step(x, x, state, 0.5)
+...     print(x.round(4), state.mean.round(4), state.square.round(6))
+[2.5] [0.3] [0.009]
+[2.0044] [0.52] [0.015241]
+
+**What Adam is good for, and what not.**  Gradients that are a thousand times as small make the same
+steps.  That suits a table.  Few steps of a batch are taken in a rare state, so the gradient of its
+logits is small, and they move as fast as the others all the same.  The price: where gradients are
+mostly noise, the noise too is brought to the length α.  So with either optimiser θ keeps jumping
+about the minimum, unless α falls towards zero.
+
+Each optimiser is a pair of functions.  `init(x)` makes the state that it keeps, and `step` takes x,
+the gradient, the state and α, and returns a new x and a new state.  Nothing is changed in place.
+
+**Schedules.**  A hyperparameter that should change over time may be a *schedule*: a function of the
+progress that *remains*, which falls from 1 at the start of a run to 0 at its end.  So a schedule
+fits a run of any length.  (This is the convention of Stable-Baselines3, whose schedules may be used
+here.)  `remaining` is the progress, `linear` makes the commonest schedule, and `at` evaluates any.
+From 0.8 down to 0 in the first half of 400 iterations, every hundredth iteration:
+
+>>> fall = linear(0.8, 0.0, 0.5)
+>>> [fall(remaining(iteration, 400)) for iteration in (0, 100, 200, 300, 400)]
+[0.8, 0.4, 0.0, 0.0, 0.0]
+
+**A limit.**  Some batch may happen to have a huge gradient, and one step along it may undo a
+hundred.  Let ‖g‖ be the length of the gradient, the root of the sum of the squares of all entries.
+A limit on it keeps the direction:
+
+    g ← g · min(1, max_grad_norm / ‖g‖).                                                   (optim.3)
+
+The gradient 3 4 has the length 5, and the limit 1 makes 0.6 0.8 of it.  In gradient descent this
+limits the step to α · max_grad_norm.  The steps of Adam do not depend on the common length of all
+gradients.  There the limit only keeps one batch from weighing more than others in m and v.
+
+**Exercises.**  `from minirl.play.optim import *`
+1. L = θ²/2 from θ = 3, with a learning rate slightly above 2.  Where is θ after nine steps?
+       theta = 3.0
+       for _ in range(9): theta, _ = gradient_descent().step(theta, theta, (), 2.1)
+
+       round(theta, 4)
+2. The gradient 6 8 is limited to the length 0.01.  How long is the first step of Adam?
+       g, x = clip_norm(np.array([6., 8.]), 0.01), np.zeros(2)
+       adam().step(x, g, adam().init(x), 0.1)[0].round(4)
+3. A logit has the gradient 1 once and then 0, 99 times.  How far does Adam move it at α = 0.1?
+       x, state = np.zeros(1), adam().init(np.zeros(1))
+       for k in range(100): x, state = adam().step(x, np.array([float(k == 0)]), state, 0.1)
+
+       x.round(2)
+
+Read next: `returns`, what a step has earned.  Part 4 has a third optimiser, `fitting`, which needs
+no learning rate because its losses do not change from step to step.
 Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1; Pascanu et al. 2013, "On the
 difficulty of training recurrent neural networks", arXiv:1211.5063, algorithm 1, for (optim.3).
 """
@@ -69,17 +138,15 @@ def gradient_descent():
 
 
 class AdamState(NamedTuple):
-    """The running means of (optim.2) and the number of steps taken."""
+    """The running means of (optim.2) and the number of updates."""
 
-    mean: np.ndarray
-    square: np.ndarray
-    count: int
+    mean: np.ndarray    # m
+    square: np.ndarray  # v
+    count: int          # k
 
 
 def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
-    """The optimiser (optim.2), with beta1 and beta2 in [0, 1).
-
-    eps > 0 keeps a coordinate that never had a gradient at rest.
+    """The optimiser (optim.2): ν₁ is beta1 and ν₂ is beta2, both in [0, 1); eps > 0.
 
     Examples
     --------
@@ -109,9 +176,7 @@ def adam(*, beta1=0.9, beta2=0.999, eps=1e-8):
 
 
 def clip_norm(grad, max_grad_norm):
-    """(optim.3): the gradient, no longer than M in the Euclidean norm of all its entries.
-
-    A limit of infinity changes nothing.
+    """(optim.3): the gradient, not longer than max_grad_norm; a limit of infinity changes nothing.
 
     Examples
     --------
