@@ -86,6 +86,62 @@ from scipy.linalg.blas import dtbsv
 from minirl.kernel import checks, counts
 
 
+def reward_to_go(rewards, starts, *, gamma):
+    """G of (returns.1), (N,), for episodes that begin at `starts` (B + 1,), as in a `Rollout`.
+
+    A truncated episode counts as it is: what it would still have earned is missing.
+
+    Examples
+    --------
+    >>> print(reward_to_go(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
+    [2. 2. 4. 8.]
+    """
+    checks.fraction("gamma", gamma)
+    checks.finite("rewards", rewards)
+    return discounted_sums(rewards, starts, gamma)
+
+
+def whole_return(rewards, starts, *, gamma):
+    """G_0 of (returns.1), the return of the whole episode, for each of its steps: (N,).
+
+    Examples
+    --------
+    >>> print(whole_return(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
+    [2. 2. 2. 8.]
+    """
+    lengths = np.diff(starts)
+    firsts = np.asarray(starts)[:-1][lengths > 0]
+    return np.repeat(reward_to_go(rewards, starts, gamma=gamma)[firsts], lengths[lengths > 0])
+
+
+def td_errors(rewards, rollout, values, *, gamma):
+    """δ of (returns.2), (N,); for the arguments see `gae`.
+
+    Examples
+    --------
+    A step that ends the episode, and one after which it was cut; only then V(1) counts:
+
+    >>> from minirl.kernel.playing import Rollout
+    >>> step = Rollout(states=np.array([0, 0]), actions=np.array([0, 0]),
+    ...                rewards=np.array([1., 1.]), terminated=np.array([True, False]),
+    ...                starts=np.array([0, 1, 2]), last_state=np.array([1, 1]),
+    ...                truncated=np.array([False, True]))
+    >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
+    [0.5 2.5]
+    """
+    rewards = checks.array("rewards", rewards, rollout.states.shape)
+    checks.fraction("gamma", gamma)
+    largest = max(rollout.states.max(), rollout.last_state.max())
+    if np.ndim(values) != 1 or np.size(values) <= largest:
+        raise ValueError(f"values must be a vector with an entry for state {largest}, "
+                         f"got shape {np.shape(values)}")
+    values = np.asarray(values, float)
+    here = values.take(rollout.states)
+    checks.finite("values of the states in a batch", here)
+    after = rollout.followed_by(here, np.where(rollout.truncated, values[rollout.last_state], 0))
+    return rewards + gamma * after - here
+
+
 def gae(rewards, rollout, values, *, gamma, gae_lambda):
     """Advantages A and λ-returns of (returns.3), both (N,).
 
@@ -119,62 +175,6 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
     return A, A + np.take(values, rollout.states)
 
 
-def td_errors(rewards, rollout, values, *, gamma):
-    """δ of (returns.2), (N,); for the arguments see `gae`.
-
-    Examples
-    --------
-    A step that ends the episode, and one after which it was cut; only then V(1) counts:
-
-    >>> from minirl.kernel.playing import Rollout
-    >>> step = Rollout(states=np.array([0, 0]), actions=np.array([0, 0]),
-    ...                rewards=np.array([1., 1.]), terminated=np.array([True, False]),
-    ...                starts=np.array([0, 1, 2]), last_state=np.array([1, 1]),
-    ...                truncated=np.array([False, True]))
-    >>> print(td_errors(step.rewards, step, np.array([0.5, 4.0]), gamma=0.5))
-    [0.5 2.5]
-    """
-    rewards = checks.array("rewards", rewards, rollout.states.shape)
-    checks.fraction("gamma", gamma)
-    largest = max(rollout.states.max(), rollout.last_state.max())
-    if np.ndim(values) != 1 or np.size(values) <= largest:
-        raise ValueError(f"values must be a vector with an entry for state {largest}, "
-                         f"got shape {np.shape(values)}")
-    values = np.asarray(values, float)
-    here = values.take(rollout.states)
-    checks.finite("values of the states in a batch", here)
-    after = rollout.followed_by(here, np.where(rollout.truncated, values[rollout.last_state], 0))
-    return rewards + gamma * after - here
-
-
-def reward_to_go(rewards, starts, *, gamma):
-    """G of (returns.1), (N,), for episodes that begin at `starts` (B + 1,), as in a `Rollout`.
-
-    A truncated episode counts as it is: what it would still have earned is missing.
-
-    Examples
-    --------
-    >>> print(reward_to_go(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
-    [2. 2. 4. 8.]
-    """
-    checks.fraction("gamma", gamma)
-    checks.finite("rewards", rewards)
-    return discounted_sums(rewards, starts, gamma)
-
-
-def whole_return(rewards, starts, *, gamma):
-    """G_0 of (returns.1), the return of the whole episode, for each of its steps: (N,).
-
-    Examples
-    --------
-    >>> print(whole_return(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
-    [2. 2. 2. 8.]
-    """
-    lengths = np.diff(starts)
-    firsts = np.asarray(starts)[:-1][lengths > 0]
-    return np.repeat(reward_to_go(rewards, starts, gamma=gamma)[firsts], lengths[lengths > 0])
-
-
 def n_step_returns(rewards, rollout, values, *, gamma, n):
     """G^(n) of (returns.4), (N,); for the arguments see `gae`.
 
@@ -201,35 +201,6 @@ def n_step_returns(rewards, rollout, values, *, gamma, n):
     returns = sums + np.take(values, rollout.states)
     returns[later - n] -= gamma**n * sums[later]
     return returns
-
-
-def discounted_sums(x, starts, factor):
-    """The recursion of this chapter, y_n = x_n + factor · y_{n+1}, in each episode: (N,).
-
-    Rewards make (returns.1), and errors δ make (returns.3).  x (N,) is finite; `starts` (B + 1,) is
-    as in a `Rollout`, and an episode without a step is allowed.
-
-    Examples
-    --------
-    >>> print(discounted_sums(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), 0.5))
-    [2. 2. 4. 8.]
-    """
-    x, starts = np.array(x, float), np.asarray(starts)
-    checks.finite("x", x)  # 0 · ∞, at the end of an episode, is not a number
-    if not (x.ndim == starts.ndim == 1 and starts.size and starts[0] == 0
-            and starts[-1] == x.size and (starts[:-1] <= starts[1:]).all()):
-        raise ValueError(f"starts must rise from 0 to the number of steps, got {starts} for "
-                         f"shape {x.shape}")
-    if x.size == 0:
-        return x
-    # The two diagonals of (returns.7), the way BLAS wants them (`order`), one below the other.  The
-    # first is never read, for its ones are known (`diag`).  The matrix is given as the transpose of
-    # a lower one (`lower`, `trans`): so each equation is a product and a sum, both rounded, as in
-    # the recursion.  Given as an upper one, some processors round once for both.
-    band = np.empty((2, x.size), order="F")
-    band[1] = -factor
-    band[1, starts[1:] - 1] = 0  # of an empty first episode the last one
-    return dtbsv(1, band, x, lower=1, trans=1, diag=1, overwrite_x=1)
 
 
 def move_values(values, steps, targets, *, rate, visits=None):
@@ -277,6 +248,35 @@ def explained_variance(predictions, returns):
     if returns.std() <= 1e-12 * np.abs(returns).max():  # equal up to rounding
         return np.nan
     return float(1 - (returns - predictions).var() / returns.var())
+
+
+def discounted_sums(x, starts, factor):
+    """The recursion of this chapter, y_n = x_n + factor · y_{n+1}, in each episode: (N,).
+
+    Rewards make (returns.1), and errors δ make (returns.3).  x (N,) is finite; `starts` (B + 1,) is
+    as in a `Rollout`, and an episode without a step is allowed.
+
+    Examples
+    --------
+    >>> print(discounted_sums(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), 0.5))
+    [2. 2. 4. 8.]
+    """
+    x, starts = np.array(x, float), np.asarray(starts)
+    checks.finite("x", x)  # 0 · ∞, at the end of an episode, is not a number
+    if not (x.ndim == starts.ndim == 1 and starts.size and starts[0] == 0
+            and starts[-1] == x.size and (starts[:-1] <= starts[1:]).all()):
+        raise ValueError(f"starts must rise from 0 to the number of steps, got {starts} for "
+                         f"shape {x.shape}")
+    if x.size == 0:
+        return x
+    # The two diagonals of (returns.7), the way BLAS wants them (`order`), one below the other.  The
+    # first is never read, for its ones are known (`diag`).  The matrix is given as the transpose of
+    # a lower one (`lower`, `trans`): so each equation is a product and a sum, both rounded, as in
+    # the recursion.  Given as an upper one, some processors round once for both.
+    band = np.empty((2, x.size), order="F")
+    band[1] = -factor
+    band[1, starts[1:] - 1] = 0  # of an empty first episode the last one
+    return dtbsv(1, band, x, lower=1, trans=1, diag=1, overwrite_x=1)
 
 
 def gae_of_rectangle(rewards, values, last_values, *, gamma, gae_lambda):
