@@ -1,15 +1,17 @@
 """Recursions in time: each against loops over one episode at a time, endings and cuts included."""
 
+import ast
 import math
 
 import numpy as np
 import pytest
+from test_house import ROOT
 from worlds import apart, random_mdp, random_policy
 
 from gridworld.maps import frozen_lake
 from minirl.kernel import counts, layout
 from minirl.exact.evaluation import evaluate, occupancy
-from minirl.kernel.playing import rollout, start_states
+from minirl.kernel.playing import Rollout, rollout, start_states
 from minirl.play.returns import (discounted_sums, explained_variance, gae, gae_of_rectangle,
                                  move_values, n_step_returns, reward_to_go, td_errors,
                                  whole_return)
@@ -43,6 +45,75 @@ def recursion(x, starts, factor):
     return sums
 
 
+# The worked example.
+
+
+def walk(*, cut=False):
+    """Three steps through the states 0, 1 and 2, with the rewards 1, 0 and 4; state 3 is after."""
+    return Rollout(states=np.arange(3), actions=np.zeros(3, int), rewards=np.array([1.0, 0.0, 4.0]),
+                   terminated=np.array([False, False, not cut]), starts=np.array([0, 3]),
+                   last_state=np.array([3]), truncated=np.array([cut]))
+
+
+def test_one_episode_by_hand_as_the_chapter_prints_it():
+    """(returns.1) to (returns.4), (returns.6): rewards 1 0 4, V 1 4 2, γ = ½; nothing is rounded"""
+    V, options = np.array([1.0, 4.0, 2.0, 9.0]), {"gamma": 0.5}
+    R = reward_to_go(walk().rewards, walk().starts, **options)
+    assert R.tolist() == [1 + 0.5 * 2, 0 + 0.5 * 4, 4] == [2, 2, 4]
+    assert whole_return(walk().rewards, walk().starts, **options).tolist() == [2, 2, 2]
+    errors = [1 + 0.5 * 4 - 1, 0 + 0.5 * 2 - 4, 4 - 2]
+    assert td_errors(walk().rewards, walk(), V, **options).tolist() == errors == [2, -3, 2]
+    for weight, expected in ((0, errors), (0.5, [1.375, -2.5, 2]), (1, [1, -2, 2])):
+        A, targets = gae(walk().rewards, walk(), V, gae_lambda=weight, **options)
+        assert A.tolist() == expected and targets.tolist() == (expected + V[:3]).tolist()
+    assert A.tolist() == (R - V[:3]).tolist()
+    firsts = [n_step_returns(walk().rewards, walk(), V, n=k, **options)[0] for k in (1, 2, 3)]
+    assert firsts == [1 + 0.5 * 4, 1 + 0 + 0.25 * 2, R[0]] == [3, 1.5, 2]
+    assert np.array([0.5, 0.25, 0.25]) @ firsts == 2.375 == 1.375 + V[0]
+    assert (R.var(), A.var()) == pytest.approx((8 / 9, 26 / 9))
+    assert explained_variance(V[:3], R) == pytest.approx(1 - 26 / 8) == -2.25
+
+
+def test_an_episode_that_is_cut_goes_on_with_the_value_of_the_state_it_was_cut_in():
+    """(returns.2), (returns.3): the same walk, cut in state 3; only its last error differs"""
+    V = np.array([1.0, 4.0, 2.0, 6.0])
+    errors = td_errors(walk().rewards, walk(cut=True), V, gamma=0.5)
+    assert errors.tolist() == [2, -3, 4 + 0.5 * 6 - 2]
+    _, returns = gae(walk().rewards, walk(cut=True), V, gamma=0.5, gae_lambda=1.0)
+    assert returns.tolist() == [2 + 6 / 8, 2 + 6 / 4, 4 + 6 / 2]
+
+
+def test_the_values_in_the_middle_cancel():
+    """(returns.3) at λ = 1 and (returns.4): sums of the first k errors, at any γ"""
+    _, _, batch = played(5)
+    V = np.random.default_rng(6).normal(size=5)
+    errors = td_errors(batch.rewards, batch, V, gamma=0.7)
+    for k in 1, 2, 3:
+        found = n_step_returns(batch.rewards, batch, V, gamma=0.7, n=k) - V[batch.states]
+        for steps, states, _ in each_episode(batch):
+            for t in range(len(states) - 1):
+                direct = sum(0.7**j * error for j, error in enumerate(errors[steps][t:t + k]))
+                assert found[steps][t] == pytest.approx(direct, abs=1e-12)
+    ended = ~batch.spread(batch.truncated)
+    A, _ = gae(batch.rewards, batch, V, gamma=0.7, gae_lambda=1.0)
+    R = reward_to_go(batch.rewards, batch.starts, gamma=0.7)
+    np.testing.assert_allclose(A[ended], (R - V[batch.states])[ended], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name, users", [
+    ("reward_to_go", {"groups", "prediction", "reinforce"}), ("gae", {"actor_critic"}),
+    ("judge", {"ppo", "ppo_kl"}), ("n_step_returns", set()), ("gae_of_rectangle", set())])
+def test_who_uses_what_is_as_the_chapter_says(name, users):
+    """`judge` is where `actor_critic` calls `gae`."""
+    found = {path.stem for part in ("play", "people") for path in (ROOT / "minirl" / part).iterdir()
+             if path.suffix == ".py" for node in ast.parse(path.read_text(encoding="utf-8")).body
+             if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]}
+    assert found == users
+
+
+# Equations against loops.
+
+
 def test_discounted_sums_are_those_of_what_follows_and_leave_the_input_alone():
     """(returns.1)"""
     x, starts = np.random.default_rng(7).normal(size=18), np.array([0, 6, 12, 18])
@@ -71,15 +142,15 @@ def test_the_two_diagonals_are_solved_by_the_recursion(lengths, factor):
     """
     starts = np.array([0, *np.cumsum(lengths, dtype=int)])
     N, x = starts[-1], np.random.default_rng(7).normal(size=starts[-1])
-    kept, y = x.copy(), discounted_sums(x, starts, factor)
-    c = np.full(N, factor)
-    c[[j - 1 for i, j in zip(starts[:-1], starts[1:]) if j > i]] = 0
-    system = np.eye(N) - np.diag(c[:-1], 1) if N else np.zeros((0, 0))
-    np.testing.assert_allclose(system @ y, x, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(y, recursion(x, starts, factor), rtol=0, atol=1e-12)
+    kept, sums = x.copy(), discounted_sums(x, starts, factor)
+    factors = np.full(N, factor)
+    factors[[j - 1 for i, j in zip(starts[:-1], starts[1:]) if j > i]] = 0
+    system = np.eye(N) - np.diag(factors[:-1], 1) if N else np.zeros((0, 0))
+    np.testing.assert_allclose(system @ sums, x, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(sums, recursion(x, starts, factor), rtol=0, atol=1e-12)
     for same in x.astype(object), np.repeat(x, 2)[::2], x.tolist():
-        np.testing.assert_array_equal(discounted_sums(same, starts.astype(np.int32), factor), y)
-    assert y.dtype == float and y.shape == (N,) and (x == kept).all()
+        np.testing.assert_array_equal(discounted_sums(same, starts.astype(np.int32), factor), sums)
+    assert sums.dtype == float and sums.shape == (N,) and (x == kept).all()
 
 
 def test_whole_numbers_and_halves_are_summed_exactly():
@@ -218,12 +289,12 @@ def test_gae_end_to_end_and_side_by_side_are_equal_bit_for_bit(gamma, gae_lambda
 
 
 def test_explained_variance_of_the_best_the_empty_and_the_opposite_prediction():
-    G = np.array([1.0, 2.0, 6.0])
-    assert explained_variance(G - 7, G) == 1
-    assert explained_variance(np.full(3, 8.0), G) == 0
-    assert explained_variance(-G, G) == pytest.approx(-3)
-    assert isinstance(explained_variance(-G, G), float)
-    for V in np.zeros(3), G:
+    R = np.array([1.0, 2.0, 6.0])
+    assert explained_variance(R - 7, R) == 1
+    assert explained_variance(np.full(3, 8.0), R) == 0
+    assert explained_variance(-R, R) == pytest.approx(-3)
+    assert isinstance(explained_variance(-R, R), float)
+    for V in np.zeros(3), R:
         assert math.isnan(explained_variance(V, np.full(3, 0.1))), "there is nothing to explain"
     assert math.isnan(explained_variance(np.ones(1), np.zeros(1)))
 
@@ -253,3 +324,13 @@ def test_values_move_towards_the_mean_target_of_each_state():
         moved = move_values(np.array([2.0, 1.5, 7.0]), steps, targets, rate=0.25, visits=visits)
         np.testing.assert_allclose(moved, [2 + 0.25 * (3 - 2), 1.5 + 0.25 * (5 - 1.5), 7],
                                    atol=1e-15)
+
+
+def test_at_the_rate_one_no_table_is_nearer_to_the_targets(rng):
+    """(returns.5) is least squares: NumPy's own, from a matrix with a one per step"""
+    steps = counts.steps(rng.integers(3, size=40), rng.integers(2, size=40), np.array([0, 40]),
+                         (3, 2))
+    targets = rng.normal(size=40)
+    nearest, *_ = np.linalg.lstsq(np.eye(3)[steps.index // 2], targets, rcond=None)
+    np.testing.assert_allclose(move_values(rng.normal(size=3), steps, targets, rate=1.0), nearest,
+                               atol=1e-12)

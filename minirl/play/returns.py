@@ -1,80 +1,120 @@
-"""Returns: what came after a step, and how much better it was than expected.
+"""What came after a step, and how much better was it than expected?
 
 *Part 3.  Previous: `optim`.  Next: `training`.*
 
-A batch is N steps of B episodes, laid end to end (`playing.Rollout`).  Everything in this chapter
-is one recursion backwards in time, over all episodes at once.  The reward-to-go is
+Part 2 computes what a policy is worth from the tables of the world.  A learner sees episodes only.
+This chapter makes numbers of them that say how good each step was.
 
-    G_t = r_t + γ G_{t+1}.                                                               (returns.1)
+**The reward-to-go** R_t is what a step and all later ones of its episode earn, discounted to the
+time of the step.  It is 0 after the last step, and before that
 
-It judges action a_t by everything that followed.  Judging it by the *whole return* G_0, what came
-before included, is right on average too, and usually noisier: an action is then paid for what it
-could not change.  But the reward-to-go is noisy as well: luck a hundred steps later is credited to
-every step before it.  With a value table V the luck of one step can be told apart from the rest.
-The temporal-difference error compares what was expected before a step with what is expected after
-it,
+    R_t = r_t + γ R_{t+1}.                                                               (returns.1)
 
-    δ_t = r_t + γ V(s_{t+1}) − V(s_t),                                                   (returns.2)
+The rewards 1 0 4 at γ = ½ are summed from the end: R_2 = 4, R_1 = 0 + ½ · 4 = 2, R_0 = 1 + ½ · 2 =
+2.  The *whole return* R_0 judges every action by one number, also by rewards that came before it.
+That is right on average too (`reinforce` shows why), and usually noisier.
 
-where V after a *termination* is zero, and V after a *truncation* is that of the state in which the
-episode was cut: it would have gone on.  Generalised advantage estimation sums these errors with a
-second discount,
+>>> rewards, starts = np.array([1., 0., 4.]), np.array([0, 3])
+>>> print(reward_to_go(rewards, starts, gamma=0.5), whole_return(rewards, starts, gamma=0.5))
+[2. 2. 4.] [2. 2. 2.]
 
-    A_t = δ_t + γλ A_{t+1},   λ-return  A_t + V(s_t).                                    (returns.3)
+**One step.**  R_t is noisy too: luck a hundred steps later counts in every step before it.  With a
+*value table* V, which says what a learner expects in each state, the luck of one step can be told
+apart, by the *temporal-difference error*
 
-At λ = 1 the V in the middle cancel, A_t = G_t − V(s_t): no bias where episodes end, and all the
-noise.  At λ = 0 it is δ_t alone: little noise, and all the error of V.  With the true V every λ is
-right on average.
+    δ_t = r_t + γ V(s_{t+1}) − V(s_t).                                                   (returns.2)
 
-Another way to go between the two is to wait n steps before V is asked,
+It is what the step earned and V expects after it, minus what V expected before.  What stands for
+V(s_{t+1}) at the last step depends on how the episode ended:
 
-    G_t^(n) = r_t + γ r_{t+1} + … + γⁿ⁻¹ r_{t+n−1} + γⁿ V(s_{t+n}),                      (returns.4)
+    terminated    s_0 ─r_0→ s_1 ─r_1→ s_2 ─r_2→ end          0, since nothing follows
+    truncated     s_0 ─r_0→ s_1 ─r_1→ s_2 ─r_2→ s_3 ┄┄       V(s_3), since it would have gone on
 
-or with fewer rewards, if the episode is over before: then it is the λ-return at λ = 1.  It needs no
-recursion of its own.  Its advantage G_t^(n) − V(s_t) is the sum of n errors δ, discounted, which is
-the sum of all of them minus γⁿ times the same sum n steps later.  The λ-return is the mean of the
-n-step returns, with the weights (1 − λ) λⁿ⁻¹: each further step multiplies the weight by λ.
+(To put V in the place of what has not been seen is called *bootstrapping*.)  Let the episode above
+terminate, and let V be 1, 4 and 2 in its states.  Then δ_0 = 1 + ½ · 4 − 1 = 2 is better than
+expected, δ_1 = 0 + ½ · 2 − 4 = −3 is worse, and δ_2 = 4 + 0 − 2 = 2.
 
-Mistakes here are silent, and well-known libraries have shipped each of these: letting A_{t+1} of
-the next episode leak into the last step of this one, dropping V at a truncation, keeping it at a
-termination.  Here an episode's last step has no next one: the sum starts from zero there.
+**Many steps.**  *Generalised advantage estimation*, GAE, sums the errors with a second discount λ,
 
-A value table is learned from such targets by moving each state towards the mean of its targets,
+    A_t = δ_t + γλ A_{t+1},   with A = 0 after the last step of an episode,
+    λ-return_t = A_t + V(s_t).                                                           (returns.3)
+
+A_t estimates the advantage (evaluation.3) of the action a_t, and the *λ-return* is what V(s_t)
+should have been.  In the example γλ is 0, ¼ or ½, and again one begins at the end:
+
+    λ = 0     A_2 = 2     A_1 = −3                   A_0 = 2
+    λ = ½     A_2 = 2     A_1 = −3 + ¼ · 2 = −2.5    A_0 = 2 − ¼ · 2.5 = 1.375
+    λ = 1     A_2 = 2     A_1 = −3 + ½ · 2 = −2      A_0 = 2 − ½ · 2 = 1
+
+>>> from minirl.kernel.playing import Rollout
+>>> walk = Rollout(states=np.arange(3), actions=np.zeros(3, int), rewards=rewards, starts=starts,
+...                terminated=np.array([False, False, True]), last_state=np.array([0]),
+...                truncated=np.array([False]))
+>>> for weight in 0, 0.5, 1:
+...     print(gae(rewards, walk, np.array([1., 4., 2.]), gamma=0.5, gae_lambda=weight)[0])
+[ 2. -3.  2.]
+[ 1.375 -2.5    2.   ]
+[ 1. -2.  2.]
+
+At λ = 1 this is R_t − V(s_t), because the V in the middle cancel.  With three steps left,
+
+    A_t = δ_t + γ δ_{t+1} + γ² δ_{t+2}
+        =    r_t     + γ V(s_{t+1})  − V(s_t)
+        + γ  r_{t+1} + γ² V(s_{t+2}) − γ V(s_{t+1})
+        + γ² r_{t+2} + 0             − γ² V(s_{t+2})
+        = R_t − V(s_t).
+
+Where episodes terminate it is right on average whatever V is, with all the noise.  At λ = 0 it is
+δ_t alone: little noise, and all the error of V.  With the true V every λ is right on average.
+
+**k steps** are another way between the two.  V is asked after k of them (books write n):
+
+    R_t^(k) = r_t + γ r_{t+1} + … + γᵏ⁻¹ r_{t+k−1} + γᵏ V(s_{t+k}),                      (returns.4)
+
+or after fewer, if the episode is over before.  In the example R_0^(1) = 1 + ½ · 4 = 3, R_0^(2) = 1
++ 0 + ¼ · 2 = 1.5 and R_0^(3) = R_0 = 2.  As above the V in the middle cancel, and R_t^(k) − V(s_t)
+is δ_t + … + γᵏ⁻¹ δ_{t+k−1}.  The λ-return is the mean of these returns with the weights (1 − λ)
+λᵏ⁻¹, where the last one has what is left: ½ · 3 + ¼ · 1.5 + ¼ · 2 = 2.375 = 1.375 + V(s_0).  For
+the error δ_{t+j} is in all returns with k > j, whose weights sum to (1 − λ)(λʲ + λʲ⁺¹ + …) = λʲ.
+
+**Learning V.**  Each visited state moves towards the mean of its targets, such as its λ-returns,
 
     V(s) ← V(s) + rate · (mean of the targets at s − V(s)).                              (returns.5)
 
-With rate 1 that is least squares: no table is nearer to the targets.  How much of what happened a
-table foresaw is its *explained variance*,
+With rate 1 no table is nearer to the targets, in the sum of squares.  How much of what happened a
+table foresaw is its *explained variance* over all steps, with R the λ-return at λ = 1:
 
-    1 − Var(G − V) / Var(G),                                                             (returns.6)
+    1 − Var(R − V) / Var(R).                                                             (returns.6)
 
-over all steps, where G is the λ-return at λ = 1.  It is zero if V says no more than a constant
-does, and negative if V misleads.  It would be one if V foretold every return, which luck forbids:
-on the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  And it is blind to
-an error of V that is the same everywhere.  With a smaller λ the target contains V itself, and a
-table would be praised for agreeing with itself.
+It is 0 if V says no more than a constant does, and negative if V misleads, as above: R is 2 2 4,
+R − V is 1 −2 2, the variances are 8/9 and 26/9, and 1 − 26/8 = −2.25.  Luck keeps it below 1: on
+the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  It is blind to an error
+that is the same everywhere.  (With a smaller λ a table would be praised for agreeing with itself.)
 
-*All episodes in one call.*  Every recursion of this chapter makes sums y from numbers x: returns
-from rewards with the factor γ, or advantages from errors δ with the factor γλ.  Number the steps of
-all episodes n = 0, 1, 2 … as they lie, and let c_n be the factor, but 0 at the last step of an
-episode.  Then the recursion is a system of linear equations, one for each step,
+**All episodes in one call.**  Every recursion here makes sums of numbers x: rewards or errors.  Lay
+the steps of all episodes end to end, n = 0, 1, 2 …  Let factor_n be γ or γλ, but 0 at the last step
+of an episode, so that nothing of the next one leaks into it.  Then each step is an equation,
 
-    y_n − c_n y_{n+1} = x_n.                                                             (returns.7)
+    sum_n − factor_n sum_{n+1} = x_n.                                                    (returns.7)
 
-With the factor ½, one episode of the rewards 1 0 4 and one of the reward 8 are four of them,
+With the factor ½, the episodes 1 0 4 and 8 make sum_0 − ½ sum_1 = 1, sum_1 − ½ sum_2 = 0, sum_2 = 4
+and sum_3 = 8.  The matrix has two diagonals, and the last equation is solved first.  BLAS, a part
+of SciPy, does that in one call (`discounted_sums`).  Of this chapter `reinforce` uses R_t, whereas
+`actor_critic`, `ppo` and `ppo_kl` use `gae`.  No learner uses `n_step_returns`, which is for
+comparison, or `gae_of_rectangle`, which is quicker where all episodes are cut together.
 
-    y₀ − ½ y₁ = 1,   y₁ − ½ y₂ = 0,   y₂ = 4,   y₃ = 8,   so that y = 2 2 4 8.
+**Exercises.**  `from minirl.play.returns import *`
+1. V is wrong by 100 in every state.  How much of the returns 1 2 3 does it explain?
+       explained_variance(np.array([101., 102., 103.]), np.array([1., 2., 3.]))
+2. V says 100 everywhere.  Which λ-returns has the episode 1 0 4, at λ = 0 and at λ = 1?
+       [gae_of_rectangle([[1.], [0.], [4.]], [[100.]] * 3, [0.], gamma=0.5,
+                         gae_lambda=weight)[1].ravel().tolist() for weight in (0, 1)]
+3. A world pays 1 per step for ever, so V = 100 is right at γ = 0.99.  An episode is cut after three
+   steps.  What does the reward-to-go say, and what does the λ-return at λ = 1?
+       reward_to_go(np.ones(3), np.array([0, 3]), gamma=0.99).round(4)
+       gae_of_rectangle(np.ones((3, 1)), [[100.]] * 3, [100.], gamma=0.99, gae_lambda=1)[1].T
 
-Its matrix has two diagonals, a 1 and a −c_n beside it, and an equation is solved as soon as the one
-after it is.  BLAS, the library of linear algebra under NumPy and SciPy, does that in one call
-(`dtbsv`), in the order of the recursion (`discounted_sums`).  What it costs is the same for each
-step, whether episodes are many or long.
-
-*Side by side.*  Episodes that begin together, and are cut after the same number of steps, fill a
-rectangle with time downwards and episodes across.  There a row is one operation for all episodes,
-which is quicker still where few of its entries are empty (`gae_of_rectangle`).
-
-Read first: `playing`.  Read next: `prediction`, `reinforce`.
+Read next: `training`, what all learners of policies share.
 Source: Sutton and Barto, 2nd edition, §7.1, §12.1; Schulman et al. 2016, "High-dimensional
 continuous control using generalized advantage estimation", arXiv:1506.02438, eq. 16; Pardo et al.
 2018, arXiv:1712.00378, on truncation.
@@ -87,7 +127,7 @@ from minirl.kernel import checks, counts
 
 
 def reward_to_go(rewards, starts, *, gamma):
-    """G of (returns.1), (N,), for episodes that begin at `starts` (B + 1,), as in a `Rollout`.
+    """R of (returns.1), (N,), for episodes that begin at `starts` (B + 1,), as in a `Rollout`.
 
     A truncated episode counts as it is: what it would still have earned is missing.
 
@@ -102,7 +142,7 @@ def reward_to_go(rewards, starts, *, gamma):
 
 
 def whole_return(rewards, starts, *, gamma):
-    """G_0 of (returns.1), the return of the whole episode, for each of its steps: (N,).
+    """R_0 of (returns.1), the return of the whole episode, for each of its steps: (N,).
 
     Examples
     --------
@@ -176,7 +216,7 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
 
 
 def n_step_returns(rewards, rollout, values, *, gamma, n):
-    """G^(n) of (returns.4), (N,); for the arguments see `gae`.
+    """R^(k) of (returns.4), (N,), where k is `n`; for the arguments see `gae`.
 
     With n = 1 it is the target of TD(0), and from the longest episode's length on the λ-return at
     λ = 1.
@@ -233,7 +273,7 @@ def move_values(values, steps, targets, *, rate, visits=None):
 
 
 def explained_variance(predictions, returns):
-    """(returns.6) of V(s_n) and G_n, both (N,): at most 1.
+    """(returns.6) of V(s_n) and R_n, both (N,): at most 1.
 
     NaN if all returns are equal, since there is nothing to explain.
 
@@ -251,7 +291,7 @@ def explained_variance(predictions, returns):
 
 
 def discounted_sums(x, starts, factor):
-    """The recursion of this chapter, y_n = x_n + factor · y_{n+1}, in each episode: (N,).
+    """The recursion of this chapter, sum_n = x_n + factor · sum_{n+1}, in each episode: (N,).
 
     Rewards make (returns.1), and errors δ make (returns.3).  x (N,) is finite; `starts` (B + 1,) is
     as in a `Rollout`, and an episode without a step is allowed.
