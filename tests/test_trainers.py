@@ -24,7 +24,7 @@ from minirl.kernel import counts, playing
 from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import Rollout
 from minirl.kernel.sampling import generator
-from minirl.kernel.softmax import entropy_loss
+from minirl.kernel.softmax import backward, entropy_loss
 from minirl.people.best_of_n import rejection_sampling
 from minirl.people.groups import group_normalised, per_string
 from minirl.people.grpo import grpo
@@ -39,8 +39,8 @@ from minirl.play.prediction import monte_carlo, predictors, td_prediction
 from minirl.play.reinforce import reinforce, value_baseline
 from minirl.play.returns import reward_to_go
 from minirl.play import training
-from minirl.play.training import (after, environment_rewards, only_ended, play, policy_step,
-                                  start)
+from minirl.play.training import (after, environment_rewards, next_record, only_ended, play,
+                                  policy_step, start)
 
 RNG = np.random.default_rng(0)
 WORLD = random_mdp(RNG, 4, 3, 3, 0.9)
@@ -445,6 +445,31 @@ def test_the_start_copies_what_it_is_given():
     assert rng.random() == np.random.default_rng(0).random() and not record.logits.any()
     assert same(record, start(coin_game(), rng=0)) and record.kl_coef == 1.0
     assert record.logits.dtype == start(np.zeros((1, 2), int), rng=0).logits.dtype == float
+
+
+# The worked example.
+
+
+def test_two_iterations_by_hand_as_the_chapter_prints_them():
+    """Four episodes of the coin game, twice: counted, and −W/B by (softmax.3), on paper."""
+    record, head = start(coin_game(), rng=4), 0.5
+    for tosses, steps, (logit, chance, gain) in (
+            (["HT", "T", "HT", "HHT"], 8, (0.5, 0.7311, 0.5)),
+            (["HT", "HHH", "HT", "HHT"], 18, (0.9706, 0.8745, 0.4706))):
+        batch = play(coin_game(), record, rewards=environment_rewards, episodes=4, horizon=3)
+        heads = "".join(tosses).count("H")
+        found = ["".join("HT"[a] for a in batch.rollout.actions[i:j])
+                 for i, j in zip(batch.rollout.starts, batch.rollout.starts[1:])]
+        assert found == tosses and batch.metrics["rollout/ep_rew_mean"] == heads / 4
+        G = -counts.table(batch.steps, batch.rewards) / batch.episodes
+        assert G.tolist() == [[-heads / 4, 0]]
+        logits, _ = policy_step(record.logits, backward(record.logp, G), None, None, 1.0,
+                                learning_rate=1.0, optimiser=gradient_descent())
+        assert logits[0, 0] - record.logits[0, 0] == pytest.approx(heads / 4 * (1 - head))
+        assert heads / 4 * (1 - head) == pytest.approx(gain, abs=5e-5)
+        record = next_record(record._replace(logits=logits), batch, {})
+        head = record.policy[0, 0]
+        assert (record.steps, logits[0, 0], head) == pytest.approx((steps, logit, chance), abs=5e-5)
 
 
 # The batch.

@@ -1,14 +1,55 @@
-"""What all trainers of policies share: the record, the batch, the step.
+"""What do all learners of policies share?
 
 *Part 3.  Previous: `returns`.  Next: `prediction`.*
 
-A trainer is a generator.  It yields a `Training` record for each iteration, for ever, and the
-record holds all that the next iteration needs: whoever starts from any record continues from it bit
-for bit.  When to stop is up to the caller; `after(trainer, n)` is the record after n iterations.
+To learn a policy by playing is a loop: play some episodes, make a gradient of them, take a step.
+In this book such a loop is a *trainer*.  It is what Python calls a `generator`: a function that
+hands out a result by `yield`, and goes on from there when it is asked for the next one.  A trainer
+hands out a *record* after each iteration, for ever.
 
-An iteration begins with `play`, a batch of episodes under the policy of the record; it moves the
-policy by one `policy_step` or by several; and it ends with `next_record`.  What lies between is the
-algorithm.
+A record is a tuple that nobody changes.  It holds all that the next iteration needs: the logits,
+the value table, the states of the optimiser and of the random numbers, and how many iterations and
+steps there were.  So whoever asks decides when to stop, and a trainer that starts from any record
+continues from it bit for bit.  The first record comes from `start`, and `after(trainer, n)` is the
+record after n more iterations.
+
+    ┌────────────────────────────────────────────────────────────────────────┐
+    ↓                                                                        │
+    record ──→ play ──→ batch ──→ gradient ──→ policy_step ──→ next_record ──┴──→ yield
+                                  the algorithm
+
+An iteration begins with `play`: a batch of episodes under the policy of the record.  It moves the
+policy by one `policy_step` or by several.  It ends with `next_record`, which counts and measures.
+
+**A whole trainer.**  The coin game has one state; head pays 1 and goes on, tail pays nothing and
+ends.  Let an action become likelier in proportion to what its own step earned.  (That is
+short-sighted, and enough for a coin.)  Over B episodes the loss is −(1/B) Σ_n r_n log π(a_n|s_n).
+By (counts.1) it depends on W[s, a], the rewards of each entry, summed, and its G is −W/B:
+
+>>> from minirl.kernel.mdp import coin_game
+>>> from minirl.kernel.softmax import backward
+>>> from minirl.play.optim import gradient_descent
+>>> def short_sighted(mdp, record):
+...     while True:
+...         batch = play(mdp, record, rewards=environment_rewards, episodes=4, horizon=3)
+...         G = -counts.table(batch.steps, batch.rewards) / batch.episodes
+...         logits, state = policy_step(
+...             record.logits, backward(record.logp, G), record.optimiser, batch.visits, 1.0,
+...             learning_rate=1.0, optimiser=gradient_descent())
+...         record = next_record(record._replace(logits=logits, optimiser=state), batch, {})
+...         yield record
+>>> trainer = short_sighted(coin_game(), start(coin_game(), rng=4))
+>>> for record in islice(trainer, 2):
+...     print(record.steps, record.metrics["rollout/ep_rew_mean"], record.logits.round(4),
+...           record.policy.round(4))
+8 1.0 [[ 0.5 -0.5]] [[0.7311 0.2689]]
+18 1.75 [[ 0.9706 -0.9706]] [[0.8745 0.1255]]
+
+The first batch happens to be head tail, tail, head tail, head head tail: eight steps, of which four
+earn 1.  The mean reward of an episode is 4/4 = 1, and G = −1 0.  At π = ½ ½ the gradient is −1 + ½
+and 0 + ½, by (softmax.3).  A step at the learning rate 1 makes the logits ½ and −½, which differ by
+1, so that head has the probability 1/(1 + e⁻¹) = 0.7311.  The second batch has seven heads in ten
+steps.  So G = −7/4 0, and the logit of head gains 7/4 · (1 − 0.7311) = 0.4706.
 
 **The arguments all trainers share.**  The names are those of Stable-Baselines3, and in the chapters
 on language those of TRL.
@@ -17,8 +58,8 @@ on language those of TRL.
     record          from `start`, or any record yielded before
     rewards         `rewards(rollout, logp) -> (N,)`: what to maximise in place of what the world
                     paid (`environment_rewards`), for example a learned reward minus the price of
-                    leaving a reference; a number per step, in the order of the rollout.  `logp` is
-                    log π of the policy that played.  NaN is refused.  What cannot be scored is
+                    leaving a reference; one number per step, in the order of the rollout.  `logp`
+                    is log π of the policy that played.  NaN is refused.  What cannot be scored is
                     *masked*: an episode with a masked entry (`np.ma.array(…, mask=…)`) carries no
                     weight, as if it had not been played.  `only_ended` masks what the horizon cut
     episodes        played in each iteration
@@ -27,17 +68,35 @@ on language those of TRL.
     learning_rate   the step size: a number ≥ 0, or a schedule (`optim`)
     ent_coef        the weight of `softmax.entropy_loss` over the states of the batch, per nat: a
                     number ≥ 0, or a schedule
-    max_grad_norm   M > 0 of (optim.3), for each step; infinity is no limit
-    value_rate      in [0, 1]: how far the value table moves towards the mean target of each state
+    max_grad_norm   the limit of (optim.3), > 0, for each step; infinity is no limit
+    value_rate      in [0, 1]: the rate of (returns.5), at which the value table moves
     optimiser       an `optim.Optimiser`
 
-**What `metrics` hold**, of the last iteration: `rollout/ep_rew_mean` and `rollout/ep_len_mean` of
-the batch; `rollout/truncated`, the number of episodes that the horizon cut; and `policy/entropy`,
-in nats per step over the states of the batch, after the update; and, where there are some,
-`rollout/masked`, the number of masked episodes, which count in the mean length, in
-`rollout/truncated` and in the record's `steps`, and in nothing else.  Trainers add their own.
+**What `metrics` hold**, of the last iteration:
 
-Read first: `optim`, `returns`.  Read next: `reinforce`.
+    rollout/ep_rew_mean   the mean of the rewards of an episode, added up without a discount
+    rollout/ep_len_mean   the mean number of steps of an episode
+    rollout/truncated     the number of episodes that the horizon cut
+    rollout/masked        the number of masked episodes, where there are some.  They count in the
+                          mean length, in the number truncated and in the record's `steps`, and in
+                          nothing else
+    policy/entropy        in nats per step, over the states of the batch, after the update
+
+Trainers add their own.
+
+**Exercises.**  `from minirl.play.training import *; from minirl.kernel.mdp import coin_game`
+1. Two batches are played with one record.  How much do their counts of head and tail differ?
+       record, how = start(coin_game(), rng=0), {"rewards": environment_rewards, "horizon": 3}
+       [play(coin_game(), record, episodes=100, **how).counts.tolist() for _ in range(2)]
+2. Is the mean reward larger or smaller when episodes that the horizon cut are left out?
+       record, how = start(coin_game(), rng=0), {"episodes": 100, "horizon": 3}
+       [round(play(coin_game(), record, rewards=rewards, **how).metrics["rollout/ep_rew_mean"], 4)
+        for rewards in (environment_rewards, only_ended(environment_rewards))]
+3. `after` asks the same trainer twice, for two more records each time.  Which one comes second?
+       trainer = iter(["first", "second", "third", "fourth"])
+       after(trainer, 2), after(trainer, 2)
+
+Read next: `prediction`, where only V is learned.
 """
 
 from itertools import islice
