@@ -9,9 +9,11 @@ import pytest
 
 from gridworld.maps import random_walk
 from minirl.exact.evaluation import evaluate
+from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.playing import Rollout, rollout, start_states
 from minirl.play.prediction import (batch_monte_carlo, batch_td, monte_carlo, predictors,
                                     td_prediction)
+from minirl.play.returns import reward_to_go
 from minirl.kernel.sampling import generators
 from worlds import apart, random_mdp, random_policy, single_outcome
 
@@ -60,6 +62,33 @@ def episodes_of(*walks):
                    last_state=np.zeros(N, int), truncated=np.zeros(N, bool))
 
 
+# The worked example.
+
+
+def test_two_tosses_of_a_coin_that_always_shows_head_by_hand():
+    """(prediction.1) to (prediction.3), three episodes at α = ½: nothing is rounded."""
+    two, heads = unroll(coin_game(), 2), np.array([[1.0, 0.0], [1.0, 0.0]])
+    assert evaluate(two, heads).tolist() == [2, 1]
+    for learner, expected in ((monte_carlo, [[1, 1 / 2], [3 / 2, 3 / 4], [7 / 4, 7 / 8]]),
+                              (td_prediction, [[1 / 2, 1 / 2], [1, 3 / 4], [11 / 8, 7 / 8]])):
+        records = learner(two, heads, predictors(two, rng=0), learning_rate=0.5)
+        assert [record.values[0].tolist() for record in itertools.islice(records, 3)] == expected
+
+
+@pytest.mark.parametrize("rate, decay", [(1.0, 1.0), (0.25, 0.0)])
+def test_a_falling_step_size_makes_plain_means_and_a_constant_one_forgets(rate, decay):
+    """(prediction.2): at the decay 1 all returns count alike, and the start not at all; at 0 each
+    one counts 1 − α times as much with every later update."""
+    coin, fair = coin_game(), np.array([[0.5, 0.5]])
+    walk, _ = an_episode(coin, fair, 10**9, generators([10])[0])
+    returns = reward_to_go(np.array([r for _, r, _ in walk]), np.array([0, len(walk)]), gamma=1.0)
+    assert returns.tolist() == [2, 1, 0]
+    record = next(monte_carlo(coin, fair, predictors(coin, rng=[10], initial_value=1000.0),
+                              learning_rate=rate, decay=decay))
+    expected = returns.mean() if decay else (0.75**3 * 1000 + 0.25 * 0.75**2 * 2 + 0.25 * 0.75 * 1)
+    assert record.values.item() == pytest.approx(expected, rel=1e-12)
+
+
 # Equation against loop.
 
 
@@ -72,26 +101,26 @@ def test_a_learner_equals_a_loop_over_runs_and_steps(world, learner):
     mdp, policy = world
     record = predictors(mdp, rng=[3, 4, 5], initial_value=2.0)
     trainer = learner(mdp, policy, record, learning_rate=0.8, decay=0.6, horizon=4)
-    rngs, V, n = generators([3, 4, 5]), np.full((3, 4), 2.0), np.zeros((3, 4), int)
+    rngs, V, N = generators([3, 4, 5]), np.full((3, 4), 2.0), np.zeros((3, 4), int)
     steps, cut, goals = np.zeros(3, int), 0, 0
     for record in itertools.islice(trainer, 12):
         walks = [an_episode(mdp, policy, 4, rng) for rng in rngs]
         for i, (walk, ended) in enumerate(walks):
-            G, targets = 0.0 if ended else V[i, walk[-1][-1]], []
+            R, targets = 0.0 if ended else V[i, walk[-1][-1]], []
             for _, r, _ in reversed(walk):
-                G = r + 0.9 * G
-                targets.insert(0, G)
+                R = r + 0.9 * R
+                targets.insert(0, R)
             for t, (s, r, s2) in enumerate(walk):
                 if learner is td_prediction:
                     ends = ended and t == len(walk) - 1
                     targets[t] = r if ends else r + 0.9 * V[i, s2]
-                n[i, s] += 1
-                V[i, s] += 0.8 / n[i, s]**0.6 * (targets[t] - V[i, s])
+                N[i, s] += 1
+                V[i, s] += 0.8 / N[i, s]**0.6 * (targets[t] - V[i, s])
             steps[i] += len(walk)
             cut += not ended
             goals += ended and len(walk) == 4
         np.testing.assert_allclose(record.values, V, rtol=0, atol=1e-12)
-        np.testing.assert_array_equal(record.updates, n)
+        np.testing.assert_array_equal(record.updates, N)
         np.testing.assert_array_equal(record.steps, steps)
         np.testing.assert_allclose(record.metrics["rollout/ep_rew"],
                                    [sum(step[1] for step in walk) for walk, _ in walks], atol=1e-12)
@@ -248,6 +277,20 @@ def test_after_one_episode_only_the_last_state_of_the_random_walk_has_changed():
     expected = np.full((100, 7), 0.5)
     expected[right, 5], expected[~right, 1] = 0.55, 0.45
     np.testing.assert_allclose(record.values, expected, rtol=0, atol=1e-15)
+
+
+def test_on_the_random_walk_td_has_the_error_and_monte_carlo_the_noise():
+    """After ten episodes at α = 0.1, in 1,000 runs, of the cell right of the middle."""
+    first = predictors(WALK, rng=range(1000), initial_value=0.5)
+    off, spread, total = {}, {}, {}
+    for learner in td_prediction, monte_carlo:
+        values = after(10, learner(WALK, LEFT_OR_RIGHT, first, learning_rate=0.1)).values
+        off[learner] = round(abs(values[:, 4].mean() - 4 / 6), 2)
+        spread[learner] = round(values[:, 4].std(), 2)
+        total[learner] = ((values - np.arange(7) / 6)[:, 1:6]**2).mean()
+    assert (off[td_prediction], spread[td_prediction]) == (0.12, 0.03)
+    assert (off[monte_carlo], spread[monte_carlo]) == (0.03, 0.21)
+    assert total[td_prediction] < 0.5 * total[monte_carlo]
 
 
 @pytest.mark.slow

@@ -49,7 +49,8 @@ The first batch happens to be head tail, tail, head tail, head head tail: eight 
 earn 1.  The mean reward of an episode is 4/4 = 1, and G = −1 0.  At π = ½ ½ the gradient is −1 + ½
 and 0 + ½, by (softmax.3).  A step at the learning rate 1 makes the logits ½ and −½, which differ by
 1, so that head has the probability 1/(1 + e⁻¹) = 0.7311.  The second batch has seven heads in ten
-steps.  So G = −7/4 0, and the logit of head gains 7/4 · (1 − 0.7311) = 0.4706.
+steps.  So G = −7/4 0, and the logit of head gains 7/4 · (1 − 0.7311) = 0.4706.  (The arguments
+`batch.visits` and 1.0, the progress that remains, matter where there is `ent_coef` or a schedule.)
 
 **The arguments all trainers share.**  The names are those of Stable-Baselines3, and in the chapters
 on language those of TRL.
