@@ -60,10 +60,10 @@ second step are 1 − 0.9² = 0.19 and 1 − 0.999² = 0.001999:
 [2.0044] [0.52] [0.015241]
 
 **What Adam is good for, and what not.**  Gradients that are a thousand times as small make the same
-steps.  That suits a table.  Few steps of a batch are taken in a rare state, so the gradient of its
-logits is small, and they move as fast as the others all the same.  The price: where gradients are
-mostly noise, the noise too is brought to the length α.  So with either optimiser θ keeps jumping
-about the minimum, unless α falls towards zero.
+steps, but for eps.  That suits a table.  Few steps of a batch are taken in a rare state, so that
+the gradient of its logits is small, and they move as fast as the others all the same.  The price:
+where gradients are mostly noise, the noise too is brought to the length α.  So with either
+optimiser θ keeps jumping about the minimum, unless α falls towards zero.
 
 Each optimiser is a pair of functions.  `init(x)` makes the state that it keeps, and `step` takes x,
 the gradient, the state and α, and returns a new x and a new state.  Nothing is changed in place.
@@ -94,7 +94,7 @@ gradients.  There the limit only keeps one batch from weighing more than others 
        for _ in range(9): theta, _ = gradient_descent().step(theta, theta, (), 2.1)
 
        round(theta, 4)
-2. The gradient 6 8 is limited to the length 0.01.  How long is the first step of Adam?
+2. The gradient 6 8 is limited to the length 0.01.  Where does Adam go first, from 0 0 at α = 0.1?
        g, x = clip_norm(np.array([6., 8.]), 0.01), np.zeros(2)
        adam().step(x, g, adam().init(x), 0.1)[0].round(4)
 3. A logit has the gradient 1 once and then 0, 99 times.  How far does Adam move it at α = 0.1?

@@ -56,16 +56,16 @@ should have been.  In the example γλ is 0, ¼ or ½, and again one begins at t
 [ 1.375 -2.5    2.   ]
 [ 1. -2.  2.]
 
-At λ = 1 this is R_t − V(s_t), because the V in the middle cancel.  With three steps left,
+At λ = 1 it is A_t = R_t − V(s_t), because the V in the middle cancel.  Three steps before an end,
 
     A_t = δ_t + γ δ_{t+1} + γ² δ_{t+2}
-        =    r_t     + γ V(s_{t+1})  − V(s_t)
-        + γ  r_{t+1} + γ² V(s_{t+2}) − γ V(s_{t+1})
+        =    r_t     + γ  V(s_{t+1}) −    V(s_t)
+        + γ  r_{t+1} + γ² V(s_{t+2}) − γ  V(s_{t+1})
         + γ² r_{t+2} + 0             − γ² V(s_{t+2})
         = R_t − V(s_t).
 
-Where episodes terminate it is right on average whatever V is, with all the noise.  At λ = 0 it is
-δ_t alone: little noise, and all the error of V.  With the true V every λ is right on average.
+Where episodes terminate this is right on average whatever V is, with all the noise.  At λ = 0 A_t
+is δ_t alone: little noise, and all the error of V.  With the true V every λ is right on average.
 
 **k steps** are another way between the two.  V is asked after k of them (books write n):
 
@@ -75,7 +75,7 @@ or after fewer, if the episode is over before.  In the example R_0^(1) = 1 + ½ 
 + 0 + ¼ · 2 = 1.5 and R_0^(3) = R_0 = 2.  As above the V in the middle cancel, and R_t^(k) − V(s_t)
 is δ_t + … + γᵏ⁻¹ δ_{t+k−1}.  The λ-return is the mean of these returns with the weights (1 − λ)
 λᵏ⁻¹, where the last one has what is left: ½ · 3 + ¼ · 1.5 + ¼ · 2 = 2.375 = 1.375 + V(s_0).  For
-the error δ_{t+j} is in all returns with k > j, whose weights sum to (1 − λ)(λʲ + λʲ⁺¹ + …) = λʲ.
+δ_{t+j} is in all returns with k > j, and their weights sum to (1 − λ)(λʲ + λʲ⁺¹ + …) = λʲ.
 
 **Learning V.**  Each visited state moves towards the mean of its targets, such as its λ-returns,
 
