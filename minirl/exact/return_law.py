@@ -137,15 +137,14 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
         raise ValueError(f"tol must lie between 0 and 1, got {tol}")
     also = np.zeros((0, *mdp.shape)) if also is None else also
     values, onwards, endings, start = _outcomes(mdp, policy, also)
-    earned = np.eye(values.size, dtype=int)[:, values != 0]  # what a step adds to the counts k
+    ones = np.eye(values.size, dtype=int)[:, values != 0]  # what a step adds to the counts k
     values = values[values != 0]
     k, finished, work = np.zeros((1, values.size), int), [], 0
     carried = np.zeros((1 + len(also), 1, start.size))  # p and each m, over counts and states
     carried[0, 0] = start
     while carried[0].sum() > tol:
-        finished += [((k + more) @ values, _moved(carried, end))
-                     for more, end in zip(earned, endings)]
-        arrivals = [(k + more, _moved(carried, P)) for more, P in zip(earned, onwards) if P[0].nnz]
+        finished += [((k + one) @ values, _moved(carried, end)) for one, end in zip(ones, endings)]
+        arrivals = [(k + one, _moved(carried, P)) for one, P in zip(ones, onwards) if P[0].nnz]
         if not arrivals:
             carried = carried[:, :0]
             break
@@ -155,7 +154,7 @@ def reward_law(mdp, policy, *, also=None, tol=1e-15):
         if work > WORK:
             raise ValueError(f"there are too many levels: the rewards of this world have "
                              f"{values.size} values besides 0, and {carried[0].sum():.1e} of the "
-                             f"episodes are longer than {len(finished) // len(earned)} steps")
+                             f"episodes are longer than {len(finished) // len(ones)} steps")
         merged = np.zeros((len(carried), len(k), start.size))
         for total, parts in zip(merged, zip(*(new for _, new in arrivals))):
             np.add.at(total, which.ravel(), np.concatenate(parts))
@@ -224,8 +223,7 @@ def _outcomes(mdp, policy, also):
     chance = (policy[:, :, None] * mdp.prob).ravel()
     rewards, ends = mdp.reward.ravel(), mdp.terminated.ravel()
     states, following = np.repeat(np.arange(S), chance.size // S), mdp.next_state.ravel()
-    parts = [chance * one.ravel().repeat(chance.size // one.size)
-             for one in (np.ones(mdp.shape), *also)]
+    parts = [chance * x.ravel().repeat(chance.size // x.size) for x in (np.ones(mdp.shape), *also)]
     values, onwards, endings = np.unique(rewards[chance > 0]), [], []
     for value in values:
         here = (rewards == value) & (chance > 0)
