@@ -82,69 +82,6 @@ def evaluate(mdp, policy, table=None, *, states=None):
     return at_states(states, solution)
 
 
-def evaluate_all(mdp, actions):
-    """`evaluate` for N policies that always take the same action in a state: (N, S) float.
-
-    `actions` is (N, S) int.  A policy that at gamma 1 does not end has NaN everywhere.  In a world
-    of up to 128 states many equations are solved in one call (`solving.solve_all`), since setting
-    one up takes longer than solving it; each answer is certified as that of `evaluate` is.
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> print(evaluate_all(coin_game(), np.array([[0], [1]])))
-    [[nan]
-     [ 0.]]
-    """
-    S, A = mdp.shape
-    shape = len(actions), S
-    checks.shape("actions", actions, shape)
-    rows = np.arange(S) * A + checks.numbers("actions", np.ravel(actions), A).reshape(shape)
-    if not mdp.available.take(rows).all():
-        raise ValueError("actions must be available in their states (see mdp.masked)")
-    if S > STACKABLE:
-        return np.array([_evaluate_one(mdp, np.eye(A)[one % A]) for one in rows])
-    size = max(STACKED // S**2, 1)
-    values = np.concatenate([_evaluate_some(mdp, rows[i:i + size])
-                             for i in range(0, len(rows), size)])
-    if mdp.gamma < 1 and np.isnan(values).any():
-        raise _no_end(mdp, None, None, "the value is infinite or undefined")
-    return values
-
-
-def _evaluate_one(mdp, policy):
-    try:
-        return evaluate(mdp, policy)
-    except NoEnd:
-        return np.full(mdp.shape[0], np.nan)
-
-
-def _evaluate_some(mdp, rows):
-    """`evaluate_all` for a few policies, whose rows (n, S) of the transitions are given."""
-    n, S = rows.shape
-    M = mdp.gamma * mdp.transitions[rows.ravel()].toarray().reshape(n, S, S)
-    asked, ends = np.full((2, n, S, 1), True)
-    if mdp.gamma == 1:
-        ending = (mdp.prob * mdp.terminated).sum(axis=2).take(rows)[:, :, None] > 0
-        asked = _spread(M.transpose(0, 2, 1), np.tile(mdp.start > 0, (n, 1))[:, :, None])
-        ends = _spread(M, ending)
-    endless = (asked & ~ends).any(axis=(1, 2))
-    M[endless] = 0  # it would be singular
-    # Rows that are not asked become zero, so that they have an answer; no other row leads there.
-    values = solve_all(M * asked, mdp.mean_reward.take(rows))
-    values[~asked[:, :, 0]] = np.nan
-    values[endless] = np.nan
-    return values
-
-
-class NoEnd(ValueError):
-    """At gamma 1 episodes do not end, or are too long to be told from endless ones.
-
-    An error of its own, because a learner's policy may come to that, and who judges it may want to
-    say so.  Any other ValueError is a mistake in what was given.
-    """
-
-
 def occupancy(mdp, policy):
     """η of (evaluation.2): expected discounted number of visits to each state in an episode.
 
@@ -268,6 +205,14 @@ def evaluate_by_sweeps(mdp, policy, table=None, *, tol=1e-10, max_sweeps=100_000
     return at_states(states, values)
 
 
+class NoEnd(ValueError):
+    """At gamma 1 episodes do not end, or are too long to be told from endless ones.
+
+    An error of its own, because a learner's policy may come to that, and who judges it may want to
+    say so.  Any other ValueError is a mistake in what was given.
+    """
+
+
 def transitions_under(mdp, policy):
     """P_π of (evaluation.1), sparse (S, S).
 
@@ -370,6 +315,18 @@ def _equation(mdp, policy, table, states=None):
             (policy * table).sum(axis=1)[states], states)
 
 
+def _no_end(mdp, policy, states, what):
+    """The error for a solve without an answer; it names a state that cannot reach an end."""
+    if mdp.gamma < 1:
+        return ValueError(f"{what}, to all that can be computed: gamma = {mdp.gamma} is too near 1 "
+                          f"for so large a world")
+    stuck = np.flatnonzero(states & ~can_end(mdp, policy))
+    where = (f"from state {stuck[0]} this policy never ends" if stuck.size
+             else "the episodes of this policy are too long to be told from endless ones")
+    return NoEnd(f"{what}: at gamma = {mdp.gamma} {where} (use gamma < 1, a policy that ends, or "
+                 f"mdp.unroll)")
+
+
 def _spread(links, states):
     """All states that follow from the mask `states` (S,) by a matrix of links (S, S) ≥ 0.
 
@@ -382,13 +339,56 @@ def _spread(links, states):
         states = more
 
 
-def _no_end(mdp, policy, states, what):
-    """The error for a solve without an answer; it names a state that cannot reach an end."""
-    if mdp.gamma < 1:
-        return ValueError(f"{what}, to all that can be computed: gamma = {mdp.gamma} is too near 1 "
-                          f"for so large a world")
-    stuck = np.flatnonzero(states & ~can_end(mdp, policy))
-    where = (f"from state {stuck[0]} this policy never ends" if stuck.size
-             else "the episodes of this policy are too long to be told from endless ones")
-    return NoEnd(f"{what}: at gamma = {mdp.gamma} {where} (use gamma < 1, a policy that ends, or "
-                 f"mdp.unroll)")
+def evaluate_all(mdp, actions):
+    """`evaluate` for N policies that always take the same action in a state: (N, S) float.
+
+    `actions` is (N, S) int.  A policy that at gamma 1 does not end has NaN everywhere.  In a world
+    of up to 128 states many equations are solved in one call (`solving.solve_all`), since setting
+    one up takes longer than solving it; each answer is certified as that of `evaluate` is.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> print(evaluate_all(coin_game(), np.array([[0], [1]])))
+    [[nan]
+     [ 0.]]
+    """
+    S, A = mdp.shape
+    shape = len(actions), S
+    checks.shape("actions", actions, shape)
+    rows = np.arange(S) * A + checks.numbers("actions", np.ravel(actions), A).reshape(shape)
+    if not mdp.available.take(rows).all():
+        raise ValueError("actions must be available in their states (see mdp.masked)")
+    if S > STACKABLE:
+        return np.array([_evaluate_one(mdp, np.eye(A)[one % A]) for one in rows])
+    size = max(STACKED // S**2, 1)
+    values = np.concatenate([_evaluate_some(mdp, rows[i:i + size])
+                             for i in range(0, len(rows), size)])
+    if mdp.gamma < 1 and np.isnan(values).any():
+        raise _no_end(mdp, None, None, "the value is infinite or undefined")
+    return values
+
+
+def _evaluate_one(mdp, policy):
+    try:
+        return evaluate(mdp, policy)
+    except NoEnd:
+        return np.full(mdp.shape[0], np.nan)
+
+
+def _evaluate_some(mdp, rows):
+    """`evaluate_all` for a few policies, whose rows (n, S) of the transitions are given."""
+    n, S = rows.shape
+    M = mdp.gamma * mdp.transitions[rows.ravel()].toarray().reshape(n, S, S)
+    asked, ends = np.full((2, n, S, 1), True)
+    if mdp.gamma == 1:
+        ending = (mdp.prob * mdp.terminated).sum(axis=2).take(rows)[:, :, None] > 0
+        asked = _spread(M.transpose(0, 2, 1), np.tile(mdp.start > 0, (n, 1))[:, :, None])
+        ends = _spread(M, ending)
+    endless = (asked & ~ends).any(axis=(1, 2))
+    M[endless] = 0  # it would be singular
+    # Rows that are not asked become zero, so that they have an answer; no other row leads there.
+    values = solve_all(M * asked, mdp.mean_reward.take(rows))
+    values[~asked[:, :, 0]] = np.nan
+    values[endless] = np.nan
+    return values
