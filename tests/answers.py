@@ -1,7 +1,7 @@
 """What the lines of the exercises print, three for each chapter."""
 
 ANSWERS = {
-    "introduction": ["0.015625", "7.772", "-2.0794"],
+    "introduction": ["0.015625", "np.float64(7.723)", "np.float64(-2.0794415416798357)"],
     "checks": ["False", "horizon must be a whole number, got True", "[-56] [200.]"],
     "softmax": ["array([[-0.0001,  0.0001]])", "array([[-0.2,  0.2]])", "array([0.6931])"],
     "layout": ["[4 7 9 8 5 6]", "[5 1 3]", "[0]"],
@@ -16,6 +16,7 @@ ANSWERS = {
                   "  central differences: error 2.0e+00 > 1e-07 at (1,), by hand -6, numerical 6\n"
                   "  complex step: error 2.0e+00 > 1e-12 at (1,), by hand -6, numerical 6",
                   "array([3.])", "array([1.8504])"],
+    "evaluation": ["9.4868", "array([3.1536, 0.0494])", "[0.0, 0.099]"],
     "average_reward": ["[0.5, 0.75]", "1.0", "[1. 0.] 1.0"],
     "return_law": ["0", "2.5048", "array([0.1765, 0.8235])"],
     "scorecard": ["0.4737", "0.1042", "[(16.564, 0.0266), (16.564, 0.8584)]"],

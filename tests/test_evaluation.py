@@ -14,8 +14,8 @@ from minirl.exact.evaluation import (NoEnd, action_values, advantages, can_end, 
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
-from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, small_world,
-                    tables, value_by_loops)
+from worlds import (corridor, endless, episodes, island, random_mdp, random_policy, single_outcome,
+                    small_world, tables, value_by_loops)
 
 GAMMAS = [0.0, 0.9, 1.0]
 
@@ -197,6 +197,28 @@ def test_below_gamma_one_every_state_has_a_value():
     np.testing.assert_allclose(evaluate(mdp, np.eye(3)[[1, 0, 2]]), [2, 10, 7], rtol=1e-12)
     np.testing.assert_allclose(evaluate(mdp, np.eye(3)[[0, 0, 0]]), [-2, 10, 0], atol=1e-12)
     np.testing.assert_allclose(occupancy(mdp, np.eye(3)[[0, 0, 0]]), [2, 0, 0], atol=1e-12)
+
+
+def test_the_corridor_of_the_chapter_is_what_it_says_by_hand():
+    """(evaluation.1) to (evaluation.4), in fractions."""
+    walk = single_outcome([[0, 1], [0, 1]], [[0, 0], [0, 22]], [[False] * 2, [False, True]], [1, 0],
+                          0.5)
+    V, visits = evaluate(walk, walk.uniform), occupancy(walk, walk.uniform)
+    np.testing.assert_allclose(V, [4, 12], rtol=1e-14)
+    np.testing.assert_allclose(action_values(walk, V), [[2, 6], [2, 22]], rtol=1e-14)
+    np.testing.assert_allclose(advantages(walk, V), [[-2, 2], [-10, 10]], rtol=1e-14)
+    np.testing.assert_allclose(visits, [16 / 11, 4 / 11], rtol=1e-14)
+    assert expectation(walk, walk.uniform, np.ones((2, 2))) == pytest.approx(20 / 11, rel=1e-14)
+    assert return_variance(walk, walk.uniform) == pytest.approx(19.2, rel=1e-13)
+    errors = [np.abs(values - V).max() for values in values_by_steps(walk, walk.uniform, 3)]
+    assert errors == pytest.approx([12, 4, 5 / 4, 9 / 16])
+    assert all(after <= 0.5 * before for before, after in zip(errors, errors[1:]))
+
+
+def test_a_third_of_all_visits_of_the_best_policy_of_the_lake_are_at_the_start():
+    mdp = WORLDS["4x4"]().mdp(gamma=0.99)
+    visits = occupancy(mdp, policy_iteration(mdp).policy)
+    assert 0.32 < visits[0] / visits.sum() < 0.34
 
 
 # By sweeps.

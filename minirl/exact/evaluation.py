@@ -1,38 +1,121 @@
-"""Evaluation: what a policy is worth, exactly.
+"""Evaluation: what is a policy worth, exactly?
 
 *Part 2.  Previous: `solving`.  Next: `gains`.*
 
-Everything a learner estimates by playing can be computed, because a tabular world is linear once
-the policy is fixed.  The value V(s) is the expected return from s.  The visits η(s), or discounted
-state occupancy, are the expected discounted number of times an episode is in s.  Average the tables
-(mdp.1) and (mdp.2) over actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a).
-Then
+A learner that plays can only estimate what its policy is worth.  With the tables of the world,
+(mdp.1) and (mdp.2), it can be computed: for a fixed policy, every such question is a linear
+equation.
 
-    V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s'),              (evaluation.1)
+**The value of a state.**  V(s), the *value* of s under a policy π, is the mean return of an episode
+that starts in s.  Look at its first step.  The return is R_0 = r_0 + γ R_1, since every reward
+after the first one waits for one step more.  By (mdp.1) the first reward has the mean r(s, a).  By
+(mdp.2) the episode goes on in s' with the probability P(s'|s, a).  Where it goes on, the mean of
+R_1 is V(s'), because what follows depends on nothing but s'.  Where it has ended, R_1 is 0.  So
+
+    V(s) = Σ_a π(a|s) [r(s, a) + γ Σ_s' P(s'|s, a) V(s')].
+
+The bracket is the *action value* Q(s, a): the mean return if the first action is a and π acts after
+that.  Average over actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a), and
+write V and r_π as vectors and P_π as a matrix.  This is *Bellman's equation* for a policy:
+
+    V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s').              (evaluation.1)
+
+**By hand.**  A corridor has two cells.  Left of cell 0 is a wall, right of cell 1 is the goal,
+which pays 22.  The policy tosses a fair coin between left and right, and γ is ½:
+
+    wall | cell 0 | cell 1 | goal      r_π = (0, 11)      P_π = ½ ½    from cell 0, to 0 and 1
+                                                                ½ 0    from cell 1, or it ends
+
+Bellman's equation is V(0) = ¼ V(0) + ¼ V(1) and V(1) = 11 + ¼ V(0).  The first one says V(1) = 3
+V(0).  Then the second one says 3 V(0) = 11 + ¼ V(0), so V(0) = 4 and V(1) = 12.  In general V is
+moved to one side, (1 − γ P_π) V = r_π with the identity matrix as 1, and a program solves that:
+
+>>> r, P = np.array([0., 11.]), np.array([[0.5, 0.5], [0.5, 0.]])
+>>> print(np.linalg.solve(np.eye(2) - 0.5 * P, r))
+[ 4. 12.]
+
+**Without a solver.**  Put any V into the right side and take what comes out as the new V.  That is
+a *sweep*.  From V = 0, k sweeps give the value of the first k steps.  They converge: the error of
+the new V is γ P_π times the error of the old one, and the entries of a row of P_π sum to at most 1.
+So each sweep shrinks the largest error by the factor γ at least.  Here it is 12 before the first
+sweep, and then 4, 1¼ and 9/16:
+
+>>> V = np.zeros(2)
+>>> for _ in range(3):
+...     V = r + 0.5 * P @ V
+...     print(V)
+[ 0. 11.]
+[ 2.75 11.  ]
+[ 3.4375 11.6875]
+
+**The visits.**  Sweeps add up the series V = r_π + γ P_π r_π + γ² P_π² r_π + …  The same series can
+be read from the other side.  An episode begins in s with the probability start(s), a vector.  After
+one step it is in s with the probability (P_πᵀ start)(s), and after k steps ((P_πᵀ)ᵏ start)(s).
+Added up with their discounts they are the *visits* η = Σ_k γᵏ (P_πᵀ)ᵏ start, where η(s) is the
+expected discounted number of times that an episode is in s.  The objective J is the mean of V(s)
+over the start.  Transpose each term, and J is what the visits earn:
+
+    startᵀ V = Σ_k startᵀ γᵏ P_πᵏ r_π = (Σ_k γᵏ (P_πᵀ)ᵏ start)ᵀ r_π = ηᵀ r_π.
+
+The first term of η is start, and the others are γ P_πᵀ times η.  So η solves an equation too:
+
     η = start + γ P_πᵀ η,   J = Σ_s start(s) V(s) = Σ_{s,a} η(s) π(a|s) r(s, a).      (evaluation.2)
 
-The last sum works for any table in place of r.  So one solve for η yields the expected reward, the
-KL to a reference, the entropy and the length of an episode: `expectation`.  How much better an
-action is than what the policy does on average is its *advantage*,
+In the corridor, from cell 0: η(1) = ¼ η(0) and η(0) = 1 + ¼ η(0) + ¼ η(1), hence η = (16/11, 4/11).
+Only cell 1 earns, 11 per visit, and J = 4/11 · 11 = 4, which is V(0).  Nothing here needs r to be a
+reward.  With a table of ones J becomes the discounted number of steps, 20/11; with log(π/π_ref) it
+is, at γ = 1, a KL divergence.  One solve for η answers all such questions: `expectation`.
+
+**A picture.**  These are the values (left) and the visits (right) of the best policy of chapter 0
+on the slippery lake.  No episode goes on in a hole or at the goal, and both are 0 there.
+
+>>> from gridworld.maps import frozen_lake
+>>> lake = frozen_lake().mdp(gamma=0.99)
+>>> best = np.eye(4)[["←↓→↑".index(arrow) for arrow in "←↑↑↑←←←←↑↓←←←→↓←"]]
+>>> for row in np.hstack([evaluate(lake, best).reshape(4, 4), occupancy(lake, best).reshape(4, 4)]):
+...     print(("{:7.3f}" * 4 + "   " + "{:7.2f}" * 4).format(*row))
+  0.542  0.499  0.471  0.457     11.23   0.31   0.62   0.61
+  0.558  0.000  0.358  0.000      8.23   0.00   0.35   0.00
+  0.592  0.643  0.615  0.000      5.48   2.90   1.07   0.00
+  0.000  0.742  0.863  0.000      0.00   2.23   1.63   0.00
+
+Values rise towards the goal.  At the start the policy pushes against the left edge until it slips
+down, so that a third of all visits, 11.23, are there.
+
+**The advantage.**  How much better is an action than what the policy does on average?
 
     A(s, a) = Q(s, a) − V(s),   Σ_a π(a|s) A(s, a) = 0.                               (evaluation.3)
 
-**When is there no answer?**  At γ = 1 the values of a policy that never ends are infinite or
-undefined.  Every equation here is solved by `solving`, which certifies the answer or refuses it, by
-(solving.1).
+It sums to 0 since V is the mean of Q under π.  In the corridor Q(0, ·) = (2, 6) and Q(1, ·) = (2,
+22), so A = ∓2 in cell 0 and ∓10 in cell 1.
 
-**How much does an episode vary?**  Let R be the return from s on, r its first step and R' the rest.
-Then E[R²] = E[r² + 2γ r V(s') + γ² R'²], which is (evaluation.1) once more, with another table and
-the discount γ²; and
+**No answer.**  At γ = 1 a policy that never ends has values that are infinite or undefined: always
+head, in the coin game.  This is the error `NoEnd`.  What makes an answer certain is in `solving`.
 
-    Var[R] = E[R²] − V².                                                              (evaluation.4)
+**How much does an episode vary?**  Square the return from s, R_0² = r_0² + 2γ r_0 R_1 + γ² R_1².
+Given the outcome of the first step, the mean of R_1 is V(s').  So the mean square obeys
+(evaluation.1) once more, with the mean of r_0² + 2γ r_0 V(s') in the place of the reward and γ² for
+γ; and
 
-The mean of r V(s') is taken over the outcomes k of a step, because r_k and s'_k come together: on a
-lake that pays for the goal alone, the step that pays is the one that ends.
+    Var[R_0] = E[R_0²] − (E[R_0])².                                                   (evaluation.4)
 
-Tables may be complex numbers throughout, so that a derivative can be checked by a complex step.
+Reward and next state of an outcome come together here: on the lake, the step that pays also ends.
 
-Read first: `mdp` and `solving`.  Read next: `planning`.
+**Exercises.**  `from minirl.exact.evaluation import *; from gridworld.maps import frozen_lake`
+1. A coin that shows head nine times in ten is worth 9 in the coin game.  Is the standard deviation
+   of a game smaller or larger than that?
+       from minirl.kernel.mdp import coin_game
+       round(float(return_variance(coin_game(), np.array([[0.9, 0.1]])) ** 0.5), 4)
+2. A walker at random starts at cell 0 of the lake.  How often is it in the last cell before the
+   goal, 14, compared with the start?
+       lake = frozen_lake().mdp(gamma=0.99)
+       occupancy(lake, lake.uniform)[[0, 14]].round(4)
+3. What is the largest advantage under the best policy, and under the walker at random?
+       lake = frozen_lake().mdp(gamma=0.99)
+       best = np.eye(4)[["←↓→↑".index(arrow) for arrow in "←↑↑↑←←←←↑↓←←←→↓←"]]
+       [round(float(advantages(lake, evaluate(lake, p)).max()), 4) for p in (best, lake.uniform)]
+
+Read next: `planning`, which asks for the best policy.
 Source: Sutton and Barto, 2nd edition, chapters 3.5 and 4.1.
 """
 
@@ -45,8 +128,8 @@ from minirl.exact.solving import solve, solve_all, sweep
 from minirl.kernel import checks
 from minirl.kernel.mdp import check_policy
 
-STACKABLE = 128  # states up to which it pays to solve many equations in one call
-STACKED = 2**20  # entries of all equations in one call, which are 8 MB
+STACKABLE = 128  # Up to so many states it pays to solve many equations in one call.
+STACKED = 2**20  # The equations of one call have so many entries at most, which are 8 MB.
 
 
 def evaluate(mdp, policy, table=None, *, states=None):
@@ -58,7 +141,8 @@ def evaluate(mdp, policy, table=None, *, states=None):
     policy : (S, A) float
         π(a|s), rows of probabilities.
     table : (S, A) float, optional
-        What a step earns, in place of the world's mean reward.
+        What a step earns, in place of the world's mean reward.  It and the policy may be complex,
+        for a complex step.
     states : (S,) bool, optional
         Where a value is asked, by default in `valued_states`.  *Trusted*: the policy must not leave
         them.
@@ -215,6 +299,9 @@ class NoEnd(ValueError):
 
 def transitions_under(mdp, policy):
     """P_π of (evaluation.1), sparse (S, S).
+
+    Row s of `mixture` holds π(·|s) in the columns of the steps (s, ·), so that its product with the
+    law of all steps is their average.
 
     Examples
     --------
