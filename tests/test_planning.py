@@ -4,15 +4,16 @@ from dataclasses import replace
 from fractions import Fraction
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 
 from gridworld.classics import gambler
-from gridworld.maps import teleports
+from gridworld.maps import LAKE_8X8, cliff_walk, frozen_lake, teleports
 from gridworld.world import GridWorld, parse
 from minirl.exact import planning
-from minirl.exact.evaluation import evaluate, occupancy
+from minirl.exact.evaluation import action_values, evaluate, occupancy
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from minirl.exact.planning import (backward_induction, best_actions, disagreement,
                                    linear_programme, modified_policy_iteration, optimum_of,
@@ -20,7 +21,7 @@ from minirl.exact.planning import (backward_induction, best_actions, disagreemen
                                    value_iteration)
 from minirl.kernel.softmax import log_softmax
 from worlds import (corridor, deterministic_policies, endless, episodes, island, random_mdp,
-                    single_outcome, tables, uneven_world, value_by_loops)
+                    random_policy, single_outcome, tables, uneven_world, value_by_loops)
 
 GAMMAS = [0.0, 0.9, 1.0]
 
@@ -52,7 +53,63 @@ def test_rows_of_the_policy_gradient_sum_to_zero_and_vanish_where_no_episode_com
         np.testing.assert_array_equal(grad[1], 0)
 
 
+def test_two_policies_differ_by_the_advantages_of_the_one_under_the_visits_of_the_other(rng):
+    """(planning.6), against the two values."""
+    for gamma in GAMMAS:
+        mdp = random_mdp(rng, 4, 3, 2, gamma)
+        one, other = random_policy(rng, mdp), random_policy(rng, mdp)
+        (V, _), (other_V, _) = (value_by_loops(mdp, policy) for policy in (one, other))
+        r, P = tables(mdp)
+        advantage = r + gamma * P @ V - V[:, None]
+        found = (occupancy(mdp, other)[:, None] * other * advantage).sum()
+        assert math.isclose(found, mdp.start @ (other_V - V), abs_tol=1e-12)
+        assert abs(found) > 0.01
+
+
 # The best policy.
+
+
+def rounds_of(mdp):
+    """The policies of policy iteration, by loops; of new actions that tie, it takes the first."""
+    policy, found = policy_that_ends(mdp), []
+    while not found or (policy != found[-1]).any():
+        found.append(policy.copy())
+        Q = action_values(mdp, evaluate(mdp, policy))
+        for s in range(len(Q)):
+            if max(Q[s]) > Q[s, policy[s].argmax()] + 1e-12:
+                policy[s] = np.eye(4)[(Q[s] > max(Q[s]) - 1e-12).argmax()]
+    return found
+
+
+def test_the_rounds_on_the_lake_are_those_of_the_drawing():
+    """(planning.2)"""
+    grid = frozen_lake()
+    mdp = grid.mdp(gamma=0.99)
+    found = rounds_of(mdp)
+    objectives = [round(mdp.start @ evaluate(mdp, policy), 4) for policy in found]
+    assert objectives == [0, 0, 0.0919, 0.2220, 0.3446, 0.5325, 0.5420]
+    cells = [[cell if cell in "HG" else "←↓→↑"[row.argmax()] for cell, row in
+              zip(grid.symbols, policy)] for policy in found]
+    for row in range(0, 16, 4):
+        line = " ".join(" ".join(policy[row:row + 4]) for policy in cells)
+        assert line in re.sub(" +", " ", planning.__doc__)
+    assert (found[-1] == policy_iteration(mdp).policy).all()
+    rounds = [solver(mdp).rounds for solver in (policy_iteration, value_iteration,
+                                                modified_policy_iteration)]
+    assert rounds == [6, 704, 18]
+    assert policy_iteration(cliff_walk().mdp(gamma=0.99)).rounds == 0
+
+
+def test_a_careless_tie_turns_the_best_policy_of_the_large_lake_into_one_that_is_worth_nothing():
+    """(planning.2): at γ = 1 the first of the best actions may wait for ever."""
+    mdp = frozen_lake(LAKE_8X8).mdp(gamma=1.0)
+    best = policy_iteration(mdp)
+    assert best.objective == pytest.approx(1, rel=1e-12)
+    first = np.eye(4)[best_actions(mdp, best).argmax(axis=1)]
+    for horizon in 100, 1000:
+        timed = unroll(mdp, horizon)
+        values = evaluate(timed, np.tile(first, (horizon, 1)))
+        assert timed.start @ np.nan_to_num(values) == 0
 
 
 @pytest.mark.parametrize("gamma", GAMMAS)
@@ -220,7 +277,7 @@ def test_sweeps_improvements_and_pivots_find_the_same_optimum(gamma, K):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 1.0])
 def test_prices_are_the_visits_of_the_best_policy_from_everywhere(monkeypatch, gamma):
-    """(planning.4), with c = 1: and what the prices earn is the minimum."""
+    """(planning.4), with w = 1: and what the prices earn is the minimum."""
     solved, linprog = [], planning.optimize.linprog
     monkeypatch.setattr(planning.optimize, "linprog",
                         lambda *args, **options: solved.append(linprog(*args, **options))

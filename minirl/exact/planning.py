@@ -1,65 +1,122 @@
-"""Planning: which policy is best, and which way is up.
+"""Planning: which policy is best, and which way is up?
 
 *Part 2.  Previous: `gains`.  Next: `average_reward`.*
 
-A policy that is not the best can be improved in two ways.  The large step takes, in each state, the
-action that is best if the old policy goes on afterwards.  The small step follows the gradient of J.
-Large steps need the tables of the world, and policy iteration, which takes them, arrives in a few
-rounds; small steps are what a learner can do that only plays.
+A policy can be improved in two ways.  A large step takes, in each state, the action that is best if
+the old policy goes on afterwards.  A small step follows the gradient of J.  Large steps arrive in a
+few rounds, but need the tables of the world.  A learner that only plays can take small steps.
 
-**Large steps.**  The best values satisfy Bellman's equation,
+**Two policies.**  Let V and A be the values and advantages of π, and let another policy π' play an
+episode.  At time t the mean of A(s_t, a_t) is that of r_t + γ V(s_{t+1}) − V(s_t), where V counts
+as 0 after the end.  Sum these up, with discounts.  Each +γᵗ⁺¹ V(s_{t+1}) meets −γᵗ⁺¹ V(s_{t+1}) of
+the next step, and what is left is Σ_t γᵗ r_t − V(s_0).  On average this is J(π') − J(π).  So, with
+the visits η' of π',
+
+    J(π') − J(π) = Σ_s η'(s) Σ_a π'(a|s) A(s, a).                                       (planning.6)
+
+Now let π' be *greedy*: in each state it takes an action with the largest Q(s, a), which is the one
+with the largest A(s, a).  The largest A(s, a) is never negative, since their mean under π is 0.  So
+no term is negative and π' is no worse than π, from whichever state one starts.  If π is greedy
+already, no A(s, a) is positive.  Then no term is positive for any π' at all: π is best, from every
+state at once.  Its values V* satisfy Bellman's equation for the best policy,
 
     V(s) = max_a Q(s, a),   Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s').                (planning.1)
 
-*Value iteration* reads it as an assignment and repeats it; below γ = 1 it stops by the bound
-(solving.4).  *Policy iteration* solves for the values of the present policy, and then acts
-greedily on them, until nothing changes:
+**By hand.**  In the corridor of `evaluation`, V = (4, 12) and A = ∓2, ∓10 for left and right.  So
+the greedy policy goes right.  From cell 0 it visits both cells, η' = (1, ½), and gains 1 · 2 + ½ ·
+10 = 7.  It is worth 4 + 7 = 11, which is ½ · 22.  Then going left has negative advantages, and
+right is best:
+
+>>> from minirl.kernel.mdp import TabularMDP
+>>> cells, pays, ends = [[[0], [1]]] * 2, [[[0], [0]], [[0], [22]]], [[[0], [0]], [[0], [1]]]
+>>> walk = TabularMDP(cells, np.ones((2, 2, 1)), pays, np.array(ends) == 1, [1, 0], 0.5)
+>>> right = np.array([[0., 1.], [0., 1.]])
+>>> print(evaluate(walk, right), advantages(walk, evaluate(walk, right))[:, 0])
+[11. 22.] [ -5.5 -16.5]
+
+**Large steps.**  *Policy iteration* solves for the values of the present policy and acts greedily
+on them, until nothing changes:
 
     π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.2)
 
-Why keep it?  At γ = 1 two actions may look equally good although one of them, repeated, never ends.
-On the slippery 8x8 lake a careless tie turns the best policy into one that is worth 0.  For the
-same reason policy iteration starts from a policy that ends.  When two action values are equal in
-floating point is a question of its own, which `gains` answers.
+There are finitely many such policies and each is better than the last, so that it ends.  On the
+slippery lake, with γ = 0.99, it finds these policies round by round, and J is
 
-*Modified policy iteration* stands between the two.  It acts greedily, and then brings V nearer to
-the values of that policy by some sweeps instead of a solve.  With no sweeps it is value iteration;
-with infinitely many it is policy iteration.
+    ← ← ← ←    ← ↓ → ↑    ↓ → → ↑    ↑ ↑ → ↑    ↓ ↑ → ↑    ← ↑ ← ↑    ← ↑ ↑ ↑
+    ↓ H ← H    ↓ H ← H    ↓ H ← H    ← H ← H    ← H ← H    ← H ← H    ← H ← H
+    ← ← ↓ H    ← ↓ ← H    ↓ ↓ ← H    ↑ ↓ ← H    ↑ ↓ ← H    ↑ ↓ ← H    ↑ ↓ ← H
+    H ← ↓ G    H ↓ → G    H → → G    H → ↓ G    H → ↓ G    H → ↓ G    H → ↓ G
+    0          0          0.0919     0.2220     0.3446     0.5325     0.5420
 
-*Backward induction* is for a finite horizon T.  With t steps taken there are T − t left, and what
-is best may depend on that,
+The first policy only makes sure that episodes end, and a hole is an end too.  (On the cliff it
+happens to be the best one, after 0 rounds.)  Why keep an action on a tie?  At γ = 1 two actions may
+look equally good although one of them, repeated, never ends.  On the slippery 8x8 lake a careless
+tie turns the best policy into one that is worth 0.  Whether two computed numbers are equal is a
+question of its own, which `gains` answers.
+
+*Value iteration* reads (planning.1) as an assignment: greedy sweeps, from V = 0.  If no action
+value is wrong by more than some amount, neither is the largest of them.  So these sweeps too shrink
+the error by γ; `solving` says when to stop.  A sweep is cheaper than a solve, but on the lake it
+takes 704 of them instead of 6 rounds.  *Modified policy iteration* follows the greedy policy for
+some sweeps, 50 by default, after each greedy one, and takes 18 rounds.
+
+*Backward induction* is for a horizon of T steps.  With t steps taken there are T − t left, and what
+is best may depend on that.  It is exact after T sweeps, at any γ, and needs no policy that ends:
 
     V_T = 0,   V_t(s) = max_a r(s, a) + γ Σ_s' P(s'|s, a) V_{t+1}(s').                  (planning.3)
 
-It is exact after T backups, at any γ, and needs no policy that ends.
+A *linear programme* makes a weighted sum as small as some inequalities allow.  Its solver knows
+nothing of policies, so that it is an independent witness.  Let a table V satisfy V(s) ≥ r(s, a) + γ
+Σ_s' P(s'|s, a) V(s') for every action.  For the best policy π it says V ≥ r_π + γ P_π V.  Put this
+into its own right side again and again: V ≥ r_π + γ P_π r_π + … = V*.  V* is such a table itself,
+and so the lowest:
 
-*Linear programming* is an independent witness: the optimum is stated as inequalities, and a solver
-that knows nothing of policies finds it.  A table that satisfies V(s) ≥ r(s, a) + γ Σ_s' P(s'|s, a)
-V(s') for every action lies above V*.  So V* is the lowest such table:
+    minimise Σ_s w(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
 
-    minimise Σ_s c(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
+Any weights w > 0 will do.  Each inequality has a *price*, or dual variable: by how much the minimum
+rises per unit of its r(s, a).  Let episodes start from w.  Then the minimum is what the best policy
+earns, and a raised reward is earned whenever a is taken in s.  So the prices are visits, η(s)
+π(a|s) of the best policy, and an action that has one is taken.
 
-Any weights c > 0 will do.  A constraint has a price, by how much the minimum would rise with its
-r(s, a).  That is the number of times a best policy takes a in s when episodes start from c.  So the
-prices, or dual variables, are *visits*, as in (evaluation.2), and an action that has one is taken.
+*At γ = 1* policy iteration and the linear programme look for the best policy that ends.  Value
+iteration and backward induction also count going on for ever for nothing.  Their answer is larger
+where every end is worth less than 0.
 
-*At γ = 1* the solvers answer two questions.  Policy iteration and the linear programme look for the
-best policy that ends.  Value iteration from V = 0, like backward induction, also counts going on
-for ever for nothing, and its answer is larger where every end is worth less than that.
+**Small steps.**  Write ∇ for any derivative in the logits, and V = Σ_a π(a|s) Q(s, a).  The product
+rule gives, since r and P do not depend on the logits,
 
-**Small steps.**  Differentiate J in the logits.  Write ∇ for any derivative.  From (evaluation.1),
-∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s'): the same equation as that of V, with another
-reward.  Solving it by the visits (evaluation.2) gives the policy gradient theorem, ∇J = Σ_s η(s)
-Σ_a ∇π(a|s) Q(s, a).  How the visits change need not be differentiated.  For a softmax table,
-(softmax.3) turns it into
+    ∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s').
 
-    ∂J/∂θ[s, a] = η(s) π(a|s) A(s, a).                                                  (planning.5)
+This is (evaluation.1) for ∇V, with Σ_a ∇π(a|s) Q(s, a) in the place of the reward.  So
+(evaluation.2) gives ∇J = Σ_s η(s) Σ_a ∇π(a|s) Q(s, a), the *policy gradient* theorem.  The visits
+depend on the logits too.  Their gradient is not assumed to be zero: it drops out of the derivation.
+Since ∇π = π ∇log π, a table G[s, a] = η(s) π(a|s) Q(s, a) stands before ∇log π(a|s).  By
+(softmax.3), and since V is the mean of Q under π,
 
-Read first: `evaluation`, `gains`.  Read next: `average_reward` and `regularised`, then
-`q_learning`, where Q is learned by playing.
+    ∂J/∂θ[s, a] = η(s) π(a|s) Q(s, a) − π(a|s) Σ_b η(s) π(b|s) Q(s, b)
+                = η(s) π(a|s) A(s, a).                                                  (planning.5)
+
+In the corridor, with η = (16/11, 4/11), π = ½ and A = ∓2, ∓10, this is ∓16/11 and ∓20/11:
+
+>>> print(policy_gradient(walk, np.zeros((2, 2)))[1] * 11)
+[[-16.  16.]
+ [-20.  20.]]
+
+**Exercises.**  `from minirl.exact.planning import *; from gridworld.maps import frozen_lake`
+1. The shortest way over the lake has six steps.  How often can six steps reach the goal?
+       round(backward_induction(frozen_lake().mdp(gamma=1.0), 6).objective, 4)
+2. Does the best policy still push against the left edge at the start (action 0) if γ is 0.5?
+       policy_iteration(frozen_lake().mdp(gamma=0.5)).policy[0]
+3. Head for ever is worth 10 in the coin game at γ = 0.9.  How steep is the way up from a policy
+   that nearly always shows tail?
+       from minirl.kernel.mdp import coin_game
+       policy_gradient(coin_game(gamma=0.9), np.array([[0., 9.]]))[1].round(4)
+
+Read next: `scorecard`, which measures a policy by the best one.
 Source: Sutton and Barto, 2nd edition, chapters 4 and 13.2; Puterman 1994, "Markov decision
-processes", chapters 4.5 and 6.9; Sutton et al. 2000, "Policy gradient methods for reinforcement
-learning with function approximation", theorem 1.
+processes", chapters 4.5 and 6.9; Kakade and Langford 2002, "Approximately optimal approximate
+reinforcement learning", lemma 6.1, for (planning.6); Sutton et al. 2000, "Policy gradient methods
+for reinforcement learning with function approximation", theorem 1.
 """
 
 from typing import NamedTuple
@@ -74,8 +131,8 @@ from minirl.exact.solving import sweep
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 
-TIE = 10  # times the tolerance of value iteration: below it two action values are a tie
-REFINEMENTS = 20
+TIE = 10  # Two action values nearer than so many tolerances of value iteration are a tie.
+REFINEMENTS = 20  # The linear programme is solved so often at most, each time with more digits.
 
 
 class Optimum(NamedTuple):
