@@ -57,28 +57,6 @@ from minirl.kernel.softmax import log_softmax
 HIDDEN = -np.inf  # the value of an action that is not available
 
 
-class Exploration(NamedTuple):
-    """A rule for trying: how often, and with which chances an action is taken otherwise."""
-
-    rate: Callable            # rate(progress) -> ε; the progress remains, from 1 to 0
-    chances: Callable = None  # chances(values (n, A), progress) -> (n, A); None: one of the best
-
-    def policy(self, values, progress):
-        """π (R, A) of all this together, from values (R, A)."""
-        epsilon = self.rate(progress)
-        if self.chances is None:
-            best = highest(values)
-            policy = (1 - epsilon) / best.sum(axis=0) * best
-        else:
-            policy = (1 - epsilon) * self.chances(values, progress).T
-        if is_masked(values):
-            possible = values.T > -np.inf
-            policy += epsilon / possible.sum(axis=0) * possible
-        else:
-            policy += epsilon / values.shape[1]
-        return policy.T.copy()
-
-
 def epsilon_greedy(exploration_rate):
     """The rule (exploration.1).  ε in [0, 1], or a schedule: 0 is greedy, 1 is uniform.
 
@@ -110,6 +88,52 @@ def boltzmann(temperature):
         return np.exp(log_softmax(values / degree))
 
     return Exploration(lambda progress: 0.0, chances)
+
+
+class Exploration(NamedTuple):
+    """A rule for trying: how often, and with which chances an action is taken otherwise."""
+
+    rate: Callable            # rate(progress) -> ε; the progress remains, from 1 to 0
+    chances: Callable = None  # chances(values (n, A), progress) -> (n, A); None: one of the best
+
+    def policy(self, values, progress):
+        """π (R, A) of all this together, from values (R, A)."""
+        epsilon = self.rate(progress)
+        if self.chances is None:
+            best = highest(values)
+            policy = (1 - epsilon) / best.sum(axis=0) * best
+        else:
+            policy = (1 - epsilon) * self.chances(values, progress).T
+        if is_masked(values):
+            possible = values.T > -np.inf
+            policy += epsilon / possible.sum(axis=0) * possible
+        else:
+            policy += epsilon / values.shape[1]
+        return policy.T.copy()
+
+
+def highest(values):
+    """Which actions have the highest value in each row of (R, A): (A, R) bool, a row an action.
+
+    Examples
+    --------
+    >>> print(highest(np.array([[3.0, 3.0, 1.0]])).T)
+    [[ True  True False]]
+    """
+    # A few long rows are quicker than many short ones.
+    columns = values.T.copy()
+    return columns == np.maximum.reduce(columns)
+
+
+def is_masked(values):
+    """Whether some action is not available, that is, whether the lowest value is −∞.
+
+    Examples
+    --------
+    >>> is_masked(np.array([[3.0, -np.inf]])), is_masked(np.array([[3.0, 1.0]]))
+    (True, False)
+    """
+    return values.item(values.argmin()) == -np.inf
 
 
 def who_explores(exploration, numbers, progress):
@@ -160,27 +184,3 @@ def drawn(chances, luck):
     """
     *running, total = accumulate(chances)
     return sum(x / total <= luck for x in running)
-
-
-def is_masked(values):
-    """Whether some action is not available, that is, whether the lowest value is −∞.
-
-    Examples
-    --------
-    >>> is_masked(np.array([[3.0, -np.inf]])), is_masked(np.array([[3.0, 1.0]]))
-    (True, False)
-    """
-    return values.item(values.argmin()) == -np.inf
-
-
-def highest(values):
-    """Which actions have the highest value in each row of (R, A): (A, R) bool, a row an action.
-
-    Examples
-    --------
-    >>> print(highest(np.array([[3.0, 3.0, 1.0]])).T)
-    [[ True  True False]]
-    """
-    # A few long rows are quicker than many short ones.
-    columns = values.T.copy()
-    return columns == np.maximum.reduce(columns)

@@ -138,6 +138,119 @@ def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsil
                       exploration, horizon, steps_per_iteration, iterations, truth)
 
 
+def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration, horizon,
+           steps_per_iteration, iterations, truth):
+    """(q_learning.1) for every kind of v: `row_value` where learners take turns, `ahead` where they
+    move together."""
+    law, world = world, playable(world)
+    checks.step_size(learning_rate, decay)
+    horizon, T = (checks.whole(name, value) for name, value in (
+        ("horizon", horizon), ("steps_per_iteration", steps_per_iteration)))
+    _, R, S, A = record.tables.shape
+    checks.shape("the record's tables", record.tables, (M, R, *world.shape))
+    if truth is not None:
+        checks.shape("truth", truth, (S, A))
+        judged = (reachable(law, law.uniform)[:, None] & law.available
+                  if isinstance(law, TabularMDP) else np.isfinite(truth))
+    world.resume(record.states)
+    rng = generators(record.rng)
+    drawn = np.empty((R, T, 4))  # used again by every iteration
+    # Turning a run's tables into lists, and back, takes about as long as a step for each entry.
+    most = TAKE_TURNS if exploration.chances is None else TAKE_TURNS_DRAWING
+    few = R * (1 + S * A / T) <= most and isinstance(law, TabularMDP)
+    step_sizes = []
+    while True:
+        progress = remaining(record.iteration, iterations)
+        for bits, numbers in zip(rng, drawn):
+            bits.random(out=numbers)
+        tables, updates = record.tables.copy(), record.updates.copy()
+        needed = updates.max() + T
+        if len(step_sizes) < needed:  # α of an entry with n updates before, for all such n
+            more = learning_rate / np.arange(len(step_sizes) + 1, needed + T + 1)**decay
+            step_sizes = step_sizes + more.tolist() if few else np.append(step_sizes, more)
+        move, v = (_take_turns, row_value) if few else (move_together, ahead)
+        states, planned, paid, ended = move(world, record, exploration, v, tables, updates,
+                                            step_sizes, drawn, horizon, progress)
+        finished, age, earned, episodes, reward, number = _episodes(paid, ended, record)
+        metrics = {"rollout/reward": reward, "rollout/episodes": number}
+        if truth is not None:
+            errors = np.abs(tables.mean(axis=0)[:, judged] - truth[judged])
+            metrics["error/max"] = errors.max(axis=1)
+        record = ValueLearning(record.iteration + 1, record.steps + T, tables, updates,
+                               states, planned, age, earned, episodes,
+                               tuple(bits.bit_generator.state for bits in rng), finished, metrics)
+        yield record
+
+
+class Episodes(NamedTuple):
+    """M episodes that ended, terminated or truncated, in the order of runs and of time."""
+
+    run: np.ndarray      # (M,) int, whose it was
+    number: np.ndarray   # (M,) int, its number within its run, from 0
+    rewards: np.ndarray  # (M,) float, undiscounted
+    lengths: np.ndarray  # (M,) int, steps
+
+
+class ValueLearning(NamedTuple):
+    """R learners after some number of iterations; all that the next iteration needs."""
+
+    iteration: int
+    steps: int            # environment steps of each learner
+    tables: np.ndarray    # (M, R, S, A) action values; M is 2 for double Q-learning, else 1
+    updates: np.ndarray   # (M, R, S, A) int, how often each entry was updated
+    states: np.ndarray    # (R,) int, where each learner stands
+    planned: np.ndarray   # (R,) int, the action SARSA has decided on there, −1 for none; or None
+    age: np.ndarray       # (R,) int, steps since its episode began
+    earned: np.ndarray    # (R,) float, rewards since its episode began
+    episodes: np.ndarray  # (R,) int, episodes that ended
+    rng: tuple            # state of each run's bit generator
+    finished: Episodes    # in the last iteration
+    metrics: dict         # of the last iteration
+
+    @property
+    def Q(self):
+        """(R, S, A), the table on which each learner acts: the mean of its tables."""
+        return self.tables.mean(axis=0)
+
+
+def learners(world, *, rng, initial_value=0.0, tables=1):
+    """R learners that have learned nothing yet: the record from which this chapter starts.
+
+    Parameters
+    ----------
+    world : TabularMDP or environment.Environment
+    rng : seed or Generator, or a sequence of them, one per run
+        Training continues from a copy of their states.
+    initial_value : float, or array that fits (R, S, A)
+        Every Q(s, a) at the start, where a is available.  Above the largest possible return it is
+        optimistic.
+    tables : 1, or 2 for `double_q_learning`
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> learners(coin_game(), rng=range(3)).Q.shape
+    (3, 1, 2)
+    """
+    if tables not in (1, 2):
+        raise ValueError(f"tables must be 1 or 2, got {tables}")
+    rng, world = generators(rng), playable(world)
+    R, (S, A) = len(rng), world.shape
+    values = np.empty((int(tables), R, S, A))
+    try:
+        values[:] = initial_value
+    except ValueError:
+        raise ValueError(f"initial_value must fit {(R, S, A)}, "
+                         f"got {np.shape(initial_value)}") from None
+    if not np.isfinite(values[:, :, world.available]).all():
+        raise ValueError(f"initial_value must be finite, got {initial_value}")
+    states, none = world.begin(rng), np.zeros(R, int)
+    hide(values, world.available)
+    return ValueLearning(0, 0, values, np.zeros(values.shape, int), states, None, none,
+                         np.zeros(R), none, tuple(bits.bit_generator.state for bits in rng),
+                         Episodes(none[:0], none[:0], np.zeros(0), none[:0]), {})
+
+
 def sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsilon_greedy(0.5),
           horizon=200, steps_per_iteration=1000, iterations=400, truth=None):
     """SARSA, (q_learning.2), like `q_learning`.
@@ -220,6 +333,32 @@ def double_q_learning(world, record, *, learning_rate=1.0, decay=0.6,
     """
     yield from _learn(world, record, None, value_by_the_other, 2, learning_rate, decay,
                       exploration, horizon, steps_per_iteration, iterations, truth)
+
+
+def _episodes(paid, ended, record):
+    """(finished, age, earned, episodes) after an iteration, as in its record, and of each run what
+    it earned in the iteration and how many of its episodes ended.
+
+    `paid` (T, R) is what each step earned, and `ended` (T, R) whether an episode ended with it.
+    """
+    T = len(paid)
+    # The steps of one run after another, cut where an episode ends and where the run does.
+    over = ended.T.ravel()
+    cut = over.copy()
+    cut[T - 1::T] = True
+    end, = cut.nonzero()
+    begin = np.concatenate([[0], end[:-1] + 1])
+    run, lengths, rewards = end // T, end - begin + 1, np.add.reduceat(paid.T.ravel(), begin)
+    reward = np.bincount(run, rewards)
+    last, = (end % T == T - 1).nonzero()  # the last piece of each run, and its first
+    first = np.concatenate([[0], last[:-1] + 1])
+    rewards[first] += record.earned
+    lengths[first] += record.age
+    number = np.arange(len(end)) + (record.episodes - first)[run]
+    whole, going_on = over[end].nonzero()[0], ~over[end[last]]
+    return (Episodes(run[whole], number[whole], rewards[whole], lengths[whole]),
+            np.where(going_on, lengths[last], 0), np.where(going_on, rewards[last], 0.0),
+            number[last] + ~going_on, reward, last - first + ~going_on)
 
 
 def _take_turns(world, record, exploration, row_value, tables, updates, step_sizes, numbers,
@@ -305,142 +444,3 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
         states[run], plans[run], paid[run], ended[run, ends] = s, planned, rewards, True
     plans_ahead = row_value is None and not two_tables
     return states, plans if plans_ahead else None, paid.T, ended.T
-
-
-class Episodes(NamedTuple):
-    """M episodes that ended, terminated or truncated, in the order of runs and of time."""
-
-    run: np.ndarray      # (M,) int, whose it was
-    number: np.ndarray   # (M,) int, its number within its run, from 0
-    rewards: np.ndarray  # (M,) float, undiscounted
-    lengths: np.ndarray  # (M,) int, steps
-
-
-class ValueLearning(NamedTuple):
-    """R learners after some number of iterations; all that the next iteration needs."""
-
-    iteration: int
-    steps: int            # environment steps of each learner
-    tables: np.ndarray    # (M, R, S, A) action values; M is 2 for double Q-learning, else 1
-    updates: np.ndarray   # (M, R, S, A) int, how often each entry was updated
-    states: np.ndarray    # (R,) int, where each learner stands
-    planned: np.ndarray   # (R,) int, the action SARSA has decided on there, −1 for none; or None
-    age: np.ndarray       # (R,) int, steps since its episode began
-    earned: np.ndarray    # (R,) float, rewards since its episode began
-    episodes: np.ndarray  # (R,) int, episodes that ended
-    rng: tuple            # state of each run's bit generator
-    finished: Episodes    # in the last iteration
-    metrics: dict         # of the last iteration
-
-    @property
-    def Q(self):
-        """(R, S, A), the table on which each learner acts: the mean of its tables."""
-        return self.tables.mean(axis=0)
-
-
-def learners(world, *, rng, initial_value=0.0, tables=1):
-    """R learners that have learned nothing yet: the record from which this chapter starts.
-
-    Parameters
-    ----------
-    world : TabularMDP or environment.Environment
-    rng : seed or Generator, or a sequence of them, one per run
-        Training continues from a copy of their states.
-    initial_value : float, or array that fits (R, S, A)
-        Every Q(s, a) at the start, where a is available.  Above the largest possible return it is
-        optimistic.
-    tables : 1, or 2 for `double_q_learning`
-
-    Examples
-    --------
-    >>> from minirl.kernel.mdp import coin_game
-    >>> learners(coin_game(), rng=range(3)).Q.shape
-    (3, 1, 2)
-    """
-    if tables not in (1, 2):
-        raise ValueError(f"tables must be 1 or 2, got {tables}")
-    rng, world = generators(rng), playable(world)
-    R, (S, A) = len(rng), world.shape
-    values = np.empty((int(tables), R, S, A))
-    try:
-        values[:] = initial_value
-    except ValueError:
-        raise ValueError(f"initial_value must fit {(R, S, A)}, "
-                         f"got {np.shape(initial_value)}") from None
-    if not np.isfinite(values[:, :, world.available]).all():
-        raise ValueError(f"initial_value must be finite, got {initial_value}")
-    states, none = world.begin(rng), np.zeros(R, int)
-    hide(values, world.available)
-    return ValueLearning(0, 0, values, np.zeros(values.shape, int), states, None, none,
-                         np.zeros(R), none, tuple(bits.bit_generator.state for bits in rng),
-                         Episodes(none[:0], none[:0], np.zeros(0), none[:0]), {})
-
-
-def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration, horizon,
-           steps_per_iteration, iterations, truth):
-    """(q_learning.1) for every kind of v: `row_value` where learners take turns, `ahead` where they
-    move together."""
-    law, world = world, playable(world)
-    checks.step_size(learning_rate, decay)
-    horizon, T = (checks.whole(name, value) for name, value in (
-        ("horizon", horizon), ("steps_per_iteration", steps_per_iteration)))
-    _, R, S, A = record.tables.shape
-    checks.shape("the record's tables", record.tables, (M, R, *world.shape))
-    if truth is not None:
-        checks.shape("truth", truth, (S, A))
-        judged = (reachable(law, law.uniform)[:, None] & law.available
-                  if isinstance(law, TabularMDP) else np.isfinite(truth))
-    world.resume(record.states)
-    rng = generators(record.rng)
-    drawn = np.empty((R, T, 4))  # used again by every iteration
-    # Turning a run's tables into lists, and back, takes about as long as a step for each entry.
-    most = TAKE_TURNS if exploration.chances is None else TAKE_TURNS_DRAWING
-    few = R * (1 + S * A / T) <= most and isinstance(law, TabularMDP)
-    step_sizes = []
-    while True:
-        progress = remaining(record.iteration, iterations)
-        for bits, numbers in zip(rng, drawn):
-            bits.random(out=numbers)
-        tables, updates = record.tables.copy(), record.updates.copy()
-        needed = updates.max() + T
-        if len(step_sizes) < needed:  # α of an entry with n updates before, for all such n
-            more = learning_rate / np.arange(len(step_sizes) + 1, needed + T + 1)**decay
-            step_sizes = step_sizes + more.tolist() if few else np.append(step_sizes, more)
-        move, v = (_take_turns, row_value) if few else (move_together, ahead)
-        states, planned, paid, ended = move(world, record, exploration, v, tables, updates,
-                                            step_sizes, drawn, horizon, progress)
-        finished, age, earned, episodes, reward, number = _episodes(paid, ended, record)
-        metrics = {"rollout/reward": reward, "rollout/episodes": number}
-        if truth is not None:
-            errors = np.abs(tables.mean(axis=0)[:, judged] - truth[judged])
-            metrics["error/max"] = errors.max(axis=1)
-        record = ValueLearning(record.iteration + 1, record.steps + T, tables, updates,
-                               states, planned, age, earned, episodes,
-                               tuple(bits.bit_generator.state for bits in rng), finished, metrics)
-        yield record
-
-
-def _episodes(paid, ended, record):
-    """(finished, age, earned, episodes) after an iteration, as in its record, and of each run what
-    it earned in the iteration and how many of its episodes ended.
-
-    `paid` (T, R) is what each step earned, and `ended` (T, R) whether an episode ended with it.
-    """
-    T = len(paid)
-    # The steps of one run after another, cut where an episode ends and where the run does.
-    over = ended.T.ravel()
-    cut = over.copy()
-    cut[T - 1::T] = True
-    end, = cut.nonzero()
-    begin = np.concatenate([[0], end[:-1] + 1])
-    run, lengths, rewards = end // T, end - begin + 1, np.add.reduceat(paid.T.ravel(), begin)
-    reward = np.bincount(run, rewards)
-    last, = (end % T == T - 1).nonzero()  # the last piece of each run, and its first
-    first = np.concatenate([[0], last[:-1] + 1])
-    rewards[first] += record.earned
-    lengths[first] += record.age
-    number = np.arange(len(end)) + (record.episodes - first)[run]
-    whole, going_on = over[end].nonzero()[0], ~over[end[last]]
-    return (Episodes(run[whole], number[whole], rewards[whole], lengths[whole]),
-            np.where(going_on, lengths[last], 0), np.where(going_on, rewards[last], 0.0),
-            number[last] + ~going_on, reward, last - first + ~going_on)
