@@ -1,12 +1,12 @@
 """An episode: the agent acts, the world answers, until it ends.
 
-    s_0, a_0, r_1, s_1, a_1, r_2, …,   G_t = r_{t+1} + γ G_{t+1}
+    s_0, a_0, r_0, s_1, a_1, r_1, …,   R_t = r_t + γ R_{t+1}
 
 The agent sees a state s, here the number of a cell, and by its policy chooses an action a.  The
 world answers with a reward r and the next state; if that is terminal, the episode is over.  The
-return G_t sums the rewards after time t, each counting γ times as much as the one before it.
+return R_t sums the rewards from step t on, each counting γ times as much as the one before it.
 
-Sutton and Barto, 2nd edition, (3.1) and (3.9).
+Sutton and Barto, 2nd edition, (3.1) and (3.9), where R_t is called G_t and r_t is called R_{t+1}.
 """
 
 import numpy as np
@@ -24,11 +24,11 @@ def episode(step, act, rng, horizon=200):
 
 
 def returns(rewards, gamma):
-    """G_t of every step, from the last one backwards."""
-    G, found = 0.0, []
+    """R_t of every step, from the last one backwards."""
+    R, found = 0.0, []
     for r in reversed(rewards):
-        G = r + gamma * G
-        found.append(G)
+        R = r + gamma * R
+        found.append(R)
     return found[::-1]
 
 
@@ -59,8 +59,8 @@ if __name__ == "__main__":
     print("gamma is 0.99; the best policy's exact value is 0.542")
     for act in at_random, careful:
         rng = np.random.default_rng(0)
-        G = [returns([r for _, _, r, _, _ in episode(lake, act, rng)], 0.99)[0]
+        R = [returns([r for _, _, r, _, _ in episode(lake, act, rng)], 0.99)[0]
              for _ in range(2000)]
         walk = " ".join(str(s) for s, *_ in episode(lake, act, rng, horizon=12))
-        print(f"{act.__name__:9} mean return {np.mean(G):.3f} (standard error "
-              f"{np.std(G) / 2000**0.5:.3f}); first cells of one episode: {walk}")
+        print(f"{act.__name__:9} mean return {np.mean(R):.3f} (standard error "
+              f"{np.std(R) / 2000**0.5:.3f}); first cells of one episode: {walk}")

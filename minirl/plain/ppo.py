@@ -88,9 +88,9 @@ if __name__ == "__main__":
         if iteration % 20 == 0:
             test = [play(lake, softmax(theta), rng) for _ in range(500)]
             # The one reward comes last, so T steps return 0.99^(T - 1) times that.
-            G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
-            print(f"after {50 * iteration:4} episodes: mean return {np.mean(G):.3f} (standard "
-                  f"error {np.std(G) / 500**0.5:.3f}); the best is exactly 0.542")
+            R = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
+            print(f"after {50 * iteration:4} episodes: mean return {np.mean(R):.3f} (standard "
+                  f"error {np.std(R) / 500**0.5:.3f}); the best is exactly 0.542")
         batch = [play(lake, softmax(theta), rng) for _ in range(50)]
         theta, V = ppo(theta, V, batch, gamma=0.99, lam=0.7, epsilon=0.2, epochs=3, alpha=20,
                        rate=1)

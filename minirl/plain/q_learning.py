@@ -1,9 +1,10 @@
 """Q-learning, SARSA, expected SARSA and double Q-learning: what an action is worth, by acting.
 
-    Q(s, a) ← Q(s, a) + α (r + γ v − Q(s, a)),   v = 0 where s' is terminal
+    Q(s, a) ← Q(s, a) + α (r + γ V(s') − Q(s, a)),   V(s') = 0 where s' is terminal
 
-α is how far a value moves towards what was just seen.  ε is how often the agent explores, by doing
-anything at all instead of the best it knows.  (In `ppo` ε is another thing, the clip.)
+V(s') is the value given to the next state, in which the four differ.  α is how far Q(s, a) moves
+towards what was just seen.  ε is how often the agent explores, by doing anything at all instead of
+the best it knows.  (In `ppo` ε is another thing, the clip; the chapters call this one `rate`.)
 
 Sutton and Barto, 2nd edition, (6.8), (6.7), (6.9) and (6.10).
 """
@@ -12,50 +13,50 @@ import numpy as np
 
 
 def q_learning(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
-    """v = max_b Q(s', b): the best action, whatever is done there."""
+    """V(s') = max_b Q(s', b): the best action, whatever is done there."""
     s = start
     for _ in range(steps):
         a = act(Q[s], epsilon, rng)
         after, r, terminal = step(s, a, rng)
-        v = 0 if terminal else max(Q[after])
-        Q[s, a] += alpha * (r + gamma * v - Q[s, a])
+        V = 0 if terminal else max(Q[after])
+        Q[s, a] += alpha * (r + gamma * V - Q[s, a])
         s = start if terminal else after
 
 
 def sarsa(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
-    """v = Q(s', a'): the action a' that is done there."""
+    """V(s') = Q(s', a'): the action a' that is done there."""
     s, a = start, act(Q[start], epsilon, rng)
     for _ in range(steps):
         after, r, terminal = step(s, a, rng)
         b = act(Q[after], epsilon, rng)
-        v = 0 if terminal else Q[after, b]
-        Q[s, a] += alpha * (r + gamma * v - Q[s, a])
+        V = 0 if terminal else Q[after, b]
+        Q[s, a] += alpha * (r + gamma * V - Q[s, a])
         s, a = (start, act(Q[start], epsilon, rng)) if terminal else (after, b)
 
 
 def expected_sarsa(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
-    """v = Σ_b π(b|s') Q(s', b): the mean over what may be done there."""
+    """V(s') = Σ_b π(b|s') Q(s', b): the mean over what may be done there."""
     s = start
     for _ in range(steps):
         a = act(Q[s], epsilon, rng)
         after, r, terminal = step(s, a, rng)
-        v = 0 if terminal else epsilon * np.mean(Q[after]) + (1 - epsilon) * max(Q[after])
-        Q[s, a] += alpha * (r + gamma * v - Q[s, a])
+        V = 0 if terminal else epsilon * np.mean(Q[after]) + (1 - epsilon) * max(Q[after])
+        Q[s, a] += alpha * (r + gamma * V - Q[s, a])
         s = start if terminal else after
 
 
 def double_q_learning(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
-    """v = Q_2(s', argmax_b Q_1(s', b)): one of two tables Q chooses, the other one judges.
+    """V(s') = Q_2(s', argmax_b Q_1(s', b)): one of two tables Q chooses, the other one judges.
 
-    Q_2 may have seen that action fall where Q_1 has not, and so v may be too low.
+    Q_2 may have seen that action fall where Q_1 has not, and so V(s') may be too low.
     """
     s = start
     for _ in range(steps):
         a = act((Q[0, s] + Q[1, s]) / 2, epsilon, rng)
         after, r, terminal = step(s, a, rng)
         Q1, Q2 = Q if rng.random() < 0.5 else Q[::-1]
-        v = 0 if terminal else Q2[after, rng.choice(best(Q1[after]))]
-        Q1[s, a] += alpha * (r + gamma * v - Q1[s, a])
+        V = 0 if terminal else Q2[after, rng.choice(best(Q1[after]))]
+        Q1[s, a] += alpha * (r + gamma * V - Q1[s, a])
         s = start if terminal else after
 
 
@@ -82,11 +83,11 @@ if __name__ == "__main__":
     for learn in q_learning, sarsa, expected_sarsa, double_q_learning:
         Q = np.zeros((2, 48, 4) if learn is double_q_learning else (48, 4))
         learn(Q, cliff, 36, 20_000, alpha=0.2, gamma=1, epsilon=0.1, rng=np.random.default_rng(0))
-        s, terminal, G = 36, False, 0
-        while not terminal and G > -100:
+        s, terminal, R = 36, False, 0
+        while not terminal and R > -100:
             s, r, terminal = cliff(s, np.argmax(Q[s] if Q.ndim == 2 else Q.sum(axis=0)[s]), None)
-            G += r
-        walk = f"returns {G:.0f}" if terminal else "does not arrive"
+            R += r
+        walk = f"returns {R:.0f}" if terminal else "does not arrive"
         print(f"{learn.__name__:17}  the greedy policy {walk}; along the edge -13")
     print("Q-learning learns what the best walk is worth, SARSA what its own is worth, with a\n"
           "stray step in ten; near the edge a stray step costs 100, so SARSA goes round.  So does\n"

@@ -1,8 +1,10 @@
 """REINFORCE with a baseline: an action followed by more than was expected becomes likelier.
 
-    θ ← θ + α γᵗ (G_t − V(s_t)) ∇ log π(a_t|s_t),   ∇ log π(a|s) = e_a − π(·|s)
+    θ ← θ + α γᵗ (R_t − V(s_t)) ∇ log π(a_t|s_t),   ∇ log π(a|s) = e_a − π(·|s)
 
-Sutton and Barto, 2nd edition, (13.11), for the mean over a batch of episodes; Williams 1992.
+R_t = r_t + γ R_{t+1} is the return from step t on, and Sutton and Barto's G_t.
+
+Williams 1992; Sutton and Barto, 2nd edition, (13.11), for the mean over a batch of episodes.
 """
 
 import numpy as np
@@ -17,11 +19,11 @@ def reinforce(theta, V, episodes, *, gamma, alpha, rate):
     pi, grad = softmax(theta), np.zeros(theta.shape)
     error, visits = np.zeros(len(V)), np.zeros(len(V))
     for episode in episodes:
-        G = 0.0
+        R = 0.0
         for t in reversed(range(len(episode))):
             s, a, r, _, _ = episode[t]
-            G = r + gamma * G
-            delta = G - V[s]
+            R = r + gamma * R
+            delta = R - V[s]
             grad[s] -= gamma**t * delta * pi[s] / len(episodes)
             grad[s, a] += gamma**t * delta / len(episodes)
             error[s] += delta
@@ -66,8 +68,8 @@ if __name__ == "__main__":
         if iteration % 20 == 0:
             test = [play(lake, softmax(theta), rng) for _ in range(500)]
             # The one reward comes last, so T steps return 0.99^(T - 1) times that.
-            G = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
-            print(f"after {100 * iteration:4} episodes: mean return {np.mean(G):.3f} (standard "
-                  f"error {np.std(G) / 500**0.5:.3f}); the best is exactly 0.542")
+            R = [0.99**(len(episode) - 1) * episode[-1][2] for episode in test]
+            print(f"after {100 * iteration:4} episodes: mean return {np.mean(R):.3f} (standard "
+                  f"error {np.std(R) / 500**0.5:.3f}); the best is exactly 0.542")
         batch = [play(lake, softmax(theta), rng) for _ in range(100)]
         theta, V = reinforce(theta, V, batch, gamma=0.99, alpha=20, rate=0.5)

@@ -9,33 +9,33 @@ import numpy as np
 
 
 def rlhf(theta, V, strings, r, ref, *, beta, epsilon, epochs, alpha, rate):
-    """θ and V after one batch written by π; V(s) moves towards the mean of its G_t.
+    """θ and V after one batch written by π; V(s) moves towards the mean of its R_t.
 
     ∇ log π(a|s) = e_a − π(·|s).
     """
     old = softmax(theta)
-    steps = [(s, a, G) for y in strings for (s, a), G in zip(y, credits(y, r, old, ref, beta))]
+    steps = [(s, a, R) for y in strings for (s, a), R in zip(y, credits(y, r, old, ref, beta))]
     for _ in range(epochs):
         pi, grad = softmax(theta), np.zeros(theta.shape)
-        for s, a, G in steps:
-            A, ratio = G - V[s], pi[s, a] / old[s, a]
+        for s, a, R in steps:
+            A, ratio = R - V[s], pi[s, a] / old[s, a]
             if ratio * A <= min(max(ratio, 1 - epsilon), 1 + epsilon) * A:  # not clipped
                 grad[s] -= ratio * A * pi[s] / len(steps)
                 grad[s, a] += ratio * A / len(steps)
         theta = theta + alpha * grad
     error, visits = np.zeros(len(V)), np.zeros(len(V))
-    for s, _, G in steps:
-        error[s] += G - V[s]
+    for s, _, R in steps:
+        error[s] += R - V[s]
         visits[s] += 1
     return theta, V + rate * error / np.maximum(visits, 1)
 
 
 def credits(string, r, pi, ref, beta):
-    """G_t of every step: the rewards from there on, less the price of leaving the reference."""
-    G, found = 0.0, []
+    """R_t of every step: the rewards from there on, less the price of leaving the reference."""
+    R, found = 0.0, []
     for s, a in reversed(string):
-        G += r[s, a] - beta * np.log(pi[s, a] / ref[s, a])
-        found.append(G)
+        R += r[s, a] - beta * np.log(pi[s, a] / ref[s, a])
+        found.append(R)
     return found[::-1]
 
 
