@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from gridworld.maps import frozen_lake
+from minirl.exact.planning import policy_iteration
+from minirl.exact.scorecard import objective
 from minirl.play.exploration import (Exploration, boltzmann, chosen, epsilon_greedy, highest,
                                      is_masked, who_explores)
 from minirl.play.many_learners import one_of, plan, split
+from minirl.play.optim import linear
 from minirl.play.q_learning import (double_q_learning, expected_sarsa, learners, q_learning,
                                     sarsa)
 from worlds import single_outcome
@@ -46,7 +49,7 @@ def test_epsilon_greedy_shares_among_the_best_actions_and_sometimes_takes_any(va
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0, 30.0])
 def test_boltzmann_weighs_by_the_exponential_of_the_value(values, temperature):
-    """(exploration.2), and what it says of T: worth T less, taken e times as rarely."""
+    """(exploration.2), and what it says of τ: worth τ less, taken e times as rarely."""
     chances = boltzmann(temperature).policy(values, 0)
     for row, chance in zip(values.tolist(), chances):
         weights = [math.exp(q / temperature) for q in row]
@@ -144,14 +147,54 @@ def test_a_greedy_learner_tries_everything_if_its_table_is_optimistic():
 @pytest.mark.parametrize("learner", [q_learning, sarsa, expected_sarsa, double_q_learning])
 @pytest.mark.parametrize("epsilon", [0.1, 0.3, 0.5])
 def test_from_zeros_everybody_finds_the_goal_of_the_lake_without_slip(learner, epsilon):
-    """(exploration.1): if the first action won every tie, Q-learning would find it in 0, 5 and 16
-    of 20 runs of 20,000 steps.  With random ties the slowest of 20 needs far fewer."""
+    """(exploration.1): with random ties 5,000 steps are enough for the slowest of 20."""
+    assert who_finds_the_goal(learner, epsilon_greedy(epsilon), 5000).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate, number", [(0.1, 0), (0.3, 4), (0.5, 16)])
+def test_if_the_first_action_won_all_ties_few_would_find_the_goal(rate, number):
+    """Of 20 runs of 20,000 steps, from zeros on the 4x4 lake without slip."""
+    first = Exploration(lambda progress: rate,
+                        lambda values, progress: np.eye(4)[values.argmax(axis=1)])
+    assert who_finds_the_goal(q_learning, first, 20_000).sum() == number
+
+
+def who_finds_the_goal(learner, rule, steps):
+    """Which of 20 learners, on the 4x4 lake without slip."""
     lake = frozen_lake(slippery=False).mdp(gamma=0.95)
     record = learners(lake, rng=range(20), tables=2 if learner is double_q_learning else 1)
-    trainer = learner(lake, record, learning_rate=0.5, decay=0.0, horizon=100,
-                      exploration=epsilon_greedy(epsilon), steps_per_iteration=5000)
-    found = next(trainer).Q.max(axis=(1, 2)) > 0
-    assert found.all()
+    trainer = learner(lake, record, learning_rate=0.5, decay=0.0, horizon=100, exploration=rule,
+                      steps_per_iteration=steps)
+    return next(trainer).Q.max(axis=(1, 2)) > 0
+
+
+@pytest.mark.parametrize("rate, worth", [(0.0, 0.5420), (0.1, 0.3060), (0.5, 0.0565)])
+def test_exploring_costs_the_best_policy_of_the_slippery_lake_most_of_its_value(rate, worth):
+    """(exploration.1), and 44 in a hundred at a rate of 0.1."""
+    lake = frozen_lake().mdp(gamma=0.99)
+    best = policy_iteration(lake).policy
+    exploring = epsilon_greedy(rate).policy(best, 1.0)  # its own table says what is greedy
+    assert round(objective(lake, exploring), 4) == worth
+    assert rate != 0.1 or round(1 - worth / objective(lake, best), 2) == 0.44
+
+
+@pytest.mark.parametrize("rule", [epsilon_greedy(0.3), boltzmann(0.7)],
+                         ids=["epsilon_greedy", "boltzmann"])
+def test_before_a_reward_is_found_behind_ten_moves_one_episode_in_2_to_the_10_finds_it(rule):
+    """A wrong move ends the episode; while all values are equal both rules are uniform."""
+    right = [1, 0, 0, 1, 1, 0, 1, 0, 1, 1]
+    lock = single_outcome([[min(s + 1, 9)] * 2 for s in range(10)],
+                          [[float(s == 9 and a == right[9]) for a in (0, 1)] for s in range(10)],
+                          [[s == 9 or a != right[s] for a in (0, 1)] for s in range(10)],
+                          np.eye(10)[0])
+    policy = rule.policy(np.zeros((10, 2)), 1.0)
+    assert objective(lock, policy) == pytest.approx(1 / 2**10, rel=1e-12)
+
+
+def test_a_schedule_explores_little_from_a_tenth_of_the_run_on():
+    rates = [epsilon_greedy(linear(1.0, 0.05, 0.1)).rate(progress) for progress in (1, 0.9, 0.4, 0)]
+    np.testing.assert_allclose(rates, [1.0, 0.05, 0.05, 0.05], atol=1e-12)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.25, 1.0])

@@ -32,7 +32,7 @@ def after(iterations, trainer):
 
 
 def greedily(row, u, iteration):
-    """The chances of (exploration.1) with ε = 0.6/(1 + iteration), and the action that u takes."""
+    """The chances of (exploration.1) with the rate 0.6/(1 + iteration), and the action that u takes."""
     epsilon, best = 0.6 / (1 + iteration), best_in(row)
     able = [b for b, q in enumerate(row) if q > -np.inf]
     chances = [epsilon * (b in able) / len(able) + (1 - epsilon) * (b in best) / len(best)
@@ -46,7 +46,7 @@ def best_in(row):
 
 
 def warmly(row, u, iteration):
-    """The chances of (exploration.2) with T = 0.5 + iteration, and the action that u takes."""
+    """The chances of (exploration.2) with τ = 0.5 + iteration, and the action that u takes."""
     weights = np.exp(np.array(row) / (0.5 + iteration))
     chances = weights / weights.sum()
     return chances, drawn(chances, u)
