@@ -1,29 +1,79 @@
-"""Many learners at once: the steps of `q_learning`, an array operation for hundreds of runs.
+"""How do hundreds of learners take their steps together?
 
 *Part 3, a side road.  Previous: `exploration`.  Next: `q_learning`.*
 
-`q_learning` shows a step as it is: one learner, one line for each equation.  A hundred learners
-that take turns at that cost a hundred times as much.  Here all of them take their step together,
-and each line is one operation on arrays with an entry per learner.  What they learn is the same,
-bit for bit; from some thirty learners on they learn it sooner.
+One learner of values says little about an algorithm: the next one had other luck.  So R learners
+are trained side by side, each with a table and random numbers of its own.  `q_learning` shows a
+step as it is, for one learner, with a line for each equation.  A hundred learners that take turns
+at that cost a hundred times as much.  Here all of them take their step at once, and each line is
+one operation on arrays that have an entry per learner.  What they learn is the same, bit for bit.
+Read `q_learning` first, whose step this is another form of.
 
-An operation on arrays costs about a microsecond before it has done anything, so there should be few
-of them in a step.  Three things are arranged for that.
+**In numbers.**  Two learners play a world with two states and two actions.  Their tables are laid
+end to end, in one long table of four rows:
 
-*What does not depend on values is decided before the first step.*  Who explores, what is tried and
-with which luck (`exploration.who_explores`), and what the world does (`environment`): a number
-says it whatever the learner has learned.
+    learner     0      0      1      1
+    state       0      1      0      1
+    row         0      1      2      3
+    values     1 3    0 0    5 2    0 0
 
-*Only those who look at their values look them up*: the learners that do not explore.
+Both stand in state 0, so `here`, the rows in which they look, is 0 and 2.  The rate is 0.5.  The
+first learner draws the number 0.25.  It lies below the rate, so that the learner explores, with
+luck 0.25/0.5 = 0.5, and takes action ⌊2 · 0.5⌋ = 1.  The second one draws 0.75, looks at its values
+5 and 2, and takes action 0:
 
-*A row an action.*  NumPy finds the maximum of a few long rows faster than that of many short ones,
+>>> from minirl.play.exploration import epsilon_greedy
+>>> tables, here = np.array([[1., 3.], [0., 0.], [5., 2.], [0., 0.]]), np.array([0, 2])
+>>> act = plan(epsilon_greedy(0.5), np.array([[0.25, 0.75]]), 2, 1.0)
+>>> actions = act(0, tables, here, None, False)
+>>> print(actions)
+[1 0]
+
+In the flat memory of the long table the entry of a row and an action is 2 · row + action: 1 and 4.
+Both actions pay 1 and end the episode.  With α = 0.5 the update (q_learning.1) moves 3 halfway to
+1, and 5 as well, in one line for both learners:
+
+>>> entry, flat = 2 * here + actions, tables.reshape(-1)
+>>> flat[entry] += 0.5 * (1 - flat[entry])
+>>> print(tables.tolist())
+[[1.0, 2.0], [0.0, 0.0], [3.0, 2.0], [0.0, 0.0]]
+
+Each learner has a row of its own, so that no entry is written twice in a step.
+
+**What makes it fast.**  An operation on arrays costs about a microsecond before it has done
+anything.  So a step should have few of them.  Three things are arranged for that.
+
+*What does not depend on values is decided before the first step.*  A number says who explores,
+what is tried and with which luck (`exploration.who_explores`), and another one what the world does
+(`environment`), whatever the learner has learned.
+
+*Only the learners that do not explore look up their values.*
+
+*A row per action.*  NumPy finds the maximum of a few long rows faster than that of many short ones,
 so values (R, A) are turned into (A, R) before they are compared.
 
-All tables are laid end to end, (M·R·S, A).  `here` (R,) are the rows of the states in the table
-that each learner updates, and `here + across` those in its other table; `across` is None if there
-is none.
+**What it costs.**  A few learners do not fill the arrays.  Below some thirty of them the loop over
+lists in `q_learning` is sooner done, and a call takes whichever is faster.  The price in the text
+is that a step no longer looks like its equation.
 
-Read first: `exploration`, `environment`, and `q_learning`, which this is another form of.
+**Several tables.**  Double Q-learning has M = 2 tables for each learner.  All M·R·S rows are laid
+end to end, first those of all first tables.  `here` (R,) are the rows of the states in the table
+that each learner updates, and `here + across` those in its other table.  With one table `across` is
+None.
+
+**Exercises.**  `from minirl.play.many_learners import *`
+1. Of three actions the first and the last are marked.  Which one does a luck of 0.6 take?
+       one_of(np.array([[True], [False], [True]]), np.array([0.6])).tolist()
+2. A number serves as a coin and as luck.  What is left of 0.4 and of 0.9 when the coin is known?
+       split(np.array([0.4, 0.9]))[1].round(4)
+3. Does learner 7 learn the same alone as among fifty?
+       from minirl.kernel.mdp import coin_game
+       from minirl.play.q_learning import learners, sarsa
+       coin = coin_game(gamma=0.9)
+       together, alone = (next(sarsa(coin, learners(coin, rng=rng))) for rng in (range(50), 7))
+       bool((together.Q[7] == alone.Q[0]).all())
+
+Read next: `q_learning`, where the step is written as its equations.
 """
 
 from functools import cache
@@ -50,8 +100,8 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
         one of the functions below.  It is told the rows `there` (R,) of the next states, and
         returns their values (R,) and the actions (R,) that are planned there, or None.
     tables, updates : (M, R, S, A)
-    step_sizes : (n,) float
-        α of an entry that has been updated n times before.
+    step_sizes : float array
+        α of an entry, by the number of updates that it has had before.
     numbers : (R, T, 4) float
         What decides T steps: the action, the outcome, the next first state, and what `ahead` needs.
     horizon : int
@@ -70,11 +120,11 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
     >>> from minirl.kernel.mdp import coin_game
     >>> from minirl.play.exploration import epsilon_greedy
     >>> record = SimpleNamespace(states=np.array([0]), age=np.array([0]), planned=None)
-    >>> Q, n = np.zeros((1, 1, 1, 2)), np.zeros((1, 1, 1, 2), int)
+    >>> Q, N = np.zeros((1, 1, 1, 2)), np.zeros((1, 1, 1, 2), int)
     >>> numbers = np.array([[[0.0, 0, 0, 0], [0.9, 0, 0, 0]]])
     >>> _, _, paid, ended = move_together(playable(coin_game()), record, epsilon_greedy(1.0),
-    ...                                   value_of_best, Q, n, np.full(2, 0.5), numbers, 9, 1.0)
-    >>> print(Q, n, paid.T, ended.T)
+    ...                                   value_of_best, Q, N, np.full(2, 0.5), numbers, 9, 1.0)
+    >>> print(Q, N, paid.T, ended.T)
     [[[[0.5 0. ]]]] [[[[1 1]]]] [[1. 0.]] [[False  True]]
     """
     (R, T, _), (M, _, S, A) = numbers.shape, tables.shape
@@ -108,18 +158,18 @@ def move_together(world, record, exploration, ahead, tables, updates, step_sizes
             available, masked = hide(tables, world.available)
         target, planned = look_ahead(t, rows, mine + states, across, masked)
         entry += mine * A if M > 1 else begin
-        before, n = entries.take(entry), counts.take(entry)
+        before, number = entries.take(entry), counts.take(entry)
         if masked:
             check_available(before)
-        # (q_learning.1), in the memory of v: r + γ v − Q(s, a), times α, added to Q(s, a).
+        # (q_learning.1), in the memory of V(s'): r + γ V(s') − Q(s, a), times α, and Q(s, a) added.
         target *= discounts
         target += rewards
         target -= before
-        target *= step_sizes.take(n)
+        target *= step_sizes.take(number)
         target += before
         entries[entry] = target
-        n += 1
-        counts[entry] = n
+        number += 1
+        counts[entry] = number
 
         paid[t] = rewards
         late = t >= last if truncated is None else (t >= last) | truncated
