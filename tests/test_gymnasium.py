@@ -496,6 +496,12 @@ def test_blackjack_is_learned_without_its_law():
     assert objective(BLACKJACK, greedy) > best - 0.08 > -0.13 > objective(BLACKJACK, always_stick)
 
 
+@pytest.mark.slow
+def test_after_100_000_episodes_of_blackjack_its_value_is_known_to_a_few_thousandths():
+    """A learner says −0.0488, the law −0.0466."""
+    assert value_after(100_000) == pytest.approx(-0.0488, abs=0.003)
+
+
 def test_the_law_of_blackjack_is_that_of_gymnasium():
     """Observations, by chi-square over 3,000 games of a policy that tries everything."""
     env, world = theirs("Blackjack"), Environment(theirs("Blackjack"))

@@ -9,7 +9,7 @@ import pytest
 
 from gridworld.classics import maximisation_bias
 from gridworld.maps import cliff_walk, frozen_lake, windy_grid
-from minirl.exact.evaluation import action_values, evaluate
+from minirl.exact.evaluation import action_values, evaluate, from_start
 from minirl.play.exploration import Exploration, boltzmann, epsilon_greedy
 from minirl.exact.planning import policy_iteration
 from minirl.kernel import environment
@@ -427,6 +427,89 @@ def test_the_greedy_policy_of_the_mean_of_sixteen_learners_is_optimal():
     record = after(25, q_learning(mdp, learners(mdp, rng=range(16), initial_value=1.0)))
     values = evaluate(mdp, np.eye(4)[record.Q.mean(axis=0).argmax(axis=1)])
     assert mdp.start @ values == pytest.approx(best.objective, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mean_update_is_what_is_missing_to_bellmans_equation(seed):
+    """(q_learning.7), by a loop over outcomes; it is zero for all entries at Q*, and only there."""
+    mdp = leaky(seed, 4, 3, 2)
+    best = policy_iteration(mdp).action_values
+    for Q in best, np.random.default_rng(seed).normal(size=(4, 3)):
+        mean = np.zeros((4, 3))
+        for s, a, k in np.ndindex(4, 3, 2):
+            V = 0.0 if mdp.terminated[s, a, k] else max(Q[mdp.next_state[s, a, k]])
+            mean[s, a] += mdp.prob[s, a, k] * (mdp.reward[s, a, k] + mdp.gamma * V - Q[s, a])
+        ahead = (mdp.transitions @ Q.max(axis=1)).reshape(4, 3)
+        np.testing.assert_allclose(mean, mdp.mean_reward + mdp.gamma * ahead - Q, atol=1e-12)
+        assert (np.abs(mean).max() < 1e-9) == (Q is best)
+
+
+# Noise, bias and the maximum.
+
+
+def worth(mdp, policy):
+    """J; a state that a policy never visits has no value, and needs none."""
+    return from_start(mdp, np.nan_to_num(evaluate(mdp, policy)))
+
+
+def greedy_policy(Q):
+    return np.eye(4)[Q.argmax(axis=1)]
+
+
+def test_on_the_cliff_a_table_at_rest_is_worth_more_greedily_or_more_while_exploring():
+    """The rows of the table: (q_learning.4) rests at Q*, (q_learning.2) and (q_learning.3) where Q
+    is the value of the policy that explores by it."""
+    cliff, rule = cliff_walk().mdp(gamma=1.0), epsilon_greedy(0.1)
+    rest = np.zeros((48, 4))
+    for _ in range(5):
+        rest = action_values(cliff, np.nan_to_num(evaluate(cliff, rule.policy(rest, 0))))
+    np.testing.assert_allclose(
+        rest, action_values(cliff, np.nan_to_num(evaluate(cliff, rule.policy(rest, 0)))))
+    for Q, steps, exploring in ((policy_iteration(cliff).action_values, 13, -50.8),
+                                (rest, 15, -20.7)):
+        assert steps_of_the_greedy_path(cliff, Q) == steps
+        assert worth(cliff, greedy_policy(Q)) == pytest.approx(-steps, abs=1e-9)
+        assert round(worth(cliff, rule.policy(Q, 0)), 1) == exploring
+
+
+@pytest.mark.slow
+def test_double_q_learning_still_goes_round_the_cliff_after_20_000_steps():
+    cliff = cliff_walk().mdp(gamma=1.0)
+    record = after(20, double_q_learning(cliff, learners(cliff, rng=range(20), tables=2),
+                                         **BY_THE_BOOK))
+    assert {steps_of_the_greedy_path(cliff, Q) for Q in record.Q} == {17}
+    exploring = [worth(cliff, BY_THE_BOOK["exploration"].policy(Q, 0)) for Q in record.Q]
+    assert round(np.mean(exploring), 1) == -24.5
+
+
+def test_the_larger_of_two_noisy_results_is_too_large_and_a_second_table_is_not():
+    """The four cases of the text, and all sixteen of two tables, by (q_learning.5)."""
+    cases = list(itertools.product([-1, 1], repeat=2))
+    assert [max(case) for case in cases] == [-1, 1, 1, 1]
+    assert np.mean([max(case) for case in cases]) == 0.5
+    judged = [np.mean([second[a] for a in best_in(first)])
+              for first, second in itertools.product(cases, repeat=2)]
+    assert np.mean(judged) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first, trials, share, errors", [
+    (1.0, 60, 69, [0.196, 0.187, 0.187]), (0.0, 3, 89, [0.175, 0.163, 0.164])])
+def test_a_mean_of_tables_has_less_noise_and_the_same_bias(first, trials, share, errors):
+    """960 learners on the slippery lake: the optimal ones of 60 means of 16 after 25,000 steps;
+    after 30,000 how many in a hundred are within 5 % of the optimum, and the largest error of a
+    table, of a mean of 16 and of a mean of 256."""
+    lake = frozen_lake().mdp(gamma=0.99)
+    best, ice = policy_iteration(lake), np.isin(frozen_lake().symbols, ["S", "F"])
+    trainer = q_learning(lake, learners(lake, rng=range(960), initial_value=first))
+    means = after(25, trainer).Q.reshape(60, 16, 16, 4).mean(axis=1)
+    assert sum(worth(lake, greedy_policy(Q)) > best.objective - 1e-9 for Q in means) == trials
+    Q = after(30, trainer).Q
+    assert round(100 * np.mean([worth(lake, greedy_policy(one)) > 0.95 * best.objective
+                                for one in Q])) == share
+    found = [np.mean([np.abs(Q[i:i + k].mean(axis=0) - best.action_values)[ice].max()
+                      for i in range(0, 961 - k, k)]) for k in (1, 16, 256)]
+    assert np.round(found, 3).tolist() == errors
 
 
 # Metrics.

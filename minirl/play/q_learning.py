@@ -1,75 +1,123 @@
-"""Learn what actions are worth by playing, and act on it: Q-learning, SARSA and their relatives.
+"""How does a learner find out what actions are worth, by playing only?
 
 *Part 3.  Previous: `many_learners`.  Next: `reinforce`.*
 
-Planning (`planning`) needs the tables of the world.  A learner that only plays sees one step at a
-time: from state s action a led to s' and paid r.  It moves the entry of s and a towards what the
-step suggests,
+Planning needs the tables of the world.  A learner that only plays sees one step at a time: in the
+state s the action a paid r and led to s'.  It moves one entry of its table towards what the step
+suggests,
 
-    Q(s, a) ← Q(s, a) + α (r + γ v − Q(s, a)),                                        (q_learning.1)
+    Q(s, a) ← Q(s, a) + α (r + γ V(s') − Q(s, a)),                                    (q_learning.1)
 
-without γ v where the step terminated the episode; a truncated episode keeps it.  The four learners
-of this chapter differ in the value v that they give to the next state.  In *SARSA* it is the value
-of the action a' that the learner takes there; in *expected SARSA* the mean over what it might take,
-and in *Q-learning* that of the best action, whatever it takes,
+by the share α of the difference.  V(s') is the value that it gives to the next state.  There is no
+γ V(s') where the step terminated the episode; a truncated episode keeps it.  *Q-learning* believes
+that the best action will be taken in s', whatever the learner does there,
 
-    SARSA           v = Q(s', a'),   a' ~ π(·|s')                                     (q_learning.2)
-    expected SARSA  v = Σ_b π(b|s') Q(s', b)                                          (q_learning.3)
-    Q-learning      v = max_b Q(s', b).                                               (q_learning.4)
+    V(s') = max_b Q(s', b).                                                           (q_learning.4)
 
-Here π is the policy that explores (`exploration`).  So SARSA is *on-policy*: it learns what its own
-exploring policy is worth, and expected SARSA learns the same with less noise.  Q-learning is
-*off-policy*: it learns about the greedy policy while it explores, because r + γ v is a sample of
-the right side of Bellman's equation (planning.1).  On the cliff the difference is plain.
-Q-learning finds the shortest way, along the edge, and falls off while exploring; SARSA knows that
-it will stumble, and takes the detour.
+**In numbers.**  A corridor has two cells, 0 and 1.  The step to the right out of cell 1 pays 1 and
+ends the episode.  Every other step pays 0, and to the left of cell 0 is a wall.  Let γ = ½, α = ½,
+and all values be 0.  The learner goes right from cell 1, then right from cell 0, and right again:
 
-The maximum has a flaw.  The largest of several noisy estimates is too large on average, even where
-each of them is right on average.  *Double Q-learning* keeps two tables.  One chooses the best
-action, the other says what it is worth; a coin decides which of the two is updated,
+    (1, right) pays 1 and ends          Q(1, right) = 0 + ½ (1 − 0)         = ½
+    (0, right) pays 0, leads to 1       Q(0, right) = 0 + ½ (0 + ½ ½ − 0)   = ⅛
+    (1, right) pays 1 and ends          Q(1, right) = ½ + ½ (1 − ½)         = ¾
 
-    double          v = Q₂(s', argmax_b Q₁(s', b))   updates Q₁, and the other way round.
-                                                                                      (q_learning.5)
-The learner acts on their mean.  With a single table, (q_learning.5) *is* (q_learning.4).  Of equal
-actions a learner takes any, and double Q-learning judges any; where one best action of a table is
-asked for, `argmax` gives the first of them.
+In the second line V(1) is the larger of Q(1, left) = 0 and Q(1, right) = ½.
 
-An action that is not available has the value −∞ in every table, and nobody takes it.
+>>> Q, right = np.zeros((2, 2)), 1
+>>> for s, r, after, terminated in (1, 1, 1, True), (0, 0, 1, False), (1, 1, 1, True):
+...     V = 0 if terminated else max(Q[after])
+...     Q[s, right] += 0.5 * (r + 0.5 * V - Q[s, right])
+...     print(s, Q[s, right])
+1 0.5
+0 0.125
+1 0.75
 
-For the table to settle in a random world the steps must shrink, but not too fast.  With n the
-number of updates of the entry, the present one included,
+So the reward travels backwards, one step per visit.  The best values are 1 and γ = ½ for right, and
+¼ for left, which wastes a step or two.  After 1,000 steps the learner of this chapter has them.
+The law lists, for each cell and action, (chance, next cell, reward, whether the episode ends):
 
-    α = learning_rate / n^decay,   convergence for ½ < decay ≤ 1.                     (q_learning.6)
+>>> law = [[[(1, 0, 0, False)], [(1, 1, 0, False)]], [[(1, 0, 0, False)], [(1, 1, 1, True)]]]
+>>> world = TabularMDP.from_gymnasium(law, gamma=0.5)
+>>> print(next(q_learning(world, learners(world, rng=0), learning_rate=0.5, decay=0.0)).Q.round(4))
+[[[0.25 0.5 ]
+  [0.25 1.  ]]]
 
-In a deterministic world a constant α, decay = 0, is as good and quicker, except for SARSA, whose
-own next action is random.
+**Why it works.**  Hold the table fixed.  The mean over what the world may answer to s and a is
 
-*Many runs at once.*  One call trains R independent learners.  Each has a generator of its own and
-draws the same numbers whoever is beside it, so that R runs at once equal the same runs one by one,
-bit for bit, and a curve comes with its spread.  Their errors are independent too, so averaging the
-tables of several learners removes most of what is noise.  On the slippery 4x4 lake, at gamma 0.99
-and from initial values of 1, some 70 in 100 learners are within 5 % of the optimum after 30,000
-steps; the greedy policy of the mean of sixteen was optimal in each of 60 trials after 25,000.  It
-removes no bias: from initial values of 0 such a mean was never optimal.
+    E[r + γ V(s') − Q(s, a)] = r(s, a) + γ Σ_s' P(s'|s, a) max_b Q(s', b) − Q(s, a).  (q_learning.7)
 
-*Few take turns, many move together.*  A loop over Python lists, an equation a line, is nearly
-twenty times as fast as arrays of length one.  So up to some thirty ε-greedy learners take turns
-(`_take_turns`; fewer where the tables are large beside the steps of an iteration), and two or three
-of those that draw their actions, whose chances are still NumPy's.  More of them move together, an
-array operation for all (`many_learners`), and so do those in an environment without a law.  Both
-ways learn the same, bit for bit.
+Bellman's equation (planning.1) says that this is 0 for the best values.  So an entry moves, on
+average, towards the right side of that equation.  All entries are at rest, on average, exactly
+where the equation holds for all of them, and only Q* satisfies it.  The tables r(s, a) and P are
+not needed, because each step is a sample of the right side.
 
-*Without a law.*  Where a world comes from does not matter, as long as it can be played: a
-`TabularMDP`, or a Gymnasium environment behind `environment.Environment`.  Of blackjack (Sutton and
-Barto, example 5.1) one learner with ε = 0.1 and decay = 0.8 says after 500,000 episodes that it is
-worth −0.044 at the start.  The law says −0.047.
+**Four learners** differ in V(s').  Here π is the policy that explores (`exploration`).  The numbers
+are J on the cliff at γ = 1, of the greedy policy and of one that explores with a rate of 0.1:
 
-*Judged by the truth.*  Give a learner Q* and it reports ‖Q − Q*‖∞ along the way.
+                    V(s')                                       greedy  exploring
+    SARSA           Q(s', a'), a' ~ π(·|s'), then taken         −15     −20.7         (q_learning.2)
+    expected SARSA  Σ_b π(b|s') Q(s', b)                        −15     −20.7         (q_learning.3)
+    Q-learning      max_b Q(s', b)                              −13     −50.8
+    double          Q₂(s', argmax_b Q₁(s', b))                  −17     −24.5         (q_learning.5)
 
-Read first: `planning`, `exploration`.  Compare: `reinforce`, which learns the policy itself.
+*SARSA* is *on-policy*: with the mean under π in the place of the maximum, (q_learning.7) is 0 where
+Q is the value of the very policy that explores.  *Expected SARSA* rests there too, without the
+noise of a'.  Q-learning is *off-policy*: it learns about the greedy policy and plays another one.
+
+    · · · · · · · · · · · ·        → → → → → → → → → → → ↓
+    · · · · · · · · · · · ·        ↑ · · · · · · · · · · ↓
+    → → → → → → → → → → → ↓        ↑ · · · · · · · · · · ↓
+    S C C C C C C C C C C G        S C C C C C C C C C C G
+    Q-learning, 13 steps           SARSA, 15 steps
+
+Q-learning finds the shortest way, and falls off the edge while it explores.  SARSA knows that it
+will stumble.  The first three rows are exact, for the tables that are at rest.
+
+**The maximum has a flaw.**  Two actions pay +1 or −1, each with ½, so both are worth 0.  Try each
+once.  The larger of the two results is −1 in one case of four, and 1 in three: ½ on average, and
+not 0.  *Double Q-learning* keeps two tables with separate luck.  Q₁ says which action is best and
+Q₂ what that is worth, here 0 on average.  A coin decides whether Q₁ is updated so, or Q₂ the other
+way round, and the learner acts on their mean.  Its values are rather too low: on the cliff Q₂ may
+know of a fall of which Q₁ does not.  Its row in the table is the mean of 20 learners after 20,000
+steps with α = ½, all of which still go round in 17 steps.
+
+**The step size.**  In a deterministic world a constant α will do, except for SARSA, whose a' is
+random.  In a random one α has to shrink, but not too fast, and every entry has to be tried again
+and again.  With N[s, a] the number of updates of the entry, the present one included,
+
+    α = learning_rate / N[s, a]^decay,   which converges for ½ < decay ≤ 1.           (q_learning.6)
+
+**Noise and bias.**  Learners with separate luck have tables Q* + bias + noise, and the noise is 0
+on average.  The mean of k tables has the same bias, and √k times as little noise.  On the slippery
+4x4 lake, at γ = 0.99 and from initial values of 1, the largest error of a table is 0.196 after
+30,000 steps, on average over 960 learners.  For means of 16 tables it is 0.187, and for means of
+256 it is 0.187 too: that is bias.  Of the single learners 69 in 100 are within 5 % of the optimum.
+The greedy policy of the mean of 16 was optimal in 60 of 60 trials after 25,000 steps, and from
+initial values of 0 in 3 of 60.
+
+**Without a law.**  An environment of Gymnasium is played as well (`environment`).  After 100,000
+episodes of blackjack a learner says that the game is worth −0.0488; by its law it is −0.0466.
+
+**Exercises.**  `from minirl.play.q_learning import *`
+1. The largest of ten results, each of them +1 or −1 with ½: what is its mean?
+       np.random.default_rng(0).choice([-1, 1], size=(10_000, 10)).max(axis=1).mean().item()
+2. Q-learning and expected SARSA toss a fair coin in the coin game, at γ = ½.  What is head worth?
+       from minirl.kernel.mdp import coin_game
+       coin, fair = coin_game(gamma=0.5), epsilon_greedy(1.0)
+       off = next(q_learning(coin, learners(coin, rng=0), exploration=fair))
+       on = next(expected_sarsa(coin, learners(coin, rng=0), exploration=fair))
+       [off.Q[0, 0, 0].round(2).item(), on.Q[0, 0, 0].round(2).item()]
+3. At γ = 0.9 head is worth 10, and decay = 1 converges.  What is the value after 100,000 steps?
+       from minirl.kernel.mdp import coin_game
+       coin = coin_game(gamma=0.9)
+       trainer = q_learning(coin, learners(coin, rng=0), decay=1.0, steps_per_iteration=100_000)
+       next(trainer).Q.round(2)
+
+Read next: `reinforce`, which learns the policy itself.
 Source: Watkins and Dayan 1992, "Q-learning"; van Seijen et al. 2009 on expected SARSA; van Hasselt
-2010, "Double Q-learning"; Sutton and Barto, 2nd edition, §§6.4 to 6.7; Even-Dar and Mansour 2003,
-"Learning rates for Q-learning", on (q_learning.6).
+2010, "Double Q-learning"; Sutton and Barto, 2nd edition, example 5.1 and §§6.4 to 6.7; Even-Dar and
+Mansour 2003, "Learning rates for Q-learning", on (q_learning.6).
 """
 
 from bisect import bisect
@@ -140,8 +188,11 @@ def q_learning(world, record, *, learning_rate=1.0, decay=0.6, exploration=epsil
 
 def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration, horizon,
            steps_per_iteration, iterations, truth):
-    """(q_learning.1) for every kind of v: `row_value` where learners take turns, `ahead` where they
-    move together."""
+    """The loop of all four learners: an iteration of steps (q_learning.1), and a record of it.
+
+    They differ in V(s'): `row_value` is for learners that take turns, `ahead` for those that move
+    together, and M is the number of tables.
+    """
     law, world = world, playable(world)
     checks.step_size(learning_rate, decay)
     horizon, T = (checks.whole(name, value) for name, value in (
@@ -165,11 +216,11 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
             bits.random(out=numbers)
         tables, updates = record.tables.copy(), record.updates.copy()
         needed = updates.max() + T
-        if len(step_sizes) < needed:  # α of an entry with n updates before, for all such n
+        if len(step_sizes) < needed:  # α of an entry after 0, 1, 2, … updates, (q_learning.6)
             more = learning_rate / np.arange(len(step_sizes) + 1, needed + T + 1)**decay
             step_sizes = step_sizes + more.tolist() if few else np.append(step_sizes, more)
-        move, v = (_take_turns, row_value) if few else (move_together, ahead)
-        states, planned, paid, ended = move(world, record, exploration, v, tables, updates,
+        move, value = (_take_turns, row_value) if few else (move_together, ahead)
+        states, planned, paid, ended = move(world, record, exploration, value, tables, updates,
                                             step_sizes, drawn, horizon, progress)
         finished, age, earned, episodes, reward, number = _episodes(paid, ended, record)
         metrics = {"rollout/reward": reward, "rollout/episodes": number}
@@ -289,26 +340,26 @@ def expected_sarsa(world, record, *, learning_rate=1.0, decay=0.6, exploration=e
     def of_the_policy(progress):
         def value(row):
             policy, = exploration.policy(np.array([row]), progress).tolist()
-            v = 0.0  # and not `sum`, which newer Pythons round in a way of their own
+            V = 0.0  # and not `sum`, which newer Pythons round in a way of their own
             for chance, q in zip(policy, row):
                 if q > HIDDEN:
-                    v += chance * q
-            return v
+                    V += chance * q
+            return V
 
         return value
 
     def expected(progress):  # the same for ε-greedy learners, without arrays
-        epsilon = exploration.rate(progress)
+        rate = exploration.rate(progress)
 
         def value(row):
             if HIDDEN in row:
                 row = [q for q in row if q > HIDDEN]
-            best, tried = max(row), epsilon / len(row)
-            preferred = (1 - epsilon) / row.count(best) + tried
-            v = 0.0
+            best, tried = max(row), rate / len(row)
+            preferred = (1 - rate) / row.count(best) + tried
+            V = 0.0
             for q in row:
-                v += (preferred if q == best else tried) * q
-            return v
+                V += (preferred if q == best else tried) * q
+            return V
 
         return value
 
@@ -365,11 +416,14 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
                 horizon, progress):
     """The steps of an iteration, run by run and one at a time, over lists.
 
-    `row_value(progress)` is the v of a row of Q, or `row_value` is None where v is the value of one
-    action.  Anything else is as in `many_learners.move_together`, which does the same to the bit.
+    A loop over lists, an equation per line, is nearly twenty times as fast as arrays of length one.
+    From some thirty ε-greedy learners on, arrays are faster; from four on, where actions are drawn,
+    whose chances are NumPy's; and sooner where the tables are large beside the steps.
 
-    Of the four numbers of a step the first decides the action, and the fourth, in double Q-learning
-    and in SARSA, what is looked at in the next state.
+    `row_value(progress)` is V(s') as a function of the row Q(s', ·), or `row_value` is None where
+    V(s') is the value of one action.  All else is as in `many_learners.move_together`, which does
+    the same to the bit.  Of the four numbers of a step the first decides the action, and the
+    fourth, in double Q-learning and in SARSA, what is looked at in the next state.
     """
     (R, T, _), A, two_tables = numbers.shape, world.shape[1], len(tables) > 1
     choices, outcomes, restarts, fourth = numbers.transpose(2, 0, 1)
@@ -406,14 +460,14 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
         columns = (repeat(None) if column is None else column[run].tolist() for column in (
             tried, explores if masked else None, luck, outcomes, starts, sides, explores_ahead,
             luck_ahead))
-        Qs, ns = tables[:, run].tolist(), updates[:, run].tolist()
-        Q, other, n = Qs[0], Qs[-1], ns[0]
+        Qs, Ns = tables[:, run].tolist(), updates[:, run].tolist()
+        Q, other, N = Qs[0], Qs[-1], Ns[0]
         s, planned, age = states[run].item(), plans[run].item(), record.age[run].item()
         rewards, ends = [], []
         for a, exploring, u, outcome, start, side, exploring_ahead, u_ahead in zip(*columns):
             if two_tables:  # a coin decides which of them is updated
-                Q, other, n = Qs[side], Qs[not side], ns[side]
-            row, counts = Q[s], n[s]
+                Q, other, N = Qs[side], Qs[not side], Ns[side]
+            row, counts = Q[s], N[s]
             if planned >= 0:
                 a, planned = planned, -1
             elif a < 0:
@@ -423,16 +477,16 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
             # (sampling.1); from here on s is the next state.
             s, r, terminated = results[bisect(limits, outcome)]
             if terminated:
-                v = 0.0
+                V = 0.0
             elif value is not None:
-                v = value(Q[s])                                  # (q_learning.3), (q_learning.4)
+                V = value(Q[s])                                  # (q_learning.3), (q_learning.4)
             elif two_tables:
-                v = other[s][chosen(Q[s], False, u_ahead)]       # (q_learning.5)
+                V = other[s][chosen(Q[s], False, u_ahead)]       # (q_learning.5)
             else:
                 planned = choose(Q[s], exploring_ahead, u_ahead)
-                v = Q[s][planned]                                # (q_learning.2)
+                V = Q[s][planned]                                # (q_learning.2)
             q, k = row[a], counts[a]
-            row[a] = q + step_sizes[k] * (r + gamma * v - q)     # (q_learning.1)
+            row[a] = q + step_sizes[k] * (r + gamma * V - q)     # (q_learning.1)
             counts[a] = k + 1
             rewards.append(r)
             age += 1
@@ -440,7 +494,7 @@ def _take_turns(world, record, exploration, row_value, tables, updates, step_siz
                 ends.append(len(rewards) - 1)
                 s = first if start is None else start
                 planned, age = -1, 0
-        tables[:, run], updates[:, run] = Qs, ns
+        tables[:, run], updates[:, run] = Qs, Ns
         states[run], plans[run], paid[run], ended[run, ends] = s, planned, rewards, True
     plans_ahead = row_value is None and not two_tables
     return states, plans if plans_ahead else None, paid.T, ended.T
