@@ -32,7 +32,7 @@ def after(iterations, trainer):
 
 
 def greedily(row, u, iteration):
-    """The chances of (exploration.1) with the rate 0.6/(1 + iteration), and the action that u takes."""
+    """The chances of (exploration.1) at the rate 0.6/(1 + iteration), and the action of u."""
     epsilon, best = 0.6 / (1 + iteration), best_in(row)
     able = [b for b, q in enumerate(row) if q > -np.inf]
     chances = [epsilon * (b in able) / len(able) + (1 - epsilon) * (b in best) / len(best)

@@ -18,11 +18,11 @@ takes one of the best actions, each of the two with ½.  So the first action has
 >>> print(epsilon_greedy(0.3).policy(values, 1.0).round(4))
 [[0.1  0.45 0.45 0.  ]]
 
-In general,
+The last argument is the progress of a schedule, which comes below.  In general,
 
     π(a|s) = (1 − rate) greedy(a|s) + rate uniform(a|s).                             (exploration.1)
 
-Here greedy(a|s) is 1/m if a is one of the m actions of highest value, and 0 otherwise.
+Here greedy(a|s) is 1/m if a is one of the m actions of highest value, and 0 otherwise, while
 uniform(a|s) is one over the number of available actions, or 0 if a is not available.  Most books
 write ε for the rate, hence the name.
 
@@ -57,16 +57,17 @@ much less, while ε-greedy exploration does not notice.
 Whatever is tried disappoints: its value falls below the values of what has not been tried.  So even
 a greedy learner tries everything, but only at the beginning.
 
-**What it costs.**  A learner that explores earns less.  On the slippery 4x4 lake, at γ = 0.99, the best policy
-is worth 0.5420.  If it explores with a rate of 0.1 it is worth 0.3060, and with a rate of 0.5 only
-0.0565, because one stray step beside a hole may end the episode.  Therefore the rate or the
+**What it costs.**  A learner that explores earns less.  On the slippery 4x4 lake, at γ = 0.99, the
+best policy is worth 0.5420.  If it explores with a rate of 0.1 it is worth 0.3060, and with a rate
+of 0.5 only 0.0565, because one stray step beside a hole may end the episode.  So the rate or the
 temperature may be a schedule (`optim`), a function of the progress that *remains*, which is 1 at
-the beginning and 0 at the end.  With `epsilon_greedy(linear(1.0, 0.05, 0.1))` a learner tries
-everything at first, and has a rate of 0.05 from a tenth of the run on.
+the beginning of a run and 0 at its end.  With `epsilon_greedy(linear(1.0, 0.05, 0.1))` a learner
+tries everything at first, and has a rate of 0.05 from a tenth of the run on.
 
 **When it fails.**  Both rules try one step at a time.  Suppose that the only reward lies behind ten
-moves, of which each has to be the right one of two.  Before it is found all values are equal, and
-both rules play uniformly.  Then one episode in 2¹⁰ finds it, whatever the rate or the temperature.
+moves, of which each has to be the right one of two, and that a wrong one ends the episode.  Before
+the reward is found all values are equal, and both rules play uniformly.  One episode in 2¹⁰ finds
+it, whatever the rate or the temperature.
 
 **One number decides a step.**  The rest is about how the code draws an action.  An `Exploration`
 has a `rate`, the share of steps in which a learner explores.  In the others it takes one of the
