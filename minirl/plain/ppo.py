@@ -6,7 +6,8 @@ Once ρ_t is ε away from 1, going on gains nothing.  δ_t = r + γ V(s') − V(
 did better than V expected.  A_t = δ_t + γλ A_{t+1} adds up all δ from t on, each counting γλ times
 as much as the one before: λ = 0 believes V, λ = 1 only what happened.
 
-Schulman et al. 2017, arXiv:1707.06347, (7), with the advantages (11) and (12).
+Schulman et al. 2017, arXiv:1707.06347, (7), whose r_t is ρ_t here, with the advantages (11)
+and (12).
 """
 
 import numpy as np

@@ -4,7 +4,8 @@
 
 σ(m) = 1/(1 + e⁻ᵐ).  Of the two strings of a pair y_w won and y_l lost; B is the number of pairs.
 
-Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, (1); Bradley and Terry 1952.
+Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, (1), whose θ is w here; Bradley and
+Terry 1952.
 """
 
 import numpy as np

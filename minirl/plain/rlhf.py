@@ -2,7 +2,8 @@
 
     J = E[r(y) − β log(π(y)/π_ref(y))],   paid step by step: r(s, a) − β log(π_old(a|s)/π_ref(a|s))
 
-Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, (2), with PPO, arXiv:1707.06347, (7).
+Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, (2), whose π^SFT is π_ref here, with PPO,
+arXiv:1707.06347, (7).
 """
 
 import numpy as np
