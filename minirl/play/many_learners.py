@@ -7,7 +7,7 @@ are trained side by side, each with a table and random numbers of its own.  `q_l
 step as it is, for one learner, with a line for each equation.  A hundred learners that take turns
 at that cost a hundred times as much.  Here all of them take their step at once, and each line is
 one operation on arrays that have an entry per learner.  What they learn is the same, bit for bit.
-Read `q_learning` first, whose step this is another form of.
+The next chapter, `q_learning`, should be read before this one: it says what is done here faster.
 
 **In numbers.**  Two learners play a world with two states and two actions.  Their tables are laid
 end to end, in one long table of four rows:
@@ -38,7 +38,7 @@ Both actions pay 1 and end the episode.  With α = 0.5 the update (q_learning.1)
 >>> print(tables.tolist())
 [[1.0, 2.0], [0.0, 0.0], [3.0, 2.0], [0.0, 0.0]]
 
-Each learner has a row of its own, so that no entry is written twice in a step.
+Each learner has rows of its own, so that no entry is written twice in a step.
 
 **What makes it fast.**  An operation on arrays costs about a microsecond before it has done
 anything.  So a step should have few of them.  Three things are arranged for that.
@@ -53,13 +53,13 @@ what is tried and with which luck (`exploration.who_explores`), and another one 
 so values (R, A) are turned into (A, R) before they are compared.
 
 **What it costs.**  A few learners do not fill the arrays.  Below some thirty of them the loop over
-lists in `q_learning` is sooner done, and a call takes whichever is faster.  The price in the text
-is that a step no longer looks like its equation.
+lists in `q_learning` is sooner done, and a call takes whichever is faster.  There is a price for
+the reader too: a step no longer looks like its equation.
 
 **Several tables.**  Double Q-learning has M = 2 tables for each learner.  All M·R·S rows are laid
-end to end, first those of all first tables.  `here` (R,) are the rows of the states in the table
-that each learner updates, and `here + across` those in its other table.  With one table `across` is
-None.
+end to end, first the first tables of all learners.  `here` (R,) are the rows of the states in the
+table that each learner updates, and `here + across` those in its other table.  With one table
+`across` is None.
 
 **Exercises.**  `from minirl.play.many_learners import *`
 1. Of three actions the first and the last are marked.  Which one does a luck of 0.6 take?
@@ -73,7 +73,7 @@ None.
        together, alone = (next(sarsa(coin, learners(coin, rng=rng))) for rng in (range(50), 7))
        bool((together.Q[7] == alone.Q[0]).all())
 
-Read next: `q_learning`, where the step is written as its equations.
+Read next: `q_learning`, where a step looks like its equations.
 """
 
 from functools import cache
