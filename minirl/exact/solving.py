@@ -98,27 +98,41 @@ def solve(M, right):
     return x[:, 0] if (certificate > 0).all() and (left > 0.5).all() else None
 
 
-def solve_all(M, right):
-    """`solve` for N small equations in one call: x (N, n) for dense M (N, n, n) and right (N, n).
+def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000, endless=False, between=None):
+    """Repeat values ← backup(values) until it has settled: the values, and how many sweeps it took.
 
-    A row of NaN stands for None.
+    A backup brings any two tables closer by the factor gamma.  Below gamma 1 `tol` bounds the
+    error, by (solving.4), or by (solving.5) in `endless` states, from which no episode can end,
+    once all others have stopped; it may be one answer for all states.  At gamma 1 `tol` is the
+    largest change of the last sweep.  `between` may bring values nearer to their limit after a
+    sweep.  Values that still move after `max_sweeps` are a ValueError.
 
     Examples
     --------
-    >>> print(solve_all(np.array([[[0.5]], [[1.5]]]), np.array([[3.0], [3.0]])))
-    [[ 6.]
-     [nan]]
+    >>> values, sweeps = sweep(lambda V: 1 + 0.5 * V, np.zeros(1), gamma=0.5, tol=1e-3)
+    >>> print(values.round(3), sweeps)
+    [1.999] 11
     """
-    both = np.stack([right, np.ones_like(right)], axis=-1)
-    try:
-        x = np.linalg.solve(np.eye(M.shape[-1]) - M, both)
-    except np.linalg.LinAlgError:  # some are exactly singular
-        found = (solve(sparse.csr_array(one), b) for one, b in zip(M, right))
-        return np.array([np.full(len(M[0]), np.nan) if x is None else x for x in found])
-    certificate = x[:, :, 1]
-    left = certificate - (M @ certificate[:, :, None])[:, :, 0]
-    certain = np.isfinite(x).all(axis=2) & (certificate > 0) & (left > 0.5)
-    return np.where(certain.all(axis=1, keepdims=True), x[:, :, 0], np.nan)
+    checks.fraction("gamma", gamma)
+    checks.positive("tol", tol)
+    max_sweeps = checks.whole("max_sweeps", max_sweeps)
+    error_per_change = gamma / (1 - gamma) if gamma < 1 else 1.0
+    endless = np.full(np.shape(values), endless) & (gamma < 1)
+    some = endless.any()
+    for sweeps in range(1, max_sweeps + 1):
+        before, values = values, backup(values)
+        change = values - before
+        if some and not change[~endless].any():
+            low, high = change[endless].min(), change[endless].max()
+            if (high - low) / 2 * error_per_change <= tol:
+                return values + endless * (low + high) / 2 * error_per_change, sweeps
+        if max(change.max(), -change.min()) * error_per_change <= tol:
+            return values, sweeps
+        if between is not None:
+            values = between(values)
+    advice = "they may be infinite" if gamma == 1 else "a larger tol or max_sweeps is needed"
+    raise ValueError(f"the values still move after max_sweeps = {max_sweeps} sweeps; at gamma = "
+                     f"{gamma} {advice}")
 
 
 def solve_by_sweeps(M, right):
@@ -158,38 +172,24 @@ def factorised(M):
     return linalg.splu(system)
 
 
-def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000, endless=False, between=None):
-    """Repeat values ← backup(values) until it has settled: the values, and how many sweeps it took.
+def solve_all(M, right):
+    """`solve` for N small equations in one call: x (N, n) for dense M (N, n, n) and right (N, n).
 
-    A backup brings any two tables closer by the factor gamma.  Below gamma 1 `tol` bounds the
-    error, by (solving.4), or by (solving.5) in `endless` states, from which no episode can end,
-    once all others have stopped; it may be one answer for all states.  At gamma 1 `tol` is the
-    largest change of the last sweep.  `between` may bring values nearer to their limit after a
-    sweep.  Values that still move after `max_sweeps` are a ValueError.
+    A row of NaN stands for None.
 
     Examples
     --------
-    >>> values, sweeps = sweep(lambda V: 1 + 0.5 * V, np.zeros(1), gamma=0.5, tol=1e-3)
-    >>> print(values.round(3), sweeps)
-    [1.999] 11
+    >>> print(solve_all(np.array([[[0.5]], [[1.5]]]), np.array([[3.0], [3.0]])))
+    [[ 6.]
+     [nan]]
     """
-    checks.fraction("gamma", gamma)
-    checks.positive("tol", tol)
-    max_sweeps = checks.whole("max_sweeps", max_sweeps)
-    error_per_change = gamma / (1 - gamma) if gamma < 1 else 1.0
-    endless = np.full(np.shape(values), endless) & (gamma < 1)
-    some = endless.any()
-    for sweeps in range(1, max_sweeps + 1):
-        before, values = values, backup(values)
-        change = values - before
-        if some and not change[~endless].any():
-            low, high = change[endless].min(), change[endless].max()
-            if (high - low) / 2 * error_per_change <= tol:
-                return values + endless * (low + high) / 2 * error_per_change, sweeps
-        if max(change.max(), -change.min()) * error_per_change <= tol:
-            return values, sweeps
-        if between is not None:
-            values = between(values)
-    advice = "they may be infinite" if gamma == 1 else "a larger tol or max_sweeps is needed"
-    raise ValueError(f"the values still move after max_sweeps = {max_sweeps} sweeps; at gamma = "
-                     f"{gamma} {advice}")
+    both = np.stack([right, np.ones_like(right)], axis=-1)
+    try:
+        x = np.linalg.solve(np.eye(M.shape[-1]) - M, both)
+    except np.linalg.LinAlgError:  # some are exactly singular
+        found = (solve(sparse.csr_array(one), b) for one, b in zip(M, right))
+        return np.array([np.full(len(M[0]), np.nan) if x is None else x for x in found])
+    certificate = x[:, :, 1]
+    left = certificate - (M @ certificate[:, :, None])[:, :, 0]
+    certain = np.isfinite(x).all(axis=2) & (certificate > 0) & (left > 0.5)
+    return np.where(certain.all(axis=1, keepdims=True), x[:, :, 0], np.nan)
