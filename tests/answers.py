@@ -16,6 +16,7 @@ ANSWERS = {
                   "  central differences: error 2.0e+00 > 1e-07 at (1,), by hand -6, numerical 6\n"
                   "  complex step: error 2.0e+00 > 1e-12 at (1,), by hand -6, numerical 6",
                   "array([3.])", "array([1.8504])"],
+    "solving": ["array([101.,   1.])", "[-1.] None", "(array([0.0001]), 1)"],
     "evaluation": ["9.4868", "array([3.1536, 0.0494])", "[0.0, 0.099]"],
     "planning": ["0.0041", "array([0., 1., 0., 0.])", "array([[ 0.0001, -0.0001]])"],
     "average_reward": ["[0.5, 0.75]", "1.0", "[1. 0.] 1.0"],

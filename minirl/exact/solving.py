@@ -1,53 +1,99 @@
-"""Solving: linear equations with a certificate, and sweeps that know when to stop.
+"""Solving: when does a world's linear equation have an answer, and how sure is it?
 
 *Part 2, a side road.  Previous: `gradcheck`.  Next: `evaluation`.*
 
-**When is there no answer?**  Every solve in `evaluation` and in `regularised` has the form x = M x
-+ b with M ≥ 0.  It has a meaningful answer for every b if and only if the spectral radius of M is
-below one: then x = b + M b + M² b + … converges.  There is a certificate that costs one more
-right-hand side:
+This side road makes the answers of Part 2 certain.  `evaluation` solves V = r_π + γ P_π V for the
+values of a policy, and a similar equation for its visits.  Both have the form x = c + M x, with a
+matrix M whose entries are not negative.  The answer that is meant is the sum of a series,
 
-    if some x > 0 has x − M x > 0, then the spectral radius of M is below one.           (solving.1)
+    x = c + M c + M² c + …,   if it converges.
 
-`solve` asks for the x with x − M x = 1, and refuses to answer without it.  Where M holds the
-chances of going on from state to state, this x is the expected length of an episode.  Up to a
-thousand unknowns it solves densely, above by sparse LU.  Where LU would fill the matrix up, as with
-the long contexts of a language model, it adds the series up instead.  With a_k = max_s (M^k 1)(s),
-which for chances of going on is the chance of still playing after k steps, a_{k+j} ≤ a_k a_j.  So
-as soon as one a_k is below one, the terms from the kth on sum to at most
+**Spectral radius.**  The *spectral radius* of M is the largest absolute value of its eigenvalues.
+Mᵏ grows or shrinks like its kth power.  Take M with the rows (0, 2) and (⅛, 0).  M² is ¼ of the
+identity matrix, so the radius is ½, although one entry is 2.  With c = (1, 1) the equations are x₀
+= 1 + 2 x₁ and x₁ = 1 + x₀/8, and the answer is x = (4, 1½).  With 2 in the place of ⅛, M² is 4
+times the identity and the series has no end.  The equations x₀ = 1 + 2 x₁, x₁ = 1 + 2 x₀ have a
+solution all the same, x = (−1, −1), but it means nothing: a sum of positive terms is not negative.
 
-    a_k (a_0 + … + a_{k−1}) / (1 − a_k)                                                  (solving.2)
+>>> for corner in 1/8, 2:
+...     print(solve(sparse.csr_array([[0, 2], [corner, 0]]), np.ones(2)))
+[4.  1.5]
+None
 
-times the largest entry of b, and that is the certificate.  And as soon as one more M makes no entry
-of M^k 1 smaller, beyond rounding, the radius is one or more, and the sum has no end.
+**A certificate.**  So one has to know that the radius is below one.  No eigenvalue need be computed
+for that.  There is a *certificate*, which is easy to check and proves it, and it costs one more
+right side:
 
-**By sweeps.**  The oldest way to the values V of a policy is to apply their equation again and
-again.  With its rewards r_π, its transitions P_π and the discount γ that is
+    the radius of M is below one if some x > 0 solves x = c + M x with a c > 0.          (solving.1)
+
+*Proof.*  From M x = x − c with c > 0 follows M x ≤ factor · x, with some factor < 1.  As M ≥ 0
+keeps inequalities, Mᵏ x ≤ factorᵏ x, which goes to 0.  Any other right side lies between two
+multiples of x.  So its series goes to 0 at least as fast, and the radius is below one.
+
+If the radius is below one, there is such an x for every c > 0: the series, which is no smaller than
+its first term.  So `solve` takes c = 1, in every entry, beside the c of the question.  It refuses
+to answer where an entry of this x is not positive.  Where M holds the chances of going on from
+state to state, this x is the expected length of an episode.
+
+**Three ways to solve.**  Up to 1,000 unknowns `solve` takes NumPy's dense solver, above that sparse
+LU factors.  Where these would fill up, as with the long contexts of a language model, it adds up
+the series.  When may that stop?  Let largest_k be the largest entry of Mᵏ 1; for chances of going
+on it is the chance of still playing after k steps.  Since Mᵏ 1 ≤ largest_k · 1, also M^(k+j) 1 ≤
+largest_k Mʲ 1, and largest_{k+j} ≤ largest_k largest_j.  The terms from the kth on come in blocks
+of k, and each block is at most largest_k times the one before.  If largest_k is below one, their
+sum is at most
+
+    largest_k (largest_0 + … + largest_{k−1}) / (1 − largest_k)                          (solving.2)
+
+times the largest |c|.  That is the certificate.  As soon as one more M makes no entry of Mᵏ 1
+smaller, the radius is one or more, and the sum has no end.  200,000 terms are enough up to a radius
+of 0.9998.
+
+**By sweeps.**  The oldest way to the values of a policy repeats
 
     V ← r_π + γ P_π V,   from V = 0.                                                     (solving.3)
 
-After k sweeps V is the value of k steps.  When to stop?  A sweep brings any two tables closer by
-the factor γ, so one that changes no value by more than d leaves V within
+When does it stop?  A sweep shrinks differences by γ at least, so the next change is at most γ times
+the last one, the one after that γ² times, and so on.  All changes that are still to come sum to
 
-    d γ / (1 − γ)                                                                        (solving.4)
+    (γ + γ² + …) change = change γ / (1 − γ)                                             (solving.4)
 
-of the truth.  At γ = 1 this bound is void.  There a sweep may change little because it is nearly
-done, or because the episodes are long, and nothing tells the two apart: `sweep` then stops on the
-change alone.
+at most, where change is the largest |change| of the last sweep.  At γ = 1 this bound is void.
+There a sweep may change little because it is nearly done, or because the episodes are long, and
+nothing tells the two apart: `sweep` then stops on the change alone.
 
-Where no episode ever ends there is a sharper bound.  If the last sweep changed the values by
-between d_1 and d_2, whatever their signs, the next ones change them by between γ d_1 and γ d_2,
-and so on.  So V lies between γ d_1/(1 − γ) and γ d_2/(1 − γ) above the last table, and the middle
-is wrong by at most
+Where no episode ever ends there is a sharper bound.  Let the last sweep have changed all values by
+between low and high, whatever their signs.  The next changes are γ P_π times these, and the rows of
+P_π sum to 1: they lie between γ low and γ high, and so on.  So V lies between γ low/(1 − γ) and γ
+high/(1 − γ) above the last table, and the middle is wrong by at most
 
-    (d_2 − d_1) γ / (2 (1 − γ)),                                                         (solving.5)
+    (high − low) γ / (2 (1 − γ)).                                                        (solving.5)
 
-Near γ = 1 all values rise at the same pace long before they stop rising.  Then d_1 is close to d_2,
-and this bound is small while (solving.4) is still large.
+Near γ = 1 all values soon rise at the same pace, long before they stop rising.  Two states that pay
+2 and 0, and lead to either with equal chances, are worth 2 + γ · 100 = 101 and 0 + γ · 100 = 99 at
+γ = 0.99, since 100 is their mean.  The second sweep changes both by 0.99, so the middle is right at
+once:
+
+>>> P = np.full((2, 2), 0.5)
+>>> for endless in False, True:
+...     values, sweeps = sweep(lambda V: [2, 0] + 0.99 * P @ V, np.zeros(2), gamma=0.99, tol=1e-5,
+...                            endless=endless)
+...     print(values.round(4), sweeps)
+[101.  99.] 1604
+[101.  99.] 2
 
 Right sides may be complex numbers, so that a derivative can be checked by a complex step.
 
-Read first: `mdp`.  Read next: `evaluation`, where all of this is used.
+**Exercises.**  `from minirl.exact.solving import *`
+1. M has an entry of 100.  Is there an answer, and which?
+       solve(sparse.csr_array([[0., 100.], [0., 0.]]), np.ones(2))
+2. In x = 1 + 2x nothing keeps the terms small.  What does NumPy say, and what does `solve`?
+       print(np.linalg.solve([[1. - 2.]], [1.]), solve(sparse.csr_array([[2.]]), np.ones(1)))
+3. A step pays 0.0001 and ends with the chance 0.0001, so that V = 1.  At γ = 1, what does `sweep`
+   find with this tolerance, and after how many sweeps?
+       sweep(lambda V: 1e-4 + 0.9999 * V, np.zeros(1), gamma=1.0, tol=1e-4)
+
+Read next: `evaluation`, where all of this is used.
 Source: Berman and Plemmons 1994, "Nonnegative matrices", chapter 6, for (solving.1); Sutton and
 Barto, 2nd edition, chapter 4.1; Puterman 1994, "Markov decision processes", theorem 6.3.1, for
 (solving.4).
@@ -59,12 +105,12 @@ from scipy.sparse import linalg
 
 from minirl.kernel import checks
 
-DENSE = 1000      # unknowns up to which a dense solve is faster than a sparse one
-LARGE = 4000      # unknowns above which a matrix that is also FILLED is not solved but summed up
-FILLED = 16       # entries in a row, on average, from which LU would fill the matrix up
-SWEEPS = 200_000  # terms of the series at most, which must
-ACCURACY = 1e-12  # bring the bound (solving.2) below this
-ROUNDING = 1e-14
+DENSE = 1000      # Up to so many unknowns a dense solve is faster than a sparse one.
+LARGE = 4000      # Above so many unknowns a matrix that is also FILLED is not solved but summed up.
+FILLED = 16       # With more entries per row than this, on average, LU would fill the matrix up.
+SWEEPS = 200_000  # The series is given up after so many terms.
+ACCURACY = 1e-12  # It is summed up when the bound (solving.2) is below this.
+ROUNDING = 1e-14  # A vector that shrinks by less than this share does not shrink.
 
 
 def solve(M, right):
@@ -187,7 +233,7 @@ def solve_all(M, right):
     try:
         x = np.linalg.solve(np.eye(M.shape[-1]) - M, both)
     except np.linalg.LinAlgError:  # some are exactly singular
-        found = (solve(sparse.csr_array(one), b) for one, b in zip(M, right))
+        found = (solve(sparse.csr_array(one), c) for one, c in zip(M, right))
         return np.array([np.full(len(M[0]), np.nan) if x is None else x for x in found])
     certificate = x[:, :, 1]
     left = certificate - (M @ certificate[:, :, None])[:, :, 0]
