@@ -12,8 +12,8 @@ from worlds import random_mdp, random_policy, single_outcome
 def test_the_doubt_about_a_value_grows_with_what_it_is_summed_from():
     """(gains.1), by the sum of a geometric series"""
     mdp = single_outcome([[0]], [[-3.0]], [[False]], [1], 0.5)
-    D = doubts(mdp, np.ones((1, 1)), np.array([-6.0]))
-    assert D[0, 0] == pytest.approx(2.0**-52 * (3 + 0.5 * 6) / (1 - 0.5), rel=1e-12)
+    doubt = doubts(mdp, np.ones((1, 1)), np.array([-6.0]))
+    assert doubt[0, 0] == pytest.approx(2.0**-52 * (3 + 0.5 * 6) / (1 - 0.5), rel=1e-12)
 
 
 def test_a_gain_is_the_advantage_and_none_where_a_policy_is_sure(rng):
@@ -35,3 +35,4 @@ def test_counted_from_the_median_a_gain_beside_a_large_value_is_seen(more, hidde
     _, fine, less = gains(mdp, policy, here)
     assert (rough[0, 1] == 0) == hidden and less.max() < doubt.max() / 1000
     assert fine[0, 1] == pytest.approx(more, rel=0.1) and fine[0, 0] == 0
+    assert doubts(mdp, policy, np.array([1e10]))[0] == pytest.approx(2.2e-05, rel=0.01)

@@ -2,46 +2,77 @@
 
 *Part 2, a side road.  Previous: `evaluation`.  Next: `planning`.*
 
-A solver replaces an action of a policy where another one is worth more.  Its values are floating-
-point numbers, so that a gain may be an error of the last digit.  Taken for real, it would send a
-solver round in circles; at γ = 1 it may even replace an action that ends by one that never does.
+Policy iteration in `planning` replaces an action where another one has a positive advantage A(s, a)
+= Q(s, a) − V(s).  Its values are floating-point numbers, so that a positive advantage, a *gain*,
+may be an error of the last digit.  Taken for real, it would send a solver round in circles.  At γ =
+1 it may even replace an action that ends by one that never does.
 
-When is a gain real?  If it is larger than the rounding of its own two values.  Computing r + γ P V
-rounds by ε = 2⁻⁵² times the sum of the absolute values of its terms, and what each step rounds adds
-up along an episode just as rewards do.  Let |r|(s, a) be the mean of the absolute rewards of a
-step.  Then the doubt D(s, a) about Q(s, a) solves the equation of an action value,
+**In numbers.**  A float64 keeps 53 binary digits, or about 16 decimal ones.  A sum is wrong by less
+than eps = 2⁻⁵² times its size:
 
-    D(s, a) = ε [|r|(s, a) + γ Σ_s' P(s'|s, a) |V(s')|]
-              + γ Σ_s' P(s'|s, a) Σ_b π(b|s') D(s', b).                                    (gains.1)
+>>> DOUBT, 0.1 + 0.2 - 0.3, (1e9 + 0.1) - 1e9
+(2.220446049250313e-16, 5.551115123125783e-17, 0.10000002384185791)
 
-The advantage A(s, a) = Q(s, a) − V(s) of (evaluation.3) is a gain if it exceeds the doubts about
-Q(s, a) and about V(s), which is the mean of D(s, ·) under π.  A scale for the whole world would not
-do: beside a loss of a million, however unlikely, every choice about cents would be a tie.
+Beside a billion a tenth keeps six of its digits.  Now take a world of one state with γ = 0.9.
+Action 0 pays a billion for ever, so that V = 10¹⁰.  Action 1 pays a little more.  How much more can
+be seen?
 
-Near γ = 1 values are large, and what tells actions apart is small beside them.  But gains stay the
-same if all values are counted from another zero c.  Then V − c belongs to the rewards
+**The doubt.**  A gain is real if it is larger than the rounding of the two values that it is the
+difference of.  Computing r + γ P V rounds by eps times the sum of the absolute values of its terms.
+What each step rounds adds up along an episode, just as rewards do.  So the *doubt* about Q(s, a),
+by how much it may be wrong, solves the equation of an action value (evaluation.1) with such
+roundings as its rewards.  Write |r|(s, a) for the mean of the absolute rewards of a step:
 
-    r − c where the episode ends,   r − (1 − γ) c where it goes on.                        (gains.2)
+    doubt(s, a) = eps [|r|(s, a) + γ Σ_s' P(s'|s, a) |V(s')|]
+                + γ Σ_s' P(s'|s, a) Σ_b π(b|s') doubt(s', b).                            (gains.1)
 
-With the median of the values as c these rewards are as small as the differences of values, and so
-are the doubts.  Gains are computed with c = 0 and with the median, and for each action the answer
-with the smaller doubt counts.
+The doubt about V(s) is the mean of the row doubt(s, ·) under π.  An advantage counts as a gain if
+it exceeds the doubts about Q(s, a) and V(s) together.  In the example the bracket is 10⁹ + 0.9 ·
+10¹⁰ = 10¹⁰, so doubt = eps · 10¹⁰ + 0.9 doubt, which is 10 eps · 10¹⁰ = 2.2e-05.  V is as doubtful,
+so that a tenth more is a gain, and a millionth is not.
 
-*In numbers.*  One state, γ = 0.9: action 0 pays a billion for ever, so that V = 10¹⁰, and action 1
-pays a little more.  By (gains.1) D = ε · 10¹⁰ + 0.9 D = 2.2·10⁻⁵, and as much about V.  So a tenth
-more is a gain, and a millionth is not; counted from c = 10¹⁰, where nothing is left to be rounded,
-it is one too:
+Why not one scale for the whole world, such as its largest value?  Beside a loss of a million,
+however unlikely, every choice about cents would then be a tie.
+
+**Another zero.**  Near γ = 1 values are large, and what tells actions apart is small beside them.
+But advantages stay the same if all values are counted from another zero z.  Take z from both sides
+of V(s) = r + γ P V.  Where the step goes on, V(s') is (V(s') − z) + z, and what is left beside γ
+(V(s') − z) is r − z + γ z; where it ends, it is r − z.  So V − z has the same equation as V, with
+the rewards
+
+    r − z where the episode ends,   r − (1 − γ) z where it goes on.                      (gains.2)
+
+With the median of the values as z these rewards are as small as the differences of values, and so
+are the doubts.  `gains` takes z = 0 and the median, and for each action the answer with the smaller
+doubt.  Counted from z = 10¹⁰ the billion becomes 10⁹ − 0.1 · 10¹⁰ = 0.  Nothing is left to be
+rounded, and a millionth is a gain too:
 
 >>> from minirl.kernel.mdp import TabularMDP
 >>> for more in 0.1, 1e-6:
 ...     world = TabularMDP([[[0], [0]]], [[[1.0], [1.0]]], [[[1e9], [1e9 + more]]],
 ...                        [[[False], [False]]], [1.0], 0.9)
-...     print(*(f"{answer(world, np.array([[1.0, 0.0]]), np.array([True]))[1][0, 1]:.1g}"
-...             for answer in (gains_from_zero, gains)))
+...     print(*(f"{find(world, np.array([[1.0, 0.0]]), np.array([True]))[1][0, 1]:.1g}"
+...             for find in (gains_from_zero, gains)))
 0.1 0.1
 0 1e-06
 
-Read first: `evaluation`.  Read next: `planning`.
+**What it costs.**  Each count takes three linear solves: the values, what rounding left of their
+equation, and the doubts.  So policy iteration counts from 0 while that finds gains, and from the
+median only at the end.
+
+**Exercises.**  `from minirl.exact.gains import *; from minirl.kernel.mdp import *`
+1. Head for ever is worth 100 in the coin game at γ = 0.99.  How many eps is the doubt about that?
+       head, V = np.array([[1., 0.]]), np.array([100.])
+       (doubts(coin_game(gamma=0.99), head, V) / DOUBT).round(2)
+2. In state 0 the second action pays a billionth more than the first one.  In state 1, where nobody
+   comes, the first action loses a billion.  Does that hide the gain?
+       far = TabularMDP([[[0], [0]], [[1], [1]]], np.ones((2, 2, 1)), gamma=0.5, start=[1, 0],
+                        reward=[[[0], [1e-9]], [[-1e9], [0]]], terminated=np.full((2, 2, 1), True))
+       gains(far, np.eye(2), np.full(2, True))[1]
+3. What is left of a ten-millionth beside a billion?
+       (1e9 + 1e-7) - 1e9
+
+Read next: `planning`, which asks for gains in every round.
 Source: Higham 2002, "Accuracy and stability of numerical algorithms", chapters 3 and 12, for
 rounding errors of sums and for the refinement of a solution.
 """
@@ -52,8 +83,8 @@ import numpy as np
 
 from minirl.exact.evaluation import advantages, evaluate
 
-DOUBT = 2.0**-52  # the rounding of a sum, per unit of its terms' absolute values
-LOOKS = 9         # at the median, at most: each shows it better, until it stays the same
+DOUBT = 2.0**-52  # A sum is rounded by less than this per unit of its terms' absolute values.
+LOOKS = 9         # So often at most the median is taken; each one is better, until it stays.
 
 
 def gains(mdp, policy, states):
@@ -113,13 +144,12 @@ def gains_from_zero(mdp, policy, states):
 
 
 def doubts(mdp, policy, values, states=None):
-    """D of (gains.1): by how much rounding may have moved each Q(s, a) of a policy, (S, A).
+    """The doubt of (gains.1): by how much rounding may have moved each Q(s, a) of a policy, (S, A).
 
     Examples
     --------
     >>> from minirl.kernel.mdp import coin_game
-    >>> D = doubts(coin_game(gamma=0.5), np.array([[1.0, 0.0]]), np.array([2.0]))
-    >>> print(D / DOUBT)
+    >>> print(doubts(coin_game(gamma=0.5), np.array([[1.0, 0.0]]), np.array([2.0])) / DOUBT)
     [[4. 0.]]
     """
     terms = (np.abs(mdp.prob * mdp.reward).sum(axis=2)
