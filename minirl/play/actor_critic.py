@@ -78,8 +78,8 @@ the standard deviation without subtracting the mean would be worse: while V is y
 may be near one number, and their spread is no measure of their size.
 
 **Without γᵗ.**  Like REINFORCE this trainer drops the factor γᵗ.  In a world without ends it climbs
-the reward per step r̄ with three changes: r − r̄ in the place of r, where r̄ is the mean reward of
-the batch; γ = 1; and for V the differential values, which `average_reward` explains.
+r̄, what a step earns on average, with three changes: r − r̄ in the place of r, where r̄ is the mean
+reward of the batch; γ = 1; and the V of `average_reward`, which tells how much better a state is.
 
 **Exercises.**  `from minirl.play.actor_critic import *; from minirl.plain.actor_critic import *`
 1. A new critic says 0 everywhere.  Which of the three steps above does λ = 0 praise?

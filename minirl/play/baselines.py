@@ -16,9 +16,9 @@ the reward minus a constant c, times the score:
     2.5           1/8                   9/8             3/8     12/64
     1.5           3/8                   3/8             3/8      0
 
-The mean is ¾ of the first number plus ¼ of the second.  It is right for each c: π(head) grows by
-¾ · ¼ per unit of the logit, head pays 2 more than tail, and ¾ · ¼ · 2 = 3/8.  The variance is the
-mean of the squares minus the square of the mean, at c = 0 for example 9/16 − 9/64 = 27/64:
+The mean is ¾ of the first plus ¼ of the second number, and is right for each c: π(head) moves by
+¾ · ¼ per unit of the logit, and head pays 2 more than tail.  The variance is the mean of the
+squares minus the square of the mean, at c = 0 for example 9/16 − 9/64 = 27/64:
 
 >>> pays, chance, score = np.array([3., 1.]), np.array([0.75, 0.25]), np.array([0.25, -0.75])
 >>> for c in 0.0, 2.5, 1.5:
@@ -28,8 +28,8 @@ mean of the squares minus the square of the mean, at c = 0 for example 9/16 − 
 2.5 [0.125 1.125] 0.375 0.1875
 1.5 [0.375 0.375] 0.375 0.0
 
-The mean return, ¾ · 3 + ¼ · 1 = 2.5, is better than nothing, and not the best constant.  Tail is
-rare, but its score is three times as long: its errors count more than its share of the throws.
+The mean return, ¾ · 3 + ¼ · 1 = 2.5, is better than nothing here, and not the best constant.  Tail
+is rare, but its score is three times as long: its errors count more than its share of the throws.
 
 **Six of them.**  In code a baseline is a function, and an argument of `reinforce`:
 
@@ -87,9 +87,11 @@ what a wrong V costs, and what more it can do, is the matter of the next chapter
 
 **Exercises.**  `from minirl.play.baselines import *; from minirl.kernel.mdp import coin_game;
 from minirl.kernel.playing import rollout`
-1. In the example, is the constant 3 better or worse than no baseline?
-       g = (np.array([3., 1.]) - 3) * np.array([0.25, -0.75])
-       round(float(np.array([0.75, 0.25]) @ g**2 - (np.array([0.75, 0.25]) @ g)**2), 4)
+1. A head has the probability 0.9 and pays 1; a tail pays 0.  How noisy is the estimate without a
+   baseline, and with the mean return of 0.9?
+       chance, score = np.array([0.9, 0.1]), np.array([0.1, -0.9])
+       [round(float(chance @ g**2 - (chance @ g)**2), 4)
+        for g in (score * [1.0, 0.0], score * [0.1, -0.9])]
 2. A batch is a single episode.  What does it teach with its own mean as a baseline?
        one = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(1, int), horizon=3, rng=0)
        one.rewards - batch_mean(one.rewards, np.zeros(1), None, one, None)

@@ -17,8 +17,8 @@ logits are ½ and −½, and those of log π(tail) are −½ and ½:
     2   tail      0    0      0           −½   ½         0      0
                                                  sum:    1     −1
 
-Ascend along the sum, and head becomes likelier.  In code a table W sums γᵗ R_t by action, 2 for
-head and 0 for tail.  The loss is to be minimised, so that its gradient is minus the sum:
+A step along the sum makes head likelier.  In code a table W adds up γᵗ R_t by action: 2 for head
+and 0 for tail.  The loss is to be made small, so its gradient is minus the sum:
 
 >>> R = reward_to_go(np.array([1., 1., 0.]), np.array([0, 3]), gamma=0.5)
 >>> print(R, 0.5 ** np.arange(3) * R)
@@ -61,8 +61,8 @@ fixed when a_t is drawn, and in any state the mean of ∇ log π over the action
     Σ_a π(a|s) ∇ log π(a|s) = Σ_a ∇π(a|s) = ∇ Σ_a π(a|s) = ∇1 = 0.                     (reinforce.4)
 
 The number that judges a step is its *credit* C_t.  Either C_t = R_t with the weight w_t = γᵗ, or
-C_t = R_0 with w_t = 1.  Both have the same mean.  R_t is usually less noisy, since it leaves out
-what the action could not change (`baselines` has an example to the contrary).
+C_t = R_0 with w_t = 1.  By (reinforce.1) both are right on average.  R_t is usually less noisy,
+since it leaves out what the action could not change (`baselines` has an exception).
 
 **A baseline.**  By (reinforce.4) a number that does not depend on the action a_t may be subtracted
 from the credit.  It is called a *baseline*:
@@ -74,8 +74,8 @@ of a value table, learned in *earlier* iterations.  The fair coin has V = ½ (1 
 The three steps above have A = 5/6, 1/3 and −2/3, which γᵗ makes 5/6, 1/6 and −1/6.  Heads have the
 sum 1 and tails −1/6, so the derivative is ½ (1 + 1/6) = 7/12, which is nearer to 4/9 than 1 is.
 
-An estimate is *unbiased* if its mean is right.  This one is, if no episode is cut: what would have
-followed a cut is missing from the credits.
+An estimate is *unbiased* if its mean is what it estimates.  This one is, where no episode is cut:
+what would have followed a cut is missing from the credits.
 
 **As a loss.**  Let n number the steps of B episodes, and let W[s, a] be the sum of w_n A_n over the
 steps that took a in s.  By (counts.1),
@@ -97,7 +97,7 @@ implementation does: otherwise late steps would hardly be learned from.  At γ =
 nothing.  Below it the mean update is no longer ∇J, and in general the gradient of nothing.  At
 random and with γ = 0.99 it points 1.5 degrees away from ∇J on the slippery 4x4 lake and 3 degrees
 on the cliff, where it is also 59 times as long, since an episode lasts 6,453 steps.  In a world
-without ends it is nearly along the gradient of the reward per step (`average_reward`).
+without ends it nearly follows what a step earns on average (`average_reward`).
 
 **Exercises.**  `from minirl.play.reinforce import *`
 1. Head and tail both pay 100, and the game ends.  A fair coin throws head.  What does it learn?

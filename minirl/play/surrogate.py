@@ -21,7 +21,7 @@ is unbiased if π_old does all that π does, and noisy where ρ is large.
 
 A whole episode has the product of the ratios of its steps.  Ten heads would count 1.5¹⁰ = 58 times
 and ten tails a thousandth.  So the product is avoided, and the actions of single steps are weighed.
-The price is seen in an identity.
+What that costs is seen in an identity.
 
 **How two policies differ.**  Let π play, and judge each step by the values V_old of π_old, with
 δ_t = r_t + γ V_old(s_{t+1}) − V_old(s_t).  In the sum of γᵗ δ_t each V_old(s_{t+1}) comes twice:
@@ -33,7 +33,7 @@ what is left is the return minus the first value:
 The mean of the right side over the episodes of π is J(π) − J(π_old), since both policies start in
 the same states.  The mean of δ_t over what may follow the step (s, a) is Q_old(s, a) − V_old(s),
 the advantage A_old(s, a).  So the mean of the left side is a sum over the table, with the visits η
-of π, as in `reinforce`:
+of π, as in `reinforce`.  This is (planning.6), in other letters:
 
     J(π) − J(π_old) = Σ_{s,a} η(s) π(a|s) A_old(s, a).                                (surrogate.4)
 
