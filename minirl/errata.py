@@ -164,7 +164,7 @@ in `tests/test_errata.py`.
     Source: Ziegler et al. 2019, arXiv:1909.08593, §2.2.
 
 33. "Llama 2 ran PPO five times."
-    Its versions are V1 to V5.  Up to V4 they were made by rejection sampling alone.
+    Its versions are V1 to V5.  Until V4 they were made by rejection sampling alone.
     Source: Touvron et al. 2023, arXiv:2307.09288, §3.2.3.
 
 **groups**

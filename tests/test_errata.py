@@ -62,6 +62,16 @@ def test_every_entry_says_what_is_right_and_where():
             assert tag.split(".")[0] == chapter and re.search(rf"\({tag}\)$", text, re.M), number
 
 
+def test_every_figure_of_the_page_is_computed_below():
+    """A number with a decimal point, but those of versions, tags and papers"""
+    whole = (ROOT / "tests" / "test_errata.py").read_text(encoding="utf-8")
+    tests = whole.split("# Policies", 2)[2]
+    for _, number, said, right, *_ in entries():
+        text = re.sub(r"\(\w+\.\d+\)|version [\d.]+|beta[\d.]+", "", said + right)
+        for figure in re.findall(r"\d+\.\d+(?:e\d+)?", text):
+            assert figure in tests, (number, figure)
+
+
 # Policies and values.
 
 

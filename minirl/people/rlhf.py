@@ -52,7 +52,7 @@ which is `length_penalty`, a score like others, to be added to one.
 *Iterated.*  The reward model has seen strings of the reference.  The better the policy, the
 stranger its strings.  So one asks for preferences on the new policy's strings, fits again to all of
 them, and goes on, always with the price of leaving the same reference.  Llama 2 went on so from
-version V1 to V5: up to V4 by rejection sampling alone (`best_of_n`), and then by PPO as well.
+version V1 to V5: until V4 by rejection sampling alone (`best_of_n`), and then by PPO as well.
 
 Two policies, two divergences: π_old changes with every batch and belongs to PPO's clipping, π_ref
 stays for a whole run and belongs to the reward.  They coincide where a run starts from the
