@@ -40,7 +40,7 @@ on them, until nothing changes:
     π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.2)
 
 There are finitely many such policies and each is better than the last, so that it ends.  On the
-slippery lake, with γ = 0.99, it finds these policies round by round, and J is
+slippery lake, with γ = 0.99, it goes through these policies.  J stands below them:
 
     ← ← ← ←    ← ↓ → ↑    ↓ → → ↑    ↑ ↑ → ↑    ↓ ↑ → ↑    ← ↑ ← ↑    ← ↑ ↑ ↑
     ↓ H ← H    ↓ H ← H    ↓ H ← H    ← H ← H    ← H ← H    ← H ← H    ← H ← H
@@ -68,8 +68,8 @@ is best may depend on that.  It is exact after T sweeps, at any γ, and needs no
 A *linear programme* makes a weighted sum as small as some inequalities allow.  Its solver knows
 nothing of policies, so that it is an independent witness.  Let a table V satisfy V(s) ≥ r(s, a) + γ
 Σ_s' P(s'|s, a) V(s') for every action.  For the best policy π it says V ≥ r_π + γ P_π V.  Put this
-into its own right side again and again: V ≥ r_π + γ P_π r_π + … = V*.  V* is such a table itself,
-and so the lowest:
+into its own right side again and again: V ≥ r_π + γ P_π r_π + … = V*, since P_π ≥ 0.  V* is such a
+table itself, and so the lowest:
 
     minimise Σ_s w(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
 
