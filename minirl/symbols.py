@@ -13,7 +13,7 @@ Everywhere
     R       the return: what an episode earns, discounted               returns     introduction
     γ       the discount of a step                                      gamma       introduction
     t       the time: the number of steps since the episode began       time        introduction
-    J       the objective: the mean return of a policy's episodes       objective   introduction
+    J       the objective: the mean return, less the price of a distance objective   introduction
     y       a string                                                    string      introduction
     β       the price of a nat                                          beta        introduction
     e       2.718…                                                      np.exp      introduction
@@ -28,7 +28,8 @@ Everywhere
     n       the number of one step in a batch                           -           counts
     w       the weight of what is summed                                weights     counts
     W       the weights of all steps of an entry, summed                weights     counts
-    i, j, k whole numbers that a display counts with                    -           counts
+    i       a whole number that counts, as j and k do                   -           counts
+    j, k    further whole numbers that count                            -           returns
     E       the mean over episodes, an expectation                      -           mdp
     P       the chance of going on, P(s'|s, a); under a policy P_π      transitions mdp
     V       the value of a state                                        values      evaluation
@@ -62,7 +63,7 @@ Part 2
 Part 3
     α       the learning rate                                           learning_rate optim
     g       a gradient                                                  grad        optim
-    m, v    Adam's running means of g and of its square                 m, v        optim
+    m, v    Adam's running means of g and of its square                 mean, square optim
     ν       how much of them an update keeps                            beta1, beta2 optim
     δ       the temporal-difference error                               td_errors   returns
     λ       the second discount, of GAE                                 gae_lambda  returns

@@ -200,7 +200,7 @@ def readable(name):
     """The text of a chapter without the lines that point elsewhere, and without names of code."""
     text = re.sub(r"^(?:Read next|Compare|Source):.*?(?=^\S+ ?\w*:|\Z)", "", TEXTS[name],
                   flags=re.M | re.S)
-    return re.sub(r"`[^`]*`|^ *(?:>>>|\.\.\.).*|^ {7}.*", "", text, flags=re.M)
+    return re.sub(r"`[^`]*`|\(\w+\.\d+\)|^ *(?:>>>|\.\.\.).*|^ {7}.*", "", text, flags=re.M)
 
 
 def test_nothing_is_used_before_it_is_said():

@@ -69,6 +69,7 @@ def test_two_words_step_by_step(example):
         np.testing.assert_array_equal(np.exp(logs).round(3), chances)
         table = easy_to_say(model.vocabulary)
         np.testing.assert_allclose(along(table, model, word), paid, atol=1e-15)
+    assert round(along(easy_to_say(model.vocabulary), model, "sun").sum(), 3) == 0.417
     logs = along(model.logits, model, "sun")
     assert [*logs.round(2), round(logs.sum(), 2)] == [-2.18, -2.98, -2.11, -1.34, -8.61]
     assert f"{np.e:.3f}" == "2.718"

@@ -17,20 +17,23 @@ exponentials are 2, 1 and 1, which sum to 4, so that π = ½ ¼ ¼:
 Add 7 to all three logits, and every exponential is e⁷ times as large.  The shares stay what they
 are: only the differences of a row's logits count.
 
-**One logit moves.**  Losses see a policy through its log-probabilities.  By (softmax.1)
+**One logit moves.**  A *loss* L is a number that learning is to make small, and its *gradient* is
+the table of its derivatives ∂L/∂θ[s, b].  Losses see a policy through its log-probabilities.  By
+(softmax.1)
 
     log π(a|s) = θ[s, a] − log Σ_b exp θ[s, b].
 
-Let b now be one action.  The derivative of the first term in θ[s, b] is 1{a = b}, which is 1 if a
-is b and 0 otherwise.  That of the second is exp θ[s, b] over the whole sum, which is π(b|s).  So
+Let b now be one action.  The derivative of the first term with respect to θ[s, b] is 1{a = b},
+which is 1 if a is b and 0 otherwise.  That of the second is exp θ[s, b] over the whole sum, which
+is π(b|s).  So
 
     ∂ log π(a|s) / ∂θ[s, b] = 1{a = b} − π(b|s).                                         (softmax.2)
 
-Raise the logit of b by a little: log π(b|s) gains as much, and then all log-probabilities of the
-row, that of b too, fall by π(b|s) times as much.  The rows do not touch each other.
+If the logit of b rises by a little, log π(b|s) rises by 1 − π(b|s) times as much, and all others of
+the row fall by π(b|s) times as much.  The other rows stay as they are.
 
-**Backward.**  Let a loss L see θ only through the table log π, and write G[s, a] for its derivative
-in the entry log π(a|s).  The chain rule sums over the entries of the row:
+**Backward.**  Let a loss see θ only through the table log π, and write G[s, a] for its derivative
+with respect to the entry log π(a|s).  The chain rule sums over the entries of the row:
 
     ∂L/∂θ[s, b] = Σ_a G[s, a] (1{a = b} − π(b|s)) = G[s, b] − π(b|s) Σ_a G[s, a].        (softmax.3)
 
@@ -41,11 +44,13 @@ rest.  Take L = −log π(0|s) in the example.  Then G = −1 0 0 and ΣG = −1
 >>> print(backward(logp, np.array([[-1., 0., 0.]])))
 [[-0.5   0.25  0.25]]
 
-The entries of log π are not free, since Σ_a exp log π(a|s) = 1.  G treats them as if they were: it
-differentiates the formula of the loss as it is written.  Another formula that agrees with it on all
-policies may have another G.  The two differ by c·π(a|s) in a row, because the sum above has this
-derivative, and `backward` removes it: c π(b|s) − π(b|s) Σ_a c π(a|s) = 0.  Summed over b, the right
-side of (softmax.3) is 0 too: each row of a gradient sums to zero.
+*May one vary an entry of log π alone?*  The entries of a row are tied together by Σ_a exp log
+π(a|s) = 1.  But the chain rule only asks for the partial derivatives of the formula as it is
+written, and whatever θ is, the tie holds.  Another formula for the same loss may have another G.
+The two differ by something that is zero wherever the tie holds, so its derivatives are a multiple
+of those of the sum, c·exp log π(a|s) = c·π(a|s), and `backward` removes that: c π(b|s) − π(b|s) Σ_a
+c π(a|s) = 0.  Summed over b, the right side of (softmax.3) is 0: each row of a gradient sums to
+zero.
 
 **Entropy and distance.**  Two quantities belong to a row rather than to any algorithm: its
 *entropy*, which says how undecided it is, and its KL divergence from another row μ,
@@ -53,14 +58,16 @@ side of (softmax.3) is 0 too: each row of a gradient sums to zero.
     H(s) = −Σ_a π(a|s) log π(a|s),                                                       (softmax.4)
     KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.                      (softmax.5)
 
+The second is not negative, because −log x ≥ 1 − x: with x = μ/π the terms π (1 − μ/π) sum to 0.
+Summed over the steps of strings it is the divergence of chapter 0 (the chapter `kl` shows how).
 The example has the entropy ½ log 2 + 2 · ¼ log 4, in nats, and a fair choice among three has log 3:
 
 >>> print(entropy(logp).round(4), np.log(3).round(4))
 [1.0397] 1.0986
 
-Where a probability is zero the limit is meant: 0 log 0 is 0, and so is 0 log (0/0).
-What π does and μ never does makes the divergence +∞.  A logit of −∞ stays where it is, since its
-gradient is 0.  So a policy may be trained whose zeros are to remain.
+Where π(a|s) is 0 a term counts as 0: p log p has the limit 0, and what is never done costs nothing.
+If π takes an action that μ never takes, the divergence is +∞.  A logit of −∞ stays −∞, whatever
+finite number an update adds.  So a policy can be trained and keep its zeros.
 
 **Two actions** with the logits x and 0: the first one has the probability σ(x) = 1/(1 + e^−x), the
 *logistic function*.  At x = −1000 the power e^1000 overflows, although log σ(x) is about x.  Where
