@@ -21,24 +21,33 @@ Terms
     reward                        introduction
     running example               introduction
     state                         introduction
+    step                          introduction
+    string                        introduction
     tag                           introduction
     entropy                       softmax
-    logit                         softmax
     logistic function             softmax
+    logit                         softmax
+    loss                          softmax
     softmax                       softmax
     batch                         counts
     sparse matrix                 counts
     alias method                  sampling
     generator                     sampling
+    law                           mdp
     Markov decision process       mdp
     outcome                       mdp
     start distribution            mdp
+    tabular                       mdp
     horizon                       playing
+    rollout                       playing
     terminated, termination       playing
     truncated, truncation         playing
+    observation                   environment
     central difference            gradcheck
     complex step                  gradcheck
+    certificate                   solving
     spectral radius               solving
+    action value                  evaluation
     advantage                     evaluation
     Bellman's equation            evaluation
     sweep                         evaluation
@@ -48,6 +57,7 @@ Terms
     backward induction            planning
     greedy                        planning
     linear programme              planning
+    modified policy iteration     planning
     policy gradient               planning
     policy iteration              planning
     value iteration               planning
@@ -61,20 +71,24 @@ Terms
     gradient descent              optim
     learning rate                 optim
     schedule                      optim
+    bootstrapping                 returns
     explained variance            returns
     GAE                           returns
-    λ-return                      returns
     reward-to-go                  returns
     temporal-difference error     returns
     value table                   returns
+    whole return                  returns
+    λ-return                      returns
     record                        training
     trainer                       training
     Monte Carlo                   prediction
     TD(0)                         prediction
     Boltzmann                     exploration
-    ε-greedy                      exploration
     optimistic                    exploration
+    temperature                   exploration
+    ε-greedy                      exploration
     double Q-learning             q_learning
+    expected SARSA                q_learning
     off-policy                    q_learning
     on-policy                     q_learning
     Q-learning                    q_learning
@@ -83,8 +97,10 @@ Terms
     credit                        reinforce
     REINFORCE                     reinforce
     unbiased                      reinforce
+    score of an episode           baselines
     A2C                           actor_critic
     actor-critic                  actor_critic
+    critic                        actor_critic
     entropy bonus                 actor_critic
     importance sampling           surrogate
     surrogate                     surrogate
