@@ -91,7 +91,7 @@ def fit_orpo(ref_logits, pairs, *, beta, pull):
 
 
 def log_odds(log_p):
-    """log P/(1 − P) and its derivative in log P, 1/(1 − P), for log P ≤ 0 of any shape.
+    """log(P/(1 − P)) and its derivative in log P, 1/(1 − P), for log P ≤ 0 of any shape.
 
     The value is at most 37: see the numerics above.
 
