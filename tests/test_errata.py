@@ -62,6 +62,12 @@ def test_every_entry_says_what_is_right_and_where():
             assert tag.split(".")[0] == chapter and re.search(rf"\({tag}\)$", text, re.M), number
 
 
+def test_the_text_of_the_book_leaves_such_sentences_to_this_page():
+    paths = [*(ROOT / "minirl").rglob("*.py"), *(ROOT / "toy_lm").glob("*.py"), ROOT / "README.md"]
+    assert [str(path) for path in paths if path.stem != "errata" and re.search(
+        r"(?i)lecture\s+notes|\bslides\s+(?!along)", path.read_text(encoding="utf-8"))] == []
+
+
 def test_every_figure_of_the_page_is_computed_below():
     """A number with a decimal point, but those of versions, tags and papers"""
     whole = (ROOT / "tests" / "test_errata.py").read_text(encoding="utf-8")
