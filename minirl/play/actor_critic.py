@@ -29,9 +29,10 @@ after it, minus V before it, and V after the end is 0.  By (returns.3), A_t = δ
 [0.0625, 0.625, 0.25]
 [0.5, 0.75, 0.25]
 
-At λ = 1 all three steps are praised, because the episode ended well: A = 1 − V, REINFORCE with a
-baseline.  At λ = 0 the first step is blamed.  It led from a state that the critic holds to be worth
-0.5 to one that it holds to be worth 0.25, and what came later is credited to the later steps.
+(`judge` does the same for a whole batch in one call.)  At λ = 1 all three steps are praised,
+because the episode ended well: A = 1 − V, REINFORCE with a baseline.  At λ = 0 the first step is
+blamed.  It led from a state that the critic holds to be worth 0.5 to one that it holds to be worth
+0.25, and what came later is credited to the later steps.
 
 **The loss** is that of REINFORCE with these advantages, over the N steps of B episodes, and with an
 *entropy bonus*.  The bonus pays for the entropy H(s) of (softmax.4) in each state that was visited,
@@ -39,16 +40,17 @@ and keeps the policy undecided while little is known.  `ent_coef` says how much 
 
     L = −(1/B) Σ_n A_n log π(a_n|s_n) − ent_coef (1/B) Σ_n H(s_n),   A_n from GAE. (actor_critic.1)
 
+The gradient of the first term is that of `reinforce_loss`, and `entropy_loss` has the other.
 Advantage actor-critic, *A2C*, is this with many episodes at once.  (Any REINFORCE with a learned
 baseline is sometimes called so; here the name is kept for a critic that replaces what has not been
 observed.)
 
-**What it costs.**  At λ = 1, and where every episode ends, the update is unbiased whatever V is.
-At λ < 1 a wrong V enters its mean.  It does so at any λ where an episode is cut and V stands for
-what would have followed.  In return the noise of later steps is left out.  How much is gained and
-lost is computed by `python -m minirl estimators`.  In its small world, with values half of the true
-ones, an update by δ alone is off by 0.045 where ∇J is 0.077 long, and has a third of the variance
-of λ = 1.  Where episodes are cut, λ = 1 is off as well, by 0.054 of 0.187.
+**What it costs.**  At λ = 1, and where every episode ends, the update has the mean of REINFORCE,
+whatever V is.  At λ < 1 a wrong V enters its mean.  It does so at any λ where an episode is cut and
+V stands for what would have followed.  In return the noise of later steps is left out.  How much is
+gained and lost is computed by `python -m minirl estimators`.  In its small world, with values half
+of the true ones, an update by δ alone is off by 0.045 where ∇J is 0.077 long, and has a third of
+the variance of λ = 1.  Where episodes are cut, λ = 1 is off as well, by 0.054 of 0.187.
 
 **The critic** moves towards the mean of its targets (returns.5), after the actor has used it.  The
 targets are λ-returns, with a λ of their own:
@@ -67,9 +69,9 @@ times as large.  Dividing the advantages by their size in the batch,
 
 removes that.  It is a choice, `normalize_advantage`, and it has a price.  In one batch it changes
 the length of the first term of (actor_critic.1), and so its weight against the bonus.  Over many
-batches it is a bias, since the divisor depends on the luck that it divides.  And a batch with
-little to learn from is amplified like any other, so that only a falling learning rate makes the
-steps small in the end.
+batches it is a bias, since the divisor depends on the luck that it divides.  A batch with little to
+learn from is amplified like any other, so that only a falling learning rate makes the steps small
+in the end.
 
 Many libraries subtract the mean of the batch too, and divide by the standard deviation.  V has done
 the work of a baseline already, and that mean contains each step's own advantage (baselines.1).  The

@@ -16,9 +16,9 @@ the reward minus a constant c, times the score:
     2.5           1/8                   9/8             3/8     12/64
     1.5           3/8                   3/8             3/8      0
 
-The mean is ¾ of the first plus ¼ of the second number, and is right for each c: π(head) moves by
-¾ · ¼ per unit of the logit, and head pays 2 more than tail.  The variance is the mean of the
-squares minus the square of the mean, at c = 0 for example 9/16 − 9/64 = 27/64:
+The mean is ¾ of the first number plus ¼ of the second.  It is right for each c: π(head) grows by
+¾ · ¼ per unit of the logit, head pays 2 more than tail, and ¾ · ¼ · 2 = 3/8.  The variance is the
+mean of the squares minus the square of the mean, at c = 0 for example 9/16 − 9/64 = 27/64:
 
 >>> pays, chance, score = np.array([3., 1.]), np.array([0.75, 0.25]), np.array([0.25, -0.75])
 >>> for c in 0.0, 2.5, 1.5:
@@ -41,8 +41,8 @@ is rare, but its score is three times as long: its errors count more than its sh
     batch_mean         the mean over the batch, of the same t        (B − 1)/B of the gradient
 
 **The mean over the batch** contains the episode's own credit, and that does depend on the action.
-Let a batch have B episodes, and the i-th of them the credit C_i at a time t.  The mean of all is
-1/B of C_i plus (B − 1)/B of the mean of the others.  So
+Let a batch have B episodes, and let C_i be the credit of the i-th one at a time t.  The mean of all
+is C_i/B plus (B − 1)/B times the mean of the others.  So
 
     C_i − mean of all = (B − 1)/B · (C_i − mean of the others).                        (baselines.1)
 
@@ -55,7 +55,7 @@ falls with t, late steps are shortened more than early ones, and the direction t
 **The best constant.**  Let z = Σ_t w_t ∇ log π(a_t|s_t) be the score of an episode, and g the same
 sum with each term times C_t.  The estimate with the constant c is g − c z.  Its mean is E[g], since
 E[z] = 0 by (reinforce.4).  Its variance, summed over the entries, is the mean of |g − c z|² minus
-|E g|².  Multiply out:
+|E g|².  Multiply out, where ⟨g, z⟩ sums the products of the entries of g and z:
 
     E|g|² − 2c E⟨g, z⟩ + c² E|z|² − |E g|²,   least at   c = E⟨g, z⟩ / E|z|².          (baselines.2)
 
@@ -69,8 +69,8 @@ Each is multiplied by a score that sums more and more of the past.  In their lim
 depends on the one reward, and where |z|² and the reward are independent (baselines.2) is the mean.
 In an episode they are not.
 
-**What it saves.**  This is the variance of an estimate of ∇J from 32 episodes in the small world of
-`python -m minirl estimators`, where ∇J is 0.077 long, exactly:
+**What it saves.**  This is the exact variance of an estimate of ∇J from 32 episodes, in the small
+world of `python -m minirl estimators`, where ∇J is 0.077 long:
 
     baseline           R_0        γᵗ R_t
     none               0.0382     0.0248
@@ -82,8 +82,8 @@ In an episode they are not.
 
 Without a baseline the reward-to-go is the less noisy credit, as one expects.  With a constant one
 the order is reversed: the constant suits R_0, which has one mean, better than R_t, which shrinks
-with t.  The best of all is R_t with V, which knows the state.  A learned V is not the true one;
-what a wrong V costs, and what more it can do, is the matter of the next chapter.
+with t.  The best of all is R_t with V, which knows the state.  A learned V is not the true one.
+As a baseline it is unbiased all the same, and only its savings are smaller.
 
 **Exercises.**  `from minirl.play.baselines import *; from minirl.kernel.mdp import coin_game;
 from minirl.kernel.playing import rollout`

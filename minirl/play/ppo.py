@@ -4,7 +4,7 @@
 
 The surrogate, a mean of ρ A over the steps of a batch, is right to first order around π_old, the
 policy that played.  Far from π_old it promises what it cannot keep.  *PPO* (proximal policy
-optimization) takes several steps along a surrogate, and removes what one could gain by going far.
+optimisation) takes several steps along a surrogate, and removes what one could gain by going far.
 With clip(x, low, high) = min(max(x, low), high), the *clipped surrogate* of N steps is
 
     L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n),   here ε = 0.2.            (ppo.1)
@@ -69,8 +69,8 @@ is the sum W of (reinforce.3).  G is −W/N here and −W/B there, so for the tw
 
 **What it costs.**  The clip removes an incentive, and is no fence.  Adam's momentum, and the steps
 of other actions in the same state, carry ρ on: after one iteration from random play on the 4x4 lake
-ρ lies between 0.60 and 1.41.  Along the line of `surrogate` on the cliff, (ppo.1) rises from −1072
-to −595 at x = 3 and then falls, where the surrogate went on to 1219.
+ρ lies between 0.60 and 1.41.  Along the line of `surrogate` on the cliff, the clipped surrogate has
+a top: it promises −1072 at x = 0, −595 at x = 3, and less after that, instead of 1219.
 
 **The defaults** are one set for every world in this book: ten epochs of the full batch, Adam at
 0.06 falling to nearly nothing, and an entropy bonus of 0.3 per normalised advantage, which falls to
@@ -82,10 +82,12 @@ The bonus matters.  Without it thirteen of twenty runs on the 4x4 lake stop at 9
 is nearly deterministic has nearly no gradient.  (The others reach 99.95 %, more than with it.)  On
 the cliff a bonus of 0.1 is too small: all twenty runs stay on a detour, at −14.
 
-**Two policies that are not one.**  π_old played this batch and changes in each iteration.  The
-reference π_ref is where training began; PPO does not know it.  When a language model is trained,
-π_ref enters through the reward, and the two coincide in the first iteration only.  Like A2C, PPO
-drops γᵗ: it climbs the mean advantage of the steps in a batch.
+**Two policies that are not one.**  π_old played this batch, and changes in each iteration.  The
+reference π_ref is where training began, and PPO does not know it.  In Part 4 π_ref enters through
+the reward.  The two coincide in the first iteration of a run only.
+
+**Without γᵗ.**  Like REINFORCE and A2C, PPO drops the factor γᵗ.  It divides by steps besides, so
+that it climbs the mean advantage of a step drawn from the batch.
 
 **Exercises.**  `from minirl.play.ppo import *; from minirl.play.surrogate import Advantages`
 1. A head was bad, and its ratio is 1.5 by now.  Is its gradient dead?
