@@ -4,107 +4,107 @@ A chapter on the main way uses no term before the chapter that is named here.  A
 the terms of its part.
 
 Terms
-    action                        introduction
-    agent                         introduction
-    bigram                        introduction
-    coin game                     introduction
-    discount                      introduction
-    episode                       introduction
-    KL divergence                 introduction
-    log-probability               introduction
-    nat                           introduction
-    objective                     introduction
-    perplexity                    introduction
-    policy                        introduction
-    reference                     introduction
-    return                        introduction
-    reward                        introduction
-    running example               introduction
-    state                         introduction
-    step                          introduction
-    string                        introduction
-    tag                           introduction
-    entropy                       softmax
-    logistic function             softmax
-    logit                         softmax
-    loss                          softmax
-    softmax                       softmax
-    batch                         counts
-    sparse matrix                 counts
-    alias method                  sampling
-    generator                     sampling
-    law                           mdp
-    Markov decision process       mdp
-    outcome                       mdp
-    start distribution            mdp
-    tabular                       mdp
-    horizon                       playing
-    rollout                       playing
-    terminated, termination       playing
-    truncated, truncation         playing
-    observation                   environment
-    central difference            gradcheck
-    complex step                  gradcheck
-    certificate                   solving
-    spectral radius               solving
-    action value                  evaluation
-    advantage                     evaluation
-    Bellman's equation            evaluation
-    sweep                         evaluation
-    value of a state              evaluation
-    visits                        evaluation
-    doubt                         gains
-    backward induction            planning
-    greedy                        planning
-    linear programme              planning
-    modified policy iteration     planning
-    policy gradient               planning
-    policy iteration              planning
-    value iteration               planning
-    differential value            average_reward
-    reward per step               average_reward
-    level                         return_law
-    gap                           scorecard
-    referee                       scorecard
-    share of the optimum          scorecard
-    Adam                          optim
-    gradient descent              optim
-    learning rate                 optim
-    schedule                      optim
-    bootstrapping                 returns
-    explained variance            returns
-    GAE                           returns
-    reward-to-go                  returns
-    temporal-difference error     returns
-    value table                   returns
-    whole return                  returns
-    λ-return                      returns
-    record                        training
-    trainer                       training
-    Monte Carlo                   prediction
-    TD(0)                         prediction
-    Boltzmann                     exploration
-    optimistic                    exploration
-    temperature                   exploration
-    ε-greedy                      exploration
-    double Q-learning             q_learning
-    expected SARSA                q_learning
-    off-policy                    q_learning
-    on-policy                     q_learning
-    Q-learning                    q_learning
-    SARSA                         q_learning
-    baseline                      reinforce
-    credit                        reinforce
-    REINFORCE                     reinforce
-    unbiased                      reinforce
-    score of an episode           baselines
-    A2C                           actor_critic
-    actor-critic                  actor_critic
-    critic                        actor_critic
-    entropy bonus                 actor_critic
-    importance sampling           surrogate
-    surrogate                     surrogate
-    clip fraction                 ppo
-    clipped surrogate             ppo
-    PPO                           ppo
+    action                     what an agent chooses in a state: a move, a character  introduction
+    agent                      the one that acts                                      introduction
+    bigram                     a language model that looks one character back         introduction
+    coin game                  one state: head pays 1 and goes on, tail ends          introduction
+    discount                   γ: what a reward is worth that comes one step later    introduction
+    episode                    the steps until a hole, a goal or an end symbol        introduction
+    KL divergence              how far a policy is from another one, in nats          introduction
+    log-probability            the logarithm of a probability; of a string, a sum     introduction
+    nat                        the unit of natural logarithms                         introduction
+    objective                  J: what a better policy has more of                    introduction
+    perplexity                 e to the power of the nats spent per character         introduction
+    policy                     how an agent acts: a table of probabilities π(a|s)     introduction
+    reference                  π_ref: the policy that another should stay near        introduction
+    return                     the rewards of an episode, discounted and summed       introduction
+    reward                     what a step is paid                                    introduction
+    running example            names that should be easy to say, near a bigram        introduction
+    state                      where an agent is: a cell, the last character          introduction
+    step                       a state and the action that was taken there            introduction
+    string                     an episode of a language model                         introduction
+    tag                        the name of an equation, as in (softmax.3)             introduction
+    entropy                    how undecided a row of a policy is, in nats            softmax
+    logistic function          σ(x) = 1/(1 + e^−x)                                    softmax
+    logit                      θ[s, a]: a policy before the softmax                   softmax
+    loss                       a number that learning is to make small                softmax
+    softmax                    exponentials, divided by their sum                     softmax
+    batch                      the steps from which a policy learns at one time       counts
+    sparse matrix              a matrix of which only the entries ≠ 0 are kept        counts
+    alias method               drawing an outcome by one cell and one coin            sampling
+    generator                  where random numbers come from                         sampling
+    law                        a world as a table of probabilities                    mdp
+    Markov decision process    a world in which s and a decide what may come next     mdp
+    outcome                    what an action may lead to                             mdp
+    start distribution         where an episode begins, as probabilities              mdp
+    tabular                    with numbered states and actions                       mdp
+    horizon                    the number of steps after which an episode is cut      playing
+    rollout                    a batch of episodes that a policy has played           playing
+    terminated, termination    an episode is over: nothing more can be earned         playing
+    truncated, truncation      an episode was cut: it would have gone on              playing
+    observation                what an environment shows of its state                 environment
+    central difference         a slope from two values of a function                  gradcheck
+    complex step               a slope from one value at a complex number             gradcheck
+    certificate                what proves that an answer is one                      solving
+    spectral radius            how fast the powers of a matrix grow                   solving
+    action value               Q: the mean return after an action                     evaluation
+    advantage                  A: how much better an action is than usual             evaluation
+    Bellman's equation         a value is a reward and a discounted value             evaluation
+    sweep                      one pass that puts a table into its own equation       evaluation
+    value of a state           V: the mean return from a state on                     evaluation
+    visits                     η: how often an episode is in a state, discounted      evaluation
+    doubt                      how wrong rounding may have made an action value       gains
+    backward induction         the best policy of a finite horizon, from its end      planning
+    greedy                     taking an action of the largest value                  planning
+    linear programme           a sum made as small as inequalities allow              planning
+    modified policy iteration  greedy, then some sweeps, again and again              planning
+    policy gradient            the gradient of J in the logits                        planning
+    policy iteration           solve for the values, act greedily on them, again      planning
+    value iteration            greedy sweeps until nothing changes                    planning
+    differential value         how much more is earned from a state on than usual     average_reward
+    reward per step            what is earned on average where nothing ends for good  average_reward
+    level                      a value that an episode's reward can have              return_law
+    gap                        J* − J                                                 scorecard
+    referee                    a function from a policy to its score                  scorecard
+    share of the optimum       the part of J* that has been reached                   scorecard
+    Adam                       an optimiser whose steps do not depend on the scale    optim
+    gradient descent           steps of a fixed multiple of the gradient              optim
+    learning rate              α: what a step is multiplied by                        optim
+    schedule                   a hyperparameter that changes with progress            optim
+    bootstrapping              V in the place of what has not been seen               returns
+    explained variance         how much of the returns a value table foresaw          returns
+    GAE                        temporal-difference errors, summed with γλ             returns
+    reward-to-go               R_t: what a step and all later ones earn               returns
+    temporal-difference error  δ: what came, less what V expected                     returns
+    value table                a learner's estimate of V                              returns
+    whole return               R_0, as a judgement of every step                      returns
+    λ-return                   the mean of the returns that ask V after k steps       returns
+    record                     all that the next iteration of a trainer needs         training
+    trainer                    a generator of records                                 training
+    Monte Carlo                learning a mean from whole returns                     prediction
+    TD(0)                      learning V from the next reward and the next V         prediction
+    Boltzmann                  choosing actions in proportion to exp(Q/τ)             exploration
+    optimistic                 starting from values above every possible one          exploration
+    temperature                τ: how far a worse action is still taken               exploration
+    ε-greedy                   greedy but for a share of random actions               exploration
+    double Q-learning          two tables: one chooses, the other judges              q_learning
+    expected SARSA             learning from the mean over what may be done next      q_learning
+    off-policy                 learning about another policy than the one that plays  q_learning
+    on-policy                  learning about the policy that plays                   q_learning
+    Q-learning                 learning from the best of what may be done next        q_learning
+    SARSA                      learning from what is done next                        q_learning
+    baseline                   what is subtracted from a credit                       reinforce
+    credit                     what a step is judged by                               reinforce
+    REINFORCE                  the policy gradient from sampled returns               reinforce
+    unbiased                   right on average                                       reinforce
+    score of an episode        the gradient of its log-probability                    baselines
+    A2C                        an actor-critic that plays many episodes at once       actor_critic
+    actor-critic               a policy judged step by step by a value table          actor_critic
+    critic                     that value table                                       actor_critic
+    entropy bonus              a price for making up one's mind                       actor_critic
+    importance sampling        weighting what one policy did by another's odds        surrogate
+    surrogate                  what a batch says about a policy that did not play it  surrogate
+    clip fraction              the share of steps whose gradient the clip has stopped  ppo
+    clipped surrogate          a surrogate that pays nothing for going far            ppo
+    PPO                        many small steps from one batch                        ppo
 """

@@ -55,8 +55,8 @@ Part 2
     z       the zero from which values are counted                      zero        gains
     T       a number of steps after which an episode is cut             horizon     planning
     h       the differential value of a state                           values      average_reward
-    d       the share of time that is spent in a state                  shares      average_reward
-    p       the law of an episode's reward: the chance of each level    probability return_law
+    d       the share of time that is spent in a state                  visits      average_reward
+    p       the law of an episode's reward: the chance of each level    prob        return_law
     m       such a chance times the mean of another sum                 -           return_law
     I       the identity matrix                                         np.eye      return_law
 

@@ -187,7 +187,7 @@ def test_the_page_of_symbols_is_what_the_displays_use():
 
 def terms():
     """Each term of the glossary and the chapter that says what it is."""
-    return {term: columns[1] for _, columns in rows(glossary) for term in columns[0].split(", ")}
+    return {term: columns[-1] for _, columns in rows(glossary) for term in columns[0].split(", ")}
 
 
 def used(term, text):
