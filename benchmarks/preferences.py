@@ -58,29 +58,29 @@ def listed(chosen, rejected):
 def numba_regression():
     """Loss and gradient from the matrix and from the strings, compiled."""
 
-    def from_matrix(weights, signs, columns, starts):
-        loss, grad, pairs = 0.0, np.zeros_like(weights), starts.size - 1
+    def from_matrix(reward_table, signs, columns, starts):
+        loss, grad, pairs = 0.0, np.zeros_like(reward_table), starts.size - 1
         for i in range(pairs):
             margin = 0.0
             row, sign = columns[starts[i]:starts[i + 1]], signs[starts[i]:starts[i + 1]]
             for j in range(row.size):
-                margin += sign[j] * weights[row[j]]
+                margin += sign[j] * reward_table[row[j]]
             loss += np.log1p(np.exp(-abs(margin))) - min(margin, 0.0)
             force = 1 / (pairs * (1 + np.exp(margin)))
             for j in range(row.size):
                 grad[row[j]] -= sign[j] * force
         return loss / pairs, grad
 
-    def from_strings(weights, chosen, chosen_starts, rejected, rejected_starts):
-        loss, grad, pairs = 0.0, np.zeros_like(weights), chosen_starts.size - 1
+    def from_strings(reward_table, chosen, chosen_starts, rejected, rejected_starts):
+        loss, grad, pairs = 0.0, np.zeros_like(reward_table), chosen_starts.size - 1
         for i in range(pairs):
             good = chosen[chosen_starts[i]:chosen_starts[i + 1]]
             bad = rejected[rejected_starts[i]:rejected_starts[i + 1]]
             margin = 0.0
             for n in good:
-                margin += weights[n]
+                margin += reward_table[n]
             for n in bad:
-                margin -= weights[n]
+                margin -= reward_table[n]
             loss += np.log1p(np.exp(-abs(margin))) - min(margin, 0.0)
             force = 1 / (pairs * (1 + np.exp(margin)))
             for n in good:
@@ -92,13 +92,13 @@ def numba_regression():
     return compiled(from_matrix), compiled(from_strings)
 
 
-def numba_weights(weights, reference, chosen, rejected):
+def numba_reward(reward_table, reference, chosen, rejected):
     """Bradley–Terry, from the matrix."""
     D, (from_matrix, _) = difference_matrix(chosen, rejected), numba_regression()
 
     def form():
-        loss, grad = from_matrix(weights.ravel(), D.data, unsigned(D.indices), D.indptr)
-        return loss, grad.reshape(weights.shape)
+        loss, grad = from_matrix(reward_table.ravel(), D.data, unsigned(D.indices), D.indptr)
+        return loss, grad.reshape(reward_table.shape)
 
     return {"numba": form}
 
@@ -123,7 +123,7 @@ def rectangle(chosen, rejected):
     return np.hstack([steps.index.reshape(-1, LENGTH) for steps in (chosen, rejected)])
 
 
-def jax_regression(weights, both):
+def jax_regression(reward_table, both):
     """Loss and gradient of Bradley–Terry from a table and the rectangle of indices, time first.
 
     A loop over time, with all pairs at once, is twice as fast as the whole rectangle at once.
@@ -131,7 +131,7 @@ def jax_regression(weights, both):
     import jax
     import jax.numpy as jnp
 
-    flat, trusted = weights.ravel(), "promise_in_bounds"
+    flat, trusted = reward_table.ravel(), "promise_in_bounds"
 
     def look_up(t, margin):
         return (margin + flat.at[both[t]].get(mode=trusted)
@@ -144,12 +144,12 @@ def jax_regression(weights, both):
     margin = jax.lax.fori_loop(0, LENGTH, look_up, jnp.zeros(both.shape[1]))
     force = jax.nn.sigmoid(-margin) / both.shape[1]
     grad = jax.lax.fori_loop(0, LENGTH, add_up, jnp.zeros_like(flat))
-    return -jax.nn.log_sigmoid(margin).mean(), grad.reshape(weights.shape)
+    return -jax.nn.log_sigmoid(margin).mean(), grad.reshape(reward_table.shape)
 
 
-def jax_weights(weights, reference, chosen, rejected):
+def jax_reward(reward_table, reference, chosen, rejected):
     """Bradley–Terry."""
-    return {"jax": in_jax(jax_regression, weights, rectangle(chosen, rejected).T.copy())}
+    return {"jax": in_jax(jax_regression, reward_table, rectangle(chosen, rejected).T.copy())}
 
 
 def jax_policy(logits, reference, chosen, rejected, build):
@@ -203,25 +203,25 @@ def torch_strings(*parts):
     return [torch.from_numpy(steps.index).view(-1, LENGTH) for steps in parts]
 
 
-def torch_regression(weights, product, transposed):
+def torch_regression(reward_table, product, transposed):
     """Loss and gradient of Bradley–Terry, by hand."""
     import torch
 
-    margin = product(weights)
+    margin = product(reward_table)
     loss = -torch.nn.functional.logsigmoid(margin).mean()
     return loss, transposed(-torch.sigmoid(-margin) / len(margin))
 
 
-def torch_weights(weights, reference, chosen, rejected):
+def torch_reward(reward_table, reference, chosen, rejected):
     """Bradley–Terry on the rectangle, on sparse matrices, and with a graph."""
     import torch
 
-    flat, both = torch.from_numpy(weights).view(-1), rectangle(chosen, rejected)
+    flat, both = torch.from_numpy(reward_table).view(-1), rectangle(chosen, rejected)
     leaf, both = flat.clone().requires_grad_(), torch.from_numpy(both).long()
 
     def form(products):
         loss, grad = torch_regression(flat, *products)
-        return loss.item(), grad.numpy().reshape(weights.shape)
+        return loss.item(), grad.numpy().reshape(reward_table.shape)
 
     def idiom():
         leaf.grad = None
@@ -229,7 +229,7 @@ def torch_weights(weights, reference, chosen, rejected):
         margin = rewards[:, :LENGTH].sum(1) - rewards[:, LENGTH:].sum(1)
         loss = -torch.nn.functional.logsigmoid(margin).mean()
         loss.backward()
-        return loss.item(), leaf.grad.numpy().reshape(weights.shape)
+        return loss.item(), leaf.grad.numpy().reshape(reward_table.shape)
 
     dense = torch_products(*torch_strings(chosen, rejected))
     sparse = torch_sparse_products(chosen, rejected)
@@ -275,11 +275,11 @@ def torch_policy(logits, reference, chosen, rejected, build):
 
 def prepare_regression(size, peers):
     """Bradley–Terry loss and gradient; `size` is the number of pairs."""
-    weights, _, chosen, rejected = data = batch(size)
+    reward_table, _, chosen, rejected = data = batch(size)
     D, strings = difference_matrix(chosen, rejected), listed(chosen, rejected)
-    forms = {"plain": lambda: reward_model.loss(weights, strings()),
-             "book": lambda: bradley_terry_loss(weights, D)}
-    makers = {"numba": numba_weights, "jax": jax_weights, "torch": torch_weights}
+    forms = {"plain": lambda: reward_model.loss(reward_table, strings()),
+             "book": lambda: bradley_terry_loss(reward_table, D)}
+    makers = {"numba": numba_reward, "jax": jax_reward, "torch": torch_reward}
     return forms | forms_of(peers, makers, data), size
 
 

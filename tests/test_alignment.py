@@ -324,9 +324,10 @@ def test_a_learned_reward_is_climbed_in_one_round_or_in_several(setting, monkeyp
         np.testing.assert_array_equal(before, setting.reference if k == 0 else logp)
         more = draw(setting, 31, [5, 7, k], before)
         data = more if data is None else data + more
-        weights = fit_reward_model(np.zeros((27, 27)), data, pull=2.0).x
+        reward_table = fit_reward_model(np.zeros((27, 27)), data, pull=2.0).x
         logp = alignment.by_rlhf(setting, data, [5, 8, k], SCALE)
-        np.testing.assert_array_equal(logp, setting.climbed(weights, [5, 8, k], SCALE.iterations))
+        np.testing.assert_array_equal(
+            logp, setting.climbed(reward_table, [5, 8, k], SCALE.iterations))
         assert pairs == 31
     np.testing.assert_array_equal(last, logp)
     assert len(seen) == 3

@@ -542,7 +542,7 @@ def language(seed):
 def test_an_iteration_of_rlhf_equals_the_book(strings):
     """(rlhf.1)"""
     mdp, record, ref = language(1)
-    batch, after = iteration(rlhf.rlhf, mdp, record, strings, 1000, weights=mdp.mean_reward,
+    batch, after = iteration(rlhf.rlhf, mdp, record, strings, 1000, reward_table=mdp.mean_reward,
                              ref_logits=ref, beta=0.5, gae_lambda=1.0, n_epochs=4, clip_range=0.03,
                              value_rate=0.4, normalize_advantage=False)
     assert strings == 1 or 0 < after.metrics["policy/clipfrac"] < 1

@@ -231,11 +231,11 @@ def test_an_edit_is_the_best_of_all_changes_of_one_letter():
     """By brute force over real words; the first of the best, and never worse."""
     words = unicode_words()
     vocabulary = from_items(words)
-    weights, changed = easy_to_say(vocabulary), 0
+    reward_table, changed = easy_to_say(vocabulary), 0
 
     def value(text):
         symbols = [0] + [vocabulary.letters.index(letter) + 1 for letter in text]
-        return round(sum(weights[step] for step in zip(symbols, symbols[1:] + [0])), 9)
+        return round(sum(reward_table[step] for step in zip(symbols, symbols[1:] + [0])), 9)
 
     for word in words[::200]:
         best, most = word, value(word)

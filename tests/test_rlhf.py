@@ -29,26 +29,26 @@ DEFAULTS = {"ent_coef": 0.0, "learning_rate": linear(0.05, 0.0)}  # where PPO ha
 
 def small_language(seed=0):
     rng = np.random.default_rng(seed)
-    weights, ref, logits = rng.normal(size=(3, 3, 3))
-    world = language(weights)
+    reward_table, ref, logits = rng.normal(size=(3, 3, 3))
+    world = language(reward_table)
     batch = rollout(world, np.exp(log_softmax(logits)), start_states(world, 60, rng), horizon=3,
                     rng=rng)
     assert batch.truncated.any() and not batch.truncated.all()
-    return weights, ref, logits, world, batch
+    return reward_table, ref, logits, world, batch
 
 
 def test_every_step_is_paid_minus_the_price_of_leaving_the_reference():
     """(rlhf.1), π_old and π_ref being two different tables (pitfall 9); or the string in one sum on
     its last step, the end symbol or where the horizon cut it (pitfall 25)"""
-    weights, ref, logits, _, batch = small_language()
+    reward_table, ref, logits, _, batch = small_language()
     logp, ref_logp = log_softmax(logits), log_softmax(ref)
-    paid = step_rewards(weights, ref, beta=0.4)(batch, logp)
-    at_end = string_rewards(weights, ref, beta=0.4)(batch, logp)
+    paid = step_rewards(reward_table, ref, beta=0.4)(batch, logp)
+    at_end = string_rewards(reward_table, ref, beta=0.4)(batch, logp)
     assert paid.shape == at_end.shape == batch.states.shape
     for begin, end in pairwise(batch.starts):
         for n in range(begin, end):
             s, a = batch.states[n], batch.actions[n]
-            direct = weights[s, a] - 0.4 * (logp[s, a] - ref_logp[s, a])
+            direct = reward_table[s, a] - 0.4 * (logp[s, a] - ref_logp[s, a])
             assert paid[n] == pytest.approx(direct, abs=1e-12)
             charged = -0.4 * (logp[s, a] - ref_logp[s, a])
             assert n == end - 1 or at_end[n] == pytest.approx(charged, abs=1e-12)
@@ -57,7 +57,7 @@ def test_every_step_is_paid_minus_the_price_of_leaving_the_reference():
 
 def test_the_expected_return_is_the_objective_of_the_whole_string():
     """(rlhf.2), pitfall 6: KL = Σ_y π(y) log π(y)/π_ref(y), summed over strings by their length"""
-    weights, ref, logits, world, _ = small_language()
+    reward_table, ref, logits, world, _ = small_language()
     policy, ratio = np.exp(log_softmax(logits)), log_softmax(logits) - log_softmax(ref)
     step, onwards = policy * ratio, (np.arange(3) > 0)  # symbol 0 ends the string
     chance, spent, divergence = np.array([1.0, 0, 0]), np.zeros(3), 0.0
@@ -66,8 +66,8 @@ def test_the_expected_return_is_the_objective_of_the_whole_string():
         spent = spent @ (policy * onwards) + chance @ (step * onwards)
         chance = chance @ (policy * onwards)
     assert chance.sum() < 1e-15 and divergence > 0.1
-    reward = expectation(world, policy, weights)
-    shaped = expectation(world, policy, weights - 0.4 * ratio)
+    reward = expectation(world, policy, reward_table)
+    shaped = expectation(world, policy, reward_table - 0.4 * ratio)
     assert shaped == pytest.approx(reward - 0.4 * divergence, abs=1e-12)
 
 
@@ -96,22 +96,23 @@ def test_a_reward_on_the_last_step_is_biased_by_lambda_as_the_chapter_states():
 # Whole strings.
 
 
-def makers(weights, ref):
+def makers(reward_table, ref):
     """The three ways to be paid, as functions of the penalty."""
     def score(batch):
-        return np.array([sum(weights[batch.states[n], batch.actions[n]] for n in range(begin, end))
+        return np.array([sum(reward_table[batch.states[n], batch.actions[n]]
+                             for n in range(begin, end))
                          for begin, end in pairwise(batch.starts)])
 
-    return (lambda **options: step_rewards(weights, ref, beta=0.4, **options),
-            lambda **options: string_rewards(weights, ref, beta=0.4, **options),
+    return (lambda **options: step_rewards(reward_table, ref, beta=0.4, **options),
+            lambda **options: string_rewards(reward_table, ref, beta=0.4, **options),
             lambda **options: scored_rewards(score, ref, beta=0.4, **options))
 
 
 @pytest.mark.parametrize("way", range(3))
 def test_a_string_that_was_cut_pays_the_penalty_once_on_its_last_step(way):
     """Pitfall 25; a string that ended, were it at the last step of all, pays nothing."""
-    weights, ref, logits, _, batch = small_language()
-    maker, logp = makers(weights, ref)[way], log_softmax(logits)
+    reward_table, ref, logits, _, batch = small_language()
+    maker, logp = makers(reward_table, ref)[way], log_softmax(logits)
     fined = maker(missing_eos_penalty=1.5)(batch, logp) - maker()(batch, logp)
     assert fined.shape == batch.states.shape
     for i, (begin, end) in enumerate(pairwise(batch.starts)):
@@ -207,7 +208,7 @@ OTHER = {"episodes": 40, "iterations": 7, "batch_size": 16, "clip_range": 0.05,
 @pytest.mark.parametrize("settings", [{}, PLAIN, OTHER])
 def test_rlhf_is_ppo_on_rewards_that_are_paid_step_by_step(settings):
     """(rlhf.1), with each of PPO's arguments passed on, and the KL of the batch's strings."""
-    weights, ref, logits, world, _ = small_language()
+    reward_table, ref, logits, world, _ = small_language()
 
     def distance(batch, logp):
         ratio = logp - log_softmax(ref)
@@ -216,8 +217,8 @@ def test_rlhf_is_ppo_on_rewards_that_are_paid_step_by_step(settings):
 
     record = start(logits, rng=5)._replace(iteration=3)
     price = {"beta": 0.7, "missing_eos_penalty": 2.0}
-    found = next(rlhf(world, record, weights, ref, **price, **settings))
-    expected = next(ppo(world, record, rewards=step_rewards(weights, ref, **price),
+    found = next(rlhf(world, record, reward_table, ref, **price, **settings))
+    expected = next(ppo(world, record, rewards=step_rewards(reward_table, ref, **price),
                         observe=distance, **{**DEFAULTS, **settings}))
     np.testing.assert_array_equal(found.logits, expected.logits)
     np.testing.assert_array_equal(found.values, expected.values)
@@ -247,11 +248,11 @@ def test_the_price_follows_the_distance_from_the_target_and_is_clipped_on_both_s
 @pytest.mark.parametrize("settings, kl_horizon", [(PLAIN, 40), (OTHER, 100)])
 def test_each_iteration_is_rlhf_at_the_price_of_the_record(settings, kl_horizon):
     """(rlhf.3): the price that comes out is the next batch's."""
-    weights, ref, logits, world, _ = small_language()
+    reward_table, ref, logits, world, _ = small_language()
     record, settings = start(logits, rng=5, kl_coef=0.7), {**settings, "missing_eos_penalty": 2.0}
-    for found in islice(adaptive_rlhf(world, record, weights, ref, target_kl=0.3,
+    for found in islice(adaptive_rlhf(world, record, reward_table, ref, target_kl=0.3,
                                       kl_horizon=kl_horizon, **settings), 4):
-        expected = next(rlhf(world, record, weights, ref, beta=record.kl_coef, **settings))
+        expected = next(rlhf(world, record, reward_table, ref, beta=record.kl_coef, **settings))
         np.testing.assert_array_equal(found.logits, expected.logits)
         np.testing.assert_array_equal(found.values, expected.values)
         assert found.metrics == expected.metrics | {"objective/kl_coef": record.kl_coef}

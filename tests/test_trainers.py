@@ -429,7 +429,7 @@ def test_a_policy_that_is_sure_of_one_action_stays_sure(name):
     sure = next(rejection_sampling(toss, start(np.zeros((1, 2)), rng=0), num_generations=32,
                                    episodes=64, pseudo_count=0.0))
     own = {"grpo": {"ref_logits": sure.logits, "beta": 0.1}, "rlhf": {
-        "weights": np.eye(2)[:1], "ref_logits": sure.logits, "beta": 0.1}}.get(name, {})
+        "reward_table": np.eye(2)[:1], "ref_logits": sure.logits, "beta": 0.1}}.get(name, {})
     found = next(trainer(toss, sure, **own))
     assert sure.logits.tolist() == found.logits.tolist() == [[0, -np.inf]]
     assert found.metrics["policy/entropy"] == 0 == found.metrics.get("policy/kl", 0)

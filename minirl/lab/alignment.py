@@ -174,7 +174,7 @@ def trainers(example, seed, scale):
     found = {
         "rejection_sampling": partial(rejection_sampling, world, episodes=scale.winners),
         "reinforce": partial(reinforce, world, rewards=paid, **climbing),
-        "ppo": partial(rlhf, world, weights=world.mean_reward, ref_logits=ref, beta=BETA,
+        "ppo": partial(rlhf, world, reward_table=world.mean_reward, ref_logits=ref, beta=BETA,
                        **climbing),
         "grpo": resting, "dr_grpo": partial(resting, advantage=group_centred, weights=constant),
         "grpo_kl_in_reward": group,
@@ -190,8 +190,8 @@ def trainers(example, seed, scale):
 
 def by_rlhf(example, data, rng, scale):
     """log π of a reward model fitted to preferences, and then PPO on it."""
-    weights = fit_reward_model(np.zeros(example.reference.shape), data, pull=PULL).x
-    return example.climbed(weights, rng, scale.iterations)
+    reward_table = fit_reward_model(np.zeros(example.reference.shape), data, pull=PULL).x
+    return example.climbed(reward_table, rng, scale.iterations)
 
 
 def by_iterated_rlhf(example, pairs, seed, scale):
@@ -240,15 +240,16 @@ def judged_models(example, sizes, seed, scale):
     models = []
     for pairs in sizes:
         data = example.preferences(pairs, [seed, 9])
-        weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
-        margins = reward_margins(fresh, weights)
+        reward_table = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
+        margins = reward_margins(fresh, reward_table)
         table = calibration(margins)
         bins = ([float(x) if n else None for x, n in zip(values, table.number)]
                 for values in (table.predicted, table.observed))
         models.append(JudgedModel(
             pairs, accuracy(margins), best_accuracy(true),
-            reward_error(example.world, np.exp(ref), weights), float(np.abs(weights).max()),
-            bool(critical_beta(language(weights), ref) < BETA), table.error, *bins))
+            reward_error(example.world, np.exp(ref), reward_table),
+            float(np.abs(reward_table).max()),
+            bool(critical_beta(language(reward_table), ref) < BETA), table.error, *bins))
     return models
 
 

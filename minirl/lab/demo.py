@@ -121,13 +121,13 @@ def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
     horizon = 20 * int(example.judge(np.exp(ref)).length)
 
     def learn():
-        weights = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
-        return weights, example.climbed(weights, [seed, 2], scale.rlhf, horizon)
+        learned_reward = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
+        return learned_reward, example.climbed(learned_reward, [seed, 2], scale.rlhf, horizon)
 
     climbed, playing = timed("ppo", lambda: example.climbed(
         example.world.mean_reward, [seed, 0], scale.rlhf, horizon))
     data, drawing = timed("preferences", lambda: example.preferences(pairs, [seed, 1]))
-    (weights, learned), following = timed("rlhf", learn)
+    (learned_reward, learned), following = timed("rlhf", learn)
     fitted, preferring = timed("dpo", lambda: fit_dpo(ref, data, beta=beta, pull=PULL))
     rows = [written(example, method, logp, seconds, seed) for method, logp, seconds in (
         ("reference", log_softmax(ref), fitting),
@@ -135,7 +135,7 @@ def language_table(items, seed, beta, pairs, progress, scale=DemoScale()):
         ("ppo", climbed, playing), ("rlhf", learned, drawing + following),
         ("dpo", log_softmax(fitted.x), drawing + preferring))]
     return Language(fitted_to(items, model), rows, data.identical,
-                    bool(critical_beta(language(weights), ref) < beta), beta, pairs)
+                    bool(critical_beta(language(learned_reward), ref) < beta), beta, pairs)
 
 
 def fitted_to(items, reference):

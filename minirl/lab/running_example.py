@@ -54,10 +54,10 @@ class RunningExample(NamedTuple):
         writer = self.reference if logp is None else logp
         return sample_pairs(writer, self.world.mean_reward, pairs, rng=rng)
 
-    def climbed(self, weights, rng, iterations, horizon=200):
-        """log π after so many iterations of `rlhf` on a reward table."""
-        trainer = rlhf(self.world, start(self.reference, rng=rng), weights, self.reference,
-                       beta=self.beta, horizon=horizon, iterations=iterations,
+    def climbed(self, reward_table, rng, iterations, horizon=200):
+        """log π after so many iterations of `rlhf` on a reward table (S, A)."""
+        trainer = rlhf(self.world, start(self.reference, rng=rng), reward_table,
+                       self.reference, beta=self.beta, horizon=horizon, iterations=iterations,
                        learning_rate=linear(0.05, 0.0))
         return after(trainer, iterations).logp
 

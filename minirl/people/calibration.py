@@ -97,7 +97,7 @@ def calibration(margins, *, bins=10):
     return Calibration(mean, share, number, float(error))
 
 
-def reward_error(mdp, policy, weights):
+def reward_error(mdp, policy, reward_table):
     """How far a learned reward table is from the world's own, (calibration.3), in units of reward.
 
     The strings are those of `policy`, usually the reference; `mdp.mean_reward` is the true table.
@@ -111,8 +111,8 @@ def reward_error(mdp, policy, weights):
     >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
     1.4142
     """
-    weights = checks.array("weights", weights, mdp.shape)
-    return float(max(return_variance(mdp, policy, weights - mdp.mean_reward), 0)**0.5)
+    reward_table = checks.array("reward_table", reward_table, mdp.shape)
+    return float(max(return_variance(mdp, policy, reward_table - mdp.mean_reward), 0)**0.5)
 
 
 def _checked_margins(name, margins):

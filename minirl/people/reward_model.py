@@ -76,13 +76,14 @@ from minirl.people.pairs import (COUNTS, check_difference, check_matrix, check_p
                                  finite_table, shares)
 
 
-def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, pair_weights=None):
+def bradley_terry_loss(reward_table, difference, *, margin=0.0, label_smoothing=0.0,
+                       pair_weights=None):
     """The loss (reward_model.3), which is (reward_model.1) by default; and its gradient.
 
     Parameters
     ----------
-    weights : (S, A) float
-        The reward table w.
+    reward_table : (S, A) float
+        w.
     difference : (B, S·A) sparse float, or counts.Difference
         `Pairs.difference`, or for one evaluation `Pairs.counts`.
     margin : float or (B,) float
@@ -97,7 +98,7 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     loss : float
         Mean over pairs, in nats; log 2 for a constant reward of equally long strings.
     grad : (S, A) float
-        ∂loss/∂weights.
+        ∂loss/∂reward_table.
 
     Examples
     --------
@@ -106,8 +107,8 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    weights = finite_table("weights", weights)
-    D = check_difference("difference", difference, weights)
+    reward_table = finite_table("reward_table", reward_table)
+    D = check_difference("difference", difference, reward_table)
     if np.shape(margin) not in ((), D.shape[:1]):
         raise ValueError(f"margin must be one for all or one per pair, of shape {D.shape[:1]}, got "
                          f"shape {np.shape(margin)}")
@@ -115,16 +116,16 @@ def bradley_terry_loss(weights, difference, *, margin=0.0, label_smoothing=0.0, 
     if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
     q = shares(pair_weights, D.shape[0])
-    m = D @ weights.ravel() - np.asarray(margin)
+    m = D @ reward_table.ravel() - np.asarray(margin)
     log_right = log_sigmoid(m)
     log_wrong = log_right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
     loss = -(q * (log_right - label_smoothing * m)).sum()
     slope = np.exp(log_wrong) - label_smoothing  # (1 − ε) σ(−m) − ε σ(m), as σ(m) = 1 − σ(−m)
-    return loss, -(D.T @ (q * slope)).reshape(weights.shape)
+    return loss, -(D.T @ (q * slope)).reshape(reward_table.shape)
 
 
 def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
-    """Fit the reward table to `Pairs`, or with another loss to strings: a `fitting.Fit` of weights.
+    """Fit the reward table to `Pairs`, or with another loss to strings: a `fitting.Fit`.
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
         0, or smoothing, with which there always is a minimum.  (The loss of rankings is a mean over
         prompts of K strings, so that a precision needs K times the pull.)
     loss : callable
-        `loss(weights, matrix) -> (loss, grad)`; further arguments are bound beforehand.
+        `loss(reward_table, matrix) -> (loss, grad)`; further arguments are bound beforehand.
     tol : float > 0
         Stop when no entry of the gradient of loss and prior is larger.
 
@@ -156,7 +157,7 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     table = np.full(data.shape, table) if table.ndim == 0 else table
     rows = _rows(data, table)
     # The second derivative of −log σ(m) is σ(m) σ(−m), at 0 a quarter.  Others differ by a factor.
-    found = minimise_near(lambda weights: loss(weights, rows), table, pull=pull, tol=tol,
+    found = minimise_near(lambda x: loss(x, rows), table, pull=pull, tol=tol,
                           examples=rows.shape[0], curvature=mean_squares(rows, table.shape) / 4)
     if pull == 0 and found.converged:
         found = found._replace(converged=settled(lambda w: loss(w, rows), found.x, rows))
@@ -228,7 +229,7 @@ def _rows(data, table):
 # Rankings, labels and scores.
 
 
-def plackett_luce_loss(weights, strings, num_generations):
+def plackett_luce_loss(reward_table, strings, num_generations):
     """The loss (reward_model.4) of rankings, to be minimised, and its gradient.
 
     `strings` (P·K, S·A) is the `counts.matrix` of the responses; the K = `num_generations` to one
@@ -243,20 +244,20 @@ def plackett_luce_loss(weights, strings, num_generations):
     >>> print(round(loss, 4), grad)
     0.6931 [[ 0.5 -0.5]]
     """
-    weights = finite_table("weights", weights)
-    X = check_matrix("strings", strings, weights, COUNTS)
+    reward_table = finite_table("reward_table", reward_table)
+    X = check_matrix("strings", strings, reward_table, COUNTS)
     K = checks.group_size(num_generations, X.shape[0], least=2)
-    r = (X @ weights.ravel()).reshape(-1, K)
+    r = (X @ reward_table.ravel()).reshape(-1, K)
     loss, slope = 0.0, np.zeros(r.shape, r.dtype)
     for k in range(K - 1):  # the last choice is none
         logp = log_softmax(r[:, k:])
         loss = loss - logp[:, 0].sum()
         slope[:, k] -= 1
         slope[:, k:] += np.exp(logp)
-    return loss / len(r), (X.T @ slope.ravel() / len(r)).reshape(weights.shape)
+    return loss / len(r), (X.T @ slope.ravel() / len(r)).reshape(reward_table.shape)
 
 
-def logistic_loss(weights, strings, labels):
+def logistic_loss(reward_table, strings, labels):
     """The loss (reward_model.5) of labels, to be minimised, and its gradient.
 
     `strings` (N, S·A) is the `counts.matrix` of the strings.  A label, of (N,), says whether a
@@ -269,20 +270,20 @@ def logistic_loss(weights, strings, labels):
     >>> print(round(loss, 4), grad)
     0.6931 [[-0.5 -0.5]]
     """
-    weights = finite_table("weights", weights)
-    X = check_matrix("strings", strings, weights, COUNTS)
+    reward_table = finite_table("reward_table", reward_table)
+    X = check_matrix("strings", strings, reward_table, COUNTS)
     labels = checks.floats("labels", labels)
     checks.shape("labels", labels, X.shape[:1])
     if not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError(f"labels must lie in [0, 1], got {labels}")
-    r = X @ weights.ravel()
+    r = X @ reward_table.ravel()
     log_good = log_sigmoid(r)
     loss = -(log_good - (1 - labels) * r).mean()  # log σ(−r) = log σ(r) − r
     slope = (np.exp(log_good) - labels) / r.size
-    return loss, (X.T @ slope).reshape(weights.shape)
+    return loss, (X.T @ slope).reshape(reward_table.shape)
 
 
-def squared_loss(weights, strings, scores):
+def squared_loss(reward_table, strings, scores):
     """The loss (reward_model.6) of scores, to be minimised, and its gradient.
 
     `strings` (N, S·A) is the `counts.matrix` of the strings, and `scores` (N,) are in units of
@@ -295,8 +296,8 @@ def squared_loss(weights, strings, scores):
     >>> print(loss, grad)
     8.0 [[-4. -4.]]
     """
-    weights = finite_table("weights", weights)
-    X = check_matrix("strings", strings, weights, COUNTS)
+    reward_table = finite_table("reward_table", reward_table)
+    X = check_matrix("strings", strings, reward_table, COUNTS)
     scores = checks.array("scores", scores, X.shape[:1])
-    error = X @ weights.ravel() - scores
-    return (error * error).mean() / 2, (X.T @ error / error.size).reshape(weights.shape)
+    error = X @ reward_table.ravel() - scores
+    return (error * error).mean() / 2, (X.T @ error / error.size).reshape(reward_table.shape)

@@ -73,7 +73,7 @@ from minirl.play.ppo import ppo
 from minirl.kernel.softmax import difference, log_softmax
 
 
-def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
+def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
          horizon=200, iterations=400, n_epochs=10, batch_size=None, clip_range=0.2,
          gae_lambda=0.95, normalize_advantage=True, learning_rate=linear(0.05, 0.0), ent_coef=0.0,
          max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
@@ -83,7 +83,7 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
 
     Parameters
     ----------
-    weights, ref_logits, beta, missing_eos_penalty
+    reward_table, ref_logits, beta, missing_eos_penalty
         As in `step_rewards`.
 
     The others are those of `ppo.ppo`.  By default the rate falls to zero, so that the noise of the
@@ -113,7 +113,8 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
         ratio = _taken(rollout, _ratios(logp, ref_logp))
         return {"objective/kl": float(ratio.sum() / rollout.truncated.size)}
 
-    paid = step_rewards(weights, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
+    paid = step_rewards(reward_table, ref_logits, beta=beta,
+                        missing_eos_penalty=missing_eos_penalty)
     return ppo(mdp, record, rewards=paid, observe=distance, episodes=episodes, horizon=horizon,
                iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
                clip_range=clip_range, gae_lambda=gae_lambda,
@@ -122,13 +123,13 @@ def rlhf(mdp, record, weights, ref_logits, *, beta, missing_eos_penalty=0.0, epi
                optimiser=optimiser)
 
 
-def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
+def step_rewards(reward_table, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with r paid step by step from a table.
 
     Parameters
     ----------
-    weights : (S, A) float
-        The reward table: the world's own `mean_reward`, or a fitted `reward_model`.
+    reward_table : (S, A) float
+        r(s, a): the world's own `mean_reward`, or a fitted `reward_model`.
     ref_logits : (S, A) float
         A step that the reference never takes has an infinite price, and is refused.
     beta : float > 0
@@ -154,16 +155,16 @@ def step_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     checks.positive("beta", beta)
     checks.not_negative("missing_eos_penalty", missing_eos_penalty)
     ref_logp = log_softmax(ref_logits, "ref_logits")
-    weights = checks.array("weights", weights, ref_logp.shape)
+    reward_table = checks.array("reward_table", reward_table, ref_logp.shape)
 
     def rewards(rollout, logp):
-        return _paid(rollout, weights - beta * _ratios(logp, ref_logp),
+        return _paid(rollout, reward_table - beta * _ratios(logp, ref_logp),
                      -missing_eos_penalty * rollout.truncated)
 
     return rewards
 
 
-def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
+def string_rewards(reward_table, ref_logits, *, beta, missing_eos_penalty=0.0):
     """The rewards (rlhf.1), with the sum of r over the string paid on its last step.
 
     Parameters and result are those of `step_rewards`.  A string cut by the horizon is paid on the
@@ -179,10 +180,10 @@ def string_rewards(weights, ref_logits, *, beta, missing_eos_penalty=0.0):
     >>> print(paid(heads, np.log([[0.75, 0.25]])).round(3))
     [-0.405 -0.405  2.595]
     """
-    weights = checks.array("weights", weights, np.shape(ref_logits))
+    reward_table = checks.array("reward_table", reward_table, np.shape(ref_logits))
 
     def score(rollout):
-        return rollout.totals(_taken(rollout, weights))
+        return rollout.totals(_taken(rollout, reward_table))
 
     return scored_rewards(score, ref_logits, beta=beta, missing_eos_penalty=missing_eos_penalty)
 
@@ -237,7 +238,7 @@ def length_penalty(longest, soft):
     return lambda rollout: np.clip((longest - soft - rollout.lengths) / soft, -1, 0)
 
 
-def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_000,
+def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizon=10_000,
                   missing_eos_penalty=0.0, episodes=512, horizon=200, iterations=400, n_epochs=10,
                   batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
                   learning_rate=linear(0.05, 0.0), ent_coef=0.0, max_grad_norm=np.inf,
@@ -278,7 +279,7 @@ def adaptive_rlhf(mdp, record, weights, ref_logits, *, target_kl, kl_horizon=10_
     episodes = checks.whole("episodes", episodes)
     if not kl_horizon >= episodes:
         raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
-    train = partial(rlhf, mdp, weights=weights, ref_logits=ref_logits,
+    train = partial(rlhf, mdp, reward_table=reward_table, ref_logits=ref_logits,
                     missing_eos_penalty=missing_eos_penalty, episodes=episodes, horizon=horizon,
                     iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
                     clip_range=clip_range, gae_lambda=gae_lambda,

@@ -62,8 +62,8 @@ def priced(**options):
             lambda: next(rlhf(WORLD, FIRST, ZEROS, ZEROS, **options)))
 
 
-def adaptive(*, weights=ZEROS, **options):
-    return next(adaptive_rlhf(WORLD, FIRST, weights, ZEROS, **{"target_kl": 1.0, **options}))
+def adaptive(*, reward_table=ZEROS, **options):
+    return next(adaptive_rlhf(WORLD, FIRST, reward_table, ZEROS, **{"target_kl": 1.0, **options}))
 
 
 def sampled(**options):
@@ -142,7 +142,7 @@ ROWS = {
                           string_rewards(ZEROS[:1], ZEROS[:1], beta=1.0),
                           scored_rewards(no_score, ZEROS[:1], beta=1.0))),
         *(row(lambda maker=maker, wrong=wrong: maker(wrong, ZEROS, beta=1.0),
-              f"weights must {words}")
+              f"reward_table must {words}")
           for maker in (step_rewards, string_rewards)
           for wrong, words in ((one_is(np.nan), "be finite"),
                                (ZEROS[:1], "have shape (4, 3), got (1, 3)"))),
@@ -171,7 +171,8 @@ ROWS = {
               f"kl_horizon must be at least episodes, 512, got {horizon}")
           for horizon in (511, 0.5)),
         *positive("kl_horizon", lambda horizon: adaptive(kl_horizon=horizon)),
-        row(lambda: adaptive(weights=ZEROS[:1]), "weights must have shape (4, 3), got (1, 3)"),
+        row(lambda: adaptive(reward_table=ZEROS[:1]),
+            "reward_table must have shape (4, 3), got (1, 3)"),
         *not_negative("missing_eos_penalty", lambda fine: adaptive(missing_eos_penalty=fine)),
         *whole("episodes", lambda n: adaptive(episodes=n)[2:], 3),
         row(lambda: adaptive(n_epochs=0), "n_epochs must be at least 1, got 0"),

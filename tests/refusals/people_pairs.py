@@ -200,7 +200,7 @@ ROWS = {
               f"data must be at least one over a table of shape {shape}")
           for wrong, shape in ((NONE.chosen, (3, 3)), (STEPS, (3, 2)), (STEPS, (9, 1)))),
         *matrices(lambda rows: bradley_terry_loss(ZEROS, rows), "difference", D),
-        *(row(lambda loss=loss, wrong=wrong: loss(wrong), f"weights must be {words}")
+        *(row(lambda loss=loss, wrong=wrong: loss(wrong), f"reward_table must be {words}")
           for loss in (lambda w: bradley_terry_loss(w, D), lambda w: plackett_luce_loss(w, X, 3),
                        lambda w: logistic_loss(w, X, np.ones(3)),
                        lambda w: squared_loss(w, X, np.ones(3)))
@@ -247,10 +247,10 @@ ROWS = {
         *positive("temperature", lambda tau: best_accuracy(np.ones(2), temperature=tau)),
         *whole("bins", lambda bins: calibration(np.ones(2), bins=bins), 3),
         *(row(lambda shape=shape: reward_error(language(ZEROS), ZEROS + 1 / 3, np.zeros(shape)),
-              f"weights must have shape (3, 3), got {shape}")
+              f"reward_table must have shape (3, 3), got {shape}")
           for shape in ((3, 2), (1, 3), (3, 1), ())),  # would be spread over the whole table
         *(row(lambda value=value: reward_error(language(ZEROS), ZEROS + 1 / 3, one_is(value)),
-              "weights must be finite") for value in (np.nan, np.inf)),
+              "reward_table must be finite") for value in (np.nan, np.inf)),
         row(lambda: reward_error(language(ZEROS), NEVER, ZEROS), "never ends", kind=NoEnd),
     ],
     "dpo": [
