@@ -76,6 +76,32 @@ Part 3
     ρ       the ratio π(a|s)/π_old(a|s)                                 ratio       surrogate
     ε       the clip range                                              clip_range  ppo
 
+Part 4
+    B       the number of strings, or of pairs, in a data set or batch  episodes    reward_model
+    K       the number of strings in a group, of one prompt             num_generations groups
+    X       the counts of each string's steps, a row per string         counts      kto
+    D       the difference of two such matrices, X⁺ − X⁻                difference  reward_model
+    M       the shares of each string's steps, X over its length        means       simpo
+    m       the margin: by how much the better string leads             margins     reward_model
+    h       the log-ratio, log π − log π_ref, of a step or a string     ratios      dpo
+    u       its opposite, log π_ref − log π, in estimates of the KL     u           kl
+    z       the reference point of KTO, z₀, in nats                     z0          kto
+    Z       the sum by which probabilities are divided                  log_partition regularised
+    p       the chance of a level of the reward                         prob        best_of_n
+    F       the chance of this level or a lower one                     -           best_of_n
+    q       the chance that the best of K strings is of the level       prob        best_of_n
+    α       a pseudo-count                                              pseudo_count sft
+    λ       the weight of the odds in ORPO                              beta        orpo
+    τ       the price of a nat where the reward is the chance to win    beta        ipo
+    ρ       the ratio π/π_old of a step or a string                     ratio       kl
+    ε       the clip range                                              epsilon     grpo
+    c       the coefficient: what a method says of a step               coefficients unified
+    g       the direction in which a method goes                        gradient    unified
+    x       the table that is fitted                                    x           fitting
+    f       any function of a margin                                    -           fitting
+    d       a direction in which a table may move                       direction   existence
+    I       the identity matrix                                         np.eye      existence
+
 *Shapes* are tuples of code, as in (S, A), and their letters are counted apart: S states, A actions,
 K outcomes of an action, N steps, B episodes or strings or pairs, R independent runs.
 """

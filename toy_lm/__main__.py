@@ -29,8 +29,7 @@ from minirl.people.existence import existence, verdict
 from minirl.people.pairs import Pairs
 from toy_lm import corpora, jsonl, models, raters, rewards, verifiers
 from toy_lm.align import METHODS, PULL, certainty, load_preferences, step_names, watched
-from toy_lm.ngram import (AT_ONCE, HORIZON, decoding, finished, nats_per_character, sample,
-                          score)
+from toy_lm.ngram import AT_ONCE, HORIZON, decoding, finished, nats_per_character, sample, score
 from toy_lm.preferences import from_text, respond, unpaired, whole_groups
 from toy_lm.smoothing import kneser_ney, witten_bell
 from toy_lm.vocabulary import from_items

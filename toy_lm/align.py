@@ -37,7 +37,7 @@ from toy_lm.preferences import from_text
 PULL = 2.0      # precision of the prior on every logit or reward; a unit prior would be 1
 BETA = 0.5      # reward per nat of KL
 TAU = BETA / 4  # of IPO: the optimum of RLHF if all rewards were close, (ipo.4)
-SCALE, LEAD = 2.0, 1.0  # β and γ of SimPO, among those of its paper
+SCALE, LEAD = 2.0, 1.0  # β and the lead of SimPO, among those of its paper
 ODDS = 1.0      # λ of ORPO
 
 
@@ -103,12 +103,11 @@ def certainty(vocabulary, rewards, pairs, *, pull):
         seen = rewards.size - existence.flat_directions(D)
         lines.append(f"the pairs see {seen} of the {rewards.size} directions of its weights")
     if small and (pull > 0 or found.exists):
-        s = expit(-(D @ rewards.ravel()))
-        information = (D.T @ D.multiply((s * (1 - s))[:, None]).tocsr()).toarray()
-        C = np.linalg.pinv(information + pull * np.eye(rewards.size), hermitian=True)
-        variance = (D.T @ D).multiply(C).sum() / len(pairs)
-        lines.append(f"its margins have a standard error of {variance**0.5:.6f} (root mean "
-                     f"square)")
+        slope = expit(-(D @ rewards.ravel()))
+        information = (D.T @ D.multiply((slope * (1 - slope))[:, None]).tocsr()).toarray()
+        covariance = np.linalg.pinv(information + pull * np.eye(rewards.size), hermitian=True)
+        variance = (D.T @ D).multiply(covariance).sum() / len(pairs)
+        lines.append(f"its margins have a standard error of {variance**0.5:.6f} (root mean square)")
     return [*lines, existence.verdict(found, step_names(vocabulary, rewards.shape))]
 
 

@@ -136,6 +136,5 @@ def self_instruct(seeds, verifier, *, rng, strings=100, order=2, pseudo_count=0.
                                                        temperature=temperature).kept]
         items = list(dict.fromkeys(pool.items + passed))
         new = len(items) - len(pool.items)
-        pool = Pool(items, model, strings - len(passed), len(passed) - new,
-                    rng.bit_generator.state)
+        pool = Pool(items, model, strings - len(passed), len(passed) - new, rng.bit_generator.state)
         yield pool

@@ -1,20 +1,20 @@
 """What a model writes, exactly: the length of its strings, and the entropy of its text.
 
-A model is a policy, so nothing about its strings has to be estimated.  Let P hold the chances of
-going on from state to state, T be the number of steps of a string, its letters and the end, and η
+A model is a policy, so nothing about its strings has to be estimated.  Let P_π hold the chances of
+going on from state to state, |y| be the number of steps of a string, its letters and the end, and η
 the expected visits.  The string is still unfinished after t steps with probability
 
-    P(T > t) = Σ_s (start Pᵗ)(s),      P(T = t) = P(T > t − 1) − P(T > t),                 (exact.1)
+    Pr(|y| > t) = Σ_s (start P_πᵗ)(s),  Pr(|y| = t) = Pr(|y| > t − 1) − Pr(|y| > t),       (exact.1)
 
 and the moments are linear solves: a step counts one, and 2 E[rest] more in the square, as in
 (evaluation.4),
 
-    E[T] = Σ_s η(s),      E[T²] = E[Σ_t (1 + 2 E[T − t − 1 | s_t, a_t])].                  (exact.2)
+    E|y| = Σ_s η(s),      E[|y|²] = E[Σ_t (1 + 2 E[|y| − t − 1 | s_t, a_t])].              (exact.2)
 
 The *entropy* of the string is the entropy of the rows it passes through.  Per step it is the
-entropy rate of the text that consists of such strings end to end, whose stationary law is η/E[T],
+entropy rate of the text that consists of such strings end to end, whose stationary law is η/E|y|,
 
-    H(y) = Σ_s η(s) H(π(·|s)),      rate = H(y)/E[T].                                      (exact.3)
+    H(y) = Σ_s η(s) H(π(·|s)),      rate = H(y)/E|y|.                                      (exact.3)
 
 The exponential of the rate is the perplexity that the model has on its own text, the least that any
 model can have on it.  A model that was fitted by maximum likelihood visits each state as often as

@@ -26,11 +26,11 @@ that are met are made ready, when they are met.
 
 *Temperature, top-k and top-p* make another policy of the model's table,
 
-    π_T(a|s) ∝ π(a|s)^{1/T},  for the k likeliest actions of each row,                     (ngram.2)
+    π'(a|s) ∝ π(a|s)^{1/temperature},  for the top_k likeliest actions of each row,        (ngram.2)
 
-and of these for the fewest that together have the probability p, the nucleus: the likeliest n with
+and of these for the fewest that together have the probability top_p, the nucleus: the likeliest k,
 
-    Σ_{i<n} π_T(a_i|s) < p ≤ Σ_{i≤n} π_T(a_i|s),   π_T(a_1|s) ≥ π_T(a_2|s) ≥ …             (ngram.3)
+    Σ_{i<k} π'(a_i|s) < top_p ≤ Σ_{i≤k} π'(a_i|s),   π'(a_1|s) ≥ π'(a_2|s) ≥ …             (ngram.3)
 
 `decoding` returns what is left, in rows that sum to one: a table, with zeros.  What is sampled from
 it is scored with it.  Where a trainer samples at one temperature and takes the log-probabilities at

@@ -15,10 +15,10 @@ how much the data say about which strings.
 one letter whose change is worth most.  That gives three in order, edited ≻ chosen ≻ rejected, to
 be kept as a `jsonl.Ranking`; or two, where nothing is better, or the rejected response is.
 
-*For the learners* the data are `minirl.people.pairs.Pairs`.  With a reward r of whole strings
+*For the learners* the data are `minirl.people.pairs.Pairs`.  With a reward R of whole strings
 (raters.1) reads
 
-    P(y₁ preferred to y₂) = σ((r(y₁) − r(y₂)) / temperature),                        (preferences.1)
+    Pr(y₁ preferred to y₂) = σ((R(y₁) − R(y₂)) / temperature),                       (preferences.1)
 
 and `sample_pairs` draws from it.  Two equal strings are possible.  Such a pair carries no
 information, and the number of them is reported.  Ties are left out and counted, and so are pairs

@@ -14,22 +14,22 @@ O3 > O1, and then no ranking agrees with all of them; `ranking_from_pairs` names
 regression on pairs is not troubled: it finds the scores that fit best, which for a circle are equal
 ones (`minirl.people.reward_model`).
 
-*A simulated person* has a reward r that we know, and errs.  With the temperature τ and d = (r_1 −
-r_2)/τ she prefers the first of two by the model of Bradley and Terry,
+*A simulated person* has a reward R that we know, and errs.  With the margin m = (R_1 −
+R_2)/temperature she prefers the first of two by the model of Bradley and Terry,
 
-    P(1 ≻ 2) = σ(d),                                                                      (raters.1)
+    Pr(1 ≻ 2) = σ(m),                                                                     (raters.1)
 
 and puts K in order by that of Plackett and Luce: choose the best of all, then the best of the rest,
 and so on,
 
-    P(ranking) = Π_k e^{r_k/τ} / Σ_{j ≥ k} e^{r_j/τ},                                     (raters.2)
+    Pr(ranking) = Π_k e^{R_k/temperature} / Σ_{j ≥ k} e^{R_j/temperature},                (raters.2)
 
 of which (raters.1) is the case K = 2, and the law of any two of the K.  One draws it without
-drawing K times: add an independent Gumbel variable to each r/τ and sort.  She may also be careless:
-with the probability `noise` her answer is turned round.  And she may be unable to decide.  With
-Davidson's parameter ν a tie has the probability
+drawing K times: add an independent Gumbel variable to each R/temperature and sort.  She may also be
+careless: with the probability `noise` her answer is turned round.  And she may be unable to decide.
+With Davidson's parameter `ties` a tie has the probability
 
-    P(tie) = ν / (e^{d/2} + e^{−d/2} + ν),                                                (raters.3)
+    Pr(tie) = ties / (e^{m/2} + e^{−m/2} + ties),                                         (raters.3)
 
 likeliest where the rewards are equal; if she does decide, (raters.1) still holds.  So leaving ties
 out does no harm to a regression on pairs, though rewards that are close are seen more rarely.
@@ -91,11 +91,12 @@ def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
         What she thinks of each.
     rng : Generator or seed
     temperature : float > 0
-        τ of (raters.1), in units of reward.  The larger, the more often she prefers the worse one.
+        That of (raters.1), in units of reward.  The larger, the more often she prefers the worse
+        one.
     noise : float in [0, 1]
         The probability that an answer is turned round.
     ties : float ≥ 0
-        ν of (raters.3); with 0 she always decides.
+        That of (raters.3); with 0 she always decides.
 
     Examples
     --------

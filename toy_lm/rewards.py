@@ -9,7 +9,7 @@ The running example asks: which invented name is easier to say?  Words are easy 
 and consonants alternate.  So two consonants or two vowels in a row cost 1.  That alone would favour
 short words, since the empty one is never hard to say.  A small bonus per letter makes up for it:
 
-    r(y) = −(like neighbours in y) + letter · (letters in y).                            (rewards.1)
+    R(y) = −(like neighbours in y) + letter · (letters in y).                            (rewards.1)
 
 The default bonus of 0.139 holds the best policy at β = 0.5 near the mean length of the Unicode
 words, 6.1 letters against 5.9.  On another corpus it may lengthen or shorten the words.

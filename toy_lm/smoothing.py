@@ -2,44 +2,45 @@
 
 A longer memory sees more at once, and has seen it less often.  At order 5 most contexts of a small
 corpus occur once, and a pseudo-count, as in (sft.3), fills the rest of their rows with the uniform
-distribution, as if nothing were known.  But a model of order m − 1 knows something.  Let K[s, a] be
-what is kept of the count C[s, a], and w[s] a weight for what was not seen.  Mix the shorter memory
-in,
+distribution, as if nothing were known.  But a model of order m − 1 knows something.  Let kept[s, a]
+be what is kept of the count N[s, a], and w[s] a weight for what was not seen.  Mix the shorter
+memory in,
 
-    π_m(a|s) = (K[s, a] + w[s] π_{m−1}(a|s')) / (Σ_b K[s, b] + w[s]),                  (smoothing.1)
+    π_m(a|s) = (kept[s, a] + w[s] π_{m−1}(a|s')) / (Σ_b kept[s, b] + w[s]),            (smoothing.1)
 
 where s' is s without its oldest character.  The table of order m − 1 is itself such a mixture with
-order m − 2, and so on down to order 1, which is mixed with the uniform distribution 1/A.  Each row
-sums to one, and no entry is zero.  In a context that never occurred K is 0, and w is set to 1: its
-row is that of s'.
-A pseudo-count α is the case K = C, w = αA, with the uniform distribution in place of π_{m−1}.
+order m − 2, and so on down to order 1, which is mixed with the uniform distribution.  Each row sums
+to one, and no entry is zero.  In a context that never occurred nothing is kept, and w is set to 1:
+its row is that of s'.  A pseudo-count α is the case kept = N, w = α · actions, with the uniform
+distribution in place of π_{m−1}.
 
-*Witten-Bell* asks how often something new was seen here.  With T[s] = Σ_a 1{C[s, a] > 0}, the
-number of different actions that were counted in s,
+*Witten-Bell* asks how often something new was seen here.  With seen[s] = Σ_a 1{N[s, a] > 0},
+the number of different actions that were counted in s,
 
-    K = C,   w[s] = T[s].                                                              (smoothing.2)
+    kept = N,   w[s] = seen[s].                                                        (smoothing.2)
 
-*Kneser-Ney* takes a discount d from every count and gives what it took to the shorter memory,
+*Kneser-Ney* takes a discount from every count and gives what it took to the shorter memory,
 
-    K[s, a] = max(C[s, a] − d, 0),   w[s] = d T[s],   d = n₁/(n₁ + 2 n₂),              (smoothing.3)
+    kept[s, a] = max(N[s, a] − discount, 0),   w[s] = discount · seen[s],
+    discount = once/(once + 2 twice),                                                  (smoothing.3)
 
-where n₁ entries of the whole table C were counted once and n₂ twice; each order has a d of its own,
-which is ½ where n₁ or n₂ is zero.  The denominator is then Σ_b C[s, b].  It also
+where so many entries of the whole table N were counted `once` and `twice`; each order has its
+own discount, which is ½ where once or twice is zero.  The denominator is then Σ_b N[s, b].  It also
 fits the shorter memory to its purpose, which is to say what comes in a context that is new.  There
 an action counts as often as there are longer contexts in which it was seen,
 
-    C_{m−1}[s', a] = Σ_c 1{C_m[cs', a] > 0},                                           (smoothing.4)
+    N_{m−1}[s', a] = Σ_b 1{N_m[bs', a] > 0},                                           (smoothing.4)
 
-with c the oldest character of the context cs'.  More than half of all "h" in an English text stand
+with b the oldest character of the context bs'.  More than half of all "h" in an English text stand
 behind a "t": the letter is frequent, but it is not to be expected behind a letter that never had
-one.  Witten-Bell adds the counts themselves, C_{m−1}[s', a] = Σ_c C_m[cs', a].  In all of this the
+one.  Witten-Bell adds the counts themselves, N_{m−1}[s', a] = Σ_b N_m[bs', a].  In all of this the
 beginning and the end of a string are characters like any other.
 
 *In numbers.*  Four actions were counted 2, 1, 0 and 0 times at order 1, below which each has 1/4.
-Two of them were seen, so that Witten-Bell has w = 2: their probabilities are (2 + ½)/5 = 0.5 and
-(1 + ½)/5 = 0.3, and ½/5 = 0.1 for either of the others.  Kneser-Ney has n₁ = n₂ = 1, so that d = ⅓:
-it takes ⅔ in all and gives ⅙ to each, which makes (1⅔ + ⅙)/3 = 0.611, (⅔ + ⅙)/3 = 0.278 and twice
-⅙/3 = 0.056.
+Two of them were seen, so that Witten-Bell has w = 2: their probabilities are (2 + ½)/5 = 0.5 and (1
++ ½)/5 = 0.3, and ½/5 = 0.1 for either of the others.  Kneser-Ney has once = twice = 1, so that the
+discount is ⅓: it takes ⅔ in all and gives ⅙ to each, which makes (1⅔ + ⅙)/3 = 0.611, (⅔ + ⅙)/3 =
+0.278 and twice ⅙/3 = 0.056.
 
 A mixture of tables is a table, so everything that is exact in this book is exact for it.  Every
 tenth of the Unicode words, held out from the counting, costs so many nats per character:
@@ -93,12 +94,12 @@ def kneser_ney(counts):
     broken = counts[counts != np.rint(counts)]
     if broken.size:
         raise ValueError(f"counts must be whole numbers, got {broken[0]}")
-    d, different = discount(counts), (counts > 0).sum(axis=1, keepdims=True)
-    return _mixed(np.maximum(counts - d, 0), d * different, _shorter(kneser_ney, counts > 0))
+    taken, seen = discount(counts), (counts > 0).sum(axis=1, keepdims=True)
+    return _mixed(np.maximum(counts - taken, 0), taken * seen, _shorter(kneser_ney, counts > 0))
 
 
 def discount(counts):
-    """d of (smoothing.3); ½ where no entry was counted once, or none twice, and d would be 0 or 1.
+    """That of (smoothing.3); ½ where no entry was counted once, or none twice: not 0 or 1.
 
     Examples
     --------

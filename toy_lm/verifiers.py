@@ -2,30 +2,31 @@
 
 Not every reward needs a person.  Code is run against its test cases, an answer is compared with the
 solution, and here a program looks at the string: is it a palindrome?  Does it match a pattern?  Has
-it the right length?  A verifier returns True or False, and a string that passes earns a bonus b.
+it the right length?  A verifier returns True or False, and a string that passes earns a bonus.
 
-*Such a reward leaves the bigram class.*  The best policy over strings is still π_ref e^{r/β}/Z, and
+*Such a reward leaves the bigram class.*  The best policy over strings is still π_ref e^{R/β}/Z, and
 since only passing changes the reward, one number decides its worth, the chance p that the reference
 passes:
 
-    J* = β log(1 + p (e^{b/β} − 1)).                                                   (verifiers.1)
+    J* = β log(1 + p (e^{bonus/β} − 1)).                                               (verifiers.1)
 
 But to write a palindrome one must remember its first half, and a bigram remembers a letter.  So the
 best *bigram* earns less, and the gap is what no training of the table can close.  How large is it?
 A bigram π earns
 
-    J(π) = b p(π) − β KL(π‖π_ref),      ∂p/∂log π(a|s) = E[X[s, a] 1{y passes}],       (verifiers.2)
+    J(π) = bonus p(π) − β KL(π‖π_ref),   ∂p/∂log π(a|s) = E[X[s, a] 1{y passes}],      (verifiers.2)
 
 with X the counts of the string: the probability of a string is a product, in which π(a|s) occurs
-X[s, a] times.  Both p and these expected counts C can be computed, so that a good bigram can be
-climbed to.  The climb ends at a local optimum, so that the gap found is the true one or more.
+X[s, a] times.  Both p and these expected counts, N[s, a], can be computed, so that a good bigram
+can be climbed to.  The climb ends at a local optimum, so that the gap found is the true one or
+more.
 
 *A pattern* has a class of letters for each place (and an exact length is the pattern of that many
 arbitrary letters).  Let M_t be the matrix π(a|s) with only the letters a of place t.  Then
 
-    p = (start M_1 M_2 … M_n) · π(end|·),                                              (verifiers.3)
+    p = (start M_1 M_2 … M_k) · π(end|·),                                              (verifiers.3)
 
-and C[s, a] at place t is what comes from the left, times π(a|s), times what is still to come on the
+and N[s, a] at place t is what comes from the left, times π(a|s), times what is still to come on the
 right.  *A palindrome* is read from both ends at once.  With u_a = π(a|0) π(0|a) for the outer
 letters, M_ab = π(b|a) π(a|b) for going inwards on both sides, and v_b = 1 + π(b|b) for one letter
 in the middle or two,
@@ -110,7 +111,7 @@ def matches(text, pattern):
 
 
 def pattern_classes(vocabulary, pattern):
-    """The letters that a pattern allows in each place: (n, A) bool, with no end symbol anywhere.
+    """The letters that a pattern allows in each place: (k, A) bool, with no end symbol anywhere.
 
     Examples
     --------
@@ -133,28 +134,28 @@ def pattern_classes(vocabulary, pattern):
 
 
 def pattern_counts(logits, classes):
-    """p and C of (verifiers.3) for a pattern.
+    """p and N[s, a] of (verifiers.3) for a pattern.
 
     Parameters
     ----------
     logits : (A, A) float
         A bigram.
-    classes : (n, A) bool
-        From `pattern_classes`; for an exact length, n rows of `.`.
+    classes : (k, A) bool
+        From `pattern_classes`; for an exact length, that of so many `.`.
 
     Returns
     -------
     p : float
         The chance that a string passes.
-    C : (A, A) float
+    N : (A, A) float
         Expected counts of its steps, where it passes, else zero.
 
     Examples
     --------
     One letter: from the start to it, and to the end, at 1/3 each.
 
-    >>> p, C = pattern_counts(np.zeros((3, 3)), np.array([[False, True, False]]))
-    >>> print(round(p * 9, 6), (C * 9).round(6).tolist())
+    >>> p, N = pattern_counts(np.zeros((3, 3)), np.array([[False, True, False]]))
+    >>> print(round(p * 9, 6), (N * 9).round(6).tolist())
     1.0 [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
     policy, classes = _bigram(logits), np.asarray(classes)
@@ -164,23 +165,23 @@ def pattern_counts(logits, classes):
     left = [np.eye(len(policy))[0]]
     for place in classes:
         left.append((left[-1] @ policy) * place)
-    right, C = policy[:, 0], np.zeros_like(policy)
-    C[:, 0] = left[-1] * right
+    right, N = policy[:, 0], np.zeros_like(policy)
+    N[:, 0] = left[-1] * right
     for before, place in zip(left[-2::-1], classes[::-1]):
-        C += before[:, None] * policy * (place * right)
+        N += before[:, None] * policy * (place * right)
         right = policy @ (place * right)
-    return right[0], C
+    return right[0], N
 
 
 def palindrome_counts(logits):
-    """p and C of (verifiers.4): as `pattern_counts`, for palindromes of any length.
+    """p and N[s, a] of (verifiers.4): as `pattern_counts`, for palindromes of any length.
 
     Examples
     --------
     Two letters and the end, all equally likely: u = 1/9, M = 1/9 everywhere, v = 4/3.
 
-    >>> p, C = palindrome_counts(np.zeros((3, 3)))
-    >>> print(round(p, 6), round(C[:, 0].sum(), 6))  # every palindrome ends once
+    >>> p, N = palindrome_counts(np.zeros((3, 3)))
+    >>> print(round(p, 6), round(N[:, 0].sum(), 6))  # every palindrome ends once
     0.714286 0.714286
     """
     policy = _bigram(logits)
@@ -192,9 +193,9 @@ def palindrome_counts(logits):
         raise ValueError("logits must be of a bigram that ends, got one that writes a letter for "
                          "ever")
     edge, inwards = u * inside, outside[:, None] * M * inside
-    C = np.block([[policy[0, 0], edge],
+    N = np.block([[policy[0, 0], edge],
                   [edge[:, None], inwards + inwards.T + np.diag(outside * inner.diagonal())]])
-    return policy[0, 0] + u @ inside, C
+    return policy[0, 0] + u @ inside, N
 
 
 def _bigram(logits):
@@ -212,7 +213,7 @@ def objective_loss(logits, ref_logits, counts_of, *, bonus, beta):
     logits, ref_logits : (A, A) float
         A bigram and the reference.
     counts_of : callable
-        `counts_of(logits) -> (p, C)`, for example `palindrome_counts`.
+        `counts_of(logits) -> (p, N)`, for example `palindrome_counts`.
     bonus : float
         Reward of a string that passes.
     beta : float > 0
@@ -227,9 +228,9 @@ def objective_loss(logits, ref_logits, counts_of, *, bonus, beta):
     """
     checks.finite("bonus", bonus)
     checks.positive("beta", beta)
-    p, C = counts_of(logits)
+    p, N = counts_of(logits)
     distance, slope = string_kl(language(np.zeros(np.shape(logits))), logits, ref_logits)
-    return beta * distance - bonus * p, beta * slope - backward(log_softmax(logits), bonus * C)
+    return beta * distance - bonus * p, beta * slope - backward(log_softmax(logits), bonus * N)
 
 
 def gap(ref_logits, counts_of, *, bonus, beta):
@@ -249,12 +250,12 @@ def gap(ref_logits, counts_of, *, bonus, beta):
     checks.positive("bonus", bonus)
     checks.positive("beta", beta)
     checks.finite("ref_logits", ref_logits)
-    p, C = counts_of(ref_logits)
+    p, N = counts_of(ref_logits)
     policy = np.exp(log_softmax(ref_logits))
     visits = occupancy(language(np.zeros(policy.shape)), policy)
     # (verifiers.1) and the counts, with the largest exponential taken out.
     optimum = beta * np.logaddexp(special.log1p(-min(p, 1)), special.xlogy(1, p) + bonus / beta)
-    failing = np.maximum(visits[:, None] * policy - C, 0)
+    failing = np.maximum(visits[:, None] * policy - N, 0)
 
     def loss(logits):
         try:
@@ -263,7 +264,7 @@ def gap(ref_logits, counts_of, *, bonus, beta):
             return 1e3 * beta, np.zeros(policy.shape)
 
     present = min(bonus, 8 * beta)
-    start = fit_by_counting(np.exp(-present / beta) * failing + C, pseudo_count=0)
+    start = fit_by_counting(np.exp(-present / beta) * failing + N, pseudo_count=0)
     best = minimise(loss, start, tol=1e-5 * beta)
     while present < bonus:
         present = min(2 * present, bonus)

@@ -129,7 +129,7 @@ def align(pairs, seed, progress, scale=AlignmentScale(), items=None):
     learn_from_pairs(example, pairs, seed, scale, timed, row)
     sizes = [*(size for size in scale.sizes if size < pairs), pairs]
     others = [timed(name, work)[0] for name, work in {
-        "points of rest": lambda: {G: at_rest_in_groups(example, G) for G in scale.groups},
+        "points of rest": lambda: {K: at_rest_in_groups(example, K) for K in scale.groups},
         "reward models": lambda: judged_models(example, sizes, seed, scale),
         "few preferences without a pull": lambda: held_or_not(example, seed, scale.unheld),
         "proxies": lambda: over_optimised(example, seed, scale)}.items()]
@@ -240,16 +240,15 @@ def judged_models(example, sizes, seed, scale):
     models = []
     for pairs in sizes:
         data = example.preferences(pairs, [seed, 9])
-        reward_table = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
-        margins = reward_margins(fresh, reward_table)
+        learned = fit_reward_model(np.zeros(ref.shape), data, pull=PULL).x
+        margins = reward_margins(fresh, learned)
         table = calibration(margins)
         bins = ([float(x) if n else None for x, n in zip(values, table.number)]
                 for values in (table.predicted, table.observed))
         models.append(JudgedModel(
             pairs, accuracy(margins), best_accuracy(true),
-            reward_error(example.world, np.exp(ref), reward_table),
-            float(np.abs(reward_table).max()),
-            bool(critical_beta(language(reward_table), ref) < BETA), table.error, *bins))
+            reward_error(example.world, np.exp(ref), learned), float(np.abs(learned).max()),
+            bool(critical_beta(language(learned), ref) < BETA), table.error, *bins))
     return models
 
 
@@ -315,7 +314,7 @@ def _best_of_proxy(example, proxy, scale):
 
 def alignment_text(found):
     """The tables of the job."""
-    resting = ", ".join(f"{fixed(share, 3)} for {G}" for G, share in found.resting.items())
+    resting = ", ".join(f"{fixed(share, 3)} for {K}" for K, share in found.resting.items())
     prices = [(*(point or 3 * [None]), None, *(best or 4 * [None]))
               for point, best in zip_longest(found.frontier, found.best_of_n)]
     proxies = [(proxy.name, f"{label} {point.at:.4g}", *point[:4]) for proxy in found.proxies

@@ -7,7 +7,7 @@ gradient are sums over the list.
 
 *Form*: `row`, a single step from the start; `string`, the log-ratio of the whole string; `tokens`,
 the estimates of its steps added up.  *Samples*: `own`, from π; `other`, from μ, as they are;
-`weighted`, from μ and multiplied by the ratio ρ = π/μ, of the row, the string or the token, which
+`weighted`, from μ and multiplied by the ratio π/μ, of the row, the string or the token, which
 is differentiated too, (kl.7).
 
 The gradient of an estimate *follows* a divergence if it is equal to that divergence's gradient.
@@ -61,7 +61,7 @@ def three_bigrams():
 
 
 # Every string of at most T steps, M of them with N steps: a `playing.Rollout`; the probabilities of
-# the strings under π and under μ, (M,); log π/π_ref and log π/μ of each step, (N,); Σ w ∇log π as
+# the strings under π and under μ, (M,); log(π/π_ref) and log(π/μ) of each step, (N,); Σ w ∇log π as
 # a function of the weights w of steps, (N,); and the gradients of divergences by name.
 _Listing = namedtuple("_Listing", "batch chance by_other ratio away gradient targets")
 
@@ -94,7 +94,7 @@ def _estimate(listing, form, samples, name):
     weight = np.exp(away) if samples == "weighted" else 1.0
     estimate, slopes = weight * value(-ratio), weight * slope(-ratio)
     if samples == "weighted":
-        slopes = slopes + estimate  # the derivative of ρ in log π is ρ
+        slopes = slopes + estimate  # the derivative of π/μ in log π is π/μ
     if form == "tokens":
         estimate, slopes = batch.totals(estimate), slopes * batch.spread(chance)
     else:

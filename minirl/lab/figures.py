@@ -35,9 +35,8 @@ def learning_curves(curves, *, optimum, title):
     of them.  Where a greedy policy never ends, at gamma 1, it has no value, and the line has a gap.
     J* is a dashed line.
     """
-    figure, left, right = _panels(
-        10, 4, ("distance to Q*", "steps of each run", "‖Q − Q*‖∞"),
-        ("value of the greedy policy", "steps of each run", "J, exact"))
+    figure, left, right = _panels(10, 4, ("distance to Q*", "steps of each run", "‖Q − Q*‖∞"),
+                                  ("value of the greedy policy", "steps of each run", "J, exact"))
     for curve, colour in zip(curves, COLOURS):
         _band(left, curve.steps, spread(curve.errors), colour, curve.method)
         _band(right, curve.steps, spread(curve.values), colour, curve.method)
@@ -81,9 +80,8 @@ def gae_figure(found):
     """Squared bias, variance and their sum against λ, for the wrong values."""
     weights, wrong, _ = zip(*found.gae)
     bias, variance = np.array([(row.bias**2, row.variance) for row in wrong]).T
-    figure, axes = _panels(
-        6, 4, (f"GAE with a wrong value table, {found.episodes} episodes, exact", "λ",
-               "squared error of the gradient"))
+    figure, axes = _panels(6, 4, (f"GAE with a wrong value table, {found.episodes} episodes, exact",
+                                  "λ", "squared error of the gradient"))
     for line, label, colour in zip((bias, variance, bias + variance),
                                    ("bias²", "variance", "both"), COLOURS):
         axes.plot(weights, line, color=colour, marker="o", label=label)

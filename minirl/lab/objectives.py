@@ -12,7 +12,7 @@ gradient of J.
 *At rest*: where the expected update of a method is zero, and stays so when disturbed (the
 eigenvalues of its derivative say that), what is the policy worth?  Its share is of what the best
 *bigram* gains.  A cut after four steps is not something that a bigram can know, so the optimum over
-strings, π_ref e^{r/β}/Z, is a little better still.  A method without such a point is followed for
+strings, π_ref e^{R/β}/Z, is a little better still.  A method without such a point is followed for
 2,000 steps of learning rate 10, and its row says so.
 """
 
@@ -38,7 +38,7 @@ from toy_lm.rewards import easy_to_say
 from toy_lm.vocabulary import Vocabulary
 
 CUT = 4            # steps of a string
-GROUP = 4          # of GRPO, and the n of best of n
+GROUP = 4          # strings in one: of GRPO, and of the best of n
 REFERENCE = np.array([[0.10, 0.45, 0.45],   # from the start: end, a, b
                       [0.30, 0.25, 0.45],
                       [0.30, 0.40, 0.30]])

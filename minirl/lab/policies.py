@@ -30,8 +30,7 @@ from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import referee
 from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
-from minirl.lab.running_example import (CORPUS, FITTED, bigram_of, corpus_of,
-                                        running_example)
+from minirl.lab.running_example import CORPUS, FITTED, bigram_of, corpus_of, running_example
 from minirl.lab.summary import each, known, spread
 from minirl.lab.table import fixed, in_columns, page, shortest
 from minirl.lab.values import POINTS

@@ -62,8 +62,8 @@ class RunningExample(NamedTuple):
         return after(trainer, iterations).logp
 
 
-# One policy that writes: E[r] of the true reward, the KL to the reference in nats per string, J =
-# E[r] − β KL, the share (J − J(ref)) / (J* − J(ref)), and the mean length in letters.  These are
+# One policy that writes: E[R] of the true reward, the KL to the reference in nats per string, J =
+# E[R] − β KL, the share (J − J(ref)) / (J* − J(ref)), and the mean length in letters.  These are
 # None where its strings do not end.
 Writer = namedtuple("Writer", "method reward kl objective share mean_length seconds samples")
 

@@ -2,53 +2,55 @@
 
 *Part 4.  Previous: `sft`.  Next: `regularised`.*
 
-The simplest way to use a reward trains nothing: let the reference π write n strings and show the
-one that earns most.  How good is that, and how far from the reference?  Both are known exactly,
-because only the *levels* of the reward matter.  Let r_1 < r_2 < … be the values that a string's
-reward can take, p_k the probability of r_k, and F_k = p_1 + … + p_k.  The best of n is at most r_k
-if all n are.  So it earns r_k with probability w_k, and among the strings of a level it is drawn as
-π draws them,
+The simplest way to use a reward trains nothing: let the reference write K strings and show the one
+that earns most.  (Everybody says *best of n*, and so does the code; here n is the number of a step,
+and K the size of a group of strings.)  How good is that, and how far from the reference?  Both are
+known exactly, because only the *levels* of the reward matter.  Let R_1 < R_2 < … be the values that
+a string's reward can take, p_k the probability of R_k under the reference, and F_k = p_1 + … + p_k.
+The best of K is at most R_k if all K are.  So it earns R_k with probability q_k, and among the
+strings of a level it is drawn as the reference draws them, by the law π_K,
 
-    w_k = F_kⁿ − F_{k−1}ⁿ,      P_n(y) = π(y) w_k / p_k   where r(y) = r_k.            (best_of_n.1)
+    q_k = F_k^K − F_{k−1}^K,      π_K(y) = π_ref(y) q_k / p_k   where R(y) = R_k.      (best_of_n.1)
 
 Ties may be broken by any rule that does not look at the strings, such as "the first".  The distance
 to the reference is a sum over levels too,
 
-    KL(P_n‖π) = Σ_k w_k log(w_k/p_k) ≤ log n − (n − 1)/n,                              (best_of_n.2)
+    KL(π_K‖π_ref) = Σ_k q_k log(q_k/p_k) ≤ log K − (K − 1)/K,                          (best_of_n.2)
 
 and so is the chance to beat one more string of the reference, where a tie counts one half,
 
-    Σ_k w_k (F_{k−1} + p_k/2) ≤ n/(n + 1).                                             (best_of_n.3)
+    Σ_k q_k (F_{k−1} + p_k/2) ≤ K/(K + 1).                                             (best_of_n.3)
 
 Both bounds are often quoted as values.  They are values where two draws never earn the same, as
 under a continuous law.  A string is drawn twice with a positive chance, so for strings the truth is
 always smaller, if only by a little.
 
-*The law of the reward*, the levels r_k and their p_k, is computed exactly by `return_law`.  After
-that n = 10⁶ costs as much as n = 2.
+*The law of the reward*, the levels R_k and their p_k, is computed exactly by `return_law`.  After
+that K = 10⁶ costs as much as K = 2.
 
-*Is it any good?*  On the running example J = E[r] − β KL at β = 0.5 is best at n = 4, with 91.5 %
-of what the best policy gains, and falls after that: at n = 64 it is 20 %, and from n = 121 on less
+*Is it any good?*  On the running example J = E[R] − β KL at β = 0.5 is best at K = 4, with 91.5 %
+of what the best policy gains, and falls after that: at K = 64 it is 20 %, and from K = 121 on less
 than the reference has.  The reward goes on rising, but more and more slowly, and the KL is not
 free.  (And this is the true reward.  Where the best is chosen by a learned one, the true one falls
 in the end.)
 
-*Put it into the policy.*  Best of n pays n times for each string.  *Rejection sampling* (as Llama 2
-calls it) fine-tunes on the winners instead.  With C their counts and a pseudo-count α for what the
-policy did before,
+*Put it into the policy.*  Best of n pays K times for each string.  *Rejection sampling* (as Llama 2
+calls it) fine-tunes on the winners instead.  With N[s, a] their counts and a pseudo-count α for
+what the policy π did before,
 
-    π'(a|s) = (C[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.4)
+    π'(a|s) = (N[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.4)
 
-A bigram cannot follow P_n, which is no bigram: it must remember what the string has earned.  With
-many winners π' becomes the bigram that makes KL(P_n‖π') smallest, the one with the same expected
-counts.  If the reward is a sum over steps, then the expected counts decide it, so π' *earns what
-P_n earns*.  And log π'/π is such a sum as well, so its mean is the same under both:
+A bigram cannot follow π_K, which is no bigram: it must remember what the string has earned.  Where
+the reference was π, with many winners π' becomes the bigram that makes KL(π_K‖π') smallest, the one
+with the same expected counts.  If the reward is a sum over steps, then the expected counts decide
+it, so π' *earns what π_K earns*.  And log(π'/π_ref) is such a sum as well, so its mean is the same
+under both:
 
-    KL(π'‖π) = KL(P_n‖π) − KL(P_n‖π').                                                 (best_of_n.5)
+    KL(π'‖π_ref) = KL(π_K‖π_ref) − KL(π_K‖π').                                         (best_of_n.5)
 
-The same reward for a smaller distance: so fine-tuning beats the best of n at every n > 1.  On the
-running example the best of n = 4, put into the policy, has 95.1 % of what the best policy gains,
-and 96.7 % at n = 7, its best.
+The same reward for a smaller distance: so fine-tuning beats the best of K at every K > 1.  On the
+running example the best of K = 4, put into the policy, has 95.1 % of what the best policy gains,
+and 96.7 % at K = 7, its best.
 
 These are limits for many winners.  Counts of few strings are noisy, and noise is paid for as
 distance: with the 1,024 winners of the defaults one round has about 80 %, with 10,000 winners 93 %.
@@ -74,21 +76,21 @@ from minirl.people.sft import fit_by_counting
 
 
 class BestOfN(NamedTuple):
-    """What the best of n strings is like, exactly."""
+    """What the best of K strings is like, exactly."""
 
-    prob: np.ndarray  # (K,) w_k of (best_of_n.1), for each level of the law
+    prob: np.ndarray  # q_k of (best_of_n.1), for each level of the law
     reward: float     # its mean
     kl: float         # to the reference, in nats per string, (best_of_n.2)
-    bound: float      # log n − (n − 1)/n, which kl would be if two draws never tied
+    bound: float      # log K − (K − 1)/K, which kl would be if two draws never tied
     win_rate: float   # against one string of the reference, (best_of_n.3)
     means: np.ndarray  # (m,) of the law's other sums
 
 
 def best_of_n(law, n):
-    """What the best of n strings is like, by (best_of_n.1)-(best_of_n.3): a `BestOfN`.
+    """What the best of K = `n` strings is like, by (best_of_n.1)-(best_of_n.3): a `BestOfN`.
 
     Of the `RewardLaw` of the reference the tail is left out: `prob` and `win_rate` are off by at
-    most n times the tail, and `kl` by about log n times that.  What the strings left out earn,
+    most K times the tail, and `kl` by about log K times that.  What the strings left out earn,
     nothing here bounds.
 
     Examples
@@ -101,13 +103,12 @@ def best_of_n(law, n):
     >>> print(best.prob, best.reward, round(best.kl, 4), round(best.bound, 4), best.win_rate)
     [0.25 0.75] 0.75 0.1308 0.1931 0.625
     """
-    n, p = float(checks.whole("n", n)), law.prob / law.prob.sum()
-    F, w = _levels_of_the_best(p, n)  # w = F**n − (F − p)**n
-    kl = special.rel_entr(w, p).sum()
-    return BestOfN(prob=w, reward=float(w @ law.rewards),
-                   kl=max(float(kl), 0.0),  # at n = 1 rounding may leave −1e-17
-                   bound=float(np.log(n) - (n - 1) / n), win_rate=float(w @ (F - p / 2)),
-                   means=law.means @ w)
+    K, p = float(checks.whole("n", n)), law.prob / law.prob.sum()
+    F, q = _levels_of_the_best(p, K)  # q = F**K − (F − p)**K
+    kl = special.rel_entr(q, p).sum()
+    return BestOfN(prob=q, reward=float(q @ law.rewards), means=law.means @ q,
+                   kl=max(float(kl), 0.0),  # at K = 1 rounding may leave −1e-17
+                   bound=float(np.log(K) - (K - 1) / K), win_rate=float(q @ (F - p / 2)))
 
 
 def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generations=4,
@@ -119,7 +120,7 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
     Parameters
     ----------
     num_generations : int ≥ 1
-        n, which divides `episodes`.  The episodes of a group begin in one start state, and the best
+        K, which divides `episodes`.  The episodes of a group begin in one start state, and the best
         has the largest sum of rewards.
     pseudo_count : float ≥ 0
         α.  With 0 an action that no winner took, in a state where there was one, is never taken
@@ -157,7 +158,7 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
 def winners(steps, rewards, num_generations):
     """The best of each group of neighbours among B strings, as `counts.Steps`; of equals the first.
 
-    `rewards` (B,) has one number per string, and `num_generations` is n, or the size of each group.
+    `rewards` (B,) has one number per string, and `num_generations` is K, or the size of each group.
 
     Examples
     --------
@@ -178,11 +179,11 @@ def _best(rewards, num_generations):
     return best[np.append(True, np.diff(group) > 0)]
 
 
-def _levels_of_the_best(prob, n):
-    """F_k and w_k of (best_of_n.1), to the last digit.
+def _levels_of_the_best(prob, K):
+    """F_k and q_k of (best_of_n.1), to the last digit.
 
-    Where n is a million, F is needed to the last digit of 1 − F: hence sums from above as well, and
-    the power by logarithms, w_k = −F_kⁿ (exp(n log(1 − p_k/F_k)) − 1).
+    Where K is a million, F is needed to the last digit of 1 − F: hence sums from above as well, and
+    the power by logarithms, q_k = −F_k^K (exp(K log(1 − p_k/F_k)) − 1).
     """
     possible = prob > 0
     p = prob[possible]
@@ -190,7 +191,7 @@ def _levels_of_the_best(prob, n):
     low = below < 0.5
     F = np.where(low, below, 1 - above)
     log_F = np.where(low, np.log(below), special.log1p(-above))
-    w = -np.exp(n * log_F) * special.expm1(n * special.log1p(-np.minimum(p / F, 1)))
+    q = -np.exp(K * log_F) * special.expm1(K * special.log1p(-np.minimum(p / F, 1)))
     found = np.zeros((2, prob.size))
-    found[:, possible] = F, w
+    found[:, possible] = F, q
     return found

@@ -2,11 +2,11 @@
 
 *Part 4, a side road.  Previous: `reward_model`.  Next: `rlhf`.*
 
-A rater of temperature τ contradicts herself, so no model agrees with all of her choices.  The best
-that any model can do is to prefer what she prefers on average.  With m her own margin, the
-difference of her rewards of the two strings, that is right with probability
+A rater whose temperature is not zero contradicts herself, so no model agrees with all of her
+choices.  The best that any model can do is to prefer what she prefers on average.  With m her own
+margin, the difference of her rewards of the two strings, that is right with probability
 
-    E[σ(|m|/τ)].                                                                     (calibration.1)
+    E[σ(|m|/temperature)].                                                           (calibration.1)
 
 A model may be right as often and still be too sure.  So its probabilities σ(m) are sorted into bins
 of equal width, and each bin is asked how often what it says came true.  A pair can be told either
@@ -15,11 +15,11 @@ way round, and is told both ways: one string was preferred with σ(m), and the o
 
     Σ_bins (share of the bin) · |mean probability − share that came true|.           (calibration.2)
 
-Where the true reward r is known, the learned one r̂ can be compared with it.  Comparisons know it
+Where the true reward R is known, the learned one R̂ can be compared with it.  Comparisons know it
 up to a constant and a potential (`reward_model`), and neither changes how rewards of whole strings
 *differ*.  So the error is
 
-    the standard deviation of r̂(y) − r(y), over the strings y of a policy,          (calibration.3)
+    the standard deviation of R̂(y) − R(y), over the strings y of a policy,          (calibration.3)
 
 which is exact here, by one linear solve.
 
@@ -75,7 +75,7 @@ def best_accuracy(true_margins, *, temperature=1.0):
 def calibration(margins, *, bins=10):
     """The reliability of the probabilities σ(m) that a model gives to the choices: `Calibration`.
 
-    The margins (B,) are the model's r(y⁺) − r(y⁻).
+    The margins (B,) are the model's R(y⁺) − R(y⁻).
 
     Examples
     --------

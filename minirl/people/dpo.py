@@ -3,19 +3,19 @@
 *Part 4.  Previous: `grpo`.  Next: `ipo`.*
 
 RLHF first fits a reward to preferences and then looks for the policy that trades it against the KL
-to a reference.  Can one step do both?  The optimal policy of (regularised.1) for a reward r of
-whole strings is π(y) = π_ref(y) e^{r(y)/β}/Z.  Take logarithms and solve for the reward:
+to a reference.  Can one step do both?  The optimal policy of (regularised.1) for a reward R of
+whole strings is π(y) = π_ref(y) e^{R(y)/β}/Z.  Take logarithms and solve for the reward:
 
-    r(y) = β [log π(y) − log π_ref(y)] + β log Z.                                            (dpo.1)
+    R(y) = β h(y) + β log Z,   h = log π − log π_ref.                                        (dpo.1)
 
-So a policy *is* a reward model, up to the constant β log Z, which no preference can see.  The first
-part is its *implicit reward*.  Put it into the Bradley–Terry regression (reward_model.1), for pairs
-(chosen y⁺_i, rejected y⁻_i):
+So a policy *is* a reward model, up to the constant β log Z, which no preference can see.  The
+*log-ratio* h of a string is the sum of those of its steps, and β h is its *implicit reward*.  Put
+it into the Bradley–Terry regression (reward_model.1), for pairs (chosen y⁺_i, rejected y⁻_i):
 
-    L = −(1/B) Σ_i log σ(m_i),   m_i = β [log π/π_ref(y⁺_i) − log π/π_ref(y⁻_i)].            (dpo.2)
+    L = −(1/B) Σ_i log σ(m_i),   m_i = β [h(y⁺_i) − h(y⁻_i)].                                (dpo.2)
 
-With D = X⁺ − X⁻ of (counts.3), m = D w for the table w = β (log π − log π_ref).  So this is the
-loss of `reward_model` at that table, and since ∂w/∂log π = β,
+With D = X⁺ − X⁻ of (counts.3), m = β D h.  So this is the loss of `reward_model` at the table β h,
+whose derivative in log π is β, and
 
     G = ∂L/∂log π = −(β/B) Dᵀ σ(−m).                                                         (dpo.3)
 
@@ -28,32 +28,33 @@ answers the gradient vanishes there, pair by pair.  That holds where the policy 
 A bigram can, if the reward is a table and strings end by themselves; not if they are cut after a
 fixed length.  On the running example 100,000 pairs give 98 % of what there is to gain.
 
-*Label smoothing* (conservative DPO) believes that a share ε of the answers is wrong,
+*Label smoothing* (conservative DPO) believes that a share `smoothing` of the answers is wrong,
 
-    L = −(1/B) Σ_i [(1 − ε) log σ(m_i) + ε log σ(−m_i)].                                     (dpo.4)
+    L = −(1/B) Σ_i [(1 − smoothing) log σ(m_i) + smoothing · log σ(−m_i)].                   (dpo.4)
 
-Where y⁺ wins a share p of the comparisons with y⁻, this wants σ(m) = ε + (1 − 2ε)p.  So it asks no
-pair for more than log((1 − ε)/ε).  But it does not undo the raters' errors.  Answers that were
-turned round with probability ε have gone from p to ε + (1 − 2ε)p already, and smoothing does it to
-them a second time.  Robust DPO undoes them (Chowdhury et al. 2024).  With l(m) = −log σ(m) it
-takes [(1 − ε) l(m) − ε l(−m)]/(1 − 2ε) for each pair, which in the mean over turned and unturned
-answers is l(m) for the answer as it was meant.  (TRL's `label_smoothing` is this ε of its loss
+Where y⁺ wins a share `wins` of the comparisons with y⁻, this wants σ(m) = smoothing + (1 − 2 ·
+smoothing) wins.  So it asks no pair for more than log((1 − smoothing)/smoothing).  But it does not
+undo the raters' errors.  If a share `turned` of the answers was turned round, then y⁺ seems to win
+a share turned + (1 − 2 · turned) wins already, and smoothing does it a second time.  Robust DPO
+undoes them (Chowdhury et al. 2024).  For each pair it takes [turned · log σ(−m) − (1 − turned)
+log σ(m)]/(1 − 2 · turned), which in the mean over turned and unturned answers is −log σ(m) for the
+answer as it was meant.  (TRL's `label_smoothing` is this share in its loss
 "robust"; its loss "sigmoid" ignores it.)
 
 *Why the chosen string may fall.*  Only the difference of two log-probabilities is trained.  A small
 step against the gradient of one pair moves them, up to a common factor, by
 
-    δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
-    δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
+    Δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
+    Δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
 
 The first may be negative: where both take the same steps and the rejected string takes them more
 often, its gradient points the same way and is longer, and the way down for y⁻ is a way down for y⁺.
-In one softmax over *whole* strings it cannot be.  There ∇log π(y) is e_y − π, the difference of the
-two is e_{y⁺} − e_{y⁻}, and δ log π(y⁺) is 1 − π(y⁺) + π(y⁻) > 0.  On the running example the fit to
-20,000 pairs lowers the chosen strings by about 0.37 nats on average and the rejected ones by 2.
+In one softmax over *whole* strings it cannot be.  There ∇log π(y) is 1{y} − π, the difference of
+the two is 1{y⁺} − 1{y⁻}, and Δ log π(y⁺) is 1 − π(y⁺) + π(y⁻) > 0.  On the running example the fit
+to 20,000 pairs lowers the chosen strings by about 0.37 nats on average and the rejected ones by 2.
 That is no bug, and `preference_metrics` shows it.
 
-*What few pairs do.*  If y⁺ always wins, p = 1, the loss falls for ever as m grows: the KL that β is
+*What few pairs do.*  If y⁺ always wins, the loss falls for ever as m grows: the KL that β is
 meant to charge for is never paid, since DPO knows the policy on the strings of the pairs only
 (`ipo` is the answer of Azar et al.).  With a table over letters *one* step that occurs in chosen
 strings only may be enough: if nothing else holds its row, it is sent to probability one.  `pull`
@@ -95,7 +96,7 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
         Reward per nat of log-ratio.  A larger β holds the policy closer to the reference; at 0 the
         loss would be log 2 for ever.
     label_smoothing : float in [0, 0.5)
-        ε.
+        `smoothing` of (dpo.4).
     pair_weights : (B,) float ≥ 0, optional
         By default all pairs count the same.
 

@@ -4,16 +4,16 @@
 
 A beat B, and A beat C.  What is A's reward?  By the model of Bradley and Terry a comparison is won
 with the probability σ(m) of its margin m, the winner's reward less the loser's.  With a row of D
-for each comparison, and rewards or weights w, the log-likelihood is
+for each comparison, and r the rewards of items or of steps, the log-likelihood is
 
-    ℓ(w) = Σ_i log σ(m_i),   m = D w.                                                  (existence.1)
+    ℓ(r) = Σ_i log σ(m_i),   m = D r.                                                  (existence.1)
 
 Every further point for A makes both wins likelier, and nothing speaks against it.  So there is no
 maximum.  If B and C then beat each other once, a fit stops all the same: at a lead of 11.5 with a
 tolerance of 1e-5 for its gradient, and of 20.5 with 1e-9.  A *pull* is the remedy: a Gaussian prior
 on each weight, of that precision, with which there always is one maximum (`fitting`).
 
-*Which data have a maximum without a pull?*  Walk from any w along a direction d.  There are three
+*Which data have a maximum without a pull?*  Walk from any r along a direction d.  There are three
 cases.
 
     some (D d)_i < 0            log σ(m_i) falls without end: so does ℓ
@@ -50,18 +50,19 @@ Whether one of them separates is a question for a linear programme,
     maximise Σ_i min(1, (D d)_i)   subject to   D d ≥ 0,                               (existence.3)
 
 the value of which is the number of rows that can rise.  A solver works with tolerances, so its word
-is not taken.  Numbers y > 0 with Dᵀ y = 0 prove that there is a maximum: then yᵀ(D d) = 0 for every
+is not taken.  Weights w > 0 with Dᵀ w = 0 prove that there is a maximum: then wᵀ(D d) = 0 for every
 d, so D d ≥ 0 makes D d = 0.  A separating d proves that there is none.  Both are tested up to
 rounding, and if neither holds, the verdict is "not settled".
 
-*A proof from where a fit stopped.*  The gradient of ℓ is Dᵀ s, with the slopes s = σ(−m) > 0.  A
-fit stops where Dᵀ s is nearly zero, so that s is nearly such a y.  Let z be Newton's step from
-there, Dᵀ diag(s(1 − s)) D z = Dᵀ s, and take s′ = s − s(1 − s) D z.  Then Dᵀ s′ = 0, and s′ is
-positive if no margin moves by one.  For labels and for rankings a row of D is a string.  With
-rankings s are the probabilities of the strings that were not chosen, and no two strings of a prompt
-may move apart by one: it is enough that none moves by a half.  Half of that is left for rounding:
+*A proof from where a fit stopped.*  The gradient of ℓ is Dᵀ slope, with the slopes σ(−m) > 0.  A
+fit stops where Dᵀ slope is nearly zero, so that the slopes are nearly such weights.  Take Newton's
+step from there, Dᵀ diag(slope (1 − slope)) D step = Dᵀ slope, and w = slope − slope (1 − slope) D
+step.  Then Dᵀ w = 0, and w is positive if no margin moves by one.  For labels and for rankings a
+row of D is a string.  With rankings the slopes are the probabilities of the strings that were not
+chosen, and no two strings of a prompt may move apart by one: it is enough that none moves by a
+half.  Half of that is left for rounding:
 
-    all |D z| < 1/4   ⟹   there is a maximum.                                          (existence.4)
+    all |D step| < 1/4   ⟹   there is a maximum.                                       (existence.4)
 
 A fit that runs away never passes.  On its way both slope and curvature are about e^{−m}, however
 far it has come, and their quotient, the step, stays about 1.
@@ -69,13 +70,13 @@ far it has come, and their quotient, the step, stays about 1.
 *How well is it known?*  Around the maximum ℓ is about a parabola.  With a pull the covariance of
 the weights is about the inverse of its curvature,
 
-    C = (Dᵀ diag(s(1 − s)) D + pull I)⁻¹,                                              (existence.5)
+    covariance = (Dᵀ diag(slope (1 − slope)) D + pull I)⁻¹,                            (existence.5)
 
 the standard error of a weight is the root of its entry on the diagonal, and that of a margin the
-root of dᵀ C d for its row d.  Without a pull, flat directions have no curvature: nothing is known
-there, and they are left out of C and of the fit.  With two items, and n₁ and n₂ wins, the margin is
-log(n₁/n₂) and its standard error √(1/n₁ + 1/n₂), as in every book of statistics
-(`reward_model.standard_errors`).
+root of dᵀ covariance d for its row d of D.  Without a pull, flat directions have no curvature:
+nothing is known there, and they are left out of the covariance and of the fit.  With two items, and
+j and k wins, the margin is log(j/k) and its standard error √(1/j + 1/k), as in every book of
+statistics (`reward_model.standard_errors`).
 
 Read first: `pairs`, `fitting`.  Read next: `reward_model`.
 Source: Ford 1957, "Solution of a ranking problem from binary comparisons"; Albert and Anderson
@@ -259,7 +260,7 @@ def curvature(loss, x, entries=None):
 
 
 def covariance(loss, x, *, examples, pull):
-    """C of (existence.5) at the fit x of a mean over `examples`, without the prior: (n, n).
+    """The matrix (existence.5) at the fit x of a mean over `examples`, without the prior: (n, n).
 
     x must be at a maximum, which is not checked: `reward_model.standard_errors` does.
 
@@ -330,17 +331,17 @@ def _ranks(D):
 def _separating(D):
     """A direction that separates, or zeros, and whether it is proved which of the two there is.
 
-    By columns of one sign; or else by the proof y that there is none; or else by (existence.3).
+    By columns of one sign; or else by weights w that prove there is none; or else by (existence.3).
     """
     more, less = ((D * sign).maximum(0).sum(axis=0) > 0 for sign in (1, -1))
     one_sided = 1.0 * (more & ~less) - (less & ~more)
     if one_sided.any() or D.nnz == 0:
         return one_sided, True
     (B, n), none = D.shape, np.zeros(D.shape[1])
-    y = optimize.linprog(np.zeros(B), A_eq=D.T, b_eq=none, bounds=(1, None)).x
-    if y is not None:
-        y = y - lsqr(D.T, D.T @ y, atol=1e-9, btol=1e-9)[0]  # the nearest with Dᵀ y = 0
-        if (y > 0).all() and (abs(D.T @ y) <= _doubt(D.T, y)).all():
+    w = optimize.linprog(np.zeros(B), A_eq=D.T, b_eq=none, bounds=(1, None)).x
+    if w is not None:
+        w = w - lsqr(D.T, D.T @ w, atol=1e-9, btol=1e-9)[0]  # the nearest with Dᵀ w = 0
+        if (w > 0).all() and (abs(D.T @ w) <= _doubt(D.T, w)).all():
             return none, True
     # Of d and t = min(1, D d), so that t − D d ≤ 0; then the smallest Σ|d| for the same rows.
     best = optimize.linprog(

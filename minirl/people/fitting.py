@@ -5,30 +5,32 @@
 Where a loss is deterministic and smooth, as in every fit to a fixed data set, there is no reason to
 tune a learning rate: `minimise` hands (loss, gradient) to SciPy's L-BFGS-B.  That method
 begins as if the loss curved alike in all directions, and learns the truth from its steps.  An entry
-seen in a thousand strings curves a loss a thousand times as much as one seen once.  Where h, about
-the diagonal of the Hessian, is known beforehand, search in the variables
+seen in a thousand strings curves a loss a thousand times as much as one seen once.  Let x be the
+table that is fitted.  Where its `curvature`, about the diagonal of the Hessian, is known
+beforehand, search in the variables
 
-    z = θ √h,   ∂L/∂z = g/√h,                                                            (fitting.1)
+    scaled = x √curvature,   ∂L/∂scaled = (∂L/∂x)/√curvature,                            (fitting.1)
 
 in which all directions do curve about alike.
 
 With few data a maximum-likelihood table runs away: an entry seen only in preferred strings wants an
 infinite weight.  `attracted` is the remedy used in this book: it adds to a loss
 
-    (w/2) Σ (θ − c)²,   with the gradient w (θ − c).                                     (fitting.2)
+    (weight/2) Σ (x − centre)²,   with the gradient weight (x − centre).                 (fitting.2)
 
-*Where h comes from.*  A loss is often a mean of f(m_i), with m = D x for a matrix D of B rows.  The
-diagonal of its Hessian is (1/B) Σ_i f″(m_i) D_i².  With one number for all f″ that is a sum of
-squares,
+*Where the curvature comes from.*  A loss is often a mean of f(m_i), with m = D x for a matrix D of
+B rows.  The diagonal of its Hessian is (1/B) Σ_i f″(m_i) D_i².  With one number for all f″ that is
+a sum of squares,
 
-    h = f″ (1/B) Σ_i D_i².                                                               (fitting.3)
+    curvature = f″ (1/B) Σ_i D_i².                                                       (fitting.3)
 
-With a pull the search takes h + w in the place of h, and then a factor in h matters.  Where x is
-log π of a table of logits θ, the softmax takes a mean out of each row.  So there are directions in
-which D sees nothing and w is all the curvature, while h + w says more; and the larger h is beside
-a small w, the slower the search is there.  DPO and IPO take a sixteenth of h, which was the best of
-the factors tried.  On 10,000 pairs of the running example DPO, IPO and ORPO then need 30 to 40 %
-fewer evaluations than without h; on 3,000 pairs with a weak pull of 0.2 IPO needs twice as many.
+With a pull its weight is added to the curvature, and then a factor in the latter matters.  Where
+logits are fitted, D multiplies log π in the place of x, and the softmax takes a mean out of each
+row.  So there are directions in which D sees nothing and the weight is all that curves, while the
+sum says more; and the larger (fitting.3) is beside a small weight, the slower the search is there.
+DPO and IPO take a sixteenth of it, which was the best of the factors tried.  On 10,000 pairs of the
+running example DPO, IPO and ORPO then need 30 to 40 % fewer evaluations than without it; on 3,000
+pairs with a weak pull of 0.2 IPO needs twice as many.
 
 *Where there is no minimum*, a loss falls for ever, mostly like e^{−x}, and so does its gradient.  A
 search stops all the same, as soon as the gradient is small enough.  But ask for a hundredth of it,
@@ -76,8 +78,8 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None, un
         Stop when no entry of the gradient is larger.
     max_iterations : int
     curvature : array ≥ 0, shaped like `start`, optional
-        h of (fitting.1), up to a factor; 0 where the loss is flat.  A wrong one costs time and does
-        not move the minimum.
+        That of (fitting.1), up to a factor; 0 where the loss is flat.  A wrong one costs time and
+        does not move the minimum.
     until : callable, optional
         `until(x) -> bool`: stop as soon as it is true, too.
 
@@ -93,30 +95,30 @@ def minimise(loss, start, *, tol=1e-7, max_iterations=10_000, curvature=None, un
     free = start != -np.inf
     if not free.any():
         raise ValueError(f"start must not be −∞ everywhere, got {start}")
-    h = np.ones(start.shape) if curvature is None else curvature
-    if h.shape != start.shape or not ((h >= 0) & (h < np.inf)).all():
+    curved = np.ones(start.shape) if curvature is None else curvature
+    if curved.shape != start.shape or not ((curved >= 0) & (curved < np.inf)).all():
         raise ValueError(f"curvature must be finite, not negative and of shape {start.shape}, got "
                          f"{curvature}")
-    # At most 1, so that no entry of g is larger than that of g/√h.
-    unit = np.sqrt(np.where(h > 0, h / max(h.max(), 1e-300), 1.0))[free]
+    # At most 1, so that no entry of ∂L/∂x is larger than that of ∂L/∂scaled.
+    unit = np.sqrt(np.where(curved > 0, curved / max(curved.max(), 1e-300), 1.0))[free]
     grad = None
 
-    def table(z):
+    def table(scaled):
         x = start.copy()
-        x[free] = z / unit
+        x[free] = scaled / unit
         return x
 
-    def scaled(z):
+    def scaled_loss(scaled):
         nonlocal grad
-        value, grad = loss(table(z))
+        value, grad = loss(table(scaled))
         return value, grad[free] / unit
 
-    def stop(z):  # `tol` is about g, and what SciPy sees is g/√h.
-        if np.abs(grad).max() <= tol or until is not None and until(table(z)):
+    def stop(scaled):  # `tol` is about ∂L/∂x, and what SciPy sees is ∂L/∂scaled.
+        if np.abs(grad).max() <= tol or until is not None and until(table(scaled)):
             raise StopIteration
 
     found = optimize.minimize(
-        scaled, start[free] * unit, jac=True, method="L-BFGS-B", callback=stop,
+        scaled_loss, start[free] * unit, jac=True, method="L-BFGS-B", callback=stop,
         options={"gtol": tol, "ftol": 0.0, "maxcor": 20, "maxiter": most, "maxfun": 2 * most})
     converged = bool(np.abs(found.jac * unit).max() <= tol and np.isfinite(found.fun))
     return Fit(table(found.x), float(found.fun), int(found.nfev), converged)

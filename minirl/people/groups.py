@@ -2,7 +2,7 @@
 
 *Part 4.  Previous: `rlhf`.  Next: `grpo`.*
 
-For each prompt the policy writes a group of G strings, neighbours in the batch.  How good is one of
+For each prompt the policy writes a group of K strings, neighbours in the batch.  How good is one of
 them?  The others say what the prompt alone is worth.  That is the baseline of REINFORCE in its
 plainest form.  With R_i the reward of the whole string, each of its steps has the advantage
 
@@ -11,14 +11,14 @@ plainest form.  With R_i the reward of the whole string, each of its steps has t
 in GRPO, where the std is that of the population, plus 10⁻⁴.
 
 *The group is not innocent.*  The mean contains the string's own reward, so the expected update is
-(G − 1)/G of the true one (`baselines`).  Where all strings of a group earn the same there is
+(K − 1)/K of the true one (`baselines`).  Where all strings of a group earn the same there is
 nothing to learn: its advantages are zero, and such groups are counted.  The std makes every group
 equally loud, whether its strings differ by much or little.  (TRL takes the std of a sample, larger
-by √(G/(G − 1)), and calls a group equal by an absolute size of it.)
+by √(K/(K − 1)), and calls a group equal by an absolute size of it.)
 
 *Gaps.*  A string that could not be scored is masked (`training`) and missing from its group, whose
 others are then each other's baseline.  So all functions here take the sizes of the groups in place
-of one G.  A string that is left alone has nobody to be compared with, and its advantage is zero.
+of one K.  A string that is left alone has nobody to be compared with, and its advantage is zero.
 (Its steps still have each other, under process supervision.)
 
 *Variants.*  Dr. GRPO (Liu et al. 2025) leaves out the std,
@@ -27,7 +27,7 @@ of one G.  A string that is left alone has nobody to be compared with, and its a
 
 and RLOO compares with the others only, and is unbiased,
 
-    A_i = R_i − mean of the others = G/(G − 1) (R_i − mean).                             (groups.3)
+    A_i = R_i − mean of the others = K/(K − 1) (R_i − mean).                             (groups.3)
 
 *Process supervision* has rewards for steps.  They are normalised over all steps of the group, and a
 step's advantage is the sum of those from it on,
@@ -84,7 +84,7 @@ def group_centred(rewards, batch, num_generations):
         B strings.  `batch.totals(rewards)` are the rewards of strings, and `batch.lengths` the
         numbers of their steps.
     num_generations : int ≥ 2, or (P,) int
-        G, which divides B; or the size of each group.
+        K, which divides B; or the size of each group.
 
     Returns
     -------

@@ -21,13 +21,13 @@ of what there is to gain.  With k3 in the loss it climbs nothing that has a name
 of Dr. GRPO comes to rest, in expectation, the part of the reward and that of k3 cancel in every
 row,
 
-    π = π_ref / (1 − c (Q − V)),      c = (G − 1)/(G β),                                   (grpo.2)
+    π = π_ref / (1 − (1 − 1/K) (Q − V)/β),                                                 (grpo.2)
 
-with Q and V of the raw reward under π itself: `resting_policy`.  The KL of later steps is never
-charged to the choice that leads there, k3 descends the wrong KL, and the price of it depends on the
-size of the group.  On the running example at β = 0.5 the resting policy has 76, 83, 77, 67 and 53 %
-of what there is to gain, for groups of 2, 4, 8, 16 and 64.  GRPO itself has no such formula; with
-groups of 8 its expected update, computed, comes to rest at 79 %.
+with groups of K, and Q and V of the raw reward under π itself: `resting_policy`.  The KL of later
+steps is never charged to the choice that leads there, k3 descends the wrong KL, and the price of it
+depends on the size of the group.  On the running example at β = 0.5 the resting policy has 76, 83,
+77, 67 and 53 % of what there is to gain, for groups of 2, 4, 8, 16 and 64.  GRPO itself has no such
+formula; with groups of 8 its expected update, computed, comes to rest at 79 %.
 
 Read first: `ppo`, `kl`, `rlhf`, `groups`.
 Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, eqs. 3-4; Liu et al. 2025, "Understanding
@@ -105,14 +105,14 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
     beta : float ≥ 0
         Price of k3 in the loss.  With 0 put the KL into the rewards: `rlhf.step_rewards`.
     num_generations : int ≥ 2
-        G, which divides `episodes`.
+        K, which divides `episodes`.
     num_iterations : int ≥ 1
         Gradient steps from each batch.
     epsilon : float > 0
         ε of the clipping.
     advantage, weights : callable
         Those of `groups`, or your own.  `advantage(rewards, rollout, sizes)` sees the rewards of
-        steps, (N,), and returns a number per string, (B,), or per step, (N,); `sizes` is G, or the
+        steps, (N,), and returns a number per string, (B,), or per step, (N,); `sizes` is K, or the
         size of each group where strings are masked.  `weights(rollout)` is (B,) and positive.
 
     Yields
@@ -177,7 +177,7 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
 
     Examples
     --------
-    One toss that pays for heads: p = ½/(1 − c(1 − p)) with c = ½ (groups of two, β = 1).
+    One toss that pays for heads: head = ½/(1 − ½ (1 − head)) in groups of two at β = 1.
 
     >>> from minirl.kernel.mdp import coin_game, unroll
     >>> toss = unroll(coin_game(), 1)
@@ -186,19 +186,19 @@ def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rou
     [[0.618 0.382]] 0.618
     """
     checks.positive("beta", beta)
-    G = checks.whole("num_generations", num_generations, least=2)
-    c = (G - 1) / (G * beta)
+    K = checks.whole("num_generations", num_generations, least=2)
+    share = (K - 1) / (K * beta)  # what multiplies Q − V in (grpo.2)
     ref = np.exp(log_softmax(ref_logits, "ref_logits"))
-    policy, used = ref, ref > 0
+    policy = ref
     for _ in range(checks.whole("max_rounds", max_rounds)):
-        Q = action_values(mdp, np.nan_to_num(evaluate(mdp, policy)))
-        Q = np.where(used, Q, -np.inf)  # what the reference never does stays undone
+        # What the reference never does stays undone.
+        Q = np.where(ref > 0, action_values(mdp, np.nan_to_num(evaluate(mdp, policy))), -np.inf)
         worse = Q.max(axis=1, keepdims=True) - Q
-        # With V = max Q − 1/c + d a row is π_ref / (c (d + worse)), whose sum falls in d.
-        d = [optimize.brentq(lambda d: (row / (c * (d + less))).sum() - 1,
-                             row[less == 0].sum() / c * (1 - 1e-9), 2 / c, xtol=1e-300, rtol=1e-14)
-             for row, less in zip(ref, worse)]
-        before, policy = policy, ref / (c * (np.array(d)[:, None] + worse))
+        # With V = max Q − 1/share + x a row is π_ref / (share (x + worse)), whose sum falls in x.
+        x = [optimize.brentq(lambda x: (row / (share * (x + less))).sum() - 1,
+                             row[less == 0].sum() / share * (1 - 1e-9), 2 / share,
+                             xtol=1e-300, rtol=1e-14) for row, less in zip(ref, worse)]
+        before, policy = policy, ref / (share * (np.array(x)[:, None] + worse))
         if np.abs(policy - before).max() <= tol:
             return np.log(policy, out=np.full(policy.shape, -np.inf), where=policy > 0)
     raise ValueError(f"the policy still moves after max_rounds = {max_rounds} rounds")

@@ -5,31 +5,31 @@
 DPO lets a margin grow until σ(m) is the share of comparisons that y⁺ won.  If it won all of them,
 no margin is enough.  Each pair of a data set was usually compared once, so each was won by all, and
 only what the policy cannot express, or a pull, keeps the margins finite.  Identity preference
-optimisation asks every pair for the same finite lead instead, with the log-ratios of (dpo.1):
+optimisation asks every pair for the same finite lead instead, with the log-ratios h of (dpo.1):
 
-    L = (1/B) Σ_i (h_i − 1/(2τ))²,   h_i = log π/π_ref(y⁺_i) − log π/π_ref(y⁻_i).            (ipo.1)
+    L = (1/B) Σ_i (h⁺_i − h⁻_i − 1/(2τ))²,   h⁺_i = h(y⁺_i),   h⁻_i = h(y⁻_i).               (ipo.1)
 
-With D = X⁺ − X⁻ of (counts.3), h = D (log π − log π_ref), so
+With D = X⁺ − X⁻ of (counts.3), h⁺ − h⁻ = D h for the table h = log π − log π_ref, so
 
-    G = ∂L/∂log π = (2/B) Dᵀ (h − 1/(2τ)).                                                   (ipo.2)
+    G = ∂L/∂log π = (2/B) Dᵀ (D h − 1/(2τ)).                                                 (ipo.2)
 
 The loss is quadratic in h: a pair that leads by too much is called back.  τ goes by the name `beta`
 here, as in TRL, which means that the price of DPO does not carry over (see below).
 
 *What it finds.*  Let the pairs be drawn from a distribution μ, both strings independently, and let
-p(y, y') be the probability that y beats y'.  A pair enters both ways round, as (y, y') with weight
-p(y, y') and as (y', y) with 1 − p(y, y').  The weighted squares are least where h(y, y') is the
-mean of their targets, (2p(y, y') − 1)/(2τ).  But h is a difference f(y) − f(y').  Set the
-derivative in f(y) to zero, and f(y) − E f(y') is the mean over y' ~ μ of these targets, which is
-p(y)/τ − 1/(2τ), with p(y) the probability to beat a string of μ.  So where the policy is free to
-give every string any probability,
+wins(y, y') be the probability that y beats y'.  A pair enters both ways round, as (y, y') with
+weight wins(y, y') and as (y', y) with 1 − wins(y, y').  The weighted squares are least where h(y) −
+h(y') is the mean of their targets, (2 wins(y, y') − 1)/(2τ).  Set the derivative in h(y) to zero,
+and h(y) − E h(y') is the mean over y' ~ μ of these targets, which is wins(y)/τ − 1/(2τ), with
+wins(y) the probability to beat a string of μ.  So where the policy is free to give every string any
+probability,
 
-    π(y) = π_ref(y) exp(p(y)/τ) / Z,   p(y) = Σ_{y'} μ(y') p(y, y').                         (ipo.3)
+    π(y) = π_ref(y) exp(wins(y)/τ) / Z,   wins(y) = Σ_{y'} μ(y') wins(y, y').                (ipo.3)
 
-It is the optimum of E[p(y)] − τ KL: not of the reward but of the chance to win, which no reward can
-raise above one.  Therefore Z exists for every τ, and log-ratios differ by 1/τ at most, also where
-preferences are deterministic.  The price is that the scale of the reward is lost.  Where the
-rewards of all strings are near one another, σ(x) ≈ 1/2 + x/4 makes p(y) ≈ r(y)/4 + constant, so
+It is the optimum of E[wins(y)] − τ KL: not of the reward but of the chance to win, which no reward
+can raise above one.  Therefore Z exists for every τ, and log-ratios differ by 1/τ at most, also
+where preferences are deterministic.  The price is that the scale of the reward is lost.  Where the
+rewards of all strings are near one another, σ(x) ≈ 1/2 + x/4 makes wins(y) ≈ R(y)/4 + constant, so
 that (ipo.3) is the optimum of RLHF for
 
     τ = β/4.                                                                                 (ipo.4)
@@ -44,9 +44,9 @@ pull of 2 the policy is then worth less than the reference: squares that ask for
 nats outweigh it, for they curve by 2 where the loss of DPO curves by β²/4 at most.
 
 *Pairs collapse.*  Of all losses on preferences only this one needs no pair by itself.  Multiply out
-the squares of (ipo.1), where h = D u with u = log π − log π_ref, and c = 1/(2τ):
+the squares of (ipo.1):
 
-    L = uᵀ K u − 2c kᵀu + c²,   K = DᵀD/B,   k = Dᵀ1/B.                                      (ipo.5)
+    L = hᵀ square h − (1/τ) meanᵀ h + 1/(4τ²),   square = DᵀD/B,   mean = Dᵀ1/B.             (ipo.5)
 
 So B pairs are one square table and one vector, made once, as the steps of a batch are one table in
 (counts.1).  A fit of 100,000 pairs of the running example then takes a quarter of the time.
@@ -66,7 +66,7 @@ from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.fitting import mean_squares, minimise_near
 from minirl.people.pairs import check_difference, check_pairs, check_possible, shares
 
-LONG = 100  # steps of a pair: K takes as long to make as fifty evaluations of so long pairs
+LONG = 100  # steps of a pair: DᵀD takes as long to make as fifty evaluations of so long pairs
 
 
 def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
@@ -87,10 +87,10 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
     check_possible("difference", D, logp)
-    q = shares(pair_weights, D.shape[0])
+    w = shares(pair_weights, D.shape[0])
     missing = D @ ratios.ravel() - 1 / (2 * beta)
-    G = 2 * (D.T @ (q * missing)).reshape(logp.shape)
-    return (q * missing * missing).sum(), backward(logp, G)
+    G = 2 * (D.T @ (w * missing)).reshape(logp.shape)
+    return (w * missing * missing).sum(), backward(logp, G)
 
 
 def fit_ipo(ref_logits, pairs, *, beta, pull):
@@ -107,7 +107,7 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
     """
     check_pairs(pairs, ref_logits)
     D = pairs.difference
-    # In squares where K has fewer entries than D, and does not take long to make.
+    # In squares where DᵀD has fewer entries than D, and does not take long to make.
     in_squares = D.shape[1]**2 < D.nnz and np.diff(D.indptr).max() < LONG
     loss = ipo_in_squares(ref_logits, pairs, beta=beta) if in_squares else (
         lambda logits: ipo_loss(logits, ref_logits, D, beta=beta))
@@ -118,7 +118,7 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
 def ipo_in_squares(ref_logits, pairs, *, beta):
     """`ipo_loss` of `Pairs` as (ipo.5): a function `loss(logits) -> (loss, grad)`.
 
-    K is dense, (S·A, S·A).  To make it takes as many steps as the squares of the lengths of all
+    DᵀD is dense, (S·A, S·A).  To make it takes as many steps as the squares of the lengths of all
     pairs together.
 
     Examples
@@ -132,14 +132,14 @@ def ipo_in_squares(ref_logits, pairs, *, beta):
     checks.positive("beta", beta)
     check_pairs(pairs, ref_logits)
     logp, _ = log_ratios(ref_logits, ref_logits)
-    D, c = pairs.difference, 1 / (2 * beta)
+    D, lead = pairs.difference, 1 / (2 * beta)
     check_possible("pairs", D, logp)
-    K, k = (D.T @ D).toarray() / len(pairs), D.T @ np.full(len(pairs), 1 / len(pairs))
+    square, mean = (D.T @ D).toarray() / len(pairs), D.T @ np.full(len(pairs), 1 / len(pairs))
 
     def loss(logits):
         logp, ratios = log_ratios(logits, ref_logits)
-        u = ratios.ravel()
-        G = 2 * (K @ u - c * k)  # (ipo.5)
-        return u @ (G / 2 - c * k) + c * c, backward(logp, G.reshape(logp.shape))
+        h = ratios.ravel()
+        G = 2 * (square @ h - lead * mean)  # (ipo.5)
+        return h @ (G / 2 - lead * mean) + lead * lead, backward(logp, G.reshape(logp.shape))
 
     return loss

@@ -5,13 +5,13 @@
 A policy that is trained on a reward must not forget the reference π_ref that it started from.  What
 it has moved is measured by the KL divergence of *strings* (episodes),
 
-    KL(π‖π_ref) = Σ_y π(y) log π(y)/π_ref(y) = Σ_s η(s) KL(π(·|s)‖π_ref(·|s)),               (kl.1)
+    KL(π‖π_ref) = Σ_y π(y) log(π(y)/π_ref(y)) = Σ_s η(s) KL(π(·|s)‖π_ref(·|s)),             (kl.1)
 
 where η(s) counts the expected visits, so that a string's distance is the sum of the distances of
 the rows it passes through.  Its gradient is a policy gradient, with the log-ratio in the place of a
 reward that is held fixed, since the log-ratio's own gradient has mean zero,
 
-    ∇KL(π‖π_ref) = Σ_y π(y) log π(y)/π_ref(y) ∇log π(y).                                     (kl.2)
+    ∇KL(π‖π_ref) = Σ_y π(y) log(π(y)/π_ref(y)) ∇log π(y).                                    (kl.2)
 
 Both are linear solves: `string_kl`.
 
@@ -46,15 +46,15 @@ So k1 as a loss does nothing at all, k2, the biased one, has the right gradient,
 with the visits frozen as in (kl.3).
 
 There are two cures.  Put k1 into the *reward*: then (kl.2) is what the policy gradient follows
-(`rlhf`).  Or multiply the estimate by the ratio ρ = π/μ of the policy to the one μ that wrote the
+(`rlhf`).  Or multiply the estimate by the ratio ρ = π/π_old of the policy to the one that wrote the
 sample, and differentiate that too:
 
-    E_μ[∇(ρ k)] = ∇E_π[k],                                                                   (kl.7)
+    E_{π_old}[∇(ρ estimate)] = ∇E_π[estimate],                                               (kl.7)
 
-which for k1 and k3 is ∇KL(π‖π_ref), whatever μ is.  This holds for a row, and for whole strings
-with the ratio of the whole string.  With the ratio of each single step the rows count as often as μ
-visits them: it is the frozen sum again.  Without ρ, samples of another policy estimate nothing in
-particular.  `python -m minirl kl` prints all this, exactly, for a small language.
+which for k1 and k3 is ∇KL(π‖π_ref), whatever π_old is.  This holds for a row, and for whole strings
+with the ratio of the whole string.  With the ratio of each single step the rows count as often as
+π_old visits them: it is the frozen sum again.  Without ρ, samples of another policy estimate
+nothing in particular.  `python -m minirl kl` prints all this, exactly, for a small language.
 
 Who logs k3 and trains on k1 sees another number than the one that is paid for.
 

@@ -2,19 +2,18 @@
 
 *Part 4.  Previous: `ipo`.  Next: `simpo`.*
 
-A thumb up or down is easier to come by than a comparison.  Let ρ(y) = log π/π_ref(y), so that βρ is
-the implicit reward (dpo.1).  Kahneman–Tversky optimisation gives a string a value that saturates on
-both sides of a reference point z₀, as gains and losses do for people,
+A thumb up or down is easier to come by than a comparison.  With h(y) = log π(y) − log π_ref(y), β h
+is the implicit reward (dpo.1).  Kahneman–Tversky optimisation gives a string a worth that saturates
+on both sides of a reference point z₀, as gains and losses do for people.  Let m be the margin, in
+reward, by which a desirable string is above that point, or another one below it.  The worth of the
+string is w σ(m), with weights w that may differ between the kinds.  What is missing to the largest
+worth is minimised, over B strings of both kinds:
 
-    v(y) = λ_D σ(β(ρ(y) − z₀)) if y was desirable,   λ_U σ(β(z₀ − ρ(y))) if it was not,
+    L = (1/B) Σ_i w_i (1 − σ(m_i)),   m_i = ±β(h(y_i) − z₀), + if desirable.                 (kto.1)
 
-and minimises what is missing to the largest value, over N strings of both kinds:
+With dσ(m)/dm = σ(m) σ(−m), and the matrices X⁺ and X⁻ of both kinds,
 
-    L = (1/N) Σ_n (λ_n − v(y_n)).                                                            (kto.1)
-
-With x = β(ρ − z₀), dσ(x)/dx = σ(x) σ(−x) = dσ(−x)/d(−x), and the matrices X⁺ and X⁻ of both kinds,
-
-    G = ∂L/∂log π = −(β/N) [λ_D X⁺ᵀ σ(x⁺)σ(−x⁺) − λ_U X⁻ᵀ σ(x⁻)σ(−x⁻)].                      (kto.2)
+    G = ∂L/∂log π = −(β/B) [X⁺ᵀ w⁺ σ(m⁺)σ(−m⁺) − X⁻ᵀ w⁻ σ(m⁻)σ(−m⁻)].                        (kto.2)
 
 A string far on either side of z₀ is left alone: one that is liked already, and one that is beyond
 help.
@@ -29,13 +28,13 @@ it off at zero.  Since it moves with the policy, an update by (kto.2) is in gene
 of any loss, and its zero is a fixed point, which `fit_kto` finds by fitting and looking again.
 
 *What it finds.*  A loss with a logarithm, such as (dpo.2), is least where probabilities come true.
-This one has none.  Let d(y) be how often y was desirable less how often it was not, each with its
-weight.  Then the expected gradient in ρ(y) is −β σ(x)σ(−x) d(y), which has the sign of −d(y)
-wherever ρ is.  So every string is put to the *vote*: what is liked more often than not is raised
-and what is not is driven out, and nothing stops it short of the extremes but that probabilities sum
-to one and that strings share their steps.  In the small language of `python -m minirl
-objectives` that is not enough: the update has no zero, and the policy creeps towards one in which
-some letters never follow some others.  The pull of `dpo` holds them.
+This one has none.  Let vote(y) be how often y was desirable less how often it was not, each with
+its weight.  Then the expected gradient in h(y) is −β σ(m)σ(−m) vote(y), which has the sign of
+−vote(y) wherever h is.  So every string is put to the *vote*: what is liked more often than not is
+raised and what is not is driven out, and nothing stops it short of the extremes but that
+probabilities sum to one and that strings share their steps.  In the small language of `python -m
+minirl objectives` that is not enough: the update has no zero, and the policy creeps towards one in
+which some letters never follow some others.  The pull of `dpo` holds them.
 
 On the running example 100,000 pairs, taken apart, give 86 to 87 % of what there is to gain at DPO's
 β = 0.5.
@@ -75,13 +74,13 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
         Policy table θ and the frozen reference table.
     chosen, rejected : sparse float, (B⁺, S·A) and (B⁻, S·A)
         X⁺ of the desirable strings and X⁻ of the others: `Pairs.counts`, or any `counts.matrix`,
-        since they need not be as many.  N = B⁺ + B⁻.
+        since they need not be as many.  B = B⁺ + B⁻.
     beta : float > 0
         Reward per nat of log-ratio.
     z0 : float ≥ 0
         Reference point, in nats; held constant.
     desirable_weight, undesirable_weight : float ≥ 0, or one per string
-        λ_D and λ_U.  With B⁺ ≠ B⁻ they can make up for the difference.
+        w⁺ and w⁻.  With B⁺ ≠ B⁻ they can make up for the difference.
 
     Returns
     -------
@@ -107,12 +106,12 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
     check_possible("rejected", minus, logp)
     _check_weights("desirable_weight", desirable_weight, plus.shape[0])
     _check_weights("undesirable_weight", undesirable_weight, minus.shape[0])
-    loss, G, N = 0.0, 0.0, plus.shape[0] + minus.shape[0]
+    loss, G, B = 0.0, 0.0, plus.shape[0] + minus.shape[0]
     for X, weight, sign in ((plus, desirable_weight, 1), (minus, undesirable_weight, -1)):
-        x = sign * beta * (X @ ratios.ravel() - z0)
-        missing = np.asarray(weight) * np.exp(log_sigmoid(-x))  # λ − λ σ(x)
-        loss = loss + missing.sum() / N
-        G = G - sign * beta / N * (X.T @ (missing * np.exp(log_sigmoid(x))))
+        m = sign * beta * (X @ ratios.ravel() - z0)
+        missing = np.asarray(weight) * np.exp(log_sigmoid(-m))  # w − w σ(m)
+        loss = loss + missing.sum() / B
+        G = G - sign * beta / B * (X.T @ (missing * np.exp(log_sigmoid(m))))
     return loss, backward(logp, G.reshape(logp.shape))
 
 

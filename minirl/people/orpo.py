@@ -4,22 +4,23 @@
 
 Fine-tuning on chosen strings raises the rejected ones too, since both are made of the same letters.
 Odds-ratio preference optimisation adds to the likelihood of the chosen string a penalty on the odds
-of the rejected one.  With P(y) the geometric mean of the probabilities of a string's steps,
+of the rejected one.  With π̄(y) the geometric mean of the probabilities of a string's steps,
 
-    log P(y) = log π(y)/|y|,   odds(y) = P(y)/(1 − P(y)),
-    L = (1/B) Σ_i [−log P(y⁺_i) − λ log σ(z_i)],   z_i = log odds(y⁺_i) − log odds(y⁻_i).   (orpo.1)
+    log π̄(y) = log π(y)/|y|,   odds(y) = π̄(y)/(1 − π̄(y)),
+    L = (1/B) Σ_i [−log π̄(y⁺_i) − λ log σ(m_i)],
+    m_i = log odds(y⁺_i) − log odds(y⁻_i).                                                  (orpo.1)
 
 Both terms have the mean over the string, the end symbol included.  (The paper's code takes the
 first over all tokens of a batch, the prompt's too; that is the same for one string without a
-prompt.)  Since d log odds/d log P = 1 + P/(1 − P) = 1/(1 − P), with the rows M of (counts.4)
+prompt.)  Since d log odds/d log π̄ = 1 + π̄/(1 − π̄) = 1/(1 − π̄), with the rows M of (counts.4)
 
-    G = ∂L/∂log π = −(1/B) [M⁺ᵀ(1 + λ σ(−z)/(1 − P⁺)) − M⁻ᵀ λ σ(−z)/(1 − P⁻)].              (orpo.2)
+    G = ∂L/∂log π = −(1/B) [M⁺ᵀ(1 + λ σ(−m)/(1 − π̄⁺)) − M⁻ᵀ λ σ(−m)/(1 − π̄⁻)].            (orpo.2)
 
 λ goes by the name `beta`, as in TRL.
 
-*Numerics.*  1 − P is −expm1(log P), which keeps the digits that log P has.  But log P itself is
-rounded to about 10⁻¹⁶, so that 1 − P has few digits left where it is small.  Below 10⁻¹⁶ log odds
-are held at log P + 37, with the slope 1: a string that is certain is pushed no more by its odds.
+*Numerics.*  1 − π̄ is −expm1(log π̄), which keeps the digits that log π̄ has.  But log π̄ itself is
+rounded to about 10⁻¹⁶, so that 1 − π̄ has few digits left where it is small.  Below 10⁻¹⁶ log odds
+are held at log π̄ + 37, with the slope 1: a string that is certain is pushed no more by its odds.
 
 *What it finds.*  There is no reference, so it cannot be the optimum of J.  For λ → 0 the loss is
 imitation of the chosen strings with each string's steps weighted 1/|y|, a count of fractions
@@ -40,7 +41,7 @@ from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
 from minirl.people.fitting import minimise_near
 from minirl.people.pairs import check_means, check_pairs, shares
 
-LEAST = 1e-16  # Where 1 − P is below this, P cannot be told from 1.
+LEAST = 1e-16  # Where 1 − π̄ is below this, π̄ cannot be told from 1.
 
 
 def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
@@ -59,14 +60,14 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     checks.positive("beta", beta)
     logp = log_softmax(logits)
     plus, minus = check_means(chosen, rejected, logp)
-    q = shares(pair_weights, plus.shape[0])
+    w = shares(pair_weights, plus.shape[0])
     log_p = plus @ logp.ravel()
     odds, slope = log_odds(log_p)
     other_odds, other_slope = log_odds(minus @ logp.ravel())
-    z = odds - other_odds
-    push = beta * np.exp(log_sigmoid(-z))
-    G = minus.T @ (q * push * other_slope) - plus.T @ (q * (1 + push * slope))
-    loss = -(q * (log_p + beta * log_sigmoid(z))).sum()
+    m = odds - other_odds
+    push = beta * np.exp(log_sigmoid(-m))
+    G = minus.T @ (w * push * other_slope) - plus.T @ (w * (1 + push * slope))
+    loss = -(w * (log_p + beta * log_sigmoid(m))).sum()
     return loss, backward(logp, G.reshape(logp.shape))
 
 
@@ -91,7 +92,7 @@ def fit_orpo(ref_logits, pairs, *, beta, pull):
 
 
 def log_odds(log_p):
-    """log(P/(1 − P)) and its derivative in log P, 1/(1 − P), for log P ≤ 0 of any shape.
+    """log(π̄/(1 − π̄)) and its derivative in log π̄, 1/(1 − π̄), for log π̄ ≤ 0 of any shape.
 
     The value is at most 37: see the numerics above.
 

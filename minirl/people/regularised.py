@@ -5,13 +5,13 @@
 A language model that only maximised a reward would forget how to speak.  So the objective charges a
 price β for every nat by which the policy π departs from a reference π_ref,
 
-    J_β(π) = E[Σ_t γᵗ (r_t − β log π(a_t|s_t)/π_ref(a_t|s_t))]
-           = E[r] − β KL(π‖π_ref).                                                   (regularised.1)
+    J_β(π) = E[Σ_t γᵗ (r_t − β log(π(a_t|s_t)/π_ref(a_t|s_t)))]
+           = E[R] − β KL(π‖π_ref).                                                   (regularised.1)
 
 At γ = 1 the sum of log-ratios along an episode is the log-ratio of the whole string, so its mean is
 the KL of strings.  Solve one step first.  Let Q(s, a) be the return of action a *before* its own KL
-is charged.  Among all rows the expression Σ_a π(a|s) [Q(s, a) − β log π(a|s)/π_ref(a|s)] is largest
-at
+is charged.  Among all rows the expression Σ_a π(a|s) [Q(s, a) − β log(π(a|s)/π_ref(a|s))] is
+largest at
 
     π(a|s) = π_ref(a|s) exp(Q(s, a)/β) / Σ_b π_ref(b|s) exp(Q(s, b)/β),              (regularised.2)
 
@@ -21,7 +21,7 @@ therefore
     V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),   Q* = r + γ P V*.                 (regularised.3)
 
 *Soft policy iteration* alternates (regularised.2) with solving for V under the present policy, a
-step of which earns r(s, a) − β log π(a|s)/π_ref(a|s).  It is Newton's method on (regularised.3): V
+step of which earns r(s, a) − β log(π(a|s)/π_ref(a|s)).  It is Newton's method on (regularised.3): V
 rises in each round and each round about squares the error.  On the running example 7 rounds are
 enough at β = 0.5, 10 at β = 0.3 and 12 at β = 0.28.
 
@@ -30,8 +30,8 @@ Put Z = exp(V*/β).  The fixed point becomes linear, with Z = 1 once the episode
 
     Z(s) = Σ_a π_ref(a|s) e^{r(s,a)/β} Z(s'),   J*_β = β Σ_s start(s) log Z(s).      (regularised.4)
 
-So Z(s) sums π_ref(y) e^{r(y)/β} over all strings y that start in s, and the optimum over *strings*,
-π_ref(y) e^{r(y)/β}/Z, is again a bigram.  That is special: a reward of the whole string, or a hard
+So Z(s) sums π_ref(y) e^{R(y)/β} over all strings y that start in s, and the optimum over *strings*,
+π_ref(y) e^{R(y)/β}/Z, is again a bigram.  That is special: a reward of the whole string, or a hard
 limit on its length, leaves the class.
 
 The sum may diverge.  Where a letter earns more than it costs, a longer string is always better and
@@ -41,29 +41,29 @@ below one, which `solving.solve` certifies.  The logarithm of that radius is a c
 once: there is one `critical_beta`, and an optimum exists exactly above it.
 
 *Entropy instead of KL.*  Reinforcement learning often rewards the entropy H of each row of the
-policy, to keep it from making up its mind too early.  A uniform reference charges β log A − β H a
-step, since KL(π‖uniform) = log A − H.  So the entropy-regularised objective
+policy, to keep it from making up its mind too early.  A uniform reference charges β log(actions) −
+β H per step, since KL(π‖uniform) = log(actions) − H.  So the entropy-regularised objective
 
     E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
 
-is the regularised one with a uniform reference in a world whose every step pays β log A more, where
-A counts the actions that the state has: `entropy_optimum`.  The two have different optima, because
-an entropy bonus also rewards long episodes.
+is the regularised one with a uniform reference in a world whose every step pays β log(actions)
+more, where `actions` is the number of actions that the state has: `entropy_optimum`.  The two have
+different optima, because an entropy bonus also rewards long episodes.
 
 *As β → 0*, where J* is finite, either optimum becomes the best policy, and where several actions
 are best the reference decides between them:
 
-    V* ≥ V*_β ≥ V* − β C,   C = the KL to the reference of a best policy's episode.  (regularised.6)
+    V* ≥ V*_β ≥ V* − β KL(π*‖π_ref),   π* a best policy without a price.             (regularised.6)
 
 The right side is what the best policy itself is worth under J_β; the left holds because a KL is
-never a gain.  So J_β falls short of J* by β C at most, and `planning` is the limit.
+never a gain.  So J_β falls short of J* by β KL(π*‖π_ref) at most, and `planning` is the limit.
 
 *The frontier.*  As β falls from infinity, the optimum leaves the reference along a path, on which
 both its reward and its KL grow.  No policy with that KL earns more, so the path is the frontier
-that every method is drawn on.  Its slope is the price: J* = E[r] − β KL changes with β by −KL only,
+that every method is drawn on.  Its slope is the price: J* = E[R] − β KL changes with β by −KL only,
 since the optimum is best and a small change of it costs nothing.  What is left is
 
-    dE[r] = β dKL.                                                                   (regularised.7)
+    dE[R] = β dKL.                                                                   (regularised.7)
 
 β is not trained: it is the price that defines the problem.  An implementation that steers β towards
 a target KL (Ziegler et al., section 2.2) solves another problem at every step.
@@ -79,7 +79,7 @@ share below 0.  Shares of the two kinds are different things, so a table says wh
 *In numbers.*  The coin game of `mdp` has γ = 1.  Let β = 2, and let the fair coin be the reference.
 It earns one head per episode and pays nothing: J(π_ref) = 1.  By (regularised.4) Z = ½ e^½ Z + ½ =
 2.847, and J* = 2 log Z = 2.092.  A coin with head ¾ is thrown 4 times per episode and earns 3.
-Each throw is ¾ log 3/2 + ¼ log ½ = 0.1308 nats away, so J = 3 − 2·4·0.1308 = 1.954, and the share
+Each throw is ¾ log(3/2) + ¼ log ½ = 0.1308 nats away, so J = 3 − 2·4·0.1308 = 1.954, and the share
 is 0.954/1.092 = 0.873.
 
 Read first: `planning`.  Compare: `rlhf` and `dpo`, two ways to approach this policy from samples.
@@ -183,7 +183,7 @@ class FrontierPoint(NamedTuple):
     """The best policy at a price."""
 
     beta: float
-    reward: float  # E[Σ γᵗ r] of the optimum
+    reward: float  # E[R] of the optimum
     kl: float      # to the reference, nats per episode
 
 
@@ -194,7 +194,7 @@ def frontier(mdp, ref_logits, betas):
 
     Examples
     --------
-    At β = 2 the best coin shows p = ½ √e heads; E[r] = p/(1 − p).
+    At β = 2 the best coin shows heads with probability head = ½ √e; E[R] = head/(1 − head).
 
     >>> from minirl.kernel.mdp import coin_game
     >>> for point in frontier(coin_game(), np.zeros((1, 2)), [20.0, 2.0]):
@@ -366,9 +366,9 @@ def _log_partition(mdp, ref_logits, inverse_beta):
 
     The terms of Z are as large as e^{r/β}, so the largest is taken out first, as in every
     log-sum-exp.  Here a term is a string.  The largest one that starts in s has the logarithm
-    b(s) = max_a log π_ref(a|s) + r(s, a)/β + b(s'), found by at most S sweeps.  What is left,
+    best(s) = max_a log π_ref(a|s) + r(s, a)/β + best(s'), found by at most S sweeps.  What is left,
 
-        Z(s) e^{−b(s)} = Σ_a π_ref(a|s) e^{r(s,a)/β + b(s') − b(s)} · Z(s') e^{−b(s')},
+        Z(s) e^{−best(s)} = Σ_a π_ref(a|s) e^{r(s,a)/β + best(s') − best(s)} Z(s') e^{−best(s')},
 
     has no coefficient above one, unless going round in circles pays, and then Z is infinite.
     """

@@ -3,44 +3,45 @@
 *Part 4.  Previous: `existence`.  Next: `calibration`.*
 
 People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes
-preferences:  y⁺ is preferred to y⁻ with probability σ(r(y⁺) − r(y⁻)).  So the reward can be fitted
-by maximum likelihood.  Here r is linear: a table w of weights, summed over the steps of the string,
-r(y) = X w.  With D = X⁺ − X⁻ of (counts.3),
+preferences:  y⁺ is preferred to y⁻ with probability σ(R(y⁺) − R(y⁻)).  So the reward can be fitted
+by maximum likelihood.  Here it is linear: a table r[s, a], summed over the steps of the string,
+R(y) = X r.  With D = X⁺ − X⁻ of (counts.3),
 
-    L = −(1/B) Σ_i log σ(m_i),   m = D w = r(y⁺) − r(y⁻).                           (reward_model.1)
+    L = −(1/B) Σ_i log σ(m_i),   m = D r = R(y⁺) − R(y⁻).                           (reward_model.1)
 
-Since d log σ(m)/dm = σ(−m), and m is linear in w,
+Since d log σ(m)/dm = σ(−m), and m is linear in r,
 
-    ∂L/∂w = −(1/B) Dᵀ σ(−m).                                                        (reward_model.2)
+    ∂L/∂r = −(1/B) Dᵀ σ(−m).                                                        (reward_model.2)
 
-There is no softmax behind w, so this *is* the gradient.  The loss is convex.
+There is no softmax behind r, so this *is* the gradient.  The loss is convex.
 
-*Variants.*  Llama 2 subtracts a margin from m where the rater was sure, so that the rewards must
-differ by more.  Label smoothing believes that a share ε of the answers is wrong.  And pairs have
-weights q_i: all K(K − 1)/2 pairs of one prompt belong together (InstructGPT), so that each of them
-counts 2/(K(K − 1)) and a prompt with many responses does not outvote the others:
+*Variants.*  Llama 2 subtracts a lead from m where the rater was sure, so that the rewards must
+differ by more (`margin` in code).  Label smoothing believes that a share `smoothing` of the answers
+is wrong.  And pairs have weights w_i: all K(K − 1)/2 pairs of one prompt belong together
+(InstructGPT), so that each of them counts 2/(K(K − 1)) and a prompt with many responses does not
+outvote the others:
 
-    L = −Σ_i q_i [(1 − ε) log σ(m_i − margin_i) + ε log σ(margin_i − m_i)] / Σ_i q_i.
-                                                                                    (reward_model.3)
+    L = −Σ_i w_i [(1 − smoothing) log σ(m_i − lead_i)
+                  + smoothing · log σ(lead_i − m_i)] / Σ_i w_i.                     (reward_model.3)
 
 *Rankings.*  By the Plackett–Luce model, a ranking y_1 ≻ … ≻ y_K is a sequence of choices, the best
 of all, the best of the rest, and so on:
 
-    L = −(1/P) Σ_prompts Σ_k [r(y_k) − log Σ_{j ≥ k} e^{r(y_j)}].                   (reward_model.4)
+    L = −(1/prompts) Σ_prompts Σ_k [R(y_k) − log Σ_{j ≥ k} e^{R(y_j)}].             (reward_model.4)
 
-Each term is a softmax, so its derivative in r(y_j) is 1{j = k} − softmax_j.  For K = 2 this is
+Each term is a softmax, so its derivative in R(y_j) is 1{j = k} − softmax_j.  For K = 2 this is
 (reward_model.1).
 
-*Scores.*  A label g between 0 and 1 says how good a single string is, and a number how many points
+*Scores.*  A label between 0 and 1 says how good a single string is, and a number how many points
 it gets:
 
-    L = −(1/N) Σ_n [g_n log σ(r_n) + (1 − g_n) log σ(−r_n)],                        (reward_model.5)
-    L = (1/2N) Σ_n (r_n − score_n)².                                                (reward_model.6)
+    L = −(1/B) Σ_i [label_i log σ(R_i) + (1 − label_i) log σ(−R_i)],                (reward_model.5)
+    L = (1/2B) Σ_i (R_i − score_i)².                                                (reward_model.6)
 
 Unlike comparisons these know the constant: one weight on every end adds it to all strings.
 
-*What can be learned.*  From comparisons only differences of rewards, so r is known up to a
-constant.  The table is free besides by a potential: adding φ(a) − φ(s) to every w[s, a], with φ = 0
+*What can be learned.*  From comparisons only differences of rewards, so R is known up to a
+constant.  The table is free besides by a potential: adding φ(a) − φ(s) to every r[s, a], with φ = 0
 at the start and the end, changes no string's reward, because the sum telescopes.  So compare
 rewards string by string, centred, never table entry by table entry (`calibration`).  The rewards
 themselves are unbounded; it is the *probabilities* of (reward_model.1) that lie between 0 and 1.
@@ -83,15 +84,15 @@ def bradley_terry_loss(reward_table, difference, *, margin=0.0, label_smoothing=
     Parameters
     ----------
     reward_table : (S, A) float
-        w.
+        r[s, a].
     difference : (B, S·A) sparse float, or counts.Difference
         `Pairs.difference`, or for one evaluation `Pairs.counts`.
     margin : float or (B,) float
-        In units of reward.
+        The lead, in units of reward.
     label_smoothing : float in [0, 0.5)
-        ε.
+        `smoothing` of (reward_model.3).
     pair_weights : (B,) float ≥ 0, optional
-        q; by default all pairs count the same.
+        w; by default all pairs count the same.
 
     Returns
     -------
@@ -115,13 +116,13 @@ def bradley_terry_loss(reward_table, difference, *, margin=0.0, label_smoothing=
     checks.finite("margin", margin)
     if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
-    q = shares(pair_weights, D.shape[0])
+    w = shares(pair_weights, D.shape[0])
     m = D @ reward_table.ravel() - np.asarray(margin)
     log_right = log_sigmoid(m)
     log_wrong = log_right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
-    loss = -(q * (log_right - label_smoothing * m)).sum()
-    slope = np.exp(log_wrong) - label_smoothing  # (1 − ε) σ(−m) − ε σ(m), as σ(m) = 1 − σ(−m)
-    return loss, -(D.T @ (q * slope)).reshape(reward_table.shape)
+    loss = -(w * (log_right - label_smoothing * m)).sum()
+    slope = np.exp(log_wrong) - label_smoothing  # times 1 − smoothing, less smoothing · σ(m)
+    return loss, -(D.T @ (w * slope)).reshape(reward_table.shape)
 
 
 def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
@@ -149,8 +150,8 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     Two of three raters preferred action 1, so that its reward leads by log 2:
 
     >>> from minirl.people.pairs import choices
-    >>> w = fit_reward_model(0, choices([1, 1, 0], [0, 0, 1], 2), pull=0).x
-    >>> print((w[0, 1] - w[0, 0]).round(4))
+    >>> reward = fit_reward_model(0, choices([1, 1, 0], [0, 0, 1], 2), pull=0).x
+    >>> print((reward[0, 1] - reward[0, 0]).round(4))
     0.6931
     """
     table = finite_table("table", table)
@@ -160,9 +161,9 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     found = minimise_near(lambda x: loss(x, rows), table, pull=pull, tol=tol,
                           examples=rows.shape[0], curvature=mean_squares(rows, table.shape) / 4)
     if pull == 0 and found.converged:
-        found = found._replace(converged=settled(lambda w: loss(w, rows), found.x, rows))
+        found = found._replace(converged=settled(lambda x: loss(x, rows), found.x, rows))
     if pull == 0 and found.converged:
-        found = found._replace(x=nearest(lambda w: loss(w, rows), found.x, table))
+        found = found._replace(x=nearest(lambda x: loss(x, rows), found.x, table))
     return found
 
 
@@ -176,7 +177,7 @@ def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, 
     examples : int, optional
         How many the loss is a mean over, if not all rows: of rankings the prompts.
     differences : (M, S·A), optional
-        Rows d, such as `Pairs.difference`: the errors are then those of the margins d w, (M,), +∞
+        Rows d, such as `Pairs.difference`: the errors are then those of the margins d r, (M,), +∞
         for two items that were never compared and have no pull.
 
     Examples
@@ -204,17 +205,17 @@ def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, 
     table = finite_table("fit.x", fit.x)
     rows = _rows(data, table)
     examples = rows.shape[0] if examples is None else examples
-    C = covariance(lambda w: loss(w, rows), table, examples=examples,
+    known = covariance(lambda x: loss(x, rows), table, examples=examples,
                    pull=pull * examples / rows.shape[0])
     if differences is None:
-        return np.sqrt(C.diagonal()).reshape(table.shape)
+        return np.sqrt(known.diagonal()).reshape(table.shape)
     shape = np.shape(differences)
     if shape[1:] != (table.size,):
         raise ValueError(f"differences must have rows of {table.size} entries, got shape {shape}")
     d = sparse.csr_array(differences, dtype=float)
-    seen = C @ np.linalg.pinv(C, rcond=1e-10, hermitian=True)  # the part of d that is not flat
+    seen = known @ np.linalg.pinv(known, rcond=1e-10, hermitian=True)  # what of d is not flat
     flat = np.abs(d @ seen - d).max(axis=1) > 1e-6 * abs(d).max(axis=1).toarray().ravel()
-    return np.where(flat & (pull == 0), np.inf, np.sqrt((d @ C * d.toarray()).sum(axis=1)))
+    return np.where(flat & (pull == 0), np.inf, np.sqrt((d @ known * d.toarray()).sum(axis=1)))
 
 
 def _rows(data, table):
@@ -232,7 +233,7 @@ def _rows(data, table):
 def plackett_luce_loss(reward_table, strings, num_generations):
     """The loss (reward_model.4) of rankings, to be minimised, and its gradient.
 
-    `strings` (P·K, S·A) is the `counts.matrix` of the responses; the K = `num_generations` to one
+    `strings` (B, S·A) is the `counts.matrix` of the responses; the K = `num_generations` to one
     prompt are neighbours, the best first.  The loss is a mean over prompts, in nats: log K! for a
     constant reward of equally long strings.
 
@@ -247,20 +248,20 @@ def plackett_luce_loss(reward_table, strings, num_generations):
     reward_table = finite_table("reward_table", reward_table)
     X = check_matrix("strings", strings, reward_table, COUNTS)
     K = checks.group_size(num_generations, X.shape[0], least=2)
-    r = (X @ reward_table.ravel()).reshape(-1, K)
-    loss, slope = 0.0, np.zeros(r.shape, r.dtype)
+    R = (X @ reward_table.ravel()).reshape(-1, K)
+    loss, slope = 0.0, np.zeros(R.shape, R.dtype)
     for k in range(K - 1):  # the last choice is none
-        logp = log_softmax(r[:, k:])
+        logp = log_softmax(R[:, k:])
         loss = loss - logp[:, 0].sum()
         slope[:, k] -= 1
         slope[:, k:] += np.exp(logp)
-    return loss / len(r), (X.T @ slope.ravel() / len(r)).reshape(reward_table.shape)
+    return loss / len(R), (X.T @ slope.ravel() / len(R)).reshape(reward_table.shape)
 
 
 def logistic_loss(reward_table, strings, labels):
     """The loss (reward_model.5) of labels, to be minimised, and its gradient.
 
-    `strings` (N, S·A) is the `counts.matrix` of the strings.  A label, of (N,), says whether a
+    `strings` (B, S·A) is the `counts.matrix` of the strings.  A label, of (B,), says whether a
     string is good, or with what probability.  The loss is in nats per string.
 
     Examples
@@ -276,17 +277,17 @@ def logistic_loss(reward_table, strings, labels):
     checks.shape("labels", labels, X.shape[:1])
     if not ((labels >= 0) & (labels <= 1)).all():
         raise ValueError(f"labels must lie in [0, 1], got {labels}")
-    r = X @ reward_table.ravel()
-    log_good = log_sigmoid(r)
-    loss = -(log_good - (1 - labels) * r).mean()  # log σ(−r) = log σ(r) − r
-    slope = (np.exp(log_good) - labels) / r.size
+    R = X @ reward_table.ravel()
+    log_good = log_sigmoid(R)
+    loss = -(log_good - (1 - labels) * R).mean()  # log σ(−R) = log σ(R) − R
+    slope = (np.exp(log_good) - labels) / R.size
     return loss, (X.T @ slope).reshape(reward_table.shape)
 
 
 def squared_loss(reward_table, strings, scores):
     """The loss (reward_model.6) of scores, to be minimised, and its gradient.
 
-    `strings` (N, S·A) is the `counts.matrix` of the strings, and `scores` (N,) are in units of
+    `strings` (B, S·A) is the `counts.matrix` of the strings, and `scores` (B,) are in units of
     reward; the loss is in squares of these.
 
     Examples

@@ -12,14 +12,14 @@ leaving the reference,
 where π_old is the policy that played the episode.  The sum of the second terms over an episode is
 the log-ratio of the whole string, and its mean is the KL, so
 
-    E[Σ_t r̃_t] = E[r] − β KL(π_old‖π_ref) = J_β(π_old),                                    (rlhf.2)
+    E[Σ_t r̃_t] = E[R] − β KL(π_old‖π_ref) = J_β(π_old),                                    (rlhf.2)
 
 the objective (regularised.1), whose optimum is known exactly.  When an update begins π is π_old,
 and the gradient of J_β there is that of REINFORCE with the reward r̃ *held fixed*, although r̃
-contains the policy: differentiating the log-ratio itself would add E[∇ log π] = 0.
+contains the policy: differentiating the log-ratio itself would add E[∇log π] = 0.
 
 That is all: `rlhf`.  Everything else is PPO, which need not know that it is aligning a language
-model.  The reward is a table w[s, a], the true one or a learned one, and is paid in one of two
+model.  The reward is a table r(s, a), the true one or a learned one, and is paid in one of two
 ways: step by step (`step_rewards`), or, as InstructGPT does with a reward model that reads whole
 strings, in one sum on the last step (`string_rewards`).  The two have the same optimum, since the
 sums are equal.  They are not equally easy.  A value table that sees only the last letter cannot
@@ -40,9 +40,12 @@ out is the optimum for the β at which it comes to rest: `adaptive_rlhf`.
 whole of it, pays on the last step too: `scored_rewards`.  And a string that had to be cut, because
 it did not end, may cost a penalty, the only thing that a policy learns to end by if nothing else
 tells it.  A penalty that comes without warning at the last letter is a noisy teacher.  DAPO (Yu et
-al. 2025) charges for the length before: nothing up to L − C steps, and then more with each,
+al. 2025) charges for the length before: nothing up to longest − soft steps, and then more with
+each,
 
-    R(y) = 0 if |y| ≤ L − C,   (L − C − |y|)/C up to |y| = L,   −1 beyond,                 (rlhf.4)
+    penalty(y) = 0                            if |y| ≤ longest − soft,
+                 (longest − soft − |y|)/soft  up to |y| = longest,
+                 −1                           beyond,                                      (rlhf.4)
 
 which is `length_penalty`, a score like others, to be added to one.
 
@@ -222,8 +225,8 @@ def scored_rewards(score, ref_logits, *, beta, missing_eos_penalty=0.0):
 def length_penalty(longest, soft):
     """The score (rlhf.4) of length: `score(rollout) -> (B,)`, from 0 to −1 over the last steps.
 
-    L is `longest` steps, the end symbol included, and C is `soft`.  Times a weight of your own, it
-    is added to what `scored_rewards` takes.
+    `longest` is in steps, the end symbol included, and so is `soft`.  Times a weight of your own,
+    it is added to what `scored_rewards` takes.
 
     Examples
     --------

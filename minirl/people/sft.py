@@ -3,20 +3,20 @@
 *Part 4.  Previous: `pairs`.  Next: `best_of_n`.*
 
 The first of InstructGPT's three steps shows the model what good behaviour looks like, and raises
-the probability of exactly that.  Let C[s, a] count how often the demonstrations took the step (s,
+the probability of exactly that.  Let N[s, a] count how often the demonstrations took the step (s,
 a), N steps in all.  The loss is the mean negative log-likelihood of a step, the cross-entropy,
 
-    L = −(1/N) Σ_{s,a} C[s, a] log π(a|s),   G = −C/N.                                       (sft.1)
+    L = −(1/N) Σ_{s,a} N[s, a] log π(a|s),   G = −N[s, a]/N.                                 (sft.1)
 
-With Σ_a C[s, a] = N[s], (softmax.3) makes the gradient (N[s] π(a|s) − C[s, a])/N.  It vanishes
+With Σ_a N[s, a] = N[s], (softmax.3) makes the gradient (N[s] π(a|s) − N[s, a])/N.  It vanishes
 where the policy does what the demonstrations do, as often:
 
-    π(a|s) = C[s, a]/N[s].                                                                   (sft.2)
+    π(a|s) = N[s, a]/N[s].                                                                   (sft.2)
 
 So for a table maximum likelihood is counting, and gradient descent only finds the same slowly.
 
 *What is counted.*  A demonstration is a prompt and its completion.  Only the completion is to be
-imitated: the steps that write the prompt are left out of C, and that is all there is to what others
+imitated: the steps that write the prompt are left out, and that is all there is to what others
 do with a mask of labels −100.  The end symbol is one of the actions and is counted like any other.
 A model whose end symbol is left out of the loss never learns to stop.
 
@@ -24,23 +24,25 @@ A model whose end symbol is left out of the loss never learns to stop.
 that step has an infinite loss.  There are two remedies, and both mix the frequencies with the
 uniform distribution.  The older one adds a *pseudo-count* α to every count before dividing,
 
-    π(a|s) = (C[s, a] + α) / (N[s] + αA),                                                    (sft.3)
+    π(a|s) = (N[s, a] + α) / (N[s] + α · actions),                                           (sft.3)
 
-as if each step had been seen α times more.  The other one is *label smoothing*: the target of a
-step is not the action a taken but, with weight ε, any action,
+as if each step had been seen α times more, where `actions` is the number of actions.  The other one
+is *label smoothing*: the target of a step is not the action a taken but, with the weight
+`smoothing`, any action,
 
-    L = −(1/N) Σ_n [(1 − ε) log π(a_n|s_n) + (ε/A) Σ_b log π(b|s_n)].                        (sft.4)
+    L = −(1/N) Σ_n [(1 − smoothing) log π(a_n|s_n)
+                    + (smoothing/actions) Σ_b log π(b|s_n)].                                 (sft.4)
 
-Collect equal steps, and this is (sft.1) with the counts (1 − ε)C[s, a] + εN[s]/A, of the same total
-N[s].  Its minimum is π = (1 − ε)C/N[s] + ε/A.  Divide through by 1 − ε to see the pseudo-count in
-it:
+Collect equal steps, and this is (sft.1) with the counts (1 − smoothing) N[s, a] + smoothing ·
+N[s]/actions, of the same total N[s].  Its minimum is π = (1 − smoothing) N[s, a]/N[s] +
+smoothing/actions.  Divide through by 1 − smoothing to see the pseudo-count in it:
 
-    α[s] = εN[s] / ((1 − ε)A).                                                               (sft.5)
+    α[s] = smoothing · N[s] / ((1 − smoothing) · actions).                                   (sft.5)
 
 So the two are one idea and differ in what they believe.  A constant α counts for less and less as
 data come in.  Label smoothing grows its pseudo-count with the data: however often an action was not
-taken, it keeps the probability ε/A.  And in a state that was never visited it adds nothing, where
-a constant α leaves the uniform distribution.
+taken, it keeps the probability smoothing/actions.  And in a state that was never visited it adds
+nothing, where a constant α leaves the uniform distribution.
 
 *Where demonstrations come from.*  People write some.  A model can write more: *rejection sampling*
 lets it write, keeps what passes a check and fine-tunes on that, and *self-instruct* (Wang et al.
@@ -71,9 +73,9 @@ def sft_loss(logits, counts, *, label_smoothing=0.0):
     ----------
     logits : (S, A) float
     counts : (S, A) float ≥ 0
-        C: `counts.table` of the demonstrated steps, plus a pseudo-count if wanted.
+        N[s, a]: `counts.table` of the demonstrated steps, plus a pseudo-count if wanted.
     label_smoothing : float in [0, 1)
-        ε.
+        `smoothing` of (sft.4).
 
     Returns
     -------
@@ -92,14 +94,14 @@ def sft_loss(logits, counts, *, label_smoothing=0.0):
     logp = log_softmax(logits)
     counts = _checked(counts, label_smoothing)
     checks.shape("counts", counts, logp.shape)
-    anything = counts.mean(axis=1, keepdims=True)  # N[s]/A
+    anything = counts.mean(axis=1, keepdims=True)  # N[s]/actions
     G = -((1 - label_smoothing) * counts + label_smoothing * anything) / counts.sum()
     loss = product(G, logp).sum()
     return loss, backward(logp, np.where(logp == -np.inf, 0, G) if np.isinf(loss) else G)
 
 
 def fit_by_counting(counts, *, pseudo_count):
-    """The logits of (sft.3), the minimum of `sft_loss` for counts C + α.
+    """The logits of (sft.3), the minimum of `sft_loss` for counts N[s, a] + α.
 
     The data come first, for counting has no table to start from.
 
@@ -153,7 +155,7 @@ def fit_sft(start, counts, *, label_smoothing=0.0, tol=1e-9):
 
 
 def equivalent_pseudo_count(counts, *, label_smoothing):
-    """α[s] of (sft.5), (S, 1): the pseudo-counts for `fit_by_counting` that smooth labels by ε.
+    """α[s] of (sft.5), (S, 1): the pseudo-counts for `fit_by_counting` that smooth labels.
 
     They are zero in a state without counts, where smoothing says nothing.
 

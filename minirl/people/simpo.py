@@ -4,31 +4,32 @@
 
 A string is written by π alone, so why compare it with π_ref?  And why let long strings have large
 log-ratios?  Simple preference optimisation takes as the reward of a string its mean
-log-probability, and asks the chosen one to lead by γ:
+log-probability, and asks the chosen one for a lead (γ in the paper, `simpo_gamma` in code):
 
-    L = −(1/B) Σ_i log σ(m_i − γ),   m_i = β [log π(y⁺_i)/|y⁺_i| − log π(y⁻_i)/|y⁻_i|].    (simpo.1)
+    L = −(1/B) Σ_i log σ(m_i − lead),   m_i = β [log π(y⁺_i)/|y⁺_i| − log π(y⁻_i)/|y⁻_i|]. (simpo.1)
 
 |y| is the number of steps, the end symbol included.  With M⁺ and M⁻, the rows of (counts.4), this
-is (reward_model.3) for the table β log π, the matrix M⁺ − M⁻ and the margin γ, and
+is (reward_model.3) for the table β log π, the matrix M⁺ − M⁻ and this lead, and
 
-    G = ∂L/∂log π = −(β/B) (M⁺ − M⁻)ᵀ σ(γ − m).                                            (simpo.2)
+    G = ∂L/∂log π = −(β/B) (M⁺ − M⁻)ᵀ σ(lead − m).                                         (simpo.2)
 
-γ stands beside β, not inside it: it is in units of reward.  (Some speak of γ/β, in nats a step.)
+The lead stands beside β, not inside it: it is in units of reward.  (Some speak of lead/β, in nats
+per step.)
 
-*What it finds.*  If the raters are Bradley–Terry's and γ = 0, the mean log-probabilities of strings
-become β⁻¹ times their rewards plus a constant, as far as a policy can do that.  Nothing else holds
-it: no reference, and no likelihood of anything.  Two strings with the same mean are worth the same
-whatever their length, so that a likely string can be made of many likely steps, and the end is but
-one step among them.  On the running example 3,000 pairs, fitted without a pull, make a policy that
-hardly ever ends a string.  So do 20,000 as a rule, but some such samples make one that ends before
-the first letter; 100,000 still make dozens or hundreds of letters.  With the pull of `dpo` 100,000
-pairs give less than a fifth of what there is to gain, and may give less than nothing, at β = 2 and
-γ = 1, which are among the paper's: the reward rises by more than at the optimum, and a KL of more
-than 2 nats, which it never heard of, eats it up.
+*What it finds.*  If the raters are Bradley–Terry's and the lead is 0, the mean log-probabilities of
+strings become β⁻¹ times their rewards plus a constant, as far as a policy can do that.  Nothing
+else holds it: no reference, and no likelihood of anything.  Two strings with the same mean are
+worth the same whatever their length, so that a likely string can be made of many likely steps, and
+the end is but one step among them.  On the running example 3,000 pairs, fitted without a pull, make
+a policy that hardly ever ends a string.  So do 20,000 as a rule, but some such samples make one
+that ends before the first letter; 100,000 still make dozens or hundreds of letters.  With the pull
+of `dpo` 100,000 pairs give less than a fifth of what there is to gain, and may give less than
+nothing, at β = 2 and a lead of 1, which are among the paper's: the reward rises by more than at the
+optimum, and a KL of more than 2 nats, which it never heard of, eats it up.
 
-With γ > 0 each winner is to lead by more.  Where two strings win equally often against each other
-that changes nothing: m = 0 is still best, at a higher loss.  Where one wins more often, p > 1/2, m
-is larger than the log p/(1 − p) that a logistic regression would give, as if the reward were
+With a lead each winner is to lead by more.  Where two strings win equally often against each other
+that changes nothing: m = 0 is still best, at a higher loss.  Where one wins more often, m is
+larger than the log-odds of its winning that a logistic regression would give, as if the reward were
 larger.
 
 Read first: `dpo`.  Read next: `orpo`.
@@ -56,7 +57,7 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     beta : float > 0
         Reward per nat of mean log-probability.
     simpo_gamma : float ≥ 0
-        γ, in units of reward.
+        The lead, in units of reward.
     pair_weights : (B,) float ≥ 0, optional
         By default all pairs count the same.
 
@@ -78,11 +79,11 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     checks.not_negative("simpo_gamma", simpo_gamma)
     logp = log_softmax(logits)
     plus, minus = check_means(chosen, rejected, logp)
-    q = shares(pair_weights, plus.shape[0])
+    w = shares(pair_weights, plus.shape[0])
     m = beta * (plus @ logp.ravel() - minus @ logp.ravel())
-    push = beta * q * np.exp(log_sigmoid(simpo_gamma - m))
+    push = beta * w * np.exp(log_sigmoid(simpo_gamma - m))
     G = (minus.T @ push - plus.T @ push).reshape(logp.shape)
-    return -(q * log_sigmoid(m - simpo_gamma)).sum(), backward(logp, G)
+    return -(w * log_sigmoid(m - simpo_gamma)).sum(), backward(logp, G)
 
 
 def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull):

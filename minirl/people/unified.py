@@ -8,25 +8,25 @@ Every method that moves a policy along log-probabilities, from imitation to GRPO
 
 They differ in three things: where the strings y come from, who judges them, and the *coefficient* c
 that the judgement becomes.  The weight w(y) makes the sum a mean over strings; where a paper
-divides by the length of the string, w does.  (The table is that of DeepSeekMath, with more rows; it
-divides the sums of DPO by the lengths too.)
+divides by the length of the string, or weighs it as KTO does, w does.  (The table is that of
+DeepSeekMath, with more rows; it divides the sums of DPO by the lengths too.)
 
     method              strings of             judged by             coefficient c
     sft                 the demonstrations     nobody                1
     rejection sampling  the reference          a rule, or best of n  1 if kept, else 0
     the same, online    the policy             likewise              likewise
     dpo                 pairs, the reference   a comparison          ±β σ(−m), + if chosen
-    ipo                 pairs, the reference   a comparison          ±2 (1/(2τ) − h)
-    simpo               pairs, anybody         a comparison          ±β σ(γ − m), w = 1/(B·|y|)
-    kto                 the reference          a thumb               ±λ β σ(x)σ(−x), + if liked
+    ipo                 pairs, the reference   a comparison          ±2 (1/(2τ) − (h⁺ − h⁻))
+    simpo               pairs, anybody         a comparison          ±β σ(lead − m), w = 1/(B·|y|)
+    kto                 the reference          a thumb               ±β σ(m)σ(−m), + if liked
     orpo                pairs, anybody         a comparison          (unified.2)
-    reinforce, rloo     the policy             a reward, a baseline  R − b
+    reinforce, rloo     the policy             a reward, a baseline  R − baseline
     ppo, rlhf           the policy before      a reward, a critic    ρ A, and 0 where clipped
     grpo                the policy before      a reward, the group   (unified.3)
 
 where two coefficients need more room, both with w = 1/(B·|y|):
 
-    ±λ σ(−z)/(1 − P), + if chosen, and then 1 more,                                      (unified.2)
+    ±λ σ(−m)/(1 − π̄), + if chosen, and then 1 more,                                     (unified.2)
     ρ A, and 0 where clipped;  plus β (π_ref/π − 1).                                     (unified.3)
 
 So the second part of GRPO's is a reward that pays for the letters the policy has made less likely,
@@ -40,9 +40,9 @@ gradient of what the policy earns.
 good, and all the rest is worth nothing.  Let the reward be 1 for strings that pass and 0 for
 others.  Then
 
-    ∇E[r] = P(pass) E[∇log π(y) | y passes],                                             (unified.4)
+    ∇E[R] = Pr(pass) E[∇log π(y) | y passes],                                            (unified.4)
 
-which is P(pass) times the step of supervised learning on those of one's own strings that passed,
+which is Pr(pass) times the step of supervised learning on those of one's own strings that passed,
 once for the strings just written.  What remains of the difference is time.  Supervised learning
 goes on with the same strings until it imitates them: it ends at the law of the reference *given*
 that the string passes, or as near to it as a policy of its kind can come.  The policy gradient
