@@ -211,11 +211,12 @@ in `tests/test_errata.py`.
 
 44. "Label smoothing (cDPO) undoes labels that were flipped."
     It flips them a second time.  Robust DPO undoes flips: it subtracts the flipped term, and then
-    divides, [(1 − ε) l(m) − ε l(−m)]/(1 − 2ε).  Division alone only rescales.  (dpo.4)
+    divides, with the share `turned` that was flipped, [turned · log σ(−m) − (1 − turned) log σ(m)]
+    by 1 − 2 · turned.  Division alone only rescales.  (dpo.4)
     Source: Chowdhury et al. 2024, arXiv:2403.00409.
 
 45. "The `label_smoothing` of TRL is that of cDPO."
-    In version 1.16 it is the ε of the loss "robust", and the loss "sigmoid" ignores it.  (dpo.4)
+    In version 1.16 it is the share of the loss "robust", and the loss "sigmoid" ignores it.  (dpo.4)
 
 46. "The chosen string becomes less likely, so there is a bug."
     Only the difference is trained.  Both may fall, where their steps are shared.  (dpo.5)
