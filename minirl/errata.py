@@ -216,7 +216,7 @@ in `tests/test_errata.py`.
     Source: Chowdhury et al. 2024, arXiv:2403.00409.
 
 45. "The `label_smoothing` of TRL is that of cDPO."
-    In version 1.16 it is the share of the loss "robust", and the loss "sigmoid" ignores it.  (dpo.4)
+    In version 1.16 it is the share of the loss "robust"; the loss "sigmoid" ignores it.  (dpo.4)
 
 46. "The chosen string becomes less likely, so there is a bug."
     Only the difference is trained.  Both may fall, where their steps are shared.  (dpo.5)

@@ -38,8 +38,8 @@ undo the raters' errors.  If a share `turned` of the answers was turned round, t
 a share turned + (1 − 2 · turned) wins already, and smoothing does it a second time.  Robust DPO
 undoes them (Chowdhury et al. 2024).  For each pair it takes [turned · log σ(−m) − (1 − turned)
 log σ(m)]/(1 − 2 · turned), which in the mean over turned and unturned answers is −log σ(m) for the
-answer as it was meant.  (TRL's `label_smoothing` is this share in its loss
-"robust"; its loss "sigmoid" ignores it.)
+answer as it was meant.  (TRL's `label_smoothing` is this share in its loss "robust"; its loss
+"sigmoid" ignores it.)
 
 *Why the chosen string may fall.*  Only the difference of two log-probabilities is trained.  A small
 step against the gradient of one pair moves them, up to a common factor, by

@@ -29,7 +29,7 @@ probability,
 It is the optimum of E[wins(y)] − τ KL: not of the reward but of the chance to win, which no reward
 can raise above one.  Therefore Z exists for every τ, and log-ratios differ by 1/τ at most, also
 where preferences are deterministic.  The price is that the scale of the reward is lost.  Where the
-rewards of all strings are near one another, σ(x) ≈ 1/2 + x/4 makes wins(y) ≈ R(y)/4 + constant, so
+rewards of all strings are near one another, σ(m) ≈ 1/2 + m/4 makes wins(y) ≈ R(y)/4 + constant, so
 that (ipo.3) is the optimum of RLHF for
 
     τ = β/4.                                                                                 (ipo.4)
