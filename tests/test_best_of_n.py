@@ -32,7 +32,7 @@ def law_of(rewards, prob):
 
 @cache
 def small_language():
-    """(strings, π(y), r(y)) of all strings of a language of two letters that is cut at three."""
+    """(strings, π(y), R(y)) of all strings of a language of two letters that is cut at three."""
     policy = random_policy(np.random.default_rng(0), SMALL)
     listed = list(episodes(SMALL, 3))
     assert all(ended for *_, ended in listed)

@@ -71,7 +71,7 @@ POLICIES = ["dpo", "ipo", "kto", "kto, weighted", "simpo", "orpo", "unified"]
 
 
 def surprise(x, epsilon=0.0):
-    """−log σ(x), or with a share ε of the answers turned round."""
+    """−log σ(x), or with a share of the answers turned round."""
     return -(1 - epsilon) * np.log(sigma(x)) - epsilon * np.log(sigma(-x))
 
 

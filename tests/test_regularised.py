@@ -68,7 +68,7 @@ def test_the_partition_sum_of_a_language_without_a_longest_string_agrees_with_th
 @pytest.mark.parametrize("beta", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("length", [3, 4])
 def test_the_optimum_over_strings_is_the_reference_tilted_by_the_reward(rng, length, beta):
-    """(regularised.4): π*(y) = π_ref(y) e^{r(y)/β}/Z for every string y of up to `length` steps."""
+    """(regularised.4): π*(y) = π_ref(y) e^{R(y)/β}/Z for every string y of up to `length` steps."""
     mdp = unroll(language(rng), length)
     ref_logits = rng.normal(size=mdp.shape)
     ref, best = softmax(ref_logits), regularised_optimum(mdp, ref_logits, beta=beta)

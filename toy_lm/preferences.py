@@ -105,7 +105,7 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
     num_generations : int ≥ 1
         K.  The responses to a prompt are neighbours.
     rng : Generator or seed
-    prompts : (P,) int
+    prompts : (prompts,) int
         `Vocabulary.state` of each prompt.
     temperatures : sequence of float > 0
         The responses to a prompt take these in turn; at most K.
@@ -132,7 +132,7 @@ def respond(logits, num_generations, *, rng, prompts=(0,), temperatures=(1.0,)):
 
 
 def whole_groups(steps, num_generations):
-    """Which groups of K neighbours have an end in every string: (P,) bool.
+    """Which groups of K neighbours have an end in every string: (groups,) bool.
 
     Examples
     --------

@@ -172,7 +172,7 @@ def chances(found, logits):
 
 
 def ratios_of(found, logits):
-    """log π/π_ref of every string, (M,)."""
+    """The log-ratio log(π/π_ref) of every string, (M,)."""
     return found.matrix @ (log_softmax(logits) - found.ref).ravel()
 
 

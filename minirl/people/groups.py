@@ -83,7 +83,7 @@ def group_centred(rewards, batch, num_generations):
     batch : playing.Rollout, or None
         B strings.  `batch.totals(rewards)` are the rewards of strings, and `batch.lengths` the
         numbers of their steps.
-    num_generations : int ≥ 2, or (P,) int
+    num_generations : int ≥ 2, or (groups,) int
         K, which divides B; or the size of each group.
 
     Returns
@@ -177,7 +177,7 @@ def per_length(length):
 
 
 def equal_groups(rewards, batch, num_generations):
-    """Which of P groups hold strings that earned the same in total, up to rounding: (P,) bool.
+    """Which groups hold strings that earned the same in total, up to rounding: (groups,) bool.
 
     Parameters are those of `group_centred`.
 
@@ -235,7 +235,7 @@ def _totals(rewards, batch):
 
 
 def _equal(totals, magnitudes, sizes):
-    """Which groups hold equal strings, relative to what was added up: (P,) bool."""
+    """Which groups hold equal strings, relative to what was added up: (groups,) bool."""
     most, least, size = (_reduced(ufunc, x, sizes) for ufunc, x in (
         (np.maximum, totals), (np.minimum, totals), (np.maximum, magnitudes)))
     return most - least <= NO_SPREAD * size
@@ -252,7 +252,7 @@ def _over(ufunc, values, sizes):
 
 
 def _reduced(ufunc, values, sizes):
-    """The sum, or the largest, of the values (B,) of each group: (P,).
+    """The sum, or the largest, of the values (B,) of each group: (groups,).
 
     Groups of one size may be the columns of an array, and NumPy adds up few long rows faster than
     many short ones.  A group of eight or more it would add up in another order.

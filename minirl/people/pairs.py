@@ -118,7 +118,7 @@ def choices(chosen, rejected, actions):
 
 
 def reward_margins(difference, table):
-    """m = D w of (reward_model.1), (B,), and zero where it is no more than the rounding of its sum.
+    """m = D r of (reward_model.1), (B,), and zero where it is no more than the rounding of its sum.
 
     Equal strings have a row of D that cancels, and its sum need not: with floating-point numbers
     0.1 + 0.2 + 0.3 − 0.1 − 0.2 − 0.3 is 1e-16.
@@ -139,7 +139,7 @@ def reward_margins(difference, table):
 
 
 def shares(pair_weights, B):
-    """q/Σq of (reward_model.3): what each of B pairs counts, (B,); by default all count the same.
+    """w/Σw of (reward_model.3): what each of B pairs counts, (B,); by default all count the same.
 
     Examples
     --------
@@ -148,10 +148,10 @@ def shares(pair_weights, B):
     """
     if pair_weights is None:
         return np.full(B, 1 / B)
-    q = checks.weights("pair_weights", pair_weights, (B,))
-    if not q.any():
-        raise ValueError(f"pair_weights must not be all zero, got {q}")
-    return q / q.sum()
+    w = checks.weights("pair_weights", pair_weights, (B,))
+    if not w.any():
+        raise ValueError(f"pair_weights must not be all zero, got {w}")
+    return w / w.sum()
 
 
 # What is refused.
@@ -175,7 +175,7 @@ def finite_table(name, table):
 
     Examples
     --------
-    >>> print(finite_table("weights", [[0, 1]]))
+    >>> print(finite_table("table", [[0, 1]]))
     [[0. 1.]]
     """
     table = checks.floats(name, table)
