@@ -29,7 +29,8 @@ Everywhere
     w       the weight of what is summed                                weights     counts
     W       the weights of all steps of an entry, summed                weights     counts
     i       a whole number that counts, as j and k do                   -           counts
-    j, k    further whole numbers that count                            -           returns
+    j       another                                                     -           return_law
+    k       and a third                                                 -           returns
     E       the mean over episodes, an expectation                      -           mdp
     P       the chance of going on, P(s'|s, a); under a policy P_π      transitions mdp
     V       the value of a state                                        values      evaluation

@@ -177,9 +177,17 @@ def test_the_page_of_symbols_is_what_the_displays_use():
         used = set().union(*(letters(displays(name)) for name in PARTS[part]))
         listed = page[f"Part {number}"]
         assert used - set(page["Everywhere"]) == set(listed), part
-    for section in page.values():
+    for heading, section in page.items():
         for letter, name in section.items():
-            assert letter in letters(displays(name)), (letter, name)
+            used = letters(TEXTS[name] if name == "introduction" else displays(name))
+            assert letter in used, (letter, name)
+
+
+def test_nothing_but_the_derivative_is_called_G():
+    """Neither a return nor a number of strings, which books call G_t, G_0 or G."""
+    for path in ROOT.glob("minirl/*/*.py"):
+        if path.parent.name != "plain":  # where a clause says what the paper calls G
+            assert not re.search(r"\bG(?:[_^]|\(y)", path.read_text(encoding="utf-8")), path
 
 
 # Terms.

@@ -95,7 +95,7 @@ def test_a_margin_enlarges_every_lead_but_that_of_equals(p, gamma):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pairs, seed, iterations, least, most", [
-    (3000, 1, 600, 1e6, np.inf), (3000, 2, 400, 1e7, np.inf), (3000, 3, 300, 1e7, np.inf),
+    (3000, 1, 1200, 1e6, np.inf), (3000, 2, 400, 1e7, np.inf), (3000, 3, 300, 1e7, np.inf),
     (20_000, 0, 700, 1e6, np.inf), (20_000, 2, 400, 0, 1e-3)])
 def test_without_a_pull_strings_do_not_end_or_end_at_once(pairs, seed, iterations, least, most):
     """So many steps on the way they have more than a million letters, or none."""
