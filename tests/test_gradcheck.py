@@ -140,7 +140,15 @@ def test_the_central_difference_of_a_cube_is_off_by_the_square_of_the_step():
 
 
 def test_the_two_errors_of_a_central_difference_are_smallest_together_near_1e_5():
-    """(gradcheck.1): at larger h it is the formula's, h² f‴/6; at smaller h rounding, eps |f|/h."""
+    """(gradcheck.1): at larger h it is the formula's, h² f‴/6; at smaller h rounding, eps |f|/h.
+
+    With eps = 2.2e-16 and |f| = |f‴| the sum of the two is smallest at h = 8.7e-6.
+    """
+    eps = np.finfo(float).eps
+    h = np.geomspace(1e-7, 1e-3, 100_001)
+    assert f"{eps:.1e}" == "2.2e-16" and f"{h[(h**2 / 6 + eps / h).argmin()]:.1e}" == "8.7e-06"
+    assert f"{eps / 1e-5:.0e}" == f"{1e-5**2 / 6:.0e}" == "2e-11"
+    assert f"{5e3 * eps / 1e-5:.0e}" == "1e-07"
     x = np.random.default_rng(0).uniform(2, 4, 200)  # |f| of 10 to 100, and slopes of about one
     error = {h: np.median([abs(by_differences(lambda y: (10 * np.sin(y[0]) + 40, None), y, h=h)
                                - 10 * np.cos(y))[0] for y in x[:, None]])

@@ -4,25 +4,25 @@
 
 A wrong argument should be refused at once.  Otherwise it ends in an error about something else, or
 worse, in a number that looks right.  So public functions check their arguments in their first
-lines, with the functions of this chapter.  A *check* lets pass what fits.  For all else it raises a
+lines, with the functions of this chapter.  A *check* lets pass what fits.  Otherwise it raises a
 `ValueError` that names the argument, says what is accepted and shows what came:
 
 >>> whole("horizon", 2.5)
 Traceback (most recent call last):
 ValueError: horizon must be a whole number, got 2.5
 
-Some checks return what they have checked, in the form in which it is used.  `whole` and
-`group_size` return an int, so that 3.0 may stand wherever 3 may.  `array`, `numbers`, `weights` and
-`floats` return an array, so that a list may stand wherever an array may:
+Some checks return nothing.  The others return what they have checked, in the form in which it is
+used.  `whole` and `group_size` return an int, so that 3.0 may stand wherever 3 may.  `array`,
+`numbers`, `weights` and `floats` return an array, so that a list may stand for one:
 
 >>> whole("horizon", 3.0), floats("logits", [[0, 1]])
 (3, array([[0., 1.]]))
 
 Two kinds of values slip through a careless check.  *NaN*, "not a number", is what 0/0 and ∞ − ∞
-are in NumPy.  It is neither smaller than another number nor equal to it nor larger.  So a check
-asks whether a value is inside the bounds, and refuses it if not.  To ask whether it is outside
-would let NaN pass.  *Small integers* have few bits: an int8 holds −128 to 127, and a sum above 127
-comes round to the negative numbers.  `floats` therefore makes floating-point numbers of integers.
+are in NumPy.  It is not smaller than, equal to or larger than any number.  So a check asks whether a
+value is inside the bounds, and refuses it if not.  A check that asked whether it is outside would
+let NaN pass.  *Small integers* have few bits: an int8 holds −128 to 127, and a sum above 127 wraps
+around to the negative numbers.  So `floats` makes floating-point numbers of integers.
 
 **Exercises.**  `from minirl.kernel.checks import *`
 1. A fraction must lie in [0, 1].  Is NaN outside?
@@ -44,7 +44,7 @@ import numpy as np
 
 
 def whole(name, value, least=1):
-    """The whole number that `value` is, as an int: 3 and 3.0 are one, 2.5 and True are not.
+    """A whole number, as an int: 3 and 3.0 are whole numbers, 2.5 and True are not.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def whole(name, value, least=1):
 
 
 def fraction(name, value):
-    """In [0, 1].
+    """Refuse a number that does not lie in [0, 1].
 
     Examples
     --------
@@ -70,7 +70,7 @@ def fraction(name, value):
 
 
 def numbers(name, values, bound):
-    """The vector of at least one whole number in [0, bound) that an array or a list is, int.
+    """Whole numbers in [0, bound), at least one, as an array (N,) int: from an array or a list.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def numbers(name, values, bound):
 
 
 def group_size(num_generations, number, what="strings", least=1):
-    """The int that `num_generations` is, which divides the number of strings that come in groups.
+    """`num_generations`, the size of a group, as an int: it must divide the number of strings.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def group_size(num_generations, number, what="strings", least=1):
 
 
 def group_sizes(num_generations, number, least=1):
-    """The size of each group of strings, (P,) int: all alike, or, if masked strings left gaps, any.
+    """The size of each group of strings, int: one size for all, or, after some were left out, any.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def group_sizes(num_generations, number, least=1):
 
 
 def step_size(learning_rate, decay):
-    """learning_rate / n^decay is a step size for every n ≥ 1: in (0, 1], and it does not rise.
+    """Refuse numbers unless learning_rate / n^decay, for n ≥ 1, lies in (0, 1] and never rises.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def step_size(learning_rate, decay):
 
 
 def positive(name, value, finite=True):
-    """Above zero and finite, and so is one divided by it; infinity too if `finite` is False.
+    """Refuse what is not positive, what has no finite inverse and, if `finite`, what is infinite.
 
     Examples
     --------
@@ -151,7 +151,7 @@ def positive(name, value, finite=True):
 
 
 def not_negative(name, value):
-    """Zero or above, and finite.
+    """Refuse what is below zero or not finite.
 
     Examples
     --------
@@ -167,7 +167,7 @@ def _is_number(value):
 
 
 def string(name, value):
-    """A string.
+    """Refuse what is no string.
 
     Examples
     --------
@@ -180,7 +180,7 @@ def string(name, value):
 
 
 def finite(name, values):
-    """A number or an array without infinities and NaN.
+    """Refuse a number or an array in which there is an infinity or NaN.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def finite(name, values):
 
 
 def _first_wrong(array):
-    """Which entry of an array is the first that is no finite number, in words."""
+    """Says in words which entry of an array is the first that is no finite number."""
     for place in np.ndindex(array.shape if array.ndim else 0):
         entry = array[place]
         if not isinstance(entry, Number) or not np.isfinite(entry):
@@ -207,7 +207,7 @@ def _first_wrong(array):
 
 
 def array(name, values, expected):
-    """The array of the shape that is expected, without infinities and NaN, that `values` is.
+    """`values` as an array, which must have the shape `expected` and hold no infinity and no NaN.
 
     Examples
     --------
@@ -221,7 +221,7 @@ def array(name, values, expected):
 
 
 def weights(name, values, expected):
-    """The array of the shape that is expected, finite and nowhere negative, that `values` is.
+    """`values` as an array of the shape `expected`, whose entries are finite and not negative.
 
     Examples
     --------
@@ -237,7 +237,7 @@ def weights(name, values, expected):
 
 
 def shape(name, values, expected):
-    """An array of the shape that is expected.
+    """Refuse an array that has another shape than `expected`.
 
     Examples
     --------
@@ -250,7 +250,7 @@ def shape(name, values, expected):
 
 
 def floats(name, values):
-    """The array of floating-point numbers that an array or a nested list of numbers is, not empty.
+    """An array or a nested list of numbers, not empty, as an array of floating-point numbers.
 
     Whole numbers become floats, since small integers would wrap around.
 

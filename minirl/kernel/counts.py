@@ -1,10 +1,11 @@
-"""Counting: everything a table policy can learn from a batch is how often it did what.
+"""What does a loss need to know of a batch?  A table of summed weights, or one row per string.
 
 *Part 1.  Previous: `layout`.  Next: `sampling`.*
 
-A *batch* is what a policy learns from at a time: the steps of some episodes, or of some strings.
+A *batch* is what a policy learns from at one time: the steps of some episodes, or of some strings.
 A step is here a pair (s, a), a state and the action that was taken in it.  Batches are long, and
-tables are small.  This chapter turns a batch into a table.
+tables are small.  This chapter turns a batch into a table, or into one row of such a table for each
+string.
 
 **A word, three times.**  In an alphabet of two letters the states are start, a and b, and the
 actions are end, a and b.  Both are numbered 0, 1, 2.  Here is the word "abab":
@@ -29,17 +30,18 @@ each pair, however often the pair comes:
  [1. 1. 0.]]
 
 An entry of the table has a number too, its place in the row: the state times the number of actions,
-plus the action.  `steps` numbers the steps like this.  It takes any number of strings, laid end to
-end.  Here [0, 5] says that the one word begins at step 0 and is over before step 5, and (3, 3) is
-the shape of the table.  `np.bincount` counts the numbers, and so makes the row:
+plus the action.  `steps` numbers the steps like this.  It takes any number of strings, one after
+the other.  Here [0, 5] says that the one word begins at step 0 and is over before step 5, and
+(3, 3) is the shape of the table.  `np.bincount` counts the numbers, and so makes the row:
 
 >>> word = steps(states, actions, [0, 5], (3, 3))
 >>> print(word.index, np.bincount(word.index, minlength=9))
 [1 5 7 5 6] [0 1 0 0 0 2 1 1 0]
 
-**Why the table is enough.**  Suppose that a loss sees step n only through log π(a_n|s_n): it weighs
-some function f of it by w_n and sums over the N steps.  Gather the steps of each pair (s, a).  They
-have the factor f(log π(a|s)) in common, and what it multiplies is the sum of their weights:
+**Why the table is enough.**  Suppose that a loss sees step n only through log π(a_n|s_n): it takes
+some function f of this number, multiplies it by a weight w_n and sums over the N steps.  Gather the
+steps of each pair (s, a).  They have the factor f(log π(a|s)) in common, and it is multiplied by
+the sum of their weights:
 
     Σ_n w_n f(log π(a_n|s_n)) = Σ_{s,a} W[s, a] f(log π(a|s)),
     W[s, a] = sum of w_n over the steps n with s_n = s and a_n = a,
@@ -53,10 +55,10 @@ are of the chance ½ and one is of ¼, in total (½)⁴ · ¼ = (½)⁶, which i
 >>> print((table(word) * logp).sum().round(4))
 -4.1589
 
-The gradient needs nothing else.  The derivative of the sum in log π(a|s) is W[s, a] f′(log π(a|s)),
-which is the G of (softmax.3).
+The gradient needs nothing else.  The derivative of the sum with respect to log π(a|s) is
+W[s, a] f′(log π(a|s)), which is the G of (softmax.3).
 
-**Sequences by themselves.**  To compare two strings, a loss wants the log-probability of each.  Let
+**Strings by themselves.**  To compare two strings, a loss needs the log-probability of each.  Let
 row i of a matrix X be the counts of string y_i, laid out as a row like the word above:
 
     X[i, (s, a)] = how often string y_i takes the step (s, a),
@@ -72,33 +74,33 @@ A method may take the mean over the |y_i| steps of a string instead of the sum. 
 
     M[i] = X[i]/|y_i|,   M @ logp.ravel() = log π(y_i)/|y_i|.                             (counts.4)
 
-The word "ab" takes one step from a to b and none from b to a.  So "abab" has the factors ½ and ¼
-more, and is 8 times as rare: D @ logp.ravel() is −log 8 = −2.0794.  Per step the two differ less.
+Let y⁺ be "abab" and y⁻ "aab".  The second word has the step from a to a, with the chance ¼, where
+the first one has a second step from a to b, with ½, and a step from b to a, with ¼.  These are the
+entries −1, 1 and 1 of D, and D @ logp.ravel() = log ½ + log ¼ − log ¼ = log ½ = −0.6931: "abab" is
+half as probable.  Per step the order is the other one: −4.1589/5 = −0.8318 is the larger mean.
 
->>> both = steps(states + [0, 1, 2], actions + [1, 2, 0], [0, 5, 8], (3, 3))
+>>> both = steps(states + [0, 1, 1, 2], actions + [1, 1, 2, 0], [0, 5, 9], (3, 3))
 >>> print((matrix(both) @ logp.ravel()).round(4), (mean_matrix(both) @ logp.ravel()).round(4))
-[-4.1589 -2.0794] [-0.8318 -0.6931]
+[-4.1589 -3.4657] [-0.8318 -0.8664]
 
 **Nearly all entries are 0.**  The 2,465 words of the running example have 16,986 steps over a table
 of 27 × 27 = 729 entries.  Their X has 1,796,985 entries, and fewer than 1 in 100 are not 0.  A
-*sparse matrix* stores only these.  In *compressed sparse row* form a row is a list of columns and a
-list of values, and a column that comes twice counts twice.  So the numbers of a string's steps, as
-they lie in memory, already are the columns of its row, and all values are 1.  Nothing is sorted or
-summed.  `two_matrices` and `sequence_tables` read the steps where they lie.  The others are
-computed: `matrix` copies the steps, `mean_matrix` divides the ones, and `difference_matrix` writes
-the two strings of a pair into one row, with 1 and −1.  That pays in a fit, which takes hundreds of
-products with D.  For one or two products with a vector w, D w = X⁺w − X⁻w is cheaper
-(`Difference`).
+*sparse matrix* stores only these, as the column and the value of each, row after row.  Its memory
+grows with the number of steps only, and `@` multiplies it like any other matrix.
 
-**What it costs.**  A batch is counted once, in a time that grows with N.  From then on the loss and
-its gradient cost an operation or a few per entry of the table, as long as the whole batch is used:
-in the running example 729 entries in the place of 16,986 steps.  *Minibatches*, parts of a batch
-drawn anew for each update, must be counted each time.  One table is not enough where f differs from
-step to step.  If f depends on the sign of the weight, for example, each sign gets its own table.
+**What it costs.**  A batch is counted once, in a time that grows with N.  From then on, where the
+table is enough, a loss and its gradient cost an operation or a few per entry: in the running
+example 729 entries in the place of 16,986 steps.  A loss of single strings costs a product with X,
+D or M: about as many operations as there are steps.  Some methods divide a batch at random into
+*minibatches*, parts from which they learn one after the other.  Each part must be counted.  So a
+pass over the whole batch, an *epoch*, then costs N operations, however small the table is.
 
-`steps` checks every range once, and all else trusts the `Steps` that it makes.  With three actions
-numbered 0 to 2, a wrong action 3 in state 0 would have the number 3, which belongs to action 0 in
-state 1.  It would be counted there without a word.
+One table is not enough where f differs from step to step.  If f depends on the sign of the weight,
+for example, each sign gets its own table.
+
+`steps` checks every range once, and all other functions trust the `Steps` that it makes.  With
+three actions numbered 0 to 2, a wrong action 3 in state 0 would have the number 3, which belongs to
+action 0 in state 1.  Without the check it would be counted there, and nobody would notice.
 
 **Exercises.**  `from minirl.kernel.counts import *`
 1. Somebody adds 1 at all pairs of "abab" with `+=`.  How many of its five steps are counted?
@@ -109,7 +111,7 @@ state 1.  It would be counted there without a word.
        matrix(steps([0, 1, 2, 1, 1, 2, 0, 1, 1, 2, 1, 2], [1, 2, 1, 1, 2, 0, 1, 1, 2, 1, 2, 0],
                     [0, 6, 12], (3, 3))).toarray().astype(int)
 3. The loss is −log π(abab), so G = −N, which is −2 for b after a.  All actions are equally likely.
-   What is the gradient in that logit?
+   What is the derivative with respect to the logit of that step?
        from minirl.kernel.softmax import backward
        backward(np.full((3, 3), -np.log(3)), -np.array([[0, 1, 0], [0, 0, 2], [1, 1, 0]])).round(4)
 
@@ -130,7 +132,8 @@ from minirl.kernel.layout import laid_out, starts_of, taken
 class Steps(NamedTuple):
     """N steps of B sequences, laid end to end: sequence i owns steps starts[i] : starts[i + 1].
 
-    Made by `steps`, which checks the ranges.  An empty sequence is allowed.
+    A sequence is an episode or a string, and may be empty.  `steps` makes them and checks the
+    ranges.
     """
 
     index: np.ndarray   # (N,) int32, s·A + a
@@ -156,6 +159,10 @@ def table(steps, weights=None):
 def matrix(steps):
     """X of (counts.2): sparse (B, S·A) float, one row per sequence.
 
+    In *compressed sparse row* form, a row is a list of columns and a list of values, and a column
+    that comes twice counts twice.  So the columns are the numbers of the steps as they are, and all
+    values are 1: nothing is sorted or summed.
+
     Examples
     --------
     >>> two = steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 2, 3]), (2, 2))
@@ -172,7 +179,8 @@ def difference_matrix(chosen, rejected):
     """D of (counts.3): sparse (B, S·A) float, row i = chosen sequence i minus rejected sequence i.
 
     A row lists the steps of the chosen sequence with value +1, then those of the rejected one
-    with −1.  Steps that both share stay as they are and cancel in every product.
+    with −1.  Steps that both share stay as they are and cancel in every product.  Making it pays
+    before hundreds of products; for one or two, `two_matrices` is cheaper.
 
     Examples
     --------
@@ -193,7 +201,7 @@ def difference_matrix(chosen, rejected):
 
 
 class Difference(NamedTuple):
-    """D of (counts.3) as X⁺ and X⁻, from which nothing is made: D w is X⁺w − X⁻w.
+    """D of (counts.3), kept as X⁺ and X⁻: a product is X⁺ @ vector − X⁻ @ vector.
 
     Like D it has a shape and a transpose, and is multiplied with vectors by `@`.
 
@@ -218,12 +226,12 @@ class Difference(NamedTuple):
         return Difference(self.plus.T, self.minus.T)
 
     def __matmul__(self, vector):
-        """D w."""
+        """D @ vector."""
         return self.plus @ vector - self.minus @ vector
 
 
 def two_matrices(chosen, rejected):
-    """X⁺ and X⁻ of (counts.2) and (counts.3) on the steps as they lie, read-only: a `Difference`.
+    """X⁺ and X⁻ of (counts.3) on the arrays of the steps, not copied: a read-only `Difference`.
 
     Examples
     --------
@@ -265,7 +273,7 @@ def sequence_tables(steps, weights):
 
     Row (s, a) of Xᵀ says how often each sequence took that step, so the tables are Xᵀ weightsᵀ.
     They are made in one product, so that the steps are read once.  The rows of X are the columns
-    of Xᵀ, and the same arrays serve for both.
+    of Xᵀ, so the same arrays serve for both, and nothing is copied.
 
     Examples
     --------
@@ -325,7 +333,7 @@ def steps(states, actions, starts, shape):
 def from_parts(parts, sequences, shape):
     """`Steps` of sequences over a table of `shape` (S, A), written part by part.
 
-    The parts are those of `layout.laid_out`, and their entries s·A + a.  Nothing is checked.
+    The parts are those of `layout.laid_out`, and their entries are s·A + a.  Nothing is checked.
 
     Examples
     --------
@@ -397,9 +405,9 @@ FEW_ENTRIES = 20_000
 
 
 def add_up(index, size, weights=None):
-    """`np.bincount(index, weights, size)` in half the time: the sum of the weights at each index.
+    """`np.bincount(index, weights, size)`: the sum of the weights at each index, in half the time.
 
-    Of many entries, that is.  To make a matrix takes as long as to count `FEW_ENTRIES` of them.
+    Half the time holds for many entries.  Making a matrix takes as long as counting `FEW_ENTRIES`.
 
     The indices are read as the columns, and the weights as the entries, of a sparse matrix with one
     row.  Columns may repeat, and when the row is written out their entries are added up, in the
@@ -420,7 +428,7 @@ def add_up(index, size, weights=None):
 
 
 def _ones(number, dtype):
-    """That many ones.  Up to two million are kept, for writing is a third of counting."""
+    """That many ones.  Up to `KEPT` are kept, since writing them is a third of counting."""
     if not 0 < number <= KEPT:
         return np.ones(number, dtype)
     # More than half of an array: SciPy copies a slice that is shorter than half of what it is from.

@@ -31,9 +31,9 @@ There are 32 · 11 · 2 = 704 states.  A hand of 15 without an ace, against a 6,
 (704, 2) 342
 
 **A step through the seam.**  Two runs of the coin game begin in the state 0.  The learner hands
-in its random numbers, a row per step, and gets a function that makes these steps.  It then names an
-entry s · (number of actions) + a for each run: the first one shows head, the entry 0, and the
-second one tail, the entry 1.
+in its random numbers, a row per step, and gets a function that makes these steps.  For each run it
+then names an entry, s · (number of actions) + a.  The first run shows head, which is entry 0, and
+the second one tail, entry 1.
 
 >>> from minirl.kernel.mdp import coin_game
 >>> coin = playable(coin_game(gamma=0.9))
@@ -48,16 +48,17 @@ reward     [1. 0.]
 discount   [0.9 0. ]
 terminated [False  True]
 
-The discount of a step is γ, and 0 where the episode is terminated: what follows then counts
-nothing.  A fifth answer says which episodes a time limit has truncated, whose last step keeps the
-discount γ.  It is None here, since this world has no limit.  The episode of the second run is over,
-and `restart` begins the next one.
+The discount of a step is γ, and 0 where the episode is terminated: what follows then counts for
+nothing.  A fifth answer says which episodes a time limit has truncated.  Their last step keeps the
+discount γ, since they are not terminated.  The answer is None here: this world has no limit.  The
+episode of the second run is over, and `restart` begins the next one.
 
-**What an environment cannot do.**  Its luck is its own.  A law can go on from any state, and the
-random numbers that the learner gives it decide what happens; an environment goes on only from where
-it stands, and is seeded when it begins.  In some states an action may not be available.  A law says
-so from the beginning.  An environment says it when the state is reached, by an action mask; until
-then all actions of the state are taken to be available.
+**What an environment cannot do.**  A law can go on from any state, and the random numbers that the
+learner gives it decide what happens.  An environment goes on only from where it stands.  It draws
+its own random numbers, from a seed that it is given when it begins.  In some states an action may
+not be available.  A law says so from the beginning.  An environment says it when the state is
+reached, by an *action mask*, which is 1 for each action that is available and 0 for the others.
+Until then all actions of the state are taken to be available.
 
 **Speed.**  A law's outcomes are drawn by thresholds (sampling.1).  Where all of its thresholds
 together cut [0, 1) into few pieces, a table has the outcome for each entry and piece, and the piece
@@ -68,7 +69,8 @@ of each number is found for many steps at once.
        from types import SimpleNamespace as Space
        dice = Space(spaces=[Space(n=6, start=1), Space(n=6, start=1)])
        Environment(Space(observation_space=dice, action_space=Space(n=2, start=0))).number((6, 6))
-2. Two runs push right on the slippery lake, with the numbers 0.4 and 0.6.  Where does each land?
+2. From the start of the slippery lake of chapter 0, the action right has the outcomes down, right
+   and up, in this order.  Two runs take it, with the numbers 0.4 and 0.6.  Where does each land?
        from gridworld.maps import frozen_lake
        move = playable(frozen_lake().mdp(gamma=0.99)).moves(np.array([[0.4, 0.6]]))
        move(0, np.array([2, 2]))[0]
@@ -102,11 +104,11 @@ MOST_PIECES = 16  # One more piece of [0, 1) costs a comparison per step, and a 
 class Environment:
     """A Gymnasium environment behind the seam, or a vector of R of them, one for each run.
 
-    Its observations must be discrete, or tuples or arrays of such; they are numbered in the order
-    of `np.ndindex`, and `number(observation)` is the state.  Luck, the first state and any time
-    limit are the environment's own.  So it goes on from the last record only, and each run seeds
-    its environment.  An `action_mask` in `info` becomes a row of `available`, which is true of all
-    states not yet seen.
+    Its observations must be whole numbers, or tuples or arrays of them.  They are numbered in the
+    order of `np.ndindex`, and `number(observation)` is the state.  Luck, the first state and any
+    time limit are the environment's own.  So each run seeds its environment, and learning can go on
+    only from where the environment stands.  An `action_mask` in `info` becomes a row of
+    `available`, which is all true for a state not yet seen.
 
     Examples
     --------
@@ -142,7 +144,7 @@ class Environment:
         return self.states.copy()
 
     def resume(self, states):
-        """Raise ValueError unless a record stands where the environment does."""
+        """Raise ValueError unless `states`, which a learner recorded, are the environment's."""
         if not np.array_equal(states, self.states):
             raise ValueError(f"the record must be the last one of its environment, which stands in "
                              f"{self.states}, got {states}")
@@ -183,8 +185,8 @@ class Environment:
         return states
 
     def _tell(self, states, info):
-        """Note the masks of states, if there are any.  An end at which nothing can be done has none
-        to note."""
+        """Note the masks of states, if there are any.  A mask that allows nothing, as at an end, is
+        not noted."""
         if "action_mask" not in info:
             return
         masks = np.array(info["action_mask"], bool).reshape(len(states), -1)
@@ -202,15 +204,18 @@ class Environment:
 
 
 def playable(world):
-    """A world as the learners of values play it: a TabularMDP behind the seam, or an `Environment`.
+    """A world that a learner can play step by step: a TabularMDP, or an `Environment`.
 
-    What is playable has `shape`, `gamma` and `available`, and can do these four things.
-    `begin(rng)` begins an episode for each of R Generators; `resume(states)` goes on where a record
-    stands; `restart(over, numbers)` begins a new episode for the runs `over` (n,), of all runs'
-    numbers (R,).  The first and the last of these return states. `moves(numbers)` is told the
-    uniform numbers (T, R) of T steps and returns the function that makes step t: `move(t, entry)`,
-    of the entries s·A + a, returns next states, rewards, discounts (γ, and 0 after an end),
-    terminated and truncated, each (R,), the last of them None where the world has no time limit.
+    What is playable has `shape`, `gamma` and `available`, and four functions.
+
+    - `begin(rng)` begins an episode for each of R Generators and returns their states (R,).
+    - `resume(states)` goes on from the states that a learner has recorded.
+    - `restart(over, numbers)` begins a new episode for the runs `over` (n,) and returns their
+      states.  `numbers` (R,) are uniform numbers, one for every run.
+    - `moves(numbers)` is given uniform numbers (T, R) for T steps and returns a function that makes
+      step t, `move(t, entry)`.  Its `entry` (R,) holds s·A + a for each run.  It returns next
+      states, rewards, discounts (γ, and 0 after an end), terminated and truncated, each (R,).
+      Truncated is None where the world has no time limit.
 
     Examples
     --------
@@ -230,11 +235,11 @@ def playable(world):
 class _Law:
     """A TabularMDP behind the seam: numbers in [0, 1) decide what happens.
 
-    An entry (s, a) has its outcome k if just k of its cumulative probabilities are ≤ u
-    (sampling.1).  These thresholds of all entries together cut [0, 1) into pieces, within which no
-    entry's outcome changes.  So the piece of a number is found before anybody acts, and an entry
-    and a piece find their outcome in a table.  A world with many pieces draws each outcome when it
-    happens. """
+    An entry (s, a) has its outcome k if exactly k of its thresholds are ≤ u (sampling.1).  The
+    thresholds of all entries together cut [0, 1) into pieces, within which no entry's outcome
+    changes.  So the piece of a number is found before anybody acts, and a table holds the outcome
+    for each entry and piece.  In a world with many pieces each outcome is drawn when it happens.
+    """
 
     def __init__(self, mdp):
         self.mdp, self.shape, self.gamma, self.available = mdp, mdp.shape, mdp.gamma, mdp.available

@@ -3,9 +3,10 @@
 *Part 1.  Previous: `environment`.  Next: `solving`.*
 
 Every loss of this book returns its gradient, derived by hand and written by hand.  That a policy
-becomes better does not prove it: with a factor wrong or a term missing, it often does so too.  What
-can be proved is that the gradient belongs to the loss.  Move one logit a little, see how much the
-loss moves, and compare.  This chapter does so for every logit, in two ways.
+becomes better does not show that the gradient is right: with a wrong factor or a missing term, a
+policy often becomes better too.  What can be tested, to many digits, is whether the gradient
+belongs to the loss.  Move one logit a little, see how much the loss moves, and compare.  This
+chapter does so for every logit, in two ways.
 
 **Central differences.**  Let f be the loss as a function of one number x, such as a logit, with all
 others fixed, and h a small step.  Taylor's formula to both sides of x is
@@ -17,25 +18,28 @@ In the difference of the two, the terms with even powers of h cancel.  Divided b
 
     [f(x + h) − f(x − h)] / 2h = f′(x) + h² f‴(x)/6 + …                                (gradcheck.1)
 
-It has two errors.  One is what the formula cuts off, about h² f‴/6; it asks for a small h.  The
-other is rounding.  A float64 keeps 16 digits, so f(x + h) and f(x − h) are each wrong by about
-eps |f|, where eps is 1e-16.  Division by h makes this eps |f|/h; it asks for a large h.  The sum of
-the two is smallest near h = 1e-5.  There rounding is 1e-11 |f|, and what is cut off about 1e-11 f‴:
-together 1e-10 to 1e-9 where |f| is 10 to 100 and the slopes are about one.  More digits cannot be
-had by subtracting two nearly equal numbers.  Where |f| is 1e4 times the largest slope, rounding is
-1e-7 of that slope.  It is so too where |x| is 1e4, since x + h is rounded as well.
+It has two errors.  One is what is cut off, about h² |f‴|/6; it asks for a small h.  The other is
+rounding.  A float64 keeps 16 digits, so f(x + h) and f(x − h) are each wrong by about eps |f|, with
+eps = 2.2e-16, the distance from 1 to the next float64.  Divided by 2h, the two make eps |f|/h; this
+asks for a large h.  The derivative of the sum with respect to h is h |f‴|/3 − eps |f|/h².  It is 0
+where h³ = 3 eps |f/f‴|.  If f and f‴ are alike, that is h = 8.7e-6, so this book takes h = 1e-5.
+There rounding is 2e-11 |f| and what is cut off 2e-11 |f‴|: together 2e-10 to 2e-9 at most where |f|
+is 10 to 100 and the slopes are about one.  With these two values more digits cannot be had.  Where
+|f| is 5e3 times the largest slope, rounding is 1e-7 of that slope.  The same holds where |x| is
+5e3, since x + h is rounded as well.
 
 **The complex step** subtracts nothing.  It goes by ih instead of ±h.  In this chapter i is not a
-whole number but the imaginary unit, i² = −1:
+whole number but the imaginary unit, i² = −1.  Since f and its derivatives are real at a real x,
 
     f(x + ih) = f(x) + ih f′(x) − h² f″(x)/2 − ih³ f‴(x)/6 + …
 
-The slope now stands in the imaginary part, Im, and f(x) in the real part, out of its way:
+has the slope in its imaginary part, Im, and f(x) in its real part, out of the way:
 
     Im f(x + ih) / h = f′(x) − h² f‴(x)/6 + …                                          (gradcheck.2)
 
 No rounding error grows as h shrinks, so h may be 1e-30.  Then h² is 1e-60, which no float64 notices
-beside f′, and the slope is as good as any number computed with float64: about 1e-15.
+beside f′.  The slope is as good as any number computed with float64: its error is about 1e-15 times
+its size.
 
 By hand, take f(x) = x³ at x = 2, where f′ = 12 and f‴ = 6, with h = 0.1.  The central difference is
 (9.261 − 6.859)/0.2 = 12.01, which is 12 + h².  For the complex step, (2 + ih)³ = 8 + 12ih − 6h² −
@@ -53,29 +57,26 @@ two things, its value and its gradient:
 
 **What the complex step asks of a loss.**  Taylor's formula holds at x + ih only for an analytic f:
 one made of + − × ÷, powers, exp, log, sin and the like, all of which NumPy computes for complex
-numbers too.  The length |x + ih| is not: it is a real number, the imaginary part is gone.  So it is
-with `abs`, `np.linalg.norm`, `np.vdot`, `np.var` and `np.real`, and `float` drops it with a
-warning.  `np.sign` is x/|x| since NumPy 2, which is not analytic either.  Choosing is harmless:
-NumPy's `<`, `min`, `max`, `clip` and `sort` compare the real parts of complex numbers first, so
-they choose as they would without ih, and what they choose keeps its imaginary part.
-`np.logaddexp` and `scipy.special.log_expit` refuse complex numbers; `softmax.log_sigmoid` takes
-them.
+numbers too.  The length |x + ih| is not analytic: it is a real number, the imaginary part is gone.
+So `abs`, `np.linalg.norm`, `np.vdot`, `np.var` and `np.real` must not be applied to what depends on
+x.  Choosing is harmless: NumPy's `<`, `min`, `max`, `clip` and `sort` compare the real parts of
+complex numbers first, so they choose as they would without ih, and what they choose keeps its
+imaginary part.
 
-Where a loss cannot be asked, `check` says so, and with `complex_step=False` it asks the central
-differences alone.  Where only one term of a loss is not analytic, the complex step gives a wrong
-number, and the central differences disagree with it.  Then the report says "undecided" instead of
-"wrong gradient".
+Where a loss does not take complex numbers, `check` says so, and with `complex_step=False` it uses
+central differences alone.  Where only one term of a loss is not analytic, the complex step gives a
+wrong number, and the central differences disagree with it.  Then the report says "undecided"
+instead of "wrong gradient".
 
 **Where a check misleads**
 
-- *At a kink.*  max(0, x) has the slope 0 to the left of x = 0 and 1 to the right.  There a central
-  difference is the mean of both, ½, and the complex step is one of them.  `clip` has two such
-  points, and a hinge, max(0, 1 − x), has one.  The report says "undecided" there too.  A random x
-  does not meet a kink, an x of round numbers may.
-- *At a symmetric point.*  Where all logits are equal, so are the probabilities, and a backward pass
-  that takes ΣG off a row in equal parts, where (softmax.3) shares it out by π, is right by
-  accident.  At any other point it is wrong.  So check at random points, more than one, small and
-  large:
+- *At a kink.*  max(0, x) has the slope 0 to the left of x = 0 and 1 to the right.  At x = 0 a
+  central difference is the mean of both, ½, and the complex step is one of them.  `clip` has two
+  such points.  The report says "undecided" there too.  A random x does not meet a kink, but an x of
+  round numbers may.
+- *At a symmetric point.*  Equal logits have equal probabilities.  (softmax.3) shares ΣG out over a
+  row by π.  A backward pass that shares it out in equal parts is right there by accident, and wrong
+  at any other point.  So check at random points, more than one, small and large:
 
   >>> from minirl.kernel import softmax
   >>> def careless(logits):  # the loss is −log π(0|s) of one state
@@ -94,12 +95,12 @@ number, and the central differences disagree with it.  Then the report says "und
   branch of a `clip` that no entry takes.  Turn on every term and visit every branch.
 - *Beside something large.*  Errors are measured against the largest entry.  An entry 1e-8 times as
   large may be all wrong and pass the central differences; the complex step sees it down to 1e-12.
-- *At another x.*  log(1 + exp(−m)) passes at m = 1 and overflows at m = −1000.  So try 1e4 and
-  −1e4, both in one x and beside ordinary numbers: where all slopes are zero `check` refuses.  At
-  such an x rounding may exceed what central differences are allowed.  Then the report says so, and
-  the complex step decides alone.
-- *In another loss.*  The gradient of a wrong loss is right too.  That the loss is the one in the
-  paper needs another witness: a loop written as in the paper, or a case worked out by hand.
+- *At another x.*  log(1 + exp(−x)) passes at x = 1 and overflows at x = −1000.  So put 1e4, −1e4
+  and ordinary numbers into one x: with all slopes zero `check` would refuse.  At such an x rounding
+  may exceed what central differences are allowed.  Then the report says so, and the complex step
+  decides alone.
+- *In another loss.*  A wrong loss with its own right gradient passes.  That the loss is the one in
+  the paper needs another witness: a loop written as in the paper, or a case worked out by hand.
 
 **Exercises.**  `from minirl.kernel.gradcheck import *`
 1. The loss is x₀² + x₁² at (1, 3), and its gradient has the wrong sign.  What is the error?
@@ -131,8 +132,8 @@ def check(loss, x, *, complex_step=True):
     An error is |difference| over the largest slope; exactly 2 is a forgotten sign.  The report
     names the entry where it is largest; `by_complex_step(loss, x) - gradient` shows all of them.
 
-    Where the question cannot be asked, because a loss does not take complex numbers or its gradient
-    is too small to compare, that is a ValueError.
+    A loss that does not take complex numbers, or a gradient that is too small to compare, is
+    refused by a ValueError.
 
     Parameters
     ----------
@@ -188,6 +189,10 @@ def by_differences(loss, x, *, h=H):
 
 def by_complex_step(loss, x, *, h=1e-30):
     """The gradient of `loss` by the complex step, (gradcheck.2), shaped like `x`.
+
+    `np.logaddexp` and `scipy.special.log_expit` refuse complex numbers, and `softmax.log_sigmoid`
+    takes them.  `float` drops the imaginary part with a warning.  Since NumPy 2 `np.sign` of a
+    complex x is x/|x|, which is not analytic.
 
     Examples
     --------

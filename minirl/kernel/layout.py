@@ -32,24 +32,25 @@ as high as the longest sequence.  What the others leave free is filled with a bl
 >>> print(flatten(side_by_side, side_by_side >= 0))
 [4 8 7 9 5 6]
 
-`flatten` goes back.  It must be told which entries are alive, since a blank may look like a value.
+`flatten` goes back.  It must be told which entries are *alive*, that is, hold a value: a blank may
+look like one.
 
-**Which one, when?**  Playing moves all episodes by a step at once and so makes a row at a time: it
-writes rectangles.  All else in this book reads sequences end to end, since that takes memory for
-what there is and for nothing else.  Of 100 strings let 99 have 10 letters and one 1,000.  End to
-end they take 1,990 places.  The rectangle has 1,000 · 100 = 100,000, and 98 of 100 are blank.
+**Which one, when?**  Playing moves all episodes by one step at once.  That is one row, so playing
+writes rectangles.  All else in this book reads sequences end to end, since no memory is needed then
+for blanks.  Of 100 strings let 99 have 10 letters and one 1,000.  End to end they take 1,990
+places.  The rectangle has 1,000 · 100 = 100,000, and 98 of 100 are blank.
 
 **Some of them.**  `taken` picks sequences in any order.  All steps of a sequence move together, by
 the distance between the place where it begins and the place where it is to begin.  Of the three
-above, number 2 and then number 0 are
+above, take number 2 and then number 0:
 
 >>> places, begin = taken(starts, [2, 0])
 >>> print(places, begin, values[places])
 [3 4 5 0 1] [0 3 5] [9 5 6 4 8]
 
 **Part by part.**  Where most episodes end early, playing goes on with the others in a smaller
-rectangle.  `laid_out` takes such rectangles one after the other, each with the numbers of the
-sequences that its columns continue, and lays everything end to end.  Here −1 marks what is over,
+rectangle.  `laid_out` takes such rectangles one after the other, and with each the numbers of the
+sequences that its columns continue.  It lays everything end to end.  Here −1 marks what is over,
 and sequence 2 goes on after two steps:
 
     part 1   sequence  0  1  2         part 2   sequence  2         end to end
@@ -93,11 +94,10 @@ def starts_of(lengths):
 
 
 def rectangle(values, starts, blank=0):
-    """Sequences laid end to end, values (N,), as the columns of a time-major (T, B) array.
+    """Sequences laid end to end, values (N,), as the columns of an array (T, B).
 
-    T is the length of the longest one; the others are filled up with `blank`, a number, or one for
-    each, (B,).  This is for looking at, and for whoever cannot do without: one long sequence makes
-    all columns long.
+    T, the number of rows, is the length of the longest one.  The others are filled up with `blank`,
+    a number, or one for each, (B,).  One long sequence makes all columns long.
 
     Examples
     --------
@@ -112,9 +112,10 @@ def rectangle(values, starts, blank=0):
 
 
 def flatten(rectangle, alive):
-    """The living entries of a time-major (T, B) array, sequence after sequence: (N,).
+    """The living entries of a rectangle (T, B), sequence after sequence: (N,).
 
-    Sequences come in columns and `alive` marks each column's first steps.
+    Each of the B columns is a sequence and each of the T rows a time.  `alive` (T, B) bool marks
+    the first entries of each column, as many as its sequence has steps.
 
     Examples
     --------
@@ -143,8 +144,9 @@ def taken(starts, rows):
 def laid_out(parts, sequences, dtype):
     """Sequences that were written part by part, laid end to end: (values (N,), starts (B + 1,)).
 
-    A part is (who, values), in the order of time: the rising numbers (n,) of some of B `sequences`,
-    and how these go on, one per column, (t, n) of `dtype`, at least 0, and −1 from the end on.
+    Parts come in the order of time.  A part is (who, values): the rising numbers (n,) of some of
+    the B `sequences`, and their next t values (t, n) of `dtype`, a column for each sequence.
+    Values are at least 0, and −1 from the end of a sequence on.
 
     Examples
     --------
@@ -175,11 +177,11 @@ CACHE_LINE = 64
 
 
 def columns(steps, sequences, dtype):
-    """An array (T, B) for so many steps and sequences, made for `flatten`; nothing is written yet.
+    """An array (steps, sequences), made for `flatten`; nothing is written yet.
 
-    Places whole pages of memory apart (4,096 bytes) share a few places of the cache.  So where a
-    row is as long as a page, whoever reads down a column throws out what the next one needs.  Here
-    such a row begins some lines later.
+    Places whole pages of memory apart (4,096 bytes) share a few places of the cache.  So where rows
+    are as long as a page, reading down a column throws out what the next column needs.  Here such
+    rows lie some lines further apart.
 
     Examples
     --------

@@ -11,6 +11,10 @@ which the ice may lead.  Four arrays describe the outcome k of the action a in t
     `reward[s, a, k]`       what it pays
     `terminated[s, a, k]`   whether the episode ends with it
 
+With S states, A actions per state and at most K outcomes per action, each array has the shape
+(S, A, K).  Where an action has fewer outcomes, the others have probability 0.  For an ending any
+state may stand as the next one: nothing depends on it, since the episode is over.
+
 The state s_0 in which an episode begins is drawn from the *start distribution* start(s).  All this,
 with the discount γ, is a *Markov decision process*: the *law* of a world.  *Decision* says that
 there are actions.  *Markov* says that s and a alone decide the chances of what comes next: how the
@@ -25,7 +29,7 @@ where it was asked to with the chance 3/4, and in the other one of the two direc
     the    the      1   right   stays in 1               to 3, pays 1, ends
     map    states   1   down    to 3, pays 1, ends       stays in 1
 
-Nobody acts in the hole 2 or at the goal 3.  They have rows all the same, since an array has a place
+The agent never acts in the hole 2 or at the goal 3.  Yet they have rows, since an array has a place
 for each state and action.  These rows are filled with endings.
 
 >>> lake = TabularMDP(
@@ -37,14 +41,14 @@ for each state and action.  These rows are filled with endings.
 ...     start=[1, 0, 0, 0], gamma=0.9)
 
 **A word** is a path through such a world.  In a language the state is the last character, and an
-action has one outcome: it leads to the character that was written.  The end symbol ends.  The path
-of "sun" is
+action has one outcome: it leads to the character that was written.  The end symbol ends; it shares
+the number 0 with the start.  The path of "sun" is
 
     start ──s──> s ──u──> u ──n──> n ──end──> over        `next_state[s, a, 0]` = a
 
-**Two tables** are all of the outcomes that a mean return depends on: the mean reward r(s, a) of a
-step, and the chance P(s'|s, a) that it leads to s' and the episode goes on.  Let 1{…} be 1 if what
-it holds is true, and 0 otherwise.  Sums over the outcomes give
+**Two tables.**  The mean return depends on the outcomes through two tables only: the mean reward
+r(s, a) of a step, and the chance P(s'|s, a) that it leads to s' and the episode goes on.  Let 1{…}
+be 1 if the statement in the braces is true, and 0 otherwise.  Sums over the outcomes give
 
     r(s, a)    = Σ_k prob[s, a, k] reward[s, a, k],                                          (mdp.1)
     P(s'|s, a) = Σ_k prob[s, a, k] 1{outcome k leads to s' and does not end the episode}.    (mdp.2)
@@ -91,16 +95,16 @@ J = p (1 + γJ), hence J = p/(1 − γp).
 9.0 4.7368
 
 **A clock.**  With a time limit the best action may depend on the time that is left.  `unroll` makes
-the limit part of the world: a state is then a time and a state, and the last step ends.  In such a
-world every policy ends, and γ may be 1.
+the limit part of the world.  A state of the new world is a pair, a time and a state of the old one,
+and the step at the last time ends.  So every episode ends, whatever the policy, and γ may be 1.
 
 **Actions that are not available.**  A driver cannot set down a passenger who is not on board.
-`available[s, a]` says which actions a state has, at least one each.  A policy plays no other: these
-have probability 0, and a logit of −∞.  `masked` makes such tables, and `uniform` is the policy that
-takes all available actions equally often.
+`available[s, a]` says which actions a state has, at least one each.  A policy plays only these: the
+others have probability 0 and a logit of −∞.  `masked` makes such tables of logits, and `uniform` is
+the policy that takes all available actions equally often.
 
-**Worlds of Gymnasium** hold their law as P[s][a], a list with (probability, next state, reward, end
-or not) for each outcome.  `TabularMDP.from_gymnasium` reads it, and `TabularMDP.P` writes it.
+*Gymnasium* is a library of worlds.  `TabularMDP.from_gymnasium` reads the law of one that is
+tabular, and `TabularMDP.P` writes a law in its form.
 
 **Exercises.**  `from minirl.kernel.mdp import *`
 1. A coin with p = 0.99 has J = 99 at γ = 1.  How much of it does γ = 0.99 leave?
@@ -133,8 +137,8 @@ LAW = [("prob", float), ("next_state", int), ("reward", float), ("terminated", b
 class TabularMDP:
     """A world of S states and A actions, each with K possible outcomes.
 
-    Copied and checked when it is made, in double precision whatever it came in, and read-only after
-    that.  `coin_game` shows how.
+    The arrays are copied and checked when the world is made, and are read-only after that.  Numbers
+    are kept in double precision, whatever precision they came in.  `coin_game` is an example.
 
     Examples
     --------
@@ -226,7 +230,7 @@ class TabularMDP:
     def P(self):
         """The law as Gymnasium has it: P[s][a] = [(probability, next state, reward, terminated)].
 
-        A new dict of plain Python numbers at every call.  Outcomes that differ in nothing but their
+        Every call makes a new dict of plain Python numbers.  Outcomes that differ only in their
         probability are merged, and impossible ones are left out.  `available` is not part of it.
         """
         law = {s: {} for s in range(len(self.start))}
@@ -246,7 +250,7 @@ class TabularMDP:
         all states have the same actions.  K is the largest number of outcomes: a shorter list is
         filled up with outcomes of probability zero.  P does not say where episodes start: `start`
         is a state or a distribution (S,), which many environments hold as
-        `env.unwrapped.initial_state_distrib`.  Nor does it say what is available: `available`
+        `env.unwrapped.initial_state_distrib`.  P does not say what is available either: `available`
         (S, A) may be made of action masks, which are 0 or 1.
 
         Examples
@@ -285,7 +289,7 @@ def coin_game(*, gamma=1.0):
     """The smallest world with an ending, and the example of many docstrings.
 
     Head (action 0) pays 1 and goes on, tail (action 1) ends.  A policy with π(head) = p is worth
-    p/(1 − p) at gamma 1.  Read as a language, it has one letter and an end symbol.
+    p/(1 − p) at gamma 1.  Read as a language, it has one letter, head, and an end symbol, tail.
 
     Examples
     --------

@@ -2,8 +2,8 @@
 
 *Part 1.  Previous: `mdp`.  Next: `environment`.*
 
-`mdp` wrote a world down as its law.  Who learns by experience does not look at the law: a learner
-plays, and sees only the states that it came through and the rewards that its actions earned.  A
+`mdp` wrote a world down as its law.  A learner that learns by experience does not look at the law.
+It plays, and sees only the states that it came through and the rewards that its actions earned.  A
 batch of episodes that a policy has played is a *rollout*.
 
 **Two ways to stop.**  Not every episode ends soon, so there is a *horizon*: the number of steps
@@ -17,12 +17,14 @@ after which an episode is cut.  Here are two episodes, with a horizon of three s
 
 The first episode is *terminated*.  A goal, a hole or an end symbol has ended it, and nothing more
 can be earned.  A termination says that it is over, not that it went well.  The second episode is
-*truncated*.  It stands in s_3, and could still earn something there: a truncation says no more than
-that nobody played on.  An episode whose third step ends it is terminated, although the horizon
-would have stopped it too.  A `Rollout` keeps the two apart: it says of each step whether it was
-`terminated`, and of each episode whether it was `truncated`, and in which `last_state`.
+*truncated*.  It stands in s_3, and could still earn something there: a truncation says only that
+nobody played on.  An episode whose third step ends it is terminated, although the horizon would
+have stopped it too.  A `Rollout` keeps the two apart.  It says of each step whether the world
+`terminated` the episode there.  Of each episode it says whether the horizon `truncated` it, and
+which `last_state` it reached.
 
-**In numbers.**  A fair coin plays the coin game four times.  Head is the action 0, tail is 1:
+**In numbers.**  A fair coin plays the coin game four times.  Head is the action 0, tail is 1.
+`np.zeros(4, int)` are the first states of four episodes, and `rng` is where the luck comes from:
 
 >>> from minirl.kernel.mdp import coin_game
 >>> fair = np.array([[0.5, 0.5]])
@@ -39,7 +41,8 @@ to end, and `starts` says where each one begins:
 
 Episode i has the steps from `starts[i]` to the one before `starts[i + 1]`.  The last entry of
 `starts` is the number of all steps.  Memory is needed for what was played and for nothing else.  In
-a rectangle with a row per episode, one long episode would make all the others as long.
+a *rectangle*, an array with time downwards and a column per episode, one long episode would make
+all the others as long.
 
 The last episode was cut after three heads.  The sums of the rewards are 0, 0, 1 and 3:
 
@@ -48,9 +51,10 @@ The last episode was cut after three heads.  The sums of the rewards are 0, 0, 1
 
 **What a cut costs.**  With p = ½ the coin game has J = 1.  A horizon of 3 pays for no fourth head,
 so that the mean return of such episodes is only p + p² + p³ = ½ + ¼ + ⅛ = 0.875.  The missing 0.125
-has a place.  With the chance p³ = ⅛ the episode is cut, and there the game would have begun anew,
+can be found.  With the chance p³ = ⅛ the episode is cut, and there the game would have begun anew,
 worth J on average: ⅛ · 1 = 0.125.  A learner that takes a truncated episode for a terminated one
-loses this.  A learner that knows what the last state is worth adds it, and loses nothing.
+loses this.  A learner that knows what the last state is worth adds it, times γ to the power of the
+number of steps played, and loses nothing.  Here γ is 1.
 
 **Two draws or one.**  A step draws an action from the policy, and then one of its outcomes from the
 world.  A draw needs a random number u that may lie anywhere between 0 and 1, equally likely.  The
@@ -67,41 +71,39 @@ pieces are ½ · ¾ and ½ · ¼, twice:
     | right, leads to 1  | right, 2  | down, leads to 2    | down, 1    |
 
 With u = 2/5 the agent goes right and slips into the hole.  `sampling` shows how to find the piece
-without a search, by a *code* that stands for state, action and outcome together.
+without a search.
 
 **What there is.**
 
     `rollout`        whole episodes, up to a horizon
     `start_states`   the states in which they begin, drawn from the start distribution
     `step`           one step of N worlds, in which the actions may be any
-    `walk`           the steps of N worlds under a policy, for ever: an end leads to a new beginning
+    `walk`           the steps of N worlds under a policy, for ever: each end begins a new episode
     `steps_played`   the same episodes as in `rollout`, but only their states and actions
 
 Time limits belong to `rollout`.  A step does not know the time, unless the world itself has a clock
-(`mdp.unroll`).  Luck is the argument `rng`: a seed, which always gives the same episodes, or a
-`Generator` of NumPy, which goes on from call to call.  Its numbers are dealt out step by step to
-all who play, so that an episode depends on how many play beside it.  With a tuple of such, one for
-each episode, it does not.
+(`mdp.unroll`).  Luck is the argument `rng`: a *seed*, a whole number that always gives the same
+episodes, or a `Generator` of NumPy, which goes on from call to call.  Its numbers are dealt out
+step by step to all episodes, so that an episode depends on how many are played beside it.  With a
+tuple of Generators, one for each episode, it does not.
 
-**Speed.**  One world at a time would be slow in Python.  One array operation moves N worlds, and
-takes as long as ten worlds in a plain loop, however few there are.  So the loop takes its place
-where fewer than ten play.  Episodes that are over drop out, and later steps cost less.  Only the
-next state must be known before the next draw.  Rewards and all else are looked up afterwards, for
-many steps together.
+**Speed.**  One world at a time would be slow in Python, so array operations move all N worlds at
+once.  They have a fixed cost, that of about ten worlds in a plain loop; for fewer than ten worlds
+the loop is used.  Episodes that are over drop out, and later steps cost less.
 
 **Exercises.**  `from minirl.kernel.mdp import coin_game; from minirl.kernel.playing import *`
 1. A fair coin plays 100,000 times, up to 1,000 steps each.  How long is the longest episode?
        play = rollout(coin_game(), [[0.5, 0.5]], np.zeros(100_000, int), horizon=1000, rng=0)
        play.lengths.max()
-2. In a rectangle with a row for each of them, as wide as the longest, which share is filled?
+2. In a rectangle with a column for each of them, as high as the longest, what share is filled?
        play = rollout(coin_game(), [[0.5, 0.5]], np.zeros(100_000, int), horizon=1000, rng=0)
        round(play.states.size / (100_000 * int(play.lengths.max())), 2)
 3. The same seed, once for four episodes and once for six.  Are the first four the same?
        rollout(coin_game(), [[0.5, 0.5]], np.zeros(4, int), horizon=9, rng=0).lengths.tolist()
        rollout(coin_game(), [[0.5, 0.5]], np.zeros(6, int), horizon=9, rng=0).lengths.tolist()
 
-Read next: `gradcheck`, which closes this part; then `evaluation`, which knows exactly what play can
-only estimate.
+Read next: `gradcheck`, which closes this part; then `evaluation`, which computes exactly what play
+can only estimate.
 Source: Sutton and Barto, "Reinforcement learning", 2nd edition, §3.3-3.4; Pardo et al. 2018, "Time
 limits in reinforcement learning", arXiv:1712.00378.
 """
@@ -122,7 +124,7 @@ TOGETHER = 2**13  # So many steps of all worlds are looked up together: they fit
 class Rollout(NamedTuple):
     """N steps of B episodes, laid end to end: episode i owns the steps starts[i] : starts[i + 1].
 
-    Every episode has a step at least.
+    Every episode has at least one step.
     """
 
     states: np.ndarray      # (N,) int, in which each step was taken
@@ -161,11 +163,11 @@ class Rollout(NamedTuple):
         return following
 
     def spread(self, values):
-        """What each episode has, (B,), for each of its steps: (N,)."""
+        """The values (B,) of the episodes, each repeated for all steps of its episode: (N,)."""
         return np.repeat(values, self.lengths)
 
     def totals(self, values):
-        """What each step has, (N,), added up in each episode, in the order of time: (B,)."""
+        """The values (N,) of the steps, added up in each episode in the order of time: (B,)."""
         checks.shape("values", values, self.states.shape)
         return np.bincount(self.episode, values, self.truncated.size)
 
@@ -188,7 +190,7 @@ def rollout(mdp, policy, states, *, horizon, rng):
     policy : (S, A) float
         π(a|s): rows of probabilities, not logits, so that a greedy policy may be played too.
     states : (B,) int
-        In which the episodes begin, see `start_states`.
+        The states in which the episodes begin, see `start_states`.
     horizon : int ≥ 1
         Episodes that have not ended after this many steps are truncated.
     rng : Generator or seed; or a tuple of Generators, one per episode
@@ -239,7 +241,7 @@ def step(mdp, states, actions, rng, *, auto_reset=False):
     states, actions : (N,) int
         Where each world stands, and what is done there, which must be available.
     rng : Generator or seed
-        A Generator advances; a seed would draw the same luck at every call.
+        A Generator advances; a seed draws the same numbers at every call.
     auto_reset : bool
         Whether a world whose episode ended with this step stands on a new first state afterwards.
         Nothing is lost by that: after a termination there is no state to learn from.
@@ -284,7 +286,8 @@ def walk(mdp, policy, states, *, rng):
     """Move N worlds under a policy (S, A), for ever: yields `Moves`, one step at a time.
 
     They begin in `states` (N,).  Where an episode ends, the next one begins at once.  There is no
-    time limit.  A Generator runs ahead of the steps, since many are played together.
+    time limit.  A Generator has advanced further than the steps that were yielded, since many steps
+    are played together.
 
     Examples
     --------
@@ -317,7 +320,7 @@ def walk(mdp, policy, states, *, rng):
 
 
 def steps_played(mdp, policy, states, *, horizon, rng):
-    """The same episodes as those of `rollout`, as `counts.Steps`, where nothing else is wanted.
+    """The same episodes as those of `rollout`, but only their states and actions: `counts.Steps`.
 
     Examples
     --------
@@ -334,8 +337,8 @@ def steps_played(mdp, policy, states, *, horizon, rng):
 def first_states(mdp, numbers):
     """The first state that each uniform number draws from `mdp.start`: int, in the same shape.
 
-    All are drawn from one distribution, so that counting the thresholds that are ≤ u, as
-    (sampling.1) wants it, is a search in a sorted list.
+    (sampling.1) counts the thresholds that are ≤ u.  All numbers draw from one distribution here,
+    so counting is a search in one sorted list.
 
     Examples
     --------
@@ -378,8 +381,8 @@ def _for_episodes(rng, episodes):
 class _Chain(NamedTuple):
     """A world under a policy: in each state one draw decides action and outcome together.
 
-    A code of (sampling.2) stands for a state, an action and an outcome.  Row S is where the dead
-    are, who stay there.
+    A code (see "Codes" in `sampling`) stands for a state, an action and an outcome.  Episodes that
+    are over, "the dead", are in row S and stay there.
     """
 
     draw: object          # sampling.Alias of S + 1 rows
@@ -396,7 +399,7 @@ class _Chain(NamedTuple):
 
     @property
     def dead(self):
-        """The first code of row S: all who live have smaller ones."""
+        """The first code of row S: the living have smaller ones."""
         return self.onward.size - (2 << self.draw.bits)
 
     def codes(self, first, numbers):
@@ -435,12 +438,12 @@ def _begun_again(mdp, chain, rng, code):
 def _play(chain, states, horizon, rng, note):
     """Episodes from start to end or horizon, in phases: the parts of `layout.laid_out`.
 
-    Of a step that was a code c, `note[c]` is written down, and −1 of the dead.
+    For a step with the code c, `note[c]` is written down, and −1 for the dead.
 
-    The dead stay where they are, and after each block of steps they are counted.  Where they are
-    half of those who play, a new phase begins without them, so that at its beginning a block costs
-    at most twice what the living need.  With a generator each, the dead leave with the block in
-    which they die: what an episode draws depends on nobody else.
+    The dead stay where they are, and after each block of steps they are counted.  When half of the
+    phase's episodes are over, a new phase begins without them, so that a block costs at most twice
+    what the living need at its beginning.  Where each episode has its own Generator, the dead leave
+    with the block in which they die, since what an episode draws depends on no other.
     """
     left, rng = checks.whole("horizon", horizon), _for_episodes(rng, states.size)
     note = note.copy()
@@ -460,6 +463,6 @@ def _play(chain, states, horizon, rng, note):
 
 
 def _parts(numbers):
-    """Words (T, N), as many steps at a time as are looked up together."""
+    """Words (T, N) for T steps of N worlds, cut into parts of steps that are looked up together."""
     together = max(1, TOGETHER // numbers.shape[1])
     return (numbers[t:t + together] for t in range(0, len(numbers), together))

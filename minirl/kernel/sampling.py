@@ -56,6 +56,9 @@ other[c] the number of the other one.  Then a draw is
 where ⌊ ⌋ rounds down.  At u = 0.55, K u = 2.2: this is cell 2 at 0.2 of its width.  Since 0.2 < 0.6
 the outcome is 2.  At u = 0.7, K u = 2.8: cell 2 again, at 0.8.  That is the other outcome, 3.
 
+`alias` makes the cells.  Its array `accept` has two equal entries for each cell c, namely c +
+share[c] in units of 2⁻³⁰.  The reasons for both follow below.
+
 >>> cells = alias(prob)
 >>> print((cells.accept[::2] / 2**30 - np.arange(4)).round(4), cells.other)
 [0.4 0.8 0.6 1. ] [2 3 3 3]
@@ -71,16 +74,16 @@ cell 2.  So it lacks 0.4 itself, and the next rich outcome fills it.  All this t
 and two searches in them, for all rows of a table together.
 
 A random *word* of 32 bits is one of 2³² equally likely whole numbers, and u is the word over 2³².
-With outcomes of the probability 0, K is made a power of two.  Then the first bits of the word are
-the number of the cell, and the other bits say where in the cell u lies.  Cells are filled in whole
-words.  So all sums are exact, and each probability is right to K/2³².  An outcome that is rarer
-than half a word, 2⁻³³, is never drawn.
+Outcomes of probability 0 are added until K is a power of two.  Then the first bits of the word are
+the number of the cell, and the other bits say where in the cell u lies.  Here K = 4, so that a cell
+has 2³⁰ words.  Cells are filled in whole words.  So all sums are exact, and each probability is
+right to K/2³².  An outcome that is rarer than half a word, 2⁻³³, is never drawn.
 
 **Codes.**  The cells of a table of many rows are counted row after row: cell c of row s has the
 number s·K + c.  What a draw finds is one number too, its *code* 2 (s·K + c) + coin, where coin is 0
-for the cell's own outcome and 1 for the other.  What follows from a draw is looked up by its code.
-In play a draw also decides from which row the next one is, and only this must be known at once.
-All else is looked up later, for many draws together (`codes`).
+for the cell's own outcome and 1 for the other.  So each cell has two codes, and what follows from a
+draw is looked up by its code.  In play a draw also decides from which row the next one is, and only
+this must be known at once.  All else is looked up later, for many draws together (`codes`).
 
 **Again the same.**  An argument `rng` is a *generator*, a source of random numbers that advances
 with each draw, or a *seed*: a whole number that starts a new generator, always with the same
@@ -126,8 +129,8 @@ def thresholds(prob):
     """The running sums that (sampling.1) compares with, all but the last: (K − 1, …).
 
     The distributions (…, K) are divided by their total, so that a last outcome of probability zero
-    can never be drawn.  Outcomes come first, so that a comparison runs along the many draws and not
-    along the few outcomes.
+    can never be drawn.  In the result the axis of the outcomes comes first, so that a comparison
+    runs along the many draws and not along the few outcomes.
 
     Examples
     --------
@@ -190,11 +193,11 @@ def alias(prob):
 
 
 def codes(table, first, numbers, onward):
-    """What N chains of t draws draw from an `Alias` by words (t, N) uint32: codes (t, N) int.
+    """N chains of t draws from an `Alias`, by `numbers`, words (t, N) uint32: codes (t, N) int.
 
-    The codes of row s begin at 2K·s, and `first` (N,) says where those of the first draws' rows do.
-    After draws of the codes c (N,) the next ones are from the rows that begin at `onward(c)` (N,).
-    Returns the codes, and what `onward` said last.  Nothing is checked.
+    The codes of row s begin at 2K·s, and `first` (N,) holds these beginnings for the rows of the
+    first draws.  After draws of the codes `code` (N,), the next rows begin at `onward(code)` (N,).
+    Returns the codes, and the last result of `onward`.  Nothing is checked.
 
     Examples
     --------
@@ -237,7 +240,7 @@ def generator(rng):
 def generators(rng):
     """One Generator per run, as a tuple, from a list, tuple, range or array with one entry per run.
 
-    Anything else that `generator` accepts means a single run.  A Generator that is named twice is
+    Anything else that `generator` accepts means a single run.  A Generator that comes twice is
     refused: runs that share it would not be independent of each other.
 
     Examples
@@ -263,7 +266,7 @@ def words(rng, count, which):
 
     Examples
     --------
-    A run draws the same, whoever is beside it:
+    With a tuple, a run draws the same whatever other runs are beside it:
 
     >>> both = words(generators([3, 4]), 2, np.array([0, 1]))
     >>> alone = words(generators(4), 2, np.array([0]))
@@ -292,10 +295,10 @@ FEW = 10
 
 
 def codes_of_few(table, first, numbers, onward):
-    """`codes` in plain Python, faster for less than `FEW` chains; `onward` is a table (2·S·K,).
+    """`codes` in plain Python, faster for fewer than `FEW` chains; `onward` is a table (2·S·K,).
 
-    A step of the other form takes as long as ten draws of this loop, however few chains there are.
-    A memoryview hands out Python's own numbers, as a list would, and nothing is copied.
+    A step of `codes` has a fixed cost, about that of ten draws of this loop.  A memoryview hands
+    out Python's own numbers, as a list would, and nothing is copied.
 
     Examples
     --------
