@@ -19,10 +19,11 @@ used.  `whole` and `group_size` return an int, so that 3.0 may stand wherever 3 
 (3, array([[0., 1.]]))
 
 Two kinds of values slip through a careless check.  *NaN*, "not a number", is what 0/0 and ∞ − ∞
-are in NumPy.  It is not smaller than, equal to or larger than any number.  So a check asks whether a
-value is inside the bounds, and refuses it if not.  A check that asked whether it is outside would
-let NaN pass.  *Small integers* have few bits: an int8 holds −128 to 127, and a sum above 127 wraps
-around to the negative numbers.  So `floats` makes floating-point numbers of integers.
+are in NumPy.  It is neither smaller than any number nor equal to one nor larger.  So a check asks
+whether a value is inside the bounds, and refuses it if not.  A check that asked whether it is
+outside would let NaN pass.  *Small integers* have few bits: an int8 holds −128 to 127, and a sum
+above 127 wraps around to the negative numbers.  So `floats` makes floating-point numbers of
+integers.
 
 **Exercises.**  `from minirl.kernel.checks import *`
 1. A fraction must lie in [0, 1].  Is NaN outside?

@@ -85,7 +85,7 @@ Time limits belong to `rollout`.  A step does not know the time, unless the worl
 (`mdp.unroll`).  Luck is the argument `rng`: a *seed*, a whole number that always gives the same
 episodes, or a `Generator` of NumPy, which goes on from call to call.  Its numbers are dealt out
 step by step to all episodes, so that an episode depends on how many are played beside it.  With a
-tuple of Generators, one for each episode, it does not.
+tuple of `Generator`s, one for each episode, it does not.
 
 **Speed.**  One world at a time would be slow in Python, so array operations move all N worlds at
 once.  They have a fixed cost, that of about ten worlds in a plain loop; for fewer than ten worlds

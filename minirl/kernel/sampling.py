@@ -27,7 +27,7 @@ there are.  It cuts the same probabilities into K *cells* of the size 1, each of
 outcome and at most one other.  Then a draw picks a cell, and in it one of the two.
 
 Multiply all probabilities by K, so that they are 1 on average.  An outcome with less than 1 is
-*poor*: it lacks the rest of its cell.  The others are *rich*, and have something to spare:
+*poor*: it lacks the rest of its cell.  The others are *rich*, and may have something to spare:
 
     outcome   0               1               2               3
     K times   0.4             0.8             1.2             1.6
