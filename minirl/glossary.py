@@ -30,6 +30,8 @@ Terms
     loss                       a number that learning is to make small                softmax
     softmax                    exponentials, divided by their sum                     softmax
     batch                      the steps from which a policy learns at one time       counts
+    epoch                      a pass over a batch, in one piece or in minibatches    counts
+    minibatch                  a part of a batch, for one step                        counts
     sparse matrix              a matrix of which only the entries ≠ 0 are kept        counts
     alias method               drawing an outcome by one cell and one coin            sampling
     generator                  where random numbers come from                         sampling
@@ -39,7 +41,9 @@ Terms
     start distribution         where an episode begins, as probabilities              mdp
     tabular                    with numbered states and actions                       mdp
     horizon                    the number of steps after which an episode is cut      playing
+    rectangle                  episodes side by side, time downwards                  playing
     rollout                    a batch of episodes that a policy has played           playing
+    seed                       a number that fixes all random ones                    playing
     terminated, termination    an episode is over: nothing more can be earned         playing
     truncated, truncation      an episode was cut: it would have gone on              playing
     observation                what an environment shows of its state                 environment

@@ -1,6 +1,6 @@
 """What is reinforcement learning, and what has it to do with a language model?
 
-*Chapter 0.  Next: `checks`.*
+*Chapter 0.  Next: `checks`, a side road.*
 
 **A walk.**  Somebody wants to cross a frozen lake from S to G.  F is ice, and H is a hole.
 

@@ -53,8 +53,10 @@ def test_the_chain_of_chapters_visits_each_of_them_once():
     for place, name in enumerate(ORDER):
         number = ["kernel", "exact", "play", "people"].index(PART_OF[name]) + 1 if place else 0
         said = f"Part {number}" + ", a side road" * (name in SIDE_ROADS) if place else "Chapter 0"
-        before = f"  Previous: `{ORDER[place - 1]}`." if place else ""
-        after = f"  Next: `{ORDER[place + 1]}`." if place + 1 < len(ORDER) else ""
+        before, after = (
+            f"  {word}: `{other}`{', a side road' * (other in SIDE_ROADS)}." if other else ""
+            for word, other in (("Previous", place and ORDER[place - 1]),
+                                ("Next", dict(zip(ORDER, ORDER[1:])).get(name))))
         title, _, line, *_ = TEXTS[name].split("\n")
         assert (title[-1] in ".?!", line) == (True, f"*{said}.{before}{after}*"), name
 

@@ -1,6 +1,6 @@
 """What does a policy earn per step, when an episode that ends starts again?
 
-*Part 2, a side road.  Previous: `planning`.  Next: `return_law`.*
+*Part 2, a side road.  Previous: `planning`.  Next: `return_law`, a side road.*
 
 The return asks how much an episode earns until its end.  A robot that works all day, and a learner
 that plays one episode after the other, may rather ask how much is earned *per step*.  Let an

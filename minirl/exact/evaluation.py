@@ -1,6 +1,6 @@
 """Evaluation: what is a policy worth, exactly?
 
-*Part 2.  Previous: `solving`.  Next: `gains`.*
+*Part 2.  Previous: `solving`, a side road.  Next: `gains`, a side road.*
 
 A learner that plays can only estimate what its policy is worth.  With the tables of the world,
 (mdp.1) and (mdp.2), it can be computed: for a fixed policy, every such question is a linear

@@ -1,6 +1,6 @@
 """Planning: which policy is best, and which way is up?
 
-*Part 2.  Previous: `gains`.  Next: `average_reward`.*
+*Part 2.  Previous: `gains`, a side road.  Next: `average_reward`, a side road.*
 
 A policy can be improved in two ways.  A large step takes, in each state, the action that is best if
 the old policy goes on afterwards.  A small step follows the gradient of J.  Large steps arrive in a

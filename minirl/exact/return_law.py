@@ -1,6 +1,6 @@
 """Which returns can an episode have, and how likely is each?
 
-*Part 2, a side road.  Previous: `average_reward`.  Next: `scorecard`.*
+*Part 2, a side road.  Previous: `average_reward`, a side road.  Next: `scorecard`.*
 
 `evaluation` computes the mean of the return.  A mean says little where much hangs on luck, and
 nothing about the largest of several returns.  This chapter computes the whole *law*: the *levels*

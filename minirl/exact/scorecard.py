@@ -1,6 +1,6 @@
 """How good is this policy, measured by the best one?
 
-*Part 2.  Previous: `return_law`.  Next: `optim`.*
+*Part 2.  Previous: `return_law`, a side road.  Next: `optim`.*
 
 A learner hands over a policy.  What does it earn, and how much better could it be?  Both questions
 have exact answers: `evaluation` gives J of any policy, and `planning` the best policy and its J*.

@@ -1,6 +1,6 @@
 """What does a loss need to know of a batch?  A table of summed weights, or one row per string.
 
-*Part 1.  Previous: `layout`.  Next: `sampling`.*
+*Part 1.  Previous: `layout`, a side road.  Next: `sampling`, a side road.*
 
 A *batch* is what a policy learns from at one time: the steps of some episodes, or of some strings.
 A step is here a pair (s, a), a state and the action that was taken in it.  Batches are long, and

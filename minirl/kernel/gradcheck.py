@@ -1,6 +1,6 @@
 """How do we know that a gradient is right?
 
-*Part 1.  Previous: `environment`.  Next: `solving`.*
+*Part 1.  Previous: `environment`, a side road.  Next: `solving`, a side road.*
 
 Every loss of this book returns its gradient, derived by hand and written by hand.  That a policy
 becomes better does not show that the gradient is right: with a wrong factor or a missing term, a

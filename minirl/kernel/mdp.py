@@ -1,6 +1,6 @@
 """What is a world, written down so that one can compute with it?
 
-*Part 1.  Previous: `sampling`.  Next: `playing`.*
+*Part 1.  Previous: `sampling`, a side road.  Next: `playing`.*
 
 This chapter turns the worlds of chapter 0 into a few arrays.  In a *tabular* world the states and
 the actions are numbered.  An action may have several *outcomes*, such as the three directions in

@@ -1,6 +1,6 @@
 """How are episodes drawn from the law of a world, many at once?
 
-*Part 1.  Previous: `mdp`.  Next: `environment`.*
+*Part 1.  Previous: `mdp`.  Next: `environment`, a side road.*
 
 `mdp` wrote a world down as its law.  A learner that learns by experience does not look at the law.
 It plays, and sees only the states that it came through and the rewards that its actions earned.  A

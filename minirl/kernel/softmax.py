@@ -1,6 +1,6 @@
 """How does a policy change when one of its logits moves?
 
-*Part 1.  Previous: `checks`.  Next: `layout`.*
+*Part 1.  Previous: `checks`, a side road.  Next: `layout`, a side road.*
 
 A policy that learns is a table of *logits* θ[s, a] in this book, one real number for each action a
 in each state s.  The *softmax* makes probabilities of each row:

@@ -1,6 +1,6 @@
 """The distance to the reference: exact, estimated, and where the gradient of an estimate leads.
 
-*Part 4.  Previous: `regularised`.  Next: `existence`.*
+*Part 4.  Previous: `regularised`.  Next: `existence`, a side road.*
 
 A policy that is trained on a reward must not forget the reference π_ref that it started from.  What
 it has moved is measured by the KL divergence of *strings* (episodes),

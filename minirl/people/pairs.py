@@ -1,6 +1,6 @@
 """Preferences: pairs of strings of which one was preferred.
 
-*Part 4.  Previous: `fitting`.  Next: `sft`.*
+*Part 4.  Previous: `fitting`, a side road.  Next: `sft`.*
 
 All methods that learn from comparisons have the same data.  `Pairs` holds the strings, and makes
 each matrix when a loss first asks for it.

@@ -1,6 +1,6 @@
 """The reward model: from what people say back to a reward.
 
-*Part 4.  Previous: `existence`.  Next: `calibration`.*
+*Part 4.  Previous: `existence`, a side road.  Next: `calibration`, a side road.*
 
 People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes
 preferences:  y⁺ is preferred to y⁻ with probability σ(R(y⁺) − R(y⁻)).  So the reward can be fitted

@@ -1,6 +1,6 @@
 """RLHF: maximise a reward without leaving the reference, by PPO.
 
-*Part 4.  Previous: `calibration`.  Next: `groups`.*
+*Part 4.  Previous: `calibration`, a side road.  Next: `groups`.*
 
 InstructGPT's third step.  The first (`sft`) made a policy that speaks, the second (`reward_model`)
 a reward from human preferences.  Now the policy should earn reward, but it must not wander off to

@@ -1,6 +1,6 @@
 """How does a learner that values actions choose among them?
 
-*Part 3.  Previous: `prediction`.  Next: `many_learners`.*
+*Part 3.  Previous: `prediction`.  Next: `many_learners`, a side road.*
 
 A learner that plays keeps a table Q(s, a), its estimate of what each action is worth.  How such a
 table is learned is the subject of `q_learning`; here it is given.  The greedy action of a state is

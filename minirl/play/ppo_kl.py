@@ -1,6 +1,6 @@
 """What if the distance from the policy that played had a price, in place of a clip?
 
-*Part 3.  Previous: `ppo`.  Next: `fitting`.*
+*Part 3.  Previous: `ppo`.  Next: `fitting`, a side road.*
 
 A surrogate can be trusted near π_old, the policy that played the batch.  `ppo` removes the
 incentive to go far.  The other form of PPO charges for the distance: a nat costs β, and so

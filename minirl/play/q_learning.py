@@ -1,6 +1,6 @@
 """How does a learner find out what actions are worth, by playing only?
 
-*Part 3.  Previous: `many_learners`.  Next: `reinforce`.*
+*Part 3.  Previous: `many_learners`, a side road.  Next: `reinforce`.*
 
 Planning needs the tables of the world.  A learner that only plays sees one step at a time: in the
 state s the action a paid r and led to s'.  It moves one entry of its table towards what the step
