@@ -138,6 +138,19 @@ def test_a_chosen_string_that_must_become_less_likely():
     assert after[0] < -0.3 and after[1] < after[0] - 1
 
 
+def test_with_one_letter_the_lead_of_the_shorter_string_costs_its_own_probability():
+    """(dpo.5), the chapter's numbers: Δ is −8/9 and −40/9 where π(a|a) = 1/3, and from there to
+    1/4 the quotient grows from 9 to 16, and "aa" falls from 0.222 to 0.188."""
+    strings = [(0, 1), (1, 1), (1, 0)], [(0, 1), (1, 1), (1, 1), (1, 1), (1, 0)]
+    ref, later = np.log([[0.5, 0.5], [2 / 3, 1 / 3]]), np.log([[0.5, 0.5], [3 / 4, 1 / 4]])
+    plus, minus, factor = changes(ref, ref, *strings, beta=1.0)
+    assert [plus / factor, minus / factor] == pytest.approx([-8 / 9, -40 / 9], abs=1e-12)
+    for table, short, quotient in ((ref, 0.222, 9), (later, 0.188, 16)):
+        after_the_first = np.exp(totals(table, [string[1:] for string in strings]))
+        assert round(after_the_first[0], 3) == short
+        assert after_the_first[0] / after_the_first[1] == pytest.approx(quotient, abs=1e-9)
+
+
 def test_in_one_softmax_over_whole_strings_the_chosen_one_cannot_fall():
     """(dpo.5), pitfall 14: it rises by 1 − π(y⁺) + π(y⁻), whatever policy, reference and price"""
     rng = np.random.default_rng(10)

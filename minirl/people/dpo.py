@@ -1,85 +1,135 @@
-"""Direct preference optimisation (DPO): fit the policy to preferences, with no reward model.
+"""Can a policy be fitted to preferences, with no reward model and without writing a string?
 
 *Part 4.  Previous: `grpo`.  Next: `ipo`.*
 
-RLHF first fits a reward to preferences and then looks for the policy that trades it against the KL
-to a reference.  Can one step do both?  The optimal policy of (regularised.1) for a reward R of
-whole strings is π(y) = π_ref(y) e^{R(y)/β}/Z.  Take logarithms and solve for the reward:
+RLHF learns in two steps.  It fits a reward to preferences (`reward_model`), and then it looks for
+the policy that trades this reward against the KL to the reference (`rlhf`, `grpo`).  The second
+step has a known answer.  *Direct preference optimisation* (DPO) uses it to do both in one fit.
+
+**The answer, solved for the reward.**  Take one state whose actions are all the strings y.  By
+(regularised.2) the best policy for the reward R and the price β is
+
+    π(y) = π_ref(y) exp(R(y)/β) / Z,   Z = Σ_y π_ref(y) exp(R(y)/β).
+
+Take logarithms, log π(y) = log π_ref(y) + R(y)/β − log Z, and solve for R(y):
 
     R(y) = β h(y) + β log Z,   h = log π − log π_ref.                                        (dpo.1)
 
-So a policy *is* a reward model, up to the constant β log Z, which no preference can see.  The
-*log-ratio* h of a string is the sum of those of its steps, and β h is its *implicit reward*.  Put
-it into the Bradley–Terry regression (reward_model.1), for pairs (chosen y⁺_i, rejected y⁻_i):
+The *log-ratio* h of a string is the sum over its steps, the end symbol included.  So a policy is a
+reward model, up to a constant: β h(y) is its *implicit reward*.  In a large language nobody can
+compute the sum Z.  But it is the same for all strings, and cancels in a difference:
+
+    R(y⁺) − R(y⁻) = β h(y⁺) + β log Z − β h(y⁻) − β log Z = β [h(y⁺) − h(y⁻)].
+
+Bradley–Terry raters see only that difference.  So put it into their loss (reward_model.1), for B
+pairs of a chosen string y⁺_i and a rejected one y⁻_i:
 
     L = −(1/B) Σ_i log σ(m_i),   m_i = β [h(y⁺_i) − h(y⁻_i)].                                (dpo.2)
 
-With D = X⁺ − X⁻ of (counts.3), m = β D h.  So this is the loss of `reward_model` at the table β h,
-whose derivative in log π is β, and
+**In numbers.**  The reference gives three strings ½ ¼ ¼, they earn 0, log 2 and log 4, and β = 1.
+Then π_ref e^R is ½ ½ 1, so that Z = 2, and the best policy is ¼ ¼ ½.  Its implicit rewards are log
+½ = −log 2, log 1 = 0 and log 2.  Each is the true one less log Z = log 2, as (dpo.1) says.
 
-    G = ∂L/∂log π = −(β/B) Dᵀ σ(−m).                                                         (dpo.3)
+The third string is log 4 ahead of the first, so it wins a share σ(log 4) = 4/(4 + 1) of their
+comparisons, four of five.  DPO begins at the reference.  There h = 0 and m = 0, and the loss is log
+2 for every pair.  A pair has the derivative −β σ(0) = −β/2 in log π of its chosen string, and β/2
+in that of the other.  For the third string that makes (4 − 1)(−½)/5 = −0.3.  At the best policy m =
+log 4.  Each of the four pairs has −σ(−log 4) = −1/5 for the third string, and the fifth pair has
+σ(log 4) = 4/5.  The sum is 0.  (Here the entries of G sum to 0, so that it is the gradient.)
 
-A pair that the policy already ranks well, m_i ≫ 0, stops pushing.  Log-probabilities of strings are
-sums over steps, the end symbol included; a mean over the length would be another method (`simpo`).
+>>> from minirl.people.pairs import choices
+>>> reference, best = np.log([[0.5, 0.25, 0.25]]), np.log([[0.25, 0.25, 0.5]])
+>>> D = choices([2, 2, 2, 2, 0], [0, 0, 0, 0, 2], 3).difference
+>>> loss, grad = dpo_loss(reference, reference, D, beta=1.0)
+>>> print(round(loss, 4), -grad.round(4))
+0.6931 [[-0.3  0.   0.3]]
+>>> print(bool(abs(dpo_loss(best, reference, D, beta=1.0)[1]).max() < 1e-9))
+True
 
-*What it finds.*  With Bradley–Terry raters and enough pairs, m is the rater's own margin.  Then the
-implicit reward is the true one, and the policy is the optimum of RLHF: in the mean over the raters'
-answers the gradient vanishes there, pair by pair.  That holds where the policy can be that optimum.
-A bigram can, if the reward is a table and strings end by themselves; not if they are cut after a
-fixed length.  On the running example 100,000 pairs give 98 % of what there is to gain.
+**As matrices.**  D = X⁺ − X⁻ of (counts.3) has a row per pair and a column per entry (s, a).  In
+code `ratios` is the table h, and `ratios.ravel()` lays its rows end to end: m = β D h is `beta * (D
+@ ratios.ravel())`.  log σ is `log_sigmoid` of (softmax.6).  Since d log σ(m)/dm = σ(−m), and
+∂m_i/∂log π(a|s) = β D[i, (s, a)], the chain rule gives
+
+    G = ∂L/∂log π = −(β/B) Dᵀ σ(−m),                                                         (dpo.3)
+
+laid out as a row, and reshaped into a table.  A pair that the policy ranks well, m_i ≫ 0, stops
+pushing.
+
+**What it finds.**  Let y⁺ win a share `wins` of its comparisons with y⁻.  The derivative in their m
+is −wins σ(−m) + (1 − wins) σ(m) = σ(m) − wins, since σ(−m) = 1 − σ(m).  It is zero where σ(m) =
+wins.  With Bradley–Terry raters and enough pairs m is then the true difference of rewards, and the
+policy is the optimum of RLHF, if it can be that.  A bigram can where the reward is a table and
+strings end by themselves; not if they are cut after a fixed length.  On the running example 100,000
+pairs give 98 % of what there is to gain.  Of all constants that raters cannot see, the implicit
+reward has the one for which π sums to 1.
 
 *Label smoothing* (conservative DPO) believes that a share `smoothing` of the answers is wrong,
 
     L = −(1/B) Σ_i [(1 − smoothing) log σ(m_i) + smoothing · log σ(−m_i)].                   (dpo.4)
 
-Where y⁺ wins a share `wins` of the comparisons with y⁻, this wants σ(m) = smoothing + (1 − 2 ·
-smoothing) wins.  So it asks no pair for more than log((1 − smoothing)/smoothing).  But it does not
-undo the raters' errors.  If a share `turned` of the answers was turned round, then y⁺ seems to win
-a share turned + (1 − 2 · turned) wins already, and smoothing does it a second time.  Robust DPO
-undoes them (Chowdhury et al. 2024).  For each pair it takes [turned · log σ(−m) − (1 − turned)
-log σ(m)]/(1 − 2 · turned), which in the mean over turned and unturned answers is −log σ(m) for the
-answer as it was meant.  (TRL's `label_smoothing` is this share in its loss "robust"; its loss
-"sigmoid" ignores it.)
+A pair has the derivative σ(m) − 1 + smoothing in m, which puts σ(m) at smoothing + (1 − 2 ·
+smoothing) wins.  So no pair is asked for more than log((1 − smoothing)/smoothing).  Errors that the
+raters made are not undone by this, but made again; *robust DPO* undoes them (`errata`).
 
-*Why the chosen string may fall.*  Only the difference of two log-probabilities is trained.  A small
-step against the gradient of one pair moves them, up to a common factor, by
+**The chosen string may fall.**  In a language with the letter a only, π(a|a) = 1/3 and π(end|a) =
+2/3.  "aa" is preferred to "aaaa".  After the first letter their probabilities are
+
+    π(a|a)   "aa"                 "aaaa"                quotient
+    1/3      1/3 · 2/3 = 2/9      (1/3)³ 2/3 = 2/81     9
+    1/4      1/4 · 3/4 = 3/16     (1/4)³ 3/4 = 3/256    16
+
+The quotient is 1/π(a|a)², so only a smaller π(a|a) can raise it.  But π(a|a) (1 − π(a|a)) is
+largest at ½.  So "aa" must fall, here from 0.222 to 0.188, and "aaaa" falls further.  In general a
+small step against the gradient of (dpo.2) for one pair moves the logits by a multiple of ∇log π(y⁺)
+− ∇log π(y⁻).  Up to that factor, where ⟨ , ⟩ sums the products of the entries,
 
     Δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
     Δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
 
-The first may be negative: where both take the same steps and the rejected string takes them more
-often, its gradient points the same way and is longer, and the way down for y⁻ is a way down for y⁺.
-In one softmax over *whole* strings it cannot be.  There ∇log π(y) is 1{y} − π, the difference of
-the two is 1{y⁺} − 1{y⁻}, and Δ log π(y⁺) is 1 − π(y⁺) + π(y⁻) > 0.  On the running example the fit
-to 20,000 pairs lowers the chosen strings by about 0.37 nats on average and the rejected ones by 2.
-That is no bug, and `preference_metrics` shows it.
+In the row of a, "aa" has the gradient (1, 1) − 2 (1/3, 2/3) = (1/3, −1/3) for a and end, and "aaaa"
+has (3, 1) − 4 (1/3, 2/3) = (5/3, −5/3): the same direction, five times as long.  So Δ is 2/9 − 10/9
+= −8/9, and 10/9 − 50/9 = −40/9.  (The rows before are alike, and cancel.)  In one softmax over
+*whole* strings the chosen one rises: ∇log π(y) is 1 at y, less π (softmax.2), and Δ log π(y⁺) = 1 −
+π(y⁺) + π(y⁻) > 0.  On the running example the fit to 20,000 pairs lowers the chosen strings by
+about 0.37 nats on average and the rejected ones by 2.  That is no bug, and `preference_metrics`
+shows it.
 
-*What few pairs do.*  If y⁺ always wins, the loss falls for ever as m grows: the KL that β is
-meant to charge for is never paid, since DPO knows the policy on the strings of the pairs only
-(`ipo` is the answer of Azar et al.).  With a table over letters *one* step that occurs in chosen
-strings only may be enough: if nothing else holds its row, it is sent to probability one.  `pull`
-attracts the logits to the reference, (fitting.2) with weight pull/B.  Without it 300, 3,000 or
-20,000 pairs of the running example make strings of dozens of letters, of billions, without an end
-or without a letter (the reference has 5.9), and all are worth far less than the reference.  There
-is no minimum; where the fit stops is the solver's choice.  With a pull of 2 they give about a
-third, 73 and 93 % of what there is to gain.
+**What few pairs do.**  If y⁺ always wins, the loss falls for ever as m grows, and nothing charges
+for the KL: DPO knows the policy on the strings of its pairs only.  In a table over letters *one*
+step that occurs in chosen strings only may be sent to probability one.  A *pull* adds (pull/(2B)) Σ
+(θ − θ_ref)² to the loss.  Without it 300, 3,000 or 20,000 pairs of the running example make strings
+of dozens of letters, of billions, without an end or without a letter (the reference has 5.9), all
+worth far less than the reference.  There is no minimum; where the fit stops is the solver's choice.
+With a pull of 2 they give about a third, 73 and 93 % of the gain.
 
-DPO is derived from the optimum (dpo.1), whatever algorithm would have found it, and from
-Bradley–Terry.
+**Exercises.**  `from minirl.people.dpo import *; from minirl.people.pairs import choices; from
+minirl.kernel.softmax import log_softmax`
+1. Action 1 wins three comparisons of four.  How likely does DPO make it, at three prices?
+       won, even = choices([1, 1, 1, 0], [0, 0, 0, 1], 2), np.zeros((1, 2))
+       for beta in 0.1, 1, 10: np.exp(log_softmax(fit_dpo(even, won, beta=beta, pull=0).x)).round(2)
+2. A pair is ranked rightly already, by m = 3.  Where does smoothing by 0.1 push its logits?
+       pair, ahead = choices([1], [0], 2).difference, np.array([[0., 3.]])
+       -dpo_loss(ahead, np.zeros((1, 2)), pair, beta=1.0, label_smoothing=0.1)[1].round(3)
+3. The last of three strings is in no pair.  What becomes of its probability of 0.1?
+       reference, won = np.log([[0.1, 0.8, 0.1]]), choices([0, 0, 0, 1], [1, 1, 1, 0], 3)
+       np.exp(log_softmax(fit_dpo(reference, won, beta=1.0, pull=0).x)).round(3)
 
-Read first: `counts`, `regularised`, `reward_model`.  Compare: `rlhf`.  Read next: `ipo`.
+Read next: `ipo`, for raters who never doubt.
 Source: Rafailov et al. 2023, arXiv:2305.18290, eqs. 5 and 7; Mitchell 2023, "A note on DPO with
 noisy preferences and relationship to IPO", for (dpo.4); Chowdhury et al. 2024, arXiv:2403.00409.
 """
 
+from numbers import Real
+
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.kernel.softmax import backward, log_ratios
+from minirl.kernel.softmax import backward, log_ratios, log_sigmoid
 from minirl.people.calibration import accuracy
 from minirl.people.fitting import mean_squares, minimise_near
-from minirl.people.pairs import check_difference, check_pairs, check_possible, reward_margins
-from minirl.people.reward_model import bradley_terry_loss
+from minirl.people.pairs import (check_difference, check_pairs, check_possible, reward_margins,
+                                 shares)
 
 
 def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_weights=None):
@@ -115,12 +165,19 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     0.6931 [[ 0.25 -0.25]]
     """
     checks.positive("beta", beta)
+    if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:
+        raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
     check_possible("difference", D, logp)
-    loss, slope = bradley_terry_loss(beta * ratios, D, label_smoothing=label_smoothing,
-                                     pair_weights=pair_weights)
-    return loss, backward(logp, beta * slope)
+    w = shares(pair_weights, D.shape[0])  # 1/B each, if nothing else is said
+    m = beta * (D @ ratios.ravel())
+    right = log_sigmoid(m)
+    wrong = right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
+    loss = -(w * ((1 - label_smoothing) * right + label_smoothing * wrong)).sum()
+    # (dpo.3); with smoothing, (1 − smoothing) σ(−m) − smoothing σ(m) = σ(−m) − smoothing.
+    G = -beta * (D.T @ (w * (np.exp(wrong) - label_smoothing)))
+    return loss, backward(logp, G.reshape(logp.shape))
 
 
 def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
