@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from languages import all_strings, pairs_of
+from languages import all_strings, pairs_of, preference_pairs, running_example
 from scipy import sparse
 
 from minirl.kernel import counts
@@ -93,3 +93,16 @@ def test_margins_within_the_rounding_of_their_own_sum_are_ties(rng):
         assert reward_margins(counts.Difference(*two), [[1e6, 0.3 - 1e6, 0.1, 0.2]]) == 0.0
         assert reward_margins(counts.Difference(*two), [[1e6, 0.4 - 1e6, 0.1, 0.2]]) != 0.0
     assert reward_margins(choices([0], [1], 2).difference, [[1, 0]]).tolist() == [1.0]
+
+
+def test_the_pairs_of_the_running_example_as_the_chapter_describes_them():
+    """The better string is rejected in every fourth pair; a row of D has 14 entries of 729."""
+    pairs = preference_pairs(10_000, 1)
+    m = reward_margins(pairs.difference, running_example().world.mean_reward)
+    assert len(pairs) == 10_000 and pairs.identical == 11
+    assert (m < 0).mean() == pytest.approx(1 / 4, abs=0.01)
+    assert (m == 0).mean() == pytest.approx(1 / 20, abs=0.005)
+    assert pairs.difference.shape[1] == 729
+    assert pairs.difference.nnz / len(pairs) == pytest.approx(14, abs=0.2)
+    same = [i for i in range(len(pairs)) if pairs.select([i]).identical]
+    assert len(same) == 11 and not abs(pairs.difference[same]).sum()

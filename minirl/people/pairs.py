@@ -1,23 +1,111 @@
-"""Preferences: pairs of strings of which one was preferred.
+"""What do people say about strings, and how does a method read it?
 
 *Part 4.  Previous: `fitting`, a side road.  Next: `sft`.*
 
-All methods that learn from comparisons have the same data.  `Pairs` holds the strings, and makes
-each matrix when a loss first asks for it.
+The learners of Part 3 were paid by a world.  No world pays for a text, and people cannot say that
+it is worth 0.417 and mean the same tomorrow.  But they can do three other things, and Part 4 learns
+from them.  Whoever does one of them is a *rater*.
 
-    D = X⁺ − X⁻   reward model, DPO, IPO        `difference`, of (counts.3)
-    X⁺, X⁻        KTO                           `counts`, of (counts.2)
-    M⁺, M⁻        SimPO, ORPO                   `means`, of (counts.4)
+    a rater says                   called            a method counts     chapters
+    write like this: ab            a demonstration   N                   sft
+    I prefer ab to aa              a preference      D = X⁺ − X⁻         reward_model dpo ipo
+                                                     M⁺ and M⁻           simpo orpo
+    I like ab; I do not like aa                      X⁺ and X⁻           kto
 
-A fit takes the `Pairs`, and a loss takes the matrix.  A loss of D takes `counts` as well, which are
-D without its being written.  For one evaluation of a thousand pairs or more that halves the time;
-a fit to strings of seven letters would take 1.45 times as long.
+A *demonstration* is a string that is to be imitated.  A *preference* is a pair of strings of which
+one was preferred: the *chosen* one, y⁺, to the *rejected* one, y⁻.  Often both answer one *prompt*,
+a text that somebody else has written.  The steps of the prompt belong to neither string; the
+strings start in the state in which the prompt ends.  The other chapters of this part have a reward
+of strings already: a rule, or what `reward_model` has learned from preferences.
 
-Given another matrix, a loss would fit something else without a word.  So it looks at the first
-rows, which costs next to nothing: D has negative entries, X holds whole numbers and none of them is
-negative, and the rows of M sum to 1.
+**Three pairs over two letters.**  As in `counts`, the states are start, a and b, the actions are
+end, a and b, and both are numbered 0, 1, 2.
 
-Read first: `counts`.  Read next: `reward_model`, `dpo`.
+    pair   chosen                        rejected
+    1      ab: start→a  a→b  b→end       aa: start→a  a→a  a→end
+    2      b:  start→b  b→end            aa: start→a  a→a  a→end
+    3      ab: start→a  a→b  b→end       b:  start→b  b→end
+
+`Pairs` takes the steps of the three chosen strings, end to end, and those of the three rejected
+ones:
+
+>>> chosen = counts.steps([0, 1, 2, 0, 2, 0, 1, 2], [1, 2, 0, 2, 0, 1, 2, 0], [0, 3, 5, 8], (3, 3))
+>>> rejected = counts.steps([0, 1, 1, 0, 1, 1, 0, 2], [1, 1, 0, 1, 1, 0, 2, 0], [0, 3, 6, 8],
+...                         (3, 3))
+>>> pairs = Pairs(chosen, rejected)
+
+The matrix D of (counts.3) has a row per pair.  It counts a step of the chosen string as 1 and one
+of the rejected string as −1:
+
+           start           a               b
+           end  a   b      end  a   b      end  a   b
+    1       0   0   0      −1  −1   1       1   0   0
+    2       0  −1   1      −1  −1   0       1   0   0
+    3       0   1  −1       0   0   1       0   0   0
+
+>>> print(pairs.difference.toarray().astype(int))
+[[ 0  0  0 -1 -1  1  1  0  0]
+ [ 0 -1  1 -1 -1  0  1  0  0]
+ [ 0  1 -1  0  0  1  0  0  0]]
+
+In pair 1 both strings begin with a.  That step cancels, so the pair says nothing about it.  Row 1
+is the sum of rows 2 and 3: if ab leads b and b leads aa, then ab leads aa by both leads together.
+What strings lead by is the *margin* m of the pair.  It can be taken in every table that is summed
+over steps.  Say that a→b earns 2, b→end earns 1, and all else earns nothing.  Then ab earns 3, aa
+earns 0 and b earns 1, which makes the margins 3, 1 and 2:
+
+>>> print(reward_margins(pairs.difference, [[0, 0, 0], [0, 0, 2], [1, 0, 0]]))
+[3. 1. 2.]
+
+With log π in the place of this table, m is log π(y⁺) − log π(y⁻).  Some methods compare means per
+step instead of sums, to be fair to long strings.  Their matrices are M⁺ and M⁻ of (counts.4).  The
+steps of ab count ⅓ each, and those of b ½.  Here are the chosen strings of pairs 1 and 2:
+
+>>> print(pairs.means[0].toarray()[:2].round(2))
+[[0.   0.33 0.   0.   0.   0.33 0.33 0.   0.  ]
+ [0.   0.   0.5  0.   0.   0.   0.5  0.   0.  ]]
+
+**Where the pairs of this book come from.**  The reference writes both strings, and a program
+chooses.  It has a reward R that we know, so we can say how much a method has learned.  Like a
+person it errs, mostly where two strings are worth about the same.  With the logistic function σ, it
+prefers y_1 to y_2 with probability σ(R(y_1) − R(y_2)).  For rewards that are equal this is ½, and
+for margins of 1 and 3 it is
+
+>>> from minirl.kernel.softmax import log_sigmoid
+>>> print(np.exp(log_sigmoid(np.array([1.0, 3.0]))).round(3))
+[0.731 0.953]
+
+(`reward_model` says more about this law, and `toy_lm.raters` knows raters who are careless or
+undecided.)  In 10,000 pairs of the running example the better string is rejected in every fourth
+pair, and the two are worth the same in every twentieth.  In 11 pairs they are one and the same
+string (`identical`).  Such a pair says nothing; D has a row of zeros for it.
+
+**What it costs.**  D has 729 columns in the running example, and a row has 14 entries, one for each
+step of its two strings.  Each matrix is made when a loss first asks for it.  A fit takes the
+`Pairs`, and a loss takes a matrix.  A loss of D takes X⁺ and X⁻ as well (`Pairs.counts`).  They
+need not be written, since the steps already are their rows, so for a single product they are
+faster.  A fit asks for hundreds of products, and then it pays to write D.
+
+**When it fails.**  A pair only says which string is better, never how good either is.  It says
+nothing about steps that neither string takes.  Given a matrix of another kind, a loss would fit
+something else without a word.  So each loss looks at the first rows: D has negative entries, X
+holds whole numbers and none of them is negative, and the rows of M sum to 1.
+
+**Exercises.**  `from minirl.people.pairs import *`
+1. "abaab" was preferred to "aabab".  Are the strings identical, and what can a bigram learn?
+       pair = Pairs(counts.steps([0, 1, 2, 1, 1, 2], [1, 2, 1, 1, 2, 0], [0, 6], (3, 3)),
+                    counts.steps([0, 1, 1, 2, 1, 2], [1, 1, 2, 1, 2, 0], [0, 6], (3, 3)))
+       pair.identical, int(abs(pair.difference.toarray()).sum())
+2. One rater prefers 0 to 1, another one 1 to 2, and a third one 2 to 0.  What do they say together?
+       choices([0, 1, 2], [1, 2, 0], 3).difference.sum(axis=0).tolist()
+3. All rewards are raised by 1000, so that two strings earn 1003 and 1002.  How often does the rater
+   reject the better one?
+       from minirl.kernel.softmax import log_sigmoid
+       round(float(np.exp(log_sigmoid(np.array(1002.0 - 1003.0)))), 4)
+
+Read next: `sft`, which imitates demonstrations.
+Source: Christiano et al. 2017, "Deep reinforcement learning from human preferences",
+arXiv:1706.03741; Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3.
 """
 
 from dataclasses import dataclass
@@ -28,7 +116,7 @@ from scipy import sparse
 
 from minirl.kernel import checks, counts
 
-HEAD = 32  # This many rows tell what a matrix is.
+HEAD = 32  # So many rows are looked at to see what kind of matrix it is.
 
 
 @dataclass(frozen=True, eq=False)
