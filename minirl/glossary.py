@@ -105,7 +105,7 @@ Terms
     A2C                        an actor-critic that plays many episodes at once       actor_critic
     actor-critic               a policy judged step by step by a value table          actor_critic
     critic                     that value table                                       actor_critic
-    entropy bonus              a price for making up one's mind                       actor_critic
+    entropy bonus              a reward for staying undecided                       actor_critic
     importance sampling        weighting what one policy did by another's odds        surrogate
     surrogate                  what a batch says about a policy that did not play it  surrogate
     clip fraction              the share of steps whose gradient the clip has stopped  ppo
