@@ -115,7 +115,7 @@ minirl.kernel.softmax import log_softmax`
        reference, won = np.log([[0.1, 0.8, 0.1]]), choices([0, 0, 0, 1], [1, 1, 1, 0], 3)
        np.exp(log_softmax(fit_dpo(reference, won, beta=1.0, pull=0).x)).round(3)
 
-Read next: `ipo`, for raters who never doubt.
+Read next: `ipo`, for raters who are always sure.
 Source: Rafailov et al. 2023, arXiv:2305.18290, eqs. 5 and 7; Mitchell 2023, "A note on DPO with
 noisy preferences and relationship to IPO", for (dpo.4); Chowdhury et al. 2024, arXiv:2403.00409.
 """

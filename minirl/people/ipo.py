@@ -1,60 +1,116 @@
-"""IPO: DPO for raters who never doubt.
+"""What should a policy learn from raters who are always sure?
 
 *Part 4.  Previous: `dpo`.  Next: `kto`.*
 
-DPO lets a margin grow until σ(m) is the share of comparisons that y⁺ won.  If it won all of them,
-no margin is enough.  Each pair of a data set was usually compared once, so each was won by all, and
-only what the policy cannot express, or a pull, keeps the margins finite.  Identity preference
-optimisation asks every pair for the same finite lead instead, with the log-ratios h of (dpo.1):
+DPO lets a margin grow until σ(m) is the share of the comparisons that y⁺ won.  Most pairs of a data
+set are compared only once, so that one string has won all of its comparisons.  The share is 1, and
+no finite margin is enough.  *Identity preference optimisation* (IPO) asks every pair for the same
+finite lead instead.
 
-    L = (1/B) Σ_i (h⁺_i − h⁻_i − 1/(2τ))²,   h⁺_i = h(y⁺_i),   h⁻_i = h(y⁻_i).               (ipo.1)
+**In numbers.**  Two strings are equally likely under the reference, and y⁺ was preferred.  Let h =
+log π − log π_ref as in (dpo.1), and call h(y⁺) − h(y⁻) the lead, in nats.  Here it is log(π(y⁺)/
+π(y⁻)), so that π(y⁺) = σ(lead).  With β = 1 the margin of DPO is the lead itself, and its loss
+falls for ever.  The reference is forgotten, although the price of a nat is not small.  Now take the
+square of what is missing to a lead of 1:
 
-With D = X⁺ − X⁻ of (counts.3), h⁺ − h⁻ = D h for the table h = log π − log π_ref, so
+    lead                0       1       2       4       8
+    π(y⁺)               0.5     0.731   0.881   0.982   1.000
+    DPO, −log σ(lead)   0.693   0.313   0.127   0.018   0.000
+    IPO, (lead − 1)²    1       0       1       9       49
+
+The square is least at a lead of 1, and a pair that leads by more is called back.
+
+>>> from minirl.people.dpo import dpo_loss
+>>> from minirl.people.pairs import choices
+>>> even, D = np.zeros((1, 2)), choices([1], [0], 2).difference
+>>> for lead in 0.0, 1.0, 2.0, 4.0, 8.0:
+...     x = np.array([[0.0, lead]])
+...     print((1 / (1 + np.exp(-lead))).round(3), dpo_loss(x, even, D, beta=1.0)[0].round(3),
+...           ipo_loss(x, even, D, beta=0.5)[0].round(3))
+0.5 0.693 1.0
+0.731 0.313 0.0
+0.881 0.127 1.0
+0.982 0.018 9.0
+1.0 0.0 49.0
+
+**The loss.**  The lead is written 1/(2τ), and so a dear nat, a large τ, asks for little.  For B
+pairs, with h⁺_i = h(y⁺_i) and h⁻_i = h(y⁻_i),
+
+    L = (1/B) Σ_i (h⁺_i − h⁻_i − 1/(2τ))².                                                   (ipo.1)
+
+In the example τ = ½.  (In code τ is called `beta`, as in TRL.)  With D = X⁺ − X⁻ of (counts.3), the
+leads are D h for the table h = log π − log π_ref.  The derivative of a square is twice what is
+squared, and that of a lead in log π is its row of D:
 
     G = ∂L/∂log π = (2/B) Dᵀ (D h − 1/(2τ)).                                                 (ipo.2)
 
-The loss is quadratic in h: a pair that leads by too much is called back.  τ goes by the name `beta`
-here, as in TRL, which means that the price of DPO does not carry over (see below).
+**Three strings.**  A always beats B, B always beats C, and A always beats C.  At τ = 1 each pair
+asks for a lead of ½.  They cannot all have it, since the leads of A on B and of B on C add up to
+that of A on C.  If each of the first two is `lead`, the third is twice that, and 2 (lead − ½)² + (2
+lead − ½)² has the derivative 4 (lead − ½) + 4 (2 lead − ½), which is zero at lead = 1/3.
 
-*What it finds.*  Let the pairs be drawn from a distribution μ, both strings independently, and let
-wins(y, y') be the probability that y beats y'.  A pair enters both ways round, as (y, y') with
-weight wins(y, y') and as (y', y) with 1 − wins(y, y').  The weighted squares are least where h(y) −
-h(y') is the mean of their targets, (2 wins(y, y') − 1)/(2τ).  Set the derivative in h(y) to zero,
-and h(y) − E h(y') is the mean over y' ~ μ of these targets, which is wins(y)/τ − 1/(2τ), with
-wins(y) the probability to beat a string of μ.  So where the policy is free to give every string any
-probability,
+>>> fit = fit_ipo(np.zeros((1, 3)), choices([0, 1, 0], [1, 2, 2], 3), beta=1.0, pull=0)
+>>> print((fit.x - fit.x[0, 2]).round(4))
+[[0.6667 0.3333 0.    ]]
+
+**What it finds** in general.  Draw both strings of each pair from a distribution μ, independently,
+and let wins(y, y') be the chance that y beats y', with ½ for y' = y.  A pair enters the loss with
+the weight wins(y, y') as (y, y'), and with the weight 1 − wins(y, y') as (y', y).  Let the lead be
+h(y) − h(y').  The two squares are (lead − 1/(2τ))² and (−lead − 1/(2τ))², and half of the
+derivative of their weighted sum in the lead is
+
+    wins(y, y') (lead − 1/(2τ)) + (1 − wins(y, y')) (lead + 1/(2τ))
+        = lead − (2 wins(y, y') − 1)/(2τ).
+
+If the policy is free to give every string any probability, the mean of this over y' is zero for
+each y.  Let E stand for that mean, and wins(y) for E wins(y, y'), the chance to beat a string of μ.
+Then h(y) − E h(y') = wins(y)/τ − 1/(2τ).  Only h(y) and wins(y)/τ depend on y, so that
 
     π(y) = π_ref(y) exp(wins(y)/τ) / Z,   wins(y) = Σ_{y'} μ(y') wins(y, y').                (ipo.3)
 
-It is the optimum of E[wins(y)] − τ KL: not of the reward but of the chance to win, which no reward
-can raise above one.  Therefore Z exists for every τ, and log-ratios differ by 1/τ at most, also
-where preferences are deterministic.  The price is that the scale of the reward is lost.  Where the
-rewards of all strings are near one another, σ(m) ≈ 1/2 + m/4 makes wins(y) ≈ R(y)/4 + constant, so
-that (ipo.3) is the optimum of RLHF for
+This is (regularised.2) with the chance to win as the reward and τ as the price.  In the example μ
+is even, A has wins = (½ + 1 + 1)/3 = 5/6, B ½ and C 1/6: the leads are 1/3.  No chance exceeds 1.
+So Z exists for every τ, and log-ratios differ by 1/τ at most, however sure the raters are.
+
+**The price** is that the scale of the reward is lost: a string that always wins by a little counts
+as much as one that always wins by far.  Let the raters be Bradley–Terry's.  Where the rewards of
+all strings are near one another, σ(m) ≈ ½ + m/4, since the slope of σ at 0 is ¼.  Then wins(y) is
+R(y)/4 plus a constant, and exp(wins(y)/τ) is proportional to exp(R(y)/(4τ)).  The optimum of RLHF
+has exp(R(y)/β), so that the two are the same for
 
     τ = β/4.                                                                                 (ipo.4)
 
 Farther away a good string is told from a very good one by less than it deserves.  On the running
 example 100,000 pairs give 90 % of what there is to gain at τ = β/4, and 45 % at τ = β.
 
-*What stays finite* is the margin.  With a table over letters that is not enough: fitted to few
-pairs, it may rank nearly all of them rightly and yet give long strings, which were in none of them,
-nearly all the probability.  With 300 pairs of the running example and no pull it does.  Even with a
-pull of 2 the policy is then worth less than the reference: squares that ask for leads of 1/(2τ) = 4
-nats outweigh it, for they curve by 2 where the loss of DPO curves by β²/4 at most.
+*What stays finite* is the lead.  With a table over letters that is not enough.  Fitted to 300 pairs
+of the running example without a pull, it ranks nearly all of them rightly and yet gives nearly all
+probability to long strings, which were in none of them.  Even with the pull of 2 (`dpo`) the policy
+is then worth less than the reference.  Squares that ask for leads of 1/(2τ) = 4 nats outweigh it:
+their second derivative in the lead is 2, where that of DPO's loss is β²/4 at most.
 
-*Pairs collapse.*  Of all losses on preferences only this one needs no pair by itself.  Multiply out
-the squares of (ipo.1):
+**Pairs collapse.**  Multiply out the squares of (ipo.1).  With 1 for a column of B ones,
 
     L = hᵀ square h − (1/τ) meanᵀ h + 1/(4τ²),   square = DᵀD/B,   mean = Dᵀ1/B.             (ipo.5)
 
-So B pairs are one square table and one vector, made once, as the steps of a batch are one table in
-(counts.1).  A fit of 100,000 pairs of the running example then takes a quarter of the time.
+So B pairs are one square table and one vector, made once, as a batch is one table in (counts.1).
+Of the losses on preferences only this one collapses.  A fit of 100,000 pairs of the running example
+then takes a quarter of the time.
 
-The paper's formula has sums, as here.  Its authors' results are those of means over the length, by
-which TRL divides.
+**Exercises.**  `from minirl.people.ipo import *; from minirl.people.pairs import choices; from
+minirl.kernel.softmax import log_softmax`
+1. Action 1 was preferred once, or a hundred times.  How likely does IPO make it in the two cases?
+       for n in 1, 100:
+           won = choices([1] * n, [0] * n, 2)
+           np.exp(log_softmax(fit_ipo(np.zeros((1, 2)), won, beta=0.5, pull=0).x)).round(3)
+2. At τ = ½ action 1 leads by 5 nats and wins again.  Which way is it pushed?
+       won = choices([1], [0], 2).difference
+       -ipo_loss(np.array([[0., 5.]]), np.zeros((1, 2)), won, beta=0.5)[1]
+3. A beats B, B beats C, and C beats A.  Who gains?
+       circle = choices([0, 1, 2], [1, 2, 0], 3)
+       np.exp(log_softmax(fit_ipo(np.zeros((1, 3)), circle, beta=0.5, pull=0).x)).round(3)
 
-Read first: `dpo`.  Read next: `kto`.
+Read next: `kto`, which needs no pairs.
 Source: Azar et al. 2023, "A general theoretical paradigm to understand learning from human
 preferences", arXiv:2310.12036, eqs. 8 and 17.
 """
