@@ -6,7 +6,9 @@ import pytest
 
 from minirl.kernel import counts
 from minirl.people.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
-from minirl.kernel.softmax import log_softmax
+from minirl.exact.evaluation import expectation
+from minirl.kernel.softmax import kl, log_softmax
+from toy_lm.ngram import language
 from toy_lm.vocabulary import from_items
 
 
@@ -56,6 +58,45 @@ def test_a_pseudo_count_may_differ_from_pair_to_pair(alpha):
     for s in range(3):
         total = [C[s, a] + np.broadcast_to(alpha, (3, 3))[s, a] for a in range(3)]
         np.testing.assert_allclose(policy[s], np.array(total) / sum(total), rtol=1e-14)
+
+
+def three_words():
+    """The demonstrations of the chapter, and their counts."""
+    words = from_items(["on", "no", "noon"])
+    return words, counts.table(words.encode(["on", "no", "noon"]))
+
+
+def test_three_words_are_imitated_as_the_chapter_says():
+    """(sft.2), with "non" as likely as "no" though nobody showed it; pseudo-counts of row n"""
+    words, C = three_words()
+    assert C.tolist() == [[0, 2, 1], [2, 0, 2], [1, 2, 1]]
+    X = counts.matrix(words.encode(["on", "no", "noon", "non"]))
+    logp = fit_by_counting(C + 1e-300, pseudo_count=0)
+    np.testing.assert_allclose(np.exp(X @ logp.ravel()), [1 / 12, 1 / 12, 1 / 48, 1 / 12])
+    assert equivalent_pseudo_count(C, label_smoothing=0.1)[1] == pytest.approx(0.148, abs=5e-4)
+    np.testing.assert_allclose(np.exp(fit_by_counting(C, pseudo_count=1))[1], [3 / 7, 1 / 7, 3 / 7])
+
+
+def test_the_loss_exceeds_its_minimum_by_a_mean_of_divergences():
+    """(sft.2): Σ N[s] KL(shares‖π)/N, which is why the shares are a minimum."""
+    C = np.random.default_rng(5).integers(1, 9, (4, 3)).astype(float)
+    logp = log_softmax(np.random.default_rng(6).normal(size=(4, 3)))
+    best = fit_by_counting(C, pseudo_count=0)
+    more = (C.sum(axis=1) * kl(best, logp)).sum() / C.sum()
+    assert sft_loss(logp, C)[0] - sft_loss(best, C)[0] == pytest.approx(more, abs=1e-14)
+
+
+def test_imitation_earns_what_the_demonstrations_earned():
+    """In each step: N[s, a]/B per string; a third of the step o→o, whatever all others earn."""
+    words, C = three_words()
+    policy = np.exp(fit_by_counting(C, pseudo_count=0))
+    rows = np.repeat(np.eye(3)[:, :, None], 3, axis=2)  # 1 for each step in one state
+    np.testing.assert_allclose(expectation(language(rows[0]), policy, rows), [1, 4 / 3, 4 / 3])
+    for s, a in np.ndindex(3, 3):
+        reward = np.zeros((3, 3))
+        reward[s, a] = 1
+        earned = expectation(language(reward), policy, reward)
+        assert earned == pytest.approx(C[s, a] / 3, abs=1e-14)
 
 
 SEEN = np.array([[4.0, 0.0, 1.0, 0.0], [0.0, 7.0, 0.0, 0.0], [2.0, 2.0, 3.0, 1.0]])

@@ -1,62 +1,123 @@
-"""Supervised fine-tuning (SFT): imitation, by maximum likelihood.
+"""How does one learn from examples, and why no better than they are?
 
 *Part 4.  Previous: `pairs`.  Next: `best_of_n`.*
 
-The first of InstructGPT's three steps shows the model what good behaviour looks like, and raises
-the probability of exactly that.  Let N[s, a] count how often the demonstrations took the step (s,
-a), N steps in all.  The loss is the mean negative log-likelihood of a step, the cross-entropy,
+*Supervised fine-tuning* (SFT) imitates demonstrations.  It raises their probability as far as it
+goes, which is called *maximum likelihood*.  For a table it is no more than counting.  This chapter
+shows why, what to do about steps that no demonstration shows, and what imitation cannot do.
 
-    L = −(1/N) Σ_{s,a} N[s, a] log π(a|s),   G = −N[s, a]/N.                                 (sft.1)
+**Three words.**  The demonstrations are "on", "no" and "noon", over the letters n and o:
 
-With Σ_a N[s, a] = N[s], (softmax.3) makes the gradient (N[s] π(a|s) − N[s, a])/N.  It vanishes
-where the policy does what the demonstrations do, as often:
+    on     start→o  o→n  n→end
+    no     start→n  n→o  o→end
+    noon   start→n  n→o  o→o  o→n  n→end
+
+N[s, a] is the number of steps that took the action a in the state s, and N = 11 the number of all
+steps.  N[s] is the sum of a row.  Divide each row by its sum:
+
+    counts     end   n   o   N[s]        shares     end   n    o
+    start       0    2   1    3          start      0     ⅔    ⅓
+    n           2    0   2    4          n          ½     0    ½
+    o           1    2   1    4          o          ¼     ½    ¼
+
+>>> table = np.array([[0., 2, 1], [2, 0, 2], [1, 2, 1]])
+>>> shares = fit_by_counting(table, pseudo_count=0)
+>>> print(np.exp(shares).round(4))
+[[0.     0.6667 0.3333]
+ [0.5    0.     0.5   ]
+ [0.25   0.5    0.25  ]]
+
+**Why the shares.**  The loss is minus the mean log-probability of a demonstrated step.  Gather
+equal steps, as in (counts.1):
+
+    L = −(1/N) Σ_n log π(a_n|s_n) = −(1/N) Σ_{s,a} N[s, a] log π(a|s),   G = −N[s, a]/N.     (sft.1)
+
+By (softmax.3) the derivative in θ[s, a] is G[s, a] − π(a|s) Σ_b G[s, b].  Here Σ_b G[s, b] is
+−N[s]/N, so the derivative is (N[s] π(a|s) − N[s, a])/N.  It is zero in each entry if and only if
+the policy does what the demonstrations do, as often:
 
     π(a|s) = N[s, a]/N[s].                                                                   (sft.2)
 
-So for a table maximum likelihood is counting, and gradient descent only finds the same slowly.
+It is the minimum.  L is more by (1/N) Σ_{s,a} N[s, a] [log(N[s, a]/N[s]) − log π(a|s)] than there.
+Take N[s] out of each row, and what remains is KL(shares‖π) ≥ 0, by (softmax.5).  So maximum
+likelihood is counting, and gradient descent finds the same more slowly.
 
-*What is counted.*  A demonstration is a prompt and its completion.  Only the completion is to be
-imitated: the steps that write the prompt are left out, and that is all there is to what others
-do with a mask of labels −100.  The end symbol is one of the actions and is counted like any other.
-A model whose end symbol is left out of the loss never learns to stop.
+**In numbers.**  At the shares "on" has the probability ⅓ · ½ · ½ = 1/12, "no" has ⅔ · ½ · ¼ = 1/12
+and "noon" has ⅔ · ½ · ¼ · ½ · ½ = 1/48.  The loss is (log 12 + log 12 + log 48)/11 = 0.8037 nats
+per step.  The perplexity e^0.8037 = 2.234 says that a character is guessed among little more than
+two, where the uniform policy guesses among three:
 
-*What was never seen.*  A step without a count gets probability zero, and then one new string with
-that step has an infinite loss.  There are two remedies, and both mix the frequencies with the
-uniform distribution.  The older one adds a *pseudo-count* α to every count before dividing,
+>>> loss, grad = sft_loss(shares, table)
+>>> print(round(loss, 4), round(np.exp(loss), 3), abs(grad).max() < 1e-12)
+0.8037 2.234 True
+>>> print(round(np.exp(sft_loss(np.zeros((3, 3)), table)[0]), 3))
+3.0
+
+**What is counted.**  A demonstration often is a prompt and its completion.  Only the completion is
+imitated: the steps of the prompt are not counted.  (Libraries give them the label −100.)  The end
+symbol is an action like the others and is counted.  Without it a model never learns to stop.  Where
+a model has written the demonstrations, as in `toy_lm.demonstrations`, they are counted likewise.
+
+**What was never seen** gets probability zero.  Then one new string with such a step has an infinite
+loss.  A *pseudo-count* α is added to every count before dividing,
 
     π(a|s) = (N[s, a] + α) / (N[s] + α · actions),                                           (sft.3)
 
-as if each step had been seen α times more, where `actions` is the number of actions.  The other one
-is *label smoothing*: the target of a step is not the action a taken but, with the weight
-`smoothing`, any action,
+where `actions` is the number of actions.  It is a belief held before the data: each row is taken to
+have been seen doing everything α times.  (It is called a Dirichlet prior; (sft.3) is the mean of
+what one believes after the data.)  With α = 1 the row of n is 3/7 1/7 3/7 in the place of ½ 0 ½.
+
+*Label smoothing* is another remedy.  The target of a step is not the action a_n alone but, with the
+weight `smoothing`, any action:
 
     L = −(1/N) Σ_n [(1 − smoothing) log π(a_n|s_n)
                     + (smoothing/actions) Σ_b log π(b|s_n)].                                 (sft.4)
 
-Collect equal steps, and this is (sft.1) with the counts (1 − smoothing) N[s, a] + smoothing ·
-N[s]/actions, of the same total N[s].  Its minimum is π = (1 − smoothing) N[s, a]/N[s] +
-smoothing/actions.  Divide through by 1 − smoothing to see the pseudo-count in it:
+Gather equal steps again.  Entry (s, a) gets (1 − smoothing) N[s, a] from the first term, and from
+the second one (smoothing/actions) N[s], whatever a is.  So (sft.4) is (sft.1) with other counts of
+the same sum N[s], and its minimum is their shares, (1 − smoothing) N[s, a]/N[s] +
+smoothing/actions.  A factor of all counts does not change the shares.  Divide by 1 − smoothing, and
+what is left is N[s, a] plus a pseudo-count
 
     α[s] = smoothing · N[s] / ((1 − smoothing) · actions).                                   (sft.5)
 
-So the two are one idea and differ in what they believe.  A constant α counts for less and less as
-data come in.  Label smoothing grows its pseudo-count with the data: however often an action was not
-taken, it keeps the probability smoothing/actions.  And in a state that was never visited it adds
-nothing, where a constant α leaves the uniform distribution.
+With smoothing = 0.1 row n has α = 0.1 · 4/(0.9 · 3) = 0.148.  The two differ in what they believe.
+A constant α counts for less as data come in, and makes a row without data uniform.  That of label
+smoothing grows with the data, so an action that is never taken keeps smoothing/actions for ever;
+and a row without data gets nothing.
 
-*Where demonstrations come from.*  People write some.  A model can write more: *rejection sampling*
-lets it write, keeps what passes a check and fine-tunes on that, and *self-instruct* (Wang et al.
-2022) puts what was kept into the pool of examples by which the model is led to write more.  Both
-are in `toy_lm.demonstrations`; with a reward in place of the check the first is in `best_of_n`.
+**No better than the demonstrations.**  A string of the policy (sft.2) takes each step as often, on
+average, as a demonstration does: N[s, a]/B times, with B demonstrations.  To see it, let η(s) be
+the visits of a state per string.  A letter s' is visited as often as a step leads to it, so that
+η(s') = Σ_s η(s) π(s'|s), and η(start) = 1.  Where strings end, only one η solves this.  Put η(s) =
+N[s]/B in.  Then η(s) π(s'|s) = N[s, s']/B, and the equation says that the demonstrations visit s'
+as often as their steps lead there, which is so.  In the example η = 1, 4/3, 4/3, and for the letter
+o the equation is 4/3 = 1 · ⅓ + 4/3 · ½ + 4/3 · ¼.
 
-Is this reinforcement learning?  (sft.1) is the REINFORCE loss with every demonstrated step's
-advantage set to one.  Imitation is the policy gradient on somebody else's episodes, all of them
-judged good.
+So if a reward is a sum over steps, then imitation earns what the demonstrations earned on average,
+no more and no less.  Let the step o→o earn 1.  "noon" earned 1 and the others nothing, a mean of ⅓,
+and the policy earns η(o) π(o|o) = 4/3 · ¼ = ⅓.
 
-Read first: `softmax`, `counts`.  Compare: `reinforce`.  Read next: `best_of_n`.
+SFT is the loss of (reinforce.3) on somebody else's episodes, with the credit 1 for every step.  It
+is never told what to avoid.  A learner that is paid for o→o writes its own strings, finds "nooon",
+which no demonstration shows, and writes it more often.
+
+**Exercises.**  `from minirl.people.sft import *`
+1. Nobody demonstrated "non".  How likely is it, beside the 1/12 of "on" and the 1/48 of "noon"?
+       pi = np.exp(fit_by_counting(np.array([[0., 2, 1], [2, 0, 2], [1, 2, 1]]), pseudo_count=0))
+       round(float(pi[0, 1] * pi[1, 2] * pi[2, 1] * pi[1, 0]), 4)
+2. Head was demonstrated a million times, and tail never.  How likely is tail with α = 1, and how
+   likely with a smoothing of 0.1?
+       seen = np.array([[1e6, 0.]])
+       np.exp(fit_by_counting(seen, pseudo_count=1)).round(4)
+       alpha = equivalent_pseudo_count(seen, label_smoothing=0.1)
+       np.exp(fit_by_counting(seen, pseudo_count=alpha)).round(4)
+3. The same demonstrations without smoothing: does gradient descent come to rest at a minimum?
+       fit_sft(np.zeros((1, 2)), np.array([[1e6, 0.]])).converged
+
+Read next: `best_of_n`, what a reward adds to a reference that imitates.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3.5; Szegedy et al. 2016, "Rethinking
-the Inception architecture", arXiv:1512.00567, §7, for (sft.4); Wang et al. 2022, "Self-instruct",
-arXiv:2212.10560.
+the Inception architecture", arXiv:1512.00567, §7, for (sft.4).
 """
 
 import numpy as np
