@@ -17,8 +17,28 @@ from minirl.kernel.softmax import kl, log_softmax
 PRICE = 0.7
 
 
+def test_the_numbers_of_the_chapter_by_hand():
+    """(kto.1), (kto.2), (kto.3): two strings, one liked and one not; and the table of pushes"""
+    h, policy = np.log([0.75 / 0.5, 0.25 / 0.5]), np.array([0.75, 0.25])
+    z0 = policy @ h
+    m = np.array([h[0] - z0, z0 - h[1]])
+    G = np.array([-0.5, 0.5]) * sigma(m) * sigma(-m)
+    for found, said in ((h, [0.4055, -0.6931]), (z0, 0.1308), (m, [0.2747, 0.8240]),
+                        (sigma(m), [0.5682, 0.6951]), (1 - sigma(m), [0.4318, 0.3049]),
+                        (1 - sigma(m).mean(), 0.3683), (G, [-0.1227, 0.1060]), (G.sum(), -0.0167)):
+        np.testing.assert_array_equal(np.round(found, 4), said)
+    loss, grad = kto_loss(np.log(policy[None]), np.zeros((1, 2)), *choices([0], [1], 2).counts,
+                          beta=1.0, z0=z0)
+    assert loss == pytest.approx(1 - sigma(m).mean(), abs=1e-12)
+    np.testing.assert_allclose(grad, [G - policy * G.sum()], rtol=0, atol=1e-12)
+    assert np.round(grad, 3).tolist() == [[-0.110, 0.110]]
+    m = np.array([-4, -2, 0, 2, 4])
+    assert (sigma(m) * sigma(-m)).round(3).tolist() == [0.018, 0.105, 0.25, 0.105, 0.018]
+    assert sigma(-m).round(3).tolist() == [0.982, 0.881, 0.5, 0.119, 0.018]
+
+
 def pushes(ref, logits, liked, disliked, z0):
-    """∂loss/∂ρ of every action of one state but the last, which no string has.
+    """∂L/∂h of every action of one state but the last, which no string has.
 
     The gradient of an action that is in no string is −π ΣG by (softmax.3), which gives G.
     """
@@ -40,7 +60,7 @@ def electorate(seed, actions=6):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_string_is_put_to_the_vote_wherever_it_is(seed):
-    """(kto.2): the expected gradient in ρ has the sign of −d, at any policy and any z0"""
+    """(kto.2): the expected gradient in h has the sign of −d, at any policy and any z0"""
     rng = np.random.default_rng(seed)
     liked, disliked = electorate(seed)
     d = liked - disliked

@@ -1,45 +1,98 @@
-"""KTO: strings that were liked and strings that were not, with no pairs.
+"""Can a policy learn from thumbs up and thumbs down, with no pairs?
 
 *Part 4.  Previous: `ipo`.  Next: `simpo`.*
 
-A thumb up or down is easier to come by than a comparison.  With h(y) = log π(y) − log π_ref(y), β h
-is the implicit reward (dpo.1).  Kahneman–Tversky optimisation gives a string a worth that saturates
-on both sides of a reference point z₀, as gains and losses do for people.  Let m be the margin, in
-reward, by which a desirable string is above that point, or another one below it.  The worth of the
-string is w σ(m), with weights w that may differ between the kinds.  What is missing to the largest
-worth is minimised, over B strings of both kinds:
+A thumb is easier to come by than a comparison.  It says of a single string that it was liked, or
+that it was not.  *Kahneman–Tversky optimisation* (KTO) learns from such thumbs.  Its name is that
+of two psychologists.  They found that people judge a gain or a loss by its distance from a
+reference point, and that more of either matters less and less.
+
+**The worth of a string.**  With h(y) = log π(y) − log π_ref(y), β h(y) is the implicit reward
+(dpo.1).  Let z₀ be the *reference point*, in nats.  The margin m of a *desirable* string, one that
+was liked, says by how much its implicit reward is above β z₀.  That of another one says by how much
+it is below.  The worth of a string is w σ(m), with a weight w that may differ between the kinds.
+It lies between 0 and w, and is w/2 at the reference point.  The loss is what is missing to w, for B
+strings of both kinds:
 
     L = (1/B) Σ_i w_i (1 − σ(m_i)),   m_i = ±β(h(y_i) − z₀), + if desirable.                 (kto.1)
 
-With dσ(m)/dm = σ(m) σ(−m), and the matrices X⁺ and X⁻ of both kinds,
+From σ(m) = 1/(1 + e^−m) follows dσ(m)/dm = e^−m/(1 + e^−m)² = σ(m) σ(−m).  Let the rows of X⁺ and
+X⁻ count the steps of the strings of the two kinds (counts.2), so that h(y_i) is row i times the
+table h.  Then ∂m_i/∂log π is β times the row of a desirable string, and −β times that of another:
 
     G = ∂L/∂log π = −(β/B) [X⁺ᵀ w⁺ σ(m⁺)σ(−m⁺) − X⁻ᵀ w⁻ σ(m⁻)σ(−m⁻)].                        (kto.2)
 
-A string far on either side of z₀ is left alone: one that is liked already, and one that is beyond
-help.
+Here is what a string, or a pair of DPO, is pushed by, in units of β w/B:
 
-*The reference point* is the log-ratio that a string of the policy has on average,
+    m                   −4      −2      0      2       4
+    KTO, σ(m) σ(−m)     0.018   0.105   0.25   0.105   0.018
+    DPO, σ(−m)          0.982   0.881   0.5    0.119   0.018
 
-    z₀ = KL(π‖π_ref),                                                                        (kto.3)
+Both leave alone what is right by far.  But where m is far below zero DPO pushes most, and KTO gives
+up: the string seems beyond help.
 
-held constant: nothing is differentiated through it, so it is an argument of the loss.  Here it is
-exact (`kl.string_kl`); the paper estimates it from responses paired with the wrong prompts and cuts
-it off at zero.  Since it moves with the policy, an update by (kto.2) is in general not the gradient
-of any loss, and its zero is a fixed point, which `fit_kto` finds by fitting and looking again.
+**In numbers.**  There are two strings, and the reference gives ½ to each.  The policy has reached ¾
+and ¼.  The first string was liked, the second one was not, and β = w = 1.
 
-*What it finds.*  A loss with a logarithm, such as (dpo.2), is least where probabilities come true.
-This one has none.  Let vote(y) be how often y was desirable less how often it was not, each with
-its weight.  Then the expected gradient in h(y) is −β σ(m)σ(−m) vote(y), which has the sign of
-−vote(y) wherever h is.  So every string is put to the *vote*: what is liked more often than not is
-raised and what is not is driven out, and nothing stops it short of the extremes but that
+    h       log(¾ / ½) = 0.4055             log(¼ / ½) = −0.6931
+    z₀      ¾ · 0.4055 + ¼ · (−0.6931) = 0.1308, explained below
+    m       0.4055 − 0.1308 = 0.2747        −(−0.6931 − 0.1308) = 0.8240
+    σ(m)    0.5682                          0.6951
+    G       −½ · 0.5682 · 0.4318 = −0.1227  +½ · 0.6951 · 0.3049 = 0.1060
+
+The loss is ½ (0.4318 + 0.3049) = 0.3683.  ΣG = −0.0167, and by (softmax.3) the gradient is −0.1227
++ ¾ · 0.0167 = −0.110 in the first logit, and 0.110 in the other:
+
+>>> from minirl.kernel.softmax import kl
+>>> from minirl.people.pairs import choices
+>>> logp, reference = np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])
+>>> z0 = kl(logp, reference)[0]
+>>> liked, other = choices([0], [1], 2).counts
+>>> loss, grad = kto_loss(logp, reference, liked, other, beta=1.0, z0=z0)
+>>> print(z0.round(4), loss.round(4), grad.round(3))
+0.1308 0.3683 [[-0.11  0.11]]
+
+**The reference point** is the log-ratio that a string of the policy has on average,
+
+    z₀ = Σ_y π(y) h(y) = KL(π‖π_ref).                                                        (kto.3)
+
+So a liked string is a gain only if its log-ratio is above that of the policy's usual strings.  z₀
+is held constant: the gradient does not ask how z₀ depends on π, and in code it is an argument of
+the loss.  Here it is exact (`kl.string_kl`).  The paper estimates it from strings that answer other
+prompts, and cuts it off at zero.  Since z₀ moves with the policy, an update by (kto.2) is in
+general not the gradient of any loss.  It comes to rest where it is zero at the policy's own z₀.
+`fit_kto` finds that: it fits with z₀ held, takes z₀ from the fit, and fits again, until z₀ stays.
+
+**What it finds.**  Let vote(y) be how often y was liked, less how often it was not, each with its
+weight.  Liked and not liked, y has the margins m and −m, and σ(m) σ(−m) is the same for both.  So
+the expected derivative in h(y) is −(β/B) σ(m) σ(−m) vote(y).  It has the sign of −vote(y), wherever
+h(y) is.  Every string is put to the *vote*.  What is liked more often than not is raised, what is
+not is driven out, and by itself nothing stops before the extremes.  The loss of DPO differs: its
+derivative σ(m) − wins is zero where the probability comes true.  What does hold KTO is that
 probabilities sum to one and that strings share their steps.  In the small language of `python -m
 minirl objectives` that is not enough: the update has no zero, and the policy creeps towards one in
 which some letters never follow some others.  The pull of `dpo` holds them.
 
-On the running example 100,000 pairs, taken apart, give 86 to 87 % of what there is to gain at DPO's
-β = 0.5.
+On the running example 100,000 pairs, taken apart into 200,000 thumbs, give 86 to 87 % of what there
+is to gain at DPO's β = 0.5 and a pull of 2.
 
-Read first: `dpo`, `kl`.  Read next: `simpo`.
+**Exercises.**  `from minirl.people.kto import *; from minirl.people.pairs import choices; from
+minirl.kernel.softmax import kl, log_softmax`
+1. Action 1 was liked 51 times in 100, and nothing was said of action 0.  Where does it end, with a
+   pull of 0.001?
+       even, said = np.zeros((1, 2)), choices([1] * 51, [1] * 51, 2)
+       told = said.chosen, counts.select(said.rejected, np.arange(49))
+       distance = lambda logits: kl(log_softmax(logits), log_softmax(even))[0]
+       fit = fit_kto(even, told, beta=0.5, pull=0.001, divergence=distance)
+       np.exp(log_softmax(fit.x)).round(2)
+2. A string was liked once and disliked once, and the policy prefers it by far.  What moves?
+       one = choices([1], [1], 2).counts
+       kto_loss(np.array([[0., 3.]]), np.zeros((1, 2)), *one, beta=1.0, z0=0.5)[1].round(4)
+3. The reference point rises from 0 to 2.  Which of the two strings pushes more than before?
+       two, even = choices([1], [0], 2).counts, np.zeros((1, 2))
+       [kto_loss(even, even, *two, beta=1.0, z0=z0)[1].round(3).tolist() for z0 in (0.0, 2.0)]
+
+Read next: `simpo`, which needs no reference.
 Source: Ethayarajh et al. 2024, "KTO: model alignment as prospect theoretic optimization",
 arXiv:2402.01306, section 4.
 """
