@@ -108,15 +108,6 @@ from minirl.people.fitting import minimise_near
 from minirl.people.pairs import COUNTS, Pairs, check_matrix, check_possible, check_strings
 
 
-class Fixed(NamedTuple):
-    """A policy at rest with its own reference point."""
-
-    x: np.ndarray    # (S, A) logits
-    z0: float        # KL(π‖π_ref) there, in nats
-    rounds: int
-    converged: bool  # False: z₀ was still moving, or a fit had not converged
-
-
 def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight=1.0,
              undesirable_weight=1.0):
     """The loss (kto.1), to be minimised, and its gradient.
@@ -166,6 +157,15 @@ def kto_loss(logits, ref_logits, chosen, rejected, *, beta, z0, desirable_weight
         loss = loss + missing.sum() / B
         G = G - sign * beta / B * (X.T @ (missing * np.exp(log_sigmoid(m))))
     return loss, backward(logp, G.reshape(logp.shape))
+
+
+class Fixed(NamedTuple):
+    """A policy at rest with its own reference point."""
+
+    x: np.ndarray    # (S, A) logits
+    z0: float        # KL(π‖π_ref) there, in nats
+    rounds: int
+    converged: bool  # False: z₀ was still moving, or a fit had not converged
 
 
 def fit_kto(ref_logits, pairs, *, beta, pull, divergence, desirable_weight=1.0,
