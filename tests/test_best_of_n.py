@@ -5,6 +5,7 @@ from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cache
+from inspect import signature
 from itertools import product
 
 import numpy as np
@@ -69,6 +70,45 @@ def test_the_winner_is_distributed_as_a_list_of_all_tuples_says(n, tie):
     assert best.kl == pytest.approx(found @ np.log(found / chances), abs=1e-13)
     beaten = (rewards[:, None] > rewards) + (rewards[:, None] == rewards) / 2
     assert best.win_rate == pytest.approx(found @ beaten @ chances, abs=1e-13)
+
+
+@pytest.mark.parametrize("n, laws, q", [
+    (2, [0.24, 0.12, 0.28, 0.18, 0.18], [0.36, 0.64 - 0.36, 1 - 0.64]),
+    (4, [0.0864, 0.0432, 0.28, 0.2952, 0.2952], [0.1296, 0.4096 - 0.1296, 1 - 0.4096])])
+def test_the_five_strings_of_the_chapter(n, laws, q):
+    """(best_of_n.1): the law of the winner, from a list of all groups; of equals the first wins."""
+    chance, reward, found = [0.4, 0.2, 0.2, 0.1, 0.1], [1, 1, 2, 3, 3], np.zeros(5)
+    for group in product(range(5), repeat=n):
+        found[max(group, key=lambda y: reward[y])] += np.prod([chance[y] for y in group])
+    np.testing.assert_allclose(found, laws, atol=1e-14)
+    best = best_of_n(law_of([1, 2, 3], [0.6, 0.2, 0.2]), n)
+    np.testing.assert_allclose(best.prob, q, atol=1e-14)
+    assert best.reward == pytest.approx({2: 2, 4: 2.4608}[n], abs=1e-14)
+    assert np.dot(chance, reward) == pytest.approx(1.6, abs=1e-14)
+    if n == 2:
+        terms = [0.36 * np.log(0.6), 0.28 * np.log(1.4), 0.36 * np.log(1.8)]
+        np.testing.assert_allclose(terms, [-0.184, 0.094, 0.212], atol=5e-4)
+        assert best.kl == pytest.approx(sum(terms)) == pytest.approx(0.122, abs=5e-4)
+        assert best.bound == pytest.approx(0.193, abs=5e-4)
+        assert best.win_rate == pytest.approx(0.36 * 0.3 + 0.28 * 0.7 + 0.36 * 0.9) == 0.628
+        before = np.array([[0.25, 0.5, 0.25]])  # the row of (best_of_n.4)
+        after = np.exp(fit_by_counting(np.array([[0.0, 3, 1]]), pseudo_count=4 * before))
+        np.testing.assert_allclose(after, [[0.125, 0.625, 0.25]])
+
+
+def test_the_policy_with_the_counts_of_the_better_coin_game_is_nearer_than_the_better_game():
+    """(best_of_n.5) by lists: the same reward for 0.0842 nats in the place of 0.1425"""
+    heads = np.arange(200)
+    p = 0.5 ** (heads + 1)
+    q = p * (2 - 3 * p)  # F_k² − F_{k−1}² = (F_k − F_{k−1}) (F_k + F_{k−1}), and F_k = 1 − p_k
+    policy = (5 / 8) ** heads * 3 / 8
+    assert q @ heads == pytest.approx(5 / 3) and policy @ heads == pytest.approx(5 / 3)
+    far, near = q @ np.log(q / p), policy @ np.log(policy / p)
+    assert far == pytest.approx(0.1425, abs=5e-5) and near == pytest.approx(0.0842, abs=5e-5)
+    assert near == pytest.approx(far - q @ np.log(q / policy), abs=1e-12)
+    assert near * 3 / 8 == pytest.approx(0.0316, abs=5e-5)
+    best = best_of_n(reward_law(coin_game(), COIN), 2)
+    assert (best.reward, best.kl) == (pytest.approx(5 / 3), pytest.approx(far))
 
 
 def exactly(prob, n):
@@ -292,6 +332,8 @@ def test_with_the_defaults_one_round_has_about_four_fifths():
     example = running_example()
     records = [next(rejection_sampling(example.world, start(example.reference, rng=seed)))
                for seed in range(20)]
+    default = signature(rejection_sampling).parameters
+    assert default["episodes"].default == 1024 * default["num_generations"].default == 1024 * 4
     shares = [share(record.logits) for record in records]
     assert np.mean(shares) == pytest.approx(0.80, abs=0.01)
     assert min(shares) > 0.765 and max(shares) < 0.835

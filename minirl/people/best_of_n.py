@@ -1,64 +1,119 @@
-"""Best of n: sample n strings, keep the best.  The strongest baseline, and its exact law.
+"""How good is it to write many strings and keep the best?
 
 *Part 4.  Previous: `sft`.  Next: `regularised`.*
 
-The simplest way to use a reward trains nothing: let the reference write K strings and show the one
-that earns most.  (Everybody says *best of n*, and so does the code; here n is the number of a step,
-and K the size of a group of strings.)  How good is that, and how far from the reference?  Both are
-known exactly, because only the *levels* of the reward matter.  Let R_1 < R_2 < … be the values that
-a string's reward can take, p_k the probability of R_k under the reference, and F_k = p_1 + … + p_k.
-The best of K is at most R_k if all K are.  So it earns R_k with probability q_k, and among the
-strings of a level it is drawn as the reference draws them, by the law π_K,
+The simplest use of a reward trains nothing.  The reference writes K strings, and the one with the
+largest reward is shown.  This is called *best of n*, and so is the code.  The letter here is K, the
+size of a group of strings, since n numbers steps.  The chapter computes how much such a choice
+earns and how far from the reference it leads, exactly, and then puts the choice into a policy.
 
-    q_k = F_k^K − F_{k−1}^K,      π_K(y) = π_ref(y) q_k / p_k   where R(y) = R_k.      (best_of_n.1)
+**Five strings.**  π_ref is the law of one, and π_2 and π_4 are those of the best of two and four:
 
-Ties may be broken by any rule that does not look at the strings, such as "the first".  The distance
-to the reference is a sum over levels too,
+    y        no       on       non      noon     onon
+    R        1        1        2        3        3
+    π_ref    0.4      0.2      0.2      0.1      0.1
+    π_2      0.24     0.12     0.28     0.18     0.18
+    π_4      0.0864   0.0432   0.28     0.2952   0.2952
 
-    KL(π_K‖π_ref) = Σ_k q_k log(q_k/p_k) ≤ log K − (K − 1)/K,                          (best_of_n.2)
+Only the rewards decide, so strings of equal reward are gathered.  Write R_1 < R_2 < … for the
+rewards that occur, p_k for the chance that a string earns R_k, and F_k = p_1 + … + p_k for the
+chance that it earns R_k or less.  The best of K earns R_k or less if all K strings do.  The chance
+of that is F_k^K.  It earns exactly R_k with the chance q_k that is left without the F_{k−1}^K of
+the lower ones:
 
-and so is the chance to beat one more string of the reference, where a tie counts one half,
+    R_k    p_k    F_k     K = 2:  F_k²   q_k     K = 4:  F_k⁴     q_k
+    1      0.6    0.6             0.36   0.36            0.1296   0.1296
+    2      0.2    0.8             0.64   0.28            0.4096   0.28
+    3      0.2    1               1      0.36            1        0.5904
 
-    Σ_k q_k (F_{k−1} + p_k/2) ≤ K/(K + 1).                                             (best_of_n.3)
+The mean reward is 1.6 for one string, 1 · 0.36 + 2 · 0.28 + 3 · 0.36 = 2 for the best of two, and
+2.4608 for the best of four.  Where several strings tie, say that the first one is kept.  Any rule
+will do that does not look at the strings.  Then those of one reward keep their shares: of the 0.36
+for the reward 1, "no" has two thirds, as it has of 0.6.  So the best of K has the law
 
-Both bounds are often quoted as values.  They are values where two draws never earn the same, as
-under a continuous law.  A string is drawn twice with a positive chance, so for strings the truth is
-always smaller, if only by a little.
+    q_k = F_k^K − F_{k−1}^K,      π_K(y) = π_ref(y) q_k/p_k   where R(y) = R_k.        (best_of_n.1)
 
-*The law of the reward*, the levels R_k and their p_k, is computed exactly by `return_law`.  After
-that K = 10⁶ costs as much as K = 2.
+**How far, and how often it wins.**  By (best_of_n.1) log π_K(y) − log π_ref(y) is log(q_k/p_k) for
+all strings of the reward R_k, and so the KL divergence is a sum over rewards:
 
-*Is it any good?*  On the running example J = E[R] − β KL at β = 0.5 is best at K = 4, with 91.5 %
-of what the best policy gains, and falls after that: at K = 64 it is 20 %, and from K = 121 on less
-than the reference has.  The reward goes on rising, but more and more slowly, and the KL is not
-free.  (And this is the true reward.  Where the best is chosen by a learned one, the true one falls
-in the end.)
+    KL(π_K‖π_ref) = Σ_k q_k log(q_k/p_k) ≤ log K − (K − 1)/K.                          (best_of_n.2)
 
-*Put it into the policy.*  Best of n pays K times for each string.  *Rejection sampling* (as Llama 2
-calls it) fine-tunes on the winners instead.  With N[s, a] their counts and a pseudo-count α for
-what the policy π did before,
+For K = 2 it is 0.36 log 0.6 + 0.28 log 1.4 + 0.36 log 1.8 = −0.184 + 0.094 + 0.212 = 0.122 nats,
+and the bound is log 2 − ½ = 0.193.  Let one more string of the reference compete with the best.  It
+earns less than R_k with the chance F_{k−1}, and the same with the chance p_k.  If a tie counts one
+half, then the best wins with the chance
+
+    Σ_k q_k (F_{k−1} + p_k/2) ≤ K/(K + 1),                                             (best_of_n.3)
+
+for K = 2 that is 0.36 · 0.3 + 0.28 · 0.7 + 0.36 · 0.9 = 0.628, at most ⅔:
+
+>>> from minirl.exact.return_law import RewardLaw
+>>> law = RewardLaw(np.array([1., 2, 3]), np.array([0.6, 0.2, 0.2]), 0.0, np.zeros((0, 3)))
+>>> print(best_of_n(law, 2).prob, best_of_n(law, 4).prob, np.round(best_of_n(law, 2)[1:5], 4))
+[0.36 0.28 0.36] [0.1296 0.28   0.5904] [2.     0.1219 0.1931 0.628 ]
+
+*Why only bounds?*  Let there be no ties for a moment: give each string of the reward R_k a *rank*,
+a random number between F_{k−1} and F_k.  A rank is then uniform between 0 and 1.  The largest of K
+is below a given rank with the chance rank^K, so its density is K rank^{K−1}.  By parts ∫ K
+rank^{K−1} log rank = −1/K, from 0 to 1.  So its divergence from the uniform density is
+
+    ∫ K rank^{K−1} log(K rank^{K−1}) = log K + (K − 1)(−1/K),
+
+and its mean is ∫ K rank^{K−1} rank = K/(K + 1).  Now put the ties back.  The ratio q_k/p_k is the
+mean of the density over the ranks of R_k.  A number times its logarithm is a convex function, which
+is less at a mean than on average.  So each term of (best_of_n.2) is less than its part of the
+integral.  And a tie that counts one half gives each winner the middle of its ranks, where the mean
+of its rank is higher, since the density rises.  So for K > 1 both values lie below the bounds.
+
+**Is it any good?**  The law of the reward, p, is computed exactly by `exact.return_law`.  On the
+running example J = E[R] − β KL with β = 0.5 is largest at K = 4, with 91.5 % of what there is to
+gain, J* − J(π_ref).  At K = 64 it is 20 %, and from K = 121 on less than nothing: the reward rises
+ever more slowly, and each nat costs β.  (Where a learned reward chooses, the true one even falls.)
+
+**Put it into the policy.**  Best of n writes K strings for one.  *Rejection sampling* fine-tunes on
+the winners instead.  With N[s, a] their counts and a pseudo-count α for what π did before,
 
     π'(a|s) = (N[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.4)
 
-A bigram cannot follow π_K, which is no bigram: it must remember what the string has earned.  Where
-the reference was π, with many winners π' becomes the bigram that makes KL(π_K‖π') smallest, the one
-with the same expected counts.  If the reward is a sum over steps, then the expected counts decide
-it, so π' *earns what π_K earns*.  And log(π'/π_ref) is such a sum as well, so its mean is the same
-under both:
+    row o           end     n       o              end         n           o
+    π               ¼       ½       ¼      π'      (0+1)/8     (3+2)/8     (1+1)/8
+    counts, α = 4   0       3       1              0.125       0.625       0.25
+
+With many winners α fades.  Then π' takes each step as often as the winners do (`sft`), and if R is
+a sum over steps, *π' earns what π_K earns*.  But π' is nearer to the reference.  Where π was π_ref,
 
     KL(π'‖π_ref) = KL(π_K‖π_ref) − KL(π_K‖π').                                         (best_of_n.5)
 
-The same reward for a smaller distance: so fine-tuning beats the best of K at every K > 1.  On the
-running example the best of K = 4, put into the policy, has 95.1 % of what the best policy gains,
-and 96.7 % at K = 7, its best.
+For log π_K − log π_ref = (log π_K − log π') + (log π' − log π_ref); take the mean under π_K.  The
+last bracket is a sum over steps, so its mean is the same under π', and there it is KL(π'‖π_ref).
 
-These are limits for many winners.  Counts of few strings are noisy, and noise is paid for as
-distance: with the 1,024 winners of the defaults one round has about 80 %, with 10,000 winners 93 %.
-And one round is all that (best_of_n.5) speaks of.  The next takes the best of four of π', not of π,
-and nothing pulls it back to the reference: with 10,000 winners 84 % are left after the second
-round, a fifth after the third, and after that less than the reference has.
+In the coin game the better of two games of a fair coin has 5/3 heads and a tail, on average.  So π'
+throws 8/3 times, head with the chance ⅝.  A throw is ⅝ log(5/4) + ⅜ log(3/4) = 0.0316 nats away:
 
-Read first: `regularised`, `sft`, `reinforce` for how a batch is played.  Compare: `rlhf`.
+                 heads    KL to the reference
+    π_ref        1        0
+    best of 2    5/3      0.1425
+    π'           5/3      8/3 · 0.0316 = 0.0842
+
+On the running example the best of four, put into the policy, has 95.1 % of what there is to gain,
+and 96.7 % at K = 7, its best.  With few winners the counts are noisy, and noise is paid for as
+distance: from the 1,024 winners of the defaults it has about 80 %, from 10,000 winners 93 %.  The
+next round takes the best of four of π', and nothing pulls it back: 84 % are left after it, a fifth
+after the third, and then less than the reference has.
+
+**Exercises.**  `from minirl.people.best_of_n import *;
+from minirl.exact.return_law import RewardLaw`
+1. All strings earn the same.  What do (best_of_n.2) and its bound say of the best of 1,000?
+       best = best_of_n(RewardLaw(np.array([5.]), np.ones(1), 0.0, np.zeros((0, 1))), 1000)
+       best.kl, round(best.bound, 4)
+2. One string in a million is good.  How often is it among a million strings?
+       rare = RewardLaw(np.array([0., 1.]), np.array([1 - 1e-6, 1e-6]), 0.0, np.zeros((0, 2)))
+       best_of_n(rare, 10**6).prob.round(4)
+3. One string in a hundred earns −100, the others 0.  What does the best of 4 cost, in nats?
+       bad = RewardLaw(np.array([-100., 0.]), np.array([0.01, 0.99]), 0.0, np.zeros((0, 2)))
+       [round(best_of_n(bad, 4).reward, 6), round(best_of_n(bad, 4).kl, 4)]
+
+Read next: `regularised`, the policy that no other beats at its distance from the reference.
 Source: Stiennon et al. 2020, "Learning to summarize from human feedback", arXiv:2009.01325, §G.3,
 for the bound; Beirami et al. 2024, "Theoretical guarantees on the best-of-n alignment policy",
 arXiv:2401.01879; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, §3.2.3; Gao et al. 2022, "Scaling
