@@ -7,7 +7,8 @@ from worlds import random_policy
 
 from minirl.kernel import counts, playing
 from minirl.people.groups import (equal_groups, group_centred, group_leave_one_out,
-                                  group_normalised, process_normalised, weighted)
+                                  group_normalised, per_length, per_string, process_normalised,
+                                  weighted)
 
 PER_STRING = [group_normalised, group_centred, group_leave_one_out]
 ADVANTAGES = [*PER_STRING, process_normalised]
@@ -136,6 +137,27 @@ def test_groups_of_any_size_are_judged_each_by_itself(sizes):
                         else np.zeros(part.states.size))
             assert lonely or found[here] == pytest.approx(expected)
     assert equal_groups(earned, batch, sizes).tolist() == [size == 1 for size in sizes]
+
+
+def test_the_numbers_of_the_chapter():
+    """(groups.1), (groups.4), (groups.5): by hand, with ∓0.9998 and, for rewards that differ by
+    0.01 only, ∓0.98; and a group of any size is equally loud."""
+    R = np.array([0.0, 1.0, 1.0, 0.0])
+    found = group_normalised(R, None, 4)
+    assert found.round(4).tolist() == [-0.9998, 0.9998, 0.9998, -0.9998]
+    assert group_normalised(0.01 * R, None, 4).round(2).tolist() == [-0.98, 0.98, 0.98, -0.98]
+    for size in (2, 3, 17):
+        judged = group_normalised(1e6 * np.random.default_rng(size).normal(size=size), None, size)
+        assert (judged**2).mean() == pytest.approx(1, abs=1e-6)
+    starts = np.cumsum([0, 2, 4, 4, 10])
+    zeros = np.zeros(20, int)
+    batch = playing.Rollout(zeros, zeros, np.zeros(20), np.isin(np.arange(20), starts[1:] - 1),
+                            starts, np.zeros(4, int), np.zeros(4, bool))
+    pushes = per_string(batch) * np.sign(found), per_length(10)(batch) * group_centred(R, None, 4)
+    np.testing.assert_allclose(pushes[0], [-1 / 8, 1 / 16, 1 / 16, -1 / 40], rtol=1e-12)
+    np.testing.assert_allclose(pushes[1], [-1 / 80, 1 / 80, 1 / 80, -1 / 80], rtol=1e-12)
+    earned, batch = rewarded([[1.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(process_normalised(earned, batch, 2), [0, -1, 0, 1], atol=1e-3)
 
 
 # The tables.

@@ -1,48 +1,101 @@
-"""Groups of strings with one prompt: each is judged by the others, which saves the value table.
+"""How good is a string, among others that answer the same prompt?
 
 *Part 4.  Previous: `rlhf`.  Next: `grpo`.*
 
-For each prompt the policy writes a group of K strings, neighbours in the batch.  How good is one of
-them?  The others say what the prompt alone is worth.  That is the baseline of REINFORCE in its
-plainest form.  With R_i the reward of the whole string, each of its steps has the advantage
+PPO judges a step by a value table, which must be learned and is wrong at first.  For a language
+model there is another way.  A *prompt* is where a string begins: the start state of its episode.
+For each prompt the policy writes a *group* of K strings, neighbours in the batch.  The others of a
+group say what may be earned from that prompt, and so they are the baseline.  No value table is
+needed.  This chapter makes the advantages and weights, and `grpo` is the trainer that uses them.
 
-    A_i = (R_i − mean of the group)/(std of the group),                                  (groups.1)
+**In numbers.**  Here are two groups of K = 4, and R is the reward of a whole string:
 
-in GRPO, where the std is that of the population, plus 10⁻⁴.
+    prompt    first                 second
+    string    1    2    3    4      5    6    7    8
+    R         0    1    1    0      1    1    1    1
+    A        −1    1    1   −1      0    0    0    0
 
-*The group is not innocent.*  The mean contains the string's own reward, so the expected update is
-(K − 1)/K of the true one (`baselines`).  Where all strings of a group earn the same there is
-nothing to learn: its advantages are zero, and such groups are counted.  The std makes every group
-equally loud, whether its strings differ by much or little.  (TRL takes the std of a sample, larger
-by √(K/(K − 1)), and calls a group equal by an absolute size of it.)
+The mean of the first group is ½, and its rewards differ from it by −½, ½, ½ and −½.  The mean of
+the squares is ¼, and the standard deviation (std) is the root of it, ½.  *Group relative policy
+optimisation* (GRPO) divides by that.  Dr. GRPO (Liu et al. 2025) does not.  RLOO (REINFORCE, leave
+one out) compares with the others only: those of string 1 have 1 1 0 with the mean 2/3, and those of
+string 2 have 0 1 0 with the mean 1/3.  All steps of string i have the same advantage:
 
-*Gaps.*  A string that could not be scored is masked (`training`) and missing from its group, whose
-others are then each other's baseline.  So all functions here take the sizes of the groups in place
-of one K.  A string that is left alone has nobody to be compared with, and its advantage is zero.
-(Its steps still have each other, under process supervision.)
+    GRPO       A_i = (R_i − mean)/(std + 10⁻⁴)                  −0.9998, 0.9998           (groups.1)
+    Dr. GRPO   A_i = R_i − mean                                 −½, ½                     (groups.2)
+    RLOO       A_i = R_i − mean of the others                   0 − 2/3, 1 − 1/3
+                   = K/(K − 1) (R_i − mean)                     = 4/3 (−½), 4/3 (½)       (groups.3)
 
-*Variants.*  Dr. GRPO (Liu et al. 2025) leaves out the std,
+>>> R = np.array([0., 1., 1., 0., 1., 1., 1., 1.])
+>>> for judge in group_normalised, group_centred, group_leave_one_out:
+...     print(judge(R, None, 4).round(4))
+[-0.9998  0.9998  0.9998 -0.9998  0.      0.      0.      0.    ]
+[-0.5  0.5  0.5 -0.5  0.   0.   0.   0. ]
+[-0.6667  0.6667  0.6667 -0.6667  0.      0.      0.      0.    ]
 
-    A_i = R_i − mean,                                                                    (groups.2)
+(groups.3) has two forms for the same reason as (baselines.1).  The mean of all is R_i/K plus (K −
+1)/K times the mean of the others, so R_i − mean is (K − 1)/K of R_i − mean of the others.
 
-and RLOO compares with the others only, and is unbiased,
+**Which is right?**  The others know nothing of string i, so that their mean is a baseline that
+changes no expectation (reinforce.2): with the same weight for all letters RLOO follows ∇J on
+average.  The mean of all contains R_i, and Dr. GRPO follows (K − 1)/K ∇J, a shorter step in the
+right direction.  The std depends on R_i too, and changes the direction.  It makes all groups
+equally loud, whether their strings differ by much or by little: R = 0, 0.01, 0.01, 0 has ∓0.98,
+nearly the same as 0 1 1 0.
 
-    A_i = R_i − mean of the others = K/(K − 1) (R_i − mean).                             (groups.3)
+*Why the std of the population?*  It divides the sum of squares by K.  So the mean of A² is 1 in
+each group, whatever its size, and groups are equally loud although strings are missing from some of
+them.  That of a sample divides by K − 1, and leaves the mean at (K − 1)/K.  It would estimate the
+variance of all strings without bias.  But nothing is estimated here: the std is a divisor.  The
+small number 10⁻⁴ keeps the division possible.
 
-*Process supervision* has rewards for steps.  They are normalised over all steps of the group, and a
-step's advantage is the sum of those from it on,
+**A group of equals**, such as the second one, says that a string is neither better nor worse than
+the others.  Its advantages are zero.  They are so exactly: 0.1 + 0.2 and 0.3 differ by rounding,
+and a difference that small, relative to the rewards, counts as none (`equal_groups`).  The trainer
+counts such groups, and reports their share as `frac_reward_zero_std`.  It is the share of the work
+that taught nothing: prompts that are too easy, where every string passes, or too hard.
 
-    A_it = Σ_{t' ≥ t} (r_it' − mean)/std.                                                (groups.4)
+*Gaps.*  A string that could not be scored is masked (`training`) and missing from its group, and
+the rest are each other's baseline.  So all functions here take the sizes of the groups in place of
+one K.  A string that is left alone has nobody to be compared with, and its advantage is zero.
 
-*Weights.*  GRPO takes a mean over the letters of each string before the mean over B strings.  Dr.
-GRPO divides by a constant length instead, because 1/|y| makes long failures cheap,
+**Process supervision** rewards single steps.  They are normalised over all steps of the group, and
+a step's advantage is the sum of those from it on,
 
-    w_i = 1/(B·|y_i|),      w_i = 1/(B·length).                                          (groups.5)
+    A_it = Σ_{t' ≥ t} (r_it' − mean)/std.                                                 (groups.4)
 
-A step enters the loss only through its s and a, so a batch collapses into the tables of (ppo.2),
-with weights in the place of numbers of steps: `weighted`.
+Two strings of two steps have r = 1 0 and 0 1.  The mean is ½ and the std ½, so that normalised they
+are 1 −1 and −1 1.  The sums from each step on are 0 −1 and 0 1: what came before a step is no
+credit of it.  (For once a string that is alone in its group has something to compare, its steps.)
 
-Read first: `baselines`, `ppo`.  Read next: `grpo`.
+**Weights.**  How much does a letter count?  GRPO takes the mean over the |y_i| steps of a string,
+the end symbol included, and then the mean over the B strings of the batch.  Dr. GRPO divides by the
+same constant `length` for all:
+
+    w_i = 1/(B·|y_i|),      w_i = 1/(B·length).                                           (groups.5)
+
+Let the first group be the batch, with |y| = 2, 4, 4 and 10, and length = 10.  A letter of string i
+is pushed by w_i A_i, where A is ∓1 in GRPO and ∓½ in Dr. GRPO:
+
+    string      1       2       3       4
+    GRPO       −1/8     1/16    1/16   −1/40
+    Dr. GRPO   −1/80    1/80    1/80   −1/80
+
+In GRPO a letter of the long failure is blamed a fifth as much as one of the short failure: to fail
+at length is cheap.  A constant treats all letters alike.
+
+A step enters the loss only through s and a, its weight and the sign of its advantage.  So a batch
+collapses into the tables of (surrogate.1), in which a step counts with its weight: `weighted`.
+
+**Exercises.**  `from minirl.people.groups import *`
+1. One string of the group passes, and the others fail.  What is its advantage in GRPO, for three K?
+       [round(float(group_normalised(np.eye(K)[0], None, K)[0]), 2) for K in (2, 4, 64)]
+2. Of four strings three earn 5, and one earns 5.001.  How loud is that?
+       group_normalised(np.array([5., 5., 5., 5.001]), None, 4).round(2)
+3. The fourth string's prompt lost its other strings.  What are the advantages of RLOO?
+       group_leave_one_out(np.array([0., 1., 1., 7.]), None, [3, 1])
+
+Read next: `grpo`, PPO with these advantages.
 Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, eqs. 3-4; Liu et al. 2025, "Understanding
 R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back to basics",
 arXiv:2402.14740 (RLOO).
