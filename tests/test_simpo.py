@@ -3,8 +3,8 @@ string.  Its loss is in `test_preference_losses.py`."""
 
 import numpy as np
 import pytest
-from languages import (BETA, all_strings, as_steps, mean_length, preference_pairs, running_example,
-                       share)
+from languages import (BETA, all_strings, as_steps, mean_length, pairs_of, preference_pairs,
+                       running_example, share)
 from scipy import sparse
 
 from minirl.kernel import counts
@@ -34,6 +34,30 @@ def one_step(p):
     """Pairs of a world of two strings, the second of which wins the share p; and their weights."""
     both = sparse.vstack([GOOD, BAD]).tocsr()
     return both, both[[1, 0]], np.array([p, 1 - p])
+
+
+def test_the_two_strings_of_the_chapter_by_loops():
+    """(simpo.1) and (simpo.2): "abab" was preferred to "ab"; what is wanted sums to 0"""
+    logp = np.log([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+    good, bad = [(0, 1), (1, 2), (2, 1), (1, 2), (2, 0)], [(0, 1), (1, 2), (2, 0)]
+    total, other = (sum(logp[step] for step in string) for string in (good, bad))
+    np.testing.assert_allclose([total, other, total / 5, other / 3],
+                               [-4.159, -2.079, -0.832, -0.693], atol=5e-4)
+    m = 2 * (total / 5 - other / 3)
+    assert m == pytest.approx(-0.277, abs=5e-4)
+    push = 2 / (1 + np.exp(m - 1))
+    assert 1 - m == pytest.approx(1.277, abs=5e-4) and push == pytest.approx(1.564, abs=5e-4)
+    wanted = {step: push * (good.count(step) / 5 - bad.count(step) / 3) for step in good}
+    for step, value in {(0, 1): -0.209, (1, 2): 0.104, (2, 1): 0.313, (2, 0): -0.209}.items():
+        assert wanted[step] == pytest.approx(value, abs=5e-4)
+    assert sum(wanted.values()) == pytest.approx(0, abs=1e-14)
+    means = pairs_of([good], [bad]).means
+    loss, grad = simpo_loss(logp, *means, beta=2.0, simpo_gamma=1.0)
+    assert loss == pytest.approx(np.log(1 + np.exp(1 - m)), abs=1e-14)
+    G = np.zeros((3, 3))
+    for step, value in wanted.items():
+        G[step] = -value
+    np.testing.assert_allclose(grad, backward(logp, G), atol=1e-14)
 
 
 # What it finds.

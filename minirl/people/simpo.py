@@ -1,38 +1,107 @@
-"""SimPO: preferences without a reference, by the mean log-probability of a step.
+"""What if the policy's own log-probability is the reward, and there is no reference?
 
 *Part 4.  Previous: `kto`.  Next: `orpo`.*
 
-A string is written by π alone, so why compare it with π_ref?  And why let long strings have large
-log-ratios?  Simple preference optimisation takes as the reward of a string its mean
-log-probability, and asks the chosen one for a lead (γ in the paper, `simpo_gamma` in code):
+The methods so far compare π with a reference.  That costs a second table, or in a large model a
+second network, and the strings are written by π alone.  *Simple preference optimisation*, SimPO,
+leaves the reference out.  First see what it did in `dpo`, where the margin is a difference of
+log-ratios h = log π − log π_ref:
+
+    the reference                                in its place, in SimPO
+    takes the length out: a long string is       the mean log-probability per step,
+    unlikely for π and for π_ref alike           in the place of the sum
+    says where zero is: at the start h = 0,      a *lead* by which the chosen string is to be
+    and the chosen string is to do better        ahead, in the place of a better h
+    holds π where no pair says anything          nothing
+
+So the reward of a string is β times the mean of log π over its |y| steps, the end included, and the
+chosen string is to lead by more than `lead` (γ in the paper, `simpo_gamma` in code):
 
     L = −(1/B) Σ_i log σ(m_i − lead),   m_i = β [log π(y⁺_i)/|y⁺_i| − log π(y⁻_i)/|y⁻_i|]. (simpo.1)
 
-|y| is the number of steps, the end symbol included.  With M⁺ and M⁻, the rows of (counts.4), this
-is (reward_model.3) for the table β log π, the matrix M⁺ − M⁻ and this lead, and
+The lead stands beside β, not inside it: it is in units of reward, and lead/β is in nats per step.
+
+**Two strings.**  "abab" was preferred to "ab".  The policy is that of `counts`: start→a, a→b and
+b→end have the chance ½, and b→a has ¼.  So "abab" has −log 64 = −4.159 nats in five steps and "ab"
+has −log 8 = −2.079 in three.  With β = 2 and a lead of 1,
+
+    means      −4.159/5 = −0.832   and   −2.079/3 = −0.693
+    margin     m = 2 (−0.832 + 0.693) = −0.277
+    loss       −log σ(−0.277 − 1) = log(1 + e^1.277) = 1.523
+
+>>> from minirl.kernel import counts
+>>> from minirl.people.pairs import Pairs
+>>> pairs = Pairs(counts.steps([0, 1, 2, 1, 2], [1, 2, 1, 2, 0], [0, 5], (3, 3)),
+...               counts.steps([0, 1, 2], [1, 2, 0], [0, 3], (3, 3)))
+>>> logits = np.log([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+>>> loss, grad = simpo_loss(logits, *pairs.means, beta=2.0, simpo_gamma=1.0)
+>>> print(round(loss, 3))
+1.523
+
+**The gradient.**  With M⁺ and M⁻, the rows of (counts.4), the margins are m = β (M⁺ − M⁻) log π.
+The derivative of −log σ(m − lead) in m is −σ(lead − m), as in (reward_model.2).  That of m in log π
+is β times the row of M⁺ − M⁻.  So
 
     G = ∂L/∂log π = −(β/B) (M⁺ − M⁻)ᵀ σ(lead − m).                                         (simpo.2)
 
-The lead stands beside β, not inside it: it is in units of reward.  (Some speak of lead/β, in nats
-per step.)
+In the example β σ(lead − m) = 2 σ(1.277) = 1.564.  What it multiplies is
 
-*What it finds.*  If the raters are Bradley–Terry's and the lead is 0, the mean log-probabilities of
-strings become β⁻¹ times their rewards plus a constant, as far as a policy can do that.  Nothing
-else holds it: no reference, and no likelihood of anything.  Two strings with the same mean are
-worth the same whatever their length, so that a likely string can be made of many likely steps, and
-the end is but one step among them.  On the running example 3,000 pairs, fitted without a pull, make
-a policy that hardly ever ends a string.  So do 20,000 as a rule, but some such samples make one
-that ends before the first letter; 100,000 still make dozens or hundreds of letters.  With the pull
-of `dpo` 100,000 pairs give less than a fifth of what there is to gain, and may give less than
-nothing, at β = 2 and a lead of 1, which are among the paper's: the reward rises by more than at the
-optimum, and a KL of more than 2 nats, which it never heard of, eats it up.
+    step              start→a           a→b               b→a        b→end
+    M⁺ − M⁻           ⅕ − ⅓ = −2/15     ⅖ − ⅓ = 1/15      ⅕          ⅕ − ⅓ = −2/15
+    wanted, −G        −0.209            0.104             0.313      −0.209
 
-With a lead each winner is to lead by more.  Where two strings win equally often against each other
-that changes nothing: m = 0 is still best, at a higher loss.  Where one wins more often, m is
-larger than the log-odds of its winning that a logistic regression would give, as if the reward were
-larger.
+Each row of M sums to 1, so the wishes sum to 0.  A step that both strings take is wanted if it is a
+larger *share* of the chosen one.  The end is one step of every string.  So wherever the longer one
+was preferred, the end is to become rarer.  A step of gradient descent lowers it, in the row of b:
 
-Read first: `dpo`.  Read next: `orpo`.
+>>> print(np.exp(log_softmax(logits - grad))[2].round(3))
+[0.401 0.346 0.253]
+
+**What the lead does.**  Take two strings of one step.  The better one wins a share `wins` of the
+comparisons.  The mean loss is −wins log σ(m − lead) − (1 − wins) log σ(−m − lead), and it is least
+where its derivative is 0:
+
+    wins σ(lead − m) = (1 − wins) σ(lead + m).
+
+Without a lead this is e^−m = (1 − wins)/wins, so that m is log(wins/(1 − wins)), the log-odds of
+winning.  With wins = ⅔ that is log 2 = 0.693, and with a lead of 1 it is 1.2: ⅔ σ(−0.2) = ⅓ σ(2.2)
+= 0.3.  So a lead makes the policy surer than the raters are.  Where wins = ½ it changes nothing:
+m = 0 is best, at a higher loss.
+
+>>> from minirl.people.pairs import choices
+>>> raters = choices([1, 1, 0], [0, 0, 1], 2)
+>>> fits = [fit_simpo(np.zeros((1, 2)), raters, beta=2.0, simpo_gamma=lead, pull=0).x
+...         for lead in (0.0, 1.0)]
+>>> print([round(2.0 * float(x[0, 1] - x[0, 0]), 3) for x in fits])
+[0.693, 1.2]
+
+**What it finds.**  If the raters follow the law of `reward_model` and the lead is 0, the mean
+log-probabilities of strings become their rewards over β plus a constant, as far as a policy can do
+that.  Nothing else holds it.  Two strings with the same mean are worth the same whatever their
+length, so a likely string can be made of many likely steps, and the end is but one step among them.
+On the running example, with β = 2 and a lead of 1, which are among the paper's, 3,000 pairs make a
+policy that hardly ever ends a string.  So do 20,000 as a rule, but some samples make one that ends
+before the first letter.  A pull towards the reference, as in `dpo`, holds it after all.  Then
+100,000 pairs give less than a fifth of what there is to gain, and may give less than nothing: the
+reward is above that of the optimum, and a KL of more than 2 nats, of which SimPO knows nothing,
+eats it up.
+
+**Exercises.**  `from minirl.people.simpo import *; from minirl.people.pairs import choices`
+1. Two strings win equally often, and each winner should lead by 1.  Where does a fit end?
+       fit = fit_simpo(np.zeros((1, 2)), choices([0, 1], [1, 0], 2), beta=2.0, simpo_gamma=1.0,
+                       pull=0)
+       np.exp(log_softmax(fit.x)).round(4), round(fit.loss, 4)
+2. Two of three raters preferred action 1.  One fit starts at a reference that is nearly sure of
+   action 0, and one at a fair coin.  How far apart do they end?
+       ends = [fit_simpo(np.array([[x, 0.0]]), choices([1, 1, 0], [0, 0, 1], 2), beta=2.0,
+                         simpo_gamma=0.0, pull=0).x for x in (5.0, 0.0)]
+       np.exp(log_softmax(np.concatenate(ends))).round(4)
+3. Tail once was preferred to ten heads, and a coin throws head with 0.6.  Which string is likelier,
+   and which one has the larger reward of SimPO?
+       tail, heads = float(np.log(0.4)), float(10 * np.log(0.6))
+       [round(tail, 2), round(heads, 2)], [round(tail / 1, 2), round(heads / 10, 2)]
+
+Read next: `orpo`, which puts the likelihood in the place of the reference.
 Source: Meng et al. 2024, "SimPO: simple preference optimization with a reference-free reward",
 arXiv:2405.14734, eq. 6.
 """
