@@ -2,43 +2,44 @@
 
 *Part 2.  Previous: `solving`, a side road.  Next: `gains`, a side road.*
 
-A learner that plays can only estimate what its policy is worth.  With the tables of the world,
-(mdp.1) and (mdp.2), it can be computed: for a fixed policy, every such question is a linear
-equation.
+A learner that plays can only estimate what its policy is worth.  From the tables of the world,
+(mdp.1) and (mdp.2), it can be computed: what a fixed policy is worth solves a linear equation.
 
 **The value of a state.**  V(s), the *value* of s under a policy π, is the mean return of an episode
-that starts in s.  Look at its first step.  The return is R_0 = r_0 + γ R_1, since every reward
-after the first one waits for one step more.  By (mdp.1) the first reward has the mean r(s, a).  By
-(mdp.2) the episode goes on in s' with the probability P(s'|s, a).  Where it goes on, the mean of
-R_1 is V(s'), because what follows depends on nothing but s'.  Where it has ended, R_1 is 0.  So
+that starts in s.  Let its first action be a, and write R_1 for the return from the second step on.
+The return is R_0 = r_0 + γ R_1, since every later reward waits for one step more.  By (mdp.1) the
+mean of r_0 is r(s, a).  By (mdp.2) the episode goes on in s' with the probability P(s'|s, a).
+Where it goes on, the mean of R_1 is V(s'), because what follows depends on nothing but s'.  Where
+it has ended, R_1 is 0.  This gives the *action value* Q(s, a), the mean return if the first action
+is a and π acts after that.  The policy takes a with the probability π(a|s), so V is the mean of Q:
 
-    V(s) = Σ_a π(a|s) [r(s, a) + γ Σ_s' P(s'|s, a) V(s')].
+    Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s'),
+    V(s) = Σ_a π(a|s) Q(s, a),   in short   V = r_π + γ P_π V.                        (evaluation.1)
 
-The bracket is the *action value* Q(s, a): the mean return if the first action is a and π acts after
-that.  Average over actions, r_π(s) = Σ_a π(a|s) r(s, a) and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a), and
-write V and r_π as vectors and P_π as a matrix.  This is *Bellman's equation* for a policy:
+The short form is *Bellman's equation* for a policy.  Averaged over the actions, the reward of a
+step is r_π(s) = Σ_a π(a|s) r(s, a), and P_π(s'|s) = Σ_a π(a|s) P(s'|s, a) is the chance to go on in
+s'.  V and r_π are vectors, and P_π is a matrix with a row for each s and a column for each s'.
 
-    V = r_π + γ P_π V,      Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s').              (evaluation.1)
+**By hand.**  A corridor has two cells.  Left of cell 0 is a wall, and a step into it stays.  Right
+of cell 1 is the goal, which pays 22.  A fair coin decides between left and right, and γ is ½:
 
-**By hand.**  A corridor has two cells.  Left of cell 0 is a wall, right of cell 1 is the goal,
-which pays 22.  The policy tosses a fair coin between left and right, and γ is ½:
-
-    wall | cell 0 | cell 1 | goal      r_π = (0, 11)      P_π = ½ ½    from cell 0, to 0 and 1
-                                                                ½ 0    from cell 1, or it ends
+    wall | cell 0 | cell 1 | goal     r_π = (0, 11)     P_π = ½ ½     cell 0: to 0 and to 1
+                                                              ½ 0     cell 1: to 0; the other ½ ends
 
 Bellman's equation is V(0) = ¼ V(0) + ¼ V(1) and V(1) = 11 + ¼ V(0).  The first one says V(1) = 3
 V(0).  Then the second one says 3 V(0) = 11 + ¼ V(0), so V(0) = 4 and V(1) = 12.  In general V is
-moved to one side, (1 − γ P_π) V = r_π with the identity matrix as 1, and a program solves that:
+moved to one side, (I − γ P_π) V = r_π with the identity matrix I, and a program solves that:
 
 >>> r, P = np.array([0., 11.]), np.array([[0.5, 0.5], [0.5, 0.]])
 >>> print(np.linalg.solve(np.eye(2) - 0.5 * P, r))
 [ 4. 12.]
 
-**Without a solver.**  Put any V into the right side and take what comes out as the new V.  That is
-a *sweep*.  From V = 0, k sweeps give the value of the first k steps.  They converge: the error of
-the new V is γ P_π times the error of the old one, and the entries of a row of P_π sum to at most 1.
-So each sweep shrinks the largest error by the factor γ at least.  Here it is 12 before the first
-sweep, and then 4, 1¼ and 9/16:
+**Without a solver.**  Put any V into the right side of Bellman's equation and take what comes out
+as the new V.  That is a *sweep*.  From V = 0, k sweeps add up the first k terms of V = r_π + γ P_π
+r_π + γ² P_π² r_π + …, which are the value of the first k steps.  The error of the new V is γ P_π
+times the error of the old one, and the entries of a row of P_π sum to at most 1.  So a sweep leaves
+at most γ times the largest error, and below γ = 1 the sweeps converge.  Here the largest error is
+12 before the first sweep, and then 4, 1¼ and 9/16:
 
 >>> V = np.zeros(2)
 >>> for _ in range(3):
@@ -48,23 +49,20 @@ sweep, and then 4, 1¼ and 9/16:
 [ 2.75 11.  ]
 [ 3.4375 11.6875]
 
-**The visits.**  Sweeps add up the series V = r_π + γ P_π r_π + γ² P_π² r_π + …  The same series can
-be read from the other side.  An episode begins in s with the probability start(s), a vector.  After
-one step it is in s with the probability (P_πᵀ start)(s), and after k steps ((P_πᵀ)ᵏ start)(s).
-Added up with their discounts they are the *visits* η = Σ_k γᵏ (P_πᵀ)ᵏ start, where η(s) is the
-expected discounted number of times that an episode is in s.  The objective J is the mean of V(s)
-over the start.  Transpose each term, and J is what the visits earn:
+**The visits.**  How often is an episode in a state?  It begins in s with the probability start(s).
+Write start as a vector.  After one step the episode is in s with the probability (P_πᵀ start)(s),
+and after k steps ((P_πᵀ)ᵏ start)(s).  Discounted and added up, these are the *visits*, η = Σ_k γᵏ
+(P_πᵀ)ᵏ start: η(s) is the expected discounted number of times that an episode is in s.  The first
+term is start, and the others are γ P_πᵀ η.  So η solves an equation too.  The objective J is the
+mean of V over the start.  Put in start = η − γ P_πᵀ η, and J is what the visits earn:
 
-    startᵀ V = Σ_k startᵀ γᵏ P_πᵏ r_π = (Σ_k γᵏ (P_πᵀ)ᵏ start)ᵀ r_π = ηᵀ r_π.
-
-The first term of η is start, and the others are γ P_πᵀ times η.  So η solves an equation too:
-
+    J = startᵀ V = (η − γ P_πᵀ η)ᵀ V = ηᵀ V − γ ηᵀ P_π V = ηᵀ (V − γ P_π V) = ηᵀ r_π,
     η = start + γ P_πᵀ η,   J = Σ_s start(s) V(s) = Σ_{s,a} η(s) π(a|s) r(s, a).      (evaluation.2)
 
 In the corridor, from cell 0: η(1) = ¼ η(0) and η(0) = 1 + ¼ η(0) + ¼ η(1), hence η = (16/11, 4/11).
-Only cell 1 earns, 11 per visit, and J = 4/11 · 11 = 4, which is V(0).  Nothing here needs r to be a
-reward.  With a table of ones J becomes the discounted number of steps, 20/11; with log(π/π_ref) it
-is, at γ = 1, a KL divergence.  One solve for η answers all such questions: `expectation`.
+Only cell 1 earns, 11 per visit, and J = 4/11 · 11 = 4, which is V(0).  Any table with an entry for
+each (s, a) may stand for r.  A table of ones makes J the discounted number of steps, 20/11, and
+log(π/π_ref), at γ = 1, a KL divergence.  One solve for η answers them all: `expectation`.
 
 **A picture.**  These are the values (left) and the visits (right) of the best policy of chapter 0
 on the slippery lake.  No episode goes on in a hole or at the goal, and both are 0 there.
@@ -79,27 +77,30 @@ on the slippery lake.  No episode goes on in a hole or at the goal, and both are
   0.592  0.643  0.615  0.000      5.48   2.90   1.07   0.00
   0.000  0.742  0.863  0.000      0.00   2.23   1.63   0.00
 
-Values rise towards the goal.  At the start the policy pushes against the left edge until it slips
-down, so that a third of all visits, 11.23, are there.
+Values rise along the way of this policy, down the left edge and to the right.  They fall along the
+top row to the right, since from there it goes back to the start first.  At the start it pushes
+against the left edge until it slips down: 11.23 of 34.65 visits, about a third, are there.
 
 **The advantage.**  How much better is an action than what the policy does on average?
 
     A(s, a) = Q(s, a) − V(s),   Σ_a π(a|s) A(s, a) = 0.                               (evaluation.3)
 
-It sums to 0 since V is the mean of Q under π.  In the corridor Q(0, ·) = (2, 6) and Q(1, ·) = (2,
-22), so A = ∓2 in cell 0 and ∓10 in cell 1.
+It sums to 0 since V is the mean of Q.  In the corridor Q(0, ·) = (2, 6) and Q(1, ·) = (2, 22), so
+A is −2 for left and +2 for right in cell 0, and −10 and +10 in cell 1.
 
-**No answer.**  At γ = 1 a policy that never ends has values that are infinite or undefined: always
-head, in the coin game.  This is the error `NoEnd`.  What makes an answer certain is in `solving`.
+**No answer.**  At γ = 1 an answer is certain only if the policy ends from every state that it
+reaches.  If it does not, the sum may be infinite (always head, in the coin game), may never settle,
+or may be 0, where nothing is earned.  All three are refused with the error `NoEnd`.
 
 **How much does an episode vary?**  Square the return from s, R_0² = r_0² + 2γ r_0 R_1 + γ² R_1².
-Given the outcome of the first step, the mean of R_1 is V(s').  So the mean square obeys
-(evaluation.1) once more, with the mean of r_0² + 2γ r_0 V(s') in the place of the reward and γ² for
-γ; and
+Where the first step goes on in s', the mean of R_1 is V(s') and that of R_1² the mean square from
+s'; after an end both are 0.  So the mean square obeys (evaluation.1) once more, with the mean of
+r_0² + 2γ r_0 V(s') in the place of the reward and γ² for γ; and
 
     Var[R_0] = E[R_0²] − (E[R_0])².                                                   (evaluation.4)
 
-Reward and next state of an outcome come together here: on the lake, the step that pays also ends.
+The mean of r_0 V(s') is taken outcome by outcome.  It is not r(s, a) times the mean of V(s'): on
+the lake it is 0, since a step that pays also ends.
 
 **Exercises.**  `from minirl.exact.evaluation import *; from gridworld.maps import frozen_lake`
 1. A coin that shows head nine times in ten is worth 9 in the coin game.  Is the standard deviation
@@ -151,7 +152,8 @@ def evaluate(mdp, policy, table=None, *, states=None):
     -------
     (S,) float
         In units of reward.  NaN where no value is asked: at gamma 1 a state that no episode reaches
-        may have none.  If at gamma 1 the policy does not end, that is the error `NoEnd`.
+        may have none.  If at gamma 1 the policy does not end from all states that it reaches, that
+        is the error `NoEnd`.
 
     Examples
     --------
@@ -162,7 +164,7 @@ def evaluate(mdp, policy, table=None, *, states=None):
     M, earned, states = _equation(mdp, policy, table, states)
     solution = solve(M, earned)
     if solution is None:
-        raise _no_end(mdp, policy, states, "the value is infinite or undefined")
+        raise _no_end(mdp, policy, states, "the value may be infinite or undefined")
     return at_states(states, solution)
 
 
@@ -452,7 +454,7 @@ def evaluate_all(mdp, actions):
     values = np.concatenate([_evaluate_some(mdp, rows[i:i + size])
                              for i in range(0, len(rows), size)])
     if mdp.gamma < 1 and np.isnan(values).any():
-        raise _no_end(mdp, None, None, "the value is infinite or undefined")
+        raise _no_end(mdp, None, None, "the value may be infinite or undefined")
     return values
 
 
