@@ -6,26 +6,25 @@ A policy can be improved in two ways.  A large step takes, in each state, the ac
 the old policy goes on afterwards.  A small step follows the gradient of J.  Large steps arrive in a
 few rounds, but need the tables of the world.  A learner that only plays can take small steps.
 
-**Two policies.**  Let V and A be the values and advantages of π, and let another policy π' play an
-episode.  At time t the mean of A(s_t, a_t) is that of r_t + γ V(s_{t+1}) − V(s_t), where V counts
-as 0 after the end.  Sum these up, with discounts.  Each +γᵗ⁺¹ V(s_{t+1}) meets −γᵗ⁺¹ V(s_{t+1}) of
-the next step, and what is left is Σ_t γᵗ r_t − V(s_0).  On average this is J(π') − J(π).  So, with
-the visits η' of π',
+**Two policies.**  Let V and A belong to π, and let another policy μ play an episode.  At time t the
+mean of A(s_t, a_t) is that of r_t + γ V(s_{t+1}) − V(s_t), where V counts as 0 after the end.  Sum
+these up, with discounts.  Each +γᵗ⁺¹ V(s_{t+1}) meets its negative in the next step, so that Σ_t γᵗ
+r_t − V(s_0) is left.  (In an endless episode γᵗ V(s_t) goes to 0; at γ = 1 both policies must end.)
+On average this is J(μ) − J(π).  By (evaluation.2), with A for r and with the visits η_μ of μ,
 
-    J(π') − J(π) = Σ_s η'(s) Σ_a π'(a|s) A(s, a).                                       (planning.6)
+    J(μ) − J(π) = Σ_s η_μ(s) Σ_a μ(a|s) A(s, a).                                        (planning.6)
 
-Now let π' be *greedy*: in each state it takes an action with the largest Q(s, a), which is the one
+Now let μ be *greedy*: in each state it takes an action with the largest Q(s, a), which is the one
 with the largest A(s, a).  The largest A(s, a) is never negative, since their mean under π is 0.  So
-no term is negative and π' is no worse than π, from whichever state one starts.  If π is greedy
-already, no A(s, a) is positive.  Then no term is positive for any π' at all: π is best, from every
-state at once.  Its values V* satisfy Bellman's equation for the best policy,
+no term is negative and μ is no worse than π, from whichever state one starts.  If π is greedy
+already, V(s) is the largest Q(s, a), so no A(s, a) is positive.  Then no term is positive for any
+μ: π is best, from every state at once.  Its values V* solve Bellman's equation for the best policy,
 
     V(s) = max_a Q(s, a),   Q(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V(s').                (planning.1)
 
-**By hand.**  In the corridor of `evaluation`, V = (4, 12) and A = ∓2, ∓10 for left and right.  So
-the greedy policy goes right.  From cell 0 it visits both cells, η' = (1, ½), and gains 1 · 2 + ½ ·
-10 = 7.  It is worth 4 + 7 = 11, which is ½ · 22.  Then going left has negative advantages, and
-right is best:
+**By hand.**  In the corridor of `evaluation`, V = (4, 12), and A is ∓2 and ∓10: negative for left,
+positive for right.  So the greedy policy goes right.  From cell 0 its visits are (1, ½).  The gain
+is 1 · 2 + ½ · 10 = 7, and it is worth 4 + 7 = 11 = ½ · 22.  Now left is worse, so right is best:
 
 >>> from minirl.kernel.mdp import TabularMDP
 >>> cells, pays, ends = [[[0], [1]]] * 2, [[[0], [0]], [[0], [22]]], [[[0], [0]], [[0], [1]]]
@@ -39,8 +38,11 @@ on them, until nothing changes:
 
     π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.2)
 
-There are finitely many such policies and each is better than the last, so that it ends.  On the
-slippery lake, with γ = 0.99, it goes through these policies.  J stands below them:
+Of several new actions that are equally good any one will do.  A round that changes s gains at least
+the A(s, a) > 0 of the new action from s, and loses nowhere.  So no policy comes back, and there are
+finitely many that always take one action per state.  At γ = 1 each of them ends if the first does:
+going round in circles could only replace an end if each turn paid, and then the optimum is
+infinite.  On the slippery lake, with γ = 0.99, these are the policies, with J below them:
 
     ← ← ← ←    ← ↓ → ↑    ↓ → → ↑    ↑ ↑ → ↑    ↓ ↑ → ↑    ← ↑ ← ↑    ← ↑ ↑ ↑
     ↓ H ← H    ↓ H ← H    ↓ H ← H    ← H ← H    ← H ← H    ← H ← H    ← H ← H
@@ -48,17 +50,18 @@ slippery lake, with γ = 0.99, it goes through these policies.  J stands below t
     H ← ↓ G    H ↓ → G    H → → G    H → ↓ G    H → ↓ G    H → ↓ G    H → ↓ G
     0          0          0.0919     0.2220     0.3446     0.5325     0.5420
 
-The first policy only makes sure that episodes end, and a hole is an end too.  (On the cliff it
-happens to be the best one, after 0 rounds.)  Why keep an action on a tie?  At γ = 1 two actions may
-look equally good although one of them, repeated, never ends.  On the slippery 8x8 lake a careless
-tie turns the best policy into one that is worth 0.  Whether two computed numbers are equal is a
-question of its own, which `gains` answers.
+The first policy only makes sure that episodes end, for example in a hole.  It takes an action that
+may end them, or one that may lead nearer to such an action.  Why keep an action on a tie?  At γ = 1
+two actions may look equally good although one of them, repeated, never ends.  On the slippery 8x8
+lake a careless tie turns the best policy into one that never ends, and never earns anything.
 
-*Value iteration* reads (planning.1) as an assignment: greedy sweeps, from V = 0.  If no action
-value is wrong by more than some amount, neither is the largest of them.  So these sweeps too shrink
-the error by γ; `solving` says when to stop.  A sweep is cheaper than a solve, but on the lake it
-takes 704 of them instead of 6 rounds.  *Modified policy iteration* follows the greedy policy for
-some sweeps, 50 by default, after each greedy one, and takes 18 rounds.
+*Value iteration* reads (planning.1) as an assignment: greedy sweeps, from V = 0.  A maximum moves
+no more than the value that moves most.  So a greedy sweep, too, leaves at most γ times the error,
+and changes at most γ times as much as the last one.  All changes to come sum to at most γ + γ² + …
+= γ/(1 − γ) times the last: below γ = 1 it stops when that is within `tol`.  At γ = 1 there is no
+such bound, and it stops when a sweep changes little.  On the lake, with γ = 0.99 and a `tol` of
+10⁻¹⁰, it takes 704 sweeps, where policy iteration takes 6 rounds with a solve each.  *Modified
+policy iteration* adds 50 sweeps of the greedy policy to each greedy one, and takes 18 rounds.
 
 *Backward induction* is for a horizon of T steps.  With t steps taken there are T − t left, and what
 is best may depend on that.  It is exact after T sweeps, at any γ, and needs no policy that ends:
@@ -68,30 +71,29 @@ is best may depend on that.  It is exact after T sweeps, at any γ, and needs no
 A *linear programme* makes a weighted sum as small as some inequalities allow.  Its solver knows
 nothing of policies, so that it is an independent witness.  Let a table V satisfy V(s) ≥ r(s, a) + γ
 Σ_s' P(s'|s, a) V(s') for every action.  For the best policy π it says V ≥ r_π + γ P_π V.  Put this
-into its own right side again and again: V ≥ r_π + γ P_π r_π + … = V*, since P_π ≥ 0.  V* is such a
-table itself, and so the lowest:
+into its own right side again and again, which P_π ≥ 0 allows: V ≥ r_π + γ P_π r_π + … = V*, since
+what remains, γᵏ P_πᵏ V, goes to 0.  V* is such a table itself, and so the lowest:
 
     minimise Σ_s w(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
 
-Any weights w > 0 will do.  Each inequality has a *price*, or dual variable: by how much the minimum
-rises per unit of its r(s, a).  Let episodes start from w.  Then the minimum is what the best policy
-earns, and a raised reward is earned whenever a is taken in s.  So the prices are visits, η(s)
-π(a|s) of the best policy, and an action that has one is taken.
+All weights are positive: where w(s) is 0, V(s) could be larger.  Each inequality has a *price*, or
+dual variable: how much the minimum rises per unit of r(s, a).  With w for start the minimum is what
+the best policy earns, and a reward is earned whenever a is taken in s.  So the prices are the
+visits η(s) π(a|s) of the best policy.  As every state is visited, an action with a price is best.
 
-*At γ = 1* policy iteration and the linear programme look for the best policy that ends.  Value
-iteration and backward induction also count going on for ever for nothing.  Their answer is larger
-where every end is worth less than 0.
+*At γ = 1* policy iteration and the linear programme find the best policy that ends.  The others may
+also wait for ever: where waiting is free, they answer 0 even if every end costs something.
 
 **Small steps.**  Write ∇ for any derivative in the logits, and V = Σ_a π(a|s) Q(s, a).  The product
 rule gives, since r and P do not depend on the logits,
 
     ∇V(s) = Σ_a ∇π(a|s) Q(s, a) + γ Σ_s' P_π(s'|s) ∇V(s').
 
-This is (evaluation.1) for ∇V, with Σ_a ∇π(a|s) Q(s, a) in the place of the reward.  So
-(evaluation.2) gives ∇J = Σ_s η(s) Σ_a ∇π(a|s) Q(s, a), the *policy gradient* theorem.  The visits
-depend on the logits too.  Their gradient is not assumed to be zero: it drops out of the derivation.
-Since ∇π = π ∇log π, a table G[s, a] = η(s) π(a|s) Q(s, a) stands before ∇log π(a|s).  By
-(softmax.3), and since V is the mean of Q under π,
+This is (evaluation.1) for ∇V, with Σ_a ∇π(a|s) Q(s, a) for the reward.  So (evaluation.2) gives ∇J
+= Σ_s η(s) Σ_a ∇π(a|s) Q(s, a), the *policy gradient* theorem.  Here η is never differentiated: V
+is, and its recursion carries the ∇π of all later steps.  In J = Σ η π r the gradient of π alone
+would give Σ η ∇π r; that of η adds what turns r into Q.  As ∇π = π ∇log π, the table η π Q stands
+before ∇log π, as G does in (softmax.3).  Then, since V is the mean of Q,
 
     ∂J/∂θ[s, a] = η(s) π(a|s) Q(s, a) − π(a|s) Σ_b η(s) π(b|s) Q(s, b)
                 = η(s) π(a|s) A(s, a).                                                  (planning.5)
@@ -107,16 +109,15 @@ In the corridor, with η = (16/11, 4/11), π = ½ and A = ∓2, ∓10, this is �
        round(backward_induction(frozen_lake().mdp(gamma=1.0), 6).objective, 4)
 2. Does the best policy still push against the left edge at the start (action 0) if γ is 0.5?
        policy_iteration(frozen_lake().mdp(gamma=0.5)).policy[0]
-3. Head for ever is worth 10 in the coin game at γ = 0.9.  How steep is the way up from a policy
-   that nearly always shows tail?
+3. Head for ever is worth 10 at γ = 0.9.  How steep is J where the coin nearly always shows tail?
        from minirl.kernel.mdp import coin_game
        policy_gradient(coin_game(gamma=0.9), np.array([[0., 9.]]))[1].round(4)
 
 Read next: `scorecard`, which measures a policy by the best one.
 Source: Sutton and Barto, 2nd edition, chapters 4 and 13.2; Puterman 1994, "Markov decision
-processes", chapters 4.5 and 6.9; Kakade and Langford 2002, "Approximately optimal approximate
-reinforcement learning", lemma 6.1, for (planning.6); Sutton et al. 2000, "Policy gradient methods
-for reinforcement learning with function approximation", theorem 1.
+processes", chapters 4.5 and 6.9; Kakade and Langford, ICML 2002, lemma 6.1, for (planning.6);
+Sutton et al. 2000, "Policy gradient methods for reinforcement learning with function
+approximation", theorem 1.
 """
 
 from typing import NamedTuple
@@ -147,9 +148,6 @@ class Optimum(NamedTuple):
 
 def policy_iteration(mdp):
     """The optimum by (planning.2), starting from `policy_that_ends`.
-
-    At gamma 1 every policy on the way ends too: going round in circles could only replace an end if
-    each turn paid, and then the optimum is infinite.
 
     Another action replaces the present one only if it is better by more than the doubts about the
     two, (gains.1).
@@ -221,9 +219,10 @@ def value_iteration(mdp, *, tol=1e-10, max_sweeps=100_000):
 def modified_policy_iteration(mdp, *, evaluation_sweeps=50, tol=1e-10, max_sweeps=100_000):
     """The optimum by greedy steps (planning.1), with sweeps (solving.3) of their policy between.
 
-    As `value_iteration`, with `evaluation_sweeps` of the present policy after each sweep that looks
-    for the best actions.  These are A times as cheap, and near gamma 1 most sweeps can be such.  A
-    round, which is what `rounds` and `max_sweeps` count, is one greedy sweep and those after it.
+    As `value_iteration`, with `evaluation_sweeps` of the present policy after each greedy sweep.
+    They look at one action per state and not at A of them, and near gamma 1 most sweeps can be
+    such.  A round, which is what `rounds` and `max_sweeps` count, is a greedy sweep and those after
+    it.
 
     Examples
     --------
@@ -292,8 +291,8 @@ def linear_programme(mdp):
     """The optimum by (planning.4), solved by SciPy's HiGHS: an independent check of the others.
 
     The policy takes the action whose constraint has the largest price.  The values solve the
-    constraints of these actions, which are tight, once more.  HiGHS resolves a ten-thousand-
-    millionth of the largest reward.  Where that hides a gain, the programme is solved again with
+    constraints of these actions, which are tight, once more.  HiGHS resolves 10⁻¹⁰ of the
+    largest reward.  Where that hides a gain, the programme is solved again with
     the gains in the place of the rewards: what the optimum is worth more than this policy.  At
     gamma 1 the values of states that no policy reaches are NaN.
 
