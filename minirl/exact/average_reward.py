@@ -32,10 +32,12 @@ customers, and a step pays ⅔ · ½ · 1 + ⅓ · 4 = 5/3:
 
 **Differential values.**  The sum of all rewards is infinite here, so a state has no value of the
 usual kind.  It has a *differential value* h(s): how much more is earned from s on than r̄ in every
-step.  Look one step ahead.  The step earns r_π(s) in place of r̄, and then comes s', or an end and
-a fresh episode, which is worth Σ_s start(s) h(s).  Only differences of h matter, because a constant
-on both sides cancels.  Choose the constant so that a fresh episode is worth nothing.  Then the
-restarts drop out of the equation,
+step.  The next step earns r_π(s) in place of r̄, and then comes s', or an end and a fresh episode:
+
+    h(s) = r_π(s) − r̄ + Σ_s' P_π(s'|s) h(s') + (chance of an end) Σ_s start(s) h(s).
+
+All chances sum to 1, so that h plus a constant solves this too.  Choose the constant so that a
+fresh episode is worth nothing.  Then the restarts drop out of the equation,
 
     h = r_π − r̄ + P_π h,   Σ_s start(s) h(s) = 0.                                (average_reward.2)
 
@@ -47,14 +49,13 @@ other states, and from the episodes that begin there, "begun" of them per step:
 
     d = P_πᵀ d + begun · start,   Σ_s d(s) = 1.                                   (average_reward.3)
 
-Multiply (average_reward.2) by d(s) and sum.  By (average_reward.3) Σ d P_π h is Σ d h less begun ·
-Σ start h, which is 0.  So Σ d h = Σ d r_π − r̄ + Σ d h, and r̄ = Σ_s d(s) r_π(s), as it should be.
-Both equations are one square system: its unknowns are h and r̄, those of its transpose d and begun.
+Multiply (average_reward.2) by d(s) and sum.  By (average_reward.3) P_πᵀ d = d − begun · start, and
+Σ start h = 0, so Σ d P_π h = Σ d h.  Hence Σ d h = Σ d r_π − r̄ + Σ d h, and r̄ = Σ_s d(s) r_π(s).
+Both are one square system: its unknowns are h and r̄, those of its transpose d and −begun.
 
 Where every episode ends, divide the visits of (evaluation.2) at γ = 1 by their sum, the mean
-length: d = η/length, begun = 1/length and r̄ = J/length solve (average_reward.3).  Where no episode
-ends, begun = 0.  Where some end and others are caught in a loop, all are caught at last: again
-begun = 0, and all time is spent in the loop.
+length: d = η/length, begun = 1/length and r̄ = J/length solve (average_reward.3).  Where none ends,
+begun = 0.  Where some end and some are caught in a loop, all are caught at last: again begun = 0.
 
 **The gradient.**  Write ∇ for the derivative in any logit, and Q(s, a) = r(s, a) − r̄ + Σ_s'
 P(s'|s, a) h(s').  Differentiate (average_reward.2):
@@ -63,8 +64,7 @@ P(s'|s, a) h(s').  Differentiate (average_reward.2):
 
 Here r̄ could be put into Q because Σ_a ∇π(a|s) = 0.  Multiply by d(s) and sum, as before.  The
 terms in ∇h cancel, since Σ_s start(s) ∇h(s) = 0.  What is left is ∇r̄ = Σ_s d(s) Σ_a ∇π(a|s) Q(s,
-a).  For a softmax table ∂π(a|s)/∂θ[s, b] = π(a|s) (1{a = b} − π(b|s)), and Σ_a π(a|s) Q(s, a) =
-h(s), so
+a).  As in `planning`, (softmax.3) makes a gradient of that.  With Σ_a π(a|s) Q(s, a) = h(s) it is
 
     ∂r̄/∂θ[s, a] = d(s) π(a|s) [Q(s, a) − h(s)].                                  (average_reward.4)
 
@@ -207,7 +207,9 @@ class BestRate(NamedTuple):
 
 
 def howard(mdp):
-    """The `BestRate` by Howard's policy iteration, (average_reward.6): a dense solve a round.
+    """The `BestRate` by Howard's policy iteration, (average_reward.6).
+
+    Each round is a dense solve.
 
     Where the best rate depends on the state, because good loops cannot be reached from everywhere,
     `rate` is the mean over the start.  The bounds then enclose the rates of all states, and may be

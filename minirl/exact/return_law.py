@@ -25,7 +25,7 @@ So the reward is k with probability (½)^(k+1).  Its mean is 0 · ½ + 1 · ¼ +
 >>> print(law.rewards, law.prob, law.tail)
 [0. 1. 2. 3.] [0.5    0.25   0.125  0.0625] 0.0625
 
-There are two ways to the law.  The second one stops after a while, here with one game in sixteen
+These are two ways to the law.  The second one stops after a while, here with one game in sixteen
 still going on: that is its *tail*.
 
 **Whole numbers.**  Let the rewards of steps be whole numbers, none below 0.  Write P_j(s'|s) for
@@ -35,7 +35,8 @@ what follows must earn the rest, k − j:
 
     p_k(s) = end_k(s) + Σ_{j=0}^{k} Σ_s' P_j(s'|s) p_{k−j}(s').
 
-For j = 0 the unknown p_k stands on the right as well.  With P_j as a matrix and p_k as a vector,
+For j = 0 the unknown p_k stands on the right as well.  With P_j as a matrix, p_k as a vector and
+the identity matrix I,
 
     p_k = P_0 p_k + end_k + Σ_{j=1}^{k} P_j p_{k−j},
     p_k = (I − P_0)⁻¹ (end_k + Σ_{j=1}^{k} P_j p_{k−j}).                              (return_law.1)
@@ -48,13 +49,14 @@ the episode is not limited.  Where no reward is above 0 the same is done with th
 The reward of an episode is Σ_i k_i r_i, where k_i counts how often r_i was earned, so the vector k
 of counts is all that must be remembered.  Play all episodes at once, forward in time.  Let p_t(k,
 s) be the chance that an episode is still going on after t steps, is in s, and has the counts k.
-Now P_i and end_i are for the value r_i, and 1_i is the vector with a 1 in place i and 0 elsewhere.
+Now P_i and end_i are for the value r_i, and 1_i is the vector with a 1 in place i and 0 elsewhere;
+the value 0 needs no count, so for r_i = 0 all of 1_i is 0.
 Who has the counts k after a step that earned r_i had k − 1_i before:
 
     p_{t+1}(k, s') = Σ_{i,s} p_t(k − 1_i, s) P_i(s'|s).                               (return_law.2)
 
 What ends with r_i in this step adds Σ_s p_t(k − 1_i, s) end_i(s) to the level Σ_i k_i r_i.  The
-value 0 needs no count.  The table above is this with the one count of heads.
+table above is this with the one count of heads.
 
 **What else?**  A step may have another number, also(s, a): a 1 to count steps, or the reward that
 was meant where another one is paid.  Its mean at each level is carried along.  Let m_t(k, s) be the
@@ -104,10 +106,10 @@ from minirl.exact.solving import factorised, solve
 from minirl.kernel import checks
 from minirl.kernel.mdp import check_policy
 
-NOTHING = 1e-30    # a chance this small at any n is none
-ALIKE = 1e-9       # rewards closer than this, relative to the largest, are one level
-LEVELS = 100_000   # more levels of whole numbers are refused
-WORK = 10**8       # and so are more entries of all p_t together
+NOTHING = 1e-30    # A level whose chance is this small from every state has none.
+ALIKE = 1e-9       # Rewards closer than this, relative to the largest, are one level.
+LEVELS = 100_000   # More levels of whole numbers are refused.
+WORK = 10**8       # More entries of all p_t together are refused too.
 
 
 class RewardLaw(NamedTuple):

@@ -6,19 +6,22 @@ A learner hands over a policy.  What does it earn, and how much better could it 
 have exact answers: `evaluation` gives J of any policy, and `planning` the best policy and its J*.
 A *referee* computes J* once.  After that it turns any policy into a `Score`.
 
-**Two numbers.**  J alone says little.  Is 0.5 much on the slippery lake?  Only J* says so.  The
+**Two numbers.**  J alone says little.  Is 0.5 much on the slippery lake?  Only J* can tell.  The
 *gap* is what is missing, in units of reward.  The *share of the optimum* is what has been reached,
 and has no unit:
 
     gap = J* − J,   share = 1 − (J* − J)/|J*|.                                      (scorecard.1)
 
 The gap is divided by the size of J*, so that the share is 1 for the best policy and less for every
-other one.  There are four cases:
+worse one.  There are five cases:
 
     J* > 0             1 − (J* − J)/J* = J/J*       the share is what one would expect
     J* < 0             1 − (J* − J)/(−J*)           0 where J = 2 J*, twice the loss
     J* = 0             division by zero             no share (None), but a gap
-    γ = 1, no end      J is infinite or undefined   no share and no gap
+    no end at γ = 1    J has no certain answer      no share and no gap
+    J* is infinite     nothing to measure by        no referee, but a ValueError
+
+The coin game at γ = 1 is of the last kind.
 
 **In numbers.**  The coin game pays 1 for a head and goes on, and ends with a tail.  With γ = 0.9
 the best policy shows head for ever, worth 1 + 0.9 + 0.81 + … = 1/(1 − 0.9) = 10.  A fair coin has
@@ -43,10 +46,10 @@ J.  Here the two are the same.  They will differ when a policy pays for leaving 
 share, from the reference on, which follows in `regularised`.  `length` counts the steps of an
 episode, whatever γ is.
 
-**What a share does not say.**  It has no unit, but it has a zero: J = 0.  Pay ten more for every
-step of an endless world.  Then all policies gain the same, the best one stays the best, and every
-gap stays what it was.  All shares come nearer to 1, because |J*| has grown.  So shares may be
-compared within a world, and not across worlds.
+**What a share does not say.**  It has no unit, but it depends on the reward that is called 0.  Pay
+ten more for every step of an endless world.  Then all policies gain the same, the best one stays
+the best, and every gap stays what it was.  If J* was positive, |J*| grows, and all shares come
+nearer to 1.  So shares may be compared within a world, and not across worlds.
 
 The optimum costs one policy iteration, and each score two linear solves.
 
@@ -59,16 +62,16 @@ The optimum costs one policy iteration, and each score two linear solves.
        lake = frozen_lake().mdp(gamma=0.99)
        half = (policy_iteration(lake).policy + lake.uniform) / 2
        round(referee(lake)(half).share, 4)
-3. A world with teleports never ends.  A random walk has the share 0.0266 there.  Every step is paid
-   ten more.  What are gap and share before and after?
+3. On a map of 5x5 cells no episode ends.  Two teleports pay 10 and 5 for any move and lead away; a
+   step off the map costs 1.  A random walk has the share 0.0266.  Now every step is paid ten more.
+   What are gap and share before and after?
        world = teleports().mdp(gamma=0.9)
        richer = replace(world, reward=world.reward + 10)
        scores = referee(world)(world.uniform), referee(richer)(world.uniform)
        [(round(score.gap, 4), round(score.share, 4)) for score in scores]
 
 Read next: `optim`, where learning begins: how a gradient becomes a step.
-Source: Sutton and Barto, 2nd edition, example 6.6, for the cliff and example 3.5, for the
-teleports.
+Source: Sutton and Barto, 2nd edition, example 6.6 for the cliff, and example 3.5 for the teleports.
 """
 
 from dataclasses import replace

@@ -20,15 +20,18 @@ solution all the same, x = (−1, −1), but it means nothing: a sum of positive
 [4.  1.5]
 None
 
-**A certificate.**  So one has to know that the radius is below one.  No eigenvalue need be computed
-for that.  There is a *certificate*, which is easy to check and proves it, and it costs one more
+**A certificate.**  So one has to know that the radius is below one.  For that no eigenvalue has to
+be computed.  There is a *certificate*, which is easy to check and proves it, and it costs one more
 right side:
 
     the radius of M is below one if some x > 0 solves x = c + M x with a c > 0.          (solving.1)
 
-*Proof.*  From M x = x − c with c > 0 follows M x ≤ factor · x, with some factor < 1.  As M ≥ 0
-keeps inequalities, Mᵏ x ≤ factorᵏ x, which goes to 0.  Any other right side lies between two
-multiples of x.  So its series goes to 0 at least as fast, and the radius is below one.
+*Proof.*  Let factor be 1 minus the smallest of the quotients c/x.  They are positive, so factor < 1
+and M x = x − c ≤ factor · x.  As M ≥ 0 keeps inequalities, Mᵏ x ≤ factorᵏ x, which goes to 0.  Any
+other right side lies between two multiples of x.  So the terms of its series go to 0 at least as
+fast, and the series converges.  An eigenvector is such a right side, or two, its real and imaginary
+parts.  Its terms are the powers of its eigenvalue times itself.  So these powers go to 0, and the
+radius is below one.
 
 If the radius is below one, there is such an x for every c > 0: the series, which is no smaller than
 its first term.  So `solve` takes c = 1, in every entry, beside the c of the question.  It refuses
@@ -53,8 +56,9 @@ of 0.9998.
 
     V ← r_π + γ P_π V,   from V = 0.                                                     (solving.3)
 
-When does it stop?  A sweep shrinks differences by γ at least, so the next change is at most γ times
-the last one, the one after that γ² times, and so on.  All changes that are still to come sum to
+When does it stop?  Of the largest difference between two tables a sweep leaves at most γ times.  So
+the next change is at most γ times the last one, the one after that γ² times, and so on.  All
+changes still to come sum to
 
     (γ + γ² + …) change = change γ / (1 − γ)                                             (solving.4)
 
@@ -68,6 +72,9 @@ P_π sum to 1: they lie between γ low and γ high, and so on.  So V lies betwee
 high/(1 − γ) above the last table, and the middle is wrong by at most
 
     (high − low) γ / (2 (1 − γ)).                                                        (solving.5)
+
+Both bounds hold for sweeps too that take the largest of several such values, as value iteration in
+`planning` does: the largest moves no less than the least of them, and no more than the most.
 
 Near γ = 1 all values soon rise at the same pace, long before they stop rising.  Two states that pay
 2 and 0, and lead to either with equal chances, are worth 2 + γ · 100 = 101 and 0 + γ · 100 = 99 at
@@ -147,11 +154,11 @@ def solve(M, right):
 def sweep(backup, values, *, gamma, tol=1e-10, max_sweeps=100_000, endless=False, between=None):
     """Repeat values ← backup(values) until it has settled: the values, and how many sweeps it took.
 
-    A backup brings any two tables closer by the factor gamma.  Below gamma 1 `tol` bounds the
-    error, by (solving.4), or by (solving.5) in `endless` states, from which no episode can end,
-    once all others have stopped; it may be one answer for all states.  At gamma 1 `tol` is the
-    largest change of the last sweep.  `between` may bring values nearer to their limit after a
-    sweep.  Values that still move after `max_sweeps` are a ValueError.
+    A backup leaves at most gamma times the largest difference between two tables.  Below gamma 1
+    `tol` bounds the error, by (solving.4), or by (solving.5) in `endless` states, from which no
+    episode can end, once all others have stopped; one bool says that of all states.  At gamma 1
+    `tol` is the largest change of the last sweep.  `between` may bring values nearer to their limit
+    after a sweep.  Values that still move after `max_sweeps` are a ValueError.
 
     Examples
     --------
@@ -205,7 +212,7 @@ def solve_by_sweeps(M, right):
 
 
 def factorised(M):
-    """The sparse LU factors of 1 − M, an object of SciPy with a method `solve`.
+    """The sparse LU factors of I − M, an object of SciPy with a method `solve`.
 
     Examples
     --------
