@@ -68,7 +68,7 @@ def test_the_partition_sum_of_a_language_without_a_longest_string_agrees_with_th
 @pytest.mark.parametrize("beta", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("length", [3, 4])
 def test_the_optimum_over_strings_is_the_reference_tilted_by_the_reward(rng, length, beta):
-    """(regularised.4): π*(y) = π_ref(y) e^{R(y)/β}/Z for every string y of up to `length` steps."""
+    """(regularised.9): π*(y) = π_ref(y) e^{R(y)/β}/Z for every string y of up to `length` steps."""
     mdp = unroll(language(rng), length)
     ref_logits = rng.normal(size=mdp.shape)
     ref, best = softmax(ref_logits), regularised_optimum(mdp, ref_logits, beta=beta)
@@ -81,6 +81,33 @@ def test_the_optimum_over_strings_is_the_reference_tilted_by_the_reward(rng, len
     for pairs, weight in strings:
         chance = np.prod([best.policy[pair] for pair in pairs])
         assert math.isclose(chance, weight / Z, rel_tol=1e-10, abs_tol=1e-15)
+
+
+def test_three_actions_by_hand():
+    """The chapter's first table: a reward, its price and what is left, for three policies."""
+    world = single_outcome([[0, 0, 0]], [[0, 1, 2]], [[True] * 3], [1])
+    judge = referee_near(world, np.log([[0.5, 0.25, 0.25]]), beta=1 / math.log(2))
+    for row, reward, price, J in (([0.5, 0.25, 0.25], 0.75, 0, 0.75), ([0, 0, 1], 2, 2, 0),
+                                  ([0.25, 0.25, 0.5], 1.25, 0.25, 1)):
+        score = judge([row])
+        assert score[:3] == pytest.approx((reward, price * math.log(2), J), abs=1e-14)
+    assert score.share == pytest.approx(1) and round(1 / math.log(2), 4) == 1.4427
+
+
+def test_letters_that_alternate_by_hand():
+    """(regularised.4) and (regularised.9): Z, the policy, the string "ba" after an a, and the price
+    at which a further "ba" begins to pay."""
+    world, ref, beta = cycle((1.0, 1.0)), np.array([[0.5, 0.5], [0.25, 0.75]]), 1 / math.log(2)
+    values = log_partition(world, np.log(ref), beta=beta)
+    np.testing.assert_allclose(np.exp(values / beta), [5 / 2, 2], rtol=1e-12)
+    best = regularised_optimum(world, np.log(ref), beta=beta).policy
+    np.testing.assert_allclose(best, [[4 / 5, 1 / 5], [5 / 8, 3 / 8]], rtol=1e-12)
+    assert best[0, 0] * best[1, 0] * best[0, 1] == pytest.approx(1 / 10, rel=1e-12)
+    assert (round(math.exp(4) / 8, 1), round(math.log(8) / 2, 2)) == (6.8, 1.04)
+    critical = critical_beta(world, np.log(ref))
+    assert critical == pytest.approx(2 / math.log(8), rel=1e-9) and round(critical, 4) == 0.9618
+    M = np.array([[0, 0.5], [0.25, 0]]) * math.exp(1 / 0.7)
+    assert np.abs(np.linalg.eigvals(M)).max() == pytest.approx(math.sqrt(math.exp(2 / 0.7) / 8))
 
 
 # At any price.
@@ -505,6 +532,9 @@ def test_the_share_of_a_bent_coin_by_hand():
     per_throw = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
     J, best = 3 - 8 * per_throw, 2 * np.log(0.5 / (1 - np.exp(0.5) / 2))
     assert (round(per_throw, 4), round(J, 3), round(best, 3)) == (0.1308, 1.954, 2.092)
+    assert round(math.exp(best / 2), 3) == 2.847
+    assert (round(J - 1, 3), round(best - 1, 3), round((J - 1) / (best - 1), 3)) == (
+        0.954, 1.092, 0.873)
     assert score == pytest.approx((3, 4 * per_throw, J, (J - 1) / (best - 1), best - J, 4))
 
 

@@ -1,91 +1,123 @@
-"""The best policy that stays near a reference: what RLHF and DPO chase, computed exactly.
+"""What is the best policy that stays near a reference?
 
 *Part 4.  Previous: `best_of_n`.  Next: `kl`.*
 
-A language model that only maximised a reward would forget how to speak.  So the objective charges a
-price β for every nat by which the policy π departs from a reference π_ref,
+A policy that sought nothing but reward would forget how to write (chapter 0).  So each nat of KL
+divergence from the reference π_ref costs a price β, which defines the problem and is not learned:
 
     J_β(π) = E[Σ_t γᵗ (r_t − β log(π(a_t|s_t)/π_ref(a_t|s_t)))]
            = E[R] − β KL(π‖π_ref).                                                   (regularised.1)
 
-At γ = 1 the sum of log-ratios along an episode is the log-ratio of the whole string, so its mean is
-the KL of strings.  Solve one step first.  Let Q(s, a) be the return of action a *before* its own KL
-is charged.  Among all rows the expression Σ_a π(a|s) [Q(s, a) − β log(π(a|s)/π_ref(a|s))] is
-largest at
+At γ = 1 the log-ratios of the steps sum to log(π(y)/π_ref(y)) of the whole string y, and the mean
+of that is the KL divergence of chapter 0.  This chapter computes the best policy π* and its J*.
 
-    π(a|s) = π_ref(a|s) exp(Q(s, a)/β) / Σ_b π_ref(b|s) exp(Q(s, b)/β),              (regularised.2)
+**One step by hand.**  In a single state the reference takes three actions with ½ ¼ ¼.  They earn 0,
+1 and 2, and each ends the episode.  Let β = 1/log 2 = 1.4427, so that β log 2 = 1 and e^{1/β} = 2.
 
-because it equals β log of that denominator minus β KL to this very row.  The largest value is
-therefore
+    policy   E[R]   β KL(π‖π_ref)                          J
+    ½ ¼ ¼    0.75   0                                      0.75   the reference
+    0 0 1    2      β log 4 = 2                            0      the largest reward
+    ¼ ¼ ½    1.25   β (¼ log ½ + ¼ log 1 + ½ log 2) = ¼    1      the best policy
 
-    V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),   Q* = r + γ P V*.                 (regularised.3)
+The best policy is made in two moves.  Multiply the reference by e^{r/β}, which is 2^r here: ½ · 1,
+¼ · 2 and ¼ · 4, or ½ ½ 1.  Divide by the sum Z = 2.  Then J* is β log Z = 1.
 
-*Soft policy iteration* alternates (regularised.2) with solving for V under the present policy, a
-step of which earns r(s, a) − β log(π(a|s)/π_ref(a|s)).  It is Newton's method on (regularised.3): V
-rises in each round and each round about squares the error.  On the running example 7 rounds are
-enough at β = 0.5, 10 at β = 0.3 and 12 at β = 0.28.
+>>> from minirl.kernel.mdp import TabularMDP
+>>> end = np.ones((1, 3, 1), bool)
+>>> world = TabularMDP(0 * end, 1.0 * end, [[[0], [1], [2]]], end, [1], 1.0)
+>>> best = regularised_optimum(world, np.log([[0.5, 0.25, 0.25]]), beta=1 / np.log(2))
+>>> print(best.policy.round(4), round(best.objective, 4))
+[[0.25 0.25 0.5 ]] 1.0
 
-Where an action has a single outcome and γ = 1, as in every language model, there is a second way.
-Put Z = exp(V*/β).  The fixed point becomes linear, with Z = 1 once the episode has ended:
+**Why it is the best.**  Let Q(s, a) be what an action is worth *before* its own price, and
+
+    π*(a|s) = π_ref(a|s) exp(Q(s, a)/β) / Z,   Z = Σ_b π_ref(b|s) exp(Q(s, b)/β).    (regularised.2)
+
+The logarithm of this says Q(s, a) = β log Z + β log(π*(a|s)/π_ref(a|s)).  So any row π is worth
+
+    Σ_a π(a|s) [Q(s, a) − β log(π(a|s)/π_ref(a|s))]
+        = Σ_a π(a|s) [β log Z − β log(π(a|s)/π*(a|s))] = β log Z − β KL(π(·|s)‖π*(·|s)).
+
+By (softmax.5) the last term is 0 for π* and a loss for every other row.  So π* is worth β log Z.
+
+**Many steps.**  Q* includes what may follow the action, at its best:
+
+    V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),
+    Q*(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V*(s').                                   (regularised.3)
+
+*Soft policy iteration* is policy iteration with (regularised.2) in the place of the greedy action.
+It solves for V under the present policy, whose steps earn r(s, a) − β log(π(a|s)/π_ref(a|s)), and
+tilts the reference by the new Q.  V rises in each round, and each round about squares the error: it
+is Newton's method.  The running example takes 7 rounds at β = 0.5, 10 at 0.3 and 12 at 0.28.
+
+**Strings.**  In a language model an action has one outcome s', and γ = 1.  Put Z(s) = e^{V*(s)/β},
+and Z = 1 after the end.  Then (regularised.3) is linear, and J* is a mean of V*:
 
     Z(s) = Σ_a π_ref(a|s) e^{r(s,a)/β} Z(s'),   J*_β = β Σ_s start(s) log Z(s).      (regularised.4)
 
-So Z(s) sums π_ref(y) e^{R(y)/β} over all strings y that start in s, and the optimum over *strings*,
-π_ref(y) e^{R(y)/β}/Z, is again a bigram.  That is special: a reward of the whole string, or a hard
-limit on its length, leaves the class.
+(regularised.2) says π*(a|s) = π_ref(a|s) e^{r(s,a)/β} Z(s')/Z(s).  Multiply this along a string y.
+The Z(s') of each step meets the 1/Z(s') of the next one, and only 1/Z(s_0) is left:
 
-The sum may diverge.  Where a letter earns more than it costs, a longer string is always better and
-no optimum exists.  It converges if and only if the matrix of (regularised.4) has a spectral radius
-below one, which `solving.solve` certifies.  The logarithm of that radius is a convex function of
-1/β and negative at 1/β = 0, where the matrix is that of the reference.  So it crosses zero at most
-once: there is one `critical_beta`, and an optimum exists exactly above it.
+    π*(y) = Π_t π*(a_t|s_t) = π_ref(y) e^{R(y)/β} / Z(s_0).                          (regularised.9)
 
-*Entropy instead of KL.*  Reinforcement learning often rewards the entropy H of each row of the
-policy, to keep it from making up its mind too early.  A uniform reference charges β log(actions) −
-β H per step, since KL(π‖uniform) = log(actions) − H.  So the entropy-regularised objective
+This is (regularised.2) with whole strings as the actions, and Z(s_0) = Σ_y π_ref(y) e^{R(y)/β}.  So
+π*, a bigram, is best among *all* laws of strings.  (If the reward is no sum over steps, or the
+length has a hard limit, the best law need not be one.)  *By hand*: letters alternate and earn 1.
 
-    E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
+    after a   b with ½, or the end with ½     Z(a) = ½ · 2 · Z(b) + ½     so Z(a) = 5/2
+    after b   a with ¼, or the end with ¾     Z(b) = ¼ · 2 · Z(a) + ¾        Z(b) = 2
 
-is the regularised one with a uniform reference in a world whose every step pays β log(actions)
-more, where `actions` is the number of actions that the state has: `entropy_optimum`.  The two have
-different optima, because an entropy bonus also rewards long episodes.
+So π*(b|a) = ½ · 2 · 2/(5/2) = 4/5, and π*(a|b) = ¼ · 2 · (5/2)/2 = 5/8.  After an a, "ba" and the
+end have the chance ½ · ¼ · ½ · 4/(5/2) = 1/10 by (regularised.9), and by steps 4/5 · 5/8 · 1/5.
 
-*As β → 0*, where J* is finite, either optimum becomes the best policy, and where several actions
-are best the reference decides between them:
+**No optimum.**  Each further "ba" multiplies a term of the sum Z(s_0) by ½ · ¼ · e^{2/β}.  That is
+½ here.  At β = ½ it is e⁴/8 = 6.8, and Z is infinite: a further "ba" costs β log 8 = 1.04 and earns
+2, so that longer is always better.  In general Z adds up the powers of the matrix π_ref(a|s)
+e^{r(s,a)/β}.  Its kth power grows like the kth power of one number, here √(e^{2/β}/8), and Z is
+finite if that is below 1 (`solving` shows how one knows).  J_β(π) never rises with β, so a bound at
+one price holds at any higher one.  Hence there is one `critical_beta`, and an optimum exists
+exactly above it: 2/log 8 = 0.9618 here, and 0.27757 in the running example.
 
-    V* ≥ V*_β ≥ V* − β KL(π*‖π_ref),   π* a best policy without a price.             (regularised.6)
-
-The right side is what the best policy itself is worth under J_β; the left holds because a KL is
-never a gain.  So J_β falls short of J* by β KL(π*‖π_ref) at most, and `planning` is the limit.
-
-*The frontier.*  As β falls from infinity, the optimum leaves the reference along a path, on which
-both its reward and its KL grow.  No policy with that KL earns more, so the path is the frontier
-that every method is drawn on.  Its slope is the price: J* = E[R] − β KL changes with β by −KL only,
-since the optimum is best and a small change of it costs nothing.  What is left is
+**The frontier.**  For each policy J_β is a straight line over β, with the slope −KL.  J* is the
+highest line at each β.  There the line of π* touches it, so dJ* = −KL dβ.  J* = E[R] − β KL also
+gives dJ* = dE[R] − KL dβ − β dKL.  Put together,
 
     dE[R] = β dKL.                                                                   (regularised.7)
 
-β is not trained: it is the price that defines the problem.  An implementation that steers β towards
-a target KL (Ziegler et al., section 2.2) solves another problem at every step.
+As β falls, the reward and the KL of π* grow along a path, the *frontier*, with the price as slope.
+No policy with the same KL earns more, since its J_β would be above J*.
 
-*How good is a policy near a reference?*  As in `scorecard`, J alone says little, and J* says more.
-The reference itself has some J already, without having learned anything.  So one counts from there,
+**A share from the reference on.**  The reference has some J without having learned anything, so
 
-    gap = J* − J,   share = (J − J(π_ref)) / (J* − J(π_ref)).                       (regularised.8)
+    gap = J* − J,   share = (J − J(π_ref)) / (J* − J(π_ref)).                        (regularised.8)
 
-The reference has the share 0 and the optimum 1, and a policy that is worse than the reference has a
-share below 0.  Shares of the two kinds are different things, so a table says which one it shows.
+It is 0 for π_ref and 1 for π*.  In the coin game, with β = 2 and a fair coin as the reference,
+J(π_ref) is 1, Z = ½ e^½ Z + ½ = 2.847, and J* = 2 log Z = 2.092.  A coin with head ¾ earns 3 in 4
+throws, each ¾ log 1.5 + ¼ log ½ = 0.1308 nats away.  So J = 3 − 2 · 4 · 0.1308 = 1.954, and the
+share is 0.954/1.092 = 0.873.
 
-*In numbers.*  The coin game of `mdp` has γ = 1.  Let β = 2, and let the fair coin be the reference.
-It earns one head per episode and pays nothing: J(π_ref) = 1.  By (regularised.4) Z = ½ e^½ Z + ½ =
-2.847, and J* = 2 log Z = 2.092.  A coin with head ¾ is thrown 4 times per episode and earns 3.
-Each throw is ¾ log(3/2) + ¼ log ½ = 0.1308 nats away, so J = 3 − 2·4·0.1308 = 1.954, and the share
-is 0.954/1.092 = 0.873.
+**Entropy, and small prices.**  A row has KL(π‖uniform) = log(actions) − H.  So the objective
 
-Read first: `planning`.  Compare: `rlhf` and `dpo`, two ways to approach this policy from samples.
-Source: Ziegler et al. 2019, "Fine-tuning language models from human preferences", arXiv:1909.08593,
-eq. 2; Rafailov et al. 2023, arXiv:2305.18290, eq. 4; Todorov 2007, "Linearly-solvable Markov
-decision problems", for (regularised.4).
+    E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
+
+is that of a uniform reference if each step pays β log(actions) more: `entropy_optimum`.  It also
+favours long episodes.  At the price 0 let π_0 be a best policy, with the values V_0 of `planning`.
+At β it pays β KL(π_0‖π_ref), and no policy gains by a KL.  So, from each state,
+
+    V_0 ≥ V*_β ≥ V_0 − β KL(π_0‖π_ref).                                              (regularised.6)
+
+**Exercises.**  `from minirl.people.regularised import *; from minirl.kernel.mdp import coin_game`
+1. Once in a million times π_ref does what earns 10, and else nothing.  And π*, at β = 1 and at ½?
+       [np.exp(tilt(np.log([[1, 1e-6]]), [[0, 10]], beta=b))[0, 1].round(3) for b in (1, 0.5)]
+2. The critical price of a fair coin is 1.4427.  How many heads has the best coin at 2, and at 1.45?
+       [round(point.reward, 1) for point in frontier(coin_game(), np.zeros((1, 2)), [2, 1.45])]
+3. The best coin at β = 2 is judged at β = 4.  Is its share 1, or less?  By how much?
+       best = regularised_optimum(coin_game(), np.zeros((1, 2)), beta=2.0)
+       round(referee_near(coin_game(), np.zeros((1, 2)), beta=4.0)(best.policy).share, 2)
+
+Read next: `kl`, which measures and estimates the distance.
+Source: Ziegler et al. 2019, arXiv:1909.08593, eq. 2; Rafailov et al. 2023, arXiv:2305.18290, eq. 4;
+Todorov 2007, "Linearly-solvable Markov decision problems", for (regularised.4).
 """
 
 from dataclasses import replace
