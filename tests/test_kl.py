@@ -12,7 +12,7 @@ from minirl.kernel import counts
 from minirl.exact.evaluation import occupancy
 from minirl.people.kl import SMALL, k1, k2, k3, k3_loss, kl_loss, string_kl
 from minirl.kernel.gradcheck import by_complex_step
-from minirl.kernel.mdp import unroll
+from minirl.kernel.mdp import coin_game, unroll
 from minirl.kernel.softmax import backward, log_softmax
 from toy_lm.ngram import language
 
@@ -132,6 +132,36 @@ def test_the_means_of_k1_and_k3_are_the_divergence(seed):
     assert distance > 0.1 and abs(distance - other) > 0.01
     assert policy @ np.exp(u) == pytest.approx(1, abs=1e-14)
     assert k1(u).min() < 0 < k3(u).min()
+
+
+def test_three_actions_by_hand():
+    """(kl.4) and (kl.6): the chapter's table of estimates, the other divergence, and what each
+    estimate follows as a loss."""
+    policy, ref = np.array([4, 3, 1]) / 8, np.array([1, 6, 1]) / 8
+    logp, ref_logp = np.log(policy), np.log(ref)
+    u = ref_logp - logp
+    assert u.round(4).tolist() == [-1.3863, 0.6931, 0]
+    for k, row, mean in ((k1, [1.3863, -0.6931, 0], 0.4332), (k2, [0.9609, 0.2402, 0], 0.5705),
+                         (k3, [0.6363, 0.3069, 0], 0.4332)):
+        assert k(u).round(4).tolist() == row and round(policy @ k(u), 4) == mean
+    assert round(row_kl(logp, ref_logp), 4) == 0.4332
+    assert round(row_kl(ref_logp, logp), 4) == round(np.log(2) / 2, 4) == 0.3466
+    grads = {name: backward(logp, policy * SLOPES[name](u)) for name in SLOPES}
+    assert grads["k1"] == pytest.approx(0, abs=1e-15)
+    assert grads["k2"] == pytest.approx(kl_loss(logp[None], ref_logp[None], [1.0])[1][0])
+    assert grads["k3"] == pytest.approx(policy - ref) and grads["k3"][2] == 0
+
+
+def test_a_bent_coin_by_hand():
+    """(kl.2) and (kl.3): frozen, a head is not charged for the throws to which it leads."""
+    per_throw = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
+    slope = 0.75 * 0.25 * (np.log(1.5) - np.log(0.5))
+    assert (round(per_throw, 4), round(slope, 4)) == (0.1308, 0.2060)
+    bent, fair = np.log([[0.75, 0.25]]), np.zeros((1, 2))
+    assert kl_loss(bent, fair, [4.0])[1][0, 0] == pytest.approx(4 * slope, rel=1e-12)
+    assert string_kl(coin_game(), bent, fair)[1][0, 0] == pytest.approx(
+        4 * slope + 3 * per_throw, rel=1e-12)
+    assert (round(4 * slope, 4), round(4 * slope + 3 * per_throw, 4)) == (0.8240, 1.2164)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

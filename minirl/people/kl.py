@@ -1,64 +1,121 @@
-"""The distance to the reference: exact, estimated, and where the gradient of an estimate leads.
+"""How far is a policy from the reference, and where does the gradient of an estimate lead?
 
 *Part 4.  Previous: `regularised`.  Next: `existence`, a side road.*
 
-A policy that is trained on a reward must not forget the reference π_ref that it started from.  What
-it has moved is measured by the KL divergence of *strings* (episodes),
+The price of `regularised` is paid for the KL divergence from the reference π_ref.  This chapter
+computes it exactly.  Then it estimates it from strings, as one must where a model is no table, and
+asks what happens if such an estimate is used as a loss.
 
-    KL(π‖π_ref) = Σ_y π(y) log(π(y)/π_ref(y)) = Σ_s η(s) KL(π(·|s)‖π_ref(·|s)),             (kl.1)
+**Strings and rows.**  The divergence of strings is a mean over the strings y of π.  It is also a
+sum over the rows through which they pass:
 
-where η(s) counts the expected visits, so that a string's distance is the sum of the distances of
-the rows it passes through.  Its gradient is a policy gradient, with the log-ratio in the place of a
-reward that is held fixed, since the log-ratio's own gradient has mean zero,
+    KL(π‖π_ref) = Σ_y π(y) log(π(y)/π_ref(y)) = Σ_s η(s) KL(π(·|s)‖π_ref(·|s)).             (kl.1)
 
-    ∇KL(π‖π_ref) = Σ_y π(y) log(π(y)/π_ref(y)) ∇log π(y).                                    (kl.2)
+The probability of a string is the product of those of its steps, so that its log-ratio is a sum:
 
-Both are linear solves: `string_kl`.
+    Σ_y π(y) log(π(y)/π_ref(y)) = E[Σ_t log(π(a_t|s_t)/π_ref(a_t|s_t))]
+                                = Σ_{s,a} η(s) π(a|s) log(π(a|s)/π_ref(a|s)).
 
-*Freezing the visits.*  A loss that adds up the rows of a batch knows only the states that were
+The second line counts how often each step is taken: there are η(s) visits, and a share π(a|s) of
+them takes a (`reinforce`).  The sum over a is the divergence of a row, (softmax.5).
+
+**Its gradient.**  By the product rule, with ∇π = π ∇log π, and since π_ref does not move,
+
+    ∇ Σ_y π(y) log(π(y)/π_ref(y)) = Σ_y ∇π(y) log(π(y)/π_ref(y)) + Σ_y π(y) ∇log π(y),
+    ∇KL(π‖π_ref) = Σ_y π(y) log(π(y)/π_ref(y)) ∇log π(y),                                    (kl.2)
+
+because the last sum is Σ_y ∇π(y) = ∇1 = 0.  So it is a policy gradient: the log-ratio stands in the
+place of the reward, and is held fixed.  `string_kl` finds both by linear solves.
+
+**Freezing the visits.**  A loss that adds up the rows of a batch knows only the states that were
 visited, N[s] times each,
 
     L = Σ_s N[s] KL(π(·|s)‖π_ref(·|s)),   G = N[s] π (log π − log π_ref).                    (kl.3)
 
-Its value may be right, and its gradient is not (kl.2).  It charges each row for its own distance
-and never for where its actions lead: a letter after which the policy is far from the reference
-costs nothing to write.
+(The derivative has another term N[s] π, which `backward` would take out again.)  With N = η its
+value is right, and its gradient is not.  A row pays for its own distance and not for where its
+actions lead.  A coin with head ¾, where the reference is fair, throws 4 times, and each throw is ¾
+log 1.5 + ¼ log ½ = 0.1308 nats away.  This has the slope ¾ · ¼ · (log 1.5 − log ½) = 0.2060 in the
+logit of head, by (softmax.3).  Frozen, it makes 4 · 0.2060 = 0.8240.  But a head leads to more
+throws.  With the chance p of head there are 1/(1 − p) of them, of the slope p (1 − p)/(1 − p)² = 3
+in the logit.  Each costs 0.1308.  So the true gradient is 0.8240 + 3 · 0.1308 = 1.2164:
 
-*Estimates.*  With u = log π_ref − log π of a sample from π there are three well-known estimates of
-KL(π‖π_ref) (Schulman 2020),
+>>> from minirl.kernel.mdp import coin_game
+>>> bent, fair = np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])
+>>> print(kl_loss(bent, fair, np.array([4.0]))[1].round(4))
+[[ 0.824 -0.824]]
+>>> print(string_kl(coin_game(), bent, fair)[1].round(4))
+[[ 1.2164 -1.2164]]
+
+**Three estimates.**  Let u = log π_ref − log π of a sample from π.  There are three well-known
+estimates of KL(π‖π_ref) (Schulman 2020):
 
     k1 = −u,      k2 = u²/2,      k3 = e^u − u − 1.                                          (kl.4)
 
-k1 and k3 are unbiased, because E[e^u] = Σ π π_ref/π = 1; k3 is never negative and varies little
-near the reference.  k2 is biased, and good where u is small.
+The mean of k1 is the divergence by definition.  The mean of e^u is Σ π π_ref/π = Σ π_ref = 1, so
+that k3 is unbiased as well.  It is never negative, since e^u ≥ 1 + u, and varies little near the
+reference.  k2 is biased, and good where u is small.  Three actions:
 
-*An estimate is not a loss.*  Differentiate an estimate at a sample and take the mean, and something
-else comes out than the gradient of its mean, for the sample came from π too.  With ∇u = −∇log π,
+    action           1         2         3        mean under π
+    π                ½         ⅜         ⅛
+    π_ref            ⅛         ¾         ⅛
+    u               −1.3863    0.6931    0        (log ¼, log 2, log 1)
+    k1               1.3863   −0.6931    0        0.4332    = KL(π‖π_ref)
+    k2               0.9609    0.2402    0        0.5705    too much
+    k3               0.6363    0.3069    0        0.4332    = KL(π‖π_ref)
+
+**The other divergence.**  KL(π_ref‖π) = ⅛ log ¼ + ¾ log 2 = 0.3466 is another number.  KL(π‖π_ref)
+is large if π does what π_ref hardly does: to stay at one likely part of π_ref, a *mode*, avoids
+that.  KL(π_ref‖π) is large if π hardly does what π_ref does, so π must *cover* all of it.
+
+**An estimate is not a loss.**  Differentiate an estimate at a sample.  With ∇u = −∇log π,
 
     ∇k1 = ∇log π,      ∇k2 = −u ∇log π,      ∇k3 = (1 − e^u) ∇log π.                         (kl.5)
 
-Now take the mean over one row, or over strings with the log-ratio of the whole string:
+Now take the mean over one row, or over strings with the log-ratio of the whole string.  Something
+else comes out than the gradient of the mean, since the samples come from π too:
 
     E[∇k1] = 0,      E[∇k2] = ∇KL(π‖π_ref),      E[∇k3] = ∇KL(π_ref‖π).                      (kl.6)
 
-So k1 as a loss does nothing at all, k2, the biased one, has the right gradient, and k3 descends the
-*other* KL.  Added up token by token, as libraries do, they follow Σ_s η(s) ∇ of those of the row,
-with the visits frozen as in (kl.3).
+The first is Σ π ∇log π = 0.  The second is (kl.2).  The third is 0 − Σ π (π_ref/π) ∇log π = −Σ
+π_ref ∇log π, which is ∇ Σ π_ref (log π_ref − log π).  So k1 as a loss does nothing at all, k2, the
+biased one, has the right gradient, and k3 descends the *other* divergence.  (Estimates of the
+single steps of a string, added up, follow the sum of those of the rows, with the visits frozen as
+in (kl.3).)  In the example G is π times the factor of (kl.5), and `backward` makes the gradients.
+The last one is π − π_ref:
 
-There are two cures.  Put k1 into the *reward*: then (kl.2) is what the policy gradient follows
-(`rlhf`).  Or multiply the estimate by the ratio ρ = π/π_old of the policy to the one that wrote the
-sample, and differentiate that too:
+>>> logp, ref = np.log([[4, 3, 1]]) - np.log(8), np.log([[1, 6, 1]]) - np.log(8)
+>>> for slope in 1, logp - ref, 1 - np.exp(ref - logp):
+...     print(backward(logp, np.exp(logp) * slope).round(4) + 0)
+[[0. 0. 0.]]
+[[ 0.4765 -0.4224 -0.0542]]
+[[ 0.375 -0.375  0.   ]]
 
-    E_{π_old}[∇(ρ estimate)] = ∇E_π[estimate],                                               (kl.7)
+**Two cures.**  Put k1 into the *reward*: then the policy gradient follows (kl.2) (`rlhf`).  Or let
+π_old be the policy that wrote the samples, multiply the estimate by the ratio ρ = π/π_old, and
+differentiate that too.  As π_old does not move, it cancels:
 
-which for k1 and k3 is ∇KL(π‖π_ref), whatever π_old is.  This holds for a row, and for whole strings
+    E_{π_old}[∇(ρ estimate)] = ∇ Σ π_old (π/π_old) estimate = ∇E_π[estimate].                (kl.7)
+
+For k1 and k3 that is ∇KL(π‖π_ref), whatever π_old is.  This holds for a row, and for whole strings
 with the ratio of the whole string.  With the ratio of each single step the rows count as often as
-π_old visits them: it is the frozen sum again.  Without ρ, samples of another policy estimate
-nothing in particular.  `python -m minirl kl` prints all this, exactly, for a small language.
+π_old visits them: the frozen sum again.  Without ρ, samples of another policy estimate nothing in
+particular.  `python -m minirl kl` prints all this, exactly, for a small language.
 
-Who logs k3 and trains on k1 sees another number than the one that is paid for.
+**Exercises.**  `from minirl.people.kl import *; from minirl.kernel.mdp import coin_game, unroll`
+1. π is a coin with head ¾.  A fair π_ref writes the samples.  What are the means of k1 and k3?
+       u = np.log([0.5, 0.5]) - np.log([0.75, 0.25])
+       [round(float(k(u).mean()), 4) for k in (k1, k3)]
+2. π has all but dropped tail, and π_ref is fair.  Which mean gradient is larger, of k2 or of k3?
+       x, fair = np.array([[9., 0.]]), np.zeros((1, 2))
+       kl_loss(x, fair, np.ones(1))[1].round(3)
+       k3_loss(x, fair, np.exp(log_softmax(x)))[1].round(3)
+3. Two throws, and only the second is bent.  What does each gradient say of the first throw?
+       bent, fair = np.array([[0., 0.], [3., 0.]]), np.zeros((2, 2))
+       kl_loss(bent, fair, np.array([1.0, 0.5]))[1][0].round(3) + 0
+       string_kl(unroll(coin_game(), 2), bent, fair)[1][0].round(3)
 
-Read first: `regularised`.  Read next: `reward_model`.
+Read next: `reward_model`, which makes a reward of preferences; or first `existence`.
 Source: Schulman 2020, "Approximating KL divergence", http://joschu.net/blog/kl-approx.html; Shao et
 al. 2024 (DeepSeekMath), arXiv:2402.03300, eq. 4, for k3 in a loss.
 """

@@ -107,7 +107,7 @@ At β it pays β KL(π_0‖π_ref), and no policy gains by a KL.  So, from each 
     V_0 ≥ V*_β ≥ V_0 − β KL(π_0‖π_ref).                                              (regularised.6)
 
 **Exercises.**  `from minirl.people.regularised import *; from minirl.kernel.mdp import coin_game`
-1. Once in a million times π_ref does what earns 10, and else nothing.  And π*, at β = 1 and at ½?
+1. What earns 10 is one in a million under π_ref.  How often does π* take it, at β = 1 and at ½?
        [np.exp(tilt(np.log([[1, 1e-6]]), [[0, 10]], beta=b))[0, 1].round(3) for b in (1, 0.5)]
 2. The critical price of a fair coin is 1.4427.  How many heads has the best coin at 2, and at 1.45?
        [round(point.reward, 1) for point in frontier(coin_game(), np.zeros((1, 2)), [2, 1.45])]
