@@ -94,6 +94,29 @@ def test_along_a_direction_a_likelihood_falls_or_is_flat_or_rises_for_ever():
         assert loglikelihood(np.concatenate([D, -D]), w + 30 * d) < values[0]
 
 
+def test_three_items_by_hand():
+    """(existence.1): the likelihood as A is raised above B and C, who split, and how far a fit goes
+    until its gradient is small."""
+    D = wins("AB AC BC CB").difference.toarray()[:, :3]
+    found = [loglikelihood(D, [x, 0, 0]) for x in (0, 1, 10)]
+    assert np.round([*found, -2 * log(2)], 4).tolist() == [-2.7726, -2.0128, -1.3864, -1.3863]
+    for tol, lead in (1e-5, 10.8), (1e-9, 20.0):
+        x = log(1 / (2 * tol) - 1)
+        slopes = -bradley_terry_loss(np.array([[x, 0, 0]]), sparse.csr_array(D))[1][0]
+        assert slopes == pytest.approx([tol, -tol / 2, -tol / 2], rel=1e-9) and round(x, 1) == lead
+
+
+def test_two_items_by_hand():
+    """(existence.5): j wins and k losses make the margin log(j/k) and the error √(1/j + 1/k)."""
+    for j, k in (3, 1), (100, 1), (7, 4):
+        data = choices([0] * j + [1] * k, [1] * j + [0] * k, 2)
+        fit = fit_reward_model(0, data, pull=0, tol=1e-10)
+        margin = np.array([[1.0, -1.0]])
+        assert fit.x @ margin[0] == pytest.approx([log(j / k)], abs=1e-6)
+        assert standard_errors(data, fit, pull=0, differences=margin) == pytest.approx(
+            [sqrt(1 / j + 1 / k)], rel=1e-5)
+
+
 def doubling(k, last):
     """Rows ±(x_i − 2 x_{i+1}), or ±(x_i − x_{i+1} − x_{i+2}), and what `last` says of x_k and y."""
     links = [np.eye(k + 1)[i] - 2 * np.eye(k + 1)[i + 1] for i in range(k - 1)]

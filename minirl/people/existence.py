@@ -2,50 +2,71 @@
 
 *Part 4, a side road.  Previous: `kl`.  Next: `reward_model`.*
 
-A beat B, and A beat C.  What is A's reward?  By the model of Bradley and Terry a comparison is won
-with the probability σ(m) of its margin m, the winner's reward less the loser's.  With a row of D
-for each comparison, and r the rewards of items or of steps, the log-likelihood is
+People compare: A is better than B.  From such answers one wants a number for each item, its reward.
+By the model of *Bradley and Terry* a comparison is won with the probability σ(m), where the
+*margin* m is the winner's reward less the loser's.  This side road asks whether there are rewards
+that make what was seen most likely, and how well they are known.
+
+**In numbers.**  A beats B and C, who split: each of them beats the other once.  Each comparison is
+a row of a matrix D, with +1 at the winner and −1 at the loser.  So D r is the margins:
+
+           A  B  C    margin               A
+    A B    1 −1  0    r_A − r_B           ↗ ↖
+    A C    1  0 −1    r_A − r_C          B ⇄ C
+    B C    0  1 −1    r_B − r_C
+    C B    0 −1  1    r_C − r_B    an arrow from each loser to the winner
+
+The *log-likelihood* of rewards is the sum of the log-probabilities of all that was seen:
 
     ℓ(r) = Σ_i log σ(m_i),   m = D r.                                                  (existence.1)
 
-Every further point for A makes both wins likelier, and nothing speaks against it.  So there is no
-maximum.  If B and C then beat each other once, a fit stops all the same: at a lead of 11.5 with a
-tolerance of 1e-5 for its gradient, and of 20.5 with 1e-9.  A *pull* is the remedy: a Gaussian prior
-on each weight, of that precision, with which there always is one maximum (`fitting`).
-
-*Which data have a maximum without a pull?*  Walk from any r along a direction d.  There are three
-cases.
-
-    some (D d)_i < 0            log σ(m_i) falls without end: so does ℓ
-    D d = 0                     nothing changes: d is flat
-    all (D d)_i ≥ 0, some > 0   ℓ rises for ever: d separates the winners from the losers
-
-Since ℓ is concave, it has a maximum if and only if the third case does not occur,
-
-    D d ≥ 0   only if   D d = 0.                                                       (existence.2)
-
-Then the maximum is unique but for flat directions.  A constant added to all rewards is always one.
-A row of zeros, which is an item against itself or two equal strings, says nothing.
-
-*Items.*  Where whole items are compared, a row of D is +1 at the winner and −1 at the loser.  The
-items fall into *pieces* that were never compared with each other, and each piece has a constant of
-its own, which is flat.  Take one piece.  Let d be 1 on a group of its items and 0 on the others.
-D d ≥ 0 says that nobody of the group ever lost to the others.  Groups are all that must be tried
-(Ford 1957).  For let d be any direction that is not the same for all, and look at the items where
-it is largest.  If this group loses once to the rest, an entry of D d is negative.  So there is a
-maximum if and only if, in each piece, every group loses at least once to the rest.  Draw an arrow
-from each loser to the winner: then each piece is strongly connected.
+Raise A by x above B and C, which stay equal: ℓ = 2 log σ(x) − 2 log 2.  That is −2.7726 at x = 0,
+−2.0128 at x = 1, and −1.3864 at x = 10.  It rises for ever, towards −2 log 2 = −1.3863, and so
+there is no maximum.  A fit stops all the same.  The mean over the four comparisons, ℓ/4, has the
+slope σ(−x)/2 in r_A, about ½ e^−x.  It is below 1e-5 from a lead of 10.8 on, and below 1e-9 from a
+lead of 20.0 on.  So the lead that is found is a matter of the tolerance.  Let C beat A once, and
+there is a maximum:
 
 >>> from minirl.people.pairs import choices
->>> found = existence(choices([0, 0, 1, 2], [1, 2, 2, 1], 3).difference)
->>> print(verdict(found, "ABC"))
+>>> D = choices([0, 0, 1, 2], [1, 2, 2, 1], 3).difference
+>>> print(verdict(existence(D), "ABC"))
 no maximum without a pull: A > B, C, and nobody ever loses to a later one
+>>> print(verdict(existence(choices([0, 0, 1, 2, 2], [1, 2, 2, 1, 0], 3).difference), "ABC"))
+a maximum exists
 
 Here ">" stands between layers.  Two of one layer have beaten each other, perhaps by way of others,
 or neither is known to be better: after A beat B, B beat C and D beat C, it is A > B, D > C.
 
-*Tables.*  Where a row is the difference of two counts, many directions are neither groups nor flat.
-Whether one of them separates is a question for a linear programme,
+A *pull* is the remedy: it adds −(pull/2) Σ r² to ℓ.  This is a Gaussian *prior*, a belief held
+before any data, whose variance is 1/pull.  With it there always is one maximum (`fitting`).
+
+**Three cases.**  Which data have a maximum without a pull?  Walk from any r along a direction d:
+
+    some (D d)_i < 0            log σ(m_i) falls without end: so does ℓ
+    D d = 0                     nothing changes: d is *flat*
+    all (D d)_i ≥ 0, some > 0   ℓ rises for ever: d *separates* the winners from the losers
+
+The second derivative of log σ(m) is −σ(m) σ(−m) < 0.  So ℓ curves downwards, or is flat, in each
+direction.  Such a function has a maximum if it falls in the end along each direction that is not
+flat.  So there is one if and only if the third case does not occur:
+
+    D d ≥ 0   only if   D d = 0.                                                       (existence.2)
+
+Then the maximum is unique but for flat directions.  Among items a constant added to all rewards is
+always one.  A row of zeros, which is an item against itself or two equal strings, says nothing.
+
+**Items.**  The items fall into *pieces* that were never compared with each other, and each piece
+has a constant of its own, which is flat.  Take one piece.  Let d be 1 on a group of its items and 0
+on the others.  D d ≥ 0 says that nobody of the group ever lost to the others.  It is enough to try
+groups (Ford 1957).  For let d be any direction that is not the same for all, and look at the items
+where it is largest.  If this group loses once to the rest, an entry of D d is negative.  So there
+is a maximum if and only if, in each piece, every group loses at least once to the rest: an arrow
+leads out of each group.  In the drawing none leads out of A.  It is the same to say that each piece
+is *strongly connected*: one can go along the arrows from each item to each other one.
+
+**Tables.**  With rewards of steps, summed over strings, a row is the difference of two counts.
+Then many directions are neither groups nor flat.  With the rows (1, 0) and (−1, 1), d = (0, 1)
+makes D d = (0, 1) and separates.  Whether some d does so is a question for a linear programme,
 
     maximise Σ_i min(1, (D d)_i)   subject to   D d ≥ 0,                               (existence.3)
 
@@ -54,31 +75,42 @@ is not taken.  Weights w > 0 with Dᵀ w = 0 prove that there is a maximum: then
 d, so D d ≥ 0 makes D d = 0.  A separating d proves that there is none.  Both are tested up to
 rounding, and if neither holds, the verdict is "not settled".
 
-*A proof from where a fit stopped.*  The gradient of ℓ is Dᵀ slope, with the slopes σ(−m) > 0.  A
-fit stops where Dᵀ slope is nearly zero, so that the slopes are nearly such weights.  Take Newton's
-step from there, Dᵀ diag(slope (1 − slope)) D step = Dᵀ slope, and w = slope − slope (1 − slope) D
-step.  Then Dᵀ w = 0, and w is positive if no margin moves by one.  For labels and for rankings a
-row of D is a string.  With rankings the slopes are the probabilities of the strings that were not
-chosen, and no two strings of a prompt may move apart by one: it is enough that none moves by a
-half.  Half of that is left for rounding:
+**A proof from where a fit stopped.**  The slope of log σ(m) is σ(−m) > 0, so that the gradient of ℓ
+is Dᵀ slope.  A fit stops where that is nearly zero, and so the slopes are nearly such weights.
+Newton's step leads to where the gradient would be zero if the curvature stayed what it is.  It
+solves Dᵀ diag(slope (1 − slope)) D step = Dᵀ slope.  Take w = slope − slope (1 − slope) D step.
+Then Dᵀ w = Dᵀ slope − Dᵀ slope = 0, and w = slope [1 − (1 − slope) D step] is positive if no margin
+moves by one.  For labels and for rankings a row of D is a string.  With rankings the slopes are the
+probabilities of the strings that were not chosen, and no two strings of a prompt may move apart by
+one: it is enough that none moves by a half.  Half of that is left for rounding:
 
     all |D step| < 1/4   ⟹   there is a maximum.                                       (existence.4)
 
 A fit that runs away never passes.  On its way both slope and curvature are about e^{−m}, however
 far it has come, and their quotient, the step, stays about 1.
 
-*How well is it known?*  Around the maximum ℓ is about a parabola.  With a pull the covariance of
-the weights is about the inverse of its curvature,
+**How well is it known?**  Around the maximum ℓ is about a parabola.  So the likelihood e^ℓ is about
+a Gaussian, and the covariance of that is the inverse of the curvature of −ℓ, to which a pull adds,
 
     covariance = (Dᵀ diag(slope (1 − slope)) D + pull I)⁻¹,                            (existence.5)
 
-the standard error of a weight is the root of its entry on the diagonal, and that of a margin the
-root of dᵀ covariance d for its row d of D.  Without a pull, flat directions have no curvature:
-nothing is known there, and they are left out of the covariance and of the fit.  With two items, and
-j and k wins, the margin is log(j/k) and its standard error √(1/j + 1/k), as in every book of
-statistics (`reward_model.standard_errors`).
+the *standard error* of a reward is the root of its entry on the diagonal, and that of a margin the
+root of dᵀ covariance d for its row d of D.  Let A beat B j times and lose k times.  Then ℓ = j log
+σ(m) + k log σ(−m), with the slope j σ(−m) − k σ(m), which is 0 at m = log(j/k).  There σ(m) is j/(j
++ k), the curvature (j + k) σ(m) σ(−m) is jk/(j + k), and the standard error of m is √(1/j + 1/k).
+Without a pull, flat directions have no curvature: nothing is known there, and they are left out of
+the covariance and of the fit.
 
-Read first: `pairs`, `fitting`.  Read next: `reward_model`.
+**Exercises.**  `from minirl.people.existence import *; from minirl.people.pairs import choices`
+1. A beats B, B beats C and C beats A.  Is there a maximum?
+       verdict(existence(choices([0, 1, 2], [1, 2, 0], 3).difference), "ABC")
+2. A beats B a thousand times.  How often must B win before there is a maximum?
+       [existence(choices([0] * 1000 + [1] * k, [1] * 1000 + [0] * k, 2).difference).exists
+        for k in (0, 1)]
+3. A wins 3 of 4 comparisons, or 100 of 101.  How much better known is the margin of the second A?
+       [np.sqrt(1 / j + 1 / 1).round(3).item() for j in (3, 100)]
+
+Read next: `reward_model`, which fits the rewards of strings.
 Source: Ford 1957, "Solution of a ranking problem from binary comparisons"; Albert and Anderson
 1984, "On the existence of maximum likelihood estimates in logistic regression models"; Hunter 2004,
 "MM algorithms for generalized Bradley-Terry models", for rankings.
