@@ -12,7 +12,7 @@ from refusals import same
 from test_baselines import tiny_world
 from worlds import law, random_record, single_outcome
 
-from minirl.kernel import mdp as world
+from minirl.kernel import counts, mdp as world
 from minirl.people.groups import (group_centred, group_leave_one_out, group_normalised, per_length,
                                   per_string, process_normalised, weighted)
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
@@ -64,6 +64,21 @@ def test_the_loss_and_its_gradient_equal_the_loop_over_letters(seed, beta):
     assert_same(found, grpo_loss(logits, old, batch, ref_logits=ref, beta=beta, epsilon=0.2))
     exchanged = grpo_loss(logits, ref, batch, ref_logits=old, beta=beta)
     assert np.abs(found[1] - exchanged[1]).max() > 1e-3
+
+
+def test_a_group_of_two_by_hand():
+    """(grpo.1): one throw each, of which head earned 1; the reference likes tail better."""
+    u = np.log([0.25 / 0.5, 0.75 / 0.5])
+    k3, A = np.exp(u) - u - 1, group_normalised(np.array([1.0, 0.0]), None, 2)
+    assert (u.round(4).tolist(), k3.round(4).tolist()) == ([-0.6931, 0.4055], [0.1931, 0.0945])
+    assert A.round(4).tolist() == [0.9998, -0.9998] and (A / 2).round(4)[0] == 0.4999
+    steps = counts.steps([0, 0], [0, 1], [0, 1, 2], (1, 2))
+    loss, grad = grpo_loss(np.zeros((1, 2)), np.zeros((1, 2)), weighted(steps, A, [0.5, 0.5]),
+                           ref_logits=np.log([[0.25, 0.75]]), beta=0.5)
+    assert loss == pytest.approx(0.25 * k3.sum(), abs=1e-12) and round(loss, 4) == 0.0719
+    G = -A / 2 + 0.25 * (1 - np.exp(u))
+    np.testing.assert_allclose(grad, [G - 0.5 * G.sum()], rtol=0, atol=1e-12)
+    assert G.round(3).tolist() == [-0.375, 0.375]
 
 
 # What is expected of a group.
@@ -155,6 +170,19 @@ def test_at_the_resting_policy_nothing_is_expected_of_dr_grpo(G, beta):
                   np.log(regularised_optimum(mdp, ref, beta=beta).policy)):
         found = expected_gradient(mdp, other, G, group_centred, per_length(5), **options)
         assert np.abs(found).max() > 1e-4
+
+
+def test_for_one_throw_it_rests_at_the_golden_ratio_in_groups_of_two():
+    """(grpo.2): 0.618, 0.667 and 0.707 for K = 2, 4 and ∞, where RLHF has 0.731; at β = 0.1 the
+    optimum is 0.99995."""
+    toss, fair = world.unroll(world.coin_game(), 1), np.zeros((1, 2))
+    heads = [np.exp(resting_policy(toss, fair, beta=1.0, num_generations=K))[0, 0]
+             for K in (2, 4, 10**9)]
+    assert heads == pytest.approx([(5**0.5 - 1) / 2, 2 / 3, 0.5**0.5], abs=1e-8)
+    best = [regularised_optimum(toss, fair, beta=beta).policy[0, 0] for beta in (1.0, 0.1)]
+    assert best == pytest.approx([np.e / (1 + np.e), 1 / (1 + np.exp(-10))], abs=1e-12)
+    assert np.round([*heads, best[0]], 3).tolist() == [0.618, 0.667, 0.707, 0.731]
+    assert round(best[1], 5) == 0.99995
 
 
 def test_the_shares_of_the_resting_policy_are_those_of_the_chapter():

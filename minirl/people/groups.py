@@ -3,7 +3,7 @@
 *Part 4.  Previous: `rlhf`.  Next: `grpo`.*
 
 PPO judges a step by a value table, which must be learned and is wrong at first.  For a language
-model there is another way.  A *prompt* is where a string begins: the start state of its episode.
+model there is another way.  The strings that answer a prompt start in the same state (`pairs`).
 For each prompt the policy writes a *group* of K strings, neighbours in the batch.  The others of a
 group say what may be earned from that prompt, and so they are the baseline.  No value table is
 needed.  This chapter makes the advantages and weights, and `grpo` is the trainer that uses them.

@@ -1,35 +1,118 @@
-"""GRPO: PPO without a value table; the group is the baseline.
+"""What does PPO become, if a group of strings replaces the value table?
 
 *Part 4.  Previous: `groups`.  Next: `dpo`.*
 
-GRPO needs no critic: the strings that answer the same prompt are each other's baseline (`groups`).
-DeepSeekMath's loss is that of PPO with one advantage for a whole string, a weight w_i for each of
-its letters, and a penalty towards the reference,
+GRPO is PPO with the advantages of `groups`, so that it needs no value table.  It also has a penalty
+towards the reference in the loss.  This chapter writes the loss down, and then asks where its
+update comes to rest.
 
-    L = −Σ_i w_i Σ_t min(ρ_it A_i, clip(ρ_it, 1 ± ε) A_i) + β Σ_i w_i Σ_t k3(u_it),        (grpo.1)
+**The loss.**  The policy π_old wrote a batch of B strings, in groups of K that answer one prompt.
+String i has the reward R_i and |y_i| steps.  Mean and std are those of its group:
 
-with ρ = π/π_old and u = log π_ref − log π.  Two different policies: π_old wrote the batch, and
-several steps are taken from it; π_ref stays for a whole run.  (DeepSeekMath's algorithm 1 sets it
-to the policy when one run follows another.)  A and w are those of (groups.1) and (groups.5), or of
-a variant.  In the tables of `groups` the first term is Σw times `ppo.ppo_loss`, and the second is
-`kl.k3_loss`, which also counts the steps of groups whose advantages are zero.
+    L = −Σ_i w_i Σ_t [min(ρ_it A_i, clip(ρ_it, 1 − ε, 1 + ε) A_i) − β k3(u_it)],
+    A_i = (R_i − mean)/(std + 10⁻⁴),        w_i = 1/(B·|y_i|),
+    ρ_it = π(a_t|s_t)/π_old(a_t|s_t),       u_it = log π_ref(a_t|s_t) − log π(a_t|s_t),
+    k3(u) = e^u − u − 1.                                                                   (grpo.1)
 
-*What does it climb?*  With β = 0 and the KL in the *reward* (`rlhf.step_rewards`) it climbs J_β,
-and gets there: at the optimum every string has the same shaped return, J*, so that neither the std
-nor 1/|y| nor the shrinking mean can move the fixed point.  On the running example it reaches 99.9 %
-of what there is to gain.  With k3 in the loss it climbs nothing that has a name.  Where the update
-of Dr. GRPO comes to rest, in expectation, the part of the reward and that of k3 cancel in every
-row,
+Each string has its own advantage A_i, one for all of its steps t (groups.1).  The minimum is that
+of PPO (ppo.1), with the clip range ε.  k3 estimates the KL to the reference (kl.4) and costs β per
+nat.  The weights w_i (groups.5) make L a mean over strings of means over steps: a long string
+counts as much as a short one, and each of its letters for less.  PPO divides by all steps of the
+batch, so that its letters count alike; REINFORCE divides by B, and letters count alike too.
 
-    π = π_ref / (1 − (1 − 1/K) (Q − V)/β),                                                 (grpo.2)
+*Two other policies.*  The ratio ρ is over π_old, and the KL is over π_ref.  π_old is the policy at
+the start of an iteration, and several steps are taken from it.  π_ref stays for a whole run.  They
+are equal in the first iteration of a run that starts at the reference.  (In DeepSeekMath several
+runs follow one another, and each begins with π_ref set to the policy.)
 
-with groups of K, and Q and V of the raw reward under π itself: `resting_policy`.  The KL of later
-steps is never charged to the choice that leads there, k3 descends the wrong KL, and the price of it
-depends on the size of the group.  On the running example at β = 0.5 the resting policy has 76, 83,
-77, 67 and 53 % of what there is to gain, for groups of 2, 4, 8, 16 and 64.  GRPO itself has no such
-formula; with groups of 8 its expected update, computed, comes to rest at 79 %.
+**In numbers.**  A string is one throw of a coin.  A group of two threw head, which earned 1, and
+tail, which earned 0.  Mean and std are ½, so that A = 0.9998 and −0.9998, and w = ½.  Let π and
+π_old be the fair coin, π_ref = ¼ ¾, and β = 0.5.  Then ρ = 1, and
 
-Read first: `ppo`, `kl`, `rlhf`, `groups`.
+    u            log(¼ / ½) = −0.6931                log(¾ / ½) = 0.4055
+    k3(u)        ½ + 0.6931 − 1 = 0.1931             1.5 − 0.4055 − 1 = 0.0945
+
+The two advantages cancel in L, which leaves ½ · 0.5 · (0.1931 + 0.0945) = 0.0719.  The derivative
+of −wA ρ in log π is −wA ρ, here −wA, and that of w β k3 is w β (1 − e^u), by (kl.5).  So G is
+−0.4999 + 0.25 (1 − ½) = −0.375 for head and 0.4999 + 0.25 (1 − 1.5) = 0.375 for tail.  Head earned
+more, and becomes likelier although the reference pulls the other way:
+
+>>> from minirl.kernel import counts
+>>> steps = counts.steps([0, 0], [0, 1], [0, 1, 2], (1, 2))
+>>> batch = weighted(steps, group_normalised(np.array([1., 0.]), None, 2), np.array([0.5, 0.5]))
+>>> fair, reference = np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])
+>>> loss, grad = grpo_loss(fair, fair, batch, ref_logits=reference, beta=0.5)
+>>> print(round(loss, 4), grad.round(3))
+0.0719 [[-0.375  0.375]]
+
+**As tables.**  `weighted` makes A⁺, A⁻ and the sums W of the weights.  Then the first part of L is
+`ppo.ppo_loss` times ΣW, by which that divides, and the second is β times `kl.k3_loss`:
+
+    G = −ρ (A⁺·1{ρ ≤ 1 + ε} + A⁻·1{ρ ≥ 1 − ε}) + β W (1 − π_ref/π).
+
+The steps of a group of equals have no part in A⁺ and A⁻, but they do in W: k3 pulls at them.
+
+**An iteration** of `grpo` is
+
+    1. `play`           B strings under π_old, in groups of K = `num_generations`;
+    2. `advantage`,     A_i and w_i of each string, functions of `groups` or your own;
+       `weights`
+    3. `weighted`       the tables A⁺, A⁻ and W of the batch;
+    4. `grpo_loss`,     `num_iterations` times the gradient and a step of Adam;
+       `policy_step`
+    5. `next_record`    with the metrics, among them the share of groups of equals.
+
+**The KL in the reward.**  With β = 0 in the loss and the KL in the reward (`rlhf.step_rewards`),
+GRPO rests at the optimum of J.  There π(y) = π_ref(y) e^{R(y)/β}/Z, so that R(y) − β log(π(y)/
+π_ref(y)) = β log Z for all strings of a prompt.  A group earns the same, and all advantages are
+zero: neither the std nor 1/|y| nor the mean can move that point.  On the running example it reaches
+99.9 % of what there is to gain.
+
+**k3 in the loss** leads elsewhere.  Take Dr. GRPO, which gives all letters the same weight, at the
+first step, where ρ = 1.  Its first part follows (1 − 1/K) ∇J on average (`groups`), with ∇J as in
+`reinforce`, and k3 adds its derivative (kl.5).  Up to the weight the expected update is
+
+    Σ_{s,a} η(s) π(a|s) push(s, a) ∇log π(a|s),   push = (1 − 1/K) Q − β (1 − π_ref/π).
+
+By (softmax.2) the logit of b in s moves by η(s) Σ_a π(a|s) push(s, a) (1{a = b} − π(b|s)).  That is
+η(s) π(b|s) times the push of b less the mean push of the row.  So the update rests where in each
+row every push equals their mean.  The mean of Q under π is V.  That of π_ref/π is Σ_a π_ref(a|s) =
+1, so that β (1 − π_ref/π) has the mean 0:
+
+    (1 − 1/K) Q − β (1 − π_ref/π) = (1 − 1/K) V.
+
+Divide by β, and solve for π:
+
+    π = π_ref / (1 − (1 − 1/K) (Q − V)/β).                                                 (grpo.2)
+
+Q and V are those of the raw reward under π itself, so this is an equation for π, which
+`resting_policy` solves.  For one throw of a fair coin that pays 1 for head, V = π(head) and Q(head)
+= 1.  At β = 1 and K = 2, π(head) = ½/(1 − ½ (1 − π(head))), or π(head)² + π(head) = 1, which the
+golden ratio solves.  RLHF has its optimum at e/(1 + e):
+
+    K          2       4       ∞       RLHF
+    π(head)    0.618   0.667   0.707   0.731
+
+The price of a nat depends on the size of the group.  k3 descends the other KL, by (kl.6), and the
+KL of later steps is never charged to the choice that leads there.  On the running example at β =
+0.5 the resting policy has 76, 83, 77, 67 and 53 % of what there is to gain, for K = 2, 4, 8, 16 and
+64.  GRPO itself has no such formula; at K = 8 its expected update, computed, rests at 79 %.
+
+**Exercises.**  `from minirl.people.grpo import *; from minirl.kernel import counts; from
+minirl.kernel.mdp import coin_game, unroll`
+1. Both strings of a group earned 1.  Does the policy stay where it is?
+       steps, fair = counts.steps([0, 0], [0, 1], [0, 1, 2], (1, 2)), np.zeros((1, 2))
+       batch = weighted(steps, group_normalised(np.ones(2), None, 2), np.array([0.5, 0.5]))
+       -grpo_loss(fair, fair, batch, ref_logits=np.log([[0.2, 0.8]]), beta=1.0)[1].round(3)
+2. Head was good and tail was bad, and ρ is 1.5 for head by now.  Which way is head pushed?
+       steps, fair = counts.steps([0, 0], [0, 1], [0, 1, 2], (1, 2)), np.zeros((1, 2))
+       batch = weighted(steps, group_normalised(np.array([1., 0.]), None, 2), np.array([0.5, 0.5]))
+       -grpo_loss(np.log([[0.75, 0.25]]), fair, batch, ref_logits=fair, beta=0.5)[1].round(3)
+3. At β = 0.1 the optimum throws head with 0.99995.  Where does k3 rest, for groups of 2 and of 64?
+       [np.exp(resting_policy(unroll(coin_game(), 1), np.zeros((1, 2)), beta=0.1,
+                              num_generations=K)).round(2).tolist() for K in (2, 64)]
+
+Read next: `dpo`, which reaches the optimum without writing a string.
 Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, eqs. 3-4; Liu et al. 2025, "Understanding
 R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back to basics",
 arXiv:2402.14740 (RLOO).
