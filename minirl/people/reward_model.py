@@ -167,66 +167,6 @@ def fit_reward_model(table, data, *, pull, loss=bradley_terry_loss, tol=1e-7):
     return found
 
 
-def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, differences=None):
-    """How well a fit of `fit_reward_model` is known, by (existence.5): an error per weight, (S, A).
-
-    Parameters
-    ----------
-    data, pull, loss
-        As they were for the fit.  One that has not `converged` is refused.
-    examples : int, optional
-        How many the loss is a mean over, if not all rows: of rankings the prompts.
-    differences : (M, S·A), optional
-        Rows d, such as `Pairs.difference`: the errors are then those of the margins d r, (M,), +∞
-        for two items that were never compared and have no pull.
-
-    Examples
-    --------
-    B beat A 3 : 1, and C beat B 2 : 1.  Without a pull the rewards have the mean 0, and so the
-    errors are those of rewards less the mean.  With a pull they are those of the rewards:
-
-    >>> from minirl.people.pairs import choices
-    >>> games = choices([1, 1, 1, 0, 2, 2, 1], [0, 0, 0, 1, 1, 1, 2], 3)
-    >>> for pull in 0, 1:
-    ...     fit = fit_reward_model(0, games, pull=pull)
-    ...     print(fit.x.round(2), standard_errors(games, fit, pull=pull).round(2))
-    [[-0.96  0.14  0.83]] [[0.87 0.56 0.9 ]]
-    [[-0.45  0.11  0.34]] [[0.8  0.72 0.82]]
-
-    The margin of B over A is log 3, with an error of √(1/3 + 1/1):
-
-    >>> fit = fit_reward_model(0, games, pull=0)
-    >>> print(standard_errors(games, fit, pull=0, differences=np.array([[-1, 1, 0]])).round(4))
-    [1.1547]
-    """
-    if not getattr(fit, "converged", False):
-        raise ValueError("fit must be a Fit that has converged: without a maximum there are no "
-                         f"standard errors, got {fit}")
-    table = finite_table("fit.x", fit.x)
-    rows = _rows(data, table)
-    examples = rows.shape[0] if examples is None else examples
-    known = covariance(lambda x: loss(x, rows), table, examples=examples,
-                   pull=pull * examples / rows.shape[0])
-    if differences is None:
-        return np.sqrt(known.diagonal()).reshape(table.shape)
-    shape = np.shape(differences)
-    if shape[1:] != (table.size,):
-        raise ValueError(f"differences must have rows of {table.size} entries, got shape {shape}")
-    d = sparse.csr_array(differences, dtype=float)
-    seen = known @ np.linalg.pinv(known, rcond=1e-10, hermitian=True)  # what of d is not flat
-    flat = np.abs(d @ seen - d).max(axis=1) > 1e-6 * abs(d).max(axis=1).toarray().ravel()
-    return np.where(flat & (pull == 0), np.inf, np.sqrt((d @ known * d.toarray()).sum(axis=1)))
-
-
-def _rows(data, table):
-    """The matrix that a loss sees."""
-    if isinstance(data, counts.Steps):
-        check_strings("data", data, table)
-        return counts.matrix(data)
-    check_pairs(data, table)
-    return data.difference
-
-
 # Rankings, labels and scores.
 
 
@@ -302,3 +242,66 @@ def squared_loss(reward_table, strings, scores):
     scores = checks.array("scores", scores, X.shape[:1])
     error = X @ reward_table.ravel() - scores
     return (error * error).mean() / 2, (X.T @ error / error.size).reshape(reward_table.shape)
+
+
+# How well a fit is known.
+
+
+def standard_errors(data, fit, *, pull, loss=bradley_terry_loss, examples=None, differences=None):
+    """How well a fit of `fit_reward_model` is known, by (existence.5): an error per weight, (S, A).
+
+    Parameters
+    ----------
+    data, pull, loss
+        As they were for the fit.  One that has not `converged` is refused.
+    examples : int, optional
+        How many the loss is a mean over, if not all rows: of rankings the prompts.
+    differences : (M, S·A), optional
+        Rows d, such as `Pairs.difference`: the errors are then those of the margins d r, (M,), +∞
+        for two items that were never compared and have no pull.
+
+    Examples
+    --------
+    B beat A 3 : 1, and C beat B 2 : 1.  Without a pull the rewards have the mean 0, and so the
+    errors are those of rewards less the mean.  With a pull they are those of the rewards:
+
+    >>> from minirl.people.pairs import choices
+    >>> games = choices([1, 1, 1, 0, 2, 2, 1], [0, 0, 0, 1, 1, 1, 2], 3)
+    >>> for pull in 0, 1:
+    ...     fit = fit_reward_model(0, games, pull=pull)
+    ...     print(fit.x.round(2), standard_errors(games, fit, pull=pull).round(2))
+    [[-0.96  0.14  0.83]] [[0.87 0.56 0.9 ]]
+    [[-0.45  0.11  0.34]] [[0.8  0.72 0.82]]
+
+    The margin of B over A is log 3, with an error of √(1/3 + 1/1):
+
+    >>> fit = fit_reward_model(0, games, pull=0)
+    >>> print(standard_errors(games, fit, pull=0, differences=np.array([[-1, 1, 0]])).round(4))
+    [1.1547]
+    """
+    if not getattr(fit, "converged", False):
+        raise ValueError("fit must be a Fit that has converged: without a maximum there are no "
+                         f"standard errors, got {fit}")
+    table = finite_table("fit.x", fit.x)
+    rows = _rows(data, table)
+    examples = rows.shape[0] if examples is None else examples
+    known = covariance(lambda x: loss(x, rows), table, examples=examples,
+                   pull=pull * examples / rows.shape[0])
+    if differences is None:
+        return np.sqrt(known.diagonal()).reshape(table.shape)
+    shape = np.shape(differences)
+    if shape[1:] != (table.size,):
+        raise ValueError(f"differences must have rows of {table.size} entries, got shape {shape}")
+    d = sparse.csr_array(differences, dtype=float)
+    seen = known @ np.linalg.pinv(known, rcond=1e-10, hermitian=True)  # what of d is not flat
+    flat = np.abs(d @ seen - d).max(axis=1) > 1e-6 * abs(d).max(axis=1).toarray().ravel()
+    return np.where(flat & (pull == 0), np.inf, np.sqrt((d @ known * d.toarray()).sum(axis=1)))
+
+
+def _rows(data, table):
+    """The matrix that a loss sees."""
+    if isinstance(data, counts.Steps):
+        check_strings("data", data, table)
+        return counts.matrix(data)
+    check_pairs(data, table)
+    return data.difference
