@@ -1,66 +1,122 @@
-"""The reward model: from what people say back to a reward.
+"""What does somebody like who prefers one string to another?
 
 *Part 4.  Previous: `existence`, a side road.  Next: `calibration`, a side road.*
 
-People compare; algorithms need numbers.  The Bradley–Terry model says how a reward makes
-preferences:  y⁺ is preferred to y⁻ with probability σ(R(y⁺) − R(y⁻)).  So the reward can be fitted
-by maximum likelihood.  Here it is linear: a table r[s, a], summed over the steps of the string,
-R(y) = X r.  With D = X⁺ − X⁻ of (counts.3),
+Raters compare (`pairs`), and algorithms need numbers.  A *reward model* gives each string y a
+number, its reward R(y).  The *Bradley–Terry model* says how rewards make preferences: a rater
+prefers y⁺ to y⁻ with probability σ(m), where m = R(y⁺) − R(y⁻) is the margin and σ the logistic
+function.  Equal rewards make it a toss, and a margin of 3 is followed 95 times in 100.  So we look
+for the rewards that make the answers of the raters most likely.
 
-    L = −(1/B) Σ_i log σ(m_i),   m = D r = R(y⁺) − R(y⁻).                           (reward_model.1)
+**One comparison.**  Of many raters the share `wins` prefers y⁺ to y⁻.  The mean negative
+log-likelihood of an answer is −wins log σ(m) − (1 − wins) log σ(−m).  With log σ(m) = −log(1 + e⁻ᵐ)
+the derivatives are
 
-Since d log σ(m)/dm = σ(−m), and m is linear in r,
+    d log σ(m)/dm = e⁻ᵐ/(1 + e⁻ᵐ) = 1/(e^m + 1) = σ(−m),     d log σ(−m)/dm = −σ(m).
 
-    ∂L/∂r = −(1/B) Dᵀ σ(−m).                                                        (reward_model.2)
+So that of the loss is −wins σ(−m) + (1 − wins) σ(m).  Since σ(−m) = 1 − σ(m), this is σ(m) − wins.
+It is zero where the model says what the raters do, σ(m) = wins, which is m = log(wins/(1 − wins)).
 
-There is no softmax behind r, so this *is* the gradient.  The loss is convex.
+**Three strings.**  They are written in the letters a and b.  "a" beat "b" 3 : 1, and "b" beat "ba"
+2 : 1.  So the margins are log(3/1) = 1.099 and log(2/1) = 0.693.  If R("b") is 0, the rewards are
+1.099, 0 and −0.693.  Nothing else is known, and 5 more for each of them would do as well.
 
-*Variants.*  Llama 2 subtracts a lead from m where the rater was sure, so that the rewards must
-differ by more (`margin` in code).  Label smoothing believes that a share `smoothing` of the answers
-is wrong.  And pairs have weights w_i: all K(K − 1)/2 pairs of one prompt belong together
-(InstructGPT), so that each of them counts 2/(K(K − 1)) and a prompt with many responses does not
-outvote the others:
+**As a table.**  Here the reward is a sum over steps, R(y) = Σ_t r(s_t, a_t), so that it can judge
+strings that nobody has compared.  It is an unknown table r, of shape (S, A).  Its rows laid end to
+end are a vector, `r.ravel()` in NumPy, in which r[s, a] has the place s · A + a.  A row of X counts
+the steps of a string in the same order, so that X r is R, and a row of D = X⁺ − X⁻ of (counts.3)
+makes a margin.  With B pairs, the loss and its gradient are
+
+    L = −(1/B) Σ_i log σ(m_i),   m = D r = R(y⁺) − R(y⁻),                           (reward_model.1)
+    ∂L/∂r = −(1/B) Dᵀ σ(−m),                                                        (reward_model.2)
+
+since ∂m_i/∂r[s, a] is the entry of D.  In code m is `D @ r.ravel()`, and `.reshape(S, A)` makes a
+table of Dᵀ σ(−m).  No softmax is behind r, so this *is* the gradient.  (The loss is convex: all
+its minima are equally low.)  Here are the rows of D for "a" over "b" and "b" over "ba"; the table
+of the fit, with rows start, a, b and columns end, a, b; and the rewards and their margins:
+
+>>> from minirl.people.pairs import Pairs
+>>> three = counts.steps([0, 1, 0, 2, 0, 2, 1], [1, 0, 2, 0, 2, 1, 0], [0, 2, 4, 7], (3, 3))
+>>> better, worse = np.array([[0, 0, 0, 1, 1, 1, 2], [1, 1, 1, 0, 2, 2, 1]])  # 0 a, 1 b, 2 ba
+>>> pairs = Pairs(counts.select(three, better), counts.select(three, worse))
+>>> print(pairs.difference.toarray()[[0, 4]].astype(int))
+[[ 0  1 -1  1  0  0 -1  0  0]
+ [ 0  0  0 -1  0  0  1 -1  0]]
+>>> fit = fit_reward_model(0, pairs, pull=0)
+>>> print(fit.x.round(3))
+[[ 0.     0.585 -0.585]
+ [-0.036  0.     0.   ]
+ [ 0.036 -0.621  0.   ]]
+>>> R = counts.matrix(three) @ fit.x.ravel()
+>>> print(R.round(3), (R[:-1] - R[1:]).round(3))
+[ 0.549 -0.549 -1.242] [1.099 0.693]
+
+**What comparisons hide.**  A constant: only differences count, so rewards have no zero and no
+bounds.  (It is the *probabilities* σ(m) that lie between 0 and 1.)  The table hides more.  Let φ be
+any number for each letter, with φ = 0 at the start and the end: a *potential*.  Add φ(a) − φ(s) to
+r(s, a).  Along a string the sum telescopes to φ(end) − φ(start) = 0, and no reward changes.  With
+φ = 1 for a and −1 for b, "ba" gains (−1 − 0) + (1 + 1) + (0 − 1) = 0.  A fit from there keeps it:
+
+>>> phi = np.array([0, 1, -1])
+>>> print((fit_reward_model(phi - phi[:, None], pairs, pull=0).x - fit.x).round(3))
+[[ 0.  1. -1.]
+ [-1.  0. -2.]
+ [ 1.  2.  0.]]
+
+So compare rewards string by string, less their mean, and not entry by entry.
+
+**Few pairs.**  Say that a step happened to occur in chosen strings only.  The larger its weight,
+the likelier the answers: it grows without end.  (`existence` finds such steps.)  A policy that
+maximises such a reward has no optimum, since repeating the step pays more than any KL costs.  A
+*pull* adds (pull/2B) Σ r² to L, so that large weights cost something too.  On the running example
+300 pairs without a pull make weights above 40, where the true ones lie between −0.861 and 0.139.
+With a pull of 2 there is an optimum again, but one that is worse than the reference.  The error,
+the standard deviation of learned less true reward over the strings of the reference, falls so:
+
+    pairs   1,000   5,000   20,000   80,000   320,000
+    error   0.9     0.5     0.29     0.16     0.085
+
+Four times the pairs halve the error only at the end.  Before, the pull and rare steps matter.
+
+**Other answers.**  The same table can be fitted to them, with another `loss`.  A *ranking* y_1 ≻ …
+≻ y_K is a sequence of choices (Plackett–Luce): the best of all, the best of the rest, and so on.
+Each choice is a softmax over the rewards R_k = R(y_k) of what is left.  K = 2 is (reward_model.1).
+
+    L = −(1/prompts) Σ_prompts Σ_k [R_k − log Σ_{j ≥ k} e^{R_j}]                    (reward_model.4)
+
+A *label* between 0 and 1 says whether one string is good, or how likely, and a *score* how many
+points it gets.  These two know the constant: a weight on every end adds it to all strings.
+
+    L = −(1/B) Σ_i [label_i log σ(R_i) + (1 − label_i) log σ(−R_i)]                 (reward_model.5)
+    L = (1/2B) Σ_i (R_i − score_i)²                                                 (reward_model.6)
+
+What has no derivative, such as a rank, an accuracy or a program's "yes", is not fit for a loss.  As
+a reward it is, since a policy gradient only asks how large a reward was.
+
+*Weights, leads, smoothing.*  Pairs may have weights w_i.  InstructGPT gives each of the K(K − 1)/2
+pairs of a prompt 2/(K(K − 1)), so that no prompt outvotes another.  Where the rater was sure, Llama
+2 subtracts a *lead* from m (`margin` in code), so that the rewards must differ by more.  *Label
+smoothing* believes that a share `smoothing` of the answers is wrong:
 
     L = −Σ_i w_i [(1 − smoothing) log σ(m_i − lead_i)
-                  + smoothing · log σ(lead_i − m_i)] / Σ_i w_i.                     (reward_model.3)
+                  + smoothing · log σ(lead_i − m_i)] / Σ_i w_i                      (reward_model.3)
 
-*Rankings.*  By the Plackett–Luce model, a ranking y_1 ≻ … ≻ y_K is a sequence of choices, the best
-of all, the best of the rest, and so on:
+**Exercises.**  `from minirl.people.reward_model import *; from minirl.people.pairs import choices;
+from functools import partial`
+1. Each step earns 5 instead of 0.  Is that a constant?  The chosen string is one step shorter.
+       shorter = sparse.csr_array([[0., -1.]])
+       [round(bradley_terry_loss(np.full((1, 2), x), shorter)[0], 4) for x in (0., 5.)]
+2. Action 1 won all of its 4 comparisons.  By how much does its reward lead, for two pulls?
+       won = choices([1] * 4, [0] * 4, 2)
+       [np.diff(fit_reward_model(0, won, pull=pull).x).round(2).item() for pull in (1, 0.01)]
+       fit_reward_model(0, won, pull=0).converged
+3. And if a tenth of the answers is believed to be wrong?  First predict σ(m).
+       doubted = partial(bradley_terry_loss, label_smoothing=0.1)
+       fit_reward_model(0, choices([1] * 4, [0] * 4, 2), pull=0, loss=doubted).x.round(4)
 
-    L = −(1/prompts) Σ_prompts Σ_k [R(y_k) − log Σ_{j ≥ k} e^{R(y_j)}].             (reward_model.4)
-
-Each term is a softmax, so its derivative in R(y_j) is 1{j = k} − softmax_j.  For K = 2 this is
-(reward_model.1).
-
-*Scores.*  A label between 0 and 1 says how good a single string is, and a number how many points
-it gets:
-
-    L = −(1/B) Σ_i [label_i log σ(R_i) + (1 − label_i) log σ(−R_i)],                (reward_model.5)
-    L = (1/2B) Σ_i (R_i − score_i)².                                                (reward_model.6)
-
-Unlike comparisons these know the constant: one weight on every end adds it to all strings.
-
-*What can be learned.*  From comparisons only differences of rewards, so R is known up to a
-constant.  The table is free besides by a potential: adding φ(a) − φ(s) to every r[s, a], with φ = 0
-at the start and the end, changes no string's reward, because the sum telescopes.  So compare
-rewards string by string, centred, never table entry by table entry (`calibration`).  The rewards
-themselves are unbounded; it is the *probabilities* of (reward_model.1) that lie between 0 and 1.
-The loss is a cross-entropy, on the difference.
-
-*What few pairs do.* A step that happened to occur in preferred strings only has an infinite
-maximum-likelihood weight.  Then a policy that maximises the learned reward has no optimum, because
-repeating that step pays more than any KL.  `pull` adds a Gaussian prior of that precision on each
-weight, (fitting.2) with weight pull/B: with `pull=0` the trouble can be seen, and with more pairs
-it fades.  (`existence` finds such steps.)  On the running example 300 pairs make weights of 40 and
-more, where the truth has 0.86; with a pull of 2 there is an optimum again, and it is worse than the
-reference.  The error falls from about 0.9 with 1,000 pairs to 0.5 with 5,000, 0.29 with 20,000,
-0.16 with 80,000 and 0.085 with 320,000.  Only the last step follows the root of their number;
-before that the pull and the rare steps matter.
-
-Read first: `counts`, `pairs`, `existence`.  Compare: `dpo`, the same regression with the policy as
-its own reward model.  Read next: `calibration`.
+Read next: `rlhf`, which maximises such a reward.  `calibration` asks how good it is.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Plackett
-1975; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, eq. 2, for the margin; Ng et al. 1999 on
+1975; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, eq. 2, for the lead; Ng et al. 1999 on
 potentials.
 """
 
