@@ -16,7 +16,7 @@ from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
-from minirl.people import dpo, fitting, grpo, ipo, kl, kto, orpo, reward_model, sft, simpo
+from minirl.people import dpo, fitting, grpo, ipo, kl, kto, orpo, reward_model, rlhf, sft, simpo
 from minirl.people.groups import weighted
 from test_house import CHAPTERS
 
@@ -57,6 +57,13 @@ def assert_every_branch(logits, old, batch, clip_range):
     for advantages in (batch.gains > 0, batch.losses < 0):
         assert (ratio < 1 - clip_range)[advantages].any()
         assert (ratio > 1 + clip_range)[advantages].any()
+
+
+def ptx_case(ptx_coef):
+    """The same, and demonstrations."""
+    logits, old, batch, seen = table(), table(), some_advantages(), counts.table(some_steps(5, 3))
+    assert_every_branch(logits, old, batch, 0.2)
+    return lambda x: rlhf.ptx_loss(x, old, batch, seen, ptx_coef=ptx_coef), logits
 
 
 def grpo_case(beta, epsilon):
@@ -158,6 +165,7 @@ CASES = {
         case(orpo.orpo_loss, *some_means(), beta=20.0, at=9.0),
         case(orpo.orpo_loss, *some_means(), beta=4.0, at=5.0, pair_weights=RNG.random(7))],
     "grpo.grpo_loss": [grpo_case(0.0, 0.2), grpo_case(0.3, 0.4), grpo_case(3.0, 0.2)],
+    "rlhf.ptx_loss": [ptx_case(0.0), ptx_case(0.7), ptx_case(30.0)],
     "reward_model.plackett_luce_loss": [
         case(reward_model.plackett_luce_loss, counts.matrix(some_steps(8, 5)), 4),
         case(reward_model.plackett_luce_loss, counts.matrix(some_steps(6, 5)), 2, at=9.0)],
@@ -198,8 +206,8 @@ def test_every_public_loss_has_a_gradient_check():
 @pytest.mark.parametrize("name", CASES)
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (fitting.2), (sft.1), (sft.4), (reinforce.3),
-    (ppo.3), (ppo_kl.2), (reward_model.2), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4), (ipo.2),
-    (kto.2), (simpo.2), (orpo.2) and (grpo.1); pitfalls 17 and 18"""
+    (ppo.3), (ppo_kl.2), (reward_model.2), (rlhf.6), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4),
+    (ipo.2), (kto.2), (simpo.2), (orpo.2) and (grpo.1); pitfalls 17 and 18"""
     for loss, x in CASES[name]:
         report_gradient(name, check(loss, x))
 

@@ -1,28 +1,36 @@
 """RLHF: the shaped rewards against loops, their expectation against J, PPO's share of J*, and a
 price that is steered."""
 
+from functools import cache, partial
 from itertools import islice, pairwise
 
 import numpy as np
 import pytest
-from languages import BETA, running_example, share
+from languages import BETA, mean_length, preference_pairs, running_example, share
 from scipy.optimize import brentq
 
 from minirl.play.optim import gradient_descent, linear
 from minirl.exact.evaluation import expectation
+from minirl.exact.planning import policy_gradient
+from minirl.kernel import counts
+from minirl.people.fitting import minimise
 from minirl.people.kl import string_kl
+from minirl.kernel.mdp import coin_game
 from minirl.kernel.playing import rollout, start_states
 from minirl.play.ppo import ppo
 from minirl.people.regularised import regularised_optimum, tilt
 from minirl.play.training import after, start
 from minirl.people.reward_model import fit_reward_model
-from minirl.people.rlhf import (adaptive_rlhf, length_penalty, rlhf, scored_rewards, steered,
-                                step_rewards, string_rewards)
+from minirl.people.rlhf import (adaptive_rlhf, length_penalty, ptx_loss, rlhf, scored_rewards,
+                                steered, step_rewards, string_rewards)
+from minirl.people.sft import sft_loss
+from minirl.play.surrogate import collapse
 from minirl.kernel.softmax import log_softmax
+from toy_lm.corpora import unicode_words
 from toy_lm.ngram import language
 from toy_lm.preferences import sample_pairs
 from toy_lm.verifiers import gap, is_palindrome, objective_loss, palindrome_counts
-
+from toy_lm.vocabulary import from_items
 
 DEFAULTS = {"ent_coef": 0.0, "learning_rate": linear(0.05, 0.0)}  # where PPO has others
 
@@ -69,6 +77,17 @@ def test_the_expected_return_is_the_objective_of_the_whole_string():
     reward = expectation(world, policy, reward_table)
     shaped = expectation(world, policy, reward_table - 0.4 * ratio)
     assert shaped == pytest.approx(reward - 0.4 * divergence, abs=1e-12)
+
+
+def test_three_heads_in_four_earn_the_same_by_steps_and_by_games():
+    """(rlhf.2) in the numbers of the chapter, at β = 1"""
+    coin, old = coin_game(), np.array([[0.75, 0.25]])
+    paid = np.array([[1 - np.log(1.5), -np.log(0.5)]])
+    assert paid.round(3).tolist() == [[0.595, 0.693]]
+    distance = string_kl(coin, np.log(old), np.zeros((1, 2)))[0]
+    assert distance == pytest.approx(0.523, abs=5e-4)
+    assert expectation(coin, old, paid) == pytest.approx(3 - distance, abs=1e-12)
+    assert 3 - distance == pytest.approx(2.477, abs=5e-4)
 
 
 @pytest.mark.slow
@@ -223,6 +242,120 @@ def test_rlhf_is_ppo_on_rewards_that_are_paid_step_by_step(settings):
     np.testing.assert_array_equal(found.logits, expected.logits)
     np.testing.assert_array_equal(found.values, expected.values)
     assert found.metrics == pytest.approx(expected.metrics, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_a_reward_learned_from_a_hundred_pairs_is_gamed():
+    """The table of the chapter: gains over the reference at the exact optima of the learned reward.
+    It promises more and more, and the truth falls below that of the reference."""
+    example = running_example()
+    truth, ref = example.world.mean_reward, example.reference
+    learned = fit_reward_model(np.zeros((27, 27)), preference_pairs(100, 1), pull=2.0).x
+    both, before = np.array([learned, truth]), []
+    for beta, promised, true in ((2.0, 0.209, 0.117), (1.0, 0.378, 0.183), (0.5, 0.744, 0.232),
+                                 (0.4, 1.054, 0.214), (0.3, 3.437, -0.160)):
+        best = regularised_optimum(language(learned), ref, beta=beta)
+        policy = np.exp(tilt(ref, best.action_values, beta=beta))
+        gain = expectation(example.world, policy, both) - expectation(
+            example.world, np.exp(ref), both)
+        np.testing.assert_allclose(gain, (promised, true), atol=1e-3)
+        before.append(gain)
+    assert (np.diff(before, axis=0)[:, 0] > 0).all()
+
+
+# What was learned before.
+
+
+def test_the_term_of_pretraining_is_a_mean_over_the_steps_of_the_demonstrations():
+    """(rlhf.5) and (rlhf.6), by loops over the batch and over the demonstrations"""
+    _, ref, logits, world, batch = small_language()
+    steps, shown = batch.steps(world.shape), batch.steps(world.shape).index[::3]
+    A = np.random.default_rng(8).normal(size=steps.index.size)
+    logp, old_logp = log_softmax(logits), log_softmax(ref)
+    value, grad = 0.0, np.zeros((3, 3))
+    for s, a, advantage in zip(batch.states, batch.actions, A):
+        ratio = np.exp(logp[s, a] - old_logp[s, a])
+        clipped = min(max(ratio, 0.7), 1.3)
+        value -= min(ratio * advantage, clipped * advantage) / A.size
+        if ratio * advantage <= clipped * advantage:
+            grad[s] -= ratio * advantage * ((np.arange(3) == a) - np.exp(logp[s])) / A.size
+    for s, a in (divmod(int(n), 3) for n in shown):
+        value -= 0.4 * logp[s, a] / shown.size
+        grad[s] -= 0.4 * ((np.arange(3) == a) - np.exp(logp[s])) / shown.size
+    seen = np.bincount(shown, minlength=9).reshape(3, 3)
+    found = ptx_loss(logits, ref, collapse(steps, A), seen, ptx_coef=0.4, clip_range=0.3)
+    assert found[0] == pytest.approx(value, abs=1e-12)
+    np.testing.assert_allclose(found[1], grad, atol=1e-12)
+
+
+@cache
+def corpus():
+    """N[s, a] of the running example: 16,986 steps."""
+    items = unicode_words()
+    return counts.table(from_items(items).encode(items))
+
+
+def measured(logits, beta=BETA):
+    """Reward and KL per string, and nats per character of the corpus, exactly."""
+    example = running_example()
+    return (expectation(example.world, np.exp(log_softmax(logits)), example.world.mean_reward),
+            string_kl(example.world, logits, example.reference)[0], sft_loss(logits, corpus())[0])
+
+
+@cache
+def held(ptx_coef):
+    """The maximum of (rlhf.5) on the running example, by gradient from the reference."""
+    example = running_example()
+
+    def loss(logits):
+        (J, up), (nats, pull) = policy_gradient(example.world, logits), sft_loss(logits, corpus())
+        distance, away = string_kl(example.world, logits, example.reference)
+        return (BETA * distance + ptx_coef * nats - J,
+                BETA * away + ptx_coef * pull - up)
+
+    found = minimise(loss, example.reference, tol=1e-7)
+    assert found.converged
+    return found.x
+
+
+def test_what_the_term_of_pretraining_buys_and_costs():
+    """(rlhf.5): the table of the chapter, exactly.  Without the term the same number of nats per
+    character asks for a higher price, and leaves less reward."""
+    example = running_example()
+    assert corpus().sum() == 16_986
+
+    def optimum(beta):
+        best = regularised_optimum(example.world, example.reference, beta=beta)
+        return tilt(example.reference, best.action_values, beta=beta)
+
+    for logits, expected in ((example.reference, (-0.535, 0, 2.584)),
+                             (optimum(0.5), (0.596, 0.894, 2.778)),
+                             (held(2.0), (0.230, 0.336, 2.647)),
+                             (optimum(1.0), (0.195, 0.287, 2.646))):
+        np.testing.assert_allclose(measured(logits), expected, atol=6e-4)
+    assert share(held(0.0)) == pytest.approx(1, abs=1e-7)
+    nats = measured(held(2.0))[2]
+    same = optimum(brentq(lambda beta: measured(optimum(beta))[2] - nats, 0.9, 1.1))
+    assert measured(same)[0] < 0.2 < 0.23 < measured(held(2.0))[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_ppo_with_the_term_of_pretraining_rests_at_the_exact_optimum(seed):
+    """(rlhf.6): with advantages in units of reward a step counts 1/length of a string, (ppo.4), so
+    that 2 nats of reward per nat and character are 2/length here."""
+    example, best = running_example(), held(2.0)
+
+    def objective(logits):
+        reward, distance, nats = measured(logits)
+        return reward - BETA * distance - 2 * nats
+
+    extra = partial(ptx_loss, counts=corpus(), ptx_coef=2 / (mean_length(best) + 1))
+    trainer = rlhf(example.world, start(example.reference, rng=seed), example.world.mean_reward,
+                   example.reference, beta=BETA, episodes=1024, iterations=100, loss=extra,
+                   normalize_advantage=False)
+    low, high = objective(example.reference), objective(best)
+    assert 0.99 < (objective(after(trainer, 100).logits) - low) / (high - low) < 1
 
 
 # A price that is steered.

@@ -1,85 +1,136 @@
-"""RLHF: maximise a reward without leaving the reference, by PPO.
+"""How can a policy earn a reward and not forget how to write?
 
 *Part 4.  Previous: `calibration`, a side road.  Next: `groups`.*
 
-InstructGPT's third step.  The first (`sft`) made a policy that speaks, the second (`reward_model`)
-a reward from human preferences.  Now the policy should earn reward, but it must not wander off to
-strings that the reward model has never seen and happens to overrate.  So every step pays for
-leaving the reference,
+A reward model has seen strings of the reference.  A policy that sought nothing but its reward would
+find strings that it has never seen and happens to overrate.  *RLHF*, reinforcement learning from
+human feedback, charges for leaving the reference.  InstructGPT does so in three steps:
 
-    r̃_t = r_t − β [log π_old(a_t|s_t) − log π_ref(a_t|s_t)],                               (rlhf.1)
+    1   demonstrations                 ──sft──→            π_ref  [S, A]
+    2   B pairs of strings of π_ref    ──reward_model──→   r      [S, A]
+    3   N steps that π_old has played  ──(rlhf.1)──→       r̃      [N]   ──ppo──→   π  [S, A]
+              ↑                                                                   │
+              └───────────────── it plays the next batch as π_old ────────────────┘
 
-where π_old is the policy that played the episode.  The sum of the second terms over an episode is
-the log-ratio of the whole string, and its mean is the KL, so
+**Two policies.**  π_old played the batch, and changes with every batch.  π_ref stays as it is for a
+whole run.  They coincide in the first batch of a run that starts from the reference, and no later.
+PPO's ratio and its clip are about π/π_old.  The price is about π_old and π_ref: a step is paid
 
-    E[Σ_t r̃_t] = E[R] − β KL(π_old‖π_ref) = J_β(π_old),                                    (rlhf.2)
+    r̃_t = r_t − β [log π_old(a_t|s_t) − log π_ref(a_t|s_t)].                               (rlhf.1)
 
-the objective (regularised.1), whose optimum is known exactly.  When an update begins π is π_old,
-and the gradient of J_β there is that of REINFORCE with the reward r̃ *held fixed*, although r̃
-contains the policy: differentiating the log-ratio itself would add E[∇log π] = 0.
+**In numbers.**  The coin game has the fair coin as reference, and β = 1.  Let π_old show head with
+the chance ¾.  A head pays 1 − log(¾/½) = 0.595, and a tail 0 − log(¼/½) = 0.693.  A game has three
+heads on average, and one tail: 3 · 0.595 + 0.693 = 2.477.  Whole games say the same: they earn 3,
+and four tosses of 0.1308 nats (`regularised`) cost 0.523, which leaves 2.477.
 
-That is all: `rlhf`.  Everything else is PPO, which need not know that it is aligning a language
-model.  The reward is a table r(s, a), the true one or a learned one, and is paid in one of two
-ways: step by step (`step_rewards`), or, as InstructGPT does with a reward model that reads whole
-strings, in one sum on the last step (`string_rewards`).  The two have the same optimum, since the
-sums are equal.  They are not equally easy.  A value table that sees only the last letter cannot
-know what the string has earned so far, so with λ = 0.95 its advantages are biased: on the running
-example PPO then stops near 97 % of the way to the optimum, with λ = 1 near 99 %, and step by step
-it reaches 99.9 %.
+>>> from minirl.kernel.mdp import coin_game
+>>> from minirl.kernel.playing import rollout
+>>> old, coin = np.array([[0.75, 0.25]]), coin_game()
+>>> game = rollout(coin, old, np.zeros(1, int), horizon=9, rng=14)  # 0 is head, and 1 is tail
+>>> rewards = step_rewards(coin.mean_reward, np.zeros((1, 2)), beta=1.0)
+>>> print(game.actions, rewards(game, np.log(old)).round(3))
+[0 0 1] [0.595 0.595 0.693]
 
-*The price.*  β may be fixed, and then it defines the problem.  Or it is steered so that the KL of a
-string comes to a target (Ziegler et al. 2019, whose code has the last factor below and whose paper
-a constant 0.1 in its place): after a batch of B strings
+**What is climbed.**  The brackets of (rlhf.1), summed over an episode, are the log-ratio of the
+whole string.  Its mean is the KL.  So the mean of what a string is paid is the objective of
+(regularised.1), whose optimum is known exactly:
+
+    E[Σ_t r̃_t] = E[R] − β KL(π_old‖π_ref) = J_β(π_old).                                    (rlhf.2)
+
+r̃ contains the policy, and yet PPO holds it fixed.  Where an update begins, at π = π_old, that is
+right.  J_β sums π(y) [R(y) − β log(π(y)/π_ref(y))] over the strings.  By the product rule there are
+two terms.  ∇π(y) = π(y) ∇log π(y) times the bracket is the gradient of `reinforce`.  And π(y) times
+the gradient of the bracket, −β ∇log π(y), is −β ∇π(y), which sums to −β ∇1 = 0.
+
+So `rlhf` is `ppo` on these rewards: with the true reward it reaches 99.9 % of what there is to gain
+on the running example.  A table r(s, a) pays step by step (`step_rewards`).  A reward model that
+reads whole strings pays once, on the last step (`string_rewards`).  So does any other judge of
+strings, which needs no derivative: a program that checks them (a *verifier*), a rank, an accuracy
+(`scored_rewards`).  The sum is the same and so is the optimum, but the way is harder.  The critic
+sees only the last letter, cannot know what the string has earned so far, and misjudges: with λ =
+0.95 PPO stops near 97 %, with λ = 1 near 99 %.  What cannot be scored is masked; a reward of zero
+would be a verdict.
+
+**What imitation cannot find.**  A policy fitted to the words of the corpus has J = −0.5355.  More
+such words do not help.  The best policy has 0.1489.  RLHF finds what no demonstration shows, since
+it judges strings that it has written itself.
+
+**What it finds besides.**  *Goodhart's law* says that a measure that becomes a target ceases to be
+a good measure.  A reward that is learned from 100 pairs of the running example is one.  Its own
+exact optima, as β falls, gain over the reference
+
+    β                        2       1       0.5     0.4     0.3
+    of the learned reward    0.209   0.378   0.744   1.054   3.437
+    of the true reward       0.117   0.183   0.232   0.214   −0.160
+
+This is *over-optimisation*, or *reward hacking*: a high learned reward with a low true one.  A high
+price allows less of it, and more pairs help.  So does *iterating*: asking about the new policy's
+strings, and fitting again to all pairs, with the same reference.  Llama 2 went on so from version
+V1 to V5, until V4 by rejection sampling alone, and then by PPO as well.
+
+**The price** may be fixed; then it defines the problem.  Or it is steered until the KL of a string
+comes to a target (`adaptive_rlhf`): after a batch of B strings
 
     β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · B/kl_horizon),                             (rlhf.3)
 
-where `kl_horizon` is the number of strings in which β may change by a fifth.  The policy that comes
-out is the optimum for the β at which it comes to rest: `adaptive_rlhf`.
+so that β may change by a fifth in `kl_horizon` strings.  (That is the code of Ziegler et al.; their
+paper has a constant of 0.1 in the place of B/kl_horizon.)
 
-*Whole strings.*  A program that checks a string (a verifier), or anything else that knows only the
-whole of it, pays on the last step too: `scored_rewards`.  And a string that had to be cut, because
-it did not end, may cost a penalty, the only thing that a policy learns to end by if nothing else
-tells it.  A penalty that comes without warning at the last letter is a noisy teacher.  DAPO (Yu et
-al. 2025) charges for the length before: nothing up to longest − soft steps, and then more with
-each,
+**Strings without an end.**  A string that was cut may cost a penalty, often the only thing that
+teaches a policy to end.  DAPO warns before, over the last `soft` steps (`length_penalty`):
 
     penalty(y) = 0                            if |y| ≤ longest − soft,
                  (longest − soft − |y|)/soft  up to |y| = longest,
-                 −1                           beyond,                                      (rlhf.4)
+                 −1                           beyond.                                      (rlhf.4)
 
-which is `length_penalty`, a score like others, to be added to one.
+**PPO-ptx.**  All this makes the texts of *pretraining*, from which π_ref was made, less likely.
+InstructGPT adds their log-probability to the objective, here its mean per step, and so their loss
+to PPO's:
 
-*What cannot be scored* has no reward of zero, which would be a verdict.  A score may be masked, by
-`np.ma.masked_invalid(scores)` where it is NaN, and then the string carries no weight (`training`).
+    J_β(π) + ptx_coef · E_pretraining[log π],                                              (rlhf.5)
+    L = L_ppo + ptx_coef · L_sft.                                                          (rlhf.6)
 
-*Iterated.*  The reward model has seen strings of the reference.  The better the policy, the
-stranger its strings.  So one asks for preferences on the new policy's strings, fits again to all of
-them, and goes on, always with the price of leaving the same reference.  Llama 2 went on so from
-version V1 to V5: until V4 by rejection sampling alone (`best_of_n`), and then by PPO as well.
+`ptx_loss` is (rlhf.6), for the argument `loss` of `rlhf`.  By (ppo.4), PPO climbs J_β divided by
+the length of a string and by the size of the advantages; its ptx_coef is smaller by both.  Exactly:
 
-Two policies, two divergences: π_old changes with every batch and belongs to PPO's clipping, π_ref
-stays for a whole run and belongs to the reward.  They coincide where a run starts from the
-reference, in its first batch.
+                  ptx_coef   reward    KL      nats per character of the corpus
+    reference                −0.535    0       2.584
+    β = 0.5       0           0.596    0.894   2.778
+    β = 0.5       2           0.230    0.336   2.647
+    β = 1         0           0.195    0.287   2.646
 
-Read first: `regularised`, `ppo`, `kl`, `reward_model`.  Compare: `dpo`.
-Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2 without its pretraining term;
-Ziegler et al. 2019, arXiv:1909.08593; Yu et al. 2025 (DAPO), arXiv:2503.14476, eq. 13.
+A higher price keeps the corpus too.  For the same nats, the term leaves more of the reward.
+
+**Exercises.**  `from minirl.people.rlhf import *; from minirl.kernel.mdp import coin_game; from
+minirl.play.training import after, start; from minirl.play.surrogate import Advantages`
+1. The KL is ten times its target.  By how much does the price rise?  And at 1.1 times?
+       [round(steered(1.0, kl, target=1.0, strings=100, kl_horizon=100), 4) for kl in (10.0, 1.1)]
+2. Head pays 1 and costs at most log 2 = 0.69 nats.  Where does the policy go at β = 1?
+       trainer = rlhf(coin_game(), start(coin_game(), rng=0), coin_game().mean_reward,
+                      np.zeros((1, 2)), beta=1.0, horizon=20, iterations=50)
+       after(trainer, 50).policy.round(1)
+3. PPO alone stops where ρ = 1.2, at 0.6.  How far does it go if half of the texts are tails?
+       x, good = np.zeros((1, 2)), Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 1.0)
+       for _ in range(1000): x = x - 0.1 * ptx_loss(x, 0 * x, good, [[1, 1]], ptx_coef=8.0)[1]
+       np.exp(log_softmax(x)).round(3)
+
+Read next: `groups`, strings that share a prompt.
+Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 2; Ziegler et al. 2019,
+arXiv:1909.08593, §2.2; Gao et al. 2022, arXiv:2210.10760, on over-optimisation; Yu et al. 2025
+(DAPO), arXiv:2503.14476, eq. 13; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, §3.2.3.
 """
-
-from functools import partial
 
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.play.optim import adam, linear
-from minirl.play.ppo import ppo
-from minirl.kernel.softmax import difference, log_softmax
+from minirl.play.optim import linear
+from minirl.play.ppo import ppo, ppo_loss
+from minirl.kernel.softmax import LogPolicy, difference, log_softmax
+from minirl.people.sft import sft_loss
 
 
-def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
-         horizon=200, iterations=400, n_epochs=10, batch_size=None, clip_range=0.2,
-         gae_lambda=0.95, normalize_advantage=True, learning_rate=linear(0.05, 0.0), ent_coef=0.0,
-         max_grad_norm=np.inf, value_rate=0.5, optimiser=adam()):
+def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0,
+         learning_rate=linear(0.05, 0.0), ent_coef=0.0, **options):
     """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record per iteration.
 
     What `mdp` pays is not seen.  Training starts, as a rule, at the reference.
@@ -89,8 +140,9 @@ def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0
     reward_table, ref_logits, beta, missing_eos_penalty
         As in `step_rewards`.
 
-    The others are those of `ppo.ppo`.  By default the rate falls to zero, so that the noise of the
-    batches dies out, and there is no entropy bonus: the KL does its work.
+    learning_rate, ent_coef, options
+        The arguments of `ppo.ppo`.  By default the rate falls to zero, so that the noise of the
+        batches dies out, and there is no entropy bonus, since the KL does its work.
 
     Yields
     ------
@@ -118,12 +170,8 @@ def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0
 
     paid = step_rewards(reward_table, ref_logits, beta=beta,
                         missing_eos_penalty=missing_eos_penalty)
-    return ppo(mdp, record, rewards=paid, observe=distance, episodes=episodes, horizon=horizon,
-               iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
-               clip_range=clip_range, gae_lambda=gae_lambda,
-               normalize_advantage=normalize_advantage, learning_rate=learning_rate,
-               ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
-               optimiser=optimiser)
+    return ppo(mdp, record, rewards=paid, observe=distance, learning_rate=learning_rate,
+               ent_coef=ent_coef, **options)
 
 
 def step_rewards(reward_table, ref_logits, *, beta, missing_eos_penalty=0.0):
@@ -241,11 +289,35 @@ def length_penalty(longest, soft):
     return lambda rollout: np.clip((longest - soft - rollout.lengths) / soft, -1, 0)
 
 
+def ptx_loss(logits, old_logits, batch, counts, *, ptx_coef, clip_range=0.2):
+    """The loss (rlhf.6), to be minimised, and its gradient: the `loss` of `ppo.ppo` for PPO-ptx.
+
+    Parameters
+    ----------
+    logits, old_logits, batch, clip_range
+        As in `ppo.ppo_loss`.
+    counts : (S, A) float ≥ 0
+        N[s, a] of the texts that are not to be forgotten, as in `sft.sft_loss`.
+    ptx_coef : float ≥ 0
+        In the units of the advantages per nat of a demonstrated step.
+
+    Examples
+    --------
+    >>> from minirl.play.surrogate import Advantages
+    >>> fair, batch = np.zeros((1, 2)), Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 2.0)
+    >>> loss, grad = ptx_loss(fair, fair, batch, np.array([[3., 1.]]), ptx_coef=2.0)
+    >>> print(round(loss, 4), grad)
+    0.8863 [[-0.75  0.75]]
+    """
+    checks.not_negative("ptx_coef", ptx_coef)
+    now = LogPolicy(log_softmax(logits))
+    loss, grad = ppo_loss(now, old_logits, batch, clip_range=clip_range)
+    nats, pull = sft_loss(now, counts)
+    return loss + ptx_coef * nats, grad + ptx_coef * pull
+
+
 def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizon=10_000,
-                  missing_eos_penalty=0.0, episodes=512, horizon=200, iterations=400, n_epochs=10,
-                  batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
-                  learning_rate=linear(0.05, 0.0), ent_coef=0.0, max_grad_norm=np.inf,
-                  value_rate=0.5, optimiser=adam()):
+                  episodes=512, **options):
     """`rlhf` with the price steered by (rlhf.3), for ever: yields a record per iteration.
 
     Parameters
@@ -256,8 +328,8 @@ def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizo
         Nats per string.
     kl_horizon : float ≥ episodes
         Strings in which β may change by a fifth.
-
-    The others are those of `rlhf`.
+    episodes, options
+        The arguments of `rlhf`, but for `beta`.
 
     Yields
     ------
@@ -282,16 +354,10 @@ def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizo
     episodes = checks.whole("episodes", episodes)
     if not kl_horizon >= episodes:
         raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
-    train = partial(rlhf, mdp, reward_table=reward_table, ref_logits=ref_logits,
-                    missing_eos_penalty=missing_eos_penalty, episodes=episodes, horizon=horizon,
-                    iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
-                    clip_range=clip_range, gae_lambda=gae_lambda,
-                    normalize_advantage=normalize_advantage, learning_rate=learning_rate,
-                    ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
-                    optimiser=optimiser)
     while True:
         beta = record.kl_coef
-        record = next(train(record, beta=beta))
+        record = next(rlhf(mdp, record, reward_table, ref_logits, beta=beta, episodes=episodes,
+                           **options))
         price = steered(beta, record.metrics["objective/kl"], target=target_kl, strings=episodes,
                         kl_horizon=kl_horizon)
         record = record._replace(kl_coef=price,

@@ -157,7 +157,7 @@ def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
 def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, iterations=400,
         n_epochs=10, batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
         learning_rate=LEARNING_RATE, ent_coef=ENT_COEF, max_grad_norm=np.inf, target_kl=np.inf,
-        value_rate=0.5, optimiser=adam(), observe=None):
+        value_rate=0.5, optimiser=adam(), observe=None, loss=ppo_loss):
     """Train by (ppo.2), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and these:
@@ -183,6 +183,8 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
         the factor of Spinning Up and Stable-Baselines3.  They compare a sampled estimate with it.
     observe : callable, optional
         `observe(rollout, logp) -> dict`: further metrics of the batch, which is not kept.
+    loss : callable
+        `loss(logits, old_logits, batch, clip_range=ε) -> (loss, grad)`, as `ppo_loss` is.
 
     Yields
     ------
@@ -216,7 +218,7 @@ def ppo(mdp, record, *, rewards=environment_rewards, episodes=512, horizon=200, 
                            counted=coefficient("ent_coef", ent_coef, progress) > 0):
             if target_kl < np.inf and mean_kl(logits, old, batch.visits) > 1.5 * target_kl:
                 break
-            _, grad = ppo_loss(logits, old, part, clip_range=epsilon)
+            _, grad = loss(logits, old, part, clip_range=epsilon)
             logits, state = step(logits, grad, state, part.shares, progress)
             updates += 1
         new = LogPolicy(log_softmax(logits))

@@ -15,8 +15,8 @@ from minirl.people import groups
 from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
 from minirl.people.kl import k3_loss, kl_loss, string_kl
-from minirl.people.rlhf import (adaptive_rlhf, length_penalty, rlhf, scored_rewards, step_rewards,
-                                string_rewards)
+from minirl.people.rlhf import (adaptive_rlhf, length_penalty, ptx_loss, rlhf, scored_rewards,
+                                step_rewards, string_rewards)
 from minirl.people.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
 from minirl.play.ppo import ppo
 from minirl.play.training import start
@@ -166,6 +166,7 @@ ROWS = {
         row(lambda: step_rewards(ZEROS, one_is(-np.inf), beta=1.0)(
             rollout(WORLD, np.eye(3)[[1] * 4], np.full(4, 2), horizon=1, rng=0), np.log(FAIR)),
             "ref_logits must not be −∞ where the policy goes, got that in state 2 for action 1"),
+        *not_negative("ptx_coef", lambda x: ptx_loss(ZEROS, ZEROS, None, ZEROS, ptx_coef=x)),
         *positive("target_kl", lambda target: adaptive(target_kl=target)),
         *(row(lambda horizon=horizon: adaptive(kl_horizon=horizon),
               f"kl_horizon must be at least episodes, 512, got {horizon}")
