@@ -8,7 +8,7 @@ import re
 
 import pytest
 from answers import ANSWERS
-from test_house import CHAPTERS, PARTS, ROOT
+from test_house import CHAPTERS, PARTS, ROOT, contents
 
 import minirl
 from minirl import glossary, symbols
@@ -16,13 +16,17 @@ from minirl import glossary, symbols
 WRITTEN = ["kernel", "exact", "play"]  # the parts that have the shape of this edition
 SIDE_ROADS = set(re.findall(r"\((\w+)\)", minirl.__doc__.split("Part 1,")[1].split("A chapter")[0]))
 ORDER = ["introduction", *(chapter.split(".")[1] for chapter in CHAPTERS)]
+WORLDS = [f"{package}.{name}" for package in ("gridworld", "toy_lm") for name in contents(package)]
+EXTRAS = {"gridworld.figures": "matplotlib", "gridworld.gymnasium": "gymnasium"}
 PATHS = {"introduction": ROOT / "minirl" / "introduction.py"} | {
     name: ROOT / "minirl" / part / f"{name}.py" for part, names in PARTS.items()
-    if part != "plain" for name in names}
+    if part != "plain" for name in names} | {
+    world: ROOT.joinpath(*world.split(".")).with_suffix(".py") for world in WORLDS}
 PART_OF = {name: part for part, names in PARTS.items() if part != "plain" for name in names}
 TEXTS = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
          for name, path in PATHS.items()}
 IN_SHAPE = [name for name in ORDER if PART_OF.get(name, "kernel") in WRITTEN]
+SHAPED = IN_SHAPE + [world for world in WORLDS if "**Exercises.**" in TEXTS[world]]
 MAIN_WAY = [name for name in ORDER if name not in SIDE_ROADS]
 
 # The function or record that a chapter begins with.
@@ -48,17 +52,37 @@ def part_of(text, heading):
 # The way through the book.
 
 
+def place_line(said, order, name):
+    """The line below a title: the place in the book, and what stands before and after it."""
+    place = order.index(name)
+    beside = {"Previous": order[max(place - 1, 0):place], "Next": order[place + 1:place + 2]}
+    return f"*{said}." + "".join(
+        f"  {word}: `{other}`{', a side road' * (other in SIDE_ROADS)}."
+        for word, others in beside.items() for other in others) + "*"
+
+
 def test_the_chain_of_chapters_visits_each_of_them_once():
     """Each names the one before and the one after it; the order is that of the contents page."""
     for place, name in enumerate(ORDER):
         number = ["kernel", "exact", "play", "people"].index(PART_OF[name]) + 1 if place else 0
         said = f"Part {number}" + ", a side road" * (name in SIDE_ROADS) if place else "Chapter 0"
-        before, after = (
-            f"  {word}: `{other}`{', a side road' * (other in SIDE_ROADS)}." if other else ""
-            for word, other in (("Previous", place and ORDER[place - 1]),
-                                ("Next", dict(zip(ORDER, ORDER[1:])).get(name))))
         title, _, line, *_ = TEXTS[name].split("\n")
-        assert (title[-1] in ".?!", line) == (True, f"*{said}.{before}{after}*"), name
+        assert (title[-1] in ".?!", line) == (True, place_line(said, ORDER, name)), name
+
+
+def test_the_chain_of_worlds_visits_each_of_them_once_and_says_from_where_in_the_book():
+    for world in WORLDS:
+        if world not in SHAPED:
+            continue
+        package, name = world.split(".")
+        said = {"gridworld": "Worlds to draw", "toy_lm": "Worlds to read"}[package]
+        title, _, line, *_ = TEXTS[world].split("\n")
+        after = re.match(rf"\*{said}, after `(\w+)`\.", line)[1]
+        assert after in ORDER and title[-1] in ".?!", world
+        assert line == place_line(f"{said}, after `{after}`", contents(package), name), world
+        following = contents(package)[contents(package).index(name) + 1:][:1]
+        read_next, = re.findall(r"^Read next: `(\w+)`", TEXTS[world], flags=re.M)
+        assert read_next in (following or ORDER), world
 
 
 def test_read_next_leads_along_the_main_way():
@@ -69,7 +93,7 @@ def test_read_next_leads_along_the_main_way():
         assert found == [after], name
 
 
-@pytest.mark.parametrize("name", IN_SHAPE)
+@pytest.mark.parametrize("name", SHAPED)
 def test_a_chapter_has_its_shape(name):
     """At most 120 lines of text; an example, exercises, what to read next and where it is from."""
     text = TEXTS[name]
@@ -103,8 +127,10 @@ def printed(lines, names):
     return re.sub(r"np\.\w+\(([^()]*)\)", r"\1", output.getvalue()).rstrip("\n")
 
 
-@pytest.mark.parametrize("name", IN_SHAPE)
+@pytest.mark.parametrize("name", SHAPED)
 def test_the_exercises_of_a_chapter_have_the_answers_that_they_should(name):
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name])
     load, questions = exercises(name)
     names = {}
     exec(load, names)
@@ -114,7 +140,7 @@ def test_the_exercises_of_a_chapter_have_the_answers_that_they_should(name):
 
 
 def test_there_are_no_answers_without_a_question():
-    assert set(ANSWERS) == set(IN_SHAPE)
+    assert set(ANSWERS) == set(SHAPED)
 
 
 # Figures.
@@ -124,11 +150,11 @@ def prose(name):
     """A chapter without its examples, exercises, tags, sources and numbers of papers."""
     text = TEXTS[name].partition("**Exercises.**")[0] or TEXTS[name]
     text = re.sub(r"^ *>>>.*(?:\n(?!\s*$).*)*", "", text, flags=re.M)
-    return re.sub(rf"\((?:{'|'.join(ORDER)})\.\d+\)|(?:§|chapters?|examples?|figure) ?[\d.]+"
+    return re.sub(r"\([a-z]\w*\.\d+\)|(?:§|chapters?|examples?|figure) ?[\d.]+"
                   r"(?: (?:and|to) [\d.]+)?|arXiv:[\d.]+", "", text)
 
 
-@pytest.mark.parametrize("name", IN_SHAPE)
+@pytest.mark.parametrize("name", SHAPED)
 def test_every_figure_in_the_text_is_computed_by_a_test_or_an_example(name):
     """A number with a decimal point or a comma stands in some test, or in an example beside it."""
     proofs = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
