@@ -27,15 +27,15 @@ pairs of a chosen string y⁺_i and a rejected one y⁻_i:
     L = −(1/B) Σ_i log σ(m_i),   m_i = β [h(y⁺_i) − h(y⁻_i)].                                (dpo.2)
 
 **In numbers.**  The reference gives three strings ½ ¼ ¼, they earn 0, log 2 and log 4, and β = 1.
-Then π_ref e^R is ½ ½ 1, so that Z = 2, and the best policy is ¼ ¼ ½.  Its implicit rewards are log
-½ = −log 2, log 1 = 0 and log 2.  Each is the true one less log Z = log 2, as (dpo.1) says.
+Then π_ref e^R is ½ ½ 1, so that Z = 2, and the best policy is ¼ ¼ ½.  Its implicit rewards are
+log ½ = −log 2, log 1 = 0 and log 2.  Each is the true one less log Z = log 2, as (dpo.1) says.
 
 The third string is log 4 ahead of the first, so it wins a share σ(log 4) = 4/(4 + 1) of their
-comparisons, four of five.  DPO begins at the reference.  There h = 0 and m = 0, and the loss is log
-2 for every pair.  A pair has the derivative −β σ(0) = −β/2 in log π of its chosen string, and β/2
-in that of the other.  For the third string that makes (4 − 1)(−½)/5 = −0.3.  At the best policy m =
-log 4.  Each of the four pairs has −σ(−log 4) = −1/5 for the third string, and the fifth pair has
-σ(log 4) = 4/5.  The sum is 0.  (Here the entries of G sum to 0, so that it is the gradient.)
+comparisons, four of five.  DPO begins at the reference.  There h = 0 and m = 0, and the loss is
+log 2 for every pair.  A pair has the derivative −β σ(0) = −β/2 in log π of its chosen string, and
+β/2 in that of the other.  For the third string that makes (4 − 1)(−½)/5 = −0.3.  At the best policy
+m = log 4.  Each of the four pairs has −σ(−log 4) = −1/5 for the third string, and the fifth pair
+has σ(log 4) = 4/5.  The sum is 0.  (Here the entries of G sum to 0, so that it is the gradient.)
 
 >>> from minirl.people.pairs import choices
 >>> reference, best = np.log([[0.5, 0.25, 0.25]]), np.log([[0.25, 0.25, 0.5]])
@@ -59,8 +59,8 @@ pushing.
 **What it finds.**  Let y⁺ win a share `wins` of its comparisons with y⁻.  The derivative in their m
 is −wins σ(−m) + (1 − wins) σ(m) = σ(m) − wins, since σ(−m) = 1 − σ(m).  It is zero where σ(m) =
 wins.  With Bradley–Terry raters and enough pairs m is then the true difference of rewards, and the
-policy is the optimum of RLHF, if it can be that.  A bigram can where the reward is a table and
-strings end by themselves; not if they are cut after a fixed length.  On the running example 100,000
+policy is the optimum of RLHF, if it can be that.  A bigram can if the reward is a table and strings
+end by themselves, but not if they are cut after a fixed length.  On the running example 100,000
 pairs give 98 % of what there is to gain.  Of all constants that raters cannot see, the implicit
 reward has the one for which π sums to 1.
 
@@ -80,9 +80,10 @@ raters made are not undone by this, but made again; *robust DPO* undoes them (`e
     1/4      1/4 · 3/4 = 3/16     (1/4)³ 3/4 = 3/256    16
 
 The quotient is 1/π(a|a)², so only a smaller π(a|a) can raise it.  But π(a|a) (1 − π(a|a)) is
-largest at ½.  So "aa" must fall, here from 0.222 to 0.188, and "aaaa" falls further.  In general a
-small step against the gradient of (dpo.2) for one pair moves the logits by a multiple of ∇log π(y⁺)
-− ∇log π(y⁻).  Up to that factor, where ⟨ , ⟩ sums the products of the entries,
+largest at ½, which is past already.  "aa" must fall, here from 0.222 to 0.188, and "aaaa" falls
+further.  In general a small step against the gradient of (dpo.2) for one pair moves the logits by a
+multiple of ∇log π(y⁺) − ∇log π(y⁻).  Its product with ∇log π(y) is what log π(y) changes by.  Up to
+that factor, where ⟨ , ⟩ sums the products of the entries,
 
     Δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
     Δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
@@ -92,8 +93,7 @@ has (3, 1) − 4 (1/3, 2/3) = (5/3, −5/3): the same direction, five times as l
 = −8/9, and 10/9 − 50/9 = −40/9.  (The rows before are alike, and cancel.)  In one softmax over
 *whole* strings the chosen one rises: ∇log π(y) is 1 at y, less π (softmax.2), and Δ log π(y⁺) = 1 −
 π(y⁺) + π(y⁻) > 0.  On the running example the fit to 20,000 pairs lowers the chosen strings by
-about 0.37 nats on average and the rejected ones by 2.  That is no bug, and `preference_metrics`
-shows it.
+about 0.37 nats on average and the rejected ones by 2 (`preference_metrics`).
 
 **What few pairs do.**  If y⁺ always wins, the loss falls for ever as m grows, and nothing charges
 for the KL: DPO knows the policy on the strings of its pairs only.  In a table over letters *one*
@@ -197,10 +197,9 @@ def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):
     """
     check_pairs(pairs, ref_logits)
     checks.positive("beta", beta)
-    D = pairs.difference
     # A sixteenth of (fitting.3), for f(x) = −log σ(βx) of a log-ratio x: f″(0) = β²/4.
-    curvature = beta**2 / 4 / 16 * mean_squares(D, pairs.shape)
-    return minimise_near(lambda logits: dpo_loss(logits, ref_logits, D, beta=beta,
+    curvature = beta**2 / 4 / 16 * mean_squares(pairs.difference, pairs.shape)
+    return minimise_near(lambda logits: dpo_loss(logits, ref_logits, pairs.difference, beta=beta,
                                                  label_smoothing=label_smoothing),
                          ref_logits, pull=pull, examples=len(pairs), curvature=curvature)
 

@@ -122,7 +122,7 @@ def group_normalised(rewards, batch, num_generations):
     [-1.  1.  0.  0.]
     """
     centred = group_centred(rewards, batch, num_generations)
-    sizes = _sizes(num_generations, centred)
+    sizes = checks.group_sizes(num_generations, centred.size, least=2)
     return centred / (np.sqrt(_over(np.add, centred**2, sizes) / sizes.repeat(sizes)) + EPS)
 
 
@@ -150,7 +150,7 @@ def group_centred(rewards, batch, num_generations):
     [-1.  1.  0.  0.]
     """
     totals, magnitudes = _totals(rewards, batch)
-    sizes = _sizes(num_generations, totals)
+    sizes = checks.group_sizes(num_generations, totals.size, least=2)
     centred = totals - _over(np.add, totals, sizes) / sizes.repeat(sizes)
     centred[_equal(totals, magnitudes, sizes).repeat(sizes)] = 0  # exactly
     return centred
@@ -167,7 +167,7 @@ def group_leave_one_out(rewards, batch, num_generations):
     [-2.  2.  0.  0.]
     """
     centred = group_centred(rewards, batch, num_generations)
-    sizes = _sizes(num_generations, centred)
+    sizes = checks.group_sizes(num_generations, centred.size, least=2)
     return centred * (sizes / np.maximum(sizes - 1, 1)).repeat(sizes)
 
 
@@ -186,7 +186,7 @@ def process_normalised(rewards, batch, num_generations):
     >>> print(process_normalised(np.array([1., 0., 0., 1.]), batch, 2).round(2))
     [ 0. -1.  0.  1.]
     """
-    sizes = _sizes(num_generations, batch.lengths)
+    sizes = checks.group_sizes(num_generations, batch.lengths.size, least=2)
     steps = _over(np.add, batch.lengths, sizes)
 
     def mean(values):
@@ -240,7 +240,7 @@ def equal_groups(rewards, batch, num_generations):
     [False  True]
     """
     totals, magnitudes = _totals(rewards, batch)
-    return _equal(totals, magnitudes, _sizes(num_generations, totals))
+    return _equal(totals, magnitudes, checks.group_sizes(num_generations, totals.size, least=2))
 
 
 def weighted(steps, advantages, weights):
@@ -292,11 +292,6 @@ def _equal(totals, magnitudes, sizes):
     most, least, size = (_reduced(ufunc, x, sizes) for ufunc, x in (
         (np.maximum, totals), (np.minimum, totals), (np.maximum, magnitudes)))
     return most - least <= NO_SPREAD * size
-
-
-def _sizes(num_generations, strings):
-    """The sizes of the groups of B strings, by something that each of them has."""
-    return checks.group_sizes(num_generations, strings.size, least=2)
 
 
 def _over(ufunc, values, sizes):

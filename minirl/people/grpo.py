@@ -225,6 +225,7 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         batch = play(mdp, record, rewards=rewards, episodes=episodes, horizon=horizon,
                      num_generations=num_generations)
         judged = np.asarray(advantage(batch.rewards, batch.rollout, batch.groups))
+        on_steps = judged if judged.size == batch.steps.index.size else batch.rollout.spread(judged)
         tables = weighted(batch.steps, judged, weights(batch.rollout))
         logits, state, old = record.logits, record.optimiser, LogPolicy(record.logp)
         for _ in range(num_iterations):
@@ -236,20 +237,12 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         ratio = difference(old.logp, ref.logp, batch.counts != 0)
         metrics = {
             "policy/kl": mean_kl(new, old, batch.visits),
-            "policy/clipfrac": clip_fraction(new, old, batch.steps, _of_steps(judged, batch),
-                                             clip_range=epsilon),
+            "policy/clipfrac": clip_fraction(new, old, batch.steps, on_steps, clip_range=epsilon),
             "objective/kl": float((batch.counts * ratio).sum() / batch.episodes),
             "frac_reward_zero_std": float(equal_groups(batch.rewards, batch.rollout,
                                                         batch.groups).mean())}
         record = next_record(record._replace(logits=logits, optimiser=state), batch, metrics)
         yield record
-
-
-def _of_steps(advantages, batch):
-    """Advantages, one per string or per step, for each step: (N,)."""
-    if advantages.size == batch.steps.index.size:
-        return advantages
-    return batch.rollout.spread(advantages)
 
 
 def resting_policy(mdp, ref_logits, *, beta, num_generations, tol=1e-10, max_rounds=1000):
