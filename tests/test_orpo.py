@@ -11,8 +11,9 @@ from languages import (all_strings, as_steps, mean_length, pairs_of, preference_
 from minirl.kernel import counts
 from minirl.people.fitting import minimise_near
 from minirl.people.orpo import fit_orpo, log_odds, orpo_loss
+from minirl.people.pairs import choices
 from minirl.people.sft import fit_by_counting, sft_loss
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import backward, log_softmax
 
 LOGITS = np.random.default_rng(0).normal(size=(3, 3))
 
@@ -46,6 +47,32 @@ def test_a_string_that_is_certain_has_finite_odds():
     assert np.round(value).tolist() == [37] * 3 and (slope == 1).all()
     below, _ = log_odds(np.array([-1.01e-16, -1e-15]))
     assert (below < value[0]).all() and below[0] == pytest.approx(value[0], abs=0.02)
+
+
+def test_the_two_strings_of_the_chapter():
+    """(orpo.1) and (orpo.2): "ab" was preferred to "ba"; by hand, step by step"""
+    logp = np.log([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+    good, bad, G = [(0, 1), (1, 2), (2, 0)], [(0, 2), (2, 1), (1, 0)], np.zeros((3, 3))
+    for step in good:
+        G[step] = -(1 + 0.25 * 2) / 3
+    for step in bad:
+        G[step] = 0.25 * 4 / 3 / 3
+    assert sum(logp[step] for step in good) / 3 == pytest.approx(np.log(0.5))
+    assert sum(logp[step] for step in bad) / 3 == pytest.approx(np.log(0.25))
+    loss, grad = orpo_loss(logp, *pairs_of([good], [bad]).means, beta=1.0)
+    assert loss == pytest.approx(-np.log(0.5) - np.log(0.75)) == pytest.approx(0.9808, abs=5e-5)
+    np.testing.assert_allclose(grad, backward(logp, G), atol=1e-14)
+    assert G[0, 1] == -0.5 and G[0].sum() == pytest.approx(-7 / 18)
+    assert grad[0, 1] == pytest.approx(-0.3056, abs=5e-5)
+    np.testing.assert_allclose(log_odds(np.log([0.5, 0.25]))[0], [0, -1.0986], atol=5e-5)
+
+
+@pytest.mark.parametrize("weight, preferred", [
+    (1e-6, 2 / 3), (1e4, 1 / (1 + np.exp(-np.log(2) / 2))), (1.0, 0.603)])
+def test_two_thirds_of_the_raters_between_imitation_and_odds(weight, preferred):
+    """Imitation makes an action as likely as it was chosen; the odds alone, 0.586"""
+    fit = fit_orpo(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), beta=weight, pull=0)
+    assert fit.converged and np.exp(log_softmax(fit.x))[0, 1] == pytest.approx(preferred, abs=5e-4)
 
 
 # What it finds.

@@ -1,35 +1,106 @@
-"""ORPO: imitation and preference in one loss, without a reference.
+"""Can imitation itself learn from preferences, without a reference?
 
 *Part 4.  Previous: `simpo`.  Next: `unified`.*
 
-Fine-tuning on chosen strings raises the rejected ones too, since both are made of the same letters.
-Odds-ratio preference optimisation adds to the likelihood of the chosen string a penalty on the odds
-of the rejected one.  With π̄(y) the geometric mean of the probabilities of a string's steps,
+SFT raises the chosen strings and knows nothing of the rejected ones.  It may raise those too, since
+both are made of the same steps.  *Odds-ratio preference optimisation*, ORPO, is SFT with a second
+term, which asks that the chosen string be likelier than the rejected one.  No string is compared
+with a reference.  In its place stands the likelihood: what holds the policy is that it must go on
+writing the chosen strings.
 
-    log π̄(y) = log π(y)/|y|,   odds(y) = π̄(y)/(1 − π̄(y)),
-    L = (1/B) Σ_i [−log π̄(y⁺_i) − λ log σ(m_i)],
-    m_i = log odds(y⁺_i) − log odds(y⁻_i).                                                  (orpo.1)
+**Odds.**  Let π̄(y) be the typical probability of a step of y.  It is the geometric mean over the
+|y| steps, the end included:
 
-Both terms have the mean over the string, the end symbol included.  (The paper's code takes the
-first over all tokens of a batch, the prompt's too; that is the same for one string without a
-prompt.)  Since d log odds/d log π̄ = 1 + π̄/(1 − π̄) = 1/(1 − π̄), with the rows M of (counts.4)
+    log π̄(y) = log π(y)/|y|.
+
+The *odds* of an event of probability ¾ are 3 to 1, that is ¾/(1 − ¾).  ORPO takes the odds of π̄,
+and the margin m is how far the log-odds of the chosen string lead.  With the weight λ, `beta` in
+code, as in TRL,
+
+    odds(y) = π̄(y)/(1 − π̄(y)),   m_i = log odds(y⁺_i) − log odds(y⁻_i),
+    L = (1/B) Σ_i [−log π̄(y⁺_i) − λ log σ(m_i)].                                           (orpo.1)
+
+**Two strings.**  "ab" was preferred to "ba".  The policy is that of `counts`: start→a, a→b and
+b→end have the chance ½, and all else has ¼.
+
+    y      probabilities of the steps      π̄     odds     log odds
+    ab     ½  ½  ½                         ½     1         0
+    ba     ¼  ¼  ¼                         ¼     1/3      −1.0986
+
+So m = log 3 = 1.0986 and σ(m) = 3/(3 + 1) = ¾.  With λ = 1 the loss is −log ½ − log ¾ = 0.9808:
+
+>>> from minirl.kernel import counts
+>>> from minirl.people.pairs import Pairs
+>>> pairs = Pairs(counts.steps([0, 1, 2], [1, 2, 0], [0, 3], (3, 3)),
+...               counts.steps([0, 2, 1], [2, 1, 0], [0, 3], (3, 3)))
+>>> logits = np.log([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+>>> loss, grad = orpo_loss(logits, *pairs.means, beta=1.0)
+>>> print(round(loss, 4), grad[0].round(4))
+0.9808 [ 0.0972 -0.3056  0.2083]
+
+**The derivative of the log-odds.**  Since π̄ is e^(log π̄), its derivative in log π̄ is π̄ again.
+So that of log odds = log π̄ − log(1 − π̄) is
+
+    d log odds/d log π̄ = 1 + π̄/(1 − π̄) = (1 − π̄ + π̄)/(1 − π̄) = 1/(1 − π̄).
+
+It is 2 for "ab" and 4/3 for "ba".  Move log π̄ of "ab" by 0.001 to both sides, and see:
+
+>>> ends = log_odds(np.log(0.5) + np.array([-0.001, 0.001]))[0]
+>>> print(((ends[1] - ends[0]) / 0.002).round(4))
+2.0
+
+**The gradient.**  The derivative of −λ log σ(m) in m is −λ σ(−m).  The derivative of log π̄ in
+log π is a row of M, by (counts.4).  By the chain rule
 
     G = ∂L/∂log π = −(1/B) [M⁺ᵀ(1 + λ σ(−m)/(1 − π̄⁺)) − M⁻ᵀ λ σ(−m)/(1 − π̄⁻)].            (orpo.2)
 
-λ goes by the name `beta`, as in TRL.
+In the example σ(−m) = ¼, and each step counts ⅓.  A step of "ab" has G = −⅓ (1 + ¼ · 2) = −½, and a
+step of "ba" has G = ⅓ · ¼ · 4/3 = 1/9.  In the row of the start ΣG = −½ + 1/9 = −7/18, so that
+(softmax.3) makes −½ + ½ · 7/18 = −0.3056 of the first one, as above.  The 1 in the bracket never
+fades.  The odds push less where m is large, and more where π̄ is near 1.
 
-*Numerics.*  1 − π̄ is −expm1(log π̄), which keeps the digits that log π̄ has.  But log π̄ itself is
-rounded to about 10⁻¹⁶, so that 1 − π̄ has few digits left where it is small.  Below 10⁻¹⁶ log odds
-are held at log π̄ + 37, with the slope 1: a string that is certain is pushed no more by its odds.
+**What it finds.**  Two of three raters preferred action 1 of two.  Imitation alone, λ near 0, makes
+it as likely as it was chosen, ⅔.  The odds alone want σ(m) = ⅔, so m = log 2.  If one action has
+the odds 3/2, the other one has 2/3, and so m is twice the log-odds of action 1.  These come to half
+of log 2, which is the chance σ(½ log 2) = 0.586.  λ = 1 lies between the two:
 
-*What it finds.*  There is no reference, so it cannot be the optimum of J.  For λ → 0 the loss is
-imitation of the chosen strings with each string's steps weighted 1/|y|, a count of fractions
-(`sft`).  This favours what short strings do, and what all of them do once is end: on the running
-example strings become half as long, 3.0 letters for 5.9.  The second term then tells chosen from
-rejected.  100,000 pairs give 67 % of what there is to gain at λ = 1, and at best 72 or 73 %, near λ
-= 4.
+>>> from minirl.people.pairs import choices
+>>> for weight in (1e-6, 1.0, 1e4):
+...     fit = fit_orpo(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), beta=weight, pull=0)
+...     print(np.exp(log_softmax(fit.x)).round(3))
+[[0.333 0.667]]
+[[0.397 0.603]]
+[[0.414 0.586]]
 
-Read first: `sft`, `simpo`.  Read next: `unified`.
+None of these is the best policy for J, which has a reference in it.  Over longer strings, the first
+term alone is SFT on a count of fractions: each string's steps are weighted 1/|y|.  This favours
+what short strings do, and what all of them do once is end.  On the running example strings become
+half as long, 3.0 letters for 5.9.  The second term then tells chosen from rejected.  100,000 pairs
+give 67 % of what there is to gain at λ = 1, and at best 72 or 73 %, near λ = 4.
+
+**In code.**  The paper's code takes the first term over all tokens of a batch, the prompt's too.
+That is the same for one string without a prompt.  Here 1 − π̄ is −expm1(log π̄), which keeps the
+digits that log π̄ has.  But log π̄ itself is rounded to about 10⁻¹⁶.  So where 1 − π̄ is below it,
+log odds are held at log π̄ + 37, with the slope 1: a string that is certain is pushed no more by its
+odds.
+
+**Exercises.**  `from minirl.people.orpo import *; from minirl.people.pairs import *`
+1. "ab" was preferred to "abab", at the policy above.  After a step of gradient descent, is the log
+   π̄ of "abab" lower?
+       x = np.log([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+       M = Pairs(counts.steps([0, 1, 2], [1, 2, 0], [0, 3], (3, 3)),
+                 counts.steps([0, 1, 2, 1, 2], [1, 2, 1, 2, 0], [0, 5], (3, 3))).means
+       steps = [0.1 * orpo_loss(x, *M, beta=weight)[1] for weight in (0.001, 1.0)]
+       [round(float((M[1] @ (log_softmax(x - step) - x).ravel())[0]), 4) for step in steps]
+2. Actions 0 and 1 each won one comparison with the other.  Action 2 was not compared.  How likely
+   does a fit make it?  Predict whether λ matters.
+       pairs = choices([0, 1], [1, 0], 3)
+       [np.exp(log_softmax(fit_orpo(np.zeros((1, 3)), pairs, beta=weight, pull=1.0).x)).round(2)
+        for weight in (0.01, 100.0)]
+3. How steep are the log-odds of a string where π̄ is 0.5, 0.999 and 1?
+       log_odds(np.log([0.5, 0.999, 1.0]))[1].round(1)
+
+Read next: `unified`, one gradient for all of them.
 Source: Hong et al. 2024, "ORPO: monolithic preference optimization without reference model",
 arXiv:2403.07691, eqs. 3-7.
 """
