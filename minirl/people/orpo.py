@@ -81,8 +81,8 @@ give 67 % of what there is to gain at λ = 1, and at best 72 or 73 %, near λ = 
 **In code.**  The paper's code takes the first term over all tokens of a batch, the prompt's too.
 That is the same for one string without a prompt.  Here 1 − π̄ is −expm1(log π̄), which keeps the
 digits that log π̄ has.  But log π̄ itself is rounded to about 10⁻¹⁶.  So where 1 − π̄ is below it,
-log odds are held at log π̄ + 37, with the slope 1: a string that is certain is pushed no more by its
-odds.
+log odds are held at log π̄ + 37, with the slope 1: a string that is certain is pushed no more by
+its odds.
 
 **Exercises.**  `from minirl.people.orpo import *; from minirl.people.pairs import *`
 1. "ab" was preferred to "abab", at the policy above.  After a step of gradient descent, is the log
