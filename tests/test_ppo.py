@@ -250,14 +250,13 @@ def test_an_iteration_takes_a_step_for_each_part_of_its_epochs(trainer, batch_si
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("iterations, least, seeds", [(50, 0.90, 3), (100, 0.95, 1)])
-def test_the_defaults_fit_a_short_run_too(iterations, least, seeds):
+@pytest.mark.parametrize("iterations, least", [(50, 0.91), (100, 0.96)])
+def test_the_defaults_fit_a_short_run_too(iterations, least):
     """A share of J* on the slippery lake; what 400 iterations promise is in `test_policies`."""
     lake = frozen_lake().mdp(gamma=0.99)
     best = policy_iteration(lake).objective
-    for seed in range(seeds):
-        record = after(ppo(lake, start(lake, rng=seed), iterations=iterations), iterations)
-        assert least <= objective(lake, record.policy) / best <= 1, seed
+    found = worst_of_twenty(lake, lambda policy: objective(lake, policy) / best, iterations)
+    assert least <= found[0] <= found[-1] <= 1
 
 
 def worst_of_twenty(world, share, iterations=400, **options):

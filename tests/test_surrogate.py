@@ -209,6 +209,14 @@ def test_the_approximate_kl_is_right_on_average(seed):
                                                                   abs=1e-12)
 
 
+def test_the_approximate_kl_is_off_where_the_policy_was_trained_on_the_batch():
+    """(surrogate.3): a fair coin that threw one head, and has been moved to 0.6"""
+    old, new = np.log([[0.5, 0.5]]), np.log([[0.6, 0.4]])
+    assert ratios(new, old)[0] == pytest.approx(1.2)
+    assert approximate_kl(new, old, np.array([[1.0, 0]])) == pytest.approx(0.0177, abs=5e-5)
+    assert mean_kl(new, old, np.ones(1)) == pytest.approx(0.0204, abs=5e-5)
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1e-9, 1e-6, 1e-3, 1.0, 30.0])
 def test_the_approximate_kl_of_no_pair_is_negative(scale):
     """(surrogate.3): ρ − 1 is never below log ρ, and rounding must not make it so."""

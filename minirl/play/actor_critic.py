@@ -7,8 +7,11 @@ does not need the end.  The *actor* is the policy.  The *critic* is the value ta
 step the critic says by how much things have become better than it expected, and at a cut it stands
 for the rest of the episode:
 
-    play:  s, a, r, s'  →  critic V:  δ = r + γ V(s') − V(s)  →  A_n  →  actor:  θ moves along
-                               ↑ then V moves towards its targets          Σ_n A_n ∇ log π(a_n|s_n)
+    play      s, a, r, s'
+                ↓
+    critic    δ = r + γ V(s') − V(s)  ── GAE ──→  A_n        (later V moves towards its targets)
+                                                   ↓
+    actor                             θ moves along Σ_n A_n ∇ log π(a_n|s_n)
 
 **In numbers.**  Three steps lead from state 0 by 1 and 2 to the end, and the last one pays 1.  Let
 γ = 1, and let the critic say V = 0.5 0.25 0.75.  By (returns.2), δ is what a step paid, plus V
@@ -40,17 +43,28 @@ and keeps the policy undecided while little is known.  `ent_coef` says how much 
 
     L = −(1/B) Σ_n A_n log π(a_n|s_n) − ent_coef (1/B) Σ_n H(s_n),   A_n from GAE. (actor_critic.1)
 
-The gradient of the first term is that of `reinforce_loss`, and `entropy_loss` has the other.
+The gradient of the first term is that of `reinforce_loss`, and `entropy_loss` has the other:
+
+    ∂H(s)/∂θ[s, a] = −π(a|s) (log π(a|s) + H(s)).
+
+The states that were visited are taken as given: the bonus pays for being undecided in them, and not
+for going to where one can be.  While it lasts the best policy is another one.  In a game of one
+throw, where head pays 1 and tail nothing, let head have the logit x and tail 0, so that π(head) =
+σ(x).  The mean reward rises with x at the rate π(head) π(tail), and H at −π(head) π(tail) x, so the
+best x is 1/ent_coef.  At `ent_coef` = 0.3 it gives head only 0.966.  Hence a schedule lets the
+bonus fall to 0.
+
 Advantage actor-critic, *A2C*, is this with many episodes at once.  (Any REINFORCE with a learned
 baseline is sometimes called so; here the name is kept for a critic that replaces what has not been
 observed.)
 
-**What it costs.**  At λ = 1, and where every episode ends, the update has the mean of REINFORCE,
-whatever V is.  At λ < 1 a wrong V enters its mean.  It does so at any λ where an episode is cut and
-V stands for what would have followed.  In return the noise of later steps is left out.  How much is
-gained and lost is computed by `python -m minirl estimators`.  In its small world, with values half
-of the true ones, an update by δ alone is off by 0.045 where ∇J is 0.077 long, and has a third of
-the variance of λ = 1.  Where episodes are cut, λ = 1 is off as well, by 0.054 of 0.187.
+**What it costs.**  At λ = 1, and where every episode ends, the update has the same mean as that of
+REINFORCE, whatever V is.  At λ < 1 a wrong V enters its mean.  It does so at any λ where an episode
+is cut and V stands for what would have followed.  In return the noise of later steps is left out.
+Take the thin ice of `reinforce`, values half of the true ones, and γᵗ kept.  An update by δ alone
+(λ = 0) is off by 0.045 where ∇J is 0.077 long, and has a third of the variance of λ = 1.  Now let
+the fourth step cut an episode instead of ending it, which makes ∇J 0.187 long.  Then λ = 1 is off
+as well, by 0.054 in what the steps that were played contribute.
 
 **The critic** moves towards the mean of its targets (returns.5), after the actor has used it.  The
 targets are λ-returns, with a λ of their own:
@@ -62,26 +76,28 @@ At λ_V = 0 it is r_t + γ V(s_{t+1}), the target of TD(0): 0.25, 0.75 and 1.  R
 happened.  TD(0) learns what should have happened if V is right about the next state.  It makes more
 of few data, and it carries the errors of V along.
 
-**The scale.**  A learning rate and an entropy bonus mean something else when all rewards are ten
-times as large.  Dividing the advantages by their size in the batch,
+**The scale.**  An entropy bonus means something else when all rewards are ten times as large, and
+so does a learning rate in plain gradient descent.  Dividing the advantages by their size in the
+batch,
 
     A_n ← A_n / (√(mean of all A_n²) + 10⁻⁸),                                      (actor_critic.3)
 
-removes that.  It is a choice, `normalize_advantage`, and it has a price.  In one batch it changes
-the length of the first term of (actor_critic.1), and so its weight against the bonus.  Over many
-batches it is a bias, since the divisor depends on the luck that it divides.  A batch with little to
-learn from is amplified like any other, so that only a falling learning rate makes the steps small
-in the end.
+removes that.  It is a choice, `normalize_advantage`.  In one batch it changes nothing but the
+length of the first term of (actor_critic.1), and so its weight against the bonus.  That is the aim.
+The price: over many batches it is a bias, since the divisor depends on the luck that it divides.  A
+batch with little to learn from is amplified like any other, so that only a falling learning rate
+makes the steps small in the end.
 
 Many libraries subtract the mean of the batch too, and divide by the standard deviation.  V has done
-the work of a baseline already, and that mean contains each step's own advantage (baselines.1).  The
-sign of an advantage then no longer says whether a step was better than V expected.  To divide by
-the standard deviation without subtracting the mean would be worse: while V is young all advantages
-may be near one number, and their spread is no measure of their size.
+the work of a baseline already, so little is gained; and that mean contains each step's own
+advantage, by (baselines.1) a bias.  What is lost is the sign, which said whether a step was better
+than V expected.  To divide by the standard deviation without subtracting the mean would be worse:
+while V is young all advantages may be near one number, and their spread is no measure of their
+size.
 
-**Without γᵗ.**  Like REINFORCE this trainer drops the factor γᵗ.  In a world without ends it climbs
-r̄, what a step earns on average, with three changes: r − r̄ in the place of r, where r̄ is the mean
-reward of the batch; γ = 1; and the V of `average_reward`, which tells how much better a state is.
+**Without γᵗ.**  Like REINFORCE this trainer drops the factor γᵗ.  (In a world without ends one
+would change three things to climb r̄, the objective of the side road `average_reward`: r − r̄ in
+the place of r, γ = 1, and the V of that chapter.  The trainer does not.)
 
 **Exercises.**  `from minirl.play.actor_critic import *; from minirl.plain.actor_critic import *`
 1. A new critic says 0 everywhere.  Which of the three steps above does λ = 0 praise?

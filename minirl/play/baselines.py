@@ -3,13 +3,15 @@
 *Part 3.  Previous: `reinforce`.  Next: `actor_critic`.*
 
 REINFORCE judges a step by C_t − baseline_t, a credit minus a baseline (reinforce.2).  The credit is
-R_t, what the episode earned from t on, or R_0, all that it earned.  A baseline that does not depend
-on the action leaves the mean of the estimate alone.  A good one takes away most of its noise.
+R_t, what the episode earned from t on, or R_0, all that it earned.  A baseline that depends neither
+on the action nor on what follows from it leaves the mean of the estimate alone.  A good one takes
+away most of its noise.
 
 **In numbers.**  A game ends after one throw of an uneven coin.  Head has the probability ¾ and pays
-3; tail has ¼ and pays 1.  Look at the derivative in the logit of head.  By (softmax.2) the *score*
-∇ log π has the entry 1 − ¾ = ¼ for head, and 0 − ¾ = −¾ for tail.  An estimate from one throw is
-the reward minus a constant c, times the score:
+3; tail has ¼ and pays 1.  Look at the derivative in the logit of head.  The *score of an episode*
+is the gradient of its log-probability (not the `Score` of `scorecard`).  Here it is ∇ log π of the
+one throw, which by (softmax.2) has the entry 1 − ¾ = ¼ for head, and 0 − ¾ = −¾ for tail.  An
+estimate from one throw is the reward minus a constant c, times the score:
 
     c      head: (3 − c) · ¼    tail: (1 − c) · (−¾)    mean    variance
     0             3/4                  −3/4             3/8     27/64
@@ -36,9 +38,9 @@ is rare, but its score is three times as long: its errors count more than its sh
     no_baseline        0                                             unbiased
     constant_baseline  a number chosen beforehand                    unbiased
     value_baseline     V(s_t), learned in earlier iterations         unbiased
-    optimal_constant   the best number, estimated from the others    unbiased
-    leave_one_out      the mean over the others, of the same t       unbiased
-    batch_mean         the mean over the batch, of the same t        (B − 1)/B of the gradient
+    optimal_constant   the best number, from the other episodes      unbiased
+    leave_one_out      the mean of the other episodes at the same t  unbiased
+    batch_mean         the mean of the whole batch at the same t     (B − 1)/B of the gradient
 
 **The mean over the batch** contains the episode's own credit, and that does depend on the action.
 Let a batch have B episodes, and let C_i be the credit of the i-th one at a time t.  The mean of all
@@ -46,16 +48,18 @@ is C_i/B plus (B − 1)/B times the mean of the others.  So
 
     C_i − mean of all = (B − 1)/B · (C_i − mean of the others).                        (baselines.1)
 
-The others know nothing of the action: to subtract their mean is unbiased.  The mean of all gives
-exactly (B − 1)/B of that, a shorter step in the right direction.  This holds if an episode that has
-ended still counts at every later t (`ended`): with a reward-to-go of 0, or with its whole return.
-A mean over the n episodes that are still alive gives (n − 1)/n of each time step instead.  As n
-falls with t, late steps are shortened more than early ones, and the direction turns.
+The others know nothing of the action: subtracting their mean leaves the estimate unbiased.  The
+mean of all gives exactly (B − 1)/B of that, a shorter step in the right direction.  This holds if
+an episode that has ended still counts at every later t (`ended`): with a reward-to-go of 0, or with
+its whole return.  Suppose that k episodes are still going at t.  A mean over these alone gives (k −
+1)/k of what the time t contributes.  As k falls with t, late steps are shortened more than early
+ones, and the direction turns.
 
-**The best constant.**  Let z = Σ_t w_t ∇ log π(a_t|s_t) be the score of an episode, and g the same
-sum with each term times C_t.  The estimate with the constant c is g − c z.  Its mean is E[g], since
-E[z] = 0 by (reinforce.4).  Its variance, summed over the entries, is the mean of |g − c z|² minus
-|E g|².  Multiply out, where ⟨g, z⟩ sums the products of the entries of g and z:
+**The best constant.**  Let z = Σ_t w_t ∇ log π(a_t|s_t) be the score of an episode, its steps
+weighted, and g the same sum with each term times C_t.  The estimate with the constant c is g − c z.
+Its mean is E[g], since E[z] = 0 by (reinforce.4).  Its variance, summed over the entries, is the
+mean of |g − c z|² minus |E g|².  Multiply out, where ⟨g, z⟩ sums the products of the entries of g
+and z:
 
     E|g|² − 2c E⟨g, z⟩ + c² E|z|² − |E g|²,   least at   c = E⟨g, z⟩ / E|z|².          (baselines.2)
 
@@ -64,13 +68,12 @@ return g = R_0 z, and so c = E[|z|² R_0] / E|z|².  That is a mean return in wh
 counts by |z|², by how much it would move the policy.  In the example head weighs ¾ · 1 and tail
 ¼ · 9, which is 1 to 3, so that c = (1 · 3 + 3 · 1)/4 = 1.5.
 
-Weaver and Tao find that the mean reward is best.  They judge an endless stream of single rewards.
-Each is multiplied by a score that sums more and more of the past.  In their limit that score hardly
-depends on the one reward, and where |z|² and the reward are independent (baselines.2) is the mean.
-In an episode they are not.
+This is the mean return itself only where |z|² and the return have nothing to do with each other.
+Weaver and Tao study an endless stream of rewards in which that is so in the limit.
 
-**What it saves.**  This is the exact variance of an estimate of ∇J from 32 episodes, in the small
-world of `python -m minirl estimators`, where ∇J is 0.077 long:
+**What it saves.**  This is the exact variance of an estimate of ∇J from 32 episodes on the thin ice
+of `reinforce`, summed over all logits.  ∇J is 0.077 long.  J and the optimal constant (baselines.2)
+are known here; `optimal_constant` has to estimate it:
 
     baseline           R_0        γᵗ R_t
     none               0.0382     0.0248
@@ -80,10 +83,10 @@ world of `python -m minirl estimators`, where ∇J is 0.077 long:
     leave one out      0.0053     0.0062
     true V             0.0058     0.0038
 
-Without a baseline the reward-to-go is the less noisy credit, as one expects.  With a constant one
-the order is reversed: the constant suits R_0, which has one mean, better than R_t, which shrinks
-with t.  The best of all is R_t with V, which knows the state.  A learned V is not the true one.
-As a baseline it is unbiased all the same, and only its savings are smaller.
+Without a baseline the reward-to-go is the less noisy credit, as one expects.  With the constants
+and the two means, which do not look at the state, the order is reversed.  With V it is as expected
+again: V(s_t) foresees R_t, and not R_0.  The best of all is R_t with V.  A learned V is not the
+true one.  As a baseline it is unbiased all the same, and only its savings are smaller.
 
 **Exercises.**  `from minirl.play.baselines import *; from minirl.kernel.mdp import coin_game;
 from minirl.kernel.playing import rollout`

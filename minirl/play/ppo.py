@@ -2,29 +2,32 @@
 
 *Part 3.  Previous: `surrogate`.  Next: `ppo_kl`.*
 
-The surrogate, a mean of ρ A over the steps of a batch, is right to first order around π_old, the
-policy that played.  Far from π_old it promises what it cannot keep.  *PPO* (proximal policy
-optimisation) takes several steps along a surrogate, and removes what one could gain by going far.
-With clip(x, low, high) = min(max(x, low), high), the *clipped surrogate* of N steps is
+The surrogate (surrogate.5) is right to first order around π_old, the policy that played.  Far from
+π_old it promises what it cannot keep.  *PPO* (proximal policy optimisation) takes the mean of ρ A
+over the steps of a batch, without γᵗ, takes several steps along it, and removes what one could gain
+by going far.  With clip(x, low, high) = min(max(x, low), high), the *clipped surrogate* of N steps
+is
 
     L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n),   here ε = 0.2.            (ppo.1)
 
-**Four cases.**  Divide the minimum by A_n.  Where A_n > 0 it is the smaller one of ρ and clip(ρ).
-Above 1 + ε the clip is smaller, and everywhere else ρ is: that makes min(ρ, 1 + ε).  Dividing by
-A_n < 0 turns a minimum into a maximum: that makes max(ρ, 1 − ε).  In a table, with what the
-gradient does:
+**Two signs, three ranges.**  Divide the minimum by A_n.  Where A_n > 0 it is the smaller one of ρ
+and clip(ρ).  Above 1 + ε the clip is smaller, and everywhere else ρ is, or the two are equal: that
+makes min(ρ, 1 + ε).  Dividing by A_n < 0 turns a minimum into a maximum: that makes max(ρ, 1 − ε).
+In a table, with what the gradient does:
 
                         ρ < 1 − ε              between         ρ > 1 + ε
     A > 0, a good one   ρ A         alive      ρ A  alive      (1 + ε) A   dead
     A < 0, a bad one    (1 − ε) A   dead       ρ A  alive      ρ A         alive
 
-A good action that has become likelier by more than ε gains nothing more.  A bad one that has become
-rarer by more than ε gains nothing more either.  These gradients are *dead*.  An action that has
-moved the wrong way is always pulled back.  The share of dead steps in a batch is the *clip
-fraction*.  (Counting every step outside the interval would include those that are pulled back.)
+A good action that has become likelier by more than the factor 1 + ε gains nothing more.  A bad one
+whose probability has fallen below 1 − ε times what it was gains nothing more either.  These
+gradients are *dead*.  An action that has moved the wrong way is always pulled back.  The share of
+dead steps in a batch is the *clip fraction*.  (Counting every step outside the interval would
+include those that are pulled back.)
 
-**As tables.**  The minimum depends on A_n only through its sign, so by (surrogate.1) the batch
-collapses into the sums A⁺ and A⁻ of its positive and negative advantages:
+**As tables.**  The minimum is A_n times a factor that depends only on s, a and the sign of A_n.  So
+by (surrogate.1) the batch collapses into the sums A⁺ and A⁻ of its positive and negative
+advantages:
 
     L = −(1/N) Σ_{s,a} [min(ρ, 1 + ε) A⁺ + max(ρ, 1 − ε) A⁻].                           (ppo.2)
 
@@ -33,7 +36,7 @@ Since ρ = exp(log π − log π_old), ∂ρ/∂log π = ρ.  At a bound itself 
     G = −(ρ/N) (A⁺·1{ρ ≤ 1 + ε} + A⁻·1{ρ ≥ 1 − ε}).                                     (ppo.3)
 
 **In numbers.**  A fair coin played four steps.  By now π = 0.7 0.3, so ρ = 1.4 for head and 0.6 for
-tail, and ε = 0.2.  One step falls into each outer case:
+tail, and ε = 0.2.  One step falls into each outer cell:
 
     step    A    ρ A     clip(ρ) A   minimum   gradient
     head    2    2.8     2.4         2.4       dead
@@ -63,24 +66,28 @@ is the sum W of (reinforce.3).  G is −W/N here and −W/B there, so for the tw
                       divided by their size in the whole batch, (actor_critic.3);
     3. `epochs`       the tables A⁺ and A⁻ of the batch, `n_epochs` times; or of its minibatches of
                       `batch_size` whole episodes, drawn anew in each epoch;
-    4. `ppo_loss`,    for each of these tables: the gradient by (ppo.3) and a step of Adam, with the
-       `policy_step`  entropy bonus; no more steps once `mean_kl` (surrogate.2) has grown too large;
+    4. `ppo_loss`,    for each of these tables: the gradient of (ppo.1) − ent_coef (1/N) Σ_n H(s_n),
+       `policy_step`  and a step of Adam; if `target_kl` is given, no more steps once `mean_kl`,
+                      (surrogate.2), is above 1.5 times that;
     5. `next_record`  with the metrics: (surrogate.2), (surrogate.3) and the clip fraction.
 
-**What it costs.**  The clip removes an incentive, and is no fence.  Adam's momentum, and the steps
-of other actions in the same state, carry ρ on: after one iteration from random play on the 4x4 lake
-ρ lies between 0.60 and 1.41.  Along the line of `surrogate` on the cliff, the clipped surrogate has
-a top: it promises −1072 at x = 0, −595 at x = 3, and less after that, instead of 1219.
+**What it costs.**  The clip removes an incentive, and is no fence.  Three things carry ρ past the
+bound: Adam's running mean m, the steps of other actions in the same state, and one long step
+(exercise 2).  After one iteration from random play on the 4x4 lake ρ lies between 0.60 and 1.41.
+On the line of `surrogate` on the cliff, put the clip into (surrogate.5).  Then J(π_old) plus
+(surrogate.5) has a top: it is −1072 at the start and −595 after the way 3, and less after that.
+Without the clip it is 1219 after the way 4.
 
 **The defaults** are one set for every world in this book: ten epochs of the full batch, Adam at
-0.06 falling to nearly nothing, and an entropy bonus of 0.3 per normalised advantage, which falls to
-zero over the first half of `iterations`.  With γ = 0.99 and 400 iterations, the worst of twenty
-runs reaches 99.7 % of the optimum on the slippery 4x4 lake, 99.1 % on the 8x8 one with 1,024
-episodes per iteration, −12.249 on the cliff, where −12.248 is best, and 99.97 % of the way from the
-reference to J* in the running example.  On the 4x4 lake 50 iterations reach 91 %, 100 reach 96 %.
-The bonus matters.  Without it thirteen of twenty runs on the 4x4 lake stop at 98.2 %: a policy that
-is nearly deterministic has nearly no gradient.  (The others reach 99.95 %, more than with it.)  On
-the cliff a bonus of 0.1 is too small: all twenty runs stay on a detour, at −14.
+0.06 falling to nearly nothing, and an entropy bonus that falls from 0.3 per nat to zero over the
+first half of `iterations`.  (The unit is that of the normalised advantages.)  With γ = 0.99 and 400
+iterations, the worst of twenty runs reaches 99.7 % of the optimum on the slippery 4x4 lake, 99.1 %
+on the 8x8 one with 1,024 episodes per iteration, −12.249 on the cliff, where −12.248 is best, and
+99.97 % of the way from the reference to J* in the running example.  On the 4x4 lake the worst of
+twenty runs of 50 iterations, the schedules shortened with them, reaches 91 %, and of 100 iterations
+96 %.  The bonus matters.  Without it thirteen of twenty runs on the 4x4 lake stop at 98.2 %: a
+policy that is nearly deterministic has nearly no gradient.  (The others reach 99.95 %, more than
+with it.)  On the cliff a bonus of 0.1 is too small: all twenty runs stay on a detour, at −14.
 
 **Two policies that are not one.**  π_old played this batch, and changes in each iteration.  The
 reference π_ref is where training began, and PPO does not know it.  In Part 4 π_ref enters through
@@ -94,10 +101,11 @@ that it climbs the mean advantage of a step drawn from the batch.
        bad = Advantages(np.zeros((1, 2)), np.array([[-1., 0.]]), 1.0)
        ppo_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), bad)[1].round(3)
 2. One good head, and 1,000 small steps.  Where do they end?  And after one step at the rate 9?
-       x, good = np.zeros((1, 2)), Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 1.0)
-       for _ in range(1000): x = x - 0.01 * ppo_loss(x, np.zeros((1, 2)), good)[1]
-       np.exp(log_softmax(x)).round(2)
-       np.exp(log_softmax(-9 * ppo_loss(np.zeros((1, 2)), np.zeros((1, 2)), good)[1])).round(2)
+       old, good = np.zeros((1, 2)), Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 1.0)
+       logits = old
+       for _ in range(1000): logits = logits - 0.01 * ppo_loss(logits, old, good)[1]
+       np.exp(log_softmax(logits)).round(2)
+       np.exp(log_softmax(old - 9 * ppo_loss(old, old, good)[1])).round(2)
 3. How far have these two gone, in nats, by (surrogate.2)?
        round(mean_kl(np.log([[0.6, 0.4]]), np.zeros((1, 2)), np.array([1.0])), 2)
        round(mean_kl(np.array([[4.5, -4.5]]), np.zeros((1, 2)), np.array([1.0])), 2)

@@ -9,7 +9,8 @@ incentive to go far.  The other form of PPO charges for the distance: a nat cost
 
 The first term is the surrogate without a clip, with the ratios ρ = π/π_old.  The second is the
 distance (surrogate.2) times β, where N[s] counts the steps in s.  Mind its direction: the mean is
-taken under π_old, which played the batch.  So it is +∞ if π gives up an action that π_old took.
+taken under π_old, which played the batch.  So it is +∞ if π gives up an action that π_old could
+take in a visited state.
 
 **The gradient.**  Let W = A⁺ + A⁻ sum all advantages of an entry.  The derivative of ρ W in log π
 is ρ W.  That of KL = Σ_a π_old (log π_old − log π) is −π_old.  Together
@@ -37,9 +38,9 @@ The two are equal where 2p (1 − p) = β (p − ½).  The distance is ½ log(½
 0.809 True
 0.618 True
 
-**Which β?**  No single one is right for long, since the size of the advantages changes.  It is
-therefore steered.  One chooses a `target`, the nats per step that an iteration may go, here 0.01,
-and after each batch
+**Which β?**  No single one is right for long: how far a given β lets an iteration go changes as the
+policy becomes surer and the learning rate falls.  It is therefore steered.  One chooses a `target`,
+the nats per step that an iteration may go, here 0.01, and after each batch
 
     β ← β/2 if KL < target/1.5,   2β if KL > 1.5 · target,                                (ppo_kl.3)
 
@@ -69,11 +70,10 @@ equally good.  With γ = 0.99 the worst of twenty runs with the defaults reaches
 optimum on the 4x4 lake, where that of `ppo` reaches 99.7 %.  On the cliff it is worth −12.248, and
 that of `ppo` −12.249.  `python -m minirl policies` compares them on other worlds.
 
-**Not to be confused.**  This KL is to the *old* policy, which changes with every
-batch, and under it: KL(π_old‖π).  Part 4 charges for the distance to the *reference*, where
-training began, under the policy that learns: KL(π‖π_ref).  That price is part of the reward, and
-both may be paid at once.  The target of (ppo_kl.3) is a distance; the targets of the critic in
-(actor_critic.2) are values.
+**Not to be confused.**  This KL is to the *old* policy, which changes with every batch, and its
+mean is taken under that policy: KL(π_old‖π).  Part 4 charges for the distance to the *reference*,
+where training began, and takes the mean under the policy that learns: KL(π‖π_ref).  That price is
+part of the reward, and both may be paid at once.
 
 **Exercises.**  `from minirl.play.ppo_kl import *; from minirl.play.surrogate import Advantages`
 1. Nothing was good and nothing bad.  What does (ppo_kl.1) do to a policy of 0.9 and 0.1 that was
@@ -108,8 +108,8 @@ def ppo_kl_loss(logits, old_logits, batch, *, kl_coef):
     """The loss (ppo_kl.1), to be minimised, and its gradient in `logits`.
 
     `kl_coef` is β ≥ 0, in units of the advantages per nat.  The others are as in `ppo.ppo_loss`,
-    and the batch is `counted`.  A visited row that never does what π_old does there makes the loss
-    +∞, and the gradient of its KL is zero.
+    and the batch is `counted`.  Where a visited row never does what π_old may do there, the loss is
+    +∞, and the gradient of its KL is taken as zero.
 
     Examples
     --------

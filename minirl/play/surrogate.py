@@ -14,7 +14,7 @@ and tail 0.  Two heads and two tails give (1.5 · 4 + 1.5 · 4 + 0.5 · 0 + 0.5 
     Σ_a π(a|s) f(s, a) = Σ_a π_old(a|s) ρ(s, a) f(s, a),   ρ(s, a) = π(a|s)/π_old(a|s).
 
 A mean under π is a mean under π_old of f times the *ratio* ρ.  This is *importance sampling*.  It
-is unbiased if π_old does all that π does, and noisy where ρ is large.
+is unbiased if π_old may do all that π may do, and noisy where ρ is large.
 
 >>> print(ratios(np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])))
 [[1.5 0.5]]
@@ -23,10 +23,10 @@ A whole episode has the product of the ratios of its steps.  Ten heads would cou
 and ten tails a thousandth.  So the product is avoided, and the actions of single steps are weighed.
 What that costs is seen in an identity.
 
-**How two policies differ.**  Let π play, and judge each step by the values V_old of π_old, with
-δ_t = r_t + γ V_old(s_{t+1}) − V_old(s_t).  In the sum of γᵗ δ_t each V_old(s_{t+1}) comes twice:
-with γᵗ⁺¹ from δ_t, and with −γᵗ⁺¹ from the next one.  They cancel.  V_old is 0 after the end, so
-what is left is the return minus the first value:
+**How two policies differ.**  Let π play, and judge each step by the values V_old of π_old, with δ_t
+= r_t + γ V_old(s_{t+1}) − V_old(s_t).  In the sum of γᵗ δ_t each V_old(s_{t+1}) comes twice: with
+γᵗ⁺¹ from δ_t, and with −γᵗ⁺¹ from the next one.  They cancel.  V_old is 0 after the end, and where
+no end comes, γᵗ V_old(s_t) goes to 0.  So what is left is the return minus the first value:
 
     Σ_t γᵗ δ_t = Σ_t γᵗ r_t − V_old(s_0).
 
@@ -40,12 +40,13 @@ of π, as in `reinforce`.  This is (planning.6), in other letters:
 The visits η of a policy that has not played are not known.  *Freeze* them at those of π_old, and
 weigh the actions by importance sampling.  This is the *surrogate*,
 
-    Σ_{s,a} η_old(s) π(a|s) A_old(s, a) = E_old[Σ_t γᵗ ρ(s_t, a_t) A_old(s_t, a_t)].  (surrogate.5)
+    Σ_{s,a} η_old(s) π(a|s) A_old(s, a) = E_old[Σ_t γᵗ ρ(s_t, a_t) A_old(s_t, a_t)],  (surrogate.5)
 
-because π = π_old ρ.  How far is it from the truth (surrogate.4)?  The two differ by a sum over s of
-products, η(s) − η_old(s) times Σ_a π(a|s) A_old(s, a).  At π = π_old both factors are 0, the second
-one by (evaluation.3), and the derivative of a product of two zeros is 0.  So at π_old the surrogate
-has the right value and the right gradient: it is *right to first order*.
+where E_old is the mean over the episodes of π_old, and π = π_old ρ.  How far is it from the truth
+(surrogate.4)?  The two differ by a sum over s of products, η(s) − η_old(s) times Σ_a π(a|s)
+A_old(s, a).  At π = π_old both factors are 0, the second one by (evaluation.3).  The derivative of
+a product is a sum of two terms, each of which keeps one of the factors, so it is 0 too.  So at
+π_old the surrogate has the right value and the right gradient: it is *right to first order*.
 
 **Near and far.**  The fair coin in the coin game at γ = 1 is worth V = 1, and throws η = 2 times.
 Head has A = 1 + 1 − 1 = 1 and tail A = 0 − 1 = −1.  The coin with ¾ throws η = 4 times:
@@ -53,10 +54,10 @@ Head has A = 1 + 1 − 1 = 1 and tail A = 0 − 1 = −1.  The coin with ¾ thro
     the truth        J(π) − J(π_old) = 3 − 1 = 4 · (¾ · 1 − ¼ · 1) = 2
     the surrogate                              2 · (¾ · 1 − ¼ · 1) = 1
 
-On the cliff it errs in the other direction, and by far.  With γ = 0.99, from the policy that
-moves at random go x along ∇J, whose length is made 1:
+On the cliff it errs in the other direction, and by much more.  With γ = 0.99, start at the policy
+that moves at random, and move its table of logits some way in the direction of ∇J:
 
-    x              0      0.5      1      2      4
+    the way        0      0.5      1      2      4
     nats away      0     0.007  0.028  0.102  0.339    a mean over the visits, as (surrogate.2)
     J(π)       −1072     −725   −530   −358   −255
     promised   −1072     −641   −257    367   1219     J(π_old) + (surrogate.5)
@@ -64,9 +65,9 @@ moves at random go x along ∇J, whose length is made 1:
 Every step costs something on the cliff, so that no policy earns more than 0.  A learner that trusts
 the surrogate must stay near π_old.  `ppo` shows how.
 
-**Tables again.**  A surrogate may treat good and bad steps differently, as `ppo` does.  It then
-depends on a step n only through s, a and the sign of its A_n.  A batch of N steps collapses
-(counts.1) into the sums of its positive and of its negative advantages,
+**Tables again.**  A surrogate may treat good and bad steps differently, as `ppo` does.  What it
+makes of a step n is then A_n times a factor that depends only on s, a and the sign of A_n.  So a
+batch of N steps collapses (counts.1) into the sums of its positive and of its negative advantages,
 
     A⁺[s, a] = Σ_{n: (s,a)} max(A_n, 0),   A⁻[s, a] = Σ_{n: (s,a)} min(A_n, 0),       (surrogate.1)
 
@@ -77,21 +78,21 @@ where each sum is over the steps n that took a in s.  The code calls them `gains
 >>> print(batch.gains, batch.losses, batch.number)
 [[2. 1.]] [[-0.5  0. ]] 3.0
 
-After that a pass over the batch costs S·A operations, however long the batch was.  (Minibatches
-that are drawn anew are counted anew.)
+After that a pass over the batch costs S·A operations, however long the batch was.
 
 **How far did it go?**  The distance of π from π_old is a mean over the N steps, exact over the
 actions, where N[s] counts the steps in s:
 
     (1/N) Σ_s N[s] KL(π_old(·|s) ‖ π(·|s)).                                           (surrogate.2)
 
-Who has no table estimates it from the actions taken,
+Without a table one estimates it from the actions taken,
 
     (1/N) Σ_n (ρ_n − 1 − log ρ_n).                                                    (surrogate.3)
 
 Under π_old the mean of ρ is Σ_a π(a|s) = 1, and that of −log ρ is the divergence, so the mean is
 right if π does not depend on the batch.  No term is negative.  But π was trained on these very
-actions, so with few episodes the estimate comes out a little too large.
+actions, so the estimate is biased.  Say that a fair coin threw a head, was praised for it, and now
+throws head with 0.6: ρ = 1.2, the estimate is 0.0177, and the distance is 0.0204.
 
 **Exercises.**  `from minirl.play.surrogate import *`
 1. π_old throws head once in a hundred throws, and π every other time.  How much does a head count?
@@ -183,7 +184,7 @@ def mean_kl(logits, old_logits, visits):
     """(surrogate.2), KL(π_old(·|s)‖π(·|s)) over the states of a batch, in nats per step: float.
 
     Exact for the states that were visited, whatever was done there; `visits` is N[s], (S,).  It is
-    +∞ if π never does what π_old does in one of them.
+    +∞ if π never does what π_old may do in one of them.
 
     Examples
     --------
