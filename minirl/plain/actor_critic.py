@@ -4,6 +4,7 @@
 
 δ_t = r + γ V(s') − V(s) is by how much step t did better than V expected.  A_t adds up all δ from t
 on, each counting γλ times as much as the one before: λ = 0 believes V, λ = 1 only what happened.
+β is what a nat of the entropy H is worth (`ent_coef` in the chapters).
 
 Mnih et al. 2016, arXiv:1602.01783, section 4 (A3C; without its threads A2C), with the advantages
 of Schulman et al. 2016, arXiv:1506.02438, (16).
@@ -15,7 +16,8 @@ import numpy as np
 def actor_critic(theta, V, episodes, *, gamma, lam, beta, alpha, rate):
     """θ and V after one step; V(s) moves towards the mean of A_t + V(s_t) over its visits.
 
-    ∇ log π(a|s) = e_a − π(·|s), and ∇H(π(·|s)) = −π(·|s) (log π(·|s) + H).
+    In the row s of θ, ∇ log π(a|s) is e_a − π(·|s), where e_a is 1 at a and 0 elsewhere, and
+    ∇H(π(·|s)) is −π(·|s) (log π(·|s) + H).
     """
     pi, grad = softmax(theta), np.zeros(theta.shape)
     H = -(pi * np.log(pi)).sum(axis=1)

@@ -1,8 +1,10 @@
 """REINFORCE with a baseline: an action followed by more than was expected becomes likelier.
 
-    θ ← θ + α γᵗ (R_t − V(s_t)) ∇ log π(a_t|s_t),   ∇ log π(a|s) = e_a − π(·|s)
+    θ ← θ + α Σ_t γᵗ A_t ∇ log π(a_t|s_t),   A_t = R_t − V(s_t)
 
-R_t = r_t + γ R_{t+1} is the return from step t on, and Sutton and Barto's G_t.
+R_t = r_t + γ R_{t+1} is the return from step t on, and Sutton and Barto's G_t.  A_t is by how much
+it was more than V expected.  In the row s of θ, ∇ log π(a|s) is e_a − π(·|s), where e_a is 1 at a
+and 0 elsewhere.  (Most trainers drop γᵗ, that of `minirl.play.reinforce` too.)
 
 Williams 1992; Sutton and Barto, 2nd edition, (13.11), for the mean over a batch of episodes.
 """
@@ -13,8 +15,8 @@ import numpy as np
 def reinforce(theta, V, episodes, *, gamma, alpha, rate):
     """θ and V after one step; V(s) moves towards the mean of what followed s.
 
-    The gradient is a mean over episodes, of which a state has a tiny share, hence a large α.  A cut
-    counts as an end; `ppo` puts V in place of what is missing.
+    The gradient is a mean over episodes, and what one state has of it is tiny, hence a large α.  A
+    cut counts as an end; `actor_critic` and `ppo` put V in place of what is missing.
     """
     pi, grad = softmax(theta), np.zeros(theta.shape)
     error, visits = np.zeros(len(V)), np.zeros(len(V))
@@ -23,10 +25,10 @@ def reinforce(theta, V, episodes, *, gamma, alpha, rate):
         for t in reversed(range(len(episode))):
             s, a, r, _, _ = episode[t]
             R = r + gamma * R
-            delta = R - V[s]
-            grad[s] -= gamma**t * delta * pi[s] / len(episodes)
-            grad[s, a] += gamma**t * delta / len(episodes)
-            error[s] += delta
+            A = R - V[s]
+            grad[s] -= gamma**t * A * pi[s] / len(episodes)
+            grad[s, a] += gamma**t * A / len(episodes)
+            error[s] += A
             visits[s] += 1
     return theta + alpha * grad, V + rate * error / np.maximum(visits, 1)
 
