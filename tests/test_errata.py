@@ -47,8 +47,8 @@ def entries():
 
 def test_every_entry_says_what_is_right_and_where():
     """A chapter and one of its equations, or a source; the chapters in reading order."""
-    rooms = PATHS | {path.stem: path for path in (ROOT / "toy_lm").glob("*.py")}
-    order, found = [*ORDER, "ngram", "raters", NOWHERE], entries()
+    rooms = PATHS | {f"toy_lm/{path.stem}": path for path in (ROOT / "toy_lm").glob("*.py")}
+    order, found = [*ORDER, "toy_lm/ngram", "toy_lm/raters", NOWHERE], entries()
     assert [number for _, number, *_ in found] == list(range(1, len(found) + 1)) and len(found) > 50
     places = [order.index(chapter) for chapter, *_ in found]
     assert places == sorted(places)
@@ -59,7 +59,8 @@ def test_every_entry_says_what_is_right_and_where():
             assert tag is None, number
         elif tag:
             text = ast.get_docstring(ast.parse(rooms[chapter].read_text(encoding="utf-8")))
-            assert tag.split(".")[0] == chapter and re.search(rf"\({tag}\)$", text, re.M), number
+            assert tag.split(".")[0] == chapter.split("/")[-1], number
+            assert re.search(rf"\({tag}\)$", text, re.M), number
 
 
 def test_the_text_of_the_book_leaves_such_sentences_to_this_page():
@@ -103,7 +104,7 @@ def test_of_two_actions_the_better_one_is_pushed(p):
 
 
 def test_gae_stops_at_the_end_of_an_episode_and_asks_the_table_at_a_cut():
-    """3 and 4: an episode that is cut after two steps, and one that ends after three"""
+    """3 to 5: an episode that is cut after two steps, and one that ends after three"""
     states, rewards = np.array([0, 1, 0, 2, 1]), np.array([1.0, 0, 2, 0, 4])
     batch = Rollout(states=states, actions=0 * states, rewards=rewards,
                     terminated=np.array([False] * 4 + [True]), starts=np.array([0, 2, 5]),
@@ -116,10 +117,11 @@ def test_gae_stops_at_the_end_of_an_episode_and_asks_the_table_at_a_cut():
     np.testing.assert_allclose(found, A, atol=1e-12)
     leaking = delta[1] + A[2] / 4
     assert abs(found[1] - leaking) > 0.1 and abs(found[1] - (delta[1] - 0.5 * 4)) > 0.1
+    assert found[4] == rewards[4] - values[states[4]] != delta[4] + 0.5 * values[0]
 
 
 def test_without_the_factor_the_update_is_no_gradient_unless_gamma_is_one():
-    """6: a gradient has a symmetric Jacobian.  State 0 leads to state 1, which pays 5 or 1."""
+    """8: a gradient has a symmetric Jacobian.  State 0 leads to state 1, which pays 5 or 1."""
     logits, h = np.random.default_rng(3).normal(size=4), 1e-5
 
     def asymmetry(gamma):
@@ -139,7 +141,7 @@ def test_without_the_factor_the_update_is_no_gradient_unless_gamma_is_one():
 
 
 def test_the_best_constant_and_the_variance_of_an_advantage():
-    """7 and 9: one state, two actions with 0.9 and 0.1, which pay 1 and 0"""
+    """9 and 11: one state, two actions with 0.9 and 0.1, which pay 1 and 0"""
     policy, reward = np.array([0.9, 0.1]), np.array([1.0, 0.0])
     score = np.eye(2) - policy
     length = (score**2).sum(axis=1)
@@ -167,7 +169,7 @@ def surrogate_gradient(logits, old, A, epsilon=0.2):
 
 
 def test_a_clipped_ratio_is_carried_further_by_its_row():
-    """14: the first action is beyond the bound; the second one, which is bad, pays for it"""
+    """16: the first action is beyond the bound; the second one, which is bad, pays for it"""
     old = np.log([[0.3, 0.3, 0.4]])
     logits, A = np.log([[0.39, 0.27, 0.34]]), np.array([[1.0, -1.0, 0.0]])
     ratio, alive, gradient = surrogate_gradient(logits, old, A)
@@ -177,7 +179,7 @@ def test_a_clipped_ratio_is_carried_further_by_its_row():
 
 
 def test_outside_the_interval_a_gradient_may_be_alive():
-    """15: a bad action above 1 + ε is pulled back"""
+    """17: a bad action above 1 + ε is pulled back"""
     ratio, alive, gradient = surrogate_gradient(
         np.log([[0.4, 0.6]]), np.log([[0.3, 0.7]]), np.array([[-1.0, 0.0]]))
     assert ratio[0, 0] > 1.2 and alive[0, 0] and gradient[0, 0] > 0
@@ -187,7 +189,7 @@ def test_outside_the_interval_a_gradient_may_be_alive():
 
 
 def test_the_bounds_of_the_best_of_n_are_not_reached_where_there_are_ties():
-    """20: games of a fair coin"""
+    """22: games of a fair coin"""
     law = integer_law(coin_game(), np.array([[0.5, 0.5]]))
     for n in 2, 4, 64:
         best = best_of_n(law, n)
@@ -196,7 +198,7 @@ def test_the_bounds_of_the_best_of_n_are_not_reached_where_there_are_ties():
 
 
 def test_the_sum_without_logarithms():
-    """22: zero, negative, bounded, and not additive; the KL is none of these"""
+    """24: zero, negative, bounded, and not additive; the KL is none of these"""
     def wrong(P, Q):
         return float(np.sum(P * (P - Q)))
 
@@ -215,7 +217,7 @@ def test_the_sum_without_logarithms():
 
 
 def test_an_estimate_of_the_kl_is_not_a_loss(rng):
-    """24 and 25: the mean gradients of k1, k2 and k3 in a row"""
+    """26 and 27: the mean gradients of k1, k2 and k3 in a row"""
     logp, ref = log_softmax(rng.normal(size=(1, 4))), log_softmax(rng.normal(size=(1, 4)))
     policy, u = np.exp(logp), ref - logp
     slopes = np.ones(u.shape), -u, 1 - np.exp(u)
@@ -227,7 +229,7 @@ def test_an_estimate_of_the_kl_is_not_a_loss(rng):
 
 
 def test_the_advantages_of_a_group_are_zero_on_average():
-    """35: strings of one step, in groups of four"""
+    """37: strings of one step, in groups of four"""
     rewards, none = np.array([1.0, 0, 0, 1, 5, 2, 2, 9]), np.zeros(8, int)
     batch = Rollout(states=none, actions=none, rewards=rewards, terminated=none == 0,
                     starts=np.arange(9), last_state=none, truncated=none > 0)
@@ -244,7 +246,7 @@ def log_sigma(m):
 
 
 def test_without_logarithms_a_rejected_string_hardly_counts():
-    """42: from its present ratio to none the margin gains β times the ratio; DPO's has no bound"""
+    """44: from its present ratio to none the margin gains β times the ratio; DPO's has no bound"""
     D, ref = sparse.csr_array([[1.0, -1.0]]), np.log([[0.5, 0.5]])
     for low in 1e-2, 1e-4, 1e-8:
         policy = np.array([[1 - low, low]])
@@ -257,7 +259,7 @@ def test_without_logarithms_a_rejected_string_hardly_counts():
 
 @pytest.mark.parametrize("epsilon", [0.1, 0.3])
 def test_the_robust_loss_is_right_on_average_and_the_smoothed_one_is_not(epsilon):
-    """44: over answers that are turned round with the chance ε"""
+    """46: over answers that are turned round with the chance ε"""
     for m in -1.5, 0.3, 2.0:
         plain, turned = -log_sigma(m), -log_sigma(-m)
 
@@ -276,7 +278,7 @@ def test_the_robust_loss_is_right_on_average_and_the_smoothed_one_is_not(epsilon
 
 
 def test_the_sign_of_the_gradient_of_the_odds():
-    """49: −log σ(z) by central differences in the log-probability of the chosen string"""
+    """51: −log σ(z) by central differences in the log-probability of the chosen string"""
     chosen, rejected, h = -0.7, -1.1, 1e-6
 
     def z(x):
@@ -296,7 +298,7 @@ def chinchilla(N, D, *, beta=0.28):
 
 
 def test_the_losses_of_gopher_and_chinchilla():
-    """55: 280 billion parameters and 300 billion tokens; 70 billion and 1.4 trillion"""
+    """57: 280 billion parameters and 300 billion tokens; 70 billion and 1.4 trillion"""
     models = (280e9, 300e9), (70e9, 1.4e12)
     assert [round(chinchilla(*one), 3) for one in models] == [1.993, 1.937]
     assert [round(chinchilla(*one, beta=0.25), 3) for one in models] == [2.297, 2.151]
@@ -304,7 +306,7 @@ def test_the_losses_of_gopher_and_chinchilla():
 
 @pytest.mark.parametrize("flops, asked", [(1e19, 32), (5.76e23, 93), (1e26, 153)])
 def test_the_tokens_per_parameter_that_the_printed_constants_ask_for(flops, asked):
-    """56: at 6 N D FLOPs, by a fine grid and by the closed form of its equation 4"""
+    """58: at 6 N D FLOPs, by a fine grid and by the closed form of its equation 4"""
     N = np.exp(np.linspace(np.log(1e6), np.log(1e14), 200_001))
     best = N[chinchilla(N, flops / (6 * N)).argmin()]
     assert round(flops / 6 / best**2) == asked
@@ -313,5 +315,5 @@ def test_the_tokens_per_parameter_that_the_printed_constants_ask_for(flops, aske
 
 
 def test_the_tokens_per_parameter_that_two_models_had():
-    """56 and 57"""
+    """58 and 59"""
     assert (1.4e12 / 70e9, round(300e9 / 175e9, 1)) == (20, 1.7)
