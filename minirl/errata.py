@@ -303,5 +303,4 @@ in `tests/test_errata.py`.
 61. "ChatGPT appeared in December 2022."
     On 30 November 2022.
     Source: OpenAI, "Introducing ChatGPT", 30 November 2022.
-    """
-    
+"""

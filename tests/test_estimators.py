@@ -224,7 +224,7 @@ def test_what_is_called_unbiased_is_and_the_rest_is_off_by_what_the_chapter_says
 
 def test_the_optimal_constant_beats_every_other_constant_and_values_beat_nothing(laboratory):
     """With a constant baseline the whole return has less variance than the reward to go, as the
-    chapter on REINFORCE says of this world; without a baseline it has more."""
+    chapter on baselines says of this world; without a baseline it has more."""
     variance = {(row.estimator, row.baseline): row.variance for row in laboratory.rows}
     for form in estimators.FORMS:
         none, constant, best, left_out = (variance[form, name] for name in (

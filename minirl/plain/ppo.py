@@ -3,8 +3,8 @@
     L(θ) = mean over steps of min(ρ_t A_t, clip(ρ_t, 1 − ε, 1 + ε) A_t),   ρ = π(a|s)/π_old(a|s)
 
 Once ρ_t has gone ε from 1 in the direction that A_t asks for, going on gains nothing.  δ_t = r + γ
-V(s') − V(s) is what step t did better than V expected.  A_t = δ_t + γλ A_{t+1} adds up all δ from t
-on, each counting γλ times the one before: λ = 0 believes V, λ = 1 only what happened.
+V(s') − V(s) is by how much step t did better than V expected.  A_t = δ_t + γλ A_{t+1} adds up all δ
+from t on, each counting γλ times the one before: λ = 0 believes V, λ = 1 only what happened.
 
 Schulman et al. 2017, arXiv:1707.06347, (7), whose r_t is ρ_t here, with the advantages (11)
 and (12).

@@ -48,10 +48,10 @@ The gradient of the first term is that of `reinforce_loss`, and `entropy_loss` h
     ∂H(s)/∂θ[s, a] = −π(a|s) (log π(a|s) + H(s)).
 
 The states that were visited are taken as given: the bonus pays for being undecided in them, and not
-for going to where one can be.  While it lasts the best policy is another one.  In a game of one
-throw, where head pays 1 and tail nothing, let head have the logit x and tail 0, so that π(head) =
-σ(x).  The mean reward rises with x at the rate π(head) π(tail), and H at −π(head) π(tail) x, so the
-best x is 1/ent_coef.  At `ent_coef` = 0.3 it gives head only 0.966.  Hence a schedule lets the
+for going where one can be undecided.  While it lasts the best policy is another one.  In a game of
+one throw, where head pays 1 and tail nothing, let head have the logit x and tail 0, so that π(head)
+= σ(x).  The mean reward rises with x at the rate π(head) π(tail), and H at −π(head) π(tail) x, so
+the best x is 1/ent_coef.  At `ent_coef` = 0.3 it gives head only 0.966.  Hence a schedule lets the
 bonus fall to 0.
 
 Advantage actor-critic, *A2C*, is this with many episodes at once.  (Any REINFORCE with a learned
@@ -90,10 +90,10 @@ makes the steps small in the end.
 
 Many libraries subtract the mean of the batch too, and divide by the standard deviation.  V has done
 the work of a baseline already, so little is gained; and that mean contains each step's own
-advantage, by (baselines.1) a bias.  What is lost is the sign, which said whether a step was better
-than V expected.  To divide by the standard deviation without subtracting the mean would be worse:
-while V is young all advantages may be near one number, and their spread is no measure of their
-size.
+advantage, which by (baselines.1) is a bias.  What is lost is the sign, which said whether a step
+was better than V expected.  To divide by the standard deviation without subtracting the mean would
+be worse: while V is young all advantages may be near one number, and their spread is no measure of
+their size.
 
 **Without γᵗ.**  Like REINFORCE this trainer drops the factor γᵗ.  (In a world without ends one
 would change three things to climb r̄, the objective of the side road `average_reward`: r − r̄ in

@@ -51,9 +51,9 @@ is C_i/B plus (B − 1)/B times the mean of the others.  So
 The others know nothing of the action: subtracting their mean leaves the estimate unbiased.  The
 mean of all gives exactly (B − 1)/B of that, a shorter step in the right direction.  This holds if
 an episode that has ended still counts at every later t (`ended`): with a reward-to-go of 0, or with
-its whole return.  Suppose that k episodes are still going at t.  A mean over these alone gives (k −
-1)/k of what the time t contributes.  As k falls with t, late steps are shortened more than early
-ones, and the direction turns.
+its whole return.  If k episodes are still going at t, a mean over these alone gives (k − 1)/k of
+what t contributes.  As k falls with t, late steps are shortened more than early ones, and the
+direction turns.
 
 **The best constant.**  Let z = Σ_t w_t ∇ log π(a_t|s_t) be the score of an episode, its steps
 weighted, and g the same sum with each term times C_t.  The estimate with the constant c is g − c z.

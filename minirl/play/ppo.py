@@ -3,10 +3,10 @@
 *Part 3.  Previous: `surrogate`.  Next: `ppo_kl`.*
 
 The surrogate (surrogate.5) is right to first order around π_old, the policy that played.  Far from
-π_old it promises what it cannot keep.  *PPO* (proximal policy optimisation) takes the mean of ρ A
-over the steps of a batch, without γᵗ, takes several steps along it, and removes what one could gain
-by going far.  With clip(x, low, high) = min(max(x, low), high), the *clipped surrogate* of N steps
-is
+π_old it promises what it cannot keep.  *PPO* (proximal policy optimisation) has the mean of ρ A
+over the steps of a batch in its place, without γᵗ.  It takes several steps along this surrogate,
+and removes what one could gain by going far.  With clip(ρ, low, high) = min(max(ρ, low), high), the
+*clipped surrogate* of N steps is
 
     L = −(1/N) Σ_n min(ρ_n A_n, clip(ρ_n, 1 − ε, 1 + ε) A_n),   here ε = 0.2.            (ppo.1)
 
@@ -74,8 +74,8 @@ is the sum W of (reinforce.3).  G is −W/N here and −W/B there, so for the tw
 **What it costs.**  The clip removes an incentive, and is no fence.  Three things carry ρ past the
 bound: Adam's running mean m, the steps of other actions in the same state, and one long step
 (exercise 2).  After one iteration from random play on the 4x4 lake ρ lies between 0.60 and 1.41.
-On the line of `surrogate` on the cliff, put the clip into (surrogate.5).  Then J(π_old) plus
-(surrogate.5) has a top: it is −1072 at the start and −595 after the way 3, and less after that.
+On the line of `surrogate` on the cliff, put the clip into (surrogate.5).  Then J(π_old) +
+(surrogate.5) has a top: it is −1072 at the start, −595 after the way 3, and less after that.
 Without the clip it is 1219 after the way 4.
 
 **The defaults** are one set for every world in this book: ten epochs of the full batch, Adam at
