@@ -40,7 +40,7 @@ The logarithm of this says Q(s, a) = β log Z + β log(π*(a|s)/π_ref(a|s)).  S
 
 By (softmax.5) the last term is 0 for π* and a loss for every other row.  So π* is worth β log Z.
 
-**Many steps.**  Q* includes what may follow the action, at its best:
+**Many steps.**  The same holds in each state, if Q* includes what may follow, at its best:
 
     V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),
     Q*(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V*(s').                                   (regularised.3)
@@ -84,8 +84,8 @@ gives dJ* = dE[R] − KL dβ − β dKL.  Put together,
 
     dE[R] = β dKL.                                                                   (regularised.7)
 
-As β falls, the reward and the KL of π* grow along a path, the *frontier*, with the price as slope.
-No policy with the same KL earns more, since its J_β would be above J*.
+As β falls, the lines on top are steeper, so that KL and reward of π* grow along a path of slope β,
+the *frontier*.  No policy with the same KL earns more: its J_β would exceed J*.
 
 **A share from the reference on.**  The reference has some J without having learned anything, so
 
@@ -100,9 +100,9 @@ share is 0.954/1.092 = 0.873.
 
     E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
 
-is that of a uniform reference if each step pays β log(actions) more: `entropy_optimum`.  It also
-favours long episodes.  At the price 0 let π_0 be a best policy, with the values V_0 of `planning`.
-At β it pays β KL(π_0‖π_ref), and no policy gains by a KL.  So, from each state,
+is that of a uniform reference if each step pays β log(actions) more, for the actions of its state:
+`entropy_optimum`.  It also favours long episodes.  Let π_0 be best at the price 0, with the values
+V_0 (`planning`).  It pays β KL(π_0‖π_ref), and no policy gains by a KL.  So V*_β tends to V_0:
 
     V_0 ≥ V*_β ≥ V_0 − β KL(π_0‖π_ref).                                              (regularised.6)
 
