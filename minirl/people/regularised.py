@@ -74,9 +74,9 @@ end have the chance ½ · ¼ · ½ · 4/(5/2) = 1/10 by (regularised.9), and by 
 ½ here.  At β = ½ it is e⁴/8 = 6.8, and Z is infinite: a further "ba" costs β log 8 = 1.04 and earns
 2, so that longer is always better.  In general Z adds up the powers of the matrix π_ref(a|s)
 e^{r(s,a)/β}.  Its kth power grows like the kth power of one number, here √(e^{2/β}/8), and Z is
-finite if that is below 1 (`solving` shows how one knows).  J_β(π) never rises with β, so a bound at
-one price holds at any higher one.  Hence there is one `critical_beta`, and an optimum exists
-exactly above it: 2/log 8 = 0.9618 here, and 0.27757 in the running example.
+finite if and only if that is below 1 (`solving`).  J_β(π) never rises with β, so a bound at one
+price holds at any higher one.  Hence there is one `critical_beta`, and an optimum exists exactly
+above it: 2/log 8 = 0.9618 here, and 0.27757 in the running example.
 
 **The frontier.**  For each policy J_β is a straight line over β, with the slope −KL.  J* is the
 highest line at each β.  There the line of π* touches it, so dJ* = −KL dβ.  J* = E[R] − β KL also
@@ -101,8 +101,9 @@ share is 0.954/1.092 = 0.873.
     E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
 
 is that of a uniform reference if each step pays β log(actions) more, for the actions of its state:
-`entropy_optimum`.  It also favours long episodes.  Let π_0 be best at the price 0, with the values
-V_0 (`planning`).  It pays β KL(π_0‖π_ref), and no policy gains by a KL.  So V*_β tends to V_0:
+`entropy_optimum`.  It also favours long episodes.  Where a policy π_0 is best at the price 0, with
+the values V_0 (`planning`), it pays β KL(π_0‖π_ref).  No policy gains by a KL.  So V*_β tends to
+V_0:
 
     V_0 ≥ V*_β ≥ V_0 − β KL(π_0‖π_ref).                                              (regularised.6)
 
