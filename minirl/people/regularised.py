@@ -102,8 +102,7 @@ share is 0.954/1.092 = 0.873.
 
 is that of a uniform reference if each step pays β log(actions) more, for the actions of its state:
 `entropy_optimum`.  It also favours long episodes.  Where a policy π_0 is best at the price 0, with
-the values V_0 (`planning`), it pays β KL(π_0‖π_ref).  No policy gains by a KL.  So V*_β tends to
-V_0:
+the values V_0, it pays β KL(π_0‖π_ref), and nobody gains by a KL.  So V*_β tends to V_0:
 
     V_0 ≥ V*_β ≥ V_0 − β KL(π_0‖π_ref).                                              (regularised.6)
 
