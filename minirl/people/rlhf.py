@@ -6,11 +6,11 @@ A reward model has seen strings of the reference.  A policy that sought nothing 
 find strings that it has never seen and happens to overrate.  *RLHF*, reinforcement learning from
 human feedback, charges for leaving the reference.  InstructGPT does so in three steps:
 
-    1   demonstrations                 ──sft──→            π_ref  [S, A]
-    2   B pairs of strings of π_ref    ──reward_model──→   r      [S, A]
-    3   N steps that π_old has played  ──(rlhf.1)──→       r̃      [N]   ──ppo──→   π  [S, A]
-              ↑                                                                   │
-              └───────────────── it plays the next batch as π_old ────────────────┘
+    1   demonstrations                 ──sft──→            π_ref  (S, A)
+    2   B pairs of strings of π_ref    ──reward_model──→   r      (S, A)
+    3   N steps that π_old has played  ──step_rewards──→   r̃      (N,)   ──ppo──→   π  (S, A)
+              ↑                                                                    │
+              └───────────────── it plays the next batch as π_old ─────────────────┘
 
 **Two policies.**  π_old played the batch, and changes with every batch.  π_ref stays as it is for a
 whole run.  They coincide in the first batch of a run that starts from the reference, and no later.
