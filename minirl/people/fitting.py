@@ -4,9 +4,9 @@
 
 In Part 3 the policy played new batches, and each batch made another loss.  In Part 4 most data are
 fixed, such as a list of pairs, and one loss can be asked again and again.  Then nobody has to tune
-a learning rate, since the loss itself says how long a step should be.  `minimise` hands it to SciPy's
-L-BFGS-B.  This chapter says what that method does, how to help it, and what to do where a loss has
-no lowest point.
+a learning rate, since the loss itself says how long a step should be.  `minimise` hands it to
+SciPy's L-BFGS-B.  This chapter says what that method does, how to help it, and what to do where a
+loss has no lowest point.
 
 **In two numbers.**  Fit x = (x_0, x_1) to two measurements: 10 x_0 should be 20, and x_1 should be
 3.  The loss is the mean of half the squared errors,
