@@ -14,12 +14,12 @@ PER_STRING = [group_normalised, group_centred, group_leave_one_out]
 ADVANTAGES = [*PER_STRING, process_normalised]
 
 
-def judged_by_loops(advantage, strings, G):
+def judged_by_loops(advantage, strings, K):
     """The advantage of each step of each string, as lists; `strings` are lists of rewards."""
     found = []
     for i, own in enumerate(strings):
-        first = i - i % G
-        rewards = strings[first:first + G]
+        first = i - i % K
+        rewards = strings[first:first + K]
         if advantage is process_normalised:
             numbers = [r for string in rewards for r in string]
         else:
@@ -31,7 +31,7 @@ def judged_by_loops(advantage, strings, G):
                           for t in range(len(own))])
             continue
         if advantage is group_leave_one_out:
-            mean = (sum(numbers) - sum(own)) / (G - 1)
+            mean = (sum(numbers) - sum(own)) / (K - 1)
         scale = std + 1e-4 if advantage is group_normalised else 1.0
         found.append([(sum(own) - mean) / scale] * len(own))
     return found
@@ -57,11 +57,11 @@ def rewarded(rows):
                                    np.zeros(B, int), np.zeros(B, bool))
 
 
-def played(seed, G=4, episodes=24):
+def played(seed, K=4, episodes=24):
     """A batch of strings of unequal lengths, some of them cut, and rewards for it."""
     mdp, rng = random_world(seed), np.random.default_rng(seed)
     batch = playing.rollout(mdp, random_policy(rng, mdp),
-                            np.repeat(rng.integers(S, size=episodes // G), G), horizon=3, rng=rng)
+                            np.repeat(rng.integers(S, size=episodes // K), K), horizon=3, rng=rng)
     assert batch.truncated.any() and len(set(batch.lengths)) > 2
     return batch, rng.normal(size=batch.states.shape)
 
@@ -70,16 +70,16 @@ def played(seed, G=4, episodes=24):
 
 
 @pytest.mark.parametrize("advantage", ADVANTAGES)
-@pytest.mark.parametrize("G", [2, 3, 4, 12])
-def test_advantages_equal_the_loops_over_the_group(advantage, G):
+@pytest.mark.parametrize("K", [2, 3, 4, 12])
+def test_advantages_equal_the_loops_over_the_group(advantage, K):
     """(groups.1), (groups.2), (groups.3), (groups.4): groups are neighbours, the std is that of the
     population of the group (pitfall 28), and 1e-4 is added to it."""
     for seed in (0, 2):
-        batch, earned = played(seed, G=G)
-        found = advantage(earned, batch, G)
+        batch, earned = played(seed, K=K)
+        found = advantage(earned, batch, K)
         assert found.shape == ((24,) if advantage in PER_STRING else earned.shape)
         for ours, loops in zip(as_lists(of_steps(found, batch), batch),
-                               judged_by_loops(advantage, as_lists(earned, batch), G), strict=True):
+                               judged_by_loops(advantage, as_lists(earned, batch), K), strict=True):
             assert ours == pytest.approx(loops, rel=0, abs=1e-12)
 
 
@@ -87,11 +87,11 @@ def test_advantages_equal_the_loops_over_the_group(advantage, G):
                                      [1e9 + 2e-7, 1e9], [-7.3] * 3, [0.0] * 4, [1e-9] * 3])
 def test_equal_strings_have_an_advantage_of_exactly_zero(rewards):
     """Pitfall 28: also where equal rewards differ by rounding, which the std would blow up."""
-    (earned, batch), G = rewarded([rewards + list(range(len(rewards)))]), len(rewards)
+    (earned, batch), K = rewarded([rewards + list(range(len(rewards)))]), len(rewards)
     for advantage in ADVANTAGES:
-        found = advantage(earned, batch, G)
-        assert (found[:G] == 0).all() and found[G:].any(), advantage
-    assert equal_groups(earned, batch, G).tolist() == [True, False]
+        found = advantage(earned, batch, K)
+        assert (found[:K] == 0).all() and found[K:].any(), advantage
+    assert equal_groups(earned, batch, K).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("earned, equal", [

@@ -84,19 +84,19 @@ def test_a_group_of_two_by_hand():
 # What is expected of a group.
 
 
-def expected_gradient(mdp, logits, G, advantage, weights, *, rewards=environment_rewards,
+def expected_gradient(mdp, logits, K, advantage, weights, *, rewards=environment_rewards,
                       ref=None, beta=0.0):
     """The expected gradient of the loss where the batch is one group, from all groups."""
     ref = logits if ref is None else ref
     listed, chances = law(mdp, logits, 3)
     first, mean, total = listed.states[listed.starts[:-1]], np.zeros(mdp.shape), 0.0
-    for who in product(range(chances.size), repeat=G):
+    for who in product(range(chances.size), repeat=K):
         who = list(who)
         if len(set(first[who])) > 1:
             continue
-        chance = chances[who].prod() / mdp.start[first[who[0]]]**(G - 1)
+        chance = chances[who].prod() / mdp.start[first[who[0]]]**(K - 1)
         batch = listed.select(who)
-        judged = advantage(rewards(batch, log_softmax(logits)), batch, G)
+        judged = advantage(rewards(batch, log_softmax(logits)), batch, K)
         tables = weighted(batch.steps(mdp.shape), judged, weights(batch))
         mean += chance * grpo_loss(logits, logits, tables, ref_logits=ref, beta=beta)[1]
         total += chance
@@ -108,16 +108,16 @@ def cosine(x, y):
     return (x * y).sum() / np.linalg.norm(x) / np.linalg.norm(y)
 
 
-@pytest.mark.parametrize("G", [2, 3])
-def test_the_expected_update_of_dr_grpo_is_a_share_of_the_gradient_and_rloo_is_all_of_it(G):
+@pytest.mark.parametrize("K", [2, 3])
+def test_the_expected_update_of_dr_grpo_is_a_share_of_the_gradient_and_rloo_is_all_of_it(K):
     """(groups.2), (groups.3), (groups.5), pitfalls 29 and 30: all groups of strings of one to three
     steps; the length is a factor."""
     mdp = tiny_world(gamma=1.0)
     logits = random_record(mdp).logits
     _, exact = policy_gradient(mdp, logits)
-    for advantage, part in ((group_centred, (G - 1) / G), (group_leave_one_out, 1.0)):
+    for advantage, part in ((group_centred, (K - 1) / K), (group_leave_one_out, 1.0)):
         for length in (1, 7.5):
-            found = expected_gradient(mdp, logits, G, advantage, per_length(length))
+            found = expected_gradient(mdp, logits, K, advantage, per_length(length))
             np.testing.assert_allclose(-length * found, part * exact, rtol=0, atol=1e-12)
 
 
@@ -156,19 +156,19 @@ def test_with_the_kl_in_the_reward_nothing_is_expected_at_the_exact_optimum(adva
 # Where k3 in the loss comes to rest.
 
 
-@pytest.mark.parametrize("G, beta", [(2, 0.7), (3, 2.0), (2, 0.2)])
-def test_at_the_resting_policy_nothing_is_expected_of_dr_grpo(G, beta):
+@pytest.mark.parametrize("K, beta", [(2, 0.7), (3, 2.0), (2, 0.2)])
+def test_at_the_resting_policy_nothing_is_expected_of_dr_grpo(K, beta):
     """(grpo.2): all groups of a small world"""
     mdp = tiny_world(gamma=1.0)
     ref = random_record(mdp, seed=4).logits
-    logits = resting_policy(mdp, ref, beta=beta, num_generations=G)
+    logits = resting_policy(mdp, ref, beta=beta, num_generations=K)
     options = {"ref": ref, "beta": beta}
-    found = expected_gradient(mdp, logits, G, group_centred, per_length(5), **options)
+    found = expected_gradient(mdp, logits, K, group_centred, per_length(5), **options)
     assert np.abs(found).max() < 1e-9
-    for other in (resting_policy(mdp, ref, beta=beta, num_generations=G + 1),
-                  resting_policy(mdp, ref, beta=1.1 * beta, num_generations=G),
+    for other in (resting_policy(mdp, ref, beta=beta, num_generations=K + 1),
+                  resting_policy(mdp, ref, beta=1.1 * beta, num_generations=K),
                   np.log(regularised_optimum(mdp, ref, beta=beta).policy)):
-        found = expected_gradient(mdp, other, G, group_centred, per_length(5), **options)
+        found = expected_gradient(mdp, other, K, group_centred, per_length(5), **options)
         assert np.abs(found).max() > 1e-4
 
 
@@ -188,8 +188,8 @@ def test_for_one_throw_it_rests_at_the_golden_ratio_in_groups_of_two():
 def test_the_shares_of_the_resting_policy_are_those_of_the_chapter():
     """76, 83, 77, 67 and 53 % for groups of 2, 4, 8, 16 and 64"""
     example = running_example()
-    found = [share(resting_policy(example.world, example.reference, beta=BETA, num_generations=G))
-             for G in (2, 4, 8, 16, 64)]
+    found = [share(resting_policy(example.world, example.reference, beta=BETA, num_generations=K))
+             for K in (2, 4, 8, 16, 64)]
     assert np.round(found, 3).tolist() == [0.761, 0.830, 0.771, 0.673, 0.532]
 
 
