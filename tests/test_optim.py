@@ -74,8 +74,40 @@ def test_two_steps_of_adam_by_hand_as_the_chapter_prints_them():
                                atol=5e-5)
 
 
+def test_a_second_gradient_that_disagrees_makes_a_short_step():
+    """(optim.2), 3 and then −3 at α = 0.5: up by 0.0263."""
+    optimiser, theta = adam(), np.array([3.0])
+    first, state = optimiser.step(theta, np.array([3.0]), optimiser.init(theta), 0.5)
+    second, state = optimiser.step(first, np.array([-3.0]), state, 0.5)
+    assert state.mean == pytest.approx(0.27 - 0.3) and -0.03 / 0.19 == pytest.approx(-0.1579, 1e-3)
+    assert state.square / (1 - 0.999**2) == pytest.approx(9)
+    assert round((second - first).item(), 4) == 0.0263 == round(0.5 * 0.1579 / 3, 4)
+
+
+def test_without_noise_gradient_descent_settles_at_a_constant_rate():
+    """(optim.1) on L = θ²/2 at α = 0.1."""
+    theta = np.array([3.0])
+    for _ in range(1000):
+        theta, _ = gradient_descent().step(theta, theta, (), 0.1)
+    assert abs(theta.item()) < 1e-12
+
+
+def test_noise_moves_adam_as_far_however_small_it_is():
+    """(optim.2) where gradients are nothing else."""
+    optimiser, steps = adam(), []
+    for scale in 1.0, 1e-4:
+        noise, x, state = np.random.default_rng(2), np.zeros(1), optimiser.init(np.zeros(1))
+        path = [x]
+        for _ in range(300):
+            x, state = optimiser.step(x, scale * noise.normal(size=1), state, 0.1)
+            path.append(x)
+        steps.append(np.abs(np.diff(path, axis=0)))
+    np.testing.assert_allclose(*steps, rtol=1e-2, atol=1e-4)
+    assert steps[0].mean() > 0.01
+
+
 def test_adam_does_not_see_how_large_the_gradients_are(rng):
-    """(optim.2): all of them a thousand times as small, and the same steps."""
+    """(optim.2): all of them a thousandth as large, and the same steps."""
     optimiser, grads, paths = adam(), rng.normal(size=(20, *SHAPE)), []
     for scale in 1.0, 1e-3:
         x = np.zeros(SHAPE)

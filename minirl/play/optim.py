@@ -14,8 +14,9 @@ The arrow says: put what is on the right in the place of θ.
 
 **In numbers.**  Let there be one logit θ, with the loss L = θ²/2.  Its gradient is g = θ, so that
 (optim.1) multiplies θ by 1 − α.  At α = ½ each step halves it: 3, 1½, ¾ and so on.  At α = 1 one
-step reaches the minimum.  Above 2 each step leads further away.  Were the loss ten times as large,
-each of these rates would be a tenth.  So the right α depends on the loss, and on the logit too.
+step reaches the minimum.  Above 2 each step leads further away.  If the loss were ten times as
+large, each of these rates would be a tenth of what it is.  So the right α depends on the loss, and
+on the logit too.
 
 **Adam** makes the length of a step independent of such a factor.  It keeps two running means for
 each logit, m of the gradient and v of its square.  Both start at 0.  An update keeps the share ν₁
@@ -35,8 +36,8 @@ The weights of a mean sum to 1.  These sum to (1 − ν₁)(ν₁² + ν₁ + 1)
 between cancel.  Divided by that sum, m̂ is a weighted mean of the gradients, whatever k is.  In the
 same way v̂ is a weighted mean of their squares.
 
-*The first step has the length α.*  At k = 1 the divisors take the factors 1 − ν away again: m̂ = g
-and v̂ = g².  The step is α g/|g|, but for eps: up or down by α, however long the gradient is.
+*The first step moves each logit by α.*  At k = 1 the divisors take the factors 1 − ν away again: m̂ = g
+and v̂ = g².  The step is α g/|g|, but for eps: up or down by α, however large the derivative is.
 
 *The second step* depends on how well two gradients agree.  Take L = θ²/2 again, with θ = 3 and
 α = ½.  The first step leads to θ = 2.5, which is then the second gradient.  The divisors of the
@@ -52,6 +53,9 @@ second step are 1 − 0.9² = 0.19 and 1 − 0.999² = 0.001999:
                       v = 0.999 · 0.009 + 0.001 · 6.25   v̂ = 0.015241 / 0.001999 = −0.4956
                         = 0.015241                         = 7.6243
 
+In code θ is `x`.  The derivative of θ²/2 is θ itself, so that `x` stands twice in `step`, as the
+logit and as its gradient:
+
 >>> x, state = np.array([3.]), adam().init(np.array([3.]))
 >>> for _ in range(2):
 ...     x, state = adam().step(x, x, state, 0.5)
@@ -59,20 +63,26 @@ second step are 1 − 0.9² = 0.19 and 1 − 0.999² = 0.001999:
 [2.5] [0.3] [0.009]
 [2.0044] [0.52] [0.015241]
 
-**What Adam is good for, and what not.**  Gradients that are a thousand times as small make the same
+These two gradients agree.  If the second one were −3, m would be 0.27 − 0.3 = −0.03, hence m̂ =
+−0.03/0.19 = −0.1579, while v̂ would stay 9.  The second step would be short: ½ · 0.1579/3 = 0.0263.
+
+**What Adam is good for, and what not.**  Gradients that are a thousandth as large make the same
 steps, but for eps.  That suits a table.  Few steps of a batch are taken in a rare state, so that
 the gradient of its logits is small, and they move as fast as the others all the same.  The price:
-where gradients are mostly noise, the noise too is brought to the length α.  So with either
-optimiser θ keeps jumping about the minimum, unless α falls towards zero.
+gradients that are nothing but noise still make steps in proportion to α, however small they are.
+Where gradients are noisy, θ keeps jumping about the minimum under either optimiser, unless α falls
+towards zero.
 
 Each optimiser is a pair of functions.  `init(x)` makes the state that it keeps, and `step` takes x,
 the gradient, the state and α, and returns a new x and a new state.  Nothing is changed in place.
 
-**Schedules.**  A hyperparameter that should change over time may be a *schedule*: a function of the
-progress that *remains*, which falls from 1 at the start of a run to 0 at its end.  So a schedule
-fits a run of any length.  (This is the convention of Stable-Baselines3, whose schedules may be used
-here.)  `remaining` is the progress, `linear` makes the commonest schedule, and `at` evaluates any.
-From 0.8 down to 0 in the first half of 400 iterations, every hundredth iteration:
+**Schedules.**  A *hyperparameter* is a number that is chosen and not learned, such as α.  If it
+should change over time, it may be a *schedule*: a function of the progress that *remains*, which
+falls from 1 at the start of a run to 0 at its end.  So a schedule fits a run of any length.  (The
+library Stable-Baselines3 does the same, and its schedules may be used here.)  `remaining` is the
+progress, and `at` evaluates any schedule.  The commonest one is made by `linear`, from a start, an
+end and the share of the run that it takes.  From 0.8 down to 0 in half of 400 iterations, every
+hundredth iteration:
 
 >>> fall = linear(0.8, 0.0, 0.5)
 >>> [fall(remaining(iteration, 400)) for iteration in (0, 100, 200, 300, 400)]
@@ -103,8 +113,7 @@ gradients.  There the limit only keeps one batch from weighing more than others 
 
        x.round(2)
 
-Read next: `returns`, what a step has earned.  Part 4 has a third optimiser, `fitting`, which needs
-no learning rate because its losses do not change from step to step.
+Read next: `returns`, what a step has earned.
 Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1; Pascanu et al. 2013, "On the
 difficulty of training recurrent neural networks", arXiv:1211.5063, algorithm 1, for (optim.3).
 """
@@ -124,7 +133,7 @@ class Optimiser(NamedTuple):
 
 
 def gradient_descent():
-    """The optimiser (optim.1).  It has no state.
+    """The optimiser (optim.1).  It keeps nothing: its state is an empty tuple.
 
     Examples
     --------
