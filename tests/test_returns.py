@@ -10,7 +10,8 @@ from worlds import apart, random_mdp, random_policy
 
 from gridworld.maps import frozen_lake
 from minirl.kernel import counts, layout
-from minirl.exact.evaluation import evaluate, occupancy
+from minirl.kernel.mdp import coin_game, unroll
+from minirl.exact.evaluation import advantages, evaluate, occupancy
 from minirl.kernel.playing import Rollout, rollout, start_states
 from minirl.play.returns import (discounted_sums, explained_variance, gae, gae_of_rectangle,
                                  move_values, n_step_returns, reward_to_go, td_errors,
@@ -49,38 +50,38 @@ def recursion(x, starts, factor):
 
 
 def walk(*, cut=False):
-    """Three steps through the states 0, 1 and 2, with the rewards 1, 0 and 4; state 3 is after."""
-    return Rollout(states=np.arange(3), actions=np.zeros(3, int), rewards=np.array([1.0, 0.0, 4.0]),
+    """Three steps through the states 0, 1 and 2, with the rewards 2, 0 and 4; state 3 is after."""
+    return Rollout(states=np.arange(3), actions=np.zeros(3, int), rewards=np.array([2.0, 0.0, 4.0]),
                    terminated=np.array([False, False, not cut]), starts=np.array([0, 3]),
                    last_state=np.array([3]), truncated=np.array([cut]))
 
 
 def test_one_episode_by_hand_as_the_chapter_prints_it():
-    """(returns.1) to (returns.4), (returns.6): rewards 1 0 4, V 1 4 2, γ = ½; nothing is rounded"""
+    """(returns.1) to (returns.4), (returns.6): rewards 2 0 4, V 1 4 2, γ = ½; sums are exact"""
     V, options = np.array([1.0, 4.0, 2.0, 9.0]), {"gamma": 0.5}
     R = reward_to_go(walk().rewards, walk().starts, **options)
-    assert R.tolist() == [1 + 0.5 * 2, 0 + 0.5 * 4, 4] == [2, 2, 4]
-    assert whole_return(walk().rewards, walk().starts, **options).tolist() == [2, 2, 2]
-    errors = [1 + 0.5 * 4 - 1, 0 + 0.5 * 2 - 4, 4 - 2]
-    assert td_errors(walk().rewards, walk(), V, **options).tolist() == errors == [2, -3, 2]
-    for weight, expected in ((0, errors), (0.5, [1.375, -2.5, 2]), (1, [1, -2, 2])):
+    assert R.tolist() == [2 + 0.5 * 2, 0 + 0.5 * 4, 4] == [3, 2, 4]
+    assert whole_return(walk().rewards, walk().starts, **options).tolist() == [3, 3, 3]
+    errors = [2 + 0.5 * 4 - 1, 0 + 0.5 * 2 - 4, 4 - 2]
+    assert td_errors(walk().rewards, walk(), V, **options).tolist() == errors == [3, -3, 2]
+    for weight, expected in ((0, errors), (0.5, [2.375, -2.5, 2]), (1, [2, -2, 2])):
         A, targets = gae(walk().rewards, walk(), V, gae_lambda=weight, **options)
         assert A.tolist() == expected and targets.tolist() == (expected + V[:3]).tolist()
     assert A.tolist() == (R - V[:3]).tolist()
     firsts = [n_step_returns(walk().rewards, walk(), V, n=k, **options)[0] for k in (1, 2, 3)]
-    assert firsts == [1 + 0.5 * 4, 1 + 0 + 0.25 * 2, R[0]] == [3, 1.5, 2]
-    assert np.array([0.5, 0.25, 0.25]) @ firsts == 2.375 == 1.375 + V[0]
-    assert (R.var(), A.var()) == pytest.approx((8 / 9, 26 / 9))
-    assert explained_variance(V[:3], R) == pytest.approx(1 - 26 / 8) == -2.25
+    assert firsts == [2 + 0.5 * 4, 2 + 0 + 0.25 * 2, R[0]] == [4, 2.5, 3]
+    assert np.array([0.5, 0.25, 0.25]) @ firsts == 3.375 == 2.375 + V[0]
+    assert (R.var(), A.var()) == pytest.approx((6 / 9, 32 / 9))
+    assert explained_variance(V[:3], R) == pytest.approx(1 - 32 / 6) == pytest.approx(-13 / 3)
 
 
 def test_an_episode_that_is_cut_goes_on_with_the_value_of_the_state_it_was_cut_in():
     """(returns.2), (returns.3): the same walk, cut in state 3; only its last error differs"""
     V = np.array([1.0, 4.0, 2.0, 6.0])
     errors = td_errors(walk().rewards, walk(cut=True), V, gamma=0.5)
-    assert errors.tolist() == [2, -3, 4 + 0.5 * 6 - 2]
+    assert errors.tolist() == [3, -3, 4 + 0.5 * 6 - 2]
     _, returns = gae(walk().rewards, walk(cut=True), V, gamma=0.5, gae_lambda=1.0)
-    assert returns.tolist() == [2 + 6 / 8, 2 + 6 / 4, 4 + 6 / 2]
+    assert returns.tolist() == [3 + 6 / 8, 2 + 6 / 4, 4 + 6 / 2]
 
 
 def test_the_values_in_the_middle_cancel():
@@ -100,10 +101,35 @@ def test_the_values_in_the_middle_cancel():
     np.testing.assert_allclose(A[ended], (R - V[batch.states])[ended], rtol=0, atol=1e-12)
 
 
+def test_with_true_values_every_lambda_is_right_and_with_others_only_the_return_is():
+    """(returns.3) on average, after each first action: A of (evaluation.3); at λ = 1 a value that is
+    too low by 3 makes every A_t too high by 3, and at λ = 0 an error elsewhere counts as well."""
+    mdp = unroll(coin_game(gamma=0.5), 3)
+    policy = np.full((3, 2), 0.5)
+    V = evaluate(mdp, policy)
+    expected, wrong = advantages(mdp, V)[0], V - [3, 0, 8]
+
+    def means(values, weight):
+        """Of A_0 over all that may follow head and tail: a tail ends, and so does the third toss."""
+        found = []
+        for first in ([1, 1, 1], [1, 1, 0], [1, 0], [0]):
+            n = len(first)
+            play = Rollout(np.arange(n), 1 - np.array(first), np.array(first, float),
+                           np.arange(n) == n - 1, np.array([0, n]), np.array([0]),
+                           np.array([False]))
+            found.append(gae(play.rewards, play, values, gamma=0.5, gae_lambda=weight)[0][0])
+        return np.array([found[0] / 4 + found[1] / 4 + found[2] / 2, found[3]])
+
+    for weight in 0.0, 0.3, 1.0:
+        np.testing.assert_allclose(means(V, weight), expected, atol=1e-15)
+    np.testing.assert_allclose(means(wrong, 1.0), expected + 3, atol=1e-15)
+    np.testing.assert_allclose(means(V - [0, 8, 0], 0.0), expected - [4, 0], atol=1e-15)
+
+
 @pytest.mark.parametrize("name, users", [
     ("reward_to_go", {"groups", "prediction", "reinforce"}), ("gae", {"actor_critic"}),
     ("judge", {"ppo", "ppo_kl"}), ("n_step_returns", set()), ("gae_of_rectangle", set())])
-def test_who_uses_what_is_as_the_chapter_says(name, users):
+def test_who_uses_what_is_as_the_functions_say(name, users):
     """`judge` is where `actor_critic` calls `gae`."""
     found = {path.stem for part in ("play", "people") for path in (ROOT / "minirl" / part).iterdir()
              if path.suffix == ".py" for node in ast.parse(path.read_text(encoding="utf-8")).body

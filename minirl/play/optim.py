@@ -36,8 +36,8 @@ The weights of a mean sum to 1.  These sum to (1 − ν₁)(ν₁² + ν₁ + 1)
 between cancel.  Divided by that sum, m̂ is a weighted mean of the gradients, whatever k is.  In the
 same way v̂ is a weighted mean of their squares.
 
-*The first step moves each logit by α.*  At k = 1 the divisors take the factors 1 − ν away again: m̂ = g
-and v̂ = g².  The step is α g/|g|, but for eps: up or down by α, however large the derivative is.
+*The first step moves each logit by α.*  At k = 1 the divisors take the factors 1 − ν away again:
+m̂ = g and v̂ = g².  The step is α g/|g|, but for eps: up or down by α, however large |g| is.
 
 *The second step* depends on how well two gradients agree.  Take L = θ²/2 again, with θ = 3 and
 α = ½.  The first step leads to θ = 2.5, which is then the second gradient.  The divisors of the

@@ -2,7 +2,7 @@
 
 *Part 3.  Previous: `optim`.  Next: `training`.*
 
-Part 2 computes what a policy is worth from the tables of the world.  A learner sees episodes only.
+Part 2 computes what a policy is worth, from the tables of the world.  A learner sees only episodes.
 This chapter makes numbers of them that say how good each step was.
 
 **The reward-to-go** R_t is what a step and all later ones of its episode earn, discounted to the
@@ -10,13 +10,13 @@ time of the step.  It is 0 after the last step, and before that
 
     R_t = r_t + γ R_{t+1}.                                                               (returns.1)
 
-The rewards 1 0 4 at γ = ½ are summed from the end: R_2 = 4, R_1 = 0 + ½ · 4 = 2, R_0 = 1 + ½ · 2 =
-2.  The *whole return* R_0 judges every action by one number, also by rewards that came before it.
-That is right on average too (`reinforce` shows why), and usually noisier.
+The rewards 2 0 4 at γ = ½ are summed from the end: R_2 = 4, R_1 = 0 + ½ · 4 = 2, R_0 = 2 + ½ · 2 =
+3.  The *whole return* R_0 judges every action by one number, also by rewards that came before it.
+In the policy gradient either is right on average (`reinforce` shows how); R_0 is usually noisier.
 
->>> rewards, starts = np.array([1., 0., 4.]), np.array([0, 3])
+>>> rewards, starts = np.array([2., 0., 4.]), np.array([0, 3])
 >>> print(reward_to_go(rewards, starts, gamma=0.5), whole_return(rewards, starts, gamma=0.5))
-[2. 2. 4.] [2. 2. 2.]
+[3. 2. 4.] [3. 3. 3.]
 
 **One step.**  R_t is noisy too: luck a hundred steps later counts in every step before it.  With a
 *value table* V, which says what a learner expects in each state, the luck of one step can be told
@@ -31,7 +31,7 @@ V(s_{t+1}) at the last step depends on how the episode ended:
     truncated     s_0 ─r_0→ s_1 ─r_1→ s_2 ─r_2→ s_3 ┄┄       V(s_3), since it would have gone on
 
 (To put V in the place of what has not been seen is called *bootstrapping*.)  Let the episode above
-terminate, and let V be 1, 4 and 2 in its states.  Then δ_0 = 1 + ½ · 4 − 1 = 2 is better than
+terminate, and let V be 1, 4 and 2 in its states.  Then δ_0 = 2 + ½ · 4 − 1 = 3 is better than
 expected, δ_1 = 0 + ½ · 2 − 4 = −3 is worse, and δ_2 = 4 + 0 − 2 = 2.
 
 **Many steps.**  *Generalised advantage estimation*, GAE, sums the errors with a second discount λ,
@@ -42,21 +42,20 @@ expected, δ_1 = 0 + ½ · 2 − 4 = −3 is worse, and δ_2 = 4 + 0 − 2 = 2.
 A_t estimates the advantage (evaluation.3) of the action a_t, and the *λ-return* is what V(s_t)
 should have been.  In the example γλ is 0, ¼ or ½, and again one begins at the end:
 
-    λ = 0     A_2 = 2     A_1 = −3                   A_0 = 2
-    λ = ½     A_2 = 2     A_1 = −3 + ¼ · 2 = −2.5    A_0 = 2 − ¼ · 2.5 = 1.375
-    λ = 1     A_2 = 2     A_1 = −3 + ½ · 2 = −2      A_0 = 2 − ½ · 2 = 1
+    λ = 0     A_2 = 2     A_1 = −3                   A_0 = 3
+    λ = ½     A_2 = 2     A_1 = −3 + ¼ · 2 = −2.5    A_0 = 3 − ¼ · 2.5 = 2.375
+    λ = 1     A_2 = 2     A_1 = −3 + ½ · 2 = −2      A_0 = 3 − ½ · 2 = 2
 
 >>> from minirl.kernel.playing import Rollout
 >>> walk = Rollout(states=np.arange(3), actions=np.zeros(3, int), rewards=rewards, starts=starts,
 ...                terminated=np.array([False, False, True]), last_state=np.array([0]),
 ...                truncated=np.array([False]))
->>> for weight in 0, 0.5, 1:
-...     print(gae(rewards, walk, np.array([1., 4., 2.]), gamma=0.5, gae_lambda=weight)[0])
-[ 2. -3.  2.]
-[ 1.375 -2.5    2.   ]
-[ 1. -2.  2.]
+>>> [gae(rewards, walk, np.array([1., 4., 2.]), gamma=0.5, gae_lambda=weight)[0].tolist()
+...  for weight in (0, 0.5, 1)]
+[[3.0, -3.0, 2.0], [2.375, -2.5, 2.0], [2.0, -2.0, 2.0]]
 
-At λ = 1 it is A_t = R_t − V(s_t), because the V in the middle cancel.  Three steps before an end,
+Put (returns.3) into its own right side again and again, and A_t is the sum of all (γλ)ʲ δ_{t+j}, up
+to the last step of the episode.  At λ = 1 the V in the middle cancel.  Three steps before an end,
 
     A_t = δ_t + γ δ_{t+1} + γ² δ_{t+2}
         =    r_t     + γ  V(s_{t+1}) −    V(s_t)
@@ -64,32 +63,36 @@ At λ = 1 it is A_t = R_t − V(s_t), because the V in the middle cancel.  Three
         + γ² r_{t+2} + 0             − γ² V(s_{t+2})
         = R_t − V(s_t).
 
-Where episodes terminate this is right on average whatever V is, with all the noise.  At λ = 0 A_t
-is δ_t alone: little noise, and all the error of V.  With the true V every λ is right on average.
+So the λ-return is R_t, right on average whatever V is, with all the noise.  If V(s_t) is too low by
+3, A_t is too high by 3 on average, for every action alike.  (If the episode is cut there instead, V
+of the last state stands in the place of 0, and γ³ V(s_{t+3}) is added.)  At λ = 0 A_t is δ_t alone:
+little noise, and all the error of V.  With the true V every λ is right on average.  For the mean of
+δ_t after a_t is A(s_t, a_t) then, and that of all later errors is 0, by (evaluation.3).
 
 **k steps** are another way between the two.  V is asked after k of them (books write n):
 
     R_t^(k) = r_t + γ r_{t+1} + … + γᵏ⁻¹ r_{t+k−1} + γᵏ V(s_{t+k}),                      (returns.4)
 
-or after fewer, if the episode is over before.  In the example R_0^(1) = 1 + ½ · 4 = 3, R_0^(2) = 1
-+ 0 + ¼ · 2 = 1.5 and R_0^(3) = R_0 = 2.  As above the V in the middle cancel, and R_t^(k) − V(s_t)
+or after fewer, if the episode is over before.  In the example R_0^(1) = 2 + ½ · 4 = 4, R_0^(2) = 2
++ 0 + ¼ · 2 = 2.5 and R_0^(3) = R_0 = 3.  As above the V in the middle cancel, and R_t^(k) − V(s_t)
 is δ_t + … + γᵏ⁻¹ δ_{t+k−1}.  The λ-return is the mean of these returns with the weights (1 − λ)
-λᵏ⁻¹, where the last one has what is left: ½ · 3 + ¼ · 1.5 + ¼ · 2 = 2.375 = 1.375 + V(s_0).  For
-δ_{t+j} is in all returns with k > j, and their weights sum to (1 − λ)(λʲ + λʲ⁺¹ + …) = λʲ.
+λᵏ⁻¹, where the last one has what is left: ½ · 4 + ¼ · 2.5 + ¼ · 3 = 3.375 = 2.375 + V(s_0).  The
+returns with k ≤ j lack δ_{t+j}.  They weigh (1 − λ)(1 + … + λʲ⁻¹) = 1 − λʲ, and λʲ is left for it.
 
 **Learning V.**  Each visited state moves towards the mean of its targets, such as its λ-returns,
 
-    V(s) ← V(s) + rate · (mean of the targets at s − V(s)).                              (returns.5)
+    V(s) ← V(s) + value_rate · (mean of the targets at s − V(s)).                        (returns.5)
 
-With rate 1 no table is nearer to the targets, in the sum of squares.  How much of what happened a
-table foresaw is its *explained variance* over all steps, with R the λ-return at λ = 1:
+At a value_rate of 1 no table is nearer to the targets, in the sum of squares.  The *explained
+variance* says how much of what happened a table foresaw.  Over all steps, and with R the λ-return
+at λ = 1, it is
 
     1 − Var(R − V) / Var(R).                                                             (returns.6)
 
-It is 0 if V says no more than a constant does, and negative if V misleads, as above: R is 2 2 4,
-R − V is 1 −2 2, the variances are 8/9 and 26/9, and 1 − 26/8 = −2.25.  Luck keeps it below 1: on
+It is 0 if V says no more than a constant does, and negative if V misleads, as above: R is 3 2 4,
+R − V is 2 −2 2, the variances are 6/9 and 32/9, and 1 − 32/6 = −13/3.  Luck keeps it below 1: on
 the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  It is blind to an error
-that is the same everywhere.  (With a smaller λ a table would be praised for agreeing with itself.)
+that is the same everywhere.
 
 **All episodes in one call.**  Every recursion here makes sums of numbers x: rewards or errors.  Lay
 the steps of all episodes end to end, n = 0, 1, 2 …  Let factor_n be γ or γλ, but 0 at the last step
@@ -97,17 +100,14 @@ of an episode, so that nothing of the next one leaks into it.  Then each step is
 
     sum_n − factor_n sum_{n+1} = x_n.                                                    (returns.7)
 
-With the factor ½, the episodes 1 0 4 and 8 make sum_0 − ½ sum_1 = 1, sum_1 − ½ sum_2 = 0, sum_2 = 4
-and sum_3 = 8.  The matrix has two diagonals, and the last equation is solved first.  BLAS, a part
-of SciPy, does that in one call (`discounted_sums`).  Of this chapter `reinforce` uses R_t, whereas
-`actor_critic`, `ppo` and `ppo_kl` use `gae`.  No learner uses `n_step_returns`, which is for
-comparison, or `gae_of_rectangle`, which is quicker where all episodes are cut together.
+With the factor ½, the episodes 2 0 4 and 8 make sum_0 − ½ sum_1 = 2, sum_1 − ½ sum_2 = 0, sum_2 = 4
+and sum_3 = 8.  The last equation is solved first: one call of SciPy (`discounted_sums`).
 
 **Exercises.**  `from minirl.play.returns import *`
 1. V is wrong by 100 in every state.  How much of the returns 1 2 3 does it explain?
        explained_variance(np.array([101., 102., 103.]), np.array([1., 2., 3.]))
-2. V says 100 everywhere.  Which λ-returns has the episode 1 0 4, at λ = 0 and at λ = 1?
-       [gae_of_rectangle([[1.], [0.], [4.]], [[100.]] * 3, [0.], gamma=0.5,
+2. V says 100 everywhere.  Which λ-returns has the episode 2 0 4, at λ = 0 and at λ = 1?
+       [gae_of_rectangle([[2.], [0.], [4.]], [[100.]] * 3, [0.], gamma=0.5,
                          gae_lambda=weight)[1].ravel().tolist() for weight in (0, 1)]
 3. A world pays 1 per step for ever, so V = 100 is right at γ = 0.99.  An episode is cut after three
    steps.  What does the reward-to-go say, and what does the λ-return at λ = 1?
@@ -133,8 +133,8 @@ def reward_to_go(rewards, starts, *, gamma):
 
     Examples
     --------
-    >>> print(reward_to_go(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
-    [2. 2. 4. 8.]
+    >>> print(reward_to_go(np.array([2., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
+    [3. 2. 4. 8.]
     """
     checks.fraction("gamma", gamma)
     checks.finite("rewards", rewards)
@@ -146,8 +146,8 @@ def whole_return(rewards, starts, *, gamma):
 
     Examples
     --------
-    >>> print(whole_return(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
-    [2. 2. 2. 8.]
+    >>> print(whole_return(np.array([2., 0., 4., 8.]), np.array([0, 3, 4]), gamma=0.5))
+    [3. 3. 3. 8.]
     """
     lengths = np.diff(starts)
     firsts = np.asarray(starts)[:-1][lengths > 0]
@@ -218,8 +218,8 @@ def gae(rewards, rollout, values, *, gamma, gae_lambda):
 def n_step_returns(rewards, rollout, values, *, gamma, n):
     """R^(k) of (returns.4), (N,), where k is `n`; for the arguments see `gae`.
 
-    With n = 1 it is the target of TD(0), and from the longest episode's length on the λ-return at
-    λ = 1.
+    With n = 1 it is the λ-return at λ = 0, and from the longest episode's length on that at λ = 1.
+    No learner of the book uses it; it is for comparison.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def move_values(values, steps, targets, *, rate, visits=None):
     targets : (N,) float
         What was observed to follow each step, for example its λ-return.
     rate : float in [0, 1]
-        1 replaces a value by the mean of its targets.
+        The value_rate; 1 replaces a value by the mean of its targets.
     visits : (S,) float, optional
         How many of the steps were taken in each state, if they have been counted already.
 
@@ -298,8 +298,8 @@ def discounted_sums(x, starts, factor):
 
     Examples
     --------
-    >>> print(discounted_sums(np.array([1., 0., 4., 8.]), np.array([0, 3, 4]), 0.5))
-    [2. 2. 4. 8.]
+    >>> print(discounted_sums(np.array([2., 0., 4., 8.]), np.array([0, 3, 4]), 0.5))
+    [3. 2. 4. 8.]
     """
     x, starts = np.array(x, float), np.asarray(starts)
     checks.finite("x", x)  # 0 · ∞, at the end of an episode, is not a number
@@ -309,10 +309,11 @@ def discounted_sums(x, starts, factor):
                          f"shape {x.shape}")
     if x.size == 0:
         return x
-    # The two diagonals of (returns.7), the way BLAS wants them (`order`), one below the other.  The
-    # first is never read, for its ones are known (`diag`).  The matrix is given as the transpose of
-    # a lower one (`lower`, `trans`): so each equation is a product and a sum, both rounded, as in
-    # the recursion.  Given as an upper one, some processors round once for both.
+    # The two diagonals of (returns.7), one below the other (`order`), the way SciPy's library of
+    # linear algebra, BLAS, wants them.  The first is never read, for its ones are known (`diag`).  The matrix is
+    # given as the transpose of a lower one (`lower`, `trans`): so each equation is a product and a
+    # sum, both rounded, as in the recursion.  Given as an upper one, some processors round once for
+    # both.
     band = np.empty((2, x.size), order="F")
     band[1] = -factor
     band[1, starts[1:] - 1] = 0  # of an empty first episode the last one
@@ -321,6 +322,8 @@ def discounted_sums(x, starts, factor):
 
 def gae_of_rectangle(rewards, values, last_values, *, gamma, gae_lambda):
     """Advantages and λ-returns of (returns.3), both (T, B), one row after another.
+
+    Quicker than `gae` where all episodes are cut together.  No learner of the book uses it.
 
     Parameters
     ----------
