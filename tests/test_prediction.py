@@ -231,6 +231,16 @@ def test_a_batch_may_come_in_any_order_and_its_states_as_a_whole_float(world, ba
                                        rtol=0, atol=1e-12)
 
 
+def test_the_first_mean_over_every_visit_is_half_the_number_of_heads():
+    """So it is ½ on average with a fair coin, whose game is worth 1: the bias of Monte Carlo."""
+    coin, fair = coin_game(), np.array([[0.5, 0.5]])
+    record = next(monte_carlo(coin, fair, predictors(coin, rng=range(2000)), learning_rate=1.0,
+                              decay=1.0))
+    heads = record.metrics["rollout/ep_rew"]
+    np.testing.assert_allclose(record.values[:, 0], heads / 2, atol=1e-12)
+    assert record.values.mean() == pytest.approx(0.5, abs=0.05) and heads.max() > 3
+
+
 def test_monte_carlo_settles_on_the_mean_return_of_every_visit():
     """(prediction.2): state 0 is visited twice in the first episode, state 2 never."""
     play = episodes_of([(0, 1.0), (1, 2.0), (0, 4.0)], [(1, 8.0)])
@@ -291,6 +301,7 @@ def test_on_the_random_walk_td_has_the_error_and_monte_carlo_the_noise():
     assert (off[td_prediction], spread[td_prediction]) == (0.12, 0.03)
     assert (off[monte_carlo], spread[monte_carlo]) == (0.03, 0.21)
     assert total[td_prediction] < 0.5 * total[monte_carlo]
+    assert np.round(np.sqrt([total[td_prediction], total[monte_carlo]]), 2).tolist() == [0.13, 0.20]
 
 
 @pytest.mark.slow
@@ -328,8 +339,8 @@ def test_on_the_random_walk_td_learns_more_from_a_batch(episodes):
 
 
 def test_you_are_the_predictor():
-    """Example 6.4: from A nothing was ever earned, but A leads to B, and B is worth 3/4."""
-    A, B = 0, 1
-    play = episodes_of([(A, 0), (B, 0)], *[[(B, 1)]] * 6, [(B, 0)])
+    """Example 6.4: from the hall nothing was ever earned, but it leads to the room, worth 3/4."""
+    hall, room = 0, 1
+    play = episodes_of([(hall, 0), (room, 0)], *[[(room, 1)]] * 6, [(room, 0)])
     np.testing.assert_allclose(batch_monte_carlo(play, states=2, gamma=1.0), [0, 0.75], atol=1e-15)
     np.testing.assert_allclose(batch_td(play, states=2, gamma=1.0), [0.75, 0.75], rtol=1e-15)

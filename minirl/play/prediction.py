@@ -4,7 +4,7 @@
 
 `evaluation` computes the value of a state from the tables of the world.  A learner that only plays
 sees episodes.  It keeps a value table V, and for each step, in the order of time, it moves the
-value of the step's state some way towards a *target*:
+value of the step's state towards a *target*, by the share α of the difference:
 
     V(s_t) ← V(s_t) + α (target_t − V(s_t)).                                          (prediction.1)
 
@@ -18,11 +18,11 @@ opinion of the next state:
     target_t = r_t + γ V(s_{t+1}),                                                    (prediction.3)
 
 without γ V where the step terminated the episode.  So TD(0) moves V by α times the
-temporal-difference error (returns.2).  A truncated episode would have gone on.  There both targets
-count V of its last state.
+temporal-difference error (returns.2).  Its target is the λ-return at λ = 0, hence the 0 in its
+name.  A truncated episode would have gone on.  There both targets count V of its last state.
 
-**In numbers.**  A coin that always shows head is tossed twice, and each toss pays 1.  So the first
-state is worth 2, and the second one 1.  Start at V = 0, with α = ½:
+**In numbers.**  A coin that always shows head is tossed twice, and each toss pays 1, at γ = 1.  So
+the first state is worth 2, and the second one 1.  Start at V = 0, with α = ½:
 
     after episode                     1      2      3
     Monte Carlo   V of the first      1      1½     1¾
@@ -43,16 +43,20 @@ target 1 + 1 from the beginning.
 [[1.0, 0.5], [1.5, 0.75], [1.75, 0.875]]
 [[0.5, 0.5], [1.0, 0.75], [1.375, 0.875]]
 
-**Error or noise.**  Each return is right on average, since V(s) *is* the mean return.  But it holds
-the luck of a whole episode.  (Only the mean over every visit is a little wrong at first, because a
-long episode counts more often.)  TD(0) learns a guess from a guess.  While V(s_{t+1}) is wrong, the
-target is wrong on average, but it holds the luck of one step only.
+**Bias or noise.**  Each return is right on average, since the true value of s *is* the mean return.
+But it holds the luck of a whole episode.  TD(0) learns a guess from a guess.  While V(s_{t+1}) is
+wrong, the target is wrong on average too, and this error is its *bias*.  But it holds the luck of
+one step only.  (Monte Carlo has a small bias at first: an episode that visits a state often counts
+often.  In the coin game k heads and a tail have the returns k, …, 1 and 0, whose mean is k/2.  So
+after one episode of a fair coin the mean of the returns is ½ on average, and the truth is 1.)
 
 Take the random walk of Sutton and Barto: five cells in a row, a start in the middle, left or right
-by a fair coin, 1 for leaving on the right.  The cells are worth 1/6 to 5/6.  Start at V = ½, with
-α = 0.1, and look at the cell right of the middle after ten episodes, in 1,000 runs.  The mean of
-TD(0) is off by 0.12, and the standard deviation over the runs is 0.03.  The mean of Monte Carlo is
-off by 0.03, and the standard deviation is 0.21.  All cells together, TD(0) is nearer to the truth.
+by a fair coin, 1 for leaving on the right, γ = 1.  Each cell is worth the mean of its neighbours,
+between 0 outside on the left and 1 on the right: 1/6, 2/6 and so on up to 5/6.  Start at V = ½,
+with α = 0.1, and look at the cell right of the middle after ten episodes, in 1,000 runs.  The mean
+of TD(0) is off by 0.12, and the standard deviation over the runs is 0.03.  The mean of Monte Carlo
+is off by 0.03, and the standard deviation is 0.21.  The error of both kinds, the root of the mean
+square over all cells and runs, is 0.13 for TD(0) and 0.20 for Monte Carlo.
 
 **The step size** is α = learning_rate / N[s]^decay, where N[s] is the number of updates of the
 state, this one included.  With learning_rate = 1 and decay = 1 Monte Carlo is the plain mean of the
@@ -60,14 +64,15 @@ returns: the first return replaces V, the second one counts a half, the third on
 decay = 0 and so a constant α, V never settles while new episodes come in.  It goes on forgetting:
 each return counts 1 − α times as much with every later update.
 
-**A fixed batch.**  Eight episodes were seen in two states (A and B, both with γ = 1):
+**A fixed batch.**  Eight episodes were seen in two states, hall (0) and room (1), at γ = 1:
 
-    A pays 0, then B pays 0, end      once
-    B pays 1, end                     six times
-    B pays 0, end                     once
+    hall pays 0, then room pays 0, end      once
+    room pays 1, end                        six times
+    room pays 0, end                        once
 
-What is V(A)?  B earned 1 in six visits of eight, so V(B) = ¾.  The only return from A was 0, and
-Monte Carlo says V(A) = 0.  But A led to B, without exception, and B is worth ¾: TD(0) says ¾.
+What is the hall worth?  The room earned 1 in six visits of eight, so V(room) = ¾.  The only return
+from the hall was 0, and Monte Carlo says V(hall) = 0.  But the hall led to the room, without
+exception, and the room is worth ¾: TD(0) says V(hall) = ¾.
 
 >>> from minirl.kernel.playing import Rollout
 >>> batch = Rollout(states=np.array([0, 1, 1, 1, 1, 1, 1, 1, 1]), actions=np.zeros(9, int),
@@ -77,17 +82,18 @@ Monte Carlo says V(A) = 0.  But A led to B, without exception, and B is worth ¾
 >>> print(batch_monte_carlo(batch, states=2, gamma=1.0), batch_td(batch, states=2, gamma=1.0))
 [0.   0.75] [0.75 0.75]
 
-There both settle when the same batch is given again and again, in small steps.  Monte Carlo settles
-on the mean return seen from each state, which fits the past best.  TD(0) settles where its moves in
-each state sum to zero: Σ (r_t + γ V(s_{t+1}) − V(s)) = 0, over the visits to s.  Divide by their
-number.  With r̂(s) the mean reward seen in s, and P̂(s'|s) the share of steps that went on in s',
+Both learners settle there if they are given the same batch again and again, in small steps.  Monte
+Carlo settles on the mean return seen from each state, which fits the past best.  TD(0) settles
+where its moves in each state sum to zero: Σ (r_t + γ V(s_{t+1}) − V(s)) = 0, over the visits to s.
+Divide by their number.  With r̂(s) the mean reward seen in s, and P̂(s'|s) the share of the steps
+from s that went on in s',
 
     V = r̂ + γ P̂ V.                                                                  (prediction.4)
 
 That is Bellman's equation in the world that the counts suggest.  If what follows a state depends on
 that state alone, as in a Markov decision process, TD(0) predicts the future better: it uses all
-that was seen after B, however B was reached.  On the random walk, with batches of ten episodes, its
-error is less than three quarters of that of Monte Carlo.
+that was seen after the room, however the room was reached.  On the random walk, with batches of ten
+episodes, its error is less than three quarters of that of Monte Carlo.
 
 One call learns many independent runs at once, each with random numbers and a table of its own.  An
 iteration is one episode of each run.
@@ -110,7 +116,7 @@ iteration is one episode of each run.
 
 Read next: `exploration`, how a learner that acts on its values chooses.
 Source: Sutton 1988, "Learning to predict by the methods of temporal differences"; Sutton and Barto,
-2nd edition, chapters 6.1 to 6.3, examples 6.2, 6.3 and 6.4.
+2nd edition, chapters 6.1 to 6.3, examples 6.2, 6.3 and 6.4 (where the states are called A and B).
 """
 
 from typing import NamedTuple

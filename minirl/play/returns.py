@@ -310,10 +310,10 @@ def discounted_sums(x, starts, factor):
     if x.size == 0:
         return x
     # The two diagonals of (returns.7), one below the other (`order`), the way SciPy's library of
-    # linear algebra, BLAS, wants them.  The first is never read, for its ones are known (`diag`).  The matrix is
-    # given as the transpose of a lower one (`lower`, `trans`): so each equation is a product and a
-    # sum, both rounded, as in the recursion.  Given as an upper one, some processors round once for
-    # both.
+    # linear algebra, BLAS, wants them.  The first is never read, for its ones are known (`diag`).
+    # The matrix is given as the transpose of a lower one (`lower`, `trans`): so each equation is a
+    # product and a sum, both rounded, as in the recursion.  Given as an upper one, some processors
+    # round once for both.
     band = np.empty((2, x.size), order="F")
     band[1] = -factor
     band[1, starts[1:] - 1] = 0  # of an empty first episode the last one

@@ -3,9 +3,10 @@
 *Part 3.  Previous: `returns`.  Next: `prediction`.*
 
 To learn a policy by playing is a loop: play some episodes, make a gradient of them, take a step.
-In this book such a loop is a *trainer*.  It is what Python calls a `generator`: a function that
-hands out a result by `yield`, and goes on from there when it is asked for the next one.  A trainer
-hands out a *record* after each iteration, for ever.
+In this book such a loop is a *trainer*.  It is written as a Python `generator function`: it hands
+out a result by `yield`, and goes on from there when it is asked for the next one.  (NumPy's
+`Generator` is another thing, a source of random numbers.)  A trainer hands out a *record* after
+each iteration, for ever.
 
 A record is a tuple that nobody changes.  It holds all that the next iteration needs: the logits,
 the value table, the states of the optimiser and of the random numbers, and how many iterations and
@@ -16,10 +17,11 @@ record after n more iterations.
     ┌────────────────────────────────────────────────────────────────────────┐
     ↓                                                                        │
     record ──→ play ──→ batch ──→ gradient ──→ policy_step ──→ next_record ──┴──→ yield
-                                  the algorithm
+                                  here they differ
 
 An iteration begins with `play`: a batch of episodes under the policy of the record.  It moves the
-policy by one `policy_step` or by several.  It ends with `next_record`, which counts and measures.
+policy by one `policy_step` or by several, each along a gradient, and what this gradient is makes
+one learner differ from another.  It ends with `next_record`, which counts and measures.
 
 **A whole trainer.**  The coin game has one state; head pays 1 and goes on, tail pays nothing and
 ends.  Let an action become likelier in proportion to what its own step earned.  (That is
@@ -52,8 +54,8 @@ and 0 + ½, by (softmax.3).  A step at the learning rate 1 makes the logits ½ a
 steps.  So G = −7/4 0, and the logit of head gains 7/4 · (1 − 0.7311) = 0.4706.  (The arguments
 `batch.visits` and 1.0, the progress that remains, matter where there is `ent_coef` or a schedule.)
 
-**The arguments all trainers share.**  The names are those of Stable-Baselines3, and in the chapters
-on language those of TRL.
+**The arguments all trainers share.**  The names are those of the library Stable-Baselines3, and in
+the chapters on language those of TRL, a library that trains language models.
 
     mdp             the world; it is played, and of its tables only `available` is looked at
     record          from `start`, or any record yielded before
@@ -67,10 +69,11 @@ on language those of TRL.
     horizon         episodes are cut after this many steps
     iterations      where schedules end.  Training may go on after it, with the last values
     learning_rate   the step size: a number ≥ 0, or a schedule (`optim`)
-    ent_coef        the weight of `softmax.entropy_loss` over the states of the batch, per nat: a
+    ent_coef        what a nat of entropy earns in a visited state (`softmax.entropy_loss`).  It
+                    keeps the policy undecided while little is known, as `actor_critic` shows.  A
                     number ≥ 0, or a schedule
     max_grad_norm   the limit of (optim.3), > 0, for each step; infinity is no limit
-    value_rate      in [0, 1]: the rate of (returns.5), at which the value table moves
+    value_rate      in [0, 1]: how far the value table moves towards its targets, (returns.5)
     optimiser       an `optim.Optimiser`
 
 **What `metrics` hold**, of the last iteration:
