@@ -1,6 +1,7 @@
 """Two ways to explore: what they take, with which chances, and that both halves agree."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from minirl.play.many_learners import one_of, plan, split
 from minirl.play.optim import linear
 from minirl.play.q_learning import (double_q_learning, expected_sarsa, learners, q_learning,
                                     sarsa)
-from worlds import single_outcome
+from worlds import random_mdp, single_outcome
 
 RULES = pytest.mark.parametrize("rule", [
     epsilon_greedy(0.0), epsilon_greedy(0.3), epsilon_greedy(1e-3), epsilon_greedy(1.0),
@@ -141,6 +142,26 @@ def test_a_greedy_learner_tries_everything_if_its_table_is_optimistic():
         tried = (record.updates[0] > 0).sum(axis=-1)
         assert (tried == (3 if first else 1)).all()
         assert not first or (record.Q.argmax(axis=2) == [1, 2]).all()
+
+
+def test_above_the_rewards_of_a_whole_life_every_step_lowers_what_is_tried():
+    """Rewards below 1 at γ = 0.9, and 20 at the start: a step is worth at most 1 + 0.9 · 20 = 19."""
+    life = random_mdp(np.random.default_rng(3), 5, 3, 2, 0.9)
+    life = replace(life, reward=np.random.default_rng(4).random((5, 3, 2)))
+    record = learners(life, rng=range(20), initial_value=20.0)
+    for steps in 1, 5, 100:
+        after = next(q_learning(life, record, learning_rate=0.5, decay=0.0,
+                                exploration=epsilon_greedy(0.0), steps_per_iteration=steps))
+        tried = after.updates[0] > 0
+        assert (after.Q[~tried] == 20).all() and (after.Q[tried] <= (20 + 19) / 2).all()
+
+
+def test_a_start_above_all_values_may_still_rise_at_a_good_step():
+    """Two steps pay 0.5, worth 0.95 at γ = 0.9.  The first from 1.01 makes 0.5 + 0.9 · 1.01."""
+    two = single_outcome([[1], [1]], [[0.5], [0.5]], [[False], [True]], [1, 0], gamma=0.9)
+    record = next(q_learning(two, learners(two, rng=0, initial_value=1.01), learning_rate=1.0,
+                             decay=0.0, steps_per_iteration=1))
+    assert record.Q[0, 0, 0] == pytest.approx(0.5 + 0.9 * 1.01) and record.Q[0, 0, 0] > 1.01 > 0.95
 
 
 @pytest.mark.slow

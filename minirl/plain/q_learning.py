@@ -2,9 +2,9 @@
 
     Q(s, a) ← Q(s, a) + α (r + γ V(s') − Q(s, a)),   V(s') = 0 where s' is terminal
 
-V(s') is the value given to the next state, in which the four differ.  α is how far Q(s, a) moves
-towards what was just seen.  ε is how often the agent explores, by doing anything at all instead of
-the best it knows.  (In `ppo` ε is another thing, the clip; the chapters call this one `rate`.)
+V(s') is the value given to the next state, in which the four differ.  α is the share of the
+difference by which Q(s, a) moves.  ε is how often the agent explores: it takes any action at all
+instead of the best it knows.  (In `ppo` ε is the clip; the chapters call this one `rate`.)
 
 Sutton and Barto, 2nd edition, (6.8), (6.7), (6.9) and (6.10).
 """
@@ -24,7 +24,7 @@ def q_learning(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
 
 
 def sarsa(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
-    """V(s') = Q(s', a'): the action a' that is done there."""
+    """V(s') = Q(s', a'): the action a' that is done there.  It is drawn before Q changes."""
     s, a = start, act(Q[start], epsilon, rng)
     for _ in range(steps):
         after, r, terminal = step(s, a, rng)

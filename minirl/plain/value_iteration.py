@@ -1,6 +1,6 @@
 """Value iteration: the best policy of a world whose law is known.
 
-    V(s) ← max_a Σ p(s', r|s, a) [r + γ V(s')],   without V(s') where s' is terminal
+    V(s) ← max_a Σ_{s', r} p(s', r|s, a) [r + γ V(s')],   without V(s') where s' is terminal
 
 Sutton and Barto, 2nd edition, (4.10).
 """
@@ -10,7 +10,8 @@ def value_iteration(law, gamma, tol=1e-10):
     """V and the best action of each state; law[s][a] lists (p, next s, r, terminal).
 
     For a state where the episode is over (H, G) both mean nothing: nobody acts there.  `tol` bounds
-    the last change of V, not its error, which may be γ/(1 − γ) times as large.
+    the last change of V, not its error, which may be γ/(1 − γ) times as large.  Of several best
+    actions the first is taken; at γ = 1 it may be one that, repeated, never ends (`planning`).
     """
     V = [0.0 for _ in law]
     while True:

@@ -4,8 +4,8 @@
 
 A learner that plays keeps a table Q(s, a), its estimate of what each action is worth.  How such a
 table is learned is the subject of `q_learning`; here it is given.  The greedy action of a state is
-the one with the highest value.  A learner that always took it would never learn that it is wrong
-about another one.  So now and then it *explores*: it takes an action that may not look best.  A
+the one with the highest value.  A learner that always takes it may never learn that another one is
+better.  So now and then it *explores*: it takes an action that may not look best.  A
 rule of exploration turns a row of values Q(s, ·) into a row of probabilities π(·|s).
 
 **In numbers.**  Three actions of a state have the values 1, 3 and 3.  A fourth one is not available
@@ -22,9 +22,9 @@ The last argument is the progress of a schedule, which comes below.  In general,
 
     π(a|s) = (1 − rate) greedy(a|s) + rate uniform(a|s).                             (exploration.1)
 
-Here greedy(a|s) is 1/m if a is one of the m actions of highest value, and 0 otherwise, while
-uniform(a|s) is one over the number of available actions, or 0 if a is not available.  Most books
-write ε for the rate, hence the name.
+Here greedy(a|s) is one over the number of actions that share the highest value, or 0 if a is none
+of them.  Likewise uniform(a|s) is one over the number of available actions, or 0 if a is not
+available.  Most books write ε for the rate, hence the name.
 
 **A tie is broken at random.**  A table that starts at zero is all ties.  If the first action won
 them, a learner would walk into the same wall again and again, since nothing that it sees there
@@ -53,9 +53,12 @@ is divided by their sum:
 A temperature has to fit the rewards.  If all of them are multiplied by ten, the same τ explores
 much less, while ε-greedy exploration does not notice.
 
-**Optimism** needs no rule.  A table that starts above every possible value is *optimistic*.
-Whatever is tried disappoints: its value falls below the values of what has not been tried.  So even
-a greedy learner tries everything, but only at the beginning.
+**Optimism** needs no rule.  A table that starts above every possible value is *optimistic*.  Let
+rewards lie between 0 and 1, γ be 0.9, and every entry start at 20.  A step moves Q(s, a) towards
+r + γ Q(s', b), for some action b, which is at most 1 + 0.9 · 20 = 19.  So the value of what is
+tried falls below the values of what has not been tried.  Even a greedy learner tries everything in
+this way, but only at the beginning.  (In general a start ≥ 0 has to lie above r/(1 − γ) for every
+reward r, here 10.  From a lower one, or at γ = 1, a step need not lower anything.)
 
 **What it costs.**  A learner that explores earns less.  On the slippery 4x4 lake, at γ = 0.99, the
 best policy is worth 0.5420.  If it explores with a rate of 0.1 it is worth 0.3060, and with a rate
@@ -80,9 +83,9 @@ together.  A single uniform number u between 0 and 1 decides:
       luck = u / rate         luck = (u − rate) / (1 − rate)
 
 If u is known to lie on one side, its place within that side is uniform between 0 and 1 again.  This
-is the *luck* of the step.  Of m actions in question the step takes number ⌊m · luck⌋, counted from
-0.  At a rate of 0.3 the number 0.24 explores with luck 0.24/0.3 = 0.8, and so it takes the last of
-three actions.  The number 0.65 looks at the values, with luck 0.35/0.7 = 0.5:
+is the *luck* of the step.  Of three actions in question the step takes number ⌊3 · luck⌋, counted
+from 0.  At a rate of 0.3 the number 0.24 explores with luck 0.24/0.3 = 0.8, and so it takes the
+last of three actions.  The number 0.65 looks at the values, with luck 0.35/0.7 = 0.5:
 
 >>> explores, luck = who_explores(epsilon_greedy(0.3), np.array([0.24, 0.65]), 1.0)
 >>> print(explores, luck.round(4))
@@ -108,9 +111,8 @@ luck, and only the others have to look at their values.
 Read next: `q_learning`, which learns the values.  The side road `many_learners` lets hundreds of
 learners explore at once.
 Source: Sutton and Barto, 2nd edition, chapters 2.2, 2.6 and 6.4; Watkins 1989, "Learning from
-delayed rewards", who by their account may also have been the first to use ε-greedy exploration;
-Luce 1959, "Individual choice behavior", for the rule (exploration.2), and Bridle 1990 for the name
-softmax.
+delayed rewards"; Luce 1959, "Individual choice behavior", for the rule (exploration.2), and Bridle
+1990 for the name softmax.
 """
 
 from itertools import accumulate

@@ -7,7 +7,8 @@ are trained side by side, each with a table and random numbers of its own.  `q_l
 step as it is, for one learner, with a line for each equation.  A hundred learners that take turns
 at that cost a hundred times as much.  Here all of them take their step at once, and each line is
 one operation on arrays that have an entry per learner.  What they learn is the same, bit for bit.
-The next chapter, `q_learning`, should be read before this one: it says what is done here faster.
+Read the next chapter, `q_learning`, before this one: it says what is done here faster.  It stands
+after this one only because its code calls the functions below.
 
 **In numbers.**  Two learners play a world with two states and two actions.  Their tables are laid
 end to end, in one long table of four rows:
@@ -15,28 +16,30 @@ end to end, in one long table of four rows:
     learner     0      0      1      1
     state       0      1      0      1
     row         0      1      2      3
-    values     1 3    0 0    5 2    0 0
+    values     3 2    0 0    5 2    0 0
 
 Both stand in state 0, so `here`, the rows in which they look, is 0 and 2.  The rate is 0.5.  The
 first learner draws the number 0.25.  It lies below the rate, so that the learner explores, with
-luck 0.25/0.5 = 0.5, and takes action ⌊2 · 0.5⌋ = 1.  The second one draws 0.75, looks at its values
-5 and 2, and takes action 0:
+luck 0.25/0.5 = 0.5, and takes action ⌊2 · 0.5⌋ = 1, although 2 is less than 3.  The second one
+draws 0.75, looks at its values 5 and 2, and takes action 0.  `plan` is told all numbers in advance,
+here of one step, and makes the function `act`.  That is told the step 0, the tables, the rows
+`here`, where second tables are (None) and whether some action is not available (False):
 
 >>> from minirl.play.exploration import epsilon_greedy
->>> tables, here = np.array([[1., 3.], [0., 0.], [5., 2.], [0., 0.]]), np.array([0, 2])
+>>> tables, here = np.array([[3., 2.], [0., 0.], [5., 2.], [0., 0.]]), np.array([0, 2])
 >>> act = plan(epsilon_greedy(0.5), np.array([[0.25, 0.75]]), 2, 1.0)
 >>> actions = act(0, tables, here, None, False)
 >>> print(actions)
 [1 0]
 
 In the flat memory of the long table the entry of a row and an action is 2 · row + action: 1 and 4.
-Both actions pay 1 and end the episode.  With α = 0.5 the update (q_learning.1) moves 3 halfway to
+Both actions pay 1 and end the episode.  With α = 0.5 the update (q_learning.1) moves 2 halfway to
 1, and 5 as well, in one line for both learners:
 
 >>> entry, flat = 2 * here + actions, tables.reshape(-1)
 >>> flat[entry] += 0.5 * (1 - flat[entry])
 >>> print(tables.tolist())
-[[1.0, 2.0], [0.0, 0.0], [3.0, 2.0], [0.0, 0.0]]
+[[3.0, 1.5], [0.0, 0.0], [3.0, 2.0], [0.0, 0.0]]
 
 Each learner has rows of its own, so that no entry is written twice in a step.
 
@@ -52,14 +55,14 @@ what is tried and with which luck (`exploration.who_explores`), and another one 
 *A row per action.*  NumPy finds the maximum of a few long rows faster than that of many short ones,
 so values (R, A) are turned into (A, R) before they are compared.
 
-**What it costs.**  A few learners do not fill the arrays.  Below some thirty of them the loop over
-lists in `q_learning` is sooner done, and a call takes whichever is faster.  There is a price for
+**What it costs.**  A few learners do not fill the arrays.  For fewer than some thirty the loop over
+lists in `q_learning` takes less time, and a call takes whichever is faster.  There is a price for
 the reader too: a step no longer looks like its equation.
 
-**Several tables.**  Double Q-learning has M = 2 tables for each learner.  All M·R·S rows are laid
-end to end, first the first tables of all learners.  `here` (R,) are the rows of the states in the
-table that each learner updates, and `here + across` those in its other table.  With one table
-`across` is None.
+**Two tables.**  A learner of double Q-learning has two.  All rows are laid end to end: the first
+tables of all learners, and then their second ones.  `here` are the rows of the states in the table
+that each learner updates, and `here + across` those in its other table.  With one table `across` is
+None.
 
 **Exercises.**  `from minirl.play.many_learners import *`
 1. Of three actions the first and the last are marked.  Which one does a luck of 0.6 take?
@@ -306,7 +309,7 @@ def one_of(marked, luck):
     triangle, order = _for_counting(len(marked))
     if np.count_nonzero(marked) > luck.size:
         # Marks are counted downwards.  The action sought is the number of rows above its mark, in
-        # which no more than luck · m marks have been met.
+        # which no more marks have been met than luck times their number.
         running = triangle @ marked
         return np.add.reduce(running <= luck * running[-1], dtype=int)
     return (order @ marked).astype(int)  # with one mark in each column, the number of its row

@@ -2,27 +2,24 @@
 
 *Part 3.  Previous: `many_learners`, a side road.  Next: `reinforce`.*
 
-Planning needs the tables of the world.  A learner that only plays sees one step at a time: in the
-state s the action a paid r and led to s'.  It moves one entry of its table towards what the step
-suggests,
+Planning needs the tables of the world.  A learner that only plays sees single steps: in the state s
+the action a paid r and led to s'.  It moves one entry of its table towards what that suggests,
 
     Q(s, a) ← Q(s, a) + α (r + γ V(s') − Q(s, a)),                                    (q_learning.1)
 
 by the share α of the difference.  V(s') is the value that it gives to the next state.  There is no
-γ V(s') where the step terminated the episode; a truncated episode keeps it.  *Q-learning* believes
+γ V(s') where the step terminated the episode; a truncated episode keeps it.  *Q-learning* supposes
 that the best action will be taken in s', whatever the learner does there,
 
     V(s') = max_b Q(s', b).                                                           (q_learning.4)
 
 **In numbers.**  A corridor has two cells, 0 and 1.  The step to the right out of cell 1 pays 1 and
 ends the episode.  Every other step pays 0, and to the left of cell 0 is a wall.  Let γ = ½, α = ½,
-and all values be 0.  The learner goes right from cell 1, then right from cell 0, and right again:
+and all values be 0.  One episode begins in cell 1 and the next in cell 0, and both go right:
 
-    (1, right) pays 1 and ends          Q(1, right) = 0 + ½ (1 − 0)         = ½
-    (0, right) pays 0, leads to 1       Q(0, right) = 0 + ½ (0 + ½ ½ − 0)   = ⅛
-    (1, right) pays 1 and ends          Q(1, right) = ½ + ½ (1 − ½)         = ¾
-
-In the second line V(1) is the larger of Q(1, left) = 0 and Q(1, right) = ½.
+    (1, right) pays 1 and ends          Q(1, right) = 0 + ½ (1 − 0)          = ½
+    (0, right) pays 0, leads to 1       Q(0, right) = 0 + ½ (0 + ½ · ½ − 0)  = ⅛
+    (1, right) pays 1 and ends          Q(1, right) = ½ + ½ (1 − ½)          = ¾
 
 >>> Q, right = np.zeros((2, 2)), 1
 >>> for s, r, after, terminated in (1, 1, 1, True), (0, 0, 1, False), (1, 1, 1, True):
@@ -33,9 +30,10 @@ In the second line V(1) is the larger of Q(1, left) = 0 and Q(1, right) = ½.
 0 0.125
 1 0.75
 
-So the reward travels backwards, one step per visit.  The best values are 1 and γ = ½ for right, and
-¼ for left, which wastes a step or two.  After 1,000 steps the learner of this chapter has them.
-The law lists, for each cell and action, (chance, next cell, reward, whether the episode ends):
+In the second line V(1) is the larger of Q(1, left) = 0 and Q(1, right) = ½.  So the reward travels
+backwards, one step per visit.  The best values are 1 and ½ for right, and ¼ for left, which wastes
+a step or two.  The learner of this chapter has them after 1,000 steps.  The law lists, for each
+cell and action, (chance, next cell, reward, whether the episode ends):
 
 >>> law = [[[(1, 0, 0, False)], [(1, 1, 0, False)]], [[(1, 0, 0, False)], [(1, 1, 1, True)]]]
 >>> world = TabularMDP.from_gymnasium(law, gamma=0.5)
@@ -48,56 +46,58 @@ The law lists, for each cell and action, (chance, next cell, reward, whether the
     E[r + γ V(s') − Q(s, a)] = r(s, a) + γ Σ_s' P(s'|s, a) max_b Q(s', b) − Q(s, a).  (q_learning.7)
 
 Bellman's equation (planning.1) says that this is 0 for the best values.  So an entry moves, on
-average, towards the right side of that equation.  All entries are at rest, on average, exactly
-where the equation holds for all of them, and only Q* satisfies it.  The tables r(s, a) and P are
-not needed, because each step is a sample of the right side.
+average, towards the right side of that equation, of which each step is a sample: the tables r(s, a)
+and P are not needed.  All entries are at rest, on average, exactly where the equation holds.  At
+γ < 1 only Q* solves it: a sweep brings two tables nearer by the factor γ, but two solutions would
+stay apart.  (At γ = 1 it takes more, as on the cliff, where walking for ever costs without bound.)
+That a learner arrives at this point of rest is another theorem, of Watkins and Dayan.
 
-**Four learners** differ in V(s').  Here π is the policy that explores (`exploration`).  The numbers
-are J on the cliff at γ = 1, of the greedy policy and of one that explores with a rate of 0.1:
+**Four learners** differ in V(s').  Here π explores in the learner's own table (exploration.1).  The
+numbers are J on the cliff at γ = 1, of the greedy policy and of π with a rate of 0.1:
 
                     V(s')                                       greedy  exploring
-    SARSA           Q(s', a'), a' ~ π(·|s'), then taken         −15     −20.7         (q_learning.2)
+    SARSA           Q(s', a'), a' being the next action         −15     −20.7         (q_learning.2)
     expected SARSA  Σ_b π(b|s') Q(s', b)                        −15     −20.7         (q_learning.3)
     Q-learning      max_b Q(s', b)                              −13     −50.8
     double          Q₂(s', argmax_b Q₁(s', b))                  −17     −24.5         (q_learning.5)
 
-*SARSA* is *on-policy*: with the mean under π in the place of the maximum, (q_learning.7) is 0 where
-Q is the value of the very policy that explores.  *Expected SARSA* rests there too, without the
-noise of a'.  Q-learning is *off-policy*: it learns about the greedy policy and plays another one.
+*On-policy* means: it learns the value of the policy that plays.  *SARSA* does.  It draws a' from
+π(·|s') before the update and takes it after.  With the mean under π in the place of the maximum,
+(q_learning.7) is 0 where Q is the value of π.  *Expected SARSA* rests there too, without the noise
+of a'.  Q-learning is *off-policy*: it learns about the greedy policy and plays another one.
 
+    · · · · · · · · · · · ·        · · · · · · · · · · · ·
     · · · · · · · · · · · ·        → → → → → → → → → → → ↓
-    · · · · · · · · · · · ·        ↑ · · · · · · · · · · ↓
     → → → → → → → → → → → ↓        ↑ · · · · · · · · · · ↓
     S C C C C C C C C C C G        S C C C C C C C C C C G
     Q-learning, 13 steps           SARSA, 15 steps
 
-Q-learning finds the shortest way, and falls off the edge while it explores.  SARSA knows that it
-will stumble.  The first three rows are exact, for the tables that are at rest.
+Q-learning finds the shortest way, and falls off the edge while it explores.  SARSA allows for its
+own stray steps.  Three rows are exact, of tables at rest with ties shared, and the last is a mean.
 
 **The maximum has a flaw.**  Two actions pay +1 or −1, each with ½, so both are worth 0.  Try each
-once.  The larger of the two results is −1 in one case of four, and 1 in three: ½ on average, and
-not 0.  *Double Q-learning* keeps two tables with separate luck.  Q₁ says which action is best and
-Q₂ what that is worth, here 0 on average.  A coin decides whether Q₁ is updated so, or Q₂ the other
-way round, and the learner acts on their mean.  Its values are rather too low: on the cliff Q₂ may
-know of a fall of which Q₁ does not.  Its row in the table is the mean of 20 learners after 20,000
-steps with α = ½, all of which still go round in 17 steps.
+once.  The larger result is −1 in one case of four and 1 in three: ½ on average.  *Double
+Q-learning* keeps two tables with separate luck.  Q₁ says which action is best and Q₂ what that is
+worth, here 0 on average.  A coin decides whether Q₁ is updated so, or Q₂ the other way round, and
+the learner acts on their mean.  Its values are rather too low: on the cliff Q₂ may know of a fall
+of which Q₁ does not.  After 20,000 steps with α = ½ all of 20 learners still go round in 17 steps.
 
 **The step size.**  In a deterministic world a constant α will do, except for SARSA, whose a' is
-random.  In a random one α has to shrink, but not too fast, and every entry has to be tried again
-and again.  With N[s, a] the number of updates of the entry, the present one included,
+random.  In a random one every entry has to be tried again and again, while α shrinks.  The sum of
+all its α must be infinite, to cover any distance, and that of α² finite, for the noise to fade.
+With N[s, a] the number of updates of the entry, the present one included,
 
-    α = learning_rate / N[s, a]^decay,   which converges for ½ < decay ≤ 1.           (q_learning.6)
+    α = learning_rate / N[s, a]^decay,   which does both for ½ < decay ≤ 1.           (q_learning.6)
 
 **Noise and bias.**  Learners with separate luck have tables Q* + bias + noise, and the noise is 0
-on average.  The mean of k tables has the same bias, and √k times as little noise.  On the slippery
-4x4 lake, at γ = 0.99 and from initial values of 1, the largest error of a table is 0.196 after
-30,000 steps, on average over 960 learners.  For means of 16 tables it is 0.187, and for means of
-256 it is 0.187 too: that is bias.  Of the single learners 69 in 100 are within 5 % of the optimum.
-The greedy policy of the mean of 16 was optimal in 60 of 60 trials after 25,000 steps, and from
-initial values of 0 in 3 of 60.
+on average.  The mean of k tables has the same bias, and 1/√k of the noise.  Let 960 learners take
+30,000 steps on the slippery 4x4 lake, at γ = 0.99, from values of 1.  The largest error of a table
+is 0.196 on average.  For their 60 means of 16 tables it is 0.187, and for three means of 256 too:
+that is bias.  It is what is left of the first values: on average all entries are too high, and too
+low from values of 0.  All of the 60 means act optimally, but only 18 of 60 from values of 0.
 
-**Without a law.**  An environment of Gymnasium is played as well (`environment`).  After 100,000
-episodes of blackjack a learner says that the game is worth −0.0488; by its law it is −0.0466.
+**Without a law.**  Environments of Gymnasium are played as well.  After 100,000 episodes of
+blackjack Q-learning says that the best policy is worth −0.0488; by the law it is −0.0466.
 
 **Exercises.**  `from minirl.play.q_learning import *`
 1. The largest of ten results, each of them +1 or −1 with ½: what is its mean?
@@ -234,12 +234,12 @@ def _learn(world, record, row_value, ahead, M, learning_rate, decay, exploration
 
 
 class Episodes(NamedTuple):
-    """M episodes that ended, terminated or truncated, in the order of runs and of time."""
+    """B episodes that ended, terminated or truncated, in the order of runs and of time."""
 
-    run: np.ndarray      # (M,) int, whose it was
-    number: np.ndarray   # (M,) int, its number within its run, from 0
-    rewards: np.ndarray  # (M,) float, undiscounted
-    lengths: np.ndarray  # (M,) int, steps
+    run: np.ndarray      # (B,) int, whose it was
+    number: np.ndarray   # (B,) int, its number within its run, from 0
+    rewards: np.ndarray  # (B,) float, undiscounted
+    lengths: np.ndarray  # (B,) int, steps
 
 
 class ValueLearning(NamedTuple):
