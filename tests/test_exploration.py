@@ -145,7 +145,7 @@ def test_a_greedy_learner_tries_everything_if_its_table_is_optimistic():
 
 
 def test_above_the_rewards_of_a_whole_life_every_step_lowers_what_is_tried():
-    """Rewards below 1 at γ = 0.9, and 20 at the start: a step is worth at most 1 + 0.9 · 20 = 19."""
+    """Rewards below 1 at γ = 0.9, from 20: a step is worth at most 1 + 0.9 · 20 = 19."""
     life = random_mdp(np.random.default_rng(3), 5, 3, 2, 0.9)
     life = replace(life, reward=np.random.default_rng(4).random((5, 3, 2)))
     record = learners(life, rng=range(20), initial_value=20.0)
