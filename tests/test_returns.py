@@ -102,8 +102,8 @@ def test_the_values_in_the_middle_cancel():
 
 
 def test_with_true_values_every_lambda_is_right_and_with_others_only_the_return_is():
-    """(returns.3) on average after each first action: A of (evaluation.3).  At λ = 1 a value that is
-    too low by 3 makes every A_t too high by 3, and at λ = 0 an error elsewhere counts as well."""
+    """(returns.3) on average after each first action: A of (evaluation.3).  At λ = 1 a value that
+    is too low by 3 makes every A_t too high by 3, and at λ = 0 an error elsewhere counts as well."""
     mdp = unroll(coin_game(gamma=0.5), 3)
     policy = np.full((3, 2), 0.5)
     V = evaluate(mdp, policy)

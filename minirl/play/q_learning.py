@@ -73,7 +73,7 @@ of a'.  Q-learning is *off-policy*: it learns about the greedy policy and plays 
     Q-learning, 13 steps           SARSA, 15 steps
 
 Q-learning finds the shortest way, and falls off the edge while it explores.  SARSA allows for its
-own stray steps.  Three rows are exact, of tables at rest with ties shared, and the last is a mean.
+own stray steps.  Three rows are exact, for tables at rest; π shares ties.  The last is a mean.
 
 **The maximum has a flaw.**  Two actions pay +1 or −1, each with ½, so both are worth 0.  Try each
 once.  The larger result is −1 in one case of four and 1 in three: ½ on average.  *Double
