@@ -103,14 +103,14 @@ def test_the_values_in_the_middle_cancel():
 
 def test_with_true_values_every_lambda_is_right_and_with_others_only_the_return_is():
     """(returns.3) on average after each first action: A of (evaluation.3).  At λ = 1 a value that
-    is too low by 3 makes every A_t too high by 3, and at λ = 0 an error elsewhere counts as well."""
+    is too low by 3 makes every A_t too high by 3; at λ = 0 an error elsewhere counts as well."""
     mdp = unroll(coin_game(gamma=0.5), 3)
     policy = np.full((3, 2), 0.5)
     V = evaluate(mdp, policy)
     expected, wrong = advantages(mdp, V)[0], V - [3, 0, 8]
 
     def means(values, weight):
-        """Of A_0 over all that may follow head and tail: a tail ends, and so does the third toss."""
+        """Of A_0 over what may follow head and tail: a tail ends, and so does the third toss."""
         found = []
         for first in ([1, 1, 1], [1, 1, 0], [1, 0], [0]):
             n = len(first)
