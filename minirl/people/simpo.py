@@ -52,7 +52,7 @@ In the example β σ(lead − m) = 2 σ(1.277) = 1.564.  What it multiplies is
 
 Each row of M sums to 1, so the wishes sum to 0.  A step that both strings take is wanted if it is a
 larger *share* of the chosen one.  The end is one step of every string.  So wherever the longer one
-was preferred, the end is to become rarer.  A step of gradient descent lowers it, in the row of b:
+was preferred, ends lose more than they gain.  A step of gradient descent does this to the row of b:
 
 >>> print(np.exp(log_softmax(logits - grad))[2].round(3))
 [0.401 0.346 0.253]
@@ -163,7 +163,7 @@ def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull):
 
     Examples
     --------
-    Two of three raters preferred action 1.  Without a margin its log-probability leads by
+    Two of three raters preferred action 1.  Without a lead its log-probability is larger by
     log 2 / β:
 
     >>> from minirl.people.pairs import choices
