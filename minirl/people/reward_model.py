@@ -65,13 +65,13 @@ r(s, a).  Along a string the sum telescopes to φ(end) − φ(start) = 0, and no
 
 So compare rewards string by string, less their mean, and not entry by entry.
 
-**Few pairs.**  Say that a step happened to occur in chosen strings only.  The larger its weight,
-the likelier the answers: it grows without end.  (`existence` finds such steps.)  A policy that
-maximises such a reward has no optimum, since repeating the step pays more than any KL costs.  A
-*pull* adds (pull/2B) Σ r² to L, so that large weights cost something too.  On the running example
-300 pairs without a pull make weights above 40, where the true ones lie between −0.861 and 0.139.
-With a pull of 2 there is an optimum again, but one that is worse than the reference.  The error,
-the standard deviation of learned less true reward over the strings of the reference, falls so:
+**Few pairs.**  A step may happen to occur in chosen strings only.  The larger its weight, the
+likelier the answers: it grows without end.  (`existence` finds such steps.)  For such a reward no
+policy is best, since repeating the step pays more than any KL costs.  A *pull* adds (pull/2B) Σ r²
+to L, so that large weights cost something.  On the running example 300 pairs without a pull make
+weights above 40, where the true ones lie between −0.861 and 0.139.  With a pull of 2 some policy is
+best again, but it is worse than the reference.  The error of the learned reward, which is the
+standard deviation of its difference from the true one over strings of the reference, falls so:
 
     pairs   1,000   5,000   20,000   80,000   320,000
     error   0.9     0.5     0.29     0.16     0.085
@@ -80,18 +80,19 @@ Four times the pairs halve the error only at the end.  Before, the pull and rare
 
 **Other answers.**  The same table can be fitted to them, with another `loss`.  A *ranking* y_1 ≻ …
 ≻ y_K is a sequence of choices (Plackett–Luce): the best of all, the best of the rest, and so on.
-Each choice is a softmax over the rewards R_k = R(y_k) of what is left.  K = 2 is (reward_model.1).
+With R_k = R(y_k), each choice is a softmax over what is left.  K = 2 is (reward_model.1).
 
     L = −(1/prompts) Σ_prompts Σ_k [R_k − log Σ_{j ≥ k} e^{R_j}]                    (reward_model.4)
 
-A *label* between 0 and 1 says whether one string is good, or how likely, and a *score* how many
-points it gets.  These two know the constant: a weight on every end adds it to all strings.
+(The bracket has the derivative 1{j = k} − softmax_j in R_j.)  A *label* from 0 to 1 says whether
+one string is good, or how likely, and a *score* how many points it gets.  These two know the
+constant: a weight on every end adds it to all strings.
 
     L = −(1/B) Σ_i [label_i log σ(R_i) + (1 − label_i) log σ(−R_i)]                 (reward_model.5)
     L = (1/2B) Σ_i (R_i − score_i)²                                                 (reward_model.6)
 
-What has no derivative, such as a rank, an accuracy or a program's "yes", is not fit for a loss.  As
-a reward it is, since a policy gradient only asks how large a reward was.
+What has no derivative, such as a rank, an accuracy or a program's "yes", makes no loss.  It makes a
+reward, since a policy gradient only asks how large a reward was.
 
 *Weights, leads, smoothing.*  Pairs may have weights w_i.  InstructGPT gives each of the K(K − 1)/2
 pairs of a prompt 2/(K(K − 1)), so that no prompt outvotes another.  Where the rater was sure, Llama
@@ -116,8 +117,7 @@ from functools import partial`
 
 Read next: `rlhf`, which maximises such a reward.  `calibration` asks how good it is.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, eq. 1; Bradley and Terry 1952; Plackett
-1975; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, eq. 2, for the lead; Ng et al. 1999 on
-potentials.
+1975; Touvron et al. 2023, arXiv:2307.09288, eq. 2, for the lead; Ng et al. 1999 on potentials.
 """
 
 from numbers import Real

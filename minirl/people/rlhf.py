@@ -44,12 +44,11 @@ the gradient of the bracket, −β ∇log π(y), is −β ∇π(y), which sums t
 
 So `rlhf` is `ppo` on these rewards: with the true reward it reaches 99.9 % of what there is to gain
 on the running example.  A table r(s, a) pays step by step (`step_rewards`).  A reward model that
-reads whole strings pays once, on the last step (`string_rewards`).  So does any other judge of
-strings, which needs no derivative: a program that checks them (a *verifier*), a rank, an accuracy
-(`scored_rewards`).  The sum is the same and so is the optimum, but the way is harder.  The critic
-sees only the last letter, cannot know what the string has earned so far, and misjudges: with λ =
-0.95 PPO stops near 97 %, with λ = 1 near 99 %.  What cannot be scored is masked; a reward of zero
-would be a verdict.
+reads whole strings pays once, on the last step (`string_rewards`).  So does any other judge, which
+needs no derivative: a program that checks strings (a *verifier*), a rank (`scored_rewards`).  The
+sum is the same and so is the optimum, but the way is harder.  The critic sees only the last letter,
+cannot know what the string has earned so far, and errs: with λ = 0.95 PPO stops near 97 %, with
+λ = 1 near 99 %.  What cannot be scored is masked, since a reward of zero would be a verdict.
 
 **What imitation cannot find.**  A policy fitted to the words of the corpus has J = −0.5355.  More
 such words do not help.  The best policy has 0.1489.  RLHF finds what no demonstration shows, since
@@ -73,11 +72,11 @@ comes to a target (`adaptive_rlhf`): after a batch of B strings
 
     β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · B/kl_horizon),                             (rlhf.3)
 
-so that β may change by a fifth in `kl_horizon` strings.  (That is the code of Ziegler et al.; their
-paper has a constant of 0.1 in the place of B/kl_horizon.)
+so that β may change by a fifth in `kl_horizon` strings.  What comes out is the optimum for the β at
+which it comes to rest.  (The code of Ziegler et al. has B/kl_horizon, their paper a constant, 0.1.)
 
 **Strings without an end.**  A string that was cut may cost a penalty, often the only thing that
-teaches a policy to end.  DAPO warns before, over the last `soft` steps (`length_penalty`):
+teaches a policy to end.  DAPO warns before.  Its `length_penalty`, to be added to a score, is
 
     penalty(y) = 0                            if |y| ≤ longest − soft,
                  (longest − soft − |y|)/soft  up to |y| = longest,
