@@ -1,34 +1,99 @@
-"""Small worlds of Sutton and Barto that have a law but no map.
+"""What is there to learn in worlds that have a law but no map?
 
-*Blackjack* (example 5.1).  The state is (sum, dealer's card, usable ace), with the numbers that the
-observations of Gymnasium's Blackjack get in `environment`: 22·sum + 2·card + ace.  Action 0 sticks
-and action 1 hits.  Cards are drawn with replacement, and each of 2 to 9 and the ace (1) is a
-quarter as likely as 10.  An ace counts 11 as long as the sum does not exceed 21; then it is usable.
-The dealer hits below 17.  A sum above 21 loses 1 at once; otherwise the larger sum wins 1.  The
-rules are those of Gymnasium's default, under which a natural is a sum of 21 like any other.
+*Worlds to draw, after `planning`.  Previous: `maps`.  Next: `draw`.*
 
-*The gambler* (example 4.3) stakes some of his capital on each toss of a coin.  Heads pays the stake
-and tails takes it; he stops at nothing or at 100, which alone pays 1.  So his value is the
-probability of winning.  The state is the capital.  Action a stakes a + 1, but no more than he has
-or needs.
+Four small worlds of Sutton and Barto have no cells.  Each is a `TabularMDP` all the same, and
+policy iteration solves it.  For each of them this chapter says what a state and an action are, and
+what the best policy knows.
 
-*Car rental* (example 4.2, Jack's).  Two places hold up to 20 cars each; the state is 21·n₁ + n₂,
-the cars in the evening.  Up to five are moved overnight, for 2 each: action a moves a − 5 from the
-first place to the second, or as many as there are.  Then customers rent, 10 a car, and bring cars
-back, which can be rented the day after.  Numbers are Poisson, with means 3 and 4 for renting, 3 and
-2 for bringing back; cars beyond 20 disappear.  The reward of a day is its mean, given what was
-moved: planning needs no more.  It never ends; gamma is 0.9 in the book.
+**The gambler** stakes some of his capital on each toss of a coin.  Heads pays the stake and tails
+takes it.  He stops at nothing or at his goal, which alone pays 1.  So his value is the probability
+of winning.  The state s is the capital.  The action a stakes a + 1, but no more than he has or
+needs.  Bellman's equation for the best policy (planning.1) is
 
-*Maximisation bias* (example 6.7, figure 6.5).  From A one may go right, which ends with nothing, or
-left to B, where every one of ten actions ends with a reward of mean −0.1 and variance 1.  Left is
-wrong, but after a few lucky rewards in B its largest estimate looks good: Q-learning goes left far
-too often, and double Q-learning much less.  A table has equally many actions in every state, so
-five of A's ten go left and five go right.  And a table has finitely many outcomes: the normal
-distribution of the book is replaced by twenty equally likely values at its quantiles, with the same
-mean and variance.
+    V(s) = max_a [heads · V(s + stake) + (1 − heads) · V(s − stake)],
 
-Read first: `minirl.kernel.mdp`.  Read next: `draw`.
-Source: Sutton and Barto, 2nd edition, chapters 4.3, 4.4, 5.1 and 6.7.
+with `heads` the probability of heads, and with 0 and 1 in the places of V at nothing and at the
+goal.  Let the goal be 4 and heads = 0.4.  From 2 he may stake everything, and wins with 0.4.  From
+1 he must win twice in a row: first to 2, and then again.  From 3 one win will do, and a loss leads
+to 2:
+
+    V(2) = 0.4        V(1) = 0.4 · 0.4 = 0.16        V(3) = 0.4 + 0.6 · 0.4 = 0.64
+
+>>> from minirl.exact.planning import policy_iteration
+>>> best = policy_iteration(gambler(goal=4))
+>>> print(best.values[1:4], best.policy[2])  # from 2 he stakes 2, the second action
+[0.16 0.4  0.64] [0. 1.]
+
+The coin is against him, so the best policy is bold: few tosses give the coin few chances to take
+its share.  With the goal of 100 in the book the values at 25, 50 and 75 are the same three numbers.
+
+**Blackjack.**  The state is (sum, dealer's card, usable ace).  It has the number that the
+observations of Gymnasium's Blackjack get in `environment`, 22 · sum + 2 · card + ace.  Action 0
+sticks and action 1 hits, that is, takes a card.  Cards are drawn with replacement.  Each of 2 to 9
+and the ace (1) has the chance 1/13, and 10 has 4/13, since three pictures count 10 as well.  An ace
+counts 11 as long as the sum does not exceed 21; then it is *usable*.  A sum above 21 loses 1 at
+once.  After sticking, the dealer hits below 17, and the larger sum wins 1.  A natural is a sum of
+21 like any other, as in Gymnasium's default.
+
+From a sum of 20 without an ace a hit is safe only if it is an ace.  Then it makes 21; every other
+card loses.  So hit has the mean −12/13 plus 1/13 of the value of 21.  The two action values against
+a 10 are
+
+>>> best = policy_iteration(blackjack())
+>>> print(best.action_values[22 * 20 + 2 * 10].round(4))  # stick, hit
+[ 0.435  -0.8547]
+
+The game is worth −0.0466 to the best policy.  The player loses slightly more often than the dealer,
+because a sum above 21 loses at once even if the dealer would have exceeded it too.
+
+**Car rental** (Jack's).  Two places hold up to `most` cars each.  With n₁ and n₂ cars in the
+evening, the state is (most + 1) · n₁ + n₂.  Up to five cars are moved overnight, for 2 each: action
+a moves a − 5 from the first place to the second, or as many as there are.  Then customers rent, for
+10 per car, and bring cars back, which can be rented on the day after.  The numbers are Poisson: n
+customers come with the probability e^−mean · meanⁿ/n!.  The means are 3 and 4 for renting, and 3
+and 2 for bringing back.  Cars beyond `most` disappear.  Nothing ever ends, and γ is 0.9 in the
+book.  The reward of a day is its mean, given what was moved, since planning needs no more.
+
+Let one car stand at the first place and none at the second, and move nothing.  The car is rented
+unless no customer comes, which has the chance e⁻³.  So the day earns 10 (1 − e⁻³):
+
+>>> day = car_rental(most=5).mean_reward[6 * 1 + 0, 5]
+>>> print(round(float(day), 4), round(10 * (1 - np.exp(-3)), 4))
+9.5021 9.5021
+
+**Maximisation bias.**  From A one may go right, which ends with nothing, or left to B.  There each
+of ten actions ends with a random reward of mean −0.1 and variance 1:
+
+    nothing, ends <── right ── A ── left ──> B ── any of ten actions ──> −0.1 on average, ends
+
+Left is wrong, and planning knows it.  A learner that has tried each action in B once sees ten
+rewards.  Their mean is about −0.1, but the largest of them is far above 0.  If the learner takes it
+for the value of B, it goes left.  Part 3 shows it in `q_learning`, with a remedy.  A table has
+finitely many outcomes.  So the normal distribution of the book is replaced by twenty equally likely
+values at its quantiles, with the same mean and variance.  With the values in ascending order, the
+largest of ten is at most the k-th with the probability (k/20)¹⁰.  Differences of these are the
+chances of each value:
+
+>>> values, k = np.sort(maximisation_bias().reward[1, 0]), np.arange(1, 21)
+>>> print(values.mean().round(4), values.var().round(4))
+-0.1 1.0
+>>> print((values @ ((k / 20)**10 - ((k - 1) / 20)**10)).round(4))
+1.4171
+
+A table has equally many actions in every state.  So five of A's ten go left, and five go right.
+
+**Exercises.**  `from gridworld.classics import *; from minirl.exact.planning import *`
+1. The coin shows heads with 0.6.  How likely does the best gambler reach 100 from 1, and from 10?
+       policy_iteration(gambler(heads=0.6)).values[[1, 10]].round(4)
+2. A sum of 16 without an ace, and the dealer shows a 10.  What are sticking and hitting worth?
+       policy_iteration(blackjack()).action_values[22 * 16 + 2 * 10].round(4)
+3. Both places hold up to five cars.  Five stand at the first one, none at the second.  How many are
+   moved overnight?
+       policy_iteration(car_rental(most=5)).policy[6 * 5 + 0].argmax().item() - 5
+
+Read next: `draw`, which shows worlds as text.
+Source: Sutton and Barto, 2nd edition, examples 4.2, 4.3, 5.1 and 6.7, figure 6.5.
 """
 
 import numpy as np

@@ -1,11 +1,70 @@
-"""Drawing a world as text: arrows for a policy, numbers for values, counts for visits.
+"""How does one see a policy, values or visits in a terminal?
 
-A drawing has one word per cell and fits into 80 columns where its map allows it: numbers give up
-decimals, arrows all but the first of equal moves, and then words the spaces between them.  `show`
-prints a drawing, in colour if it goes to a terminal, and with < v > ^ where arrows cannot be shown;
-everything else returns plain text.
+*Worlds to draw, after `evaluation`.  Previous: `classics`.  Next: `figures`.*
 
-Read first: `world`.  Read next: `figures`, for pictures.
+The tables of a world have a row per state.  A reader wants them where the cells are.  A drawing has
+a word per cell, in columns of one width: arrows for a policy, numbers for values, counts for
+visits.
+
+**In numbers.**  A walker on the slippery 4x4 lake chooses its moves at random, at γ = 0.99.  Its
+values solve Bellman's equation (evaluation.1), and its visits solve (evaluation.2):
+
+>>> from gridworld.maps import frozen_lake
+>>> from minirl.exact.evaluation import evaluate, occupancy
+>>> lake, fair = frozen_lake().mdp(gamma=0.99), np.full((16, 4), 1 / 4)
+>>> show(side_by_side({"the map": map_text(frozen_lake()),
+...                    "values": values_text(frozen_lake(), evaluate(lake, fair)),
+...                    "visits": visits_text(frozen_lake(), occupancy(lake, fair))}))
+the map    values                 visits
+S F F F    0.01 0.01 0.02 0.01    3.15 1.21 0.54 0.26
+F H F H    0.01    H 0.04    H    1.18    H 0.15    H
+F F F H    0.03 0.08 0.14    H    0.44 0.15 0.09    H
+H F F G       H 0.17 0.43    G       H 0.06 0.05    G
+
+The value of the start is J, 0.0124 as in chapter 0, and here it has two decimals.  The two tables
+tell two stories: values grow towards the goal, and visits towards the start.  The walker is at the
+start 3.15 times on average, since a move off the map stays put.  Few walks come near the goal
+before a hole ends them.
+
+**What is drawn.**  Goals, holes, cliffs and walls stand for themselves, whatever their numbers are.
+NaN, the value of a cell that no episode reaches, is a dot.  A policy has an arrow for each of its
+likeliest moves:
+
+>>> from gridworld.world import GridWorld, parse
+>>> row = GridWorld(parse("SFG"))
+>>> show(policy_text(row, np.array([[0, 0, 1, 0], [0, 0.5, 0.5, 0], [1, 0, 0, 0]])))
+ → ↓→  G
+
+Only the largest of a row counts.  So the table may hold probabilities, logits, action values, or a
+mask of the best actions.
+
+**80 columns** are enough where the map allows it.  A drawing is as wide as its words and the spaces
+between them.  When that is more than 80, the words become shorter:
+
+    values     two decimals, then one, then none
+    visits     whole numbers, then thousands (k), then millions (M)
+    a policy   all the arrows of a cell, then the first one
+
+A map may still be too wide.  Then the spaces between the words are given up too.
+
+**On a terminal** `show` prints a drawing in colour: goals green, holes blue, cliffs red, walls dim.
+It does so only where the text goes to a terminal, and only if the variable NO_COLOR of the
+environment is not set.  Where the encoding has no arrows they become < v > ^.  All other functions
+return plain text.
+
+**Exercises.**  `from gridworld.draw import *; from gridworld.maps import *`
+1. A policy is undecided in every cell of a corridor of five.  What is drawn?
+       print(policy_text(random_walk(), np.full((7, 4), 0.25)))
+2. A walker moves at random on the cliff, at γ = 1.  How often is it on the start?
+       from minirl.exact.evaluation import occupancy
+       visits = occupancy(cliff_walk().mdp(gamma=1.0), np.full((48, 4), 0.25))
+       print(visits_text(cliff_walk(), visits.round()))
+3. A row of 28 cells has the value 0.126 everywhere.  Which numbers stand in its first three cells?
+       from gridworld.world import GridWorld, parse
+       wide = GridWorld(parse("S" + 26 * "F" + "G"))
+       values_text(wide, np.full(28, 0.126)).split()[:3]
+
+Read next: `figures`, which makes pictures of the same.
 """
 
 import os

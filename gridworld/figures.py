@@ -1,9 +1,70 @@
-"""Pictures of a world, with matplotlib (the extra `plot`): heat maps with arrows, learning curves.
+"""How does one see at a glance what has been learned, and how fast?
 
-A function returns a `matplotlib.figure.Figure`, which you save or show; nothing is kept in global
-state.  Without matplotlib the import fails with a sentence that says what to install.
+*Worlds to draw, after `q_learning`.  Previous: `draw`.  Next: `gymnasium`.*
 
-Read first: `draw`, which needs no extra.
+Two pictures answer.  A *heat map* shows the values of all cells as colours, and a policy as arrows.
+A *learning curve* shows J of the policies that a trainer went through.  Both need matplotlib, the
+extra `plot`.  Without it the import fails with a sentence that says what to install.  A function
+returns a `matplotlib.figure.Figure`, which one saves or shows.  Nothing is kept in global state.
+
+**A heat map in numbers.**  A corridor has a start, a free cell and a goal that pays 1.  At γ = 0.9
+the best values are 0.9 and 1, since the reward waits for one step more from the start.  A Q-learner
+finds them, and its largest values are what is drawn:
+
+>>> from gridworld.world import GridWorld, parse
+>>> from minirl.play.q_learning import learners, q_learning
+>>> corridor = GridWorld(parse("SFG"))
+>>> world = corridor.mdp(gamma=0.9)
+>>> Q = next(q_learning(world, learners(world, rng=0), decay=0.0)).Q[0]
+>>> figure = heat_map(corridor, Q.max(axis=1), policy=np.eye(4)[Q.argmax(axis=1)])
+>>> print([text.get_text() for text in figure.axes[0].texts if text.get_text()])
+['0.90', '1.00', 'G']
+
+    ┌───────┬───────┬───────┐
+    │   →   │   →   │   G   │      The colours go from the least of the values drawn, light, to the
+    │  0.90 │  1.00 │       │      largest one, dark.  Goals, holes, cliffs and walls stay grey.
+    └───────┴───────┴───────┘
+
+An arrow is as long as its move is likely, so that an undecided policy has several short ones.  The
+scale of colours belongs to one picture.  Two pictures of different values can look the same, and
+only their numbers tell them apart.
+
+**A learning curve in numbers.**  A curve could be drawn from returns that were sampled.  Then it
+would be noisy, and luck would look like skill.  Here J is exact, by (evaluation.2), and a dashed
+line is the optimum J* of policy iteration.  The distance between the two is the gap of `scorecard`,
+and no curve ever crosses the line.  In the coin game at γ = 0.9 the best policy shows head for ever
+and earns 1/(1 − 0.9) = 10.  A policy of equal logits shows head with ½.  It earns J = ½ (1 + 0.9
+J), so that J = 0.5/0.55:
+
+>>> from minirl.kernel.mdp import coin_game
+>>> from minirl.play.training import start
+>>> figure = training_curve(coin_game(gamma=0.9), [start(coin_game(), rng=0)])
+>>> for line in figure.axes[0].lines:
+...     print(line.get_label(), round(float(line.get_ydata()[0]), 4))
+policy 0.9091
+optimum 10.0
+
+A record needs an iteration and a policy.  The trainers of policies, from `reinforce` on, yield such
+records.
+
+**What a picture hides.**  A single bad policy can squeeze everything else: on the cliff a policy
+that moves at random earns thousands of times less than the optimum of −13.  On that scale −15 and
+−13 look equal.
+
+**Exercises.**  `from gridworld.maps import *; from minirl.exact.scorecard import *`
+1. How low does the curve of the cliff begin, at γ = 1, if the first policy moves at random?
+       cliff = cliff_walk().mdp(gamma=1.0)
+       round(objective(cliff, np.full(cliff.shape, 1 / 4)))
+2. The dashed lines of the slippery lakes, 4x4 and 8x8, at γ = 0.99: which of the two is higher?
+       from minirl.exact.planning import policy_iteration
+       lakes = [frozen_lake(text).mdp(gamma=0.99) for text in (LAKE_4X4, LAKE_8X8)]
+       [round(policy_iteration(lake).objective, 4) for lake in lakes]
+3. The same at γ = 1.  Which one now?
+       from minirl.exact.planning import policy_iteration
+       lakes = [frozen_lake(text).mdp(gamma=1.0) for text in (LAKE_4X4, LAKE_8X8)]
+       [round(policy_iteration(lake).objective, 4) for lake in lakes]
+
+Read next: `gymnasium`, where other programs play these worlds.
 """
 
 import os

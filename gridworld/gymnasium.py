@@ -1,23 +1,76 @@
-"""Our worlds as Gymnasium environments (the extra `gym`).
+"""How does another program play our worlds, and how do we play its?
 
-`import gridworld.gymnasium` registers `minirl/GridWorld-v0`, so that
+*Worlds to draw, after `environment`.  Previous: `figures`.*
+
+Gymnasium is a library of environments (`environment`), and many programs learn from whatever speaks
+its language.  This module makes an environment of each of our worlds.  It needs the extra `gym`;
+without it the import fails with a sentence that says what to install.
+
+    reset()        ──> (state, info)                              begins an episode
+    step(action)   ──> (state, reward, terminated, truncated, info)
+    P[s][a]        ──> [(probability, next state, reward, terminated), …], the law
+
+**In numbers.**  A walker stands on the start of the cliff, cell 36 of 48.  It goes up, to cell 36 −
+12 = 24.  Then it goes right and down.  That is a step over the edge: it costs 100, and leads back
+to the start.
+
+>>> env = WorldEnv(maps.cliff_walk())
+>>> state, info = env.reset(seed=0)
+>>> print(state, [env.step(action)[:3] for action in (0, 1, 2)])
+36 [(24, -1.0, False), (25, -1.0, False), (36, -100.0, False)]
+
+Any `GridWorld` becomes an environment by `WorldEnv(world)`, and so does any `TabularMDP`.  Two
+things are told in `info`.  `prob` is the chance of the start, or of the outcome that came.
+`action_mask` is 1 for each action that is available in the present state, and 0 for the others.
+
+**By name.**  `import gridworld.gymnasium` registers `minirl/GridWorld-v0`, so that
 
     gymnasium.make("minirl/GridWorld-v0")                       the slippery 4x4 lake
     gymnasium.make("minirl/GridWorld-v0", map_name="8x8", is_slippery=False)
     gymnasium.make("minirl/GridWorld-v0", desc=["SFF", "FHG"])  a lake of your own
     gymnasium.make("minirl/GridWorld-v0", map_name=None)        a random lake
     gymnasium.make("minirl/GridWorld-v0", map_name="cliff")     or windy, four_rooms, …
-    gymnasium.make_vec("minirl/GridWorld-v0", num_envs=8)
+    gymnasium.make_vec("minirl/GridWorld-v0", num_envs=8)       eight of them at once
 
-work as for Gymnasium's own FrozenLake, with its names.  As there, an episode is truncated after 100
-steps unless `max_episode_steps` says otherwise; the time limit is Gymnasium's, not the world's.
-`env.unwrapped.P` is the law, P[s][a] = [(probability, next state, reward, terminated), …].
+work as for Gymnasium's own FrozenLake, with its names.
 
-Any `GridWorld` at all becomes an environment by `WorldEnv(world)`, and any `TabularMDP` too.  There
-are two ways back.  `TabularMDP.from_gymnasium` takes the law of an environment that has one, and
-`environment.Environment` lets Q-learning and its relatives play one that has none.
+**Cut or ended?**  As there, an episode is truncated after 100 steps unless `max_episode_steps` says
+otherwise.  The time limit is Gymnasium's and not the world's: `step` of the world itself never
+truncates.  A truncated episode would have gone on, so a learner must not take its last state for an
+end.
 
-Read first: `maps`.
+>>> env = gymnasium.make("minirl/GridWorld-v0", desc=["SFG"], is_slippery=False,
+...                      max_episode_steps=1)
+>>> state, info = env.reset(seed=0)
+>>> print(env.step(2)[:4])  # one step to the right: cut, and not ended
+(1, 0.0, False, True)
+
+**The way back.**  There are two.  `TabularMDP.from_gymnasium` takes the law of an environment that
+has one:
+
+>>> from minirl.kernel.mdp import TabularMDP
+>>> lake = gymnasium.make("minirl/GridWorld-v0").unwrapped
+>>> print(TabularMDP.from_gymnasium(lake.P, lake.initial_state_distrib, gamma=0.99).shape)
+(16, 4)
+
+`environment.Environment` lets Q-learning and its relatives play an environment that has none.
+
+**Exercises.**  `from gridworld.gymnasium import *`
+1. The ice leads three ways.  How many outcomes has left from the start, and how many from a hole?
+       lake = gymnasium.make("minirl/GridWorld-v0").unwrapped
+       len(lake.P[0][0]), len(lake.P[5][0])
+2. The walker of a world without a wrapper moves left from the start of the lake, 1,000 times, where
+   nothing slips.  Is the episode truncated?
+       env = WorldEnv(maps.frozen_lake(slippery=False))
+       state, info = env.reset(seed=0)
+       any(env.step(0)[3] for _ in range(1000))
+3. The same with the registered lake, and its first 100 steps.
+       env = gymnasium.make("minirl/GridWorld-v0", is_slippery=False)
+       state, info = env.reset(seed=0)
+       [env.step(0)[3] for _ in range(100)].index(True)
+
+Read next: `q_learning`, which plays an environment without its law.
+Source: the documentation of Gymnasium; its FrozenLake for the names.
 """
 
 import numpy as np

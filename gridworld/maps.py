@@ -1,32 +1,113 @@
-"""The maps of the literature, with their rules.
+"""Which maps does everybody use, and what is there to see on them?
 
-*The frozen lake.*  A walker crosses a lake from S to G and must not fall into a hole.  Reaching the
-goal pays 1, everything else 0.  On slippery ice a move goes where it was meant to with probability
-1/3 only, and to one of its sides otherwise; then the best policy often walks into the edge of the
-map, so as to slip along it.  It is the FrozenLake of Gymnasium.
+*Worlds to draw, after `mdp`.  Previous: `world`.  Next: `classics`.*
 
-*The cliff.*  Every step costs 1.  The shortest way runs along a cliff; a step over the edge costs
-100 and leads back to the start, but does not end the episode.  It is example 6.6 of Sutton and
-Barto, and the CliffWalking of Gymnasium.
+Here are the maps of the literature with their rules, a function for each.  Their best policies are
+known, so that a learner can be judged by them.  Part 2 computes these policies.
 
-*Teleports.*  In examples 3.5 and 3.8 of Sutton and Barto nothing ever ends.  Every move from A pays
-10 and leads to a, every move from B pays 5 and leads to b, and a move off the map costs 1.
+**The frozen lake.**  A walker crosses from S to G and must not fall into a hole.  Reaching the goal
+pays 1, and everything else 0.  On slippery ice a move goes where it was meant to with the chance
+1/3, and to each of its sides with 1/3.
 
-*Corners.*  In their example 4.1 every step costs 1 until one of two corners is reached.
+    S F F F      0  1  2  3      left from 4:   up to 0, stays in 4, down to 8
+    F H F H      4  5  6  7      right from 4:  up to 0, to the hole 5, down to 8
+    F F F H      8  9 10 11
+    H F F G     12 13 14 15
 
-*The windy grid.*  In their example 6.5 every step costs 1, and in the middle the wind blows
-upwards.  The shortest way takes 15 steps.
+Cell 4 lies beside the hole 5.  Left from there is a move into the edge of the map.  It is the only
+one of the four moves that never slips into the hole.  These are the chances that a move from cell 4
+ends the episode:
 
-*Four rooms*, joined by doorways, are a test of learning over a long way without reward.  A move
-succeeds with probability 2/3, and goes in any other direction otherwise.  The map is that of
-Sutton, Precup and Singh; the goal is the doorway on the right.
+>>> lake = frozen_lake().mdp(gamma=1.0)
+>>> print((lake.prob * lake.terminated).sum(axis=2)[4].round(4))  # left, down, right, up
+[0.     0.3333 0.3333 0.3333]
 
-*The random walk* of their example 6.2 is a corridor of five cells, read from left to right: a hole
-on the left pays 0, a goal on the right pays 1, and the walker starts in the middle.
+So the best policy walks into the edge, and lets the ice carry it along.  Without a limit of time it
+reaches the goal of the 4x4 lake 14 times in 17, and that of the 8x8 lake surely.  Within 100 steps
+the best policy of the 4x4 lake arrives with the probability 0.7442.  The lakes are those of
+FrozenLake in Gymnasium, a library of worlds.
 
-Read first: `world`.  Read next: `classics`, `draw`.
-Source: the map files of Gymnasium; Sutton and Barto, 2nd edition; Sutton, Precup and Singh 1999,
-"Between MDPs and semi-MDPs", figure 2.
+**The cliff.**  Every step costs 1.  A step over the edge costs 100 and leads back to the start, but
+does not end the episode.  The shortest way takes 13 steps along the edge.
+
+    F F F F F F F F F F F F
+    F F F F F F F F F F F F
+    F F F F F F F F F F F F
+    S C C C C C C C C C C G
+
+**The windy grid.**  Every step costs 1, and in the middle the wind blows upwards.  The numbers
+below the columns say how strongly.  Without wind 7 steps would do.  With it the shortest way takes
+15.  It passes above the goal and comes back to it from the right.
+
+    F F F F F F F F F F
+    F F F F F F F F F F
+    F F F F F F F F F F
+    S F F F F F F G F F
+    F F F F F F F F F F
+    F F F F F F F F F F
+    F F F F F F F F F F
+    0 0 0 1 1 1 2 2 1 0
+
+**Teleports.**  Nothing ever ends.  Every move from A pays 10 and leads to a, every move from B pays
+5 and leads to b, and a move off the map costs 1.  B pays less, but b is nearer.
+
+    S A S B S      From A the teleport leads down to a, and four moves lead back up.
+    S S S S S      So whoever walks this circle earns 10 at the times 0, 5, 10, …
+    S S S b S
+    S S S S S          10 + γ⁵ 10 + γ¹⁰ 10 + … = 10/(1 − γ⁵)
+    S a S S S
+
+That is the best return from A.  At γ = 0.9 it is
+
+>>> print(round(10 / (1 - 0.9**5), 4))
+24.4194
+
+**Corners.**  Every step costs 1 until one of two corners is reached, and an episode starts in any
+other cell.  A walker that moves at random needs 14 steps on average if it starts beside a goal.
+From the corners without a goal it needs 22.
+
+    G S S S
+    S S S S
+    S S S S
+    S S S G
+
+**Four rooms**, joined by doorways, are a test of learning over a long way without a reward.  A move
+succeeds with the probability 2/3, and goes in each of the other directions with 1/9.  The goal is
+the doorway on the right, and pays 1.  Where no move slips it is 14 steps away.
+
+    # # # # # # # # # # # # #
+    # S F F F F # F F F F F #
+    # F F F F F # F F F F F #
+    # F F F F F F F F F F F #
+    # F F F F F # F F F F F #
+    # F F F F F # F F F F F #
+    # # F # # # # F F F F F #
+    # F F F F F # # # G # # #
+    # F F F F F # F F F F F #
+    # F F F F F # F F F F F #
+    # F F F F F F F F F F F #
+    # F F F F F # F F F F F #
+    # # # # # # # # # # # # #
+
+**The random walk** is a corridor, `H F F S F F G`.  The hole on the left pays 0, the goal on the
+right pays 1, and a fair coin decides between left and right.  The chance to end on the right is 0
+in the hole and 1 in the goal.  In each cell between them it is the mean of the chances of the two
+neighbours.  So it rises evenly, by 1/6 per cell: 1/6, 2/6, 3/6, 4/6, 5/6.
+
+**Exercises.**  `from gridworld.maps import *`
+1. The goal of the slippery 4x4 lake lies right of cell 14.  How likely does each move from 14 reach
+   it: left, down, right, up?
+       frozen_lake().mdp(gamma=1.0).mean_reward[14].round(4)
+2. In the windy grid the walker stands left of the goal, in cell 36, and moves right.  Where is it
+   then, and is the episode over?
+       windy = windy_grid().mdp(gamma=1.0)
+       windy.next_state[36, 2].tolist(), windy.terminated[36, 2].tolist()
+3. Cells 0 and 1 of the teleports lie in the top row, and 1 is A.  What does a move up pay there?
+       teleports().mdp(gamma=0.9).reward[[0, 1], 3].ravel()
+
+Read next: `classics`, worlds that have no map.
+Source: the map files of Gymnasium; Sutton and Barto, 2nd edition, examples 3.5, 3.8, 4.1, 6.2, 6.5
+and 6.6; Sutton, Precup and Singh 1999, "Between MDPs and semi-MDPs", figure 2.
 """
 
 from gridworld.world import OTHERS, GridWorld, parse

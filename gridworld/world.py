@@ -1,38 +1,96 @@
-"""A gridworld: a map in ASCII, and the rules that make it a `TabularMDP`.
+"""How does a map become a world?
 
-A map is a rectangle of cells, one character each:
+*Worlds to draw, after `mdp`.  Next: `maps`.*
+
+The small lake of `mdp` has four states and two actions, and its four arrays hold 64 numbers.
+Nobody wants to write those of a larger world by hand.  This chapter draws a world as a *map*, a
+rectangle of cells with one character each, and adds a few rules.  `GridWorld.mdp` makes the arrays.
 
     S  a start, otherwise a free cell      F  a free cell       #  a wall: a move into it stays put
     G  a goal: entering it ends            H  a hole: entering it ends
     C  a cliff: entering it puts the walker back on the start, and the episode goes on
     A  a teleport: every move made on it leads to the cell a, and from B to b
 
-and digits, which are free cells that pay that number on entering.  A line with spaces in it is read
-as words instead, so that a cell may also hold a number such as -2.5.
+A digit is a free cell that pays that number on entering.  A line with spaces in it is read as words
+instead.  So a cell may also hold a number such as `-2.5`.
 
-Cells are numbered row by row from 0, and that number is the state.  There are four moves.  A move
-off the map stays put, like one into a wall.  Four rules complete a world.
+**In numbers.**  Cells are numbered row by row from 0, and that number is the state.  Here is a
+corridor of ice.  A move goes where it was meant to with the chance ½, and to each of its two sides
+with ¼:
 
-*Moves.*  Their order gives the numbers of the actions: "LDRU" (left 0, down 1, right 2, up 3) on
-the lake, "URDL" on the cliff.  The two orders in use are both cyclic: the next move in the string
-is the one a quarter turn further.
+    S F G     0 1 2     right from cell 1:  to the goal with ½, up with ¼, down with ¼
 
-*Slip.*  The intended move happens with probability `success_rate`.  Otherwise the walker goes
-another way, `slip` quarter turns off: to one of the two sides with equal chances (`SIDES`), or to
-any of the other three (`OTHERS`).  An action has one outcome for each way it can go.
+Up and down lead off the map, and a move off the map stays put.  So right from cell 1 pays 1 with
+the chance ½, and goes on in cell 1 with ¼ + ¼:
 
-*Wind* blows the walker upwards after its move, by as many cells as the column in which it stood
-says, and no further than an edge or a wall.  A teleport is out of the wind.
+>>> corridor = GridWorld(parse("SFG"), success_rate=0.5).mdp(gamma=1.0)
+>>> right = 2
+>>> print(corridor.next_state[1, right], corridor.prob[1, right], corridor.terminated[1, right])
+[1 2 1] [0.25 0.5  0.25] [False  True False]
+>>> print(corridor.mean_reward[1, right], corridor.transitions.toarray()[4 * 1 + right])
+0.5 [0.  0.5 0. ]
 
-*Rewards.*  A step pays the sum of up to four numbers: `step_reward` always, `leaving` by the symbol
-of the cell it was made in, `rewards` by the symbol of the cell it entered (C on a cliff, not the
-start), and `bump_reward` if an edge or a wall stood in the way.  A move that stays put enters the
-same cell again.
-
-A goal and a hole are states too, in which nothing happens any more: their rows lead to themselves,
+A goal and a hole are states too, in which nothing happens any more.  Their rows lead to themselves,
 earn nothing and terminate.  The same holds for walls, where nobody ever is.
 
-Read first: `minirl.kernel.mdp`.  Read next: `maps`.
+**Four rules** complete a world.
+
+*Moves.*  There are four, and the order of their letters gives the numbers of the actions.  "LDRU"
+means left 0, down 1, right 2, up 3, as on the lake; the cliff has "URDL".  Both orders go round in
+a circle: the next letter is the move a quarter turn further, and after the last one comes the
+first.
+
+*Slip.*  The intended move happens with the probability `success_rate`.  Otherwise the walker goes
+another way, `slip` quarter turns off.  With (1 − success_rate) shared out, an outcome that is some
+turns off has the chance
+
+    prob = success_rate             for no turn,
+    prob = (1 − success_rate) · slip[turn]     for −1, 1 and 2 quarter turns.
+
+`SIDES` gives ½ to each side and nothing to the way back.  `OTHERS` gives ⅓ to each of the other
+three.  With a success rate of ½, a move to the right goes
+
+    SIDES      ¼                OTHERS      ⅙
+             · s ½                        ⅙ s ½
+               ¼                            ⅙
+
+An action has one outcome for each way that it can go: three, four, or a single one where nothing
+slips.
+
+*Wind* blows the walker upwards after its move.  Its strength is a number of cells for each column,
+and the column in which the walker stood decides.  An edge or a wall stops the wind too.  A teleport
+is out of the wind.
+
+*Rewards.*  A step pays the sum of up to four numbers:
+
+    reward = step_reward                      always
+           + leaving[symbol]                  by the cell that it was made in
+           + rewards[symbol]                  by the cell that it entered
+           + bump_reward                      if an edge or a wall stood in the way
+
+The cell that was entered is C on a cliff, and not the start to which the walker is put back.  A
+move that stays put enters the same cell again.  A symbol that is not named pays 0, and a cell that
+is a number pays that.
+
+**In numbers again.**  Two cells lie side by side, a start and a cell that pays 5.  Every step costs
+1, and a bump costs 2 more.  Right from the start earns −1 + 5 = 4.  Left from the start bumps: −1 −
+2 = −3.  Right from the other cell bumps, and enters it again: −1 + 5 − 2 = 2.
+
+>>> two = GridWorld(parse("S5"), rewards={}, step_reward=-1.0, bump_reward=-2.0).mdp(gamma=0.9)
+>>> print(two.reward[0, right], two.reward[0, 0], two.reward[1, right])
+[4.] [-3.] [2.]
+
+**Exercises.**  `from gridworld.world import *`
+1. On the corridor of ice the walker moves up from the start.  How likely is each cell afterwards?
+       corridor = GridWorld(parse("SFG"), success_rate=0.5).mdp(gamma=1.0)
+       corridor.transitions.toarray()[4 * 0 + 3]
+2. The middle cell pays 5.  What do left, down, right and up pay from there?
+       GridWorld(parse("S5G")).mdp(gamma=0.9).reward[1].ravel()
+3. Above the start is a hole, and the wind blows with the strength 2.  Which moves end in the hole?
+       GridWorld(parse("F\\nH\\nS"), wind=(2,)).mdp(gamma=1.0).terminated[2].ravel()
+
+Read next: `maps`, the worlds that everybody knows.
+Source: Sutton and Barto, "Reinforcement learning", 2nd edition, examples 3.5, 6.5 and 6.6.
 """
 
 import itertools

@@ -17,7 +17,7 @@ WRITTEN = ["kernel", "exact", "play"]  # the parts that have the shape of this e
 SIDE_ROADS = set(re.findall(r"\((\w+)\)", minirl.__doc__.split("Part 1,")[1].split("A chapter")[0]))
 ORDER = ["introduction", *(chapter.split(".")[1] for chapter in CHAPTERS)]
 WORLDS = [f"{package}.{name}" for package in ("gridworld", "toy_lm") for name in contents(package)]
-EXTRAS = {"gridworld.figures": "matplotlib", "gridworld.gymnasium": "gymnasium"}
+EXTRAS = {"gridworld.gymnasium": "gymnasium"}
 PATHS = {"introduction": ROOT / "minirl" / "introduction.py"} | {
     name: ROOT / "minirl" / part / f"{name}.py" for part, names in PARTS.items()
     if part != "plain" for name in names} | {
