@@ -83,70 +83,6 @@ STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
 PAINT = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
 
 
-def check_fits(world, name, table, *, moves=False):
-    """Raise ValueError unless a table has one number per state, or one per state and move.
-
-    Examples
-    --------
-    >>> from gridworld.maps import frozen_lake
-    >>> check_fits(frozen_lake(), "values", np.zeros(15))
-    Traceback (most recent call last):
-    ValueError: values must have shape (16,), got (15,)
-    """
-    checks.shape(name, table, (len(world.symbols), 4) if moves else (len(world.symbols),))
-
-
-def _rows(world, words, walker=None):
-    """One word for each state, set in columns of equal width, the state `walker` in brackets."""
-    width = max(len(word) for word in words)
-    rows, columns = world.shape
-    gap = " " if columns * (width + 1) - 1 <= COLUMNS else ""
-    edge = "" if walker is None else gap  # room for a bracket
-    lines = []
-    for first in range(0, rows * columns, columns):
-        between = [edge, *[gap] * (columns - 1), edge]  # what stands before, between and after
-        if walker is not None and first <= walker < first + columns:
-            between[walker - first:walker - first + 2] = "[", "]"
-        cells = [word.rjust(width) for word in words[first:first + columns]]
-        lines.append("".join(map(str.__add__, between, [*cells, ""])).rstrip())
-    return "\n".join(lines)
-
-
-def _numbers(world, numbers, forms):
-    """The drawing of one number a state in the first of several forms that fits; NaN is a dot."""
-    return _first_that_fits(world, [
-        [cell if cell in STANDING else "·" if np.isnan(number) else form(number)
-         for cell, number in zip(world.symbols, numbers)] for form in forms])
-
-
-def _first_that_fits(world, drawings):
-    """The first of several drawings, each a word for each state, that is narrow enough; or the
-    last."""
-    for words in drawings:
-        if (max(map(len, words)) + 1) * world.shape[1] - 1 <= COLUMNS:
-            break
-    return _rows(world, words)
-
-
-def map_text(world, walker=None):
-    """The map itself; given the state of a walker, with that cell in brackets.
-
-    Examples
-    --------
-    >>> from gridworld.maps import frozen_lake
-    >>> print(map_text(frozen_lake()))
-    S F F F
-    F H F H
-    F F F H
-    H F F G
-    >>> print(map_text(frozen_lake(), walker=4).split("\\n")[1])
-    [F]H F H
-    """
-    words = [cell if isinstance(cell, str) else repr(cell).removesuffix(".0")
-             for cell in world.symbols]
-    return _rows(world, words, walker)
-
-
 def policy_text(world, policy):
     """The likeliest moves in each cell as arrows; goals, holes, cliffs and walls as themselves.
 
@@ -210,6 +146,25 @@ def visits_text(world, visits):
                                     lambda count: f"{count / 1e6:.0f}M"])
 
 
+def map_text(world, walker=None):
+    """The map itself; given the state of a walker, with that cell in brackets.
+
+    Examples
+    --------
+    >>> from gridworld.maps import frozen_lake
+    >>> print(map_text(frozen_lake()))
+    S F F F
+    F H F H
+    F F F H
+    H F F G
+    >>> print(map_text(frozen_lake(), walker=4).split("\\n")[1])
+    [F]H F H
+    """
+    words = [cell if isinstance(cell, str) else repr(cell).removesuffix(".0")
+             for cell in world.symbols]
+    return _rows(world, words, walker)
+
+
 def side_by_side(titled, gap="    "):
     """Blocks of text next to each other, each under its title: `titled` maps title to block.
 
@@ -224,20 +179,6 @@ def side_by_side(titled, gap="    "):
     widths = [max(map(len, block)) for block in blocks]
     return "\n".join(gap.join(map(str.ljust, words, widths)).rstrip()
                      for words in zip_longest(*blocks, fillvalue=""))
-
-
-def painted(drawing):
-    """A drawing with the colours of a terminal: goals green, holes blue, cliffs red, walls dim.
-
-    Only a symbol that stands alone is painted, so that words of a text stay as they are.
-
-    Examples
-    --------
-    >>> painted("→ → G")
-    '→ → \\x1b[32mG\\x1b[0m'
-    """
-    return re.sub(r"(?<!\S)[GHC#S](?!\S)",
-                  lambda found: f"\x1b[{PAINT[found[0]]}m{found[0]}\x1b[0m", drawing)
 
 
 def show(drawing, file=None):
@@ -257,3 +198,62 @@ def show(drawing, file=None):
         drawing = drawing.translate(PLAIN)
     coloured = getattr(file, "isatty", bool)() and not os.environ.get("NO_COLOR")
     print(painted(drawing) if coloured else drawing, file=file)
+
+
+def painted(drawing):
+    """A drawing with the colours of a terminal: goals green, holes blue, cliffs red, walls dim.
+
+    Only a symbol that stands alone is painted, so that words of a text stay as they are.
+
+    Examples
+    --------
+    >>> painted("→ → G")
+    '→ → \\x1b[32mG\\x1b[0m'
+    """
+    return re.sub(r"(?<!\S)[GHC#S](?!\S)",
+                  lambda found: f"\x1b[{PAINT[found[0]]}m{found[0]}\x1b[0m", drawing)
+
+
+def check_fits(world, name, table, *, moves=False):
+    """Raise ValueError unless a table has one number per state, or one per state and move.
+
+    Examples
+    --------
+    >>> from gridworld.maps import frozen_lake
+    >>> check_fits(frozen_lake(), "values", np.zeros(15))
+    Traceback (most recent call last):
+    ValueError: values must have shape (16,), got (15,)
+    """
+    checks.shape(name, table, (len(world.symbols), 4) if moves else (len(world.symbols),))
+
+
+def _rows(world, words, walker=None):
+    """One word for each state, set in columns of equal width, the state `walker` in brackets."""
+    width = max(len(word) for word in words)
+    rows, columns = world.shape
+    gap = " " if columns * (width + 1) - 1 <= COLUMNS else ""
+    edge = "" if walker is None else gap  # room for a bracket
+    lines = []
+    for first in range(0, rows * columns, columns):
+        between = [edge, *[gap] * (columns - 1), edge]  # what stands before, between and after
+        if walker is not None and first <= walker < first + columns:
+            between[walker - first:walker - first + 2] = "[", "]"
+        cells = [word.rjust(width) for word in words[first:first + columns]]
+        lines.append("".join(map(str.__add__, between, [*cells, ""])).rstrip())
+    return "\n".join(lines)
+
+
+def _numbers(world, numbers, forms):
+    """The drawing of one number a state in the first of several forms that fits; NaN is a dot."""
+    return _first_that_fits(world, [
+        [cell if cell in STANDING else "·" if np.isnan(number) else form(number)
+         for cell, number in zip(world.symbols, numbers)] for form in forms])
+
+
+def _first_that_fits(world, drawings):
+    """The first of several drawings, each a word for each state, that is narrow enough; or the
+    last."""
+    for words in drawings:
+        if (max(map(len, words)) + 1) * world.shape[1] - 1 <= COLUMNS:
+            break
+    return _rows(world, words)

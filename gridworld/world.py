@@ -112,58 +112,6 @@ SIDES = {-1: 0.5, 1: 0.5}                    # shares of what is left of the suc
 OTHERS = {-1: 1 / 3, 1: 1 / 3, 2: 1 / 3}     # by quarter turns
 
 
-def parse(text):
-    """The cells of a map: a tuple of rows, each a tuple of symbols and numbers.
-
-    Blank lines are skipped.  A mistake is named by line and column.
-
-    Examples
-    --------
-    >>> parse('''
-    ... SF#
-    ... 5FG''')
-    (('S', 'F', '#'), (5.0, 'F', 'G'))
-    >>> parse("S -2.5 G")
-    (('S', -2.5, 'G'),)
-    """
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        line = line.strip()
-        if not line:
-            continue
-        words = line.split() if any(c.isspace() for c in line) else list(line)
-        rows.append(tuple(_cell(word, number, column)
-                          for column, word in enumerate(words, start=1)))
-        if len(rows[-1]) != len(rows[0]):
-            raise ValueError(f"map line {number}, column {min(len(rows[-1]), len(rows[0])) + 1}: "
-                             f"this row has {len(rows[-1])} cells, the first one {len(rows[0])}")
-    if not any("S" in row for row in rows):
-        raise ValueError(f"the map needs a start, S, and its {len(rows)} rows have none")
-    return tuple(rows)
-
-
-def read_map(path):
-    """The cells of a map file, UTF-8, as `parse` returns them; a mistake is named by file too."""
-    text = read_text(path)
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ValueError(f"{shown(path)}: {error}") from None
-
-
-def _cell(word, line, column):
-    if word in SYMBOLS:
-        return word
-    try:
-        number = float(word)
-    except ValueError:
-        number = np.nan
-    if not np.isfinite(number):
-        raise ValueError(f"map line {line}, column {column}: {word!r} is neither one of "
-                         f"{' '.join(SYMBOLS)} nor a number")
-    return number
-
-
 @dataclass(frozen=True)
 class GridWorld:
     """A map and its rules.
@@ -295,3 +243,55 @@ class GridWorld:
             for column in zip(*landings))
         return TabularMDP(next_state=next_state, prob=prob, reward=reward.astype(float),
                           terminated=terminated, start=start, gamma=gamma)
+
+
+def parse(text):
+    """The cells of a map: a tuple of rows, each a tuple of symbols and numbers.
+
+    Blank lines are skipped.  A mistake is named by line and column.
+
+    Examples
+    --------
+    >>> parse('''
+    ... SF#
+    ... 5FG''')
+    (('S', 'F', '#'), (5.0, 'F', 'G'))
+    >>> parse("S -2.5 G")
+    (('S', -2.5, 'G'),)
+    """
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line:
+            continue
+        words = line.split() if any(c.isspace() for c in line) else list(line)
+        rows.append(tuple(_cell(word, number, column)
+                          for column, word in enumerate(words, start=1)))
+        if len(rows[-1]) != len(rows[0]):
+            raise ValueError(f"map line {number}, column {min(len(rows[-1]), len(rows[0])) + 1}: "
+                             f"this row has {len(rows[-1])} cells, the first one {len(rows[0])}")
+    if not any("S" in row for row in rows):
+        raise ValueError(f"the map needs a start, S, and its {len(rows)} rows have none")
+    return tuple(rows)
+
+
+def read_map(path):
+    """The cells of a map file, UTF-8, as `parse` returns them; a mistake is named by file too."""
+    text = read_text(path)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{shown(path)}: {error}") from None
+
+
+def _cell(word, line, column):
+    if word in SYMBOLS:
+        return word
+    try:
+        number = float(word)
+    except ValueError:
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"map line {line}, column {column}: {word!r} is neither one of "
+                         f"{' '.join(SYMBOLS)} nor a number")
+    return number

@@ -56,22 +56,6 @@ PREPARED = 2**20  # entries of the largest table that is made ready before anyth
 ROWS = 2**13      # decoded at a time, so that they stay in the cache
 
 
-def order_of(shape):
-    """The order of a model whose table has the shape (S, A): int.
-
-    Examples
-    --------
-    >>> order_of((1, 27)), order_of((27, 27)), order_of((729, 27))
-    (1, 2, 3)
-    """
-    if len(shape) == 2 and shape[1] >= 2:
-        for order in range(1, 31):  # two symbols, and as many entries as can be numbered
-            if shape[1]**(order - 1) == shape[0]:
-                return order
-    raise ValueError(f"a table of a language must have the shape (S, A), with A symbols and "
-                     f"S = A^(order - 1) states, got {tuple(shape)}")
-
-
 def language(rewards):
     """The world in which a model acts, a `TabularMDP` with gamma 1, from a reward table (S, A).
 
@@ -88,65 +72,6 @@ def language(rewards):
     ends = np.broadcast_to((np.arange(A) == 0)[:, None], following.shape)
     return mdp.TabularMDP(following, np.ones(following.shape), rewards[:, :, None], ends,
                           start=(np.arange(S) == 0).astype(float), gamma=1.0)
-
-
-def widen(table, order):
-    """Logits or rewards (S, A) for a longer memory, which ignores what it need not remember.
-
-    Examples
-    --------
-    >>> widen(np.array([[1., 2.], [3., 4.]]), 3)[:, 0]
-    array([1., 3., 1., 3.])
-    """
-    table = checks.floats("table", table)
-    own = order_of(table.shape)
-    order = checks.whole("order", order, least=own)
-    # The last digits of a state are the state of the lower order.
-    return np.tile(table, (table.shape[1]**(order - own), 1))
-
-
-def decoding(logits, *, temperature=1.0, top_k=None, top_p=1.0):
-    """log π_T of (ngram.2) and (ngram.3), (S, A), from which to sample and with which to score.
-
-    Actions that are as likely as the last one kept are kept too.  `top_p` is a share of what
-    temperature and `top_k` leave, reached up to a rounding of 1e-12; 1 keeps all, 0 the likeliest.
-    What is dropped has −∞; where that is the end symbol, no string ends.
-
-    Examples
-    --------
-    >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), temperature=0.5, top_k=2)).round(4))
-    [[0.7353 0.2647 0.    ]]
-    >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), top_p=0.75)).round(4))
-    [[0.625 0.375 0.   ]]
-    """
-    logits = checks.floats("logits", logits)
-    order_of(logits.shape)
-    checks.positive("temperature", temperature)
-    checks.fraction("top_p", top_p)
-    k = logits.shape[-1] if top_k is None else checks.whole("top_k", top_k)
-    decoded = np.empty(logits.shape)
-    for first in range(0, len(logits), ROWS):
-        rows = slice(first, first + ROWS)
-        decoded[rows] = _decoded(logits[rows], temperature, k, top_p)
-    return decoded
-
-
-def _decoded(logits, temperature, k, p):
-    logp = log_softmax(logits)
-    if k < logp.shape[1]:
-        logp = _likeliest(logp, np.full(len(logp), k))
-    with np.errstate(over="ignore"):  # a temperature near zero: only the likeliest is left
-        logp = log_softmax((logp - logp.max(axis=1, keepdims=True)) / temperature)
-    if p < 1:
-        sums = np.exp(np.sort(logp, axis=1)[:, ::-1]).cumsum(axis=1)
-        logp = log_softmax(_likeliest(logp, 1 + (sums[:, :-1] < p - 1e-12).sum(axis=1)))
-    return logp
-
-
-def _likeliest(logp, number):
-    """The `number` (S,) likeliest actions of each row, and those as likely as the last; else −∞."""
-    least = np.take_along_axis(np.sort(logp, axis=1), logp.shape[1] - number[:, None], axis=1)
-    return np.where(logp >= least, logp, -np.inf)
 
 
 def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
@@ -185,31 +110,30 @@ def sample(logits, strings, *, rng, horizon=HORIZON, prompt=0):
                         for first in range(0, strings, AT_ONCE)])
 
 
-def _written(logits, states, *, horizon, rng):
-    """What `steps_played` does, where only the rows that are met are made ready."""
-    S, A = logits.shape
-    who, parts = np.arange(states.size), []
-    while who.size and len(parts) < horizon:
-        chances = np.exp(log_softmax(logits[states]))
-        actions = draw(thresholds(chances), rng.random(who.size))
-        index = states * A + actions
-        parts.append((who, index[None].astype(np.int32)))
-        going = actions > 0
-        who, states = who[going], index[going] % S
-    return counts.from_parts(parts, parts[0][0].size, (S, A))
+def decoding(logits, *, temperature=1.0, top_k=None, top_p=1.0):
+    """log π_T of (ngram.2) and (ngram.3), (S, A), from which to sample and with which to score.
 
-
-def finished(steps):
-    """Which strings have an end, and were not cut: (B,) bool.
+    Actions that are as likely as the last one kept are kept too.  `top_p` is a share of what
+    temperature and `top_k` leave, reached up to a rounding of 1e-12; 1 keeps all, 0 the likeliest.
+    What is dropped has −∞; where that is the end symbol, no string ends.
 
     Examples
     --------
-    >>> finished(sample(np.zeros((3, 3)), 4, rng=11, horizon=3))
-    array([False, False,  True,  True])
+    >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), temperature=0.5, top_k=2)).round(4))
+    [[0.7353 0.2647 0.    ]]
+    >>> print(np.exp(decoding(np.log([[0.5, 0.3, 0.2]]), top_p=0.75)).round(4))
+    [[0.625 0.375 0.   ]]
     """
-    last = np.diff(steps.starts) > 0  # a string without steps was cut at once
-    last[last] = steps.index[steps.starts[1:][last] - 1] % steps.shape[1] == 0
-    return last
+    logits = checks.floats("logits", logits)
+    order_of(logits.shape)
+    checks.positive("temperature", temperature)
+    checks.fraction("top_p", top_p)
+    k = logits.shape[-1] if top_k is None else checks.whole("top_k", top_k)
+    decoded = np.empty(logits.shape)
+    for first in range(0, len(logits), ROWS):
+        rows = slice(first, first + ROWS)
+        decoded[rows] = _decoded(logits[rows], temperature, k, top_p)
+    return decoded
 
 
 def score(logits, steps):
@@ -240,3 +164,79 @@ def nats_per_character(logits, steps):
     """
     checks.positive("the number of steps", steps.index.size)
     return float(0 - score(logits, steps).sum() / steps.index.size)
+
+
+def finished(steps):
+    """Which strings have an end, and were not cut: (B,) bool.
+
+    Examples
+    --------
+    >>> finished(sample(np.zeros((3, 3)), 4, rng=11, horizon=3))
+    array([False, False,  True,  True])
+    """
+    last = np.diff(steps.starts) > 0  # a string without steps was cut at once
+    last[last] = steps.index[steps.starts[1:][last] - 1] % steps.shape[1] == 0
+    return last
+
+
+def widen(table, order):
+    """Logits or rewards (S, A) for a longer memory, which ignores what it need not remember.
+
+    Examples
+    --------
+    >>> widen(np.array([[1., 2.], [3., 4.]]), 3)[:, 0]
+    array([1., 3., 1., 3.])
+    """
+    table = checks.floats("table", table)
+    own = order_of(table.shape)
+    order = checks.whole("order", order, least=own)
+    # The last digits of a state are the state of the lower order.
+    return np.tile(table, (table.shape[1]**(order - own), 1))
+
+
+def order_of(shape):
+    """The order of a model whose table has the shape (S, A): int.
+
+    Examples
+    --------
+    >>> order_of((1, 27)), order_of((27, 27)), order_of((729, 27))
+    (1, 2, 3)
+    """
+    if len(shape) == 2 and shape[1] >= 2:
+        for order in range(1, 31):  # two symbols, and as many entries as can be numbered
+            if shape[1]**(order - 1) == shape[0]:
+                return order
+    raise ValueError(f"a table of a language must have the shape (S, A), with A symbols and "
+                     f"S = A^(order - 1) states, got {tuple(shape)}")
+
+
+def _decoded(logits, temperature, k, p):
+    logp = log_softmax(logits)
+    if k < logp.shape[1]:
+        logp = _likeliest(logp, np.full(len(logp), k))
+    with np.errstate(over="ignore"):  # a temperature near zero: only the likeliest is left
+        logp = log_softmax((logp - logp.max(axis=1, keepdims=True)) / temperature)
+    if p < 1:
+        sums = np.exp(np.sort(logp, axis=1)[:, ::-1]).cumsum(axis=1)
+        logp = log_softmax(_likeliest(logp, 1 + (sums[:, :-1] < p - 1e-12).sum(axis=1)))
+    return logp
+
+
+def _likeliest(logp, number):
+    """The `number` (S,) likeliest actions of each row, and those as likely as the last; else −∞."""
+    least = np.take_along_axis(np.sort(logp, axis=1), logp.shape[1] - number[:, None], axis=1)
+    return np.where(logp >= least, logp, -np.inf)
+
+
+def _written(logits, states, *, horizon, rng):
+    """What `steps_played` does, where only the rows that are met are made ready."""
+    S, A = logits.shape
+    who, parts = np.arange(states.size), []
+    while who.size and len(parts) < horizon:
+        chances = np.exp(log_softmax(logits[states]))
+        actions = draw(thresholds(chances), rng.random(who.size))
+        index = states * A + actions
+        parts.append((who, index[None].astype(np.int32)))
+        going = actions > 0
+        who, states = who[going], index[going] % S
+    return counts.from_parts(parts, parts[0][0].size, (S, A))
