@@ -73,6 +73,7 @@ Terms
     share of the optimum       the part of J* that has been reached                   scorecard
     Adam                       an optimiser whose steps do not depend on the scale    optim
     gradient descent           steps of a fixed multiple of the gradient              optim
+    hyperparameter             a number that is chosen and not learned                optim
     learning rate              α: what a step is multiplied by                        optim
     schedule                   a hyperparameter that changes with progress            optim
     bootstrapping              V in the place of what has not been seen               returns
@@ -85,6 +86,7 @@ Terms
     λ-return                   the mean of the returns that ask V after k steps       returns
     record                     all that the next iteration of a trainer needs         training
     trainer                    a generator of records                                 training
+    bias                       by how much a target is wrong on average               prediction
     Monte Carlo                learning a mean from whole returns                     prediction
     TD(0)                      learning V from the next reward and the next V         prediction
     Boltzmann                  choosing actions in proportion to exp(Q/τ)             exploration
@@ -105,10 +107,25 @@ Terms
     A2C                        an actor-critic that plays many episodes at once       actor_critic
     actor-critic               a policy judged step by step by a value table          actor_critic
     critic                     that value table                                       actor_critic
-    entropy bonus              a reward for staying undecided                       actor_critic
+    entropy bonus              a reward for staying undecided                         actor_critic
     importance sampling        weighting what one policy did by another's odds        surrogate
     surrogate                  what a batch says about a policy that did not play it  surrogate
     clip fraction              the share of steps whose gradient the clip has stopped  ppo
     clipped surrogate          a surrogate that pays nothing for going far            ppo
     PPO                        many small steps from one batch                        ppo
+    frontier                   the most reward for each distance                      regularised
+    soft policy iteration      policy iteration that tilts the reference              regularised
+    Goodhart's law             a measure that is a target measures no longer          rlhf
+    over-optimisation          a high learned reward with a low true one              rlhf
+    RLHF                       reinforcement learning from human feedback             rlhf
+    verifier                   a program that judges strings                          rlhf
+    group                      strings of one prompt that judge each other            groups
+    RLOO                       each string judged by the mean of the others           groups
+    GRPO                       PPO with a group in the place of the value table       grpo
+    DPO                        a policy fitted to preferences, no reward model        dpo
+    implicit reward            β h(y): the reward that a policy stands for            dpo
+    IPO                        DPO with squares: each pair gets a finite lead         ipo
+    KTO                        a policy fitted to strings that were liked or not      kto
+    SimPO                      preferences without a reference, per step              simpo
+    ORPO                       imitation and preference in one loss                   orpo
 """

@@ -202,6 +202,9 @@ CLIPPED = PLAYED | {"learning_rate": linear(0.06, 0.0001), "ent_coef": linear(0.
 VALUED = {"learning_rate": 1.0, "decay": 0.6, "horizon": 200, "steps_per_iteration": 1000,
           "iterations": 400, "truth": None}
 FALLING = {"learning_rate": linear(0.05, 0.0)}
+ALIGNED = CLIPPED | FALLING | {"ent_coef": 0.0, "clip_range": 0.2, "missing_eos_penalty": 0.0,
+                               "loss": ppo_loss}
+del ALIGNED["rewards"]
 BOOK = {
     reinforce: PLAYED | {"credit": reward_to_go, "baseline": value_baseline,
                          "keep_discount": False},
@@ -210,8 +213,7 @@ BOOK = {
     ppo_kl: CLIPPED | {"target_kl": 0.01},
     rejection_sampling: {"rewards": environment_rewards, "num_generations": 4, "episodes": 4096,
                          "horizon": 200, "pseudo_count": 1.0},
-    rlhf: FALLING | {"ent_coef": 0.0, "missing_eos_penalty": 0.0},  # all else is ppo's
-    adaptive_rlhf: {"kl_horizon": 10_000, "episodes": 512},         # and all else rlhf's
+    rlhf: ALIGNED, adaptive_rlhf: ALIGNED | {"kl_horizon": 10_000},
     grpo: FALLING | {"beta": 0.0, "epsilon": 0.2, "rewards": environment_rewards,
                      "num_generations": 8, "episodes": 512, "horizon": 200, "iterations": 400,
                      "num_iterations": 4, "advantage": group_normalised, "weights": per_string,

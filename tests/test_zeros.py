@@ -233,7 +233,6 @@ def given(kind):
         "beta": 0.5, "betas": [0.5, 2.0], "kl_coef": 0.5, "ent_coef": 0.3, "pull": 1.0, "z0": 0.1,
         "simpo_gamma": 1.0, "start": logits, "pseudo_count": 0.0, "label_smoothing": 0.1,
         "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4, "ptx_coef": 0.3,
-        "options": {"episodes": 16, "horizon": 4},
         "episodes": 16, "horizon": 4, "steps_per_iteration": 8}
     judging = {"credits": own.rewards, "batch": own.rollout, "ended": np.zeros(own.episodes),
                "scale": np.ones(own.rewards.size)}
@@ -277,9 +276,7 @@ def answers(function, arguments):
     """What a function says; of a generator the first two things."""
     parameters = inspect.signature(function).parameters.values()
     needed = {one.name for one in parameters if one.default is one.empty or one.name in SMALL}
-    values = {name: arguments[name] for name in needed}
-    values |= values.pop("options", {})
-    found = function(**values)
+    found = function(**{name: arguments[name] for name in needed})
     return list(islice(found, 2)) if inspect.isgenerator(found) else found
 
 

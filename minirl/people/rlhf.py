@@ -119,17 +119,21 @@ arXiv:1909.08593, §2.2; Gao et al. 2022, arXiv:2210.10760, on over-optimisation
 (DAPO), arXiv:2503.14476, eq. 13; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, §3.2.3.
 """
 
+from functools import partial
+
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.play.optim import linear
+from minirl.play.optim import adam, linear
 from minirl.play.ppo import ppo, ppo_loss
 from minirl.kernel.softmax import LogPolicy, difference, log_softmax
 from minirl.people.sft import sft_loss
 
 
-def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0,
-         learning_rate=linear(0.05, 0.0), ent_coef=0.0, **options):
+def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0, episodes=512,
+         horizon=200, iterations=400, n_epochs=10, batch_size=None, clip_range=0.2,
+         gae_lambda=0.95, normalize_advantage=True, learning_rate=linear(0.05, 0.0), ent_coef=0.0,
+         max_grad_norm=np.inf, value_rate=0.5, optimiser=adam(), loss=ppo_loss):
     """PPO on the rewards (rlhf.1), for ever: yields a `training.Training` record per iteration.
 
     What `mdp` pays is not seen.  Training starts, as a rule, at the reference.
@@ -139,9 +143,8 @@ def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0
     reward_table, ref_logits, beta, missing_eos_penalty
         As in `step_rewards`.
 
-    learning_rate, ent_coef, options
-        The arguments of `ppo.ppo`.  By default the rate falls to zero, so that the noise of the
-        batches dies out, and there is no entropy bonus, since the KL does its work.
+    The others are those of `ppo.ppo`.  By default the rate falls to zero, so that the noise of the
+    batches dies out, and there is no entropy bonus, since the KL does its work.
 
     Yields
     ------
@@ -169,8 +172,12 @@ def rlhf(mdp, record, reward_table, ref_logits, *, beta, missing_eos_penalty=0.0
 
     paid = step_rewards(reward_table, ref_logits, beta=beta,
                         missing_eos_penalty=missing_eos_penalty)
-    return ppo(mdp, record, rewards=paid, observe=distance, learning_rate=learning_rate,
-               ent_coef=ent_coef, **options)
+    return ppo(mdp, record, rewards=paid, observe=distance, episodes=episodes, horizon=horizon,
+               iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
+               clip_range=clip_range, gae_lambda=gae_lambda,
+               normalize_advantage=normalize_advantage, learning_rate=learning_rate,
+               ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
+               optimiser=optimiser, loss=loss)
 
 
 def step_rewards(reward_table, ref_logits, *, beta, missing_eos_penalty=0.0):
@@ -316,7 +323,10 @@ def ptx_loss(logits, old_logits, batch, counts, *, ptx_coef, clip_range=0.2):
 
 
 def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizon=10_000,
-                  episodes=512, **options):
+                  missing_eos_penalty=0.0, episodes=512, horizon=200, iterations=400, n_epochs=10,
+                  batch_size=None, clip_range=0.2, gae_lambda=0.95, normalize_advantage=True,
+                  learning_rate=linear(0.05, 0.0), ent_coef=0.0, max_grad_norm=np.inf,
+                  value_rate=0.5, optimiser=adam(), loss=ppo_loss):
     """`rlhf` with the price steered by (rlhf.3), for ever: yields a record per iteration.
 
     Parameters
@@ -327,8 +337,8 @@ def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizo
         Nats per string.
     kl_horizon : float ≥ episodes
         Strings in which β may change by a fifth.
-    episodes, options
-        The arguments of `rlhf`, but for `beta`.
+
+    The others are those of `rlhf`.
 
     Yields
     ------
@@ -353,10 +363,16 @@ def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizo
     episodes = checks.whole("episodes", episodes)
     if not kl_horizon >= episodes:
         raise ValueError(f"kl_horizon must be at least episodes, {episodes}, got {kl_horizon}")
+    train = partial(rlhf, mdp, reward_table=reward_table, ref_logits=ref_logits,
+                    missing_eos_penalty=missing_eos_penalty, episodes=episodes, horizon=horizon,
+                    iterations=iterations, n_epochs=n_epochs, batch_size=batch_size,
+                    clip_range=clip_range, gae_lambda=gae_lambda,
+                    normalize_advantage=normalize_advantage, learning_rate=learning_rate,
+                    ent_coef=ent_coef, max_grad_norm=max_grad_norm, value_rate=value_rate,
+                    optimiser=optimiser, loss=loss)
     while True:
         beta = record.kl_coef
-        record = next(rlhf(mdp, record, reward_table, ref_logits, beta=beta, episodes=episodes,
-                           **options))
+        record = next(train(record, beta=beta))
         price = steered(beta, record.metrics["objective/kl"], target=target_kl, strings=episodes,
                         kl_horizon=kl_horizon)
         record = record._replace(kl_coef=price,
