@@ -1,19 +1,85 @@
-"""A model and its alphabet: fitted, saved, and loaded again.
+"""A model is a table and its letters: how are they fitted, saved and loaded?
 
-A table alone cannot be read: which row is "k"?  So a `Model` keeps the vocabulary with it, and
-knows what one wants of both: strings as steps and back, and the world in which it acts.  `fit`
-counts a corpus (`minirl.people.sft`), with a pseudo-count or by `smoothing`.
+*Worlds to read, after `sft`.  Previous: `exact`.  Next: `rewards`.*
 
-On disk a model is one `.npz` file, NumPy's archive of plain arrays,
+A table alone cannot be read: which row is "k"?  So a `Model` keeps the vocabulary with it.  It
+knows what one wants of both: strings as steps and back, and the world in which it acts.
+
+**Three words.**  `fit` counts the steps of a corpus and divides each row by its sum (`sft`).  For
+the words "on", "no" and "noon" the rows are start, n and o, and the columns are end, n and o:
+
+>>> model = fit(["on", "no", "noon"], pseudo_count=0)
+>>> print(model.vocabulary.letters, model.order)
+no 2
+>>> print(model.policy.round(4))
+[[0.     0.6667 0.3333]
+ [0.5    0.     0.5   ]
+ [0.25   0.5    0.25  ]]
+>>> model.write(4, rng=4)
+['on', 'noonon', 'nono', 'o']
+
+The model can be asked how likely a string is, letter by letter.  "noon" has the steps start→n, n→o,
+o→o, o→n, n→end, hence ⅔ · ½ · ¼ · ½ · ½ = 1/48:
+
+>>> from toy_lm.ngram import score
+>>> print(np.exp(score(model.logits, model.encode(["noon"]))).round(4), round(1 / 48, 4))
+[0.0208] 0.0208
+
+**Which letters?**  Those of the corpus.  A letter outside of them has no row and cannot be encoded.
+If the model is meant for data that have more letters, `also` takes them along.  What nobody has
+seen is divided as the pseudo-count α of (sft.3) says, 0.1 by default.  `smoothing` is another way:
+it makes a policy of the counts, and takes the place of the pseudo-count.
+
+**How long a memory?**  The order is the number of characters that the model sees at once, the next
+one included.  A bigram has the order 2.  At order 3 the state is the last two characters, and the
+three words leave only one question open after the first letter: what follows "no".  Then the model
+can write nothing but these words.  Each has the probability ⅓, the entropy is log 3 per string, and
+11/3 characters per string make a perplexity of e^(3 log 3/11) = 1.3493:
+
+>>> from toy_lm.exact import summary
+>>> parrot = fit(["on", "no", "noon"], order=3, pseudo_count=0)
+>>> print(sorted(set(parrot.write(1000, rng=0))), round(summary(parrot.logits).perplexity, 4))
+['no', 'noon', 'on'] 1.3493
+
+That is a low perplexity on words it has seen, and an infinite one on any other word.  A model is
+judged by words that were held back (`smoothing`).
+
+**On disk** a model is one `.npz` file, NumPy's archive of plain arrays:
 
     version   the number of this format, 1
-    letters   the code points of the letters, rising
-    logits    the table, (S, A) floating-point numbers
+    letters   the code points of the letters, rising         n and o: 110 and 111
+    logits    the table, S × A floating-point numbers        log 0 is kept as −∞
 
-and nothing that would have to be *executed* to be read: pickled objects are refused.  A file comes
-from anywhere, so every entry is checked, and whatever is wrong with it is one kind of error.
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as folder:
+...     save(folder + "/three.npz", model)
+...     with np.load(folder + "/three.npz") as archive:
+...         print(archive["version"], archive["letters"], archive["logits"].shape)
+...     same = load(folder + "/three.npz")
+1 [110 111] (3, 3)
+>>> print(same.vocabulary.letters, (same.logits == model.logits).all())
+no True
 
-Read first: `ngram`, `smoothing`.  Read next: `rewards`.
+Python's own format for objects, the *pickle*, may hold instructions that are executed when it is
+read.  Such entries are refused.  A file comes from anywhere, so every entry is checked, and
+whatever is wrong with it is one kind of error, a ValueError that names the file.
+
+**What it costs.**  The table has A times as many entries for each order more, and 27 symbols make
+27 · 27 = 729 of them at order 2.  It is kept whole, with all the zeros.
+
+**Exercises.**  `from toy_lm.models import *; three = ["on", "no", "noon"]`
+1. Order 1 remembers nothing.  No word is empty: how likely is the empty string?
+       fit(three, order=1, pseudo_count=0).policy.round(4)
+2. The corpus is the single word "on", and the model knows x too.  What does it write after an x,
+   and what after an n, with the pseudo-count of 0.1?
+       model = fit(["on"], also=["x"])
+       model.policy[model.state("x")].round(4), model.policy[model.state("n")].round(4)
+3. "no" three times, "on" once.  How likely is "on", and is that one in four?
+       from toy_lm.ngram import score
+       model = fit(["no", "no", "no", "on"], pseudo_count=0)
+       np.exp(score(model.logits, model.encode(["on"]))).round(4)
+
+Read next: `rewards`, which say what makes a string good.
 """
 
 import io
