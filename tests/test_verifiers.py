@@ -51,7 +51,7 @@ def listed(letters, longest):
 
 
 def counts_by_list(logits, texts, steps, rule):
-    """p and C of a rule, from a list of strings."""
+    """p and N of a rule, from a list of strings."""
     passing = np.array([rule(text) for text in texts]) * np.exp(score(logits, steps))
     return passing.sum(), (counts.matrix(steps).T @ passing).reshape(logits.shape)
 
@@ -67,25 +67,25 @@ def test_a_pattern_matches_what_its_regular_expression_matches(pattern):
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_the_counts_of_a_pattern_are_those_of_the_listed_strings(pattern):
-    """(verifiers.3) and C, exactly: the strings that pass have one length."""
+    """(verifiers.3) and N, exactly: the strings that pass have one length."""
     texts, steps = listed(WORDS.letters, len(pattern))
-    p, C = counts_by_list(LOGITS, texts, steps, lambda text: matches(text, pattern))
+    p, N = counts_by_list(LOGITS, texts, steps, lambda text: matches(text, pattern))
     assert not pattern_classes(WORDS, pattern)[:, 0].any()  # never the end
     found = by_pattern(pattern)(LOGITS)
     assert 0 < p == pytest.approx(found[0], rel=1e-12)
-    np.testing.assert_allclose(found[1], C, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(found[1], N, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("logits, letters, longest, tail", [(TWO, "ab", 11, 1e-12),
                                                             (THREE, "abe", 7, 1e-8)])
 def test_the_counts_of_palindromes_are_those_of_the_listed_strings(logits, letters, longest, tail):
-    """(verifiers.4) and C, up to what longer strings add: their probability, times some letters."""
+    """(verifiers.4) and N, up to what longer strings add: their probability, times some letters."""
     assert exact.lengths(logits, longest + 1).unfinished <= 1.01 * tail
-    p, C = counts_by_list(logits, *listed(letters, longest), is_palindrome)
+    p, N = counts_by_list(logits, *listed(letters, longest), is_palindrome)
     found = palindrome_counts(logits)
     assert found[0] == pytest.approx(p, abs=2 * tail)
-    np.testing.assert_allclose(found[1], C, rtol=0, atol=3 * longest * tail)
-    assert C.min() > 0
+    np.testing.assert_allclose(found[1], N, rtol=0, atol=3 * longest * tail)
+    assert N.min() > 0
 
 
 # What they are worth.
@@ -144,16 +144,16 @@ def test_the_best_bigram_is_at_rest_and_reported_as_it_is(counts_of):
 
 
 def first_is_vowel(logits):
-    """p and C of a rule that a bigram can keep: the first letter is a vowel."""
+    """p and N of a rule that a bigram can keep: the first letter is a vowel."""
     policy = np.exp(log_softmax(logits))
     vowels = np.array([0, 1, 0, 1])
     begun = policy[0] * vowels
     inner = policy.copy()
     inner[:, 0] = 0
     visits = np.linalg.solve(np.eye(4) - inner.T, begun)
-    C = visits[:, None] * policy
-    C[0] += begun
-    return begun.sum(), C
+    N = visits[:, None] * policy
+    N[0] += begun
+    return begun.sum(), N
 
 
 BEGINS, EMPTY = np.zeros((4, 4)), np.zeros((4, 4))

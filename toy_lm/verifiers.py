@@ -1,39 +1,64 @@
-"""Verifiers: rules for whole strings, checked by a program.
+"""What does it cost that a model cannot remember what a rule asks for?
+
+*Worlds to read, after `rlhf`.  Previous: `rewards`.  Next: `jsonl`.*
 
 Not every reward needs a person.  Code is run against its test cases, an answer is compared with the
-solution, and here a program looks at the string: is it a palindrome?  Does it match a pattern?  Has
-it the right length?  A verifier returns True or False, and a string that passes earns a bonus.
+solution, and here a program looks at the string.  Is it a *palindrome*, the same backwards?  Does
+it match a pattern?  Has it the right length?  Such a program is a *verifier*.  It returns True or
+False, and a string that passes earns a bonus.  It makes no errors of taste.  It is a true reward,
+but of its rule only, which may not be all that was meant.
 
-*Such a reward leaves the bigram class.*  The best policy over strings is still π_ref e^{R/β}/Z, and
-since only passing changes the reward, one number decides its worth, the chance p that the reference
-passes:
+**The best policy.**  Let p be the chance that a string of the reference passes.  By (regularised.9)
+the best law over strings is π_ref(y) e^{R(y)/β}/Z.  Here R is the bonus or 0.  So Z = (1 − p) · 1 +
+p · e^{bonus/β}, and one number decides what the rule is worth:
 
-    J* = β log(1 + p (e^{bonus/β} − 1)).                                               (verifiers.1)
+    J* = β log Z = β log(1 + p (e^{bonus/β} − 1)).                                     (verifiers.1)
 
-But to write a palindrome one must remember its first half, and a bigram remembers a letter.  So the
-best *bigram* earns less, and the gap is what no training of the table can close.  How large is it?
-A bigram π earns
+*In numbers*: the reference writes a, b or the end with ⅓ each, whatever stands before.  A string of
+it is a palindrome with p = 5/7, as (verifiers.4) will show.  Take bonus = 1 and β = 1/log 2, so
+that e^{bonus/β} = 2.  Then Z = 2/7 + 5/7 · 2 = 12/7 and J* = log(12/7)/log 2 = 0.7776.  The best
+policy passes with (5/7 · 2)/(12/7) = 5/6.
+
+**The best bigram.**  To write a palindrome one must remember its first half, and a bigram remembers
+a letter.  So no bigram reaches J*.  A bigram π earns
 
     J(π) = bonus p(π) − β KL(π‖π_ref),   ∂p/∂log π(a|s) = E[X[s, a] 1{y passes}],      (verifiers.2)
 
-with X the counts of the string: the probability of a string is a product, in which π(a|s) occurs
-X[s, a] times.  Both p and these expected counts, N[s, a], can be computed, so that a good bigram
-can be climbed to.  The climb ends at a local optimum, so that the gap found is the true one or
-more.
+where X[s, a] counts the steps (s, a) of the string.  For π(y) is a product in which the factor
+π(a|s) occurs X[s, a] times, so ∂π(y)/∂log π(a|s) = X[s, a] π(y); sum this over the strings that
+pass.  Call these expected counts N[s, a].  With p and N a good bigram can be climbed to.  The climb
+ends at a local optimum, so the gap that is found is the true one or more.
 
-*A pattern* has a class of letters for each place (and an exact length is the pattern of that many
-arbitrary letters).  Let M_t be the matrix π(a|s) with only the letters a of place t.  Then
+>>> fair = np.zeros((3, 3))
+>>> print(*np.round(gap(fair, palindrome_counts, bonus=1.0, beta=1 / np.log(2)), 4))
+0.7143 0.7776 0.749 0.7845
 
-    p = (start M_1 M_2 … M_k) · π(end|·),                                              (verifiers.3)
+The reference passes with 5/7 = 0.7143 and the best bigram that was found with 0.7845.  It earns
+0.749 of 0.7776.
 
-and N[s, a] at place t is what comes from the left, times π(a|s), times what is still to come on the
-right.  *A palindrome* is read from both ends at once.  With u_a = π(a|0) π(0|a) for the outer
-letters, M_ab = π(b|a) π(a|b) for going inwards on both sides, and v_b = 1 + π(b|b) for one letter
-in the middle or two,
+**A pattern** has a class of letters for each place (and an exact length is the pattern of that many
+arbitrary letters).  Let P_t be the matrix π(a|s) in which only the columns of the letters of place
+t are kept.  The product of two such matrices sums over the letter in the middle.  So
 
-    p = π(0|0) + uᵀ (I − M)⁻¹ v.                                                       (verifiers.4)
+    p = (startᵀ P_1 P_2 … P_k) · π(end|·).                                             (verifiers.3)
 
-On the Unicode words at β = 0.5, with a bonus of 2 for passing:
+N[s, a] at place t is what comes from the left, times π(a|s), times what is still to come on the
+right.  The reference above writes exactly k letters with (⅔)ᵏ · ⅓.
+
+**A palindrome** is read from both ends at once.  Let inner(a) be the chance of what stands between
+an outer letter a and its mirror image, that image included.  Nothing more may come, then the two
+are one letter in the middle: chance 1.  The second a may follow at once: π(a|a).  Or there is a
+letter b next to each: π(b|a) to go in, π(a|b) to come out, and inner(b) between.  With the matrix
+P[a, b] = π(b|a) π(a|b) and middle(a) = 1 + π(a|a), this is inner = middle + P inner.  Outside, the
+first letter costs π(a|0) and the end after the last one π(0|a): outer(a) = π(a|0) π(0|a).  The
+empty string is a palindrome too, so that
+
+    p = π(0|0) + outerᵀ (I − P)⁻¹ middle.                                              (verifiers.4)
+
+*In numbers*: P is 1/9 everywhere and middle = 4/3.  So inner = 4/3 + 2/9 inner, which is 12/7, and
+p = ⅓ + 2 · 1/9 · 12/7 = 5/7.
+
+**The Unicode words**, at β = 0.5 with a bonus of 2 for passing (CVCV: other letter, vowel, twice):
 
     rule            passes   best policy   bigram found  it passes
     palindrome      0.1681        1.1518        1.0974      0.9805
@@ -48,7 +73,28 @@ Would a longer memory help?  To write five letters a policy must know how many i
 model of order 6 sees that, and so does a policy that may look at the clock: the optimum of the
 unrolled world (`minirl.kernel.mdp.unroll`) is, for a fixed length, all of J*.
 
-Read first: `rewards`, `minirl.people.regularised`.  Read next: `demonstrations`.
+**A verifier is silent** as long as nothing passes.  Of eight strings of the reference at once, none
+passes CVCV with the chance (1 − 0.0262)⁸ = 0.81.  Then all have earned the same, and a learner that
+only compares them learns nothing:
+
+>>> print(round((1 - 0.0262)**8, 2))
+0.81
+
+**Exercises.**  `from toy_lm.verifiers import *`
+1. All symbols are equally likely.  How likely is a palindrome with 1, 2 or 26 letters to choose
+   from?
+       [round(float(palindrome_counts(np.zeros((n, n)))[0]), 4) for n in (2, 3, 27)]
+2. The rule asks for exactly two letters, and the bonus is eight times the price.  How often does
+   the best bigram that is found pass, starting from 4/27 = 0.1481?
+       two = np.array([[False, True, True]] * 2)
+       found = gap(np.zeros((3, 3)), lambda logits: pattern_counts(logits, two), bonus=4, beta=0.5)
+       round(found.ref_passes, 3), round(found.bigram_passes, 3)
+3. With a bonus of 8 the best bigram practically always writes a palindrome.  What does it write?
+   (If it only repeated its first letter, the reference would write such strings with ⅔.)
+       found = gap(np.zeros((3, 3)), palindrome_counts, bonus=8, beta=0.5)
+       round(found.bigram, 3), round(8 + 0.5 * float(np.log(2 / 3)), 3)
+
+Read next: `jsonl`, the files in which strings and judgements are kept.
 Source: Lambert et al. 2024 (Tülu 3), arXiv:2411.15124, §6, reinforcement learning with verifiable
 rewards; DeepSeek-AI 2025, arXiv:2501.12948, §2.2.2 of version 1, rule-based rewards.
 """
@@ -178,7 +224,7 @@ def palindrome_counts(logits):
 
     Examples
     --------
-    Two letters and the end, all equally likely: u = 1/9, M = 1/9 everywhere, v = 4/3.
+    Two letters and the end, all equally likely: outer = 1/9, P = 1/9 everywhere, middle = 4/3.
 
     >>> p, N = palindrome_counts(np.zeros((3, 3)))
     >>> print(round(p, 6), round(N[:, 0].sum(), 6))  # every palindrome ends once
@@ -186,16 +232,16 @@ def palindrome_counts(logits):
     """
     policy = _bigram(logits)
     inner = policy[1:, 1:]
-    u, M, v = policy[0, 1:] * policy[1:, 0], inner * inner.T, 1 + inner.diagonal()
-    # What may stand outside a letter, on both sides, and what inside.  M is its own transpose.
-    outside, inside = solve(sparse.csr_array(M), u), solve(sparse.csr_array(M), v)
+    outer, P, middle = policy[0, 1:] * policy[1:, 0], inner * inner.T, 1 + inner.diagonal()
+    # What may stand outside a letter, on both sides, and what inside.  P is its own transpose.
+    outside, inside = solve(sparse.csr_array(P), outer), solve(sparse.csr_array(P), middle)
     if inside is None:
         raise ValueError("logits must be of a bigram that ends, got one that writes a letter for "
                          "ever")
-    edge, inwards = u * inside, outside[:, None] * M * inside
+    edge, inwards = outer * inside, outside[:, None] * P * inside
     N = np.block([[policy[0, 0], edge],
                   [edge[:, None], inwards + inwards.T + np.diag(outside * inner.diagonal())]])
-    return policy[0, 0] + u @ inside, N
+    return policy[0, 0] + outer @ inside, N
 
 
 def _bigram(logits):
