@@ -51,8 +51,8 @@ err; `raters` shows by how much that changes a reward.  In this book a table sta
 simulated people, so that what is learned from their answers can be compared with the truth.
 
 **By hand.**  The reference writes a, b or the end with ⅓ each, after whatever letter.  Unlike
-neighbours earn 1.  Choose β = 1/log(3/2), so that e^{1/β} = 3/2.  After a letter, a step to the same
-letter has the factor ⅓, one to the other letter ⅓ · 3/2, and the end ⅓.  So the Z of
+neighbours earn 1.  Choose β = 1/log(3/2), so that e^{1/β} = 3/2.  After a letter, a step to the
+same letter has the factor ⅓, one to the other letter ⅓ · 3/2, and the end ⅓.  So the Z of
 (regularised.4) is the same for a and b, and
 
     Z(letter) = ⅓ + (⅓ + ½) Z(letter) = 2,     Z(start) = ⅓ + ⅔ Z(letter) = 5/3.
