@@ -152,7 +152,7 @@ in `tests/test_errata.py`.
     of two.  (reward_model.1)
 
 29. "A reward model cannot be trained by cross-entropy."
-    The Bradley–Terry loss is a cross-entropy, on the difference of two rewards.  (reward_model.1)
+    The Bradley-Terry loss is a cross-entropy, on the difference of two rewards.  (reward_model.1)
 
 30. "The reward model returns the average reward of winner and loser."
     It returns r(x, y) for each string, and no average is taken.  (reward_model.1)
@@ -221,7 +221,7 @@ in `tests/test_errata.py`.
     move the margin by more than β times its present ratio.  (dpo.2)
 
 45. "DPO is derived from PPO."
-    From the optimum of J, by whatever algorithm it would be found, and from Bradley–Terry.  (dpo.1)
+    From the optimum of J, by whatever algorithm it would be found, and from Bradley-Terry.  (dpo.1)
 
 46. "Label smoothing (cDPO) undoes labels that were flipped."
     It flips them a second time.  Robust DPO undoes flips.  With the margin m and the share `turned`

@@ -113,19 +113,34 @@ Terms
     clip fraction              the share of steps whose gradient the clip has stopped  ppo
     clipped surrogate          a surrogate that pays nothing for going far            ppo
     PPO                        many small steps from one batch                        ppo
+    demonstration              a string that is to be imitated                        pairs
+    margin                     by how much the chosen string leads                    pairs
+    preference                 a pair of strings of which one was preferred           pairs
+    prompt                     the beginning of a string, by somebody else            pairs
+    rater                      the one who says which string is better                pairs
+    label smoothing            some weight for every target but the one given         sft
+    maximum likelihood         making what was seen as likely as possible             sft
+    pseudo-count               what is added to every count                           sft
+    best of n                  writing many strings and keeping the best              best_of_n
+    group                      strings of one prompt that judge each other            best_of_n
+    rejection sampling         fine-tuning on the best of each group                  best_of_n
     frontier                   the most reward for each distance                      regularised
     soft policy iteration      policy iteration that tilts the reference              regularised
+    Bradley-Terry              a string is preferred with the probability σ(m)        reward_model
+    potential                  a number per state that changes no comparison          reward_model
+    reward model               what gives a string a reward, learned from choices     reward_model
     Goodhart's law             a measure that is a target measures no longer          rlhf
-    over-optimisation          a high learned reward with a low true one              rlhf
+    over-optimisation, reward hacking  a high learned reward with a low true one              rlhf
+    PPO-ptx                    PPO with the loss of pretraining beside it             rlhf
     RLHF                       reinforcement learning from human feedback             rlhf
     verifier                   a program that judges strings                          rlhf
-    group                      strings of one prompt that judge each other            groups
+    GRPO                       PPO with a group in the place of the value table       groups
     RLOO                       each string judged by the mean of the others           groups
-    GRPO                       PPO with a group in the place of the value table       grpo
     DPO                        a policy fitted to preferences, no reward model        dpo
     implicit reward            β h(y): the reward that a policy stands for            dpo
     IPO                        DPO with squares: each pair gets a finite lead         ipo
     KTO                        a policy fitted to strings that were liked or not      kto
     SimPO                      preferences without a reference, per step              simpo
+    odds                       a chance over the chance of the contrary               orpo
     ORPO                       imitation and preference in one loss                   orpo
 """

@@ -229,13 +229,13 @@ def terms():
 def used(term, text):
     """Whether a text uses a term, in the singular or the plural."""
     words = re.escape(term).replace(r"\ ", r"\s+").replace(r"\-", r"-\s*")
-    return re.search(rf"(?<![\w`-]){words}(?:e?s)?(?![\w`])", text, flags=re.I)
+    any_case = re.I if len(re.findall("[A-Z]", term)) < 2 else 0  # KTO is not the chapter `kto`
+    return re.search(rf"(?<![\w`-]){words}(?:e?s)?(?![\w`])", text, flags=any_case)
 
 
 def readable(name):
     """The text of a chapter without the lines that point elsewhere, and without names of code."""
-    text = re.sub(r"^(?:Read next|Compare|Source):.*?(?=^\S+ ?\w*:|\Z)", "", TEXTS[name],
-                  flags=re.M | re.S)
+    text = TEXTS[name].partition("\nRead next: ")[0]
     return re.sub(r"`[^`]*`|\(\w+\.\d+\)|^ *(?:>>>|\.\.\.).*|^ {7}.*", "", text, flags=re.M)
 
 

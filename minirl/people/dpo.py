@@ -21,7 +21,7 @@ compute the sum Z.  But it is the same for all strings, and cancels in a differe
 
     R(y⁺) − R(y⁻) = β h(y⁺) + β log Z − β h(y⁻) − β log Z = β [h(y⁺) − h(y⁻)].
 
-Bradley–Terry raters see only that difference.  So put it into their loss (reward_model.1), for B
+Bradley-Terry raters see only that difference.  So put it into their loss (reward_model.1), for B
 pairs of a chosen string y⁺_i and a rejected one y⁻_i:
 
     L = −(1/B) Σ_i log σ(m_i),   m_i = β [h(y⁺_i) − h(y⁻_i)].                                (dpo.2)
@@ -58,7 +58,7 @@ pushing.
 
 **What it finds.**  Let y⁺ win a share `wins` of its comparisons with y⁻.  The derivative in their m
 is −wins σ(−m) + (1 − wins) σ(m) = σ(m) − wins, since σ(−m) = 1 − σ(m).  It is zero where σ(m) =
-wins.  With Bradley–Terry raters and enough pairs m is then the true difference of rewards, and the
+wins.  With Bradley-Terry raters and enough pairs m is then the true difference of rewards, and the
 policy is the optimum of RLHF, if it can be that.  A bigram can if the reward is a table and strings
 end by themselves, but not if they are cut after a fixed length.  On the running example 100,000
 pairs give 98 % of what there is to gain.  Of all constants that raters cannot see, the implicit

@@ -73,7 +73,7 @@ is even, A has wins = (½ + 1 + 1)/3 = 5/6, B ½ and C 1/6: the leads are 1/3.  
 So Z exists for every τ, and log-ratios differ by 1/τ at most, however sure the raters are.
 
 **The price** is that the scale of the reward is lost: a string that always wins by a little counts
-as much as one that always wins by far.  Let the raters be Bradley–Terry's.  Where the rewards of
+as much as one that always wins by far.  Let the raters be Bradley-Terry's.  Where the rewards of
 all strings are near one another, σ(m) ≈ ½ + m/4, since the slope of σ at 0 is ¼.  Then wins(y) is
 R(y)/4 plus a constant, and exp(wins(y)/τ) is proportional to exp(R(y)/(4τ)).  The optimum of RLHF
 has exp(R(y)/β), so that the two are the same for

@@ -3,7 +3,7 @@
 *Part 4.  Previous: `existence`, a side road.  Next: `calibration`, a side road.*
 
 Raters compare (`pairs`), and algorithms need numbers.  A *reward model* gives each string y a
-number, its reward R(y).  The *Bradley–Terry model* says how rewards make preferences: a rater
+number, its reward R(y).  The *Bradley-Terry model* says how rewards make preferences: a rater
 prefers y⁺ to y⁻ with probability σ(m), where m = R(y⁺) − R(y⁻) is the margin and σ the logistic
 function.  Equal rewards make it a toss, and a margin of 3 is followed 95 times in 100.  So we look
 for the rewards that make the answers of the raters most likely.
