@@ -86,9 +86,11 @@ def test_the_chain_of_worlds_visits_each_of_them_once_and_says_from_where_in_the
 
 
 def test_read_next_leads_along_the_main_way():
-    """The first chapter that `Read next` names is the next one that is no side road."""
+    """The first chapter that `Read next` names is the next one that is no side road; the last one
+    names the page that compares them all."""
     for name in IN_SHAPE:
-        after = next(later for later in MAIN_WAY if ORDER.index(later) > ORDER.index(name))
+        after = next((later for later in MAIN_WAY if ORDER.index(later) > ORDER.index(name)),
+                     "compared")
         found = re.findall(r"^Read next: `(\w+)`", TEXTS[name], flags=re.M)
         assert found == [after], name
 

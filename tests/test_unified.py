@@ -13,13 +13,14 @@ from minirl.people.grpo import grpo_loss
 from minirl.people.groups import weighted
 from minirl.people.kto import kto_loss
 from minirl.lab.listing import all_episodes
+from minirl.lab import objectives
 from minirl.lab.objectives import REFERENCE
 from minirl.people.orpo import orpo_loss
 from minirl.people.pairs import Pairs
 from minirl.play.surrogate import collapse
 from minirl.play.ppo import ppo_loss
 from minirl.people.sft import fit_by_counting, sft_loss
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import backward, log_softmax
 from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients, ppo_coefficients
 from toy_lm.ngram import language
 
@@ -193,6 +194,36 @@ def test_kto_says_most_about_strings_at_its_reference_point(seed):
                    counts.matrix(as_steps(disliked, 3)), beta=BETA, z0=z0, desirable_weight=1.5,
                    undesirable_weight=0.8)[1]
     assert_same(gradient(logits, as_steps(strings, 3), c, np.full(10, 1 / 10)), -own)
+
+
+def test_two_answers_by_hand():
+    """(unified.6) and the example of the chapter: each entry of g as −G + π ΣG"""
+    pi, old, ref = np.log([[[0.5, 0.25, 0.25]], [[0.5, 0.2, 0.3]], [[0.25, 0.25, 0.5]]])
+    two = as_steps([[(0, 0)], [(0, 1)]], 3)._replace(shape=(1, 3))
+    pair = Pairs(*(counts.select(two, np.array([i])) for i in (0, 1)))
+    for c, told, w in (
+            (ppo_coefficients(pi, old, two, [0.5, -0.5]), (0.5, -0.625), 0.5),
+            (grpo_coefficients(pi, old, two, [1, -1], ref_logits=ref, beta=1.0), (0.5, -1.25), 0.5),
+            (np.concatenate(dpo_coefficients(pi, ref, pair, beta=1.0)), (1 / 3, -1 / 3), 1)):
+        assert c == pytest.approx(told)
+        good, bad = w * told[0], w * told[1]
+        expected = [good - 0.5 * (good + bad), bad - 0.25 * (good + bad), -0.25 * (good + bad)]
+        G = np.array([[-good, -bad, 0.0]])
+        for found in (gradient(pi, two, c, np.full(2, w)), -backward(pi, G)):
+            assert found[0] == pytest.approx(expected, abs=1e-15)
+        if told[1] == -0.625:
+            assert round(expected[2], 3) == 0.016
+
+
+def test_how_far_the_methods_point_from_the_policy_gradient():
+    """The cosines of the chapter, of the job `objectives`"""
+    found = objectives.every_string()
+    moves = objectives.updates(found)
+    best = objectives.at_rest(moves["reinforce"], [found.ref])[0]
+    rows = objectives.one_gradient(found, moves, (found.ref + best) / 2)
+    assert {row.method: round(row.cosine, 3) for row in rows} == {
+        "sft": 0.980, "rejection_sampling": 0.888, "online_sampling": 0.657, "dpo": 0.974,
+        "ppo": 1.0, "grpo": 0.615}
 
 
 # When the policy gradient is supervised learning.

@@ -1,15 +1,60 @@
-"""The view from above: one gradient, and what each method puts into it.
+"""One gradient for all methods: what does each of them say of a step?
 
 *Part 4.  Previous: `orpo`.*
 
-Every method that moves a policy along log-probabilities, from imitation to GRPO, follows
+Imitation, PPO, GRPO, DPO: each of them makes some steps likelier and others rarer.  This chapter
+writes all of them as one sum, so that two methods differ by a number per step.  Each method goes in
+the direction
 
     g = Σ_y w(y) Σ_t c(y, t) ∇log π(a_t|s_t).                                            (unified.1)
 
-They differ in three things: where the strings y come from, who judges them, and the *coefficient* c
-that the judgement becomes.  The weight w(y) makes the sum a mean over strings; where a paper
-divides by the length of the string, or weighs it as KTO does, w does.  (The table is that of
-DeepSeekMath, with more rows; it divides the sums of DPO by the lengths too.)
+The sum runs over strings y and their steps t.  The weight w(y) makes it a mean.  The *coefficient*
+c(y, t) is what the method says of the step: to be likelier if c > 0, rarer if c < 0, and by how
+much.  It is all that a method can say.
+
+**In numbers.**  A prompt is one state.  It has three answers, 0, 1 and 2, of one step each.  Two
+were written: answer 0 earned 1, and answer 1 earned 0.  Let β = 1, and let three policies be
+
+    π      0.5   0.25  0.25    learns now               ∇log π(0) =   ½  −¼  −¼
+    π_old  0.5   0.2   0.3     wrote the two answers    ∇log π(1) =  −½   ¾  −¼
+    π_ref  0.25  0.25  0.5     is the reference         by (softmax.2)
+
+SFT is shown answer 0 alone.  REINFORCE subtracts the baseline ½ from the rewards.  PPO has the
+advantages ±½ as well, and the ratios ρ = 1 and 0.25/0.2 = 1.25.  Clipping spares both: answer 1 was
+bad, and has become likelier.  The group of GRPO has the mean ½ and the std ½, so A = ±1 (the 10⁻⁴
+beside the std is left out here), and k3 adds β (π_ref/π − 1), which is −½ for answer 0 and 0 for
+answer 1.  In DPO answer 0 was preferred.  It has h = log 2 and the other one h = 0, so the margin
+is log 2, and σ(−log 2) = 1/(1 + 2).
+
+>>> pi, old, ref = np.log([[[.5, .25, .25]], [[.5, .2, .3]], [[.25, .25, .5]]])
+>>> two = counts.steps([0, 0], [0, 1], [0, 1, 2], (1, 3))
+>>> pair = Pairs(*(counts.select(two, np.array([i])) for i in (0, 1)))
+>>> A, half = [1, -1], [0.5, 0.5]
+>>> said = {"sft": ([1, 1], [1, 0]), "reinforce": ([0.5, -0.5], half),
+...         "ppo": (ppo_coefficients(pi, old, two, [0.5, -0.5]), half),
+...         "grpo": (grpo_coefficients(pi, old, two, A, ref_logits=ref, beta=1.0), half),
+...         "dpo": (np.concatenate(dpo_coefficients(pi, ref, pair, beta=1.0)), [1, 1])}
+>>> for name, (c, w) in said.items():
+...     print(f"{name:9}  c {np.round(c, 3)}  w {w}  g {gradient(pi, two, c, w)[0].round(2)}")
+sft        c [1 1]  w [1, 0]  g [ 0.5  -0.25 -0.25]
+reinforce  c [ 0.5 -0.5]  w [0.5, 0.5]  g [ 0.25 -0.25  0.  ]
+ppo        c [ 0.5   -0.625]  w [0.5, 0.5]  g [ 0.28 -0.3   0.02]
+grpo       c [ 0.5  -1.25]  w [0.5, 0.5]  g [ 0.44 -0.53  0.09]
+dpo        c [ 0.333 -0.333]  w [1, 1]  g [ 0.33 -0.33  0.  ]
+
+**Nobody wrote answer 2, and it moves.**  (unified.1) is the backward pass (softmax.3) of the table
+
+    G[s, a] = −Σ_{y,t: (s,a)} w(y) c(y, t),   g = −∂L/∂θ.                                (unified.6)
+
+An action that was never taken has G = 0.  Its logit moves by −π(b|s) times the sum of all w c in s:
+here for PPO by −¼ · ½ · (0.5 − 0.625) = 0.016.  Where more is said against than for, all that was
+not written becomes likelier; where the two cancel, as in DPO on one row, it stays.
+
+**Where coefficients come from.**  Differentiate the loss of a string in log π of a step.  That is
+−1 for −log π.  For −ρ A it is −ρ A, since ρ = exp(log π − log π_old).  For −log σ(m) it is −σ(−m)
+times ∂m/∂log π, which is ±β for m = β (h⁺ − h⁻).  With u = log π_ref − log π, k3 = e^u − u − 1 has
+1 − e^u.  The log-odds have the slope 1/(1 − π̄) in log π̄.  Change the sign, and this is c; the
+divisor of the loss goes into w:
 
     method              strings of             judged by             coefficient c
     sft                 the demonstrations     nobody                1
@@ -29,48 +74,55 @@ where two coefficients need more room, both with w = 1/(B·|y|):
     ±λ σ(−m)/(1 − π̄), + if chosen, and then 1 more,                                     (unified.2)
     ρ A, and 0 where clipped;  plus β (π_ref/π − 1).                                     (unified.3)
 
-So the second part of GRPO's is a reward that pays for the letters the policy has made less likely,
-judged one by one.  A coefficient is the only thing that a method can say about a string.  Imitation
-says 1 to everything, and nothing about what to avoid.  Rejection sampling says 0 to the rest.  DPO
-says no as loudly as yes, but to pairs that somebody else has written, and falls silent where it is
-right; IPO calls back what has gone too far.  Only with strings of the policy itself is the sum a
-gradient of what the policy earns.
+An entropy bonus and the KL of `ppo_kl` look at all actions of a row, taken or not.  They are parts
+of G, but not coefficients of strings.  The divisors stand side by side in `compared`.
 
-*When is the policy gradient just supervised learning?*  When all that is judged good is equally
-good, and all the rest is worth nothing.  Let the reward be 1 for strings that pass and 0 for
-others.  Then
+**When is the policy gradient supervised learning?**  When a string passes or fails, R = 1 or 0:
 
-    ∇E[R] = Pr(pass) E[∇log π(y) | y passes],                                            (unified.4)
+    ∇E[R] = Σ_{y passes} ∇π(y) = Pr(pass) E[∇log π(y) | y passes],                       (unified.4)
 
-which is Pr(pass) times the step of supervised learning on those of one's own strings that passed,
-once for the strings just written.  What remains of the difference is time.  Supervised learning
-goes on with the same strings until it imitates them: it ends at the law of the reference *given*
-that the string passes, or as near to it as a policy of its kind can come.  The policy gradient
-writes new ones after each step, and ends where everything passes, if it can.  A baseline makes c
-negative for failures, which no demonstration can say.  It leaves the mean of g alone if it does not
-look at the string itself, since
+since ∇π = π ∇log π.  Pr(pass) is the chance to pass, and π(y)/Pr(pass) that of y given that it
+passes.  So the gradient is Pr(pass) times a step of imitation of one's own strings that passed.
+What remains of the difference is time.  Imitation goes on with the same strings, and ends at the
+law of π_ref *given* that a string passes, or as near as the policy can come.  The policy gradient
+writes new ones after each step, and ends where all pass, if it can.  A baseline makes c negative
+for failures, as no demonstration can.  It leaves the mean of g alone:
 
-    E[∇log π(y)] = 0.                                                                    (unified.5)
+    E[∇log π(y)] = Σ_y π(y) ∇log π(y) = ∇Σ_y π(y) = ∇1 = 0.                              (unified.5)
 
-To imitate oneself teaches nothing.
+To imitate oneself teaches nothing.  All this needs strings of the policy itself, or ratios ρ in
+their place: only then is the mean of g the gradient of what the policy earns.
 
-*Two KLs.*  PPO's and RLHF's look alike, and are two things.  KL(π_old‖π) is a bound on the step: at
-the start of each batch π is π_old, its gradient is zero, and so the price β of `ppo_kl` changes the
-path, and not where the expected update is zero.  KL(π‖π_ref) is part of the aim: its gradient is
-zero at the reference only, and where it is put decides where one ends (`grpo`).
+**How far apart are they?**  `python -m minirl objectives` compares g with ∇J for a language of 31
+strings, halfway to the best policy.  The cosine of the angle between the two is 1 for PPO with the
+KL in the reward, 0.980 for imitation of the optimum, 0.974 for DPO, 0.888 for rejection sampling
+with the best of 4, 0.657 for the same online, and 0.615 for GRPO with k3 in the loss.
 
-`python -m minirl objectives` computes all this for a language of 31 strings: the coefficients, what
-they have to do with the gradient of J, and where each method of the book comes to rest.
+**Exercises.**  `from minirl.people.unified import *`
+1. Answer 0 was bad, and nothing else is known: c = −1.  Which answer gains most?
+       one = counts.steps([0], [0], [0, 1], (1, 3))
+       gradient(np.log([[0.3, 0.6, 0.1]]), one, [-1], [1])
+2. A bad answer is half as likely as when it was written, and the reference would write it as often
+   as before.  What does PPO say of it, and what GRPO?
+       one, old, new = counts.steps([0], [0], [0, 1], (1, 2)), [[0., 0.]], np.log([[0.25, 0.75]])
+       ppo_coefficients(new, old, one, [-1]).round(3)
+       grpo_coefficients(new, old, one, [-1], ref_logits=old, beta=0.5).round(3)
+3. Each answer is written as often as π says; answer 0 earns 1 and the others 0.  Now subtract 100
+   from all rewards, so that every coefficient is negative.  What changes?
+       pi, every = np.array([0.5, 0.25, 0.25]), counts.steps([0] * 3, [0, 1, 2], range(4), (1, 3))
+       gradient(np.log([pi]), every, [1, 0, 0], pi).round(4)
+       gradient(np.log([pi]), every, [-99, -100, -100], pi).round(4)
 
-Read first: `grpo`, `orpo`.
-Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appendix A.
+Read next: `compared`, all methods side by side, and how to add a loss of your own.
+Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appendix A, which has
+the table with fewer rows, and divides the sums of DPO by the lengths.
 """
 
 import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import backward, log_ratios, log_sigmoid, log_softmax
-from minirl.people.pairs import check_pairs, check_possible
+from minirl.people.pairs import Pairs, check_pairs, check_possible
 from minirl.play.surrogate import clipped, step_ratios
 
 
