@@ -1,0 +1,177 @@
+"""All methods side by side, and how to add a loss of your own.
+
+A page to turn to after Part 4.  Each line of its tables is held by `tests/test_compared.py`.
+
+**What is made small, and by what it is divided.**  N counts the steps of a batch, B its episodes,
+strings or pairs, and |y| the steps of a string.  Sums over n run over steps, and bare ones over
+strings or pairs.
+
+    method              the sum                                                  divided by
+    reinforce           −Σ_n w_n A_n log π(a_n|s_n)                              B
+    actor_critic        the same, A by GAE from a critic; less an entropy bonus  B
+    ppo                 −Σ_n min(ρ_n A_n, clip(ρ_n) A_n); less an entropy bonus  N
+    ppo_kl              −Σ_n ρ_n A_n + β Σ_s N[s] KL(π_old‖π)                    N
+    sft                 −Σ_n log π(a_n|s_n), over demonstrations                 N
+    rejection_sampling  the same, over the best string of each group             N
+    reward_model        −Σ log σ(m), m = R(y⁺) − R(y⁻)                           B
+    rlhf                that of ppo, paid r − β (log π_old − log π_ref)          N
+    grpo                −Σ_n min(ρ_n A, clip(ρ_n) A) + β Σ_n k3, A of the group  B·|y|
+    dr_grpo             the same, A without the std                              B·length
+    rloo                the same, A without the std, from the others' mean       B·length
+    dpo                 −Σ log σ(m), m = β (h⁺ − h⁻)                             B
+    ipo                 Σ (h⁺ − h⁻ − 1/(2τ))²                                    B
+    kto                 Σ w (1 − σ(m)), m = ±β (h − z₀)                          B
+    simpo               −Σ log σ(m − lead), m = β (log π̄⁺ − log π̄⁻)            B; |y| in π̄
+    orpo                −Σ log π̄⁺ − λ Σ log σ(m), m the lead in log-odds of π̄  B; |y| in π̄
+
+`dr_grpo` and `rloo` are `grpo` with other arguments: `group_centred` or `group_leave_one_out` and
+`per_length` of `groups`.  The `length` is a constant.  `rlhf.ptx_loss` adds the loss of `sft` to
+that of `ppo`.  log π̄ is log π(y)/|y|.
+
+**Whose policy is in the denominator, and whose strings are used.**  The policy that is trained is
+π.  (`dr_grpo` and `rloo` are as `grpo`.)
+
+    method              in the denominator  learns from             is held near
+    reinforce           nothing             what π has just played  nothing
+    actor_critic        nothing             what π has just played  nothing
+    ppo                 π_old               what π_old played       π_old, by the clip
+    ppo_kl              π_old               what π_old played       π_old, by β
+    sft                 nothing             demonstrations          nothing
+    rejection_sampling  nothing             what π has just played  π_old, by a pseudo-count
+    reward_model        nothing             pairs                   nothing
+    rlhf                π_old, π_ref        what π_old played       π_old, π_ref
+    grpo                π_old, and π in k3  what π_old played       π_old, by the clip; π_ref, by β
+    dpo                 π_ref               pairs                   π_ref, by β
+    ipo                 π_ref               pairs                   π_ref, by τ
+    kto                 π_ref               strings, liked or not   π_ref, by β
+    simpo               nothing             pairs                   nothing
+    orpo                nothing             pairs                   what was chosen
+
+In `rlhf` π_old stands in the ratio of PPO and π_ref in the reward; the clip holds π near π_old and
+the price β near π_ref.  In k3 of `grpo` it is π_ref/π, the other way round.  To be held near π_ref
+`reinforce`, `actor_critic`, `ppo`, `ppo_kl` and `grpo` need a reward that pays for it
+(`rlhf.step_rewards`).  Each fit of this book to a fixed data set adds a `pull` towards a table
+(`fitting`), which is no part of the method.
+
+**What it climbs, and how far it gets.**  The shares are (J − J(π_ref))/(J* − J(π_ref)), exact, with
+J = E[R] − β KL at β = 0.5.  `strings` is where the expected update is zero in the language of 31
+strings, with J* of the best bigram (`python -m minirl objectives`).  `words` is one run on the
+running example, with 100,000 preferences where it learns from them, its own strings where it plays,
+and the sizes of `python -m minirl alignment`.  Where a method plays, the KL is in the reward,
+except in the rows `grpo` and `dr_grpo`, which have k3 in the loss, and `rejection_sampling`, which
+pays for none.  (`kto` does not come to rest; in `strings` it is shown after 2,000 steps.)
+
+    method              climbs                                               strings  words
+    reinforce           J                                                    1.000    0.998
+    actor_critic        J                                                    -        0.999
+    ppo                 J                                                    -        0.999
+    ppo_kl              J                                                    -        0.999
+    sft                 the likelihood of the optimum's own strings          1.000    1.000
+    best_of_n           nothing: it shows the best of 4, and is not trained  -        0.915
+    rejection_sampling  the likelihood of the best of 4, in one round        0.858    0.938
+    reward_model        that of comparisons; then the exact optimum          1.000    0.978
+    rlhf                J with the fitted reward                             1.000    0.979
+    grpo                nothing that has a name                              0.482    0.789
+    dr_grpo             nothing; rests at (grpo.2)                           0.867    0.777
+    grpo_paid           J, with the KL in the reward of grpo                 1.000    1.000
+    rloo                J                                                    -        1.000
+    dpo                 the likelihood of comparisons                        1.000    0.982
+    ipo                 the chance to win, less τ KL                         0.987    0.901
+    kto                 a vote on each string                                0.811    0.861
+    simpo               the likelihood of comparisons of log π̄              0.561    0.140
+    orpo                imitation, and comparisons of odds                   0.526    0.671
+
+**Four learners of action values.**  Each moves Q(s, a) towards r + γ V(s').  The numbers are J on
+the cliff at γ = 1, of the greedy policy and of one that explores with a rate of 0.1 (`q_learning`).
+
+    learner            V(s')                       learns what it is worth  greedy  exploring
+    sarsa              Q(s', a'), then taken       to explore               −15     −20.7
+    expected_sarsa     Σ_b π(b|s') Q(s', b)        to explore               −15     −20.7
+    q_learning         max_b Q(s', b)              to act best              −13     −50.8
+    double_q_learning  Q₂(s', argmax_b Q₁(s', b))  to act best, from below  −17     −24.5
+
+**When do π_old and π_ref coincide?**  π_old played the present batch.  π_ref is where the run
+began, and stays.  So they coincide in the first batch of a run that starts from the reference, and
+in no later one.  Another pair, π and π_old, coincides at the first step from each batch.  There
+ρ = 1, and KL(π_old‖π) is 0 and has the gradient 0: the price β of `ppo_kl` changes the way, not the
+place where the expected update is zero.  KL(π‖π_ref) is part of the aim.  Its gradient is 0 at the
+reference only, and so it does move that place.
+
+**What does a step weigh?**  Two strings, of one step and of three, with the same advantage.  The
+`length` of Dr. GRPO is 2.
+
+                                 reinforce  ppo   grpo  dr_grpo
+    the step of the short one    1/2        1/4   1/2   1/4
+    a step of the long one       1/2        1/4   1/6   1/4
+    the long one, all steps      3/2        3/4   1/2   3/4
+
+REINFORCE and PPO differ by the factor N/B = 2, the mean length (ppo.4).  GRPO alone gives all
+strings the same total, so that a long failure costs no more than a short one.
+
+**What replaces the reference in SimPO and ORPO?**  In SimPO it is the length: a mean of log π
+stands in the place of a log-ratio, and nothing holds the policy near anything.  In ORPO it is the
+first term, the likelihood of the chosen strings, which holds the policy near these.
+
+**A loss of your own.**  Say the *hinge*: a pair costs max(0, 1 − m), with the margin m = β D h of
+DPO.  Where m < 1 the derivative in m is −1, elsewhere 0, so G = −(β/B) Dᵀ 1{m < 1}.  The `shares`
+are 1/B, unless `pair_weights` says otherwise, as in the other losses of pairs.
+
+>>> import numpy as np
+>>> from minirl.kernel import checks
+>>> from minirl.kernel.gradcheck import check
+>>> from minirl.kernel.softmax import backward, log_ratios
+>>> from minirl.people.pairs import check_difference, check_possible, choices, shares
+>>> def hinge_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
+...     checks.positive("beta", beta)
+...     logp, h = log_ratios(logits, ref_logits)
+...     D = check_difference("difference", difference, logp)
+...     check_possible("difference", D, logp)
+...     w, m = shares(pair_weights, D.shape[0]), beta * (D @ h.ravel())
+...     G = -beta * (D.T @ (w * (m < 1))).reshape(logp.shape)
+...     return w @ np.maximum(1 - m, 0), backward(logp, G)
+>>> D = choices([0, 1, 2, 0], [1, 2, 0, 2], 3).difference
+>>> check(lambda x: hinge_loss(x, [[0., 0., 0.]], D, beta=2.0), np.array([[0.3, -0.5, 0.1]])).passed
+True
+
+To make it a chapter, `hinge`, between `orpo` and `unified`, go through these files.  On the right
+is the test that fails if it is forgotten.
+
+    minirl/people/hinge.py           text, loss and `fit_hinge`, as in ipo.py      test_book.py
+    minirl/people/__init__.py        a line of the contents, and the import        test_house.py
+    minirl/__init__.py               its name in Part 4                            test_house.py
+    minirl/people/orpo.py            `Next` and `Read next`                        test_book.py
+    minirl/people/unified.py         `Previous`                                    test_book.py
+    README.md                        its name in "Reading order"                   test_house.py
+    tests/test_gradients.py          CASES["hinge.hinge_loss"] = […]               test_gradients.py
+    tests/test_hinge.py              what it finds; names each tag, as (hinge.1)   test_house.py
+    tests/answers.py                 what the three exercises print                test_book.py
+    minirl/symbols.py                new letters, and new terms in glossary.py     test_book.py
+    tests/refusals/people_pairs.py   LOSSES, FITS and ROWS: what is refused        none
+    tests/test_preference_losses.py  PLAIN and EACH: the loss by loops             none
+
+The case goes below the table in `tests/test_gradients.py`.  Inside, it would draw from the random
+numbers of the cases after it, and one of these might meet a kink.  Take tables at which some
+margins are below 1 and some above.
+
+To compare it with the others:
+
+    minirl/compared.py               a line in three tables, and README.md         test_compared.py
+    toy_lm/align.py                  METHODS: how to fit, and at what β            test_align.py
+    minirl/lab/alignment.py          PIECES, one more                              test_jobs.py
+    minirl/lab/objectives.py         `updates`: the expected update               test_objectives.py
+
+The tests on the right, and `tests/test_alignment.py`, list the methods and what is expected of
+them.  They fail until the new one is in their lists: what appears in a table by itself should be
+expected by somebody.  (The update of the hinge jumps where m = 1 and need not come to rest, so it
+is better left out of `objectives`.)
+
+By itself it appears in `help(minirl)`, in the report of the gradients, among the functions that
+`tests/test_zeros.py` calls (which needs a value for an argument with a new name), and with METHODS
+in `python -m toy_lm align --method hinge` and the table and the figure of `python -m minirl
+alignment`.
+
+    python -m pytest -q -m gradient
+    python -m pytest -q tests/test_house.py tests/test_book.py tests/test_zeros.py
+    python -m pytest -q tests/test_refusals.py tests/test_compared.py tests/test_align.py
+    python -m pytest -q -m "slow or not slow"
+"""
