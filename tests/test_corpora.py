@@ -8,9 +8,13 @@ from math import floor, log
 import numpy as np
 import pytest
 
+from minirl.kernel import counts
 from minirl.lab.demo import fitted_to
 from minirl.lab.running_example import PSEUDO_COUNT, bigram_of
+from minirl.people.sft import fit_by_counting, sft_loss
+from toy_lm import corpora
 from toy_lm.corpora import held_out, read_lines, read_strings, unicode_words
+from toy_lm.vocabulary import from_items
 
 
 def nll_by_loops(items, training):
@@ -40,6 +44,19 @@ def test_the_bigram_of_the_unicode_words_costs_2_5838_nats_a_character():
     assert corpus.nll_all == pytest.approx(nll_by_loops(words, words), rel=1e-12)
     assert corpus.nll_train == pytest.approx(nll_by_loops(training, training), rel=1e-12)
     assert corpus.nll_heldout == pytest.approx(nll_by_loops(held, training), rel=1e-12)
+
+
+@pytest.mark.parametrize("order, counted, unseen", [
+    (2, 2.584, 2.600), (3, 2.212, 2.526), (4, 1.790, 2.644)])
+def test_a_longer_memory_knows_the_counted_words_better_and_others_not(order, counted, unseen):
+    """The table of the chapter, by (sft.1) and (sft.3)"""
+    training, held = held_out(unicode_words())
+    vocabulary = from_items(training)
+    seen, new = (counts.table(vocabulary.encode(items, order=order)) for items in (training, held))
+    policy = fit_by_counting(seen, pseudo_count=0.1)
+    assert [round(sft_loss(policy, table)[0], 3) for table in (seen, new)] == [counted, unseen]
+    assert all(f"{nats:.3f}" in corpora.__doc__ for nats in (counted, unseen))
+    assert (unicode_words()[-246], unicode_words()[-1]) == ("tonos", "zygos")  # the last tenth
 
 
 def test_a_corpus_of_nine_items_holds_nothing_out():

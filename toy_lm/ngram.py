@@ -1,42 +1,95 @@
-"""The language model: a table policy that writes.
+"""Why is a language model a policy?
 
-A bigram model knows one thing, the probability of the next character given the last one.  That is a
-softmax table π(a|s) with the last character as the state and the next one as the action, and
-writing is acting: the transition is deterministic, s' = a, and choosing the end symbol ends the
-episode.  So a language model *is* a policy, and `language` makes the world in which it acts.
+*Worlds to read, after `sft`.  Previous: `corpora`.  Next: `smoothing`.*
 
-    log π(y) = Σ_t log π(y_t | s_t),  the end symbol included.                             (ngram.1)
+A bigram model knows one thing: the probability of the next character, given the last one.  That is
+a softmax table π(a|s) with the last character as the state and the next one as the action.  Writing
+is acting.  The step leads to s' = a, surely, and the end symbol ends the episode.  So a language
+model *is* a policy, and `language` makes the world in which it acts.
 
-This is a sum, not a mean: the mean over steps is another quantity, the negative log-likelihood per
-character −(1/N) Σ log π, in nats, whose exponential is the perplexity.
+**The log-probability of a string.**  By (vocabulary.1) a string y is the steps (s_0, y_0), (s_1,
+y_1), … with the end symbol as the last y_t.  The model writes it if it takes each of these steps,
+given the steps before.  Nothing but the state matters for a step.  So the probabilities multiply,
+and their logarithms add up:
 
-*Longer memories.*  A model of order m remembers m − 1 characters, and its world moves by
-(vocabulary.2).  Nothing else changes: the table has S = A^(m−1) rows, and its shape says its order,
-so that no function here asks for it.  Every exact answer of this book holds at every order.  The
-equations are solved where there are up to 4,000 states, as at order 3 for 63 symbols; above that a
-solve would fill the matrix, and the series is added up to a certified 1e-12
-(`minirl.exact.solving`).  A table of a lower order is one of a higher order whose rows repeat:
-`widen`.
+    log π(y) = Σ_t log π(y_t | s_t),  the end symbol included.                           (ngram.1)
 
-*Sampling is playing*: `sample` is a rollout in that world.  A rollout needs a horizon, and a string
-cut by it has no end symbol; the cut ones can be counted, and are not hidden.  A string may be
-*prompted* with its first letters: writing then begins in the state they leave behind.  To make a
-world of a million states ready takes longer than to write in it; so of a large table only the rows
-that are met are made ready, when they are met.
+**In numbers.**  The three words of `sft`, "on", "no" and "noon", have the shares below.  "on" is
+start→o→n→end with ⅓ · ½ · ½ = 1/12, "no" has ⅔ · ½ · ¼ = 1/12, and "noon" has 1/48:
 
-*Temperature, top-k and top-p* make another policy of the model's table,
+>>> from toy_lm.vocabulary import from_items
+>>> words = from_items(["on", "no"])
+>>> with np.errstate(divide="ignore"):  # the logarithm of 0 is −∞
+...     shares = np.log([[0, 2 / 3, 1 / 3], [1 / 2, 0, 1 / 2], [1 / 4, 1 / 2, 1 / 4]])
+>>> scores = score(shares, words.encode(["on", "no", "noon"]))
+>>> print(scores.round(4), (1 / np.exp(scores)).round(6))
+[-2.4849 -2.4849 -3.8712] [12. 12. 48.]
 
-    π'(a|s) ∝ π(a|s)^{1/temperature},  for the top_k likeliest actions of each row,        (ngram.2)
+The score of a string is a sum and not a mean.  The mean over all N steps of all strings is another
+quantity, the nats per character −(1/N) Σ log π, and its exponential is the perplexity.  Here it is
+(2.4849 + 2.4849 + 3.8712)/11:
 
-and of these for the fewest that together have the probability top_p, the nucleus: the likeliest k,
+>>> cost = nats_per_character(shares, words.encode(["on", "no", "noon"]))
+>>> print(round(cost, 4), round(np.exp(cost), 3))
+0.8037 2.234
 
-    Σ_{i<k} π'(a_i|s) < top_p ≤ Σ_{i≤k} π'(a_i|s),   π'(a_1|s) ≥ π'(a_2|s) ≥ …             (ngram.3)
+**Longer memories.**  A model of a higher order remembers more characters, and its world moves by
+(vocabulary.2).  Nothing else changes.  The shape (S, A) of the table says its order, so that no
+function here asks for it.  Every exact answer of this book holds at every order.  The equations are
+solved where there are up to 4,000 states, as at order 3 for 63 symbols.  Above that a solve would
+fill the memory, and the series of `evaluation` is added up instead, with a certificate (`solving`).
+A table of a lower order is one of a higher order whose rows repeat, which `widen` makes.
 
-`decoding` returns what is left, in rows that sum to one: a table, with zeros.  What is sampled from
-it is scored with it.  Where a trainer samples at one temperature and takes the log-probabilities at
-another, every ratio and every KL is wrong.
+**Sampling is playing**: `sample` is a rollout in that world.  A rollout needs a horizon, and a
+string that is cut by it has no end symbol.  `finished` tells which strings have one.  A string may
+be *prompted*: then writing begins in the state that the prompt leaves.
 
-Read first: `vocabulary`, `minirl.kernel.playing`.  Read next: `smoothing`, `exact`.
+**Temperature, top-k and top-p** make another policy of the model's table.  A *temperature* divides
+all log-probabilities before the softmax.  Since exp(log π/temperature) = π^{1/temperature}, the
+probabilities are raised to a power and then divided by their sum.  *Top-k* does so for the
+likeliest actions of each row only, and gives 0 to the others:
+
+    π'(a|s) ∝ π(a|s)^{1/temperature},  for the top_k likeliest actions of each row,      (ngram.2)
+
+where ∝ says "up to a factor that makes the row sum to 1".  *Top-p* keeps, of these, the fewest that
+together have the probability top_p, the *nucleus*.  With the actions in falling order they are the
+likeliest k, such that
+
+    Σ_{i<k} π'(a_i|s) < top_p ≤ Σ_{i≤k} π'(a_i|s),   π'(a_1|s) ≥ π'(a_2|s) ≥ …           (ngram.3)
+
+Take a row of 0.5, 0.3 and 0.2.  At the temperature ½ it is squared, to 0.25, 0.09 and 0.04, which
+sum to 0.38.  A division gives 0.6579, 0.2368 and 0.1053.  With top_p = 0.75 the first action is too
+little and the first two have 0.8 ≥ 0.75.  So these two are left, with 0.5/0.8 and 0.3/0.8:
+
+>>> row, squares = np.log([[0.5, 0.3, 0.2]]), np.array([0.5, 0.3, 0.2])**2
+>>> print(squares.sum().round(2), np.exp(decoding(row, temperature=0.5)).round(4))
+0.38 [[0.6579 0.2368 0.1053]]
+>>> print(np.exp(decoding(row, top_p=0.75)).round(4))
+[[0.625 0.375 0.   ]]
+
+**What is sampled from a decoded table is scored with it.**  Let a trainer sample at the temperature
+½ and take the log-probabilities of the undecoded table.  It believes that the first action has 0.5,
+where it has 0.6579.  So the ratio of (surrogate.1) starts at 0.5/0.6579 = 0.76 in the place of 1,
+before anything has been learned.
+
+>>> print(round(0.5 / 0.6579, 2))
+0.76
+
+**Exercises.**  `from toy_lm.ngram import *; from toy_lm.vocabulary import from_items`
+1. With top_k = 1 a row keeps its likeliest action.  How many of these three rows keep one only?
+       table = np.log([[0.6, 0.2, 0.2], [0.4, 0.4, 0.2], [0.2, 0.3, 0.5]])
+       np.exp(decoding(table, top_k=1)).round(2)
+2. A model gives 1/2 to each step that it knows, and 0 to writing n after n.  What do a thousand
+   strings "on" cost per character, and what do they cost with one "nn" among them?
+       words, table = from_items(["on"]), np.zeros((3, 3))
+       table[[0, 1, 2], [0, 1, 0]] = -np.inf
+       [round(nats_per_character(table, words.encode(1000 * ["on"] + more)), 4)
+        for more in ([], ["nn"])]
+3. A model of two letters is undecided everywhere.  Which share of its strings ends within three
+   steps?
+       finished(sample(np.zeros((3, 3)), 100_000, rng=0, horizon=3)).mean().round(2)
+
+Read next: `smoothing`, for long memories that have seen little.
 Source: Shannon 1948, "A mathematical theory of communication", §3; Bengio et al. 2003; Fan et al.
 2018, "Hierarchical neural story generation", arXiv:1805.04833, for top-k; Holtzman et al. 2019,
 "The curious case of neural text degeneration", arXiv:1904.09751, for top-p.

@@ -1,56 +1,98 @@
-"""Smoothing: a long memory that asks a shorter one about what it has not seen.
+"""What should a long memory do where it has seen nothing?
 
-A longer memory sees more at once, and has seen it less often.  At order 5 most contexts of a small
-corpus occur once, and a pseudo-count, as in (sft.3), fills the rest of their rows with the uniform
-distribution, as if nothing were known.  But a model of order m − 1 knows something.  Let kept[s, a]
-be what is kept of the count N[s, a], and w[s] a weight for what was not seen.  Mix the shorter
-memory in,
+*Worlds to read, after `sft`.  Previous: `ngram`.  Next: `exact`.*
 
-    π_m(a|s) = (kept[s, a] + w[s] π_{m−1}(a|s')) / (Σ_b kept[s, b] + w[s]),            (smoothing.1)
+A longer memory sees more at once, and has seen it less often.  Call a state a *context* here: the
+last order − 1 symbols.  At order 5 most contexts of a small corpus occur once.  A pseudo-count, as
+in (sft.3), fills the rest of their rows with equal shares, as if nothing were known.  But the model
+of the next lower order knows something.  This chapter lets a long memory ask a shorter one.
 
-where s' is s without its oldest character.  The table of order m − 1 is itself such a mixture with
-order m − 2, and so on down to order 1, which is mixed with the uniform distribution.  Each row sums
-to one, and no entry is zero.  In a context that never occurred nothing is kept, and w is set to 1:
-its row is that of s'.  A pseudo-count α is the case kept = N, w = α · actions, with the uniform
-distribution in place of π_{m−1}.
+**The mixture.**  Let kept[s, a] be what is kept of the count N[s, a], and weight[s] a weight for
+what was not seen.  The shorter memory has the context s', which is s without its oldest character.
+It shares the weight out:
 
-*Witten-Bell* asks how often something new was seen here.  With seen[s] = Σ_a 1{N[s, a] > 0},
-the number of different actions that were counted in s,
+    π(a|s) = (kept[s, a] + weight[s] π_shorter(a|s')) / (Σ_b kept[s, b] + weight[s]).(smoothing.1)
 
-    kept = N,   w[s] = seen[s].                                                        (smoothing.2)
+The numerators of a row sum to Σ kept + weight, since a row of π_shorter sums to 1.  So each row
+sums to one.  The table π_shorter is itself such a mixture with the next lower order, and so on down
+to order 1, which is mixed with equal shares.  So no entry is zero.  In a context that never
+occurred nothing is kept, and the weight is set to 1: its row is that of s'.  A pseudo-count α is
+the case kept = N, weight = α · actions, with equal shares in place of π_shorter.
 
-*Kneser-Ney* takes a discount from every count and gives what it took to the shorter memory,
+**Witten-Bell** asks how often something new was seen here.  With seen[s] = Σ_a 1{N[s, a] > 0}, the
+number of different actions that were counted in s,
 
-    kept[s, a] = max(N[s, a] − discount, 0),   w[s] = discount · seen[s],
-    discount = once/(once + 2 twice),                                                  (smoothing.3)
+    kept = N,   weight[s] = seen[s].                                                 (smoothing.2)
 
-where so many entries of the whole table N were counted `once` and `twice`; each order has its
-own discount, which is ½ where once or twice is zero.  The denominator is then Σ_b N[s, b].  It also
-fits the shorter memory to its purpose, which is to say what comes in a context that is new.  There
-an action counts as often as there are longer contexts in which it was seen,
+*In numbers.*  Four actions were counted 2, 1, 0 and 0 times at order 1, below which each has ¼.
+Two of them were seen.  The weight 2 gives 2 · ¼ = ½ to each action, and the row is divided by 3 +
+2:
 
-    N_{m−1}[s', a] = Σ_b 1{N_m[bs', a] > 0},                                           (smoothing.4)
+    (2 + ½)/5 = 0.5    (1 + ½)/5 = 0.3    ½/5 = 0.1    ½/5 = 0.1
+
+>>> counts = np.array([[2., 1., 0., 0.]])
+>>> print(witten_bell(counts))
+[[0.5 0.3 0.1 0.1]]
+
+**Kneser-Ney** takes a discount from every count and gives what it took to the shorter memory,
+
+    kept[s, a] = max(N[s, a] − discount, 0),   weight[s] = discount · seen[s],
+    discount = once/(once + 2 twice),                                                (smoothing.3)
+
+where so many entries of the whole table N were counted `once` and `twice`.  Each order has its own
+discount, which is ½ where once or twice is zero.  What was kept and what was taken sum to the
+counts, so the denominator is Σ_b N[s, b].
+
+*In numbers.*  In the same row once = twice = 1, so that the discount is 1/(1 + 2) = ⅓.  It takes ⅔
+in all, and that gives ⅙ to each of four actions.  The row is (1⅔ + ⅙)/3, (⅔ + ⅙)/3 and twice ⅙/3:
+
+>>> print(kneser_ney(counts).round(4))
+[[0.6111 0.2778 0.0556 0.0556]]
+
+**What does a shorter memory count?**  It is asked about contexts that are new.  So Kneser-Ney fits
+its counts to this purpose: an action counts as often as there are longer contexts in which it was
+seen,
+
+    N_shorter[s', a] = Σ_b 1{N[bs', a] > 0},                                         (smoothing.4)
 
 with b the oldest character of the context bs'.  More than half of all "h" in an English text stand
-behind a "t": the letter is frequent, but it is not to be expected behind a letter that never had
-one.  Witten-Bell adds the counts themselves, N_{m−1}[s', a] = Σ_b N_m[bs', a].  In all of this the
-beginning and the end of a string are characters like any other.
+behind a "t".  The letter is frequent, but it is not to be expected behind a letter that never had
+one.  Witten-Bell adds the counts themselves, N_shorter[s', a] = Σ_b N[bs', a].
 
-*In numbers.*  Four actions were counted 2, 1, 0 and 0 times at order 1, below which each has 1/4.
-Two of them were seen, so that Witten-Bell has w = 2: their probabilities are (2 + ½)/5 = 0.5 and (1
-+ ½)/5 = 0.3, and ½/5 = 0.1 for either of the others.  Kneser-Ney has once = twice = 1, so that the
-discount is ⅓: it takes ⅔ in all and gives ⅙ to each, which makes (1⅔ + ⅙)/3 = 0.611, (⅔ + ⅙)/3 =
-0.278 and twice ⅙/3 = 0.056.
+Let the last of three symbols come 100 times, but in two contexts only, once after 0 and 99 times
+after 1.  Added up, the columns of this table are 2, 1 and 100.  By (smoothing.4) they are 2, 1 and
+2.  In the last row the symbol never came.  There Kneser-Ney expects it less than Witten-Bell:
 
-A mixture of tables is a table, so everything that is exact in this book is exact for it.  Every
-tenth of the Unicode words, held out from the counting, costs so many nats per character:
+>>> counts = np.array([[0., 1., 1.], [1., 0., 99.], [1., 0., 0.]])
+>>> print(kneser_ney(counts)[2].round(2), witten_bell(counts)[2].round(2))
+[0.7 0.1 0.2] [0.51 0.01 0.48]
+
+In all of this the beginning and the end of a string are characters like any other.
+
+**What it is worth.**  A mixture of tables is a table, so everything that is exact in this book is
+exact for it.  Every tenth of the Unicode words, held out from the counting (`corpora`), costs so
+many nats per character:
 
     order                       2        3        4        5
     pseudo-count 0.1        2.600    2.526    2.644    2.756
     Witten-Bell             2.598    2.469    2.481    2.552
     Kneser-Ney              2.597    2.470    2.433    2.384
 
-Read first: `ngram`, `minirl.people.sft`.  Read next: `exact`.
+With a pseudo-count, and with Witten-Bell, a longer memory ends up worse.  With Kneser-Ney each
+further character pays.
+
+**Exercises.**  `from toy_lm.smoothing import *`
+1. A context was seen a million times, always with the same action.  What does Witten-Bell give to
+   each of the other three?
+       witten_bell(np.array([[1e6, 0., 0., 0.]]))[0, 1:].round(9)
+2. Every action was counted twice.  Which discount does Kneser-Ney take, and which row is left?
+       counts = np.array([[2., 2., 2., 2.]])
+       discount(counts), kneser_ney(counts)
+3. State 2 of a bigram never occurred.  Which of the two methods gives it equal shares?
+       counts = np.array([[0., 9., 1.], [1., 1., 0.], [0., 0., 0.]])
+       witten_bell(counts)[2].round(2), kneser_ney(counts)[2].round(2)
+
+Read next: `exact`, which says what such a model writes.
 Source: Witten and Bell 1991; Ney, Essen and Kneser 1994, for the discount; Kneser and Ney 1995; all
 in Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling", §2.5
 to §2.7, with its mixture where Kneser and Ney back off.
@@ -118,7 +160,7 @@ def _mixed(kept, weight, shorter):
 
 
 def _shorter(smooth, counts):
-    """π_{m−1}, a row for each s: the counts are added over the oldest character of a context."""
+    """π_shorter, a row for each s: the counts are added over the oldest character of a context."""
     S, A = counts.shape
     if S == 1:
         return np.full((1, A), 1 / A)

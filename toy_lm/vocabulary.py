@@ -1,34 +1,81 @@
-"""The vocabulary: characters to numbers and back.
+"""How does a string become steps of a table?
+
+*Worlds to read, after `sft`.  Next: `corpora`.*
+
+A policy is a table over numbered states and actions, and a text is made of characters.  This
+chapter numbers the characters, so that everything the book does with steps can be done with
+strings.  A *vocabulary* holds the characters of a corpus, sorted.  They are the *symbols* 1, 2, …
+in this order.
 
 Symbol 0 is special.  As an action it ends the string.  As a state it is the beginning: nothing has
-been written yet.  One symbol can do both, because a string is never asked what follows its end.
-The characters of the corpus, sorted, are the symbols 1, 2, …, so a model of A symbols knows A − 1
-letters.
+been written yet.  One symbol can do both, because nothing is written after the end.  A model of A
+symbols therefore knows A − 1 letters.
 
-A string of n letters is n + 1 steps (previous symbol, next symbol), the last of which writes the
-end:
+**In numbers.**  The letters of "on" and "no" are n and o, so n is 1 and o is 2.  A string has one
+more step than it has letters.  Each step is a pair (previous symbol, next symbol), and the last one
+writes the end:
 
-    "on"  →  (0, o) (o, n) (n, 0)                                                     (vocabulary.1)
+    "on"  →  (0, o) (o, n) (n, 0)  =  (0, 2) (2, 1) (1, 0)                          (vocabulary.1)
 
-*Longer memories.*  Here the state is the last letter, and the model a bigram, a model of *order* 2.
-In a model of order m the state is the last m − 1 symbols, read as the digits of a number, with
-zeros before the first letter.  There are S = A^(m−1) of them, and writing a moves every digit one
-place to the left and drops the first:
+`counts` numbers the step (s, a) by s · A + a.  With A = 3 these are 0 · 3 + 2 = 2, 2 · 3 + 1 = 7
+and 1 · 3 + 0 = 3.  The string "no" follows, and `starts` says where each string begins:
 
-    s' = (s·A + a) mod S.                                                             (vocabulary.2)
+>>> words = from_items(["on", "no"])
+>>> steps = words.encode(["on", "no"])
+>>> print(steps.index, steps.starts)
+[2 7 3 1 5 6] [0 3 6]
+
+**All at once.**  No loop over the strings is needed.  Laid end to end, with an end after each, the
+texts are one vector of symbols: the actions.  The states are the same vector shifted by one place,
+with 0 where a string begins:
+
+    text      o  n  end  n  o  end
+    actions   2  1   0   1  2   0
+    states    0  2   1   0  1   2
+
+**Longer memories.**  Here the state is the last letter, and the model a bigram, of *order* 2.  In a
+model of a higher order the state is the last order − 1 symbols, with zeros before the first letter.
+They are read as the digits of a number in base A.  So there are S = A^(order − 1) states.  At order
+3 the state after "on" has the digits 2 and 1, and is 2 · 3 + 1 = 7.
+
+How does a step change the state?  Writing a moves every digit one place to the left, which
+multiplies s by A, and puts a in the last place.  Then there is one digit too many.  The first digit
+is a multiple of A^(order − 1) = S, so the remainder of a division by S is the number without it:
+
+    s' = (s · A + a) mod S.                                                         (vocabulary.2)
+
+At order 3 with A = 3, S is 9.  The string "onno" begins in 0.  It goes on to 0 · 3 + 2 = 2, to 2 ·
+3 + 1 = 7, to (7 · 3 + 1) mod 9 = 4 and to (4 · 3 + 2) mod 9 = 5:
+
+>>> print(words.encode(["onno"], order=3).index // 3)
+[0 2 7 4 5]
 
 The table stays S × A, and no learner needs to know what its rows mean.  Order 1 has a single state
-and remembers nothing.
+and remembers nothing.  What a memory costs is the size of its table, A^order entries.  For the 27
+symbols of the running example and the orders 2 to 5 these are
 
-*Prompts.*  A prompt is the first letters of a string, and its completion the rest.  What is written
-next depends only on the state that the prompt leaves behind: a bigram remembers only its last
-letter, "k" and "think" are one prompt to it.
+>>> print([27**order for order in (2, 3, 4, 5)])
+[729, 19683, 531441, 14348907]
 
-Strings are encoded all at once.  Laid end to end with a line feed after each, the text is one
-vector of symbols, and the digits of the states are that vector shifted by one place, two places,
-and so on, where that does not reach back over the beginning of the string.
+**Prompts.**  A *prompt* is the first letters of a string, and its *completion* is the rest.  What
+is written next depends only on the state that the prompt leaves behind.  A bigram remembers only
+the last letter of it, so "k" and "think" are one prompt to it.  `encode` leaves out the steps of a
+prompt, as `sft` demands:
 
-Read first: `minirl.kernel.counts`.  Read next: `corpora`.
+>>> print(words.encode(["n"], prompts=["o"]).index, words.state("o"))  # (o, n), (n, 0)
+[7 3] 2
+
+**Exercises.**  `from toy_lm.vocabulary import *`
+1. Are "on" and "noon" the same prompt?  For the orders 2, 3 and 4:
+       words = from_items(["on", "no"])
+       [words.state("on", order=order) == words.state("noon", order=order) for order in (2, 3, 4)]
+2. How many steps are two empty strings?
+       from_items(["on", "no"]).encode(["", ""]).index.tolist()
+3. Another program has written a row of symbols with an end in the middle.  Which string is it?
+       words = from_items(["on", "no"])
+       words.decode(from_tokens(np.array([[1, 2, 0, 1, 2]]), words.shape()))
+
+Read next: `corpora`, real texts to encode.
 """
 
 from typing import NamedTuple
