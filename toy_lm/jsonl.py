@@ -81,6 +81,78 @@ class Reading(NamedTuple):
 _TWICE = object()  # the value of a name that an object has twice
 
 
+def read_preferences(path):
+    """What a file says about responses: `Reading` of `Pair`, `Ranking` and `Labelled`.
+
+    `-` is standard input.  A file that cannot be read, or a line that is no record, is a ValueError
+    with the number of the line and the reason.
+
+    Examples
+    --------
+    >>> read_preferences(os.devnull)
+    Reading(records=[], lines=[])
+    """
+    return _read(path, _preference)
+
+
+def read_prompts(path):
+    """The prompts of a file, as `Reading` of str; the rest is as for `read_preferences`.
+
+    Examples
+    --------
+    >>> read_prompts(os.devnull).records
+    []
+    """
+    return _read(path, lambda found: _texts(found, "prompt")[0])
+
+
+def write(path, records):
+    """Write records of any kind, a line each; preferences in the explicit form.
+
+    Reading them gives the same records.
+
+    Parameters
+    ----------
+    path : str or path
+        `-` is standard output.
+    records : list of Demonstration, Pair, Labelled or Ranking
+
+    Raises
+    ------
+    ValueError
+        If a string is no Unicode text; the record is named, counted from 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(folder + "/pairs.jsonl", [Pair("k", "ato", "kk")])
+    ...     print(Path(folder, "pairs.jsonl").read_text(), end="")
+    {"prompt": "k", "chosen": "ato", "rejected": "kk"}
+    """
+    _write(path, [record._asdict() for record in records])
+
+
+def write_implicit(path, pairs):
+    """Write preferences in the implicit form: the prompt at the head of both responses.
+
+    Reading them gives the same whole strings; and the same prompts, unless responses begin alike.
+    Parameters and errors are those of `write`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_implicit(folder + "/pairs.jsonl", [Pair("k", "ato", "kk")])
+    ...     print(Path(folder, "pairs.jsonl").read_text(), end="")
+    {"chosen": "kato", "rejected": "kkk"}
+    """
+    _write(path, [{"chosen": pair.prompt + pair.chosen, "rejected": pair.prompt + pair.rejected}
+                  for pair in pairs])
+
+
 def text_of(record):
     """All that a record says, as one string: the prompt and the responses.
 
@@ -211,78 +283,6 @@ def _read(path, parse):
                 raise ValueError(f"{shown(path)}, line {number}: {error}") from None
             numbers.append(number)
     return Reading(records, numbers)
-
-
-def read_preferences(path):
-    """What a file says about responses: `Reading` of `Pair`, `Ranking` and `Labelled`.
-
-    `-` is standard input.  A file that cannot be read, or a line that is no record, is a ValueError
-    with the number of the line and the reason.
-
-    Examples
-    --------
-    >>> read_preferences(os.devnull)
-    Reading(records=[], lines=[])
-    """
-    return _read(path, _preference)
-
-
-def read_prompts(path):
-    """The prompts of a file, as `Reading` of str; the rest is as for `read_preferences`.
-
-    Examples
-    --------
-    >>> read_prompts(os.devnull).records
-    []
-    """
-    return _read(path, lambda found: _texts(found, "prompt")[0])
-
-
-def write(path, records):
-    """Write records of any kind, a line each; preferences in the explicit form.
-
-    Reading them gives the same records.
-
-    Parameters
-    ----------
-    path : str or path
-        `-` is standard output.
-    records : list of Demonstration, Pair, Labelled or Ranking
-
-    Raises
-    ------
-    ValueError
-        If a string is no Unicode text; the record is named, counted from 1.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write(folder + "/pairs.jsonl", [Pair("k", "ato", "kk")])
-    ...     print(Path(folder, "pairs.jsonl").read_text(), end="")
-    {"prompt": "k", "chosen": "ato", "rejected": "kk"}
-    """
-    _write(path, [record._asdict() for record in records])
-
-
-def write_implicit(path, pairs):
-    """Write preferences in the implicit form: the prompt at the head of both responses.
-
-    Reading them gives the same whole strings; and the same prompts, unless responses begin alike.
-    Parameters and errors are those of `write`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_implicit(folder + "/pairs.jsonl", [Pair("k", "ato", "kk")])
-    ...     print(Path(folder, "pairs.jsonl").read_text(), end="")
-    {"chosen": "kato", "rejected": "kkk"}
-    """
-    _write(path, [{"chosen": pair.prompt + pair.chosen, "rejected": pair.prompt + pair.rejected}
-                  for pair in pairs])
 
 
 def _write(path, objects):

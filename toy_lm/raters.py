@@ -64,24 +64,6 @@ FIRST, TIE, SECOND = 1, 0, -1  # answers to a pair
 SURE = 1e-300  # a temperature at which every difference is decisive
 
 
-def _floats(name, scores, columns=range(1, 2**31)):
-    """Scores as floats: of small whole numbers or of True and False a difference is wrong."""
-    checks.finite(name, scores)
-    scores = np.asarray(scores, float)
-    if scores.ndim != 2 or scores.shape[1] not in columns:
-        number = {1: "one or more", 2: "two or more"}[columns[0]] if len(columns) > 1 else "two"
-        raise ValueError(f"{name} must have a row per prompt and a column per response, {number}, "
-                         f"got shape {scores.shape}")
-    return scores
-
-
-def _checked(rewards, columns, temperature, noise):
-    rewards = _floats("rewards", rewards, columns)
-    checks.positive("temperature", temperature)
-    checks.fraction("noise", noise)
-    return rewards
-
-
 def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
     """Which of two responses a simulated person prefers: (B,) int, FIRST, SECOND or TIE.
 
@@ -262,3 +244,21 @@ def judgement(logits, steps):
     if (lengths == 0).any():
         raise ValueError("every string must have at least one step, its end")
     return score(logits, steps) / lengths
+
+
+def _checked(rewards, columns, temperature, noise):
+    rewards = _floats("rewards", rewards, columns)
+    checks.positive("temperature", temperature)
+    checks.fraction("noise", noise)
+    return rewards
+
+
+def _floats(name, scores, columns=range(1, 2**31)):
+    """Scores as floats: of small whole numbers or of True and False a difference is wrong."""
+    checks.finite(name, scores)
+    scores = np.asarray(scores, float)
+    if scores.ndim != 2 or scores.shape[1] not in columns:
+        number = {1: "one or more", 2: "two or more"}[columns[0]] if len(columns) > 1 else "two"
+        raise ValueError(f"{name} must have a row per prompt and a column per response, {number}, "
+                         f"got shape {scores.shape}")
+    return scores

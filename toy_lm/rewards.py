@@ -113,35 +113,6 @@ VOWELS = "aeiou"
 LETTER = 0.139
 
 
-def is_vowel(vocabulary):
-    """Which letters are a, e, i, o or u: (A − 1,) bool.
-
-    Examples
-    --------
-    >>> from toy_lm.vocabulary import Vocabulary
-    >>> print(is_vowel(Vocabulary("abc")))
-    [ True False False]
-    """
-    return np.array([c in VOWELS for c in vocabulary.letters])
-
-
-def of_strings(vocabulary, table):
-    """The reward of a table (S, A) as a function of strings: `reward(texts) -> (n,)`.
-
-    Examples
-    --------
-    >>> from toy_lm.vocabulary import Vocabulary
-    >>> words = Vocabulary("abc")
-    >>> print(of_strings(words, alternating(words))(["", "ab", "bab", "bb"]))
-    [0. 1. 2. 0.]
-    """
-    table = checks.floats("table", table)
-    checks.finite("table", table)
-    order, weights = order_of(table.shape), table.ravel()
-    checks.shape("table", table, vocabulary.shape(order))
-    return lambda texts: counts.matrix(vocabulary.encode(texts, order=order)) @ weights
-
-
 def easy_to_say(vocabulary, *, letter=LETTER):
     """The table of (rewards.1), (A, A); every letter but a, e, i, o, u counts as a consonant.
 
@@ -204,6 +175,18 @@ def no_doubles(vocabulary):
     return np.diag([0.0] + [-1.0] * len(vocabulary.letters))
 
 
+def short(vocabulary):
+    """The table of (rewards.5), (A, A): −1 for each letter.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(short(Vocabulary("abc"))[0])
+    [ 0. -1. -1. -1.]
+    """
+    return 0 - letters(vocabulary.shape())
+
+
 def letters(shape):
     """The letters of a string as a reward: a table of `shape` (S, A), 1 for all but the end.
 
@@ -219,13 +202,30 @@ def letters(shape):
     return table
 
 
-def short(vocabulary):
-    """The table of (rewards.5), (A, A): −1 for each letter.
+def of_strings(vocabulary, table):
+    """The reward of a table (S, A) as a function of strings: `reward(texts) -> (n,)`.
 
     Examples
     --------
     >>> from toy_lm.vocabulary import Vocabulary
-    >>> print(short(Vocabulary("abc"))[0])
-    [ 0. -1. -1. -1.]
+    >>> words = Vocabulary("abc")
+    >>> print(of_strings(words, alternating(words))(["", "ab", "bab", "bb"]))
+    [0. 1. 2. 0.]
     """
-    return 0 - letters(vocabulary.shape())
+    table = checks.floats("table", table)
+    checks.finite("table", table)
+    order, weights = order_of(table.shape), table.ravel()
+    checks.shape("table", table, vocabulary.shape(order))
+    return lambda texts: counts.matrix(vocabulary.encode(texts, order=order)) @ weights
+
+
+def is_vowel(vocabulary):
+    """Which letters are a, e, i, o or u: (A − 1,) bool.
+
+    Examples
+    --------
+    >>> from toy_lm.vocabulary import Vocabulary
+    >>> print(is_vowel(Vocabulary("abc")))
+    [ True False False]
+    """
+    return np.array([c in VOWELS for c in vocabulary.letters])
