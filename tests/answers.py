@@ -108,4 +108,8 @@ array([[ 0.25 , -0.125, -0.125]])"""],
         "array([ 0.278, -0.722])", "4.8",
         "short 0.0\nno_doubles 0.0\neasy_to_say 0.1266\nalternating 1.4427"],
     "toy_lm.verifiers": ["[1.0, 0.7143, 0.0754]", "(0.148, 0.23)", "(7.797, 7.797)"],
+    "toy_lm.jsonl": ["[Pair(prompt='kato', chosen='', rejected='')]",
+                     'line 2: "label" must be true or false, got a number',
+                     "[Pair(prompt='', chosen='on', rejected='no')]"],
+    "toy_lm.demonstrations": ["0.957", "([0.0, 1.0], 0.096)", "[2.61, 4.72, 6.99, 9.05]"],
 }

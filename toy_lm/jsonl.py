@@ -1,7 +1,10 @@
-"""Data files: the forms in which people keep demonstrations and preferences.
+"""In which files do people keep demonstrations and preferences?
 
-One record per line, each a JSON object; the forms are those of the library TRL, so that its
-datasets can be read here and ours there:
+*Worlds to read, after `sft`.  Previous: `verifiers`.  Next: `demonstrations`.*
+
+What people say about strings (`pairs`) is kept in text files, one record per line, each a JSON
+object: names in quotation marks, a colon after each, and its value.  The forms here are those of
+the library TRL, so that its data can be read here and ours there:
 
     preferences      {"prompt": …, "chosen": …, "rejected": …}
                      {"chosen": …, "rejected": …}          the prompt is in both: implicit
@@ -10,25 +13,67 @@ datasets can be read here and ours there:
     prompts          {"prompt": …}
     demonstrations   {"prompt": …, "completion": …}        written only
 
-*The implicit form* is also that of Anthropic's data on helpfulness and harmlessness, where both
-strings are whole dialogues.  Where the prompt ends is not said, so the reader takes the *longest
-common prefix* for it.  If the two responses begin alike, that is longer than the prompt was.  It
-makes no difference to learners that compare sums of log-probabilities, as
-`minirl.people.reward_model` and `minirl.people.dpo` do: the steps that both strings share cancel in
-every row of (counts.3).  To a mean over the response it does make one.
+**A record** says that after "k" somebody prefers "ato" to "a".  It is written in the explicit form
+and in the implicit one, and the implicit one is read back:
 
-*Two equal responses* say nothing about what is better, and well-known data hold such pairs.  They
+>>> import tempfile
+>>> with tempfile.TemporaryDirectory() as folder:
+...     write(folder + "/explicit", [Pair("k", "ato", "a")])
+...     write_implicit(folder + "/implicit", [Pair("k", "ato", "a")])
+...     for name in "explicit", "implicit":
+...         with open(folder + "/" + name, encoding="utf-8") as file:
+...             print(file.read(), end="")
+...     read_preferences(folder + "/implicit").records
+{"prompt": "k", "chosen": "ato", "rejected": "a"}
+{"chosen": "kato", "rejected": "ka"}
+[Pair(prompt='ka', chosen='to', rejected='')]
+
+**What has become of the prompt?**  In the implicit form both strings are whole.  (So they are in
+Anthropic's data on helpfulness and harmlessness, where they are dialogues.)  Where the prompt ends
+is not said, so the reader takes the *longest common prefix* for it.  The two responses begin alike
+here, with an a, and so the prompt is a letter longer than it was.
+
+Does that matter?  The steps of the two responses, with prompt "k" and as they were read:
+
+    prompt   chosen                           rejected
+    k        k→a  a→t  t→o  o→end             k→a  a→end
+    ka            a→t  t→o  o→end                  a→end
+
+Say that k→a, a→t and t→o cost a nat each, a→end three nats and o→end five.  The log-probabilities
+are −8 and −4 before, and −7 and −3 after: the margin is −4 both times.  In general the steps that
+both strings share cancel in every row of D, by (counts.3).  So it makes no difference to learners
+that compare sums.  To a mean per step it makes one.  The means are −8/4 = −2 and −4/2 = −2 before,
+and −7/3 and −3 after: a margin of 0 has become ⅔.
+
+**Two equal responses** say nothing about what is better, and well-known data hold such pairs.  They
 are read and counted, for you to decide.
 
-*Dialogues* are lists of messages, {"role": "user" or "assistant", "content": …}.  Longer ones are
-not read: there is no one to speak to here.  But a question and its answer are a prompt and a
-completion, under the name "messages", and so are lists of one message in the place of a string, and
+**Dialogues** are lists of messages, {"role": "user" or "assistant", "content": …}.  Longer ones are
+not read: there is no one to speak to here.  A question and its answer are a prompt and a
+completion, under the name "messages".  So are lists of one message in the place of a string, and
 two dialogues that begin with one question as "chosen" and "rejected".
 
-A line that is no such record is refused, by its number and with the reason.  Blank lines are not
-records, entries of other names are ignored, and null is as if it were not there.
+**When it fails.**  A line that is no such record is refused, by its number and with the reason.
+Blank lines are not records, entries of other names are ignored, and null is as if it were not
+there.
 
-Read first: `corpora`.  Read next: `demonstrations`.
+**Exercises.**  `from toy_lm.jsonl import *; from tempfile import TemporaryDirectory`
+1. Somebody writes a pair of equal responses in the implicit form.  What is its prompt?
+       with TemporaryDirectory() as folder:
+           write_implicit(folder + "/pairs", [Pair("k", "ato", "ato")])
+           read_preferences(folder + "/pairs").records
+2. A label is 1, as in many data.  Is that true?
+       with TemporaryDirectory() as folder:
+           write(folder + "/labels", [Labelled("k", "ato", True), Labelled("k", "a", 1)])
+           try: read_preferences(folder + "/labels")
+           except ValueError as error: print(str(error)[-51:])
+3. A record has a label and two strings, "chosen" and "rejected".  What is it?
+       with TemporaryDirectory() as folder:
+           with open(folder + "/both", "w") as file:
+               _ = file.write('{"chosen": "on", "rejected": "no", "label": false, "by": null}')
+           read_preferences(folder + "/both").records
+
+Read next: `demonstrations`, the first kind of such data.
 Source: the dataset formats of TRL, https://huggingface.co/docs/trl/dataset_formats; Bai et al.
 2022, "Training a helpful and harmless assistant", arXiv:2204.05862.
 """
