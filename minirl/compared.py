@@ -145,7 +145,8 @@ is the test that fails if it is forgotten.
     tests/test_gradients.py          CASES["hinge.hinge_loss"] = […]               test_gradients.py
     tests/test_hinge.py              what it finds; names each tag, as (hinge.1)   test_house.py
     tests/answers.py                 what the three exercises print                test_book.py
-    minirl/symbols.py                new letters, and new terms in glossary.py     test_book.py
+    minirl/symbols.py                new letters                                   test_book.py
+    minirl/glossary.py               new terms                                     none
     tests/refusals/people_pairs.py   LOSSES, FITS and ROWS: what is refused        none
     tests/test_preference_losses.py  PLAIN and EACH: the loss by loops             none
 

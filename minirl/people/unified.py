@@ -26,6 +26,7 @@ beside the std is left out here), and k3 adds β (π_ref/π − 1), which is −
 answer 1.  In DPO answer 0 was preferred.  It has h = log 2 and the other one h = 0, so the margin
 is log 2, and σ(−log 2) = 1/(1 + 2).
 
+>>> from minirl.people.pairs import Pairs
 >>> pi, old, ref = np.log([[[.5, .25, .25]], [[.5, .2, .3]], [[.25, .25, .5]]])
 >>> two = counts.steps([0, 0], [0, 1], [0, 1, 2], (1, 3))
 >>> pair = Pairs(*(counts.select(two, np.array([i])) for i in (0, 1)))
@@ -122,7 +123,7 @@ import numpy as np
 
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import backward, log_ratios, log_sigmoid, log_softmax
-from minirl.people.pairs import Pairs, check_pairs, check_possible
+from minirl.people.pairs import check_pairs, check_possible
 from minirl.play.surrogate import clipped, step_ratios
 
 
