@@ -28,13 +28,12 @@ to 2:
 The coin is against him, so the best policy is bold: few tosses give the coin few chances to take
 its share.  With the goal of 100 in the book the values at 25, 50 and 75 are the same three numbers.
 
-**Blackjack.**  The state is (sum, dealer's card, usable ace).  It has the number that the
-observations of Gymnasium's Blackjack get in `environment`, 22 · sum + 2 · card + ace.  Action 0
-sticks and action 1 hits, that is, takes a card.  Cards are drawn with replacement.  Each of 2 to 9
-and the ace (1) has the chance 1/13, and 10 has 4/13, since three pictures count 10 as well.  An ace
-counts 11 as long as the sum does not exceed 21; then it is *usable*.  A sum above 21 loses 1 at
-once.  After sticking, the dealer hits below 17, and the larger sum wins 1.  A natural is a sum of
-21 like any other, as in Gymnasium's default.
+**Blackjack.**  The state is (sum, dealer's card, usable ace).  Its number is 22 · sum + 2 · card +
+ace, as in `environment`.  Action 0 sticks and action 1 hits, that is, takes a card.  Cards are
+drawn with replacement.  Each of 2 to 9 and the ace (1) has the chance 1/13, and 10 has 4/13, since
+three pictures count 10 as well.  An ace counts 11 as long as the sum does not exceed 21; then it is
+*usable*.  A sum above 21 loses 1 at once.  After sticking, the dealer hits below 17, and the larger
+sum wins 1.  A natural is a sum of 21 like any other, as in Gymnasium's default.
 
 From a sum of 20 without an ace a hit is safe only if it is an ace.  Then it makes 21; every other
 card loses.  So hit has the mean −12/13 plus 1/13 of the value of 21.  The two action values against
@@ -62,8 +61,8 @@ unless no customer comes, which has the chance e⁻³.  So the day earns 10 (1 �
 >>> print(round(float(day), 4), round(10 * (1 - np.exp(-3)), 4))
 9.5021 9.5021
 
-**Maximisation bias.**  From A one may go right, which ends with nothing, or left to B.  There each
-of ten actions ends with a random reward of mean −0.1 and variance 1:
+**The larger estimate** (`maximisation_bias`).  From A one may go right, which ends with nothing, or
+left to B.  There each of ten actions ends with a random reward of mean −0.1 and variance 1:
 
     nothing, ends <── right ── A ── left ──> B ── any of ten actions ──> −0.1 on average, ends
 

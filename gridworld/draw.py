@@ -21,10 +21,9 @@ F H F H    0.01    H 0.04    H    1.18    H 0.15    H
 F F F H    0.03 0.08 0.14    H    0.44 0.15 0.09    H
 H F F G       H 0.17 0.43    G       H 0.06 0.05    G
 
-The value of the start is J, 0.0124 as in chapter 0, and here it has two decimals.  The two tables
-tell two stories: values grow towards the goal, and visits towards the start.  The walker is at the
-start 3.15 times on average, since a move off the map stays put.  Few walks come near the goal
-before a hole ends them.
+The value of the start is J, 0.0124 as in chapter 0, and here it has two decimals.  The values grow
+towards the goal, and the visits towards the start.  The walker is at the start 3.15 times on
+average, since a move off the map stays put.  Few walks come near the goal before a hole ends them.
 
 **What is drawn.**  Goals, holes, cliffs and walls stand for themselves, whatever their numbers are.
 NaN, the value of a cell that no episode reaches, is a dot.  A policy has an arrow for each of its

@@ -53,7 +53,7 @@ has one:
 >>> print(TabularMDP.from_gymnasium(lake.P, lake.initial_state_distrib, gamma=0.99).shape)
 (16, 4)
 
-`environment.Environment` lets Q-learning and its relatives play an environment that has none.
+`environment.Environment` lets the learners of `q_learning` play an environment that has none.
 
 **Exercises.**  `from gridworld.gymnasium import *`
 1. The ice leads three ways.  How many outcomes has left from the start, and how many from a hole?

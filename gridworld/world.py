@@ -3,8 +3,9 @@
 *Worlds to draw, after `mdp`.  Next: `maps`.*
 
 The small lake of `mdp` has four states and two actions, and its four arrays hold 64 numbers.
-Nobody wants to write those of a larger world by hand.  This chapter draws a world as a *map*, a
-rectangle of cells with one character each, and adds a few rules.  `GridWorld.mdp` makes the arrays.
+Nobody wants to write those of a larger world by hand.  This chapter draws a world as a *map*: rows
+of cells of one length, a character per cell.  A few rules complete it.  `GridWorld.mdp` makes the
+arrays.
 
     S  a start, otherwise a free cell      F  a free cell       #  a wall: a move into it stays put
     G  a goal: entering it ends            H  a hole: entering it ends
@@ -33,7 +34,7 @@ the chance ½, and goes on in cell 1 with ¼ + ¼:
 A goal and a hole are states too, in which nothing happens any more.  Their rows lead to themselves,
 earn nothing and terminate.  The same holds for walls, where nobody ever is.
 
-**Four rules** complete a world.
+**The four rules.**
 
 *Moves.*  There are four, and the order of their letters gives the numbers of the actions.  "LDRU"
 means left 0, down 1, right 2, up 3, as on the lake; the cliff has "URDL".  Both orders go round in
@@ -44,8 +45,8 @@ first.
 another way, `slip` quarter turns off.  With (1 − success_rate) shared out, an outcome that is some
 turns off has the chance
 
-    prob = success_rate             for no turn,
-    prob = (1 − success_rate) · slip[turn]     for −1, 1 and 2 quarter turns.
+    prob = success_rate                       for no turn,
+    prob = (1 − success_rate) · slip[turn]    for −1, 1 or 2 quarter turns.
 
 `SIDES` gives ½ to each side and nothing to the way back.  `OTHERS` gives ⅓ to each of the other
 three.  With a success rate of ½, a move to the right goes
@@ -54,8 +55,8 @@ three.  With a success rate of ½, a move to the right goes
              · s ½                        ⅙ s ½
                ¼                            ⅙
 
-An action has one outcome for each way that it can go: three, four, or a single one where nothing
-slips.
+An action has one outcome for each way that it can go: three with `SIDES`, four with `OTHERS`, and
+one where nothing slips.
 
 *Wind* blows the walker upwards after its move.  Its strength is a number of cells for each column,
 and the column in which the walker stood decides.  An edge or a wall stops the wind too.  A teleport

@@ -40,6 +40,11 @@ FIRST = {
     "many_learners": "move_together", "q_learning": "q_learning", "reinforce": "reinforce_loss",
     "baselines": "batch_mean", "actor_critic": "actor_critic", "surrogate": "ratios",
     "ppo": "ppo_loss", "ppo_kl": "ppo_kl_loss",
+    "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
+    "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",
+    "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",
+    "toy_lm.vocabulary": "Vocabulary", "toy_lm.corpora": "unicode_words",
+    "toy_lm.ngram": "language", "toy_lm.smoothing": "witten_bell",
 }
 
 

@@ -33,7 +33,7 @@ On the counted words a longer memory always looks better.  On the words held out
 than a bigram: it has learned by heart what it saw.  The chapter `smoothing` has a remedy.
 
 **Which items?**  A tenth could be the last tenth.  But the corpus is sorted, and its last tenth are
-the words from "tonos" to "zygos", which no model could foresee from the others.  So `held_out`
+the words from "tonos" to "zygos", whose beginnings are rare among the others.  So `held_out`
 spreads them evenly.  With a tenth it takes every tenth item, beginning with the tenth:
 
 >>> training, held = held_out(words)

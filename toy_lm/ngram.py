@@ -37,8 +37,9 @@ quantity, the nats per character −(1/N) Σ log π, and its exponential is the 
 (vocabulary.2).  Nothing else changes.  The shape (S, A) of the table says its order, so that no
 function here asks for it.  Every exact answer of this book holds at every order.  The equations are
 solved where there are up to 4,000 states, as at order 3 for 63 symbols.  Above that a solve would
-fill the memory, and the series of `evaluation` is added up instead, with a certificate (`solving`).
-A table of a lower order is one of a higher order whose rows repeat, which `widen` makes.
+fill the memory, and the series of `evaluation` is added up instead, up to a proven error
+(`solving`).  A table of a lower order is one of a higher order whose rows repeat, which `widen`
+makes.
 
 **Sampling is playing**: `sample` is a rollout in that world.  A rollout needs a horizon, and a
 string that is cut by it has no end symbol.  `finished` tells which strings have one.  A string may

@@ -11,7 +11,7 @@ of the next lower order knows something.  This chapter lets a long memory ask a 
 what was not seen.  The shorter memory has the context s', which is s without its oldest character.
 It shares the weight out:
 
-    π(a|s) = (kept[s, a] + weight[s] π_shorter(a|s')) / (Σ_b kept[s, b] + weight[s]).(smoothing.1)
+    π(a|s) = (kept[s, a] + weight[s] π_shorter(a|s')) / (Σ_b kept[s, b] + weight[s]).  (smoothing.1)
 
 The numerators of a row sum to Σ kept + weight, since a row of π_shorter sums to 1.  So each row
 sums to one.  The table π_shorter is itself such a mixture with the next lower order, and so on down
@@ -22,7 +22,7 @@ the case kept = N, weight = α · actions, with equal shares in place of π_shor
 **Witten-Bell** asks how often something new was seen here.  With seen[s] = Σ_a 1{N[s, a] > 0}, the
 number of different actions that were counted in s,
 
-    kept = N,   weight[s] = seen[s].                                                 (smoothing.2)
+    kept = N,   weight[s] = seen[s].                                                   (smoothing.2)
 
 *In numbers.*  Four actions were counted 2, 1, 0 and 0 times at order 1, below which each has ¼.
 Two of them were seen.  The weight 2 gives 2 · ¼ = ½ to each action, and the row is divided by 3 +
@@ -37,7 +37,7 @@ Two of them were seen.  The weight 2 gives 2 · ¼ = ½ to each action, and the 
 **Kneser-Ney** takes a discount from every count and gives what it took to the shorter memory,
 
     kept[s, a] = max(N[s, a] − discount, 0),   weight[s] = discount · seen[s],
-    discount = once/(once + 2 twice),                                                (smoothing.3)
+    discount = once/(once + 2 twice),                                                  (smoothing.3)
 
 where so many entries of the whole table N were counted `once` and `twice`.  Each order has its own
 discount, which is ½ where once or twice is zero.  What was kept and what was taken sum to the
@@ -53,7 +53,7 @@ in all, and that gives ⅙ to each of four actions.  The row is (1⅔ + ⅙)/3, 
 its counts to this purpose: an action counts as often as there are longer contexts in which it was
 seen,
 
-    N_shorter[s', a] = Σ_b 1{N[bs', a] > 0},                                         (smoothing.4)
+    N_shorter[s', a] = Σ_b 1{N[bs', a] > 0},                                           (smoothing.4)
 
 with b the oldest character of the context bs'.  More than half of all "h" in an English text stand
 behind a "t".  The letter is frequent, but it is not to be expected behind a letter that never had

@@ -40,7 +40,8 @@ They are read as the digits of a number in base A.  So there are S = A^(order �
 
 How does a step change the state?  Writing a moves every digit one place to the left, which
 multiplies s by A, and puts a in the last place.  Then there is one digit too many.  The first digit
-is a multiple of A^(order − 1) = S, so the remainder of a division by S is the number without it:
+is worth a multiple of A^(order − 1) = S, so the remainder of a division by S is the number without
+it:
 
     s' = (s · A + a) mod S.                                                         (vocabulary.2)
 
