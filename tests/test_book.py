@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import importlib
 import io
 import re
 
@@ -13,7 +12,6 @@ from test_house import CHAPTERS, PARTS, ROOT, contents
 import minirl
 from minirl import glossary, symbols
 
-WRITTEN = ["kernel", "exact", "play"]  # the parts that have the shape of this edition
 SIDE_ROADS = set(re.findall(r"\((\w+)\)", minirl.__doc__.split("Part 1,")[1].split("A chapter")[0]))
 ORDER = ["introduction", *(chapter.split(".")[1] for chapter in CHAPTERS)]
 WORLDS = [f"{package}.{name}" for package in ("gridworld", "toy_lm") for name in contents(package)]
@@ -25,8 +23,7 @@ PATHS = {"introduction": ROOT / "minirl" / "introduction.py"} | {
 PART_OF = {name: part for part, names in PARTS.items() if part != "plain" for name in names}
 TEXTS = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
          for name, path in PATHS.items()}
-IN_SHAPE = [name for name in ORDER if PART_OF.get(name, "kernel") in WRITTEN]
-SHAPED = IN_SHAPE + [world for world in WORLDS if "**Exercises.**" in TEXTS[world]]
+SHAPED = ORDER + [world for world in WORLDS if "**Exercises.**" in TEXTS[world]]
 MAIN_WAY = [name for name in ORDER if name not in SIDE_ROADS]
 
 # The function or record that a chapter begins with.
@@ -39,19 +36,18 @@ FIRST = {
     "training": "start", "prediction": "td_prediction", "exploration": "epsilon_greedy",
     "many_learners": "move_together", "q_learning": "q_learning", "reinforce": "reinforce_loss",
     "baselines": "batch_mean", "actor_critic": "actor_critic", "surrogate": "ratios",
-    "ppo": "ppo_loss", "ppo_kl": "ppo_kl_loss",
+    "ppo": "ppo_loss", "ppo_kl": "ppo_kl_loss", "fitting": "minimise", "pairs": "Pairs",
+    "sft": "sft_loss", "best_of_n": "best_of_n", "regularised": "regularised_optimum",
+    "kl": "string_kl", "existence": "existence", "reward_model": "bradley_terry_loss",
+    "calibration": "accuracy", "rlhf": "rlhf", "groups": "group_normalised", "grpo": "grpo_loss",
+    "dpo": "dpo_loss", "ipo": "ipo_loss", "kto": "kto_loss", "simpo": "simpo_loss",
+    "orpo": "orpo_loss", "unified": "gradient",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",
     "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",
     "toy_lm.vocabulary": "Vocabulary", "toy_lm.corpora": "unicode_words",
     "toy_lm.ngram": "language", "toy_lm.smoothing": "witten_bell",
 }
-
-
-def part_of(text, heading):
-    """The lines of a text from a heading to the next blank line before another paragraph."""
-    found = re.search(rf"^{re.escape(heading)}.*?(?=^\S[^\n]*:|\Z)", text, flags=re.M | re.S)
-    return found[0] if found else ""
 
 
 # The way through the book.
@@ -93,7 +89,7 @@ def test_the_chain_of_worlds_visits_each_of_them_once_and_says_from_where_in_the
 def test_read_next_leads_along_the_main_way():
     """The first chapter that `Read next` names is the next one that is no side road; the last one
     names the page that compares them all."""
-    for name in IN_SHAPE:
+    for name in ORDER:
         after = next((later for later in MAIN_WAY if ORDER.index(later) > ORDER.index(name)),
                      "compared")
         found = re.findall(r"^Read next: `(\w+)`", TEXTS[name], flags=re.M)
@@ -250,7 +246,7 @@ def test_nothing_is_used_before_it_is_said():
     """On the main way, in an earlier chapter of it.  A side road may use all of its part."""
     for term, home in terms().items():
         assert used(term, readable(home)), (term, home)
-        for name in IN_SHAPE:
+        for name in ORDER:
             before = [other for other in MAIN_WAY if ORDER.index(other) < ORDER.index(name)]
             if name in SIDE_ROADS:
                 before = [other for other in ORDER
