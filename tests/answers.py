@@ -112,4 +112,7 @@ array([[ 0.25 , -0.125, -0.125]])"""],
                      'line 2: "label" must be true or false, got a number',
                      "[Pair(prompt='', chosen='on', rejected='no')]"],
     "toy_lm.demonstrations": ["0.957", "([0.0, 1.0], 0.096)", "[2.61, 4.72, 6.99, 9.05]"],
+    "toy_lm.raters": ["0.5", "array([2, 0, 3, 1])\nthe pairs do not decide between 0 and 1",
+                      "array([-0.828, -0.774, -0.549])"],
+    "toy_lm.preferences": ["(2004, 996)", "'otto'", "[3.2, 0.8]"],
 }

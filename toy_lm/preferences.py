@@ -1,32 +1,95 @@
-"""Preference data: responses to prompts, and what a rater makes of them.
+"""How does one ask for preferences, and what do the answers contain?
+
+*Worlds to read, after `reward_model`.  Previous: `raters`.  Next: `align`.*
 
 Nobody can say how good a name is on a scale from 0 to 100 and mean the same tomorrow.  Comparing
 two is easier.  So the data for alignment are pairs: the reference model writes responses to a
-prompt, and a rater (the chapter before) says which is better.  Here the rater has a reward that we
-know, so that everything learned from the pairs can be compared with the truth.
+prompt, and a rater (`raters`) says which is better.  Here the rater has a reward that we know, so
+that everything that is learned from the pairs can be compared with the truth.  With a reward R of
+whole strings (raters.1) reads
 
-*Responses at several temperatures.*  Two responses of one model to one prompt are often alike, and
-then there is little to choose.  So one lets some of them be written at a higher temperature.  The
-pairs then do not come from the reference.  That is allowed: whatever the strings, the rater prefers
-y₁ to y₂ with the probability σ(r(y₁) − r(y₂)), and that alone is what the learners fit.  It changes
-how much the data say about which strings.
+    Pr(y_1 preferred to y_2) = σ((R(y_1) − R(y_2)) / temperature),                   (preferences.1)
 
-*Edited responses.*  The rater may also improve the better response a little: `improve` changes the
-one letter whose change is worth most.  That gives three in order, edited ≻ chosen ≻ rejected, to
-be kept as a `jsonl.Ranking`; or two, where nothing is better, or the rejected response is.
+and `sample_pairs` draws from it.  The data are `Pairs`, ready for the learners.  For files the same
+pairs are text (`jsonl`): `as_text` and `from_text`.
 
-*For the learners* the data are `minirl.people.pairs.Pairs`.  With a reward R of whole strings
-(raters.1) reads
+**Twenty thousand pairs.**  A model writes a, b or the end with ⅓ each.  The rater counts unlike
+neighbours, so that "ab" is worth 1 and "aba" 2.  Of pairs whose rewards differ by 1, 2 and 3 the
+shares σ(1) = 0.73, σ(2) = 0.88 and σ(3) = 0.95 should be ordered rightly.  Where they do not differ
+there is nothing to be right about, and that is nearly half of all pairs:
 
-    Pr(y₁ preferred to y₂) = σ((R(y₁) − R(y₂)) / temperature),                       (preferences.1)
+>>> from toy_lm.rewards import alternating
+>>> from toy_lm.vocabulary import Vocabulary
+>>> fair, reward = np.zeros((3, 3)), alternating(Vocabulary("ab"))
+>>> data = sample_pairs(fair, reward, 20_000, rng=0)
+>>> m = data.difference @ reward.ravel()
+>>> print(*(round(float((m[abs(m) == k] > 0).mean()), 2) for k in (1, 2, 3)), (m == 0).mean())
+0.73 0.89 0.95 0.4817
 
-and `sample_pairs` draws from it.  Two equal strings are possible.  Such a pair carries no
-information, and the number of them is reported.  Ties are left out and counted, and so are pairs
-with a string that had to be cut.  For files the same pairs are text (`jsonl`): `as_text` and
-`from_text`.
+The reference writes short strings, and the reward knows few values.  A reward model that is fitted
+to the pairs undoes (preferences.1).  Here are its rewards of five strings, less that of the empty
+one.  They should be 0, 0, 1, 2 and 0:
 
-Read first: `ngram`, `raters`, `jsonl`.  Read next: `minirl.people.reward_model`, which undoes
-(preferences.1).
+>>> from minirl.people.reward_model import fit_reward_model
+>>> fit = fit_reward_model(0, data, pull=2.0)
+>>> five = counts.matrix(Vocabulary("ab").encode(["", "a", "ab", "aba", "aa"])) @ fit.x.ravel()
+>>> print((five - five[0]).round(2))
+[ 0.   -0.05  1.05  2.01 -0.03]
+
+**Equal strings.**  Two responses of one model may be the same string.  Such a pair carries no
+information, and `identical` says how many there are.  How often does it happen?  Here there are 2ⁿ
+strings of n letters, each with the probability (⅓)ⁿ⁺¹.  Two draws agree with the sum of the
+squares, Σ_n 2ⁿ (1/9)ⁿ⁺¹ = (1/9)/(1 − 2/9) = 1/7.  Of 7,000 pairs about 1,000 should be wasted:
+
+>>> print(sample_pairs(fair, reward, 7000, rng=0).identical)
+987
+
+**Responses at several temperatures.**  To have more to choose from, one lets some responses be
+written at a higher temperature.  Let a model end with ½ and write a or b with ¼ each.  Two strings
+of it agree with ¼/(1 − 2/16) = 2/7, so about 2,000 pairs of 7,000 do.  If the second is written at
+temperature 2, they are about three hundred fewer:
+
+>>> short = np.log([[0.5, 0.25, 0.25]] * 3)
+>>> print(*(sample_pairs(short, reward, 7000, rng=0, temperatures=temperatures).identical
+...         for temperatures in ([1.0], [1.0, 2.0])))
+2000 1704
+
+The pairs then do not come from the reference.  That is allowed: whatever the strings, the answers
+follow (preferences.1), and that alone is what the learners fit.  It changes how much the data say
+about which strings.
+
+**Edited responses.**  The rater may also improve the better response a little: `improve` changes
+the one letter whose change is worth most.  Where vowels and consonants should alternate, "spy"
+becomes "say":
+
+>>> from toy_lm.rewards import easy_to_say, of_strings
+>>> words = Vocabulary("aopsty")
+>>> improve("spy", of_strings(words, easy_to_say(words)), words.letters)
+'say'
+
+That gives three in order, edited ≻ chosen ≻ rejected, to be kept as a `jsonl.Ranking`; or two,
+where nothing is better, or the rejected response is what the edit makes.
+
+**What is left out.**  Ties are left out and counted, and so are pairs with a string that had to be
+cut at the horizon: it has no end symbol, and its reward is not known.
+
+**Exercises.**  `from toy_lm.preferences import *`
+1. A rater to whom all strings are the same may say so, with ties = 1.  How many of 3,000 pairs are
+   left, and what do they say?
+       data = sample_pairs(np.zeros((3, 3)), np.zeros((3, 3)), 3000, rng=0, ties=1.0)
+       len(data), data.ties
+2. "otto" has a double t.  What does an editor make of it who may change one letter?
+       from toy_lm.rewards import easy_to_say, of_strings
+       from toy_lm.vocabulary import Vocabulary
+       words = Vocabulary("aeost")
+       improve("otto", of_strings(words, easy_to_say(words)), words.letters)
+3. A rater prefers long strings and is rarely in doubt.  The model writes two letters on average.
+   How long are the chosen and the rejected strings?
+       longer = np.array([[0., 9, 9]] * 3)
+       data = sample_pairs(np.zeros((3, 3)), longer, 10_000, rng=0)
+       [round(float(np.diff(side.starts).mean() - 1), 1) for side in (data.chosen, data.rejected)]
+
+Read next: `align`, which learns from a file of such pairs.
 Source: Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, §3; Touvron et al. 2023 (Llama 2),
 arXiv:2307.09288, §3.2.1, for temperatures; Dubey et al. 2024 (Llama 3), arXiv:2407.21783, §4.2.1,
 for edited responses.

@@ -1,50 +1,99 @@
-"""Raters: from what somebody thinks of responses to data that can be learned from.
+"""How far can a judgement be trusted, and what can be learned from one that errs?
 
-There are three ways to ask.  *Point-wise*: give each response a score.  *Pair-wise*: which of these
-two is better?  *List-wise*: put these K responses to one prompt in order.  The answers are related.
-Scores give a ranking, and a ranking gives its K(K − 1)/2 pairs:
+*Worlds to read, after `reward_model`.  Previous: `demonstrations`.  Next: `preferences`.*
 
-    scores 95, 40, 60  →  O1 > O3 > O2  →  (O1, O3), (O1, O2), (O3, O2).
+Most algorithms of this book assume a *true reward*: a number that is what the string is worth.
+People have none to give.  They can be asked in three ways.  *Point-wise*: give each response a
+score.  *Pair-wise*: which of these two is better?  *List-wise*: put these K responses to one prompt
+in order.  The answers are related.  Scores give a ranking, and a ranking gives its K(K − 1)/2
+pairs, here of the responses 0, 1 and 2 with the scores 95, 40 and 60:
 
-(Each pair of a ranking follows the law of pairs, but they are not independent: K(K − 1)/2 of them
-say less than as many that were asked one by one.)
+>>> scores = np.array([[95., 40., 60.]])
+>>> print(ranking_of_scores(scores), pairs_of_scores(scores).tolist())
+[[0 2 1]] [[0, 2], [0, 1], [2, 1]]
 
-The way back is not always there.  Pairs that were asked one by one may run in a circle, O1 > O2 >
-O3 > O1, and then no ranking agrees with all of them; `ranking_from_pairs` names the circle.  A
-regression on pairs is not troubled: it finds the scores that fit best, which for a circle are equal
-ones (`minirl.people.reward_model`).
+The way back is not always there.  Pairs that were asked one by one may run in a circle, 0 ≻ 1 ≻ 2 ≻
+0, where ≻ means "is preferred to".  Then no ranking agrees with all of them, and
+`ranking_from_pairs` names the circle.  A regression on pairs (`reward_model`) is not troubled: it
+finds the scores that fit best, which for a circle are equal ones.
 
-*A simulated person* has a reward R that we know, and errs.  With the margin m = (R_1 −
+**A simulated person** has a reward R that we know, and errs.  With the margin m = (R_1 −
 R_2)/temperature she prefers the first of two by the model of Bradley and Terry,
 
-    Pr(1 ≻ 2) = σ(m),                                                                     (raters.1)
+    Pr(1 ≻ 2) = σ(m).                                                                     (raters.1)
 
-and puts K in order by that of Plackett and Luce: choose the best of all, then the best of the rest,
-and so on,
+She puts K in order by the model of Plackett and Luce: the best of all, then the best of the rest,
+and so on.  Each is chosen in proportion to e^{R/temperature}:
 
     Pr(ranking) = Π_k e^{R_k/temperature} / Σ_{j ≥ k} e^{R_j/temperature},                (raters.2)
 
-of which (raters.1) is the case K = 2, and the law of any two of the K.  One draws it without
-drawing K times: add an independent Gumbel variable to each R/temperature and sort.  She may also be
-careless: with the probability `noise` her answer is turned round.  And she may be unable to decide.
-With Davidson's parameter `ties` a tie has the probability
+where R_k is the reward of the kth of the ranking.  K = 2 is (raters.1), since e^{R_1}/(e^{R_1} +
+e^{R_2}) = 1/(1 + e^−m).
+
+*By hand*: the rewards are log 4, log 2 and 0, so that the weights are 4, 2 and 1 at temperature 1.
+The ranking 0 ≻ 1 ≻ 2 has the probability 4/7 · 2/3 = 8/21, and 0 ≻ 2 ≻ 1 has 4/7 · 1/3 = 4/21.  The
+other four have 24/105, 6/105, 2/21 and 1/21.  Response 0 is before 1 in the first two and in 2 ≻ 0
+≻ 1, together 8/21 + 4/21 + 2/21 = ⅔.  That is 4/(4 + 2), the law (raters.1) of these two.  The
+pairs of a ranking all follow that law, but they are not independent: K(K − 1)/2 of them say less
+than as many that were asked one by one.  Of 210,000 simulated rankings the law expects 80, 40, 48,
+12, 20 and 10 thousand:
+
+>>> rewards = np.log([[4., 2., 1.]])
+>>> many = rank(np.tile(rewards, (210_000, 1)), rng=0)
+>>> found, number = np.unique(many, axis=0, return_counts=True)
+>>> print(found.tolist(), (number / 1000).round())
+[[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] [80. 40. 48. 12. 20. 10.]
+
+(To draw a ranking at once, add an independent Gumbel variable to each R/temperature and sort.)
+
+**What errors do to a reward.**  The *temperature* is the unit in which rewards can be learned.  A
+regression finds m, so it finds R/temperature, and a price β must be in the same unit.  She may also
+be careless: with the probability `noise` her answer is turned round.  She then prefers the better
+one with (1 − noise) σ(m) + noise σ(−m).  At noise = 0.1, margins of 1, 3 and 10 look like
+
+>>> m = np.array([1., 3., 10.])
+>>> wins = 0.9 * expit(m) + 0.1 * expit(-m)
+>>> print(wins.round(3), np.log(wins / (1 - wins)).round(3))
+[0.685 0.862 0.9  ] [0.776 1.833 2.197]
+
+and no margin can look larger than log 9 = 2.197, however many answers are asked for.  The order is
+right, but great differences are not told from middling ones.  (A learner that knows the noise can
+believe in it: label smoothing, in `reward_model`.)
+
+She may be unable to decide.  With Davidson's parameter `ties`, "first", "tie" and "second" have
+chances in proportion to e^{m/2}, ties and e^{−m/2}:
 
     Pr(tie) = ties / (e^{m/2} + e^{−m/2} + ties),                                         (raters.3)
 
-likeliest where the rewards are equal; if she does decide, (raters.1) still holds.  So leaving ties
-out does no harm to a regression on pairs, though rewards that are close are seen more rarely.
+likeliest where the rewards are equal.  With ties = 1 and m = log 4 they are 2 : 1 : ½, or 4/7, 2/7
+and 1/7.  If she does decide, the first wins 4 : 1, and in general e^{m/2} : e^{−m/2}, which is
+(raters.1).  So leaving ties out does no harm to a regression on pairs, though rewards that are
+close are seen more rarely.
 
-*Other raters* are programs that give scores.  A *verifier* (the chapter before) scores 1 or 0, and
-where both responses pass, or neither, it has no preference.  Ask a person's law instead, and it
-tosses a coin there: of 5,000 pairs of the Unicode words that are judged by whether they are
-palindromes, 3,591 have equal verdicts.  `compare` calls equal scores a tie, and does not err unless
-it is told to.  *The language model itself* can judge: `judgement` scores a response by its
-log-probability per character.  (Not by that of the whole
-string, which falls with every letter, so that short strings win.)  A judge has its own taste: it
-prefers what is usual.  On the running example it agrees with 58 % of a person's choices, where her
-own reward would agree with 72 %, ties counted half.
+**Programs that give scores.**  A *verifier* scores 1 or 0, and where both responses pass, or
+neither, it has no preference.  Ask a person's law instead, and it tosses a coin there: of 5,000
+pairs of the Unicode words that are judged by whether they are palindromes, 3,591 have equal
+verdicts.  `compare` calls equal scores a tie, and does not err unless it is told to.
 
-Read first: `rewards`, `verifiers`.  Read next: `preferences`.
+**The language model itself** can judge: `judgement` scores a response by its log-probability per
+character.  (Not by that of the whole string, which falls with every letter, so that short strings
+win.)  A judge has its own taste: it prefers what is usual.  On the running example it agrees with
+58 % of a person's choices, where her own reward would agree with 72 %, ties counted half.
+
+**Exercises.**  `from toy_lm.raters import *`
+1. Whoever turns half of all answers round, how often does she prefer a response that leads by 10?
+       answers = choose(np.tile([[10., 0.]], (10_000, 1)), rng=0, noise=0.5)
+       round(float((answers == FIRST).mean()), 2)
+2. Four responses have six pairs.  Are the three below enough for a ranking, and are the next three?
+       ranking_from_pairs([[2, 0], [0, 3], [3, 1]], 4)
+       try: ranking_from_pairs([[2, 0], [2, 1], [2, 3]], 4)
+       except ValueError as error: print(error)
+3. A bigram was fitted to "on", "no" and "noon".  Which of these strings does it judge the best?
+       from toy_lm.models import fit
+       model = fit(["on", "no", "noon"], pseudo_count=0)
+       judgement(model.logits, model.encode(["on", "noon", "n"])).round(3)
+
+Read next: `preferences`, the pairs of such raters as data.
 Source: Bradley and Terry 1952; Luce 1959; Plackett 1975; Davidson 1970, "On extending the
 Bradley-Terry model to accommodate ties in paired comparison experiments"; Zheng et al. 2023,
 "Judging LLM-as-a-judge", arXiv:2306.05685.
@@ -88,10 +137,10 @@ def choose(rewards, *, rng, temperature=1.0, noise=0.0, ties=0.0):
     rewards = _checked(rewards, range(2, 3), temperature, noise)
     checks.not_negative("ties", ties)
     with np.errstate(over="ignore"):  # a temperature near zero: infinitely sure
-        d = (rewards[:, 0] - rewards[:, 1]) / temperature
-    half = np.exp(-np.abs(d) / 2)
+        m = (rewards[:, 0] - rewards[:, 1]) / temperature
+    half = np.exp(-np.abs(m) / 2)
     tie = ties * half / (1 + half**2 + ties * half)  # (raters.3), without a large exponential
-    first = (1 - tie) * ((1 - noise) * expit(d) + noise * expit(-d))
+    first = (1 - tie) * ((1 - noise) * expit(m) + noise * expit(-m))
     number = generator(rng).random(len(rewards))
     return np.where(number < first, FIRST, np.where(number < first + tie, TIE, SECOND))
 
