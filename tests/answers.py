@@ -115,4 +115,9 @@ array([[ 0.25 , -0.125, -0.125]])"""],
     "toy_lm.raters": ["0.5", "array([2, 0, 3, 1])\nthe pairs do not decide between 0 and 1",
                       "array([-0.828, -0.774, -0.549])"],
     "toy_lm.preferences": ["(2004, 996)", "'otto'", "[3.2, 0.8]"],
+    "toy_lm.align": [
+        "9.3",
+        "(array([[0.3333, 0.3333, 0.3333],\n       [0.3333, 0.3333, 0.3333],\n"
+        "       [0.3333, 0.3333, 0.3333]]), 0.6931)",
+        "dpo 1.06\nipo 2.52\nkto 1.03\nsimpo 1.12\norpo 1.16\nreward_model 3.16"],
 }

@@ -1,20 +1,109 @@
-"""Alignment: from a file of preferences to a model that writes what was preferred.
+"""How does a file of preferences become a model that writes what was preferred?
 
-Each method of `minirl.people` fits the table of a model to the same `Pairs`, and is pulled towards
-the table that the model had.  `METHODS` holds them by name, each with its own price; the job
-`minirl alignment` compares them at these prices.
+*Worlds to read, after `dpo`.  Previous: `preferences`.*
 
-*The reward model* stands for RLHF without its sampling.  A reward is fitted to the pairs, and the
-result is the optimum of that reward less β KL, on which PPO would be at work for many iterations;
-here it is one exact solve (`minirl.people.regularised`).  It need not exist.  Below some β the
-fitted reward is worth more than all KL that it costs, and the strings grow without end.
+Each method of Part 4 that learns from pairs fits the table of a model to them, and is pulled
+towards the table that the model had.  Here they stand side by side, under names:
 
-*What a file holds.*  A ranking of K responses gives its K(K − 1)/2 pairs.  Labelled responses,
+    p.jsonl ──load_preferences──→ Pairs ──METHODS[name].fit──→ a table ──watched──→ what is said
+                                             ↑                                       of it
+                         m.npz, the reference, and a price
+
+`dpo` is known.  IPO, KTO, SimPO and ORPO are the chapters after it: other losses of the same pairs.
+The sixth, `reward_model`, stands for RLHF without its sampling: a reward is fitted to the pairs,
+and the result is the optimum of that reward less β KL.  PPO would be at work on it for many
+iterations; here it is one exact solve (`regularised`).
+
+**Two pairs.**  Over the letters n and o, "on" was preferred to "nn", and "n" to "o".  The reference
+writes n, o or the end with ⅓ each.  A row per method: its price, by how much log π leads in the
+mean of the two pairs, the KL from the reference in nats per string, and the letters per string:
+
+>>> from toy_lm.vocabulary import Vocabulary
+>>> fair = np.zeros((3, 3))
+>>> pairs = from_text(Vocabulary("no"), [jsonl.Pair("", "on", "nn"), jsonl.Pair("", "n", "o")])
+>>> for name, method in METHODS.items():
+...     table = method.fit(fair, pairs, beta=method.beta, pull=PULL).x
+...     found = watched(table, fair, pairs, beta=method.beta)
+...     print(f"{name:12} {method.beta:6}"
+...           f" {found['logps/chosen'] - found['logps/rejected']:6.2f}"
+...           f" {found['KL in nats per string']:6.3f} {found['letters per string']:5.2f}")
+dpo             0.5   0.24  0.009  1.99
+ipo           0.125   2.67  0.600  1.47
+kto             0.5   0.12  0.003  2.00
+simpo           2.0   0.52  0.045  1.97
+orpo            1.0   0.51  0.056  1.89
+reward_model    0.5   0.80  0.117  2.27
+
+Two pairs are little, and most methods hardly move.  The *pull* is the reason.  It adds (pull/2B)
+Σ (x − centre)² to the mean loss of the B pairs, summed over the entries x of the table.  Its centre
+is the reference, and for a reward the table of zeros.  IPO wants every pair to lead by a fixed
+amount, and the price 0.125 makes it a large one.
+
+**The reward by hand.**  The start steps of "on" and "nn" in the first pair, start→o and start→n,
+are those of "o" and "n" in the second one, so what they would gain in one pair they lose in the
+other.  Left are o→n over n→n, and n→end over o→end.  The two pairs are alike, so all four rewards
+have one size x, two of them with a minus.  Both margins are 2x, and the loss with B = 2 is
+
+    −log σ(2x) + (pull/4) · 4x²,     whose derivative is   −2σ(−2x) + 2 · pull · x.
+
+At pull = 2 it is zero where x = ½ σ(−2x), which is x = 0.2005:
+
+>>> found = fit_by_reward(fair, pairs, beta=0.5, pull=2.0)
+>>> print((found.rewards.round(4) + 0)[1:])
+[[ 0.2005 -0.2005  0.    ]
+ [-0.2005  0.2005  0.    ]]
+>>> print(round(0.5 * float(expit(-2 * 0.2005)), 4))
+0.2005
+
+**When there is no optimum.**  Below some β the fitted reward is worth more than all KL that it
+costs, and the strings grow without end (`rewards`).  That is an error and no model.  The weaker the
+pull, the larger the fitted reward, and the higher that β:
+
+>>> from minirl.people.regularised import critical_beta
+>>> for pull in 2.0, 0.5, 0.1:
+...     fit = reward_model.fit_reward_model(0, pairs, pull=pull)
+...     print(pull, round(critical_beta(language(fit.x), fair), 3))
+2.0 0.116
+0.5 0.301
+0.1 0.615
+
+**How sure is the reward?**  `certainty` says how many directions of the table the pairs see at all,
+and how uncertain the margins are.  (The side road `existence` shows how.)  Then it says whether a
+largest likelihood exists without the pull, and if not, what runs away:
+
+>>> for line in certainty(Vocabulary("no"), found.rewards, pairs, pull=2.0):
+...     print(line)
+the pairs see 2 of the 9 directions of its weights
+its margins have a standard error of 1.129128 (root mean square)
+no maximum without a pull: nothing speaks against raising n→end, o→n and lowering n→n, o→end
+
+**What a file holds.**  A ranking of K responses gives its K(K − 1)/2 pairs.  Labelled responses,
 liked or not, are no pairs, and KTO alone can fit them.  A letter that the model does not know is
 refused with its line, since the table has no row for it; `models.fit` takes the letters of a
 preference file along.
 
-Read first: `preferences`, and the methods of `minirl.people`.
+**Exercises.**  `from toy_lm.align import *; from toy_lm.vocabulary import Vocabulary`
+1. The same two pairs are all there is, and DPO is hardly pulled.  By how much does log π lead now?
+   With the pull of 2 it was 0.24.
+       two = [jsonl.Pair("", "on", "nn"), jsonl.Pair("", "n", "o")]
+       pairs, fair = from_text(Vocabulary("no"), two), np.zeros((3, 3))
+       table = METHODS["dpo"].fit(fair, pairs, beta=0.5, pull=0.001).x
+       found = watched(table, fair, pairs, beta=0.5)
+       round(found["logps/chosen"] - found["logps/rejected"], 1)
+2. Each pair is told again with the answer turned round.  What does the reward model make of that?
+       both = [jsonl.Pair("", *two) for two in (("on", "nn"), ("nn", "on"))]
+       pairs = from_text(Vocabulary("no"), both)
+       found = fit_by_reward(np.zeros((3, 3)), pairs, beta=0.5, pull=2.0)
+       np.exp(found.x).round(4), round(float(found.loss), 4)
+3. Nothing but a length was preferred: "nn" to "n".  How many letters does each method write on
+   average, where the reference writes one?
+       pairs, fair = from_text(Vocabulary("n"), [jsonl.Pair("", "nn", "n")]), np.zeros((2, 2))
+       for name, method in METHODS.items():
+           table = method.fit(fair, pairs, beta=method.beta, pull=PULL).x
+           print(name, round(summary(table).letters, 2))
+
+Read next: `ipo`, the first of the methods that only had a name here.
+Source: the papers of the methods, in their chapters.
 """
 
 from functools import partial
@@ -34,11 +123,11 @@ from toy_lm.exact import summary
 from toy_lm.ngram import language, order_of, score
 from toy_lm.preferences import from_text
 
-PULL = 2.0      # precision of the prior on every logit or reward; a unit prior would be 1
-BETA = 0.5      # reward per nat of KL
-TAU = BETA / 4  # of IPO: the optimum of RLHF if all rewards were close, (ipo.4)
-SCALE, LEAD = 2.0, 1.0  # β and the lead of SimPO, among those of its paper
-ODDS = 1.0      # λ of ORPO
+PULL = 2.0      # The pull of every method, on each logit or reward.
+BETA = 0.5      # The reward that a nat of KL costs.
+TAU = BETA / 4  # IPO's price: near the optimum of RLHF where all rewards are close, (ipo.4).
+SCALE, LEAD = 2.0, 1.0  # β and the lead of SimPO, among those of its paper.
+ODDS = 1.0      # The weight λ of the odds in ORPO.
 
 
 class Method(NamedTuple):
