@@ -43,7 +43,7 @@ At γ = 0.99 this episode has the return 0.99⁶ · 1 = 0.9415, since six steps 
 0.9415
 
 **A word.**  A *bigram* language model writes a character at a time and looks one character back:
-the state is the last character, the action the next one.  Two words, from the example below:
+the state is the last character, the action the next one.  Two words of the reference below:
 
     state    start   s      u      n           state    start   s       p       y
     action   s       u      n      end         action   s       p       y       end
@@ -80,14 +80,14 @@ A nat of it costs β, and the objective of a language model is
     J(π) = mean reward of a string − β KL(π‖π_ref).                                 (introduction.2)
 
 **The running example.**  Count how often each of 27 symbols, the letters and one for start and end,
-follows which in the 2,465 words of Unicode character names.  Add 0.1 to all counts, and divide each
-row by its sum: that is π_ref.  It gives these words, ends included, −2.58 nats per character.  The
-*perplexity* e^2.58 = 13.2 says that this is like guessing among 13 equally likely characters.
-The reward asks which word is easier to say: 0.139 per letter, minus 1 for every two neighbours that
-are both among a e i o u or both not.  It is added up without a discount, so that "sun" earns 0.417.
-With β = 0.5 the reference has J = −0.5355, and the best policy J* = 0.1489.  That one gives "sun"
-−8.07 nats instead of −8.61, and "spy" −15.40 instead of −11.93; `regularised` shows how.  Three
-other worlds come back again and again:
+follows each of them in the 2,465 words of Unicode character names.  Add 0.1 to all counts, and
+divide each row by its sum: that is π_ref.  It gives these words, ends included, −2.58 nats per
+character.  The *perplexity* e^2.58 = 13.2 says that this is like guessing among 13 equally likely
+characters.  The reward asks which word is easier to say: 0.139 per letter, minus 1 for every two
+neighbours that are both among a e i o u or both not.  It is added up without a discount, so that
+"sun" earns 0.417.  With β = 0.5 the reference has J = −0.5355, and the best policy J* = 0.1489.
+That one gives "sun" −8.07 nats instead of −8.61, and "spy" −15.40 instead of −11.93; `regularised`
+shows how.  Three other worlds come back again and again:
 
     SFFFFFFF   the slippery 8x8 lake            FFFFFFFFFFFF   the cliff: every step costs 1,
     FFFFFFFF                                    FFFFFFFFFFFF   a step onto C costs 100 and

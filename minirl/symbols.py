@@ -24,13 +24,13 @@ Everywhere
     H       the entropy of a row of the policy                          entropy     softmax
     μ       another policy                                              other_logp  softmax
     σ       the logistic function                                       log_sigmoid softmax
-    N       the number of steps in a batch; N[s] of those in a state    number      counts
+    N       the number of steps that are counted; N[s] of those in s    number      counts
     n       the number of one step in a batch                           -           counts
     w       the weight of what is summed                                weights     counts
     W       the weights of all steps of an entry, summed                weights     counts
     i       a whole number that counts, as j and k do                   -           counts
     j       another                                                     -           return_law
-    k       and a third                                                 -           returns
+    k       and a third                                                 -           mdp
     E       the mean over episodes, an expectation                      -           mdp
     P       the chance of going on, P(s'|s, a); under a policy P_π      transitions mdp
     V       the value of a state                                        values      evaluation

@@ -95,7 +95,7 @@ or may be 0, where nothing is earned.  All three are refused with the error `NoE
 **How much does an episode vary?**  Square the return from s, R_0² = r_0² + 2γ r_0 R_1 + γ² R_1².
 Where the first step goes on in s', the mean of R_1 is V(s') and that of R_1² the mean square from
 s'; after an end both are 0.  So the mean square obeys (evaluation.1) once more, with the mean of
-r_0² + 2γ r_0 V(s') in the place of the reward and γ² for γ; and
+r_0² + 2γ r_0 V(s') in the place of the reward and γ² for γ; and the *variance* is
 
     Var[R_0] = E[R_0²] − (E[R_0])².                                                   (evaluation.4)
 

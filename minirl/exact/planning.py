@@ -38,10 +38,10 @@ on them, until nothing changes:
 
     π(s) ← argmax_a Q(s, a), keeping the present action on a tie.                       (planning.2)
 
-Of several new actions that are equally good any one will do.  A round that changes s gains at least
-the A(s, a) > 0 of the new action from s, and loses nowhere.  So no policy comes back, and there are
-finitely many that always take one action per state.  At γ = 1 each of them ends if the first does:
-going round in circles could only replace an end if each turn paid, and then the optimum is
+Of equally good new actions any will do.  A round that changes s gains at least the A(s, a) > 0 of
+the new action from s, and loses nowhere.  So no policy comes back, and there are finitely many.  At
+γ = 1 each of them ends if the first does: if one went round for ever, its A on the circle, none
+below and one above 0, would sum to what a turn pays (the V cancel), and the optimum would be
 infinite.  On the slippery lake, with γ = 0.99, these are the policies, with J below them:
 
     ← ← ← ←    ← ↓ → ↑    ↓ → → ↑    ↑ ↑ → ↑    ↓ ↑ → ↑    ← ↑ ← ↑    ← ↑ ↑ ↑
@@ -77,9 +77,9 @@ what remains, γᵏ P_πᵏ V, goes to 0.  V* is such a table itself, and so the
     minimise Σ_s w(s) V(s)   subject to   V(s) − γ Σ_s' P(s'|s, a) V(s') ≥ r(s, a).     (planning.4)
 
 All weights are positive: where w(s) is 0, V(s) could be larger.  Each inequality has a *price*, or
-dual variable: how much the minimum rises per unit of r(s, a).  With w for start the minimum is what
-the best policy earns, and a reward is earned whenever a is taken in s.  So the prices are the
-visits η(s) π(a|s) of the best policy.  As every state is visited, an action with a price is best.
+dual variable: how much the minimum rises per unit of r(s, a).  Let episodes start with the weights
+w.  Then the minimum is what the best policy earns, and a reward is earned whenever a is taken in s.
+So the prices are the visits η(s) π(a|s) of the best policy, and an action that has one is best.
 
 *At γ = 1* policy iteration and the linear programme find the best policy that ends.  The others may
 also wait for ever: where waiting is free, they answer 0 even if every end costs something.

@@ -38,7 +38,8 @@ is 9.0909 and the share 0.9091/10 = 0.0909.  Its games take two throws on averag
 
 On the cliff every step costs 1 and the best way takes 13 steps, so J* = −13 at γ = 1.  A walk of 26
 steps has J = −26 and the share 1 − 13/13 = 0, and a longer one has a share below 0.  A walk that
-never arrives has no score at all.
+never arrives has a `Score` of nothing but None.  A share is negative where the gap is larger than
+|J*|.
 
 **What is in a `Score`.**  `reward` is the mean discounted reward of an episode, and `objective` is
 J.  Here the two are the same.  They will differ when a policy pays for leaving a reference, and

@@ -90,10 +90,12 @@ grows with the number of steps only, and `@` multiplies it like any other matrix
 
 **What it costs.**  A batch is counted once, in a time that grows with N.  From then on, where the
 table is enough, a loss and its gradient cost an operation or a few per entry: in the running
-example 729 entries in the place of 16,986 steps.  A loss of single strings costs a product with X,
-D or M: about as many operations as there are steps.  Some methods divide a batch at random into
-*minibatches*, parts from which they learn one after the other.  Each part must be counted.  So a
-pass over the whole batch, an *epoch*, then costs N operations, however small the table is.
+example 729 entries in the place of 16,986 steps.  (Whoever takes one step from each batch counts
+every time.  The table saves where many steps are taken from one.)  A loss of single strings costs a
+product with X, D or M: about as many operations as there are steps.  Some methods divide a batch at
+random into *minibatches*, parts from which they learn one after the other.  Each part must be
+counted.  So a pass over the whole batch, an *epoch*, then costs N operations, however small the
+table is.
 
 One table is not enough where f differs from step to step.  If f depends on the sign of the weight,
 for example, each sign gets its own table.

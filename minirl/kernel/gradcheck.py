@@ -25,8 +25,8 @@ asks for a large h.  The derivative of the sum with respect to h is h |f‴|/3 �
 where h³ = 3 eps |f/f‴|.  If f and f‴ are alike, that is h = 8.7e-6, so this book takes h = 1e-5.
 There rounding is 2e-11 |f| and what is cut off 2e-11 |f‴|: together 2e-10 to 2e-9 at most where |f|
 is 10 to 100 and the slopes are about one.  With these two values more digits cannot be had.  Where
-|f| is 5e3 times the largest slope, rounding is 1e-7 of that slope.  The same holds where |x| is
-5e3, since x + h is rounded as well.
+|f| is 5e3 times the largest slope, rounding is 1e-7 of that slope, all that `check` allows to
+central differences.  The same holds where |x| is 5e3, since x + h is rounded as well.
 
 **The complex step** subtracts nothing.  It goes by ih instead of ±h.  In this chapter i is not a
 whole number but the imaginary unit, i² = −1.  Since f and its derivatives are real at a real x,

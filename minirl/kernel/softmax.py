@@ -47,10 +47,10 @@ rest.  Take L = −log π(0|s) in the example.  Then G = −1 0 0 and ΣG = −1
 *May one vary an entry of log π alone?*  The entries of a row are tied together by Σ_a exp log
 π(a|s) = 1.  But the chain rule only asks for the partial derivatives of the formula as it is
 written, and whatever θ is, the tie holds.  Another formula for the same loss may have another G.
-The two differ by something that is zero wherever the tie holds, so its derivatives are a multiple
-of those of the sum, c·exp log π(a|s) = c·π(a|s), and `backward` removes that: c π(b|s) − π(b|s) Σ_a
-c π(a|s) = 0.  Summed over b, the right side of (softmax.3) is 0: each row of a gradient sums to
-zero.
+The two differ by something that is zero wherever the tie holds, so its gradient stands at right
+angles to the tie, as that of the sum does: it is a multiple of exp log π(a|s) = π(a|s), and
+`backward` removes that: π(b|s) − π(b|s) Σ_a π(a|s) = 0.  Summed over b, the right side of
+(softmax.3) is 0: each row of a gradient sums to zero.
 
 **Entropy and distance.**  Two quantities belong to a row rather than to any algorithm: its
 *entropy*, which says how undecided it is, and its KL divergence from another row μ,
@@ -58,9 +58,10 @@ zero.
     H(s) = −Σ_a π(a|s) log π(a|s),                                                       (softmax.4)
     KL(π(·|s) ‖ μ(·|s)) = Σ_a π(a|s) [log π(a|s) − log μ(a|s)] ≥ 0.                      (softmax.5)
 
-The second is not negative, because −log x ≥ 1 − x: with x = μ/π the terms π (1 − μ/π) sum to 0.
-Summed over the steps of strings it is the divergence of chapter 0 (the chapter `kl` shows how).
-The example has the entropy ½ log 2 + 2 · ¼ log 4, in nats, and a fair choice among three has log 3:
+The second is not negative, because −log x ≥ 1 − x: with x = μ/π the terms π (1 − μ/π) sum to 0, or
+to more where π has zeros that μ has not.  Summed over the steps of strings it is the divergence of
+chapter 0 (the chapter `kl` shows how).  The example has the entropy ½ log 2 + 2 · ¼ log 4, in nats,
+and a fair choice among three has log 3:
 
 >>> print(entropy(logp).round(4), np.log(3).round(4))
 [1.0397] 1.0986

@@ -74,9 +74,9 @@ is the sum W of (reinforce.3).  G is −W/N here and −W/B there, so for the tw
 **What it costs.**  The clip removes an incentive, and is no fence.  Three things carry ρ past the
 bound: Adam's running mean m, the steps of other actions in the same state, and one long step
 (exercise 2).  After one iteration from random play on the 4x4 lake ρ lies between 0.60 and 1.41.
-On the line of `surrogate` on the cliff, put the clip into (surrogate.5).  Then J(π_old) +
-(surrogate.5) has a top: it is −1072 at the start, −595 after the way 3, and less after that.
-Without the clip it is 1219 after the way 4.
+Take the cliff table of `surrogate` again, and clip ρ A in (surrogate.5) as in (ppo.1).  What is
+promised then rises from −1072 to −595, where the way is 3, and falls beyond it.  Without the clip
+it rose to 1219.
 
 **The defaults** are one set for every world in this book: ten epochs of the full batch, Adam at
 0.06 falling to nearly nothing, and an entropy bonus that falls from 0.3 per nat to zero over the

@@ -52,8 +52,8 @@ and P are not needed.  All entries are at rest, on average, exactly where the eq
 stay apart.  (At γ = 1 it takes more, as on the cliff, where walking for ever costs without bound.)
 That a learner arrives at this point of rest is another theorem, of Watkins and Dayan.
 
-**Four learners** differ in V(s').  Here π explores in the learner's own table (exploration.1).  The
-numbers are J on the cliff at γ = 1, of the greedy policy and of π with a rate of 0.1:
+**Four learners** differ in V(s').  π is (exploration.1) in the learner's own table; Q₁ and Q₂ come
+below.  The numbers are J on the cliff at γ = 1, greedy and exploring with a rate of 0.1:
 
                     V(s')                                       greedy  exploring
     SARSA           Q(s', a'), a' being the next action         −15     −20.7         (q_learning.2)

@@ -92,17 +92,17 @@ moves V towards the mean R_t of each state (`move_values`).
 
 **What it costs.**  This and the next two chapters measure in one world, `python -m minirl
 estimators`.  On three cells of *thin ice*, between a hole on the left and a goal on the right, a
-step pays ¼, and into the goal 1 more.  One in five goes the wrong way, and the fourth is the last;
-the state includes the time.  γ is 0.9, and the logits are 0 for left and ½ for right.  All episodes
-are listed, so that means and variances are exact.  An estimate from 32 episodes has a standard
-deviation, over all logits, of 2.04 times the length of ∇J, and with the true V of 0.80.
+step pays ¼, and into the goal 1 more.  One step in five goes the wrong way, and the fourth ends the
+episode; the state includes the time.  γ is 0.9, and the logits are 0 for left and ½ for right.  All
+episodes are listed, so that means and variances are exact.  Over all logits, an estimate from 32
+episodes has a standard deviation of 2.04 times the length of ∇J, and of 0.80 with the true V.
 
 **Without γᵗ.**  Like nearly every implementation, the trainer drops the factor γᵗ unless it is told
 to keep it: otherwise late steps would hardly be learned from.  At γ = 1 that changes nothing.
 Below it the mean update is no longer ∇J, and in general the gradient of nothing.  For the policy
 that moves at random, with γ = 0.99, it points 1.5 degrees away from ∇J on the slippery 4x4 lake,
 and 3 degrees on the cliff.  There it is also 59 times as long: with γᵗ an episode's steps count for
-at most 1/(1 − γ) = 100 in all, and without it for 6,453.
+at most 1/(1 − γ) = 100 in all, and without it for 6,453 on average.
 
 **Exercises.**  `from minirl.play.reinforce import *`
 1. Head and tail both pay 100, and the game ends.  A fair coin throws head.  What does it learn?

@@ -26,7 +26,8 @@ What that costs is seen in an identity.
 **How two policies differ.**  Let π play, and judge each step by the values V_old of π_old, with δ_t
 = r_t + γ V_old(s_{t+1}) − V_old(s_t).  In the sum of γᵗ δ_t each V_old(s_{t+1}) comes twice: with
 γᵗ⁺¹ from δ_t, and with −γᵗ⁺¹ from the next one.  They cancel.  V_old is 0 after the end, and where
-no end comes, γᵗ V_old(s_t) goes to 0.  So what is left is the return minus the first value:
+no end comes, γᵗ V_old(s_t) goes to 0.  (At γ = 1 both policies must end.)  So what is left is the
+return minus the first value:
 
     Σ_t γᵗ δ_t = Σ_t γᵗ r_t − V_old(s_0).
 
@@ -78,7 +79,7 @@ where each sum is over the steps n that took a in s.  The code calls them `gains
 >>> print(batch.gains, batch.losses, batch.number)
 [[2. 1.]] [[-0.5  0. ]] 3.0
 
-After that a pass over the batch costs S·A operations, however long the batch was.
+After that a pass over the batch costs an operation or a few per entry, however long the batch was.
 
 **How far did it go?**  The distance of π from π_old is a mean over the N steps, exact over the
 actions, where N[s] counts the steps in s:
