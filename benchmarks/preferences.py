@@ -1,6 +1,6 @@
 """W7 and W8: learning from preferences between pairs of strings.
 
-W7 is Bradley–Terry regression, (reward_model.1) and (reward_model.2), and its fit; W8 is DPO,
+W7 is Bradley-Terry regression, (reward_model.1) and (reward_model.2), and its fit; W8 is DPO,
 (dpo.2) and (dpo.3).
 
 *plain* is `minirl.plain.reward_model` and `minirl.plain.dpo`: the formula as the papers write it, a
@@ -93,7 +93,7 @@ def numba_regression():
 
 
 def numba_reward(reward_table, reference, chosen, rejected):
-    """Bradley–Terry, from the matrix."""
+    """Bradley-Terry, from the matrix."""
     D, (from_matrix, _) = difference_matrix(chosen, rejected), numba_regression()
 
     def form():
@@ -124,7 +124,7 @@ def rectangle(chosen, rejected):
 
 
 def jax_regression(reward_table, both):
-    """Loss and gradient of Bradley–Terry from a table and the rectangle of indices, time first.
+    """Loss and gradient of Bradley-Terry from a table and the rectangle of indices, time first.
 
     A loop over time, with all pairs at once, is twice as fast as the whole rectangle at once.
     """
@@ -148,7 +148,7 @@ def jax_regression(reward_table, both):
 
 
 def jax_reward(reward_table, reference, chosen, rejected):
-    """Bradley–Terry."""
+    """Bradley-Terry."""
     return {"jax": in_jax(jax_regression, reward_table, rectangle(chosen, rejected).T.copy())}
 
 
@@ -204,7 +204,7 @@ def torch_strings(*parts):
 
 
 def torch_regression(reward_table, product, transposed):
-    """Loss and gradient of Bradley–Terry, by hand."""
+    """Loss and gradient of Bradley-Terry, by hand."""
     import torch
 
     margin = product(reward_table)
@@ -213,7 +213,7 @@ def torch_regression(reward_table, product, transposed):
 
 
 def torch_reward(reward_table, reference, chosen, rejected):
-    """Bradley–Terry on the rectangle, on sparse matrices, and with a graph."""
+    """Bradley-Terry on the rectangle, on sparse matrices, and with a graph."""
     import torch
 
     flat, both = torch.from_numpy(reward_table).view(-1), rectangle(chosen, rejected)
@@ -274,7 +274,7 @@ def torch_policy(logits, reference, chosen, rejected, build):
 
 
 def prepare_regression(size, peers):
-    """Bradley–Terry loss and gradient; `size` is the number of pairs."""
+    """Bradley-Terry loss and gradient; `size` is the number of pairs."""
     reward_table, _, chosen, rejected = data = batch(size)
     D, strings = difference_matrix(chosen, rejected), listed(chosen, rejected)
     forms = {"plain": lambda: reward_model.loss(reward_table, strings()),
@@ -331,8 +331,8 @@ def prepare_dpo(size, peers, build):
 
 SIZES = (100, 5_000, 20_000)
 CASES = [
-    Case("W7", "Bradley–Terry, matrix given", "pair", prepare_regression, SIZES),
-    Case("W7", "Bradley–Terry, fit", "pair", prepare_fit, (50, *SIZES[1:]), equal_fits),
+    Case("W7", "Bradley-Terry, matrix given", "pair", prepare_regression, SIZES),
+    Case("W7", "Bradley-Terry, fit", "pair", prepare_fit, (50, *SIZES[1:]), equal_fits),
     Case("W8", "DPO, matrix given", "pair",
          lambda size, peers: prepare_dpo(size, peers, build=False), SIZES),
     Case("W8", "DPO, from strings", "pair",
