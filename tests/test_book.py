@@ -47,6 +47,10 @@ FIRST = {
     "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",
     "toy_lm.vocabulary": "Vocabulary", "toy_lm.corpora": "unicode_words",
     "toy_lm.ngram": "language", "toy_lm.smoothing": "witten_bell",
+    "toy_lm.exact": "lengths", "toy_lm.models": "fit", "toy_lm.rewards": "easy_to_say",
+    "toy_lm.verifiers": "is_palindrome", "toy_lm.jsonl": "read_preferences",
+    "toy_lm.demonstrations": "complete", "toy_lm.raters": "choose",
+    "toy_lm.preferences": "sample_pairs", "toy_lm.align": "fit_by_reward",
 }
 
 

@@ -56,9 +56,9 @@ In the end nearly all strings pass, and after an a comes an a or the end.  "aba"
 well, but it is hardly written any more.
 
 **Without a check** a model that is fitted to its own strings learns nothing: on average they take
-each step as often as it does.  It forgets, though.  A step with the chance 0.1 that is not among
-ten draws has a share of 0, and without a pseudo-count it never comes back.  The chance of that is
-0.9¹⁰ = 0.3487 in the first round alone:
+each step as often as its table says.  It forgets, though.  A step with the chance 0.1 that is not
+among ten draws has a share of 0, and without a pseudo-count it never comes back.  The chance of
+that is 0.9¹⁰ = 0.3487 in the first round alone:
 
 >>> print(round(0.9**10, 4))
 0.3487

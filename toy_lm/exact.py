@@ -45,8 +45,8 @@ A state with k expected steps has an expected rest of k − 1, so a visit adds 1
 The mean square is 1 · 19/3 + 4/3 · 4 + 4/3 · 5 = 55/3, and the variance 55/3 − (11/3)² = 44/9.
 
 **How undecided?**  −log π(y) is the sum of −log π(a_t|s_t) over the steps.  In the state s the mean
-of this is the entropy H(s) of the row, by (softmax.4), and s is visited η(s) times.  Per step
-that makes the *entropy rate*:
+of this is the entropy H(s) of the row, by (softmax.4), and s is visited η(s) times.  The sum
+is the entropy of a string, and per step it makes the *entropy rate*:
 
     H(y) = Σ_s η(s) H(s),      rate = H(y)/E|y|.                                           (exact.3)
 

@@ -83,7 +83,7 @@ cut at the horizon: it has no end symbol, and its reward is not known.
        from toy_lm.vocabulary import Vocabulary
        words = Vocabulary("aeost")
        improve("otto", of_strings(words, easy_to_say(words)), words.letters)
-3. A rater prefers long strings and is rarely in doubt.  The model writes two letters on average.
+3. A rater prefers long strings and hardly ever errs.  The model writes two letters on average.
    How long are the chosen and the rejected strings?
        longer = np.array([[0., 9, 9]] * 3)
        data = sample_pairs(np.zeros((3, 3)), longer, 10_000, rng=0)

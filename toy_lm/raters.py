@@ -2,11 +2,12 @@
 
 *Worlds to read, after `reward_model`.  Previous: `demonstrations`.  Next: `preferences`.*
 
-Most algorithms of this book assume a *true reward*: a number that is what the string is worth.
-People have none to give.  They can be asked in three ways.  *Point-wise*: give each response a
-score.  *Pair-wise*: which of these two is better?  *List-wise*: put these K responses to one prompt
-in order.  The answers are related.  Scores give a ranking, and a ranking gives its K(K − 1)/2
-pairs, here of the responses 0, 1 and 2 with the scores 95, 40 and 60:
+Most algorithms of reinforcement learning assume *true rewards*: the number that they are told is
+what a step or a string is worth.  People have no such number to give.  They can be asked in three
+ways.  *Point-wise*: give each response a score.  *Pair-wise*: which of these two is better?
+*List-wise*: put these K responses to one prompt in order.  The answers are related.  Scores give a
+ranking, and a ranking gives its K(K − 1)/2 pairs, here of the responses 0, 1 and 2 with the scores
+95, 40 and 60:
 
 >>> scores = np.array([[95., 40., 60.]])
 >>> print(ranking_of_scores(scores), pairs_of_scores(scores).tolist())
@@ -57,8 +58,14 @@ one with (1 − noise) σ(m) + noise σ(−m).  At noise = 0.1, margins of 1, 3 
 [0.685 0.862 0.9  ] [0.776 1.833 2.197]
 
 and no margin can look larger than log 9 = 2.197, however many answers are asked for.  The order is
-right, but great differences are not told from middling ones.  (A learner that knows the noise can
-believe in it: label smoothing, in `reward_model`.)
+right, but great differences are not told from middling ones.  Label smoothing (`reward_model`) does
+not undo this.  It turns a share of the answers round once more: 0.862 becomes 0.9 · 0.862 + 0.1 ·
+(1 − 0.862) = 0.79.  Where the noise is known, (wins − noise)/(1 − 2 noise) is σ(m) again:
+
+>>> print((0.9 * wins + 0.1 * (1 - wins)).round(2))
+[0.65 0.79 0.82]
+>>> print(((wins - 0.1) / 0.8).round(3), expit(m).round(3))
+[0.731 0.953 1.   ] [0.731 0.953 1.   ]
 
 She may be unable to decide.  With Davidson's parameter `ties`, "first", "tie" and "second" have
 chances in proportion to e^{m/2}, ties and e^{−m/2}:

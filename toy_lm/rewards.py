@@ -70,18 +70,19 @@ it goes on to the other letter with ⅓ · 3/2 · 2/2 = ½, repeats the letter w
  [0.1667 0.3333 0.5   ]
  [0.1667 0.5    0.3333]] 1.2599
 
-**Letters must not be free.**  With any β, a letter more multiplies the sum by (1 + e^{1/β})/3.  The
-sum is finite if and only if that is below 1, so that an optimum exists above β = 1/log 2 = 1.4427
-only.  Below it a longer string is always worth more than its KL:
+**Letters must not be free.**  Z(start) adds up all strings.  At any β, the strings of one letter
+more contribute (1 + e^{1/β})/3 times as much to it.  It is finite if and only if that is below 1,
+so that an optimum exists above β = 1/log 2 = 1.4427 only.  Below it a longer string is always worth
+more than its KL:
 
 >>> from minirl.people.regularised import critical_beta
 >>> print(round(critical_beta(world, np.zeros((3, 3))), 4))
 1.4427
 
-On the Unicode words (rewards.2) has no optimum below β = 3.97, since they have many letters from
-which to choose.  (rewards.1) has one down to β = 0.27757, because a letter is worth little there.
-Its 0.139 holds the best policy at β = 0.5 near the mean length of these words, 6.1 letters against
-5.9.  On another corpus it may lengthen or shorten the words.
+On the Unicode words (rewards.2) has no optimum below β = 3.97.  (rewards.1) has one down to β =
+0.27757, since a letter is worth little there.  Its 0.139 holds the best policy at β = 0.5 near the
+mean length of these words, 6.1 letters against 5.9.  On another corpus it may lengthen or shorten
+the words.
 
 A table is made for a bigram.  `ngram.widen` makes it one for a model of a higher order.
 

@@ -1,12 +1,13 @@
-"""What does it cost that a model cannot remember what a rule asks for?
+"""What can a program check that a bigram cannot learn?
 
 *Worlds to read, after `rlhf`.  Previous: `rewards`.  Next: `jsonl`.*
 
 Not every reward needs a person.  Code is run against its test cases, an answer is compared with the
 solution, and here a program looks at the string.  Is it a *palindrome*, the same backwards?  Does
 it match a pattern?  Has it the right length?  Such a program is a *verifier*.  It returns True or
-False, and a string that passes earns a bonus.  It makes no errors of taste.  It is a true reward,
-but of its rule only, which may not be all that was meant.
+False, and a string that passes earns a bonus, paid once, on its last step (`rlhf`).  A person errs,
+and a program does not: it is a true reward.  But it is one of its rule only, which may not be all
+that was meant.
 
 **The best policy.**  Let p be the chance that a string of the reference passes.  By (regularised.9)
 the best law over strings is π_ref(y) e^{R(y)/β}/Z.  Here R is the bonus or 0.  So Z = (1 − p) · 1 +
