@@ -168,7 +168,7 @@ in `tests/test_errata.py`.
     Source: Gao et al. 2022, arXiv:2210.10760.
 
 33. "InstructGPT maximises E[r] − β KL."
-    Its equation 2 also has a term for the loss of pretraining (PPO-ptx).  (rlhf.2)
+    Its equation 2 also has a term for the loss of pretraining (PPO-ptx).  (rlhf.5)
     Source: Ouyang et al. 2022, arXiv:2203.02155, eq. 2.
 
 34. "The controller of Ziegler et al. multiplies β by at most 1 + 0.2 B/horizon."

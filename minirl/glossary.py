@@ -113,14 +113,18 @@ Terms
     clip fraction              the share of steps whose gradient the clip has stopped  ppo
     clipped surrogate          a surrogate that pays nothing for going far            ppo
     PPO                        many small steps from one batch                        ppo
+    curvature                  the second derivative of a loss                        fitting
+    Newton's method            dividing the slope by the curvature                    fitting
     demonstration              a string that is to be imitated                        pairs
+    label                      what is said of one string: liked, or not              pairs
     margin                     by how much the chosen string leads                    pairs
     preference                 a pair of strings of which one was preferred           pairs
     prompt                     the beginning of a string, by somebody else            pairs
-    rater                      the one who says which string is better                pairs
+    rater                      who writes an example, or says which string is better  pairs
     label smoothing            some weight for every target but the one given         sft
     maximum likelihood         making what was seen as likely as possible             sft
-    pseudo-count               what is added to every count                           sft
+    pseudo-count               what is added to counts                                sft
+    SFT                        supervised fine-tuning: imitating demonstrations       sft
     best of n                  writing many strings and keeping the best              best_of_n
     group                      strings of one prompt that judge each other            best_of_n
     rejection sampling         fine-tuning on the best of each group                  best_of_n
@@ -128,6 +132,8 @@ Terms
     soft policy iteration      policy iteration that tilts the reference              regularised
     Bradley-Terry              a string is preferred with the probability σ(m)        reward_model
     potential                  a number per state that changes no comparison          reward_model
+    pull                       the price of large entries in a fitted table           reward_model
+    ranking                    strings in order, the best first                       reward_model
     reward model               what gives a string a reward, learned from choices     reward_model
     Goodhart's law             a measure that is a target measures no longer          rlhf
     over-optimisation, reward hacking  a high learned reward with a low true one              rlhf

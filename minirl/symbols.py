@@ -83,7 +83,7 @@ Part 4
     X       the counts of each string's steps, a row per string         counts      kto
     D       the difference of two such matrices, X⁺ − X⁻                difference  reward_model
     M       the shares of each string's steps, X over its length        means       simpo
-    m       the margin: by how much the better string leads             margins     reward_model
+    m       the margin: by how much the chosen string leads             margins     reward_model
     h       the log-ratio, log π − log π_ref, of a step or a string     ratios      dpo
     u       its opposite, log π_ref − log π, in estimates of the KL     u           kl
     z       the reference point of KTO, z₀, in nats                     z0          kto

@@ -87,6 +87,7 @@ def test_three_heads_in_four_earn_the_same_by_steps_and_by_games():
     distance = string_kl(coin, np.log(old), np.zeros((1, 2)))[0]
     assert distance == pytest.approx(0.523, abs=5e-4)
     assert expectation(coin, old, paid) == pytest.approx(3 - distance, abs=1e-12)
+    assert paid.round(4).tolist() == [[0.5945, 0.6931]] and round(3 * 0.5945 + 0.6931, 3) == 2.477
     assert 3 - distance == pytest.approx(2.477, abs=5e-4)
 
 

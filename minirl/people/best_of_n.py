@@ -18,8 +18,8 @@ earns and how far from the reference it leads, exactly, and then puts the choice
 Only the rewards decide, so strings of equal reward are gathered.  Write R_1 < R_2 < … for the
 rewards that occur, p_k for the chance that a string earns R_k, and F_k = p_1 + … + p_k for the
 chance that it earns R_k or less.  The best of K earns R_k or less if all K strings do.  The chance
-of that is F_k^K.  It earns exactly R_k with the chance q_k that is left without the F_{k−1}^K of
-the lower ones:
+of that is F_k^K.  Take away the chance F_{k−1}^K that all of them earn less (with F_0 = 0), and
+what is left is the chance q_k that the best earns exactly R_k:
 
     R_k    p_k    F_k     K = 2:  F_k²   q_k     K = 4:  F_k⁴     q_k
     1      0.6    0.6             0.36   0.36            0.1296   0.1296
@@ -28,7 +28,7 @@ the lower ones:
 
 The mean reward is 1.6 for one string, 1 · 0.36 + 2 · 0.28 + 3 · 0.36 = 2 for the best of two, and
 2.4608 for the best of four.  Where several strings tie, say that the first one is kept.  Any rule
-will do that does not look at the strings.  Then those of one reward keep their shares: of the 0.36
+that does not look at the strings will do.  Then those of one reward keep their shares: of the 0.36
 for the reward 1, "no" has two thirds, as it has of 0.6.  So the best of K has the law
 
     q_k = F_k^K − F_{k−1}^K,      π_K(y) = π_ref(y) q_k/p_k   where R(y) = R_k.        (best_of_n.1)
@@ -43,9 +43,10 @@ and the bound is log 2 − ½ = 0.193.  Let one more string of the reference com
 earns less than R_k with the chance F_{k−1}, and the same with the chance p_k.  If a tie counts one
 half, then the best wins with the chance
 
-    Σ_k q_k (F_{k−1} + p_k/2) ≤ K/(K + 1),                                             (best_of_n.3)
+    Σ_k q_k (F_{k−1} + p_k/2) ≤ K/(K + 1).                                             (best_of_n.3)
 
-for K = 2 that is 0.36 · 0.3 + 0.28 · 0.7 + 0.36 · 0.9 = 0.628, at most ⅔:
+For K = 2 that is 0.36 · 0.3 + 0.28 · 0.7 + 0.36 · 0.9 = 0.628, at most ⅔.  A `RewardLaw` has the
+rewards, their chances, what was left out (0) and other sums (none):
 
 >>> from minirl.exact.return_law import RewardLaw
 >>> law = RewardLaw(np.array([1., 2, 3]), np.array([0.6, 0.2, 0.2]), 0.0, np.zeros((0, 3)))
@@ -59,19 +60,21 @@ rank^{K−1} log rank = −1/K, from 0 to 1.  So its divergence from the uniform
 
     ∫ K rank^{K−1} log(K rank^{K−1}) = log K + (K − 1)(−1/K),
 
-and its mean is ∫ K rank^{K−1} rank = K/(K + 1).  Now put the ties back.  The ratio q_k/p_k is the
-mean of the density over the ranks of R_k.  A number times its logarithm is a convex function, which
-is less at a mean than on average.  So each term of (best_of_n.2) is less than its part of the
-integral.  And a tie that counts one half gives each winner the middle of its ranks, where the mean
-of its rank is higher, since the density rises.  So for K > 1 both values lie below the bounds.
+and its mean is ∫ K rank^{K−1} rank = K/(K + 1).  That is the chance to win, since one more string
+has a lower rank with the chance rank.  Now put the ties back.  The ratio q_k/p_k is the mean of the
+density over the ranks of R_k.  A number times its logarithm is a convex function, which is less at
+a mean than on average.  So each term of (best_of_n.2) is less than its part of the integral.  With
+ties at one half a winner counts as the middle of its ranks, F_{k−1} + p_k/2.  Its mean rank is
+higher, since the density rises.  So for K > 1 both values lie below the bounds.
 
 **Is it any good?**  The law of the reward, p, is computed exactly by `exact.return_law`.  On the
 running example J = E[R] − β KL with β = 0.5 is largest at K = 4, with 91.5 % of what there is to
 gain, J* − J(π_ref).  At K = 64 it is 20 %, and from K = 121 on less than nothing: the reward rises
-ever more slowly, and each nat costs β.  (Where a learned reward chooses, the true one even falls.)
+ever more slowly, and each nat costs β.
 
 **Put it into the policy.**  Best of n writes K strings for one.  *Rejection sampling* fine-tunes on
-the winners instead.  With N[s, a] their counts and a pseudo-count α for what π did before,
+the winners instead.  With their counts N[s, a] and a pseudo-count α of the whole row, of which the
+action a gets α π(a|s),
 
     π'(a|s) = (N[s, a] + α π(a|s)) / (N[s] + α).                                       (best_of_n.4)
 
@@ -84,22 +87,20 @@ a sum over steps, *π' earns what π_K earns*.  But π' is nearer to the referen
 
     KL(π'‖π_ref) = KL(π_K‖π_ref) − KL(π_K‖π').                                         (best_of_n.5)
 
-For log π_K − log π_ref = (log π_K − log π') + (log π' − log π_ref); take the mean under π_K.  The
-last bracket is a sum over steps, so its mean is the same under π', and there it is KL(π'‖π_ref).
+To see it, take the mean of log π_K − log π_ref = (log π_K − log π') + (log π' − log π_ref) under
+π_K.  The last bracket is a sum over steps, so its mean is the same under π', and there it is
+KL(π'‖π_ref).
 
 In the coin game the better of two games of a fair coin has 5/3 heads and a tail, on average.  So π'
-throws 8/3 times, head with the chance ⅝.  A throw is ⅝ log(5/4) + ⅜ log(3/4) = 0.0316 nats away:
-
-                 heads    KL to the reference
-    π_ref        1        0
-    best of 2    5/3      0.1425
-    π'           5/3      8/3 · 0.0316 = 0.0842
+throws 8/3 times, head with the chance ⅝.  A throw is ⅝ log(5/4) + ⅜ log(3/4) = 0.0316 nats away,
+and a game of π' 8/3 · 0.0316 = 0.0842.  The better of two games earns as much and is 0.1425 away.
 
 On the running example the best of four, put into the policy, has 95.1 % of what there is to gain,
 and 96.7 % at K = 7, its best.  With few winners the counts are noisy, and noise is paid for as
 distance: from the 1,024 winners of the defaults it has about 80 %, from 10,000 winners 93 %.  The
-next round takes the best of four of π', and nothing pulls it back: 84 % are left after it, a fifth
-after the third, and then less than the reference has.
+next round takes the best of four of π', and nothing draws it back to the reference.  With 10,000
+winners each, the second round has 84 %, the third about a fifth, and the J of the fourth is below
+that of the reference.
 
 **Exercises.**  `from minirl.people.best_of_n import *;
 from minirl.exact.return_law import RewardLaw`
@@ -116,8 +117,7 @@ from minirl.exact.return_law import RewardLaw`
 Read next: `regularised`, the policy that no other beats at its distance from the reference.
 Source: Stiennon et al. 2020, "Learning to summarize from human feedback", arXiv:2009.01325, §G.3,
 for the bound; Beirami et al. 2024, "Theoretical guarantees on the best-of-n alignment policy",
-arXiv:2401.01879; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, §3.2.3; Gao et al. 2022, "Scaling
-laws for reward model overoptimization", arXiv:2210.10760, for the best by a learned reward.
+arXiv:2401.01879; Touvron et al. 2023 (Llama 2), arXiv:2307.09288, §3.2.3.
 """
 
 from typing import NamedTuple
@@ -178,8 +178,8 @@ def rejection_sampling(mdp, record, *, rewards=environment_rewards, num_generati
         K, which divides `episodes`.  The episodes of a group begin in one start state, and the best
         has the largest sum of rewards.
     pseudo_count : float ≥ 0
-        α.  With 0 an action that no winner took, in a state where there was one, is never taken
-        again; where there was none, the policy stays as it is.
+        α, of a row.  With 0 an action that no winner took, in a state where there was one, is never
+        taken again; where there was none, the policy stays as it is.
 
     Yields
     ------

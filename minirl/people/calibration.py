@@ -30,10 +30,10 @@ the mean over pairs.  For the margins 0, 1 and −1 and a temperature of 1 it is
 0.654
 
 **Is it as sure as it may be?**  Double all rewards.  The accuracy is what it was, but the model now
-says σ(2m) in the place of σ(m).  So gather the pairs for which it says about the same, in bins of
-equal width from 0 to 1, and count how often what it said came true.  Each pair is told both ways
-round: the chosen string is preferred with σ(m), which came true, and the rejected one with σ(−m),
-which did not.  Take the margins 2, 2 and −2.  σ(2) is 0.881, and the model was right twice:
+says σ(2m) instead of σ(m).  So gather the pairs for which it says about the same, in bins of equal
+width from 0 to 1, and count how often what it said came true.  Each pair is told both ways round:
+the chosen string is preferred with σ(m), which came true, and the rejected one with σ(−m), which
+did not.  Take the margins 2, 2 and −2.  σ(2) is 0.881, and the model was right twice:
 
     what it said          0.119  0.119  0.119      0.881  0.881  0.881
     did it come true?     no     no     yes        yes    yes    no
@@ -57,17 +57,19 @@ counts against a learned reward R̂ is
     the standard deviation of R̂(y) − R(y), over the strings y of a policy,          (calibration.3)
 
 usually those of the reference.  The difference of the two tables is a table too, and the variance
-of a return is one linear solve (`evaluation`), so the error is exact.  In the coin game, let the
-learned reward pay a point too much for each head.  The number of heads of a fair coin before the
-first tail has the variance 2, so the error is √2:
+of a return takes two linear solves, for V and for the mean square (`evaluation`), so the error is
+exact.  In the coin game, let the learned reward pay a point too much for each head.  The number of
+heads of a fair coin before the first tail has the variance 2, so the error is √2:
 
 >>> from minirl.kernel.mdp import coin_game
 >>> coin = coin_game()
 >>> round(reward_error(coin, np.array([[0.5, 0.5]]), coin.mean_reward + [1, 0]), 4)
 1.4142
 
-**What the three say.**  Models of the running example, judged by 5,000 fresh pairs, for which the
-best accuracy is 0.724.  (The accuracies are means over what the rater may say of these pairs.)
+**What the three say.**  Each of these models was fitted to one sample of pairs of the running
+example, with a pull of 2.  (The errors in `reward_model` are means of two samples.)  They are
+judged by 5,000 fresh pairs, for which the best accuracy is 0.724.  (The accuracies are means over
+what the rater may say of these pairs.)
 
     fitted to    accuracy   calibration error   error
     1,000        0.641      0.059               0.886

@@ -1,4 +1,4 @@
-"""When does a fit to comparisons have a maximum, and how well is it known?
+"""When do comparisons have a most likely reward, and how well is it known?
 
 *Part 4, a side road.  Previous: `kl`.  Next: `reward_model`.*
 
@@ -60,9 +60,10 @@ has a constant of its own, which is flat.  Take one piece.  Let d be 1 on a grou
 on the others.  D d ≥ 0 says that nobody of the group ever lost to the others.  It is enough to try
 groups (Ford 1957).  For let d be any direction that is not the same for all, and look at the items
 where it is largest.  If this group loses once to the rest, an entry of D d is negative.  So there
-is a maximum if and only if, in each piece, every group loses at least once to the rest: an arrow
-leads out of each group.  In the drawing none leads out of A.  It is the same to say that each piece
-is *strongly connected*: one can go along the arrows from each item to each other one.
+is a maximum if and only if, in each piece, every group of items, but the whole piece, loses at
+least once to the rest: an arrow leads out of it.  In the drawing none leads out of A.  It is the
+same to say that each piece is *strongly connected*: one can go along the arrows from each item to
+each other one.
 
 **Tables.**  With rewards of steps, summed over strings, a row is the difference of two counts.
 Then many directions are neither groups nor flat.  With the rows (1, 0) and (−1, 1), d = (0, 1)
@@ -70,19 +71,20 @@ makes D d = (0, 1) and separates.  Whether some d does so is a question for a li
 
     maximise Σ_i min(1, (D d)_i)   subject to   D d ≥ 0,                               (existence.3)
 
-the value of which is the number of rows that can rise.  A solver works with tolerances, so its word
-is not taken.  Weights w > 0 with Dᵀ w = 0 prove that there is a maximum: then wᵀ(D d) = 0 for every
-d, so D d ≥ 0 makes D d = 0.  A separating d proves that there is none.  Both are tested up to
-rounding, and if neither holds, the verdict is "not settled".
+whose value is the number of rows that can rise.  A solver works with tolerances, so its word is not
+taken.  Weights w > 0 with Dᵀ w = 0 prove that there is a maximum: then wᵀ(D d) = 0 for every d, so
+D d ≥ 0 makes D d = 0.  A separating d proves that there is none.  Both are tested up to rounding,
+and if neither holds, the verdict is "not settled".
 
 **A proof from where a fit stopped.**  The slope of log σ(m) is σ(−m) > 0, so that the gradient of ℓ
 is Dᵀ slope.  A fit stops where that is nearly zero, and so the slopes are nearly such weights.
 Newton's step leads to where the gradient would be zero if the curvature stayed what it is.  It
 solves Dᵀ diag(slope (1 − slope)) D step = Dᵀ slope.  Take w = slope − slope (1 − slope) D step.
 Then Dᵀ w = Dᵀ slope − Dᵀ slope = 0, and w = slope [1 − (1 − slope) D step] is positive if no margin
-moves by one.  For labels and for rankings a row of D is a string.  With rankings the slopes are the
-probabilities of the strings that were not chosen, and no two strings of a prompt may move apart by
-one: it is enough that none moves by a half.  Half of that is left for rounding:
+moves by one.  For the labels and rankings of `reward_model` a row of D is a string.  With rankings
+the slopes are the probabilities of the strings that were not chosen, and no two strings of a prompt
+may move apart by 1.  It is enough that none moves by ½.  We ask for half of that, ½ · ½ = ¼, and
+leave the other half for rounding:
 
     all |D step| < 1/4   ⟹   there is a maximum.                                       (existence.4)
 

@@ -49,37 +49,38 @@ where the second formula is the chain rule.  In the example scaled = (√50 x_0,
 which curves by 1 in both.  For a loss in general all directions curve about alike then.  An entry
 that is seen in a thousand strings curves a loss a thousand times as much as one that is seen once.
 
-**The pull.**  With few data a maximum-likelihood table runs away: an entry that is seen in
-preferred strings only wants an infinite weight.  `attracted` is the remedy used in this book.  It
-adds to a loss a term that pulls towards a table, the centre:
+**The pull.**  With few data a fit may run away: an entry that only occurs in preferred strings
+grows without end.  `attracted` is the remedy used in this book.  It adds to a loss a term that
+pulls towards a table, the centre:
 
     (weight/2) Σ (x − centre)²,   with the gradient weight (x − centre).                 (fitting.2)
 
 It has the curvature `weight` in all directions.  A chapter names the `pull`, and the weight is
-pull/B for B examples: it is the *precision* (one over the variance) of a Gaussian belief about each
-entry, held before the data, and B examples outweigh it in time.  In the example let the pull be 1,
-so that the weight is ½, and the centre 0.  The gradient is zero where 50 (x_0 − 2) + ½ x_0 = 0 and
-½ (x_1 − 3) + ½ x_1 = 0, at x_0 = 100/(50 + ½) = 1.9802 and x_1 = 1.5.  What the data know well
+pull/B for B examples.  The pull is the *precision* (one over the variance) of a Gaussian belief
+about each entry, held before the data.  Many examples outweigh it.  In the example let the pull be
+1, so that the weight is ½, and the centre 0.  The gradient is zero where 50 (x_0 − 2) + ½ x_0 = 0
+and ½ (x_1 − 3) + ½ x_1 = 0, at x_0 = 100/(50 + ½) = 1.9802 and x_1 = 1.5.  What the data know well
 hardly moves.  What they know no better than the belief goes half the way:
 
 >>> print(minimise_near(loss, np.zeros(2), pull=1, examples=2).x.round(4))
 [1.9802 1.5   ]
 
-**Where the curvature comes from.**  A loss is often a mean of f(m_i), with m = D x for a matrix D
-of B rows, here (10, 0) and (0, 1).  Its first derivative in an entry of x is (1/B) Σ_i f′(m_i) D_i,
-where D_i is what row i has there, and the second one is (1/B) Σ_i f″(m_i) D_i².  With one number
-for all f″ that is a sum of squares,
+**Where the curvature comes from.**  A loss is often a mean of f_i(m_i), with m = D x for a matrix D
+of B rows.  In the example these are (10, 0) and (0, 1), and f_i is half the squared distance of m_i
+from measurement i.  The first derivative of the loss in an entry of x is (1/B) Σ_i f_i′(m_i) D_i,
+where D_i is what row i has there.  The second one is (1/B) Σ_i f_i″(m_i) D_i².  With one number f″
+for all f_i″ that is a sum of squares,
 
     curvature = f″ (1/B) Σ_i D_i²,                                                       (fitting.3)
 
-which is 1 · ½ · 10² = 50 and ½ · 1² = ½ in the example (`mean_squares`):
+which is 1 · ½ · 10² = 50 and 1 · ½ · 1² = ½ in the example (`mean_squares`):
 
 >>> from scipy.sparse import csr_array
 >>> print(mean_squares(csr_array([[10., 0.], [0., 1.]]), (2,)))
 [50.   0.5]
 
 With a pull its weight is added, and then the factor f″ matters.  Where logits are fitted, D
-multiplies log π in the place of x, and the softmax takes a mean out of each row.  So there are
+multiplies log π instead of x, and the softmax takes a mean out of each row.  So there are
 directions in which D sees nothing and the weight is all that curves, while (fitting.3) says more.
 DPO and IPO take a sixteenth of it, which was the best of the factors tried.  On 10,000 pairs of the
 running example DPO, IPO and ORPO then need from a fifth to two fifths fewer evaluations than

@@ -24,7 +24,7 @@ them takes a (`reinforce`).  The sum over a is the divergence of a row, (softmax
     ∇ Σ_y π(y) log(π(y)/π_ref(y)) = Σ_y ∇π(y) log(π(y)/π_ref(y)) + Σ_y π(y) ∇log π(y),
     ∇KL(π‖π_ref) = Σ_y π(y) log(π(y)/π_ref(y)) ∇log π(y),                                    (kl.2)
 
-because the last sum is Σ_y ∇π(y) = ∇1 = 0.  So it is a policy gradient: the log-ratio stands in the
+because the last sum is Σ_y ∇π(y) = ∇1 = 0.  So it is a policy gradient: the log-ratio stands in
 place of the reward, and is held fixed.  `string_kl` finds both by linear solves.
 
 **Freezing the visits.**  A loss that adds up the rows of a batch knows only the states that were
@@ -34,11 +34,11 @@ visited, N[s] times each,
 
 (The derivative has another term N[s] π, which `backward` would take out again.)  With N = η its
 value is right, and its gradient is not.  A row pays for its own distance and not for where its
-actions lead.  A coin with head ¾, where the reference is fair, throws 4 times, and each throw is ¾
-log 1.5 + ¼ log ½ = 0.1308 nats away.  This has the slope ¾ · ¼ · (log 1.5 − log ½) = 0.2060 in the
-logit of head, by (softmax.3).  Frozen, it makes 4 · 0.2060 = 0.8240.  But a head leads to more
-throws.  With the chance p of head there are 1/(1 − p) of them, of the slope p (1 − p)/(1 − p)² = 3
-in the logit.  Each costs 0.1308.  So the true gradient is 0.8240 + 3 · 0.1308 = 1.2164:
+actions lead.  A coin with head ¾ throws 4 times, and each throw is ¾ log 1.5 + ¼ log ½ = 0.1308
+nats from a fair one.  This has the slope ¾ · ¼ · (log 1.5 − log ½) = 0.2060 in the logit of head,
+by (softmax.3).  Frozen, it makes 4 · 0.2060 = 0.8240.  But a head leads to more throws.  With the
+chance p of head there are 1/(1 − p), with the derivative 1/(1 − p)² in p.  In the logit it is p (1
+− p)/(1 − p)² = 3.  Each throw costs 0.1308, so the true gradient is 0.8240 + 3 · 0.1308 = 1.2164:
 
 >>> from minirl.kernel.mdp import coin_game
 >>> bent, fair = np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])
@@ -54,7 +54,8 @@ estimates of KL(π‖π_ref) (Schulman 2020):
 
 The mean of k1 is the divergence by definition.  The mean of e^u is Σ π π_ref/π = Σ π_ref = 1, so
 that k3 is unbiased as well.  It is never negative, since e^u ≥ 1 + u, and varies little near the
-reference.  k2 is biased, and good where u is small.  Three actions:
+reference.  k2 is biased.  Since e^u − u − 1 = u²/2 + u³/6 + …, it is nearly k3 where u is small.
+Three actions:
 
     action           1         2         3        mean under π
     π                ½         ⅜         ⅛
@@ -78,11 +79,10 @@ else comes out than the gradient of the mean, since the samples come from π too
     E[∇k1] = 0,      E[∇k2] = ∇KL(π‖π_ref),      E[∇k3] = ∇KL(π_ref‖π).                      (kl.6)
 
 The first is Σ π ∇log π = 0.  The second is (kl.2).  The third is 0 − Σ π (π_ref/π) ∇log π = −Σ
-π_ref ∇log π, which is ∇ Σ π_ref (log π_ref − log π).  So k1 as a loss does nothing at all, k2, the
-biased one, has the right gradient, and k3 descends the *other* divergence.  (Estimates of the
-single steps of a string, added up, follow the sum of those of the rows, with the visits frozen as
-in (kl.3).)  In the example G is π times the factor of (kl.5), and `backward` makes the gradients.
-The last one is π − π_ref:
+π_ref ∇log π, which is ∇ Σ π_ref (log π_ref − log π).  So k1 as a loss does nothing at all.  k2, the
+biased one, has the right gradient.  k3 descends the *other* divergence.  (If estimates of steps are
+added up, (kl.6) holds row by row, with frozen visits as in (kl.3).)  In the example G is π times
+the factor of (kl.5).  The last gradient is π − π_ref:
 
 >>> logp, ref = np.log([[4, 3, 1]]) - np.log(8), np.log([[1, 6, 1]]) - np.log(8)
 >>> for slope in 1, logp - ref, 1 - np.exp(ref - logp):
@@ -95,11 +95,11 @@ The last one is π − π_ref:
 π_old be the policy that wrote the samples, multiply the estimate by the ratio ρ = π/π_old, and
 differentiate that too.  As π_old does not move, it cancels:
 
-    E_{π_old}[∇(ρ estimate)] = ∇ Σ π_old (π/π_old) estimate = ∇E_π[estimate].                (kl.7)
+    E_old[∇(ρ estimate)] = ∇ Σ π_old (π/π_old) estimate = ∇E_π[estimate].                    (kl.7)
 
 For k1 and k3 that is ∇KL(π‖π_ref), whatever π_old is.  This holds for a row, and for whole strings
 with the ratio of the whole string.  With the ratio of each single step the rows count as often as
-π_old visits them: the frozen sum again.  Without ρ, samples of another policy estimate nothing in
+π_old visits them: the frozen sum again.  Without ρ, samples of π_old estimate nothing in
 particular.  `python -m minirl kl` prints all this, exactly, for a small language.
 
 **Exercises.**  `from minirl.people.kl import *; from minirl.kernel.mdp import coin_game, unroll`

@@ -4,19 +4,20 @@
 
 The learners of Part 3 were paid by a world.  No world pays for a text, and people cannot say that
 it is worth 0.417 and mean the same tomorrow.  But they can do three other things, and Part 4 learns
-from them.  Whoever does one of them is a *rater*.
+from them.  A *rater* is somebody who does one of them.
 
     a rater says                   called            a method counts     chapters
     write like this: ab            a demonstration   N                   sft
     I prefer ab to aa              a preference      D = X⁺ − X⁻         reward_model dpo ipo
                                                      M⁺ and M⁻           simpo orpo
-    I like ab; I do not like aa                      X⁺ and X⁻           kto
+    I like ab; I do not like aa    labels            X⁺ and X⁻           kto
 
 A *demonstration* is a string that is to be imitated.  A *preference* is a pair of strings of which
 one was preferred: the *chosen* one, y⁺, to the *rejected* one, y⁻.  Often both answer one *prompt*,
 a text that somebody else has written.  The steps of the prompt belong to neither string; the
-strings start in the state in which the prompt ends.  The other chapters of this part have a reward
-of strings already: a rule, or what `reward_model` has learned from preferences.
+strings start in the state in which the prompt ends.  A *label* says of a single string whether it
+was liked.  The other chapters of this part have a reward of strings already: a rule, or what
+`reward_model` has learned from preferences.
 
 **Three pairs over two letters.**  As in `counts`, the states are start, a and b, the actions are
 end, a and b, and both are numbered 0, 1, 2.
@@ -49,9 +50,10 @@ of the rejected string as −1:
  [ 0  1 -1  0  0  1  0  0  0]]
 
 In pair 1 both strings begin with a.  That step cancels, so the pair says nothing about it.  Row 1
-is the sum of rows 2 and 3: if ab leads b and b leads aa, then ab leads aa by both leads together.
-What strings lead by is the *margin* m of the pair.  It can be taken in every table that is summed
-over steps.  Say that a→b earns 2, b→end earns 1, and all else earns nothing.  Then ab earns 3, aa
+is the sum of rows 2 and 3: ab is ahead of aa by as much as ab is ahead of b and b ahead of aa,
+together.  This holds for any table of numbers that is summed over the steps of both strings.  By
+how much the chosen string has more is the *margin* m of the pair; it is negative if the rejected
+one has more.  Say that a→b earns 2, b→end earns 1, and all else earns nothing.  Then ab earns 3, aa
 earns 0 and b earns 1, which makes the margins 3, 1 and 2:
 
 >>> print(reward_margins(pairs.difference, [[0, 0, 0], [0, 0, 2], [1, 0, 0]]))
@@ -77,26 +79,28 @@ for margins of 1 and 3 it is
 
 (`reward_model` says more about this law, and `toy_lm.raters` knows raters who are careless or
 undecided.)  In 10,000 pairs of the running example the better string is rejected in every fourth
-pair, and the two are worth the same in every twentieth.  In 11 pairs they are one and the same
-string (`identical`).  Such a pair says nothing; D has a row of zeros for it.
+pair, and the two are worth the same in every twentieth.  In 11 pairs, which `identical` counts,
+they are one and the same string.  Such a pair says nothing; D has a row of zeros for it.
 
-**What it costs.**  D has 729 columns in the running example, and a row has 14 entries, one for each
-step of its two strings.  Each matrix is made when a loss first asks for it.  A fit takes the
-`Pairs`, and a loss takes a matrix.  A loss of D takes X⁺ and X⁻ as well (`Pairs.counts`).  They
-need not be written, since the steps already are their rows, so for a single product they are
-faster.  A fit asks for hundreds of products, and then it pays to write D.
+**What it costs.**  D has 729 columns in the running example, and a row has about 14 stored entries,
+one for each step of its two strings; steps that cancel are stored too.  Each matrix is made when a
+loss first asks for it.  A *fit*, which asks for a loss again and again until its lowest point is
+found, takes the `Pairs`.  A loss takes a matrix.  A loss of D takes X⁺ and X⁻ as well
+(`Pairs.counts`).  They need no memory of their own, since the steps already are their rows, so for
+a single product they are faster.  A fit asks for hundreds of products, and then it pays to make D.
 
 **When it fails.**  A pair only says which string is better, never how good either is.  It says
-nothing about steps that neither string takes.  Given a matrix of another kind, a loss would fit
+nothing about steps that neither string takes.  Given a matrix of another kind, a loss would measure
 something else without a word.  So each loss looks at the first rows: D has negative entries, X
 holds whole numbers and none of them is negative, and the rows of M sum to 1.
 
 **Exercises.**  `from minirl.people.pairs import *`
-1. "abaab" was preferred to "aabab".  Are the strings identical, and what can a bigram learn?
-       pair = Pairs(counts.steps([0, 1, 2, 1, 1, 2], [1, 2, 1, 1, 2, 0], [0, 6], (3, 3)),
-                    counts.steps([0, 1, 1, 2, 1, 2], [1, 1, 2, 1, 2, 0], [0, 6], (3, 3)))
-       pair.identical, int(abs(pair.difference.toarray()).sum())
+1. "ab" was preferred to "abab".  Does this pair speak for the step a→b, or against it?
+       pair = Pairs(counts.steps([0, 1, 2], [1, 2, 0], [0, 3], (3, 3)),
+                    counts.steps([0, 1, 2, 1, 2], [1, 2, 1, 2, 0], [0, 5], (3, 3)))
+       pair.difference.toarray().astype(int)
 2. One rater prefers 0 to 1, another one 1 to 2, and a third one 2 to 0.  What do they say together?
+   (`choices` makes pairs of strings of one action each, here 0, 1 and 2 of three.)
        choices([0, 1, 2], [1, 2, 0], 3).difference.sum(axis=0).tolist()
 3. All rewards are raised by 1000, so that two strings earn 1003 and 1002.  How often does the rater
    reject the better one?

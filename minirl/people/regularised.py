@@ -9,7 +9,7 @@ divergence from the reference π_ref costs a price β, which defines the problem
            = E[R] − β KL(π‖π_ref).                                                   (regularised.1)
 
 At γ = 1 the log-ratios of the steps sum to log(π(y)/π_ref(y)) of the whole string y, and the mean
-of that is the KL divergence of chapter 0.  This chapter computes the best policy π* and its J*.
+of that is the KL divergence of chapter 0.  Below γ = 1 we call the discounted sum the KL too.
 
 **One step by hand.**  In a single state the reference takes three actions with ½ ¼ ¼.  They earn 0,
 1 and 2, and each ends the episode.  Let β = 1/log 2 = 1.4427, so that β log 2 = 1 and e^{1/β} = 2.
@@ -20,11 +20,11 @@ of that is the KL divergence of chapter 0.  This chapter computes the best polic
     ¼ ¼ ½    1.25   β (¼ log ½ + ¼ log 1 + ½ log 2) = ¼    1      the best policy
 
 The best policy is made in two moves.  Multiply the reference by e^{r/β}, which is 2^r here: ½ · 1,
-¼ · 2 and ¼ · 4, or ½ ½ 1.  Divide by the sum Z = 2.  Then J* is β log Z = 1.
+¼ · 2 and ¼ · 4, or ½ ½ 1.  Divide by the sum Z = 2.  Then the best J, called J*, is β log Z = 1.
 
 >>> from minirl.kernel.mdp import TabularMDP
 >>> end = np.ones((1, 3, 1), bool)
->>> world = TabularMDP(0 * end, 1.0 * end, [[[0], [1], [2]]], end, [1], 1.0)
+>>> world = TabularMDP(0 * end, 1.0 * end, [[[0], [1], [2]]], terminated=end, start=[1], gamma=1.0)
 >>> best = regularised_optimum(world, np.log([[0.5, 0.25, 0.25]]), beta=1 / np.log(2))
 >>> print(best.policy.round(4), round(best.objective, 4))
 [[0.25 0.25 0.5 ]] 1.0
@@ -38,17 +38,17 @@ The logarithm of this says Q(s, a) = β log Z + β log(π*(a|s)/π_ref(a|s)).  S
     Σ_a π(a|s) [Q(s, a) − β log(π(a|s)/π_ref(a|s))]
         = Σ_a π(a|s) [β log Z − β log(π(a|s)/π*(a|s))] = β log Z − β KL(π(·|s)‖π*(·|s)).
 
-By (softmax.5) the last term is 0 for π* and a loss for every other row.  So π* is worth β log Z.
+By (softmax.5) the last term is 0 for π* and negative for all other rows.  So π* is worth β log Z.
 
 **Many steps.**  The same holds in each state, if Q* includes what may follow, at its best:
 
     V*(s) = β log Σ_a π_ref(a|s) exp(Q*(s, a)/β),
     Q*(s, a) = r(s, a) + γ Σ_s' P(s'|s, a) V*(s').                                   (regularised.3)
 
-*Soft policy iteration* is policy iteration with (regularised.2) in the place of the greedy action.
-It solves for V under the present policy, whose steps earn r(s, a) − β log(π(a|s)/π_ref(a|s)), and
-tilts the reference by the new Q.  V rises in each round, and each round about squares the error: it
-is Newton's method.  The running example takes 7 rounds at β = 0.5, 10 at 0.3 and 12 at 0.28.
+*Soft policy iteration* is policy iteration with (regularised.2) instead of the greedy action.  It
+solves for V under the present policy, whose steps earn r(s, a) − β log(π(a|s)/π_ref(a|s)), and
+tilts the reference by the new Q.  V rises in each round, as in `planning`.  The running example
+takes 7 rounds at β = 0.5, 10 at 0.3 and 12 at 0.28.
 
 **Strings.**  In a language model an action has one outcome s', and γ = 1.  Put Z(s) = e^{V*(s)/β},
 and Z = 1 after the end.  Then (regularised.3) is linear, and J* is a mean of V*:
@@ -61,8 +61,8 @@ The Z(s') of each step meets the 1/Z(s') of the next one, and only 1/Z(s_0) is l
     π*(y) = Π_t π*(a_t|s_t) = π_ref(y) e^{R(y)/β} / Z(s_0).                          (regularised.9)
 
 This is (regularised.2) with whole strings as the actions, and Z(s_0) = Σ_y π_ref(y) e^{R(y)/β}.  So
-π*, a bigram, is best among *all* laws of strings.  (If the reward is no sum over steps, or the
-length has a hard limit, the best law need not be one.)  *By hand*: letters alternate and earn 1.
+π*, a bigram, is best among *all* laws of strings.  (With a reward that is no sum over steps, or a
+limited length, it need not be.)  *By hand*, e^{1/β} = 2: letters alternate and earn 1, the end 0.
 
     after a   b with ½, or the end with ½     Z(a) = ½ · 2 · Z(b) + ½     so Z(a) = 5/2
     after b   a with ¼, or the end with ¾     Z(b) = ¼ · 2 · Z(a) + ¾        Z(b) = 2
@@ -71,16 +71,16 @@ So π*(b|a) = ½ · 2 · 2/(5/2) = 4/5, and π*(a|b) = ¼ · 2 · (5/2)/2 = 5/8.
 end have the chance ½ · ¼ · ½ · 4/(5/2) = 1/10 by (regularised.9), and by steps 4/5 · 5/8 · 1/5.
 
 **No optimum.**  Each further "ba" multiplies a term of the sum Z(s_0) by ½ · ¼ · e^{2/β}.  That is
-½ here.  At β = ½ it is e⁴/8 = 6.8, and Z is infinite: a further "ba" costs β log 8 = 1.04 and earns
-2, so that longer is always better.  In general Z adds up the powers of the matrix π_ref(a|s)
-e^{r(s,a)/β}.  Its kth power grows like the kth power of one number, here √(e^{2/β}/8), and Z is
-finite if and only if that is below 1 (`solving`).  J_β(π) never rises with β, so a bound at one
-price holds at any higher one.  Hence there is one `critical_beta`, and an optimum exists exactly
-above it: 2/log 8 = 0.9618 here, and 0.27757 in the running example.
+½ here.  At β = ½ it is e⁴/8 = 6.8, and Z is infinite: a sure further "ba" costs β log 8 = 1.04, for
+a chance of ⅛ in π_ref, and earns 2.  Longer is always better.  In general Z adds up the powers of
+the matrix with entries π_ref(s'|s) e^{r/β}.  Its kth power grows like the kth power of one number,
+here √(e^{2/β}/8), and Z is finite if and only if that is below 1 (`solving`).  J_β(π) never rises
+with β, so a bound at one price holds at any higher one.  So an optimum exists exactly above one
+`critical_beta`: here 2/log 8 = 0.9618, and 0.27757 in the running example.
 
 **The frontier.**  For each policy J_β is a straight line over β, with the slope −KL.  J* is the
-highest line at each β.  There the line of π* touches it, so dJ* = −KL dβ.  J* = E[R] − β KL also
-gives dJ* = dE[R] − KL dβ − β dKL.  Put together,
+highest line at each β.  The line of π* meets J* at its own β and is nowhere above it, so the slopes
+agree there: dJ* = −KL dβ.  J* = E[R] − β KL also gives dJ* = dE[R] − KL dβ − β dKL.  Put together,
 
     dE[R] = β dKL.                                                                   (regularised.7)
 
@@ -91,10 +91,10 @@ the *frontier*.  No policy with the same KL earns more: its J_β would exceed J*
 
     gap = J* − J,   share = (J − J(π_ref)) / (J* − J(π_ref)).                        (regularised.8)
 
-It is 0 for π_ref and 1 for π*.  In the coin game, with β = 2 and a fair coin as the reference,
-J(π_ref) is 1, Z = ½ e^½ Z + ½ = 2.847, and J* = 2 log Z = 2.092.  A coin with head ¾ earns 3 in 4
-throws, each ¾ log 1.5 + ¼ log ½ = 0.1308 nats away.  So J = 3 − 2 · 4 · 0.1308 = 1.954, and the
-share is 0.954/1.092 = 0.873.
+It is 0 for π_ref and 1 for π*.  In the coin game with β = 2 and a fair reference J(π_ref) is 1, Z =
+½ e^½ Z + ½ = 2.847, and J* = 2 log Z = 2.0924.  A coin with head ¾ earns 3 in 4 throws, each ¾ log
+1.5 + ¼ log ½ = 0.13081 nats away.  So J = 3 − 8 · 0.13081 = 1.9535, and the share 0.9535/1.0924 =
+0.873.
 
 **Entropy, and small prices.**  A row has KL(π‖uniform) = log(actions) − H.  So the objective
 
@@ -102,7 +102,7 @@ share is 0.954/1.092 = 0.873.
 
 is that of a uniform reference if each step pays β log(actions) more, for the actions of its state:
 `entropy_optimum`.  It also favours long episodes.  Where a policy π_0 is best at the price 0, with
-the values V_0, it pays β KL(π_0‖π_ref), and nobody gains by a KL.  So V*_β tends to V_0:
+the values V_0, it pays β KL(π_0‖π_ref).  No KL is negative.  So V*_β tends to V_0:
 
     V_0 ≥ V*_β ≥ V_0 − β KL(π_0‖π_ref).                                              (regularised.6)
 

@@ -14,7 +14,7 @@ the derivatives are
 
     d log σ(m)/dm = e⁻ᵐ/(1 + e⁻ᵐ) = 1/(e^m + 1) = σ(−m),     d log σ(−m)/dm = −σ(m).
 
-So that of the loss is −wins σ(−m) + (1 − wins) σ(m).  Since σ(−m) = 1 − σ(m), this is σ(m) − wins.
+So the loss has the derivative −wins σ(−m) + (1 − wins) σ(m) = σ(m) − wins, since σ(−m) = 1 − σ(m).
 It is zero where the model says what the raters do, σ(m) = wins, which is m = log(wins/(1 − wins)).
 
 **Three strings.**  They are written in the letters a and b.  "a" beat "b" 3 : 1, and "b" beat "ba"
@@ -31,9 +31,11 @@ makes a margin.  With B pairs, the loss and its gradient are
     ∂L/∂r = −(1/B) Dᵀ σ(−m),                                                        (reward_model.2)
 
 since ∂m_i/∂r[s, a] is the entry of D.  In code m is `D @ r.ravel()`, and `.reshape(S, A)` makes a
-table of Dᵀ σ(−m).  No softmax is behind r, so this *is* the gradient.  (The loss is convex: all
-its minima are equally low.)  Here are the rows of D for "a" over "b" and "b" over "ba"; the table
-of the fit, with rows start, a, b and columns end, a, b; and the rewards and their margins:
+table of Dᵀ σ(−m).  No softmax is behind r, so this *is* the gradient.  (The loss is convex: all its
+minima are equally low.)  The fit starts at the first argument, here zeros, and returns the table
+nearest to it with the best margins.  (`pull` comes below; 0 is none.)  Here are the rows of D for
+"a" over "b" and "b" over "ba"; the table of the fit, with rows start, a, b and columns end, a, b;
+and the rewards and their margins:
 
 >>> from minirl.people.pairs import Pairs
 >>> three = counts.steps([0, 1, 0, 2, 0, 2, 1], [1, 0, 2, 0, 2, 1, 0], [0, 2, 4, 7], (3, 3))
@@ -52,10 +54,10 @@ of the fit, with rows start, a, b and columns end, a, b; and the rewards and the
 [ 0.549 -0.549 -1.242] [1.099 0.693]
 
 **What comparisons hide.**  A constant: only differences count, so rewards have no zero and no
-bounds.  (It is the *probabilities* σ(m) that lie between 0 and 1.)  The table hides more.  Let φ be
-any number for each letter, with φ = 0 at the start and the end: a *potential*.  Add φ(a) − φ(s) to
-r(s, a).  Along a string the sum telescopes to φ(end) − φ(start) = 0, and no reward changes.  With
-φ = 1 for a and −1 for b, "ba" gains (−1 − 0) + (1 + 1) + (0 − 1) = 0.  A fit from there keeps it:
+bounds.  The table hides more.  Let φ be any number for each letter, with φ = 0 at the start and the
+end: a *potential*.  Add φ(a) − φ(s) to r(s, a).  Along a string the sum telescopes to φ(end) −
+φ(start) = 0, and no reward changes.  With φ = 1 for a and −1 for b, "ba" gains (−1 − 0) + (1 + 1) +
+(0 − 1) = 0.  A fit that starts from the table φ(a) − φ(s) keeps it:
 
 >>> phi = np.array([0, 1, -1])
 >>> print((fit_reward_model(phi - phi[:, None], pairs, pull=0).x - fit.x).round(3))
@@ -66,12 +68,13 @@ r(s, a).  Along a string the sum telescopes to φ(end) − φ(start) = 0, and no
 So compare rewards string by string, less their mean, and not entry by entry.
 
 **Few pairs.**  A step may happen to occur in chosen strings only.  The larger its weight, the
-likelier the answers: it grows without end.  (`existence` finds such steps.)  For such a reward no
-policy is best, since repeating the step pays more than any KL costs.  A *pull* adds (pull/2B) Σ r²
-to L, so that large weights cost something.  On the running example 300 pairs without a pull make
-weights above 40, where the true ones lie between −0.861 and 0.139.  With a pull of 2 some policy is
-best again, but it is worse than the reference.  The error of the learned reward, which is the
-standard deviation of its difference from the true one over strings of the reference, falls so:
+likelier the answers: it grows without end.  (`existence` finds such steps.)  If a string can repeat
+it, and it pays more than its KL costs, no policy is best.  A *pull* adds (pull/2B) Σ r² to L, so
+that large weights cost something.  With no pull 300 pairs of the running example make weights above
+40, while the true ones lie between −0.861 and 0.139.  With a pull of 2 some policy is best again,
+but at β = 0.5 its true J is below that of the reference.  The error of the learned reward, which is
+the standard deviation of its difference from the true one over strings of the reference, falls so
+(means of two samples):
 
     pairs   1,000   5,000   20,000   80,000   320,000
     error   0.9     0.5     0.29     0.16     0.085
@@ -84,20 +87,17 @@ With R_k = R(y_k), each choice is a softmax over what is left.  K = 2 is (reward
 
     L = −(1/prompts) Σ_prompts Σ_k [R_k − log Σ_{j ≥ k} e^{R_j}]                    (reward_model.4)
 
-(The bracket has the derivative 1{j = k} − softmax_j in R_j.)  A *label* from 0 to 1 says whether
-one string is good, or how likely, and a *score* how many points it gets.  These two know the
-constant: a weight on every end adds it to all strings.
+A *label* from 0 to 1 says whether one string is good, or how likely, and a *score* how many points
+it gets.  These two know the constant: a weight on every end adds it to all strings.
 
     L = −(1/B) Σ_i [label_i log σ(R_i) + (1 − label_i) log σ(−R_i)]                 (reward_model.5)
     L = (1/2B) Σ_i (R_i − score_i)²                                                 (reward_model.6)
 
-What has no derivative, such as a rank, an accuracy or a program's "yes", makes no loss.  It makes a
-reward, since a policy gradient only asks how large a reward was.
-
-*Weights, leads, smoothing.*  Pairs may have weights w_i.  InstructGPT gives each of the K(K − 1)/2
-pairs of a prompt 2/(K(K − 1)), so that no prompt outvotes another.  Where the rater was sure, Llama
-2 subtracts a *lead* from m (`margin` in code), so that the rewards must differ by more.  *Label
-smoothing* believes that a share `smoothing` of the answers is wrong:
+*Weights, leads, smoothing.*  Pairs may have weights w_i.  InstructGPT, a language model of 2022,
+gives the K(K − 1)/2 pairs of a prompt the weights 2/(K(K − 1)), so that no prompt outvotes another.
+Where the rater was sure, Llama 2 (2023) subtracts a *lead*, the argument `margin`, from the margin
+m, so that the rewards must differ by more.  *Label smoothing* believes that a share `smoothing` of
+the answers is wrong, and gives it to the other answer, where (sft.4) gives it to all actions:
 
     L = −Σ_i w_i [(1 − smoothing) log σ(m_i − lead_i)
                   + smoothing · log σ(lead_i − m_i)] / Σ_i w_i                      (reward_model.3)

@@ -6,21 +6,21 @@ A reward model has seen strings of the reference.  A policy that sought nothing 
 find strings that it has never seen and happens to overrate.  *RLHF*, reinforcement learning from
 human feedback, charges for leaving the reference.  InstructGPT does so in three steps:
 
-    1   demonstrations                 ──sft──→            π_ref  (S, A)
-    2   B pairs of strings of π_ref    ──reward_model──→   r      (S, A)
-    3   N steps that π_old has played  ──step_rewards──→   r̃      (N,)   ──ppo──→   π  (S, A)
+    1   demonstrations: counts (S, A)  ──sft──→            π_ref  (S, A)
+    2   B pairs of π_ref:  D (B, S·A)  ──reward_model──→   r      (S, A)
+    3   N steps of π_old; r, π_ref, β  ──step_rewards──→   r̃      (N,)   ──ppo──→   π  (S, A)
               ↑                                                                    │
               └───────────────── it plays the next batch as π_old ─────────────────┘
 
 **Two policies.**  π_old played the batch, and changes with every batch.  π_ref stays as it is for a
-whole run.  They coincide in the first batch of a run that starts from the reference, and no later.
-PPO's ratio and its clip are about π/π_old.  The price is about π_old and π_ref: a step is paid
+whole run.  They coincide only in the first batch of a run that starts from the reference.  PPO's
+ratio and its clip are about π/π_old.  The price is about π_old and π_ref: a step is paid
 
     r̃_t = r_t − β [log π_old(a_t|s_t) − log π_ref(a_t|s_t)].                               (rlhf.1)
 
 **In numbers.**  The coin game has the fair coin as reference, and β = 1.  Let π_old show head with
 the chance ¾.  A head pays 1 − log(¾/½) = 0.595, and a tail 0 − log(¼/½) = 0.693.  A game has three
-heads on average, and one tail: 3 · 0.595 + 0.693 = 2.477.  Whole games say the same: they earn 3,
+heads on average, and one tail: 3 · 0.5945 + 0.6931 = 2.477.  Whole games say the same: they earn 3,
 and four tosses of 0.1308 nats (`regularised`) cost 0.523, which leaves 2.477.
 
 >>> from minirl.kernel.mdp import coin_game
@@ -47,50 +47,50 @@ on the running example.  A table r(s, a) pays step by step (`step_rewards`).  A 
 reads whole strings pays once, on the last step (`string_rewards`).  So does any other judge, which
 needs no derivative: a program that checks strings (a *verifier*), a rank (`scored_rewards`).  The
 sum is the same and so is the optimum, but the way is harder.  The critic sees only the last letter,
-cannot know what the string has earned so far, and errs: with λ = 0.95 PPO stops near 97 %, with
-λ = 1 near 99 %.  What cannot be scored is masked, since a reward of zero would be a verdict.
+cannot know what the string has earned so far, and errs: PPO stops near 97 % with `gae_lambda` =
+0.95, and near 99 % with 1.  A string that cannot be scored is left out; a zero would judge it.
 
 **What imitation cannot find.**  A policy fitted to the words of the corpus has J = −0.5355.  More
 such words do not help.  The best policy has 0.1489.  RLHF finds what no demonstration shows, since
 it judges strings that it has written itself.
 
 **What it finds besides.**  *Goodhart's law* says that a measure that becomes a target ceases to be
-a good measure.  A reward that is learned from 100 pairs of the running example is one.  Its own
-exact optima, as β falls, gain over the reference
+a good measure.  A learned reward is such a measure.  Fit it to 100 pairs of the running example
+with a pull of 2.  The E[R] of its own optima, without the price, exceeds that of the reference by
 
     β                        2       1       0.5     0.4     0.3
     of the learned reward    0.209   0.378   0.744   1.054   3.437
     of the true reward       0.117   0.183   0.232   0.214   −0.160
 
 This is *over-optimisation*, or *reward hacking*: a high learned reward with a low true one.  A high
-price allows less of it, and more pairs help.  So does *iterating*: asking about the new policy's
-strings, and fitting again to all pairs, with the same reference.  Llama 2 went on so from version
-V1 to V5, until V4 by rejection sampling alone, and then by PPO as well.
+price allows less of it, and more pairs help.  So does *iterating*, as Llama 2 did from V1 to V5:
+asking about the new policy's strings, and fitting again to all pairs, with the same reference.
 
 **The price** may be fixed; then it defines the problem.  Or it is steered until the KL of a string
 comes to a target (`adaptive_rlhf`): after a batch of B strings
 
     β ← β (1 + clip(KL/target − 1, −0.2, 0.2) · B/kl_horizon),                             (rlhf.3)
 
-so that β may change by a fifth in `kl_horizon` strings.  What comes out is the optimum for the β at
-which it comes to rest.  (The code of Ziegler et al. has B/kl_horizon, their paper a constant, 0.1.)
+so that β may change by about a fifth in `kl_horizon` strings.  If it comes to rest, training ends
+at the optimum for that β.  (Ziegler et al. print 0.1, not B/kl_horizon.)
 
 **Strings without an end.**  A string that was cut may cost a penalty, often the only thing that
-teaches a policy to end.  DAPO warns before.  Its `length_penalty`, to be added to a score, is
+teaches a policy to end.  The method DAPO charges sooner.  It adds to a score its `length_penalty`,
 
     penalty(y) = 0                            if |y| ≤ longest − soft,
                  (longest − soft − |y|)/soft  up to |y| = longest,
                  −1                           beyond.                                      (rlhf.4)
 
-**PPO-ptx.**  All this makes the texts of *pretraining*, from which π_ref was made, less likely.
-InstructGPT adds their log-probability to the objective, here its mean per step, and so their loss
-to PPO's:
+**PPO-ptx.**  All this makes the texts from which π_ref was first made, those of *pretraining*, less
+likely.  InstructGPT adds their log-probability to the objective, here its mean per step, and so
+their loss to PPO's:
 
     J_β(π) + ptx_coef · E_pretraining[log π],                                              (rlhf.5)
     L = L_ppo + ptx_coef · L_sft.                                                          (rlhf.6)
 
-`ptx_loss` is (rlhf.6), for the argument `loss` of `rlhf`.  By (ppo.4), PPO climbs J_β divided by
-the length of a string and by the size of the advantages; its ptx_coef is smaller by both.  Exactly:
+`ptx_loss` is (rlhf.6), to be the `loss` of `rlhf`.  By (ppo.4), PPO climbs J_β divided by the
+length of a string and by the size of the advantages; its ptx_coef is smaller by both.  The exact
+optima of (rlhf.5):
 
                   ptx_coef   reward    KL      nats per character of the corpus
     reference                −0.535    0       2.584
@@ -98,7 +98,8 @@ the length of a string and by the size of the advantages; its ptx_coef is smalle
     β = 0.5       2           0.230    0.336   2.647
     β = 1         0           0.195    0.287   2.646
 
-A higher price keeps the corpus too.  For the same nats, the term leaves more of the reward.
+At β = 0.5 the term saves 2.778 − 2.647 nats per character and costs 0.596 − 0.230 of the reward.  A
+higher price saves as much, but leaves less of the reward, 0.195.
 
 **Exercises.**  `from minirl.people.rlhf import *; from minirl.kernel.mdp import coin_game; from
 minirl.play.training import after, start; from minirl.play.surrogate import Advantages`
@@ -336,7 +337,7 @@ def adaptive_rlhf(mdp, record, reward_table, ref_logits, *, target_kl, kl_horizo
     target_kl : float > 0
         Nats per string.
     kl_horizon : float ≥ episodes
-        Strings in which β may change by a fifth.
+        Strings in which β may change by about a fifth.
 
     The others are those of `rlhf`.
 
@@ -384,7 +385,7 @@ def steered(beta, distance, *, target, strings, kl_horizon):
     """The price after a batch, by (rlhf.3).
 
     `distance` is the KL of a batch of B = `strings`, in nats per string; `kl_horizon` ≥ B is the
-    number of strings in which β may change by a fifth.
+    number of strings in which β may change by about a fifth.
 
     Examples
     --------

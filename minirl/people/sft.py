@@ -3,8 +3,8 @@
 *Part 4.  Previous: `pairs`.  Next: `best_of_n`.*
 
 *Supervised fine-tuning* (SFT) imitates demonstrations.  It raises their probability as far as it
-goes, which is called *maximum likelihood*.  For a table it is no more than counting.  This chapter
-shows why, what to do about steps that no demonstration shows, and what imitation cannot do.
+will go, which is called *maximum likelihood*.  For a table it is no more than counting.  This
+chapter shows why, what to do about steps that no demonstration shows, and what imitation cannot do.
 
 **Three words.**  The demonstrations are "on", "no" and "noon", over the letters n and o:
 
@@ -33,14 +33,15 @@ equal steps, as in (counts.1):
     L = −(1/N) Σ_n log π(a_n|s_n) = −(1/N) Σ_{s,a} N[s, a] log π(a|s),   G = −N[s, a]/N.     (sft.1)
 
 By (softmax.3) the derivative in θ[s, a] is G[s, a] − π(a|s) Σ_b G[s, b].  Here Σ_b G[s, b] is
-−N[s]/N, so the derivative is (N[s] π(a|s) − N[s, a])/N.  It is zero in each entry if and only if
-the policy does what the demonstrations do, as often:
+−N[s]/N, so the derivative is (N[s] π(a|s) − N[s, a])/N.  It is zero in each entry if and only if,
+in every state that was demonstrated, the policy does what the demonstrations do, as often:
 
     π(a|s) = N[s, a]/N[s].                                                                   (sft.2)
 
-It is the minimum.  L is more by (1/N) Σ_{s,a} N[s, a] [log(N[s, a]/N[s]) − log π(a|s)] than there.
-Take N[s] out of each row, and what remains is KL(shares‖π) ≥ 0, by (softmax.5).  So maximum
-likelihood is counting, and gradient descent finds the same more slowly.
+(Where N[s, a] = 0 this takes a logit of −∞.)  This is the minimum.  At any π, L is larger by (1/N)
+Σ_{s,a} N[s, a] [log(N[s, a]/N[s]) − log π(a|s)] than there.  Take N[s] out of each row, and what
+remains is KL(shares‖π) ≥ 0, by (softmax.5).  So maximum likelihood is counting, and gradient
+descent finds the same more slowly.
 
 **In numbers.**  At the shares "on" has the probability ⅓ · ½ · ½ = 1/12, "no" has ⅔ · ½ · ¼ = 1/12
 and "noon" has ⅔ · ½ · ¼ · ½ · ½ = 1/48.  The loss is (log 12 + log 12 + log 48)/11 = 0.8037 nats
@@ -54,9 +55,8 @@ two, where the uniform policy guesses among three:
 3.0
 
 **What is counted.**  A demonstration often is a prompt and its completion.  Only the completion is
-imitated: the steps of the prompt are not counted.  (Libraries give them the label −100.)  The end
-symbol is an action like the others and is counted.  Without it a model never learns to stop.  Where
-a model has written the demonstrations, as in `toy_lm.demonstrations`, they are counted likewise.
+imitated: the steps of the prompt are not counted.  The end symbol is an action like the others and
+is counted.  Without it a model never learns to stop.
 
 **What was never seen** gets probability zero.  Then one new string with such a step has an infinite
 loss.  A *pseudo-count* α is added to every count before dividing,
@@ -64,8 +64,7 @@ loss.  A *pseudo-count* α is added to every count before dividing,
     π(a|s) = (N[s, a] + α) / (N[s] + α · actions),                                           (sft.3)
 
 where `actions` is the number of actions.  It is a belief held before the data: each row is taken to
-have been seen doing everything α times.  (It is called a Dirichlet prior; (sft.3) is the mean of
-what one believes after the data.)  With α = 1 the row of n is 3/7 1/7 3/7 in the place of ½ 0 ½.
+have been seen doing everything α times.  With α = 1 the row of n is 3/7 1/7 3/7 instead of ½ 0 ½.
 
 *Label smoothing* is another remedy.  The target of a step is not the action a_n alone but, with the
 weight `smoothing`, any action:
@@ -89,18 +88,19 @@ and a row without data gets nothing.
 **No better than the demonstrations.**  A string of the policy (sft.2) takes each step as often, on
 average, as a demonstration does: N[s, a]/B times, with B demonstrations.  To see it, let η(s) be
 the visits of a state per string.  A letter s' is visited as often as a step leads to it, so that
-η(s') = Σ_s η(s) π(s'|s), and η(start) = 1.  Where strings end, only one η solves this.  Put η(s) =
-N[s]/B in.  Then η(s) π(s'|s) = N[s, s']/B, and the equation says that the demonstrations visit s'
-as often as their steps lead there, which is so.  In the example η = 1, 4/3, 4/3, and for the letter
-o the equation is 4/3 = 1 · ⅓ + 4/3 · ½ + 4/3 · ¼.
+η(s') = Σ_s η(s) π(s'|s), and η(start) = 1.  Where strings end, only one η solves this: the
+difference of two would remain the same from step to step, and no string goes on for ever.  Put η(s)
+= N[s]/B in.  At the start it is B/B = 1.  Since η(s) π(s'|s) = N[s, s']/B, the equation of s' says
+that the demonstrations visit s' as often as their steps lead there.  This is so.  In the example η
+= 1, 4/3, 4/3, and for the letter o the equation is 4/3 = 1 · ⅓ + 4/3 · ½ + 4/3 · ¼.
 
 So if a reward is a sum over steps, then imitation earns what the demonstrations earned on average,
 no more and no less.  Let the step o→o earn 1.  "noon" earned 1 and the others nothing, a mean of ⅓,
 and the policy earns η(o) π(o|o) = 4/3 · ¼ = ⅓.
 
-SFT is the loss of (reinforce.3) on somebody else's episodes, with the credit 1 for every step.  It
-is never told what to avoid.  A learner that is paid for o→o writes its own strings, finds "nooon",
-which no demonstration shows, and writes it more often.
+SFT is the loss of (reinforce.3) on somebody else's episodes, with the credit 1 for every step, and
+divided by N instead of B.  It is never told what to avoid.  A learner that is paid for o→o writes
+its own strings, finds "nooon", which no demonstration shows, and writes it more often.
 
 **Exercises.**  `from minirl.people.sft import *`
 1. Nobody demonstrated "non".  How likely is it, beside the 1/12 of "on" and the 1/48 of "noon"?
