@@ -132,6 +132,20 @@ def test_the_length_of_a_string_and_the_std_of_a_group_turn_the_expected_update(
         assert 0 < cosine(-found, exact) < 0.99, (advantage, weights)
 
 
+def test_for_one_prompt_and_rewards_of_nought_or_one_the_std_changes_only_the_length_of_a_step():
+    """And the direction too, where there are three rewards or two prompts"""
+    logits = np.array([[0.3, -0.5, 0.1], [0.2, 0.4, -0.9]])
+
+    def turned(start, rewards):
+        mdp = single_outcome([[0] * 3] * 2, rewards, [[True] * 3] * 2, start)
+        _, exact = policy_gradient(mdp, logits)
+        return cosine(-expected_gradient(mdp, logits, 3, group_normalised, per_length(1)), exact)
+
+    assert turned([1, 0], [[1, 0, 0], [0, 0, 0]]) == pytest.approx(1, abs=1e-12)
+    assert turned([1, 0], [[1, 0, 0.2], [0, 0, 0]]) < 0.999
+    assert turned([0.5, 0.5], [[1, 0, 0], [0, 0.1, 0]]) < 0.9
+
+
 @pytest.mark.parametrize("advantage", [group_normalised, group_centred, group_leave_one_out])
 @pytest.mark.parametrize("weights", [per_string, per_length(3)])
 def test_with_the_kl_in_the_reward_nothing_is_expected_at_the_exact_optimum(advantage, weights):
@@ -186,11 +200,14 @@ def test_for_one_throw_it_rests_at_the_golden_ratio_in_groups_of_two():
 
 
 def test_the_shares_of_the_resting_policy_are_those_of_the_chapter():
-    """76, 83, 77, 67 and 53 % for groups of 2, 4, 8, 16 and 64"""
+    """76, 83, 77, 67 and 53 % for groups of 2, 4, 8, 16 and 64, and the KL of each and of RLHF"""
     example = running_example()
-    found = [share(resting_policy(example.world, example.reference, beta=BETA, num_generations=K))
-             for K in (2, 4, 8, 16, 64)]
-    assert np.round(found, 3).tolist() == [0.761, 0.830, 0.771, 0.673, 0.532]
+    world, ref = example.world, example.reference
+    found = [resting_policy(world, ref, beta=BETA, num_generations=K) for K in (2, 4, 8, 16, 64)]
+    assert np.round([*map(share, found)], 3).tolist() == [0.761, 0.830, 0.771, 0.673, 0.532]
+    found.append(np.log(regularised_optimum(world, ref, beta=BETA).policy))
+    assert [round(string_kl(world, logits, ref)[0], 3) for logits in found] == [
+        0.222, 0.548, 0.969, 1.371, 1.856, 0.894]
 
 
 def test_it_rests_at_the_reference_where_k3_is_dear_or_nothing_is_paid():

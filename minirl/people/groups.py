@@ -10,20 +10,23 @@ needed.  This chapter makes the advantages and weights, and `grpo` is the traine
 
 **In numbers.**  Here are two groups of K = 4, and R is the reward of a whole string:
 
-    prompt    first                 second
-    string    1    2    3    4      5    6    7    8
-    R         0    1    1    0      1    1    1    1
-    A        −1    1    1   −1      0    0    0    0
+    prompt      first                 second
+    string      1    2    3    4      5    6    7    8
+    R           0    1    1    0      1    1    1    1
+    R − mean   −½    ½    ½   −½      0    0    0    0
 
-The mean of the first group is ½, and its rewards differ from it by −½, ½, ½ and −½.  The mean of
-the squares is ¼, and the standard deviation (std) is the root of it, ½.  *Group relative policy
-optimisation* (GRPO) divides by that.  Dr. GRPO (Liu et al. 2025) does not.  RLOO (REINFORCE, leave
-one out) compares with the others only: those of string 1 have 1 1 0 with the mean 2/3, and those of
-string 2 have 0 1 0 with the mean 1/3.  All steps of string i have the same advantage:
+The mean of the first group is ½.  The mean of the squares of its differences from it is ¼, and the
+standard deviation (std) is the root of that, ½.  *Group relative policy optimisation* (GRPO)
+divides the differences by the std, which makes them −1, 1, 1 and −1.  The small number 10⁻⁴ is
+added to the std, so that the division is always possible.  Dr. GRPO ("GRPO done right", Liu et al.
+2025) does not divide.  RLOO (REINFORCE, leave one out) compares with the others only: those of
+string 1 have 1 1 0 with the mean 2/3, and those of string 2 have 0 1 0 with the mean 1/3.  All
+steps of string i have the same advantage:
 
+                                                                strings 1 and 2
     GRPO       A_i = (R_i − mean)/(std + 10⁻⁴)                  −0.9998, 0.9998           (groups.1)
     Dr. GRPO   A_i = R_i − mean                                 −½, ½                     (groups.2)
-    RLOO       A_i = R_i − mean of the others                   0 − 2/3, 1 − 1/3
+    RLOO       A_i = R_i − (mean of the others)                 0 − 2/3, 1 − 1/3
                    = K/(K − 1) (R_i − mean)                     = 4/3 (−½), 4/3 (½)       (groups.3)
 
 >>> R = np.array([0., 1., 1., 0., 1., 1., 1., 1.])
@@ -33,21 +36,20 @@ string 2 have 0 1 0 with the mean 1/3.  All steps of string i have the same adva
 [-0.5  0.5  0.5 -0.5  0.   0.   0.   0. ]
 [-0.6667  0.6667  0.6667 -0.6667  0.      0.      0.      0.    ]
 
-(groups.3) has two forms for the same reason as (baselines.1).  The mean of all is R_i/K plus (K −
-1)/K times the mean of the others, so R_i − mean is (K − 1)/K of R_i − mean of the others.
+(groups.3) has two forms for the same reason as (baselines.1):
+
+    mean = 1/K R_i + (K − 1)/K (mean of the others),   so that
+    R_i − mean = (K − 1)/K [R_i − (mean of the others)].
 
 **Which is right?**  The others know nothing of string i, so that their mean is a baseline that
-changes no expectation (reinforce.2): with the same weight for all letters RLOO follows ∇J on
+changes no expectation (reinforce.2).  If all steps of a batch weigh the same, RLOO follows ∇J on
 average.  The mean of all contains R_i, and Dr. GRPO follows (K − 1)/K ∇J, a shorter step in the
-right direction.  The std depends on R_i too, and changes the direction.  It makes all groups
-equally loud, whether their strings differ by much or by little: R = 0, 0.01, 0.01, 0 has ∓0.98,
-nearly the same as 0 1 1 0.
-
-*Why the std of the population?*  It divides the sum of squares by K.  So the mean of A² is 1 in
-each group, whatever its size, and groups are equally loud although strings are missing from some of
-them.  That of a sample divides by K − 1, and leaves the mean at (K − 1)/K.  It would estimate the
-variance of all strings without bias.  But nothing is estimated here: the std is a divisor.  The
-small number 10⁻⁴ keeps the division possible.
+right direction.  The std makes all groups equally loud, whether their strings differ by much or by
+little: R = 0, 0.01, 0.01, 0 has ∓0.98, nearly the same as 0 1 1 0.  So some prompts count for more
+than in ∇J and some for less.  Besides, the std depends on R_i.  In general the direction changes.
+(If there is one prompt, and R is 0 or 1, only the length of the step does.)  The std is that of the
+population, which divides the sum of squares by K.  So the mean of A² is 1 in each group, whatever
+its size, even if strings are missing from some of them.
 
 **A group of equals**, such as the second one, says that a string is neither better nor worse than
 the others.  Its advantages are zero.  They are so exactly: 0.1 + 0.2 and 0.3 differ by rounding,
@@ -59,14 +61,16 @@ that taught nothing: prompts that are too easy, where every string passes, or to
 the rest are each other's baseline.  So all functions here take the sizes of the groups in place of
 one K.  A string that is left alone has nobody to be compared with, and its advantage is zero.
 
-**Process supervision** rewards single steps.  They are normalised over all steps of the group, and
-a step's advantage is the sum of those from it on,
+**Process supervision** rewards single steps.  Their rewards are normalised by the mean and the std
+over all steps of the group, and a step's advantage is the sum of those from it on,
 
-    A_it = Σ_{t' ≥ t} (r_it' − mean)/std.                                                 (groups.4)
+    A_it = Σ_{t' ≥ t} (r_it' − mean)/(std + 10⁻⁴).                                        (groups.4)
 
 Two strings of two steps have r = 1 0 and 0 1.  The mean is ½ and the std ½, so that normalised they
-are 1 −1 and −1 1.  The sums from each step on are 0 −1 and 0 1: what came before a step is no
-credit of it.  (For once a string that is alone in its group has something to compare, its steps.)
+are about 1 −1 and −1 1.  The sums from each step on are 0 −1 and 0 1.  A step is credited with its
+own reward and with all that follow.  So the first steps have 0 both, though only one of them earned
+1, and what came before the second steps is no credit of theirs.  (A string that is alone in its
+group has something to compare here, its steps.)
 
 **Weights.**  How much does a letter count?  GRPO takes the mean over the |y_i| steps of a string,
 the end symbol included, and then the mean over the B strings of the batch.  Dr. GRPO divides by the
@@ -74,8 +78,8 @@ same constant `length` for all:
 
     w_i = 1/(B·|y_i|),      w_i = 1/(B·length).                                           (groups.5)
 
-Let the first group be the batch, with |y| = 2, 4, 4 and 10, and length = 10.  A letter of string i
-is pushed by w_i A_i, where A is ∓1 in GRPO and ∓½ in Dr. GRPO:
+Let the first group be the batch, B = 4, with |y| = 2, 4, 4 and 10, and length = 10.  A letter of
+string i is pushed by w_i A_i, where A is ∓1 in GRPO (without the 10⁻⁴) and ∓½ in Dr. GRPO:
 
     string      1       2       3       4
     GRPO       −1/8     1/16    1/16   −1/40
@@ -84,11 +88,12 @@ is pushed by w_i A_i, where A is ∓1 in GRPO and ∓½ in Dr. GRPO:
 In GRPO a letter of the long failure is blamed a fifth as much as one of the short failure: to fail
 at length is cheap.  A constant treats all letters alike.
 
-A step enters the loss only through s and a, its weight and the sign of its advantage.  So a batch
-collapses into the tables of (surrogate.1), in which a step counts with its weight: `weighted`.
+In the loss of `grpo` a step of string i has w_i A_i times a factor, the ratio or its bound.  The
+factor depends only on s, a and the sign of A_i.  So a batch collapses into the tables of
+(surrogate.1), in which a step counts with its weight: `weighted`.
 
 **Exercises.**  `from minirl.people.groups import *`
-1. One string of the group passes, and the others fail.  What is its advantage in GRPO, for three K?
+1. One string of the group passes, and the others fail.  Its advantage in GRPO, for three sizes?
        [round(float(group_normalised(np.eye(K)[0], None, K)[0]), 2) for K in (2, 4, 64)]
 2. Of four strings three earn 5, and one earns 5.001.  How loud is that?
        group_normalised(np.array([5., 5., 5., 5.001]), None, 4).round(2)

@@ -2,8 +2,8 @@
 
 *Part 4.  Previous: `groups`.  Next: `dpo`.*
 
-GRPO is PPO with the advantages of `groups`, so that it needs no value table.  It also has a penalty
-towards the reference in the loss.  This chapter writes the loss down, and then asks where its
+GRPO is PPO with the advantages of `groups`, so that it needs no value table.  Its loss also has a
+penalty for leaving the reference.  This chapter writes the loss down, and then asks where its
 update comes to rest.
 
 **The loss.**  The policy π_old wrote a batch of B strings, in groups of K that answer one prompt.
@@ -15,15 +15,16 @@ String i has the reward R_i and |y_i| steps.  Mean and std are those of its grou
     k3(u) = e^u − u − 1.                                                                   (grpo.1)
 
 Each string has its own advantage A_i, one for all of its steps t (groups.1).  The minimum is that
-of PPO (ppo.1), with the clip range ε.  k3 estimates the KL to the reference (kl.4) and costs β per
-nat.  The weights w_i (groups.5) make L a mean over strings of means over steps: a long string
-counts as much as a short one, and each of its letters for less.  PPO divides by all steps of the
-batch, so that its letters count alike; REINFORCE divides by B, and letters count alike too.
+of PPO (ppo.1), with the clip range ε.  k3 estimates the KL to the reference (kl.4).  Its price β is
+in units of A per nat, that is in stds of the group.  After the first step of a batch k3 is averaged
+over what π_old wrote, and no longer estimates the KL of π.  The weights w_i (groups.5) make L a
+mean over strings of means over steps: a long string counts as much as a short one, and each of its
+letters less.  PPO divides by all steps of the batch, and REINFORCE by B, so that letters count
+alike.
 
-*Two other policies.*  The ratio ρ is over π_old, and the KL is over π_ref.  π_old is the policy at
-the start of an iteration, and several steps are taken from it.  π_ref stays for a whole run.  They
-are equal in the first iteration of a run that starts at the reference.  (In DeepSeekMath several
-runs follow one another, and each begins with π_ref set to the policy.)
+*Two other policies*, as in `rlhf`: ρ is over π_old, from which an iteration takes several steps,
+and k3 is about π_ref, which stays for a whole run.  (In DeepSeekMath several runs follow one
+another, and each begins with π_ref set to the policy.)
 
 **In numbers.**  A string is one throw of a coin.  A group of two threw head, which earned 1, and
 tail, which earned 0.  Mean and std are ½, so that A = 0.9998 and −0.9998, and w = ½.  Let π and
@@ -45,39 +46,37 @@ more, and becomes likelier although the reference pulls the other way:
 >>> print(round(loss, 4), grad.round(3))
 0.0719 [[-0.375  0.375]]
 
-**As tables.**  `weighted` makes A⁺, A⁻ and the sums W of the weights.  Then the first part of L is
-`ppo.ppo_loss` times ΣW, by which that divides, and the second is β times `kl.k3_loss`:
+**As tables.**  `weighted` adds up wA in A⁺ where A > 0 and in A⁻ where A < 0, and w in W, for each
+entry.  `ppo.ppo_loss` divides by the number of steps, which is ΣW here, so it is multiplied by ΣW
+again to make the first part of L.  The second part is β times `kl.k3_loss`:
 
     G = −ρ (A⁺·1{ρ ≤ 1 + ε} + A⁻·1{ρ ≥ 1 − ε}) + β W (1 − π_ref/π).
 
 The steps of a group of equals have no part in A⁺ and A⁻, but they do in W: k3 pulls at them.
 
-**An iteration** of `grpo` is
+**An iteration** of `grpo`: `play` has B strings written by π_old, in groups of K, which is
+`num_generations`.  Functions of `groups`, or your own, give each string its A_i (`advantage`) and
+w_i (`weights`).  `weighted` makes the tables.  Then `grpo_loss` and a step of Adam take turns,
+`num_iterations` times.  Among the metrics is the share of groups of equals.
 
-    1. `play`           B strings under π_old, in groups of K = `num_generations`;
-    2. `advantage`,     A_i and w_i of each string, functions of `groups` or your own;
-       `weights`
-    3. `weighted`       the tables A⁺, A⁻ and W of the batch;
-    4. `grpo_loss`,     `num_iterations` times the gradient and a step of Adam;
-       `policy_step`
-    5. `next_record`    with the metrics, among them the share of groups of equals.
-
-**The KL in the reward.**  With β = 0 in the loss and the KL in the reward (`rlhf.step_rewards`),
-GRPO rests at the optimum of J.  There π(y) = π_ref(y) e^{R(y)/β}/Z, so that R(y) − β log(π(y)/
-π_ref(y)) = β log Z for all strings of a prompt.  A group earns the same, and all advantages are
-zero: neither the std nor 1/|y| nor the mean can move that point.  On the running example it reaches
-99.9 % of what there is to gain.
+**The KL in the reward.**  Set the argument `beta` of the loss to 0, and let `rlhf.step_rewards`
+charge the price β.  Then GRPO rests at the optimum of J.  There π(y) = π_ref(y) e^{R(y)/β}/Z, so
+that R(y) − β log(π(y)/π_ref(y)) = β log Z for all strings of a prompt.  A group earns the same, and
+all advantages are zero: neither the std nor 1/|y| nor the mean can move that point.  On the running
+example it reaches more than 99.9 % of what there is to gain.
 
 **k3 in the loss** leads elsewhere.  Take Dr. GRPO, which gives all letters the same weight, at the
-first step, where ρ = 1.  Its first part follows (1 − 1/K) ∇J on average (`groups`), with ∇J as in
-`reinforce`, and k3 adds its derivative (kl.5).  Up to the weight the expected update is
+first step, where ρ = 1.  On average its first part follows (1 − 1/K) ∇J (`groups`), where J has no
+KL in it, and k3 adds its derivative (kl.5).  Up to the weight the expected update is
 
     Σ_{s,a} η(s) π(a|s) push(s, a) ∇log π(a|s),   push = (1 − 1/K) Q − β (1 − π_ref/π).
 
-By (softmax.2) the logit of b in s moves by η(s) Σ_a π(a|s) push(s, a) (1{a = b} − π(b|s)).  That is
-η(s) π(b|s) times the push of b less the mean push of the row.  So the update rests where in each
-row every push equals their mean.  The mean of Q under π is V.  That of π_ref/π is Σ_a π_ref(a|s) =
-1, so that β (1 − π_ref/π) has the mean 0:
+By (softmax.2) the logit of b in s moves by
+
+    η(s) Σ_a π(a|s) push(s, a) (1{a = b} − π(b|s)) = η(s) π(b|s) [push(s, b) − (mean push in s)].
+
+So the update rests where all pushes of a row are equal, and so equal to their mean under π.  The
+mean of Q is V.  That of π_ref/π is Σ_a π_ref(a|s) = 1, so that β (1 − π_ref/π) has the mean 0:
 
     (1 − 1/K) Q − β (1 − π_ref/π) = (1 − 1/K) V.
 
@@ -87,16 +86,19 @@ Divide by β, and solve for π:
 
 Q and V are those of the raw reward under π itself, so this is an equation for π, which
 `resting_policy` solves.  For one throw of a fair coin that pays 1 for head, V = π(head) and Q(head)
-= 1.  At β = 1 and K = 2, π(head) = ½/(1 − ½ (1 − π(head))), or π(head)² + π(head) = 1, which the
-golden ratio solves.  RLHF has its optimum at e/(1 + e):
+= 1.  At β = 1 and K = 2, π(head) = ½/(1 − ½ (1 − π(head))), or π(head)² + π(head) = 1.  The
+solution 0.618 is one over the golden ratio.  For K = 4 it is 0.667 and for K = ∞ 0.707, where RLHF
+has e/(1 + e) = 0.731.  Here is the running example at β = 0.5:
 
-    K          2       4       ∞       RLHF
-    π(head)    0.618   0.667   0.707   0.731
+    K                             2       4       8       16      64      RLHF
+    KL(π‖π_ref) of a string       0.222   0.548   0.969   1.371   1.856   0.894
+    of what there is to gain      76 %    83 %    77 %    67 %    53 %    100 %
 
-The price of a nat depends on the size of the group.  k3 descends the other KL, by (kl.6), and the
-KL of later steps is never charged to the choice that leads there.  On the running example at β =
-0.5 the resting policy has 76, 83, 77, 67 and 53 % of what there is to gain, for K = 2, 4, 8, 16 and
-64.  GRPO itself has no such formula; at K = 8 its expected update, computed, rests at 79 %.
+The price of a nat depends on the size of the group: divide push by 1 − 1/K, and it is β/(1 − 1/K),
+2β for K = 2 and β for large K.  Where it is high, the policy stays too near the reference.  Where
+it is low, it goes too far.  k3 descends the other KL in each row (kl.6), but the KL of later steps
+is never charged to the choice that leads there, as in (kl.3).  GRPO itself has no such formula; at
+K = 8 its expected update, computed, rests at 79 %.
 
 **Exercises.**  `from minirl.people.grpo import *; from minirl.kernel import counts; from
 minirl.kernel.mdp import coin_game, unroll`
@@ -108,7 +110,7 @@ minirl.kernel.mdp import coin_game, unroll`
        steps, fair = counts.steps([0, 0], [0, 1], [0, 1, 2], (1, 2)), np.zeros((1, 2))
        batch = weighted(steps, group_normalised(np.array([1., 0.]), None, 2), np.array([0.5, 0.5]))
        -grpo_loss(np.log([[0.75, 0.25]]), fair, batch, ref_logits=fair, beta=0.5)[1].round(3)
-3. At β = 0.1 the optimum throws head with 0.99995.  Where does k3 rest, for groups of 2 and of 64?
+3. At β = 0.1 the optimum throws head with 0.99995.  Where does k3 leave it, in groups of 2 and 64?
        [np.exp(resting_policy(unroll(coin_game(), 1), np.zeros((1, 2)), beta=0.1,
                               num_generations=K)).round(2).tolist() for K in (2, 64)]
 
