@@ -2,75 +2,76 @@
 
 *Part 4.  Previous: `grpo`.  Next: `ipo`.*
 
-RLHF learns in two steps.  It fits a reward to preferences (`reward_model`), and then it looks for
-the policy that trades this reward against the KL to the reference (`rlhf`, `grpo`).  The second
-step has a known answer.  *Direct preference optimisation* (DPO) uses it to do both in one fit.
+RLHF fits a reward to preferences (`reward_model`), and then looks for the policy that trades it
+against the KL to the reference (`rlhf`, `grpo`).  This second step has a known answer.  *Direct
+preference optimisation* (DPO) uses the answer to do both in one fit.
 
-**The answer, solved for the reward.**  Take one state whose actions are all the strings y.  By
-(regularised.2) the best policy for the reward R and the price β is
+**The answer, solved for the reward.**  Take one state, the end of the prompt, whose actions are all
+the strings y.  By (regularised.2) the best policy for the reward R and the price β is
 
-    π(y) = π_ref(y) exp(R(y)/β) / Z,   Z = Σ_y π_ref(y) exp(R(y)/β).
+    π*(y) = π_ref(y) exp(R(y)/β) / Z,   Z = Σ_y π_ref(y) exp(R(y)/β).
 
-Take logarithms, log π(y) = log π_ref(y) + R(y)/β − log Z, and solve for R(y):
+Take logarithms, log π*(y) = log π_ref(y) + R(y)/β − log Z, and solve for R(y).  Then replace π* by
+the policy π that is to be learned:
 
     R(y) = β h(y) + β log Z,   h = log π − log π_ref.                                        (dpo.1)
 
-The *log-ratio* h of a string is the sum over its steps, the end symbol included.  So a policy is a
-reward model, up to a constant: β h(y) is its *implicit reward*.  In a large language nobody can
-compute the sum Z.  But it is the same for all strings, and cancels in a difference:
+This is the reward for which π is the best policy.  So each policy stands for a reward, up to a
+constant: β h(y) is its *implicit reward*.  The *log-ratio* h of a string is the sum over its steps,
+the end symbol included.  In a large language nobody can compute the sum Z.  But both strings of a
+pair answer the same prompt, so that they have the same Z.  It cancels in a difference:
 
     R(y⁺) − R(y⁻) = β h(y⁺) + β log Z − β h(y⁻) − β log Z = β [h(y⁺) − h(y⁻)].
 
-Bradley-Terry raters see only that difference.  So put it into their loss (reward_model.1), for B
-pairs of a chosen string y⁺_i and a rejected one y⁻_i:
+That is all that the loss (reward_model.1) needs.  For B pairs, y⁺_i chosen and y⁻_i rejected,
 
     L = −(1/B) Σ_i log σ(m_i),   m_i = β [h(y⁺_i) − h(y⁻_i)].                                (dpo.2)
 
 **In numbers.**  The reference gives three strings ½ ¼ ¼, they earn 0, log 2 and log 4, and β = 1.
 Then π_ref e^R is ½ ½ 1, so that Z = 2, and the best policy is ¼ ¼ ½.  Its implicit rewards are
-log ½ = −log 2, log 1 = 0 and log 2.  Each is the true one less log Z = log 2, as (dpo.1) says.
-
-The third string is log 4 ahead of the first, so it wins a share σ(log 4) = 4/(4 + 1) of their
-comparisons, four of five.  DPO begins at the reference.  There h = 0 and m = 0, and the loss is
-log 2 for every pair.  A pair has the derivative −β σ(0) = −β/2 in log π of its chosen string, and
-β/2 in that of the other.  For the third string that makes (4 − 1)(−½)/5 = −0.3.  At the best policy
-m = log 4.  Each of the four pairs has −σ(−log 4) = −1/5 for the third string, and the fifth pair
-has σ(log 4) = 4/5.  The sum is 0.  (Here the entries of G sum to 0, so that it is the gradient.)
+log ½ = −log 2, log 1 = 0 and log 2: the true ones less log Z = log 2, as (dpo.1) says.  The third
+string is log 4 ahead of the first, so it wins a share σ(log 4) = 4/(4 + 1) of their comparisons.
+Take five pairs of these two, of which it wins four.  DPO begins at the reference.  There h = 0 and
+m = 0, and each pair has the derivative −β σ(0) = −½ in log π of its chosen string, and ½ in that of
+the other.  For the third string this makes (4 − 1)(−½)/5 = −0.3.  At the best policy m = log 4 in
+the four pairs, and each has −σ(−log 4) = −1/5 for the third string.  The fifth pair has σ(log 4) =
+4/5.  The sum is 0.  (Here ΣG = 0, so that G is the gradient.)
 
 >>> from minirl.people.pairs import choices
 >>> reference, best = np.log([[0.5, 0.25, 0.25]]), np.log([[0.25, 0.25, 0.5]])
 >>> D = choices([2, 2, 2, 2, 0], [0, 0, 0, 0, 2], 3).difference
->>> loss, grad = dpo_loss(reference, reference, D, beta=1.0)
->>> print(round(loss, 4), -grad.round(4))
-0.6931 [[-0.3  0.   0.3]]
->>> print(bool(abs(dpo_loss(best, reference, D, beta=1.0)[1]).max() < 1e-9))
-True
+>>> for logits in reference, best:
+...     print(-dpo_loss(logits, reference, D, beta=1.0)[1].round(4) + 0)
+[[-0.3  0.   0.3]]
+[[0. 0. 0.]]
 
-**As matrices.**  D = X⁺ − X⁻ of (counts.3) has a row per pair and a column per entry (s, a).  In
-code `ratios` is the table h, and `ratios.ravel()` lays its rows end to end: m = β D h is `beta * (D
-@ ratios.ravel())`.  log σ is `log_sigmoid` of (softmax.6).  Since d log σ(m)/dm = σ(−m), and
+**As matrices.**  D = X⁺ − X⁻ of (counts.3) has a row per pair and a column per entry (s, a).  With
+the rows of the table h laid end to end, m = β D h.  Since d log σ(m)/dm = σ(−m) (softmax.6), and
 ∂m_i/∂log π(a|s) = β D[i, (s, a)], the chain rule gives
 
     G = ∂L/∂log π = −(β/B) Dᵀ σ(−m),                                                         (dpo.3)
 
-laid out as a row, and reshaped into a table.  A pair that the policy ranks well, m_i ≫ 0, stops
-pushing.
+reshaped into a table.  A pair with m_i ≫ 0 stops pushing.  Pair 1 of `pairs` was ab over aa.  With
+the policy of `counts`, which is its own reference here, and β = ½, G is −½ σ(0) D = −¼ D, and
+(softmax.3) makes of it for end, a and b (the example of `dpo_loss`):
+
+    row    D           π          G           ΣG    G − π ΣG
+    a      −1 −1  1    ¼  ¼  ½     ¼  ¼ −¼     ¼     ¼ − 1/16 = 3/16,   3/16,   −¼ − 1/8 = −3/8
+    b       1  0  0    ½  ¼  ¼    −¼  0  0    −¼    −¼ + 1/8 = −1/8,    1/16,    1/16
 
 **What it finds.**  Let y⁺ win a share `wins` of its comparisons with y⁻.  The derivative in their m
 is −wins σ(−m) + (1 − wins) σ(m) = σ(m) − wins, since σ(−m) = 1 − σ(m).  It is zero where σ(m) =
-wins.  With Bradley-Terry raters and enough pairs m is then the true difference of rewards, and the
-policy is the optimum of RLHF, if it can be that.  A bigram can if the reward is a table and strings
-end by themselves, but not if they are cut after a fixed length.  On the running example 100,000
-pairs give 98 % of what there is to gain.  Of all constants that raters cannot see, the implicit
-reward has the one for which π sums to 1.
+wins.  With Bradley-Terry raters and enough pairs m is the true difference of rewards, and π is the
+optimum of RLHF, if it can be that.  A bigram can if the reward is a table and strings end by
+themselves, but not if they are cut.  100,000 pairs of the running example give 98 % of the gain.
 
 *Label smoothing* (conservative DPO) believes that a share `smoothing` of the answers is wrong,
 
     L = −(1/B) Σ_i [(1 − smoothing) log σ(m_i) + smoothing · log σ(−m_i)].                   (dpo.4)
 
-A pair has the derivative σ(m) − 1 + smoothing in m, which puts σ(m) at smoothing + (1 − 2 ·
-smoothing) wins.  So no pair is asked for more than log((1 − smoothing)/smoothing).  Errors that the
-raters made are not undone by this, but made again; *robust DPO* undoes them (`errata`).
+so y⁺ counts as the winner with the weight 1 − smoothing, and as the loser with the rest.  Then σ(m)
+rests at (1 − smoothing) wins + smoothing (1 − wins), and m ≤ log((1 − smoothing)/smoothing).  If
+raters err so often, they have mixed wins like that already.  *Robust DPO* undoes it (`errata`).
 
 **The chosen string may fall.**  In a language with the letter a only, π(a|a) = 1/3 and π(end|a) =
 2/3.  "aa" is preferred to "aaaa".  After the first letter their probabilities are
@@ -79,29 +80,28 @@ raters made are not undone by this, but made again; *robust DPO* undoes them (`e
     1/3      1/3 · 2/3 = 2/9      (1/3)³ 2/3 = 2/81     9
     1/4      1/4 · 3/4 = 3/16     (1/4)³ 3/4 = 3/256    16
 
-The quotient is 1/π(a|a)², so only a smaller π(a|a) can raise it.  But π(a|a) (1 − π(a|a)) is
-largest at ½, which is past already.  "aa" must fall, here from 0.222 to 0.188, and "aaaa" falls
-further.  In general a small step against the gradient of (dpo.2) for one pair moves the logits by a
-multiple of ∇log π(y⁺) − ∇log π(y⁻).  Its product with ∇log π(y) is what log π(y) changes by.  Up to
-that factor, where ⟨ , ⟩ sums the products of the entries,
+The quotient is 1/π(a|a)², so only a smaller π(a|a) can raise it.  But π(a|a) (1 − π(a|a)), that of
+"aa", grows up to π(a|a) = ½.  As 1/3 lies below ½, a smaller π(a|a) makes it smaller: "aa" falls,
+here from 0.222 to 0.188, and "aaaa" falls further.  In general a small step against the gradient of
+(dpo.2) for one pair moves the logits by a multiple of ∇log π(y⁺) − ∇log π(y⁻).  Its product with
+∇log π(y) is what log π(y) changes by.  Up to that factor, with ⟨ , ⟩ for the sum of products,
 
     Δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
     Δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
 
 In the row of a, "aa" has the gradient (1, 1) − 2 (1/3, 2/3) = (1/3, −1/3) for a and end, and "aaaa"
-has (3, 1) − 4 (1/3, 2/3) = (5/3, −5/3): the same direction, five times as long.  So Δ is 2/9 − 10/9
-= −8/9, and 10/9 − 50/9 = −40/9.  (The rows before are alike, and cancel.)  In one softmax over
-*whole* strings the chosen one rises: ∇log π(y) is 1 at y, less π (softmax.2), and Δ log π(y⁺) = 1 −
-π(y⁺) + π(y⁻) > 0.  On the running example the fit to 20,000 pairs lowers the chosen strings by
-about 0.37 nats on average and the rejected ones by 2 (`preference_metrics`).
+has (3, 1) − 4 (1/3, 2/3) = (5/3, −5/3).  So Δ is 2/9 − 10/9 = −8/9, and 10/9 − 50/9 = −40/9.  In
+one softmax over *whole* strings the chosen one rises: ∇log π(y) is 1 at y, less π (softmax.2), and
+Δ log π(y⁺) = 1 − π(y⁺) + π(y⁻) > 0.  A fit to 20,000 pairs of the running example lowers the chosen
+strings by about 0.37 nats on average and the rejected ones by 2 (`preference_metrics`).
 
 **What few pairs do.**  If y⁺ always wins, the loss falls for ever as m grows, and nothing charges
 for the KL: DPO knows the policy on the strings of its pairs only.  In a table over letters *one*
-step that occurs in chosen strings only may be sent to probability one.  A *pull* adds (pull/(2B)) Σ
-(θ − θ_ref)² to the loss.  Without it 300, 3,000 or 20,000 pairs of the running example make strings
-of dozens of letters, of billions, without an end or without a letter (the reference has 5.9), all
-worth far less than the reference.  There is no minimum; where the fit stops is the solver's choice.
-With a pull of 2 they give about a third, 73 and 93 % of the gain.
+step that occurs in chosen strings only may be sent to probability one.  There is no minimum, and
+where a fit to 300, 3,000 or 20,000 pairs of the running example stops is the solver's choice.  Its
+strings may have dozens of letters, or billions, or no end, or end at once.  The reference has 5.9
+letters, and is worth far more than all of these.  A *pull* adds (pull/(2B)) Σ (θ − θ_ref)² to the
+loss.  With a pull of 2 such fits give about a third, 73 and 93 % of what there is to gain.
 
 **Exercises.**  `from minirl.people.dpo import *; from minirl.people.pairs import choices; from
 minirl.kernel.softmax import log_softmax`
@@ -158,11 +158,13 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
 
     Examples
     --------
-    >>> from minirl.people.pairs import choices
-    >>> even, D = np.zeros((1, 2)), choices([1], [0], 2).difference
-    >>> loss, grad = dpo_loss(even, even, D, beta=0.5)
-    >>> print(round(loss, 4), grad)
-    0.6931 [[ 0.25 -0.25]]
+    >>> from minirl.kernel.counts import steps
+    >>> from minirl.people.pairs import Pairs
+    >>> pair = Pairs(*(steps([0, 1, s], [1, s, 0], [0, 3], (3, 3)) for s in (2, 1)))  # ab, aa
+    >>> x = np.log([[0.25, 0.5, 0.25], [0.25, 0.25, 0.5], [0.5, 0.25, 0.25]])
+    >>> loss, grad = dpo_loss(x, x, pair.difference, beta=0.5)
+    >>> print(round(loss, 4), grad[1:].tolist())
+    0.6931 [[0.1875, 0.1875, -0.375], [-0.125, 0.0625, 0.0625]]
     """
     checks.positive("beta", beta)
     if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:

@@ -11,7 +11,7 @@ finite lead instead.
 log π − log π_ref as in (dpo.1), and call h(y⁺) − h(y⁻) the lead, in nats.  Here it is log(π(y⁺)/
 π(y⁻)), so that π(y⁺) = σ(lead).  With β = 1 the margin of DPO is the lead itself, and its loss
 falls for ever.  The reference is forgotten, although the price of a nat is not small.  Now take the
-square of what is missing to a lead of 1:
+square of the distance to a lead of 1:
 
     lead                0       1       2       4       8
     π(y⁺)               0.5     0.731   0.881   0.982   1.000
@@ -33,8 +33,9 @@ The square is least at a lead of 1, and a pair that leads by more is called back
 0.982 0.018 9.0
 1.0 0.0 49.0
 
-**The loss.**  The lead is written 1/(2τ), and so a dear nat, a large τ, asks for little.  For B
-pairs, with h⁺_i = h(y⁺_i) and h⁻_i = h(y⁻_i),
+**The loss.**  The lead that is *asked for* is written 1/(2τ).  τ will turn out to be the price of a
+nat (ipo.3): the dearer it is, the smaller the lead.  For B pairs, with h⁺_i = h(y⁺_i) and h⁻_i =
+h(y⁻_i),
 
     L = (1/B) Σ_i (h⁺_i − h⁻_i − 1/(2τ))².                                                   (ipo.1)
 
@@ -62,15 +63,19 @@ derivative of their weighted sum in the lead is
     wins(y, y') (lead − 1/(2τ)) + (1 − wins(y, y')) (lead + 1/(2τ))
         = lead − (2 wins(y, y') − 1)/(2τ).
 
-If the policy is free to give every string any probability, the mean of this over y' is zero for
-each y.  Let E stand for that mean, and wins(y) for E wins(y, y'), the chance to beat a string of μ.
-Then h(y) − E h(y') = wins(y)/τ − 1/(2τ).  Only h(y) and wins(y)/τ depend on y, so that
+Let the policy be free to give every string any probability.  The loss sees differences of h only.
+So each h(y) may be varied by itself, and in the end a constant is added to all, which makes π sum
+to 1.  Where the derivative in h(y) is zero, so is the sum of μ(y') times the last line over y':
+
+    h(y) − Σ_{y'} μ(y') h(y') = (2 wins(y) − 1)/(2τ) = wins(y)/τ − 1/(2τ),
+
+where wins(y) is the chance to beat a string of μ.  Only h(y) and wins(y)/τ depend on y, so that
 
     π(y) = π_ref(y) exp(wins(y)/τ) / Z,   wins(y) = Σ_{y'} μ(y') wins(y, y').                (ipo.3)
 
 This is (regularised.2) with the chance to win as the reward and τ as the price.  In the example μ
 is even, A has wins = (½ + 1 + 1)/3 = 5/6, B ½ and C 1/6: the leads are 1/3.  No chance exceeds 1.
-So Z exists for every τ, and log-ratios differ by 1/τ at most, however sure the raters are.
+So Z is finite for every τ, and log-ratios differ by 1/τ at most, however sure the raters are.
 
 **The price** is that the scale of the reward is lost: a string that always wins by a little counts
 as much as one that always wins by far.  Let the raters be Bradley-Terry's.  Where the rewards of
@@ -89,13 +94,13 @@ probability to long strings, which were in none of them.  Even with the pull of 
 is then worth less than the reference.  Squares that ask for leads of 1/(2τ) = 4 nats outweigh it:
 their second derivative in the lead is 2, where that of DPO's loss is β²/4 at most.
 
-**Pairs collapse.**  Multiply out the squares of (ipo.1).  With 1 for a column of B ones,
+**Pairs collapse.**  Multiply out the squares of (ipo.1).  The mean of the leads is the mean row of
+D times h, so that
 
-    L = hᵀ square h − (1/τ) meanᵀ h + 1/(4τ²),   square = DᵀD/B,   mean = Dᵀ1/B.             (ipo.5)
+    L = hᵀ square h − (1/τ) mean h + 1/(4τ²),   square = DᵀD/B,   mean = the mean row of D.  (ipo.5)
 
-So B pairs are one square table and one vector, made once, as a batch is one table in (counts.1).
-Of the losses on preferences only this one collapses.  A fit of 100,000 pairs of the running example
-then takes a quarter of the time.
+So B pairs are one square table and one row, made once, as a batch is one table in (counts.1).  Of
+the losses on preferences only this one collapses.
 
 **Exercises.**  `from minirl.people.ipo import *; from minirl.people.pairs import choices; from
 minirl.kernel.softmax import log_softmax`

@@ -11,8 +11,8 @@ reference point, and that more of either matters less and less.
 (dpo.1).  Let z₀ be the *reference point*, in nats.  The margin m of a *desirable* string, one that
 was liked, says by how much its implicit reward is above β z₀.  That of another one says by how much
 it is below.  The worth of a string is w σ(m), with a weight w that may differ between the kinds.
-It lies between 0 and w, and is w/2 at the reference point.  The loss is what is missing to w, for B
-strings of both kinds:
+It lies between 0 and w, and is w/2 at the reference point.  The loss is what it falls short of w
+by, on average over B strings of both kinds:
 
     L = (1/B) Σ_i w_i (1 − σ(m_i)),   m_i = ±β(h(y_i) − z₀), + if desirable.                 (kto.1)
 
@@ -28,8 +28,8 @@ Here is what a string, or a pair of DPO, is pushed by, in units of β w/B:
     KTO, σ(m) σ(−m)     0.018   0.105   0.25   0.105   0.018
     DPO, σ(−m)          0.982   0.881   0.5    0.119   0.018
 
-Both leave alone what is right by far.  But where m is far below zero DPO pushes most, and KTO gives
-up: the string seems beyond help.
+Both leave alone what is right by far.  But where m is far below zero DPO pushes most, and KTO
+hardly at all: it gives such a string up.
 
 **In numbers.**  There are two strings, and the reference gives ½ to each.  The policy has reached ¾
 and ¼.  The first string was liked, the second one was not, and β = w = 1.
@@ -58,20 +58,23 @@ The loss is ½ (0.4318 + 0.3049) = 0.3683.  ΣG = −0.0167, and by (softmax.3) 
 
 So a liked string is a gain only if its log-ratio is above that of the policy's usual strings.  z₀
 is held constant: the gradient does not ask how z₀ depends on π, and in code it is an argument of
-the loss.  Here it is exact (`kl.string_kl`).  The paper estimates it from strings that answer other
-prompts, and cuts it off at zero.  Since z₀ moves with the policy, an update by (kto.2) is in
-general not the gradient of any loss.  It comes to rest where it is zero at the policy's own z₀.
-`fit_kto` finds that: it fits with z₀ held, takes z₀ from the fit, and fits again, until z₀ stays.
+the loss.  If it asked, each string would also push all strings that the policy writes, through
+their mean.  With z₀ held, a string moves its own steps only, and z₀ decides no more than how hard.
+(The paper finds that training is much more stable so.)  Here z₀ is exact (`kl.string_kl`).  The
+paper estimates it from strings that answer other prompts, and cuts it off at zero.  Since z₀ moves
+with the policy, an update by (kto.2) is in general not the gradient of any loss.  It comes to rest
+where it is zero at the policy's own z₀.  `fit_kto` finds that: it fits with z₀ held, takes z₀ from
+the fit, and fits again, until z₀ stays.
 
 **What it finds.**  Let vote(y) be how often y was liked, less how often it was not, each with its
 weight.  Liked and not liked, y has the margins m and −m, and σ(m) σ(−m) is the same for both.  So
 the expected derivative in h(y) is −(β/B) σ(m) σ(−m) vote(y).  It has the sign of −vote(y), wherever
 h(y) is.  Every string is put to the *vote*.  What is liked more often than not is raised, what is
 not is driven out, and by itself nothing stops before the extremes.  The loss of DPO differs: its
-derivative σ(m) − wins is zero where the probability comes true.  What does hold KTO is that
+derivative σ(m) − wins is zero where σ(m) is the share of wins.  What does hold KTO is that
 probabilities sum to one and that strings share their steps.  In the small language of `python -m
 minirl objectives` that is not enough: the update has no zero, and the policy creeps towards one in
-which some letters never follow some others.  The pull of `dpo` holds them.
+which some letters never follow some others.  The pull of `dpo` holds it.
 
 On the running example 100,000 pairs, taken apart into 200,000 thumbs, give 86 to 87 % of what there
 is to gain at DPO's β = 0.5 and a pull of 2.

@@ -56,13 +56,13 @@ log π is a row of M, by (counts.4).  By the chain rule
 
 In the example σ(−m) = ¼, and each step counts ⅓.  A step of "ab" has G = −⅓ (1 + ¼ · 2) = −½, and a
 step of "ba" has G = ⅓ · ¼ · 4/3 = 1/9.  In the row of the start ΣG = −½ + 1/9 = −7/18, so that
-(softmax.3) makes −½ + ½ · 7/18 = −0.3056 of the first one, as above.  The 1 in the bracket never
+(softmax.3) makes −½ + ½ · 7/18 = −0.3056 of that of start→a, as above.  The 1 in the bracket never
 fades.  The odds push less where m is large, and more where π̄ is near 1.
 
 **What it finds.**  Two of three raters preferred action 1 of two.  Imitation alone, λ near 0, makes
-it as likely as it was chosen, ⅔.  The odds alone want σ(m) = ⅔, so m = log 2.  If one action has
-the odds 3/2, the other one has 2/3, and so m is twice the log-odds of action 1.  These come to half
-of log 2, which is the chance σ(½ log 2) = 0.586.  λ = 1 lies between the two:
+it as likely as it was chosen, ⅔.  The odds alone want σ(m) = ⅔, so m = log 2.  The odds of action 0
+are one over those of action 1, and so m is twice the log-odds of action 1.  These come to half of
+log 2, which is the chance σ(½ log 2) = 0.586.  λ = 1 lies between the two:
 
 >>> from minirl.people.pairs import choices
 >>> for weight in (1e-6, 1.0, 1e4):
@@ -74,15 +74,14 @@ of log 2, which is the chance σ(½ log 2) = 0.586.  λ = 1 lies between the two
 
 None of these is the best policy for J, which has a reference in it.  Over longer strings, the first
 term alone is SFT on a count of fractions: each string's steps are weighted 1/|y|.  This favours
-what short strings do, and what all of them do once is end.  On the running example strings become
-half as long, 3.0 letters for 5.9.  The second term then tells chosen from rejected.  100,000 pairs
-give 67 % of what there is to gain at λ = 1, and at best 72 or 73 %, near λ = 4.
+what short strings do.  The end is a step of every string, and a larger share of a short one.  So on
+the running example strings become half as long, 3.0 letters for 5.9.  The second term then tells
+chosen from rejected.  100,000 pairs give 67 % of what there is to gain at λ = 1, and at best 72 or
+73 %, near λ = 4.
 
-**In code.**  The paper's code takes the first term over all tokens of a batch, the prompt's too.
-That is the same for one string without a prompt.  Here 1 − π̄ is −expm1(log π̄), which keeps the
-digits that log π̄ has.  But log π̄ itself is rounded to about 10⁻¹⁶.  So where 1 − π̄ is below it,
-log odds are held at log π̄ + 37, with the slope 1: a string that is certain is pushed no more by
-its odds.
+*Where π̄ is 1*, up to rounding, 1/(1 − π̄) is about 10¹⁶, and times the 1 − π of (softmax.3) it
+leaves a number of no meaning.  So where 1 − π̄ is below 10⁻¹⁶, the log-odds are held at log π̄ +
+37, with the slope 1: a string that is certain is pushed no more by its odds.
 
 **Exercises.**  `from minirl.people.orpo import *; from minirl.people.pairs import *`
 1. "ab" was preferred to "abab", at the policy above.  After a step of gradient descent, is the log
@@ -165,7 +164,7 @@ def fit_orpo(ref_logits, pairs, *, beta, pull):
 def log_odds(log_p):
     """log(π̄/(1 − π̄)) and its derivative in log π̄, 1/(1 − π̄), for log π̄ ≤ 0 of any shape.
 
-    The value is at most 37: see the numerics above.
+    The value is at most 37, where π̄ cannot be told from 1.
 
     Examples
     --------

@@ -2,10 +2,10 @@
 
 *Part 4.  Previous: `kto`.  Next: `orpo`.*
 
-The methods so far compare π with a reference.  That costs a second table, or in a large model a
-second network, and the strings are written by π alone.  *Simple preference optimisation*, SimPO,
-leaves the reference out.  First see what it did in `dpo`, where the margin is a difference of
-log-ratios h = log π − log π_ref:
+DPO, IPO and KTO compare π with a reference.  That costs a second table, or in a large model a
+second network.  Besides, they rank strings by π/π_ref, while what is written is up to π alone.
+*Simple preference optimisation*, SimPO, leaves the reference out.  First see what the reference did
+in `dpo`, where the margin is a difference of log-ratios h = log π − log π_ref:
 
     the reference                                in its place, in SimPO
     takes the length out: a long string is       the mean log-probability per step,
@@ -14,8 +14,8 @@ log-ratios h = log π − log π_ref:
     and the chosen string is to do better        ahead, in the place of a better h
     holds π where no pair says anything          nothing
 
-So the reward of a string is β times the mean of log π over its |y| steps, the end included, and the
-chosen string is to lead by more than `lead` (γ in the paper, `simpo_gamma` in code):
+So the reward of a string is β times the mean of log π over its |y| steps, the end included, and a
+`lead` is subtracted from the margin (γ in the paper, `simpo_gamma` in code):
 
     L = −(1/B) Σ_i log σ(m_i − lead),   m_i = β [log π(y⁺_i)/|y⁺_i| − log π(y⁻_i)/|y⁻_i|]. (simpo.1)
 
@@ -50,9 +50,10 @@ In the example β σ(lead − m) = 2 σ(1.277) = 1.564.  What it multiplies is
     M⁺ − M⁻           ⅕ − ⅓ = −2/15     ⅖ − ⅓ = 1/15      ⅕          ⅕ − ⅓ = −2/15
     wanted, −G        −0.209            0.104             0.313      −0.209
 
-Each row of M sums to 1, so the wishes sum to 0.  A step that both strings take is wanted if it is a
-larger *share* of the chosen one.  The end is one step of every string.  So wherever the longer one
-was preferred, ends lose more than they gain.  A step of gradient descent does this to the row of b:
+Each row of M sums to 1, so the entries of −G sum to 0.  A step that both strings take is wanted if
+it is a larger *share* of the chosen one.  The end is one step of every string, and so a smaller
+share of the longer one.  Wherever the longer string was preferred, ends are pushed down on the
+whole.  A step of gradient descent does this to the row of b, for end, a and b:
 
 >>> print(np.exp(log_softmax(logits - grad))[2].round(3))
 [0.401 0.346 0.253]
@@ -78,13 +79,13 @@ m = 0 is best, at a higher loss.
 **What it finds.**  If the raters follow the law of `reward_model` and the lead is 0, the mean
 log-probabilities of strings become their rewards over β plus a constant, as far as a policy can do
 that.  Nothing else holds it.  Two strings with the same mean are worth the same whatever their
-length, so a likely string can be made of many likely steps, and the end is but one step among them.
-On the running example, with β = 2 and a lead of 1, which are among the paper's, 3,000 pairs make a
-policy that hardly ever ends a string.  So do 20,000 as a rule, but some samples make one that ends
-before the first letter.  A pull towards the reference, as in `dpo`, holds it after all.  Then
-100,000 pairs give less than a fifth of what there is to gain, and may give less than nothing: the
-reward is above that of the optimum, and a KL of more than 2 nats, of which SimPO knows nothing,
-eats it up.
+length.  Many likely steps raise the mean, and the one end, however unlikely, hardly lowers it.  So
+long strings can have a high reward, although they are unlikely.  On the running example, with β = 2
+and a lead of 1, which are among the paper's, 3,000 pairs make a policy that hardly ever ends a
+string.  So do 20,000 as a rule, but some samples make one that ends before the first letter.  A
+pull towards the reference, as in `dpo`, holds it after all.  Then 100,000 pairs give less than a
+fifth of what there is to gain, and may give less than nothing: the reward is above that of the
+optimum, and a KL of more than 2 nats, of which SimPO knows nothing, eats it up.
 
 **Exercises.**  `from minirl.people.simpo import *; from minirl.people.pairs import choices`
 1. Two strings win equally often, and each winner should lead by 1.  Where does a fit end?
