@@ -200,7 +200,7 @@ def test_two_answers_by_hand():
     """(unified.6) and the example of the chapter: each entry of g as −G + π ΣG"""
     pi, old, ref = np.log([[[0.5, 0.25, 0.25]], [[0.5, 0.2, 0.3]], [[0.25, 0.25, 0.5]]])
     two = as_steps([[(0, 0)], [(0, 1)]], 3)._replace(shape=(1, 3))
-    pair = Pairs(*(counts.select(two, np.array([i])) for i in (0, 1)))
+    pair, falls = Pairs(*(counts.select(two, np.array([i])) for i in (0, 1))), []
     for c, told, w in (
             (ppo_coefficients(pi, old, two, [0.5, -0.5]), (0.5, -0.625), 0.5),
             (grpo_coefficients(pi, old, two, [1, -1], ref_logits=ref, beta=1.0), (0.5, -1.25), 0.5),
@@ -213,6 +213,11 @@ def test_two_answers_by_hand():
             assert found[0] == pytest.approx(expected, abs=1e-15)
         if told[1] == -0.625:
             assert round(expected[2], 3) == 0.016
+        # What log π(2) changes by, per unit of g: rarer although nobody spoke against it.
+        mean, moved = np.exp(pi[0]) @ expected, (log_softmax(pi + 1e-6 * found) - pi)[0, 2] / 1e-6
+        assert moved == pytest.approx(expected[2] - mean, abs=1e-5)
+        falls.append((round(float(mean), 3), round(float(moved), 3)))
+    assert (falls[0], falls[2]) == ((0.07, -0.055), (0.083, -0.083))  # 0.070 of PPO; DPO
 
 
 def test_how_far_the_methods_point_from_the_policy_gradient():

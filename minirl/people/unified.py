@@ -2,29 +2,27 @@
 
 *Part 4.  Previous: `orpo`.*
 
-Imitation, PPO, GRPO, DPO: each of them makes some steps likelier and others rarer.  This chapter
-writes all of them as one sum, so that two methods differ by a number per step.  Each method goes in
-the direction
+Imitation, PPO, GRPO, DPO: each makes some steps likelier and others rarer.  This chapter writes all
+as one sum, so that two methods differ by a number per step.  Each of them goes in the direction
 
     g = Σ_y w(y) Σ_t c(y, t) ∇log π(a_t|s_t).                                            (unified.1)
 
-The sum runs over strings y and their steps t.  The weight w(y) makes it a mean.  The *coefficient*
-c(y, t) is what the method says of the step: to be likelier if c > 0, rarer if c < 0, and by how
-much.  It is all that a method can say.
+over strings y and their steps t.  The weight w(y) makes it a mean.  The *coefficient* c(y, t) is
+what the method says of the step: to be likelier if c > 0, rarer if c < 0, and by how much.
 
 **In numbers.**  A prompt is one state.  It has three answers, 0, 1 and 2, of one step each.  Two
-were written: answer 0 earned 1, and answer 1 earned 0.  Let β = 1, and let three policies be
+were written: answer 0 earned 1, and answer 1 earned 0.  Let β = 1, ε = 0.2 and the policies be
 
     π      0.5   0.25  0.25    learns now               ∇log π(0) =   ½  −¼  −¼
     π_old  0.5   0.2   0.3     wrote the two answers    ∇log π(1) =  −½   ¾  −¼
     π_ref  0.25  0.25  0.5     is the reference         by (softmax.2)
 
-SFT is shown answer 0 alone.  REINFORCE subtracts the baseline ½ from the rewards.  PPO has the
-advantages ±½ as well, and the ratios ρ = 1 and 0.25/0.2 = 1.25.  Clipping spares both: answer 1 was
-bad, and has become likelier.  The group of GRPO has the mean ½ and the std ½, so A = ±1 (the 10⁻⁴
-beside the std is left out here), and k3 adds β (π_ref/π − 1), which is −½ for answer 0 and 0 for
-answer 1.  In DPO answer 0 was preferred.  It has h = log 2 and the other one h = 0, so the margin
-is log 2, and σ(−log 2) = 1/(1 + 2).
+SFT is shown answer 0 alone.  REINFORCE subtracts the baseline ½ from the rewards.  (It needs what π
+wrote; pretend that these are.)  PPO has the advantages ±½ too, and ρ = 1 and 0.25/0.2 = 1.25.
+Neither gradient is dead: answer 1 was bad, and has become likelier.  The group of GRPO has the mean
+½ and the std ½, so A = ±1 (without the 10⁻⁴), and k3 adds β (π_ref/π − 1), which is −½ for answer 0
+and 0 for answer 1.  In DPO answer 0 was preferred.  It has h = log 2 and the other one h = 0, so
+the margin is log 2, and σ(−log 2) = 1/(1 + 2).
 
 >>> from minirl.people.pairs import Pairs
 >>> pi, old, ref = np.log([[[.5, .25, .25]], [[.5, .2, .3]], [[.25, .25, .5]]])
@@ -48,8 +46,10 @@ dpo        c [ 0.333 -0.333]  w [1, 1]  g [ 0.33 -0.33  0.  ]
     G[s, a] = −Σ_{y,t: (s,a)} w(y) c(y, t),   g = −∂L/∂θ.                                (unified.6)
 
 An action that was never taken has G = 0.  Its logit moves by −π(b|s) times the sum of all w c in s:
-here for PPO by −¼ · ½ · (0.5 − 0.625) = 0.016.  Where more is said against than for, all that was
-not written becomes likelier; where the two cancel, as in DPO on one row, it stays.
+here for PPO by −¼ · ½ · (0.5 − 0.625) = 0.016.  Where more is said against than for, the logits of
+all that was not written rise; where the two cancel, as in DPO on one row, they stay.  Yet its
+probability may fall, if a likelier action of the row rises more: by (softmax.2) log π(2) changes by
+g_2 − Σ_b π(b) g_b, which is 0.016 − 0.070 = −0.055 for PPO and 0 − 0.083 for DPO.
 
 **Where coefficients come from.**  Differentiate the loss of a string in log π of a step.  That is
 −1 for −log π.  For −ρ A it is −ρ A, since ρ = exp(log π − log π_old).  For −log σ(m) it is −σ(−m)
@@ -66,17 +66,18 @@ divisor of the loss goes into w:
     simpo               pairs, anybody         a comparison          ±β σ(lead − m), w = 1/(B·|y|)
     kto                 the reference          a thumb               ±β σ(m)σ(−m), + if liked
     orpo                pairs, anybody         a comparison          (unified.2)
-    reinforce, rloo     the policy             a reward, a baseline  R − baseline
-    ppo, rlhf           the policy before      a reward, a critic    ρ A, and 0 where clipped
+    reinforce           the policy             a reward, a baseline  R − baseline
+    ppo, rlhf           the policy before      a reward, a critic    ρ A, and 0 where dead
+    rloo                the policy before      a reward, the others  ρ A, and 0 where dead
     grpo                the policy before      a reward, the group   (unified.3)
 
-where two coefficients need more room, both with w = 1/(B·|y|):
+where PPO's gradient is dead if clipped (ppo.3), and two coefficients have w = 1/(B·|y|):
 
     ±λ σ(−m)/(1 − π̄), + if chosen, and then 1 more,                                     (unified.2)
-    ρ A, and 0 where clipped;  plus β (π_ref/π − 1).                                     (unified.3)
+    ρ A, and 0 where dead;  plus β (π_ref/π − 1).                                        (unified.3)
 
-An entropy bonus and the KL of `ppo_kl` look at all actions of a row, taken or not.  They are parts
-of G, but not coefficients of strings.  The divisors stand side by side in `compared`.
+An entropy bonus and the KL of `ppo_kl` look at all actions of a row, taken or not: they are parts
+of G, but no coefficients.  The divisors of the losses stand side by side in `compared`.
 
 **When is the policy gradient supervised learning?**  When a string passes or fails, R = 1 or 0:
 
@@ -84,25 +85,26 @@ of G, but not coefficients of strings.  The divisors stand side by side in `comp
 
 since ∇π = π ∇log π.  Pr(pass) is the chance to pass, and π(y)/Pr(pass) that of y given that it
 passes.  So the gradient is Pr(pass) times a step of imitation of one's own strings that passed.
-What remains of the difference is time.  Imitation goes on with the same strings, and ends at the
-law of π_ref *given* that a string passes, or as near as the policy can come.  The policy gradient
-writes new ones after each step, and ends where all pass, if it can.  A baseline makes c negative
-for failures, as no demonstration can.  It leaves the mean of g alone:
+Only later steps differ.  Imitation goes on with the same strings, and ends at the law of π_ref
+*given* that a string passes, or as near as the policy can come.  The policy gradient writes new
+ones after each step, and ends where all pass, if it can.  A baseline makes c negative for failures,
+as no demonstration can.  It adds the same number to all c, and leaves the mean of g alone:
 
     E[∇log π(y)] = Σ_y π(y) ∇log π(y) = ∇Σ_y π(y) = ∇1 = 0.                              (unified.5)
 
-To imitate oneself teaches nothing.  All this needs strings of the policy itself, or ratios ρ in
-their place: only then is the mean of g the gradient of what the policy earns.
+For the same reason a policy learns nothing if it imitates *all* of its own strings.  All this needs
+strings of the policy itself, or ratios ρ: only then is the mean of g the gradient of what it earns.
 
 **How far apart are they?**  `python -m minirl objectives` compares g with ∇J for a language of 31
-strings, halfway to the best policy.  The cosine of the angle between the two is 1 for PPO with the
-KL in the reward, 0.980 for imitation of the optimum, 0.974 for DPO, 0.888 for rejection sampling
-with the best of 4, 0.657 for the same online, and 0.615 for GRPO with k3 in the loss.
+strings, at logits halfway from the reference to the best bigram.  The cosine between them is 1 for
+PPO with the KL in the reward, 0.980 for imitation of the optimum, 0.974 for DPO, 0.888 for the best
+of 4 from the reference, 0.657 for the same online, and 0.615 for GRPO with k3 in the loss.
 
 **Exercises.**  `from minirl.people.unified import *`
-1. Answer 0 was bad, and nothing else is known: c = −1.  Which answer gains most?
-       one = counts.steps([0], [0], [0, 1], (1, 3))
-       gradient(np.log([[0.3, 0.6, 0.1]]), one, [-1], [1])
+1. Of answer 0 a method says −1, and no more.  Which logit gains most, and which log π rise?
+       pi, one = np.array([[0.3, 0.6, 0.1]]), counts.steps([0], [0], [0, 1], (1, 3))
+       g = gradient(np.log(pi), one, [-1], [1])
+       g, (g - (pi * g).sum()).round(2)
 2. A bad answer is half as likely as when it was written, and the reference would write it as often
    as before.  What does PPO say of it, and what GRPO?
        one, old, new = counts.steps([0], [0], [0, 1], (1, 2)), [[0., 0.]], np.log([[0.25, 0.75]])
@@ -115,8 +117,7 @@ with the best of 4, 0.657 for the same online, and 0.615 for GRPO with k3 in the
        gradient(np.log([pi]), every, [-99, -100, -100], pi).round(4)
 
 Read next: `compared`, all methods side by side, and how to add a loss of your own.
-Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appendix A, which has
-the table with fewer rows, and divides the sums of DPO by the lengths.
+Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appendix A.
 """
 
 import numpy as np
