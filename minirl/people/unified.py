@@ -71,7 +71,7 @@ divisor of the loss goes into w:
     rloo                the policy before      a reward, the others  ρ A, and 0 where dead
     grpo                the policy before      a reward, the group   (unified.3)
 
-where PPO's gradient is dead if clipped (ppo.3), and two coefficients have w = 1/(B·|y|):
+A gradient is dead where PPO clips it (ppo.3).  Two coefficients, both with w = 1/(B·|y|), are left:
 
     ±λ σ(−m)/(1 − π̄), + if chosen, and then 1 more,                                     (unified.2)
     ρ A, and 0 where dead;  plus β (π_ref/π − 1).                                        (unified.3)
@@ -176,7 +176,7 @@ def dpo_coefficients(logits, ref_logits, pairs, *, beta):
 
 
 def ppo_coefficients(logits, old_logits, steps, advantages, *, clip_range=0.2):
-    """ρ A, and 0 where it is clipped: (N,) for N `steps` and their `advantages` (N,).
+    """ρ A, and 0 where the gradient is dead: (N,) for N `steps` and their `advantages` (N,).
 
     `old_logits` are of the policy that wrote the strings.  In units of the advantages; with weights
     of 1/N.

@@ -48,7 +48,10 @@ def write(pi, rng, longest=100):
 
 
 def objective(pi, r, ref, beta):
-    """J(π), exactly: V(s) = Σ_a π(a|s) (r − β log(π/π_ref) + V(a)), and V(0) = 0 at the end."""
+    """J(π) = V(start), exactly, with V(s) = Σ_a π(a|s) (r − β log(π/π_ref) + V(a)).
+
+    Symbol 0 is the start as a state and the end as an action.  Nothing follows the end: no V(a).
+    """
     onwards = pi * (np.arange(len(pi)) > 0)
     reward = (pi * (r - beta * np.log(pi / ref))).sum(axis=1)
     return np.linalg.solve(np.eye(len(pi)) - onwards, reward)[0]
@@ -78,4 +81,5 @@ if __name__ == "__main__":
             J = objective(softmax(theta), r, ref, beta)
             print(f"after {iteration:2} steps: loss {value:.3f}, J = {J:.3f} of at most {best:.3f}")
         theta = theta - 4 * loss(theta, np.log(ref), pairs, beta)[1]
+    # This J is that of another run: with range(8000) above, and range(51) for the iterations.
     print("What is missing is pairs, not steps: 50 steps along 8,000 pairs lead to J = -0.145.")

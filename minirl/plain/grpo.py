@@ -1,10 +1,10 @@
 """GRPO: each string of a group is judged by the others; no value table.
 
     J(θ) = mean over strings i of (1/|o_i|) Σ_t [min(ρ A_i, clip(ρ, 1 ± ε) A_i) − β k3]
-    A_i = (r_i − mean(r)) / std(r),   ρ = π/π_old,   k3 = π_ref/π − log(π_ref/π) − 1
+    A_i = (r_i − mean(r)) / (std(r) + 10⁻⁴),   ρ = π/π_old,   k3 = π_ref/π − log(π_ref/π) − 1
 
 Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, (3) and (4), whose G counts the strings of a
-group; the gradient is in appendix A.1.6.
+group, and whose std has no 10⁻⁴ beside it; the gradient is in appendix A.1.6.
 """
 
 import numpy as np

@@ -58,7 +58,10 @@ def write(pi, rng, longest=100):
 
 
 def objective(pi, r, ref, beta):
-    """J(π), exactly: V(s) = Σ_a π(a|s) (r − β log(π/π_ref) + V(a)), and V(0) = 0 at the end."""
+    """J(π) = V(start), exactly, with V(s) = Σ_a π(a|s) (r − β log(π/π_ref) + V(a)).
+
+    Symbol 0 is the start as a state and the end as an action.  Nothing follows the end: no V(a).
+    """
     onwards = pi * (np.arange(len(pi)) > 0)
     reward = (pi * (r - beta * np.log(pi / ref))).sum(axis=1)
     return np.linalg.solve(np.eye(len(pi)) - onwards, reward)[0]
