@@ -88,12 +88,13 @@ string i is pushed by w_i A_i, where A is ∓1 in GRPO (without the 10⁻⁴) an
 In GRPO a letter of the long failure is blamed a fifth as much as one of the short failure: to fail
 at length is cheap.  A constant treats all letters alike.
 
-In the loss of `grpo` a step of string i has w_i A_i times a factor, the ratio or its bound.  The
-factor depends only on s, a and the sign of A_i.  So a batch collapses into the tables of
-(surrogate.1), in which a step counts with its weight: `weighted`.
+In the loss of `grpo` a step of string i has w_i A_i times a factor, the ratio or its bound, which
+depends only on s, a and the sign of A_i.  (In its penalty it has w_i times a number that depends on
+s and a.)  So a batch collapses into the tables of (surrogate.1), in which a step counts with its
+weight: `weighted`.
 
 **Exercises.**  `from minirl.people.groups import *`
-1. One string of the group passes, and the others fail.  Its advantage in GRPO, for three sizes?
+1. One string of the group passes, and the others fail.  Its A in GRPO, for three values of K?
        [round(float(group_normalised(np.eye(K)[0], None, K)[0]), 2) for K in (2, 4, 64)]
 2. Of four strings three earn 5, and one earns 5.001.  How loud is that?
        group_normalised(np.array([5., 5., 5., 5.001]), None, 4).round(2)
@@ -249,7 +250,7 @@ def equal_groups(rewards, batch, num_generations):
 
 
 def weighted(steps, advantages, weights):
-    """The tables of (ppo.2) for `grpo_loss`: `Advantages` in which a step counts with its weight.
+    """(surrogate.1) for `grpo_loss`: `Advantages` in which a step counts with its weight.
 
     The numbers of steps become sums of weights.  All steps of a string have one sign, that of its
     advantage A.  So its part of A⁺, A⁻ and the weights is max(wA, 0), min(wA, 0) and w in each of

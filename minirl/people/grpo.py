@@ -15,12 +15,12 @@ String i has the reward R_i and |y_i| steps.  Mean and std are those of its grou
     k3(u) = e^u − u − 1.                                                                   (grpo.1)
 
 Each string has its own advantage A_i, one for all of its steps t (groups.1).  The minimum is that
-of PPO (ppo.1), with the clip range ε.  k3 estimates the KL to the reference (kl.4).  Its price β is
-in units of A per nat, that is in stds of the group.  After the first step of a batch k3 is averaged
-over what π_old wrote, and no longer estimates the KL of π.  The weights w_i (groups.5) make L a
-mean over strings of means over steps: a long string counts as much as a short one, and each of its
-letters less.  PPO divides by all steps of the batch, and REINFORCE by B, so that letters count
-alike.
+of PPO (ppo.1), with the clip range ε.  k3 estimates the KL to the reference (kl.4).  Since A is
+measured in stds of the group, so is β, the price of a nat.  After the first step of a batch k3 is
+averaged over what π_old wrote, and no longer estimates the KL of π.  The weights w_i (groups.5)
+make L a mean over strings of means over steps: a long string counts as much as a short one, and
+each of its letters less.  PPO divides by all steps of the batch, and REINFORCE by B, so that
+letters count alike.
 
 *Two other policies*, as in `rlhf`: ρ is over π_old, from which an iteration takes several steps,
 and k3 is about π_ref, which stays for a whole run.  (In DeepSeekMath several runs follow one
@@ -96,9 +96,9 @@ has e/(1 + e) = 0.731.  Here is the running example at β = 0.5:
 
 The price of a nat depends on the size of the group: divide push by 1 − 1/K, and it is β/(1 − 1/K),
 2β for K = 2 and β for large K.  Where it is high, the policy stays too near the reference.  Where
-it is low, it goes too far.  k3 descends the other KL in each row (kl.6), but the KL of later steps
-is never charged to the choice that leads there, as in (kl.3).  GRPO itself has no such formula; at
-K = 8 its expected update, computed, rests at 79 %.
+it is low, it goes too far, since the KL of later steps is never charged to the choice that leads
+there, as in (kl.3).  Besides, k3 descends the other KL in each row (kl.6).  GRPO itself has no such
+formula; at K = 8 its expected update, computed, rests at 79 %.
 
 **Exercises.**  `from minirl.people.grpo import *; from minirl.kernel import counts; from
 minirl.kernel.mdp import coin_game, unroll`

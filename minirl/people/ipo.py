@@ -159,7 +159,7 @@ def fit_ipo(ref_logits, pairs, *, beta, pull):
 
     Examples
     --------
-    Two of three raters preferred action 1.  Its mean target is (1/3)/(2 · 0.5):
+    Two of three raters preferred action 1.  They ask for the leads 1, 1 and −1, on average 1/3:
 
     >>> from minirl.people.pairs import choices
     >>> logits = fit_ipo(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2), beta=0.5, pull=0).x
