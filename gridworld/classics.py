@@ -28,20 +28,22 @@ to 2:
 The coin is against him, so the best policy is bold: few tosses give the coin few chances to take
 its share.  With the goal of 100 in the book the values at 25, 50 and 75 are the same three numbers.
 
-**Blackjack.**  The state is (sum, dealer's card, usable ace).  Its number is 22 · sum + 2 · card +
-ace, as in `environment`.  Action 0 sticks and action 1 hits, that is, takes a card.  Cards are
-drawn with replacement.  Each of 2 to 9 and the ace (1) has the chance 1/13, and 10 has 4/13, since
-three pictures count 10 as well.  An ace counts 11 as long as the sum does not exceed 21; then it is
-*usable*.  A sum above 21 loses 1 at once.  After sticking, the dealer hits below 17, and the larger
-sum wins 1.  A natural is a sum of 21 like any other, as in Gymnasium's default.
+**Blackjack.**  Player and dealer get two cards each, and one of the dealer's is seen.  The state is
+(sum, dealer's card, usable ace).  Its number is 22 · sum + 2 · card + ace, as in `environment`.
+Action 0 sticks and action 1 hits, that is, takes a card.  Cards are drawn with replacement.  Each
+of 2 to 9 and the ace (1) has the chance 1/13, and 10 has 4/13, since three pictures count 10 as
+well.  An ace counts 11 as long as the sum does not exceed 21; then it is *usable*.  A player above
+21 loses 1 at once.  If the player sticks, the dealer hits as long as his own sum is below 17.  A
+dealer above 21 loses too.  Otherwise the larger sum pays 1, a smaller one −1, and equal sums 0.  A
+natural, 21 with the first two cards, is a sum of 21 like any other, as in Gymnasium's default.
 
-From a sum of 20 without an ace a hit is safe only if it is an ace.  Then it makes 21; every other
-card loses.  So hit has the mean −12/13 plus 1/13 of the value of 21.  The two action values against
-a 10 are
+From a sum of 20 without an ace a hit is safe only if the card drawn is an ace.  Then it makes 21;
+every other card loses.  So hit has the mean −12/13 plus 1/13 of the value of 21.  The two action
+values against a 10, and the value of the game, are
 
 >>> best = policy_iteration(blackjack())
->>> print(best.action_values[22 * 20 + 2 * 10].round(4))  # stick, hit
-[ 0.435  -0.8547]
+>>> print(best.action_values[22 * 20 + 2 * 10].round(4), round(best.objective, 4))  # stick, hit
+[ 0.435  -0.8547] -0.0466
 
 The game is worth −0.0466 to the best policy.  The player loses slightly more often than the dealer,
 because a sum above 21 loses at once even if the dealer would have exceeded it too.
@@ -52,7 +54,9 @@ a moves a − 5 from the first place to the second, or as many as there are.  Th
 10 per car, and bring cars back, which can be rented on the day after.  The numbers are Poisson: n
 customers come with the probability e^−mean · meanⁿ/n!.  The means are 3 and 4 for renting, and 3
 and 2 for bringing back.  Cars beyond `most` disappear.  Nothing ever ends, and γ is 0.9 in the
-book.  The reward of a day is its mean, given what was moved, since planning needs no more.
+book.  The reward of a day is its mean, given what was moved, since planning needs no more.  The
+second place rents more and gets fewer cars back.  So what the best policy moves goes mostly there,
+where many cars stand at the first place and few at the second.
 
 Let one car stand at the first place and none at the second, and move nothing.  The car is rented
 unless no customer comes, which has the chance e⁻³.  So the day earns 10 (1 − e⁻³):
@@ -61,8 +65,9 @@ unless no customer comes, which has the chance e⁻³.  So the day earns 10 (1 �
 >>> print(round(float(day), 4), round(10 * (1 - np.exp(-3)), 4))
 9.5021 9.5021
 
-**The larger estimate** (`maximisation_bias`).  From A one may go right, which ends with nothing, or
-left to B.  There each of ten actions ends with a random reward of mean −0.1 and variance 1:
+**The largest of noisy estimates** (`maximisation_bias`).  From A one may go right, which ends with
+nothing, or left to B.  There each of ten actions ends with a random reward of mean −0.1 and
+variance 1:
 
     nothing, ends <── right ── A ── left ──> B ── any of ten actions ──> −0.1 on average, ends
 

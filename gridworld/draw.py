@@ -23,7 +23,8 @@ H F F G       H 0.17 0.43    G       H 0.06 0.05    G
 
 The value of the start is J, 0.0124 as in chapter 0, and here it has two decimals.  The values grow
 towards the goal, and the visits towards the start.  The walker is at the start 3.15 times on
-average, since a move off the map stays put.  Few walks come near the goal before a hole ends them.
+average, discounted as in (evaluation.2), since a move off the map stays put.  Few walks come near
+the goal before a hole ends them.
 
 **What is drawn.**  Goals, holes, cliffs and walls stand for themselves, whatever their numbers are.
 NaN, the value of a cell that no episode reaches, is a dot.  A policy has an arrow for each of its
@@ -41,7 +42,8 @@ mask of the best actions.
 between them.  When that is more than 80, the words become shorter:
 
     values     two decimals, then one, then none
-    visits     whole numbers, then thousands (k), then millions (M)
+    visits     counts: whole numbers, then thousands (k), then millions (M);
+               expected visits, which are no whole numbers, like values
     a policy   all the arrows of a cell, then the first one
 
 A map may still be too wide.  Then the spaces between the words are given up too.

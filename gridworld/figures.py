@@ -3,13 +3,13 @@
 *Worlds to draw, after `q_learning`.  Previous: `draw`.  Next: `gymnasium`.*
 
 Two pictures answer.  A *heat map* shows the values of all cells as colours, and a policy as arrows.
-A *learning curve* shows J of the policies that a trainer went through.  Both need matplotlib, the
-extra `plot`.  Without it the import fails with a sentence that says what to install.  A function
-returns a `matplotlib.figure.Figure`, which one saves or shows.  Nothing is kept in global state.
+A *learning curve* shows J of the policies that a trainer went through.  Both need the library
+matplotlib, which comes with `pip install 'minirl[plot]'`.  Without it the import fails with a
+sentence that says so.  A function returns a `matplotlib.figure.Figure`, which one saves or shows.
 
 **A heat map in numbers.**  A corridor has a start, a free cell and a goal that pays 1.  At γ = 0.9
 the best values are 0.9 and 1, since the reward waits for one step more from the start.  A Q-learner
-finds them, and its largest values are what is drawn:
+finds them, and its largest values are what is drawn (`decay=0` keeps its learning rate as it is):
 
 >>> from gridworld.world import GridWorld, parse
 >>> from minirl.play.q_learning import learners, q_learning
@@ -47,9 +47,9 @@ optimum 10.0
 A record needs an iteration and a policy.  The trainers of policies, from `reinforce` on, yield such
 records.
 
-**What a picture hides.**  A single bad policy can squeeze everything else: on the cliff a policy
-that moves at random earns thousands of times less than the optimum of −13.  On that scale −15 and
-−13 look equal.
+**What a picture hides.**  A single bad policy can squeeze everything else: on the cliff, at γ = 1,
+a policy that moves at random loses thousands of times as much as the 13 of the best one.  On that
+scale −15 and −13 look equal.
 
 **Exercises.**  `from gridworld.maps import *; from minirl.exact.scorecard import *`
 1. How low does the curve of the cliff begin, at γ = 1, if the first policy moves at random?

@@ -3,8 +3,8 @@
 *Worlds to draw, after `environment`.  Previous: `figures`.*
 
 Gymnasium is a library of environments (`environment`), and many programs learn from whatever speaks
-its language.  This module makes an environment of each of our worlds.  It needs the extra `gym`;
-without it the import fails with a sentence that says what to install.
+its language.  This module makes an environment of each of our worlds.  It needs Gymnasium, which
+comes with `pip install 'minirl[gym]'`.  Without it the import fails with a sentence that says so.
 
     reset()        ──> (state, info)                              begins an episode
     step(action)   ──> (state, reward, terminated, truncated, info)

@@ -22,10 +22,18 @@ ends the episode:
 >>> print((lake.prob * lake.terminated).sum(axis=2)[4].round(4))  # left, down, right, up
 [0.     0.3333 0.3333 0.3333]
 
-So the best policy walks into the edge, and lets the ice carry it along.  Without a limit of time it
-reaches the goal of the 4x4 lake 14 times in 17, and that of the 8x8 lake surely.  Within 100 steps
-the best policy of the 4x4 lake arrives with the probability 0.7442.  The lakes are those of
-FrozenLake in Gymnasium, a library of worlds.
+So the best policy walks into the edge, and lets the ice carry it along.  Without a limit of time,
+at γ = 1, the best policy reaches the goal of the 4x4 lake 14 times in 17, and that of the 8x8 lake
+surely.  If the walk is cut after 100 steps, the best policy with a clock (`unroll` in `mdp`)
+arrives on the 4x4 lake with the probability 0.7442.  Part 2 explains the function that finds both:
+
+>>> from minirl.exact.planning import policy_iteration
+>>> from minirl.kernel.mdp import unroll
+>>> best, timed = policy_iteration(lake), policy_iteration(unroll(lake, 100))
+>>> print(round(best.objective, 4), round(14 / 17, 4), round(timed.objective, 4))
+0.8235 0.8235 0.7442
+
+The lakes are those of FrozenLake in Gymnasium, a library of worlds.
 
 **The cliff.**  Every step costs 1.  A step over the edge costs 100 and leads back to the start, but
 does not end the episode.  The shortest way takes 13 steps along the edge.

@@ -13,7 +13,11 @@ arrays.
     A  a teleport: every move made on it leads to the cell a, and from B to b
 
 A digit is a free cell that pays that number on entering.  A line with spaces in it is read as words
-instead.  So a cell may also hold a number such as `-2.5`.
+instead.  So a cell may also hold a number such as `-2.5`.  Entering G pays 1, and entering any
+other symbol nothing, unless the argument `rewards` says otherwise.
+
+An episode begins on an S, and several of them are equally likely.  A map with a C has exactly one
+S, one with an A exactly one a, and one with a B exactly one b.
 
 **In numbers.**  Cells are numbered row by row from 0, and that number is the state.  Here is a
 corridor of ice.  A move goes where it was meant to with the chance ½, and to each of its two sides
@@ -56,22 +60,25 @@ three.  With a success rate of ½, a move to the right goes
                ¼                            ⅙
 
 An action has one outcome for each way that it can go: three with `SIDES`, four with `OTHERS`, and
-one where nothing slips.
+one where nothing slips.  Outcomes stand in the order of their turns, −1, 0, 1, 2, and a turn of 1
+is the next letter of the circle.
 
 *Wind* blows the walker upwards after its move.  Its strength is a number of cells for each column,
-and the column in which the walker stood decides.  An edge or a wall stops the wind too.  A teleport
-is out of the wind.
+and the column in which the walker stood decides.  An edge or a wall stops the wind too.  Only the
+cell where the walker comes to rest counts as entered: the wind carries it over holes, goals and
+cliffs.  A teleport is out of the wind.
 
 *Rewards.*  A step pays the sum of up to four numbers:
 
     reward = step_reward                      always
            + leaving[symbol]                  by the cell that it was made in
            + rewards[symbol]                  by the cell that it entered
-           + bump_reward                      if an edge or a wall stood in the way
+           + bump_reward                      if an edge or a wall stood in the way of the move
 
 The cell that was entered is C on a cliff, and not the start to which the walker is put back.  A
-move that stays put enters the same cell again.  A symbol that is not named pays 0, and a cell that
-is a number pays that.
+move that stays put enters the same cell again.  An edge or a wall that stops only the wind costs no
+`bump_reward`.  A cell that is a number pays that.  A symbol that is not named pays 0, and so does G
+where `rewards` is given without it.
 
 **In numbers again.**  Two cells lie side by side, a start and a cell that pays 5.  Every step costs
 1, and a bump costs 2 more.  Right from the start earns −1 + 5 = 4.  Left from the start bumps: −1 −
@@ -88,7 +95,8 @@ is a number pays that.
 2. The middle cell pays 5.  What do left, down, right and up pay from there?
        GridWorld(parse("S5G")).mdp(gamma=0.9).reward[1].ravel()
 3. Above the start is a hole, and the wind blows with the strength 2.  Which moves end in the hole?
-       GridWorld(parse("F\\nH\\nS"), wind=(2,)).mdp(gamma=1.0).terminated[2].ravel()
+       cells = ("F",), ("H",), ("S",)  # three rows, as `parse` makes them
+       GridWorld(cells, wind=(2,)).mdp(gamma=1.0).terminated[2].ravel()
 
 Read next: `maps`, the worlds that everybody knows.
 Source: Sutton and Barto, "Reinforcement learning", 2nd edition, examples 3.5, 6.5 and 6.6.
@@ -129,7 +137,7 @@ class GridWorld:
     wind : tuple of int
         Cells upwards for each column, downwards if negative.  Empty: no wind.
     rewards, leaving : dict
-        By symbol; symbols not named pay 0.
+        By symbol; symbols not named pay 0.  By default entering G pays 1.
     step_reward, bump_reward : float
 
     Examples
