@@ -1,7 +1,8 @@
 """Every term, and the chapter that says what it is.
 
 A chapter on the main way uses no term before the chapter that is named here.  A side road may use
-the terms of its part.
+the terms of its part.  The terms of the worlds stand at the end, with their modules
+of `gridworld` and `toy_lm`.
 
 Terms
     action                     what an agent chooses in a state: a move, a character  introduction
@@ -149,4 +150,37 @@ Terms
     SimPO                      preferences without a reference, per step              simpo
     odds                       a chance over the chance of the contrary               orpo
     ORPO                       imitation and preference in one loss                   orpo
+
+Worlds
+    bump                       a move that an edge or a wall stops                   world
+    map                        rows of cells, a character per cell                   world
+    slip                       going another way than was meant                      world
+    teleport                   a cell from which every move leads to another one     world
+    wind                       what blows the walker upwards after its move          world
+    heat map                   the values of all cells as colours                    figures
+    learning curve             J of the policies that a trainer went through         figures
+    completion                 the rest of a string, after its prompt                vocabulary
+    corpus                     a list of strings                                     vocabulary
+    order                      how many characters a model sees, the next included   vocabulary
+    symbol                     a character, or the end of a string, as a number      vocabulary
+    vocabulary                 the characters that occur in a corpus, sorted         vocabulary
+    held out                   not counted, and kept to judge a model by             corpora
+    nucleus                    the fewest likeliest actions that top-p keeps         ngram
+    top-k                      writing with the k likeliest actions only             ngram
+    top-p                      writing with those that have the probability p        ngram
+    context                    the state of a longer memory: its last symbols        smoothing
+    Kneser-Ney                 a discount from every count, for a shorter memory     smoothing
+    Witten-Bell                a weight for the new: how many actions were seen      smoothing
+    entropy rate               nats per character of what a model writes             exact
+    like neighbours            two consonants or two vowels in a row                 rewards
+    reward table               a number per step, summed over a string               rewards
+    true reward                what a step or a string is worth to whoever knows     rewards
+    palindrome                 a string that is the same backwards                   verifiers
+    longest common prefix      what two strings have alike at their beginning        jsonl
+    self-instruct              a pool of strings that its own model adds to          demonstrations
+    list-wise                  judging by putting responses in order                 raters
+    noise                      how often an answer is turned round                   raters
+    pair-wise                  judging by saying which of two is better              raters
+    point-wise                 judging by giving a score                             raters
+    tie                        the answer of a rater who cannot decide               raters
 """

@@ -226,9 +226,10 @@ def test_nothing_but_the_derivative_is_called_G():
 # Terms.
 
 
-def terms():
-    """Each term of the glossary and the chapter that says what it is."""
-    return {term: columns[-1] for _, columns in rows(glossary) for term in columns[0].split(", ")}
+def terms(section):
+    """Each term of a section of the glossary and the chapter that says what it is."""
+    return {term: columns[-1] for heading, columns in rows(glossary) if heading == section
+            for term in columns[0].split(", ")}
 
 
 def used(term, text):
@@ -246,7 +247,7 @@ def readable(name):
 
 def test_nothing_is_used_before_it_is_said():
     """On the main way, in an earlier chapter of it.  A side road may use all of its part."""
-    for term, home in terms().items():
+    for term, home in terms("Terms").items():
         assert used(term, readable(home)), (term, home)
         for name in ORDER:
             before = [other for other in MAIN_WAY if ORDER.index(other) < ORDER.index(name)]
@@ -256,3 +257,12 @@ def test_nothing_is_used_before_it_is_said():
                           and PART_OF.get(other) == PART_OF[name]]
             if home not in {name, *before}:
                 assert not used(term, readable(name)), (term, name, home)
+
+
+def test_no_term_of_the_worlds_is_used_in_its_package_before_it_is_said():
+    homes = {world.split(".")[1]: world for world in WORLDS}
+    for term, home in terms("Worlds").items():
+        package = homes[home].split(".")[0]
+        found = [world for world in WORLDS
+                 if world.startswith(package) and used(term, readable(world))]
+        assert found[:1] == [homes[home]], (term, found)
