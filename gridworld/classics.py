@@ -229,7 +229,7 @@ def _day(renting, bringing, most):
 
 
 def maximisation_bias():
-    """The world of the two estimates, gamma 1: A is state 0, B is state 1; actions 0 to 4 go left.
+    """The world of noisy estimates, gamma 1: A is state 0, B is state 1; actions 0 to 4 go left.
 
     Examples
     --------
