@@ -17,5 +17,6 @@ In reading order:
     preferences     responses to prompts, and which of two is better
     align           from a file of preferences to a model that writes what was preferred
 
-`python -m toy_lm` trains, scores and samples models of your own text, and makes preference data.
+`python -m toy_lm` trains, scores and samples models of your own text, makes preference data, and
+fits a model to such data.
 """

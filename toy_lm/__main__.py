@@ -126,7 +126,7 @@ def _parser():
                               "labelled strings", out="where to write the result").add_argument
     add("--method", choices=METHODS, required=True,
         help="reward_model fits a reward and takes its optimum; the others fit the model itself")
-    add("--beta", type=number(1e-6, 1e6), metavar="B", help="the price of the method: " + ", ".join(
+    add("--beta", type=number(1e-6, 1e6), metavar="B", help="the beta of the method: " + ", ".join(
         f"{name} {method.beta:g}" for name, method in METHODS.items()))
     add("--simpo-gamma", type=number(0, 1e6), metavar="G", help="the lead that simpo asks for (1)")
     add("--pull", type=number(0, 1e9), default=PULL, metavar="P",

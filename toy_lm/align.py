@@ -3,24 +3,35 @@
 *Worlds to read, after `dpo`.  Previous: `preferences`.*
 
 Each method of Part 4 that learns from pairs fits the table of a model to them, and is pulled
-towards the table that the model had.  Here they stand side by side, under names:
+towards the table that the model had.  Here they stand side by side, under names.
 
-    p.jsonl ──load_preferences──→ Pairs ──METHODS[name].fit──→ a table ──watched──→ what is said
-                                             ↑                                       of it
-                         m.npz, the reference, and a price
+**From a file to a model.**  Two lines say that "on" was preferred to "nn", and "n" to "o".  The
+reference writes n, o or the end with ⅓ each.  DPO is fitted to the pairs, and the result is saved:
 
-`dpo` is known.  IPO, KTO, SimPO and ORPO are the chapters after it: other losses of the same pairs.
-The sixth, `reward_model`, stands for RLHF without its sampling: a reward is fitted to the pairs,
-and the result is the optimum of that reward less β KL.  PPO would be at work on it for many
-iterations; here it is one exact solve (`regularised`).
+>>> import tempfile
+>>> from toy_lm import models
+>>> model = models.Model(models.Vocabulary("no"), np.zeros((3, 3)))
+>>> two = [jsonl.Pair("", "on", "nn"), jsonl.Pair("", "n", "o")]
+>>> with tempfile.TemporaryDirectory() as folder:
+...     jsonl.write(folder + "/p.jsonl", two)
+...     pairs = load_preferences(folder + "/p.jsonl", model)
+...     table = METHODS["dpo"].fit(model.logits, pairs, beta=0.5, pull=PULL).x
+...     models.save(folder + "/aligned.npz", model._replace(logits=table))
+...     print(models.load(folder + "/aligned.npz").policy.round(3))
+[[0.333 0.333 0.333]
+ [0.373 0.295 0.332]
+ [0.295 0.373 0.332]]
 
-**Two pairs.**  Over the letters n and o, "on" was preferred to "nn", and "n" to "o".  The reference
-writes n, o or the end with ⅓ each.  A row per method: its price, by how much log π leads in the
-mean of the two pairs, the KL from the reference in nats per string, and the letters per string:
+On the command line this is `python -m toy_lm align m.npz p.jsonl --method dpo --out aligned.npz`.
 
->>> from toy_lm.vocabulary import Vocabulary
->>> fair = np.zeros((3, 3))
->>> pairs = from_text(Vocabulary("no"), [jsonl.Pair("", "on", "nn"), jsonl.Pair("", "n", "o")])
+**Six methods.**  `dpo` is known.  IPO, KTO, SimPO and ORPO are the chapters after it: other losses
+of the same pairs.  The sixth, `reward_model`, stands for RLHF without its sampling: a reward is
+fitted to the pairs, and the result is the optimum of that reward less β KL.  PPO would be at work
+on it for many iterations; here it is one exact solve (`regularised`).  A row per method: its β, or
+what IPO and ORPO have in its place; by how much log π leads in the mean of the two pairs; the KL
+from the reference in nats per string; the letters per string:
+
+>>> fair = model.logits
 >>> for name, method in METHODS.items():
 ...     table = method.fit(fair, pairs, beta=method.beta, pull=PULL).x
 ...     found = watched(table, fair, pairs, beta=method.beta)
@@ -34,10 +45,10 @@ simpo           2.0   0.52  0.045  1.97
 orpo            1.0   0.51  0.056  1.89
 reward_model    0.5   0.80  0.117  2.27
 
-Two pairs are little, and most methods hardly move.  The *pull* is the reason.  It adds (pull/2B)
-Σ (x − centre)² to the mean loss of the B pairs, summed over the entries x of the table.  Its centre
-is the reference, and for a reward the table of zeros.  IPO wants every pair to lead by a fixed
-amount, and the price 0.125 makes it a large one.
+Two pairs are little, and most methods hardly move.  The *pull*, 2 here, is the reason.  It adds
+(pull/2B) Σ (x − centre)² to the mean loss of the B pairs, summed over the entries x of the table.
+Its centre is the reference, and for a reward the table of zeros.  IPO wants every pair to lead by a
+fixed amount, and its 0.125 makes it a large one.
 
 **The reward by hand.**  The start steps of "on" and "nn" in the first pair, start→o and start→n,
 are those of "o" and "n" in the second one, so what they would gain in one pair they lose in the
@@ -46,14 +57,16 @@ have one size x, two of them with a minus.  Both margins are 2x, and the loss wi
 
     −log σ(2x) + (pull/4) · 4x²,     whose derivative is   −2σ(−2x) + 2 · pull · x.
 
-At pull = 2 it is zero where x = ½ σ(−2x), which is x = 0.2005:
+At pull = 2 it is zero where x = ½ σ(−2x), which is x = 0.2005.  The reference gives both strings of
+a pair the same, so by (regularised.9) log π leads by the margin over β, 2x/β = 0.80, as the last
+row above says:
 
 >>> found = fit_by_reward(fair, pairs, beta=0.5, pull=2.0)
 >>> print((found.rewards.round(4) + 0)[1:])
 [[ 0.2005 -0.2005  0.    ]
  [-0.2005  0.2005  0.    ]]
->>> print(round(0.5 * float(expit(-2 * 0.2005)), 4))
-0.2005
+>>> print(round(0.5 * float(expit(-2 * 0.2005)), 4), round(2 * 0.2005 / 0.5, 2))
+0.2005 0.8
 
 **When there is no optimum.**  Below some β the fitted reward is worth more than all KL that it
 costs, and the strings grow without end (`rewards`).  That is an error and no model.  The weaker the
@@ -71,16 +84,17 @@ pull, the larger the fitted reward, and the higher that β:
 and how uncertain the margins are.  (The side road `existence` shows how.)  Then it says whether a
 largest likelihood exists without the pull, and if not, what runs away:
 
->>> for line in certainty(Vocabulary("no"), found.rewards, pairs, pull=2.0):
+>>> for line in certainty(model.vocabulary, found.rewards, pairs, pull=2.0):
 ...     print(line)
 the pairs see 2 of the 9 directions of its weights
 its margins have a standard error of 1.129128 (root mean square)
 no maximum without a pull: nothing speaks against raising n→end, o→n and lowering n→n, o→end
 
-**What a file holds.**  A ranking of K responses gives its K(K − 1)/2 pairs.  Labelled responses,
-liked or not, are no pairs, and KTO alone can fit them.  A letter that the model does not know is
-refused with its line, since the table has no row for it; `models.fit` takes the letters of a
-preference file along.
+**What a file may hold.**  A ranking of K responses gives its K(K − 1)/2 pairs.  Labelled responses,
+liked or not, are no pairs, and KTO alone can fit them.  Refused are an empty file, labelled
+responses mixed with pairs or all of one kind, and a letter that the model does not know, since the
+table has no row for it.  (`models.fit` takes the letters of a preference file along.)  The command
+also refuses a reference with −∞ in its table, and a result whose strings do not end.
 
 **Exercises.**  `from toy_lm.align import *; from toy_lm.vocabulary import Vocabulary`
 1. The same two pairs are all there is, and DPO is hardly pulled.  By how much does log π lead now?
@@ -134,7 +148,7 @@ class Method(NamedTuple):
     """A way to fit a model to preferences."""
 
     fit: callable  # fit(ref_logits, pairs, *, beta, pull); `x` of the result is the table
-    beta: float    # the price, by default
+    beta: float    # β by default, or what stands in its place
 
 
 class RewardFit(NamedTuple):

@@ -2,11 +2,11 @@
 
 *Worlds to read, after `sft`.  Previous: `vocabulary`.  Next: `ngram`.*
 
-A *corpus* is a list of strings to imitate.  One real corpus is on every machine that has Python.
-The Unicode standard gives every character a name, such as "LATIN SMALL LETTER A WITH ACUTE".
-Python ships the names of version 3.2 beside the current ones, so that they never change.  The words
-in these names are the corpus of the running example: short words that look like English, from the
-names of letters, scripts and signs in dozens of languages.
+The strings of a corpus are there to be imitated.  One real corpus is on every machine that has
+Python.  The Unicode standard gives every character a name, such as "LATIN SMALL LETTER A WITH
+ACUTE".  Python ships the names of version 3.2 beside the current ones, so that they never change.
+The words in these names are the corpus of the running example: short words that look like English,
+from the names of letters, scripts and signs in dozens of languages.
 
 **In numbers.**  There are 2,465 words, each once and sorted, of three to twelve letters.  They have
 14,521 letters, so that a word has 5.891 on average.  Each word has an end too.  So a model is
@@ -22,15 +22,7 @@ counted from 14,521 + 2,465 = 16,986 steps:
 **Why some texts are held out.**  A model that is judged by the strings from which it was counted is
 judged by its memory.  A model that had learned all of them by heart would look best, and be of no
 use for a new string.  So some items are *held out*: they are not counted, and the model is scored
-with them.  This is what the Unicode words cost models of three orders, with a pseudo-count of 0.1
-as in (sft.3).  The unit is nats per character, as in (sft.1), ends included:
-
-    order                    2        3        4
-    counted words        2.584    2.212    1.790
-    words held out       2.600    2.526    2.644
-
-On the counted words a longer memory always looks better.  On the words held out order 4 is worse
-than a bigram: it has learned by heart what it saw.  The chapter `smoothing` has a remedy.
+with them.
 
 **Which items?**  A tenth could be the last tenth.  But the corpus is sorted, and its last tenth are
 the words from "tonos" to "zygos", whose beginnings are rare among the others.  So `held_out`
@@ -39,6 +31,19 @@ spreads them evenly.  With a tenth it takes every tenth item, beginning with the
 >>> training, held = held_out(words)
 >>> print(len(training), len(held), held[:3])
 2219 246 ['acknowledge', 'aesc', 'ainn']
+
+**What it shows.**  The 2,219 words are counted, and the 246 are held out.  This is what both
+cost models of three orders, with a pseudo-count of 0.1 as in (sft.3).  The unit is nats per
+character, as in (sft.1), ends included:
+
+    order                    2        3        4
+    counted words        2.584    2.212    1.790
+    words held out       2.600    2.526    2.644
+
+On the counted words a longer memory always looks better.  On the words held out order 4 is worse
+than a bigram: it has learned by heart what it saw.  After letters that it has not seen together, a
+pseudo-count gives equal shares to all 27 symbols, and the next one costs log 27 nats, which is more
+than 3.  The chapter `smoothing` has a remedy.
 
 **Your own text** is a file with one item per line.  Blank lines and the space around an item are
 dropped.  What a model wrote is such a file too, but there an empty line is the empty string, and

@@ -15,9 +15,10 @@ counted:
     o          ¼     ½    ¼
 
 Write |y| for the number of steps of a string y, its letters and the end.  The first step writes n
-with ⅔ and o with ⅓.  The second one ends the string with ⅔ · ½ + ⅓ · ¼ = 5/12.  It leads from o to
-n with ⅓ · ½ = 1/6, and to o with ⅔ · ½ + ⅓ · ¼ = 5/12.  So the third step ends it with 1/6 · ½ +
-5/12 · ¼ = 3/16.  Strings of no, one and two letters have the probabilities 0, 5/12 and 3/16:
+with ⅔ and o with ⅓.  The second one ends the string with ⅔ · ½ + ⅓ · ¼ = 5/12.  From o it goes on
+to n with ⅓ · ½ = 1/6.  To o it leads with ⅔ · ½ from n and with ⅓ · ¼ from o, together 5/12.  So
+the third step ends it with 1/6 · ½ + 5/12 · ¼ = 3/16.  Strings of no, one and two letters have the
+probabilities 0, 5/12 and 3/16:
 
 >>> from minirl.people.sft import fit_by_counting
 >>> words = fit_by_counting(np.array([[0., 2, 1], [2, 0, 2], [1, 2, 1]]), pseudo_count=0)
@@ -26,16 +27,16 @@ n with ⅓ · ½ = 1/6, and to o with ⅔ · ½ + ⅓ · ¼ = 5/12.  So the thir
 
 No word has one letter, and yet five strings of twelve do.
 
-**How long?**  In general, let P_π hold the chances of going on from state to state, and start those
-of where a string begins.  After t steps the string is in s, and not yet finished, with the
-probability ((P_πᵀ)ᵗ start)(s), as in `evaluation`.  Add up the states:
+**How long?**  In general, let P_π hold the chances of going on from state to state, and let
+start(s) be the chance that a string begins in s.  After t steps the string is in s, and not yet
+finished, with the probability ((P_πᵀ)ᵗ start)(s), as in `evaluation`.  Add up the states:
 
     Pr(|y| > t) = Σ_s ((P_πᵀ)ᵗ start)(s),   Pr(|y| = t) = Pr(|y| > t − 1) − Pr(|y| > t).   (exact.1)
 
 A step counts 1.  So the mean of |y| is the sum of the visits η(s).  For the square, let `rest` be
 the number of steps that follow a step.  The square of 1 + rest is 1 + 2 rest + rest², and rest² is
 the square of what begins with the next step.  Take that apart in the same way, and so on to the end
-of the string.  What each step adds is 1 + 2 rest, as in (evaluation.4):
+of the string.  What each step adds is 1 + 2 rest, like the mean square of a return in `evaluation`:
 
     E|y| = Σ_s η(s),      E[|y|²] = E[Σ_t (1 + 2 E[|y| − t − 1 | s_t, a_t])].              (exact.2)
 

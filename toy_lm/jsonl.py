@@ -50,12 +50,12 @@ are read and counted, for you to decide.
 
 **Dialogues** are lists of messages, {"role": "user" or "assistant", "content": …}.  Longer ones are
 not read: there is no one to speak to here.  A question and its answer are a prompt and a
-completion, under the name "messages".  So are lists of one message in the place of a string, and
-two dialogues that begin with one question as "chosen" and "rejected".
+completion, under the name "messages".  A list of one message may stand in the place of a string.
+"chosen" and "rejected" may be two dialogues that begin with the same question.
 
-**When it fails.**  A line that is no such record is refused, by its number and with the reason.
-Blank lines are not records, entries of other names are ignored, and null is as if it were not
-there.
+**When it fails.**  The first line that is no such record makes the whole file unusable: it is a
+ValueError with the number of the line and the reason, and nothing is skipped.  Blank lines are not
+records, entries of other names are ignored, and null is as if it were not there.
 
 **Exercises.**  `from toy_lm.jsonl import *; from tempfile import TemporaryDirectory`
 1. Somebody writes a pair of equal responses in the implicit form.  What is its prompt?

@@ -42,7 +42,7 @@ can write nothing but these words.  Each has the probability ⅓, the entropy is
 ['no', 'noon', 'on'] 1.3493
 
 That is a low perplexity on words it has seen, and an infinite one on any other word.  A model is
-judged by words that were held back (`smoothing`).
+judged by words that were held out (`corpora`).
 
 **On disk** a model is one `.npz` file, NumPy's archive of plain arrays:
 

@@ -35,11 +35,8 @@ quantity, the nats per character −(1/N) Σ log π, and its exponential is the 
 
 **Longer memories.**  A model of a higher order remembers more characters, and its world moves by
 (vocabulary.2).  Nothing else changes.  The shape (S, A) of the table says its order, so that no
-function here asks for it.  Every exact answer of this book holds at every order.  The equations are
-solved where there are up to 4,000 states, as at order 3 for 63 symbols.  Above that a solve would
-fill the memory, and the series of `evaluation` is added up instead, up to a proven error
-(`solving`).  A table of a lower order is one of a higher order whose rows repeat, which `widen`
-makes.
+function here asks for it.  Every exact answer of this book holds at every order.  A table of a
+lower order is one of a higher order whose rows repeat, which `widen` makes.
 
 **Sampling is playing**: `sample` is a rollout in that world.  A rollout needs a horizon, and a
 string that is cut by it has no end symbol.  `finished` tells which strings have one.  A string may
@@ -52,9 +49,10 @@ likeliest actions of each row only, and gives 0 to the others:
 
     π'(a|s) ∝ π(a|s)^{1/temperature},  for the top_k likeliest actions of each row,      (ngram.2)
 
-where ∝ says "up to a factor that makes the row sum to 1".  *Top-p* keeps, of these, the fewest that
-together have the probability top_p, the *nucleus*.  With the actions in falling order they are the
-likeliest k, such that
+where ∝ says "up to a factor that makes the row sum to 1".  Actions that are as likely as the last
+one kept are kept too, here and below.  *Top-p* keeps, of what top-k left, the fewest that together
+have the probability top_p, the *nucleus*.  With the actions in falling order they are the likeliest
+k, such that
 
     Σ_{i<k} π'(a_i|s) < top_p ≤ Σ_{i≤k} π'(a_i|s),   π'(a_1|s) ≥ π'(a_2|s) ≥ …           (ngram.3)
 
@@ -69,9 +67,9 @@ little and the first two have 0.8 ≥ 0.75.  So these two are left, with 0.5/0.8
 [[0.625 0.375 0.   ]]
 
 **What is sampled from a decoded table is scored with it.**  Let a trainer sample at the temperature
-½ and take the log-probabilities of the undecoded table.  It believes that the first action has 0.5,
-where it has 0.6579.  So the ratio of (surrogate.1) starts at 0.5/0.6579 = 0.76 in the place of 1,
-before anything has been learned.
+½ from the row above.  The policy that played gave the first action 0.6579, and the table that is
+trained gives it 0.5.  So the true ratio ρ of `surrogate` is 0.5/0.6579 = 0.76 before anything has
+been learned.  A trainer that takes the undecoded table for π_old computes 1, and never notices.
 
 >>> print(round(0.5 / 0.6579, 2))
 0.76

@@ -2,11 +2,10 @@
 
 *Worlds to read, after `reward_model`.  Previous: `raters`.  Next: `align`.*
 
-Nobody can say how good a name is on a scale from 0 to 100 and mean the same tomorrow.  Comparing
-two is easier.  So the data for alignment are pairs: the reference model writes responses to a
-prompt, and a rater (`raters`) says which is better.  Here the rater has a reward that we know, so
-that everything that is learned from the pairs can be compared with the truth.  With a reward R of
-whole strings (raters.1) reads
+The reference model writes two responses to a prompt, and a rater (`raters`) says which is better.
+Such pairs are the data for alignment (`pairs`).  Here the rater has a reward that we know, so that
+everything that is learned from the pairs can be compared with the truth.  With a reward R of whole
+strings (raters.1) reads
 
     Pr(y_1 preferred to y_2) = σ((R(y_1) − R(y_2)) / temperature),                   (preferences.1)
 
@@ -16,7 +15,9 @@ pairs are text (`jsonl`): `as_text` and `from_text`.
 **Twenty thousand pairs.**  A model writes a, b or the end with ⅓ each.  The rater counts unlike
 neighbours, so that "ab" is worth 1 and "aba" 2.  Of pairs whose rewards differ by 1, 2 and 3 the
 shares σ(1) = 0.73, σ(2) = 0.88 and σ(3) = 0.95 should be ordered rightly.  Where they do not differ
-there is nothing to be right about, and that is nearly half of all pairs:
+there is nothing to be right about.  A string is worth 0 with ⅔, 1 with 1/6, 2 with 1/12 and so on,
+half as often each time.  The squares of these sum to 4/9 + 1/27 = 13/27, so that nearly half of all
+pairs do not differ:
 
 >>> from toy_lm.rewards import alternating
 >>> from toy_lm.vocabulary import Vocabulary
@@ -27,8 +28,8 @@ there is nothing to be right about, and that is nearly half of all pairs:
 0.73 0.89 0.95 0.4817
 
 The reference writes short strings, and the reward knows few values.  A reward model that is fitted
-to the pairs undoes (preferences.1).  Here are its rewards of five strings, less that of the empty
-one.  They should be 0, 0, 1, 2 and 0:
+to the pairs undoes (preferences.1).  Comparisons hide a constant (`reward_model`), so here are its
+rewards of five strings, less that of the empty one.  They should be 0, 0, 1, 2 and 0:
 
 >>> from minirl.people.reward_model import fit_reward_model
 >>> fit = fit_reward_model(0, data, pull=2.0)

@@ -33,11 +33,11 @@ e^{R_2}) = 1/(1 + e^−m).
 
 *By hand*: the rewards are log 4, log 2 and 0, so that the weights are 4, 2 and 1 at temperature 1.
 The ranking 0 ≻ 1 ≻ 2 has the probability 4/7 · 2/3 = 8/21, and 0 ≻ 2 ≻ 1 has 4/7 · 1/3 = 4/21.  The
-other four have 24/105, 6/105, 2/21 and 1/21.  Response 0 is before 1 in the first two and in 2 ≻ 0
-≻ 1, together 8/21 + 4/21 + 2/21 = ⅔.  That is 4/(4 + 2), the law (raters.1) of these two.  The
-pairs of a ranking all follow that law, but they are not independent: K(K − 1)/2 of them say less
-than as many that were asked one by one.  Of 210,000 simulated rankings the law expects 80, 40, 48,
-12, 20 and 10 thousand:
+other four have 8/35, 2/35, 2/21 and 1/21.  Response 0 is before 1 in the first two and in 2 ≻ 0 ≻
+1, together 8/21 + 4/21 + 2/21 = ⅔.  That is 4/(4 + 2), the law (raters.1) of these two.  The pairs
+of a ranking all follow that law, but they are not independent: K(K − 1)/2 of them say less than as
+many that were asked one by one.  Of 210,000 simulated rankings the law expects 80, 40, 48, 12, 20
+and 10 thousand:
 
 >>> rewards = np.log([[4., 2., 1.]])
 >>> many = rank(np.tile(rewards, (210_000, 1)), rng=0)
@@ -45,12 +45,13 @@ than as many that were asked one by one.  Of 210,000 simulated rankings the law 
 >>> print(found.tolist(), (number / 1000).round())
 [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] [80. 40. 48. 12. 20. 10.]
 
-(To draw a ranking at once, add an independent Gumbel variable to each R/temperature and sort.)
+(`rank` draws a whole ranking at once by a known trick, which its code shows.)
 
 **What errors do to a reward.**  The *temperature* is the unit in which rewards can be learned.  A
-regression finds m, so it finds R/temperature, and a price β must be in the same unit.  She may also
-be careless: with the probability `noise` her answer is turned round.  She then prefers the better
-one with (1 − noise) σ(m) + noise σ(−m).  At noise = 0.1, margins of 1, 3 and 10 look like
+regression finds m, so it finds R/temperature, and a price β must be in the same unit.  (So a
+rater's temperature is in units of reward.  That of a writer, in `ngram`, has no unit.)  She may
+also be careless: with the probability `noise` her answer is turned round.  She then prefers the
+better one with (1 − noise) σ(m) + noise σ(−m).  At noise = 0.1, margins of 1, 3 and 10 look like
 
 >>> m = np.array([1., 3., 10.])
 >>> wins = 0.9 * expit(m) + 0.1 * expit(-m)
@@ -78,9 +79,13 @@ and 1/7.  If she does decide, the first wins 4 : 1, and in general e^{m/2} : e^{
 close are seen more rarely.
 
 **Programs that give scores.**  A *verifier* scores 1 or 0, and where both responses pass, or
-neither, it has no preference.  Ask a person's law instead, and it tosses a coin there: of 5,000
-pairs of the Unicode words that are judged by whether they are palindromes, 3,591 have equal
-verdicts.  `compare` calls equal scores a tie, and does not err unless it is told to.
+neither, it has no preference.  A person who answers by (raters.1) would toss a coin there, and
+`compare` calls equal scores a tie.  It does not err unless it is told to.  How many ties are there?
+A string of the running example's reference is a palindrome with 0.1681 (`verifiers`), so of two
+strings both pass or both fail with
+
+>>> print(round(0.1681**2 + (1 - 0.1681)**2, 2))
+0.72
 
 **The language model itself** can judge: `judgement` scores a response by its log-probability per
 character.  (Not by that of the whole string, which falls with every letter, so that short strings

@@ -42,7 +42,7 @@ For the same four words they say:
 [ 0. -3. -3. -4.]
 
 **Why a table?**  The best trade between such a reward and the KL to a bigram is a bigram again, by
-(regularised.4), and is known exactly.  What a table over neighbours cannot say, such as whether a
+(regularised.9), and is known exactly.  What a table over neighbours cannot say, such as whether a
 string reads the same backwards, is the next chapter.
 
 A table is also a *true reward*: whoever has it knows what each string is worth.  The algorithms of
@@ -70,10 +70,12 @@ it goes on to the other letter with ⅓ · 3/2 · 2/2 = ½, repeats the letter w
  [0.1667 0.3333 0.5   ]
  [0.1667 0.5    0.3333]] 1.2599
 
-**Letters must not be free.**  Z(start) adds up all strings.  At any β, the strings of one letter
-more contribute (1 + e^{1/β})/3 times as much to it.  It is finite if and only if that is below 1,
-so that an optimum exists above β = 1/log 2 = 1.4427 only.  Below it a longer string is always worth
-more than its KL:
+**A letter must not pay too much.**  Z(start) adds up all strings.  If each letter earned a bonus
+and nothing else counted, the strings of one letter more would contribute ⅔ e^{bonus/β} times as
+much to it as those before.  Z is finite if and only if that is below 1, and an optimum exists above
+β = bonus/log(3/2) only.  In the example a further letter is the same one, with ⅓, or the other,
+with ⅓ e^{1/β}.  So the factor is (1 + e^{1/β})/3, and an optimum exists above β = 1/log 2 = 1.4427
+only.  Below it a longer string is always worth more than its KL:
 
 >>> from minirl.people.regularised import critical_beta
 >>> print(round(critical_beta(world, np.zeros((3, 3))), 4))

@@ -8,16 +8,17 @@ in (sft.3), fills the rest of their rows with equal shares, as if nothing were k
 of the next lower order knows something.  This chapter lets a long memory ask a shorter one.
 
 **The mixture.**  Let kept[s, a] be what is kept of the count N[s, a], and weight[s] a weight for
-what was not seen.  The shorter memory has the context s', which is s without its oldest character.
-It shares the weight out:
+what was not seen.  The shorter memory has the context `short`, which is s without its oldest
+character.  It shares the weight out:
 
-    π(a|s) = (kept[s, a] + weight[s] π_shorter(a|s')) / (Σ_b kept[s, b] + weight[s]).  (smoothing.1)
+    π(a|s) = (kept[s, a] + weight[s] π_shorter(a|short))
+             / (Σ_b kept[s, b] + weight[s]).                                           (smoothing.1)
 
 The numerators of a row sum to Σ kept + weight, since a row of π_shorter sums to 1.  So each row
 sums to one.  The table π_shorter is itself such a mixture with the next lower order, and so on down
 to order 1, which is mixed with equal shares.  So no entry is zero.  In a context that never
-occurred nothing is kept, and the weight is set to 1: its row is that of s'.  A pseudo-count α is
-the case kept = N, weight = α · actions, with equal shares in place of π_shorter.
+occurred nothing is kept, and the weight is set to 1: its row is that of `short`.  A pseudo-count α
+is the case kept = N, weight = α · actions, with equal shares in place of π_shorter.
 
 **Witten-Bell** asks how often something new was seen here.  With seen[s] = Σ_a 1{N[s, a] > 0}, the
 number of different actions that were counted in s,
@@ -39,12 +40,13 @@ Two of them were seen.  The weight 2 gives 2 · ¼ = ½ to each action, and the 
     kept[s, a] = max(N[s, a] − discount, 0),   weight[s] = discount · seen[s],
     discount = once/(once + 2 twice),                                                  (smoothing.3)
 
-where so many entries of the whole table N were counted `once` and `twice`.  Each order has its own
-discount, which is ½ where once or twice is zero.  What was kept and what was taken sum to the
-counts, so the denominator is Σ_b N[s, b].
+where `once` is the number of entries of the whole table N that are 1, and `twice` the number of
+those that are 2.  Each order has its own discount, which is ½ where once or twice is zero.  What
+was kept and what was taken sum to the counts, so the denominator is Σ_b N[s, b].
 
 *In numbers.*  In the same row once = twice = 1, so that the discount is 1/(1 + 2) = ⅓.  It takes ⅔
-in all, and that gives ⅙ to each of four actions.  The row is (1⅔ + ⅙)/3, (⅔ + ⅙)/3 and twice ⅙/3:
+in all, and that gives ⅙ to each of four actions.  The row is (1⅔ + ⅙)/3, (⅔ + ⅙)/3, and ⅙/3 for
+each of the other two:
 
 >>> print(kneser_ney(counts).round(4))
 [[0.6111 0.2778 0.0556 0.0556]]
@@ -53,11 +55,12 @@ in all, and that gives ⅙ to each of four actions.  The row is (1⅔ + ⅙)/3, 
 its counts to this purpose: an action counts as often as there are longer contexts in which it was
 seen,
 
-    N_shorter[s', a] = Σ_b 1{N[bs', a] > 0},                                           (smoothing.4)
+    N_shorter[short, a] = Σ_s 1{N[s, a] > 0},                                          (smoothing.4)
 
-with b the oldest character of the context bs'.  More than half of all "h" in an English text stand
-behind a "t".  The letter is frequent, but it is not to be expected behind a letter that never had
-one.  Witten-Bell adds the counts themselves, N_shorter[s', a] = Σ_b N[bs', a].
+where the sum goes over the contexts s that are `short` behind one more character.  More than half
+of all "h" in an English text stand behind a "t".  The letter is frequent, but it is not to be
+expected behind a letter that never had one.  Witten-Bell adds the counts themselves,
+N_shorter[short, a] = Σ_s N[s, a].
 
 Let the last of three symbols come 100 times, but in two contexts only, once after 0 and 99 times
 after 1.  Added up, the columns of this table are 2, 1 and 100.  By (smoothing.4) they are 2, 1 and
@@ -70,16 +73,15 @@ after 1.  Added up, the columns of this table are 2, 1 and 100.  By (smoothing.4
 In all of this the beginning and the end of a string are characters like any other.
 
 **What it is worth.**  A mixture of tables is a table, so everything that is exact in this book is
-exact for it.  Every tenth of the Unicode words, held out from the counting (`corpora`), costs so
-many nats per character:
+exact for it.  The Unicode words held out, every tenth (`corpora`), cost in nats per character:
 
     order                       2        3        4        5
     pseudo-count 0.1        2.600    2.526    2.644    2.756
     Witten-Bell             2.598    2.469    2.481    2.552
     Kneser-Ney              2.597    2.470    2.433    2.384
 
-With a pseudo-count, and with Witten-Bell, a longer memory ends up worse.  With Kneser-Ney each
-further character pays.
+With a pseudo-count, and with Witten-Bell, the cost rises again from order 4 on.  With Kneser-Ney it
+falls up to order 5.
 
 **Exercises.**  `from toy_lm.smoothing import *`
 1. A context was seen a million times, always with the same action.  What does Witten-Bell give to
@@ -88,14 +90,14 @@ further character pays.
 2. Every action was counted twice.  Which discount does Kneser-Ney take, and which row is left?
        counts = np.array([[2., 2., 2., 2.]])
        discount(counts), kneser_ney(counts)
-3. State 2 of a bigram never occurred.  Which of the two methods gives it equal shares?
+3. State 2 of a bigram never occurred.  Does either of the two methods give it equal shares?
        counts = np.array([[0., 9., 1.], [1., 1., 0.], [0., 0., 0.]])
        witten_bell(counts)[2].round(2), kneser_ney(counts)[2].round(2)
 
 Read next: `exact`, which says what such a model writes.
 Source: Witten and Bell 1991; Ney, Essen and Kneser 1994, for the discount; Kneser and Ney 1995; all
 in Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling", §2.5
-to §2.7, with its mixture where Kneser and Ney back off.
+to §2.7.
 """
 
 import numpy as np

@@ -6,12 +6,12 @@ Not every reward needs a person.  Code is run against its test cases, an answer 
 solution, and here a program looks at the string.  Is it a *palindrome*, the same backwards?  Does
 it match a pattern?  Has it the right length?  Such a program is a *verifier*.  It returns True or
 False, and a string that passes earns a bonus, paid once, on its last step (`rlhf`).  A person errs,
-and a program does not: it is a true reward.  But it is one of its rule only, which may not be all
-that was meant.
+and a program does not: it is a true reward.  But it checks its rule and nothing else, and the rule
+may not be all that was meant.
 
-**The best policy.**  Let p be the chance that a string of the reference passes.  By (regularised.9)
-the best law over strings is π_ref(y) e^{R(y)/β}/Z.  Here R is the bonus or 0.  So Z = (1 − p) · 1 +
-p · e^{bonus/β}, and one number decides what the rule is worth:
+**The best policy.**  Let p be the chance that a string of the reference passes.  The best law over
+strings is (regularised.2) with whole strings as the actions, π_ref(y) e^{R(y)/β}/Z.  Here R is the
+bonus or 0.  So Z = (1 − p) · 1 + p · e^{bonus/β}, and one number decides what the rule is worth:
 
     J* = β log Z = β log(1 + p (e^{bonus/β} − 1)).                                     (verifiers.1)
 
@@ -28,14 +28,13 @@ a letter.  So no bigram reaches J*.  A bigram π earns
 where X[s, a] counts the steps (s, a) of the string.  For π(y) is a product in which the factor
 π(a|s) occurs X[s, a] times, so ∂π(y)/∂log π(a|s) = X[s, a] π(y); sum this over the strings that
 pass.  Call these expected counts N[s, a].  With p and N a good bigram can be climbed to.  The climb
-ends at a local optimum, so the gap that is found is the true one or more.
+ends at a local optimum.  A better bigram may exist, so the true gap is at most the one found, here
+0.7776 − 0.749.  Printed are the chance that the reference passes, J*, J of the best bigram found,
+and the chance that this bigram passes:
 
 >>> fair = np.zeros((3, 3))
 >>> print(*np.round(gap(fair, palindrome_counts, bonus=1.0, beta=1 / np.log(2)), 4))
 0.7143 0.7776 0.749 0.7845
-
-The reference passes with 5/7 = 0.7143 and the best bigram that was found with 0.7845.  It earns
-0.749 of 0.7776.
 
 **A pattern** has a class of letters for each place (and an exact length is the pattern of that many
 arbitrary letters).  Let P_t be the matrix π(a|s) in which only the columns of the letters of place
@@ -59,12 +58,13 @@ empty string is a palindrome too, so that
 *In numbers*: P is 1/9 everywhere and middle = 4/3.  So inner = 4/3 + 2/9 inner, which is 12/7, and
 p = ⅓ + 2 · 1/9 · 12/7 = 5/7.
 
-**The Unicode words**, at β = 0.5 with a bonus of 2 for passing (CVCV: other letter, vowel, twice):
+**The Unicode words**, at β = 0.5 with a bonus of 2 for passing (CVCV: consonant, vowel, consonant,
+vowel):
 
-    rule            passes   best policy   bigram found  it passes
-    palindrome      0.1681        1.1518        1.0974      0.9805
-    five letters    0.0830        0.8475        0.1676      0.0846
-    CVCV            0.0262        0.4384        0.0624      0.0377
+    rule           reference passes       J*   J of the bigram found   that bigram passes
+    palindrome               0.1681   1.1518                  1.0974               0.9805
+    five letters             0.0830   0.8475                  0.1676               0.0846
+    CVCV                     0.0262   0.4384                  0.0624               0.0377
 
 A bigram cannot be taught to write five letters: it cannot count.  With palindromes it does well,
 and a look at what it writes says why.  A single letter is a palindrome, and that is what nearly all

@@ -4,8 +4,8 @@
 
 A policy is a table over numbered states and actions, and a text is made of characters.  This
 chapter numbers the characters, so that everything the book does with steps can be done with
-strings.  A *vocabulary* holds the characters of a corpus, sorted.  They are the *symbols* 1, 2, …
-in this order.
+strings.  A *corpus* is a list of strings, and its *vocabulary* holds the characters that occur in
+it, sorted.  They are the *symbols* 1, 2, … in this order.
 
 Symbol 0 is special.  As an action it ends the string.  As a state it is the beginning: nothing has
 been written yet.  One symbol can do both, because nothing is written after the end.  A model of A
@@ -46,7 +46,8 @@ it:
     s' = (s · A + a) mod S.                                                         (vocabulary.2)
 
 At order 3 with A = 3, S is 9.  The string "onno" begins in 0.  It goes on to 0 · 3 + 2 = 2, to 2 ·
-3 + 1 = 7, to (7 · 3 + 1) mod 9 = 4 and to (4 · 3 + 2) mod 9 = 5:
+3 + 1 = 7, to (7 · 3 + 1) mod 9 = 4 and to (4 · 3 + 2) mod 9 = 5.  The number of a step is s · A +
+a, so a division by A = 3 leaves the state:
 
 >>> print(words.encode(["onno"], order=3).index // 3)
 [0 2 7 4 5]
