@@ -33,7 +33,7 @@ Part 4, learning from people
                   (calibration) rlhf groups grpo dpo ipo kto simpo orpo unified
 
 A chapter in brackets is a side road: it holds what makes an answer certain, or fast.  The main way
-never needs it.
+never needs it.  Read it after its part, or when a chapter sends you there.
 
 Beside the parts, `lab` holds the experiments, `files` and `console` what the command lines need to
 read, write and print, and `__main__` the command line itself.  The worlds are in `gridworld` (to
