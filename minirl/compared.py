@@ -164,12 +164,12 @@ To compare it with the others:
     minirl/compared.py               a line in three tables, and README.md         test_compared.py
     toy_lm/align.py                  METHODS: how to fit, and at what β            test_align.py
     minirl/lab/alignment.py          PIECES, one more                              test_jobs.py
-    minirl/lab/objectives.py         `updates`: the expected update               test_objectives.py
+    minirl/lab/objectives.py         `updates` (not for the hinge, which jumps)   test_objectives.py
 
 The tests on the right, and `tests/test_alignment.py`, list the methods and what is expected of
 them.  They fail until the new one is in their lists: what appears in a table by itself should be
 expected by somebody.  (The update of the hinge jumps where m = 1 and need not come to rest, so it
-is better left out of `objectives`.)
+is left out of `objectives`, whose test then asks for nothing.)
 
 By itself it appears in the report of the gradients, among the functions that `tests/test_zeros.py`
 calls (which needs a value for an argument with a new name), and with METHODS in `python -m toy_lm

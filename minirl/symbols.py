@@ -2,8 +2,9 @@
 
 A letter has one meaning within a part.  Most have one in the whole book, and stand first.  An index
 says of what: R_t is the return from time t on, π_old the policy that played a batch.  A star means
-the best, as in π*, V*, Q*, J*; a hat an estimate; and ∇ the derivatives in all logits.  Words in
-equations, such as start(s), are names in the code.
+the best, as in π*, V*, Q*, J*; a hat an estimate; a bar a mean per step, as in r̄ and (of log π)
+π̄; a tilde that the price is taken off, as in r̃; ⟨ , ⟩ the sum of products; and ∇ the derivatives
+in all logits.  Words in equations, such as start(s), are names in the code.
 
 Everywhere
     s       the state                                                   state       introduction
@@ -79,7 +80,7 @@ Part 3
 
 Part 4
     B       the number of strings, or of pairs, in a data set or batch  episodes    reward_model
-    K       the number of strings in a group, of one prompt             num_generations groups
+    K       the number of strings in a group, of one prompt             n, num_generations best_of_n
     X       the counts of each string's steps, a row per string         counts      kto
     D       the difference of two such matrices, X⁺ − X⁻                difference  reward_model
     M       the shares of each string's steps, X over its length        means       simpo

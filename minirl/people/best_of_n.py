@@ -28,8 +28,9 @@ what is left is the chance q_k that the best earns exactly R_k:
 
 The mean reward is 1.6 for one string, 1 · 0.36 + 2 · 0.28 + 3 · 0.36 = 2 for the best of two, and
 2.4608 for the best of four.  Where several strings tie, say that the first one is kept.  Any rule
-that does not look at the strings will do.  Then those of one reward keep their shares: of the 0.36
-for the reward 1, "no" has two thirds, as it has of 0.6.  So the best of K has the law
+that does not look at the strings will do.  Given what each of the K strings earns, each is still
+drawn among those of its reward in the shares of π_ref; so the winner is too.  Of the 0.36 for the
+reward 1, "no" has two thirds, as it has of 0.6.  So the best of K has the law
 
     q_k = F_k^K − F_{k−1}^K,      π_K(y) = π_ref(y) q_k/p_k   where R(y) = R_k.        (best_of_n.1)
 
@@ -46,7 +47,7 @@ half, then the best wins with the chance
     Σ_k q_k (F_{k−1} + p_k/2) ≤ K/(K + 1).                                             (best_of_n.3)
 
 For K = 2 that is 0.36 · 0.3 + 0.28 · 0.7 + 0.36 · 0.9 = 0.628, at most ⅔.  A `RewardLaw` has the
-rewards, their chances, what was left out (0) and other sums (none):
+rewards, their chances, the chance of those not counted (0), and an empty table, not needed here:
 
 >>> from minirl.exact.return_law import RewardLaw
 >>> law = RewardLaw(np.array([1., 2, 3]), np.array([0.6, 0.2, 0.2]), 0.0, np.zeros((0, 3)))
@@ -87,9 +88,8 @@ a sum over steps, *π' earns what π_K earns*.  But π' is nearer to the referen
 
     KL(π'‖π_ref) = KL(π_K‖π_ref) − KL(π_K‖π').                                         (best_of_n.5)
 
-To see it, take the mean of log π_K − log π_ref = (log π_K − log π') + (log π' − log π_ref) under
-π_K.  The last bracket is a sum over steps, so its mean is the same under π', and there it is
-KL(π'‖π_ref).
+Take the mean of log π_K − log π_ref = (log π_K − log π') + (log π' − log π_ref) under π_K.  The
+last bracket is a sum over steps, so its mean is the same under π', where it is KL(π'‖π_ref).
 
 In the coin game the better of two games of a fair coin has 5/3 heads and a tail, on average.  So π'
 throws 8/3 times, head with the chance ⅝.  A throw is ⅝ log(5/4) + ⅜ log(3/4) = 0.0316 nats away,

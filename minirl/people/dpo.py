@@ -11,8 +11,7 @@ the strings y.  By (regularised.2) the best policy for the reward R and the pric
 
     π*(y) = π_ref(y) exp(R(y)/β) / Z,   Z = Σ_y π_ref(y) exp(R(y)/β).
 
-Take logarithms, log π*(y) = log π_ref(y) + R(y)/β − log Z, and solve for R(y).  Then replace π* by
-the policy π that is to be learned:
+Take logarithms, log π*(y) = log π_ref(y) + R(y)/β − log Z, solve for R(y), and write π for π*:
 
     R(y) = β h(y) + β log Z,   h = log π − log π_ref.                                        (dpo.1)
 
@@ -23,7 +22,7 @@ pair answer the same prompt, so that they have the same Z.  It cancels in a diff
 
     R(y⁺) − R(y⁻) = β h(y⁺) + β log Z − β h(y⁻) − β log Z = β [h(y⁺) − h(y⁻)].
 
-That is all that the loss (reward_model.1) needs.  For B pairs, y⁺_i chosen and y⁻_i rejected,
+The loss (reward_model.1) needs no more to fit π.  For B pairs, y⁺_i chosen and y⁻_i rejected,
 
     L = −(1/B) Σ_i log σ(m_i),   m_i = β [h(y⁺_i) − h(y⁻_i)].                                (dpo.2)
 
@@ -32,10 +31,10 @@ Then π_ref e^R is ½ ½ 1, so that Z = 2, and the best policy is ¼ ¼ ½.  Its
 log ½ = −log 2, log 1 = 0 and log 2: the true ones less log Z = log 2, as (dpo.1) says.  The third
 string is log 4 ahead of the first, so it wins a share σ(log 4) = 4/(4 + 1) of their comparisons.
 Take five pairs of these two, of which it wins four.  DPO begins at the reference.  There h = 0 and
-m = 0, and each pair has the derivative −β σ(0) = −½ in log π of its chosen string, and ½ in that of
-the other.  For the third string this makes (4 − 1)(−½)/5 = −0.3.  At the best policy m = log 4 in
-the four pairs, and each has −σ(−log 4) = −1/5 for the third string.  The fifth pair has σ(log 4) =
-4/5.  The sum is 0.  (Here ΣG = 0, so that G is the gradient.)
+m = 0, the loss is log 2 whatever the pairs say, and each has the derivative −β σ(0) = −½ in log π
+of its chosen string, and ½ in that of the other.  For the third string this makes (4 − 1)(−½)/5 =
+−0.3.  At the best policy m = log 4 in the four pairs, and each has −σ(−log 4) = −1/5 for the third
+string.  The fifth pair has σ(log 4) = 4/5.  The sum is 0.  (As ΣG = 0, G is the gradient.)
 
 >>> from minirl.people.pairs import choices
 >>> reference, best = np.log([[0.5, 0.25, 0.25]]), np.log([[0.25, 0.25, 0.5]])
@@ -46,8 +45,8 @@ the four pairs, and each has −σ(−log 4) = −1/5 for the third string.  The
 [[0. 0. 0.]]
 
 **As matrices.**  D = X⁺ − X⁻ of (counts.3) has a row per pair and a column per entry (s, a).  With
-the rows of the table h laid end to end, m = β D h.  Since d log σ(m)/dm = σ(−m) (softmax.6), and
-∂m_i/∂log π(a|s) = β D[i, (s, a)], the chain rule gives
+the rows of the table h laid end to end, m = β D h.  Since d log σ(m)/dm = σ(−m) (`reward_model`,
+one comparison), and ∂m_i/∂log π(a|s) = β D[i, (s, a)], the chain rule gives
 
     G = ∂L/∂log π = −(β/B) Dᵀ σ(−m),                                                         (dpo.3)
 
@@ -67,11 +66,11 @@ themselves, but not if they are cut.  100,000 pairs of the running example give 
 
 *Label smoothing* (conservative DPO) believes that a share `smoothing` of the answers is wrong,
 
-    L = −(1/B) Σ_i [(1 − smoothing) log σ(m_i) + smoothing · log σ(−m_i)].                   (dpo.4)
+    L = −(1/B) Σ_i [(1 − smoothing) log σ(m_i) + smoothing · log σ(−m_i)],                   (dpo.4)
 
-so y⁺ counts as the winner with the weight 1 − smoothing, and as the loser with the rest.  Then σ(m)
-rests at (1 − smoothing) wins + smoothing (1 − wins), and m ≤ log((1 − smoothing)/smoothing).  If
-raters err so often, they have mixed wins like that already.  *Robust DPO* undoes it (`errata`).
+so y⁺ wins with the weight 1 − smoothing and loses with the rest.  Then σ(m) rests at (1 −
+smoothing) wins + smoothing (1 − wins), and m ≤ log((1 − smoothing)/smoothing).  If raters err so
+often, their `wins` come mixed, and this mixes them again.  *Robust DPO* unmixes them (`errata`).
 
 **The chosen string may fall.**  In a language with the letter a only, π(a|a) = 1/3 and π(end|a) =
 2/3.  "aa" is preferred to "aaaa".  After the first letter their probabilities are
@@ -89,11 +88,12 @@ here from 0.222 to 0.188, and "aaaa" falls further.  In general a small step aga
     Δ log π(y⁺) = |∇log π(y⁺)|² − ⟨∇log π(y⁺), ∇log π(y⁻)⟩,
     Δ log π(y⁻) = ⟨∇log π(y⁺), ∇log π(y⁻)⟩ − |∇log π(y⁻)|².                                  (dpo.5)
 
-In the row of a, "aa" has the gradient (1, 1) − 2 (1/3, 2/3) = (1/3, −1/3) for a and end, and "aaaa"
-has (3, 1) − 4 (1/3, 2/3) = (5/3, −5/3).  So Δ is 2/9 − 10/9 = −8/9, and 10/9 − 50/9 = −40/9.  In
-one softmax over *whole* strings the chosen one rises: ∇log π(y) is 1 at y, less π (softmax.2), and
-Δ log π(y⁺) = 1 − π(y⁺) + π(y⁻) > 0.  A fit to 20,000 pairs of the running example lowers the chosen
-strings by about 0.37 nats on average and the rejected ones by 2 (`preference_metrics`).
+So the chosen string falls exactly where ⟨∇log π(y⁺), ∇log π(y⁻)⟩ > |∇log π(y⁺)|²; ∇log π(y⁻) is
+then the longer one.  Here "aa" has the gradient (1, 1) − 2 (1/3, 2/3) = (1/3, −1/3) for a and end,
+and "aaaa" has (3, 1) − 4 (1/3, 2/3) = (5/3, −5/3).  So Δ is 2/9 − 10/9 = −8/9, and 10/9 − 50/9 =
+−40/9.  In one softmax over *whole* strings y⁺ rises: ∇log π(y) is 1 at y, less π (softmax.2), and
+Δ log π(y⁺) = 1 − π(y⁺) + π(y⁻) > 0.  A fit to 20,000 pairs of the running example lowers chosen
+strings by about 0.37 nats on average and rejected ones by 2 (`preference_metrics`).
 
 **What few pairs do.**  If y⁺ always wins, the loss falls for ever as m grows, and nothing charges
 for the KL: DPO knows the policy on the strings of its pairs only.  In a table over letters *one*

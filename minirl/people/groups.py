@@ -48,8 +48,8 @@ right direction.  The std makes all groups equally loud, whether their strings d
 little: R = 0, 0.01, 0.01, 0 has ∓0.98, nearly the same as 0 1 1 0.  So some prompts count for more
 than in ∇J and some for less.  Besides, the std depends on R_i.  In general the direction changes.
 (If there is one prompt, and R is 0 or 1, only the length of the step does.)  The std is that of the
-population, which divides the sum of squares by K.  So the mean of A² is 1 in each group, whatever
-its size, even if strings are missing from some of them.
+population, which divides the sum of squares by K.  So the mean of A² is 1, up to the 10⁻⁴, in each
+group whose strings differ, whatever its size, even if strings are missing from some of them.
 
 **A group of equals**, such as the second one, says that a string is neither better nor worse than
 the others.  Its advantages are zero.  They are so exactly: 0.1 + 0.2 and 0.3 differ by rounding,
@@ -68,9 +68,10 @@ over all steps of the group, and a step's advantage is the sum of those from it 
 
 Two strings of two steps have r = 1 0 and 0 1.  The mean is ½ and the std ½, so that normalised they
 are about 1 −1 and −1 1.  The sums from each step on are 0 −1 and 0 1.  A step is credited with its
-own reward and with all that follow.  So the first steps have 0 both, though only one of them earned
-1, and what came before the second steps is no credit of theirs.  (A string that is alone in its
-group has something to compare here, its steps.)
+own reward and with all that follow.  So the first steps have 0 both, although only one of them
+earned 1: the second step of each string takes back what the first one gained or lost.  What the
+first step earned does not count for the second.  (A string that is alone in its group has something
+to compare here, its steps.)
 
 **Weights.**  How much does a letter count?  GRPO takes the mean over the |y_i| steps of a string,
 the end symbol included, and then the mean over the B strings of the batch.  Dr. GRPO divides by the

@@ -47,8 +47,8 @@ more, and becomes likelier although the reference pulls the other way:
 0.0719 [[-0.375  0.375]]
 
 **As tables.**  `weighted` adds up wA in A⁺ where A > 0 and in A⁻ where A < 0, and w in W, for each
-entry.  `ppo.ppo_loss` divides by the number of steps, which is ΣW here, so it is multiplied by ΣW
-again to make the first part of L.  The second part is β times `kl.k3_loss`:
+entry, and sets the batch's `number` to ΣW instead of N.  `ppo.ppo_loss` divides by it, and is
+multiplied by ΣW again to make the first part of L.  The second part is β times `kl.k3_loss`:
 
     G = −ρ (A⁺·1{ρ ≤ 1 + ε} + A⁻·1{ρ ≥ 1 − ε}) + β W (1 − π_ref/π).
 

@@ -57,17 +57,17 @@ that k3 is unbiased as well.  It is never negative, since e^u ≥ 1 + u, and var
 reference.  k2 is biased.  Since e^u − u − 1 = u²/2 + u³/6 + …, it is nearly k3 where u is small.
 Three actions:
 
-    action           1         2         3        mean under π
-    π                ½         ⅜         ⅛
-    π_ref            ⅛         ¾         ⅛
-    u               −1.3863    0.6931    0        (log ¼, log 2, log 1)
-    k1               1.3863   −0.6931    0        0.4332    = KL(π‖π_ref)
-    k2               0.9609    0.2402    0        0.5705    too much
-    k3               0.6363    0.3069    0        0.4332    = KL(π‖π_ref)
+    action               1         2         3        mean under π
+    π                    ½         ⅜         ⅛
+    π_ref                ⅛         ¾         ⅛
+    u = log(π_ref/π)    −1.3863    0.6931    0
+    k1                   1.3863   −0.6931    0        0.4332    = KL(π‖π_ref)
+    k2                   0.9609    0.2402    0        0.5705    too much
+    k3                   0.6363    0.3069    0        0.4332    = KL(π‖π_ref)
 
 **The other divergence.**  KL(π_ref‖π) = ⅛ log ¼ + ¾ log 2 = 0.3466 is another number.  KL(π‖π_ref)
-is large if π does what π_ref hardly does: to stay at one likely part of π_ref, a *mode*, avoids
-that.  KL(π_ref‖π) is large if π hardly does what π_ref does, so π must *cover* all of it.
+is large if π does what π_ref hardly does.  Staying in one likely part of π_ref, a *mode*, keeps it
+small.  KL(π_ref‖π) is large if π hardly does what π_ref does, so π must *cover* it.
 
 **An estimate is not a loss.**  Differentiate an estimate at a sample.  With ∇u = −∇log π,
 
@@ -79,10 +79,10 @@ else comes out than the gradient of the mean, since the samples come from π too
     E[∇k1] = 0,      E[∇k2] = ∇KL(π‖π_ref),      E[∇k3] = ∇KL(π_ref‖π).                      (kl.6)
 
 The first is Σ π ∇log π = 0.  The second is (kl.2).  The third is 0 − Σ π (π_ref/π) ∇log π = −Σ
-π_ref ∇log π, which is ∇ Σ π_ref (log π_ref − log π).  So k1 as a loss does nothing at all.  k2, the
-biased one, has the right gradient.  k3 descends the *other* divergence.  (If estimates of steps are
-added up, (kl.6) holds row by row, with frozen visits as in (kl.3).)  In the example G is π times
-the factor of (kl.5).  The last gradient is π − π_ref:
+π_ref ∇log π, which is ∇ Σ π_ref (log π_ref − log π).  So k1 as a loss has no effect on average; all
+it adds is noise.  k2, the biased one, has the right gradient.  k3 descends the *other* divergence.
+(If estimates of steps are added up, (kl.6) holds row by row, with frozen visits as in (kl.3).)  In
+the example G is π times the factor of (kl.5).  The last gradient is π − π_ref:
 
 >>> logp, ref = np.log([[4, 3, 1]]) - np.log(8), np.log([[1, 6, 1]]) - np.log(8)
 >>> for slope in 1, logp - ref, 1 - np.exp(ref - logp):

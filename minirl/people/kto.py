@@ -60,11 +60,11 @@ So a liked string is a gain only if its log-ratio is above that of the policy's 
 is held constant: the gradient does not ask how z₀ depends on π, and in code it is an argument of
 the loss.  If it asked, each string would also push all strings that the policy writes, through
 their mean.  With z₀ held, a string moves its own steps only, and z₀ decides no more than how hard.
-(The paper finds that training is much more stable so.)  Here z₀ is exact (`kl.string_kl`).  The
-paper estimates it from strings that answer other prompts, and cuts it off at zero.  Since z₀ moves
-with the policy, an update by (kto.2) is in general not the gradient of any loss.  It comes to rest
-where it is zero at the policy's own z₀.  `fit_kto` finds that: it fits with z₀ held, takes z₀ from
-the fit, and fits again, until z₀ stays.
+(The paper finds that training is much more stable this way.)  Here z₀ is exact (`kl.string_kl`).
+The paper estimates it from strings that answer other prompts, and cuts it off at zero.  Since z₀
+moves with the policy, an update by (kto.2) is in general not the gradient of any loss.  It comes to
+rest where it is zero at the policy's own z₀.  `fit_kto` finds that: it fits with z₀ held, takes z₀
+from the fit, and fits again, until z₀ stays.
 
 **What it finds.**  Let vote(y) be how often y was liked, less how often it was not, each with its
 weight.  Liked and not liked, y has the margins m and −m, and σ(m) σ(−m) is the same for both.  So

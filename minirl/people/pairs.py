@@ -16,8 +16,8 @@ A *demonstration* is a string that is to be imitated.  A *preference* is a pair 
 one was preferred: the *chosen* one, y⁺, to the *rejected* one, y⁻.  Often both answer one *prompt*,
 a text that somebody else has written.  The steps of the prompt belong to neither string; the
 strings start in the state in which the prompt ends.  A *label* says of a single string whether it
-was liked.  The other chapters of this part have a reward of strings already: a rule, or what
-`reward_model` has learned from preferences.
+was liked.  Most of the other chapters have a reward already: a rule, or what `reward_model` has
+learned from preferences.
 
 **Three pairs over two letters.**  As in `counts`, the states are start, a and b, the actions are
 end, a and b, and both are numbered 0, 1, 2.

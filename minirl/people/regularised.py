@@ -101,8 +101,8 @@ It is 0 for π_ref and 1 for π*.  In the coin game with β = 2 and a fair refer
     E[Σ_t γᵗ (r_t + β H(π(·|s_t)))]                                                  (regularised.5)
 
 is that of a uniform reference if each step pays β log(actions) more, for the actions of its state:
-`entropy_optimum`.  It also favours long episodes.  Where a policy π_0 is best at the price 0, with
-the values V_0, it pays β KL(π_0‖π_ref).  No KL is negative.  So V*_β tends to V_0:
+`entropy_optimum`.  It also favours long episodes.  Let π_0 be best at the price 0, with the values
+V_0 and a finite KL.  It pays β KL(π_0‖π_ref), and no KL is negative.  So V*_β → V_0 as β → 0:
 
     V_0 ≥ V*_β ≥ V_0 − β KL(π_0‖π_ref).                                              (regularised.6)
 

@@ -73,8 +73,8 @@ it, and it pays more than its KL costs, no policy is best.  A *pull* adds (pull/
 that large weights cost something.  With no pull 300 pairs of the running example make weights above
 40, while the true ones lie between −0.861 and 0.139.  With a pull of 2 some policy is best again,
 but at β = 0.5 its true J is below that of the reference.  The error of the learned reward, which is
-the standard deviation of its difference from the true one over strings of the reference, falls so
-(means of two samples):
+the standard deviation of its difference from the true one over strings of the reference, falls as
+follows (means of two samples):
 
     pairs   1,000   5,000   20,000   80,000   320,000
     error   0.9     0.5     0.29     0.16     0.085
@@ -97,7 +97,7 @@ it gets.  These two know the constant: a weight on every end adds it to all stri
 gives the K(K − 1)/2 pairs of a prompt the weights 2/(K(K − 1)), so that no prompt outvotes another.
 Where the rater was sure, Llama 2 (2023) subtracts a *lead*, the argument `margin`, from the margin
 m, so that the rewards must differ by more.  *Label smoothing* believes that a share `smoothing` of
-the answers is wrong, and gives it to the other answer, where (sft.4) gives it to all actions:
+the answers is wrong, and gives it to the other answer, whereas (sft.4) gives it to all actions:
 
     L = −Σ_i w_i [(1 − smoothing) log σ(m_i − lead_i)
                   + smoothing · log σ(lead_i − m_i)] / Σ_i w_i                      (reward_model.3)

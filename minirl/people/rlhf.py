@@ -3,8 +3,8 @@
 *Part 4.  Previous: `calibration`, a side road.  Next: `groups`.*
 
 A reward model has seen strings of the reference.  A policy that sought nothing but its reward would
-find strings that it has never seen and happens to overrate.  *RLHF*, reinforcement learning from
-human feedback, charges for leaving the reference.  InstructGPT does so in three steps:
+find strings that the model has never seen and happens to overrate.  *RLHF*, reinforcement learning
+from human feedback, charges for leaving the reference.  InstructGPT does so in three steps:
 
     1   demonstrations: counts (S, A)  ──sft──→            π_ref  (S, A)
     2   B pairs of π_ref:  D (B, S·A)  ──reward_model──→   r      (S, A)
@@ -45,18 +45,18 @@ the gradient of the bracket, −β ∇log π(y), is −β ∇π(y), which sums t
 So `rlhf` is `ppo` on these rewards: with the true reward it reaches 99.9 % of what there is to gain
 on the running example.  A table r(s, a) pays step by step (`step_rewards`).  A reward model that
 reads whole strings pays once, on the last step (`string_rewards`).  So does any other judge, which
-needs no derivative: a program that checks strings (a *verifier*), a rank (`scored_rewards`).  The
-sum is the same and so is the optimum, but the way is harder.  The critic sees only the last letter,
-cannot know what the string has earned so far, and errs: PPO stops near 97 % with `gae_lambda` =
-0.95, and near 99 % with 1.  A string that cannot be scored is left out; a zero would judge it.
+needs no derivative: a program that checks strings (a *verifier*), or a place in a rater's order
+(`scored_rewards`).  The optimum is the same, but the way is harder.  The critic sees only the last
+letter, not what the string has earned so far, and errs: PPO stops near 97 % with `gae_lambda` =
+0.95, near 99 % with 1.  A string that cannot be scored is left out; a zero would judge it.
 
-**What imitation cannot find.**  A policy fitted to the words of the corpus has J = −0.5355.  More
-such words do not help.  The best policy has 0.1489.  RLHF finds what no demonstration shows, since
-it judges strings that it has written itself.
+**What imitation cannot find.**  A policy fitted to the 2,465 words (the *corpus*) has J = −0.5355.
+More such words do not help.  The best policy has 0.1489.  RLHF finds what no demonstration shows,
+since it judges strings that it has written itself.
 
 **What it finds besides.**  *Goodhart's law* says that a measure that becomes a target ceases to be
 a good measure.  A learned reward is such a measure.  Fit it to 100 pairs of the running example
-with a pull of 2.  The E[R] of its own optima, without the price, exceeds that of the reference by
+with a pull of 2.  Its best policy at each β earns, before the price, more than the reference by
 
     β                        2       1       0.5     0.4     0.3
     of the learned reward    0.209   0.378   0.744   1.054   3.437
@@ -81,16 +81,16 @@ teaches a policy to end.  The method DAPO charges sooner.  It adds to a score it
                  (longest − soft − |y|)/soft  up to |y| = longest,
                  −1                           beyond.                                      (rlhf.4)
 
-**PPO-ptx.**  All this makes the texts from which π_ref was first made, those of *pretraining*, less
-likely.  InstructGPT adds their log-probability to the objective, here its mean per step, and so
-their loss to PPO's:
+**PPO-ptx.**  A large model is first fitted to many texts (*pretraining*), and then to
+demonstrations.  RLHF makes those first texts less likely; here they are the corpus.  InstructGPT
+adds their log-probability to the objective, here its mean per step, and so their loss to PPO's:
 
     J_β(π) + ptx_coef · E_pretraining[log π],                                              (rlhf.5)
     L = L_ppo + ptx_coef · L_sft.                                                          (rlhf.6)
 
-`ptx_loss` is (rlhf.6), to be the `loss` of `rlhf`.  By (ppo.4), PPO climbs J_β divided by the
-length of a string and by the size of the advantages; its ptx_coef is smaller by both.  The exact
-optima of (rlhf.5):
+`ptx_loss` is (rlhf.6), to be the `loss` of `rlhf`.  By (ppo.4) PPO divides by steps where J_β is a
+mean over strings, and also by the size of the advantages.  So the `ptx_coef` of (rlhf.6) is that of
+(rlhf.5), divided by the mean length of a string and by that size.  The exact optima of (rlhf.5):
 
                   ptx_coef   reward    KL      nats per character of the corpus
     reference                −0.535    0       2.584

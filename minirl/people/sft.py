@@ -54,9 +54,9 @@ two, where the uniform policy guesses among three:
 >>> print(round(np.exp(sft_loss(np.zeros((3, 3)), table)[0]), 3))
 3.0
 
-**What is counted.**  A demonstration often is a prompt and its completion.  Only the completion is
-imitated: the steps of the prompt are not counted.  The end symbol is an action like the others and
-is counted.  Without it a model never learns to stop.
+**What is counted.**  A demonstration often is a prompt and its *completion*, the text that follows
+it.  Only the completion is imitated: the steps of the prompt are not counted.  The end symbol is an
+action like the others and is counted.  Without it a model never learns to stop.
 
 **What was never seen** gets probability zero.  Then one new string with such a step has an infinite
 loss.  A *pseudo-count* α is added to every count before dividing,
@@ -80,16 +80,16 @@ what is left is N[s, a] plus a pseudo-count
 
     α[s] = smoothing · N[s] / ((1 − smoothing) · actions).                                   (sft.5)
 
-With smoothing = 0.1 row n has α = 0.1 · 4/(0.9 · 3) = 0.148.  The two differ in what they believe.
-A constant α counts for less as data come in, and makes a row without data uniform.  That of label
-smoothing grows with the data, so an action that is never taken keeps smoothing/actions for ever;
-and a row without data gets nothing.
+With smoothing = 0.1 row n has α = 0.1 · 4/(0.9 · 3) = 0.148.  A constant α counts for less as data
+come in, and makes a row without data uniform.  That of label smoothing grows with the data, so an
+action that is never taken keeps smoothing/actions for ever; and a row without data gets nothing.
 
 **No better than the demonstrations.**  A string of the policy (sft.2) takes each step as often, on
 average, as a demonstration does: N[s, a]/B times, with B demonstrations.  To see it, let η(s) be
 the visits of a state per string.  A letter s' is visited as often as a step leads to it, so that
-η(s') = Σ_s η(s) π(s'|s), and η(start) = 1.  Where strings end, only one η solves this: the
-difference of two would remain the same from step to step, and no string goes on for ever.  Put η(s)
+η(s') = Σ_s η(s) π(s'|s), and η(start) = 1.  Where strings end, only one η solves this.  The
+difference of two solutions is 0 at the start, and each step of the policy reproduces it.  But what
+is carried on from step to step dies out, since all strings end.  So the difference is 0.  Put η(s)
 = N[s]/B in.  At the start it is B/B = 1.  Since η(s) π(s'|s) = N[s, s']/B, the equation of s' says
 that the demonstrations visit s' as often as their steps lead there.  This is so.  In the example η
 = 1, 4/3, 4/3, and for the letter o the equation is 4/3 = 1 · ⅓ + 4/3 · ½ + 4/3 · ¼.

@@ -5,7 +5,7 @@
 Imitation, PPO, GRPO, DPO: each makes some steps likelier and others rarer.  This chapter writes all
 as one sum, so that two methods differ by a number per step.  Each of them goes in the direction
 
-    g = Σ_y w(y) Σ_t c(y, t) ∇log π(a_t|s_t).                                            (unified.1)
+    g = Σ_y w(y) Σ_t c(y, t) ∇log π(a_t|s_t)                                             (unified.1)
 
 over strings y and their steps t.  The weight w(y) makes it a mean.  The *coefficient* c(y, t) is
 what the method says of the step: to be likelier if c > 0, rarer if c < 0, and by how much.
@@ -55,7 +55,7 @@ g_2 − Σ_b π(b) g_b, which is 0.016 − 0.070 = −0.055 for PPO and 0 − 0.
 −1 for −log π.  For −ρ A it is −ρ A, since ρ = exp(log π − log π_old).  For −log σ(m) it is −σ(−m)
 times ∂m/∂log π, which is ±β for m = β (h⁺ − h⁻).  With u = log π_ref − log π, k3 = e^u − u − 1 has
 1 − e^u.  The log-odds have the slope 1/(1 − π̄) in log π̄.  Change the sign, and this is c; the
-divisor of the loss goes into w:
+divisor and the weights of the loss go into w:
 
     method              strings of             judged by             coefficient c
     sft                 the demonstrations     nobody                1
@@ -92,8 +92,8 @@ as no demonstration can.  It adds the same number to all c, and leaves the mean 
 
     E[∇log π(y)] = Σ_y π(y) ∇log π(y) = ∇Σ_y π(y) = ∇1 = 0.                              (unified.5)
 
-For the same reason a policy learns nothing if it imitates *all* of its own strings.  All this needs
-strings of the policy itself, or ratios ρ: only then is the mean of g the gradient of what it earns.
+For the same reason a policy learns nothing on average if it imitates *all* of its own strings.  All
+this needs the policy's own strings, or ratios ρ: only then is the mean of g the gradient of E[R].
 
 **How far apart are they?**  `python -m minirl objectives` compares g with ∇J for a language of 31
 strings, at logits halfway from the reference to the best bigram.  The cosine between them is 1 for
