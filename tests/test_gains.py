@@ -6,6 +6,7 @@ import pytest
 
 from minirl.exact.evaluation import advantages, evaluate
 from minirl.exact.gains import doubts, gains, gains_from_zero
+from minirl.kernel.mdp import TabularMDP
 from worlds import random_mdp, random_policy, single_outcome
 
 
@@ -36,3 +37,22 @@ def test_counted_from_the_median_a_gain_beside_a_large_value_is_seen(more, hidde
     assert (rough[0, 1] == 0) == hidden and less.max() < doubt.max() / 1000
     assert fine[0, 1] == pytest.approx(more, rel=0.1) and fine[0, 0] == 0
     assert doubts(mdp, policy, np.array([1e10]))[0] == pytest.approx(2.2e-05, rel=0.01)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_two_actions_that_differ_in_the_order_of_many_outcomes_are_equal(gamma):
+    """One outcome in two leads to a 2, and a thousand lead to next to nothing: their sum in one
+    order is off by some hundred roundings, which is no gain."""
+    S = 1002
+    order = np.r_[1, 2:S]
+    world = TabularMDP(
+        next_state=np.stack([np.stack([order, order[::-1]]), *np.zeros((S - 1, 2, S - 1), int)]),
+        prob=np.stack([np.stack([weights := np.r_[0.5, np.full(S - 2, 0.5 / (S - 2))],
+                                 weights[::-1]]), *np.eye(S - 1)[np.zeros((S - 1, 2), int)]]),
+        reward=np.stack([np.zeros((2, S - 1)), *np.r_[2.0, np.full(S - 2, 2e-13)][:, None, None]
+                         * np.ones((1, 2, S - 1))]),
+        terminated=np.arange(S)[:, None, None] * np.ones((1, 2, S - 1)) > 0,
+        start=np.eye(S)[0], gamma=gamma)
+    for policy in np.eye(2):
+        values, gain, doubt = gains(world, np.tile(policy, (S, 1)), np.full(S, True))
+        assert gain[0].max() == 0 and 1e-14 < doubt[0].max() < 1e-12

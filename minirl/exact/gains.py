@@ -7,8 +7,8 @@ Policy iteration in `planning` replaces an action where another one has a positi
 may be an error of the last digit.  Taken for real, it would send a solver round in circles.  At γ =
 1 it may even replace an action that ends by one that never does.
 
-**In numbers.**  A float64 keeps 53 binary digits, or about 16 decimal ones.  A sum is wrong by less
-than eps = 2⁻⁵² times its size:
+**In numbers.**  A float64 keeps 53 binary digits, or about 16 decimal ones.  The result of one
+addition is wrong by less than eps = 2⁻⁵² times its size:
 
 >>> DOUBT, 0.1 + 0.2 - 0.3, (1e9 + 0.1) - 1e9
 (2.220446049250313e-16, 5.551115123125783e-17, 0.10000002384185791)
@@ -18,10 +18,11 @@ Action 0 pays a billion for ever, so that V = 10¹⁰.  Action 1 pays a little m
 be seen?
 
 **The doubt.**  A gain is real if it is larger than the rounding of the two values that it is the
-difference of.  Computing r + γ P V rounds by eps times the sum of the absolute values of its terms.
-What each step rounds adds up along an episode, just as rewards do.  So the *doubt* about Q(s, a),
-by how much it may be wrong, solves the equation of an action value (evaluation.1) with such
-roundings as its rewards.  Write |r|(s, a) for the mean of the absolute rewards of a step:
+difference of.  Computing r + γ P V rounds by about eps times the sum of the absolute values of its
+terms, and with K outcomes by up to K/2 times as much: then eps is K/2 times as large in what
+follows.  What each step rounds adds up along an episode, just as rewards do.  So the *doubt* about
+Q(s, a), by how much it may be wrong, solves the equation of an action value (evaluation.1) with
+such roundings as its rewards.  Write |r|(s, a) for the mean of the absolute rewards of a step:
 
     doubt(s, a) = eps [|r|(s, a) + γ Σ_s' P(s'|s, a) |V(s')|]
                 + γ Σ_s' P(s'|s, a) Σ_b π(b|s') doubt(s', b).                            (gains.1)
@@ -43,9 +44,9 @@ the rewards
     r − z where the episode ends,   r − (1 − γ) z where it goes on.                      (gains.2)
 
 With the median of the values as z these rewards are as small as the differences of values, and so
-are the doubts.  `gains` takes z = 0 and the median, and for each action the answer with the smaller
-doubt.  Counted from z = 10¹⁰ the billion becomes 10⁹ − 0.1 · 10¹⁰ = 0.  Nothing is left to be
-rounded, and a millionth is a gain too:
+are the doubts.  Below γ = 1 `gains` takes z = 0 and the median, and for each action the answer with
+the smaller doubt.  Counted from z = 10¹⁰ the billion becomes 10⁹ − 0.1 · 10¹⁰ = 0.  Nothing is left
+to be rounded, and a millionth is a gain too:
 
 >>> from minirl.kernel.mdp import TabularMDP
 >>> for more in 0.1, 1e-6:
@@ -83,7 +84,7 @@ import numpy as np
 
 from minirl.exact.evaluation import advantages, evaluate
 
-DOUBT = 2.0**-52  # A sum is rounded by less than this per unit of its terms' absolute values.
+DOUBT = 2.0**-52  # A sum of two is rounded by less than this per unit of its absolute values.
 LOOKS = 9         # So often at most the median is taken; each one is better, until it stays.
 
 
@@ -155,4 +156,5 @@ def doubts(mdp, policy, values, states=None):
     terms = (np.abs(mdp.prob * mdp.reward).sum(axis=2)
              + mdp.gamma * (mdp.transitions @ np.abs(np.nan_to_num(values))).reshape(mdp.shape))
     later = np.nan_to_num(evaluate(mdp, policy, terms, states=states))
-    return DOUBT * (terms + mdp.gamma * (mdp.transitions @ later).reshape(mdp.shape))
+    rounded = terms + mdp.gamma * (mdp.transitions @ later).reshape(mdp.shape)
+    return DOUBT * max(1.0, mdp.prob.shape[2] / 2) * rounded  # by sums over the outcomes
