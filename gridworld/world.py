@@ -46,8 +46,8 @@ a circle: the next letter is the move a quarter turn further, and after the last
 first.
 
 *Slip.*  The intended move happens with the probability `success_rate`.  Otherwise the walker goes
-another way, `slip` quarter turns off.  With (1 − success_rate) shared out, an outcome that is some
-turns off has the chance
+another way, some quarter turns off, and `slip` holds the share of each.  With (1 − success_rate)
+shared out, an outcome that is some turns off has the chance
 
     prob = success_rate                       for no turn,
     prob = (1 − success_rate) · slip[turn]    for −1, 1 or 2 quarter turns.

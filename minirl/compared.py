@@ -43,14 +43,14 @@ that of `ppo`.  log π̄ is log π(y)/|y|.
     grpo                π_old, and π in k3  what π_old played       π_old, by the clip; π_ref, by β
     dpo                 π_ref               pairs                   π_ref, by β
     ipo                 π_ref               pairs                   π_ref, by τ
-    kto                 π_ref               strings, liked or not   π_ref, by β
+    kto                 π_ref               strings, liked or not   nothing
     simpo               nothing             pairs                   nothing
     orpo                nothing             pairs                   what was chosen
 
 In `rlhf` π_old stands in the ratio of PPO and π_ref in the reward; the clip holds π near π_old and
 the price β near π_ref.  In k3 of `grpo` it is π_ref/π, the other way round.  To be held near π_ref
-`reinforce`, `actor_critic`, `ppo`, `ppo_kl` and `grpo` need a reward that pays for it
-(`rlhf.step_rewards`).  Each fit of this book to a fixed data set adds a `pull` towards a table
+`reinforce`, `actor_critic`, `ppo`, `ppo_kl`, and `grpo` at β = 0, need a reward that pays for it
+(`rlhf.step_rewards`).  Each fit of this book to pairs or labels adds a `pull` towards a table
 (`fitting`), which is no part of the method.
 
 **What it climbs, and how far it gets.**  The shares are (J − J(π_ref))/(J* − J(π_ref)), exact, with

@@ -100,10 +100,11 @@ def test_three_items_by_hand():
     D = wins("AB AC BC CB").difference.toarray()[:, :3]
     found = [loglikelihood(D, [x, 0, 0]) for x in (0, 1, 10)]
     assert np.round([*found, -2 * log(2)], 4).tolist() == [-2.7726, -2.0128, -1.3864, -1.3863]
-    for tol, lead in (1e-5, 10.8), (1e-9, 20.0):
+    for tol, lead in (1e-5, 10.9), (1e-9, 20.1):
         x = log(1 / (2 * tol) - 1)
         slopes = -bradley_terry_loss(np.array([[x, 0, 0]]), sparse.csr_array(D))[1][0]
-        assert slopes == pytest.approx([tol, -tol / 2, -tol / 2], rel=1e-9) and round(x, 1) == lead
+        assert slopes == pytest.approx([tol, -tol / 2, -tol / 2], rel=1e-9)
+        assert lead - 0.1 < x < lead
 
 
 def test_two_items_by_hand():

@@ -2,8 +2,8 @@
 
 *Worlds to read, after `dpo`.  Previous: `preferences`.*
 
-Each method of Part 4 that learns from pairs fits the table of a model to them, and is pulled
-towards the table that the model had.  Here they stand side by side, under names.
+Most methods of Part 4 that learn from pairs fit the table of a model to them, and are pulled
+towards the table that the model had; one fits a reward.  Here they stand side by side, under names.
 
 **From a file to a model.**  Two lines say that "on" was preferred to "nn", and "n" to "o".  The
 reference writes n, o or the end with ⅓ each.  DPO is fitted to the pairs, and the result is saved:
@@ -104,7 +104,7 @@ also refuses a reference with −∞ in its table, and a result whose strings do
        table = METHODS["dpo"].fit(fair, pairs, beta=0.5, pull=0.001).x
        found = watched(table, fair, pairs, beta=0.5)
        round(found["logps/chosen"] - found["logps/rejected"], 1)
-2. Each pair is told again with the answer turned round.  What does the reward model make of that?
+2. The first pair alone is told, and again turned round.  What does the reward model make of that?
        both = [jsonl.Pair("", *two) for two in (("on", "nn"), ("nn", "on"))]
        pairs = from_text(Vocabulary("no"), both)
        found = fit_by_reward(np.zeros((3, 3)), pairs, beta=0.5, pull=2.0)

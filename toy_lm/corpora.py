@@ -52,7 +52,7 @@ dropped.  What a model wrote is such a file too, but there an empty line is the 
 **Exercises.**  `from toy_lm.corpora import *`
 1. Of the 2,465 words, how many have none of the letters a, e, i, o, u?
        len([word for word in unicode_words() if not set(word) & set("aeiou")])
-2. A tenth of nine items is held out.  How many are that?
+2. A tenth of nine items is held out.  How many is that?
        [len(part) for part in held_out(list("abcdefghi"))]
 3. Half of a to f is held out.  Which half?
        "".join(held_out(list("abcdef"), 0.5)[1])

@@ -87,7 +87,7 @@ sides are equal, and a mean is at least the smallest entry, which gives the left
 way, it would never come to rest in a world that goes round in a circle.  *Howard's policy
 iteration* evaluates a policy and takes a better action where there is one.  A policy on the way may
 be caught in a poor loop, so its rate r̄(s) depends on the state.  An action is judged by the rate
-that it leads to, and among those that lead to the same by what it earns on the way:
+that it leads to, with P here including the restarts, and among equals by what it earns on the way:
 
     π(s) ← argmax_a Σ_s' P(s'|s, a) r̄(s'),
     among equals argmax_a r(s, a) + Σ_s' P(s'|s, a) h(s').                        (average_reward.6)
@@ -117,7 +117,7 @@ what is possible finds the loops, and more than one is an error.
 
 Read next: `scorecard`.
 Source: Sutton et al. 2000, theorem 1, as in `planning`; Sutton and Barto, 2nd edition, chapters
-10.3 and 13.6; Puterman 1994, chapter 8.
+10.3 and 13.6; Puterman 1994, chapters 8 and 9.2.
 """
 
 from typing import NamedTuple

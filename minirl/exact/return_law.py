@@ -4,7 +4,7 @@
 
 `evaluation` computes the mean of the return.  A mean says little where much hangs on luck, and
 nothing about the largest of several returns.  This chapter computes the whole *law*: the *levels*
-R_1 < R_2 < … that an episode's reward can have, undiscounted, and the probability p of each.
+that an episode's reward can have, undiscounted and in rising order, and the probability p of each.
 
 **In numbers.**  A fair coin plays the coin game: a head pays 1 and goes on, a tail pays nothing and
 ends.  After the first throw half of the games have ended with 0.  The other half have one head and

@@ -56,7 +56,7 @@ of 0.9998.
 
     V ← r_π + γ P_π V,   from V = 0.                                                     (solving.3)
 
-When does it stop?  Of the largest difference between two tables a sweep leaves at most γ times.  So
+When does it stop?  A sweep leaves at most γ times the largest difference between two tables.  So
 the next change is at most γ times the last one, the one after that γ² times, and so on.  All
 changes still to come sum to
 

@@ -3,9 +3,10 @@
 *Part 1, a side road.  Previous: `introduction`.  Next: `softmax`.*
 
 A wrong argument should be refused at once.  Otherwise it ends in an error about something else, or
-worse, in a number that looks right.  So public functions check their arguments in their first
-lines, with the functions of this chapter.  A *check* lets pass what fits.  Otherwise it raises a
-`ValueError` that names the argument, says what is accepted and shows what came:
+worse, in a number that looks right.  So most public functions check their arguments in their first
+lines, with the functions of this chapter; inner loops trust theirs.  A *check* lets pass what fits.
+Otherwise it raises a `ValueError` that names the argument, says what is accepted and shows what
+came:
 
 >>> whole("horizon", 2.5)
 Traceback (most recent call last):

@@ -36,9 +36,9 @@ as high as the longest sequence.  What the others leave free is filled with a bl
 look like one.
 
 **Which one, when?**  Playing moves all episodes by one step at once.  That is one row, so playing
-writes rectangles.  All else in this book reads sequences end to end, since no memory is needed then
-for blanks.  Of 100 strings let 99 have 10 letters and one 1,000.  End to end they take 1,990
-places.  The rectangle has 1,000 · 100 = 100,000, and 98 of 100 are blank.
+writes rectangles.  Nearly all else in this book reads sequences end to end, since no memory is
+needed then for blanks.  Of 100 strings let 99 have 10 letters and one 1,000.  End to end they take
+1,990 places.  The rectangle has 1,000 · 100 = 100,000, and 98 of 100 are blank.
 
 **Some of them.**  `taken` picks sequences in any order.  All steps of a sequence move together, by
 the distance between the place where it begins and the place where it is to begin.  Of the three

@@ -75,7 +75,7 @@ The sign ~ says "is drawn from", and π(·|s) is the row of the state s.  The di
 impatience, or as a chance of going on: if every step had the further chance 1 − γ to be the last
 one, the agent would reach step t with γᵗ times the probability, and the mean sum of its rewards,
 undiscounted, would be J.  The discount also keeps sums finite: a reward of 1 per step for ever is
-worth 1 + γ + γ² + … = 1/(1 − γ) in all.  So γ may be 1 only where episodes end.
+worth 1 + γ + γ² + … = 1/(1 − γ) in all.  So at γ = 1 there is a J only where episodes end.
 
 **The coin game** has one state.  Head pays 1 and goes on, tail pays nothing and ends.  Let π show
 head with the probability p, and let γ be 1.  There are two ways to J:

@@ -23,8 +23,8 @@ The *log-likelihood* of rewards is the sum of the log-probabilities of all that 
 Raise A by x above B and C, which stay equal: ℓ = 2 log σ(x) − 2 log 2.  That is −2.7726 at x = 0,
 −2.0128 at x = 1, and −1.3864 at x = 10.  It rises for ever, towards −2 log 2 = −1.3863, and so
 there is no maximum.  A fit stops all the same.  The mean over the four comparisons, ℓ/4, has the
-slope σ(−x)/2 in r_A, about ½ e^−x.  It is below 1e-5 from a lead of 10.8 on, and below 1e-9 from a
-lead of 20.0 on.  So the lead that is found is a matter of the tolerance.  Let C beat A once, and
+slope σ(−x)/2 in r_A, about ½ e^−x.  It is below 1e-5 from a lead of 10.9 on, and below 1e-9 from a
+lead of 20.1 on.  So the lead that is found is a matter of the tolerance.  Let C beat A once, and
 there is a maximum:
 
 >>> from minirl.people.pairs import choices
@@ -94,9 +94,9 @@ far it has come, and their quotient, the step, stays about 1.
 **How well is it known?**  Around the maximum ℓ is about a parabola.  So the likelihood e^ℓ is about
 a Gaussian, and the covariance of that is the inverse of the curvature of −ℓ, to which a pull adds,
 
-    covariance = (Dᵀ diag(slope (1 − slope)) D + pull I)⁻¹,                            (existence.5)
+    covariance = (Dᵀ diag(slope (1 − slope)) D + pull I)⁻¹.                            (existence.5)
 
-the *standard error* of a reward is the root of its entry on the diagonal, and that of a margin the
+The *standard error* of a reward is the root of its entry on the diagonal, and that of a margin the
 root of dᵀ covariance d for its row d of D.  Let A beat B j times and lose k times.  Then ℓ = j log
 σ(m) + k log σ(−m), with the slope j σ(−m) − k σ(m), which is 0 at m = log(j/k).  There σ(m) is j/(j
 + k), the curvature (j + k) σ(m) σ(−m) is jk/(j + k), and the standard error of m is √(1/j + 1/k).

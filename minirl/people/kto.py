@@ -59,7 +59,7 @@ The loss is ½ (0.4318 + 0.3049) = 0.3683.  ΣG = −0.0167, and by (softmax.3) 
 So a liked string is a gain only if its log-ratio is above that of the policy's usual strings.  z₀
 is held constant: the gradient does not ask how z₀ depends on π, and in code it is an argument of
 the loss.  If it asked, each string would also push all strings that the policy writes, through
-their mean.  With z₀ held, a string moves its own steps only, and z₀ decides no more than how hard.
+their mean.  With z₀ held, a string moves its own rows only, and z₀ decides no more than how hard.
 (The paper finds that training is much more stable this way.)  Here z₀ is exact (`kl.string_kl`).
 The paper estimates it from strings that answer other prompts, and cuts it off at zero.  Since z₀
 moves with the policy, an update by (kto.2) is in general not the gradient of any loss.  It comes to

@@ -1,15 +1,16 @@
 """Every algorithm on one screen: what the papers print, with loops over steps and strings.
 
-Each file stands for itself: it imports NumPy and nothing else, has the names of its paper, and
-holds a world small enough to run it in a second or two, as in `python -m minirl.plain.ppo`.  The
-chapters of the book do the same work, faster, and are tested to give the same numbers.
+Each file stands for itself: it imports NumPy at most, says where its names are not those of its
+paper, and holds a world small enough to run it in a second or two, as in `python -m
+minirl.plain.ppo`.  The chapters of the book do the same work, faster, and are tested to give the
+same numbers.
 
     episode          the loop of agent and world
     value_iteration  the best policy of a world whose law is known
     q_learning       Q-learning, SARSA, expected SARSA and double Q-learning
     reinforce        the policy gradient by sampling, with a baseline
     actor_critic     the policy gradient with a critic, and generalised advantage estimation
-    ppo              several steps from one batch, none of them too far
+    ppo              several steps from one batch, and no gain from going too far
     language_model   a bigram model: count, score, sample
     reward_model     a reward from preferences
     best_of_n        sample n strings, keep the best

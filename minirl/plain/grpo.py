@@ -28,7 +28,7 @@ def objective(theta, old, ref, strings, A, *, epsilon, beta):
 
 
 def advantages(r, eps=1e-4):
-    """A_i of the rewards r_i of one group; equal strings have nothing to teach."""
+    """A_i of the rewards r_i of one group; equal ones have nothing to teach."""
     return (r - np.mean(r)) / (np.std(r) + eps)
 
 

@@ -64,4 +64,4 @@ if __name__ == "__main__":
     nats = -sum(score(pi, y) for y in strings) / C.sum()
     print(f"nats per letter: {nats:.3f} by counting, {np.log(5):.3f} at random")
     new = [sample(pi, rng) for _ in range(10)]
-    print("ten new words:", *("".join(letters[a] for _, a in y[:-1]) for y in new))
+    print("ten samples:", *("".join(letters[a] for _, a in y[:-1]) for y in new))

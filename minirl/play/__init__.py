@@ -13,7 +13,7 @@ In reading order, side roads in brackets:
     baselines        what to subtract from a return: five more
     actor_critic     a value table that judges single steps: A2C
     surrogate        what a batch says about a policy that did not play it
-    ppo              many steps from one batch, none of them too far
+    ppo              many steps from one batch, and no gain from going too far
     ppo_kl           the same with a price on the distance
 """
 

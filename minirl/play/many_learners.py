@@ -44,7 +44,7 @@ Both actions pay 1 and end the episode.  With α = 0.5 the update (q_learning.1)
 Each learner has rows of its own, so that no entry is written twice in a step.
 
 **What makes it fast.**  An operation on arrays costs about a microsecond before it has done
-anything.  So a step should have few of them.  Three things are arranged for that.
+anything.  So a step should have few of them, and quick ones.  Three things are arranged for that.
 
 *What does not depend on values is decided before the first step.*  A number says who explores,
 what is tried and with which luck (`exploration.who_explores`), and another one what the world does
@@ -55,9 +55,10 @@ what is tried and with which luck (`exploration.who_explores`), and another one 
 *A row per action.*  NumPy finds the maximum of a few long rows faster than that of many short ones,
 so values (R, A) are turned into (A, R) before they are compared.
 
-**What it costs.**  A few learners do not fill the arrays.  For fewer than some thirty the loop over
-lists in `q_learning` takes less time, and a call takes whichever is faster.  There is a price for
-the reader too: a step no longer looks like its equation.
+**What it costs.**  A few learners do not fill the arrays.  For fewer than some thirty (or four,
+where actions are drawn) the loop over lists in `q_learning` takes less time, and in a world with a
+law a call takes the faster one.  There is a price for the reader too: a step no longer looks like
+its equation.
 
 **Two tables.**  A learner of double Q-learning has two.  All rows are laid end to end: the first
 tables of all learners, and then their second ones.  `here` are the rows of the states in the table

@@ -71,12 +71,12 @@ is the sum W of (reinforce.3).  G is −W/N here and −W/B there, so for the tw
                       (surrogate.2), is above 1.5 times that;
     5. `next_record`  with the metrics: (surrogate.2), (surrogate.3) and the clip fraction.
 
-**What it costs.**  The clip removes an incentive, and is no fence.  Three things carry ρ past the
-bound: Adam's running mean m, the steps of other actions in the same state, and one long step
-(exercise 2).  After one iteration from random play on the 4x4 lake ρ lies between 0.60 and 1.41.
-Take the cliff table of `surrogate` again, and clip ρ A in (surrogate.5) as in (ppo.1).  What is
-promised then rises from −1072 to −595, where the way is 3, and falls beyond it.  Without the clip
-it rose to 1219.
+**What it costs.**  The clip removes an incentive, and is no fence.  Four things carry ρ past the
+bound: Adam's running mean m, the steps of other actions in the same state, the entropy bonus, and
+one long step (exercise 2).  After one iteration from random play on the 4x4 lake ρ lies between
+0.60 and 1.41.  Take the cliff table of `surrogate` again, and clip ρ A in (surrogate.5) as in
+(ppo.1).  What is promised then rises from −1072 to −595, where the way is 3, and falls beyond it.
+Without the clip it rose to 1219.
 
 **The defaults** are one set for every world in this book: ten epochs of the full batch, Adam at
 0.06 falling to nearly nothing, and an entropy bonus that falls from 0.3 per nat to zero over the

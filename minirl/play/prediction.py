@@ -108,7 +108,7 @@ iteration is one episode of each run.
        coin, fair, mean = coin_game(), np.array([[0.5, 0.5]]), {"learning_rate": 1.0, "decay": 1.0}
        [after(monte_carlo(coin, fair, predictors(coin, rng=0, initial_value=value), **mean),
               100).values.item() for value in (0.0, 1000.0)]
-3. A fair coin game is worth 1.  Five runs learn 500 returns each with α = ½.  What do they say?
+3. A fair coin game is worth 1.  Five runs learn 500 episodes each with α = ½.  What do they say?
        from minirl.kernel.mdp import coin_game
        coin, fair = coin_game(), np.array([[0.5, 0.5]])
        learning = monte_carlo(coin, fair, predictors(coin, rng=range(5)), learning_rate=0.5)
@@ -239,7 +239,8 @@ def batch_monte_carlo(play, *, states, gamma):
     `play` is the batch, a `playing.Rollout`, and `states` is S.
     NaN in states that the batch does not visit.  The return of a truncated episode goes on with V
     of its last state, discounted by the steps to it, which makes the means a linear equation.  At
-    gamma 1 it has no solution if some state of the batch was only seen in episodes that were cut.
+    gamma 1 it has no solution if from some state cuts only lead to states of which the same is
+    true.
 
     Examples
     --------
