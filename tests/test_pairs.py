@@ -6,8 +6,10 @@ from languages import all_strings, pairs_of, preference_pairs, running_example
 from scipy import sparse
 
 from minirl.kernel import counts
+from minirl.kernel.softmax import backward, log_softmax
 from minirl.people.calibration import accuracy
-from minirl.people.pairs import MEANS, check_matrix, choices, reward_margins, shares
+from minirl.people.pairs import (MEANS, check_matrix, choices, over_pairs, reward_margins,
+                                 shares)
 
 STRINGS = all_strings(2, 4)
 PAIRS = pairs_of([STRINGS[i] for i in (4, 9, 2, 30)], [STRINGS[i] for i in (5, 1, 17, 30)])
@@ -106,3 +108,39 @@ def test_the_pairs_of_the_running_example_as_the_chapter_describes_them():
     assert pairs.difference.nnz / len(pairs) == pytest.approx(14, abs=0.2)
     same = [i for i in range(len(pairs)) if pairs.select([i]).identical]
     assert len(same) == 11 and not abs(pairs.difference[same]).sum()
+
+
+def test_a_loss_over_pairs_is_a_loop_over_strings_and_steps():
+    """φ = p² + 3pm of the sums p and m over the two strings, on counts and on means; and where φ is
+    a square of the difference, also on D"""
+    rng = np.random.default_rng(8)
+    sides = [[STRINGS[i] for i in rng.integers(len(STRINGS), size=6)] for _ in range(2)]
+    pairs, logits, weights = pairs_of(*sides), rng.normal(size=(3, 3)), rng.random(6)
+    logp, lengths = log_softmax(logits), [[len(string) for string in side] for side in sides]
+
+    def product(plus, minus):
+        return plus**2 + 3 * plus * minus, 2 * plus + 3 * minus, 3 * plus
+
+    def square(plus, minus):
+        return (plus - minus)**2, 2 * (plus - minus), 2 * (minus - plus)
+
+    for phi in product, square:
+        for rows, divisors in ((pairs.counts, np.ones((2, 6))), (pairs.means, np.array(lengths))):
+            loss, G = 0.0, np.zeros((3, 3))
+            for i, w in enumerate(weights / weights.sum()):
+                p, m = (sum(logp[step] for step in side[i]) / n[i]
+                        for side, n in zip(sides, divisors))
+                value, *slopes = phi(p, m)
+                loss += w * value
+                for side, n, slope in zip(sides, divisors, slopes):
+                    for step in side[i]:
+                        G[step] += w * slope / n[i]
+            found = over_pairs(logp, logp, rows, phi, weights)
+            assert found[0] == pytest.approx(loss, rel=1e-12)
+            np.testing.assert_allclose(found[1], backward(logp, G), rtol=1e-12, atol=1e-12)
+    one, other = (over_pairs(logp, logp, rows, square, weights)
+                  for rows in (pairs.counts, pairs.difference))
+    assert one[0] == pytest.approx(other[0], rel=1e-12)
+    np.testing.assert_allclose(one[1], other[1], rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="rows must be X⁺ and X⁻ .* got D"):
+        over_pairs(logp, logp, pairs.difference, product)

@@ -8,6 +8,7 @@ without support is +∞.
 import importlib
 import inspect
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -24,6 +25,7 @@ from minirl.kernel.environment import playable
 from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from minirl.kernel.playing import rollout, steps_played
 from minirl.kernel.softmax import entropy_loss, log_softmax, product
+from minirl.people.dpo import logistic
 from minirl.people.grpo import grpo_loss, resting_policy
 from minirl.people.kl import k3, k3_loss, kl_loss, string_kl
 from minirl.people.pairs import Pairs
@@ -265,6 +267,7 @@ def given(kind):
         **dict.fromkeys(("prediction.td_prediction", "prediction.monte_carlo"),
                         {"record": predictors(world, rng=0)}),
         "pairs.check_possible": {"name": "rows", "rows": pairs.difference},
+        "pairs.over_pairs": {"rows": pairs.counts, "phi": partial(logistic, beta=0.5)},
         **dict.fromkeys(("pairs.check_means", "simpo.simpo_loss", "orpo.orpo_loss"), means),
         "kto.kto_loss": matrices, "kto.fit_kto": {"divergence": lambda x: 0.1},
         "unified.gradient": {"coefficients": judged, "weights": np.full(16, 1 / 16)},

@@ -120,16 +120,17 @@ Source: Rafailov et al. 2023, arXiv:2305.18290, eqs. 5 and 7; Mitchell 2023, "A 
 noisy preferences and relationship to IPO", for (dpo.4); Chowdhury et al. 2024, arXiv:2403.00409.
 """
 
+from functools import partial
 from numbers import Real
 
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.kernel.softmax import backward, log_ratios, log_sigmoid
+from minirl.kernel.softmax import log_ratios, log_sigmoid
 from minirl.people.calibration import accuracy
 from minirl.people.fitting import mean_squares, minimise_near
-from minirl.people.pairs import (check_difference, check_pairs, check_possible, reward_margins,
-                                 shares)
+from minirl.people.pairs import (check_difference, check_pairs, check_possible, over_pairs,
+                                 reward_margins)
 
 
 def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_weights=None):
@@ -172,14 +173,24 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
     check_possible("difference", D, logp)
-    w = shares(pair_weights, D.shape[0])  # 1/B each, if nothing else is said
-    m = beta * (D @ ratios.ravel())
+    phi = partial(logistic, beta=beta, label_smoothing=label_smoothing)
+    return over_pairs(logp, ratios, D, phi, pair_weights)
+
+
+def logistic(plus, minus, *, beta, label_smoothing=0.0):
+    """φ of (dpo.4) and its two slopes, for h⁺ and h⁻ of any shape: what one pair costs.
+
+    Examples
+    --------
+    >>> print(np.round(logistic(0.0, 0.0, beta=1.0, label_smoothing=0.1), 4))
+    [ 0.6931 -0.4     0.4   ]
+    """
+    m = beta * (plus - minus)
     right = log_sigmoid(m)
     wrong = right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
-    loss = -(w * ((1 - label_smoothing) * right + label_smoothing * wrong)).sum()
     # (dpo.3); with smoothing, (1 − smoothing) σ(−m) − smoothing σ(m) = σ(−m) − smoothing.
-    G = -beta * (D.T @ (w * (np.exp(wrong) - label_smoothing)))
-    return loss, backward(logp, G.reshape(logp.shape))
+    slope = -beta * (np.exp(wrong) - label_smoothing)
+    return -((1 - label_smoothing) * right + label_smoothing * wrong), slope, -slope
 
 
 def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):

@@ -120,12 +120,14 @@ Source: Azar et al. 2023, "A general theoretical paradigm to understand learning
 preferences", arXiv:2310.12036, eqs. 8 and 17.
 """
 
+from functools import partial
+
 import numpy as np
 
 from minirl.kernel import checks
 from minirl.kernel.softmax import backward, log_ratios
 from minirl.people.fitting import mean_squares, minimise_near
-from minirl.people.pairs import check_difference, check_pairs, check_possible, shares
+from minirl.people.pairs import check_difference, check_pairs, check_possible, over_pairs
 
 LONG = 100  # steps of a pair: DᵀD takes as long to make as fifty evaluations of so long pairs
 
@@ -148,10 +150,19 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
     check_possible("difference", D, logp)
-    w = shares(pair_weights, D.shape[0])
-    missing = D @ ratios.ravel() - 1 / (2 * beta)
-    G = 2 * (D.T @ (w * missing)).reshape(logp.shape)
-    return (w * missing * missing).sum(), backward(logp, G)
+    return over_pairs(logp, ratios, D, partial(squared, beta=beta), pair_weights)
+
+
+def squared(plus, minus, *, beta):
+    """φ of (ipo.1) and its two slopes, (ipo.2), for h⁺ and h⁻ of any shape: what one pair costs.
+
+    Examples
+    --------
+    >>> squared(0.0, 0.0, beta=0.5)
+    (1.0, -2.0, 2.0)
+    """
+    missing = plus - minus - 1 / (2 * beta)
+    return missing * missing, 2 * missing, -2 * missing
 
 
 def fit_ipo(ref_logits, pairs, *, beta, pull):

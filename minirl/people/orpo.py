@@ -104,12 +104,14 @@ Source: Hong et al. 2024, "ORPO: monolithic preference optimization without refe
 arXiv:2403.07691, eqs. 3-7.
 """
 
+from functools import partial
+
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_means, check_pairs, shares
+from minirl.people.pairs import check_means, check_pairs, over_pairs
 
 LEAST = 1e-16  # Where 1 − π̄ is below this, π̄ cannot be told from 1.
 
@@ -129,16 +131,22 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     """
     checks.positive("beta", beta)
     logp = log_softmax(logits)
-    plus, minus = check_means(chosen, rejected, logp)
-    w = shares(pair_weights, plus.shape[0])
-    log_p = plus @ logp.ravel()
-    odds, slope = log_odds(log_p)
-    other_odds, other_slope = log_odds(minus @ logp.ravel())
-    m = odds - other_odds
-    push = beta * np.exp(log_sigmoid(-m))
-    G = minus.T @ (w * push * other_slope) - plus.T @ (w * (1 + push * slope))
-    loss = -(w * (log_p + beta * log_sigmoid(m))).sum()
-    return loss, backward(logp, G.reshape(logp.shape))
+    means = check_means(chosen, rejected, logp)
+    return over_pairs(logp, logp, means, partial(odds, beta=beta), pair_weights)
+
+
+def odds(plus, minus, *, beta):
+    """φ of (orpo.1) and its two slopes, for log π̄⁺ and log π̄⁻ of any shape: what one pair costs.
+
+    Examples
+    --------
+    >>> value, slope_plus, slope_minus = odds(np.log(0.5), np.log(0.5), beta=1.0)
+    >>> print(value.round(4), slope_plus, slope_minus)
+    1.3863 -2.0 1.0
+    """
+    (good, slope), (bad, other_slope) = log_odds(plus), log_odds(minus)
+    push = beta * np.exp(log_sigmoid(bad - good))
+    return -plus - beta * log_sigmoid(good - bad), -1 - push * slope, push * other_slope
 
 
 def fit_orpo(ref_logits, pairs, *, beta, pull):

@@ -119,6 +119,7 @@ import numpy as np
 from scipy import sparse
 
 from minirl.kernel import checks, counts
+from minirl.kernel.softmax import backward
 
 HEAD = 32  # So many rows are looked at to see what kind of matrix it is.
 
@@ -228,6 +229,47 @@ def reward_margins(difference, table):
         sizes = sparse.csr_array((np.abs(part.data), part.indices, part.indptr), shape=D.shape)
         number, size = number + np.diff(part.indptr), size + sizes @ np.abs(table.ravel())
     return np.where(np.abs(m) <= number * np.finfo(float).eps * size, 0.0, m)
+
+
+def over_pairs(logp, table, rows, phi, pair_weights=None):
+    """The mean of φ over pairs, and its gradient in the logits: the losses on preferences are this.
+
+    Parameters
+    ----------
+    logp, table : (S, A) float
+        log π, and what is added up over the strings: log π or log(π/π_ref).
+    rows : counts.Difference, or tuple of two sparse matrices, or sparse matrix
+        X⁺ and X⁻; or M⁺ and M⁻; or D, if φ depends on the difference alone.  They are checked.
+    phi : callable
+        `phi(plus, minus) -> (value, slope_plus, slope_minus)`, (B,) each, where plus and minus are
+        the sums of the chosen and of the rejected strings.  The slopes are ∂φ/∂plus and ∂φ/∂minus.
+        D is asked as φ(difference, 0), and the slopes must be each other's negative.
+    pair_weights : (B,) float ≥ 0, optional
+        By default all pairs count the same.
+
+    Examples
+    --------
+    A pair costs what the rejected action leads by:
+
+    >>> def lead(plus, minus):
+    ...     return minus - plus, -np.ones(plus.shape), np.ones(plus.shape)
+    >>> logp = np.log([[0.75, 0.25]])
+    >>> loss, grad = over_pairs(logp, logp, choices([1], [0], 2).counts, lead)
+    >>> print(round(loss, 4), grad)
+    1.0986 [[ 1. -1.]]
+    """
+    w = shares(pair_weights, rows.shape[0] if sparse.issparse(rows) else rows[0].shape[0])
+    if sparse.issparse(rows):
+        value, slope, other = phi(rows @ table.ravel(), 0.0)
+        if not np.all(other == -slope):
+            raise ValueError("rows must be X⁺ and X⁻ (Pairs.counts) where phi depends on more than "
+                             "their difference, got D")
+        G = rows.T @ (w * slope)
+    else:
+        plus, minus = rows
+        value, slope_plus, slope_minus = phi(plus @ table.ravel(), minus @ table.ravel())
+        G = plus.T @ (w * slope_plus) + minus.T @ (w * slope_minus)
+    return (w * value).sum(), backward(logp, G.reshape(logp.shape))
 
 
 def shares(pair_weights, B):

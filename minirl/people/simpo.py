@@ -110,9 +110,10 @@ arXiv:2405.14734, eq. 6.
 import numpy as np
 
 from minirl.kernel import checks
-from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.kernel.softmax import log_softmax
+from minirl.people.dpo import logistic
 from minirl.people.fitting import minimise_near
-from minirl.people.pairs import check_means, check_pairs, shares
+from minirl.people.pairs import check_means, check_pairs, over_pairs
 
 
 def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None):
@@ -148,12 +149,12 @@ def simpo_loss(logits, chosen, rejected, *, beta, simpo_gamma, pair_weights=None
     checks.positive("beta", beta)
     checks.not_negative("simpo_gamma", simpo_gamma)
     logp = log_softmax(logits)
-    plus, minus = check_means(chosen, rejected, logp)
-    w = shares(pair_weights, plus.shape[0])
-    m = beta * (plus @ logp.ravel() - minus @ logp.ravel())
-    push = beta * w * np.exp(log_sigmoid(simpo_gamma - m))
-    G = (minus.T @ push - plus.T @ push).reshape(logp.shape)
-    return -(w * log_sigmoid(m - simpo_gamma)).sum(), backward(logp, G)
+    means = check_means(chosen, rejected, logp)
+
+    def phi(plus, minus):
+        return logistic(plus, minus + simpo_gamma / beta, beta=beta)
+
+    return over_pairs(logp, logp, means, phi, pair_weights)
 
 
 def fit_simpo(ref_logits, pairs, *, beta, simpo_gamma, pull):
