@@ -54,13 +54,13 @@ and the rewards and their margins:
 [ 0.549 -0.549 -1.242] [1.099 0.693]
 
 **What comparisons hide.**  A constant: only differences count, so rewards have no zero and no
-bounds.  The table hides more.  Let φ be any number for each letter, with φ = 0 at the start and the
-end: a *potential*.  Add φ(a) − φ(s) to r(s, a).  Along a string the sum telescopes to φ(end) −
-φ(start) = 0, and no reward changes.  With φ = 1 for a and −1 for b, "ba" gains (−1 − 0) + (1 + 1) +
-(0 − 1) = 0.  A fit that starts from the table φ(a) − φ(s) keeps it:
+bounds.  The table hides more.  Give each letter any number, its *potential*, with 0 at the start
+and the end, and add potential(a) − potential(s) to r(s, a).  Along a string the sum telescopes to
+potential(end) − potential(start) = 0, and no reward changes.  With 1 for a and −1 for b, "ba" gains
+(−1 − 0) + (1 + 1) + (0 − 1) = 0.  A fit that starts from the table of these differences keeps it:
 
->>> phi = np.array([0, 1, -1])
->>> print((fit_reward_model(phi - phi[:, None], pairs, pull=0).x - fit.x).round(3))
+>>> potential = np.array([0, 1, -1])
+>>> print((fit_reward_model(potential - potential[:, None], pairs, pull=0).x - fit.x).round(3))
 [[ 0.  1. -1.]
  [-1.  0. -2.]
  [ 1.  2.  0.]]
