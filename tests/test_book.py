@@ -41,7 +41,7 @@ FIRST = {
     "kl": "string_kl", "existence": "existence", "reward_model": "bradley_terry_loss",
     "calibration": "accuracy", "rlhf": "rlhf", "groups": "group_normalised", "grpo": "grpo_loss",
     "dpo": "dpo_loss", "ipo": "ipo_loss", "kto": "kto_loss", "simpo": "simpo_loss",
-    "orpo": "orpo_loss", "unified": "gradient",
+    "orpo": "orpo_loss", "margins": "margin_loss", "unified": "gradient",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",
     "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",

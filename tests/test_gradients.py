@@ -6,6 +6,7 @@ of a chapter whose name ends in `_loss`; one that has no case here fails the fir
 
 import importlib
 import inspect
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
-from minirl.people import dpo, fitting, grpo, ipo, kl, kto, orpo, reward_model, rlhf, sft, simpo
+from minirl.people import dpo, fitting, grpo, ipo, kl, kto, margins, orpo, reward_model, rlhf, sft, simpo
 from minirl.people.groups import weighted
 from test_house import CHAPTERS
 
@@ -184,6 +185,44 @@ CASES["dpo.dpo_loss"].append(case(
     dpo.dpo_loss, table(), counts.two_matrices(some_steps(7, 6), some_steps(7, 4)), beta=0.5))
 
 
+def margin_cases():
+    """Every φ, of sums and of means; those with a kink at m = 1 on both of its sides."""
+    phis = [partial(dpo.logistic, beta=0.5), partial(dpo.logistic, beta=0.5, label_smoothing=0.1),
+            partial(ipo.squared, beta=0.5), partial(margins.hinge, beta=0.5),
+            partial(margins.truncated_squared, beta=0.5), partial(margins.exponential, beta=0.5),
+            partial(margins.robust, beta=0.5, label_smoothing=0.1),
+            partial(margins.exo, beta=0.5, label_smoothing=0.1),
+            partial(margins.discopop, beta=0.5, discopop_tau=0.5), partial(margins.nca, beta=0.5),
+            partial(margins.bco, beta=0.5, delta=0.2), partial(margins.sppo, beta=0.5),
+            partial(margins.apo_zero, beta=0.5), partial(margins.apo_down, beta=0.5)]
+    phis += [margins.under(divergence, phi) for divergence in (
+        margins.forward_kl, margins.jensen_shannon, partial(margins.alpha_divergence, alpha=0.5))
+        for phi in (phis[0], phis[9])]
+    two = some_steps(20, 5), some_steps(20, 4)
+    for phi in phis:
+        for rows in counts.two_matrices(*two), tuple(map(counts.mean_matrix, two)):
+            x, ref = table(), table()
+            h = softmax.log_softmax(x) - softmax.log_softmax(ref)
+            short = 0.5 * (rows[0] @ h.ravel() - rows[1] @ h.ravel()) < 1
+            assert short.any() and (not short.all() or not isinstance(rows, counts.Difference))
+            yield partial(margins.margin_loss, ref_logits=ref, pairs=rows, phi=phi,
+                          pair_weights=RNG.random(20)), x
+
+
+def aot_cases(loss):
+    """Weighted or not; the order of what is sorted has no ties."""
+    pairs = counts.two_matrices(some_steps(12, 5), some_steps(12, 4))
+    for weights in None, RNG.random(12):
+        yield case(loss, table(), pairs, partial(dpo.logistic, beta=0.5), pair_weights=weights)
+        yield case(loss, table(), pairs, partial(margins.exponential, beta=0.2),
+                   pair_weights=weights)
+
+
+CASES["margins.margin_loss"] = list(margin_cases())
+CASES["margins.aot_loss"] = list(aot_cases(margins.aot_loss))
+CASES["margins.aot_unpaired_loss"] = list(aot_cases(margins.aot_unpaired_loss))
+
+
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
@@ -207,7 +246,7 @@ def test_every_public_loss_has_a_gradient_check():
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (fitting.2), (sft.1), (sft.4), (reinforce.3),
     (ppo.3), (ppo_kl.2), (reward_model.2), (rlhf.6), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4),
-    (ipo.2), (kto.2), (simpo.2), (orpo.2) and (grpo.1); pitfalls 17 and 18"""
+    (ipo.2), (kto.2), (simpo.2), (orpo.2), (margins.1) and (grpo.1); pitfalls 17 and 18"""
     for loss, x in CASES[name]:
         report_gradient(name, check(loss, x))
 

@@ -267,6 +267,8 @@ def given(kind):
         **dict.fromkeys(("prediction.td_prediction", "prediction.monte_carlo"),
                         {"record": predictors(world, rng=0)}),
         "pairs.check_possible": {"name": "rows", "rows": pairs.difference},
+        **dict.fromkeys(("margins.margin_loss", "margins.fit_margins", "margins.aot_loss",
+                         "margins.aot_unpaired_loss"), {"phi": partial(logistic, beta=0.5)}),
         "pairs.over_pairs": {"rows": pairs.counts, "phi": partial(logistic, beta=0.5)},
         **dict.fromkeys(("pairs.check_means", "simpo.simpo_loss", "orpo.orpo_loss"), means),
         "kto.kto_loss": matrices, "kto.fit_kto": {"divergence": lambda x: 0.1},

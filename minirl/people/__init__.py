@@ -19,8 +19,10 @@ In reading order, side roads in brackets:
     kto            strings that were liked, and strings that were not
     simpo          preferences without a reference
     orpo           imitation and preference in one loss
+    margins        every loss on preferences is a function of one or two log-ratios
     unified        the view from above: one gradient for all of them
 """
 
 from minirl.people import (fitting, pairs, sft, best_of_n, regularised, kl, existence, reward_model,
-                           calibration, rlhf, groups, grpo, dpo, ipo, kto, simpo, orpo, unified)
+                           calibration, rlhf, groups, grpo, dpo, ipo, kto, simpo, orpo, margins,
+                           unified)

@@ -167,7 +167,6 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     >>> print(round(loss, 4), grad[1:].tolist())
     0.6931 [[0.1875, 0.1875, -0.375], [-0.125, 0.0625, 0.0625]]
     """
-    checks.positive("beta", beta)
     if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
     logp, ratios = log_ratios(logits, ref_logits)
@@ -185,6 +184,7 @@ def logistic(plus, minus, *, beta, label_smoothing=0.0):
     >>> print(np.round(logistic(0.0, 0.0, beta=1.0, label_smoothing=0.1), 4))
     [ 0.6931 -0.4     0.4   ]
     """
+    checks.positive("beta", beta)
     m = beta * (plus - minus)
     right = log_sigmoid(m)
     wrong = right - m  # log σ(−m), since σ(m)/σ(−m) = e^m

@@ -146,7 +146,6 @@ def ipo_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
     >>> print(loss, grad)
     1.0 [[ 2. -2.]]
     """
-    checks.positive("beta", beta)
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
     check_possible("difference", D, logp)
@@ -161,6 +160,7 @@ def squared(plus, minus, *, beta):
     >>> squared(0.0, 0.0, beta=0.5)
     (1.0, -2.0, 2.0)
     """
+    checks.positive("beta", beta)
     missing = plus - minus - 1 / (2 * beta)
     return missing * missing, 2 * missing, -2 * missing
 

@@ -1,6 +1,6 @@
 """Can imitation itself learn from preferences, without a reference?
 
-*Part 4.  Previous: `simpo`.  Next: `unified`.*
+*Part 4.  Previous: `simpo`.  Next: `margins`.*
 
 SFT raises the chosen strings and knows nothing of the rejected ones.  It may raise those too, since
 both are made of the same steps.  *Odds-ratio preference optimisation*, ORPO, is SFT with a second
@@ -99,7 +99,7 @@ leaves a number of no meaning.  So where 1 − π̄ is below 10⁻¹⁶, the log
 3. How steep are the log-odds of a string where π̄ is 0.5, 0.999 and 1?
        log_odds(np.log([0.5, 0.999, 1.0]))[1].round(1)
 
-Read next: `unified`, one gradient for all of them.
+Read next: `margins`, every loss on preferences side by side.
 Source: Hong et al. 2024, "ORPO: monolithic preference optimization without reference model",
 arXiv:2403.07691, eqs. 3-7.
 """
@@ -129,7 +129,6 @@ def orpo_loss(logits, chosen, rejected, *, beta, pair_weights=None):
     >>> print(round(loss, 4), grad)
     1.3863 [[ 1.5 -1.5]]
     """
-    checks.positive("beta", beta)
     logp = log_softmax(logits)
     means = check_means(chosen, rejected, logp)
     return over_pairs(logp, logp, means, partial(odds, beta=beta), pair_weights)
@@ -144,6 +143,7 @@ def odds(plus, minus, *, beta):
     >>> print(value.round(4), slope_plus, slope_minus)
     1.3863 -2.0 1.0
     """
+    checks.positive("beta", beta)
     (good, slope), (bad, other_slope) = log_odds(plus), log_odds(minus)
     push = beta * np.exp(log_sigmoid(bad - good))
     return -plus - beta * log_sigmoid(good - bad), -1 - push * slope, push * other_slope

@@ -1,19 +1,24 @@
 """What learning from preferences refuses."""
 
+from functools import partial
+
 import numpy as np
 from languages import all_strings, as_steps, pairs_of
-from refusals import not_negative, outside, positive, row, whole
+from refusals import fraction, not_negative, outside, positive, row, whole
 from scipy import sparse
 
 from minirl.exact.evaluation import NoEnd
 from minirl.kernel import counts
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
-from minirl.people.dpo import dpo_loss, fit_dpo, preference_metrics
+from minirl.people.dpo import dpo_loss, fit_dpo, logistic, preference_metrics
 from minirl.people.existence import covariance, existence, flat_directions, verdict
 from minirl.people.fitting import attracted, minimise, minimise_near
-from minirl.people.ipo import fit_ipo, ipo_loss
+from minirl.people.ipo import fit_ipo, ipo_loss, squared
 from minirl.people.kto import fit_kto, kto_loss
-from minirl.people.orpo import fit_orpo, orpo_loss
+from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down, apo_zero,
+                                   bco, discopop, exo, exponential, fit_margins, hinge, margin_loss,
+                                   nca, robust, sppo, truncated_squared, wanted_margin)
+from minirl.people.orpo import fit_orpo, odds, orpo_loss
 from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, choices, reward_margins,
                                  shares)
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
@@ -131,6 +136,48 @@ def means(loss):
 def smoothed(call):
     """The rows of label smoothing."""
     return outside("label_smoothing", call, (-0.1, 0.5, np.nan, None, "0"), "[0, 0.5)")
+
+
+LOGISTIC = partial(logistic, beta=1.0)
+
+
+def margins():
+    """The rows of the functions of margins, and of their φ."""
+    for loss in (margin_loss, aot_loss, aot_unpaired_loss):
+        for q in WRONG_SHARES:
+            yield row(lambda q=q, loss=loss: loss(ZEROS, ZEROS, PAIRS, LOGISTIC, pair_weights=q),
+                      "pair_weights must ")
+    for run in (margin_loss, aot_loss, aot_unpaired_loss, partial(fit_margins, pull=1.0)):
+        def call(pairs=PAIRS, logits=ZEROS, ref=ZEROS, run=run):
+            tables = (ref,) if isinstance(run, partial) else (logits, ref)
+            return run(*tables, pairs, LOGISTIC)
+
+        for wrong in (STEPS, X.toarray(), [X, Y], (X, Y, X)):
+            yield row(lambda wrong=wrong, call=call: call(wrong), "pairs must be a sparse matrix",
+                      f"got {type(wrong).__name__}")
+        yield row(lambda call=call: call(X), "pairs must be counts less counts, some of them neg")
+        yield row(lambda call=call: call((X, Y)), "chosen must be not negative, with rows that sum")
+        yield row(lambda call=call: call((M, N[:2])), "rejected must be (3, 9), B > 0")
+        yield row(lambda call=call: call(NONE), "pairs.plus must be (B, 9), B > 0, for a table")
+        for pairs, name in ((PAIRS, "pairs"), (PAIRS.means, "chosen")):
+            yield row(lambda call=call, pairs=pairs: call(pairs, one_is(-np.inf), one_is(-np.inf)),
+                      f"{name} must have no step that the policy never takes, got action 2 in state")
+        yield row(lambda call=call: call(ref=one_is(np.nan)), "ref_logits must be finite or −∞")
+        if run in (aot_loss, aot_unpaired_loss):
+            yield row(lambda call=call: call(D), "pairs must be Pairs, or its counts or means, got")
+    for phi in (logistic, squared, odds, hinge, truncated_squared, exponential, discopop, nca, bco,
+                sppo, apo_zero, apo_down, partial(robust, label_smoothing=0.1), exo):
+        yield from positive("beta", lambda beta, phi=phi: phi(-0.1, -0.1, beta=beta))
+    yield from smoothed(lambda value: robust(0.0, 0.0, beta=1.0, label_smoothing=value))
+    yield from outside("label_smoothing",
+                       lambda value: exo(0.0, 0.0, beta=1.0, label_smoothing=value),
+                       (-0.1, 0, 0.5, np.nan, None, "0"), "(0, 0.5)")
+    yield from positive("discopop_tau", lambda x: discopop(0.0, 0.0, beta=1.0, discopop_tau=x))
+    yield from positive("alpha", lambda alpha: alpha_divergence(0.0, alpha=alpha))
+    yield row(lambda: bco(0.0, 0.0, beta=1.0, delta=np.inf), "delta must be finite")
+    yield from fraction("wins", lambda wins: wanted_margin(LOGISTIC, wins))
+    yield row(lambda: wanted_margin(partial(discopop, beta=1.0), 0.9), "phi must fall at 0, got th")
+    yield from not_negative("pull", lambda pull: fit_margins(ZEROS, PAIRS, LOGISTIC, pull=pull))
 
 
 def one_each(strings, name, call):
@@ -299,6 +346,7 @@ ROWS = {
         *not_negative("simpo_gamma", lambda gamma: FITS["simpo"](simpo_gamma=gamma)),
     ],
     "orpo": [*common("orpo"), *means(LOSSES["orpo"])],
+    "margins": [*margins()],
     "unified": [
         row(lambda: gradient(ZEROS[:2], STEPS, np.ones(9), np.ones(3)),
             "logits must have shape (3, 3), got (2, 3)"),
