@@ -17,7 +17,8 @@ from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
-from minirl.people import dpo, fitting, grpo, ipo, kl, kto, margins, orpo, reward_model, rlhf, sft, simpo
+from minirl.people import (dpo, fitting, grpo, ipo, kl, kto, margins, orpo, reward_model, rlhf,
+                           sft, simpo)
 from minirl.people.groups import weighted
 from test_house import CHAPTERS
 
