@@ -15,9 +15,9 @@ from minirl.people.existence import covariance, existence, flat_directions, verd
 from minirl.people.fitting import attracted, minimise, minimise_near
 from minirl.people.ipo import fit_ipo, ipo_loss, squared
 from minirl.people.kto import fit_kto, kto_loss
-from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down, apo_zero,
-                                   bco, discopop, exo, exponential, fit_margins, hinge, margin_loss,
-                                   nca, robust, sppo, truncated_squared, wanted_margin)
+from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down,
+                                   apo_zero, bco, discopop, exo, exponential, fit_margins, hinge,
+                                   margin_loss, nca, robust, sppo, truncated_squared, wanted_margin)
 from minirl.people.orpo import fit_orpo, odds, orpo_loss
 from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, choices, reward_margins,
                                  shares)
