@@ -61,7 +61,10 @@ def _rows(pairs, logp):
 
 
 def hinge(plus, minus, *, beta):
-    """φ = max(0, 1 − m), SLiC's (arXiv:2305.10425): a lead of 1/β is enough, and nothing less.
+    """φ = max(0, 1 − m): a lead of 1/β is enough, and nothing less.
+
+    It is RSO's form (arXiv:2309.06657) of SLiC's loss, which has no reference and adds the
+    likelihood of a good string (arXiv:2305.10425).
 
     Examples
     --------

@@ -161,7 +161,7 @@ def margins():
         yield row(lambda call=call: call(NONE), "pairs.plus must be (B, 9), B > 0, for a table")
         for pairs, name in ((PAIRS, "pairs"), (PAIRS.means, "chosen")):
             yield row(lambda call=call, pairs=pairs: call(pairs, one_is(-np.inf), one_is(-np.inf)),
-                      f"{name} must have no step that the policy never takes, got action 2 in state")
+                      f"{name} must have no step that the policy never takes, got action 2 in ")
         yield row(lambda call=call: call(ref=one_is(np.nan)), "ref_logits must be finite or −∞")
         if run in (aot_loss, aot_unpaired_loss):
             yield row(lambda call=call: call(D), "pairs must be Pairs, or its counts or means, got")
