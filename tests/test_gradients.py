@@ -4,9 +4,9 @@
 of a chapter whose name ends in `_loss`; one that has no case here fails the first test.
 """
 
+from functools import partial
 import importlib
 import inspect
-from functools import partial
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
-from minirl.people import (dpo, fitting, grpo, ipo, kl, kto, margins, orpo, reward_model, rlhf,
-                           sft, simpo)
+from minirl.people import (dpo, fitting, grpo, ipo, kl, kto, margins, orpo, ratios, reward_model,
+                           rlhf, sft, simpo)
 from minirl.people.groups import weighted
 from test_house import CHAPTERS
 
@@ -224,6 +224,50 @@ CASES["margins.aot_loss"] = list(aot_cases(margins.aot_loss))
 CASES["margins.aot_unpaired_loss"] = list(aot_cases(margins.aot_unpaired_loss))
 
 
+def gate_case(gate, at=1.0):
+    """Old logits far from the new ones, and both signs in every entry."""
+    logits, old = table(at), table()
+    batch = surrogate.Advantages(RNG.random((S, A)), -RNG.random((S, A)), 12.0)
+    assert_every_branch(logits, old, batch, 0.35)
+    return lambda x: ratios.gate_loss(x, old, batch, gate), logits
+
+
+def string_batch(rows):
+    """Forty strings, of both signs."""
+    steps = some_steps(40, 4)
+    return ratios.weighted_strings(steps, np.tile([1, -1], 20) * (RNG.random(40) + 0.1),
+                                   RNG.random(40) + 0.1, rows=rows)
+
+
+def string_case(gate, rows):
+    """The same for the ratios of strings."""
+    logits, old, batch = table(2.0), table(2.0), string_batch(rows)
+    h = batch.matrix @ (softmax.log_softmax(logits) - softmax.log_softmax(old)).ravel()
+    for sign in (1, -1):
+        met = np.exp(h)[np.sign(batch.advantages) == sign]
+        assert met.min() < 0.65 and met.max() > 1.35
+    return lambda x: ratios.string_loss(x, old, batch, gate), logits
+
+
+def gmpo_case(epsilon):
+    logits, old, batch = table(), table(), string_batch(counts.mean_matrix)
+    h = softmax.log_softmax(logits) - softmax.log_softmax(old)
+    assert (h > epsilon).any() and (h < -epsilon).any()
+    return lambda x: ratios.gmpo_loss(x, old, batch, epsilon=epsilon), logits
+
+
+GATES = [ratios.unclipped, ratios.clip, partial(ratios.clip, epsilon=0.1, epsilon_high=0.28),
+         partial(ratios.dual_clip, delta=1.3), partial(ratios.cispo, high=1.2),
+         partial(ratios.cispo, low=0.9, high=1.1), ratios.sapo,
+         partial(ratios.sapo, temperature_pos=0.3, temperature_neg=5.0), ratios.vespo,
+         partial(ratios.vespo, k_pos=0.7, lambda_pos=0.4, k_neg=2.5, lambda_neg=6.0)]
+CASES |= {
+    "ratios.gate_loss": [gate_case(gate, at) for gate in GATES for at in (1.0, 2.0)],
+    "ratios.string_loss": [string_case(gate, rows) for gate in GATES
+                           for rows in (counts.matrix, counts.mean_matrix)],
+    "ratios.gmpo_loss": [gmpo_case(0.4), gmpo_case(0.05)]}
+
+
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
@@ -247,7 +291,8 @@ def test_every_public_loss_has_a_gradient_check():
 def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (fitting.2), (sft.1), (sft.4), (reinforce.3),
     (ppo.3), (ppo_kl.2), (reward_model.2), (rlhf.6), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4),
-    (ipo.2), (kto.2), (simpo.2), (orpo.2), (margins.1) and (grpo.1); pitfalls 17 and 18"""
+    (ipo.2), (kto.2), (simpo.2), (orpo.2), (margins.1), (grpo.1), (ratios.2),
+    (ratios.4) and (ratios.5); pitfalls 17 and 18"""
     for loss, x in CASES[name]:
         report_gradient(name, check(loss, x))
 

@@ -217,7 +217,7 @@ BOOK = {
     grpo: FALLING | {"beta": 0.0, "epsilon": 0.2, "rewards": environment_rewards,
                      "num_generations": 8, "episodes": 512, "horizon": 200, "iterations": 400,
                      "num_iterations": 4, "advantage": group_normalised, "weights": per_string,
-                     "max_grad_norm": np.inf},
+                     "max_grad_norm": np.inf, "surrogate": None},
     **dict.fromkeys((q.q_learning, q.sarsa, q.expected_sarsa, q.double_q_learning), VALUED),
     **dict.fromkeys((td_prediction, monte_carlo), {"learning_rate": 0.1, "decay": 0.0,
                                                    "horizon": 1000, "truth": None})}

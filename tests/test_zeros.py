@@ -29,6 +29,7 @@ from minirl.people.dpo import logistic
 from minirl.people.grpo import grpo_loss, resting_policy
 from minirl.people.kl import k3, k3_loss, kl_loss, string_kl
 from minirl.people.pairs import Pairs
+from minirl.people.ratios import cispo, weighted_strings
 from minirl.people.sft import fit_by_counting, sft_loss
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.many_learners import value_of_best
@@ -235,7 +236,8 @@ def given(kind):
         "beta": 0.5, "betas": [0.5, 2.0], "kl_coef": 0.5, "ent_coef": 0.3, "pull": 1.0, "z0": 0.1,
         "simpo_gamma": 1.0, "start": logits, "pseudo_count": 0.0, "label_smoothing": 0.1,
         "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4, "ptx_coef": 0.3,
-        "episodes": 16, "horizon": 4, "steps_per_iteration": 8}
+        "episodes": 16, "horizon": 4, "steps_per_iteration": 8,
+        "gate": cispo}
     judging = {"credits": own.rewards, "batch": own.rollout, "ended": np.zeros(own.episodes),
                "scale": np.ones(own.rewards.size)}
     by_function = {
@@ -272,6 +274,8 @@ def given(kind):
         "pairs.over_pairs": {"rows": pairs.counts, "phi": partial(logistic, beta=0.5)},
         **dict.fromkeys(("pairs.check_means", "simpo.simpo_loss", "orpo.orpo_loss"), means),
         "kto.kto_loss": matrices, "kto.fit_kto": {"divergence": lambda x: 0.1},
+        **dict.fromkeys(("ratios.string_loss", "ratios.gmpo_loss"), {
+            "batch": weighted_strings(steps, rng.normal(size=16), np.full(16, 1 / 16))}),
         "unified.gradient": {"coefficients": judged, "weights": np.full(16, 1 / 16)},
         "rlhf.scored_rewards": {"score": lambda batch: batch.lengths}}
     return by_name, by_function

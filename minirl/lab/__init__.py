@@ -13,6 +13,7 @@ In reading order, the jobs:
 And what they share:
 
     running_example  a corpus, its reference, and a judge of other policies
+    stale            what a batch says first, and what it says when it is stale
     listing          every episode that can happen in a small world
     summary          what many runs come to
     table            how results are set

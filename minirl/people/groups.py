@@ -236,6 +236,20 @@ def per_length(length):
     return lambda batch: np.full(batch.truncated.size, 1 / (batch.truncated.size * length))
 
 
+def per_step(batch):
+    """w for DAPO, one number for all strings: 1/N, with the N steps of the whole batch.
+
+    Examples
+    --------
+    >>> from minirl.kernel.mdp import coin_game
+    >>> from minirl.kernel.playing import rollout
+    >>> batch = rollout(coin_game(), np.array([[1., 0.]]), np.zeros(2, int), horizon=5, rng=0)
+    >>> print(per_step(batch))
+    [0.1 0.1]
+    """
+    return np.full(batch.lengths.size, 1 / batch.lengths.sum())
+
+
 def equal_groups(rewards, batch, num_generations):
     """Which groups hold strings that earned the same in total, up to rounding: (groups,) bool.
 

@@ -134,7 +134,7 @@ from minirl.kernel.softmax import LogPolicy, difference, log_softmax
 from minirl.people.groups import equal_groups, group_normalised, per_string, weighted
 
 
-def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
+def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2, surrogate=None):
     """The loss (grpo.1), to be minimised, and its gradient in `logits`.
 
     Parameters
@@ -151,6 +151,9 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
         `kl.k3_loss`.
     epsilon : float > 0
         ε of the clipping.
+    surrogate : callable, optional
+        `surrogate(logits, old_logits) -> (loss, grad)` of the same batch, in place of the clipped
+        part.
 
     Examples
     --------
@@ -169,16 +172,20 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2):
     logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
     checks.shape("ref_logits", ref_logp, logp.shape)
     policy = LogPolicy(logp)
-    mean, up = ppo_loss(policy, old_logits, batch, clip_range=epsilon)
+    if surrogate is None:
+        mean, up = ppo_loss(policy, old_logits, batch, clip_range=epsilon)
+        total = batch.number  # Σw, by which `ppo_loss` divides
+        loss, grad = total * mean, total * up
+    else:
+        loss, grad = surrogate(policy, old_logits)
     penalty, back = k3_loss(policy, LogPolicy(ref_logp), batch.counts) if beta else (0.0, 0.0)
-    total = batch.number  # Σw, by which `ppo_loss` divides
-    return total * mean + beta * penalty, total * up + beta * back
+    return loss + beta * penalty, grad + beta * back
 
 
 def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_generations=8,
          episodes=512, horizon=200, iterations=400, num_iterations=4, epsilon=0.2,
          advantage=group_normalised, weights=per_string, learning_rate=linear(0.05, 0.0),
-         max_grad_norm=np.inf, optimiser=adam()):
+         max_grad_norm=np.inf, optimiser=adam(), surrogate=None):
     """Train by (grpo.1), for ever: yields a `training.Training` record per iteration.
 
     The arguments are those of every trainer (`training`), and these:
@@ -199,6 +206,11 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         Those of `groups`, or your own.  `advantage(rewards, rollout, sizes)` sees the rewards of
         steps, (N,), and returns a number per string, (B,), or per step, (N,); `sizes` is K, or the
         size of each group where strings are masked.  `weights(rollout)` is (B,) and positive.
+    surrogate : callable, optional
+        What takes the place of the clipped part of (grpo.1), as `ratios.on_steps` makes it:
+        `surrogate(steps, advantages, weights) -> loss`, from the `counts.Steps` of a batch and what
+        the two functions above return.  `loss(logits, old_logits) -> (loss, grad)` is asked for
+        each gradient step; `epsilon` then matters only for the metric `policy/clipfrac`.
 
     Yields
     ------
@@ -228,10 +240,13 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
                      num_generations=num_generations)
         judged = np.asarray(advantage(batch.rewards, batch.rollout, batch.groups))
         on_steps = judged if judged.size == batch.steps.index.size else batch.rollout.spread(judged)
-        tables = weighted(batch.steps, judged, weights(batch.rollout))
+        w = weights(batch.rollout)
+        tables = weighted(batch.steps, judged, w)
+        first = None if surrogate is None else surrogate(batch.steps, judged, w)
         logits, state, old = record.logits, record.optimiser, LogPolicy(record.logp)
         for _ in range(num_iterations):
-            _, grad = grpo_loss(logits, old, tables, ref_logits=ref, beta=beta, epsilon=epsilon)
+            _, grad = grpo_loss(logits, old, tables, ref_logits=ref, beta=beta, epsilon=epsilon,
+                                surrogate=first)
             logits, state = policy_step(
                 logits, grad, state, None, progress, learning_rate=learning_rate,
                 max_grad_norm=max_grad_norm, optimiser=optimiser)

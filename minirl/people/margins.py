@@ -1,6 +1,6 @@
 """Which lead does each loss on preferences want, and where does it stop?
 
-*Part 4.  Previous: `orpo`.  Next: `unified`.*
+*Part 4.  Previous: `orpo`.  Next: `ratios`.*
 """
 
 from functools import partial

@@ -1,6 +1,7 @@
 """What imitation and alignment to a reward refuse."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from refusals import not_negative, positive, row, whole
@@ -15,6 +16,8 @@ from minirl.people import groups
 from minirl.people.best_of_n import best_of_n, rejection_sampling, winners
 from minirl.people.grpo import grpo, grpo_loss, resting_policy
 from minirl.people.kl import k3_loss, kl_loss, string_kl
+from minirl.people.ratios import (cispo, clip, dual_clip, gate_loss, gmpo_loss, sapo, string_loss,
+                                  unclipped, vespo, weighted_strings)
 from minirl.people.rlhf import (adaptive_rlhf, length_penalty, ptx_loss, rlhf, scored_rewards,
                                 step_rewards, string_rewards)
 from minirl.people.sft import equivalent_pseudo_count, fit_by_counting, fit_sft, sft_loss
@@ -30,6 +33,7 @@ TWELVE = rollout(WORLD, FAIR, np.zeros(12, int), horizon=3, rng=0)
 STEPS, EARNED = TWELVE.steps((4, 3)), TWELVE.rewards
 EMPTY = counts.steps(np.zeros(0, int), np.zeros(0, int), np.zeros(3, int), (4, 3))
 BATCH = groups.weighted(STEPS, np.ones(12), np.ones(12))
+JUDGED = weighted_strings(STEPS, np.ones(12), np.ones(12))
 FIRST, COIN = start(ZEROS, rng=0), coin_game()
 LOST = replace(island(), start=np.array([0.0, 1.0, 0.0]))
 
@@ -205,6 +209,38 @@ ROWS = {
           for wrong in (np.nan, np.inf, -np.inf)),
         row(lambda: groups.weighted(EMPTY, np.ones(2), np.ones(2)),
             "advantages must have shape (0,), got (2,)"),
+    ],
+    "ratios": [
+        *positive("epsilon", lambda width: clip(1.0, 1, epsilon=width), finite=False),
+        *positive("epsilon_high", lambda width: clip(
+            1.0, 1, epsilon_high="None" if width is None else width), finite=False),
+        *(row(lambda delta=delta: dual_clip(1.0, 1, delta=delta),
+              f"delta must be above 1, got {delta}") for delta in (1.0, -3.0, np.nan)),
+        *not_negative("low", lambda low: cispo(1.0, 1, low=low)),
+        *(row(lambda ends=ends: cispo(1.0, 1, low=ends[0], high=ends[1]),
+              f"low and high must lie on both sides of 1, got {ends[0]} and {ends[1]}")
+          for ends in ((1.2, 5.0), (0.0, 0.2), (0.0, np.nan))),
+        *positive("temperature_pos", lambda tau: sapo(1.0, 1, temperature_pos=tau)),
+        *positive("temperature_neg", lambda tau: sapo(1.0, 1, temperature_neg=tau)),
+        *(check for name in ("k_pos", "lambda_pos", "k_neg", "lambda_neg")
+          for check in positive(name, lambda x, name=name: vespo(1.0, 1, **{name: x}))),
+        *positive("epsilon", lambda width: gmpo_loss(ZEROS, ZEROS, JUDGED, epsilon=width)),
+        *(row(lambda loss=loss: loss(ZEROS, ZEROS[:2]),
+              "old_logits must have shape (4, 3), got (2, 3)")
+          for loss in (partial(gate_loss, batch=BATCH, gate=unclipped),
+                       partial(string_loss, batch=JUDGED, gate=unclipped),
+                       partial(gmpo_loss, batch=JUDGED))),
+        row(lambda: gate_loss(ZEROS, ZEROS, BATCH._replace(gains=ZEROS[:2]), unclipped),
+            "the gains of the batch must have shape (4, 3), got (2, 3)"),
+        *(row(lambda loss=loss: loss(ZEROS[:2], ZEROS[:2], JUDGED),
+              "the matrix of the batch must have 6 columns, got 12")
+          for loss in (partial(string_loss, gate=unclipped), gmpo_loss)),
+        row(lambda: weighted_strings(STEPS, np.ones(STEPS.index.size), np.ones(12)),
+            f"advantages must have shape (12,), got ({STEPS.index.size},)"),
+        row(lambda: weighted_strings(STEPS, np.ones(12), -np.ones(12)), "weights must", "-1"),
+        *(row(lambda rows=rows: weighted_strings(EMPTY, np.ones(2), np.ones(2), rows=rows),
+              "steps must have a step in every", "got none in", "0")
+          for rows in (counts.matrix, counts.mean_matrix)),
     ],
     "grpo": [
         *not_negative("beta", lambda beta: grpo_loss(ZEROS, ZEROS, BATCH, ref_logits=ZEROS,

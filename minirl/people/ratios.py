@@ -1,0 +1,420 @@
+"""How much may one batch say, and who decides?
+
+*Part 4.  Previous: `margins`.  Next: `unified`.*
+
+Several steps are taken from a batch that π_old wrote (`surrogate`).  With each of them the policy
+moves on, and the batch knows less about it.  The clip of PPO stops listening to some steps.  There
+are a dozen other answers, known by their initials.  They differ in a function of the ratio ρ =
+π/π_old, called a *gate* here; in what ρ is the ratio of, a step or a string; and in the weights.
+
+**In numbers.**  In one state there are two actions, and π_old took both alike.  By now π = ¾ ¼, so
+ρ = 1.5 and 0.5.  String 1 is 0 0 and was good, A = 1; string 2 is 0 1 and was bad, A = −1.  Each
+step weighs w = ½.  The product of the ratios is 2.25 in string 1 and 0.75 in string 2.  What does
+each surrogate say to the logit of action 0, at π_old and now?
+
+>>> steps = counts.steps([0] * 4, [0, 0, 0, 1], [0, 2, 4], (1, 2))
+>>> old, new = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
+>>> for name, surrogate in {
+...         "steps, unclipped": on_steps(unclipped), "clip": on_steps(clip),
+...         "strings, clip": on_strings(clip), "vespo": on_strings(vespo, rows=counts.matrix),
+...         "product": on_strings(unclipped, rows=counts.matrix)}.items():
+...     loss = surrogate(steps, np.array([1.0, -1.0]), np.array([0.5, 0.5]))
+...     print(f"{name:16}", *(np.round(-loss(logits, old)[1][0, 0], 3) for logits in (old, new)))
+steps, unclipped 0.5 0.375
+clip             0.5 -0.188
+strings, clip    0.5 0.217
+vespo            0.5 0.204
+product          0.5 0.75
+
+At ρ = 1 all say the same.  Now `clip` pushes action 0 down: its gain is dead, its loss is alive.
+
+**A gate** has a value and a slope in ρ for each sign of A.  Both are 1 at ρ = 1.  As in (ppo.2) the
+steps collapse; the weights of `groups.weighted` hold the divisor.
+
+    L = −Σ_{s,a} [gate(ρ, +) A⁺ + gate(ρ, −) A⁻],                                       (ratios.1)
+    G = −ρ [slope(ρ, +) A⁺ + slope(ρ, −) A⁻],   since ∂ρ/∂log π = ρ.                    (ratios.2)
+
+                 gate                                         slope
+    unclipped    ρ                                            1
+    clip         min(ρ, 1 + ε_high); max(ρ, 1 − ε) if A < 0   1, or 0 where clipped
+    dual_clip    the same, at most δ if A < 0                 1, or 0 where clipped
+    cispo        held (1 + log(ρ/held)), held = clip(ρ)       held/ρ
+    sapo         1 + (2/τ) tanh(τ (ρ − 1)/2)                  1 − tanh²(τ (ρ − 1)/2)
+    vespo        an incomplete gamma function                 ρ^(k−1) e^(λ(1−ρ))
+
+CISPO and VESPO are printed as a weight times A log π, where the weight is *held fixed*, as if it
+did not depend on θ.  What is descended is the gradient, and here the gate is the function that has
+it: its slope is the weight over ρ.  Here are the slopes at the defaults:
+
+                 A > 0 and ρ = ½   2      8        A < 0 and ρ = ½   2      8
+    unclipped              1       1      1                  1       1      1
+    clip                   1       0      0                  0       1      1
+    dual_clip              1       0      0                  0       1      0
+    cispo                  1       1      0.62               1       1      0.62
+    sapo                   0.94    0.79   0.0036             0.93    0.77   0.0026
+    vespo                  2.2     0.1    6.1e-9             0.68    0.54   5.3e-5
+
+A step is alive at 1, dead at 0, damped in between, and louder than its ratio above 1.  The push is
+ρ times the slope.  At a bad action that became likely the push of the clip grows with ρ: hence δ.
+
+**Strings.**  Let ρ_i be the ratio of string i: the geometric mean of the ratios of its steps, by
+the rows of M, or their product, by the rows of X in the place of M.  With h = log ρ of a step,
+
+    L = −Σ_i w_i A_i gate(ρ_i, sign of A_i),   log ρ_i = Σ_{s,a} M[i, (s,a)] h(s, a),   (ratios.3)
+    G = −Mᵀ (w A slope ρ).                                                              (ratios.4)
+
+GMPO clips the steps, and then takes the mean.  A dead step does not silence its string.  (PPO-KL
+looks at all actions of a row, so it has no gate: `ppo_kl`.)
+
+    log ρ_i = 1/|y_i| Σ_t min(h_it, ε) if A_i > 0, and with max(h_it, −ε) if A_i < 0.   (ratios.5)
+
+**One identity.**  Let w_i be what a *step* of string i weighs.  A row of M sums to 1 and one of X
+to |y_i|; so with M the string weighs w_i |y_i|, and with X w_i.  Then at ρ = 1 all surrogates have
+the gradient −Σ_i w_i A_i Σ_t ∇log π(a_it|s_it), whatever the gate.                     (ratios.6)
+
+    per_step         1/N, N in the batch   DAPO: clip, ε_high = 0.28; CISPO; VESPO: products
+    per_string       1/(B·|y|)             GRPO: clip; SAPO; GMPO; GSPO: means, clip, ε = 3e-4
+    per_length(1)    1/B                   LUSPO: means, clip, ε = 2e-3
+
+So GSPO and LUSPO are one loss, with the weights of GRPO and of REINFORCE.  Which expected first
+step is ∇J, with J = E[R]?  In groups of 4 from the reference of the language of 31 strings
+(`python -m minirl objectives`), here is its cosine with ∇J, and its length over that of ∇J:
+
+                           per_string      per_length(1)    per_step
+    group_normalised       0.991   0.33    0.9989  1.17     0.9976  0.39
+    group_centred          0.9806  0.21    1       0.75     0.9997  0.24
+    group_leave_one_out    0.9806  0.28    1       1        0.9997  0.32
+
+**A stale batch.**  Now the batch is all 31 strings, with their chances at the reference, and w =
+1/B.  The surrogate takes k of its own steps.  How does its next one compare with ∇J there?
+
+    cosine after k =      1      2      4      8      16      length then  J, from −0.227
+    product, unclipped    1      1      1      1      1       1            0.316
+    steps, unclipped      0.996  0.982  0.917  0.662  0.014   0.92         0.173
+    sapo                  0.996  0.981  0.917  0.674  0.094   0.83         0.168
+    clip                  0.748  0.693  0.659  0.738  0.263   0.45         0.018
+    strings, clip         0.998  0.974  0.992  0.535  0.785   0.38         0.151
+    gmpo                  0.998  0.782  0.759  0.705  0.794   0.21         0.058
+    vespo                 0.991  0.97   0.924  0.863  0.799   0.28         0.107
+
+The product has no bias, since π_old ρ = π: Σ_y π_old(y) ρ(y) A(y) ∇log π(y) is ∇E[R] at any π.  It
+pays in noise: 1/E_old[ρ²], the share of the batch that is left, falls to 0.27.  The ratio of a step
+forgets the rest of its string.  With the KL in the reward all rest at the optimum, where A = 0
+(`grpo`), and the worst of twenty runs of each has more than 99.9 % of what there is to gain.
+
+**Exercises.**  `from minirl.people.ratios import *; from minirl.kernel.softmax import log_softmax`
+1. A bad action has become ten times as likely.  How hard is it pushed back?
+       ten = np.array(10.0)
+       [(ten * gate(ten, -1)[1]).round(3).item() for gate in (clip, dual_clip, cispo, sapo)]
+2. One good head, and 1,000 steps.  Where does GSPO stop with ε = 3e-4?
+       one, x = counts.steps([0], [0], [0, 1], (1, 2)), np.zeros((1, 2))
+       loss = on_strings(partial(clip, epsilon=3e-4))(one, np.ones(1), np.ones(1))
+       for _ in range(1000): x = x - 0.01 * loss(x, 0 * x)[1]
+       np.exp(log_softmax(x)).round(4)
+3. Each of the 20 steps of a good string has become a tenth likelier.  How loud is it to VESPO?
+       rho = np.array(1.1)**20
+       rho.round(2).item(), (rho * vespo(rho, 1)[1]).round(7).item()
+
+Read next: `unified`, one gradient for all methods.
+Source: the papers that the functions name; Zheng et al. 2025 (GSPO), arXiv:2507.18071; Liu et al.
+2026 (LUSPO), arXiv:2602.05261.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse, special
+
+from minirl.kernel import checks, counts
+from minirl.kernel.softmax import backward, difference, log_softmax
+from minirl.people.groups import weighted
+from minirl.play.surrogate import steps_in
+
+FAR, NEVER = 700, -1e9  # A ratio lies in [e^-700, e^700]; log ρ of what π never does, in a sum.
+
+
+def gate_loss(logits, old_logits, batch, gate):
+    """The loss (ratios.1) of the ratios of steps, to be minimised, and its gradient in `logits`.
+
+    Parameters
+    ----------
+    logits, old_logits : (S, A) float
+        The policy θ, and the policy that wrote the batch.
+    batch : surrogate.Advantages
+        From `groups.weighted`, whose weights hold the divisor: nothing is divided here.
+    gate : callable
+        `gate(ratio, sign) -> (value, slope in the ratio)`, as below.
+
+    Examples
+    --------
+    Half of the gain of action 0, which π takes 1.5 times as often as π_old, is clipped away:
+
+    >>> from minirl.play.surrogate import Advantages
+    >>> batch, old = Advantages(np.array([[1., 0.]]), np.zeros((1, 2)), 1.0), np.zeros((1, 2))
+    >>> loss, grad = gate_loss(np.log([[0.75, 0.25]]), old, batch, partial(clip, epsilon=0.25))
+    >>> print(round(loss, 4), grad)
+    -1.25 [[-0. -0.]]
+    """
+    logp, h = _moved(logits, old_logits)
+    steps_in(logp, h, batch)
+    ratio = _ratios(h)
+    (up, rise), (down, fall) = gate(ratio, 1), gate(ratio, -1)
+    G = -ratio * (rise * batch.gains + fall * batch.losses)  # (ratios.2)
+    return -(up * batch.gains + down * batch.losses).sum(), _backward(logp, G)
+
+
+class StringAdvantages(NamedTuple):
+    """A batch of B strings, each of which is judged as a whole; from `weighted_strings`."""
+
+    matrix: sparse.sparray  # (B, S·A): `counts.matrix` for products, `counts.mean_matrix` for means
+    advantages: np.ndarray  # (B,) A
+    weights: np.ndarray     # (B,) what a string counts
+
+
+def string_loss(logits, old_logits, batch, gate):
+    """The loss (ratios.3) of the ratios of strings, to be minimised, and its gradient in `logits`.
+
+    Parameters are those of `gate_loss`, with a batch of `StringAdvantages`.
+
+    Examples
+    --------
+    One string took action 0 twice.  Its ratio is 1.5 per step, and 1.5² = 2.25 as a product:
+
+    >>> steps = counts.steps([0, 0], [0, 0], [0, 2], (1, 2))
+    >>> for rows in counts.mean_matrix, counts.matrix:
+    ...     batch = weighted_strings(steps, np.ones(1), np.ones(1), rows=rows)
+    ...     loss, grad = string_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), batch, unclipped)
+    ...     print(round(loss, 4), grad.round(4))
+    -3.0 [[-0.75  0.75]]
+    -2.25 [[-1.125  1.125]]
+    """
+    logp, h = _moved(logits, old_logits, batch.matrix)
+    ratio = _ratios(batch.matrix @ h.ravel())
+    value, slope = gate(ratio, np.sign(batch.advantages))
+    A = batch.weights * batch.advantages
+    G = -(batch.matrix.T @ (A * slope * ratio)).reshape(logp.shape)  # (ratios.4)
+    return -(A * value).sum(), _backward(logp, G)
+
+
+def gmpo_loss(logits, old_logits, batch, *, epsilon=0.4):
+    """GMPO (ratios.5): log-ratios of steps are clipped by the sign of A, and then averaged.
+
+    Parameters are those of `string_loss`, with a batch of `counts.mean_matrix`.  A clipped step is
+    dead, and counts in the mean of its string.  Zhao et al. 2025, arXiv:2507.20673.
+
+    Examples
+    --------
+    The ratios are 1.5 and 0.5, and the first is held at e^0.2: (e^0.2 · 0.5)^½ = 0.7815.
+
+    >>> both = counts.steps([0, 0], [0, 1], [0, 2], (1, 2))
+    >>> batch = weighted_strings(both, np.ones(1), np.array([0.5]))
+    >>> loss, grad = gmpo_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), batch, epsilon=0.2)
+    >>> print(round(loss, 4), grad.round(4))
+    -0.7815 [[ 0.2931 -0.2931]]
+    """
+    checks.positive("epsilon", epsilon)
+    logp, h = _moved(logits, old_logits, batch.matrix)
+    loss, G, A = 0.0, 0.0, batch.weights * batch.advantages
+    for part, held in ((np.maximum(A, 0), np.minimum(h, epsilon)),
+                       (np.minimum(A, 0), np.maximum(h, -epsilon))):
+        pushed = part * _ratios(batch.matrix @ held.ravel())
+        loss = loss - pushed.sum()
+        G = G - (batch.matrix.T @ pushed).reshape(h.shape) * (held == h)
+    return loss, _backward(logp, G)
+
+
+# The gates.  A gate takes ratios and the signs of their advantages, and returns its values and its
+# slopes.  At ρ = 1 both are 1.
+
+
+def unclipped(ratio, sign):
+    """g = ρ, *importance sampling*: nothing is held back.
+
+    Examples
+    --------
+    >>> print(unclipped(np.array([0.5, 3.0]), 1))
+    (array([0.5, 3. ]), array([1., 1.]))
+    """
+    return ratio, np.ones_like(ratio)
+
+
+def clip(ratio, sign, *, epsilon=0.2, epsilon_high=None):
+    """g = min(ρ, 1 + ε_high) where A > 0, max(ρ, 1 − ε) where A < 0: PPO.
+
+    By default ε_high is ε.  A larger one is the *clip-higher* of DAPO, so that rare actions may
+    become likely.  Schulman et al. 2017, arXiv:1707.06347; Yu et al. 2025, arXiv:2503.14476.
+
+    Examples
+    --------
+    >>> print(clip(np.array([0.5, 1.25]), 1, epsilon_high=0.28))
+    (array([0.5 , 1.25]), array([1., 1.]))
+    """
+    checks.positive("epsilon", epsilon, finite=False)
+    high = epsilon if epsilon_high is None else epsilon_high
+    checks.positive("epsilon_high", high, finite=False)
+    held = np.where(sign > 0, np.minimum(ratio, 1 + high), np.maximum(ratio, 1 - epsilon))
+    return held, (held == ratio) * 1.0
+
+
+def dual_clip(ratio, sign, *, epsilon=0.2, epsilon_high=None, delta=3.0):
+    """That of `clip`, and at most δ > 1 where A < 0: a bad action that became likely is let go.
+
+    PPO pulls it back with a force that grows with ρ.  Ye et al. 2020, arXiv:1912.09729.
+
+    Examples
+    --------
+    >>> print(dual_clip(np.array([0.5, 2.0, 4.0]), -1))
+    (array([0.8, 2. , 3. ]), array([0., 1., 0.]))
+    """
+    if not delta > 1:
+        raise ValueError(f"delta must be above 1, got {delta}")
+    value, slope = clip(ratio, sign, epsilon=epsilon, epsilon_high=epsilon_high)
+    held = np.where(sign > 0, value, np.minimum(value, delta))
+    return held, slope * (held == value)
+
+
+def cispo(ratio, sign, *, low=0.0, high=5.0):
+    """ρ g′ = ρ within [low, high], and the bound beyond: a capped weight, and nobody is silenced.
+
+    CISPO takes −c A log π of a step with c = clip(ρ, low, high) *held fixed*, as if it did not
+    depend on θ.  The function with that gradient is g = c (1 + log(ρ/c)): ρ itself within, and a
+    logarithm beyond.  MiniMax 2025, arXiv:2506.13585.
+
+    Examples
+    --------
+    >>> value, slope = cispo(np.array([0.5, 2.0, 8.0]), 1, high=4.0)
+    >>> print(value.round(4), slope)
+    [0.5    2.     6.7726] [1.  1.  0.5]
+    """
+    checks.not_negative("low", low)
+    if not low <= 1 <= high:
+        raise ValueError(f"low and high must lie on both sides of 1, got {low} and {high}")
+    held = np.minimum(np.maximum(ratio, low), high)
+    return held * (1 + np.log(ratio / held)), held / ratio
+
+
+def sapo(ratio, sign, *, temperature_pos=1.0, temperature_neg=1.05):
+    """g′ = 4 σ(x) σ(−x), x = τ (ρ − 1): a soft gate; τ depends on the sign of A.
+
+    So g = 4σ(x)/τ and a constant: 1 − 2/τ makes it 1 at ρ = 1, and 4σ(x) − 2 is 2 tanh(x/2).  A
+    higher τ for A < 0 lets go of bad actions sooner.  Gao et al. 2025, arXiv:2511.20347.
+
+    Examples
+    --------
+    >>> value, slope = sapo(np.array([0.0, 1.0, 3.0]), 1)
+    >>> print(value.round(4), slope.round(4))
+    [0.0758 1.     2.5232] [0.7864 1.     0.42  ]
+    """
+    checks.positive("temperature_pos", temperature_pos)
+    checks.positive("temperature_neg", temperature_neg)
+    tau = np.where(sign > 0, temperature_pos, temperature_neg)
+    soft = np.tanh(tau * (ratio - 1) / 2)
+    return 1 + 2 / tau * soft, 1 - soft**2
+
+
+def vespo(ratio, sign, *, k_pos=2.0, lambda_pos=3.0, k_neg=3.0, lambda_neg=2.0):
+    """ρ g′ = ρ^k e^{λ (1 − ρ)}, held fixed on products of strings; k and λ depend on the sign of A.
+
+    The weight fades to both sides of ρ = k/λ.  It is a density of the gamma law up to a factor, so
+    g is the law's distribution: 1 + Γ(k) e^λ/λ^k [P(k, λρ) − P(k, λ)], with the incomplete gamma
+    function P.  Shen et al. 2026, arXiv:2602.10693.
+
+    Examples
+    --------
+    >>> value, slope = vespo(np.array([0.5, 1.0, 3.0]), 1)
+    >>> print(value.round(4), slope.round(4))
+    [0.1995 1.     1.4417] [2.2408 1.     0.0074]
+    """
+    for name, number in (("k_pos", k_pos), ("lambda_pos", lambda_pos), ("k_neg", k_neg),
+                         ("lambda_neg", lambda_neg)):
+        checks.positive(name, number)
+    k, rate = np.where(sign > 0, k_pos, k_neg), np.where(sign > 0, lambda_pos, lambda_neg)
+    scale = special.gamma(k) * np.exp(rate) / rate**k
+    value = 1 + scale * (_gamma_law(k, rate * ratio) - special.gammainc(k, rate))
+    return value, np.exp((k - 1) * np.log(ratio) + rate * (1 - ratio))
+
+
+# What `grpo` takes as its `surrogate`.
+
+
+def on_steps(gate):
+    """The `surrogate` of `grpo.grpo` that is the `gate_loss` of this gate.
+
+    Examples
+    --------
+    >>> steps = counts.steps([0], [0], [0, 1], (1, 2))
+    >>> loss = on_steps(sapo)(steps, np.ones(1), np.ones(1))
+    >>> print(loss(np.zeros((1, 2)), np.zeros((1, 2)))[1])
+    [[-0.5  0.5]]
+    """
+    return lambda *batch: partial(gate_loss, batch=weighted(*batch), gate=gate)
+
+
+def on_strings(gate, *, rows=counts.mean_matrix):
+    """The `surrogate` of `grpo.grpo` that is the `string_loss` of this gate, as `on_steps`.
+
+    Examples
+    --------
+    >>> steps = counts.steps([0, 0], [0, 0], [0, 2], (1, 2))
+    >>> loss = on_strings(vespo, rows=counts.matrix)(steps, np.ones(1), np.ones(1))
+    >>> print(loss(np.zeros((1, 2)), np.zeros((1, 2)))[1])
+    [[-1.  1.]]
+    """
+    return lambda *batch: partial(string_loss, batch=weighted_strings(*batch, rows=rows), gate=gate)
+
+
+def weighted_strings(steps, advantages, weights, *, rows=counts.mean_matrix):
+    """`StringAdvantages` in which each *step* counts with its weight at ρ = 1, as in `weighted`.
+
+    Parameters
+    ----------
+    steps : counts.Steps
+        B strings, none of them empty.
+    advantages, weights : (B,) float
+        A and w of each string, from `groups`.
+    rows : callable
+        `counts.mean_matrix`, which makes ρ the geometric mean of the ratios of a string's steps, or
+        `counts.matrix`, which makes it their product.
+
+    Examples
+    --------
+    The geometric mean divides by |y|, so a string of two steps must count twice:
+
+    >>> steps = counts.steps([0, 0], [0, 0], [0, 2], (1, 2))
+    >>> print(weighted_strings(steps, np.ones(1), np.array([0.25])).weights)
+    [0.5]
+    """
+    lengths = np.diff(steps.starts)
+    advantages = checks.array("advantages", advantages, lengths.shape)
+    weights = checks.weights("weights", weights, lengths.shape)
+    matrix = rows(steps)
+    if not lengths.all():
+        raise ValueError(f"steps must have a step in every string, got none in {lengths.argmin()}")
+    return StringAdvantages(matrix, advantages, weights * lengths / matrix.sum(axis=1))
+
+
+def _moved(logits, old_logits, matrix=None):
+    """log π, and h = log ρ, which is 0 where π_old never goes, and finite: (S, A) each."""
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits, "old_logits")
+    checks.shape("old_logits", old_logp, logp.shape)
+    if matrix is not None and matrix.shape[1] != logp.size:
+        raise ValueError(f"the matrix of the batch must have {logp.size} columns, "
+                         f"got {matrix.shape[1]}")
+    return logp, np.maximum(difference(logp, old_logp, np.not_equal(old_logp, -np.inf)), NEVER)
+
+
+def _ratios(h):
+    return np.exp(np.minimum(np.maximum(h, -FAR), FAR))
+
+
+def _backward(logp, G):
+    """What π never does has no gradient."""
+    return backward(logp, np.where(logp == -np.inf, 0, G))
+
+
+def _gamma_law(k, x):
+    """P(k, x), and for the complex steps of the tests, which are tiny, its first-order term."""
+    x, step = np.real(x), np.imag(x)
+    law = special.gammainc(k, x)
+    return law + 1j * step * x**(k - 1) * np.exp(-x) / special.gamma(k) if step.any() else law
