@@ -31,7 +31,7 @@ Part 3, learning from play
 Part 4, learning from people
     people        (fitting) pairs sft best_of_n regularised kl (existence) reward_model
                   (calibration) rlhf groups grpo dpo ipo kto simpo orpo margins ratios
-                  unified
+                  distillation unified
 
 A chapter in brackets is a side road: it holds what makes an answer certain, or fast.  The main way
 never needs it.  Read it after its part, or when a chapter sends you there.

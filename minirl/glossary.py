@@ -150,6 +150,11 @@ Terms
     SimPO                      preferences without a reference, per step              simpo
     odds                       a chance over the chance of the contrary               orpo
     ORPO                       imitation and preference in one loss                   orpo
+    distillation               a student is trained to act as a teacher does          distillation
+    forward KL                 KL(T‖π): of the teacher from the student               distillation
+    reverse KL                 KL(π‖T): of the student from the teacher               distillation
+    student                    a smaller policy, which learns                         distillation
+    teacher                    a larger policy, which is asked for its rows           distillation
 
 Worlds
     bump                       a move that an edge or a wall stops                   world

@@ -95,6 +95,7 @@ Part 4
     α       a pseudo-count                                              pseudo_count sft
     λ       the weight of the odds in ORPO                              beta        orpo
     τ       the price of a nat where the reward is the chance to win    beta        ipo
+    T       the teacher, a policy that a student learns from            teacher_logits distillation
     ρ       the ratio π/π_old of a step or a string                     ratio       kl
     ε       the clip range                                              epsilon     grpo
     c       the coefficient: what a method says of a step               coefficients unified

@@ -17,8 +17,8 @@ from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
-from minirl.people import (dpo, fitting, grpo, ipo, kl, kto, margins, orpo, ratios, reward_model,
-                           rlhf, sft, simpo)
+from minirl.people import (distillation, dpo, fitting, grpo, ipo, kl, kto, margins, orpo, ratios,
+                           reward_model, rlhf, sft, simpo)
 from minirl.people.groups import weighted
 from test_house import CHAPTERS
 
@@ -268,6 +268,26 @@ CASES |= {
     "ratios.gmpo_loss": [gmpo_case(0.4), gmpo_case(0.05)]}
 
 
+def distillation_cases():
+    """Six contexts share four rows; with numbers of their own, since others may come after."""
+    rng, rows = np.random.default_rng(8), np.array([0, 1, 0, 2, 3, 1])
+    for beta in 0, 0.1, 0.5, 0.9, 1:
+        yield (partial(distillation.distillation_loss, teacher_logits=rng.normal(size=(6, A)),
+                       visits=rng.random(6), beta=beta, rows=rows), rng.normal(size=(S, A)))
+
+
+def string_distillation_cases():
+    rng, rows = np.random.default_rng(9), np.array([0, 1, 0, 2, 3, 1])
+    for gamma in 0.8, 0.9:
+        yield (partial(distillation.string_distillation_loss, rows=rows,
+                       mdp=random_mdp(rng, 6, A, 2, gamma),
+                       teacher_logits=rng.normal(size=(6, A))), rng.normal(size=(S, A)))
+
+
+CASES["distillation.distillation_loss"] = list(distillation_cases())
+CASES["distillation.string_distillation_loss"] = list(string_distillation_cases())
+
+
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
@@ -292,7 +312,7 @@ def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (fitting.2), (sft.1), (sft.4), (reinforce.3),
     (ppo.3), (ppo_kl.2), (reward_model.2), (rlhf.6), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4),
     (ipo.2), (kto.2), (simpo.2), (orpo.2), (margins.1), (grpo.1), (ratios.2),
-    (ratios.4) and (ratios.5); pitfalls 17 and 18"""
+    (ratios.4), (ratios.5), (distillation.3) and (distillation.5); pitfalls 17 and 18"""
     for loss, x in CASES[name]:
         report_gradient(name, check(loss, x))
 

@@ -26,6 +26,7 @@ from minirl.kernel.mdp import TabularMDP, coin_game, unroll
 from minirl.kernel.playing import rollout, steps_played
 from minirl.kernel.softmax import entropy_loss, log_softmax, product
 from minirl.people.dpo import logistic
+from minirl.people.distillation import distillation_loss, string_distillation_loss
 from minirl.people.grpo import grpo_loss, resting_policy
 from minirl.people.kl import k3, k3_loss, kl_loss, string_kl
 from minirl.people.pairs import Pairs
@@ -63,6 +64,14 @@ VALUES = {
     "a KL of strings": (lambda: string_kl(TOSS, SURE, FAIR), NATS, [0, 0]),
     "of strings, to itself": (lambda: string_kl(TOSS, SURE, SURE), 0, [0, 0]),
     "of strings, without support": (lambda: string_kl(TOSS, FAIR, SURE), INF, [0, 0]),
+    "a teacher, forward": (lambda: distillation_loss(SURE, SURE, ONE, beta=0), 0, [0, 0]),
+    "one who does less": (lambda: distillation_loss(FAIR, SURE, ONE, beta=0), NATS, [-0.5, 0.5]),
+    "one who does more": (lambda: distillation_loss(SURE, FAIR, ONE, beta=0), INF, [0, 0]),
+    "in reverse": (lambda: distillation_loss(SURE, FAIR, ONE, beta=1), NATS, [0, 0]),
+    "without support": (lambda: distillation_loss(FAIR, SURE, ONE, beta=1), INF, [0, 0]),
+    "where nobody goes": (lambda: distillation_loss(FAIR, SURE, 0 * ONE, beta=1), 0, [0, 0]),
+    "in the middle": (lambda: distillation_loss(SURE, OTHER, ONE), NATS, [0, 0]),
+    "strings of a teacher": (lambda: string_distillation_loss(FAIR, TOSS, SURE), INF, [0, 0]),
     "k3 of what was done": (lambda: k3_loss(SURE, FAIR, TOOK), 0.5 + NATS - 1, [0, 0]),
     "k3 of what π never does": (lambda: k3_loss(SURE, FAIR, np.ones((1, 2))), INF, [0, 0]),
     "k3 of what the reference never does": (lambda: k3_loss(FAIR, SURE, 1 - TOOK), INF, [0, 0]),
@@ -116,6 +125,7 @@ LOSSES = {  # of three tables, the counts of a batch, and the batch
     "entropy": lambda x, ref, old, N, batch: entropy_loss(x, N.sum(axis=1)),
     "kl": lambda x, ref, old, N, batch: kl_loss(x, ref, N.sum(axis=1)),
     "k3": lambda x, ref, old, N, batch: k3_loss(x, ref, N),
+    "distillation": lambda x, ref, old, N, batch: distillation_loss(x, ref, N.sum(axis=1)),
     "sft": lambda x, ref, old, N, batch: sft_loss(x, N),
     "reinforce": lambda x, ref, old, N, batch: reinforce_loss(x, batch.losses, episodes=3),
     "ppo": lambda x, ref, old, N, batch: ppo_loss(x, old, batch),
@@ -186,7 +196,7 @@ KINDS = {  # a world, and how its tables are made: the policy, the reference and
     "zeros of their own": (masked_world(6), (with_zeros, with_zeros, moderate)),
     "zeros of the policy": (masked_world(7), (with_zeros, moderate, moderate)),
     "zeros and extremes": (masked_world(8), (extreme, with_zeros, with_zeros))}
-LOGITS = "logits", "ref_logits", "old_logits"
+LOGITS = "logits", "ref_logits", "old_logits", "teacher_logits"
 TABLES = {*LOGITS, "mdp", "world", "logp", "old_logp", "other_logp", "policy", "record",
           "action_values", "counts"}
 # Given to the trainers in place of what they take by default: small batches, and a bonus.
@@ -224,6 +234,7 @@ def given(kind):
                     prob=np.ones(ends.shape), reward=-1.0 - ends, terminated=ends, gamma=1.0)
     by_name = {
         "mdp": world, "world": world, "logits": logits, "ref_logits": ref, "old_logits": old,
+        "teacher_logits": ref, "teacher_logp": ref_logp,
         "logp": logp,
         "other_logp": ref_logp, "old_logp": old_logp, "policy": policy, "record": record,
         "action_values": solved.action_values, "values": solved.values, "optimum": solved,

@@ -21,9 +21,10 @@ In reading order, side roads in brackets:
     orpo           imitation and preference in one loss
     margins        every loss on preferences is a function of one or two log-ratios
     ratios         every surrogate is a function of a ratio: who decides what a batch may say
+    distillation   what a small student becomes that learns from a larger teacher
     unified        the view from above: one gradient for all of them
 """
 
 from minirl.people import (fitting, pairs, sft, best_of_n, regularised, kl, existence, reward_model,
                            calibration, rlhf, groups, grpo, dpo, ipo, kto, simpo, orpo, margins,
-                           ratios, unified)
+                           ratios, distillation, unified)

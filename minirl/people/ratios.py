@@ -1,6 +1,6 @@
 """How much may one batch say, and who decides?
 
-*Part 4.  Previous: `margins`.  Next: `unified`.*
+*Part 4.  Previous: `margins`.  Next: `distillation`.*
 
 Several steps are taken from a batch that π_old wrote (`surrogate`).  With each of them the policy
 moves on, and the batch knows less about it.  The clip of PPO stops listening to some steps.  There
@@ -115,7 +115,7 @@ forgets the rest of its string.  With the KL in the reward all rest at the optim
        rho = np.array(1.1)**20
        rho.round(2).item(), (rho * vespo(rho, 1)[1]).round(7).item()
 
-Read next: `unified`, one gradient for all methods.
+Read next: `distillation`, where a teacher says what to do.
 Source: the papers that the functions name; Zheng et al. 2025 (GSPO), arXiv:2507.18071; Liu et al.
 2026 (LUSPO), arXiv:2602.05261.
 """

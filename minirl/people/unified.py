@@ -1,6 +1,6 @@
 """One gradient for all methods: what does each of them say of a step?
 
-*Part 4.  Previous: `ratios`.*
+*Part 4.  Previous: `distillation`.*
 
 Imitation, PPO, GRPO, DPO: each makes some steps likelier and others rarer.  This chapter writes all
 as one sum, so that two methods differ by a number per step.  Each of them goes in the direction
