@@ -101,7 +101,8 @@ Part 4
     c       the coefficient: what a method says of a step               coefficients unified
     g       the direction in which a method goes                        gradient    unified
     x       the table that is fitted                                    x           fitting
-    f       any function of a margin                                    -           fitting
+    f       any function: of a margin, or of a ratio                    -           fitting
+    φ       what a pair costs, a function of h⁺ and h⁻                  phi         margins
     d       a direction in which a table may move                       direction   existence
     I       the identity matrix                                         np.eye      existence
 

@@ -192,13 +192,14 @@ def margin_cases():
             partial(ipo.squared, beta=0.5), partial(margins.hinge, beta=0.5),
             partial(margins.truncated_squared, beta=0.5), partial(margins.exponential, beta=0.5),
             partial(margins.robust, beta=0.5, label_smoothing=0.1),
+            partial(margins.savage, beta=0.5),
             partial(margins.exo, beta=0.5, label_smoothing=0.1),
             partial(margins.discopop, beta=0.5, discopop_tau=0.5), partial(margins.nca, beta=0.5),
             partial(margins.bco, beta=0.5, delta=0.2), partial(margins.sppo, beta=0.5),
             partial(margins.apo_zero, beta=0.5), partial(margins.apo_down, beta=0.5)]
     phis += [margins.under(divergence, phi) for divergence in (
         margins.forward_kl, margins.jensen_shannon, partial(margins.alpha_divergence, alpha=0.5))
-        for phi in (phis[0], phis[9])]
+        for phi in (phis[0], phis[10])]
     two = some_steps(20, 5), some_steps(20, 4)
     for phi in phis:
         for rows in counts.two_matrices(*two), tuple(map(counts.mean_matrix, two)):

@@ -2,23 +2,25 @@
 the optimum of RLHF for its own.  What each costs at extreme margins is here too; gradients are in
 `test_gradients.py`."""
 
+import re
 from functools import partial
 from itertools import permutations
 
 import numpy as np
 import pytest
 from languages import all_strings, pairs_of, sigma, totals
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq, minimize, minimize_scalar
 
-from minirl.kernel.gradcheck import by_complex_step
 from minirl.kernel.softmax import log_softmax
+from minirl.people import margins
 from minirl.people.dpo import dpo_loss, fit_dpo, logistic
+from minirl.people.fitting import minimise
 from minirl.people.ipo import ipo_loss, squared
 from minirl.people.kto import kto_loss
 from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down,
                                    apo_zero, bco, coupled, discopop, exo, exponential, fit_margins,
                                    forward_kl, hinge, jensen_shannon, margin_loss, nca, robust,
-                                   sppo, truncated_squared, under, wanted_margin)
+                                   savage, sppo, truncated_squared, under, wanted_margin)
 from minirl.people.orpo import odds, orpo_loss
 from minirl.people.pairs import choices
 from minirl.people.simpo import simpo_loss
@@ -47,6 +49,7 @@ OF_A_DIFFERENCE = {
                           lambda r, s: piecewise(np.real(r - s) < 1, (1 - r + s)**2)),
     "hinge": (partial(hinge, beta=BETA), lambda r, s: piecewise(np.real(r - s) < 1, 1 - r + s)),
     "exponential": (partial(exponential, beta=BETA), lambda r, s: np.exp(s - r)),
+    "savage": (partial(savage, beta=BETA), lambda r, s: 1 / (1 + np.exp(r - s))**2),
     "exo": (partial(exo, beta=BETA, label_smoothing=EPS), lambda r, s: sum(
         q * np.log(q / p) for q, p in zip(np.exp([r, s]) / (np.exp(r) + np.exp(s)),
                                           (1 - EPS, EPS)))),
@@ -197,7 +200,7 @@ def test_the_population_gradient_vanishes_at_the_wanted_margin(name, p):
 
 @pytest.mark.parametrize("name", OF_A_DIFFERENCE)
 def test_a_larger_beta_wants_a_lead_as_much_smaller(name):
-    """m = β (h⁺ − h⁻); for EXO, which is not convex, the margin is (margins.4)"""
+    """m = β (h⁺ − h⁻)"""
     if name in ("discopop", "squared"):
         return
     phi, _ = OF_A_DIFFERENCE[name]
@@ -207,7 +210,7 @@ def test_a_larger_beta_wants_a_lead_as_much_smaller(name):
 
 
 def test_exo_wants_a_margin_that_is_linear_in_the_wins():
-    """(margins.4): (2p − 1) log((1 − ε)/ε), and the slope changes its sign nowhere else."""
+    """(margins.2): (2p − 1) log((1 − ε)/ε), and the slope changes its sign nowhere else."""
     for eps in (1e-3, 0.1, 0.4):
         phi = partial(exo, beta=1.0, label_smoothing=eps)
         for p in (0.1, 0.5, 0.9, 1.0):
@@ -244,7 +247,7 @@ def test_wanted_margins_of_extreme_steepness():
 
 
 def test_conservative_and_robust_dpo_are_dpo_with_a_pull_and_with_a_push():
-    """(margins.3): the same term, smoothing·m, with opposite signs"""
+    """(margins.4): the same term, smoothing·m, with opposite signs"""
     h, k = SUMS
     m = BETA * (h - k)
     plain = logistic(h, k, beta=BETA)[0]
@@ -298,23 +301,73 @@ def table_of_phi():
         "jensen_shannon": under(jensen_shannon, partial(logistic, beta=0.5)),
         "alpha": under(partial(alpha_divergence, alpha=0.5), partial(logistic, beta=0.5))}.items()}
     return rows | {"logistic": (partial(logistic, beta=0.5), 0.5),
+                   "savage": (partial(savage, beta=0.5), 0.5),
                    "exponential": (partial(exponential, beta=0.5), 1.0)}
+
+
+def nearest(loss):
+    """The price of the RLHF at whose optimum the loss has the smallest slope, against that at the
+    reference, and this slope: first on a grid, and then between its points."""
+    start = np.abs(loss(FOUR)[1]).max()
+
+    def slope(log_price):
+        return np.abs(loss(optimum(np.exp(log_price)))[1]).max() / start
+
+    grid = np.linspace(np.log(0.15), np.log(50), 200)
+    best = np.argmin([slope(x) for x in grid])
+    found = minimize_scalar(slope, bounds=(grid[max(best - 1, 0)], grid[min(best + 1, 199)]),
+                            method="bounded", options={"xatol": 1e-12})
+    return np.exp(found.x), found.fun
 
 
 @pytest.mark.parametrize("name", table_of_phi())
 @pytest.mark.parametrize("writer", WRITERS, ids=["reference", "other"])
 def test_which_rows_have_the_optimum_of_rlhf_as_their_own(name, writer):
-    """At the price of the row, or at none from a hundredth to a hundred times β; and the answer
-    does not depend on who wrote the pairs."""
+    """(margins.3): at the price of the row, or at none, from a third to a hundred times β; and the
+    answer does not depend on who wrote the pairs."""
     phi, price = table_of_phi()[name]
     weights = population(writer)
+    found, slope = nearest(lambda x: margin_loss(x, FOUR, ALL_PAIRS, phi, pair_weights=weights))
     if price:
         assert steepest(optimum(price), phi, weights) < 1e-15
+        assert (found, slope) == (pytest.approx(price, rel=1e-6), pytest.approx(0, abs=1e-6))
     else:
-        start = steepest(FOUR, phi, weights)
-        slopes = [steepest(optimum(price), phi, weights) / start
-                  for price in 0.5 * np.geomspace(0.3, 100, 200)]
-        assert min(slopes) > 3e-3
+        assert slope > 3e-3
+
+
+@pytest.mark.parametrize("name", ["logistic", "savage", "exponential", "forward", "alpha",
+                                  "conservative", "squared", "truncated", "exo", "bco", "sppo"])
+def test_where_a_compromise_rests_depends_on_who_wrote_the_pairs(name):
+    """And where each pair is content by itself it does not."""
+    phi, _ = table_of_phi()[name]
+    one, other = population(WRITERS[0]), population(WRITERS[1])
+    fit = minimise(lambda x: margin_loss(x, FOUR, ALL_PAIRS, phi, pair_weights=one), FOUR,
+                   tol=1e-10)
+    assert steepest(fit.x, phi, one) < 1e-9
+    content = name in ("logistic", "savage", "exponential", "forward", "alpha")
+    assert (steepest(fit.x, phi, other) < 1e-7) == content
+    assert content or steepest(fit.x, phi, other) > 1e-3
+
+
+def other_losses(w):
+    """KTO at the z₀ of the policy, SimPO, ORPO and both AOT, of pairs with these weights."""
+    logistic_phi, (X, Y) = partial(logistic, beta=0.5), ALL_PAIRS.counts
+    return {
+        "kto": lambda x: kto_loss(
+            x, FOUR, X, Y, beta=0.5, z0=max(0, (np.exp(x) * (x - log_softmax(FOUR))).sum()),
+            desirable_weight=w, undesirable_weight=w),
+        "simpo": lambda x: simpo_loss(x, *ALL_PAIRS.means, beta=0.5, simpo_gamma=0.0,
+                                      pair_weights=w),
+        "orpo": lambda x: orpo_loss(x, *ALL_PAIRS.means, beta=1.0, pair_weights=w),
+        "aot": lambda x: aot_loss(x, FOUR, ALL_PAIRS, logistic_phi, pair_weights=w),
+        "aot_unpaired": lambda x: aot_unpaired_loss(x, FOUR, ALL_PAIRS, logistic_phi,
+                                                    pair_weights=w)}
+
+
+@pytest.mark.parametrize("name", ["kto", "simpo", "orpo", "aot", "aot_unpaired"])
+@pytest.mark.parametrize("writer", WRITERS, ids=["reference", "other"])
+def test_the_other_losses_have_not(name, writer):
+    assert nearest(other_losses(population(writer))[name])[1] > 1e-3
 
 
 def test_robust_dpo_undoes_the_flips():
@@ -339,7 +392,7 @@ def test_robust_dpo_undoes_the_flips():
     (jensen_shannon, lambda u: 1 / (2 * np.exp(-u) - 1), np.log(2)),
     (partial(alpha_divergence, alpha=0.5), lambda u: (1 - u / 2)**-2, 2.0)])
 def test_under_another_divergence_dpo_finds_the_optimum_of_its_price(divergence, inverse, most):
-    """(margins.5): where the derivatives of E[R] − β D_f in each π(y) are equal, f' of π/π_ref is
+    """(margins.6): where the derivatives of E[R] − β D_f in each π(y) are equal, f' of π/π_ref is
     (R − c)/β, and c makes π sum to 1; there the loss of every writer's pairs has no slope."""
     def policy(c):
         return np.exp(FOUR[0]) * inverse((REWARD - c) / 2.0)
@@ -364,6 +417,121 @@ def test_divergences_are_derivatives_of_their_f():
         np.testing.assert_allclose(du, slope(lambda x: divergence(x)[0], h), rtol=1e-12)
     np.testing.assert_allclose(alpha_divergence(h, alpha=1.0), forward_kl(h))
     np.testing.assert_allclose(alpha_divergence(h, alpha=1e-8)[0], h, atol=1e-6)
+
+
+def test_the_table_and_the_picture_of_wanted_margins():
+    """(margins.2): the figures in the text, and the letters in its picture, which are rounded to
+    halves."""
+    phis = {"logistic, DPO": (partial(logistic, beta=1.0), 2.197, np.inf),
+            "savage": (partial(savage, beta=1.0), 2.197, np.inf),
+            "exponential": (partial(exponential, beta=1.0), 1.099, np.inf),
+            "conservative": (partial(logistic, beta=1.0, label_smoothing=0.05), 1.815, 2.944),
+            "robust": (partial(robust, beta=1.0, label_smoothing=0.05), 2.833, np.inf),
+            "exo": (partial(exo, beta=1.0, label_smoothing=0.05), 2.356, 2.944),
+            "squared, IPO": (partial(squared, beta=0.5), 0.8, 1),
+            "truncated_squared": (partial(truncated_squared, beta=1.0), 0.8, 1),
+            "hinge": (partial(hinge, beta=1.0), 1, 1)}
+    rows = re.findall(r"^    (\w[\w, ]*?) {2,}\S.* {2,}([\d.]+) +(∞|[\d.]+)", margins.__doc__,
+                      flags=re.M)
+    assert [name for name, *_ in rows] == list(phis)
+    for name, *printed in rows:
+        phi, *expected = phis[name]
+        assert [float(text.replace("∞", "inf")) for text in printed] == expected
+        for wins, m in zip((0.9, 1.0), expected):
+            assert wanted_margin(phi, wins) == pytest.approx(m, abs=5e-4)
+    letters = {"D": "logistic, DPO", "E": "exponential", "S": "squared, IPO", "H": "hinge"}
+    for level in np.arange(7) / 2:
+        cells = ("".join(letter for letter, name in letters.items()
+                         if round(2 * wanted_margin(phis[name][0], wins)) == 2 * level)
+                 for wins in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95))
+        line = f" {level:.1f} |" + "".join(f"{cell:^7}" for cell in cells)
+        assert re.search(re.escape(line.rstrip()) + "(?: {9,}[A-Za-z].*)?$", margins.__doc__,
+                         flags=re.M), line
+
+
+
+def test_which_phi_wants_a_multiple_of_the_log_odds():
+    """(margins.3): its quotient of slopes is a power of e^m for three of the rows."""
+    m = np.linspace(-3, 3, 7)
+    for name, multiple in (("logistic", 1), ("savage", 1), ("exponential", 2)):
+        phi = partial(OF_A_DIFFERENCE[name][0].func, beta=1.0)
+        np.testing.assert_allclose(phi(-m, 0.0)[1], np.exp(multiple * m) * phi(m, 0.0)[1])
+        for p in WINS:
+            assert multiple * wanted_margin(phi, p) == pytest.approx(log_odds_of(p), abs=1e-10)
+    for name, (phi, _) in (OF_A_DIFFERENCE | CONVEX).items():
+        if name not in ("logistic", "savage", "exponential", "hinge", "discopop"):
+            multiples = [log_odds_of(p) / wanted_margin(phi, p) for p in (0.6, 0.75)]
+            assert abs(multiples[0] / multiples[1] - 1) > 0.01
+
+
+WINS_OF = {  # β h(y) of (margins.5)
+    "bco": (bco, log_odds_of), "nca": (nca, lambda p: np.log(2 * p)),
+    "sppo": (sppo, lambda p: p - 0.5)}
+
+
+@pytest.mark.parametrize("name", WINS_OF)
+def test_losses_of_two_numbers_tell_every_string_its_own_log_ratio(name):
+    """(margins.5): the slope in h(y) alone is zero there for every y, whatever π(y) sum to."""
+    phi, told = WINS_OF[name]
+    for writer in WRITERS:
+        weights = population(writer)
+        wins = sigma(REWARD[:, None] - REWARD) @ writer
+        h = told(wins) / BETA
+        _, up, down = phi(h[FIRST], h[SECOND], beta=BETA)
+        in_each = np.bincount(FIRST, weights * up) + np.bincount(SECOND, weights * down)
+        np.testing.assert_allclose(in_each, 0, atol=1e-15)
+        assert name == "nca" or abs((np.exp(FOUR[0] + h)).sum() - 1) > 0.02
+    p = np.linspace(0.1, 0.9, 9)
+    for x in (-2.0, 0.0, 2.0):  # and APO-zero puts it to the vote, wherever it is
+        _, up, down = apo_zero(x, x, beta=1.0)
+        np.testing.assert_allclose(p * up + (1 - p) * down, (2 * p - 1) * up, atol=1e-15)
+
+
+def test_nca_at_one_finds_the_law_of_the_chosen_strings():
+    """From pairs of the reference: the best of two, as these raters judge"""
+    weights = population(np.exp(FOUR[0]))
+    law = np.bincount(FIRST, weights) / weights.sum()
+    assert steepest(np.log(law)[None], partial(nca, beta=1.0), weights) < 1e-15
+    wins = sigma(REWARD[:, None] - REWARD) @ np.exp(FOUR[0])
+    np.testing.assert_allclose(law, 2 * wins * np.exp(FOUR[0]), atol=1e-15)
+
+
+def test_where_aa_over_aaaa_ends():
+    """The language of `dpo` with one letter, after it"""
+    pair = pairs_of([[(0, 1), (0, 0)]], [[(0, 1)] * 3 + [(0, 0)]], symbols=2)
+    ref = np.log([[2 / 3, 1 / 3], [0.5, 0.5]])
+    assert np.exp(log_softmax(ref))[0].prod() == pytest.approx(0.222, abs=5e-4)
+    for phi, chance in ((partial(sppo, beta=1.0), 0.205), (partial(squared, beta=0.5), 0.161),
+                        (partial(nca, beta=1.0), 0.159), (partial(bco, beta=1.0), 0.149),
+                        (partial(apo_zero, beta=1.0), 0.113),
+                        (partial(exo, beta=1.0, label_smoothing=0.1), 0.099)):
+        fit = fit_margins(ref, pair, phi, pull=0)
+        assert fit.converged
+        assert np.exp(log_softmax(fit.x))[0].prod() == pytest.approx(chance, abs=5e-4)
+    runaway = fit_margins(ref, pair, partial(logistic, beta=1.0), pull=0)
+    assert not runaway.converged and np.exp(log_softmax(runaway.x))[0].prod() < 1e-3
+    for phi in (logistic, bco, nca, sppo, apo_zero):
+        _, up, down = phi(0.0, 0.0, beta=1.0)
+        assert up == -down < 0
+
+
+def test_discopop_pushes_the_wrong_way_at_the_reference():
+    m = np.linspace(-1, 1, 200_001)
+    rises = m[discopop(m, 0.0, beta=1.0)[1] > 0]
+    assert [rises[0], rises[-1]] == pytest.approx([-0.119, 0.072], abs=6e-4)
+    assert discopop(0.0, 0.0, beta=1.0)[1] == pytest.approx(0.78, abs=5e-3)
+    won = choices([1], [0], 2)
+    fit = fit_margins(EVEN, won, partial(discopop, beta=1.0), pull=1e-6)
+    assert fit.x[0, 1] - fit.x[0, 0] == pytest.approx(-0.119, abs=6e-4)
+    # With Bradley-Terry's pairs it rests where J is below that of the reference.
+    phi, weights = partial(discopop, beta=0.5), population(WRITERS[0])
+    fit = minimise(lambda x: margin_loss(x, FOUR, ALL_PAIRS, phi, pair_weights=weights), FOUR)
+
+    def J(logp):
+        return (np.exp(logp) * (REWARD - 0.5 * (logp - FOUR))).sum()
+
+    assert fit.converged and J(log_softmax(fit.x)) < J(FOUR) - 0.1
+    assert fit.loss > margin_loss(optimum(0.5), FOUR, ALL_PAIRS, phi, pair_weights=weights)[0] + 0.1
 
 
 # AOT.
@@ -424,15 +592,6 @@ def test_a_coupling_has_both_weights_and_crosses_nowhere():
         np.testing.assert_allclose(np.bincount(i, mass, 9), w, atol=1e-15)
         np.testing.assert_allclose(np.bincount(j, mass, 9), w, atol=1e-15)
         assert (np.diff(a[i]) >= 0).all() and (np.diff(b[j]) >= 0).all() and (mass > 0).all()
-
-
-@pytest.mark.parametrize("loss", [aot_loss, aot_unpaired_loss])
-def test_neither_aot_has_the_optimum_of_rlhf(loss):
-    for writer in WRITERS:
-        slopes = [np.abs(loss(optimum(price), FOUR, ALL_PAIRS, partial(logistic, beta=0.5),
-                              pair_weights=population(writer))[1]).max()
-                  for price in 0.5 * np.geomspace(0.3, 100, 200)]
-        assert min(slopes) > 1e-4
 
 
 # Fits, and extremes.

@@ -1,6 +1,123 @@
 """Which lead does each loss on preferences want, and where does it stop?
 
 *Part 4.  Previous: `orpo`.  Next: `ratios`.*
+
+Who aligns a model picks a loss by its name, out of some twenty.  They differ in one thing only:
+what a pair costs, as a function of the log-ratios h⁺ = log π(y⁺) − log π_ref(y⁺) of its chosen
+string and h⁻ of its rejected one.  Call it φ(h⁺, h⁻), and its slopes φ₊ in h⁺ and φ₋ in h⁻.  The h⁺
+of all pairs are X⁺ times the table h, by (counts.2).  With weights w that sum to 1 the chain rule
+gives one builder for all (and M⁺ and M⁻ in the place of X⁺ and X⁻ make means per step of the sums):
+
+    L = Σ w φ(h⁺, h⁻),   G = ∂L/∂log π = X⁺ᵀ(w φ₊) + X⁻ᵀ(w φ₋).                          (margins.1)
+
+**In numbers.**  The reference gives ½ to both strings, and the policy ¾ to the chosen one.  So h⁺ =
+log(¾ / ½) = log 1.5 and h⁻ = log(¼ / ½) = log 0.5.  At β = 1 the margin m = β (h⁺ − h⁻) is log 3.
+DPO costs −log σ(m) = −log ¾ with the slope −σ(−m) = −¼.  The *exponential* loss costs e^−m = 1/3.
+The *hinge* costs max(0, 1 − m), here nothing.  BCO does not ask for m.  It costs −log σ(β h⁺) −
+log σ(−β h⁻), here −log(3/5) − log(2/3), with the slopes −2/5 and 1/3:
+
+>>> for phi in logistic, exponential, hinge, bco:
+...     print(f"{phi.__name__:11}", np.round(phi(np.log(1.5), np.log(0.5), beta=1.0), 3) + 0)
+logistic    [ 0.288 -0.25   0.25 ]
+exponential [ 0.333 -0.333  0.333]
+hinge       [0. 0. 0.]
+bco         [ 0.916 -0.4    0.333]
+
+**What a function of the margin wants.**  Most φ see m alone.  Let y⁺ win a share `wins` of its
+comparisons with y⁻.  In the others the two change places, and so does the sign of m.  The mean cost
+wins φ(m) + (1 − wins) φ(−m) has the slope 0 where
+
+    wins φ′(m) = (1 − wins) φ′(−m).                                                      (margins.2)
+
+With a convex φ this is the minimum.  Let odds = wins/(1 − wins).  DPO has φ′ = −σ(−m), so odds =
+σ(m)/σ(−m) = e^m.  The exponential has φ′ = −e^−m, so odds = e^(2m).  A square wants wins (m − 1) =
+(1 − wins) (−m − 1), so m = 2 wins − 1.  Cut off at 1 it wants the same.  The mean hinge has the
+slope 1 − 2 wins from −1 to 1, and goes to one end.  EXO's φ is the KL of (σ(m), σ(−m)) to (1 −
+smoothing, smoothing), so φ′ = σ(m) σ(−m) (m − top) with top = log(1/smoothing − 1).  Raters who err
+mix the wins to (1 − smoothing) wins + smoothing (1 − wins).  The smoothing in this table is 0.05:
+
+                       φ(m)             wanted margin              wins 0.9     1       RLHF?
+    logistic, DPO      −log σ(m)        log odds                      2.197     ∞       yes
+    savage             σ(−m)²           log odds                      2.197     ∞       yes
+    exponential        e^−m             ½ log odds                    1.099     ∞       at 2β
+    conservative       (margins.4)      log odds of mixed wins        1.815   2.944     no
+    robust             (margins.4)      log odds of unmixed wins      2.833     ∞       if mixed
+    exo                the KL above     (2 wins − 1) top              2.356   2.944     no
+    squared, IPO       (m − 1)²         2 wins − 1                    0.8       1       no
+    truncated_squared  max(0, 1 − m)²   2 wins − 1                    0.8     1 or more no
+    hinge              max(0, 1 − m)    1, or −1 if wins < ½          1       1 or more no
+
+    m  3.0 |                                      D           D  DPO
+       2.5 |                                                  E  exponential
+       2.0 |                               D                  S  squares, both
+       1.5 |                        D             E           H  hinge
+       1.0 |          H     DH      H     ESH    SH
+       0.5 |          D     ES     ES                         rounded to halves
+       0.0 | DESH    ES
+     wins     0.5    0.6    0.7    0.8    0.9   0.95
+
+**Which find the optimum of RLHF?**  There h⁺ − h⁻ is the difference of rewards over the price, by
+(dpo.1), and if raters follow Bradley-Terry this difference is log odds.  So the wanted margin must
+be log odds over some factor.  By (margins.2) odds = φ′(−m)/φ′(m), and so this is
+
+    φ′(−m) = e^(factor·m) φ′(m),   for RLHF at the price factor·β.                       (margins.3)
+
+The first three rows do it.  Then each pair is content by itself, whoever wrote the pairs.  All
+others want leads that contradict each other, as in `ipo`, and rest at a compromise, which depends
+on who wrote them.  Neither KTO, SimPO and ORPO nor what follows has RLHF's optimum, at any price.
+
+**A pull and a push.**  As log σ(−m) = log σ(m) − m, (dpo.4) is −log σ(m) + smoothing·m, which pulls
+every margin back.  Robust DPO turns the sign of the second term round, which pushes it on:
+
+    [−(1 − smoothing) log σ(m) + smoothing · log σ(−m)]/(1 − 2 smoothing)
+        = −log σ(m) − smoothing/(1 − 2 smoothing)·m.                                     (margins.4)
+
+Let raters turn a share `smoothing` of their answers round.  In the mean −log σ(m) has the factor
+(1 − smoothing)² − smoothing² = 1 − 2 smoothing, and log σ(−m) cancels: what is left is DPO without
+errors.  But where a string always wins, nothing bounds this loss from below.
+
+**Two numbers.**  BCO, NCA, SPPO and APO-zero cost a function of h⁺ plus one of h⁻.  A string that
+wins wins(y) of all its comparisons is told its own h(y), and not only a difference:
+
+    wins(y) φ₊(h(y)) + (1 − wins(y)) φ₋(h(y)) = 0.                                       (margins.5)
+
+BCO: wins σ(−β h) = (1 − wins) σ(β h), so β h is the log odds of wins(y).  SPPO: β h = wins(y) − ½.
+NCA: β h = log(2 wins(y)).  APO-zero is twice KTO at z₀ = 0, a vote without a zero.  Such π(y) need
+not sum to 1, and a policy can only come near them.  But with β = 1 and pairs of the reference NCA
+finds 2 wins(y) π_ref(y), the law of the chosen strings.  For "aa" over "aaaa" in `dpo` all four
+begin as DPO does, since φ₊ = −φ₋ at h = 0.  So "aa" falls from its chance of 0.222, but not to 0 as
+with DPO.  At β = 1 it ends at 0.205 with SPPO, 0.159 with NCA, 0.149 with BCO and 0.113 with
+APO-zero.  A finite lead stops it too: at 0.161 with IPO (a lead of 1), at 0.099 with EXO (0.1).
+
+**Another divergence.**  Charge β Σ π_ref f(π/π_ref).  (With f(ratio) = ratio·log ratio it is the
+KL.)  At the best policy the derivative of E[R] less this is the same for all y, so that
+
+    R(y) = β f′(e^h(y)) + a constant.                                                    (margins.6)
+
+So in DPO, and in any φ, f′(e^h) replaces h (`under`), and this finds the optimum of that price.
+
+**Two oddities.**  AOT sorts the h⁺ and the h⁻ of a batch and pairs them anew, or leads under π with
+leads under π_ref.  DiscoPOP jumps from −log σ(m) to e^−m near m = 0, where its slope is +0.78.  So
+it pushes the reference the wrong way, and may rest at m = −0.119 though y⁺ won all comparisons.
+
+**Exercises.**  `from minirl.people.margins import *; from minirl.people.pairs import choices; from
+minirl.kernel.softmax import log_softmax`
+1. Raters are almost undecided: y⁺ won 51 of 100.  What margin do four losses want?
+       for phi in logistic, exponential, truncated_squared, hinge:
+           round(wanted_margin(partial(phi, beta=1.0), 0.51), 3)
+2. The reference writes action 1 with ¼, and its pairs are 16.  Action 1 always wins.  How likely
+   does NCA make it?
+       wins = choices([0] * 9 + [1] * 7, [0] * 9 + [0] * 6 + [1], 2)
+       fit = fit_margins(np.log([[0.75, 0.25]]), wins, partial(nca, beta=1.0), pull=0)
+       np.exp(log_softmax(fit.x)).round(4)
+3. Two actions won a comparison each, and the policy leads by 2 nats.  Which loss calls it back?
+       both, ahead, even = choices([0, 1], [1, 0], 2), np.array([[0.0, 2.0]]), np.zeros((1, 2))
+       for loss in margin_loss, aot_unpaired_loss:
+           -loss(ahead, even, both, partial(logistic, beta=1.0))[1].round(3) + 0
+
+Read next: `ratios`, the same for what learns from its own strings.
+Source: Tang et al. 2024, "Generalized preference optimization", arXiv:2402.05749; Wang et al. 2023,
+"Beyond reverse KL", arXiv:2309.16240; and what each function names.
 """
 
 from functools import partial
@@ -63,8 +180,8 @@ def _rows(pairs, logp):
 def hinge(plus, minus, *, beta):
     """φ = max(0, 1 − m): a lead of 1/β is enough, and nothing less.
 
-    It is RSO's form (arXiv:2309.06657) of SLiC's loss, which has no reference and adds the
-    likelihood of a good string (arXiv:2305.10425).
+    It is RSO's form (arXiv:2309.06657).  SLiC's has no reference, and adds the likelihood of a good
+    string (arXiv:2305.10425).
 
     Examples
     --------
@@ -102,10 +219,23 @@ def exponential(plus, minus, *, beta):
     return value, -beta * value, beta * value
 
 
-def robust(plus, minus, *, beta, label_smoothing):
-    """φ = [−(1 − ε) log σ(m) + ε log σ(−m)]/(1 − 2ε), for raters of whom a share ε has erred.
+def savage(plus, minus, *, beta):
+    """φ = σ(−m)² (arXiv:2402.05749): not convex, so that what is ranked wrongly by far is given up.
 
-    ε is `label_smoothing` (arXiv:2403.00409).  Its mean over such errors is DPO's φ of the truth.
+    Examples
+    --------
+    >>> print(np.array(savage(0.0, 0.0, beta=1.0)))
+    [ 0.25 -0.25  0.25]
+    """
+    m = _margin(plus, minus, beta)
+    slope = -2 * beta * _sigma(m) * _sigma(-m) ** 2
+    return _sigma(-m) ** 2, slope, -slope
+
+
+def robust(plus, minus, *, beta, label_smoothing):
+    """φ of robust DPO, (margins.4), for raters who turn a share `label_smoothing` round.
+
+    Its mean over their answers is DPO's φ of the answers they meant (arXiv:2403.00409).
 
     Examples
     --------
@@ -119,10 +249,10 @@ def robust(plus, minus, *, beta, label_smoothing):
 
 
 def exo(plus, minus, *, beta, label_smoothing=1e-3):
-    """φ = σ(m) log(σ(m)/(1 − ε)) + σ(−m) log(σ(−m)/ε), EXO's for pairs (arXiv:2402.00856).
+    """φ of EXO for pairs, the KL of (σ(m), σ(−m)) to (1 − smoothing, smoothing).
 
-    It is the KL of (σ(m), σ(−m)) to (1 − ε, ε), which DPO takes the other way round.  ε is
-    `label_smoothing`.
+    Conservative DPO takes this KL the other way round.  The smoothing is `label_smoothing`.  It is
+    meant to come near RLHF's optimum from one side: where the policy has mass (arXiv:2402.00856).
 
     Examples
     --------
@@ -138,9 +268,10 @@ def exo(plus, minus, *, beta, label_smoothing=1e-3):
 
 
 def discopop(plus, minus, *, beta, discopop_tau=0.05):
-    """φ = −(1 − s) log σ(m) + s e^−m, s = σ(m/τ): found by a search (arXiv:2406.08414).
+    """φ = −(1 − part) log σ(m) + part e^−m with part = σ(m/`discopop_tau`) (arXiv:2406.08414).
 
-    τ is `discopop_tau`.  Not convex: near m = 0 a larger lead costs more.
+    A language model found it, by proposing losses that were then tried.  Not convex: near m = 0 a
+    larger lead costs more.
 
     Examples
     --------
@@ -175,9 +306,10 @@ def nca(plus, minus, *, beta):
 
 
 def bco(plus, minus, *, beta, delta=0.0):
-    """φ = −log σ(r⁺ − δ) − log σ(δ − r⁻), BCO's (arXiv:2404.04656): which of the two is it?
+    """φ = −log σ(r⁺ − delta) − log σ(delta − r⁻), BCO's (arXiv:2404.04656): a classifier.
 
-    A classifier tells chosen strings from rejected ones.  δ is held fixed, as KTO's z₀ is.
+    It tells chosen strings from rejected ones.  The paper's `delta` is the mean of all r⁺ and r⁻,
+    held fixed as KTO's z₀ is; TRL's "bco_pair" has 0.
 
     Examples
     --------
@@ -193,6 +325,8 @@ def bco(plus, minus, *, beta, delta=0.0):
 def sppo(plus, minus, *, beta):
     """φ = (h⁺ − 1/(2β))² + (h⁻ + 1/(2β))², SPPO's with hard labels (arXiv:2405.00675).
 
+    The paper plays rounds: π_ref is the policy of the last one, and wrote the pairs.
+
     Examples
     --------
     >>> print(np.array(sppo(0.0, 0.0, beta=1.0)))
@@ -205,6 +339,8 @@ def sppo(plus, minus, *, beta):
 
 def apo_zero(plus, minus, *, beta):
     """φ = σ(−r⁺) + σ(r⁻) (arXiv:2408.06266): the chosen string up, the rejected one down.
+
+    It is for pairs whose chosen string is better than what the policy writes.
 
     Examples
     --------
@@ -231,11 +367,11 @@ def apo_down(plus, minus, *, beta):
     return _sigma(r) + _sigma(-m), beta * _sigma(r) * _sigma(-r) - apart, apart
 
 
-# Other divergences than the KL: u(h) and du/dh.
+# Other divergences than the KL: f′(e^h) and its slope in h.
 
 
 def under(divergence, phi):
-    """The φ of u(h⁺) and u(h⁻), (margins.5): `phi` for a policy that pays another divergence.
+    """The φ of f′(e^h⁺) and f′(e^h⁻), (margins.6): `phi` where another divergence is charged.
 
     Examples
     --------
@@ -244,15 +380,15 @@ def under(divergence, phi):
     [ 0.4741 -0.1888  0.3775]
     """
     def composed(plus, minus):
-        (u, u_slope), (v, v_slope) = divergence(plus), divergence(minus)
-        value, slope_plus, slope_minus = phi(u, v)
-        return value, slope_plus * u_slope, slope_minus * v_slope
+        (good, good_slope), (bad, bad_slope) = divergence(plus), divergence(minus)
+        value, slope_plus, slope_minus = phi(good, bad)
+        return value, slope_plus * good_slope, slope_minus * bad_slope
 
     return composed
 
 
 def forward_kl(h):
-    """u = 1 − e^−h and e^−h, for KL(π_ref‖π).
+    """f′(e^h) = 1 − e^−h and its slope, for the price KL(π_ref‖π).
 
     Examples
     --------
@@ -264,7 +400,7 @@ def forward_kl(h):
 
 
 def jensen_shannon(h):
-    """u = log 2 + log σ(h) and σ(−h), for the KLs of both policies to their mean, added.
+    """f′(e^h) = log 2 + log σ(h) and its slope, for the KLs of both policies to their mean.
 
     Examples
     --------
@@ -275,7 +411,9 @@ def jensen_shannon(h):
 
 
 def alpha_divergence(h, *, alpha):
-    """u = (1 − e^(−alpha·h))/alpha and e^(−alpha·h): between KL(π‖π_ref), 0, and KL(π_ref‖π), 1.
+    """f′(e^h) = (1 − e^(−alpha·h))/alpha and its slope: from KL(π‖π_ref), 0, to KL(π_ref‖π), 1.
+
+    This is the paper's alpha.  TRL's `f_alpha_divergence_coef` is 1 − alpha.
 
     Examples
     --------

@@ -17,7 +17,8 @@ from minirl.people.ipo import fit_ipo, ipo_loss, squared
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down,
                                    apo_zero, bco, discopop, exo, exponential, fit_margins, hinge,
-                                   margin_loss, nca, robust, sppo, truncated_squared, wanted_margin)
+                                   margin_loss, nca, robust, savage, sppo, truncated_squared,
+                                   wanted_margin)
 from minirl.people.orpo import fit_orpo, odds, orpo_loss
 from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, choices, reward_margins,
                                  shares)
@@ -166,7 +167,7 @@ def margins():
         if run in (aot_loss, aot_unpaired_loss):
             yield row(lambda call=call: call(D), "pairs must be Pairs, or its counts or means, got")
     for phi in (logistic, squared, odds, hinge, truncated_squared, exponential, discopop, nca, bco,
-                sppo, apo_zero, apo_down, partial(robust, label_smoothing=0.1), exo):
+                savage, sppo, apo_zero, apo_down, partial(robust, label_smoothing=0.1), exo):
         yield from positive("beta", lambda beta, phi=phi: phi(-0.1, -0.1, beta=beta))
     yield from smoothed(lambda value: robust(0.0, 0.0, beta=1.0, label_smoothing=value))
     yield from outside("label_smoothing",
