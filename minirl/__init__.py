@@ -13,11 +13,12 @@ table it was taken in.  An argument `rng` is a NumPy `Generator` or a seed.
 
 Chapter 0
     introduction  agent, world, policy, return; the running example; how to read this book
-Four pages to turn to
+Five pages to turn to
     symbols       every letter, what it means and where
     glossary      every term, and the chapter that says what it is
     errata        what is often printed or shipped, and what is right
     compared      all methods side by side, and how to add a loss of your own
+    names         what three libraries call the methods of this book
 Every algorithm on one screen
     plain         episode value_iteration q_learning reinforce actor_critic ppo language_model
                   reward_model best_of_n rlhf grpo dpo
@@ -48,7 +49,7 @@ __version__ = "0.2.0"
 
 def __getattr__(name):
     """A part of the book or a page of it, imported when it is first asked for."""
-    if name in {"introduction", "symbols", "glossary", "errata", "compared",
+    if name in {"introduction", "symbols", "glossary", "errata", "compared", "names",
                 "plain", "kernel", "exact", "play", "people"}:
         return importlib.import_module(f"minirl.{name}")
     raise AttributeError(f"module 'minirl' has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """All methods side by side, and how to add a loss of your own.
 
-A page to turn to after Part 4.  Each line of its tables is held by `tests/test_compared.py`.
+A page to turn to after Part 4.  Each line of its tables is held by `tests/test_compared.py`.  What
+three libraries call these methods stands in `names`.
 
 **What is made small, and by what it is divided.**  N counts the steps of a batch, B its episodes,
 strings or pairs, and |y| the steps of a string.  Sums over n run over steps, and bare ones over
@@ -152,6 +153,7 @@ is the test that fails if it is forgotten.
     tests/answers.py                 what the three exercises print                test_book.py
     minirl/symbols.py                new letters                                   test_book.py
     minirl/glossary.py               new terms                                     none
+    minirl/names.py                  what libraries call it                        test_names.py
     tests/refusals/people_pairs.py   LOSSES, FITS and ROWS: what is refused        none
     tests/test_preference_losses.py  PLAIN and EACH: the loss by loops             none
 

@@ -191,7 +191,7 @@ def test_the_readme_lists_every_chapter_and_every_room_and_the_changelog_the_ver
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     rooms = [path.stem for package in ("toy_lm", "gridworld")
              for path in (ROOT / package).glob("*.py")]
-    pages = ["introduction", "symbols", "glossary", "errata", "compared"]
+    pages = ["introduction", "symbols", "glossary", "errata", "compared", "names"]
     chapters = [*pages, *(name for names in PARTS.values() for name in names)]
     for name in {*chapters, *rooms} - {"__init__", "__main__"}:
         assert f"`{name}`" in readme, name
