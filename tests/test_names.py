@@ -157,7 +157,8 @@ def test_the_gates_are_those_of_the_libraries_and_a_delta_below_the_clip_is_anot
     """The value times A, up to a constant; of those held fixed the weight of log π, ρ g′"""
     assert {*np.digitize(RATIOS, [0.8, 1.2, 3.0, 5.0])} == {0, 1, 2, 3, 4}
     sign = np.sign(A)
-    for gate, theirs in ((ratios.clip, clipped(RATIOS, A)), (ratios.dual_clip, verls_dual(RATIOS, A)),
+    for gate, theirs in ((ratios.clip, clipped(RATIOS, A)),
+                         (ratios.dual_clip, verls_dual(RATIOS, A)),
                          (ratios.dual_clip, trls_delta(RATIOS, A, 3.0)),
                          (partial(ratios.clip, epsilon_high=0.28), clipped(RATIOS, A, high=0.28))):
         np.testing.assert_allclose(gate(RATIOS, sign)[0] * A, theirs, rtol=1e-12)
