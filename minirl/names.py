@@ -44,13 +44,13 @@ GKD below.  OpenRLHF has three commands and an option; verl has SFT, and nothing
     ppo_kl.ppo_kl_loss         -                         -          -
 
 **Trainers and baselines.**  In quotation marks stands a `scale_rewards` of TRL, an
-`advantage.estimator` of OpenRLHF, or an `adv_estimator` of verl.
+`advantage.estimator` of OpenRLHF, or an `adv_estimator` of verl.  In none of the three is there an
+`actor_critic.actor_critic`, a `best_of_n.rejection_sampling`, or the loss of whole strings,
+`distillation.string_distillation_loss`.
 
     here                            TRL                  OpenRLHF            verl
     reinforce.reinforce             -                    "reinforce" (14)    "reinforce_plus_plus"
     ppo.ppo, rlhf.rlhf              -                    "gae"               "gae"
-    actor_critic.actor_critic       -                    -                   -
-    best_of_n.rejection_sampling    -                    -                   -
     grpo.grpo                       GRPOTrainer (15)     train_ppo_ray (15)  main_ppo (15)
     groups.group_normalised         "group" (16)         "group_norm" (16)   "grpo" (16)
     groups.group_centred            "none"               "dr_grpo" (17)      norm_adv_by_std_in_grpo
@@ -62,7 +62,7 @@ GKD below.  OpenRLHF has three commands and an option; verl has SFT, and nothing
     here               TRL                 OpenRLHF               verl
     groups.per_string  "grpo"              "seq-mean-token-mean"  "seq-mean-token-mean"
     groups.per_length  "dr_grpo"           -                      "seq-mean-token-sum-norm"
-    ppo.ppo_loss       "dapo", "bnpo" (9)  "token-mean"           "token-mean"
+    groups.per_step    "dapo", "bnpo" (9)  "token-mean"           "token-mean"
 
 **Hyperparameters.**  A number is the default of a library where it is not the default here.  The
 names here are those of Stable-Baselines3 in PPO, and those of TRL in the rest.

@@ -17,7 +17,8 @@ import minirl
 from minirl import names
 from minirl.kernel import counts
 from minirl.kernel.softmax import kl, log_sigmoid, log_softmax
-from minirl.people import distillation, dpo, groups, ipo, kto, margins, orpo, pairs, ratios
+from minirl.people import (distillation, dpo, groups, ipo, kto, margins, pairs, ratios, sft,
+                           simpo)
 
 TEXT = names.__doc__
 PART_OF = {name: part for part in ("play", "people") for name in PARTS[part]}
@@ -43,7 +44,8 @@ def public(chapter, *first):
             and [*inspect.signature(thing).parameters][:len(first)] == [*first]}
 
 
-LISTED = [name for rows in TABLES for row in rows[1:] for name in row[0].split(", ")]
+NOWHERE = re.findall(r"`(\w+\.\w+)`", re.search(r"In none of(?:.|\n)+?\n\n", TEXT)[0])
+LISTED = NOWHERE + [name for rows in TABLES for row in rows[1:] for name in row[0].split(", ")]
 
 
 def test_all_tables_have_their_shape_and_all_notes_are_asked_for_in_their_order():
@@ -66,8 +68,11 @@ def test_every_method_of_parts_3_and_4_has_a_row():
     for chapter in ("margins", "dpo", "ipo", "orpo"):
         assert public(chapter, "plus", "minus") <= {*LISTED}, chapter
     assert public("margins", "h") <= {*LISTED} and public("ratios", "ratio", "sign") <= {*LISTED}
-    whole = public("margins", "logits", "ref_logits") | public("ratios", "logits", "old_logits")
-    assert whole - {*LISTED} == {"margins.margin_loss", "ratios.gate_loss"}
+    whole = (public("margins", "logits", "ref_logits") | public("ratios", "logits", "old_logits")
+             | public("distillation", "logits") | public("groups", "rewards", "batch")
+             | public("groups", "batch"))
+    assert whole - {*LISTED} == {"margins.margin_loss", "ratios.gate_loss",
+                                 "groups.process_normalised", "groups.equal_groups"}
     assert not {*FITS} - {name.split(".")[0] for name in LISTED}
 
 
@@ -118,9 +123,36 @@ def test_a_phi_is_what_trl_computes_from_the_same_two_numbers(name):
     np.testing.assert_allclose(ours(*H, beta=0.7)[0], theirs(*H, 0.7), rtol=1e-12, atol=1e-12)
 
 
+LOGITS, REF = np.random.default_rng(1).normal(size=(2, 2, 2))
+BOTH = pairs.Pairs(as_steps([[(0, 0)], [(1, 0), (1, 1)], [(0, 1)]], 2),
+                   as_steps([[(0, 1), (0, 0)], [(1, 1)], [(1, 0), (0, 0), (0, 1)]], 2))
+PLUS, MINUS = (rows @ log_softmax(LOGITS).ravel() for rows in BOTH.counts)
+H_PLUS, H_MINUS = (rows @ (log_softmax(LOGITS) - log_softmax(REF)).ravel() for rows in BOTH.counts)
+LENGTHS = [np.diff(side.starts) for side in (BOTH.chosen, BOTH.rejected)]
+SORTED = {"aot": np.sort(PLUS - MINUS) - np.sort(PLUS - MINUS - H_PLUS + H_MINUS),
+          "aot_unpaired": np.sort(H_PLUS) - np.sort(H_MINUS)}
+LOGISTIC = partial(dpo.logistic, beta=0.7)
+WHOLE = {  # (ours, as in TRL), of three pairs
+    "nll": (sft.sft_loss(LOGITS, counts.table(BOTH.chosen)), -PLUS.sum() / LENGTHS[0].sum()),
+    "kto": (kto.kto_loss(LOGITS, REF, *BOTH.counts, beta=0.7, z0=0.2), np.concatenate(
+        [1 - S(0.7 * (H_PLUS - 0.2)), 1 - S(0.7 * (0.2 - H_MINUS))]).mean()),
+    "simpo": (simpo.simpo_loss(LOGITS, *BOTH.means, beta=2.0, simpo_gamma=0.5), -L(
+        2.0 * (PLUS / LENGTHS[0] - MINUS / LENGTHS[1] - 0.5 / 2.0)).mean()),
+    "aot": (margins.aot_loss(LOGITS, REF, BOTH, LOGISTIC), -L(0.7 * SORTED["aot"]).mean()),
+    "aot_unpaired": (margins.aot_unpaired_loss(LOGITS, REF, BOTH, LOGISTIC),
+                     -L(0.7 * SORTED["aot_unpaired"]).mean())}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_loss_of_whole_strings_is_trls(name):
+    (loss, _), theirs = WHOLE[name]
+    assert loss == pytest.approx(theirs, abs=1e-12)
+    assert not np.array_equal(SORTED["aot"], SORTED["aot_unpaired"])
+
+
 def test_every_loss_type_of_the_table_of_preferences_is_held_to_its_form():
     named = {name for row in TABLES[0][1:] for name in re.findall(r'"(\w+)"', row[1])}
-    assert named - {*PHIS} == {"nll", "kto", "simpo", "aot", "aot_unpaired"}
+    assert named == {*PHIS, *WHOLE}
 
 
 ALPHA = 0.3
@@ -223,10 +255,7 @@ def test_zero_is_the_kl_of_the_teacher_to_the_student_and_one_the_other_way_roun
 
 
 def test_ipo_by_means_is_margins_with_the_means_of_pairs():
-    both = pairs.Pairs(as_steps([[(0, 0)]], 2), as_steps([[(0, 1), (0, 0)]], 2))
-    logits, ref = np.array([[0.3, -0.2], [0.0, 0.0]]), np.zeros((2, 2))
-    h = log_softmax(logits)[0] - np.log(0.5)
-    by_means, _ = margins.margin_loss(logits, ref, both.means, partial(ipo.squared, beta=0.5))
-    assert by_means == pytest.approx((h[0] - (h[0] + h[1]) / 2 - 1) ** 2)
-    by_sums, _ = ipo.ipo_loss(logits, ref, both.difference, beta=0.5)
-    assert by_sums == pytest.approx((h[0] - (h[0] + h[1]) - 1) ** 2)
+    for rows, lengths in ((BOTH.means, LENGTHS), (BOTH.counts, (1, 1))):
+        loss, _ = margins.margin_loss(LOGITS, REF, rows, partial(ipo.squared, beta=0.5))
+        lead = H_PLUS / lengths[0] - H_MINUS / lengths[1]
+        assert loss == pytest.approx(((lead - 1) ** 2).mean(), abs=1e-12)
