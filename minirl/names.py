@@ -126,8 +126,8 @@ names here are those of Stable-Baselines3 in PPO, and those of TRL in the rest.
 15. The KL in the loss is off by default.  It is k3 here and in verl.  In TRL it is k3 times ρ,
     whose gradient is that of the reverse KL, unless `use_bias_correction_kl` is False.  OpenRLHF
     puts k1 into the reward, unless `kl.use_loss` is set.
-16. The libraries divide the squares by K − 1, this book by K.  They add 1e-4, 1e-9 and 1e-6 to the
-    standard deviation.
+16. The libraries divide the sum of squares by K − 1, this book by K.  To the standard deviation
+    they add 1e-4, 1e-9 and 1e-6, in the order of the columns.
 17. As in Dr. GRPO there is no standard deviation.  The divisor remains the number of steps.
 18. In TRL the ratio is the product over a string, clipped at 1 ± ε.  Elsewhere it is a step's.
 19. Everywhere `beta` 0 is KL(teacher‖student), and 1 is KL(student‖teacher).  TRL draws lots with
