@@ -20,6 +20,7 @@ GKD below.  OpenRLHF has three commands and an option; verl has SFT, and nothing
     orpo.orpo_loss, orpo.odds                       ORPOTrainer (4)                      -
     margins.hinge                                   "hinge" (5)                          -
     margins.truncated_squared, margins.exponential  -                                    -
+    margins.savage                                  -                                    -
     margins.robust                                  "robust" (1)                         -
     margins.exo, margins.nca, margins.sppo          "exo_pair", "nca_pair", "sppo_hard"  -
     margins.bco                                     "bco_pair" (6)                       -
