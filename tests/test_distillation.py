@@ -97,7 +97,15 @@ def test_the_ends_are_limits_of_quotients_and_no_limits_of_the_distance(seed):
     loss, grad = distillation_loss(p, t, visits, beta=0)
     assert loss == pytest.approx(counted.sum() * (own[0] - theirs[0]), rel=1e-12)
     np.testing.assert_allclose(grad, counted.sum() * own[1], atol=1e-14)
-    assert (row_distance(20 * p, 20 * t)[0] <= np.log(2)).all()
+    far = log_softmax(20 * p), log_softmax(20 * t)
+    assert (row_distance(*far)[0] <= np.log(2)).all() and (row_distance(*far)[0] > 0).all()
+
+
+def test_half_of_the_smallest_number_is_not_lost():
+    """e^−745 is about the smallest float, and half of it would be 0."""
+    p = np.array([[0.0, -745.0]])
+    distance, G = row_distance(p, p)
+    assert distance.tolist() == [0] and not G.any()
 
 
 # Where it rests.

@@ -266,7 +266,7 @@ def fit_distilled(start, mdp, teacher_logits, *, beta=0.5, lmbda=0.5, rows=None,
     checks.fraction("lmbda", lmbda)
     logp, teacher_logp, rows = _tables(log_softmax(start, "start"), teacher_logits, rows)
     checks.shape("start", logp, (int(rows.max()) + 1, logp.shape[1]))
-    theirs = occupancy(mdp, np.exp(teacher_logp)) if lmbda < 1 else 0.0
+    theirs = occupancy(mdp, np.exp(teacher_logp))
 
     def better(policy):
         visits = (1 - lmbda) * theirs + lmbda * occupancy(mdp, policy[rows])
