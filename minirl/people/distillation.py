@@ -86,8 +86,8 @@ true one wants fewer, because each head leads to one more throw that costs:
 [[ 0.1961 -0.1961]]
 
 The least KL(π‖T) is RLHF without a reward, at the price 1.  It hardly writes: empty is the mode.
-For the words, T has the order 3 (the Unicode words, pseudo-count 0.1), and the students are
-bigrams.  A string is *odd* if T takes one of its steps with less than 1/1000.
+Below, T is also of order 3, from the Unicode words (pseudo-count 0.1).  Its students are bigrams.
+Nats/char is the cost of the words.  A string is *odd* if T gives a step of it less than 1/1000.
 
     student                         KL(T‖π)  KL(π‖T)  letters  entropy  nats/char  odd
     coin: forward, any strings       0.759    0.913     2.000
