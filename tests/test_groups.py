@@ -7,8 +7,8 @@ from worlds import random_policy
 
 from minirl.kernel import counts, playing
 from minirl.people.groups import (equal_groups, group_centred, group_leave_one_out,
-                                  group_normalised, per_length, per_string, process_normalised,
-                                  weighted)
+                                  group_normalised, per_length, per_step, per_string,
+                                  process_normalised, weighted)
 
 PER_STRING = [group_normalised, group_centred, group_leave_one_out]
 ADVANTAGES = [*PER_STRING, process_normalised]
@@ -153,9 +153,11 @@ def test_the_numbers_of_the_chapter():
     zeros = np.zeros(20, int)
     batch = playing.Rollout(zeros, zeros, np.zeros(20), np.isin(np.arange(20), starts[1:] - 1),
                             starts, np.zeros(4, int), np.zeros(4, bool))
-    pushes = per_string(batch) * np.sign(found), per_length(10)(batch) * group_centred(R, None, 4)
+    pushes = (per_string(batch) * np.sign(found), per_length(10)(batch) * group_centred(R, None, 4),
+              per_step(batch) * np.sign(found))
     np.testing.assert_allclose(pushes[0], [-1 / 8, 1 / 16, 1 / 16, -1 / 40], rtol=1e-12)
     np.testing.assert_allclose(pushes[1], [-1 / 80, 1 / 80, 1 / 80, -1 / 80], rtol=1e-12)
+    np.testing.assert_allclose(pushes[2], [-1 / 20, 1 / 20, 1 / 20, -1 / 20], rtol=1e-12)
     earned, batch = rewarded([[1.0, 0.0], [0.0, 1.0]])
     np.testing.assert_allclose(process_normalised(earned, batch, 2), [0, -1, 0, 1], atol=1e-3)
 

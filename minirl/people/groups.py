@@ -75,19 +75,20 @@ to compare here, its steps.)
 
 **Weights.**  How much does a letter count?  GRPO takes the mean over the |y_i| steps of a string,
 the end symbol included, and then the mean over the B strings of the batch.  Dr. GRPO divides by the
-same constant `length` for all:
+same constant `length` for all, and DAPO by the N steps of the batch:
 
-    w_i = 1/(B·|y_i|),      w_i = 1/(B·length).                                           (groups.5)
+    w_i = 1/(B·|y_i|),      w_i = 1/(B·length),      w_i = 1/N.                           (groups.5)
 
-Let the first group be the batch, B = 4, with |y| = 2, 4, 4 and 10, and length = 10.  A letter of
-string i is pushed by w_i A_i, where A is ∓1 in GRPO (without the 10⁻⁴) and ∓½ in Dr. GRPO:
+Let the first group be the batch, B = 4, with |y| = 2, 4, 4 and 10, N = 20, and length = 10.  A
+letter of string i is pushed by w_i A_i.  A is ∓½ in Dr. GRPO, else ∓1 (without the 10⁻⁴):
 
     string      1       2       3       4
     GRPO       −1/8     1/16    1/16   −1/40
     Dr. GRPO   −1/80    1/80    1/80   −1/80
+    DAPO       −1/20    1/20    1/20   −1/20
 
 In GRPO a letter of the long failure is blamed a fifth as much as one of the short failure: to fail
-at length is cheap.  A constant treats all letters alike.
+at length is cheap.  The others treat all letters of a batch alike.
 
 In the loss of `grpo` a step of string i has w_i A_i times a factor, the ratio or its bound, which
 depends only on s, a and the sign of A_i.  (In its penalty it has w_i times a number that depends on
@@ -105,7 +106,7 @@ weight: `weighted`.
 Read next: `grpo`, PPO with these advantages.
 Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, eqs. 3-4; Liu et al. 2025, "Understanding
 R1-Zero-like training", arXiv:2503.20783 (Dr. GRPO); Ahmadian et al. 2024, "Back to basics",
-arXiv:2402.14740 (RLOO).
+arXiv:2402.14740 (RLOO); Yu et al. 2025, arXiv:2503.14476 (DAPO).
 """
 
 import numpy as np
