@@ -1,7 +1,7 @@
 """The job `objectives`: the expected update of every method by sums over another list of all
 strings, and where it is zero."""
 
-from functools import cache
+from functools import cache, partial
 from math import factorial, log
 
 import numpy as np
@@ -16,10 +16,17 @@ from minirl.kernel.softmax import log_softmax
 
 BETA, G = 0.5, 4
 REF = np.array([[0.10, 0.45, 0.45], [0.30, 0.25, 0.45], [0.30, 0.40, 0.30]])
-METHODS = ["sft", "rejection_sampling", "online_sampling", "reinforce", "grpo", "dr_grpo",
-           "grpo_kl_in_reward", "rlhf", "dpo", "dpo_smoothed", "ipo", "kto", "simpo", "orpo"]
-RESTLESS = ["online_sampling", "kto"]
-RESTING = [method for method in METHODS if method not in RESTLESS]
+SURROGATES = {  # by what a step is divided: its string, the steps of its group, or a constant
+    **dict.fromkeys(("grpo_kl_in_reward", "sapo", "gspo", "gmpo"), "string"),
+    **dict.fromkeys(("dual_clip", "dapo", "cispo", "vespo"), "group"), "luspo": "constant"}
+METHODS = ["sft", "rejection_sampling", "online_sampling", "grpo", "dr_grpo", "reinforce", "rlhf",
+           *SURROGATES, "dpo", "dpo_smoothed", "robust", "robust_mistaken", "ipo",
+           "truncated_squared", "hinge", "exponential", "exo", "discopop", "aot", "kto", "bco",
+           "nca", "sppo", "apo_zero", "apo_down", "aot_unpaired", "forward_kl", "jensen_shannon",
+           "alpha_divergence", "ipo_by_length", "simpo", "orpo"]
+AIMING = ["sft", "reinforce", "rlhf", *SURROGATES, "dpo", "robust_mistaken"]
+RESTLESS = ["online_sampling", "kto", "apo_zero", "apo_down", "aot_unpaired"]
+RESTING = [method for method in METHODS if method not in (*RESTLESS, "hinge")]
 
 
 # Everything again, from the definitions: arrays over strings, pairs and groups of them.
@@ -98,15 +105,67 @@ def mixed(coefficients, gradients):
     return np.tensordot(coefficients, gradients, coefficients.ndim)
 
 
+@cache
+def steps_of_a_group():
+    """How many steps four strings have together, (31, 31, 31, 31)."""
+    return sum(LENGTHS.reshape(np.roll([-1, 1, 1, 1], k)) for k in range(G))
+
+
+# What a pair costs, downhill in the margin m: a function of m alone.
+DOWN_THE_MARGIN = {
+    "robust": lambda m: (0.9 * sigmoid(-m) + 0.1 * sigmoid(m)) / 0.8,
+    "robust_mistaken": lambda m: (0.9 * sigmoid(-m) + 0.1 * sigmoid(m)) / 0.8,
+    "truncated_squared": lambda m: 2 * np.where(m < 1, 1 - m, 0),
+    "hinge": lambda m: np.where(m < 1, 1.0, 0.0),
+    "exponential": lambda m: np.exp(-m),
+    "exo": lambda m: sigmoid(m) * sigmoid(-m) * (np.log(0.999 / 0.001) - m),
+    "discopop": lambda m: (
+        (1 - sigmoid(20 * m)) * sigmoid(-m) + sigmoid(20 * m) * np.exp(-m)
+        - 20 * sigmoid(20 * m) * sigmoid(-20 * m) * (np.exp(-m) - np.log(1 + np.exp(-m))))}
+
+# Downhill in the rewards r⁺ and r⁻ of the two strings, which BCO has shifted.
+DOWN_THE_REWARDS = {
+    "bco": lambda r, s: (sigmoid(-r), -sigmoid(s)),
+    "nca": lambda r, s: (sigmoid(-r) - sigmoid(r) / 2, -sigmoid(s) / 2),
+    "sppo": lambda r, s: (8 * (0.5 - r), 8 * (-0.5 - s)),  # (h − 1)² is 4 (r − ½)²
+    "apo_zero": lambda r, s: (sigmoid(r) * sigmoid(-r), -sigmoid(s) * sigmoid(-s)),
+    "apo_down": lambda r, s: (sigmoid(r - s) * sigmoid(s - r) - sigmoid(r) * sigmoid(-r),
+                              -sigmoid(r - s) * sigmoid(s - r))}
+
+# What stands in the place of log π/π_ref, by the ratio u = π/π_ref, and its slope in log u.
+IN_PLACE_OF_THE_LOG = {
+    "forward_kl": lambda u: (-1 / u, 1 / u),
+    "jensen_shannon": lambda u: (np.log(2 * u / (1 + u)), 1 / (1 + u)),
+    "alpha_divergence": lambda u: ((1 - u**-0.5) / 0.5, u**-0.5)}
+
+
+def matched(values, weights, others, other_weights):
+    """The mass that each of some values shares with each of others, both laid out in order."""
+    def ends(x, w):
+        order = np.argsort(x, kind="stable")
+        high = np.empty(x.size)
+        high[order] = np.cumsum(w[order])
+        return high - w, high
+
+    (low, high), (other_low, other_high) = ends(values, weights), ends(others, other_weights)
+    return np.maximum(np.minimum(high[:, None], other_high)
+                      - np.maximum(low[:, None], other_low), 0)
+
+
 def own_update(method, logits):
     """The expected update of a method, uphill."""
     logp = log_softmax(logits)
-    chance, S = np.exp(log_chances(logp)), scores(logp)
-    ratio = log_chances(logp) - np.log(P_REF)
+    return update_of(method, log_chances(logp), scores(logp), partial(k3_pull, logp))
+
+
+def update_of(method, log_chance, S, k3):
+    """That of a policy by what it gives each string, ∇log π of each, and its gradient of −β k3."""
+    chance = np.exp(log_chance)
+    ratio = log_chance - np.log(P_REF)
     lead = ratio[:, None] - ratio
     towards = S[:, None] - S
-    means = log_chances(logp) / LENGTHS
-    mean_scores = S / LENGTHS[:, None, None]
+    means = log_chance / LENGTHS
+    mean_scores = (S.T / LENGTHS).T
     if method == "sft":
         return mixed(OPTIMUM, S)
     if method == "rejection_sampling":
@@ -117,13 +176,39 @@ def own_update(method, logits):
         return mixed(chance * (REWARDS - BETA * ratio), S)
     if method == "grpo":
         w = chance / LENGTHS
-        return mixed(w * over_others(normalised_rewards(), chance), S) + k3_pull(logp, w)
+        return mixed(w * over_others(normalised_rewards(), chance), S) + k3(w)
     if method == "dr_grpo":
         shrunk = 0.75 * (REWARDS - chance @ REWARDS)
-        return mixed(chance / 4 * shrunk, S) + k3_pull(logp, chance / 4)
-    if method == "grpo_kl_in_reward":
+        return mixed(chance / 4 * shrunk, S) + k3(chance / 4)
+    if method in SURROGATES:  # whose ratio is 1, and so its slope
         A = normalised(REWARDS - BETA * ratio)
-        return mixed(chance / LENGTHS * over_others(A, chance), S)
+        A = {"string": A / LENGTHS.reshape(-1, 1, 1, 1), "group": G * A / steps_of_a_group(),
+             "constant": A}[SURROGATES[method]]
+        return mixed(chance * over_others(A, chance), S)
+    met = 0.9 * MET + 0.1 * MET.T if method == "robust_mistaken" else MET
+    if method in DOWN_THE_MARGIN:
+        return mixed(met * BETA * DOWN_THE_MARGIN[method](BETA * lead), towards)
+    if method in DOWN_THE_REWARDS:
+        r, s = np.broadcast_arrays(BETA * ratio[:, None], BETA * ratio)
+        shift = (MET * (r + s)).sum() / MET.sum() / 2 if method == "bco" else 0
+        plus, minus = DOWN_THE_REWARDS[method](r - shift, s - shift)
+        return BETA * mixed((MET * plus).sum(axis=1) + (MET * minus).sum(axis=0), S)
+    if method in IN_PLACE_OF_THE_LOG:
+        u, slope = IN_PLACE_OF_THE_LOG[method](np.exp(ratio))
+        push = MET * BETA * sigmoid(-BETA * (u[:, None] - u))
+        return mixed(slope * (push.sum(axis=1) - push.sum(axis=0)), S)
+    if method == "aot":
+        ahead, before = (x[:, None] - x for x in (log_chance, np.log(P_REF)))
+        mass = matched(ahead.ravel(), MET.ravel(), before.ravel(), MET.ravel())
+        push = mass * sigmoid(-BETA * (ahead.reshape(-1, 1) - before.ravel()))
+        return mixed(BETA * push.sum(axis=1).reshape(MET.shape), towards)
+    if method == "aot_unpaired":
+        mass = matched(ratio, MET.sum(axis=1), ratio, MET.sum(axis=0))
+        return mixed(mass * BETA * sigmoid(-BETA * lead), towards)
+    if method == "ipo_by_length":
+        lead = (ratio / LENGTHS)[:, None] - ratio / LENGTHS
+        return mixed(-2 * MET * (lead - 1 / (2 * BETA / 4)),
+                     mean_scores[:, None] - mean_scores)
     if method == "dpo":
         return mixed(MET * BETA * sigmoid(-BETA * lead), towards)
     if method == "dpo_smoothed":
@@ -152,17 +237,22 @@ def own_update(method, logits):
 @cache
 def job():
     """The whole table, and the logits that its rows are about, by method."""
-    places, search = [], objectives.at_rest
+    places, search, lowest = [], objectives.at_rest, objectives.lowest_hinge
 
     def recorded(update, starts):
-        places.append(search(update, starts))
+        logits, rests = search(update, starts)
+        places.append(logits)
+        return logits, rests
+
+    def recorded_hinge(found, start):
+        places.append(lowest(found, start))
         return places[-1]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objectives, "at_rest", recorded)
+        patch.setattr(objectives, "lowest_hinge", recorded_hinge)
         found = objectives.measure_objectives()
-    return found, {rest.method: logits for rest, (logits, _) in zip(found.rests[1:], places[1:],
-                                                                   strict=True)}
+    return found, dict(zip((rest.method for rest in found.rests[1:]), places[1:], strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +306,9 @@ def test_the_expected_update_is_that_of_sums_over_strings(moves, method):
 
 
 def test_every_method_has_a_row_and_rests_where_nothing_is_expected_to_move(found, rests, places):
-    assert list(rests) == ["reference", *METHODS] and len(found.rests) == 15
+    assert list(rests) == ["reference", *METHODS] and len(METHODS) == 40
     assert [method for method in METHODS if not rests[method].at_rest] == RESTLESS
+    assert {type(rests[method].at_rest) for method in (*RESTING, *RESTLESS)} == {bool}
     for method in RESTING:
         largest = np.abs(own_update(method, places[method])).max()
         assert largest < (1e-6 if method == "rlhf" else 2e-9), method
@@ -234,6 +325,72 @@ def test_what_does_not_rest_goes_on_for_ever(places, moves, method):
     assert np.abs(own_update(method, places[method])).max() > 1e-7
 
 
+def test_the_hinge_is_lowest_where_its_slope_jumps(rests, places):
+    """There margins are 1, whose slope may be any from −1 to 0; some of these add up to nothing.
+    The lowest point is where others are higher, and no update near it is zero."""
+    assert rests["hinge"].at_rest == "kink"
+    logp = log_softmax(places["hinge"])
+    S, ratio = scores(logp), log_chances(logp) - np.log(P_REF)
+    m = BETA * (ratio[:, None] - ratio)
+    bent = np.abs(m - 1) < 1e-5
+    towards = BETA * (MET[:, :, None, None] * (S[:, None] - S))
+    fixed_part = towards[(m < 1) & ~bent].sum(axis=0).ravel()
+    found = optimize.lsq_linear(towards[bent].reshape(-1, 9).T, -fixed_part, (0, 1), tol=1e-14)
+    assert bent.sum() >= 6 and np.abs(found.fun).max() < 1e-6
+
+    def loss(logits):
+        ratio = log_chances(log_softmax(logits)) - np.log(P_REF)
+        return (MET * np.maximum(0, 1 - BETA * (ratio[:, None] - ratio))).sum()
+
+    for step in np.random.default_rng(2).normal(size=(50, 3, 3)):
+        assert loss(places["hinge"] + 1e-3 * step) > loss(places["hinge"]) + 1e-6
+        assert np.abs(own_update("hinge", places["hinge"] + 1e-3 * step)).max() > 1e-3
+
+
+def free_scores(log_chance):
+    """∇log π of every string, where each has a logit of its own, (31, 31)."""
+    return np.eye(31) - np.exp(log_chance)
+
+
+def free_k3(chance, weights):
+    """Σ_y w(y) Σ_t β (π_ref/π − 1) ∇log π(a_t|what was before), over logits of strings."""
+    total = np.zeros(31)
+
+    def going_on(begin):
+        return np.array([pairs[:len(begin)] == begin for pairs in every_string()])
+
+    for pairs, w in zip(every_string(), weights):
+        for t in range(len(pairs)):
+            parts = [going_on(pairs[:end]) for end in (t, t + 1)]
+            (ref, ref_on), (p, p_on) = ([x[part].sum() for part in parts] for x in (P_REF, chance))
+            grad = parts[1] * chance / p_on - parts[0] * chance / p
+            total += w * BETA * (ref_on / ref / (p_on / p) - 1) * grad
+    return total
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_who_aims_at_the_optimum_has_no_update_there(rests, method):
+    """Over a softmax of whole strings, which can be the optimum, and elsewhere has one."""
+    log_chance = np.log(OPTIMUM)
+    grad = update_of(method, log_chance, free_scores(log_chance), partial(free_k3, OPTIMUM))
+    assert rests[method].aims == (np.abs(grad).max() < 1e-12) == (method in AIMING)
+    assert method in AIMING or np.abs(grad).max() > 1e-4
+    bent = log_softmax(np.log(OPTIMUM) + np.random.default_rng(3).normal(size=31) / 5)
+    grad = update_of(method, bent, free_scores(bent), partial(free_k3, np.exp(bent)))
+    assert np.abs(grad).max() > 1e-4
+
+
+def test_the_frontier_is_of_optima(found):
+    """KL and reward of π_ref e^{R/β}/Z from β = 10 to 0.1; no row lies above its tangents."""
+    kl, reward = np.transpose(found.frontier)
+    assert (np.diff(kl) > 0).all() and (np.diff(reward) > 0).all()
+    assert kl[0] < 0.01 < 1.5 < kl[-1]
+    for x, y, beta in zip(kl, reward, np.geomspace(10, 0.1, 41), strict=True):
+        most = beta * log(P_REF @ np.exp(REWARDS / beta))
+        assert y - beta * x == pytest.approx(most, abs=1e-12)
+        assert max(rest.reward - beta * rest.kl for rest in found.rests) < most + 1e-12
+
+
 def test_what_a_policy_is_worth(found, rests, places):
     """Every number of the second table, by sums over strings"""
     best, _ = best_bigram()
@@ -243,7 +400,7 @@ def test_what_a_policy_is_worth(found, rests, places):
         chance, ratio = np.exp(log_chances(logp)), log_chances(logp) - np.log(P_REF)
         reward, kl = chance @ REWARDS, chance @ ratio
         J = reward - BETA * kl
-        assert rest[2:] == pytest.approx(
+        assert rest[3:] == pytest.approx(
             (reward, kl, J, (J - low) / (best - low), chance @ LETTERS, np.exp(logp).min()),
             abs=1e-10)
         assert J <= best + 1e-12 <= found.strings
@@ -259,7 +416,8 @@ def test_the_policy_gradient_rests_at_the_best_bigram(found, places, rests):
     assert log_softmax(places["rlhf"]) == pytest.approx(logp, abs=1e-5)
     assert rests["reinforce"].share == pytest.approx(1, abs=1e-14)
     assert rests["rlhf"].share == pytest.approx(1, abs=1e-9)
-    assert 0.999 < rests["grpo_kl_in_reward"].share < 1
+    for method in SURROGATES:
+        assert 0.999 < rests[method].share < 1
 
 
 def test_dpo_rests_a_hair_beside_the_best_bigram(rests, places):
@@ -268,8 +426,9 @@ def test_dpo_rests_a_hair_beside_the_best_bigram(rests, places):
     _, logp = best_bigram()
     assert 1e-3 < np.abs(log_softmax(places["dpo"]) - logp).max() < 0.1
     assert 1e-6 < 1 - rests["dpo"].share < 1e-3
-    for method in ("dpo_smoothed", "ipo", "simpo", "orpo", "grpo", "dr_grpo"):
-        assert rests[method].share < 0.99
+    assert rests["robust_mistaken"][1:] == pytest.approx(rests["dpo"][1:], abs=1e-9)
+    for method in RESTING:
+        assert rests[method].share < (1 if method in (*AIMING, "bco") else 0.99) + 1e-14
 
 
 def with_mean_zero(logits):

@@ -30,14 +30,17 @@ from minirl.exact.return_law import reward_law
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
+from minirl.lab.objectives import SMOOTHING, SURROGATES
 from minirl.lab.running_example import (CORPUS, FITTED, SHOWN, WORDS, Writer, bigram_of, corpus_of,
                                         letters_of, running_example, writers_text, written)
 from minirl.lab.table import fixed, in_columns, page
 from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.fitting import minimise_near
-from minirl.people.groups import group_centred, group_leave_one_out, per_length
+from minirl.people.groups import (group_centred, group_leave_one_out, per_length, per_step,
+                                  per_string)
 from minirl.people.grpo import grpo, resting_policy
+from minirl.people.margins import fit_margins, robust
 from minirl.people.pairs import reward_margins
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.rlhf import rlhf, step_rewards
@@ -46,11 +49,12 @@ from minirl.play.reinforce import reinforce
 from minirl.play.training import after, start
 from toy_lm.align import BETA, METHODS, PULL
 from toy_lm.ngram import language, sample
+from toy_lm.preferences import sample_pairs
 from toy_lm.rewards import easy_to_say, letters
 
 MEAN_STEPS = 7  # the constant of Dr. GRPO and RLOO: about the steps of a string
 ROUNDS = 3      # of iterated RLHF
-PIECES = 22     # of work: the rows of the table, and what else is computed
+PIECES = 31     # of work: the rows of the table, and what else is computed
 
 
 class AlignmentScale(NamedTuple):
@@ -144,9 +148,10 @@ def learn_from_pairs(example, pairs, seed, scale, timed, row):
     for name, train in {
             "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale),
             "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale),
-            **by_preferences(example, data)}.items():
+            **by_preferences(example, data),
+            "robust_mistaken": lambda: by_robust(example, pairs, [seed, 7, 0])}.items():
         logp, seconds = timed(name, train)
-        row(name, logp, seconds + drawing * (name != "rlhf_iterated"))
+        row(name, logp, seconds + drawing * (name not in ("rlhf_iterated", "robust_mistaken")))
 
 
 def at_rest_in_groups(example, size):
@@ -165,6 +170,7 @@ def trainers(example, seed, scale):
     round, and the others have it in the reward.
     """
     world, ref, constant = example.world, example.reference, per_length(MEAN_STEPS)
+    divisors = {"per_string": per_string, "per_step": per_step, "per_length": constant}
     paid = step_rewards(world.mean_reward, ref, beta=BETA)
     climbing = {"iterations": scale.iterations, "learning_rate": linear(0.05, 0.0)}
     group = partial(grpo, world, ref_logits=ref, rewards=paid, **climbing)
@@ -178,7 +184,9 @@ def trainers(example, seed, scale):
                        **climbing),
         "grpo": resting, "dr_grpo": partial(resting, advantage=group_centred, weights=constant),
         "grpo_kl_in_reward": group,
-        "rloo": partial(group, advantage=group_leave_one_out, weights=constant)}
+        "rloo": partial(group, advantage=group_leave_one_out, weights=constant),
+        **{name: partial(group, surrogate=surrogate, weights=divisors[divisor])
+           for name, (surrogate, divisor) in SURROGATES.items() if name != "grpo_kl_in_reward"}}
 
     def train(stream, trainer):
         iterations = trainer.keywords.get("iterations", 1)
@@ -213,6 +221,14 @@ def by_preferences(example, data, pull=PULL):
         return log_softmax(fit(example.reference, data, beta=beta, pull=pull).x)
 
     return {name: partial(fitted, *how) for name, how in METHODS.items() if name != "reward_model"}
+
+
+def by_robust(example, pairs, rng):
+    """log π of robust DPO, from preferences of which a tenth is turned round."""
+    data = sample_pairs(example.reference, example.world.mean_reward, pairs, rng=rng,
+                        noise=SMOOTHING)
+    phi = partial(robust, beta=BETA, label_smoothing=SMOOTHING)
+    return log_softmax(fit_margins(example.reference, data, phi, pull=PULL).x)
 
 
 def held_or_not(example, seed, methods):
@@ -327,9 +343,9 @@ def alignment_text(found):
         writers_text(found.rows),
         f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
         f"the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {found.pairs:,} "
-        f"preferences, rlhf_iterated as many in {ROUNDS} rounds, the others the true reward.  grpo "
-        f"and dr_grpo have k3 in the loss; where there is a KL in the other trainers, it is in the "
-        f"reward.  ipo, kto, simpo and orpo do not aim at J: what they aim at is in 'minirl "
+        f"preferences, rlhf_iterated as many in {ROUNDS} rounds, robust_mistaken these with one in "
+        f"ten turned round, the others the true reward.  grpo and dr_grpo have k3 in the loss; "
+        f"where there is a KL in the other trainers, it is in the reward.  ipo, kto, simpo and orpo do not aim at J: what they aim at is in 'minirl "
         f"objectives'.  The expected update of dr_grpo comes to rest at a share of (size of the "
         f"group) {resting}; here the group is 8.",
         "The frontier, the best policy at each price:",

@@ -7,10 +7,15 @@ import numpy as np
 from gridworld.figures import Figure, heat_map  # which says what to install
 from matplotlib.ticker import MaxNLocator
 from minirl.console import counted
+from minirl.lab.objectives import BETA, families
 from minirl.lab.summary import spread
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
 NATS = "KL to the reference, nats per string"
+AT_REST = {"aims at J*": {"marker": "o", "color": COLOURS[2], "markersize": 5},
+           "aims elsewhere": {"marker": "o", "color": COLOURS[1], "markersize": 5,
+                              "markerfacecolor": "white"},
+           "does not rest": {"marker": "X", "color": COLOURS[3], "markersize": 6}}
 OPTIMUM = {"color": "black", "linestyle": "--", "linewidth": 1, "label": "optimum"}
 
 
@@ -98,6 +103,91 @@ def surrogate_figure(found):
     _line(axes, found.surrogate, "step", "surrogate", color=COLOURS[1], label="surrogate")
     _line(axes, found.surrogate, "step", "clipped", color=COLOURS[0], label="clipped surrogate")
     axes.legend(frameon=False)
+    return figure
+
+
+def objectives_figures(found):
+    """Where the methods rest, and what a pair is to do for each loss, by the names of their files."""
+    return {"objectives_rests": rests_figure(found), "objectives_margins": margins_figure(found)}
+
+
+def rests_figure(found):
+    """A panel per family: reward against KL where each method rests, below the path of optima.
+
+    What lies beyond a panel is drawn at its edge.
+    """
+    figure = Figure(figsize=(7.5, 9), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06)
+    kl, reward = np.transpose(found.frontier)
+    aiming = sum(rest.aims for rest in found.rests)
+    figure.suptitle(f"{aiming} of {len(found.rests) - 1} methods aim at J*; most others rest close "
+                    f"to the path of optima, at another price", fontsize=10)
+    for place, (heading, rests) in enumerate(families(found.rests).items(), 1):
+        axes = figure.add_subplot(3, 2, place, xlim=(0, 1.25), ylim=(-0.3, 0.65))
+        axes.set_title(heading.rstrip(":"), fontsize=8, loc="left")
+        axes.plot(kl, reward, color="black", linewidth=1, label="path of optima")
+        axes.plot(kl, found.optimum + BETA * kl, ":", color="0.5", linewidth=1, label="J = J*")
+        axes.grid(color="0.9", linewidth=0.5)
+        axes.tick_params(labelsize=7)
+        if place % 2:
+            axes.set_ylabel("E[reward]", fontsize=8)
+        if place > 4:
+            axes.set_xlabel(NATS, fontsize=8)
+        _named_at_the_side(axes, sorted(rests, key=lambda rest: (rest.reward, -rest.kl)))
+    for label, mark in AT_REST.items():
+        axes.plot([], [], linestyle="", label=label, **mark)
+    axes.legend(frameon=False, fontsize=7, loc="lower right", handlelength=1.2, borderpad=0)
+    return figure
+
+
+def _named_at_the_side(axes, rests):
+    """Marks of methods that rest, from low to high, and their names to the right of the panel."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    heights = apart([(rest.reward - bottom) / (top - bottom) for rest in rests], 0.068, 0.97)
+    for rest, height in zip(rests, heights):
+        beyond = f", KL {rest.kl:.1f}" if rest.kl > right else ""
+        x = min(rest.kl, right)
+        mark = list(AT_REST.values())[0 if rest.aims else 1 if rest.at_rest else 2]
+        axes.plot(x, rest.reward, clip_on=False, zorder=3, **mark)
+        axes.annotate(rest.method + beyond, (x, rest.reward), (1.04, height), fontsize=7,
+                      textcoords="axes fraction", va="center", color="0.1", arrowprops={
+                          "arrowstyle": "-", "color": "0.75", "linewidth": 0.5, "relpos": (0, 0.5),
+                          "shrinkA": 0, "shrinkB": 2})
+
+
+def apart(heights, gap, top):
+    """Heights from low to high, moved until they are so far apart and none is above the top.
+
+    >>> apart([0.0, 0.25, 0.5, 1.0, 1.0], 0.25, 1.0)
+    [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    found = list(heights)
+    for i in range(1, len(found)):
+        found[i] = max(found[i], found[i - 1] + gap)
+    found[-1] = min(found[-1], top)
+    for i in range(len(found) - 2, -1, -1):
+        found[i] = min(found[i], found[i + 1] - gap)
+    return found
+
+
+def margins_figure(found):
+    """The margin that each convex loss wants against the share of comparisons that y⁺ wins."""
+    figure, axes = _panels(6.5, 4.2, ("Only DPO wants what the rater's rewards differ by",
+                                      "share of the comparisons that y⁺ wins",
+                                      "wanted margin β (h⁺ − h⁻)"))
+    colours = [*COLOURS, "0.45", "#e69f00"]
+    for (name, points), colour in zip(found.wanted.items(), colours):
+        share, margin = np.transpose(points)
+        mirrored = np.concatenate([1 - share[::-1], share]), np.concatenate([-margin[::-1], margin])
+        axes.plot(*mirrored, color=colour, linewidth=2 if name == "dpo" else 1.2)
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set(xlim=(0, 1))
+    ends = sorted((points[-1][1], name) for name, points in found.wanted.items())
+    low, high = axes.get_ylim()
+    heights = apart([(end - low) / (high - low) for end, _ in ends], 0.06, 1.0)
+    for (end, name), height in zip(ends, heights):
+        axes.annotate(name, (0.98, end), (1.04, height), textcoords="axes fraction", fontsize=8,
+                      va="center", color=colours[list(found.wanted).index(name)])
     return figure
 
 
