@@ -64,7 +64,8 @@ are of 400 with one.)  Where a method plays, the KL is in the reward, except in 
 `dr_grpo`, which have k3 in the loss, and `rejection_sampling`, which pays for none.  `sft` is the
 limit of endless demonstrations by the optimum.  `dpo` has 1.000 in `strings` up to rounding: where
 strings are cut, a bigram cannot be the optimum that it looks for.  (`kto` does not come to rest; in
-`strings` it is shown after 2,000 steps.)
+`strings` it is shown after 2,000 steps.)  The two jobs have more rows: `objectives` every loss of
+`margins` and every surrogate of `ratios`, and which of them aim at J; `alignment` those that do.
 
     method              climbs                                               strings  words
     reinforce           J                                                    1.000    0.998
@@ -166,12 +167,12 @@ To compare it with the others:
     minirl/compared.py               a line in three tables, and README.md         test_compared.py
     toy_lm/align.py                  METHODS: how to fit, and at what β            test_align.py
     minirl/lab/alignment.py          PIECES, one more                              test_jobs.py
-    minirl/lab/objectives.py         `updates` (not for the hinge, which jumps)   test_objectives.py
+    minirl/lab/objectives.py         `updates`: what to expect of a step           test_objectives.py
 
 The tests on the right, and `tests/test_alignment.py`, list the methods and what is expected of
 them.  They fail until the new one is in their lists: what appears in a table by itself should be
-expected by somebody.  (The update of the hinge jumps where m = 1 and need not come to rest, so it
-is left out of `objectives`, whose test then asks for nothing.)
+expected by somebody.  (The update of the hinge jumps where m = 1 and need not come to rest, so its
+row in `objectives` is the lowest point of the loss: `lowest_hinge`.)
 
 By itself it appears in the report of the gradients, among the functions that `tests/test_zeros.py`
 calls (which needs a value for an argument with a new name), and with METHODS in `python -m toy_lm

@@ -68,7 +68,7 @@ RANGES = [  # jobs, an argument, what it must be, and values that are not
     *((job, arguments, f"unrecognized arguments: {arguments}") for job, arguments in (
         ("demo", "--sead 1"), ("demo", "--pair 1"), ("demo", "names.txt"), ("demo", "--plot x"),
         ("values", "--learn 1"), ("values", "--beta 1"), ("policies", "--learn ppo"),
-        ("kl", "--seed 1"), ("kl", "--qui"), ("objectives", "--plot x"),
+        ("kl", "--seed 1"), ("kl", "--qui"), ("kl", "--plot x"), ("objectives", "--seed 1"),
         ("alignment", "--beta 1")))])
 def test_a_wrong_argument_is_refused_by_name(command, job, arguments, message):
     status, out, err = command(job, *shlex.split(arguments), jobs=[idle(job)])

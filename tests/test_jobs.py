@@ -32,7 +32,7 @@ SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
 EVERY = {job.name: job for job in JOBS}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
-PLOTTED = "values", "policies", "estimators", "alignment"
+PLOTTED = "values", "policies", "estimators", "objectives", "alignment"
 
 
 @cache
@@ -112,7 +112,7 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
     ("demo", "language, 1 of 6, reference", "grids, 6 of 6, cliff_walk: ppo", 12),
     ("values", "1 of 5, planning", "5 of 5, expected_sarsa", 5),
     ("policies", "1 of 1, ppo", "1 of 1, ppo", 1),
-    ("alignment", "1 of 22, reference", "22 of 22, proxies", 22)])
+    ("alignment", "1 of 31, reference", "31 of 31, proxies", 31)])
 def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
     lines = found(name)[1]
     assert lines[0] == first and lines[-1] == last and len(lines) == pieces
@@ -189,8 +189,8 @@ SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
             "kl": "Which way does an estimate of the KL pull?"}
 TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
            "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
-                         "grpo_kl_in_reward", "rlhf", "rlhf_iterated", "dpo", "ipo", "kto", "simpo",
-                         "orpo"]}
+                         *test_objectives.SURROGATES, "rlhf", "rlhf_iterated", "dpo", "ipo", "kto",
+                         "simpo", "orpo", "robust_mistaken"]}
 
 
 @pytest.mark.parametrize("name", ["estimators", "objectives", "kl"])

@@ -204,7 +204,7 @@ def frontier_figure(found):
           label="frontier: the path of optima")
     _line(axes, filter(_near, found.best_of_n), "kl", "reward", color=COLOURS[0], marker=".",
           label="best of n")
-    for row, (marker, colour) in zip(found.rows, product("os^Dv<>P", COLOURS[1:])):
+    for row, (marker, colour) in zip(found.rows, product("os^Dv<>PpX", COLOURS[1:])):
         if _near(row) and row.method != "best_of_n":
             axes.plot(row.kl, row.reward, marker, color=colour, markersize=6, alpha=0.8,
                       label=row.method)

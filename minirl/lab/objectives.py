@@ -409,18 +409,21 @@ def updates(found):
 def at_rest(update, starts, steps=STEPS, rate=RATE):
     """(logits, whether they are at rest): a stable zero of the update, or some steps along it.
 
-    The zero is looked for from each of `starts`; the steps begin at the first, and where they end
-    it is looked for once more.
+    The zero is looked for from each of `starts`.  The steps begin at the first, and it is looked for
+    once more after a tenth of them, and at their end.
     """
     for start in starts:
-        logits, resting = zero_near(update, start)
+        place, resting = zero_near(update, start)
         if resting:
-            return logits, True
+            return place, True
     logits = starts[0]
-    for _ in range(steps):
-        logits = logits + rate * update(logits)
-    place, resting = zero_near(update, logits)
-    return (place, True) if resting else (logits, False)
+    for number in steps // 10, steps - steps // 10:
+        for _ in range(number):
+            logits = logits + rate * update(logits)
+        place, resting = zero_near(update, logits)
+        if resting:
+            return place, True
+    return logits, False
 
 
 def zero_near(update, start):
