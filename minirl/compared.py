@@ -167,7 +167,7 @@ To compare it with the others:
     minirl/compared.py               a line in three tables, and README.md         test_compared.py
     toy_lm/align.py                  METHODS: how to fit, and at what β            test_align.py
     minirl/lab/alignment.py          PIECES, one more                              test_jobs.py
-    minirl/lab/objectives.py         `updates`: what to expect of a step           test_objectives.py
+    minirl/lab/objectives.py         `updates`: what to expect of a step          test_objectives.py
 
 The tests on the right, and `tests/test_alignment.py`, list the methods and what is expected of
 them.  They fail until the new one is in their lists: what appears in a table by itself should be

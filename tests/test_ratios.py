@@ -13,8 +13,8 @@ from test_kl import complex_gradient
 
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
-from minirl.lab.objectives import chances, every_string
-from minirl.lab.stale import DIVISORS, against, first_update, stale_updates, true_gradient
+from minirl.lab.objectives import DIVISORS, chances, every_string
+from minirl.lab.stale import against, first_update, stale_updates, true_gradient
 from minirl.people.groups import (group_centred, group_leave_one_out, group_normalised, per_length,
                                   per_step, per_string, weighted)
 from minirl.people.grpo import grpo, grpo_loss

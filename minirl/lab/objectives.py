@@ -54,7 +54,7 @@ SMOOTHING = 0.1    # of conservative and of robust DPO: the share of wrong answe
 ALPHA = 0.5        # of the α-divergence
 SHARPEST = 1e-6    # margins over which the last smooth hinge bends
 TINY = 1e-300      # in place of a chance that underflowed
-FITTED = 1e-6      # largest entry of an update that is zero but for the fit of a reward
+NEARLY = 1e-6      # largest entry of an update that is zero but for the fit of a reward
 ZERO = 1e-9        # largest entry of an update at rest,
 STIFF = 1e-6       # and least eigenvalue of its derivative
 STEPS, RATE = 2000, 10.0  # along an update that has no zero
@@ -137,7 +137,7 @@ def measure_objectives():
     low, high = rests[0].objective, worth("", best, True).objective
     rests = [rest._replace(share=(rest.objective - low) / (high - low)) for rest in rests]
     return Objectives(found.chances.size, low, high, float(BETA * demonstrations(found)[1]),
-                      one_gradient(found, moves, (found.ref + best) / 2), rests, frontier(found),
+                      one_gradient(found, moves, (found.ref + best) / 2), rests, path_of_optima(found),
                       wanted())
 
 
@@ -211,10 +211,10 @@ def aims_at_the_optimum(found):
     free = with_beginnings(found)
     visits = demonstrations(free)[0] @ free.matrix
     best = np.log(visits.reshape(free.ref.shape))
-    return {name: bool(np.abs(move(best)).max() < FITTED) for name, move in updates(free).items()}
+    return {name: bool(np.abs(move(best)).max() < NEARLY) for name, move in updates(free).items()}
 
 
-def frontier(found):
+def path_of_optima(found):
     """(KL, reward) of the optimum over strings at prices from 10 down to a tenth: a list."""
     points = []
     for beta in np.geomspace(10, 0.1, 41):

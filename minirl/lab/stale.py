@@ -19,11 +19,6 @@ from minirl.people.unified import gradient
 # of whole strings: the share of the batch that importance sampling by the product has left.
 Compared = namedtuple("Compared", "steps cosine length objective kl effective")
 
-# The divisors of `groups`, as functions of the lengths of the strings of groups, (…, group).
-DIVISORS = {"per_string": lambda lengths: 1 / (lengths.shape[-1] * lengths),
-            "per_length": lambda lengths: np.full(lengths.shape, 1 / lengths.shape[-1]),
-            "per_step": lambda lengths: np.ones(lengths.shape) / lengths.sum(-1, keepdims=True)}
-
 
 def true_gradient(found, logits):
     """∇J of the mean reward, (S, A)."""
@@ -67,7 +62,7 @@ def stale_updates(found, old_logits, surrogate, *, after=(0, 1, 2, 4, 8, 16), ra
 def first_update(found, logits, advantage, weights):
     """The expected first update of a batch that is one group, (S, A): all groups are listed.
 
-    `advantage` is a function of `groups`, and `weights` is one of `DIVISORS`.
+    `advantage` is a function of `groups`, and `weights` is one of `objectives.DIVISORS`.
     """
     members, chance = found.members, chances(found, logits)
     A = advantage(found.rewards[members.ravel()], None, members.shape[1]).reshape(members.shape)
