@@ -21,8 +21,8 @@ from minirl.kernel.playing import rollout
 from minirl.kernel.softmax import log_softmax
 from minirl.lab import alignment, objectives
 from minirl.lab.running_example import bigram_of, running_example
-from minirl.people import (best_of_n, dpo, grpo, groups, ipo, kl, kto, margins, orpo, ratios,
-                           reward_model, rlhf, sft, simpo)
+from minirl.people import (best_of_n, distillation, dpo, grpo, groups, ipo, kl, kto, margins, orpo,
+                           ratios, reward_model, rlhf, sft, simpo)
 from minirl.play import actor_critic, ppo, ppo_kl, q_learning, reinforce
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.optim import linear
@@ -75,7 +75,8 @@ def test_the_tables_hold_every_method_of_the_book():
     others = {kl.kl_loss, kl.k3_loss, reward_model.plackett_luce_loss, reward_model.logistic_loss,
               reward_model.squared_loss, rlhf.ptx_loss,  # distances, other answers, a sum of two,
               margins.margin_loss, margins.aot_loss, margins.aot_unpaired_loss,  # and families
-              ratios.gate_loss, ratios.string_loss, ratios.gmpo_loss}
+              ratios.gate_loss, ratios.string_loss, ratios.gmpo_loss,
+              distillation.distillation_loss, distillation.string_distillation_loss}
     assert public == {*LOSSES.values()} | others
 
 

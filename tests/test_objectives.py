@@ -21,10 +21,10 @@ SURROGATES = {  # by what a step is divided: its string, the steps of its group,
     **dict.fromkeys(("dual_clip", "dapo", "cispo", "vespo"), "group"), "luspo": "constant"}
 METHODS = ["sft", "rejection_sampling", "online_sampling", "grpo", "dr_grpo", "reinforce", "rlhf",
            *SURROGATES, "dpo", "dpo_smoothed", "robust", "robust_mistaken", "ipo",
-           "truncated_squared", "hinge", "exponential", "exo", "discopop", "aot", "kto", "bco",
+           "truncated_squared", "hinge", "savage", "exponential", "exo", "discopop", "aot", "kto", "bco",
            "nca", "sppo", "apo_zero", "apo_down", "aot_unpaired", "forward_kl", "jensen_shannon",
            "alpha_divergence", "ipo_by_length", "simpo", "orpo"]
-AIMING = ["sft", "reinforce", "rlhf", *SURROGATES, "dpo", "robust_mistaken"]
+AIMING = ["sft", "reinforce", "rlhf", *SURROGATES, "dpo", "robust_mistaken", "savage"]
 RESTLESS = ["online_sampling", "kto", "apo_zero", "apo_down", "aot_unpaired"]
 RESTING = [method for method in METHODS if method not in (*RESTLESS, "hinge")]
 
@@ -117,6 +117,7 @@ DOWN_THE_MARGIN = {
     "robust_mistaken": lambda m: (0.9 * sigmoid(-m) + 0.1 * sigmoid(m)) / 0.8,
     "truncated_squared": lambda m: 2 * np.where(m < 1, 1 - m, 0),
     "hinge": lambda m: np.where(m < 1, 1.0, 0.0),
+    "savage": lambda m: 2 * sigmoid(m) * sigmoid(-m)**2,
     "exponential": lambda m: np.exp(-m),
     "exo": lambda m: sigmoid(m) * sigmoid(-m) * (np.log(0.999 / 0.001) - m),
     "discopop": lambda m: (
@@ -306,7 +307,7 @@ def test_the_expected_update_is_that_of_sums_over_strings(moves, method):
 
 
 def test_every_method_has_a_row_and_rests_where_nothing_is_expected_to_move(found, rests, places):
-    assert list(rests) == ["reference", *METHODS] and len(METHODS) == 40
+    assert list(rests) == ["reference", *METHODS] and len(METHODS) == 41
     assert [method for method in METHODS if not rests[method].at_rest] == RESTLESS
     assert {type(rests[method].at_rest) for method in (*RESTING, *RESTLESS)} == {bool}
     for method in RESTING:
@@ -552,3 +553,90 @@ def test_every_number_is_printed_under_its_name_and_with_its_decimals(found):
     assert lines[place:place + len(found.gradient)] == [
         " ".join(map(fixed, row[:3])) + "".join(f" {fixed(value, 3)}" for value in row[3:7])
         for row in found.gradient]
+
+
+def test_every_row_stands_below_the_heading_of_its_family(found):
+    """Once, in the order in which the rows come"""
+    text = objectives.objectives_text(found)
+    table = text.partition("\n\nWhere the expected update")[2].partition("\n\nAims: ")[0]
+    blocks = [block.splitlines() for block in table.split("\n\n")[2:]]
+    assert [block[0] for block in blocks] == list(objectives.HEADINGS.values())
+    assert [line.split()[0] for block in blocks for line in block[1:]] == ["reference", *METHODS]
+    assert objectives.families(found.rests) == {
+        block[0]: [rest for rest in found.rests if f"{rest.method} " in "\n".join(block)]
+        for block in blocks}
+
+
+def test_what_each_loss_wants_of_a_pair(found):
+    """(margins.2): log odds, of mixed answers, half of them, or what is linear in the share"""
+    def log_odds(share):
+        return np.log(share / (1 - share))
+
+    mine = {"dpo": log_odds, "dpo_smoothed": lambda p: log_odds(0.9 * p + 0.1 * (1 - p)),
+            "ipo": lambda p: 2 * (2 * p - 1), "truncated_squared": lambda p: 2 * p - 1,
+            "hinge": lambda p: (p > 0.5) * 1.0, "exponential": lambda p: log_odds(p) / 2}
+    assert list(found.wanted) == list(mine)
+    for name, points in found.wanted.items():
+        share, margin = np.transpose(points)
+        assert (share[0], share[-1], len(share)) == (0.5, 0.98, 26)
+        np.testing.assert_allclose(margin, mine[name](share), rtol=0, atol=1e-9)
+
+
+# Figures.
+
+
+@pytest.fixture(scope="module")
+def figures():
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    return figures
+
+
+def test_every_row_is_a_mark_with_a_name_that_covers_no_other(found, figures):
+    """At its KL and reward, or at the edge, where the KL is said; in 900 pixels"""
+    from matplotlib.text import Text
+    figure = figures.rests_figure(found)
+    figure.set_dpi(120)
+    figure.draw_without_rendering()
+    assert figure.bbox.width <= 900 and len(figure.axes) == len(objectives.HEADINGS)
+    for axes, rests in zip(figure.axes, objectives.families(found.rests).values(), strict=True):
+        frontier, tangent, *marks = [line for line in axes.lines if len(line.get_xdata())]
+        np.testing.assert_array_equal(frontier.get_xydata(), found.frontier)
+        x, y = tangent.get_xydata().T
+        np.testing.assert_allclose(y - BETA * x, found.optimum, rtol=1e-12)
+        drawn = {text.get_text(): (mark.get_xydata()[0].tolist(), mark.get_marker())
+                 for mark, text in zip(marks, axes.texts, strict=True)}
+        assert drawn == {
+            rest.method + (f", KL {rest.kl:.1f}" if rest.kl > 1.25 else ""):
+            ([min(rest.kl, 1.25), rest.reward], "o" if rest.at_rest else "X") for rest in rests}
+        filled = {text.get_text() for mark, text in zip(marks, axes.texts)
+                  if mark.get_markerfacecolor() == figures.COLOURS[2]}
+        assert filled == {rest.method for rest in rests if rest.aims}
+        names = [Text.get_window_extent(text) for text in axes.texts]  # without their arrows
+        assert all(low.y1 <= high.y0 for low, high in zip(names, names[1:]))
+        panel = axes.get_window_extent()
+        assert panel.width > 200 and min(name.x0 for name in names) >= panel.x1
+        assert max(name.x1 for name in names) <= figure.bbox.x1 and names[-1].y1 < panel.y1 + 5
+
+
+def test_most_of_those_who_aim_elsewhere_rest_close_to_the_path_of_optima(found):
+    """Within 0.03 of what that price could buy; what the title says"""
+    kl, reward = np.transpose(found.frontier)
+    others = [rest for rest in found.rests[1:] if not rest.aims and rest.at_rest]
+    close = [rest.method for rest in others
+             if rest.reward > np.interp(rest.kl, kl, reward) - 0.03]
+    assert len(others) == 21 and len(close) == 18
+    assert {rest.method for rest in others} - {*close} == {"grpo", "simpo", "orpo"}
+
+
+def test_the_figure_of_margins_has_a_line_for_each_loss(found, figures):
+    """Which is mirrored at a share of one half, and has the colour of its name"""
+    axes, = figures.margins_figure(found).axes
+    colours = {text.get_text(): text.get_color() for text in axes.texts}
+    assert set(colours) == set(found.wanted) and len(set(colours.values())) == len(colours)
+    for line, (name, points) in zip(axes.lines, found.wanted.items(), strict=True):
+        share, margin = line.get_xydata().T
+        np.testing.assert_allclose(share + share[::-1], 1, atol=1e-15)
+        np.testing.assert_allclose(margin + margin[::-1], 0, atol=1e-15)
+        np.testing.assert_allclose(line.get_xydata()[len(points):], points, atol=1e-15)
+        assert line.get_color() == colours[name]

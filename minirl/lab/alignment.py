@@ -345,9 +345,10 @@ def alignment_text(found):
         f"the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {found.pairs:,} "
         f"preferences, rlhf_iterated as many in {ROUNDS} rounds, robust_mistaken these with one in "
         f"ten turned round, the others the true reward.  grpo and dr_grpo have k3 in the loss; "
-        f"where there is a KL in the other trainers, it is in the reward.  ipo, kto, simpo and orpo do not aim at J: what they aim at is in 'minirl "
-        f"objectives'.  The expected update of dr_grpo comes to rest at a share of (size of the "
-        f"group) {resting}; here the group is 8.",
+        f"where there is a KL in the other trainers, it is in the reward.  ipo, kto, simpo and "
+        f"orpo do not aim at J: what they aim at is in 'minirl objectives'.  The expected update "
+        f"of dr_grpo comes to rest at a share of (size of the group) {resting}; here the group is "
+        f"8.",
         "The frontier, the best policy at each price:",
         in_columns("beta, reward, KL, , best of n, reward, KL, share", prices,
                    tuple(map(_some, ("g", ".4f", ".4f", "", "", ".4f", ".4f", ".4f")))),

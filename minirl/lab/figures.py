@@ -107,7 +107,7 @@ def surrogate_figure(found):
 
 
 def objectives_figures(found):
-    """Where the methods rest, and what a pair is to do for each loss, by the names of their files."""
+    """Where the methods rest, and what losses want of a pair, by the names of their files."""
     return {"objectives_rests": rests_figure(found), "objectives_margins": margins_figure(found)}
 
 
@@ -172,7 +172,7 @@ def apart(heights, gap, top):
 
 def margins_figure(found):
     """The margin that each convex loss wants against the share of comparisons that y⁺ wins."""
-    figure, axes = _panels(6.5, 4.2, ("Only DPO wants what the rater's rewards differ by",
+    figure, axes = _panels(6.5, 4.2, ("DPO wants what the rater's rewards differ by, these others do not",
                                       "share of the comparisons that y⁺ wins",
                                       "wanted margin β (h⁺ − h⁻)"))
     colours = [*COLOURS, "0.45", "#e69f00"]

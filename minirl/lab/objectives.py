@@ -389,7 +389,7 @@ def updates(found):
                               weights=mistaken),
         "ipo": down(ipo.ipo_loss, ref, D, beta=TAU),
         "truncated_squared": of_the_margin(margins.truncated_squared),
-        "hinge": of_the_margin(margins.hinge),
+        "hinge": of_the_margin(margins.hinge), "savage": of_the_margin(margins.savage),
         "exponential": of_the_margin(margins.exponential), "exo": of_the_margin(margins.exo),
         "discopop": of_the_margin(margins.discopop),
         "aot": of(logistic, loss=margins.aot_loss),
