@@ -172,8 +172,8 @@ def apart(heights, gap, top):
 
 def margins_figure(found):
     """The margin that each convex loss wants against the share of comparisons that y⁺ wins."""
-    figure, axes = _panels(6.5, 4.2, ("DPO wants what the rater's rewards differ by, these others do not",
-                                      "share of the comparisons that y⁺ wins",
+    title = "DPO wants what the rater's rewards differ by, these others do not"
+    figure, axes = _panels(6.5, 4.2, (title, "share of the comparisons that y⁺ wins",
                                       "wanted margin β (h⁺ − h⁻)"))
     colours = [*COLOURS, "0.45", "#e69f00"]
     for (name, points), colour in zip(found.wanted.items(), colours):
