@@ -137,8 +137,8 @@ def measure_objectives():
     low, high = rests[0].objective, worth("", best, True).objective
     rests = [rest._replace(share=(rest.objective - low) / (high - low)) for rest in rests]
     return Objectives(found.chances.size, low, high, float(BETA * demonstrations(found)[1]),
-                      one_gradient(found, moves, (found.ref + best) / 2), rests, path_of_optima(found),
-                      wanted())
+                      one_gradient(found, moves, (found.ref + best) / 2), rests,
+                      path_of_optima(found), wanted())
 
 
 def one_gradient(found, moves, logits):
