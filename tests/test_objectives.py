@@ -21,9 +21,9 @@ SURROGATES = {  # by what a step is divided: its string, the steps of its group,
     **dict.fromkeys(("dual_clip", "dapo", "cispo", "vespo"), "group"), "luspo": "constant"}
 METHODS = ["sft", "rejection_sampling", "online_sampling", "grpo", "dr_grpo", "reinforce", "rlhf",
            *SURROGATES, "dpo", "dpo_smoothed", "robust", "robust_mistaken", "ipo",
-           "truncated_squared", "hinge", "savage", "exponential", "exo", "discopop", "aot", "kto", "bco",
-           "nca", "sppo", "apo_zero", "apo_down", "aot_unpaired", "forward_kl", "jensen_shannon",
-           "alpha_divergence", "ipo_by_length", "simpo", "orpo"]
+           "truncated_squared", "hinge", "savage", "exponential", "exo", "discopop", "aot", "kto",
+           "bco", "nca", "sppo", "apo_zero", "apo_down", "aot_unpaired", "forward_kl",
+           "jensen_shannon", "alpha_divergence", "ipo_by_length", "simpo", "orpo"]
 AIMING = ["sft", "reinforce", "rlhf", *SURROGATES, "dpo", "robust_mistaken", "savage"]
 RESTLESS = ["online_sampling", "kto", "apo_zero", "apo_down", "aot_unpaired"]
 RESTING = [method for method in METHODS if method not in (*RESTLESS, "hinge")]

@@ -409,8 +409,8 @@ def updates(found):
 def at_rest(update, starts, steps=STEPS, rate=RATE):
     """(logits, whether they are at rest): a stable zero of the update, or some steps along it.
 
-    The zero is looked for from each of `starts`.  The steps begin at the first, and it is looked for
-    once more after a tenth of them, and at their end.
+    The zero is looked for from each of `starts`.  The steps begin at the first.  After a tenth of
+    them, and at their end, it is looked for once more.
     """
     for start in starts:
         place, resting = zero_near(update, start)
