@@ -189,118 +189,172 @@ in `tests/test_errata.py`.
     Each answer has an advantage of its own; their average is always 0.  The mean of the rewards is
     the baseline, and their standard deviation divides.  (groups.1)
 
+38. "The std of a group is the same in all libraries and in this book."
+    TRL, OpenRLHF and verl divide the sum of squares by K − 1, this book by K.  For each group that
+    is a factor of √((K − 1)/K) in the advantages, 0.935 at K = 8.  (groups.1)
+
 **grpo**
 
-38. "The KL of GRPO is that to the old policy."
+39. "The KL of GRPO is that to the old policy."
     The ratio is to π_old, and k3 is to π_ref.  (grpo.1)
 
-39. "The reference of GRPO never changes."
+40. "The reference of GRPO never changes."
     Not within a run.  Algorithm 1 of DeepSeekMath sets it to the policy at each outer iteration,
     and a flag of TRL, `sync_ref_model`, moves it along.  (grpo.1)
     Source: Shao et al. 2024, arXiv:2402.03300.
 
-40. "GRPO is a thinking model."
+41. "GRPO is a thinking model."
     It is an algorithm, by which such models have been trained.  (grpo.1)
 
-41. "GRPO maximises E[r] − β KL."
+42. "GRPO maximises E[r] − β KL."
     With k3 in the loss it maximises nothing that has a name, and comes to rest elsewhere.  With the
     KL in the reward its fixed point is that of RLHF.  (grpo.2)
 
+43. "GRPO in TRL has k3 in the loss."
+    In version 1.16 it has no KL unless `beta` is given, and then ρ times k3, both of them to be
+    differentiated.  At ρ = 1 the mean gradient of that is the one of KL(π‖π_ref), row by row, and
+    not that of k3.  (grpo.1)
+
 **dpo**
 
-42. "The loss of DPO is L = −E[log π − β (π − π_old)]."
+44. "The loss of DPO is L = −E[log π − β (π − π_old)]."
     It has the form −log σ(margin), and the margin compares two strings: β times the log-ratio log π
     − log π_ref of the better one, less that of the other.  What is quoted looks like a step of
     reinforcement learning with a price, whose logarithms are missing.  (dpo.2)
 
-43. "DPO samples from the policy and rates the samples with a reward model."
+45. "DPO samples from the policy and rates the samples with a reward model."
     Labelled pairs and π_ref are all that it needs.  (dpo.2)
 
-44. "L = −log σ(β π(y⁺)/π_ref(y⁺) − β π(y⁻)/π_ref(y⁻))."
+46. "L = −log σ(β π(y⁺)/π_ref(y⁺) − β π(y⁻)/π_ref(y⁻))."
     The logarithms are missing, and σ encloses both terms.  Without them the rejected string cannot
     move the margin by more than β times its present ratio.  (dpo.2)
 
-45. "DPO is derived from PPO."
+47. "DPO is derived from PPO."
     From the optimum of J, by whatever algorithm it would be found, and from Bradley-Terry.  (dpo.1)
 
-46. "Label smoothing (cDPO) undoes labels that were flipped."
+48. "Label smoothing (cDPO) undoes labels that were flipped."
     It flips them a second time.  Robust DPO undoes flips.  With the margin m and the share `turned`
     that was flipped, its loss is [turned · log σ(−m) − (1 − turned) log σ(m)] / (1 − 2 · turned).
     (dpo.4)
     Source: Chowdhury et al. 2024, arXiv:2403.00409.
 
-47. "The `label_smoothing` of TRL is that of cDPO."
+49. "The `label_smoothing` of TRL is that of cDPO."
     In version 1.16 it is the share of the loss "robust"; the loss "sigmoid" ignores it.  (dpo.4)
 
-48. "The chosen string becomes less likely, so there is a bug."
+50. "The chosen string becomes less likely, so there is a bug."
     Only the difference is trained.  Both may fall, where their steps are shared.  (dpo.5)
+
+51. "DPO compares the means of the log-ratios over the tokens."
+    It compares sums.  DeepSeekMath prints means in its appendix.  (dpo.2)
+    Source: Shao et al. 2024, arXiv:2402.03300, eq. 12.
 
 **ipo**
 
-49. "IPO sums the log-probabilities of a string, as its paper says."
+52. "IPO sums the log-probabilities of a string, as its paper says."
     The formula has sums.  The results of the paper are those of means over the length, as its
     authors told the makers of TRL, which therefore divides.  (ipo.1)
 
 **simpo**
 
-50. "L = −log σ(β (m − γ)) with m the difference of the means."
+53. "L = −log σ(β (m − γ)) with m the difference of the means."
     γ stands beside β, in units of reward: −log σ(β m − γ).  (simpo.1)
 
 **orpo**
 
-51. "The gradient of the loss of ORPO is δ(d) · h(d)."
+54. "The gradient of the loss of ORPO is δ(d) · h(d)."
     The sign is wrong.  The loss is −log σ(z), with z the log of the odds ratio, and its gradient is
     −σ(−z) ∇z.  The paper's δ(d) is σ(−z), and its h(d) is ∇z.  (orpo.2)
     Source: Hong et al. 2024, arXiv:2403.07691, eq. 8.
 
-52. "The code of ORPO imitates the chosen answers."
+55. "The code of ORPO imitates the chosen answers."
     It takes the mean over all tokens, those of the prompt too.  (orpo.1)
+
+**margins**
+
+56. "The hinge on log-ratios is the loss of SLiC."
+    It is RSO's.  SLiC compares log π(y⁺) and log π(y⁻) without a reference, and adds the likelihood
+    of a good string.  (margins.1)
+    Source: Liu et al. 2023, arXiv:2309.06657; Zhao et al. 2023, arXiv:2305.10425.
+
+57. "The loss of BCO is −log σ(β (h⁺ − h⁻))."
+    That is the loss of DPO.  BCO has a term for each of the two strings, and so it asks for h⁺ and
+    for h⁻, and not for their difference only.  (margins.5)
+    Source: Jung et al. 2024, arXiv:2404.04656.
+
+58. "The α of an α-divergence is that of the library."
+    That of TRL, in version 1.16, is 1 − α.  The two are the same at ½, its default.  (margins.6)
+    Source: Wang et al. 2023, arXiv:2309.16240.
+
+**ratios**
+
+59. "CISPO can take over the ε_high of PPO."
+    What is capped is the ratio, at 1 + ε_high in the paper.  In TRL, version 1.16, `epsilon_high`
+    is itself the cap.  Its default is ε, so that each weight is ε at ρ = 1.  (ratios.2)
+    Source: MiniMax 2025, arXiv:2506.13585.
+
+60. "Ratios of whole strings make GRPO to GSPO, whatever the loss divides by."
+    GSPO takes the mean over strings.  Divided by all steps of the batch, which is the default of
+    TRL and of verl, a string counts |y| times.  (ratios.6)
+    Source: Zheng et al. 2025, arXiv:2507.18071.
+
+61. "The losses grpo, bnpo, dr_grpo and dapo are four surrogates."
+    They are one with different divisors, and all are parallel if every string has the same length
+    and every batch as many steps.  (ratios.6)
+
+**distillation**
+
+62. "k3 of student and teacher on the student's strings, differentiated, descends the reverse KL."
+    Its mean gradient is that of the forward KL, row by row: G = −T.  (distillation.3)
+
+63. "The β of the generalised Jensen-Shannon divergence leads from the forward to the reverse KL."
+    Only if the divergence is divided by β at one end and by 1 − β at the other.  It is 0 itself at
+    both.  (distillation.1)
 
 **unified**
 
-53. "The policy gradient is supervised learning."
+64. "The policy gradient is supervised learning."
     Only if all that passes earns the same, all else earns nothing, and the strings are the policy's
     own, new at each step.  Then it is imitation of the strings that passed, times the chance to
     pass.  (unified.4)
 
-54. "DeepSeek v3 had an aha moment."
+65. "DeepSeek v3 had an aha moment."
     DeepSeek-R1-Zero, which was trained from the base model of v3.
     Source: DeepSeek-AI 2025, arXiv:2501.12948, version 1, §2.2.4.
 
 **toy_lm/ngram**
 
-55. "The temperature of sampling leaves log-probabilities as they are."
+66. "The temperature of sampling leaves log-probabilities as they are."
     What is sampled from one table must be scored with the same one.  Otherwise ratios are not 1 at
     the first step, and every KL is off.  (ngram.2)
 
 **toy_lm/raters**
 
-56. "Most algorithms of reinforcement learning assume that rewards are true."
+67. "Most algorithms of reinforcement learning assume that rewards are true."
     From people they are not: people err.  So a person's answers are modelled as a law, of which the
     reward is only a part.  (raters.1)
 
 **Not in a chapter**
 
-57. "L = E + A/N^α + B/D^β with β = 0.25", "the law of OpenAI."
+68. "L = E + A/N^α + B/D^β with β = 0.25", "the law of OpenAI."
     It is DeepMind's, and β is 0.28.  L is the loss of a language model with N parameters after D
     tokens; the other letters are fitted constants.  With 0.28, Gopher has 1.993 and Chinchilla
     1.937, as printed; with 0.25 they would have 2.297 and 2.151.
     Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 10.
 
-58. "By Chinchilla's law, 20 tokens per parameter are best."
+69. "By Chinchilla's law, 20 tokens per parameter are best."
     The printed constants ask for 93 at 5.76e23 FLOPs, for 32 at 1e19 and for 153 at 1e26.  Twenty
     is what Chinchilla has.
     Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4; Besiroglu et al. 2024, arXiv:2404.10102.
 
-59. "1.7 tokens per parameter are efficient."
+70. "1.7 tokens per parameter are efficient."
     This is what GPT-3 had, 300 billion for 175 billion, and no rule of Kaplan et al.
     Source: Brown et al. 2020, arXiv:2005.14165; Kaplan et al. 2020, arXiv:2001.08361.
 
-60. "DeepSeekMath stopped collecting pages when 98 % were unique."
+71. "DeepSeekMath stopped collecting pages when 98 % were unique."
     When, in the fourth iteration, nearly 98 % had already been collected in the third.
     Source: Shao et al. 2024, arXiv:2402.03300, §2.1.
 
-61. "ChatGPT appeared in December 2022."
+72. "ChatGPT appeared in December 2022."
     On 30 November 2022.
     Source: OpenAI, "Introducing ChatGPT", 30 November 2022.
 """

@@ -238,6 +238,51 @@ def test_the_advantages_of_a_group_are_zero_on_average():
     assert found[0] == pytest.approx([1, -1, -1, 1], rel=1e-3)
 
 
+def test_dividing_by_one_less_makes_advantages_smaller():
+    """38: groups of eight"""
+    rewards = np.array([1.0, 0, 0, 1, 5, 2, 2, 9])
+    book, library = (rewards.mean() - rewards) / rewards.std(), (
+        rewards.mean() - rewards) / rewards.std(ddof=1)
+    assert library / book == pytest.approx(np.sqrt(7 / 8)) == pytest.approx(0.935, abs=5e-4)
+
+
+def by_complex_step_in_log_pi(function, logp):
+    """∂/∂log π of each entry of a row."""
+    steps = 1e-30j * np.eye(logp.size)
+    return np.array([function(logp + step).imag / 1e-30 for step in steps])
+
+
+def test_a_ratio_that_is_differentiated_turns_k3_into_the_reverse_kl():
+    """43 and 62: mean gradients over π_old = π, of ρ k3 and of k3"""
+    logp, ref = (log_softmax(np.array([row]))[0] for row in ([0.3, -1.0, 0.8], [1.0, 0.2, -0.5]))
+    policy = np.exp(logp)
+
+    def k3(x):
+        return np.exp(ref - x) - (ref - x) - 1
+
+    def uphill(G):
+        return backward(logp[None], G[None])[0]
+
+    for loss, kl in (
+            (lambda x: policy @ (np.exp(x - logp) * k3(x)), lambda x: np.exp(x) @ (x - ref)),
+            (lambda x: policy @ k3(x), lambda x: np.exp(ref) @ (ref - x))):
+        np.testing.assert_allclose(uphill(by_complex_step_in_log_pi(loss, logp)),
+                                   uphill(by_complex_step_in_log_pi(kl, logp)), atol=1e-14)
+
+
+def test_a_mixed_divergence_vanishes_at_both_ends():
+    """63: and divided by β, or by 1 − β, it does not"""
+    T, P = np.array([0.7, 0.2, 0.1]), np.array([0.2, 0.2, 0.6])
+
+    def mixed(beta):
+        middle = beta * T + (1 - beta) * P
+        return beta * T @ np.log(T / middle) + (1 - beta) * P @ np.log(P / middle)
+
+    assert mixed(0) == mixed(1) == 0
+    assert mixed(1e-7) / 1e-7 == pytest.approx(T @ np.log(T / P), rel=1e-6)
+    assert mixed(1 - 1e-7) / 1e-7 == pytest.approx(P @ np.log(P / T), rel=1e-6)
+
+
 # Pairs.
 
 
@@ -246,7 +291,7 @@ def log_sigma(m):
 
 
 def test_without_logarithms_a_rejected_string_hardly_counts():
-    """44: from its present ratio to none the margin gains β times the ratio; DPO's has no bound"""
+    """46: from its present ratio to none the margin gains β times the ratio; DPO's has no bound"""
     D, ref = sparse.csr_array([[1.0, -1.0]]), np.log([[0.5, 0.5]])
     for low in 1e-2, 1e-4, 1e-8:
         policy = np.array([[1 - low, low]])
@@ -259,7 +304,7 @@ def test_without_logarithms_a_rejected_string_hardly_counts():
 
 @pytest.mark.parametrize("epsilon", [0.1, 0.3])
 def test_the_robust_loss_is_right_on_average_and_the_smoothed_one_is_not(epsilon):
-    """46: over answers that are turned round with the chance ε"""
+    """48: over answers that are turned round with the chance ε"""
     for m in -1.5, 0.3, 2.0:
         plain, turned = -log_sigma(m), -log_sigma(-m)
 
@@ -278,7 +323,7 @@ def test_the_robust_loss_is_right_on_average_and_the_smoothed_one_is_not(epsilon
 
 
 def test_the_sign_of_the_gradient_of_the_odds():
-    """51: −log σ(z) by central differences in the log-probability of the chosen string"""
+    """54: −log σ(z) by central differences in the log-probability of the chosen string"""
     chosen, rejected, h = -0.7, -1.1, 1e-6
 
     def z(x):
@@ -298,7 +343,7 @@ def chinchilla(N, D, *, beta=0.28):
 
 
 def test_the_losses_of_gopher_and_chinchilla():
-    """57: 280 billion parameters and 300 billion tokens; 70 billion and 1.4 trillion"""
+    """68: 280 billion parameters and 300 billion tokens; 70 billion and 1.4 trillion"""
     models = (280e9, 300e9), (70e9, 1.4e12)
     assert [round(chinchilla(*one), 3) for one in models] == [1.993, 1.937]
     assert [round(chinchilla(*one, beta=0.25), 3) for one in models] == [2.297, 2.151]
@@ -306,7 +351,7 @@ def test_the_losses_of_gopher_and_chinchilla():
 
 @pytest.mark.parametrize("flops, asked", [(1e19, 32), (5.76e23, 93), (1e26, 153)])
 def test_the_tokens_per_parameter_that_the_printed_constants_ask_for(flops, asked):
-    """58: at 6 N D FLOPs, by a fine grid and by the closed form of its equation 4"""
+    """69: at 6 N D FLOPs, by a fine grid and by the closed form of its equation 4"""
     N = np.exp(np.linspace(np.log(1e6), np.log(1e14), 200_001))
     best = N[chinchilla(N, flops / (6 * N)).argmin()]
     assert round(flops / 6 / best**2) == asked
@@ -315,5 +360,5 @@ def test_the_tokens_per_parameter_that_the_printed_constants_ask_for(flops, aske
 
 
 def test_the_tokens_per_parameter_that_two_models_had():
-    """58 and 59"""
+    """69 and 70"""
     assert (1.4e12 / 70e9, round(300e9 / 175e9, 1)) == (20, 1.7)
