@@ -139,14 +139,25 @@ are 1/B, unless `pair_weights` says otherwise, as in the other losses of pairs.
 >>> check(lambda x: hinge_loss(x, [[0., 0., 0.]], D, beta=2.0), np.array([[0.3, -0.5, 0.1]])).passed
 True
 
-To make it a chapter, `hinge`, between `orpo` and `unified`, go through these files.  On the right
-is the test that fails if it is forgotten.
+Where a pair costs a function of its two log-ratios, as here, this function and its slopes are all
+that there is to write.  `margins` makes the loss of it, and this one is there:
+
+>>> from functools import partial
+>>> from minirl.people.margins import hinge, margin_loss
+>>> x = np.array([[0.3, -0.5, 0.1]])
+>>> one, other = margin_loss(x, 0 * x, D, partial(hinge, beta=2.0)), hinge_loss(x, 0 * x, D, beta=2.0)
+>>> print(np.abs(one[1] - other[1]).max() < 1e-15)
+True
+
+To make it a chapter all the same, `hinge`, between `orpo` and `margins`, go through these files.
+On the right is the test that fails if it is forgotten.
 
     minirl/people/hinge.py           text, loss and `fit_hinge`, as in ipo.py      test_book.py
     minirl/people/__init__.py        a line of the contents, and the import        test_house.py
     minirl/__init__.py               its name in Part 4                            test_house.py
     minirl/people/orpo.py            `Next` and `Read next`                        test_book.py
-    minirl/people/unified.py         `Previous`; a line of coefficients            test_book.py
+    minirl/people/margins.py         `Previous`                                    test_book.py
+    minirl/people/unified.py         a line of coefficients                        none
     minirl/people/pairs.py           its name among the chapters of preferences    none
     README.md                        its name in "Reading order"                   test_house.py
     tests/test_gradients.py          CASES["hinge.hinge_loss"] = […]               test_gradients.py

@@ -240,6 +240,10 @@ def test_which_phi_has_a_finite_minimum_where_one_string_always_wins():
 
 
 def test_wanted_margins_of_extreme_steepness():
+    """And of raters who are nearly sure"""
+    for wins in (1e-12, 1 - 1e-12):
+        for phi, formula in (CONVEX[name] for name in ("logistic", "exponential")):
+            assert wanted_margin(phi, wins) == pytest.approx(formula(wins), rel=1e-5)
     for beta in (1e-6, 1e-3, 1e3, 1e5):
         phi = partial(logistic, beta=beta)
         assert beta * wanted_margin(phi, 0.9) == pytest.approx(np.log(9), rel=1e-9)

@@ -12,6 +12,7 @@ from minirl.kernel.softmax import log_softmax
 from minirl.people.dpo import dpo_loss, fit_dpo
 from minirl.people.ipo import fit_ipo, ipo_loss
 from minirl.people.kto import fit_kto, kto_loss
+from minirl.people.margins import margin_loss, nca
 from minirl.people.orpo import fit_orpo, orpo_loss
 from minirl.people.pairs import choices
 from minirl.people.reward_model import (bradley_terry_loss, fit_reward_model, logistic_loss,
@@ -28,7 +29,7 @@ PAIRS = pairs_of(*SIDES, symbols=4)
 D, (X, Y), (M, N) = PAIRS.difference, PAIRS.counts, PAIRS.means
 LOGITS, REF = RNG.normal(size=(2, 4, 4))
 (Q, LABELS), (MARGINS, SCORES) = RNG.random((2, 12)), RNG.normal(size=(2, 12))
-ALL = np.arange(12)
+ALL, NCA = np.arange(12), partial(nca, beta=0.7)
 
 
 def unified(x, ref, rows):
@@ -54,6 +55,7 @@ PLAIN = {
         undesirable_weight=LABELS[np.repeat(rows, 2)]),
     "simpo": lambda x, ref, rows: simpo_loss(x, M[rows], N[rows], beta=2.0, simpo_gamma=1.0),
     "orpo": lambda x, ref, rows: orpo_loss(x, M[rows], N[rows], beta=2.0),
+    "margins": lambda x, ref, rows: margin_loss(x, ref, counts.Difference(X[rows], Y[rows]), NCA),
     "unified": unified}
 WEIGHTED = {
     "bradley_terry": lambda x, ref, rows, q: bradley_terry_loss(
@@ -63,8 +65,10 @@ WEIGHTED = {
     "ipo": lambda x, ref, rows, q: ipo_loss(x, ref, D[rows], beta=0.7, pair_weights=q),
     "simpo": lambda x, ref, rows, q: simpo_loss(x, M[rows], N[rows], beta=2.0, simpo_gamma=1.0,
                                                 pair_weights=q),
-    "orpo": lambda x, ref, rows, q: orpo_loss(x, M[rows], N[rows], beta=2.0, pair_weights=q)}
-POLICIES = ["dpo", "ipo", "kto", "kto, weighted", "simpo", "orpo", "unified"]
+    "orpo": lambda x, ref, rows, q: orpo_loss(x, M[rows], N[rows], beta=2.0, pair_weights=q),
+    "margins": lambda x, ref, rows, q: margin_loss(
+        x, ref, counts.Difference(X[rows], Y[rows]), NCA, pair_weights=q)}
+POLICIES = ["dpo", "ipo", "kto", "kto, weighted", "simpo", "orpo", "margins", "unified"]
 
 
 # What each says of each pair, by the equations of the papers.
@@ -92,6 +96,7 @@ EACH = {
     "squared": (R - SCORES)**2 / 2, "ipo": (H - H2 - 1 / 1.4)**2,
     "kto": TOLD, "kto, weighted": TOLD * np.append(Q, np.repeat(LABELS, 2)),
     "simpo": surprise(2 * np.log(P / P2) - 1),
+    "margins": surprise(0.7 * H) + (surprise(-0.7 * H) + surprise(-0.7 * H2)) / 2,
     "orpo": -np.log(P) + 2 * surprise(np.log(P / (1 - P) / (P2 / (1 - P2))))}
 EACH_WEIGHTED = EACH | {"bradley_terry": surprise(R - R2 - MARGINS, 0.1),
                         "dpo": surprise(0.7 * (H - H2), 0.1)}
@@ -100,9 +105,9 @@ EACH_WEIGHTED = EACH | {"bradley_terry": surprise(R - R2 - MARGINS, 0.1),
 @pytest.mark.parametrize("name", EACH)
 def test_a_loss_is_a_mean_over_pairs_of_unequal_lengths(name):
     """(reward_model.1), (reward_model.3), (reward_model.4), (reward_model.5), (reward_model.6),
-    (dpo.2), (dpo.4), (ipo.1), (kto.1), (simpo.1) and (orpo.1), strings by loops; pitfalls 11 and
-    27, pitfalls 15 and 17: sums where the paper has sums, means where it has means, γ beside β, and
-    odds."""
+    (dpo.2), (dpo.4), (ipo.1), (kto.1), (simpo.1), (orpo.1) and (margins.1), strings by loops;
+    pitfalls 11 and 27, pitfalls 15 and 17: sums where the paper has sums, means where it has means,
+    γ beside β, and odds."""
     assert PLAIN[name](LOGITS, REF, ALL)[0] == pytest.approx(EACH[name].mean(), abs=1e-12)
     if name in WEIGHTED:
         expected = Q @ EACH_WEIGHTED[name] / Q.sum()

@@ -498,11 +498,9 @@ def coupled(values, others, weights):
     """
     i, j = np.argsort(values, kind="stable"), np.argsort(others, kind="stable")
     ends, other_ends = np.cumsum(weights[i]), np.cumsum(weights[j])
-    cuts = np.union1d(ends, other_ends)
-    mass = np.diff(cuts, prepend=0.0)
-    inside, last = cuts - mass / 2, weights.size - 1  # rounding may put a cut past the last end
-    return (i[np.minimum(np.searchsorted(ends, inside), last)],
-            j[np.minimum(np.searchsorted(other_ends, inside), last)], mass)
+    cuts, last = np.union1d(ends, other_ends), weights.size - 1  # the last sum may be rounded down
+    return (i[np.minimum(np.searchsorted(ends, cuts), last)],
+            j[np.minimum(np.searchsorted(other_ends, cuts), last)], np.diff(cuts, prepend=0.0))
 
 
 # What a φ wants, and fits.

@@ -10,6 +10,7 @@ from them.  A *rater* is somebody who does one of them.
     write like this: ab            a demonstration   N                   sft
     I prefer ab to aa              a preference      D = X⁺ − X⁻         reward_model dpo ipo
                                                      M⁺ and M⁻           simpo orpo
+                                                     any of them         margins
     I like ab; I do not like aa    labels            X⁺ and X⁻           kto
 
 A *demonstration* is a string that is to be imitated.  A *preference* is a pair of strings of which
