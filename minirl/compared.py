@@ -145,8 +145,8 @@ that there is to write.  `margins` makes the loss of it, and this one is there:
 >>> from functools import partial
 >>> from minirl.people.margins import hinge, margin_loss
 >>> x = np.array([[0.3, -0.5, 0.1]])
->>> one, other = margin_loss(x, 0 * x, D, partial(hinge, beta=2.0)), hinge_loss(x, 0 * x, D, beta=2.0)
->>> print(np.abs(one[1] - other[1]).max() < 1e-15)
+>>> loss, grad = margin_loss(x, 0 * x, D, partial(hinge, beta=2.0))
+>>> print(np.abs(grad - hinge_loss(x, 0 * x, D, beta=2.0)[1]).max() < 1e-15)
 True
 
 To make it a chapter all the same, `hinge`, between `orpo` and `margins`, go through these files.
