@@ -10,22 +10,20 @@ are a dozen other answers, known by their initials.  They differ in a function o
 **In numbers.**  In one state there are two actions, and π_old took both alike.  By now π = ¾ ¼, so
 ρ = 1.5 and 0.5.  String 1 is 0 0 and was good, A = 1; string 2 is 0 1 and was bad, A = −1.  Each
 step weighs ½.  Without a clip G = ½ (−2 · 1.5 + 1.5) = −0.75 for action 0 and ½ · 0.5 = 0.25 for
-action 1; ΣG = −0.5, and by (softmax.3) logit 0 gains 0.75 − ¾ · 0.5 = 0.375.  The clip ends at 1.2
-and 0.8.  It leaves only action 0 in string 2, G = 0.75, and logit 0 gains −0.75 + ¾ · 0.75.  Of
-whole strings the product of the ratios is 2.25 and 0.75.  Here is what logit 0 gains, at π_old,
-where all say the same, and at π:
+action 1.  ΣG = −0.5, and by (softmax.3) logit 0 gains 0.75 − ¾ · 0.5 = 0.375.  The clip ends at 1.2
+and 0.8.  It leaves only action 0 in string 2, so that G = 0.75, and logit 0 gains −0.75 + ¾ · 0.75.
+String 1 as a whole has the ratio 1.5 · 1.5, and string 2 has 1.5 · 0.5.  With these products logit
+0 gains 0.75.  At π_old (first) all say the same:
 
 >>> steps = counts.steps([0] * 4, [0, 0, 0, 1], [0, 2, 4], (1, 2))
 >>> old, new = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
 >>> for name, surrogate in {
 ...         "steps, unclipped": on_steps(unclipped), "clip": on_steps(clip),
-...         "vespo": on_strings(vespo, rows=counts.matrix),
 ...         "product": on_strings(unclipped, rows=counts.matrix)}.items():
 ...     loss = surrogate(steps, np.array([1.0, -1.0]), np.array([0.5, 0.5]))
 ...     print(f"{name:16}", *(np.round(-loss(logits, old)[1][0, 0], 3) for logits in (old, new)))
 steps, unclipped 0.5 0.375
 clip             0.5 -0.188
-vespo            0.5 0.204
 product          0.5 0.75
 
 **A gate** has a value and a slope in ρ for each sign of A, both 1 at ρ = 1.  The steps of a batch
@@ -42,9 +40,10 @@ collapse as in (ppo.2), and their weights hold the divisor (`groups.weighted`).
     sapo         1 + (2/τ) tanh(τ (ρ − 1)/2)                  1 − tanh²(τ (ρ − 1)/2)
     vespo        an incomplete gamma function                 ρ^(k−1) e^(λ(1−ρ))
 
-CISPO and VESPO are printed as a weight times A log π, where the weight is *held fixed*, as if it
-did not depend on θ.  What is descended is the gradient, and here the gate is the function that has
-it: its slope is the weight over ρ.  Here are the slopes at the defaults:
+The other letters are arguments; τ, k and λ may depend on the sign.  CISPO and VESPO are printed as
+a weight times A log π, where the weight is *held fixed*, as if it did not depend on θ.  What is
+descended is the gradient, and here the gate is the function that has it: its slope is the weight
+over ρ.  At the defaults the slopes are
 
                  A > 0 and ρ = ½   2      8        A < 0 and ρ = ½   2      8
     clip                   1       0      0                  0       1      1
@@ -59,15 +58,15 @@ A step is alive at 1, dead at 0, damped in between, and louder than its ratio ab
 **Strings.**  Let ρ_i be the ratio of string i: the geometric mean of the ratios of its steps, by
 the rows of M, or their product, by the rows of X in the place of M.  With h = log ρ of a step,
 
-    L = −Σ_i w_i A_i gate(ρ_i, sign of A_i),   log ρ_i = Σ_{s,a} M[i, (s,a)] h(s, a),   (ratios.3)
-    G = −Mᵀ (w A slope ρ).                                                              (ratios.4)
+    L = −Σ_i weight_i A_i gate(ρ_i, sign of A_i),  log ρ_i = Σ_{s,a} M[i,(s,a)] h(s,a), (ratios.3)
+    G = −Mᵀ (weight A slope ρ).                                                         (ratios.4)
 
 GMPO clips the steps, and then takes the mean.  A dead step does not silence its string:
 
     log ρ_i = 1/|y_i| Σ_t min(h_it, ε) if A_i > 0, and with max(h_it, −ε) if A_i < 0.   (ratios.5)
 
-**One identity.**  A row of M sums to 1, and one of X to |y_i|.  If a *step* of string i is to weigh
-w_i, the string weighs w_i |y_i| with M, and w_i with X.  At ρ = 1 every surrogate has the gradient
+**One identity.**  A row of M sums to 1, and one of X to |y_i|.  So let weight_i be w_i |y_i| with M
+and w_i with X, where w_i is what a *step* weighs.  At ρ = 1 every surrogate has the gradient
 
     −Σ_i w_i A_i Σ_t ∇log π(a_it|s_it),   whatever its gate.                            (ratios.6)
 
@@ -76,9 +75,9 @@ w_i, the string weighs w_i |y_i| with M, and w_i with X.  At ρ = 1 every surrog
     per_length(1)    1/B                   LUSPO: means, clip, ε = 2e-3; RLOO in TRL: products, clip
 
 (PPO-KL looks at all actions of a row, and has no gate.)  GSPO and LUSPO are one loss, with the
-weights of GRPO and of REINFORCE.  Which first step is ∇J on average, J = E[R]?  Here is its cosine
-with ∇J, and its length over that of ∇J, for groups of 4 from a language of 31 strings (`python -m
-minirl objectives`), at its reference:
+weights of GRPO and of REINFORCE.  Which first step is ∇J on average, J = E[R]?  Here are its cosine
+with ∇J and its length over that of ∇J.  The batch is a group of 4 from the reference of a language
+of 31 strings (`python -m minirl objectives`).  N turns it, as a long string makes its N larger.
 
                            per_string      per_length(1)    per_step
     group_normalised       0.991   0.33    0.9989  1.17     0.9976  0.39
@@ -86,8 +85,9 @@ minirl objectives`), at its reference:
     group_leave_one_out    0.9806  0.28    1       1        0.9997  0.32
 
 **A stale batch.**  Now the batch is all 31 strings with their chances, w = 1/B.  A surrogate takes
-its own steps, from J = −0.227.  How does the next one compare with ∇J there?  On the right, with 32
-steps from each of 25 real batches, the worst of twenty shares on the running example, KL included:
+16 of its own steps, from J = −0.227.  How does its next one compare with ∇J at the policy reached?
+On the right is a training, with 32 steps from each of 25 batches of the running example and the KL
+in the reward: the worst of twenty shares.
 
     cosine after        1      2      4      8      16     length  J       trained
     unclipped           0.996  0.982  0.917  0.662  0.014  0.92    0.173   0.502
@@ -100,9 +100,9 @@ steps from each of 25 real batches, the worst of twenty shares on the running ex
     product, clip       0.673  0.563  0.384  0.183  0      0       −0.01   0.993
     product, unclipped  1      1      1      1      1      1       0.316   −4.6
 
-The product has no bias: Σ_y π_old(y) ρ(y) A(y) ∇log π(y) is ∇E[R] at any π.  It pays in noise.  The
-ratio of a step forgets the rest of its string.  With 4 steps from each of 200 batches all have more
-than 99.9 %.  With 32 those are best that soon stop listening, and the one without bias is worst.
+The product has no bias: π_old ρ = π, so Σ_y π_old(y) ρ(y) A(y) ∇log π(y) is ∇E[R] at any π.  It
+pays in noise.  The ratio of a step forgets the rest of its string.  With 4 steps from each of 200
+batches all have more than 99.9 %.  With 32, those are best that soon stop listening.
 
 **Exercises.**  `from minirl.people.ratios import *; from minirl.kernel.softmax import log_softmax`
 1. A bad action has become ten times as likely.  How hard is it pushed back?
