@@ -150,6 +150,7 @@ Terms
     SimPO                      preferences without a reference, per step              simpo
     odds                       a chance over the chance of the contrary               orpo
     ORPO                       imitation and preference in one loss                   orpo
+    hinge                      a cost that falls with the margin, and at 1 is 0       margins
     gate                       what a surrogate makes of a ratio and a sign           ratios
     distillation               a student is trained to act as a teacher does          distillation
     forward KL                 KL(T‖π): of the teacher from the student               distillation

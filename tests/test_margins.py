@@ -209,7 +209,7 @@ def test_a_larger_beta_wants_a_lead_as_much_smaller(name):
         assert BETA * wanted_margin(phi, p) == pytest.approx(wanted_margin(unit, p), abs=1e-10)
 
 
-def test_exo_wants_a_margin_that_is_linear_in_the_wins():
+def test_exo_and_savage_have_one_minimum_and_that_of_exo_is_linear_in_the_wins():
     """(margins.2): (2p − 1) log((1 − ε)/ε), and the slope changes its sign nowhere else."""
     for eps in (1e-3, 0.1, 0.4):
         phi = partial(exo, beta=1.0, label_smoothing=eps)
@@ -217,9 +217,15 @@ def test_exo_wants_a_margin_that_is_linear_in_the_wins():
             m = (2 * p - 1) * np.log((1 - eps) / eps)
             assert abs(population_slope(phi, p, m)) < 1e-10
             assert wanted_margin(phi, p) == pytest.approx(m, abs=1e-9)
-            others = [population_slope(phi, p, m + x) for x in np.linspace(-20, 20, 41)]
-            assert (np.sign(others) == np.sign(np.linspace(-20, 20, 41))).all() or (
-                np.abs(others).min() < 1e-10)
+            assert_one_sign_on_each_side(phi, p, m)
+    for p in WINS:
+        assert_one_sign_on_each_side(partial(savage, beta=1.0), p, log_odds_of(p))
+
+
+def assert_one_sign_on_each_side(phi, p, m):
+    """So that φ need not be convex"""
+    for x in np.linspace(0.5, 15, 30):
+        assert population_slope(phi, p, m - x) < 0 < population_slope(phi, p, m + x)
 
 
 def test_which_phi_has_a_finite_minimum_where_one_string_always_wins():

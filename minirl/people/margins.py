@@ -6,15 +6,15 @@ Who aligns a model picks a loss by its name, out of some twenty.  They differ in
 what a pair costs, as a function of the log-ratios h⁺ = log π(y⁺) − log π_ref(y⁺) of its chosen
 string and h⁻ of its rejected one.  Call it φ(h⁺, h⁻), and its slopes φ₊ in h⁺ and φ₋ in h⁻.  The h⁺
 of all pairs are X⁺ times the table h, by (counts.2).  With weights w that sum to 1 the chain rule
-gives one builder for all (and M⁺ and M⁻ in the place of X⁺ and X⁻ make means per step of the sums):
+gives one builder for all (with M⁺ and M⁻ instead of X⁺ and X⁻ for means per step):
 
     L = Σ w φ(h⁺, h⁻),   G = ∂L/∂log π = X⁺ᵀ(w φ₊) + X⁻ᵀ(w φ₋).                          (margins.1)
 
 **In numbers.**  The reference gives ½ to both strings, and the policy ¾ to the chosen one.  So h⁺ =
 log(¾ / ½) = log 1.5 and h⁻ = log(¼ / ½) = log 0.5.  At β = 1 the margin m = β (h⁺ − h⁻) is log 3.
 DPO costs −log σ(m) = −log ¾ with the slope −σ(−m) = −¼.  The *exponential* loss costs e^−m = 1/3.
-The *hinge* costs max(0, 1 − m), here nothing.  BCO does not ask for m.  It costs −log σ(β h⁺) −
-log σ(−β h⁻), here −log(3/5) − log(2/3), with the slopes −2/5 and 1/3:
+The *hinge* costs max(0, 1 − m), here nothing.  BCO classifies strings one by one, at −log σ(β h⁺)
+− log σ(−β h⁻), here −log(3/5) − log(2/3), with the slopes −2/5 and 1/3:
 
 >>> for phi in logistic, exponential, hinge, bco:
 ...     print(f"{phi.__name__:11}", np.round(phi(np.log(1.5), np.log(0.5), beta=1.0), 3) + 0)
@@ -29,7 +29,7 @@ wins φ(m) + (1 − wins) φ(−m) has the slope 0 where
 
     wins φ′(m) = (1 − wins) φ′(−m).                                                      (margins.2)
 
-With a convex φ this is the minimum.  Let odds = wins/(1 − wins).  DPO has φ′ = −σ(−m), so odds =
+Where φ is convex this is the minimum.  Let odds = wins/(1 − wins).  DPO has φ′ = −σ(−m), so odds =
 σ(m)/σ(−m) = e^m.  The exponential has φ′ = −e^−m, so odds = e^(2m).  A square wants wins (m − 1) =
 (1 − wins) (−m − 1), so m = 2 wins − 1.  Cut off at 1 it wants the same.  The mean hinge has the
 slope 1 − 2 wins from −1 to 1, and goes to one end.  EXO's φ is the KL of (σ(m), σ(−m)) to (1 −
@@ -62,9 +62,10 @@ be log odds over some factor.  By (margins.2) odds = φ′(−m)/φ′(m), and s
 
     φ′(−m) = e^(factor·m) φ′(m),   for RLHF at the price factor·β.                       (margins.3)
 
-The first three rows do it.  Then each pair is content by itself, whoever wrote the pairs.  All
-others want leads that contradict each other, as in `ipo`, and rest at a compromise, which depends
-on who wrote them.  Neither KTO, SimPO and ORPO nor what follows has RLHF's optimum, at any price.
+The first three rows do it, and robust DPO if wins come mixed.  Then each pair is content by itself,
+whoever wrote the pairs.  The others want leads that contradict each other, as in `ipo`.  They rest
+at a compromise, which depends on who wrote the pairs and is RLHF's optimum at no price.  Nor do
+KTO, SimPO, ORPO and what comes below rest there.
 
 **A pull and a push.**  As log σ(−m) = log σ(m) − m, (dpo.4) is −log σ(m) + smoothing·m, which pulls
 every margin back.  Robust DPO turns the sign of the second term round, which pushes it on:
@@ -72,8 +73,8 @@ every margin back.  Robust DPO turns the sign of the second term round, which pu
     [−(1 − smoothing) log σ(m) + smoothing · log σ(−m)]/(1 − 2 smoothing)
         = −log σ(m) − smoothing/(1 − 2 smoothing)·m.                                     (margins.4)
 
-Let raters turn a share `smoothing` of their answers round.  In the mean −log σ(m) has the factor
-(1 − smoothing)² − smoothing² = 1 − 2 smoothing, and log σ(−m) cancels: what is left is DPO without
+If raters turn a share `smoothing` of their answers round, −log σ(m) has the factor (1 − smoothing)²
+− smoothing² = 1 − 2 smoothing in the mean, and log σ(−m) cancels: what is left is DPO without
 errors.  But where a string always wins, nothing bounds this loss from below.
 
 **Two numbers.**  BCO, NCA, SPPO and APO-zero cost a function of h⁺ plus one of h⁻.  A string that
@@ -116,8 +117,7 @@ minirl.kernel.softmax import log_softmax`
            -loss(ahead, even, both, partial(logistic, beta=1.0))[1].round(3) + 0
 
 Read next: `ratios`, the same for what learns from its own strings.
-Source: Tang et al. 2024, "Generalized preference optimization", arXiv:2402.05749; Wang et al. 2023,
-"Beyond reverse KL", arXiv:2309.16240; and what each function names.
+Source: Tang et al. 2024, arXiv:2402.05749; Wang et al. 2023, arXiv:2309.16240; each function's own.
 """
 
 from functools import partial
@@ -251,8 +251,8 @@ def robust(plus, minus, *, beta, label_smoothing):
 def exo(plus, minus, *, beta, label_smoothing=1e-3):
     """φ of EXO for pairs, the KL of (σ(m), σ(−m)) to (1 − smoothing, smoothing).
 
-    Conservative DPO takes this KL the other way round.  The smoothing is `label_smoothing`.  It is
-    meant to come near RLHF's optimum from one side: where the policy has mass (arXiv:2402.00856).
+    The smoothing is `label_smoothing`.  Like RLHF's, this KL is that of the policy to its aim;
+    conservative DPO takes it the other way round (arXiv:2402.00856).
 
     Examples
     --------
@@ -545,7 +545,7 @@ def fit_margins(ref_logits, pairs, phi, *, pull):
 
     Examples
     --------
-    Two of three raters preferred action 1.  The hinge asks for its lead of 1/β all the same:
+    Two of three raters preferred action 1.  A square wants a lead of (2/3 − 1/3)/β:
 
     >>> from minirl.people.pairs import choices
     >>> fit = fit_margins(np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], 2),
