@@ -561,6 +561,8 @@ def test_every_row_stands_below_the_heading_of_its_family(found):
     table = text.partition("\n\nWhere the expected update")[2].partition("\n\nAims: ")[0]
     blocks = [block.splitlines() for block in table.split("\n\n")[2:]]
     assert [block[0] for block in blocks] == list(objectives.HEADINGS.values())
+    assert [block[1].split()[0] for block in blocks] == [
+        "reference", "grpo_kl_in_reward", "dpo", "kto", "forward_kl", "ipo_by_length"]
     assert [line.split()[0] for block in blocks for line in block[1:]] == ["reference", *METHODS]
     assert objectives.families(found.rests) == {
         block[0]: [rest for rest in found.rests if f"{rest.method} " in "\n".join(block)]

@@ -52,6 +52,7 @@ REFERENCE = np.array([[0.10, 0.45, 0.45],   # from the start: end, a, b
                       [0.30, 0.40, 0.30]])
 SMOOTHING = 0.1    # of conservative and of robust DPO: the share of wrong answers
 ALPHA = 0.5        # of the α-divergence
+UNSURE = 1e-3      # of EXO, its label smoothing
 SHARPEST = 1e-6    # margins over which the last smooth hinge bends
 TINY = 1e-300      # in place of a chance that underflowed
 NEARLY = 1e-6      # largest entry of an update that is zero but for the fit of a reward
@@ -100,8 +101,8 @@ Coefficients = namedtuple("Coefficients", "method strings judge least mean large
                           "difference")
 
 
-# Where a method comes to rest, and whether it aims at J*; a share of what the best bigram gains,
-# letters, and the least probability in the table.
+# Where a method comes to rest, whether it aims at J*, and whether it is at rest, True, False or
+# "kink"; a share of what the best bigram gains, letters, and the least probability in the table.
 Rest = namedtuple("Rest", "method aims at_rest reward kl objective share length rarest")
 
 
@@ -302,7 +303,7 @@ def demonstrations(found):
 
 
 def updates(found):
-    """The expected update of each method, by name: functions logits -> (3, 3), uphill."""
+    """The expected update of each method, by name: functions of logits, as large, uphill."""
     pairs, met = all_pairs(found)
     D, M, ref = pairs.difference, found.chances.size, found.ref
     weighing = {name: found.members.shape[1] * divisor(found.lengths[found.members])
@@ -390,7 +391,8 @@ def updates(found):
         "ipo": down(ipo.ipo_loss, ref, D, beta=TAU),
         "truncated_squared": of_the_margin(margins.truncated_squared),
         "hinge": of_the_margin(margins.hinge), "savage": of_the_margin(margins.savage),
-        "exponential": of_the_margin(margins.exponential), "exo": of_the_margin(margins.exo),
+        "exponential": of_the_margin(margins.exponential),
+        "exo": of_the_margin(margins.exo, label_smoothing=UNSURE),
         "discopop": of_the_margin(margins.discopop),
         "aot": of(logistic, loss=margins.aot_loss),
         "kto": kto_as_met, "bco": bco_as_met,
@@ -492,8 +494,8 @@ def objectives_text(found):
         f"from all preferences, which the rows of losses see as well.  Surrogates are at the first "
         f"step from a batch, where what they clip plays no part: they differ in what a step is "
         f"divided by.  dpo_smoothed and robust allow for {SMOOTHING:.0%} of wrong answers, and "
-        f"robust_mistaken has heard so many.  exo takes {1e-3:g} for its label smoothing, "
-        f"alpha_divergence {ALPHA:g} for alpha, and bco the mean reward for its shift.")
+        f"robust_mistaken has heard so many.  exo takes {UNSURE:g} for its label smoothing, "
+        f"alpha_divergence {ALPHA:g} for alpha, and bco the mean of beta h for its shift.")
 
 
 def under_headings(table):
