@@ -3,38 +3,37 @@
 *Part 4.  Previous: `ratios`.  Next: `unified`.*
 
 *Distillation* trains a small policy, the *student* π, to act as a larger one does, the *teacher* T.
-The teacher is asked for whole rows: what would you do here, and how often?  So nobody has to reward
-or to compare.  A bigram may learn from a model that sees two characters: each *context* s, a state
-of the teacher, has a row of the student, row(s), here that of the last character.  This chapter
-asks where the losses of distillation come to rest, and whose strings they should use.
+The teacher is asked for whole rows: what would you do here, and with what chance?  A bigram may
+learn from a model that looks two characters back: each *context* s, a state of the teacher, has a
+row of the student, row(s), here that of the last character.  This chapter asks where the losses of
+distillation come to rest, and whose strings they should use.
 
 **One coin for two.**  Head goes on and tail ends, as in the coin game.  The teacher shows head with
 the chance 1/5 in the first throw, and with 9/10 in each later one.  So four of five strings are
-empty, and the others long: a mean of 1/5 · 10 = 2 heads.  The student has one coin for all throws.
-A later throw comes after each head, so that the teacher's visits are 1 and 2:
+empty, and the others long: a mean of 1/5 · (1 + 9) = 2 heads.  The student has one coin for all
+throws.  State 0 is the first throw, and state 1 any later one.  Head (action 0) leads to state 1,
+and tail ends.  Each head is followed by a later throw, so that the teacher's visits are 1 and 2:
 
 >>> from minirl.kernel.mdp import TabularMDP
 >>> game = TabularMDP([[[1], [1]], [[1], [1]]], np.ones((2, 2, 1)), np.zeros((2, 2, 1)),
 ...                   [[[False], [True]], [[False], [True]]], start=[1, 0], gamma=1.0)
 >>> teacher, rows = np.log([[1/5, 4/5], [9/10, 1/10]]), [0, 0]
->>> theirs = occupancy(game, np.exp(teacher))
->>> print(theirs.round(4))
-[1. 2.]
+>>> theirs = occupancy(game, np.exp(teacher))  # 1 and 2
 
 **The loss** compares two rows in each context.  Let middle = mix T + (1 − mix) π, and
 
     distance(T, π) = mix KL(T‖middle) + (1 − mix) KL(π‖middle),   0 < mix < 1,
     distance(T, π) = KL(T‖π) at mix = 0, and KL(π‖T) at mix = 1.                   (distillation.1)
 
-This is the *generalised Jensen-Shannon divergence*.  (Libraries say `beta` for mix, and so does the
-code.)  At its ends stand the *forward KL* and the *reverse KL*, the limits of distance/mix and of
-distance/(1 − mix).  So beside an end the distance itself is nearly 0.  The loss is
+This is the *generalised Jensen-Shannon divergence*.  (The code says `beta` for mix, as libraries
+do.)  At its ends stand the *forward KL* and the *reverse KL*, the limits of distance/mix and of
+distance/(1 − mix).  So near an end the distance is nearly 0, and at the end it jumps.  Make small
 
     L = Σ_s visits(s) distance(T(·|s), π(·|row(s))).                               (distillation.2)
 
-The visits say how often a string is in a context.  The strings are the teacher's, the student's
-own, or with the share `lmbda` its own and else the teacher's.  They are held fixed, as in (kl.3).
-For the derivative in an entry of log π, note that middle then moves by (1 − mix) π:
+The visits, η in (kl.1), say how often a string is in a context.  The strings are the teacher's, or
+the student's own, or a share `lmbda` of them is its own.  The visits are held fixed, as in (kl.3).
+When an entry of log π moves, middle moves by (1 − mix) π:
 
     from mix KL(T‖middle):         −mix T (1 − mix) π/middle
     from (1 − mix) KL(π‖middle):   (1 − mix) π [log(π/middle) + 1 − (1 − mix) π/middle]
@@ -44,15 +43,15 @@ The two terms over middle sum to −(1 − mix) π, and take the 1 away.  A visi
     G = (1 − mix) π log(π/middle);   at mix = 1: π log(π/T);   at mix = 0: −T.     (distillation.3)
 
 **Where it rests, for fixed visits.**  Let share(s) be the visits of s over those of all contexts of
-its row.  At mix = 0 the loss is that of `sft` with the counts visits · T: imitation, in the limit
-of endless strings.  So the best row is the arithmetic mean, by (sft.2).  At mix = 1 it is the
-geometric mean: Σ_s share(s) KL(π‖T) is Σ_a π (log π − Σ_s share(s) log T), the KL from that mean
-and a constant.  Between, any other row in the place of middle makes the distance larger, by
-KL(middle‖other).  So one may go down in turn: take middle for this π, then the best π for these
-middles, and so on.  L is convex in π, and falls until both agree:
+its row.  At mix = 0 the loss is that of `sft` with the counts visits · T, up to a constant and a
+factor.  So the best row is the arithmetic mean, by (sft.2).  At mix = 1 it is the geometric mean,
+scaled to sum to 1: Σ_s share(s) KL(π‖T) is Σ_a π (log π − Σ_s share(s) log T), which is KL(π‖that
+mean) plus a constant.  In between, let any row q stand for middle: mix KL(T‖q) + (1 − mix) KL(π‖q)
+is the distance plus KL(middle‖q), so that middle is best.  So alternate: middle for this π, then
+the best π for these middles, again a geometric mean.  L is convex in π, and falls until both agree:
 
     mix = 0:  π(a) = Σ_s share(s) T(a|s),
-    mix > 0:  π(a) ∝ exp Σ_s share(s) log middle(a|s), where middle = T at mix 1.  (distillation.4)
+    mix > 0:  π(a) ∝ exp Σ_s share(s) log middle(a|s), where π is in middle too.   (distillation.4)
 
 With the teacher's visits this is (1/5 + 2 · 9/10)/3 = 2/3 at mix = 0.  At 1 the odds of head
 are the third root of ¼ · 9 · 9, which is 2.7257, and its chance is 0.7316:
@@ -64,20 +63,21 @@ are the third root of ¼ · 9 · 9, which is 2.7257, and its chance is 0.7316:
 [[0.7316 0.2684]]
 
 **Whose strings?**  With a row for each context all losses lead to T, where each distance is 0.  A
-smaller student has to compromise, and the visits say between what.  On own strings they change as
-it learns (`fit_distilled`).  The forward KL still rests at 2/3.  Imitation takes each step as often
-as the teacher does (`sft`), and here each step makes a context, which is then visited as often.
-With p the chance of head the shares of own strings are 1 − p and p, and the reverse KL asks for the
-log-odds (1 − p) log ¼ + p log 9.  It rests at p = 0.8307, with nearly 5 heads.
+smaller student has to compromise, and the visits weigh its contexts.  On own strings they change as
+it learns (`fit_distilled`).  Yet the forward KL still rests at 2/3.  There the student takes each
+action of a row as often as the teacher (`sft`).  If row and action decide the next context, as here
+but not in exercise 2, its visits are then the teacher's.  The reverse KL moves.  With p the chance
+of head, own strings have the shares 1 − p and p, and T the odds ¼ and 9.  So its log-odds of head
+are (1 − p) log ¼ + p log 9 at rest.  That is at p = 0.8307, with nearly 5 heads.
 
 **The other gradient.**  By (kl.1) the forward KL on the teacher's strings adds up to KL(T‖π) of
-whole strings, and its visits do not move.  The reverse KL on own strings adds up to KL(π‖T), but
-that has another gradient, (kl.2).  With `rest`, the KL still to come after a step, it is
+strings, and its visits do not move.  The reverse KL on own strings adds up to KL(π‖T), but that has
+another gradient, (kl.2).  With `rest`, the KL still to come after a step, and own visits it is
 
     G = visits(s) π(a|row(s)) [log(π(a|row(s))/T(a|s)) + rest(s, a)].              (distillation.5)
 
-At p = 2/3 the two disagree.  The frozen one wants more heads, to be like the later throws.  The
-true one wants fewer, because each head leads to one more throw that costs:
+At p = 2/3, where its visits are 1 and 2 too, the two disagree.  The frozen one wants more heads, to
+be like the later throws.  The true one wants fewer, since each head leads to a throw that costs:
 
 >>> student = np.log([[2/3, 1/3]])
 >>> print(distillation_loss(student, teacher, theirs, beta=1, rows=rows)[1].round(4))
@@ -85,13 +85,14 @@ true one wants fewer, because each head leads to one more throw that costs:
 >>> print(string_distillation_loss(student, game, teacher, rows=rows)[1].round(4))
 [[ 0.1961 -0.1961]]
 
-The least KL(π‖T) is RLHF without a reward, at the price 1.  It hardly writes: empty is the mode.
-Below, T is also of order 3, from the Unicode words (pseudo-count 0.1).  Its students are bigrams.
-Nats/char is the cost of the words.  A string is *odd* if T gives a step of it less than 1/1000.
+To minimise KL(π‖T) itself is RLHF without a reward, at the price 1.  The best coin hardly writes:
+97 % of its strings are empty, which is T's likeliest string.  The words below are the Unicode ones.
+T looks two characters back (pseudo-count 0.1); its students are bigrams.  Letters, or heads, are a
+mean, entropy is that of strings in nats, nats/char what the words cost (2.584 with a bigram counted
+from them), and a string is *odd* if T gives one of its steps less than 1/1000.
 
     student                         KL(T‖π)  KL(π‖T)  letters  entropy  nats/char  odd
     coin: forward, any strings       0.759    0.913     2.000
-    mix ½, every other string own    0.792    0.966     2.751
     reverse, own strings, at rest    0.996    1.031     4.906
     least KL(π‖T) of strings         5.819    0.195     0.032
     words: T itself                  0        0         6.475   17.954   2.222     0.013
@@ -100,9 +101,9 @@ Nats/char is the cost of the words.  A string is *odd* if T gives a step of it l
     reverse, own strings, at rest    2.882    4.014     7.727   22.999   2.648     0.159
     least KL(π‖T) found              7.794    1.877     2.913    7.503   3.205     0.023
 
-With frozen visits the reverse KL, TRL's default on own strings, avoids odd ones.  Yet it rests at
-*more* KL(π‖T) than imitation, and at longer strings.  Where strings are sampled, the visits are
-counts.table(steps).sum(axis=1), of a rollout's steps.
+With frozen visits the reverse KL (the default of TRL's DistillationTrainer) writes fewer odd ones.
+In both worlds it rests at *more* KL(π‖T) than imitation.  Per step of the words it is nearer, 0.460
+nats against 0.523, but its strings are longer, and the frozen loss does not see that.
 
 **Exercises.**  `from minirl.people.distillation import *; from minirl.kernel.mdp import *`
 1. A fair teacher, and a coin with log-odds 3.  Which of these mixes costs least?
@@ -116,8 +117,7 @@ counts.table(steps).sum(axis=1), of a rollout's steps.
        [distillation_loss(x, fair, [1], beta=mix)[1].round(3).tolist() for mix in (0, 0.5, 1)]
 
 Read next: `unified`, one gradient for all of them.
-Source: Agarwal et al. 2023 (GKD), arXiv:2306.13649, eq. 1; Hinton et al. 2015, arXiv:1503.02531;
-Kim and Rush 2016, arXiv:1606.07947; for KL(π‖T) Gu et al. 2023 (MiniLLM), arXiv:2306.08543.
+Source: Agarwal et al. 2023 (GKD), arXiv:2306.13649, eq. 1; Gu et al. 2023, arXiv:2306.08543.
 """
 
 import numpy as np
@@ -139,8 +139,8 @@ def distillation_loss(logits, teacher_logits, visits, *, beta=0.5, rows=None):
         The student.
     teacher_logits : (contexts, A) float
     visits : (contexts,) float ≥ 0
-        How often each context is met.  Per string they make nats per string.  Divided by their sum
-        they make a mean over all steps, as TRL has it.
+        How often each context is met: per string, for a loss in nats per string; divided by their
+        sum, for a mean per step, as in TRL.  Of a rollout they are the row sums of `counts.table`.
     beta : float in [0, 1]
         `mix`: 0 is the forward KL, 1 the reverse KL.
     rows : (contexts,) int, optional
