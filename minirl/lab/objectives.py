@@ -233,7 +233,7 @@ def wanted():
             "ipo": partial(ipo.squared, beta=TAU),
             **{phi.__name__: partial(phi, beta=BETA) for phi in (
                 margins.truncated_squared, margins.hinge, margins.exponential)}}
-    return {name: [(share, float(BETA * margins.wanted_margin(phi, share))) for share in shares]
+    return {name: [(share, float(BETA * margins.wanted_lead(phi, share))) for share in shares]
             for name, phi in phis.items()}
 
 

@@ -2,11 +2,11 @@
 
 *Part 4.  Previous: `orpo`.  Next: `ratios`.*
 
-Who aligns a model picks a loss by its name, out of some twenty.  They differ in one thing only:
-what a pair costs, as a function of the log-ratios h⁺ = log π(y⁺) − log π_ref(y⁺) of its chosen
-string and h⁻ of its rejected one.  Call it φ(h⁺, h⁻), and its slopes φ₊ in h⁺ and φ₋ in h⁻.  The h⁺
-of all pairs are X⁺ times the table h, by (counts.2).  With weights w that sum to 1 the chain rule
-gives one builder for all (with M⁺ and M⁻ instead of X⁺ and X⁻ for means per step):
+Whoever aligns a model picks one of some twenty losses by name.  Most differ in one thing only: what
+a pair costs, as a function of the log-ratios h⁺ = log π(y⁺) − log π_ref(y⁺) of its chosen string
+and h⁻ of its rejected one.  Call it φ(h⁺, h⁻), and its slopes φ₊ in h⁺ and φ₋ in h⁻.  With the
+table h = log π − log π_ref the h⁺ of all pairs are X⁺ h, by (counts.2).  With weights w that sum to
+1 the chain rule gives one builder for all.  (M⁺ and M⁻ for X⁺ and X⁻ make means per step of sums.)
 
     L = Σ w φ(h⁺, h⁻),   G = ∂L/∂log π = X⁺ᵀ(w φ₊) + X⁻ᵀ(w φ₋).                          (margins.1)
 
@@ -14,7 +14,7 @@ gives one builder for all (with M⁺ and M⁻ instead of X⁺ and X⁻ for means
 log(¾ / ½) = log 1.5 and h⁻ = log(¼ / ½) = log 0.5.  At β = 1 the margin m = β (h⁺ − h⁻) is log 3.
 DPO costs −log σ(m) = −log ¾ with the slope −σ(−m) = −¼.  The *exponential* loss costs e^−m = 1/3.
 The *hinge* costs max(0, 1 − m), here nothing.  BCO classifies strings one by one, at −log σ(β h⁺)
-− log σ(−β h⁻), here −log(3/5) − log(2/3), with the slopes −2/5 and 1/3:
+− log σ(−β h⁻), here −log(3/5) − log(2/3), with the slopes −2/5 and 1/3.  Here are φ, φ₊ and φ₋:
 
 >>> for phi in logistic, exponential, hinge, bco:
 ...     print(f"{phi.__name__:11}", np.round(phi(np.log(1.5), np.log(0.5), beta=1.0), 3) + 0)
@@ -23,95 +23,95 @@ exponential [ 0.333 -0.333  0.333]
 hinge       [0. 0. 0.]
 bco         [ 0.916 -0.4    0.333]
 
-**What a function of the margin wants.**  Most φ see m alone.  Let y⁺ win a share `wins` of its
-comparisons with y⁻.  In the others the two change places, and so does the sign of m.  The mean cost
-wins φ(m) + (1 − wins) φ(−m) has the slope 0 where
+**What a function of the margin wants.**  Most φ see m alone.  Write φ(m) for them, so that φ₊ = β
+φ′ = −φ₋.  Let y⁺ win a share `wins` of its comparisons with y⁻.  In the others they change places,
+and m changes its sign.  The mean cost wins φ(m) + (1 − wins) φ(−m) has the slope 0 where
 
-    wins φ′(m) = (1 − wins) φ′(−m).                                                      (margins.2)
+    wins φ′(m) = (1 − wins) φ′(−m),   or odds = φ′(−m)/φ′(m),  odds = wins/(1 − wins).   (margins.2)
 
-Where φ is convex this is the minimum.  Let odds = wins/(1 − wins).  DPO has φ′ = −σ(−m), so odds =
-σ(m)/σ(−m) = e^m.  The exponential has φ′ = −e^−m, so odds = e^(2m).  A square wants wins (m − 1) =
-(1 − wins) (−m − 1), so m = 2 wins − 1.  Cut off at 1 it wants the same.  The mean hinge has the
-slope 1 − 2 wins from −1 to 1, and goes to one end.  EXO's φ is the KL of (σ(m), σ(−m)) to (1 −
-smoothing, smoothing), so φ′ = σ(m) σ(−m) (m − top) with top = log(1/smoothing − 1).  Raters who err
-mix the wins to (1 − smoothing) wins + smoothing (1 − wins).  The smoothing in this table is 0.05:
+Where φ is convex this is the minimum.  With savage and EXO too: their mean slope changes its sign
+once.  DPO has φ′ = −σ(−m), so odds = σ(m)/σ(−m) = e^m.  Savage has φ′ = −2 σ(m) σ(−m)², and the
+same odds.  The exponential has φ′ = −e^−m, so odds = e^(2m).  A square wants wins (m − 1) = (1 −
+wins) (−m − 1), so m = 2 wins − 1.  Cut off at 1 it wants the same.  The mean hinge is a straight
+line from m = −1 to 1 with the slope 1 − 2 wins, so that one end is lowest (at ½ all are).  EXO's φ
+is the KL of (σ(m), σ(−m)) to (1 − smoothing, smoothing).  So φ′ = σ(m) σ(−m) (m − top), with top =
+log(1/smoothing − 1).  The σ cancel in (margins.2), and leave wins (m − top) = (1 − wins) (−m −
+top).  Raters who err *mix* the wins: (1 − smoothing) wins + smoothing (1 − wins).  The inverse
+*unmixes* them: (wins − smoothing)/(1 − 2 smoothing).  The smoothing in this table is 0.05:
 
                        φ(m)             wanted margin              wins 0.9     1       RLHF?
     logistic, DPO      −log σ(m)        log odds                      2.197     ∞       yes
     savage             σ(−m)²           log odds                      2.197     ∞       yes
-    exponential        e^−m             ½ log odds                    1.099     ∞       at 2β
+    exponential        e^−m             ½ log odds                    1.099     ∞       at price 2β
     conservative       (margins.4)      log odds of mixed wins        1.815   2.944     no
     robust             (margins.4)      log odds of unmixed wins      2.833     ∞       if mixed
     exo                the KL above     (2 wins − 1) top              2.356   2.944     no
-    squared, IPO       (m − 1)²         2 wins − 1                    0.8       1       no
+    squared, IPO       (m − 1)², β = 2τ 2 wins − 1                    0.8       1       no
     truncated_squared  max(0, 1 − m)²   2 wins − 1                    0.8     1 or more no
     hinge              max(0, 1 − m)    1, or −1 if wins < ½          1       1 or more no
 
-    m  3.0 |                                      D           D  DPO
-       2.5 |                                                  E  exponential
-       2.0 |                               D                  S  squares, both
-       1.5 |                        D             E           H  hinge
-       1.0 |          H     DH      H     ESH    SH
-       0.5 |          D     ES     ES                         rounded to halves
-       0.0 | DESH    ES
-     wins     0.5    0.6    0.7    0.8    0.9   0.95
-
 **Which find the optimum of RLHF?**  There h⁺ − h⁻ is the difference of rewards over the price, by
 (dpo.1), and if raters follow Bradley-Terry this difference is log odds.  So the wanted margin must
-be log odds over some factor.  By (margins.2) odds = φ′(−m)/φ′(m), and so this is
+be log odds over some factor, and by (margins.2) this is
 
     φ′(−m) = e^(factor·m) φ′(m),   for RLHF at the price factor·β.                       (margins.3)
 
-The first three rows do it, and robust DPO if wins come mixed.  Then each pair is content by itself,
-whoever wrote the pairs.  The others want leads that contradict each other, as in `ipo`.  They rest
-at a compromise, which depends on who wrote the pairs and is RLHF's optimum at no price.  Nor do
-KTO, SimPO, ORPO and what comes below rest there.
+The first three rows do it, and robust DPO if wins come mixed.  Then, with enough pairs, each pair
+is content by itself, whoever wrote it.  The others want leads that contradict each other, as in
+`ipo`.  They rest at a compromise, which depends on who wrote the pairs and is RLHF's optimum at no
+price.  In general KTO, SimPO, ORPO and the losses below do not rest there either.  `python -m
+minirl objectives` says what each of them is worth, and draws the wanted margins with `--plot`.
 
-**A pull and a push.**  As log σ(−m) = log σ(m) − m, (dpo.4) is −log σ(m) + smoothing·m, which pulls
-every margin back.  Robust DPO turns the sign of the second term round, which pushes it on:
+**Smoothing, back and forth.**  As log σ(−m) = log σ(m) − m, (dpo.4) is −log σ(m) + smoothing·m, so
+that each margin is drawn back.  *Robust* DPO subtracts a multiple of m instead:
 
     [−(1 − smoothing) log σ(m) + smoothing · log σ(−m)]/(1 − 2 smoothing)
         = −log σ(m) − smoothing/(1 − 2 smoothing)·m.                                     (margins.4)
 
-If raters turn a share `smoothing` of their answers round, −log σ(m) has the factor (1 − smoothing)²
-− smoothing² = 1 − 2 smoothing in the mean, and log σ(−m) cancels: what is left is DPO without
-errors.  But where a string always wins, nothing bounds this loss from below.
+Let raters turn a share `smoothing` of their answers round.  In the mean of the bracket −log σ(m)
+has the factor (1 − smoothing)² − smoothing² = 1 − 2 smoothing, which cancels, and log σ(−m) cancels
+too: what is left is DPO without errors.  But where the wins exceed 1 − smoothing, as in each pair
+that is compared once, this loss falls for ever.
 
 **Two numbers.**  BCO, NCA, SPPO and APO-zero cost a function of h⁺ plus one of h⁻.  A string that
 wins wins(y) of all its comparisons is told its own h(y), and not only a difference:
 
     wins(y) φ₊(h(y)) + (1 − wins(y)) φ₋(h(y)) = 0.                                       (margins.5)
 
-BCO: wins σ(−β h) = (1 − wins) σ(β h), so β h is the log odds of wins(y).  SPPO: β h = wins(y) − ½.
-NCA: β h = log(2 wins(y)).  APO-zero is twice KTO at z₀ = 0, a vote without a zero.  Such π(y) need
-not sum to 1, and a policy can only come near them.  But with β = 1 and pairs of the reference NCA
-finds 2 wins(y) π_ref(y), the law of the chosen strings.  For "aa" over "aaaa" in `dpo` all four
-begin as DPO does, since φ₊ = −φ₋ at h = 0.  So "aa" falls from its chance of 0.222, but not to 0 as
-with DPO.  At β = 1 it ends at 0.205 with SPPO, 0.159 with NCA, 0.149 with BCO and 0.113 with
-APO-zero.  A finite lead stops it too: at 0.161 with IPO (a lead of 1), at 0.099 with EXO (0.1).
+BCO: wins σ(−β h) = (1 − wins) σ(β h), so β h is the log odds of wins(y).  NCA: wins σ(−β h) = ½ σ(β
+h), so β h = log(2 wins(y)).  SPPO: β h = wins(y) − ½.  APO-zero is twice KTO at z₀ = 0, a vote: its
+(margins.5) has no root.  Such π(y) need not sum to 1, and a policy can only come near them.  But
+with β = 1 and pairs of the reference NCA finds 2 wins(y) π_ref(y), the law of the chosen strings,
+which sums to 1, as wins(y) is ½ on average.  For "aa" over "aaaa" in `dpo` all four begin as DPO
+does, since φ₊ = −φ₋ at h = 0.  So "aa" falls from its chance of 0.222, but not to 0: what h⁻ can
+save is bounded, and what a falling h⁺ costs outgrows it.  At β = 1 it ends at 0.205 with SPPO,
+0.159 with NCA, 0.149 with BCO and 0.113 with APO-zero.  A finite lead stops it too: at 0.161 with
+IPO at τ = ½, and at 0.099 with EXO and a smoothing of 0.1.
 
-**Another divergence.**  Charge β Σ π_ref f(π/π_ref).  (With f(ratio) = ratio·log ratio it is the
-KL.)  At the best policy the derivative of E[R] less this is the same for all y, so that
+**Another divergence.**  Charge β Σ_y π_ref(y) f(π(y)/π_ref(y)) for a convex f.  With f(x) = x log x
+it is the KL.  At the best policy E[R] less this has the same derivative in every π(y), since they
+sum to 1:
 
-    R(y) = β f′(e^h(y)) + a constant.                                                    (margins.6)
+    R(y) = β f′(π(y)/π_ref(y)) + a constant.                                             (margins.6)
 
-So in DPO, and in any φ, f′(e^h) replaces h (`under`), and this finds the optimum of that price.
+So f′(e^h) may replace h in any φ (`under`).  Where (margins.3) holds, this finds the best policy.
 
-**Two oddities.**  AOT sorts the h⁺ and the h⁻ of a batch and pairs them anew, or leads under π with
-leads under π_ref.  DiscoPOP jumps from −log σ(m) to e^−m near m = 0, where its slope is +0.78.  So
-it pushes the reference the wrong way, and may rest at m = −0.119 though y⁺ won all comparisons.
+**Two oddities.**  AOT forgets who was compared with whom.  It sorts the h⁺ and the h⁻ of a batch, and
+sets the k-th against the k-th; or sorted leads under π against sorted leads under π_ref.  DiscoPOP
+turns from −log σ(m) to e^−m around m = 0, within some twentieths.  There its slope is +0.78 at β =
+1.  So it pushes the reference the wrong way, and may rest at m = −0.119 though y⁺ always won.
 
 **Exercises.**  `from minirl.people.margins import *; from minirl.people.pairs import choices; from
 minirl.kernel.softmax import log_softmax`
 1. Raters are almost undecided: y⁺ won 51 of 100.  What margin do four losses want?
        for phi in logistic, exponential, truncated_squared, hinge:
-           round(wanted_margin(partial(phi, beta=1.0), 0.51), 3)
-2. The reference writes action 1 with ¼, and its pairs are 16.  Action 1 always wins.  How likely
-   does NCA make it?
+           round(wanted_lead(partial(phi, beta=1.0), 0.51), 3)
+2. The reference writes action 1 with ¼, and 16 of its pairs come as often as expected.  Action 1
+   always wins.  How likely does NCA make it?
        wins = choices([0] * 9 + [1] * 7, [0] * 9 + [0] * 6 + [1], 2)
        fit = fit_margins(np.log([[0.75, 0.25]]), wins, partial(nca, beta=1.0), pull=0)
        np.exp(log_softmax(fit.x)).round(4)
-3. Two actions won a comparison each, and the policy leads by 2 nats.  Which loss calls it back?
+3. Two actions won a comparison each, and one leads by 2 nats.  Which loss calls it back?
        both, ahead, even = choices([0, 1], [1, 0], 2), np.array([[0.0, 2.0]]), np.zeros((1, 2))
        for loss in margin_loss, aot_unpaired_loss:
            -loss(ahead, even, both, partial(logistic, beta=1.0))[1].round(3) + 0
@@ -124,6 +124,7 @@ from functools import partial
 from numbers import Real
 
 import numpy as np
+from scipy import sparse
 
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_ratios, log_sigmoid, log_softmax
@@ -161,7 +162,10 @@ def margin_loss(logits, ref_logits, pairs, phi, *, pair_weights=None):
     0.5 [[ 1. -1.]]
     """
     logp, h = log_ratios(logits, ref_logits)
-    return over_pairs(logp, h, _rows(pairs, logp), phi, pair_weights)
+    rows = _rows(pairs, logp)
+    if sparse.issparse(rows):
+        _check_difference_alone(phi)
+    return over_pairs(logp, h, rows, phi, pair_weights)
 
 
 def _rows(pairs, logp):
@@ -506,23 +510,25 @@ def coupled(values, others, weights):
 # What a φ wants, and fits.
 
 
-def wanted_margin(phi, wins):
-    """The h⁺ − h⁻ at which the mean cost of a pair is least, where y⁺ wins a share of comparisons.
+def wanted_lead(phi, wins):
+    """The lead h⁺ − h⁻ at which a pair costs least on average, where y⁺ wins a share `wins`.
 
-    `phi` is a convex φ of h⁺ − h⁻ that falls at 0.  The margin is the root of (margins.2), where
-    the slope jumps the place of the jump, and ±∞ where the cost falls for ever.  Of several the
-    one nearest to 0.
+    β times this lead is the wanted margin.  `phi` is a φ of h⁺ − h⁻ alone which falls at 0, and
+    whose mean slope changes its sign once, as it does where φ is convex.  The lead is the root of
+    (margins.2), or the place where the slope jumps past 0, or ±∞ where the cost falls for ever.  Of
+    several it is the one nearest to 0.
 
     Examples
     --------
-    >>> print(round(wanted_margin(partial(logistic, beta=1.0), 0.75), 4))  # log 3
+    >>> print(round(wanted_lead(partial(logistic, beta=1.0), 0.75), 4))  # log 3
     1.0986
-    >>> print(wanted_margin(partial(exponential, beta=1.0), 1.0))
+    >>> print(wanted_lead(partial(exponential, beta=1.0), 1.0))
     inf
     """
     checks.fraction("wins", wins)
     if wins < 0.5:
-        return -wanted_margin(phi, 1 - wins)
+        return -wanted_lead(phi, 1 - wins)
+    _check_difference_alone(phi)
     if not phi(0.0, 0.0)[1] < 0:
         raise ValueError(f"phi must fall at 0, got the slope {phi(0.0, 0.0)[1]}")
 
@@ -557,6 +563,13 @@ def fit_margins(ref_logits, pairs, phi, *, pull):
     B = (rows[0] if isinstance(rows, tuple) else rows).shape[0]
     loss = partial(margin_loss, ref_logits=ref_logits, pairs=rows, phi=phi)
     return minimise_near(loss, ref_logits, pull=pull, examples=B)
+
+
+def _check_difference_alone(phi):
+    _, slope, other = phi(1.0, 0.0)
+    if other != -slope:
+        raise ValueError(f"phi must depend on h⁺ − h⁻ alone here, got the slopes {slope:g} and "
+                         f"{other:g} at (1, 0)")
 
 
 def _margin(plus, minus, beta):

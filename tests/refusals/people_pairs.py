@@ -18,7 +18,7 @@ from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down,
                                    apo_zero, bco, discopop, exo, exponential, fit_margins, hinge,
                                    margin_loss, nca, robust, savage, sppo, truncated_squared,
-                                   wanted_margin)
+                                   wanted_lead)
 from minirl.people.orpo import fit_orpo, odds, orpo_loss
 from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, choices, reward_margins,
                                  shares)
@@ -176,8 +176,8 @@ def margins():
     yield from positive("discopop_tau", lambda x: discopop(0.0, 0.0, beta=1.0, discopop_tau=x))
     yield from positive("alpha", lambda alpha: alpha_divergence(0.0, alpha=alpha))
     yield row(lambda: bco(0.0, 0.0, beta=1.0, delta=np.inf), "delta must be finite")
-    yield from fraction("wins", lambda wins: wanted_margin(LOGISTIC, wins))
-    yield row(lambda: wanted_margin(partial(discopop, beta=1.0), 0.9), "phi must fall at 0, got th")
+    yield from fraction("wins", lambda wins: wanted_lead(LOGISTIC, wins))
+    yield row(lambda: wanted_lead(partial(discopop, beta=1.0), 0.9), "phi must fall at 0, got th")
     yield from not_negative("pull", lambda pull: fit_margins(ZEROS, PAIRS, LOGISTIC, pull=pull))
 
 
