@@ -99,7 +99,7 @@ So f′(e^h) may replace h in any φ (`under`).  Where (margins.3) holds, this f
 **Two oddities.**  AOT forgets who was compared with whom.  It sorts the h⁺ and the h⁻ of a batch,
 and sets the k-th against the k-th; or sorted leads under π against sorted leads under π_ref.
 DiscoPOP turns from −log σ(m) to e^−m within some twentieths around m = 0.  There its slope is +0.78
-(β = 1).  So it pushes the reference the wrong way, and may rest at m = −0.119, though y⁺ always won.
+(β = 1).  So it pushes the reference the wrong way, and may rest at m = −0.119 where y⁺ always won.
 
 **Exercises.**  `from minirl.people.margins import *; from minirl.people.pairs import choices; from
 minirl.kernel.softmax import log_softmax`
