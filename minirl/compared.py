@@ -118,41 +118,42 @@ strings the same total, so that a long failure costs no more than a short one.
 stands in the place of a log-ratio, and nothing holds the policy near anything.  In ORPO it is the
 first term, the likelihood of the chosen strings, which holds the policy near these.
 
-**A loss of your own.**  Say the *hinge*: a pair costs max(0, 1 − m), with the margin m = β D h of
-DPO.  Where m < 1 the derivative in m is −1, elsewhere 0, so G = −(β/B) Dᵀ 1{m < 1}.  The `shares`
-are 1/B, unless `pair_weights` says otherwise, as in the other losses of pairs.
-
->>> import numpy as np
->>> from minirl.kernel import checks
->>> from minirl.kernel.gradcheck import check
->>> from minirl.kernel.softmax import backward, log_ratios
->>> from minirl.people.pairs import check_difference, check_possible, choices, shares
->>> def hinge_loss(logits, ref_logits, difference, *, beta, pair_weights=None):
-...     checks.positive("beta", beta)
-...     logp, h = log_ratios(logits, ref_logits)
-...     D = check_difference("difference", difference, logp)
-...     check_possible("difference", D, logp)
-...     w, m = shares(pair_weights, D.shape[0]), beta * (D @ h.ravel())
-...     G = -beta * (D.T @ (w * (m < 1))).reshape(logp.shape)
-...     return w @ np.maximum(1 - m, 0), backward(logp, G)
->>> D = choices([0, 1, 2, 0], [1, 2, 0, 2], 3).difference
->>> check(lambda x: hinge_loss(x, [[0., 0., 0.]], D, beta=2.0), np.array([[0.3, -0.5, 0.1]])).passed
-True
-
-Where a pair costs a function of its two log-ratios, as here, this function and its slopes are all
-that there is to write.  `margins` makes the loss of it, and this one is there:
+**A loss of your own.**  On pairs it is mostly a φ of `margins`: what a pair costs, and its slopes
+in h⁺ and h⁻.  Say that a pair far from the lead asked for may be a mistake, so that it shall cost
+only the logarithm of its square.  *Cauchy's* φ = log(1 + (1 − m)²), with m = β (h⁺ − h⁻), has the
+slope −2 (1 − m)/(1 + (1 − m)²) in m.
 
 >>> from functools import partial
->>> from minirl.people.margins import hinge, margin_loss
->>> x = np.array([[0.3, -0.5, 0.1]])
->>> loss, grad = margin_loss(x, 0 * x, D, partial(hinge, beta=2.0))
->>> print(np.abs(grad - hinge_loss(x, 0 * x, D, beta=2.0)[1]).max() < 1e-15)
+>>> import numpy as np
+>>> from minirl.kernel.gradcheck import check
+>>> from minirl.people.margins import fit_margins, margin_loss
+>>> from minirl.people.pairs import choices
+>>> def cauchy(plus, minus, *, beta):
+...     missing = 1 - beta * (plus - minus)
+...     slope = -2 * beta * missing / (1 + missing**2)
+...     return np.log1p(missing**2), slope, -slope
+>>> pairs, phi = choices([0, 1, 2, 0], [1, 2, 0, 2], 3), partial(cauchy, beta=2.0)
+>>> x, even = np.array([[0.3, -0.5, 0.1]]), np.zeros((1, 3))
+>>> check(lambda x: margin_loss(x, even, pairs, phi), x).passed
 True
+>>> print(fit_margins(even, pairs, phi, pull=1.0).x.round(2) + 0)
+[[ 0.24  0.   -0.24]]
 
-To make it a chapter all the same, `hinge`, between `orpo` and `margins`, go through these files.
-On the right is the test that fails if it is forgotten.
+To share it, go through these files.  On the right is the test that fails if one is forgotten.
 
-    minirl/people/hinge.py           text, loss and `fit_hinge`, as in ipo.py      test_book.py
+    minirl/people/margins.py         the function below its kin, with an example   test_house.py
+    minirl/names.py                  what libraries call it                        test_names.py
+    tests/test_margins.py            OF_A_DIFFERENCE or OF_TWO: as its paper says  none
+    tests/test_gradients.py          `margin_cases`: a line                        none
+    minirl/lab/objectives.py         `updates`: where it comes to rest            test_objectives.py
+
+A surrogate is mostly a gate of `ratios`, (ratio, sign) → (value, slope in the ratio), and goes into
+`ratios.py` and into GATES of `tests/test_ratios.py`, and is trained by `grpo`.
+
+What needs a text of its own is a chapter.  Say `cauchy`, with a `cauchy_loss` as `ipo_loss`,
+between `orpo` and `margins`:
+
+    minirl/people/cauchy.py          text, loss and `fit_cauchy`, as in ipo.py     test_book.py
     minirl/people/__init__.py        a line of the contents, and the import        test_house.py
     minirl/__init__.py               its name in Part 4                            test_house.py
     minirl/people/orpo.py            `Next` and `Read next`                        test_book.py
@@ -160,8 +161,8 @@ On the right is the test that fails if it is forgotten.
     minirl/people/unified.py         a line of coefficients                        none
     minirl/people/pairs.py           its name among the chapters of preferences    none
     README.md                        its name in "Reading order"                   test_house.py
-    tests/test_gradients.py          CASES["hinge.hinge_loss"] = […]               test_gradients.py
-    tests/test_hinge.py              what it finds; names each tag, as (hinge.1)   test_house.py
+    tests/test_gradients.py          CASES["cauchy.cauchy_loss"] = […]             test_gradients.py
+    tests/test_cauchy.py             what it finds; names each tag, as (cauchy.1)  test_house.py
     tests/answers.py                 what the three exercises print                test_book.py
     minirl/symbols.py                new letters                                   test_book.py
     minirl/glossary.py               new terms                                     none
@@ -170,24 +171,22 @@ On the right is the test that fails if it is forgotten.
     tests/test_preference_losses.py  PLAIN and EACH: the loss by loops             none
 
 The case goes below the table in `tests/test_gradients.py`.  Inside the table it would use up random
-numbers, so that the cases after it would get other ones, and one of these might meet a kink.  Take
-tables at which some margins are below 1 and some above.
+numbers, so that the cases after it would get other ones, and one of these might meet a kink.
 
 To compare it with the others:
 
     minirl/compared.py               a line in three tables, and README.md         test_compared.py
     toy_lm/align.py                  METHODS: how to fit, and at what β            test_align.py
     minirl/lab/alignment.py          PIECES, one more                              test_jobs.py
-    minirl/lab/objectives.py         `updates`: what to expect of a step          test_objectives.py
+    minirl/lab/objectives.py         `updates`                                    test_objectives.py
 
 The tests on the right, and `tests/test_alignment.py`, list the methods and what is expected of
 them.  They fail until the new one is in their lists: what appears in a table by itself should be
-expected by somebody.  (The update of the hinge jumps where m = 1 and need not come to rest, so its
-row in `objectives` is the lowest point of the loss: `lowest_hinge`.)
+expected by somebody.
 
 By itself it appears in the report of the gradients, among the functions that `tests/test_zeros.py`
 calls (which needs a value for an argument with a new name), and with METHODS in `python -m toy_lm
-align --method hinge` and the table and the figure of `python -m minirl alignment`.
+align --method cauchy` and the table and the figure of `python -m minirl alignment`.
 
     python -m pytest -q -m gradient
     python -m pytest -q tests/test_house.py tests/test_book.py tests/test_zeros.py

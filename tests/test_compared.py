@@ -355,9 +355,9 @@ def test_what_a_loss_of_your_own_needs_is_where_the_page_says():
     commands = re.findall(r"^    python -m (.*)$", page, flags=re.M)
     asked = {path for command in commands for path in re.findall(r"tests/\w+\.py", command)}
     missing = {path for path in files | tests | asked if not (ROOT / path).exists()}
-    assert missing <= {"minirl/people/hinge.py", "tests/test_hinge.py"} and len(files) == 20
+    assert missing <= {"minirl/people/cauchy.py", "tests/test_cauchy.py"} and len(files) == 21
     for path, names in {
-            "tests/test_gradients.py": ["CASES = {", 'CASES["dpo.dpo_loss"]'],
+            "tests/test_gradients.py": ["CASES = {", 'CASES["dpo.dpo_loss"]', "def margin_cases("],
             "tests/test_preference_losses.py": ["PLAIN = {", "EACH = {"],
             "toy_lm/align.py": ["METHODS = {"],
             "tests/refusals/people_pairs.py": ["LOSSES = {", "FITS = {", "ROWS = {"],
@@ -365,7 +365,9 @@ def test_what_a_loss_of_your_own_needs_is_where_the_page_says():
             "minirl/people/pairs.py": ["reward_model dpo ipo"],
             "minirl/people/unified.py": ["coefficient c\n"],
             "README.md": ["## Reading order"], "setup.cfg": ["    gradient:", "    slow:"],
-            "minirl/people/ipo.py": ["def ipo_loss(", "def fit_ipo("]}.items():
+            "minirl/people/ipo.py": ["def ipo_loss(", "def fit_ipo("],
+            "tests/test_margins.py": ["OF_A_DIFFERENCE = {", "OF_TWO = {"],
+            "tests/test_ratios.py": ["GATES = {"]}.items():
         for name in names:
             assert name in (ROOT / path).read_text(encoding="utf-8"), (path, name)
     assert len(commands) == 4 and all(command.startswith("pytest -q") for command in commands)

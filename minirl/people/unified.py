@@ -71,13 +71,13 @@ divisor and the weights of the loss go into w:
     rloo                the policy before      a reward, the others  ρ A, and 0 where dead
     grpo                the policy before      a reward, the group   (unified.3)
 
-A gradient is dead where PPO clips it (ppo.3).  Two coefficients, both with w = 1/(B·|y|), are left:
+A gradient is dead where PPO clips it (ppo.3).  Any φ of `margins` has −φ₊ and −φ₋, and any gate of
+`ratios` ρ A times its slope.  Two coefficients, both with w = 1/(B·|y|), are left:
 
     ±λ σ(−m)/(1 − π̄), + if chosen, and then 1 more,                                     (unified.2)
     ρ A, and 0 where dead;  plus β (π_ref/π − 1).                                        (unified.3)
 
-An entropy bonus and the KL of `ppo_kl` look at all actions of a row, taken or not: they are parts
-of G, but no coefficients.  The divisors of the losses stand side by side in `compared`.
+An entropy bonus and the KL of `ppo_kl` look at all actions of a row: parts of G, no coefficients.
 
 **When is the policy gradient supervised learning?**  When a string passes or fails, R = 1 or 0:
 
