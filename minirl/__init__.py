@@ -33,6 +33,8 @@ Part 4, learning from people
     people        (fitting) pairs sft best_of_n regularised kl (existence) reward_model
                   (calibration) rlhf groups grpo dpo ipo kto simpo orpo margins ratios
                   distillation unified
+Part 5, beyond the table
+    beyond        contrastive inference search scaling harvest network
 
 A chapter in brackets is a side road: it holds what makes an answer certain, or fast.  The main way
 never needs it.  Read it after its part, or when a chapter sends you there.
@@ -50,6 +52,6 @@ __version__ = "0.2.0"
 def __getattr__(name):
     """A part of the book or a page of it, imported when it is first asked for."""
     if name in {"introduction", "symbols", "glossary", "errata", "compared", "names",
-                "plain", "kernel", "exact", "play", "people"}:
+                "plain", "kernel", "exact", "play", "people", "beyond"}:
         return importlib.import_module(f"minirl.{name}")
     raise AttributeError(f"module 'minirl' has no attribute {name!r}")

@@ -71,7 +71,7 @@ def place_line(said, order, name):
 def test_the_chain_of_chapters_visits_each_of_them_once():
     """Each names the one before and the one after it; the order is that of the contents page."""
     for place, name in enumerate(ORDER):
-        number = ["kernel", "exact", "play", "people"].index(PART_OF[name]) + 1 if place else 0
+        number = ["kernel", "exact", "play", "people", "beyond"].index(PART_OF[name]) + 1 if place else 0
         said = f"Part {number}" + ", a side road" * (name in SIDE_ROADS) if place else "Chapter 0"
         title, _, line, *_ = TEXTS[name].split("\n")
         assert (title[-1] in ".?!", line) == (True, place_line(said, ORDER, name)), name
@@ -208,7 +208,7 @@ def test_the_page_of_symbols_is_what_the_displays_use():
             assert letter not in page.get(heading, {}), letter
             assert heading == "Everywhere" or letter not in page["Everywhere"], letter
             page.setdefault(heading, {})[letter] = columns[-1]
-    for number, part in enumerate(["kernel", "exact", "play", "people"], start=1):
+    for number, part in enumerate(["kernel", "exact", "play", "people", "beyond"], start=1):
         used = set().union(*(letters(displays(name)) for name in PARTS[part]))
         listed = page[f"Part {number}"]
         assert used - set(page["Everywhere"]) == set(listed), part

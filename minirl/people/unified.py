@@ -1,6 +1,6 @@
 """One gradient for all methods: what does each of them say of a step?
 
-*Part 4.  Previous: `distillation`.*
+*Part 4.  Previous: `distillation`.  Next: `contrastive`.*
 
 Imitation, PPO, GRPO, DPO: each makes some steps likelier and others rarer.  This chapter writes all
 as one sum, so that two methods differ by a number per step.  Each of them goes in the direction
@@ -116,7 +116,7 @@ of 4 from the reference, 0.657 for the same online, and 0.615 for GRPO with k3 i
        gradient(np.log([pi]), every, [1, 0, 0], pi).round(4)
        gradient(np.log([pi]), every, [-99, -100, -100], pi).round(4)
 
-Read next: `compared`, all methods side by side, and how to add a loss of your own.
+Read next: `contrastive`, with which Part 5 begins; and `compared`, all methods side by side.
 Source: Shao et al. 2024 (DeepSeekMath), arXiv:2402.03300, section 5.2 and appendix A.
 """
 

@@ -1,0 +1,13 @@
+"""Part 5, beyond the table: more attempts, search, more data, and a small network.
+
+In reading order:
+
+    contrastive   telling the true partner from others: InfoNCE, CLIP, and mutual information
+    inference     more attempts: pass@k, majority votes, verified steps
+    search        the likeliest string, beams, and trees against exact values
+    scaling       laws of loss, data and parameters, and what they imply
+    harvest       finding data in rounds, with a classifier and a person
+    network       one hidden layer in the place of the table, by hand
+"""
+
+from minirl.beyond import contrastive, inference, search, scaling, harvest, network

@@ -1,0 +1,4 @@
+"""What can more attempts buy, after training?
+
+*Part 5.  Previous: `contrastive`.  Next: `search`.*
+"""
