@@ -4,6 +4,8 @@ from collections import Counter
 from fractions import Fraction
 import hashlib
 from math import floor, log
+import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from minirl.lab.demo import fitted_to
 from minirl.lab.running_example import PSEUDO_COUNT, bigram_of
 from minirl.people.sft import fit_by_counting, sft_loss
 from toy_lm import corpora
-from toy_lm.corpora import held_out, read_lines, read_strings, unicode_words
+from toy_lm.corpora import held_out, read_lines, read_strings, unicode_names, unicode_words
 from toy_lm.vocabulary import from_items
 
 
@@ -32,6 +34,20 @@ def test_the_unicode_words_are_the_same_on_every_machine():
     assert len(words) == 2465 and sum(map(len, words)) == 14521
     assert hashlib.sha256("\n".join(words).encode()).hexdigest() == (
         "58d1cf76d5af8888a5407b3a1bfa5cad86b46330bd925ca22e8d03a132adad8c")
+
+
+def test_the_unicode_names_are_the_same_on_every_machine():
+    """All names that the standard's version 3.2 has, in the order of their characters."""
+    names, table = unicode_names(), unicodedata.ucd_3_2_0
+    assert len(names) == len(set(names)) == 12_771 and sum(map(len, names)) == 339_361
+    assert len(set("".join(names))) == 38
+    assert hashlib.sha256("\n".join(names).encode()).hexdigest() == (
+        "7cc55aa670bdb8ceec1e0fdf5b0a64dec6cb084d2592b1b21364899ea87e916a")
+    named = [(code, name) for code in range(0x110000) if (name := table.name(chr(code), ""))]
+    assert names == [name for _, name in named if not re.match("CJK|HANGUL SYLLABLE", name)]
+    assert all(ord(table.lookup(name)) == code for code, name in named)
+    names.clear()
+    assert len(unicode_names()) == 12_771
 
 
 def test_the_bigram_of_the_unicode_words_costs_2_5838_nats_a_character():
