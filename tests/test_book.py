@@ -48,7 +48,7 @@ FIRST = {
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",
     "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",
     "toy_lm.vocabulary": "Vocabulary", "toy_lm.corpora": "unicode_words",
-    "toy_lm.ngram": "language", "toy_lm.smoothing": "witten_bell",
+    "toy_lm.ngram": "language", "toy_lm.smoothing": "witten_bell", "toy_lm.contexts": "look_up",
     "toy_lm.exact": "lengths", "toy_lm.models": "fit", "toy_lm.rewards": "easy_to_say",
     "toy_lm.verifiers": "is_palindrome", "toy_lm.jsonl": "read_preferences",
     "toy_lm.demonstrations": "complete", "toy_lm.raters": "choose",

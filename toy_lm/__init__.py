@@ -7,6 +7,7 @@ In reading order:
     corpora         real text: the words of Unicode's character names, or a file of your own
     ngram           the model: a table policy, made into a world, sampled, and scored
     smoothing       long memories that ask shorter ones about what they have not seen
+    contexts        memories too long for a table, of which only what occurs is kept
     exact           what a model writes, exactly: length and entropy
     models          a model with its letters: fitted, saved, loaded
     rewards         what makes a string good, as a table over its steps

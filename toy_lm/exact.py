@@ -1,6 +1,6 @@
 """How long are the strings of a model, and how undecided is it as it writes them?
 
-*Worlds to read, after `sft`.  Previous: `smoothing`.  Next: `models`.*
+*Worlds to read, after `sft`.  Previous: `contexts`.  Next: `models`.*
 
 One may let a model write a million strings and measure them.  It is not needed: a model is a
 policy, and its strings are the episodes of a world that is known.  So their lengths follow from the

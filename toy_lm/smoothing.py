@@ -1,6 +1,6 @@
 """What should a long memory do where it has seen nothing?
 
-*Worlds to read, after `sft`.  Previous: `ngram`.  Next: `exact`.*
+*Worlds to read, after `sft`.  Previous: `ngram`.  Next: `contexts`.*
 
 A longer memory sees more at once, and has seen it less often.  Call a state a *context* here: the
 last order − 1 symbols.  At order 5 most contexts of a small corpus occur once.  A pseudo-count, as
@@ -94,7 +94,7 @@ falls up to order 5.
        counts = np.array([[0., 9., 1.], [1., 1., 0.], [0., 0., 0.]])
        witten_bell(counts)[2].round(2), kneser_ney(counts)[2].round(2)
 
-Read next: `exact`, which says what such a model writes.
+Read next: `contexts`, for memories so long that no table holds them.
 Source: Witten and Bell 1991; Ney, Essen and Kneser 1994, for the discount; Kneser and Ney 1995; all
 in Chen and Goodman 1998, "An empirical study of smoothing techniques for language modeling", §2.5
 to §2.7.
