@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl objectives alignment test test-without-extras gradients \
-        benchmarks clean
+.PHONY: demo values policies estimators kl objectives alignment contrastive test \
+        test-without-extras gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -25,6 +25,9 @@ objectives: .venv/installed
 
 alignment: .venv/installed
 	$(BIN)/python -m minirl alignment
+
+contrastive: .venv/installed
+	$(BIN)/python -m minirl contrastive
 
 # All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
 ALL = -m "slow or not slow"

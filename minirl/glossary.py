@@ -157,6 +157,14 @@ Terms
     reverse KL                 KL(π‖T): of the student from the teacher               distillation
     student                    a smaller policy, which learns                         distillation
     teacher                    a larger policy, which is asked for its rows           distillation
+    CLIP                       images and captions, each to find the other            contrastive
+    contrastive                learning to tell the right answer from others          contrastive
+    dual encoder               a critic that is a product of two vectors              contrastive
+    false negative             another step of a batch that has the same action       contrastive
+    InfoNCE                    the log-chance of the partner among all of a batch     contrastive
+    mutual information         I: the nats that a state tells of its action           contrastive
+    negative sample            an action that is no partner, asked about by itself    contrastive
+    PMI                        log p(a|s)/p(a): how much likelier a is in s           contrastive
 
 Worlds
     bump                       a move that an edge or a wall stops                   world

@@ -106,6 +106,16 @@ Part 4
     d       a direction in which a table may move                       direction   existence
     I       the identity matrix                                         np.eye      existence
 
+Part 5
+    f       the critic: how well an action fits a state                 critic      contrastive
+    p       a chance; p(s, a) that of a step                            joint       contrastive
+    K       the number of steps in a batch                              batch_size  contrastive
+    I       the mutual information, in nats                             -           contrastive
+    χ       χ² says how far p(s, a) is from p(s) p(a)                   chi_square  contrastive
+    z       the variable of an integral                                 -           contrastive
+    d       the rank of an encoder: how many numbers a state gets       -           contrastive
+    τ       a temperature                                               temperature contrastive
+
 *Shapes* are tuples of code, as in (S, A), and their letters are counted apart: S states, A actions,
 K outcomes of an action, N steps, B episodes or strings or pairs, R independent runs.
 """

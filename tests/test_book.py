@@ -44,6 +44,7 @@ FIRST = {
     "orpo": "orpo_loss", "margins": "margin_loss", "ratios": "gate_loss",
     "distillation": "distillation_loss",
     "unified": "gradient",
+    "contrastive": "infonce_loss",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",
     "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",

@@ -16,6 +16,7 @@ import minirl
 from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
+from minirl.beyond import contrastive
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
 from minirl.people import (distillation, dpo, fitting, grpo, ipo, kl, kto, margins, orpo, ratios,
                            reward_model, rlhf, sft, simpo)
@@ -289,6 +290,26 @@ CASES["distillation.distillation_loss"] = list(distillation_cases())
 CASES["distillation.string_distillation_loss"] = list(string_distillation_cases())
 
 
+def contrastive_cases():
+    """Counts with a column that is not in the batch, and a batch of the population."""
+    rng = np.random.default_rng(10)
+    for batch in rng.integers(0, 3, (S, A)) * [1, 0, 1], rng.random((S, A)):
+        for scale in 1.0, 3.0:
+            yield batch, scale * rng.normal(size=(S, A))
+
+
+for _name, _loss, _options in (
+        ("infonce_loss", contrastive.infonce_loss, [{}]),
+        ("symmetric_infonce_loss", contrastive.symmetric_infonce_loss, [{}]),
+        ("negative_sampling_loss", contrastive.negative_sampling_loss,
+         [{"negatives": 1}, {"negatives": 5}]),
+        ("mean_infonce_loss", contrastive.mean_infonce_loss,
+         [{"batch_size": 2}, {"batch_size": 9}])):
+    CASES[f"contrastive.{_name}"] = [
+        (lambda x, loss=_loss, batch=batch, options=options: loss(x, batch, **options), x)
+        for options in _options for batch, x in contrastive_cases()]
+
+
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
@@ -313,7 +334,8 @@ def test_gradient(name, report_gradient):
     """(softmax.3), (planning.5), (average_reward.4), (fitting.2), (sft.1), (sft.4), (reinforce.3),
     (ppo.3), (ppo_kl.2), (reward_model.2), (rlhf.6), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4),
     (ipo.2), (kto.2), (simpo.2), (orpo.2), (margins.1), (grpo.1), (ratios.2),
-    (ratios.4), (ratios.5), (distillation.3) and (distillation.5); pitfalls 17 and 18"""
+    (ratios.4), (ratios.5), (distillation.3), (distillation.5), (contrastive.2), (contrastive.7),
+    (contrastive.8) and (contrastive.10); pitfalls 17 and 18"""
     for loss, x in CASES[name]:
         report_gradient(name, check(loss, x))
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"],
              "policies": ["--learner", "ppo", "--runs", "1", "--iterations", "20", "--episodes",
                           "1"],
-             "estimators": [], "kl": [], "objectives": [],
+             "estimators": [], "kl": [], "objectives": [], "contrastive": [],
              "alignment": ["--pairs", "50", "--seed", "3"]}
 SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
           "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
@@ -32,7 +32,7 @@ SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
 EVERY = {job.name: job for job in JOBS}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
-PLOTTED = "values", "policies", "estimators", "objectives", "alignment"
+PLOTTED = "values", "policies", "estimators", "objectives", "alignment", "contrastive"
 
 
 @cache
@@ -112,7 +112,8 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
     ("demo", "language, 1 of 6, reference", "grids, 6 of 6, cliff_walk: ppo", 12),
     ("values", "1 of 5, planning", "5 of 5, expected_sarsa", 5),
     ("policies", "1 of 1, ppo", "1 of 1, ppo", 1),
-    ("alignment", "1 of 31, reference", "31 of 31, proxies", 31)])
+    ("alignment", "1 of 31, reference", "31 of 31, proxies", 31),
+    ("contrastive", "1 of 9, letters", "9 of 9, rank 26", 9)])
 def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
     lines = found(name)[1]
     assert lines[0] == first and lines[-1] == last and len(lines) == pieces
@@ -169,7 +170,8 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
     assert helps[1:] == helps[:2] and (status, err) == (0, "")
     assert text.startswith("usage: minirl ") and "--version" in text
     assert re.findall(r"^    (\w+)\b", text, flags=re.M) == list(EVERY) == [
-        "demo", "values", "policies", "estimators", "kl", "objectives", "alignment"]
+        "demo", "values", "policies", "estimators", "kl", "objectives", "alignment",
+        "contrastive"]
     for name, job in EVERY.items():
         status, out, err = command(name, "--help")
         assert (status, err) == (0, "") and out.startswith(f"usage: minirl {name} ")
@@ -186,14 +188,15 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
 SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
             "alignment": "One language model, aligned in every way",
             "objectives": "What does each method really optimise?",
-            "kl": "Which way does an estimate of the KL pull?"}
+            "kl": "Which way does an estimate of the KL pull?",
+            "contrastive": "What does a batch show of the mutual information?"}
 TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
            "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
                          *test_objectives.SURROGATES, "rlhf", "rlhf_iterated", "dpo", "ipo", "kto",
                          "simpo", "orpo", "robust_mistaken"]}
 
 
-@pytest.mark.parametrize("name", ["estimators", "objectives", "kl"])
+@pytest.mark.parametrize("name", ["estimators", "objectives", "kl", "contrastive"])
 def test_the_readme_shows_what_is_printed(name):
     assert_shown(name, EVERY[name].text(found(name)[0]))
 

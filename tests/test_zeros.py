@@ -248,7 +248,7 @@ def given(kind):
         "simpo_gamma": 1.0, "start": logits, "pseudo_count": 0.0, "label_smoothing": 0.1,
         "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4, "ptx_coef": 0.3,
         "episodes": 16, "horizon": 4, "steps_per_iteration": 8,
-        "gate": cispo}
+        "gate": cispo, "critic": np.where(logits == -INF, 0, logits), "joint": table}
     judging = {"credits": own.rewards, "batch": own.rollout, "ended": np.zeros(own.episodes),
                "scale": np.ones(own.rewards.size)}
     by_function = {

@@ -1,4 +1,358 @@
-"""What does a critic learn that only has to tell the right answer from others?
+"""What does one learn who only has to tell the right answer from others?
 
 *Part 5.  Previous: `unified`.  Next: `inference`.*
+
+*CLIP* learned from images and captions, and never wrote a caption.  It saw a batch of both, and had
+to say which belong together.  What does such a *contrastive* learner know in the end, and how much
+of it can a batch show?  Image and caption are a state and an action here: a letter, and the next.
+
+**The game.**  A step (s, a) comes with the chance p(s, a), and K steps are a batch.  The *critic*,
+here a table f[s, a], says how well an action fits a state.  Each state of the batch is shown all K
+actions, its own among them, and the softmax of f gives chances to them.  The loss is minus the mean
+log-chance of the right one, and is called *InfoNCE*:
+
+    L = −(1/K) Σ_i log(e^f[s_i, a_i] / Σ_j e^f[s_i, a_j]).                         (contrastive.1)
+
+**In numbers.**  There are two states and two actions, and p is 3/8 where they are alike and 1/8
+where they are not.  Let f be log 1.5 where they are alike and log 0.5 elsewhere, and K = 2.  In
+half of the batches both actions are the same.  Nobody can tell them apart, and a step costs log 2.
+In the others f gives the chance 1.5/(1.5 + 0.5) = ¾ to the action like the state, and this one is
+right with the chance ¾.  So a step costs ¾ log(4/3) + ¼ log 4 = 0.5623 on average, and over all
+batches ½ log 2 + ½ · 0.5623 = 0.6277:
+
+>>> joint = np.array([[3, 1], [1, 3]]) / 8
+>>> f = pointwise_information(joint)  # log 1.5 and log 0.5
+>>> batches = [[1, 0], [1, 0]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]  # how often each step is in it
+>>> print(*(round(infonce_loss(f, batch)[0], 4) for batch in batches))
+0.6931 0.2877 1.3863
+>>> print(round(mean_infonce_loss(f, joint, batch_size=2)[0], 4))
+0.6277
+
+**A batch is counts.**  Let N[s, a] be how often a step is in the batch, and times(a) = Σ_s N[s, a].
+Gather equal actions in the sum over j, and equal steps in that over i, as in (counts.1):
+
+    L = −(1/K) Σ_{s,a} N[s, a] (f[s, a] − log Σ_b times(b) e^f[s, b])
+      = −(1/K) Σ_{s,a} N[s, a] log π(a|s) + (1/K) Σ_a times(a) log times(a),
+    π(a|s) ∝ times(a) e^f[s, a],   G = −N[s, a]/K.                                 (contrastive.2)
+
+This is imitation, (sft.1), at the logits f + log times, plus a number that f does not change.  No
+table of K × K is needed.  An action that is not in the batch has the logit −∞ and drops out.
+
+**What it finds.**  Given s and the K actions, how likely is a_j its partner?  If it is, what we see
+has the chance p(s, a_j) Π_{i≠j} p(a_i), which is p(s|a_j) times the product over all i.  So the
+chance is p(s|a_j)/Σ_k p(s|a_k), and no other answer costs less on average, by (softmax.5).  The
+critic gives it in every batch, for every K ≥ 2, if e^f is p(s|a) up to a factor per row.  As
+p(s|a)/p(s) = p(a|s)/p(a), this is
+
+    f*[s, a] = log(p(a|s)/p(a)) + a constant of the row.                           (contrastive.3)
+
+The logarithm is the *pointwise mutual information* (PMI): how much likelier the action is in s than
+anywhere.  It is the implicit reward, (dpo.1), of the policy p(a|s) with the marginal p(a) as the
+reference, at β = 1, and the constant is log Z.  The mean of the PMI is the *mutual information*
+
+    I = Σ_{s,a} p(s, a) log(p(s, a)/(p(s) p(a))),                                  (contrastive.4)
+
+the nats that a state tells of its action.  Let the batch be the whole population, N = K p.  Then
+log K − L is Σ p(s, a) log(π(a|s)/p(a)), which is I − Σ_s p(s) KL(p(·|s)‖π(·|s)).  At best it is I.
+
+**How much a batch shows.**  Write lift_j for e^f[s, a_j] over the mean of all K.  So log K − L is
+the mean of log lift_i, with i the partner.  If s and the actions were drawn apart, all K lifts
+would have the same mean, which is 1, as they sum to K.  So p(s) Π_j p(a_j) lift_i is a law.  The
+true law is p(s) Π_j p(a_j) times e^PMI of the partner, and the KL from it to the other is
+
+    I − (log K − E[L]) ≥ 0.   Since L ≥ 0, log K − E[L] is at most log K too.      (contrastive.5)
+
+At f = PMI the left side is E[log(1 + more)], with more = (1/K) Σ_j e^PMI(s, a_j) − 1.  In the mean
+e^PMI is Σ_a p(a) p(a|s)/p(a) = 1 for a foreign action and 1 + χ² for the partner, so that E[more] =
+χ²/K.  The variances, χ² each, give E[more²] ≈ χ²/K.  As log(1 + more) ≈ more − more²/2, about
+
+    χ²/(2K) is missing,   χ² = Σ_{s,a} p(s, a)²/(p(s) p(a)) − 1.                   (contrastive.6)
+
+**All batches at once.**  For any number > 0, log number = ∫_0^∞ (e^−z − e^(−z · number)) dz/z: both
+sides are 0 at 1, and have the slope 1/number.  In L the number is Σ_j e^f[s, a_j], a sum of parts
+that are drawn apart.  So the mean of e^(−z · number) is a product, and E[L] an integral:
+
+    E[L] = Σ_{s,a} p(s, a) ∫_0^∞ [e^−z − e^(−z e^f[s, a]) (Σ_b p(b) e^(−z e^f[s, b]))^(K−1)] dz/z
+           − Σ_{s,a} p(s, a) f[s, a].                                              (contrastive.7)
+
+Letters of the words, with the next one or the end, have I = 0.3392.  At f = PMI:
+
+    K     log K − E[L]   missing   χ²/(2K)   highest f is right   by lot
+      2      0.1671       0.1720    0.1695         0.7136         0.5000
+      8      0.2966       0.0425    0.0424         0.2792         0.1250
+     64      0.3339       0.0053    0.0053         0.0477         0.0156
+
+One batch of 64 says 0.33 ± 0.08, and gradient descent on 16,384 of them finds 99 % of I.  Near log
+K the ceiling is felt: 27 letters, copied with a tenth of errors, have I = 2.645, and batches of 8
+show 1.613.  The same action twice in a batch, a *false negative*, belongs there.  Leave it out, and
+the example shows log 2 − ½ · 0.5623 = 0.412 where I is 0.131, and for K > 2 rests elsewhere.
+
+**Both ways, and in few dimensions.**  CLIP also asks for the state of an action, so that the free
+constant must be one for all rows.  Its critic is a *dual encoder*, d numbers per state and action:
+
+    L = ½ [L(f, N) + L(fᵀ, Nᵀ)],                                                   (contrastive.8)
+    f[s, a] = (1/τ) Σ_{i≤d} left_i(s) right_i(a),   ∂L/∂left = (1/τ) (∂L/∂f) right. (contrastive.9)
+
+With d = 1, 2, 4, 8, 16 and 26 the letters show 0.460, 0.623, 0.802, 0.933, 0.997 and 1 of I.
+CLIP's vectors have length 1, and it learns τ.  *word2vec* asks of each action alone: partner or
+*negative sample*?  With k foreign ones a step, each drawn from p(a),
+
+    L = −Σ_{s,a} [p(s, a) log σ(f) + k p(s) p(a) log σ(−f)],   f* = PMI − log k,  (contrastive.10)
+
+since the slope −p(s, a) σ(−f) + k p(s) p(a) σ(f) is 0 at e^f = p(s, a)/(k p(s) p(a)).
+
+**Exercises.**  `from minirl.beyond.contrastive import *`
+1. Each of a hundred states has an action of its own.  How much does a sure critic show, with K = 8?
+       shown = np.log(8) - mean_infonce_loss(20 * np.eye(100), np.eye(100), batch_size=8)[0]
+       round(shown, 2), round(mutual_information(np.eye(100)), 2)
+2. The same with d = 2, all on a circle.  How much can such an encoder show, with three τ?
+       angle, loss = np.arange(100) * np.pi / 50, lambda f: infonce_loss(f, np.eye(100))
+       circle = np.tile([np.cos(angle), np.sin(angle)], 2).T
+       for t in 1, 1e-2, 1e-4: round(np.log(100) - encoded(loss, 100, temperature=t)(circle)[0], 2)
+3. A coin and a die have I = 0.  What does the best critic of one batch show on it, and on new ones?
+       batch = np.array([[1, 3, 2, 2, 3, 1], [3, 1, 2, 2, 1, 3]])
+       best = pointwise_information(batch)
+       round(np.log(24) - infonce_loss(best, batch)[0], 3)
+       round(np.log(24) - mean_infonce_loss(best, np.ones((2, 6)), batch_size=24)[0], 3)
+
+Read next: `inference`, what more attempts buy.
+Source: van den Oord et al. 2018, arXiv:1807.03748; Poole et al. 2019, arXiv:1905.06922; Radford et
+al. 2021 (CLIP), arXiv:2103.00020; Mikolov et al. 2013, arXiv:1310.4546; Levy and Goldberg 2014.
 """
+
+import numpy as np
+
+from minirl.kernel import checks
+from minirl.kernel.softmax import log_sigmoid, product
+from minirl.people.fitting import minimise
+from minirl.people.sft import sft_loss
+
+STEP = 0.1  # of the trapezoidal rule; its error falls like e^(−π²/STEP), and that is 1e-43
+
+
+def infonce_loss(critic, counts):
+    """The loss (contrastive.1) of a batch, to be minimised, by (contrastive.2); and its gradient.
+
+    Parameters
+    ----------
+    critic : (S, A) float
+        The table f.
+    counts : (S, A) float ≥ 0
+        N[s, a]: `counts.table` of the steps of the batch.  The chances p(s, a) stand for a batch of
+        endless size; then the loss lacks log K, and is −`mutual_information` at best.
+
+    Returns
+    -------
+    loss : float
+        Nats per step of the batch.
+    grad : (S, A) float
+        Its rows sum to 0.  An action that is not in the batch has no part in it.
+
+    Examples
+    --------
+    Two steps in two states.  The critic does not know whose action is whose:
+
+    >>> loss, grad = infonce_loss(np.zeros((2, 3)), np.eye(2, 3))
+    >>> print(round(loss, 4), grad[0])
+    0.6931 [-0.25  0.25  0.  ]
+    """
+    critic, counts = _table(critic), _counts(counts)
+    checks.shape("counts", counts, critic.shape)
+    times = counts.sum(axis=0)
+    here = times > 0
+    loss, slopes = sft_loss(critic[:, here] + np.log(times[here]), counts[:, here])
+    grad = np.zeros(critic.shape, slopes.dtype)
+    grad[:, here] = slopes
+    return loss + times[here] @ np.log(times[here]) / times.sum(), grad
+
+
+def symmetric_infonce_loss(critic, counts):
+    """CLIP's loss (contrastive.8): half for the action of a state, half for the state of an action.
+
+    Examples
+    --------
+    >>> loss, grad = symmetric_infonce_loss(np.zeros((2, 3)), np.eye(2, 3))
+    >>> print(round(loss, 4), grad[0])
+    0.6931 [-0.25  0.25  0.  ]
+    """
+    critic, counts = _table(critic), _counts(counts)
+    (actions, grad), (states, turned) = infonce_loss(critic, counts), infonce_loss(
+        critic.T, counts.T)
+    return (actions + states) / 2, (grad + turned.T) / 2
+
+
+def mean_infonce_loss(critic, joint, *, batch_size):
+    """The mean (contrastive.7) of `infonce_loss` over all batches of K steps, and its gradient.
+
+    Parameters
+    ----------
+    critic : (S, A) float
+    joint : (S, A) float ≥ 0
+        p(s, a), from which the steps of a batch are drawn; it is scaled to sum to 1.
+    batch_size : int ≥ 2
+        K.
+
+    Examples
+    --------
+    >>> joint = np.array([[3, 1], [1, 3]])
+    >>> loss, grad = mean_infonce_loss(pointwise_information(joint), joint, batch_size=2)
+    >>> print(round(loss, 4), abs(grad).max() < 1e-12)
+    0.6277 True
+    """
+    critic, p = _table(critic), _joint(joint)
+    checks.shape("joint", p, critic.shape)
+    others = checks.whole("batch_size", batch_size, 2) - 1
+    marginal, loss, grad = p.sum(axis=0), 0.0, np.empty(critic.shape, critic.dtype)
+    for s, row in enumerate(critic):
+        most = row[row.real.argmax()]
+        f = row - most
+        # From where z K is below the rounding of 1, to where z e^f is large for every f.
+        log_z = np.arange(-38 - np.log(others + 1), 5 - f.real.min(), STEP)[:, None]
+        size = _held_exp(log_z + f)                   # z e^f, (points, A)
+        gone = np.exp(-size)
+        each = gone @ marginal[:, None]               # the mean of one other, (points, 1)
+        rest = each ** (others - 1)                   # the others but one
+        inside = np.exp(-_held_exp(log_z)) - gone * each * rest
+        loss = loss + p[s] @ (STEP * inside.sum(axis=0) + most - row)
+        share = p[s] * each + others * marginal * (gone @ p[s][:, None])
+        grad[s] = STEP * (size * gone * rest * share).sum(axis=0) - p[s]
+    return loss, grad
+
+
+def negative_sampling_loss(critic, counts, *, negatives=5):
+    """The loss (contrastive.10) of word2vec with k = `negatives` foreign actions per step.
+
+    Examples
+    --------
+    >>> loss, grad = negative_sampling_loss(np.zeros((2, 2)), np.eye(2), negatives=1)
+    >>> print(round(loss, 4), grad[0])
+    1.3863 [-0.125  0.125]
+    """
+    checks.positive("negatives", negatives)
+    critic, p = _table(critic), _joint(counts, "counts")
+    checks.shape("counts", p, critic.shape)
+    noise = negatives * np.outer(p.sum(axis=1), p.sum(axis=0))
+    right, wrong = log_sigmoid(critic), log_sigmoid(-critic)
+    return -(p * right + noise * wrong).sum(), noise * np.exp(right) - p * np.exp(wrong)
+
+
+def encoded(loss, states, *, temperature=1.0):
+    """The loss of a critic as one of a dual encoder, (contrastive.9): x -> (value, gradient).
+
+    x (S + A, d) holds the vectors of the `states`, and below them those of the actions.
+
+    Examples
+    --------
+    >>> total = encoded(lambda critic: (critic.sum(), np.ones((1, 2))), 1, temperature=0.5)
+    >>> value, grad = total(np.array([[3.0, 0.0], [1.0, 1.0], [2.0, 0.0]]))
+    >>> print(value, grad[0])
+    18.0 [6. 2.]
+    """
+    states = checks.whole("states", states)
+    checks.positive("temperature", temperature)
+
+    def total(x):
+        left, right = x[:states], x[states:]
+        value, slopes = loss(left @ right.T / temperature)
+        return value, np.concatenate([slopes @ right, slopes.T @ left]) / temperature
+
+    return total
+
+
+def on_sphere(loss):
+    """A loss of rows of length 1 as one of any rows, which are divided by their lengths.
+
+    Examples
+    --------
+    >>> value, grad = on_sphere(lambda unit: (unit.sum(), np.ones(unit.shape)))(np.array([[3., 4]]))
+    >>> print(round(value, 4), grad.round(4))
+    1.4 [[ 0.032 -0.024]]
+    """
+    def total(x):
+        length = np.sqrt((x * x).sum(axis=1, keepdims=True))
+        unit = x / length
+        value, slopes = loss(unit)
+        return value, (slopes - unit * (slopes * unit).sum(axis=1, keepdims=True)) / length
+
+    return total
+
+
+def pointwise_information(joint):
+    """log p(s, a)/(p(s) p(a)), (S, A) in nats: −∞ where p(s, a) is 0, and 0 if a marginal is too.
+
+    Examples
+    --------
+    >>> print(pointwise_information([[3, 1], [1, 3]]).round(4))
+    [[ 0.4055 -0.6931]
+     [-0.6931  0.4055]]
+    """
+    p = _joint(joint)
+    apart = np.outer(p.sum(axis=1), p.sum(axis=0))
+    ratio = np.divide(p, apart, where=apart > 0, out=np.ones(p.shape))
+    return np.log(ratio, where=ratio > 0, out=np.full(p.shape, -np.inf))
+
+
+def mutual_information(joint):
+    """I of (contrastive.4), in nats.
+
+    Examples
+    --------
+    >>> print(round(mutual_information([[3, 1], [1, 3]]), 4))
+    0.1308
+    """
+    return float(product(_joint(joint), pointwise_information(joint)).sum())
+
+
+def chi_square(joint):
+    """χ² of (contrastive.6): how far p(s, a) is from p(s) p(a).
+
+    Examples
+    --------
+    >>> print(chi_square([[3, 1], [1, 3]]))
+    0.25
+    """
+    return float(product(_joint(joint), np.expm1(pointwise_information(joint))).sum())
+
+
+def recall(critic, joint, *, batch_size):
+    """The chance that the right one of K actions has the highest f; of equal ones one by lot.
+
+    Examples
+    --------
+    >>> joint = np.array([[3, 1], [1, 3]])
+    >>> print(recall(pointwise_information(joint), joint, batch_size=2), recall(
+    ...     np.zeros((2, 2)), joint, batch_size=2))
+    0.625 0.5
+    """
+    critic, p = _table(critic), _joint(joint)
+    checks.shape("joint", p, critic.shape)
+    K, marginal = checks.whole("batch_size", batch_size), p.sum(axis=0)
+    below, same = (compare(critic[:, None, :], critic[:, :, None]) @ marginal  # (S, A)
+                   for compare in (np.less, np.equal))
+    wins = (below + same)**K - below**K  # K same times the chance that a wins
+    return float((p * np.divide(wins, K * same, where=same > 0, out=np.zeros(p.shape))).sum())
+
+
+def _held_exp(x):
+    """e^x, but no more than e^7: e^(−e^7) is 0."""
+    return np.exp(np.where(x.real < 7, x, 7))
+
+
+def _table(critic):
+    critic = checks.floats("critic", critic)
+    checks.finite("critic", critic)
+    if critic.ndim != 2:
+        raise ValueError(f"critic must be a table (S, A), got shape {critic.shape}")
+    return critic
+
+
+def _counts(counts, name="counts"):
+    counts = checks.weights(name, counts, np.shape(counts))
+    if counts.ndim != 2 or not counts.sum() > 0:
+        raise ValueError(f"{name} must be a table (S, A) and not all zero, got {counts}")
+    return counts
+
+
+def _joint(joint, name="joint"):
+    joint = _counts(joint, name)
+    return joint / joint.sum()

@@ -9,6 +9,7 @@ In reading order, the jobs:
     alignment        every method on one language, on the frontier, and over-optimisation
     objectives       what each method puts into one gradient, and where it comes to rest
     divergences      the job `kl`: what every estimate of a KL is worth, and where it pulls
+    contrasts        the job `contrastive`: what batches and encoders show of a mutual information
 
 And what they share:
 

@@ -230,6 +230,35 @@ def proxies_figure(found):
     return figure
 
 
+def contrasts_figures(found):
+    """What batches show of I, below its ceilings; and what encoders show, by their rank."""
+    figure, left, right = _panels(7.5, 3.6, ("a batch of K shows no more than log K",
+                                             "K", "nats, at the best critic"),
+                                  ("eight numbers for a letter are nearly enough",
+                                   "rank of the encoder", "share of I that is shown"))
+    figure.suptitle("InfoNCE shows the mutual information I, if the batch is large", fontsize=11)
+    sizes, ceilings = zip(*((row.batch_size, row.ceiling) for row in found.laws[0].bounds))
+    left.plot(sizes, ceilings, color="black", linewidth=1)
+    left.annotate("log K", (sizes[4], ceilings[4]), (-4, 2), textcoords="offset points", ha="right")
+    for law, colour, marker in zip(found.laws, COLOURS, "os^"):
+        _line(left, law.bounds, "batch_size", "bound", color=colour, marker=marker, markersize=4)
+        left.axhline(law.information, color=colour, linestyle="--", linewidth=1)
+        left.annotate(f"{law.name}: I = {law.information:.2f}", (sizes[-1], law.information),
+                      (0, 4), textcoords="offset points", ha="right", color=colour, fontsize=8)
+    left.set_xscale("log", base=2)
+    left.set_ylim(0, 4)
+    right.plot(*zip(*found.shares.items()), color=COLOURS[0], marker="o", markersize=4)
+    right.axhline(1, color=COLOURS[0], linestyle="--", linewidth=1)
+    for rank, share in found.shares.items():
+        right.annotate(f"{share:.3f}", (rank, share), (3, -11), textcoords="offset points",
+                       fontsize=8)
+    right.set(xlim=(0, 31), ylim=(0, 1.05))
+    for axes in left, right:
+        axes.title.set_size(9)
+        axes.grid(color="0.9", linewidth=0.5)
+    return {"contrastive": figure}
+
+
 def _panels(width, height, *panels):
     """A figure and the axes of its panels, for their titles and what their axes show."""
     figure = Figure(figsize=(width, height), layout="constrained")

@@ -1,0 +1,472 @@
+"""Contrastive learning: losses by loops over the steps of a batch, means by lists of all batches,
+and the letters of the words; the job `contrastive`."""
+
+from functools import cache, partial
+from itertools import product
+from math import log
+
+import numpy as np
+import pytest
+
+from minirl.beyond.contrastive import (chi_square, encoded, infonce_loss, mean_infonce_loss,
+                                       mutual_information, negative_sampling_loss, on_sphere,
+                                       pointwise_information, recall, symmetric_infonce_loss)
+from minirl.exact.evaluation import occupancy
+from minirl.kernel.gradcheck import check
+from minirl.kernel.softmax import kl, log_ratios, log_softmax
+from minirl.lab import contrasts
+from minirl.people.fitting import minimise
+from minirl.people.sft import sft_loss
+from toy_lm.corpora import unicode_words
+from toy_lm.models import fit
+from toy_lm.ngram import language
+
+SEEDS = pytest.mark.parametrize("seed", range(4))
+EXAMPLE = np.array([[3, 1], [1, 3]]) / 8
+
+
+@cache
+def letters():
+    """p(s, a) of a letter of the words and the next symbol."""
+    policy = fit(unicode_words(), pseudo_count=0.1).policy
+    joint = occupancy(language(np.zeros(policy.shape)), policy)[:, None] * policy
+    return joint / joint.sum()
+
+
+@cache
+def noisy(errors):
+    """A copy of 27 symbols."""
+    return np.where(np.eye(27) > 0, 1 - errors, errors / 26) / 27
+
+
+def some(seed, S=3, A=4, K=9):
+    """A critic, a law, and the steps of a batch."""
+    rng = np.random.default_rng(seed)
+    joint = rng.random((S, A))
+    return (2 * rng.normal(size=(S, A)), joint / joint.sum(),
+            list(zip(rng.integers(S, size=K), rng.integers(A, size=K))))
+
+
+def counted(steps, shape):
+    table = np.zeros(shape)
+    for step in steps:
+        table[step] += 1
+    return table
+
+
+def by_loops(f, steps):
+    """(contrastive.1), one step after the other."""
+    total = 0.0
+    for s, a in steps:
+        total -= np.log(np.exp(f[s, a]) / sum(np.exp(f[s, b]) for _, b in steps))
+    return total / len(steps)
+
+
+def batches(joint, K):
+    """Every row of K steps, and its chance."""
+    for steps in product(np.ndindex(joint.shape), repeat=K):
+        yield steps, np.prod([joint[step] for step in steps])
+
+
+# One batch.
+
+
+@SEEDS
+def test_the_loss_is_that_of_loops_over_the_steps(seed):
+    """(contrastive.1) and (contrastive.8); some actions are twice in the batch, others not at all"""
+    f, _, steps = some(seed)
+    steps = [(s, min(a, 2)) for s, a in steps]
+    N = counted(steps, f.shape)
+    assert not N[:, 3].any() and N.sum(axis=0).max() > 1
+    assert infonce_loss(f, N)[0] == pytest.approx(by_loops(f, steps), abs=1e-12)
+    turned = by_loops(f.T, [(a, s) for s, a in steps])
+    assert symmetric_infonce_loss(f, N)[0] == pytest.approx(
+        (by_loops(f, steps) + turned) / 2, abs=1e-12)
+
+
+@SEEDS
+def test_the_loss_is_imitation_at_shifted_logits(seed):
+    """(contrastive.2)"""
+    f, joint, _ = some(seed)
+    N, times = 9 * joint, 9 * joint.sum(axis=0)
+    (loss, grad), (imitation, same) = infonce_loss(f, N), sft_loss(f + np.log(times), N)
+    assert loss == pytest.approx(imitation + times @ np.log(times) / 9, abs=1e-13)
+    np.testing.assert_allclose(grad, same, atol=1e-16)
+
+
+@SEEDS
+def test_an_action_that_is_not_in_the_batch_has_no_part(seed):
+    """Not even if its f is enormous; a batch of one step costs nothing"""
+    f, _, steps = some(seed)
+    N = counted([(s, min(a, 2)) for s, a in steps], f.shape)
+    loss, grad = infonce_loss(f, N)
+    f[:, 3] = 1e4
+    assert infonce_loss(f, N)[0] == loss and not infonce_loss(f, N)[1][:, 3].any()
+    assert grad.sum(axis=1) == pytest.approx(0)
+    one = infonce_loss(f, counted(steps[:1], f.shape))
+    assert one[0] == 0 and not one[1].any()
+
+
+def test_the_example_of_the_chapter():
+    """A like batch, an equal one, and all; I, χ² and what a false negative does."""
+    f = pointwise_information(EXAMPLE)
+    assert np.exp(f) == pytest.approx(np.array([[1.5, 0.5], [0.5, 1.5]]))
+    told = 3 / 4 * log(4 / 3) + log(4) / 4
+    assert round(told, 4) == 0.5623 and round((log(2) + told) / 2, 4) == 0.6277
+    mean = sum(chance * by_loops(f, steps) for steps, chance in batches(EXAMPLE, 2))
+    assert mean == pytest.approx((log(2) + told) / 2)
+    assert mutual_information(EXAMPLE) == pytest.approx(log(2) - told)
+    assert round(mutual_information(EXAMPLE), 3) == 0.131 and round(log(2) - told / 2, 3) == 0.412
+    assert chi_square(EXAMPLE) == pytest.approx(1 / 4)
+
+
+def without_false_negatives(f, steps):
+    """The loss of who leaves out what has the partner's action."""
+    total = 0.0
+    for i, (s, a) in enumerate(steps):
+        others = [b for j, (_, b) in enumerate(steps) if j == i or b != a]
+        total -= np.log(np.exp(f[s, a]) / sum(np.exp(f[s, b]) for b in others))
+    return total / len(steps)
+
+
+def test_false_negatives_belong_to_the_batch():
+    """Without them the bound is none, and for K > 2 the critic is another one."""
+    def shown(joint, f, K):
+        return log(K) - sum(chance * without_false_negatives(f, steps)
+                            for steps, chance in batches(joint, K))
+
+    f = pointwise_information(EXAMPLE)
+    assert round(shown(EXAMPLE, f, 2), 3) == 0.412 > mutual_information(EXAMPLE)
+    joint = np.array([[0.6, 0.1], [0.1, 0.2]])
+    f, move = pointwise_information(joint), np.array([[1e-4, 0], [0, 0]])
+    slopes = [(shown(joint, f + move, K) - shown(joint, f - move, K)) / 2e-4 for K in (2, 3)]
+    assert abs(slopes[0]) < 1e-9 and abs(slopes[1]) > 0.01
+
+
+# What it finds.
+
+
+@SEEDS
+@pytest.mark.parametrize("K", [2, 3])
+def test_the_best_answer_is_the_chance_of_the_partner(seed, K):
+    """(contrastive.3): by Bayes' rule over all batches with these actions"""
+    _, joint, _ = some(seed)
+    f, (S, A) = pointwise_information(joint), joint.shape
+    marginal = joint.sum(axis=0)
+    for actions in product(range(A), repeat=K):
+        for s in range(S):
+            chance = [joint[s, actions[j]] * np.prod([marginal[actions[i]] for i in range(K)
+                                                      if i != j]) for j in range(K)]
+            answer = np.exp(f[s, list(actions)])
+            np.testing.assert_allclose(answer / answer.sum(), np.divide(chance, sum(chance)),
+                                       rtol=1e-12)
+
+
+@SEEDS
+def test_no_batch_size_wants_another_critic(seed):
+    """(contrastive.3): the mean loss has no slope at PMI, whatever is added to rows"""
+    f, joint, _ = some(seed)
+    best = pointwise_information(joint) + f[:, :1]
+    for K in 2, 3, 8, 64, 512:
+        loss, grad = mean_infonce_loss(best, joint, batch_size=K)
+        assert np.abs(grad).max() < 1e-13
+        assert mean_infonce_loss(f, joint, batch_size=K)[0] > loss
+
+
+@SEEDS
+def test_the_critic_is_the_implicit_reward_of_what_follows(seed):
+    """(dpo.1) at β = 1: the policy p(a|s), with the marginal as its reference, and log Z"""
+    f, joint, _ = some(seed)
+    marginal = joint.sum(axis=0)
+    policy, ref = np.log(joint / joint.sum(axis=1, keepdims=True)), np.log(marginal)
+    _, h = log_ratios(policy, np.tile(ref, (3, 1)))
+    np.testing.assert_allclose(h, pointwise_information(joint), atol=1e-14)
+    critic = h + f[:, :1]
+    np.testing.assert_allclose(log_softmax(ref + critic), policy, atol=1e-14)
+    np.testing.assert_allclose(np.log(np.exp(critic) @ marginal), f[:, 0], atol=1e-14)
+
+
+@SEEDS
+def test_the_mutual_information_and_a_batch_of_the_whole_population(seed):
+    """(contrastive.4), and what a critic lacks of it"""
+    f, joint, _ = some(seed)
+    rows, marginal = joint.sum(axis=1), joint.sum(axis=0)
+    information = sum(joint[s, a] * log(joint[s, a] / rows[s] / marginal[a])
+                      for s, a in np.ndindex(joint.shape))
+    assert mutual_information(joint) == pytest.approx(information, abs=1e-15)
+    assert mutual_information(12 * joint) == pytest.approx(information, abs=1e-15)
+    lacks = rows @ kl(np.log(joint / rows[:, None]), log_softmax(np.log(marginal) + f))
+    for K in 1, 50:
+        shown = log(K) - infonce_loss(f, K * joint)[0]
+        assert shown == pytest.approx(information - lacks, abs=1e-14)
+
+
+def test_the_letters_of_the_words():
+    """I = 0.3392 to six digits; of what the next letter has, what is left given the last one"""
+    p = letters()
+    information = mutual_information(p)
+    assert information == pytest.approx(0.339152, abs=5e-7) and round(information, 4) == 0.3392
+    marginal, policy = p.sum(axis=0), p / p.sum(axis=1, keepdims=True)
+    assert information == pytest.approx(-marginal @ np.log(marginal) + (p * np.log(policy)).sum())
+    assert p.sum(axis=1) == pytest.approx(marginal)  # each letter is left as often as it comes
+    assert contrasts.next_letters() == pytest.approx(p, rel=1e-12)
+
+
+def test_a_fit_to_the_population_finds_all_of_it_and_pmi():
+    """log K − L* = I; one constant per row, one for both ways, and none with negative samples:
+    (contrastive.3), (contrastive.8) and (contrastive.10)"""
+    p = letters()
+    pmi, start = pointwise_information(p), np.zeros(p.shape)
+    one = minimise(partial(infonce_loss, counts=p), start, tol=1e-10, curvature=p)
+    both = minimise(partial(symmetric_infonce_loss, counts=p), start, tol=1e-10, curvature=p)
+    noise = np.outer(p.sum(axis=1), p.sum(axis=0))
+    word2vec = minimise(partial(negative_sampling_loss, counts=p, negatives=5), start, tol=1e-12,
+                        curvature=p + 5 * noise)
+    assert -one.loss == pytest.approx(mutual_information(p), abs=1e-12)
+    assert -both.loss == pytest.approx(mutual_information(p), abs=1e-12)
+    apart = one.x - pmi
+    assert np.abs(apart - apart.mean(axis=1, keepdims=True)).max() < 1e-5
+    apart = both.x - pmi
+    assert np.abs(apart - apart.mean()).max() < 1e-5
+    assert np.abs(word2vec.x - (pmi - np.log(5))).max() < 1e-4
+    assert -infonce_loss(word2vec.x, p)[0] == pytest.approx(mutual_information(p), abs=1e-12)
+
+
+@SEEDS
+def test_negative_sampling_is_that_of_loops(seed):
+    """(contrastive.10)"""
+    f, joint, _ = some(seed)
+
+    def log_chance(x):
+        return -np.log1p(np.exp(-x))
+
+    total = 0.0
+    for s, a in np.ndindex(f.shape):
+        total -= joint[s, a] * log_chance(f[s, a])
+        for b in range(4):  # the foreign actions of this step
+            total -= 3 * joint[s, a] * joint[:, b].sum() * log_chance(-f[s, b])
+    assert negative_sampling_loss(f, 7 * joint, negatives=3)[0] == pytest.approx(total, abs=1e-12)
+    best = pointwise_information(joint) - np.log(3)
+    assert np.abs(negative_sampling_loss(best, joint, negatives=3)[1]).max() < 1e-15
+
+
+# How much a batch shows.
+
+
+@SEEDS
+def test_the_bound_is_a_divergence_of_two_laws(seed):
+    """(contrastive.5), by a list of all batches of K = 3"""
+    f, joint, _ = some(seed, S=2, A=3)
+    rows, marginal, total, gap = joint.sum(axis=1), joint.sum(axis=0), 0.0, 0.0
+    for s, *actions in product(range(2), *[range(3)] * 3):
+        apart = rows[s] * np.prod(marginal[actions])
+        other = apart * np.exp(f[s, actions[0]]) / np.mean(np.exp(f[s, actions]))
+        true = joint[s, actions[0]] * np.prod(marginal[actions[1:]])
+        total, gap = total + other, gap + true * np.log(true / other)
+    assert total == pytest.approx(1)
+    shown = log(3) - mean_infonce_loss(f, joint, batch_size=3)[0]
+    assert mutual_information(joint) - shown == pytest.approx(gap, abs=1e-12)
+
+
+@SEEDS
+def test_the_bound_holds_for_every_critic_and_batch_size(seed):
+    """(contrastive.5), both of its sides; near the best critic too"""
+    for joint in some(seed)[1], letters(), noisy(0.01):
+        information, rng = mutual_information(joint), np.random.default_rng(seed)
+        for scale, K in product((0, 0.1, 1, 10), (2, 3, 8, 64, 512)):
+            critic = pointwise_information(joint) + scale * rng.normal(size=joint.shape)
+            shown = log(K) - mean_infonce_loss(critic, joint, batch_size=K)[0]
+            assert shown <= min(information, log(K))
+
+
+@SEEDS
+@pytest.mark.parametrize("K", [2, 3])
+def test_the_integral_is_the_mean_of_all_batches(seed, K):
+    """(contrastive.7)"""
+    f, joint, _ = some(seed)
+    loss, grad, slopes = 0.0, np.zeros(f.shape), mean_infonce_loss(f, 5 * joint, batch_size=K)
+    for steps, chance in batches(joint, K):
+        one, slope = infonce_loss(f, counted(steps, f.shape))
+        loss, grad = loss + chance * one, grad + chance * slope
+    assert slopes[0] == pytest.approx(loss, abs=1e-11)
+    np.testing.assert_allclose(slopes[1], grad, atol=1e-11)
+
+
+def test_the_integral_far_out_and_where_something_never_happens():
+    """A critic of ±1e4 is sure; a law with zeros; a constant of a row changes nothing"""
+    sure = np.where(np.eye(3) > 0, 1e4, -1e4)
+    joint = np.array([[2, 1, 0], [0, 2, 1], [0, 0, 0]]) / 6
+    for K in 2, 3:
+        loss, grad = mean_infonce_loss(sure, joint, batch_size=K)
+        mean = sum(chance * infonce_loss(sure, counted(steps, (3, 3)))[0]
+                   for steps, chance in batches(joint, K) if chance)
+        assert loss == pytest.approx(mean, rel=1e-11) and not grad[2].any()
+        f, more = np.random.default_rng(0).normal(size=(3, 3)), np.array([[1e4], [0.0], [-1e3]])
+        one, other = (mean_infonce_loss(x, joint, batch_size=K) for x in (f, f + more))
+        assert one[0] == pytest.approx(other[0], abs=1e-11)
+        np.testing.assert_allclose(one[1], other[1], atol=1e-11)
+
+
+TABLE = {2: (0.1671, 0.1720, 0.1695, 0.7136, 0.5000), 8: (0.2966, 0.0425, 0.0424, 0.2792, 0.1250),
+         64: (0.3339, 0.0053, 0.0053, 0.0477, 0.0156), 512: (0.3385, 0.0007, 0.0007, 0.0066, 0.0020)}
+
+
+def test_what_is_missing():
+    """(contrastive.6): within 2 % at K = 64; the table of the chapter, and that of the job"""
+    p = letters()
+    best, information, half = (pointwise_information(p), mutual_information(p), chi_square(p) / 2)
+    rows, marginal = p.sum(axis=1), p.sum(axis=0)
+    assert 2 * half == pytest.approx((p**2 / np.outer(rows, marginal)).sum() - 1)
+    for K, row in TABLE.items():
+        shown = log(K) - mean_infonce_loss(best, p, batch_size=K)[0]
+        numbers = (shown, information - shown, half / K, recall(best, p, batch_size=K), 1 / K)
+        assert tuple(round(x, 4) for x in numbers) == row
+    for K in 64, 512, 4096:
+        gap = information - log(K) + mean_infonce_loss(best, p, batch_size=K)[0]
+        assert gap * K == pytest.approx(half, rel=0.02)
+    found = {row.batch_size: row for row in job().laws[0].bounds}
+    assert {K: tuple(round(x, 4) for x in found[K][2:]) for K in TABLE} == TABLE
+
+
+def test_that_missing_times_K_is_near_I_is_chance():
+    """Not so where PMIs are large, although (contrastive.6) holds there as well."""
+    p, copy = letters(), noisy(0.1)
+    assert chi_square(p) / 2 == pytest.approx(mutual_information(p), rel=1e-3)
+    assert chi_square(copy) / 2 > 3 * mutual_information(copy)
+    gap = mutual_information(copy) - log(4096) + mean_infonce_loss(
+        pointwise_information(copy), copy, batch_size=4096)[0]
+    assert gap * 4096 == pytest.approx(chi_square(copy) / 2, rel=0.02)
+
+
+def test_a_copy_meets_the_ceiling():
+    """27 symbols of which a tenth is wrong: I = 2.645, and 1.613 with K = 8"""
+    found = {K: log(K) - mean_infonce_loss(pointwise_information(noisy(0.1)), noisy(0.1),
+                                           batch_size=K)[0] for K in (2, 8, 64)}
+    assert round(mutual_information(noisy(0.1)), 3) == 2.645
+    assert {K: round(shown, 3) for K, shown in found.items()} == {2: 0.579, 8: 1.613, 64: 2.474}
+    law = job().laws[1]
+    assert {row.batch_size: row.bound for row in law.bounds if row.batch_size in found} == (
+        pytest.approx(found))
+
+
+def draw(p, K, number, rng):
+    """The counts of so many batches of K steps."""
+    return (np.bincount(cells, minlength=p.size).reshape(p.shape).astype(float)
+            for cells in rng.choice(p.size, (number, K), p=p.ravel()))
+
+
+def test_one_batch_says_little():
+    """0.33 ± 0.08 with 64 steps, around the exact mean"""
+    p, rng = letters(), np.random.default_rng(0)
+    best = pointwise_information(p)
+    said = [log(64) - infonce_loss(best, batch)[0] for batch in draw(p, 64, 1000, rng)]
+    exact = log(64) - mean_infonce_loss(best, p, batch_size=64)[0]
+    assert round(exact, 2) == 0.33 and np.std(said) == pytest.approx(0.08, abs=0.005)
+    assert np.mean(said) == pytest.approx(exact, abs=4 * np.std(said) / 1000**0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("K, steps, least", [(64, 16_384, 0.99), (8, 20_000, 0.97)])
+def test_gradient_descent_on_batches_finds_nearly_all(K, steps, least):
+    """In 8 of 8 runs, in steps that fall to zero; exact, for a batch of the whole population"""
+    p = letters()
+    for seed in range(8):
+        f, rate = np.zeros(p.shape), min(0.3 * K, 30)
+        for i, batch in enumerate(draw(p, K, steps, np.random.default_rng(seed))):
+            f -= rate * (1 - i / steps) * infonce_loss(f, batch)[1]
+        assert -infonce_loss(f, p)[0] >= least * mutual_information(p)
+
+
+@SEEDS
+def test_the_recall_is_that_of_all_batches(seed):
+    """With ties, which a lot decides"""
+    f, joint, _ = some(seed)
+    for critic, K in product((f, np.round(f), 0 * f), (1, 2, 3)):
+        total = 0.0
+        for s, *actions in product(range(3), *[range(4)] * K):
+            row = critic[s, actions]
+            if row[0] == row.max():
+                total += joint[s, actions[0]] * np.prod(joint.sum(axis=0)[actions[1:]]) / (
+                    row == row.max()).sum()
+        assert recall(critic, joint, batch_size=K) == pytest.approx(total, abs=1e-14)
+    assert recall(0 * f, joint, batch_size=7) == pytest.approx(1 / 7)
+
+
+# Laws with zeros.
+
+
+def test_what_never_happens():
+    joint = np.array([[2, 0, 0], [1, 1, 0], [0, 0, 0]])
+    inf = np.inf
+    np.testing.assert_allclose(pointwise_information(joint), [
+        [log(4 / 3), -inf, 0], [log(2 / 3), log(2), 0], [0, 0, 0]])
+    assert mutual_information(joint) == pytest.approx(
+        log(4 / 3) / 2 + log(2 / 3) / 4 + log(2) / 4)
+    assert chi_square(joint) == pytest.approx(4 / 3 / 2 + 2 / 3 / 4 + 2 / 4 - 1)
+
+
+# Encoders.
+
+
+@SEEDS
+def test_the_gradient_of_encoders(seed):
+    """(contrastive.9), by differences and by the complex step; rows of length 1 too"""
+    rng, batch = np.random.default_rng(seed), counted(some(seed)[2], (3, 4))
+    x = rng.normal(size=(7, 2))
+    loss = partial(symmetric_infonce_loss, counts=batch)
+    critic = [[sum(x[s, i] * x[3 + a, i] for i in range(2)) / 0.3 for a in range(4)]
+              for s in range(3)]
+    total = encoded(loss, 3, temperature=0.3)
+    assert total(x)[0] == pytest.approx(loss(np.array(critic))[0], abs=1e-13)
+    assert check(total, x).passed and check(on_sphere(total), x).passed
+    unit = x / np.linalg.norm(x, axis=1)[:, None]
+    for size in 1, 3:
+        assert on_sphere(total)(size * x)[0] == pytest.approx(total(unit)[0], abs=1e-13)
+
+
+@cache
+def job():
+    """What the job finds, and the lines of its progress."""
+    return contrasts.measure_contrasts()
+
+
+def test_the_shares_of_encoders_by_rank():
+    """0.460, 0.623, 0.802, 0.933, 0.997 and 1 of I; (contrastive.9)"""
+    shares = job().shares
+    assert [round(share, 3) for share in shares.values()] == [0.460, 0.623, 0.802, 0.933, 0.997, 1]
+    assert shares[1] <= 0.47 and shares[8] >= 0.93 and shares[16] >= 0.99
+    assert shares[26] == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.slow
+@SEEDS
+def test_the_shares_do_not_depend_on_where_a_fit_begins(seed):
+    p = letters()
+    shares = {}
+    for rank in 1, 8, 16:
+        start = np.random.default_rng(seed).normal(size=(54, rank)) / rank**0.5
+        total = encoded(partial(infonce_loss, counts=p), 27)
+        shares[rank] = -minimise(total, start, tol=1e-6).loss / mutual_information(p)
+    assert shares[1] <= 0.47 and shares[8] >= 0.93 and shares[16] >= 0.99
+    assert shares == pytest.approx({rank: job().shares[rank] for rank in shares}, abs=0.004)
+
+
+def test_a_small_temperature_wants_dimensions():
+    """With vectors of length 1: few tell most at τ = 0.5, many at 0.1."""
+    p, shares = letters(), {}
+    for rank, tau in product((4, 16), (2, 0.5, 0.1)):
+        start = np.random.default_rng(0).normal(size=(54, rank))
+        total = on_sphere(encoded(partial(infonce_loss, counts=p), 27, temperature=tau))
+        shares[rank, tau] = -minimise(total, start, tol=1e-6,
+                                      max_iterations=200).loss / mutual_information(p)
+    assert shares[4, 2] == pytest.approx(shares[16, 2], abs=0.01)
+    assert shares[4, 0.5] > shares[4, 0.1] + 0.01 and shares[4, 0.5] > 0.75
+    assert shares[16, 0.1] > 0.99 > shares[16, 0.5] + 0.05
+
+
+def test_two_dimensions_hold_a_hundred_states():
+    """On a circle, at a small τ: what is of rank 2 before the softmax is not so after it."""
+    angle = np.arange(100) * np.pi / 50
+    circle = np.tile([np.cos(angle), np.sin(angle)], 2).T
+    total = encoded(partial(infonce_loss, counts=np.eye(100) / 100), 100, temperature=1e-4)
+    assert -total(circle)[0] == pytest.approx(log(100), abs=1e-6)
