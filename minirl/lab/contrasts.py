@@ -95,7 +95,7 @@ def share_shown(joint, rank):
 
 
 def first_vectors(joint, rank):
-    """Where the fit begins, (S + A, rank): the best product for PMI, errors weighed by p(s) p(a)."""
+    """The best product for the PMI, (S + A, rank), with errors weighed by p(s) p(a)."""
     left, right = np.sqrt(joint.sum(axis=1)), np.sqrt(joint.sum(axis=0))
     U, sizes, V = np.linalg.svd(np.outer(left, right) * pointwise_information(joint))
     return np.concatenate([U[:, :rank] / left[:, None], V[:rank].T / right[:, None]]
