@@ -73,7 +73,7 @@ def batches(joint, K):
 
 @SEEDS
 def test_the_loss_is_that_of_loops_over_the_steps(seed):
-    """(contrastive.1) and (contrastive.8); some actions are twice in the batch, others not at all"""
+    """(contrastive.1) and (contrastive.8); some actions come twice, others not at all"""
     f, _, steps = some(seed)
     steps = [(s, min(a, 2)) for s, a in steps]
     N = counted(steps, f.shape)
