@@ -22,7 +22,7 @@ batches ½ log 2 + ½ · 0.5623 = 0.6277:
 
 >>> joint = np.array([[3, 1], [1, 3]]) / 8
 >>> f = pointwise_information(joint)  # log 1.5 and log 0.5
->>> batches = [[1, 0], [1, 0]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]  # how often each step is in it
+>>> batches = [[1, 0], [1, 0]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]  # counts: equal, like, unlike
 >>> print(*(round(infonce_loss(f, batch)[0], 4) for batch in batches))
 0.6931 0.2877 1.3863
 >>> print(round(mean_infonce_loss(f, joint, batch_size=2)[0], 4))
@@ -57,45 +57,45 @@ log K − L is Σ p(s, a) log(π(a|s)/p(a)), which is I − Σ_s p(s) KL(p(·|s)
 
 **How much a batch shows.**  Write lift_j for e^f[s, a_j] over the mean of all K.  So log K − L is
 the mean of log lift_i, with i the partner.  If s and the actions were drawn apart, all K lifts
-would have the same mean, which is 1, as they sum to K.  So p(s) Π_j p(a_j) lift_i is a law.  The
-true law is p(s) Π_j p(a_j) times e^PMI of the partner, and the KL from it to the other is
+would have the same mean, which is 1, as they sum to K.  So p(s) Π_j p(a_j) lift_i sums to 1: it is
+a law.  The true law is p(s) Π_j p(a_j) e^PMI(s, a_i).  Their KL is E[PMI(s, a_i) − log lift_i], or
 
     I − (log K − E[L]) ≥ 0.   Since L ≥ 0, log K − E[L] is at most log K too.      (contrastive.5)
 
-At f = PMI the left side is E[log(1 + more)], with more = (1/K) Σ_j e^PMI(s, a_j) − 1.  In the mean
+At f = PMI the left side is E[log(1 + more)], with more = (1/K) Σ_j e^PMI(s, a_j) − 1.  On average
 e^PMI is Σ_a p(a) p(a|s)/p(a) = 1 for a foreign action and 1 + χ² for the partner, so that E[more] =
 χ²/K.  The variances, χ² each, give E[more²] ≈ χ²/K.  As log(1 + more) ≈ more − more²/2, about
 
     χ²/(2K) is missing,   χ² = Σ_{s,a} p(s, a)²/(p(s) p(a)) − 1.                   (contrastive.6)
 
 **All batches at once.**  For any number > 0, log number = ∫_0^∞ (e^−z − e^(−z · number)) dz/z: both
-sides are 0 at 1, and have the slope 1/number.  In L the number is Σ_j e^f[s, a_j], a sum of parts
-that are drawn apart.  So the mean of e^(−z · number) is a product, and E[L] an integral:
+sides are 0 at 1, and have the slope 1/number.  In L the number is Σ_j e^f[s, a_j]: the partner and
+K − 1 others, drawn apart.  So the mean of e^(−z · number) is a product, and E[L] an integral:
 
     E[L] = Σ_{s,a} p(s, a) ∫_0^∞ [e^−z − e^(−z e^f[s, a]) (Σ_b p(b) e^(−z e^f[s, b]))^(K−1)] dz/z
            − Σ_{s,a} p(s, a) f[s, a].                                              (contrastive.7)
 
-Letters of the words, with the next one or the end, have I = 0.3392.  At f = PMI:
+A letter of the words and the next one, or the end, have I = 0.3392.  At f = PMI:
 
     K     log K − E[L]   missing   χ²/(2K)   highest f is right   by lot
       2      0.1671       0.1720    0.1695         0.7136         0.5000
       8      0.2966       0.0425    0.0424         0.2792         0.1250
      64      0.3339       0.0053    0.0053         0.0477         0.0156
 
-One batch of 64 says 0.33 ± 0.08, and gradient descent on 16,384 of them finds 99 % of I.  Near log
-K the ceiling is felt: 27 letters, copied with a tenth of errors, have I = 2.645, and batches of 8
-show 1.613.  The same action twice in a batch, a *false negative*, belongs there.  Leave it out, and
-the example shows log 2 − ½ · 0.5623 = 0.412 where I is 0.131, and for K > 2 rests elsewhere.
+One batch of 64 says 0.33 ± 0.08, and gradient descent on 16,384 of them finds 99 % of I.  Where I
+is near log K, K decides: 27 letters, copied with a tenth of errors, have I = 2.645, and batches of
+8 show 1.613.  The same action in another step is a *false negative*.  It belongs there: without it
+the example shows log 2 − ½ · 0.5623 = 0.412, while I is 0.131, and K > 2 wants another critic.
 
-**Both ways, and in few dimensions.**  CLIP also asks for the state of an action, so that the free
-constant must be one for all rows.  Its critic is a *dual encoder*, d numbers per state and action:
+**Both ways, and in few dimensions.**  CLIP also asks for the state of an action, so that all rows
+must have one constant.  Its critic is a *dual encoder*, with d numbers for a state or an action:
 
     L = ½ [L(f, N) + L(fᵀ, Nᵀ)],                                                   (contrastive.8)
     f[s, a] = (1/τ) Σ_{i≤d} left_i(s) right_i(a),   ∂L/∂left = (1/τ) (∂L/∂f) right. (contrastive.9)
 
 With d = 1, 2, 4, 8, 16 and 26 the letters show 0.460, 0.623, 0.802, 0.933, 0.997 and 1 of I.
-CLIP's vectors have length 1, and it learns τ.  *word2vec* asks of each action alone: partner or
-*negative sample*?  With k foreign ones a step, each drawn from p(a),
+CLIP's vectors have length 1 (`on_sphere`), and it learns τ.  *word2vec* asks of one action at a
+time: partner or *negative sample*?  With k foreign ones per step, each drawn from p(a),
 
     L = −Σ_{s,a} [p(s, a) log σ(f) + k p(s) p(a) log σ(−f)],   f* = PMI − log k,  (contrastive.10)
 
@@ -128,6 +128,7 @@ from minirl.people.fitting import minimise
 from minirl.people.sft import sft_loss
 
 STEP = 0.1  # of the trapezoidal rule; its error falls like e^(−π²/STEP), and that is 1e-43
+WIDEST = 1e5  # nats from the highest to the lowest f of a row: a million points of that rule
 
 
 def infonce_loss(critic, counts):
@@ -202,6 +203,8 @@ def mean_infonce_loss(critic, joint, *, batch_size):
     critic, p = _table(critic), _joint(joint)
     checks.shape("joint", p, critic.shape)
     others = checks.whole("batch_size", batch_size, 2) - 1
+    if np.ptp(critic.real, axis=1).max() > WIDEST:
+        raise ValueError(f"critic must span at most {WIDEST:g} nats in a row, got {critic}")
     marginal, loss, grad = p.sum(axis=0), 0.0, np.empty(critic.shape, critic.dtype)
     for s, row in enumerate(critic):
         most = row[row.real.argmax()]

@@ -28,6 +28,8 @@ ROWS = {"contrastive": [
         row(lambda call=call: call(ONE * np.nan), f"{name} must be finite and not negative, got"),
         row(lambda call=call: call(0 * ONE), f"{name} must be a table (S, A) and not all zero"),
         row(lambda call=call: call([1, 1]), f"{name} must be a table (S, A) and not all zero"))),
+    row(lambda: OF_A_JOINT[0]([[0, 2e5]], [[1, 1]]),
+        "critic must span at most 100000 nats in a row, got"),
     *whole("batch_size", lambda K: chapter.mean_infonce_loss(F, ONE, batch_size=K), 3, least=2),
     *whole("batch_size", lambda K: chapter.recall(F, ONE, batch_size=K), 3),
     *positive("negatives", lambda k: chapter.negative_sampling_loss(F, ONE, negatives=k)),
