@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl objectives alignment contrastive test \
+.PHONY: demo values policies estimators kl objectives alignment contrastive scaling test \
         test-without-extras gradients benchmarks clean
 
 demo: .venv/installed
@@ -28,6 +28,9 @@ alignment: .venv/installed
 
 contrastive: .venv/installed
 	$(BIN)/python -m minirl contrastive
+
+scaling: .venv/installed
+	$(BIN)/python -m minirl scaling
 
 # All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
 ALL = -m "slow or not slow"

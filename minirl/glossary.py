@@ -165,6 +165,9 @@ Terms
     mutual information         I: the nats that a state tells of its action           contrastive
     negative sample            an action that is no partner, asked about by itself    contrastive
     PMI                        log p(a|s)/p(a): how much likelier a is in s           contrastive
+    power law                  a quantity that falls like size^−power                 scaling
+    scaling law                a formula for the held-out loss of a model of a size   scaling
+    tokens per param           how much a model reads for each number that it learns  scaling
 
 Worlds
     bump                       a move that an edge or a wall stops                   world
@@ -186,6 +189,8 @@ Worlds
     context                    the state of a longer memory: its last symbols        smoothing
     Kneser-Ney                 a discount from every count, for a shorter memory     smoothing
     Witten-Bell                a weight for the new: how many actions were seen      smoothing
+    hierarchical               with the shorter memory's row as a pseudo-count        contexts
+    n-gram                     a context and the action that followed                 contexts
     entropy rate               nats per character of what a model writes             exact
     like neighbours            two consonants or two vowels in a row                 rewards
     reward table               a number per step, summed over a string               rewards

@@ -42,7 +42,7 @@ FIRST = {
     "calibration": "accuracy", "rlhf": "rlhf", "groups": "group_normalised", "grpo": "grpo_loss",
     "dpo": "dpo_loss", "ipo": "ipo_loss", "kto": "kto_loss", "simpo": "simpo_loss",
     "orpo": "orpo_loss", "margins": "margin_loss", "ratios": "gate_loss",
-    "distillation": "distillation_loss",
+    "distillation": "distillation_loss", "scaling": "predicted",
     "unified": "gradient",
     "contrastive": "infonce_loss",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",

@@ -16,7 +16,7 @@ import minirl
 from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
-from minirl.beyond import contrastive
+from minirl.beyond import contrastive, scaling
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
 from minirl.people import (distillation, dpo, fitting, grpo, ipo, kl, kto, margins, orpo, ratios,
                            reward_model, rlhf, sft, simpo)
@@ -310,6 +310,18 @@ for _name, _loss, _options in (
         for options in _options for batch, x in contrastive_cases()]
 
 
+def law_cases():
+    """Errors on both sides of 0, and of delta."""
+    rng = np.random.default_rng(12)
+    for k, delta in (1, 0.5), (2, 0.5), (2, 1e-3), (3, 50.0):
+        yield (partial(scaling.law_loss, sizes=np.exp(rng.normal(size=(12, k))),
+                       losses=np.exp(rng.normal(size=12)), delta=delta),
+               rng.normal(size=1 + 2 * k))
+
+
+CASES["scaling.law_loss"] = list(law_cases())
+
+
 def public_losses():
     """`chapter.function` for every public function named …_loss, and the exact policy gradient."""
     found = {"planning.policy_gradient", "average_reward.average_reward_gradient",
@@ -335,7 +347,8 @@ def test_gradient(name, report_gradient):
     (ppo.3), (ppo_kl.2), (reward_model.2), (rlhf.6), (kl.2), (kl.3), (kl.5), (dpo.3), (dpo.4),
     (ipo.2), (kto.2), (simpo.2), (orpo.2), (margins.1), (grpo.1), (ratios.2),
     (ratios.4), (ratios.5), (distillation.3), (distillation.5), (contrastive.2), (contrastive.7),
-    (contrastive.8) and (contrastive.10); pitfalls 17 and 18"""
+    (contrastive.8), (contrastive.10),
+    and (scaling.6); pitfalls 17 and 18"""
     for loss, x in CASES[name]:
         report_gradient(name, check(loss, x))
 
@@ -343,8 +356,8 @@ def test_gradient(name, report_gradient):
 @pytest.mark.parametrize("name", CASES)
 def test_a_loss_stays_finite_at_extreme_logits(name):
     """No overflow, and no warning, which would be an error here."""
-    extreme = 1e4 * np.sign(RNG.normal(size=(S, A)))
-    for loss, _ in CASES[name]:
+    for loss, x in CASES[name]:
+        extreme = 1e4 * np.sign(RNG.normal(size=x.shape))
         for logits in (extreme, -extreme):
             value, grad = loss(logits)
             assert np.isfinite(value) and np.isfinite(grad).all()

@@ -25,14 +25,15 @@ ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"
              "policies": ["--learner", "ppo", "--runs", "1", "--iterations", "20", "--episodes",
                           "1"],
              "estimators": [], "kl": [], "objectives": [], "contrastive": [],
-             "alignment": ["--pairs", "50", "--seed", "3"]}
+             "alignment": ["--pairs", "50", "--seed", "3"],
+             "scaling": []}
 SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
           "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
                                       (("dpo", 20), ("orpo", 10)), 1e-4)}
 EVERY = {job.name: job for job in JOBS}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
-PLOTTED = "values", "policies", "estimators", "objectives", "alignment", "contrastive"
+PLOTTED = "values", "policies", "estimators", "objectives", "alignment", "contrastive", "scaling"
 
 
 @cache
@@ -171,7 +172,7 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
     assert text.startswith("usage: minirl ") and "--version" in text
     assert re.findall(r"^    (\w+)\b", text, flags=re.M) == list(EVERY) == [
         "demo", "values", "policies", "estimators", "kl", "objectives", "alignment",
-        "contrastive"]
+        "contrastive", "scaling"]
     for name, job in EVERY.items():
         status, out, err = command(name, "--help")
         assert (status, err) == (0, "") and out.startswith(f"usage: minirl {name} ")
@@ -189,14 +190,15 @@ SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
             "alignment": "One language model, aligned in every way",
             "objectives": "What does each method really optimise?",
             "kl": "Which way does an estimate of the KL pull?",
-            "contrastive": "What does a batch show of the mutual information?"}
+            "contrastive": "What does a batch show of the mutual information?",
+            "scaling": "How much is more data worth?"}
 TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
            "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
                          *test_objectives.SURROGATES, "rlhf", "rlhf_iterated", "dpo", "ipo", "kto",
                          "simpo", "orpo", "robust_mistaken"]}
 
 
-@pytest.mark.parametrize("name", ["estimators", "objectives", "kl", "contrastive"])
+@pytest.mark.parametrize("name", ["estimators", "objectives", "kl", "contrastive", "scaling"])
 def test_the_readme_shows_what_is_printed(name):
     assert_shown(name, EVERY[name].text(found(name)[0]))
 

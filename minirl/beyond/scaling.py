@@ -1,4 +1,275 @@
 """How does the loss fall with more data and more parameters?
 
 *Part 5.  Previous: `search`.  Next: `harvest`.*
+
+A large model is trained once, and its size has to be chosen before.  Small models are cheap.  So
+many small ones are trained, a formula is fitted to their held-out losses, and the formula is asked
+about the large one.  It is called a *scaling law*.  Here `params` is the number of a model's
+parameters, the numbers that are learned.  A *token* is a symbol of a text: a piece of a word for
+large models, a character in this book.  `tokens` says how many of them were read.
+
+A *power law* is factor/size^power.  Twice the size divides it by 2^power, wherever one begins.
+With both axes logarithmic it is a straight line that falls by `power`.  Kaplan et al. found such
+lines over many powers of ten and put the two sizes into one formula:
+
+    L = [(params_scale/params)^(params_power/tokens_power)
+         + tokens_scale/tokens]^tokens_power.                                            (scaling.1)
+
+With endless tokens this is (params_scale/params)^params_power.  For the 175e9 params of GPT-3 it
+says 1.604 nats per token, and 1.732 with the 300e9 tokens that GPT-3 read.  In the end it falls to
+0.  But nobody can know the next word for sure.  Hoffmann et al. add a floor:
+
+    L = floor + params_factor/params^params_power + tokens_factor/tokens^tokens_power.   (scaling.2)
+
+The papers write E + A/N^α + B/D^β.  In this book the letters are taken.
+
+**In numbers.**  Let the floor be 1, the factors 4 and 1, and both powers ½.  400 params and 25
+tokens cost 1 + 4/20 + 1/5 = 1.4.  For 100 of each it is 1 + 4/10 + 1/10 = 1.5:
+
+>>> small = Law(floor=1.0, factors=(4.0, 1.0), powers=(0.5, 0.5))
+>>> print(predicted(small, 400, 25), predicted(small, 100, 100))
+1.4 1.5
+
+**What to buy.**  Training takes about 6 operations per param and token, 2 of them forwards and 4
+backwards.  So the two models above cost the same, 60,000.  Let a budget be fixed.  What raises
+log params by a little lowers log tokens by as much.  The first term then changes by −params_power
+of itself per unit, and the second by +tokens_power of itself.  At the least loss these cancel:
+
+    budget = 6 params · tokens,
+    params_power · params_factor/params^params_power
+        = tokens_power · tokens_factor/tokens^tokens_power.                              (scaling.3)
+
+So params^params_power/tokens^tokens_power is the constant params_power · params_factor/
+(tokens_power · tokens_factor).  Put tokens = area/params in, with area = budget/6 and both =
+params_power + tokens_power.  The left side becomes params^both/area^tokens_power, and
+
+    params = split · area^(tokens_power/both),   tokens = area^(params_power/both)/split,
+    split = (params_power params_factor/(tokens_power tokens_factor))^(1/both),          (scaling.4)
+
+    tokens/params = area^((params_power − tokens_power)/both)/split².                    (scaling.5)
+
+In the example split = 4 and area = 10,000, so that 400 and 25 are best.  Only with equal powers is
+the number of tokens per param the same for every budget.
+
+>>> print(compute_optimal(small, 60_000))
+(400.0, 25.0)
+
+**What was published.**  Gopher has 280e9 params and read 300e9 tokens.  Chinchilla has 70e9 and
+read 1.4e12, for about the same budget, and was better.  Four sets of constants say:
+
+                                  nats per token         tokens per param at a budget of
+                                  Gopher  Chinchilla      1e18     5.76e23        1e26
+    Hoffmann, as printed          1.9933      1.9366      25.7        92.6       152.6
+    Hoffmann, not rounded         1.9672      1.9208      18.6        58.9        92.3
+    Besiroglu                     1.9996      1.9739      25.7        18.4        16.1
+    as printed, with 0.25         2.2970      2.1511     154.8     1,171.1     2,571.7
+
+5.76e23 was the budget, and Chinchilla has 20 tokens per param.  The printed powers 0.34 and 0.28
+are rounded from 0.3392 and 0.2849, which is enough to make 92.6 of 58.9.  A slip of 0.28 to 0.25,
+which one meets on slides, makes 1,171.1 of it.  Besiroglu et al. fitted Hoffmann's points anew.
+Their powers are nearly equal, and params grow like budget^0.51.  By Kaplan et al. it was
+budget^0.73, so that GPT-3 was given 1.7 tokens per param.
+
+**The fit.**  Errors of a loss are in proportion, and a few are wild.  So compare logarithms, and
+let an error count by its square only up to `delta`, and in proportion from there on (Huber's loss):
+
+    L = Σ huber(log Σ_terms e^term − log measured),   terms: log floor and
+        log factor − power · log size;   huber(error) = error²/2 up to delta, and then
+        delta (|error| − delta/2).                                                       (scaling.6)
+
+The derivative of log Σ e^term in a term is that term's share of the sum, a softmax.  `fit_law`
+starts from many places.  From 60 losses without error it finds all constants to 1e-8.  With errors
+of 0.3 % the first power, 0.3478, comes out within 0.016 for 20 seeds, and tokens per param at
+5.76e23 between 13 and 31, where 18.4 is true.  So little do 60 good points say about what to buy.
+
+**When it fails.**  SciPy's L-BFGS-B stops where a step gains less than 2e-9 of the loss *or of 1*,
+whichever is larger.  The *mean* of (scaling.6) is 2e-6 here.  So a gain of a thousandth of it is
+the end, far from the lowest point: with 240 points, at 6.0 tokens per param, where the fit to the
+end has 15.8.  Summed over the points the same search, with the same stop, arrives.  Hoffmann et al.
+took the mean and stopped early, say Besiroglu et al.  That is how their constants came about.
+
+**The book's own models.**  An n-gram has as many parameters as n-grams occur (`contexts`).  For
+random parts of the Unicode names the best tree costs, per character held out:
+
+    steps            1,000    4,000   16,000   64,000  316,948
+    best order           5        6        6        6        6
+    nats             2.198    1.577    1.149    0.877    0.705
+
+From size to size it falls with a power of 0.26 at most, and of 0.125 at the end: a floor of 0.420
+bends the line.  Fitted up to a quarter, the law foretells 0.661 for the whole, too good by 6 %.  On
+prose, the texts of Python's help, the power stays between 0.13 and 0.20 from 4,000 steps to the
+end: there a power law holds, while the best order rises.  On the Unicode words it is below 0.07 and
+wanders: none holds.  And (scaling.2) for all orders together errs by up to 32 % on the names: one
+order is at rest where another falls, and a longer memory can be worse.
+
+**Exercises.**  `from minirl.beyond.scaling import *`
+1. Each time a budget grows a hundredfold, which part of the way to the floor is left?
+       budgets = np.array([1e20, 1e22, 1e24, 1e26])
+       (predicted(BESIROGLU, *compute_optimal(BESIROGLU, budgets)) - BESIROGLU.floor).round(3)
+2. Half of Chinchilla's params, and as good: how many times its tokens?
+       left = predicted(BESIROGLU, 70e9, 1.4e12) - predicted(BESIROGLU, 35e9, np.inf)
+       round(float((BESIROGLU.factors[1] / left)**(1 / BESIROGLU.powers[1]) / 1.4e12), 3)
+3. One of nine losses is 50 % too high.  Which power, ½, do Huber's loss and squares find?
+       sizes = np.geomspace(10, 1000, 9)[:, None]
+       losses = (1 + 8 / sizes[:, 0]**0.5) * np.array([1, 1, 1, 1, 1.5, 1, 1, 1, 1])
+       [round(fit_law(sizes, losses, delta=delta).x.powers[0], 2) for delta in (1e-3, 1e3)]
+
+Read next: `harvest`, for where the tokens come from.
+Source: Kaplan et al. 2020, arXiv:2001.08361; Hoffmann et al. 2022, arXiv:2203.15556, eq. 2 and 10;
+Besiroglu et al. 2024, arXiv:2404.10102.
 """
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl.kernel import checks
+from minirl.people.fitting import minimise
+
+POWERS = 0.2, 0.5, 1.0   # with which a fit begins,
+FLOORS = 0.5, 0.8, 0.95  # and its floors, as shares of the least loss
+RUNAWAY = 20.0           # a power, or the logarithm of a term, that no law has
+
+
+class Law(NamedTuple):
+    """The constants of (scaling.2): a factor and a power for each size, params before tokens."""
+
+    floor: float    # what is left when every size is infinite
+    factors: tuple  # what each term is where its size is 1
+    powers: tuple   # how fast it falls
+
+
+HOFFMANN = Law(1.69, (406.4, 410.7), (0.34, 0.28))  # as printed
+HOFFMANN_TEX = Law(1.69337368, (406.401018, 410.722827), (0.33917084, 0.2849083))  # not rounded
+BESIROGLU = Law(1.8172, (482.01, 2085.43), (0.3478, 0.3658))  # fitted anew
+
+
+def predicted(law, *sizes):
+    """The loss of (scaling.2), in nats per token, for numbers or arrays of as many sizes as terms.
+
+    Examples
+    --------
+    >>> print(predicted(Law(1.0, (4.0, 1.0), (0.5, 0.5)), 400, 25))
+    1.4
+    """
+    checks.shape("sizes", sizes, (len(law.factors), *np.shape(sizes)[1:]))
+    _check_sizes("sizes", np.asarray(sizes))
+    return law.floor + sum(factor / np.asarray(size, float)**power
+                           for size, factor, power in zip(sizes, law.factors, law.powers))
+
+
+def kaplan(params, tokens, *, params_scale=8.8e13, params_power=0.076, tokens_scale=5.4e13,
+           tokens_power=0.095):
+    """The loss of (scaling.1), for numbers or arrays; either may be infinite.
+
+    Examples
+    --------
+    >>> print(round(kaplan(175e9, np.inf), 3), round(kaplan(175e9, 300e9), 3))
+    1.604 1.732
+    """
+    _check_sizes("params", params)
+    _check_sizes("tokens", tokens)
+    few = (params_scale / params)**(params_power / tokens_power)
+    return (few + tokens_scale / tokens)**tokens_power
+
+
+def compute_optimal(law, budget):
+    """params and tokens of (scaling.4), of the least loss for a budget in operations, or an array.
+
+    Examples
+    --------
+    >>> print(compute_optimal(Law(1.0, (4.0, 1.0), (0.5, 0.5)), 6 * 400 * 25))
+    (400.0, 25.0)
+    """
+    _check_sizes("budget", budget)
+    (params_factor, tokens_factor), (params_power, tokens_power) = law.factors, law.powers
+    both, area = params_power + tokens_power, budget / 6
+    split = (params_power * params_factor / (tokens_power * tokens_factor))**(1 / both)
+    return split * area**(tokens_power / both), area**(params_power / both) / split
+
+
+def law_loss(x, sizes, losses, *, delta=1e-3):
+    """The loss (scaling.6), a sum over points, and its gradient.
+
+    Parameters
+    ----------
+    x : (1 + 2k,) float
+        log floor, then the k logarithms of the factors, then the k powers.
+    sizes : (B, k) float > 0
+        Of k sizes, such as params and tokens, in any units.
+    losses : (B,) float > 0
+        What was measured.
+    delta : float > 0
+        From where on an error counts in proportion, and no longer by its square.
+
+    Examples
+    --------
+    >>> value, grad = law_loss(np.array([0.0, 0.0, 0.5]), np.array([[1.0]]), np.array([2.0]))
+    >>> print(value, grad)  # 1 + 1 is 2
+    0.0 [ 0.  0. -0.]
+    """
+    sizes, losses = _checked(sizes, losses)
+    checks.positive("delta", delta)
+    k, logs = sizes.shape[1], np.log(sizes)
+    checks.shape("x", x, (1 + 2 * k,))
+    terms = np.column_stack([np.full(len(sizes), x[0]), x[1:k + 1] - x[k + 1:] * logs])
+    top = terms.real.max(axis=1, keepdims=True)
+    parts = np.exp(terms - top)
+    error = top[:, 0] + np.log(parts.sum(axis=1)) - np.log(losses)
+    small, sign = np.abs(error.real) <= delta, np.sign(error.real)
+    value = np.where(small, error**2 / 2, delta * (sign * error - delta / 2)).sum()
+    slope = np.where(small, error, delta * sign)  # of the Huber loss, and then of each term
+    slopes = slope[:, None] * parts / parts.sum(axis=1, keepdims=True)
+    return value, np.concatenate([slopes.sum(axis=0), -(slopes[:, 1:] * logs).sum(axis=0)])
+
+
+def fit_law(sizes, losses, *, delta=1e-3, tol=1e-9):
+    """The law of the least `law_loss`, found from many starts: a `fitting.Fit` whose x is a `Law`.
+
+    The sizes are measured in units of their geometric means, so that all directions curve alike.
+    `evaluations` counts those of all starts.
+
+    Examples
+    --------
+    >>> sizes = np.array([[1.0], [4.0], [16.0], [64.0]])
+    >>> fit = fit_law(sizes, 1 + 8 / sizes[:, 0]**0.5)
+    >>> print(round(fit.x.floor, 6), round(fit.x.factors[0], 6), round(fit.x.powers[0], 6))
+    1.0 8.0 0.5
+    """
+    sizes, losses = _checked(sizes, losses)
+    k, least = sizes.shape[1], losses.min()
+    if losses.size <= 2 * k:
+        raise ValueError(f"losses must be at least as many as the law has constants, {2 * k + 1}, "
+                         f"got {losses.size}")
+    units = np.exp(np.log(sizes).mean(axis=0))
+    fits = []
+    for share, *powers in product(FLOORS, *k * [POWERS]):
+        terms = np.log(least * np.array([share, *k * [(1 - share) / k]]))
+        fits.append(minimise(lambda x: law_loss(x, sizes / units, losses, delta=delta),
+                             np.append(terms, powers), tol=tol))
+    kept = [fit for fit in fits if fit.x.max() < RUNAWAY]
+    if not kept:
+        raise ValueError("losses must decide the constants of a law: here they run away")
+    best = min(kept, key=lambda fit: fit.loss)
+    floor, *factors = np.exp(best.x[:k + 1] + np.append(0, best.x[k + 1:] * np.log(units)))
+    law = Law(float(floor), tuple(map(float, factors)), tuple(map(float, best.x[k + 1:])))
+    return best._replace(x=law, evaluations=sum(fit.evaluations for fit in fits))
+
+
+def _checked(sizes, losses):
+    """Both as arrays, (B, k) and (B,)."""
+    sizes, losses = checks.floats("sizes", sizes), checks.floats("losses", losses)
+    if sizes.ndim != 2:
+        raise ValueError(f"sizes must be (B, k), a row per point, got shape {sizes.shape}")
+    checks.shape("losses", losses, (len(sizes),))
+    for name, values in ("sizes", sizes), ("losses", losses):
+        if not ((values > 0) & (values < np.inf)).all():
+            raise ValueError(f"{name} must be positive and finite, got values from "
+                             f"{values.min()} to {values.max()}")
+    return sizes, losses
+
+
+def _check_sizes(name, values):
+    if not np.greater(values, 0).all():
+        raise ValueError(f"{name} must be positive, got {values}")

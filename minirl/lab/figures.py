@@ -6,7 +6,9 @@ import numpy as np
 
 from gridworld.figures import Figure, heat_map  # which says what to install
 from matplotlib.ticker import MaxNLocator
+from minirl.beyond.scaling import compute_optimal
 from minirl.console import counted
+from minirl.lab.laws import PUBLISHED, SPENT
 from minirl.lab.objectives import BETA, families
 from minirl.lab.summary import spread
 
@@ -189,6 +191,56 @@ def margins_figure(found):
         axes.annotate(name, (0.98, end), (1.04, height), textcoords="axes fraction", fontsize=8,
                       va="center", color=colours[list(found.wanted).index(name)])
     return figure
+
+
+def laws_figures(found):
+    """The losses of n-grams against data, and tokens per param, by the name of their file.
+
+    Trees are lines in shades, from order 1 to 6, and the best of all a band; laws differ in their
+    dashes too.
+    """
+    steps = np.array([part.steps for part in found.parts])
+    trees = np.array([part.tree for part in found.parts]).T
+    corpus = "Unicode names" if found.corpus is None else _literal(found.corpus)
+    figure, left, right = _panels(
+        7.5, 3.5, (f"{corpus}: each order comes\nto rest, and the best of them slows down",
+                   "steps that were counted", "nats per held-out character"),
+        ("Fits of the same points disagree\non what to buy", "budget, in operations",
+         "best number of tokens per param"))
+    left.plot(steps, trees.min(axis=0), color=COLOURS[1], linewidth=6, alpha=0.35)
+    for order, losses in enumerate(trees, 1):
+        left.plot(steps, losses, color=COLOURS[0], linewidth=1.2, alpha=0.4 + 0.1 * order)
+    budgets, ratios = np.geomspace(1e18, 1e26, 33), []
+    for law, dash, colour in zip(PUBLISHED.values(), ("-", "--", "-.", ":"), COLOURS):
+        params, tokens = compute_optimal(law, budgets)
+        ratios.append(tokens[-1] / params[-1])
+        right.plot(budgets, tokens / params, dash, color=colour)
+    right.plot(SPENT, 20, "k*", markersize=9)
+    right.annotate("Chinchilla", (SPENT, 20), (0, 7), ha="center", fontsize=8,
+                   textcoords="offset points")
+    for axes in left, right:
+        axes.set(xscale="log", yscale="log")
+        axes.grid(color="0.9", linewidth=0.5)
+        axes.set_title(axes.get_title(), fontsize=10)
+    ticks = [tick for tick in (0.3, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5)
+             if trees.min() * 0.9 < tick < trees.max() * 1.1]
+    left.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    left.minorticks_off()
+    _named_at_their_ends(left, trees[:, -1], [f"order {k}" for k in range(1, len(trees) + 1)],
+                         len(trees) * COLOURS[:1], 0.06)
+    _named_at_their_ends(right, ratios, [name.replace(", ", ",\n").replace("a wrong", "a\nwrong")
+                                         for name in PUBLISHED], COLOURS, 0.12)
+    return {"scaling_laws": figure}
+
+
+def _named_at_their_ends(axes, ends, names, colours, gap):
+    """The names of lines to the right of a logarithmic panel, each beside the end of its line."""
+    low, high = np.log(axes.get_ylim())
+    order = np.argsort(ends)
+    heights = apart([(np.log(ends[i]) - low) / (high - low) for i in order], gap, 1.0)
+    for i, height in zip(order, heights):
+        axes.annotate(names[i], (1.02, height), xycoords="axes fraction", fontsize=8, va="center",
+                      color=colours[i])
 
 
 def alignment_figures(found):
