@@ -1,4 +1,4 @@
-"""The job `scaling`: n-grams on parts of corpora, what they obey, and what the chapter says of it."""
+"""The job `scaling`: n-grams on parts of corpora, what they obey, and what the chapter says."""
 
 from functools import cache
 from pydoc_data import topics
