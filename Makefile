@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl objectives alignment contrastive scaling test \
-        test-without-extras gradients benchmarks clean
+.PHONY: demo values policies estimators kl objectives alignment contrastive scaling harvest \
+        test test-without-extras gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -31,6 +31,9 @@ contrastive: .venv/installed
 
 scaling: .venv/installed
 	$(BIN)/python -m minirl scaling
+
+harvest: .venv/installed
+	$(BIN)/python -m minirl harvest
 
 # All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
 ALL = -m "slow or not slow"

@@ -168,6 +168,12 @@ Terms
     power law                  a quantity that falls like size^−power                 scaling
     scaling law                a formula for the held-out loss of a model of a size   scaling
     tokens per param           how much a model reads for each number that it learns  scaling
+    decontaminate              to leave out what a benchmark knows                       harvest
+    Jaccard                    how much two sets share: the common part of all in both   harvest
+    MinHash                    finding sets that share much, by random orders            harvest
+    near duplicate             a line that shares most of its shingles with another      harvest
+    recall                     how much of what is right was collected                   harvest
+    shingle                    a run of four letters                                     harvest
 
 Worlds
     bump                       a move that an edge or a wall stops                   world

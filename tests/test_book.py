@@ -45,6 +45,7 @@ FIRST = {
     "distillation": "distillation_loss", "scaling": "predicted",
     "unified": "gradient",
     "contrastive": "infonce_loss",
+    "harvest": "harvest",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",
     "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",
@@ -54,6 +55,7 @@ FIRST = {
     "toy_lm.verifiers": "is_palindrome", "toy_lm.jsonl": "read_preferences",
     "toy_lm.demonstrations": "complete", "toy_lm.raters": "choose",
     "toy_lm.preferences": "sample_pairs", "toy_lm.align": "fit_by_reward",
+    "toy_lm.lines": "presence",
 }
 
 

@@ -18,6 +18,7 @@ from test_house import CHAPTERS
 from test_trainers import leaves
 from worlds import random_mdp
 
+from minirl.beyond.harvest import begin
 from minirl.exact.planning import policy_iteration
 from minirl.kernel import counts
 from minirl.kernel.gradcheck import by_complex_step
@@ -288,6 +289,8 @@ def given(kind):
         **dict.fromkeys(("ratios.string_loss", "ratios.gmpo_loss"), {
             "batch": weighted_strings(steps, rng.normal(size=16), np.full(16, 1 / 16))}),
         "unified.gradient": {"coefficients": judged, "weights": np.full(16, 1 / 16)},
+        "harvest.harvest": {"rows": pairs.counts.plus, "domains": np.zeros(8, int),
+                            "person": lambda shown: shown, "record": begin([0, 1], 8, rng=0)},
         "rlhf.scored_rewards": {"score": lambda batch: batch.lengths}}
     return by_name, by_function
 

@@ -17,6 +17,7 @@ In reading order:
     raters          scores, choices, rankings: people, programs and models that judge
     preferences     responses to prompts, and which of two is better
     align           from a file of preferences to a model that writes what was preferred
+    lines           what is in a line: words, shingles, and what Unicode knows of a character
 
 `python -m toy_lm` trains, scores and samples models of your own text, makes preference data, and
 fits a model to such data.

@@ -1,6 +1,6 @@
 """How does a file of preferences become a model that writes what was preferred?
 
-*Worlds to read, after `dpo`.  Previous: `preferences`.*
+*Worlds to read, after `dpo`.  Previous: `preferences`.  Next: `lines`.*
 
 Most methods of Part 4 that learn from pairs fit the table of a model to them, and are pulled
 towards the table that the model had; one fits a reward.  Here they stand side by side, under names.
@@ -116,7 +116,7 @@ also refuses a reference with −∞ in its table, and a result whose strings do
            table = method.fit(fair, pairs, beta=method.beta, pull=PULL).x
            print(name, round(summary(table).letters, 2))
 
-Read next: `ipo`, the first of the methods that only had a name here.
+Read next: `lines`, another view of text.  The methods that only had a name here begin with `ipo`.
 Source: the papers of the methods, in their chapters.
 """
 

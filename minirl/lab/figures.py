@@ -328,3 +328,28 @@ def _band(axes, x, lines, colour, label):
     low, middle, high = (np.where(np.isfinite(line), line, np.nan) for line in lines)
     axes.plot(x, middle, color=colour, label=label)
     axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def harvest_figures(found):
+    """Precision against recall, round by round, from each start."""
+    figure, axes = _panels(6.5, 4.4, (
+        "A strict loop from a narrow start stops early, and a lax one collects too much",
+        "recall: share of what is right that was collected",
+        "precision: share of what was collected that is right"))
+    axes.title.set_size(9)
+    starts = dict.fromkeys((row.start, row.negatives) for row in found.rounds)
+    for (start, negatives), colour in zip(starts, (*COLOURS, "0.35")):
+        path = [row for row in found.rounds if (row.start, row.negatives) == (start, negatives)]
+        block = start == "one block"
+        _line(axes, path, "recall", "precision", color=colour, linewidth=1.2,
+              linestyle="--" if block else "-", marker="s" if block else "o", markersize=4)
+        axes.plot(path[0].recall, path[0].precision, "s" if block else "o", color="white",
+                  markeredgecolor=colour, markersize=7)
+        axes.annotate(f"{start} x{negatives}", (path[-1].recall, path[-1].precision),
+                      (6, -22 if block and negatives > 5 else -11), fontsize=8, color=colour,
+                      textcoords="offset points")
+    axes.annotate("round 1 is white, x5 is five negatives\nfor each known line", (0.02, 0.03),
+                  xycoords="axes fraction", fontsize=8, color="0.3")
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set(xlim=(0, 1.14), ylim=(0, 1.05))
+    return {"harvest_rounds": figure}
