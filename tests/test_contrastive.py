@@ -471,3 +471,21 @@ def test_two_dimensions_hold_a_hundred_states():
     circle = np.tile([np.cos(angle), np.sin(angle)], 2).T
     total = encoded(partial(infonce_loss, counts=np.eye(100) / 100), 100, temperature=1e-4)
     assert -total(circle)[0] == pytest.approx(log(100), abs=1e-6)
+
+
+def test_the_figure_shows_bounds_below_their_ceilings():
+    """log K first; then a line and a dashed one of each law, with its name; the shares beside."""
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+
+    figure, = figures.contrasts_figures(job()).values()
+    left, right = figure.axes
+    ceiling, *lines = (line.get_ydata() for line in left.lines)
+    assert list(ceiling) == pytest.approx([k * log(2) for k in range(1, 11)])
+    for law, bound, information in zip(job().laws, lines[::2], lines[1::2], strict=True):
+        assert list(bound) == [row.bound for row in law.bounds]
+        assert set(information) == {law.information}
+        assert (np.array(bound) < np.minimum(ceiling, law.information)).all()
+        assert any(text.get_text().startswith(law.name) for text in left.texts)
+    assert list(right.lines[0].get_ydata()) == [*job().shares.values()]
+    assert [text.get_text() for text in right.texts] == [f"{x:.3f}" for x in job().shares.values()]

@@ -84,8 +84,8 @@ A letter of the words and the next one, or the end, have I = 0.3392.  At f = PMI
 
 One batch of 64 says 0.33 ± 0.08, and gradient descent on 16,384 of them finds 99 % of I.  Where I
 is near log K, K decides: 27 letters, copied with a tenth of errors, have I = 2.645, and batches of
-8 show 1.613.  The same action in another step is a *false negative*.  It belongs there: without it
-the example shows log 2 − ½ · 0.5623 = 0.412, while I is 0.131, and K > 2 wants another critic.
+8 show 1.613.  The same action in another step is a *false negative*.  It belongs there.  Without it
+the example shows log 2 − ½ · 0.5623 = 0.412, where I is 0.131, and for K > 2 another f is best.
 
 **Both ways, and in few dimensions.**  CLIP also asks for the state of an action, so that all rows
 must have one constant.  Its critic is a *dual encoder*, with d numbers for a state or an action:
