@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl objectives alignment contrastive scaling harvest \
-        test test-without-extras gradients benchmarks clean
+.PHONY: demo values policies estimators kl objectives alignment contrastive inference scaling \
+        harvest test test-without-extras gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -28,6 +28,9 @@ alignment: .venv/installed
 
 contrastive: .venv/installed
 	$(BIN)/python -m minirl contrastive
+
+inference: .venv/installed
+	$(BIN)/python -m minirl inference
 
 scaling: .venv/installed
 	$(BIN)/python -m minirl scaling

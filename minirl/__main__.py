@@ -12,13 +12,13 @@ from minirl.console import check_command, finish, standard_output, use_one_threa
 use_one_thread()
 
 from minirl import __version__
-from minirl.lab import (alignment, collecting, contrasts, demo, divergences, estimators, laws,
-                        objectives, policies, values)
+from minirl.lab import (alignment, attempts, collecting, contrasts, demo, divergences, estimators,
+                        laws, objectives, policies, values)
 from minirl.lab.job import add_arguments, do
 
 JOBS = (demo.DEMO, values.VALUES, policies.POLICIES, estimators.ESTIMATORS, divergences.DIVERGENCES,
-        objectives.OBJECTIVES, alignment.ALIGNMENT, contrasts.CONTRASTIVE, laws.LAWS,
-        collecting.HARVEST)
+        objectives.OBJECTIVES, alignment.ALIGNMENT, contrasts.CONTRASTIVE, attempts.INFERENCE,
+        laws.LAWS, collecting.HARVEST)
 
 
 def _parser(jobs):

@@ -165,6 +165,11 @@ Terms
     mutual information         I: the nats that a state tells of its action           contrastive
     negative sample            an action that is no partner, asked about by itself    contrastive
     PMI                        log p(a|s)/p(a): how much likelier a is in s           contrastive
+    majority vote, maj@k       the answer given most often, and how likely it is right  inference
+    pass@k                     the chance that one of k attempts is right             inference
+    cascade of errors          each step may go wrong, and what is written stays      cascade
+    emergence                  a skill that seems to come of a sudden                 cascade
+    hallucination              saying with the same ease what is true and what is not cascade
     power law                  a quantity that falls like size^−power                 scaling
     scaling law                a formula for the held-out loss of a model of a size   scaling
     tokens per param           how much a model reads for each number that it learns  scaling

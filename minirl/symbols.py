@@ -115,6 +115,7 @@ Part 5
     z       the variable of an integral                                 -           contrastive
     d       the rank of an encoder: how many numbers a state gets       -           contrastive
     τ       a temperature                                               temperature contrastive
+    ε       the chance of a wrong step                                  -           cascade
     X, x    the features of lines, a row x per line                     rows        harvest
 
 *Shapes* are tuples of code, as in (S, A), and their letters are counted apart: S states, A actions,

@@ -45,6 +45,7 @@ FIRST = {
     "distillation": "distillation_loss", "scaling": "predicted",
     "unified": "gradient",
     "contrastive": "infonce_loss",
+    "inference": "pass_at_k", "cascade": "clean_chances",
     "harvest": "harvest",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",

@@ -35,7 +35,7 @@ def names(tmp_path):
 
 RANGES = [  # jobs, an argument, what it must be, and values that are not
     ("demo policies", "--beta", "lie between 1e-06 and 1e+06", "0 -0.5 1e7 nan"),
-    ("demo values policies alignment", "--seed", "be at least 0", "-1"),
+    ("demo values policies alignment inference", "--seed", "be at least 0", "-1"),
     ("demo", "--pairs", "be at least 1", "0"),
     ("alignment", "--pairs", "lie between 1 and 1e+07", "0 10000001"),
     ("values policies", "--gamma", "lie between 0 and 1", "-0.1 1.5 nan"),

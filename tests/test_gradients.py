@@ -16,7 +16,7 @@ import minirl
 from minirl.kernel import counts, softmax
 from minirl.kernel.gradcheck import check
 from minirl.exact import average_reward, planning
-from minirl.beyond import contrastive, scaling
+from minirl.beyond import contrastive, inference, scaling
 from minirl.play import ppo, ppo_kl, reinforce, surrogate
 from minirl.people import (distillation, dpo, fitting, grpo, ipo, kl, kto, margins, orpo, ratios,
                            reward_model, rlhf, sft, simpo)
@@ -308,6 +308,18 @@ for _name, _loss, _options in (
     CASES[f"contrastive.{_name}"] = [
         (lambda x, loss=_loss, batch=batch, options=options: loss(x, batch, **options), x)
         for options in _options for batch, x in contrastive_cases()]
+
+
+def right_answer_cases():
+    """Prompts that share a table, at several prices."""
+    rng = np.random.default_rng(10)
+    for beta in 0.0, 0.1, 1.0:
+        world, right = random_mdp(rng, S, A, 2, 1.0), np.arange(S)[::-1]
+        yield (partial(inference.right_answer_loss, mdp=world, ref_logits=rng.normal(size=(S, A)),
+                       right=right, beta=beta), rng.normal(size=(S, A)))
+
+
+CASES["inference.right_answer_loss"] = list(right_answer_cases())
 
 
 def law_cases():

@@ -288,6 +288,12 @@ def given(kind):
         "kto.kto_loss": matrices, "kto.fit_kto": {"divergence": lambda x: 0.1},
         **dict.fromkeys(("ratios.string_loss", "ratios.gmpo_loss"), {
             "batch": weighted_strings(steps, rng.normal(size=16), np.full(16, 1 / 16))}),
+        "inference.answer_chances": {"mdp": chain},
+        "inference.worlds_of_answers": {"mdp": chain, "right": np.full(S, S - 1)},
+        "inference.right_answer_loss": {"mdp": chain, "right": np.full(S, S - 1)},
+        **dict.fromkeys(("cascade.clean_chances", "cascade.error_rate", "cascade.clean_so_far",
+                         "cascade.checked_steps", "cascade.clean_policy"),
+                        {"mdp": chain, "correct": np.full((S, A), 0.5), "k": 3}),
         "unified.gradient": {"coefficients": judged, "weights": np.full(16, 1 / 16)},
         "harvest.harvest": {"rows": pairs.counts.plus, "domains": np.zeros(8, int),
                             "person": lambda shown: shown, "record": begin([0, 1], 8, rng=0)},

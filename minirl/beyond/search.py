@@ -1,4 +1,4 @@
 """What can a search find that a policy does not do by itself?
 
-*Part 5.  Previous: `inference`.  Next: `scaling`.*
+*Part 5.  Previous: `cascade`.  Next: `scaling`.*
 """

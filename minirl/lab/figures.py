@@ -193,6 +193,75 @@ def margins_figure(found):
     return figure
 
 
+def attempts_figures(found):
+    """Attempts against training, and what checks and names buy, by the names of their files."""
+    return {"inference_attempts": attempts_figure(found), "inference_checks": checks_figure(found)}
+
+
+def attempts_figure(found):
+    """pass@k against k, with the majority votes broken: where training wins, and where it loses."""
+    title = "Training wins with few attempts, the reference with many"
+    figure, axes = _panels(7, 4.2, (title, "attempts k",
+                                    "right, of 26 prompts (broken lines: by majority)"))
+    attempts = 2.0 ** np.arange(len(found.answers[0].passes))
+    ends = []
+    styles = [("reference", "black", 2), ("best, beta 1", COLOURS[0], 1.2),
+              ("best, beta 0.3", COLOURS[3], 1.2), ("best, beta 0.1", COLOURS[1], 1.8),
+              ("own tables", COLOURS[2], 1.8)]
+    for run in found.runs:
+        axes.plot(attempts, run.passes, color="0.65", linewidth=0.7)
+    shown = {row.policy: row for row in found.answers}
+    for name, colour, width in styles:
+        if name in shown:
+            row = shown[name]
+            axes.plot(attempts, row.passes, color=colour, linewidth=width)
+            axes.plot(attempts[:len(row.majorities)], row.majorities, "--", color=colour,
+                      linewidth=1)
+            ends.append((row.passes[0], name, colour))
+    ends.append((min(run.passes[0] for run in found.runs), "ppo, each run", "0.45"))
+    ends.sort()
+    heights = apart([end / 1.05 for end, *_ in ends], 0.055, 1.0)
+    axes.set(ylim=(0, 1.05), xlim=(1, attempts[-1]), xscale="log")
+    axes.set_xticks(attempts, [f"{k:.0f}" for k in attempts])
+    axes.minorticks_off()
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    for (_, name, colour), height in zip(ends, heights):
+        axes.annotate(name, (-0.02, height), textcoords="axes fraction", fontsize=8, ha="right",
+                      xycoords="axes fraction", va="center", color=colour)
+    return figure
+
+
+def checks_figure(found):
+    """Two panels: clean words against draws, and letters ahead against letters of training."""
+    figure, left, right = _panels(
+        7.5, 3.6, ("Checking steps buys more", "draws per word", "a clean word"),
+        ("Long skills come steeply", "letters of names", "the next letters all right"))
+    for field, colour, mark, name, below in (("clean", COLOURS[2], "o", "steps checked", -0.07),
+                                             ("of_words", COLOURS[1], "s", "words checked", -0.07)):
+        points = [(row.draws, getattr(row, field)) for row in found.checks]
+        left.plot(*zip(*points), color=colour, marker=mark, markersize=4)
+        left.annotate(name, (points[2][0], points[2][1] + below), color=colour, fontsize=9)
+    for row in found.checks[:4]:
+        left.annotate(f"{row.tries}", (row.draws, row.clean + 0.02), fontsize=7, ha="right")
+    letters = [row.letters for row in found.emergence]
+    runs = dict(zip(("next 1", "next 4", "next 16"),
+                    zip(*(row.chances for row in found.emergence))))
+    for (name, chances), colour, mark in zip(runs.items(), COLOURS, "os^"):
+        right.plot(letters, chances, color=colour, marker=mark, markersize=4)
+        right.annotate(name, (letters[-1], chances[-1]), (4, 0), textcoords="offset points",
+                       fontsize=9, va="center", color=colour)
+    right.plot(letters, [row.power for row in found.emergence], ":", color=COLOURS[2])
+    right.annotate("(next 1)^16", (letters[0], found.emergence[0].power), (6, 0),
+                   textcoords="offset points", fontsize=9, va="center", color=COLOURS[2])
+    right.set(xscale="log", yscale="log", xlim=(letters[0] / 1.3, letters[-1] * 9))
+    left.set(ylim=(0.3, 1.04), xlim=(4, 9.3))
+    for axes in left, right:
+        axes.grid(color="0.9", linewidth=0.5)
+    return figure
+
+
 def laws_figures(found):
     """The losses of n-grams against data, and tokens per param, by the name of their file.
 

@@ -1,0 +1,238 @@
+"""What more attempts buy: pass@k and majority votes before and after training, checked steps, and
+skills that seem to come of a sudden.
+
+A prompt is the first letter of a word and the answer its last letter.  Right is the last letter
+that is most usual in the corpus for that first letter.  All 26 prompts are asked equally often.
+The bigram of the corpus answers, and so do policies that were trained to be right: the best tables
+at some prices of a nat, found by descent on the exact loss; PPO, from samples and without a price;
+and, for comparison, a table of its own for each prompt.  Everything but PPO's training is exact.
+
+A step of a word is wrong if it makes three letters in a row, start and end included, that no word
+of the corpus has.
+
+The last table asks models of six letters, fitted to ever more names, for the letters of names that
+were held out: for the next one, the next four and the next sixteen, all of them right.
+"""
+
+from collections import namedtuple
+from dataclasses import replace
+
+import numpy as np
+
+from minirl.beyond.cascade import checked_steps, clean_chances, error_rate
+from minirl.beyond.inference import (answer_chances, majority_at_k, pass_at_k, right_answer_loss,
+                                     right_answer_rewards)
+from minirl.exact.evaluation import occupancy
+from minirl.exact.planning import policy_gradient
+from minirl.kernel import counts
+from minirl.kernel.softmax import log_softmax
+from minirl.lab.job import SEED, Job, stopwatch
+from minirl.lab.running_example import bigram_of
+from minirl.lab.table import in_columns, page
+from minirl.people.fitting import minimise
+from minirl.play.optim import linear
+from minirl.play.ppo import ppo
+from minirl.play.training import after, start
+from toy_lm.contexts import look_up, tree
+from toy_lm.corpora import held_out, unicode_names, unicode_words
+from toy_lm.ngram import decoding, language, widen
+from toy_lm.vocabulary import from_items
+
+ATTEMPTS = tuple(2**i for i in range(9))   # k of pass@k, 1 to 256
+VOTERS = 1, 2, 4, 8, 16, 32                # k of maj@k
+TEMPERATURES = 0.5, 0.25
+TRIES = 1, 2, 3, 4, 8, 1000                # draws of a step; a thousand are as good as no limit
+AHEAD = 1, 4, 16                           # letters that must all be right
+LOST = 0.01                                # a prompt is lost if its chance is less
+
+
+# How much is done: the prices β of the shared tables (lower ones end in one of several local
+# optima); runs of PPO, their iterations and episodes; steps of a table of a prompt's own; and to
+# how many letters of names models are fitted, beside all of them.
+AttemptsScale = namedtuple("AttemptsScale", "prices runs iterations episodes climb letters",
+                           defaults=[(1.0, 0.3, 0.2, 0.1), 8, 100, 2048, 50,
+                                     (1_000, 4_000, 16_000, 64_000)])
+
+
+# The task: the reference, the prompts' world, the right answer (S,) of each state, and the letters.
+Task = namedtuple("Task", "reference world right letters")
+
+
+# A policy that answers: pass@k for each of ATTEMPTS, maj@k for each of VOTERS, how many prompts
+# have a lower chance than under the reference, and which are lost.
+Answers = namedtuple("Answers", "policy passes majorities fell lost")
+
+
+# Words of the reference whose steps are drawn up to k times: the chance that they are clean, the
+# draws per word, and the chance that one of several words is clean that cost as many draws.
+Checks = namedtuple("Checks", "tries clean draws of_words")
+
+
+# The words of the reference as they are: the share of wrong steps, steps per word, the chance that
+# a word is clean, what it were if each step were wrong with that share, and that share of right
+# steps to the power of the steps per word.
+Errors = namedtuple("Errors", "rate steps clean alike power")
+
+
+# A model fitted to so many letters: nats per letter held out, the chance to have the next ones
+# right for each of AHEAD, and the first of these chances to the power of the largest of AHEAD.
+Emergence = namedtuple("Emergence", "letters nats chances power")
+
+
+# What the job finds: `answers` of all policies, `errors` and `checks` of words, and `emergence`.
+# The runs of PPO stand in `runs`; the worst and a middle one of them are in `answers`.
+Attempts = namedtuple("Attempts", "answers runs errors checks emergence")
+
+
+def attempt(seed, progress, scale=AttemptsScale()):
+    """All three tables: `Attempts`."""
+    timed, answers = stopwatch(5 + len(scale.prices), progress), []
+    task = first_and_last_letters()
+    reference = task.reference
+    answers.append(timed("reference", lambda: answered(task, "reference", reference))[0])
+    answers += [answered(task, f"temperature {T:g}", decoding(reference, temperature=T))
+                for T in TEMPERATURES]
+    for beta in scale.prices:
+        best, _ = timed(f"beta {beta:g}", lambda: best_table(task, beta))
+        answers.append(answered(task, f"best, beta {beta:g}", best))
+    runs = timed("ppo", lambda: [answered(task, "ppo", by_ppo(task, scale.runs * seed + run, scale))
+                                 for run in range(scale.runs)])[0]
+    ranked = sorted(runs, key=lambda run: run.passes)
+    answers += [ranked[0]._replace(policy=f"ppo, worst of {scale.runs}"),
+                ranked[scale.runs // 2]._replace(policy=f"ppo, a middle one")]
+    answers.append(timed("own tables", lambda: by_own_tables(task, scale.climb))[0])
+    errors, checks = timed("checks", cascade_of_words)[0]
+    emergence = timed("emergence", lambda: emerging(seed, scale.letters))[0]
+    return Attempts(answers, runs, errors, checks, emergence)
+
+
+def first_and_last_letters():
+    """The `Task` of the Unicode words."""
+    words = unicode_words()
+    model = bigram_of(words)
+    letters = model.vocabulary.letters
+    table = np.zeros(model.logits.shape)
+    np.add.at(table, tuple(np.transpose([(model.state(word[0]), model.state(word[-1]))
+                                         for word in words])), 1)
+    start = (table.sum(axis=1) > 0) / (table.sum(axis=1) > 0).sum()
+    world = replace(language(np.zeros(table.shape)), start=start)
+    return Task(model.logits, world, table.argmax(axis=1), letters)
+
+
+def answered(task, policy, logits):
+    """The `Answers` of a table of logits."""
+    chances = answer_chances(task.world, np.exp(log_softmax(logits)))
+    return _answers(task, policy, chances)
+
+
+def _answers(task, policy, chances):
+    """Those of the chances (S, S) of each answer to each prompt."""
+    prompts, share = task.world.start > 0, task.world.start[task.world.start > 0]
+    right, chances = task.right[prompts], np.clip(chances[prompts], 0, 1)
+    own, before = (table[np.arange(right.size), right] for table in (
+        chances, answer_chances(task.world, np.exp(log_softmax(task.reference)))[prompts]))
+    lost = "".join(task.letters[s - 1] for s in np.flatnonzero(prompts)[own < LOST])
+    return Answers(policy, [float(share @ pass_at_k(own, k)) for k in ATTEMPTS],
+                   [float(share @ majority_at_k(chances, right, k)) for k in VOTERS],
+                   int((own < before - 1e-9).sum()), lost)
+
+
+def best_table(task, beta):
+    """The logits of the best shared table at a price, from the reference."""
+    return minimise(lambda x: right_answer_loss(x, task.world, task.reference, task.right,
+                                                beta=beta), task.reference, tol=1e-5).x
+
+
+def by_ppo(task, seed, scale=AttemptsScale()):
+    """log π after PPO, rewarded for what is right, at no price."""
+    return after(ppo(task.world, start(task.reference, rng=seed), horizon=60,
+                     episodes=scale.episodes, rewards=right_answer_rewards(task.right),
+                     iterations=scale.iterations, learning_rate=linear(0.05, 0.0), ent_coef=0.0),
+                 scale.iterations).logp
+
+
+def by_own_tables(task, steps):
+    """`Answers` where each prompt has a table of its own, which climbs its own chance."""
+    chances = np.zeros(task.reference.shape)
+    for s in np.flatnonzero(task.world.start):
+        pays = task.world.terminated & (np.arange(len(chances)) == task.right[s])[:, None, None]
+        world = replace(task.world, start=np.eye(len(chances))[s], reward=pays.astype(float))
+        logits = task.reference
+        for _ in range(steps):
+            logits = logits + 2.0 * policy_gradient(world, logits)[1]
+        chances[s] = answer_chances(world, np.exp(log_softmax(logits)))[s]
+    return _answers(task, "own tables", chances)
+
+
+def cascade_of_words():
+    """The `Errors` of the reference's words, and the `Checks` for each of TRIES."""
+    words = unicode_words()
+    model = bigram_of(words)
+    policy = np.exp(widen(log_softmax(model.logits), 3))
+    correct = counts.table(model.vocabulary.encode(words, order=3)) > 0
+    world = language(np.zeros(policy.shape))
+    rate, steps = error_rate(world, policy, correct), occupancy(world, policy).sum()
+    clean, alike = (clean_chances(world, policy, right)[0]
+                    for right in (correct, np.full(policy.shape, 1 - rate)))
+    errors = Errors(*map(float, (rate, steps, clean, alike, (1 - rate)**steps)))
+    found = [checked_steps(world, policy, correct, k) for k in TRIES]
+    return errors, [Checks(k, one.clean, one.draws,
+                           1 - (1 - found[0].clean)**(one.draws / found[0].draws))
+                    for k, one in zip(TRIES, found)]
+
+
+def emerging(seed, sizes):
+    """The `Emergence` of models of six letters, from few names to all."""
+    names = unicode_names()
+    vocabulary = from_items(names)
+    training, held = held_out(names)
+    order = np.random.default_rng(seed).permutation(len(training))
+    total = np.cumsum([len(training[i]) + 1 for i in order])  # with their ends
+    rows = []
+    for letters in (*sizes, int(total[-1])):
+        part = [training[i] for i in order[:np.searchsorted(total, letters) + 1]]
+        chances = tree(look_up(vocabulary, part, held, order=6), weight=3.0)[-1]
+        sums = np.append(0, np.log(chances).cumsum())
+        ahead = [float(np.exp(sums[k:] - sums[:-k]).mean()) for k in AHEAD]
+        rows.append(Emergence(letters, float(-np.log(chances).mean()), ahead,
+                              ahead[0]**AHEAD[-1]))
+    return rows
+
+
+# What is printed.
+
+
+def attempts_text(found):
+    """The three tables of the job."""
+    shown = [ATTEMPTS.index(k) for k in (1, 4, 16, 64, 256)]
+    lost = [(row.policy, *(row.passes[i] for i in shown), row.majorities[VOTERS.index(8)],
+             row.majorities[-1], row.fell, row.lost or "none") for row in found.answers]
+    errors = found.errors
+    return page(
+        "The last letter of a word, asked for by its first: 26 prompts, equally often.",
+        in_columns("policy, pass@1, @4, @16, @64, @256, maj@8, @32, fell, lost", lost,
+                   (0, 4, 4, 4, 4, 4, 4, 4, 0, 0)),
+        f"All exact.  Fell: prompts with a lower chance than under the reference.  Lost: those "
+        f"with a chance below {LOST}.  Where all prompts share a table, some are outvoted; "
+        f"where each has a table of its own, none falls.",
+        f"A step that makes three letters in a row which no word has is wrong: {errors.rate:.4f} "
+        f"of {errors.steps:.3f} steps per word.  Without a wrong step are {errors.clean:.4f} of "
+        f"all words.  If each step were wrong alike it would be {errors.alike:.4f}, and "
+        f"{1 - errors.rate:.4f}^{errors.steps:.3f} is {errors.power:.4f}.",
+        in_columns("draws of a step, clean, draws per word, as many draws by words",
+                   [(f"at most {row.tries:,}", *row[1:]) for row in found.checks], (0, 4, 2, 4)),
+        "Beside it: one of several words is clean that cost as many draws, each given up at its "
+        "first wrong step.",
+        in_columns("names, nats, next 1, next 4, next 16, (next 1)^16",
+                   [(row.letters, row.nats, *row.chances, row.power) for row in found.emergence],
+                   (0, 3, 4, 4, 4, 6)),
+        "Models of six letters, fitted to so many letters of names: nats per letter held out, and "
+        "the mean chance to have the next letters all right.")
+
+
+def _run(arguments, progress, scale=AttemptsScale()):
+    return attempt(arguments.seed, progress, scale)
+
+
+INFERENCE = Job("inference", __doc__, _run, attempts_text, arguments={"seed": SEED},
+                draw=lambda figures, found: figures.attempts_figures(found))
