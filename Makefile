@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl objectives alignment contrastive inference scaling \
+.PHONY: demo values policies estimators kl objectives alignment contrastive inference search scaling \
         harvest test test-without-extras gradients benchmarks clean
 
 demo: .venv/installed
@@ -31,6 +31,9 @@ contrastive: .venv/installed
 
 inference: .venv/installed
 	$(BIN)/python -m minirl inference
+
+search: .venv/installed
+	$(BIN)/python -m minirl search
 
 scaling: .venv/installed
 	$(BIN)/python -m minirl scaling

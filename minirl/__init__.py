@@ -34,7 +34,7 @@ Part 4, learning from people
                   (calibration) rlhf groups grpo dpo ipo kto simpo orpo margins ratios
                   distillation unified
 Part 5, beyond the table
-    beyond        contrastive inference cascade search scaling harvest network
+    beyond        contrastive inference cascade search tree_search scaling harvest network
 
 A chapter in brackets is a side road: it holds what makes an answer certain, or fast.  The main way
 never needs it.  Read it after its part, or when a chapter sends you there.

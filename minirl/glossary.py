@@ -170,6 +170,15 @@ Terms
     cascade of errors          each step may go wrong, and what is written stays      cascade
     emergence                  a skill that seems to come of a sudden                 cascade
     hallucination              saying with the same ease what is true and what is not cascade
+    beam                       the likeliest prefixes of a length, of a number        search
+    curse of the beam          a wider beam finds shorter strings                     search
+    Viterbi's algorithm        the likeliest string by planning                       search
+    node                       a state at a time, with what was earned after it       tree_search
+    PUCT                       the mean and a term that follows a prior               tree_search
+    regret                     V* less Q* of the action that was chosen               tree_search
+    simulation                 one try of a tree search, from its root                tree_search
+    tree search                looking ahead from one state by trying                 tree_search
+    UCT                        the mean and a term that falls with visits             tree_search
     power law                  a quantity that falls like size^−power                 scaling
     scaling law                a formula for the held-out loss of a model of a size   scaling
     tokens per param           how much a model reads for each number that it learns  scaling

@@ -116,6 +116,7 @@ Part 5
     d       the rank of an encoder: how many numbers a state gets       -           contrastive
     τ       a temperature                                               temperature contrastive
     ε       the chance of a wrong step                                  -           cascade
+    c       the exploration of a tree search, in the unit of returns    exploration tree_search
     X, x    the features of lines, a row x per line                     rows        harvest
 
 *Shapes* are tuples of code, as in (S, A), and their letters are counted apart: S states, A actions,

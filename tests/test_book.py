@@ -46,6 +46,7 @@ FIRST = {
     "unified": "gradient",
     "contrastive": "infonce_loss",
     "inference": "pass_at_k", "cascade": "clean_chances",
+    "search": "viterbi", "tree_search": "tree_search",
     "harvest": "harvest",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",

@@ -18,6 +18,8 @@ from test_house import CHAPTERS
 from test_trainers import leaves
 from worlds import random_mdp
 
+from minirl.beyond.search import viterbi
+from minirl.beyond.tree_search import uct
 from minirl.beyond.harvest import begin
 from minirl.exact.planning import policy_iteration
 from minirl.kernel import counts
@@ -249,7 +251,8 @@ def given(kind):
         "simpo_gamma": 1.0, "start": logits, "pseudo_count": 0.0, "label_smoothing": 0.1,
         "target_kl": 0.1, "kl_horizon": 100, "rng": 0, "num_generations": 4, "ptx_coef": 0.3,
         "episodes": 16, "horizon": 4, "steps_per_iteration": 8,
-        "gate": cispo, "critic": np.where(logits == -INF, 0, logits), "joint": table}
+        "gate": cispo, "critic": np.where(logits == -INF, 0, logits), "joint": table,
+        "state": 0, "width": 2, "longest": 3, "endings": viterbi(chain, logits), "choose": uct()}
     judging = {"credits": own.rewards, "batch": own.rollout, "ended": np.zeros(own.episodes),
                "scale": np.ones(own.rewards.size)}
     by_function = {
@@ -295,6 +298,8 @@ def given(kind):
                          "cascade.checked_steps", "cascade.clean_policy"),
                         {"mdp": chain, "correct": np.full((S, A), 0.5), "k": 3}),
         "unified.gradient": {"coefficients": judged, "weights": np.full(16, 1 / 16)},
+        **dict.fromkeys(("search.viterbi", "search.follow", "search.beam",
+                         "search.of_each_length"), {"mdp": chain}),
         "harvest.harvest": {"rows": pairs.counts.plus, "domains": np.zeros(8, int),
                             "person": lambda shown: shown, "record": begin([0, 1], 8, rng=0)},
         "rlhf.scored_rewards": {"score": lambda batch: batch.lengths}}

@@ -1,6 +1,6 @@
 """How does the loss fall with more data and more parameters?
 
-*Part 5.  Previous: `search`.  Next: `harvest`.*
+*Part 5.  Previous: `tree_search`.  Next: `harvest`.*
 
 A large model is trained once, and its size has to be chosen before.  Small models are cheap.  So
 many small ones are trained, a formula is fitted to their held-out losses, and the formula is asked

@@ -11,6 +11,7 @@ In reading order, the jobs:
     divergences      the job `kl`: what every estimate of a KL is worth, and where it pulls
     contrasts        the job `contrastive`: what batches and encoders show of a mutual information
     attempts         the job `inference`: more attempts, checked steps, and emergence
+    searches         the job `search`: likeliest strings and what beams miss, trees and their regret
     laws             the job `scaling`: laws of scale, published ones and those of the n-grams
     collecting       the job `harvest`: finding data in rounds, and what they are worth
 

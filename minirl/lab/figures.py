@@ -422,3 +422,62 @@ def harvest_figures(found):
     axes.grid(color="0.9", linewidth=0.5)
     axes.set(xlim=(0, 1.14), ylim=(0, 1.05))
     return {"harvest_rounds": figure}
+
+
+def searches_figures(found):
+    """What beams find, and what trees lose, by the names of their files."""
+    return {"search_beams": beams_figure(found), "search_trees": trees_figure(found)}
+
+
+def beams_figure(found):
+    """Two panels against the width of a beam: the nats it lacks, and the letters of its words."""
+    figure, left, right = _panels(7, 3.2, ("nats that beams lack", "width of the beam",
+                                             "nats short, mean of 27 prompts"),
+                                  ("letters of their words", "width of the beam",
+                                   "mean letters, with the prompt"))
+    for one, colour, marker in zip(found.strings, COLOURS, "os^"):
+        widths = [beam.width for beam in one.beams]
+        for axes, name in (left, "short"), (right, "letters"):
+            numbers = [getattr(beam, name) for beam in one.beams]
+            axes.plot(widths, numbers, color=colour, marker=marker, markersize=4)
+        right.annotate(f"order {one.order}", (widths[-1], one.letters), (0, 5), ha="right",
+                       textcoords="offset points", fontsize=8, color=colour)
+        left.annotate(f"order {one.order}", (1, one.beams[0].short), (-6, 0), fontsize=8,
+                      ha="right", va="center", textcoords="offset points", color=colour)
+    for axes in left, right:
+        axes.set_xscale("log", base=2)
+        axes.grid(color="0.9", linewidth=0.5)
+        axes.set(ylim=(0, None))
+    left.set(xlim=(0.35, None))
+    figure.suptitle("A wider beam finds likelier words, and so shorter ones", fontsize=10)
+    return figure
+
+
+def trees_figure(found):
+    """Two panels of simulations: the regret of each rule on the lake, and what the chain needs."""
+    figure, left, right = _panels(7, 3.2, ("the lake", "simulations in each cell",
+                                             "regret, percent of V*"),
+                                  ("a chain that misleads", "states of the chain",
+                                   "simulations until UCT stays"))
+    for tree, colour, marker, place in zip(found.trees, COLOURS, "os^D",
+                                           ((-18, -12), (-60, -14), (4, 8), (4, -12))):
+        lines = 100 * spread(np.array(tree.regrets), (0.0, 0.5, 1.0))
+        _band(left, tree.simulations, lines, colour, None)
+        left.plot(tree.simulations, lines[1], marker, color=colour, markersize=4)
+        left.annotate(tree.rule, (tree.simulations[1], lines[1][1]), place, fontsize=8,
+                      textcoords="offset points", color=colour)
+    left.set_xscale("log", base=2)
+    left.set(ylim=(-8, None))
+    known = [(length, n) for length, n in found.chain if n is not None]
+    right.plot(*zip(*known), color=COLOURS[0], marker="o", markersize=4)
+    for length, n in found.chain:
+        if n is None:
+            right.annotate(f"more than {found.most:,}", (length, found.most), (-6, 0), ha="right",
+                           va="center", textcoords="offset points", fontsize=8, color=COLOURS[1])
+            right.plot(length, found.most, "^", color=COLOURS[1], markersize=7)
+    right.set_yscale("log", base=2)
+    for axes in left, right:
+        axes.grid(color="0.9", linewidth=0.5)
+    figure.suptitle("UCT needs thousands of simulations, and far more on a chain that misleads",
+                    fontsize=10)
+    return figure

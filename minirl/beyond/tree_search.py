@@ -1,0 +1,261 @@
+"""How far does an agent see that looks ahead from one state, by trying?
+
+*Part 5.  Previous: `search`.  Next: `scaling`.*
+
+Planning says what to do in every state.  Often only one question is open: what to do *here*.  A
+*tree search* answers it with a simulator alone, which draws outcomes and hides their chances.  It
+plays *simulations* from the state at hand, the *root*.  Near the root it remembers what they have
+earned.  A *node* of the tree is a state at a time, and holds for each action the number of visits
+N(s, a) and the mean return Q(s, a) after it.  A simulation
+
+1. goes down the tree, by a rule that chooses an action in each node,
+2. adds the first node that it meets and that is not in the tree yet,
+3. goes on from there by a policy, for example at random, until the end or a horizon,
+4. and tells its return R, counted from each of its nodes on and discounted, to that node:
+
+    N(s, a) ← N(s, a) + 1,   Q(s, a) ← Q(s, a) + (R − Q(s, a))/N(s, a).             (tree_search.1)
+
+The answer is the action that was visited most at the root.  Now for the rule.  *UCT* adds to the
+mean what an action that was tried seldom may still be worth, and tries every action once:
+
+    a = argmax_a [Q(s, a) + c √(log N(s)/N(s, a))],   N(s) = 1 + Σ_b N(s, b).       (tree_search.2)
+
+The exploration c has the size of returns; √2 suits those between 0 and 1.  Each further visit makes
+the second term smaller, and each visit to other actions lets it grow again, slowly.  *PUCT* has an
+opinion before it tries, the *prior*, a policy that was learned or guessed:
+
+    a = argmax_a [Q(s, a) + c prior(a|s) √N(s)/(1 + N(s, a))].                      (tree_search.3)
+
+**In numbers.**  Leave (action 0) now for ½, or stay (action 1) and choose again: then to leave pays
+0, and to stay 1.  The first two simulations try both actions.  The second one stays, comes to a new
+node, tries its first action, and earns 0.  In the fourth N(s) is 4.  To leave is worth ½ + √2 √(log
+4/2) = 1.68, to stay 0 + √2 √(log 4/1) = 1.67.  So it leaves, and the fifth finds the 1:
+
+>>> from itertools import islice
+>>> for tree in islice(tree_search(deceptive_chain(2), 0, uct(), rng=0), 7):
+...     print(tree.visits, np.round(tree.values, 3))
+(1, 0) [0.5 0. ]
+(1, 1) [0.5 0. ]
+(2, 1) [0.5 0. ]
+(3, 1) [0.5 0. ]
+(3, 2) [0.5 0.5]
+(3, 3) [0.5   0.667]
+(3, 4) [0.5  0.75]
+
+To stay is worth 1, but its mean is 0.75.  A mean still holds what was earned before the search knew
+better, and what exploring costs below.  So Q is too low, and creeps up.
+
+**How far from the best?**  A solver knows Q*.  So what an answer loses is known exactly:
+
+    regret = V*(s) − Q*(s, a),   a being the most visited action at the root s.     (tree_search.4)
+
+Take the 4x4 lake, where moves succeed with the chance 0.8, at γ = 0.9.  Here is the regret in
+percent of V*, the mean over the 11 cells where actions differ, each searched by itself.  Median and
+worst of 8 seeds:
+
+    simulations a cell                 16          64         256       1,024       4,096
+    UCT, c = √2                 16.8  28.4  10.6  18.2   2.7   4.4   0.9   2.2     0   1.2
+    PUCT, c = 2, good prior        0   1.2     0   1.9     0     0     0     0
+    PUCT, c = 2, no opinion     17.2  26.1   8.4  12.9   3.1   5.9   1.5   3.0
+    PUCT, c = 2, wrong prior    64.4  64.4  62.2  64.4  62.2  62.2  62.2  62.2
+
+UCT comes to the best, with some 4,096 simulations for each cell.  Policy iteration needs 4 rounds
+for all cells, but it knows the chances.  The good prior is softmax(Q*/0.1).  It gives the best
+action 0.58 on average, and in each cell more than any other.  So its success is no merit of the
+search, which has only to leave it alone, and at first does not quite.  No opinion is the uniform
+policy, and the wrong prior is softmax(−Q*/0.1).  That one is believed, since an action of small
+prior is hardly tried, and so nothing contradicts.
+
+On the slippery 4x4 lake at γ = 0.99 the returns are noise above all.  Let a policy take UCT's
+answer in each cell, after 4,096 simulations.  In six seeds it has from 0.13 to 0.71 of J*.
+
+**Where it fails.**  Make the chain of the example longer.  After d < D times staying it pays (D − d
+− 1)/D to leave, and only who stays D times gets 1.  All that is near says that to leave is better,
+and the sooner the better.  After how many simulations, in powers of 2, is staying visited most?
+
+    D                 2      3      4      5      6        7
+    simulations       8     32    256  1,024  4,096  131,072
+
+Value iteration needs D sweeps.  At a node UCT takes the action with the higher bound, which lowers
+it.  So the two bounds in (tree_search.2) stay close together, for leaving and for staying:
+
+    Q(s, 0) + c √(log N(s)/N(s, 0)) ≈ Q(s, 1) + c √(log N(s)/N(s, 1)).              (tree_search.5)
+
+After 32,768 simulations at D = 7 it has left 32,266 times, for 6/7 each, and stayed 502 times, for
+0.679 on average.  Both bounds are 0.8825.  While staying seems worse by a gap, its visits can grow
+no faster than c² log N(s)/gap².  At the next node they grow with the logarithm of *that*, and so on
+down the chain.  At D = 8 leaving is ahead after 131,072 simulations still.
+
+**Exercises.**  `from itertools import islice; from minirl.beyond.tree_search import *; from
+minirl.kernel.mdp import coin_game`
+1. Less exploration wastes less.  With c = 0.3, is staying found at D = 3 in 32,768 simulations?
+       *_, tree = islice(tree_search(deceptive_chain(3), 0, uct(0.3), rng=0), 32768)
+       tree.visits
+2. A prior gives staying 0.5, 0.4 or 0.3.  After how many simulations is staying ahead at D = 3?
+       for stay in 0.5, 0.4, 0.3:
+           trees = tree_search(deceptive_chain(3), 0, puct([[1 - stay, stay]] * 3), rng=0)
+           next(n for n, tree in enumerate(trees, 1) if tree.action == 1)
+3. Head for ever is worth 10 in the coin game at γ = 0.9.  What does the mean say after a thousand?
+       *_, tree = islice(tree_search(coin_game(gamma=0.9), 0, uct(), rng=0), 1000)
+       np.round(tree.values, 1)
+
+Read next: `scaling`, on what more data and more parameters buy.
+Source: Kocsis and Szepesvári 2006, "Bandit based Monte-Carlo planning", for UCT; Coquelin and Munos
+2007, arXiv:cs/0703062, for the chain; Rosin 2011, "Multi-armed bandits with episode context", and
+Silver et al. 2017, "Mastering the game of Go without human knowledge", for PUCT.
+"""
+
+from math import inf, log, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from minirl.kernel import checks
+from minirl.kernel.mdp import TabularMDP, check_policy
+from minirl.kernel.sampling import generator
+
+
+class Tree(NamedTuple):
+    """What a search knows at its root."""
+
+    visits: tuple  # (A,) how often each action was taken there
+    values: tuple  # (A,) the mean return after it; 0 where it was never taken
+
+    @property
+    def action(self):
+        """The answer: the action that was visited most."""
+        return self.visits.index(max(self.visits))
+
+
+def tree_search(mdp, state, choose, *, rng, policy=None, horizon=50):
+    """A `Tree` after each simulation from a root, by (tree_search.1), for ever.
+
+    Parameters
+    ----------
+    mdp : TabularMDP
+        The simulator: outcomes are drawn from it.
+    state : int
+        The root.
+    choose : callable
+        `choose(state, actions, visits, values) -> action` in a node, where `actions` are those
+        available and the others hold an entry per action: `uct` or `puct`, or one of your own.
+    rng : Generator or seed
+    policy : (S, A) float, optional
+        What is played below the tree; by default all actions equally often.
+    horizon : int ≥ 1
+        Simulations are cut after so many steps.
+
+    Examples
+    --------
+    >>> from itertools import islice
+    >>> from minirl.kernel.mdp import coin_game
+    >>> *_, tree = islice(tree_search(coin_game(gamma=0.9), 0, uct(), rng=0), 100)
+    >>> tree.action, sum(tree.visits)
+    (0, 100)
+    """
+    root, = checks.numbers("state", [state], mdp.shape[0]).tolist()
+    horizon, rng = checks.whole("horizon", horizon), generator(rng)
+    policy = mdp.uniform if policy is None else check_policy(mdp, policy)
+    plays, chances = policy.cumsum(axis=1).tolist(), mdp.prob.cumsum(axis=2).tolist()
+    following, reward, ends = mdp.next_state.tolist(), mdp.reward.tolist(), mdp.terminated.tolist()
+    able = [np.flatnonzero(row).tolist() for row in mdp.available]
+    visits, values = {}, {}
+    while True:
+        s, path, rewards, below, over = root, [], [], False, False
+        while not over and len(rewards) < horizon:
+            if below:
+                a = _drawn(plays[s], rng)
+            else:
+                node = len(rewards), s
+                if node not in visits:
+                    visits[node], values[node] = [0] * mdp.shape[1], [0.0] * mdp.shape[1]
+                    below = True  # from the next step on
+                a = choose(s, able[s], visits[node], values[node])
+                path.append((visits[node], values[node], a))
+            k = _drawn(chances[s][a], rng)
+            rewards.append(reward[s][a][k])
+            over, s = ends[s][a][k], following[s][a][k]
+        R = 0.0
+        for t in reversed(range(len(rewards))):
+            R = rewards[t] + mdp.gamma * R
+            if t < len(path):
+                N, Q, a = path[t]
+                N[a] += 1
+                Q[a] += (R - Q[a]) / N[a]
+        yield Tree(tuple(visits[0, root]), tuple(values[0, root]))
+
+
+def uct(exploration=sqrt(2)):
+    """The rule (tree_search.2); `exploration` is c, in the unit of returns.
+
+    Examples
+    --------
+    >>> uct()(0, [0, 1], [3, 1], [0.5, 0.0]), uct()(0, [0, 1], [2, 1], [0.5, 0.0])
+    (1, 0)
+    """
+    checks.not_negative("exploration", exploration)
+
+    def choose(state, actions, N, Q):
+        log_visits = log(1 + sum(N))
+        return max(actions, key=lambda a: (
+            Q[a] + exploration * sqrt(log_visits / N[a]) if N[a] else inf))
+
+    return choose
+
+
+def puct(prior, exploration=2.0):
+    """The rule (tree_search.3) with a `prior` (S, A).
+
+    Examples
+    --------
+    >>> puct([[0.3, 0.7]])(0, [0, 1], [0, 0], [0.0, 0.0])
+    1
+    """
+    if np.ndim(prior) != 2:
+        raise ValueError(f"prior must be a table (S, A), got shape {np.shape(prior)}")
+    prior = checks.weights("prior", prior, np.shape(prior)).tolist()
+    checks.not_negative("exploration", exploration)
+
+    def choose(state, actions, N, Q):
+        root = exploration * sqrt(1 + sum(N))
+        return max(actions, key=lambda a: Q[a] + root * prior[state][a] / (1 + N[a]))
+
+    return choose
+
+
+def regret(optimum, state, action):
+    """(tree_search.4), from the `Optimum` of a solver.
+
+    Examples
+    --------
+    >>> from minirl.exact.planning import policy_iteration
+    >>> best = policy_iteration(deceptive_chain(5))
+    >>> print(round(regret(best, 0, 0), 6), regret(best, 0, 1))
+    0.2 0.0
+    """
+    Q = optimum.action_values[state]
+    return float(Q.max() - Q[action])
+
+
+def deceptive_chain(length):
+    """The world in which UCT fails: leave (action 0) or stay (action 1), at most so many times.
+
+    Examples
+    --------
+    >>> deceptive_chain(4).mean_reward.tolist()
+    [[0.75, 0.0], [0.5, 0.0], [0.25, 0.0], [0.0, 1.0]]
+    """
+    D = checks.whole("length", length)
+    d, last = np.arange(D), np.arange(D) == D - 1
+    reward, ends = np.stack([(D - d - 1) / D, last], axis=1), np.stack([d >= 0, last], axis=1)
+    following = np.stack([d, np.minimum(d + 1, D - 1)], axis=1)
+    return TabularMDP(following[:, :, None], np.ones((D, 2, 1)), reward[:, :, None],
+                      ends[:, :, None], start=(d == 0).astype(float), gamma=1.0)
+
+
+def _drawn(sums, rng):
+    """A number by its chance, from the sums of the chances up to it."""
+    u = rng.random() * sums[-1]
+    for k, x in enumerate(sums):
+        if u < x:
+            return k

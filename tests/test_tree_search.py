@@ -1,0 +1,214 @@
+"""Looking ahead by trying: what a simulation does, and what the answers lose, exactly."""
+
+from dataclasses import replace
+from functools import cache
+from itertools import islice
+from math import log, sqrt
+
+import numpy as np
+import pytest
+from worlds import random_mdp
+
+from gridworld.maps import frozen_lake
+from minirl.beyond.tree_search import deceptive_chain, puct, regret, tree_search, uct
+from minirl.exact.evaluation import action_values, evaluate
+from minirl.exact.planning import backward_induction, policy_iteration, value_iteration
+from minirl.exact.scorecard import referee
+from minirl.kernel.mdp import coin_game
+from minirl.kernel.softmax import log_softmax
+from minirl.lab import searches
+
+
+def last(trees, n):
+    *_, tree = islice(trees, n)
+    return tree
+
+
+# What a simulation does.
+
+
+def test_the_rules_are_their_equations():
+    """(tree_search.2), (tree_search.3)"""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        N, Q, prior = rng.integers(1, 20, 4).tolist(), rng.random(4).tolist(), rng.random((3, 4))
+        able = sorted(rng.permutation(4)[:3].tolist())
+        for c in 0.0, 0.7, 2.0:
+            upper = {a: Q[a] + c * sqrt(log(1 + sum(N)) / N[a]) for a in able}
+            assert uct(c)(1, able, N, Q) == max(upper, key=upper.get)
+            upper = {a: Q[a] + c * prior[1, a] * sqrt(1 + sum(N)) / (1 + N[a]) for a in able}
+            assert puct(prior, c)(1, able, N, Q) == max(upper, key=upper.get)
+    assert uct()(0, [0, 1, 3], [5, 4, 0, 0], [0.0, 9.0, 0.0, 0.0]) == 3
+
+
+def test_the_tree_grows_by_a_node_a_simulation_and_its_means_are_those_of_returns():
+    """(tree_search.1): what the rule is shown, by a rule that keeps a diary.  In the coin game,
+    heads and then a tail earn Σ γᵗ."""
+    shown = []
+
+    def choose(state, actions, N, Q):
+        shown.append((tuple(N), tuple(Q)))
+        return 0
+
+    returns, nodes = [], []
+    for tree in islice(tree_search(coin_game(gamma=0.9), 0, choose, rng=0, horizon=6), 12):
+        before = returns[:]
+        nodes.append(len(shown))
+        returns.append(tree.values[0] * (len(before) + 1) - sum(before))
+        assert tree.visits == (len(returns), 0) and tree.values[1] == 0
+        shown.clear()
+    assert nodes == [1, 2, 3, 4, 5, *[6] * 7]  # one more each time, until the horizon
+    sums = np.cumsum(0.9**np.arange(6))
+    assert all(np.abs(sums - value).min() < 1e-12 for value in returns)
+
+
+def test_below_the_tree_a_policy_plays():
+    """The first simulation plays it from the second step on, so its mean is Q of that policy."""
+    mdp = random_mdp(np.random.default_rng(1), 4, 3, 2, 0.9)
+    policy = np.random.default_rng(2).dirichlet(np.ones(3), 4)
+    Q = action_values(mdp, evaluate(mdp, policy))
+    rng, first = np.random.default_rng(3), []
+    for _ in range(20_000):
+        tree = next(tree_search(mdp, 2, lambda *_: 1, rng=rng, policy=policy, horizon=200))
+        first.append(tree.values[1])
+    assert np.mean(first) == pytest.approx(Q[2, 1], abs=4 * np.std(first) / sqrt(20_000))
+
+
+def test_only_what_is_available_is_chosen():
+    mdp = random_mdp(np.random.default_rng(1), 4, 3, 2, 0.9)
+    mdp = replace(mdp, available=np.tile([True, False, True], (4, 1)))
+    for rule in uct(), puct(np.full((4, 3), 1 / 3)):
+        tree = last(tree_search(mdp, 0, rule, rng=0), 200)
+        assert tree.visits[1] == 0 and min(tree.visits[0], tree.visits[2]) > 0
+
+
+def test_a_search_goes_on_from_where_it_was_and_a_seed_is_a_search():
+    mdp = frozen_lake().mdp(gamma=0.9)
+    long = list(islice(tree_search(mdp, 0, uct(), rng=5), 50))
+    assert long == list(islice(tree_search(mdp, 0, uct(), rng=5), 50))
+    assert [sum(tree.visits) for tree in long] == list(range(1, 51))
+    assert long != list(islice(tree_search(mdp, 0, uct(), rng=6), 50))
+
+
+def test_the_mean_comes_to_the_best_value_within_the_horizon_from_below():
+    """Where every action is tried for ever and the world is short."""
+    mdp = random_mdp(np.random.default_rng(4), 3, 2, 2, 1.0)
+    best = backward_induction(mdp, 3)
+    tree = last(tree_search(mdp, 0, uct(3.0), rng=0, horizon=3), 60_000)
+    assert tree.action == best.policy[0, 0].argmax()
+    assert tree.values[tree.action] == pytest.approx(best.values[0, 0], abs=0.1)
+
+
+def test_the_numbers_of_the_example():
+    """To leave is worth 1.68 and to stay 1.67 in the fourth simulation."""
+    assert round(0.5 + sqrt(2) * sqrt(log(4) / 2), 2) == 1.68
+    assert round(sqrt(2) * sqrt(log(4)), 2) == 1.67
+
+
+# What an answer loses.
+
+
+def test_regret_is_what_the_first_action_costs_if_all_later_ones_are_best():
+    """(tree_search.4): V* less the value of a policy that errs once"""
+    best = policy_iteration(frozen_lake().mdp(gamma=0.9))
+    for s in range(16):
+        for a in range(4):
+            assert regret(best, s, a) == pytest.approx(
+                best.values[s] - best.action_values[s, a], abs=1e-12)
+    assert regret(best, 3, int(best.policy[3].argmax())) == 0
+
+
+@cache
+def lake_regrets(rule, simulations):
+    """In percent, by seed and number of simulations."""
+    lake = searches.lake()
+    return 100 * np.array([searches.regrets(lake, searches.rules(lake)[rule], simulations, seed)
+                           for seed in range(8)])
+
+
+ROWS = {"UCT": [16.8, 28.4, 10.6, 18.2, 2.7, 4.4, 0.9, 2.2],
+        "PUCT, good prior": [0, 1.2, 0, 1.9, 0, 0, 0, 0],
+        "PUCT, no opinion": [17.2, 26.1, 8.4, 12.9, 3.1, 5.9, 1.5, 3.0],
+        "PUCT, wrong prior": [64.4, 64.4, 62.2, 64.4, 62.2, 62.2, 62.2, 62.2]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ROWS)
+def test_the_regret_on_the_lake(rule):
+    found = lake_regrets(rule, (16, 64, 256, 1024))
+    table = np.stack([np.median(found, axis=0), found.max(axis=0)], axis=1).ravel()
+    np.testing.assert_allclose(table, ROWS[rule], atol=0.06)
+
+
+@pytest.mark.slow
+def test_uct_comes_to_the_best():
+    """At most 2 % in eight of eight seeds: 0 in the middle, and 1.2 at worst."""
+    found = lake_regrets("UCT", (4096,))
+    assert found.max() <= 2
+    assert np.round([np.median(found), found.max()], 1).tolist() == [0, 1.2]
+
+
+def test_a_good_prior_needs_few_simulations_and_none():
+    """At most 1 % in eight of eight seeds at 256; its likeliest action is the best one."""
+    lake = searches.lake()
+    assert lake_regrets("PUCT, good prior", (16, 64, 256))[:, 2].max() <= 1
+    prior = np.exp(log_softmax(lake.optimum.action_values / 0.1))[lake.cells]
+    assert np.mean(prior.max(axis=1)) == pytest.approx(0.58, abs=0.005)
+    assert len(lake.cells) == 11 and lake.optimum.rounds == 4
+    assert all(regret(lake.optimum, s, row.argmax()) < 1e-12
+               for s, row in zip(lake.cells, prior))
+
+
+@pytest.mark.slow
+def test_on_the_slippery_lake_uct_is_poor():
+    """From 0.13 to 0.71 of J* in six seeds."""
+    mdp = frozen_lake().mdp(gamma=0.99)
+    best, judge, shares = policy_iteration(mdp), referee(mdp), []
+    for seed in range(6):
+        rng, policy = np.random.default_rng(seed), mdp.uniform.copy()
+        for s in np.flatnonzero(np.ptp(best.action_values, axis=1) > 1e-12):
+            tree = last(tree_search(mdp, s, uct(), rng=rng, horizon=100), 4096)
+            policy[s] = np.eye(4)[tree.action]
+        shares.append(judge(policy).objective / best.objective)
+    assert np.round([min(shares), max(shares)], 2).tolist() == [0.13, 0.71]
+
+
+# The chain.
+
+
+@pytest.mark.parametrize("length, simulations", [(2, 8), (3, 32), (4, 256), (5, 1024), (6, 4096)])
+def test_the_chain_needs_many_more_simulations_for_each_state(length, simulations):
+    """The same for every seed."""
+    for seed in range(5):
+        assert searches.until_it_stays(length, 32_768, seed) == simulations
+
+
+@pytest.mark.slow
+def test_a_chain_of_seven_needs_more_than_thirty_thousand_simulations():
+    """131,072; and at D = 8 these are not enough."""
+    for seed in range(5):
+        assert searches.until_it_stays(7, 32_768, seed) is None
+    assert searches.until_it_stays(7, 131_072, 0) == 131_072
+    assert searches.until_it_stays(8, 131_072, 0) is None
+
+
+def test_the_two_bounds_stay_together():
+    """(tree_search.5): after 32,768 simulations at D = 7, which left 32,266 times and stayed 502
+    times for 0.679; both bounds are 0.8825.  Staying is tried at most c² log N/gap² times."""
+    tree = last(tree_search(deceptive_chain(7), 0, uct(), rng=0), 32_768)
+    assert tree.visits == (32_266, 502)
+    assert tree.values[0] == pytest.approx(6 / 7) and round(tree.values[1], 3) == 0.679
+    bounds = [Q + sqrt(2) * sqrt(log(32_769) / N) for N, Q in zip(*tree)]
+    assert np.round(bounds, 4).tolist() == [0.8825, 0.8825]
+    assert tree.visits[1] <= 2 * log(32_769) / (6 / 7 - tree.values[1])**2
+
+
+def test_the_chain_is_what_it_says_and_a_solver_sees_through_it():
+    """After d times staying to leave pays (D − d − 1)/D; value iteration needs D sweeps."""
+    for D in 2, 5, 9:
+        mdp = deceptive_chain(D)
+        assert mdp.mean_reward[:, 0].tolist() == [(D - d - 1) / D for d in range(D)]
+        best = value_iteration(mdp)
+        assert best.policy.argmax(axis=1).tolist() == [1] * D and best.objective == 1
+        assert best.rounds in (D, D + 1)  # the last one sees that nothing moves
+        assert regret(best, 0, 0) == pytest.approx(1 / D)
