@@ -31,8 +31,8 @@ RNG = np.random.default_rng(0)
 SEEDS = range(8)
 
 
-def some_rows(lines, features, share=0.3):
-    return sparse.csr_array((RNG.random((lines, features)) < share).astype(float))
+def some_rows(lines, features, share=0.3, rng=RNG):
+    return sparse.csr_array((rng.random((lines, features)) < share).astype(float))
 
 
 @cache
@@ -90,18 +90,19 @@ def test_more_negatives_lower_every_reward_by_their_logarithm(negatives):
 
 
 def a_world():
-    """Sixty lines in six domains of two paths"""
+    """Sixty lines in six domains of two paths, half of which are mostly right."""
     lines = np.arange(60)
-    return some_rows(60, 8), lines // 10, lines // 5, lines % 3 > 0
+    rows = some_rows(60, 8, rng=np.random.default_rng(0))
+    return rows, lines // 10, lines // 5, (lines // 5 + lines) % 4 < 2
 
 
-@pytest.mark.parametrize("negatives", [1, 2])
+@pytest.mark.parametrize("negatives", [1, 3])
 def test_a_round_is_what_a_plain_loop_does(negatives):
     """(harvest.2) and (harvest.4)"""
     rows, domains, paths, right = a_world()
     first = begin([1, 2, 4], 60, rng=5)
     rounds = list(islice(harvest(rows, domains, mostly_right(paths, right), first,
-                                 negatives=negatives, pull=0.5), 4))
+                                 negatives=negatives, pull=0.5), 6))
     rng, known, before = np.random.default_rng(5), {1, 2, 4}, set()
     for number, record in enumerate(rounds, 1):
         assert record.iteration == number and set(record.known.tolist()) == known
@@ -125,7 +126,7 @@ def test_a_round_is_what_a_plain_loop_does(negatives):
                     known = known | part if len(part & good) > len(part) / 2 else known
         before = found
         assert set(record.marked.tolist()) == known
-    assert rounds[-1].known.size > 3
+    assert [record.known.size for record in rounds][::5] == {1: [3, 30], 3: [3, 25]}[negatives]
 
 
 def test_it_goes_on_from_any_record_bit_for_bit_and_changes_nothing():
@@ -253,15 +254,23 @@ def test_without_a_person_the_loop_drifts():
     assert (np.diff(precision) < 0).all() and recall[-1] > 0.98
 
 
+def arrows():
+    return np.array(["ARROW" in name for name in names().names])
+
+
 @pytest.mark.slow
 def test_the_stopping_rule_certifies_that_the_loop_has_stopped_and_not_that_all_is_found():
     """From one block with 20 negatives: 98 % there in eight of eight, and a recall of 0.445 to
-    0.582; the block has none of the arrows.  With one negative the recall comes to 0.970, and with
-    one from all there are never 98 %."""
+    0.582; nine tenths of what they miss is in domains that were never shown.  With one negative the recall comes
+    to 0.970, and there are never 98 %."""
     recalls = []
     for seed in SEEDS:
         *_, last = until_stopped(iter(rounds_of(names(), "one block", 20, seed, 10)))
         assert last.already_there >= 0.98 and last.iteration <= 8
+        domains = names().codes // 128
+        shown = share_of(last.collected, domains)[domains] > 0.1
+        missed = names().right & ~last.collected
+        assert (missed & shown).sum() < 0.1 * missed.sum() and (missed & arrows()).sum() > 100
         recalls.append(precision_and_recall(last.collected, names().right)[1])
     assert (min(recalls), max(recalls)) == pytest.approx((0.445, 0.582), abs=0.002)
     assert np.median(runs("one block", 20)[:, -1, 2]) >= 0.99

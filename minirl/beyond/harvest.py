@@ -9,9 +9,9 @@ took 120 billion tokens of mathematics from the web, in a loop that starts from 
       ↑                                                           │
       └──────────── a person marks what is right there ←──────────┘
 
-What such a loop misses nobody knows.  Here it is known.  The web is the 12,771 names of characters
-in Unicode 3.2, and a page is a *line*, such as "ALMOST EQUAL TO".  Right are the 899 lines, 7 in a
-hundred, that the standard labels mathematical.  A *domain* is 128 characters, a *path* in it 16.
+What it misses nobody knows.  Here it can be counted.  The web is the 12,771 names of characters in
+Unicode 3.2, and a page is a *line*, such as "ALMOST EQUAL TO".  Right are the 899 lines, 7 in a
+hundred, that the standard calls mathematical.  A *domain* is 128 characters in a row, a *path* 16.
 
 **The classifier.**  A line has *features*: its words, and its pairs of neighbouring words.  X has a
 row x per line, with a 1 for each feature that it has, and a column of ones.  As in (reward_model.5)
@@ -21,15 +21,15 @@ for each known line, drawn from all others, the *pool*.  A line is collected if 
     R = X w,   L = −(1/lines) Σ_i [label_i log σ(R_i) + (1 − label_i) log σ(−R_i)]
                    + (pull/(2 · lines)) Σ w²                                             (harvest.1)
 
-*Precision* is low if much is wrong, and *recall* if much is missing:
+*Precision* is low if much is wrong, *recall* if much is missing:
 
     precision = |collected ∩ right|/|collected|,   recall = |collected ∩ right|/|right|. (harvest.2)
 
 **In numbers.**  Lines 0 to 4 have feature 0, 4 to 8 feature 1, 8 to 15 feature 2.  The first eight
-are right, two are known, and each four are a domain.  With one negative for each known line,
-round 1 takes line 4 by feature 0.  A person marks its domain, and round 2 learns feature 1.  With
-three negatives no round dares to take line 4.  Printed are what was collected, how much of it was
-already there, precision and recall:
+are right, two are known, and each four are a domain.  With one negative for each known line, round
+1 takes line 4 by feature 0.  A person marks all of its domain, and round 2 learns feature 1.  With
+three negatives line 4 is not taken, and the loop stands still.  Printed are what was collected, the
+share that the round before had, precision and recall:
 
 >>> x = np.zeros((16, 4))
 >>> x[:5, 0] = x[4:9, 1] = x[8:, 2] = x[:, 3] = 1
@@ -52,12 +52,12 @@ already there, precision and recall:
 So m times the negatives lower every R by log m.  Let the known lines be a fair sample of what is
 right, and `share` the part of the pool that is.  Then share · chance(x | known)/chance(x | pool) is
 the chance that such a line is right (Bayes), and R > 0 if it exceeds negatives · share.  Let the
-share be 7 %.  With 1 negative all is collected that is right in one of fourteen cases, with 5 in
-one of three.  With 20 nothing should be, and what is, is chance and what was known.
+share be 7 %.  With 1 negative a chance of a fourteenth is enough, with 5 it takes a third, and with
+20 nothing should be collected but what is known.
 
 **What it finds.**  100 lines are known, drawn from all that are right, or from *one block*, the
 mathematical operators.  A person is shown each domain of which over a tenth was collected, and
-marks the paths that are mostly right, which are known from then on.  Medians of eight runs:
+marks the paths that are mostly right: they are known from then on.  Medians of eight runs, pull 2:
 
     start      negatives  round   known → collected   precision   recall   already there
     random             5      1     100 →   505           0.819    0.460         -
@@ -69,51 +69,51 @@ marks the paths that are mostly right, which are known from then on.  Medians of
     one block         20      5     512 →   518           0.998    0.576       0.995
 
 Mostly that is the person.  In the second row 800 of the 810 known lines are right, and 24 of the
-120 that the classifier adds.  It says where to look.  Taught four fifths of all labels it has a
-precision of 0.946 and a recall of 0.759 on the others.  Without a person, when all that is
-collected is called known, it *drifts*: in six rounds from a precision of 0.337 to 0.277 (random 1).
+120 that the classifier adds.  It says where to look.  Taught the truth of four fifths of all lines
+it has a precision of 0.946 and a recall of 0.759 on the others.  If nobody looks, and all that is
+collected is called known, the precision drifts: with 1 negative from 0.337 to 0.277 in six rounds.
 
 **When to stop?**  DeepSeekMath stopped in round four, when nearly 98 % was there already:
 
     already_there = |collected ∩ collected before|/|collected| ≥ 0.98.                   (harvest.4)
 
 That certifies that the *loop* has stopped, and not that all is found.  From one block with 20
-negatives all eight runs stop, with a recall of 0.445 to 0.582: arrows look like nothing that is
-known.  A narrow start wants a lax first round: with 1 negative the recall comes to 0.970.
+negatives all eight runs stop, with a recall of 0.445 to 0.582.  They miss domains that are never
+shown, such as those of arrows.  A narrow start wants a lax round: with 1 negative it is 0.970.
 
 **Near duplicates** teach little.  As sets of *shingles*, all runs of four letters, two lines have
 
     overlap = |one ∩ other|/|one ∪ other|,  the Jaccard index.                           (harvest.5)
 
 62,628 pairs have 0.8 or more, and 6,022 lines go if the later one of each pair goes.  *MinHash*
-finds them faster.  Put all shingles in a random order.  The first of one ∪ other is the first of
-both if it is in one ∩ other: the chance is the overlap.  The share of many orders where they agree
-has an error of √(overlap (1 − overlap)/orders).  In `bands` of `width` orders two lines *meet* with
+finds them faster.  Put all shingles in a random order.  Two lines agree in their first one if the
+first of one ∪ other is in one ∩ other, so with a chance that is the overlap.  The share of orders
+where they agree has an error of √(overlap (1 − overlap)/orders).  They *meet* if they agree in a
+*band* of orders.  With `bands` of `width` orders
 
-    chance to meet = 1 − (1 − overlap^width)^bands,                                      (harvest.6)
+    chance to meet = 1 − (1 − overlap^width)^bands.                                      (harvest.6)
 
-which is to agree in all of some band.  16 of 8 find 0.977 of the pairs; the formula says 0.982.
+16 bands of 8 find 0.977 of the pairs, and the formula says 0.982.
 
-**What is it worth?**  90 right lines are the *benchmark*.  A model of order 4 that learns from
-others is charged for them, in nats per character (means of four runs).  In the second row what
-overlaps with one of the 90 by half is left out.  That costs 0.1 to 0.2, and the order stays:
+**What is it worth?**  90 right lines are a *benchmark*, which models of order 4 that learned from
+others must foresee; in nats per character, means of four runs.  In the second row what overlaps
+with one of the 90 by half is left out.  That costs 0.1 to 0.2, and the order stays:
 
-    the 100 known     harvested   as many letters at random   all right   all, 14 times as many
-              1.46        0.966                        1.82       0.935                   1.367
-              1.57        1.118                        2.00       1.089                   1.485
+    the 100 known   harvested   as many letters at random   all right   all, 14 times as many
+             1.46       0.966                        1.82       0.935                   1.367
+             1.57       1.118                        2.00       1.089                   1.485
 
-All holds what the harvest holds, and more.  It is worth less, since most of it is something else.
-To leave out what has some words in a row of a benchmark (`contaminated`) is to *decontaminate*.
+All holds what was harvested, and is worth less, since most of it is something else.  To leave out
+what shares a run of words with a benchmark (`contaminated`, `lines`) is to *decontaminate*.
 
 **Exercises.**  `from minirl.beyond.harvest import *`
 1. Two lines share three quarters.  How often do they meet in 16 bands of 8, and in 32 of 4?
        [round(chance_to_meet(0.75, bands, 128 // bands), 3) for bands in (16, 32)]
 2. One of six lines is right, and they all look alike.  What is R?
        fit_classifier(np.zeros(1), sparse.csr_array(np.ones((6, 1))), np.arange(6) < 1, pull=0).x
-3. No two lines have a word in common, and a domain is two lines.  Where does the loop stop?
-       stuck = harvest(sparse.csr_array(np.eye(4)), [0, 0, 1, 1], lambda shown: shown,
-                       begin([0], 4, rng=0))
-       [(found.already_there, int(found.collected.sum())) for found in until_stopped(stuck)]
+3. Four lines have no word in common, and a domain is two.  Where does the loop stop?
+       loop = harvest(sparse.csr_array(np.eye(4)), [0, 0, 1, 1], lambda x: x, begin([0], 4, rng=0))
+       [(found.already_there, int(found.collected.sum())) for found in until_stopped(loop)]
 
 Read next: `network`, which shares parameters where a table has a row for everything.
 Source: Shao et al. 2024, arXiv:2402.03300, §2.1; Joulin et al. 2016, arXiv:1607.01759 (fastText);
