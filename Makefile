@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo values policies estimators kl objectives alignment contrastive inference search scaling \
-        harvest test test-without-extras gradients benchmarks clean
+.PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
+        scaling harvest test test-without-extras gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl

@@ -208,7 +208,7 @@ def test_the_table_of_the_chapter(row):
     known, collected, *shares = MEDIANS[row]
     assert median[3:] == pytest.approx((known, collected), abs=1.5)
     assert median[:3] == pytest.approx(shares, abs=0.002)
-    line, = re.findall(rf"^    {start} +{negatives} +{number}  +(.*)$", chapter.__doc__, flags=re.M)
+    line, = re.findall(rf"^    {start} +{negatives} +{number} {{2,}}(.*)$", chapter.__doc__, re.M)
     assert line.split() == [f"{known:,}", "→", f"{collected:,}", *map("{:.3f}".format, shares[:2]),
                             f"{shares[2]:.3f}" if number > 1 else "-"]
 
@@ -261,17 +261,19 @@ def arrows():
 @pytest.mark.slow
 def test_the_stopping_rule_certifies_that_the_loop_has_stopped_and_not_that_all_is_found():
     """From one block with 20 negatives: 98 % there in eight of eight, and a recall of 0.445 to
-    0.582; nine tenths of what they miss is in domains that were never shown.  With one negative the recall comes
-    to 0.970, and there are never 98 %."""
-    recalls = []
+    0.582.  All that seven miss is in domains that were never shown; in the eighth the person would
+    be shown one more after the stop.  With 1 negative the recall comes to 0.970, and there are
+    never 98 %."""
+    recalls, domains, hidden = [], names().codes // 128, 0
     for seed in SEEDS:
         *_, last = until_stopped(iter(rounds_of(names(), "one block", 20, seed, 10)))
         assert last.already_there >= 0.98 and last.iteration <= 8
-        domains = names().codes // 128
         shown = share_of(last.collected, domains)[domains] > 0.1
         missed = names().right & ~last.collected
-        assert (missed & shown).sum() < 0.1 * missed.sum() and (missed & arrows()).sum() > 100
+        hidden += not (missed & shown).any()
+        assert (missed & arrows()).sum() > 100
         recalls.append(precision_and_recall(last.collected, names().right)[1])
+    assert hidden == 7
     assert (min(recalls), max(recalls)) == pytest.approx((0.445, 0.582), abs=0.002)
     assert np.median(runs("one block", 20)[:, -1, 2]) >= 0.99
     assert np.median(runs("one block", 20)[:, -1, 1]) <= 0.59
