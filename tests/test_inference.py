@@ -315,6 +315,23 @@ def test_the_best_shared_table_loses_two_prompts():
 
 
 @pytest.mark.slow
+def test_a_low_price_has_more_than_one_optimum():
+    """Descent from the reference ends in the worse one, where the worst run of PPO ends too."""
+    low, worst = answered("0.05"), runs()[0]
+    assert low.lost == worst.lost == "cehixy" and abs(low.passes[0] - worst.passes[0]) < 0.002
+    losses = [minimise(lambda x: right_answer_loss(x, task().world, task().reference, task().right,
+                                                   beta=0.05), start, tol=1e-4).loss
+              for start in (task().reference, attempts.best_table(task(), 0.1))]
+    assert losses[1] < losses[0] - 0.1
+
+
+@pytest.mark.slow
+def test_with_64_attempts_the_reference_is_better_than_every_shared_table():
+    shared = [answered(beta) for beta in ("1", "0.3", "0.2", "0.1")]
+    assert max(row.passes[6] for row in (*shared, *runs())) < answered("reference").passes[6]
+
+
+@pytest.mark.slow
 def test_ppo_does_the_same_in_each_of_eight_runs():
     base = answered("reference").passes
     assert min(run.passes[0] for run in runs()) >= 0.75

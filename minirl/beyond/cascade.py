@@ -25,21 +25,22 @@ elsewhere.  Such rows sum to less than one.  What is missing is the chance of a 
 where clean(s') counts as 1 after an end.  It is the equation of a value (`evaluation`).
 
 **Why not a power?**  One may measure the share ε̄ of steps that are wrong, and raise 1 − ε̄ to the
-mean length.  Here ε̄ = 0.2 and the mean length is 5, and 0.8^5 = 0.328 is far from 0.5.
-There are two reasons.  *Lengths differ*.  A power of a number below 1 is convex in the exponent, so
-that its mean over all lengths is at least the power of the mean length:
+mean length.  Here ε̄ = 0.2 and the mean length is 5, and 0.8^5 = 0.328 is far from 0.5.  There are
+two reasons.  *Lengths differ*.  If every step were wrong with the chance ε̄, whatever came before,
+a string would be clean with the chance (1 − ε̄)^length.  Such a power is convex in the exponent, so
+that its mean is at least the power of the mean:
 
     E[(1 − ε̄)^length] ≥ (1 − ε̄)^E[length].                                            (cascade.2)
 
 And *errors cluster*: some states have many, and a string that keeps away from them has few.  The
 bigram of the Unicode words writes 6.913 steps per word.  Say that a step is wrong if it makes three
-symbols in a row, the ends included, that no word of the corpus has.  Then ε̄ = 0.1733 and (1 −
-ε̄)^6.913 = 0.2683, but 0.3776 of the words are clean.  The left side of (cascade.2) is 0.3660.  So
-most of the difference comes from the lengths, and 0.0116 from clusters.
+symbols in a row, the ends included, that no word of the corpus has.  Then ε̄ = 0.1733, and the two
+sides of (cascade.2) are 0.3660 and 0.2683, but 0.3776 of the words are clean.  So most of the
+difference comes from the lengths, and 0.0116 from clusters.
 
 **Checking steps.**  Let somebody see each step as it is drawn, and have it drawn again if it is
-wrong, up to k times.  The k draws all fail with the chance ε^k.  A right step is the first right
-one of 1 + ε + … + ε^{k−1} draws on average, and so
+wrong, up to k times.  The next draw is made after i wrong ones, which has the chance ε^i.  So there
+are 1 + ε + … + ε^{k−1} draws on average, and each is the right step a with the chance good(a|s):
 
     good_k(a|s) = good(a|s) (1 + ε + … + ε^{k−1}) = good(a|s) (1 − ε^k)/(1 − ε).       (cascade.3)
 
@@ -67,11 +68,10 @@ given that they are clean.  That is a table again: a right step counts by what c
 
     π_clean(a|s) = good(a|s) clean(s')/clean(s),   against good(a|s)/(1 − ε(s)).       (cascade.4)
 
-The coin ends with 0.4 by strings and with 0.25 by steps.  Strings prefer what is short, since it is
-sooner over.  Words that are clean by string have 4.21 letters, those by step 6.08.  A wrong step of
-the kind above is never the fault of an earlier one: every right one leaves a right one to go on
-with.  Where it is not so, checking the next step alone leads into dead ends, and the string is
-given up there.
+The coin ends with 0.4 by strings and with 0.25 by steps.  A long string is rarely clean, so whole
+strings that are clean are short: words have 4.21 letters by strings, and 6.08 by steps.  A wrong
+step of the kind above is never the fault of an earlier one, since every right one can be followed
+by a right one.  Where that is not so, a check of single steps leads into dead ends.
 
 **A skill out of nothing?**  Fit models of six letters to more and more names (`minirl inference`),
 and ask for the letters of names that were held out: the next one, or all of the next 4 or 16.
@@ -94,8 +94,8 @@ had the same p, it would be too small,
 
 and the more p varies the more so.  Names repeat whole phrases, which a model knows or does not.  So
 easy letters stand together, and hard ones too.  After 1,000 letters the chance of sixteen is 2,400
-times the power, and after all names still more than twice.  Who forecasts a long skill from a short
-one by a power is too dark by far, and most at the beginning.
+times the power, and after all names still more than twice.  A power forecasts too little of a long
+skill, and least at the beginning.
 
 **Exercises.**  `from minirl.beyond.cascade import *`
 1. To have one clean string for sure, how many draws does the coin take by strings and by steps?

@@ -201,7 +201,7 @@ def attempts_figures(found):
 def attempts_figure(found):
     """pass@k against k, with the majority votes broken: where training wins, and where it loses."""
     title = "Training wins with few attempts, the reference with many"
-    figure, axes = _panels(7, 4.2, (title, "attempts k",
+    figure, axes = _panels(6.5, 4, (title, "attempts k",
                                     "right, of 26 prompts (broken lines: by majority)"))
     attempts = 2.0 ** np.arange(len(found.answers[0].passes))
     ends = []
@@ -236,13 +236,14 @@ def attempts_figure(found):
 def checks_figure(found):
     """Two panels: clean words against draws, and letters ahead against letters of training."""
     figure, left, right = _panels(
-        7.5, 3.6, ("Checking steps buys more", "draws per word", "a clean word"),
+        7, 3.3, ("Checking steps buys more", "draws per word", "a clean word"),
         ("Long skills come steeply", "letters of names", "the next letters all right"))
-    for field, colour, mark, name, below in (("clean", COLOURS[2], "o", "steps checked", -0.07),
-                                             ("of_words", COLOURS[1], "s", "words checked", -0.07)):
-        points = [(row.draws, getattr(row, field)) for row in found.checks]
-        left.plot(*zip(*points), color=colour, marker=mark, markersize=4)
-        left.annotate(name, (points[2][0], points[2][1] + below), color=colour, fontsize=9)
+    for field, colour, mark, name, place in (
+            ("clean", COLOURS[2], "o", "steps checked", (5.3, 0.75)),
+            ("of_words", COLOURS[1], "s", "words checked", (7.0, 0.48))):
+        left.plot(*zip(*((row.draws, getattr(row, field)) for row in found.checks)), color=colour,
+                  marker=mark, markersize=4)
+        left.annotate(name, place, color=colour, fontsize=9, ha="center")
     for row in found.checks[:4]:
         left.annotate(f"{row.tries}", (row.draws, row.clean + 0.02), fontsize=7, ha="right")
     letters = [row.letters for row in found.emergence]
