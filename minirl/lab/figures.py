@@ -240,7 +240,7 @@ def checks_figure(found):
         ("Long skills come steeply", "letters of names", "the next letters all right"))
     for field, colour, mark, name, place in (
             ("clean", COLOURS[2], "o", "steps checked", (5.3, 0.75)),
-            ("of_words", COLOURS[1], "s", "words checked", (7.0, 0.48))):
+            ("of_words", COLOURS[1], "s", "words checked", (7.9, 0.49))):
         left.plot(*zip(*((row.draws, getattr(row, field)) for row in found.checks)), color=colour,
                   marker=mark, markersize=4)
         left.annotate(name, place, color=colour, fontsize=9, ha="center")
@@ -249,9 +249,9 @@ def checks_figure(found):
     letters = [row.letters for row in found.emergence]
     runs = dict(zip(("next 1", "next 4", "next 16"),
                     zip(*(row.chances for row in found.emergence))))
-    for (name, chances), colour, mark in zip(runs.items(), COLOURS, "os^"):
+    for (name, chances), colour, mark, up in zip(runs.items(), COLOURS, "os^", (3, -4, 0)):
         right.plot(letters, chances, color=colour, marker=mark, markersize=4)
-        right.annotate(name, (letters[-1], chances[-1]), (4, 0), textcoords="offset points",
+        right.annotate(name, (letters[-1], chances[-1]), (5, up), textcoords="offset points",
                        fontsize=9, va="center", color=colour)
     right.plot(letters, [row.power for row in found.emergence], ":", color=COLOURS[2])
     right.annotate("(next 1)^16", (letters[0], found.emergence[0].power), (6, 0),
