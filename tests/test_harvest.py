@@ -372,8 +372,13 @@ def test_what_was_harvested_is_worth_nearly_as_much_as_all_that_is_right():
     assert ((mean[1] - mean[0] > 0.1) & (mean[1] - mean[0] < 0.21)).all()
 
 
+@cache
+def job():
+    return measure_harvest(0, lambda line: None)
+
+
 def test_the_job_counts_what_is_right_and_wrong_and_trains_on_equal_sizes():
-    found = measure_harvest(0, lambda line: None)
+    found = job()
     assert [(row.start, row.negatives) for row in found.rounds[::5]] == [*STARTS]
     for row in found.rounds:
         assert row.precision == pytest.approx(row.hits / row.collected, abs=1e-12)
@@ -399,3 +404,17 @@ def test_the_job_gives_the_same_bytes_whatever_the_hash_seed_and_the_number_of_t
                            cwd=Path(__file__).parent.parent, capture_output=True, check=True).stdout
             for hashes, n in (("1", "1"), ("2", "2"))]
     assert outs[0] == outs[1] and len(outs[0]) > 1000
+
+
+def test_the_figure_draws_the_path_of_each_start():
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+
+    found = job()
+    axes, = figures.harvest_figures(found)["harvest_rounds"].axes
+    paths, firsts = axes.lines[::2], axes.lines[1::2]
+    for place, (start, negatives) in enumerate(STARTS):
+        rows = found.rounds[5 * place:5 * place + 5]
+        assert [*zip(*paths[place].get_data())] == [(row.recall, row.precision) for row in rows]
+        assert [*zip(*firsts[place].get_data())] == [(rows[0].recall, rows[0].precision)]
+        assert axes.texts[place].get_text() == f"{start} x{negatives}"
