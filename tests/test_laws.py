@@ -60,6 +60,7 @@ def test_the_words_obey_no_law():
     assert max(powers) > 2 * min(powers)
 
 
+@pytest.mark.slow
 def test_prose_obeys_a_power_law():
     """Inequalities alone, since the texts change with Python."""
     rows = parts("prose")
@@ -121,6 +122,7 @@ def test_the_two_fits_of_the_same_points():
     assert (sizes.min(axis=0) > [7e7, 5e9]).all() and (sizes.max(axis=0) < [1.6e10, 5e11]).all()
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_bytes_and_another_one_others():
     assert measure_laws(seed=0) == found()
     one, other = found().parts, parts_of(unicode_names(), 1)

@@ -135,6 +135,7 @@ def fits_of_noisy_points():
     return [fit_law(*noisy_points(seed, 60)).x for seed in range(20)]
 
 
+@pytest.mark.slow
 def test_what_an_error_of_three_thousandths_does_to_a_fit():
     """Over 20 seeds: the first power within 0.03, and in fact within 0.016; tokens per param in
     [14, 25] for 80 %."""
@@ -154,12 +155,13 @@ def test_outliers_hardly_move_a_fit():
     assert abs(squares.powers[0] - before.powers[0]) > 0.01
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 17])
 def test_the_mean_with_scipys_default_stop_is_a_trap_and_the_sum_is_none(seed):
-    """More than 30 % off, from the same starts, with the same stop."""
+    """More than 30 % off, in one case above, from the same starts, with the same stop."""
     sizes, losses = noisy_points(seed)
     ratio = tokens_per_param(fit_law(sizes, losses).x)
-    assert abs(tokens_per_param(stopped_early(sizes, losses)) / ratio - 1) > 0.3
+    early = tokens_per_param(stopped_early(sizes, losses))
+    assert early > 10 * ratio if seed == 17 else early < 0.7 * ratio
     if seed < 2:
         arrived = stopped_early(sizes, losses, share=1)
         assert tokens_per_param(arrived) == pytest.approx(ratio, rel=1e-3)

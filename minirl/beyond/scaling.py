@@ -9,8 +9,8 @@ parameters, the numbers that are learned.  A *token* is a symbol of a text: a pi
 large models, a character in this book.  `tokens` says how many of them were read.
 
 A *power law* is factor/size^power.  Twice the size divides it by 2^power, wherever one begins.
-With both axes logarithmic it is a straight line that falls by `power`.  Kaplan et al. found such
-lines over many powers of ten and put the two sizes into one formula:
+With both axes logarithmic it is a straight line of the slope −power.  Kaplan et al. found such
+lines over many powers of ten, and put the two sizes into one formula:
 
     L = [(params_scale/params)^(params_power/tokens_power)
          + tokens_scale/tokens]^tokens_power.                                            (scaling.1)
@@ -21,7 +21,7 @@ says 1.604 nats per token, and 1.732 with the 300e9 tokens that GPT-3 read.  In 
 
     L = floor + params_factor/params^params_power + tokens_factor/tokens^tokens_power.   (scaling.2)
 
-The papers write E + A/N^α + B/D^β.  In this book the letters are taken.
+The papers write E + A/N^α + B/D^β, in letters that mean other things in this book.
 
 **In numbers.**  Let the floor be 1, the factors 4 and 1, and both powers ½.  400 params and 25
 tokens cost 1 + 4/20 + 1/5 = 1.4.  For 100 of each it is 1 + 4/10 + 1/10 = 1.5:
@@ -55,7 +55,7 @@ the number of tokens per param the same for every budget.
 (400.0, 25.0)
 
 **What was published.**  Gopher has 280e9 params and read 300e9 tokens.  Chinchilla has 70e9 and
-read 1.4e12, for about the same budget, and was better.  Four sets of constants say:
+read 1.4e12, for about the same budget, and it was better.  Four sets of constants say:
 
                                   nats per token         tokens per param at a budget of
                                   Gopher  Chinchilla      1e18     5.76e23        1e26
@@ -64,7 +64,7 @@ read 1.4e12, for about the same budget, and was better.  Four sets of constants 
     Besiroglu                     1.9996      1.9739      25.7        18.4        16.1
     as printed, with 0.25         2.2970      2.1511     154.8     1,171.1     2,571.7
 
-5.76e23 was the budget, and Chinchilla has 20 tokens per param.  The printed powers 0.34 and 0.28
+The budget was 5.76e23, and Chinchilla has 20 tokens per param.  The printed powers 0.34 and 0.28
 are rounded from 0.3392 and 0.2849, which is enough to make 92.6 of 58.9.  A slip of 0.28 to 0.25,
 which one meets on slides, makes 1,171.1 of it.  Besiroglu et al. fitted Hoffmann's points anew.
 Their powers are nearly equal, and params grow like budget^0.51.  By Kaplan et al. it was
@@ -79,17 +79,18 @@ let an error count by its square only up to `delta`, and in proportion from ther
 
 The derivative of log Σ e^term in a term is that term's share of the sum, a softmax.  `fit_law`
 starts from many places.  From 60 losses without error it finds all constants to 1e-8.  With errors
-of 0.3 % the first power, 0.3478, comes out within 0.016 for 20 seeds, and tokens per param at
-5.76e23 between 13 and 31, where 18.4 is true.  So little do 60 good points say about what to buy.
+of 0.3 % the first power is right within 0.016 for 20 seeds.  But the best number of tokens per
+param at 5.76e23 lies between 13 and 31, where 18.4 is true.  Small errors make a large difference.
 
 **When it fails.**  SciPy's L-BFGS-B stops where a step gains less than 2e-9 of the loss *or of 1*,
-whichever is larger.  The *mean* of (scaling.6) is 2e-6 here.  So a gain of a thousandth of it is
-the end, far from the lowest point: with 240 points, at 6.0 tokens per param, where the fit to the
-end has 15.8.  Summed over the points the same search, with the same stop, arrives.  Hoffmann et al.
-took the mean and stopped early, say Besiroglu et al.  That is how their constants came about.
+whichever is larger, or where the gradient is below 1e-5.  Both suit a loss near 1.  The *mean* of
+(scaling.6) is 2e-6 here.  So the search ends far from the lowest point: with 240 points at 6.0
+tokens per param, where the fit to the end has 15.8, and with other points far above.  Take the sum
+over the points, and the same starts with the same stops arrive.  Hoffmann et al. took the mean, and
+their search stopped early, as Besiroglu et al. report.
 
-**The book's own models.**  An n-gram has as many parameters as n-grams occur (`contexts`).  For
-random parts of the Unicode names the best tree costs, per character held out:
+**The book's own models.**  A *tree* of n-grams asks the shorter memory about what it has not seen
+(`contexts`).  Counted on random parts of the Unicode names, the best one costs, held out:
 
     steps            1,000    4,000   16,000   64,000  316,948
     best order           5        6        6        6        6
@@ -103,7 +104,7 @@ wanders: none holds.  And (scaling.2) for all orders together errs by up to 32 %
 order is at rest where another falls, and a longer memory can be worse.
 
 **Exercises.**  `from minirl.beyond.scaling import *`
-1. Each time a budget grows a hundredfold, which part of the way to the floor is left?
+1. How far above its floor is the best loss, each time that the budget grows a hundredfold?
        budgets = np.array([1e20, 1e22, 1e24, 1e26])
        (predicted(BESIROGLU, *compute_optimal(BESIROGLU, budgets)) - BESIROGLU.floor).round(3)
 2. Half of Chinchilla's params, and as good: how many times its tokens?

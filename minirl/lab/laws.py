@@ -6,8 +6,8 @@ number of tokens per param for four budgets.  The last set has one digit of the 
 
 *Fitted*: 240 models whose losses are those of one published law, with an error of 0.3 %.  They are
 fitted twice.  Once the fit ends when its gradient has vanished.  Once it minimises the mean over
-the points, in raw units, and ends where SciPy ends by default: when a step gains less than 2e-9.
-That is compared with the larger of the loss and 1, and the loss here is a millionth of 1.
+the points, in raw units, and ends where SciPy ends by default: when a step gains less than 2e-9,
+or the gradient is below 1e-5.  Both are fit for a loss near 1, and here it is a millionth of that.
 
 *Own*: n-grams of the orders 1 to 6 on random parts of the Unicode names, or of a corpus of your
 own; nested parts of eight shuffles, whose losses are averaged.  Every tenth line is held out.
