@@ -45,16 +45,16 @@ than a bigram: it has learned by heart what it saw.  After letters that it has n
 pseudo-count gives equal shares to all 27 symbols, and the next one costs log 27 nats, which is more
 than 3.  The chapter `smoothing` has a remedy.
 
-**A larger corpus** are the names themselves, in the order of the characters.  Left out are those
-made by a system, of CJK ideographs and of Hangul syllables, which are a number or a spelling.
-There are 12,771 with 339,361 letters, of which 38 different ones occur, space and hyphen included:
+**A larger corpus**: the names themselves, in the order of their characters.  The names of CJK
+ideographs, which are numbers, and those of Hangul syllables, which are spelt by a rule, are left
+out.  The other 12,771 have 339,361 letters.  38 different ones occur, space and hyphen included:
 
 >>> names = unicode_names()
 >>> print(len(names), sum(map(len, names)), len(set("".join(names))), names[1])
 12771 339361 38 EXCLAMATION MARK
 
-Many are almost alike, for example "LATIN SMALL LETTER A WITH GRAVE" and "... ACUTE".  So names held
-out are not new in the way in which words are.
+Many names are almost alike, for example "LATIN SMALL LETTER A WITH GRAVE" and the same with "ACUTE".
+So a name that is held out is less new to a model than a word is.
 
 **Your own text** is a file with one item per line.  Blank lines and the space around an item are
 dropped.  What a model wrote is such a file too, but there an empty line is the empty string, and
