@@ -53,7 +53,7 @@ out.  The other 12,771 have 339,361 letters.  38 different ones occur, space and
 >>> print(len(names), sum(map(len, names)), len(set("".join(names))), names[1])
 12771 339361 38 EXCLAMATION MARK
 
-Many names are almost alike, for example "LATIN SMALL LETTER A WITH GRAVE" and the same with "ACUTE".
+Many names are almost alike, as "LATIN SMALL LETTER A WITH GRAVE" and the same with "ACUTE" are.
 So a name that is held out is less new to a model than a word is.
 
 **Your own text** is a file with one item per line.  Blank lines and the space around an item are
