@@ -65,10 +65,10 @@ read 1.4e12, for about the same budget, and it was better.  Four sets of constan
     as printed, with 0.25         2.2970      2.1511     154.8     1,171.1     2,571.7
 
 The budget was 5.76e23, and Chinchilla has 20 tokens per param.  The printed powers 0.34 and 0.28
-are rounded from 0.3392 and 0.2849, which is enough to make 92.6 of 58.9.  A slip of 0.28 to 0.25,
-which one meets on slides, makes 1,171.1 of it.  Besiroglu et al. fitted Hoffmann's points anew.
-Their powers are nearly equal, and params grow like budget^0.51.  By Kaplan et al. it was
-budget^0.73, so that GPT-3 was given 1.7 tokens per param.
+are rounded from 0.3392 and 0.2849, which is enough to make 92.6 of 58.9.  A slip from 0.28 to 0.25,
+which is in circulation, makes it 1,171.1.  Besiroglu et al. fitted Hoffmann's points anew.  Their
+powers are nearly equal, and params grow like budget^0.51.  In the form of Kaplan et al. they grow
+like budget^0.73.  GPT-3 had 1.7 tokens per param.
 
 **The fit.**  Errors of a loss are in proportion, and a few are wild.  So compare logarithms, and
 let an error count by its square only up to `delta`, and in proportion from there on (Huber's loss):

@@ -30,7 +30,7 @@ from toy_lm.contexts import flat, look_up, tree
 from toy_lm.corpora import held_out, read_lines, unicode_names
 from toy_lm.vocabulary import from_items
 
-WRONG = HOFFMANN._replace(powers=(0.34, 0.25))  # seen on slides
+WRONG = HOFFMANN._replace(powers=(0.34, 0.25))  # as it is often quoted
 PUBLISHED = {"Hoffmann, as printed": HOFFMANN, "Hoffmann, not rounded": HOFFMANN_TEX,
              "Besiroglu": BESIROGLU, "with a wrong digit": WRONG}
 MODELS = (280e9, 300e9), (70e9, 1.4e12)  # Gopher and Chinchilla: params and tokens
