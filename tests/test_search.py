@@ -119,11 +119,14 @@ def test_a_beam_with_room_for_every_prefix_is_exact_and_width_one_is_greedy():
 
 
 def test_a_beam_keeps_the_likeliest_prefixes_and_an_ended_one_takes_a_place():
-    """(search.2), by a plain loop over lists that never stops before the horizon."""
+    """(search.2), by a plain loop over lists that never stops before the horizon.  It counts the
+    rows that are read as long as a prefix may still become the answer."""
     for seed, width, penalty in product(range(10), (1, 2, 3, 5), (0.0, 0.7)):
         world, logits = random_language(seed)
-        logp, prefixes, best = log_softmax(logits), [((), 0.0)], ((), -np.inf)
+        logp, prefixes, best, rows = log_softmax(logits), [((), 0.0)], ((), -np.inf), 0
         for steps in range(1, 13):
+            if prefixes and prefixes[0][1] / 12**penalty > best[1]:
+                rows += len(prefixes)
             grown = sorted((((*y, a), total + logp[y[-1] if y else 2, a])
                             for y, total in prefixes for a in range(4)), key=lambda pair: -pair[1])
             for y, total in grown[:width]:
@@ -131,7 +134,7 @@ def test_a_beam_keeps_the_likeliest_prefixes_and_an_ended_one_takes_a_place():
                     best = y, total / steps**penalty
             prefixes = [(y, total) for y, total in grown[:width] if y[-1]]
         found = beam(world, logits, 2, width, length_penalty=penalty, horizon=12)
-        assert found.actions == best[0]
+        assert (found.actions, found.rows) == (best[0], rows)
         if best[0]:
             assert found.log_prob / len(best[0])**penalty == pytest.approx(best[1], abs=1e-12)
 
@@ -240,9 +243,23 @@ def test_where_no_string_ends_nothing_is_found():
     assert best.values[:2].tolist() == [-np.inf, -np.inf] and best.actions[:2].tolist() == [-1, -1]
     assert follow(world, best, 0) == Answer((), -np.inf, best.rounds * 3)
     assert follow(world, best, 2).actions == (0,)
-    assert beam(world, logits, 0, 5, horizon=20).actions == ()
+    assert beam(world, logits, 0, 5, horizon=20) == Answer((), -np.inf, 20)  # one prefix, always
     assert of_each_length(world, logits, 0, 3) == [
         Answer((), -np.inf, 3 * steps) for steps in (1, 2, 3)]
+
+
+def test_only_what_is_available_is_written():
+    """As if its logit were −∞."""
+    world, logits = random_language(5)
+    fewer = replace(world, available=np.tile([True, False, True, True], (4, 1)))
+    masked = np.where(fewer.available, logits, -np.inf)
+    for state in range(4):
+        for found, expected in zip(
+                (follow(fewer, viterbi(fewer, logits), state), beam(fewer, logits, state, 9),
+                 *of_each_length(fewer, logits, state, 4)),
+                (follow(world, viterbi(world, masked), state), beam(world, masked, state, 9),
+                 *of_each_length(world, masked, state, 4)), strict=True):
+            assert found == expected and 1 not in found.actions
 
 
 def test_a_loop_that_costs_nothing_does_not_catch_the_likeliest_string():

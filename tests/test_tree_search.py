@@ -30,8 +30,8 @@ def last(trees, n):
 def test_the_rules_are_their_equations():
     """(tree_search.2), (tree_search.3)"""
     rng = np.random.default_rng(0)
-    for _ in range(50):
-        N, Q, prior = rng.integers(1, 20, 4).tolist(), rng.random(4).tolist(), rng.random((3, 4))
+    for _ in range(2000):
+        N, Q, prior = rng.integers(1, 4, 4).tolist(), rng.random(4).tolist(), rng.random((3, 4))
         able = sorted(rng.permutation(4)[:3].tolist())
         for c in 0.0, 0.7, 2.0:
             upper = {a: Q[a] + c * sqrt(log(1 + sum(N)) / N[a]) for a in able}
@@ -187,9 +187,8 @@ def test_the_chain_needs_many_more_simulations_for_each_state(length, simulation
 def test_a_chain_of_seven_needs_more_than_thirty_thousand_simulations():
     """131,072; and at D = 8 these are not enough."""
     for seed in range(5):
-        assert searches.until_it_stays(7, 32_768, seed) is None
-    assert searches.until_it_stays(7, 131_072, 0) == 131_072
-    assert searches.until_it_stays(8, 131_072, 0) is None
+        assert searches.until_it_stays(7, 131_072, seed) == 131_072
+        assert searches.until_it_stays(8, 131_072, seed) is None
 
 
 def test_the_two_bounds_stay_together():
@@ -212,3 +211,44 @@ def test_the_chain_is_what_it_says_and_a_solver_sees_through_it():
         assert best.policy.argmax(axis=1).tolist() == [1] * D and best.objective == 1
         assert best.rounds in (D, D + 1)  # the last one sees that nothing moves
         assert regret(best, 0, 0) == pytest.approx(1 / D)
+
+
+# The job.
+
+
+@cache
+def job():
+    return searches.measure_searches(0, lambda line: None, searches.SearchScale(
+        (2, 3), (1, 2, 4), (4, 8), 3, 64))
+
+
+def test_the_job_finds_what_its_parts_find():
+    found, world = job(), searches.lake()
+    assert [(one.order, one.likeliest, one.greedy) for one in found.strings] == [
+        (2, "s", "s"), (3, "ma", "se")]
+    assert [beam.right for one in found.strings for beam in one.beams] == [13, 19, 25, 8, 15, 22]
+    assert found.chain == [(2, 8), (3, 32), *((D, None) for D in range(4, 8))]
+    assert [tree.rule for tree in found.trees] == list(searches.rules(world))
+    rule = uct()
+    by_hand = [[np.mean([regret(world.optimum, s, last(tree_search(
+        world.mdp, s, rule, rng=seed), n).action) / world.optimum.values[s] for s in world.cells])
+        for seed in range(3)] for n in (4, 8)]
+    np.testing.assert_allclose(found.trees[0].regrets, by_hand, rtol=0, atol=1e-15)
+
+
+def test_the_figures_show_what_was_found():
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+
+    beams, trees = figures.searches_figures(job()).values()
+    left, right = beams.axes
+    for one, short, letters in zip(job().strings, left.lines, right.lines, strict=True):
+        assert list(short.get_ydata()) == [beam.short for beam in one.beams]
+        assert list(letters.get_ydata()) == [beam.letters for beam in one.beams]
+    assert [text.get_text() for text in left.texts] == ["order 2", "order 3"]
+    left, right = trees.axes
+    for tree, line in zip(job().trees, left.lines[::2], strict=True):
+        assert list(line.get_ydata()) == [100 * sorted(runs)[1] for runs in tree.regrets]
+    assert [text.get_text() for text in left.texts] == [tree.rule for tree in job().trees]
+    assert right.lines[0].get_xydata().tolist() == [[2, 8], [3, 32]]
+    assert [text.get_text() for text in right.texts] == 4 * ["more than 64"]

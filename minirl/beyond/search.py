@@ -2,8 +2,8 @@
 
 *Part 5.  Previous: `cascade`.  Next: `tree_search`.*
 
-A policy writes by drawing one action after the other.  Who wants a single answer, without luck, may
-ask for the likeliest string instead.  The obvious way to it is greedy: take the likeliest action of
+A policy writes by drawing one action after the other.  Whoever wants a single answer, and no luck,
+may ask for the likeliest string instead.  The obvious way is greedy: take the likeliest action of
 each row.  But the likeliest first step may lead to a state from which no ending is likely.
 
 **In numbers.**  A language has the letters o and n.  At the start the chances of end, o and n are
@@ -22,20 +22,20 @@ Greedy writes "o", with 0.5 · 0.4 = 0.2.  The likeliest string is "n", with 0.4
 >>> print(np.exp(best.values), best.rounds, follow(world, best, 0).actions)
 [0.36 0.4  0.9 ] 2 (2, 0)
 
-**Exactly, by planning.**  A string's log-probability is a sum over its steps.  So it is a return,
-of a world that pays log π(a|s) for each step, and the likeliest string is the best way through this
-world.  Let V(s) be the log-probability of the likeliest ending from s.  It is (planning.1):
+**Exactly, by planning.**  A string's log-probability is a sum over its steps.  So it is a return in
+a world that pays log π(a|s) for each step, and the likeliest string is the best way through this
+world.  Let V(s) be the log-probability of the likeliest ending from s.  Then (planning.1) reads
 
     V(s) = max_a [log π(a|s) + V(s')],   with V(s') = 0 where a ends the string.          (search.1)
 
 Begin with V = −∞, since no ending is known, and put V into its own equation.  After round k it is
 the likeliest ending of at most k steps.  No ending gains by visiting a state twice, since each step
 of the loop costs −log π ≥ 0.  So at most S rounds are needed.  This is *Viterbi's algorithm*, and
-`policy_iteration` finds the same in the world that pays log π.  Below are models of the words with
-a pseudo-count of 0.1, and 0.01 at order 4, which has 19,683 states.  They take 2, 4 and 8 rounds.
+`policy_iteration` finds the same in the world that pays log π.  Below are models of the words, of
+order 2 and 3 with a pseudo-count of 0.1, and of order 4, which has 19,683 states, with 0.01.  They
+take 2, 4 and 8 rounds.
 
-**A beam** is for models whose states are too many for a table.  It keeps the `width` likeliest
-prefixes of each length:
+**A beam** is for models with too many states for a table.  It keeps the `width` likeliest prefixes:
 
     prefixes_{k+1} = the likeliest `width` of {y followed by a: y in prefixes_k},         (search.2)
 
@@ -78,21 +78,21 @@ found length by length.  Let V_k(s) belong to the likeliest ending of exactly k 
 Divide each V_k by k^penalty, and the highest score wins.  Of strings with at most a hundred steps,
 from nothing, these are the exact answers and those of beams:
 
-    penalty          greedy     width 4         width 16          exact
-    order 3    1     se         cortion         mation            rection
-    order 4    0     semicine   ther            bar               bar
-    order 4    0.6   semicine   semicircular    comple            daviyanna
-    order 4    1     semicine   semicrossbone   semicirculation   naaksikyayanna
+    order  penalty   greedy     width 4         width 16          exact
+      3       1      se         cortion         mation            rection
+      4       0      semicine   ther            bar               bar
+      4       0.6    semicine   semicircular    comple            daviyanna
+      4       1      semicine   semicrossbone   semicirculation   naaksikyayanna
 
 No beam up to 64 finds the last two.  A penalty can make strings longer, but not tell how long.
 
-**Two ways to be cold.**  Low temperatures raise each *row* to a high power, and at 0 that is
-greedy.  Now reward whole strings by R(y) = log π(y), with a price of β per nat from π.  By
+**Two limits.**  A low temperature raises each *row* to a high power and divides it by its sum.  At
+0 that is greedy.  Now reward *strings* by R(y) = log π(y), at a price of β per nat from π.  By
 (regularised.9) the optimum is
 
     π*(y) ∝ π(y) e^{log π(y)/β} = π(y)^(1 + 1/β),                                         (search.5)
 
-and as β falls to 0 this policy writes nothing but the likeliest *string*.
+and as β falls to 0 it writes nothing but the likeliest string.
 
 **Exercises.**  `from minirl.beyond.search import *; from minirl.kernel.mdp import coin_game; from
 toy_lm.corpora import unicode_words; from toy_lm.models import fit; from toy_lm.ngram import

@@ -20,16 +20,18 @@ mean what an action that was tried seldom may still be worth, and tries every ac
 
     a = argmax_a [Q(s, a) + c √(log N(s)/N(s, a))],   N(s) = 1 + Σ_b N(s, b).       (tree_search.2)
 
-The exploration c has the size of returns; √2 suits those between 0 and 1.  Each further visit makes
-the second term smaller, and each visit to other actions lets it grow again, slowly.  *PUCT* has an
-opinion before it tries, the *prior*, a policy that was learned or guessed:
+The two terms are an upper *bound* of what the action may be worth.  Its own visits make the second
+term smaller, and visits to other actions let it grow again, slowly.  The exploration c has the size
+of returns; √2 suits those between 0 and 1.  *PUCT* has an opinion before it tries, the *prior*, a
+policy that was learned or guessed:
 
     a = argmax_a [Q(s, a) + c prior(a|s) √N(s)/(1 + N(s, a))].                      (tree_search.3)
 
 **In numbers.**  Leave (action 0) now for ½, or stay (action 1) and choose again: then to leave pays
 0, and to stay 1.  The first two simulations try both actions.  The second one stays, comes to a new
-node, tries its first action, and earns 0.  In the fourth N(s) is 4.  To leave is worth ½ + √2 √(log
-4/2) = 1.68, to stay 0 + √2 √(log 4/1) = 1.67.  So it leaves, and the fifth finds the 1:
+node, tries its first action there, and earns 0.  In the fourth N(s) is 4.  The bound for leaving is
+½ + √2 √(log 4/2) = 1.68, and for staying 0 + √2 √(log 4/1) = 1.67.  So it leaves once more.  The
+fifth stays, and finds the 1:
 
 >>> from itertools import islice
 >>> for tree in islice(tree_search(deceptive_chain(2), 0, uct(), rng=0), 7):
@@ -59,32 +61,33 @@ worst of 8 seeds:
     PUCT, c = 2, no opinion     17.2  26.1   8.4  12.9   3.1   5.9   1.5   3.0
     PUCT, c = 2, wrong prior    64.4  64.4  62.2  64.4  62.2  62.2  62.2  62.2
 
-UCT comes to the best, with some 4,096 simulations for each cell.  Policy iteration needs 4 rounds
+UCT comes near the best, with some 4,096 simulations for each cell.  Policy iteration needs 4 rounds
 for all cells, but it knows the chances.  The good prior is softmax(Q*/0.1).  It gives the best
 action 0.58 on average, and in each cell more than any other.  So its success is no merit of the
 search, which has only to leave it alone, and at first does not quite.  No opinion is the uniform
-policy, and the wrong prior is softmax(−Q*/0.1).  That one is believed, since an action of small
-prior is hardly tried, and so nothing contradicts.
+policy, and the wrong prior is softmax(−Q*/0.1).  That one is believed: an action with a small prior
+is hardly tried, so that nothing contradicts.
 
-On the slippery 4x4 lake at γ = 0.99 the returns are noise above all.  Let a policy take UCT's
-answer in each cell, after 4,096 simulations.  In six seeds it has from 0.13 to 0.71 of J*.
+On the slippery 4x4 lake at γ = 0.99 a single return says little about an action.  Let a policy take
+UCT's answer in each cell, after 4,096 simulations.  In six seeds it has from 0.13 to 0.71 of J*.
 
-**Where it fails.**  Make the chain of the example longer.  After d < D times staying it pays (D − d
-− 1)/D to leave, and only who stays D times gets 1.  All that is near says that to leave is better,
-and the sooner the better.  After how many simulations, in powers of 2, is staying visited most?
+**Where it fails.**  Make the chain of the example longer, to D states.  In state d, counted from 0,
+to leave pays (D − d − 1)/D, and only who stays in all of them gets 1.  All that is near says that
+to leave is better, and the sooner the better.  After how many simulations, in powers of 2, is
+staying visited most?
 
     D                 2      3      4      5      6        7
     simulations       8     32    256  1,024  4,096  131,072
 
-Value iteration needs D sweeps.  At a node UCT takes the action with the higher bound, which lowers
-it.  So the two bounds in (tree_search.2) stay close together, for leaving and for staying:
+Value iteration needs D sweeps.  At a node UCT takes the action with the higher bound, and thereby
+lowers this bound.  So those of leaving and of staying stay close together:
 
     Q(s, 0) + c √(log N(s)/N(s, 0)) ≈ Q(s, 1) + c √(log N(s)/N(s, 1)).              (tree_search.5)
 
 After 32,768 simulations at D = 7 it has left 32,266 times, for 6/7 each, and stayed 502 times, for
-0.679 on average.  Both bounds are 0.8825.  While staying seems worse by a gap, its visits can grow
-no faster than c² log N(s)/gap².  At the next node they grow with the logarithm of *that*, and so on
-down the chain.  At D = 8 leaving is ahead after 131,072 simulations still.
+0.679 on average.  Both bounds are 0.8825.  As long as staying seems worse by a gap, it has at most
+c² log N(s)/gap² visits.  The next node has the logarithm of *that*, and so on down the chain.  At
+D = 8 leaving is still ahead after 131,072 simulations.
 
 **Exercises.**  `from itertools import islice; from minirl.beyond.tree_search import *; from
 minirl.kernel.mdp import coin_game`
