@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
-        scaling harvest test test-without-extras gradients benchmarks clean
+        scaling harvest network test test-without-extras gradients benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -40,6 +40,9 @@ scaling: .venv/installed
 
 harvest: .venv/installed
 	$(BIN)/python -m minirl harvest
+
+network: .venv/installed
+	$(BIN)/python -m minirl network
 
 # All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
 ALL = -m "slow or not slow"

@@ -13,12 +13,12 @@ use_one_thread()
 
 from minirl import __version__
 from minirl.lab import (alignment, attempts, collecting, contrasts, demo, divergences, estimators,
-                        laws, objectives, policies, searches, values)
+                        laws, networks, objectives, policies, searches, values)
 from minirl.lab.job import add_arguments, do
 
 JOBS = (demo.DEMO, values.VALUES, policies.POLICIES, estimators.ESTIMATORS, divergences.DIVERGENCES,
         objectives.OBJECTIVES, alignment.ALIGNMENT, contrasts.CONTRASTIVE, attempts.INFERENCE,
-        searches.SEARCHES, laws.LAWS, collecting.HARVEST)
+        searches.SEARCHES, laws.LAWS, collecting.HARVEST, networks.NETWORKS)
 
 
 def _parser(jobs):

@@ -188,6 +188,11 @@ Terms
     near duplicate             a line that shares most of its shingles with another      harvest
     recall                     how much of what is right was collected                   harvest
     shingle                    a run of four letters                                     harvest
+    embedding                  a row of numbers for each symbol, learned              network
+    hidden layer               what stands between features and logits, and bends     network
+    hidden unit                a number of the hidden layer                           network
+    LoRA                       moving a matrix by a product of two thin ones          network
+    one-hot                    a 1 in a place of one's own, and zeros elsewhere       network
 
 Worlds
     bump                       a move that an edge or a wall stops                   world

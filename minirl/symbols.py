@@ -117,7 +117,8 @@ Part 5
     τ       a temperature                                               temperature contrastive
     ε       the chance of a wrong step                                  -           cascade
     c       the exploration of a tree search, in the unit of returns    exploration tree_search
-    X, x    the features of lines, a row x per line                     rows        harvest
+    X, x    the features, a row x per line or per state                 rows        harvest
+    h       the activities of the hidden units, a row for each state    h           network
 
 *Shapes* are tuples of code, as in (S, A), and their letters are counted apart: S states, A actions,
 K outcomes of an action, N steps, B episodes or strings or pairs, R independent runs.

@@ -47,7 +47,7 @@ FIRST = {
     "contrastive": "infonce_loss",
     "inference": "pass_at_k", "cascade": "clean_chances",
     "search": "viterbi", "tree_search": "tree_search",
-    "harvest": "harvest",
+    "harvest": "harvest", "network": "forward",
     "gridworld.world": "GridWorld", "gridworld.maps": "frozen_lake",
     "gridworld.classics": "blackjack", "gridworld.draw": "policy_text",
     "gridworld.figures": "heat_map", "gridworld.gymnasium": "WorldEnv",

@@ -20,6 +20,7 @@ from minirl.lab.alignment import AlignmentScale
 from minirl.lab.attempts import AttemptsScale, attempt
 from minirl.lab.demo import DemoScale
 from minirl.lab.job import as_json
+from minirl.lab.networks import NetworkScale
 from minirl.lab.searches import SearchScale
 
 ROOT = Path(__file__).parent.parent
@@ -29,17 +30,18 @@ ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"
              "estimators": [], "kl": [], "objectives": [], "contrastive": [],
              "harvest": [], "alignment": ["--pairs", "50", "--seed", "3"],
              "inference": ["--seed", "1"],
-             "search": [], "scaling": []}
+             "search": [], "scaling": [], "network": ["--runs", "1"]}
 SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
           "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
                                       (("dpo", 20), ("orpo", 10)), 1e-4),
           "inference": AttemptsScale((0.3,), 2, 1, 64, 1, (1000,)),
-          "search": SearchScale((2, 3), (1, 2, 4), (4, 8), 2, 64)}
+          "search": SearchScale((2, 3), (1, 2, 4), (4, 8), 2, 64),
+          "network": NetworkScale(2, 1, 1, (1, 2), (0, 2), (0, 1), 50)}
 EVERY = {job.name: job for job in JOBS}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
 PLOTTED = ("values", "policies", "estimators", "objectives", "alignment", "contrastive",
-           "inference", "search", "scaling", "harvest")
+           "inference", "search", "scaling", "harvest", "network")
 
 
 @cache
@@ -123,7 +125,8 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
     ("contrastive", "1 of 9, letters", "9 of 9, rank 26", 9),
     ("inference", "1 of 6, reference", "6 of 6, emergence", 6),
     ("search", "1 of 7, order 2", "7 of 7, the chain", 7),
-    ("harvest", "1 of 6, random, 1 negatives", "6 of 6, models", 6)])
+    ("harvest", "1 of 6, random, 1 negatives", "6 of 6, models", 6),
+    ("network", "1 of 9, words, 1 letter", "9 of 9, preferences, 1 unit", 9)])
 def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
     lines = found(name)[1]
     assert lines[0] == first and lines[-1] == last and len(lines) == pieces
@@ -181,7 +184,7 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
     assert text.startswith("usage: minirl ") and "--version" in text
     assert re.findall(r"^    (\w+)\b", text, flags=re.M) == list(EVERY) == [
         "demo", "values", "policies", "estimators", "kl", "objectives", "alignment",
-        "contrastive", "inference", "search", "scaling", "harvest"]
+        "contrastive", "inference", "search", "scaling", "harvest", "network"]
     for name, job in EVERY.items():
         status, out, err = command(name, "--help")
         assert (status, err) == (0, "") and out.startswith(f"usage: minirl {name} ")
@@ -203,12 +206,14 @@ SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
             "inference": "What do more attempts buy?",
             "search": "What does a search find?",
             "scaling": "How much is more data worth?",
-            "harvest": "What does a loop of collecting find?"}
+            "harvest": "What does a loop of collecting find?",
+            "network": "What does one hidden layer change?"}
 TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
            "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
                          *test_objectives.SURROGATES, "rlhf", "rlhf_iterated", "dpo", "ipo", "kto",
                          "simpo", "orpo", "robust_mistaken"],
-           "inference": ["best,", "ppo,", "own"]}
+           "inference": ["best,", "ppo,", "own"],
+           "network": ["0", "1", "2", "3", "4", "16", "worst", "best"]}
 
 
 @pytest.mark.parametrize("name", ["estimators", "objectives", "kl", "contrastive", "scaling",
@@ -233,6 +238,13 @@ def test_the_readme_shows_what_attempts_buy():
 def test_the_readme_shows_what_the_job_search_prints():
     arguments = _parser(JOBS).parse_args(["search"])
     assert_shown("search", EVERY["search"].text(EVERY["search"].run(arguments, lambda line: None)))
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_the_job_network_prints():
+    arguments = _parser(JOBS).parse_args(["network"])
+    assert_shown("network", EVERY["network"].text(EVERY["network"].run(arguments,
+                                                                       lambda line: None)))
 
 
 def assert_shown(name, text):

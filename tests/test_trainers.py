@@ -18,6 +18,7 @@ import pytest
 from refusals import same
 from worlds import random_mdp
 
+from minirl.beyond.network import forward, network_optimiser, random_params
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
 from minirl.kernel import counts, playing
@@ -68,6 +69,14 @@ def played(trainer, *arguments, **options):
     return Case(trainer, FIRST, {"episodes": 24, "horizon": 4} | options, arguments)
 
 
+def networked():
+    """PPO that moves the params of a network with three hidden units, and no table."""
+    x, params = np.random.default_rng(6).normal(size=(4, 2)), random_params(2, 3, 3, rng=0)
+    moving = network_optimiser(params, x, hidden=3)
+    first = FIRST._replace(logits=forward(params, x, hidden=3)[0])
+    return Case(ppo, first, {"episodes": 24, "horizon": 4} | MOVED | {"optimiser": moving})
+
+
 POLICIES = {
     "reinforce": played(reinforce, **MOVED),
     "actor_critic": played(actor_critic, value_lambda=0.5, normalize_advantage=True, **MOVED),
@@ -97,6 +106,7 @@ def predicted(learner):
 
 
 TRAINERS = POLICIES | {
+    "ppo, a network": networked(),
     "q_learning": valued(q.q_learning), "sarsa": valued(q.sarsa),
     "expected_sarsa": valued(q.expected_sarsa), "double_q_learning": valued(q.double_q_learning, 2),
     "td_prediction": predicted(td_prediction), "monte_carlo": predicted(monte_carlo)}

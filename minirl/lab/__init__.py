@@ -14,6 +14,7 @@ In reading order, the jobs:
     searches         the job `search`: likeliest strings and what beams miss, trees and their regret
     laws             the job `scaling`: laws of scale, published ones and those of the n-grams
     collecting       the job `harvest`: finding data in rounds, and what they are worth
+    networks         the job `network`: words, grids and preferences, by hidden units
 
 And what they share:
 

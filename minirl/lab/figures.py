@@ -482,3 +482,63 @@ def trees_figure(found):
     figure.suptitle("UCT needs thousands of simulations, and far more on a chain that misleads",
                     fontsize=10)
     return figure
+
+
+def networks_figures(found):
+    """Words by memory, and shares by hidden units, by the names of their files."""
+    return {"network_words": memories_figure(found), "network_sizes": sizes_figure(found)}
+
+
+def memories_figure(found):
+    """Nats per character held out against the letters that are remembered."""
+    figure, axes = _panels(6, 3.8, ("a longer memory hurts flat n-grams, and hardly a network",
+                                    "letters remembered", "nats per character, held out"))
+    letters, lines = [row.letters for row in found.memories], []
+    for name, word, mark, colour in (("flat", "flat n-grams", "s", COLOURS[1]),
+                                     ("tree", "a tree of n-grams", "^", COLOURS[0]),
+                                     ("network", "network", "o", COLOURS[2])):
+        costs = [getattr(row, name) for row in found.memories]
+        axes.plot(letters, costs, marker=mark, color=colour)
+        lines.append((costs[-1], word, colour))
+    axes.set_xticks(letters)
+    _light_grid(axes)
+    low, high = axes.get_ylim()
+    lines.sort()
+    heights = apart([(cost - low) / (high - low) for cost, *_ in lines], 0.06, 1.0)
+    for (_, word, colour), height in zip(lines, heights):
+        axes.annotate(word, (1.01, height), xycoords="axes fraction", va="center", color=colour,
+                      fontsize=9)
+    return figure
+
+
+def sizes_figure(found):
+    """Two panels against hidden units: the shares of PPO, and that of DPO beside its table's."""
+    figure, left, right = _panels(7, 3.4, (
+        "PPO: few hidden units say too little", "hidden units", "share of J*, or 0"),
+        ("DPO: with few pairs, one is best", "hidden units", "share of what there is to gain"))
+    for axes, rows, name, mark, colour in (
+            (left, found.players, "lake", "o", COLOURS[0]),
+            (left, found.players, "cliff", "s", COLOURS[1]),
+            (right, found.aligners, "dpo", "o", COLOURS[2])):
+        shares = np.maximum(0, [getattr(row, name) for row in rows])
+        worst, best = shares.min(axis=1), shares.max(axis=1)
+        middle, places = (worst + best) / 2, np.arange(len(rows))
+        _band(axes, places, (worst, middle, best), colour, name)
+        axes.plot(places, middle, linestyle="", marker=mark, color=colour)
+        at = 0 if axes is left else len(rows) // 2
+        axes.annotate("network" if name == "dpo" else name, (places[at], middle[at]), (6, 6),
+                      textcoords="offset points", color=colour, fontsize=9)
+        axes.set_xticks(places, [str(row.hidden) for row in rows])
+    for axes in left, right:
+        _light_grid(axes)
+    right.axhline(found.dpo_table, **OPTIMUM)
+    right.annotate("table", (len(found.aligners) - 1, found.dpo_table), (0, 3), ha="right",
+                   fontsize=9, textcoords="offset points")
+    for axes in left, right:
+        axes.title.set_fontsize(10)
+    return figure
+
+
+def _light_grid(axes):
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
