@@ -95,9 +95,10 @@ of 1 for the network and of 2 for the table, this share of what there is to gain
     hidden units         table       0       1       2       4       8      16
     share                0.924   0.916   0.980   0.958   0.925   0.886   0.862
 
-One unit adds the product of a number for the last letter and one for the next.  The reward likes
-vowels and consonants in turn, which is nearly such a product.  What can say little else is not
-misled by few pairs.  *LoRA* moves a large model so, each matrix by a product of two thin ones.
+One unit adds the product of a number for the last letter and one for the next.  The best policy does
+nearly that: without the means of its rows and columns, log π* − log π_ref has 99.7 % of its squares
+in one product.  What can say little else is not misled by few pairs.  *LoRA* moves each matrix of a
+large model so, by the product of two thin ones.
 
 **Exercises.**  `from minirl.beyond.network import *; from functools import partial; from
 minirl.people.sft import sft_loss; from minirl.people.fitting import minimise`
@@ -116,8 +117,8 @@ minirl.people.sft import sft_loss; from minirl.people.fitting import minimise`
 
 Read next: `compared`, all methods side by side.
 Source: Rumelhart, Hinton and Williams 1986, "Learning representations by back-propagating errors";
-Bengio et al. 2003, "A neural probabilistic language model"; Sutton et al. 2000, "Policy gradient
-methods for reinforcement learning with function approximation"; Hu et al. 2021, arXiv:2106.09685.
+Bengio et al. 2003, "A neural probabilistic language model"; Sutton et al. 2000, on policy gradients
+with function approximation; Hu et al. 2021 (LoRA), arXiv:2106.09685.
 """
 
 import numpy as np
