@@ -1,6 +1,7 @@
 """The job `scaling`: n-grams on parts of corpora, what they obey, and what the chapter says."""
 
 from functools import cache
+from io import BytesIO
 from pydoc_data import topics
 
 import numpy as np
@@ -151,6 +152,24 @@ def test_a_corpus_of_your_own(command, tmp_path):
     assert (status, err) == (0, "") and path.name in out
     path.write_text("one\ntwo\n")
     assert command("--corpus", str(path))[0] == 2
+
+
+@pytest.mark.parametrize("items", [None, unicode_words()[:30]])
+def test_the_figure_shows_every_order_their_best_and_every_law(items):
+    pytest.importorskip("matplotlib")
+    from minirl.lab.figures import laws_figures
+    shown = found() if items is None else measure_laws(items, corpus="$words$.txt")
+    figure, = laws_figures(shown).values()
+    left, right = figure.axes
+    band, *orders = [line.get_ydata().tolist() for line in left.get_lines()]
+    assert band == [part.tree_loss for part in shown.parts] and len(orders) == 6
+    assert orders == [[part.tree[k] for part in shown.parts] for k in range(6)]
+    assert [round(line.get_ydata()[-1], 1) for line in right.get_lines()] == [
+        152.6, 92.3, 16.1, 2571.7, 20]
+    names = {text.get_text().replace("\n", " ") for axes in (left, right) for text in axes.texts}
+    assert names == {*(f"order {k}" for k in range(1, 7)), *laws.PUBLISHED, "Chinchilla"}
+    assert ("slows down" in left.get_title()) == (items is None)
+    figure.savefig(BytesIO())
 
 
 def test_the_chapter_shows_the_parts():

@@ -271,10 +271,10 @@ def laws_figures(found):
     """
     steps = np.array([part.steps for part in found.parts])
     trees = np.array([part.tree for part in found.parts]).T
-    corpus = "Unicode names" if found.corpus is None else _literal(found.corpus)
+    title = ("Unicode names: each order comes\nto rest, and the best of them slows down"
+             if found.corpus is None else f"{_literal(found.corpus)}:\neach order, and their best")
     figure, left, right = _panels(
-        7.5, 3.5, (f"{corpus}: each order comes\nto rest, and the best of them slows down",
-                   "steps that were counted", "nats per held-out character"),
+        7.5, 3.5, (title, "steps that were counted", "nats per held-out character"),
         ("Fits of the same points disagree\non what to buy", "budget, in operations",
          "best number of tokens per param"))
     left.plot(steps, trees.min(axis=0), color=COLOURS[1], linewidth=6, alpha=0.35)
