@@ -82,7 +82,7 @@ of a cell, from −1 to 1, be its only features.  The median share of eight runs
     cliff                    −6.16     1.00     1.00
 
 and the worst of the eight with 16 units has 0.976 and 0.997.  On the lake the best move is ← in the
-cells (0, 0) and (2, 2), and ↑ in (0, 2) and (2, 0).  Take θ of ← minus θ of ↑ in a linear network. 
+cells (0, 0) and (2, 2), and ↑ in (0, 2) and (2, 0).  Take θ of ← minus θ of ↑ in a linear network.
 It should be positive in the first two cells, hence in their middle (1, 1), and negative in the
 others, which have the same middle.  So no linear network is right in all four.  On the cliff one
 can come as near to J* as we like.  But PPO learns to keep away from the edge, which moves all cells
@@ -95,10 +95,10 @@ of 1 for the network and of 2 for the table, this share of what there is to gain
     hidden units         table       0       1       2       4       8      16
     share                0.924   0.916   0.980   0.958   0.925   0.886   0.862
 
-One unit adds the product of a number for the last letter and one for the next.  That is nearly what
-the best policy does: without the means of rows and columns, one product has 99.7 % of the squares
-of log π* − log π_ref.  What can say little else is not misled by few pairs.  *LoRA* moves a matrix
-of a large model so, by the product of two thin ones.
+One unit adds the product of a number for the last letter and one for the next.  The best policy
+nearly does: without the means of rows and columns, one product has 99.7 % of the squares of log π*
+− log π_ref.  What can say little else is not misled by few pairs.  *LoRA* moves large matrices by
+such products.
 
 **Exercises.**  `from minirl.beyond.network import *; from functools import partial; from
 minirl.people.sft import sft_loss; from minirl.people.fitting import minimise`
