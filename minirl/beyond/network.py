@@ -95,10 +95,9 @@ of 1 for the network and of 2 for the table, this share of what there is to gain
     hidden units         table       0       1       2       4       8      16
     share                0.924   0.916   0.980   0.958   0.925   0.886   0.862
 
-One unit adds the product of a number for the last letter and one for the next.  The best policy
-nearly does: without the means of rows and columns, one product has 99.7 % of the squares of log π*
-− log π_ref.  What can say little else is not misled by few pairs.  *LoRA* moves large matrices by
-such products.
+One unit adds a number for the last letter times one for the next.  The best policy nearly does: one
+such product has 99.7 % of the squares of log π* − log π_ref, less means of rows and columns.  What
+can say little else is not misled by few pairs.  *LoRA* moves large matrices by such products.
 
 **Exercises.**  `from minirl.beyond.network import *; from functools import partial; from
 minirl.people.sft import sft_loss; from minirl.people.fitting import minimise`
