@@ -32,6 +32,7 @@ from minirl.play.ppo import ppo, ppo_loss
 from minirl.play.reinforce import reinforce
 from minirl.play.surrogate import Advantages
 from minirl.play.training import after, start
+from toy_lm.contexts import look_up, tree
 from toy_lm.corpora import held_out, unicode_words
 from toy_lm.vocabulary import Vocabulary, from_items
 
@@ -289,8 +290,6 @@ def test_a_linear_network_can_hold_the_best_way_past_the_cliff():
 
 def test_the_features_of_cells():
     assert job.coordinates((2, 3)).tolist() == [[-1, -1], [-1, 0], [-1, 1], [1, -1], [1, 0], [1, 1]]
-    assert job.rows_and_columns((2, 2)).tolist() == [
-        [1, 0, 1, 0], [1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 0, 1]]
 
 
 def test_the_contexts_that_occur():
@@ -326,7 +325,7 @@ def test_the_cost_of_words_by_a_loop():
 FITS, RUNS = range(5), range(8)
 WORDS = {1: "2.595", 2: "2.453", 3: "2.462", 4: "2.426"}
 NGRAMS = {"flat (`contexts`)": ["2.600", "2.526", "2.644", "2.756"],
-          "a tree of weight 10": ["2.600", "2.474", "2.433", "2.448"],
+          "a tree of weight 30": ["2.601", "2.458", "2.402", "2.390"],
           "Kneser-Ney (`smoothing`)": ["2.597", "2.470", "2.433", "2.384"]}
 PLAYED = {"slippery 4x4 lake": [0.19, 0.94, 0.98], "cliff": [-6.16, 1.00, 1.00]}
 DPO = ["0.924", "0.916", "0.980", "0.958", "0.925", "0.886", "0.862"]  # the table's, and by units
@@ -368,6 +367,14 @@ def test_the_pull_is_the_best_of_three_on_a_tenth_of_the_training_items(letters)
     assert job.CHOSEN[letters] == (64, min(costs, key=costs.get))
 
 
+def test_the_weight_of_the_tree_is_the_best_of_four_on_that_tenth_at_every_memory():
+    vocabulary, _, _, inner, tenth = parts_of_the_words()
+    found = look_up(vocabulary, inner, tenth, order=5)
+    weights = 3.0, 10.0, 30.0, 100.0
+    costs = [-np.log(tree(found, weight=weight)).mean(axis=1)[1:] for weight in weights]
+    assert [weights[best] for best in np.argmin(costs, axis=0)] == [job.WEIGHT] * 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("letters", [1, 2, 3, 4])
 def test_words_held_out(letters):
@@ -383,7 +390,7 @@ def test_words_held_out(letters):
 def test_the_rows_of_the_ngrams_are_those_of_their_tests():
     for name, row in NGRAMS.items():
         assert row_of(name) == row
-    for letters in (1, 2, 3):
+    for letters in (1, 2, 3, 4):
         found = job.remember(letters, iterations=1, seed=0)
         assert [f"{found.flat:.3f}", f"{found.tree:.3f}"] == [
             NGRAMS[name][letters - 1] for name in [*NGRAMS][:2]]

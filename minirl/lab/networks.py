@@ -38,7 +38,7 @@ from toy_lm.contexts import flat, look_up, tree
 from toy_lm.corpora import held_out, unicode_words
 from toy_lm.vocabulary import from_items
 
-WEIGHT = 10.0  # of the tree
+WEIGHT = 30.0  # of the tree
 EMBEDDING = 8   # numbers for each letter
 CHOSEN = {1: (64, 3), 2: (64, 10), 3: (64, 30), 4: (64, 30)}  # hidden units and pull, by letters
 PLAYERS, ALIGNERS = (0, 2, 4, 16), (0, 1, 2, 4, 16)  # hidden units of the other two
@@ -132,12 +132,6 @@ def coordinates(shape):
     """Row and column of each cell of a grid (rows, columns), scaled to [-1, 1]: (S, 2)."""
     return np.stack([axis.ravel() for axis in np.meshgrid(
         *(np.linspace(-1, 1, size) for size in shape), indexing="ij")], axis=1)
-
-
-def rows_and_columns(shape):
-    """The same as ones in a vector of all rows and all columns: (S, rows + columns)."""
-    place = np.arange(shape[0] * shape[1])
-    return np.hstack([np.eye(shape[0])[place // shape[1]], np.eye(shape[1])[place % shape[1]]])
 
 
 def climb(mdp, x, *, hidden, iterations, rng, **played):
