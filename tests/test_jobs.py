@@ -36,7 +36,7 @@ SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
                                       (("dpo", 20), ("orpo", 10)), 1e-4),
           "inference": AttemptsScale((0.3,), 2, 1, 64, 1, (1000,)),
           "search": SearchScale((2, 3), (1, 2, 4), (4, 8), 2, 64),
-          "network": NetworkScale(2, 1, 1, (1, 2), (0, 2), (0, 1), 50)}
+          "network": NetworkScale(2, 1, 1, (1, 2, 3), (0, 2), (0, 1), 50)}
 EVERY = {job.name: job for job in JOBS}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
@@ -126,7 +126,7 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
     ("inference", "1 of 6, reference", "6 of 6, emergence", 6),
     ("search", "1 of 7, order 2", "7 of 7, the chain", 7),
     ("harvest", "1 of 6, random, 1 negatives", "6 of 6, models", 6),
-    ("network", "1 of 9, words, 1 letter", "9 of 9, preferences, 1 unit", 9)])
+    ("network", "1 of 10, words, 1 letter", "10 of 10, preferences, 1 unit", 10)])
 def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
     lines = found(name)[1]
     assert lines[0] == first and lines[-1] == last and len(lines) == pieces

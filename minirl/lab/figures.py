@@ -520,14 +520,15 @@ def sizes_figure(found):
             (left, found.players, "lake", "o", COLOURS[0]),
             (left, found.players, "cliff", "s", COLOURS[1]),
             (right, found.aligners, "dpo", "o", COLOURS[2])):
-        shares = np.maximum(0, [getattr(row, name) for row in rows])
+        shares = np.fmax(0, np.array([getattr(row, name) for row in rows], float))
         worst, best = shares.min(axis=1), shares.max(axis=1)
         middle, places = (worst + best) / 2, np.arange(len(rows))
         _band(axes, places, (worst, middle, best), colour, name)
         axes.plot(places, middle, linestyle="", marker=mark, color=colour)
         at = 0 if axes is left else len(rows) // 2
-        axes.annotate("network" if name == "dpo" else name, (places[at], middle[at]), (6, 6),
-                      textcoords="offset points", color=colour, fontsize=9)
+        axes.annotate("network" if name == "dpo" else name, (places[at], middle[at]),
+                      (6, -14 if name == "lake" else 6), textcoords="offset points", color=colour,
+                      fontsize=9)
         axes.set_xticks(places, [str(row.hidden) for row in rows])
     for axes in left, right:
         _light_grid(axes)

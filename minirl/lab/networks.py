@@ -220,8 +220,19 @@ def networks_text(found):
         f"J)/|J*|.  The tests train eight runs, all of 400 iterations, and longer fits.",
         f"Share of what there is to gain by DPO, from {found.pairs:,} pairs and the last letter:",
         in_columns(", ".join(["hidden units", "table", *units]),
-                   [(name, found.dpo_table, *(end(row.dpo) for row in found.aligners))
-                    for name, end in (("worst", min), ("best", max))], 3))
+                   [(name, found.dpo_table, *numbers) for name, numbers in zip(
+                       ("worst", "best"), zip(*(worst_and_best(row.dpo)
+                                                for row in found.aligners)))], 3))
+
+
+def worst_and_best(shares):
+    """Of runs; None is a run whose strings do not end, and the worst.
+
+    >>> worst_and_best([0.5, 0.75]), worst_and_best([0.5, None]), worst_and_best([None])
+    ((0.5, 0.75), (None, 0.5), (None, None))
+    """
+    known = [share for share in shares if share is not None]
+    return min(known) if len(known) == len(shares) else None, max(known, default=None)
 
 
 def _run(arguments, progress, scale=NetworkScale()):
