@@ -26,7 +26,7 @@ COMMANDS = ("minirl demo", "minirl values", "minirl estimators", "minirl kl", "m
             "toy_lm pairs model.npz --out pairs.jsonl --pairs 20000",
             "toy_lm align model.npz pairs.jsonl --method dpo --out aligned.npz",
             "toy_lm align model.npz pairs.jsonl --method reward_model --out aligned.npz")
-SLOW = "minirl policies", "minirl alignment"  # with --full
+SLOW = "minirl policies", "minirl alignment", "minirl network"  # with --full
 ROOT = Path(__file__).parent.parent
 
 
