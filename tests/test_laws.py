@@ -2,7 +2,6 @@
 
 from functools import cache
 from io import BytesIO
-from pydoc_data import topics
 
 import numpy as np
 import pytest
@@ -25,15 +24,19 @@ def found(seed=0):
 
 @cache
 def parts(name):
-    lines = [line.strip() for text in topics.topics.values() for line in text.split("\n")]
-    return parts_of(unicode_words() if name == "words" else list(filter(None, lines)), 0)
+    if name == "words":
+        return parts_of(unicode_words(), 0)
+    from pydoc_data.topics import topics
+    lines = [line.strip() for text in topics.values() for line in text.split("\n")]
+    return parts_of(list(filter(None, lines)), 0)
 
 
 # The book's own models.
 
 
 def test_the_names_as_the_chapter_shows_them():
-    """A floor bends the line, and a law fitted to a quarter is too good."""
+    """A floor bends the line, a straight one errs by 4.7 %, and a law fitted up to 64,000 steps is
+    too good."""
     rows = {part.steps: part for part in found().parts}
     shown = [(part.steps, part.tree_order, round(part.tree_loss, 3)) for part in rows.values()
              if part.steps in (1_000, 4_000, 16_000, 64_000, 316_948)]
@@ -43,8 +46,16 @@ def test_the_names_as_the_chapter_shows_them():
     assert round(max(powers), 2) == 0.26 and round(powers[-1], 3) == 0.125 == round(min(powers), 3)
     assert len(rows) == 9 and round(found().frontier.floor, 3) == 0.420
     assert found().worst < 0.022
-    assert round(found().from_quarter, 3) == 0.661
-    assert round(1 - found().from_quarter / found().parts[-1].tree_loss, 2) == 0.06
+    assert (found().foretold_from, round(found().foretold, 3)) == (64_000, 0.661)
+    assert round(1 - found().foretold / found().parts[-1].tree_loss, 2) == 0.06
+    assert round(error_of_a_line(found().parts), 3) == 0.047
+
+
+def error_of_a_line(parts):
+    """The largest error of a straight line through logarithms, from 4,000 steps on."""
+    rows = [(part.steps, part.tree_loss) for part in parts if part.steps >= 4_000]
+    steps, losses = np.log(rows).T
+    return np.abs(np.polyval(np.polyfit(steps, losses, 1), steps) - losses).max()
 
 
 def test_the_longest_memories_meet_their_bounds_on_all_names():
@@ -63,17 +74,21 @@ def test_the_words_obey_no_law():
 
 @pytest.mark.slow
 def test_prose_obeys_a_power_law():
-    """Inequalities alone, since the texts change with Python."""
+    """The power stays between 0.15 and 0.17 from 4,000 steps on, and a straight line errs by less
+    than 0.5 %.  Inequalities alone, since the texts change with Python: those of 3.11 have 0.157 to
+    0.168, and 0.24 %."""
+    pytest.importorskip("pydoc_data.topics")
     rows = parts("prose")
     steps, losses = (np.array([part[place] for part in rows], float) for place in (0, 6))
     slope = np.polyfit(np.log(steps), np.log(losses), 1)[0]
     assert -0.20 <= slope <= -0.13
-    assert all(0.13 <= part.power <= 0.20 for part in rows if part.steps > 4_000)
+    assert all(0.15 <= part.power <= 0.17 for part in rows if part.steps > 4_000)
+    assert error_of_a_line(rows) < 0.005
     assert rows[-1].tree_order > rows[0].tree_order and rows[-1].order > rows[0].order
 
 
 def test_one_law_of_both_sizes_does_not_fit_the_names():
-    """It errs by 32 % somewhere."""
+    """Orders 1 to 5, with their n-grams as params: it errs by 0.32 in log L somewhere."""
     steps = np.array([part.steps for part in found().parts], float)
     kinds = np.array([np.mean(counts, axis=0) for counts in kinds_of_parts()])
     losses = np.array([part.tree for part in found().parts])[:, :5]
@@ -141,8 +156,8 @@ def test_small_corpora(number, parts_found):
     small = measure_laws(items, corpus="words.txt")
     assert len(small.parts) == parts_found and (small.frontier is None) == (parts_found < 4)
     text = LAWS.text(small)
-    assert "words.txt" in text and ("cost" in text) == (parts_found > 3)
-    assert small.from_quarter is None
+    assert "words.txt" in text and ("best trees lose" in text) == (parts_found > 3)
+    assert small.foretold is None and small.foretold_from is None
 
 
 def test_a_corpus_of_your_own(command, tmp_path):

@@ -1,6 +1,7 @@
 """Laws of scale: published constants, the best split of a budget, and fits that recover a law."""
 
 from functools import cache, partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -48,17 +49,21 @@ def test_what_the_published_constants_imply(name):
 
 
 def test_the_powers_alone_make_the_difference_that_rounding_makes():
+    """0.34 and 0.28 are 0.3392 and 0.2849, and with the factors as printed these alone turn 58.9
+    into 92.6."""
+    assert HOFFMANN.powers == (0.34, 0.28) and round(tokens_per_param(HOFFMANN), 1) == 92.6
     rounded = HOFFMANN._replace(powers=HOFFMANN_TEX.powers)
     assert round(tokens_per_param(rounded), 1) == 58.9
     assert [round(power, 4) for power in HOFFMANN_TEX.powers] == [0.3392, 0.2849]
 
 
 def test_kaplan_et_al_have_no_floor():
-    """(scaling.1), and its two limits."""
+    """(scaling.1) with its scales, 8.8e13 and 5.4e13, and its powers, 0.076 and 0.095; and its two
+    limits."""
     assert round(kaplan(175e9, np.inf), 3) == 1.604 and round(kaplan(175e9, 300e9), 3) == 1.732
     assert kaplan(175e9, np.inf) == pytest.approx((8.8e13 / 175e9)**0.076, rel=1e-14)
     assert kaplan(np.inf, 300e9) == pytest.approx((5.4e13 / 300e9)**0.095, rel=1e-14)
-    assert kaplan(np.inf, np.inf) == 0 and round(300 / 175, 1) == 1.7
+    assert kaplan(np.inf, np.inf) == 0
     params = np.array([1e9, 1e10])
     assert kaplan(params, 1e10).tolist() == [kaplan(n, 1e10) for n in params]
 
@@ -84,11 +89,20 @@ def test_the_best_split_of_a_budget_is_that_of_a_search(law, budget):
 
 
 def test_params_grow_with_half_a_power_of_the_budget_where_the_powers_are_equal():
-    """0.51 for Besiroglu et al.; Kaplan et al. have 0.73."""
+    """0.51 for Besiroglu et al."""
     params = [compute_optimal(BESIROGLU, budget)[0] for budget in (1e20, 1e24)]
     assert round(np.log(params[1] / params[0]) / np.log(1e4), 2) == 0.51
     equal = Law(1.0, (4.0, 1.0), (0.3, 0.3))
     assert tokens_per_param(equal, 1e9) == pytest.approx(tokens_per_param(equal, 1e25), rel=1e-12)
+
+
+def test_by_the_form_of_kaplan_et_al_params_grow_with_the_power_that_it_implies():
+    """(scaling.1) gives 0.56, which is 0.095/(0.076 + 0.095); 0.73 is what they advised."""
+    best = [optimize.minimize_scalar(
+        lambda log: kaplan(np.exp(log), budget / 6 / np.exp(log)), method="bounded",
+        bounds=(5, 50), options={"xatol": 1e-10}).x for budget in (1e20, 1e24)]
+    grown = (best[1] - best[0]) / np.log(1e4)
+    assert grown == pytest.approx(0.095 / 0.171, abs=1e-6) and round(grown, 2) == 0.56
 
 
 # Fits.
@@ -167,12 +181,34 @@ def test_the_mean_with_scipys_default_stop_is_a_trap_and_the_sum_is_none(seed):
         assert tokens_per_param(arrived) == pytest.approx(ratio, rel=1e-3)
 
 
+def in_units(sizes, losses, share):
+    """What SciPy's default stop finds from the starts of `fit_law`, in its units."""
+    units, k = np.exp(np.log(sizes).mean(axis=0)), 2
+    found = []
+    for floor, *powers in product(scaling.FLOORS, *k * [scaling.POWERS]):
+        terms = np.log(losses.min() * np.array([floor, *k * [(1 - floor) / k]]))
+        found.append(optimize.minimize(
+            lambda x: tuple(share * part for part in law_loss(x, sizes / units, losses)),
+            np.append(terms, powers), jac=True, method="L-BFGS-B"))
+    x = min(found, key=lambda one: one.fun).x
+    return Law(np.exp(x[0]), tuple(np.exp(x[1:3] + x[3:] * np.log(units))), tuple(x[3:]))
+
+
+def test_the_mean_stops_early_in_better_units_too():
+    """At 12.8 tokens per param, where the sum arrives at 15.8"""
+    sizes, losses = noisy_points(0)
+    assert tokens_per_param(in_units(sizes, losses, 1 / 240)) == pytest.approx(12.8, abs=0.1)
+    assert tokens_per_param(in_units(sizes, losses, 1)) == pytest.approx(15.8, abs=0.1)
+
+
 def test_how_small_the_mean_is_where_it_is_least():
-    """About 2e-6, so that a gain of 2e-9 is a thousandth of it."""
+    """About 2e-6, so that a gain of 2e-9 is a thousandth of it; and 5e-6 of the sum, 4e-4."""
     sizes, losses = noisy_points(0)
     law = BESIROGLU
     x = np.array([np.log(law.floor), *np.log(law.factors), *law.powers])
     assert 1.5e-6 < law_loss(x, sizes, losses)[0] / 240 < 2.5e-6
+    least = fit_law(sizes, losses).loss
+    assert 3.5e-4 < least < 4.5e-4 and 4e-6 < 2e-9 / least < 5.5e-6
 
 
 def test_a_constant_that_runs_away_is_not_chosen():

@@ -2,11 +2,10 @@
 
 *Part 5.  Previous: `tree_search`.  Next: `harvest`.*
 
-A large model is trained once, and its size has to be chosen before.  Small models are cheap.  So
-many small ones are trained, a formula is fitted to their held-out losses, and the formula is asked
-about the large one.  It is called a *scaling law*.  Here `params` is the number of a model's
-parameters, the numbers that are learned.  A *token* is a symbol of a text: a piece of a word for
-large models, a character in this book.  `tokens` says how many of them were read.
+A large model is trained once, and its size has to be chosen beforehand.  So a formula is fitted to
+the held-out losses of many small ones, which are cheap, and is asked about the large one: a
+*scaling law*.  `params` is the number of a model's parameters, and `tokens` that of the *tokens* it
+read.  These are the symbols of a text: pieces of words for large models, characters in this book.
 
 A *power law* is factor/size^power.  Twice the size divides it by 2^power, wherever one begins.
 With both axes logarithmic it is a straight line of the slope −power.  Kaplan et al. found such
@@ -15,25 +14,24 @@ lines over many powers of ten, and put the two sizes into one formula:
     L = [(params_scale/params)^(params_power/tokens_power)
          + tokens_scale/tokens]^tokens_power.                                            (scaling.1)
 
-With endless tokens this is (params_scale/params)^params_power.  For the 175e9 params of GPT-3 it
-says 1.604 nats per token, and 1.732 with the 300e9 tokens that GPT-3 read.  In the end it falls to
-0.  But nobody can know the next word for sure.  Hoffmann et al. add a floor:
+With endless tokens this is (params_scale/params)^params_power.  Their fit has the scales 8.8e13 and
+5.4e13, and the powers 0.076 and 0.095, params first.  For the 175e9 params of GPT-3 it says 1.604
+nats per token, and 1.732 with the 300e9 tokens that GPT-3 read.  With both sizes endless it is 0.
+But nobody knows the next word for sure.  Hoffmann et al. add a floor (their E + A/N^α + B/D^β):
 
     L = floor + params_factor/params^params_power + tokens_factor/tokens^tokens_power.   (scaling.2)
 
-The papers write E + A/N^α + B/D^β, in letters that mean other things in this book.
-
 **In numbers.**  Let the floor be 1, the factors 4 and 1, and both powers ½.  400 params and 25
-tokens cost 1 + 4/20 + 1/5 = 1.4.  For 100 of each it is 1 + 4/10 + 1/10 = 1.5:
+tokens have the loss 1 + 4/20 + 1/5 = 1.4.  For 100 of each it is 1 + 4/10 + 1/10 = 1.5:
 
 >>> small = Law(floor=1.0, factors=(4.0, 1.0), powers=(0.5, 0.5))
 >>> print(predicted(small, 400, 25), predicted(small, 100, 100))
 1.4 1.5
 
-**What to buy.**  Training takes about 6 operations per param and token, 2 of them forwards and 4
-backwards.  So the two models above cost the same, 60,000.  Let a budget be fixed.  What raises
-log params by a little lowers log tokens by as much.  The first term then changes by −params_power
-of itself per unit, and the second by +tokens_power of itself.  At the least loss these cancel:
+**What to buy.**  Training takes about 6 operations (FLOP) per param and token, 2 of them forwards
+and 4 backwards.  That is the *budget*, 60,000 for both models above.  Let it be fixed.  If log
+params rises, log tokens falls by as much.  In log params the first term has the derivative
+−params_power · term, and the second +tokens_power · term.  At the least loss the two sum to zero:
 
     budget = 6 params · tokens,
     params_power · params_factor/params^params_power
@@ -45,7 +43,6 @@ params_power + tokens_power.  The left side becomes params^both/area^tokens_powe
 
     params = split · area^(tokens_power/both),   tokens = area^(params_power/both)/split,
     split = (params_power params_factor/(tokens_power tokens_factor))^(1/both),          (scaling.4)
-
     tokens/params = area^((params_power − tokens_power)/both)/split².                    (scaling.5)
 
 In the example split = 4 and area = 10,000, so that 400 and 25 are best.  Only with equal powers is
@@ -64,44 +61,47 @@ read 1.4e12, for about the same budget, and it was better.  Four sets of constan
     Besiroglu                     1.9996      1.9739      25.7        18.4        16.1
     as printed, with 0.25         2.2970      2.1511     154.8     1,171.1     2,571.7
 
-The budget was 5.76e23, and Chinchilla has 20 tokens per param.  The printed powers 0.34 and 0.28
-are rounded from 0.3392 and 0.2849, which is enough to make 92.6 of 58.9.  A slip from 0.28 to 0.25,
-which is in circulation, makes it 1,171.1.  Besiroglu et al. fitted Hoffmann's points anew.  Their
-powers are nearly equal, and params grow like budget^0.51.  In the form of Kaplan et al. they grow
-like budget^0.73.  GPT-3 had 1.7 tokens per param.
+The budget was about 5.76e23, and Chinchilla has 20 tokens per param.  The powers that are printed
+as α = 0.34 and β = 0.28 are rounded from 0.3392 and 0.2849.  That alone turns 58.9 into 92.6.  A
+slip of the second to 0.25, which is in circulation, makes it 1,171.1.  Besiroglu et al. fitted
+Hoffmann's points anew.  Their powers are nearly equal, and params grow like budget^0.51.  By
+(scaling.1) they grow like budget^0.56.  Kaplan et al. advised 0.73, from another fit.
 
-**The fit.**  Errors of a loss are in proportion, and a few are wild.  So compare logarithms, and
-let an error count by its square only up to `delta`, and in proportion from there on (Huber's loss):
+**The fit.**  Losses err in proportion to their size, and a few err wildly.  So compare logarithms.
+Let an error count by its square up to `delta` = 0.001, and in proportion beyond (Huber's loss):
 
-    L = Σ huber(log Σ_terms e^term − log measured),   terms: log floor and
-        log factor − power · log size;   huber(error) = error²/2 up to delta, and then
+    L = Σ_i huber(log Σ_terms e^term − log measured_i) for points i,   terms: log floor and
+        log factor − power · log size_i;   huber(error) = error²/2 up to delta, and then
         delta (|error| − delta/2).                                                       (scaling.6)
 
 The derivative of log Σ e^term in a term is that term's share of the sum, a softmax.  `fit_law`
 starts from many places.  From 60 losses without error it finds all constants to 1e-8.  With errors
 of 0.3 % the first power is right within 0.016 for 20 seeds.  But the best number of tokens per
-param at 5.76e23 lies between 13 and 31, where 18.4 is true.  Small errors make a large difference.
+param at 5.76e23 lies between 13 and 31, where 18.4 is true.
 
 **When it fails.**  SciPy's L-BFGS-B stops where a step gains less than 2e-9 of the loss *or of 1*,
 whichever is larger, or where the gradient is below 1e-5.  Both suit a loss near 1.  The *mean* of
-(scaling.6) is 2e-6 here.  So the search ends far from the lowest point: with 240 points at 6.0
-tokens per param, where the fit to the end has 15.8, and with other points far above.  Take the sum
-over the points, and the same starts with the same stops arrive.  Hoffmann et al. took the mean, and
-their search stopped early, as Besiroglu et al. report.
+(scaling.6) is 2e-6 here.  With 240 points its search ends at 12.8 tokens per param in the units of
+`fit_law`, and at 6.0 in raw units, where the fit to the end has 15.8.  In raw units other points
+end far above.  The *sum* is 4e-4, of which 2e-9 is 5e-6: with it the same starts and stops arrive.
+Hoffmann et al. took the mean, and their search stopped early, as Besiroglu et al. report.
 
 **The book's own models.**  A *tree* of n-grams asks the shorter memory about what it has not seen
-(`contexts`).  Counted on random parts of the Unicode names, the best one costs, held out:
+(`contexts`), here with the weight 3.  Counted on random parts of the Unicode names (a step is a
+token; means of eight shuffles), the best order and its held-out loss in nats are:
 
     steps            1,000    4,000   16,000   64,000  316,948
     best order           5        6        6        6        6
     nats             2.198    1.577    1.149    0.877    0.705
 
 From size to size it falls with a power of 0.26 at most, and of 0.125 at the end: a floor of 0.420
-bends the line.  Fitted up to a quarter, the law foretells 0.661 for the whole, too good by 6 %.  On
-prose, the texts of Python's help, the power stays between 0.13 and 0.20 from 4,000 steps to the
-end: there a power law holds, while the best order rises.  On the Unicode words it is below 0.07 and
-wanders: none holds.  And (scaling.2) for all orders together errs by up to 32 % on the names: one
-order is at rest where another falls, and a longer memory can be worse.
+bends the line.  Fitted up to 64,000 steps, the law foretells 0.661 for the whole, too good by 6 %.
+A straight line through the logarithms, from 4,000 steps on, errs by 4.7 %.  On prose, the texts of
+Python's help, it errs by less than 0.5 %, and the power stays between 0.15 and 0.17.  There a power
+law holds, while the best order rises.  On the Unicode words the power is below 0.07 and wanders:
+none holds.  And (scaling.2) for the orders 1 to 5 together, with their n-grams as params, errs on
+the names by up to 0.32 in log L: one order is at rest where another falls, and a longer memory can
+be worse.
 
 **Exercises.**  `from minirl.beyond.scaling import *`
 1. How far above its floor is the best loss, each time that the budget grows a hundredfold?
@@ -110,14 +110,14 @@ order is at rest where another falls, and a longer memory can be worse.
 2. Half of Chinchilla's params, and as good: how many times its tokens?
        left = predicted(BESIROGLU, 70e9, 1.4e12) - predicted(BESIROGLU, 35e9, np.inf)
        round(float((BESIROGLU.factors[1] / left)**(1 / BESIROGLU.powers[1]) / 1.4e12), 3)
-3. One of nine losses is 50 % too high.  Which power, ½, do Huber's loss and squares find?
+3. The power is ½, and one of nine losses 50 % too high.  Which do Huber's loss and squares find?
        sizes = np.geomspace(10, 1000, 9)[:, None]
        losses = (1 + 8 / sizes[:, 0]**0.5) * np.array([1, 1, 1, 1, 1.5, 1, 1, 1, 1])
        [round(fit_law(sizes, losses, delta=delta).x.powers[0], 2) for delta in (1e-3, 1e3)]
 
 Read next: `harvest`, for where the tokens come from.
-Source: Kaplan et al. 2020, arXiv:2001.08361; Hoffmann et al. 2022, arXiv:2203.15556, eq. 2 and 10;
-Besiroglu et al. 2024, arXiv:2404.10102.
+Source: Kaplan et al. 2020, arXiv:2001.08361; Hoffmann et al. 2022, arXiv:2203.15556; Besiroglu
+et al. 2024, arXiv:2404.10102; Pearce and Song 2024, arXiv:2406.12907, for 0.73.
 """
 
 from itertools import product
@@ -176,7 +176,7 @@ def kaplan(params, tokens, *, params_scale=8.8e13, params_power=0.076, tokens_sc
 
 
 def compute_optimal(law, budget):
-    """params and tokens of (scaling.4), of the least loss for a budget in operations, or an array.
+    """params and tokens of (scaling.4), of the least loss for a budget in FLOP, or an array.
 
     Examples
     --------

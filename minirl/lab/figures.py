@@ -298,8 +298,8 @@ def laws_figures(found):
     left.minorticks_off()
     _named_at_their_ends(left, trees[:, -1], [f"order {k}" for k in range(1, len(trees) + 1)],
                          len(trees) * COLOURS[:1], 0.06)
-    _named_at_their_ends(right, ratios, [name.replace(", ", ",\n").replace("a wrong", "a\nwrong")
-                                         for name in PUBLISHED], COLOURS, 0.12)
+    _named_at_their_ends(right, ratios, [name.replace(", ", ",\n") for name in PUBLISHED], COLOURS,
+                         0.12)
     return {"scaling_laws": figure}
 
 

@@ -2,7 +2,8 @@
 
 *Published*: the losses that four sets of constants predict for Gopher (280e9 params, 300e9 tokens)
 and Chinchilla (70e9, 1.4e12), the power of the budget with which the best params grow, and the best
-number of tokens per param for four budgets.  The last set has one digit of the first one wrong.
+number of tokens per param for four budgets.  The last set is the first one with a slip, a power of
+0.25 in place of 0.28.
 
 *Fitted*: 240 models whose losses are those of one published law, with an error of 0.3 %.  They are
 fitted twice.  Once the fit ends when its gradient has vanished.  Once it minimises the mean over
@@ -10,7 +11,8 @@ the points, in raw units, and ends where SciPy ends by default: when a step gain
 or the gradient is below 1e-5.  Both are fit for a loss near 1, and here it is a millionth of that.
 
 *Own*: n-grams of the orders 1 to 6 on random parts of the Unicode names, or of a corpus of your
-own; nested parts of eight shuffles, whose losses are averaged.  Every tenth line is held out.
+own; nested parts of eight shuffles, whose losses are averaged.  A step is a token, which is a
+character or the end of a line.  Every tenth line is held out.
 "Flat" models have a pseudo-count, and "tree" models ask the shorter memory, as in `contexts`.
 """
 
@@ -32,7 +34,7 @@ from toy_lm.vocabulary import from_items
 
 WRONG = HOFFMANN._replace(powers=(0.34, 0.25))  # as it is often quoted
 PUBLISHED = {"Hoffmann, as printed": HOFFMANN, "Hoffmann, not rounded": HOFFMANN_TEX,
-             "Besiroglu": BESIROGLU, "with a wrong digit": WRONG}
+             "Besiroglu": BESIROGLU, "as printed, with 0.25": WRONG}
 MODELS = (280e9, 300e9), (70e9, 1.4e12)  # Gopher and Chinchilla: params and tokens
 SPENT = 5.76e23                          # on each of these
 BUDGETS = 1e18, 1e21, SPENT, 1e26
@@ -51,11 +53,12 @@ Implied = namedtuple("Implied", "constants gopher chinchilla power tokens_per_pa
 # −Δ log loss / Δ log steps; and the losses of all orders.
 Part = namedtuple("Part", "steps order kinds loss tree_order tree_kinds tree_loss power flat tree")
 
-# `frontier` is the Law of the best trees, `worst` its largest error of a logarithm, `from_quarter`
-# the loss at the full size by the law of the parts up to a quarter of it.  These are None where
-# there are too few parts.  `tokens_per_param` are those of the truth, of the fit and of the fit
-# that stops early, for the budget `SPENT`.
-Laws = namedtuple("Laws", "published tokens_per_param corpus parts frontier worst from_quarter")
+# `frontier` is the Law of the best trees, `worst` its largest error of a logarithm, `foretold` the
+# loss at the full size by the law of the parts up to `foretold_from` steps, at most a quarter.
+# These are None where there are too few parts.  `tokens_per_param` are those of the truth, of the
+# fit and of the fit that stops early, for the budget `SPENT`.
+Laws = namedtuple("Laws", "published tokens_per_param corpus parts frontier worst foretold_from "
+                          "foretold")
 
 
 def measure_laws(items=None, *, seed=0, corpus=None):
@@ -63,18 +66,19 @@ def measure_laws(items=None, *, seed=0, corpus=None):
     parts = parts_of(unicode_names() if items is None else items, seed)
     steps = np.array([part.steps for part in parts], float)
     losses = np.array([part.tree_loss for part in parts])
-    law = worst = quarter = None
+    law = worst = few = foretold = None
     if len(parts) > 3:
         law = fit_law(steps[:, None], losses).x
         worst = float(np.abs(np.log(predicted(law, steps) / losses)).max())
     if len(parts) > 5:
-        few = steps <= steps[-1] / 4 + 1
-        quarter = float(predicted(fit_law(steps[few, None], losses[few]).x, steps[-1]))
+        used = steps <= steps[-1] / 4 + 1
+        few = parts[used.sum() - 1].steps
+        foretold = float(predicted(fit_law(steps[used, None], losses[used]).x, steps[-1]))
     sizes, measured = noisy_points(seed)
     ratios = [_tokens_per_param(law, SPENT) for law in (
         BESIROGLU, fit_law(sizes, measured).x, stopped_early(sizes, measured))]
     return Laws([implied(name, law) for name, law in PUBLISHED.items()], ratios, corpus, parts, law,
-                worst, quarter)
+                worst, few, foretold)
 
 
 def implied(name, law):
@@ -179,16 +183,20 @@ def laws_text(found):
         f"that stops early, on the mean and in raw units, {early:.1f}.",
         f"The best n-gram on parts of {name}, nats per held-out character:",
         in_columns("steps, flat, n-grams, nats, tree, n-grams, nats, power", own,
-                   (0, 0, 0, 3, 0, 0, 3, 3))]
+                   (0, 0, 0, 3, 0, 0, 3, _or_dash))]
     if found.frontier is not None:
         (factor,), (power,) = found.frontier.factors, found.frontier.powers
-        law = (f"The trees' best cost {found.frontier.floor:.3f} + {factor * 1e4**-power:.3f} "
+        law = (f"The best trees lose {found.frontier.floor:.3f} + {factor * 1e4**-power:.3f} "
                f"(10,000/steps)^{power:.3f}, to within {found.worst:.1%}.")
-        if found.from_quarter is not None:
-            law += (f"  From a quarter of the steps such a law foretells {found.from_quarter:.3f} "
-                    f"for all, where it is {found.parts[-1].tree_loss:.3f}.")
+        if found.foretold is not None:
+            law += (f"  Fitted up to {found.foretold_from:,} steps, such a law foretells "
+                    f"{found.foretold:.3f} for all, where it is {found.parts[-1].tree_loss:.3f}.")
         text.append(law)
     return page(*text)
+
+
+def _or_dash(power):
+    return "-" if power is None else f"{power:.3f}"
 
 
 def _run(arguments, progress):
