@@ -160,10 +160,34 @@ def test_what_a_beam_misses(order, right, short, exact_from):
 
 
 def test_a_wider_beam_may_find_less():
-    """At order 4, after d and s."""
+    """At order 4, after d and s.  After d, a beam of 2 ends "iga", at −5.111; one of 3 keeps "iv",
+    whose offspring are likelier than that end, and it answers "ivide", at −5.320."""
     worse = [s for s, (two, three) in enumerate(zip(beams(4, 2), beams(4, 3)))
              if three.log_prob < two.log_prob - 1e-9]
     assert ["abcdefghijklmnopqrstuvwxyz"[s - 1] for s in worse] == ["d", "s"]
+    d = worse[0]
+    assert [(text(4, beams(4, width)[d]), round(beams(4, width)[d].log_prob, 3))
+            for width in (2, 3)] == [("iga", -5.111), ("ivide", -5.320)]
+    assert [kept_after(d, width, 2) for width in (2, 3)] == [["ia", "ig"], ["ia", "ig", "iv"]]
+    assert [kept_after(d, width, 4) for width in (2, 3)] == [
+        ["igra", "iga."], ["igra", "ivid", "ivis"]]
+
+
+def kept_after(state, width, steps):
+    """What a beam at order 4 keeps after so many steps, likeliest first, by a plain loop."""
+    model, world, _ = words(4)
+    logp, kept = log_softmax(model.logits), [(0.0, "", state)]
+    for _ in range(steps):
+        kept = sorted([(total + logp[s, a], y + ("." + model.vocabulary.letters)[a],
+                        world.next_state[s, a, 0]) for total, y, s in kept
+                       if not y.endswith(".") for a in range(27)], reverse=True)[:width]
+    return [y for _, y, _ in kept]
+
+
+def test_what_a_beam_reads_and_what_viterbi_reads():
+    """At order 4: 161 rows on average, and nine times 19,683."""
+    assert round(np.mean([answer.rows for answer in beams(4, 64)])) == 161
+    assert follow(*words(4)[1:], 0).rows == 9 * 19_683
 
 
 def test_the_likeliest_words():
@@ -176,17 +200,20 @@ def test_the_likeliest_words():
     assert words(4)[1].shape[0] == 19_683
     assert -found[2].log_prob == pytest.approx(3.74, abs=0.005)
     assert summary(words(2)[0].logits).entropy == pytest.approx(17.93, abs=0.005)
-    assert np.mean([len(word) for word in unicode_words()]) == pytest.approx(5.89, abs=0.005)
+    lengths = [len(word) for word in unicode_words()]
+    assert np.mean(lengths) == pytest.approx(5.89, abs=0.005)
+    assert (min(lengths), max(lengths)) == (3, 12)
 
 
 def test_the_wider_the_beam_the_shorter_the_words():
-    """The curse, at order 4, the letter of the prompt counted but the end not."""
+    """The curse, at order 4, the letter of the prompt counted but the end not; and an exception."""
     lengths = [np.mean([len(answer.actions) for answer in beams(4, width)[1:]])
                for width in (1, 2, 4, 8, 16, 32)]
     assert np.round(lengths, 2).tolist() == [4.31, 3.88, 3.50, 3.50, 3.31, 3.31]
     _, world, best = words(4)
     exact = np.mean([len(follow(world, best, s).actions) for s in range(1, 27)])
     assert round(exact, 2) == 3.31
+    assert [text(4, beams(4, width)[0]) for width in (4, 8, 16)] == ["ther", "comple", "bar"]
 
 
 @pytest.mark.parametrize("order, penalty, by_beams, exact", [
@@ -208,6 +235,9 @@ def test_a_price_on_length(order, penalty, by_beams, exact):
     assert all(score(answer) <= score(best) + 1e-12 for answer in found)
     if order == 4 and penalty > 0:
         assert all(score(answer) < score(best) - 1e-3 for answer in found)
+    if order == 4 and penalty == 1:
+        assert text(order, found[-1]).count("mikuruzeirth") == 4
+        assert len(found[-1].actions) == 96
 
 
 def test_a_price_of_zero_writes_the_likeliest_string_and_a_temperature_of_zero_is_greedy():
@@ -216,6 +246,7 @@ def test_a_price_of_zero_writes_the_likeliest_string_and_a_temperature_of_zero_i
     paid = replace(world, reward=log_softmax(logits)[:, :, None])
     strings = dict(all_strings(logits, 0, 9))
     for beta in 0.5, 0.1:
+        assert 1 / (1 + 1 / beta) == pytest.approx(beta / (1 + beta))  # the temperature
         logp = log_softmax(np.log(regularised_optimum(paid, logits, beta=beta).policy))
         tilted = dict(all_strings(logp, 0, 3))
         partition = sum(np.exp((1 + 1 / beta) * log_prob) for log_prob in strings.values())
@@ -241,11 +272,45 @@ def test_where_no_string_ends_nothing_is_found():
     world = language(np.zeros((3, 3)))
     best = viterbi(world, logits)
     assert best.values[:2].tolist() == [-np.inf, -np.inf] and best.actions[:2].tolist() == [-1, -1]
-    assert follow(world, best, 0) == Answer((), -np.inf, best.rounds * 3)
+    assert follow(world, best, 0) == Answer((), -np.inf, (best.rounds + 1) * 3)
     assert follow(world, best, 2).actions == (0,)
     assert beam(world, logits, 0, 5, horizon=20) == Answer((), -np.inf, 20)  # one prefix, always
     assert of_each_length(world, logits, 0, 3) == [
         Answer((), -np.inf, 3 * steps) for steps in (1, 2, 3)]
+
+
+def test_of_equally_likely_strings_the_shortest_and_the_first():
+    """By chances that are powers of 2, so that sums of logarithms tie exactly.  At first 0, (1, 0)
+    and (2, 0) have the chance 1/8."""
+    table = np.log([[1/8, 1/4, 1/4, 3/8], [1/2, 1/8, 1/8, 1/4], [1/2, 1/8, 1/8, 1/4],
+                    [1/64, 1/64, 1/64, 61/64]])
+    world = language(table)
+    strings = dict(all_strings(table, 0, 3))
+    assert strings[(0,)] == strings[(1, 0)] == strings[(2, 0)] == max(strings.values())
+    assert follow(world, viterbi(world, table), 0).actions == (0,)
+    assert beam(world, table, 0, 50).actions == (0,)
+    table[0, :] = np.log([1/16, 1/4, 1/4, 7/16])  # now the first two of two steps are the likeliest
+    assert follow(world, viterbi(world, table), 0).actions == (1, 0)
+    assert beam(world, table, 0, 50).actions == (1, 0)
+    assert [y.actions for y in of_each_length(world, table, 0, 3)] == [(0,), (1, 0), (1, 1, 0)]
+    table[0, :] = np.log([1/32, 1/8, 1/4, 19/32])
+    table[2, :] = np.log([1/4, 1/4, 1/4, 1/4])
+    assert dict(all_strings(table, 0, 2))[(1, 0)] == dict(all_strings(table, 0, 2))[(2, 0)]
+    assert follow(world, viterbi(world, table), 0).actions == (1, 0)
+    assert beam(world, table, 0, 50).actions == (2, 0)  # 2 is the likelier prefix
+    table[:3] = np.log([[1/16, 1/2, 1/4, 3/16], [1/8, 1/8, 1/2, 1/4], [1/2, 1/8, 1/8, 1/4]])
+    strings = dict(all_strings(table, 0, 3))
+    assert strings[(2, 0)] == strings[(1, 2, 0)] == max(strings.values())
+    assert follow(world, viterbi(world, table), 0).actions == (2, 0)  # the shorter one
+    assert beam(world, table, 0, 50).actions == (2, 0)
+
+
+def test_a_length_that_no_string_has_is_left_empty():
+    """In a language in which letter 1 must follow the start and end comes next."""
+    table = np.array([[-np.inf, 0.0], [0.0, -np.inf]])
+    found = of_each_length(language(np.zeros((2, 2))), table, 0, 3)
+    assert [(y.actions, y.log_prob) for y in found] == [
+        ((), -np.inf), ((1, 0), 0.0), ((), -np.inf)]
 
 
 def test_only_what_is_available_is_written():

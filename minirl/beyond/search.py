@@ -2,13 +2,14 @@
 
 *Part 5.  Previous: `cascade`.  Next: `tree_search`.*
 
-A policy writes by drawing one action after the other.  Whoever wants a single answer, and no luck,
-may ask for the likeliest string instead.  The obvious way is greedy: take the likeliest action of
-each row.  But the likeliest first step may lead to a state from which no ending is likely.
+A policy writes by drawing one action after the other.  Whoever wants one answer, with no luck in
+it, may ask for the likeliest string instead.  The obvious way is greedy: take the likeliest action
+of each row.  But the likeliest first step may lead to a state from which no ending is likely.
 
 **In numbers.**  A language has the letters o and n.  At the start the chances of end, o and n are
 0.1, 0.5 and 0.4.  After o they are 0.4, 0.3 and 0.3, and after n they are 0.9, 0.05 and 0.05.
-Greedy writes "o", with 0.5 · 0.4 = 0.2.  The likeliest string is "n", with 0.4 · 0.9 = 0.36.
+Greedy writes "o", with 0.5 · 0.4 = 0.2.  The likeliest string is "n", with 0.4 · 0.9 = 0.36.  Below
+each answer has its actions, of which 0 ends, its chance, and how many rows of the table were read.
 
 >>> from toy_lm.ngram import language
 >>> table = np.log([[0.1, 0.5, 0.4], [0.4, 0.3, 0.3], [0.9, 0.05, 0.05]])
@@ -22,77 +23,76 @@ Greedy writes "o", with 0.5 · 0.4 = 0.2.  The likeliest string is "n", with 0.4
 >>> print(np.exp(best.values), best.rounds, follow(world, best, 0).actions)
 [0.36 0.4  0.9 ] 2 (2, 0)
 
-**Exactly, by planning.**  A string's log-probability is a sum over its steps.  So it is a return in
-a world that pays log π(a|s) for each step, and the likeliest string is the best way through this
-world.  Let V(s) be the log-probability of the likeliest ending from s.  Then (planning.1) reads
+**Exactly, by planning.**  A string's log-probability is a sum over its steps.  So it is the return,
+at γ = 1, of a world that pays log π(a|s) for each step, and the likeliest string is the best way
+through it.  Let V(s) be the log-probability of the likeliest ending from s.  By (planning.1),
 
     V(s) = max_a [log π(a|s) + V(s')],   with V(s') = 0 where a ends the string.          (search.1)
 
 Begin with V = −∞, since no ending is known, and put V into its own equation.  After round k it is
 the likeliest ending of at most k steps.  No ending gains by visiting a state twice, since each step
-of the loop costs −log π ≥ 0.  So at most S rounds are needed.  This is *Viterbi's algorithm*, and
-`policy_iteration` finds the same in the world that pays log π.  Below are models of the words, of
-order 2 and 3 with a pseudo-count of 0.1, and of order 4, which has 19,683 states, with 0.01.  They
-take 2, 4 and 8 rounds.
+of the loop costs −log π ≥ 0.  So at most S rounds are needed, and one in which nothing changes.
+This is *Viterbi's algorithm*, and `policy_iteration` finds the same in the world that pays log π.
+Below are three models of the Unicode words, which have 3 to 12 letters: of order 2 and 3 with a
+pseudo-count of 0.1, and of order 4 with 0.01 and 19,683 states.  They take 2, 4 and 8 rounds.
 
 **A beam** is for models with too many states for a table.  It keeps the `width` likeliest prefixes:
 
-    prefixes_{k+1} = the likeliest `width` of {y followed by a: y in prefixes_k},         (search.2)
+    prefixes_{k+1} = the likeliest `width` of {y followed by a: y in prefixes_k}.         (search.2)
 
-where a string that has ended takes a place once, and is then set aside.  With width 1 the beam is
-greedy, and with room for all prefixes it is exact.  It may stop when no prefix is likelier than the
-best string set aside.  What it loses is a string whose beginning looks poor.  Here is how often it
-is right for 27 prompts, nothing and each letter, and how many nats its answers lack on average:
+A string that ends uses one of the places at its last step, and is then set aside.  With width 1 the
+beam is greedy, and with room for all prefixes it is exact.  It loses strings whose beginnings look
+poor.  Here are 27 prompts, nothing and each letter: how often it is right, and what it lacks:
 
     width        1      2      3      4      8     16     32     64
     order 2     13     19     23     25     27     27     27     27   of 27 right
     order 3      8     15     19     22     25     27     27     27
     order 4      5      9     11     13     20     25     26     27
-    order 2   0.68   0.32   0.12   0.05      0      0      0      0   nats short
-    order 4   1.01   0.68   0.48   0.25   0.09  0.004  0.001      0
+    order 4   1.01   0.68   0.48   0.25   0.09  0.004  0.001      0   nats short, mean
 
-The mean falls with the width, but not for each prompt: at order 4 a beam of 3 finds a less likely
-word after d, and after s, than a beam of 2 does.  Nothing in an answer tells that it is wrong.
+At order 4 a beam of 64 reads 161 rows on average, and Viterbi's algorithm 9 · 19,683.  The mean
+falls with the width, but not for each prompt.  After d a beam of 2 keeps "iga" and its end, which
+has −5.111.  A beam of 3 keeps "iv" as well.  At the fourth step "ivid" and "ivis" are likelier than
+that end, and crowd it out.  So the wider beam ends with "ivide", which has −5.320.
 
 **The likeliest string is not a usual one.**  From nothing it is "s" for the bigram, with a chance
-of 0.0237.  At order 3 it is "ma" with 0.0059, and at order 4 "bar" with 0.0014.  The words have
-5.89 letters on average.  Each step costs log-probability, so that likely strings are short, and the
-wider the beam, the shorter: the *curse of the beam*.  After 26 prompts of one letter, order 4:
-
-    width        1      2      4      8     16     32   exact
-    letters   4.31   3.88   3.50   3.50   3.31   3.31    3.31
-
-Strings that a bigram writes have a mean −log π(y) of 17.93 nats, its entropy, and "s" has 3.74.
-Each usual string is far less likely than "s", but there are very many of them.
+of 0.0237, "ma" at order 3 with 0.0059, and "bar" at order 4 with 0.0014.  Yet words have 5.89
+letters on average, and none has fewer than three.  Strings of the bigram have a mean −log π(y) of
+17.93 nats, the entropy of its strings, and "s" has 3.74.  Each usual string is far less likely than
+"s", but there are very many.  Each step costs log-probability, so likely strings are short.  On
+average they are shorter, the wider the beam: the *curse of the beam*.  At order 4, after 26 prompts
+of one letter, greedy has 4.31 letters, the prompt's included, a beam of 4 has 3.50, and one of 32
+has 3.31, like the exact answers.  But from nothing widths 4, 8 and 16 find "ther", "comple", "bar".
 
 **A price on length.**  Many programs take the y with the highest score
 
     log π(y)/|y|^penalty,   |y| being the number of steps.                                (search.3)
 
-At penalty 0 it is the likeliest, and at 1 the one with the best mean per step.  The exact answer is
-found length by length.  Let V_k(s) belong to the likeliest ending of exactly k steps.  Then
+At penalty 0 it is the likeliest, and at 1 the one with the best mean per step.  The score is no sum
+over steps, and the best rest depends on the length of what came before.  So (search.1) does not
+apply, and a beam still keeps prefixes by log π.  The exact answer is found length by length.  Let
+V_k(s) be the log-probability of the likeliest ending of exactly k steps.  Then
 
     V_1(s) = max_a log π(a|s) over the a that end,
     V_k(s) = max_a [log π(a|s) + V_{k−1}(s')] over the a that go on.                      (search.4)
 
-Divide each V_k by k^penalty, and the highest score wins.  Of strings with at most a hundred steps,
-from nothing, these are the exact answers and those of beams:
+Divide each V_k by k^penalty, and the highest score wins.  From nothing, in at most a hundred steps:
 
     order  penalty   greedy     width 4         width 16          exact
       3       1      se         cortion         mation            rection
-      4       0      semicine   ther            bar               bar
       4       0.6    semicine   semicircular    comple            daviyanna
       4       1      semicine   semicrossbone   semicirculation   naaksikyayanna
 
-No beam up to 64 finds the last two.  A penalty can make strings longer, but not tell how long.
+No beam up to 64 finds the last two.  At penalty 1 one of 64 goes round in "mikuruzeirth" nearly to
+the horizon.
 
-**Two limits.**  A low temperature raises each *row* to a high power and divides it by its sum.  At
-0 that is greedy.  Now reward *strings* by R(y) = log π(y), at a price of β per nat from π.  By
-(regularised.9) the optimum is
+**Two temperatures.**  One is of *rows*: it raises each to a power and divides by the sum.  At 0 it
+is greedy.  The other is of *strings*.  Reward them by R(y) = log π(y), with π itself as the
+reference, at a price β.  The optimum (regularised.9) is
 
-    π*(y) ∝ π(y) e^{log π(y)/β} = π(y)^(1 + 1/β),                                         (search.5)
+    π*(y) ∝ π(y) e^{log π(y)/β} = π(y)^(1 + 1/β).                                         (search.5)
 
-and as β falls to 0 it writes nothing but the likeliest string.
+The power belongs to the temperature β/(1 + β).  At 0 only the likeliest string is written.
 
 **Exercises.**  `from minirl.beyond.search import *; from minirl.kernel.mdp import coin_game; from
 toy_lm.corpora import unicode_words; from toy_lm.models import fit; from toy_lm.ngram import
@@ -133,7 +133,7 @@ class Endings(NamedTuple):
 
     values: np.ndarray   # (S,) its log-probability; −∞ where no string ends
     actions: np.ndarray  # (S,) its first action; −1 where there is none
-    rounds: int          # of (search.1); the longest of these endings has so many steps
+    rounds: int          # of (search.1); the longest of these endings has that many steps
 
 
 class Answer(NamedTuple):
@@ -146,6 +146,9 @@ class Answer(NamedTuple):
 
 def viterbi(mdp, logits):
     """(search.1): the likeliest ending of a string from every state, exact.
+
+    Of endings that are equally likely it is the shortest one, and of several such the first in the
+    order of their actions.
 
     Parameters
     ----------
@@ -166,13 +169,15 @@ def viterbi(mdp, logits):
         better = Q.max(axis=1) > values
         if not better.any():
             break
-        values, actions = np.where(better, [Q.max(axis=1), Q.argmax(axis=1)], [values, actions])
-        actions = actions.astype(int)
+        values = np.where(better, Q.max(axis=1), values)
+        actions = np.where(better, Q.argmax(axis=1), actions)
     return Endings(values, actions, rounds)
 
 
 def follow(mdp, endings, state):
     """The `Answer` that `viterbi` gives from one state.
+
+    Its rows are those of all rounds, the last one, in which nothing changes, included.
 
     Examples
     --------
@@ -187,11 +192,15 @@ def follow(mdp, endings, state):
         a = endings.actions[state]
         actions.append(int(a))
         over, state = mdp.terminated[state, a, 0], mdp.next_state[state, a, 0]
-    return Answer(tuple(actions), log_prob, endings.rounds * len(endings.values))
+    return Answer(tuple(actions), log_prob, (endings.rounds + 1) * len(endings.values))
 
 
 def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
     """(search.2): the `width` likeliest prefixes of each length; an end takes a place among them.
+
+    Of equally likely prefixes those come first whose own prefix does, then those of the action with
+    the lower number.  Of strings with the same score the one that ends first is the answer.
+    The search stops when no prefix can become a better one.
 
     Parameters
     ----------
@@ -205,7 +214,7 @@ def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
         Of all strings that end within the beam the one with the highest log π(y)/|y|^penalty is
         the answer, |y| being its number of steps.
     horizon : int ≥ 1
-        Prefixes with so many steps are given up.
+        Prefixes with that many steps are given up.
 
     Examples
     --------
@@ -235,7 +244,7 @@ def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
                 best = Answer(prefixes[i], float(totals[i]), 0)
         totals, states = totals[~over], states[~over]
         prefixes = [prefix for prefix, ended in zip(prefixes, over) if not ended]
-        # What a prefix may still become: never likelier, and at most so long.
+        # What a prefix may still become: never likelier, and no longer than the horizon.
         if not prefixes or totals[0] / horizon**length_penalty <= highest:
             break
     return best._replace(rows=rows)
@@ -243,6 +252,9 @@ def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
 
 def of_each_length(mdp, logits, state, longest):
     """(search.4): the likeliest string of 1, 2, … and `longest` steps, a list of `Answer`s.
+
+    Where no string has a length, its `actions` are empty and its `log_prob` is −∞: leave it out
+    before you divide by a length.  Of equally likely ones it is the first in the order of actions.
 
     Examples
     --------
