@@ -168,7 +168,7 @@ Terms
     majority vote, maj@k       the answer given most often, and how likely it is right  inference
     pass@k                     the chance that one of k attempts is right             inference
     cascade of errors          each step may go wrong, and what is written stays      cascade
-    emergence                  a skill that seems to come of a sudden                 cascade
+    emergence                  a skill that seems to appear all at once               cascade
     hallucination              saying with the same ease what is true and what is not cascade
     beam                       the likeliest prefixes of a length, of a number        search
     curse of the beam          a wider beam finds shorter strings                     search

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from worlds import random_mdp
 
-from minirl.beyond.cascade import (checked_steps, clean_chances, clean_policy, clean_so_far,
-                                   error_rate, three_faces)
+from minirl.beyond.cascade import (checked_steps, clean_chances, clean_policy, error_rate,
+                                   three_faces)
 from minirl.beyond.inference import pass_at_k
 from minirl.exact.evaluation import NoEnd, occupancy
 from minirl.kernel import counts
@@ -71,17 +71,6 @@ def test_steps_that_may_be_right_by_listing_all(seed):
 
 
 @SEEDS
-def test_steps_so_far_by_listing_all(seed):
-    world, policy, correct = some_steps(seed)
-    batch, chance, _ = listed(world, policy, correct)
-    right = correct[batch.states, batch.actions]
-    for t, share in enumerate(clean_so_far(world, policy, correct, horizon=3), start=1):
-        longer = batch.lengths > t
-        clean = np.array([right[first:first + t].all() for first in batch.starts[:-1]])
-        assert share == pytest.approx(chance @ (longer & clean) / (chance @ longer), abs=1e-12)
-
-
-@SEEDS
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_checked_steps_by_drawing_them(seed, k):
     """(cascade.3), within three standard errors"""
@@ -127,18 +116,17 @@ def test_the_policy_of_clean_strings_by_listing_all(seed):
 
 
 def test_the_coin_of_the_text():
-    """0.5, 0.328, and the two ways to check it"""
+    """0.5, 0.328, 0.444, and the two ways to check it"""
     world, policy, correct = COIN
     assert clean_chances(world, policy, correct) == pytest.approx(0.2 / (1 - 0.6))
     assert error_rate(world, policy, correct) == pytest.approx(0.2)
     assert occupancy(world, policy) == pytest.approx(5) and round(0.8**5, 3) == 0.328
+    assert clean_chances(world, policy, np.full((1, 3), 0.8)).round(3) == 0.444
     two, one = (checked_steps(world, policy, correct, k) for k in (2, 1))
     assert [round(x, 4) for x in two] == [0.8571, 4.2857, 3.5714]
     assert (0.2 * 1.2, 0.6 * 1.2) == (pytest.approx(0.24), pytest.approx(0.72))
     assert two.clean == pytest.approx(0.24 / (1 - 0.72)) and one.draws == pytest.approx(2.5)
     assert two.draws == pytest.approx(1.2 / (1 - 0.72))
-    assert round(two.draws / one.draws, 3) == 1.714
-    assert round(1 - 0.5**(two.draws / one.draws), 3) == 0.695
     assert clean_policy(world, policy, correct)[0] == pytest.approx([0.4, 0.6, 0])
     assert (policy * correct / 0.8)[0] == pytest.approx([0.25, 0.75, 0])
 
@@ -196,14 +184,40 @@ def test_what_checks_of_words_buy():
     _, checks = attempts.cascade_of_words()
     assert [round(row.clean, 4) for row in checks] == [0.3776, 0.7371, 0.8796, 0.9357, 0.9858, 1.0]
     assert [round(row.draws, 2) for row in checks] == [4.33, 6.83, 7.83, 8.24, 8.64, 8.84]
-    assert [round(row.of_words, 4) for row in checks] == [0.3776, 0.5266, 0.5757, 0.5943, 0.6117,
-                                                         0.6201]
-    assert checks[1].clean >= 1.35 * checks[1].of_words
-    one = checks[0]
-    many = np.log(0.001) / np.log(1 - one.clean)
-    assert round(many * one.draws) == 63
-    whole = round(many)
-    assert pass_at_k(one.clean, whole) == pytest.approx(0.999, abs=3e-4)
+    assert [round(row.all_written, 4) for row in checks] == [0.3776, 0.5266, 0.5757, 0.5943,
+                                                            0.6117, 0.6201]
+    assert [round(row.per_clean, 2) for row in checks] == [11.47, 9.27, 8.90, 8.81, 8.76, 8.84]
+    assert [round(row.stopping, 4) for row in checks] == [0.3776, 0.5956, 0.6828, 0.7184, 0.7533,
+                                                         0.7708]
+    assert checks[1].clean >= 1.35 * checks[1].all_written
+    assert round(checks[1].draws / checks[0].draws, 2) == 1.58
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_words_until_one_is_clean_by_drawing_them(n):
+    """At most n words: a draw buys as much for each n, and less if no one stops.  Within three
+    standard errors"""
+    world, policy, correct = words()
+    batch = rollout(world, policy, np.zeros(50_000, int), horizon=200, rng=np.random.default_rng(n))
+    wrong = ~correct[batch.states, batch.actions]
+    so_far = np.cumsum(wrong) - wrong
+    until = batch.totals((so_far == so_far[batch.starts[:-1]].repeat(batch.lengths)) * 1.0)
+    clean = (batch.totals(wrong * 1.0) == 0).reshape(-1, n)
+    tried = np.where(clean.any(axis=1), clean.argmax(axis=1) + 1, n)
+    draws = np.where(np.arange(n) < tried[:, None], until.reshape(-1, n), 0).sum(axis=1)
+    one = checked_steps(world, policy, correct, 1)
+    for_a_clean_one = clean.any(axis=1) - draws * one.clean / one.draws
+    assert abs(for_a_clean_one.mean()) < 3 * for_a_clean_one.std() / len(draws)**0.5
+    assert abs(clean.any(axis=1).mean() - pass_at_k(one.clean, n)) < 3 * 0.5 / len(draws)**0.5
+
+
+@pytest.mark.parametrize("end", [0.05, 0.2, 0.7])
+def test_one_row_gains_nothing_by_checking_steps(end):
+    """A clean string costs 1/π(end) draws, whatever k is."""
+    policy = np.array([[end, 0.4 * (1 - end), 0.6 * (1 - end)]])
+    for k in 1, 2, 3, 1000:
+        found = checked_steps(COIN[0], policy, COIN[2], k)
+        assert found.draws / found.clean == pytest.approx(1 / end, rel=1e-12)
 
 
 def test_clean_words_by_string_and_by_step_are_not_the_same():
@@ -231,9 +245,9 @@ def test_every_right_step_leaves_a_right_one():
 
 
 EMERGENCE = """
-    1,000       2.244   0.4109   0.1482   0.0016     0.000001
-    16,000      1.126   0.6646   0.3473   0.0168     0.001448
-    316,948     0.705   0.7498   0.4243   0.0224     0.009980
+    1,000       2.244   0.4109   0.1482   0.0016     6.6e-7
+    16,000      1.126   0.6646   0.3473   0.0168     1.4e-3
+    316,948     0.705   0.7498   0.4243   0.0224     1.0e-2
 """
 
 
@@ -247,7 +261,7 @@ def test_the_table_of_emergence():
         letters, nats, *chances, power = line.split()
         assert int(letters.replace(",", "")) == row.letters and nats == f"{row.nats:.3f}"
         assert chances == [f"{chance:.4f}" for chance in row.chances]
-        assert power == f"{row.power:.6f}"
+        assert power.replace("e-", "e-0") == f"{row.power:.1e}"
     first, _, last = emerging()
     assert last.chances[0] < 2 * first.chances[0]
     assert round(last.chances[2] / first.chances[2]) == 14
@@ -263,6 +277,19 @@ def test_runs_of_letters_by_loops():
     for k, found in zip(attempts.AHEAD, emerging()[-1].chances):
         product = np.prod([chances[i:len(chances) - k + 1 + i] for i in range(k)], axis=0)
         assert found == pytest.approx(product.mean(), rel=1e-9)
+
+
+def test_runs_that_stay_within_a_name():
+    """46 % of all: the first fifteen of sixteen letters end no name."""
+    training, held = held_out(unicode_names())
+    chances = tree(look_up(from_items(unicode_names()), training, held, order=6), weight=3.0)[-1]
+    places = np.arange(len(chances) - 15)
+    runs = np.prod([chances[places + i] for i in range(16)], axis=0)
+    lasts = np.cumsum([len(name) + 1 for name in held]) - 1
+    ended = np.append(0, np.bincount(lasts, minlength=len(chances))).cumsum()
+    within = ended[places + 15] == ended[places]
+    assert round(100 * (1 - within.mean())) == 54
+    assert [round(runs[part].mean(), 4) for part in (within, ~within)] == [0.0454, 0.0027]
 
 
 @SEEDS

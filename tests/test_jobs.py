@@ -34,7 +34,7 @@ ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"
 SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
           "alignment": AlignmentScale(2, 1, 400, (1, 2, 4), (2.0, 0.5), (2,), 30, (20, 100), 200,
                                       (("dpo", 20), ("orpo", 10)), 1e-4),
-          "inference": AttemptsScale((0.3,), 2, 1, 64, 1, (1000,)),
+          "inference": AttemptsScale((0.3,), 2, 1, 64, (1000,)),
           "search": SearchScale((2, 3), (1, 2, 4), (4, 8), 2, 64),
           "network": NetworkScale(2, 1, 1, (1, 2, 3), (0, 2), (0, 1), 50)}
 EVERY = {job.name: job for job in JOBS}

@@ -294,7 +294,7 @@ def given(kind):
         "inference.answer_chances": {"mdp": chain},
         "inference.worlds_of_answers": {"mdp": chain, "right": np.full(S, S - 1)},
         "inference.right_answer_loss": {"mdp": chain, "right": np.full(S, S - 1)},
-        **dict.fromkeys(("cascade.clean_chances", "cascade.error_rate", "cascade.clean_so_far",
+        **dict.fromkeys(("cascade.clean_chances", "cascade.error_rate",
                          "cascade.checked_steps", "cascade.clean_policy"),
                         {"mdp": chain, "correct": np.full((S, A), 0.5), "k": 3}),
         "unified.gradient": {"coefficients": judged, "weights": np.full(16, 1 / 16)},

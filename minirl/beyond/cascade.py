@@ -5,9 +5,8 @@
 A writer who adds step to step may go wrong at each of them, and what is written stays.  The longer
 the string, the likelier it holds an error.  For a language model this *cascade of errors* is one
 reason why it says with the same ease what is true and what is not, which is called *hallucination*.
-This chapter computes the chance of a string without an error.  It compares two ways to spend more
-draws: checking each step, or checking whole strings.  Last it asks why a skill that needs many
-right steps in a row seems to come of a sudden.
+This chapter computes the chance of a string without an error, and what it costs to check each step
+or whole strings.  Last it asks why a skill of many right steps seems to appear all at once.
 
 **A coin with three faces.**  A step ends the string with the chance 0.2, goes on rightly with 0.6,
 and goes on wrongly with 0.2.  A string is *clean* if no step of it is wrong.  A clean string ends
@@ -26,64 +25,65 @@ where clean(s') counts as 1 after an end.  It is the equation of a value (`evalu
 
 **Why not a power?**  One may measure the share ε̄ of steps that are wrong, and raise 1 − ε̄ to the
 mean length.  Here ε̄ = 0.2 and the mean length is 5, and 0.8^5 = 0.328 is far from 0.5.  There are
-two reasons.  *Lengths differ*.  If every step were wrong with the chance ε̄, whatever came before,
-a string would be clean with the chance (1 − ε̄)^length.  Such a power is convex in the exponent, so
-that its mean is at least the power of the mean:
+two reasons.  *Lengths differ*.  If every step, the end too, were wrong with the chance ε̄, whatever
+came before, a string would be clean with the chance (1 − ε̄)^length.  Such a power is convex in the
+exponent, so that its mean, 0.444 for the coin, is at least the power of the mean:
 
     E[(1 − ε̄)^length] ≥ (1 − ε̄)^E[length].                                            (cascade.2)
 
-And *errors cluster*: some states have many, and a string that keeps away from them has few.  The
-bigram of the Unicode words writes 6.913 steps per word.  Say that a step is wrong if it makes three
-symbols in a row, the ends included, that no word of the corpus has.  Then ε̄ = 0.1733, and the two
-sides of (cascade.2) are 0.3660 and 0.2683, but 0.3776 of the words are clean.  So most of the
-difference comes from the lengths, and 0.0116 from clusters.
+And *errors are not alike*: some steps and states have few.  The coin's end has none, and 0.444
+becomes 0.5.  The bigram of the Unicode words writes 6.913 steps per word.  Say that a step is wrong
+if it makes three symbols in a row, the ends included, that no word of the corpus has.  Then
+ε̄ = 0.1733, and the two sides of (cascade.2) are 0.3660 and 0.2683, but 0.3776 of the words are
+clean.  So most of the difference comes from the lengths, and 0.0116 from errors that are not alike.
 
-**Checking steps.**  Let somebody see each step as it is drawn, and have it drawn again if it is
-wrong, up to k times.  The next draw is made after i wrong ones, which has the chance ε^i.  So there
+**Checking steps.**  Let somebody see each step as it is drawn, and have it drawn until it is right,
+at most k draws in all.  Draw i + 1 is made if i draws were wrong, with the chance ε^i.  So there
 are 1 + ε + … + ε^{k−1} draws on average, and each is the right step a with the chance good(a|s):
 
     good_k(a|s) = good(a|s) (1 + ε + … + ε^{k−1}) = good(a|s) (1 − ε^k)/(1 − ε).       (cascade.3)
 
 With k = 2 the coin has 0.24 and 0.72 in the place of 0.2 and 0.6.  So 0.24/(1 − 0.72) = 0.8571 of
 the strings are clean.  Draws are counted too: 1.2 per step, and 1/(1 − 0.72) = 3.5714 steps until
-the string ends or is given up, hence 4.2857.  The record has the steps of the clean strings last:
+the string ends or is given up, hence 4.2857 (`checked_steps`).
 
->>> print(*np.round(checked_steps(three_faces(), policy, correct, 2), 4))
-0.8571 4.2857 3.5714
+**Checking strings.**  Or write whole strings, give each up at its first wrong step, and stop at the
+first clean one.  One string is `checked_steps` with k = 1.  It costs 2.5 draws, and half of them
+are clean: 5 draws for a clean one.  By steps it is 4.2857/0.8571, which is 5 too.  One row gains
+nothing: each draw completes a clean string with 0.2, whatever was drawn before.  Words do gain:
 
-**Checking strings.**  Or write whole strings, give each up at its first wrong step, and show one
-that is clean.  That is k = 1: one string costs 2.5 draws.  For 4.2857 draws there are 1.714 of
-them, and by (inference.1) one is clean with the chance 1 − 0.5^1.714 = 0.695.  On the words:
+    draws of a step                 1       2       3       4       8       no limit
+    clean                           0.3776  0.7371  0.8796  0.9357  0.9858  1.0000
+    draws per word                  4.33    6.83    7.83    8.24    8.64    8.84
+    draws per clean word            11.47   9.27    8.90    8.81    8.76    8.84
+    as many draws by whole words    0.3776  0.5956  0.6828  0.7184  0.7533  0.7708
 
-    draws of a step             1       2       3       4       8       no limit
-    clean                       0.3776  0.7371  0.8796  0.9357  0.9858  1.0000
-    draws per word              4.33    6.83    7.83    8.24    8.64    8.84
-    as many draws by strings    0.3776  0.5266  0.5757  0.5943  0.6117  0.6201
-
-A wrong step costs a step where steps are checked, and all that was written where strings are.  To
-have 99.9 % by strings takes 63 draws.  It pays to see early where something went wrong.
+It pays to see early only where what follows differs from row to row.  Whoever writes n words in any
+case, and does not stop at a clean one, has less still.  6.83 draws are n = 1.58 words, and 0.5266
+is what (inference.1) gives if it is read for such n too.
 
 *They do not write the same.*  Strings that are thrown away until one is clean are drawn from π,
 given that they are clean.  That is a table again: a right step counts by what can follow it,
 
-    π_clean(a|s) = good(a|s) clean(s')/clean(s),   against good(a|s)/(1 − ε(s)).       (cascade.4)
+    π_clean(a|s) = good(a|s) clean(s')/clean(s),                                       (cascade.4)
 
-The coin ends with 0.4 by strings and with 0.25 by steps.  A long string is rarely clean, so whole
-strings that are clean are short: words have 4.21 letters by strings, and 6.08 by steps.  A wrong
-step of the kind above is never the fault of an earlier one, since every right one can be followed
-by a right one.  Where that is not so, a check of single steps leads into dead ends.
+against good(a|s)/(1 − ε(s)) by steps with no limit.  The coin ends with 0.4 by strings and with
+0.25 by steps.  A long string is rarely clean, so whole strings that are clean are short: words have
+4.21 letters by strings, and 6.08 by steps.  In the words a right step never leads to a state where
+all steps are wrong.  Elsewhere it may, and then a check of single steps leads into dead ends.
 
-**A skill out of nothing?**  Fit models of six letters to more and more names (`minirl inference`),
-and ask for the letters of names that were held out: the next one, or all of the next 4 or 16.
+**A skill out of nothing?**  Fit models that remember six letters (`toy_lm.contexts`) to more and
+more names (`minirl inference`), and ask for letters of names that were held out: the next one, or
+all of the next 4 or 16.  In 54 % of the places the sixteen run over the end of a name.
 
     letters     nats    next 1   next 4   next 16    (next 1)^16
-    1,000       2.244   0.4109   0.1482   0.0016     0.000001
-    16,000      1.126   0.6646   0.3473   0.0168     0.001448
-    316,948     0.705   0.7498   0.4243   0.0224     0.009980
+    1,000       2.244   0.4109   0.1482   0.0016     6.6e-7
+    16,000      1.126   0.6646   0.3473   0.0168     1.4e-3
+    316,948     0.705   0.7498   0.4243   0.0224     1.0e-2
 
 The loss falls smoothly, and the chance of the next letter does not even double.  The chance of
 sixteen letters grows fourteen times.  In a test of a hundred questions none is right at first, and
-two are at the end.  This is *emergence*.  The measure makes the jump, not the model.
+two at the end.  This is called *emergence*, and the measure makes it: the loss has no such step.
 
 One would guess that the chance of k right steps is the k-th power of the chance of one.  It is a
 bad guess.  Write p for the chance of the step that is due, which differs from place to place.  If
@@ -94,18 +94,20 @@ had the same p, it would be too small,
 
 and the more p varies the more so.  Names repeat whole phrases, which a model knows or does not.  So
 easy letters stand together, and hard ones too.  After 1,000 letters the chance of sixteen is 2,400
-times the power, and after all names still more than twice.  A power forecasts too little of a long
-skill, and least at the beginning.
+times the power, and after all names still more than twice (within names 0.0454, across their ends
+0.0027).  A power forecasts too little of a long skill, and errs most at the beginning.
 
 **Exercises.**  `from minirl.beyond.cascade import *`
-1. To have one clean string for sure, how many draws does the coin take by strings and by steps?
-       words, steps = (checked_steps(three_faces(), [[0.2, 0.6, 0.2]], [[1, 1, 0]], k)
-                       for k in (1, 1000))
-       round(words.draws / words.clean, 3), round(steps.draws, 3)
-2. Each step is right with the chance 0.8, whatever it is, and strings have five steps on average.
-   Errors do not cluster.  How many strings are clean, and what is 0.8^5?
-       coin, sides = three_faces(), [[0.2, 0.4, 0.4]]
-       clean_chances(coin, sides, np.full((1, 3), 0.8)).round(4), round(0.8**5, 4)
+1. A string has two steps.  One of them, the first or the second, is wrong with the chance ½.  How
+   many draws does a clean string cost by strings and by steps?
+       from minirl.kernel.mdp import coin_game, unroll
+       for right in [[0.5] * 2, [1] * 2], [[1] * 2, [0.5] * 2]:
+           found = [checked_steps(unroll(coin_game(), 2), [[1, 0]] * 2, right, k) for k in (1, 99)]
+           print([round(one.draws / one.clean, 3) for one in found])
+2. Each step is right with the chance 0.8, whatever it is.  How many strings are clean if they have
+   ten steps on average, and how many if each has ten?
+       coin, sides = three_faces(), [[0.1, 0.45, 0.45]]
+       clean_chances(coin, sides, np.full((1, 3), 0.8)).round(4), round(0.8**10, 4)
 3. After a head nothing is right any more.  What do a thousand draws of each step buy, and what is
    the policy of the clean strings?
        from minirl.kernel.mdp import coin_game, unroll
@@ -114,9 +116,8 @@ skill, and least at the beginning.
        [round(number, 3) for number in found], clean_policy(two, fair, correct)[0]
 
 Read next: `search`, for strings that are looked for and not drawn.
-Source: Dziri et al. 2023, "Faith and fate", arXiv:2305.18654, for errors that add up; Lightman et
-al. 2023, "Let's verify step by step", arXiv:2305.20050; Wei et al. 2022, arXiv:2206.07682, and
-Schaeffer et al. 2023, "Are emergent abilities a mirage?", arXiv:2304.15004, for emergence.
+Source: Dziri et al. 2023, arXiv:2305.18654; Lightman et al. 2023, arXiv:2305.20050 (steps); Wei et
+al. 2022, arXiv:2206.07682, and Schaeffer et al. 2023, arXiv:2304.15004 (emergence).
 """
 
 from dataclasses import replace
@@ -189,25 +190,6 @@ def error_rate(mdp, policy, correct):
     mdp = replace(mdp, gamma=1.0)
     found, steps = expectation(mdp, policy, np.stack([wrong, np.ones(mdp.shape)]))
     return found / steps
-
-
-def clean_so_far(mdp, policy, correct, *, horizon):
-    """For 1, 2, …, `horizon` steps: how likely none is wrong, where an episode has so many.
-
-    The ends are not counted: it is the chance among the episodes that go on after these steps.
-
-    Examples
-    --------
-    >>> print(clean_so_far(three_faces(), [[0.2, 0.6, 0.2]], [[1, 1, 0]], horizon=3))
-    [0.75     0.5625   0.421875]
-    """
-    good = _good(mdp, policy, correct)
-    on, right = (transitions_under(mdp, table).T for table in (np.asarray(policy), good))
-    all_of_them, clean, shares = mdp.start, mdp.start, []
-    for _ in range(checks.whole("horizon", horizon)):
-        all_of_them, clean = on @ all_of_them, right @ clean
-        shares.append(clean.sum() / max(all_of_them.sum(), 1e-300))
-    return np.array(shares)
 
 
 def checked_steps(mdp, policy, correct, k):

@@ -5,8 +5,7 @@
 A model may answer a question more than once.  If somebody can tell right from wrong, one right
 attempt of k is enough, and the chance of that is called *pass@k*.  If nobody can, the attempts
 vote.  The *majority vote* is the answer given most often, and *maj@k* is the chance that it is
-right.  Both are computed exactly.  Reinforcement learning raises pass@1 and maj@k, and for large k
-it lowers pass@k.  One table shows why.
+right.  Training often raises pass@1 and maj@k, and lowers pass@k for large k.  One table shows why.
 
 **Attempts.**  An episode begins in a state s, the *prompt*, which is drawn with the chance
 start(s).  Its *answer* is the state in which it ends.  Let p_s be the chance that one attempt is
@@ -18,9 +17,9 @@ The mean over prompts comes last.  With the chances 0.5 and 0.1, pass@2 is the m
 0.19, which is 0.47.  The mean chance 0.3 would give 1 − 0.7² = 0.51.
 
 Mostly p_s is unknown, and samples must tell.  One may put the share that is wrong in the place of
-1 − p_s.  But its k-th power is convex, hence too large on average: with 16 samples and p_s = 0.1,
-pass@16 is 0.815, and the mean of this estimate 0.659.  Instead ask how likely k of the samples,
-drawn without putting any back, have a right one among them:
+1 − p_s.  A k-th power is a convex function, so its mean is too large and the estimate of pass@k too
+low: with 16 samples and p_s = 0.1, pass@16 is 0.815, and the mean of this estimate 0.659.  Instead
+ask how likely k of the samples, drawn without putting any back, have a right one among them:
 
     1 − Π_{i<k} (wrong − i)/(samples − i).                                             (inference.2)
 
@@ -28,35 +27,36 @@ The k that are drawn are k attempts like any others.  So the mean of (inference.
 
 **Votes.**  Of three answers the right one has the chance 0.4, the others 0.3 each.  In three votes
 it has all with the chance 0.4³ = 0.064, and two of them with 3 · 0.4² · 0.6 = 0.288.  One vote for
-each answer has the chance 6 · 0.4 · 0.3 · 0.3 = 0.216, and then the lot takes the right one in a
-third of the cases: 0.064 + 0.288 + 0.072 = 0.424.  For more votes use a trick.  Let the number of
-attempts itself be random, with the law of Poisson and the mean k.  Then the votes of the answers do
-not depend on each other: one with the chance p has j votes with the chance votes(j, p).  Given that
-there are k votes in all, they are those of k attempts.  Let others_j(k − j, i) be the chance that
-all other answers together have k − j votes, i of them j and the rest fewer.  It is built up one
-answer at a time.  With i others on top, the right one wins the lot in one of 1 + i cases:
+each answer has the chance 6 · 0.4 · 0.3 · 0.3 = 0.216, and then a tie is broken by lot, which falls
+on the right one in a third of the cases: 0.064 + 0.288 + 0.072 = 0.424.  For more votes use a
+trick.  Let the number of attempts itself be random: it is j with the chance k^j e^{−k}/j!, the law
+of Poisson with the mean k.  Then the votes of the answers do not depend on each other: one with the
+chance p has j votes with the chance votes(j, p).  Given that there are k votes in all, they are
+those of k attempts.  Let others_j(m, i) be the chance that the others have m votes in all, i of
+them j each and the rest fewer.  It is built up one answer at a time.  A further answer with l < j
+votes takes m to m + l; with l = j, i to i + 1 too.  With i others on top, the right one wins the
+lot in one of 1 + i cases.  In the end divide by votes(k, 1), the chance of k votes:
 
     votes(j, p) = (k p)^j e^{−k p}/j!,
-    maj@k = Σ_j votes(j, p_right) Σ_i others_j(k − j, i)/(1 + i) / votes(k, 1).        (inference.3)
+    maj@k = Σ_{s,j,i} start(s) votes(j, p_s) others_j(k − j, i)/[(1 + i) votes(k, 1)]. (inference.3)
 
 >>> print(majority_at_k([0.4, 0.3, 0.3], 0, 3).round(3))
 0.424
 
-With many votes the likeliest answer wins, however slight its lead.  So maj@k tends to the share of
-prompts whose right answer is the likeliest, and pass@k to the share of those with p_s > 0.
+With many votes the likeliest answer wins.  So maj@k tends to the share of prompts whose right
+answer alone is the likeliest (reference below: 4/26, but slowly), and pass@k to that with p_s > 0.
 
 **Two prompts that share a row.**  To the prompt c the answer n is right, and to n the answer a:
 
     c ──→ n ──→ end            c asks the row n to end, and n asks it to go on.
           └───→ a ──→ end      Two of three prompts are c.
 
-If the row n ends with the chance p, c is right with p and n with 1 − p.  Train what is right on
-average, at a price β to a reference with p = ½.  Every episode visits the row once:
+If the row n ends with p, c is right with p and n with 1 − p.  Train pass@1, at the price β of a
+nat from p = ½.  Every episode visits the row once, so the KL has the slope log(p/(1 − p)):
 
     pass@1 = (2 p + 1 − p)/3,     J = (1 + p)/3 − β KL,     best at log(p/(1 − p)) = 1/(3 β).
 
-With β = 1/9 that is log odds of 3, p = 0.953.  See what it does to one, four and 64 attempts, and
-to five votes:
+With β = 1/9 that is 3, and p = 0.953.  One, four and 64 attempts and five votes, before and after:
 
 >>> for p in 0.5, 1 / (1 + np.exp(-3)):
 ...     each = [pass_at_k([p, 1 - p], k) for k in (1, 4, 64)]
@@ -65,8 +65,8 @@ to five votes:
 [0.5   0.938 1.    0.5  ]
 [0.651 0.726 0.985 0.666]
 
-**Why.**  c has won the row, and no number of attempts brings back what n had.  What is trained is,
-with the distance KL_s of the episodes that begin in s,
+**Why.**  c has won the row, and n needs some twenty times as many attempts as c.  What is trained
+is, with the distance KL_s of the episodes that begin in s,
 
     J = Σ_s start(s) (p_s − β KL_s).                                                   (inference.4)
 
@@ -75,8 +75,8 @@ distance to itself, so the best is worth at least what the reference has:
 
     p_s ≥ p_s − β KL_s ≥ p_s of the reference.                                         (inference.5)
 
-*No prompt can fall, and no pass@k.*  If a prompt may have any law of whole strings, the optimum
-multiplies the right ones by e^{1/β} (`regularised`), and then divides by the sum:
+*No prompt can fall, and no pass@k.*  A table of its own reaches, by (regularised.9), what is best
+among all laws of strings: the right strings times e^{1/β}, divided by the sum:
 
     p_s = p e^{1/β} / (1 − p + p e^{1/β}),   with p of the reference.                  (inference.6)
 
@@ -85,35 +85,35 @@ fall, but single prompts can*.  What that does to more attempts, the slope of (i
 
     ∂pass@k/∂p_s = start(s) k (1 − p_s)^{k−1}.                                         (inference.7)
 
-At k = 1 all prompts weigh alike, and what the few lose the many may gain.  At k = 64 a prompt with
-p_s = 0.05 has the weight 64 · 0.95^63 = 2.5, and one with ½ less than 1e-16: only the rare
-successes count, and these are what a shared row gives away.
+At k = 1 all prompts weigh alike, and the many may gain what the few lose.  At k = 64 a prompt with
+p_s = 0.05 weighs 64 · 0.95^63 = 2.5, and one with ½ less than 1e-16.  So the gains of the many
+count nothing, and a prompt that falls low costs much.
 
 **On letters.**  The bigram of the Unicode words is given the first letter of a word and asked for
-its last.  Right is the most usual one (`minirl inference`).
+its last.  Right is the most usual one.  *Fell* means: below the reference (`minirl inference`).
 
     policy              pass@1     @4    @16    @64   @256   maj@8    @32   prompts that fell
     reference            0.125  0.405  0.856  0.998  1.000   0.166  0.198   0
-    best, β = 1          0.158  0.484  0.904  0.997  1.000   0.230  0.283   1
     best, β = 0.3        0.260  0.653  0.934  0.991  1.000   0.390  0.458   4
     best, β = 0.1        0.923  0.923  0.923  0.923  0.923   0.923  0.923   2
     PPO, a middle run    0.922  0.923  0.923  0.924  0.927   0.923  0.923   2
-    tables of their own  0.971  1.000  1.000  1.000  1.000   1.000  1.000   0
+    own tables, β = 0.1  1.000  1.000  1.000  1.000  1.000   1.000  1.000   0
 
-Two of 26 prompts are lost, e and n.  n must go on to a where c, h, i, x and y want to end; the row
-e must end for nine prompts.  24/26 is 0.923.  Of eight runs of PPO six lose just these two, one h
-too, and the worst loses six (0.768).  J has more than one peak: from the reference, descent on −J
-at β = 0.05 ends where that run does.  With 64 attempts the reference beats every shared table.
+At β = 0.1 and in most runs of PPO, which has no price, two of 26 prompts end with a chance near 0,
+e and n: 24/26 is 0.923.  n must go on to a where c, h, i, x and y want to end; the row e must end
+for nine prompts, and e is asked for s.  Of eight runs six lose just these two, one loses h as well,
+and the worst c, e, h, i, x and y (0.768).  Descent on −J at β = 0.05 from the reference ends there
+too, so J has more than one peak.  With 64 attempts the reference beats every shared table above.
 
 **Exercises.**  `from minirl.beyond.inference import *`
 1. One model is right in a hundredth of its attempts, whatever the prompt.  Another always solves
    half of the prompts, and never the others.  How many attempts make the first one better?
-       [round(float(pass_at_k([0.01], k)[0]), 3) for k in (1, 10, 68, 69, 1000)]
+       [round(float(pass_at_k([0.01], k)[0]), 4) for k in (1, 10, 68, 69, 1000)]
 2. How much better are two votes than one, and three than two?
        [round(float(majority_at_k([0.7, 0.2, 0.1], 0, k)), 4) for k in (1, 2, 3)]
-3. What do 100 votes say if the right answer has 0.3, and seven others 0.1 each, or two 0.35?
-       [round(float(majority_at_k(wrong, 0, 100)), 3)
-        for wrong in ([0.3] + 7 * [0.1], [0.3, 0.35, 0.35])]
+3. What do 100 votes say if the right answer has 0.3, and seven others 0.1 each, or two 0.35 each?
+       [round(float(majority_at_k(chances, 0, 100)), 3)
+        for chances in ([0.3] + 7 * [0.1], [0.3, 0.35, 0.35])]
 
 Read next: `cascade`, for what goes wrong on the way to an answer.
 Source: Chen et al. 2021, arXiv:2107.03374, eq. 1, for (inference.2); Wang et al. 2022 (votes),
@@ -133,7 +133,7 @@ from minirl.people.kl import string_kl
 
 
 def pass_at_k(chances, k):
-    """The chance that one of k attempts is right, (inference.1), where each is with `chances`.
+    """The chance that one of k attempts is right, (inference.1), if each is right with `chances`.
 
     It has the shape of `chances`, one for each prompt.  What is reported is the mean over prompts.
 
@@ -148,7 +148,7 @@ def pass_at_k(chances, k):
 
 
 def estimated_pass_at_k(right, samples, k):
-    """The unbiased estimate (inference.2) of pass@k: of `samples` ≥ k so many are `right`.
+    """The unbiased estimate (inference.2) of pass@k: `right` of `samples` ≥ k attempts were right.
 
     `right` may be an array, one number for each prompt.
 
@@ -166,7 +166,7 @@ def estimated_pass_at_k(right, samples, k):
 
 
 def majority_at_k(chances, right, k):
-    """The chance that the right answer has most of k votes, (inference.3); ties are cut by lot.
+    """The chance that the right answer has most of k votes, (inference.3); ties are broken by lot.
 
     Parameters
     ----------
@@ -204,8 +204,7 @@ def majority_at_k(chances, right, k):
 
 
 def _others_below(poisson, most, votes):
-    """W of (inference.3): the chance that the others have so many `votes` in all, that none has
-    more than `most`, and that 0, 1, 2, … of them have as many as that: (M, 1 + votes // most)."""
+    """others_j(m, i) of (inference.3), with j `most` and m `votes`: (M, 1 + votes // most)."""
     found = np.zeros((poisson.shape[1], votes + 1, 1 + votes // most))
     found[:, 0, 0] = 1
     for chance in poisson:

@@ -1,17 +1,19 @@
 """What more attempts buy: pass@k and majority votes before and after training, checked steps, and
-skills that seem to come of a sudden.
+skills that seem to appear all at once.
 
 A prompt is the first letter of a word and the answer its last letter.  Right is the last letter
 that is most usual in the corpus for that first letter.  All 26 prompts are asked equally often.
 The bigram of the corpus answers, and so do policies that were trained to be right: the best tables
 at some prices of a nat, found by descent on the exact loss; PPO, from samples and without a price;
-and, for comparison, a table of its own for each prompt.  Everything but PPO's training is exact.
+and, for comparison, the best table of its own for each prompt, at the last of the prices.
+Everything but PPO's training is exact.
 
 A step of a word is wrong if it makes three letters in a row, start and end included, that no word
 of the corpus has.
 
-The last table asks models of six letters, fitted to ever more names, for the letters of names that
-were held out: for the next one, the next four and the next sixteen, all of them right.
+The last table asks models that remember six letters, fitted to ever more names, for the letters of
+names that were held out: for the next one, the next four and the next sixteen, all of them right.
+They run over the ends of names.
 """
 
 from collections import namedtuple
@@ -21,9 +23,8 @@ import numpy as np
 
 from minirl.beyond.cascade import checked_steps, clean_chances, error_rate
 from minirl.beyond.inference import (answer_chances, majority_at_k, pass_at_k, right_answer_loss,
-                                     right_answer_rewards)
+                                     right_answer_rewards, tilted_chance)
 from minirl.exact.evaluation import occupancy
-from minirl.exact.planning import policy_gradient
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
@@ -47,10 +48,10 @@ LOST = 0.01                                # a prompt is lost if its chance is l
 
 
 # How much is done: the prices β of the shared tables (lower ones end in one of several local
-# optima); runs of PPO, their iterations and episodes; steps of a table of a prompt's own; and to
-# how many letters of names models are fitted, beside all of them.
-AttemptsScale = namedtuple("AttemptsScale", "prices runs iterations episodes climb letters",
-                           defaults=[(1.0, 0.3, 0.2, 0.1), 8, 100, 2048, 50,
+# optima); runs of PPO, their iterations and episodes; and to how many letters of names models are
+# fitted, beside all of them.
+AttemptsScale = namedtuple("AttemptsScale", "prices runs iterations episodes letters",
+                           defaults=[(1.0, 0.3, 0.2, 0.1), 8, 100, 2048,
                                      (1_000, 4_000, 16_000, 64_000)])
 
 
@@ -63,13 +64,15 @@ Task = namedtuple("Task", "reference world right letters")
 Answers = namedtuple("Answers", "policy passes majorities fell lost")
 
 
-# Words of the reference whose steps are drawn up to k times: the chance that they are clean, the
-# draws per word, and the chance that one of several words is clean that cost as many draws.
-Checks = namedtuple("Checks", "tries clean draws of_words")
+# Words of the reference whose steps are drawn at most k times: the chance that they are clean, and
+# the draws per word and per clean word.  And the chance to have a clean word for as many draws on
+# whole words, each given up at its first wrong step: if one stops at the first that is clean, and
+# if all of them are written (where their number is not whole, by the same formula).
+Checks = namedtuple("Checks", "tries clean draws per_clean stopping all_written")
 
 
 # The words of the reference as they are: the share of wrong steps, steps per word, the chance that
-# a word is clean, what it were if each step were wrong with that share, and that share of right
+# a word is clean, what it would be if each step were wrong with that share, and that share of right
 # steps to the power of the steps per word.
 Errors = namedtuple("Errors", "rate steps clean alike power")
 
@@ -100,7 +103,7 @@ def attempt(seed, progress, scale=AttemptsScale()):
     ranked = sorted(runs, key=lambda run: run.passes)
     answers += [ranked[0]._replace(policy=f"ppo, worst of {scale.runs}"),
                 ranked[scale.runs // 2]._replace(policy=f"ppo, a middle one")]
-    answers.append(timed("own tables", lambda: by_own_tables(task, scale.climb))[0])
+    answers.append(timed("own tables", lambda: by_own_tables(task, scale.prices[-1]))[0])
     errors, checks = timed("checks", cascade_of_words)[0]
     emergence = timed("emergence", lambda: emerging(seed, scale.letters))[0]
     return Attempts(answers, runs, errors, checks, emergence)
@@ -151,16 +154,14 @@ def by_ppo(task, seed, scale=AttemptsScale()):
                  scale.iterations).logp
 
 
-def by_own_tables(task, steps):
-    """`Answers` where each prompt has a table of its own, which climbs its own chance."""
-    chances = np.zeros(task.reference.shape)
-    for s in np.flatnonzero(task.world.start):
-        pays = task.world.terminated & (np.arange(len(chances)) == task.right[s])[:, None, None]
-        world = replace(task.world, start=np.eye(len(chances))[s], reward=pays.astype(float))
-        logits = task.reference
-        for _ in range(steps):
-            logits = logits + 2.0 * policy_gradient(world, logits)[1]
-        chances[s] = answer_chances(world, np.exp(log_softmax(logits)))[s]
+def by_own_tables(task, beta):
+    """`Answers` where each prompt has the best table of its own at a price, (inference.6)."""
+    chances = answer_chances(task.world, np.exp(log_softmax(task.reference)))
+    prompts = np.arange(len(chances))
+    before = chances[prompts, task.right]
+    best = tilted_chance(before, beta=beta)
+    chances *= ((1 - best) / (1 - before))[:, None]  # wrong answers keep their shares
+    chances[prompts, task.right] = best
     return _answers(task, "own tables", chances)
 
 
@@ -176,7 +177,10 @@ def cascade_of_words():
                     for right in (correct, np.full(policy.shape, 1 - rate)))
     errors = Errors(*map(float, (rate, steps, clean, alike, (1 - rate)**steps)))
     found = [checked_steps(world, policy, correct, k) for k in TRIES]
-    return errors, [Checks(k, one.clean, one.draws,
+    # n words at most, until one is clean, are 1 + (1 − clean) + … + (1 − clean)^{n−1} on average.
+    # So each draw is worth as much, however large n is.
+    return errors, [Checks(k, one.clean, one.draws, one.draws / one.clean,
+                           found[0].clean * one.draws / found[0].draws,
                            1 - (1 - found[0].clean)**(one.draws / found[0].draws))
                     for k, one in zip(TRIES, found)]
 
@@ -214,20 +218,23 @@ def attempts_text(found):
                    (0, 4, 4, 4, 4, 4, 4, 4, 0, 0)),
         f"All exact.  Fell: prompts with a lower chance than under the reference.  Lost: those "
         f"with a chance below {LOST}.  Where all prompts share a table, some are outvoted; "
-        f"where each has a table of its own, none falls.",
+        f"where each has the best table of its own, at the last beta above, none falls.",
         f"A step that makes three letters in a row which no word has is wrong: {errors.rate:.4f} "
         f"of {errors.steps:.3f} steps per word.  Without a wrong step are {errors.clean:.4f} of "
         f"all words.  If each step were wrong alike it would be {errors.alike:.4f}, and "
         f"{1 - errors.rate:.4f}^{errors.steps:.3f} is {errors.power:.4f}.",
-        in_columns("draws of a step, clean, draws per word, as many draws by words",
-                   [(f"at most {row.tries:,}", *row[1:]) for row in found.checks], (0, 4, 2, 4)),
-        "Beside it: one of several words is clean that cost as many draws, each given up at its "
-        "first wrong step.",
-        in_columns("names, nats, next 1, next 4, next 16, (next 1)^16",
+        in_columns("draws of a step, clean, per word, per clean word, whole words, all written",
+                   [(f"at most {row.tries:,}", *row[1:]) for row in found.checks],
+                   (0, 4, 2, 2, 4, 4)),
+        "The draws per word, and per clean word.  Whole words: a clean one for as many draws if "
+        "words are given up at their first wrong step, until one is clean.  All written: the same "
+        "without stopping at a clean one.",
+        in_columns("letters, nats, next 1, next 4, next 16, (next 1)^16",
                    [(row.letters, row.nats, *row.chances, row.power) for row in found.emergence],
-                   (0, 3, 4, 4, 4, 6)),
-        "Models of six letters, fitted to so many letters of names: nats per letter held out, and "
-        "the mean chance to have the next letters all right.")
+                   (0, 3, 4, 4, 4, "{:.1e}".format)),
+        "Models that remember six letters, fitted to so many letters of names: nats per letter "
+        "held out, and the mean chance to have the next letters all right, over the ends of names "
+        "too.")
 
 
 def _run(arguments, progress, scale=AttemptsScale()):

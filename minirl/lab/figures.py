@@ -240,7 +240,7 @@ def checks_figure(found):
         ("Long skills come steeply", "letters of names", "the next letters all right"))
     for field, colour, mark, name, place in (
             ("clean", COLOURS[2], "o", "steps checked", (5.3, 0.75)),
-            ("of_words", COLOURS[1], "s", "words checked", (7.9, 0.49))):
+            ("stopping", COLOURS[1], "s", "whole words", (8.2, 0.58))):
         left.plot(*zip(*((row.draws, getattr(row, field)) for row in found.checks)), color=colour,
                   marker=mark, markersize=4)
         left.annotate(name, place, color=colour, fontsize=9, ha="center")

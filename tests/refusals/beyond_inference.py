@@ -3,8 +3,8 @@
 import numpy as np
 from refusals import not_negative, positive, row, whole
 
-from minirl.beyond.cascade import (checked_steps, clean_chances, clean_policy, clean_so_far,
-                                   error_rate, three_faces)
+from minirl.beyond.cascade import (checked_steps, clean_chances, clean_policy, error_rate,
+                                   three_faces)
 from minirl.beyond.inference import (answer_chances, estimated_pass_at_k, majority_at_k, pass_at_k,
                                      right_answer_loss, right_answer_rewards, tilted_chance,
                                      worlds_of_answers)
@@ -19,7 +19,7 @@ RIGHTS = (lambda right: right_answer_loss(TABLE, TWO, TABLE, right, beta=1.0),
           lambda right: worlds_of_answers(TWO, right),
           lambda right: right_answer_rewards(right)(None, TABLE))
 CHECKED = (clean_chances, error_rate, clean_policy,
-           lambda *three: checked_steps(*three, 2), lambda *three: clean_so_far(*three, horizon=2))
+           lambda *three: checked_steps(*three, 2))
 LUCK = TabularMDP(np.zeros((1, 1, 2), int), np.full((1, 1, 2), 0.5), np.zeros((1, 1, 2)),
                   [[[True, False]]], [1.0], 1.0)
 
@@ -62,7 +62,6 @@ ROWS = {
         *(row(lambda call=call: call(COIN, [[0.5, 0.6, 0.2]], RIGHT),
               "policy[0] must sum to one") for call in CHECKED),
         *whole("k", lambda k: checked_steps(COIN, FACES, RIGHT, k), 2),
-        *whole("horizon", lambda T: clean_so_far(COIN, FACES, RIGHT, horizon=T), 2),
         row(lambda: clean_policy(LUCK, [[1.0]], [[1]]), "one outcome per action, got 2"),
         row(lambda: clean_chances(coin_game(), [[1.0, 0.0]], [[1, 1]]), "must end", kind=NoEnd),
     ],
