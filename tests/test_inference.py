@@ -355,19 +355,24 @@ def test_with_a_table_per_prompt_none_falls():
     assert round(own.passes[0], 4) == 0.9996
 
 
-def test_a_table_of_its_own_is_the_best_law_of_strings():
+@pytest.mark.parametrize("beta", [0.1, 1.0])
+def test_a_table_of_its_own_is_the_best_law_of_strings(beta):
     """(inference.6), by (regularised.9): for each of 26 prompts, and for wrong answers too."""
     chances = answer_chances(task().world, np.exp(log_softmax(task().reference)))
+    found = np.zeros(chances.shape)
     for s in range(1, 27):
-        one, = (world for _, world in worlds_of_answers(own_world(task().world, s), task().right))
-        optimum = regularised_optimum(one, task().reference, beta=0.1).policy
-        law = chances[s] * np.where(np.arange(27) == task().right[s], exp(10), 1.0)
-        found = answer_chances(one, optimum)[s]
-        np.testing.assert_allclose(found, law / law.sum(), atol=1e-12)
-        assert found[task().right[s]] == pytest.approx(
-            tilted_chance(chances[s, task().right[s]], beta=0.1), abs=1e-12)
-    assert answered("own").passes[0] == pytest.approx(np.mean(tilted_chance(
-        chances[np.arange(1, 27), task().right[1:]], beta=0.1)), abs=1e-12)
+        (_, one), = worlds_of_answers(own_world(task().world, s), task().right)
+        optimum = regularised_optimum(one, task().reference, beta=beta).policy
+        law = chances[s] * np.where(np.arange(27) == task().right[s], exp(1 / beta), 1.0)
+        found[s] = answer_chances(one, optimum)[s]
+        np.testing.assert_allclose(found[s], law / law.sum(), atol=1e-12)
+        assert found[s, task().right[s]] == pytest.approx(
+            tilted_chance(chances[s, task().right[s]], beta=beta), abs=1e-12)
+    own, right = attempts.by_own_tables(task(), beta), task().right[1:]
+    assert own.majorities == pytest.approx(
+        [majority_at_k(found[1:], right, k).mean() for k in attempts.VOTERS], abs=1e-12)
+    assert own.passes == pytest.approx(
+        [pass_at_k(found[range(1, 27), right], k).mean() for k in attempts.ATTEMPTS], abs=1e-12)
 
 
 @pytest.mark.slow
