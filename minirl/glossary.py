@@ -182,12 +182,15 @@ Terms
     power law                  a quantity that falls like size^−power                 scaling
     scaling law                a formula for the held-out loss of a model of a size   scaling
     tokens per param           how much a model reads for each number that it learns  scaling
-    decontaminate              to leave out what a benchmark knows                       harvest
-    Jaccard                    how much two sets share: the common part of all in both   harvest
-    MinHash                    finding sets that share much, by random orders            harvest
-    near duplicate             a line that shares most of its shingles with another      harvest
-    recall                     how much of what is right was collected                   harvest
-    shingle                    a run of four letters                                     harvest
+    classifier                 what says how likely a thing is to be right            harvest
+    decontaminate              to leave out what a benchmark knows                    harvest
+    feature                    a thing that a line or a state has or not              harvest
+    Jaccard                    what two sets share, as a part of both together        harvest
+    MinHash                    finding sets that share much, by random orders         harvest
+    near duplicate             a line that shares most of its shingles with another   harvest
+    precision                  how much of what was collected is right                harvest
+    recall                     how much of what is right was collected                harvest
+    shingle                    a run of four characters                               harvest
     embedding                  a row of numbers for each symbol, learned              network
     hidden layer               what stands between features and logits, and bends     network
     hidden unit                a number of the hidden layer                           network

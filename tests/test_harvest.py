@@ -21,11 +21,13 @@ from minirl.beyond.harvest import (Harvest, begin, buckets, chance_to_meet, cont
                                    until_stopped)
 from minirl.kernel.gradcheck import check
 from minirl.kernel.softmax import log_sigmoid
-from minirl.lab.collecting import (STARTS, collected_text, measure_harvest, names_to_search,
-                                   rounds_of, worth_of_lines)
+from minirl.lab.collecting import (BENCHMARK, ORDER, STARTS, WEIGHT, collected_text,
+                                   measure_harvest, names_to_search, rounds_of, worth_of_lines)
 from minirl.people.fitting import attracted
 from minirl.people.reward_model import logistic_loss
+from toy_lm.contexts import look_up, tree
 from toy_lm.lines import presence, shingles
+from toy_lm.vocabulary import from_items
 
 RNG = np.random.default_rng(0)
 SEEDS = range(8)
@@ -81,9 +83,8 @@ def test_more_negatives_lower_every_reward_by_their_logarithm(negatives):
     w = fit_classifier(np.zeros(2), sparse.csr_array(rows), labels, pull=0, tol=1e-9).x
     for x, known, pool in (np.array([1, 1]), 0.8, 0.1), (np.array([0, 1]), 0.2, 0.9):
         assert x @ w == pytest.approx(np.log(known / (negatives * pool)), abs=1e-5)
-        # Bayes: with a share of 7 % the chance to be right exceeds negatives · share where R > 0.
-        assert (x @ w > 0) == (0.07 * known / pool > negatives * 0.07)
-    assert round(1 / 0.07) == 14 and round(1 / (5 * 0.07)) == 3 and 20 * 0.07 > 1
+        # Bayes: with a share of 6 % the chance to be right exceeds negatives · share where R > 0.
+        assert (x @ w > 0) == (0.06 * known / pool > negatives * 0.06)
 
 
 # The loop.
@@ -259,26 +260,57 @@ def arrows():
 
 
 @pytest.mark.slow
-def test_the_stopping_rule_certifies_that_the_loop_has_stopped_and_not_that_all_is_found():
-    """From one block with 20 negatives: 98 % there in eight of eight, and a recall of 0.445 to
-    0.582.  All that seven miss is in domains that were never shown; in the eighth the person would
-    be shown one more after the stop.  With 1 negative the recall comes to 0.970, and there are
-    never 98 %."""
-    recalls, domains, hidden = [], names().codes // 128, 0
+def test_the_stopping_rule_says_neither_that_all_is_found_nor_that_the_loop_is_at_rest():
+    """From one block with 20 negatives: all eight runs stop, with a recall of 0.445 to 0.582.  Two
+    would have gone on, from 0.445 to 0.58 and from 384 known lines to 512; the other six are at
+    rest, and what they miss is in domains that are never shown."""
+    recalls, domains, goes_on = [], names().codes // 128, []
     for seed in SEEDS:
-        *_, last = until_stopped(iter(rounds_of(names(), "one block", 20, seed, 10)))
+        rounds = rounds_of(names(), "one block", 20, seed, 10)
+        *_, last = until_stopped(iter(rounds))
         assert last.already_there >= 0.98 and last.iteration <= 8
-        shown = share_of(last.collected, domains)[domains] > 0.1
         missed = names().right & ~last.collected
-        hidden += not (missed & shown).any()
         assert (missed & arrows()).sum() > 100
-        recalls.append(precision_and_recall(last.collected, names().right)[1])
-    assert hidden == 7
+        first, final = (precision_and_recall(record.collected, names().right)[1]
+                        for record in (last, rounds[-1]))
+        recalls.append(first)
+        if rounds[-1].known.size > last.known.size:
+            goes_on.append(seed)
+            assert (last.known.size, rounds[-1].known.size) == (384, 512)
+            assert first == pytest.approx(0.4455, abs=0.001)
+            assert final == pytest.approx(0.58, abs=0.01)
+        else:
+            shown = share_of(last.collected, domains)[domains] > 0.1
+            assert last.known.size == 512 and not (missed & shown).any()
+    assert goes_on == [0, 1]
     assert (min(recalls), max(recalls)) == pytest.approx((0.445, 0.582), abs=0.002)
     assert np.median(runs("one block", 20)[:, -1, 2]) >= 0.99
     assert np.median(runs("one block", 20)[:, -1, 1]) <= 0.59
+
+
+@pytest.mark.slow
+def test_a_loop_at_rest_may_never_stop():
+    """At random with 5 negatives nothing new is known after round 2, and two runs of eight have
+    never 98 % in ten rounds.  With 1 negative none does, and from one block the recall is 0.970."""
+    for seed in SEEDS:
+        rounds = rounds_of(names(), "random", 5, seed, 10)
+        assert len({record.known.size for record in rounds[1:]}) == 1
+        assert (max(record.already_there for record in rounds) < 0.98) == (seed in (0, 7))
     assert np.median(runs("one block", 1)[:, 1, 1]) == pytest.approx(0.970, abs=0.002)
-    assert runs("random", 1)[:, :, 2].max() < 0.98 and runs("one block", 1)[:, :, 2].max() < 0.98
+    for start in "random", "one block":
+        assert runs(start, 1, 10)[:, :, 2].max() < 0.98
+
+
+@pytest.mark.slow
+def test_how_much_of_the_pool_is_right():
+    """6 % in round 1, and below 1 % later, when 10 known lines are wrong"""
+    right = names().right
+    for seed in SEEDS:
+        first, *later = rounds_of(names(), "random", 5, seed, 3)
+        shares = [np.delete(right, record.known).mean() for record in (first, *later)]
+        assert round(shares[0], 2) == 0.06 and round(1 / shares[0]) == 16
+        assert 0.3 < 5 * shares[0] < 1 / 3 and 20 * shares[0] > 1 and max(shares[1:]) < 0.01
+        assert (~right[later[0].known]).sum() == 10
 
 
 # Near duplicates.
@@ -326,7 +358,8 @@ def test_lines_meet_in_a_bucket_if_they_agree_in_all_of_a_band():
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_minhash_finds_the_near_duplicates_among_the_names_as_its_formula_says(seed):
     """62,628 pairs, of which 6,022 lines are the later one; 16 bands of 8 find 0.977 of them, and
-    the formula says 0.982.  The pairs come in families, which are found or missed together."""
+    the formula says 0.982.  The pairs come in families, which are found or missed together.  Less
+    than 1 % of all pairs meet, 320,000 to 450,000 of 82 million."""
     rows, (i, j, overlap) = name_pairs()
     assert (overlap.size, np.unique(j).size) == (62_628, 6_022)
     signatures = min_hashes(rows, 128, rng=seed)
@@ -335,6 +368,9 @@ def test_minhash_finds_the_near_duplicates_among_the_names_as_its_formula_says(s
         overlap, 16, 8).mean()
     assert abs(met - said) <= 0.01 and round(said, 3) == 0.982
     assert seed != 1 or round(met, 3) == 0.977
+    bucket = buckets(signatures, 16)
+    pairs = ((bucket @ bucket.T).nnz - rows.shape[0]) / 2
+    assert 300_000 < pairs < 460_000 and pairs < 0.01 * 12_771 * 12_770 / 2
     error = np.sqrt(((agree.mean(axis=1) - overlap)**2).mean())
     assert error == pytest.approx(np.sqrt((overlap * (1 - overlap)).mean() / 128), rel=0.15)
 
@@ -353,6 +389,28 @@ def test_a_line_is_contaminated_if_it_shares_something_with_any_of_a_benchmark()
 
 
 # What it is worth.
+
+
+@pytest.mark.slow
+def test_near_duplicates_do_harm_and_other_lines_do_not():
+    """Nats per character of the 90 names, from the others: 1.367; without the later line of each
+    near pair among them 1.250; and where as many are left out at random 1.42, the mean of eight"""
+    pool, (i, j, _) = names(), name_pairs()[1]
+    right = np.flatnonzero(pool.right)
+    held = np.sort(np.random.default_rng(0).choice(right, BENCHMARK, replace=False))
+    letters, count = from_items(pool.names), len(pool.names)
+    kept = ~np.isin(np.arange(count), held)
+    later = np.unique(j[kept[i] & kept[j]])
+
+    def nats(out):
+        lines = [pool.names[line] for line in np.setdiff1d(np.flatnonzero(kept), out)]
+        found = look_up(letters, lines, [pool.names[line] for line in held], order=ORDER)
+        return -np.log(tree(found, weight=WEIGHT)[-1]).mean()
+
+    others = [nats(np.random.default_rng(seed).choice(np.flatnonzero(kept), later.size,
+                                                      replace=False)) for seed in range(8)]
+    assert (nats([]), nats(later)) == pytest.approx((1.367, 1.250), abs=0.002)
+    assert np.mean(others) == pytest.approx(1.42, abs=0.005) and min(others) > nats([])
 
 
 @pytest.mark.slow

@@ -44,8 +44,8 @@ neighbouring numbers.  The code charts print them in *blocks* of a subject, in c
 
 So the standard is a small web.  A page is a name, a web site is 128 characters in a row, and a part
 of a site is 16 in a row.  There are 119 such sites.  Of the 899 mathematical symbols, in 25 of
-them, 790 stand in a row of 16 that is mostly mathematical.  Their words are 4,735 features, if each
-must be in two names at least.
+them, 790 stand in a row of 16 that is mostly mathematical.  The words and pairs of words in two
+names at least are 4,735 features.
 
 **Decontamination.**  A *benchmark* is a set of lines on which models are judged.  Whoever has seen
 a line of it has seen the answer.  The usual remedy drops what has n words in a row of any of them:

@@ -10,26 +10,25 @@ took 120 billion tokens of mathematics from the web, in a loop that starts from 
       └──────────── a person marks what is right there ←──────────┘
 
 What it misses nobody knows.  Here it can be counted.  The web is the 12,771 names of characters in
-Unicode 3.2, and a page is a *line*, such as "ALMOST EQUAL TO".  Right are the 899 lines, 7 in a
-hundred, that the standard calls mathematical.  A *domain* is 128 characters in a row, a *path* 16.
+Unicode 3.2, and a page is a *line*, such as "ALMOST EQUAL TO".  Right are the 899 lines that the
+standard calls mathematical.  A *domain* is 128 neighbouring code points, a *path* 16.
 
-**The classifier.**  A line has *features*: its words, and its pairs of neighbouring words.  X has a
-row x per line, with a 1 for each feature that it has, and a column of ones.  As in (reward_model.5)
-each line has a reward R and a label: 1 if it is *known* to be right, and 0 for *negatives*, so many
-for each known line, drawn from all others, the *pool*.  A line is collected if σ(R) > ½.
+**The classifier.**  A *feature* is a word or two neighbouring words.  X has a row x per line, with
+a 1 for each that it has, and a column of ones (`lines.presence`).  As in (reward_model.5) a line
+has a reward R and a label: 1 if it is *known* to be right, and 0 for *negatives*, so many per known
+line, drawn from the others, the *pool*.  `lines` counts labels.  A line with σ(R) > ½ is collected.
 
     R = X w,   L = −(1/lines) Σ_i [label_i log σ(R_i) + (1 − label_i) log σ(−R_i)]
                    + (pull/(2 · lines)) Σ w²                                             (harvest.1)
 
-*Precision* is low if much is wrong, *recall* if much is missing:
+*Precision* (not `fitting`'s) is what share of the found is right, *recall* what share is found:
 
     precision = |collected ∩ right|/|collected|,   recall = |collected ∩ right|/|right|. (harvest.2)
 
 **In numbers.**  Lines 0 to 4 have feature 0, 4 to 8 feature 1, 8 to 15 feature 2.  The first eight
-are right, two are known, and each four are a domain.  With one negative for each known line, round
-1 takes line 4 by feature 0.  A person marks all of its domain, and round 2 learns feature 1.  With
-three negatives line 4 is not taken, and the loop stands still.  Printed are what was collected, the
-share that the round before had, precision and recall:
+are right, two are known, and each four are a domain.  With one negative per known line round 1
+takes line 4, by feature 0.  A person marks all of its domain, and round 2 learns feature 1.  With
+three, line 4 is never taken.  Printed: collected, already_there (see below), precision, recall.
 
 >>> x = np.zeros((16, 4))
 >>> x[:5, 0] = x[4:9, 1] = x[8:, 2] = x[:, 3] = 1
@@ -49,15 +48,15 @@ share that the round before had, precision and recall:
 
     e^R = chance(x | known)/(negatives · chance(x | pool)).                              (harvest.3)
 
-So m times the negatives lower every R by log m.  Let the known lines be a fair sample of what is
-right, and `share` the part of the pool that is.  Then share · chance(x | known)/chance(x | pool) is
-the chance that such a line is right (Bayes), and R > 0 if it exceeds negatives · share.  Let the
-share be 7 %.  With 1 negative a chance of a fourteenth is enough, with 5 it takes a third, and with
-20 nothing should be collected but what is known.
+So, without a pull, m times the negatives lower every R by log m.  Let the known lines be a fair
+sample of what is right, the part `share` of the pool.  Then such a line is right with the chance
+share · chance(x | known)/chance(x | pool) (Bayes), and R > 0 if that exceeds negatives · share.  In
+round 1 the share is 6 %: with 1 negative a sixteenth is enough, with 5 nearly a third, and with 20
+nothing new should be collected.  Later it is below 1 %, and known lines are no fair sample.
 
-**What it finds.**  100 lines are known, drawn from all that are right, or from *one block*, the
-mathematical operators.  A person is shown each domain of which over a tenth was collected, and
-marks the paths that are mostly right: they are known from then on.  Medians of eight runs, pull 2:
+**What it finds.**  100 lines are known, from all that are right or from *one block*, the
+mathematical operators.  A person sees each domain with over a tenth collected, and marks the mostly
+right paths: all their lines are then known, even a few wrong ones.  Medians of eight runs, pull 2:
 
     start      negatives  round   known → collected   precision   recall   already there
     random             5      1     100 →   505           0.819    0.460         -
@@ -69,42 +68,43 @@ marks the paths that are mostly right: they are known from then on.  Medians of 
     one block         20      5     512 →   518           0.998    0.576       0.995
 
 Mostly that is the person.  In the second row 800 of the 810 known lines are right, and 24 of the
-120 that the classifier adds.  It says where to look.  Taught the truth of four fifths of all lines
-it has a precision of 0.946 and a recall of 0.759 on the others.  If nobody looks, and all that is
-collected is called known, the precision drifts: with 1 negative from 0.337 to 0.277 in six rounds.
+120 others (medians do not add up).  Even taught four fifths of all labels, the classifier has only
+a precision of 0.946 and a recall of 0.759 on the rest.  If nobody looks, and all that is collected
+counts as known, the precision drifts: with 1 negative from 0.337 to 0.277 in six rounds.
 
-**When to stop?**  DeepSeekMath stopped in round four, when nearly 98 % was there already:
+**When to stop?**  DeepSeekMath did in round four, with nearly 98 % there already.  We take ≥ 0.98:
 
-    already_there = |collected ∩ collected before|/|collected| ≥ 0.98.                   (harvest.4)
+    already_there = |collected ∩ collected before|/|collected|.                          (harvest.4)
 
-That certifies that the *loop* has stopped, and not that all is found.  From one block with 20
-negatives all eight runs stop, with a recall of 0.445 to 0.582.  They miss domains that are never
-shown, such as those of arrows.  A narrow start wants a lax round: with 1 negative it is 0.970.
+That says only that a round brought little new: not that all is found, nor that the loop is at rest.
+From one block with 20 negatives all eight runs stop, with a recall of 0.445 to 0.582.  Two would
+have gone on from 0.445 to 0.58.  The others miss domains that are never shown, such as those of
+arrows.  From one block 1 negative finds more: a recall of 0.970 in round 2, but never 98 % there.
 
-**Near duplicates** teach little.  As sets of *shingles*, all runs of four letters, two lines have
+**Near duplicates.**  *Shingles* are all runs of four characters.  As sets of these two lines have
 
-    overlap = |one ∩ other|/|one ∪ other|,  the Jaccard index.                           (harvest.5)
+    overlap = |one ∩ other|/|one ∪ other|,  the Jaccard index (`overlaps`).              (harvest.5)
 
-62,628 pairs have 0.8 or more, and 6,022 lines go if the later one of each pair goes.  *MinHash*
-finds them faster.  Put all shingles in a random order.  Two lines agree in their first one if the
-first of one ∪ other is in one ∩ other, so with a chance that is the overlap.  The share of orders
-where they agree has an error of √(overlap (1 − overlap)/orders).  They *meet* if they agree in a
-*band* of orders.  With `bands` of `width` orders
+62,628 pairs have 0.8 or more (`near_duplicates`), and 6,022 lines are the later one of a pair.
+*MinHash* is faster.  In a random order of shingles two lines agree in their first one
+(`min_hashes`) if the first of one ∪ other is in one ∩ other, so with the chance `overlap`.  They
+*meet* (`buckets`) if they agree in a *band* of `width` orders, and only then are they compared:
 
     chance to meet = 1 − (1 − overlap^width)^bands.                                      (harvest.6)
 
-16 bands of 8 find 0.977 of the pairs, and the formula says 0.982.
+16 bands of 8 let less than 1 % of all pairs meet, with 0.977 of those looked for (formula: 0.982).
 
 **What is it worth?**  90 right lines are a *benchmark*, which models of order 4 that learned from
 others must foresee; in nats per character, means of four runs.  In the second row what overlaps
-with one of the 90 by half is left out.  That costs 0.1 to 0.2, and the order stays:
+with one of the 90 by half is left out.  That costs 0.1 to 0.2, also by making fewer lines:
 
     the 100 known   harvested   as many letters at random   all right   all, 14 times as many
              1.46       0.966                        1.82       0.935                   1.367
              1.57       1.118                        2.00       1.089                   1.485
 
-All holds what was harvested, and is worth less, since most of it is something else.  To leave out
-what shares a run of words with a benchmark (`contaminated`, `lines`) is to *decontaminate*.
+The whole pool contains what was harvested, yet is worth less, since most of it is something else.
+Without the later line of each near pair it has 1.250, and without as many random lines 1.42.  To
+*decontaminate* is to leave out what shares a run of words with a benchmark (`contaminated`).
 
 **Exercises.**  `from minirl.beyond.harvest import *`
 1. Two lines share three quarters.  How often do they meet in 16 bands of 8, and in 32 of 4?
@@ -235,7 +235,7 @@ def fit_classifier(weights, rows, labels, *, pull=2.0, tol=1e-6):
 
 
 def until_stopped(rounds, enough=0.98, most=10):
-    """Rounds until (harvest.3) is `enough`, or until there were `most`: an iterator of `Harvest`.
+    """Rounds until (harvest.4) is `enough`, or until there were `most`: an iterator of `Harvest`.
 
     Examples
     --------
@@ -282,7 +282,7 @@ def share_of(chosen, groups):
 
 
 def precision_and_recall(collected, right):
-    """(harvest.4), from two (lines,) bool; 1 and 0 where nothing was collected.
+    """(harvest.2), from two (lines,) bool; 1 and 0 where nothing was collected.
 
     Examples
     --------

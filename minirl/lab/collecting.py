@@ -10,7 +10,7 @@ mathematical.
 
 Then a model of order 4 learns from what was collected, and is judged by 90 mathematical names that
 nobody has seen.  It is compared with models of other lines: once as they are, and once without
-those that are near to one of the 90, which is to have half of all four-letter shingles in common.
+those that are near to one of the 90: half of their shingles, runs of four characters, are common.
 """
 
 from collections import namedtuple
