@@ -162,9 +162,10 @@ Terms
     dual encoder               a critic that is a product of two vectors              contrastive
     false negative             another step of a batch that has the same action       contrastive
     InfoNCE                    the log-chance of the partner among all of a batch     contrastive
-    mutual information         I: the nats that a state tells of its action           contrastive
-    negative sample            an action that is no partner, asked about by itself    contrastive
-    PMI                        log p(a|s)/p(a): how much likelier a is in s           contrastive
+    mutual information         I: how many nats a state tells about its action        contrastive
+    negative sample            a draw from p(a), asked about by itself                contrastive
+    partner                    the action that was drawn with a state                 contrastive
+    PMI                        log p(a|s)/p(a): how much likelier a is in s, in nats  contrastive
     majority vote, maj@k       the answer given most often, and how likely it is right  inference
     pass@k                     the chance that one of k attempts is right             inference
     cascade of errors          each step may go wrong, and what is written stays      cascade

@@ -2,116 +2,117 @@
 
 *Part 5.  Previous: `unified`.  Next: `inference`.*
 
-*CLIP* learned from images and captions, and never wrote a caption.  It saw a batch of both, and had
+*CLIP* learned from images and captions, and never wrote a caption.  It saw batches of both, and had
 to say which belong together.  What does such a *contrastive* learner know in the end, and how much
 of it can a batch show?  Image and caption are a state and an action here: a letter, and the next.
 
-**The game.**  A step (s, a) comes with the chance p(s, a), and K steps are a batch.  The *critic*,
-here a table f[s, a], says how well an action fits a state.  Each state of the batch is shown all K
-actions, its own among them, and the softmax of f gives chances to them.  The loss is minus the mean
-log-chance of the right one, and is called *InfoNCE*:
+**The game.**  K steps (s, a), drawn independently with the chances p(s, a), are a batch.  The
+*critic*, not the value table of `actor_critic` but a table f[s, a], says how well an action fits a
+state.  Each state is shown the K actions, and the softmax of f gives a chance to each.  The one
+drawn with it is its *partner*.  The loss *InfoNCE* is minus the mean log-chance of the partner:
 
     L = −(1/K) Σ_i log(e^f[s_i, a_i] / Σ_j e^f[s_i, a_j]).                         (contrastive.1)
 
-**In numbers.**  There are two states and two actions, and p is 3/8 where they are alike and 1/8
-where they are not.  Let f be log 1.5 where they are alike and log 0.5 elsewhere, and K = 2.  In
-half of the batches both actions are the same.  Nobody can tell them apart, and a step costs log 2.
-In the others f gives the chance 1.5/(1.5 + 0.5) = ¾ to the action like the state, and this one is
-right with the chance ¾.  So a step costs ¾ log(4/3) + ¼ log 4 = 0.5623 on average, and over all
-batches ½ log 2 + ½ · 0.5623 = 0.6277:
+**In numbers.**  There are two states, two actions, and K = 2.  Where state and action are alike, p
+is 3/8 and f log 1.5; elsewhere 1/8 and log 0.5.  In half of the batches both actions are the same,
+and a step costs log 2.  In the others f gives the chance 1.5/(1.5 + 0.5) = ¾ to the action like the
+state.  This is the partner with the chance ¾, whatever the other action is.  So a step costs
+¾ log(4/3) + ¼ log 4 = 0.5623, and over all batches ½ log 2 + ½ · 0.5623 = 0.6277.
 
 >>> joint = np.array([[3, 1], [1, 3]]) / 8
->>> f = pointwise_information(joint)  # log 1.5 and log 0.5
->>> batches = [[1, 0], [1, 0]], [[1, 0], [0, 1]], [[0, 1], [1, 0]]  # counts: equal, like, unlike
->>> print(*(round(infonce_loss(f, batch)[0], 4) for batch in batches))
-0.6931 0.2877 1.3863
->>> print(round(mean_infonce_loss(f, joint, batch_size=2)[0], 4))
+>>> print(round(mean_infonce_loss(np.log(4 * joint), joint, batch_size=2)[0], 4))
 0.6277
 
-**A batch is counts.**  Let N[s, a] be how often a step is in the batch, and times(a) = Σ_s N[s, a].
+**A batch is counts.**  Let N[s, a] be how often a step is in the batch, and seen(a) = Σ_s N[s, a].
 Gather equal actions in the sum over j, and equal steps in that over i, as in (counts.1):
 
-    L = −(1/K) Σ_{s,a} N[s, a] (f[s, a] − log Σ_b times(b) e^f[s, b])
-      = −(1/K) Σ_{s,a} N[s, a] log π(a|s) + (1/K) Σ_a times(a) log times(a),
-    π(a|s) ∝ times(a) e^f[s, a],   G = −N[s, a]/K.                                 (contrastive.2)
+    L = −(1/K) Σ_{s,a} N[s, a] (f[s, a] − log Σ_b seen(b) e^f[s, b])
+      = −(1/K) Σ_{s,a} N[s, a] log π(a|s) + (1/K) Σ_a seen(a) log seen(a),
+    π(a|s) ∝ seen(a) e^f[s, a],   G = −N[s, a]/K.                                  (contrastive.2)
 
-This is imitation, (sft.1), at the logits f + log times, plus a number that f does not change.  No
+This is imitation, (sft.1), at the logits f + log seen, plus a number that does not depend on f.  No
 table of K × K is needed.  An action that is not in the batch has the logit −∞ and drops out.
 
-**What it finds.**  Given s and the K actions, how likely is a_j its partner?  If it is, what we see
-has the chance p(s, a_j) Π_{i≠j} p(a_i), which is p(s|a_j) times the product over all i.  So the
-chance is p(s|a_j)/Σ_k p(s|a_k), and no other answer costs less on average, by (softmax.5).  The
-critic gives it in every batch, for every K ≥ 2, if e^f is p(s|a) up to a factor per row.  As
-p(s|a)/p(s) = p(a|s)/p(a), this is
+**What it finds.**  Given s and the K actions, in any order, how likely is a_j the partner?  Each is
+as likely beforehand.  If it is, what we see has the chance p(s, a_j) Π_{i≠j} p(a_i) =
+p(s|a_j) Π_i p(a_i).  So the answer is p(s|a_j)/Σ_k p(s|a_k).  Any other costs more: the entropy of
+these chances plus their KL to it, (softmax.5).  The critic is right in all batches, for every
+K ≥ 2, if and only if e^f is p(s|a) up to a factor per row.  As p(s|a)/p(s) = p(a|s)/p(a), this is
 
     f*[s, a] = log(p(a|s)/p(a)) + a constant of the row.                           (contrastive.3)
 
 The logarithm is the *pointwise mutual information* (PMI): how much likelier the action is in s than
-anywhere.  It is the implicit reward, (dpo.1), of the policy p(a|s) with the marginal p(a) as the
-reference, at β = 1, and the constant is log Z.  The mean of the PMI is the *mutual information*
+overall, in nats.  (Where p(s, a) = 0 it is −∞, and f, which must be finite, only comes near.)  The
+PMI is h of (dpo.1) for the policy p(a|s) with the marginal p(a) as the reference, and f* is the
+whole reward at β = 1, with log Z as the constant.  The mean of the PMI is the *mutual information*
 
     I = Σ_{s,a} p(s, a) log(p(s, a)/(p(s) p(a))),                                  (contrastive.4)
 
-the nats that a state tells of its action.  Let the batch be the whole population, N = K p.  Then
-log K − L is Σ p(s, a) log(π(a|s)/p(a)), which is I − Σ_s p(s) KL(p(·|s)‖π(·|s)).  At best it is I.
+how many nats a state tells about its action.  Call log K − L what a batch *shows*.  An endless one
+has N = K p and π ∝ p(a) e^f.  It shows Σ p log(π(a|s)/p(a)) = I − Σ_s p(s) KL(p(·|s)‖π(·|s)).
 
 **How much a batch shows.**  Write lift_j for e^f[s, a_j] over the mean of all K.  So log K − L is
-the mean of log lift_i, with i the partner.  If s and the actions were drawn apart, all K lifts
-would have the same mean, which is 1, as they sum to K.  So p(s) Π_j p(a_j) lift_i sums to 1: it is
-a law.  The true law is p(s) Π_j p(a_j) e^PMI(s, a_i).  Their KL is E[PMI(s, a_i) − log lift_i], or
+the mean of log lift_i, with a_i the partner.  Were s and all actions drawn independently, the K
+lifts would be alike by symmetry, each with the mean 1, as they sum to K.  So, for any f chosen
+beforehand, p(s) Π_j p(a_j) lift_i is a distribution of batches.  The true one has p(s, a_i) =
+p(s) p(a_i) e^PMI in place of p(s) p(a_i) lift_i.  Their KL is E[PMI(s, a_i) − log lift_i], or
 
-    I − (log K − E[L]) ≥ 0.   Since L ≥ 0, log K − E[L] is at most log K too.      (contrastive.5)
+    I − (log K − E[L]) ≥ 0.                                                        (contrastive.5)
 
-At f = PMI the left side is E[log(1 + more)], with more = (1/K) Σ_j e^PMI(s, a_j) − 1.  On average
-e^PMI is Σ_a p(a) p(a|s)/p(a) = 1 for a foreign action and 1 + χ² for the partner, so that E[more] =
-χ²/K.  The variances, χ² each, give E[more²] ≈ χ²/K.  As log(1 + more) ≈ more − more²/2, about
+The mean shows no more than I.  One batch may: if both partners of the example are like their
+states, it shows log 2 − log(4/3).  As L ≥ 0, none shows over log K.  At f = PMI the left side is
+E[log(1 + more)], more = (1/K) Σ_j e^PMI(s, a_j) − 1.  Call a draw from p(a) *foreign*; it may be
+right by luck.  Its e^PMI has the mean Σ_a p(a) p(a|s)/p(a) = 1 and, over all s, the variance χ².
+The partner's has the mean 1 + χ², so E[more] = χ²/K, and K − 1 such variances make E[more²] ≈ χ²/K.
+As log(1 + more) ≈ more − more²/2, and if K is far above χ², about
 
     χ²/(2K) is missing,   χ² = Σ_{s,a} p(s, a)²/(p(s) p(a)) − 1.                   (contrastive.6)
 
 **All batches at once.**  For any number > 0, log number = ∫_0^∞ (e^−z − e^(−z · number)) dz/z: both
-sides are 0 at 1, and have the slope 1/number.  In L the number is Σ_j e^f[s, a_j]: the partner and
-K − 1 others, drawn apart.  So the mean of e^(−z · number) is a product, and E[L] an integral:
+sides are 0 at 1, with the slope ∫_0^∞ e^(−z · number) dz = 1/number.  In L it is Σ_j e^f[s, a_j],
+of the partner and K − 1 independent foreign actions, so the mean of e^(−z · number) is a product:
 
     E[L] = Σ_{s,a} p(s, a) ∫_0^∞ [e^−z − e^(−z e^f[s, a]) (Σ_b p(b) e^(−z e^f[s, b]))^(K−1)] dz/z
            − Σ_{s,a} p(s, a) f[s, a].                                              (contrastive.7)
 
-A letter of the words and the next one, or the end, have I = 0.3392.  At f = PMI:
+A symbol of the reference bigram and the next one, 27 × 27, have I = 0.3392 and χ² = 0.678.  With
+f = PMI, batches of 2 and of 64 show 0.1671 and 0.3339 on average.  0.1720 and 0.0053 are missing:
+χ²/(2K) is 0.1695 and 0.0053.  One batch of 64 shows 0.33 ± 0.08, one standard deviation.  Gradient
+descent on 16,384 of them, at rates from 19.2 to 0, finds an f that shows 99 % of I.
 
-    K     log K − E[L]   missing   χ²/(2K)   highest f is right   by lot
-      2      0.1671       0.1720    0.1695         0.7136         0.5000
-      8      0.2966       0.0425    0.0424         0.2792         0.1250
-     64      0.3339       0.0053    0.0053         0.0477         0.0156
+A copy of 27 letters with a tenth of errors has I = 2.645 and χ² = 20.9.  Batches of 8, with the
+ceiling log 8 = 2.079, show 1.613 of it, and 1.032 is missing, where (contrastive.6) says 1.305.
+The same action in another step is a *false negative*.  It belongs there: the chance of the right
+answer counts both.  Without it the lifts need not sum to K, so (contrastive.5) fails.  The example
+shows log 2 − ½ · 0.5623 = 0.412, where I is 0.131, and for K > 2 another f is best.
 
-One batch of 64 says 0.33 ± 0.08, and gradient descent on 16,384 of them finds 99 % of I.  Where I
-is near log K, K decides: 27 letters, copied with a tenth of errors, have I = 2.645, and batches of
-8 show 1.613.  The same action in another step is a *false negative*.  It belongs there.  Without it
-the example shows log 2 − ½ · 0.5623 = 0.412, where I is 0.131, and for K > 2 another f is best.
+**Both ways, and in few dimensions.**  CLIP also asks for the state of an action.  So f* − PMI is
+alike along rows and along columns, and one constant is left for the whole table.  Its critic is a
+*dual encoder* of *rank* d: d coordinates i for a state and for an action, and a temperature τ:
 
-**Both ways, and in few dimensions.**  CLIP also asks for the state of an action, so that all rows
-must have one constant.  Its critic is a *dual encoder*, with d numbers for a state or an action:
+    L = ½ [L(f, N) + L(fᵀ, Nᵀ)],   f[s, a] = (1/τ) Σ_{i≤d} left_i(s) right_i(a),   (contrastive.8)
+    ∂L/∂left = (1/τ) (∂L/∂f) right,   ∂L/∂right = (1/τ) (∂L/∂f)ᵀ left.             (contrastive.9)
 
-    L = ½ [L(f, N) + L(fᵀ, Nᵀ)],                                                   (contrastive.8)
-    f[s, a] = (1/τ) Σ_{i≤d} left_i(s) right_i(a),   ∂L/∂left = (1/τ) (∂L/∂f) right. (contrastive.9)
-
-With d = 1, 2, 4, 8, 16 and 26 the letters show 0.460, 0.623, 0.802, 0.933, 0.997 and 1 of I.
-CLIP's vectors have length 1 (`on_sphere`), and it learns τ.  *word2vec* asks of one action at a
-time: partner or *negative sample*?  With k foreign ones per step, each drawn from p(a),
+With (contrastive.1) and d = 1, 2, 4, 8, 16, 26, endless batches of letters show 0.460, 0.623,
+0.802, 0.937, 0.997 and 1 of I, the best found from 13 starts.  (A constant per row is free: 26
+numbers hold 27 columns.)  CLIP's vectors have length 1 (`on_sphere`), so |f| ≤ 1/τ, and τ is
+learned.  *word2vec* asks about one action: partner or *negative sample*?  With k foreign ones per
+step,
 
     L = −Σ_{s,a} [p(s, a) log σ(f) + k p(s) p(a) log σ(−f)],   f* = PMI − log k,  (contrastive.10)
 
-since the slope −p(s, a) σ(−f) + k p(s) p(a) σ(f) is 0 at e^f = p(s, a)/(k p(s) p(a)).
+since the slope −p(s, a) σ(−f) + k p(s) p(a) σ(f) is 0 where σ(f)/σ(−f) = e^f is e^PMI/k.
 
 **Exercises.**  `from minirl.beyond.contrastive import *`
 1. Each of a hundred states has an action of its own.  How much does a sure critic show, with K = 8?
        shown = np.log(8) - mean_infonce_loss(20 * np.eye(100), np.eye(100), batch_size=8)[0]
        round(shown, 2), round(mutual_information(np.eye(100)), 2)
-2. The same with d = 2, all on a circle.  How much can such an encoder show, with three τ?
+2. Now all hundred are one batch, and d = 2, on a circle.  How much can this show, with three τ?
        angle, loss = np.arange(100) * np.pi / 50, lambda f: infonce_loss(f, np.eye(100))
        circle = np.tile([np.cos(angle), np.sin(angle)], 2).T
        for t in 1, 1e-2, 1e-4: round(np.log(100) - encoded(loss, 100, temperature=t)(circle)[0], 2)
 3. A coin and a die have I = 0.  What does the best critic of one batch show on it, and on new ones?
-       batch = np.array([[1, 3, 2, 2, 3, 1], [3, 1, 2, 2, 1, 3]])
-       best = pointwise_information(batch)
+       best = pointwise_information(batch := np.array([[1, 3, 2, 2, 3, 1], [3, 1, 2, 2, 1, 3]]))
        round(np.log(24) - infonce_loss(best, batch)[0], 3)
        round(np.log(24) - mean_infonce_loss(best, np.ones((2, 6)), batch_size=24)[0], 3)
 
@@ -124,7 +125,6 @@ import numpy as np
 
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_sigmoid, product
-from minirl.people.fitting import minimise
 from minirl.people.sft import sft_loss
 
 STEP = 0.1  # of the trapezoidal rule; its error falls like e^(−π²/STEP), and that is 1e-43
@@ -159,12 +159,12 @@ def infonce_loss(critic, counts):
     """
     critic, counts = _table(critic), _counts(counts)
     checks.shape("counts", counts, critic.shape)
-    times = counts.sum(axis=0)
-    here = times > 0
-    loss, slopes = sft_loss(critic[:, here] + np.log(times[here]), counts[:, here])
+    seen = counts.sum(axis=0)
+    here = seen > 0
+    loss, slopes = sft_loss(critic[:, here] + np.log(seen[here]), counts[:, here])
     grad = np.zeros(critic.shape, slopes.dtype)
     grad[:, here] = slopes
-    return loss + times[here] @ np.log(times[here]) / times.sum(), grad
+    return loss + seen[here] @ np.log(seen[here]) / seen.sum(), grad
 
 
 def symmetric_infonce_loss(critic, counts):
@@ -317,15 +317,16 @@ def chi_square(joint):
     return float(product(_joint(joint), np.expm1(pointwise_information(joint))).sum())
 
 
-def recall(critic, joint, *, batch_size):
-    """The chance that the right one of K actions has the highest f; of equal ones one by lot.
+def chance_right(critic, joint, *, batch_size):
+    """The chance that the partner has the highest f of K actions; of equal ones one by lot.
 
     Examples
     --------
     >>> joint = np.array([[3, 1], [1, 3]])
-    >>> print(recall(pointwise_information(joint), joint, batch_size=2), recall(
-    ...     np.zeros((2, 2)), joint, batch_size=2))
-    0.625 0.5
+    >>> for critic in pointwise_information(joint), np.zeros((2, 2)):
+    ...     print(chance_right(critic, joint, batch_size=2))
+    0.625
+    0.5
     """
     critic, p = _table(critic), _joint(joint)
     checks.shape("joint", p, critic.shape)

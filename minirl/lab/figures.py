@@ -359,13 +359,13 @@ def contrasts_figures(found):
                                   ("eight numbers for a letter are nearly enough",
                                    "rank of the encoder", "share of I that is shown"))
     figure.suptitle("InfoNCE shows the mutual information I, if the batch is large", fontsize=11)
-    sizes, ceilings = zip(*((row.batch_size, row.ceiling) for row in found.laws[0].bounds))
+    sizes, ceilings = zip(*((row.batch_size, row.ceiling) for row in found.steps[0].batches))
     left.plot(sizes, ceilings, color="black", linewidth=1)
     left.annotate("log K", (sizes[4], ceilings[4]), (-4, 2), textcoords="offset points", ha="right")
-    for law, colour, marker in zip(found.laws, COLOURS, "os^"):
-        _line(left, law.bounds, "batch_size", "bound", color=colour, marker=marker, markersize=4)
-        left.axhline(law.information, color=colour, linestyle="--", linewidth=1)
-        left.annotate(f"{law.name}: I = {law.information:.2f}", (sizes[-1], law.information),
+    for steps, colour, marker in zip(found.steps, COLOURS, "os^"):
+        _line(left, steps.batches, "batch_size", "shown", color=colour, marker=marker, markersize=4)
+        left.axhline(steps.information, color=colour, linestyle="--", linewidth=1)
+        left.annotate(f"{steps.name}: I = {steps.information:.2f}", (sizes[-1], steps.information),
                       (0, 4), textcoords="offset points", ha="right", color=colour, fontsize=8)
     left.set_xscale("log", base=2)
     left.set_ylim(0, 4)

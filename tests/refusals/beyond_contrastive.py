@@ -8,7 +8,7 @@ from minirl.beyond import contrastive as chapter
 F, ONE = np.zeros((2, 3)), np.ones((2, 3))
 OF_COUNTS = (chapter.infonce_loss, chapter.symmetric_infonce_loss, chapter.negative_sampling_loss)
 OF_A_JOINT = (lambda critic, joint: chapter.mean_infonce_loss(critic, joint, batch_size=2),
-              lambda critic, joint: chapter.recall(critic, joint, batch_size=2))
+              lambda critic, joint: chapter.chance_right(critic, joint, batch_size=2))
 OF_A_LAW = chapter.pointwise_information, chapter.mutual_information, chapter.chi_square
 CALLS = [*((call, "counts") for call in OF_COUNTS), *((call, "joint") for call in OF_A_JOINT)]
 LAWS = [*((lambda law, call=call: call(F, law), name) for call, name in CALLS),
@@ -31,7 +31,7 @@ ROWS = {"contrastive": [
     row(lambda: OF_A_JOINT[0]([[0, 2e5]], [[1, 1]]),
         "critic must span at most 100000 nats in a row, got"),
     *whole("batch_size", lambda K: chapter.mean_infonce_loss(F, ONE, batch_size=K), 3, least=2),
-    *whole("batch_size", lambda K: chapter.recall(F, ONE, batch_size=K), 3),
+    *whole("batch_size", lambda K: chapter.chance_right(F, ONE, batch_size=K), 3),
     *positive("negatives", lambda k: chapter.negative_sampling_loss(F, ONE, negatives=k)),
     *whole("states", lambda n: chapter.encoded(lambda f: (f.sum(), 0 * f), n)(np.ones((5, 2))), 2),
     *positive("temperature", lambda t: chapter.encoded(None, 2, temperature=t)),
