@@ -94,10 +94,9 @@ alike along rows and along columns, and one constant is left for the whole table
     ∂L/∂left = (1/τ) (∂L/∂f) right,   ∂L/∂right = (1/τ) (∂L/∂f)ᵀ left.             (contrastive.9)
 
 With (contrastive.1) and d = 1, 2, 4, 8, 16, 26, endless batches of letters show 0.460, 0.623,
-0.802, 0.937, 0.997 and 1 of I, the best found from 13 starts.  (A constant per row is free: 26
-numbers hold 27 columns.)  CLIP's vectors have length 1 (`on_sphere`), so |f| ≤ 1/τ, and τ is
-learned.  *word2vec* asks about one action: partner or *negative sample*?  With k foreign ones per
-step,
+0.802, 0.937, 0.997 and 1 of I, the best found in 13 fits.  (A constant per row is free: 26 numbers
+hold 27 columns.)  CLIP's vectors have length 1 (`on_sphere`), so |f| ≤ 1/τ, and τ is learned.
+*word2vec* asks about one action: partner or *negative sample*?  With k foreign ones per step,
 
     L = −Σ_{s,a} [p(s, a) log σ(f) + k p(s) p(a) log σ(−f)],   f* = PMI − log k,  (contrastive.10)
 
