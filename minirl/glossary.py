@@ -189,8 +189,7 @@ Terms
     Jaccard                    what two sets share, as a part of both together        harvest
     MinHash                    finding sets that share much, by random orders         harvest
     near duplicate             a line that shares most of its shingles with another   harvest
-    precision                  how much of what was collected is right                harvest
-    recall                     how much of what is right was collected                harvest
+    recall                     share of the right that is found (precision: reverse)   harvest
     shingle                    a run of four characters                               harvest
     embedding                  a row of numbers for each symbol, learned              network
     hidden layer               what stands between features and logits, and bends     network
