@@ -22,6 +22,7 @@ from toy_lm.corpora import unicode_words
 
 COMMANDS = ("minirl demo", "minirl values", "minirl estimators", "minirl kl", "minirl objectives",
             "minirl contrastive", "minirl inference", "minirl search", "minirl scaling",
+            "minirl harvest",
             "toy_lm train words.txt --out model.npz",
             "toy_lm pairs model.npz --out pairs.jsonl --pairs 20000",
             "toy_lm align model.npz pairs.jsonl --method dpo --out aligned.npz",
