@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from worlds import random_mdp
 
+from minirl.beyond import cascade
 from minirl.beyond.cascade import (checked_steps, clean_chances, clean_policy, error_rate,
                                    three_faces)
 from minirl.beyond.inference import pass_at_k
@@ -257,6 +258,7 @@ def emerging():
 
 
 def test_the_table_of_emergence():
+    assert EMERGENCE.rstrip() in cascade.__doc__
     for line, row in zip(EMERGENCE.strip().splitlines(), emerging()):
         letters, nats, *chances, power = line.split()
         assert int(letters.replace(",", "")) == row.letters and nats == f"{row.nats:.3f}"

@@ -1,15 +1,20 @@
 """More attempts: pass@k and its estimate by enumeration, votes by listing all of them, the loss by
 listing all episodes; and what training does to prompts that share a table, and to others."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from itertools import product
 from math import comb, exp, log
+from pathlib import Path
 
 import numpy as np
 import pytest
 from worlds import random_mdp
 
+from minirl.beyond import inference
 from minirl.beyond.inference import (answer_chances, estimated_pass_at_k, majority_at_k, pass_at_k,
                                      right_answer_loss, right_answer_rewards, tilted_chance,
                                      worlds_of_answers)
@@ -262,8 +267,8 @@ def test_n_needs_twenty_times_as_many_attempts_as_c():
 
 ROWS = """
     reference            0.125  0.405  0.856  0.998  1.000   0.166  0.198   0
-    best, β = 0.3        0.260  0.653  0.934  0.991  1.000   0.390  0.458   4
-    best, β = 0.1        0.923  0.923  0.923  0.923  0.923   0.923  0.923   2
+    descent to β = 0.3   0.260  0.653  0.934  0.991  1.000   0.390  0.458   4
+    descent to β = 0.1   0.923  0.923  0.923  0.923  0.924   0.923  0.923   2
     PPO, a middle run    0.922  0.923  0.923  0.924  0.927   0.923  0.923   2
     own tables, β = 0.1  1.000  1.000  1.000  1.000  1.000   1.000  1.000   0
 """
@@ -282,7 +287,26 @@ def answered(name):
         return attempts.answered(task(), name, task().reference)
     if name == "own":
         return attempts.by_own_tables(task(), 0.1)
-    return attempts.answered(task(), name, attempts.best_table(task(), float(name)))
+    if name == "0.05":
+        return attempts.answered(task(), name, from_reference(0.05))
+    return attempts.answered(task(), name, descended()[float(name)])
+
+
+@cache
+def from_reference(beta):
+    return attempts.by_descent(task(), beta, task().reference, tol=1e-5)
+
+
+@cache
+def descended():
+    tables, table = {}, task().reference
+    for beta in attempts.AttemptsScale().prices:
+        tables[beta] = table = attempts.by_descent(task(), beta, table)
+    return tables
+
+
+def at_price(beta, table):
+    return -right_answer_loss(table, task().world, task().reference, task().right, beta=beta)[0]
 
 
 @cache
@@ -327,8 +351,17 @@ def test_a_low_price_has_more_than_one_optimum():
     assert low.lost == worst.lost == "cehixy" and abs(low.passes[0] - worst.passes[0]) < 0.002
     losses = [minimise(lambda x: right_answer_loss(x, task().world, task().reference, task().right,
                                                    beta=0.05), start, tol=1e-4).loss
-              for start in (task().reference, attempts.best_table(task(), 0.1))]
+              for start in (task().reference, descended()[0.1])]
     assert losses[1] < losses[0] - 0.1
+
+
+@pytest.mark.slow
+def test_from_price_to_price_is_as_good_as_from_the_reference():
+    """At β = 0.1 it is better: there are several optima, and e and n are lost in both."""
+    other = attempts.by_descent(task(), 0.1, task().reference)
+    assert 0.5935 < at_price(0.1, descended()[0.1]) and 0.59 < at_price(0.1, other) < 0.591
+    assert attempts.answered(task(), "other", other).lost == "en"
+    assert at_price(0.2, descended()[0.2]) > 0.2808
 
 
 @pytest.mark.slow
@@ -391,10 +424,20 @@ def test_a_table_of_its_own_climbs_for_each_prompt():
 
 
 @pytest.mark.slow
+def test_the_job_gives_the_same_bytes_whatever_the_hash_seed_and_the_number_of_threads():
+    outs = [subprocess.run([sys.executable, "-m", "minirl", "inference", "--json", "-"],
+                           env=os.environ | {"PYTHONHASHSEED": hashes, "OPENBLAS_NUM_THREADS": n},
+                           cwd=Path(__file__).parent.parent, capture_output=True, check=True).stdout
+            for hashes, n in (("1", "1"), ("2", "2"))]
+    assert outs[0] == outs[1] and len(outs[0]) > 1000
+
+
+@pytest.mark.slow
 def test_the_table_of_the_text():
+    assert ROWS.rstrip() in inference.__doc__
     found = [answered("reference"), answered("0.3"), answered("0.1"), runs()[4], answered("own")]
     for line, row in zip(ROWS.strip().splitlines(), found):
         shown = [*(row.passes[i] for i in PLACES), row.majorities[AT_8], row.majorities[AT_32]]
         numbers = [float(word) for word in line.split() if word.count(".") and len(word) == 5]
-        assert np.abs(np.array(shown) - numbers).max() < 0.0015, line
+        assert np.abs(np.array(shown) - numbers).max() < 0.0006, line
         assert int(line.split()[-1]) == row.fell, line

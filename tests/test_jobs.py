@@ -212,7 +212,7 @@ TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
            "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
                          *test_objectives.SURROGATES, "rlhf", "rlhf_iterated", "dpo", "ipo", "kto",
                          "simpo", "orpo", "robust_mistaken"],
-           "inference": ["best,", "ppo,", "own"],
+           "inference": ["descent,", "ppo,", "own"],
            "network": ["0", "1", "2", "3", "4", "16", "worst", "best"]}
 
 

@@ -82,8 +82,8 @@ all of the next 4 or 16.  In 54 % of the places the sixteen run over the end of 
     316,948     0.705   0.7498   0.4243   0.0224     1.0e-2
 
 The loss falls smoothly, and the chance of the next letter does not even double.  The chance of
-sixteen letters grows fourteen times.  In a test of a hundred questions none is right at first, and
-two at the end.  This is called *emergence*, and the measure makes it: the loss has no such step.
+sixteen grows fourteen times.  It does not jump either.  But in a test of a hundred questions none
+is right at first, and two at the end, and who sees only the test calls that *emergence*.
 
 One would guess that the chance of k right steps is the k-th power of the chance of one.  It is a
 bad guess.  Write p for the chance of the step that is due, which differs from place to place.  If

@@ -5,7 +5,7 @@
 A model may answer a question more than once.  If somebody can tell right from wrong, one right
 attempt of k is enough, and the chance of that is called *pass@k*.  If nobody can, the attempts
 vote.  The *majority vote* is the answer given most often, and *maj@k* is the chance that it is
-right.  Training often raises pass@1 and maj@k, and lowers pass@k for large k.  One table shows why.
+right.  Where prompts share a table, training often raises pass@1 and maj@k, and lowers pass@64.
 
 **Attempts.**  An episode begins in a state s, the *prompt*, which is drawn with the chance
 start(s).  Its *answer* is the state in which it ends.  Let p_s be the chance that one attempt is
@@ -85,25 +85,25 @@ fall, but single prompts can*.  What that does to more attempts, the slope of (i
 
     ∂pass@k/∂p_s = start(s) k (1 − p_s)^{k−1}.                                         (inference.7)
 
-At k = 1 all prompts weigh alike, and the many may gain what the few lose.  At k = 64 a prompt with
-p_s = 0.05 weighs 64 · 0.95^63 = 2.5, and one with ½ less than 1e-16.  So the gains of the many
-count nothing, and a prompt that falls low costs much.
+At k = 1 a prompt weighs start(s), and the many may gain what the few lose.  At k = 64 it weighs
+64 · 0.95^63 = 2.5 times that where p_s = 0.05, and less than 1e-16 times where it is ½.  So gains
+of the many count nothing, and a prompt that falls low costs much.
 
 **On letters.**  The bigram of the Unicode words is given the first letter of a word and asked for
 its last.  Right is the most usual one.  *Fell* means: below the reference (`minirl inference`).
 
     policy              pass@1     @4    @16    @64   @256   maj@8    @32   prompts that fell
     reference            0.125  0.405  0.856  0.998  1.000   0.166  0.198   0
-    best, β = 0.3        0.260  0.653  0.934  0.991  1.000   0.390  0.458   4
-    best, β = 0.1        0.923  0.923  0.923  0.923  0.923   0.923  0.923   2
+    descent to β = 0.3   0.260  0.653  0.934  0.991  1.000   0.390  0.458   4
+    descent to β = 0.1   0.923  0.923  0.923  0.923  0.924   0.923  0.923   2
     PPO, a middle run    0.922  0.923  0.923  0.924  0.927   0.923  0.923   2
     own tables, β = 0.1  1.000  1.000  1.000  1.000  1.000   1.000  1.000   0
 
 At β = 0.1 and in most runs of PPO, which has no price, two of 26 prompts end with a chance near 0,
 e and n: 24/26 is 0.923.  n must go on to a where c, h, i, x and y want to end; the row e must end
 for nine prompts, and e is asked for s.  Of eight runs six lose just these two, one loses h as well,
-and the worst c, e, h, i, x and y (0.768).  Descent on −J at β = 0.05 from the reference ends there
-too, so J has more than one peak.  With 64 attempts the reference beats every shared table above.
+and the worst c, e, h, i, x and y (0.768).  At β = 0.05, descent on −J from the reference ends there
+too: J has several peaks.  With 64 attempts the reference beats every shared table above.
 
 **Exercises.**  `from minirl.beyond.inference import *`
 1. One model is right in a hundredth of its attempts, whatever the prompt.  Another always solves
@@ -159,8 +159,7 @@ def estimated_pass_at_k(right, samples, k):
     """
     k = checks.whole("k", k)
     samples = checks.whole("samples", samples, least=k)
-    wrong = samples - np.asarray(right)
-    checks.numbers("right", np.ravel(right), samples + 1)
+    wrong = samples - checks.numbers("right", np.ravel(right), samples + 1).reshape(np.shape(right))
     i = np.arange(k)
     return 1 - (np.maximum(wrong[..., None] - i, 0) / (samples - i)).prod(axis=-1)
 
@@ -171,7 +170,7 @@ def majority_at_k(chances, right, k):
     Parameters
     ----------
     chances : (A,) or (M, A) float
-        How likely an attempt gives each of A answers, for one prompt or for M.
+        How likely an attempt gives each of A answers, for one prompt or for M.  Rows sum to one.
     right : int, or (M,) int
         The right answer.
     k : int ≥ 1
@@ -183,6 +182,12 @@ def majority_at_k(chances, right, k):
     [0.4, 0.4, 0.424, 0.8092]
     """
     chances, k = _chances("chances", chances), checks.whole("k", k)
+    if chances.ndim not in (1, 2):
+        raise ValueError(f"chances must have shape (A,) or (M, A), got {chances.shape}")
+    if (np.abs(chances.sum(axis=-1) - 1) > 1e-8).any():
+        raise ValueError(f"chances must sum to one, got {chances.sum(axis=-1)}")
+    if np.ndim(right):
+        checks.shape("right", right, chances.shape[:-1])
     A = chances.shape[-1]
     right = np.broadcast_to(right, chances.shape[:-1])
     checks.numbers("right", right.ravel(), A)
@@ -327,7 +332,7 @@ def tilted_chance(chances, *, beta):
 
 def _chances(name, values):
     values = checks.floats(name, values)
-    if not ((values >= 0) & (values <= 1)).all():
+    if np.iscomplexobj(values) or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"{name} must lie in [0, 1], got {values}")
     return values
 

@@ -3,10 +3,11 @@ skills that seem to appear all at once.
 
 A prompt is the first letter of a word and the answer its last letter.  Right is the last letter
 that is most usual in the corpus for that first letter.  All 26 prompts are asked equally often.
-The bigram of the corpus answers, and so do policies that were trained to be right: the best tables
-at some prices of a nat, found by descent on the exact loss; PPO, from samples and without a price;
-and, for comparison, the best table of its own for each prompt, at the last of the prices.
-Everything but PPO's training is exact.
+The bigram of the corpus answers, and so do policies that were trained to be right: the tables that
+descent on the exact loss finds at falling prices of a nat, each from the one before; PPO, from
+samples and without a price; and, for comparison, the best table of its own for each prompt, at the
+last of the prices.  Everything but PPO's training is exact.  Where the price is low the loss has
+several minima, and descent need not find the lowest.
 
 A step of a word is wrong if it makes three letters in a row, start and end included, that no word
 of the corpus has.
@@ -47,9 +48,8 @@ AHEAD = 1, 4, 16                           # letters that must all be right
 LOST = 0.01                                # a prompt is lost if its chance is less
 
 
-# How much is done: the prices β of the shared tables (lower ones end in one of several local
-# optima); runs of PPO, their iterations and episodes; and to how many letters of names models are
-# fitted, beside all of them.
+# How much is done: the prices β of the shared tables; runs of PPO, their iterations and episodes;
+# and to how many letters of names models are fitted, beside all of them.
 AttemptsScale = namedtuple("AttemptsScale", "prices runs iterations episodes letters",
                            defaults=[(1.0, 0.3, 0.2, 0.1), 8, 100, 2048,
                                      (1_000, 4_000, 16_000, 64_000)])
@@ -95,9 +95,10 @@ def attempt(seed, progress, scale=AttemptsScale()):
     answers.append(timed("reference", lambda: answered(task, "reference", reference))[0])
     answers += [answered(task, f"temperature {T:g}", decoding(reference, temperature=T))
                 for T in TEMPERATURES]
+    table = reference
     for beta in scale.prices:
-        best, _ = timed(f"beta {beta:g}", lambda: best_table(task, beta))
-        answers.append(answered(task, f"best, beta {beta:g}", best))
+        table, _ = timed(f"beta {beta:g}", lambda: by_descent(task, beta, table))
+        answers.append(answered(task, f"descent, beta {beta:g}", table))
     runs = timed("ppo", lambda: [answered(task, "ppo", by_ppo(task, scale.runs * seed + run, scale))
                                  for run in range(scale.runs)])[0]
     ranked = sorted(runs, key=lambda run: run.passes)
@@ -140,10 +141,10 @@ def _answers(task, policy, chances):
                    int((own < before - 1e-9).sum()), lost)
 
 
-def best_table(task, beta):
-    """The logits of the best shared table at a price, from the reference."""
+def by_descent(task, beta, begin, tol=1e-6):
+    """The logits of a shared table at a price, by descent from `begin`."""
     return minimise(lambda x: right_answer_loss(x, task.world, task.reference, task.right,
-                                                beta=beta), task.reference, tol=1e-5).x
+                                                beta=beta), begin, tol=tol).x
 
 
 def by_ppo(task, seed, scale=AttemptsScale()):

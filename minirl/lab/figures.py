@@ -205,8 +205,8 @@ def attempts_figure(found):
                                     "right, of 26 prompts (broken lines: by majority)"))
     attempts = 2.0 ** np.arange(len(found.answers[0].passes))
     ends = []
-    styles = [("reference", "black", 2), ("best, beta 1", COLOURS[0], 1.2),
-              ("best, beta 0.3", COLOURS[3], 1.2), ("best, beta 0.1", COLOURS[1], 1.8),
+    styles = [("reference", "black", 2), ("descent, beta 1", COLOURS[0], 1.2),
+              ("descent, beta 0.3", COLOURS[3], 1.2), ("descent, beta 0.1", COLOURS[1], 1.8),
               ("own tables", COLOURS[2], 1.8)]
     for run in found.runs:
         axes.plot(attempts, run.passes, color="0.65", linewidth=0.7)
