@@ -237,7 +237,7 @@ def checks_figure(found):
     """Two panels: clean words against draws, and letters ahead against letters of training."""
     figure, left, right = _panels(
         7, 3.3, ("Checking steps buys more", "draws per word", "a clean word"),
-        ("Long skills come steeply", "letters of names", "the next letters all right"))
+        ("Long skills grow by more", "letters of names", "the next letters all right"))
     for field, colour, mark, name, place in (
             ("clean", COLOURS[2], "o", "steps checked", (5.3, 0.75)),
             ("stopping", COLOURS[1], "s", "whole words", (8.2, 0.58))):
