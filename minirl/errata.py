@@ -321,40 +321,76 @@ in `tests/test_errata.py`.
     DeepSeek-R1-Zero, which was trained from the base model of v3.
     Source: DeepSeek-AI 2025, arXiv:2501.12948, version 1, §2.2.4.
 
+**contrastive**
+
+66. "InfoNCE estimates the mutual information."
+    log K less the mean loss is a bound from below, and at most log K.  On the batch that it was
+    fitted to, a critic shows information that is not there.  (contrastive.5)
+
+67. "The same answer in another place of the batch is a false negative, and must be masked."
+    It belongs in the sum.  Without it the bound fails, and the best critic is another one.
+    (contrastive.5)
+
+**inference**
+
+68. "An estimate of pass@k is 1 − (1 − c/n)^k, with c of n samples right."
+    It is too low on average.  Without bias is the chance that k of the n, drawn without putting any
+    back, have a right one among them.  (inference.2)
+
+69. "A model that is right with the chance p has pass@k = 1 − (1 − p)^k."
+    For one prompt.  The mean over prompts comes last, and is lower where they differ.
+    (inference.1)
+
+**cascade**
+
+70. "If a step is right with the chance p, a string of L steps is right with the chance p^L."
+    If all steps have the same p, whatever came before.  Where it differs from place to place, and
+    like ones go together, the chance is larger.  (cascade.5)
+
+**search**
+
+71. "A beam search finds the likeliest string."
+    It finds it if the width is large enough.  At order 4 a beam of 1 finds it for 5 of 27 prompts,
+    and one of 8 for 20; and a wider beam may find less.  (search.2)
+
+**scaling**
+
+72. "L = E + A/N^α + B/D^β with β = 0.25", "the law of OpenAI."
+    It is DeepMind's, and β is 0.28.  L is the loss of a language model with N parameters after D
+    tokens; the other letters are fitted constants.  With 0.28, Gopher has 1.993 and Chinchilla
+    1.937, as printed; with 0.25 they would have 2.297 and 2.151.  (scaling.2)
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 10.
+
+73. "By Chinchilla's law, 20 tokens per parameter are best."
+    The printed constants ask for 93 at 5.76e23 FLOPs, for 32 at 1e19 and for 153 at 1e26.  Twenty
+    is what Chinchilla has.  (scaling.4)
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4; Besiroglu et al. 2024, arXiv:2404.10102.
+
+74. "1.7 tokens per parameter are efficient."
+    This is what GPT-3 had, 300 billion for 175 billion, and no rule of Kaplan et al.  (scaling.1)
+    Source: Brown et al. 2020, arXiv:2005.14165; Kaplan et al. 2020, arXiv:2001.08361.
+
+**harvest**
+
+75. "DeepSeekMath stopped collecting pages when 98 % were unique."
+    When, in the fourth iteration, nearly 98 % had already been collected in the third.  (harvest.4)
+    Source: Shao et al. 2024, arXiv:2402.03300, §2.1.
+
 **toy_lm/ngram**
 
-66. "The temperature of sampling leaves log-probabilities as they are."
+76. "The temperature of sampling leaves log-probabilities as they are."
     What is sampled from one table must be scored with the same one.  Otherwise ratios are not 1 at
     the first step, and every KL is off.  (ngram.2)
 
 **toy_lm/raters**
 
-67. "Most algorithms of reinforcement learning assume that rewards are true."
+77. "Most algorithms of reinforcement learning assume that rewards are true."
     From people they are not: people err.  So a person's answers are modelled as a law, of which the
     reward is only a part.  (raters.1)
 
 **Not in a chapter**
 
-68. "L = E + A/N^α + B/D^β with β = 0.25", "the law of OpenAI."
-    It is DeepMind's, and β is 0.28.  L is the loss of a language model with N parameters after D
-    tokens; the other letters are fitted constants.  With 0.28, Gopher has 1.993 and Chinchilla
-    1.937, as printed; with 0.25 they would have 2.297 and 2.151.
-    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 10.
-
-69. "By Chinchilla's law, 20 tokens per parameter are best."
-    The printed constants ask for 93 at 5.76e23 FLOPs, for 32 at 1e19 and for 153 at 1e26.  Twenty
-    is what Chinchilla has.
-    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4; Besiroglu et al. 2024, arXiv:2404.10102.
-
-70. "1.7 tokens per parameter are efficient."
-    This is what GPT-3 had, 300 billion for 175 billion, and no rule of Kaplan et al.
-    Source: Brown et al. 2020, arXiv:2005.14165; Kaplan et al. 2020, arXiv:2001.08361.
-
-71. "DeepSeekMath stopped collecting pages when 98 % were unique."
-    When, in the fourth iteration, nearly 98 % had already been collected in the third.
-    Source: Shao et al. 2024, arXiv:2402.03300, §2.1.
-
-72. "ChatGPT appeared in December 2022."
+78. "ChatGPT appeared in December 2022."
     On 30 November 2022.
     Source: OpenAI, "Introducing ChatGPT", 30 November 2022.
 """

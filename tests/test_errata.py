@@ -343,7 +343,7 @@ def chinchilla(N, D, *, beta=0.28):
 
 
 def test_the_losses_of_gopher_and_chinchilla():
-    """68: 280 billion parameters and 300 billion tokens; 70 billion and 1.4 trillion"""
+    """72: 280 billion parameters and 300 billion tokens; 70 billion and 1.4 trillion"""
     models = (280e9, 300e9), (70e9, 1.4e12)
     assert [round(chinchilla(*one), 3) for one in models] == [1.993, 1.937]
     assert [round(chinchilla(*one, beta=0.25), 3) for one in models] == [2.297, 2.151]
@@ -351,7 +351,7 @@ def test_the_losses_of_gopher_and_chinchilla():
 
 @pytest.mark.parametrize("flops, asked", [(1e19, 32), (5.76e23, 93), (1e26, 153)])
 def test_the_tokens_per_parameter_that_the_printed_constants_ask_for(flops, asked):
-    """69: at 6 N D FLOPs, by a fine grid and by the closed form of its equation 4"""
+    """73: at 6 N D FLOPs, by a fine grid and by the closed form of its equation 4"""
     N = np.exp(np.linspace(np.log(1e6), np.log(1e14), 200_001))
     best = N[chinchilla(N, flops / (6 * N)).argmin()]
     assert round(flops / 6 / best**2) == asked
@@ -360,5 +360,5 @@ def test_the_tokens_per_parameter_that_the_printed_constants_ask_for(flops, aske
 
 
 def test_the_tokens_per_parameter_that_two_models_had():
-    """69 and 70"""
+    """73 and 74"""
     assert (1.4e12 / 70e9, round(300e9 / 175e9, 1)) == (20, 1.7)

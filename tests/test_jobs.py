@@ -7,8 +7,10 @@ Each job runs once here, as small as it can be, and its tests hand out again wha
 from functools import cache, partial
 from importlib.util import find_spec
 import json
+import os
 from pathlib import Path
 import re
+import subprocess
 import sys
 
 import pytest
@@ -283,3 +285,29 @@ def alike(one, other, slack):
     except ValueError:
         return one == other
     return abs(a - b) <= slack * max(abs(b), 0.5)
+
+
+# Part 5.
+
+
+BEYOND = {"contrastive": [], "inference": [], "search": [], "scaling": [], "harvest": [],
+          "network": ["--runs", "1"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BEYOND)
+def test_the_bytes_are_the_same_whatever_the_hash_seed_and_the_number_of_threads(name):
+    outs = [subprocess.run([sys.executable, "-m", "minirl", name, *BEYOND[name], "--json", "-"],
+                           env=os.environ | {"PYTHONHASHSEED": hashes, "OPENBLAS_NUM_THREADS": n},
+                           cwd=ROOT, capture_output=True, check=True).stdout
+            for hashes, n in (("1", "1"), ("2", "2"))]
+    assert outs[0] == outs[1] and len(outs[0]) > 1000
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_a_job_of_part_5_takes_less_than_half_a_minute(name):
+    """As it was measured for the README"""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    wall, processor = re.search(rf"^\| `minirl {name}` \| ([\d.]+) \| ([\d.]+) \|", text,
+                                flags=re.M).groups()
+    assert max(float(wall), float(processor)) < 30
