@@ -12,7 +12,7 @@ from scipy import integrate
 from test_kl import complex_gradient
 
 from minirl.kernel import counts
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import backward, log_softmax
 from minirl.lab.objectives import DIVISORS, chances, every_string
 from minirl.lab.stale import against, first_update, stale_updates, true_gradient
 from minirl.people.groups import (group_centred, group_leave_one_out, group_normalised, per_length,
@@ -375,6 +375,14 @@ def test_the_divisors_of_the_table_are_those_of_the_chapter_groups():
         np.testing.assert_allclose(DIVISORS[name](batch.lengths), own(batch), rtol=1e-15)
 
 
+def test_the_products_of_the_example_by_hand():
+    """(ratios.4): G of two strings whose ratios are 2.25 and 0.75, in ½ (−2 · 2.25 + 0.75)"""
+    steps = counts.steps([0] * 4, [0, 0, 0, 1], [0, 2, 4], (1, 2))
+    logp, old = np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])
+    loss = on_strings(unclipped, rows=counts.matrix)(steps, np.array([1.0, -1.0]), np.full(2, 0.5))
+    np.testing.assert_allclose(loss(logp, old)[1], backward(logp, np.array([[-1.875, 0.375]])))
+
+
 # The trainer.
 
 
@@ -427,23 +435,56 @@ def test_at_the_optimum_a_batch_says_nothing_through_any_gate(name):
     assert (A == 0).all() and not np.abs(loss(near, best)[1]).any()
 
 
-TRAINED = {  # a surrogate, the weights and the advantages of its paper, and the worst of twenty
-    "grpo": (None, per_string, group_normalised, 0.951),
-    "unclipped": (on_steps(unclipped), per_string, group_normalised, 0.502),
+def at_its_own_price(*batch):
+    """The product, and off A the price of π where the batch has that of π_old: β log ρ"""
+    strings = weighted_strings(*batch, rows=counts.matrix)
+
+    def loss(logits, old_logits):
+        logp, old_logp = log_softmax(logits), log_softmax(old_logits)
+        log_ratio = strings.matrix @ (logp - old_logp).ravel()
+        pushed = strings.weights * np.exp(log_ratio) * (strings.advantages - BETA * log_ratio)
+        return -pushed.sum() - BETA * (strings.weights * np.exp(log_ratio)).sum(), backward(
+            logp, -(strings.matrix.T @ pushed).reshape(logp.shape))
+
+    return loss
+
+
+AS_GRPO = per_string, group_normalised
+TRAINED = {  # a surrogate, weights and advantages, and the worst of twenty shares
+    "grpo": (None, *AS_GRPO, 0.951), "unclipped": (on_steps(unclipped), *AS_GRPO, 0.502),
+    "means, clip": (SURROGATES["gspo, wide"], *AS_GRPO, 0.913),
+    "means, ε = 3e-4": (on_strings(partial(clip, epsilon=3e-4)), *AS_GRPO, 0.985),
+    "gmpo": (SURROGATES["gmpo"], *AS_GRPO, 0.922),
+    "vespo, as grpo": (SURROGATES["vespo"], *AS_GRPO, 0.919),
+    "product, clip": (SURROGATES["rloo"], *AS_GRPO, 0.964),
+    "product, unclipped": (SURROGATES["product"], *AS_GRPO, -3.3),
+    "product, own price": (at_its_own_price, per_length(1), group_leave_one_out, 0.99),
+    # With the weights and the advantages of their papers:
+    "dual_clip": (on_steps(dual_clip), *AS_GRPO, 0.951), "sapo": (on_steps(sapo), *AS_GRPO, 0.579),
     "dapo": (on_steps(partial(clip, epsilon_high=0.28)), per_step, group_normalised, 0.887),
-    "dual_clip": (on_steps(dual_clip), per_string, group_normalised, 0.951),
     "cispo": (on_steps(cispo), per_step, group_normalised, 0.523),
-    "sapo": (on_steps(sapo), per_string, group_normalised, 0.579),
-    "gspo": (SURROGATES["gspo"], per_string, group_normalised, 0.982),
-    "gspo, wide": (SURROGATES["gspo, wide"], per_string, group_normalised, 0.913),
+    "gspo": (SURROGATES["gspo"], *AS_GRPO, 0.982),
     "luspo": (on_strings(partial(clip, epsilon=2e-3, epsilon_high=2.5e-3)), per_length(1),
               group_normalised, 0.993),
-    "gmpo": (SURROGATES["gmpo"], per_string, group_normalised, 0.923),
     "vespo": (SURROGATES["vespo"], per_step, group_normalised, 0.950),
-    "product": (SURROGATES["product"], per_length(1), group_normalised, -4.6),
     "rloo": (SURROGATES["rloo"], per_length(1), group_leave_one_out, 0.993),
-    "ppo_kl": (lambda *batch: partial(ppo_kl_loss, batch=weighted(*batch), kl_coef=1.0), per_string,
-               group_normalised, 0.879)}
+    "ppo_kl": (lambda *batch: partial(ppo_kl_loss, batch=weighted(*batch), kl_coef=1.0), *AS_GRPO,
+               0.879)}
+
+
+def test_the_loss_at_its_own_price_has_the_gradient_of_j():
+    """J = E[R − β log(π/π_ref)] at any π, from the strings of π_old and what they were paid"""
+    found, rng = every_string(), np.random.default_rng(2)
+    old, logits = (log_softmax(found.ref + rng.normal(size=(3, 3))) for _ in range(2))
+    paid = found.rewards - BETA * found.matrix @ (old - found.ref).ravel()
+    loss = at_its_own_price(found.steps, paid, np.exp(found.matrix @ old.ravel()))
+
+    def J(x):
+        logp = log_softmax(x)
+        chance = np.exp(found.matrix @ logp.ravel())
+        return chance @ (found.rewards - BETA * found.matrix @ (logp - found.ref).ravel())
+
+    np.testing.assert_allclose(-loss(logits, old)[1], complex_gradient(J, logits), atol=1e-12)
 
 
 def worst_of_twenty(name, iterations, **options):
