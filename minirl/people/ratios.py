@@ -50,8 +50,8 @@ fixed*, as if it did not depend on θ.  Only the gradient of that is used, −we
     sapo                   0.94    0.79   0.0036             0.93    0.77   0.0026
     vespo                  2.2     0.1    6.1e-9             0.68    0.54   5.3e-5
 
-A step is alive at 1, dead at 0, damped in between, and pushes with ρ times the slope.  With a bad
-action at ρ = 10 the clip pushes as with ten other steps.  The dual clip drops it; CISPO caps it.
+A step is alive at 1, dead at 0, damped in between, louder above, and pushes with ρ times the slope.
+With a bad action at ρ = 10 clip pushes as with ten other steps.  Dual clip drops it, CISPO caps it.
 
 **Strings.**  Let ρ_i be the ratio of string i: the geometric mean of the ratios of its steps (which
 is no importance weight), by the rows of M, or their product, by those of X in the place of M.
@@ -69,15 +69,15 @@ and w_i with X, where w_i is what a *step* weighs.  At ρ = 1 every surrogate ha
     −Σ_i w_i A_i Σ_t ∇log π(a_it|s_it),   whatever its gate.                            (ratios.6)
 
     weight of a step               steps          means         products
-    per_step         1/N           DAPO, CISPO                  VESPO
+    per_step         1/N           DAPO, CISPO, dual clip       VESPO
     per_string       1/(B·|y|)     GRPO, SAPO     GSPO, GMPO
     per_length(1)    1/B                          LUSPO         RLOO in TRL
 
-All but CISPO, SAPO, VESPO and GMPO clip, GSPO at ε = 3e-4.  But for ε LUSPO is GSPO with
-REINFORCE's 1/B for GRPO's 1/(B·|y|).  Which first step is ∇J on average?  From here on J = E[R],
-without a price.  Below are its cosine with ∇J and its length over that of ∇J, for a group of 4 from
-the reference of a language of 31 strings (`lab.stale`: two letters, cut after four steps).  The
-mean of the group shortens it by (K − 1)/K; the std, 1/|y| and N turn it.
+All but CISPO, SAPO, VESPO and GMPO have the gate `clip`, GSPO at ε = 3e-4.  But for ε LUSPO is GSPO
+with REINFORCE's 1/B for GRPO's 1/(B·|y|).  Which first step is ∇J on average?  From here on J =
+E[R], without a price.  Below are its cosine with ∇J and its length over that of ∇J, for a group of
+4 from the reference of a language of 31 strings (`lab.stale`: two letters, cut after four steps).
+The mean of the group shortens it by (K − 1)/K; the std, 1/|y| and N turn it.
 
                            per_string      per_length(1)    per_step
     group_normalised       0.991   0.33    0.9989  1.17     0.9976  0.39
@@ -334,7 +334,7 @@ def vespo(ratio, sign, *, k_pos=2.0, lambda_pos=3.0, k_neg=3.0, lambda_neg=2.0):
                          ("lambda_neg", lambda_neg)):
         checks.positive(name, number)
     k, rate = np.where(sign > 0, k_pos, k_neg), np.where(sign > 0, lambda_pos, lambda_neg)
-    scale = special.gamma(k) * np.exp(rate) / rate**k
+    scale = np.exp(special.gammaln(k) + rate - k * np.log(rate))
     value = 1 + scale * (_gamma_law(k, rate * ratio) - special.gammainc(k, rate))
     return value, np.exp((k - 1) * np.log(ratio) + rate * (1 - ratio))
 
