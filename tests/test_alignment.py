@@ -604,12 +604,12 @@ def test_every_method_has_a_mark_and_a_name_which_hides_no_mark(hurried_run):
     (axes,), (legend,) = figure.axes, figure.legends
     marks = {line.get_label(): (line.get_marker(), line.get_color()) for line in axes.lines[2:]}
     assert list(marks) == [name for name in METHODS if name != "best_of_n"]
-    assert len(set(marks.values())) == 25
+    assert len(set(marks.values())) == 28
     drawn = lines_of(axes)
     for row in hurried_run.rows:
         assert row.method not in marks or drawn[row.method] == ([row.kl], [row.reward])
     box, names = axes.get_window_extent(), legend.get_window_extent()
-    assert axes.get_legend() is None and len(legend.get_texts()) == 27
+    assert axes.get_legend() is None and len(legend.get_texts()) == 30
     assert box.width > 300 and names.x0 >= box.x1 and names.x1 <= figure.bbox.x1
     assert names.y0 >= figure.bbox.y0 and names.y1 <= figure.bbox.y1
 
