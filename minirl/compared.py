@@ -71,7 +71,7 @@ strings are cut, a bigram cannot be the optimum that it looks for.  (`kto` does 
     reinforce           J                                                    1.000    0.998
     actor_critic        J                                                    -        0.999
     ppo                 J                                                    -        0.999
-    ppo_kl              J                                                    -        0.999
+    ppo_kl              J                                                    1.000    0.999
     sft                 the likelihood of the optimum's own strings          1.000    1.000
     best_of_n           nothing: it shows the best of 4, and is not trained  -        0.915
     rejection_sampling  the likelihood of the best of 4, in one round        0.858    0.938
@@ -147,8 +147,9 @@ To share it, go through these files.  On the right is the test that fails if one
     tests/test_gradients.py          `margin_cases`: a line                        none
     minirl/lab/objectives.py         `updates`: where it comes to rest            test_objectives.py
 
-A surrogate is mostly a gate of `ratios`, (ratio, sign) → (value, slope in the ratio), and goes into
-`ratios.py` and into GATES of `tests/test_ratios.py`, and is trained by `grpo`.
+A surrogate is mostly a gate of `ratios`, (ratio, sign) → (value, slope in the ratio).  It goes into
+`ratios.py`, `names.py`, GATES of `tests/test_ratios.py` and of `tests/test_gradients.py`, and into
+SURROGATES of `lab/objectives.py`, which `alignment` trains.  `test_objectives.py` asks for a row.
 
 What needs a text of its own is a chapter.  Say `cauchy`, with a `cauchy_loss` as `ipo_loss`,
 between `orpo` and `margins`:

@@ -102,10 +102,11 @@ names here are those of Stable-Baselines3 in PPO, and those of TRL in the rest.
 **Same name, other thing.**
 
 1. Here, in OpenRLHF, and in TRL's CPO and AOT, `label_smoothing` is that of conservative DPO.  In
-   TRL's `DPOTrainer` it is the share of flipped labels of "robust", and the ε of "exo_pair"; the
-   loss "sigmoid" ignores it.
+   TRL's `DPOTrainer` it is the share of flipped labels of "robust", and the ε of "exo_pair", which
+   refuses its default of 0; the loss "sigmoid" ignores it.
 2. IPO has sums over a string here and in OpenRLHF, and means per step in TRL.  `margin_loss` of
-   `margins`, with `Pairs.means` and `ipo.squared`, has these too.
+   `margins`, with `Pairs.means` and `ipo.squared`, has these too; with `dpo.logistic` it is TRL's
+   "sigmoid_norm".
 3. CPOTrainer adds the loss of SFT on the chosen strings, unless `cpo_alpha` is 0.
 4. ORPOTrainer takes the loss of SFT over the steps of the prompt too.
 5. Here and in TRL the hinge takes log-ratios, as in RSO (arXiv:2309.06657).  SLiC itself
@@ -134,6 +135,7 @@ names here are those of Stable-Baselines3 in PPO, and those of TRL in the rest.
 19. Everywhere `beta` 0 is KL(teacher‖student), and 1 is KL(student‖teacher).  TRL draws lots with
     `lmbda`, once per batch; here it mixes visits.  TRL's DistillationTrainer has the student's own
     strings alone, and `beta` 1 by default.
-20. "k1", "k2" and "k3" are estimates from one sample, differentiated: see (kl.6) for what comes of
-    it.  "forward_kl_topk" is `beta` 0 on the teacher's likeliest actions.
+20. "k1", "k2" and "k3" are estimates from one sample.  With `use_policy_gradient` they are what a
+    step costs, as in RLHF.  Without it "k2" and "k3" are differentiated, see (kl.6) for what comes
+    of it, and "k1" is refused.  "forward_kl_topk" is `beta` 0 on the teacher's likeliest actions.
 """

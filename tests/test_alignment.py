@@ -35,10 +35,10 @@ JOB = "alignment"
 SCALE, FULL = SCALES["alignment"], AlignmentScale()
 METHODS = ["reference", "optimum", "best_of_n", "rejection_sampling", "reinforce", "ppo", "grpo",
            "dr_grpo", "grpo_kl_in_reward", "rloo", *list(SURROGATES)[1:], "rlhf", "rlhf_iterated",
-           "dpo", "ipo", "kto", "simpo", "orpo", "robust_mistaken"]
-PREFERENCES = METHODS[-6:-1]  # the methods without a reward model
+           "dpo", "ipo", "kto", "simpo", "orpo", "savage", "robust_mistaken"]
+PREFERENCES = METHODS[-7:-2]  # the methods without a reward model
 SHARES = {**dict.fromkeys(("reinforce", "ppo", "rloo", *SURROGATES), (0.99, 1)),
-          **dict.fromkeys(("rlhf", "rlhf_iterated", "dpo"), (0.97, 1)),
+          **dict.fromkeys(("rlhf", "rlhf_iterated", "dpo", "savage"), (0.97, 1)),
           "robust_mistaken": (0.96, 0.98),
           "rejection_sampling": (0.936, 0.966), "ipo": (0.89, 0.91), "kto": (0.86, 0.88),
           "simpo": (-0.1, 1 / 6), "orpo": (0.66, 0.68)}
@@ -290,6 +290,7 @@ def test_every_row_is_measured_by_expectation(hurried_run, setting):
                "rlhf": lambda: alignment.by_rlhf(setting, data, [3, 8, 0], SCALE),
                "rlhf_iterated": lambda: alignment.by_iterated_rlhf(setting, 50, 3, SCALE),
                **alignment.by_preferences(setting, data),
+               "savage": lambda: alignment.by_savage(setting, data),
                "robust_mistaken": lambda: alignment.by_robust(setting, 50, [3, 7, 0])}
     assert list(trained) == METHODS[3:]
     trained["reference"] = lambda: setting.reference
@@ -301,7 +302,7 @@ def test_every_row_is_measured_by_expectation(hurried_run, setting):
         assert row[1:6] == pytest.approx(measured(setting, np.exp(logp)), abs=1e-9)
         assert row.samples == setting.model.vocabulary.decode(sample(logp, 10, rng=3, horizon=200))
         objectives.add(row.objective)
-    assert len(objectives) == 25 and hurried_run.pairs == 50
+    assert len(objectives) == 28 and hurried_run.pairs == 50
     assert hurried_run.rows[0].kl == 0 and hurried_run.rows[0].share == 0
     logp = resting_policy(setting.world, setting.reference, beta=0.5, num_generations=2)
     assert hurried_run.resting == {2: pytest.approx(measured(setting, np.exp(logp))[3], abs=1e-9)}
@@ -313,9 +314,9 @@ def test_a_policy_whose_strings_do_not_end_has_no_numbers(setting, monkeypatch):
     runaway[:, 0] = -1e4
     monkeypatch.setattr(alignment, "trainers", lambda *_: {"ppo": lambda: runaway, **found})
     for name in ("by_preferences", "judged_models", "over_optimised", "held_or_not", "by_rlhf",
-                 "by_iterated_rlhf", "by_robust"):
+                 "by_iterated_rlhf", "by_robust", "by_savage"):
         monkeypatch.setattr(alignment, name, lambda *_, name=name: (
-            setting.reference if "rlhf" in name or name == "by_robust" else {}))
+            setting.reference if name.endswith(("rlhf", "robust", "savage")) else {}))
     row, rlhf, *_ = alignment.align(50, 0, str, SCALE).rows[3:]
     assert row.method == "ppo" and row[1:6] == (None,) * 5 and None not in rlhf
     assert all(len(word) == 201 and word[-1] == "…" for word in row.samples)
@@ -361,7 +362,7 @@ def test_preferences_are_charged_to_all_who_use_them_and_the_optimum_pays_for_it
             (RunningExample, "preferences", 100, drawn(setting, 5, 0)),
             (alignment, "bigram_of", 1, setting.model), (alignment, "running_example", 10, setting),
             *((alignment, name, 1000, ref) for name in ("by_rlhf", "by_iterated_rlhf",
-                                                        "by_robust")),
+                                                        "by_robust", "by_savage")),
             *((alignment, name, 1e6, []) for name in ("judged_models", "over_optimised",
                                                       "held_or_not"))):
         monkeypatch.setattr(owner, name, takes(seconds, found))
@@ -370,7 +371,8 @@ def test_preferences_are_charged_to_all_who_use_them_and_the_optimum_pays_for_it
     found = alignment.align(50, 0, str, SCALE)
     assert {row.method: row.seconds for row in found.rows} == {
         "reference": 1, "optimum": 10, "best_of_n": 0, "trainers": 1000, "rlhf": 1100,
-        "rlhf_iterated": 1000, "by_preferences": 1100, "robust_mistaken": 1000}
+        "rlhf_iterated": 1000, "by_preferences": 1100, "savage": 1100,
+        "robust_mistaken": 1000}
 
 
 # Methods without a reward model.
@@ -602,12 +604,12 @@ def test_every_method_has_a_mark_and_a_name_which_hides_no_mark(hurried_run):
     (axes,), (legend,) = figure.axes, figure.legends
     marks = {line.get_label(): (line.get_marker(), line.get_color()) for line in axes.lines[2:]}
     assert list(marks) == [name for name in METHODS if name != "best_of_n"]
-    assert len(set(marks.values())) == 25
+    assert len(set(marks.values())) == 28
     drawn = lines_of(axes)
     for row in hurried_run.rows:
         assert row.method not in marks or drawn[row.method] == ([row.kl], [row.reward])
     box, names = axes.get_window_extent(), legend.get_window_extent()
-    assert axes.get_legend() is None and len(legend.get_texts()) == 27
+    assert axes.get_legend() is None and len(legend.get_texts()) == 30
     assert box.width > 300 and names.x0 >= box.x1 and names.x1 <= figure.bbox.x1
     assert names.y0 >= figure.bbox.y0 and names.y1 <= figure.bbox.y1
 

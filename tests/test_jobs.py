@@ -123,7 +123,7 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
     ("demo", "language, 1 of 6, reference", "grids, 6 of 6, cliff_walk: ppo", 12),
     ("values", "1 of 5, planning", "5 of 5, expected_sarsa", 5),
     ("policies", "1 of 1, ppo", "1 of 1, ppo", 1),
-    ("alignment", "1 of 31, reference", "31 of 31, proxies", 31),
+    ("alignment", "1 of 34, reference", "34 of 34, proxies", 34),
     ("contrastive", "1 of 9, letters", "9 of 9, rank 26", 9),
     ("inference", "1 of 6, reference", "6 of 6, emergence", 6),
     ("search", "1 of 7, order 2", "7 of 7, the chain", 7),

@@ -2,6 +2,8 @@
 the optimum of RLHF for its own.  What each costs at extreme margins is here too; gradients are in
 `test_gradients.py`."""
 
+import ast
+import inspect
 import re
 from functools import partial
 from itertools import permutations
@@ -12,7 +14,7 @@ from languages import all_strings, pairs_of, sigma, totals
 from scipy.optimize import brentq, minimize, minimize_scalar
 
 from minirl.kernel.softmax import log_softmax
-from minirl.people import margins
+from minirl.people import margins, ratios
 from minirl.people.dpo import dpo_loss, fit_dpo, logistic
 from minirl.people.fitting import minimise
 from minirl.people.ipo import ipo_loss, squared
@@ -430,25 +432,49 @@ def test_divergences_are_derivatives_of_their_f():
 
 
 def test_the_table_of_wanted_margins():
-    """(margins.2): the figures in the text"""
-    phis = {"logistic, DPO": (partial(logistic, beta=1.0), 2.197, np.inf),
-            "savage": (partial(savage, beta=1.0), 2.197, np.inf),
-            "exponential": (partial(exponential, beta=1.0), 1.099, np.inf),
-            "conservative": (partial(logistic, beta=1.0, label_smoothing=0.05), 1.815, 2.944),
-            "robust": (partial(robust, beta=1.0, label_smoothing=0.05), 2.833, np.inf),
-            "exo": (partial(exo, beta=1.0, label_smoothing=0.05), 2.356, 2.944),
-            "squared, IPO": (partial(squared, beta=0.5), 0.8, 1),
-            "truncated_squared": (partial(truncated_squared, beta=1.0), 0.8, 1),
-            "hinge": (partial(hinge, beta=1.0), 1, 1)}
-    rows = re.findall(r"^    (\w[\w, ]*?) {2,}\S.* {2,}([\d.]+) +(∞|[\d.]+)", margins.__doc__,
-                      flags=re.M)
-    assert [name for name, *_ in rows] == list(phis)
-    for name, *printed in rows:
-        phi, *expected = phis[name]
-        assert [float(text.replace("∞", "inf")) for text in printed] == expected
-        for wins, m in zip((0.9, 1.0), expected):
-            assert wanted_lead(phi, wins) == pytest.approx(m, abs=5e-4)
+    """(margins.2); and the last column, which is what the tests above find"""
+    phis = {"logistic, DPO": (partial(logistic, beta=1.0), 2.197, "∞", "yes"),
+            "savage": (partial(savage, beta=1.0), 2.197, "∞", "yes"),
+            "exponential": (partial(exponential, beta=1.0), 1.099, "∞", "at price 2β"),
+            "conservative": (partial(logistic, beta=1.0, label_smoothing=0.05), 1.815, "2.944",
+                             "no"),
+            "robust": (partial(robust, beta=1.0, label_smoothing=0.05), 2.833, "∞", "if mixed"),
+            "exo": (partial(exo, beta=1.0, label_smoothing=0.05), 2.356, "2.944", "no"),
+            "squared, IPO": (partial(squared, beta=0.5), 0.8, "1", "no"),
+            "truncated_squared": (partial(truncated_squared, beta=1.0), 0.8, "1 or more", "no"),
+            "hinge": (partial(hinge, beta=1.0), 1, "1 or more", "no")}
+    rows = re.findall(r"^    (\w[\w, ]*?) {2,}\S.* {2,}([\d.]+) +(∞|1 or more|[\d.]+) +(\S.*)$",
+                      margins.__doc__, flags=re.M)
+    assert [(name, float(m), sure, found) for name, m, sure, found in rows] == [
+        (name, *said) for name, (_, *said) in phis.items()]
+    known = {"yes": 0.5, "at price 2β": 1.0, "no": None}  # at β = 0.5
+    for name, (phi, m, sure, found) in phis.items():
+        assert wanted_lead(phi, 0.9) == pytest.approx(m, abs=5e-4)
+        least = float(sure.split()[0].replace("∞", "inf"))
+        assert wanted_lead(phi, 1.0) == pytest.approx(least, abs=5e-4)
+        beyond = phi(np.full(1, least + 1), np.zeros(1))[1] if np.isfinite(least) else None
+        assert ("or more" in sure) == (beyond is not None and beyond[0] == 0)
+        if found in known:
+            key = name.split(",")[0].removesuffix("_squared")
+            assert table_of_phi()[key][1] == known[found]
 
+
+def test_the_chapters_are_short():
+    """Lines of code without texts, comments and blanks; and a φ or a gate has at most ten"""
+    total, short = 0, []
+    for module in margins, ratios:
+        tree = ast.parse(inspect.getsource(module))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(
+                    node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        total += len([line for line in ast.unparse(tree).split("\n") if line.strip()])
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and (
+                    node.args.args[0].arg in ("plus", "ratio", "h")):
+                short.append(node.name)
+                assert len(ast.unparse(node).split("\n")) <= 10, node.name
+    assert total <= 350 and len(short) == 12 + 3 + 6
 
 
 def test_which_phi_wants_a_multiple_of_the_log_odds():
@@ -620,7 +646,7 @@ def test_extreme_margins_cost_finite_numbers(name):
     phi, _ = ROWS[name]
     for sign in (1, -1):
         x = 1e4 * sign * np.array([[0.0, 1.0]])
-        for loss in (margin_loss, aot_loss, aot_unpaired_loss):
+        for loss in (margin_loss, aot_unpaired_loss, *[aot_loss] * (name in OF_A_DIFFERENCE)):
             value, grad = loss(x, -x, choices([1, 1], [0, 0], 2), phi)
             assert np.isfinite(value) and np.isfinite(grad).all()
     powers = [partial(exponential, beta=1.0), partial(squared, beta=1.0),

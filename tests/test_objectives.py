@@ -1,6 +1,7 @@
 """The job `objectives`: the expected update of every method by sums over another list of all
 strings, and where it is zero."""
 
+import inspect
 from functools import cache, partial
 from math import factorial, log
 
@@ -13,12 +14,14 @@ from test_kl import score
 from minirl.lab import objectives
 from minirl.lab.table import fixed
 from minirl.kernel.softmax import log_softmax
+from minirl.people import dpo, ipo, margins, orpo, ratios
 
 BETA, G = 0.5, 4
 REF = np.array([[0.10, 0.45, 0.45], [0.30, 0.25, 0.45], [0.30, 0.40, 0.30]])
 SURROGATES = {  # by what a step is divided: its string, the steps of its group, or a constant
-    **dict.fromkeys(("grpo_kl_in_reward", "sapo", "gspo", "gmpo"), "string"),
-    **dict.fromkeys(("dual_clip", "dapo", "cispo", "vespo"), "group"), "luspo": "constant"}
+    **dict.fromkeys(("grpo_kl_in_reward", "unclipped", "sapo", "gspo", "gmpo"), "string"),
+    **dict.fromkeys(("ppo_kl", "dual_clip", "dapo", "cispo", "vespo"), "group"),
+    "luspo": "constant"}
 METHODS = ["sft", "rejection_sampling", "online_sampling", "grpo", "dr_grpo", "reinforce", "rlhf",
            *SURROGATES, "dpo", "dpo_smoothed", "robust", "robust_mistaken", "ipo",
            "truncated_squared", "hinge", "savage", "exponential", "exo", "discopop", "aot", "kto",
@@ -307,7 +310,7 @@ def test_the_expected_update_is_that_of_sums_over_strings(moves, method):
 
 
 def test_every_method_has_a_row_and_rests_where_nothing_is_expected_to_move(found, rests, places):
-    assert list(rests) == ["reference", *METHODS] and len(METHODS) == 41
+    assert list(rests) == ["reference", *METHODS] and len(METHODS) == 43
     assert [method for method in METHODS if not rests[method].at_rest] == RESTLESS
     assert {type(rests[method].at_rest) for method in (*RESTING, *RESTLESS)} == {bool}
     for method in RESTING:
@@ -642,3 +645,15 @@ def test_the_figure_of_margins_has_a_line_for_each_loss(found, figures):
         np.testing.assert_allclose(margin + margin[::-1], 0, atol=1e-15)
         np.testing.assert_allclose(line.get_xydata()[len(points):], points, atol=1e-15)
         assert line.get_color() == colours[name]
+
+
+def test_every_loss_on_pairs_and_every_gate_has_a_row():
+    """Under its own name, or under that of what is known by it"""
+    known = {"logistic": "dpo", "squared": "ipo", "odds": "orpo", "aot_loss": "aot",
+             "aot_unpaired_loss": "aot_unpaired", "clip": "grpo_kl_in_reward", "gmpo_loss": "gmpo"}
+    for chapter in dpo, ipo, orpo, margins, ratios:
+        for name, function in inspect.getmembers(chapter, inspect.isfunction):
+            first = next(iter(inspect.signature(function).parameters), None)
+            if function.__module__ == chapter.__name__ and not name.startswith("_") and (
+                    first in ("plus", "ratio", "h") or name.startswith(("aot_", "gmpo_"))):
+                assert known.get(name, name) in METHODS, name

@@ -1,6 +1,7 @@
 """Gates of ratios: each against its paper by loops over strings and steps, at ρ = 1, where it is
 dead, on average over the language of 31 strings, on a stale batch, and the trainer."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -12,9 +13,10 @@ from scipy import integrate
 from test_kl import complex_gradient
 
 from minirl.kernel import counts
-from minirl.kernel.softmax import log_softmax
+from minirl.kernel.softmax import backward, log_softmax
 from minirl.lab.objectives import DIVISORS, chances, every_string
 from minirl.lab.stale import against, first_update, stale_updates, true_gradient
+from minirl.people import ratios as ratios_chapter
 from minirl.people.groups import (group_centred, group_leave_one_out, group_normalised, per_length,
                                   per_step, per_string, weighted)
 from minirl.people.grpo import grpo, grpo_loss
@@ -258,6 +260,17 @@ def test_the_slopes_of_the_chapter():
         "dual_clip": [1, 0, 0, 0, 1, 0], "cispo": [1, 1, 0.62, 1, 1, 0.62],
         "sapo": [0.94, 0.79, 0.0036, 0.93, 0.77, 0.0026],
         "vespo": [2.2, 0.1, 6.1e-9, 0.68, 0.54, 5.3e-5]}
+    del table["unclipped"]
+    printed = numbers_of("A > 0 and ρ")
+    assert {name: row for name, row in printed.items() if row} == table
+
+
+def numbers_of(heading):
+    """The rows of the table of the chapter below a heading: their names, and their numbers."""
+    rows = ratios_chapter.__doc__.split(heading)[1].split("\n\n")[0].split("\n")[1:]
+    found = [re.split(r" {2,}", row.strip()) for row in rows]
+    return {name: [float(x.replace("−", "-")) for x in " ".join(columns).split()
+                   if re.fullmatch(r"−?[\d.]+(e-\d+)?", x)] for name, *columns in found}
 
 
 # At ρ = 1.
@@ -337,6 +350,11 @@ STALE = {  # cosine and length after 0, 1, 2, 4, 8, 16 steps on one batch, and J
     "gmpo": ([1, 0.998, 0.782, 0.759, 0.705, 0.794], [1, 1.19, 0.21, 0.22, 0.23, 0.21], 0.058)}
 
 
+IN_THE_TABLE = {"product": "product, unclipped", "unclipped": "unclipped", "clip": "clip",
+                "vespo": "vespo", "gspo": "means, ε = 3e-4", "gspo, wide": "means, clip",
+                "rloo": "product, clip", "gmpo": "gmpo"}
+
+
 @pytest.mark.parametrize("name", STALE)
 def test_what_a_stale_batch_says(name, found):
     """The table of the chapter; J is −0.227 at the reference, and 1/E[ρ²] falls to 0.27."""
@@ -345,6 +363,9 @@ def test_what_a_stale_batch_says(name, found):
     assert [round(row.cosine, 3) for row in rows] == cosines
     assert [round(row.length, 2) for row in rows] == lengths
     assert round(rows[-1].objective, 3) == objective and round(rows[0].objective, 3) == -0.227
+    row = numbers_of("cosine after")[IN_THE_TABLE[name]] if name in IN_THE_TABLE else None
+    assert row is None or row[:-1] == ([] if name == "gspo" else cosines[1:]) + [
+        lengths[-1], objective]
     if name == "product":
         assert [round(row.effective, 2) for row in (rows[0], rows[-1])] == [1, 0.27]
 
@@ -358,6 +379,9 @@ def test_the_first_updates_of_divisors_and_baselines(found):
     cosines = {name: [round(row[0], 4) for row in rows] for name, rows in table.items()}
     lengths = {name: [round(row[1], 2) for row in rows] for name, rows in table.items()}
     assert list(DIVISORS) == ["per_string", "per_length", "per_step"]
+    printed = numbers_of("                           per_string")
+    assert printed == {name: [x for pair in zip(cosines[name], lengths[name]) for x in pair]
+                       for name in table}
     assert cosines == {"group_normalised": [0.991, 0.9989, 0.9976],
                        "group_centred": [0.9806, 1, 0.9997],
                        "group_leave_one_out": [0.9806, 1, 0.9997]}
@@ -373,6 +397,14 @@ def test_the_divisors_of_the_table_are_those_of_the_chapter_groups():
     for name, own in (("per_string", per_string), ("per_length", per_length(1)),
                       ("per_step", per_step)):
         np.testing.assert_allclose(DIVISORS[name](batch.lengths), own(batch), rtol=1e-15)
+
+
+def test_the_products_of_the_example_by_hand():
+    """(ratios.4): G of two strings whose ratios are 2.25 and 0.75, in ½ (−2 · 2.25 + 0.75)"""
+    steps = counts.steps([0] * 4, [0, 0, 0, 1], [0, 2, 4], (1, 2))
+    logp, old = np.log([[0.75, 0.25]]), np.log([[0.5, 0.5]])
+    loss = on_strings(unclipped, rows=counts.matrix)(steps, np.array([1.0, -1.0]), np.full(2, 0.5))
+    np.testing.assert_allclose(loss(logp, old)[1], backward(logp, np.array([[-1.875, 0.375]])))
 
 
 # The trainer.
@@ -427,23 +459,65 @@ def test_at_the_optimum_a_batch_says_nothing_through_any_gate(name):
     assert (A == 0).all() and not np.abs(loss(near, best)[1]).any()
 
 
-TRAINED = {  # a surrogate, the weights and the advantages of its paper, and the worst of twenty
-    "grpo": (None, per_string, group_normalised, 0.951),
-    "unclipped": (on_steps(unclipped), per_string, group_normalised, 0.502),
+def at_its_own_price(*batch):
+    """The product, and off A the price of π where the batch has that of π_old: β log ρ"""
+    strings = weighted_strings(*batch, rows=counts.matrix)
+
+    def loss(logits, old_logits):
+        logp, old_logp = log_softmax(logits), log_softmax(old_logits)
+        log_ratio = strings.matrix @ (logp - old_logp).ravel()
+        pushed = strings.weights * np.exp(log_ratio) * (strings.advantages - BETA * log_ratio)
+        return -pushed.sum() - BETA * (strings.weights * np.exp(log_ratio)).sum(), backward(
+            logp, -(strings.matrix.T @ pushed).reshape(logp.shape))
+
+    return loss
+
+
+AS_GRPO = per_string, group_normalised
+TRAINED = {  # a surrogate, weights and advantages, and the worst of twenty shares
+    "grpo": (None, *AS_GRPO, 0.951), "unclipped": (on_steps(unclipped), *AS_GRPO, 0.502),
+    "means, clip": (SURROGATES["gspo, wide"], *AS_GRPO, 0.913),
+    "means, ε = 3e-4": (on_strings(partial(clip, epsilon=3e-4)), *AS_GRPO, 0.985),
+    "gmpo": (SURROGATES["gmpo"], *AS_GRPO, 0.922),
+    "vespo, as grpo": (SURROGATES["vespo"], *AS_GRPO, 0.919),
+    "product, clip": (SURROGATES["rloo"], *AS_GRPO, 0.964),
+    "product, unclipped": (SURROGATES["product"], *AS_GRPO, -3.3),
+    "product, own price": (at_its_own_price, per_length(1), group_leave_one_out, 0.99),
+    # With the weights and the advantages of their papers:
+    "dual_clip": (on_steps(dual_clip), per_step, group_normalised, 0.951),
+    "sapo": (on_steps(sapo), *AS_GRPO, 0.579),
     "dapo": (on_steps(partial(clip, epsilon_high=0.28)), per_step, group_normalised, 0.887),
-    "dual_clip": (on_steps(dual_clip), per_string, group_normalised, 0.951),
     "cispo": (on_steps(cispo), per_step, group_normalised, 0.523),
-    "sapo": (on_steps(sapo), per_string, group_normalised, 0.579),
-    "gspo": (SURROGATES["gspo"], per_string, group_normalised, 0.982),
-    "gspo, wide": (SURROGATES["gspo, wide"], per_string, group_normalised, 0.913),
+    "gspo": (SURROGATES["gspo"], *AS_GRPO, 0.982),
     "luspo": (on_strings(partial(clip, epsilon=2e-3, epsilon_high=2.5e-3)), per_length(1),
               group_normalised, 0.993),
-    "gmpo": (SURROGATES["gmpo"], per_string, group_normalised, 0.923),
     "vespo": (SURROGATES["vespo"], per_step, group_normalised, 0.950),
-    "product": (SURROGATES["product"], per_length(1), group_normalised, -4.6),
     "rloo": (SURROGATES["rloo"], per_length(1), group_leave_one_out, 0.993),
-    "ppo_kl": (lambda *batch: partial(ppo_kl_loss, batch=weighted(*batch), kl_coef=1.0), per_string,
-               group_normalised, 0.879)}
+    "ppo_kl": (lambda *batch: partial(ppo_kl_loss, batch=weighted(*batch), kl_coef=1.0), *AS_GRPO,
+               0.879)}
+
+
+def test_the_loss_at_its_own_price_has_the_gradient_of_j():
+    """J = E[R − β log(π/π_ref)] at any π, from the strings of π_old and what they were paid"""
+    found, rng = every_string(), np.random.default_rng(2)
+    old, logits = (log_softmax(found.ref + rng.normal(size=(3, 3))) for _ in range(2))
+    paid = found.rewards - BETA * found.matrix @ (old - found.ref).ravel()
+    loss = at_its_own_price(found.steps, paid, np.exp(found.matrix @ old.ravel()))
+
+    def J(x):
+        logp = log_softmax(x)
+        chance = np.exp(found.matrix @ logp.ravel())
+        return chance @ (found.rewards - BETA * found.matrix @ (logp - found.ref).ravel())
+
+    np.testing.assert_allclose(-loss(logits, old)[1], complex_gradient(J, logits), atol=1e-12)
+
+
+def test_the_last_column_of_the_chapter_is_what_twenty_seeds_are_held_to():
+    rows = numbers_of("cosine after")
+    for name, row in rows.items():
+        known = {"clip": "grpo", "vespo": "vespo, as grpo"}.get(name, name)
+        assert row[-1] == TRAINED[known][3], name
+    assert len(rows) == 8
 
 
 def worst_of_twenty(name, iterations, **options):

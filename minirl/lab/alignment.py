@@ -40,7 +40,7 @@ from minirl.people.fitting import minimise_near
 from minirl.people.groups import (group_centred, group_leave_one_out, per_length, per_step,
                                   per_string)
 from minirl.people.grpo import grpo, resting_policy
-from minirl.people.margins import fit_margins, robust
+from minirl.people.margins import fit_margins, robust, savage
 from minirl.people.pairs import reward_margins
 from minirl.people.reward_model import bradley_terry_loss, fit_reward_model
 from minirl.people.rlhf import rlhf, step_rewards
@@ -54,7 +54,7 @@ from toy_lm.rewards import easy_to_say, letters
 
 MEAN_STEPS = 7  # the constant of Dr. GRPO and RLOO: about the steps of a string
 ROUNDS = 3      # of iterated RLHF
-PIECES = 31     # of work: the rows of the table, and what else is computed
+PIECES = 34     # of work: the rows of the table, and what else is computed
 
 
 class AlignmentScale(NamedTuple):
@@ -148,7 +148,7 @@ def learn_from_pairs(example, pairs, seed, scale, timed, row):
     for name, train in {
             "rlhf": lambda: by_rlhf(example, data, [seed, 8, 0], scale),
             "rlhf_iterated": lambda: by_iterated_rlhf(example, pairs, seed, scale),
-            **by_preferences(example, data),
+            **by_preferences(example, data), "savage": lambda: by_savage(example, data),
             "robust_mistaken": lambda: by_robust(example, pairs, [seed, 7, 0])}.items():
         logp, seconds = timed(name, train)
         row(name, logp, seconds + drawing * (name not in ("rlhf_iterated", "robust_mistaken")))
@@ -221,6 +221,12 @@ def by_preferences(example, data, pull=PULL):
         return log_softmax(fit(example.reference, data, beta=beta, pull=pull).x)
 
     return {name: partial(fitted, *how) for name, how in METHODS.items() if name != "reward_model"}
+
+
+def by_savage(example, data):
+    """log π of the other loss on pairs that aims at J."""
+    phi = partial(savage, beta=BETA)
+    return log_softmax(fit_margins(example.reference, data, phi, pull=PULL).x)
 
 
 def by_robust(example, pairs, rng):
@@ -342,13 +348,13 @@ def alignment_text(found):
         f"of {found.file or 'the Unicode words'}.", *[FITTED] * bool(found.file),
         writers_text(found.rows),
         f"All exact.  best_of_n is at its best n, {found.n}; rejection_sampling is fine-tuned on "
-        f"the best of 4.  rlhf, dpo, ipo, kto, simpo and orpo saw the same {found.pairs:,} "
-        f"preferences, rlhf_iterated as many in {ROUNDS} rounds, robust_mistaken these with one in "
-        f"ten turned round, the others the true reward.  grpo and dr_grpo have k3 in the loss; "
-        f"where there is a KL in the other trainers, it is in the reward.  ipo, kto, simpo and "
-        f"orpo do not aim at J: what they aim at is in 'minirl objectives'.  The expected update "
-        f"of dr_grpo comes to rest at a share of (size of the group) {resting}; here the group is "
-        f"8.",
+        f"the best of 4.  rlhf, dpo, ipo, kto, simpo, orpo and savage saw the same "
+        f"{found.pairs:,} preferences, rlhf_iterated as many in {ROUNDS} rounds, robust_mistaken "
+        f"these with one in ten turned round, the others the true reward.  grpo and dr_grpo have "
+        f"k3 in the loss; where there is a KL in the other trainers, it is in the reward.  ipo, "
+        f"kto, simpo and orpo do not aim at J: what they aim at is in 'minirl objectives'.  The "
+        f"expected update of dr_grpo comes to rest at a share of (size of the group) {resting}; "
+        f"here the group is 8.",
         "The frontier, the best policy at each price:",
         in_columns("beta, reward, KL, , best of n, reward, KL, share", prices,
                    tuple(map(_some, ("g", ".4f", ".4f", "", "", ".4f", ".4f", ".4f")))),

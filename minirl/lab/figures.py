@@ -321,7 +321,7 @@ def alignment_figures(found):
 
 def frontier_figure(found):
     """Reward against KL, up to three nats: the frontier, the best of n, and every method."""
-    figure, axes = _panels(9, 5, ("what a nat buys, exactly", NATS, "E[reward]"))
+    figure, axes = _panels(9, 5.5, ("what a nat buys, exactly", NATS, "E[reward]"))
     _line(axes, [found.rows[0], *filter(_near, found.frontier)], "kl", "reward", color="black",
           label="frontier: the path of optima")
     _line(axes, filter(_near, found.best_of_n), "kl", "reward", color=COLOURS[0], marker=".",

@@ -40,6 +40,7 @@ from minirl.people.groups import group_centred, group_normalised, weighted
 from minirl.people.pairs import Pairs
 from minirl.people.ratios import on_steps, on_strings, weighted_strings
 from minirl.people.unified import dpo_coefficients, gradient, grpo_coefficients
+from minirl.play.ppo_kl import ppo_kl_loss
 from toy_lm.align import BETA, LEAD, ODDS, SCALE, TAU
 from toy_lm.ngram import language
 from toy_lm.rewards import easy_to_say
@@ -73,13 +74,27 @@ DIVISORS = {"per_string": lambda lengths: 1 / (lengths.shape[-1] * lengths),
             "per_length": lambda lengths: np.full(lengths.shape, 1 / lengths.shape[-1]),
             "per_step": lambda lengths: np.ones(lengths.shape) / lengths.sum(-1, keepdims=True)}
 
+
+def priced(*batch):
+    """The surrogate of `ppo_kl` at β = 1, in the sum over steps and not their mean."""
+    tables = weighted(*batch)
+
+    def loss(logits, old_logits):
+        mean, grad = ppo_kl_loss(logits, old_logits, tables, kl_coef=1.0)
+        return tables.number * mean, tables.number * grad
+
+    return loss
+
+
 # The surrogates, as `grpo` takes them, and their divisors.
 SURROGATES = {
     "grpo_kl_in_reward": (on_steps(ratios.clip), "per_string"),
+    "unclipped": (on_steps(ratios.unclipped), "per_string"),
     "sapo": (on_steps(ratios.sapo), "per_string"),
     "gspo": (on_strings(partial(ratios.clip, epsilon=3e-4, epsilon_high=4e-4)), "per_string"),
     "gmpo": (lambda *batch: partial(ratios.gmpo_loss, batch=weighted_strings(*batch)),
              "per_string"),
+    "ppo_kl": (priced, "per_step"),
     "dual_clip": (on_steps(ratios.dual_clip), "per_step"),
     "dapo": (on_steps(partial(ratios.clip, epsilon_high=0.28)), "per_step"),
     "cispo": (on_steps(ratios.cispo), "per_step"),

@@ -3,7 +3,7 @@
 A *surrogate* here is what `grpo` takes: `surrogate(steps, advantages, weights) -> loss`.  The batch
 is all strings of the language, each with its chance under π_old for a weight, so that every number
 is an expectation.  J is the mean reward, without a KL: what a string earned when it was written is
-fixed, and the KL of a later policy is not what a batch can know.
+fixed, and a surrogate does not ask what the policy of now would pay (but see the end of `ratios`).
 """
 
 from collections import namedtuple

@@ -167,8 +167,6 @@ def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_
     >>> print(round(loss, 4), grad[1:].tolist())
     0.6931 [[0.1875, 0.1875, -0.375], [-0.125, 0.0625, 0.0625]]
     """
-    if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:
-        raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
     logp, ratios = log_ratios(logits, ref_logits)
     D = check_difference("difference", difference, logp)
     check_possible("difference", D, logp)
@@ -185,12 +183,26 @@ def logistic(plus, minus, *, beta, label_smoothing=0.0):
     [ 0.6931 -0.4     0.4   ]
     """
     checks.positive("beta", beta)
+    check_smoothing(label_smoothing)
     m = beta * (plus - minus)
     right = log_sigmoid(m)
     wrong = right - m  # log σ(−m), since σ(m)/σ(−m) = e^m
     # (dpo.3); with smoothing, (1 − smoothing) σ(−m) − smoothing σ(m) = σ(−m) − smoothing.
     slope = -beta * (np.exp(wrong) - label_smoothing)
     return -((1 - label_smoothing) * right + label_smoothing * wrong), slope, -slope
+
+
+def check_smoothing(label_smoothing):
+    """Refuse what is no share of wrong answers below ½.
+
+    Examples
+    --------
+    >>> check_smoothing(0.5)
+    Traceback (most recent call last):
+    ValueError: label_smoothing must lie in [0, 0.5), got 0.5
+    """
+    if not isinstance(label_smoothing, Real) or not 0 <= label_smoothing < 0.5:
+        raise ValueError(f"label_smoothing must lie in [0, 0.5), got {label_smoothing}")
 
 
 def fit_dpo(ref_logits, pairs, *, beta, pull, label_smoothing=0.0):

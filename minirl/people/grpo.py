@@ -134,7 +134,7 @@ from minirl.kernel.softmax import LogPolicy, difference, log_softmax
 from minirl.people.groups import equal_groups, group_normalised, per_string, weighted
 
 
-def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2, surrogate=None):
+def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2, policy_loss=None):
     """The loss (grpo.1), to be minimised, and its gradient in `logits`.
 
     Parameters
@@ -151,9 +151,9 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2, surro
         `kl.k3_loss`.
     epsilon : float > 0
         ε of the clipping.
-    surrogate : callable, optional
-        `surrogate(logits, old_logits) -> (loss, grad)` of the same batch, in place of the clipped
-        part.
+    policy_loss : callable, optional
+        `policy_loss(logits, old_logits) -> (loss, grad)` of the same batch, in place of the clipped
+        part: what a `surrogate` of `grpo` returns.
 
     Examples
     --------
@@ -172,12 +172,12 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2, surro
     logp, ref_logp = log_softmax(logits), log_softmax(ref_logits, "ref_logits")
     checks.shape("ref_logits", ref_logp, logp.shape)
     policy = LogPolicy(logp)
-    if surrogate is None:
+    if policy_loss is None:
         mean, up = ppo_loss(policy, old_logits, batch, clip_range=epsilon)
         total = batch.number  # Σw, by which `ppo_loss` divides
         loss, grad = total * mean, total * up
     else:
-        loss, grad = surrogate(policy, old_logits)
+        loss, grad = policy_loss(policy, old_logits)
     penalty, back = k3_loss(policy, LogPolicy(ref_logp), batch.counts) if beta else (0.0, 0.0)
     return loss + beta * penalty, grad + beta * back
 
@@ -242,11 +242,11 @@ def grpo(mdp, record, *, ref_logits, beta=0.0, rewards=environment_rewards, num_
         on_steps = judged if judged.size == batch.steps.index.size else batch.rollout.spread(judged)
         w = weights(batch.rollout)
         tables = weighted(batch.steps, judged, w)
-        first = None if surrogate is None else surrogate(batch.steps, judged, w)
+        policy_loss = None if surrogate is None else surrogate(batch.steps, judged, w)
         logits, state, old = record.logits, record.optimiser, LogPolicy(record.logp)
         for _ in range(num_iterations):
             _, grad = grpo_loss(logits, old, tables, ref_logits=ref, beta=beta, epsilon=epsilon,
-                                surrogate=first)
+                                policy_loss=policy_loss)
             logits, state = policy_step(
                 logits, grad, state, None, progress, learning_rate=learning_rate,
                 max_grad_norm=max_grad_norm, optimiser=optimiser)

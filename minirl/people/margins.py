@@ -57,10 +57,10 @@ be log odds over some factor, and by (margins.2) this is
     φ′(−m) = e^(factor·m) φ′(m),   for RLHF at the price factor·β.                       (margins.3)
 
 The first three rows do it, and robust DPO if wins come mixed.  Then, with enough pairs, each pair
-is content by itself, whoever wrote it.  The others want leads that contradict each other, as in
-`ipo`.  They rest at a compromise, which depends on who wrote the pairs and is RLHF's optimum at no
-price.  In general KTO, SimPO, ORPO and the losses below do not rest there either.  `python -m
-minirl objectives` says what each of them is worth, and draws the wanted margins with `--plot`.
+is content by itself, whoever wrote it.  With three strings or more the others want leads that
+contradict each other, as in `ipo`.  They rest at a compromise, which depends on who wrote the pairs
+and in general is RLHF's optimum at no price, and so do KTO, SimPO, ORPO and the losses below.
+`python -m minirl objectives` says what each is worth, and draws the wanted margins with `--plot`.
 
 **Smoothing, back and forth.**  As log σ(−m) = log σ(m) − m, (dpo.4) is −log σ(m) + smoothing·m, so
 that each margin is drawn back.  *Robust* DPO subtracts a multiple of m instead:
@@ -83,10 +83,10 @@ h), so β h = log(2 wins(y)).  SPPO: β h = wins(y) − ½.  APO-zero is twice K
 (margins.5) has no root.  Such π(y) need not sum to 1, and a policy can only come near them.  But
 with β = 1 and pairs of the reference NCA finds 2 wins(y) π_ref(y), the law of the chosen strings,
 which sums to 1, as wins(y) is ½ on average.  For "aa" over "aaaa" in `dpo` all four begin as DPO
-does, since φ₊ = −φ₋ at h = 0.  So "aa" falls from its chance of 0.222, but not to 0: what h⁻ can
-save is bounded, and what a falling h⁺ costs outgrows it.  At β = 1 it ends at 0.205 with SPPO,
-0.159 with NCA, 0.149 with BCO and 0.113 with APO-zero.  A finite lead stops it too: at 0.161 with
-IPO at τ = ½, and at 0.099 with EXO and a smoothing of 0.1.
+does, since φ₊ = −φ₋ at h = 0.  So "aa" falls from its chance of 0.222, but not to 0.  With BCO, NCA
+and SPPO a falling h⁺ costs more and more, while h⁻ can save only so much; with APO-zero near 0 all
+that was saved is lost again.  At β = 1 it ends at 0.205 with SPPO, 0.159 with NCA, 0.149 with BCO
+and 0.113 with APO-zero.  A finite lead stops it too: IPO with τ = ½ at 0.161, EXO (0.1) at 0.099.
 
 **Another divergence.**  Charge β Σ_y π_ref(y) f(π(y)/π_ref(y)) for a convex f.  With f(x) = x log x
 it is the KL.  At the best policy E[R] less this has the same derivative in every π(y), since they
@@ -121,14 +121,13 @@ Source: Tang et al. 2024, arXiv:2402.05749; Wang et al. 2023, arXiv:2309.16240; 
 """
 
 from functools import partial
-from numbers import Real
 
 import numpy as np
 from scipy import sparse
 
 from minirl.kernel import checks, counts
 from minirl.kernel.softmax import log_ratios, log_sigmoid, log_softmax
-from minirl.people.dpo import logistic
+from minirl.people.dpo import check_smoothing, logistic
 from minirl.people.fitting import minimise_near
 from minirl.people.pairs import (Pairs, check_difference, check_means, check_possible, over_pairs,
                                  shares)
@@ -148,8 +147,8 @@ def margin_loss(logits, ref_logits, pairs, phi, *, pair_weights=None):
         `Pairs`, and `Pairs.counts`, give φ the log-ratios of whole strings; `Pairs.means` gives it
         those per step; `Pairs.difference` will do for a φ of h⁺ − h⁻ alone.
     phi : callable
-        `phi(plus, minus) -> (value, slope_plus, slope_minus)` for h⁺ and h⁻ (B,): one of those
-        below or of `dpo.logistic`, `ipo.squared`, with its hyperparameters held by `partial`.
+        `phi(plus, minus) -> (value, slope_plus, slope_minus)` for h⁺ and h⁻, (B,) each: one of
+        those below, or `dpo.logistic` or `ipo.squared`, its hyperparameters held by `partial`.
     pair_weights : (B,) float ≥ 0, optional
         By default all pairs count the same.
 
@@ -246,10 +245,10 @@ def robust(plus, minus, *, beta, label_smoothing):
     >>> print(np.round(robust(0.0, 0.0, beta=1.0, label_smoothing=0.25), 4))
     [ 0.6931 -1.      1.    ]
     """
-    _check_smoothing(label_smoothing)
-    checks.positive("beta", beta)
-    push = label_smoothing / (1 - 2 * label_smoothing)  # as conservative DPO's smoothing pulls
-    return logistic(plus, minus, beta=beta, label_smoothing=-push)
+    check_smoothing(label_smoothing)
+    push = label_smoothing / (1 - 2 * label_smoothing)
+    value, slope, _ = logistic(plus, minus, beta=beta)
+    return value - push * beta * (plus - minus), slope - push * beta, push * beta - slope
 
 
 def exo(plus, minus, *, beta, label_smoothing=1e-3):
@@ -263,7 +262,9 @@ def exo(plus, minus, *, beta, label_smoothing=1e-3):
     >>> print(np.round(exo(0.0, 0.0, beta=1.0, label_smoothing=0.1), 4))
     [ 0.5108 -0.5493  0.5493]
     """
-    _check_smoothing(label_smoothing, "(")
+    check_smoothing(label_smoothing)
+    if label_smoothing == 0:
+        raise ValueError("label_smoothing must be above 0 for EXO, got 0")
     m = _margin(plus, minus, beta)
     right, wrong = log_sigmoid(m), log_sigmoid(-m)
     sure, unsure = np.log1p(-label_smoothing), np.log(label_smoothing)
@@ -447,6 +448,7 @@ def aot_loss(logits, ref_logits, pairs, phi, *, pair_weights=None):
     >>> print(loss.round(4), grad.round(4))
     1.1276 [[-0.5211  0.5211]]
     """
+    _check_difference_alone(phi)
     logp, _ = log_ratios(logits, ref_logits)
     plus, minus = _both(pairs, logp)
     lead, ref_lead = (plus @ table.ravel() - minus @ table.ravel()
@@ -454,7 +456,7 @@ def aot_loss(logits, ref_logits, pairs, phi, *, pair_weights=None):
     i, j, mass = coupled(lead, ref_lead, shares(pair_weights, lead.size))
 
     def shifted(plus, minus):
-        return phi(plus - minus - ref_lead[j], 0.0)
+        return phi(plus - minus - ref_lead[j], np.zeros(j.size))
 
     return over_pairs(logp, logp, (plus[i], minus[i]), shifted, mass)
 
@@ -515,8 +517,9 @@ def wanted_lead(phi, wins):
 
     β times this lead is the wanted margin.  `phi` is a φ of h⁺ − h⁻ alone which falls at 0, and
     whose mean slope changes its sign once, as it does where φ is convex.  The lead is the root of
-    (margins.2), or the place where the slope jumps past 0, or ±∞ where the cost falls for ever.  Of
-    several it is the one nearest to 0.
+    (margins.2), or the place where the slope jumps past 0, or ±∞ where the cost falls for ever: if
+    it still does at a lead of 1e9, or with a slope 1e-30 of the first.  Of several leads it is the
+    one nearest to 0.
 
     Examples
     --------
@@ -529,16 +532,17 @@ def wanted_lead(phi, wins):
     if wins < 0.5:
         return -wanted_lead(phi, 1 - wins)
     _check_difference_alone(phi)
-    if not phi(0.0, 0.0)[1] < 0:
-        raise ValueError(f"phi must fall at 0, got the slope {phi(0.0, 0.0)[1]}")
-
     def slope(m):
-        return wins * phi(m, 0.0)[1] - (1 - wins) * phi(-m, 0.0)[1]
+        at_m, against = phi(np.array([m, -m]), np.zeros(2))[1]
+        return wins * at_m - (1 - wins) * against
 
+    first = phi(np.zeros(1), np.zeros(1))[1][0]
+    if not first < 0:
+        raise ValueError(f"phi must fall at 0, got the slope {first}")
     low, high = 0.0, 1e-9 * (wins > 0.5)
     while slope(high) < 0:
-        # A slope that fades without a zero, or lasts beyond all bounds: no margin is enough.
-        if slope(high) > 1e-30 * phi(0.0, 0.0)[1] or high > 1e9:
+        # A slope that fades without a zero, or lasts beyond all bounds: no lead is enough.
+        if slope(high) > 1e-30 * first or high > 1e9:
             return np.inf
         low, high = high, 2 * high
     while low < (middle := (low + high) / 2) < high:  # halved to the last digit
@@ -566,10 +570,12 @@ def fit_margins(ref_logits, pairs, phi, *, pull):
 
 
 def _check_difference_alone(phi):
-    _, slope, other = phi(1.0, 0.0)
-    if other != -slope:
-        raise ValueError(f"phi must depend on h⁺ − h⁻ alone here, got the slopes {slope:g} and "
-                         f"{other:g} at (1, 0)")
+    """That φ and its slopes stay what they are if the same is added to h⁺ and h⁻."""
+    plus, minus = np.array([1.0, -0.7, 2.3]), np.array([0.0, 0.4, 3.1])
+    (value, up, down), (alone, slope, _) = phi(plus, minus), phi(plus - minus, np.zeros(3))
+    if not np.allclose([value, up, -down], [alone, slope, slope], rtol=1e-9, atol=1e-12):
+        raise ValueError(f"phi must depend on h⁺ − h⁻ alone here, got {value} for {plus} and "
+                         f"{minus}, but {alone} for {plus - minus} and zeros")
 
 
 def _margin(plus, minus, beta):
@@ -583,8 +589,3 @@ def _sigma(x):
 
 def _exp(x):
     return np.exp(np.minimum(x, HELD_AT))
-
-
-def _check_smoothing(value, left="["):
-    if not isinstance(value, Real) or not 0 <= value < 0.5 or left == "(" and value == 0:
-        raise ValueError(f"label_smoothing must lie in {left}0, 0.5), got {value}")

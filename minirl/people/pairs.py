@@ -245,7 +245,7 @@ def over_pairs(logp, table, rows, phi, pair_weights=None):
     phi : callable
         `phi(plus, minus) -> (value, slope_plus, slope_minus)`, (B,) each, where plus and minus are
         the sums of the chosen and of the rejected strings.  The slopes are ∂φ/∂plus and ∂φ/∂minus.
-        D is asked as φ(difference, 0).
+        D is asked as φ(difference, zeros).
     pair_weights : (B,) float ≥ 0, optional
         By default all pairs count the same.
 
@@ -262,7 +262,8 @@ def over_pairs(logp, table, rows, phi, pair_weights=None):
     """
     w = shares(pair_weights, rows.shape[0] if sparse.issparse(rows) else rows[0].shape[0])
     if sparse.issparse(rows):
-        value, slope, _ = phi(rows @ table.ravel(), 0.0)
+        difference = rows @ table.ravel()
+        value, slope, _ = phi(difference, np.zeros(difference.shape))
         G = rows.T @ (w * slope)
     else:
         plus, minus = rows

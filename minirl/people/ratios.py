@@ -4,16 +4,16 @@
 
 Several steps are taken from a batch that π_old wrote (`surrogate`).  With each of them the policy
 moves on, and the batch knows less about it.  The clip of PPO stops listening to some steps.  There
-are a dozen other answers, known by their initials.  They differ in a function of the ratio ρ =
-π/π_old, called a *gate* here; in what ρ is the ratio of, a step or a string; and in the weights.
+are a dozen other answers, known by their acronyms.  They differ in three things: a function of the
+ratio ρ = π/π_old, called a *gate* here; whether ρ is that of a step or of a string; and weights.
 
 **In numbers.**  In one state there are two actions, and π_old took both alike.  By now π = ¾ ¼, so
 ρ = 1.5 and 0.5.  String 1 is 0 0 and was good, A = 1; string 2 is 0 1 and was bad, A = −1.  Each
-step weighs ½.  Without a clip G = ½ (−2 · 1.5 + 1.5) = −0.75 for action 0 and ½ · 0.5 = 0.25 for
-action 1.  ΣG = −0.5, and by (softmax.3) logit 0 gains 0.75 − ¾ · 0.5 = 0.375.  The clip ends at 1.2
-and 0.8.  It leaves only action 0 in string 2, so that G = 0.75, and logit 0 gains −0.75 + ¾ · 0.75.
-String 1 as a whole has the ratio 1.5 · 1.5, and string 2 has 1.5 · 0.5.  With these products logit
-0 gains 0.75.  At π_old (first) all say the same:
+step weighs ½.  Without a clip G is ½ (−2 · 1.5 + 1.5) = −0.75 and ½ · 0.5 = 0.25, and by
+(softmax.3) logit 0 gains 0.75 − ¾ · 0.5 = 0.375.  The clip leaves action 0 of string 2 only: G =
+0.75, and logit 0 gains −0.75 + ¾ · 0.75.  As products the strings weigh 2.25 and 0.75: G is ½ (−2 ·
+2.25 + 0.75) = −1.875 and 0.375, and logit 0 gains 1.875 − ¾ · 1.5 = 0.75.  At π_old (left) all
+agree:
 
 >>> steps = counts.steps([0] * 4, [0, 0, 0, 1], [0, 2, 4], (1, 2))
 >>> old, new = np.log([[0.5, 0.5]]), np.log([[0.75, 0.25]])
@@ -33,17 +33,15 @@ collapse as in (ppo.2), and their weights hold the divisor (`groups.weighted`).
     G = −ρ [slope(ρ, +) A⁺ + slope(ρ, −) A⁻],   since ∂ρ/∂log π = ρ.                    (ratios.2)
 
                  gate                                         slope
-    unclipped    ρ                                            1
     clip         min(ρ, 1 + ε_high); max(ρ, 1 − ε) if A < 0   1, or 0 where clipped
     dual_clip    the same, at most δ if A < 0                 1, or 0 where clipped
-    cispo        held (1 + log(ρ/held)), held = clip(ρ)       held/ρ
+    cispo        capped (1 + log(ρ/capped))                   capped/ρ, capped = min(ρ, cap)
     sapo         1 + (2/τ) tanh(τ (ρ − 1)/2)                  1 − tanh²(τ (ρ − 1)/2)
     vespo        an incomplete gamma function                 ρ^(k−1) e^(λ(1−ρ))
 
-The other letters are arguments; τ, k and λ may depend on the sign.  CISPO and VESPO are printed as
-a weight times A log π, where the weight is *held fixed*, as if it did not depend on θ.  What is
-descended is the gradient, and here the gate is the function that has it: its slope is the weight
-over ρ.  At the defaults the slopes are
+(`unclipped` is ρ.)  CISPO and VESPO are printed as a weight times A log π, with the weight *held
+fixed*, as if it did not depend on θ.  Only the gradient of that is used, −weight · A.  By
+(ratios.2) the gate that has it has the slope weight/ρ.  At the defaults (cap 5, δ 3) slopes are
 
                  A > 0 and ρ = ½   2      8        A < 0 and ρ = ½   2      8
     clip                   1       0      0                  0       1      1
@@ -52,69 +50,71 @@ over ρ.  At the defaults the slopes are
     sapo                   0.94    0.79   0.0036             0.93    0.77   0.0026
     vespo                  2.2     0.1    6.1e-9             0.68    0.54   5.3e-5
 
-A step is alive at 1, dead at 0, damped in between, and louder than its ratio above 1.  The push is
-ρ times the slope.  At a bad action that became likely the push of the clip grows with ρ: hence δ.
+A step is alive at 1, dead at 0, damped in between, louder above, and pushes with ρ times the slope.
+With a bad action at ρ = 10 clip pushes as with ten other steps.  Dual clip drops it, CISPO caps it.
 
-**Strings.**  Let ρ_i be the ratio of string i: the geometric mean of the ratios of its steps, by
-the rows of M, or their product, by the rows of X in the place of M.  With h = log ρ of a step,
+**Strings.**  Let ρ_i be the ratio of string i: the geometric mean of the ratios of its steps (which
+is no importance weight), by the rows of M, or their product, by those of X in the place of M.
 
-    L = −Σ_i weight_i A_i gate(ρ_i, sign of A_i),  log ρ_i = Σ_{s,a} M[i,(s,a)] h(s,a), (ratios.3)
-    G = −Mᵀ (weight A slope ρ).                                                         (ratios.4)
+    L = −Σ_i weight_i A_i gate(ρ_i, sign of A_i),  log ρ_i = Σ_{s,a} M[i,(s,a)] log ρ,  (ratios.3)
+    G = −Mᵀ (weight A slope ρ),  since ∂ρ_i/∂log π = ρ_i M[i].                          (ratios.4)
 
-GMPO clips the steps, and then takes the mean.  A dead step does not silence its string:
+GMPO clips steps, and then takes the mean.  So a dead step does not silence its string:
 
-    log ρ_i = 1/|y_i| Σ_t min(h_it, ε) if A_i > 0, and with max(h_it, −ε) if A_i < 0.   (ratios.5)
+    log ρ_i = the mean of min(log ρ_it, ε), or of max(log ρ_it, −ε) if A_i < 0.         (ratios.5)
 
 **One identity.**  A row of M sums to 1, and one of X to |y_i|.  So let weight_i be w_i |y_i| with M
 and w_i with X, where w_i is what a *step* weighs.  At ρ = 1 every surrogate has the gradient
 
     −Σ_i w_i A_i Σ_t ∇log π(a_it|s_it),   whatever its gate.                            (ratios.6)
 
-    per_step         1/N, N in the batch   DAPO: clip, ε_high = 0.28; CISPO; VESPO: products
-    per_string       1/(B·|y|)             GRPO: clip; SAPO; GMPO; GSPO: means, clip, ε = 3e-4
-    per_length(1)    1/B                   LUSPO: means, clip, ε = 2e-3; RLOO in TRL: products, clip
+    weight of a step               steps          means         products
+    per_step         1/N           DAPO, CISPO, dual clip       VESPO
+    per_string       1/(B·|y|)     GRPO, SAPO     GSPO, GMPO
+    per_length(1)    1/B                          LUSPO         RLOO in TRL
 
-(PPO-KL looks at all actions of a row, and has no gate.)  GSPO and LUSPO are one loss, with the
-weights of GRPO and of REINFORCE.  Which first step is ∇J on average, J = E[R]?  Here are its cosine
-with ∇J and its length over that of ∇J.  The batch is a group of 4 from the reference of a language
-of 31 strings (`python -m minirl objectives`).  N turns it, as a long string makes its N larger.
+All but CISPO, SAPO, VESPO and GMPO have the gate `clip`, GSPO at ε = 3e-4.  But for ε LUSPO is GSPO
+with REINFORCE's 1/B for GRPO's 1/(B·|y|).  Which first step is ∇J on average?  From here on J =
+E[R], without a price.  Below are its cosine with ∇J and its length over that of ∇J, for a group of
+4 from the reference of a language of 31 strings (`lab.stale`: two letters, cut after four steps).
+The mean of the group shortens it by (K − 1)/K; the std, 1/|y| and N turn it.
 
                            per_string      per_length(1)    per_step
     group_normalised       0.991   0.33    0.9989  1.17     0.9976  0.39
     group_centred          0.9806  0.21    1       0.75     0.9997  0.24
     group_leave_one_out    0.9806  0.28    1       1        0.9997  0.32
 
-**A stale batch.**  Now the batch is all 31 strings with their chances, w = 1/B.  A surrogate takes
-16 of its own steps, from J = −0.227.  How does its next one compare with ∇J at the policy reached?
-On the right is a training, with 32 steps from each of 25 batches of the running example and the KL
-in the reward: the worst of twenty shares.
+**A stale batch.**  Now the batch is all 31 strings, each weighed by its chance, and A = R − J.  A
+surrogate takes 16 steps of its own gradient at the rate 1, from J = −0.227.  How does its next one
+compare with ∇J at the policy reached?  (Length and J: at the end.)  Trained is the worst of twenty
+shares of the running example, KL in the reward, w and A of GRPO, 32 steps from each of 25 batches.
 
     cosine after        1      2      4      8      16     length  J       trained
     unclipped           0.996  0.982  0.917  0.662  0.014  0.92    0.173   0.502
-    sapo                0.996  0.981  0.917  0.674  0.094  0.83    0.168   0.579
     clip                0.748  0.693  0.659  0.738  0.263  0.45    0.018   0.951
     means, clip         0.998  0.974  0.992  0.535  0.785  0.38    0.151   0.913
-    means, ε = 3e-4     dead after the first step          0       −0.114  0.982
-    gmpo                0.998  0.782  0.759  0.705  0.794  0.21    0.058   0.923
-    vespo               0.991  0.97   0.924  0.863  0.799  0.28    0.107   0.95
-    product, clip       0.673  0.563  0.384  0.183  0      0       −0.01   0.993
-    product, unclipped  1      1      1      1      1      1       0.316   −4.6
+    means, ε = 3e-4     dead after the first step          0       −0.114  0.985
+    gmpo                0.998  0.782  0.759  0.705  0.794  0.21    0.058   0.922
+    vespo               0.991  0.97   0.924  0.863  0.799  0.28    0.107   0.919
+    product, clip       0.673  0.563  0.384  0.183  0      0       −0.01   0.964
+    product, unclipped  1      1      1      1      1      1       0.316   −3.3
 
-The product has no bias: π_old ρ = π, so Σ_y π_old(y) ρ(y) A(y) ∇log π(y) is ∇E[R] at any π.  It
-pays in noise.  The ratio of a step forgets the rest of its string.  With 4 steps from each of 200
-batches all have more than 99.9 %.  With 32, those are best that soon stop listening.
+The product has no bias: π_old ρ = π, so that Σ_y π_old(y) ρ(y) A(y) ∇log π(y) is ∇E[A] at any π,
+for rewards as they were paid.  But they hold the price of π_old (rlhf.1), and the product goes on
+as if a KL were free.  With π's own price, β log ρ_i taken off A_i (and 1/B and RLOO's A) it reaches
+0.99.  A step's ratio weighs this step alone: states, and what follows, stay π_old's (surrogate.5).
+With 4 steps from each of 200 batches all exceed 99.9 %.  With 32, who is soon silent does best.
 
-**Exercises.**  `from minirl.people.ratios import *; from minirl.kernel.softmax import log_softmax`
+**Exercises.**  `from minirl.people.ratios import *`
 1. A bad action has become ten times as likely.  How hard is it pushed back?
-       [(10 * gate(np.array(10.0), -1)[1]).round(3).item() for gate in (clip, cispo, sapo)]
-2. One good head, and 1,000 steps.  Where does GSPO stop with ε = 3e-4?
+       [round(float(10 * g(np.array(10.), -1)[1]), 3) for g in (clip, dual_clip, cispo, sapo)]
+2. One good head.  Where is GSPO with ε = 3e-4 after one small step, and after 1,000?
        one, x = counts.steps([0], [0], [0, 1], (1, 2)), np.zeros((1, 2))
        loss = on_strings(partial(clip, epsilon=3e-4))(one, np.ones(1), np.ones(1))
-       for _ in range(1000): x = x - 0.01 * loss(x, 0 * x)[1]
-       np.exp(log_softmax(x)).round(4)
-3. Each of the 20 steps of a good string has become a tenth likelier.  How loud is it to VESPO?
-       rho = np.array(1.1)**20
-       [rho.round(2).item(), (rho * vespo(rho, 1)[1]).round(7).item()]
+       went = [x := x - 0.01 * loss(x, 0 * x)[1] for _ in range(1000)]
+       np.exp(log_softmax(np.concatenate([went[0], went[-1]]))).round(4)
+3. Each of the 20 steps of a good string has become a tenth likelier.  How hard does VESPO push it?
+       [(rho := np.array(1.1)**20).round(2).item(), (rho * vespo(rho, 1)[1]).round(7).item()]
 
 Read next: `distillation`, where a teacher says what to do.
 Source: the papers that the functions name.
@@ -131,7 +131,8 @@ from minirl.kernel.softmax import backward, difference, log_softmax
 from minirl.people.groups import weighted
 from minirl.play.surrogate import steps_in
 
-FAR, NEVER = 700, -1e9  # A ratio lies in [e^-700, e^700]; log ρ of what π never does, in a sum.
+REACH = 700   # A ratio is held in [e^-700, e^700].
+NEVER = -1e9  # It stands for a log ρ of −∞, so that sums over a string stay finite.
 
 
 def gate_loss(logits, old_logits, batch, gate):
@@ -299,9 +300,9 @@ def cispo(ratio, sign, *, low=0.0, high=5.0):
 def sapo(ratio, sign, *, temperature_pos=1.0, temperature_neg=1.05):
     """*Soft adaptive*: the slope is 4 σ(x) σ(−x), x = τ (ρ − 1); τ depends on the sign of A.
 
-    It is that of 4σ(x)/τ, which is printed.  That is 2/τ at ρ = 1; here a constant makes it 1, and
-    4σ(x) − 2 is 2 tanh(x/2).  A higher τ for A < 0 lets go of bad actions sooner.  Gao et al. 2025,
-    arXiv:2511.20347.
+    The paper prints 4σ(x)/τ, which has this slope but is 2/τ at ρ = 1.  A constant makes it 1 here,
+    and 4σ(x) − 2 is 2 tanh(x/2).  A higher τ for A < 0 lets go of bad actions sooner.  Gao et al.
+    2025, arXiv:2511.20347.
 
     Examples
     --------
@@ -319,9 +320,9 @@ def sapo(ratio, sign, *, temperature_pos=1.0, temperature_neg=1.05):
 def vespo(ratio, sign, *, k_pos=2.0, lambda_pos=3.0, k_neg=3.0, lambda_neg=2.0):
     """*Variational, soft*: the weight is ρ^k e^(λ(1 − ρ)), held fixed; k and λ depend on A's sign.
 
-    It is meant for the products of strings, and fades to both sides of ρ = k/λ.  Over ρ it is the
-    density of a gamma law but for a factor, so the gate is 1 + Γ(k) e^λ/λ^k [P(k, λρ) − P(k, λ)],
-    with the incomplete gamma function P.  Shen et al. 2026, arXiv:2602.10693.
+    It is meant for the products of strings, and fades to both sides of ρ = k/λ.  Divided by ρ it is
+    the density of a gamma law but for a factor, so the gate is 1 + Γ(k) e^λ/λ^k [P(k, λρ) − P(k,
+    λ)], with the incomplete gamma function P.  Shen et al. 2026, arXiv:2602.10693.
 
     Examples
     --------
@@ -333,7 +334,7 @@ def vespo(ratio, sign, *, k_pos=2.0, lambda_pos=3.0, k_neg=3.0, lambda_neg=2.0):
                          ("lambda_neg", lambda_neg)):
         checks.positive(name, number)
     k, rate = np.where(sign > 0, k_pos, k_neg), np.where(sign > 0, lambda_pos, lambda_neg)
-    scale = special.gamma(k) * np.exp(rate) / rate**k
+    scale = np.exp(special.gammaln(k) + rate - k * np.log(rate))
     value = 1 + scale * (_gamma_law(k, rate * ratio) - special.gammainc(k, rate))
     return value, np.exp((k - 1) * np.log(ratio) + rate * (1 - ratio))
 
@@ -358,8 +359,9 @@ def on_strings(gate, *, rows=counts.mean_matrix):
     """The `surrogate` of `grpo.grpo` that is the `string_loss` of this gate: GSPO, LUSPO, VESPO.
 
     GSPO (*group sequence*): Zheng et al. 2025, arXiv:2507.18071.  LUSPO (*length-unbiased
-    sequence*): Liu et al. 2026, arXiv:2602.05261.  For a loss of another kind write it out, as in
-    `lambda *batch: partial(gmpo_loss, batch=weighted_strings(*batch))`.
+    sequence*): Liu et al. 2026, arXiv:2602.05261.  A string has one advantage here, not one per
+    step.  For a loss of another kind write it out, as in `lambda *batch: partial(gmpo_loss,
+    batch=weighted_strings(*batch))`.
 
     Examples
     --------
@@ -412,7 +414,7 @@ def _moved(logits, old_logits, matrix=None):
 
 
 def _ratios(h):
-    return np.exp(np.minimum(np.maximum(h, -FAR), FAR))
+    return np.exp(np.minimum(np.maximum(h, -REACH), REACH))
 
 
 def _backward(logp, G):

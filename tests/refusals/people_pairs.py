@@ -16,9 +16,9 @@ from minirl.people.fitting import attracted, minimise, minimise_near
 from minirl.people.ipo import fit_ipo, ipo_loss, squared
 from minirl.people.kto import fit_kto, kto_loss
 from minirl.people.margins import (alpha_divergence, aot_loss, aot_unpaired_loss, apo_down,
-                                   apo_zero, bco, discopop, exo, exponential, fit_margins, hinge,
-                                   margin_loss, nca, robust, savage, sppo, truncated_squared,
-                                   wanted_lead)
+                                   apo_zero, bco, discopop, exo, exponential, fit_margins,
+                                   forward_kl, hinge, margin_loss, nca, robust, savage, sppo,
+                                   truncated_squared, under, wanted_lead)
 from minirl.people.orpo import fit_orpo, odds, orpo_loss
 from minirl.people.pairs import (COUNTS, MEANS, Pairs, check_matrix, choices, reward_margins,
                                  shares)
@@ -170,9 +170,16 @@ def margins():
                 savage, sppo, apo_zero, apo_down, partial(robust, label_smoothing=0.1), exo):
         yield from positive("beta", lambda beta, phi=phi: phi(-0.1, -0.1, beta=beta))
     yield from smoothed(lambda value: robust(0.0, 0.0, beta=1.0, label_smoothing=value))
-    yield from outside("label_smoothing",
-                       lambda value: exo(0.0, 0.0, beta=1.0, label_smoothing=value),
-                       (-0.1, 0, 0.5, np.nan, None, "0"), "(0, 0.5)")
+    yield from smoothed(lambda value: exo(0.0, 0.0, beta=1.0, label_smoothing=value))
+    yield from smoothed(lambda value: logistic(0.0, 0.0, beta=1.0, label_smoothing=value))
+    yield row(lambda: exo(0.0, 0.0, beta=1.0, label_smoothing=0), "label_smoothing must be above 0")
+    apart = [nca, bco, sppo, apo_zero, apo_down, partial(bco, delta=0.5)]
+    for phi in [*(partial(phi, beta=1.0) for phi in apart),
+                under(forward_kl, LOGISTIC), under(forward_kl, partial(hinge, beta=2.0))]:
+        for call in (lambda phi: margin_loss(ZEROS, ZEROS, D, phi),
+                     lambda phi: aot_loss(ZEROS, ZEROS, PAIRS, phi),
+                     lambda phi: wanted_lead(phi, 0.9)):
+            yield row(lambda call=call, phi=phi: call(phi), "phi must depend on h⁺ − h⁻ alone")
     yield from positive("discopop_tau", lambda x: discopop(0.0, 0.0, beta=1.0, discopop_tau=x))
     yield from positive("alpha", lambda alpha: alpha_divergence(0.0, alpha=alpha))
     yield row(lambda: bco(0.0, 0.0, beta=1.0, delta=np.inf), "delta must be finite")
