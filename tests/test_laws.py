@@ -174,7 +174,7 @@ def test_the_figure_shows_every_order_their_best_and_every_law(items):
     pytest.importorskip("matplotlib")
     from minirl.lab.figures import laws_figures
     shown = found() if items is None else measure_laws(items, corpus="$words$.txt")
-    figure, = laws_figures(shown).values()
+    figure, = laws_figures(shown, laws.PUBLISHED, laws.SPENT).values()
     left, right = figure.axes
     band, *orders = [line.get_ydata().tolist() for line in left.get_lines()]
     assert band == [part.tree_loss for part in shown.parts] and len(orders) == 6

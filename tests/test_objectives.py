@@ -600,7 +600,7 @@ def figures():
 def test_every_row_is_a_mark_with_a_name_that_covers_no_other(found, figures):
     """At its KL and reward, or at the edge, where the KL is said; in 900 pixels"""
     from matplotlib.text import Text
-    figure = figures.rests_figure(found)
+    figure = figures.rests_figure(found, objectives.families(found.rests), BETA)
     figure.set_dpi(120)
     figure.draw_without_rendering()
     assert figure.bbox.width <= 900 and len(figure.axes) == len(objectives.HEADINGS)

@@ -8,8 +8,6 @@ from gridworld.figures import Figure, heat_map  # which says what to install
 from matplotlib.ticker import MaxNLocator
 from minirl.beyond.scaling import compute_optimal
 from minirl.console import counted
-from minirl.lab.laws import PUBLISHED, SPENT
-from minirl.lab.objectives import BETA, families
 from minirl.lab.summary import spread
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
@@ -108,15 +106,16 @@ def surrogate_figure(found):
     return figure
 
 
-def objectives_figures(found):
+def objectives_figures(found, families, beta):
     """Where the methods rest, and what losses want of a pair, by the names of their files."""
-    return {"objectives_rests": rests_figure(found), "objectives_margins": margins_figure(found)}
+    return {"objectives_rests": rests_figure(found, families, beta),
+            "objectives_margins": margins_figure(found)}
 
 
-def rests_figure(found):
+def rests_figure(found, families, beta):
     """A panel per family: reward against KL where each method rests, below the path of optima.
 
-    What lies beyond a panel is drawn at its edge.
+    What lies beyond a panel is drawn at its edge.  A nat costs `beta` along the line J = J*.
     """
     figure = Figure(figsize=(7.5, 9), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06)
@@ -124,11 +123,11 @@ def rests_figure(found):
     aiming = sum(rest.aims for rest in found.rests)
     figure.suptitle(f"{aiming} of {len(found.rests) - 1} methods aim at J*; most others rest close "
                     f"to the path of optima, at another price", fontsize=10)
-    for place, (heading, rests) in enumerate(families(found.rests).items(), 1):
+    for place, (heading, rests) in enumerate(families.items(), 1):
         axes = figure.add_subplot(3, 2, place, xlim=(0, 1.25), ylim=(-0.3, 0.65))
         axes.set_title(heading.rstrip(":"), fontsize=8, loc="left")
         axes.plot(kl, reward, color="black", linewidth=1, label="path of optima")
-        axes.plot(kl, found.optimum + BETA * kl, ":", color="0.5", linewidth=1, label="J = J*")
+        axes.plot(kl, found.optimum + beta * kl, ":", color="0.5", linewidth=1, label="J = J*")
         axes.grid(color="0.9", linewidth=0.5)
         axes.tick_params(labelsize=7)
         if place % 2:
@@ -263,8 +262,10 @@ def checks_figure(found):
     return figure
 
 
-def laws_figures(found):
-    """The losses of n-grams against data, and tokens per param, by the name of their file.
+def laws_figures(found, published, spent):
+    """The losses of n-grams against data, and tokens per param by the `published` laws.
+
+    The second panel has Chinchilla, which `spent` so many operations, as a star.
 
     Trees are lines in shades, from order 1 to 6, and the best of all a band; laws differ in their
     dashes too.
@@ -281,12 +282,12 @@ def laws_figures(found):
     for order, losses in enumerate(trees, 1):
         left.plot(steps, losses, color=COLOURS[0], linewidth=1.2, alpha=0.4 + 0.1 * order)
     budgets, ratios = np.geomspace(1e18, 1e26, 33), []
-    for law, dash, colour in zip(PUBLISHED.values(), ("-", "--", "-.", ":"), COLOURS):
+    for law, dash, colour in zip(published.values(), ("-", "--", "-.", ":"), COLOURS):
         params, tokens = compute_optimal(law, budgets)
         ratios.append(tokens[-1] / params[-1])
         right.plot(budgets, tokens / params, dash, color=colour)
-    right.plot(SPENT, 20, "k*", markersize=9)
-    right.annotate("Chinchilla", (SPENT, 20), (0, 7), ha="center", fontsize=8,
+    right.plot(spent, 20, "k*", markersize=9)
+    right.annotate("Chinchilla", (spent, 20), (0, 7), ha="center", fontsize=8,
                    textcoords="offset points")
     for axes in left, right:
         axes.set(xscale="log", yscale="log")
@@ -298,7 +299,7 @@ def laws_figures(found):
     left.minorticks_off()
     _named_at_their_ends(left, trees[:, -1], [f"order {k}" for k in range(1, len(trees) + 1)],
                          len(trees) * COLOURS[:1], 0.06)
-    _named_at_their_ends(right, ratios, [name.replace(", ", ",\n") for name in PUBLISHED], COLOURS,
+    _named_at_their_ends(right, ratios, [name.replace(", ", ",\n") for name in published], COLOURS,
                          0.12)
     return {"scaling_laws": figure}
 

@@ -207,4 +207,4 @@ def _run(arguments, progress):
 
 LAWS = Job("scaling", __doc__, _run, laws_text, {"seed": SEED, "corpus": {
     **CORPUS, "help": CORPUS["help"].replace("the words in", "the")}},
-    draw=lambda figures, found: figures.laws_figures(found))
+    draw=lambda figures, found: figures.laws_figures(found, PUBLISHED, SPENT))

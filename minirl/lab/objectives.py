@@ -520,4 +520,5 @@ def under_headings(table):
 
 
 OBJECTIVES = Job("objectives", __doc__, lambda arguments, progress: measure_objectives(),
-                 objectives_text, draw=lambda figures, found: figures.objectives_figures(found))
+                 objectives_text, draw=lambda figures, found: figures.objectives_figures(
+                     found, families(found.rests), BETA))
