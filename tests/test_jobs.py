@@ -216,6 +216,7 @@ TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
                          "simpo", "orpo", "robust_mistaken"],
            "inference": ["descent,", "ppo,", "own"],
            "network": ["0", "1", "2", "3", "4", "16", "worst", "best"]}
+TIMED = "demo", "alignment"  # whose rows end with the seconds that they took
 
 
 @pytest.mark.parametrize("name", ["estimators", "objectives", "kl", "contrastive", "scaling",
@@ -244,9 +245,14 @@ def test_the_readme_shows_what_the_job_search_prints():
 
 @pytest.mark.slow
 def test_the_readme_shows_what_the_job_network_prints():
+    """What is not trained to the digit: n-grams, numbers of params, and pulls"""
     arguments = _parser(JOBS).parse_args(["network"])
-    assert_shown("network", EVERY["network"].text(EVERY["network"].run(arguments,
-                                                                       lambda line: None)))
+    found = EVERY["network"].run(arguments, lambda line: None)
+    assert_shown("network", EVERY["network"].text(found))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for row in found.memories:
+        assert re.search(rf"^ +{row.letters}  {row.flat:.3f}  {row.tree:.3f} +[\d.]+ +"
+                         rf"{row.params:,} +{row.pull}$", readme, flags=re.M)
 
 
 def assert_shown(name, text):
@@ -272,7 +278,7 @@ def agree(name, line, printed):
     one, other = line.split(), printed.split()
     if len(one) > 1 and one[0] in (*TRAINED.get(name, ()), "reference", "optimum", "best_of_n"):
         trained = one[0] in TRAINED.get(name, ())
-        timed = name in TRAINED and trained | (len(one) > 6)
+        timed = name in TIMED and trained | (len(one) > 6)
         return len(one) == len(other) and all(
             alike(a, b, 0.02 if trained else 0) for a, b in zip(one[:len(one) - timed], other))
     # A bias that is only rounding is shown as such, and may be any.

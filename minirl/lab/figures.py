@@ -515,27 +515,31 @@ def memories_figure(found):
 def sizes_figure(found):
     """Two panels against hidden units: the shares of PPO, and that of DPO beside its table's."""
     figure, left, right = _panels(7, 3.4, (
-        "PPO: few hidden units say too little", "hidden units", "share of J*, or 0"),
-        ("DPO: with few pairs, one is best", "hidden units", "share of what there is to gain"))
+        "PPO: 16 hidden units find both ways", "hidden units", "share of J*, or 0"),
+        ("DPO: many units need a strong pull", "hidden units", "share of what there is to gain"))
+    table, *networks = found.aligners
     for axes, rows, name, mark, colour in (
             (left, found.players, "lake", "o", COLOURS[0]),
             (left, found.players, "cliff", "s", COLOURS[1]),
-            (right, found.aligners, "dpo", "o", COLOURS[2])):
+            (right, networks, "weak", "o", COLOURS[2]),
+            (right, networks, "strong", "^", COLOURS[0])):
         shares = np.fmax(0, np.array([getattr(row, name) for row in rows], float))
         worst, best = shares.min(axis=1), shares.max(axis=1)
         middle, places = (worst + best) / 2, np.arange(len(rows))
         _band(axes, places, (worst, middle, best), colour, name)
         axes.plot(places, middle, linestyle="", marker=mark, color=colour)
-        at = 0 if axes is left else len(rows) // 2
-        axes.annotate("network" if name == "dpo" else name, (places[at], middle[at]),
-                      (6, -14 if name == "lake" else 6), textcoords="offset points", color=colour,
-                      fontsize=9)
+        at = 0 if axes is left else len(rows) - 1
+        away = {"lake": (6, -14), "cliff": (6, 6), "weak": (-10, -4), "strong": (0, -14)}[name]
+        axes.annotate(name + " pull" * (axes is right), (places[at], middle[at]), away,
+                      textcoords="offset points", color=colour, fontsize=9,
+                      ha="left" if axes is left else "right")
         axes.set_xticks(places, [str(row.hidden) for row in rows])
     for axes in left, right:
         _light_grid(axes)
-    right.axhline(found.dpo_table, **OPTIMUM)
-    right.annotate("table", (len(found.aligners) - 1, found.dpo_table), (0, 3), ha="right",
-                   fontsize=9, textcoords="offset points")
+    best = max(share or 0 for share in table.weak + table.strong)
+    right.axhline(best, **OPTIMUM)
+    right.annotate("table", (len(networks) - 1, best), (0, 3), ha="right", fontsize=9,
+                   textcoords="offset points")
     for axes in left, right:
         axes.title.set_fontsize(10)
     return figure

@@ -1,14 +1,15 @@
 """One hidden layer in the place of the table: on words, on grids and on preferences, by its size.
 
 *Words*: a tenth of the Unicode words is held out.  A network reads the last one to four letters,
-each in an embedding of eight numbers that is fitted with the rest.  Beside it stand n-grams with
-the same memory, flat and as a tree (`toy_lm.contexts`).  Hidden units and pulls are those that were
-best on a tenth of the training items, and so is the weight of the tree.
+each in an embedding of eight numbers that is fitted with the rest.  There are 64 hidden units.
+Beside it stand n-grams with the same memory, flat and as a tree (`toy_lm.contexts`).  Of the pulls
+3, 10 and 30 each is the best on a tenth of the training items, and so is the weight of the tree.
 
 *Grids*: PPO plays the slippery 4x4 lake and the cliff.  The features of a cell are its row and its
 column, scaled to [-1, 1], and the critic is still a table.  Shares are exact.
 
-*Preferences*: DPO moves the reference of the running example by a network of the last letter.
+*Preferences*: DPO moves the reference of the running example by a network of the last letter, with
+a weak pull and with a strong one.
 
 The tests train more runs, and longer ones, than this job, which is to be done in half a minute.
 """
@@ -40,12 +41,13 @@ from toy_lm.vocabulary import from_items
 
 WEIGHT = 30.0  # of the tree
 EMBEDDING = 8   # numbers for each letter
-CHOSEN = {1: (64, 3), 2: (64, 10), 3: (64, 30), 4: (64, 30)}  # hidden units and pull, by letters
+UNITS = 64
+CHOSEN = {1: 3, 2: 10, 3: 30, 4: 30}  # the pull by letters
 PLAYERS, ALIGNERS = (0, 2, 4, 16), (0, 1, 2, 4, 16)  # hidden units of the other two
 LAKE, CLIFF = "4x4", "cliff"
 PLAYED = {LAKE: {"episodes": 256, "horizon": 200}, CLIFF: {"episodes": 512, "horizon": 100}}
 PAIRS = 20_000
-PULL, TABLE_PULL = 1.0, 2.0  # of DPO
+PULLS = 2.0, 16.0  # of DPO, the weak and the strong one
 
 
 class NetworkScale(namedtuple("NetworkScale", "fit lake cliff memories players aligners pairs",
@@ -54,20 +56,20 @@ class NetworkScale(namedtuple("NetworkScale", "fit lake cliff memories players a
 
 
 # A memory of so many letters: held out, nats per character of n-grams, flat and as a tree, and of
-# the network, which has so many hidden units, params and so large a pull.
-Memory = namedtuple("Memory", "letters flat tree network hidden params pull")
+# the network, which has so many params and so large a pull.
+Memory = namedtuple("Memory", "letters flat tree network params pull")
 
 
 # So many hidden units: lists of the shares of all runs, of PPO on the lake and on the cliff, and of
-# DPO.
+# DPO with the weak and the strong pull.  None stands for a table, of which there is one fit.
 Player = namedtuple("Player", "hidden lake cliff")
-Aligner = namedtuple("Aligner", "hidden dpo")
+Aligner = namedtuple("Aligner", "hidden weak strong")
 
 
-# What the job finds: lists of `Memory`, `Player` and `Aligner`; the share of DPO with a table; J*
-# of the lake and of the cliff; and how many runs of how many iterations there were.
-Networks = namedtuple("Networks", "memories players aligners dpo_table lake_optimum cliff_optimum "
-                      "pairs seed runs fit_iterations lake_iterations cliff_iterations")
+# What the job finds: lists of `Memory`, `Player` and `Aligner`; J* of the lake and of the cliff;
+# and how many runs of how many iterations there were.
+Networks = namedtuple("Networks", "memories players aligners lake_optimum cliff_optimum pairs seed "
+                      "runs fit_iterations lake_iterations cliff_iterations")
 
 
 # Words.
@@ -116,13 +118,12 @@ def remember(letters, *, iterations, seed):
     """The `Memory` of so many letters."""
     words = unicode_words()
     vocabulary, (training, held) = from_items(words), held_out(words)
-    hidden, pull = CHOSEN[letters]
-    network = fit_words(training, vocabulary, letters, hidden=hidden, pull=pull,
+    network = fit_words(training, vocabulary, letters, hidden=UNITS, pull=CHOSEN[letters],
                         iterations=iterations, rng=[seed, letters])
     found = look_up(vocabulary, training, held, order=letters + 1)
     chances = flat(found, pseudo_count=0.1)[-1], tree(found, weight=WEIGHT)[-1]
     return Memory(letters, *(float(-np.log(chance).mean()) for chance in chances),
-                  float(network.cost(held)), hidden, network.params.size, pull)
+                  float(network.cost(held)), network.params.size, CHOSEN[letters])
 
 
 # Grids.
@@ -181,35 +182,41 @@ def measure_networks(seed=0, runs=2, scale=NetworkScale(), progress=lambda line:
             rng=[seed, run], **PLAYED[name]))).share for run in range(runs)]
 
     def aligned(hidden):
-        return [share(fit_dpo_network(example.reference, pairs, np.eye(27), hidden=hidden,
-                                      beta=example.beta, pull=PULL, rng=[seed, run]))
-                for run in range(runs)]
+        if hidden is None:
+            fits = [[fit_dpo(example.reference, pairs, beta=example.beta, pull=pull).x]
+                    for pull in PULLS]
+        else:
+            fits = [[fit_dpo_network(example.reference, pairs, np.eye(27), hidden=hidden,
+                                     beta=example.beta, pull=pull, rng=[seed, run])
+                     for run in range(runs)] for pull in PULLS]
+        return [[share(logits) for logits in found] for found in fits]
 
     players = [Player(hidden, *(
         timed(f"{name}, {counted(hidden, 'unit')}", partial(climbed, name, hidden, iterations))[0]
         for name, iterations in ((LAKE, scale.lake), (CLIFF, scale.cliff))))
         for hidden in scale.players]
-    table, _ = timed("preferences, table", lambda: share(
-        fit_dpo(example.reference, pairs, beta=example.beta, pull=TABLE_PULL).x))
-    aligners = [Aligner(hidden, timed(f"preferences, {counted(hidden, 'unit')}", partial(
-        aligned, hidden))[0]) for hidden in scale.aligners]
+    aligners = [Aligner(hidden, *timed(
+        "preferences, " + ("table" if hidden is None else counted(hidden, "unit")),
+        partial(aligned, hidden))[0]) for hidden in (None, *scale.aligners)]
     best = {name: objective(worlds[name], policy_iteration(worlds[name]).policy)
             for name in worlds}
-    return Networks(memories, players, aligners, table, best[LAKE], best[CLIFF], scale.pairs, seed,
-                    runs, scale.fit, scale.lake, scale.cliff)
+    return Networks(memories, players, aligners, best[LAKE], best[CLIFF], scale.pairs, seed, runs,
+                    scale.fit, scale.lake, scale.cliff)
 
 
 def networks_text(found):
     """The three tables of the job."""
-    units = [str(row.hidden) for row in found.aligners]
+    sizes = ["table" if row.hidden is None else counted(row.hidden, "unit")
+             for row in found.aligners]
+    walk = 1 + (found.cliff_optimum + 100) / found.cliff_optimum
     return page(
         "Held out of the Unicode words, in nats per character, by how many letters are "
         "remembered:",
-        in_columns("letters, flat, tree, network, hidden units, params, pull",
-                   found.memories, (0, 3, 3, 3, 0, 0, 0)),
-        f"With an embedding of {EMBEDDING} numbers per letter, one fit of {found.fit_iterations} "
-        f"iterations.  Flat n-grams have a pseudo-count of 0.1, the tree has the weight "
-        f"{WEIGHT:.0f}.",
+        in_columns("letters, flat, tree, network, params, pull", found.memories,
+                   (0, 3, 3, 3, 0, 0)),
+        f"With {UNITS} hidden units and an embedding of {EMBEDDING} numbers per letter, one fit of "
+        f"{found.fit_iterations} iterations.  Flat n-grams have a pseudo-count of 0.1, the tree "
+        f"has the weight {WEIGHT:.0f}.",
         f"Share of J* by PPO, from the row and the column of a cell, worst and best of "
         f"{counted(found.runs, 'run')}:",
         in_columns("hidden, lake, , cliff, \nunits, worst, best, worst, best",
@@ -217,12 +224,15 @@ def networks_text(found):
                     for row in found.players], (0, 3, 3, 3, 3)),
         f"{found.lake_iterations} iterations on the lake, {found.cliff_iterations} on the cliff.  "
         f"J* is {found.lake_optimum:.4f} and {found.cliff_optimum:.4f}; a share is 1 - (J* - "
-        f"J)/|J*|.  The tests train eight runs, all of 400 iterations, and longer fits.",
-        f"Share of what there is to gain by DPO, from {found.pairs:,} pairs and the last letter:",
-        in_columns(", ".join(["hidden units", "table", *units]),
-                   [(name, found.dpo_table, *numbers) for name, numbers in zip(
-                       ("worst", "best"), zip(*(worst_and_best(row.dpo)
-                                                for row in found.aligners)))], 3))
+        f"J)/|J*|, and {walk:.3f} that of a walk on the cliff that never ends.  The chapter has "
+        f"eight runs, all of 400 iterations, and fits of 600.",
+        f"Share of what there is to gain by DPO, from {found.pairs:,} pairs and the last letter, "
+        f"by the pull, worst and best of {counted(found.runs, 'run')}; a table has one fit:",
+        in_columns(", ".join(["pull", "", *sizes]),
+                   [(f"{pull:.0f}", name, *numbers)
+                    for pull, column in zip(PULLS, ("weak", "strong"))
+                    for name, numbers in zip(("worst", "best"), zip(*(
+                        worst_and_best(getattr(row, column)) for row in found.aligners)))], 3))
 
 
 def worst_and_best(shares):

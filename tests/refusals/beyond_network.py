@@ -39,6 +39,18 @@ ROWS = {"network": [
     *whole("width", lambda width: looked_up(width=width), 2),
     row(lambda: looked_up([0, 1]), "contexts must have shape (S, k), got (2,)"),
     row(lambda: looked_up([[0, 2]]), "contexts must be a vector of whole numbers in [0, 2), got"),
-    row(lambda: network_optimiser(PARAMS, X, hidden=3).init(np.zeros((5, 4))),
-        "logits must be those of params where training begins"),
+    *(row(lambda logits=logits: network_optimiser(PARAMS, X, hidden=3).init(logits),
+          "logits must be those of params where training begins")
+      for logits in (np.zeros((5, 4)), np.zeros((5, 3)), np.zeros(7), [[1, 2], [3, 4]])),
+    *(row(lambda h=h: backpropagate(PARAMS, X, h, np.ones((5, 4)), hidden=3),
+          "h must have shape (5, 3), got") for h in (np.ones((5, 1)), np.ones((3, 5)), 1.0)),
+    row(lambda: backpropagate(np.ones(12), X, np.ones((5, 7)), np.ones((5, 4)), hidden=0),
+        "h must have shape (5, 2), got (5, 7)"),
+    *(row(lambda slope=slope: backpropagate(PARAMS, X, np.ones((5, 3)), slope, hidden=3),
+          "slope must have shape (5, 4), got")
+      for slope in (np.ones((5, 3)), np.ones((5, 1)), [1.0, 2.0])),
+    *whole("features", lambda features: pieces(PARAMS, features=features, hidden=3), 2),
+    *(row(lambda params=params: embedded(TABLE, [[0, 1]], symbols=2, width=1, hidden=3)(params),
+          "params must be a vector of 2 numbers of the embedding and more, got shape")
+      for params in (np.ones(1), np.ones(2), np.ones((9, 9)))),
 ]}
