@@ -213,7 +213,7 @@ SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
 TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
            "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
                          *test_objectives.SURROGATES, "rlhf", "rlhf_iterated", "dpo", "ipo", "kto",
-                         "simpo", "orpo", "robust_mistaken"],
+                         "simpo", "orpo", "savage", "robust_mistaken"],
            "inference": ["descent,", "ppo,", "own"],
            "network": ["0", "1", "2", "3", "4", "16", "worst", "best"]}
 TIMED = "demo", "alignment"  # whose rows end with the seconds that they took

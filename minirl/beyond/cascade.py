@@ -17,7 +17,7 @@ at once, or takes a right step and is clean from there: clean = 0.2 + 0.6 clean.
 [0.5]
 
 In general keep of each row what is right, good(a|s) = π(a|s) where the step (s, a) is right and 0
-elsewhere.  Such rows sum to less than one.  What is missing is the chance of a wrong step in s:
+elsewhere.  Such rows sum to one at most.  What is missing is the chance of a wrong step in s:
 
     ε(s) = 1 − Σ_a good(a|s),   clean(s) = Σ_a good(a|s) E[clean(s')],                 (cascade.1)
 
@@ -72,7 +72,7 @@ against good(a|s)/(1 − ε(s)) by steps with no limit.  The coin ends with 0.4 
 4.21 letters by strings, and 6.08 by steps.  In the words a right step never leads to a state where
 all steps are wrong.  Elsewhere it may, and then a check of single steps leads into dead ends.
 
-**A skill out of nothing?**  Fit models that remember six letters (`toy_lm.contexts`) to more and
+**A skill out of nothing?**  Fit models that remember five letters (`toy_lm.contexts`) to more and
 more names (`minirl inference`), and ask for letters of names that were held out: the next one, or
 all of the next 4 or 16.  In 54 % of the places the sixteen run over the end of a name.
 

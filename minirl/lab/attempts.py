@@ -12,7 +12,7 @@ several minima, and descent need not find the lowest.
 A step of a word is wrong if it makes three letters in a row, start and end included, that no word
 of the corpus has.
 
-The last table asks models that remember six letters, fitted to ever more names, for the letters of
+The last table asks models that remember five letters, fitted to ever more names, for the letters of
 names that were held out: for the next one, the next four and the next sixteen, all of them right.
 They run over the ends of names.
 """
@@ -187,7 +187,7 @@ def cascade_of_words():
 
 
 def emerging(seed, sizes):
-    """The `Emergence` of models of six letters, from few names to all."""
+    """The `Emergence` of models that remember five letters, from few names to all."""
     names = unicode_names()
     vocabulary = from_items(names)
     training, held = held_out(names)
@@ -233,7 +233,7 @@ def attempts_text(found):
         in_columns("letters, nats, next 1, next 4, next 16, (next 1)^16",
                    [(row.letters, row.nats, *row.chances, row.power) for row in found.emergence],
                    (0, 3, 4, 4, 4, "{:.1e}".format)),
-        "Models that remember six letters, fitted to so many letters of names: nats per letter "
+        "Models that remember five letters, fitted to so many letters of names: nats per letter "
         "held out, and the mean chance to have the next letters all right, over the ends of names "
         "too.")
 
