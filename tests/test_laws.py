@@ -160,6 +160,15 @@ def test_small_corpora(number, parts_found):
     assert small.foretold is None and small.foretold_from is None
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_corpus_without_a_loss_has_no_law():
+    """Where one word is repeated, a tree is sure of it to the last bit"""
+    found = measure_laws(["ab"] * 12_000, corpus="words.txt")
+    assert found.parts[-1].tree_loss == 0 and found.parts[-1].power is None
+    assert found[4:] == 4 * (None,) and len(found.parts) > 3
+    assert "best trees lose" not in LAWS.text(found)
+
+
 def test_a_corpus_of_your_own(command, tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("\n".join(unicode_words()[:200]))
@@ -189,5 +198,8 @@ def test_the_figure_shows_every_order_their_best_and_every_law(items):
 
 def test_the_chapter_shows_the_parts():
     lines = scaling.__doc__.split("\n")
-    row, = [line.split()[1:] for line in lines if line.startswith("    nats  ")]
-    assert row == ["2.198", "1.577", "1.149", "0.877", "0.705"]
+    steps, orders, nats = ([line for line in lines if line.startswith(f"    {name}  ")][-1].split()
+                           for name in ("steps", "best order", "nats"))
+    rows = {f"{part.steps:,}": part for part in found().parts}
+    assert len(steps) == 6 and orders[2:] == [str(rows[step].tree_order) for step in steps[1:]]
+    assert nats[1:] == [f"{rows[step].tree_loss:.3f}" for step in steps[1:]]

@@ -36,6 +36,7 @@ def test_runs_of_words_and_of_characters_are_those_of_loops():
     for letters in 1, 4, len(line):
         assert shingles(line, letters) == {line[i:i + letters]
                                            for i in range(len(line) - letters + 1)}
+    assert word_runs("A_B C-_1é", 1) == {"A", "B", "C", "1é"}
     assert shingles("ab") == {"ab"} and shingles("") == {""} and word_runs("", 1) == set()
 
 
@@ -46,6 +47,23 @@ def test_code_points_and_categories_are_those_of_version_3_2_whose_names_are_all
     assert (np.diff(codes) > 0).all()
     found = categories(names)
     assert found[names.index("PLUS SIGN")] == "Sm" and (found == "Sm").sum() == 899
+
+
+def test_no_names_have_no_numbers_and_no_categories_of_the_same_types():
+    for function, names in (code_points, ["PLUS SIGN"]), (categories, ["PLUS SIGN"]):
+        assert function([]).shape == (0,) and function([]).dtype == function(names).dtype
+
+
+def test_a_change_of_one_letter_makes_another_word_and_leaves_most_shingles():
+    def share(features, *lines):
+        one, other = map(features, lines)
+        return len(one & other) / len(one | other)
+
+    lines = "NOT EQUAL", "NOT EQUAX"
+    assert share(lambda line: word_runs(line, 1), *lines) == 1 / 3
+    assert share(shingles, *lines) == 5 / 7
+    turned = "NOT EQUAL", "EQUAL NOT"
+    assert share(lambda line: word_runs(line, 1), *turned) == 1 > share(shingles, *turned)
 
 
 def test_the_small_web():

@@ -58,14 +58,33 @@ def test_the_powers_alone_make_the_difference_that_rounding_makes():
 
 
 def test_kaplan_et_al_have_no_floor():
-    """(scaling.1) with its scales, 8.8e13 and 5.4e13, and its powers, 0.076 and 0.095; and its two
-    limits."""
-    assert round(kaplan(175e9, np.inf), 3) == 1.604 and round(kaplan(175e9, 300e9), 3) == 1.732
-    assert kaplan(175e9, np.inf) == pytest.approx((8.8e13 / 175e9)**0.076, rel=1e-14)
-    assert kaplan(np.inf, 300e9) == pytest.approx((5.4e13 / 300e9)**0.095, rel=1e-14)
+    """(scaling.1) with the scales of its own fit, 6.4e13 and 1.8e13, and its powers, 0.076 and
+    0.103; and its two limits.  The two lines have 8.8e13 with 0.076, and 5.4e13 with 0.095."""
+    assert round(kaplan(175e9, np.inf), 3) == 1.566 and round(kaplan(175e9, 300e9), 3) == 1.661
+    assert round((8.8e13 / 175e9)**0.076, 3) == 1.604
+    assert kaplan(175e9, np.inf) == pytest.approx((6.4e13 / 175e9)**0.076, rel=1e-14)
+    assert kaplan(np.inf, 300e9) == pytest.approx((1.8e13 / 300e9)**0.103, rel=1e-14)
     assert kaplan(np.inf, np.inf) == 0
+    text = " ".join(scaling.__doc__.split())
+    for words in ("(8.8e13/params)^0.076", "(5.4e13/tokens)^0.095", "the line says 1.604",
+                  "scales 6.4e13 and 1.8e13, and the powers 0.076 and 0.103",
+                  "1.566 with endless tokens, and 1.661 with the 300e9"):
+        assert words in text
     params = np.array([1e9, 1e10])
     assert kaplan(params, 1e10).tolist() == [kaplan(n, 1e10) for n in params]
+
+
+def test_numbers_lists_and_arrays_may_be_mixed():
+    one, two = 1e9, [1e9, 1e10]
+    for law in partial(predicted, BESIROGLU), kaplan:
+        expected = [law(one, tokens) for tokens in two]
+        for tokens in two, np.array(two), np.array(two, np.int64):
+            assert law(one, tokens).tolist() == expected
+        assert law(two, 1e9).tolist() == [law(params, 1e9) for params in two]
+        assert law(two, np.array(two)[:, None]).shape == (2, 2)
+    each = zip(*(compute_optimal(BESIROGLU, budget) for budget in (1e20, 1e21)))
+    assert [found.tolist() for found in compute_optimal(BESIROGLU, [1e20, 1e21])] == [
+        list(numbers) for numbers in each]
 
 
 @pytest.mark.parametrize("law, budget", [
@@ -97,12 +116,12 @@ def test_params_grow_with_half_a_power_of_the_budget_where_the_powers_are_equal(
 
 
 def test_by_the_form_of_kaplan_et_al_params_grow_with_the_power_that_it_implies():
-    """(scaling.1) gives 0.56, which is 0.095/(0.076 + 0.095); 0.73 is what they advised."""
+    """(scaling.1) gives 0.58, which is 0.103/(0.076 + 0.103); 0.73 is what they advised."""
     best = [optimize.minimize_scalar(
         lambda log: kaplan(np.exp(log), budget / 6 / np.exp(log)), method="bounded",
         bounds=(5, 50), options={"xatol": 1e-10}).x for budget in (1e20, 1e24)]
     grown = (best[1] - best[0]) / np.log(1e4)
-    assert grown == pytest.approx(0.095 / 0.171, abs=1e-6) and round(grown, 2) == 0.56
+    assert grown == pytest.approx(0.103 / 0.179, abs=1e-6) and round(grown, 2) == 0.58
 
 
 # Fits.

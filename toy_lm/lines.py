@@ -12,8 +12,8 @@ NOT EQUAL and EQUAL TO.  What is neither letter nor digit separates words:
 >>> sorted(word_runs("NOT EQUAL TO", 1, 2))
 ['EQUAL', 'EQUAL TO', 'NOT', 'NOT EQUAL', 'TO']
 
-**Shingles** are all runs of some characters, spaces included.  They notice a change of one letter
-where words do not, and order too:
+**Shingles** are all runs of some characters, spaces included.  A change of one letter makes another
+word, and leaves most shingles as they were.  They notice order too, as single words do not:
 
 >>> sorted(shingles("NOT EQUAL", 6))
 [' EQUAL', 'NOT EQ', 'OT EQU', 'T EQUA']
@@ -57,7 +57,8 @@ a line of it has seen the answer.  The usual remedy drops what has n words in a 
     5        38                     38                                        56
 
 A small n drops what only sounds alike.  A large one lets pass what differs in a word, and does not
-see short lines at all.  DeepSeekMath took n = 10, and whole lines where they were shorter.
+see short lines at all.  DeepSeekMath took n = 10, and whole lines where they were shorter, if of
+three words at least.
 
 **Exercises.**  `from toy_lm.lines import *; from toy_lm.corpora import unicode_names`
 1. How many Unicode 3.2 names are a single word?
@@ -131,7 +132,7 @@ def word_runs(line, *lengths):
     >>> word_runs("LESS-THAN SIGN", 4)
     set()
     """
-    words, lengths = re.findall(r"\w+", line), [checks.whole("length", n) for n in lengths]
+    words, lengths = re.findall(r"[^\W_]+", line), [checks.whole("length", n) for n in lengths]
     return {" ".join(words[first:first + length]) for length in lengths
             for first in range(len(words) - length + 1)}
 
@@ -156,7 +157,7 @@ def code_points(names):
     >>> print(code_points(["PLUS SIGN", "INTEGRAL"]), hex(0x222B), 0x222B)
     [  43 8747] 0x222b 8747
     """
-    return np.array([ord(_character(name)) for name in names])
+    return np.array([ord(_character(name)) for name in names], int)
 
 
 def categories(names):
@@ -167,12 +168,12 @@ def categories(names):
     >>> print(categories(["PLUS SIGN", "DIGIT TWO", "LATIN CAPITAL LETTER A"]))
     ['Sm' 'Nd' 'Lu']
     """
-    return np.array([UNICODE.category(_character(name)) for name in names])
+    return np.array([UNICODE.category(_character(name)) for name in names], "U2")
 
 
 def _character(name):
     try:
         return UNICODE.lookup(name)
-    except KeyError:
+    except (KeyError, TypeError):
         raise ValueError(f"names must be those of characters in Unicode 3.2, got {name!r}"
                          ) from None

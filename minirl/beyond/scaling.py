@@ -8,16 +8,17 @@ the held-out losses of many small ones, which are cheap, and is asked about the 
 read.  These are the symbols of a text: pieces of words for large models, characters in this book.
 
 A *power law* is factor/size^power.  Twice the size divides it by 2^power, wherever one begins.
-With both axes logarithmic it is a straight line of the slope −power.  Kaplan et al. found such
-lines over many powers of ten, and put the two sizes into one formula:
+With both axes logarithmic it is a straight line of the slope −power.  Kaplan et al. found two such
+lines over many powers of ten: (8.8e13/params)^0.076, where tokens do not lack, and where params do
+not, (5.4e13/tokens)^0.095.  Then they put both sizes into one formula:
 
     L = [(params_scale/params)^(params_power/tokens_power)
          + tokens_scale/tokens]^tokens_power.                                            (scaling.1)
 
-With endless tokens this is (params_scale/params)^params_power.  Their fit has the scales 8.8e13 and
-5.4e13, and the powers 0.076 and 0.095, params first.  For the 175e9 params of GPT-3 it says 1.604
-nats per token, and 1.732 with the 300e9 tokens that GPT-3 read.  With both sizes endless it is 0.
-But nobody knows the next word for sure.  Hoffmann et al. add a floor (their E + A/N^α + B/D^β):
+Its own fit has the scales 6.4e13 and 1.8e13, and the powers 0.076 and 0.103, params first.  For the
+175e9 params of GPT-3 the line says 1.604 nats per token.  The formula says 1.566 with endless
+tokens, and 1.661 with the 300e9 that GPT-3 read.  With both sizes endless it is 0.  But nobody
+knows the next word for sure.  Hoffmann et al. add a floor (their E + A/N^α + B/D^β):
 
     L = floor + params_factor/params^params_power + tokens_factor/tokens^tokens_power.   (scaling.2)
 
@@ -65,7 +66,7 @@ The budget was about 5.76e23, and Chinchilla has 20 tokens per param.  The power
 as α = 0.34 and β = 0.28 are rounded from 0.3392 and 0.2849.  That alone turns 58.9 into 92.6.  A
 slip of the second to 0.25, which is in circulation, makes it 1,171.1.  Besiroglu et al. fitted
 Hoffmann's points anew.  Their powers are nearly equal, and params grow like budget^0.51.  By
-(scaling.1) they grow like budget^0.56.  Kaplan et al. advised 0.73, from another fit.
+(scaling.1) they grow like budget^0.58.  Kaplan et al. advised 0.73, from another fit.
 
 **The fit.**  Losses err in proportion to their size, and a few err wildly.  So compare logarithms.
 Let an error count by its square up to `delta` = 0.001, and in proportion beyond (Huber's loss):
@@ -98,10 +99,9 @@ From size to size it falls with a power of 0.26 at most, and of 0.125 at the end
 bends the line.  Fitted up to 64,000 steps, the law foretells 0.661 for the whole, too good by 6 %.
 A straight line through the logarithms, from 4,000 steps on, errs by 4.7 %.  On prose, the texts of
 Python's help, it errs by less than 0.5 %, and the power stays between 0.15 and 0.17.  There a power
-law holds, while the best order rises.  On the Unicode words the power is below 0.07 and wanders:
-none holds.  And (scaling.2) for the orders 1 to 5 together, with their n-grams as params, errs on
-the names by up to 0.32 in log L: one order is at rest where another falls, and a longer memory can
-be worse.
+law holds, while the best order rises.  On the words the power is below 0.07 and wanders: none
+holds.  And (scaling.2) for the orders 1 to 5 together, with their n-grams as params, errs on the
+names by up to 0.32 in log L: one order rests where another falls, and a longer memory can be worse.
 
 **Exercises.**  `from minirl.beyond.scaling import *`
 1. How far above its floor is the best loss, each time that the budget grows a hundredfold?
@@ -154,38 +154,42 @@ def predicted(law, *sizes):
     >>> print(predicted(Law(1.0, (4.0, 1.0), (0.5, 0.5)), 400, 25))
     1.4
     """
-    checks.shape("sizes", sizes, (len(law.factors), *np.shape(sizes)[1:]))
-    _check_sizes("sizes", np.asarray(sizes))
-    return law.floor + sum(factor / np.asarray(size, float)**power
+    if len(sizes) != len(law.factors):
+        raise ValueError(f"sizes must be as many as the law has factors, {len(law.factors)}, got "
+                         f"{len(sizes)}")
+    return law.floor + sum(factor / _positive("sizes", size)**power
                            for size, factor, power in zip(sizes, law.factors, law.powers))
 
 
-def kaplan(params, tokens, *, params_scale=8.8e13, params_power=0.076, tokens_scale=5.4e13,
-           tokens_power=0.095):
+def kaplan(params, tokens, *, params_scale=6.4e13, params_power=0.076, tokens_scale=1.8e13,
+           tokens_power=0.103):
     """The loss of (scaling.1), for numbers or arrays; either may be infinite.
+
+    The constants are those of the fit to both sizes together, not of the two lines.
 
     Examples
     --------
     >>> print(round(kaplan(175e9, np.inf), 3), round(kaplan(175e9, 300e9), 3))
-    1.604 1.732
+    1.566 1.661
     """
-    _check_sizes("params", params)
-    _check_sizes("tokens", tokens)
-    few = (params_scale / params)**(params_power / tokens_power)
-    return (few + tokens_scale / tokens)**tokens_power
+    few = (params_scale / _positive("params", params))**(params_power / tokens_power)
+    return (few + tokens_scale / _positive("tokens", tokens))**tokens_power
 
 
 def compute_optimal(law, budget):
     """params and tokens of (scaling.4), of the least loss for a budget in FLOP, or an array.
+
+    The law has two sizes, and its factors and powers are positive.
 
     Examples
     --------
     >>> print(compute_optimal(Law(1.0, (4.0, 1.0), (0.5, 0.5)), 6 * 400 * 25))
     (400.0, 25.0)
     """
-    _check_sizes("budget", budget)
+    if len(law.powers) != 2 or not all(number > 0 for number in law.factors + law.powers):
+        raise ValueError(f"law must have two factors and two powers, all positive, got {law}")
     (params_factor, tokens_factor), (params_power, tokens_power) = law.factors, law.powers
-    both, area = params_power + tokens_power, budget / 6
+    both, area = params_power + tokens_power, _positive("budget", budget) / 6
     split = (params_power * params_factor / (tokens_power * tokens_factor))**(1 / both)
     return split * area**(tokens_power / both), area**(params_power / both) / split
 
@@ -229,7 +233,8 @@ def fit_law(sizes, losses, *, delta=1e-3, tol=1e-9):
     """The law of the least `law_loss`, found from many starts: a `fitting.Fit` whose x is a `Law`.
 
     The sizes are measured in units of their geometric means, so that all directions curve alike.
-    `evaluations` counts those of all starts.
+    `evaluations` counts those of all starts.  Of each size there must be three different values,
+    since two do not decide a floor, a factor and a power.
 
     Examples
     --------
@@ -243,6 +248,9 @@ def fit_law(sizes, losses, *, delta=1e-3, tol=1e-9):
     if losses.size <= 2 * k:
         raise ValueError(f"losses must be at least as many as the law has constants, {2 * k + 1}, "
                          f"got {losses.size}")
+    if min(np.unique(column).size for column in sizes.T) < 3:
+        raise ValueError(f"sizes must have three different values or more in each column, got "
+                         f"{[np.unique(column).size for column in sizes.T]}")
     units = np.exp(np.log(sizes).mean(axis=0))
     fits = []
     for share, *powers in product(FLOORS, *k * [POWERS]):
@@ -271,6 +279,9 @@ def _checked(sizes, losses):
     return sizes, losses
 
 
-def _check_sizes(name, values):
+def _positive(name, values):
+    """A number as it is, or an array of floats, if all are above zero."""
+    values = checks.floats(name, values) if np.ndim(values) else values
     if not np.greater(values, 0).all():
         raise ValueError(f"{name} must be positive, got {values}")
+    return values

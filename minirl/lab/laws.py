@@ -68,17 +68,25 @@ def measure_laws(items=None, *, seed=0, corpus=None):
     losses = np.array([part.tree_loss for part in parts])
     law = worst = few = foretold = None
     if len(parts) > 3:
-        law = fit_law(steps[:, None], losses).x
+        law = _law_of(steps, losses)
+    if law is not None:
         worst = float(np.abs(np.log(predicted(law, steps) / losses)).max())
-    if len(parts) > 5:
-        used = steps <= steps[-1] / 4 + 1
-        few = parts[used.sum() - 1].steps
-        foretold = float(predicted(fit_law(steps[used, None], losses[used]).x, steps[-1]))
+    used = steps <= steps[-1] / 4 + 1
+    if law is not None and len(parts) > 5 and (early := _law_of(steps[used], losses[used])):
+        few, foretold = parts[used.sum() - 1].steps, float(predicted(early, steps[-1]))
     sizes, measured = noisy_points(seed)
     ratios = [_tokens_per_param(law, SPENT) for law in (
         BESIROGLU, fit_law(sizes, measured).x, stopped_early(sizes, measured))]
     return Laws([implied(name, law) for name, law in PUBLISHED.items()], ratios, corpus, parts, law,
                 worst, few, foretold)
+
+
+def _law_of(steps, losses):
+    """The law of one size, or None where losses are zero or decide none."""
+    try:
+        return fit_law(steps[:, None], losses).x
+    except ValueError:
+        return None
 
 
 def implied(name, law):
@@ -154,7 +162,7 @@ def _in_order(rows):
     for steps, (flats, trees, kinds) in rows:
         one, other = flats.argmin(), trees.argmin()
         power = None
-        if parts:
+        if parts and trees.min() > 0:
             power = float(-np.log(trees.min() / parts[-1].tree_loss)
                           / np.log(steps / parts[-1].steps))
         parts.append(Part(steps, int(one) + 1, round(kinds[one]), float(flats[one]),

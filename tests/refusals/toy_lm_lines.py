@@ -10,5 +10,6 @@ ROWS = {"lines": [
     *whole("length", lambda length: word_runs("a b c", length), 2),
     row(lambda: code_points(["PLUS SIGN", "PLUS"]), "names must be those of characters in Unicode",
         "'PLUS'"),
+    row(lambda: code_points([3]), "names must be those of characters in Unicode 3.2, got 3"),
     row(lambda: categories([""]), "names must be those of characters in Unicode", "''"),
 ]}
