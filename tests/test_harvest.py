@@ -184,6 +184,9 @@ def test_whole_numbers_say_which_of_the_lines_are_right_and_masks_do_not():
     assert record.marked.tolist() == [3, 4, 5]
     record = next(harvest(rows, domains, lambda shown: [5.0], first))
     assert record.marked.tolist() == [3, 5] and record.marked.dtype.kind == "i"
+    for none in [], np.zeros(0), ():
+        record = next(harvest(rows, domains, lambda shown, none=none: none, first))
+        assert record.marked.tolist() == [3] and record.marked.dtype.kind == "i"
 
 
 # What it finds: the names of mathematical symbols.

@@ -167,6 +167,9 @@ def test_a_corpus_without_a_loss_has_no_law():
     assert found.parts[-1].tree_loss == 0 and found.parts[-1].power is None
     assert found[4:] == 4 * (None,) and len(found.parts) > 3
     assert "best trees lose" not in LAWS.text(found)
+    pytest.importorskip("matplotlib")
+    from minirl.lab.figures import laws_figures
+    laws_figures(found, laws.PUBLISHED, laws.SPENT)["scaling_laws"].savefig(BytesIO())
 
 
 def test_a_corpus_of_your_own(command, tmp_path):

@@ -68,9 +68,9 @@ right paths: all their lines are then known, even a few wrong ones.  Medians of 
     one block         20      5     512 →   518           0.998    0.576       0.995
 
 Mostly that is the person.  In the second row 800 of the 810 known lines are right, and 24 of 120
-others.  With 20 the pool has only 15.8 per known line.  Even taught four fifths of all labels, the
-classifier has a precision of 0.946 and a recall of 0.759 on the rest.  If nobody looks, and all
-collected counts as known, 1 negative lets the precision drift from 0.337 to 0.277 in six rounds.
+others.  Of 20 negatives per known line the pool has only 15.8.  Even with four fifths of all labels
+the classifier has a precision of 0.946 and a recall of 0.759 on the rest.  If nobody looks, and all
+collected is believed, 1 negative lets the precision drift from 0.337 to 0.277 in six rounds.
 
 **When to stop?**  DeepSeekMath did in round four, with nearly 98 % there already.  We take ≥ 0.98:
 

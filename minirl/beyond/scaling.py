@@ -8,9 +8,9 @@ the held-out losses of many small ones, which are cheap, and is asked about the 
 read.  These are the symbols of a text: pieces of words for large models, characters in this book.
 
 A *power law* is factor/size^power.  Twice the size divides it by 2^power, wherever one begins.
-With both axes logarithmic it is a straight line of the slope −power.  Kaplan et al. found two such
-lines over many powers of ten: (8.8e13/params)^0.076, where tokens do not lack, and where params do
-not, (5.4e13/tokens)^0.095.  Then they put both sizes into one formula:
+With both axes logarithmic it is a straight line of the slope −power.  Kaplan et al. found such
+lines over many powers of ten: (8.8e13/params)^0.076 with tokens in plenty, and
+(5.4e13/tokens)^0.095 with params in plenty.  Then they put both sizes into one formula:
 
     L = [(params_scale/params)^(params_power/tokens_power)
          + tokens_scale/tokens]^tokens_power.                                            (scaling.1)

@@ -308,7 +308,8 @@ def _named_at_their_ends(axes, ends, names, colours, gap):
     """The names of lines to the right of a logarithmic panel, each beside the end of its line."""
     low, high = np.log(axes.get_ylim())
     order = np.argsort(ends)
-    heights = apart([(np.log(ends[i]) - low) / (high - low) for i in order], gap, 1.0)
+    seen = np.log(np.maximum(ends, np.exp(low)))  # a loss of 0 is below every panel
+    heights = apart([(seen[i] - low) / (high - low) for i in order], gap, 1.0)
     for i, height in zip(order, heights):
         axes.annotate(names[i], (1.02, height), xycoords="axes fraction", fontsize=8, va="center",
                       color=colours[i])
