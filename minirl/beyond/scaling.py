@@ -186,7 +186,7 @@ def compute_optimal(law, budget):
     >>> print(compute_optimal(Law(1.0, (4.0, 1.0), (0.5, 0.5)), 6 * 400 * 25))
     (400.0, 25.0)
     """
-    if len(law.powers) != 2 or not all(number > 0 for number in law.factors + law.powers):
+    if len(law.powers) != 2 or not all(number > 0 for number in (*law.factors, *law.powers)):
         raise ValueError(f"law must have two factors and two powers, all positive, got {law}")
     (params_factor, tokens_factor), (params_power, tokens_power) = law.factors, law.powers
     both, area = params_power + tokens_power, _positive("budget", budget) / 6

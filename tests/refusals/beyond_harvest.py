@@ -30,7 +30,7 @@ ROWS = {"harvest": [
     row(lambda: rounds(person=lambda shown: [4]), "what person returns must be a vector of whole"),
     row(lambda: rounds(person=lambda shown: [0.5]), "what person returns must be a vector of"),
     row(lambda: rounds(person=lambda shown: RIGHT[shown]), "what person returns must be a vector"),
-    row(lambda: rounds(person=lambda shown: RIGHT), "what person returns must be a vector of whole"),
+    row(lambda: rounds(person=lambda shown: RIGHT), "what person returns must be a vector"),
     row(lambda: rounds(person=lambda shown: [0, 2]), "person must return some of the lines that it",
         "is shown, [0 1], got [0 2]"),
     *whole("negatives", lambda negatives: rounds(negatives=negatives), 2),

@@ -10,7 +10,7 @@ SIZES, LOSSES = np.geomspace(1, 100, 6)[:, None], np.linspace(3, 2, 6)
 CALLS = (fit_law, lambda sizes, losses: law_loss(np.zeros(3), sizes, losses))
 
 ROWS = {"scaling": [
-    row(lambda: predicted(BESIROGLU, 1e9), "sizes must be as many as the law has factors, 2,", "got 1"),
+    row(lambda: predicted(BESIROGLU, 1e9), "sizes must be as many as the law has factors, 2"),
     row(lambda: predicted(BESIROGLU, 1e9, 0.0), "sizes must be positive, got"),
     row(lambda: predicted(BESIROGLU, np.nan, 1e9), "sizes must be positive, got nan"),
     row(lambda: kaplan(-1.0, 1e9), "params must be positive, got -1.0"),
