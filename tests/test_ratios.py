@@ -484,7 +484,7 @@ TRAINED = {  # a surrogate, weights and advantages, and the worst of twenty shar
     "product, unclipped": (SURROGATES["product"], *AS_GRPO, -3.3),
     "product, own price": (at_its_own_price, per_length(1), group_leave_one_out, 0.99),
     # With the weights and the advantages of their papers:
-    "dual_clip": (on_steps(dual_clip), per_step, group_normalised, 0.951),
+    "dual_clip": (on_steps(dual_clip), per_step, group_normalised, 0.810),
     "sapo": (on_steps(sapo), *AS_GRPO, 0.579),
     "dapo": (on_steps(partial(clip, epsilon_high=0.28)), per_step, group_normalised, 0.887),
     "cispo": (on_steps(cispo), per_step, group_normalised, 0.523),
