@@ -8,6 +8,7 @@ from math import log
 import numpy as np
 import pytest
 
+from minirl.beyond import contrastive as chapter
 from minirl.beyond.contrastive import (chance_right, chi_square, encoded, infonce_loss,
                                        mean_infonce_loss, mutual_information,
                                        negative_sampling_loss, on_sphere, pointwise_information,
@@ -258,6 +259,18 @@ def test_negative_sampling_is_that_of_loops(seed):
     assert np.abs(negative_sampling_loss(best, joint, negatives=3)[1]).max() < 1e-15
 
 
+@SEEDS
+def test_word2vec_draws_by_a_power_and_finds_something_else(seed):
+    """q(a) ∝ p(a)^¾ in place of p(a), in the loss and in its best critic"""
+    joint = some(seed)[1]
+    rows, power = joint.sum(axis=1), joint.sum(axis=0)**0.75
+    noise = 3 * np.outer(rows, power / power.sum())
+    best = np.log(joint / noise)
+    slopes = noise / (1 + np.exp(-best)) - joint / (1 + np.exp(best))
+    assert np.abs(slopes).max() < 1e-15
+    assert np.abs(best - pointwise_information(joint) + np.log(3)).max() > 0.01
+
+
 # How much a batch shows.
 
 
@@ -285,6 +298,40 @@ def test_the_bound_holds_for_every_critic_and_batch_size(seed):
             critic = pointwise_information(joint) + scale * rng.normal(size=joint.shape)
             shown = log(K) - mean_infonce_loss(critic, joint, batch_size=K)[0]
             assert shown <= min(information, log(K))
+
+
+@pytest.mark.parametrize("K", [32_768, 10**6, 10**9, 10**12, 10**15, 2**64, 10**25])
+def test_a_batch_may_be_of_any_size(K):
+    """(contrastive.5) with its gap (contrastive.6), the slopes, and 1/K: sums of chances are 1 but
+    for a rounding, and the power K must not see it."""
+    rng = np.random.default_rng(0)
+    for joint in letters(), noisy(0.01), some(0)[1]:
+        best, information = pointwise_information(joint), mutual_information(joint)
+        loss, grad = mean_infonce_loss(best, joint, batch_size=K)
+        assert information - log(K) + loss == pytest.approx(
+            chi_square(joint) / 2 / K, rel=0.02, abs=1e-11)
+        assert np.abs(grad).max() < 1e-13
+        other = best + rng.normal(size=best.shape)
+        assert log(K) - mean_infonce_loss(other, joint, batch_size=K)[0] < information - 0.01
+        assert K * chance_right(0 * best, joint, batch_size=K) == pytest.approx(1, abs=1e-12)
+        top = joint.sum(axis=0)[other.argmax(axis=1)]  # how many of the K have the highest f
+        right = (joint[np.arange(len(joint)), other.argmax(axis=1)] / top).sum()
+        assert K * chance_right(other, joint, batch_size=K) == pytest.approx(right, rel=1e-3)
+
+
+def test_tables_of_many_points_are_summed_in_blocks(monkeypatch):
+    """The same from small ones, and no table is larger: a span of 9e4 has 9e5 points."""
+    f, joint, sizes = 20 * some(0)[0], some(0)[1], []
+    whole, held = mean_infonce_loss(f, joint, batch_size=8), chapter._held_exp
+    monkeypatch.setattr(chapter, "_held_exp", lambda x: sizes.append(x.size) or held(x))
+    monkeypatch.setattr(chapter, "BLOCK", 300)
+    parts = mean_infonce_loss(f, joint, batch_size=8)
+    assert parts[0] == pytest.approx(whole[0], abs=1e-12) and 250 < max(sizes) <= 304
+    np.testing.assert_allclose(parts[1], whole[1], atol=1e-13)
+    monkeypatch.undo()
+    monkeypatch.setattr(chapter, "_held_exp", lambda x: sizes.append(x.size) or held(x))
+    mean_infonce_loss(np.linspace(0, 9e4, 27)[None], np.ones((1, 27)), batch_size=8)
+    assert 900_000 < max(sizes) < 1.1 * 2**20
 
 
 @SEEDS
@@ -369,6 +416,14 @@ def test_that_missing_times_K_is_near_I_is_chance():
     assert gap * 4096 == pytest.approx(chi_square(copy) / 2, rel=0.02)
 
 
+def test_the_copies_of_the_job_are_as_it_says():
+    """I is 2.645 and 3.207, of at most log 27 = 3.296"""
+    said = " ".join(contrasts.__doc__.split())
+    assert "There I is {:.3f} and {:.3f}, of at most log 27 = {:.3f},".format(
+        *map(mutual_information, (noisy(0.1), noisy(0.01))), log(27)) in said
+    assert log(8) < mutual_information(noisy(0.1))
+
+
 def test_a_copy_meets_the_ceiling():
     """27 symbols of which a tenth is wrong: I = 2.645, and 1.613 of log 8 = 2.079 with K = 8.
     There K is below χ² = 20.9, and (contrastive.6) says 1.305 for 1.032."""
@@ -438,6 +493,12 @@ def test_what_never_happens():
     assert mutual_information(joint) == pytest.approx(
         log(4 / 3) / 2 + log(2 / 3) / 4 + log(2) / 4)
     assert chi_square(joint) == pytest.approx(4 / 3 / 2 + 2 / 3 / 4 + 2 / 4 - 1)
+
+
+def test_what_hardly_ever_happens():
+    """Where p(s) p(a) is no float any more"""
+    found = pointwise_information([[1, 1e-200], [1e-200, 1e-300]])
+    np.testing.assert_allclose(found, [[0, 0], [0, 100 * log(10)]], rtol=0, atol=1e-12)
 
 
 # Encoders.

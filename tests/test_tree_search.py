@@ -1,5 +1,6 @@
 """Looking ahead by trying: what a simulation does, and what the answers lose, exactly."""
 
+import re
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -10,6 +11,7 @@ import pytest
 from worlds import random_mdp
 
 from gridworld.maps import frozen_lake
+from minirl.beyond import tree_search as chapter
 from minirl.beyond.tree_search import deceptive_chain, puct, regret, tree_search, uct
 from minirl.exact.evaluation import action_values, evaluate
 from minirl.exact.planning import backward_induction, policy_iteration, value_iteration
@@ -31,7 +33,8 @@ def test_the_rules_are_their_equations():
     """(tree_search.2), (tree_search.3)"""
     rng = np.random.default_rng(0)
     for _ in range(2000):
-        N, Q, prior = rng.integers(1, 4, 4).tolist(), rng.random(4).tolist(), rng.random((3, 4))
+        N, Q = rng.integers(1, 4, 4).tolist(), rng.random(4).tolist()
+        prior = rng.dirichlet(np.ones(4), 3)
         able = sorted(rng.permutation(4)[:3].tolist())
         for c in 0.0, 0.7, 2.0:
             upper = {a: Q[a] + c * sqrt(log(1 + sum(N)) / N[a]) for a in able}
@@ -126,24 +129,75 @@ def lake_regrets(rule, simulations):
                            for seed in range(8)])
 
 
-ROWS = {"UCT": [16.8, 28.4, 10.6, 18.2, 2.7, 4.4, 0.9, 2.2],
-        "PUCT, good prior": [0, 1.2, 0, 1.9, 0, 0, 0, 0],
-        "PUCT, no opinion": [17.2, 26.1, 8.4, 12.9, 3.1, 5.9, 1.5, 3.0],
-        "PUCT, wrong prior": [64.4, 64.4, 62.2, 64.4, 62.2, 62.2, 62.2, 62.2]}
+@cache
+def lake_shares(rule, simulations, ice):
+    """Of J*, in percent, by seed and number of simulations, of the policies that take the answers
+    in all cells: on the lake of the job, or on the slippery one."""
+    lake = searches.lake()
+    mdp = frozen_lake().mdp(gamma=0.99) if ice else lake.mdp
+    best, judge, shares = policy_iteration(mdp), referee(mdp), []
+    for seed in range(8):
+        policies = {n: mdp.uniform.copy() for n in simulations}
+        for s in np.flatnonzero(np.ptp(best.action_values, axis=1) > 1e-12):
+            trees = tree_search(mdp, s, searches.rules(lake)[rule], rng=seed)
+            for n, tree in enumerate(islice(trees, max(simulations)), 1):
+                if n in policies:
+                    policies[n][s] = np.eye(4)[tree.action]
+        shares.append([judge(policy).objective / best.objective for policy in policies.values()])
+    return 100 * np.array(shares)
+
+
+NAMES = {"UCT, c = √2": "UCT", "PUCT, c = 2, good prior": "PUCT, good prior",
+         "PUCT, c = 2, no opinion": "PUCT, no opinion",
+         "PUCT, c = 2, wrong prior": "PUCT, wrong prior", "UCT, slippery ice": "UCT"}
+
+
+def table_of_the_chapter():
+    """The numbers of simulations; and what is shown, its row, medians and what is worst."""
+    head, *lines = re.search(r"^    simulations a cell .*?\n\n", chapter.__doc__,
+                             flags=re.M | re.S)[0].strip().split("\n")
+    simulations, what = tuple(int(n.replace(",", "")) for n in head.split()[3:]), None
+    for line in lines:
+        first, name, numbers = re.fullmatch(
+            r"    (regret|share|) +(\S.*?) +([\d. ]+)", line).groups()
+        what = first or what
+        numbers = np.array(numbers.split(), float)
+        yield what, name, simulations[:len(numbers) // 2], numbers[::2], numbers[1::2]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ROWS)
-def test_the_regret_on_the_lake(rule):
-    found = lake_regrets(rule, (16, 64, 256, 1024))
-    table = np.stack([np.median(found, axis=0), found.max(axis=0)], axis=1).ravel()
-    np.testing.assert_allclose(table, ROWS[rule], atol=0.06)
+@pytest.mark.parametrize("what, name, simulations, median, worst", [*table_of_the_chapter()],
+                         ids=lambda x: x if isinstance(x, str) else "")
+def test_the_regrets_and_shares_of_the_chapter(what, name, simulations, median, worst):
+    """(tree_search.4), and the share of J*: at each number of simulations, as the text has them"""
+    if what == "regret":
+        found = lake_regrets(NAMES[name], simulations)
+        np.testing.assert_allclose(found.max(axis=0), worst, rtol=0, atol=0.051)
+        np.testing.assert_allclose(np.median(found, axis=0), median, rtol=0, atol=0.051)
+    else:
+        found = lake_shares(NAMES[name], simulations, name == "UCT, slippery ice")
+        np.testing.assert_allclose(found.min(axis=0), worst, rtol=0, atol=0.51)
+        np.testing.assert_allclose(np.median(found, axis=0), median, rtol=0, atol=0.51)
+
+
+def test_the_table_of_the_chapter_has_all_rows():
+    rows = [(what, name, simulations) for what, name, simulations, *_ in table_of_the_chapter()]
+    five, names = (16, 64, 256, 1024, 4096), list(NAMES)
+    assert rows == [*(("regret", name, five if name == names[0] else five[:4])
+                      for name in names[:4]),
+                    *(("share", name, five if name in (names[0], names[4]) else five[:4])
+                      for name in (*names[:3], names[4]))]
+
+
+@pytest.mark.slow
+def test_with_a_wrong_prior_a_policy_earns_nothing():
+    assert lake_shares("PUCT, wrong prior", (16, 64, 256, 1024), False).max() < 0.5
 
 
 @pytest.mark.slow
 def test_uct_comes_to_the_best():
     """At most 2 % in eight of eight seeds: 0 in five of them, and else 0.8 to 1.2."""
-    found = lake_regrets("UCT", (4096,))
+    found = lake_regrets("UCT", (16, 64, 256, 1024, 4096))[:, 4]
     assert found.max() <= 2
     assert np.round([np.median(found), found.max()], 1).tolist() == [0, 1.2]
     assert (found < 1e-9).sum() == 5
@@ -181,20 +235,6 @@ def test_a_good_prior_needs_few_simulations_and_none():
                for s, row in zip(lake.cells, prior))
 
 
-@pytest.mark.slow
-def test_on_the_slippery_lake_uct_is_poor():
-    """From 0.23 to 0.71 of J* in eight seeds, each cell searched by itself."""
-    mdp = frozen_lake().mdp(gamma=0.99)
-    best, judge, shares = policy_iteration(mdp), referee(mdp), []
-    for seed in range(8):
-        policy = mdp.uniform.copy()
-        for s in np.flatnonzero(np.ptp(best.action_values, axis=1) > 1e-12):
-            tree = last(tree_search(mdp, s, uct(), rng=seed), 4096)
-            policy[s] = np.eye(4)[tree.action]
-        shares.append(judge(policy).objective / best.objective)
-    assert np.round([min(shares), max(shares)], 2).tolist() == [0.23, 0.71]
-
-
 def test_on_the_slippery_lake_the_second_term_is_larger_than_the_returns():
     """0.012 by random play, against 0.13 after a thousand visits to each of four actions."""
     mdp = frozen_lake().mdp(gamma=0.99)
@@ -206,19 +246,21 @@ def test_on_the_slippery_lake_the_second_term_is_larger_than_the_returns():
 # The chain.
 
 
-@pytest.mark.parametrize("length, simulations", [(2, 8), (3, 32), (4, 256), (5, 1024), (6, 4096)])
+def chain_of_the_chapter():
+    """(D, simulations): a number, or "> " and one."""
+    lengths, simulations = re.search(r"^    D +(.*)\n    simulations +(.*)$", chapter.__doc__,
+                                     flags=re.M).groups()
+    return list(zip(map(int, lengths.split()), re.findall(r"(?:> )?[\d,]+", simulations),
+                    strict=True))
+
+
+@pytest.mark.parametrize("length, simulations", [
+    pytest.param(D, n, marks=[pytest.mark.slow] * (D > 6)) for D, n in chain_of_the_chapter()])
 def test_the_chain_needs_many_more_simulations_for_each_state(length, simulations):
     """The same for every seed."""
     for seed in range(5):
-        assert searches.until_it_stays(length, 32_768, seed) == simulations
-
-
-@pytest.mark.slow
-def test_a_chain_of_seven_needs_more_than_thirty_thousand_simulations():
-    """131,072; and at D = 8 these are not enough."""
-    for seed in range(5):
-        assert searches.until_it_stays(7, 131_072, seed) == 131_072
-        assert searches.until_it_stays(8, 131_072, seed) is None
+        found = searches.until_it_stays(length, 131_072, seed)
+        assert (f"{found:,}" if found else "> 131,072") == simulations
 
 
 def test_the_two_bounds_stay_together():

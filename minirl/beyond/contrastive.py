@@ -94,9 +94,9 @@ alike along rows and along columns, and one constant is left for the whole table
     ∂L/∂left = (1/τ) (∂L/∂f) right,   ∂L/∂right = (1/τ) (∂L/∂f)ᵀ left.             (contrastive.9)
 
 With (contrastive.1) and d = 1, 2, 4, 8, 16, 26, endless batches of letters show 0.460, 0.623,
-0.802, 0.937, 0.997 and 1 of I, the best found in 13 fits.  (A constant per row is free: 26 numbers
-hold 27 columns.)  CLIP's vectors have length 1 (`on_sphere`), so |f| ≤ 1/τ, and τ is learned.
-*word2vec* asks about one action: partner or *negative sample*?  With k foreign ones per step,
+0.802, 0.937, 0.997 and 1 of I, the best of 13 fits.  (A constant per row is free: 26 numbers hold
+27 columns.)  CLIP's vectors have length 1 (`on_sphere`), so |f| ≤ 1/τ.  *word2vec* asks of one
+action: partner or *negative sample*?  With k of these per step, drawn by p(a) (there by p(a)^¾),
 
     L = −Σ_{s,a} [p(s, a) log σ(f) + k p(s) p(a) log σ(−f)],   f* = PMI − log k,  (contrastive.10)
 
@@ -128,6 +128,7 @@ from minirl.people.sft import sft_loss
 
 STEP = 0.1  # of the trapezoidal rule; its error falls like e^(−π²/STEP), and that is 1e-43
 WIDEST = 1e5  # nats from the highest to the lowest f of a row: a million points of that rule
+BLOCK = 2**20  # numbers in one table of points, (points, A): more of them come one after the other
 
 
 def infonce_loss(critic, counts):
@@ -201,28 +202,34 @@ def mean_infonce_loss(critic, joint, *, batch_size):
     """
     critic, p = _table(critic), _joint(joint)
     checks.shape("joint", p, critic.shape)
-    others = checks.whole("batch_size", batch_size, 2) - 1
+    others = float(checks.whole("batch_size", batch_size, 2) - 1)
     if np.ptp(critic.real, axis=1).max() > WIDEST:
         raise ValueError(f"critic must span at most {WIDEST:g} nats in a row, got {critic}")
-    marginal, loss, grad = p.sum(axis=0), 0.0, np.empty(critic.shape, critic.dtype)
+    marginal, loss, grad = p.sum(axis=0), 0.0, -p.astype(critic.dtype)
     for s, row in enumerate(critic):
         most = row[row.real.argmax()]
         f = row - most
         # From where z K is below the rounding of 1, to where z e^f is large for every f.
-        log_z = np.arange(-38 - np.log(others + 1), 5 - f.real.min(), STEP)[:, None]
-        size = _held_exp(log_z + f)                   # z e^f, (points, A)
-        gone = np.exp(-size)
-        each = gone @ marginal[:, None]               # the mean of one other, (points, 1)
-        rest = each ** (others - 1)                   # the others but one
-        inside = np.exp(-_held_exp(log_z)) - gone * each * rest
-        loss = loss + p[s] @ (STEP * inside.sum(axis=0) + most - row)
-        share = p[s] * each + others * marginal * (gone @ p[s][:, None])
-        grad[s] = STEP * (size * gone * rest * share).sum(axis=0) - p[s]
+        points = np.arange(-38 - np.log(others + 1), 5 - f.real.min(), STEP)[:, None]
+        loss = loss + p[s] @ (most - row)
+        for log_z in np.array_split(points, 1 + points.size * f.size // BLOCK):
+            size = _held_exp(log_z + f)                   # z e^f, (points, A)
+            gone = np.exp(-size)
+            each = gone @ marginal[:, None]               # the mean of one other, (points, 1)
+            log_each = _log_rest(-np.expm1(-size) @ marginal[:, None], each)
+            inside = np.exp(-_held_exp(log_z)) - np.exp(others * log_each - size)
+            loss = loss + STEP * inside.sum(axis=0) @ p[s]
+            rest = np.exp((others - 1) * log_each)        # the others but one
+            share = p[s] * each + others * marginal * (gone @ p[s][:, None])
+            grad[s] += STEP * (size * gone * rest * share).sum(axis=0)
     return loss, grad
 
 
 def negative_sampling_loss(critic, counts, *, negatives=5):
-    """The loss (contrastive.10) of word2vec with k = `negatives` foreign actions per step.
+    """The loss (contrastive.10), with k = `negatives` foreign actions per step, drawn by p(a).
+
+    This is word2vec as Levy and Goldberg take it.  Its program draws by q(a) ∝ p(a)^¾, and then
+    f* = log(p(s, a)/(p(s) q(a))) − log k.
 
     Examples
     --------
@@ -272,6 +279,8 @@ def on_sphere(loss):
     """
     def total(x):
         length = np.sqrt((x * x).sum(axis=1, keepdims=True))
+        if not (length.real > 0).all():
+            raise ValueError(f"x must have rows of positive length, got {x}")
         unit = x / length
         value, slopes = loss(unit)
         return value, (slopes - unit * (slopes * unit).sum(axis=1, keepdims=True)) / length
@@ -289,9 +298,11 @@ def pointwise_information(joint):
      [-0.6931  0.4055]]
     """
     p = _joint(joint)
-    apart = np.outer(p.sum(axis=1), p.sum(axis=0))
-    ratio = np.divide(p, apart, where=apart > 0, out=np.ones(p.shape))
-    return np.log(ratio, where=ratio > 0, out=np.full(p.shape, -np.inf))
+    rows, columns = p.sum(axis=1, keepdims=True), p.sum(axis=0)
+    policy = np.divide(p, rows, where=rows > 0, out=np.zeros(p.shape))
+    found = np.log(policy, where=policy > 0, out=np.full(p.shape, -np.inf))
+    found -= np.log(columns, where=columns > 0, out=np.zeros(columns.shape))
+    return np.where((rows > 0) & (columns > 0), found, 0)
 
 
 def mutual_information(joint):
@@ -329,11 +340,24 @@ def chance_right(critic, joint, *, batch_size):
     """
     critic, p = _table(critic), _joint(joint)
     checks.shape("joint", p, critic.shape)
-    K, marginal = checks.whole("batch_size", batch_size), p.sum(axis=0)
-    below, same = (compare(critic[:, None, :], critic[:, :, None]) @ marginal  # (S, A)
-                   for compare in (np.less, np.equal))
-    wins = (below + same)**K - below**K  # K same times the chance that a wins
+    K, marginal = float(checks.whole("batch_size", batch_size)), p.sum(axis=0)
+    above, below, same = (compare(critic[:, None, :], critic[:, :, None]) @ marginal  # (S, A)
+                          for compare in (np.greater, np.less, np.equal))
+    least = np.where(same > 0, below + same, 1)
+    # (below + same)^K − below^K, which is K same times the chance that a wins.
+    wins = -np.exp(K * _log_rest(above, least)) * np.expm1(
+        K * _log_rest(same / least, below / least))
     return float((p * np.divide(wins, K * same, where=same > 0, out=np.zeros(p.shape))).sum())
+
+
+def _log_rest(less, rest):
+    """log(1 − less), where `rest` is 1 − less up to rounding; 1e-300 stands for a rest of 0.
+
+    A rest near 1 knows itself to 16 digits, but not how much less than 1 it is.
+    """
+    small = less.real < 0.9
+    return np.where(small, np.log1p(-np.where(small, less, 0)),
+                    np.log(np.where(rest == 0, 1e-300, rest)))
 
 
 def _held_exp(x):
@@ -351,8 +375,11 @@ def _table(critic):
 
 def _counts(counts, name="counts"):
     counts = checks.weights(name, counts, np.shape(counts))
-    if counts.ndim != 2 or not counts.sum() > 0:
-        raise ValueError(f"{name} must be a table (S, A) and not all zero, got {counts}")
+    with np.errstate(over="ignore"):
+        total = counts.sum()
+    if counts.ndim != 2 or not 0 < total < np.inf:
+        raise ValueError(
+            f"{name} must be a table (S, A) and not all zero, with a finite sum, got {counts}")
     return counts
 
 

@@ -210,7 +210,7 @@ def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
         Where the string begins: the state that a prompt leaves.
     width : int ≥ 1
         With 1 the search is greedy.
-    length_penalty : float ≥ 0
+    length_penalty : float ≥ 0, but not so high that horizon^penalty is no float
         Of all strings that end within the beam the one with the highest log π(y)/|y|^penalty is
         the answer, |y| being its number of steps.
     horizon : int ≥ 1
@@ -229,6 +229,8 @@ def beam(mdp, logits, state, width, *, length_penalty=0.0, horizon=100):
     state = checks.numbers("state", [state], len(logp))
     width, horizon = checks.whole("width", width), checks.whole("horizon", horizon)
     checks.not_negative("length_penalty", length_penalty)
+    if length_penalty * np.log(horizon) > 700:  # e^700 is a float, e^710 is none
+        raise ValueError(f"length_penalty must be at most 700/log(horizon), got {length_penalty}")
     totals, states, prefixes, rows = np.zeros(1), state, [()], 0
     best, highest = Answer((), -np.inf, 0), -np.inf
     for steps in range(1, horizon + 1):

@@ -52,38 +52,39 @@ better, and what exploring costs below.  So Q is too low, and creeps up.
 
     regret = V*(s) − Q*(s, a),   a being the most visited action at the root s.     (tree_search.4)
 
-Take the 4x4 lake, where moves succeed with the chance 0.8, at γ = 0.9.  Here is the regret in
-percent of V*, the mean over the 11 cells where actions differ, each searched by itself.  Median and
-worst of 8 seeds:
+Take the 4x4 lake, where moves succeed with the chance 0.8, at γ = 0.9.  Below is the regret in
+percent of V*, the mean over the 11 cells where actions differ, each searched by itself.  Regret is
+what one error costs.  A policy that takes the answers in all cells may err again and again.  So its
+share of J* is below as well, in percent.  Median and worst of 8 seeds:
 
-    simulations a cell                 16          64         256       1,024       4,096
-    UCT, c = √2                 16.8  28.4  10.6  18.2   2.7   4.4   0.9   2.2     0   1.2
-    PUCT, c = 2, good prior        0   1.2     0   1.9     0     0     0     0
-    PUCT, c = 2, no opinion     17.2  26.1   8.4  12.9   3.1   5.9   1.5   3.0
-    PUCT, c = 2, wrong prior    64.4  64.4  62.2  64.4  62.2  62.2  62.2  62.2
+    simulations a cell                      16          64         256       1,024       4,096
+    regret  UCT, c = √2              16.8  28.4  10.6  18.2   2.7   4.4   0.9   2.2     0   1.2
+            PUCT, c = 2, good prior     0   1.2     0   1.9     0     0     0     0
+            PUCT, c = 2, no opinion  17.2  26.1   8.4  12.9   3.1   5.9   1.5   3.0
+            PUCT, c = 2, wrong prior 64.4  64.4  62.2  64.4  62.2  62.2  62.2  62.2
+    share   UCT, c = √2                 0     0    13     0    50     0    77    44   100    45
+            PUCT, c = 2, good prior   100    54   100    84   100   100   100   100
+            PUCT, c = 2, no opinion     0     0     0     0    16     0    67    45
+            UCT, slippery ice           0     0     4     0    14     2    15    10    33    23
 
-UCT comes to the best with 4,096 simulations in 5 of 8 seeds; the others lack 0.8 to 1.2 %.  The
+The regret of UCT after 4,096 simulations is 0 in 5 of 8 seeds, and 0.8 to 1.2 % in the others.  The
 good prior is softmax(Q*/0.1).  It gives the best action 0.58 on average, and in each cell more than
-any other.  So its success is no merit of the search.  The search could only spoil it, and with few
-simulations it does, a little.  No opinion is the uniform policy.
+any other.  So its success is no merit of the search, which could only spoil it.  No opinion is the
+uniform policy.  The wrong prior is softmax(−Q*/0.1), and its share is 0.  It does not keep the best
+action of the start from being tried: 184 of 1,024 simulations take it.  But every node below
+follows the prior into the holes, and no mean at the root is above 0.002.  In seed 0 the regret
+falls to 55, 34 and 31 % after 4,096, 16,384 and 65,536 simulations.
 
-The wrong prior is softmax(−Q*/0.1).  It does not keep the best action of the start from being
-tried: 184 of 1,024 simulations take it.  But every node below follows the prior into the holes, and
-no mean at the root is above 0.002.  Among equal means visits are shared as the prior says.  Here it
-says 0.25, 0.18, 0.30 and 0.27, and these are the shares.  The regret falls slowly: in seed 0, to
-55, 34 and 31 % after 4,096, 16,384 and 65,536 simulations.
-
-On the slippery 4x4 lake at γ = 0.99 let a policy take UCT's answer in each cell, again after 4,096
-simulations.  In 8 seeds it has from 0.23 to 0.71 of J*.  Random play earns about 0.012 from the
-start, while the second term of a bound is 0.13 after a thousand visits to each action.  So all are
-tried about equally often: in seed 0 they have 1,042, 1,006, 1,051 and 997 visits.
+The last row is of the slippery lake at γ = 0.99.  Random play earns about 0.012 from its start, but
+the second term of a bound is 0.13 after a thousand visits to each action.  So all are tried about
+equally often: 1,042, 1,006, 1,051 and 997 times of 4,096 in seed 0.
 
 **Where it fails.**  Make the chain of the example D states long.  In state d, counted from 0, to
 leave pays (D − d − 1)/D, and to stay in all of them pays 1.  All that is near says to leave, the
 sooner the better.  After how many simulations, in powers of 2, is staying visited most?
 
-    D                 2      3      4      5      6        7
-    simulations       8     32    256  1,024  4,096  131,072 (longer than the job runs)
+    D                 2      3      4      5      6        7          8
+    simulations       8     32    256  1,024  4,096  131,072  > 131,072
 
 Value iteration needs D sweeps.  At a node UCT takes the action with the higher bound, and this
 lowers the bound.  So the bounds of leaving and of staying remain close together:
@@ -98,8 +99,7 @@ is less than the second term on the right, and
     N(s, 1) stays below about c² log N(s)/gap².                                     (tree_search.6)
 
 So of N simulations about log N reach the second node, up to a factor, about log log N the third,
-and so on.  In this search it was 256 and 56 after 4,096, and 18, 7, 3 and 1 behind.  At D = 8
-leaving is still ahead after 131,072 simulations.
+and so on.  In this search it was 256 and 56 after 4,096, and 18, 7, 3 and 1 behind.
 
 **Exercises.**  `from itertools import islice; from minirl.beyond.tree_search import *; from
 minirl.kernel.mdp import coin_game`
@@ -187,6 +187,8 @@ def tree_search(mdp, state, choose, *, rng, policy=None, horizon=50):
                     visits[node], values[node] = [0] * mdp.shape[1], [0.0] * mdp.shape[1]
                     below = True  # from the next step on
                 a = choose(s, able[s], visits[node], values[node])
+                if a not in able[s]:
+                    raise ValueError(f"choose must return one of {able[s]} here, got {a}")
                 path.append((visits[node], values[node], a))
             k = _drawn(chances[s][a], rng)
             rewards.append(reward[s][a][k])
@@ -220,7 +222,7 @@ def uct(exploration=sqrt(2)):
 
 
 def puct(prior, exploration=2.0):
-    """The rule (tree_search.3) with a `prior` (S, A).
+    """The rule (tree_search.3) with a `prior` (S, A), whose rows sum to 1.
 
     Examples
     --------
@@ -229,10 +231,16 @@ def puct(prior, exploration=2.0):
     """
     if np.ndim(prior) != 2:
         raise ValueError(f"prior must be a table (S, A), got shape {np.shape(prior)}")
-    prior = checks.weights("prior", prior, np.shape(prior)).tolist()
+    prior = checks.weights("prior", prior, np.shape(prior))
+    if not np.allclose(prior.sum(axis=1), 1):
+        raise ValueError(f"prior must have rows that sum to one, got {prior}")
+    shape, prior = prior.shape, prior.tolist()
     checks.not_negative("exploration", exploration)
 
     def choose(state, actions, N, Q):
+        if state >= shape[0] or len(N) != shape[1]:
+            raise ValueError(f"prior must have a row for state {state}, of {len(N)} actions, got "
+                             f"shape {shape}")
         root = exploration * sqrt(1 + sum(N))
         return max(actions, key=lambda a: Q[a] + root * prior[state][a] / (1 + N[a]))
 

@@ -2,8 +2,8 @@
 
 Strings first.  For models of order 2, 3 and 4 the likeliest string is computed exactly, from each
 of 27 prompts: nothing, and each letter.  Beams of several widths search for the same, and it is
-counted how often they find it.  The mean length is that of the 26 words that begin with a letter,
-which is counted too.
+counted how often they find it.  *Enough* is the first of these widths that finds it from each.  The
+mean length is that of the 26 words that begin with a letter, which is counted too.
 
 Then trees.  On the 4x4 lake, where moves succeed with the chance 0.8 and gamma is 0.9, a search
 runs from each cell in which actions differ, and its regret is known by the exact Q*.  PUCT has one
@@ -153,10 +153,10 @@ def searches_text(found):
     enough = [next((beam.width for beam in one.beams if beam.right == 27), None)
               for one in found.strings]
     return page(
-        "Models of the words: the likeliest one, exactly, what greedy writes, and the width of the "
-        "beam that finds the likeliest ending of each of 27 prompts, which are nothing and each "
-        "letter.",
-        in_columns("order, likeliest, log p, greedy, log p, width", [
+        "Models of the words: the likeliest one, exactly, what greedy writes, and which of the "
+        "widths below is the first that is enough to find the likeliest ending of each of 27 "
+        "prompts, which are nothing and each letter.",
+        in_columns("order, likeliest, log p, greedy, log p, enough", [
             (*one[:5], width) for one, width in zip(found.strings, enough)], (0, 0, 3, 0, 3, 0)),
         f"Beams of these widths.  The words of the corpus have {found.corpus_letters:.2f} letters "
         f"on average; likely ones are shorter.",

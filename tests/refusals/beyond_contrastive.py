@@ -26,6 +26,7 @@ ROWS = {"contrastive": [
     *(check for call, name in LAWS for check in (
         row(lambda call=call: call(-ONE), f"{name} must be finite and not negative, got"),
         row(lambda call=call: call(ONE * np.nan), f"{name} must be finite and not negative, got"),
+        row(lambda call=call: call(1e308 * ONE), f"{name} must be a table (S, A)", "a finite sum"),
         row(lambda call=call: call(0 * ONE), f"{name} must be a table (S, A) and not all zero"),
         row(lambda call=call: call([1, 1]), f"{name} must be a table (S, A) and not all zero"))),
     row(lambda: OF_A_JOINT[0]([[0, 2e5]], [[1, 1]]),
@@ -34,5 +35,7 @@ ROWS = {"contrastive": [
     *whole("batch_size", lambda K: chapter.chance_right(F, ONE, batch_size=K), 3),
     *positive("negatives", lambda k: chapter.negative_sampling_loss(F, ONE, negatives=k)),
     *whole("states", lambda n: chapter.encoded(lambda f: (f.sum(), 0 * f), n)(np.ones((5, 2))), 2),
+    row(lambda: chapter.on_sphere(lambda x: (x.sum(), 0 * x))(np.array([[1.0, 0], [0, 0]])),
+        "x must have rows of positive length, got"),
     *positive("temperature", lambda t: chapter.encoded(None, 2, temperature=t)),
 ]}

@@ -31,6 +31,8 @@ ROWS = {"search": [
     *whole("width", lambda width: beam(COIN, LOGITS, 0, width), 2),
     *whole("horizon", lambda horizon: beam(COIN, LOGITS, 0, 2, horizon=horizon), 3),
     *not_negative("length_penalty", lambda x: beam(COIN, LOGITS, 0, 2, length_penalty=x)),
+    row(lambda: beam(COIN, LOGITS, 0, 2, length_penalty=200.0),
+        "length_penalty must be at most 700/log(horizon), got 200.0"),
     *whole("longest", lambda longest: of_each_length(COIN, LOGITS, 0, longest), 3),
 ], "tree_search": [
     *(row(lambda state=state: tries(state=state), "state must be a vector of whole numbers in [0")
@@ -41,6 +43,13 @@ ROWS = {"search": [
     *not_negative("exploration", uct),
     *not_negative("exploration", lambda c: puct([[0.5, 0.5]], c)),
     row(lambda: puct([[1.0, -0.5]]), "prior must be finite and not negative, got"),
+    row(lambda: puct([[5, 50]]), "prior must have rows that sum to one, got [[ 5. 50.]]"),
+    row(lambda: tries(choose=puct([[0.5, 0.25, 0.25]])), "prior must have a row for state 0, of 2 ",
+        "actions, got shape (1, 3)"),
+    row(lambda: next(tree_search(deceptive_chain(2), 1, puct([[0.5, 0.5]]), rng=0)),
+        "prior must have a row for state 1, of 2 actions, got shape (1, 2)"),
+    *(row(lambda a=a: tries(choose=lambda *_: a), f"choose must return one of [0, 1] here, got {a}")
+      for a in (-1, 2, 0.5, None)),
     row(lambda: puct([0.5, 0.5]), "prior must be a table (S, A), got shape (2,)"),
     *whole("length", deceptive_chain, 3),
 ]}
