@@ -324,7 +324,7 @@ def test_tables_of_many_points_are_summed_in_blocks(monkeypatch):
     f, joint, sizes = 20 * some(0)[0], some(0)[1], []
     whole, held = mean_infonce_loss(f, joint, batch_size=8), chapter._held_exp
     monkeypatch.setattr(chapter, "_held_exp", lambda x: sizes.append(x.size) or held(x))
-    monkeypatch.setattr(chapter, "BLOCK", 300)
+    monkeypatch.setattr(chapter, "POINTS_AT_ONCE", 300)
     parts = mean_infonce_loss(f, joint, batch_size=8)
     assert parts[0] == pytest.approx(whole[0], abs=1e-12) and 250 < max(sizes) <= 304
     np.testing.assert_allclose(parts[1], whole[1], atol=1e-13)

@@ -180,13 +180,21 @@ def test_the_regrets_and_shares_of_the_chapter(what, name, simulations, median, 
         np.testing.assert_allclose(np.median(found, axis=0), median, rtol=0, atol=0.51)
 
 
+ROWS = """
+    regret = V*(s) − Q*(s, a),   a being the most visited action at the root s.     (tree_search.4)
+"""
+
+
 def test_the_table_of_the_chapter_has_all_rows():
-    rows = [(what, name, simulations) for what, name, simulations, *_ in table_of_the_chapter()]
-    five, names = (16, 64, 256, 1024, 4096), list(NAMES)
-    assert rows == [*(("regret", name, five if name == names[0] else five[:4])
-                      for name in names[:4]),
-                    *(("share", name, five if name in (names[0], names[4]) else five[:4])
-                      for name in (*names[:3], names[4]))]
+    """Each is read by the test above."""
+    assert ROWS in chapter.__doc__
+    rows = [(what, name, len(simulations))
+            for what, name, simulations, *_ in table_of_the_chapter()]
+    good, none, wrong = [*NAMES][1:4]
+    assert rows == [("regret", "UCT, c = √2", 5), *(("regret", name, 4) for name in
+                                                    (good, none, wrong)),
+                    ("share", "UCT, c = √2", 5), ("share", good, 4), ("share", none, 4),
+                    ("share", "UCT, slippery ice", 5)]
 
 
 @pytest.mark.slow
@@ -321,6 +329,15 @@ def test_the_job_finds_what_its_parts_find():
         world.mdp, s, rule, rng=seed), n).action) / world.optimum.values[s] for s in world.cells])
         for seed in range(3)] for n in (4, 8)]
     np.testing.assert_allclose(found.trees[0].regrets, by_hand, rtol=0, atol=1e-15)
+
+
+def test_enough_is_the_first_width_that_finds_all():
+    """And not one that finds 26 of 27."""
+    one = job().strings[0]
+    beams = [beam._replace(right=right) for beam, right in zip(one.beams, (26, 27, 27))]
+    text = searches.searches_text(job()._replace(strings=[one._replace(beams=beams)]))
+    line, = re.findall("^ +2  s .*$", text, flags=re.M)
+    assert line.split()[-1] == "2" == str(beams[1].width)
 
 
 def test_the_figures_show_what_was_found():

@@ -128,7 +128,7 @@ from minirl.people.sft import sft_loss
 
 STEP = 0.1  # of the trapezoidal rule; its error falls like e^(−π²/STEP), and that is 1e-43
 WIDEST = 1e5  # nats from the highest to the lowest f of a row: a million points of that rule
-BLOCK = 2**20  # numbers in one table of points, (points, A): more of them come one after the other
+POINTS_AT_ONCE = 2**20  # numbers in a table (points, A); more of them come one after the other
 
 
 def infonce_loss(critic, counts):
@@ -212,7 +212,7 @@ def mean_infonce_loss(critic, joint, *, batch_size):
         # From where z K is below the rounding of 1, to where z e^f is large for every f.
         points = np.arange(-38 - np.log(others + 1), 5 - f.real.min(), STEP)[:, None]
         loss = loss + p[s] @ (most - row)
-        for log_z in np.array_split(points, 1 + points.size * f.size // BLOCK):
+        for log_z in np.array_split(points, 1 + points.size * f.size // POINTS_AT_ONCE):
             size = _held_exp(log_z + f)                   # z e^f, (points, A)
             gone = np.exp(-size)
             each = gone @ marginal[:, None]               # the mean of one other, (points, 1)
