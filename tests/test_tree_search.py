@@ -181,7 +181,14 @@ def test_the_regrets_and_shares_of_the_chapter(what, name, simulations, median, 
 
 
 ROWS = """
-    regret = V*(s) − Q*(s, a),   a being the most visited action at the root s.     (tree_search.4)
+    regret  UCT, c = √2              16.8  28.4  10.6  18.2   2.7   4.4   0.9   2.2     0   1.2
+            PUCT, c = 2, good prior     0   1.2     0   1.9     0     0     0     0
+            PUCT, c = 2, no opinion  17.2  26.1   8.4  12.9   3.1   5.9   1.5   3.0
+            PUCT, c = 2, wrong prior 64.4  64.4  62.2  64.4  62.2  62.2  62.2  62.2
+    share   UCT, c = √2                 0     0    13     0    50     0    77    44   100    45
+            PUCT, c = 2, good prior   100    54   100    84   100   100   100   100
+            PUCT, c = 2, no opinion     0     0     0     0    16     0    67    45
+            UCT, slippery ice           0     0     4     0    14     2    15    10    33    23
 """
 
 
