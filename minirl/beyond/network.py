@@ -78,14 +78,14 @@ to 1, and PPO's rate falls from 0.02 to 0.  The median share of J* in eight runs
     slippery 4x4 lake         0.19     0.94     0.98
     cliff                    −6.16     1.00     1.00
 
-The worst have 0.976 and 0.997 with 16 units.  With 4 one run has 0.30 on the lake, and two do not
-get past the cliff.  Nor do seven of eight linear runs.  Their −6.16 is a walk without end: J =
-−1/(1 − 0.99) = −100, while J* = −12.25.  No linear network is right everywhere on the lake: ← is
-best in the cells (0, 0) and (2, 2), ↑ in (0, 2) and (2, 0).  θ of ← minus θ of ↑ is linear in row
-and column.  So in (1, 1), the middle of both pairs, it would be positive and negative.  But one
-that errs in the first row alone holds 0.959.  PPO does not find it, nor the way past the cliff, to
-which one can come as near as we like.  It first learns to go up from the edge, and the row above,
-where → is best, follows: after 40 iterations → has the chance 0.04 there, and with 16 units 0.64.
+The worst have 0.976 and 0.997 with 16 units.  With 4 one run has 0.30 on the lake, and two (on some
+processors three) do not get past the cliff.  Nor do seven of eight linear runs.  Their −6.16 is a
+walk without end: J = −1/(1 − 0.99) = −100, while J* = −12.25.  No linear network is right all over
+the lake: ← is best in the cells (0, 0) and (2, 2), ↑ in (0, 2) and (2, 0).  θ of ← minus θ of ↑ is
+linear in row and column.  So in (1, 1), the middle of both pairs, it would be above and below 0.
+But one that errs in the first row alone holds 0.959.  PPO does not find it, nor the way past the
+cliff, to which one can come as near as we like.  It first learns to go up from the edge, and the
+row above follows, where → is best: after 40 iterations → has 0.04 there, and 0.64 with 16 units.
 
 **Few pairs.**  Let DPO have 20,000 pairs of the running example, and the logits be those of the
 reference plus a network of the one-hot last letter.  The pull draws params to 0.  The worst of four

@@ -25,7 +25,7 @@ import numpy as np
 from minirl.beyond.cascade import checked_steps, clean_chances, error_rate
 from minirl.beyond.inference import (answer_chances, majority_at_k, pass_at_k, right_answer_loss,
                                      right_answer_rewards, tilted_chance)
-from minirl.exact.evaluation import occupancy
+from minirl.exact.evaluation import NoEnd, occupancy
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
@@ -143,8 +143,13 @@ def _answers(task, policy, chances):
 
 def by_descent(task, beta, begin, tol=1e-6):
     """The logits of a shared table at a price, by descent from `begin`."""
-    return minimise(lambda x: right_answer_loss(x, task.world, task.reference, task.right,
-                                                beta=beta), begin, tol=tol).x
+    def loss(x):
+        try:
+            return right_answer_loss(x, task.world, task.reference, task.right, beta=beta)
+        except NoEnd:  # A step of the search was too long.  A loss above all others turns it back.
+            return 1e3, np.zeros(x.shape)
+
+    return minimise(loss, begin, tol=tol).x
 
 
 def by_ppo(task, seed, scale=AttemptsScale()):
