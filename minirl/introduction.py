@@ -106,7 +106,7 @@ contents page, `help(minirl)`, are side roads.  For an exercise start Python, ru
 it, predict, and then run the line.  Three routes.  *In a hurry*, two hours: `softmax`, `counts`,
 `mdp`, `evaluation`, `planning`, `returns`, `reinforce`, `surrogate`, `ppo`, `regularised`, `dpo`.
 *Reinforcement learning*: Parts 1 to 3 without brackets.  *Alignment*: the same without `gradcheck`,
-`prediction`, `exploration`, `q_learning` and `ppo_kl`, then Part 4.
+`prediction`, `exploration`, `q_learning` and `ppo_kl`, then Part 4, and Part 5 after it.
 
 **Exercises.**  `from minirl.plain.episode import *`
 1. The walk above, at γ = 0.5: what is its return?
