@@ -480,7 +480,8 @@ def test_the_cliff_from_row_and_column():
     assert min(shares("cliff", 16)) == pytest.approx(0.997, abs=0.01)
     assert max(shares("cliff", 0)) < 0.6
     fails = [sum(share < -6 for share in shares("cliff", hidden)) for hidden in (0, 4, 16)]
-    assert fails in ([7, 2, 0], [7, 3, 0])  # the second one with other last bits
+    # Here 7, 2 and 0; with the last bits of other processors one more or one less.
+    assert fails[0] in (6, 7) and fails[1] in (1, 2, 3) and fails[2] == 0
     assert min(shares("cliff", 0)) == pytest.approx(-6.165, abs=0.001)
     assert sorted(shares("cliff", 4))[3] > 0.97
     assert_medians("cliff", "cliff")

@@ -78,8 +78,8 @@ to 1, and PPO's rate falls from 0.02 to 0.  The median share of J* in eight runs
     slippery 4x4 lake         0.19     0.94     0.98
     cliff                    −6.16     1.00     1.00
 
-The worst have 0.976 and 0.997 with 16 units.  With 4 one run has 0.30 on the lake, and two (on some
-processors three) do not get past the cliff.  Nor do seven of eight linear runs.  Their −6.16 is a
+The worst have 0.976 and 0.997 with 16 units.  With 4 one run has 0.30 on the lake, and two (on
+some processors one or three) do not get past the cliff.  Nor do most linear runs.  Their −6.16 is a
 walk without end: J = −1/(1 − 0.99) = −100, while J* = −12.25.  No linear network is right all over
 the lake: ← is best in the cells (0, 0) and (2, 2), ↑ in (0, 2) and (2, 0).  θ of ← minus θ of ↑ is
 linear in row and column.  So in (1, 1), the middle of both pairs, it would be above and below 0.
