@@ -1,7 +1,7 @@
 """The command line: `python -m minirl [JOB]`, also installed as `minirl`.
 
-Without the name of a job it runs `demo`.  Exit status: 0 done, 1 failed or interrupted, 2 a wrong
-argument or a file that cannot be used.
+Without the name of a job it runs `demo`.  `minirl exercise` leads to the exercises.  Exit status: 0
+done, 1 failed or interrupted, 2 a wrong argument or a file that cannot be used.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from minirl.console import check_command, finish, standard_output, use_one_threa
 use_one_thread()
 
 from minirl import __version__
+from minirl.exercises import command
 from minirl.lab import (alignment, attempts, collecting, contrasts, demo, divergences, estimators,
                         laws, networks, objectives, policies, searches, values)
 from minirl.lab.job import add_arguments, do
@@ -32,6 +33,8 @@ def _parser(jobs):
         about = job.about.split("\n\n")[0].replace("\n", " ")
         add_arguments(choices.add_parser(job.name, allow_abbrev=False, help=about,
                                          description=about), job)
+    command.add_exercise_arguments(choices.add_parser(
+        "exercise", allow_abbrev=False, help=command.ABOUT, description=command.ABOUT))
     return parser
 
 
@@ -45,9 +48,11 @@ def main(argv=None, jobs=JOBS):
 
     def work():
         parser = _parser(jobs)
-        check_command(parser, argv[0], [job.name for job in jobs])
+        check_command(parser, argv[0], [*(job.name for job in jobs), "exercise"])
         arguments = parser.parse_args(argv)
         with standard_output(errors="replace"):  # what a terminal cannot show is a question mark
+            if argv[0] == "exercise":
+                sys.exit(command.exercise(arguments))
             do(arguments.job, arguments)
 
     return finish("minirl", work)

@@ -19,7 +19,7 @@ PARTS = {part: re.findall(r"\w+", names) for part, names in re.findall(
 CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names if part != "plain"]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
           "minirl.lab.figures": "matplotlib"}
-NO_CHAPTERS = {"lab", "plain", "__main__.py"}  # where functions need no example
+NO_CHAPTERS = {"lab", "plain", "exercises", "__main__.py"}  # where functions need no example
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -55,7 +55,7 @@ def contents(package):
 
 def test_the_contents_of_a_package_are_its_modules_and_those_of_the_book_its_parts():
     assert list(PARTS) == ["plain", "kernel", "exact", "play", "people", "beyond"]
-    for package in *(f"minirl/{part}" for part in PARTS), "minirl/lab", "toy_lm", "gridworld":
+    for package in *(f"minirl/{part}" for part in PARTS), "minirl/lab", "minirl/exercises", "toy_lm", "gridworld":
         files = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
         listed = contents(package)
         assert set(listed) == files and len(listed) == len(files), package

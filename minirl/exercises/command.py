@@ -1,0 +1,171 @@
+"""The command `minirl exercise`: write a file, grade it, give a hint, show the book's own body."""
+
+import os
+import textwrap
+import time
+
+from minirl.console import counted
+from minirl.exercises import EXERCISES, exercise_called, mistakes_by_name
+from minirl.exercises.attempt import verdict_on
+from minirl.exercises.breaking import break_the_book
+from minirl.exercises.cutting import file_of, solution_of
+from minirl.exercises.progress import FILE, noted, read_progress, write_progress
+from minirl.exercises.quiz import ask
+from minirl.files import write_bytes
+
+ABOUT = ("Exercises that the gradient checks grade: a function of the book without its body, in a "
+         "file of your own.  Without a name they are listed.")
+ALL = "*"  # `--break` without a name
+
+
+def add_exercise_arguments(parser):
+    """The arguments of `minirl exercise`."""
+    parser.add_argument("name", nargs="?", metavar="NAME",
+                        help="an exercise; alone, NAME_exercise.py is written for you to fill in")
+    what = parser.add_mutually_exclusive_group()
+    for flag, about in {
+            "check": "grade the file: exit status 0 right, 1 wrong, 2 no file",
+            "watch": "grade it whenever it is saved, until it is right",
+            "hint": "give one more hint", "solution": "show the book's own body",
+            "quiz": "three questions of its chapter: predict, then run",
+            "force": "write the file even if there is one"}.items():
+        what.add_argument(f"--{flag}", action="store_true", help=about)
+    what.add_argument("--break", dest="mistake", nargs="?", const=ALL, metavar="MISTAKE",
+                      help="put a famous mistake into the book and show the test that catches it; "
+                           "without a name, list the mistakes")
+
+
+def exercise(arguments):
+    """Do what the arguments ask for: the exit status.  ValueError for what the user can mend."""
+    if arguments.mistake is not None:
+        return _break(arguments)
+    if arguments.name is None:
+        asked = [flag for flag in ("check", "watch", "hint", "solution", "quiz", "force")
+                 if getattr(arguments, flag)]
+        if asked:
+            raise ValueError(f"--{asked[0]} needs the name of an exercise")
+        print(listing(read_progress()))
+        return 0
+    chosen = exercise_called(arguments.name)
+    path = os.path.abspath(f"{chosen.name}_exercise.py")
+    if arguments.quiz:
+        ask(chosen.chapter)
+        return 0
+    if arguments.check:
+        return _check(chosen, path)
+    if arguments.watch:
+        return _watch(chosen, path)
+    if arguments.hint:
+        return _hint(chosen)
+    if arguments.solution:
+        print(solution_of(chosen))
+        _note(chosen, shown=True)
+        return 0
+    return _write(chosen, path, arguments.force)
+
+
+def listing(known):
+    """All exercises in reading order, and what is solved: str."""
+    lines, chapters = [], {}
+    for one in EXERCISES:
+        chapters.setdefault(one.chapter, []).append(one.name)
+    for chapter, names in chapters.items():
+        marked = [("[x] " if known.get(name, {}).get("solved") else "[ ] ") + name
+                  for name in names]
+        shown = textwrap.wrap("  ".join(mark.replace(" ", "\0") for mark in marked), 64,
+                              break_on_hyphens=False)
+        for at, line in enumerate(shown):
+            lines.append(f"{chapter if at == 0 else '':22}  {line}".replace("\0", " "))
+    solved = sum(one.get("solved", False) for one in known.values())
+    return "\n".join([*lines, "", f"{solved} of {len(EXERCISES)} solved.  Begin one by its name: "
+                                  f"minirl exercise {EXERCISES[0].name}"])
+
+
+def _write(chosen, path, force):
+    name = os.path.basename(path)
+    if os.path.exists(path) and not force:
+        raise ValueError(f"{name} is already there, and is kept; --force writes a new one")
+    write_bytes(path, file_of(chosen).encode())
+    print(f"{name}: {chosen.task}\nThen: minirl exercise {chosen.name} --check.  "
+          f"Stuck: --hint ({len(chosen.hints)}).")
+    return 0
+
+
+def _check(chosen, path):
+    if not os.path.exists(path):
+        raise ValueError(f"there is no {os.path.basename(path)} here: 'minirl exercise "
+                         f"{chosen.name}' writes it")
+    known = read_progress()  # before the work: a corrupt one is refused
+    verdict = verdict_on(chosen.name, path)
+    width = max(len(head) for head, _ in verdict["lines"])
+    for head, text in verdict["lines"]:
+        print(textwrap.fill(f"{head:{width}}  {text}", 88, subsequent_indent=" " * (width + 2)))
+    if verdict["printed"]:
+        said = verdict["printed"].strip().split("\n")
+        print("It printed\n" + "\n".join(f"  {line[:86]}" for line in said[:5]))
+    mine = known.get(chosen.name, {})
+    _note(chosen, known, checks=mine.get("checks", 0) + 1,
+          solved=verdict["right"] or mine.get("solved", False))
+    if verdict["right"]:
+        at = EXERCISES.index(chosen)
+        after = EXERCISES[at + 1:at + 2]
+        print(f"The book's own: --solution." + "".join(f"  Next: minirl exercise {one.name}"
+                                                       for one in after))
+    return 0 if verdict["right"] else 1
+
+
+def _watch(chosen, path):
+    """Grade now and whenever the file has been saved."""
+    print(f"Watching {os.path.basename(path)}; Ctrl-C ends.", flush=True)
+    status, before = _check(chosen, path), _saved(path)
+    try:
+        while status:
+            time.sleep(0.2)
+            if _saved(path) not in (before, None):
+                before = _saved(path)
+                print(f"\n{time.strftime('%H:%M:%S')}", flush=True)
+                status = _check(chosen, path)
+    except KeyboardInterrupt:
+        print()
+    return status
+
+
+def _saved(path):
+    """When and how large a file was saved; None while an editor replaces it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _hint(chosen):
+    known = read_progress()
+    number = min(known.get(chosen.name, {}).get("hints", 0) + 1, len(chosen.hints))
+    print(textwrap.fill(f"Hint {number} of {len(chosen.hints)}: {chosen.hints[number - 1]}", 88,
+                        subsequent_indent="  "))
+    _note(chosen, known, hints=number)
+    return 0
+
+
+def _note(chosen, known=None, **news):
+    """Keep the news beside the exercises, or say that they cannot be kept."""
+    known = read_progress() if known is None else known
+    try:
+        write_progress(noted(known, chosen.name, **news))
+    except (ValueError, OSError) as error:
+        print(f"({FILE} is not updated: {error})")
+
+
+def _break(arguments):
+    if arguments.mistake != ALL:
+        break_the_book(arguments.mistake)
+        return 0
+    wanted = None if arguments.name is None else exercise_called(arguments.name).name
+    names = {name: mistake for name, (one, mistake) in mistakes_by_name().items()
+             if wanted in (None, one.name)}
+    for name, mistake in names.items():
+        print(textwrap.fill(f"{name}: {mistake.says}", 88, subsequent_indent="    "))
+    print(f"\n{counted(len(names), 'mistake')}.  Break the book by one: minirl exercise --break "
+          f"{next(iter(names), 'NAME')}")
+    return 0

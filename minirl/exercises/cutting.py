@@ -1,0 +1,105 @@
+"""The file of an exercise, cut from the book's own source: it cannot drift away from it."""
+
+import ast
+import inspect
+import re
+import textwrap
+from importlib import import_module
+from pathlib import Path
+
+import minirl
+
+ROOT, PARTS = Path(minirl.__file__).parent, ("kernel", "exact", "play", "people", "beyond")
+
+
+def file_of(exercise):
+    """The text of the file that the reader fills in: str."""
+    about = textwrap.fill(f"Exercise `{exercise.name}`. {exercise.task}", 96)
+    chapter = f"minirl/{exercise.chapter.replace('.', '/')}.py"
+    return (f'"""{about}\n\nRead   {chapter}\nCheck  minirl exercise {exercise.name} --check\n'
+            f'Stuck  minirl exercise {exercise.name} --hint\n"""\n\n{exercise.imports}\n\n\n'
+            f"{_signature(exercise)}\n{_docstring(exercise)}\n    raise NotImplementedError\n")
+
+
+def solution_of(exercise):
+    """The book's own body, then those of the functions it calls that say what happens: str."""
+    bodies = [_body(exercise.function), *map(_body, exercise.helpers)]
+    return "\n\n\n".join(bodies)
+
+
+def _body(function):
+    """A function without its docstring."""
+    source = textwrap.dedent(inspect.getsource(function))
+    node = ast.parse(source).body[0]
+    lines, first = source.rstrip().split("\n"), node.body[0]
+    if ast.get_docstring(node) is not None:
+        del lines[first.lineno - 1:first.end_lineno]
+    return "\n".join(lines)
+
+
+def _signature(exercise):
+    node = ast.parse(textwrap.dedent(inspect.getsource(exercise.function))).body[0]
+    kept = [(name, default) for name, default in zip(node.args.kwonlyargs, node.args.kw_defaults)
+            if name.arg not in exercise.without]
+    node.args.kwonlyargs = [name for name, _ in kept]
+    node.args.kw_defaults = [default for _, default in kept]
+    kept = len(node.args.args) - len(node.args.defaults)
+    for at in reversed(range(kept, len(node.args.args))):  # what has a default may be left out too
+        if node.args.args[at].arg in exercise.without:
+            del node.args.args[at], node.args.defaults[at - kept]
+    head = f"def {node.name}({ast.unparse(node.args)}):"
+    return "\n".join(textwrap.wrap(head, 96, subsequent_indent=" " * head.index("(") + " "))
+
+
+def _docstring(exercise):
+    """That of the book, with the equations of the chapter, without the derivative."""
+    text = inspect.getdoc(exercise.function)
+    for name in exercise.without:
+        text = re.sub(rf"^{name} : .*\n(?:    .*\n?|\n(?=    ))*", "", text, flags=re.M)
+    first, _, rest = text.partition("\n\n")
+    examples = rest.find("Examples\n--------")
+    if examples >= 0 and any(f"{name}=" in rest[examples:] for name in exercise.without):
+        rest = rest[:examples]
+    first = _without_derivative(first) or textwrap.fill(exercise.task, 90)
+    shown = [display(tag) for tag in exercise.equations]
+    body, mark, example = rest.partition("Examples\n--------")
+    paragraphs = [_without_derivative(part) for part in body.split("\n\n")]
+    body = "\n\n".join(part for part in paragraphs if part.strip())
+    rest = f"{body}\n\n{mark}{example}" if mark else body
+    text = "\n\n".join(part for part in [first, *shown, rest.strip("\n")] if part)
+    return textwrap.indent(f'"""{text}\n"""', "    ", lambda line: line.strip() != "")
+
+
+def _without_derivative(paragraph):
+    """A paragraph without the sentences that give G = ∂L/∂log π away."""
+    if not re.search(r"\bG (?:=|is)\s", paragraph):
+        return paragraph
+    sentences = re.split(r"(?<=[.])\s+", paragraph)
+    kept = " ".join(part for part in sentences if not re.search(r"\bG (?:=|is)\s", part))
+    return textwrap.fill(kept, 96)
+
+
+def display(tag):
+    """The display of the book that a tag stands behind, in its lines, without G: str."""
+    text = inspect.cleandoc(import_module(_chapter_of(tag)).__doc__)
+    lines = text.split("\n")
+    at = next(number for number, line in enumerate(lines) if line.rstrip().endswith(f"({tag})"))
+    begin = end = at
+    while begin and lines[begin - 1].startswith("    "):
+        begin -= 1
+    while end + 1 < len(lines) and lines[end + 1].startswith("    "):
+        end += 1
+    kept, skipped = [], False
+    for line in lines[begin:end + 1]:
+        depth = len(line) - len(line.lstrip())
+        skipped = re.match(r"\s*G\b.* = ", line) is not None or skipped and depth > 4
+        if not skipped:
+            kept.append(re.sub(r" {1,4}(\(\w+\.\d+\))$", r"\1", line))  # room for the indentation
+    return "\n".join(kept)
+
+
+def _chapter_of(tag):
+    """The module whose equations a tag counts, as in `dpo.2`."""
+    stem = tag.partition(".")[0]
+    part = next(part for part in PARTS if (ROOT / part / f"{stem}.py").exists())
+    return f"minirl.{part}.{stem}"

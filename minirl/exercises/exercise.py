@@ -1,0 +1,122 @@
+"""What an exercise is, what a case and a mistake are, and the book with one mistake in it."""
+
+import ast
+import inspect
+from contextlib import ExitStack, contextmanager
+from typing import Callable, NamedTuple
+
+import numpy as np
+
+
+class ExerciseCase(NamedTuple):
+    """One call of the function of an exercise."""
+
+    arguments: tuple
+    keywords: dict = {}
+    factors: dict = {}  # name to number: what may be missing as a factor, or be one too many
+
+
+class Mistake(NamedTuple):
+    """A famous mistake: an edit of the book's own source, and what to say to whoever made it."""
+
+    name: str     # a word or two
+    says: str     # sentences: what is wrong, and what follows from it
+    edits: tuple  # of (function of the book, what its source says once, what stands there instead)
+    pitfall: int = 0  # its number in tests/PITFALLS.md, if it is there
+
+
+class Exercise(NamedTuple):
+    """A function of the book that the reader writes.
+
+    What it returns, and then those of its arguments that it changes, are its *results*.
+    """
+
+    name: str            # of the exercise and of its file: NAME_exercise.py
+    chapter: str         # where to read, as in "people.dpo"
+    function: Callable   # of the book
+    task: str            # one sentence in the imperative
+    imports: str         # what the file begins with
+    cases: Callable      # () -> three or more cases, the same in every call, with their own arrays
+    mistakes: tuple      # of Mistake, the likeliest first
+    hints: tuple         # three or more, from a nudge to nearly the line
+    by_hand: str         # an expression: the smallest call, that can be worked out on paper
+    done: str            # what to say after success: why it is so, or a question to predict
+    equations: tuple = ()   # tags of displays that the docstring of the file shows
+    without: tuple = ()     # keyword arguments of the book that the exercise leaves out
+    results: tuple = ("loss", "gradient")
+    changes: tuple = ()     # names of the arguments that the function is meant to change
+    through_softmax: bool = True  # the gradient is taken in logits, by `softmax.backward`
+    helpers: tuple = ()     # functions that the book's body calls, shown with the solution
+    there: Callable = None  # (case, place) -> the numbers that matter at an entry of the gradient
+
+    @property
+    def is_loss(self):
+        """Whether it gives a loss and its gradient."""
+        return self.results == ("loss", "gradient")
+
+
+def results_of(exercise, function, case):
+    """What a function gives on a case: a tuple of arrays and numbers, `exercise.results`."""
+    found = function(*case.arguments, **case.keywords)
+    names = list(inspect.signature(exercise.function).parameters)
+    changed = [case.arguments[names.index(name)] for name in exercise.changes]
+    if len(changed) == len(exercise.results):
+        return tuple(changed)
+    several = len(exercise.results) > 1 and isinstance(found, (tuple, list))
+    return tuple([*(found if several else [found]), *changed])
+
+
+def right_results(exercise, *mistakes):
+    """What the book gives on all cases; with mistakes in it, what it gives then."""
+    with ExitStack() as stack:
+        for mistake in mistakes:
+            stack.enter_context(mistaken(mistake))
+        return [results_of(exercise, exercise.function, case) for case in exercise.cases()]
+
+
+@contextmanager
+def mistaken(mistake):
+    """The book with a mistake in it, for a while, for all who call what it edits.
+
+    The code of a function is exchanged, and not the function, so that everybody who imported it
+    runs the edited one.
+    """
+    before = {function: function.__code__ for function, _, _ in mistake.edits}
+    try:
+        for function in before:
+            function.__code__ = _edited(function, [(old, new) for other, old, new in mistake.edits
+                                                   if other is function])
+        yield
+    finally:
+        for function, code in before.items():
+            function.__code__ = code
+
+
+def _edited(function, edits):
+    """The code of a function after edits of its source."""
+    source = inspect.getsource(function)
+    for old, new in edits:
+        if source.count(old) != 1:
+            raise ValueError(f"an edit must replace what {function.__name__} says exactly once, "
+                             f"got {old!r}, {source.count(old)} times")
+        source = source.replace(old, new)
+    tree = ast.increment_lineno(ast.parse(source), function.__code__.co_firstlineno - 1)
+    module = compile(tree, function.__code__.co_filename, "exec")
+    return next(code for code in module.co_consts
+                if inspect.iscode(code) and code.co_name == function.__name__)
+
+
+def edited_functions(mistake):
+    """The functions of the book that a mistake edits."""
+    return {function for function, _, _ in mistake.edits}
+
+
+def same(found, true, tolerance=1e-9):
+    """Whether two numbers or arrays agree, relative to the largest entry that should be there."""
+    found, true = np.asarray(found), np.asarray(true)
+    if found.shape != true.shape:
+        return False
+    scale = np.abs(true).max(initial=0.0)
+    with np.errstate(invalid="ignore"):
+        return bool((found == true).all()
+                    or np.abs(found - true).max(initial=0.0) <= tolerance * max(scale, 1e-300))

@@ -1,0 +1,187 @@
+"""Which mistake gives these very numbers?  A mistake is named only if it explains every entry.
+
+The numbers that the reader's function gives on all cases are compared with a list of *forms*: the
+book, the book with one famous mistake in it, and the book with a famous mistake and a wrong
+backward pass.  Each form is tried as it is, and then up to a factor and up to a backward pass that
+is missing.  What agrees to 1e-9 of the largest entry, on every case, is named.
+"""
+
+import itertools
+
+import numpy as np
+
+from minirl.exercises.exercise import (Mistake, edited_functions, right_results, same)
+from minirl.kernel.softmax import backward, log_softmax
+
+MEANINGS = {
+    "B": "the number of pairs", "N": "the number of steps", "S": "the number of states",
+    "A": "the number of actions", "S·A": "the number of entries of the table",
+    "n": "the number of strings", "K": "the size of the batch"}
+
+BACKWARD = (
+    Mistake("softmax_jacobian", "the backward pass is that of π and not that of log π: "
+            "π (G − Σ π G).  Either G is ∂L/∂π, or the backward pass is G − π Σ G (softmax.3).",
+            ((backward, "G - np.exp(logp) * G.sum(axis=-1, keepdims=True)",
+              "np.exp(logp) * (G - (np.exp(logp) * G).sum(axis=-1, keepdims=True))"),)),
+    Mistake("slope_in_pi", "G is ∂L/∂π where (softmax.3) wants ∂L/∂log π: a factor π is missing, "
+            "since π = exp(log π) (the chain rule).",
+            ((backward, "G = np.asarray(G)", "G = np.asarray(G) / np.exp(logp)"),)),
+    Mistake("own_entry_only", "the backward pass takes π G from an entry where (softmax.3) takes "
+            "π Σ G: the sum over the row is missing.",
+            ((backward, "np.exp(logp) * G.sum(axis=-1, keepdims=True)", "np.exp(logp) * G"),)),
+    Mistake("sum_without_policy", "the backward pass takes Σ G from every entry where (softmax.3) "
+            "takes π Σ G.",
+            ((backward, "np.exp(logp) * G.sum(axis=-1, keepdims=True)",
+              "G.sum(axis=-1, keepdims=True) + 0 * np.exp(logp)"),)),
+    Mistake("sum_over_states", "the backward pass sums G over the states; (softmax.3) sums over "
+            "the actions of a row.",
+            ((backward, "G.sum(axis=-1, keepdims=True)", "G.sum(axis=0, keepdims=True)"),)),
+    Mistake("wrong_sign_of_sum", "the backward pass adds π Σ G where (softmax.3) takes it away.",
+            ((backward, "G - np.exp(logp)", "G + np.exp(logp)"),)))
+
+
+def likely_mistake(exercise, found):
+    """A sentence that explains all that was found, or None.
+
+    `found` are the results of the reader's function on all cases.  The simplest explanation is
+    tried first: one mistake, then a factor or a missing backward pass, then two things at once.
+    """
+    singles, pairs = _forms(exercise)
+    return (_explained(exercise, found, singles, exact=True)
+            or _explained(exercise, found, [()], exact=False)
+            or _explained(exercise, found, singles, exact=False)
+            or _explained(exercise, found, pairs, exact=True))
+
+
+def _explained(exercise, found, forms, *, exact):
+    """The first of some forms that gives what was found: what it says, or None."""
+    cases = exercise.cases()
+    for mistakes in forms:
+        with np.errstate(all="ignore"):  # a mistake may divide by zero
+            wanted = right_results(exercise, *mistakes)
+        if not _same_shapes(found, wanted):
+            continue
+        same_numbers = _all_same(found, wanted)
+        reason = None if exact or same_numbers else _difference(exercise, cases, found, wanted)
+        if reason or exact and same_numbers:
+            said = [f"{mistake.says}{_pitfall(mistake)}" for mistake in mistakes]
+            said += [reason] if reason else []
+            return said[0] if len(said) == 1 else "Two at once.  " + "  And: ".join(said)
+    return None
+
+
+def _forms(exercise):
+    """Tuples of one mistake, and of two: a famous one and one in the backward pass."""
+    generic = BACKWARD if exercise.is_loss and exercise.through_softmax else ()
+    singles = [(mistake,) for mistake in (*exercise.mistakes, *generic)]
+    return singles, [pair for pair in itertools.product(exercise.mistakes, generic)
+                     if not edited_functions(pair[0]) & edited_functions(pair[1])]
+
+
+def _pitfall(mistake):
+    return f"  (Pitfall {mistake.pitfall}.)" if mistake.pitfall else ""
+
+
+def _difference(exercise, cases, found, wanted):
+    """A sentence on what is between two lists of results, or None if nothing explains it."""
+    if not exercise.is_loss:
+        name, = exercise.results if len(exercise.results) == 1 else (None,)
+        return name and _scaled(name, [f[0] for f in found], [w[0] for w in wanted], cases)
+    losses, gradients = ([f[at] for f in found] for at in (0, 1))
+    loss = _scaled("loss", losses, [w[0] for w in wanted], cases)
+    if loss is None:
+        return None
+    right = [w[1] for w in wanted]
+    missing = ""
+    gradient = _scaled("gradient", gradients, right, cases)
+    if gradient is None and exercise.through_softmax:
+        passed = [backward(log_softmax(case.arguments[0]), grad)
+                  for case, grad in zip(cases, gradients)]
+        gradient = _scaled("gradient", passed, right, cases)
+        sums = np.round(gradients[0].sum(axis=-1), 3) + 0.0
+        missing = ("the backward pass (softmax.3) is missing: what you return is G = ∂L/∂log π.  "
+                   "Return backward(logp, G).  Each row of a gradient in logits sums to zero; "
+                   f"yours sum to {np.ravel(sums)[:6].tolist()}.")
+    if gradient is None:
+        again = [backward(log_softmax(case.arguments[0]), grad) for case, grad in zip(cases, right)] \
+            if exercise.through_softmax else right
+        gradient, missing = _scaled("gradient", gradients, again, cases), (
+            "the backward pass (softmax.3) was applied twice.")
+    if gradient is None:
+        return None
+    both = loss and gradient and loss.partition(" ")[2] == gradient.partition(" ")[2]
+    if both:
+        loss, gradient = "loss and gradient: " + loss.partition(" ")[2], ""
+    return "  And: ".join(part for part in (missing, loss, gradient) if part)
+
+
+def _same_shapes(found, wanted):
+    return all(len(one) == len(other)
+               and all(np.shape(x) == np.shape(y) for x, y in zip(one, other))
+               for one, other in zip(found, wanted))
+
+
+def _all_same(found, wanted):
+    return all(same(x, y) for one, other in zip(found, wanted) for x, y in zip(one, other))
+
+
+def _scaled(what, found, right, cases):
+    """"" if all are right, a sentence if one factor is wrong, which has a name, and None otherwise.
+
+    A number is always some multiple of another one; so the factor must be, on every case, a product
+    of the chapter's own numbers.
+    """
+    if all(same(f, r) for f, r in zip(found, right)):
+        return ""
+    factors = [_factor(np.atleast_1d(f), np.atleast_1d(r)) for f, r in zip(found, right)]
+    if None in factors:
+        return None
+    named = next((name for name, values in _products(cases)
+                  if np.allclose(factors, values, rtol=1e-9, atol=0)), None)
+    return None if named is None else f"{what}: {named}."
+
+
+def _factor(found, right):
+    """c where found = c · right and c is not zero, or None."""
+    norm = (right * right).sum()
+    c = float((found * right).sum() / norm) if norm > 0 else 0.0
+    return c if c and same(found, c * right) else None
+
+
+def _products(cases):
+    """Names of factors, simplest first, and their values on all cases."""
+    numbers = {name: [case.factors[name] for case in cases] for name in cases[0].factors}
+    powers = [()] + [((name, power),) for name in numbers for power in (1, -1)]
+    powers += [((one, p), (other, q)) for one, other in itertools.combinations(numbers, 2)
+               for p in (1, -1) for q in (1, -1)]
+    for constant in 1.0, 2.0, 0.5:
+        for product in powers[:1 if constant != 1 else None]:
+            for sign in 1.0, -1.0:
+                values = np.full(len(cases), sign * constant)
+                for name, power in product:
+                    values = values * np.asarray(numbers[name], float) ** power
+                yield _in_words(sign * constant, dict(product)), values
+
+
+def _in_words(constant, product):
+    """A factor as what was done wrong."""
+    said = ["the sign is wrong"] if constant < 0 else []
+    if abs(constant) == 2:
+        said.append("there is a factor 2 too much")
+    if abs(constant) == 0.5:
+        said.append("a factor 2 is missing")
+    above = [name for name, power in product.items() if power > 0]
+    below = [name for name, power in product.items() if power < 0]
+    if below == ["S·A"] and above:
+        said.append(f"this is a mean over the table, where the chapter divides by {above[0]} "
+                    f"({MEANINGS.get(above[0], above[0])})")
+        return " and ".join(said)
+    for name in above:
+        means = f" ({MEANINGS[name]})" if name in MEANINGS else ""
+        said.append(f"it is {name}{means} times too large: a sum where the chapter has a mean"
+                    if name in ("B", "N", "n", "K") else f"a factor {name}{means} is too much")
+    for name in below:
+        means = f" ({MEANINGS[name]})" if name in MEANINGS else ""
+        said.append(f"it is {name}{means} times too small: a mean where the chapter has a sum"
+                    if name in ("B", "N", "n", "K") else f"a factor {name}{means} is missing")
+    return " and ".join(said)

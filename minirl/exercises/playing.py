@@ -1,0 +1,3 @@
+"""Exercises of Part 3: returns, advantages, and values from play."""
+
+ON_PLAYING = ()

@@ -1,0 +1,81 @@
+"""The three exercises at the end of a chapter, "predict, then run", asked one after another."""
+
+import ast
+import contextlib
+import inspect
+import io
+import re
+import textwrap
+from importlib import import_module
+from typing import NamedTuple
+
+PREDICTED = 0.05  # a prediction counts if it is off by 5 % at most, or by half of the last digit shown
+_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf)"
+
+
+class Question(NamedTuple):
+    """A question of a chapter, the lines that answer it, and what loads their names."""
+
+    text: str
+    lines: tuple
+    load: str
+
+
+def questions_of(text):
+    """The `Question`s of a chapter, from its docstring."""
+    text = inspect.cleandoc(text).partition("**Exercises.**")[2].partition("\nRead next: `")[0]
+    load = re.search(r"`(from [^`]*)`", text)[1].replace("\n", " ")
+    parts = re.split(r"^\d\. ", text, flags=re.M)[1:]
+    return [Question(" ".join(line.strip() for line in part.split("\n")
+                              if not line.startswith(7 * " ")).strip(),
+                     tuple(line[7:] for line in part.split("\n") if line.startswith(7 * " ")), load)
+            for part in parts]
+
+
+def answer_of(question):
+    """What Python's prompt prints for the lines of a question, in NumPy 1 as in NumPy 2."""
+    names, output = {}, io.StringIO()
+    exec(question.load, names)
+    with contextlib.redirect_stdout(output):
+        for statement in ast.parse("\n".join(question.lines)).body:
+            exec(compile(ast.Interactive([statement]), "exercise", "single"), names)
+    return re.sub(r"np\.\w+\(([^()]*)\)", r"\1", output.getvalue()).rstrip("\n")
+
+
+def is_near(prediction, answer):
+    """Whether a prediction is near enough: all its numbers, or else its words."""
+    true = re.findall(_NUMBER, answer)
+    if not true:
+        return "".join(prediction.split()).lower() == "".join(answer.split()).lower()
+    said = re.findall(_NUMBER, prediction)
+    return len(said) == len(true) and all(map(_near, said, true))
+
+
+def _near(said, true):
+    digits = len(true.partition("e")[0].partition(".")[2])
+    said, exact = (float(number.replace(",", "")) for number in (said, true))
+    return said == exact or abs(said - exact) <= max(PREDICTED * abs(exact), 0.5 * 10.0**-digits + 1e-12)
+
+
+def ask(chapter):
+    """Ask the three questions of a chapter on the terminal: how many were predicted."""
+    found, right = questions_of(import_module(f"minirl.{chapter}").__doc__), 0
+    print(f"{len(found)} questions of the chapter {chapter.split('.')[-1]}.  Predict what the last "
+          f"line prints; a number\ncounts if it is within {PREDICTED:.0%}.\n")
+    for number, question in enumerate(found, start=1):
+        print(textwrap.fill(f"{number}. {question.text}", 88, subsequent_indent="   "))
+        print("\n".join(f"       {line}" for line in question.lines))
+        answer = answer_of(question)
+        many = len(re.findall(_NUMBER, answer))
+        wanted = f"{many} number{'s' * (many != 1)}" if many else "in words"
+        try:
+            prediction = input(f"   Your prediction ({wanted}): ")
+        except EOFError:
+            print("\n   No prediction.")
+            prediction = ""
+        good = is_near(prediction, answer)
+        right += good
+        print(f"   {'Yes.' if good else 'It prints'}"
+              f"\n{textwrap.indent(answer, '       ')}\n")
+    print(f"{right} of {len(found)} predicted.")
+    return right

@@ -1,0 +1,3 @@
+"""Exercises of Part 4, the end: learning from a teacher."""
+
+ON_TEACHERS = ()

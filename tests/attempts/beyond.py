@@ -1,0 +1,1 @@
+"""Attempts at the exercises of `beyond`."""

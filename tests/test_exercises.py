@@ -1,0 +1,141 @@
+"""The exercises: attempts as readers write them, the files, the mistakes, and the command."""
+
+import collections
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from attempts import ATTEMPTS
+from test_gradients import CASES
+from test_house import CHAPTERS, ROOT
+
+from minirl.exercises import EXERCISES, exercise_called, mistake_called, mistakes_by_name
+from minirl.exercises.exercise import mistaken, right_results, same
+from minirl.exercises.grading import grade
+from minirl.exercises.mistakes import BACKWARD, likely_mistake
+from minirl.exercises import cutting
+
+for room in (ROOT / "tests" / "attempts").glob("[a-z]*.py"):
+    importlib.import_module(f"attempts.{room.stem}")
+
+NAMES = [one.name for one in EXERCISES]
+MISTAKES = list(mistakes_by_name())
+
+
+def told(verdict):
+    return "\n".join(f"{head}  {text}" for head, text in verdict.lines)
+
+
+# What is told of attempts.
+
+
+@pytest.mark.parametrize("name, expected, function", ATTEMPTS,
+                         ids=[f"{name}-{function.__name__}" for name, _, function in ATTEMPTS])
+def test_an_attempt_is_judged_as_intended(name, expected, function):
+    exercise = exercise_called(name)
+    says = {mistake.name: mistake.says for mistake in exercise.mistakes}
+    verdict = grade(exercise, function, function.__code__.co_filename)
+    assert verdict.right == (expected is None), told(verdict)
+    if expected is not None:
+        text = says.get(expected, expected)
+        assert text.lower() in told(verdict).lower(), told(verdict)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exercise_has_two_right_attempts_eight_wrong_ones_and_one_at_each_mistake(name):
+    expected = [found for exercise, found, _ in ATTEMPTS if exercise == name]
+    assert expected.count(None) >= 2
+    assert len(expected) - expected.count(None) >= 8
+    assert {mistake.name for mistake in exercise_called(name).mistakes} <= set(expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_random_gradient_has_no_name(name):
+    """500 of them over all exercises, wrong in every entry, or in one alone."""
+    exercise, rng = exercise_called(name), np.random.default_rng(1)
+    right = right_results(exercise)
+    for number in range(-(-500 // len(NAMES))):
+        found = []
+        for results in right:
+            noise = [rng.normal(size=np.shape(result)) for result in results]
+            if number % 2:  # one wrong entry
+                noise = [np.where(np.arange(np.size(n)).reshape(np.shape(n)) == 0, n, 0.0)
+                         for n in noise]
+            if exercise.is_loss:
+                noise[0] = 0.0
+            found.append(tuple(result + n for result, n in zip(results, noise)))
+        assert likely_mistake(exercise, found) is None
+
+
+# The catalogue.
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_changes_the_results_and_is_told_from_every_other(name):
+    exercise, mistake = mistake_called(name)
+    right, wrong = right_results(exercise), right_results(exercise, mistake)
+    assert any(not same(x, y) for one, other in zip(wrong, right) for x, y in zip(one, other))
+    assert all(np.isfinite(x).all() for results in wrong for x in results)
+    found = [tuple(np.asarray(x, float) for x in results) for results in wrong]
+    assert likely_mistake(exercise, found).startswith(mistake.says)
+    assert all(same(x, y) for one, other in zip(right_results(exercise), right)
+               for x, y in zip(one, other))  # the book is whole again
+
+
+def test_mistakes_have_names_of_their_own_and_pitfalls_of_the_list():
+    pitfalls = (ROOT / "tests" / "PITFALLS.md").read_text(encoding="utf-8")
+    numbers = set(map(int, re.findall(r"^\| (\d+) \|", pitfalls, flags=re.M)))
+    for exercise in EXERCISES:
+        names = [mistake.name for mistake in exercise.mistakes]
+        assert len(set(names)) == len(names) and all(map(str.isidentifier, names))
+        for mistake in exercise.mistakes:
+            assert mistake.says.endswith((".", "?"))
+            assert mistake.pitfall == 0 or mistake.pitfall in numbers
+
+
+# The exercises themselves.
+
+
+def test_every_public_loss_with_a_gradient_has_an_exercise():
+    losses = {name.split(".")[1] for name in CASES if name.endswith("_loss")}
+    assert losses - {one.function.__name__ for one in EXERCISES} == set()
+
+
+def test_the_exercises_are_in_reading_order():
+    places = [CHAPTERS.index(one.chapter) for one in EXERCISES]
+    assert places == sorted(places) and len(set(NAMES)) == len(NAMES) >= 30
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exercise_is_whole(name):
+    """Three cases of different shapes, three hints, and a smallest call that can be run."""
+    one = exercise_called(name)
+    assert len(one.cases()) >= 3 and len(one.hints) >= 3 and one.task.endswith(".") and one.done
+    assert all(set(case.factors) == set(one.cases()[0].factors) for case in one.cases())
+    for first, second in zip(right_results(one), right_results(one)):
+        assert all(np.array_equal(x, y) for x, y in zip(first, second))  # the same in every call
+    names = {}
+    exec(one.imports, names)
+    names[one.function.__name__] = one.function
+    eval(one.by_hand, names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_of_an_exercise_says_the_equation_and_not_the_derivative(name):
+    one = exercise_called(name)
+    text = cutting.file_of(one)
+    names = {}
+    exec(compile(text, name, "exec"), names)
+    with pytest.raises(NotImplementedError):
+        names[one.function.__name__](*one.cases()[0].arguments, **one.cases()[0].keywords)
+    assert not re.search(r"\bG = |\bG is ", text.partition("def ")[2])
+    assert all(f"({tag})" in text for tag in one.equations)
+    assert all(len(line) <= 100 for line in text.split("\n"))
+    for left_out in one.without:
+        assert left_out not in text.partition("def ")[2].partition(":\n")[0]
+    assert cutting.solution_of(one).startswith(f"def {one.function.__name__}(")
