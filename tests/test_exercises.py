@@ -1,12 +1,8 @@
 """The exercises: attempts as readers write them, the files, the mistakes, and the command."""
 
-import collections
+import doctest
 import importlib
-import json
-import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,11 +10,10 @@ from attempts import ATTEMPTS
 from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
-from minirl.exercises import EXERCISES, exercise_called, mistake_called, mistakes_by_name
-from minirl.exercises.exercise import mistaken, right_results, same
+from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called, mistakes_by_name
+from minirl.exercises.exercise import right_results, same
 from minirl.exercises.grading import grade
-from minirl.exercises.mistakes import BACKWARD, likely_mistake
-from minirl.exercises import cutting
+from minirl.exercises.mistakes import likely_mistake
 
 for room in (ROOT / "tests" / "attempts").glob("[a-z]*.py"):
     importlib.import_module(f"attempts.{room.stem}")
@@ -139,3 +134,17 @@ def test_the_file_of_an_exercise_says_the_equation_and_not_the_derivative(name):
     for left_out in one.without:
         assert left_out not in text.partition("def ")[2].partition(":\n")[0]
     assert cutting.solution_of(one).startswith(f"def {one.function.__name__}(")
+
+
+def test_the_page_on_a_loss_of_your_own_runs():
+    page, names = (ROOT / "docs" / "own_loss.md").read_text(encoding="utf-8"), {}
+    blocks = re.findall(r"^```python\n(.*?)^```", page, flags=re.S | re.M)
+    assert len(blocks) == 9
+    for number, block in enumerate(blocks, start=1):
+        if ">>>" not in block:
+            exec(block, names)
+            continue
+        example = doctest.DocTestParser().get_doctest(block, names, f"block {number}", None, 0)
+        found = doctest.DocTestRunner(verbose=False).run(example, out=print, clear_globs=False)
+        assert found.failed == 0
+        names = example.globs

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from importlib.util import decode_source
 from pathlib import Path
 
 from minirl.console import use_one_thread
@@ -90,7 +91,11 @@ def _main(name, path, out, seconds):
     sys.path.insert(0, os.path.dirname(path))
     names = {"__name__": "exercise", "__file__": path}
     try:
-        exec(compile(Path(path).read_bytes(), path, "exec"), names)
+        source = decode_source(Path(path).read_bytes())
+    except (SyntaxError, UnicodeDecodeError):
+        answer(_stopped("it is not UTF-8."))
+    try:
+        exec(compile(source, path, "exec"), names)
     except BaseException as error:
         answer(_stopped(raised(error, path)))
     wanted = exercise.function.__name__

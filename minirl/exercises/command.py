@@ -117,7 +117,8 @@ def _check(chosen, path):
 def _watch(chosen, path):
     """Grade now and whenever the file has been saved."""
     print(f"Watching {os.path.basename(path)}; Ctrl-C ends.", flush=True)
-    status, before = _check(chosen, path), _saved(path)
+    before = _saved(path)
+    status = _check(chosen, path)
     try:
         while status:
             time.sleep(0.2)

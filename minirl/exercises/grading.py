@@ -90,9 +90,10 @@ def raised(error, path):
         return "it has no body yet."
     if isinstance(error, SystemExit):
         return "it ends the program (exit)."
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    if isinstance(error, SyntaxError) and error.filename in (str(path), None):
+        where = f"line {error.lineno}" if error.lineno else "it"
         line = (error.text or "").strip()
-        return f"line {error.lineno} is no Python, {error.msg}" + (f": {line}" if line else ".")
+        return f"{where} is no Python, {error.msg}" + (f": {line}" if line else ".")
     own = [frame for frame in traceback.extract_tb(error.__traceback__)
            if frame.filename == str(path)]
     where = f"  Line {own[-1].lineno}: {own[-1].line}" if own else ""
@@ -135,7 +136,7 @@ def _compared(exercise, function, found, right, at):
     said = "wrong"
     if name == "gradient" and exercise.is_loss:
         said += "; it is " + ("" if _is_derivative(exercise, function, found[0][1]) else "not ")
-        said += "the derivative of your own loss"
+        said += f"the derivative of your own {exercise.results[0]}"
     if not np.ndim(wanted):
         return f"{said}: on case {number + 1} yours is {yours:.6f}, right is {wanted:.6f}."
     errors = np.abs(yours - wanted)

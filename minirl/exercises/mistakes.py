@@ -84,35 +84,30 @@ def _pitfall(mistake):
 
 def _difference(exercise, cases, found, wanted):
     """A sentence on what is between two lists of results, or None if nothing explains it."""
-    if not exercise.is_loss:
-        name, = exercise.results if len(exercise.results) == 1 else (None,)
-        return name and _scaled(name, [f[0] for f in found], [w[0] for w in wanted], cases)
-    losses, gradients = ([f[at] for f in found] for at in (0, 1))
-    loss = _scaled("loss", losses, [w[0] for w in wanted], cases)
-    if loss is None:
+    columns = list(zip(exercise.results, zip(*found), zip(*wanted)))
+    said = [_scaled(name, f, w, cases) for name, f, w in columns]
+    if exercise.is_loss and exercise.through_softmax and said[1] is None:
+        said[1] = _backward_pass(cases, *columns[1][1:])
+    if None in said:
         return None
-    right = [w[1] for w in wanted]
-    missing = ""
-    gradient = _scaled("gradient", gradients, right, cases)
-    if gradient is None and exercise.through_softmax:
-        passed = [backward(log_softmax(case.arguments[0]), grad)
-                  for case, grad in zip(cases, gradients)]
-        gradient = _scaled("gradient", passed, right, cases)
-        sums = np.round(gradients[0].sum(axis=-1), 3) + 0.0
-        missing = ("the backward pass (softmax.3) is missing: what you return is G = ∂L/∂log π.  "
-                   "Return backward(logp, G).  Each row of a gradient in logits sums to zero; "
-                   f"yours sum to {np.ravel(sums)[:6].tolist()}.")
-    if gradient is None:
-        again = [backward(log_softmax(case.arguments[0]), grad) for case, grad in zip(cases, right)] \
-            if exercise.through_softmax else right
-        gradient, missing = _scaled("gradient", gradients, again, cases), (
-            "the backward pass (softmax.3) was applied twice.")
-    if gradient is None:
-        return None
-    both = loss and gradient and loss.partition(" ")[2] == gradient.partition(" ")[2]
-    if both:
-        loss, gradient = "loss and gradient: " + loss.partition(" ")[2], ""
-    return "  And: ".join(part for part in (missing, loss, gradient) if part)
+    causes = [sentence.partition(": ")[2] for sentence in said]
+    if len(said) == 2 and all(causes) and causes[0] == causes[1]:
+        said = [f"{' and '.join(exercise.results)}: {causes[0]}"]
+    return "  And: ".join(filter(None, said))
+
+
+def _backward_pass(cases, found, right):
+    """A sentence if the backward pass is missing, or was applied twice; else None."""
+    logps = [log_softmax(case.arguments[0]) for case in cases]
+    factor = _scaled("gradient", list(map(backward, logps, found)), right, cases)
+    if factor is not None:
+        sums = (np.round(np.sum(found[0], axis=-1), 3) + 0.0).tolist()
+        return ("the backward pass (softmax.3) is missing: what you return is G = ∂L/∂log π.  "
+                "Return backward(logp, G).  Each row of a gradient in logits sums to zero; yours "
+                f"sum to {sums}.{factor and '  And: ' + factor}")
+    if all(map(same, found, map(backward, logps, right))):
+        return "the backward pass (softmax.3) was applied twice."
+    return None
 
 
 def _same_shapes(found, wanted):

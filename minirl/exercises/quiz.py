@@ -7,6 +7,7 @@ import io
 import re
 import textwrap
 from importlib import import_module
+from math import isfinite
 from typing import NamedTuple
 
 PREDICTED = 0.05  # a prediction counts if it is off by 5 % at most, or by half of the last digit shown
@@ -54,7 +55,7 @@ def is_near(prediction, answer):
 def _near(said, true):
     digits = len(true.partition("e")[0].partition(".")[2])
     said, exact = (float(number.replace(",", "")) for number in (said, true))
-    return said == exact or abs(said - exact) <= max(PREDICTED * abs(exact), 0.5 * 10.0**-digits + 1e-12)
+    return said == exact or isfinite(exact) and abs(said - exact) <= max(PREDICTED * abs(exact), 0.5 * 10.0**-digits + 1e-12)
 
 
 def ask(chapter):

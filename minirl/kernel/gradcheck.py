@@ -102,6 +102,10 @@ instead of "wrong gradient".
 - *In another loss.*  A wrong loss with its own right gradient passes.  That the loss is the one in
   the paper needs another witness: a loop written as in the paper, or a case worked out by hand.
 
+**A loss of your own** goes this way: a loop as in the paper, one case by hand, G, `backward`, then
+the loop against the fast form, `check` at several random points, and logits of ±1e4.  The page
+`docs/own_loss.md` does so for one loss, step by step, and says what to ask when a check fails.
+
 **Exercises.**  `from minirl.kernel.gradcheck import *`
 1. The loss is x₀² + x₁² at (1, 3), and its gradient has the wrong sign.  What is the error?
        check(lambda x: ((x * x).sum(), -2 * x), np.array([1., 3.]))

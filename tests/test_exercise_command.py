@@ -1,0 +1,297 @@
+"""`minirl exercise`: files, hints, progress, quizzes, broken books, and what readers' files do."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+from test_house import ROOT
+
+from minirl.exercises import EXERCISES
+from minirl.exercises.attempt import verdict_on
+from minirl.exercises.progress import FILE, noted, read_progress, write_progress
+from minirl.exercises.quiz import is_near
+
+JOB = "exercise"
+
+RIGHT = """
+import numpy as np
+def backward(logp, G):
+    return G - np.exp(logp) * G.sum(axis=1, keepdims=True)
+"""
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder of a reader, with a space and letters that are not ASCII in its name."""
+    folder = tmp_path / "meine Übungen 練習"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def save(desk, body, name="backward"):
+    path = desk / f"{name}_exercise.py"
+    path.write_text(body, encoding="utf-8")
+    return path
+
+
+# From a new file to a solved exercise.
+
+
+def test_the_way_of_a_reader(command, desk):
+    status, out, _ = command()
+    assert status == 0 and f"0 of {len(EXERCISES)} solved" in out and "[ ] backward" in out
+    status, out, _ = command("backward")
+    path = desk / "backward_exercise.py"
+    assert status == 0 and path.exists() and "--check" in out
+    status, out, _ = command("backward", "--check")
+    assert status == 1 and "it has no body yet" in out
+    save(desk, path.read_text(encoding="utf-8").replace("raise NotImplementedError", "return G"))
+    status, out, _ = command("backward", "--check")
+    assert status == 1 and "Runs" in out and "Likely" in out
+    save(desk, RIGHT)
+    status, out, _ = command("backward", "--check")
+    assert status == 0 and "Right" in out and "Next: minirl exercise" in out
+    assert "[x] backward" in command()[1]
+    known = read_progress()["backward"]
+    assert known == {"checks": 3, "hints": 0, "solved": True, "shown": False}
+
+
+def test_a_file_that_is_there_is_kept(command, desk):
+    path = save(desk, "my work")
+    status, _, err = command("backward")
+    assert status == 2 and "--force" in err and path.read_text() == "my work"
+    assert command("backward", "--force")[0] == 0 and "NotImplementedError" in path.read_text()
+
+
+def test_without_a_file_the_check_says_how_to_get_one(command, desk):
+    status, _, err = command("backward", "--check")
+    assert status == 2 and "'minirl exercise backward' writes it" in err
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["backwards"], "did you mean 'backward'"), (["--check"], "needs the name of an exercise"),
+    (["--break", "backward.sum"], "there is no mistake 'backward.sum'"),
+    (["backward", "--hint", "--check"], "not allowed with")])
+def test_what_cannot_be_meant_is_refused(command, desk, arguments, said):
+    status, out, err = command(*arguments)
+    assert status == 2 and said in err and not out and not list(desk.iterdir())
+
+
+def test_hints_come_one_by_one_and_the_last_stays(command, desk):
+    one = EXERCISES[0]
+    said = [command(one.name, "--hint")[1] for _ in range(len(one.hints) + 1)]
+    assert [line.split(":")[0] for line in said] == [
+        f"Hint {number} of {len(one.hints)}" for number in range(1, len(one.hints) + 1)] + [
+        f"Hint {len(one.hints)} of {len(one.hints)}"]
+
+
+def test_the_solution_is_the_body_of_the_book(command, desk):
+    status, out, _ = command("backward", "--solution")
+    assert status == 0 and "return G - np.exp(logp) * G.sum(axis=-1, keepdims=True)" in out
+    assert read_progress()["backward"]["shown"]
+
+
+# What readers' files do.
+
+
+@pytest.mark.parametrize("body, said", [
+    ("def backward(logp, G)\n    return G", "line 1 is no Python"),
+    ("def backward(logp, G):\n    return G.foo", "AttributeError"),
+    ("def backward(logp, G):\n    x = 1\n    return x / 0", "Line 3: return x / 0"),
+    ("1 / 0", "ZeroDivisionError: division by zero.  Line 1: 1 / 0"),
+    ("backward = 3", "there is no function backward"),
+    ("def forward(logp, G):\n    return G", "there is no function backward"),
+    ("def backward(logp):\n    return logp", "TypeError"),
+    ("def backward(logp, G):\n    raise SystemExit", "ends the program"),
+    ("import os\nos._exit(7)", "ends the program (status 7)"),
+    ("import sys\nsys.exit()", "ends the program"),
+    ("def backward(logp, G):\n    return input()", "EOFError"),
+    ("def backward(logp, G):\n    return backward(logp, G)", "RecursionError"),
+    ("def backward(logp, G):\n    return None", "must consist of real numbers, got NoneType"),
+    ("def backward(logp, G):\n    return 'G'", "must consist of real numbers, got str"),
+    ("def backward(logp, G):\n    return G + 0j", "real numbers, got complex"),
+    ("def backward(logp, G):\n    return [[1], [2, 3]]", "rows differ in length"),
+    ("def backward(logp, G):\n    return G, G", "must have the shape (4, 3), got (2, 4, 3)"),
+    ("def backward(logp, G):\n    return G / 0 * 0", "is not finite"),
+    ("import numpy as np\n" + RIGHT.replace("return ", "return np.float32(1) * 0 + (")
+     .replace("True)", "True)).astype('float32')"), "float32"),
+    ("def backward(logp, G):\n    G += 1\n    return G", "changes its argument G"),
+    (b"# \xff\n" + RIGHT.encode(), "not UTF-8"), (RIGHT.encode() + b"#\xff", "not UTF-8"),
+    ("", "there is no function backward"),
+    (b"\0", "no Python")])
+def test_a_file_that_does_not_work_is_told_so_in_a_sentence(desk, body, said):
+    path = desk / "backward_exercise.py"
+    path.write_bytes(body if isinstance(body, bytes) else body.encode())
+    verdict = verdict_on("backward", path)
+    told = " ".join(text for _, text in verdict["lines"])
+    assert not verdict["right"] and said in told and "Traceback" not in told
+
+
+def test_a_loop_that_does_not_end_is_stopped_at_its_own_line(desk):
+    path = save(desk, "def backward(logp, G):\n    while True:\n        G = G + 0\n")
+    began = time.monotonic()
+    verdict = verdict_on("backward", path, seconds=1.0)
+    told = verdict["lines"][0][1]
+    assert "still running after 1 seconds" in told and "It was at line" in told
+    assert time.monotonic() - began < 10
+
+
+def test_what_a_file_prints_is_shown_in_short_and_lists_are_arrays(desk):
+    path = save(desk, RIGHT.replace("    return", "    while len(said) < 10**5:\n"
+                                    "        said.append(0); print('here', logp[0, 0])\n"
+                                    "    return").replace("(axis=1, keepdims=True)",
+                                                           "(axis=1, keepdims=True)")
+                + "\nsaid = []\ninner = backward\n"
+                "def backward(logp, G):\n    return inner(logp, G).tolist()\n")
+    verdict = verdict_on("backward", path)
+    assert verdict["right"] and verdict["printed"].startswith("here ")
+    assert len(verdict["printed"]) <= 1000
+
+
+def test_a_file_may_import_its_neighbour(desk):
+    save(desk, RIGHT, "mine")
+    path = save(desk, "from mine_exercise import backward")
+    assert verdict_on("backward", path)["right"]
+
+
+def test_it_works_without_a_terminal_and_in_a_locale_that_has_only_ascii(desk):
+    save(desk, RIGHT)
+    done = subprocess.run(
+        [sys.executable, "-m", "minirl", "exercise", "backward", "--check"], cwd=desk,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0",
+                          "PYTHONCOERCECLOCALE": "0"}, capture_output=True,
+        stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and b"Right" in done.stdout and not done.stderr
+
+
+def test_a_file_is_graded_when_it_is_saved(desk):
+    path = save(desk, "def backward(logp, G):\n    return G\n")
+    with subprocess.Popen(
+            [sys.executable, "-m", "minirl", "exercise", "backward", "--watch"], cwd=desk,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1",
+                              "PYTHONUTF8": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as watch:
+        try:
+            while "Likely" not in watch.stdout.readline():
+                assert watch.poll() is None
+            beside = path.with_suffix(".new")
+            beside.write_text(RIGHT, encoding="utf-8")
+            os.replace(beside, path)  # as an editor saves
+            out, err = watch.communicate(timeout=60)
+        finally:
+            watch.kill()
+    assert watch.returncode == 0 and "Right" in out and not err
+
+
+# What is solved.
+
+
+@pytest.mark.parametrize("content", [
+    "", "{", "[]", "null", '{"format": 1}', '{"format": 9, "exercises": {}}',
+    '{"format": 1, "exercises": {"backward": {"checks": 1}}}',
+    '{"format": 1, "exercises": {"backward": 3}}', "[" * 100_000, "\0\xff",
+    '{"format": 1, "exercises": {"backward": {"checks": "1", "hints": 0, "solved": true, '
+    '"shown": false}}}'])
+def test_a_corrupt_record_is_refused_and_nothing_is_lost(command, desk, content):
+    mine = save(desk, RIGHT)
+    (desk / FILE).write_text(content, encoding="latin-1")
+    for arguments in [], ["backward", "--check"], ["backward", "--hint"], ["backward",
+                                                                           "--solution"]:
+        status, _, err = command(*arguments)
+        assert status == 2 and FILE in err and "your solutions are in their own files" in err
+    assert (desk / FILE).read_text(encoding="latin-1") == content
+    assert mine.read_text(encoding="utf-8") == RIGHT
+
+
+def test_news_are_added_and_the_rest_stays(desk):
+    known = noted(noted({}, "dpo", hints=2), "ppo", solved=True)
+    write_progress(known)
+    assert read_progress() == known and known["dpo"]["hints"] == 2
+    assert noted(known, "dpo", checks=1)["dpo"] == {"checks": 1, "hints": 2, "solved": False,
+                                                    "shown": False}
+
+
+def test_a_folder_that_is_read_only_still_gets_its_verdict(command, desk, monkeypatch):
+    save(desk, RIGHT)
+
+    def refuse(*_):
+        raise ValueError("cannot write")
+
+    monkeypatch.setattr("minirl.exercises.command.write_progress", refuse)
+    status, out, _ = command("backward", "--check")
+    assert status == 0 and f"({FILE} is not updated: cannot write)" in out
+
+
+@pytest.mark.slow
+def test_an_installation_that_is_read_only_grades(tmp_path):
+    """The packages are copied, and nothing in the copy may be written."""
+    place, desk = tmp_path / "site packages", tmp_path / "desk"
+    for package in "minirl", "toy_lm", "gridworld":
+        shutil.copytree(ROOT / package, place / package,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [place, *place.rglob("*")]:
+        path.chmod(path.stat().st_mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    desk.mkdir()
+    save(desk, RIGHT)
+    before = sorted(place.rglob("*"))
+    done = subprocess.run([sys.executable, "-B", "-m", "minirl", "exercise", "backward", "--check"],
+                          cwd=desk, env=os.environ | {"PYTHONPATH": str(place)},
+                          capture_output=True, encoding="utf-8")
+    assert done.returncode == 0 and "Right" in done.stdout
+    assert sorted(place.rglob("*")) == before
+
+
+# Quizzes.
+
+
+@pytest.mark.parametrize("prediction, answer, near", [
+    ("0.5", "0.5", True), ("0.52", "array([0.5])", True), ("0.6", "0.5", False),
+    ("1, 2 3", "[1. 2. 3.]", True), ("1 2", "[1. 2. 3.]", False), ("", "3", False),
+    ("1,024", "1024", True), ("-1e-3", "-0.001", True), ("0.001", "0.0", True),
+    ("true", "True", True), ("False", "True", False), ("right gradient", "right  gradient", True),
+    ("inf", "inf", True), ("3", "inf", False), ("nonsense", "0.25", False)])
+def test_a_prediction_is_near_or_not(prediction, answer, near):
+    assert is_near(prediction, answer) == near
+
+
+def test_a_quiz_asks_three_questions_and_runs_the_code(command, desk):
+    status, out, _ = command("backward", "--quiz", stdin=b"-0.0001 0.0001\n7\nno idea\n")
+    assert status == 0 and "1 of 3 predicted." in out and "array([-0.2,  0.2])" not in out.split(
+        "Your prediction")[0]
+    status, out, _ = command("backward", "--quiz")
+    assert status == 0 and "0 of 3 predicted." in out
+
+
+# The broken book.
+
+
+def test_the_mistakes_are_listed(command, desk):
+    status, out, _ = command("--break")
+    assert status == 0 and "dpo.saturated: " in out and "backward.log_policy: " in out
+    assert "dpo.saturated" not in command("backward", "--break")[1]
+
+
+def test_a_broken_book_fails_a_test_and_is_whole_again(command, desk):
+    status, out, _ = command("--break", "backward.sum_over_all")
+    assert status == 0 and "caught by tests/test_softmax.py::" in out
+    assert "- G.sum(axis=-1, keepdims=True)" in out and "+ G.sum()" in out
+    source = (ROOT / "minirl" / "kernel" / "softmax.py").read_text(encoding="utf-8")
+    assert "G.sum(axis=-1, keepdims=True)" in source
+
+
+def test_without_tests_nothing_can_be_broken(command, desk, monkeypatch):
+    monkeypatch.setattr("minirl.exercises.breaking.ROOT", desk)
+    status, _, err = command("--break", "backward.sum_over_all")
+    assert status == 2 and "not installed" in err
+
+
+def test_the_record_is_one_json_beside_the_exercises(command, desk):
+    command("backward", "--hint")
+    assert json.loads((desk / FILE).read_text(encoding="utf-8"))["format"] == 1
+    assert [path.name for path in desk.iterdir()] == [FILE]
