@@ -2,7 +2,11 @@
 
 import doctest
 import importlib
+import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -91,6 +95,18 @@ def test_mistakes_have_names_of_their_own_and_pitfalls_of_the_list():
         for mistake in exercise.mistakes:
             assert mistake.says.endswith((".", "?"))
             assert mistake.pitfall == 0 or mistake.pitfall in numbers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tests_of_the_book_catch_every_mistake(name):
+    """The mistakes are mutants of the book, and each is killed, by a test of its chapters."""
+    done = subprocess.run([sys.executable, "tests/mutants.py", name], cwd=ROOT, encoding="utf-8",
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+                          capture_output=True)
+    caught = json.loads(done.stdout)[name]
+    assert set(caught) == {mistake.name for mistake in exercise_called(name).mistakes}
+    assert None not in caught.values(), caught
 
 
 # The exercises themselves.

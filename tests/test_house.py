@@ -55,7 +55,8 @@ def contents(package):
 
 def test_the_contents_of_a_package_are_its_modules_and_those_of_the_book_its_parts():
     assert list(PARTS) == ["plain", "kernel", "exact", "play", "people", "beyond"]
-    for package in *(f"minirl/{part}" for part in PARTS), "minirl/lab", "minirl/exercises", "toy_lm", "gridworld":
+    for package in (*(f"minirl/{part}" for part in PARTS), "minirl/lab", "minirl/exercises",
+                    "toy_lm", "gridworld"):
         files = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
         listed = contents(package)
         assert set(listed) == files and len(listed) == len(files), package

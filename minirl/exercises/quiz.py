@@ -10,7 +10,7 @@ from importlib import import_module
 from math import isfinite
 from typing import NamedTuple
 
-PREDICTED = 0.05  # a prediction counts if it is off by 5 % at most, or by half of the last digit shown
+PREDICTED = 0.05  # a prediction may be off by 5 %, or by half of the last digit shown
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf)"
 
 
@@ -55,7 +55,8 @@ def is_near(prediction, answer):
 def _near(said, true):
     digits = len(true.partition("e")[0].partition(".")[2])
     said, exact = (float(number.replace(",", "")) for number in (said, true))
-    return said == exact or isfinite(exact) and abs(said - exact) <= max(PREDICTED * abs(exact), 0.5 * 10.0**-digits + 1e-12)
+    allowed = max(PREDICTED * abs(exact), 0.5 * 10.0**-digits + 1e-12)
+    return said == exact or isfinite(exact) and abs(said - exact) <= allowed
 
 
 def ask(chapter):
