@@ -1,8 +1,6 @@
 """The book as a text: its chain of chapters, its letters and terms, its examples and exercises."""
 
 import ast
-import contextlib
-import io
 import re
 
 import pytest
@@ -11,6 +9,7 @@ from test_house import CHAPTERS, PARTS, ROOT, contents
 
 import minirl
 from minirl import glossary, symbols
+from minirl.exercises.quiz import answer_of, questions_of
 
 SIDE_ROADS = set(re.findall(r"\((\w+)\)", minirl.__doc__.split("Part 1,")[1].split("A chapter")[0]))
 ORDER = ["introduction", *(chapter.split(".")[1] for chapter in CHAPTERS)]
@@ -120,35 +119,14 @@ def test_a_chapter_has_its_shape(name):
         assert defined[0] == FIRST[name]
 
 
-def exercises(name):
-    """The import of a chapter's exercises, and their lines of code, a list for each question."""
-    text = TEXTS[name].partition("**Exercises.**")[2].partition("\nRead next: `")[0]
-    load = re.search(r"`(from [^`]*)`", text)[1].replace("\n", " ")
-    questions = re.split(r"^(\d)\. ", text, flags=re.M)
-    assert questions[1::2] == ["1", "2", "3"], name
-    return load, [[line[7:] for line in question.split("\n") if line.startswith(7 * " ")]
-                  for question in questions[2::2]]
-
-
-def printed(lines, names):
-    """What Python's prompt prints for some lines, run in `names`, in NumPy 1 as in NumPy 2."""
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        for statement in ast.parse("\n".join(lines)).body:
-            exec(compile(ast.Interactive([statement]), "exercise", "single"), names)
-    return re.sub(r"np\.\w+\(([^()]*)\)", r"\1", output.getvalue()).rstrip("\n")
-
-
 @pytest.mark.parametrize("name", SHAPED)
 def test_the_exercises_of_a_chapter_have_the_answers_that_they_should(name):
     if name in EXTRAS:
         pytest.importorskip(EXTRAS[name])
-    load, questions = exercises(name)
-    names = {}
-    exec(load, names)
-    assert all(questions)
+    questions = questions_of(TEXTS[name])
+    assert len(questions) == 3 and all(question.lines for question in questions)
     expected = [re.sub(r"np\.\w+\(([^()]*)\)", r"\1", answer) for answer in ANSWERS[name]]
-    assert [printed(lines, dict(names)) for lines in questions] == expected
+    assert [answer_of(question) for question in questions] == expected
 
 
 def test_there_are_no_answers_without_a_question():
