@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -295,3 +296,20 @@ def test_the_record_is_one_json_beside_the_exercises(command, desk):
     command("backward", "--hint")
     assert json.loads((desk / FILE).read_text(encoding="utf-8"))["format"] == 1
     assert [path.name for path in desk.iterdir()] == [FILE]
+
+
+def test_the_readme_shows_what_is_printed(command, desk):
+    """Of σ(m) in the place of σ(−m) in the exercise `dpo`."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown, = re.findall(r"^\$ minirl exercise dpo --check\n(.*?)^```", readme, flags=re.S | re.M)
+    command("dpo")
+    path = desk / "dpo_exercise.py"
+    save(desk, path.read_text(encoding="utf-8").replace("    raise NotImplementedError\n", """
+    logp = log_softmax(logits)
+    m = beta * (difference @ (logp - log_softmax(ref_logits)).ravel())
+    slope = -beta * np.exp(log_sigmoid(m)) / len(m)
+    G = (difference.T @ slope).reshape(logits.shape)
+    return -log_sigmoid(m).mean(), backward(logp, G)
+"""), "dpo")
+    status, out, _ = command("dpo", "--check")
+    assert status == 1 and out == shown
