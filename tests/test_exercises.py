@@ -15,7 +15,7 @@ from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
 from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called, mistakes_by_name
-from minirl.exercises.exercise import right_results, same
+from minirl.exercises.exercise import capital, right_results, same
 from minirl.exercises.grading import grade
 from minirl.exercises.mistakes import likely_mistake
 
@@ -42,7 +42,7 @@ def test_an_attempt_is_judged_as_intended(name, expected, function):
     assert verdict.right == (expected is None), told(verdict)
     if expected is not None:
         text = says.get(expected, expected)
-        assert text in told(verdict) or text[0].upper() + text[1:] in told(verdict), told(verdict)
+        assert text in told(verdict) or capital(text) in told(verdict), told(verdict)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,7 +81,7 @@ def test_a_mistake_changes_the_results_and_is_told_from_every_other(name):
     assert any(not same(x, y) for one, other in zip(wrong, right) for x, y in zip(one, other))
     assert all(np.isfinite(x).all() for results in wrong for x in results)
     found = [tuple(np.asarray(x, float) for x in results) for results in wrong]
-    assert likely_mistake(exercise, found).startswith(mistake.says)
+    assert likely_mistake(exercise, found).startswith(capital(mistake.says))
     assert all(same(x, y) for one, other in zip(right_results(exercise), right)
                for x, y in zip(one, other))  # the book is whole again
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from minirl.exercises import exercise_called, mistake_called
-from minirl.exercises.exercise import edited_functions, mistaken
+from minirl.exercises.exercise import capital, edited_functions, mistaken
 
 VARIABLE = "MINIRL_MISTAKE"
 ROOT = Path(__file__).parent.parent.parent
@@ -45,7 +45,7 @@ def break_the_book(name):
                          "of the repository")
     if find_spec("pytest") is None:
         raise ValueError("--break runs the tests of the book: install the extra 'test'")
-    print(f"The mistake: {mistake.says}")
+    print(f"The mistake: {capital(mistake.says)}")
     for function, old, new in mistake.edits:
         print(f"\n  {function.__module__}.{function.__name__}\n{_marked('-', old)}\n"
               f"{_marked('+', new)}")

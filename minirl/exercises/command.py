@@ -9,6 +9,7 @@ from minirl.exercises import EXERCISES, exercise_called, mistakes_by_name
 from minirl.exercises.attempt import verdict_on
 from minirl.exercises.breaking import break_the_book
 from minirl.exercises.cutting import file_of, solution_of
+from minirl.exercises.exercise import capital
 from minirl.exercises.progress import FILE, noted, read_progress, write_progress
 from minirl.exercises.quiz import ask
 from minirl.files import write_bytes
@@ -166,7 +167,7 @@ def _break(arguments):
     names = {name: mistake for name, (one, mistake) in mistakes_by_name().items()
              if wanted in (None, one.name)}
     for name, mistake in names.items():
-        print(textwrap.fill(f"{name}: {mistake.says}", 88, subsequent_indent="    "))
+        print(textwrap.fill(f"{name}: {capital(mistake.says)}", 88, subsequent_indent="    "))
     print(f"\n{counted(len(names), 'mistake')}.  Break the book by one: minirl exercise --break "
           f"{next(iter(names), 'NAME')}")
     return 0

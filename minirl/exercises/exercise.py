@@ -120,3 +120,8 @@ def same(found, true, tolerance=1e-9):
     with np.errstate(invalid="ignore"):
         return bool((found == true).all()
                     or np.abs(found - true).max(initial=0.0) <= tolerance * max(scale, 1e-300))
+
+
+def capital(text):
+    """With a capital letter, unless the text begins with a symbol: σ is not Σ."""
+    return text[0].upper() + text[1:] if text[0].isascii() else text

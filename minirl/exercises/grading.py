@@ -45,7 +45,7 @@ def grade(exercise, function, path="<exercise>"):
         lines.append((name.capitalize(), _compared(exercise, function, found, right, at)
                       if wrong[name] else "right."))
     reason = likely_mistake(exercise, found)
-    lines.append(("Likely", _sentence(reason)) if reason else
+    lines.append(("Likely", reason) if reason else
                  ("Likely", "none of the well-known mistakes explains these numbers."))
     if not reason:
         lines.append(("By hand", _by_hand(exercise)))
@@ -176,11 +176,6 @@ def _numbers_there(exercise, case, place):
                if isinstance(value, np.ndarray) and value.ndim == len(place)
                and all(i < size for i, size in zip(place, value.shape))]
     return f"  There {', '.join(entries)}." if entries else ""
-
-
-def _sentence(text):
-    """With a capital letter, unless it begins with a symbol: σ is not Σ."""
-    return text[0].upper() + text[1:] if text[0].isascii() else text
 
 
 def _by_hand(exercise):

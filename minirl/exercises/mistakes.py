@@ -10,7 +10,7 @@ import itertools
 
 import numpy as np
 
-from minirl.exercises.exercise import (Mistake, edited_functions, right_results, same)
+from minirl.exercises.exercise import Mistake, capital, edited_functions, right_results, same
 from minirl.kernel.softmax import backward, log_softmax
 
 MEANINGS = {
@@ -64,9 +64,9 @@ def _explained(exercise, found, forms, *, exact):
         same_numbers = _all_same(found, wanted)
         reason = None if exact or same_numbers else _difference(exercise, cases, found, wanted)
         if reason or exact and same_numbers:
-            said = [f"{mistake.says}{_pitfall(mistake)}" for mistake in mistakes]
-            said += [reason] if reason else []
-            return said[0] if len(said) == 1 else "Two at once.  " + "  And: ".join(said)
+            said = [f"{capital(mistake.says)}{_pitfall(mistake)}" for mistake in mistakes]
+            said += [capital(reason)] if reason else []
+            return said[0] if len(said) == 1 else f"Two at once.  {said[0]}  And: {said[1]}"
     return None
 
 
