@@ -132,7 +132,7 @@ def _compared(exercise, function, found, right, at):
     """What is said of one result that is wrong."""
     name = exercise.results[at]
     number = next(i for i, (f, r) in enumerate(zip(found, right)) if not same(f[at], r[at]))
-    yours, wanted = found[number][at], right[number][at]
+    yours, wanted = found[number][at], np.asarray(right[number][at])
     said = "wrong"
     if name == "gradient" and exercise.is_loss:
         said += "; it is " + ("" if _is_derivative(exercise, function, found[0][1]) else "not ")
