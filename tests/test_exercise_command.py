@@ -12,7 +12,7 @@ import time
 import pytest
 from test_house import ROOT
 
-from minirl.exercises import EXERCISES
+from minirl.exercises import EXERCISES, mistakes_by_name
 from minirl.exercises.attempt import verdict_on
 from minirl.exercises.progress import FILE, noted, read_progress, write_progress
 from minirl.exercises.quiz import is_near
@@ -274,8 +274,11 @@ def test_a_quiz_asks_three_questions_and_runs_the_code(command, desk):
 
 def test_the_mistakes_are_listed(command, desk):
     status, out, _ = command("--break")
-    assert status == 0 and "dpo.saturated: " in out and "backward.log_policy: " in out
-    assert "dpo.saturated" not in command("backward", "--break")[1]
+    names = [word for line in out.split("\n\n")[0].split("\n") for word in line.split()]
+    assert status == 0 and names[0] == f"{EXERCISES[0].name}:" and {"dpo:", "saturated"} <= set(names)
+    assert len(names) == len(EXERCISES) + len(mistakes_by_name())
+    status, out, _ = command("dpo", "--break")
+    assert status == 0 and "dpo.saturated: " in out and "backward." not in out
 
 
 def test_a_broken_book_fails_a_test_and_is_whole_again(command, desk):

@@ -163,11 +163,18 @@ def _break(arguments):
     if arguments.mistake != ALL:
         break_the_book(arguments.mistake)
         return 0
-    wanted = None if arguments.name is None else exercise_called(arguments.name).name
-    names = {name: mistake for name, (one, mistake) in mistakes_by_name().items()
-             if wanted in (None, one.name)}
-    for name, mistake in names.items():
-        print(textwrap.fill(f"{name}: {capital(mistake.says)}", 88, subsequent_indent="    "))
-    print(f"\n{counted(len(names), 'mistake')}.  Break the book by one: minirl exercise --break "
-          f"{next(iter(names), 'NAME')}")
+    if arguments.name is None:
+        for one in EXERCISES:
+            print(textwrap.fill(f"{one.name}:  {' '.join(what.name for what in one.mistakes)}", 88,
+                                subsequent_indent="    "))
+        first, count = EXERCISES[0], len(mistakes_by_name())
+        print(f"\n{counted(count, 'mistake')} in {counted(len(EXERCISES), 'exercise')}.  What they "
+              f"say: minirl exercise {first.name} --break")
+    else:
+        first = exercise_called(arguments.name)
+        for mistake in first.mistakes:
+            print(textwrap.fill(f"{first.name}.{mistake.name}: {capital(mistake.says)}", 88,
+                                subsequent_indent="    "))
+        print()
+    print(f"Break the book by one: minirl exercise --break {first.name}.{first.mistakes[0].name}")
     return 0

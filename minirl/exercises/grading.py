@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minirl.console import counted
 from minirl.exercises.exercise import results_of, right_results, same
 from minirl.exercises.mistakes import likely_mistake
 from minirl.kernel.gradcheck import by_complex_step, by_differences
@@ -104,7 +105,8 @@ def raised(error, path):
 def _misshapen(exercise, results, right):
     names = exercise.results
     if len(results) != len(right):
-        return f"it must return ({', '.join(names)}), got {len(results)} values."
+        return (f"it must return ({', '.join(names)}), got "
+                f"{counted(len(results), 'value')}.")
     for name, result, wanted in zip(names, results, right):
         try:
             got = np.asarray(result)
