@@ -100,21 +100,25 @@ def _weight_there(case, place):
 
 def _ratio_there(case, place):
     logits, old_logits, batch = case.arguments
-    ratio, epsilon = ratios(log_softmax(logits), log_softmax(old_logits))[place], case.keywords.get(
-        "clip_range")
-    bounds = "" if epsilon is None else f" (the bounds are {1 - epsilon:.2f} and {1 + epsilon:.2f})"
-    price = "" if batch.counts is None else (
-        f", N[s] = {batch.visits[place[0]]:.0f}, π_old = {np.exp(log_softmax(old_logits)[place]):.3f}")
-    return (f"ρ = {ratio:.3f}{bounds}, A⁺ = {batch.gains[place]:+.3f}, "
-            f"A⁻ = {batch.losses[place]:+.3f}{price}")
+    logp, old_logp = log_softmax(logits), log_softmax(old_logits)
+    said = f"ρ = {ratios(logp, old_logp)[place]:.3f}"
+    if "clip_range" in case.keywords:
+        said += _bounds(case.keywords["clip_range"])
+    said += f", A⁺ = {batch.gains[place]:+.3f}, A⁻ = {batch.losses[place]:+.3f}"
+    if batch.counts is not None:
+        said += f", N[s] = {batch.visits[place[0]]:.0f}, π_old = {np.exp(old_logp[place]):.3f}"
+    return said
+
+
+def _bounds(epsilon):
+    return f" (the bounds are {1 - epsilon:.2f} and {1 + epsilon:.2f})"
 
 
 def _steps_there(case, place):
     logits, old_logits, steps, advantages, epsilon = case.arguments
     ratio = ratios(log_softmax(logits), log_softmax(old_logits))[place]
     found = [f"{A:+.3f}" for (s, a), A in zip(steps, advantages) if (s, a) == place]
-    return (f"ρ = {ratio:.3f} (the bounds are {1 - epsilon:.2f} and {1 + epsilon:.2f}); its steps "
-            f"have A = {', '.join(found) or 'none'}")
+    return f"ρ = {ratio:.3f}{_bounds(epsilon)}; its steps have A = {', '.join(found) or 'none'}"
 
 
 # What the edits replace.
@@ -151,8 +155,8 @@ ON_CLIPPING = (
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax",
         _weight_tables,
         mistakes=(
-            Mistake("no_log", "π stands without its logarithm: −Σ W π/B.  The steps were drawn "
-                    "from π, and so a likely action has its chance counted twice.",
+            Mistake("no_log", "the logarithm is missing: this is −Σ W π/B.  The steps were "
+                    "drawn from π, and so a likely action has its chance counted twice.",
                     ((reinforce_loss, "terms = product(G, logp)",
                       "G = G * np.exp(logp)\n    terms = G"),)),
             Mistake("weighed_by_policy", "W is multiplied by π: −Σ π W log π/B, with this π as a "
@@ -190,8 +194,8 @@ ON_CLIPPING = (
         equations=("reinforce.3",), there=_weight_there),
     Exercise(
         "collapse", "play.surrogate", collapse,
-        "Collapse a batch of N steps into `Advantages`: gains A⁺, losses A⁻, the number of steps or "
-        "the sum of their weights, and the counts, which you may make in any case. The function "
+        "Collapse a batch of N steps into `Advantages`: gains A⁺, losses A⁻, the number of steps, "
+        "or the sum of their weights, and the counts, which you may make in any case.  "
         "`counts.table(steps, numbers)` adds up a number per step at the entry of each step.",
         "import numpy as np\n\nfrom minirl.kernel import counts\n"
         "from minirl.play.surrogate import Advantages", _weighed_batches,
@@ -249,7 +253,7 @@ ON_CLIPPING = (
         equations=("surrogate.1",), results=("gains", "losses", "number", "counts")),
     Exercise(
         "ppo", "play.ppo", ppo_loss,
-        "Write the clipped loss of PPO, on the tables of a batch, and its gradient. The batch "
+        "Write the clipped loss of PPO, on the tables of a batch, and its gradient.  The batch "
         "has `gains` A⁺ and `losses` A⁻, both (S, A), and `number`, which is N.",
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax\n"
         "from minirl.play.surrogate import Advantages", _ppo_cases,
@@ -299,7 +303,7 @@ ON_CLIPPING = (
         "ppo_loop", "play.ppo", plain.surrogate,
         "Write the clipped surrogate of PPO as a loop over steps, with its gradient: L, (7) of "
         "its paper, is the mean over the steps of min(ρ A, clip(ρ, 1 − ε, 1 + ε) A), and is to be "
-        "made large. A step is a tuple that begins with s and a; A has a number for each step; "
+        "made large.  A step is a tuple that begins with s and a; A has a number for each step; "
         "theta and old are the logits of π and of π_old.",
         "import numpy as np\n\nfrom minirl.plain.ppo import softmax", _loop_cases,
         mistakes=(
@@ -323,12 +327,7 @@ ON_CLIPPING = (
                     ((plain.surrogate, _LOOP_MINIMUM, "ratio * A_t"),
                      (plain.surrogate, _LOOP_ALIVE, "True"))),
             Mistake("upside_down", _SAYS["upside_down"],
-                    ((plain.surrogate, "pi[s, a] / pi_old[s, a]", "pi_old[s, a] / pi[s, a]"),)),
-            Mistake("sum_for_mean", "L and its gradient are sums over the steps, where (ppo.1) has "
-                    "a mean: they are N times too large.",
-                    ((plain.surrogate, "clipped * A_t) / len(steps)", "clipped * A_t)"),
-                     (plain.surrogate, "pi[s] / len(steps)", "pi[s]"),
-                     (plain.surrogate, "+= ratio * A_t / len(steps)", "+= ratio * A_t")))),
+                    ((plain.surrogate, "pi[s, a] / pi_old[s, a]", "pi_old[s, a] / pi[s, a]"),))),
         hints=("Make the two tables π and π_old once, before the loop.",
                "A step has two numbers, ρ A and clip(ρ) A; L gets the smaller one.",
                "If the clipped one is smaller, the step is a constant and adds nothing to the "
@@ -343,15 +342,16 @@ ON_CLIPPING = (
     Exercise(
         "ppo_epochs", "play.ppo", plain.ppo,
         "Write what PPO does with one batch: a few steps of θ along the surrogate, and one of V. "
-        "An episode is a list of steps (s, a, r, next s, terminal), and V has a number for each "
-        "state. The advantages are judged once, by the V that came in. Each epoch adds `alpha` "
+        " An episode is a list of steps (s, a, r, next s, terminal), and V has a number for each "
+        "state.  The advantages are judged once, by the V that came in.  Each epoch adds `alpha` "
         "times the gradient to θ, which learns from advantages divided by their root mean square "
-        "plus 1e-8, over the whole batch. V learns from the undivided ones: V(s) moves by `rate` "
+        "plus 1e-8, over the whole batch.  V learns from the undivided ones: V(s) moves by `rate` "
         "times the mean A_t of the steps in s, and stays where s was not met.",
         "import numpy as np\n\nfrom minirl.plain.ppo import advantages, surrogate", _epoch_cases,
         mistakes=(
-            Mistake("old_moves", "π_old moves with π: then every ratio is 1 and nothing is ever "
-                    "clipped.  π_old played the batch, and stays as it is until the last epoch.",
+            Mistake("old_moves", "the old policy moves with the new one: then every ratio is 1 and "
+                    "nothing is ever clipped.  π_old played the batch, and stays as it is until "
+                    "the last epoch.",
                     ((plain.ppo, "surrogate(theta, old,", "surrogate(theta, theta,"),), 32),
             Mistake("centred", "the mean is taken from the advantages.  Libraries do so; here they "
                     "are divided by their size alone, so that each keeps its sign.",
@@ -361,8 +361,8 @@ ON_CLIPPING = (
                     "where the root of their mean square should be: the first is smaller if their "
                     "mean is not zero.",
                     ((plain.ppo, "np.sqrt(np.mean(np.square(A)))", "np.std(A)"),), 33),
-            Mistake("unscaled", "θ learns from the advantages as they are: the length of a step "
-                    "then depends on the unit of the rewards.",
+            Mistake("unscaled", "the advantages that θ learns from are not divided by their size: "
+                    "the length of a step then depends on the unit of the rewards.",
                     ((plain.ppo, "steps, scaled, epsilon", "steps, A, epsilon"),), 33),
             Mistake("across_episodes", "the advantages run across the ends of the episodes: the "
                     "first step of an episode leaks into the last one of the episode before.",
@@ -371,13 +371,14 @@ ON_CLIPPING = (
             Mistake("scaled_for_critic", "V learns from the scaled advantages: their unit is no "
                     "longer that of the rewards.",
                     ((plain.ppo, "zip(steps, A)", "zip(steps, scaled)"),)),
-            Mistake("sum_for_critic", "V moves by the sum of the errors in a state, where it should "
-                    "be their mean: a state that was met often moves too far.",
+            Mistake("sum_for_critic", "V moves by the sum of the errors in a state, where it "
+                    "should be their mean: a state that was met often moves too far.",
                     ((plain.ppo, " / np.maximum(visits, 1)", ""),)),
             Mistake("mean_over_batch", "V moves by the errors in a state divided by all steps of "
                     "the batch, where it should be the steps in that state.",
                     ((plain.ppo, "np.maximum(visits, 1)", "len(steps)"),)),
-            Mistake("downhill", "θ goes against the gradient: `surrogate` is to be made large.",
+            Mistake("downhill", "the step goes against the gradient: `surrogate` is to be made "
+                    "large.",
                     ((plain.ppo, "theta + alpha", "theta - alpha"),))),
         hints=("`advantages(episode, V, gamma, lam)` is one list; make one for all episodes, in "
                "the order of the steps.",
@@ -388,12 +389,12 @@ ON_CLIPPING = (
                "For V, add up A_t and 1 by state, and divide the sums where a state was met."),
         by_hand="ppo(np.zeros((1, 2)), np.zeros(1), [[(0, 0, 8.0, 0, True)]], gamma=0.9, lam=0.7, "
                 "epsilon=0.2, epochs=2, alpha=0.6, rate=0.25)",
-        done="The first epoch goes the way of `actor_critic`.  Predict: what do a thousand epochs on "
-             "one batch do, with the clip and without it?",
+        done="The first epoch goes the way of `actor_critic`.  Predict: what do a thousand epochs "
+             "on one batch do, with the clip and without it?",
         results=("theta", "values"), through_softmax=False),
     Exercise(
         "ppo_kl", "play.ppo_kl", ppo_kl_loss,
-        "Write the loss of PPO with a price on the KL, without a clip, and its gradient. The "
+        "Write the loss of PPO with a price on the KL, without a clip, and its gradient.  The "
         "batch has `gains` A⁺ and `losses` A⁻, both (S, A), `number`, which is N, and `visits`, "
         "which is N[s].",
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, kl, log_softmax\n"

@@ -423,7 +423,7 @@ for mistake, rule in LOOPED.items():
     attempt("ppo_loop", mistake)(looped)
 
 
-@attempt("ppo_loop", "sum_for_mean")
+@attempt("ppo_loop", "objective and gradient: it is N (the number of steps) times too large")
 def total(theta, old, steps, A, epsilon):
     L, grad = by_arrays(theta, old, steps, A, epsilon)
     return L * len(A), grad * len(A)
