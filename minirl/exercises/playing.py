@@ -6,7 +6,7 @@ from minirl.exercises.exercise import ExerciseCase, Exercise, Mistake
 from minirl.kernel.playing import Rollout
 from minirl.plain.actor_critic import advantages
 from minirl.plain.q_learning import double_q_learning, expected_sarsa, q_learning, sarsa
-from minirl.play.returns import gae, reward_to_go, td_errors
+from minirl.play.returns import discounted_sums, gae, reward_to_go, td_errors
 
 
 # Returns and advantages.
@@ -66,11 +66,15 @@ def _gae_cases():
 def _error_there(case, place):
     _, batch, V = case.arguments
     episode, t, length = _place(batch.starts, place[0])
-    now, after = batch.states[place], batch.next_states[place]
-    how = "" if t + 1 < length else (", and there the episode is cut" if batch.truncated[episode]
-                                     else ", and that ends the episode")
-    return (f"t = {t} in episode {episode}: from state {now} (V = {V[now]:+.3f}) to state {after} "
-            f"(V = {V[after]:+.3f}){how}")
+    end = "" if t + 1 < length else "cut" if batch.truncated[episode] else "over"
+    return (f"t = {t} in episode {episode}: "
+            f"{_value_of_step(V, batch.states[place], batch.next_states[place], end)}")
+
+
+def _value_of_step(V, s, after, end):
+    """What V says of a step, after which the episode goes on (end = ""), is over, or is cut."""
+    return (f"from state {s} (V = {V[s]:+.3f}) to state {after} (V = {V[after]:+.3f})"
+            f"{end and f', where the episode is {end}'}")
 
 
 def _episode_cases():
@@ -89,15 +93,16 @@ def _episode_cases():
 
 def _episode_there(case, place):
     episode, V, _, _ = case.arguments
-    s, _, r, after, terminal = episode[place[0]]
-    return (f"the step is {episode[place[0]]}: r = {r:+.3f}, V[{s}] = {V[s]:+.3f}, V[{after}] = "
-            f"{V[after]:+.3f}" + (", and it ends the episode" if terminal else ""))
+    t = place[0]
+    s, _, r, after, terminal = episode[t]
+    end = "" if t + 1 < len(episode) else "over" if terminal else "cut"
+    return f"t = {t} and r = {r:+.3f}: {_value_of_step(V, s, after, end)}"
 
 
 _WITH_ROLLOUT = "import numpy as np\n\nfrom minirl.kernel.playing import Rollout"
 _OF_A_ROLLOUT = (
-    "It has states (N,), next_states (N,) and terminated (N,), by steps, and truncated (B,) and "
-    "last_state (B,), by episodes.  Episode i has the steps from starts[i] to the one before "
+    "Of each step the rollout holds states, next_states and terminated, all (N,), and of each "
+    "episode truncated and last_state, both (B,).  Episode i owns the steps starts[i] : "
     "starts[i + 1].")
 _AS_AN_END = ("a truncated episode is treated as a terminated one: 0 stands where (returns.2) has "
               "V(last_state).  The episode would have gone on, and V is an estimate of what it "
@@ -106,6 +111,8 @@ _AS_A_CUT = ("V of the state behind a terminating step is used, where (returns.2
              "Nothing can be earned after the end.")
 _ONE_EARLY = ("the 0 for V(s_{t+1}) stands one step early: at the step before a terminating one, "
               "and not at the terminating step itself.")
+_NO_LAMBDA = "λ is missing: γ A_{t+1} stands where (returns.3) has γλ A_{t+1}."
+_NO_GAMMA_IN_THE_SUM = "γ is missing: λ A_{t+1} stands where (returns.3) has γλ A_{t+1}."
 _CUT = "np.where(rollout.truncated, values[rollout.last_state], 0)"
 _SUMS = "discounted_sums(rewards, starts, gamma)"
 
@@ -147,34 +154,36 @@ _ON_RETURNS = (
         by_hand="reward_to_go(np.array([2.0, 4.0, 8.0]), np.array([0, 2, 3]), gamma=0.5)",
         done="The book solves all of it as one system of equations, (returns.7), in one call.  "
              "Predict: what does gamma = 0 give?",
-        equations=("returns.1",), results=("R",), there=_reward_there),
+        equations=("returns.1",), results=("R",), helpers=(discounted_sums,),
+        there=_reward_there),
     Exercise(
         "td_errors", "play.returns", td_errors,
         "Write the temporal-difference error of every step of a `Rollout`.  `rewards` (N,) need "
-        "not be its own, and `values` (S,) is V.  " + _OF_A_ROLLOUT,
+        "not be those of the rollout, and `values` (S,) is V.  " + _OF_A_ROLLOUT,
         _WITH_ROLLOUT, _error_cases,
         mistakes=(
             Mistake("end_is_a_cut", _AS_A_CUT,
                     ((td_errors, _CUT, "values[rollout.last_state]"),), 20),
             Mistake("cut_is_an_end", _AS_AN_END, ((td_errors, _CUT, "0.0"),), 20),
-            Mistake("after_the_reset", "at a cut V of the first state of the next episode is used. "
-                    "(returns.2) has V(last_state): the state in which the cut left the episode.",
+            Mistake("after_the_reset", "at a cut V of the first state of the next episode is "
+                    "used.  (returns.2) has V(last_state): the state in which the cut left the "
+                    "episode.",
                     ((td_errors, f"rollout.followed_by(here, {_CUT})",
                       "np.append(here[1:], 0.0) * ~rollout.terminated"),)),
             Mistake("one_step_early", _ONE_EARLY,
                     ((td_errors, _CUT, "values[rollout.last_state]"),
                      (td_errors, "gamma * after",
                       "gamma * after * ~np.append(rollout.terminated[1:], True)")), 21),
-            Mistake("own_rewards", "rollout.rewards are used where the argument `rewards` should "
-                    "be: a learner may be paid otherwise than the world pays.",
+            Mistake("own_rewards", "the rollout's own rewards are used where the argument "
+                    "`rewards` should be.  What is learned from may have a price or a bonus in it.",
                     ((td_errors, "return rewards +", "return rollout.rewards +"),)),
             Mistake("no_gamma", "γ is missing before V(s_{t+1}).",
                     ((td_errors, "gamma * after", "after"),)),
-            Mistake("gamma_outside", "γ stands before both values, γ (V(s_{t+1}) − V(s_t)); only "
-                    "what comes later is discounted.",
+            Mistake("gamma_outside", "γ stands before both values, γ (V(s_{t+1}) − V(s_t)).  "
+                    "(returns.2) discounts V(s_{t+1}) alone, which comes one step later.",
                     ((td_errors, "gamma * after - here", "gamma * (after - here)"),)),
             Mistake("target", "− V(s_t) is missing: r_t + γ V(s_{t+1}) is what V(s_t) should be, "
-                    "and the error is what is missing to it.",
+                    "and the error is the difference.",
                     ((td_errors, "gamma * after - here", "gamma * after"),))),
         hints=("V(s_t) is `values[rollout.states]`, one number per step.",
                "`rollout.next_states` is right for all steps, the last one of an episode included.",
@@ -187,9 +196,10 @@ _ON_RETURNS = (
                 "terminated=np.array([True, False]), starts=np.array([0, 1, 2]), "
                 "last_state=np.array([0, 0]), truncated=np.array([False, True])), "
                 "np.array([4.0]), gamma=0.5)",
-        done="`truncated` and `last_state` were not needed: `terminated` and `next_states` say it "
+        done="`truncated` and `last_state` are not needed: `terminated` and `next_states` say it "
              "all.  Predict: with the true V, what is the mean of the errors under the policy?",
-        equations=("returns.2",), results=("errors",), there=_error_there),
+        equations=("returns.2",), results=("errors",), helpers=(Rollout.followed_by,),
+        there=_error_there),
     Exercise(
         "gae", "play.returns", advantages,
         "Write generalised advantage estimation for one episode, as a loop.  `episode` is a list "
@@ -208,9 +218,8 @@ _ON_RETURNS = (
                     "the state in which the last step is taken still has a value.",
                     ((advantages, "(not terminal)", "(not terminal and (len(found) != 1 or not "
                       "episode[-1][4]))"),), 21),
-            Mistake("no_lambda", "λ is missing: γ A_{t+1} stands where (returns.3) has γλ A_{t+1}.",
-                    ((advantages, "gamma * lam * A", "gamma * A"),)),
-            Mistake("no_gamma_in_the_sum", "λ A_{t+1} stands where (returns.3) has γλ A_{t+1}.",
+            Mistake("no_lambda", _NO_LAMBDA, ((advantages, "gamma * lam * A", "gamma * A"),)),
+            Mistake("no_gamma_in_the_sum", _NO_GAMMA_IN_THE_SUM,
                     ((advantages, "gamma * lam * A", "lam * A"),)),
             Mistake("no_gamma_in_the_error", "γ is missing before V(s_{t+1}) in δ_t.",
                     ((advantages, "gamma * V[after]", "V[after]"),)),
@@ -259,9 +268,8 @@ _ON_RETURNS = (
                     ((td_errors, _CUT, "values[rollout.last_state]"),
                      (td_errors, "gamma * after",
                       "gamma * after * ~np.append(rollout.terminated[1:], True)")), 21),
-            Mistake("no_lambda", "λ is missing: γ A_{t+1} stands where (returns.3) has γλ A_{t+1}.",
-                    ((gae, "gamma * gae_lambda", "gamma"),)),
-            Mistake("no_gamma_in_the_sum", "λ A_{t+1} stands where (returns.3) has γλ A_{t+1}.",
+            Mistake("no_lambda", _NO_LAMBDA, ((gae, "gamma * gae_lambda", "gamma"),)),
+            Mistake("no_gamma_in_the_sum", _NO_GAMMA_IN_THE_SUM,
                     ((gae, "gamma * gae_lambda", "gae_lambda"),)),
             Mistake("one_step_targets", "the λ-returns are r_t + γ V(s_{t+1}), which is right for "
                     "λ = 0 only: (returns.3) has A_t + V(s_t).",
@@ -280,8 +288,8 @@ _ON_RETURNS = (
                 "np.array([4.0]), gamma=0.5, gae_lambda=0.5)",
         done="Two masks: V counts unless the step terminated the episode, and A goes on unless the "
              "step is the last one, terminated or cut.",
-        equations=("returns.2", "returns.3"), results=("A", "λ-returns"), helpers=(td_errors,),
-        there=_error_there),
+        equations=("returns.2", "returns.3"), results=("A", "returns"),
+        helpers=(td_errors, discounted_sums), there=_error_there),
 )
 
 
@@ -364,7 +372,7 @@ def _steps_there(learn):
         _, _, after, r, terminal = taken[found[0] - 1]
         return (f"the action {a} in the state {s} pays {r:+.3f} and "
                 f"{'ends the episode' if terminal else f'leads to the state {after}'}; the book "
-                f"takes it in step {', '.join(map(str, found))}")
+                f"takes it in step{'s' * (len(found) > 1)} {', '.join(map(str, found))}")
     return there
 
 
@@ -380,14 +388,22 @@ def _bootstrapped_end(learn, value):
                    ((learn, f"V = 0 if terminal else {value}", f"V = {value}"),), 36)
 
 
+def _end_not_learned(learn):
+    return Mistake("end_not_learned", "a terminal step changes nothing.  Its reward counts like "
+                   "any other; often it is the only one that an episode has.",
+                   ((learn, "alpha * (", "(not terminal) * alpha * ("),))
+
+
 def _no_gamma(learn):
     return Mistake("no_gamma", "γ is missing before V(s').",
                    ((learn, "r + gamma * V", "r + V"),))
 
 
 _THE_WORLD = ("`step(s, a, rng)` gives the next state, the reward and whether the episode is over; "
-              "the next episode begins in the state `start`.  ")
-_BY_ACT = _THE_WORLD + "Take every action by act(Q[s], epsilon, rng), and change Q (S, A) in place."
+              "every episode begins in the state `start`.  ")
+_BY_ACT = _THE_WORLD + (
+    "Take every action by act(Q[s], epsilon, rng), which takes any action with probability epsilon "
+    "and otherwise the best one.  Change Q (S, A) in place.")
 _WITH_ACT = "import numpy as np\n\nfrom minirl.plain.q_learning import act"
 _TAKEN = "act(Q[after], epsilon, rng)"
 _MEAN = "epsilon * np.mean(Q[after]) + (1 - epsilon) * max(Q[after])"
@@ -416,9 +432,7 @@ _ON_ACTIONS = (
             Mistake("argmax", "the number of the best action stands where its value should: max, "
                     "and not argmax.",
                     ((q_learning, "max(Q[after])", "np.argmax(Q[after])"),)),
-            Mistake("end_not_learned", "a terminal step changes nothing.  Its reward counts like "
-                    "any other; often it is the only one that an episode has.",
-                    ((q_learning, "alpha * (", "(not terminal) * alpha * ("),)),
+            _end_not_learned(q_learning),
             Mistake("no_difference", "− Q(s, a) is missing: α (r + γ V(s')) is added to Q(s, a) "
                     "again and again, where (q_learning.1) adds α times a difference.",
                     ((q_learning, "gamma * V - Q[s, a]", "gamma * V"),)),
@@ -461,9 +475,7 @@ _ON_ACTIONS = (
             Mistake("mean", "V(s') is the mean over what may be done in s', which is expected "
                     "SARSA.  SARSA has Q(s', a') of the action that is done.",
                     ((sarsa, "Q[after, b]", _MEAN),)),
-            Mistake("end_not_learned", "a terminal step changes nothing.  Its reward counts like "
-                    "any other; often it is the only one that an episode has.",
-                    ((sarsa, "alpha * (", "(not terminal) * alpha * ("),)),
+            _end_not_learned(sarsa),
             _no_gamma(sarsa)),
         hints=("SARSA is named after s, a, r, s', a'.  The update needs all five, so a' is drawn "
                "before it.",
@@ -487,7 +499,8 @@ _ON_ACTIONS = (
                     "(q_learning.3) has the mean over all actions, and needs no a'.",
                     ((expected_sarsa, _MEAN, f"Q[after, {_TAKEN}]"),)),
             Mistake("others_share", "ε is divided among the actions that are not the best.  Who "
-                    "explores takes *any* action, the best one too: π of it is 1 − ε + ε/A.",
+                    "explores takes *any* action, the best one too: its probability is "
+                    "1 − ε + ε/A.",
                     ((expected_sarsa, "np.mean(Q[after])",
                       "(sum(Q[after]) - max(Q[after])) / (len(Q[after]) - 1)"),)),
             Mistake("sum", "ε is a weight of the sum over the actions, where each of the A actions "
@@ -515,17 +528,18 @@ _ON_ACTIONS = (
         there=_steps_there(expected_sarsa)),
     Exercise(
         "double_q_learning", "play.q_learning", double_q_learning,
-        "Let double Q-learning take `steps` steps.  " + _THE_WORLD + "Take every action by act "
-        "of the mean of the two tables.  After every step toss a coin: Q[0] is updated where "
+        "Let double Q-learning take `steps` steps.  " + _THE_WORLD + "Take every action by "
+        "act(q, epsilon, rng), where q is the mean of both rows of s; best(q) lists the actions "
+        "of the highest value.  After every step toss a coin: Q[0] is updated where "
         "rng.random() < 0.5, and otherwise Q[1].  Change Q (2, S, A) in place.",
         _WITH_ACT + ", best", _two_tables,
         mistakes=(
             Mistake("own_maximum", "V(s') is the maximum of the table that is updated, which is "
                     "Q-learning in two tables: the other one is not asked.",
                     ((double_q_learning, _JUDGED, "max(Q1[after])"),)),
-            Mistake("maximum_of_the_other", "V(s') is the maximum of the other table.  That one "
-                    "judges the action which the updated table thinks best, and no maximum of its "
-                    "own is taken.",
+            Mistake("maximum_of_the_other", "V(s') is the maximum of the other table.  Its part "
+                    "is to judge the action that the updated table thinks best, and not to choose "
+                    "one itself.",
                     ((double_q_learning, _JUDGED, "max(Q2[after])"),)),
             Mistake("roles", "the roles are exchanged: the other table chooses, and the one that "
                     "is updated judges.",

@@ -372,7 +372,7 @@ def targets_of_one_step(rewards, rollout, values, *, gamma, gae_lambda):
     return A, rewards + gamma * bootstrapped(rollout, values)
 
 
-@attempt("gae_flat", "it must return (A, λ-returns)")
+@attempt("gae_flat", "it must return (A, returns)")
 def only_A(rewards, rollout, values, *, gamma, gae_lambda):
     return flat(rewards, rollout, values, gamma, gamma * gae_lambda)
 
