@@ -54,9 +54,9 @@ def of_ppo(low, high):
     return printed
 
 
-def of_dual_clip(delta):
+def of_dual_clip(delta, high=0.2):
     def printed(ratio, A):
-        value, slope = of_ppo(0.2, 0.2)(ratio, A)
+        value, slope = of_ppo(0.2, high)(ratio, A)
         if A < 0 and value < delta * A:
             return delta * A, 0.0
         return value, slope
@@ -85,7 +85,8 @@ GATES = {
     "clip": (clip, of_ppo(0.2, 0.2)),
     "clip_higher": (partial(clip, epsilon_high=0.28), of_ppo(0.2, 0.28)),
     "dual_clip": (dual_clip, of_dual_clip(3.0)),
-    "dual_clip, close": (partial(dual_clip, delta=1.3), of_dual_clip(1.3)),
+    "dual_clip, low delta": (partial(dual_clip, epsilon_high=0.5, delta=1.3),
+                             of_dual_clip(1.3, high=0.5)),
     "cispo": (cispo, of_cispo(0, 5)),
     "cispo of verl": (partial(cispo, low=0.8, high=1.2), of_cispo(0.8, 1.2)),
     "sapo": (sapo, of_sapo(1.0, 1.05)),
