@@ -337,8 +337,8 @@ ON_GATES = (
                     "through their rows.",
                     ((aot_unpaired_loss, "return over_pairs(logp, h, (plus[i], minus[j]), phi, "
                       "mass)", "loss, _ = over_pairs(logp, h, (plus[i], minus[j]), phi, mass)\n"
-                      "    found = phi(plus[i] @ h.ravel(), minus[j] @ h.ravel())\n    return loss, "
-                      "over_pairs(logp, h, (plus, minus), lambda *_: found, mass)[1]"),)),
+                      "    found = phi(plus[i] @ h.ravel(), minus[j] @ h.ravel())\n"
+                      "    return loss, over_pairs(logp, h, (plus, minus), lambda *_: found, mass)[1]"),)),
             Mistake("paired", "leads under π are set against leads under π_ref: that is AOT for "
                     "pairs, `aot_loss`.",
                     ((aot_unpaired_loss, "logp, h = log_ratios(logits, ref_logits)",
@@ -520,7 +520,8 @@ ON_GATES = (
                 "counts.steps([0, 0], [0, 1], [0, 2], (1, 2)), np.ones(1), np.full(1, 0.5)), "
                 "partial(clip, epsilon=0.1))",
         done="With the rows of means this is GSPO and LUSPO, and with those of sums the product of "
-             "all ratios.  Predict: at π = π_old and with `weighted_strings`, does it matter which?",
+             "all ratios.  Predict: at π = π_old and with `weighted_strings`, does it matter "
+             "which?",
         equations=("ratios.3",), there=_strings_there),
     Exercise(
         "gmpo", "people.ratios", gmpo_loss,
