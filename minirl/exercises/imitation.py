@@ -277,13 +277,13 @@ ON_IMITATION = (
         "import numpy as np\n\nfrom minirl.exact.return_law import RewardLaw\n"
         "from minirl.people.best_of_n import BestOfN", _law_cases,
         mistakes=(
-            Mistake("density", "q_k is K F_k^(K−1) p_k, as for a density, where no two strings "
-                    "tie.  With ties it is a difference of two powers, (best_of_n.1); your q_k do "
-                    "not sum to one.",
+            Mistake("density", "your q_k is K F_k^(K−1) p_k, as for a density, where no two "
+                    "strings tie.  With ties it is a difference of two powers, (best_of_n.1); your "
+                    "q_k do not sum to one.",
                     ((best_of_n, _LEVELS,
                       "F, q = p.cumsum(), K * p.cumsum()**(K - 1) * p"),)),
-            Mistake("not_a_difference", "q_k is F_k^K, the chance that the best earns R_k or "
-                    "less.  Take away F_{k−1}^K, the chance that it earns less than R_k.",
+            Mistake("not_a_difference", "your q_k is F_k^K, the chance that the best earns R_k "
+                    "or less.  Take away F_{k−1}^K, the chance that it earns less than R_k.",
                     ((best_of_n, _LEVELS,
                       "F, q = p.cumsum(), p.cumsum()**K"),)),
             Mistake("worst", "this is the worst of K strings: your sums run from the top, and F_k "
@@ -291,12 +291,12 @@ ON_IMITATION = (
                     ((best_of_n, _LEVELS,
                       "F, q = _levels_of_the_best(p[::-1], K)\n"
                       "    F, q = _levels_of_the_best(p, 1)[0], q[::-1]"),)),
-            Mistake("at_least_one", "q_k is 1 − (1 − p_k)^K, the chance that one of the K strings "
-                    "earns R_k; but another one may earn more.",
+            Mistake("at_least_one", "your q_k is 1 − (1 − p_k)^K, the chance that one of the K "
+                    "strings earns R_k; but another one may earn more.",
                     ((best_of_n, _LEVELS,
                       "F, q = p.cumsum(), 1 - (1 - p)**K"),)),
-            Mistake("bound_for_kl", "log K − (K − 1)/K is a bound, which the KL reaches only where "
-                    "no two strings tie.  The KL itself is the sum of (best_of_n.2).",
+            Mistake("bound_for_kl", "the KL is log K − (K − 1)/K, a bound, which it reaches only "
+                    "where no two strings tie.  The KL itself is the sum of (best_of_n.2).",
                     ((best_of_n, "special.rel_entr(q, p).sum()", "np.log(K) - (K - 1) / K"),)),
             Mistake("reversed_kl", "the KL is KL(π_ref‖π_K): its mean is taken under p, and "
                     "that of (best_of_n.2) under q.",
@@ -307,8 +307,9 @@ ON_IMITATION = (
             Mistake("ties_lose", "a tie does not count in the win rate: (best_of_n.3) counts one "
                     "half of p_k.",
                     ((best_of_n, "F - p / 2", "F - p"),)),
-            Mistake("bound_for_win_rate", "K/(K + 1) is a bound, which the win rate reaches only "
-                    "where no two strings tie.  The win rate itself is the sum of (best_of_n.3).",
+            Mistake("bound_for_win_rate", "the win rate is K/(K + 1), a bound, which it reaches "
+                    "only where no two strings tie.  The win rate itself is the sum of "
+                    "(best_of_n.3).",
                     ((best_of_n, "float(q @ (F - p / 2))", "K / (K + 1)"),))),
         hints=("`np.cumsum(law.prob)` is F_k; F_{k−1} is F_k − p_k.",
                "q_k = F_k^K − F_{k−1}^K.  Check that they sum to one.",
@@ -344,8 +345,8 @@ ON_IMITATION = (
                     "nothing can be gained the optimum is the reference itself.",
                     ((tilt, "log_softmax(ref_logits) + np.asarray(action_values) / beta",
                       "(log_softmax(ref_logits) + np.asarray(action_values)) / beta"),)),
-            Mistake("not_normalised", "log Z is not taken away: these are logits of the optimum, "
-                    "and their exponentials do not sum to one.",
+            Mistake("not_normalised", "the log Z of a row is not taken away: these are logits of "
+                    "the optimum, and their exponentials do not sum to one.",
                     ((tilt, "return log_softmax(log_softmax(ref_logits)",
                       "return (log_softmax(ref_logits)"),)),
             Mistake("probabilities", "this is π*; the function returns log π*, which is finite "
@@ -431,8 +432,8 @@ ON_IMITATION = (
                     "which k3 has on average; the loss is KL(π‖π_ref).",
                     ((kl_loss, "policy * difference(logp, ref_logp, used)",
                       "-np.exp(ref_logp)"),), 3),
-            Mistake("reference_weights", "log π − log π_ref is weighted with π_ref: this is "
-                    "−KL(π_ref‖π), and is never positive.",
+            Mistake("reference_weights", "the weight of log π − log π_ref is π_ref and not π: this "
+                    "is −KL(π_ref‖π), and is never positive.",
                     ((kl_loss, "kl(logp, ref_logp)", "-kl(ref_logp, logp)"),
                      (kl_loss, "policy * difference(logp, ref_logp, used)", "np.exp(ref_logp)")),
                     1),
@@ -536,8 +537,8 @@ ON_IMITATION = (
                     "under π is not KL(π‖π_ref).  Here e^u is π_ref/π.  Its digits are lost near "
                     "zero, too.",
                     ((k3, _K3, "return np.exp(-u) + u - 1"),), 1),
-            Mistake("wrong_sign", "u is added to e^u − 1, and (kl.4) takes it away: the mean "
-                    "under π of what you return is −KL(π‖π_ref).",
+            Mistake("wrong_sign", "this is e^u − 1 + u, and (kl.4) takes u away: the mean under π "
+                    "of what you return is −KL(π‖π_ref).",
                     ((k3, _K3, "return np.exp(u) + u - 1"),), 1),
             Mistake("ratio_alone", "this is e^u − 1, whose mean under π is zero: −u is missing.",
                     ((k3, _K3, "return np.exp(u) - 1"),)),
@@ -563,16 +564,16 @@ ON_IMITATION = (
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax\n"
         "from minirl.people.kl import k3", _k3_cases,
         mistakes=(
-            Mistake("upside_down", "u has the wrong sign: this is the sum of k3(log π − log "
-                    "π_ref), where e^u must be π_ref/π.",
+            Mistake("upside_down", "the sign of u is wrong: this is the sum of k3(log π − "
+                    "log π_ref), where e^u must be π_ref/π.",
                     ((k3_loss, "difference(ref_logp, logp, used)",
                       "difference(logp, ref_logp, used)"),
                      (k3_loss, "G = -weights", "G = weights")), 1),
             Mistake("k2_gradient", "the gradient is that of k2, G = −W u.  On average it is "
                     "that of KL(π‖π_ref), but it is not the derivative of k3.",
                     ((k3_loss, "np.expm1(np.minimum(u, 700))", "u"),), 3),
-            Mistake("ratio_held", "e^u is held fixed in the gradient: π_ref/π moves with π as −u "
-                    "does.",
+            Mistake("ratio_held", "the ratio e^u is held fixed in the gradient: π_ref/π moves with "
+                    "π as −u does.",
                     ((k3_loss, "-weights * np.expm1(np.minimum(u, 700))", "weights"),)),
             Mistake("ratio_only", "only e^u is differentiated, and −u, which is log π − log π_ref, "
                     "is not.",

@@ -551,6 +551,11 @@ def mean_over_visits(logits, ref_logits, visits):
     return weighted_rows(logits, ref_logits, visits / visits.sum())
 
 
+@attempt("kl", "a factor S (the number of states) is missing")
+def mean_over_rows(logits, ref_logits, visits):
+    return weighted_rows(logits, ref_logits, visits / len(visits))
+
+
 @attempt("kl", "the backward pass (softmax.3) is missing")
 def G_of_the_rows(logits, ref_logits, visits):
     logp, ref = two(logits, ref_logits)
