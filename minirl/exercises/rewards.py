@@ -4,9 +4,19 @@ import numpy as np
 
 from minirl.exercises.exercise import ExerciseCase, Exercise, Mistake
 from minirl.kernel import counts
+from minirl.kernel.playing import Rollout
 from minirl.kernel.softmax import log_softmax
+from minirl.people.groups import (_over, _totals, group_centred, group_leave_one_out,
+                                  group_normalised, weighted)
+from minirl.people.grpo import grpo_loss
+from minirl.people.kl import k3_loss
 from minirl.people.reward_model import (bradley_terry_loss, logistic_loss, plackett_luce_loss,
                                         squared_loss)
+from minirl.people.rlhf import ptx_loss
+from minirl.people.sft import sft_loss
+from minirl.plain.grpo import objective
+from minirl.play.ppo import ppo_loss
+from minirl.play.surrogate import collapse
 
 # Cases.
 
@@ -56,6 +66,67 @@ def _scored():
     return list(_judged(lambda rng, B: 2 * rng.normal(size=B).round(2)))
 
 
+def _not_forgotten():
+    """Two policies, a batch, and the counts of texts, some in every state."""
+    rng = np.random.default_rng(4)
+    for shape, episodes, ptx_coef, epsilon in (((4, 3), 9, 0.3, 0.15), ((3, 5), 14, 1.7, 0.25),
+                                               ((7, 2), 11, 0.6, 0.1)):
+        steps, texts = _strings(rng, episodes, shape, 6), rng.integers(1, 9, size=shape)
+        batch = collapse(steps, rng.normal(size=steps.index.size))
+        yield ExerciseCase(
+            (*0.6 * rng.normal(size=(2, *shape)), batch, texts.astype(float)),
+            {"ptx_coef": ptx_coef, "clip_range": epsilon},
+            {"N": batch.number, "texts": texts.sum(), "ptx_coef": ptx_coef,
+             "S·A": shape[0] * shape[1]})
+
+
+def _grouped():
+    """Rewards of strings, and rewards of steps with their batch; a group of equals in each."""
+    rng = np.random.default_rng(5)
+    for groups, K, played in (3, 4, False), (4, 3, True), (3, 5, True):
+        starts = np.append(0, np.cumsum(rng.integers(1, 5 if played else 2, groups * K)))
+        last = starts[1:] - 1
+        rewards, nothing = rng.normal(size=starts[-1]), np.zeros(starts[-1], int)
+        rewards[starts[K]:starts[2 * K]] = 0  # the second group earns a half, in the end
+        rewards[last[K:2 * K]] = 0.5
+        batch = Rollout(nothing, nothing, rewards, np.isin(np.arange(starts[-1]), last), starts,
+                        np.zeros(groups * K, int), np.zeros(groups * K, bool))
+        yield ExerciseCase((rewards, batch if played else None, K),
+                           factors={"num_generations": K, "groups": groups})
+
+
+def _group_tasks():
+    """(three policies, strings, their advantages, ε, β), with a group of equals in each."""
+    rng = np.random.default_rng(6)
+    for shape, K, epsilon, beta in (((4, 3), 4, 0.15, 0.3), ((3, 5), 3, 0.25, 1.7),
+                                    ((7, 2), 5, 0.1, 0.6)):
+        strings, rewards = _strings(rng, 3 * K, shape, 5), rng.normal(size=3 * K)
+        rewards[K:2 * K] = 0.5
+        yield (0.6 * rng.normal(size=(3, *shape)), strings, group_normalised(rewards, None, K),
+               epsilon, beta)
+
+
+def _collapsed():
+    """Weights of GRPO in one batch, and in the others those of Dr. GRPO, which sum not to one."""
+    for (tables, strings, A, epsilon, beta), length in zip(_group_tasks(), (None, 7, 4)):
+        logits, old, ref = tables
+        weights = 1 / (A.size * (length or np.diff(strings.starts)) * np.ones(A.size))
+        batch = weighted(strings, A, weights)
+        yield ExerciseCase((logits, old, batch), {"ref_logits": ref, "beta": beta,
+                                                  "epsilon": epsilon},
+                           {"beta": beta, "S·A": logits.size})
+
+
+def _as_printed():
+    """Strings as lists of (s, a)."""
+    for tables, strings, A, epsilon, beta in _group_tasks():
+        steps = [(int(index) // strings.shape[1], int(index) % strings.shape[1])
+                 for index in strings.index]
+        strings = [steps[i:j] for i, j in zip(strings.starts, strings.starts[1:])]
+        yield ExerciseCase((*tables, strings, A), {"epsilon": epsilon, "beta": beta},
+                           {"beta": beta, "n": A.size, "N": len(steps)})
+
+
 # What matters at an entry.
 
 
@@ -63,6 +134,11 @@ def _steps_there(rows, place, shape):
     """(row, how often it takes the step) for the rows of a matrix (B, S·A) that take it."""
     column = rows[:, [place[0] * shape[1] + place[1]]].toarray().ravel()
     return [(number, column[number]) for number in np.flatnonzero(column)]
+
+
+def _often(number):
+    """How often, in words."""
+    return {1: "once", 2: "twice"}.get(int(number), f"{number:.0f} times")
 
 
 def _compared_there(case, place):
@@ -77,18 +153,50 @@ def _ranked_there(case, place):
     r, X, K = case.arguments
     R = X @ r.ravel()
     strings = ", ".join(
-        f"{times:.0f} times in number {number % K} of prompt {number // K} (R = {R[number]:+.3f})"
+        f"number {number % K} of prompt {number // K} ({_often(times)}, R = {R[number]:+.3f})"
         for number, times in _steps_there(X, place, r.shape))
-    return f"the step is taken {strings}"
+    return f"the strings that take the step are {strings or 'none'}"
 
 
 def _judged_there(case, place):
     r, X, verdicts = case.arguments
     R = X @ r.ravel()
-    strings = ", ".join(f"{number} ({times:.0f} times, R = {R[number]:+.3f}, told "
+    strings = ", ".join(f"{number} ({_often(times)}, R = {R[number]:+.3f}, told "
                         f"{verdicts[number]:.2f})"
                         for number, times in _steps_there(X, place, r.shape))
-    return f"the strings that take the step are {strings}"
+    return f"the strings that take the step are {strings or 'none'}"
+
+
+def _not_forgotten_there(case, place):
+    logits, old, batch, texts = case.arguments
+    ratio = np.exp(log_softmax(logits) - log_softmax(old))[place]
+    return (f"ρ = {ratio:.3f}, A⁺ = {batch.gains[place]:.3f}, A⁻ = {batch.losses[place]:.3f}, and "
+            f"the texts take {texts[place]:.0f} of their {texts.sum():.0f} steps")
+
+
+def _grouped_there(case, place):
+    rewards, batch, K = case.arguments
+    R = rewards if batch is None else batch.totals(rewards)
+    own = R[place[0] // K * K:][:K]
+    return f"R = {R[place]:+.3f}, in the group {np.round(own, 3).tolist()}"
+
+
+def _collapsed_there(case, place):
+    logits, old, batch = case.arguments
+    logp = log_softmax(logits)[place]
+    ratio = np.exp(logp - log_softmax(old)[place])
+    u = log_softmax(case.keywords["ref_logits"])[place] - logp
+    return (f"ρ = {ratio:.3f}, u = {u:+.3f}, A⁺ = {batch.gains[place]:.3f}, A⁻ = "
+            f"{batch.losses[place]:.3f}, W = {batch.counts[place]:.3f}")
+
+
+def _as_printed_there(case, place):
+    theta, old, ref, strings, A = case.arguments
+    pi, pi_old, pi_ref = (np.exp(log_softmax(x))[place] for x in (theta, old, ref))
+    steps = ", ".join(f"{i} ({_often(o.count(place))}, |y| = {len(o)}, A = {A_i:+.3f})"
+                      for i, (o, A_i) in enumerate(zip(strings, A)) if place in o)
+    return (f"ρ = {pi / pi_old:.3f}, π_ref/π = {pi_ref / pi:.3f}; the strings that take the step "
+            f"are {steps or 'none'}")
 
 
 # What is said of mistakes that several of these losses invite.
@@ -107,11 +215,24 @@ def _passed_back(function, gradient):
             "G.sum(axis=1, keepdims=True)")
 
 
+_NOT_EXACT = (group_centred, "centred[_equal(totals, magnitudes, sizes).repeat(sizes)] = 0", "pass")
+_INTERLEAVED = Mistake(
+    "interleaved", "the wrong strings share a group: those of one prompt are neighbours, so that "
+    "R.reshape(-1, K) has a row per group.",
+    (_NOT_EXACT, (_over, "_reduced(ufunc, values, sizes).repeat(sizes)",
+                  "np.tile(ufunc.reduce(values.reshape(sizes[0], -1), axis=0), sizes[0])")))
+_PER_STEP = Mistake(
+    "mean_per_step", "R is the mean over the steps of a string, where the chapter has their sum: a "
+    "long string is then worth less than a short one that earns as much.",
+    ((_totals, "(batch.totals(rewards), batch.totals(magnitudes))",
+      "(batch.totals(rewards) / batch.lengths, batch.totals(magnitudes) / batch.lengths)"),))
+
+
 ON_REWARDS = (
     Exercise(
         "bradley_terry", "people.reward_model", bradley_terry_loss,
         "Write the Bradley-Terry loss, L = −(1/B) Σ_i log σ(m_i) with the margins m = D r, and its "
-        "gradient in the reward table r.",
+        "gradient in the reward table r.  D is `difference`, here always a sparse matrix.",
         "import numpy as np\n\nfrom minirl.kernel.softmax import log_sigmoid\n"
         "from minirl.people.pairs import choices", _compared,
         mistakes=(
@@ -204,8 +325,8 @@ ON_REWARDS = (
         hints=("`(strings @ reward_table.ravel()).reshape(-1, K)` has a row per prompt, the best "
                "string first.",
                "R_k − log Σ_{j ≥ k} e^{R_j} is the first column of `log_softmax(R[:, k:])`.",
-               "Its derivative in R_j is 1{j = k} less the softmax over what is left.  Add up these "
-               "slopes, over k, in an array of the shape of R.",
+               "Its derivative in R_j is 1{j = k} less the softmax over what is left.  Add up "
+               "these slopes, over k, in an array of the shape of R.",
                "Xᵀ brings the slopes back to the table: "
                "`strings.T @ slope.ravel() / prompts`, reshaped."),
         by_hand="plackett_luce_loss(np.array([[1.0, 0.0]]), "
@@ -250,7 +371,7 @@ ON_REWARDS = (
                     ((logistic_loss, "np.exp(log_good) - labels", "R - labels"),)),
             Mistake("mean_reward", _MEAN_REWARD,
                     ((logistic_loss, "R = X @", "X = sparse.csr_array(X / X.sum(axis=1)[:, None])\n"
-                      "    R = X @"),), 11),
+                      "    R = X @"),)),
             Mistake("through_softmax", _NO_SOFTMAX,
                     (_passed_back(logistic_loss, "(X.T @ slope).reshape(reward_table.shape)"),))),
         hints=("`strings @ reward_table.ravel()` is R, one number per string.",
@@ -258,8 +379,8 @@ ON_REWARDS = (
                "With σ(−R) = 1 − σ(R) the slope of a string is σ(R) − label.",
                "`strings.T @ slope`, over the number of strings and reshaped, is the gradient."),
         by_hand="logistic_loss(np.array([[0.0, 1.0]]), csr_array([[0.0, 1.0]]), np.array([0.25]))",
-        done="The gradient is zero where σ(R) = label for every string.  Predict: where is that for "
-             "a label of 1?",
+        done="The gradient is zero where σ(R) = label for every string.  Predict: where is that "
+             "for a label of 1?",
         equations=("reward_model.5",), through_softmax=False, there=_judged_there),
     Exercise(
         "squared", "people.reward_model", squared_loss,
@@ -269,7 +390,7 @@ ON_REWARDS = (
         mistakes=(
             Mistake("mean_reward", _MEAN_REWARD,
                     ((squared_loss, "error = X @", "X = sparse.csr_array(X / X.sum(axis=1)[:, None]"
-                      ")\n    error = X @"),), 11),
+                      ")\n    error = X @"),)),
             Mistake("repeats_once", "in the gradient a step that a string takes several times "
                     "counts once: `table[s, a] += x` keeps only the last of equal indices, and "
                     "np.add.at, or Xᵀ, adds them up.",
@@ -278,8 +399,8 @@ ON_REWARDS = (
                     "cancel: (reward_model.6) is the mean of the squares.",
                     ((squared_loss, "(error * error).mean()", "error.mean() ** 2"),
                      (squared_loss, "X.T @ error", "X.T @ np.full(error.size, error.mean())"))),
-            Mistake("centred", "the mean error is taken away before the squares.  So a constant "
-                    "does not matter, but scores say what it is.",
+            Mistake("centred", "the mean error is taken away before the squares.  A constant "
+                    "in r then costs nothing, although scores say which constant it is.",
                     ((squared_loss, "- scores", "- scores\n    error = error - error.mean()"),)),
             Mistake("absolute", "the loss is the mean of |R − score|, where (reward_model.6) has "
                     "squares: the gradient knows only the sign of an error.",
@@ -300,4 +421,262 @@ ON_REWARDS = (
         done="Unlike comparisons, scores know the constant.  Predict: what happens to the gradient "
              "if all scores rise by 1?",
         equations=("reward_model.6",), through_softmax=False, there=_judged_there),
+    Exercise(
+        "ptx", "people.rlhf", ptx_loss,
+        "Write the loss of PPO-ptx and its gradient.  L_ppo is there already, ppo_loss.  Write "
+        "L_sft yourself: −(1/N) Σ N[s, a] log π(a|s), where N is the number of all steps of the "
+        "texts.",
+        "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax\n"
+        "from minirl.play.ppo import ppo_loss\nfrom minirl.play.surrogate import Advantages",
+        lambda: list(_not_forgotten()),
+        mistakes=(
+            Mistake("sum", "log π is summed over the steps of the texts, where L_sft has its "
+                    "mean.  The more texts there are, the less the reward counts.",
+                    ((sft_loss, " / counts.sum()", ""),), 27),
+            Mistake("wrong_sign", "the term of the texts has the wrong sign: what is minimised is "
+                    "−log π.  Like this the texts are unlearned.",
+                    ((ptx_loss, "loss + ptx_coef * nats, grad + ptx_coef * pull",
+                      "loss - ptx_coef * nats, grad - ptx_coef * pull"),)),
+            Mistake("no_coefficient", "L_sft is there without its factor ptx_coef.",
+                    ((ptx_loss, "loss + ptx_coef * nats, grad + ptx_coef * pull",
+                      "loss + nats, grad + pull"),)),
+            Mistake("coefficient_not_in_gradient", "the factor ptx_coef is in the loss, and "
+                    "missing in the gradient.",
+                    ((ptx_loss, "ptx_coef * pull", "pull"),)),
+            Mistake("steps_of_batch", "the texts are divided by the steps of the batch, where "
+                    "L_sft has those of the texts: the two are different data.",
+                    ((ptx_loss, "nats, pull = sft_loss(now, counts)",
+                      "nats, pull = (np.sum(counts) / batch.number * x "
+                      "for x in sft_loss(now, counts))"),), 27),
+            Mistake("old_policy", "the texts are scored by π_old, which is not trained: L_sft is "
+                    "that of π.",
+                    ((ptx_loss, "sft_loss(now, counts)", "sft_loss(old_logits, counts)"),)),
+            Mistake("mixture", "L_ppo has the factor 1 − ptx_coef, where (rlhf.6) has 1: it is a "
+                    "sum and not a mean of the two.",
+                    ((ptx_loss, "loss + ptx_coef * nats, grad + ptx_coef * pull",
+                      "loss + ptx_coef * (nats - loss), grad + ptx_coef * (pull - grad)"),)),
+            Mistake("each_state_alike", "each state has the same weight, N[s, a]/N[s] over the "
+                    "number of states.  L_sft is a mean over steps, and a state that the texts "
+                    "visit often counts for more.",
+                    ((sft_loss, " / counts.sum()",
+                      " / counts.sum(axis=1, keepdims=True) / len(counts)"),))),
+        hints=("`counts / counts.sum()` is the share of each step in the texts.",
+               "L_sft is minus the mean of log π over these steps: −Σ share · log π.",
+               "Its G is minus the share, and backward(logp, G) is its gradient in the logits.",
+               "Both the loss and the gradient are a sum of two, ppo_loss(...) and ptx_coef times "
+               "this."),
+        by_hand="ptx_loss(np.zeros((1, 2)), np.zeros((1, 2)), Advantages(np.array([[1.0, 0.0]]), "
+                "np.zeros((1, 2)), 2.0), np.array([[3.0, 1.0]]), ptx_coef=2.0)",
+        done="A policy that has forgotten nothing, π = N[s, a]/N[s], has no gradient from the "
+             "second term.  Predict: does clipping ever stop that term?",
+        equations=("rlhf.6",), helpers=(ppo_loss, sft_loss), there=_not_forgotten_there),
+    Exercise(
+        "group_normalised", "people.groups", group_normalised,
+        "Write the advantages of GRPO, one for each string, (B,).  `batch.totals(rewards)` adds up "
+        "the rewards of steps, (N,), in each string; where the batch is None, they are the rewards "
+        "of strings already, (B,).  Each group has K = num_generations strings, neighbours, and "
+        "some groups are groups of equals.",
+        "import numpy as np", lambda: list(_grouped()),
+        mistakes=(
+            Mistake("sample_std", "the std is that of a sample, which divides the sum of squares "
+                    "by K − 1, as in several libraries; (groups.1) divides by K.",
+                    ((group_normalised, "/ sizes.repeat(sizes))",
+                      "/ (sizes.repeat(sizes) - 1))"),)),
+            Mistake("batch_std", "the std is that of the rewards of the whole batch; (groups.1) "
+                    "has that of the group.",
+                    ((group_normalised,
+                      "np.sqrt(_over(np.add, centred**2, sizes) / sizes.repeat(sizes))",
+                      "_totals(rewards, batch)[0].std()"),), 28),
+            Mistake("whole_batch", "mean and std are those of the whole batch.  Then a string is "
+                    "compared with answers to other prompts, and an easy prompt looks like a good "
+                    "answer.",
+                    (_NOT_EXACT,
+                     (group_centred, "_over(np.add, totals, sizes) / sizes.repeat(sizes)",
+                      "totals.mean()"),
+                     (group_normalised,
+                      "np.sqrt(_over(np.add, centred**2, sizes) / sizes.repeat(sizes))",
+                      "centred.std()")), 28),
+            Mistake("no_std", "nothing is divided by the std: this is Dr. GRPO (groups.2).",
+                    ((group_normalised, "centred / (np.sqrt(_over(np.add, centred**2, sizes) / "
+                      "sizes.repeat(sizes)) + EPS)", "centred"),)),
+            Mistake("variance", "the variance divides, where (groups.1) has its root, the std.",
+                    ((group_normalised, "np.sqrt(_over(np.add, centred**2, sizes) / "
+                      "sizes.repeat(sizes))",
+                      "_over(np.add, centred**2, sizes) / sizes.repeat(sizes)"),)),
+            Mistake("other_small_number", "the small number beside the std is 10⁻⁸, where "
+                    "(groups.1) has 10⁻⁴.",
+                    ((group_normalised, "EPS", "1e-8"),)),
+            Mistake("small_number_in_root", "the small number is inside the root, √(variance + "
+                    "10⁻⁴), where (groups.1) adds it to the std.",
+                    ((group_normalised, "np.sqrt(_over(np.add, centred**2, sizes) / "
+                      "sizes.repeat(sizes)) + EPS",
+                      "np.sqrt(_over(np.add, centred**2, sizes) / sizes.repeat(sizes) + EPS)"),)),
+            _INTERLEAVED, _PER_STEP),
+        hints=("`R.reshape(-1, K)` has a row per group.",
+               "`mean(axis=1, keepdims=True)` and `std(axis=1, keepdims=True)` are columns, which "
+               "fit to it.",
+               "NumPy's std divides by K, as (groups.1) does.  Add 1e-4 to it.",
+               "`.ravel()` lays the groups end to end again, (B,)."),
+        by_hand="group_normalised(np.array([0.0, 1.0]), None, 2)",
+        done="All groups whose strings differ are equally loud.  Predict: what are the advantages "
+             "of the rewards 0, 0.01, 0.01, 0?",
+        equations=("groups.1",), results=("advantage",), helpers=(group_centred,),
+        there=_grouped_there),
+    Exercise(
+        "group_leave_one_out", "people.groups", group_leave_one_out,
+        "Write the advantages of RLOO, one for each string, (B,).  `batch.totals(rewards)` adds up "
+        "the rewards of steps, (N,), in each string; where the batch is None, they are the rewards "
+        "of strings already, (B,).  Each group has K = num_generations strings, neighbours.",
+        "import numpy as np", lambda: list(_grouped()),
+        mistakes=(
+            Mistake("own_included", "the baseline is the mean of the whole group, which contains "
+                    "the string itself.  On average that gives (K − 1)/K of the gradient.",
+                    ((group_leave_one_out, "centred * (sizes / np.maximum(sizes - 1, 1))"
+                      ".repeat(sizes)", "centred"),), 29),
+            Mistake("factor_upside_down", "the factor is (K − 1)/K, where (groups.3) has "
+                    "K/(K − 1).",
+                    ((group_leave_one_out, "sizes / np.maximum(sizes - 1, 1)",
+                      "(sizes - 1) / sizes"),)),
+            Mistake("divided_by_all", "the sum of the others is divided by K.  There are K − 1 of "
+                    "them.",
+                    ((group_leave_one_out, "centred * (sizes / np.maximum(sizes - 1, 1))"
+                      ".repeat(sizes)",
+                      "centred + _totals(rewards, batch)[0] / sizes.repeat(sizes)"),)),
+            Mistake("own_in_sum", "the sum of the whole group is divided by K − 1.  Take the "
+                    "string's own reward out of the sum.",
+                    ((group_leave_one_out, "centred * (sizes / np.maximum(sizes - 1, 1))"
+                      ".repeat(sizes)",
+                      "(lambda R: R - _over(np.add, R, sizes) / (sizes - 1).repeat(sizes))"
+                      "(_totals(rewards, batch)[0])"),), 29),
+            Mistake("others_of_batch", "the others are those of the whole batch.  They answer "
+                    "other prompts; (groups.3) has the others of the group.",
+                    ((group_leave_one_out, "centred * (sizes / np.maximum(sizes - 1, 1))"
+                      ".repeat(sizes)",
+                      "(lambda R: R - (R.sum() - R) / (R.size - 1))"
+                      "(_totals(rewards, batch)[0])"),)),
+            Mistake("divided_by_std", "this is divided by the std of the group as well, which "
+                    "(groups.3) is not: RLOO follows ∇J, and the std would change its direction.",
+                    ((group_leave_one_out, "centred * (sizes",
+                      "group_normalised(rewards, batch, num_generations) * (sizes"),)),
+            _INTERLEAVED, _PER_STEP),
+        hints=("`R.reshape(-1, K)` has a row per group.",
+               "The sum of the others is the sum of the row less the string's own reward.",
+               "There are K − 1 others, so their mean is (sum − R)/(K − 1).",
+               "`.ravel()` lays the groups end to end again, (B,)."),
+        by_hand="group_leave_one_out(np.array([0.0, 1.0, 1.0]), None, 3)",
+        done="The others know nothing of the string, so that their mean changes no expectation.  "
+             "Predict: in groups of two, how do these advantages compare with R_i − mean?",
+        equations=("groups.3",), results=("advantage",), helpers=(group_centred,),
+        there=_grouped_there),
+    Exercise(
+        "grpo", "people.grpo", grpo_loss,
+        "Write the loss of GRPO and its gradient, from tables: `batch.gains` is A⁺, the sum of w A "
+        "over the steps with A > 0 at each entry, `batch.losses` is A⁻, the same for A < 0, and "
+        "`batch.counts` is W, the sum of w over all steps there.",
+        "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax\n"
+        "from minirl.play.surrogate import Advantages", lambda: list(_collapsed()),
+        mistakes=(
+            Mistake("old_for_reference", "the penalty k3 is taken to π_old.  It is for "
+                    "leaving π_ref, which does not change with the batch.",
+                    ((grpo_loss, "LogPolicy(ref_logp), batch.counts", "old_logits, batch.counts"),
+                     ), 9),
+            Mistake("reference_for_old", "the ratio is taken to π_ref.  It weighs steps that "
+                    "π_old wrote: ρ = π/π_old.",
+                    ((grpo_loss, "ppo_loss(policy, old_logits,",
+                      "ppo_loss(policy, LogPolicy(ref_logp),"),), 9),
+            Mistake("kl_subtracted", "β k3 has the wrong sign: in a loss, which is minimised, it "
+                    "is added.  Like this the policy is paid for leaving the reference.",
+                    ((grpo_loss, "loss + beta * penalty, grad + beta * back",
+                      "loss - beta * penalty, grad - beta * back"),), 2),
+            Mistake("k3_upside_down", "the sign of u is wrong: k3 is taken of log π − log π_ref, "
+                    "where (grpo.1) has u = log π_ref − log π.  This estimates no KL of π to the "
+                    "reference.",
+                    ((k3_loss, "u = difference(ref_logp, logp, used)",
+                      "u = difference(logp, ref_logp, used)"),
+                     (k3_loss, "G = -weights", "G = weights")), 1),
+            Mistake("k3_slope", "the slope of k3 has the wrong sign: dk3/du = e^u − 1, and "
+                    "du = −d log π, so that it is 1 − e^u in log π.",
+                    ((k3_loss, "G = -weights", "G = weights"),)),
+            Mistake("no_ratio_in_gradient", "the factor ρ is missing in the gradient: the "
+                    "derivative of ρ in log π is ρ, since π = e^{log π}.",
+                    ((ppo_loss, "G = ratio * (", "G = ("),)),
+            Mistake("both_sides", "ρ is clipped on both sides, whatever the sign of A.  The "
+                    "minimum of (grpo.1) bounds it above where A > 0 and below where A < 0.",
+                    ((ppo_loss, "np.minimum(ratio, high) * gains + np.maximum(ratio, low) * losses",
+                      "np.clip(ratio, low, high) * (gains + losses)"),
+                     (ppo_loss, "gains * (ratio <= high) + losses * (ratio >= low)",
+                      "(gains + losses) * (ratio <= high) * (ratio >= low)")), 31),
+            Mistake("maximum", "this is the maximum of the two, where (grpo.1) has the minimum: "
+                    "good steps are bounded below and bad ones above, the wrong sides.",
+                    ((ppo_loss, "np.minimum(ratio, high) * gains + np.maximum(ratio, low) * losses",
+                      "np.maximum(ratio, low) * gains + np.minimum(ratio, high) * losses"),
+                     (ppo_loss, "gains * (ratio <= high) + losses * (ratio >= low)",
+                      "gains * (ratio >= low) + losses * (ratio <= high)")), 31),
+            Mistake("divided_again", "L is divided by Σ w, as that of PPO is divided by N.  In "
+                    "(grpo.1) the weights w are the whole division.",
+                    ((grpo_loss, "loss + beta * penalty, grad + beta * back",
+                      "(loss + beta * penalty) / batch.number, "
+                      "(grad + beta * back) / batch.number"),), 27)),
+        hints=("ρ = exp(log π − log π_old) and u = log π_ref − log π are tables, (S, A).",
+               "For A > 0 the minimum is min(ρ, 1 + ε) A, and for A < 0 it is max(ρ, 1 − ε) A.",
+               "In log π the slope of ρ is ρ, and that of a bound is 0.  The slope of k3 is "
+               "1 − e^u.",
+               "The steps of the first part are those of PPO, without a division.  To it add "
+               "β W k3(u), and to its G β W (1 − e^u); then backward(logp, G)."),
+        by_hand="grpo_loss(np.zeros((1, 2)), np.zeros((1, 2)), Advantages(np.array([[0.5, 0.0]]), "
+                "np.array([[0.0, -0.5]]), 1.0, np.array([[0.5, 0.5]])), "
+                "ref_logits=np.log([[0.25, 0.75]]), beta=0.5)",
+        done="A⁺ and A⁻ know nothing of a group of equals, and W does.  Predict: does a batch of "
+             "such groups move the policy?",
+        equations=("grpo.1",), without=("policy_loss",), helpers=(ppo_loss, k3_loss),
+        there=_collapsed_there),
+    Exercise(
+        "grpo_loop", "people.grpo", objective,
+        "Write GRPO as the paper prints it, with loops over the strings and their steps: J = −L, "
+        "which is to be maximised, and its gradient in theta.  A string is the list of its steps "
+        "(s, a), and A[i] is the advantage of string i; theta, old and ref are logits, (S, A).",
+        "import numpy as np\n\nfrom minirl.plain.grpo import softmax",
+        lambda: list(_as_printed()),
+        mistakes=(
+            Mistake("minimised", "this is the loss, −J, and its gradient.  J is to be maximised.",
+                    ((objective, "return J, grad", "return -J, -grad"),)),
+            Mistake("score_without_policy", "−π(b|s) is missing in the gradient: "
+                    "∇ log π(a|s) = e_a − π(·|s), so that a step moves all logits of its row.",
+                    ((objective, "grad[s] -= weight * push * pi[s]", "pass"),)),
+            Mistake("no_length", "the steps of a string are summed; the paper takes their mean, "
+                    "1/|y_i|.",
+                    ((objective, "1 / (len(strings) * len(o))", "1 / len(strings)"),), 27),
+            Mistake("all_steps_alike", "the mean is over all steps of the batch; the paper has "
+                    "a mean over strings of means over their steps.",
+                    ((objective, "1 / (len(strings) * len(o))", "1 / sum(map(len, strings))"),),
+                    27),
+            Mistake("old_for_reference", "the penalty k3 is taken to π_old.  It is for "
+                    "leaving π_ref, which does not change with the batch.",
+                    ((objective, "pi_ref[s, a] / pi[s, a]", "pi_old[s, a] / pi[s, a]"),), 9),
+            Mistake("reference_for_old", "the ratio is taken to π_ref.  It weighs steps that "
+                    "π_old wrote: ρ = π/π_old.",
+                    ((objective, "pi[s, a] / pi_old[s, a]", "pi[s, a] / pi_ref[s, a]"),), 9),
+            Mistake("kl_added", "β k3 has the wrong sign: it is taken away from what is "
+                    "maximised.  Like this the policy is paid for leaving the reference.",
+                    ((objective, "- beta * (away", "+ beta * (away"),
+                     (objective, "push += beta", "push -= beta")), 2),
+            Mistake("never_dead", "steps that are clipped still push in the gradient.  Where the "
+                    "minimum is the bound times A, it does not depend on θ.",
+                    ((objective, "push = ratio * A_i if ratio * A_i <= clipped * A_i else 0.0",
+                      "push = ratio * A_i"),)),
+            Mistake("no_ratio_in_gradient", "the factor ρ is missing in the gradient: "
+                    "∇ρ = ρ ∇ log π.",
+                    ((objective, "push = ratio * A_i if", "push = A_i if"),))),
+        hints=("Two loops: over strings with their A_i, and over the (s, a) of a string.  Each "
+               "step counts 1/(number of strings · number of its steps).",
+               "min(ρ A, clip(ρ) A) has the gradient ρ A ∇ log π where ρ A is the smaller one, and "
+               "0 where the bound is.",
+               "With x = π_ref/π, −β k3 = −β (x − log x − 1) has the gradient β (x − 1) ∇ log π.",
+               "Add both to one number, push; then grad[s] −= weight · push · π(·|s), and "
+               "grad[s, a] += weight · push."),
+        by_hand="objective(np.zeros((1, 2)), np.zeros((1, 2)), np.log([[0.25, 0.75]]), "
+                "[[(0, 0)], [(0, 1)]], [1.0, -1.0], epsilon=0.2, beta=0.5)",
+        done="The book's grpo_loss gives the same numbers from three tables.  Why do these know "
+             "enough of the strings?",
+        equations=("grpo.1",), results=("objective", "gradient"), there=_as_printed_there),
 )

@@ -4,10 +4,15 @@ import numpy as np
 
 from attempts import attempt
 from minirl.kernel.softmax import backward, log_softmax
+from minirl.play.ppo import ppo_loss
 
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
 
 
 def spread_out(rows, numbers, table):
@@ -414,3 +419,539 @@ def without_half(reward_table, strings, scores):
 def relative(reward_table, strings, scores):
     error = errors(reward_table, strings, scores) / (1 + np.abs(scores))
     return (error**2).mean() / 2, spread_out(strings, error / error.size, reward_table)
+
+
+# PPO-ptx.
+
+
+def imitation(logits, counts, total=None):
+    """The loss of imitation and its gradient, entry by entry."""
+    loss, grad = 0.0, np.zeros(logits.shape)
+    for (s, a), times in np.ndenumerate(counts):
+        pi = np.exp(logits[s]) / np.exp(logits[s]).sum()
+        loss -= times * np.log(pi[a])
+        grad[s] += times * (pi - np.eye(pi.size)[a])
+    total = counts.sum() if total is None else total
+    return loss / total, grad / total
+
+
+def combined(clipped, texts, ptx_coef, ppo_coef=1):
+    """ppo_coef L_ppo + ptx_coef L_sft, and the same of the gradients."""
+    return tuple(ppo_coef * x + ptx_coef * y for x, y in zip(clipped, texts))
+
+
+@attempt("ptx")
+def two_losses(logits, old, batch, counts, *, ptx_coef, clip_range):
+    logp, share = log_softmax(logits), counts / counts.sum()
+    loss, grad = ppo_loss(logits, old, batch, clip_range=clip_range)
+    return (loss - ptx_coef * np.vdot(share, logp),
+            grad + ptx_coef * (share.sum(axis=1)[:, None] * np.exp(logp) - share))
+
+
+@attempt("ptx")
+def entry_by_entry(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, counts), ptx_coef)
+
+
+@attempt("ptx", "sum")
+def all_texts(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, counts, total=1), ptx_coef)
+
+
+@attempt("ptx", "wrong_sign")
+def rewarded_in_the_loss(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, counts), -ptx_coef)
+
+
+@attempt("ptx", "no_coefficient")
+def one_to_one(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, counts), 1)
+
+
+@attempt("ptx", "coefficient_not_in_gradient")
+def priced_loss(logits, old, batch, counts, *, ptx_coef, clip_range):
+    loss, _ = two_losses(logits, old, batch, counts, ptx_coef=ptx_coef, clip_range=clip_range)
+    return loss, one_to_one(logits, old, batch, counts, ptx_coef=1, clip_range=clip_range)[1]
+
+
+@attempt("ptx", "steps_of_batch")
+def one_number_of_steps(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, counts, total=batch.number), ptx_coef)
+
+
+@attempt("ptx", "old_policy")
+def texts_of_old(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(old, counts), ptx_coef)
+
+
+@attempt("ptx", "mixture")
+def convex(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, counts), ptx_coef, 1 - ptx_coef)
+
+
+@attempt("ptx", "each_state_alike")
+def row_by_row(logits, old, batch, counts, *, ptx_coef, clip_range):
+    alike = np.array([row / row.sum() for row in counts])
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, alike, total=len(alike)), ptx_coef)
+
+
+@attempt("ptx", "the backward pass (softmax.3) is missing")
+def one_backward_pass_too_few(logits, old, batch, counts, *, ptx_coef, clip_range):
+    loss, _ = two_losses(logits, old, batch, counts, ptx_coef=ptx_coef, clip_range=clip_range)
+    grad = ppo_loss(logits, old, batch, clip_range=clip_range)[1]
+    return loss, grad - ptx_coef * counts / counts.sum()
+
+
+@attempt("ptx", "none of the well-known mistakes")
+def smoothed(logits, old, batch, counts, *, ptx_coef, clip_range):
+    return combined(ppo_loss(logits, old, batch, clip_range=clip_range),
+                    imitation(logits, counts + 1), ptx_coef)
+
+
+# Groups.
+
+
+def earned(rewards, batch):
+    """The reward of each string."""
+    return rewards if batch is None else np.array(
+        [rewards[i:j].sum() for i, j in zip(batch.starts, batch.starts[1:])])
+
+
+def judged(R, num_generations, judge):
+    """What `judge` says of each group, end to end."""
+    return np.concatenate([judge(R[i:i + num_generations])
+                           for i in range(0, R.size, num_generations)])
+
+
+@attempt("group_normalised")
+def rows(rewards, batch, num_generations):
+    R = (rewards if batch is None else batch.totals(rewards)).reshape(-1, num_generations)
+    return ((R - R.mean(axis=1)[:, None]) / (R.std(axis=1)[:, None] + 1e-4)).ravel()
+
+
+def in_stds(r, K):
+    mean = sum(r) / K
+    std = (sum((x - mean)**2 for x in r) / K)**0.5
+    return [(x - mean) / (std + 1e-4) for x in r]
+
+
+@attempt("group_normalised")
+def string_after_string(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations, lambda r: in_stds(r, num_generations))
+
+
+@attempt("group_normalised", "sample_std")
+def like_torch(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: (r - r.mean()) / (r.std(ddof=1) + 1e-4))
+
+
+@attempt("group_normalised", "batch_std")
+def one_std(rewards, batch, num_generations):
+    R = earned(rewards, batch)
+    return judged(R, num_generations, lambda r: r - r.mean()) / (R.std() + 1e-4)
+
+
+@attempt("group_normalised", "whole_batch")
+def one_group(rewards, batch, num_generations):
+    R = earned(rewards, batch)
+    return (R - R.mean()) / (R.std() + 1e-4)
+
+
+@attempt("group_normalised", "no_std")
+def as_dr_grpo(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations, lambda r: r - r.mean())
+
+
+@attempt("group_normalised", "variance")
+def no_root(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: (r - r.mean()) / (r.var() + 1e-4))
+
+
+@attempt("group_normalised", "other_small_number")
+def small_as_usual(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: (r - r.mean()) / (r.std() + 1e-8))
+
+
+@attempt("group_normalised", "small_number_in_root")
+def like_layer_norm(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: (r - r.mean()) / np.sqrt(r.var() + 1e-4))
+
+
+def in_columns(rewards, batch, num_generations, judge):
+    R = earned(rewards, batch).reshape(num_generations, -1)
+    return np.array([judge(column) for column in R.T]).T.ravel()
+
+
+@attempt("group_normalised", "interleaved")
+def columns(rewards, batch, num_generations):
+    return in_columns(rewards, batch, num_generations, lambda r: in_stds(r, num_generations))
+
+
+def earned_per_step(rewards, batch):
+    return earned(rewards, batch) / (1 if batch is None else np.diff(batch.starts))
+
+
+@attempt("group_normalised", "mean_per_step")
+def mean_of_steps(rewards, batch, num_generations):
+    return rows(earned_per_step(rewards, batch), None, num_generations)
+
+
+@attempt("group_normalised", "not finite")
+def nothing_added(rewards, batch, num_generations):
+    with np.errstate(invalid="ignore"):
+        return judged(earned(rewards, batch), num_generations, lambda r: (r - r.mean()) / r.std())
+
+
+@attempt("group_normalised", "must have the shape (12,), got (3, 4)")
+def not_end_to_end(rewards, batch, num_generations):
+    return rows(rewards, batch, num_generations).reshape(-1, num_generations)
+
+
+@attempt("group_normalised", "advantage: the sign is wrong")
+def mean_less_reward(rewards, batch, num_generations):
+    return -rows(rewards, batch, num_generations)
+
+
+@attempt("group_normalised", "none of the well-known mistakes")
+def medians(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: (r - np.median(r)) / (np.abs(r - np.median(r)).mean() + 1e-4))
+
+
+@attempt("group_leave_one_out")
+def others(rewards, batch, num_generations):
+    R = (rewards if batch is None else batch.totals(rewards)).reshape(-1, num_generations)
+    return (R - (R.sum(axis=1)[:, None] - R) / (num_generations - 1)).ravel()
+
+
+@attempt("group_leave_one_out")
+def without_each(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: [r[i] - np.delete(r, i).mean() for i in range(r.size)])
+
+
+@attempt("group_leave_one_out", "own_included")
+def all_of_them(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations, lambda r: r - r.mean())
+
+
+@attempt("group_leave_one_out", "factor_upside_down")
+def shrunk(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: (1 - 1 / r.size) * (r - r.sum() / r.size))
+
+
+@attempt("group_leave_one_out", "divided_by_all")
+def others_over_K(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: [r[i] - np.delete(r, i).sum() / r.size for i in range(r.size)])
+
+
+@attempt("group_leave_one_out", "own_in_sum")
+def sum_over_others(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations, lambda r: r - r.sum() / (r.size - 1))
+
+
+@attempt("group_leave_one_out", "others_of_batch")
+def all_but_one(rewards, batch, num_generations):
+    return without_each(earned(rewards, batch), None, earned(rewards, batch).size)
+
+
+@attempt("group_leave_one_out", "divided_by_std")
+def in_stds_too(rewards, batch, num_generations):
+    std = judged(earned(rewards, batch), num_generations, lambda r: np.full(r.size, r.std()))
+    return without_each(rewards, batch, num_generations) / (std + 1e-4)
+
+
+@attempt("group_leave_one_out", "interleaved")
+def others_in_a_column(rewards, batch, num_generations):
+    return in_columns(rewards, batch, num_generations, lambda r: others(r, None, r.size))
+
+
+@attempt("group_leave_one_out", "mean_per_step")
+def others_per_step(rewards, batch, num_generations):
+    return others(earned_per_step(rewards, batch), None, num_generations)
+
+
+@attempt("group_leave_one_out", "advantage: the sign is wrong")
+def others_less_own(rewards, batch, num_generations):
+    return -without_each(rewards, batch, num_generations)
+
+
+@attempt("group_leave_one_out", "advantage: a factor num_generations is too much")
+def sums_for_means(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: [(r[i] - np.delete(r, i).mean()) * r.size for i in range(r.size)])
+
+
+@attempt("group_leave_one_out", "none of the well-known mistakes")
+def best_of_others(rewards, batch, num_generations):
+    return judged(earned(rewards, batch), num_generations,
+                  lambda r: [r[i] - np.delete(r, i).max() for i in range(r.size)])
+
+
+# GRPO from tables.
+
+
+def ratio_bounded(ratio, A, epsilon):
+    """The minimum of (grpo.1) for the sums A of one sign, and its slope in log π."""
+    free, bounded = ratio * A, np.clip(ratio, 1 - epsilon, 1 + epsilon) * A
+    return np.minimum(free, bounded), np.where(free <= bounded, free, 0)
+
+
+def k3_of(u):
+    """k3 and its slope in log π."""
+    return np.exp(u) - u - 1, 1 - np.exp(u)
+
+
+def from_tables(logits, old, ref, batch, epsilon, beta, bounded=ratio_bounded, price=k3_of):
+    """The loss of GRPO and G."""
+    logp = log_softmax(logits)
+    ratio = np.exp(logp) / np.exp(log_softmax(old))
+    (good, up), (bad, down) = (bounded(ratio, A, epsilon) for A in (batch.gains, batch.losses))
+    cost, slope = price(log_softmax(ref) - logp)
+    return ((beta * batch.counts * cost - good - bad).sum(),
+            beta * batch.counts * slope - up - down)
+
+
+def in_logits(logits, loss, G):
+    """The loss, and its gradient with the backward pass."""
+    return loss, G - softmax(logits) * G.sum(axis=1, keepdims=True)
+
+
+@attempt("grpo")
+def whole_tables(logits, old, batch, *, ref_logits, beta, epsilon):
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta))
+
+
+@attempt("grpo")
+def cell_by_cell(logits, old, batch, *, ref_logits, beta, epsilon):
+    pi, pi_old, pi_ref = map(softmax, (logits, old, ref_logits))
+    loss, grad = 0.0, np.zeros(pi.shape)
+    for s, a in np.ndindex(*pi.shape):
+        ratio, away, W = pi[s, a] / pi_old[s, a], pi_ref[s, a] / pi[s, a], batch.counts[s, a]
+        push = beta * W * (1 - away)
+        loss += beta * W * (away - np.log(away) - 1)
+        for A in batch.gains[s, a], batch.losses[s, a]:
+            bound = 1 + epsilon if A > 0 else 1 - epsilon
+            loss -= min(ratio * A, bound * A)
+            push -= ratio * A if ratio * A <= bound * A else 0
+        grad[s] += push * (np.eye(pi.shape[1])[a] - pi[s])
+    return loss, grad
+
+
+@attempt("grpo", "old_for_reference")
+def penalty_to_old(logits, old, batch, *, ref_logits, beta, epsilon):
+    return cell_by_cell(logits, old, batch, ref_logits=old, beta=beta, epsilon=epsilon)
+
+
+@attempt("grpo", "reference_for_old")
+def ratio_to_reference(logits, old, batch, *, ref_logits, beta, epsilon):
+    return cell_by_cell(logits, ref_logits, batch, ref_logits=ref_logits, beta=beta,
+                        epsilon=epsilon)
+
+
+@attempt("grpo", "kl_subtracted")
+def sign_of_the_objective(logits, old, batch, *, ref_logits, beta, epsilon):
+    return whole_tables(logits, old, batch, ref_logits=ref_logits, beta=-beta, epsilon=epsilon)
+
+
+@attempt("grpo", "k3_upside_down")
+def ratio_turned_round(logits, old, batch, *, ref_logits, beta, epsilon):
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta,
+                                          price=lambda u: (np.exp(-u) + u - 1, np.exp(-u) - 1)))
+
+
+@attempt("grpo", "k3_slope")
+def slope_in_u(logits, old, batch, *, ref_logits, beta, epsilon):
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta,
+                                          price=lambda u: (k3_of(u)[0], np.exp(u) - 1)))
+
+
+@attempt("grpo", "no_ratio_in_gradient")
+def slope_of_A(logits, old, batch, *, ref_logits, beta, epsilon):
+    def bounded(ratio, A, epsilon):
+        value, slope = ratio_bounded(ratio, A, epsilon)
+        return value, slope / ratio
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta, bounded))
+
+
+@attempt("grpo", "both_sides")
+def clip_only(logits, old, batch, *, ref_logits, beta, epsilon):
+    def bounded(ratio, A, epsilon):
+        bound = np.maximum(1 - epsilon, np.minimum(ratio, 1 + epsilon))
+        return bound * A, A * ratio * (bound == ratio)
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta, bounded))
+
+
+@attempt("grpo", "maximum")
+def optimist(logits, old, batch, *, ref_logits, beta, epsilon):
+    def bounded(ratio, A, epsilon):
+        value, slope = ratio_bounded(ratio, -A, epsilon)
+        return -value, -slope
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta, bounded))
+
+
+@attempt("grpo", "divided_again")
+def weighted_mean(logits, old, batch, *, ref_logits, beta, epsilon):
+    loss, grad = cell_by_cell(logits, old, batch, ref_logits=ref_logits, beta=beta,
+                              epsilon=epsilon)
+    return loss / batch.counts.sum(), grad / batch.counts.sum()
+
+
+@attempt("grpo", "the backward pass (softmax.3) is missing")
+def G_alone(logits, old, batch, *, ref_logits, beta, epsilon):
+    return from_tables(logits, old, ref_logits, batch, epsilon, beta)
+
+
+@attempt("grpo", "gradient: the sign is wrong")
+def ascent(logits, old, batch, *, ref_logits, beta, epsilon):
+    loss, grad = whole_tables(logits, old, batch, ref_logits=ref_logits, beta=beta,
+                              epsilon=epsilon)
+    return loss, -grad
+
+
+@attempt("grpo", "a factor S·A (the number of entries of the table) is missing")
+def mean_of_entries(logits, old, batch, *, ref_logits, beta, epsilon):
+    loss, G = from_tables(logits, old, ref_logits, batch, epsilon, beta)
+    return in_logits(logits, loss / G.size, G / G.size)
+
+
+@attempt("grpo", "none of the well-known mistakes")
+def half_the_square(logits, old, batch, *, ref_logits, beta, epsilon):
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta,
+                                          price=lambda u: (u * u / 2, -u)))
+
+
+# GRPO with loops.
+
+
+def min_of_two(ratio, A, epsilon):
+    """The minimum of (grpo.1) at a step, and what stands before ∇ log π in its gradient."""
+    if A > 0:
+        return (A * ratio, A * ratio) if ratio <= 1 + epsilon else (A * (1 + epsilon), 0)
+    return (A * ratio, A * ratio) if ratio >= 1 - epsilon else (A * (1 - epsilon), 0)
+
+
+def per_string(strings, o):
+    return len(strings) * len(o)
+
+
+def by_scores(theta, old, ref, strings, A, epsilon, beta, bounded=min_of_two, size=per_string,
+              price=k3_of):
+    """J and its gradient as a sum over steps."""
+    J, grad, eye = 0.0, np.zeros(theta.shape), np.eye(theta.shape[1])
+    pi, pi_old, pi_ref = map(softmax, (theta, old, ref))
+    for i, o in enumerate(strings):
+        for step in o:
+            gain, push = bounded(pi[step] / pi_old[step], A[i], epsilon)
+            cost, slope = price(np.log(pi_ref[step] / pi[step]))
+            J += (gain - beta * cost) / size(strings, o)
+            grad[step[0]] += ((push - beta * slope) * (eye[step[1]] - pi[step[0]])
+                              / size(strings, o))
+    return J, grad
+
+
+@attempt("grpo_loop")
+def scores(theta, old, ref, strings, A, *, epsilon, beta):
+    return by_scores(theta, old, ref, strings, A, epsilon, beta)
+
+
+@attempt("grpo_loop")
+def string_as_arrays(theta, old, ref, strings, A, *, epsilon, beta):
+    logp, logq, log_ref = map(log_softmax, (theta, old, ref))
+    J, G = [], np.zeros(theta.shape)
+    for o, A_i in zip(strings, A):
+        s, a = np.array(o).T
+        ratio, u = np.exp(logp[s, a] - logq[s, a]), log_ref[s, a] - logp[s, a]
+        gain, push = ratio_bounded(ratio, A_i, epsilon)
+        J.append((gain - beta * (np.exp(u) - u - 1)).mean())
+        np.add.at(G, (s, a), (push + beta * (np.exp(u) - 1)) / len(o) / len(strings))
+    return np.mean(J), backward(logp, G)
+
+
+@attempt("grpo_loop", "minimised")
+def the_loss(theta, old, ref, strings, A, *, epsilon, beta):
+    J, grad = string_as_arrays(theta, old, ref, strings, A, epsilon=epsilon, beta=beta)
+    return -J, -grad
+
+
+@attempt("grpo_loop", "score_without_policy")
+def own_logit_only(theta, old, ref, strings, A, *, epsilon, beta):
+    J, G = scores(theta, old, ref, strings, A, epsilon=epsilon, beta=beta)[0], 0 * theta
+    pi, pi_old, pi_ref = map(softmax, (theta, old, ref))
+    for o, A_i in zip(strings, A):
+        for step in o:
+            _, push = min_of_two(pi[step] / pi_old[step], A_i, epsilon)
+            G[step] += (push + beta * (pi_ref[step] / pi[step] - 1)) / per_string(strings, o)
+    return J, G
+
+
+@attempt("grpo_loop", "no_length")
+def sums_of_steps(theta, old, ref, strings, A, *, epsilon, beta):
+    return by_scores(theta, old, ref, strings, A, epsilon, beta,
+                     size=lambda strings, o: len(strings))
+
+
+@attempt("grpo_loop", "all_steps_alike")
+def mean_of_steps(theta, old, ref, strings, A, *, epsilon, beta):
+    return by_scores(theta, old, ref, strings, A, epsilon, beta,
+                     size=lambda strings, o: len(sum(strings, [])))
+
+
+@attempt("grpo_loop", "old_for_reference")
+def away_from_old(theta, old, ref, strings, A, *, epsilon, beta):
+    return string_as_arrays(theta, old, old, strings, A, epsilon=epsilon, beta=beta)
+
+
+@attempt("grpo_loop", "reference_for_old")
+def ratio_to_ref(theta, old, ref, strings, A, *, epsilon, beta):
+    return string_as_arrays(theta, ref, ref, strings, A, epsilon=epsilon, beta=beta)
+
+
+@attempt("grpo_loop", "kl_added")
+def paid_for_leaving(theta, old, ref, strings, A, *, epsilon, beta):
+    return string_as_arrays(theta, old, ref, strings, A, epsilon=epsilon, beta=-beta)
+
+
+@attempt("grpo_loop", "never_dead")
+def clipped_value_only(theta, old, ref, strings, A, *, epsilon, beta):
+    def bounded(ratio, A, epsilon):
+        return min_of_two(ratio, A, epsilon)[0], ratio * A
+    return by_scores(theta, old, ref, strings, A, epsilon, beta, bounded)
+
+
+@attempt("grpo_loop", "no_ratio_in_gradient")
+def reinforced(theta, old, ref, strings, A, *, epsilon, beta):
+    def bounded(ratio, A, epsilon):
+        value, push = min_of_two(ratio, A, epsilon)
+        return value, A if push else 0
+    return by_scores(theta, old, ref, strings, A, epsilon, beta, bounded)
+
+
+@attempt("grpo_loop", "it is n (the number of strings) times too large")
+def sum_over_strings(theta, old, ref, strings, A, *, epsilon, beta):
+    return by_scores(theta, old, ref, strings, A, epsilon, beta, size=lambda strings, o: len(o))
+
+
+@attempt("grpo_loop", "gradient: the sign is wrong")
+def downhill(theta, old, ref, strings, A, *, epsilon, beta):
+    J, grad = scores(theta, old, ref, strings, A, epsilon=epsilon, beta=beta)
+    return J, -grad
+
+
+@attempt("grpo_loop", "none of the well-known mistakes")
+def plain_log_ratio(theta, old, ref, strings, A, *, epsilon, beta):
+    return by_scores(theta, old, ref, strings, A, epsilon, beta, price=lambda u: (-u, 1))
