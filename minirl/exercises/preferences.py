@@ -101,18 +101,22 @@ def _column(rows, place, shape):
     return rows[:, [place[0] * shape[1] + place[1]]].toarray().ravel()
 
 
-def _pairs_there(column, numbers, entry, name):
-    """The pairs that have an entry at a place, with a number for each."""
-    pairs = [f"{number} ({entry} = {column[number]:+.3g}, {name} = {numbers[number]:+.3f})"
-             for number in np.flatnonzero(column)]
-    return f"the pairs that count there: {', '.join(pairs)}" if pairs else "no pair counts"
+def _pairs_there(columns, numbers, name):
+    """The pairs that have an entry in a column, with the entries and a number for each."""
+    pairs = []
+    for at in np.flatnonzero(np.any(list(columns.values()), axis=0)):
+        entries = "".join(f"{head} = {column[at]:.3g}, " for head, column in columns.items())
+        pairs.append(f"{at} ({entries}{name} = {numbers[at]:+.3f})")
+    if not pairs:
+        return f"{' = '.join(columns)} = 0 in all pairs"
+    return f"the pairs that count there: {', '.join(pairs)}"
 
 
 def _dpo_there(case, place):
     h, said = _log_ratios_there(case, place)
     difference = case.arguments[2]
     m = case.keywords["beta"] * (difference @ h.ravel())
-    return f"{said}; {_pairs_there(_column(difference, place, h.shape), m, 'D', 'm')}"
+    return f"{said}; {_pairs_there({'D': _column(difference, place, h.shape)}, m, 'm')}"
 
 
 def _loop_there(case, place):
@@ -121,13 +125,14 @@ def _loop_there(case, place):
     m = [beta * (sum(h[step] for step in won) - sum(h[step] for step in lost))
          for won, lost in pairs]
     column = np.array([won.count(place) - lost.count(place) for won, lost in pairs])
-    return f"{said}; {_pairs_there(column, m, 'D', 'm')}"
+    return f"{said}; {_pairs_there({'D': column}, m, 'm')}"
 
 
 def _ipo_there(case, place):
     h, said = _log_ratios_there(case, place)
     difference = case.arguments[2]
-    there = _pairs_there(_column(difference, place, h.shape), difference @ h.ravel(), "D", "lead")
+    columns = {"D": _column(difference, place, h.shape)}
+    there = _pairs_there(columns, difference @ h.ravel(), "lead")
     return f"{said}; the lead asked for is {1 / (2 * case.keywords['beta']):.3f}; {there}"
 
 
@@ -146,8 +151,9 @@ def _means_there(case, place, margins, name="m"):
     logits, chosen, rejected = case.arguments
     logp = log_softmax(logits)
     m = margins(*(M @ logp.ravel() for M in (chosen, rejected)))
-    column = _column(chosen - rejected, place, logp.shape)
-    return f"log π = {logp[place]:+.3f}; {_pairs_there(column, m, 'M⁺ − M⁻', name)}"
+    columns = {head: _column(M, place, logp.shape)
+               for head, M in (("M⁺", chosen), ("M⁻", rejected))}
+    return f"log π = {logp[place]:+.3f}; {_pairs_there(columns, m, name)}"
 
 
 def _simpo_there(case, place):
@@ -211,10 +217,10 @@ LOOPED = "for s, a in string:\n                grad[s] += sign * push * pi[s]\n"
 ON_PREFERENCES = (
     Exercise(
         "dpo", "people.dpo", dpo_loss,
-        "Write the loss of DPO, without smoothing or weights, and its gradient.  h = log π − "
-        "log π_ref is summed over the steps of a string.  `difference` is D: a sparse matrix with "
-        "a row per pair and a column per entry of the table, which counts a step of the chosen "
-        "string as 1 and one of the rejected string as −1.",
+        "Write the loss of DPO, without smoothing or weights, and its gradient.  The "
+        "log-ratio h = log π − log π_ref of a string is the sum over its steps.  `difference` is "
+        "D: a sparse matrix with a row per pair and a column per entry of the table, which counts "
+        "a step of the chosen string as 1 and one of the rejected string as −1.",
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_sigmoid, "
         "log_softmax\nfrom minirl.people.pairs import choices", _difference_cases,
         mistakes=(
@@ -251,8 +257,9 @@ ON_PREFERENCES = (
     Exercise(
         "dpo_loop", "people.dpo", plain.loss,
         "Write the loss of DPO and its gradient once more, as loops over pairs and steps.  `theta` "
-        "and `ref` are the logits of policy and reference, and h = log π − log π_ref is summed "
-        "over the steps of a string.  `pairs` is a list of (y_w, y_l), chosen and rejected.",
+        "and `ref` are the logits of policy and reference, and `pairs` is a list of (y_w, y_l), "
+        "chosen and rejected.  The log-ratio h = log π − log π_ref of a string is the sum over "
+        "its steps.",
         "import numpy as np\n\nfrom minirl.plain.dpo import softmax", _loop_cases,
         mistakes=(
             Mistake("no_reference", "the reference is not used: log π stands where (dpo.2) has the "
@@ -311,9 +318,9 @@ ON_PREFERENCES = (
         equations=("dpo.2",), through_softmax=False, there=_loop_there),
     Exercise(
         "ipo", "people.ipo", ipo_loss,
-        "Write the loss of IPO, without weights, and its gradient.  As for DPO, h = log π − "
-        "log π_ref is summed over the steps of a string, `difference` is D, with a row per pair, "
-        "and `ref_logits` is the table of the reference.  `beta` is τ.",
+        "Write the loss of IPO, without weights, and its gradient.  As for DPO, the log-ratio "
+        "h = log π − log π_ref of a string is the sum over its steps, `difference` is D, with a "
+        "row per pair, and `ref_logits` is the table of the reference.  `beta` is τ.",
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax\n"
         "from minirl.people.pairs import choices", _difference_cases,
         mistakes=(
@@ -356,9 +363,9 @@ ON_PREFERENCES = (
         there=_ipo_there),
     Exercise(
         "kto", "people.kto", kto_loss,
-        "Write the loss of KTO and its gradient, with all weights w = 1.  h(y) is log π − "
-        "log π_ref, summed over the steps of y.  B is the number of strings of both kinds "
-        "together.",
+        "Write the loss of KTO and its gradient, with all weights w = 1.  The log-ratio "
+        "h = log π − log π_ref of a string is the sum over its steps.  B is the number of strings "
+        "of both kinds together.",
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_sigmoid, "
         "log_softmax\nfrom minirl.people.pairs import choices", _label_cases,
         mistakes=(
