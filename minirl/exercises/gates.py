@@ -67,7 +67,7 @@ def _ranks_there(case, place):
     pairs = np.flatnonzero(D[:, [place[0] * logits.shape[1] + place[1]]].toarray())
     said = ", ".join(f"{pair} (lead {lead[pair]:+.3f}, which meets {met[pair]:+.3f} of π_ref)"
                      for pair in pairs)
-    return f"plus − minus is 0 but for the pairs {said or '(none)'}"
+    return f"plus and minus differ in the pairs {said}" if said else "plus and minus agree"
 
 
 def _leads():
@@ -338,7 +338,8 @@ ON_GATES = (
                     ((aot_unpaired_loss, "return over_pairs(logp, h, (plus[i], minus[j]), phi, "
                       "mass)", "loss, _ = over_pairs(logp, h, (plus[i], minus[j]), phi, mass)\n"
                       "    found = phi(plus[i] @ h.ravel(), minus[j] @ h.ravel())\n"
-                      "    return loss, over_pairs(logp, h, (plus, minus), lambda *_: found, mass)[1]"),)),
+                      "    return loss, over_pairs(logp, h, (plus, minus), lambda *_: found, "
+                      "mass)[1]"),)),
             Mistake("paired", "leads under π are set against leads under π_ref: that is AOT for "
                     "pairs, `aot_loss`.",
                     ((aot_unpaired_loss, "logp, h = log_ratios(logits, ref_logits)",
