@@ -1,10 +1,18 @@
 """Exercises of Part 5: contrastive learning, right answers, laws of scale."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from minirl.beyond.contrastive import (infonce_loss, mean_infonce_loss, negative_sampling_loss,
                                        symmetric_infonce_loss)
+from minirl.beyond.inference import estimated_pass_at_k, right_answer_loss, worlds_of_answers
+from minirl.beyond.scaling import Law, compute_optimal, law_loss, predicted
+from minirl.exact.evaluation import occupancy
 from minirl.exercises.exercise import ExerciseCase, Exercise, Mistake
+from minirl.kernel.mdp import TabularMDP
+from minirl.kernel.softmax import log_softmax
+from minirl.people.kl import string_kl
 from minirl.people.sft import sft_loss
 
 # Edits of the losses of the chapter `contrastive`.
@@ -299,4 +307,299 @@ _SAMPLING = Exercise(
          "step (s, a) never comes?",
     equations=("contrastive.10",), through_softmax=False, there=_sampling_there)
 
-ON_BEYOND = (_INFONCE, _SYMMETRIC, _MEAN, _SAMPLING)
+
+# More attempts.
+
+_WRONG = "return 1 - (np.maximum(wrong[..., None] - i, 0) / (samples - i)).prod(axis=-1)"
+
+
+def _estimate(name, says, old, new):
+    return Mistake(name, says, ((estimated_pass_at_k, old, new),))
+
+
+def _attempt_cases():
+    """How many of so many attempts were right, and k; in the last case binomials overflow."""
+    return [ExerciseCase((np.array(right), samples, k), factors={"k": k, "samples": samples})
+            for right, samples, k in ((range(8), 7, 3), ((0, 2, 5, 9, 12), 12, 5),
+                                      ((1, 4, 0, 8), 9, 4), ((0, 1, 3, 300, 1990), 2000, 600))]
+
+
+_ATTEMPTS = Exercise(
+    "pass_at_k", "beyond.inference", estimated_pass_at_k,
+    "Write the unbiased estimate of pass@k, an array (M,) with a number for each prompt: `right` "
+    "(M,) of `samples` attempts were right, and `wrong` of (inference.2) is the rest.",
+    "import numpy as np", _attempt_cases,
+    mistakes=(
+        _estimate("plug_in", "this is 1 − (1 − c/n)^k, with c of n samples right.  It puts the "
+                  "share c/n in the place of the chance p, and is too low on average.", _WRONG,
+                  "return 1 - (wrong / samples)**k"),
+        _estimate("complement", "this is the chance that none of the k is right; pass@k is 1 "
+                  "minus it.", "return 1 - (", "return ("),
+        _estimate("all_right", "this is the chance that all k are right; one of them is enough.",
+                  "return 1 - (np.maximum(wrong[..., None]",
+                  "return (np.maximum(samples - wrong[..., None]"),
+        _estimate("right_for_wrong", "the right attempts stand where the wrong ones belong: this "
+                  "is the chance that one of the k is wrong.", "np.maximum(wrong[..., None]",
+                  "np.maximum(samples - wrong[..., None]"),
+        _estimate("samples_put_back", "each factor is divided by the number of samples.  None is "
+                  "put back, so that after i of them samples − i are left.", "(samples - i)",
+                  "samples"),
+        _estimate("begins_at_one", "the factors go from i = 1 to k; (inference.2) has i < k, "
+                  "from 0 to k − 1.", "np.arange(k)", "np.arange(1, k + 1)"),
+        _estimate("range_too_short", "with c of n samples right, 1 − Π (1 − k/j) over "
+                  "j = n − c + 1, …, n is the same as (inference.2).  Here it ends before j = n: "
+                  "`np.arange(a, b)` ends before b.", _WRONG,
+                  f"{_WRONG[:-len('.prod(axis=-1)')]}.prod(axis=-1) * np.where(\n"
+                  "        wrong < samples, samples / (samples - k), 1)"),
+        _estimate("k_times_share", "this is k · c/n, cut off at 1: how many of the k are right on "
+                  "average, and not how likely one is.", _WRONG,
+                  "return np.minimum(k * (samples - wrong) / samples, 1)")),
+    hints=("What is the chance that the first of the k is wrong?  And the second one, when one of "
+           "the wrong is gone?",
+           "If fewer than k are wrong, one factor is 0, and so is the product.",
+           "`np.arange(k)` is i; `wrong[:, None] - np.arange(k)` has a row for each prompt, and "
+           "`.prod(axis=-1)` multiplies along it."),
+    by_hand="estimated_pass_at_k(np.array([1, 2]), samples=4, k=2)",
+    done="It is 1 − C(wrong, k)/C(samples, k) as well; but with many samples these binomials are "
+         "too large for floating-point numbers.  Predict: what is the estimate at k = samples?",
+    equations=("inference.2",), results=("estimate",))
+
+
+_PRICED = "loss, grad = product(beta, loss), beta * grad"
+_GAINED = "loss, grad = loss - share * J, grad - share * slope"
+_DISTANCE = "string_kl(replace(mdp, gamma=1.0), logits, ref_logits)"
+
+
+def _prompted_world(rng, shape, gamma):
+    """A world that may end after each step, and whose episodes do not begin in the last state."""
+    S, outcomes = shape[0], (*shape, 2)
+    return TabularMDP(
+        rng.integers(S, size=outcomes), rng.dirichlet(np.ones(2), shape) * 0.8 + 0.1,
+        np.zeros(outcomes), np.tile([True, False], (*shape, 1)),
+        np.append(rng.dirichlet(np.ones(S - 1)), 0), gamma)
+
+
+def _answer_cases():
+    """A policy, a world, a reference, and the right answers; several prompts share one."""
+    rng, cases = np.random.default_rng(8), []
+    for shape, gamma, beta, right in (((4, 3), 0.8, 0.3, (2, 0, 2, 1)),
+                                      ((3, 5), 0.6, 0.13, (1, 2, 0)),
+                                      ((5, 2), 0.9, 1.7, (3, 0, 3, 4, 1))):
+        world, (logits, ref) = _prompted_world(rng, shape, gamma), rng.normal(size=(2, *shape))
+        cases.append(ExerciseCase((logits, world, ref, np.array(right)), {"beta": beta},
+                                  {"beta": beta}))
+    return cases
+
+
+def _answer_there(case, place):
+    logits, world, ref, _ = case.arguments
+    logp = log_softmax(logits)
+    visits = occupancy(replace(world, gamma=1.0), np.exp(logp))[place[0]]
+    return (f"π = {np.exp(logp[place]):.4f}, log π − log π_ref = "
+            f"{logp[place] - log_softmax(ref)[place]:+.4f}, and an episode visits the row "
+            f"{visits:.4f} times")
+
+
+_ANSWERS = Exercise(
+    "right_answer", "beyond.inference", right_answer_loss,
+    "Write −J of (inference.4) and its gradient in the logits.  `worlds_of_answers(mdp, right)` is "
+    "a list: for each answer, the share of the prompts to which it is right, and a world that has "
+    "these prompts and pays 1 for the answer.  `policy_gradient(world, logits)` gives the mean pay "
+    "in a world and its gradient; `string_kl(mdp, logits, ref_logits)` gives the KL of whole "
+    "episodes, at the gamma of `mdp`, and its gradient.",
+    "from dataclasses import replace\n\nimport numpy as np\n\n"
+    "from minirl.beyond.inference import worlds_of_answers\n"
+    "from minirl.exact.planning import policy_gradient\n"
+    "from minirl.kernel.mdp import coin_game, unroll  # to try it\n"
+    "from minirl.people.kl import string_kl", _answer_cases,
+    mistakes=(
+        Mistake("kl_rewarded", "the price has the wrong sign: the loss is β KL − Σ start p_s, and "
+                "here a larger distance makes it smaller.",
+                ((right_answer_loss, _PRICED, "loss, grad = product(-beta, loss), -beta * grad"),),
+                2),
+        Mistake("right_punished", "the chance of the right answer is added where −J takes it "
+                "away: descent would make the answers wrong.",
+                ((right_answer_loss, _GAINED,
+                  "loss, grad = loss + share * J, grad + share * slope"),)),
+        Mistake("slope_added", "the slope of the chances is added in the gradient, while the "
+                "chances are taken away in the loss: `policy_gradient` is to be climbed.",
+                ((right_answer_loss, _GAINED,
+                  "loss, grad = loss - share * J, grad + share * slope"),)),
+        Mistake("no_price", "the price is missing: β KL is a part of −J.",
+                ((right_answer_loss, _PRICED, "loss, grad = 0.0, 0 * grad"),)),
+        Mistake("discounted_kl", "the KL is discounted by the world's gamma, which plays no part "
+                "here: use replace(mdp, gamma=1.0).",
+                ((right_answer_loss, _DISTANCE, "string_kl(mdp, logits, ref_logits)"),)),
+        Mistake("shares_forgotten", "the share of an answer is missing.  The pay in its world is a "
+                "mean over its own prompts, so it must be multiplied by their share.",
+                ((right_answer_loss, _GAINED, "loss, grad = loss - J, grad - slope"),)),
+        Mistake("any_right_answer", "an answer is paid whoever was asked, if it is right for some "
+                "prompt; in (inference.4) p_s is the chance of the answer that is right for s.",
+                ((worlds_of_answers, "start = np.where(right == answer, mdp.start, 0.0)",
+                  "start = mdp.start"),)),
+        Mistake("exchanged", "policy and reference are exchanged: this is KL(π_ref‖π), with the "
+                "gradient in the logits of the reference.  It must be KL(π‖π_ref).",
+                ((right_answer_loss, _DISTANCE,
+                  "string_kl(replace(mdp, gamma=1.0), ref_logits, logits)"),), 1),
+        Mistake("visits_fixed", "the gradient of the KL takes the visits as fixed.  A step also "
+                "decides which rows come later, and they have distances of their own (kl.2).",
+                ((string_kl, "(ratio + later)", "ratio"),))),
+    hints=("Begin with the price: β times what `string_kl` gives, both of it, at gamma = 1.",
+           "`for share, world in worlds_of_answers(mdp, right):` goes through the answers.",
+           "Σ_s start(s) p_s is the sum of share · J over the answers, J from `policy_gradient`.",
+           "The loss falls by share · J, and the gradient by share · slope: J is to be climbed."),
+    by_hand="right_answer_loss(np.log([[2, 1], [1, 1]]), unroll(coin_game(), 2), np.zeros((2, 2)), "
+            "np.array([1, 1]), beta=0.25)",
+    done="At the best policy the mean over prompts is no lower than in the reference, but single "
+         "prompts that share rows may be.  Predict: which ones fall?",
+    equations=("inference.4",), helpers=(worlds_of_answers,), there=_answer_there)
+
+
+# Laws of scale.
+
+
+def _split_cases():
+    """Laws, and budgets: a number, and arrays."""
+    return [ExerciseCase((law, budget)) for law, budget in (
+        (Law(1.3, (4.1, 7.3), (0.34, 0.61)), 5.2e4),
+        (Law(1.7, (406.4, 410.7), (0.34, 0.28)), np.array([1e18, 3e21, 5.76e23])),
+        (Law(0.9, (90.0, 23.0), (0.47, 0.38)), np.array([7e6, 2e9])))]
+
+
+_SPLIT = "split = (params_power * params_factor / (tokens_power * tokens_factor))**(1 / both)"
+_BOUGHT = "return split * area**(tokens_power / both), area**(params_power / both) / split"
+
+
+def _bought(name, says, new, old=_BOUGHT):
+    return Mistake(name, says, ((compute_optimal, old, new),))
+
+
+_OPTIMAL = Exercise(
+    "compute_optimal", "beyond.scaling", compute_optimal,
+    "Write the best split of a budget between params and tokens: solve (scaling.3) for them.  A "
+    "law has the fields `floor`, `factors` and `powers`, the last two with the number of params "
+    "before that of tokens.  Return (params, tokens), numbers or arrays as the budget is.",
+    "import numpy as np\n\nfrom minirl.beyond.scaling import Law", _split_cases,
+    mistakes=(
+        _bought("powers_exchanged", "the powers of the budget are exchanged.  The steeper a term "
+                "falls, the less its size has to grow: params grow with the power "
+                "tokens_power/both.",
+                "return split * area**(params_power / both), area**(tokens_power / both) / split"),
+        _bought("no_six", "the 6 is missing: a param and a token cost 6 operations, so that "
+                "params · tokens = budget/6.", '_positive("budget", budget)',
+                '_positive("budget", budget) / 6'),
+        _bought("terms_equal", "the two terms are made equal.  At the best split their "
+                "derivatives in log size are equal, power times term (scaling.3).",
+                "split = (params_factor / tokens_factor)**(1 / both)", _SPLIT),
+        _bought("no_root", "a root is missing: params_power params_factor/(tokens_power "
+                "tokens_factor), times area^tokens_power, is params^both and not params.",
+                _SPLIT.replace("**(1 / both)", ""), _SPLIT),
+        _bought("upside_down", "the quotient of the factors and powers is upside down: the larger "
+                "params_factor, the more params are bought.",
+                "return area**(tokens_power / both) / split, split * area**(params_power / both)"),
+        _bought("square_root", "both sizes grow like the square root of the budget.  That is so "
+                "with equal powers only.", "return split * area**0.5, area**0.5 / split"),
+        _bought("twenty", "these are 20 tokens per param, whatever the law.  This is what "
+                "Chinchilla has; at its budget and above, the published laws ask for 16 to 153.",
+                "return (area / 20)**0.5, (20 * area)**0.5"),
+        _bought("order", "the two are exchanged: params come first.",
+                "return area**(params_power / both) / split, split * area**(tokens_power / both)")),
+    hints=("Put tokens = area/params, with area = budget/6, into the second line of (scaling.3).",
+           "All powers of params on one side: params^(params_power + tokens_power) = "
+           "(params_power params_factor)/(tokens_power tokens_factor) · area^tokens_power.",
+           "With both = params_power + tokens_power take the root: `**(1 / both)`.",
+           "Then tokens = area/params."),
+    by_hand="compute_optimal(Law(1.0, (48.0, 1.0), (0.5, 1.5)), 60_000.0)",
+    done="Predict: if the power of params is the larger one, does a larger budget ask for more "
+         "tokens per param, or for fewer?",
+    equations=("scaling.3",), results=("params", "tokens"))
+
+
+_ERROR = "error = top[:, 0] + np.log(parts.sum(axis=1)) - np.log(losses)"
+_VALUE = "np.where(small, error**2 / 2, delta * (sign * error - delta / 2)).sum()"
+_SLOPE = "slope = np.where(small, error, delta * sign)"
+_SLOPES = "slopes = slope[:, None] * parts / parts.sum(axis=1, keepdims=True)"
+_GRADIENT = "np.concatenate([slopes.sum(axis=0), -(slopes[:, 1:] * logs).sum(axis=0)])"
+_TERMS = "terms = np.column_stack([np.full(len(sizes), x[0]), x[1:k + 1] - x[k + 1:] * logs])"
+
+
+def _law(name, says, *edits):
+    return Mistake(name, says, tuple((law_loss, old, new) for old, new in edits))
+
+
+def _law_cases():
+    """Errors of both signs, within delta and beyond it."""
+    rng, cases = np.random.default_rng(9), []
+    for k, points, delta in (2, 9, 0.3), (1, 7, 0.8), (3, 11, 0.15):
+        x, sizes = rng.uniform(0.2, 1.2, 1 + 2 * k), np.exp(rng.uniform(0, 3, (points, k)))
+        law = Law(np.exp(x[0]), tuple(np.exp(x[1:k + 1])), tuple(x[k + 1:]))
+        errors = delta * np.resize([0.4, -1.9, -0.7, 1.6, 0.2], points)
+        cases.append(ExerciseCase((x, sizes, predicted(law, *sizes.T) * np.exp(-errors)),
+                                  {"delta": delta}, {"delta": delta, "number of points": points}))
+    return cases
+
+
+def _law_there(case, place):
+    x, sizes, losses = case.arguments
+    k, at = sizes.shape[1], place[0]
+    names = ["log floor", *(f"log factor {i}" for i in range(k)), *(f"power {i}" for i in range(k))]
+    law = Law(np.exp(x[0]), tuple(np.exp(x[1:k + 1])), tuple(x[k + 1:]))
+    errors = np.log(predicted(law, *sizes.T) / losses)
+    beyond = (np.abs(errors) > case.keywords["delta"]).sum()
+    return (f"stands {names[at]} = {x[at]:.4f}; of the errors {beyond} are beyond delta, and "
+            f"{(errors < 0).sum()} are negative")
+
+
+_FIT = Exercise(
+    "law", "beyond.scaling", law_loss,
+    "Write the loss by which laws are fitted, and its gradient in x = (log floor, log factors, "
+    "powers).  A point has 1 + k terms: log floor, and log factor − power · log size for each of "
+    "its k sizes.",
+    "import numpy as np", _law_cases,
+    mistakes=(
+        _law("mean", "this is a mean over the points, and (scaling.6) is a sum.  The mean is least "
+             "at the same place, but it is so small that a search with fixed tolerances stops "
+             "early.", (f"value = {_VALUE}", f"value = {_VALUE} / len(losses)"),
+             (_SLOPE, f"{_SLOPE} / len(losses)")),
+        _law("squares", "all errors count by their squares.  Beyond delta (scaling.6) grows in "
+             "proportion to the error, so that a few wild points cannot bend the law.",
+             (_VALUE, "(error**2 / 2).sum()"), (_SLOPE, "slope = error")),
+        _law("losses_without_log", "the losses are compared as they are.  (scaling.6) compares "
+             "their logarithms, since losses err in proportion to their size.",
+             (_ERROR, "error = np.exp(terms).sum(axis=1) - losses"),
+             (_SLOPES, "slopes = slope[:, None] * np.exp(terms)")),
+        _law("factors_without_log", "x is read as floor, factors, powers.  It holds log floor and "
+             "the logarithms of the factors.",
+             (_TERMS, "terms = np.column_stack([np.full(len(sizes), np.log(x[0])), "
+              "np.log(x[1:k + 1]) - x[k + 1:] * logs])"),
+             (_GRADIENT, _GRADIENT.replace("slopes.sum(axis=0),",
+                                           "slopes.sum(axis=0) / x[:k + 1],"))),
+        _law("smooth_l1", "this is Huber's loss divided by delta, which PyTorch calls smooth L1.  "
+             "(scaling.6) has error²/2 up to delta.", (f"value = {_VALUE}",
+                                                       f"value = {_VALUE} / delta"),
+             (_SLOPE, f"{_SLOPE} / delta")),
+        _law("jump", "beyond delta stands delta |error|, where (scaling.6) has "
+             "delta (|error| − delta/2): the loss jumps at delta.",
+             (_VALUE, "np.where(small, error**2 / 2, delta * sign * error).sum()")),
+        _law("no_sign", "beyond delta the slope is delta, whatever the sign of the error.  It is "
+             "delta · sign(error): where the law is too low, to raise it lowers the loss.",
+             (_SLOPE, "slope = np.where(small, error, delta)")),
+        _law("no_shares", "each term has the whole slope.  The derivative of log Σ e^term in one "
+             "term is the share that e^term has of the sum.",
+             (_SLOPES, "slopes = slope[:, None] + 0 * parts")),
+        _law("power_without_size", "the gradient in a power lacks log size: the term is "
+             "log factor − power · log size.",
+             (_GRADIENT, _GRADIENT.replace("slopes[:, 1:] * logs", "slopes[:, 1:]")))),
+    hints=("`terms = np.column_stack([np.full(B, x[0]), x[1:k + 1] - x[k + 1:] * np.log(sizes)])` "
+           "has a row for each point.",
+           "error = log Σ_terms e^term − log measured, and `np.where(abs(error) <= delta, …, …)` "
+           "takes the one or the other branch.",
+           "Huber's loss has the slope error up to delta, and delta · sign(error) beyond.",
+           "The slope in a term is that times e^term/Σ e^term.  Sum it over the points for log "
+           "floor and log factors; for a power multiply by −log size first."),
+    by_hand="law_loss(np.array([0.0, np.log(2), 0.5]), np.array([[4.0]]), np.array([1.0]), "
+            "delta=0.5)",
+    done="Predict: by how much can one more point move the gradient in log floor at most?",
+    equations=("scaling.6",), through_softmax=False, there=_law_there)
+
+ON_BEYOND = (_INFONCE, _SYMMETRIC, _MEAN, _SAMPLING, _ATTEMPTS, _ANSWERS, _OPTIMAL, _FIT)

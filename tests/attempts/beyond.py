@@ -1,12 +1,18 @@
 """Attempts at the exercises of Part 5."""
 
+from dataclasses import replace
 from itertools import product
+from math import comb
 
 import numpy as np
+from scipy import special
 
 from attempts import attempt
 from minirl.beyond.contrastive import infonce_loss
+from minirl.beyond.inference import worlds_of_answers
+from minirl.exact.planning import policy_gradient
 from minirl.kernel.softmax import log_softmax
+from minirl.people.kl import string_kl
 
 
 def sigmoid(x):
@@ -445,3 +451,446 @@ def sampling_by_softmax(critic, counts, *, negatives=5):
     return -(p * log_softmax(critic)).sum(), rows * np.exp(log_softmax(critic)) - p
 
 
+# pass_at_k
+
+
+@attempt("pass_at_k")
+def passed_by_binomials(right, samples, k):
+    return np.array([1 - comb(samples - c, k) / comb(samples, k) for c in right.tolist()])
+
+
+@attempt("pass_at_k")
+def passed_by_factors(right, samples, k):
+    wrong, none = samples - right, np.ones(len(right))
+    for i in range(k):
+        none = none * np.maximum(wrong - i, 0) / (samples - i)
+    return 1 - none
+
+
+def of_the_program(right, samples, k, end):
+    """That of Chen et al., whose range has `end` = 1."""
+    return np.array([1.0 if samples - c < k else
+                     1 - np.prod(1 - k / np.arange(samples - c + 1, samples + end))
+                     for c in right])
+
+
+@attempt("pass_at_k")
+def passed_by_the_program(right, samples, k):
+    return of_the_program(right, samples, k, 1)
+
+
+@attempt("pass_at_k", "range_too_short")
+def passed_by_a_shorter_range(right, samples, k):
+    return of_the_program(right, samples, k, 0)
+
+
+@attempt("pass_at_k", "plug_in")
+def passed_by_shares(right, samples, k):
+    return np.array([1 - (1 - c / samples)**k for c in right])
+
+
+@attempt("pass_at_k", "complement")
+def failed_by_binomials(right, samples, k):
+    return np.array([comb(samples - c, k) / comb(samples, k) for c in right.tolist()])
+
+
+@attempt("pass_at_k", "all_right")
+def passed_always(right, samples, k):
+    return np.array([comb(c, k) / comb(samples, k) for c in right.tolist()])
+
+
+@attempt("pass_at_k", "right_for_wrong")
+def passed_by_the_wrong(right, samples, k):
+    return np.array([1 - comb(c, k) / comb(samples, k) for c in right.tolist()])
+
+
+@attempt("pass_at_k", "samples_put_back")
+def passed_with_one_divisor(right, samples, k):
+    wrong = (samples - right)[:, None] - np.arange(k)
+    return 1 - np.prod(np.maximum(wrong, 0) / samples, axis=1)
+
+
+@attempt("pass_at_k", "begins_at_one")
+def passed_after_the_first(right, samples, k):
+    none = np.ones(len(right))
+    for i in range(1, k + 1):
+        none *= np.clip(samples - right - i, 0, None) / (samples - i)
+    return 1 - none
+
+
+@attempt("pass_at_k", "k_times_share")
+def passed_on_average(right, samples, k):
+    return np.array([min(1.0, k * c / samples) for c in right])
+
+
+@attempt("pass_at_k", "the estimate must have the shape")
+def passed_as_reported(right, samples, k):
+    return passed_by_factors(right, samples, k).mean()
+
+
+@attempt("pass_at_k", "on case 4, though yes on the first: the estimate is not finite")
+def passed_by_large_binomials(right, samples, k):
+    with np.errstate(invalid="ignore"):
+        return 1 - special.comb(samples - right, k) / special.comb(samples, k)
+
+
+@attempt("pass_at_k", "it changes its argument right in place")
+def passed_in_place(right, samples, k):
+    right *= -1
+    right += samples
+    return passed_by_factors(samples - right, samples, k)
+
+
+@attempt("pass_at_k", "none of the well-known mistakes")
+def passed_with_a_prior(right, samples, k):
+    return 1 - (1 - (right + 1) / (samples + 2))**k
+
+
+# right_answer
+
+
+def with_pay(logits, mdp, start, pay, gamma=1.0):
+    """The mean sum of a pay r(s, a), its gradient, and the visits; by matrices."""
+    S = len(start)
+    go = mdp.transitions.toarray().reshape(*mdp.shape, S)
+    policy = np.exp(log_softmax(logits))
+    moves = np.eye(S) - gamma * np.einsum("sa,sat->st", policy, go)
+    values = np.linalg.solve(moves, (policy * pay).sum(axis=1))
+    visits = np.linalg.solve(moves.T, start)
+    advantage = pay + gamma * go @ values - values[:, None]
+    return start @ values, visits[:, None] * policy * advantage, visits
+
+
+def ends_in(mdp, answers):
+    """r(s, a): the chance that the episode ends here, in one of the answers."""
+    there = np.isin(np.arange(mdp.shape[0]), answers)
+    return (mdp.prob * mdp.terminated).sum(axis=2) * there[:, None]
+
+
+def gained(logits, mdp, right):
+    """Σ_s start(s) p_s and its gradient, prompt by prompt."""
+    found = [with_pay(logits, mdp, share * np.eye(len(right))[s], ends_in(mdp, right[s]))
+             for s, share in enumerate(mdp.start)]
+    return np.array([sum(one[0] for one in found), sum(one[1] for one in found)], dtype=object)
+
+
+def priced(logits, mdp, ref_logits, gamma=1.0):
+    """The KL of strings and its gradient."""
+    ratio = log_softmax(logits) - log_softmax(ref_logits)
+    return np.array(with_pay(logits, mdp, mdp.start, ratio, gamma)[:2], dtype=object)
+
+
+@attempt("right_answer")
+def answer_by_the_book(logits, mdp, ref_logits, right, *, beta):
+    kl, kl_slope = string_kl(replace(mdp, gamma=1.0), logits, ref_logits)
+    found = [(share, *policy_gradient(world, logits))
+             for share, world in worlds_of_answers(mdp, right)]
+    return (beta * kl - sum(share * J for share, J, _ in found),
+            beta * kl_slope - sum(share * slope for share, _, slope in found))
+
+
+@attempt("right_answer")
+def answer_by_prompts(logits, mdp, ref_logits, right, *, beta):
+    """The log-ratio is a cost of each step."""
+    ratio, loss, grad = log_softmax(logits) - log_softmax(ref_logits), 0.0, 0.0
+    for s, share in enumerate(mdp.start):
+        own = np.where(np.arange(len(right)) == s, share, 0.0)
+        J, slope, _ = with_pay(logits, mdp, own, ends_in(mdp, right[s]) - beta * ratio)
+        loss, grad = loss - J, grad - slope
+    return loss, grad
+
+
+@attempt("right_answer", "kl_rewarded")
+def answer_far_away(logits, mdp, ref_logits, right, *, beta):
+    return tuple(-gained(logits, mdp, right) - beta * priced(logits, mdp, ref_logits))
+
+
+@attempt("right_answer", "right_punished")
+def answer_wrong(logits, mdp, ref_logits, right, *, beta):
+    return tuple(gained(logits, mdp, right) + beta * priced(logits, mdp, ref_logits))
+
+
+@attempt("right_answer", "slope_added")
+def answer_uphill_and_downhill(logits, mdp, ref_logits, right, *, beta):
+    (J, slope), (kl, kl_slope) = gained(logits, mdp, right), priced(logits, mdp, ref_logits)
+    return beta * kl - J, beta * kl_slope + slope
+
+
+@attempt("right_answer", "no_price")
+def answer_for_nothing(logits, mdp, ref_logits, right, *, beta):
+    return tuple(-gained(logits, mdp, right))
+
+
+@attempt("right_answer", "discounted_kl")
+def answer_soon(logits, mdp, ref_logits, right, *, beta):
+    price = beta * priced(logits, mdp, ref_logits, mdp.gamma)
+    return tuple(price - gained(logits, mdp, right))
+
+
+@attempt("right_answer", "shares_forgotten")
+def answer_each_alike(logits, mdp, ref_logits, right, *, beta):
+    found = beta * priced(logits, mdp, ref_logits)
+    for answer in set(right[mdp.start > 0].tolist()):
+        own = np.where(right == answer, mdp.start, 0.0)
+        J, slope, _ = with_pay(logits, mdp, own / own.sum(), ends_in(mdp, answer))
+        found = found - np.array([J, slope], dtype=object)
+    return tuple(found)
+
+
+@attempt("right_answer", "any_right_answer")
+def answer_something_right(logits, mdp, ref_logits, right, *, beta):
+    J, slope, _ = with_pay(logits, mdp, mdp.start, ends_in(mdp, right[mdp.start > 0]))
+    kl, kl_slope = priced(logits, mdp, ref_logits)
+    return beta * kl - J, beta * kl_slope - slope
+
+
+@attempt("right_answer", "exchanged")
+def answer_from_the_reference(logits, mdp, ref_logits, right, *, beta):
+    return tuple(beta * priced(ref_logits, mdp, logits) - gained(logits, mdp, right))
+
+
+@attempt("right_answer", "visits_fixed")
+def answer_with_frozen_visits(logits, mdp, ref_logits, right, *, beta):
+    logp, visits = log_softmax(logits), with_pay(logits, mdp, mdp.start, np.zeros(mdp.shape))[2]
+    ratio = logp - log_softmax(ref_logits)
+    rows = (np.exp(logp) * ratio).sum(axis=1, keepdims=True)
+    J, slope = gained(logits, mdp, right)
+    return (beta * visits @ rows[:, 0] - J,
+            beta * visits[:, None] * np.exp(logp) * (ratio - rows) - slope)
+
+
+@attempt("right_answer", "gradient: the sign is wrong")
+def answer_uphill(logits, mdp, ref_logits, right, *, beta):
+    loss, grad = answer_by_prompts(logits, mdp, ref_logits, right, beta=beta)
+    return loss, -grad
+
+
+@attempt("right_answer", "loss and gradient: a factor beta is missing")
+def answer_in_nats(logits, mdp, ref_logits, right, *, beta):
+    return tuple(priced(logits, mdp, ref_logits) - gained(logits, mdp, right) / beta)
+
+
+@attempt("right_answer", "it must return (loss, gradient), got 1 value")
+def answer_loss_alone(logits, mdp, ref_logits, right, *, beta):
+    return answer_by_prompts(logits, mdp, ref_logits, right, beta=beta)[0]
+
+
+@attempt("right_answer", "none of the well-known mistakes")
+def answer_per_step(logits, mdp, ref_logits, right, *, beta):
+    steps = with_pay(logits, mdp, mdp.start, np.ones(mdp.shape))[0]
+    return tuple(beta * priced(logits, mdp, ref_logits) / steps - gained(logits, mdp, right))
+
+
+# compute_optimal
+
+
+def by_logarithms(law, product_of_sizes, quotient=None):
+    """(scaling.3) is linear in log params and log tokens."""
+    factors, powers = np.array(law.factors), np.array(law.powers)
+    quotient = np.divide(*powers * factors) if quotient is None else quotient
+    area, = np.broadcast_arrays(product_of_sizes)
+    sides = np.log([area.ravel(), np.full(area.size, quotient)])
+    found = np.exp(np.linalg.solve([[1, 1], [powers[0], -powers[1]]], sides))
+    return tuple(found.reshape(2, *area.shape))
+
+
+@attempt("compute_optimal")
+def bought_by_logarithms(law, budget):
+    return by_logarithms(law, np.asarray(budget) / 6)
+
+
+@attempt("compute_optimal")
+def bought_by_halving(law, budget):
+    """The derivative in log params rises with log params."""
+    (a, b), (p, q) = law.factors, law.powers
+    low, high = np.zeros(np.shape(budget)), np.log(budget)
+    for _ in range(100):
+        middle = (low + high) / 2
+        params = np.exp(middle)
+        falls = q * b / (budget / 6 / params)**q < p * a / params**p
+        low, high = np.where(falls, middle, low), np.where(falls, high, middle)
+    return np.exp(low), budget / 6 / np.exp(low)
+
+
+@attempt("compute_optimal", "powers_exchanged")
+def bought_with_the_other_powers(law, budget):
+    area, (p, q) = np.asarray(budget) / 6, law.powers
+    split = bought_by_logarithms(law, 6.0)[0]
+    return split * np.exp(p * np.log(area) / (p + q)), np.exp(q * np.log(area) / (p + q)) / split
+
+
+@attempt("compute_optimal", "no_six")
+def bought_without_six(law, budget):
+    return by_logarithms(law, budget)
+
+
+@attempt("compute_optimal", "terms_equal")
+def bought_equal_terms(law, budget):
+    return by_logarithms(law, np.asarray(budget) / 6, law.factors[0] / law.factors[1])
+
+
+@attempt("compute_optimal", "no_root")
+def bought_without_root(law, budget):
+    (a, b), (p, q) = law.factors, law.powers
+    params = p * a / (q * b) * (budget / 6)**(q / (p + q))
+    return params, budget / 6 / params
+
+
+@attempt("compute_optimal", "upside_down")
+def bought_upside_down(law, budget):
+    (a, b), (p, q) = law.factors, law.powers
+    return by_logarithms(law, np.asarray(budget) / 6, q * b / (p * a))
+
+
+@attempt("compute_optimal", "square_root")
+def bought_alike(law, budget):
+    (a, b), (p, q) = law.factors, law.powers
+    split = (p * a / q / b)**(1 / (p + q))
+    return split * np.sqrt(budget / 6), np.sqrt(budget / 6) / split
+
+
+@attempt("compute_optimal", "twenty")
+def bought_like_chinchilla(law, budget):
+    params = np.sqrt(budget / 120)
+    return params, 20 * params
+
+
+@attempt("compute_optimal", "order")
+def bought_tokens_first(law, budget):
+    return bought_by_logarithms(law, budget)[::-1]
+
+
+@attempt("compute_optimal", "it must return (params, tokens), got 1 value")
+def bought_params(law, budget):
+    return bought_by_logarithms(law, budget)[0]
+
+
+@attempt("compute_optimal", "there is a factor 2 too much")
+def bought_twice_the_tokens(law, budget):
+    params, tokens = bought_by_logarithms(law, budget)
+    return params, 2 * tokens
+
+
+@attempt("compute_optimal", "none of the well-known mistakes")
+def bought_by_slopes_in_sizes(law, budget):
+    """The derivatives in the sizes, and not in their logarithms, are made equal."""
+    (a, b), (p, q) = law.factors, law.powers
+    wider = law._replace(powers=(p + 1, q + 1))
+    return by_logarithms(wider, np.asarray(budget) / 6, p * a / (q * b))
+
+
+# law
+
+
+def fitted(x, sizes, losses, cost, slope, shares=True):
+    """Σ cost(error) and its gradient by slope(error): arrays, by loops over the points."""
+    k = sizes.shape[1]
+    value, grad = 0.0, np.zeros(len(x))
+    for row, measured in zip(sizes, losses):
+        parts = np.append(np.exp(x[0]), np.exp(x[1:k + 1]) / row**x[k + 1:])
+        error = np.log(parts.sum() / measured)
+        share = parts / parts.sum() if shares else np.ones(k + 1)
+        value += cost(error)
+        grad[:k + 1] += slope(error) * share
+        grad[k + 1:] -= slope(error) * share[1:] * np.log(row)
+    return value, grad
+
+
+def huber(delta):
+    """The cost and its slope."""
+    return (lambda error: error**2 / 2 if abs(error) <= delta else delta * (abs(error) - delta / 2),
+            lambda error: np.clip(error, -delta, delta))
+
+
+@attempt("law")
+def law_by_loops(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, *huber(delta))
+
+
+@attempt("law")
+def law_by_tables(x, sizes, losses, *, delta=0.001):
+    B, k = sizes.shape
+    terms = np.column_stack([np.full(B, x[0]), x[1:k + 1] - x[k + 1:] * np.log(sizes)])
+    error = np.logaddexp.reduce(terms, axis=1) - np.log(losses)
+    G = special.softmax(terms, axis=1) * np.clip(error, -delta, delta)[:, None]
+    small = np.abs(error) <= delta
+    value = (error[small]**2).sum() / 2 + (delta * np.abs(error[~small]) - delta**2 / 2).sum()
+    return value, np.hstack([G.sum(axis=0), -(G[:, 1:] * np.log(sizes)).sum(axis=0)])
+
+
+@attempt("law", "mean")
+def law_mean(x, sizes, losses, *, delta=0.001):
+    value, grad = law_by_loops(x, sizes, losses, delta=delta)
+    return value / len(sizes), grad / len(sizes)
+
+
+@attempt("law", "squares")
+def law_of_squares(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, lambda error: error**2 / 2, lambda error: error)
+
+
+@attempt("law", "losses_without_log")
+def law_of_losses(x, sizes, losses, *, delta=0.001):
+    k, value, grad = sizes.shape[1], 0.0, 0.0
+    cost, slope = huber(delta)
+    for row, measured in zip(sizes, losses):
+        parts = np.append(np.exp(x[0]), np.exp(x[1:k + 1]) * row**-x[k + 1:])
+        value += cost(parts.sum() - measured)
+        grad = grad + slope(parts.sum() - measured) * np.append(parts, -parts[1:] * np.log(row))
+    return value, grad
+
+
+@attempt("law", "factors_without_log")
+def law_of_plain_factors(x, sizes, losses, *, delta=0.001):
+    k = sizes.shape[1]
+    plain = np.append(np.log(x[:k + 1]), x[k + 1:])
+    value, grad = law_by_loops(plain, sizes, losses, delta=delta)
+    return value, grad / np.append(x[:k + 1], np.ones(k))
+
+
+@attempt("law", "smooth_l1")
+def law_smooth(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, lambda error: error**2 / 2 / delta if abs(error) < delta
+                  else abs(error) - delta / 2, lambda error: np.clip(error / delta, -1, 1))
+
+
+@attempt("law", "jump")
+def law_with_a_jump(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, lambda error: error**2 / 2 if abs(error) <= delta
+                  else delta * abs(error), huber(delta)[1])
+
+
+@attempt("law", "no_sign")
+def law_of_one_sign(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, huber(delta)[0],
+                  lambda error: error if abs(error) <= delta else delta)
+
+
+@attempt("law", "no_shares")
+def law_without_softmax(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, *huber(delta), shares=False)
+
+
+@attempt("law", "power_without_size")
+def law_without_log_size(x, sizes, losses, *, delta=0.001):
+    value, grad = law_by_loops(x, sizes, losses, delta=delta)
+    k = sizes.shape[1]
+    return value, np.append(grad[:k + 1], -grad[1:k + 1])
+
+
+@attempt("law", "gradient: the sign is wrong")
+def law_of_measured_less_predicted(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, huber(delta)[0], lambda error: np.clip(-error, -delta, delta))
+
+
+@attempt("law", "gradient: a factor number of points is missing")
+def law_gradient_mean(x, sizes, losses, *, delta=0.001):
+    value, grad = law_by_loops(x, sizes, losses, delta=delta)
+    return value, grad / len(sizes)
+
+
+@attempt("law", "none of the well-known mistakes")
+def law_without_delta_beyond(x, sizes, losses, *, delta=0.001):
+    return fitted(x, sizes, losses, lambda error: error**2 / 2 if abs(error) <= delta
+                  else abs(error) - delta / 2,
+                  lambda error: error if abs(error) <= delta else np.sign(error))
