@@ -124,7 +124,7 @@ ON_TEACHERS = (
                      (row_distance, _BETWEEN, _BETWEEN.replace(" or 1", "")))),
             Mistake("arguments_exchanged", "the arguments of each KL are exchanged, as in "
                     "KL(middle‖T).  The mean of the log-ratio is taken under the first one.  "
-                    "(PyTorch's kl_div(log q, p) is KL(p‖q).)",
+                    "PyTorch's kl_div(log q, p) is KL(p‖q).",
                     ((row_distance, "kl(teacher_logp, middle)", "kl(middle, teacher_logp)"),
                      (row_distance, "kl(logp, middle)", "kl(middle, logp)"),
                      (row_distance, _AT_0,
@@ -179,7 +179,7 @@ ON_TEACHERS = (
                "In between, what remains is (1 − mix) π log(π/middle) in each context.  At mix = 1 "
                "it is π log(π/T), and at mix = 0 it is −T.",
                "Multiply it by `visits[:, None]`.  `np.add.at(G, rows, table)` adds up the "
-               "contexts of each row in G, a table of zeros before; then backward(logp, G)."),
+               "contexts of each row in a table of zeros, G; then backward(logp, G)."),
         by_hand="distillation_loss(np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]]), np.array([3.0]))",
         done="Middle moves when π does.  Predict: what would change in the gradient if middle were "
              "held fixed?",
