@@ -87,7 +87,8 @@ def _write(chosen, path, force):
     if os.path.exists(path) and not force:
         raise ValueError(f"{name} is already there, and is kept; --force writes a new one")
     write_bytes(path, file_of(chosen).encode())
-    print(f"{name}: {chosen.task}\nThen: minirl exercise {chosen.name} --check.  "
+    print(textwrap.fill(f"{name}: {chosen.task}", 88))
+    print(f"Then: minirl exercise {chosen.name} --check.  "
           f"Stuck: --hint ({len(chosen.hints)}).")
     return 0
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minirl.console import counted
-from minirl.exercises.exercise import results_of, right_results, same
+from minirl.exercises.exercise import capital, results_of, right_results, same
 from minirl.exercises.mistakes import likely_mistake
 from minirl.kernel.gradcheck import by_complex_step, by_differences
 
@@ -43,7 +43,7 @@ def grade(exercise, function, path="<exercise>"):
                               ("", exercise.done)))
     lines = [("Runs", f"yes, on {number} cases.")]
     for at, name in enumerate(exercise.results):
-        lines.append((name.capitalize(), _compared(exercise, function, found, right, at)
+        lines.append((capital(name), _compared(exercise, function, found, right, at)
                       if wrong[name] else "right."))
     reason = likely_mistake(exercise, found)
     lines.append(("Likely", reason) if reason else
