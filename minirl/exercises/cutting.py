@@ -14,7 +14,8 @@ ROOT, PARTS = Path(minirl.__file__).parent, ("kernel", "exact", "play", "people"
 
 def file_of(exercise):
     """The text of the file that the reader fills in: str."""
-    about = textwrap.fill(f"Exercise `{exercise.name}`. {exercise.task}", 96)
+    about = textwrap.fill(f"Exercise `{exercise.name}`. {exercise.task}", 96,
+                          break_on_hyphens=False)
     chapter = f"minirl/{exercise.chapter.replace('.', '/')}.py"
     return (f'"""{about}\n\nRead   {chapter}\nCheck  minirl exercise {exercise.name} --check\n'
             f'Stuck  minirl exercise {exercise.name} --hint\n"""\n\n{exercise.imports}\n\n\n'
@@ -54,20 +55,24 @@ def _signature(exercise):
 def _docstring(exercise):
     """That of the book, with the equations of the chapter, without the derivative."""
     text = inspect.getdoc(exercise.function)
-    for name in exercise.without:
-        text = re.sub(rf"^{name} : .*\n(?:    .*\n?|\n(?=    ))*", "", text, flags=re.M)
+    if exercise.without:
+        name = "|".join(exercise.without)
+        text = re.sub(rf"^(?:{name})(?:, (?:{name}))* : .*\n(?:    .*\n?|\n(?=    ))*", "", text,
+                      flags=re.M)
     first, _, rest = text.partition("\n\n")
     examples = rest.find("Examples\n--------")
     if examples >= 0 and any(f"{name}=" in rest[examples:] for name in exercise.without):
         rest = rest[:examples]
-    first = _without_derivative(first) or textwrap.fill(exercise.task, 90)
+    first = _without_derivative(first) or textwrap.fill(exercise.task, 90,
+                                                             break_on_hyphens=False)
     shown = [display(tag) for tag in exercise.equations]
     body, mark, example = rest.partition("Examples\n--------")
     paragraphs = [_without_derivative(part) for part in body.split("\n\n")]
     body = "\n\n".join(part for part in paragraphs if part.strip())
     rest = f"{body}\n\n{mark}{example}" if mark else body
     text = "\n\n".join(part for part in [first, *shown, rest.strip("\n")] if part)
-    return textwrap.indent(f'"""{text}\n"""', "    ", lambda line: line.strip() != "")
+    end = "\n" * ("\n" in text)
+    return textwrap.indent(f'"""{text}{end}"""', "    ", lambda line: line.strip() != "")
 
 
 def _without_derivative(paragraph):
@@ -76,7 +81,7 @@ def _without_derivative(paragraph):
         return paragraph
     sentences = re.split(r"(?<=[.])\s+", paragraph)
     kept = " ".join(part for part in sentences if not re.search(r"\bG (?:=|is)\s", part))
-    return textwrap.fill(kept, 96)
+    return textwrap.fill(kept, 96, break_on_hyphens=False)
 
 
 def display(tag):
@@ -94,8 +99,19 @@ def display(tag):
         depth = len(line) - len(line.lstrip())
         skipped = re.match(r"\s*G\b.* = ", line) is not None or skipped and depth > 4
         if not skipped:
-            kept.append(re.sub(r" {1,4}(\(\w+\.\d+\))$", r"\1", line))  # room for the indentation
-    return "\n".join(kept)
+            kept.append(re.sub(r",? {3,}G\b[^=]* = .*?(?= +\(\w+\.\d+\)$|$)", ".", line))
+    if not any(line.endswith(f"({tag})") for line in kept):
+        kept[-1] = f"{kept[-1].rstrip(',')}.  ({tag})"
+    return "\n".join(part for line in kept for part in _indented(line))
+
+
+def _indented(line):
+    """A line of a display, its tag where the indentation of a docstring leaves room for it."""
+    body, tag = re.fullmatch(r"(.*?)(?: +(\(\w+\.\d+\)))?", line).groups()
+    if tag is None:
+        return [line]
+    room = 96 - len(body)
+    return [body + tag.rjust(room)] if room > len(tag) + 1 else [body, tag.rjust(96)]
 
 
 def _chapter_of(tag):

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from contextlib import ExitStack, contextmanager
 from typing import Callable, NamedTuple
 
@@ -123,5 +124,5 @@ def same(found, true, tolerance=1e-9):
 
 
 def capital(text):
-    """With a capital letter, unless the text begins with a symbol: σ is not Σ."""
-    return text[0].upper() + text[1:] if text[0].isascii() else text
+    """With a capital letter if the text begins with a word: σ is not Σ, and m is not M."""
+    return text[0].upper() + text[1:] if re.match(r"(?!log\b)[a-z]{2}", text) else text

@@ -267,6 +267,7 @@ ON_GATES = (
                 "choices([1], [0], 2).counts, partial(bco, beta=1.0))",
         done="DPO, IPO, the hinge and a dozen others are now one line each.  With DPO all of G "
              "sums to zero where the strings of a pair are equally long.  Predict: with BCO too?",
+        equations=("margins.1",),
         without=("pair_weights",), helpers=(over_pairs,), there=_pairs_there),
     Exercise(
         "aot", "people.margins", aot_loss,

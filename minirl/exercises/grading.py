@@ -193,4 +193,4 @@ def _shown(found):
     """Results in a line, with four decimals."""
     if isinstance(found, tuple):
         return "(" + ", ".join(map(_shown, found)) + ")"
-    return str(np.round(found, 4).tolist()) if np.ndim(found) else f"{found:.4f}"
+    return str((np.round(found, 4) + 0.0).tolist()) if np.ndim(found) else f"{found:.4f}"

@@ -216,7 +216,7 @@ ON_IMITATION = (
         by_hand="sft_loss(np.zeros((1, 2)), np.array([[4.0, 1.0]]))",
         done="The gradient is (N[s] π − N[s, a])/N.  Predict: what is it at π = N[s, a]/N[s], "
              "the shares of the counts?",
-        without=("label_smoothing",), there=_sft_there),
+        equations=("sft.1",), without=("label_smoothing",), there=_sft_there),
     Exercise(
         "counting", "people.sft", fit_by_counting,
         "Write the table log π that counting finds, with a pseudo-count.  In (sft.3) N[s] is the "

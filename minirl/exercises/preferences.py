@@ -413,8 +413,7 @@ ON_PREFERENCES = (
              "up what is wrong by far.  Predict: what moves if a string was liked once and "
              "disliked once?",
         equations=("kto.1",),
-        # Both, and then the line of the docstring that is on both.
-        without=("desirable_weight", "undesirable_weight", "desirable_weight, undesirable_weight"),
+        without=("desirable_weight", "undesirable_weight"),
         there=_kto_there),
     Exercise(
         "simpo", "people.simpo", simpo_loss,
@@ -457,7 +456,7 @@ ON_PREFERENCES = (
                 "simpo_gamma=0.5)",
         done="No reference holds this policy.  Predict: where the longer string was preferred, is "
              "the end of a string pushed up or down?",
-        without=("pair_weights",), helpers=(logistic, over_pairs),
+        equations=("simpo.1",), without=("pair_weights",), helpers=(logistic, over_pairs),
         there=_simpo_there),
     Exercise(
         "log_odds", "people.orpo", log_odds,
