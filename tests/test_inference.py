@@ -176,6 +176,18 @@ def test_the_worlds_of_the_answers_pay_what_the_trainer_is_paid(seed):
     assert J == pytest.approx(world.start @ answer_chances(world, policy)[range(9), right])
 
 
+@SEEDS
+def test_gamma_plays_no_part(seed):
+    """Neither in the answers nor in the loss: a late step costs as much as an early one."""
+    rng, world, right = some_world(seed)
+    logits, ref = rng.normal(size=(2, 9, 3))
+    policy, late = np.exp(log_softmax(logits)), replace(world, gamma=0.6)
+    assert (answer_chances(late, policy) == answer_chances(world, policy)).all()
+    (loss, grad), (same_loss, same_grad) = (
+        right_answer_loss(logits, one, ref, right, beta=0.3) for one in (world, late))
+    assert loss == same_loss and (grad == same_grad).all()
+
+
 def test_answers_need_an_end():
     with pytest.raises(NoEnd):
         answer_chances(coin_game(), np.array([[1.0, 0.0]]))
