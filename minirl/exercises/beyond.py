@@ -324,6 +324,11 @@ def _attempt_cases():
                                       ((1, 4, 0, 8), 9, 4), ((0, 1, 3, 300, 1990), 2000, 600))]
 
 
+def _attempts_there(case, place):
+    right, samples, k = case.arguments
+    return f"{right[place]} of {samples} attempts were right, and k = {k}"
+
+
 _ATTEMPTS = Exercise(
     "pass_at_k", "beyond.inference", estimated_pass_at_k,
     "Write the unbiased estimate of pass@k, an array (M,) with a number for each prompt: `right` "
@@ -362,7 +367,7 @@ _ATTEMPTS = Exercise(
     by_hand="estimated_pass_at_k(np.array([1, 2]), samples=4, k=2)",
     done="It is 1 − C(wrong, k)/C(samples, k) as well; but with many samples these binomials are "
          "too large for floating-point numbers.  Predict: what is the estimate at k = samples?",
-    equations=("inference.2",), results=("estimate",))
+    equations=("inference.2",), results=("estimate",), there=_attempts_there)
 
 
 _PRICED = "loss, grad = product(beta, loss), beta * grad"
@@ -546,8 +551,8 @@ def _law_there(case, place):
     law = Law(np.exp(x[0]), tuple(np.exp(x[1:k + 1])), tuple(x[k + 1:]))
     errors = np.log(predicted(law, *sizes.T) / losses)
     beyond = (np.abs(errors) > case.keywords["delta"]).sum()
-    return (f"stands {names[at]} = {x[at]:.4f}; of the errors {beyond} are beyond delta, and "
-            f"{(errors < 0).sum()} are negative")
+    return (f"{names[at]} = {x[at]:.4f}, and of {len(errors)} errors {beyond} are beyond delta "
+            f"and {(errors < 0).sum()} negative")
 
 
 _FIT = Exercise(
@@ -568,8 +573,8 @@ _FIT = Exercise(
              "their logarithms, since losses err in proportion to their size.",
              (_ERROR, "error = np.exp(terms).sum(axis=1) - losses"),
              (_SLOPES, "slopes = slope[:, None] * np.exp(terms)")),
-        _law("factors_without_log", "x is read as floor, factors, powers.  It holds log floor and "
-             "the logarithms of the factors.",
+        _law("factors_without_log", "here x is read as floor, factors, powers.  It holds log "
+             "floor and the logarithms of the factors.",
              (_TERMS, "terms = np.column_stack([np.full(len(sizes), np.log(x[0])), "
               "np.log(x[1:k + 1]) - x[k + 1:] * logs])"),
              (_GRADIENT, _GRADIENT.replace("slopes.sum(axis=0),",
