@@ -481,9 +481,9 @@ def _bought(name, says, new, old=_BOUGHT):
 
 _OPTIMAL = Exercise(
     "compute_optimal", "beyond.scaling", compute_optimal,
-    "Write the best split of a budget between params and tokens: solve (scaling.3) for them.  A "
-    "law has the fields `floor`, `factors` and `powers`, the last two with the number of params "
-    "before that of tokens.  Return (params, tokens), numbers or arrays as the budget is.",
+    "Write the best split of a budget between params and tokens: solve (scaling.3) for them.  "
+    "`law.factors` and `law.powers` are pairs, params before tokens.  Return (params, tokens), "
+    "numbers or arrays as the budget is.",
     "import numpy as np\n\nfrom minirl.beyond.scaling import Law", _split_cases,
     mistakes=(
         _bought("powers_exchanged", "the powers of the budget are exchanged.  The steeper a term "
