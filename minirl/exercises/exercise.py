@@ -112,15 +112,18 @@ def edited_functions(mistake):
     return {function for function, _, _ in mistake.edits}
 
 
-def same(found, true, tolerance=1e-9):
-    """Whether two numbers or arrays agree, relative to the largest entry that should be there."""
+def same(found, true, tolerance=1e-9, beside=0.0):
+    """Whether two numbers or arrays agree, relative to the largest entry that should be there.
+
+    Where that entry may be 0 up to rounding, the entries of `beside` say what is large.
+    """
     found, true = np.asarray(found), np.asarray(true)
     if found.shape != true.shape:
         return False
-    scale = np.abs(true).max(initial=0.0)
+    scale = max(np.abs(x[np.isfinite(x)]).max(initial=1e-300)
+                for x in (true, np.asarray(beside)))
     with np.errstate(invalid="ignore"):
-        return bool((found == true).all()
-                    or np.abs(found - true).max(initial=0.0) <= tolerance * max(scale, 1e-300))
+        return bool(((found == true) | (np.abs(found - true) <= tolerance * scale)).all())
 
 
 def capital(text):

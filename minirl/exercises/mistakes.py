@@ -55,13 +55,13 @@ def likely_mistake(exercise, found):
 
 def _explained(exercise, found, forms, *, exact):
     """The first of some forms that gives what was found: what it says, or None."""
-    cases = exercise.cases()
+    cases, right = exercise.cases(), right_results(exercise)
     for mistakes in forms:
         with np.errstate(all="ignore"):  # a mistake may divide by zero
             wanted = right_results(exercise, *mistakes)
         if not _same_shapes(found, wanted):
             continue
-        same_numbers = _all_same(found, wanted)
+        same_numbers = _all_same(found, wanted, right)
         reason = None if exact or same_numbers else _difference(exercise, cases, found, wanted)
         if reason or exact and same_numbers:
             said = [f"{capital(mistake.says)}{_pitfall(mistake)}" for mistake in mistakes]
@@ -97,17 +97,15 @@ def _difference(exercise, cases, found, wanted):
 
 
 def _backward_pass(cases, found, right):
-    """A sentence if the backward pass is missing, or was applied twice; else None."""
+    """A sentence if the backward pass is missing; else None."""
     logps = [log_softmax(case.arguments[0]) for case in cases]
     factor = _scaled("gradient", list(map(backward, logps, found)), right, cases)
-    if factor is not None:
-        sums = (np.round(np.sum(found[0], axis=-1), 3) + 0.0).tolist()
-        return ("the backward pass (softmax.3) is missing: what you return is G = ∂L/∂log π.  "
-                "Return backward(logp, G).  Each row of a gradient in logits sums to zero; yours "
-                f"sum to {sums}.{factor and '  And: ' + factor}")
-    if all(map(same, found, map(backward, logps, right))):
-        return "the backward pass (softmax.3) was applied twice."
-    return None
+    if factor is None:
+        return None
+    sums = (np.round(np.sum(found[0], axis=-1), 3) + 0.0).tolist()
+    return ("the backward pass (softmax.3) is missing: what you return is G = ∂L/∂log π.  "
+            "Return backward(logp, G).  Each row of a gradient in logits sums to zero; yours "
+            f"sum to {sums}.{factor and '  And: ' + factor}")
 
 
 def _same_shapes(found, wanted):
@@ -116,8 +114,9 @@ def _same_shapes(found, wanted):
                for one, other in zip(found, wanted))
 
 
-def _all_same(found, wanted):
-    return all(same(x, y) for one, other in zip(found, wanted) for x, y in zip(one, other))
+def _all_same(found, wanted, right):
+    """Whether all numbers agree; a mistake may make 0 of them, which is found up to rounding."""
+    return all(same(x, y, beside=z) for rows in zip(found, wanted, right) for x, y, z in zip(*rows))
 
 
 def _scaled(what, found, right, cases):

@@ -4,7 +4,7 @@ import numpy as np
 
 from attempts import attempt
 from minirl.exact.evaluation import evaluate, occupancy
-from minirl.kernel.softmax import backward, log_softmax
+from minirl.kernel.softmax import backward, kl, log_softmax
 from minirl.people.distillation import distillation_loss
 from minirl.people.kl import string_kl
 
@@ -152,6 +152,16 @@ for expected, of_a_row in OF_ROWS.items():
     looked_at = of_rows(of_a_row)
     looked_at.__name__ = f"rows_{expected.split()[0].replace('∂', '')}"
     attempt("distillation", expected)(looked_at)
+
+
+@attempt("distillation", "ends_are_zero")  # which are not 0 to the last digit
+def in_logarithms(logits, teacher_logits, visits, *, beta=0.5, rows=None):
+    rows = np.arange(len(visits)) if rows is None else rows
+    logp, logt = log_softmax(logits)[rows], log_softmax(teacher_logits)
+    middle = np.log(beta * np.exp(logt) + (1 - beta) * np.exp(logp))
+    cost = beta * kl(logt, middle) + (1 - beta) * kl(logp, middle)
+    G = (1 - beta) * np.exp(logp) * (logp - middle)
+    return visits @ cost, backward_in_rows(logits, visits[:, None] * G, rows)
 
 
 @attempt("distillation", "visits_unused")
