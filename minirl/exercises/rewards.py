@@ -15,6 +15,7 @@ from minirl.people.reward_model import (bradley_terry_loss, logistic_loss, plack
 from minirl.people.rlhf import ptx_loss
 from minirl.people.sft import sft_loss
 from minirl.plain.grpo import objective
+from minirl.plain.rlhf import credits
 from minirl.play.ppo import ppo_loss
 from minirl.play.surrogate import collapse
 
@@ -78,6 +79,17 @@ def _not_forgotten():
             {"ptx_coef": ptx_coef, "clip_range": epsilon},
             {"N": batch.number, "texts": texts.sum(), "ptx_coef": ptx_coef,
              "S·A": shape[0] * shape[1]})
+
+
+def _priced():
+    """A string that takes some steps twice, a table of rewards, two policies, and β."""
+    rng = np.random.default_rng(7)
+    for shape, length, beta in ((4, 3), 5, 0.3), ((3, 5), 8, 1.7), ((7, 2), 4, 0.6):
+        string = [tuple(map(int, step)) for step in rng.integers(shape, size=(length, 2))]
+        string[-1] = string[1]
+        pi, ref = np.exp(log_softmax(0.6 * rng.normal(size=(2, *shape))))
+        yield ExerciseCase((string, rng.normal(size=shape), pi, ref, beta),
+                           factors={"beta": beta, "steps": length})
 
 
 def _grouped():
@@ -165,6 +177,12 @@ def _judged_there(case, place):
                         f"{verdicts[number]:.2f})"
                         for number, times in _steps_there(X, place, r.shape))
     return f"the strings that take the step are {strings or 'none'}"
+
+
+def _priced_there(case, place):
+    string, r, pi, ref, _ = case.arguments
+    step = string[place[0]]
+    return f"(s, a) = {step}, r = {r[step]:+.3f}, π = {pi[step]:.3f}, π_ref = {ref[step]:.3f}"
 
 
 def _not_forgotten_there(case, place):
@@ -421,6 +439,57 @@ ON_REWARDS = (
         done="Unlike comparisons, scores know the constant.  Predict: what happens to the gradient "
              "if all scores rise by 1?",
         equations=("reward_model.6",), through_softmax=False, there=_judged_there),
+    Exercise(
+        "credits", "people.rlhf", credits,
+        "Write what RLHF credits each step of a string with, R_t = Σ_{t' ≥ t} r̃_t', the first "
+        "step first.  A string is the list of its steps (s, a); pi, which wrote it, and ref hold "
+        "probabilities, (S, A).",
+        "import numpy as np", lambda: list(_priced()),
+        mistakes=(
+            Mistake("price_added", "the price has the wrong sign, or its ratio is upside down: "
+                    "(rlhf.1) takes β log(π/π_ref) away.  Like this the policy is paid for leaving "
+                    "the reference.",
+                    ((credits, "- beta * np.log", "+ beta * np.log"),), 2),
+            Mistake("own_price_only", "a step pays its own price only.  It is to blame for the "
+                    "price of later steps as well: the sum is over r̃, and not over r.",
+                    ((credits, "R += r[s, a] - beta * np.log(pi[s, a] / ref[s, a])",
+                      "R += r[s, a]"),
+                     (credits, "found.append(R)",
+                      "found.append(R - beta * np.log(pi[s, a] / ref[s, a]))"))),
+            Mistake("mean_price", "the log-ratio is averaged over the steps, and its mean is taken "
+                    "away from the whole.  (rlhf.1) has a sum: like this a long string leaves the "
+                    "reference for less.",
+                    ((credits, "R += r[s, a] - beta * np.log(pi[s, a] / ref[s, a])",
+                      "R += r[s, a]"),
+                     (credits, "found.append(R)", "found.append(R - beta * np.mean("
+                      "[np.log(pi[step] / ref[step]) for step in string]))")), 6),
+            Mistake("no_reference", "the price is that of log π alone, where (rlhf.1) has "
+                    "log π − log π_ref: this is a bonus for entropy.",
+                    ((credits, "np.log(pi[s, a] / ref[s, a])", "np.log(pi[s, a])"),)),
+            Mistake("no_log", "the price is β π/π_ref, where (rlhf.1) has its logarithm.",
+                    ((credits, "np.log(pi[s, a] / ref[s, a])", "(pi[s, a] / ref[s, a])"),)),
+            Mistake("no_sum", "this is r̃_t, what a step is paid itself.  R_t adds what follows.",
+                    ((credits, "R += r", "R = r"),)),
+            Mistake("so_far", "the sum is over the steps up to t, where R_t has those from t on: a "
+                    "step is then praised for what it could not change.",
+                    ((credits, "reversed(string)", "string"), (credits, "found[::-1]", "found"))),
+            Mistake("own_left_out", "R_t begins after step t.  It begins with r̃_t, what the step "
+                    "itself is paid.",
+                    ((credits, "found.append(R)",
+                      "found.append(R - r[s, a] + beta * np.log(pi[s, a] / ref[s, a]))"),)),
+            Mistake("turned_round", "the last step comes first: what was found from the end to the "
+                    "beginning is to be turned round.",
+                    ((credits, "found[::-1]", "found"),))),
+        hints=("r̃ is a number per step, r[s, a] − β log(π/π_ref) at its (s, a).",
+               "R_t = r̃_t + R_{t+1}, and after the last step there is nothing.",
+               "So begin at the end: `for s, a in reversed(string)` with R = 0 before the loop, "
+               "and append R to a list after each step.",
+               "The list begins with the last step: return it as `found[::-1]`."),
+        by_hand="credits([(0, 0), (0, 1)], np.array([[1.0, 0.0]]), np.array([[0.75, 0.25]]), "
+                "np.array([[0.5, 0.5]]), 1.0)",
+        done="The mean of R_0 over the strings of π is J_β (rlhf.2).  Predict: what is R_0 of the "
+             "strings of a prompt, one by one, if π is the best policy of all?",
+        equations=("rlhf.1",), results=("credit",), there=_priced_there),
     Exercise(
         "ptx", "people.rlhf", ptx_loss,
         "Write the loss of PPO-ptx and its gradient.  L_ppo is there already, ppo_loss.  Write "

@@ -421,6 +421,87 @@ def relative(reward_table, strings, scores):
     return (error**2).mean() / 2, spread_out(strings, error / error.size, reward_table)
 
 
+# The price of leaving the reference.
+
+
+def paid(string, r, pi, ref, beta):
+    """What each step is paid."""
+    s, a = np.array(string).T
+    return r[s, a] - beta * (np.log(pi[s, a]) - np.log(ref[s, a]))
+
+
+@attempt("credits")
+def cumulated(string, r, pi, ref, beta):
+    return np.cumsum(paid(string, r, pi, ref, beta)[::-1])[::-1]
+
+
+@attempt("credits")
+def sum_of_the_rest(string, r, pi, ref, beta):
+    return [sum(r[s, a] - beta * np.log(pi[s, a]) + beta * np.log(ref[s, a])
+                for s, a in string[t:]) for t in range(len(string))]
+
+
+@attempt("credits", "price_added")
+def ratio_to_policy(string, r, pi, ref, beta):
+    return sum_of_the_rest(string, r, ref, pi, beta)
+
+
+@attempt("credits", "own_price_only")
+def blamed_for_itself(string, r, pi, ref, beta):
+    return paid(string, 0 * r, pi, ref, beta) + cumulated(string, r, pi, ref, 0)
+
+
+@attempt("credits", "mean_price")
+def one_price(string, r, pi, ref, beta):
+    price = sum(np.log(pi[step] / ref[step]) for step in string) / len(string)
+    return cumulated(string, r, pi, ref, 0) - beta * price
+
+
+@attempt("credits", "no_reference")
+def entropy_bonus(string, r, pi, ref, beta):
+    return sum_of_the_rest(string, r, pi, np.ones(pi.shape), beta)
+
+
+@attempt("credits", "no_log")
+def ratios_as_prices(string, r, pi, ref, beta):
+    return cumulated(string, r - beta * pi / ref, pi, ref, 0)
+
+
+@attempt("credits", "no_sum")
+def steps_alone(string, r, pi, ref, beta):
+    return paid(string, r, pi, ref, beta)
+
+
+@attempt("credits", "so_far")
+def until_here(string, r, pi, ref, beta):
+    return np.cumsum(paid(string, r, pi, ref, beta))
+
+
+@attempt("credits", "own_left_out")
+def from_the_next_on(string, r, pi, ref, beta):
+    return [*sum_of_the_rest(string, r, pi, ref, beta)[1:], 0.0]
+
+
+@attempt("credits", "turned_round")
+def from_the_end(string, r, pi, ref, beta):
+    return np.cumsum(paid(string[::-1], r, pi, ref, beta))
+
+
+@attempt("credits", "credit: the sign is wrong")
+def costs(string, r, pi, ref, beta):
+    return -cumulated(string, r, pi, ref, beta)
+
+
+@attempt("credits", "must have the shape (5,), got ()")
+def of_the_string(string, r, pi, ref, beta):
+    return paid(string, r, pi, ref, beta).sum()
+
+
+@attempt("credits", "none of the well-known mistakes")
+def discounted(string, r, pi, ref, beta):
+    return 0.9 ** np.arange(len(string)) * cumulated(string, r, pi, ref, beta)
+
+
 # PPO-ptx.
 
 
