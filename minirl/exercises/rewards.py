@@ -225,6 +225,9 @@ _NO_SOFTMAX = (
 _NO_POLICY = (
     "log_softmax was taken of the table.  Rewards are no log-probabilities: r is summed as it is.")
 _MEAN_REWARD = "R is the mean over the steps of a string, where the chapter has their sum, X r."
+_K1 = (
+    "the penalty is k1 = −u, where (grpo.1) has k3.  Both estimate the KL.  But the gradient of k1 "
+    "is ∇ log π (kl.5), whatever π_ref is: as a loss it does not pull towards the reference.")
 
 
 def _passed_back(function, gradient):
@@ -675,12 +678,9 @@ ON_REWARDS = (
                       "np.clip(ratio, low, high) * (gains + losses)"),
                      (ppo_loss, "gains * (ratio <= high) + losses * (ratio >= low)",
                       "(gains + losses) * (ratio <= high) * (ratio >= low)")), 31),
-            Mistake("maximum", "this is the maximum of the two, where (grpo.1) has the minimum: "
-                    "good steps are bounded below and bad ones above, the wrong sides.",
-                    ((ppo_loss, "np.minimum(ratio, high) * gains + np.maximum(ratio, low) * losses",
-                      "np.maximum(ratio, low) * gains + np.minimum(ratio, high) * losses"),
-                     (ppo_loss, "gains * (ratio <= high) + losses * (ratio >= low)",
-                      "gains * (ratio >= low) + losses * (ratio <= high)")), 31),
+            Mistake("k1", _K1,
+                    ((k3_loss, "(weights * k3(u)).sum()", "-(weights * u).sum()"),
+                     (k3_loss, "G = -weights * np.expm1(np.minimum(u, 700))", "G = weights")), 3),
             Mistake("divided_again", "L is divided by Σ w, as that of PPO is divided by N.  In "
                     "(grpo.1) the weights w are the whole division.",
                     ((grpo_loss, "loss + beta * penalty, grad + beta * back",
@@ -707,8 +707,6 @@ ON_REWARDS = (
         "import numpy as np\n\nfrom minirl.plain.grpo import softmax",
         lambda: list(_as_printed()),
         mistakes=(
-            Mistake("minimised", "this is the loss, −J, and its gradient.  J is to be maximised.",
-                    ((objective, "return J, grad", "return -J, -grad"),)),
             Mistake("score_without_policy", "−π(b|s) is missing in the gradient: "
                     "∇ log π(a|s) = e_a − π(·|s), so that a step moves all logits of its row.",
                     ((objective, "grad[s] -= weight * push * pi[s]", "pass"),)),
@@ -729,6 +727,9 @@ ON_REWARDS = (
                     "maximised.  Like this the policy is paid for leaving the reference.",
                     ((objective, "- beta * (away", "+ beta * (away"),
                      (objective, "push += beta", "push -= beta")), 2),
+            Mistake("k1", _K1,
+                    ((objective, "(away - np.log(away) - 1)", "-np.log(away)"),
+                     (objective, "push += beta * (away - 1)", "push -= beta")), 3),
             Mistake("never_dead", "steps that are clipped still push in the gradient.  Where the "
                     "minimum is the bound times A, it does not depend on θ.",
                     ((objective, "push = ratio * A_i if ratio * A_i <= clipped * A_i else 0.0",

@@ -877,12 +877,10 @@ def clip_only(logits, old, batch, *, ref_logits, beta, epsilon):
     return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta, bounded))
 
 
-@attempt("grpo", "maximum")
-def optimist(logits, old, batch, *, ref_logits, beta, epsilon):
-    def bounded(ratio, A, epsilon):
-        value, slope = ratio_bounded(ratio, -A, epsilon)
-        return -value, -slope
-    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta, bounded))
+@attempt("grpo", "k1")
+def log_ratio_as_penalty(logits, old, batch, *, ref_logits, beta, epsilon):
+    return in_logits(logits, *from_tables(logits, old, ref_logits, batch, epsilon, beta,
+                                          price=lambda u: (-u, 1)))
 
 
 @attempt("grpo", "divided_again")
@@ -963,7 +961,7 @@ def string_as_arrays(theta, old, ref, strings, A, *, epsilon, beta):
     return np.mean(J), backward(logp, G)
 
 
-@attempt("grpo_loop", "minimised")
+@attempt("grpo_loop", "objective and gradient: the sign is wrong")
 def the_loss(theta, old, ref, strings, A, *, epsilon, beta):
     J, grad = string_as_arrays(theta, old, ref, strings, A, epsilon=epsilon, beta=beta)
     return -J, -grad
@@ -1033,6 +1031,11 @@ def downhill(theta, old, ref, strings, A, *, epsilon, beta):
     return J, -grad
 
 
-@attempt("grpo_loop", "none of the well-known mistakes")
+@attempt("grpo_loop", "k1")
 def plain_log_ratio(theta, old, ref, strings, A, *, epsilon, beta):
     return by_scores(theta, old, ref, strings, A, epsilon, beta, price=lambda u: (-u, 1))
+
+
+@attempt("grpo_loop", "none of the well-known mistakes")
+def squared_log_ratio(theta, old, ref, strings, A, *, epsilon, beta):
+    return by_scores(theta, old, ref, strings, A, epsilon, beta, price=lambda u: (u * u / 2, -u))
