@@ -20,6 +20,16 @@ from worlds import (corridor, endless, episodes, island, random_mdp, random_poli
 GAMMAS = [0.0, 0.9, 1.0]
 
 
+def test_a_backup_is_the_mean_over_the_outcomes_of_what_they_pay_and_lead_to(rng):
+    """Q of (evaluation.1) by loops, from values that are those of no policy.  It comes first, since
+    with wrong action values policy iteration, which is used below, may never end."""
+    mdp, values = random_mdp(rng, 4, 3, 2, 0.9), rng.normal(size=4)
+    found = action_values(mdp, values)
+    for s, a in np.ndindex(4, 3):
+        expected = sum(p * (r + 0.9 * (not ended) * values[t]) for p, t, r, ended in mdp.P[s][a])
+        assert found[s, a] == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("gamma", [0.9, 0.99])
 def test_a_discounted_world_that_never_ends_has_values_however_it_is_solved(rng, any_route, gamma,
                                                                             monkeypatch):

@@ -304,6 +304,17 @@ def test_value_iteration_equals_planning(seed):
     assert action == found.policy.argmax(axis=1).tolist()
 
 
+def test_value_iteration_settles_where_all_values_fall_and_takes_the_first_of_equal_actions():
+    """Nothing but costs; and each action is there a second time, behind the others."""
+    mdp = world(0)
+    mdp = replace(mdp, reward=-1 - np.abs(mdp.reward))
+    twice = [actions * 2 for actions in law_of(mdp)]
+    V, action = plain_value_iteration.value_iteration(twice, 0.9, tol=1e-14)
+    found = planning.value_iteration(mdp, tol=1e-13)
+    assert_equal(V, found.values)
+    assert action == found.policy.argmax(axis=1).tolist()
+
+
 def test_an_episode_equals_a_rollout_where_nothing_is_left_to_chance():
     """To the end, and cut in the middle."""
     mdp = single_outcome([[1, 2], [3, 0], [0, 1], [2, 3]], [[1, 2], [3, 4], [5, 6], [7, 8]],
