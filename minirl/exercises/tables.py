@@ -28,6 +28,12 @@ def _logits():
     return [ExerciseCase((logits,)) for logits in tables]
 
 
+def _logits_there(case, place):
+    (logits,) = case.arguments
+    return (f"the logit is {logits[place]:.3f}, the largest of its row is "
+            f"{logits[place[0]].max():.3f}, and the largest of the table is {logits.max():.3f}")
+
+
 def _gradient_tables():
     """A table log π, and a table G."""
     rng = np.random.default_rng(1)
@@ -163,9 +169,9 @@ ON_TABLES = (
         "below of −∞, of `name`, of errors and of `LogPolicy` is no part of the exercise.",
         "import numpy as np", _logits,
         mistakes=(
-            Mistake("no_largest", "exp is taken of the logits themselves.  Far below 0 it loses "
-                    "its digits and becomes 0, and far above it becomes ∞: take the largest logit "
-                    "of the row away first.",
+            Mistake("no_largest", "the powers exp θ are formed from the logits as they are.  Far "
+                    "below 0 a power loses its digits and becomes 0, and far above it becomes ∞: "
+                    "take the largest logit of the row away first.",
                     ((log_softmax, "logp = logits - largest", "logp = logits + 0.0"),)),
             Mistake("log_of_softmax", "this is the logarithm of a quotient that was formed first.  "
                     "Where π underflows, its logarithm is lost: log π is a difference, θ minus the "
@@ -207,7 +213,7 @@ ON_TABLES = (
         by_hand="log_softmax(np.log([[3.0, 1.0]]))",
         done="The largest power is now 1, so that the sum lies between 1 and A.  Predict: what is "
              "log_softmax of [[1e4, 0]]?",
-        equations=("softmax.1",), without=("name",), results=("log π",)),
+        equations=("softmax.1",), without=("name",), results=("log π",), there=_logits_there),
     Exercise(
         "backward", "kernel.softmax", backward,
         "Write the one backward pass of the book: from a table G (S, A) of derivatives in log π, "
@@ -228,7 +234,7 @@ ON_TABLES = (
                     "(softmax.3) takes π Σ G.  The two agree only where all actions are equally "
                     "likely.",
                     ((backward, _ROW_SUM, "G.mean(axis=-1, keepdims=True)"),)),
-            Mistake("log_policy", "log π stands where (softmax.3) has π: take np.exp(logp).",
+            Mistake("log_policy", "this takes log π where (softmax.3) has π: take np.exp(logp).",
                     ((backward, "np.exp(logp) *", "logp *"),)),
             Mistake("sum_over_states", "G is summed over the states; (softmax.3) sums over the "
                     "actions of a row.",
@@ -270,8 +276,8 @@ ON_TABLES = (
             Mistake("one_without_policy", "the product rule leaves π log π + π, and 1 stands where "
                     "the second π should be.",
                     ((entropy_loss, "backward(logp, G)", "backward(logp, G + weights[:, None])"),)),
-            Mistake("sum_of_logs", "log π is summed as it is; in (softmax.4) each log π is "
-                    "multiplied by its π, which makes the mean under π.",
+            Mistake("sum_of_logs", "each log π is summed as it is; in (softmax.4) it is multiplied "
+                    "by its π, which makes the mean under π.",
                     ((entropy_loss, "product(np.exp(logp), logp)", "logp"),
                      (entropy_loss, "backward(logp, G)", "backward(logp, weights[:, None] + 0 * G)")
                      )),
@@ -357,11 +363,11 @@ ON_TABLES = (
             Mistake("precedence", "Python reads `/ 2 * h` from left to right: it divides by 2 and "
                     "then multiplies by h.  Write `/ (2 * h)`.",
                     ((by_differences, "/ (2*h)", "/ 2*h"),)),
-            Mistake("moved_back_by_half", "f(x) stands where (gradcheck.1) has f(x − h): from x + "
-                    "h it is 2h to x − h.",
+            Mistake("moved_back_by_half", "the second value is f(x) where (gradcheck.1) has "
+                    "f(x − h).  Whoever moves an entry up by h must move it down by 2h.",
                     ((by_differences, "loss(x - h*e)[0]", "loss(x)[0]"),)),
-            Mistake("all_at_once", "h is added to all entries of x at once, which gives the sum of "
-                    "all slopes: move one entry, and leave the others where they are.",
+            Mistake("all_at_once", "all entries of x are moved by h at once, which gives the sum "
+                    "of all slopes: move one entry, and leave the others where they are.",
                     ((by_differences, "loss(x + h*e)", "loss(x + h)"),
                      (by_differences, "loss(x - h*e)", "loss(x - h)"))),
             Mistake("not_moved_back", "an entry stays at x − h when the next ones are moved: put "
@@ -410,7 +416,7 @@ ON_TABLES = (
             Mistake("discounted_reward", "γ multiplies the reward too.  The reward is paid at "
                     "once; only what follows waits for a step.",
                     ((action_values, "mdp.mean_reward", "mdp.gamma * mdp.mean_reward"),)),
-            Mistake("no_reward", "r(s, a) is missing: this is γ Σ P V alone.",
+            Mistake("no_reward", "the reward r(s, a) is missing: this is γ Σ P V alone.",
                     ((action_values, "mdp.mean_reward + ", ""),)),
             Mistake("own_value", "V(s) of the state itself stands where (evaluation.1) has the "
                     "mean of V(s') over the next states.",
