@@ -113,7 +113,7 @@ _INFONCE = Exercise(
            "L = −(1/K) Σ N[s, a] (f[s, a] − log Σ_b seen(b) e^f[s, b]), and K = counts.sum().",
            "The derivative in f[s, a] is −(N[s, a] − N[s] π(a|s))/K, where N[s] is the sum of the "
            "row: backward does this."),
-    by_hand="infonce_loss(np.array([[0.0, np.log(2)]]), np.array([[2.0, 1.0]]))",
+    by_hand="infonce_loss(np.log([[1, 2], [1, 1]]), np.array([[2.0, 1.0], [0.0, 1.0]]))",
     done="At f = 0 the loss is log K, whatever the batch.  Predict: can it be larger?",
     equations=("contrastive.1",), through_softmax=False, helpers=(sft_loss,), there=_infonce_there)
 
@@ -153,7 +153,7 @@ _SYMMETRIC = Exercise(
            "The gradient of that half comes as a table (A, S).  Entry [a, s] belongs to f[s, a].",
            "The loss is half the sum of the two losses, and the gradient half the sum of the two "
            "gradients, the second one transposed back."),
-    by_hand="symmetric_infonce_loss(np.array([[0.0, np.log(2)]]), np.array([[2.0, 1.0]]))",
+    by_hand="symmetric_infonce_loss(np.log([[1, 2], [1, 1]]), np.array([[2.0, 1.0], [0.0, 1.0]]))",
     done="Predict: what does a number added to a whole row of f do to each of the two halves?",
     equations=("contrastive.8",), through_softmax=False, there=_infonce_there)
 
@@ -233,7 +233,8 @@ _MEAN = Exercise(
            "the partner, and f[s, b] in each of the K − 1 equal factors.",
            "With size = z e^f, the gradient is −p + 0.1 Σ_z size · gone · each^(K−2) · "
            "(p · each + (K − 1) · marginal · Σ_a p · gone), where Σ_a goes over the row."),
-    by_hand="mean_infonce_loss(np.array([[0.0, np.log(3)]]), np.array([[0.5, 0.5]]), batch_size=2)",
+    by_hand="mean_infonce_loss(np.log([[1, 3], [1, 1]]), np.array([[0.25, 0.25], [0.5, 0.0]]), "
+            "batch_size=3)",
     done="At f = PMI the gradient is zero for every K.  Predict: what is the loss at f = 0?",
     equations=("contrastive.1",), through_softmax=False, there=_mean_there)
 
@@ -301,8 +302,8 @@ _SAMPLING = Exercise(
            "d log σ(f)/df = σ(−f), and d log σ(−f)/df = −σ(f).",
            "The gradient is k p(s) p(a) σ(f) − p(s, a) σ(−f), entry by entry; "
            "σ(f) = np.exp(log_sigmoid(f))."),
-    by_hand="negative_sampling_loss(np.array([[0.0, np.log(3)]]), np.array([[1.0, 1.0]]), "
-            "negatives=3)",
+    by_hand="negative_sampling_loss(np.log([[1, 3], [1, 1]]), np.array([[1.0, 1.0], [2.0, 0.0]]),"
+            " negatives=3)",
     done="The gradient is zero at f = PMI − log k.  Predict: what happens to f[s, a] where the "
          "step (s, a) never comes?",
     equations=("contrastive.10",), through_softmax=False, there=_sampling_there)
@@ -453,8 +454,9 @@ _ANSWERS = Exercise(
            "`for share, world in worlds_of_answers(mdp, right):` goes through the answers.",
            "Σ_s start(s) p_s is the sum of share · J over the answers, J from `policy_gradient`.",
            "The loss falls by share · J, and the gradient by share · slope: J is to be climbed."),
-    by_hand="right_answer_loss(np.log([[2, 1], [1, 1]]), unroll(coin_game(), 2), np.zeros((2, 2)), "
-            "np.array([1, 1]), beta=0.25)",
+    by_hand="right_answer_loss(np.log([[2, 1], [1, 3]]), replace(unroll(coin_game(), 2), "
+            "start=np.array([0.75, 0.25]), gamma=0.5), np.zeros((2, 2)), np.array([1, 0]), "
+            "beta=0.25)",
     done="At the best policy the mean over prompts is no lower than in the reference, but single "
          "prompts that share rows may be.  Predict: which ones fall?",
     equations=("inference.4",), helpers=(worlds_of_answers,), there=_answer_there)
@@ -602,8 +604,8 @@ _FIT = Exercise(
            "Huber's loss has the slope error up to delta, and delta · sign(error) beyond.",
            "The slope in a term is that times e^term/Σ e^term.  Sum it over the points for log "
            "floor and log factors; for a power multiply by −log size first."),
-    by_hand="law_loss(np.array([0.0, np.log(2), 0.5]), np.array([[4.0]]), np.array([1.0]), "
-            "delta=0.5)",
+    by_hand="law_loss(np.array([0.0, np.log(2), 0.5]), np.array([[4.0], [1.0]]), np.array([1.0, "
+            "6.0]), delta=0.5)",
     done="Predict: by how much can one more point move the gradient in log floor at most?",
     equations=("scaling.6",), through_softmax=False, there=_law_there)
 

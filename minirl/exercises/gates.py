@@ -263,8 +263,8 @@ ON_GATES = (
                "the matrix of its own side, and they are added.",
                "`plus.T @ slope_plus` has one number per entry of the table.  Divide by B, "
                "reshape, and go backward."),
-        by_hand="margin_loss(np.log([[0.25, 0.75]]), np.zeros((1, 2)), "
-                "choices([1], [0], 2).counts, partial(bco, beta=1.0))",
+        by_hand="margin_loss(np.log([[1, 3]]), np.zeros((1, 2)), choices([1, 1, 0], [0, 0, 1], "
+                "2).counts, partial(bco, beta=2.0))",
         done="DPO, IPO, the hinge and a dozen others are now one line each.  With DPO all of G "
              "sums to zero where the strings of a pair are equally long.  Predict: with BCO too?",
         equations=("margins.1",),
@@ -317,8 +317,8 @@ ON_GATES = (
                "The order is held fixed in the derivative.  With `i = np.argsort(lead)` the k-th "
                "slope belongs to pair i[k].",
                "`D[i].T @ slope / B` is G, flat; the slope is `phi(...)[1]`."),
-        by_hand="aot_loss(np.log([[0.25, 0.75]]), np.log([[0.5, 0.5]]), "
-                "choices([1, 0], [0, 1], 2).counts, partial(exponential, beta=1.0))",
+        by_hand="aot_loss(np.log([[1, 2, 1]]), np.log([[3, 3, 2]]), choices([1, 2, 0], [0, 1, 2],"
+                " 3).counts, partial(exponential, beta=1.0))",
         done="The order changes while π learns, so the loss has kinks where two leads are equal.  "
              "Predict: at logits = ref_logits, is this the gradient of DPO?",
         without=("pair_weights",), helpers=(over_pairs,), there=_ranks_there),
@@ -370,8 +370,8 @@ ON_GATES = (
                "chosen strings in the order i.",
                "With the rows `plus[i]` and `minus[j]` in the place of plus and minus all else is "
                "as in `margin_loss`."),
-        by_hand="aot_unpaired_loss(np.log([[0.25, 0.75]]), np.log([[0.5, 0.5]]), "
-                "choices([1, 1], [0, 1], 2).counts, partial(exponential, beta=1.0))",
+        by_hand="aot_unpaired_loss(np.log([[4, 4, 2, 2]]), np.log([[1, 3, 2, 4]]), choices([2, 1,"
+                " 3], [3, 0, 1], 4).counts, partial(exponential, beta=1.0))",
         done="Who was compared with whom plays no part.  Predict: a string is chosen once and "
              "rejected once.  May AOT set it against itself, and what does it push then?",
         without=("pair_weights",), helpers=(over_pairs,), there=_pairs_there),
@@ -415,7 +415,8 @@ ON_GATES = (
                "slope of a bound?",
                "`np.where(sign > 0, upper, lower)` takes from one or the other.",
                "The slope is 1 where the held value still equals ρ: `(held == ratio) * 1.0`."),
-        by_hand="dual_clip(np.array([0.5, 2.0, 4.0]), -1, epsilon=0.2, delta=3.0)",
+        by_hand="dual_clip(np.array([0.5, 1.2, 4.0, 4.0]), np.array([-1, -1, -1, 1]), "
+                "epsilon=0.2, epsilon_high=0.5, delta=1.3)",
         done="`clip` pulls a bad action at ρ = 10 back as hard as ten others, and this gate not at "
              "all.  Predict: at which ρ does it pull hardest?",
         results=("value", "slope"), helpers=(clip,), there=_ratio_there),
@@ -463,8 +464,8 @@ ON_GATES = (
                "∂L/∂log π = ∂L/∂ρ · ∂ρ/∂log π, and ρ = exp(log π − log π_old).",
                "Nothing is divided: the weights are in A⁺ and A⁻.  ∂L/∂ρ is minus the sum of "
                "slope times A over both signs."),
-        by_hand="gate_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), Advantages(np.array([[1.0, "
-                "0.0]]), np.array([[-0.5, -0.5]]), 2.0), partial(clip, epsilon=0.2))",
+        by_hand="gate_loss(np.log([[3, 1]]), np.zeros((1, 2)), Advantages(np.array([[1.0, 0.0]]),"
+                " np.array([[-0.5, -0.5]]), 2.0), partial(clip, epsilon=0.2))",
         done="PPO, DAPO, dual clip, CISPO and SAPO are this function with one gate or another.  "
              "Predict: at π = π_old, do their gradients differ?",
         equations=("ratios.1",), there=_step_there),
@@ -518,9 +519,9 @@ ON_GATES = (
                "log ρ_i = Σ M[i] h, so ∂ρ_i/∂log π is ρ_i times row i of M.",
                "`batch.matrix.T @ numbers` brings one number per string back to the entries; the "
                "numbers are weight · A · slope · ρ."),
-        by_hand="string_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), weighted_strings("
-                "counts.steps([0, 0], [0, 1], [0, 2], (1, 2)), np.ones(1), np.full(1, 0.5)), "
-                "partial(clip, epsilon=0.1))",
+        by_hand="string_loss(np.log([[3, 1]]), np.zeros((1, 2)), "
+                "weighted_strings(counts.steps([0] * 4, [1, 0, 0, 1], [0, 1, 4], (1, 2)), "
+                "np.array([-1.0, -2.0]), np.array([1.0, 0.25])), partial(clip, epsilon=0.1))",
         done="With the rows of means this is GSPO and LUSPO, and with those of sums the product of "
              "all ratios.  Predict: at π = π_old and with `weighted_strings`, does it matter "
              "which?",
@@ -584,9 +585,8 @@ ON_GATES = (
                "∂log ρ_i/∂log π is row i of M, but 0 in the entries where its table is held.",
                "For the good strings `M.T @ (weight · A · ρ)`, reshaped, times `(held == h)`; the "
                "same for the bad ones; −G is their sum."),
-        by_hand="gmpo_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), weighted_strings("
-                "counts.steps([0, 0], [0, 1], [0, 2], (1, 2)), np.ones(1), np.full(1, 0.5)), "
-                "epsilon=0.2)",
+        by_hand="gmpo_loss(np.log([[3, 1]]), np.zeros((1, 2)), weighted_strings(counts.steps([0, "
+                "0], [0, 1], [0, 2], (1, 2)), np.ones(1), np.full(1, 3.0)), epsilon=0.2)",
         done="A dead step does not silence its string: it has no gradient, but it counts in ρ_i.  "
              "Predict: with a huge ε, is this GSPO without a clip?",
         equations=("ratios.5",), there=_strings_there),

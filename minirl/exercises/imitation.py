@@ -213,7 +213,7 @@ ON_IMITATION = (
                "L is linear in log π.  So G, the derivative in log π(a|s), is the factor in front "
                "of it: −N[s, a]/N.",
                "G is not yet the gradient in the logits: backward(logp, G)."),
-        by_hand="sft_loss(np.zeros((1, 2)), np.array([[4.0, 1.0]]))",
+        by_hand="sft_loss(np.log([[1, 3], [1, 1]]), np.array([[2.0, 0.0], [1.0, 5.0]]))",
         done="The gradient is (N[s] π − N[s, a])/N.  Predict: what is it at π = N[s, a]/N[s], "
              "the shares of the counts?",
         equations=("sft.1",), without=("label_smoothing",), there=_sft_there),
@@ -263,7 +263,7 @@ ON_IMITATION = (
                "Where that sum is zero, put ones into the row: they make it uniform.",
                "log π is np.log(total) less the logarithm of the row's sum: log_softmax of "
                "np.log(total) says the same."),
-        by_hand="np.exp(fit_by_counting(np.array([[3.0, 0.0]]), pseudo_count=0.25))",
+        by_hand="np.exp(fit_by_counting(np.array([[3.0, 0.0], [1.0, 1.0]]), pseudo_count=0.25))",
         done="With α = 0 this is the minimum of `sft_loss`.  What is the loss then of a new string "
              "with a step that was never shown?",
         equations=("sft.3",), results=("log_policy",)),
@@ -315,8 +315,8 @@ ON_IMITATION = (
                "q_k = F_k^K − F_{k−1}^K.  Check that they sum to one.",
                "A mean over the winners weighs with q: `q @ law.rewards` and `law.means @ q`.",
                "The win rate is `q @ (F - p / 2)`, since F_{k−1} + p_k/2 = F_k − p_k/2."),
-        by_hand="best_of_n(RewardLaw(np.array([0.0, 1.0]), np.array([0.5, 0.5]), 0.0, "
-                "np.zeros((0, 2))), 3)",
+        by_hand="best_of_n(RewardLaw(np.array([0.0, 2.0]), np.array([0.75, 0.25]), 0.0, "
+                "np.array([[3.0, 1.0]])), 3)",
         done="F_k^K − F_{k−1}^K is exact on paper.  With K = 10^6 and p_k = 10^−15 its digits are "
              "lost, which is why the book takes logarithms.",
         equations=("best_of_n.1", "best_of_n.2", "best_of_n.3"),
@@ -361,7 +361,7 @@ ON_IMITATION = (
                "log π* = log π_ref + Q/β − log Z, and log Z belongs to the row.",
                "log_softmax takes log Z away, since it makes every row sum to one.",
                "log_softmax(ref_logits) is log π_ref: add action_values / beta to it."),
-        by_hand="np.exp(tilt(np.log([[0.75, 0.25]]), np.array([[0.0, 1.0]]), beta=1 / np.log(2)))",
+        by_hand="np.exp(tilt(np.log([[3, 1]]), np.array([[0.0, 1.0]]), beta=1 / np.log(2)))",
         done="A constant that is added to Q changes nothing: Q may be an advantage.  Predict: what "
              "becomes of log π* as β grows, and as β goes to 0?",
         equations=("regularised.2",), results=("log_policy",)),
@@ -463,7 +463,7 @@ ON_IMITATION = (
                "d(π log π)/d log π = π log π + π, since π = exp(log π) (the product rule).",
                "The second term, N[s] π, is N[s] times π in every row: `backward` takes it out "
                "again."),
-        by_hand="kl_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), np.array([1.0]))",
+        by_hand="kl_loss(np.log([[3, 1]]), np.zeros((1, 2)), np.array([2.0]))",
         done="The gradient pays for a row's own distance and not for where its actions lead.  "
              "`string_kl` has what is missing.",
         equations=("kl.1", "softmax.5"), there=_kl_there),
@@ -514,7 +514,7 @@ ON_IMITATION = (
                "`action_values` adds the world's reward, which is to be taken away again: Q is "
                "ratio + action_values(mdp, V) − mdp.mean_reward.",
                "G = η(s) π(a|s) Q(s, a), where η is `occupancy(mdp, pi)`; then backward(logp, G)."),
-        by_hand="string_kl(coin_game(), np.log([[0.75, 0.25]]), np.zeros((1, 2)))",
+        by_hand="string_kl(coin_game(gamma=0.5), np.log([[3, 1]]), np.zeros((1, 2)))",
         done="Compare with `kl_loss` at the visits of π: the value is the same, and the gradient "
              "is not.  In which worlds do they agree?",
         equations=("kl.1", "kl.2"),
@@ -553,7 +553,7 @@ ON_IMITATION = (
                "np.expm1(u) − u is good to nine digits where |u| is larger than 1e-4 or so; "
                "`np.where` takes one of two values, entry by entry.",
                "The series is u²/2 · (1 + u/3 · (1 + u/4 · (1 + u/5)))."),
-        by_hand="k3(np.log(np.array([0.25, 2.0])))",
+        by_hand="k3(np.array([np.log(2), 1e-8])) * [1, 1e16]",
         done="The mean of e^u − 1 under π is zero, so that k3 and k1 have the same mean.  Which of "
              "the two varies less near the reference?",
         equations=("kl.4",), results=("k3",)),
@@ -599,7 +599,7 @@ ON_IMITATION = (
                "dk3/du = e^u − 1, and du/d log π = −1.",
                "G = W (1 − e^u), which has the sign of log π − log π_ref.",
                "`np.expm1(u)` is e^u − 1 with all its digits.  Then backward(logp, G)."),
-        by_hand="k3_loss(np.log([[0.75, 0.25]]), np.zeros((1, 2)), np.array([[4.0, 1.0]]))",
+        by_hand="k3_loss(np.log([[3, 1]]), np.zeros((1, 2)), np.array([[4.0, 1.0]]))",
         done="Put W = N[s] π, the mean over the steps of π.  Of which divergence is this the "
              "gradient: of KL(π‖π_ref), or of KL(π_ref‖π)?",
         equations=("kl.4",), helpers=(k3,), there=_k3_there),

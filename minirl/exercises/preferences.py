@@ -221,8 +221,8 @@ ON_PREFERENCES = (
         "log-ratio h = log π − log π_ref of a string is the sum over its steps.  `difference` is "
         "D: a sparse matrix with a row per pair and a column per entry of the table, which counts "
         "a step of the chosen string as 1 and one of the rejected string as −1.",
-        "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_sigmoid, "
-        "log_softmax\nfrom minirl.people.pairs import choices", _difference_cases,
+        "import numpy as np\nfrom scipy.sparse import csr_array  # to try it\n\n"
+        "from minirl.kernel.softmax import backward, log_sigmoid, log_softmax", _difference_cases,
         mistakes=(
             _no_reference(dpo_loss, "(dpo.2)"),
             Mistake("swapped", SWAPPED,
@@ -249,8 +249,8 @@ ON_PREFERENCES = (
                "`difference.T @ numbers` brings one number per pair back to the entries of the "
                "table; reshape it.",
                "G is not yet the gradient in the logits: backward(logp, G)."),
-        by_hand="dpo_loss(np.array([[0.0, 1.0]]), np.zeros((1, 2)), "
-                "choices([1], [0], 2).difference, beta=1.0)",
+        by_hand="dpo_loss(np.log([[1, 3]]), np.zeros((1, 2)), csr_array([[0, 1], [1, -1]]), "
+                "beta=3.0)",
         done="At logits = ref_logits the loss is log 2.  Predict: is the gradient zero there?",
         equations=("dpo.2",), without=("label_smoothing", "pair_weights"),
         helpers=(logistic, over_pairs), there=_dpo_there),
@@ -312,7 +312,8 @@ ON_PREFERENCES = (
                "−β σ(−m) ∇ log π(a|s), and each step of the rejected one takes it away.",
                "With push = β σ(−m)/B: `grad[s] += push * pi[s]; grad[s, a] -= push` for each step "
                "of y_w, and the opposite for y_l."),
-        by_hand="loss(np.array([[0.0, 1.0]]), np.zeros((1, 2)), [([(0, 1)], [(0, 0)])], 1.0)",
+        by_hand="loss(np.log([[1, 3]]), np.zeros((1, 2)), [([(0, 1), (0, 1)], [(0, 1)]), ([(0, "
+                "0)], [(0, 1)])], 3.0)",
         done="Count a batch once, and all these loops become D h and Dᵀ σ(−m).  Predict: what does "
              "a step contribute that the two strings of a pair share?",
         equations=("dpo.2",), through_softmax=False, there=_loop_there),
@@ -321,8 +322,8 @@ ON_PREFERENCES = (
         "Write the loss of IPO, without weights, and its gradient.  As for DPO, the log-ratio "
         "h = log π − log π_ref of a string is the sum over its steps, `difference` is D, with a "
         "row per pair, and `ref_logits` is the table of the reference.  `beta` is τ.",
-        "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax\n"
-        "from minirl.people.pairs import choices", _difference_cases,
+        "import numpy as np\nfrom scipy.sparse import csr_array  # to try it\n\n"
+        "from minirl.kernel.softmax import backward, log_softmax", _difference_cases,
         mistakes=(
             _no_reference(ipo_loss, "(ipo.1)"),
             Mistake("lead_doubled", "a lead of 1/τ is asked for, where (ipo.1) asks for 1/(2τ).",
@@ -355,8 +356,8 @@ ON_PREFERENCES = (
                "per pair back to the table.",
                "G = 2/B times `difference.T @ (lead - 1 / (2 * beta))`, reshaped; then "
                "backward(logp, G)."),
-        by_hand="ipo_loss(np.array([[0.0, 3.0]]), np.zeros((1, 2)), "
-                "choices([1], [0], 2).difference, beta=0.25)",
+        by_hand="ipo_loss(np.log([[1, 3]]), np.zeros((1, 2)), csr_array([[0, 1], [1, -1]]), "
+                "beta=2.0)",
         done="The loss is zero where every pair leads by 1/(2τ), and a pair that leads by more is "
              "called back.  Predict: can three pairs A over B, B over C, A over C all have it?",
         equations=("ipo.1",), without=("pair_weights",), helpers=(squared, over_pairs),
@@ -407,8 +408,8 @@ ON_PREFERENCES = (
                "held constant.",
                "For the liked strings G has −β/B · `chosen.T @ (σ(m) σ(−m))`, for the others "
                "+β/B · `rejected.T @ (σ(m) σ(−m))`; reshape, and then backward(logp, G)."),
-        by_hand="kto_loss(np.array([[0.0, 1.0]]), np.zeros((1, 2)), "
-                "*choices([1], [0], 2).counts, beta=1.0, z0=0.2)",
+        by_hand="kto_loss(np.log([[1, 3]]), np.zeros((1, 2)), *choices([1], [0], 2).counts, "
+                "beta=2.0, z0=np.log(2))",
         done="σ(m) σ(−m) is small on both sides: KTO leaves alone what is right by far, and gives "
              "up what is wrong by far.  Predict: what moves if a string was liked once and "
              "disliked once?",
@@ -452,8 +453,8 @@ ON_PREFERENCES = (
                "∂m_i/∂log π is β times row i of M⁺ − M⁻.",
                "G = −β/B times `(chosen - rejected).T @ σ(lead − m)`, reshaped; then "
                "backward(logp, G)."),
-        by_hand="simpo_loss(np.array([[0.0, 1.0]]), *choices([1], [0], 2).means, beta=2.0, "
-                "simpo_gamma=0.5)",
+        by_hand="simpo_loss(np.log([[1, 3]]), *choices([1, 1, 0], [0, 0, 1], 2).means, beta=2.0, "
+                "simpo_gamma=np.log(3))",
         done="No reference holds this policy.  Predict: where the longer string was preferred, is "
              "the end of a string pushed up or down?",
         equations=("simpo.1",), without=("pair_weights",), helpers=(logistic, over_pairs),
@@ -486,7 +487,7 @@ ON_PREFERENCES = (
                "digits are left of its distance to 1.",
                "`np.expm1(x)` is exp(x) − 1 to all digits.",
                "With rest = -np.expm1(log_p): the value is log_p − log(rest), the slope 1/rest."),
-        by_hand="log_odds(np.log([0.2, 0.8]))",
+        by_hand="log_odds(np.array([np.log(0.2), -1e-15]))",
         done="The book also takes log π̄ = 0: the log-odds are held at 37 there, since 1 − π̄ is "
              "below what can be told.  Predict: how steep are they at π̄ = 0.999?",
         results=("value", "slope")),
@@ -543,7 +544,7 @@ ON_PREFERENCES = (
                "log π̄(y⁻) is in the second one only, with λ σ(−m) times the slope of its own.",
                "G = −1/B times `chosen.T @ (1 + push * up) − rejected.T @ (push * down)`, with "
                "push = λ σ(−m); reshape, and then backward(logp, G)."),
-        by_hand="orpo_loss(np.log([[0.25, 0.75]]), *choices([1], [0], 2).means, beta=2.0)",
+        by_hand="orpo_loss(np.log([[1, 3]]), *choices([1], [0], 2).means, beta=2.0)",
         done="The 1 in the bracket of (orpo.2) never fades: ORPO goes on imitating.  Predict: if "
              "a pair is ranked rightly by far, which of its two strings still moves?",
         equations=("orpo.1",), without=("pair_weights",), helpers=(orpo.odds, log_odds),

@@ -180,7 +180,8 @@ ON_TEACHERS = (
                "it is π log(π/T), and at mix = 0 it is −T.",
                "Multiply it by `visits[:, None]`.  `np.add.at(G, rows, table)` adds up the "
                "contexts of each row in a table of zeros, G; then backward(logp, G)."),
-        by_hand="distillation_loss(np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]]), np.array([3.0]))",
+        by_hand="distillation_loss(np.zeros((1, 2)), np.log([[9, 1], [1, 3]]), np.array([3.0, "
+                "1.0]), beta=0.25, rows=np.array([0, 0]))",
         done="Middle moves when π does.  Predict: what would change in the gradient if middle were "
              "held fixed?",
         equations=("distillation.1", "distillation.2"),
