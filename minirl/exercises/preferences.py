@@ -193,6 +193,14 @@ def _of_logits(function):
           "logp, ratios = log_ratios(logits, ref_logits)\n    ratios = logits - ref_logits"),))
 
 
+def _by_columns(function, rows):
+    return Mistake(
+        "by_columns", "the gradient has the right numbers in the wrong places: G was filled column "
+        f"by column.  The columns of {rows} go through the table row by row, so that number "
+        "s · A + a is [s, a]: `reshape(logits.shape)` does this.",
+        ((function, "G.reshape(logp.shape)", 'G.reshape(logp.shape, order="F")'),))
+
+
 SWAPPED = ("chosen and rejected are exchanged, or policy and reference are, or the sign inside σ "
            "is wrong: the policy learns what nobody wanted.")
 NO_LOG = ("no_log", "σ stands without its logarithm: L is a mean of −σ.  A pair that is ranked "
@@ -201,6 +209,8 @@ NO_LOG = ("no_log", "σ stands without its logarithm: L is a mean of −σ.  A p
             "slope = -beta * np.exp(right + wrong)\n    return -np.exp(right)"),))
 SATURATED = ("saturated", "σ(x) stands where the gradient has σ(−x), x being what is inside σ in "
              "the loss: pairs that are ranked rightly push hardest.")
+NO_EXP = ("log σ(−x) stands where the gradient has σ(−x), x being what is inside σ in the loss: np.exp "
+          "is missing.  A logarithm is negative, so that every pair pushes the wrong way.")
 NO_BETA = "β is missing in m: whatever β is asked for, the policy is trained as if it were 1."
 ONE_MARGIN = ("the mean over pairs is taken inside σ, of the margins, where the loss is the mean "
               "of −log σ: a pair with a large margin excuses all others.",
@@ -224,6 +234,7 @@ ON_PREFERENCES = (
         "import numpy as np\nfrom scipy.sparse import csr_array  # to try it\n\n"
         "from minirl.kernel.softmax import backward, log_sigmoid, log_softmax", _difference_cases,
         mistakes=(
+            Mistake("no_exp", NO_EXP, ((logistic, "np.exp(wrong)", "wrong"),)),
             _no_reference(dpo_loss, "(dpo.2)"),
             Mistake("swapped", SWAPPED,
                     ((logistic, "m = beta * (plus - minus)", "m = beta * (minus - plus)"),
@@ -234,6 +245,7 @@ ON_PREFERENCES = (
             Mistake(*SATURATED, ((logistic, "np.exp(wrong)", "np.exp(right)"),)),
             _of_logits(dpo_loss),
             _at_reference(dpo_loss),
+            _by_columns(over_pairs, "D"),
             Mistake(*NO_LOG),
             Mistake("one_margin", *ONE_MARGIN),
             Mistake("log_of_mean", "the mean over pairs is taken inside the logarithm, of σ(m), "
@@ -349,7 +361,8 @@ ON_PREFERENCES = (
                     ((squared, "missing = plus - minus - 1 / (2 * beta)",
                       "missing = np.mean(plus - minus - 1 / (2 * beta)) + 0 * plus"),)),
             _of_logits(ipo_loss),
-            _at_reference(ipo_loss)),
+            _at_reference(ipo_loss),
+            _by_columns(over_pairs, "D")),
         hints=("The leads are `difference @ h.ravel()`, one per pair, with h = log π − log π_ref.",
                "The derivative of (lead − 1/(2τ))² in the lead is twice what is squared.",
                "∂lead_i/∂log π is row i of D, so that `difference.T @ numbers` brings one number "
@@ -374,6 +387,11 @@ ON_PREFERENCES = (
             Mistake("slope_of_log", "the gradient has σ(−m), the slope of log σ; that of σ is "
                     "σ(m) σ(−m).",
                     ((kto_loss, "missing * np.exp(log_sigmoid(m))", "missing"),)),
+            Mistake("no_exp", "log σ(m) log σ(−m) stands where the gradient has σ(m) σ(−m): np.exp is "
+                    "missing.  What is right or wrong by far then pushes hard, and should hardly "
+                    "push.",
+                    ((kto_loss, "missing * np.exp(log_sigmoid(m))",
+                      "log_sigmoid(-m) * log_sigmoid(m)"),)),
             Mistake("logarithm", "the loss is −log σ(m), as in DPO, where (kto.1) has 1 − σ(m): a "
                     "string that is quite wrong is not given up, but pushes most.",
                     ((kto_loss, "loss + missing.sum() / B", "loss - log_sigmoid(m).sum() / B"),
@@ -400,7 +418,8 @@ ON_PREFERENCES = (
                     ((kto_loss, "G - sign * beta / B", "G - beta / B"),)),
             Mistake("no_beta", NO_BETA,
                     ((kto_loss, "m = sign * beta *", "m = sign *"),
-                     (kto_loss, "G - sign * beta / B", "G - sign / B")))),
+                     (kto_loss, "G - sign * beta / B", "G - sign / B"))),
+            _by_columns(kto_loss, "both matrices")),
         hints=("`chosen @ h.ravel()` is the log-ratio of each liked string; those of `rejected` "
                "are treated alike, with the other sign.",
                "dσ(m)/dm = σ(m) σ(−m), and 1 − σ(m) = σ(−m) = np.exp(log_sigmoid(-m)).",
@@ -424,6 +443,7 @@ ON_PREFERENCES = (
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_sigmoid, "
         "log_softmax\nfrom minirl.people.pairs import choices", _lead_cases,
         mistakes=(
+            Mistake("no_exp", NO_EXP, ((logistic, "np.exp(wrong)", "wrong"),)),
             Mistake("lead_inside", "the lead stands inside the price: β (difference − lead), where "
                     "(simpo.1) has m − lead, beside β.  The lead is in units of reward.",
                     ((simpo_loss, "minus + simpo_gamma / beta", "minus + simpo_gamma"),), 15),
@@ -447,7 +467,8 @@ ON_PREFERENCES = (
                       "minus + simpo_gamma, beta=1.0"),)),
             Mistake(*SATURATED, ((logistic, "np.exp(wrong)", "np.exp(right)"),)),
             Mistake("one_margin", *ONE_MARGIN),
-            Mistake(*NO_LOG)),
+            Mistake(*NO_LOG),
+            _by_columns(over_pairs, "M⁺ and M⁻")),
         hints=("`chosen @ logp.ravel()` is log π(y⁺)/|y⁺|, one number per pair.",
                "With x = m − lead, the loss is −mean log σ(x), and d(−log σ(x))/dx = −σ(−x).",
                "∂m_i/∂log π is β times row i of M⁺ − M⁻.",
@@ -499,6 +520,8 @@ ON_PREFERENCES = (
         "log_softmax\nfrom minirl.people.orpo import log_odds\n"
         "from minirl.people.pairs import choices", _mean_cases,
         mistakes=(
+            Mistake("no_exp", NO_EXP, ((orpo.odds, "np.exp(log_sigmoid(bad - good))",
+                                        "log_sigmoid(bad - good)"),)),
             Mistake("slope_missing", "the derivative of the log-odds in log π̄ is missing in the "
                     "gradient: 1/(1 − π̄), which `log_odds` returns too.",
                     ((orpo.odds, "-1 - push * slope, push * other_slope", "-1 - push, push"),)),
@@ -536,7 +559,8 @@ ON_PREFERENCES = (
                     "it weighs −log σ(m).",
                     ((orpo.odds, "push = beta *", "push ="),
                      (orpo.odds, "return -plus - beta * log", "return -beta * plus - log"),
-                     (orpo.odds, "-1 - push * slope, push", "-beta - push * slope, push")))),
+                     (orpo.odds, "-1 - push * slope, push", "-beta - push * slope, push"))),
+            _by_columns(over_pairs, "M⁺ and M⁻")),
         hints=("`chosen @ logp.ravel()` is log π̄(y⁺), one number per pair; `log_odds` of it gives "
                "the log-odds, and their derivative in log π̄.",
                "The loss has two terms, and log π̄(y⁺) is in both: −1 from the imitation, and "

@@ -26,6 +26,12 @@ def back(logits, rows, slope, number=None):
     return backward(log_softmax(logits), G)
 
 
+def back_by_columns(logits, rows, slope):
+    """As `back`, but the table is filled column by column."""
+    G = (rows.T @ slope).reshape(logits.shape[::-1]).T / len(slope)
+    return backward(log_softmax(logits), G)
+
+
 # DPO, with matrices.
 
 
@@ -52,6 +58,18 @@ def dpo_by_rows(logits, ref_logits, difference, *, beta):
 def dpo(logits, difference, m, slope):
     """What most of the wrong ones return."""
     return -log_sigmoid(m).mean(), back(logits, difference, slope)
+
+
+@attempt("dpo", "no_exp")
+def dpo_logarithm_for_a_chance(logits, ref_logits, difference, *, beta):
+    m = beta * margins(logits, ref_logits, difference)
+    return dpo(logits, difference, m, -beta * log_sigmoid(-m))
+
+
+@attempt("dpo", "by_columns")
+def dpo_transposed(logits, ref_logits, difference, *, beta):
+    m = beta * margins(logits, ref_logits, difference)
+    return -log_sigmoid(m).mean(), back_by_columns(logits, difference, -beta * sigmoid(-m))
 
 
 @attempt("dpo", "no_reference")
@@ -366,6 +384,12 @@ def ipo_through_the_reference(logits, ref_logits, difference, *, beta):
     return loss, back(ref_logits, difference, 2 * missing)
 
 
+@attempt("ipo", "by_columns")
+def ipo_transposed(logits, ref_logits, difference, *, beta):
+    missing = margins(logits, ref_logits, difference) - 1 / (2 * beta)
+    return (missing**2).mean(), back_by_columns(logits, difference, 2 * missing)
+
+
 @attempt("ipo", "gradient: a factor 2 is missing")
 def ipo_half_of_the_slope(logits, ref_logits, difference, *, beta):
     loss, grad = ipo_by_matrices(logits, ref_logits, difference, beta=beta)
@@ -434,6 +458,21 @@ def kto_without_reference(logits, ref_logits, chosen, rejected, *, beta, z0):
 def kto_with_the_slope_of_dpo(logits, ref_logits, chosen, rejected, *, beta, z0):
     m = kto_margins(logits, ref_logits, chosen, rejected, beta, z0)
     return kto(logits, chosen, rejected, m, slope=lambda m: -sigmoid(-m), factors=(beta, -beta))
+
+
+@attempt("kto", "no_exp")
+def kto_logarithms_for_chances(logits, ref_logits, chosen, rejected, *, beta, z0):
+    m = kto_margins(logits, ref_logits, chosen, rejected, beta, z0)
+    return kto(logits, chosen, rejected, m, factors=(beta, -beta),
+               slope=lambda m: -np.log(sigmoid(m)) * np.log(sigmoid(-m)))
+
+
+@attempt("kto", "by_columns")
+def kto_transposed(logits, ref_logits, chosen, rejected, *, beta, z0):
+    m = kto_margins(logits, ref_logits, chosen, rejected, beta, z0)
+    up, down = (beta / sum(map(len, m)) * sigmoid(own) * sigmoid(-own) for own in m)
+    G = (rejected.T @ down - chosen.T @ up).reshape(logits.shape, order="F")
+    return np.mean(sigmoid(-np.concatenate(m))), backward(log_softmax(logits), G)
 
 
 @attempt("kto", "logarithm")
@@ -537,6 +576,19 @@ def simpo(logits, M, m, lead, slope=lambda x: -sigmoid(-x), factor=1.0):
 def mean_margins(logits, chosen, rejected):
     """M⁺ − M⁻, and its product with log π."""
     return chosen - rejected, (chosen - rejected) @ log_softmax(logits).ravel()
+
+
+@attempt("simpo", "no_exp")
+def simpo_logarithm_for_a_chance(logits, chosen, rejected, *, beta, simpo_gamma):
+    M, gap = mean_margins(logits, chosen, rejected)
+    return simpo(logits, M, beta * gap, simpo_gamma, slope=lambda x: -log_sigmoid(-x), factor=beta)
+
+
+@attempt("simpo", "by_columns")
+def simpo_transposed(logits, chosen, rejected, *, beta, simpo_gamma):
+    M, gap = mean_margins(logits, chosen, rejected)
+    x = beta * gap - simpo_gamma
+    return -log_sigmoid(x).mean(), back_by_columns(logits, M, -beta * sigmoid(-x))
 
 
 @attempt("simpo", "lead_inside")
@@ -741,6 +793,23 @@ def parts(logits, chosen, rejected):
     """log π̄(y⁺), m, and the slopes of m in the two log π̄, without their signs."""
     plus, minus = two_means(logits, chosen, rejected)
     return plus, own_log_odds(plus) - own_log_odds(minus), own_slope(plus), own_slope(minus)
+
+
+@attempt("orpo", "no_exp")
+def orpo_logarithm_for_a_chance(logits, chosen, rejected, *, beta):
+    plus, m, up, down = parts(logits, chosen, rejected)
+    push = beta * log_sigmoid(-m)
+    return orpo(logits, chosen, rejected, -plus - beta * log_sigmoid(m), -1 - push * up,
+                push * down)
+
+
+@attempt("orpo", "by_columns")
+def orpo_transposed(logits, chosen, rejected, *, beta):
+    plus, m, up, down = parts(logits, chosen, rejected)
+    push = beta * sigmoid(-m)
+    return ((-plus - beta * log_sigmoid(m)).mean(),
+            back_by_columns(logits, chosen, -1 - push * up)
+            + back_by_columns(logits, rejected, push * down))
 
 
 @attempt("orpo", "slope_missing")
