@@ -162,6 +162,7 @@ _IMPORTS = "import numpy as np\n\nfrom minirl.kernel.softmax import backward, lo
 _NORMALISED = ("return log_softmax(np.log(total, where=total > 0, "
                "out=np.full(total.shape, -np.inf)))")
 _LEVELS = "F, q = _levels_of_the_best(p, K)"
+_BOUND = "float(np.log(K) - (K - 1) / K)"
 _K3 = "return series + np.expm1(capped) - capped + np.where(u == np.inf, np.inf, 0)"
 _ROW_SUM = "np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)"
 
@@ -270,10 +271,11 @@ ON_IMITATION = (
     Exercise(
         "best_of_n", "people.best_of_n", best_of_n,
         "Write what the best of K strings is like.  `law.rewards` (levels,) are R_k, rising, "
-        "`law.prob` (levels,) are p_k, which sum to one, and `law.means` (m, levels) are the means "
-        "of m other sums at each level.  F_k is p_1 + … + p_k.  Return BestOfN(prob, reward, kl, "
-        "bound, win_rate, means): all q_k, their mean reward, the KL and its bound, the chance to "
-        "win, and the (m,) means of the other sums.",
+        "and `law.prob` (levels,) are p_k, which sum to one.  A string may have m other sums "
+        "besides its reward, such as its length: `law.means` (m, levels) has the mean of each "
+        "among the strings of a level, and no rows if m = 0.  F_k is p_1 + … + p_k.  Return "
+        "BestOfN(prob, reward, kl, bound, win_rate, means): all q_k, their mean reward, the KL and "
+        "its bound, the chance to win, and the means of the other sums, (m,).",
         "import numpy as np\n\nfrom minirl.exact.return_law import RewardLaw\n"
         "from minirl.people.best_of_n import BestOfN", _law_cases,
         mistakes=(
@@ -286,6 +288,13 @@ ON_IMITATION = (
                     "or less.  Take away F_{k−1}^K, the chance that it earns less than R_k.",
                     ((best_of_n, _LEVELS,
                       "F, q = p.cumsum(), p.cumsum()**K"),)),
+            Mistake("first_lost", "your q_1 is zero.  F_0 is 0, so that q_1 = F_1^K: the lowest "
+                    "reward is the best if all K strings earn it.",
+                    ((best_of_n, _LEVELS, f"{_LEVELS}\n    q[0] = 0"),)),
+            Mistake("power_of_chance", "your q_k is p_k^K, the chance that all K strings earn "
+                    "R_k.  The best earns it too where others earn less.",
+                    ((best_of_n, _LEVELS, "F, q = p.cumsum(), p**K"),
+                     (best_of_n, "max(float(kl), 0.0)", "float(kl)"))),
             Mistake("worst", "this is the worst of K strings: your sums run from the top, and F_k "
                     "runs from the lowest reward upwards.",
                     ((best_of_n, _LEVELS,
@@ -297,7 +306,20 @@ ON_IMITATION = (
                       "F, q = p.cumsum(), 1 - (1 - p)**K"),)),
             Mistake("bound_for_kl", "the KL is log K − (K − 1)/K, a bound, which it reaches only "
                     "where no two strings tie.  The KL itself is the sum of (best_of_n.2).",
-                    ((best_of_n, "special.rel_entr(q, p).sum()", "np.log(K) - (K - 1) / K"),)),
+                    ((best_of_n, "special.rel_entr(q, p).sum()", _BOUND),)),
+            Mistake("exchanged", "the KL and its bound are exchanged: in BestOfN `kl` comes first, "
+                    "and the bound is the larger one.",
+                    ((best_of_n, "kl=max(float(kl), 0.0)", f"kl={_BOUND}"),
+                     (best_of_n, f"bound={_BOUND}", "bound=float(kl)"))),
+            Mistake("logarithm_alone", "the bound is log K; (best_of_n.2) takes (K − 1)/K away.",
+                    ((best_of_n, f"bound={_BOUND}", "bound=np.log(K)"),)),
+            Mistake("reward_of_one", "the reward is the mean under p, that of a single string.  A "
+                    "mean over the winners weighs R_k with q_k.",
+                    ((best_of_n, "float(q @ law.rewards)", "float(p @ law.rewards)"),)),
+            Mistake("negative_kl", "the KL is Σ p_k log(q_k/p_k), which is −KL(π_ref‖π_K): the mean "
+                    "of (best_of_n.2) is taken under q.  A KL is never below zero.",
+                    ((best_of_n, "special.rel_entr(q, p)", "-special.rel_entr(p, q)"),
+                     (best_of_n, "max(float(kl), 0.0)", "float(kl)"))),
             Mistake("reversed_kl", "the KL is KL(π_ref‖π_K): its mean is taken under p, and "
                     "that of (best_of_n.2) under q.",
                     ((best_of_n, "rel_entr(q, p)", "rel_entr(p, q)"),)),
@@ -307,6 +329,10 @@ ON_IMITATION = (
             Mistake("ties_lose", "a tie does not count in the win rate: (best_of_n.3) counts one "
                     "half of p_k.",
                     ((best_of_n, "F - p / 2", "F - p"),)),
+            Mistake("tie_of_winner", "one half of q_k is taken for the ties in the win rate.  The "
+                    "best ties with one more string of the reference, which earns R_k with the "
+                    "chance p_k.",
+                    ((best_of_n, "F - p / 2", "F - p + q / 2"),)),
             Mistake("bound_for_win_rate", "the win rate is K/(K + 1), a bound, which it reaches "
                     "only where no two strings tie.  The win rate itself is the sum of "
                     "(best_of_n.3).",
@@ -320,7 +346,7 @@ ON_IMITATION = (
         done="F_k^K − F_{k−1}^K is exact on paper.  With K = 10^6 and p_k = 10^−15 its digits are "
              "lost, which is why the book takes logarithms.",
         equations=("best_of_n.1", "best_of_n.2", "best_of_n.3"),
-        results=("prob", "reward", "kl", "bound", "win_rate", "means"),
+        results=("prob", "reward", "KL", "bound", "win rate", "means"),
         helpers=(_levels_of_the_best,)),
     Exercise(
         "tilt", "people.regularised", tilt,

@@ -209,8 +209,8 @@ NO_LOG = ("no_log", "σ stands without its logarithm: L is a mean of −σ.  A p
             "slope = -beta * np.exp(right + wrong)\n    return -np.exp(right)"),))
 SATURATED = ("saturated", "σ(x) stands where the gradient has σ(−x), x being what is inside σ in "
              "the loss: pairs that are ranked rightly push hardest.")
-NO_EXP = ("log σ(−x) stands where the gradient has σ(−x), x being what is inside σ in the loss: np.exp "
-          "is missing.  A logarithm is negative, so that every pair pushes the wrong way.")
+NO_EXP = ("log σ(−x) stands where the gradient has σ(−x), x being what is inside σ in the loss: "
+          "np.exp is missing.  A logarithm is negative, so that every pair pushes the wrong way.")
 NO_BETA = "β is missing in m: whatever β is asked for, the policy is trained as if it were 1."
 ONE_MARGIN = ("the mean over pairs is taken inside σ, of the margins, where the loss is the mean "
               "of −log σ: a pair with a large margin excuses all others.",

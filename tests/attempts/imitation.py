@@ -1,5 +1,7 @@
 """Attempts at the exercises of Part 4, first half."""
 
+import math
+
 import numpy as np
 from scipy import special
 
@@ -223,13 +225,15 @@ def one_more(counts, *, pseudo_count):
 # best_of_n
 
 
-def best(law, K, q=None, kl=None, wins=None):
+def best(law, K, q=None, kl=None, wins=None, reward=None, bound=None):
     """All fields, from q and from what is wrong."""
     p, F = law.prob, np.cumsum(law.prob)
     q = F**K - (F - p)**K if q is None else q
     kl = np.sum(q * np.log(q / p)) if kl is None else kl
     wins = np.sum(q * (F - p / 2)) if wins is None else wins
-    return q, np.sum(q * law.rewards), kl, np.log(K) - (K - 1) / K, wins, law.means @ q
+    reward = np.sum(q * law.rewards) if reward is None else reward
+    bound = np.log(K) - (K - 1) / K if bound is None else bound
+    return q, reward, kl, bound, wins, law.means @ q
 
 
 @attempt("best_of_n")
@@ -260,6 +264,18 @@ def chance_of_no_more(law, n):
     return best(law, n, np.array([law.prob[:k + 1].sum()**n for k in range(len(law.prob))]))
 
 
+@attempt("best_of_n", "first_lost")
+def differences_of_powers(law, n):
+    power = np.cumsum(law.prob)**n
+    q = np.append(0, power[1:] - power[:-1])
+    return best(law, n, q, kl=special.rel_entr(q, law.prob).sum())
+
+
+@attempt("best_of_n", "power_of_chance")
+def all_of_them(law, n):
+    return best(law, n, law.prob**n)
+
+
 @attempt("best_of_n", "worst")
 def from_the_top(law, n):
     above = law.prob[::-1].cumsum()[::-1]
@@ -274,6 +290,28 @@ def one_of_them(law, n):
 @attempt("best_of_n", "bound_for_kl")
 def the_well_known_kl(law, n):
     return best(law, n, kl=np.log(n) - 1 + 1 / n)
+
+
+@attempt("best_of_n", "exchanged")
+def bound_first(law, n):
+    q, reward, kl, bound, wins, means = best(law, n)
+    return q, reward, bound, kl, wins, means
+
+
+@attempt("best_of_n", "logarithm_alone")
+def log_of_how_many(law, n):
+    return best(law, n, bound=math.log(n))
+
+
+@attempt("best_of_n", "reward_of_one")
+def mean_of_the_law(law, n):
+    return best(law, n, reward=law.prob @ law.rewards)
+
+
+@attempt("best_of_n", "negative_kl")
+def under_the_reference(law, n):
+    q = best(law, n)[0]
+    return best(law, n, kl=law.prob @ np.log(q / law.prob))
 
 
 @attempt("best_of_n", "reversed_kl")
@@ -293,12 +331,18 @@ def strictly_more(law, n):
     return best(law, n, wins=best(law, n)[0] @ below)
 
 
+@attempt("best_of_n", "tie_of_winner")
+def ties_of_the_best(law, n):
+    q, below = best(law, n)[0], np.cumsum(law.prob) - law.prob
+    return best(law, n, wins=(q * (below + q / 2)).sum())
+
+
 @attempt("best_of_n", "bound_for_win_rate")
 def the_well_known_rate(law, n):
     return best(law, n, wins=1 - 1 / (n + 1))
 
 
-@attempt("best_of_n", "it must return (prob, reward, kl, bound, win_rate, means), got 3 values")
+@attempt("best_of_n", "it must return (prob, reward, KL, bound, win rate, means), got 3 values")
 def three_fields(law, n):
     return best(law, n)[:3]
 
