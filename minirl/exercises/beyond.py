@@ -270,6 +270,9 @@ _SAMPLING = Exercise(
                 "paid for taking foreign actions for partners.",
                 ((negative_sampling_loss, _WORD2VEC, "return -((p + noise) * right).sum(), "
                   "-(p + noise) * np.exp(wrong)"),)),
+        Mistake("no_exp", "log σ stands where the gradient has σ: np.exp is missing.  A logarithm "
+                "is negative, so that every entry moves the wrong way.",
+                ((negative_sampling_loss, _SLOPES, "noise * right - p * wrong"),)),
         Mistake("no_k", "the factor k is missing in the second term: there are k foreign actions "
                 "for each step, not one.",
                 ((negative_sampling_loss, "negatives * np.outer", "np.outer"),)),

@@ -85,6 +85,9 @@ def _lead_there(case, place):
 _TWO_MATRICES = ("Here `plus, minus = pairs` are X⁺ and X⁻ of (margins.1), or M⁺ and M⁻: two "
                  "sparse matrices (B, S·A).  So the example needs `choices(...).counts`.  All "
                  "pairs weigh the same.")
+_BY_COLUMNS = ("the gradient has the right numbers in the wrong places: G was filled column by "
+               "column.  The columns of the matrices go through the table row by row, so that "
+               "number s · A + a is [s, a]: `reshape(logits.shape)` does this.")
 _NO_REFERENCE = "the reference is not used: log π stands where the chapter has log π − log π_ref."
 
 
@@ -255,7 +258,10 @@ ON_GATES = (
                     "mean of φ and not φ of the means.",
                     ((over_pairs, "phi(plus @ table.ravel(), minus @ table.ravel())",
                       "phi(*(np.full(w.size, (side @ table.ravel()).mean()) for side in rows))"),
-                     ))),
+                     )),
+            Mistake("by_columns", _BY_COLUMNS,
+                    ((over_pairs, "G.reshape(logp.shape)",
+                      'G.reshape(logp.shape, order="F")'),))),
         hints=("h = log π − log π_ref is a table; `plus @ h.ravel()` is h⁺, one number per pair.",
                "`phi` gives three arrays (B,): values and two slopes.  The loss is the mean of "
                "the first one.",
@@ -512,7 +518,10 @@ ON_GATES = (
                       "A = batch.advantages"),)),
             Mistake("upside_down", _UPSIDE_DOWN,
                     ((string_loss, "_ratios(batch.matrix @ h.ravel())",
-                      "_ratios(-(batch.matrix @ h.ravel()))"),))),
+                      "_ratios(-(batch.matrix @ h.ravel()))"),)),
+            Mistake("by_columns", _BY_COLUMNS,
+                    ((string_loss, "ratio)).reshape(logp.shape)",
+                      'ratio)).reshape(logp.shape, order="F")'),))),
         hints=("h = log π − log π_old is a table, and `batch.matrix @ h.ravel()` is log ρ_i, one "
                "number per string.",
                "`gate(ratio, np.sign(batch.advantages))` gives values and slopes, (n,) each.",

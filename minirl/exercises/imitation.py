@@ -316,8 +316,8 @@ ON_IMITATION = (
             Mistake("reward_of_one", "the reward is the mean under p, that of a single string.  A "
                     "mean over the winners weighs R_k with q_k.",
                     ((best_of_n, "float(q @ law.rewards)", "float(p @ law.rewards)"),)),
-            Mistake("negative_kl", "the KL is Σ p_k log(q_k/p_k), which is −KL(π_ref‖π_K): the mean "
-                    "of (best_of_n.2) is taken under q.  A KL is never below zero.",
+            Mistake("negative_kl", "the KL is Σ p_k log(q_k/p_k), which is −KL(π_ref‖π_K): the "
+                    "mean of (best_of_n.2) is taken under q.  A KL is never below zero.",
                     ((best_of_n, "special.rel_entr(q, p)", "-special.rel_entr(p, q)"),
                      (best_of_n, "max(float(kl), 0.0)", "float(kl)"))),
             Mistake("reversed_kl", "the KL is KL(π_ref‖π_K): its mean is taken under p, and "

@@ -387,9 +387,8 @@ ON_PREFERENCES = (
             Mistake("slope_of_log", "the gradient has σ(−m), the slope of log σ; that of σ is "
                     "σ(m) σ(−m).",
                     ((kto_loss, "missing * np.exp(log_sigmoid(m))", "missing"),)),
-            Mistake("no_exp", "log σ(m) log σ(−m) stands where the gradient has σ(m) σ(−m): np.exp is "
-                    "missing.  What is right or wrong by far then pushes hard, and should hardly "
-                    "push.",
+            Mistake("no_exp", "log σ(m) log σ(−m) stands where the gradient has σ(m) σ(−m): np.exp "
+                    "is missing.",
                     ((kto_loss, "missing * np.exp(log_sigmoid(m))",
                       "log_sigmoid(-m) * log_sigmoid(m)"),)),
             Mistake("logarithm", "the loss is −log σ(m), as in DPO, where (kto.1) has 1 − σ(m): a "

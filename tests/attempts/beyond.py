@@ -383,6 +383,14 @@ def sampling_rewards_all(critic, counts, *, negatives=5):
     return sampled(critic, p + negatives * rows * columns, 0.0)
 
 
+@attempt("negative_sampling", "no_exp")
+def sampling_logarithms_for_chances(critic, counts, *, negatives=5):
+    p, rows, columns = chances(counts)
+    loss, _ = sampling_by_tables(critic, counts, negatives=negatives)
+    return loss, (p * np.log1p(np.exp(critic))
+                  - negatives * rows * columns * np.log1p(np.exp(-critic)))
+
+
 @attempt("negative_sampling", "no_k")
 def sampling_one(critic, counts, *, negatives=5):
     p, rows, columns = chances(counts)

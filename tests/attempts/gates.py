@@ -90,12 +90,12 @@ def ratios(logits, ref_logits):
     return log_softmax(logits) - log_softmax(ref_logits)
 
 
-def over_rows(logits, table, pairs, phi, slopes=lambda up, down: (up, down)):
+def over_rows(logits, table, pairs, phi, slopes=lambda up, down: (up, down), order="C"):
     """What most of them return: a mean over pairs, and what goes back with two slopes."""
     X, Y = (side.toarray() for side in pairs)
     value, up, down = phi(X @ table.ravel(), Y @ table.ravel())
     up, down = slopes(up, down)
-    G = (up @ X + down @ Y).reshape(logits.shape) / len(X)
+    G = (up @ X + down @ Y).reshape(logits.shape, order=order) / len(X)
     return value.mean(), backward(log_softmax(logits), G)
 
 
@@ -165,6 +165,11 @@ def of_the_mean_pair(logits, ref_logits, pairs, phi):
     X, Y = (side.toarray().mean(axis=0) for side in pairs)
     value, up, down = phi(np.array([X @ h]), np.array([Y @ h]))
     return value[0], backward(log_softmax(logits), (up * X + down * Y).reshape(logits.shape))
+
+
+@attempt("margins", "by_columns")
+def columns_first(logits, ref_logits, pairs, phi):
+    return over_rows(logits, ratios(logits, ref_logits), pairs, phi, order="F")
 
 
 @attempt("margins", "the backward pass (softmax.3) is missing")
@@ -606,14 +611,14 @@ def one_string_at_a_time(logits, old_logits, batch, gate):
 
 
 def on_rows(logits, old_logits, batch, gate, *, sides=(1, -1), power=1, weights=None,
-            factor=lambda value, slope, ratio: slope * ratio):
+            factor=lambda value, slope, ratio: slope * ratio, order="C"):
     """What most of the wrong ones return."""
     M, h = batch.matrix.toarray(), log_softmax(logits) - log_softmax(old_logits)
     ratio, good = np.exp(power * (M @ h.ravel())), batch.advantages > 0
     value, slope = np.where(good, gate(ratio, sides[0]), gate(ratio, sides[1]))
     A = batch.advantages * (batch.weights if weights is None else weights)
     G = -(A * factor(value, slope, ratio)) @ M
-    return -A @ value, backward(log_softmax(logits), G.reshape(logits.shape))
+    return -A @ value, backward(log_softmax(logits), G.reshape(logits.shape, order=order))
 
 
 @attempt("strings", "gate_of_steps")
@@ -649,6 +654,11 @@ def ratio_of_each_step(logits, old_logits, batch, gate):
 @attempt("strings", "no_ratio")
 def only_the_slope(logits, old_logits, batch, gate):
     return on_rows(logits, old_logits, batch, gate, factor=lambda value, slope, ratio: slope)
+
+
+@attempt("strings", "by_columns")
+def columns_of_strings_first(logits, old_logits, batch, gate):
+    return on_rows(logits, old_logits, batch, gate, order="F")
 
 
 @attempt("strings", "value_in_gradient")
