@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from test_house import ROOT
 
-from minirl.exercises import EXERCISES, mistakes_by_name
+from minirl.exercises import EXERCISES, exercise_called, mistakes_by_name
 from minirl.exercises.attempt import verdict_on
 from minirl.exercises.progress import FILE, noted, read_progress, write_progress
 from minirl.exercises.quiz import is_near
@@ -84,12 +86,30 @@ def test_what_cannot_be_meant_is_refused(command, desk, arguments, said):
     assert status == 2 and said in err and not out and not list(desk.iterdir())
 
 
-def test_hints_come_one_by_one_and_the_last_stays(command, desk):
+def test_hints_come_one_by_one_and_then_all_are_there(command, desk):
     one = EXERCISES[0]
-    said = [command(one.name, "--hint")[1] for _ in range(len(one.hints) + 1)]
+    said = [command(one.name, "--hint")[1] for _ in one.hints]
     assert [line.split(":")[0] for line in said] == [
-        f"Hint {number} of {len(one.hints)}" for number in range(1, len(one.hints) + 1)] + [
-        f"Hint {len(one.hints)} of {len(one.hints)}"]
+        f"Hint {number} of {len(one.hints)}" for number in range(1, len(one.hints) + 1)]
+    assert command(one.name, "--hint")[1] == (
+        f"These are all; minirl exercise {one.name} --solution shows the book's own.\n"
+        + "".join(said))
+
+
+def test_a_case_is_shown_as_python(command, desk):
+    """Arrays, sparse matrices and numbers of the very case that is graded."""
+    status, out, _ = command("dpo", "--case", "2")
+    names = {"array": np.array, "csr_array": csr_array,
+             "dpo_loss": lambda *arguments, **keywords: (arguments, keywords)}
+    *lines, call = out.strip().split("\n")
+    exec("\n".join(lines), names)
+    (logits, ref_logits, difference), keywords = eval(call, names)
+    case = exercise_called("dpo").cases()[1]
+    assert status == 0 and keywords == case.keywords
+    assert np.allclose(logits, case.arguments[0]) and np.allclose(ref_logits, case.arguments[1])
+    assert (difference.toarray() == case.arguments[2].toarray()).all()
+    status, _, err = command("dpo", "--case", "9")
+    assert status == 2 and "--case must be at most 3, got 9" in err
 
 
 def test_the_solution_is_the_body_of_the_book(command, desk):
@@ -114,12 +134,13 @@ def test_the_solution_is_the_body_of_the_book(command, desk):
     ("import sys\nsys.exit()", "ends the program"),
     ("def backward(logp, G):\n    return input()", "EOFError"),
     ("def backward(logp, G):\n    return backward(logp, G)", "RecursionError"),
-    ("def backward(logp, G):\n    return None", "must consist of real numbers, got NoneType"),
+    ("def backward(logp, G):\n    return None", "is `return` missing?"),
     ("def backward(logp, G):\n    return 'G'", "must consist of real numbers, got str"),
     ("def backward(logp, G):\n    return G + 0j", "real numbers, got complex"),
     ("def backward(logp, G):\n    return [[1], [2, 3]]", "rows differ in length"),
     ("def backward(logp, G):\n    return G, G", "must have the shape (4, 3), got (2, 4, 3)"),
-    ("def backward(logp, G):\n    return G / 0 * 0", "is not finite"),
+    ("def backward(logp, G):\n    return G / 0 * 0", "not finite"),
+    ("def backward(logp, G):\n    return G - logp * G.sum(axis=0)[:2]", "keepdims=True keeps"),
     ("import numpy as np\n" + RIGHT.replace("return ", "return np.float32(1) * 0 + (")
      .replace("True)", "True)).astype('float32')"), "float32"),
     ("def backward(logp, G):\n    G += 1\n    return G", "changes its argument G"),
@@ -262,9 +283,10 @@ def test_a_prediction_is_near_or_not(prediction, answer, near):
 
 
 def test_a_quiz_asks_three_questions_and_runs_the_code(command, desk):
-    status, out, _ = command("backward", "--quiz", stdin=b"-0.0001 0.0001\n7\nno idea\n")
-    assert status == 0 and "1 of 3 predicted." in out and "array([-0.2,  0.2])" not in out.split(
-        "Your prediction")[0]
+    answers = b"-.0001 .0001\n7\nno idea\n.5\n.7\n"
+    status, out, _ = command("backward", "--quiz", stdin=answers)
+    assert status == 0 and "1 of 3 predicted." in out and "That is not 2 numbers." in out
+    assert "array([-0.2,  0.2])" not in out.split("Your prediction")[0]
     status, out, _ = command("backward", "--quiz")
     assert status == 0 and "0 of 3 predicted." in out
 

@@ -18,6 +18,8 @@ from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called
 from minirl.exercises.exercise import capital, right_results, same
 from minirl.exercises.grading import grade
 from minirl.exercises.mistakes import likely_mistake
+from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
+from minirl.people.dpo import dpo_loss
 
 for room in (ROOT / "tests" / "attempts").glob("[a-z]*.py"):
     importlib.import_module(f"attempts.{room.stem}")
@@ -43,6 +45,55 @@ def test_an_attempt_is_judged_as_intended(name, expected, function):
     if expected is not None:
         text = says.get(expected, expected)
         assert text in told(verdict) or capital(text) in told(verdict), told(verdict)
+
+
+def test_logits_in_the_backward_pass_are_not_a_missing_one():
+    """After a backward pass any multiple of π in a row is gone, so that both come out right."""
+    dpo = exercise_called("dpo")
+
+    def by_logits(logits, ref_logits, difference, *, beta):
+        logp = log_softmax(logits)
+        m = beta * (difference @ (logp - log_softmax(ref_logits)).ravel())
+        G = -beta / len(m) * (difference.T @ np.exp(log_sigmoid(-m))).reshape(logits.shape)
+        return -log_sigmoid(m).mean(), backward(logits, G)
+
+    assert "has the logits where (softmax.3) has log π" in told(grade(dpo, by_logits))
+
+
+def test_a_mistake_in_the_loss_alone_is_named():
+    dpo = exercise_called("dpo")
+
+    def without_reference_in_the_loss(logits, ref_logits, difference, *, beta):
+        _, grad = dpo_loss(logits, ref_logits, difference, beta=beta)
+        return -log_sigmoid(beta * (difference @ log_softmax(logits).ravel())).mean(), grad
+
+    assert "In the loss only: The reference is not used" in told(
+        grade(dpo, without_reference_in_the_loss))
+
+
+def test_a_right_loss_that_overflows_is_told_so():
+    dpo = exercise_called("dpo")
+
+    def naive(logits, ref_logits, difference, *, beta):
+        logp = log_softmax(logits)
+        m = beta * (difference @ (logp - log_softmax(ref_logits)).ravel())
+        G = -beta / len(m) * (difference.T @ (1 / (1 + np.exp(m)))).reshape(logits.shape)
+        return np.log(1 + np.exp(-m)).mean(), backward(logp, G)
+
+    with np.errstate(over="ignore"):
+        verdict = grade(dpo, naive)
+    assert verdict.right and verdict.lines[-1][0] == "But"
+    assert grade(dpo, dpo_loss).lines[-1][0] != "But"
+
+
+def test_a_list_that_is_turned_round_is_changed():
+    gae = exercise_called("gae")
+
+    def backwards(episode, V, gamma, lam):
+        episode.reverse()
+        return gae.function(episode[::-1], V, gamma, lam)
+
+    assert "changes its argument episode in place" in told(grade(gae, backwards))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,11 +4,11 @@ import os
 import textwrap
 import time
 
-from minirl.console import counted
+from minirl.console import counted, integer
 from minirl.exercises import EXERCISES, exercise_called, mistakes_by_name
 from minirl.exercises.attempt import verdict_on
 from minirl.exercises.breaking import break_the_book
-from minirl.exercises.cutting import file_of, solution_of
+from minirl.exercises.cutting import call_of, file_of, solution_of
 from minirl.exercises.exercise import capital
 from minirl.exercises.progress import FILE, noted, read_progress, write_progress
 from minirl.exercises.quiz import ask
@@ -31,6 +31,8 @@ def add_exercise_arguments(parser):
             "quiz": "three questions of its chapter: predict, then run",
             "force": "write the file even if there is one"}.items():
         what.add_argument(f"--{flag}", action="store_true", help=about)
+    what.add_argument("--case", type=integer(1), metavar="N",
+                      help="show a case of the check, to try by oneself")
     what.add_argument("--break", dest="mistake", nargs="?", const=ALL, metavar="MISTAKE",
                       help="put a famous mistake into the book and show the test that catches it; "
                            "without a name, list the mistakes")
@@ -41,7 +43,7 @@ def exercise(arguments):
     if arguments.mistake is not None:
         return _break(arguments)
     if arguments.name is None:
-        asked = [flag for flag in ("check", "watch", "hint", "solution", "quiz", "force")
+        asked = [flag for flag in ("check", "watch", "hint", "solution", "quiz", "case", "force")
                  if getattr(arguments, flag)]
         if asked:
             raise ValueError(f"--{asked[0]} needs the name of an exercise")
@@ -58,6 +60,12 @@ def exercise(arguments):
         return _watch(chosen, path)
     if arguments.hint:
         return _hint(chosen)
+    if arguments.case:
+        number = len(chosen.cases())
+        if arguments.case > number:
+            raise ValueError(f"--case must be at most {number}, got {arguments.case}")
+        print(call_of(chosen, arguments.case - 1))
+        return 0
     if arguments.solution:
         print(solution_of(chosen))
         _note(chosen, shown=True)
@@ -101,10 +109,14 @@ def _check(chosen, path):
     verdict = verdict_on(chosen.name, path)
     width = max(len(head) for head, _ in verdict["lines"])
     for head, text in verdict["lines"]:
+        text, *shown = text.split("\n")
         print(textwrap.fill(f"{head:{width}}  {text}", 88, subsequent_indent=" " * (width + 2)))
+        for line in shown:
+            print(" " * (width + 2) + line)
     if verdict["printed"]:
         said = verdict["printed"].strip().split("\n")
-        print("It printed\n" + "\n".join(f"  {line[:86]}" for line in said[:5]))
+        lines = [f"  {textwrap.shorten(line, 86, placeholder=' …')}" for line in said[:5]]
+        print("\n".join(["It printed", *lines, *["  …"] * (len(said) > 5)]))
     mine = known.get(chosen.name, {})
     _note(chosen, known, checks=mine.get("checks", 0) + 1,
           solved=verdict["right"] or mine.get("solved", False))
@@ -144,10 +156,13 @@ def _saved(path):
 
 def _hint(chosen):
     known = read_progress()
-    number = min(known.get(chosen.name, {}).get("hints", 0) + 1, len(chosen.hints))
-    print(textwrap.fill(f"Hint {number} of {len(chosen.hints)}: {chosen.hints[number - 1]}", 88,
-                        subsequent_indent="  "))
-    _note(chosen, known, hints=number)
+    given, number = known.get(chosen.name, {}).get("hints", 0), len(chosen.hints)
+    if given >= number:
+        print(f"These are all; minirl exercise {chosen.name} --solution shows the book's own.")
+    for at in range(number) if given >= number else [given]:
+        print(textwrap.fill(f"Hint {at + 1} of {number}: {chosen.hints[at]}", 88,
+                            subsequent_indent="  "))
+    _note(chosen, known, hints=min(given + 1, number))
     return 0
 
 
@@ -161,6 +176,8 @@ def _note(chosen, known=None, **news):
 
 
 def _break(arguments):
+    if arguments.mistake in {one.name for one in EXERCISES}:
+        arguments.name, arguments.mistake = arguments.mistake, ALL
     if arguments.mistake != ALL:
         break_the_book(arguments.mistake)
         return 0

@@ -3,11 +3,15 @@
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 import minirl
+from minirl.exercises.exercise import capital, joined
 
 ROOT, PARTS = Path(minirl.__file__).parent, ("kernel", "exact", "play", "people", "beyond")
 
@@ -16,10 +20,33 @@ def file_of(exercise):
     """The text of the file that the reader fills in: str."""
     about = textwrap.fill(f"Exercise `{exercise.name}`. {exercise.task}", 96,
                           break_on_hyphens=False)
-    chapter = f"minirl/{exercise.chapter.replace('.', '/')}.py"
-    return (f'"""{about}\n\nRead   {chapter}\nCheck  minirl exercise {exercise.name} --check\n'
+    chapter, module = f"minirl.{exercise.chapter}", exercise.function.__module__
+    form = "" if module == chapter else f"Form   that of {module}, in which the book has it\n"
+    return (f'"""{about}\n\nRead   python -m pydoc {chapter}: the text, without the bodies\n{form}'
+            f"Check  minirl exercise {exercise.name} --check\n"
             f'Stuck  minirl exercise {exercise.name} --hint\n"""\n\n{exercise.imports}\n\n\n'
             f"{_signature(exercise)}\n{_docstring(exercise)}\n    raise NotImplementedError\n")
+
+
+def call_of(exercise, number):
+    """A case as the reader's function gets it, as near to Python as its arguments allow: str."""
+    case = exercise.cases()[number]
+    names = list(inspect.signature(exercise.function).parameters)
+    values = [*zip(names, case.arguments), *case.keywords.items()]
+    given = [name if at < len(case.arguments) else f"{name}={name}"
+             for at, (name, _) in enumerate(values)]
+    with np.printoptions(threshold=sys.maxsize, linewidth=88, suppress=True):
+        lines = [f"{name} = {_as_python(value)}" for name, value in values]
+    return "\n".join([*lines, f"{exercise.function.__name__}({', '.join(given)})"])
+
+
+def _as_python(value):
+    if hasattr(value, "toarray"):
+        return f"csr_array({value.toarray()!r})"
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        inside = ", ".join(map(_as_python, value)) 
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
+    return getattr(value, "__name__", None) or repr(value)
 
 
 def solution_of(exercise):
@@ -63,8 +90,9 @@ def _docstring(exercise):
     examples = rest.find("Examples\n--------")
     if examples >= 0 and any(f"{name}=" in rest[examples:] for name in exercise.without):
         rest = rest[:examples]
-    first = _without_derivative(first) or textwrap.fill(exercise.task, 90,
-                                                             break_on_hyphens=False)
+    first = _without_derivative(first) or textwrap.fill(exercise.task, 90, break_on_hyphens=False)
+    if exercise.without and exercise.equations and exercise.equations[0] not in first:
+        first = f"{capital(joined(exercise.results))} of ({exercise.equations[0]})."
     shown = [display(tag) for tag in exercise.equations]
     body, mark, example = rest.partition("Examples\n--------")
     paragraphs = [_without_derivative(part) for part in body.split("\n\n")]

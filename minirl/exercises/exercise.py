@@ -126,6 +126,15 @@ def same(found, true, tolerance=1e-9, beside=0.0):
         return bool(((found == true) | (np.abs(found - true) <= tolerance * scale)).all())
 
 
+def joined(words):
+    """Words as English lists them: a, b and c.
+
+    >>> joined(["loss"]), joined(["loss", "gradient"]), joined(["a", "b", "c"])
+    ('loss', 'loss and gradient', 'a, b and c')
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def capital(text):
     """With a capital letter if the text begins with a word: σ is not Σ, and m is not M."""
     return text[0].upper() + text[1:] if re.match(r"(?!log\b)[a-z]{2}", text) else text

@@ -5,13 +5,14 @@ largest wrong entry?  And which famous mistake gives these very numbers?
 """
 
 import inspect
+import re
 import traceback
 from typing import NamedTuple
 
 import numpy as np
 
 from minirl.console import counted
-from minirl.exercises.exercise import capital, results_of, right_results, same
+from minirl.exercises.exercise import capital, joined, results_of, right_results, same
 from minirl.exercises.mistakes import likely_mistake
 from minirl.kernel.gradcheck import by_complex_step, by_differences
 
@@ -38,9 +39,13 @@ def grade(exercise, function, path="<exercise>"):
     wrong = {name: not all(same(f[at], r[at]) for f, r in zip(found, right))
              for at, name in enumerate(exercise.results)}
     if not any(wrong.values()):
-        what = " and ".join(exercise.results)
-        return Verdict(True, (("Right", f"{what} on {number} cases, to 1e-9."),
-                              ("", exercise.done)))
+        lines = [("Right", f"{joined(exercise.results)} on {number} cases, to 1e-9."),
+                 ("", exercise.done)]
+        if not _lasts(exercise, function):
+            lines.append(("But", "with logits a thousand times as large yours is not finite, and "
+                          "the book's is: an exponential overflows, or a logarithm gets 0.  "
+                          "log_softmax and log_sigmoid avoid that."))
+        return Verdict(True, tuple(lines))
     lines = [("Runs", f"yes, on {number} cases.")]
     for at, name in enumerate(exercise.results):
         lines.append((capital(name), _compared(exercise, function, found, right, at)
@@ -49,8 +54,25 @@ def grade(exercise, function, path="<exercise>"):
     lines.append(("Likely", reason) if reason else
                  ("Likely", "none of the well-known mistakes explains these numbers."))
     if not reason:
-        lines.append(("By hand", _by_hand(exercise)))
+        first = next(at for at, (f, r) in enumerate(zip(found, right)) if not all(map(same, f, r)))
+        lines.append(("By hand", _by_hand(exercise, function, first + 1)))
     return Verdict(False, tuple(lines))
+
+
+def _lasts(exercise, function):
+    """Whether a loss is finite, where the book's is, with logits a thousand times as large."""
+    if not (exercise.is_loss and exercise.through_softmax):
+        return True
+    finite = []
+    for one in exercise.function, function:
+        case = exercise.cases()[0]
+        try:
+            with np.errstate(all="ignore"):
+                results = one(1000 * case.arguments[0], *case.arguments[1:], **case.keywords)
+            finite.append(all(np.isfinite(result).all() for result in results))
+        except Exception:
+            finite.append(False)
+    return finite[1] or not finite[0]
 
 
 # Does it run?
@@ -82,6 +104,8 @@ def _unchanged(now, before):
         return len(now) == len(before) and all(map(_unchanged, now, before))
     if hasattr(before, "nnz"):  # a sparse matrix
         return now.shape == before.shape and (now != before).nnz == 0
+    if isinstance(before, (int, float, str)):
+        return now == before or now != now and before != before
     return True
 
 
@@ -99,7 +123,11 @@ def raised(error, path):
            if frame.filename == str(path)]
     where = f"  Line {own[-1].lineno}: {own[-1].line}" if own else ""
     told = str(error).strip().split("\n")[0][:300]
-    return f"{type(error).__name__}{': ' if told else ''}{told}.{where}".replace("..", ".")
+    said = f"{type(error).__name__}{': ' if told else ''}{told}.{where}".replace("..", ".")
+    if isinstance(error, ValueError) and re.search("broadcast|mismatch", told):
+        said += ("  The shapes do not fit.  keepdims=True keeps the axis of a sum, ravel() lays a "
+                 "table end to end, and reshape(logits.shape) makes a table again.")
+    return said
 
 
 def _misshapen(exercise, results, right):
@@ -108,19 +136,20 @@ def _misshapen(exercise, results, right):
         return (f"it must return ({', '.join(names)}), got "
                 f"{counted(len(results), 'value')}.")
     for name, result, wanted in zip(names, results, right):
+        if result is None:
+            return "it returns nothing: is `return` missing?"
         try:
             got = np.asarray(result)
         except ValueError:  # rows of unequal lengths
             return f"the {name} is no array of shape {np.shape(wanted)}: its rows differ in length."
         if got.dtype.kind not in "biuf":
             told = "complex" if got.dtype.kind == "c" else type(result).__name__
-            return f"the {name} must consist of real numbers, got {told}: {str(result)[:60]}."
+            shown = "" if " at 0x" in str(result) else f": {str(result)[:60]}"
+            return f"the {name} must consist of real numbers, got {told}{shown}."
         if got.shape != np.shape(wanted):
             return (f"the {name} must have the shape {np.shape(wanted)}, got {got.shape}."
                     if np.ndim(wanted) else f"the {name} must be one number, got the shape "
                     f"{got.shape}.")
-        if not np.isfinite(got).all() and np.isfinite(wanted).all():
-            return f"the {name} is not finite: {str(got.ravel()[~np.isfinite(got.ravel())][0])}."
         if got.dtype.kind == "f" and got.dtype.itemsize < 8:
             return (f"the {name} is {got.dtype}, which keeps about seven digits or fewer; 1e-9 is "
                     f"asked for: use float64, NumPy's default.")
@@ -137,17 +166,28 @@ def _compared(exercise, function, found, right, at):
     yours, wanted = found[number][at], np.asarray(right[number][at])
     said = "wrong"
     if name == "gradient" and exercise.is_loss:
-        said += "; it is " + ("" if _is_derivative(exercise, function, found[0][1]) else "not ")
-        said += f"the derivative of your own {exercise.results[0]}"
+        own = exercise.results[0]
+        said += (f", but it is the derivative of your own {own}: mend the {own} first"
+                 if _is_derivative(exercise, function, found[0][1]) else
+                 f"; it is not the derivative of your own {own}")
     if not np.ndim(wanted):
-        return f"{said}: on case {number + 1} yours is {yours:.6f}, right is {wanted:.6f}."
-    errors = np.abs(yours - wanted)
+        return (f"{said}: on case {number + 1} yours is {_number(yours)}, right is "
+                f"{_number(wanted)}.")
+    with np.errstate(invalid="ignore"):
+        errors = np.where(yours == wanted, 0, np.abs(yours - wanted))
+    errors[np.isnan(errors)] = np.inf
     place = tuple(map(int, np.unravel_index(errors.argmax(), errors.shape)))
-    many = int((errors > 1e-9 * np.abs(wanted).max()).sum())
+    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
+    many = int((errors > 1e-9 * largest).sum())
     index = ", ".join(map(str, place))
     there = _numbers_there(exercise, exercise.cases()[number], place)
-    return (f"{said}.  {many} of {errors.size} entries are wrong on case {number + 1}, most at "
-            f"[{index}]: yours {yours[place]:+.6f}, right {wanted[place]:+.6f}.{there}")
+    are = "is" if many == 1 else "are"
+    return (f"{said}.  {many} of {errors.size} entries {are} wrong on case {number + 1}, most at "
+            f"[{index}]: yours {_number(yours[place])}, right {_number(wanted[place])}.{there}")
+
+
+def _number(value):
+    return f"{value + 0.0:.6f}" if np.isfinite(value) else f"{value} (not finite)"
 
 
 def _is_derivative(exercise, function, gradient):
@@ -158,15 +198,14 @@ def _is_derivative(exercise, function, gradient):
         loss, grad = function(x, *case.arguments[1:], **case.keywords)
         return loss, grad
 
-    x = case.arguments[0]
+    x, found = case.arguments[0], []
     with np.errstate(all="ignore"):
-        try:
-            numerical = by_differences(own, x)
-            if not same(gradient, numerical, CONSISTENT):
-                numerical = by_complex_step(own, x)
-        except Exception:  # a body that takes no complex numbers has no complex step
-            pass
-        return same(gradient, numerical, CONSISTENT)
+        for way in by_differences, by_complex_step:
+            try:  # a body may take no complex numbers, or fail at another table
+                found.append(way(own, x))
+            except Exception:
+                pass
+        return any(same(gradient, numerical, CONSISTENT) for numerical in found)
 
 
 def _numbers_there(exercise, case, place):
@@ -180,13 +219,24 @@ def _numbers_there(exercise, case, place):
     return f"  There {', '.join(entries)}." if entries else ""
 
 
-def _by_hand(exercise):
-    """The smallest call and what it should give."""
-    names = {}
-    exec(exercise.imports, names)
-    names[exercise.function.__name__] = exercise.function
-    found = eval(exercise.by_hand, names)
-    return f"work out the smallest case on paper.  {exercise.by_hand} is {_shown(found)}."
+def _by_hand(exercise, function, case):
+    """The smallest call and what it should give, or that the function is right there."""
+    results = []
+    for one in exercise.function, function:
+        names = {}
+        exec(exercise.imports, names)
+        names[exercise.function.__name__] = one
+        try:
+            with np.errstate(all="ignore"):
+                results.append(_shown(eval(exercise.by_hand, names)))
+        except Exception as error:
+            results.append(f"{type(error).__name__}: {error}")
+    call = f"\n>>> {exercise.by_hand}\n{results[0]}"
+    if results[0] == results[1]:
+        return ("the smallest case, which can be worked out on paper, comes out right.  Look at "
+                f"the first that does not: minirl exercise {exercise.name} --case {case}.{call}")
+    return (f"work out the smallest case on paper, and see where yours differs, which gives "
+            f"{results[1]}.{call}")
 
 
 def _shown(found):

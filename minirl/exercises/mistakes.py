@@ -2,15 +2,18 @@
 
 The numbers that the reader's function gives on all cases are compared with a list of *forms*: the
 book, the book with one famous mistake in it, and the book with a famous mistake and a wrong
-backward pass.  Each form is tried as it is, and then up to a factor and up to a backward pass that
-is missing.  What agrees to 1e-9 of the largest entry, on every case, is named.
+backward pass.  Each form is tried as it is, then in some of the results only, and then up to a
+factor and up to a backward pass that is missing.  What agrees to 1e-9 of the largest entry, on
+every case, is named.
 """
 
 import itertools
+from functools import cache
 
 import numpy as np
 
-from minirl.exercises.exercise import Mistake, capital, edited_functions, right_results, same
+from minirl.exercises.exercise import (Mistake, capital, edited_functions, joined, right_results,
+                                       same)
 from minirl.kernel.softmax import backward, log_softmax
 
 MEANINGS = {
@@ -38,36 +41,69 @@ BACKWARD = (
             ((backward, "G.sum(axis=-1, keepdims=True)", "G.sum(axis=0, keepdims=True)"),)),
     Mistake("wrong_sign_of_sum", "the backward pass adds π Σ G where (softmax.3) takes it away.",
             ((backward, "G - np.exp(logp)", "G + np.exp(logp)"),)))
+NO_PASS = Mistake("no_backward_pass", "", (  # whose gradients are G itself
+    (backward, "G - np.exp(logp) * G.sum(axis=-1, keepdims=True)", "G + 0 * logp"),))
 
 
 def likely_mistake(exercise, found):
     """A sentence that explains all that was found, or None.
 
     `found` are the results of the reader's function on all cases.  The simplest explanation is
-    tried first: one mistake, then a factor or a missing backward pass, then two things at once.
+    tried first: one mistake, one in some of the results, a factor or a missing backward pass, and
+    then two things at once.
     """
     singles, pairs = _forms(exercise)
-    return (_explained(exercise, found, singles, exact=True)
-            or _explained(exercise, found, [()], exact=False)
-            or _explained(exercise, found, singles, exact=False)
-            or _explained(exercise, found, pairs, exact=True))
 
-
-def _explained(exercise, found, forms, *, exact):
-    """The first of some forms that gives what was found: what it says, or None."""
-    cases, right = exercise.cases(), right_results(exercise)
-    for mistakes in forms:
+    @cache
+    def results(*mistakes):
         with np.errstate(all="ignore"):  # a mistake may divide by zero
-            wanted = right_results(exercise, *mistakes)
+            return right_results(exercise, *mistakes)
+
+    return (_explained(exercise, found, singles, _exactly, results)
+            or _explained(exercise, found, [()], _nearly, results)
+            or _explained(exercise, found, singles, _partly, results)
+            or _explained(exercise, found, singles, _nearly, results)
+            or _explained(exercise, found, pairs, _exactly, results))
+
+
+def _explained(exercise, found, forms, difference, results):
+    """The first of some forms that gives what was found: what it says, or None."""
+    right = results()
+    for mistakes in forms:
+        wanted = results(*mistakes)
         if not _same_shapes(found, wanted):
             continue
-        same_numbers = _all_same(found, wanted, right)
-        reason = None if exact or same_numbers else _difference(exercise, cases, found, wanted)
-        if reason or exact and same_numbers:
+        reason = difference(exercise, found, wanted, right, mistakes)
+        if reason is not None:
             said = [f"{capital(mistake.says)}{_pitfall(mistake)}" for mistake in mistakes]
+            if reason.startswith("in "):
+                return f"{capital(reason)}: {said[0]}"
             said += [capital(reason)] if reason else []
-            return said[0] if len(said) == 1 else f"Two at once.  {said[0]}  And: {said[1]}"
+            return said[0] if len(said) == 1 else (
+                f"Two at once, or one that not all results share.  {said[0]}  And: {said[1]}  Mend "
+                "the first, and check again.")
     return None
+
+
+def _exactly(exercise, found, wanted, right, mistakes):
+    """"" if all results are those of a form; else None."""
+    return "" if _all_same(found, wanted, right) else None
+
+
+def _partly(exercise, found, wanted, right, mistakes):
+    """Which results are those of a form if all others are right; else None."""
+    where = []
+    for name, one, mistaken, true in zip(exercise.results, *map(_columns, (found, wanted, right))):
+        if not all(map(same, one, true)):
+            if not all(same(x, y, beside=z) for x, y, z in zip(one, mistaken, true)):
+                return None
+            where.append(name)
+    return f"in the {joined(where)} only" if where else None
+
+
+def _columns(rows):
+    """The results of all cases, one after another."""
+    return list(zip(*rows))
 
 
 def _forms(exercise):
@@ -79,33 +115,46 @@ def _forms(exercise):
 
 
 def _pitfall(mistake):
-    return f"  (Pitfall {mistake.pitfall}.)" if mistake.pitfall else ""
+    return f"  (Pitfall {mistake.pitfall} of tests/PITFALLS.md.)" if mistake.pitfall else ""
 
 
-def _difference(exercise, cases, found, wanted):
-    """A sentence on what is between two lists of results, or None if nothing explains it."""
-    columns = list(zip(exercise.results, zip(*found), zip(*wanted)))
+def _nearly(exercise, found, wanted, right, mistakes):
+    """What is between two lists of results, in a sentence, or None if nothing explains it."""
+    cases = exercise.cases()
+    columns = list(zip(exercise.results, _columns(found), _columns(wanted)))
     said = [_scaled(name, f, w, cases) for name, f, w in columns]
     if exercise.is_loss and exercise.through_softmax and said[1] is None:
-        said[1] = _backward_pass(cases, *columns[1][1:])
+        said[1] = _backward_pass(exercise, cases, *columns[1][1:], mistakes)
     if None in said:
         return None
     causes = [sentence.partition(": ")[2] for sentence in said]
     if len(said) == 2 and all(causes) and causes[0] == causes[1]:
-        said = [f"{' and '.join(exercise.results)}: {causes[0]}"]
+        said = [f"{joined(exercise.results)}: {causes[0]}"]
     return "  And: ".join(filter(None, said))
 
 
-def _backward_pass(cases, found, right):
-    """A sentence if the backward pass is missing; else None."""
+def _backward_pass(exercise, cases, found, right, mistakes):
+    """A sentence if the backward pass is missing, or was given another table; else None."""
     logps = [log_softmax(case.arguments[0]) for case in cases]
     factor = _scaled("gradient", list(map(backward, logps, found)), right, cases)
     if factor is None:
         return None
+    also = f"  And: {factor}" if factor else ""
     sums = (np.round(np.sum(found[0], axis=-1), 3) + 0.0).tolist()
-    return ("the backward pass (softmax.3) is missing: what you return is G = ∂L/∂log π.  "
-            "Return backward(logp, G).  Each row of a gradient in logits sums to zero; yours "
-            f"sum to {sums}.{factor and '  And: ' + factor}")
+    sentence = ("the backward pass (softmax.3) is missing, or has another table where log π "
+                "belongs: backward(logp, ·) of what you return would be right.")
+    if not any(edited_functions(NO_PASS) & edited_functions(mistake) for mistake in mistakes):
+        G = _columns(right_results(exercise, *mistakes, NO_PASS))[1]
+        if _scaled("gradient", found, G, cases) is not None:
+            sentence = ("the backward pass (softmax.3) is missing: what you return is G = "
+                        "∂L/∂log π.  Return backward(logp, G).")
+        logits = [case.arguments[0] for case in cases]
+        with np.errstate(all="ignore"):
+            if _scaled("gradient", found, list(map(backward, logits, G)), cases) is not None:
+                sentence = ("the backward pass has the logits where (softmax.3) has log π: take "
+                            "backward(log_softmax(logits), G).")
+    return (f"{sentence}  Each row of a gradient in logits sums to zero; yours sum to {sums}."
+            f"{also}")
 
 
 def _same_shapes(found, wanted):

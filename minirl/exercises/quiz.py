@@ -5,13 +5,14 @@ import contextlib
 import inspect
 import io
 import re
+import sys
 import textwrap
 from importlib import import_module
 from math import isfinite
 from typing import NamedTuple
 
 PREDICTED = 0.05  # a prediction may be off by 5 %, or by half of the last digit shown
-_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf)"
+_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|\.\d+|inf)"
 
 
 class Question(NamedTuple):
@@ -62,22 +63,34 @@ def _near(said, true):
 def ask(chapter):
     """Ask the three questions of a chapter on the terminal: how many were predicted."""
     found, right = questions_of(import_module(f"minirl.{chapter}").__doc__), 0
-    print(f"{len(found)} questions of the chapter {chapter.split('.')[-1]}.  Predict what the last "
-          f"line prints; a number\ncounts if it is within {PREDICTED:.0%}.\n")
+    print(f"{len(found)} questions of the chapter {chapter.split('.')[-1]}.  Predict what the "
+          f"lines print.  A number\ncounts if it is within {PREDICTED:.0%}, or within half of the "
+          f"last digit that is printed.\nWrite 0.25 and not 1/4.\n\n{found[0].load}\n")
     for number, question in enumerate(found, start=1):
         print(textwrap.fill(f"{number}. {question.text}", 88, subsequent_indent="   "))
         print("\n".join(f"       {line}" for line in question.lines))
         answer = answer_of(question)
         many = len(re.findall(_NUMBER, answer))
-        wanted = f"{many} number{'s' * (many != 1)}" if many else "in words"
-        try:
-            prediction = input(f"   Your prediction ({wanted}): ")
-        except EOFError:
-            print("\n   No prediction.")
-            prediction = ""
+        prediction = _prediction(many)
         good = is_near(prediction, answer)
         right += good
-        print(f"   {'Yes.' if good else 'It prints'}"
+        print(f"   {'Yes.' if good else 'No.  ' * bool(prediction) + 'It prints'}"
               f"\n{textwrap.indent(answer, '       ')}\n")
     print(f"{right} of {len(found)} predicted.")
     return right
+
+
+def _prediction(many):
+    """What the reader expects, which has so many numbers, asked twice; "" for nothing."""
+    wanted = f"{many} number{'s' * (many != 1)}" if many else "in words"
+    for asked in f"   Your prediction ({wanted}): ", f"   That is not {wanted}.  Once more: ":
+        try:
+            said = input(asked)
+        except EOFError:
+            print("\n   No prediction.")
+            return ""
+        if not sys.stdin.isatty():  # where nobody has pressed a key
+            print()
+        if not many or len(re.findall(_NUMBER, said)) == many:
+            break
+    return said

@@ -168,7 +168,7 @@ def symmetric_half_gradient(critic, counts):
     return symmetric_by_weights(critic, counts)[0], infonce_by_weights(critic, counts)[1] / 2
 
 
-@attempt("symmetric_infonce", "gradient_one_way")
+@attempt("symmetric_infonce", "one_way")
 def symmetric_whole_gradient_of_one(critic, counts):
     return symmetric_by_weights(critic, counts)[0], infonce_by_weights(critic, counts)[1]
 
@@ -536,7 +536,7 @@ def passed_as_reported(right, samples, k):
     return passed_by_factors(right, samples, k).mean()
 
 
-@attempt("pass_at_k", "on case 4, though yes on the first: the estimate is not finite")
+@attempt("pass_at_k", "on case 4")
 def passed_by_large_binomials(right, samples, k):
     with np.errstate(invalid="ignore"):
         return 1 - special.comb(samples - right, k) / special.comb(samples, k)

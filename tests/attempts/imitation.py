@@ -206,7 +206,7 @@ def smoothed(counts, *, pseudo_count):
     return np.log((1 - pseudo_count) * rows + pseudo_count / A)
 
 
-@attempt("counting", "is not finite: nan")
+@attempt("counting", "nan (not finite)")
 def rows_without_counts(counts, *, pseudo_count):
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.log(shares(counts + pseudo_count))
