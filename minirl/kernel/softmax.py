@@ -8,7 +8,8 @@ in each state s.  The *softmax* makes probabilities of each row:
     π(a|s) = exp θ[s, a] / Σ_b exp θ[s, b].                                              (softmax.1)
 
 **In numbers.**  Take one state with three actions and the logits log 2, log 1 and log 1.  Their
-exponentials are 2, 1 and 1, which sum to 4, so that π = ½ ¼ ¼:
+exponentials are 2, 1 and 1, which sum to 4, so that π = ½ ¼ ¼.  (To run the examples of a chapter,
+first run the import that stands above its exercises.)
 
 >>> logp = log_softmax(np.log([[2., 1., 1.]]))
 >>> print(np.exp(logp))
@@ -47,10 +48,10 @@ rest.  Take L = −log π(0|s) in the example.  Then G = −1 0 0 and ΣG = −1
 *May one vary an entry of log π alone?*  The entries of a row are tied together by Σ_a exp log
 π(a|s) = 1.  But the chain rule only asks for the partial derivatives of the formula as it is
 written, and whatever θ is, the tie holds.  Another formula for the same loss may have another G.
-The two differ by something that is zero wherever the tie holds, so its gradient stands at right
-angles to the tie, as that of the sum does: it is a multiple of exp log π(a|s) = π(a|s), and
-`backward` removes that: π(b|s) − π(b|s) Σ_a π(a|s) = 0.  Summed over b, the right side of
-(softmax.3) is 0: each row of a gradient sums to zero.
+But both formulas are one function of θ, so (softmax.3) makes the same gradient of both tables.  Of
+their difference d it therefore makes 0, which says d[s, b] = π(b|s) Σ_a d[s, a]: each row of d is a
+multiple of π(·|s).  And `backward` removes any such multiple: π(b|s) − π(b|s) Σ_a π(a|s) = 0.
+Summed over b, the right side of (softmax.3) is 0: each row of a gradient sums to zero.
 
 **Entropy and distance.**  Two quantities belong to a row rather than to any algorithm: its
 *entropy*, which says how undecided it is, and its KL divergence from another row μ,

@@ -2,9 +2,10 @@
 
     Q(s, a) ← Q(s, a) + α (r + γ V(s') − Q(s, a)),   V(s') = 0 where s' is terminal
 
-V(s') is the value given to the next state, in which the four differ.  α is the share of the
-difference by which Q(s, a) moves.  ε is how often the agent explores: it takes any action at all
-instead of the best it knows.  (In `ppo` ε is the clip; the chapters call this one `rate`.)
+The world is a function: `step(s, a, rng)` returns the next state s', the reward r, and whether s'
+is terminal.  V(s') is the value given to the next state, in which the four differ.  α is the share
+of the difference by which Q(s, a) moves.  ε is how often the agent explores: it takes any action at
+all instead of the best it knows.  (In `ppo` ε is the clip; the chapters call this one `rate`.)
 
 Sutton and Barto, 2nd edition, (6.8), (6.7), (6.9) and (6.10).
 """

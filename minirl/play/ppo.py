@@ -36,7 +36,8 @@ Since ρ = exp(log π − log π_old), ∂ρ/∂log π = ρ.  At a bound itself 
     G = −(ρ/N) (A⁺·1{ρ ≤ 1 + ε} + A⁻·1{ρ ≥ 1 − ε}).                                     (ppo.3)
 
 **In numbers.**  A fair coin played four steps.  By now π = 0.7 0.3, so ρ = 1.4 for head and 0.6 for
-tail, and ε = 0.2.  One step falls into each outer cell:
+tail, and ε = 0.2.  So no step is in the middle column of the table above, and the other four cells
+have one step each:
 
     step    A    ρ A     clip(ρ) A   minimum   gradient
     head    2    2.8     2.4         2.4       dead
@@ -93,8 +94,9 @@ with it.)  On the cliff a bonus of 0.1 is too small: all twenty runs stay on a d
 reference π_ref is where training began, and PPO does not know it.  In Part 4 π_ref enters through
 the reward.  The two coincide in the first iteration of a run only.
 
-**Without γᵗ.**  Like REINFORCE and A2C, PPO drops the factor γᵗ.  It divides by steps besides, so
-that it climbs the mean advantage of a step drawn from the batch.
+**Without γᵗ.**  Like REINFORCE and A2C, PPO drops the factor γᵗ.  It also divides by N, the number
+of steps, where REINFORCE divides by B, the number of episodes.  So what it climbs is the mean
+advantage of a step drawn from the batch.
 
 **Exercises.**  `from minirl.play.ppo import *; from minirl.play.surrogate import Advantages`
 1. A head was bad, and its ratio is 1.5 by now.  Is its gradient dead?
@@ -133,13 +135,13 @@ LEARNING_RATE, ENT_COEF = linear(0.06, 0.0001), linear(0.3, 0.0, 0.5)
 def ppo_loss(logits, old_logits, batch, *, clip_range=0.2):
     """The loss (ppo.2), to be minimised, and its gradient in `logits`.
 
-    Minus the surrogate advantage of a step, in units of the advantages.
+    It is minus a mean over the N steps of the batch, in units of the advantages.
 
     Parameters
     ----------
     logits, old_logits : (S, A) float
-        The policy θ, and the policy that played the batch.  Where it is asked many times, a
-        `softmax.LogPolicy` may stand for its logits.
+        The policy θ, and the policy that played the batch.  If the latter stays the same for many
+        losses, give a `softmax.LogPolicy` of its log π, which is then computed only once.
     batch : surrogate.Advantages
         From `surrogate.collapse`.
     clip_range : float > 0

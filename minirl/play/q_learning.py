@@ -9,9 +9,7 @@ the action a paid r and led to s'.  It moves one entry of its table towards what
 
 by the share α of the difference.  V(s') is the value that it gives to the next state.  There is no
 γ V(s') where the step terminated the episode; a truncated episode keeps it.  *Q-learning* supposes
-that the best action will be taken in s', whatever the learner does there,
-
-    V(s') = max_b Q(s', b).                                                           (q_learning.4)
+that the best action will be taken in s', whatever the learner does there: V(s') = max_b Q(s', b).
 
 **In numbers.**  A corridor has two cells, 0 and 1.  The step to the right out of cell 1 pays 1 and
 ends the episode.  Every other step pays 0, and to the left of cell 0 is a wall.  Let γ = ½, α = ½,
@@ -32,8 +30,9 @@ and all values be 0.  One episode begins in cell 1 and the next in cell 0, and b
 
 In the second line V(1) is the larger of Q(1, left) = 0 and Q(1, right) = ½.  So the reward travels
 backwards, one step per visit.  The best values are 1 and ½ for right, and ¼ for left, which wastes
-a step or two.  The learner of this chapter has them after 1,000 steps.  The law lists, for each
-cell and action, (chance, next cell, reward, whether the episode ends):
+a step or two.  `q_learning` has them after one iteration, which is 1,000 steps.  It begins with the
+record that `learners` makes.  The first axis of `Q` counts learners; here there is one.  The law
+lists, for each cell and action, (chance, next cell, reward, whether the episode ends):
 
 >>> law = [[[(1, 0, 0, False)], [(1, 1, 0, False)]], [[(1, 0, 0, False)], [(1, 1, 1, True)]]]
 >>> world = TabularMDP.from_gymnasium(law, gamma=0.5)
@@ -58,7 +57,7 @@ below.  The numbers are J on the cliff at γ = 1, greedy and exploring with a ra
                     V(s')                                       greedy  exploring
     SARSA           Q(s', a'), a' being the next action         −15     −20.7         (q_learning.2)
     expected SARSA  Σ_b π(b|s') Q(s', b)                        −15     −20.7         (q_learning.3)
-    Q-learning      max_b Q(s', b)                              −13     −50.8
+    Q-learning      max_b Q(s', b)                              −13     −50.8         (q_learning.4)
     double          Q₂(s', argmax_b Q₁(s', b))                  −17     −24.5         (q_learning.5)
 
 *On-policy* means: it learns the value of the policy that plays.  *SARSA* does.  It draws a' from
@@ -73,7 +72,8 @@ of a'.  Q-learning is *off-policy*: it learns about the greedy policy and plays 
     Q-learning, 13 steps           SARSA, 15 steps
 
 Q-learning finds the shortest way, and falls off the edge while it explores.  SARSA allows for its
-own stray steps.  Three rows are exact, for tables at rest; π shares ties.  The last is a mean.
+own stray steps.  The first three rows are exact, for tables at rest; if actions tie for the best, π
+takes them equally often.  The last row is the mean of 20 learners, see below.
 
 **The maximum has a flaw.**  Two actions pay +1 or −1, each with ½, so both are worth 0.  Try each
 once.  The larger result is −1 in one case of four and 1 in three: ½ on average.  *Double

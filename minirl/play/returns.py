@@ -39,8 +39,9 @@ expected, δ_1 = 0 + ½ · 2 − 4 = −3 is worse, and δ_2 = 4 + 0 − 2 = 2.
     A_t = δ_t + γλ A_{t+1},   with A = 0 after the last step of an episode,
     λ-return_t = A_t + V(s_t).                                                           (returns.3)
 
-A_t estimates the advantage (evaluation.3) of the action a_t, and the *λ-return* is what V(s_t)
-should have been.  In the example γλ is 0, ¼ or ½, and again one begins at the end:
+A_t estimates the advantage A(s_t, a_t) of (evaluation.3): how much better a_t is than what the
+policy does in s_t on average.  The *λ-return* is what V(s_t) should have been.  In the example γλ
+is 0, ¼ or ½.  One begins at the end again (in code with a `Rollout`, see `playing`):
 
     λ = 0     A_2 = 2     A_1 = −3                   A_0 = 3
     λ = ½     A_2 = 2     A_1 = −3 + ¼ · 2 = −2.5    A_0 = 3 − ¼ · 2.5 = 2.375
@@ -74,25 +75,24 @@ little noise, and all the error of V.  With the true V every λ is right on aver
     R_t^(k) = r_t + γ r_{t+1} + … + γᵏ⁻¹ r_{t+k−1} + γᵏ V(s_{t+k}),                      (returns.4)
 
 or after fewer, if the episode is over before.  In the example R_0^(1) = 2 + ½ · 4 = 4, R_0^(2) = 2
-+ 0 + ¼ · 2 = 2.5 and R_0^(3) = R_0 = 3.  As above the V in the middle cancel, and R_t^(k) − V(s_t)
-is δ_t + … + γᵏ⁻¹ δ_{t+k−1}.  The λ-return is the mean of these returns with the weights (1 − λ)
-λᵏ⁻¹, where the last one has what is left: ½ · 4 + ¼ · 2.5 + ¼ · 3 = 3.375 = 2.375 + V(s_0).  The
-returns with k ≤ j lack δ_{t+j}.  They weigh (1 − λ)(1 + … + λʲ⁻¹) = 1 − λʲ, and λʲ is left for it.
++ 0 + ¼ · 2 = 2.5 and R_0^(3) = R_0 = 3.  As above, R_t^(k) − V(s_t) is δ_t + … + γᵏ⁻¹ δ_{t+k−1}.
+The λ-return is the mean of all R_t^(k) with the weights (1 − λ) λᵏ⁻¹, where the last one has what
+is left: ½ · 4 + ¼ · 2.5 + ¼ · 3 = 3.375 = 2.375 + V(s_0).  Those with k ≤ j lack γʲ δ_{t+j}.  They
+weigh (1 − λ)(1 + … + λʲ⁻¹) = 1 − λʲ, and the others λʲ.  So (γλ)ʲ δ_{t+j} is in the mean.
 
 **Learning V.**  Each visited state moves towards the mean of its targets, such as its λ-returns,
 
     V(s) ← V(s) + value_rate · (mean of the targets at s − V(s)).                        (returns.5)
 
-At a value_rate of 1 no table is nearer to the targets, in the sum of squares.  The *explained
-variance* says how much of what happened a table foresaw.  Over all steps, and with R the λ-return
-at λ = 1, it is
+At a value_rate of 1 it becomes that mean, the number with the least sum of squared distances to the
+targets.  The *explained variance* says how much of what happened a table foresaw.  Over all steps,
+and with R the λ-return at λ = 1, it is
 
     1 − Var(R − V) / Var(R).                                                             (returns.6)
 
-It is 0 if V says no more than a constant does, and negative if V misleads, as above: R is 3 2 4,
-R − V is 2 −2 2, the variances are 6/9 and 32/9, and 1 − 32/6 = −13/3.  Luck keeps it below 1: on
-the slippery 4x4 lake, under the uniform policy, the *true* V explains 9 %.  It is blind to an error
-that is the same everywhere.
+It is 0 for a constant V, and negative if V misleads, as above: R is 3 2 4, R − V is 2 −2 2, the
+variances are 6/9 and 32/9, and 1 − 32/6 = −13/3.  Luck keeps it below 1: on the slippery 4x4 lake,
+under the uniform policy, the *true* V explains 9 %.  It is blind to a constant error.
 
 **All episodes in one call.**  Every recursion here makes sums of numbers x: rewards or errors.  Lay
 the steps of all episodes end to end, n = 0, 1, 2 …  Let factor_n be γ or γλ, but 0 at the last step
