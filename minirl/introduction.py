@@ -103,10 +103,10 @@ helpers.  A *tag* such as (softmax.3) names an equation; a search for it finds t
 `minirl/plain` has each algorithm on one screen.  `python -m pytest -m gradient` checks every
 gradient.  `symbols` lists the letters and `glossary` the terms.  Chapters in brackets on the
 contents page, `help(minirl)`, are side roads.  For an exercise start Python, run the import above
-it, predict, and then run the line.  Three routes.  *In a hurry*, two hours: `softmax`, `counts`,
-`mdp`, `evaluation`, `planning`, `returns`, `reinforce`, `surrogate`, `ppo`, `regularised`, `dpo`.
-*Reinforcement learning*: Parts 1 to 3 without brackets.  *Alignment*: the same without `gradcheck`,
-`prediction`, `exploration`, `q_learning` and `ppo_kl`, then Part 4, and Part 5 after it.
+it, predict, and then run the line.  Three routes.  *In three hours*: `softmax`, `counts`, `mdp`,
+`evaluation`, `planning`, `returns`, `reinforce`, `surrogate`, `ppo`, `pairs`, `regularised`,
+`reward_model`, `dpo`.  *Reinforcement learning*: Parts 1 to 3 without brackets.  *Alignment*: the
+same, less `gradcheck`, `prediction`, `exploration`, `q_learning` and `ppo_kl`, then Parts 4 and 5.
 
 **Exercises.**  `from minirl.plain.episode import *`
 1. The walk above, at γ = 0.5: what is its return?

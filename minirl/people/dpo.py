@@ -27,14 +27,14 @@ The loss (reward_model.1) needs no more to fit π.  For B pairs, y⁺_i chosen a
     L = −(1/B) Σ_i log σ(m_i),   m_i = β [h(y⁺_i) − h(y⁻_i)].                                (dpo.2)
 
 **In numbers.**  The reference gives three strings ½ ¼ ¼, they earn 0, log 2 and log 4, and β = 1.
-Then π_ref e^R is ½ ½ 1, so that Z = 2, and the best policy is ¼ ¼ ½.  Its implicit rewards are
-log ½ = −log 2, log 1 = 0 and log 2: the true ones less log Z = log 2, as (dpo.1) says.  The third
-string is log 4 ahead of the first, so it wins a share σ(log 4) = 4/(4 + 1) of their comparisons.
-Take five pairs of these two, of which it wins four.  DPO begins at the reference.  There h = 0 and
-m = 0, the loss is log 2 whatever the pairs say, and each has the derivative −β σ(0) = −½ in log π
-of its chosen string, and ½ in that of the other.  For the third string this makes (4 − 1)(−½)/5 =
-−0.3.  At the best policy m = log 4 in the four pairs, and each has −σ(−log 4) = −1/5 for the third
-string.  The fifth pair has σ(log 4) = 4/5.  The sum is 0.  (As ΣG = 0, G is the gradient.)
+Then π_ref e^R is ½ ½ 1, so that Z = 2, and the best policy is ¼ ¼ ½.  Its implicit rewards are −log
+2, 0 and log 2: the true ones less log Z = log 2 (dpo.1).  The third string is log 4 ahead of the
+first, so it wins a share σ(log 4) = 4/(4 + 1) of their comparisons.  Of five pairs of these two it
+wins four.  DPO begins at the reference.  There h = 0 and m = 0, the loss is log 2 whatever the
+pairs say, and each has the derivative −β σ(0) = −½ in log π of its chosen string, and ½ in that of
+the other.  For the third string the mean is [4 · (−½) + ½]/5 = −0.3.  At the best policy m = log 4
+in the four pairs, and each has −σ(−log 4) = −1/5 for the third string.  The fifth pair has σ(log 4)
+= 4/5.  The sum is 0.  (This is G.  Its row sums to 0, so by (softmax.3) it is the gradient.)
 
 >>> from minirl.people.pairs import choices
 >>> reference, best = np.log([[0.5, 0.25, 0.25]]), np.log([[0.25, 0.25, 0.5]])
@@ -45,8 +45,8 @@ string.  The fifth pair has σ(log 4) = 4/5.  The sum is 0.  (As ΣG = 0, G is t
 [[0. 0. 0.]]
 
 **As matrices.**  D = X⁺ − X⁻ of (counts.3) has a row per pair and a column per entry (s, a).  With
-the rows of the table h laid end to end, m = β D h.  Since d log σ(m)/dm = σ(−m) (`reward_model`,
-one comparison), and ∂m_i/∂log π(a|s) = β D[i, (s, a)], the chain rule gives
+the rows of the table h laid end to end, m = β D h.  By `reward_model` d log σ(m)/dm = σ(−m), and
+∂m_i/∂log π(a|s) = β D[i, (s, a)].  So the chain rule gives
 
     G = ∂L/∂log π = −(β/B) Dᵀ σ(−m),                                                         (dpo.3)
 
@@ -60,9 +60,9 @@ the policy of `counts`, which is its own reference here, and β = ½, G is −½
 
 **What it finds.**  Let y⁺ win a share `wins` of its comparisons with y⁻.  The derivative in their m
 is −wins σ(−m) + (1 − wins) σ(m) = σ(m) − wins, since σ(−m) = 1 − σ(m).  It is zero where σ(m) =
-wins.  With Bradley-Terry raters and enough pairs m is the true difference of rewards, and π is the
-optimum of RLHF, if it can be that.  A bigram can if the reward is a table and strings end by
-themselves, but not if they are cut.  100,000 pairs of the running example give 98 % of the gain.
+wins.  With Bradley-Terry raters and enough pairs m is the true difference of rewards.  Then π is
+the best policy of RLHF, if the table can hold that.  A bigram's can if the reward is a table and
+strings end by themselves, but not if they are cut.
 
 *Label smoothing* (conservative DPO) believes that a share `smoothing` of the answers is wrong,
 
@@ -97,11 +97,11 @@ strings by about 0.37 nats on average and rejected ones by 2 (`preference_metric
 
 **What few pairs do.**  If y⁺ always wins, the loss falls for ever as m grows, and nothing charges
 for the KL: DPO knows the policy on the strings of its pairs only.  In a table over letters *one*
-step that occurs in chosen strings only may be sent to probability one.  There is no minimum, and
-where a fit to 300, 3,000 or 20,000 pairs of the running example stops is the solver's choice.  Its
-strings may have dozens of letters, or billions, or no end, or end at once.  The reference has 5.9
-letters, and is worth far more than all of these.  A *pull* adds (pull/(2B)) Σ (θ − θ_ref)² to the
-loss.  With a pull of 2 such fits give about a third, 73 and 93 % of what there is to gain.
+step that occurs in chosen strings only may be sent to probability one.  There is no minimum, and a
+fit to 300, 3,000 or 20,000 pairs of the running example stops where the solver does.  Its strings
+may have dozens of letters, or billions, or no end, or end at once.  The reference has 5.9 letters,
+and is worth far more.  A *pull* adds (pull/(2B)) Σ (θ − θ_ref)² to the loss.  With a pull of 2 they
+give about a third, 73 and 93 % of what there is to gain, J* − J(π_ref), and 100,000 pairs 98 %.
 
 **Exercises.**  `from minirl.people.dpo import *; from minirl.people.pairs import choices; from
 minirl.kernel.softmax import log_softmax`
@@ -134,15 +134,16 @@ from minirl.people.pairs import (check_difference, check_pairs, check_possible, 
 
 
 def dpo_loss(logits, ref_logits, difference, *, beta, label_smoothing=0.0, pair_weights=None):
-    """The loss (dpo.4), which is (dpo.2) without smoothing, to be minimised; and its gradient.
+    """The loss (dpo.2), with `label_smoothing` that of (dpo.4), to be minimised; and its gradient.
 
     Parameters
     ----------
     logits, ref_logits : (S, A) float
-        Policy table θ and the frozen reference table; −∞ in the same places, if anywhere, and not
-        where a string of the pairs goes.
+        Policy table θ and the frozen reference table.  They may be −∞, both in the same places, for
+        actions that no string of the pairs takes.
     difference : (B, S·A) sparse float, or counts.Difference
-        `Pairs.difference`, or for one evaluation `Pairs.counts`.
+        D of (counts.3), `Pairs.difference`.  Or X⁺ and X⁻ as they are, `Pairs.counts`: for a single
+        loss they are faster, since D need not be made.
     beta : float > 0
         Reward per nat of log-ratio.  A larger β holds the policy closer to the reference; at 0 the
         loss would be log 2 for ever.
