@@ -113,12 +113,17 @@ WORK = 10**8       # More entries of all p_t together are refused too.
 
 
 class RewardLaw(NamedTuple):
-    """The law of an episode's reward: K levels, rising, and their probabilities."""
+    """The law of an episode's reward.
 
-    rewards: np.ndarray  # (K,)
-    prob: np.ndarray     # (K,) sums to 1 − tail
-    tail: float          # probability of the episodes left out
-    means: np.ndarray    # (m, K) means of other sums over an episode, at each level
+    `rewards` are its levels, rising, and `prob` their probabilities.  `tail` is the probability of
+    the episodes left out.  `means` has a row for each of m other sums over an episode, such as its
+    length: the mean of that sum at each level.  m may be 0.
+    """
+
+    rewards: np.ndarray  # (levels,)
+    prob: np.ndarray     # (levels,) sums to 1 − tail
+    tail: float
+    means: np.ndarray    # (m, levels)
 
 
 def reward_law(mdp, policy, *, also=None, tol=1e-15):

@@ -27,10 +27,9 @@ what is left is the chance q_k that the best earns exactly R_k:
     3      0.2    1               1      0.36            1        0.5904
 
 The mean reward is 1.6 for one string, 1 · 0.36 + 2 · 0.28 + 3 · 0.36 = 2 for the best of two, and
-2.4608 for the best of four.  Where several strings tie, say that the first one is kept.  Any rule
-that does not look at the strings will do.  Given what each of the K strings earns, each is still
-drawn among those of its reward in the shares of π_ref; so the winner is too.  Of the 0.36 for the
-reward 1, "no" has two thirds, as it has of 0.6.  So the best of K has the law
+2.4608 for the best of four.  If strings tie, the first is kept.  This choice looks at rewards only,
+not at what the strings say.  So the strings of the reward R_k share q_k as they share p_k.  Of the
+0.36 for the reward 1, "no" has two thirds, as it has of 0.6.  So the best of K has the law
 
     q_k = F_k^K − F_{k−1}^K,      π_K(y) = π_ref(y) q_k/p_k   where R(y) = R_k.        (best_of_n.1)
 
@@ -46,12 +45,13 @@ half, then the best wins with the chance
 
     Σ_k q_k (F_{k−1} + p_k/2) ≤ K/(K + 1).                                             (best_of_n.3)
 
-For K = 2 that is 0.36 · 0.3 + 0.28 · 0.7 + 0.36 · 0.9 = 0.628, at most ⅔.  A `RewardLaw` has the
-rewards, their chances, the chance of those not counted (0), and an empty table, not needed here:
+For K = 2 that is 0.36 · 0.3 + 0.28 · 0.7 + 0.36 · 0.9 = 0.628, at most ⅔.  A `RewardLaw` holds R_k,
+p_k, the chance of strings that are left out (0), and means of other sums (none here):
 
 >>> from minirl.exact.return_law import RewardLaw
 >>> law = RewardLaw(np.array([1., 2, 3]), np.array([0.6, 0.2, 0.2]), 0.0, np.zeros((0, 3)))
->>> print(best_of_n(law, 2).prob, best_of_n(law, 4).prob, np.round(best_of_n(law, 2)[1:5], 4))
+>>> two, four = best_of_n(law, 2), best_of_n(law, 4)
+>>> print(two.prob, four.prob, np.round([two.reward, two.kl, two.bound, two.win_rate], 4))
 [0.36 0.28 0.36] [0.1296 0.28   0.5904] [2.     0.1219 0.1931 0.628 ]
 
 *Why only bounds?*  Let there be no ties for a moment: give each string of the reward R_k a *rank*,
@@ -63,10 +63,10 @@ rank^{K−1} log rank = −1/K, from 0 to 1.  So its divergence from the uniform
 
 and its mean is ∫ K rank^{K−1} rank = K/(K + 1).  That is the chance to win, since one more string
 has a lower rank with the chance rank.  Now put the ties back.  The ratio q_k/p_k is the mean of the
-density over the ranks of R_k.  A number times its logarithm is a convex function, which is less at
-a mean than on average.  So each term of (best_of_n.2) is less than its part of the integral.  With
-ties at one half a winner counts as the middle of its ranks, F_{k−1} + p_k/2.  Its mean rank is
-higher, since the density rises.  So for K > 1 both values lie below the bounds.
+density over the ranks of R_k.  A number times its logarithm is a convex function: its value at a
+mean is less than the mean of its values.  So each term of (best_of_n.2) is less than its part of
+the integral.  With ties at one half a winner counts as the middle of its ranks, F_{k−1} + p_k/2.
+Its mean rank is higher, since the density rises.  So for K > 1 both values lie below the bounds.
 
 **Is it any good?**  The law of the reward, p, is computed exactly by `exact.return_law`.  On the
 running example J = E[R] − β KL with β = 0.5 is largest at K = 4, with 91.5 % of what there is to
@@ -131,22 +131,35 @@ from minirl.people.sft import fit_by_counting
 
 
 class BestOfN(NamedTuple):
-    """What the best of K strings is like, exactly."""
+    """What the best of K strings is like, exactly: see `best_of_n`."""
 
-    prob: np.ndarray  # q_k of (best_of_n.1), for each level of the law
-    reward: float     # its mean
-    kl: float         # to the reference, in nats per string, (best_of_n.2)
-    bound: float      # log K − (K − 1)/K, which kl would be if two draws never tied
-    win_rate: float   # against one string of the reference, (best_of_n.3)
-    means: np.ndarray  # (m,) of the law's other sums
+    prob: np.ndarray   # q_k of (best_of_n.1), for each level of the law
+    reward: float      # its mean
+    kl: float          # to the reference, in nats per string, (best_of_n.2)
+    bound: float       # log K − (K − 1)/K, which kl would be if two draws never tied
+    win_rate: float    # against one string of the reference, (best_of_n.3)
+    means: np.ndarray  # (m,) means of the law's other sums
 
 
 def best_of_n(law, n):
     """What the best of K = `n` strings is like, by (best_of_n.1)-(best_of_n.3): a `BestOfN`.
 
-    Of the `RewardLaw` of the reference the tail is left out: `prob` and `win_rate` are off by at
-    most K times the tail, and `kl` by about log K times that.  What the strings left out earn,
-    nothing here bounds.
+    Parameters
+    ----------
+    law : return_law.RewardLaw
+        That of the reference: `rewards` are the R_k, `prob` the p_k, and `means` (m, levels) the
+        means of m other sums, such as the length, at each level; m may be 0.
+    n : int ≥ 1
+        K.
+
+    Returns
+    -------
+    BestOfN
+        `prob` (levels,) are the q_k, `reward` is their mean reward, `kl` the divergence from the
+        reference in nats and `bound` the right side of (best_of_n.2), `win_rate` the chance in
+        (best_of_n.3), and `means` (m,) are the means of the other sums.  The tail of the law is
+        left out: `prob` and `win_rate` are off by at most K times the tail, and `kl` by about log K
+        times that.  What the strings left out earn, nothing here bounds.
 
     Examples
     --------

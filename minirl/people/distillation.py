@@ -142,7 +142,8 @@ def distillation_loss(logits, teacher_logits, visits, *, beta=0.5, rows=None):
         How often each context is met: per string, for a loss in nats per string; divided by their
         sum, for a mean per step, as in TRL.  Of a rollout they are the row sums of `counts.table`.
     beta : float in [0, 1]
-        `mix`: 0 is the forward KL, 1 the reverse KL.
+        `mix`: 0 is the forward KL, 1 the reverse KL.  Between them both rows are compared with
+        middle = beta T + (1 − beta) π, where T(·|s) and π(·|row(s)) are teacher and student.
     rows : (contexts,) int, optional
         Which row of the student is played in each context.  By default each has its own.
 
@@ -192,7 +193,17 @@ def row_distance(logp, teacher_logp, *, beta=0.5):
 
 
 def string_distillation_loss(logits, mdp, teacher_logits, *, rows=None):
-    """KL(π‖T) of whole strings and its true gradient, by (distillation.5), for a student (S, A).
+    """KL(π‖T) of whole strings, in nats, and its true gradient, by (distillation.5).
+
+    Parameters
+    ----------
+    logits : (S, A) float
+        The student.
+    mdp : TabularMDP
+        Its states are the contexts; it says which context follows, and where a string ends.
+    teacher_logits : (contexts, A) float
+    rows : (contexts,) int, optional
+        Which row of the student is played in each context.  By default each has its own.
 
     Examples
     --------

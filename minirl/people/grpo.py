@@ -140,8 +140,8 @@ def grpo_loss(logits, old_logits, batch, *, ref_logits, beta, epsilon=0.2, polic
     Parameters
     ----------
     logits, old_logits : (S, A) float
-        The policy θ, and the policy that wrote the batch.  A `softmax.LogPolicy` may stand for that
-        one, and for the reference, as in `ppo.ppo_loss`.
+        The policy θ, and the policy that wrote the batch.  The latter, and the reference, may be
+        given as a `softmax.LogPolicy`, as in `ppo.ppo_loss`.
     batch : surrogate.Advantages
         From `groups.weighted`.
     ref_logits : (S, A) float

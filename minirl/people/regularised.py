@@ -322,8 +322,8 @@ def entropy_optimum(mdp, *, ent_coef, tol=1e-12, max_rounds=100):
 def log_partition(mdp, ref_logits, *, beta):
     """β log Z of (regularised.4), by one linear solve: the values V* of `regularised_optimum`.
 
-    Only where actions have a single outcome and gamma is 1.  NaN in states that no episode reaches;
-    an infinite Z is a ValueError.
+    Only where actions have a single outcome and gamma is 1.  After a step that ends the episode Z
+    is 1.  NaN in states that no episode reaches; an infinite Z is a ValueError.
 
     Examples
     --------

@@ -135,14 +135,15 @@ from minirl.people.pairs import (COUNTS, check_difference, check_matrix, check_p
 
 def bradley_terry_loss(reward_table, difference, *, margin=0.0, label_smoothing=0.0,
                        pair_weights=None):
-    """The loss (reward_model.3), which is (reward_model.1) by default; and its gradient.
+    """The loss (reward_model.1), in general that of (reward_model.3); and its gradient.
 
     Parameters
     ----------
     reward_table : (S, A) float
         r[s, a].
     difference : (B, S·A) sparse float, or counts.Difference
-        `Pairs.difference`, or for one evaluation `Pairs.counts`.
+        D of (counts.3), `Pairs.difference`.  Or X⁺ and X⁻ as they are, `Pairs.counts`: for a single
+        loss they are faster, since D need not be made.
     margin : float or (B,) float
         The lead, in units of reward.
     label_smoothing : float in [0, 0.5)

@@ -128,7 +128,7 @@ from minirl.kernel.softmax import backward, log_softmax, product
 
 
 def sft_loss(logits, counts, *, label_smoothing=0.0):
-    """The loss (sft.4), which is (sft.1) without smoothing, to be minimised; and its gradient.
+    """The loss (sft.1), with `label_smoothing` that of (sft.4), to be minimised; and its gradient.
 
     Parameters
     ----------
