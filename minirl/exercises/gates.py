@@ -421,7 +421,7 @@ ON_GATES = (
                "slope of a bound?",
                "`np.where(sign > 0, upper, lower)` takes from one or the other.",
                "The slope is 1 where the held value still equals ρ: `(held == ratio) * 1.0`."),
-        by_hand="dual_clip(np.array([0.5, 1.2, 4.0, 4.0]), np.array([-1, -1, -1, 1]), "
+        by_hand="dual_clip(np.array([0.5, 0.5, 4.0, 4.0]), np.array([1, -1, 1, -1]), "
                 "epsilon=0.2, epsilon_high=0.5, delta=1.3)",
         done="`clip` pulls a bad action at ρ = 10 back as hard as ten others, and this gate not at "
              "all.  Predict: at which ρ does it pull hardest?",

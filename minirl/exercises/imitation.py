@@ -316,6 +316,10 @@ ON_IMITATION = (
             Mistake("reward_of_one", "the reward is the mean under p, that of a single string.  A "
                     "mean over the winners weighs R_k with q_k.",
                     ((best_of_n, "float(q @ law.rewards)", "float(p @ law.rewards)"),)),
+            Mistake("means_of_one", "the reward and the means of the other sums are taken under p, "
+                    "as those of a single string.  A mean over the winners weighs with q_k.",
+                    ((best_of_n, "float(q @ law.rewards)", "float(p @ law.rewards)"),
+                     (best_of_n, "law.means @ q", "law.means @ p"))),
             Mistake("negative_kl", "the KL is Σ p_k log(q_k/p_k), which is −KL(π_ref‖π_K): the "
                     "mean of (best_of_n.2) is taken under q.  A KL is never below zero.",
                     ((best_of_n, "special.rel_entr(q, p)", "-special.rel_entr(p, q)"),

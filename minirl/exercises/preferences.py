@@ -294,6 +294,8 @@ ON_PREFERENCES = (
                     ((plain.loss, "margin = beta * sum(", "margin = sum("),
                      (plain.loss, "margin -= beta * sum(", "margin -= sum("),
                      (plain.loss, "push = beta * np", "push = np"))),
+            Mistake("no_exp", NO_EXP, ((plain.loss, "np.exp(-np.logaddexp(0, margin))",
+                                        "-np.logaddexp(0, margin)"),)),
             Mistake(*SATURATED, ((plain.loss, "np.logaddexp(0, margin)",
                                   "np.logaddexp(0, -margin)"),)),
             Mistake("no_logarithms", "the ratios π/π_ref of the two strings stand where (dpo.2) "

@@ -308,6 +308,11 @@ def mean_of_the_law(law, n):
     return best(law, n, reward=law.prob @ law.rewards)
 
 
+@attempt("best_of_n", "means_of_one")
+def all_means_of_the_law(law, n):
+    return *best(law, n, reward=law.rewards.dot(law.prob))[:-1], law.means.dot(law.prob)
+
+
 @attempt("best_of_n", "negative_kl")
 def under_the_reference(law, n):
     q = best(law, n)[0]

@@ -263,6 +263,11 @@ def loop_that_pushes_the_right_ones(theta, ref, pairs, beta):
     return loops(theta, ref, pairs, beta, slope=lambda m: -sigmoid(m))
 
 
+@attempt("dpo_loop", "no_exp")
+def loop_of_logarithms(theta, ref, pairs, beta):
+    return loops(theta, ref, pairs, beta, slope=lambda m: np.log(1 + np.exp(m)))
+
+
 @attempt("dpo_loop", "no_logarithms")
 def loop_as_in_print(theta, ref, pairs, beta):
     h, loss, G = h_of(theta, ref), 0.0, np.zeros(theta.shape)
