@@ -45,7 +45,7 @@ in the four pairs, and each has −σ(−log 4) = −1/5 for the third string.  
 [[0. 0. 0.]]
 
 **As matrices.**  D = X⁺ − X⁻ of (counts.3) has a row per pair and a column per entry (s, a).  With
-the rows of the table h laid end to end, m = β D h.  By `reward_model` d log σ(m)/dm = σ(−m), and
+the rows of the table h laid end to end, m = β D h.  By `reward_model`, d log σ(m)/dm = σ(−m), and
 ∂m_i/∂log π(a|s) = β D[i, (s, a)].  So the chain rule gives
 
     G = ∂L/∂log π = −(β/B) Dᵀ σ(−m),                                                         (dpo.3)
@@ -61,8 +61,8 @@ the policy of `counts`, which is its own reference here, and β = ½, G is −½
 **What it finds.**  Let y⁺ win a share `wins` of its comparisons with y⁻.  The derivative in their m
 is −wins σ(−m) + (1 − wins) σ(m) = σ(m) − wins, since σ(−m) = 1 − σ(m).  It is zero where σ(m) =
 wins.  With Bradley-Terry raters and enough pairs m is the true difference of rewards.  Then π is
-the best policy of RLHF, if the table can hold that.  A bigram's can if the reward is a table and
-strings end by themselves, but not if they are cut.
+the best policy of RLHF, if the table can hold that one.  The table of a bigram can if the reward is
+a table and strings end by themselves, but not if they are cut.
 
 *Label smoothing* (conservative DPO) believes that a share `smoothing` of the answers is wrong,
 

@@ -84,9 +84,9 @@ weigh (1 − λ)(1 + … + λʲ⁻¹) = 1 − λʲ, and the others λʲ.  So (γ
 
     V(s) ← V(s) + value_rate · (mean of the targets at s − V(s)).                        (returns.5)
 
-At a value_rate of 1 it becomes that mean, the number with the least sum of squared distances to the
-targets.  The *explained variance* says how much of what happened a table foresaw.  Over all steps,
-and with R the λ-return at λ = 1, it is
+At a value_rate of 1 V(s) becomes that mean, the number with the least sum of squared distances to
+the targets.  The *explained variance* says how much of what happened a table foresaw.  Over all
+steps, and with R the λ-return at λ = 1, it is
 
     1 − Var(R − V) / Var(R).                                                             (returns.6)
 
