@@ -188,7 +188,7 @@ ON_CLIPPING = (
                "The derivative of −W[s, a] log π(a|s)/B in log π(a|s) is the factor before log π.",
                "That table of factors is G.  It is not yet the gradient in the logits.",
                "`G = -weights / episodes`, and the gradient is `backward(logp, G)`."),
-        by_hand="reinforce_loss(np.log([[0.75, 0.25]]), np.array([[8.0, 0.0]]), episodes=4)",
+        by_hand="reinforce_loss(np.log([[3.0, 1.0]]), np.array([[8.0, -4.0]]), episodes=4)",
         done="A row of the gradient is π ΣW/B − W/B: what is praised is compared with what π "
              "would have done anyway.  What does an action learn that π takes for certain?",
         equations=("reinforce.3",), there=_weight_there),
@@ -254,7 +254,7 @@ ON_CLIPPING = (
     Exercise(
         "ppo", "play.ppo", ppo_loss,
         "Write the clipped loss of PPO, on the tables of a batch, and its gradient.  The batch "
-        "has `gains` A⁺ and `losses` A⁻, both (S, A), and `number`, which is N.",
+        "has `gains` A⁺ ≥ 0 and `losses` A⁻ ≤ 0, both (S, A), and `number`, the number of steps N.",
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, log_softmax\n"
         "from minirl.play.surrogate import Advantages", _ppo_cases,
         mistakes=(
@@ -293,9 +293,9 @@ ON_CLIPPING = (
                "Where min(ρ, 1 + ε) is 1 + ε, its derivative is 0; where it is ρ, it is ρ.",
                "G is −(ρ/N) times A⁺ where ρ ≤ 1 + ε, plus A⁻ where ρ ≥ 1 − ε; then "
                "`backward(logp, G)`."),
-        by_hand="ppo_loss(np.log([[0.7, 0.3]]), np.log([[0.5, 0.5]]), "
+        by_hand="ppo_loss(np.log([[7.0, 3.0]]), np.log([[4.0, 4.0]]), "
                 "Advantages(np.array([[2.0, 1.0]]), np.array([[-1.0, -1.0]]), 4.0), "
-                "clip_range=0.2)",
+                "clip_range=0.3)",
         done="At π = π_old every ratio is 1, and nothing is clipped: the first step is that of "
              "`actor_critic`.  Predict: which steps can be dead after it?",
         equations=("ppo.1", "ppo.2"), there=_ratio_there),
@@ -334,8 +334,8 @@ ON_CLIPPING = (
                "gradient.",
                "Otherwise it adds ρ A ∇ log π(a|s): `grad[s] -= ratio * A_t * pi[s]` and "
                "`grad[s, a] += ratio * A_t`, both divided by the number of steps."),
-        by_hand="surrogate(np.log([[0.7, 0.3]]), np.log([[0.5, 0.5]]), [(0, 0), (0, 0), (0, 1)], "
-                "[2.0, -1.0, 1.0], 0.2)",
+        by_hand="surrogate(np.log([[7.0, 3.0]]), np.log([[4.0, 4.0]]), [(0, 0), (0, 0), (0, 1)], "
+                "[2.0, -1.0, 1.0], 0.3)",
         done="These are the numbers of `ppo_loss`, with the other sign: there the loss is to be "
              "made small.  How often is a ratio computed here, and how often there?",
         results=("objective", "gradient"), through_softmax=False, there=_steps_there),
@@ -387,7 +387,8 @@ ON_CLIPPING = (
                "`surrogate(theta, old, steps, scaled, epsilon)[1]` is the gradient; old is the θ "
                "that came in, in every epoch.",
                "For V, add up A_t and 1 by state, and divide the sums where a state was met."),
-        by_hand="ppo(np.zeros((1, 2)), np.zeros(1), [[(0, 0, 8.0, 0, True)]], gamma=0.9, lam=0.7, "
+        by_hand="ppo(np.zeros((2, 2)), np.zeros(2), [[(0, 0, 7.0, 0, True)], "
+                "[(0, 1, -1.0, 0, True)], [(1, 0, 5.0, 0, True)]], gamma=0.9, lam=0.7, "
                 "epsilon=0.2, epochs=2, alpha=0.6, rate=0.25)",
         done="The first epoch goes the way of `actor_critic`.  Predict: what do a thousand epochs "
              "on one batch do, with the clip and without it?",
@@ -395,8 +396,8 @@ ON_CLIPPING = (
     Exercise(
         "ppo_kl", "play.ppo_kl", ppo_kl_loss,
         "Write the loss of PPO with a price on the KL, without a clip, and its gradient.  The "
-        "batch has `gains` A⁺ and `losses` A⁻, both (S, A), `number`, which is N, and `visits`, "
-        "which is N[s].",
+        "batch has `gains` A⁺ ≥ 0 and `losses` A⁻ ≤ 0, both (S, A), `number`, the number of steps "
+        "N, and `visits`, the number N[s] of those in each state.",
         "import numpy as np\n\nfrom minirl.kernel.softmax import backward, kl, log_softmax\n"
         "from minirl.play.surrogate import Advantages", _ppo_kl_cases,
         mistakes=(
@@ -437,9 +438,9 @@ ON_CLIPPING = (
                "the two is the direction.",
                "∂ρ/∂log π = ρ; and in KL(π_old‖π) only −Σ π_old log π depends on π.",
                "G is −(ρ W + β N[s] π_old)/N, with N[s] as a column; then `backward(logp, G)`."),
-        by_hand="ppo_kl_loss(np.log([[0.8, 0.2]]), np.log([[0.5, 0.5]]), "
-                "Advantages(np.array([[1.0, 0.0]]), np.zeros((1, 2)), 4.0, "
-                "np.array([[3.0, 1.0]])), kl_coef=0.7)",
+        by_hand="ppo_kl_loss(np.log([[8.0, 2.0], [1.0, 1.0]]), np.log([[4.0, 4.0], [1.0, 3.0]]), "
+                "Advantages(np.array([[1.0, 0.0], [0.0, 0.0]]), np.zeros((2, 2)), 4.0, "
+                "np.array([[2.0, 1.0], [0.0, 1.0]])), kl_coef=0.7)",
         done="The price pulls each probability back to where it was, the harder the farther it "
              "has gone: π_old − π.  Predict the first step: does β matter there?",
         equations=("ppo_kl.1",), there=_ratio_there),

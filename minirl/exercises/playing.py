@@ -151,7 +151,7 @@ _ON_RETURNS = (
                "one of `starts`.",
                "For each episode from i to j: `R[n] = rewards[n] + gamma * (R[n + 1] if n + 1 < j "
                "else 0)`, with n from j − 1 down to i."),
-        by_hand="reward_to_go(np.array([2.0, 4.0, 8.0]), np.array([0, 2, 3]), gamma=0.5)",
+        by_hand="reward_to_go(np.array([2.0, 6.0, 8.0]), np.array([0, 2, 3]), gamma=0.5)",
         done="The book solves all of it as one system of equations, (returns.7), in one call.  "
              "Predict: what does gamma = 0 give?",
         equations=("returns.1",), results=("R",), helpers=(discounted_sums,),
@@ -192,7 +192,7 @@ _ON_RETURNS = (
                "`rewards + gamma * after - values[rollout.states]`, where `after` is "
                "`np.where(rollout.terminated, 0, values[rollout.next_states])`."),
         by_hand="td_errors(np.array([1.0, 1.0]), Rollout(states=np.array([0, 0]), "
-                "actions=np.array([0, 1]), rewards=np.array([1.0, 1.0]), "
+                "actions=np.array([0, 1]), rewards=np.zeros(2), "
                 "terminated=np.array([True, False]), starts=np.array([0, 1, 2]), "
                 "last_state=np.array([0, 0]), truncated=np.array([False, True])), "
                 "np.array([4.0]), gamma=0.5)",
@@ -223,6 +223,19 @@ _ON_RETURNS = (
                     ((advantages, "gamma * lam * A", "lam * A"),)),
             Mistake("no_gamma_in_the_error", "γ is missing before V(s_{t+1}) in δ_t.",
                     ((advantages, "gamma * V[after]", "V[after]"),)),
+            Mistake("gamma_outside", "γ stands before both values, γ (V(s_{t+1}) − V(s_t)).  "
+                    "(returns.2) discounts V(s_{t+1}) alone, which comes one step later.",
+                    ((advantages, "gamma * V[after] * (not terminal) - V[s]",
+                      "gamma * (V[after] * (not terminal) - V[s])"),)),
+            Mistake("exchanged", "V(s_t) and V(s_{t+1}) have changed places.  (returns.2) adds γ "
+                    "times what is expected after the step, and takes away what was expected "
+                    "before it.",
+                    ((advantages, "gamma * V[after] * (not terminal) - V[s]",
+                      "gamma * V[s] * (not terminal) - V[after]"),)),
+            Mistake("starts_with_value", "A begins with V of the state after the last step.  "
+                    "That value is in the last δ already, where the episode was cut; beyond the "
+                    "last step A is 0, however the episode ended.",
+                    ((advantages, "A, found = 0.0, []", "A, found = V[episode[-1][3]], []"),)),
             Mistake("forwards", "the loop runs forwards, so that A_t sums the errors of the steps "
                     "before it.  (returns.3) sums those of the steps after it: begin at the end.",
                     ((advantages, "reversed(episode)", "episode"),
@@ -238,8 +251,8 @@ _ON_RETURNS = (
                "terminal.",
                "`A = delta + gamma * lam * A`, step after step in `reversed(episode)`.",
                "Append each A to a list, and return it turned round: `found[::-1]`."),
-        by_hand="advantages([(0, 0, 1.0, 0, False), (0, 1, 1.0, 0, True)], np.array([4.0]), 0.5, "
-                "0.5)",
+        by_hand="[advantages([(0, 0, 1.0, 1, False), (1, 0, 3.0, 0, end)], np.array([5.0, 10.0]), "
+                "0.8, 0.5) for end in (True, False)]",
         done="The sum needs no mask, because a list holds one episode.  Where several lie end to "
              "end it does: the exercise gae_flat.",
         equations=("returns.2", "returns.3"), results=("A",), there=_episode_there),
@@ -281,11 +294,11 @@ _ON_RETURNS = (
                "steps.",
                "From the last step of all backwards: `A[n] = delta[n] + gamma * gae_lambda * (0 if "
                "last[n] else A[n + 1])`."),
-        by_hand="gae(np.array([1.0, 1.0]), Rollout(states=np.array([0, 0]), "
-                "actions=np.array([0, 1]), rewards=np.array([1.0, 1.0]), "
-                "terminated=np.array([False, True]), starts=np.array([0, 1, 2]), "
-                "last_state=np.array([0, 0]), truncated=np.array([True, False])), "
-                "np.array([4.0]), gamma=0.5, gae_lambda=0.5)",
+        by_hand="gae(np.array([1.0, 3.0, 2.0]), Rollout(states=np.array([0, 1, 0]), "
+                "actions=np.zeros(3, int), rewards=np.zeros(3), "
+                "terminated=np.array([False, False, True]), starts=np.array([0, 2, 3]), "
+                "last_state=np.array([0, 1]), truncated=np.array([True, False])), "
+                "np.array([5.0, 10.0]), gamma=0.8, gae_lambda=0.5)",
         done="Two masks: V counts unless the step terminated the episode, and A goes on unless the "
              "step is the last one, terminated or cut.",
         equations=("returns.2", "returns.3"), results=("A", "returns"),
@@ -370,16 +383,34 @@ def _steps_there(learn):
         if not found:
             return f"the book never takes the action {a} in the state {s}"
         _, _, after, r, terminal = taken[found[0] - 1]
+        steps = ", ".join(map(str, found[:2])) + ", …" * (len(found) > 2)
         return (f"the action {a} in the state {s} pays {r:+.3f} and "
                 f"{'ends the episode' if terminal else f'leads to the state {after}'}; the book "
-                f"takes it in step{'s' * (len(found) > 1)} {', '.join(map(str, found))}")
+                f"takes it in step{'s' * (len(found) > 1)} {steps}")
     return there
 
 
-def _no_reset(learn, old="s = start if terminal else after", new="s = after"):
-    return Mistake("no_reset", "after a terminal step the next one is taken in `after`, where the "
-                   "episode is over.  It belongs to a new episode, which begins in `start`.",
-                   ((learn, old, new),))
+_GOES_ON = "s = start if terminal else after"
+
+
+def _wrong_starts(learn, old=_GOES_ON, behind="s = after", zero="s = 0 if terminal else after"):
+    """What is done wrong after a terminal step."""
+    return (
+        Mistake("no_reset", "after a terminal step the next one is taken in `after`, where the "
+                "episode is over.  It belongs to a new episode, which begins in `start`.",
+                ((learn, old, behind),)),
+        Mistake("one_episode", "the loop is left at the first terminal step.  A new episode "
+                "begins in `start`, until `steps` steps have been taken.",
+                ((learn, old, f"if terminal:\n            break\n        {behind}"),)),
+        Mistake("starts_in_0", "a new episode begins in the state 0.  It begins in `start`, which "
+                "may be another one.",
+                ((learn, old, zero),)))
+
+
+def _overwritten(learn, table="Q"):
+    return Mistake("overwritten", "Q(s, a) is replaced by α times the difference, where "
+                   "(q_learning.1) adds that to it: `+=`, and not `=`.",
+                   ((learn, f"{table}[s, a] += alpha", f"{table}[s, a] = alpha"),))
 
 
 def _bootstrapped_end(learn, value):
@@ -399,21 +430,26 @@ def _no_gamma(learn):
                    ((learn, "r + gamma * V", "r + V"),))
 
 
-_THE_WORLD = ("`step(s, a, rng)` gives the next state, the reward and whether the episode is over; "
-              "every episode begins in the state `start`.  ")
+_THE_WORLD = ("`step(s, a, rng)` gives the next state, the reward and whether the episode is over, "
+              "terminated: none is cut.  Every episode begins in the state `start`.  ")
 _BY_ACT = _THE_WORLD + (
     "Take every action by act(Q[s], epsilon, rng), which takes any action with probability epsilon "
     "and otherwise the best one.  Change Q (S, A) in place.")
 _WITH_ACT = "import numpy as np\n\nfrom minirl.plain.q_learning import act"
+_FIRST = "act(Q[start], epsilon, rng)"
 _TAKEN = "act(Q[after], epsilon, rng)"
 _MEAN = "epsilon * np.mean(Q[after]) + (1 - epsilon) * max(Q[after])"
 _JUDGED = "Q2[after, rng.choice(best(Q1[after]))]"
 
 
-def _smallest(name, table, steps, epsilon):
-    """One state, in which every step costs 4 and leads back to it; the first one is greedy."""
-    return (f"[Q := np.array({table}), {name}(Q, lambda s, a, rng: (0, -4.0, False), 0, {steps}, "
-            f"alpha=0.25, gamma=0.5, epsilon={epsilon}, rng=np.random.default_rng(0))][0]")
+def _smallest(name, table, steps, epsilon=0, after="0", seed=0):
+    """Every step from the state 1 pays 2 and goes on; one from 0 pays 2 and ends the episode.
+
+    Luck plays no part: either all is greedy, or the seed lets all these steps be greedy.
+    """
+    return (f"[Q := np.array({table}), {name}(Q, lambda s, a, rng: ({after}, 2.0, s == 0), 1, "
+            f"{steps}, alpha=0.25, gamma=0.5, epsilon={epsilon}, "
+            f"rng=np.random.default_rng({seed}))][0]")
 
 
 _ON_ACTIONS = (
@@ -422,10 +458,13 @@ _ON_ACTIONS = (
         "Let Q-learning take `steps` steps.  " + _BY_ACT, _WITH_ACT, _worlds,
         mistakes=(
             _bootstrapped_end(q_learning, "max(Q[after])"),
-            _no_reset(q_learning),
+            *_wrong_starts(q_learning),
             Mistake("next_action", "V(s') is the value of the action that is taken next, which is "
                     "SARSA: the maximum of (q_learning.4) does not depend on it.",
                     ((q_learning, "max(Q[after])", f"Q[after, {_TAKEN}]"),)),
+            Mistake("mean", "V(s') is the mean over what may be done in s', which is expected "
+                    "SARSA.  Q-learning has the value of the best action, whatever is done.",
+                    ((q_learning, "max(Q[after])", _MEAN),)),
             Mistake("here", "V is the maximum of Q[s], the state in which the step was taken.  "
                     "(q_learning.4) has that of the state after it.",
                     ((q_learning, "max(Q[after])", "max(Q[s])"),)),
@@ -436,7 +475,7 @@ _ON_ACTIONS = (
             Mistake("no_difference", "− Q(s, a) is missing: α (r + γ V(s')) is added to Q(s, a) "
                     "again and again, where (q_learning.1) adds α times a difference.",
                     ((q_learning, "gamma * V - Q[s, a]", "gamma * V"),)),
-            _no_gamma(q_learning),
+            _overwritten(q_learning), _no_gamma(q_learning),
             Mistake("copied", "Q is as it was before.  The function is meant to change the table "
                     "that it is given, and not another one.",
                     ((q_learning, "s = start\n", "s, Q = start, Q.copy()\n"),))),
@@ -447,7 +486,7 @@ _ON_ACTIONS = (
                "The update is `Q[s, a] += alpha * (r + gamma * V - Q[s, a])`, for a terminal step "
                "too.",
                "The next s is `start if terminal else after`."),
-        by_hand=_smallest("q_learning", "[[1.0, 0.0]]", 2, 0),
+        by_hand=_smallest("q_learning", "[[0.0, 4.0], [8.0, 0.0]]", 3),
         done="Q learns what the best action is worth, and takes others all the time.  Predict: "
              "which entries never change at epsilon = 0?",
         equations=("q_learning.1",), results=("Q",), changes=("Q",),
@@ -464,11 +503,12 @@ _ON_ACTIONS = (
                     "Q(s', a') of the action that is taken next.",
                     ((sarsa, "Q[after, b]", "max(Q[after])"),)),
             _bootstrapped_end(sarsa, "Q[after, b]"),
-            _no_reset(sarsa, "(start, act(Q[start], epsilon, rng)) if terminal else (after, b)",
-                      "(after, b)"),
+            *_wrong_starts(sarsa, f"s, a = (start, {_FIRST}) if terminal else (after, b)",
+                           "s, a = after, b",
+                           "s, a = (0, act(Q[0], epsilon, rng)) if terminal else (after, b)"),
             Mistake("stale_action", "the first action of an episode is the one that was drawn in "
                     "the state behind the end of the last episode: draw it from Q[start].",
-                    ((sarsa, "(start, act(Q[start], epsilon, rng)) if", "(start, b) if"),)),
+                    ((sarsa, f"(start, {_FIRST}) if", "(start, b) if"),)),
             Mistake("same_action", "V(s') is Q(s', a), of the action that was taken in s.  "
                     "(q_learning.2) has Q(s', a') of the next one.",
                     ((sarsa, "Q[after, b]", "Q[after, a]"),)),
@@ -476,7 +516,7 @@ _ON_ACTIONS = (
                     "SARSA.  SARSA has Q(s', a') of the action that is done.",
                     ((sarsa, "Q[after, b]", _MEAN),)),
             _end_not_learned(sarsa),
-            _no_gamma(sarsa)),
+            _overwritten(sarsa), _no_gamma(sarsa)),
         hints=("SARSA is named after s, a, r, s', a'.  The update needs all five, so a' is drawn "
                "before it.",
                "The first action is drawn before the loop.  In the loop: step, draw b in the state "
@@ -484,7 +524,7 @@ _ON_ACTIONS = (
                "What goes on is `after` and b itself: b is not drawn again.",
                "After a terminal step it is `start` and a new action of act(Q[start], epsilon, "
                "rng)."),
-        by_hand=_smallest("sarsa", "[[1.0, 0.0]]", 2, 0),
+        by_hand=_smallest("sarsa", "[[4.0, 0.0], [7.8, 8.0]]", 5, after="s * a"),
         done="Near a cliff SARSA knows that it may stumble, because a' is what it really does.  "
              "Predict: at epsilon = 0, how does it differ from Q-learning?",
         equations=("q_learning.1",), results=("Q",), changes=("Q",), there=_steps_there(sarsa)),
@@ -513,15 +553,15 @@ _ON_ACTIONS = (
                     "likely.  π takes the best one in most cases.",
                     ((expected_sarsa, _MEAN, "np.mean(Q[after])"),)),
             _bootstrapped_end(expected_sarsa, _MEAN),
-            _no_reset(expected_sarsa),
-            _no_gamma(expected_sarsa)),
+            *_wrong_starts(expected_sarsa),
+            _overwritten(expected_sarsa), _no_gamma(expected_sarsa)),
         hints=("It is Q-learning with another V(s').  Write that one first.",
                "π(b|s') is ε/A for every action, and 1 − ε more for the best one.",
                "So Σ_b π(b|s') Q(s', b) is ε times the mean of Q[after] and 1 − ε times its "
                "maximum.",
                "`V = 0 if terminal else epsilon * np.mean(Q[after]) + (1 - epsilon) * "
                "max(Q[after])`."),
-        by_hand=_smallest("expected_sarsa", "[[1.0, 0.0]]", 1, 0.4),
+        by_hand=_smallest("expected_sarsa", "[[0.0, 4.0], [8.0, 0.0]]", 3, 0.4, seed=4),
         done="On average it does what SARSA does, without the luck of a'.  Predict: at which "
              "epsilon is it Q-learning?",
         equations=("q_learning.1",), results=("Q",), changes=("Q",),
@@ -560,14 +600,16 @@ _ON_ACTIONS = (
                     "mean of both.",
                     ((double_q_learning, "(Q[0, s] + Q[1, s]) / 2", "Q[0, s]"),)),
             _bootstrapped_end(double_q_learning, _JUDGED),
-            _no_reset(double_q_learning)),
+            *_wrong_starts(double_q_learning),
+            _overwritten(double_q_learning, "Q1")),
         hints=("It is Q-learning with another V(s'), in one of two tables.  Write that one first.",
                "`Q1, Q2 = Q if rng.random() < 0.5 else Q[::-1]` are views: what is written to Q1 "
                "is written to Q.",
                "Q1 chooses: `b = best(Q1[after])[0]`, or any other of the best.  Q2 judges: V is "
                "`Q2[after, b]`, and 0 after a terminal step.",
                "Only Q1 is updated: `Q1[s, a] += alpha * (r + gamma * V - Q1[s, a])`."),
-        by_hand=_smallest("double_q_learning", "[[[1.0, 0.0]], [[0.0, 0.5]]]", 1, 0),
+        by_hand=_smallest("double_q_learning",
+                          "[[[0.0, 4.0], [8.0, 2.0]], [[6.0, 1.0], [0.0, 8.0]]]", 3, seed=10),
         done="The luck that makes an action look best in one table is not in the other.  Predict: "
              "are its values rather too high or too low?",
         equations=("q_learning.1",), results=("Q",), changes=("Q",),

@@ -253,6 +253,25 @@ def value_undiscounted(episode, V, gamma, lam):
     return summed(errors_of(episode, V, 1), gamma * lam)
 
 
+@attempt("gae", "gamma_outside")
+def both_values_discounted(episode, V, gamma, lam):
+    return sums_of_errors(episode, gamma * V, 1, lam * gamma)
+
+
+@attempt("gae", "exchanged")
+def from_after_to_here(episode, V, gamma, lam):
+    errors = [r - V[after] + (0 if terminal else gamma * V[s])
+              for s, _, r, after, terminal in episode]
+    return summed(errors, gamma * lam)
+
+
+@attempt("gae", "starts_with_value")
+def bootstrapped_sum(episode, V, gamma, lam):
+    errors, factor = errors_of(episode, V, gamma), gamma * lam
+    last = V[episode[-1][3]]
+    return [A + factor**(len(errors) - t) * last for t, A in enumerate(summed(errors, factor))]
+
+
 @attempt("gae", "forwards")
 def in_the_order_of_time(episode, V, gamma, lam):
     A = [0]
@@ -388,17 +407,30 @@ def bootstrapped_twice(rewards, rollout, values, *, gamma, gae_lambda):
 # Q-learning, and expected SARSA, which differs in V(s').
 
 
-def learned(value, Q, step, start, steps, *, alpha, gamma, epsilon, rng, ends=True, resets=True):
+def learned(value, Q, step, start, steps, *, alpha, gamma, epsilon, rng, ends=True, resets=True,
+            again=None, kept=1):
     """Most of the bodies: `value(Q, s, after, epsilon, rng)` is V(s')."""
-    s = start
+    s, again = start, start if again is None else again
     for _ in range(steps):
         a = act(Q[s], epsilon, rng)
         after, r, terminal = step(s, a, rng)
         target = r + gamma * value(Q, s, after, epsilon, rng)
         if terminal and ends:
             target = r
-        Q[s, a] = (1 - alpha) * Q[s, a] + alpha * target
-        s = start if terminal and resets else after
+        Q[s, a] = (kept - alpha) * Q[s, a] + alpha * target
+        s = again if terminal and resets else after
+
+
+def until_the_end(value, Q, step, start, steps, *, alpha, gamma, epsilon, rng):
+    """One episode, of at most `steps` steps."""
+    s, terminal = start, False
+    while steps and not terminal:
+        a = act(Q[s], epsilon, rng)
+        after, target, terminal = step(s, a, rng)
+        if not terminal:
+            target += gamma * value(Q, s, after, epsilon, rng)
+        Q[s, a] += alpha * (target - Q[s, a])
+        s, steps = after, steps - 1
 
 
 def highest(Q, s, after, epsilon, rng):
@@ -443,6 +475,26 @@ def ends_are_not_asked_for(*arguments, **options):
 @attempt("q_learning", "no_reset")
 def for_ever(*arguments, **options):
     learned(highest, *arguments, resets=False, **options)
+
+
+@attempt("q_learning", "one_episode")
+def while_it_lasts(*arguments, **options):
+    until_the_end(highest, *arguments, **options)
+
+
+@attempt("q_learning", "starts_in_0")
+def from_the_first_state(*arguments, **options):
+    learned(highest, *arguments, again=0, **options)
+
+
+@attempt("q_learning", "mean")
+def mean_of_the_policy(*arguments, **options):
+    learned(by_policy, *arguments, **options)
+
+
+@attempt("q_learning", "overwritten")
+def change_for_entry(*arguments, **options):
+    learned(highest, *arguments, kept=0, **options)
 
 
 @attempt("q_learning", "next_action")
@@ -578,6 +630,21 @@ def onwards(*arguments, **options):
     learned(by_policy, *arguments, resets=False, **options)
 
 
+@attempt("expected_sarsa", "one_episode")
+def mean_while_it_lasts(*arguments, **options):
+    until_the_end(by_policy, *arguments, **options)
+
+
+@attempt("expected_sarsa", "starts_in_0")
+def mean_from_the_first_state(*arguments, **options):
+    learned(by_policy, *arguments, again=0, **options)
+
+
+@attempt("expected_sarsa", "overwritten")
+def mean_change_for_entry(*arguments, **options):
+    learned(by_policy, *arguments, kept=0, **options)
+
+
 @attempt("expected_sarsa", "no_gamma")
 def without_discount(*arguments, gamma, **options):
     learned(by_policy, *arguments, gamma=1, **options)
@@ -592,14 +659,15 @@ def mean_of_the_state_before(*arguments, **options):
 
 
 def on_policy_by(value, Q, step, start, steps, *, alpha, gamma, epsilon, rng, ends=True,
-                 first=None, again=False):
+                 first=None, again=False, kept=1):
     """`value(Q, after, a, b)` is V(s'); `first` tells (start, b) after an end."""
     s, a = start, act(Q[start], epsilon, rng)
     for _ in range(steps):
         after, r, terminal = step(s, a, rng)
         b = act(Q[after], epsilon, rng)
         V = value(Q, after, a, b)
-        Q[s, a] += alpha * (r + (0 if terminal and ends else gamma * V) - Q[s, a])
+        target = r + (0 if terminal and ends else gamma * V)
+        Q[s, a] = (kept - alpha) * Q[s, a] + alpha * target
         s, a = after, act(Q[after], epsilon, rng) if again else b
         if terminal:
             s, a = (start, act(Q[start], epsilon, rng)) if first is None else first(start, after, b)
@@ -663,6 +731,29 @@ def never_at_the_start(*arguments, **options):
     on_policy_by(of_b, *arguments, first=lambda start, after, b: (after, b), **options)
 
 
+@attempt("sarsa", "one_episode")
+def sarsa_while_it_lasts(Q, step, start, steps, *, alpha, gamma, epsilon, rng):
+    s, a, terminal = start, act(Q[start], epsilon, rng), False
+    while steps and not terminal:
+        after, target, terminal = step(s, a, rng)
+        b = act(Q[after], epsilon, rng)
+        if not terminal:
+            target += gamma * Q[after, b]
+        Q[s, a] += alpha * (target - Q[s, a])
+        s, a, steps = after, b, steps - 1
+
+
+@attempt("sarsa", "starts_in_0")
+def sarsa_from_the_first_state(Q, *arguments, epsilon, rng, **options):
+    on_policy_by(of_b, Q, *arguments, epsilon=epsilon, rng=rng,
+                 first=lambda start, after, b: (0, act(Q[0], epsilon, rng)), **options)
+
+
+@attempt("sarsa", "overwritten")
+def sarsa_change_for_entry(*arguments, **options):
+    on_policy_by(of_b, *arguments, kept=0, **options)
+
+
 @attempt("sarsa", "stale_action")
 def action_from_behind_the_end(*arguments, **options):
     on_policy_by(of_b, *arguments, first=lambda start, after, b: (start, b), **options)
@@ -706,9 +797,10 @@ def value_of_the_worst(*arguments, **options):
 
 
 def doubled(value, Q, step, start, steps, *, alpha, gamma, epsilon, rng, ends=True, resets=True,
-            acting=lambda Q: Q.sum(axis=0), moved=lambda i: [(i, i)]):
+            once=False, again=None, kept=1, acting=lambda Q: Q.sum(axis=0),
+            moved=lambda i: [(i, i)]):
     """`value(Q_i, Q_j)` is V(s') if Q_i is updated; `moved(i)` are the entries that move."""
-    s = start
+    s, again = start, start if again is None else again
     for _ in range(steps):
         a = act(acting(Q[:, s]), epsilon, rng)
         after, r, terminal = step(s, a, rng)
@@ -716,10 +808,12 @@ def doubled(value, Q, step, start, steps, *, alpha, gamma, epsilon, rng, ends=Tr
         new = []
         for this, subtracted in moved(i):
             V = 0 if terminal and ends else value(Q[this, after], Q[1 - this, after])
-            new.append((this, Q[this, s, a] + alpha * (r + gamma * V - Q[subtracted, s, a])))
+            new.append((this, kept * Q[this, s, a] + alpha * (r + gamma * V - Q[subtracted, s, a])))
         for this, entry in new:
             Q[this, s, a] = entry
-        s = start if terminal and resets else after
+        if terminal and once:
+            return
+        s = again if terminal and resets else after
 
 
 def judged(own, other):
@@ -790,6 +884,21 @@ def judged_behind_the_end(*arguments, **options):
 @attempt("double_q_learning", "no_reset")
 def beyond_the_end(*arguments, **options):
     doubled(judged, *arguments, resets=False, **options)
+
+
+@attempt("double_q_learning", "one_episode")
+def two_tables_and_one_episode(*arguments, **options):
+    doubled(judged, *arguments, once=True, **options)
+
+
+@attempt("double_q_learning", "starts_in_0")
+def doubled_from_the_first_state(*arguments, **options):
+    doubled(judged, *arguments, again=0, **options)
+
+
+@attempt("double_q_learning", "overwritten")
+def doubled_change_for_entry(*arguments, **options):
+    doubled(judged, *arguments, kept=0, **options)
 
 
 @attempt("double_q_learning", "none of the well-known mistakes")
