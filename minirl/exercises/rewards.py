@@ -254,8 +254,8 @@ ON_REWARDS = (
         "bradley_terry", "people.reward_model", bradley_terry_loss,
         "Write the Bradley-Terry loss, L = −(1/B) Σ_i log σ(m_i) with the margins m = D r, and its "
         "gradient in the reward table r.  D is `difference`, here always a sparse matrix.",
-        "import numpy as np\n\nfrom minirl.kernel.softmax import log_sigmoid\n"
-        "from minirl.people.pairs import choices", _compared,
+        "import numpy as np\nfrom scipy.sparse import csr_array\n\n"
+        "from minirl.kernel.softmax import log_sigmoid", _compared,
         mistakes=(
             Mistake("swapped", "chosen and rejected are exchanged, or the sign inside σ is wrong: "
                     "the reward grows for what nobody preferred.",
@@ -298,7 +298,7 @@ ON_REWARDS = (
                "`difference.T @ numbers` adds up one number per pair in the entries of the table.",
                "The numbers are −σ(−m)/B, and `.reshape(reward_table.shape)` makes a table of the "
                "sums: no backward pass comes after it."),
-        by_hand="bradley_terry_loss(np.array([[0.0, 1.0]]), choices([1], [0], 2).difference)",
+        by_hand="bradley_terry_loss(np.array([[1.0, 2.0]]), csr_array([[2.0, -1.0], [0.0, 1.0]]))",
         done="The gradient vanishes where the model says what the raters do.  Predict: what is it "
              "if a pair and the same pair turned round are all there is, at r = 0?",
         without=("margin", "label_smoothing", "pair_weights"), through_softmax=False,
@@ -307,8 +307,8 @@ ON_REWARDS = (
         "plackett_luce", "people.reward_model", plackett_luce_loss,
         "Write the loss of rankings, where R_k is the reward of a whole string, the sum of r over "
         "its steps, and its gradient in the reward table.",
-        "import numpy as np\n\nfrom minirl.kernel import counts\nfrom minirl.kernel.softmax import "
-        "log_softmax\nfrom minirl.people.pairs import choices", _ranked,
+        "import numpy as np\nfrom scipy.sparse import csr_array\n\n"
+        "from minirl.kernel.softmax import log_softmax", _ranked,
         mistakes=(
             Mistake("all_remain", "each choice is a softmax over all K strings, where "
                     "(reward_model.4) has those that are left, j ≥ k.",
@@ -350,8 +350,8 @@ ON_REWARDS = (
                "these slopes, over k, in an array of the shape of R.",
                "Xᵀ brings the slopes back to the table: "
                "`strings.T @ slope.ravel() / prompts`, reshaped."),
-        by_hand="plackett_luce_loss(np.array([[1.0, 0.0]]), "
-                "counts.matrix(choices([0, 1], [1, 0], 2).chosen), 2)",
+        by_hand="plackett_luce_loss(np.log([[1.0, 2.0, 3.0]]), "
+                "csr_array(np.eye(3)[[0, 1, 2, 1, 0, 2]]), 3)",
         done="With K = 2 this is the Bradley-Terry loss.  Predict: what is the loss of a constant "
              "reward, for K = 3?",
         equations=("reward_model.4",), through_softmax=False, there=_ranked_there),
@@ -399,7 +399,7 @@ ON_REWARDS = (
                "d log σ(R)/dR = σ(−R) and d log σ(−R)/dR = −σ(R).",
                "With σ(−R) = 1 − σ(R) the slope of a string is σ(R) − label.",
                "`strings.T @ slope`, over the number of strings and reshaped, is the gradient."),
-        by_hand="logistic_loss(np.array([[0.0, 1.0]]), csr_array([[0.0, 1.0]]), np.array([0.25]))",
+        by_hand="logistic_loss(np.array([[0.0, 1.0]]), csr_array([[0.0, 2.0]]), np.array([0.25]))",
         done="The gradient is zero where σ(R) = label for every string.  Predict: where is that "
              "for a label of 1?",
         equations=("reward_model.5",), through_softmax=False, there=_judged_there),
@@ -438,7 +438,8 @@ ON_REWARDS = (
         hints=("`strings @ reward_table.ravel()` is R, one number per string.",
                "d(R − score)²/2 = (R − score) dR, and ∂R_i/∂r[s, a] is the entry of X in row i.",
                "`strings.T @ error`, over the number of strings and reshaped, is the gradient."),
-        by_hand="squared_loss(np.array([[1.0, 3.0]]), csr_array([[2.0, 1.0]]), np.array([4.0]))",
+        by_hand="squared_loss(np.array([[1.0, 3.0]]), csr_array([[2.0, 1.0], [0.0, 1.0]]), "
+                "np.array([4.0, 5.0]))",
         done="Unlike comparisons, scores know the constant.  Predict: what happens to the gradient "
              "if all scores rise by 1?",
         equations=("reward_model.6",), through_softmax=False, there=_judged_there),
@@ -537,8 +538,9 @@ ON_REWARDS = (
                "Its G is minus the share, and backward(logp, G) is its gradient in the logits.",
                "Both the loss and the gradient are a sum of two, ppo_loss(...) and ptx_coef times "
                "this."),
-        by_hand="ptx_loss(np.zeros((1, 2)), np.zeros((1, 2)), Advantages(np.array([[1.0, 0.0]]), "
-                "np.zeros((1, 2)), 2.0), np.array([[3.0, 1.0]]), ptx_coef=2.0)",
+        by_hand="ptx_loss(np.zeros((2, 2)), np.log([[2.0, 1.0], [1.0, 1.0]]), "
+                "Advantages(np.array([[1.0, 0.0], [0.0, 0.0]]), np.zeros((2, 2)), 3.0), "
+                "np.array([[3.0, 1.0], [2.0, 0.0]]), ptx_coef=2.0)",
         done="A policy that has forgotten nothing, π = N[s, a]/N[s], has no gradient from the "
              "second term.  Predict: does clipping ever stop that term?",
         equations=("rlhf.6",), helpers=(ppo_loss, sft_loss), there=_not_forgotten_there),
@@ -589,7 +591,7 @@ ON_REWARDS = (
                "fit to it.",
                "NumPy's std divides by K, as (groups.1) does.  Add 1e-4 to it.",
                "`.ravel()` lays the groups end to end again, (B,)."),
-        by_hand="group_normalised(np.array([0.0, 1.0]), None, 2)",
+        by_hand="group_normalised(np.array([0.0, 1.0, 2.0, 6.0]), None, 2)",
         done="All groups whose strings differ are equally loud.  Predict: what are the advantages "
              "of the rewards 0, 0.01, 0.01, 0?",
         equations=("groups.1",), results=("advantage",), helpers=(group_centred,),
@@ -635,7 +637,7 @@ ON_REWARDS = (
                "The sum of the others is the sum of the row less the string's own reward.",
                "There are K − 1 others, so their mean is (sum − R)/(K − 1).",
                "`.ravel()` lays the groups end to end again, (B,)."),
-        by_hand="group_leave_one_out(np.array([0.0, 1.0, 1.0]), None, 3)",
+        by_hand="group_leave_one_out(np.array([0.0, 1.0, 2.0, 3.0, 3.0, 9.0]), None, 3)",
         done="The others know nothing of the string, so that their mean changes no expectation.  "
              "Predict: in groups of two, how do these advantages compare with R_i − mean?",
         equations=("groups.3",), results=("advantage",), helpers=(group_centred,),
@@ -692,9 +694,9 @@ ON_REWARDS = (
                "1 − e^u.",
                "The steps of the first part are those of PPO, without a division.  To it add "
                "β W k3(u), and to its G β W (1 − e^u); then backward(logp, G)."),
-        by_hand="grpo_loss(np.zeros((1, 2)), np.zeros((1, 2)), Advantages(np.array([[0.5, 0.0]]), "
-                "np.array([[0.0, -0.5]]), 1.0, np.array([[0.5, 0.5]])), "
-                "ref_logits=np.log([[0.25, 0.75]]), beta=0.5)",
+        by_hand="grpo_loss(np.zeros((1, 2)), np.log([[1.0, 3.0]]), Advantages(np.array([[0.5, 0.0]]), "
+                "np.array([[-0.25, -0.5]]), 1.25, np.array([[0.75, 0.5]])), "
+                "ref_logits=np.log([[3.0, 1.0]]), beta=0.5, epsilon=0.4)",
         done="A⁺ and A⁻ know nothing of a group of equals, and W does.  Predict: does a batch of "
              "such groups move the policy?",
         equations=("grpo.1",), without=("policy_loss",), helpers=(ppo_loss, k3_loss),
@@ -744,8 +746,8 @@ ON_REWARDS = (
                "With x = π_ref/π, −β k3 = −β (x − log x − 1) has the gradient β (x − 1) ∇ log π.",
                "Add both to one number, push; then grad[s] −= weight · push · π(·|s), and "
                "grad[s, a] += weight · push."),
-        by_hand="objective(np.zeros((1, 2)), np.zeros((1, 2)), np.log([[0.25, 0.75]]), "
-                "[[(0, 0)], [(0, 1)]], [1.0, -1.0], epsilon=0.2, beta=0.5)",
+        by_hand="objective(np.zeros((1, 2)), np.log([[1.0, 3.0]]), np.log([[3.0, 1.0]]), "
+                "[[(0, 0)], [(0, 1), (0, 1)]], [1.0, -1.0], epsilon=0.4, beta=0.5)",
         done="The book's grpo_loss gives the same numbers from three tables.  Why do these know "
              "enough of the strings?",
         equations=("grpo.1",), results=("objective", "gradient"), there=_as_printed_there),
