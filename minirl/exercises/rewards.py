@@ -694,9 +694,9 @@ ON_REWARDS = (
                "1 − e^u.",
                "The steps of the first part are those of PPO, without a division.  To it add "
                "β W k3(u), and to its G β W (1 − e^u); then backward(logp, G)."),
-        by_hand="grpo_loss(np.zeros((1, 2)), np.log([[1.0, 3.0]]), Advantages(np.array([[0.5, 0.0]]), "
-                "np.array([[-0.25, -0.5]]), 1.25, np.array([[0.75, 0.5]])), "
-                "ref_logits=np.log([[3.0, 1.0]]), beta=0.5, epsilon=0.4)",
+        by_hand="grpo_loss(np.zeros((1, 2)), np.log([[1.0, 3.0]]), "
+                "Advantages(np.array([[0.5, 0.0]]), np.array([[-0.25, -0.5]]), 1.25, "
+                "np.array([[0.75, 0.5]])), ref_logits=np.log([[3.0, 1.0]]), beta=0.5, epsilon=0.4)",
         done="A⁺ and A⁻ know nothing of a group of equals, and W does.  Predict: does a batch of "
              "such groups move the policy?",
         equations=("grpo.1",), without=("policy_loss",), helpers=(ppo_loss, k3_loss),

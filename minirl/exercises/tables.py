@@ -210,7 +210,7 @@ ON_TABLES = (
                "makes the largest power 1?",
                "`x.max(axis=1, keepdims=True)` is a column with the largest entry of each row.",
                "With x = logits − that column, log π = x − log Σ exp x, row by row."),
-        by_hand="log_softmax(np.log([[3.0, 1.0]]))",
+        by_hand="log_softmax(np.array([[1000.0, 0.0], [-1000.0, -1000.0]]))",
         done="The largest power is now 1, so that the sum lies between 1 and A.  Predict: what is "
              "log_softmax of [[1e4, 0]]?",
         equations=("softmax.1",), without=("name",), results=("log π",), there=_logits_there),
@@ -234,6 +234,13 @@ ON_TABLES = (
                     "(softmax.3) takes π Σ G.  The two agree only where all actions are equally "
                     "likely.",
                     ((backward, _ROW_SUM, "G.mean(axis=-1, keepdims=True)"),)),
+            Mistake("no_sum", "the policy π alone is taken from G where (softmax.3) takes π Σ G: "
+                    "the sum of G over the row is missing.",
+                    ((backward, _ROW_SUM, "np.exp(logp)"),)),
+            Mistake("mean_for_sum", "the row of G is averaged where (softmax.3) has its sum: π "
+                    "times the mean of the row is taken away.",
+                    ((backward, "G.sum(axis=-1, keepdims=True)",
+                      "G.mean(axis=-1, keepdims=True)"),)),
             Mistake("log_policy", "this takes log π where (softmax.3) has π: take np.exp(logp).",
                     ((backward, "np.exp(logp) *", "logp *"),)),
             Mistake("sum_over_states", "G is summed over the states; (softmax.3) sums over the "
@@ -250,11 +257,11 @@ ON_TABLES = (
                     ((backward, "G - np.exp(logp)", "G + np.exp(logp)"),))),
         hints=("Raising θ[s, b] raises log π(b|s), and lowers log π of every other action of the "
                "row.",
-               "∂log π(c|s)/∂θ[s, b] is 1 where c = b, and 0 elsewhere, minus π(b|s).",
-               "Σ_c G[s, c] (1{c = b} − π(b|s)) has two parts: G[s, b], and π(b|s) times a sum.",
+               "∂log π(a|s)/∂θ[s, b] is 1 where a = b, and 0 elsewhere, minus π(b|s).",
+               "Σ_a G[s, a] (1{a = b} − π(b|s)) has two parts: G[s, b], and π(b|s) times a sum.",
                "`G.sum(axis=1, keepdims=True)` is the sum of each row, as a column, and "
                "`np.exp(logp)` is π."),
-        by_hand="backward(np.log([[0.75, 0.25]]), np.array([[-1.0, 0.0]]))",
+        by_hand="backward(np.log([[0.75, 0.25], [0.5, 0.5]]), np.array([[-1.0, 4.0], [2.0, 0.0]]))",
         done="Each row of what you return sums to zero, because a constant added to a row of "
              "logits changes no policy.  Which G gives no gradient at all?",
         equations=("softmax.2",), results=("gradient",), there=_backward_there),
@@ -343,7 +350,7 @@ ON_TABLES = (
                "`np.add.at(row, index, w)` adds w[n] to row[index[n]] for every n, however often "
                "an index comes.",
                "`np.bincount(index, w, S * A)` does so too; `.reshape(S, A)` makes the table."),
-        by_hand="table(steps(np.zeros(3, int), np.array([1, 0, 1]), np.array([0, 3]), (1, 2)), "
+        by_hand="table(steps(np.array([0, 1, 0]), np.array([1, 0, 1]), np.array([0, 3]), (2, 2)), "
                 "np.array([1.0, 5.0, 0.5]))",
         done="From now on a loss of N steps costs as much as a table of S·A entries.  Predict: of "
              "100,000 steps over a table of 12 entries, how many would `W[index] += 1` count?",
@@ -390,7 +397,8 @@ ON_TABLES = (
                "For each place make a copy of x that is larger by h there, and one that is "
                "smaller.",
                "The entry is (loss(up)[0] - loss(down)[0]) / (2 * h); mind the brackets."),
-        by_hand="by_differences(lambda x: ((x ** 3).sum(), 3 * x ** 2), np.array([2.0]), h=0.1)",
+        by_hand="by_differences(lambda x: ((x ** 3).sum(), 3 * x ** 2), np.array([2.0, 1.0]), "
+                "h=0.1)",
         done="You own a gradient check now.  For f = x³ at x = 2, with h = 0.1, it finds 12 + h² = "
              "12.01.  Predict: what does it find for f = x² with the same large h?",
         equations=("gradcheck.1",), results=("gradient",)),
@@ -491,7 +499,8 @@ ON_TABLES = (
                "The new V of a state is max(q).  Stop when no V has changed by more than `tol`, up "
                "or down.",
                "q.index(max(q)), or np.argmax(q), is the first of the best actions."),
-        by_hand="value_iteration([[[(1.0, 0, 1.0, False)], [(1.0, 0, 0.0, True)]]], 0.5)",
+        by_hand="value_iteration([[[(1.0, 1, 0.0, False)], [(1.0, 1, -0.5, True)]], "
+                "2 * [[(1.0, 1, -1.0, False)]]], 0.5)",
         done="A sweep leaves at most γ times the error.  Predict: how many sweeps does the "
              "slippery lake take at γ = 0.99?  The chapter says it.",
         equations=("planning.1",), results=("V", "best")),

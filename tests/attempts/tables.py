@@ -126,6 +126,16 @@ def centred(logp, G):
     return (G.T - G.mean(axis=1)).T
 
 
+@attempt("backward", "no_sum")
+def policy_subtracted(logp, G):
+    return G - np.exp(logp)
+
+
+@attempt("backward", "mean_for_sum")
+def means_of_rows(logp, G):
+    return G - np.exp(logp) * column([g.mean() for g in G])
+
+
 @attempt("backward", "log_policy")
 def without_exp(logp, G):
     return G - logp * column(G.sum(axis=1))
