@@ -406,6 +406,20 @@ def test_learners_of_values_equal_the_book_from_the_same_numbers(name, tables, m
     assert_equal(Q, next(learner).tables[:, 0])
 
 
+@pytest.mark.parametrize("name, tables", [("q_learning", ()), ("sarsa", ()),
+                                          ("expected_sarsa", ()), ("double_q_learning", (2,))])
+def test_learners_of_values_begin_every_episode_in_the_given_state(name, tables):
+    walked = []
+
+    def step(s, a, rng):
+        walked.append(s)
+        return (s + 1) % 4, 1.0, s == 3
+
+    getattr(plain_q_learning, name)(np.zeros((*tables, 4, 2)), step, 2, 6, alpha=0.3, gamma=0.9,
+                                    epsilon=0.4, rng=generator(0))
+    assert walked == [2, 3, 2, 3, 2, 3]
+
+
 def iteration(trainer, mdp, record, episodes, horizon=6, **arguments):
     """The episodes that an iteration of a trainer plays, and the record after it."""
     batch = play(mdp, record, rewards=environment_rewards, episodes=episodes,

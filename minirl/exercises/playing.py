@@ -204,8 +204,8 @@ _ON_RETURNS = (
         "gae", "play.returns", advantages,
         "Write generalised advantage estimation for one episode, as a loop.  `episode` is a list "
         "of steps (s, a, r, next s, whether it is terminal); if the last one is not terminal, the "
-        "episode was cut.  V (S,) holds the values of the states, and lam is λ.  Return the list "
-        "of all A_t in the order of time.",
+        "episode was cut, and V of its next s counts as at any other step.  V (S,) holds the "
+        "values of the states, and lam is λ.  Return the list of all A_t in the order of time.",
         "import numpy as np", _episode_cases,
         mistakes=(
             Mistake("end_is_a_cut", _AS_A_CUT,
