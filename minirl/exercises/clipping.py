@@ -293,8 +293,8 @@ ON_CLIPPING = (
                "Where min(ρ, 1 + ε) is 1 + ε, its derivative is 0; where it is ρ, it is ρ.",
                "G is −(ρ/N) times A⁺ where ρ ≤ 1 + ε, plus A⁻ where ρ ≥ 1 − ε; then "
                "`backward(logp, G)`."),
-        by_hand="ppo_loss(np.log([[7.0, 3.0]]), np.log([[4.0, 4.0]]), "
-                "Advantages(np.array([[2.0, 1.0]]), np.array([[-1.0, -1.0]]), 4.0), "
+        by_hand="ppo_loss(np.log([[6.0, 4.0]]), np.log([[2.0, 3.0]]), "
+                "Advantages(np.array([[2.0, 3.0]]), np.array([[-1.0, -1.0]]), 4.0), "
                 "clip_range=0.3)",
         done="At π = π_old every ratio is 1, and nothing is clipped: the first step is that of "
              "`actor_critic`.  Predict: which steps can be dead after it?",
@@ -334,8 +334,8 @@ ON_CLIPPING = (
                "gradient.",
                "Otherwise it adds ρ A ∇ log π(a|s): `grad[s] -= ratio * A_t * pi[s]` and "
                "`grad[s, a] += ratio * A_t`, both divided by the number of steps."),
-        by_hand="surrogate(np.log([[7.0, 3.0]]), np.log([[4.0, 4.0]]), [(0, 0), (0, 0), (0, 1)], "
-                "[2.0, -1.0, 1.0], 0.3)",
+        by_hand="surrogate(np.log([[6.0, 4.0]]), np.log([[2.0, 3.0]]), [(0, 0), (0, 0), (0, 1)], "
+                "[2.0, -1.0, 3.0], 0.3)",
         done="These are the numbers of `ppo_loss`, with the other sign: there the loss is to be "
              "made small.  How often is a ratio computed here, and how often there?",
         results=("objective", "gradient"), through_softmax=False, there=_steps_there),
@@ -438,7 +438,7 @@ ON_CLIPPING = (
                "the two is the direction.",
                "∂ρ/∂log π = ρ; and in KL(π_old‖π) only −Σ π_old log π depends on π.",
                "G is −(ρ W + β N[s] π_old)/N, with N[s] as a column; then `backward(logp, G)`."),
-        by_hand="ppo_kl_loss(np.log([[8.0, 2.0], [1.0, 1.0]]), np.log([[4.0, 4.0], [1.0, 3.0]]), "
+        by_hand="ppo_kl_loss(np.log([[6.0, 4.0], [1.0, 1.0]]), np.log([[2.0, 3.0], [1.0, 3.0]]), "
                 "Advantages(np.array([[1.0, 0.0], [0.0, 0.0]]), np.zeros((2, 2)), 4.0, "
                 "np.array([[2.0, 1.0], [0.0, 1.0]])), kl_coef=0.7)",
         done="The price pulls each probability back to where it was, the harder the farther it "

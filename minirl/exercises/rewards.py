@@ -14,7 +14,7 @@ from minirl.people.reward_model import (bradley_terry_loss, logistic_loss, plack
                                         squared_loss)
 from minirl.people.rlhf import ptx_loss
 from minirl.people.sft import sft_loss
-from minirl.plain.grpo import objective
+from minirl.plain.grpo import advantages, objective
 from minirl.plain.rlhf import credits
 from minirl.play.ppo import ppo_loss
 from minirl.play.surrogate import collapse
@@ -594,7 +594,7 @@ ON_REWARDS = (
         by_hand="group_normalised(np.array([0.0, 1.0, 2.0, 6.0]), None, 2)",
         done="All groups whose strings differ are equally loud.  Predict: what are the advantages "
              "of the rewards 0, 0.01, 0.01, 0?",
-        equations=("groups.1",), results=("advantage",), helpers=(group_centred,),
+        equations=("groups.1",), results=("advantage",), helpers=(advantages, group_centred),
         there=_grouped_there),
     Exercise(
         "group_leave_one_out", "people.groups", group_leave_one_out,
