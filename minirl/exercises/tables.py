@@ -408,7 +408,7 @@ ON_TABLES = (
         "The world has mdp.gamma, mdp.mean_reward (S, A) and mdp.transitions, which is P (S·A, S) "
         "with P(·|s, a) in row s·A + a; or, outcome by outcome, mdp.next_state, mdp.prob, "
         "mdp.reward and mdp.terminated (S, A, K).",
-        "import numpy as np\n\nfrom minirl.kernel.mdp import coin_game", _backups,
+        "import numpy as np\n\nfrom minirl.kernel.mdp import TabularMDP", _backups,
         mistakes=(
             Mistake("value_after_the_end", "V(s') is added also where the outcome ends the "
                     "episode.  P(s'|s, a) of (mdp.2) is the chance to go on in s': after an end "
@@ -445,7 +445,9 @@ ON_TABLES = (
                "the episode goes on; reshape it.",
                "Outcome by outcome: Q[s, a] is the sum over k of prob · (reward + γ "
                "V[next_state]), without V where the outcome has terminated."),
-        by_hand="action_values(coin_game(gamma=0.5), np.array([3.0]))",
+        by_hand="action_values(TabularMDP.from_gymnasium({0: {0: [(0.5, 1, 4.0, False), "
+                "(0.5, 0, 8.0, True)], 1: [(1.0, 0, 3.0, False)]}, 1: {0: [(1.0, 1, 1.0, False)], "
+                "1: [(1.0, 0, 5.0, True)]}}, gamma=0.5), np.array([2.0, 6.0]))",
         done="Put the mean of Q under π, or its largest entry, in the place of V and repeat: the "
              "first is a sweep of `evaluation`, the second one of value iteration.  What does a "
              "backup of V = 0 give?",
