@@ -91,7 +91,7 @@ def _docstring(exercise):
     if examples >= 0 and any(f"{name}=" in rest[examples:] for name in exercise.without):
         rest = rest[:examples]
     first = _without_derivative(first) or textwrap.fill(exercise.task, 90, break_on_hyphens=False)
-    if exercise.without and exercise.equations and exercise.equations[0] not in first:
+    if exercise.equations and any(f"`{name}`" in first for name in exercise.without):
         first = f"{capital(joined(exercise.results))} of ({exercise.equations[0]})."
     shown = [display(tag) for tag in exercise.equations]
     body, mark, example = rest.partition("Examples\n--------")
