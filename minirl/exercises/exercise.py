@@ -47,7 +47,7 @@ class Exercise(NamedTuple):
     results: tuple = ("loss", "gradient")
     changes: tuple = ()     # names of the arguments that the function is meant to change
     through_softmax: bool = True  # the gradient is taken in logits, by `softmax.backward`
-    helpers: tuple = ()     # functions that the book's body calls, shown with the solution
+    helpers: tuple = ()     # functions shown with the solution: what it calls, or a plainer form
     there: Callable = None  # (case, place) -> the numbers that matter at an entry of the gradient
 
     @property
