@@ -1,0 +1,50 @@
+"""Sphinx's way to the book: before it reads anything, a page is written for each module."""
+
+import sys
+
+from rendering.pages import PARTS, ROOT, Book
+
+
+def write(app):
+    """Write the pages, where they have changed, so that Sphinx builds only those again."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    from answers import ANSWERS
+    from minirl.exercises import EXERCISES
+    book, folder, written = Book(), ROOT / "docs", set()
+    for module in book.modules:
+        answers = ANSWERS.get(module.name, []) if module is book.chapters[module.name] else []
+        text = book.page(module, answers, EXERCISES) + book_tree(module)
+        written.add(_write(folder / f"{module.page}.md", text))
+    for path in (folder / "chapters").rglob("*.md"):
+        if path not in written:
+            path.unlink()
+
+
+def book_tree(module):
+    """What is below a contents page, for the list beside every page."""
+    if module.path.name != "__init__.py" or module.parts == ["minirl"]:
+        return ""
+    below = [name for name in _order(module) if (module.path.parent / f"{name}.py").exists()]
+    lines = "\n".join(f"{name} <{module.name}/{name}>" for name in below)
+    return f"\n```{{toctree}}\n:hidden:\n\n{lines}\n```\n"
+
+
+def _order(module):
+    """The modules of a folder in the order in which its contents page names them, then the rest."""
+    import re
+    named = re.findall(r"^ {4,8}\(?(\w+)\)? {2,}", module.text, re.M)
+    files = sorted(path.stem for path in module.path.parent.glob("*.py") if path.stem != "__init__")
+    return list(dict.fromkeys([*(name for name in named if name in files), *files]))
+
+
+def _write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("builder-inited", write)
+    return {"parallel_read_safe": True}
