@@ -1,7 +1,8 @@
 """The command line: `python -m minirl [JOB]`, also installed as `minirl`.
 
-Without the name of a job it runs `demo`.  `minirl exercise` leads to the exercises.  Exit status: 0
-done, 1 failed or interrupted, 2 a wrong argument or a file that cannot be used.
+Without the name of a job it runs `demo`.  `minirl exercise` leads to the exercises, and `minirl
+figures` draws the pictures of the book.  Exit status: 0 done, 1 failed or interrupted, 2 a wrong
+argument or a file that cannot be used.
 """
 
 import argparse
@@ -12,10 +13,11 @@ from minirl.console import check_command, finish, standard_output, use_one_threa
 use_one_thread()
 
 from minirl import __version__
-from minirl.exercises import command
+from minirl.exercises import command as exercises
 from minirl.lab import (alignment, attempts, collecting, contrasts, demo, divergences, estimators,
                         laws, networks, objectives, policies, searches, values)
 from minirl.lab.job import add_arguments, do
+from minirl.pictures import command as pictures
 
 JOBS = (demo.DEMO, values.VALUES, policies.POLICIES, estimators.ESTIMATORS, divergences.DIVERGENCES,
         objectives.OBJECTIVES, alignment.ALIGNMENT, contrasts.CONTRASTIVE, attempts.INFERENCE,
@@ -33,8 +35,10 @@ def _parser(jobs):
         about = job.about.split("\n\n")[0].replace("\n", " ")
         add_arguments(choices.add_parser(job.name, allow_abbrev=False, help=about,
                                          description=about), job)
-    command.add_exercise_arguments(choices.add_parser(
-        "exercise", allow_abbrev=False, help=command.ABOUT, description=command.ABOUT))
+    exercises.add_exercise_arguments(choices.add_parser(
+        "exercise", allow_abbrev=False, help=exercises.ABOUT, description=exercises.ABOUT))
+    pictures.add_figures_arguments(choices.add_parser(
+        "figures", allow_abbrev=False, help=pictures.ABOUT, description=pictures.ABOUT))
     return parser
 
 
@@ -48,12 +52,15 @@ def main(argv=None, jobs=JOBS):
 
     def work():
         parser = _parser(jobs)
-        check_command(parser, argv[0], [*(job.name for job in jobs), "exercise"])
+        check_command(parser, argv[0], [*(job.name for job in jobs), "exercise", "figures"])
         arguments = parser.parse_args(argv)
         with standard_output(errors="replace"):  # what a terminal cannot show is a question mark
             if argv[0] == "exercise":
-                sys.exit(command.exercise(arguments))
-            do(arguments.job, arguments)
+                sys.exit(exercises.exercise(arguments))
+            if argv[0] == "figures":
+                pictures.figures(arguments)
+            else:
+                do(arguments.job, arguments)
 
     return finish("minirl", work)
 

@@ -1,0 +1,10 @@
+"""The pictures of the book: each from a seed, by a function whose numbers are tested.
+
+    on_play     Part 3: what a batch says, what a clip takes away, what a baseline buys
+
+and what they need:
+
+    style       the one look, the record `Picture`, and how a figure becomes a file
+    gallery     all pictures in reading order
+    command     the command `minirl figures`
+"""

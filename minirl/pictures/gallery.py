@@ -1,0 +1,5 @@
+"""All pictures of the book, in reading order."""
+
+from minirl.pictures import on_play
+
+PICTURES = on_play.PICTURES
