@@ -29,7 +29,8 @@ def figures(arguments):
         if arguments.name not in chosen:
             near = "".join(f", did you mean {other!r}?"
                            for other in get_close_matches(arguments.name, chosen, 1))
-            raise ValueError(f"there is no picture {arguments.name!r}{near} (a list: minirl figures)")
+            raise ValueError(f"there is no picture {arguments.name!r}{near} (a list: minirl "
+                             "figures)")
         chosen = {arguments.name: chosen[arguments.name]}
     if arguments.plot is None:
         width = max(map(len, chosen))

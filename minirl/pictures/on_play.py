@@ -35,8 +35,9 @@ def draw_clip(found):
         axes.plot(found.ratios, found.ratios * A, ":", color=GREY, linewidth=1.2)
         axes.plot(found.ratios, np.where(alive, terms, np.nan), "-", color=colour, linewidth=2.4)
         axes.plot(found.ratios, np.where(alive, np.nan, terms), "--", color=GREY, linewidth=2.4)
-        axes.set(title="a good action, A = 1" if A > 0 else "a bad action, A = −1", xlabel="ρ = π/π_old",
-                 xticks=[0, 0.8, 1, 1.2, 2], xticklabels=["0", "0.8", "1", "1.2", "2"])
+        axes.set(title="a good action, A = 1" if A > 0 else "a bad action, A = −1",
+                 xlabel="ρ = π/π_old", xticks=[0, 0.8, 1, 1.2, 2],
+                 xticklabels=["0", "0.8", "1", "1.2", "2"])
         dead = found.ratios[~alive].mean()
         name_at_end(axes, dead, terms[~alive][0], "gradient 0", GREY, dx=0, dy=-10, ha="center")
         name_at_end(axes, 1, A, "ρ A", colour, dx=-16, dy=12 * A, ha="right")

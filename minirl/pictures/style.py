@@ -16,7 +16,7 @@ import numpy as np
 from gridworld.figures import Figure  # which says what to install
 from matplotlib import rc_context
 
-NAVY, RED, TEAL, OCHRE = COLOURS = "#16225e", "#b3320a", "#127e9e", "#c98200"
+NAVY, RED, TEAL, OCHRE = COLOURS = "#1a145d", "#a3260f", "#0b7f8e", "#bf8700"
 INK, GREY, PALE = "#222222", "#70757d", "#e6e8eb"  # text, what is beside the point, the grid
 DASHES, MARKERS = ("-", "--", "-.", ":"), "os^D"
 WIDTH, DPI = 7.5, 110  # inches, and dots per inch: 825 dots, of at most 900
@@ -85,7 +85,7 @@ def name_at_end(axes, x, y, name, colour, *, dx=5, dy=0, **options):
 
 def names_at_ends(axes, ends, names, colours, gap=0.055):
     """Names to the right of a panel, each beside the end of its line, none over another."""
-    low, high = axes.transData.inverted().transform(axes.transAxes.transform([(0, 0), (0, 1)]))[:, 1]
+    low, high = axes.get_ylim()
     scale = axes.yaxis.get_transform().transform
     seen = (scale(np.asarray(ends, float)) - scale(low)) / (scale(high) - scale(low))
     order = np.argsort(seen, kind="stable")
