@@ -38,7 +38,7 @@ def _parser(jobs):
     exercises.add_exercise_arguments(choices.add_parser(
         "exercise", allow_abbrev=False, help=exercises.ABOUT, description=exercises.ABOUT))
     pictures.add_figures_arguments(choices.add_parser(
-        "figures", allow_abbrev=False, help=pictures.ABOUT, description=pictures.ABOUT))
+        "figures", allow_abbrev=False, help=pictures.FIGURES, description=pictures.FIGURES))
     return parser
 
 

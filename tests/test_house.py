@@ -19,8 +19,10 @@ PARTS = {part: re.findall(r"\w+", names) for part, names in re.findall(
 CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names if part != "plain"]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
           "minirl.lab.figures": "matplotlib"}
-NO_CHAPTERS = {"lab", "plain", "exercises", "__main__.py"}  # where functions need no example
+NO_CHAPTERS = {"lab", "plain", "exercises", "pictures", "__main__.py"}  # which need no examples
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+EXTRAS |= {f"minirl.pictures.{path.stem}": "matplotlib" for path in SOURCES
+           if path.parent.name == "pictures" and path.stem not in ("__init__", "command")}
 
 
 def module_name(path):
@@ -56,6 +58,7 @@ def contents(package):
 def test_the_contents_of_a_package_are_its_modules_and_those_of_the_book_its_parts():
     assert list(PARTS) == ["plain", "kernel", "exact", "play", "people", "beyond"]
     for package in (*(f"minirl/{part}" for part in PARTS), "minirl/lab", "minirl/exercises",
+                    "minirl/pictures",
                     "toy_lm", "gridworld"):
         files = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__", "__main__"}
         listed = contents(package)

@@ -62,18 +62,18 @@ def test_a_picture_says_a_finding_and_belongs_to_a_chapter(picture):
 @pytest.mark.parametrize("picture", PICTURES, ids=NAMES)
 def test_a_file_is_small_and_always_the_same(picture):
     """At most 900 dots wide and 60 kB, without a date, and nothing is drawn over an edge."""
-    figure = style.drawn(picture, numbers_of(picture.name))
+    figure = style.titled(picture, numbers_of(picture.name))
     found = style.png(figure)
     width, height = struct.unpack(">II", found[16:24])
     assert width <= 900 and height <= 900 and len(found) <= 60_000
-    assert found == style.png(style.drawn(picture, numbers_of(picture.name)))
+    assert found == style.png(style.titled(picture, numbers_of(picture.name)))
     for words, box in words_of(figure):
         assert box.x0 >= -1 and box.x1 <= width + 1 and box.y0 >= -1 and box.y1 <= height + 1, words
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=NAMES)
 def test_no_words_of_a_picture_lie_over_others(picture):
-    words = words_of(style.drawn(picture, numbers_of(picture.name)))
+    words = words_of(style.titled(picture, numbers_of(picture.name)))
     for (one, box), (other, another) in combinations(words, 2):
         assert not box.shrunk(0.96, 0.7).overlaps(another.shrunk(0.96, 0.7)), (one, other)
 
@@ -113,14 +113,14 @@ def test_colours_are_told_apart_by_every_reader(missing):
     seen = np.linalg.inv(RGB_TO_LMS) @ WITHOUT[missing] @ RGB_TO_LMS
     if missing == "nothing":
         seen = np.eye(3)
-    found = [lab(np.clip(seen @ linear(colour), 0, 1)) for colour in style.COLOURS]
+    found = [lab(np.clip(seen @ linear(colour), 0, 1)) for colour in style.PALETTE]
     assert min(np.linalg.norm(a - b) for a, b in combinations(found, 2)) > 25
 
 
 def test_colours_are_told_apart_in_grey_and_seen_on_white():
-    lightness = sorted(lab(linear(colour))[0] for colour in style.COLOURS)
+    lightness = sorted(lab(linear(colour))[0] for colour in style.PALETTE)
     assert min(np.diff(lightness)) > 8
-    for colour in (*style.COLOURS, style.GREY, style.INK):
+    for colour in (*style.PALETTE, style.GREY, style.INK):
         assert 1.05 / (RGB_TO_XYZ[1] @ linear(colour) + 0.05) > 3
 
 
@@ -133,7 +133,7 @@ def test_the_command_lists_and_draws(tmp_path, capsys):
     assert main(["figures", "clip", "--plot", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'clip.png'}\n"
     clip = next(picture for picture in PICTURES if picture.name == "clip")
-    assert (tmp_path / "clip.png").read_bytes() == style.png(style.drawn(clip, clip.data(0)))
+    assert (tmp_path / "clip.png").read_bytes() == style.png(style.titled(clip, clip.data(0)))
 
 
 def test_a_picture_that_is_none_is_refused(capsys):

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from minirl.beyond.scaling import compute_optimal
 from minirl.console import counted
 from minirl.lab.summary import spread
+from minirl.pictures.style import apart
 
 COLOURS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # told apart by colour-blind readers too
 NATS = "KL to the reference, nats per string"
@@ -154,21 +155,6 @@ def _named_at_the_side(axes, rests):
                       textcoords="axes fraction", va="center", color="0.1", arrowprops={
                           "arrowstyle": "-", "color": "0.75", "linewidth": 0.5, "relpos": (0, 0.5),
                           "shrinkA": 0, "shrinkB": 2})
-
-
-def apart(heights, gap, top):
-    """Heights from low to high, moved until they are so far apart and none is above the top.
-
-    >>> apart([0.0, 0.25, 0.5, 1.0, 1.0], 0.25, 1.0)
-    [0.0, 0.25, 0.5, 0.75, 1.0]
-    """
-    found = list(heights)
-    for i in range(1, len(found)):
-        found[i] = max(found[i], found[i - 1] + gap)
-    found[-1] = min(found[-1], top)
-    for i in range(len(found) - 2, -1, -1):
-        found[i] = min(found[i], found[i + 1] - gap)
-    return found
 
 
 def margins_figure(found):

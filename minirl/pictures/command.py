@@ -7,7 +7,7 @@ from importlib import import_module
 from minirl.console import file_name, progress
 from minirl.files import make_folder, write_bytes
 
-ABOUT = ("The pictures of the book as PNG files, each from a seed.  Without --plot they are "
+FIGURES = ("The pictures of the book as PNG files, each from a seed.  Without --plot they are "
          "listed.  Needs the extra 'plot'.")
 
 
@@ -41,6 +41,6 @@ def figures(arguments):
     for number, (name, picture) in enumerate(chosen.items(), 1):
         progress(f"figures: {number} of {len(chosen)}, {name}")
         path = os.path.join(arguments.plot, f"{name}.png")
-        write_bytes(path, style.png(style.drawn(picture, picture.data(0))))
+        write_bytes(path, style.png(style.titled(picture, picture.data(0))))
         progress("")
         print(path)

@@ -2,4 +2,4 @@
 
 from minirl.pictures import on_play
 
-PICTURES = on_play.PICTURES
+PICTURES = on_play.ON_PLAY

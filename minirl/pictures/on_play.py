@@ -45,7 +45,7 @@ def draw_clip(found):
     return figure
 
 
-PICTURES = (
+ON_PLAY = (
     Picture("clip", "play.ppo", "PPO's clip takes the gradient away on one side only",
             "min(ρ A, clip(ρ) A) of one step, ε = 0.2; dotted: ρ A, what it would be unclipped",
             clipped_terms, draw_clip, "ppo.1"),

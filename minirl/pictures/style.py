@@ -16,7 +16,7 @@ import numpy as np
 from gridworld.figures import Figure  # which says what to install
 from matplotlib import rc_context
 
-NAVY, RED, TEAL, OCHRE = COLOURS = "#1a145d", "#a3260f", "#0b7f8e", "#bf8700"
+NAVY, RED, TEAL, OCHRE = PALETTE = "#1a145d", "#a3260f", "#0b7f8e", "#bf8700"
 INK, GREY, PALE = "#222222", "#70757d", "#e6e8eb"  # text, what is beside the point, the grid
 DASHES, MARKERS = ("-", "--", "-.", ":"), "os^D"
 WIDTH, DPI = 7.5, 110  # inches, and dots per inch: 825 dots, of at most 900
@@ -58,7 +58,7 @@ def panels(height, count=1, *, width=WIDTH, **options):
     return figure, *axes
 
 
-def drawn(picture, numbers):
+def titled(picture, numbers):
     """The finished `Figure` of a picture: with its title and its caption."""
     with rc_context(STYLE):
         figure = picture.draw(numbers)
