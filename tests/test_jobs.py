@@ -184,9 +184,10 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
     status, text, err = helps[0]
     assert helps[1:] == helps[:2] and (status, err) == (0, "")
     assert text.startswith("usage: minirl ") and "--version" in text
-    assert re.findall(r"^    (\w+)\b", text, flags=re.M) == [*EVERY, "exercise"] == [
+    assert re.findall(r"^    (\w+)\b", text, flags=re.M) == [*EVERY, "exercise", "figures"] == [
         "demo", "values", "policies", "estimators", "kl", "objectives", "alignment",
-        "contrastive", "inference", "search", "scaling", "harvest", "network", "exercise"]
+        "contrastive", "inference", "search", "scaling", "harvest", "network", "exercise",
+        "figures"]
     for name, job in EVERY.items():
         status, out, err = command(name, "--help")
         assert (status, err) == (0, "") and out.startswith(f"usage: minirl {name} ")
