@@ -15,8 +15,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from minirl.__main__ import main
+from minirl.kernel import counts
 from minirl.pictures import style
 from minirl.pictures.gallery import PICTURES
+from minirl.play.surrogate import collapse
 
 NAMES = [picture.name for picture in PICTURES]
 NUMBERS = {}  # what a picture draws, computed once
@@ -144,14 +146,64 @@ def test_a_picture_that_is_none_is_refused(capsys):
 # What the titles say.
 
 
+# on_play
+
+
 def test_the_clip_is_dead_on_one_side_only():
     """For a good action above 1 + ε, for a bad one below 1 − ε: (ppo.1) and (ppo.2)."""
     found = numbers_of("clip")
-    assert not (found.slopes[1][found.ratios > 1.2001]).any()
-    assert (found.slopes[1][found.ratios < 1.2] == 1).all()
-    assert not (found.slopes[-1][found.ratios < 0.7999]).any()
-    assert (found.slopes[-1][found.ratios > 0.8] == -1).all()
-    for A, terms in found.terms.items():
-        slopes = np.diff(terms) / np.diff(found.ratios)
-        assert np.allclose(slopes, found.slopes[A][1:], atol=1e-9) or \
-            np.allclose(slopes, found.slopes[A][:-1], atol=1e-9)
+    for A, dead in (1, found.ratios > 1.2001), (-1, found.ratios < 0.7999):
+        edge = np.isclose(found.ratios, 1 + 0.2 * A)
+        assert edge.sum() == 1 and dead.any() and (found.slopes[A][dead] == 0).all()
+        np.testing.assert_allclose(found.slopes[A][~dead & ~edge], A)
+        np.testing.assert_allclose(found.terms[A], np.minimum(
+            found.ratios * A, np.clip(found.ratios, 0.8, 1.2) * A))
+
+
+def test_a_gradient_is_g_without_the_shares_of_its_sum():
+    """By (softmax.2), for each pair of actions; and so it sums to zero, which G does not."""
+    policy, G, gradient = numbers_of("backward")
+    assert policy.sum() == pytest.approx(1) and G.sum() == -4
+    np.testing.assert_allclose(gradient, [-2.4, 2.2, 0.8, -0.6])
+    np.testing.assert_allclose(gradient, (np.eye(4) - policy[:, None]) @ G)
+    assert gradient.sum() == pytest.approx(0, abs=1e-15)
+
+
+def test_nine_steps_are_three_tables_and_so_are_nine_thousand():
+    """Each step is added to one entry of A⁺ or A⁻; more steps change the sums and not the shape."""
+    found = numbers_of("collapse")
+    tables = found.tables
+    gains, losses, number = np.zeros((3, 3, 2))
+    for s, a, A in zip(found.states, found.actions, found.advantages):
+        (gains if A > 0 else losses)[s, a] += A
+        number[s, a] += 1
+    np.testing.assert_array_equal((tables.gains, tables.losses, tables.counts),
+                                  (gains, losses, number))
+    assert found.states.size == tables.number == 9
+    many = collapse(counts.steps(np.tile(found.states, 1000), np.tile(found.actions, 1000),
+                                 [0, 9000], (3, 2)), np.tile(found.advantages, 1000))
+    np.testing.assert_allclose(many.gains, 1000 * gains)
+    np.testing.assert_allclose(many.losses, 1000 * losses)
+
+
+def test_the_best_lambda_grows_with_the_batch_since_only_the_variance_falls():
+    """With the values that are wrong; what an estimate is off by is its bias and its variance."""
+    curves = numbers_of("gae")
+    assert [curve.weights[curve.best] for curve in curves] == [0.3, 0.7, 0.9]
+    assert [curve.episodes for curve in curves] == [32, 128, 512]
+    for curve in curves:
+        np.testing.assert_allclose(curve.bias, curves[0].bias)
+        np.testing.assert_allclose(curve.variance * curve.episodes, curves[0].variance * 32)
+        np.testing.assert_allclose(curve.error, curve.bias + curve.variance)
+        assert (np.diff(curve.bias) < 0).all() and (np.diff(curve.variance) > 0).all()
+
+
+def test_each_baseline_takes_away_most_of_the_noise_and_the_true_v_the_most():
+    """The bars are sorted, and the mean of the batch alone is biased: by 1/32 of the gradient."""
+    norm, rows = numbers_of("baselines")
+    most, *others = rows
+    assert most.name == "none" and others[-1].name == "true V" and len(others) == 6
+    assert all(row.variance < most.variance / 2 for row in others)
+    assert [row.variance for row in rows] == sorted((row.variance for row in rows), reverse=True)
+    assert [row.name for row in rows if row.bias > 1e-12] == ["mean of the batch"]
+    assert next(row.bias for row in rows if row.bias > 1e-12) == pytest.approx(norm / 32)

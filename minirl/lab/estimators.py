@@ -82,10 +82,8 @@ def measure_estimators(episodes):
     """The `Laboratory`, for batches of a number N ≥ 2 of episodes."""
     ends, cut = (case_of(mdp, episodes) for mdp in (unroll(thin_ice(), STEPS), thin_ice()))
     cliff = cliff_walk().mdp(gamma=0.99)
-    curve = [(x, *(_judged(ends, f"gae_{x}", name, ends.discounts * _gae(ends, name, x))
-                   for name in ("wrong_values", "true_values"))) for x in LAMBDAS]
     return Laboratory(episodes, ends.chances.size, float(np.linalg.norm(ends.gradient)),
-                      baseline_rows(ends) + critic_rows(ends), curve,
+                      baseline_rows(ends) + critic_rows(ends), gae_rows(ends),
                       float(np.linalg.norm(cut.gradient)), cut_rows(cut),
                       surrogate_line(cliff, np.zeros(cliff.shape)))
 
@@ -167,6 +165,12 @@ def critic_rows(case):
             ("gae_0.9", case.discounts * _gae(case, name, 0.9)),
             ("gae_0.9_undiscounted", _gae(case, name, 0.9)))]
     return rows
+
+
+def gae_rows(case):
+    """A tuple (λ, `Estimator` with wrong values, `Estimator` with true values) for each λ."""
+    return [(x, *(_judged(case, f"gae_{x}", name, case.discounts * _gae(case, name, x))
+                  for name in ("wrong_values", "true_values"))) for x in LAMBDAS]
 
 
 def cut_rows(case):

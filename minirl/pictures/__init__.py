@@ -1,6 +1,6 @@
 """The pictures of the book: each from a seed, by a function whose numbers are tested.
 
-    on_play     Part 3: what a batch says, what a clip takes away, what a baseline buys
+    on_play     the backward pass, and Part 3: what a batch says, what a baseline buys
 
 and what they need:
 

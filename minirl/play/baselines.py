@@ -78,7 +78,7 @@ are known here; `optimal_constant` has to estimate it:
     baseline           R_0        γᵗ R_t
     none               0.0382     0.0248
     constant J         0.0051     0.0067
-    optimal constant   0.0050     0.0058
+    optimal constant   0.0050     0.0057
     mean of batch      0.0050     0.0058      shorter by 1/32
     leave one out      0.0053     0.0062
     true V             0.0058     0.0038
