@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
-        scaling harvest network test test-without-extras gradients benchmarks clean
+        scaling harvest network book book-pdf figures test test-without-extras gradients \
+        benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -44,6 +45,22 @@ harvest: .venv/installed
 network: .venv/installed
 	$(BIN)/python -m minirl network
 
+# The chapters as pages: open build/book/index.html.
+book: .venv/installed
+	$(BIN)/python -m sphinx -q -W -n docs build/book
+	@echo "Open build/book/index.html."
+
+# The same on paper, where a Chromium is installed.
+CHROMIUM ?= chromium
+book-pdf: .venv/installed
+	$(BIN)/python -m sphinx -q -W -n -b singlehtml docs build/single
+	$(CHROMIUM) --headless --no-sandbox --no-pdf-header-footer --print-to-pdf=build/book.pdf \
+	    build/single/index.html
+
+# All pictures of the book, from their seeds.
+figures: .venv/installed
+	$(BIN)/python -m minirl figures --plot docs/figures
+
 # All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
 ALL = -m "slow or not slow"
 
@@ -62,7 +79,7 @@ benchmarks: .venv/installed
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,plot,gym]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,plot,gym,book]"
 	touch $@
 
 .venv-without-extras/installed: setup.cfg pyproject.toml

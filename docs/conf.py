@@ -14,5 +14,6 @@ html_theme = "furo"
 html_static_path = ["book.css"]
 html_css_files = ["book.css"]
 html_copy_source = False
-html_show_sphinx = False
+smartquotes = False
+html_show_sphinx = html_show_copyright = False
 pygments_style, pygments_dark_style = "friendly", "github-dark"

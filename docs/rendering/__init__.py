@@ -1,8 +1,9 @@
 """Sphinx's way to the book: before it reads anything, a page is written for each module."""
 
+import re
 import sys
 
-from rendering.pages import PARTS, ROOT, Book
+from rendering.pages import ROOT, Book
 
 
 def write(app):
@@ -10,10 +11,11 @@ def write(app):
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     from answers import ANSWERS
     from minirl.exercises import EXERCISES
+    from minirl.pictures.gallery import PICTURES
     book, folder, written = Book(), ROOT / "docs", set()
     for module in book.modules:
         answers = ANSWERS.get(module.name, []) if module is book.chapters[module.name] else []
-        text = book.page(module, answers, EXERCISES) + book_tree(module)
+        text = book.page(module, answers, EXERCISES, PICTURES) + book_tree(module)
         written.add(_write(folder / f"{module.page}.md", text))
     for path in (folder / "chapters").rglob("*.md"):
         if path not in written:
@@ -31,7 +33,6 @@ def book_tree(module):
 
 def _order(module):
     """The modules of a folder in the order in which its contents page names them, then the rest."""
-    import re
     named = re.findall(r"^ {4,8}\(?(\w+)\)? {2,}", module.text, re.M)
     files = sorted(path.stem for path in module.path.parent.glob("*.py") if path.stem != "__init__")
     return list(dict.fromkeys([*(name for name in named if name in files), *files]))

@@ -15,7 +15,6 @@ from rendering.prose import Links, inline, markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("minirl", "toy_lm", "gridworld")
-PARTS = ("kernel", "exact", "play", "people", "beyond")
 _TAG = re.compile(r"\((\w+\.\d+)\)")
 _SECTION = re.compile(r"^(Parameters|Returns|Yields|Raises|Attributes|Examples|Notes|Fields)\n-+\n", re.M)
 
@@ -30,6 +29,7 @@ class Module:
         self.parts = [part for part in inside.parts if part != "__init__"]
         self.name = self.parts[-1]
         self.page = "/".join(["chapters", *self.parts])
+        self.spot = ".".join(self.parts)  # which stands before the names of its definitions
         self.title, _, self.text = cleandoc(ast.get_docstring(self.tree) or "").partition("\n\n")
 
     def definitions(self):
@@ -94,7 +94,7 @@ class Book:
         def name(text):
             head, _, rest = text.strip().partition(".")
             if module and re.fullmatch(r"\w+", text) and text in names_of(module):
-                return f"#{text}"
+                return f"#{module.spot}.{text}"
             if not re.fullmatch(r"\w+(\.\w+)*", text) or head not in self.chapters:
                 return None
             found = self.chapters[head]
@@ -103,10 +103,11 @@ class Book:
                 return None
             if not rest:
                 return f"{up}{found.page}.html"
-            return f"{up}{found.page}.html#{rest}" if rest in names_of(found) else None
+            return (f"{up}{found.page}.html#{found.spot}.{rest}" if rest in names_of(found)
+                    else None)
 
         def label(tag):
-            where = "".join(f'<li><a href="{up}{one.page}.html#{what}"><code>{one.name}.{what}</code>'
+            where = "".join(f'<li><a href="{up}{one.page}.html#{one.spot}.{what}"><code>{one.name}.{what}</code>'
                             f"</a></li>" for one, what in self.places.get(tag, []))
             tests = "".join(f"<details><summary><code>{file}::{what}</code></summary>"
                             f"{_highlighted(source)}</details>"
@@ -117,14 +118,14 @@ class Book:
 
         return Links(equation, name, label)
 
-    def page(self, module, answers, exercises):
+    def page(self, module, answers, exercises, pictures):
         """The Markdown of a module's page."""
         links = self.links(module.page, module)
         before, mark, rest = module.text.partition("**Exercises.**")
         title = module.title.rstrip(".").replace("\n", " ")
         out = ["---\nhide-toc: true\n---", f"# {inline(title, links)}",
                f'<p class="where"><code>{module.path.relative_to(ROOT)}</code></p>',
-               self._contents(module, markdown(before, links), links)]
+               self._contents(module, _illustrated(before, module, pictures, links))]
         if mark:
             asked, after = re.match(r"(.*?)(\n\n.*|$)", rest, re.S).groups()
             out += ["## Exercises", _questions(asked, answers, links)]
@@ -135,7 +136,7 @@ class Book:
         code = list(self._code(module, links))
         return "\n\n".join([*out, *(["## The code", *code] if code else [])]) + "\n"
 
-    def _contents(self, module, text, links):
+    def _contents(self, module, text):
         """The contents page of a part has its chapters as links."""
         if module.path.name != "__init__.py":
             return text
@@ -164,6 +165,18 @@ class Book:
                 yield _definition(module, node, links)
 
 
+def _illustrated(text, module, pictures, links):
+    """The text of a chapter, with its pictures after the paragraph that says its question."""
+    first, _, rest = text.partition("\n\n")
+    if first.startswith("*"):  # where the chapter stands in the book
+        question, _, rest = rest.partition("\n\n")
+        first = f"{first}\n\n{question}"
+    shown = [f"```{{image}} /figures/{picture.name}.png\n:alt: {picture.alt}\n:class: picture\n```"
+             for picture in pictures if picture.chapter in (".".join(module.parts[1:]), module.spot)
+             and (ROOT / "docs" / "figures" / f"{picture.name}.png").exists()]
+    return "\n\n".join([markdown(first, links), *shown, markdown(rest, links)])
+
+
 def names_of(module):
     """The names that a module defines by functions and classes."""
     return {node.name for node in module.tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
@@ -177,7 +190,7 @@ def _definition(module, node, links):
         lines = lines[:start] + lines[end:]
     kind = "" if not node.name.startswith("_") else " private"
     return (f"::::{{container}} beside{kind}\n:::{{container}} says\n"
-            f'<p class="name" id="{node.name}"><code>{node.name}</code></p>\n\n'
+            f'<p class="name" id="{module.spot}.{node.name}"><code>{node.name}</code></p>\n\n'
             + described(text or "", links) + f"\n:::\n:::{{container}} body\n{_fence(lines)}\n:::\n::::")
 
 
