@@ -2,6 +2,8 @@
 
 import re
 import struct
+from collections import Counter
+from dataclasses import replace
 from importlib import import_module
 from itertools import combinations
 
@@ -14,10 +16,17 @@ pytest.importorskip("matplotlib")
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
+from gridworld.draw import STANDING
+from gridworld.maps import WORLDS
+from gridworld.world import MOVES
 from minirl.__main__ import main
+from minirl.exact import planning
+from minirl.exact.planning import best_actions, policy_gradient, policy_iteration
 from minirl.kernel import counts
-from minirl.pictures import style
+from minirl.lab.running_example import bigram_of, running_example
+from minirl.pictures import on_worlds, style
 from minirl.pictures.gallery import PICTURES
+from minirl.play import q_learning
 from minirl.play.surrogate import collapse
 
 NAMES = [picture.name for picture in PICTURES]
@@ -53,8 +62,8 @@ def test_a_picture_says_a_finding_and_belongs_to_a_chapter(picture):
     assert picture.finding[0].isupper() or not picture.finding[0].isascii()
     assert not picture.finding.endswith(".") and len(picture.finding) <= 84
     assert not picture.caption.endswith(".") and "\n" not in picture.caption
-    assert import_module(f"minirl.{picture.chapter}" if "." in picture.chapter
-                         else f"{picture.chapter}").__doc__
+    package = "" if picture.chapter.startswith(("gridworld.", "toy_lm.")) else "minirl."
+    assert import_module(package + picture.chapter).__doc__
     if picture.tag:
         stem = picture.tag.partition(".")[0]
         path, = (path for path in ROOT.glob(f"*/*/{stem}.py") if path.parts[-2] != "plain")
@@ -144,6 +153,88 @@ def test_a_picture_that_is_none_is_refused(capsys):
 
 
 # What the titles say.
+
+
+# on_worlds
+
+
+def test_one_gradient_formula_is_zero_in_both_worlds_and_then_letters_alternate():
+    """(regularised.1) is the return of a world that charges for leaving the first table, and its
+    gradient by (planning.5) is that of a table, of moves or of letters."""
+    found, example = numbers_of("two_worlds"), running_example(bigram_of())
+    lake = found.grid.mdp(gamma=0.99)
+    for world, first, policy, beta in (
+            (lake, lake.uniform, found.walk, on_worlds.LAKE_BETA),
+            (example.world, found.reference, found.aligned, example.beta)):
+        assert policy.shape == world.shape and np.allclose(policy.sum(axis=1), 1)
+        logp = np.log(np.maximum(policy, 1e-300))
+        price = beta * (logp - np.log(np.maximum(first, 1e-300)))
+        charged = replace(world, reward=world.reward - price[:, :, None])
+        assert np.abs(policy_gradient(charged, logp)[1]).max() < 1e-9
+    best = best_actions(lake, policy_iteration(lake))
+    assert best[np.arange(16), found.walk.argmax(axis=1)].all()
+    vowel = np.array([letter in "aeiou" for letter in found.letters])
+    like = vowel[:, None] == vowel
+    before, after = ((policy[1:, 1:] * like).sum(axis=1) / policy[1:, 1:].sum(axis=1)
+                     for policy in (found.reference, found.aligned))
+    assert (after < before).all() and found.rewards[0] < 0 < found.rewards[1]
+
+
+def test_q_learning_walks_along_the_edge_and_falls_more_often():
+    """The numbers of the chapter; each step costs 1, and a fall 99 more."""
+    grid, walks = numbers_of("cliff")
+    edge = slice(25, 35)  # the cells above the cliff
+    for learner, steps, J in ("Q-learning", 13, -50.8), ("SARSA", 15, -20.7):
+        walk = walks[learner]
+        assert round(walk.exploring, 1) == J and walk.steps == pytest.approx(steps)
+        assert walk.exploring == pytest.approx(-walk.visits.sum() - 99 * walk.falls)
+        assert f"{steps} steps" in q_learning.__doc__ and f"−{-J}" in q_learning.__doc__
+    assert walks["Q-learning"].visits[edge].min() > 1 > 0.1 > walks["SARSA"].visits[edge].max()
+    assert walks["Q-learning"].falls > 8 * walks["SARSA"].falls
+
+
+def test_policy_iteration_stops_after_six_rounds():
+    """(planning.2), with the policies and J of the chapter."""
+    grid, found = numbers_of("policy_iteration")
+    lake = grid.mdp(gamma=0.99)
+    best = policy_iteration(lake)
+    assert len(found) - 1 == best.rounds == 6 and (found[-1].policy == best.policy).all()
+    for before, after in zip(found, found[1:]):
+        assert ((before.policy != after.policy).any(axis=1) == after.changed).all()
+        assert after.changed.any() and after.objective >= before.objective
+        assert f"{after.objective:.4f}".rstrip("0") in planning.__doc__
+    assert not best_actions(lake, best)[found[0].policy == 1].all()
+
+
+def test_two_learners_find_the_optimum_of_the_teleports_and_two_the_cautious_policy():
+    found = numbers_of("learning_curves")
+    assert found.careful < found.optimum - 1
+    for learner, (low, median, high) in found.worths.items():
+        assert high.max() <= found.optimum + 1e-9
+        goal = found.careful if "sarsa" in learner else found.optimum
+        assert (np.abs(median[-4:] - goal) < 0.3).all(), learner
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_map_has_a_sign_for_all_that_is_special_and_an_arrow_for_each_likely_move(name):
+    world = WORLDS[name]()
+    figure, axes = style.panels(4)
+    policy = np.tile([0.5, 0.5, 0, 0], (len(world.symbols), 1))
+    on_worlds.draw_map(axes, world, policy=policy)
+    found = Counter(text.get_text() for text in axes.texts)
+    shown = Counter(world.symbols)
+    for symbol in "GHCAaBb":
+        assert found[symbol] == shown[symbol]
+    assert found["S"] == (shown["S"] if shown["F"] else 0)
+    assert sum(found[arrows] * len(arrows) for arrows in ("↑", "↑↑")) == sum(world.wind)
+    signs = Counter(type(patch).__name__ for patch in axes.patches)
+    assert signs["Circle"] == shown["H"] and signs["FancyArrowPatch"] == shown["A"] + shown["B"]
+    assert signs["Rectangle"] == shown["G"] + shown["C"] + shown["#"]
+    arrows = [artist for artist in axes.collections if hasattr(artist, "U")]
+    assert len(arrows) == sum(cell not in STANDING for cell in world.symbols)
+    for artist in arrows:
+        for move, right, down in zip(world.moves, artist.U, artist.V):
+            assert [np.sign(down), np.sign(right)] == list(MOVES[move])
 
 
 # on_play

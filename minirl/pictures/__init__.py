@@ -1,5 +1,6 @@
 """The pictures of the book: each from a seed, by a function whose numbers are tested.
 
+    on_worlds   one table in two worlds, two ways along a cliff, planning and learning in rounds
     on_play     the backward pass, and Part 3: what a batch says, what a baseline buys
 
 and what they need:
