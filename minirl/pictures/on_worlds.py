@@ -139,9 +139,9 @@ def draw_table(axes, policy, states, actions):
 
 # One table twice.
 
-LAKE_BETA = 0.003           # the price of a nat of KL to the walk at random
+LAKE_BETA = 0.001        # the price of a nat of KL to the walk at random
 KEY = np.array([0, 0.01, 0.05, 0.2, 0.5, 1])  # probabilities whose shades are explained
-ROWS_SHOWN = "aeionqst"     # of the 27 rows of the language model
+ROWS_SHOWN = "aeionqst"  # of the 27 rows of the language model
 
 
 class TwoWorlds(NamedTuple):
