@@ -27,7 +27,7 @@ from toy_lm.rewards import VOWELS
 
 DARK = 0.5       # the shade from which words on a cell are white
 UNLIKELY = 0.02  # the chance below which a move has no arrow
-REACH = 0.34     # half the length of the arrow of a move that is certain, in cells
+HALF_ARROW = 0.34  # half the length of the arrow of a move that is certain, in cells
 
 
 def mixed(colour, shades):
@@ -108,7 +108,7 @@ def _moves(axes, world, policy, inks, widths, shown):
     for s in np.flatnonzero(shown):
         row, column = divmod(s, world.shape[1])
         moves = np.flatnonzero(policy[s] > UNLIKELY)
-        right, down = 2 * REACH * policy[s, moves] * steps[moves].T
+        right, down = 2 * HALF_ARROW * policy[s, moves] * steps[moves].T
         axes.quiver(np.full(moves.size, column - right.sum() / 2),
                     np.full(moves.size, row - down.sum() / 2), right, down, color=inks[s],
                     angles="xy", scale_units="xy", scale=1, units="dots", width=widths[s],
@@ -348,7 +348,7 @@ def draw_learning_curves(found):
 ON_WORLDS = (
     Picture("two_worlds", "introduction",
             "A gridworld and a language model are the same table θ[s, a]",
-            "π = softmax θ; J: mean return, R: mean reward of a word; all exact; 9 of 27 rows of letters",
+            "π = softmax θ, exact; J: mean return; R: mean reward of a word; 9 of 27 letters",
             two_worlds, draw_two_worlds),
     Picture("cliff", "play.q_learning",
             "Q-learning walks along the edge and falls, SARSA keeps a step away from it",
