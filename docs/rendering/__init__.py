@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 from rendering.pages import ROOT, Book
 
@@ -45,7 +46,19 @@ def _write(path, text):
     return path
 
 
+def join(app, error):
+    """In the book on one page, what leads to another page leads to a place of this one."""
+    if error is None and app.builder.name == "singlehtml":
+        path = Path(app.outdir) / "index.html"
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r'href="(?:\.\./)*chapters/[\w/]*\.html#([^"]+)"', r'href="#\1"', text)
+        text = re.sub(r'href="(?:\.\./)*chapters/([\w/]*)\.html"',
+                      lambda found: f'href="#{found[1].replace("/", ".")}"', text)
+        path.write_text(text, encoding="utf-8")
+
+
 def setup(app):
     """Called by Sphinx."""
     app.connect("builder-inited", write)
+    app.connect("build-finished", join)
     return {"parallel_read_safe": True}

@@ -124,7 +124,7 @@ class Book:
         before, mark, rest = module.text.partition("**Exercises.**")
         title = module.title.rstrip(".").replace("\n", " ")
         out = ["---\nhide-toc: true\n---", f"# {inline(title, links)}",
-               f'<p class="where"><code>{module.path.relative_to(ROOT)}</code></p>',
+               f'<p class="where" id="{module.spot}"><code>{module.path.relative_to(ROOT)}</code></p>',
                self._contents(module, _illustrated(before, module, pictures, links))]
         if mark:
             asked, after = re.match(r"(.*?)(\n\n.*|$)", rest, re.S).groups()
