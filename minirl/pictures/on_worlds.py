@@ -25,8 +25,8 @@ from toy_lm.rewards import VOWELS
 
 # Maps.
 
-DARK = 0.5       # the shade from which words on a cell are white
-UNLIKELY = 0.02  # the chance below which a move has no arrow
+DARK = 0.5         # the shade from which words on a cell are white
+UNLIKELY = 0.02    # the chance below which a move has no arrow
 HALF_ARROW = 0.34  # half the length of the arrow of a move that is certain, in cells
 
 
@@ -241,7 +241,7 @@ def cliff_walks(seed=0):
 def draw_cliff(numbers):
     """Two maps: the visits of a walk that explores, and arrows on the way that never strays."""
     grid, walks = numbers
-    figure = Figure(figsize=(WIDTH, 5.3), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 5.9), layout="constrained")
     most = max(walk.visits.max() for walk in walks.values())
     for axes, (learner, walk) in zip(figure.subplots(2), walks.items()):
         draw_map(axes, grid, shades=walk.visits / most, policy=walk.greedy,
@@ -285,7 +285,8 @@ def draw_policy_iteration(numbers):
                  changed=step.changed)
         axes.set_title(f"{f'round {number}' if number else 'first'}: J = {step.objective:.2f}")
     last.plot([step.objective for step in found], "-o", color=NAVY)
-    last.set(title="J", xlabel="round", xticks=range(len(found)), yticks=[0, 0.2, 0.4, 0.6])
+    last.set(title="J of each round", xlabel="round", xticks=range(len(found)),
+             yticks=[0, 0.2, 0.4, 0.6])
     last.yaxis.tick_right()
     return figure
 
@@ -334,7 +335,7 @@ def draw_learning_curves(found):
         panel.axhline(found.optimum, linestyle="--", color=INK, linewidth=1)
         panel.axhline(found.careful, linestyle=":", color=INK, linewidth=1.4)
         panel.plot(found.steps, median, "-o", color=colour, markersize=3)
-        panel.set(title=LEARNERS[learner], ylim=(24, 38), xlim=(0, 20.5))
+        panel.set(title=LEARNERS[learner], ylim=(20, 38), xlim=(0, 20.5))
     for learner in "sarsa", "expected_sarsa":
         name_at_end(axes[learner], 20.5, found.optimum, "optimum", INK, dy=3)
         name_at_end(axes[learner], 20.5, found.careful, "cautious", INK, dy=-3)
@@ -352,7 +353,7 @@ ON_WORLDS = (
             two_worlds, draw_two_worlds),
     Picture("cliff", "play.q_learning",
             "Q-learning walks along the edge and falls, SARSA keeps a step away from it",
-            "visits in an episode that explores with ε = 0.1, of tables at rest, exact, γ = 1",
+            "exact visits in an episode that explores, ε = 0.1, tables at rest; C: −100, to S",
             cliff_walks, draw_cliff, "q_learning.4"),
     Picture("policy_iteration", "exact.planning",
             "On the slippery lake policy iteration changes nothing more after six rounds",
