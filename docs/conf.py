@@ -16,4 +16,4 @@ html_css_files = ["book.css"]
 html_copy_source = False
 smartquotes = False
 html_show_sphinx = html_show_copyright = False
-pygments_style, pygments_dark_style = "friendly", "github-dark"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"

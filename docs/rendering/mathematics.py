@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"""
   | (?P<code>`[^`]*`)
   | (?P<fraction>(?<![\w)\]⁺'*])\([^\W_]{1,3}/[^\W_]{1,3}\))    # a coefficient such as (1/B)
   | (?P<number>\d+(?:[.,]\d+)*(?:e\d+)?|[½¼¾⅓⅔⅕⅖⅛])
-  | (?P<word>[A-Za-z]{2,}(?:_[a-z]{3,})*\d?|[a-z]\d)  # log, grad_norm, k3
+  | (?P<word>[A-Za-z]{2,}(?:(?:_[a-z]{2,})*_[a-z]{3,})?\d?|[a-z]\d)  # log, grad_norm, k3
   | (?P<sum>[ΣΠ])
   | (?P<letter>[^\W\d_][\u0302\u0303\u0304]?|[∂∇∞√])
   | (?P<sign>.)""", re.X)
