@@ -23,11 +23,15 @@ from minirl.__main__ import main
 from minirl.exact import planning
 from minirl.exact.planning import best_actions, policy_gradient, policy_iteration
 from minirl.kernel import counts
+from minirl.kernel.softmax import log_softmax
 from minirl.lab.running_example import bigram_of, running_example
+from minirl.people.regularised import tilt
 from minirl.pictures import on_worlds, style
 from minirl.pictures.gallery import PICTURES
+from minirl.pictures.on_people import displaced
 from minirl.play import q_learning
 from minirl.play.surrogate import collapse
+from toy_lm.ngram import sample
 
 NAMES = [picture.name for picture in PICTURES]
 NUMBERS = {}  # what a picture draws, computed once
@@ -298,3 +302,88 @@ def test_each_baseline_takes_away_most_of_the_noise_and_the_true_v_the_most():
     assert [row.variance for row in rows] == sorted((row.variance for row in rows), reverse=True)
     assert [row.name for row in rows if row.bias > 1e-12] == ["mean of the batch"]
     assert next(row.bias for row in rows if row.bias > 1e-12) == pytest.approx(norm / 32)
+
+
+# on_people
+
+
+def test_best_of_n_stops_where_the_best_strings_tie():
+    """(best_of_n.2): at log 1/p, p the chance of the best reward, and nowhere above the bound."""
+    found = numbers_of("best_of_n")
+    for name, kl in found.kl.items():
+        assert (kl <= found.bound + 1e-12).all()
+        assert name == "words" or kl[-1] == pytest.approx(-np.log(found.top[name]), abs=1e-9)
+    assert found.top["five"] == 0.2 and round(found.top["bare"], 2) == 0.41
+    assert (found.kl["words"] > 0.99 * found.bound).all() and found.bound[-1] > 5.9
+
+
+def test_no_method_is_above_the_path_of_optima_and_its_slope_is_the_price():
+    """(regularised.7): each point of the path has a tangent of slope β, and all lies below it."""
+    found, prices = numbers_of("frontier"), np.geomspace(10, 0.1, 41)
+    kl, reward = np.transpose(found.frontier)
+    steps = np.diff(reward) / np.diff(kl)
+    assert (steps < prices[:-1]).all() and (steps > prices[1:]).all()
+    for rest in found.rests:
+        assert (rest.reward <= reward + prices * (rest.kl - kl) + 1e-9).all(), rest.method
+        assert not rest.aims or rest.share > 0.999
+    assert {rest.method for rest in found.rests if rest.kl > 1.25} == {
+        "online_sampling", "apo_down", "aot_unpaired"}
+    assert {rest.method for rest in found.rests if not rest.at_rest and rest.kl < 1.25} == {
+        "kto", "apo_zero"}
+    assert {"sft", "reinforce", "ppo_kl", "dpo"} < {r.method for r in found.rests if r.aims}
+
+
+def test_k1_pulls_nowhere_k2_down_the_kl_and_k3_down_the_other():
+    """(kl.6), by exact gradients; and each descent lowers its own divergence to nothing."""
+    found = numbers_of("kl_estimates")
+    policy, ref = found.policy, found.reference
+    ratio = np.log(policy / ref)
+    assert np.abs(found.gradients["k1"]).max() < 1e-15
+    assert np.allclose(found.gradients["k2"], policy * (ratio - policy @ ratio))
+    assert np.allclose(found.gradients["k3"], policy - ref)
+    assert np.ptp(found.paths["k1"], axis=0).max() < 1e-12
+    for name, distance in (("k2", lambda p: (p * np.log(p / ref)).sum(axis=1)),
+                           ("k3", lambda p: (ref * np.log(ref / p)).sum(axis=1))):
+        distances = distance(found.paths[name])
+        assert (np.diff(distances) < 1e-15).all() and distances[-1] < 1e-3 < distances[0]
+
+
+def test_the_truth_peaks_and_the_learned_reward_goes_on():
+    found = numbers_of("over_optimisation")
+    for path in found:
+        assert (np.diff([point.kl for point in path]) > 0).all()
+        assert (np.diff([point.proxy for point in path]) > 0).all()
+    best = max(found.few, key=lambda point: point.gold)
+    assert round(best.kl, 1) == 1.2 and round(best.gold, 2) == 0.25
+    last = next(point for point in found.few if point.kl > 8)
+    assert last.gold < 0 and last.proxy > 3 * best.proxy
+    assert (np.diff([point.gold for point in found.many if point.kl < 9]) > 0).all()
+
+
+def test_only_with_k3_in_the_loss_does_the_size_of_a_group_matter():
+    """The table of `grpo`, (grpo.2); and at the optimum all strings earn the same."""
+    found = numbers_of("groups")
+    for shares in found.words["reinforce"], *(found.strings[name] for name in (
+            "reinforce", "grpo_kl_in_reward")):
+        assert min(shares.values()) > 0.9995 and max(shares.values()) < 1 + 1e-9
+    assert [round(100 * found.words["dr_grpo"][K]) for K in (2, 4, 8, 16, 64)] == [
+        76, 83, 77, 67, 53]
+    for name in "dr_grpo", "grpo":
+        shares = list(found.strings[name].values())
+        assert np.ptp(shares) > 0.1 and max(shares) < 0.9
+    example = running_example(bigram_of())
+    best = tilt(example.reference, example.optimum.action_values, beta=example.beta)
+    paid = example.world.mean_reward - example.beta * (best - log_softmax(example.reference))
+    earned = counts.matrix(sample(best, 100, rng=0)) @ paid.ravel()
+    assert np.allclose(earned, example.optimum.objective)
+
+
+def test_the_chosen_string_falls_where_steps_are_shared():
+    """(dpo.5), whose changes are in the ratio of −8/9 to −40/9."""
+    found = numbers_of("displacement")
+    assert (np.diff(found.letters, axis=0) < 0).all()
+    assert (np.diff(found.strings, axis=0) * [1, -1] > 0).all()
+    assert np.allclose(np.exp(found.letters[0]), [2 / 9, 2 / 81])
+    assert np.allclose(np.exp(found.strings[0]), [2 / 9, 2 / 81])
+    small = np.diff(displaced(steps=1, rate=1e-6).letters, axis=0)[0]
+    assert small[1] / small[0] == pytest.approx(5, abs=1e-4)
