@@ -52,11 +52,9 @@ def draw_frontier(found):
             axes.plot(rest.kl, rest.reward, mark, color=colour, markersize=size, zorder=3)
             if rest.method in _NAMED:
                 name, dx, dy = _NAMED[rest.method]
-                name_at_end(axes, rest.kl, rest.reward, name, colour, dx=dx, dy=dy,
-                            arrowprops=_leader(colour) if dy < -15 else None)
+                _named(axes, rest, name, colour, dx, dy)
     aiming = [rest for rest in found.rests if rest.aims]
-    name_at_end(axes, aiming[0].kl, aiming[0].reward, f"{len(aiming)} methods aim at J*:\n"
-                "SFT, PPO, DPO, …", NAVY, dx=-108, dy=74, arrowprops=_leader(NAVY))
+    _named(axes, aiming[0], f"{len(aiming)} methods aim at J*:\nSFT, PPO, DPO, …", NAVY, -108, 74)
     name_at_end(axes, 1.23, -0.2, "three run away, to 3 nats, and lie below the path too  →", OCHRE,
                 dx=0, ha="right")
     name_at_end(axes, np.interp(-0.155, reward, kl), -0.155, "the path of optima", INK, dx=9)
@@ -64,9 +62,13 @@ def draw_frontier(found):
     return figure
 
 
-def _leader(colour):
-    """A thin line from a name to what it names."""
-    return {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "relpos": (0, 0.5), "shrinkB": 3}
+def _named(axes, rest, name, colour, dx, dy):
+    """A name beside the mark of a method, with a thin line to it where it is not near."""
+    name_at_end(axes, rest.kl, rest.reward, name, colour, dx=dx, dy=dy)
+    if abs(dy) > 15:
+        end = (dx + 20, dy - 14) if dy > 0 else (dx, dy)
+        axes.annotate("", (rest.kl, rest.reward), end, textcoords="offset points",
+                      arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7})
 
 
 class Displacement(NamedTuple):
