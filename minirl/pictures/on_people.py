@@ -160,7 +160,7 @@ def draw_kl_estimates(found):
     for name, place, dx, dy in (("1", (1, 0, 0), -8, -6), ("2", (0, 1, 0), 8, -6),
                                 ("3", (0, 0, 1), 8, 2), ("π: k1 stays", found.policy, -14, -18),
                                 ("π_ref", found.reference, -8, 8), ("k2", (0.76, 0.13, 0.11), 0, 0),
-                                ("k3", (0.38, 0.4, 0.22), 0, 6)):
+                                ("k3", (0.4, 0.4, 0.2), 0, 4)):
         x, y = place @ corners
         name_at_end(right, x, y, name, colours.get(name, INK), dx=dx, dy=dy,
                     ha="right" if dx < 0 else "left")
