@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from rendering.lists import exercise_list, one_page
 from rendering.pages import ROOT, Book
 
 
@@ -18,6 +19,12 @@ def write(app):
         answers = ANSWERS.get(module.name, []) if module is book.chapters[module.name] else []
         text = book.page(module, answers, EXERCISES, PICTURES) + book_tree(module)
         written.add(_write(folder / f"{module.page}.md", text))
+    parts = ("kernel", "exact", "play", "people", "beyond")
+    chapters = [book.chapters[name] for part in parts
+                for name in _order(next(one for one in book.modules
+                                        if one.parts == ["minirl", part]))]
+    written.add(_write(folder / "chapters" / "one_page.md", one_page(book, chapters)))
+    written.add(_write(folder / "chapters" / "exercise_list.md", exercise_list(book, EXERCISES)))
     for path in (folder / "chapters").rglob("*.md"):
         if path not in written:
             path.unlink()

@@ -166,15 +166,15 @@ class Book:
 
 
 def _illustrated(text, module, pictures, links):
-    """The text of a chapter, with its pictures after the paragraph that says its question."""
-    first, _, rest = text.partition("\n\n")
-    if first.startswith("*"):  # where the chapter stands in the book
-        question, _, rest = rest.partition("\n\n")
-        first = f"{first}\n\n{question}"
+    """The text of a chapter, with its pictures after the first sentence that has ended."""
+    parts = text.split("\n\n")
+    at = next((number for number, part in enumerate(parts) if not part.startswith("*Part")
+               and re.search(r"\.\)?(\s+\(\w+\.\d+\))?$", part)), len(parts) - 1) + 1
     shown = [f"```{{image}} /figures/{picture.name}.png\n:alt: {picture.alt}\n:class: picture\n```"
              for picture in pictures if picture.chapter in (".".join(module.parts[1:]), module.spot)
              and (ROOT / "docs" / "figures" / f"{picture.name}.png").exists()]
-    return "\n\n".join([markdown(first, links), *shown, markdown(rest, links)])
+    before, after = ("\n\n".join(some) for some in (parts[:at], parts[at:]))
+    return "\n\n".join([markdown(before, links), *shown, markdown(after, links)])
 
 
 def names_of(module):
