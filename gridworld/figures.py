@@ -18,12 +18,12 @@ finds them, and its largest values are what is drawn (`decay=0` keeps its learni
 >>> Q = next(q_learning(world, learners(world, rng=0), decay=0.0)).Q[0]
 >>> figure = heat_map(corridor, Q.max(axis=1), policy=np.eye(4)[Q.argmax(axis=1)])
 >>> print([text.get_text() for text in figure.axes[0].texts if text.get_text()])
-['0.90', '1.00', 'G']
+['S', '0.90', '1.00', 'G']
 
-    ┌───────┬───────┬───────┐
-    │   →   │   →   │   G   │      The colours go from the least of the values drawn, light, to the
-    │  0.90 │  1.00 │       │      largest one, dark.  Goals, holes, cliffs and walls stay grey.
-    └───────┴───────┴───────┘
+    ┌───────┬───────┬───────┐      The colours go from the least of the values drawn, light, to the
+    │S  →   │   →   │ ┌ G ┐ │      largest one, dark.  A goal is a frame, a hole a disc, a cliff is
+    │  0.90 │  1.00 │ └───┘ │      hatched and a wall filled.  Starts and teleports have letters in
+    └───────┴───────┴───────┘      a corner, and the wind stands below its column.
 
 An arrow is as long as its move is likely, so that an undecided policy has several short ones.  The
 scale of colours belongs to one picture.  Two pictures of different values can look the same, and
@@ -84,6 +84,7 @@ _FIRST, _BACKEND = "matplotlib" not in sys.modules, os.environ.pop("MPLBACKEND",
 try:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.patches import Circle, Rectangle
 except ImportError:
     raise ImportError("pictures need matplotlib: pip install 'minirl[plot]'") from None
 finally:
@@ -93,12 +94,20 @@ if _FIRST and _BACKEND:
         matplotlib.rcParams["backend"] = _BACKEND
 
 
+SIGN_NAMES = {"S": "start", "G": "goal", "H": "hole", "C": "cliff", "#": "wall",
+              "A": "teleport to a", "B": "teleport to b"}
+_INK, _GREY, _TEAL, _RED, _PINK = "#222222", "#70757d", "#0b7f8e", "#a3260f", "#dfb3ab"
+CELL, WIDEST = 0.75, 7.5  # inches: of a cell, and of a whole map
+
+
 def heat_map(world, values, *, policy=None, title="", label="value"):
     """The values of all cells as colours and numbers, and a policy as arrows.
 
     `values` (S,) and `policy` (S, 4) fit the map.  A cell has an arrow for each move, as long as
-    the move is likely.  Goals, holes, cliffs and walls stay uncoloured and carry their symbol, and
-    so does a cell whose value is not a number.  `label` stands beside the scale of colours.
+    the move is likely.  Goals, holes, cliffs and walls have their sign (`draw_sign`), and a cell
+    whose value is not a number stays white with its letter.  Starts, unless an episode may start
+    anywhere, and teleports have theirs in a corner; the wind stands below its column.  `label`
+    stands beside the scale of colours.
 
     Examples
     --------
@@ -112,24 +121,76 @@ def heat_map(world, values, *, policy=None, title="", label="value"):
     if policy is not None:
         check_fits(world, "policy", policy, moves=True)
     standing = np.array([cell in STANDING for cell in world.symbols])
-    figure = Figure(figsize=(max(4, 1.2 + 0.75 * columns), 0.6 + 0.75 * rows), layout="constrained")
+    cell = min(CELL, (WIDEST - 1.2) / columns)
+    figure = Figure(figsize=(max(4, 1.2 + cell * columns), 0.9 + cell * rows), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_facecolor("0.92")  # of the cells that are not coloured
     image = axes.imshow(np.where(standing, np.nan, values).reshape(rows, columns), cmap="YlGnBu")
     figure.colorbar(image, ax=axes, label=label, shrink=0.8)
     low, high = image.get_clim()
-    for s, cell in enumerate(world.symbols):
+    plain = "F" if "F" in world.symbols else "S"  # has no letter
+    known = np.abs(values[~standing & np.isfinite(values)])
+    decimals = _decimals(known.max(initial=0))
+    for s, sign in enumerate(world.symbols):
         row, column = divmod(s, columns)
-        if standing[s] or not np.isfinite(values[s]):
-            axes.text(column, row, cell, ha="center", va="center", color="grey", weight="bold")
+        if standing[s]:
+            draw_sign(axes, row, column, sign)
+        elif not np.isfinite(values[s]):
+            axes.text(column, row, sign, ha="center", va="center", color="grey", weight="bold")
         else:
             colour = "white" if values[s] > low + 0.6 * (high - low) else "black"
-            axes.text(column, row + 0.3, f"{values[s]:.2f}", ha="center", va="center",
-                      fontsize=7, color=colour)
+            if sign != plain and isinstance(sign, str):
+                axes.text(column - 0.44, row - 0.44, sign, ha="left", va="top", fontsize=7,
+                          weight="bold", color=colour)
+            number = f"{values[s]:.{decimals}f}".replace("-", "−")
+            axes.text(column, row + 0.3, number, ha="center", va="center", fontsize=7, color=colour)
             if policy is not None:
                 _arrows(axes, world, row, column, policy[s], colour)
     axes.set(title=title, xticks=[], yticks=[])
+    axes.grid(visible=False)
+    if any(world.wind):
+        axes.set_xticks(range(columns), [f"{'↑' if wind > 0 else '↓'}{abs(wind)}" if wind else ""
+                                         for wind in world.wind])
+        axes.set_xlabel("wind, in cells")
     return figure
+
+
+def draw_sign(axes, row, column, cell, size=10):
+    """A hole as a disc, a goal as a frame, a cliff hatched and a wall filled, at (row, column).
+
+    All but the wall have their letter.
+
+    Examples
+    --------
+    >>> axes = Figure().add_subplot()
+    >>> for column, cell in enumerate("GHC#"):
+    ...     draw_sign(axes, 0, column, cell)
+    >>> [text.get_text() for text in axes.texts], len(axes.patches)
+    (['G', 'H', 'C'], 4)
+    """
+    corner, colour = (column - 0.5, row - 0.5), None
+    if cell == "H":
+        sign, colour = Circle((column, row), 0.37, color=_INK), "white"
+    elif cell == "G":
+        sign, colour = Rectangle((column - 0.41, row - 0.41), 0.82, 0.82, fill=False,
+                                 linewidth=2.5, edgecolor=_TEAL), _TEAL
+    elif cell == "C":
+        sign, colour = Rectangle(corner, 1, 1, facecolor="white", edgecolor=_PINK, hatch="////",
+                                 linewidth=0), _RED
+    else:
+        sign = Rectangle(corner, 1, 1, color=_GREY)
+    axes.add_patch(sign)
+    if colour:
+        axes.text(column, row, cell, color=colour, fontsize=size, ha="center", va="center",
+                  fontweight="bold")
+
+
+def _decimals(largest):
+    """So many that the largest number has three digits.
+
+    >>> [_decimals(number) for number in (0, 0.012, 0.5, 1, 12, 1072)]
+    [2, 4, 3, 2, 1, 0]
+    """
+    return 2 if not largest else int(np.clip(2 - np.floor(np.log10(largest)), 0, 4))
 
 
 def _arrows(axes, world, row, column, chances, colour):
@@ -157,8 +218,13 @@ def training_curve(mdp, records):
     J = {record.iteration: objective(mdp, record.policy) for record in records}
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
+    optimum = policy_iteration(mdp).objective
     axes.plot(list(J), list(J.values()), label="policy")
-    axes.axhline(policy_iteration(mdp).objective, color="black", linestyle="--", label="optimum")
+    axes.axhline(optimum, color="black", linestyle="--", label="optimum")
+    axes.annotate("optimum", (0.01, optimum), (0, 3), textcoords="offset points",
+                  xycoords=("axes fraction", "data"))
+    axes.annotate("policy", (list(J)[-1], list(J.values())[-1]), (0, -5), ha="right", va="top",
+                  textcoords="offset points")
     axes.set(xlabel="iteration", ylabel="J, exact")
-    axes.legend(frameon=False)
+    axes.margins(y=0.12)
     return figure

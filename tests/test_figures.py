@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from gridworld.figures import heat_map, training_curve
-from gridworld.maps import corners, frozen_lake
+from gridworld.maps import corners, frozen_lake, teleports, windy_grid
 from gridworld.world import MOVES, GridWorld, parse
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import objective
@@ -52,7 +52,7 @@ def test_each_cell_carries_its_symbol_or_its_value_and_the_colour_of_its_value()
     values = VALUES.copy()
     figure = heat_map(WORLD, values)
     axes, scale = figure.axes
-    assert words(figure) == {(0, 0): ["0.25"], (1, 0): ["-1.50"], (2, 0): ["#"],
+    assert words(figure) == {(0, 0): ["S", "0.25"], (1, 0): ["−1.50"], 
                              (0, 1): ["G"], (1, 1): ["H"], (2, 1): ["3.13"]}
     shown = axes.images[0].get_array()
     assert np.ma.getmaskarray(shown).tolist() == [[False, False, True], [True, True, False]]
@@ -76,7 +76,7 @@ def test_a_cell_without_a_finite_value_stays_uncoloured_and_carries_its_symbol(v
 
 def test_words_are_light_on_dark_and_dark_on_light():
     figure = heat_map(GridWorld(parse("SFFF")), np.array([0.0, 0.1, 0.9, 1.0]))
-    assert [text.get_color() for text in figure.axes[0].texts] == ["black"] * 2 + ["white"] * 2
+    assert [text.get_color() for text in figure.axes[0].texts] == ["black"] * 3 + ["white"] * 2
     image, = figure.axes[0].images
     brightness = image.cmap(image.norm([0.0, 1.0]))[:, :3].mean(axis=1)
     assert brightness[0] > 0.7 and brightness[1] < 0.3
@@ -104,7 +104,8 @@ def test_an_arrow_is_as_long_as_its_move_is_likely_and_leaves_room_for_the_numbe
     assert lengths[1, 0]["L"] == pytest.approx(5 * lengths[0, 0]["L"])
     assert lengths[0, 0]["U"] == pytest.approx(lengths[0, 0]["D"])
     assert lengths[1, 0]["L"] < 0.5
-    numbers = {text.get_position()[1] for text in figure.axes[0].texts if text.get_text()}
+    numbers = {text.get_position()[1] for text in figure.axes[0].texts
+               if text.get_text() not in ("", "S")}
     assert max(text.xy[1] for text in figure.axes[0].texts
                if hasattr(text, "xyann")) < min(numbers)
 
@@ -115,6 +116,28 @@ def test_a_picture_is_written_without_a_warning(values):
     figure = heat_map(corners(), values, policy=np.full((16, 4), 0.25))
     figure.savefig(file, format="png", dpi=30)
     assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_goals_holes_cliffs_and_walls_are_told_apart_without_colours():
+    """A frame, a wall that is filled, a disc, and what is hatched; three of them with letters."""
+    figure = heat_map(GridWorld(parse("SG#\nFHC")), np.arange(6.0))
+    goal, wall, hole, cliff = figure.axes[0].patches
+    assert (goal.get_fill(), wall.get_fill(), cliff.get_hatch()) == (False, True, "////")
+    assert (*hole.get_center(), hole.get_radius()) == (1, 1, 0.37)
+    assert [(patch.get_x() > column - 0.51, patch.get_y() > row - 0.51) for patch, row, column in
+            ((goal, 0, 1), (wall, 0, 2), (cliff, 1, 2))] == 3 * [(True, True)]
+    found = words(figure)
+    assert (found[1, 0], found[1, 1], found[2, 1]) == (["G"], ["H"], ["C"])
+
+
+def test_starts_teleports_and_wind_are_drawn():
+    windy = heat_map(windy_grid(), np.zeros(70)).axes[0]
+    assert [label.get_text() for label in windy.get_xticklabels()] == [
+        "", "", "", "↑1", "↑1", "↑1", "↑2", "↑2", "↑1", ""]
+    assert words(windy.figure)[0, 3] == ["S", "0.00"] and windy.get_xlabel() == "wind, in cells"
+    found = words(heat_map(teleports(), np.arange(25.0)))
+    assert (found[1, 0], found[1, 4]) == (["A", "1.0"], ["a", "21.0"])
+    assert (found[3, 0], found[3, 2]) == (["B", "3.0"], ["b", "13.0"])
 
 
 @pytest.mark.parametrize("name, accepted, shapes", [

@@ -522,4 +522,4 @@ def test_the_figure_draws_the_path_of_each_start():
         rows = found.rounds[5 * place:5 * place + 5]
         assert [*zip(*paths[place].get_data())] == [(row.recall, row.precision) for row in rows]
         assert [*zip(*firsts[place].get_data())] == [(rows[0].recall, rows[0].precision)]
-        assert axes.texts[place].get_text() == f"{start} x{negatives}"
+        assert axes.texts[place].get_text() == f"{start} ×{negatives}"

@@ -42,8 +42,6 @@ SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
 EVERY = {job.name: job for job in JOBS}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
-PLOTTED = ("values", "policies", "estimators", "objectives", "alignment", "contrastive",
-           "inference", "search", "scaling", "harvest", "network")
 
 
 @cache
@@ -104,7 +102,6 @@ def test_a_text_is_printed_in_eighty_columns_and_json_is_valid_and_alone(command
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PLOTTED)
 def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_path):
     pytest.importorskip("matplotlib")
     folder, jobs = tmp_path / "new" / "folder", [handed_out(name)]
@@ -114,7 +111,7 @@ def test_a_plot_is_written_as_png_and_what_it_wrote_is_said(command, name, tmp_p
     assert drawn == sorted(map(str, folder.iterdir()), key=drawn.index) and len(drawn) in (1, 2)
     for path in drawn:
         data = Path(path).read_bytes()
-        assert path.endswith(".png") and data.startswith(b"\x89PNG") and len(data) > 10_000
+        assert path.endswith(".png") and data.startswith(b"\x89PNG") and len(data) > 5_000
     if name == "policies":
         assert command(name, "--quiet", "--plot", str(folder), jobs=jobs) == (0, "", "")
 
@@ -154,7 +151,6 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, name,
         2, "", "minirl: the world is flat\n")
 
 
-@pytest.mark.parametrize("name", PLOTTED)
 def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(command, name, monkeypatch,
                                                                 tmp_path):
     """A file in the place of its folder; and no matplotlib, of which no module is there."""
@@ -192,7 +188,7 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
         status, out, err = command(name, "--help")
         assert (status, err) == (0, "") and out.startswith(f"usage: minirl {name} ")
         assert "--json FILE" in out and "--quiet" in out
-        assert ("--plot DIR" in out) == (name in PLOTTED)
+        assert "--plot DIR" in out
         about = " ".join(job.about.split("\n\n")[0].split())
         assert about in " ".join(out.split()) and about in " ".join(text.split())
         assert command("help", name) == (0, out, "")

@@ -195,7 +195,9 @@ def test_the_figure_shows_every_order_their_best_and_every_law(items):
         152.6, 92.3, 16.1, 2571.7, 20]
     names = {text.get_text().replace("\n", " ") for axes in (left, right) for text in axes.texts}
     assert names == {*(f"order {k}" for k in range(1, 7)), *laws.PUBLISHED, "Chinchilla"}
-    assert ("slows down" in left.get_title()) == (items is None)
+    best = [1 + part.tree.index(min(part.tree)) for part in (shown.parts[-1], shown.parts[0])]
+    assert figure.get_suptitle().startswith(f"Order {best[0]} is the best of six with all the data")
+    assert len(shown.parts) == 1 or figure.get_suptitle().endswith(f"{best[1]} with the least")
     figure.savefig(BytesIO())
 
 

@@ -600,8 +600,9 @@ def figures():
 def test_every_row_is_a_mark_with_a_name_that_covers_no_other(found, figures):
     """At its KL and reward, or at the edge, where the KL is said; in 900 pixels"""
     from matplotlib.text import Text
-    figure = figures.rests_figure(found, objectives.families(found.rests), BETA)
-    figure.set_dpi(120)
+    with figures.rc_context(figures.STYLE):
+        figure = figures.rests_figure(found, objectives.families(found.rests), BETA)
+    figure.set_dpi(110)
     figure.draw_without_rendering()
     assert figure.bbox.width <= 900 and len(figure.axes) == len(objectives.HEADINGS)
     for axes, rests in zip(figure.axes, objectives.families(found.rests).values(), strict=True):
@@ -615,7 +616,7 @@ def test_every_row_is_a_mark_with_a_name_that_covers_no_other(found, figures):
             rest.method + (f", KL {rest.kl:.1f}" if rest.kl > 1.25 else ""):
             ([min(rest.kl, 1.25), rest.reward], "o" if rest.at_rest else "X") for rest in rests}
         filled = {text.get_text() for mark, text in zip(marks, axes.texts)
-                  if mark.get_markerfacecolor() == figures.COLOURS[2]}
+                  if mark.get_markerfacecolor() == figures.TEAL}
         assert filled == {rest.method for rest in rests if rest.aims}
         names = [Text.get_window_extent(text) for text in axes.texts]  # without their arrows
         assert all(low.y1 <= high.y0 for low, high in zip(names, names[1:]))

@@ -387,3 +387,70 @@ def test_the_chosen_string_falls_where_steps_are_shared():
     assert np.allclose(np.exp(found.strings[0]), [2 / 9, 2 / 81])
     small = np.diff(displaced(steps=1, rate=1e-6).letters, axis=0)[0]
     assert small[1] / small[0] == pytest.approx(5, abs=1e-4)
+
+
+# on_beyond
+
+
+def test_no_batch_shows_more_than_log_k_or_than_there_is():
+    """(contrastive.5); and a rank shows more than a smaller one, up to all of I."""
+    found = numbers_of("contrast")
+    for steps in found.steps:
+        assert all(row.shown < min(row.ceiling, steps.information) for row in steps.batches)
+    copy = found.steps[-1]
+    assert copy.information > copy.batches[3].ceiling and copy.batches[-1].missing < 0.02
+    shares = [*found.shares.values()]
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1, abs=1e-4)
+
+
+def test_a_trained_table_wins_with_few_attempts_and_the_reference_with_many():
+    """(inference.1); a table of its own for each prompt loses nowhere."""
+    found = {row.policy: row for row in numbers_of("attempts").answers}
+    passes = {name: np.array(row.passes) for name, row in found.items()}
+    reference, trained = passes["reference"], passes["descent, beta 0.1"]
+    assert (trained > reference)[:5].all() and (trained < reference)[5:].all()
+    assert (trained > reference + 0.5)[:2].all() and trained[-1] < reference[-1] - 0.05
+    for run in numbers_of("attempts").runs:
+        assert run.passes[0] > reference[0] + 0.5 and run.passes[-1] < reference[-1] - 0.05
+    assert (passes["own tables"] >= reference - 1e-9).all()
+
+
+def test_a_wider_beam_finds_likelier_and_shorter_words():
+    for one in numbers_of("beams").strings:
+        short, letters = ([getattr(beam, name) for beam in one.beams]
+                          for name in ("short", "letters"))
+        assert short == sorted(short, reverse=True) and letters == sorted(letters, reverse=True)
+        assert abs(short[-1]) < 1e-9 and letters[-1] == one.letters < letters[0]
+
+
+def test_each_memory_comes_to_rest_and_published_laws_disagree():
+    """The last doublings gain less than the first ones, and least where the memory is short."""
+    found = numbers_of("scaling")
+    losses, steps = np.log([part.tree for part in found.parts]), [p.steps for p in found.parts]
+    powers = -np.diff(losses, axis=0) / np.diff(np.log(steps))[:, None]
+    assert (powers[-1] < powers[2]).all() and (np.diff(powers[-1]) > 0).all()
+    assert powers[-1, 0] < 0.001 and powers[-1, 2] < 0.02 < 0.1 < powers[-1, -1]
+    budgets = np.array([law.tokens_per_param for law in found.published])
+    assert (budgets[:, 0] < budgets[:, -1]).tolist() == [True, True, False, True]
+    assert budgets[:, -1].max() > 100 * budgets[:, -1].min()
+
+
+def test_few_negatives_collect_too_much_and_a_strict_narrow_loop_stops_early():
+    found = {}
+    for row in numbers_of("harvest").rounds:
+        found.setdefault((row.start, row.negatives), []).append(row)
+    last = {start: rows[-1] for start, rows in found.items()}
+    assert all(rows[0].round == 1 and rows[-1].round == 5 for rows in found.values())
+    assert last["random", 1].precision < 0.6 < 0.8 < last["random", 5].precision
+    strict = found["one block", 20]
+    assert strict[-1].recall < 0.5 < last["one block", 5].recall < last["random", 20].recall
+    assert strict[-1].recall - strict[-2].recall < 0.01 and strict[-1].precision > 0.95
+
+
+def test_a_longer_memory_hurts_flat_n_grams_and_hardly_a_network():
+    found = numbers_of("memory").memories
+    flat, tree, network = ([getattr(row, name) for row in found]
+                           for name in ("flat", "tree", "network"))
+    assert flat[3] > flat[2] > flat[1] + 0.1 and flat[3] > flat[0] + 0.1
+    assert max(network[1:]) - min(network[1:]) < 0.05 < 0.1 < network[0] - max(network[1:])
+    assert tree == sorted(tree, reverse=True)

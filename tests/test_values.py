@@ -344,13 +344,15 @@ def test_the_figures_show_the_solution_and_bear_the_name_of_the_map():
     found = figures.values_figures(found_on(corners(), 0.5, "mine"))
     assert list(found) == ["mine_values", "mine_curves"]
     heat, curves = found.values()
-    assert heat.axes[0].get_title() == "mine: the best values and moves"
+    assert heat.get_suptitle() == "mine: the best policy is worth −1.429 at γ = 0.5"
+    assert heat.get_supxlabel().endswith("exact; S start, G goal")
     image, = heat.axes[0].images
     assert image.get_array().compressed() == pytest.approx(policy_iteration(
         corners().mdp(gamma=0.5)).values[1:-1])
     # One move is best in eight cells, two in four, and all in the two that are furthest.
     assert sum(hasattr(text, "arrow_patch") for text in heat.axes[0].texts) == 24
-    assert curves.get_suptitle() == "mine: median and 10-90 % of 2 runs"
+    assert curves.get_suptitle().startswith("mine: no learner ends nearer to Q* than ")
+    assert curves.get_supxlabel().startswith("median of 2 runs, ")
 
 
 @pytest.mark.parametrize("name", ["a$b_c^$", "$x$", "$", "a\\$b$", "$\\frac$ {"])
@@ -359,16 +361,15 @@ def test_the_name_of_a_map_is_no_formula(name):
     pytest.importorskip("matplotlib")
     from minirl.lab import figures
     found = found_on(GridWorld(parse("SG")), name=name)
-    drawn = figures.values_figures(found._replace(
-        curves=[curve._replace(errors=curve.errors[:, :1]) for curve in found.curves]))
-    assert list(drawn) == [f"{name}_values", f"{name}_curves"]
-    for figure in drawn.values():
-        figure.draw_without_rendering()
-    assert figure.get_suptitle().endswith(": median and 10-90 % of 1 run")
+    one = found._replace(
+        curves=[curve._replace(errors=curve.errors[:, :1]) for curve in found.curves])
+    assert list(figures.pictured(values.VALUES, one)) == [f"{name}_values", f"{name}_curves"]
+    figure = figures.values_figures(one)[f"{name}_curves"]
+    assert figure.get_supxlabel().startswith("median of 1 run, ")
 
 
-def test_learning_curves_draw_the_median_the_band_and_the_optimum():
-    """Each learner has a colour of its own, for its line and its band."""
+def test_learning_curves_draw_the_median_the_bars_and_the_optimum():
+    """Each learner has a colour, a dash and a marker of its own, for its line and its bars."""
     pytest.importorskip("matplotlib")
     from matplotlib.colors import to_hex
 
@@ -377,21 +378,21 @@ def test_learning_curves_draw_the_median_the_band_and_the_optimum():
     curve = ValueCurve("sarsa", np.array([10, 20, 30]), np.stack([runs + 5, runs, runs]),
                        np.stack([runs, runs + 1, np.full(21, np.nan)]), runs, 0.5)
     figure = figures.learning_curves([curve, *(curve._replace(method=name) for name in "abc")],
-                                     optimum=33.0, title="x")
+                                     optimum=33.0)
     left, right = figure.axes
     assert left.lines[0].get_ydata().tolist() == [15, 10, 10]
     assert left.lines[0].get_xdata().tolist() == [10, 20, 30]
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [10, 11, np.nan])
     assert list(left.lines[4].get_ydata()) == [0, 0]
     assert list(right.lines[4].get_ydata()) == [33, 33]
-    corners = left.collections[0].get_paths()[0].vertices
-    assert {(10, 7), (10, 23), (30, 2), (30, 18)} <= set(map(tuple, corners.tolist()))
+    bars = [path.vertices[:, 1].tolist() for path in left.collections[0].get_paths()]
+    assert bars == [[2, 18], [7, 23]]  # every other one, from the last
     for axes in left, right:
         lines = [to_hex(line.get_color()) for line in axes.lines[:4]]
-        assert lines == [to_hex(band.get_facecolor()[0]) for band in axes.collections]
-        assert len(set(lines)) == 4
-    assert figure.get_suptitle() == "x: median and 10-90 % of 21 runs"
-    assert left.get_title() == "distance to Q*" and left.get_ylabel() == "‖Q − Q*‖∞"
-    assert right.get_title() == "value of the greedy policy"
-    names = [text.get_text() for text in right.get_legend().get_texts()]
-    assert names == ["sarsa", "a", "b", "c", "optimum"]
+        assert lines == [to_hex(bars.get_color()[0]) for bars in axes.collections]
+        assert len(set(lines)) == len({line.get_linestyle() for line in axes.lines[:4]}) == 4
+        assert len({line.get_marker() for line in axes.lines[:4]}) == 4
+        assert axes.get_xlabel() == "steps of each run"
+    names = {text.get_text(): to_hex(text.get_color()) for text in right.texts}
+    assert set(names) == {"● sarsa", "■ a", "▲ b", "◆ c", "J*"}
+    assert [names[name] for name in ("● sarsa", "■ a", "▲ b", "◆ c")] == lines

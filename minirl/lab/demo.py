@@ -218,4 +218,5 @@ DEMO = Job("demo", __doc__, _run, lambda found: language_text(found[1]), {
     "pairs": {"type": integer(1), "default": 20_000,
               "help": "preferences that rlhf and dpo learn from (20,000)"},
     "corpus": CORPUS},
-    document=_document, drawing=lambda found: grid_text(found[0]))
+    document=_document, drawing=lambda found: grid_text(found[0]),
+    draw=lambda figures, found: figures.demo_figures(*found))

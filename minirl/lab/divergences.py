@@ -129,4 +129,5 @@ def divergences_text(found):
 
 
 DIVERGENCES = Job("kl", __doc__, lambda arguments, progress: measure_divergences(),
-                  divergences_text)
+                  divergences_text,
+                  draw=lambda figures, found: figures.divergences_figures(found))

@@ -1,13 +1,11 @@
 """An experiment as a command: what it asks for, prints, writes and draws."""
 
-import io
 import json
 import os
 from importlib import import_module
 from itertools import count
 from time import perf_counter
 from typing import Callable, NamedTuple
-from warnings import catch_warnings, filterwarnings
 
 from gridworld.draw import show
 from gridworld.maps import WORLDS
@@ -71,14 +69,10 @@ def do(job, arguments):
     if arguments.json is not None:
         write_bytes(arguments.json, as_json(job.document(found)).encode())
     if arguments.plot is not None:
-        for name, figure in job.draw(figures, found).items():
-            data = io.BytesIO()
-            with catch_warnings():  # of letters that a map's name has and the font has not
-                filterwarnings("ignore", "Glyph")
-                figure.savefig(data, format="png", dpi=120)
+        for name, data in figures.pictured(job, found).items():
             paths.append(os.path.join(arguments.plot, f"{name}.png"))
             check_apart(paths[-1], arguments.json, *read)
-            write_bytes(paths[-1], data.getvalue())
+            write_bytes(paths[-1], data)
     if arguments.quiet or arguments.json == STANDARD:
         return
     if job.drawing is not None:

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from gridworld.draw import STANDING
+from gridworld.figures import draw_sign
 from gridworld.maps import cliff_walk, frozen_lake, teleports
 from gridworld.world import EXITS, MOVES, OTHERS, GridWorld
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch
 from minirl.exact.evaluation import expectation, occupancy
 from minirl.exact.gains import gains
 from minirl.exact.planning import policy_iteration, policy_that_ends
@@ -63,7 +64,7 @@ def draw_map(axes, world, *, shades=None, colour=NAVY, policy=None, changed=None
     for s, cell in enumerate(world.symbols):
         row, column = divmod(s, columns)
         if standing[s]:
-            _sign(axes, row, column, cell, size + 3)
+            draw_sign(axes, row, column, cell, size + 3)
             continue
         if cell != plain:
             name = cell if isinstance(cell, str) else f"{cell:+g}".replace("-", "−")
@@ -81,25 +82,6 @@ def draw_map(axes, world, *, shades=None, colour=NAVY, policy=None, changed=None
     for column, strength in enumerate(world.wind):
         axes.text(column, rows - 0.4, "↑↓"[strength < 0] * abs(int(strength)), color=TEAL,
                   fontsize=size, ha="center", va="top")
-
-
-def _sign(axes, row, column, cell, size):
-    """A hole, a goal, a cliff or a wall."""
-    corner = column - 0.5, row - 0.5
-    if cell == "H":
-        sign, ink = Circle((column, row), 0.37, color=INK), "white"
-    elif cell == "G":
-        sign, ink = Rectangle((column - 0.41, row - 0.41), 0.82, 0.82, fill=False, linewidth=2.5,
-                              edgecolor=TEAL), TEAL
-    elif cell == "C":
-        sign, ink = Rectangle(corner, 1, 1, facecolor="white", edgecolor=mixed(RED, 0.35),
-                              hatch="////", linewidth=0), RED
-    else:
-        sign, ink = Rectangle(corner, 1, 1, color=GREY), None
-    axes.add_patch(sign)
-    if ink:
-        axes.text(column, row, cell, color=ink, fontsize=size, ha="center", va="center",
-                  fontweight="bold")
 
 
 def _moves(axes, world, policy, inks, widths, shown):

@@ -53,21 +53,25 @@ class Picture(NamedTuple):
         return f"{self.finding}. {self.caption}"
 
 
-def panels(height, count=1, *, width=WIDTH, **options):
+def panels(height, count=1, *, rows=1, width=WIDTH, **options):
     """A figure and its axes side by side, for `draw`; `options` are those of `Figure.subplots`."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(1, count, squeeze=False, **options)[0]
-    return figure, *axes
+    axes = figure.subplots(rows, count, squeeze=False, **options)
+    return figure, *axes.ravel()
 
 
 def titled(picture, numbers):
     """The finished `Figure` of a picture: with its title and its caption."""
+    tag = f"  ({picture.tag})" if picture.tag else ""
     with rc_context(STYLE):
-        figure = picture.draw(numbers)
-        figure.suptitle(picture.finding, x=0.01, ha="left", fontsize=12, fontweight="bold")
-        tag = f"  ({picture.tag})" if picture.tag else ""
-        figure.supxlabel(f"{picture.caption}{tag}   minirl figures {picture.name}", x=0.01,
-                         ha="left", fontsize=8, color=GREY)
+        return headed(picture.draw(numbers), picture.finding,
+                      f"{picture.caption}{tag}   minirl figures {picture.name}")
+
+
+def headed(figure, title, caption):
+    """The figure itself, with a title above it and a caption below."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.supxlabel(caption, x=0.01, ha="left", fontsize=8, color=GREY)
     return figure
 
 
@@ -103,16 +107,16 @@ def name_at_end(axes, x, y, name, colour, *, dx=5, dy=0, **options):
                   va="center", annotation_clip=False, **options)
 
 
-def names_at_ends(axes, ends, names, colours, gap=0.055):
-    """Names to the right of a panel, each beside the end of its line, none over another."""
+def names_at_ends(axes, ends, names, colours, gap=0.055, left=False):
+    """Names to the right (or left) of a panel, each at the end of its line, none over another."""
     low, high = axes.get_ylim()
     scale = axes.yaxis.get_transform().transform
     seen = (scale(np.asarray(ends, float)) - scale(low)) / (scale(high) - scale(low))
     order = np.argsort(seen, kind="stable")
     heights = apart(np.clip(seen[order], 0, 1).tolist(), gap, 1.0)
     for i, height in zip(order, heights):
-        axes.annotate(names[i], (1.02, height), xycoords="axes fraction", fontsize=9, va="center",
-                      color=colours[i])
+        axes.annotate(names[i], (-0.02 if left else 1.02, height), xycoords="axes fraction",
+                      fontsize=9, va="center", ha="right" if left else "left", color=colours[i])
 
 
 def apart(heights, gap, top):

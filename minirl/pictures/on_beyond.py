@@ -1,0 +1,77 @@
+"""Pictures of Part 5: bounds, attempts, searches, laws of scale, collecting, a network."""
+
+from minirl.lab import (attempts, collecting, contrasts, figures, laws, networks, searches)
+from minirl.pictures.style import Picture
+from toy_lm.corpora import unicode_words
+
+TRAINED = attempts.AttemptsScale(runs=2, letters=())
+WIDTHS = searches.SearchScale().widths
+
+
+def contrasts_numbers(seed=0):
+    """The numbers of the picture `contrast`; nothing in them is random."""
+    return contrasts.measure_contrasts()
+
+
+def attempts_numbers(seed=0):
+    """The numbers of the picture `attempts`: two runs of PPO, all else by descent."""
+    return attempts.attempt(seed, _quiet, TRAINED)
+
+
+def beams_numbers(seed=0):
+    """The numbers of the picture `beams`; nothing in them is random."""
+    words = unicode_words()
+    strings = [searches.strings_of(words, order, WIDTHS) for order in searches.PSEUDO_COUNTS]
+    return searches.Searches(seed, None, strings, [], None, [])
+
+
+def laws_numbers(seed=0):
+    """The numbers of the picture `scaling`."""
+    return laws.measure_laws(seed=seed)
+
+
+def draw_laws(found):
+    """Trees of each order, and what published laws would buy."""
+    return figures.laws_figure(found, laws.PUBLISHED, laws.SPENT)
+
+
+def harvest_numbers(seed=0):
+    """The numbers of the picture `harvest`."""
+    return collecting.measure_harvest(seed, _quiet)
+
+
+def memories_numbers(seed=0):
+    """The numbers of the picture `memory`: networks after 100 iterations."""
+    memories = [networks.remember(letters, iterations=100, seed=seed) for letters in (1, 2, 3, 4)]
+    return networks.Networks(memories, *10 * [None])
+
+
+def _quiet(line):
+    """Progress that nobody sees."""
+
+
+BEYOND_PICTURES = (
+    Picture("contrast", "beyond.contrastive",
+            "A batch of K shows at most log K of the mutual information I",
+            "mean over all batches at the best critic, exact; right: by a dual encoder, best of 13 "
+            "fits", contrasts_numbers, figures.contrasts_figure, "contrastive.5"),
+    Picture("attempts", "beyond.inference",
+            "A trained table wins with few attempts, the reference with many",
+            "by one of k attempts (lines), by majority (dotted); own tables: one a prompt; seed 0",
+            attempts_numbers, figures.attempts_figure, "inference.1"),
+    Picture("beams", "beyond.search", "A wider beam finds likelier words, and so shorter ones",
+            "nats of log π and letters, means of 27 prompts; models of Unicode words, exact",
+            beams_numbers, figures.beams_figure, "search.2"),
+    Picture("scaling", "beyond.scaling",
+            "Each memory comes to rest as data grow; published laws disagree",
+            "left: n-gram trees on Unicode names, the best as a band, seed 0; right: published "
+            "fits", laws_numbers, draw_laws, "scaling.5"),
+    Picture("harvest", "beyond.harvest",
+            "Few negatives collect too much; a strict loop from a narrow start stops early",
+            "five rounds, the first open; ×5: 5 negatives for each of 100 known lines; seed 0",
+            harvest_numbers, figures.harvest_figure),
+    Picture("memory", "beyond.network",
+            "A longer memory hurts flat n-grams, and hardly a network",
+            "Unicode words, a tenth held out; 64 hidden units, 100 iterations of a fit, seed 0",
+            memories_numbers, figures.memories_figure),
+)
