@@ -11,8 +11,9 @@ extensions = ["myst_parser", "rendering"]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 exclude_patterns = ["rendering", "_build"]
 html_theme = "furo"
-html_static_path = ["book.css"]
-html_css_files = ["book.css"]
+html_static_path = ["book.css", "living.css", "living.js"]
+html_css_files = ["book.css", "living.css"]
+html_js_files = [("living.js", {"defer": "defer"})]
 html_copy_source = False
 smartquotes = False
 html_show_sphinx = html_show_copyright = False

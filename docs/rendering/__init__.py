@@ -14,11 +14,12 @@ def write(app):
     from answers import ANSWERS
     from minirl.exercises import EXERCISES
     from minirl.pictures.gallery import PICTURES
+    from rendering.living import placed
     book, folder, written = Book(), ROOT / "docs", set()
     for module in book.modules:
         answers = ANSWERS.get(module.name, []) if module is book.chapters[module.name] else []
-        text = book.page(module, answers, EXERCISES, PICTURES) + book_tree(module)
-        written.add(_write(folder / f"{module.page}.md", text))
+        text = placed(module.page, book.page(module, answers, EXERCISES, PICTURES))
+        written.add(_write(folder / f"{module.page}.md", text + book_tree(module)))
     parts = ("kernel", "exact", "play", "people", "beyond")
     chapters = [book.chapters[name] for part in parts
                 for name in _order(next(one for one in book.modules
