@@ -66,9 +66,9 @@ RANGES = [  # jobs, an argument, what it must be, and values that are not
                         ("values", "--plot"))),
     ("values", "--world cliff --map x", "argument --map: not allowed with argument --world"),
     *((job, arguments, f"unrecognized arguments: {arguments}") for job, arguments in (
-        ("demo", "--sead 1"), ("demo", "--pair 1"), ("demo", "names.txt"), ("demo", "--plot x"),
+        ("demo", "--sead 1"), ("demo", "--pair 1"), ("demo", "names.txt"),
         ("values", "--learn 1"), ("values", "--beta 1"), ("policies", "--learn ppo"),
-        ("kl", "--seed 1"), ("kl", "--qui"), ("kl", "--plot x"), ("objectives", "--seed 1"),
+        ("kl", "--seed 1"), ("kl", "--qui"), ("objectives", "--seed 1"),
         ("alignment", "--beta 1")))])
 def test_a_wrong_argument_is_refused_by_name(command, job, arguments, message):
     status, out, err = command(job, *shlex.split(arguments), jobs=[idle(job)])
@@ -89,7 +89,8 @@ def test_a_wrong_choice_is_refused_with_what_there_is(command, job, argument):
     for word in "nonsense", "value", "names.txt", "":
         status, out, err = command(word, "--quiet")
         assert status == 2 and out == "" and f"argument JOB: invalid choice: {word!r}" in err
-        assert re.findall(r"(\w+)'?[,)]", err.split("choose from")[1]) == list(EVERY)
+        assert re.findall(r"(\w+)'?[,)]", err.split("choose from")[1]) == [
+            *EVERY, "exercise", "figures"]
     for words, near in ((["value"], "values"), (["policy", "--runs", "2"], "policies"),
                         (["help", "aligment"], "alignment"), (["estimator"], "estimators"),
                         (["nonsense"], None), (["names.txt"], None)):

@@ -211,3 +211,28 @@ def test_the_document_has_exactly_the_promised_fields():
     assert tuple(found["gridworld"][0].values()) == GRID_ROWS[0][:-1]
     assert list(WRITERS[0]._asdict()) == ["method", "reward", "kl", "objective", "share",
                                           "mean_length", "seconds", "samples"]
+
+
+def test_the_figure_shows_the_share_of_each_learner_and_where_the_writers_are():
+    """Below 0 a share is drawn as 0; who never ends has no place, and is not best."""
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    grids = [GridRow(world, method, 1.0, 1.0, share, 0.0, 1, 1.0, None)
+             for world, shares in (("lake", (0.5, -2.0)), ("cliff", (1.0, 0.75)))
+             for method, share in zip(("q_learning", "ppo"), shares)]
+    rows = [Writer("reference", -0.5, 0.0, -0.5, 0.0, 5.0, 1.0, []),
+            Writer("optimum", 0.6, 0.9, 0.15, 1.0, 6.0, 1.0, []),
+            Writer("ppo", None, None, None, None, None, 1.0, []),
+            Writer("dpo", 0.5, 0.8, 0.1, 0.9231, 5.8, 1.0, [])]
+    found = Language(None, rows, 0, True, 0.5, 20)
+    figure, = figures.demo_figures(grids, found).values()
+    assert figure.get_suptitle() == ("No learner of words gains more than dpo: 92.3% of what "
+                                     "there is")
+    left, right = figure.axes
+    assert [list(line.get_xdata()) for line in left.lines] == [[0.5, 0.0], [1.0, 0.75]]
+    marks = [line.get_xydata()[0].tolist() for line in right.lines[1:]]
+    assert marks == [[0.0, -0.5], [0.9, 0.6], [0.8, 0.5]]
+    (x, other), (y, far) = right.lines[0].get_data()
+    assert (x, y) == (0, 0.15) and far - y == pytest.approx(0.5 * other)  # a nat costs β
+    none = figures.demo_figures(grids, found._replace(rows=rows[:3]))["demo"]
+    assert none.get_suptitle() == "No learner of words has a J"

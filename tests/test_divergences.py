@@ -141,3 +141,26 @@ def test_the_divergences_are_those_of_the_chapter(found):
         targets("string")["KL(pi|ref)"], abs=1e-13)
     assert kl_loss(logp, ref, np.eye(3)[0])[1] == pytest.approx(targets("row")["KL(pi|ref)"],
                                                                abs=1e-13)
+
+
+def test_the_figure_shows_each_mean_and_where_each_gradient_points(found):
+    """The title: of own samples k1 has the right mean in each form, and no gradient"""
+    pytest.importorskip("matplotlib")
+    from minirl.lab import figures
+    for row in found.estimates:
+        if (row.samples, row.name) == ("own", "k1"):
+            true = found.row_kl if row.form == "row" else found.string_kl
+            assert row.mean == pytest.approx(true, abs=1e-12) and row.follows == "nothing"
+    figure, = figures.divergences_figures(found).values()
+    left, right = figure.axes
+    places = [label.get_text() for label in left.get_yticklabels()]
+    assert places == [f"{form}, {samples}" for form, samples in product(
+        ("row", "string", "tokens"), ("own", "other", "weighted"))]
+    marks = {axes: sorted((line.get_marker(), round(line.get_ydata()[0]), line.get_xdata()[0])
+                          for line in axes.lines if line.get_marker() in "os^")
+             for axes in (left, right)}
+    assert marks[right] == sorted((dict(k1="o", k2="s", k3="^")[row.name],
+                                   places.index(f"{row.form}, {row.samples}"), row.cosine or 0)
+                                  for row in found.estimates)
+    assert len(marks[left]) == 27
+    assert sum(text.get_text() == "no gradient" for text in right.texts) == 3

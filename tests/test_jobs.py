@@ -6,6 +6,7 @@ Each job runs once here, as small as it can be, and its tests hand out again wha
 
 from functools import cache, partial
 from importlib.util import find_spec
+from itertools import combinations
 import json
 import os
 from pathlib import Path
@@ -132,6 +133,26 @@ def test_progress_counts_all_pieces_of_work(name, first, last, pieces):
     counts = [re.findall(r"(\d+) of (\d+), ", line)[0] for line in lines]
     for (k, of), (after, of_all) in zip(counts, counts[1:]):
         assert (int(after), of_all) == (int(k) + 1, of) or (k, after) == (of, "1")
+
+
+@pytest.mark.slow
+def test_no_word_of_a_plot_is_cut_off_or_lies_over_another(name):
+    """In at most 825 dots.  Where lines lead to names their own tests say it."""
+    pytest.importorskip("matplotlib")
+    from test_pictures import words_of
+
+    from minirl.lab import figures
+    with figures.rc_context(figures.STYLE):
+        drawn = EVERY[name].draw(figures, found(name)[0])
+    for file, figure in drawn.items():
+        words = words_of(figure)
+        assert figure.bbox.width <= 825 and figure.get_suptitle() and figure.get_supxlabel()
+        for text, box in words:
+            assert box.x0 >= -1 and box.x1 <= figure.bbox.width + 1, (file, text)
+            assert box.y0 >= -1 and box.y1 <= figure.bbox.height + 1, (file, text)
+        if file not in ("objectives_rests", "alignment_frontier"):
+            for (one, box), (other, another) in combinations(words, 2):
+                assert not box.shrunk(0.96, 0.7).overlaps(another.shrunk(0.96, 0.7)), (one, other)
 
 
 # What is refused before the work.

@@ -423,6 +423,27 @@ def test_a_wider_beam_finds_likelier_and_shorter_words():
         assert abs(short[-1]) < 1e-9 and letters[-1] == one.letters < letters[0]
 
 
+def test_checked_steps_buy_more_than_words_and_long_skills_grow_by_more():
+    """(cascade.3), for as many draws; and letters that follow each other are right together."""
+    found = numbers_of("skills")
+    assert all(row.clean > row.stopping + 0.1 for row in found.checks[1:])
+    gains = np.array(found.emergence[-1].chances) / found.emergence[0].chances
+    assert gains[0] < 2 < gains[1] < 3 < 10 < gains[2]
+    assert all(row.chances[-1] > 2 * row.power for row in found.emergence)
+
+
+def test_a_tree_search_is_as_good_as_its_prior_and_uct_can_be_misled():
+    """In percent of V*; the chain asks for four times as many simulations a state, or more."""
+    found = numbers_of("trees")
+    worst = {tree.rule: np.max(tree.regrets, axis=1) for tree in found.trees}
+    best = {tree.rule: np.min(tree.regrets, axis=1) for tree in found.trees}
+    assert (worst["PUCT, good prior"] < 0.01).all() and (best["PUCT, wrong prior"] > 0.6).all()
+    for rule in "UCT", "PUCT, no opinion":
+        assert best[rule][0] > 0.05 > worst[rule][-1]
+    known = [n for _, n in found.chain if n is not None]
+    assert all(after >= 4 * n for n, after in zip(known, known[1:])) and known[-1] > 1000
+
+
 def test_each_memory_comes_to_rest_and_published_laws_disagree():
     """The last doublings gain less than the first ones, and least where the memory is short."""
     found = numbers_of("scaling")

@@ -362,4 +362,5 @@ def test_the_figures_show_what_was_found():
         assert list(line.get_ydata()) == [100 * sorted(runs)[1] for runs in tree.regrets]
     assert {text.get_text()[2:] for text in left.texts} == {tree.rule for tree in job().trees}
     assert right.lines[0].get_xydata().tolist() == [[2, 8], [3, 32]]
-    assert [text.get_text() for text in right.texts] == 4 * ["more than 64"]
+    assert [text.get_text() for text in right.texts] == ["more than 64"]
+    assert list(right.lines[1].get_xdata()) == [4, 5, 6, 7]

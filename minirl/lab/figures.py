@@ -524,8 +524,8 @@ def attempts_figure(found):
 def checks_figure(found):
     """Two panels: clean words against draws, and letters ahead against letters of training."""
     figure, left, right = panels(3.6, 2)
-    left.set(title="without a wrong step: a word", xlabel="draws per word", ylabel="chance")
-    right.set(title="the next letters are all right", ylabel="chance",
+    left.set(title="chance of a word without a wrong step", xlabel="draws per word")
+    right.set(title="chance that the next letters are all right",
               xlabel="letters of names that it learned from")
     for field, (colour, _, marker), name, place, (dx, dy) in (
             ("clean", STROKES[2], "steps checked", 2, (-22, 9)),
@@ -605,11 +605,11 @@ def trees_figure(found):
                                   zip(found.trees, STROKES)], PALETTE, gap=0.075)
     known = [(length, n) for length, n in found.chain if n is not None]
     right.plot(*zip(*known), color=NAVY, marker="o", markersize=4)
-    for length, n in found.chain:
-        if n is None:
-            right.plot(length, found.most, "^", color=RED, markersize=7)
-            name_at_end(right, length, found.most, f"more than {found.most:,}", RED, dx=-8,
-                        ha="right")
+    beyond = [length for length, n in found.chain if n is None]
+    right.plot(beyond, [found.most] * len(beyond), "^", color=RED, markersize=7)
+    if beyond:
+        name_at_end(right, beyond[0], found.most, f"more than {found.most:,}", RED, dx=-8,
+                    ha="right")
     right.set_yscale("log", base=2)
     powers = [2**k for k in range(2, 17, 2) if 2**k <= 2 * found.most]
     right.set_yticks(powers, [f"{power:,}" for power in powers])

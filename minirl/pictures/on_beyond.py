@@ -1,4 +1,4 @@
-"""Pictures of Part 5: bounds, attempts, searches, laws of scale, collecting, a network."""
+"""Pictures of Part 5: bounds, attempts, checks, searches, laws of scale, collecting, a network."""
 
 from minirl.lab import (attempts, collecting, contrasts, figures, laws, networks, searches)
 from minirl.pictures.style import Picture
@@ -6,6 +6,7 @@ from toy_lm.corpora import unicode_words
 
 TRAINED = attempts.AttemptsScale(runs=2, letters=())
 WIDTHS = searches.SearchScale().widths
+SEARCHED = searches.SearchScale(orders=(), runs=4, most=2**13)
 
 
 def contrasts_numbers(seed=0):
@@ -18,11 +19,23 @@ def attempts_numbers(seed=0):
     return attempts.attempt(seed, _quiet, TRAINED)
 
 
+def skills_numbers(seed=0):
+    """The numbers of the picture `skills`."""
+    errors, checks = attempts.cascade_of_words()
+    return attempts.Attempts([], [], errors, checks,
+                             attempts.emerging(seed, attempts.AttemptsScale().letters))
+
+
 def beams_numbers(seed=0):
     """The numbers of the picture `beams`; nothing in them is random."""
     words = unicode_words()
     strings = [searches.strings_of(words, order, WIDTHS) for order in searches.PSEUDO_COUNTS]
     return searches.Searches(seed, None, strings, [], None, [])
+
+
+def trees_numbers(seed=0):
+    """The numbers of the picture `trees`: four runs of each rule, and the chain."""
+    return searches.measure_searches(seed, _quiet, SEARCHED)
 
 
 def laws_numbers(seed=0):
@@ -59,9 +72,17 @@ BEYOND_PICTURES = (
             "A trained table wins with few attempts, the reference with many",
             "by one of k attempts (lines), by majority (dotted); own tables: one a prompt; seed 0",
             attempts_numbers, figures.attempts_figure, "inference.1"),
+    Picture("skills", "beyond.cascade",
+            "Checking steps buys more than checking words; long skills grow by more",
+            "left: at most 1, 2, 3, 4, 8 or 1,000 draws of a step, exact; right: a memory of five "
+            "letters", skills_numbers, figures.checks_figure, "cascade.3"),
     Picture("beams", "beyond.search", "A wider beam finds likelier words, and so shorter ones",
             "nats of log π and letters, means of 27 prompts; models of Unicode words, exact",
             beams_numbers, figures.beams_figure, "search.2"),
+    Picture("trees", "beyond.tree_search",
+            "A tree search is as good as its prior, and UCT can be misled",
+            "left: median, worst and best of four seeds; right: in powers of 2, seed 0",
+            trees_numbers, figures.trees_figure, "tree_search.4"),
     Picture("scaling", "beyond.scaling",
             "Each memory comes to rest as data grow; published laws disagree",
             "left: n-gram trees on Unicode names, the best as a band, seed 0; right: published "
