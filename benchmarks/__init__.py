@@ -18,7 +18,7 @@ In reading order:
     jobs              what each command of the book takes from beginning to end
     peers             how a peer gets what the book gets
     threads           how many cores and threads a peer gets
-    readme            do the tables of the README say what was measured?
+    tables            do the tables of `docs/speed.md` say what was measured?
 
 `python -m benchmarks` runs all but the jobs, and `python -m benchmarks W5 jobs` what is named.
 With `--peers` the same works are also timed as the libraries do them that people use, each in its

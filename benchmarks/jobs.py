@@ -1,9 +1,9 @@
 """What the jobs of the book cost from beginning to end: seconds, processor seconds, memory.
 
-Each command runs once, with the arguments of the README or with none, in a process of its own.  The
-processor's seconds are those of the program and of the system, helpers included.  The peak is the
-most memory that the process held at one time, the interpreter and the libraries included; of a job
-with helpers it is that of the largest process.
+Each command runs once, with the arguments of `docs/speed.md` or with none, in a process of its own.
+The processor's seconds are those of the program and of the system, helpers included.  The peak is
+the most memory that the process held at one time, the interpreter and the libraries included; of a
+job with helpers it is that of the largest process.
 
 A process begins as a copy of the one that started it, and that counts as its memory.  So jobs are
 run before this program loads NumPy.

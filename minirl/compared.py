@@ -176,7 +176,7 @@ numbers, so that the cases after it would get other ones, and one of these might
 
 To compare it with the others:
 
-    minirl/compared.py               a line in three tables, and README.md         test_compared.py
+    minirl/compared.py               a line in three tables, and docs/one_page.md  test_compared.py
     toy_lm/align.py                  METHODS: how to fit, and at what β            test_align.py
     minirl/lab/alignment.py          PIECES, one more                              test_jobs.py
     minirl/lab/objectives.py         `updates`                                    test_objectives.py

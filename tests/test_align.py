@@ -119,18 +119,19 @@ def test_a_reward_model_and_its_optimum_are_what_they_say(command, folder):
 
 
 @pytest.mark.slow
-def test_the_readme_prints_what_the_commands_print(command, folder, capsys):
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
+def test_the_page_prints_what_the_commands_print(command, folder, capsys):
+    page = Path(__file__).parent.parent.joinpath("docs", "worlds_and_text.md").read_text(
+        encoding="utf-8")
     Path("words.txt").write_text("\n".join(unicode_words()))
     for line in ("train words.txt --out model.npz",
                  "sample model.npz -n 5 --prompt ka --temperature 0.8 --seed 1"):
-        assert main(line.split()) == 0 and f"\n{capsys.readouterr().out}```\n" in readme
+        assert main(line.split()) == 0 and f"\n{capsys.readouterr().out}```\n" in page
     assert main("pairs model.npz --out p.jsonl --pairs 20000".split()) == 0
     status, out, _ = command("model.npz", *ALIGN[1:], "dpo")
     table = out[out.index(" " * 30 + "before"):]
-    assert status == 0 and len(table.splitlines()) == 9 and table + "```\n" in readme
+    assert status == 0 and len(table.splitlines()) == 9 and table + "```\n" in page
     _, out, _ = command("model.npz", *ALIGN[1:], "reward_model")
-    assert out[out.index("reward model: "):] + "```\n" in readme
+    assert out[out.index("reward model: "):] + "```\n" in page
 
 
 def test_a_reward_model_says_how_well_it_is_known_and_what_runs_away(command, folder):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import costs, jobs, lake, readme, sampling, stepping, threads, timing
+from benchmarks import costs, jobs, lake, sampling, stepping, tables, threads, timing
 from benchmarks.works import WORKS, cases
 from minirl.__main__ import JOBS
 from minirl.files import STANDARD
@@ -413,12 +413,12 @@ def test_a_system_that_does_not_tell_is_said_to_be_one(sums, monkeypatch, capsys
                                        "not tell what a process has used (there is no os.wait4)\n")
 
 
-# The tables of the README.
+# The tables of docs/speed.md.
 
 
-def test_the_tables_of_the_readme_have_a_line_for_every_case_and_every_command():
-    text = readme.README.read_text(encoding="utf-8")
-    speed, whole = readme.read_table(readme.SPEED, text), readme.read_table(readme.JOBS, text)
+def test_the_tables_of_the_page_have_a_line_for_every_case_and_every_command():
+    text = tables.PAGE.read_text(encoding="utf-8")
+    speed, whole = tables.read_table(tables.SPEED, text), tables.read_table(tables.JOBS, text)
     assert list(speed) == [f"{case.work} {case.title}" for case in CASES]
     assert list(whole) == [f"`{line}`" for line in (*jobs.COMMANDS, *jobs.SLOW)]
     assert all(len(cells) == 6 and cells[0] and cells[1] for cells in speed.values())
@@ -441,8 +441,8 @@ HEADER = "work", "the book", "plain loop", "best form of a library"
     (None, ["2.5 ns a token", "100", ""], [0, 1])])
 def test_what_is_further_off_than_a_factor_is_out_of_date(said, measured, wrong):
     """Times by the square of the factor; what was not measured is not judged."""
-    readme_says = {} if said is None else {"W5": said}
-    lines, compared = readme.out_of_date(HEADER, readme_says, {"W5": measured}, 1.3)
+    page_says = {} if said is None else {"W5": said}
+    lines, compared = tables.out_of_date(HEADER, page_says, {"W5": measured}, 1.3)
     assert lines == [f"W5, {HEADER[n + 1]}: {said and said[n] or 'nothing'}, and now {measured[n]}"
                      for n in wrong]
     assert compared == sum(map(bool, measured))
@@ -455,26 +455,26 @@ def test_a_table_takes_the_fastest_form_of_each_kind():
              "gymnasium": 600.0}
     rows = [{"work": "W9", "case": CASES[-2].title, "form": form, "ratio": ratio, "limit": 0.42,
              "ns_per_item": 2.53 * ratio} for form, ratio in times.items()]
-    table = readme.speed_table(rows)
+    table = tables.speed_table(rows)
     assert table == {f"W9 {CASES[-2].title}": [
         "2.5 ns a token", "2,200", "PyTorch 530", "PyTorch sparse 1.2", "JAX 0.55", "0.42"]}
-    text = f"Text.\n\n{readme.as_markdown(readme.SPEED, table)}\n\nText."
-    assert readme.read_table(readme.SPEED, text) == table
-    assert readme.read_table(readme.JOBS, text) == {}
+    text = f"Text.\n\n{tables.as_markdown(tables.SPEED, table)}\n\nText."
+    assert tables.read_table(tables.SPEED, text) == table
+    assert tables.read_table(tables.JOBS, text) == {}
 
 
 def test_the_check_says_what_is_out_of_date_and_prints_what_is_not(monkeypatch, tmp_path, capsys):
-    file, page = tmp_path / "rows.json", tmp_path / "README.md"
+    file, page = tmp_path / "rows.json", tmp_path / "speed.md"
     file.write_text(json.dumps({"jobs": [{"job": "minirl kl", "seconds": 2.0, "processor": 1.0,
                                           "peak_mb": 80.0}]}))
-    monkeypatch.setattr(readme, "README", page)
-    assert readme.main([str(file), "--print"]) == 0
+    monkeypatch.setattr(tables, "PAGE", page)
+    assert tables.main([str(file), "--print"]) == 0
     table = capsys.readouterr().out
     assert table.splitlines()[2] == "| `minirl kl` | 2.0 | 1.0 | 80 |"
     page.write_text(table.replace("80", "100"))
-    assert readme.main([str(file)]) == 0
+    assert tables.main([str(file)]) == 0
     assert capsys.readouterr().out == "3 numbers compared, 0 out of date\n"
-    assert readme.main([str(file), "--factor", "1.2"]) == 1
+    assert tables.main([str(file), "--factor", "1.2"]) == 1
     assert capsys.readouterr().out == ("`minirl kl`, peak MB: 100, and now 80\n"
                                        "3 numbers compared, 1 out of date\n")
 
@@ -487,9 +487,9 @@ def test_a_file_that_is_none_of_the_benchmarks_is_refused(tmp_path, capsys, text
     file = tmp_path / "rows.json"
     if text is not None:
         file.write_text(text)
-    assert readme.main([str(file)]) == 2
+    assert tables.main([str(file)]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("benchmarks.readme: ") and message in err
+    assert out == "" and err.startswith("benchmarks.tables: ") and message in err
 
 
 def test_a_curve_is_measured_with_its_slope(monkeypatch):

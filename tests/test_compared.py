@@ -327,10 +327,9 @@ def test_the_four_learners_of_action_values():
 # The book on one page.
 
 
-def test_the_readme_says_the_same():
+def test_the_page_of_losses_says_the_same():
     """What each loss is divided by, and whether it has π_old or π_ref"""
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    page = page.partition("## The book on one page")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "one_page.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, flags=re.M))
     rows["rejection_sampling"] = rows["best_of_n"]
     for method in SUMS.keys() & rows.keys():

@@ -59,7 +59,7 @@ def test_each_chance_is_that_of_the_table_of_its_order():
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_what_memories_cost_on_words_and_names(name):
-    """The table of the chapter; the bigram of the words costs what the README says, 2.5996."""
+    """The table of the chapter; the bigram of the words costs what docs/jobs.md says, 2.5996."""
     found = found_in(name)
     for kind, chances in ("flat", flat(found, pseudo_count=0.1)), ("tree", tree(found, weight=3)):
         costs = -np.log(chances).mean(axis=1)

@@ -154,7 +154,7 @@ TEXT = Language(CORPUS, WRITERS, identical=1041, learned_optimum=True, beta=0.37
 
 
 def test_policies_are_drawn_below_the_learners_on_grids():
-    """The README shows the columns."""
+    """docs/jobs.md shows the columns."""
     assert demo.grid_text(GRID_ROWS).endswith("""
 
 frozen_lake_4x4: the likeliest move in each cell

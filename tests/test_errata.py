@@ -64,7 +64,8 @@ def test_every_entry_says_what_is_right_and_where():
 
 
 def test_the_text_of_the_book_leaves_such_sentences_to_this_page():
-    paths = [*(ROOT / "minirl").rglob("*.py"), *(ROOT / "toy_lm").glob("*.py"), ROOT / "README.md"]
+    paths = [*(ROOT / "minirl").rglob("*.py"), *(ROOT / "toy_lm").glob("*.py"), ROOT / "README.md",
+             *(ROOT / "docs").glob("*.md")]
     assert [str(path) for path in paths if path.stem != "errata" and re.search(
         r"(?i)lecture\s+notes|\bslides\s+(?!along)", path.read_text(encoding="utf-8"))] == []
 

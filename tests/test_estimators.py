@@ -309,7 +309,7 @@ def test_the_surrogate_soon_promises_more_than_any_policy_can_earn(laboratory):
 
 
 def test_every_number_is_printed_under_its_name_and_with_its_decimals(laboratory):
-    """In the tables that the README does not show"""
+    """In the tables that docs/jobs.md does not show"""
     lines = [" ".join(line.split())
              for line in estimators.estimators_text(laboratory).splitlines()]
     bias = estimators._bias

@@ -324,10 +324,10 @@ def test_the_record_is_one_json_beside_the_exercises(command, desk):
     assert [path.name for path in desk.iterdir()] == [FILE]
 
 
-def test_the_readme_shows_what_is_printed(command, desk):
+def test_the_page_shows_what_is_printed(command, desk):
     """Of σ(m) in the place of σ(−m) in the exercise `dpo`."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown, = re.findall(r"^\$ minirl exercise dpo --check\n(.*?)^```", readme, flags=re.S | re.M)
+    page = (ROOT / "docs" / "exercises.md").read_text(encoding="utf-8")
+    shown, = re.findall(r"^\$ minirl exercise dpo --check\n(.*?)^```", page, flags=re.S | re.M)
     command("dpo")
     path = desk / "dpo_exercise.py"
     save(desk, path.read_text(encoding="utf-8").replace("    raise NotImplementedError\n", """

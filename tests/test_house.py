@@ -171,24 +171,24 @@ def test_no_line_is_longer_than_a_hundred_characters():
             assert len(line) <= 100, f"{path}, line {number}"
 
 
-def example(language):
-    """The names that the one block of the README in a language leaves, and its text."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    code, = re.findall(rf"```{language}\n(.*?)```", readme, flags=re.S)
+def example(page, language):
+    """The names that the one block of a page in a language leaves, and its text."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    code, = re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
     names = {}
     exec(code, names)
     return names, code
 
 
 def test_the_example_of_the_readme_does_what_it_says():
-    names, code = example("python")
+    names, code = example("README.md", "python")
     promised = float(re.search(r"# .* (0\.\d+) of the optimum", code)[1])
     assert round(names["share"], 2) == promised
 
 
-def test_the_gymnasium_example_of_the_readme_runs():
+def test_the_gymnasium_example_of_the_pages_runs():
     pytest.importorskip("gymnasium")
-    names, _ = example("py")
+    names, _ = example("docs/worlds_and_text.md", "py")
     assert names["env"].unwrapped.mdp.shape == (64, 4) and names["world"].shape == (16, 4)
 
 

@@ -1,5 +1,5 @@
 """What holds for every job: what it prints, writes and draws, what it refuses before the work, and
-that the README shows what is printed.
+that docs/jobs.md shows what is printed.
 
 Each job runs once here, as small as it can be, and its tests hand out again what it has found.
 """
@@ -215,7 +215,7 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
         assert command("help", name) == (0, out, "")
 
 
-# The README.
+# The page of the jobs.
 
 
 SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
@@ -239,38 +239,38 @@ TIMED = "demo", "alignment"  # whose rows end with the seconds that they took
 
 @pytest.mark.parametrize("name", ["estimators", "objectives", "kl", "contrastive", "scaling",
                                   "harvest"])
-def test_the_readme_shows_what_is_printed(name):
+def test_the_page_shows_what_is_printed(name):
     assert_shown(name, EVERY[name].text(found(name)[0]))
 
 
 @pytest.mark.slow
-def test_the_readme_shows_what_the_full_runs_print(full_run, full_alignment):
+def test_the_page_shows_what_the_full_runs_print(full_run, full_alignment):
     for name, done in ("demo", full_run), ("alignment", full_alignment):
         assert done.stderr == ""
         assert_shown(name, done.stdout)
 
 
 @pytest.mark.slow
-def test_the_readme_shows_what_attempts_buy():
+def test_the_page_shows_what_attempts_buy():
     assert_shown("inference", EVERY["inference"].text(attempt(0, lambda line: None)))
 
 
 @pytest.mark.slow
-def test_the_readme_shows_what_the_job_search_prints():
+def test_the_page_shows_what_the_job_search_prints():
     arguments = _parser(JOBS).parse_args(["search"])
     assert_shown("search", EVERY["search"].text(EVERY["search"].run(arguments, lambda line: None)))
 
 
 @pytest.mark.slow
-def test_the_readme_shows_what_the_job_network_prints():
+def test_the_page_shows_what_the_job_network_prints():
     """What is not trained to the digit: n-grams, numbers of params, and pulls"""
     arguments = _parser(JOBS).parse_args(["network"])
     found = EVERY["network"].run(arguments, lambda line: None)
     assert_shown("network", EVERY["network"].text(found))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
     for row in found.memories:
         assert re.search(rf"^ +{row.letters}  {row.flat:.3f}  {row.tree:.3f} +[\d.]+ +"
-                         rf"{row.params:,} +{row.pull}$", readme, flags=re.M)
+                         rf"{row.params:,} +{row.pull}$", page, flags=re.M)
 
 
 def assert_shown(name, text):
@@ -280,9 +280,10 @@ def assert_shown(name, text):
     with every version of a library, so what is trained agrees to a hundredth; the moves and the
     words that come of it are not compared, nor are the seconds.
     """
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section, = re.findall(rf"^## {re.escape(SECTIONS[name])}\n(.*?)^## ", readme, flags=re.M | re.S)
-    assert f"python -m minirl {name}".removesuffix(" demo") in " ".join(readme.split())
+    page = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
+    section, = re.findall(rf"^## {re.escape(SECTIONS[name])}\n(.*?)(?:^## |\Z)", page,
+                          flags=re.M | re.S)
+    assert f"python -m minirl {name}".removesuffix(" demo") in " ".join(page.split())
     blocks = re.findall(r"^```text\n(.*?)^```$", section, flags=re.M | re.S)
     lines = iter(text.splitlines())
     shown = [line for line in "".join(blocks).splitlines()
@@ -330,8 +331,8 @@ def test_the_bytes_are_the_same_whatever_the_hash_seed_and_the_number_of_threads
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_a_job_of_part_5_takes_less_than_half_a_minute(name):
-    """As it was measured for the README"""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """As it was measured for docs/speed.md"""
+    text = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     wall, processor = re.search(rf"^\| `minirl {name}` \| ([\d.]+) \| ([\d.]+) \|", text,
                                 flags=re.M).groups()
     assert max(float(wall), float(processor)) < 30

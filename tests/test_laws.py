@@ -65,7 +65,7 @@ def test_the_longest_memories_meet_their_bounds_on_all_names():
 
 
 def test_the_words_obey_no_law():
-    """Flat order 2 costs what the README says, 2.5996, and order 3 2.526."""
+    """Flat order 2 costs what docs/jobs.md says, 2.5996, and order 3 2.526."""
     last, powers = parts("words")[-1], [part.power for part in parts("words")[1:]]
     assert round(last.flat[1], 4) == 2.5996 and round(last.flat[2], 3) == 2.526
     assert max(powers) < 0.07 and np.diff(powers).min() < 0 < np.diff(powers).max()

@@ -550,7 +550,7 @@ def test_a_wrong_coefficient_is_seen_in_the_difference(monkeypatch):
 
 
 def test_every_number_is_printed_under_its_name_and_with_its_decimals(found):
-    """In the table that the README does not show"""
+    """In the table that docs/jobs.md does not show"""
     lines = [" ".join(line.split()) for line in objectives.objectives_text(found).splitlines()]
     place = lines.index("method strings of judged by least mean most cosine") + 1
     assert lines[place:place + len(found.gradient)] == [

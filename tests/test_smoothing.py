@@ -110,12 +110,13 @@ def costs(**options):
 @pytest.mark.slow
 @pytest.mark.parametrize("order", BOUNDS)
 def test_higher_orders_pay(order):
-    """And the figures of the text and the README are what is found."""
+    """And the figures of the text and of docs/worlds_and_text.md are what is found."""
     figures = {name.strip(): values.split() for name, values in re.findall(
         r"^    ([\w\- .]+?) {2,}((?:\d\.\d{3}\s+){3}\d\.\d{3})$", smoothing.__doc__, flags=re.M)}
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
+    page = Path(__file__).parent.parent.joinpath("docs", "worlds_and_text.md").read_text(
+        encoding="utf-8")
     assert figures == FIGURES
-    assert all(" | ".join(values) in readme for values in figures.values())
+    assert all(" | ".join(values) in page for values in figures.values())
     found = {"Kneser-Ney": costs(order=order, smoothing=kneser_ney)}
     assert found["Kneser-Ney"] <= BOUNDS[order]
     found |= {"Witten-Bell": costs(order=order, smoothing=witten_bell),

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.readme FILE`: do the README's tables say what a file of `--json` says?
+"""`python -m benchmarks.tables FILE`: does `docs/speed.md` say what a file of `--json` says?
 
 Every number is compared with that of the file.  Ratios and peaks of memory may differ by a factor,
 and times by its square, since they depend on the machine and on the minute.  What is further off is
@@ -19,7 +19,7 @@ from benchmarks.works import WORKS, cases
 from minirl.console import counted, file_name, finish, number
 from minirl.files import read_text, shown
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "speed.md"
 FACTOR = 1.3
 SPEED = ("work", "the book", "plain loop", "as people use it", "best library", "in two threads",
          "compiled loop")
@@ -102,7 +102,7 @@ def in_units(ns):
 
 
 def as_markdown(header, table):
-    """A table of the README: str."""
+    """A table of the page: str."""
     rows = [header, ["---"] + ["---:"] * (len(header) - 1),
             *([label, *cells] for label, cells in table.items())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -136,7 +136,7 @@ def value(cell):
 
 
 def out_of_date(header, said, measured, factor=FACTOR):
-    """What a table of the README says wrongly: (a line for each cell, how many were compared).
+    """What a table of the page says wrongly: (a line for each cell, how many were compared).
 
     Examples
     --------
@@ -157,8 +157,8 @@ def out_of_date(header, said, measured, factor=FACTOR):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.readme", allow_abbrev=False,
-        description="Compare the README's tables of speed with what was measured now.")
+        prog="python -m benchmarks.tables", allow_abbrev=False,
+        description="Compare the tables of docs/speed.md with what was measured now.")
     parser.add_argument("file", type=file_name, metavar="FILE",
                         help="what 'python -m benchmarks --json FILE' wrote")
     parser.add_argument("--factor", type=number(1, 1e3), default=FACTOR, metavar="F",
@@ -182,7 +182,7 @@ def run(arguments):
     if arguments.prints:
         print("\n\n".join(as_markdown(*table) for table in tables if table[1]))
         return []
-    text, stale, compared = README.read_text(encoding="utf-8"), [], 0
+    text, stale, compared = PAGE.read_text(encoding="utf-8"), [], 0
     for header, measured in tables:
         lines, number_of = out_of_date(header, read_table(header, text), measured, arguments.factor)
         stale, compared = stale + lines, compared + number_of
@@ -193,7 +193,7 @@ def run(arguments):
 def main(argv=None):
     """Run the command line and return its exit status, which is that of argparse too."""
     stale = []
-    return finish("benchmarks.readme",
+    return finish("benchmarks.tables",
                   lambda: stale.extend(run(_parser().parse_args(argv)))) or int(bool(stale))
 
 
