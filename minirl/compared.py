@@ -161,7 +161,7 @@ between `orpo` and `margins`:
     minirl/people/margins.py         `Previous`                                    test_book.py
     minirl/people/unified.py         a line of coefficients                        none
     minirl/people/pairs.py           its name among the chapters of preferences    none
-    README.md                        its name in "Reading order"                   test_house.py
+    README.md                        its name in "Read it"                         test_house.py
     tests/test_gradients.py          CASES["cauchy.cauchy_loss"] = […]             test_gradients.py
     tests/test_cauchy.py             what it finds; names each tag, as (cauchy.1)  test_house.py
     tests/answers.py                 what the three exercises print                test_book.py
@@ -176,7 +176,7 @@ numbers, so that the cases after it would get other ones, and one of these might
 
 To compare it with the others:
 
-    minirl/compared.py               a line in three tables, and docs/one_page.md  test_compared.py
+    minirl/compared.py               a line in three tables, and docs/losses.md    test_compared.py
     toy_lm/align.py                  METHODS: how to fit, and at what β            test_align.py
     minirl/lab/alignment.py          PIECES, one more                              test_jobs.py
     minirl/lab/objectives.py         `updates`                                    test_objectives.py

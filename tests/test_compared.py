@@ -324,12 +324,12 @@ def test_the_four_learners_of_action_values():
                         for policy in (greedy_policy(Q), rule.policy(Q, 0))]
 
 
-# The book on one page.
+# The page of losses.
 
 
 def test_the_page_of_losses_says_the_same():
     """What each loss is divided by, and whether it has π_old or π_ref"""
-    page = (ROOT / "docs" / "one_page.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page, flags=re.M))
     rows["rejection_sampling"] = rows["best_of_n"]
     for method in SUMS.keys() & rows.keys():
@@ -363,7 +363,7 @@ def test_what_a_loss_of_your_own_needs_is_where_the_page_says():
             "minirl/lab/alignment.py": ["PIECES = "], "minirl/lab/objectives.py": ["def updates("],
             "minirl/people/pairs.py": ["reward_model dpo ipo"],
             "minirl/people/unified.py": ["coefficient c\n"],
-            "README.md": ["## Reading order"], "setup.cfg": ["    gradient:", "    slow:"],
+            "README.md": ["## Read it"], "docs/losses.md": ["| `ipo` |"], "setup.cfg": ["    gradient:", "    slow:"],
             "minirl/people/ipo.py": ["def ipo_loss(", "def fit_ipo("],
             "tests/test_margins.py": ["OF_A_DIFFERENCE = {", "OF_TWO = {"],
             "tests/test_ratios.py": ["GATES = {"]}.items():
