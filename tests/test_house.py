@@ -192,13 +192,17 @@ def test_the_gymnasium_example_of_the_pages_runs():
     assert names["env"].unwrapped.mdp.shape == (64, 4) and names["world"].shape == (16, 4)
 
 
-def test_the_readme_lists_every_chapter_and_every_room_and_the_changelog_the_version():
+def test_the_readme_links_every_chapter_and_every_room_and_the_changelog_the_version():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rooms = [path.stem for package in ("toy_lm", "gridworld")
+    rooms = [(package, path.stem) for package in ("toy_lm", "gridworld")
              for path in (ROOT / package).glob("*.py")]
-    pages = ["introduction", "symbols", "glossary", "errata", "compared", "names"]
-    chapters = [*pages, *(name for names in PARTS.values() for name in names)]
-    for name in {*chapters, *rooms} - {"__init__", "__main__"}:
-        assert f"`{name}`" in readme, name
+    pages = [("minirl", name) for name in (
+        "introduction", "symbols", "glossary", "errata", "compared", "names")]
+    chapters = [(f"minirl/{part}", name) for part, names in PARTS.items() for name in names]
+    for folder, name in {*pages, *chapters, *rooms}:
+        if folder == "minirl/plain":
+            assert f"`{name}`" in readme, name
+        elif name not in ("__init__", "__main__"):
+            assert f"[`{name}`]({folder}/{name}.py)" in readme, name
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {minirl.__version__}" in changelog

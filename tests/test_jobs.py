@@ -218,16 +218,6 @@ def test_help_lists_every_job_with_what_it_is_and_each_has_help_of_its_own(comma
 # The page of the jobs.
 
 
-SECTIONS = {"demo": "What it prints", "estimators": "How good is an estimate?",
-            "alignment": "One language model, aligned in every way",
-            "objectives": "What does each method really optimise?",
-            "kl": "Which way does an estimate of the KL pull?",
-            "contrastive": "What does a batch show of the mutual information?",
-            "inference": "What do more attempts buy?",
-            "search": "What does a search find?",
-            "scaling": "How much is more data worth?",
-            "harvest": "What does a loop of collecting find?",
-            "network": "What does one hidden layer change?"}
 TRAINED = {"demo": ["frozen_lake_4x4", "cliff_walk", "ppo", "rlhf", "dpo"],
            "alignment": ["rejection_sampling", "reinforce", "ppo", "grpo", "dr_grpo", "rloo",
                          *test_objectives.SURROGATES, "rlhf", "rlhf_iterated", "dpo", "ipo", "kto",
@@ -273,6 +263,54 @@ def test_the_page_shows_what_the_job_network_prints():
                          rf"{row.params:,} +{row.pull}$", page, flags=re.M)
 
 
+def sections():
+    """What docs/jobs.md says of each job."""
+    page = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
+    _, *parts = re.split(r"^## `minirl (\w+)`\n", page, flags=re.M)
+    return dict(zip(parts[::2], parts[1::2]))
+
+
+def test_the_page_has_every_job_and_of_its_arguments_what_its_help_says():
+    """And of those that jobs share, which of them it takes"""
+    assert list(sections()) == list(EVERY)
+    for name, section in sections().items():
+        listed, shared = {}, set()
+        for item in re.findall(r"^- (`--(?:.|\n  )*)", section, flags=re.M):
+            if item.endswith(": as above"):
+                shared |= set(re.findall(r"`(--\w+)`", item))
+            else:
+                flag, about = re.fullmatch(r"`(\S+) [^`]+`: (.*)", " ".join(item.split())).groups()
+                listed[flag] = about
+        choices = {flag: re.findall(r"`(\S+)`", about) for flag, about in listed.items()}
+        listed = {flag: about.partition("; one of `")[0] for flag, about in listed.items()}
+        parser = _parser(JOBS)._subparsers._group_actions[0].choices[name]
+        known = {action.option_strings[-1]: action for action in parser._actions}
+        assert shared == known.keys() & {"--seed", "--plot"}
+        assert listed == {flag: " ".join(action.help.split()) for flag, action in known.items()
+                          if flag not in {"--help", "--json", "--quiet", *shared}}, name
+        assert all(choices[flag] == list(known[flag].choices or []) for flag in listed), name
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_the_job_values_prints_of_the_cliff(command):
+    """Of the world, which is solved, and of what is said below the table of learners"""
+    status, text, _ = command("values", "--world", "cliff")
+    assert status == 0
+    shown, = re.findall(r"^```text\n(.*?)^```$", sections()["values"], flags=re.M | re.S)
+    for start, end in ("cliff, gamma 1", "Solved three times"), ("20 runs of", "not Q*."):
+        assert shown[shown.index(start):shown.index(end)] in text
+
+
+def test_the_page_of_worlds_shows_the_map_that_it_solves(command, tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "worlds_and_text.md").read_text(encoding="utf-8")
+    world, shown, *_ = re.findall(r"^```text\n(.*?)^```$", page, flags=re.M | re.S)
+    line, = re.findall(r"^minirl (values --map map\.txt .*)$", page, flags=re.M)
+    monkeypatch.chdir(tmp_path)
+    Path("map.txt").write_text(world)
+    status, out, _ = command(*line.split(), "--steps", "20", "--runs", "1")
+    assert status == 0 and out.startswith(shown)
+
+
 def assert_shown(name, text):
     """The lines of each block of the section are printed, in this order.
 
@@ -280,11 +318,7 @@ def assert_shown(name, text):
     with every version of a library, so what is trained agrees to a hundredth; the moves and the
     words that come of it are not compared, nor are the seconds.
     """
-    page = (ROOT / "docs" / "jobs.md").read_text(encoding="utf-8")
-    section, = re.findall(rf"^## {re.escape(SECTIONS[name])}\n(.*?)(?:^## |\Z)", page,
-                          flags=re.M | re.S)
-    assert f"python -m minirl {name}".removesuffix(" demo") in " ".join(page.split())
-    blocks = re.findall(r"^```text\n(.*?)^```$", section, flags=re.M | re.S)
+    blocks = re.findall(r"^```text\n(.*?)^```$", sections()[name], flags=re.M | re.S)
     lines = iter(text.splitlines())
     shown = [line for line in "".join(blocks).splitlines()
              if line != "..." and not re.search(r"[←↓→↑]|^  [a-z]{2}", line)]
