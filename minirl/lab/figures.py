@@ -702,8 +702,8 @@ def networks_figures(found):
         "Unicode words; a tree falls back on shorter memories; the network has 64 "
         "hidden units"),
         "network_sizes": headed(
-            sizes_figure(found), "A few hidden units are enough, and on preferences many need a "
-            "pull",
+            sizes_figure(found), "Sixteen hidden units find both ways, and on preferences many "
+            "need a strong pull",
             f"worst, middle and best of {counted(found.runs, 'run')}; left: PPO from row and "
             f"column; right: DPO from {found.pairs:,} pairs")}
 
