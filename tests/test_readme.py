@@ -7,7 +7,7 @@ import re
 
 import pytest
 from test_house import ROOT
-from test_jobs import EVERY
+from test_jobs import EVERY, sections
 
 from benchmarks import tables
 from minirl.exercises import EXERCISES, mistakes_by_name
@@ -58,10 +58,12 @@ def test_the_readme_shows_lines_that_a_page_shows():
     assert f"GRPO as published comes to rest at {100 * share:.0f} %" in " ".join(README.split())
 
 
-def test_the_readme_has_every_job_with_the_seconds_of_the_page_of_speed():
-    rows = dict(re.findall(r"^\| `minirl (\w+)` \|.*\| ([\d.]+) \|$", README, flags=re.M))
+def test_the_readme_has_every_job_with_its_question_and_its_seconds():
+    """Each as a page has it"""
+    rows = re.findall(r"^\| `minirl (\w+)` \| (.*) \| ([\d.]+) \|$", README, flags=re.M)
     measured = tables.read_table(tables.JOBS, SPEED)
-    assert rows == {name: measured[f"`minirl {name}`"][0] for name in EVERY}
+    assert rows == [(name, sections()[name].split("\n\n")[0].strip(),
+                     measured[f"`minirl {name}`"][0]) for name in EVERY]
 
 
 def test_the_speeds_of_the_readme_are_those_of_the_page():
