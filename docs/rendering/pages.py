@@ -225,9 +225,14 @@ def _questions(text, answers, links):
         shown = markdown(item.rstrip(), links).rstrip()
         if left:
             shown += ("\n\n   <details class=\"answer\"><summary>Answer</summary>"
-                      f"<pre>{escape(left.pop(0), quote=False)}</pre></details>")
+                      f"<pre>{_indented(escape(left.pop(0), quote=False))}</pre></details>")
         out.append(shown)
     return "\n\n".join(out)
+
+
+def _indented(text):
+    """Lines of a <pre> within an item of a list, whose indentation Markdown takes away again."""
+    return text.replace("\n", "\n   ")
 
 
 def _exercise(one, links):
