@@ -48,10 +48,10 @@ between them.  When that is more than 80, the words become shorter:
 
 A map may still be too wide.  Then the spaces between the words are given up too.
 
-**On a terminal** `show` prints a drawing in colour: goals green, holes blue, cliffs red, walls dim.
-It does so only where the text goes to a terminal, and only if the variable NO_COLOR of the
-environment is not set.  Where the encoding has no arrows they become < v > ^.  All other functions
-return plain text.
+**On a terminal** `show` prints a drawing in colour: arrows cyan, goals green, holes blue, cliffs
+red, walls dim.  It does so only where the text goes to a terminal that is not dumb, and only if the
+variable NO_COLOR of the environment is not set.  Where the encoding has no arrows they become
+< v > ^.  All other functions return plain text.
 
 **Exercises.**  `from gridworld.draw import *; from gridworld.maps import *`
 1. A policy is undecided in every cell of a corridor of five.  What is drawn?
@@ -68,20 +68,19 @@ return plain text.
 Read next: `figures`, which makes pictures of the same.
 """
 
-import os
 import re
-import sys
 from itertools import zip_longest
 
 import numpy as np
 
+from minirl.console import emit
 from minirl.kernel import checks
 
 ARROWS = {"L": "←", "D": "↓", "R": "→", "U": "↑"}
-PLAIN = str.maketrans("←↓→↑·", "<v>^.")  # what any terminal can show
 COLUMNS = 80
 STANDING = ("G", "H", "C", "#")  # drawn as themselves, whatever the numbers are
-PAINT = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1"}  # ANSI: green, blue, red, dim, bold
+# ANSI: green, blue, red, dim, bold, and cyan for arrows.
+PAINT = {"G": "32", "H": "34", "C": "31", "#": "2", "S": "1", **dict.fromkeys("←↓→↑", "36")}
 
 
 def policy_text(world, policy):
@@ -183,36 +182,28 @@ def side_by_side(titled, gap="    "):
 
 
 def show(drawing, file=None):
-    """Print a drawing, in colour if the file (or standard output) is a terminal, unless NO_COLOR.
-
-    Where its encoding has no arrows they become < v > ^.
+    """Print a drawing, `painted` if the file (or standard output) is a terminal, unless NO_COLOR.
 
     Examples
     --------
     >>> show("→ → G")
     → → G
     """
-    file = sys.stdout if file is None else file
-    try:
-        drawing.encode(getattr(file, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        drawing = drawing.translate(PLAIN)
-    coloured = getattr(file, "isatty", bool)() and not os.environ.get("NO_COLOR")
-    print(painted(drawing) if coloured else drawing, file=file)
+    emit(drawing, painted, file)
 
 
 def painted(drawing):
-    """A drawing with the colours of a terminal: goals green, holes blue, cliffs red, walls dim.
+    """A drawing with the colours of a terminal: arrows cyan, goals green, holes blue, cliffs red.
 
     Only a symbol that stands alone is painted, so that words of a text stay as they are.
 
     Examples
     --------
-    >>> painted("→ → G")
-    '→ → \\x1b[32mG\\x1b[0m'
+    >>> painted("→↑ G")
+    '\\x1b[36m→↑\\x1b[0m \\x1b[32mG\\x1b[0m'
     """
-    return re.sub(r"(?<!\S)[GHC#S](?!\S)",
-                  lambda found: f"\x1b[{PAINT[found[0]]}m{found[0]}\x1b[0m", drawing)
+    return re.sub(r"(?<!\S)([GHC#S]|[←↓→↑]+)(?!\S)",
+                  lambda found: f"\x1b[{PAINT[found[0][0]]}m{found[0]}\x1b[0m", drawing)
 
 
 def check_fits(world, name, table, *, moves=False):

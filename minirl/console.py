@@ -6,6 +6,9 @@ and with 1 if something else failed or it was interrupted.  A user's mistake is 
 error, after the usage if an argument is wrong, and never a traceback.  A program that calls `main`
 gets the status back, and its standard output as it was, be that a terminal, a notebook or a text.
 
+Colours go to a terminal only, unless it is a dumb one (the variable TERM of the environment) or the
+variable NO_COLOR is set.  Arrows and bars become plain letters where an encoding has none.
+
 A command uses one thread for linear algebra, whatever the environment says.  Several threads add up
 in another order, so that the last bits differ, and training amplifies them.  Tables as small as
 these would gain nothing from them either.
@@ -18,6 +21,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from math import inf
+
+# What any terminal can show in the place of arrows, dots and the blocks of a bar.
+PLAIN = str.maketrans("←↓→↑·█▉▊▋▌▍▎▏", "<v>^.#####   ")
 
 
 def use_one_thread():
@@ -131,8 +137,38 @@ def progress(line):
     --------
     >>> progress("fitting")
     """
-    if getattr(sys.stderr, "isatty", bool)():
+    if is_terminal(sys.stderr):
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+
+
+def is_terminal(file):
+    """Whether a file is a terminal that understands escapes: one that is not dumb.
+
+    Examples
+    --------
+    >>> is_terminal(None)
+    False
+    """
+    return getattr(file, "isatty", bool)() and os.environ.get("TERM") != "dumb"
+
+
+def emit(text, paint=str, file=None):
+    """Print a text on a file (or standard output), with the colours of `paint` on a terminal.
+
+    Where the encoding of the file lacks a letter of the text, arrows become < v > ^ and bars #.
+
+    Examples
+    --------
+    >>> emit("→ G █▌", paint=lambda text: f"\\x1b[1m{text}\\x1b[0m")
+    → G █▌
+    """
+    file = sys.stdout if file is None else file
+    words = paint(text) if is_terminal(file) and not os.environ.get("NO_COLOR") else text
+    try:
+        text.encode(getattr(file, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        words = "\n".join(map(str.rstrip, words.translate(PLAIN).split("\n")))
+    print(words, file=file)
 
 
 @contextmanager

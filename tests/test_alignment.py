@@ -493,12 +493,13 @@ def test_every_table_is_set_in_columns_under_its_heads():
     proxy, and no minus before nothing."""
     text = small_text()
     for table in ("""
-rejection_sampling  -1.5000  12.3457   0.2500  0.0000       123.46   100.00
-ppo                    null     null     null    null         null     1.23
+best_of_n           0.4000  0.6000  0.1000 0.9100 █████████▏        4.40    1.23
+rejection_sampling -1.5000 12.3457  0.2500 0.0000                 123.46  100.00
+ppo                   null    null    null   null                   null    1.23
 """, """
 beta   reward       KL    best of n   reward      KL    share
   10  -0.4000   0.0064            1  -0.5355  0.0000   0.0000
-0.45   1.0000  10.5000            4   0.4062  0.6310   0.9149
+0.45   1.0000  10.5000            4   0.4062  0.6310   0.9149  █████████▏
                                1024   1.9495  5.9194  -0.6935
 """, """
 No optimum exists at or below beta = 0.27757.
@@ -512,8 +513,8 @@ observed   0.05  0.15  0.25  0.35  0.45  0.55  0.65  0.75  0.85  0.95
 """, """
                    without                   with
 method  pairs  mean length     share  mean length  share
-dpo       300      998.900  -1.2e+06        5.432  0.358
-kto     3,000         null      null        4.250  0.500
+dpo       300      998.900  -1.2e+06        5.432  0.358  ███▋
+kto     3,000         null      null        4.250  0.500  █████
 """, """
 proxy                            maximised by      KL  proxy   truth  letters
 a                                beta 10        0.100  0.200  -0.300     5.68

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minirl.console import (check_command, counted, file_name, finish, integer, number, progress,
-                            standard_output)
+from minirl.console import (check_command, counted, emit, file_name, finish, integer, is_terminal,
+                            number, progress, standard_output)
 
 
 def give_up(error):
@@ -23,10 +23,18 @@ def give_up(error):
 
 def terminal(monkeypatch):
     """Make stderr a terminal, and return it."""
-    stderr = io.StringIO()
-    stderr.isatty = lambda: True
+    stderr = colourful(monkeypatch)
     monkeypatch.setattr(sys, "stderr", stderr)
     return stderr
+
+
+def colourful(monkeypatch):
+    """A terminal, in an environment that has nothing against colours."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    file = io.StringIO()
+    file.isatty = lambda: True
+    return file
 
 
 # Arguments.
@@ -97,9 +105,43 @@ def test_progress_is_one_line_of_a_terminal_and_nothing_elsewhere(monkeypatch, c
     progress("fitting")
     progress("")
     assert stderr.getvalue() == "\r\033[Kfitting\r\033[K" and capsys.readouterr().out == ""
+    monkeypatch.setenv("TERM", "dumb")
+    progress("fitting")
+    assert stderr.getvalue() == "\r\033[Kfitting\r\033[K"
     monkeypatch.setattr(sys, "stderr", None)
     progress("fitting")
 
+
+# Colours and letters.
+
+
+@pytest.mark.parametrize("variables, colours", [
+    ({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colours_go_to_a_terminal_only_and_to_none_that_does_not_want_them(
+        monkeypatch, capsys, variables, colours):
+    out, file = colourful(monkeypatch), io.StringIO()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    emit("bars", str.upper, file)
+    emit("bars", str.upper)
+    assert file.getvalue() == capsys.readouterr().out == "bars\n"
+    emit("bars", str.upper, out)
+    monkeypatch.setattr(sys, "stdout", out)
+    emit("bars", str.upper)
+    assert out.getvalue() == 2 * ("BARS\n" if colours else "bars\n")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_bars_that_cannot_be_shown_become_the_nearest_number_of_hashes(encoding):
+    """The columns stay as they are, and no line gets a space at its end."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    for block in "▏▎▍▌▋▊▉█":
+        emit(f"█{block}|\n█{block}", file=file)
+    file.flush()
+    lines = file.buffer.getvalue().decode(encoding).splitlines()
+    assert lines == (["█▏|", "█▏", "█▎|", "█▎", "█▍|", "█▍", "█▌|", "█▌", "█▋|", "█▋", "█▊|", "█▊",
+                      "█▉|", "█▉", "██|", "██"] if encoding == "utf-8" else
+                     [*["# |", "#"] * 3, *["##|", "##"] * 5])
 
 # One thread.
 

@@ -153,11 +153,11 @@ CORPUS = Corpus(items=2465, symbols=27, nll_train=log(13.25), nll_heldout=log(16
 TEXT = Language(CORPUS, WRITERS, identical=1041, learned_optimum=True, beta=0.375, pairs=123_456)
 
 
-def test_policies_are_drawn_below_the_learners_on_grids():
-    """docs/jobs.md shows the columns."""
-    assert demo.grid_text(GRID_ROWS).endswith("""
+def test_what_is_printed_first_are_the_learned_policies_on_their_maps():
+    assert demo.DEMO.drawing((GRID_ROWS, TEXT)) == """\
+A world you can draw: the learned policies, each by its likeliest moves
 
-frozen_lake_4x4: the likeliest move in each cell
+frozen_lake_4x4, where the optimum is J* = 0.5420
 
 ppo        reinforce
 → → → →    ← ↓ → ↑
@@ -165,13 +165,26 @@ ppo        reinforce
 → → → H    ← ↓ → H
 H → → G    H ↓ → G
 
-cliff_walk: the likeliest move in each cell
+cliff_walk, where the optimum is J* = -12.2479
 
 reinforce
 ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑
 ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑
 ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑ ↑
-↑ C C C C C C C C C C G""")
+↑ C C C C C C C C C C G"""
+
+
+def test_a_share_on_a_grid_has_a_bar_unless_it_is_negative():
+    """Both texts follow the maps."""
+    lines = demo.grid_text(GRID_ROWS).split("\n")
+    assert lines[:6] == [
+        "The exact value of these policies, gamma 0.99", "",
+        "world           method       value   share                gap     steps seconds",
+        "frozen_lake_4x4 ppo         0.5389  0.9941 ██████████  0.0032 2,397,201     1.6",
+        "frozen_lake_4x4 reinforce   0.5000  0.9225 █████████▎  0.0420       640    12.0",
+        "cliff_walk      reinforce -98.8566 -6.0713            86.6087 9,979,046     8.2"]
+    assert demo.DEMO.text((GRID_ROWS, TEXT)) == (
+        "\n".join(lines) + "\n\n\n" + demo.language_text(TEXT))
 
 
 def test_the_text_describes_the_corpus_the_policies_and_their_words():
@@ -179,7 +192,8 @@ def test_the_text_describes_the_corpus_the_policies_and_their_words():
     text = demo.language_text(TEXT)
     for part in ("  2.7726 on every tenth, held out (perplexity 16.00)\n",
                  "to say?  J = E[reward] - 0.375 KL to the reference\n",
-                 "rlhf          null    null     null    null         null    12.35\n",
+                 "optimum     0.5958  0.8937   0.1489  1.0000  ██████████         6.11     0.01\n"
+                 "rlhf          null    null     null    null                     null    12.35\n",
                  "rlhf and dpo saw 123,456 preferences over strings of the\n"
                  "reference; in 1,041 of them the two strings were the same.\n",
                  "reference:\n  on  (empty)  ön←\n",

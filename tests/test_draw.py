@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from test_console import colourful
+
 from gridworld.draw import (map_text, painted, policy_text, show, side_by_side, values_text,
                             visits_text)
 from gridworld.maps import (LAKE_8X8, cliff_walk, corners, four_rooms, frozen_lake, random_walk,
@@ -152,31 +154,24 @@ def test_blocks_of_unequal_size_stand_side_by_side_without_trailing_space():
 
 
 def test_symbols_that_stand_alone_are_painted_and_nothing_else():
-    assert painted("S H C # G F →\nG") == (
-        "\x1b[1mS\x1b[0m \x1b[34mH\x1b[0m \x1b[31mC\x1b[0m \x1b[2m#\x1b[0m \x1b[32mG\x1b[0m F →\n"
-        "\x1b[32mG\x1b[0m")
-    text = "Goals SARSA Q-learning G. 0.50 #1 HC"
+    assert painted("S H C # G F ←↓\nG") == (
+        "\x1b[1mS\x1b[0m \x1b[34mH\x1b[0m \x1b[31mC\x1b[0m \x1b[2m#\x1b[0m \x1b[32mG\x1b[0m F "
+        "\x1b[36m←↓\x1b[0m\n\x1b[32mG\x1b[0m")
+    for arrow in "←↓→↑":
+        assert painted(arrow) == f"\x1b[36m{arrow}\x1b[0m"
+    text = "Goals SARSA Q-learning G. 0.50 #1 HC s→a"
     assert painted(text) == text
     drawing = map_text(four_rooms())
     assert re.sub("\x1b\\[[0-9]+m", "", painted(drawing)) == drawing != painted(drawing)
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
 def test_a_drawing_is_shown_in_colour_on_a_terminal_only(monkeypatch, capsys):
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    terminal, file = Terminal(), io.StringIO()
-    show("→ G", terminal)
-    show("→ G", file)
-    show("→ G")
-    assert terminal.getvalue() == "→ \x1b[32mG\x1b[0m\n"
-    assert file.getvalue() == capsys.readouterr().out == "→ G\n"
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    show("→ G")
-    assert sys.stdout.getvalue() == terminal.getvalue()
+    terminal, file = colourful(monkeypatch), io.StringIO()
+    show("F G", terminal)
+    show("F G", file)
+    show("F G")
+    assert terminal.getvalue() == "F \x1b[32mG\x1b[0m\n"
+    assert file.getvalue() == capsys.readouterr().out == "F G\n"
 
 
 @pytest.mark.parametrize("encoding, shown", [
@@ -191,14 +186,6 @@ def test_arrows_that_cannot_be_shown_become_others(encoding, shown):
     first, second = file.buffer.getvalue().decode(encoding).splitlines()
     assert first == shown
     assert second == ("· é" if encoding != "ascii" else ". ?")
-
-
-@pytest.mark.parametrize("no_color, shown", [("1", "G\n"), ("", "\x1b[32mG\x1b[0m\n")])
-def test_no_color_is_respected_unless_it_is_empty(monkeypatch, no_color, shown):
-    monkeypatch.setenv("NO_COLOR", no_color)
-    terminal = Terminal()
-    show("G", terminal)
-    assert terminal.getvalue() == shown
 
 
 def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch):

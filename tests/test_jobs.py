@@ -15,16 +15,18 @@ import subprocess
 import sys
 
 import pytest
-from test_console import terminal
+from test_console import colourful, terminal
 import test_objectives
 
 from minirl.__main__ import JOBS, _parser, main
+from minirl.console import PLAIN
 from minirl.lab.alignment import AlignmentScale
 from minirl.lab.attempts import AttemptsScale, attempt
 from minirl.lab.demo import DemoScale
 from minirl.lab.job import as_json
 from minirl.lab.networks import NetworkScale
 from minirl.lab.searches import SearchScale
+from minirl.lab.table import BLOCKS
 
 ROOT = Path(__file__).parent.parent
 ARGUMENTS = {"demo": ["--pairs", "5"], "values": ["--steps", "20", "--runs", "1"],
@@ -43,6 +45,7 @@ SCALES = {"demo": DemoScale(1, 1, 1, 1, 1),
 EVERY = {job.name: job for job in JOBS}
 SMALL = {name: job._replace(run=partial(job.run, scale=SCALES[name])) if name in SCALES else job
          for name, job in EVERY.items()}
+WITH_BARS = "demo", "values", "policies", "objectives", "alignment", "network"
 
 
 @cache
@@ -86,7 +89,8 @@ def test_a_text_is_printed_in_eighty_columns_and_json_is_valid_and_alone(command
     assert len(lines) > 5 and [line for line in lines if len(line) > 80 or line.endswith(" ")] == []
     assert text.endswith(f"{job.text(found(name)[0])}\n") and "-0.0000 " not in text
     drawn = name in ("demo", "values")
-    assert ("\n\n\n" in text) == drawn and (text.isascii() or drawn)
+    assert ("\n\n\n" in text) == drawn and "\x1b" not in text
+    assert re.sub(f"[{BLOCKS}]", "", text).isascii() or drawn
 
     def refuse(constant):
         pytest.fail(f"{constant} is not JSON")
@@ -98,8 +102,45 @@ def test_a_text_is_printed_in_eighty_columns_and_json_is_valid_and_alone(command
         path.unlink(missing_ok=True)
         assert command(name, "--json", *more, jobs=jobs) == (0, printed, "")
         assert more == ["-"] or path.read_text(encoding="utf-8") == out
+    assert (set(text) & set(BLOCKS[1:]) != set()) == (name in WITH_BARS)
     stderr = terminal(monkeypatch)
     assert main([name], jobs) == 0 and stderr.getvalue() == f"\r\033[K{name}: working\r\033[K"
+
+
+def test_the_demo_begins_with_the_learned_arrows_and_has_colours_on_a_terminal_only(
+        command, monkeypatch):
+    """And there the same text"""
+    job = handed_out("demo")
+    plain = command("demo", jobs=[job])[1]
+    assert plain.startswith(job.drawing(found("demo")[0])) and "\x1b" not in plain
+    for no_color in "", "1":
+        out = colourful(monkeypatch)
+        monkeypatch.setenv("NO_COLOR", no_color)
+        monkeypatch.setattr(sys, "stdout", out)
+        assert main(["demo"], [job]) == 0
+        lines, bare = out.getvalue().splitlines(), plain.splitlines()
+        if no_color:
+            assert lines == bare
+            continue
+        assert [re.sub("\x1b\\[[0-9]+m", "", line) for line in lines] == bare
+        for line, same in zip(lines, bare):
+            words = re.findall(f"[←↓→↑]+|[{BLOCKS[1:]}]+", same)  # and nothing else is cyan
+            assert re.findall("\x1b\\[36m(.+?)\x1b\\[0m", line) == words
+            assert ("\x1b" in line) == bool(words)
+
+
+def test_a_locale_that_has_only_ascii_gets_hashes(tmp_path):
+    """In a real process; the columns stay as they are."""
+    path = tmp_path / "way.txt"
+    path.write_text("SFG")
+    with_blocks, with_hashes = (subprocess.run(
+        [sys.executable, "-m", "minirl", "values", "--steps", "20", "--runs", "1", "--map", path],
+        env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"},
+        cwd=ROOT, capture_output=True, check=True).stdout.decode("utf-8") for utf8 in "10")
+    assert with_hashes == "\n".join(
+        map(str.rstrip, with_blocks.translate(PLAIN).split("\n")))
+    assert with_hashes.isascii() and "##########\n" in with_hashes
+    assert "██████████\n" in with_blocks and "\x1b" not in with_blocks + with_hashes
 
 
 @pytest.mark.slow
@@ -316,7 +357,7 @@ def assert_shown(name, text):
 
     What is not trained agrees to the digit.  Training amplifies the last bit, which is not the same
     with every version of a library, so what is trained agrees to a hundredth; the moves and the
-    words that come of it are not compared, nor are the seconds.
+    words that come of it are not compared, nor are the seconds, nor the lengths of bars.
     """
     blocks = re.findall(r"^```text\n(.*?)^```$", sections()[name], flags=re.M | re.S)
     lines = iter(text.splitlines())
@@ -342,7 +383,7 @@ def alike(one, other, slack):
     try:
         a, b = (float(word.replace(",", "")) for word in (one, other))
     except ValueError:
-        return one == other
+        return one == other or slack > 0 and {*one, *other} <= {*BLOCKS}
     return abs(a - b) <= slack * max(abs(b), 0.5)
 
 

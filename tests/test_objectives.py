@@ -561,7 +561,7 @@ def test_every_number_is_printed_under_its_name_and_with_its_decimals(found):
 def test_every_row_stands_below_the_heading_of_its_family(found):
     """Once, in the order in which the rows come"""
     text = objectives.objectives_text(found)
-    table = text.partition("\n\nWhere the expected update")[2].partition("\n\nAims: ")[0]
+    table = text.partition("\n\nWhere the expected update")[2].partition("\n\nAim: ")[0]
     blocks = [block.splitlines() for block in table.split("\n\n")[2:]]
     assert [block[0] for block in blocks] == list(objectives.HEADINGS.values())
     assert [block[1].split()[0] for block in blocks] == [

@@ -309,6 +309,8 @@ def test_a_row_has_the_worst_the_median_and_the_best_run():
                    "values": [[0.0] * 4, [0.5, None, 0.8, 0.4]]}
     assert (other["worst"], other["median"], other["best"]) == (0.2, 0.2, 0.6)
     assert (other["share_worst"], other["share"]) == (0.2, 0.2)
+    text = policies.policies_text(found_of(policies.grid_problem(LAKE), four))
+    assert "  null  0.5000  █████  " in text  # the bar is that of the median
 
 
 @pytest.mark.parametrize("J", [-49.25, -998.5, -999_999.0, -2e9, -2e99])
@@ -339,9 +341,9 @@ def test_by_default_four_learners_play_the_lake(command, asked):
         "4x4, gamma 0.99: the optimum is J* = 0.542026,",
         "the first policy is worth 0.125000.",
         "",
-        "                  J                  share             steps   seconds",
-        "method        worst  median   best   worst  median  of a run  of a run",
-        *(f"{method:12}  0.250   0.250  0.500  0.2500  0.2500        32       1.5"
+        "                  J                  share                  steps   seconds",
+        "method        worst  median   best   worst  median       of a run  of a run",
+        *(f"{method:12}  0.250   0.250  0.500  0.2500  0.2500  ██▌        32       1.5"
           for method in policies.POLICY_LEARNERS),
         "",
         "2 runs of 20 iterations.  J is exact, of the stochastic policy as it is; null",

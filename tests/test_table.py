@@ -7,7 +7,8 @@ import pytest
 
 from minirl.people.regularised import FrontierPoint
 from minirl.lab.job import as_json
-from minirl.lab.table import fixed, in_columns, paragraph, shortest
+from minirl.console import PLAIN
+from minirl.lab.table import bar, coloured_bars, fixed, in_columns, paragraph, shortest
 
 
 @pytest.mark.parametrize("value, digits, text", [
@@ -25,6 +26,29 @@ def test_a_value_in_words(value, digits, text):
     (np.float64(0.1), "0.1")])
 def test_a_number_in_as_many_digits_as_it_takes_to_tell_it_from_every_other(value, text):
     assert shortest(value) == text and float(shortest(value)) == value
+
+
+@pytest.mark.parametrize("share, text", [
+    (1, "█" * 10), (1.0, "█" * 10), (0.5, "█████"), (1 / 16, "▋"), (15 / 16, "█████████▍"),
+    (0.9, "█████████"), (np.float64(0.0247), "▎"), (1 / 80, "▏"), (0.006, ""),
+    (0.9937, "█████████▉"), (0.9938, "█" * 10), (1 + 1e-9, "█" * 10), (7, "█" * 10),
+    (np.inf, "█" * 10), (0, ""), (-0.0, ""), (-1e-9, ""), (-3.5, ""), (None, ""), (np.nan, "")])
+def test_a_share_is_a_bar_to_an_eighth_of_a_cell(share, text):
+    """Ten cells at most; none where the share is negative or does not exist."""
+    assert bar(share) == text
+
+
+def test_a_bar_of_hashes_is_right_to_half_a_cell():
+    for share in np.linspace(0, 1, 1001):
+        assert abs(10 * share - bar(share).translate(PLAIN).count("#")) <= 0.5 + 1 / 16 + 1e-9
+
+
+def test_bars_have_a_colour_and_nothing_else_has():
+    text = "G  0.5000  █████  C # →\n█▏\n▏"
+    assert coloured_bars(text) == (
+        "G  0.5000  \x1b[36m█████\x1b[0m  C # →\n\x1b[36m█▏\x1b[0m\n\x1b[36m▏\x1b[0m")
+    for block in "▏▎▍▌▋▊▉█":
+        assert coloured_bars(block) == f"\x1b[36m{block}\x1b[0m"
 
 
 def test_numbers_stand_on_the_right_and_words_on_the_left_under_their_heads():

@@ -202,7 +202,8 @@ def test_the_text_of_the_learners_holds_their_last_points_and_who_did_not_arrive
     assert text.startswith(
         "                       |Q - Q*|                J greedy           share\n"
         "method           10 %    median   90 %   10 %    median    90 %  median\n"
-        "sarsa           1.000     5.000  9.000   null    -3.000  -1.000  0.5000\n")
+        "sarsa           1.000     5.000  9.000   null    -3.000  -1.000  0.5000  █████\n"
+        "q_learning      1.000     5.000  9.000   null    -3.000  -1.000  0.4990  █████\n")
     assert "\n11 runs of 12,345 steps each, with learning rate 1, decay 0.6," in text
     assert text.endswith("Did not get there with these settings: q_learning, expected_sarsa.")
     assert "Did not" not in values.curves_text(found._replace(curves=found.curves[:1]))

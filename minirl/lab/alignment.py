@@ -33,7 +33,7 @@ from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.objectives import SMOOTHING, SURROGATES
 from minirl.lab.running_example import (CORPUS, FITTED, SHOWN, WORDS, Writer, bigram_of, corpus_of,
                                         letters_of, running_example, writers_text, written)
-from minirl.lab.table import fixed, in_columns, page
+from minirl.lab.table import bar, fixed, in_columns, page
 from minirl.people.best_of_n import best_of_n, rejection_sampling
 from minirl.people.calibration import accuracy, best_accuracy, calibration, reward_error
 from minirl.people.fitting import minimise_near
@@ -337,7 +337,7 @@ def _best_of_proxy(example, proxy, scale):
 def alignment_text(found):
     """The tables of the job."""
     resting = ", ".join(f"{fixed(share, 3)} for {K}" for K, share in found.resting.items())
-    prices = [(*(point or 3 * [None]), None, *(best or 4 * [None]))
+    prices = [(*(point or 3 * [None]), None, *(best or 4 * [None]), bar(best and best.share))
               for point, best in zip_longest(found.frontier, found.best_of_n)]
     proxies = [(proxy.name, f"{label} {point.at:.4g}", *point[:4]) for proxy in found.proxies
                for label, points in (("beta", proxy.optima), ("n =", proxy.best_of_n))
@@ -356,8 +356,8 @@ def alignment_text(found):
         f"expected update of dr_grpo comes to rest at a share of (size of the group) {resting}; "
         f"here the group is 8.",
         "The frontier, the best policy at each price:",
-        in_columns("beta, reward, KL, , best of n, reward, KL, share", prices,
-                   tuple(map(_some, ("g", ".4f", ".4f", "", "", ".4f", ".4f", ".4f")))),
+        in_columns("beta, reward, KL, , best of n, reward, KL, share, ", prices,
+                   (*map(_some, ("g", ".4f", ".4f", "", "", ".4f", ".4f", ".4f")), 0)),
         f"No optimum exists at or below beta = {found.critical_beta:.5f}.",
         "Reward models, judged on fresh preferences of the same rater:",
         in_columns("pairs, accuracy, best possible, calibration, error, weights, optimum",
@@ -369,9 +369,9 @@ def alignment_text(found):
         f"pairs predicts comes true:",
         in_columns("", [("predicted", *last.predicted), ("observed", *last.observed)], 2),
         "Few preferences, fitted without a pull towards the reference and with one:",
-        in_columns(", , without, , with, \nmethod, pairs" + 2 * ", mean length, share",
+        in_columns(", , without, , with, , \nmethod, pairs" + 2 * ", mean length, share" + ", ",
                    [(row.method, row.pairs, row.mean_length, row.share, row.held_length,
-                     row.held_share) for row in found.held], 3),
+                     row.held_share, bar(row.held_share)) for row in found.held], 3),
         "Without it there is often no minimum; where a fit stops is the solver's choice, and null "
         "means that strings do not end.",
         "Over-optimisation: more than the reference, by the proxy and in truth",

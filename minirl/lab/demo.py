@@ -26,7 +26,7 @@ from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.running_example import (CORPUS, FITTED, PSEUDO_COUNT, bigram_of, corpus_of,
                                         running_example, writers_text, written)
-from minirl.lab.table import in_columns, page, paragraph, shortest
+from minirl.lab.table import bar, in_columns, page, paragraph, shortest
 from minirl.people.dpo import fit_dpo
 from minirl.people.reward_model import fit_reward_model
 from minirl.play.optim import linear
@@ -153,18 +153,26 @@ def fitted_to(items, reference):
 # What is asked for, printed and written.
 
 
-def grid_text(rows):
-    """The table of a world you can draw, and the learned policies over their maps."""
-    maps = (f"{world}: the likeliest move in each cell\n\n" + side_by_side(
-        {row.method: policy_text(grid, row.policy) for row in rows if row.world == world})
-            for world, grid in GRIDS.items())
+def maps_text(rows):
+    """The learned policies of a world you can draw, over their maps."""
+    worlds = {world: [row for row in rows if row.world == world] for world in GRIDS}
     return page(
-        f"A world you can draw: exact value of the final policy, gamma {GRID_GAMMA}",
-        in_columns("world, method, value, optimum, share, gap, steps, seconds",
-                   [row[:-1] for row in rows], (0, 0, 4, 4, 4, 4, 0, 1)),
-        "Value and optimum are from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.\n"
+        "A world you can draw: the learned policies, each by its likeliest moves",
+        *(f"{world}, where the optimum is J* = {own[0].optimum:.4f}\n\n" + side_by_side(
+            {row.method: policy_text(GRIDS[world], row.policy) for row in own})
+          for world, own in worlds.items()))
+
+
+def grid_text(rows):
+    """The table of a world you can draw."""
+    return page(
+        f"The exact value of these policies, gamma {GRID_GAMMA}",
+        in_columns("world, method, value, share, , gap, steps, seconds",
+                   [(row.world, row.method, row.value, row.share, bar(row.share), row.gap,
+                     row.steps, row.seconds) for row in rows], (0, 0, 4, 4, 0, 4, 0, 1)),
+        "Value is J, from the start; share is 1 - (J* - J)/|J*|, gap is J* - J.\n"
         "q_learning is greedy on the mean of 16 tables; reinforce and ppo are evaluated\n"
-        "as they are, stochastic.", *maps)
+        "as they are, stochastic.")
 
 
 def language_text(found):
@@ -211,12 +219,16 @@ def _document(found):
     return {"gridworld": grids, "language": {"corpus": corpus, "methods": found[1].rows}}
 
 
-DEMO = Job("demo", __doc__, _run, lambda found: language_text(found[1]), {
+def _text(found):
+    return f"{grid_text(found[0])}\n\n\n{language_text(found[1])}"
+
+
+DEMO = Job("demo", __doc__, _run, _text, {
     "seed": SEED,
     "beta": {"type": number(1e-6, 1e6), "default": BETA,  # beyond, J is lost to rounding
              "help": "price of a nat of KL to the reference, in reward (0.5)"},
     "pairs": {"type": integer(1), "default": 20_000,
               "help": "preferences that rlhf and dpo learn from (20,000)"},
     "corpus": CORPUS},
-    document=_document, drawing=lambda found: grid_text(found[0]),
+    document=_document, drawing=lambda found: maps_text(found[0]),
     draw=lambda figures, found: figures.demo_figures(*found))

@@ -10,8 +10,9 @@ from typing import Callable, NamedTuple
 from gridworld.draw import show
 from gridworld.maps import WORLDS
 from gridworld.world import GridWorld, read_map
-from minirl.console import file_name, integer, number, progress
+from minirl.console import emit, file_name, integer, number, progress
 from minirl.files import STANDARD, check_apart, check_writable, make_folder, write_bytes
+from minirl.lab.table import coloured_bars
 
 MAP = ("a map of your own, UTF-8, a character a cell: S start, F free, G goal (pays 1), H hole, C "
        "cliff, # wall, A and B teleports to a and b; or, with spaces between the cells, a number "
@@ -25,11 +26,11 @@ class Job(NamedTuple):
     name: str
     about: str           # the text of its module; the first paragraph stands in the list of jobs
     run: Callable        # (arguments, progress) -> found; ValueError for what the user can mend
-    text: Callable       # found -> what is printed
+    text: Callable       # found -> what is printed, with bars of a colour on a terminal
     arguments: dict = {}      # name to the options of argparse
     worlds: tuple = ()        # among which one may choose; then maps of one's own are read too
     document: Callable = lambda found: found  # its JSON; a record stands for its fields
-    drawing: Callable = None  # found -> what is printed first, with the colours of a terminal
+    drawing: Callable = None  # found -> what is printed first: maps, in colour on a terminal
     draw: Callable = None     # (lab.figures, found) -> {name of a file: Figure}
 
 
@@ -77,7 +78,7 @@ def do(job, arguments):
         return
     if job.drawing is not None:
         show(f"{job.drawing(found)}\n\n")
-    print(job.text(found))
+    emit(job.text(found), coloured_bars)
     if paths:
         print(f"\nDrawn: {', '.join(paths)}")
 

@@ -28,7 +28,7 @@ from minirl.exact.scorecard import objective, referee
 from minirl.kernel.softmax import log_softmax
 from minirl.lab.job import SEED, Job, stopwatch
 from minirl.lab.running_example import bigram_of, running_example
-from minirl.lab.table import in_columns, page
+from minirl.lab.table import bar, in_columns, page
 from minirl.people.dpo import dpo_loss, fit_dpo
 from minirl.people.fitting import attracted, minimise
 from minirl.people.sft import sft_loss
@@ -219,9 +219,9 @@ def networks_text(found):
         f"has the weight {WEIGHT:.0f}.",
         f"Share of J* by PPO, from the row and the column of a cell, worst and best of "
         f"{counted(found.runs, 'run')}:",
-        in_columns("hidden, lake, , cliff, \nunits, worst, best, worst, best",
-                   [(str(row.hidden), min(row.lake), max(row.lake), min(row.cliff), max(row.cliff))
-                    for row in found.players], (0, 3, 3, 3, 3)),
+        in_columns("hidden, lake, , , cliff, , \nunits" + 2 * ", worst, best, ",
+                   [(str(row.hidden), *(part for shares in (row.lake, row.cliff) for part in (
+                       min(shares), max(shares), bar(max(shares))))) for row in found.players], 3),
         f"{found.lake_iterations} iterations on the lake, {found.cliff_iterations} on the cliff.  "
         f"J* is {found.lake_optimum:.4f} and {found.cliff_optimum:.4f}; a share is 1 - (J* - "
         f"J)/|J*|, and {walk:.3f} that of a walk on the cliff that never ends.  The chapter has "

@@ -33,7 +33,7 @@ from minirl.kernel import counts
 from minirl.kernel.softmax import log_sigmoid, log_softmax
 from minirl.lab.job import Job
 from minirl.lab.listing import all_episodes
-from minirl.lab.table import in_columns, page
+from minirl.lab.table import bar, in_columns, page
 from minirl.people import (dpo, fitting, grpo, ipo, kto, margins, orpo, ratios, reward_model, sft,
                            simpo)
 from minirl.people.groups import group_centred, group_normalised, weighted
@@ -494,9 +494,10 @@ def objectives_text(found):
         "update with the gradient of J.  Each is the gradient of the method's own loss at the "
         f"first step from a batch, to {worst:.0e}.",
         "Where the expected update is zero, and stays so:",
-        under_headings(in_columns("method, aims, rest, reward, KL, J, share, length, least",
-                                  found.rests, (0, 0, 0, 4, 4, 4, 4, 2, "{:.0e}".format))),
-        f"Aims: is the update zero at the optimum over strings, if the table is large enough to "
+        under_headings(in_columns("method, aim, rest, reward, KL, J, share, , length, least",
+                                  [(*rest[:7], bar(rest.share), *rest[7:]) for rest in found.rests],
+                                  (0, 0, 0, 3, 3, 4, 4, 0, 2, "{:.0e}".format))),
+        f"Aim: is the update zero at the optimum over strings, if the table is large enough to "
         f"hold it?  Share is of what the best bigram gains, J = {found.best_bigram:.4f}; no policy "
         f"of any kind has more than {found.optimum:.4f}.  Length is in letters, least the smallest "
         f"probability in the table.  What does not rest is shown after {STEPS:,} steps of learning "

@@ -32,7 +32,7 @@ from minirl.kernel.mdp import TabularMDP
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.running_example import CORPUS, FITTED, bigram_of, corpus_of, running_example
 from minirl.lab.summary import each, known, spread
-from minirl.lab.table import fixed, in_columns, page, shortest
+from minirl.lab.table import bar, fixed, in_columns, page, shortest
 from minirl.lab.values import POINTS
 from minirl.people.regularised import referee_near
 from minirl.people.rlhf import step_rewards
@@ -222,11 +222,12 @@ def policies_text(found):
     return page(
         f"{found.name}, {price}: the optimum is J* = {problem.optimum:.6f},\n"
         f"the first policy is worth {fixed(known(curves[0].values[0, 0]), 6)}.",
-        in_columns(", J, , , share, , steps, seconds\n"
-                   "method, worst, median, best, worst, median, of a run, of a run",
+        in_columns(", J, , , share, , , steps, seconds\n"
+                   "method, worst, median, best, worst, median, , of a run, of a run",
                    [(row["method"], row["worst"], row["median"], row["best"], row["share_worst"],
-                     row["share"], row["steps"] // row["runs"], row["seconds"] / row["runs"])
-                    for row in policy_rows(curves)], (0, 3, 3, 3, 4, 4, 0, 1)),
+                     row["share"], bar(row["share"]), row["steps"] // row["runs"],
+                     row["seconds"] / row["runs"])
+                    for row in policy_rows(curves)], (0, 3, 3, 3, 4, 4, 0, 0, 1)),
         f"{counted(runs, 'run')} of {counted(iterations, 'iteration')}.  J is exact, of the "
         f"stochastic policy as it is; null where episodes do not end.  Share is {share}." +
         (f"  The reference is the bigram of {found.file}.  {FITTED}" if found.file else ""))

@@ -14,7 +14,7 @@ from minirl.console import file_name
 from minirl.exact.planning import Optimum
 from minirl.files import shown
 from minirl.kernel.mdp import TabularMDP
-from minirl.lab.table import in_columns
+from minirl.lab.table import bar, in_columns
 from minirl.people.regularised import referee_near, regularised_optimum
 from minirl.people.rlhf import rlhf
 from minirl.play.optim import linear
@@ -110,5 +110,6 @@ def letters_of(score):
 
 def writers_text(writers):
     """The table of all `writers`."""
-    return in_columns("method, reward, KL, J, share, mean length, seconds",
-                      [row[:-1] for row in writers], (0, 4, 4, 4, 4, 2, 2))
+    return in_columns("method, reward, KL, J, share, , mean length, seconds",
+                      [(*row[:5], bar(row.share), *row[5:-1]) for row in writers],
+                      (0, 4, 4, 4, 4, 0, 2, 2))

@@ -1,8 +1,11 @@
-"""How results are set: numbers, tables and paragraphs of at most 80 columns."""
+"""How results are set: numbers, bars, tables and paragraphs of at most 80 columns."""
 
+import re
 import textwrap
 
 WIDTH = 80
+CELLS = 10            # of the bar of a share of 1
+BLOCKS = " ▏▎▍▌▋▊▉█"  # by eighths of a cell
 
 
 def in_columns(heads, rows, forms=4):
@@ -42,6 +45,27 @@ def fixed(value, digits=4):
     if isinstance(value, int):
         return f"{value:,}"
     return f"{round(value, digits) + 0.0:.{digits}f}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
+def bar(share):
+    """A share as a bar of blocks, to an eighth of a cell: ten cells from 1 on.
+
+    There is none where the share is negative, or no number: the column beside it has the number.
+
+    >>> [bar(share) for share in (1, 0.5, 1 / 16, 0, -3, None)]
+    ['██████████', '█████', '▋', '', '', '']
+    """
+    whole, rest = divmod(round(8 * CELLS * min(max(0, share or 0), 1)), 8)
+    return whole * BLOCKS[8] + BLOCKS[rest].strip()
+
+
+def coloured_bars(text):
+    """A text whose bars have the colour of a terminal, that of arrows in `gridworld.draw`: cyan.
+
+    >>> coloured_bars("0.1500 █▌  9")
+    '0.1500 \\x1b[36m█▌\\x1b[0m  9'
+    """
+    return re.sub(f"[{BLOCKS[1:]}]+", "\x1b[36m\\g<0>\x1b[0m", text)
 
 
 def shortest(value):

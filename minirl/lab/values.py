@@ -32,7 +32,7 @@ from minirl.exact.planning import (best_actions, disagreement, linear_programme,
 from minirl.exact.scorecard import objective, share_of_optimum
 from minirl.lab.job import SEED, Job, chosen_world, stopwatch
 from minirl.lab.summary import known, spread
-from minirl.lab.table import WIDTH, in_columns, page, shortest
+from minirl.lab.table import WIDTH, bar, in_columns, page, shortest
 from minirl.play.exploration import epsilon_greedy
 from minirl.play.q_learning import double_q_learning, expected_sarsa, learners, q_learning, sarsa
 
@@ -224,10 +224,10 @@ def curves_text(found):
             or row["share"] is not None and row["share"] < ARRIVED]
     missed = [f"Did not get there with these settings: {', '.join(lost)}."] if lost else []
     return page(
-        in_columns(", , |Q - Q*|, , , J greedy, , share\n"
-                   "method" + 2 * ", 10 %, median, 90 %" + ", median",
-                   [(row["method"], *row["error"], *row["value"], row["share"]) for row in rows],
-                   (0, *6 * [3], 4)),
+        in_columns(", , |Q - Q*|, , , J greedy, , share, \n"
+                   "method" + 2 * ", 10 %, median, 90 %" + ", median, ",
+                   [(row["method"], *row["error"], *row["value"], row["share"], bar(row["share"]))
+                    for row in rows], (0, *6 * [3], 4, 0)),
         f"{counted(rows[0]['runs'], 'run')} of {counted(rows[0]['steps'], 'step', ',')} each, "
         f"with learning rate {shortest(settings.learning_rate)}, decay {shortest(settings.decay)}, "
         f"exploration rate {shortest(settings.exploration_rate)} and initial value "
