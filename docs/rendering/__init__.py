@@ -54,6 +54,13 @@ def _write(path, text):
     return path
 
 
+def lead(app, name, source):
+    """On a page that is no module, what leads to a file of the book leads to its page."""
+    if not name.startswith("chapters/"):
+        source[0] = re.sub(r"\]\(\.\./((?:minirl|toy_lm|gridworld)[\w/]*?)(?:/__init__)?(?:\.py|/)?\)",
+                           r"](chapters/\1.md)", source[0])
+
+
 def join(app, error):
     """In the book on one page, what leads to another page leads to a place of this one."""
     if error is None and app.builder.name == "singlehtml":
@@ -68,5 +75,6 @@ def join(app, error):
 def setup(app):
     """Called by Sphinx."""
     app.connect("builder-inited", write)
+    app.connect("source-read", lead)
     app.connect("build-finished", join)
     return {"parallel_read_safe": True}

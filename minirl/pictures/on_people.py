@@ -21,7 +21,7 @@ from toy_lm.ngram import language
 from toy_lm.rewards import easy_to_say
 from toy_lm.vocabulary import Vocabulary
 
-_NATS = "KL to the reference, nats a string"
+_NATS = "KL to the reference, nats per string"
 
 
 # Which methods are named in the picture `frontier`, and where, in points from their mark.
@@ -58,7 +58,7 @@ def draw_frontier(found):
     name_at_end(axes, 1.23, -0.2, "three run away, to 3 nats, and lie below the path too  →", OCHRE,
                 dx=0, ha="right")
     name_at_end(axes, np.interp(-0.155, reward, kl), -0.155, "the path of optima", INK, dx=9)
-    axes.set(xlim=(-0.02, 1.25), ylim=(-0.26, 0.55), xlabel=_NATS, ylabel="E[reward] a string")
+    axes.set(xlim=(-0.02, 1.25), ylim=(-0.26, 0.55), xlabel=_NATS, ylabel="E[reward] per string")
     return figure
 
 
@@ -105,7 +105,7 @@ def draw_displacement(found):
             axes.plot(line, dash, color=colour)
             name_at_end(axes, len(line) - 1, line[-1], name, colour, dx=0, dy=dy, ha="right")
         axes.set(title=title, xlabel="steps of gradient descent")
-    both[0].set(ylabel="log π, nats a string", ylim=(-13, 1.2))
+    both[0].set(ylabel="log π, nats per string", ylim=(-13, 1.2))
     return figure
 
 

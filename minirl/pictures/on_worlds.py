@@ -229,7 +229,7 @@ def draw_cliff(numbers):
         draw_map(axes, grid, shades=walk.visits / most, policy=walk.greedy,
                  words=[f"{visits:.1f}" if visits >= 0.05 else "" for visits in walk.visits])
         axes.set_title(f"{learner}: {walk.steps:.0f} steps if it never strays.  Exploring: "
-                       f"{walk.falls:.2f} falls an episode, J = −{-walk.exploring:.1f}")
+                       f"{walk.falls:.2f} falls per episode, J = −{-walk.exploring:.1f}")
     return figure
 
 
