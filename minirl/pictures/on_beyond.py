@@ -70,7 +70,8 @@ BEYOND_PICTURES = (
             "fits", contrasts_numbers, figures.contrasts_figure, "contrastive.5"),
     Picture("attempts", "beyond.inference",
             "A trained table wins with few attempts, the reference with many",
-            "by one of k attempts (lines), by majority (dotted); own tables: one per prompt; seed 0",
+            "by one of k attempts (lines), by majority (dotted); own tables: one per prompt; "
+            "seed 0",
             attempts_numbers, figures.attempts_figure, "inference.1"),
     Picture("skills", "beyond.cascade",
             "Checking steps buys more than checking words; long skills grow by more",
