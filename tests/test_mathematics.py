@@ -78,6 +78,17 @@ def test_prose_keeps_what_markdown_would_take(text, found):
     assert inline(text, LINKS) == found
 
 
+def test_a_table_with_tags_keeps_its_columns_and_its_places():
+    text = """
+    learner    target      value
+    SARSA      Q(s', a')   −15      −20.7                                              (dpo.1)
+    Q          max_b Q     −13      −50.8                                              (dpo.2)
+"""
+    found = markdown(text, LINKS)
+    assert found.startswith('<pre class="table"') and "<math" not in found
+    assert '<span id="dpo.2">(dpo.2)</span></pre>' in found and found.endswith("(dpo.2)</b></div>")
+
+
 def test_a_docstring_is_cut_into_its_blocks():
     text = cleandoc("""Prose of
         two lines.

@@ -160,7 +160,7 @@ def test_code_is_told_from_its_ground(theme):
 # In a browser.
 
 
-def dumped(page, *options, script="", drop=False):
+def dumped(page, *options, script="", drop=False, query=""):
     """The page after its scripts have run, or without them, in a Chromium without a network."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")
@@ -178,10 +178,16 @@ def dumped(page, *options, script="", drop=False):
              "--no-first-run", "--disable-background-networking", "--disable-component-update",
              "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND", "--hide-scrollbars",
              f"--user-data-dir={profile}", "--virtual-time-budget=3000", "--dump-dom", *options,
-             changed.as_uri()], capture_output=True, encoding="utf-8", timeout=120).stdout
+             changed.as_uri() + query], capture_output=True, encoding="utf-8", timeout=120).stdout
     finally:
         changed.unlink()
         shutil.rmtree(profile, ignore_errors=True)
+
+
+def test_the_search_works_from_a_disk(book):
+    """Without a server."""
+    text = dumped(book / "search.html", query="?q=softmax")
+    assert "chapters/minirl/kernel/softmax.html" in text
 
 
 WIDTHS = """

@@ -93,8 +93,9 @@ def test_no_words_of_a_picture_lie_over_others(picture):
         assert not box.shrunk(0.96, 0.7).overlaps(another.shrunk(0.96, 0.7)), (one, other)
 
 
-def test_names_are_unique():
+def test_the_pages_have_every_picture_under_its_own_name():
     assert len(set(NAMES)) == len(NAMES)
+    assert {path.stem for path in (ROOT / "docs" / "figures").iterdir()} == set(NAMES)
 
 
 # Colours.

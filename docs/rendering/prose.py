@@ -74,7 +74,7 @@ def _block(kind, lines, links):
     lines = [line[4:] for line in lines]
     if is_equation(lines):
         return f'<div class="display">\n{equation(lines, links)}\n</div>'
-    return f'<pre class="table" tabindex="0">{escape(chr(10).join(lines), quote=False)}</pre>'
+    return table(lines, links)
 
 
 def _item(lines, links):
@@ -106,11 +106,22 @@ def _fence(language, lines):
     return f"```{language}\n" + "\n".join(lines) + "\n```"
 
 
+def table(lines, links):
+    """Lines that keep their columns; tags in them are places, and unfold below."""
+    tags = [tag for line in lines if (tag := tag_of(line)[1])]
+    shown = escape("\n".join(lines), quote=False)
+    for tag in tags:
+        shown = re.sub(rf" {{3,}}\({re.escape(tag)}\)", f'   <span id="{tag}">({tag})</span>', shown)
+    labels = f'\n<div class="tags">{"".join(map(links.label, tags))}</div>' if tags else ""
+    return f'<pre class="table" tabindex="0">{shown}</pre>{labels}'
+
+
 def is_equation(lines):
-    """Whether an indented block is set as mathematics: it has a tag, or no columns and a relation."""
+    """Whether an indented block is set as mathematics: no table, and with a tag or a relation."""
+    gaps = [len(re.findall(r"[^\s,.;:] {3,}\S", tag_of(line)[0])) for line in lines]
     if any(tag_of(line)[1] for line in lines):
-        return True
-    columns = any(re.search(r"[^\s,] {3,}\S", line) for line in lines)
+        return len(lines) < 3 or 2 * sum(gap > 1 for gap in gaps) <= len(lines)
+    columns = any(gaps)
     words = sum(len(word) > 3 for word in re.findall(r"[A-Za-z]+", " ".join(lines)))
     return (not columns and len(lines) <= 4 and words <= 6 and not re.search(r"[─┌│`\"]|\.py\b", lines[0])
             and any(re.search(r" [=≤≥<>∝←≈] ", line) for line in lines))
@@ -160,6 +171,8 @@ def inline(text, links):
         return keep(found[1]) + found[2] + keep(found[1])
 
     def lowered(found):
+        if links.name(f"{found[1]}_{found[3]}"):  # no index, but a chapter such as q_learning
+            return found[0]
         star = (found[2] or "")[-1:]
         return keep(f"<i>{found[1]}</i>{star}<sub>{escape(found[3].strip('{}'))}</sub>")
 
