@@ -18,7 +18,7 @@ PARTS = {part: re.findall(r"\w+", names) for part, names in re.findall(
     if (ROOT / "minirl" / part).is_dir()}  # with the side roads, which stand in brackets
 CHAPTERS = [f"{part}.{name}" for part, names in PARTS.items() for name in names if part != "plain"]
 EXTRAS = {"gridworld.gymnasium": "gymnasium", "gridworld.figures": "matplotlib",
-          "minirl.lab.figures": "matplotlib"}
+          "minirl.lab.figures": "matplotlib", "minirl.lab.style": "matplotlib"}
 NO_CHAPTERS = {"lab", "plain", "exercises", "pictures", "__main__.py"}  # which need no examples
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 EXTRAS |= {f"minirl.pictures.{path.stem}": "matplotlib" for path in SOURCES

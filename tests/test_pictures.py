@@ -24,9 +24,10 @@ from minirl.exact import planning
 from minirl.exact.planning import best_actions, policy_gradient, policy_iteration
 from minirl.kernel import counts
 from minirl.kernel.softmax import log_softmax
+from minirl.lab import style
 from minirl.lab.running_example import bigram_of, running_example
 from minirl.people.regularised import tilt
-from minirl.pictures import on_worlds, style
+from minirl.pictures import on_worlds
 from minirl.pictures.gallery import PICTURES
 from minirl.pictures.on_people import displaced
 from minirl.play import q_learning

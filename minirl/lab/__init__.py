@@ -23,6 +23,7 @@ And what they share:
     listing          every episode that can happen in a small world
     summary          what many runs come to
     table            how results are set
+    style            the one look of every figure, and the record of a picture of the book
     figures          the figures of the experiments, as PNG files
     job              an experiment as a command
 """

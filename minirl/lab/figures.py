@@ -1,6 +1,6 @@
 """Figures of the experiments, with matplotlib (the extra `plot`), as PNG files.
 
-They look like the pictures of the book (`minirl.pictures.style`).  A title says what is found, and
+They look like the pictures of the book (`minirl.lab.style`).  A title says what is found, and
 it is worded so that it holds for each world, corpus and seed that a job may be asked for.
 """
 
@@ -16,7 +16,7 @@ from matplotlib.ticker import (FuncFormatter, MaxNLocator, NullFormatter,
 from minirl.beyond.scaling import compute_optimal
 from minirl.console import counted
 from minirl.lab.summary import spread
-from minirl.pictures.style import (DASHES, GREY, INK, MARKERS, NAVY, OCHRE, PALETTE, RED, STYLE,
+from minirl.lab.style import (DASHES, GREY, INK, MARKERS, NAVY, OCHRE, PALETTE, RED, STYLE,
                                    TEAL, apart, headed, name_at_end, names_at_ends, panels, png)
 from toy_lm.align import BETA
 

@@ -5,9 +5,8 @@
     on_people   Part 4: what a nat of KL buys, who rests where, what a learned reward promises
     on_beyond   Part 5: bounds, attempts, searches, laws of scale, collecting, a hidden layer
 
-and what they need:
+and what they need, beside `minirl.lab.style`, the one look of every figure:
 
-    style       the one look, the record `Picture`, and how a figure becomes a file
     gallery     all pictures in reading order
     command     the command `minirl figures`
 """

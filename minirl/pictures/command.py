@@ -21,7 +21,7 @@ def figures(arguments):
     """List or draw.  ValueError for what the user can mend."""
     try:
         pictures = import_module("minirl.pictures.gallery").PICTURES
-        style = import_module("minirl.pictures.style")
+        style = import_module("minirl.lab.style")
     except ImportError as error:  # of an extra
         raise ValueError(f"pictures cannot be drawn: {error}") from None
     chosen = {picture.name: picture for picture in pictures}

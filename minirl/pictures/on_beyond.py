@@ -1,7 +1,7 @@
 """Pictures of Part 5: bounds, attempts, checks, searches, laws of scale, collecting, a network."""
 
 from minirl.lab import (attempts, collecting, contrasts, figures, laws, networks, searches)
-from minirl.pictures.style import Picture
+from minirl.lab.style import Picture
 from toy_lm.corpora import unicode_words
 
 TRAINED = attempts.AttemptsScale(runs=2, letters=())

@@ -9,7 +9,7 @@ from minirl.kernel import counts
 from minirl.kernel.mdp import unroll
 from minirl.kernel.softmax import backward
 from minirl.lab import estimators
-from minirl.pictures.style import (GREY, INK, NAVY, OCHRE, PALE, RED, TEAL, Picture, name_at_end,
+from minirl.lab.style import (GREY, INK, NAVY, OCHRE, PALE, RED, TEAL, Picture, name_at_end,
                                    panels)
 from minirl.play.ppo import ppo_loss
 from minirl.play.surrogate import Advantages, collapse
