@@ -166,10 +166,10 @@ class Book:
 
 
 def _illustrated(text, module, pictures, links):
-    """The text of a chapter, with its pictures after the first sentence that has ended."""
+    """The text of a chapter, with its pictures before the first paragraph on something new."""
     parts = text.split("\n\n")
-    at = next((number for number, part in enumerate(parts) if not part.startswith("*Part")
-               and re.search(r"\.\)?(\s+\(\w+\.\d+\))?$", part)), len(parts) - 1) + 1
+    at = next((number for number, part in enumerate(parts) if number > 1 and part.startswith("**")
+               and not parts[number - 1].startswith("**")), len(parts))
     shown = [f"```{{image}} /figures/{picture.name}.png\n:alt: {picture.alt}\n:class: picture\n```"
              for picture in pictures if picture.chapter in (".".join(module.parts[1:]), module.spot)
              and (ROOT / "docs" / "figures" / f"{picture.name}.png").exists()]
