@@ -33,7 +33,7 @@ def actor_critic(theta, V, episodes, *, gamma, lam, beta, alpha, rate):
 
 
 def advantages(episode, V, gamma, lam):
-    """A_t of each step, from the last one backwards; after a cut V stands for what is missing."""
+    """A_t of each step, from the last one backwards; after a cut, V(next s) is what would come."""
     A, found = 0.0, []
     for s, _, r, after, terminal in reversed(episode):
         delta = r + gamma * V[after] * (not terminal) - V[s]

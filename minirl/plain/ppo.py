@@ -30,7 +30,7 @@ def surrogate(theta, old, steps, A, epsilon):
 
 
 def advantages(episode, V, gamma, lam):
-    """(11) and (12), from the last step backwards; after a cut V stands for what is missing."""
+    """(11) and (12), from the last step backwards; after a cut, V(next s) is what would come."""
     A, found = 0.0, []
     for s, _, r, after, terminal in reversed(episode):
         delta = r + gamma * V[after] * (not terminal) - V[s]
