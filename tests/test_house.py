@@ -166,7 +166,8 @@ def test_the_list_of_pitfalls_and_the_tests_that_name_them_agree():
 
 
 def test_no_line_is_longer_than_a_hundred_characters():
-    for path in [*SOURCES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/*.py")]:
+    for path in [*SOURCES, *(path for folder in ("tests", "benchmarks", "docs")
+                             for path in ROOT.glob(f"{folder}/**/*.py"))]:
         for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
             assert len(line) <= 100, f"{path}, line {number}"
 

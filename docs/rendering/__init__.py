@@ -57,8 +57,9 @@ def _write(path, text):
 def lead(app, name, source):
     """On a page that is no module, what leads to a file of the book leads to its page."""
     if not name.startswith("chapters/"):
-        source[0] = re.sub(r"\]\(\.\./((?:minirl|toy_lm|gridworld)[\w/]*?)(?:/__init__)?(?:\.py|/)?\)",
-                           r"](chapters/\1.md)", source[0])
+        source[0] = re.sub(
+            r"\]\(\.\./((?:minirl|toy_lm|gridworld)[\w/]*?)(?:/__init__)?(?:\.py|/)?\)",
+            r"](chapters/\1.md)", source[0])
 
 
 def join(app, error):

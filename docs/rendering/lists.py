@@ -9,8 +9,8 @@ from rendering.prose import blocks, equation, inline, tag_of
 def one_page(book, chapters):
     """Every chapter with its question and its tagged equations: Markdown."""
     out = ["---\nhide-toc: true\n---", "# The book on one page",
-           "Each chapter is a question.  Below stands every equation of it that has a tag; the name "
-           "leads to the chapter, and the tag to the code and the tests."]
+           "Each chapter is a question.  Below stands every equation of it that has a tag; the "
+           "name leads to the chapter, and the tag to the code and the tests."]
     for module in chapters:
         links = book.links("chapters/one_page")
         question = inline(module.title.replace("\n", " "), links)
@@ -25,11 +25,11 @@ def one_page(book, chapters):
 
 def exercise_list(book, exercises):
     """Every exercise with its task and the mistakes that are known to it: Markdown."""
-    out, links = ["# All exercises", f"There are {len(exercises)}, in reading order, and "
-                  f"{sum(len(one.mistakes) for one in exercises)} mistakes that are told from each "
-                  "other.  `minirl exercise NAME` begins one; `minirl exercise --break "
-                  "NAME.MISTAKE` puts a mistake into the book."], book.links("chapters/exercise_list")
-    chapter = None
+    links, chapter = book.links("chapters/exercise_list"), None
+    out = ["# All exercises", f"There are {len(exercises)}, in reading order, and "
+           f"{sum(len(one.mistakes) for one in exercises)} mistakes that are told from each "
+           "other.  `minirl exercise NAME` begins one; `minirl exercise --break NAME.MISTAKE` puts a "
+           "mistake into the book."]
     for one in exercises:
         if one.chapter != chapter:
             chapter = one.chapter
@@ -37,8 +37,9 @@ def exercise_list(book, exercises):
             out.append(f'## <a href="minirl/{chapter.replace(".", "/")}.html">{name}</a>')
         mistakes = "".join(f"<dt><code>{mistake.name}</code></dt><dd>{_plain(mistake.says)}</dd>"
                            for mistake in one.mistakes)
-        out.append(f"**{one.name}**: {inline(one.task, links)}\n\n<details class=\"answer\"><summary>"
-                   f"{len(one.mistakes)} mistakes</summary><dl>{mistakes}</dl></details>")
+        out.append(f"**{one.name}**: {inline(one.task, links)}\n\n"
+                   f'<details class="answer"><summary>{len(one.mistakes)} mistakes</summary>'
+                   f"<dl>{mistakes}</dl></details>")
     return "\n\n".join(out) + "\n"
 
 

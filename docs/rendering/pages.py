@@ -16,7 +16,8 @@ from rendering.prose import Links, inline, markdown
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("minirl", "toy_lm", "gridworld")
 _TAG = re.compile(r"\((\w+\.\d+)\)")
-_SECTION = re.compile(r"^(Parameters|Returns|Yields|Raises|Attributes|Examples|Notes|Fields)\n-+\n", re.M)
+_SECTION = re.compile(
+    r"^(Parameters|Returns|Yields|Raises|Attributes|Examples|Notes|Fields)\n-+\n", re.M)
 
 
 class Module:
@@ -107,8 +108,9 @@ class Book:
                     else None)
 
         def label(tag):
-            where = "".join(f'<li><a href="{up}{one.page}.html#{one.spot}.{what}"><code>{one.name}.{what}</code>'
-                            f"</a></li>" for one, what in self.places.get(tag, []))
+            where = "".join(f'<li><a href="{up}{one.page}.html#{one.spot}.{what}">'
+                            f"<code>{one.name}.{what}</code></a></li>"
+                            for one, what in self.places.get(tag, []))
             tests = "".join(f"<details><summary><code>{file}::{what}</code></summary>"
                             f"{_highlighted(source)}</details>"
                             for file, what, source in self.tests.get(tag, []))
@@ -124,7 +126,8 @@ class Book:
         before, mark, rest = module.text.partition("**Exercises.**")
         title = module.title.rstrip(".").replace("\n", " ")
         out = ["---\nhide-toc: true\n---", f"# {inline(title, links)}",
-               f'<p class="where" id="{module.spot}"><code>{module.path.relative_to(ROOT)}</code></p>',
+               f'<p class="where" id="{module.spot}">'
+               f"<code>{module.path.relative_to(ROOT)}</code></p>",
                self._contents(module, _illustrated(before, module, pictures, links))]
         if mark:
             asked, after = re.match(r"(.*?)(\n\n.*|$)", rest, re.S).groups()
@@ -179,7 +182,8 @@ def _illustrated(text, module, pictures, links):
 
 def names_of(module):
     """The names that a module defines by functions and classes."""
-    return {node.name for node in module.tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return {node.name for node in module.tree.body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
 
 
 def _definition(module, node, links):
@@ -191,7 +195,8 @@ def _definition(module, node, links):
     kind = "" if not node.name.startswith("_") else " private"
     return (f"::::{{container}} beside{kind}\n:::{{container}} says\n"
             f'<p class="name" id="{module.spot}.{node.name}"><code>{node.name}</code></p>\n\n'
-            + described(text or "", links) + f"\n:::\n:::{{container}} body\n{_fence(lines)}\n:::\n::::")
+            + described(text or "", links)
+            + f"\n:::\n:::{{container}} body\n{_fence(lines)}\n:::\n::::")
 
 
 def described(text, links):
@@ -238,7 +243,8 @@ def _indented(text):
 def _exercise(one, links):
     hints = "".join(f"<li>{_plain(hint)}</li>" for hint in one.hints)
     return (f"`minirl exercise {one.name}`: {inline(one.task, links)}\n\n"
-            f'<details class="answer"><summary>{len(one.hints)} hints</summary><ol>{hints}</ol></details>')
+            f'<details class="answer"><summary>{len(one.hints)} hints</summary>'
+            f"<ol>{hints}</ol></details>")
 
 
 def _plain(text):

@@ -86,8 +86,9 @@ def _item(lines, links):
                                         or line.lstrip().startswith((">>> ", "... "))
                                         or bool(code) and code[0].lstrip().startswith(">>> "))
         if code and not is_code:
-            shown = [c[width:] if code[0].lstrip().startswith(">>>") else c[width + 4:] for c in code]
-            out.append(_fence("pycon" if shown[0].startswith(">>>") else "python", shown))
+            prompt = code[0].lstrip().startswith(">>>")
+            shown = [one[width if prompt else width + 4:] for one in code]
+            out.append(_fence("pycon" if prompt else "python", shown))
             code = []
         if is_code:
             if text:
@@ -111,7 +112,8 @@ def table(lines, links):
     tags = [tag for line in lines if (tag := tag_of(line)[1])]
     shown = escape("\n".join(lines), quote=False)
     for tag in tags:
-        shown = re.sub(rf" {{3,}}\({re.escape(tag)}\)", f'   <span id="{tag}">({tag})</span>', shown)
+        shown = re.sub(rf" {{3,}}\({re.escape(tag)}\)",
+                       f'   <span id="{tag}">({tag})</span>', shown)
     labels = f'\n<div class="tags">{"".join(map(links.label, tags))}</div>' if tags else ""
     return f'<pre class="table" tabindex="0">{shown}</pre>{labels}'
 
@@ -123,8 +125,8 @@ def is_equation(lines):
         return len(lines) < 3 or 2 * sum(gap > 1 for gap in gaps) <= len(lines)
     columns = any(gaps)
     words = sum(len(word) > 3 for word in re.findall(r"[A-Za-z]+", " ".join(lines)))
-    return (not columns and len(lines) <= 4 and words <= 6 and not re.search(r"[─┌│`\"]|\.py\b", lines[0])
-            and any(re.search(r" [=≤≥<>∝←≈] ", line) for line in lines))
+    return (not columns and len(lines) <= 4 and words <= 6
+            and not re.search(r"[─┌│`\"]|\.py\b", lines[0]) and any(re.search(r" [=≤≥<>∝←≈] ", line) for line in lines))
 
 
 def tag_of(line):
@@ -182,9 +184,11 @@ def inline(text, links):
         (r"arXiv:(\d{4}\.\d{4,5})", lambda found: keep(
             f"[{found[0]}](https://arxiv.org/abs/{found[1]})")),
         (r"\((\w+\.\d+)\)", equation),
-        (r"(?<![\w*])(\*{1,2})(?=[^\s*])((?:[^*]|(?<=\w)\*(?=[\s(.,]))*?[^\s*])\1(?![\w*])", emphasis),
+        (r"(?<![\w*])(\*{1,2})(?=[^\s*])((?:[^*]|(?<=\w)\*(?=[\s(.,]))*?[^\s*])\1(?![\w*])",
+         emphasis),
         (r"[\\*_\[\]<>#|]", r"\\\g<0>"),
-        (r"(?<![A-Za-z0-9])([^\W\d_][\u0302-\u0304]?)([⁺⁻]|\\\*)?\\_(\{[^}]*\}|[^\W_]+'?)", lowered),
+        (r"(?<![A-Za-z0-9])([^\W\d_][\u0302-\u0304]?)([⁺⁻]|\\\*)?\\_(\{[^}]*\}|[^\W_]+'?)",
+         lowered),
         (r"(?<=[\w)])\^(\{[^}]*\}|[−+]?[^\W_]+(?:[.]\d+)?)",
          lambda found: keep(f"<sup>{escape(found[1].strip('{}'))}</sup>")))
     for pattern, change in rules:
