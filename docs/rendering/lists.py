@@ -28,8 +28,8 @@ def exercise_list(book, exercises):
     links, chapter = book.links("chapters/exercise_list"), None
     out = ["# All exercises", f"There are {len(exercises)}, in reading order, and "
            f"{sum(len(one.mistakes) for one in exercises)} mistakes that are told from each "
-           "other.  `minirl exercise NAME` begins one; `minirl exercise --break NAME.MISTAKE` puts a "
-           "mistake into the book."]
+           "other.  `minirl exercise NAME` begins one; `minirl exercise --break NAME.MISTAKE` puts "
+           "a mistake into the book."]
     for one in exercises:
         if one.chapter != chapter:
             chapter = one.chapter

@@ -126,7 +126,8 @@ def is_equation(lines):
     columns = any(gaps)
     words = sum(len(word) > 3 for word in re.findall(r"[A-Za-z]+", " ".join(lines)))
     return (not columns and len(lines) <= 4 and words <= 6
-            and not re.search(r"[─┌│`\"]|\.py\b", lines[0]) and any(re.search(r" [=≤≥<>∝←≈] ", line) for line in lines))
+            and not re.search(r"[─┌│`\"]|\.py\b", lines[0])
+            and any(re.search(r" [=≤≥<>∝←≈] ", line) for line in lines))
 
 
 def tag_of(line):
