@@ -702,7 +702,7 @@ def networks_figures(found):
         "Unicode words; a tree falls back on shorter memories; the network has 64 "
         "hidden units"),
         "network_sizes": headed(
-            sizes_figure(found), "Sixteen hidden units find both ways, and on preferences many "
+            sizes_figure(found), "Sixteen hidden units find both ways; on preferences many "
             "need a strong pull",
             f"worst, middle and best of {counted(found.runs, 'run')}; left: PPO from row and "
             f"column; right: DPO from {found.pairs:,} pairs")}
