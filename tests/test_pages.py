@@ -12,7 +12,7 @@ import pytest
 from test_house import CHAPTERS, ROOT
 
 for name in "sphinx", "myst_parser", "furo", "matplotlib":
-    pytest.importorskip(name)
+    pytest.importorskip(name, reason="the pages need the extras 'book' and 'plot'")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
