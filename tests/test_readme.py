@@ -68,6 +68,7 @@ def test_the_readme_has_every_job_with_its_question_and_its_seconds():
 
 def test_the_speeds_of_the_readme_are_those_of_the_page():
     book, plain, *_ = tables.read_table(tables.SPEED, SPEED)["W5 PPO, 4 epochs, full batch"]
+    book = book.replace(" a ", " per ")  # a table has less room than a sentence
     said = " ".join(section("How fast?").split())
     assert f"four epochs of PPO take {book}, {plain} times as fast as the plain loop" in said
 
