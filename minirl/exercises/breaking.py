@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def break_the_book(name):
                          "of the repository")
     if find_spec("pytest") is None:
         raise ValueError("--break runs the tests of the book: install the extra 'test'")
-    print(f"The mistake: {capital(mistake.says)}")
+    print(textwrap.fill(f"The mistake: {capital(mistake.says)}", 88))
     for function, old, new in mistake.edits:
         print(f"\n  {function.__module__}.{function.__name__}\n{_marked('-', old)}\n"
               f"{_marked('+', new)}")

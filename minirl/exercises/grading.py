@@ -7,6 +7,7 @@ largest wrong entry?  And which famous mistake gives these very numbers?
 import inspect
 import re
 import traceback
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -199,7 +200,8 @@ def _is_derivative(exercise, function, gradient):
         return loss, grad
 
     x, found = case.arguments[0], []
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of complex numbers that the reader never asked for
         for way in by_differences, by_complex_step:
             try:  # a body may take no complex numbers, or fail at another table
                 found.append(way(own, x))
@@ -235,8 +237,7 @@ def _by_hand(exercise, function, case):
     if results[0] == results[1]:
         return ("the smallest case, which can be worked out on paper, comes out right.  Look at "
                 f"the first that does not: minirl exercise {exercise.name} --case {case}.{call}")
-    return (f"work out the smallest case on paper, and see where yours differs, which gives "
-            f"{results[1]}.{call}")
+    return f"work out the smallest case on paper.  Yours gives {results[1]}; right is{call}"
 
 
 def _shown(found):
