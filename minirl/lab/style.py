@@ -9,14 +9,13 @@ lightness, so that they are four shades in grey.  A test measures both.
 """
 
 import io
-import struct
-import zlib
 from typing import Callable, NamedTuple
 
 import numpy as np
 
 from gridworld.figures import Figure  # which says what to install
 from matplotlib import rc_context
+from PIL import Image
 
 NAVY, RED, TEAL, OCHRE = PALETTE = "#1a145d", "#a3260f", "#0b7f8e", "#bf8700"
 INK, GREY, PALE = "#222222", "#70757d", "#e6e8eb"  # text, what is beside the point, the grid
@@ -77,28 +76,13 @@ def headed(figure, title, caption):
 
 def png(figure):
     """The bytes of a PNG file of at most 256 colours, the same on every run: no date in it."""
-    data = io.BytesIO()
+    drawn, data = io.BytesIO(), io.BytesIO()
     with rc_context(STYLE):
-        figure.savefig(data, format="rgba", dpi=DPI)
-    width = int(figure.get_size_inches()[0] * DPI)
-    dots = np.frombuffer(data.getvalue(), np.uint8).reshape(-1, width, 4)[:, :, :3]
-    palette, place = _fewer_colours(dots.reshape(-1, 3))
-    rows = np.pad(place.reshape(-1, width), ((0, 0), (1, 0)))  # each begins with its filter, none
-    header = struct.pack(">IIBBBBB", width, len(rows), 8, 3, 0, 0, 0)  # 8 bits, of a palette
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in ((b"IHDR", header), (b"PLTE", palette.tobytes()),
-                           (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b"")))
-
-
-def _fewer_colours(dots):
-    """The 256 most frequent colours of dots (N, 3), and which of them is nearest to each: (N,)."""
-    colours, place, often = np.unique(dots @ np.array([65536, 256, 1]), return_inverse=True,
-                                      return_counts=True)
-    colours = (colours[:, None] >> np.array([16, 8, 0])) & 255
-    palette = colours[np.argsort(-often, kind="stable")[:256]]
-    away = ((colours[:, None] - palette)**2).sum(axis=2)
-    return palette.astype(np.uint8), away.argmin(axis=1).astype(np.uint8)[place]
+        figure.savefig(drawn, format="png", dpi=DPI)
+    fewer = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE,
+                                                      dither=Image.Dither.NONE)
+    fewer.save(data, format="png", optimize=True)
+    return data.getvalue()
 
 
 def name_at_end(axes, x, y, name, colour, *, dx=5, dy=0, **options):
