@@ -1,9 +1,6 @@
 """Two pages that are made from all chapters: the book on one page, and the list of exercises."""
 
-import re
-from html import escape
-
-from rendering.prose import blocks, equation, inline, tag_of
+from rendering.prose import blocks, equation, inline, plain_html, tag_of
 
 
 def one_page(book, chapters):
@@ -35,13 +32,9 @@ def exercise_list(book, exercises):
             chapter = one.chapter
             name = chapter.rpartition(".")[2]
             out.append(f'## <a href="minirl/{chapter.replace(".", "/")}.html">{name}</a>')
-        mistakes = "".join(f"<dt><code>{mistake.name}</code></dt><dd>{_plain(mistake.says)}</dd>"
-                           for mistake in one.mistakes)
+        mistakes = "".join(f"<dt><code>{mistake.name}</code></dt>"
+                           f"<dd>{plain_html(mistake.says)}</dd>" for mistake in one.mistakes)
         out.append(f"**{one.name}**: {inline(one.task, links)}\n\n"
                    f'<details class="answer"><summary>{len(one.mistakes)} mistakes</summary>'
                    f"<dl>{mistakes}</dl></details>")
     return "\n\n".join(out) + "\n"
-
-
-def _plain(text):
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text, quote=False))

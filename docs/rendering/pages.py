@@ -11,7 +11,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from rendering.prose import Links, inline, markdown
+from rendering.prose import Links, inline, markdown, plain_html
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("minirl", "toy_lm", "gridworld")
@@ -61,8 +61,8 @@ class Book:
     def __init__(self):
         self.modules = modules()
         self.chapters = {module.name: module for module in self.modules
-                         if module.parts[0] == "minirl" and module.parts[1:2] != ["plain"]
-                         and module.parts[1:2] != ["lab"] and module.parts[1:2] != ["exercises"]}
+                         if module.parts[0] == "minirl"
+                         and not {"plain", "lab", "exercises", "pictures"} & set(module.parts[:-1])}
         for module in self.modules:
             self.chapters.setdefault(module.name, module)
         self.equations = {}  # tag -> the module whose text shows it
@@ -158,8 +158,7 @@ class Book:
         plain = []
         for node in [*module.definitions(), None]:
             if node is not None and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                first, lines = module.lines_of(node)
-                plain += lines
+                plain += module.lines_of(node)[1]
                 continue
             if plain:
                 yield _fence(plain)
@@ -241,14 +240,10 @@ def _indented(text):
 
 
 def _exercise(one, links):
-    hints = "".join(f"<li>{_plain(hint)}</li>" for hint in one.hints)
+    hints = "".join(f"<li>{plain_html(hint)}</li>" for hint in one.hints)
     return (f"`minirl exercise {one.name}`: {inline(one.task, links)}\n\n"
             f'<details class="answer"><summary>{len(one.hints)} hints</summary>'
             f"<ol>{hints}</ol></details>")
-
-
-def _plain(text):
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text, quote=False))
 
 
 def _fence(lines):

@@ -199,6 +199,11 @@ def inline(text, links):
     return text
 
 
+def plain_html(text):
+    """A sentence with names in backticks, as HTML and without links."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text, quote=False))
+
+
 def _code(text, links):
     address = links.name(text)
     if address is None:
