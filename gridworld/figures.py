@@ -96,7 +96,8 @@ if _FIRST and _BACKEND:
 
 SIGN_NAMES = {"S": "start", "G": "goal", "H": "hole", "C": "cliff", "#": "wall",
               "A": "teleport to a", "B": "teleport to b"}
-_INK, _GREY, _TEAL, _RED, _PINK = "#222222", "#70757d", "#0b7f8e", "#a3260f", "#dfb3ab"
+INK, GREY, TEAL, RED = "#222222", "#70757d", "#0b7f8e", "#a3260f"  # of all pictures of the book
+_PINK = "#dfb3ab"
 CELL, WIDEST = 0.75, 7.5  # inches: of a cell, and of a whole map
 
 
@@ -169,15 +170,15 @@ def draw_sign(axes, row, column, cell, size=10):
     """
     corner, colour = (column - 0.5, row - 0.5), None
     if cell == "H":
-        sign, colour = Circle((column, row), 0.37, color=_INK), "white"
+        sign, colour = Circle((column, row), 0.37, color=INK), "white"
     elif cell == "G":
         sign, colour = Rectangle((column - 0.41, row - 0.41), 0.82, 0.82, fill=False,
-                                 linewidth=2.5, edgecolor=_TEAL), _TEAL
+                                 linewidth=2.5, edgecolor=TEAL), TEAL
     elif cell == "C":
         sign, colour = Rectangle(corner, 1, 1, facecolor="white", edgecolor=_PINK, hatch="////",
-                                 linewidth=0), _RED
+                                 linewidth=0), RED
     else:
-        sign = Rectangle(corner, 1, 1, color=_GREY)
+        sign = Rectangle(corner, 1, 1, color=GREY)
     axes.add_patch(sign)
     if colour:
         axes.text(column, row, cell, color=colour, fontsize=size, ha="center", va="center",

@@ -87,9 +87,19 @@ def check_command(parser, word, names):
     >>> check_command(argparse.ArgumentParser(), "values", ["demo", "values"])
     """
     if word not in names and not word.startswith("-"):
-        near = "".join(f", did you mean {name!r}?" for name in get_close_matches(word, names, 1))
-        parser.error(f"argument JOB: invalid choice: {word!r}{near} (choose from "
-                     f"{', '.join(names)})")
+        parser.error(f"argument JOB: invalid choice: {word!r}{did_you_mean(word, names)} (choose "
+                     f"from {', '.join(names)})")
+
+
+def did_you_mean(word, names):
+    """The nearest of some names, as the end of a sentence that refuses a word: "" if none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("vallues", ["demo", "values"]), did_you_mean("x", ["demo"])
+    (", did you mean 'values'?", '')
+    """
+    return "".join(f", did you mean {name!r}?" for name in get_close_matches(word, names, 1))
 
 
 def counted(number, name, form=""):

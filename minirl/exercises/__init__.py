@@ -29,8 +29,7 @@ and what they need:
     command      the command line
 """
 
-from difflib import get_close_matches
-
+from minirl.console import did_you_mean
 from minirl.exercises import (beyond, clipping, gates, imitation, playing, preferences, rewards,
                               tables, teachers)
 
@@ -57,8 +56,6 @@ def mistake_called(name):
 
 def _called(kind, name, found):
     if name not in found:
-        near = "".join(f", did you mean {other!r}?"
-                       for other in get_close_matches(name, found, 1))
-        raise ValueError(f"there is no {kind} {name!r}{near} (a list: minirl exercise"
-                         f"{' --break' * (kind == 'mistake')})")
+        raise ValueError(f"there is no {kind} {name!r}{did_you_mean(name, found)} (a list: minirl "
+                         f"exercise{' --break' * (kind == 'mistake')})")
     return found[name]

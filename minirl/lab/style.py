@@ -13,12 +13,13 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-from gridworld.figures import Figure  # which says what to install
+from gridworld.figures import GREY, INK, RED, TEAL, Figure  # which says what to install
 from matplotlib import rc_context
 from PIL import Image
 
-NAVY, RED, TEAL, OCHRE = PALETTE = "#1a145d", "#a3260f", "#0b7f8e", "#bf8700"
-INK, GREY, PALE = "#222222", "#70757d", "#e6e8eb"  # text, what is beside the point, the grid
+NAVY, OCHRE = "#1a145d", "#bf8700"
+PALETTE = NAVY, RED, TEAL, OCHRE  # beside INK for text, and GREY for what is beside the point
+PALE = "#e6e8eb"                  # the grid
 DASHES, MARKERS = ("-", "--", "-.", ":"), "os^D"
 WIDTH, DPI = 7.5, 110  # inches, and dots per inch: 825 dots, of at most 900
 

@@ -1,14 +1,13 @@
 """The command `minirl figures`: draw the pictures of the book."""
 
 import os
-from difflib import get_close_matches
 from importlib import import_module
 
-from minirl.console import file_name, progress
+from minirl.console import did_you_mean, file_name, progress
 from minirl.files import make_folder, write_bytes
 
 FIGURES = ("The pictures of the book as PNG files, each from a seed.  Without --plot they are "
-         "listed.  Needs the extra 'plot'.")
+           "listed.  Needs the extra 'plot'.")
 
 
 def add_figures_arguments(parser):
@@ -27,10 +26,8 @@ def figures(arguments):
     chosen = {picture.name: picture for picture in pictures}
     if arguments.name is not None:
         if arguments.name not in chosen:
-            near = "".join(f", did you mean {other!r}?"
-                           for other in get_close_matches(arguments.name, chosen, 1))
-            raise ValueError(f"there is no picture {arguments.name!r}{near} (a list: minirl "
-                             "figures)")
+            raise ValueError(f"there is no picture {arguments.name!r}"
+                             f"{did_you_mean(arguments.name, chosen)} (a list: minirl figures)")
         chosen = {arguments.name: chosen[arguments.name]}
     if arguments.plot is None:
         width = max(map(len, chosen))
