@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
-        scaling harvest network book book-pdf figures test test-without-extras gradients \
+        scaling harvest network book book-pdf figures lint test test-without-extras gradients \
         benchmarks clean
 
 demo: .venv/installed
@@ -61,6 +61,10 @@ book-pdf: .venv/installed
 figures: .venv/installed
 	$(BIN)/python -m minirl figures --plot docs/figures
 
+# What reads the code without running it; pyproject.toml says which rules are left out, and why.
+lint: .venv/installed
+	$(BIN)/python -m ruff check
+
 # All tests.  Those marked `slow`, which train for the figures of a chapter, are left out by default.
 ALL = -m "slow or not slow"
 
@@ -79,7 +83,7 @@ benchmarks: .venv/installed
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,plot,gym,book]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,plot,gym,book,lint]"
 	touch $@
 
 .venv-without-extras/installed: setup.cfg pyproject.toml

@@ -9,9 +9,10 @@ time, which makes slopes smaller.
 """
 
 import tracemalloc
+from collections.abc import Callable
 from itertools import groupby
 from time import perf_counter
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

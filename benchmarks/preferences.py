@@ -299,7 +299,7 @@ def prepare_fit(size, peers):
     """The fitted weights; `size` is the number of pairs."""
     logits, _, chosen, rejected = data = batch(size)
     pairs, strings = Pairs(chosen, rejected), listed(chosen, rejected)
-    pairs.difference  # made beforehand, as for the others
+    _ = pairs.difference  # made beforehand, as for the others
     forms = {"plain": lambda: minimise_near(lambda w: reward_model.loss(w, strings()),
                                             np.zeros(logits.shape), pull=PULL, examples=size).x,
              "book": lambda: fit_reward_model(np.zeros(logits.shape), pairs, pull=PULL).x}

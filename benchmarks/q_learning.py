@@ -61,10 +61,10 @@ def plain(record, iterations):
     return Q, *(np.array(column) for column in zip(*finished))
 
 
-def book(record, iterations):
+def book(first, iterations):
     """The chapter's own loop."""
     finished = []
-    for record in islice(q_learning(WORLD, record, steps_per_iteration=STEPS), iterations):
+    for record in islice(q_learning(WORLD, first, steps_per_iteration=STEPS), iterations):
         finished += [record.finished]
     run, _, rewards, lengths = (np.concatenate(column) for column in zip(*finished))
     by_run = run.argsort(kind="stable")

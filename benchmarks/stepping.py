@@ -162,9 +162,9 @@ def prepare(size, peers):
 
 def law():
     """(S, A·S·2·2) the exact probability of (action, next state, paid, ended) in each state."""
-    S, A, K = WORLD.prob.shape
+    S, A, _ = WORLD.prob.shape
     table = np.zeros((S, A, S, 2, 2))
-    s, a, k = np.indices(WORLD.prob.shape)
+    s, a, _ = np.indices(WORLD.prob.shape)
     np.add.at(table, (s, a, AFTER, WORLD.reward.astype(int), WORLD.terminated.astype(int)),
               POLICY[:, :, None] * WORLD.prob)
     return table.reshape(S, -1)

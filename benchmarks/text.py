@@ -175,7 +175,7 @@ def torch_pairs(logits, steps, states, actions):
 
 def prepare_stored(size, peers):
     """The forms that start from `Steps`; `size` is the number of tokens."""
-    logits, steps, states, actions = data = batch(size)
+    logits, steps, states, _ = data = batch(size)
     strings = cache(lambda: strings_of(steps))
     forms = {"plain": lambda: language_model.cross_entropy(logits, strings()),
              "book": lambda: sft_loss(logits, counts.table(steps))}

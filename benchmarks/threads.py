@@ -42,7 +42,7 @@ def rows_in_two_threads(works, full):
     if len(cores()) < 2 or not any(map(find_spec, THREADED)):
         return []
     done = subprocess.run([sys.executable, "-m", "benchmarks.threads", *works, *["--full"] * full],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+                          capture_output=True, encoding="utf-8")
     if done.returncode:
         *_, why = done.stderr.strip().split("\n")
         raise ChildProcessError(f"two threads: {why}")

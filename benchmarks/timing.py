@@ -10,9 +10,10 @@ Before any form is timed all of them must agree, on a batch small enough for the
 first call on each size is not timed, since it may compile.
 """
 
+from collections.abc import Callable
 from statistics import median
 from time import perf_counter
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import chi2

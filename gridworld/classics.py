@@ -157,7 +157,7 @@ def _dealer(hard, ace):
     """{sum: probability} of the dealer's hand in the end, 0 if it exceeds 21."""
     ends = {}
     for card, chance in CARDS.items():
-        total, usable = _hit(hard, ace, card)
+        total, _ = _hit(hard, ace, card)
         more = {total if total <= 21 else 0: 1} if total >= 17 else _dealer(hard + card,
                                                                             ace or card == 1)
         for end, p in more.items():

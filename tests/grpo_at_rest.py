@@ -21,8 +21,8 @@ from languages import BETA, running_example, share
 from minirl.kernel.softmax import backward, log_softmax
 
 LETTERS, GROUP, ROUNDS = 200, 8, 25
-N, I = np.arange(LETTERS + 1)[:, None], np.arange(LETTERS + 2)[None]
-REWARD = 0.139 * N - I
+N, LIKE = np.arange(LETTERS + 1)[:, None], np.arange(LETTERS + 2)[None]
+REWARD = 0.139 * N - LIKE
 
 
 def ways(policy, like):

@@ -358,14 +358,14 @@ def test_preferences_are_charged_to_all_who_use_them_and_the_optimum_pays_for_it
 
     ref = setting.reference
     monkeypatch.setattr("minirl.lab.job.perf_counter", lambda: now[0])
-    for owner, name, seconds, found in (
+    for owner, name, seconds, made in (
             (RunningExample, "preferences", 100, drawn(setting, 5, 0)),
             (alignment, "bigram_of", 1, setting.model), (alignment, "running_example", 10, setting),
             *((alignment, name, 1000, ref) for name in ("by_rlhf", "by_iterated_rlhf",
                                                         "by_robust", "by_savage")),
             *((alignment, name, 1e6, []) for name in ("judged_models", "over_optimised",
                                                       "held_or_not"))):
-        monkeypatch.setattr(owner, name, takes(seconds, found))
+        monkeypatch.setattr(owner, name, takes(seconds, made))
     for name in "trainers", "by_preferences":
         monkeypatch.setattr(alignment, name, lambda *_, name=name: {name: takes(1000, ref)})
     found = alignment.align(50, 0, str, SCALE)

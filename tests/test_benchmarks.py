@@ -47,7 +47,7 @@ def clock(monkeypatch):
                     return 1.0
                 return call
             return ({name: form(name) for name in seconds},
-                    {name: size for name in seconds} | items if items else size)
+                    dict.fromkeys(seconds, size) | items if items else size)
 
         seconds, calls = {name: iter(times) for name, times in seconds.items()}, []
         return timing.Case("W2", "clock", "item", prepare, (1, 10, 100)), calls
@@ -183,7 +183,7 @@ def test_a_run_that_does_not_reach_the_goal_by_a_shortest_way_is_no_success():
     detour[0] = 0
     assert not lake.has_arrived(detour)
     lake.optimal({"book": right_then_down[None]})
-    with pytest.raises(AssertionError, match="book is worth 0.0, .* seed 1"):
+    with pytest.raises(AssertionError, match=r"book is worth 0.0, .* seed 1"):
         lake.optimal({"book": np.array([right_then_down, detour])})
 
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minirl.console import (check_command, counted, emit, file_name, finish, integer, is_terminal,
-                            number, progress, standard_output)
+from minirl.console import (check_command, counted, emit, file_name, finish, integer, number,
+                            progress, standard_output)
 
 
 def give_up(error):

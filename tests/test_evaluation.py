@@ -45,7 +45,7 @@ def test_a_discount_too_near_one_for_the_sweeps_is_not_called_a_policy_that_neve
     for name, value in (("LARGE", 0), ("FILLED", -1), ("SWEEPS", 100)):
         monkeypatch.setattr(solving, name, value)
     mdp = endless(random_mdp(rng, 4, 2, 3, 0.99))
-    with pytest.raises(ValueError, match="gamma = 0.99 is too near 1 for so large a") as error:
+    with pytest.raises(ValueError, match=r"gamma = 0.99 is too near 1 for so large a") as error:
         evaluate(mdp, random_policy(rng, mdp))
     assert error.type is not NoEnd
 
@@ -283,7 +283,7 @@ def test_below_gamma_one_the_tolerance_bounds_the_error(gamma, tol):
 
 def test_without_discount_only_a_policy_that_earns_for_ever_is_noticed_by_sweeps():
     head = np.array([[1.0, 0.0]])
-    with pytest.raises(ValueError, match="max_sweeps = 50 sweeps; at gamma = 1.0 .* infinite"):
+    with pytest.raises(ValueError, match=r"max_sweeps = 50 sweeps; at gamma = 1.0 .* infinite"):
         evaluate_by_sweeps(coin_game(), head, max_sweeps=50)
     assert evaluate_by_sweeps(coin_game(), head, np.zeros((1, 2)))[0] == 0
 

@@ -52,7 +52,7 @@ def test_each_cell_carries_its_symbol_or_its_value_and_the_colour_of_its_value()
     values = VALUES.copy()
     figure = heat_map(WORLD, values)
     axes, scale = figure.axes
-    assert words(figure) == {(0, 0): ["S", "0.25"], (1, 0): ["−1.50"], 
+    assert words(figure) == {(0, 0): ["S", "0.25"], (1, 0): ["−1.50"],
                              (0, 1): ["G"], (1, 1): ["H"], (2, 1): ["3.13"]}
     shown = axes.images[0].get_array()
     assert np.ma.getmaskarray(shown).tolist() == [[False, False, True], [True, True, False]]

@@ -295,7 +295,7 @@ def test_messages_name_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("a\u00f6\r\n"))  # of a program that calls us
     assert read_bytes("-") == "a\u00f6\r\n".encode()
     monkeypatch.setattr(sys, "stdin", Standard(b"a\n\xf6").text())
-    with pytest.raises(ValueError, match="^standard input, line 2: not UTF-8 .byte 0xf6.$"):
+    with pytest.raises(ValueError, match=r"^standard input, line 2: not UTF-8 .byte 0xf6.$"):
         read_text("-")
     broken = Standard(b"")
     broken.read = fail(OSError(5, "Input/output error"))
@@ -320,7 +320,7 @@ def test_a_dash_writes_to_standard_output_what_follows_what_was_printed(monkeypa
     monkeypatch.setattr(sys, "stdout", text)
     write_bytes("-", "\u00f6\n".encode())
     assert text.getvalue() == "\u00f6\n"
-    with pytest.raises(ValueError, match="^standard output takes only text here: name a file$"):
+    with pytest.raises(ValueError, match=r"^standard output takes only text here: name a file$"):
         write_bytes("-", b"PK\x03\xff")
     reader, writer = os.pipe()
     with open(reader, "rb"), open(writer, "w") as stdout:

@@ -290,7 +290,7 @@ def test_where_rounding_is_all_that_differences_see_the_slopes_are_those_of_the_
     assert np.abs(by_differences(loss, POINT) - 2e-3 * POINT).max() > 2e-3
     assert check(loss, POINT).comparisons[1].error < 1e-15
     assert check(lambda x: loss(x, 1.0), POINT).comparisons[1].error == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="at least 0.0001 to stand out from rounding, got 2.4e-05"):
+    with pytest.raises(ValueError, match=r"at least .* to stand out from rounding, got 2.4e-05"):
         check(lambda x: (1e9 + 1e-5 * (x ** 2).sum(), 2e-5 * x), POINT)
 
 

@@ -162,7 +162,7 @@ def test_a_model_may_go_through_standard_output_and_input(monkeypatch):
     monkeypatch.setattr("sys.stdin", Stream(pipe.getvalue()))
     assert same_bits(load("-").logits, model.logits)
     monkeypatch.setattr("sys.stdin", Stream(b"no"))
-    with pytest.raises(ValueError, match="^standard input holds no model: it is no .npz archive$"):
+    with pytest.raises(ValueError, match=r"^standard input holds no model: it is no .npz archive$"):
         load("-")
 
 

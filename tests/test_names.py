@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from languages import as_steps
 from test_compared import FITS, LOSSES, PLAYING
-from test_house import CHAPTERS, PARTS
+from test_house import PARTS
 
 import minirl
 from minirl import names

@@ -13,7 +13,6 @@ from test_book import TEXTS
 from worlds import random_mdp
 
 from gridworld.maps import WORLDS, cliff_walk, frozen_lake
-from minirl.beyond import network
 from minirl.beyond.network import (backpropagate, composed, embedded, forward, network_optimiser,
                                    pieces, random_params)
 from minirl.exact.evaluation import advantages, evaluate, occupancy
@@ -21,7 +20,6 @@ from minirl.exact.planning import policy_gradient, policy_iteration
 from minirl.exact.scorecard import objective, referee
 from minirl.kernel import counts
 from minirl.kernel.gradcheck import by_complex_step, check
-from minirl.kernel.mdp import coin_game
 from minirl.kernel.softmax import entropy_loss, log_softmax
 from minirl.lab import networks as job
 from minirl.people.dpo import dpo_loss
@@ -248,9 +246,9 @@ def test_random_params_begin_near_equal_logits_inside_of_the_bend():
 def test_the_logits_of_every_record_are_those_of_its_params():
     mdp, x = frozen_lake().mdp(gamma=0.99), job.coordinates((4, 4))
     params = random_params(2, 3, 4, rng=0)
-    record = start(forward(params, x, hidden=3)[0], rng=0)
+    first = start(forward(params, x, hidden=3)[0], rng=0)
     moving = network_optimiser(params, x, hidden=3)
-    for record in islice(ppo(mdp, record, episodes=32, batch_size=7, optimiser=moving), 3):
+    for record in islice(ppo(mdp, first, episodes=32, batch_size=7, optimiser=moving), 3):
         assert same(record.logits, forward(record.optimiser[0], x, hidden=3)[0])
     # Params given to another optimiser do not matter to a record that has its own.
     other = network_optimiser(params + 1, x, hidden=3)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from test_house import CHAPTERS, ROOT

@@ -244,9 +244,9 @@ def test_a_state_that_never_ends_and_an_infinite_optimum_are_refused():
         reward = island().reward.copy()
         reward[1] = gain
         mdp = replace(island(), reward=reward, start=np.array([0.5, 0.5, 0.0]))
-        with pytest.raises(ValueError, match="at gamma = 1.0 from state 1 this policy never ends"):
+        with pytest.raises(ValueError, match=r"at gamma = 1.0 from state 1 this policy never ends"):
             policy_iteration(mdp)
-        with pytest.raises(ValueError, match="at gamma = 1.0 some state cannot reach an end"):
+        with pytest.raises(ValueError, match=r"at gamma = 1.0 some state cannot reach an end"):
             linear_programme(mdp)
     for solver, message in (
             (lambda mdp: value_iteration(mdp, max_sweeps=50),

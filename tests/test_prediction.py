@@ -265,7 +265,7 @@ def test_a_batch_without_an_end_is_refused_at_gamma_one():
     for steps in range(1, 30):
         play = rollout(ENDLESS, ONLY, np.zeros(1, int), horizon=steps, rng=0)
         for batch in batch_td, batch_monte_carlo:
-            with pytest.raises(ValueError, match="at gamma = 1.0 the batch must show an end"):
+            with pytest.raises(ValueError, match=r"at gamma = 1.0 the batch must show an end"):
                 batch(play, states=1, gamma=1.0)
 
 

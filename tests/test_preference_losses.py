@@ -251,7 +251,7 @@ def test_a_loss_of_the_difference_takes_its_two_matrices_as_well(name):
         with pytest.raises(ValueError) as error:
             loss(counts.Difference(*wrong))
         assert words in str(error.value)
-    with pytest.raises(ValueError, match="difference must be a sparse matrix: .*, got tuple"):
+    with pytest.raises(ValueError, match=r"difference must be a sparse matrix: .*, got tuple"):
         loss((X, Y))
 
 

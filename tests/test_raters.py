@@ -172,7 +172,7 @@ def test_only_rewards_divided_by_the_temperature_count_and_a_constant_does_not()
 
 
 def test_pairs_of_a_ranking_by_loops():
-    rankings = np.array([order for order in permutations(range(4))])
+    rankings = np.array(list(permutations(range(4))))
     expected = [[4 * i + better, 4 * i + worse] for i, order in enumerate(rankings.tolist())
                 for better, worse in combinations(order, 2)]
     assert pairs_of_ranking(rankings).tolist() == expected and len(expected) == 24 * 6
@@ -244,7 +244,7 @@ def test_pairs_have_a_ranking_if_exactly_one_order_agrees_with_them():
 
 def test_one_response_needs_no_pair_and_none_is_better_than_itself():
     assert ranking_from_pairs(np.zeros((0, 2), int), 1).tolist() == [0]
-    with pytest.raises(ValueError, match="they run in a circle, 1 > 1$"):
+    with pytest.raises(ValueError, match=r"they run in a circle, 1 > 1$"):
         ranking_from_pairs(np.array([[0, 1], [1, 1]]), 2)
 
 

@@ -110,9 +110,9 @@ def by_loops(logits, old, strings, judged, weights, printed):
     logp, h = log_softmax(logits), log_softmax(logits) - log_softmax(old)
     loss, grad = 0.0, np.zeros(logits.shape)
     for string, own, w in zip(strings, judged, weights):
-        for step, A in zip(string, own):
-            loss -= w * value_of(printed, np.exp(h[step]), A)
-            grad -= w * printed(np.exp(h[step]), A)[1] * score(logp, [step])
+        for step, gained in zip(string, own):
+            loss -= w * value_of(printed, np.exp(h[step]), gained)
+            grad -= w * printed(np.exp(h[step]), gained)[1] * score(logp, [step])
     return loss, grad
 
 
@@ -120,11 +120,11 @@ def strings_by_loops(logits, old, strings, advantages, weights, printed, product
     """(ratios.3) and its gradient a string at a time, `weights` of strings."""
     logp, h = log_softmax(logits), log_softmax(logits) - log_softmax(old)
     loss, grad = 0.0, np.zeros(logits.shape)
-    for string, A, w in zip(strings, advantages, weights):
+    for string, gained, w in zip(strings, advantages, weights):
         parts = 1 if product else len(string)
         ratio = np.exp(sum(h[step] for step in string) / parts)
-        loss -= w * value_of(printed, ratio, A)
-        grad -= w * printed(ratio, A)[1] * score(logp, string) / parts
+        loss -= w * value_of(printed, ratio, gained)
+        grad -= w * printed(ratio, gained)[1] * score(logp, string) / parts
     return loss, grad
 
 

@@ -189,7 +189,7 @@ def test_rounds_that_run_out_are_reported_and_they_and_the_tolerance_are_handed_
         entropy_optimum(mdp, ent_coef=0.3, max_rounds=2)
     assert entropy_optimum(mdp, ent_coef=0.3, tol=0.1).rounds < \
         entropy_optimum(mdp, ent_coef=0.3).rounds
-    with pytest.raises(ValueError, match="no convergence at beta = 0.3 in 2 rounds"):
+    with pytest.raises(ValueError, match=r"no convergence at beta = 0.3 in 2 rounds"):
         regularised_optimum(mdp, np.zeros((4, 3)), beta=0.3, max_rounds=2)
 
 
@@ -570,7 +570,7 @@ def test_where_the_reference_is_best_there_is_no_share(reward):
 
 
 def test_without_an_optimum_there_is_no_referee():
-    with pytest.raises(ValueError, match="no optimum exists at beta = 0.1"):
+    with pytest.raises(ValueError, match=r"no optimum exists at beta = 0.1"):
         referee_near(coin_game(), np.zeros((1, 2)), beta=0.1)
 
 

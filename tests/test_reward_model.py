@@ -218,7 +218,7 @@ def test_300_pairs_without_a_pull_have_no_optimum_and_with_it_a_bad_one(seed):
     assert np.abs(free).max() > 40 > 1.2 > np.abs(held).max()
     true = example.world.mean_reward
     assert true.min() == pytest.approx(-0.861, abs=5e-4) and true.max() == pytest.approx(0.139)
-    with pytest.raises(ValueError, match="no optimum exists at beta = 0.5"):
+    with pytest.raises(ValueError, match=r"no optimum exists at beta = 0.5"):
         regularised_optimum(language(free), example.reference, beta=BETA)
     learned = regularised_optimum(language(held), example.reference, beta=BETA)
     assert -1 < share(tilt(example.reference, learned.action_values, beta=BETA)) < 0

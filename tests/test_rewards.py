@@ -108,7 +108,7 @@ def test_no_optimum_exists_below_beta_0_27757_on_the_default_corpus(default):
     world, reference = default
     assert round(critical_beta(world, reference), 5) == 0.27757
     regularised_optimum(world, reference, beta=0.27758)
-    with pytest.raises(ValueError, match="no optimum exists at beta = 0.27756.* 0.27757"):
+    with pytest.raises(ValueError, match=r"no optimum exists at beta = 0.27756.* 0.27757"):
         regularised_optimum(world, reference, beta=0.27756)
 
 

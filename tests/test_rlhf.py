@@ -207,7 +207,7 @@ def test_a_score_may_be_masked_and_nothing_else_may_be_missing():
     unscored = wrong[batch.episode]
     assert (gaps.mask == unscored).all() and not np.ma.is_masked(whole)
     np.testing.assert_array_equal(gaps.data[~unscored], whole[~unscored])
-    with pytest.raises(ValueError, match="^what score returns must be finite"):
+    with pytest.raises(ValueError, match=r"^what score returns must be finite"):
         scored_rewards(lambda _: told, ref, beta=0.4)(batch, log_softmax(logits))
 
 
@@ -437,9 +437,9 @@ def test_asking_about_the_new_policys_strings_beats_as_many_pairs_of_the_referen
         learned = regularised_optimum(language(w), example.reference, beta=BETA)
         return tilt(example.reference, learned.action_values, beta=BETA)
 
-    asked, shares = ask(example.reference, 2000), []
-    for k in range(3):
-        asked = asked + ask(logits, 2000) if k else asked
+    asked, logits, shares = [], example.reference, []
+    for _ in range(3):
+        asked = asked + ask(logits, 2000)
         logits = best(asked)
         shares.append(share(logits))
     once = share(best(ask(example.reference, 6000)))

@@ -11,7 +11,7 @@ from gridworld.maps import cliff_walk, teleports
 from minirl.exact.evaluation import NoEnd, evaluate
 from minirl.exact.planning import policy_iteration
 from minirl.exact.scorecard import ENDLESS, objective, referee, share_of_optimum
-from minirl.kernel.mdp import coin_game, unroll
+from minirl.kernel.mdp import coin_game
 from minirl.people.regularised import referee_near
 
 

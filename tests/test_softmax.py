@@ -201,11 +201,11 @@ def test_a_list_is_a_table_too():
 @pytest.mark.parametrize("wrong", [[[np.nan, 0.0]], [[np.inf, 0.0]], [[-np.inf, -np.inf]],
                                    [[0.0, 0.0], [np.nan, 0.0]]])
 def test_one_rule_for_logits(wrong):
-    with pytest.raises(ValueError, match="^ref_logits must be finite or −∞, and not −∞ all along"):
+    with pytest.raises(ValueError, match=r"^ref_logits must be finite or −∞, and not −∞ all along"):
         log_softmax(np.array(wrong), "ref_logits")
 
 
 @pytest.mark.parametrize("wrong", ["ab", [["a", "b"]], [[1.0], [1.0, 2.0]], None, np.zeros((3, 0))])
 def test_what_is_no_table_of_numbers(wrong):
-    with pytest.raises(ValueError, match="^logits must be an array of numbers"):
+    with pytest.raises(ValueError, match=r"^logits must be an array of numbers"):
         log_softmax(wrong)

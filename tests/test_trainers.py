@@ -1,6 +1,7 @@
 """What holds for every trainer: it goes on from any record bit for bit, changes nothing that it was
 given, and says what happened.  And what all of them are made of, in `training`."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 import hashlib
@@ -11,7 +12,7 @@ from pathlib import Path
 import subprocess
 import sys
 import tracemalloc
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest

@@ -128,7 +128,7 @@ from scipy import special
 from minirl.exact.evaluation import ending_chance, evaluate
 from minirl.exact.planning import policy_gradient
 from minirl.kernel import checks
-from minirl.kernel.softmax import log_softmax, product
+from minirl.kernel.softmax import product
 from minirl.people.kl import string_kl
 
 

@@ -162,7 +162,7 @@ def policy_iteration(mdp):
     >>> print(best.values.round(6), best.policy)
     [10.] [[1. 0.]]
     """
-    S, A = mdp.shape
+    _, A = mdp.shape
     policy, rounds = policy_that_ends(mdp), 0
     states = valued_states(mdp, mdp.uniform)
     while True:

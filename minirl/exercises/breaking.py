@@ -12,7 +12,7 @@ import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
-from minirl.exercises import exercise_called, mistake_called
+from minirl.exercises import mistake_called
 from minirl.exercises.exercise import capital, edited_functions, mistaken
 
 VARIABLE = "MINIRL_MISTAKE"

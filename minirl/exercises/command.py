@@ -123,7 +123,7 @@ def _check(chosen, path):
     if verdict["right"]:
         at = EXERCISES.index(chosen)
         after = EXERCISES[at + 1:at + 2]
-        print(f"The book's own: --solution." + "".join(f"  Next: minirl exercise {one.name}"
+        print("The book's own: --solution." + "".join(f"  Next: minirl exercise {one.name}"
                                                        for one in after))
     return 0 if verdict["right"] else 1
 

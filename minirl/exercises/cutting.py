@@ -44,7 +44,7 @@ def _as_python(value):
     if hasattr(value, "toarray"):
         return f"csr_array({value.toarray()!r})"
     if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
-        inside = ", ".join(map(_as_python, value)) 
+        inside = ", ".join(map(_as_python, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
     return getattr(value, "__name__", None) or repr(value)
 

@@ -3,8 +3,9 @@
 import ast
 import inspect
 import re
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def results_of(exercise, function, case):
     if len(changed) == len(exercise.results):
         return tuple(changed)
     several = len(exercise.results) > 1 and isinstance(found, (tuple, list))
-    return tuple([*(found if several else [found]), *changed])
+    return (*(found if several else [found]), *changed)
 
 
 def right_results(exercise, *mistakes):

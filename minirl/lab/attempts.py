@@ -103,7 +103,7 @@ def attempt(seed, progress, scale=AttemptsScale()):
                                  for run in range(scale.runs)])[0]
     ranked = sorted(runs, key=lambda run: run.passes)
     answers += [ranked[0]._replace(policy=f"ppo, worst of {scale.runs}"),
-                ranked[scale.runs // 2]._replace(policy=f"ppo, a middle one")]
+                ranked[scale.runs // 2]._replace(policy="ppo, a middle one")]
     answers.append(timed("own tables", lambda: by_own_tables(task, scale.prices[-1]))[0])
     errors, checks = timed("checks", cascade_of_words)[0]
     emergence = timed("emergence", lambda: emerging(seed, scale.letters))[0]

@@ -318,7 +318,7 @@ def rests_figure(found, families, beta):
 
 def _named_at_the_side(axes, rests, gap):
     """Marks of methods that rest, from low to high, and their names to the right of the panel."""
-    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    (_, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     heights = apart([(rest.reward - bottom) / (top - bottom) for rest in rests], gap, 0.97)
     for rest, height in zip(rests, heights):
         beyond = f", KL {rest.kl:.1f}" if rest.kl > right else ""

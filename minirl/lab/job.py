@@ -2,10 +2,11 @@
 
 import json
 import os
+from collections.abc import Callable
 from importlib import import_module
 from itertools import count
 from time import perf_counter
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 from gridworld.draw import show
 from gridworld.maps import WORLDS

@@ -6,7 +6,8 @@ words that are drawn for you to read.
 """
 
 from collections import namedtuple
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

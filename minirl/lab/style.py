@@ -9,7 +9,8 @@ lightness, so that they are four shades in grey.  A test measures both.
 """
 
 import io
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

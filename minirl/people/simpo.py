@@ -107,8 +107,6 @@ Source: Meng et al. 2024, "SimPO: simple preference optimization with a referenc
 arXiv:2405.14734, eq. 6.
 """
 
-import numpy as np
-
 from minirl.kernel import checks
 from minirl.kernel.softmax import log_softmax
 from minirl.people.dpo import logistic

@@ -14,8 +14,7 @@ from minirl.lab.running_example import bigram_of, running_example
 from minirl.people.best_of_n import best_of_n
 from minirl.people.dpo import dpo_loss, preference_metrics
 from minirl.people.pairs import Pairs, choices
-from minirl.lab.style import (GREY, INK, NAVY, OCHRE, RED, TEAL, Picture, name_at_end,
-                                   names_at_ends, panels)
+from minirl.lab.style import (GREY, INK, NAVY, OCHRE, RED, TEAL, Picture, name_at_end, panels)
 from toy_lm.align import BETA
 from toy_lm.ngram import language
 from toy_lm.rewards import easy_to_say

@@ -17,10 +17,10 @@ from minirl.exact.planning import policy_iteration, policy_that_ends
 from minirl.exact.scorecard import objective
 from minirl.lab.running_example import bigram_of, running_example
 from minirl.lab.summary import spread
-from minirl.lab.values import SETTINGS, VALUE_LEARNERS, learn_values
+from minirl.lab.values import SETTINGS, learn_values
 from minirl.people.regularised import regularised_optimum
-from minirl.lab.style import (GREY, INK, NAVY, PALE, PALETTE, RED, TEAL, WIDTH, Figure,
-                                   Picture, name_at_end)
+from minirl.lab.style import (INK, NAVY, PALE, PALETTE, RED, TEAL, WIDTH, Figure, Picture,
+                              name_at_end)
 from minirl.play.exploration import epsilon_greedy
 from toy_lm.rewards import VOWELS
 

@@ -115,8 +115,9 @@ delayed rewards"; Luce 1959, "Individual choice behavior", for the rule (explora
 1990 for the name softmax.
 """
 
+from collections.abc import Callable
 from itertools import accumulate
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 

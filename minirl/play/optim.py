@@ -118,7 +118,8 @@ Source: Kingma and Ba 2015, "Adam", arXiv:1412.6980, algorithm 1; Pascanu et al.
 difficulty of training recurrent neural networks", arXiv:1211.5063, algorithm 1, for (optim.3).
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 

@@ -451,7 +451,7 @@ def as_the_paper_says(theta, V, episodes, *, gamma, lam, epsilon, epochs, alpha,
     x, values = np.copy(theta), np.copy(V)
     for _ in range(epochs):
         x += alpha * surrogate(x, theta, steps, A / root, epsilon)[1]
-    for s in set(step[0] for step in steps):
+    for s in {step[0] for step in steps}:
         values[s] += rate * np.mean([A_t for step, A_t in zip(steps, A) if step[0] == s])
     return x, values
 

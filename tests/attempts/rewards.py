@@ -985,7 +985,7 @@ def sums_of_steps(theta, old, ref, strings, A, *, epsilon, beta):
 
 
 @attempt("grpo_loop", "all_steps_alike")
-def mean_of_steps(theta, old, ref, strings, A, *, epsilon, beta):
+def mean_of_all_steps(theta, old, ref, strings, A, *, epsilon, beta):
     return by_scores(theta, old, ref, strings, A, epsilon, beta,
                      size=lambda strings, o: len(sum(strings, [])))
 

@@ -9,8 +9,7 @@ from worlds import corridor, island, single_outcome
 from minirl.exact.average_reward import average_reward, average_reward_gradient
 from minirl.exact.evaluation import (action_values, evaluate, evaluate_all, evaluate_by_sweeps,
                                      expectation, occupancy, return_variance)
-from minirl.exact.planning import (backward_induction, policy_gradient, policy_iteration,
-                                   value_iteration)
+from minirl.exact.planning import backward_induction, policy_gradient, value_iteration
 from minirl.exact.return_law import integer_law, reward_law
 from minirl.exact.scorecard import objective, referee
 from minirl.exact.solving import sweep

@@ -183,8 +183,8 @@ def settles(batch):
     """What the tables of a fixed batch refuse."""
     yield from closed("gamma", lambda gamma: batch(TOSSES, states=1, gamma=gamma))
     yield from whole("states", lambda n: batch(TOSSES, states=n, gamma=0.5), 2)
-    for play in CUT, BACK:
-        yield row(lambda play=play: batch(play, states=3, gamma=0.9),
+    for played in CUT, BACK:
+        yield row(lambda played=played: batch(played, states=3, gamma=0.9),
                   "states must be above 3, a state of the batch, got 3")
     yield row(lambda: batch(CUT._replace(last_state=np.array([0])), states=1, gamma=1.0),
               "at gamma = 1.0 the batch must show an end from every state in it")
