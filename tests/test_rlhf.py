@@ -437,8 +437,10 @@ def test_asking_about_the_new_policys_strings_beats_as_many_pairs_of_the_referen
         learned = regularised_optimum(language(w), example.reference, beta=BETA)
         return tilt(example.reference, learned.action_values, beta=BETA)
 
-    asked, logits, shares = [], example.reference, []
-    for _ in range(3):
+    asked = ask(example.reference, 2000)
+    logits = best(asked)
+    shares = [share(logits)]
+    for _ in range(2):
         asked = asked + ask(logits, 2000)
         logits = best(asked)
         shares.append(share(logits))
