@@ -4,7 +4,7 @@ BIN = .venv/bin
 
 .PHONY: demo values policies estimators kl objectives alignment contrastive inference search \
         scaling harvest network book book-pdf figures lint test test-without-extras gradients \
-        benchmarks clean
+        coverage benchmarks clean
 
 demo: .venv/installed
 	$(BIN)/python -m minirl
@@ -78,12 +78,20 @@ test-without-extras: .venv-without-extras/installed
 gradients: .venv/installed
 	$(BIN)/python -m pytest -q -m gradient
 
+# Every line and every branch of the packages is run by a test, or says in the source why not.
+coverage: .venv/installed
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q $(ALL)
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+
 benchmarks: .venv/installed
 	$(BIN)/python -m benchmarks
 
 .venv/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,plot,gym,book,lint]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --editable ".[test,plot,gym,book,lint,coverage]"
 	touch $@
 
 .venv-without-extras/installed: setup.cfg pyproject.toml

@@ -79,6 +79,16 @@ def test_many_policies_are_worth_what_each_of_them_is(name, gamma, large, monkey
 
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_among_many_policies_too_a_discount_too_near_one_is_refused(large, monkeypatch):
+    """A policy without a value is no policy that never ends."""
+    monkeypatch.setattr(evaluation, "STACKABLE", 0 if large else 10**6)
+    lake = WORLDS["8x8"]().mdp(gamma=np.nextafter(1, 0))
+    with pytest.raises(ValueError, match="too near 1 for so large a world") as error:
+        evaluate_all(lake, np.zeros((2, 64), int))
+    assert error.type is not NoEnd
+
+
 def test_reachable_states_are_those_of_a_search(rng):
     """Against a search by loops, for policies that rule out most actions."""
     for seed in range(30):

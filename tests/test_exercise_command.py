@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from test_house import ROOT
 from minirl.exercises import EXERCISES, exercise_called, mistakes_by_name
 from minirl.exercises.attempt import verdict_on
 from minirl.exercises.progress import FILE, noted, read_progress, write_progress
-from minirl.exercises.quiz import is_near
+from minirl.exercises.quiz import ask, is_near
 
 JOB = "exercise"
 
@@ -164,7 +165,30 @@ def test_a_loop_that_does_not_end_is_stopped_at_its_own_line(desk):
     assert time.monotonic() - began < 10
 
 
-def test_what_a_file_prints_is_shown_in_short_and_lists_are_arrays(desk):
+def test_a_process_that_does_not_answer_is_stopped_too(desk, monkeypatch):
+    """As one that has stopped itself, and its clock."""
+    monkeypatch.setattr("minirl.exercises.attempt.GRACE", 0)
+    began = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *arguments, begin=subprocess.Popen, **options:
+                        began.append(begin(*arguments, **options)) or began[-1])
+    verdict = verdict_on("backward", save(desk, RIGHT), seconds=0.01)
+    assert verdict == {"right": False, "printed": "", "lines": [
+        ["Runs", "no: it is still running after 0.01 seconds, and could not be asked where."]]}
+    assert began[0].returncode == -9
+
+
+def test_what_a_file_prints_is_shown_after_its_verdict(command, desk, monkeypatch):
+    """Five lines of it, none longer than the page."""
+    save(desk, RIGHT)
+    printed = ["one\n", "\n".join(["long " * 40, *"23456"])]
+    monkeypatch.setattr("minirl.exercises.command.verdict_on", lambda *_: {
+        "right": False, "lines": [["Runs", "yes"]], "printed": printed.pop(0)})
+    assert command("backward", "--check")[:2] == (1, "Runs  yes\nIt printed\n  one\n")
+    assert command("backward", "--check")[1].split("It printed\n")[1].split("\n") == [
+        "  " + 16 * "long " + "long …", "  2", "  3", "  4", "  5", "  …", ""]
+
+
+def test_what_a_file_prints_is_kept_in_short_and_lists_are_arrays(desk):
     path = save(desk, RIGHT.replace("    return", "    while len(said) < 10**5:\n"
                                     "        said.append(0); print('here', logp[0, 0])\n"
                                     "    return").replace("(axis=1, keepdims=True)",
@@ -209,6 +233,26 @@ def test_a_file_is_graded_when_it_is_saved(desk):
         finally:
             watch.kill()
     assert watch.returncode == 0 and "Right" in out and not err
+
+
+def test_only_a_file_that_was_saved_is_graded_again(command, desk, monkeypatch):
+    """Nothing new; then an editor replaces it; then it is there again; then Ctrl-C."""
+    mine, graded = save(desk, "first"), []
+
+    def grade(name, path):
+        graded.append(mine.read_text(encoding="utf-8"))
+        return {"right": False, "lines": [["Runs", "yes"]], "printed": ""}
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    happens = iter([lambda: None, mine.unlink, lambda: save(desk, "second"), interrupt])
+    monkeypatch.setattr("minirl.exercises.command.verdict_on", grade)
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(happens)())
+    status, out, err = command("backward", "--watch")
+    assert (status, graded, err) == (1, ["first", "second"], "")
+    assert re.fullmatch(r"Watching backward_exercise.py; Ctrl-C ends.\nRuns  yes\n"
+                        r"\n\d\d:\d\d:\d\d\nRuns  yes\n\n", out)
 
 
 # What is solved.
@@ -291,6 +335,17 @@ def test_a_quiz_asks_three_questions_and_runs_the_code(command, desk):
     assert status == 0 and "0 of 3 predicted." in out
 
 
+def test_a_quiz_looks_the_same_whether_its_answers_are_typed_or_piped(monkeypatch, capsys):
+    """The key that ends an answer begins a line on a terminal; a pipe has no such key."""
+    shown = []
+    for key in "\n", "":
+        monkeypatch.setattr("builtins.input", lambda asked, key=key: print(asked, end=key) or "7")
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda key=key: key == "\n"))
+        assert ask("kernel.softmax") == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
+
+
 # The broken book.
 
 
@@ -301,6 +356,7 @@ def test_the_mistakes_are_listed(command, desk):
     assert {"dpo:", "saturated"} <= set(names)
     assert len(names) == len(EXERCISES) + len(mistakes_by_name())
     status, out, _ = command("dpo", "--break")
+    assert command("--break", "dpo") == (0, out, "")
     assert status == 0 and "dpo.saturated: " in out and "backward." not in out
 
 
@@ -316,6 +372,23 @@ def test_without_tests_nothing_can_be_broken(command, desk, monkeypatch):
     monkeypatch.setattr("minirl.exercises.breaking.ROOT", desk)
     status, _, err = command("--break", "backward.sum_over_all")
     assert status == 2 and "not installed" in err
+
+
+def test_without_pytest_nothing_can_be_broken(command, desk, monkeypatch):
+    monkeypatch.setattr("minirl.exercises.breaking.find_spec", {}.get)
+    assert command("--break", "backward.sum_over_all") == (
+        2, "", "minirl: --break runs the tests of the book: install the extra 'test'\n")
+
+
+def test_a_mistake_that_no_test_catches_is_told_with_the_end_of_what_pytest_says(command, desk,
+                                                                                 monkeypatch):
+    (desk / "test_nothing.py").write_text("def test_nothing():\n    pass\n")
+    monkeypatch.setattr("minirl.exercises.breaking.tests_of",
+                        lambda *_: [str(desk / "test_nothing.py")])
+    status, out, err = command("--break", "backward.sum_over_all")
+    assert status == 2 and "The mistake: " in out and "caught by" not in out
+    assert err.startswith("minirl: no test has caught it (pytest ends with 0): ")
+    assert "1 passed" in err
 
 
 def test_the_record_is_one_json_beside_the_exercises(command, desk):

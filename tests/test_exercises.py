@@ -15,7 +15,7 @@ from test_gradients import CASES
 from test_house import CHAPTERS, ROOT
 
 from minirl.exercises import EXERCISES, cutting, exercise_called, mistake_called, mistakes_by_name
-from minirl.exercises.exercise import capital, right_results, same
+from minirl.exercises.exercise import Mistake, capital, mistaken, right_results, same
 from minirl.exercises.grading import grade
 from minirl.exercises.mistakes import likely_mistake
 from minirl.kernel.softmax import backward, log_sigmoid, log_softmax
@@ -58,6 +58,35 @@ def test_logits_in_the_backward_pass_are_not_a_missing_one():
         return -log_sigmoid(m).mean(), backward(logits, G)
 
     assert "has the logits where (softmax.3) has log π" in told(grade(dpo, by_logits))
+
+
+def test_g_in_pi_without_a_backward_pass_is_told_as_two_mistakes():
+    """π G is what comes before the sum over the row is taken away from ∂L/∂π."""
+    dpo = exercise_called("dpo")
+
+    def weighted(logits, ref_logits, difference, *, beta):
+        logp = log_softmax(logits)
+        m = beta * (difference @ (logp - log_softmax(ref_logits)).ravel())
+        G = -beta / len(m) * (difference.T @ np.exp(log_sigmoid(-m))).reshape(logits.shape)
+        return -log_sigmoid(m).mean(), np.exp(logp) * G
+
+    said = told(grade(dpo, weighted))
+    assert "The backward pass is that of π and not that of log π" in said
+    assert "And: The backward pass (softmax.3) is missing, or has another table" in said
+
+
+def test_a_wrong_count_is_shown_beside_the_number_of_its_steps():
+    """Where the steps have no weights: with them, their weights are shown."""
+    one = exercise_called("counts")
+
+    def one_more(steps, *weights):
+        return one.function(steps, *weights) + (np.indices(steps.shape).sum(axis=0) == 0) * (
+            not weights)
+
+    steps, = next(case.arguments for case in one.cases() if len(case.arguments) == 1)
+    number = (steps.index == 0).sum()
+    assert (f"yours {number + 1:.6f}, right {number:.6f}.  There the number of steps is {number}"
+            in told(grade(one, one_more)))
 
 
 def test_a_mistake_in_the_loss_alone_is_named():
@@ -130,11 +159,27 @@ def test_a_mistake_changes_the_results_and_is_told_from_every_other(name):
     exercise, mistake = mistake_called(name)
     right, wrong = right_results(exercise), right_results(exercise, mistake)
     assert any(not same(x, y) for one, other in zip(wrong, right) for x, y in zip(one, other))
+    assert [list(map(np.shape, one)) for one in wrong] == [list(map(np.shape, one))
+                                                           for one in right]
     assert all(np.isfinite(x).all() for results in wrong for x in results)
     found = [tuple(np.asarray(x, float) for x in results) for results in wrong]
     assert likely_mistake(exercise, found).startswith(capital(mistake.says))
     assert all(same(x, y) for one, other in zip(right_results(exercise), right)
                for x, y in zip(one, other))  # the book is whole again
+
+
+def test_an_edit_of_what_is_not_there_once_is_refused_and_the_book_stays_whole():
+    code = backward.__code__
+    for old in "np.exp(logits)", "G":
+        with pytest.raises(ValueError, match="must replace what backward says exactly once"):
+            with mistaken(Mistake("odd", "Odd.", ((backward, old, "1"),))):
+                pass
+        assert backward.__code__ is code
+
+
+def test_results_of_other_shapes_are_not_the_same():
+    assert same(np.ones(3), np.ones(3))
+    assert not same(np.ones((1, 3)), np.ones(3)) and not same(1.0, np.ones(3))
 
 
 def test_mistakes_have_names_of_their_own_and_pitfalls_of_the_list():
@@ -200,7 +245,29 @@ def test_the_file_of_an_exercise_says_the_equation_and_not_the_derivative(name):
     assert all(len(line) <= 100 for line in text.split("\n"))
     for left_out in one.without:
         assert left_out not in text.partition("def ")[2].partition(":\n")[0]
+        assert f"{left_out}=" not in text
     assert cutting.solution_of(one).startswith(f"def {one.function.__name__}(")
+
+
+def test_the_solution_of_a_function_without_a_docstring_is_all_of_it():
+    def bare(x):
+        x = 2 * x
+        return x
+
+    assert cutting.solution_of(exercise_called("backward")._replace(
+        function=bare, helpers=())) == "def bare(x):\n    x = 2 * x\n    return x"
+
+
+def test_a_case_of_nested_lists_is_shown_as_python():
+    """The arguments of the case, when they are read again."""
+    for name in "gae", "dpo_loop", "value_iteration":
+        one, names = exercise_called(name), {"array": np.array}
+        for number, case in enumerate(one.cases()):
+            *lines, call = cutting.call_of(one, number).split("\n")
+            names[one.function.__name__] = lambda *arguments, **keywords: (arguments, keywords)
+            exec("\n".join(lines), names)
+            arguments, keywords = eval(call, names)
+            assert repr((arguments, keywords)) == repr((case.arguments, case.keywords))
 
 
 def test_the_page_on_a_loss_of_your_own_runs():

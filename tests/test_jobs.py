@@ -16,6 +16,7 @@ import sys
 
 import pytest
 from test_console import colourful, terminal
+from test_house import EXTRAS
 import test_objectives
 
 from minirl.__main__ import JOBS, _parser, main
@@ -211,6 +212,23 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(command, name,
         2, "", "minirl: the world is flat\n")
 
 
+def hide_matplotlib(monkeypatch):
+    """As if it were not installed, and no module of ours that needs it had been imported."""
+    for module in [*sys.modules]:
+        if module.split(".")[0] == "matplotlib" or EXTRAS.get(module) == "matplotlib":
+            monkeypatch.delitem(sys.modules, module)
+    for module, extra in EXTRAS.items():
+        if extra == "matplotlib":
+            monkeypatch.delattr(module, raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def test_pictures_that_cannot_be_drawn_are_refused(command, monkeypatch):
+    hide_matplotlib(monkeypatch)
+    assert command("figures") == (2, "", "minirl: pictures cannot be drawn: pictures need "
+                                         "matplotlib: pip install 'minirl[plot]'\n")
+
+
 def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(command, name, monkeypatch,
                                                                 tmp_path):
     """A file in the place of its folder; and no matplotlib, of which no module is there."""
@@ -219,11 +237,7 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(command, name, m
     for hidden, message in (False, f"cannot make the folder {path}: File exists"), (
             True, "--plot cannot draw: pictures need matplotlib: pip install 'minirl[plot]'"):
         if hidden:
-            modules = [module for module in sys.modules if module.split(".")[0] == "matplotlib"]
-            for module in *modules, "gridworld.figures", "minirl.lab.figures":
-                monkeypatch.delitem(sys.modules, module, raising=False)
-            monkeypatch.delattr("minirl.lab.figures", raising=False)
-            monkeypatch.setitem(sys.modules, "matplotlib", None)
+            hide_matplotlib(monkeypatch)
         elif find_spec("matplotlib") is None:
             continue
         assert command(name, "--plot", str(path if not hidden else tmp_path / "new"),

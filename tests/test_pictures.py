@@ -257,6 +257,11 @@ def test_the_clip_is_dead_on_one_side_only():
             found.ratios * A, np.clip(found.ratios, 0.8, 1.2) * A))
 
 
+def test_who_does_not_see_a_picture_hears_its_title_and_its_caption():
+    picture = PICTURES[0]
+    assert picture.alt == f"{picture.finding}. {picture.caption}"
+
+
 def test_a_gradient_is_g_without_the_shares_of_its_sum():
     """By (softmax.2), for each pair of actions; and so it sums to zero, which G does not."""
     policy, G, gradient = numbers_of("backward")

@@ -99,12 +99,13 @@ def numbers(line):
 
 def run_changed(name, changes, **given):
     """The lines that its main part prints with other numbers in it, or other functions."""
-    source = (PLAIN / f"{name}.py").read_text(encoding="utf-8")
+    path = PLAIN / f"{name}.py"
+    source = path.read_text(encoding="utf-8")
     for old, new in changes.items():
         assert source.count(old) == 1
         source = source.replace(old, new)
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(compile(source, name, "exec"), {"__name__": "__main__", **given})
+        exec(compile(source, path, "exec"), {"__name__": "__main__", **given})
     assert out.getvalue().isascii()
     return out.getvalue().splitlines()
 

@@ -65,6 +65,12 @@ def test_there_is_no_answer_from_spectral_radius_one_upwards(rng, any_route, rad
             assert solve(with_radius(rng, n, radius), rng.random(n)) is None
 
 
+def test_an_answer_too_large_for_a_number_is_none(route):
+    """1 / (1 − M) is 2^53."""
+    M = sparse.csr_array([[1 - 2.0**-53]])
+    assert solve(M, np.array([1e292])) == 2.0**53 * 1e292 and solve(M, np.array([1e293])) is None
+
+
 def test_a_random_chain_that_never_ends_has_no_answer(rng, any_route):
     for n in 2, 5, 30:
         for chain in rng.dirichlet(np.ones(n), n), rng.multinomial(8, np.ones(n) / n, n) / 8:

@@ -79,6 +79,12 @@ def test_what_is_too_wide_moves_together_and_then_loses_decimals(columns, word):
     assert table[1] == (columns * word).rstrip() and len(table[1]) <= 80
 
 
+def test_a_table_that_never_fits_is_as_narrow_as_it_can_be():
+    """All lines are still one word per column, and nothing is cut."""
+    words = 3 * (40 * "a",) + (0.123456,)
+    assert in_columns("", [words], (0, 0, 0, 5)) == f"{40 * 'a'} " * 3 + "0.1"
+
+
 @pytest.mark.parametrize("longest, gap", [(26, "  "), (27, " "), (28, " ")])
 def test_a_table_of_eighty_columns_fits_and_one_more_does_not(longest, gap):
     words = 25 * "a", 25 * "b", longest * "c"

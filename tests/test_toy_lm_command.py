@@ -319,6 +319,17 @@ def test_the_four_forms_hold_the_same_data(made):
     assert [set(record.ranking) for record in ranked] == [set(pair[1:]) for pair in explicit]
 
 
+def test_of_a_table_with_more_weights_than_are_solved_for_there_is_the_verdict_alone(
+        made, monkeypatch):
+    model, (pairs, _) = load("names.npz"), made("--pairs", "60")
+    told = [certainty(model.vocabulary, np.zeros((6, 6)), from_text(model.vocabulary, pairs),
+                      pull=1.0)]
+    monkeypatch.setattr("minirl.people.existence.MOST_WEIGHTS", 35)
+    told.append(certainty(model.vocabulary, np.zeros((6, 6)), from_text(model.vocabulary, pairs),
+                          pull=1.0))
+    assert len(told[0]) == 3 and told[1] == told[0][2:]
+
+
 def test_the_defaults_of_pairs_are_those_that_help_promises(made):
     pairs, _ = made()
     assert len(pairs) == 1000 and (pairs, _) == made(

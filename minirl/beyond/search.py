@@ -120,6 +120,7 @@ arXiv:1908.10090: a translator's likeliest sentence is often the empty one; Wu e
 arXiv:1609.08144, for a penalty on length.
 """
 
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -164,7 +165,7 @@ def viterbi(mdp, logits):
     """
     logp, following, ends = _steps(mdp, logits)
     values, actions = np.full(len(logp), -np.inf), np.full(len(logp), -1)
-    for rounds in range(len(logp) + 1):
+    for rounds in count():
         Q = logp + np.where(ends, 0, values[following])
         better = Q.max(axis=1) > values
         if not better.any():

@@ -120,6 +120,7 @@ Source: Kocsis and Szepesvári 2006, "Bandit based Monte-Carlo planning", for UC
 Silver et al. 2017, "Mastering the game of Go without human knowledge", for PUCT.
 """
 
+from bisect import bisect
 from math import inf, log, sqrt
 from typing import NamedTuple
 
@@ -279,7 +280,4 @@ def deceptive_chain(length):
 
 def _drawn(sums, rng):
     """A number by its chance, from the sums of the chances up to it."""
-    u = rng.random() * sums[-1]
-    for k, x in enumerate(sums):
-        if u < x:
-            return k
+    return bisect(sums, rng.random() * sums[-1])  # which is less than the last of them

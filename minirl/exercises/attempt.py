@@ -18,6 +18,7 @@ from pathlib import Path
 from minirl.console import use_one_thread
 
 SECONDS = 10.0  # what an attempt may take; the right ones take milliseconds
+GRACE = 10.0  # what its process may take besides: it begins, grades and ends
 
 
 def verdict_on(name, path, seconds=SECONDS):
@@ -33,7 +34,7 @@ def verdict_on(name, path, seconds=SECONDS):
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=environment)
         try:
-            child.wait(2 * seconds + 10)
+            child.wait(2 * seconds + GRACE)
         except subprocess.TimeoutExpired:
             return _stopped(f"it is still running after {seconds:g} seconds, and could not be "
                             "asked where.")

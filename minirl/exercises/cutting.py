@@ -87,9 +87,6 @@ def _docstring(exercise):
         text = re.sub(rf"^(?:{name})(?:, (?:{name}))* : .*\n(?:    .*\n?|\n(?=    ))*", "", text,
                       flags=re.M)
     first, _, rest = text.partition("\n\n")
-    examples = rest.find("Examples\n--------")
-    if examples >= 0 and any(f"{name}=" in rest[examples:] for name in exercise.without):
-        rest = rest[:examples]
     first = _without_derivative(first) or textwrap.fill(exercise.task, 90, break_on_hyphens=False)
     if exercise.equations and any(f"`{name}`" in first for name in exercise.without):
         first = f"{capital(joined(exercise.results))} of ({exercise.equations[0]})."

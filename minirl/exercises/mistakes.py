@@ -71,8 +71,6 @@ def _explained(exercise, found, forms, difference, results):
     right = results()
     for mistakes in forms:
         wanted = results(*mistakes)
-        if not _same_shapes(found, wanted):
-            continue
         reason = difference(exercise, found, wanted, right, mistakes)
         if reason is not None:
             said = [f"{capital(mistake.says)}{_pitfall(mistake)}" for mistake in mistakes]
@@ -155,12 +153,6 @@ def _backward_pass(exercise, cases, found, right, mistakes):
                             "backward(log_softmax(logits), G).")
     return (f"{sentence}  Each row of a gradient in logits sums to zero; yours sum to {sums}."
             f"{also}")
-
-
-def _same_shapes(found, wanted):
-    return all(len(one) == len(other)
-               and all(np.shape(x) == np.shape(y) for x, y in zip(one, other))
-               for one, other in zip(found, wanted))
 
 
 def _all_same(found, wanted, right):

@@ -394,7 +394,7 @@ def _document(found):
     return {"language": {"methods": others.pop("rows")}, **others}
 
 
-ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, {
+ALIGNMENT = Job("alignment", __doc__, _run, alignment_text, arguments={
     "pairs": {"type": integer(1, 10**7), "default": 100_000,
               "help": "preferences that rlhf, dpo and its kin learn from (100,000)"},
     "seed": SEED, "corpus": CORPUS}, document=_document,

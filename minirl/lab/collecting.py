@@ -147,5 +147,5 @@ def collected_text(found):
 
 HARVEST = Job("harvest", __doc__,
               lambda arguments, progress: measure_harvest(arguments.seed, progress),
-              collected_text, {"seed": SEED},
+              collected_text, arguments={"seed": SEED},
               draw=lambda figures, found: figures.harvest_figures(found))

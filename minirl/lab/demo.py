@@ -223,7 +223,7 @@ def _text(found):
     return f"{grid_text(found[0])}\n\n\n{language_text(found[1])}"
 
 
-DEMO = Job("demo", __doc__, _run, _text, {
+DEMO = Job("demo", __doc__, _run, _text, arguments={
     "seed": SEED,
     "beta": {"type": number(1e-6, 1e6), "default": BETA,  # beyond, J is lost to rounding
              "help": "price of a nat of KL to the reference, in reward (0.5)"},

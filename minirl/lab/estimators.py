@@ -324,6 +324,7 @@ def _document(found):
 
 ESTIMATORS = Job("estimators", __doc__,
                  lambda arguments, progress: measure_estimators(arguments.episodes),
-                 estimators_text, {"episodes": {"type": integer(2, 10**9), "default": 32,
-                                                "help": "in the batch of an estimate (32)"}},
+                 estimators_text, arguments={"episodes": {
+                     "type": integer(2, 10**9), "default": 32,
+                     "help": "in the batch of an estimate (32)"}},
                  document=_document, draw=lambda figures, found: figures.estimators_figures(found))

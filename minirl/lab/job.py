@@ -28,11 +28,11 @@ class Job(NamedTuple):
     about: str           # the text of its module; the first paragraph stands in the list of jobs
     run: Callable        # (arguments, progress) -> found; ValueError for what the user can mend
     text: Callable       # found -> what is printed, with bars of a colour on a terminal
+    draw: Callable       # (lab.figures, found) -> {name of a file: Figure}
     arguments: dict = {}      # name to the options of argparse
     worlds: tuple = ()        # among which one may choose; then maps of one's own are read too
     document: Callable = lambda found: found  # its JSON; a record stands for its fields
     drawing: Callable = None  # found -> what is printed first: maps, in colour on a terminal
-    draw: Callable = None     # (lab.figures, found) -> {name of a file: Figure}
 
 
 def add_arguments(parser, job):
@@ -41,10 +41,9 @@ def add_arguments(parser, job):
         _add_world(parser, job.worlds)
     for name, options in job.arguments.items():
         parser.add_argument(f"--{name}", **options)
-    parser.set_defaults(job=job, plot=None)
-    if job.draw is not None:
-        parser.add_argument("--plot", type=file_name, metavar="DIR",
-                            help="draw the results there as PNG files (needs the extra 'plot')")
+    parser.set_defaults(job=job)
+    parser.add_argument("--plot", type=file_name, metavar="DIR",
+                        help="draw the results there as PNG files (needs the extra 'plot')")
     parser.add_argument("--json", type=file_name, metavar="FILE",
                         help="write the results there as well; to standard output (-) they "
                              "are written instead of tables")

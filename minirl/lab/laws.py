@@ -213,6 +213,6 @@ def _run(arguments, progress):
     return measure_laws(items, seed=arguments.seed, corpus=None if path is None else shown(path))
 
 
-LAWS = Job("scaling", __doc__, _run, laws_text, {"seed": SEED, "corpus": {
+LAWS = Job("scaling", __doc__, _run, laws_text, arguments={"seed": SEED, "corpus": {
     **CORPUS, "help": CORPUS["help"].replace("the words in", "the")}},
     draw=lambda figures, found: figures.laws_figures(found, PUBLISHED, SPENT))

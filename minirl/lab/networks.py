@@ -249,6 +249,6 @@ def _run(arguments, progress, scale=NetworkScale()):
     return measure_networks(arguments.seed, arguments.runs, scale, progress)
 
 
-NETWORKS = Job("network", __doc__, _run, networks_text, {
+NETWORKS = Job("network", __doc__, _run, networks_text, arguments={
     "runs": {"type": integer(1), "default": 2, "help": "of each size (2)"}, "seed": SEED},
     draw=lambda figures, found: figures.networks_figures(found))

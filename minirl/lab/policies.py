@@ -262,7 +262,7 @@ def _document(found):
             "methods": policy_rows(found.curves)}
 
 
-POLICIES = Job("policies", __doc__, _run, policies_text, {
+POLICIES = Job("policies", __doc__, _run, policies_text, arguments={
     "gamma": {"type": number(0, 1), "help": "discount of a gridworld (0.99)"},
     "beta": {"type": number(1e-6, 1e6), "help": f"with --world {LANGUAGE}, the language model of "
              "the demonstration: price of a nat of KL to the reference (0.5)"},
@@ -275,4 +275,5 @@ POLICIES = Job("policies", __doc__, _run, policies_text, {
     "horizon": {"type": integer(1), "default": 200,
                 "help": "episodes are cut after this many steps (200)"},
     "learner": {"choices": POLICY_LEARNERS, "help": "only this one (all four)"}, "seed": SEED},
-    (*WORLDS, LANGUAGE), _document, draw=lambda figures, found: figures.policies_figures(found))
+    worlds=(*WORLDS, LANGUAGE), document=_document,
+    draw=lambda figures, found: figures.policies_figures(found))

@@ -178,5 +178,5 @@ def _run(arguments, progress, scale=SearchScale()):
     return measure_searches(arguments.seed, progress, scale)
 
 
-SEARCHES = Job("search", __doc__, _run, searches_text, {"seed": SEED},
+SEARCHES = Job("search", __doc__, _run, searches_text, arguments={"seed": SEED},
                draw=lambda figures, found: figures.searches_figures(found))

@@ -266,7 +266,7 @@ def _document(found):
             "actions": {curve.method: np.asarray(curve.actions).tolist() for curve in found.curves}}
 
 
-VALUES = Job("values", __doc__, _run, curves_text, {
+VALUES = Job("values", __doc__, _run, curves_text, arguments={
     "runs": {"type": integer(1), "default": 20, "help": "of each learner (20)"},
     "gamma": {"type": number(0, 1), "metavar": "G",
               "help": "discount (0.95; 1 on cliff and windy)"},
@@ -279,4 +279,5 @@ VALUES = Job("values", __doc__, _run, curves_text, {
     "exploration-rate": {"type": number(0, 1), "metavar": "E", "help": "share of random actions"},
     "initial-value": {"type": number(-1e6, 1e6), "metavar": "Q",
                       "help": "of every action; optimistic if large"}, "seed": SEED},
-    WORLDS, _document, solution_text, lambda figures, found: figures.values_figures(found))
+    worlds=WORLDS, document=_document, drawing=solution_text,
+    draw=lambda figures, found: figures.values_figures(found))
