@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import inspect
 import re
 import subprocess
 import sys
@@ -84,7 +83,7 @@ def test_after_one_import_every_chapter_and_every_page_is_at_hand():
         cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     with pytest.raises(AttributeError, match="module 'minirl' has no attribute 'ppo'"):
-        minirl.ppo
+        minirl.ppo()
 
 
 def test_what_coverage_leaves_out_says_why():

@@ -388,7 +388,7 @@ def test_a_programme_that_is_not_settled_is_refused(monkeypatch):
     """The hole of −10⁸ hides what the goal pays from the first of its solutions."""
     lake = grid("S F F F F G\nH F F F F F\nF F F F F -100000000", 0.3)
     monkeypatch.setattr(planning, "REFINEMENTS", 1)
-    with pytest.raises(ValueError, match="after 1 times some action is still worth 0.0"):
+    with pytest.raises(ValueError, match="after 1 times some action is still worth 0"):
         linear_programme(lake)
 
 
